@@ -1,0 +1,116 @@
+package event
+
+import "time"
+
+// Record is an event with its place in the log. Seq starts at 1 and grows; it
+// is never used twice, and may have gaps.
+type Record struct {
+	Seq   uint64
+	Event *Event
+}
+
+// Receipt is the log's answer for one appended event.
+type Receipt struct {
+	Seq            uint64 // of the event itself, or of the one it duplicates
+	EventID        string // likewise
+	IdempotencyKey string
+	Duplicate      bool  // the same key and content were there already
+	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
+}
+
+// Query selects events of the log, newest first.
+type Query struct {
+	Type    Type   // "" for all
+	Subject string // "" for all
+	Before  uint64 // only events with a lower Seq; 0 for all
+	Limit   int    // at most this many, 1 to 1000
+}
+
+// Attempt is one try to have a handler handle an event.
+type Attempt struct {
+	Seq    uint64
+	Event  *Event
+	Number int // 1 for the first delivery
+}
+
+// Verdict is how an attempt ended.
+type Verdict uint8
+
+// The verdicts. OK, Retry and Reject are the guest's own words; Failed is the host's.
+const (
+	OK     Verdict = iota // handled
+	Retry                 // the guest asks to have it again later
+	Reject                // the guest says it will never handle it
+	Failed                // trap, timeout or another bound: counts one failed attempt
+)
+
+// Class says why an attempt failed, in the words of the API.
+type Class string
+
+// The classes of a failed attempt.
+const (
+	ClassTimeout   Class = "timeout"    // the event's deadline passed
+	ClassFuel      Class = "fuel"       // the event's fuel budget was used up
+	ClassTrap      Class = "trap"       // the guest trapped
+	ClassMemory    Class = "memory"     // it asked for more memory than it may have
+	ClassExit      Class = "exit"       // it exited while an event was open
+	ClassBadResult Class = "bad_result" // its result is not JSON or too large
+	ClassRejected  Class = "rejected"   // it rejected the event
+	ClassRetry     Class = "retry"      // it asked to have the event again
+	ClassCancelled Class = "cancelled"  // the host stopped it; does not count as an attempt
+)
+
+// Outcome is how one attempt ended, with what it cost.
+type Outcome struct {
+	Verdict  Verdict
+	Result   []byte // JSON, or empty; valid only during the call that passes it
+	Class    Class  // "" when the verdict is OK
+	Message  string // for a person; "" when the verdict is OK
+	Duration time.Duration
+	Fuel     uint64 // units of host/sandbox/meter; 0 when not metered
+}
+
+// Status is where a delivery stands.
+type Status string
+
+// The statuses. OK and Dead are final.
+const (
+	StatusPending    Status = "pending"    // waits for its first attempt
+	StatusDelivering Status = "delivering" // an instance has it
+	StatusRetrying   Status = "retrying"   // failed, waits for its next attempt
+	StatusOK         Status = "ok"
+	StatusDead       Status = "dead" // in the dead letters
+)
+
+// Final reports whether nothing more will happen to a delivery by itself.
+func (s Status) Final() bool { return s == StatusOK || s == StatusDead }
+
+// Delivery is what is kept of one event on its way to one handler.
+type Delivery struct {
+	Handler      string
+	Seq          uint64
+	Status       Status
+	Attempts     int    // attempts made
+	Result       string // JSON, or ""
+	ErrorClass   Class  // of the last failed attempt, "" when it is ok
+	ErrorMessage string
+	Duration     time.Duration // of the last attempt
+	Fuel         uint64        // of the last attempt
+	At           time.Time     // when the status was reached
+	Due          time.Time     // when the next attempt may start; zero unless retrying
+}
+
+// Cursor is a named place in the log: everything up to and including Seq is
+// done, or kept as an open Delivery.
+type Cursor struct {
+	Name string
+	Seq  uint64
+}
+
+// Backlog is what is durable of one handler's deliveries.
+type Backlog struct {
+	Found  bool       // false: the handler has never been seen
+	Cursor uint64     // see Cursor
+	Open   []Delivery // not final, any Seq
+	Done   []uint64   // Seqs above Cursor whose delivery is final
+}

@@ -1,0 +1,151 @@
+// Package wire holds the JSON shapes of the API, exactly as they are named
+// there. The API writes them, the command line reads them, and the parts of the
+// host that the API shows answer with them. Values only; standard library only.
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// List is every list the API answers. Next is the cursor to pass for the next
+// page, or null at the end.
+type List[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+// Receipt answers a published event.
+type Receipt struct {
+	EventID        string `json:"event_id"`
+	IdempotencyKey string `json:"idempotency_key"`
+	Duplicate      bool   `json:"duplicate"`
+}
+
+// Delivery is one event on its way to one handler.
+type Delivery struct {
+	Plugin     string          `json:"plugin"`
+	Status     string          `json:"status"` // pending, delivering, retrying, ok, dead
+	Attempts   int             `json:"attempts"`
+	Result     json.RawMessage `json:"result"` // the guest's JSON, or null
+	Error      *DeliveryError  `json:"error"`
+	DurationMS float64         `json:"duration_ms"`
+	Fuel       uint64          `json:"fuel"`
+	At         time.Time       `json:"at"`
+}
+
+// DeliveryError says why the last attempt failed.
+type DeliveryError struct {
+	Class   string `json:"class"`
+	Message string `json:"message"`
+}
+
+// Event is the envelope with its place in the log.
+type Event struct {
+	Seq        uint64          `json:"seq"`
+	EventType  string          `json:"event_type"`
+	Data       json.RawMessage `json:"data"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Deliveries []Delivery      `json:"deliveries,omitempty"` // only when one event is asked for
+}
+
+// Capability is something a plugin asks for.
+type Capability struct {
+	Name    string `json:"name"`
+	Granted bool   `json:"granted"`
+	Reason  string `json:"reason"`
+}
+
+// PluginState is where a plugin stands.
+type PluginState string
+
+// The states of a plugin.
+const (
+	Discovered    PluginState = "discovered"     // seen, not looked into yet
+	Vetting       PluginState = "vetting"        // being checked and compiled
+	Rejected      PluginState = "rejected"       // will not run; reason says why
+	Held          PluginState = "held"           // waits for the operator (hot_drop: hold)
+	NeedsApproval PluginState = "needs_approval" // a required capability is not granted
+	Disabled      PluginState = "disabled"       // switched off by the operator
+	Active        PluginState = "active"
+	Paused        PluginState = "paused"
+	BreakerOpen   PluginState = "breaker_open" // repeated failures; probes again by itself
+	Draining      PluginState = "draining"     // finishes what it has, then goes
+)
+
+// Plugin is a plugin and what it is doing.
+type Plugin struct {
+	Name         string       `json:"name"`
+	State        PluginState  `json:"state"`
+	Reason       string       `json:"reason"`
+	Since        time.Time    `json:"since"` // when State was reached
+	Version      string       `json:"version"`
+	SHA256       string       `json:"sha256"` // of the module's file, hex
+	Style        string       `json:"style"`  // loop or stdio
+	Subscribes   []string     `json:"subscribes"`
+	Capabilities []Capability `json:"capabilities"`
+	Instances    int          `json:"instances"` // live now
+	Lag          uint64       `json:"lag"`       // events of the log not yet final for it
+	Delivered    uint64       `json:"delivered"` // since the host started
+	Failed       uint64       `json:"failed"`    // failed attempts since the host started
+	Fuel         uint64       `json:"fuel"`      // spent since the host started
+}
+
+// OrderItem is one line of an order.
+type OrderItem struct {
+	SKU            string `json:"sku"`
+	Quantity       int64  `json:"quantity"`
+	UnitPriceCents int64  `json:"unit_price_cents"`
+}
+
+// Order is an order as the API shows it and as its events carry it.
+type Order struct {
+	ID         string      `json:"id"`
+	CustomerID string      `json:"customer_id"`
+	Currency   string      `json:"currency"` // ISO 4217
+	Items      []OrderItem `json:"items"`
+	TotalCents int64       `json:"total_cents"`
+	Status     string      `json:"status"`
+	Version    int64       `json:"version"` // 1 when created, one more with each change
+	CreatedAt  time.Time   `json:"created_at"`
+	UpdatedAt  time.Time   `json:"updated_at"`
+}
+
+// NewOrder is what POST /api/v1/orders takes. ID is optional.
+type NewOrder struct {
+	ID         string      `json:"id"`
+	CustomerID string      `json:"customer_id"`
+	Currency   string      `json:"currency"`
+	Items      []OrderItem `json:"items"`
+}
+
+// Problem is an error of the API (RFC 9457), with the field that is wrong and
+// the fault code.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Field  string `json:"field,omitempty"`
+}
+
+// ReloadResult says what a reload of the configuration changed, one line each.
+type ReloadResult struct {
+	Changed []string `json:"changed"`
+}
+
+// Activity is one line of the event stream: exactly one of the pointers is set.
+type Activity struct {
+	Kind     string           `json:"kind"` // published, delivery, plugin
+	Event    *Event           `json:"event,omitempty"`
+	Delivery *DeliveryOfEvent `json:"delivery,omitempty"`
+	Plugin   *Plugin          `json:"plugin,omitempty"`
+}
+
+// DeliveryOfEvent is a delivery with the event it belongs to.
+type DeliveryOfEvent struct {
+	EventID string `json:"event_id"`
+	Seq     uint64 `json:"seq"`
+	Delivery
+}
