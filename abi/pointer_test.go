@@ -3,55 +3,11 @@ package abi_test
 import (
 	"encoding/json"
 	"os"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/internal/pointer"
 )
-
-// resolve is field in its plainest form: what testdata/pointer.json describes.
-func resolve(document, pointer string) (string, abi.Code) {
-	if !abi.ValidPointer(pointer) {
-		return "", abi.Invalid
-	}
-	value := json.RawMessage(strings.TrimSpace(document))
-	for i, token := range strings.Split(pointer, "/") {
-		if i == 0 {
-			continue
-		}
-		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-		var ok bool
-		switch value[0] {
-		case '{':
-			var object map[string]json.RawMessage
-			if err := json.Unmarshal(value, &object); err != nil {
-				return "", abi.Invalid
-			}
-			value, ok = object[token]
-		case '[':
-			var array []json.RawMessage
-			if err := json.Unmarshal(value, &array); err != nil {
-				return "", abi.Invalid
-			}
-			n, err := strconv.ParseUint(token, 10, 32)
-			if ok = err == nil && n < uint64(len(array)) && token == strconv.FormatUint(n, 10); ok {
-				value = array[n]
-			}
-		}
-		if !ok {
-			return "", abi.NotFound
-		}
-	}
-	if value[0] != '"' {
-		return string(value), 0
-	}
-	var text string
-	if err := json.Unmarshal(value, &text); err != nil {
-		return "", abi.Invalid
-	}
-	return text, 0
-}
 
 // TestPointerVectors holds the golden vectors against a second reading of the
 // RFC, so that a vector that is wrong does not become everyone's rule.
@@ -80,7 +36,7 @@ func TestPointerVectors(t *testing.T) {
 					t.Fatalf("no code is called %q", v.Code)
 				}
 			}
-			if got, code := resolve(v.Doc, v.Pointer); got != v.Want || code != want {
+			if got, code := pointer.Resolve(v.Doc, v.Pointer); got != v.Want || code != want {
 				t.Errorf("%s at %q: got %q, %v; want %q, %v", v.Doc, v.Pointer, got, code, v.Want, want)
 			}
 		})

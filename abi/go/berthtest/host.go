@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/internal/pointer"
 )
 
 // delivery is the wire.Host of one delivery.
@@ -44,11 +45,11 @@ func (d *delivery) Next(buf []byte) int32 {
 	return d.yield(buf, []byte(d.envelope))
 }
 
-func (d *delivery) Field(pointer string, buf []byte) int32 {
+func (d *delivery) Field(path string, buf []byte) int32 {
 	if !d.open {
 		return d.fail(abi.Invalid, "no event is open")
 	}
-	text, code := resolve(d.envelope, pointer)
+	text, code := pointer.Resolve(d.envelope, path)
 	if code != 0 {
 		return d.fail(code, "")
 	}
@@ -217,4 +218,3 @@ func (d *delivery) Error(buf []byte) int32 {
 	}
 	return int32(len(d.text))
 }
-

@@ -1,4 +1,6 @@
-package berthtest
+// Package pointer is JSON Pointer (RFC 6901) as the ABI's field has it, in its
+// plainest form: for tests and for the Go SDK's host of maps.
+package pointer
 
 import (
 	"encoding/json"
@@ -8,9 +10,9 @@ import (
 	"github.com/berth-host/berth/abi"
 )
 
-// resolve is the ABI's field: the value at a JSON Pointer into a document that
+// Resolve is the ABI's field: the text of the value at a JSON Pointer into a document that
 // is valid JSON. It is written for being right, not for speed.
-func resolve(document, pointer string) (string, abi.Code) {
+func Resolve(document, pointer string) (string, abi.Code) {
 	if !abi.ValidPointer(pointer) {
 		return "", abi.Invalid
 	}
