@@ -81,10 +81,10 @@ func (h *Host) Deliver(t testing.TB, handle berth.Handler, envelope string) Outc
 	if !json.Valid([]byte(envelope)) {
 		t.Fatalf("the envelope is not JSON: %s", envelope)
 	}
-	d := &delivery{host: h, waiting: true, envelope: envelope}
+	d := &delivery{host: h, waiting: []string{envelope}}
 	defer wire.Use(d)()
 	berth.Run(handle)
-	return d.outcome
+	return d.outcomes[0]
 }
 
 // Do calls f with the host in place but no event open: for what a handler does

@@ -11,14 +11,15 @@ import (
 	"github.com/berth-host/berth/abi/internal/pointer"
 )
 
-// delivery is the wire.Host of one delivery.
+// delivery is the wire.Host of one or more deliveries to one instance.
 type delivery struct {
 	host     *Host
-	envelope string
-	waiting  bool // the event is yet to be taken
+	waiting  []string // envelopes yet to be taken
+	envelope string   // the open event's
 	open     bool
-	children []string
-	outcome  Outcome
+	children []string // of the open event
+	outcome  Outcome  // of the open event, as far as it has one
+	outcomes []Outcome
 
 	last []byte
 	text string // of the latest error
@@ -38,10 +39,13 @@ func (d *delivery) yield(buf, content []byte) int32 {
 }
 
 func (d *delivery) Next(buf []byte) int32 {
-	if !d.waiting {
+	if d.open {
+		d.Finish(int32(abi.StatusOK), "")
+	}
+	if len(d.waiting) == 0 {
 		return int32(abi.End)
 	}
-	d.waiting, d.open = false, true
+	d.envelope, d.waiting, d.open = d.waiting[0], d.waiting[1:], true
 	return d.yield(buf, []byte(d.envelope))
 }
 
@@ -76,7 +80,8 @@ func (d *delivery) Finish(status int32, text string) int32 {
 	default:
 		return d.fail(abi.Invalid, "no such status")
 	}
-	d.open = false
+	d.outcomes = append(d.outcomes, d.outcome)
+	d.open, d.children, d.outcome = false, nil, Outcome{}
 	return 0
 }
 

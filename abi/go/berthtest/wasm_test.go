@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,15 +32,15 @@ func build(t *testing.T, pkg string) []byte {
 	return wasm
 }
 
-// link makes d the host of the modules of r.
-func link(ctx context.Context, r wazero.Runtime, d *delivery) error {
+// link makes *d, whatever it is at the time of a call, the host of r's modules.
+func link(ctx context.Context, r wazero.Runtime, d **delivery) error {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
 		return err
 	}
 	b := r.NewHostModuleBuilder(abi.ModuleName)
 	for _, f := range abi.Functions() {
 		call := func(_ context.Context, m api.Module, stack []uint64) {
-			answer := d.call(f.Name, m.ExportedMemory(abi.MemoryExport), stack)
+			answer := (*d).call(f.Name, m.ExportedMemory(abi.MemoryExport), stack)
 			if f.Results > 0 {
 				stack[0] = api.EncodeI32(answer)
 			}
@@ -103,38 +104,85 @@ func (d *delivery) call(name string, mem api.Memory, p []uint64) int32 {
 	panic("no such function: " + name)
 }
 
+// guest is a module ready to be run often.
+type guest struct {
+	runtime wazero.Runtime
+	module  wazero.CompiledModule
+	host    *delivery
+}
+
+func newGuest(t *testing.T, pkg string) *guest {
+	t.Helper()
+	ctx := context.Background() // the runtime outlives t.Context
+	wasm := build(t, pkg)
+	g := &guest{runtime: wazero.NewRuntime(ctx)}
+	t.Cleanup(func() { g.runtime.Close(ctx) })
+	if err := link(ctx, g.runtime, &g.host); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if g.module, err = g.runtime.CompileModule(ctx, wasm); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// run has a new instance serve d, and returns what it wrote to stderr.
+func (g *guest) run(t *testing.T, d *delivery) string {
+	t.Helper()
+	ctx := t.Context()
+	g.host = d
+	var stderr strings.Builder
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(&stderr)
+	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(ctx)
+	// A command leaves by exit, so that an error says little: stderr does.
+	_, _ = m.ExportedFunction(abi.StartExport).Call(ctx)
+	return stderr.String()
+}
+
 // TestWebAssembly builds package exercise as a guest and proves that it does
 // there what it does natively.
 func TestWebAssembly(t *testing.T) {
-	wasm := build(t, "../internal/exercise/guest")
-	ctx := t.Context()
-	cache := wazero.NewCompilationCache()
-	defer cache.Close(ctx)
+	g := newGuest(t, "../internal/exercise/guest")
 	for _, tt := range exercises() {
 		t.Run(tt.name, func(t *testing.T) {
-			r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))
-			defer r.Close(ctx)
 			h := exerciseHost()
-			d := &delivery{host: h, waiting: true, envelope: Event("order_status_changed", tt.data)}
-			if err := link(ctx, r, d); err != nil {
-				t.Fatal(err)
-			}
-			var stderr strings.Builder
-			m, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(&stderr))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = m.ExportedFunction(abi.StartExport).Call(ctx)
+			d := &delivery{host: h, waiting: []string{Event("order_status_changed", tt.data)}}
+			stderr := g.run(t, d)
 			if tt.trap != "" {
-				if !d.open || !strings.Contains(stderr.String(), tt.trap) {
-					t.Errorf("event open: %v, stderr %q; want it open, and %q", d.open, stderr.String(), tt.trap)
+				if !d.open || !strings.Contains(stderr, tt.trap) {
+					t.Errorf("event open: %v, stderr %q; want it open, and %q", d.open, stderr, tt.trap)
 				}
 				return
 			}
-			if stderr.Len() > 0 {
-				t.Errorf("ended with %v and wrote %s", err, stderr.String())
+			if stderr != "" || len(d.outcomes) != 1 {
+				t.Fatalf("%d outcomes, stderr %s", len(d.outcomes), stderr)
 			}
-			tt.check(t, h, d.outcome)
+			tt.check(t, h, d.outcomes[0])
 		})
 	}
+	t.Run("allocations", func(t *testing.T) {
+		// The handler's own: the string of one Field, and the result.
+		const events, allowed = 50, 2
+		d := &delivery{host: exerciseHost()}
+		for range events {
+			d.waiting = append(d.waiting, Event("x", `{"do":"mallocs","int":7}`))
+		}
+		if stderr := g.run(t, d); stderr != "" || len(d.outcomes) != events {
+			t.Fatalf("%d outcomes, stderr %s", len(d.outcomes), stderr)
+		}
+		for i, out := range d.outcomes {
+			n, err := strconv.Atoi(out.Result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i > 1 && n > allowed {
+				t.Errorf("event %d: %d allocations, want at most %d", i, n, allowed)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ package exercise
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 
 	berth "github.com/berth-host/berth/abi/go"
@@ -72,6 +73,8 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 	case "http bytes":
 		r, err := berth.HTTP(berth.Request{Method: "POST", URL: "https://api.example.com/", Body: []byte{0xff, 0}})
 		return berth.JSON(r.Body), err
+	case "mallocs":
+		return mallocs(ev), nil
 	case "retry":
 		return berth.OK(), berth.Retryf("try %s", "later")
 	case "error":
@@ -88,6 +91,26 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 		panic("the handler panics")
 	}
 	return berth.OK(), berth.Rejectf("nothing to do for %q", do)
+}
+
+// before is how many allocations there had been when mallocs was called last.
+var before uint64
+
+// mallocs reads some fields and answers how often memory was allocated since it
+// was called for the event before.
+func mallocs(ev *berth.Event) berth.Result {
+	for range 10 {
+		ev.FieldBytes("/data")
+		ev.Int("/data/int")
+		ev.Bool("/data/int")
+		ev.Raw()
+		berth.Info("text")
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	since := m.Mallocs - before
+	before = m.Mallocs
+	return berth.RawJSON(strconv.FormatUint(since, 10))
 }
 
 func kv() (berth.Result, error) {
