@@ -1,0 +1,73 @@
+package abi
+
+// Names a module and its host agree on.
+const (
+	ModuleName      = "berth_v1"               // module of the imports; its number is the ABI's version
+	WASIModuleName  = "wasi_snapshot_preview1" // the only other module a guest may import from, but for env.abort
+	EnvModuleName   = "env"                    // only with AbortFunction, for AssemblyScript
+	AbortFunction   = "abort"
+	ManifestSection = "berth.manifest" // custom section that holds the manifest
+	ManifestSuffix  = ".json"          // appended to a module's file name: the manifest beside it
+
+	MemoryExport     = "memory"
+	StartExport      = "_start"
+	RunExport        = "run"
+	InitializeExport = "_initialize"
+)
+
+// Names of the functions in ModuleName.
+const (
+	FuncNext      = "next"
+	FuncField     = "field"
+	FuncFinish    = "finish"
+	FuncEmit      = "emit"
+	FuncLog       = "log"
+	FuncConfig    = "config"
+	FuncSecret    = "secret"
+	FuncKVGet     = "kv_get"
+	FuncKVSet     = "kv_set"
+	FuncKVCAS     = "kv_cas"
+	FuncKVDelete  = "kv_delete"
+	FuncHTTP      = "http"
+	FuncAttempt   = "attempt"
+	FuncRemaining = "remaining"
+	FuncLast      = "last"
+	FuncError     = "error"
+)
+
+// Function is one import of ModuleName. All its parameters and results are
+// of WebAssembly's type i32, so counts are the whole signature.
+type Function struct {
+	Name    string
+	Params  int
+	Results int // 0 or 1
+	// Yields says that the last two parameters are a buffer and its capacity,
+	// and that the result is the true length of what was put there.
+	Yields bool
+	// Capability is what must be granted for it, or "" when it is always
+	// allowed. Without the grant the function answers Denied.
+	Capability string
+}
+
+// Functions returns the imports of ABI version 1, in the order of ABI.md.
+// The slice is the caller's to keep.
+func Functions() []Function {
+	return []Function{
+		{Name: FuncNext, Params: 2, Results: 1, Yields: true},
+		{Name: FuncField, Params: 4, Results: 1, Yields: true},
+		{Name: FuncFinish, Params: 3, Results: 1},
+		{Name: FuncEmit, Params: 2, Results: 1, Capability: CapabilityEmit},
+		{Name: FuncLog, Params: 3, Results: 0},
+		{Name: FuncConfig, Params: 2, Results: 1, Yields: true},
+		{Name: FuncSecret, Params: 4, Results: 1, Yields: true, Capability: CapabilitySecret},
+		{Name: FuncKVGet, Params: 4, Results: 1, Yields: true, Capability: CapabilityKV},
+		{Name: FuncKVSet, Params: 4, Results: 1, Capability: CapabilityKV},
+		{Name: FuncKVCAS, Params: 6, Results: 1, Capability: CapabilityKV},
+		{Name: FuncKVDelete, Params: 2, Results: 1, Capability: CapabilityKV},
+		{Name: FuncHTTP, Params: 4, Results: 1, Yields: true, Capability: CapabilityHTTP},
+		{Name: FuncAttempt, Params: 0, Results: 1},
+		{Name: FuncRemaining, Params: 0, Results: 1},
+		{Name: FuncLast, Params: 2, Results: 1, Yields: true},
+		{Name: FuncError, Params: 2, Results: 1, Yields: true},
+	}
+}

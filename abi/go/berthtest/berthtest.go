@@ -1,0 +1,125 @@
+// Package berthtest runs Berth handlers in ordinary Go tests: natively, with a
+// host made of maps, without WebAssembly and without a network.
+//
+//	func TestShipped(t *testing.T) {
+//		out := berthtest.Deliver(t, handle, berthtest.Event("order_status_changed", `{"status":"shipped"}`))
+//		if out.Status != berthtest.OK || out.Result != `{"notified":true}` {
+//			t.Errorf("got %+v", out)
+//		}
+//	}
+//
+// A Host is for handlers that need more: configuration, secrets, state, HTTP.
+// It holds to the ABI's limits, so that what passes here is not refused later.
+package berthtest
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	berth "github.com/berth-host/berth/abi/go"
+	"github.com/berth-host/berth/abi/go/internal/wire"
+)
+
+// Status is how a delivery ended.
+type Status string
+
+// The statuses.
+const (
+	OK       Status = "ok"
+	Retry    Status = "retry"
+	Rejected Status = "rejected"
+)
+
+// Outcome is what one delivery did.
+type Outcome struct {
+	Status   Status
+	Result   string   // JSON text, or "" for an empty result; only when OK
+	Reason   string   // why not; only when not OK
+	Logs     []string // "<level> <text>"
+	Children []string // each child as JSON text; only when OK
+}
+
+// Decode reads the result into v, and fails the test when it cannot.
+func (o Outcome) Decode(t testing.TB, v any) {
+	t.Helper()
+	if o.Status != OK {
+		t.Fatalf("the delivery ended with %s: %s", o.Status, o.Reason)
+	}
+	if err := json.Unmarshal([]byte(o.Result), v); err != nil {
+		t.Fatalf("result %q: %v", o.Result, err)
+	}
+}
+
+// Host is what handlers run on. The zero Host has no configuration, no secret
+// and no state, grants kv and emit, and refuses HTTP. Deliveries of one or of
+// several Hosts take turns; set the fields between them.
+type Host struct {
+	Config    string            // JSON text; "" is {}
+	Secrets   map[string]string // what may be read
+	KV        map[string][]byte // made when first written
+	Attempt   int               // of the next delivery; 0 is 1
+	Remaining time.Duration     // until the deadline; 0 is 5 s
+	// HTTP answers requests, both as the ABI has them: JSON text. The Code
+	// is 0 or why there is no response. Nil: every request is denied.
+	HTTP func(request string) (response string, code berth.Code)
+	// Denied lists the capabilities that are not granted: emit, kv.
+	Denied []string
+}
+
+// Deliver hands one envelope (JSON text, see Event) to a handler on a Host
+// with nothing in it.
+func Deliver(t testing.TB, handle berth.Handler, envelope string) Outcome {
+	t.Helper()
+	return new(Host).Deliver(t, handle, envelope)
+}
+
+// Deliver hands one envelope to a handler. What the handler panics with goes
+// on to the test.
+func (h *Host) Deliver(t testing.TB, handle berth.Handler, envelope string) Outcome {
+	t.Helper()
+	if !json.Valid([]byte(envelope)) {
+		t.Fatalf("the envelope is not JSON: %s", envelope)
+	}
+	d := &delivery{host: h, waiting: []string{envelope}}
+	defer wire.Use(d)()
+	berth.Run(handle)
+	return d.outcomes[0]
+}
+
+// Do calls f with the host in place but no event open: for what a handler does
+// before Run, such as reading its configuration.
+func (h *Host) Do(f func()) {
+	defer wire.Use(&delivery{host: h})()
+	f()
+}
+
+// Event returns an envelope for data, which is JSON text, with metadata filled
+// in. The subject is data's order_id or id, if it is an object with one.
+func Event(eventType, data string) string {
+	var named struct {
+		OrderID string `json:"order_id"`
+		ID      string `json:"id"`
+	}
+	_ = json.Unmarshal([]byte(data), &named) // data need not be an object
+	if named.OrderID == "" {
+		named.OrderID = named.ID
+	}
+	envelope, err := json.Marshal(map[string]any{
+		"event_type": eventType,
+		"data":       json.RawMessage(data),
+		"metadata": map[string]any{
+			"event_id":        "0197a3c5-7b1e-7000-8000-000000000001",
+			"idempotency_key": "test-1",
+			"source":          "berthtest",
+			"subject":         named.OrderID,
+			"time":            "2026-01-02T03:04:05Z",
+			"correlation_id":  "0197a3c5-7b1e-7000-8000-000000000001",
+			"hops":            0,
+		},
+	})
+	if err != nil {
+		panic("berthtest: the data is not JSON: " + err.Error())
+	}
+	return string(envelope)
+}

@@ -1,0 +1,225 @@
+package berthtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/internal/pointer"
+)
+
+// delivery is the wire.Host of one or more deliveries to one instance.
+type delivery struct {
+	host     *Host
+	waiting  []string // envelopes yet to be taken
+	envelope string   // the open event's
+	open     bool
+	children []string // of the open event
+	outcome  Outcome  // of the open event, as far as it has one
+	outcomes []Outcome
+
+	last []byte
+	text string // of the latest error
+}
+
+func (d *delivery) fail(code abi.Code, text string) int32 {
+	d.text = text
+	return int32(code)
+}
+
+func (d *delivery) yield(buf, content []byte) int32 {
+	d.last = content
+	if len(content) <= len(buf) {
+		copy(buf, content)
+	}
+	return int32(len(content))
+}
+
+func (d *delivery) Next(buf []byte) int32 {
+	if d.open {
+		d.Finish(int32(abi.StatusOK), "")
+	}
+	if len(d.waiting) == 0 {
+		return int32(abi.End)
+	}
+	d.envelope, d.waiting, d.open = d.waiting[0], d.waiting[1:], true
+	return d.yield(buf, []byte(d.envelope))
+}
+
+func (d *delivery) Field(path string, buf []byte) int32 {
+	if !d.open {
+		return d.fail(abi.Invalid, "no event is open")
+	}
+	text, code := pointer.Resolve(d.envelope, path)
+	if code != 0 {
+		return d.fail(code, "")
+	}
+	return d.yield(buf, []byte(text))
+}
+
+func (d *delivery) Finish(status int32, text string) int32 {
+	if !d.open {
+		return d.fail(abi.Invalid, "no event is open")
+	}
+	switch abi.Status(status) {
+	case abi.StatusOK:
+		if len(text) > abi.MaxResult {
+			panic("the result is over 64 KiB: the host ends an instance for that")
+		}
+		if text != "" && (!utf8.ValidString(text) || !json.Valid([]byte(text))) {
+			return d.fail(abi.Invalid, "the result is not JSON")
+		}
+		d.outcome.Status, d.outcome.Result, d.outcome.Children = OK, text, d.children
+	case abi.StatusRetry:
+		d.outcome.Status, d.outcome.Reason = Retry, text
+	case abi.StatusReject:
+		d.outcome.Status, d.outcome.Reason = Rejected, text
+	default:
+		return d.fail(abi.Invalid, "no such status")
+	}
+	d.outcomes = append(d.outcomes, d.outcome)
+	d.open, d.children, d.outcome = false, nil, Outcome{}
+	return 0
+}
+
+func (d *delivery) Emit(child string) int32 {
+	if slices.Contains(d.host.Denied, abi.CapabilityEmit) {
+		return d.fail(abi.Denied, "emit is not granted")
+	}
+	if !d.open {
+		return d.fail(abi.Invalid, "no event is open")
+	}
+	var c struct {
+		Type string          `json:"event_type"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal([]byte(child), &c); err != nil {
+		return d.fail(abi.Invalid, err.Error())
+	}
+	if c.Type == "" || strings.Contains(c.Type, "*") || !abi.ValidEventTypeGlob(c.Type) {
+		return d.fail(abi.Invalid, "event_type is missing or malformed")
+	}
+	if len(d.children) == abi.MaxChildren {
+		panic("the event has 64 children already: the host ends an instance for one more")
+	}
+	d.children = append(d.children, child)
+	return 0
+}
+
+func (d *delivery) Log(level int32, text string) {
+	if len(text) > abi.MaxLogLine {
+		text = text[:abi.MaxLogLine]
+	}
+	d.outcome.Logs = append(d.outcome.Logs, abi.Level(level).String()+" "+text)
+}
+
+func (d *delivery) Config(buf []byte) int32 {
+	if d.host.Config == "" {
+		return d.yield(buf, []byte("{}"))
+	}
+	return d.yield(buf, []byte(d.host.Config))
+}
+
+func (d *delivery) Secret(name string, buf []byte) int32 {
+	secret, ok := d.host.Secrets[name]
+	if !ok {
+		return d.fail(abi.NotFound, "no secret is called "+name)
+	}
+	return d.yield(buf, []byte(secret))
+}
+
+// kv answers why a call of kv with this key and value cannot be, or 0.
+func (d *delivery) kv(key string, value []byte) int32 {
+	switch {
+	case slices.Contains(d.host.Denied, abi.CapabilityKV):
+		return d.fail(abi.Denied, "kv is not granted")
+	case key == "":
+		return d.fail(abi.Invalid, "the key is empty")
+	case len(key) > abi.MaxKVKey:
+		return d.fail(abi.TooLarge, "the key is over 256 bytes")
+	case len(value) > abi.MaxKVValue:
+		return d.fail(abi.TooLarge, "the value is over 1 MiB")
+	}
+	return 0
+}
+
+func (d *delivery) KVGet(key string, buf []byte) int32 {
+	if code := d.kv(key, nil); code != 0 {
+		return code
+	}
+	value, ok := d.host.KV[key]
+	if !ok {
+		return d.fail(abi.NotFound, "no such key")
+	}
+	return d.yield(buf, value)
+}
+
+func (d *delivery) KVSet(key string, value []byte) int32 {
+	if code := d.kv(key, value); code != 0 {
+		return code
+	}
+	if d.host.KV == nil {
+		d.host.KV = make(map[string][]byte)
+	}
+	d.host.KV[key] = bytes.Clone(value)
+	return 0
+}
+
+func (d *delivery) KVCAS(key string, old, value []byte) int32 {
+	if code := d.kv(key, value); code != 0 {
+		return code
+	}
+	present, ok := d.host.KV[key]
+	if ok != (old != nil) || !bytes.Equal(present, old) {
+		return d.fail(abi.Conflict, "the value differs")
+	}
+	return d.KVSet(key, value)
+}
+
+func (d *delivery) KVDelete(key string) int32 {
+	if code := d.kv(key, nil); code != 0 {
+		return code
+	}
+	delete(d.host.KV, key)
+	return 0
+}
+
+func (d *delivery) HTTP(request string, buf []byte) int32 {
+	if d.host.HTTP == nil {
+		return d.fail(abi.Denied, "http is not granted")
+	}
+	response, code := d.host.HTTP(request)
+	if code != 0 {
+		return d.fail(abi.Code(code), "the test said so")
+	}
+	return d.yield(buf, []byte(response))
+}
+
+func (d *delivery) Attempt() int32 {
+	if !d.open {
+		return d.fail(abi.Invalid, "no event is open")
+	}
+	return int32(max(1, d.host.Attempt))
+}
+
+func (d *delivery) Remaining() int32 {
+	if !d.open {
+		return d.fail(abi.Invalid, "no event is open")
+	}
+	if d.host.Remaining == 0 {
+		return 5000
+	}
+	return int32(d.host.Remaining.Milliseconds())
+}
+
+func (d *delivery) Last(buf []byte) int32 { return d.yield(buf, d.last) }
+
+func (d *delivery) Error(buf []byte) int32 {
+	if len(d.text) <= len(buf) {
+		copy(buf, d.text)
+	}
+	return int32(len(d.text))
+}

@@ -1,0 +1,40 @@
+// Package berth is the SDK for Berth event handlers written in Go. A handler
+// is an ordinary command, built with
+//
+//	GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags='-s -w' -o my-handler.wasm
+//
+// whose main hands Run a function. Run calls it once per event, one event at a
+// time, and returns when the host wants the instance to finish:
+//
+//	func main() { berth.Run(handle) }
+//
+//	func handle(ev *berth.Event) (berth.Result, error) {
+//		status, ok := ev.Field("/data/status")
+//		if !ok {
+//			return berth.Result{}, berth.Reject("the event has no status")
+//		}
+//		berth.Info("now " + status)
+//		return berth.OK(), nil
+//	}
+//
+// How an event ends:
+//
+//   - a Result and no error: the event is done.
+//   - an error of Reject, or one that wraps it: the event is not delivered to
+//     this handler again; it goes to the dead letters at once.
+//   - any other error, Retry's included: it is delivered again after a pause.
+//     After the last attempt it goes to the dead letters.
+//   - a panic: the same as an error, but the instance is lost with all that it
+//     had in memory. The host keeps the panic's text.
+//
+// Fields are read by the host: Field, FieldBytes, Int and Bool need no JSON
+// parser, and neither do Object and RawJSON, which make results. A handler that
+// leaves Decode, JSON, Config and HTTP alone is a megabyte smaller, because
+// encoding/json is not linked, and several times faster.
+//
+// An instance handles one event at a time, and everything stops while it waits
+// for the next one: do not leave goroutines behind. What must survive an
+// instance belongs in KV. Nothing here is safe for concurrent use.
+//
+// Package berthtest runs handlers in ordinary tests, without WebAssembly.
+package berth

@@ -1,0 +1,68 @@
+package berth
+
+import (
+	"errors"
+
+	"github.com/berth-host/berth/abi/go/internal/wire"
+)
+
+// Handler handles one event. The event and what its methods return as []byte
+// are the handler's only until it returns.
+type Handler func(*Event) (Result, error)
+
+// Statuses of the ABI's finish.
+const (
+	statusOK     = 0
+	statusRetry  = 1
+	statusReject = 2
+)
+
+// Run hands each event to handle, and returns when the host has no more for
+// this instance: main should return then too. It panics when the host fails.
+func Run(handle Handler) {
+	ev := &Event{envelope: make([]byte, 4096), field: make([]byte, 256)}
+	for ev.next() {
+		finish(handle(ev))
+	}
+}
+
+// finish closes the open event.
+func finish(result Result, err error) {
+	if err == nil {
+		err = result.err
+	}
+	if err == nil {
+		code := wire.Finish(statusOK, result.json)
+		if code >= 0 {
+			return
+		}
+		// The result is the handler's mistake and would be one again.
+		err = Reject("the host refused the result: " + callError("finish", code).Error())
+	}
+	status := int32(statusRetry)
+	var rejected *RejectError
+	if errors.As(err, &rejected) {
+		status = statusReject
+	}
+	if code := wire.Finish(status, err.Error()); code < 0 {
+		panic(callError("finish", code).Error())
+	}
+}
+
+// Result is what a handled event answers. The zero Result is an empty one.
+type Result struct {
+	json string
+	err  error
+}
+
+// OK is the empty result.
+func OK() Result { return Result{} }
+
+// RawJSON is a result that is JSON text already, of at most 64 KiB. It is not
+// looked at here: if it is not JSON, the host refuses it and the event is
+// rejected.
+func RawJSON(text string) Result { return Result{json: text} }
+
+// Text returns the result as JSON text, "" when it is empty, or the error that
+// making it ran into.
+func (r Result) Text() (string, error) { return r.json, r.err }

@@ -1,0 +1,12 @@
+package abi
+
+// Limits of ABI version 1. ABI.md says what happens past each of them.
+const (
+	MaxLogLine  = 8 << 10  // bytes of one log line, and of a retry's or reject's reason; the rest is cut off
+	MaxChildren = 64       // child events of one event
+	MaxResult   = 64 << 10 // bytes of one event's result
+	MaxKVKey    = 256      // bytes of a kv key; at least 1
+	MaxKVValue  = 1 << 20  // bytes of a kv value
+	MaxHops     = 16       // events between an event and the one that first caused it
+	MaxManifest = 64 << 10 // bytes of a manifest
+)

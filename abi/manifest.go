@@ -1,0 +1,191 @@
+package abi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Manifest is what a plugin says about itself: who it is, what it wants to
+// hear, what it asks for. Every part is optional and the zero value is a valid
+// manifest that says nothing. It asks only; grants are the operator's.
+type Manifest struct {
+	// Name identifies the plugin on one host; see ValidName. Empty: the name
+	// comes from the file.
+	Name string `json:"name,omitzero"`
+	// Version is a semantic version; see ValidVersion.
+	Version     string `json:"version,omitzero"`
+	Description string `json:"description,omitzero"`
+	License     string `json:"license,omitzero"`  // an SPDX expression by custom; not checked
+	Homepage    string `json:"homepage,omitzero"` // a link for people; not checked and never fetched
+
+	// Subscribes lists the events it wants; one match is enough. Absent (nil):
+	// every type the operator routes. Empty but present: none.
+	Subscribes []Subscription `json:"subscribes,omitzero"`
+	// Capabilities lists what it asks for, each name at most once.
+	Capabilities []Capability `json:"capabilities,omitzero"`
+	// ConfigSchema is a JSON Schema for the handler's config, kept as written.
+	ConfigSchema json.RawMessage `json:"config_schema,omitzero"`
+	Limits       Limits          `json:"limits,omitzero"`
+	Retry        Retry           `json:"retry,omitzero"`
+	// OrderBy is a JSON Pointer into the envelope. Events with equal values
+	// there reach the plugin one at a time, in order. Empty: the host's default.
+	OrderBy string `json:"order_by,omitzero"`
+}
+
+// Subscription is one kind of event a plugin wants.
+type Subscription struct {
+	EventType string `json:"event_type"`    // a glob; see ValidEventTypeGlob. Required
+	When      string `json:"when,omitzero"` // a CEL expression over event_type, data and metadata; not compiled here
+}
+
+// Names of the capabilities. Everything else a guest may call is always allowed.
+const (
+	CapabilityEmit   = "emit"
+	CapabilityKV     = "kv"
+	CapabilitySecret = "secret"
+	CapabilityHTTP   = "http"
+)
+
+// Capability is one thing a plugin asks for.
+type Capability struct {
+	Name string `json:"name"` // emit, kv, secret or http. Required
+	// Hosts are whom http may reach, at least one; see ValidHost.
+	Hosts []string `json:"hosts,omitzero"`
+	// EventTypes are globs of what emit may publish, at least one.
+	EventTypes []string `json:"event_types,omitzero"`
+	// Names are the secrets that secret may read, at least one.
+	Names []string `json:"names,omitzero"`
+	// Reason tells the operator what it is for.
+	Reason string `json:"reason,omitzero"`
+	// Required: without the grant the plugin is of no use and must wait.
+	Required bool `json:"required,omitzero"`
+}
+
+// Limits are what a plugin says it needs. Zero values: the host's defaults.
+type Limits struct {
+	Timeout     Duration `json:"timeout,omitzero"`     // for one event
+	Memory      Size     `json:"memory,omitzero"`      // of one instance, 64KiB up to but not including 4GiB
+	Concurrency int      `json:"concurrency,omitzero"` // instances at a time, 1 to 1024
+}
+
+// Retry is what happens after a failed attempt. Zero values: the host's defaults.
+type Retry struct {
+	MaxAttempts int      `json:"max_attempts,omitzero"` // the first included, 1 to 100
+	Backoff     Duration `json:"backoff,omitzero"`      // before the second attempt
+	MaxBackoff  Duration `json:"max_backoff,omitzero"`  // what it grows to, not below Backoff
+}
+
+// ParseManifest reads a manifest. It is strict: text that is not JSON, keys it
+// does not know, keys named twice, values of another kind (null included) and
+// values out of range are errors, which name the place and the reason. It
+// takes at most MaxManifest bytes.
+func ParseManifest(text []byte) (Manifest, error) {
+	if len(text) > MaxManifest {
+		return Manifest{}, fmt.Errorf("manifest: %d bytes are over the limit of %d", len(text), MaxManifest)
+	}
+	var m Manifest
+	if err := decodeStrict(text, &m); err != nil {
+		return Manifest{}, fmt.Errorf("manifest: %w", err)
+	}
+	if err := m.Validate(); err != nil {
+		return Manifest{}, fmt.Errorf("manifest: %w", err)
+	}
+	return m, nil
+}
+
+// Validate checks the values of a manifest, and answers an error for the first
+// one that is wrong. ParseManifest has called it already.
+func (m Manifest) Validate() error {
+	if m.Name != "" && !ValidName(m.Name) {
+		return fmt.Errorf("name: %q must be 1 to 63 of a-z, 0-9 and -, and not begin with -", m.Name)
+	}
+	if m.Version != "" && !ValidVersion(m.Version) {
+		return fmt.Errorf("version: %q is not a semantic version such as 1.2.0", m.Version)
+	}
+	for i, s := range m.Subscribes {
+		if !ValidEventTypeGlob(s.EventType) {
+			return fmt.Errorf("subscribes[%d].event_type: %w", i, globError(s.EventType))
+		}
+	}
+	asked := make(map[string]bool, len(m.Capabilities))
+	for i, c := range m.Capabilities {
+		if err := c.validate(); err != nil {
+			return fmt.Errorf("capabilities[%d].%w", i, err)
+		}
+		if asked[c.Name] {
+			return fmt.Errorf("capabilities[%d].name: %q is asked for twice", i, c.Name)
+		}
+		asked[c.Name] = true
+	}
+	if err := m.Limits.validate(); err != nil {
+		return fmt.Errorf("limits.%w", err)
+	}
+	if err := m.Retry.validate(); err != nil {
+		return fmt.Errorf("retry.%w", err)
+	}
+	if !ValidPointer(m.OrderBy) {
+		return fmt.Errorf("order_by: %q is not a JSON Pointer such as /metadata/subject", m.OrderBy)
+	}
+	return nil
+}
+
+func (c Capability) validate() error {
+	lists := []struct {
+		key, of string
+		values  []string
+		check   func(string) error
+	}{
+		{"hosts", CapabilityHTTP, c.Hosts, hostError},
+		{"event_types", CapabilityEmit, c.EventTypes, globError},
+		{"names", CapabilitySecret, c.Names, secretError},
+	}
+	switch c.Name {
+	case CapabilityEmit, CapabilityKV, CapabilitySecret, CapabilityHTTP:
+	default:
+		return fmt.Errorf("name: %q is not a capability: there are emit, kv, secret and http", c.Name)
+	}
+	for _, l := range lists {
+		if l.of != c.Name && l.values != nil {
+			return fmt.Errorf("%s: belongs to %s, not to %s", l.key, l.of, c.Name)
+		}
+		if l.of == c.Name && len(l.values) == 0 {
+			return fmt.Errorf("%s: %s needs at least one", l.key, c.Name)
+		}
+		for i, v := range l.values {
+			if err := l.check(v); err != nil {
+				return fmt.Errorf("%s[%d]: %w", l.key, i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (l Limits) validate() error {
+	if l.Timeout < 0 {
+		return errors.New("timeout: must be above zero")
+	}
+	if l.Memory != 0 && (l.Memory < 64*KiB || l.Memory >= 4*GiB) {
+		return fmt.Errorf("memory: %v is not from 64KiB up to but not including 4GiB", l.Memory)
+	}
+	if l.Concurrency < 0 || l.Concurrency > 1024 {
+		return fmt.Errorf("concurrency: %d is not from 1 to 1024", l.Concurrency)
+	}
+	return nil
+}
+
+func (r Retry) validate() error {
+	if r.MaxAttempts < 0 || r.MaxAttempts > 100 {
+		return fmt.Errorf("max_attempts: %d is not from 1 to 100", r.MaxAttempts)
+	}
+	if r.Backoff < 0 {
+		return errors.New("backoff: must be above zero")
+	}
+	if r.MaxBackoff < 0 {
+		return errors.New("max_backoff: must be above zero")
+	}
+	if r.MaxBackoff != 0 && r.MaxBackoff < r.Backoff {
+		return fmt.Errorf("max_backoff: %v is below backoff, %v", r.MaxBackoff, r.Backoff)
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package abi
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxEventType bounds an event type and a glob of one, in bytes.
+const MaxEventType = 255
+
+// ValidName reports whether a plugin may have the name: 1 to 63 of a-z, 0-9
+// and '-', not beginning with '-'.
+func ValidName(name string) bool {
+	if name == "" || len(name) > 63 || name[0] == '-' {
+		return false
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; !isLower(c) && !isDigit(c) && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidVersion reports whether v is a semantic version (semver.org, 2.0.0) in
+// full: three numbers, with no "v" before them. It takes at most 128 bytes.
+func ValidVersion(v string) bool {
+	if len(v) > 128 {
+		return false
+	}
+	v, build, hasBuild := strings.Cut(v, "+")
+	if hasBuild && !validIdentifiers(build, false) {
+		return false
+	}
+	core, pre, hasPre := strings.Cut(v, "-")
+	if hasPre && !validIdentifiers(pre, true) {
+		return false
+	}
+	numbers := strings.Split(core, ".")
+	if len(numbers) != 3 {
+		return false
+	}
+	for _, n := range numbers {
+		// Longer numbers than a uint64 are allowed by semver.org, and are
+		// refused here because no reader of versions agrees on them.
+		if _, err := strconv.ParseUint(n, 10, 64); err != nil || n[0] == '+' || leadingZero(n) {
+			return false
+		}
+	}
+	return true
+}
+
+func validIdentifiers(s string, pre bool) bool {
+	for id := range strings.SplitSeq(s, ".") {
+		number := true
+		for i := 0; i < len(id); i++ {
+			c := id[i]
+			if !isLetter(c) && !isDigit(c) && c != '-' {
+				return false
+			}
+			number = number && isDigit(c)
+		}
+		if id == "" || pre && number && leadingZero(id) {
+			return false
+		}
+	}
+	return true
+}
+
+func leadingZero(digits string) bool { return len(digits) > 1 && digits[0] == '0' }
+
+// ValidEventTypeGlob reports whether glob may stand where event types are
+// chosen: 1 to MaxEventType bytes of letters, digits and . _ - : / and '*',
+// which stands for any run of characters, none included.
+func ValidEventTypeGlob(glob string) bool {
+	if glob == "" || len(glob) > MaxEventType {
+		return false
+	}
+	for i := 0; i < len(glob); i++ {
+		if c := glob[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("._-:/*", rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+// MatchEventType reports whether the glob takes in the whole of eventType.
+// Only '*' is special. The time is at most len(glob) times len(eventType).
+func MatchEventType(glob, eventType string) bool {
+	g, t := 0, 0
+	star, resume := -1, 0
+	for t < len(eventType) {
+		switch {
+		case g < len(glob) && glob[g] == '*':
+			star, resume = g, t
+			g++
+		case g < len(glob) && glob[g] == eventType[t]:
+			g++
+			t++
+		case star >= 0: // let the last star take one more
+			resume++
+			g, t = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(glob[g:], "*") == ""
+}
+
+// ValidPointer reports whether p is a JSON Pointer (RFC 6901): empty, or
+// beginning with '/', in UTF-8, with '~' only in ~0 and ~1.
+func ValidPointer(p string) bool {
+	if p == "" {
+		return true
+	}
+	if p[0] != '/' || !utf8.ValidString(p) {
+		return false
+	}
+	for i := 0; i < len(p); i++ {
+		if p[i] == '~' && (i+1 == len(p) || p[i+1] != '0' && p[i+1] != '1') {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidHost reports whether h may stand in the list of the capability http: a
+// host name in lower case or an IP address (version 6 in brackets), with an
+// optional port. There are no wildcards: whom a plugin talks to is written out.
+func ValidHost(h string) bool {
+	if rest, ok := strings.CutPrefix(h, "["); ok {
+		address, port, ok := strings.Cut(rest, "]")
+		if !ok || address == "" || strings.Trim(address, "0123456789abcdef:.") != "" || !strings.Contains(address, ":") {
+			return false
+		}
+		return port == "" || port[0] == ':' && validPort(port[1:])
+	}
+	name, port, hasPort := strings.Cut(h, ":")
+	if hasPort && !validPort(port) || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !ValidName(label) || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0 && isDigit(s[0]) && s[0] != '0'
+}
+
+func hostError(h string) error {
+	if ValidHost(h) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a host such as api.example.com or api.example.com:8443: no scheme, no path, no wildcard, lower case", h)
+}
+
+func globError(glob string) error {
+	if ValidEventTypeGlob(glob) {
+		return nil
+	}
+	return fmt.Errorf("%q is not an event type: 1 to %d letters, digits and . _ - : / where * stands for anything", glob, MaxEventType)
+}
+
+func secretError(name string) error {
+	if name == "" || len(name) > 128 {
+		return fmt.Errorf("%q is not a secret's name: 1 to 128 bytes", name)
+	}
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("._-/", rune(c)) {
+			return fmt.Errorf("%q is not a secret's name: letters, digits and . _ - /", name)
+		}
+	}
+	return nil
+}
+
+func isLower(c byte) bool  { return 'a' <= c && c <= 'z' }
+func isLetter(c byte) bool { return isLower(c|0x20) && c < 0x80 }
+func isDigit(c byte) bool  { return '0' <= c && c <= '9' }

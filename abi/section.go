@@ -1,0 +1,82 @@
+package abi
+
+// SectionError says why FindSection could not look through a module. Its
+// values are constants, so == compares them.
+type SectionError string
+
+// What is wrong with the bytes given to FindSection.
+const (
+	ErrNotModule SectionError = "not a WebAssembly module: it does not begin with the bytes \\0asm"
+	ErrComponent SectionError = "a WebAssembly component: build a core module instead (target wasip1 or wasm32-unknown-unknown)"
+	ErrVersion   SectionError = "not WebAssembly of version 1"
+	ErrSection   SectionError = "a damaged module: a section does not lie inside the file"
+	ErrTwice     SectionError = "the module has two custom sections of that name"
+)
+
+// Error returns the text of the constant.
+func (e SectionError) Error() string { return string(e) }
+
+// FindSection returns the contents of a module's custom section. The slice
+// shares wasm's memory. It looks at the section headers only, once each,
+// copies and allocates nothing, and stops at the first thing that is not as
+// the WebAssembly binary format says; what lies inside other sections is not
+// looked at. A name that occurs twice is an error, so that no two readers can
+// take two different sections for the manifest. Errors are SectionErrors.
+func FindSection(wasm []byte, name string) ([]byte, bool, error) {
+	if len(wasm) < 8 || string(wasm[:4]) != "\x00asm" {
+		return nil, false, ErrNotModule
+	}
+	switch string(wasm[4:8]) {
+	case "\x01\x00\x00\x00":
+	case "\x0d\x00\x01\x00":
+		return nil, false, ErrComponent
+	default:
+		return nil, false, ErrVersion
+	}
+	var found []byte
+	ok := false
+	for rest := wasm[8:]; len(rest) > 0; {
+		id := rest[0]
+		section, after, fits := cut(rest[1:])
+		if !fits {
+			return nil, false, ErrSection
+		}
+		rest = after
+		if id != 0 {
+			continue
+		}
+		label, contents, fits := cut(section)
+		if !fits {
+			return nil, false, ErrSection
+		}
+		if string(label) != name {
+			continue
+		}
+		if ok {
+			return nil, false, ErrTwice
+		}
+		found, ok = contents, true
+	}
+	return found, ok, nil
+}
+
+// cut splits b, which begins with a length in unsigned LEB128 of at most 32
+// bits, into the bytes of that length and the rest.
+func cut(b []byte) (head, rest []byte, ok bool) {
+	var n uint32
+	for i := 0; i < len(b) && i < 5; i++ {
+		c := b[i]
+		if i == 4 && c > 0x0f {
+			return nil, nil, false
+		}
+		n |= uint32(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			b = b[i+1:]
+			if uint64(n) > uint64(len(b)) {
+				return nil, nil, false
+			}
+			return b[:n:n], b[n:], true
+		}
+	}
+	return nil, nil, false
+}
