@@ -216,6 +216,9 @@ func TestGuestShapes(t *testing.T) {
 	}
 	for _, source := range sources {
 		name := strings.TrimSuffix(filepath.Base(source), ".c")
+		if name == "stdio" || strings.HasPrefix(name, "refused_") {
+			continue // of another style, or of a wrong shape on purpose
+		}
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
 			wasm, err := os.ReadFile(strings.TrimSuffix(source, ".c") + ".wasm")

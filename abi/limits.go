@@ -4,6 +4,7 @@ package abi
 const (
 	MaxLogLine  = 8 << 10  // bytes of one log line, and of a retry's or reject's reason; the rest is cut off
 	MaxChildren = 64       // child events of one event
+	MaxChild    = 1 << 20  // bytes of one child's JSON
 	MaxResult   = 64 << 10 // bytes of one event's result
 	MaxKVKey    = 256      // bytes of a kv key; at least 1
 	MaxKVValue  = 1 << 20  // bytes of a kv value

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Manifest is what a plugin says about itself: who it is, what it wants to
@@ -17,7 +18,7 @@ type Manifest struct {
 	Version     string `json:"version,omitzero"`
 	Description string `json:"description,omitzero"`
 	License     string `json:"license,omitzero"`  // an SPDX expression by custom; not checked
-	Homepage    string `json:"homepage,omitzero"` // a link for people; not checked and never fetched
+	Homepage    string `json:"homepage,omitzero"` // an http or https link for people; never fetched
 
 	// Subscribes lists the events it wants; one match is enough. Absent (nil):
 	// every type the operator routes. Empty but present: none.
@@ -103,6 +104,16 @@ func (m Manifest) Validate() error {
 	if m.Version != "" && !ValidVersion(m.Version) {
 		return fmt.Errorf("version: %q is not a semantic version such as 1.2.0", m.Version)
 	}
+	for _, text := range []struct{ key, value string }{
+		{"description", m.Description}, {"license", m.License}, {"homepage", m.Homepage},
+	} {
+		if err := textError(text.value); err != nil {
+			return fmt.Errorf("%s: %w", text.key, err)
+		}
+	}
+	if h := m.Homepage; h != "" && !strings.HasPrefix(h, "https://") && !strings.HasPrefix(h, "http://") {
+		return fmt.Errorf("homepage: %q does not begin with https:// or http://", h)
+	}
 	for i, s := range m.Subscribes {
 		if !ValidEventTypeGlob(s.EventType) {
 			return fmt.Errorf("subscribes[%d].event_type: %w", i, globError(s.EventType))
@@ -157,6 +168,9 @@ func (c Capability) validate() error {
 				return fmt.Errorf("%s[%d]: %w", l.key, i, err)
 			}
 		}
+	}
+	if err := textError(c.Reason); err != nil {
+		return fmt.Errorf("reason: %w", err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -175,6 +176,20 @@ func secretError(name string) error {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("._-/", rune(c)) {
 			return fmt.Errorf("%q is not a secret's name: letters, digits and . _ - /", name)
+		}
+	}
+	return nil
+}
+
+// textError refuses characters that change what a person sees elsewhere than
+// where they stand: an operator decides by these texts, in a terminal too.
+func textError(text string) error {
+	for _, r := range text {
+		if r == '\n' || r == '\t' {
+			continue
+		}
+		if unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
+			return fmt.Errorf("%+q is a character that is not shown", r)
 		}
 	}
 	return nil

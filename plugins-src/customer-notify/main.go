@@ -72,8 +72,8 @@ func (n *notifier) handle(ev *berth.Event) (berth.Result, error) {
 	if err := ev.Decode(&order); err != nil {
 		return berth.Result{}, berth.Rejectf("the event's data is not an order: %v", err)
 	}
-	if order.ID == "" || order.CustomerID == "" {
-		return berth.Result{}, berth.Reject("the order has no order_id or no customer_id")
+	if order.ID == "" || order.CustomerID == "" || order.Status == "" {
+		return berth.Result{}, berth.Reject("the order lacks its order_id, customer_id or status")
 	}
 	t, ok := n.templates.messages[order.Status]
 	if !ok {

@@ -58,7 +58,7 @@ func TestSilentStatuses(t *testing.T) {
 }
 
 func TestRejects(t *testing.T) {
-	for _, data := range []string{`{"status":"shipped"}`, `{"order_id":"o-1","status":"shipped"}`, `"shipped"`, `{"order_id":7}`} {
+	for _, data := range []string{`{"status":"shipped"}`, `{"order_id":"o-1","status":"shipped"}`, `{"order_id":"o-1","customer_id":"c-7"}`, `"shipped"`, `{"order_id":7}`} {
 		if out := deliver(t, "", data); out.Status != berthtest.Rejected {
 			t.Errorf("%s: got %s %s", data, out.Status, out.Result)
 		}

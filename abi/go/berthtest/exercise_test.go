@@ -39,7 +39,7 @@ func exercises() []exerciseCase {
 		{name: "emit", data: do("emit"), want: Outcome{Status: OK, Children: []string{
 			`{"event_type":"order_noted","data":null}`,
 			`{"event_type":"order_noted","data":{"a":1},"metadata":{"idempotency_key":"k","subject":"\"s\""}}`}}},
-		{name: "emit nonsense", data: do("emit nonsense"), want: retry("berth: emit: invalid: unexpected end of JSON input")},
+		{name: "emit nonsense", data: do("emit nonsense"), want: retry("berth: emit: invalid: unexpected EOF")},
 		{name: "secret", data: do("secret"), want: ok(`"s3cret"`)},
 		{name: "no secret", data: do("no secret"), want: retry("berth: secret: not found: no secret is called nope")},
 		{name: "kv", data: do("kv"), want: ok(`{"k":"two"}`), kv: map[string][]byte{"k": []byte("two")}},

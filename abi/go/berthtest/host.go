@@ -17,6 +17,7 @@ type delivery struct {
 	waiting  []string // envelopes yet to be taken
 	envelope string   // the open event's
 	open     bool
+	refused  string   // why the open event was not finished
 	children []string // of the open event
 	outcome  Outcome  // of the open event, as far as it has one
 	outcomes []Outcome
@@ -31,7 +32,10 @@ func (d *delivery) fail(code abi.Code, text string) int32 {
 }
 
 func (d *delivery) yield(buf, content []byte) int32 {
-	d.last = content
+	d.last = append(d.last[:0:0], content...)
+	if d.last == nil {
+		d.last = []byte{}
+	}
 	if len(content) <= len(buf) {
 		copy(buf, content)
 	}
@@ -39,7 +43,9 @@ func (d *delivery) yield(buf, content []byte) int32 {
 }
 
 func (d *delivery) Next(buf []byte) int32 {
-	if d.open {
+	if d.open && d.refused != "" {
+		d.Finish(int32(abi.StatusRetry), d.refused)
+	} else if d.open {
 		d.Finish(int32(abi.StatusOK), "")
 	}
 	if len(d.waiting) == 0 {
@@ -70,18 +76,20 @@ func (d *delivery) Finish(status int32, text string) int32 {
 			panic("the result is over 64 KiB: the host ends an instance for that")
 		}
 		if text != "" && (!utf8.ValidString(text) || !json.Valid([]byte(text))) {
-			return d.fail(abi.Invalid, "the result is not JSON")
+			d.refused = "the result is not JSON"
+			return d.fail(abi.Invalid, d.refused)
 		}
 		d.outcome.Status, d.outcome.Result, d.outcome.Children = OK, text, d.children
 	case abi.StatusRetry:
-		d.outcome.Status, d.outcome.Reason = Retry, text
+		d.outcome.Status, d.outcome.Reason = Retry, line(text)
 	case abi.StatusReject:
-		d.outcome.Status, d.outcome.Reason = Rejected, text
+		d.outcome.Status, d.outcome.Reason = Rejected, line(text)
 	default:
-		return d.fail(abi.Invalid, "no such status")
+		d.refused = "no such status"
+		return d.fail(abi.Invalid, d.refused)
 	}
 	d.outcomes = append(d.outcomes, d.outcome)
-	d.open, d.children, d.outcome = false, nil, Outcome{}
+	d.open, d.refused, d.children, d.outcome = false, "", nil, Outcome{}
 	return 0
 }
 
@@ -92,14 +100,29 @@ func (d *delivery) Emit(child string) int32 {
 	if !d.open {
 		return d.fail(abi.Invalid, "no event is open")
 	}
-	var c struct {
-		Type string          `json:"event_type"`
-		Data json.RawMessage `json:"data"`
+	if len(child) > abi.MaxChild {
+		return d.fail(abi.TooLarge, "the child is over 1 MiB")
 	}
-	if err := json.Unmarshal([]byte(child), &c); err != nil {
+	var c struct {
+		Type     string          `json:"event_type"`
+		Data     json.RawMessage `json:"data"`
+		Metadata struct {
+			IdempotencyKey string `json:"idempotency_key"`
+			Subject        string `json:"subject"`
+		} `json:"metadata"`
+	}
+	dec := json.NewDecoder(strings.NewReader(child))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
 		return d.fail(abi.Invalid, err.Error())
 	}
-	if c.Type == "" || strings.Contains(c.Type, "*") || !abi.ValidEventTypeGlob(c.Type) {
+	if dec.More() {
+		return d.fail(abi.Invalid, "something follows the child")
+	}
+	if c.Data == nil {
+		return d.fail(abi.Invalid, "data is missing")
+	}
+	if strings.Contains(c.Type, "*") || !abi.ValidEventTypeGlob(c.Type) {
 		return d.fail(abi.Invalid, "event_type is missing or malformed")
 	}
 	if len(d.children) == abi.MaxChildren {
@@ -110,10 +133,20 @@ func (d *delivery) Emit(child string) int32 {
 }
 
 func (d *delivery) Log(level int32, text string) {
-	if len(text) > abi.MaxLogLine {
-		text = text[:abi.MaxLogLine]
+	d.outcome.Logs = append(d.outcome.Logs, abi.Level(level).String()+" "+line(text))
+}
+
+// line is the text as the host keeps a log line or a reason.
+func line(text string) string {
+	text = strings.ToValidUTF8(text, "\ufffd")
+	if len(text) <= abi.MaxLogLine {
+		return text
 	}
-	d.outcome.Logs = append(d.outcome.Logs, abi.Level(level).String()+" "+text)
+	end := abi.MaxLogLine
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
 
 func (d *delivery) Config(buf []byte) int32 {
@@ -215,7 +248,12 @@ func (d *delivery) Remaining() int32 {
 	return int32(d.host.Remaining.Milliseconds())
 }
 
-func (d *delivery) Last(buf []byte) int32 { return d.yield(buf, d.last) }
+func (d *delivery) Last(buf []byte) int32 {
+	if d.last == nil {
+		return d.fail(abi.Invalid, "nothing has been yielded")
+	}
+	return d.yield(buf, d.last)
+}
 
 func (d *delivery) Error(buf []byte) int32 {
 	if len(d.text) <= len(buf) {

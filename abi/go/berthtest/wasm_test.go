@@ -3,6 +3,7 @@ package berthtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/tetratelabs/wazero/sys"
 )
 
 // build compiles a command for wasip1 and returns the binary.
@@ -111,10 +113,9 @@ type guest struct {
 	host    *delivery
 }
 
-func newGuest(t *testing.T, pkg string) *guest {
+func newGuest(t *testing.T, wasm []byte) *guest {
 	t.Helper()
 	ctx := context.Background() // the runtime outlives t.Context
-	wasm := build(t, pkg)
 	g := &guest{runtime: wazero.NewRuntime(ctx)}
 	t.Cleanup(func() { g.runtime.Close(ctx) })
 	if err := link(ctx, g.runtime, &g.host); err != nil {
@@ -139,15 +140,19 @@ func (g *guest) run(t *testing.T, d *delivery) string {
 		t.Fatal(err)
 	}
 	defer m.Close(ctx)
+	entry := m.ExportedFunction(abi.RunExport)
+	if entry == nil {
+		entry = m.ExportedFunction(abi.StartExport)
+	}
 	// A command leaves by exit, so that an error says little: stderr does.
-	_, _ = m.ExportedFunction(abi.StartExport).Call(ctx)
+	_, _ = entry.Call(ctx)
 	return stderr.String()
 }
 
 // TestWebAssembly builds package exercise as a guest and proves that it does
 // there what it does natively.
 func TestWebAssembly(t *testing.T) {
-	g := newGuest(t, "../internal/exercise/guest")
+	g := newGuest(t, build(t, "../internal/exercise/guest"))
 	for _, tt := range exercises() {
 		t.Run(tt.name, func(t *testing.T) {
 			h := exerciseHost()
@@ -185,4 +190,24 @@ func TestWebAssembly(t *testing.T) {
 			}
 		}
 	})
+}
+
+// runStdio runs a plugin of the stdio style.
+func runStdio(t *testing.T, wasm []byte, envelope string) (stdout, stderr string, code uint32) {
+	t.Helper()
+	ctx := t.Context()
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs strings.Builder
+	config := wazero.NewModuleConfig().WithName("").WithStdin(strings.NewReader(envelope)).WithStdout(&out).WithStderr(&errs)
+	_, err := r.InstantiateWithConfig(ctx, wasm, config)
+	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), code
 }

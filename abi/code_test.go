@@ -1,0 +1,57 @@
+package abi_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/abi"
+)
+
+func TestCodes(t *testing.T) {
+	for code := abi.End; code >= abi.Conflict; code-- {
+		back, ok := abi.ParseCode(code.String())
+		if !ok || back != code {
+			t.Errorf("%v reads as %d, %v", code, back, ok)
+		}
+	}
+	for _, name := range []string{"", "ok", "code -9", "end"} {
+		if code, ok := abi.ParseCode(name); ok {
+			t.Errorf("%q reads as %v", name, code)
+		}
+	}
+	if got := abi.Code(-9).String(); got != "code -9" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestHeader proves that the C header declares each function of the ABI, and
+// the codes with their values.
+func TestHeader(t *testing.T) {
+	text, err := os.ReadFile("c/berth.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := string(text)
+	for _, f := range abi.Functions() {
+		_, after, ok := strings.Cut(header, `BERTH_IMPORT("`+f.Name+`") `)
+		declaration, _, _ := strings.Cut(after, ";")
+		if !ok {
+			t.Errorf("%s is missing", f.Name)
+			continue
+		}
+		params := 0
+		if !strings.HasSuffix(declaration, "(void)") {
+			params = 1 + strings.Count(declaration, ",")
+		}
+		if results := !strings.HasPrefix(declaration, "void "); params != f.Params || results != (f.Results == 1) {
+			t.Errorf("%s has another signature: %s", f.Name, declaration)
+		}
+	}
+	for code := abi.End; code >= abi.Conflict; code-- {
+		if want := "#define BERTH_" + code.String() + " (" + strconv.Itoa(int(code)) + ")"; !strings.Contains(header, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+}
