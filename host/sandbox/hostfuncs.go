@@ -1,0 +1,297 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/pointer"
+)
+
+// hostFunction is one function of the ABI as wazero calls it. The arguments are
+// i32 in the low half of each stack slot; the result goes into the first one.
+type hostFunction struct {
+	call func(in *instance, mod api.Module, stack []uint64)
+}
+
+// Call implements api.GoModuleFunction.
+func (f hostFunction) Call(ctx context.Context, mod api.Module, stack []uint64) {
+	var in *instance
+	if c, ok := ctx.(callContext); ok {
+		in = c.in
+	} else {
+		in = ctx.Value(instanceKey{}).(*instance)
+	}
+	if in.memory == nil {
+		in.memory = mod.ExportedMemory(abi.MemoryExport)
+	}
+	f.call(in, mod, stack)
+}
+
+// hostCalls names the functions of abi.Functions. What has a capability and is
+// not here is answered by denied.
+func hostCalls() map[string]func(*instance, api.Module, []uint64) {
+	calls := map[string]func(*instance, api.Module, []uint64){
+		abi.FuncNext:      (*instance).next,
+		abi.FuncField:     (*instance).field,
+		abi.FuncFinish:    (*instance).finish,
+		abi.FuncLog:       (*instance).log,
+		abi.FuncConfig:    (*instance).config,
+		abi.FuncAttempt:   (*instance).attemptNumber,
+		abi.FuncRemaining: (*instance).remaining,
+		abi.FuncLast:      (*instance).last,
+		abi.FuncError:     (*instance).lastError,
+	}
+	for _, f := range abi.Functions() {
+		if f.Capability != "" {
+			calls[f.Name] = deniedCall(f)
+		}
+	}
+	return calls
+}
+
+// deniedCall answers DENIED after checking the pointers, which come in pairs.
+func deniedCall(f abi.Function) func(*instance, api.Module, []uint64) {
+	text := fmt.Sprintf("the capability %s is not granted to this plugin", f.Capability)
+	return func(in *instance, _ api.Module, stack []uint64) {
+		for i := 0; i+1 < f.Params; i += 2 {
+			if f.Name == abi.FuncKVCAS && i == 2 && int32(stack[3]) == -1 {
+				continue // old is absent
+			}
+			in.view(stack[i], stack[i+1])
+		}
+		stack[0] = in.refuse(abi.Denied, text)
+	}
+}
+
+// next waits for an event: (buf, cap) -> n.
+func (in *instance) next(_ api.Module, stack []uint64) {
+	buf, size := stack[0], stack[1]
+	in.view(buf, size)
+	if in.ended {
+		in.trap(event.ClassTrap, "it called next after END")
+	}
+	if in.open {
+		if in.refused != "" {
+			in.done(event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: in.refused})
+		} else {
+			in.done(event.Outcome{Verdict: event.OK})
+		}
+	}
+	if !in.take() {
+		stack[0] = in.code(abi.End)
+		return
+	}
+	stack[0] = in.yield(buf, size, in.attempt.Event.Envelope())
+}
+
+// field yields one value of the open event: (ptr, len, buf, cap) -> n.
+func (in *instance) field(_ api.Module, stack []uint64) {
+	ptr := in.view(stack[0], stack[1])
+	in.view(stack[2], stack[3])
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	value, code := pointer.Get(in.attempt.Event.Envelope(), string(ptr))
+	switch code {
+	case abi.NotFound:
+		stack[0] = in.refuse(code, "the event has no such field")
+	case abi.Invalid:
+		stack[0] = in.refuse(code, "not a JSON Pointer (RFC 6901)")
+	default:
+		stack[0] = in.yield(stack[2], stack[3], value)
+	}
+}
+
+// finish closes the open event: (status, ptr, len) -> 0.
+func (in *instance) finish(_ api.Module, stack []uint64) {
+	bytes := in.view(stack[1], stack[2])
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	switch abi.Status(stack[0]) {
+	case abi.StatusOK:
+		if len(bytes) > abi.MaxResult {
+			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
+		}
+		if len(bytes) > 0 && !(json.Valid(bytes) && utf8.Valid(bytes)) {
+			in.refused = "its result is not JSON: " + excerpt(bytes)
+			stack[0] = in.refuse(abi.Invalid, in.refused)
+			return
+		}
+		in.done(event.Outcome{Verdict: event.OK, Result: bytes})
+	case abi.StatusRetry:
+		in.done(event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: line(bytes)})
+	case abi.StatusReject:
+		in.done(event.Outcome{Verdict: event.Reject, Class: event.ClassRejected, Message: line(bytes)})
+	default:
+		stack[0] = in.refuse(abi.Invalid, "finish takes the status 0, 1 or 2")
+		return
+	}
+	stack[0] = 0
+}
+
+// log writes a line: (level, ptr, len).
+func (in *instance) log(_ api.Module, stack []uint64) {
+	text := in.view(stack[1], stack[2])
+	p := in.pool
+	if !p.lines.Allow() {
+		p.dropped.Add(1)
+		return
+	}
+	if n := p.dropped.Swap(0); n > 0 {
+		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
+	}
+	level := slog.LevelError
+	switch abi.Level(stack[0]) {
+	case abi.LevelDebug:
+		level = slog.LevelDebug
+	case abi.LevelInfo:
+		level = slog.LevelInfo
+	case abi.LevelWarn:
+		level = slog.LevelWarn
+	}
+	attrs := []any{}
+	if in.open {
+		attrs = append(attrs, "event_id", in.attempt.Event.ID())
+	}
+	p.cfg.Logger.Log(context.Background(), level, line(text), attrs...)
+}
+
+// config yields the handler's configuration: (buf, cap) -> n.
+func (in *instance) config(_ api.Module, stack []uint64) {
+	in.view(stack[0], stack[1])
+	stack[0] = in.yield(stack[0], stack[1], in.pool.cfg.Settings)
+}
+
+// attemptNumber is 1 on the first delivery: () -> n.
+func (in *instance) attemptNumber(_ api.Module, stack []uint64) {
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	stack[0] = uint64(uint32(in.attempt.Number))
+}
+
+// remaining is the time until the deadline: () -> ms.
+func (in *instance) remaining(_ api.Module, stack []uint64) {
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	stack[0] = uint64(min(max(0, time.Until(in.limit).Milliseconds()), 1<<31-1))
+}
+
+// last yields again what the latest yielding call yielded: (buf, cap) -> n.
+func (in *instance) last(_ api.Module, stack []uint64) {
+	in.view(stack[0], stack[1])
+	if !in.hasLast {
+		stack[0] = in.refuse(abi.Invalid, "nothing was yielded yet")
+		return
+	}
+	stack[0] = in.yield(stack[0], stack[1], in.lastText)
+}
+
+// lastError yields the text of the most recent error: (buf, cap) -> n.
+func (in *instance) lastError(_ api.Module, stack []uint64) {
+	in.view(stack[0], stack[1])
+	stack[0] = in.yield(stack[0], stack[1], in.errorText)
+}
+
+// abort is AssemblyScript's: (message, file, line, column), strings as UTF-16
+// with their length in bytes four bytes before them.
+func (in *instance) abort(_ api.Module, stack []uint64) {
+	in.trap(event.ClassTrap, fmt.Sprintf("abort: %s (%s:%d:%d)",
+		in.utf16(uint32(stack[0])), in.utf16(uint32(stack[1])), uint32(stack[2]), uint32(stack[3])))
+}
+
+// view returns guest memory, valid until the guest runs again. A range outside
+// the memory traps.
+func (in *instance) view(ptr, size uint64) []byte {
+	if in.memory != nil {
+		if b, ok := in.memory.Read(uint32(ptr), uint32(size)); ok {
+			return b
+		}
+	}
+	in.trap(event.ClassTrap, fmt.Sprintf("out of bounds: the range at %d of %d bytes is not inside the memory", uint32(ptr), uint32(size)))
+	return nil
+}
+
+// yield copies text to the guest when it fits, and answers its true length.
+// The caller has checked the buffer.
+func (in *instance) yield(buf, size uint64, text string) uint64 {
+	in.lastText, in.hasLast = text, true
+	if len(text) <= int(uint32(size)) {
+		in.memory.WriteString(uint32(buf), text)
+	}
+	return uint64(len(text))
+}
+
+// refuse answers a code, and keeps the text for the function error.
+func (in *instance) refuse(code abi.Code, text string) uint64 {
+	in.errorText = text
+	return in.code(code)
+}
+
+func (in *instance) code(code abi.Code) uint64 { return uint64(uint32(code)) }
+
+// trap stops the guest. It does not return.
+func (in *instance) trap(class event.Class, text string) {
+	in.trapped = &trap{class, text}
+	panic(in.trapped)
+}
+
+// line makes a guest's text fit for a log or an error: UTF-8, at most
+// abi.MaxLogLine bytes, cut at a character.
+func line(b []byte) string {
+	if len(b) > abi.MaxLogLine {
+		b = b[:abi.MaxLogLine]
+		for len(b) > 0 && len(b) > abi.MaxLogLine-utf8.UTFMax && !utf8.FullRune(b[lastRune(b):]) {
+			b = b[:lastRune(b)]
+		}
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+func lastRune(b []byte) int {
+	for i := len(b) - 1; i >= 0 && i > len(b)-utf8.UTFMax-1; i-- {
+		if utf8.RuneStart(b[i]) {
+			return i
+		}
+	}
+	return len(b) - 1
+}
+
+func excerpt(b []byte) string {
+	const most = 80
+	if len(b) > most {
+		return fmt.Sprintf("%q…", b[:most])
+	}
+	return fmt.Sprintf("%q", b)
+}
+
+func (in *instance) utf16(ptr uint32) string {
+	const most = 2048
+	if ptr < 4 || in.memory == nil {
+		return ""
+	}
+	size, ok := in.memory.ReadUint32Le(ptr - 4)
+	if !ok {
+		return ""
+	}
+	b, ok := in.memory.Read(ptr, min(size, most)&^1)
+	if !ok {
+		return ""
+	}
+	return decodeUTF16(b)
+}

@@ -1,0 +1,235 @@
+package sandbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Source hands out attempts. Its methods are called by many instances at once.
+type Source interface {
+	// Next waits for an attempt, and answers false once stop is closed. more
+	// says that another one waits already.
+	Next(stop <-chan struct{}) (a event.Attempt, more, ok bool)
+	// TryNext is Next without waiting.
+	TryNext() (a event.Attempt, ok bool)
+	// Done gives an attempt back. The outcome's Result is valid until it returns.
+	Done(a event.Attempt, o event.Outcome)
+	// Demand yields a token when an attempt waits and nobody is in Next.
+	Demand() <-chan struct{}
+}
+
+// PoolConfig says how a module is run. The zero value of a field asks for its
+// default.
+type PoolConfig struct {
+	Name         string        // the handler's, for logs
+	Source       Source        // required
+	Concurrency  int           // most instances; default 4
+	Timeout      time.Duration // for one event; default 5s
+	StartTimeout time.Duration // until the first next; default 10s
+	Settings     string        // the handler's config as JSON; default {}
+	Logger       *slog.Logger  // what guests log; default nowhere
+}
+
+func (c *PoolConfig) defaults() {
+	if c.Concurrency <= 0 {
+		c.Concurrency = 4
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 5 * time.Second
+	}
+	if c.StartTimeout <= 0 {
+		c.StartTimeout = 10 * time.Second
+	}
+	if c.Settings == "" {
+		c.Settings = "{}"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Logger = c.Logger.With("plugin", c.Name)
+}
+
+// Lines that guests of one pool may log, and what a burst may be.
+const (
+	logLinesPerSecond = 200
+	logLinesBurst     = 400
+)
+
+// Backoff between instances that fail before their first next.
+const (
+	startBackoffMin = 100 * time.Millisecond
+	startBackoffMax = 10 * time.Second
+)
+
+// Pool keeps between one and Concurrency instances of a module, more when there
+// is demand, and a new one for each that is discarded. It is safe for
+// concurrent use.
+type Pool struct {
+	module *Module
+	cfg    PoolConfig
+	lines  *rate.Limiter
+	ctx    context.Context // ends when instances must be stopped at once
+	kill   context.CancelFunc
+	stop   chan struct{} // closed when instances must finish through END
+	once   sync.Once
+	grow   chan struct{} // a token: start another instance if there is room
+	exits  chan error    // from instances: nil, or why a start failed
+	wg     sync.WaitGroup
+
+	live    atomic.Int64
+	dropped atomic.Int64 // log lines over the rate
+}
+
+// NewPool starts the first instance and returns when it waits for an event, so
+// that a module which cannot start fails here: fault.Trap with the reason. ctx
+// bounds that wait only.
+func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
+	if m.shape.style == Stdio {
+		return nil, fault.New(fault.Invalid, "it is a stdio module, a style this host does not run yet: import %s.next", "berth_v1")
+	}
+	cfg.defaults()
+	run, kill := context.WithCancel(context.WithoutCancel(ctx))
+	p := &Pool{
+		module: m,
+		cfg:    cfg,
+		lines:  rate.NewLimiter(logLinesPerSecond, logLinesBurst),
+		ctx:    run,
+		kill:   kill,
+		stop:   make(chan struct{}),
+		grow:   make(chan struct{}, 1),
+		exits:  make(chan error),
+	}
+	ready := make(chan error, 1)
+	p.start(func(err error) { ready <- err })
+	var err error
+	select {
+	case err = <-ready:
+	case <-ctx.Done():
+		err = fault.New(fault.Timeout, "start the first instance: %w", ctx.Err())
+	}
+	if err != nil {
+		p.kill()
+		close(p.stop)
+		p.wg.Wait()
+		return nil, err
+	}
+	p.wg.Add(1)
+	go p.supervise()
+	return p, nil
+}
+
+// Instances returns how many instances live now.
+func (p *Pool) Instances() int { return int(p.live.Load()) }
+
+// Drain answers END to every instance that asks for an event and waits until
+// all have finished. When ctx ends first, the rest are stopped; their attempts
+// come back as cancelled.
+func (p *Pool) Drain(ctx context.Context) error {
+	p.once.Do(func() { close(p.stop) })
+	done := make(chan struct{})
+	go func() {
+		p.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		p.kill()
+		return nil
+	case <-ctx.Done():
+	}
+	p.kill()
+	<-done
+	return fault.New(fault.Timeout, "handler %s: its open events were stopped: %w", p.cfg.Name, ctx.Err())
+}
+
+// start runs one more instance. started is called once, when the instance waits
+// for its first event (nil) or has failed before that.
+func (p *Pool) start(started func(error)) {
+	p.live.Add(1)
+	p.wg.Add(1)
+	go func() {
+		defer p.wg.Done()
+		in := newInstance(p, started)
+		err := in.run()
+		p.live.Add(-1)
+		select {
+		case p.exits <- err:
+		case <-p.stop:
+		}
+	}()
+}
+
+// supervise starts instances: on demand, and in place of the last one.
+func (p *Pool) supervise() {
+	defer p.wg.Done()
+	backoff := time.Duration(0)
+	var wait <-chan time.Time // set while starting is held back
+	nothing := func(error) {}
+	for {
+		demand := p.cfg.Source.Demand()
+		if wait != nil {
+			demand = nil
+		}
+		select {
+		case <-p.stop:
+			return
+		case <-demand:
+			p.tryStart(nothing)
+		case <-p.grow:
+			if wait == nil {
+				p.tryStart(nothing)
+			}
+		case <-wait:
+			wait = nil
+			p.tryStart(nothing)
+		case err := <-p.exits:
+			if err == nil {
+				backoff = 0
+				if wait == nil && p.live.Load() == 0 {
+					p.tryStart(nothing)
+				}
+				continue
+			}
+			p.cfg.Logger.Warn("an instance did not start", "error", err)
+			if p.live.Load() == 0 {
+				p.failOne(err)
+			}
+			backoff = min(max(2*backoff, startBackoffMin), startBackoffMax)
+			wait = time.After(backoff)
+		}
+	}
+}
+
+func (p *Pool) tryStart(started func(error)) {
+	if p.live.Load() < int64(p.cfg.Concurrency) {
+		p.start(started)
+	}
+}
+
+// failOne charges a failed start to the event that waits for it: otherwise a
+// module that no longer starts would hold its events for ever.
+func (p *Pool) failOne(err error) {
+	a, ok := p.cfg.Source.TryNext()
+	if !ok {
+		return
+	}
+	p.cfg.Source.Done(a, event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()})
+}
+
+// wantMore is called by an instance that saw more waiting than it took.
+func (p *Pool) wantMore() {
+	if p.live.Load() < int64(p.cfg.Concurrency) {
+		select {
+		case p.grow <- struct{}{}:
+		default:
+		}
+	}
+}
