@@ -1,0 +1,458 @@
+package delivery_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of these tests: reached only by a hang.
+const patience = 30 * time.Second
+
+// log is an event log in memory.
+type log struct {
+	mu      sync.Mutex
+	records []event.Record
+	grown   chan struct{} // closed and replaced when it grows
+}
+
+func newLog() *log { return &log{grown: make(chan struct{})} }
+
+func (l *log) publish(t interface{ Fatal(...any) }, subject string) uint64 {
+	ev, err := event.New(event.Draft{Type: "order_status_changed", Subject: subject, Data: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records = append(l.records, event.Record{Seq: uint64(len(l.records) + 1), Event: ev})
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return uint64(len(l.records))
+}
+
+func (l *log) Last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(len(l.records))
+}
+
+func (l *log) Read(_ context.Context, from uint64, limit int) ([]event.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if from > uint64(len(l.records)) {
+		return nil, nil
+	}
+	rest := l.records[from-1:]
+	return slices.Clone(rest[:min(limit, len(rest))]), nil
+}
+
+func (l *log) Subscribe(from uint64) delivery.Reader { return &reader{l, from} }
+
+type reader struct {
+	log  *log
+	next uint64
+}
+
+func (r *reader) Next(ctx context.Context, buf []event.Record) (int, error) {
+	for {
+		r.log.mu.Lock()
+		grown := r.log.grown
+		r.log.mu.Unlock()
+		if got, _ := r.log.Read(ctx, r.next, len(buf)); len(got) > 0 {
+			r.next += uint64(len(got))
+			return copy(buf, got), nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (r *reader) Close() {}
+
+type key struct {
+	handler string
+	seq     uint64
+}
+
+// store keeps deliveries in memory, can refuse, and checks that no cursor
+// passes an event without an outcome.
+type store struct {
+	mu      sync.Mutex
+	rows    map[key]event.Delivery
+	cursors map[string]uint64
+	refuse  error
+	changed chan struct{}
+	wrong   string
+	took    func(seq uint64) bool // nil: every event has a row
+}
+
+func newStore() *store {
+	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), changed: make(chan struct{})}
+}
+
+func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b event.Backlog
+	b.Cursor, b.Found = s.cursors["handler/"+handler]
+	for k, row := range s.rows {
+		switch {
+		case k.handler != handler:
+		case !row.Status.Final():
+			b.Open = append(b.Open, row)
+		case k.seq > b.Cursor:
+			b.Done = append(b.Done, k.seq)
+		}
+	}
+	return b, nil
+}
+
+func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		return s.refuse
+	}
+	for _, row := range rows {
+		s.rows[key{row.Handler, row.Seq}] = row
+	}
+	for _, c := range cursors {
+		from, had := s.cursors[c.Name]
+		for seq := from + 1; had && seq <= c.Seq; seq++ {
+			if _, ok := s.rows[key{c.Name[len("handler/"):], seq}]; !ok && (s.took == nil || s.took(seq)) {
+				s.wrong = fmt.Sprintf("cursor %s passed %d, which has no outcome", c.Name, seq)
+			}
+		}
+		s.cursors[c.Name] = c.Seq
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
+}
+
+func (s *store) Deliveries(_ context.Context, seq uint64) ([]event.Delivery, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var rows []event.Delivery
+	for k, row := range s.rows {
+		if k.seq == seq {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// await waits until the store satisfies ok, which is called under its lock.
+func (s *store) await(t interface{ Fatalf(string, ...any) }, what string, ok func() bool) {
+	timeout := time.After(patience)
+	for {
+		s.mu.Lock()
+		changed, good, wrong := s.changed, ok(), s.wrong
+		s.mu.Unlock()
+		if wrong != "" {
+			t.Fatalf("%s", wrong)
+		}
+		if good {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("never came: %s", what)
+		}
+	}
+}
+
+func (s *store) finals(handler string) (n int) {
+	for k, row := range s.rows {
+		if k.handler == handler && row.Status.Final() {
+			n++
+		}
+	}
+	return n
+}
+
+func bySubject(ev *event.Event) string { return ev.Metadata().Subject }
+
+// work takes attempts with n goroutines until stop is called.
+func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for {
+				a, _, ok := h.Next(quit)
+				if !ok {
+					return
+				}
+				h.Done(a, handle(a))
+			}
+		})
+	}
+	return sync.OnceFunc(func() { close(quit); wg.Wait() })
+}
+
+func ok(event.Attempt) event.Outcome { return event.Outcome{Result: []byte(`{"ok":true}`)} }
+
+type fixture struct {
+	log   *log
+	store *store
+	d     *delivery.Dispatcher
+}
+
+func setUp(t *testing.T) fixture {
+	f := fixture{log: newLog(), store: newStore()}
+	f.d = delivery.New(delivery.Config{Store: f.store, Log: f.log})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := f.d.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (f fixture) open(t *testing.T, name string, p delivery.Policy) *delivery.Handler {
+	t.Helper()
+	h, err := f.d.Open(t.Context(), delivery.HandlerConfig{Name: name, Policy: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestEveryHandlerGetsEveryEventAndAFailingOneDelaysNobody(t *testing.T) {
+	f := setUp(t)
+	good, bad := f.open(t, "good", delivery.Policy{}), f.open(t, "bad", delivery.Policy{Retry: delivery.Retry{Backoff: time.Hour, MaxBackoff: time.Hour}})
+	defer work(good, 2, ok)()
+	defer work(bad, 1, func(event.Attempt) event.Outcome {
+		return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Message: "boom"}
+	})()
+	const n = 50
+	for range n {
+		f.log.publish(t, "o-1")
+	}
+	f.store.await(t, "all delivered to good", func() bool { return f.store.finals("good") == n })
+	f.store.await(t, "bad waits for a retry", func() bool { return len(f.store.rows) >= n+1 })
+	got, err := f.d.Deliveries(t.Context(), f.log.records[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Plugin != "bad" || got[0].Status != "retrying" || got[0].Attempts != 1 ||
+		got[0].Error == nil || got[0].Error.Class != "trap" || got[0].Error.Message != "boom" {
+		t.Errorf("bad: %+v", got)
+	}
+	if got[1].Plugin != "good" || got[1].Status != "ok" || string(got[1].Result) != `{"ok":true}` || got[1].Error != nil {
+		t.Errorf("good: %+v", got[1])
+	}
+}
+
+func TestAttemptsAreBoundedAndRejectIsAtOnce(t *testing.T) {
+	tests := []struct {
+		verdict  event.Verdict
+		attempts int
+	}{{event.Failed, 3}, {event.Retry, 3}, {event.Reject, 1}}
+	for _, tt := range tests {
+		f := setUp(t)
+		h := f.open(t, "h", delivery.Policy{Retry: delivery.Retry{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
+		var seen []int
+		stop := work(h, 1, func(a event.Attempt) event.Outcome {
+			seen = append(seen, a.Number)
+			return event.Outcome{Verdict: tt.verdict, Class: event.ClassTrap, Message: "no"}
+		})
+		seq := f.log.publish(t, "")
+		f.store.await(t, "dead", func() bool { return f.store.rows[key{"h", seq}].Status == event.StatusDead })
+		stop()
+		if row := f.store.rows[key{"h", seq}]; row.Attempts != tt.attempts || len(seen) != tt.attempts || seen[len(seen)-1] != tt.attempts {
+			t.Errorf("verdict %d: %d attempts recorded, seen %v; want %d", tt.verdict, row.Attempts, seen, tt.attempts)
+		}
+	}
+}
+
+func TestOrderPerKeyHoldsAcrossRetriesAndOtherKeysGoOn(t *testing.T) {
+	f := setUp(t)
+	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: delivery.Retry{MaxAttempts: 100, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
+	var mu sync.Mutex
+	finished := make(map[string][]uint64)
+	otherDone := make(chan struct{})
+	stop := work(h, 4, func(a event.Attempt) event.Outcome {
+		subject := a.Event.Metadata().Subject
+		if subject == "slow" {
+			select {
+			case <-otherDone: // the other key is through: let this one succeed
+			default:
+				return event.Outcome{Verdict: event.Retry, Class: event.ClassRetry}
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		finished[subject] = append(finished[subject], a.Seq)
+		if subject == "other" && len(finished[subject]) == 20 {
+			close(otherDone)
+		}
+		return event.Outcome{}
+	})
+	for range 20 {
+		f.log.publish(t, "slow")
+		f.log.publish(t, "other")
+	}
+	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 40 || f.store.rows[key{"h", 1}].Status == event.StatusDead })
+	stop()
+	for subject, seqs := range finished {
+		if !slices.IsSorted(seqs) {
+			t.Errorf("%s was handled in the order %v", subject, seqs)
+		}
+	}
+}
+
+func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
+	f := setUp(t)
+	h := f.open(t, "h", delivery.Policy{})
+	f.log.publish(t, "")
+	quit := make(chan struct{})
+	a, _, _ := h.Next(quit)
+	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	b, _, _ := h.Next(quit)
+	if b.Seq != a.Seq || b.Number != 1 {
+		t.Errorf("got %d attempt %d, want %d attempt 1", b.Seq, b.Number, a.Seq)
+	}
+	h.Done(b, event.Outcome{})
+	h.Done(b, event.Outcome{}) // a second time changes nothing
+	f.store.await(t, "ok", func() bool { return f.store.rows[key{"h", 1}].Attempts == 1 })
+}
+
+func TestStatusesBeforeTheOutcome(t *testing.T) {
+	f := setUp(t)
+	h := f.open(t, "h", delivery.Policy{})
+	f.log.publish(t, "")
+	quit := make(chan struct{})
+	a, _, _ := h.Next(quit)
+	status := func() string {
+		got, err := f.d.Deliveries(t.Context(), f.log.records[0])
+		if err != nil || len(got) != 1 {
+			t.Fatal(got, err)
+		}
+		return got[0].Status
+	}
+	if got := status(); got != "delivering" {
+		t.Errorf("got %s, want delivering", got)
+	}
+	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	if got := status(); got != "pending" {
+		t.Errorf("got %s, want pending", got)
+	}
+	b, _, _ := h.Next(quit)
+	f.store.mu.Lock()
+	f.store.refuse = errors.New("disk full")
+	f.store.mu.Unlock()
+	h.Done(b, event.Outcome{})
+	if got := status(); got != "ok" {
+		t.Errorf("an outcome that is not written yet: got %s, want ok", got)
+	}
+	f.store.mu.Lock()
+	f.store.refuse = nil
+	f.store.mu.Unlock()
+	f.store.await(t, "written after the store recovered", func() bool { return f.store.finals("h") == 1 })
+}
+
+func TestUntakenEventsMoveTheCursorAndLagIsZero(t *testing.T) {
+	f := setUp(t)
+	f.store.took = func(uint64) bool { return false }
+	h := f.open(t, "h", delivery.Policy{Takes: func(*event.Event) bool { return false }})
+	for range 10 {
+		f.log.publish(t, "")
+	}
+	f.store.await(t, "the cursor", func() bool { return f.store.cursors["handler/h"] == 10 })
+	if s := h.Stats(); s.Lag != 0 || s.Delivered != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestNothingIsLostOverRestarts closes the dispatcher at arbitrary moments, with
+// the store refusing at times, and starts again from what was stored.
+func TestNothingIsLostOverRestarts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, s := newLog(), newStore()
+		total := rapid.IntRange(1, 60).Draw(t, "events")
+		keys := rapid.IntRange(1, 5).Draw(t, "keys")
+		lives := rapid.IntRange(1, 4).Draw(t, "lives")
+		failEvery := rapid.IntRange(2, 5).Draw(t, "failEvery")
+		var mu sync.Mutex
+		handled := make(map[uint64]int)
+		last := make(map[string]uint64)
+		calls := 0
+		published := 0
+		for life := range lives {
+			d := delivery.New(delivery.Config{Store: s, Log: l})
+			h, err := d.Open(context.Background(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
+				Key: bySubject, Retry: delivery.Retry{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failure string
+			stop := work(h, 3, func(a event.Attempt) event.Outcome {
+				mu.Lock()
+				defer mu.Unlock()
+				calls++
+				if calls%failEvery == 0 {
+					return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap}
+				}
+				subject := a.Event.Metadata().Subject
+				if handled[a.Seq] == 0 && a.Seq < last[subject] {
+					failure = fmt.Sprintf("%d of %s came first after %d", a.Seq, subject, last[subject])
+				}
+				handled[a.Seq]++
+				last[subject] = max(last[subject], a.Seq)
+				return event.Outcome{}
+			})
+			until := total
+			if life < lives-1 {
+				until = rapid.IntRange(published, total).Draw(t, "until")
+			}
+			for ; published < until; published++ {
+				l.publish(t, fmt.Sprint(published%keys))
+			}
+			ctx := context.Background()
+			if life == lives-1 {
+				s.await(t, "every event final", func() bool { return s.finals("h") == total })
+			} else if rapid.Bool().Draw(t, "crash") {
+				// What the recorder has not written by now is forgotten.
+				dead, cancel := context.WithCancel(ctx)
+				cancel()
+				ctx = dead
+			}
+			stop()
+			_ = d.Close(ctx)
+			if failure != "" {
+				t.Fatal(failure)
+			}
+		}
+		for seq := uint64(1); seq <= uint64(total); seq++ {
+			if handled[seq] == 0 {
+				t.Fatalf("event %d was never handled", seq)
+			}
+		}
+		if s.wrong != "" {
+			t.Fatal(s.wrong)
+		}
+	})
+}

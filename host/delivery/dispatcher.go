@@ -1,0 +1,233 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments
+// or none; what it has accepted survives a crash as far as the store promises.
+type Store interface {
+	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
+	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) error
+	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
+}
+
+// Log is the event log that handlers read.
+type Log interface {
+	// Subscribe reads from the event with this Seq on.
+	Subscribe(from uint64) Reader
+	// Read yields events with at least this Seq, ascending.
+	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+	// Last is the highest Seq of the log, 0 when it is empty.
+	Last() uint64
+}
+
+// Reader is one reader of the log, used by one goroutine.
+type Reader interface {
+	// Next waits for events and puts at least one into buf, in order.
+	Next(ctx context.Context, buf []event.Record) (int, error)
+	Close()
+}
+
+// Config is what a Dispatcher needs.
+type Config struct {
+	Store    Store // required
+	Log      Log   // required
+	Logger   *slog.Logger
+	Observer func(event.Record, event.Delivery) // sees every recorded outcome; must not block. Default none
+	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
+}
+
+// Dispatcher owns the handlers' deliveries. It is safe for concurrent use.
+type Dispatcher struct {
+	cfg      Config
+	recorder *recorder
+
+	mu       sync.Mutex
+	handlers map[string]*Handler
+	closed   bool
+}
+
+// New returns a running Dispatcher. Close it.
+func New(cfg Config) *Dispatcher {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = func(event.Record, event.Delivery) {}
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Float64
+	}
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler)}
+	d.recorder = newRecorder(cfg.Store, cfg.Logger, d.list)
+	return d
+}
+
+// cursorName is a handler's name among the cursors of the store.
+func cursorName(handler string) string { return "handler/" + handler }
+
+// Claim makes sure that every event published from now on waits for the
+// handler, durably. For a handler that was claimed before it changes nothing.
+func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
+	backlog, err := d.cfg.Store.LoadBacklog(ctx, handler)
+	if err != nil || backlog.Found {
+		return err
+	}
+	return d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: d.cfg.Log.Last()}})
+}
+
+// Open starts reading for a handler that was claimed, from where it stood.
+func (d *Dispatcher) Open(ctx context.Context, cfg HandlerConfig) (*Handler, error) {
+	if err := d.Claim(ctx, cfg.Name); err != nil {
+		return nil, err
+	}
+	backlog, err := d.cfg.Store.LoadBacklog(ctx, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	h := newHandler(d, cfg, backlog)
+	if err := h.restore(ctx, backlog); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return nil, fault.New(fault.Unavailable, "the host is closing")
+	case d.handlers[cfg.Name] != nil:
+		return nil, fault.New(fault.Conflict, "handler %s is open already", cfg.Name)
+	}
+	d.handlers[cfg.Name] = h
+	h.start()
+	return h, nil
+}
+
+func (d *Dispatcher) remove(h *Handler) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.handlers[h.name] == h {
+		delete(d.handlers, h.name)
+	}
+}
+
+func (d *Dispatcher) list() []*Handler {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	hs := make([]*Handler, 0, len(d.handlers))
+	for _, h := range d.handlers {
+		hs = append(hs, h)
+	}
+	return hs
+}
+
+// Close closes every handler and stops the recorder after it has written what
+// there is, or when ctx ends: what it could not write is delivered again.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	var errs []error
+	for _, h := range d.list() {
+		errs = append(errs, h.Close(ctx))
+	}
+	d.recorder.close()
+	return errors.Join(errs...)
+}
+
+// Deliveries tells where one event stands with every handler that has it or
+// will get it, sorted by name.
+func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
+	// Memory first: what moves from there to the store meanwhile is then seen in
+	// the store, and nothing is seen in neither.
+	views := make(map[string]event.Delivery)
+	for _, h := range d.list() {
+		if v, ok := h.view(rec); ok {
+			views[h.name] = v
+		}
+	}
+	for _, v := range d.recorder.unsaved(rec.Seq) {
+		if _, live := views[v.Handler]; !live {
+			views[v.Handler] = v
+		}
+	}
+	rows, err := d.cfg.Store.Deliveries(ctx, rec.Seq)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		if _, live := views[row.Handler]; !live || row.Status.Final() {
+			views[row.Handler] = row
+		}
+	}
+	out := make([]wire.Delivery, 0, len(views))
+	for _, v := range views {
+		out = append(out, Wire(v))
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Plugin < out[j].Plugin })
+	return out, nil
+}
+
+// Wire turns a delivery into its shape in the API.
+func Wire(v event.Delivery) wire.Delivery {
+	w := wire.Delivery{
+		Plugin:     v.Handler,
+		Status:     string(v.Status),
+		Attempts:   v.Attempts,
+		DurationMS: float64(v.Duration.Microseconds()) / 1000,
+		Fuel:       v.Fuel,
+		At:         v.At,
+	}
+	if v.Result != "" {
+		w.Result = json.RawMessage(v.Result)
+	}
+	if v.ErrorClass != "" {
+		w.Error = &wire.DeliveryError{Class: string(v.ErrorClass), Message: v.ErrorMessage}
+	}
+	return w
+}
+
+// Retry bounds how often an event is tried. Zero values ask for the defaults.
+type Retry struct {
+	MaxAttempts int           // default 5
+	Backoff     time.Duration // before the second attempt; default 200ms
+	MaxBackoff  time.Duration // default 1m
+}
+
+func (r Retry) withDefaults() Retry {
+	if r.MaxAttempts <= 0 {
+		r.MaxAttempts = 5
+	}
+	if r.Backoff <= 0 {
+		r.Backoff = 200 * time.Millisecond
+	}
+	if r.MaxBackoff <= 0 {
+		r.MaxBackoff = time.Minute
+	}
+	return r
+}
+
+// delay is how long to wait after the given number of attempts: it doubles with
+// each, up to MaxBackoff, and random in [0, 1) spreads it over 80 to 120 %.
+func (r Retry) delay(attempts int, random float64) time.Duration {
+	d := r.Backoff
+	for range attempts - 1 {
+		if d >= r.MaxBackoff/2 {
+			d = r.MaxBackoff
+			break
+		}
+		d *= 2
+	}
+	return time.Duration(float64(min(d, r.MaxBackoff)) * (0.8 + 0.4*random))
+}
