@@ -40,7 +40,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, fault.New(fault.Unavailable, "read the configuration: %w", err)
 	}
 	if !stat.Mode().IsRegular() {
-		return nil, invalid(Problem{File: path, Line: 1, Reason: "is not a regular file"})
+		return nil, NewError(Problem{File: path, Line: 1, Reason: "is not a regular file"})
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -68,7 +68,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		c.read(d.at(root, "", 0))
 	}
 	if len(d.problems) > 0 {
-		return nil, invalid(d.problems...)
+		return nil, NewError(d.problems...)
 	}
 	return c, nil
 }
@@ -77,7 +77,7 @@ func Parse(name string, data []byte) (*Config, error) {
 // Aliases stay nodes: nothing is expanded here.
 func parseYAML(name string, data []byte) (*yaml.Node, error) {
 	fail := func(line int, format string, args ...any) error {
-		return invalid(Problem{File: name, Line: line, Reason: fmt.Sprintf(format, args...)})
+		return NewError(Problem{File: name, Line: line, Reason: fmt.Sprintf(format, args...)})
 	}
 	if len(data) > MaxSize {
 		return nil, fail(1, "is over %d bytes, which is the limit", MaxSize)

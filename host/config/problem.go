@@ -50,7 +50,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-func invalid(problems ...Problem) error {
+// NewError returns the problems, by line, as a fault.Invalid that wraps an *Error.
+// Package host uses it for what only other parts can check, such as expressions.
+func NewError(problems ...Problem) error {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 	e := &Error{Problems: problems}
 	if n := len(problems); n > maxProblems {
