@@ -1,0 +1,135 @@
+package config
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Config is one configuration, checked, with every default filled in. It is a
+// plain value that nothing changes after Parse: safe for concurrent reads.
+type Config struct {
+	PluginDirectories []string // watched directories, in file order; relative ones are relative to the working directory
+	HotDrop           HotDrop
+	Routes            []Route // the operator's allow-list, in file order; at most one per pattern
+	Handlers          map[string]Handler
+	Defaults          Defaults
+	Server            Server
+	DataDir           string
+	Bus               Bus
+	Auth              Auth
+	Marketplace       Marketplace
+}
+
+// HotDrop says what becomes of a file dropped into a watched directory whose
+// handler has no `enabled` of its own.
+type HotDrop string
+
+// The answers to a dropped file.
+const (
+	HotDropEnable HotDrop = "enable" // vetted, then run
+	HotDropHold   HotDrop = "hold"   // vetted, then waits for the operator
+)
+
+// Route lets events whose type matches Pattern reach handlers.
+type Route struct {
+	Pattern  string   // an event type, in which every * stands for any run of characters
+	Handlers []string // only these; nil for every enabled handler that subscribes, [] for none
+	Exclude  []string // all but these
+	When     string   // CEL over event_type, data and metadata; "" for always
+	Line     int      // where it stands in the file
+}
+
+// Handler is what the file says of one handler. Resolve merges it with the rest.
+type Handler struct {
+	Enabled   *bool           // nil when the file does not say
+	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
+	Grants    []Grant         // sorted by name, at most one of each
+	Overrides Overrides
+}
+
+// Grant gives a handler one capability. Names that need a list are refused
+// without one.
+type Grant struct {
+	Name       string   `json:"name"`                  // emit, http, kv or secret
+	Hosts      []string `json:"hosts,omitempty"`       // http: host, host:port or *.domain
+	EventTypes []string `json:"event_types,omitempty"` // emit: globs; nil for every type
+	Names      []string `json:"names,omitempty"`       // secret: the secrets' names
+}
+
+// Overrides are settings somebody wrote down; nil means not said.
+type Overrides struct {
+	Timeout       *time.Duration
+	Memory        *int64
+	Concurrency   *int
+	Fuel          *uint64
+	Isolation     *Isolation
+	RecycleEvents *uint64
+	RecycleAge    *time.Duration
+	MaxAttempts   *int
+	Backoff       *time.Duration
+	MaxBackoff    *time.Duration
+	OrderBy       *string
+}
+
+// Isolation says how long an instance lives.
+type Isolation string
+
+// The lives of an instance.
+const (
+	IsolationShared Isolation = "shared" // one instance serves many events, one at a time
+	IsolationEvent  Isolation = "event"  // a fresh instance for every event
+)
+
+// Defaults are the settings of every handler that does not have its own.
+type Defaults struct {
+	Overrides
+	MemoryTotal int64 // bytes all handlers' memories may take together; 0 for half of the machine's
+}
+
+// Server is the HTTP server.
+type Server struct {
+	Listen          string        // host:port
+	ShutdownTimeout time.Duration // how long requests and deliveries may take to finish
+}
+
+// Engine is where the event log is kept.
+type Engine string
+
+// The engines.
+const (
+	EngineSQLite Engine = "sqlite" // one file in the data directory; durable
+	EngineMemory Engine = "memory" // gone when the host stops
+)
+
+// Bus is the event log and the ring in front of it.
+type Bus struct {
+	Engine    Engine
+	RingSize  int           // events kept in memory for the readers
+	Retention time.Duration // how long the log keeps an event and its idempotency key
+}
+
+// Auth is who may call the API.
+type Auth struct {
+	TokenFile string // the admin token's file; "" for admin.token in the data directory
+}
+
+// Marketplace is where plugins may be installed from.
+type Marketplace struct {
+	Enabled           bool
+	IndexURL          string   // https; http only to a host of AllowPrivateHosts
+	TrustedKeys       []string // minisign public keys, base64
+	AllowUnsigned     bool
+	AllowPrivateHosts []string // host names, addresses or CIDR ranges that may be private
+}
+
+// Default returns the configuration of an empty file.
+func Default() *Config {
+	return &Config{
+		PluginDirectories: []string{"plugins"},
+		HotDrop:           HotDropEnable,
+		Handlers:          map[string]Handler{},
+		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
+		DataDir:           "data",
+		Bus:               Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour},
+	}
+}

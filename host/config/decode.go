@@ -1,0 +1,252 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	// maxExpansion bounds what a file may grow to when its aliases are followed:
+	// one for each value, and one for each byte of text. A file without aliases
+	// cannot reach it.
+	maxExpansion = 2 * MaxSize
+	// maxDepth bounds how deep values may nest, aliases followed.
+	maxDepth = 64
+)
+
+// decoder reads a tree of YAML nodes and collects what is wrong with it. Its
+// methods go on after a problem, so that all of them are reported at once.
+type decoder struct {
+	file     string
+	problems []Problem
+	budget   int // what is left of maxExpansion; negative once it was overdrawn
+}
+
+// value is a node at its path. Aliases have been followed.
+type value struct {
+	d     *decoder
+	node  *yaml.Node
+	path  string
+	line  int
+	depth int
+}
+
+// entry is one key of a mapping.
+type entry struct {
+	key   string
+	node  *yaml.Node // the key's
+	value value
+}
+
+func (v value) fail(format string, args ...any) {
+	v.d.problems = append(v.d.problems, Problem{File: v.d.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
+}
+
+// at makes a value of a node. One that is past a bound or has a tag of its own
+// is reported and reads as null.
+func (d *decoder) at(n *yaml.Node, path string, depth int) value {
+	v := value{d: d, node: n, path: path, line: n.Line, depth: depth}
+	for range maxDepth {
+		if n.Kind != yaml.AliasNode {
+			break
+		}
+		n = n.Alias
+	}
+	v.node = n
+	if d.budget < 0 {
+		return v.null()
+	}
+	d.budget -= 1 + len(n.Value)
+	switch {
+	case d.budget < 0:
+		v.fail("expands to more than %d bytes when its aliases are followed", maxExpansion)
+		return v.null()
+	case depth > maxDepth:
+		v.fail("nests more than %d levels deep", maxDepth)
+		return v.null()
+	}
+	switch tag := n.ShortTag(); {
+	case n.Kind == yaml.MappingNode && tag == "!!map", n.Kind == yaml.SequenceNode && tag == "!!seq":
+	case n.Kind == yaml.ScalarNode && slices.Contains(scalarTags, tag):
+	default:
+		v.fail("the tag %s has no meaning here", quoted(tag))
+		return v.null()
+	}
+	return v
+}
+
+var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}
+
+func (v value) null() value {
+	v.node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+	return v
+}
+
+func (v value) isNull() bool { return v.tag() == "!!null" }
+
+func (v value) tag() string { return v.node.ShortTag() }
+
+// kind names the value's kind for a person.
+func (v value) kind() string {
+	switch v.tag() {
+	case "!!map":
+		return "a mapping"
+	case "!!seq":
+		return "a list"
+	case "!!null":
+		return "nothing"
+	case "!!int", "!!float":
+		return "the number " + quoted(v.node.Value)
+	case "!!bool":
+		return quoted(v.node.Value)
+	}
+	return "the text " + quoted(v.node.Value)
+}
+
+// child returns a member's value; name is its key or its [index].
+func (v value) child(n *yaml.Node, name string) value {
+	path := name
+	if v.path != "" {
+		path = v.path + "." + name
+		if strings.HasPrefix(name, "[") {
+			path = v.path + name
+		}
+	}
+	return v.d.at(n, path, v.depth+1)
+}
+
+// entries returns the mapping's keys in file order, those of merged mappings
+// (<<) after its own. It reports duplicates and keys that are not plain.
+func (v value) entries() []entry {
+	if v.tag() != "!!map" {
+		v.fail("must be a mapping (key: value), not %s", v.kind())
+		return nil
+	}
+	var own []entry
+	var merged []*yaml.Node
+	first := map[string]int{}
+	for i := 0; i+1 < len(v.node.Content) && v.d.budget >= 0; i += 2 {
+		k, n := v.node.Content[i], v.node.Content[i+1]
+		if k.Kind == yaml.ScalarNode && k.ShortTag() == "!!merge" {
+			merged = append(merged, n)
+			continue
+		}
+		key := v.child(k, pathPart(k.Value))
+		if key.node.Kind != yaml.ScalarNode {
+			key.fail("a key must be a word, not %s", key.kind())
+			continue
+		}
+		name := key.node.Value
+		if line, found := first[name]; found {
+			key.fail("is here twice; the first is on line %d", line)
+			continue
+		}
+		first[name] = k.Line
+		own = append(own, entry{key: name, node: key.node, value: v.child(n, pathPart(name))})
+	}
+	for _, n := range merged {
+		own = v.merge(own, first, n)
+	}
+	return own
+}
+
+// merge adds what << names: a mapping, or a list of them, of which the earlier wins.
+func (v value) merge(own []entry, first map[string]int, n *yaml.Node) []entry {
+	from := v.child(n, "<<")
+	if from.tag() != "!!seq" {
+		for _, e := range from.entries() {
+			if _, found := first[e.key]; !found {
+				first[e.key] = e.node.Line
+				e.value.path = v.child(e.node, pathPart(e.key)).path
+				own = append(own, e)
+			}
+		}
+		return own
+	}
+	for _, part := range from.items() {
+		if part.tag() == "!!seq" {
+			part.fail("must be a mapping, not a list")
+			continue
+		}
+		own = v.merge(own, first, part.node)
+	}
+	return own
+}
+
+// fields reads a mapping whose keys are known. A key without a value is as good
+// as absent.
+func (v value) fields(known map[string]func(value)) {
+	if v.isNull() {
+		return
+	}
+	for _, e := range v.entries() {
+		read, ok := known[e.key]
+		switch {
+		case !ok:
+			e.value.line = e.node.Line
+			e.value.fail("unknown key; the nearest known key is %s", nearest(e.key, known))
+		case !e.value.isNull():
+			read(e.value)
+		}
+	}
+}
+
+// items returns a list's values.
+func (v value) items() []value {
+	if v.tag() != "!!seq" {
+		v.fail("must be a list, not %s", v.kind())
+		return nil
+	}
+	var items []value
+	for i, n := range v.node.Content {
+		if v.d.budget < 0 {
+			break
+		}
+		items = append(items, v.child(n, "["+strconv.Itoa(i)+"]"))
+	}
+	return items
+}
+
+// nearest returns the known key most like this one: few edits away, and better
+// if it starts the same, as abbreviations do.
+func nearest[T any](key string, known map[string]T) string {
+	key = key[:min(len(key), 64)]
+	best, least := "", 0
+	for name := range known {
+		d := levenshtein.ComputeDistance(key, name)
+		for i := 0; i < min(len(key), len(name)) && key[i] == name[i]; i++ {
+			d--
+		}
+		if best == "" || d < least || d == least && name < best {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// pathPart shows a key in a path: as it is when it is a plain word.
+func pathPart(key string) string {
+	for _, r := range key {
+		if r <= ' ' || r > '~' || r == '"' {
+			return quoted(key)
+		}
+	}
+	if key == "" || len(key) > 64 {
+		return quoted(key)
+	}
+	return key
+}
+
+// quoted shows input in an error: short, and safe to print.
+func quoted(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,156 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A capability and the lists its grant may hold. A grant without a list that it
+// needs would either give nothing or give everything; it is refused instead.
+type capability struct {
+	list  string // the key of the list, "" for none
+	needs bool   // the list must be there and not empty
+}
+
+func capabilities() map[string]capability {
+	return map[string]capability{
+		"emit":   {list: "event_types"},
+		"http":   {list: "hosts", needs: true},
+		"kv":     {},
+		"secret": {list: "names", needs: true},
+	}
+}
+
+// readGrants reads grants in either shape:
+//
+//	grants: [kv, {name: http, hosts: [api.example.com]}]
+//	grants: {kv: {}, http: {hosts: [api.example.com]}}
+func readGrants(v value) []Grant {
+	var grants []Grant
+	add := func(at value, g Grant, ok bool) {
+		switch {
+		case !ok:
+		case slices.ContainsFunc(grants, func(other Grant) bool { return other.Name == g.Name }):
+			at.fail("%s is granted twice; put both lists into one grant", g.Name)
+		default:
+			grants = append(grants, g)
+		}
+	}
+	switch v.tag() {
+	case "!!map":
+		for _, e := range v.entries() {
+			g, ok := readGrant(e.value, e.key)
+			add(e.value, g, ok)
+		}
+	case "!!seq":
+		for _, item := range v.items() {
+			if item.tag() == "!!map" {
+				g, ok := readGrant(item, "")
+				add(item, g, ok)
+				continue
+			}
+			if name := item.text(); name != "" {
+				g, ok := readGrant(item.null(), name)
+				add(item, g, ok)
+			}
+		}
+	default:
+		v.fail("must be a list of capabilities, such as [kv, {name: http, hosts: [api.example.com]}], not %s", v.kind())
+	}
+	slices.SortFunc(grants, func(a, b Grant) int { return cmp.Compare(a.Name, b.Name) })
+	return grants
+}
+
+// readGrant reads one grant. An empty name means that it is among the fields.
+func readGrant(v value, name string) (Grant, bool) {
+	before := len(v.d.problems)
+	g := Grant{Name: name}
+	known := map[string]func(value){
+		"hosts":       func(v value) { g.Hosts = v.list(1000, readHost) },
+		"event_types": func(v value) { g.EventTypes = v.list(1000, readGlob) },
+		"names":       func(v value) { g.Names = v.list(1000, readSecret) },
+	}
+	if name == "" {
+		known["name"] = func(v value) { g.Name = v.text() }
+	}
+	v.fields(known)
+	if len(v.d.problems) > before {
+		return g, false
+	}
+	all := capabilities()
+	c, ok := all[g.Name]
+	switch {
+	case g.Name == "":
+		v.fail("needs a name: emit, http, kv or secret")
+	case !ok:
+		v.fail("unknown capability %s; the nearest known one is %s", quoted(g.Name), nearest(g.Name, all))
+	}
+	check := func(key string, list []string) {
+		switch {
+		case !ok:
+		case c.list != key && list != nil:
+			v.fail("%s does not take %s", g.Name, key)
+		case c.list == key && c.needs && len(list) == 0:
+			v.fail("%s needs %s, a list of what it may use", g.Name, key)
+		}
+	}
+	check("hosts", g.Hosts)
+	check("event_types", g.EventTypes)
+	check("names", g.Names)
+	return g, len(v.d.problems) == before
+}
+
+func readGlob(v value) string {
+	s := v.text()
+	if s != "" {
+		checkGlob(v, s)
+	}
+	return s
+}
+
+func readSecret(v value) string {
+	s := v.text()
+	if s != "" && !secretPattern.MatchString(s) {
+		v.fail("%s is not a secret's name: it must match %s", quoted(s), secretPattern)
+	}
+	return s
+}
+
+var hostPattern = regexp.MustCompile(`^(?i)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+
+// readHost reads whom an http grant reaches: a host name or address, "*." before
+// a name for all below it, and a port behind it for that port only.
+func readHost(v value) string {
+	s := strings.ToLower(v.text())
+	if s == "" {
+		return ""
+	}
+	if strings.Contains(s, "://") || strings.Contains(s, "/") {
+		v.fail("%s must be a host, not a URL; write api.example.com or api.example.com:8443", quoted(s))
+		return ""
+	}
+	host := s
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.String()
+	}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err != nil || n == 0 {
+			v.fail("the port %s is not a number from 1 to 65535", quoted(s[i+1:]))
+			return ""
+		}
+		host = s[:i]
+		if trimmed, ok := strings.CutPrefix(host, "["); ok {
+			if _, err := netip.ParseAddr(strings.TrimSuffix(trimmed, "]")); err == nil {
+				return s
+			}
+		}
+	}
+	if len(host) > 253 || !hostPattern.MatchString(strings.TrimPrefix(host, "*.")) {
+		v.fail("%s is not a host; write api.example.com, *.example.com or 192.0.2.7:8080", quoted(s))
+	}
+	return s
+}

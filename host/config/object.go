@@ -1,0 +1,98 @@
+package config
+
+import (
+	"encoding/json"
+	"math/big"
+	"strconv"
+)
+
+// maxObject bounds a handler's config, in bytes of JSON.
+const maxObject = 256 << 10
+
+// object reads any mapping as a JSON object, in file order. What JSON cannot
+// say (a key that is not text, .inf, .nan, binary) is reported.
+func (v value) object() json.RawMessage {
+	if v.tag() != "!!map" {
+		v.fail("must be a mapping (key: value), not %s", v.kind())
+		return json.RawMessage("{}")
+	}
+	before := len(v.d.problems)
+	b := v.appendJSON(nil)
+	switch {
+	case len(v.d.problems) > before:
+		return json.RawMessage("{}")
+	case len(b) > maxObject:
+		v.fail("is %d bytes as JSON; the limit is %d", len(b), maxObject)
+		return json.RawMessage("{}")
+	}
+	return b
+}
+
+func (v value) appendJSON(b []byte) []byte {
+	switch v.tag() {
+	case "!!map":
+		b = append(b, '{')
+		for i, e := range v.entries() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if e.node.ShortTag() != "!!str" {
+				e.value.fail("a key must be text in JSON; put it in quotes")
+			}
+			b = appendString(b, e.key)
+			b = append(b, ':')
+			b = e.value.appendJSON(b)
+		}
+		return append(b, '}')
+	case "!!seq":
+		b = append(b, '[')
+		for i, item := range v.items() {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = item.appendJSON(b)
+		}
+		return append(b, ']')
+	case "!!null":
+		return append(b, "null"...)
+	case "!!bool":
+		return strconv.AppendBool(b, v.bool())
+	case "!!int", "!!float":
+		return v.appendNumber(b)
+	}
+	return appendString(b, v.node.Value) // text, and a timestamp as it was written
+}
+
+// appendNumber keeps a number that JSON can say as it was written, however long.
+func (v value) appendNumber(b []byte) []byte {
+	s := v.node.Value
+	if plainNumber(s) {
+		return append(b, s...)
+	}
+	if v.tag() == "!!int" {
+		if n, ok := new(big.Int).SetString(s, 0); ok { // 0x1F, 0o17, 1_000, +1
+			return n.Append(b, 10)
+		}
+	}
+	var f float64
+	if err := v.node.Decode(&f); err == nil {
+		if text, err := json.Marshal(f); err == nil { // an error for .inf and .nan
+			return append(b, text...)
+		}
+	}
+	v.fail("%s is not a number that JSON can say; put it in quotes", quoted(s))
+	return append(b, '0')
+}
+
+func plainNumber(s string) bool {
+	digit := func(c byte) bool { return c >= '0' && c <= '9' }
+	return s != "" && (s[0] == '-' || digit(s[0])) && digit(s[len(s)-1]) && json.Valid([]byte(s))
+}
+
+func appendString(b []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return append(b, text...)
+}

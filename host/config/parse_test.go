@@ -1,0 +1,258 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
+)
+
+func TestLoadSeed(t *testing.T) {
+	got, err := config.Load("../../testdata/config/seed.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.PluginDirectories = []string{"src/events/plugins", "/opt/custom_plugins"}
+	want.Routes = []config.Route{{Pattern: "order_status_changed", Line: 5}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestLoadShipped(t *testing.T) {
+	got, err := config.Load("../../config/event_handlers.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Routes = []config.Route{{Pattern: "order_status_changed", Line: 18}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// The comments of the shipped file show the defaults; they must be true.
+func TestShippedCommentsAreTheDefaults(t *testing.T) {
+	data, err := os.ReadFile("../../config/event_handlers.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(data), "# defaults:")
+	text, _, _ = strings.Cut("defaults:"+text, "\n\n")
+	text = strings.ReplaceAll(text, "\n# ", "\n")
+	c, err := config.Parse("shown", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := config.ManifestLimits{}
+	if got, want := c.Resolve("x", none), config.Default().Resolve("x", none); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+const full = `
+plugin_directories: [plugins, ./more/]
+hot_drop: hold
+routes:
+  order_*: {handlers: [fraud-check], exclude: [audit], when: data.total_cents > 10000}
+  "*":
+handlers:
+  fraud-check:
+    enabled: true
+    config: {threshold: 10000, big: 12345678901234567890123, hex: 0x1F, list: [a, 1.50, true, null], date: 2024-01-02, "q\"": "<é>"}
+    grants: [kv, {name: http, hosts: [API.example.com, "*.example.org:8443", 192.0.2.1]}, {name: secret, names: [API_KEY]}]
+    limits: {timeout: 2s, memory: 32MiB, concurrency: 2, fuel: 1000, isolation: event, recycle_after: {events: 10, age: 1h}}
+    retry: {max_attempts: 3, backoff: 1s, max_backoff: 10s}
+    order_by: /data/id
+  audit:
+    enabled: false
+    grants: {emit: {event_types: [audit_*]}, kv: }
+    order_by: ""
+defaults:
+  limits: {memory: 128MiB}
+  order_by: /data/customer
+  memory_total: 1GiB
+server: {listen: ":9000", shutdown_timeout: 5s}
+data_dir: /var/lib/berth
+bus: {engine: memory, ring_size: 64, retention: 30d}
+auth: {token_file: /run/token}
+marketplace:
+  enabled: true
+  index_url: http://10.0.0.7/index.json
+  trusted_keys: [RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA]
+  allow_unsigned: true
+  allow_private_hosts: [10.0.0.7, 192.168.0.0/16, registry.local]
+`
+
+func TestParseFull(t *testing.T) {
+	got, err := config.Parse("full.yaml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config.Config{
+		PluginDirectories: []string{"plugins", "more"},
+		HotDrop:           config.HotDropHold,
+		Routes: []config.Route{
+			{Pattern: "order_*", Handlers: []string{"fraud-check"}, Exclude: []string{"audit"}, When: "data.total_cents > 10000", Line: 5},
+			{Pattern: "*", Line: 6},
+		},
+		Handlers: map[string]config.Handler{
+			"fraud-check": {
+				Enabled: new(true),
+				Config:  []byte(`{"threshold":10000,"big":12345678901234567890123,"hex":31,"list":["a",1.50,true,null],"date":"2024-01-02","q\"":"\u003cé\u003e"}`),
+				Grants: []config.Grant{
+					{Name: "http", Hosts: []string{"api.example.com", "*.example.org:8443", "192.0.2.1"}},
+					{Name: "kv"},
+					{Name: "secret", Names: []string{"API_KEY"}},
+				},
+				Overrides: config.Overrides{
+					Timeout: new(2 * time.Second), Memory: new(int64(32 << 20)), Concurrency: new(2), Fuel: new(uint64(1000)),
+					Isolation: new(config.IsolationEvent), RecycleEvents: new(uint64(10)), RecycleAge: new(time.Hour),
+					MaxAttempts: new(3), Backoff: new(time.Second), MaxBackoff: new(10 * time.Second), OrderBy: new("/data/id"),
+				},
+			},
+			"audit": {
+				Enabled:   new(false),
+				Config:    []byte("{}"),
+				Grants:    []config.Grant{{Name: "emit", EventTypes: []string{"audit_*"}}, {Name: "kv"}},
+				Overrides: config.Overrides{OrderBy: new("")},
+			},
+		},
+		Defaults: config.Defaults{
+			Overrides:   config.Overrides{Memory: new(int64(128 << 20)), OrderBy: new("/data/customer")},
+			MemoryTotal: 1 << 30,
+		},
+		Server:  config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second},
+		DataDir: "/var/lib/berth",
+		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
+		Auth:    config.Auth{TokenFile: "/run/token"},
+		Marketplace: config.Marketplace{
+			Enabled: true, IndexURL: "http://10.0.0.7/index.json",
+			TrustedKeys:   []string{"RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+			AllowUnsigned: true, AllowPrivateHosts: []string{"10.0.0.7", "192.168.0.0/16", "registry.local"},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestParseEmpty(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "{}\n", "\ufeff", "routes:\nhandlers:\nserver:\n"} {
+		got, err := config.Parse("x", []byte(text))
+		if err != nil || !reflect.DeepEqual(got, config.Default()) {
+			t.Errorf("%q: got %+v, %v", text, got, err)
+		}
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	_, err := config.Load(filepath.Join(t.TempDir(), "none.yaml"))
+	if !fault.Is(err, fault.NotFound) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want not_found", err)
+	}
+	_, err = config.Load(t.TempDir())
+	if !fault.Is(err, fault.Invalid) {
+		t.Errorf("a directory: got %v, want invalid", err)
+	}
+}
+
+func TestParseProblems(t *testing.T) {
+	bomb := "handlers:\n  x:\n    config:\n      a: &a [" + strings.Repeat("lol, ", 20) + "]\n"
+	for c := 'b'; c <= 'j'; c++ {
+		bomb += "      " + string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+", ", 20) + "]\n"
+	}
+	tests := []struct{ name, text, want string }{
+		{"malformed first line", "a: b: c\n", "f.yaml:1: malformed YAML: mapping values are not allowed in this context"},
+		{"malformed in a block", "routes:\n  a: {}\n  b: {}\n  - c\nserver: {}\n", "f.yaml:4: malformed YAML: did not find expected key"},
+		{"tab", "routes:\n\ta: {}\n", "f.yaml:2: malformed YAML: found character that cannot start any token (indent with spaces, and quote text that starts with a special character)"},
+		{"bare star", "routes:\n  a: {}\n  *: {}\n", `f.yaml:3: malformed YAML: did not find expected alphabetic or numeric character (a word that starts with * or & must be quoted: "*")`},
+		{"open quote", "data_dir: x\nserver:\n  listen: \"a\n", "f.yaml:3: malformed YAML: found unexpected end of stream"},
+		{"not UTF-8", "a: 1\nb: \xff\n", "f.yaml:2: malformed YAML: not valid UTF-8"},
+		{"unknown anchor", "routes: {}\ndata_dir: *x\n", "f.yaml:2: malformed YAML: unknown anchor 'x' referenced"},
+		{"two documents", "data_dir: a\n---\ndata_dir: b\n", "f.yaml:2: a second YAML document starts here; the file must hold one"},
+		{"not a mapping", "- a\n", "f.yaml:1: must be a mapping (key: value), not a list"},
+		{"unknown key", "plugin_dirs: [a]\n", "f.yaml:1: plugin_dirs: unknown key; the nearest known key is plugin_directories"},
+		{"unknown deep key", "handlers:\n  x:\n    limits:\n      time_out: 1s\n", "f.yaml:4: handlers.x.limits.time_out: unknown key; the nearest known key is timeout"},
+		{"duplicate", "data_dir: a\nbus: {}\ndata_dir: b\n", "f.yaml:3: data_dir: is here twice; the first is on line 1"},
+		{"duplicate route", "routes: {a: {}, \"a\": {}}\n", "f.yaml:1: routes.a: is here twice; the first is on line 1"},
+		{"bad glob", "routes:\n  Order: {}\n", `f.yaml:2: routes.Order: "Order" is not an event type or a glob: it may hold a-z 0-9 _ . - and *, and is at most 128 long`},
+		{"bad name", "handlers:\n  Bad_Name: {}\n", `f.yaml:2: handlers.Bad_Name: "Bad_Name" is not a handler's name: it must match ^[a-z0-9][a-z0-9-]{0,62}$`},
+		{"both lists", "routes:\n  a: {handlers: [x, y], exclude: [x]}\n", "f.yaml:2: routes.a.exclude: x is under handlers too; leave it out of one"},
+		{"bool", "handlers: {x: {enabled: yes}}\n", `f.yaml:1: handlers.x.enabled: must be true or false, not the text "yes"`},
+		{"no unit", "defaults: {limits: {timeout: 5}}\n", `f.yaml:1: defaults.limits.timeout: must be a duration with a unit such as 200ms, 5s or 1m, not the number "5"`},
+		{"bad duration", "defaults: {limits: {timeout: 5 s}}\n", `f.yaml:1: defaults.limits.timeout: "5 s" is not a duration; write it with a unit, such as 200ms, 5s, 1m30s or 7d`},
+		{"long duration", "defaults: {limits: {timeout: 2h}}\n", "f.yaml:1: defaults.limits.timeout: is 2h0m0s; it must be between 1ms and 1h0m0s"},
+		{"small memory", "defaults: {limits: {memory: 10}}\n", "f.yaml:1: defaults.limits.memory: is 10; it must be between 64KiB and 4194240KiB"},
+		{"huge memory", "defaults: {limits: {memory: 999999999999999TiB}}\n", "f.yaml:1: defaults.limits.memory: is 999999999999999TiB; it must be between 64KiB and 4194240KiB"},
+		{"bad size", "defaults: {limits: {memory: 1.5GiB}}\n", `f.yaml:1: defaults.limits.memory: must be a size such as 512KiB, 64MiB or 1GiB, not the text "1.5GiB"`},
+		{"range", "defaults: {limits: {concurrency: 0}}\n", "f.yaml:1: defaults.limits.concurrency: is 0; it must be between 1 and 1024"},
+		{"backoffs", "defaults:\n  retry: {backoff: 2m, max_backoff: 1m}\n", "f.yaml:2: defaults.retry: backoff is 2m0s, which is longer than max_backoff, 1m0s"},
+		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
+		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
+		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},
+		{"grant without hosts", "handlers: {x: {grants: [http]}}\n", "f.yaml:1: handlers.x.grants[0]: http needs hosts, a list of what it may use"},
+		{"grant URL", "handlers: {x: {grants: {http: {hosts: [\"https://a/\"]}}}}\n", `f.yaml:1: handlers.x.grants.http.hosts[0]: "https://a/" must be a host, not a URL; write api.example.com or api.example.com:8443`},
+		{"grant twice", "handlers: {x: {grants: [kv, {name: kv}]}}\n", "f.yaml:1: handlers.x.grants[1]: kv is granted twice; put both lists into one grant"},
+		{"unknown grant", "handlers: {x: {grants: [htp]}}\n", `f.yaml:1: handlers.x.grants[0]: unknown capability "htp"; the nearest known one is http`},
+		{"foreign list", "handlers: {x: {grants: {kv: {hosts: [a]}}}}\n", "f.yaml:1: handlers.x.grants.kv: kv does not take hosts"},
+		{"config key", "handlers: {x: {config: {1: a}}}\n", "f.yaml:1: handlers.x.config.1: a key must be text in JSON; put it in quotes"},
+		{"config number", "handlers: {x: {config: {a: .inf}}}\n", `f.yaml:1: handlers.x.config.a: ".inf" is not a number that JSON can say; put it in quotes`},
+		{"config tag", "handlers: {x: {config: {a: !!binary aGk=}}}\n", `f.yaml:1: handlers.x.config.a: the tag "!!binary" has no meaning here`},
+		{"config is a list", "handlers: {x: {config: [a]}}\n", "f.yaml:1: handlers.x.config: must be a mapping (key: value), not a list"},
+		{"alias bomb", bomb, "bytes when its aliases are followed"},
+		{"alias cycle", "handlers: {x: {config: {a: &a [*a]}}}\n", "nests more than 64 levels deep"},
+		{"merge cycle", "handlers: {x: &x {<<: *x}}\n", "nests more than 64 levels deep"},
+		{"http index", "marketplace: {index_url: \"http://a.example/\"}\n", "f.yaml:1: marketplace.index_url: must be https (http is for hosts listed under allow_private_hosts only)"},
+		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
+		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
+		{"too large", strings.Repeat("#\n", config.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := config.Parse("f.yaml", []byte(tt.text))
+			if !fault.Is(err, fault.Invalid) {
+				t.Fatalf("got %v, want invalid", err)
+			}
+			if got := err.Error(); got != tt.want && !(len(tt.want) < 70 && strings.Contains(got, tt.want)) {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseReportsEverything(t *testing.T) {
+	_, err := config.Parse("f.yaml", []byte("hot_drop: maybe\nroutes:\n  UP: {wen: x}\nhandlers:\n  a:\n    enabled: 1\n    limits: {fuel: -1}\n"))
+	var lines []int
+	for _, p := range config.Problems(err) {
+		lines = append(lines, p.Line)
+	}
+	if want := []int{1, 3, 3, 6, 7}; !slices.Equal(lines, want) {
+		t.Errorf("got lines %v of %v, want %v", lines, err, want)
+	}
+}
+
+func TestMerge(t *testing.T) {
+	c, err := config.Parse("f", []byte(`
+handlers:
+  a: &a {enabled: false, limits: {timeout: 1s}}
+  b: &b {enabled: true, order_by: /x}
+  c: {<<: [*b, *a], order_by: /y}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := c.Handlers["c"]
+	if !*h.Enabled || *h.Overrides.OrderBy != "/y" || *h.Overrides.Timeout != time.Second {
+		t.Errorf("got %+v", h)
+	}
+}

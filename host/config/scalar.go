@@ -1,0 +1,186 @@
+package config
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// text reads a non-empty text of at most 4096 bytes without control characters.
+func (v value) text() string {
+	if tag := v.tag(); tag != "!!str" {
+		v.fail("must be text, not %s%s", v.kind(), quoteHint(tag))
+		return ""
+	}
+	s := v.node.Value
+	switch {
+	case s == "":
+		v.fail("must not be empty")
+	case len(s) > 4096:
+		v.fail("is %d bytes; the limit is 4096", len(s))
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }):
+		v.fail("contains a control character")
+	default:
+		return s
+	}
+	return ""
+}
+
+func quoteHint(tag string) string {
+	switch tag {
+	case "!!int", "!!float", "!!bool", "!!timestamp":
+		return "; put it in quotes"
+	}
+	return ""
+}
+
+func (v value) bool() bool {
+	if v.tag() == "!!bool" {
+		switch v.node.Value {
+		case "true", "True", "TRUE":
+			return true
+		case "false", "False", "FALSE":
+			return false
+		}
+	}
+	v.fail("must be true or false, not %s", v.kind())
+	return false
+}
+
+// integer reads a whole number between least and most.
+func (v value) integer(least, most int64) int64 {
+	if v.tag() != "!!int" {
+		v.fail("must be a whole number, not %s", v.kind())
+		return least
+	}
+	n, err := strconv.ParseInt(v.node.Value, 0, 64)
+	if err != nil || n < least || n > most {
+		v.fail("is %s; it must be between %d and %d", clip(v.node.Value), least, most)
+		return least
+	}
+	return n
+}
+
+// duration reads a time with its unit, such as 200ms, 5s, 1m30s, 12h or 7d.
+func (v value) duration(least, most time.Duration) time.Duration {
+	if v.tag() != "!!str" {
+		v.fail("must be a duration with a unit such as 200ms, 5s or 1m, not %s", v.kind())
+		return least
+	}
+	d, ok := parseDuration(v.node.Value)
+	if !ok {
+		v.fail("%s is not a duration; write it with a unit, such as 200ms, 5s, 1m30s or 7d", quoted(v.node.Value))
+		return least
+	}
+	if d < least || d > most {
+		v.fail("is %s; it must be between %s and %s", d, least, most)
+		return least
+	}
+	return d
+}
+
+func parseDuration(s string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16) // 65535 days do not overflow
+		return time.Duration(n) * 24 * time.Hour, err == nil
+	}
+	d, err := time.ParseDuration(s)
+	return d, err == nil
+}
+
+var sizePattern = regexp.MustCompile(`^([0-9]{1,15}) ?(B|[kKMGT]B|[KMGT]iB)?$`)
+
+// size reads a number of bytes, such as 65536, 512KiB, 64MiB, 1GiB or 64MB.
+func (v value) size(least, most int64) int64 {
+	m := sizePattern.FindStringSubmatch(v.node.Value)
+	if tag := v.tag(); tag != "!!str" && tag != "!!int" || m == nil {
+		v.fail("must be a size such as 512KiB, 64MiB or 1GiB, not %s", v.kind())
+		return least
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64) // 15 digits cannot overflow
+	unit := int64(1)
+	switch exp := strings.IndexByte("KMGT", upper(m[2])) + 1; {
+	case strings.HasSuffix(m[2], "iB"):
+		unit = 1 << (10 * exp)
+	default:
+		for range exp {
+			unit *= 1000
+		}
+	}
+	if n > math.MaxInt64/unit || n*unit < least || n*unit > most {
+		v.fail("is %s; it must be between %s and %s", clip(v.node.Value), sizeText(least), sizeText(most))
+		return least
+	}
+	return n * unit
+}
+
+func upper(unit string) byte {
+	if unit == "" || unit == "B" {
+		return '-' // not among the prefixes
+	}
+	return strings.ToUpper(unit)[0]
+}
+
+// sizeText writes bytes in the largest binary unit that divides them.
+func sizeText(n int64) string {
+	for _, u := range []struct {
+		bytes int64
+		name  string
+	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// oneOf reads one of the words.
+func oneOf[T ~string](v value, words ...T) T {
+	if v.tag() == "!!str" && slices.Contains(words, T(v.node.Value)) {
+		return T(v.node.Value)
+	}
+	v.fail("must be %s, not %s", either(words), v.kind())
+	return words[0]
+}
+
+func either[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
+}
+
+// list reads a list, each item by read. It reports items that are there twice.
+// The result is not nil.
+func (v value) list(most int, read func(value) string) []string {
+	texts := []string{}
+	items := v.items()
+	if len(items) > most {
+		v.fail("has %d items; the limit is %d", len(items), most)
+		return texts
+	}
+	for _, item := range items {
+		before := len(v.d.problems)
+		s := read(item)
+		switch {
+		case len(v.d.problems) > before:
+		case slices.Contains(texts, s):
+			item.fail("%s is here twice", quoted(s))
+		default:
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
+
+func clip(s string) string { return s[:min(len(s), 64)] }

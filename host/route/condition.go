@@ -1,0 +1,149 @@
+package route
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	// maxCost bounds one evaluation, in CEL's cost units (about one for each
+	// step, and for each ten bytes of text looked at): some milliseconds.
+	maxCost = 100_000
+	// maxExpression bounds an expression's source, in characters.
+	maxExpression = 4096
+)
+
+// compiler makes conditions. Its environment is costly, so it is made when the
+// first condition needs it.
+type compiler struct{ env *cel.Env }
+
+// condition is a compiled `when`; nil is always true.
+type condition struct {
+	program cel.Program
+}
+
+func (c *compiler) compile(when string) (*condition, error) {
+	if strings.TrimSpace(when) == "" {
+		return nil, nil
+	}
+	if c.env == nil {
+		env, err := cel.NewEnv(
+			cel.Variable("event_type", cel.StringType),
+			cel.Variable("data", cel.DynType),
+			cel.Variable("metadata", cel.MapType(cel.StringType, cel.DynType)),
+			cel.CrossTypeNumericComparisons(true), // JSON's numbers are doubles; people compare them with 10000
+			cel.ParserExpressionSizeLimit(maxExpression),
+			cel.ParserRecursionLimit(64),
+		)
+		if err != nil {
+			return nil, fault.New(fault.Internal, "make a CEL environment: %w", err)
+		}
+		c.env = env
+	}
+	ast, issues := c.env.Compile(when)
+	if issues.Err() != nil {
+		return nil, errors.New(reasons(issues))
+	}
+	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("must be true or false, but is of type %s", out)
+	}
+	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	if err != nil {
+		return nil, err
+	}
+	return &condition{program: program}, nil
+}
+
+// reasons puts a compiler's complaints into one line.
+func reasons(issues *cel.Issues) string {
+	var texts []string
+	for _, e := range issues.Errors() {
+		at := "column %d: %s"
+		if e.Location.Line() > 1 {
+			texts = append(texts, fmt.Sprintf("line %d, "+at, e.Location.Line(), e.Location.Column()+1, e.Message))
+			continue
+		}
+		texts = append(texts, fmt.Sprintf(at, e.Location.Column()+1, e.Message))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// holds evaluates the condition. An error means that it does not hold: the
+// event lacks a field, a value is of another type, or the cost was too high.
+func (c *condition) holds(vars *variables) (bool, error) {
+	if c == nil {
+		return true, nil
+	}
+	out, _, err := c.program.Eval(vars)
+	if err != nil {
+		return false, err
+	}
+	b, ok := out.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("is %s, not true or false", out.Type().TypeName())
+	}
+	return b, nil
+}
+
+// variables are what expressions see of one event, made when first asked for.
+// It is a cel.Activation, for one goroutine.
+type variables struct {
+	event    *event.Event
+	data     any
+	decoded  bool
+	metadata map[string]any
+}
+
+// ResolveName implements cel.Activation.
+func (v *variables) ResolveName(name string) (any, bool) {
+	switch name {
+	case "event_type":
+		return string(v.event.Type()), true
+	case "data":
+		if !v.decoded {
+			if err := json.Unmarshal([]byte(v.event.Data()), &v.data); err != nil {
+				return nil, false // an Event's data is always JSON
+			}
+			v.decoded = true
+		}
+		return v.data, true
+	case "metadata":
+		if v.metadata == nil {
+			v.metadata = metadata(v.event)
+		}
+		return v.metadata, true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (v *variables) Parent() cel.Activation { return nil }
+
+// metadata has the envelope's keys, so that has() answers as the envelope would.
+func metadata(ev *event.Event) map[string]any {
+	m := ev.Metadata()
+	out := map[string]any{
+		"event_id":        m.EventID,
+		"idempotency_key": m.IdempotencyKey,
+		"source":          m.Source,
+		"subject":         m.Subject,
+		"time":            m.Time.Format(time.RFC3339Nano),
+		"correlation_id":  m.CorrelationID,
+		"hops":            int64(m.Hops),
+	}
+	if m.CausationID != "" {
+		out["causation_id"] = m.CausationID
+	}
+	if m.TraceParent != "" {
+		out["traceparent"] = m.TraceParent
+	}
+	return out
+}

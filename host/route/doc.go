@@ -1,0 +1,14 @@
+// Package route decides which handlers an event is for.
+//
+// A Table holds the operator's routes, a Filter what one plugin subscribes to;
+// a handler takes an event when both agree. Routes are an allow-list: of those
+// whose pattern matches the type only the most specific decides, and a type
+// that none matches reaches nobody. Conditions (`when`) are CEL expressions
+// over event_type, data and metadata. They are compiled once, bounded in cost,
+// and read an event's data only if they have to.
+//
+// Tables and Filters are immutable and safe for concurrent use; a Table's
+// memory of which route a type belongs to is bounded.
+//
+// Read table.go first.
+package route

@@ -1,0 +1,275 @@
+package route
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// maxCached bounds how many types a Table remembers the route of.
+const maxCached = 1024
+
+// Config is what New takes. Without routes nothing reaches anybody.
+type Config struct {
+	Routes []Rule // in the order they were declared
+}
+
+// Rule is one route.
+type Rule struct {
+	Pattern  string   // an event type, in which every * stands for any run of characters
+	Handlers []string // only these; nil for every one, [] for none
+	Exclude  []string // all but these
+	When     string   // CEL; "" for always
+}
+
+// Table is the operator's routes. It is immutable.
+type Table struct {
+	rules []rule // most specific first
+
+	// cached maps types to their index in rules, -1 for none. Readers take no
+	// lock; a writer copies. It stops growing at maxCached.
+	cached atomic.Pointer[map[event.Type]int]
+	mu     sync.Mutex // serialises writers of cached
+}
+
+type rule struct {
+	Rule
+	handlers map[string]bool // nil for every one
+	exclude  map[string]bool
+	when     *condition
+}
+
+// RuleError is what is wrong with one rule.
+type RuleError struct {
+	Index   int    // in Config.Routes
+	Pattern string // the rule's
+	Key     string // "when", or "" for the pattern itself
+	Reason  string
+}
+
+// Error implements error.
+func (e RuleError) Error() string {
+	path := "routes." + e.Pattern
+	if e.Key != "" {
+		path += "." + e.Key
+	}
+	return path + ": " + e.Reason
+}
+
+// Errors is everything that is wrong with the routes.
+type Errors []RuleError
+
+// Error implements error, one problem a line.
+func (e Errors) Error() string {
+	lines := make([]string, len(e))
+	for i, one := range e {
+		lines[i] = one.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// New compiles the routes. What is wrong with them comes all at once, as a
+// fault.Invalid that wraps an Errors.
+func New(c Config) (*Table, error) {
+	t := &Table{rules: make([]rule, 0, len(c.Routes))}
+	t.cached.Store(&map[event.Type]int{})
+	var comp compiler
+	var bad Errors
+	seen := map[string]bool{}
+	for i, r := range c.Routes {
+		if !globPattern.MatchString(r.Pattern) {
+			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is not an event type or a glob"})
+		}
+		if seen[r.Pattern] {
+			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is there twice"})
+		}
+		seen[r.Pattern] = true
+		when, err := comp.compile(r.When)
+		if err != nil {
+			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Key: "when", Reason: err.Error()})
+		}
+		r.Handlers, r.Exclude = slices.Clone(r.Handlers), slices.Clone(r.Exclude)
+		t.rules = append(t.rules, rule{Rule: r, handlers: set(r.Handlers), exclude: set(r.Exclude), when: when})
+	}
+	if len(bad) > 0 {
+		return nil, &fault.Error{Code: fault.Invalid, Reason: bad.Error(), Err: bad}
+	}
+	slices.SortStableFunc(t.rules, func(a, b rule) int { return moreSpecific(a.Pattern, b.Pattern) })
+	return t, nil
+}
+
+func set(names []string) map[string]bool {
+	if names == nil {
+		return nil
+	}
+	m := make(map[string]bool, len(names))
+	for _, name := range names {
+		m[name] = true
+	}
+	return m
+}
+
+// Routed reports whether any route is for events of this type.
+func (t *Table) Routed(typ event.Type) bool { return t.find(typ) != nil }
+
+// Route returns the rule that decides about events of this type.
+func (t *Table) Route(typ event.Type) (Rule, bool) {
+	r := t.find(typ)
+	if r == nil {
+		return Rule{}, false
+	}
+	return r.Rule, true
+}
+
+// find returns the most specific rule that matches, or nil.
+func (t *Table) find(typ event.Type) *rule {
+	cached := *t.cached.Load()
+	i, ok := cached[typ]
+	if !ok {
+		i = slices.IndexFunc(t.rules, func(r rule) bool { return match(r.Pattern, string(typ)) })
+		if len(cached) < maxCached {
+			t.remember(typ, i)
+		}
+	}
+	if i < 0 {
+		return nil
+	}
+	return &t.rules[i]
+}
+
+func (t *Table) remember(typ event.Type, i int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := *t.cached.Load()
+	if len(old) >= maxCached {
+		return
+	}
+	grown := make(map[event.Type]int, len(old)+1)
+	for k, v := range old {
+		grown[k] = v
+	}
+	grown[typ] = i
+	t.cached.Store(&grown)
+}
+
+// Takes reports whether the event is for the handler: the type's route allows
+// it and holds, and the filter wants it. A nil filter wants everything.
+//
+// With an error the answer is false: a condition could not be evaluated, for
+// instance because the event lacks a field it asks for (has() asks first). The
+// error is fault.Invalid and names the condition; it is for the caller's log
+// and counters, the event simply is not for this handler. Without conditions
+// Takes does not allocate.
+func (t *Table) Takes(handler string, f *Filter, ev *event.Event) (bool, error) {
+	r := t.find(ev.Type())
+	if r == nil || r.handlers != nil && !r.handlers[handler] || r.exclude[handler] {
+		return false, nil
+	}
+	if !f.Subscribes(ev.Type()) {
+		return false, nil
+	}
+	if r.when == nil && !f.conditional() {
+		return true, nil
+	}
+	vars := &variables{event: ev}
+	ok, err := r.when.holds(vars)
+	if err != nil {
+		return false, fault.New(fault.Invalid, "routes.%s.when: %w", r.Pattern, err)
+	}
+	if !ok {
+		return false, nil
+	}
+	return f.wants(vars)
+}
+
+// Subscription is one thing a plugin's manifest asks for.
+type Subscription struct {
+	EventType string // a type or glob
+	When      string // CEL; "" for always
+}
+
+// Filter is what a plugin subscribes to. It is immutable.
+type Filter struct {
+	handler string
+	subs    []subscription // nil for every type
+}
+
+type subscription struct {
+	Subscription
+	when *condition
+}
+
+// NewFilter compiles subscriptions; an event is wanted when one of them wants
+// it. Nil subscribes to every type, an empty list to none. Errors are
+// fault.Invalid and name every subscription that is wrong.
+func NewFilter(handler string, subs []Subscription) (*Filter, error) {
+	f := &Filter{handler: handler}
+	if subs == nil {
+		return f, nil
+	}
+	f.subs = make([]subscription, 0, len(subs))
+	var comp compiler
+	var bad []string
+	for i, s := range subs {
+		if !globPattern.MatchString(s.EventType) {
+			bad = append(bad, fmt.Sprintf("subscribes[%d].event_type: %q is not an event type or a glob", i, s.EventType))
+		}
+		when, err := comp.compile(s.When)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("subscribes[%d].when: %v", i, err))
+		}
+		f.subs = append(f.subs, subscription{Subscription: s, when: when})
+	}
+	if len(bad) > 0 {
+		return nil, fault.New(fault.Invalid, "%s: %s", handler, strings.Join(bad, "\n"))
+	}
+	return f, nil
+}
+
+// Subscribes reports whether any subscription is for events of this type,
+// whatever their conditions.
+func (f *Filter) Subscribes(typ event.Type) bool {
+	if f == nil || f.subs == nil {
+		return true
+	}
+	for i := range f.subs {
+		if match(f.subs[i].EventType, string(typ)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Filter) conditional() bool {
+	if f == nil {
+		return false
+	}
+	return slices.ContainsFunc(f.subs, func(s subscription) bool { return s.when != nil })
+}
+
+// wants reports whether one of the subscriptions wants the event. An error
+// counts only if none does.
+func (f *Filter) wants(vars *variables) (bool, error) {
+	if f == nil || f.subs == nil {
+		return true, nil
+	}
+	var failed error
+	for i, s := range f.subs {
+		if !match(s.EventType, string(vars.event.Type())) {
+			continue
+		}
+		ok, err := s.when.holds(vars)
+		if ok {
+			return true, nil
+		}
+		if err != nil && failed == nil {
+			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
+		}
+	}
+	return false, failed
+}
