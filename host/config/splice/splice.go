@@ -151,20 +151,25 @@ func (t *text) fill(s step, rest []string, value string) ([][]byte, error) {
 	if n.Value != "" { // null or ~
 		return t.replace(n, inline)
 	}
-	sep := " "
-	if from == 0 || t.src[from-1] != ':' {
-		sep = ": "
+	// The parser says that nothing stands behind the colon, or before the next
+	// bracket, or (in a flow mapping) behind a key that has no colon.
+	sep := ""
+	if from > 0 && t.src[from-1] == ':' {
+		sep = " "
 	}
-	onLine := t.put(from, from, sep+inline)
-	if flow(s.mapping) || len(rest) == 0 || !t.blank(from, t.start(n.Line)) {
-		return [][]byte{onLine}, nil
+	onLine := [][]byte{t.put(from, from, sep+inline)}
+	if flow(s.mapping) {
+		return append(onLine, t.put(from, from, ": "+inline)), nil
+	}
+	if len(rest) == 0 || !t.blank(from, t.start(n.Line)) {
+		return onLine, nil
 	}
 	indent, err := t.indent(s.key())
 	if err != nil {
 		return nil, err
 	}
 	below := t.start(n.Line)
-	return [][]byte{t.putLines(below, t.block(indent+t.unit, rest, value)), onLine}, nil
+	return append([][]byte{t.putLines(below, t.block(indent+t.unit, rest, value))}, onLine...), nil
 }
 
 // insert adds keys, the first of which is not in the last step's mapping, to it.
