@@ -1,0 +1,149 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Diff says what changed, one line for each setting, in the file's words and
+// sorted: "handlers.fraud-check.enabled: true → false". What takes effect only
+// when the host starts again says so. A handler's config may hold what is not
+// for everybody's eyes: it is named, not shown.
+func Diff(old, new *Config) []string {
+	before, after := flatten(old), flatten(new)
+	keys := maps.Clone(before)
+	maps.Copy(keys, after)
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		was, had := before[key]
+		is, has := after[key]
+		var line string
+		switch {
+		case was == is && had == has:
+			continue
+		case strings.HasSuffix(key, ".config"):
+			line = key + ": changed"
+		case !had:
+			line = fmt.Sprintf("%s: added, %s", key, is)
+		case !has:
+			line = fmt.Sprintf("%s: removed, was %s", key, was)
+		default:
+			line = fmt.Sprintf("%s: %s → %s", key, was, is)
+		}
+		if NeedsRestart(key) {
+			line += " (from the next start on)"
+		}
+		lines = append(lines, line)
+	}
+	if len(lines) == 0 && !same(old, new) {
+		lines = append(lines, "the order of routes or lists changed")
+	}
+	return lines
+}
+
+// NeedsRestart reports whether a setting, by its path, is read only when the
+// host starts.
+func NeedsRestart(path string) bool {
+	section, _, _ := strings.Cut(path, ".")
+	return slices.Contains([]string{"server", "data_dir", "bus", "auth"}, section)
+}
+
+// flatten turns a configuration into text by path.
+func flatten(c *Config) map[string]string {
+	m := map[string]string{
+		"plugin_directories":              list(c.PluginDirectories),
+		"hot_drop":                        string(c.HotDrop),
+		"server.listen":                   c.Server.Listen,
+		"server.shutdown_timeout":         c.Server.ShutdownTimeout.String(),
+		"data_dir":                        c.DataDir,
+		"bus.engine":                      string(c.Bus.Engine),
+		"bus.ring_size":                   text(c.Bus.RingSize),
+		"bus.retention":                   c.Bus.Retention.String(),
+		"auth.token_file":                 text(c.Auth.TokenFile),
+		"marketplace.enabled":             text(c.Marketplace.Enabled),
+		"marketplace.index_url":           text(c.Marketplace.IndexURL),
+		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),
+		"marketplace.allow_unsigned":      text(c.Marketplace.AllowUnsigned),
+		"marketplace.allow_private_hosts": list(c.Marketplace.AllowPrivateHosts),
+	}
+	for _, r := range c.Routes {
+		m["routes."+r.Pattern] = r.text()
+	}
+	if c.Defaults.MemoryTotal != 0 {
+		m["defaults.memory_total"] = sizeText(c.Defaults.MemoryTotal)
+	}
+	c.Defaults.flatten(m, "defaults.")
+	for name, h := range c.Handlers {
+		path := "handlers." + name + "."
+		if h.Enabled != nil {
+			m[path+"enabled"] = text(*h.Enabled)
+		}
+		if string(h.Config) != "{}" {
+			m[path+"config"] = string(h.Config)
+		}
+		if h.Grants != nil {
+			m[path+"grants"] = text(h.Grants)
+		}
+		h.Overrides.flatten(m, path)
+	}
+	return m
+}
+
+func (r Route) text() string {
+	var parts []string
+	if r.Handlers != nil {
+		parts = append(parts, "handlers "+list(r.Handlers))
+	}
+	if r.Exclude != nil {
+		parts = append(parts, "exclude "+list(r.Exclude))
+	}
+	if r.When != "" {
+		parts = append(parts, "when "+r.When)
+	}
+	if len(parts) == 0 {
+		return "every handler that subscribes"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (o Overrides) flatten(m map[string]string, prefix string) {
+	for _, f := range []struct {
+		path  string
+		value any
+	}{
+		{"limits.timeout", o.Timeout},
+		{"limits.concurrency", o.Concurrency},
+		{"limits.fuel", o.Fuel},
+		{"limits.isolation", o.Isolation},
+		{"limits.recycle_after.events", o.RecycleEvents},
+		{"limits.recycle_after.age", o.RecycleAge},
+		{"retry.max_attempts", o.MaxAttempts},
+		{"retry.backoff", o.Backoff},
+		{"retry.max_backoff", o.MaxBackoff},
+	} {
+		if v := reflect.ValueOf(f.value); !v.IsNil() {
+			m[prefix+f.path] = fmt.Sprint(v.Elem().Interface())
+		}
+	}
+	if o.Memory != nil {
+		m[prefix+"limits.memory"] = sizeText(*o.Memory)
+	}
+	if o.OrderBy != nil {
+		m[prefix+"order_by"] = text(*o.OrderBy)
+	}
+}
+
+func list(texts []string) string { return "[" + strings.Join(texts, ", ") + "]" }
+
+// text writes a value as JSON, which is how the file could hold it.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}

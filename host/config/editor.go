@@ -1,0 +1,187 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/berth-host/berth/host/config/file"
+	"github.com/berth-host/berth/host/config/splice"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Editor changes single settings of one file, for an API whose changes must
+// outlive the host. Every other byte stays as the operator wrote it.
+//
+// An edit is made in memory, parsed, and written only if the result means what
+// the file meant before but for the one change. The file is replaced by rename,
+// fsynced, with its mode: readers see the old text or the new one. A symbolic
+// link stays, the file it leads to is replaced. Errors are fault.Invalid (the file
+// is not valid as it is), fault.Conflict (it cannot be edited safely, or somebody
+// changed it at the same time; the text says what to do) and fault.Unavailable
+// (the disk's). Safe for concurrent use; make one Editor for a file.
+type Editor struct {
+	path    string
+	mu      sync.Mutex // one edit at a time
+	replace func(path string, old, data []byte) error
+}
+
+// NewEditor returns the editor of a file, which need not exist yet.
+func NewEditor(path string) *Editor { return &Editor{path: path, replace: file.Replacer{}.Replace} }
+
+// SetHandlerEnabled writes handlers.<name>.enabled and returns the
+// configuration as it is now. Nothing is written when the file says so already.
+func (e *Editor) SetHandlerEnabled(name string, enabled bool) (*Config, error) {
+	return e.edit(name, "enabled", func(c *Config) {
+		h := c.handler(name)
+		h.Enabled = &enabled
+		c.Handlers[name] = h
+	}, func(src []byte) ([][]byte, error) {
+		return splice.Set(src, []string{"handlers", name, "enabled"}, strconv.FormatBool(enabled))
+	})
+}
+
+// SetHandlerGrants replaces handlers.<name>.grants, comments inside it included,
+// and returns the configuration as it is now. Grants that the file could not
+// hold are fault.Invalid.
+func (e *Editor) SetHandlerGrants(name string, grants []Grant) (*Config, error) {
+	value := grantsText(grants)
+	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
+	if err != nil {
+		return nil, err
+	}
+	path := []string{"handlers", name, "grants"}
+	return e.edit(name, "grants", func(c *Config) {
+		h := c.handler(name)
+		h.Grants = alone.Handlers["x"].Grants
+		c.Handlers[name] = h
+	}, func(src []byte) ([][]byte, error) {
+		without, err := splice.Remove(src, path)
+		if err != nil {
+			return nil, err
+		}
+		var texts [][]byte
+		for _, text := range without {
+			with, setErr := splice.Set(text, path, value)
+			texts, err = append(texts, with...), errors.Join(err, setErr)
+		}
+		if len(texts) > 0 {
+			return texts, nil
+		}
+		return nil, err
+	})
+}
+
+// RemoveHandler removes handlers.<name>, with the comments inside it, and
+// returns the configuration as it is now. Routes that name the handler stay.
+func (e *Editor) RemoveHandler(name string) (*Config, error) {
+	return e.edit(name, "", func(c *Config) {
+		delete(c.Handlers, name)
+	}, func(src []byte) ([][]byte, error) {
+		return splice.Remove(src, []string{"handlers", name})
+	})
+}
+
+// handler returns what the file says of a handler, or what an empty section says.
+func (c *Config) handler(name string) Handler {
+	if h, ok := c.Handlers[name]; ok {
+		return h
+	}
+	return Handler{Config: json.RawMessage("{}")}
+}
+
+// edit writes the first proposed text that means what change makes of the old one.
+func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
+	if !namePattern.MatchString(name) {
+		return nil, fault.Field("name", "%s is not a handler's name: it must match %s", quoted(name), namePattern)
+	}
+	what := "handlers." + name
+	if key != "" {
+		what += "." + key
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old, err := readFile(e.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	before, err := Parse(e.path, old)
+	if err != nil {
+		return nil, err
+	}
+	want := *before
+	want.Handlers = maps.Clone(before.Handlers)
+	change(&want)
+	if same(before, &want) {
+		return before, nil
+	}
+	texts, err := propose(old)
+	if err != nil {
+		return nil, fault.New(fault.Conflict, "edit %s in %s: %w", what, e.path, err)
+	}
+	for _, text := range texts {
+		after, err := Parse(e.path, text)
+		if err != nil || !same(after, &want) {
+			continue
+		}
+		if err := e.replace(e.path, old, text); err != nil {
+			return nil, err
+		}
+		return after, nil
+	}
+	return nil, fault.New(fault.Conflict, "edit %s in %s: cannot change it alone in a file of this layout; change it by hand", what, e.path)
+}
+
+// same reports whether two configurations mean the same, wherever they stand in their files.
+func same(a, b *Config) bool {
+	x, y := *a, *b
+	x.Routes, y.Routes = withoutLines(a.Routes), withoutLines(b.Routes)
+	return reflect.DeepEqual(x, y)
+}
+
+func withoutLines(routes []Route) []Route {
+	routes = slices.Clone(routes)
+	for i := range routes {
+		routes[i].Line = 0
+	}
+	return routes
+}
+
+// grantsText writes grants as YAML on one line.
+func grantsText(grants []Grant) string {
+	b := []byte{'['}
+	lists := func(key string, texts []string) {
+		if texts == nil {
+			return
+		}
+		b = append(b, ", "+key+": ["...)
+		for i, s := range texts {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = appendString(b, s)
+		}
+		b = append(b, ']')
+	}
+	for i, g := range grants {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		if g.Hosts == nil && g.EventTypes == nil && g.Names == nil {
+			b = appendString(b, g.Name)
+			continue
+		}
+		b = append(b, "{name: "...)
+		b = appendString(b, g.Name)
+		lists("hosts", g.Hosts)
+		lists("event_types", g.EventTypes)
+		lists("names", g.Names)
+		b = append(b, '}')
+	}
+	return string(append(b, ']'))
+}

@@ -1,0 +1,89 @@
+package config_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/config"
+)
+
+func TestResolveDefaults(t *testing.T) {
+	got := config.Default().Resolve("x", config.ManifestLimits{})
+	want := config.HandlerSettings{
+		Name: "x", Enabled: true, Config: []byte("{}"),
+		Limits:  config.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: config.IsolationShared},
+		Retry:   config.Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
+		OrderBy: "/metadata/subject",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	greedy := config.ManifestLimits{Timeout: time.Hour, Memory: 4 << 30, Concurrency: 500, MaxAttempts: 900,
+		Backoff: time.Microsecond, MaxBackoff: 48 * time.Hour, OrderBy: "/data/id"}
+	modest := config.ManifestLimits{Timeout: time.Second, Memory: 1 << 20, Concurrency: 1, MaxAttempts: 2,
+		Backoff: time.Second, MaxBackoff: 2 * time.Second}
+	type settings struct {
+		timeout     time.Duration
+		memory      int64
+		concurrency int
+		attempts    int
+		backoff     time.Duration
+		maxBackoff  time.Duration
+		orderBy     string
+		capped      int
+	}
+	const defaults = "defaults: {limits: {timeout: 10s, memory: 32MiB, concurrency: 2}, retry: {max_attempts: 3, backoff: 5s}, order_by: /a}\n"
+	tests := []struct {
+		name, text string
+		manifest   config.ManifestLimits
+		want       settings
+	}{
+		{"a manifest asks for less", "", modest, settings{time.Second, 1 << 20, 1, 2, time.Second, 2 * time.Second, "/metadata/subject", 0}},
+		{"a manifest asks for too much", "", greedy, settings{time.Minute, 256 << 20, 16, 20, 10 * time.Millisecond, time.Hour, "/data/id", 6}},
+		{"defaults", defaults, config.ManifestLimits{}, settings{10 * time.Second, 32 << 20, 2, 3, 5 * time.Second, time.Minute, "/a", 0}},
+		{"defaults are the manifest's ceiling", defaults, greedy, settings{10 * time.Second, 32 << 20, 2, 3, 5 * time.Second, time.Hour, "/data/id", 6}},
+		{"a manifest below the defaults", defaults, modest, settings{time.Second, 1 << 20, 1, 2, 5 * time.Second, 5 * time.Second, "/a", 2}},
+		{"the handler's own word is last", defaults + "handlers: {x: {limits: {timeout: 30m, memory: 1GiB, concurrency: 64}, retry: {max_attempts: 50, backoff: 1ms, max_backoff: 2s}, order_by: ''}}\n",
+			modest, settings{30 * time.Minute, 1 << 30, 64, 50, time.Millisecond, 2 * time.Second, "", 2}},
+		{"a backoff raised alone", "handlers: {x: {retry: {backoff: 5m}}}\n", config.ManifestLimits{}, settings{5 * time.Second, 64 << 20, 4, 5, 5 * time.Minute, 5 * time.Minute, "/metadata/subject", 0}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Parse("f", []byte(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := c.Resolve("x", tt.manifest)
+			got := settings{s.Limits.Timeout, s.Limits.Memory, s.Limits.Concurrency, s.Retry.MaxAttempts, s.Retry.Backoff, s.Retry.MaxBackoff, s.OrderBy, len(s.Capped)}
+			if got != tt.want {
+				t.Errorf("got %+v, want %+v (%q)", got, tt.want, s.Capped)
+			}
+		})
+	}
+}
+
+func TestResolveEnabled(t *testing.T) {
+	tests := []struct {
+		text          string
+		enabled, held bool
+	}{
+		{"", true, false},
+		{"hot_drop: hold\n", false, true},
+		{"hot_drop: hold\nhandlers: {x: {order_by: /a}}\n", false, true},
+		{"hot_drop: hold\nhandlers: {x: {enabled: true}}\n", true, false},
+		{"handlers: {x: {enabled: false}}\n", false, false},
+	}
+	for _, tt := range tests {
+		c, err := config.Parse("f", []byte(tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := c.Resolve("x", config.ManifestLimits{}); s.Enabled != tt.enabled || s.Held != tt.held {
+			t.Errorf("%q: got enabled %v, held %v; want %v, %v", tt.text, s.Enabled, s.Held, tt.enabled, tt.held)
+		}
+	}
+}
