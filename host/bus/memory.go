@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -183,7 +184,7 @@ func (m *Memory) Wait(ctx context.Context, after uint64) error {
 	x := m.waiting.take()
 	defer m.waiting.give(x)
 	for {
-		m.waiting.join(x)
+		m.waiting.join(x) // before looking, or the wake-up could be missed
 		select {
 		case <-m.closing:
 			return fault.New(fault.Unavailable, "%s: the log is closed", doing)
@@ -221,9 +222,11 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 		delete(m.ids, rec.Event.ID())
 	}
 	edge := m.records[n-1].Seq
-	// New arrays, so that the removed events are freed.
-	m.records = append([]event.Record(nil), m.records[n:]...)
-	m.times = append([]int64(nil), m.times[n:]...)
+	rest := len(m.records) - n
+	m.records, m.times = m.records[n:], m.times[n:]
+	if n >= rest { // new arrays now and then, so that the removed events are freed
+		m.records, m.times = slices.Clone(m.records), slices.Clone(m.times)
+	}
 	for _, rows := range m.rows {
 		for seq := range rows {
 			if seq <= edge {

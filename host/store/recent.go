@@ -135,6 +135,9 @@ func (s *Store) Read(ctx context.Context, from uint64, limit int) ([]event.Recor
 	if limit < 1 {
 		return nil, fault.New(fault.Invalid, "%s: the limit is %d, but must be at least 1", doing, limit)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, s.coded(doing, err)
+	}
 	if s.closed() {
 		return nil, s.coded(doing, errClosed())
 	}
