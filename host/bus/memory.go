@@ -1,0 +1,314 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// MemoryConfig sets up a Memory. The zero value of every field is its default.
+type MemoryConfig struct {
+	// MaxBytes bounds the envelopes that are held; an append that would go over
+	// it is fault.Exhausted until the log is trimmed. 0 is no bound.
+	MaxBytes int64
+	Now      func() time.Time // the clock, for when events were appended; nil is time.Now
+}
+
+// Memory is the engine that keeps everything in this process's memory, and loses
+// it with the process: for tests, and for use where that does not matter. It
+// behaves as store.Store does in everything else. All methods are safe for
+// concurrent use.
+type Memory struct {
+	maxBytes int64
+	now      func() time.Time
+	waiting  waiters
+	closing  chan struct{}
+	last     atomic.Uint64 // written under mu
+
+	mu sync.RWMutex
+	// records and times are only appended to or replaced, so that what Read
+	// answers stays as it is.
+	records []event.Record
+	times   []int64 // unix ns of each record's append; never goes back
+	bytes   int64
+	latest  int64
+	keys    map[string]event.Record // by idempotency key
+	ids     map[string]event.Record // by event id
+	cursors map[string]uint64
+	rows    map[string]map[uint64]event.Delivery // by handler and Seq
+	closed  bool
+}
+
+// NewMemory makes an empty Memory.
+func NewMemory(cfg MemoryConfig) *Memory {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Memory{
+		maxBytes: cfg.MaxBytes,
+		now:      cfg.Now,
+		closing:  make(chan struct{}),
+		keys:     make(map[string]event.Record),
+		ids:      make(map[string]event.Record),
+		cursors:  make(map[string]uint64),
+		rows:     make(map[string]map[uint64]event.Delivery),
+	}
+}
+
+// Close ends every Wait. It is safe to call more than once.
+func (m *Memory) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.closed = true
+		close(m.closing)
+	}
+	return nil
+}
+
+// usable is what every method asks first. The caller holds mu.
+func (m *Memory) usable(ctx context.Context, doing string) error {
+	if err := ctx.Err(); err != nil {
+		return ended(doing, err)
+	}
+	if m.closed {
+		return fault.New(fault.Unavailable, "%s: the log is closed", doing)
+	}
+	return nil
+}
+
+// ended gives a context's error its code.
+func ended(doing string, err error) error {
+	code := fault.Unavailable
+	if err == context.DeadlineExceeded {
+		code = fault.Timeout
+	}
+	return fault.New(code, "%s: %w", doing, err)
+}
+
+// Append implements Log.
+func (m *Memory) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
+	const doing = "append events"
+	if len(events) == 0 {
+		return nil, nil
+	}
+	size := int64(0)
+	for _, ev := range events {
+		if ev == nil {
+			return nil, fault.New(fault.Invalid, "%s: an event is nil", doing)
+		}
+		size += int64(len(ev.Envelope()))
+	}
+	receipts, err := m.append(ctx, doing, events, size)
+	if err == nil {
+		m.waiting.wakeAll()
+	}
+	return receipts, err
+}
+
+func (m *Memory) append(ctx context.Context, doing string, events []*event.Event, size int64) ([]event.Receipt, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return nil, err
+	}
+	if m.maxBytes > 0 && m.bytes+size > m.maxBytes {
+		return nil, fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+	}
+	m.latest = max(m.latest, m.now().UnixNano())
+	seq := m.last.Load()
+	receipts := make([]event.Receipt, 0, len(events))
+	for _, ev := range events {
+		key := ev.Metadata().IdempotencyKey
+		if first, found := m.keys[key]; found {
+			receipts = append(receipts, duplicate(first, ev, key))
+			continue
+		}
+		seq++
+		rec := event.Record{Seq: seq, Event: ev}
+		m.records = append(m.records, rec)
+		m.times = append(m.times, m.latest)
+		m.bytes += int64(len(ev.Envelope()))
+		m.keys[key], m.ids[ev.ID()] = rec, rec
+		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
+	}
+	m.last.Store(seq)
+	return receipts, nil
+}
+
+func duplicate(first event.Record, ev *event.Event, key string) event.Receipt {
+	r := event.Receipt{Seq: first.Seq, EventID: first.Event.ID(), IdempotencyKey: key}
+	if first.Event.Digest() == ev.Digest() {
+		r.Duplicate = true
+	} else {
+		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or data)", key, first.Event.ID())
+	}
+	return r
+}
+
+// Read implements Log.
+func (m *Memory) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
+	const doing = "read the log"
+	if limit < 1 {
+		return nil, fault.New(fault.Invalid, "%s: the limit is %d, but must be at least 1", doing, limit)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return nil, err
+	}
+	i := m.index(from)
+	j := i + min(limit, len(m.records)-i)
+	return m.records[i:j:j], nil
+}
+
+// index returns the place of the first record at or above seq.
+func (m *Memory) index(seq uint64) int {
+	if len(m.records) == 0 || seq <= m.records[0].Seq {
+		return 0
+	}
+	// Only the oldest are ever removed, so there are no gaps.
+	return int(min(seq-m.records[0].Seq, uint64(len(m.records))))
+}
+
+// Wait implements Log.
+func (m *Memory) Wait(ctx context.Context, after uint64) error {
+	const doing = "wait for events"
+	x := m.waiting.take()
+	defer m.waiting.give(x)
+	for {
+		m.waiting.join(x) // before looking, or the wake-up could be missed
+		select {
+		case <-m.closing:
+			return fault.New(fault.Unavailable, "%s: the log is closed", doing)
+		default:
+		}
+		if m.last.Load() > after {
+			return nil
+		}
+		select {
+		case <-x.ch:
+		case <-m.closing:
+		case <-ctx.Done():
+			return ended(doing, ctx.Err())
+		}
+	}
+}
+
+// Last implements Log.
+func (m *Memory) Last() uint64 { return m.last.Load() }
+
+// Trim implements Log. The events' deliveries go with them.
+func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, "trim the log"); err != nil {
+		return 0, err
+	}
+	n := m.index(before)
+	if n == 0 {
+		return 0, nil
+	}
+	for _, rec := range m.records[:n] {
+		m.bytes -= int64(len(rec.Event.Envelope()))
+		delete(m.keys, rec.Event.Metadata().IdempotencyKey)
+		delete(m.ids, rec.Event.ID())
+	}
+	edge := m.records[n-1].Seq
+	rest := len(m.records) - n
+	m.records, m.times = m.records[n:], m.times[n:]
+	if n >= rest { // new arrays now and then, so that the removed events are freed
+		m.records, m.times = slices.Clone(m.records), slices.Clone(m.times)
+	}
+	for _, rows := range m.rows {
+		for seq := range rows {
+			if seq <= edge {
+				delete(rows, seq)
+			}
+		}
+	}
+	return n, nil
+}
+
+// Event returns the event with this event id or, when there is none, with this
+// idempotency key. fault.NotFound when there is neither.
+func (m *Memory) Event(ctx context.Context, id string) (event.Record, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "look up an event"); err != nil {
+		return event.Record{}, err
+	}
+	if rec, found := m.ids[id]; found {
+		return rec, nil
+	}
+	if rec, found := m.keys[id]; found {
+		return rec, nil
+	}
+	return event.Record{}, fault.New(fault.NotFound, "there is no event with the id or idempotency key %q in the log", id)
+}
+
+// Events returns the newest events that q selects, newest first. fault.Invalid
+// when q.Limit is not 1 to 1000.
+func (m *Memory) Events(ctx context.Context, q event.Query) ([]event.Record, error) {
+	if q.Limit < 1 || q.Limit > 1000 {
+		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", q.Limit)
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "list events"); err != nil {
+		return nil, err
+	}
+	end := len(m.records)
+	if q.Before != 0 {
+		end = m.index(q.Before)
+	}
+	var list []event.Record
+	for i := end - 1; i >= 0 && len(list) < q.Limit; i-- {
+		ev := m.records[i].Event
+		if (q.Type == "" || ev.Type() == q.Type) && (q.Subject == "" || ev.Metadata().Subject == q.Subject) {
+			list = append(list, m.records[i])
+		}
+	}
+	return list, nil
+}
+
+// SeqAt returns the Seq of the first event that was appended at or after t, or
+// Last()+1 when there is none yet.
+func (m *Memory) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "find a time in the log"); err != nil {
+		return 0, err
+	}
+	i := sort.Search(len(m.times), func(i int) bool { return !time.Unix(0, m.times[i]).Before(t) })
+	if i == len(m.times) {
+		return m.last.Load() + 1, nil
+	}
+	return m.records[i].Seq, nil
+}
+
+// Cursor implements Log.
+func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found bool, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read a cursor"); err != nil {
+		return 0, false, err
+	}
+	seq, found = m.cursors[name]
+	return seq, found, nil
+}
+
+// SetCursor implements Log: it makes or moves a cursor, also back.
+func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
+	if err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
+		return fmt.Errorf("set a cursor: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package bus_test
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newMemory(t testing.TB, cfg bus.MemoryConfig) *bus.Memory {
+	m := bus.NewMemory(cfg)
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func TestMemory(t *testing.T) {
+	logtest.Run(t, func(t *testing.T) bus.Log { return newMemory(t, bus.MemoryConfig{}) })
+	logtest.RunState(t, func(t *testing.T, now func() time.Time) logtest.State {
+		return newMemory(t, bus.MemoryConfig{Now: now})
+	})
+}
+
+func TestMemoryIsFull(t *testing.T) {
+	one := logtest.Make(t, event.Draft{})
+	m := newMemory(t, bus.MemoryConfig{MaxBytes: int64(len(one.Envelope()))})
+	appendOne := func(ev *event.Event) error {
+		_, err := m.Append(t.Context(), []*event.Event{ev})
+		return err
+	}
+	if err := appendOne(one); err != nil {
+		t.Fatal(err)
+	}
+	next := logtest.Make(t, event.Draft{})
+	if err := appendOne(next); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("over the bound: got %v, want %s", err, fault.Exhausted)
+	}
+	if _, err := m.Trim(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := appendOne(next); err != nil {
+		t.Errorf("after Trim: %v", err)
+	}
+}

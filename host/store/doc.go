@@ -1,0 +1,32 @@
+// Package store is Berth's embedded database: one SQLite file that holds the
+// event log, the cursors and deliveries of handlers, the key-value state of
+// plugins and the orders.
+//
+// Durable means: when a writing method returns nil, what it wrote has been
+// flushed to the file (WAL, synchronous=FULL, both read back at Open), so that
+// it survives the end of the process, of the kernel and of the power, as long
+// as the disk honours a flush. When it returns an error, nothing of it is
+// there, with one exception: an error of the commit itself can leave the write
+// in the file (the flush was done, its answer was lost). The log is then read
+// again before anything else is written; an event that did get there is
+// delivered, and publishing it again answers "duplicate".
+//
+// All writes go through one goroutine. It takes everything that waits into one
+// transaction, so that a flush is paid for once per group and not once per
+// event. A failed commit fails every operation of its group. A context that
+// ends takes an operation back while it waits in the queue; once the writer has
+// taken it, the caller gets its real result. So an error that wraps the
+// context's means that nothing was written.
+//
+// A full disk is fault.Exhausted, every other trouble with the file is
+// fault.Unavailable, and so is every call after Close. None of them needs a
+// restart: the next write tries again. Reads go on meanwhile.
+//
+// One process at a time has the file: a lock is held on the file's name with
+// ".lock" added. The file is created with mode 0600.
+//
+// Lock order: none nests. recent.mu and signal.mu are leaves, held for copying
+// only; the writer's own state belongs to its goroutine.
+//
+// Read store.go first, then writer.go.
+package store

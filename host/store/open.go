@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	driver      = "sqlite"
+	busyTimeout = 10 * time.Second // for a moment's lock by a backup or the sqlite3 shell
+	walLimit    = 64 << 20         // bytes; a WAL that grew beyond is cut back at a checkpoint
+)
+
+// openFile takes the lock, creates the file, opens both pools, checks what the
+// promises rest on, upgrades the schema and reads where the log ends.
+func (s *Store) openFile(ctx context.Context) error {
+	path, err := filepath.Abs(s.path)
+	if err != nil {
+		return fault.New(fault.Invalid, "%s: %w", s.path, err)
+	}
+	s.path = path
+	if s.lock, err = lockFile(path); err != nil {
+		return err
+	}
+	if err := create(path); err != nil {
+		return err
+	}
+	// SQLite's usual build on Linux syncs with fdatasync; this one has to be
+	// told. It flushes the same data without the file's timestamps. Where there
+	// is none, fsync stays.
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return err
+	}
+	s.writer, err = sql.Open(driver, dsn(path, "_txlock=immediate",
+		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
+		// macOS: fsync alone does not reach the platter. Ignored elsewhere.
+		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
+		fmt.Sprintf("_pragma=journal_size_limit(%d)", walLimit),
+		"_pragma=cache_size(-16384)", // KiB
+	))
+	if err != nil {
+		return err
+	}
+	s.writer.SetMaxOpenConns(1)
+	s.writer.SetMaxIdleConns(1)
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	if err := upgrade(ctx, s.writer, path); err != nil {
+		return err
+	}
+	s.reader, err = sql.Open(driver, dsn(path, "_pragma=query_only(1)"))
+	if err != nil {
+		return err
+	}
+	s.reader.SetMaxOpenConns(readers())
+	s.reader.SetMaxIdleConns(readers())
+	if err := s.write.prepare(ctx, s.writer); err != nil {
+		return err
+	}
+	if err := s.read.prepare(ctx, s.reader); err != nil {
+		return err
+	}
+	return s.refresh()
+}
+
+// dsn names the file as a URI, so that any character may be in its path.
+func dsn(path string, params ...string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path}
+	text := u.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=temp_store(memory)", busyTimeout.Milliseconds())
+	for _, p := range params {
+		text += "&" + p
+	}
+	return text
+}
+
+// create makes an empty file that only its owner can read, and flushes its name
+// into the directory: SQLite flushes the content only. A file that exists keeps
+// its mode.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fault.New(fault.Unavailable, "%w", err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// verify reads back the settings that durability rests on. SQLite answers a
+// journal mode it cannot have with the one it has, not with an error.
+func (s *Store) verify(ctx context.Context) error {
+	const full = "2"
+	for _, want := range []struct{ pragma, value, hint string }{
+		{"journal_mode", "wal", "the file system may lack shared memory; put the data directory on a local disk"},
+		{"synchronous", full, ""},
+	} {
+		var got string
+		if err := s.writer.QueryRowContext(ctx, "PRAGMA "+want.pragma).Scan(&got); err != nil {
+			return err
+		}
+		if got != want.value {
+			return fault.New(fault.Unavailable, "%s: %s is %q, but must be %q: %s", s.path, want.pragma, got, want.value, want.hint)
+		}
+	}
+	return nil
+}
+
+// closeFile undoes openFile, however far it got.
+func (s *Store) closeFile() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.reader, s.writer} { // the last to close, the writer, empties the WAL
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.release())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// readStatements are prepared on the reader pool.
+type readStatements struct {
+	events, event, at, cursor        *sql.Stmt
+	deliveries, openRows, doneSeqs   *sql.Stmt
+	anyRow, deadOfAll, deadOfHandler *sql.Stmt
+	kvGet                            *sql.Stmt
+}
+
+func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
+	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
+	return prepare(ctx, db, []statement{
+		{&r.events, `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`},
+		{&r.event, `SELECT seq, envelope FROM (
+			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1 AND event_id <> idempotency_key
+			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
+		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
+		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
+		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
+		{&r.openRows, deliveries + `WHERE handler = ? AND status NOT IN ('ok', 'dead') ORDER BY seq`},
+		{&r.doneSeqs, `SELECT seq FROM deliveries WHERE handler = ? AND seq > ? AND status IN ('ok', 'dead') ORDER BY seq`},
+		{&r.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
+		// A page never ends in the middle of one event's deliveries, so that its
+		// last Seq is a place to go on from.
+		{&r.deadOfAll, deliveries + `WHERE status = 'dead' AND seq < ?1 AND seq >= coalesce((SELECT seq FROM deliveries
+			WHERE status = 'dead' AND seq < ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2 - 1), 0) ORDER BY seq DESC, handler`},
+		{&r.deadOfHandler, deliveries + `WHERE handler = ? AND status = 'dead' AND seq < ? ORDER BY seq DESC LIMIT ?`},
+		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
+	})
+}
+
+// sqlSeq is a Seq as SQLite can hold it. None is above that.
+func sqlSeq(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
+
+func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []event.Record
+	for rows.Next() {
+		var seq int64
+		var envelope string
+		if err := rows.Scan(&seq, &envelope); err != nil {
+			return nil, err
+		}
+		ev, err := event.Parse(envelope)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", seq, err)
+		}
+		records = append(records, event.Record{Seq: uint64(seq), Event: ev})
+	}
+	return records, rows.Err()
+}
+
+// Event returns the event with this event id or, when there is none, with this
+// idempotency key. fault.NotFound when there is neither.
+func (s *Store) Event(ctx context.Context, id string) (event.Record, error) {
+	const doing = "look up an event"
+	if s.closed() {
+		return event.Record{}, s.coded(doing, errClosed())
+	}
+	rows, err := s.read.event.QueryContext(ctx, id)
+	records, err := scanRecords(rows, err)
+	if err != nil {
+		return event.Record{}, s.coded(doing, err)
+	}
+	if len(records) == 0 {
+		return event.Record{}, fault.New(fault.NotFound, "there is no event with the id or idempotency key %q in the log", id)
+	}
+	return records[0], nil
+}
+
+// Events returns the newest events that q selects, newest first. fault.Invalid
+// when q.Limit is not 1 to 1000.
+func (s *Store) Events(ctx context.Context, q event.Query) ([]event.Record, error) {
+	const doing = "list events"
+	if q.Limit < 1 || q.Limit > 1000 {
+		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", q.Limit)
+	}
+	if s.closed() {
+		return nil, s.coded(doing, errClosed())
+	}
+	text, args := []string{"SELECT seq, envelope FROM events WHERE 1"}, []any{}
+	if q.Type != "" {
+		text, args = append(text, "type = ?"), append(args, string(q.Type))
+	}
+	if q.Subject != "" {
+		// The index of subjects leaves the empty one out.
+		text, args = append(text, "subject = ? AND subject <> ''"), append(args, q.Subject)
+	}
+	if q.Before != 0 {
+		text, args = append(text, "seq < ?"), append(args, sqlSeq(q.Before))
+	}
+	rows, err := s.reader.QueryContext(ctx, strings.Join(text, " AND ")+" ORDER BY seq DESC LIMIT ?", append(args, q.Limit)...)
+	records, err := scanRecords(rows, err)
+	return records, s.coded(doing, err)
+}
+
+// SeqAt returns the Seq of the first event that was appended at or after t, or
+// Last()+1 when there is none yet: where to trim or to replay from.
+func (s *Store) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
+	const doing = "find a time in the log"
+	if s.closed() {
+		return 0, s.coded(doing, errClosed())
+	}
+	// appended_at never goes back, so a search by halves finds it without an index.
+	low, high := uint64(1), s.Last()+1
+	for low < high {
+		mid := low + (high-low)/2
+		var seq, at int64
+		err := s.read.at.QueryRowContext(ctx, sqlSeq(mid)).Scan(&seq, &at)
+		switch {
+		case errors.Is(err, sql.ErrNoRows) || err == nil && uint64(seq) >= high:
+			high = mid // nothing is left from mid to high
+		case err != nil:
+			return 0, s.coded(doing, err)
+		case before(at, t):
+			low = uint64(seq) + 1
+		default:
+			high = mid
+		}
+	}
+	// high may lie in a gap; the event it stands for is the next one.
+	var seq, at int64
+	err := s.read.at.QueryRowContext(ctx, sqlSeq(high)).Scan(&seq, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s.Last() + 1, nil
+	}
+	return uint64(seq), s.coded(doing, err)
+}
+
+func before(unixNano int64, t time.Time) bool { return time.Unix(0, unixNano).Before(t) }

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// applicationID marks the file as Berth's in its header ("Brth").
+const applicationID = 0x42727468
+
+// migrations make the schema. The file's user_version is how many of them it
+// has had; a published one is never edited, only followed by another.
+// Times are unix nanoseconds.
+var migrations = [...]string{
+	// 1: the event log. A Seq is never used twice, also when the log has been
+	// trimmed to nothing: marks keeps the highest that was trimmed ("trimmed").
+	`CREATE TABLE events (
+		seq INTEGER PRIMARY KEY,
+		event_id TEXT NOT NULL,
+		idempotency_key TEXT NOT NULL,
+		type TEXT NOT NULL,
+		subject TEXT NOT NULL,
+		appended_at INTEGER NOT NULL,
+		envelope TEXT NOT NULL
+	) STRICT;
+	CREATE UNIQUE INDEX events_by_key ON events(idempotency_key);
+	CREATE INDEX events_by_id ON events(event_id) WHERE event_id <> idempotency_key;
+	CREATE INDEX events_by_type ON events(type);
+	CREATE INDEX events_by_subject ON events(subject) WHERE subject <> '';
+	CREATE TABLE marks (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+	CREATE TABLE cursors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;`,
+
+	// 2: deliveries. fuel is the bits of a uint64; due is 0 for none.
+	`CREATE TABLE deliveries (
+		handler TEXT NOT NULL,
+		seq INTEGER NOT NULL,
+		status TEXT NOT NULL,
+		attempts INTEGER NOT NULL,
+		result TEXT NOT NULL,
+		error_class TEXT NOT NULL,
+		error_message TEXT NOT NULL,
+		duration INTEGER NOT NULL,
+		fuel INTEGER NOT NULL,
+		at INTEGER NOT NULL,
+		due INTEGER NOT NULL,
+		PRIMARY KEY (handler, seq)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX deliveries_by_seq ON deliveries(seq);
+	CREATE INDEX deliveries_open ON deliveries(handler, seq) WHERE status NOT IN ('ok', 'dead');
+	CREATE INDEX deliveries_dead ON deliveries(seq) WHERE status = 'dead';`,
+
+	// 3: the plugins' key-value state, and how many bytes each one has.
+	`CREATE TABLE kv (
+		plugin TEXT NOT NULL,
+		key TEXT NOT NULL,
+		value BLOB NOT NULL,
+		PRIMARY KEY (plugin, key)
+	) STRICT;
+	CREATE TABLE kv_usage (plugin TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+	CREATE TRIGGER kv_insert AFTER INSERT ON kv BEGIN
+		INSERT INTO kv_usage VALUES (NEW.plugin, octet_length(NEW.key) + length(NEW.value))
+			ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+	END;
+	CREATE TRIGGER kv_update AFTER UPDATE ON kv BEGIN
+		UPDATE kv_usage SET bytes = bytes + length(NEW.value) - length(OLD.value) WHERE plugin = NEW.plugin;
+	END;
+	CREATE TRIGGER kv_delete AFTER DELETE ON kv BEGIN
+		UPDATE kv_usage SET bytes = bytes - octet_length(OLD.key) - length(OLD.value) WHERE plugin = OLD.plugin;
+	END;`,
+
+	// 4: orders. Package orders reads and writes it.
+	`CREATE TABLE orders (
+		id TEXT PRIMARY KEY,
+		customer_id TEXT NOT NULL,
+		currency TEXT NOT NULL,
+		items TEXT NOT NULL,
+		total_cents INTEGER NOT NULL,
+		status TEXT NOT NULL,
+		version INTEGER NOT NULL,
+		created_at INTEGER NOT NULL,
+		updated_at INTEGER NOT NULL
+	) STRICT;
+	CREATE INDEX orders_by_status ON orders(status);
+	CREATE INDEX orders_by_customer ON orders(customer_id);`,
+}
+
+// upgrade brings the file to the newest schema, in one transaction.
+func upgrade(ctx context.Context, db *sql.DB, path string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after the commit
+	var version, application, objects int
+	for pragma, to := range map[string]*int{
+		"PRAGMA user_version":                &version,
+		"PRAGMA application_id":              &application,
+		"SELECT count(*) FROM sqlite_schema": &objects,
+	} {
+		if err := tx.QueryRowContext(ctx, pragma).Scan(to); err != nil {
+			return err
+		}
+	}
+	fresh := version == 0 && application == 0 && objects == 0
+	switch {
+	case !fresh && application != applicationID:
+		return fault.New(fault.Invalid, "%s is an SQLite file, but not one of Berth's; use another data directory", path)
+	case version > len(migrations):
+		return fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d); use that version, or another data directory",
+			path, version, len(migrations))
+	case version == len(migrations):
+		return nil
+	}
+	for i := version; i < len(migrations); i++ {
+		if _, err := tx.ExecContext(ctx, migrations[i]); err != nil {
+			return fmt.Errorf("upgrade to schema %d: %w", i+1, err)
+		}
+	}
+	_, err1 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
+	_, err2 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Config says where the data is. Path is required; the zero value of every
+// other field is its default.
+type Config struct {
+	Path   string       // the data file; its directory must exist
+	Logger *slog.Logger // nil discards
+
+	// How many of the newest events are kept in memory for readers that follow
+	// the log, so that they need not be read back and parsed: at most this many
+	// (default 8192) and this many bytes of envelopes (default 16 MiB).
+	RecentEvents int
+	RecentBytes  int
+
+	// KVBytes bounds the key-value state of one plugin, keys and values
+	// together (default 64 MiB).
+	KVBytes int64
+
+	Now func() time.Time // the clock, for when events were appended; nil is time.Now
+}
+
+// Store is the open data file. All methods are safe for concurrent use.
+type Store struct {
+	path    string
+	log     *slog.Logger
+	now     func() time.Time
+	kvBytes int64
+	fail    faults
+
+	lock   *fileLock
+	writer *sql.DB // one connection, used by the writer goroutine only
+	reader *sql.DB // read-only connections
+	write  writeStatements
+	read   readStatements
+
+	recent recent
+	last   atomic.Uint64
+	grew   signal // last grew
+
+	ops       chan *op
+	closing   chan struct{} // closed by Close
+	stopped   chan struct{} // closed when the writer goroutine has ended
+	closeOnce sync.Once
+	closeErr  error
+
+	// Owned by the writer goroutine.
+	stale    bool  // what the file holds must be read again before the next group
+	appended int64 // unix ns at which the newest event was appended; never goes back
+}
+
+// Open opens the data file, creates it when it is missing, and upgrades an
+// older one. It refuses, with an error that says what to do: a file another
+// process has open, one that a newer Berth wrote, one that is not Berth's, a
+// damaged one, and a file system on which WAL does not work.
+//
+// Call Close when done. ctx bounds Open alone.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	return open(ctx, cfg, faults{})
+}
+
+func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
+	if cfg.Path == "" {
+		return nil, fault.New(fault.Invalid, "open the data file: Config.Path is empty")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.RecentEvents <= 0 {
+		cfg.RecentEvents = 8192
+	}
+	if cfg.RecentBytes <= 0 {
+		cfg.RecentBytes = 16 << 20
+	}
+	if cfg.KVBytes <= 0 {
+		cfg.KVBytes = 64 << 20
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Store{
+		path:    cfg.Path,
+		log:     cfg.Logger,
+		now:     cfg.Now,
+		kvBytes: cfg.KVBytes,
+		fail:    fail,
+		recent:  recent{maxEvents: cfg.RecentEvents, maxBytes: cfg.RecentBytes},
+		ops:     make(chan *op, maxQueued),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	if err := s.openFile(ctx); err != nil {
+		s.closeFile() //nolint:errcheck // the first error is the one to tell
+		return nil, s.coded("open the data file", err)
+	}
+	go s.runWriter()
+	return s, nil
+}
+
+// Close waits for the group that is being written, fails what waits behind it,
+// and closes the file. It is safe to call more than once.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		<-s.stopped
+		s.closeErr = s.coded("close the data file", s.closeFile())
+	})
+	return s.closeErr
+}
+
+// Reader returns the pool of read-only connections, for queries on tables that
+// another package owns. It is closed with the store.
+func (s *Store) Reader() *sql.DB { return s.reader }
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func errClosed() error {
+	return fault.New(fault.Unavailable, "the data file is closed")
+}
+
+// readers is how many read-only connections there may be.
+func readers() int { return max(4, runtime.GOMAXPROCS(0)) }

@@ -1,0 +1,304 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Bounds of one group: it is closed as soon as one is reached.
+const (
+	maxQueued      = 1024    // operations that wait; more callers block
+	maxGroupOps    = 1024    // operations
+	maxGroupEvents = 4096    // events and rows
+	maxGroupBytes  = 8 << 20 // bytes of envelopes and values
+)
+
+// op is one caller's write.
+type op struct {
+	// run does the write. It sets err for what is wrong with this write alone;
+	// it then has changed nothing, unless isolated. It returns what is wrong
+	// with the file, which ends the group.
+	run      func(g *group) error
+	isolated bool // runs in a savepoint of its own, undone when err is set
+	events   int
+	bytes    int
+
+	state atomic.Int32 // queued, then taken or withdrawn
+	err   error
+	done  chan struct{} // closed when err is set and the group's fate is known
+}
+
+const (
+	queued int32 = iota
+	taken
+	withdrawn
+)
+
+// faults makes the writer fail on purpose, for tests. A nil function does not.
+type faults struct {
+	begin, inOp, commit func() error // before the step: what was done is undone
+	committed           func() error // after the commit, as if its answer was lost
+}
+
+func (f faults) at(step func() error) error {
+	if step == nil {
+		return nil
+	}
+	return step()
+}
+
+// submit queues a write and waits for its fate. When ctx ends first and the
+// writer has not taken the write yet, it is withdrawn and never runs; when the
+// writer has, its real result is waited for: a group takes milliseconds, and the
+// caller's memory is in use until then.
+func (s *Store) submit(ctx context.Context, doing string, o *op) error {
+	o.done = make(chan struct{})
+	if err := ctx.Err(); err != nil {
+		return s.coded(doing, err)
+	}
+	if s.closed() {
+		return s.coded(doing, errClosed())
+	}
+	select {
+	case s.ops <- o:
+	case <-ctx.Done():
+		return s.coded(doing, ctx.Err())
+	case <-s.stopped:
+		return s.coded(doing, errClosed())
+	}
+	var early error
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		early = ctx.Err()
+	case <-s.stopped:
+		early = errClosed()
+	}
+	if early != nil {
+		if o.state.CompareAndSwap(queued, withdrawn) {
+			return s.coded(doing, early)
+		}
+		<-o.done
+	}
+	return s.coded(doing, o.err)
+}
+
+// group is the transaction that is being written.
+type group struct {
+	s   *Store
+	tx  *sql.Tx
+	ops []*op
+
+	// What the commit makes visible.
+	seq     uint64 // the highest given so far
+	at      int64  // unix ns, the time of this group's events
+	records []event.Record
+	trimmed uint64 // events below this were removed
+	bound   map[*sql.Stmt]*sql.Stmt
+}
+
+// runWriter is the writer goroutine. Close ends it.
+func (s *Store) runWriter() {
+	defer close(s.stopped)
+	var ops []*op
+	for {
+		select {
+		case <-s.closing:
+			return
+		case o := <-s.ops:
+			ops = s.gather(ops[:0], o)
+		}
+		if len(ops) > 0 {
+			s.writeGroup(ops)
+		}
+		clear(ops)
+	}
+}
+
+// gather takes everything that waits, up to the bounds.
+func (s *Store) gather(ops []*op, first *op) []*op {
+	events, bytes := 0, 0
+	add := func(o *op) {
+		if o.state.CompareAndSwap(queued, taken) {
+			ops, events, bytes = append(ops, o), events+o.events, bytes+o.bytes
+		}
+	}
+	add(first)
+	// The callers of the group before this one have just been woken. Letting
+	// them run before the flush, as long as it brings more in, is what keeps
+	// groups large: otherwise every other group would hold the first waker only.
+	for yields := 0; yields < 4; {
+		select {
+		case o := <-s.ops:
+			add(o)
+			if len(ops) >= maxGroupOps || events >= maxGroupEvents || bytes >= maxGroupBytes {
+				return ops
+			}
+			yields = 0
+		default:
+			runtime.Gosched()
+			yields++
+		}
+	}
+	return ops
+}
+
+// writeGroup runs the operations in one transaction and tells each its fate.
+func (s *Store) writeGroup(ops []*op) {
+	g := &group{s: s, ops: ops}
+	err := g.run()
+	if err != nil {
+		s.stale = true // the commit may have happened all the same
+		for _, o := range ops {
+			o.err = err
+		}
+		if err := s.refresh(); err != nil {
+			s.log.Warn("the end of the log could not be read back after a failed write; the next write tries again", "error", err)
+		}
+	} else {
+		s.publish(g)
+	}
+	for _, o := range ops {
+		close(o.done)
+	}
+}
+
+func (g *group) run() error {
+	s := g.s
+	if s.stale {
+		if err := s.refresh(); err != nil {
+			return err
+		}
+	}
+	if err := s.fail.at(s.fail.begin); err != nil {
+		return err
+	}
+	tx, err := s.writer.BeginTx(context.Background(), nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; else the file's own error is the one to tell
+	g.tx, g.seq = tx, s.last.Load()
+	g.at = max(s.now().UnixNano(), s.appended)
+	for _, o := range g.ops {
+		run := o.run
+		if o.isolated {
+			run = func(g *group) error { return g.inSavepoint(o) }
+		}
+		if err := run(g); err != nil {
+			return err
+		}
+		if err := s.fail.at(s.fail.inOp); err != nil {
+			return err
+		}
+	}
+	if err := s.fail.at(s.fail.commit); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return s.fail.at(s.fail.committed)
+}
+
+// inSavepoint runs an operation so that it can be undone alone.
+func (g *group) inSavepoint(o *op) error {
+	if _, err := g.tx.Exec("SAVEPOINT op"); err != nil {
+		return err
+	}
+	seq, records := g.seq, len(g.records)
+	if err := o.run(g); err != nil {
+		return err
+	}
+	if o.err != nil {
+		if ofTheFile(o.err) {
+			return o.err
+		}
+		if _, err := g.tx.Exec("ROLLBACK TO op"); err != nil {
+			return errors.Join(o.err, err)
+		}
+		g.seq, g.records = seq, g.records[:records]
+	}
+	_, err := g.tx.Exec("RELEASE op")
+	return err
+}
+
+// exec runs one of the writer's prepared statements in the group.
+func (g *group) exec(stmt *sql.Stmt, args ...any) (changed int64, err error) {
+	res, err := g.bind(stmt).Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (g *group) queryRow(stmt *sql.Stmt, args ...any) *sql.Row {
+	return g.bind(stmt).QueryRow(args...)
+}
+
+func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
+	b := g.bound[stmt]
+	if b == nil {
+		if g.bound == nil {
+			g.bound = make(map[*sql.Stmt]*sql.Stmt)
+		}
+		b = g.tx.Stmt(stmt)
+		g.bound[stmt] = b
+	}
+	return b
+}
+
+// publish makes a committed group visible to readers, before its callers are told.
+func (s *Store) publish(g *group) {
+	if g.trimmed > 0 {
+		s.recent.trim(g.trimmed)
+	}
+	if len(g.records) == 0 {
+		return
+	}
+	s.appended = g.at
+	s.recent.add(g.records)
+	s.last.Store(g.seq)
+	s.grew.broadcast()
+}
+
+// refresh reads the end of the log from the file: at the start, and after a
+// group whose commit may or may not have happened.
+func (s *Store) refresh() error {
+	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout+time.Second)
+	defer cancel()
+	var last, appended int64
+	err := s.writer.QueryRowContext(ctx, `SELECT
+		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
+		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events))`).Scan(&last, &appended)
+	if err != nil {
+		return err
+	}
+	s.stale = false
+	s.appended = max(s.appended, appended)
+	s.recent.reset(uint64(last))
+	s.last.Store(uint64(last))
+	s.grew.broadcast()
+	return nil
+}
+
+// protect runs a caller's function on the writer goroutine: its panic is its
+// own failure, not the host's.
+func protect(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			buf := make([]byte, 4<<10)
+			buf = buf[:runtime.Stack(buf, false)]
+			err = fault.New(fault.Internal, "panic: %s\n%s", fmt.Sprint(p), buf)
+		}
+	}()
+	return fn()
+}
