@@ -26,6 +26,11 @@ const (
 	Timeout     Code = "timeout"     // a deadline passed
 	Trap        Code = "trap"        // a guest stopped by itself or was stopped
 	Internal    Code = "internal"    // a defect of the host; the text is not for outsiders
+
+	// Precondition: the caller asked for the change only in a state (such as a
+	// version it names) that is not the present one. Conflict is about what the
+	// change itself needs.
+	Precondition Code = "precondition"
 )
 
 // Error is a failure with its code. Reason already contains the cause's text;
