@@ -9,7 +9,7 @@ import (
 )
 
 // MaxEventType bounds an event type and a glob of one, in bytes.
-const MaxEventType = 255
+const MaxEventType = 128
 
 // ValidName reports whether a plugin may have the name: 1 to 63 of a-z, 0-9
 // and '-', not beginning with '-'.
@@ -73,14 +73,15 @@ func validIdentifiers(s string, pre bool) bool {
 func leadingZero(digits string) bool { return len(digits) > 1 && digits[0] == '0' }
 
 // ValidEventTypeGlob reports whether glob may stand where event types are
-// chosen: 1 to MaxEventType bytes of letters, digits and . _ - : / and '*',
-// which stands for any run of characters, none included.
+// chosen: 1 to MaxEventType bytes of a-z, 0-9 and . _ - as in the types of
+// events (^[a-z0-9][a-z0-9_.-]{0,127}$), and '*', which stands for any run of characters, none included.
 func ValidEventTypeGlob(glob string) bool {
 	if glob == "" || len(glob) > MaxEventType {
 		return false
 	}
 	for i := 0; i < len(glob); i++ {
-		if c := glob[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("._-:/*", rune(c)) {
+		word := glob[i] >= 'a' && glob[i] <= 'z' || isDigit(glob[i]) || glob[i] == '*'
+		if !word && (i == 0 || !strings.ContainsRune("._-", rune(glob[i]))) {
 			return false
 		}
 	}
@@ -166,7 +167,7 @@ func globError(glob string) error {
 	if ValidEventTypeGlob(glob) {
 		return nil
 	}
-	return fmt.Errorf("%q is not an event type: 1 to %d letters, digits and . _ - : / where * stands for anything", glob, MaxEventType)
+	return fmt.Errorf("%q is not an event type: 1 to %d of a-z, 0-9 and . _ - (not first), where * stands for anything", glob, MaxEventType)
 }
 
 func secretError(name string) error {

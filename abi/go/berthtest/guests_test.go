@@ -61,7 +61,7 @@ func TestGuests(t *testing.T) {
 		{"no_finish", host(), []delivered{{`{}`, `ok `}}},
 		{"return_early", host(), []delivered{{`{}`, `ok {}`}}},
 		{"calls_without_event", host(), []delivered{{`{}`,
-			`ok {"field":-2,"finish":-2,"emit":-2,"attempt":-2,"remaining":-2,"last":-2,"error":0}`}}},
+			`ok {"field":-2,"finish":-2,"emit":-2,"attempt":-2,"remaining":-2,"last":0,"error":0}`}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.guest, func(t *testing.T) {

@@ -255,9 +255,4 @@ func (d *delivery) Last(buf []byte) int32 {
 	return d.yield(buf, d.last)
 }
 
-func (d *delivery) Error(buf []byte) int32 {
-	if len(d.text) <= len(buf) {
-		copy(buf, d.text)
-	}
-	return int32(len(d.text))
-}
+func (d *delivery) Error(buf []byte) int32 { return d.yield(buf, []byte(d.text)) }
