@@ -1,0 +1,162 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Loader checks and compiles a module. It keeps no reference to wasm. When ctx
+// ends it should give up: nobody waits for its answer any more, and a Module
+// it answers nevertheless is closed. Errors of the codes fault.Unavailable and
+// fault.Exhausted are tried again by and by, all others when something changes.
+type Loader interface {
+	// Load takes the bound of an instance's memory in bytes, 0 for the default.
+	Load(ctx context.Context, name string, wasm []byte, memory int64) (Module, error)
+}
+
+// Module is a compiled module. One Module may be started more than once, with
+// other settings, and then has more than one Running at a time.
+type Module interface {
+	Style() string // loop or stdio
+	// Close is called once, after every Running of the Module is drained.
+	Close(ctx context.Context) error
+}
+
+// Runner puts loaded plugins to work.
+type Runner interface {
+	// Claim makes sure that from now on every event for the handler waits for
+	// it, durably. It is called before the module is checked, again and again,
+	// so it must be cheap and idempotent. Claims are never taken back here.
+	Claim(ctx context.Context, name string) error
+	// Start returns when the first instance waits for events; ctx bounds the
+	// start only. While an older version of the name runs, both take events
+	// until the older one is drained. There is one Start of a name at a time.
+	Start(ctx context.Context, spec Spec) (Running, error)
+}
+
+// Spec is what Runner.Start is asked to put to work.
+type Spec struct {
+	Name     string
+	Module   Module
+	Manifest abi.Manifest // Name is filled in
+	Settings Settings
+}
+
+// Running is a version of a plugin at work.
+type Running interface {
+	// Drain ends the instances, and waits for the open events. When ctx ends
+	// they are stopped, and their events delivered again to somebody else.
+	// When it returns nothing of the Running uses the Module any more.
+	Drain(ctx context.Context) error
+	// Stats counts for this Running alone; the Manager adds up. It may be
+	// called at any time, also after Drain, concurrently.
+	Stats() Stats
+}
+
+// Stats are the figures of a Running.
+type Stats struct {
+	Instances int    // live now
+	Delivered uint64 // since its start
+	Failed    uint64 // failed attempts since its start
+	Fuel      uint64 // spent since its start
+	Lag       uint64 // events of the log not yet final for the handler
+}
+
+// Settings are how the operator wants one plugin to run: the configuration
+// with the manifest and the defaults worked in. Treat them as immutable. Two
+// that differ in anything are two: the running version is replaced.
+type Settings struct {
+	Enabled bool
+	// Hold makes a plugin that is not running wait for the operator. It is
+	// meant for hot_drop: hold, while nobody has decided about this plugin yet.
+	Hold        bool
+	Config      json.RawMessage // what the guest reads; nil stands for {}
+	Timeout     time.Duration   // of one event
+	Memory      int64           // of one instance, in bytes; 0: the Loader's default
+	Concurrency int             // instances at a time
+	Retry       Retry
+	OrderBy     string // JSON Pointer into the envelope
+	Grants      []Grant
+}
+
+// Retry is what happens after a failed attempt.
+type Retry struct {
+	MaxAttempts int // the first included
+	Backoff     time.Duration
+	MaxBackoff  time.Duration
+}
+
+// Grant allows a plugin one capability. A list that is empty grants all that
+// the manifest asks for; one that is not must take in all of it for the
+// capability to count as granted.
+type Grant struct {
+	Name       string // one of abi's capabilities
+	Hosts      []string
+	EventTypes []string // globs
+	Names      []string
+}
+
+// SettingsFunc resolves the settings of the plugin. An error is the operator's
+// to mend: it becomes the reason for which the plugin is rejected. The function
+// is called often and by the Manager's loop, so it must be quick, and must not
+// call SetEnabled, Reload or Close.
+type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
+
+// Config is what a Manager is made of. Loader and Runner are required.
+type Config struct {
+	// Directories to watch, made absolute by New. They need not exist. Where
+	// two files claim one name from the start, the earlier directory wins, then
+	// the earlier path.
+	Directories []string
+	Loader      Loader
+	Runner      Runner
+	// Settings resolves settings. nil: everything is enabled and nothing granted.
+	Settings SettingsFunc
+	// SetEnabled persists the operator's decision before it is applied. After
+	// it, and after the next Reload, Settings is expected to answer the same.
+	// nil: the decision lasts as long as the Manager.
+	SetEnabled func(ctx context.Context, name string, enabled bool) error
+	// OnChange is told about every row of List that has changed otherwise than
+	// in its figures. It is called by the Manager's loop, in order: it must be
+	// quick, and must not call SetEnabled, Reload or Close.
+	OnChange func(wire.Plugin)
+	Logger   *slog.Logger // nil: discard
+
+	Debounce     time.Duration // how long a file must be at rest before it is judged. 0: 150ms
+	Quiet        time.Duration // how long an incomplete file is waited for before it is rejected. 0: 2s
+	Rescan       time.Duration // how often everything is looked at without a reason. 0: 10s, and 1s where watching fails
+	LoadTimeout  time.Duration // for one load and start. 0: 1m
+	DrainTimeout time.Duration // for a drain before open events are stopped. 0: 30s
+	MaxSize      int64         // of a module's file, in bytes. 0: 64 MiB
+}
+
+func (c Config) withDefaults() Config {
+	if c.Settings == nil {
+		c.Settings = func(string, abi.Manifest) (Settings, error) { return Settings{Enabled: true}, nil }
+	}
+	if c.OnChange == nil {
+		c.OnChange = func(wire.Plugin) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Debounce = orDefault(c.Debounce, 150*time.Millisecond)
+	c.Quiet = max(orDefault(c.Quiet, 2*time.Second), c.Debounce)
+	c.Rescan = orDefault(c.Rescan, 10*time.Second)
+	c.LoadTimeout = orDefault(c.LoadTimeout, time.Minute)
+	c.DrainTimeout = orDefault(c.DrainTimeout, 30*time.Second)
+	c.MaxSize = orDefault(c.MaxSize, 64<<20)
+	return c
+}
+
+func orDefault[T ~int64](v, fallback T) T {
+	if v <= 0 {
+		return fallback
+	}
+	return v
+}

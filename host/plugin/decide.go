@@ -1,0 +1,335 @@
+package plugin
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+)
+
+// entry is a plugin name and everything that goes by it.
+type entry struct {
+	name     string
+	holder   string        // the path of the file that has the name
+	starting chan struct{} // one slot: whoever starts a version
+
+	running  *version
+	leaving  []*version // being drained
+	job      *job       // what is being brought about
+	jobs     int        // goroutines of jobs that have not answered, superseded ones too
+	totals   Stats      // of all that have left
+	stopped  string     // why the last running version was stopped
+	override *bool      // SetEnabled's, until the next Reload
+
+	// How things stand with the holder's contents; see assess.
+	verdict verdict
+	reason  string
+	grants  []Grant
+
+	waiters []waiter
+}
+
+// verdict is what is to become of the contents of a file.
+type verdict int
+
+const (
+	unknown   verdict = iota // not looked into
+	waiting                  // not all there
+	refused                  // will not do
+	off                      // switched off by the operator
+	held                     // waits for the operator's decision
+	ungranted                // lacks a capability it requires
+	wanted                   // to run
+)
+
+// version is a plugin at work.
+type version struct {
+	target
+	module  *module
+	style   string
+	running Running
+	serial  uint64   // grows with every version that is started
+	failed  *failure // of putting it to work with other settings
+}
+
+// target is what a plugin is to be.
+type target struct {
+	sha256   string
+	manifest abi.Manifest
+	settings Settings
+	vetOnly  bool // check, and leave it at that
+}
+
+func (t target) equal(u target) bool {
+	return t.vetOnly == u.vetOnly && t.same(u) && reflect.DeepEqual(t.settings, u.settings)
+}
+
+// same reports whether they are the same plugin, with whatever settings.
+func (t target) same(u target) bool {
+	return t.sha256 == u.sha256 && reflect.DeepEqual(t.manifest, u.manifest)
+}
+
+// waiter is a SetEnabled that waits for the plugin to come to rest.
+type waiter struct {
+	enabled bool
+	answer  chan struct{}
+}
+
+func (l *loop) entry(name string) *entry {
+	e := l.entries[name]
+	if e == nil {
+		e = &entry{name: name, starting: make(chan struct{}, 1)}
+		l.entries[name] = e
+	}
+	return e
+}
+
+// toggle applies a decision that has been persisted.
+func (l *loop) toggle(name string, enabled bool, answer chan struct{}) {
+	e := l.entries[name]
+	if e == nil || l.closing { // gone since it was asked for
+		l.answers = append(l.answers, answer)
+		return
+	}
+	e.override = &enabled
+	e.waiters = append(e.waiters, waiter{enabled, answer})
+	for _, f := range l.files {
+		if f.name == name {
+			f.failed = nil
+		}
+	}
+	if e.running != nil {
+		e.running.failed = nil
+	}
+	l.decide(name)
+}
+
+// reload takes new directories and resolves all settings anew.
+func (l *loop) reload(dirs []string, answer chan struct{}) {
+	l.generation++
+	l.dirs = dirs
+	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
+	l.scanDue = time.Now()
+	for name, e := range l.entries {
+		if l.m.config.SetEnabled != nil {
+			e.override = nil // what was persisted is in the settings now
+		}
+		l.decide(name)
+	}
+}
+
+// retry tries again what failed for a passing reason.
+func (l *loop) retry(f *file) {
+	retries := f.failed.retries
+	f.failed = nil
+	f.retries = retries
+	l.decide(f.name)
+}
+
+// pick returns the file that has the name: the one that had it, as long as
+// that is any use, or else the first that is. nil: there is none.
+func (l *loop) pick(e *entry) *file {
+	had := l.files[e.holder]
+	if had != nil && had.name != e.name {
+		had = nil
+	}
+	if had != nil && had.there() && (e.running != nil || !had.bad()) {
+		return had
+	}
+	var first *file
+	for _, f := range l.inOrder() {
+		if f.name != e.name || !f.there() {
+			continue
+		}
+		if !f.bad() {
+			return f
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	if had != nil && had.there() || first == nil {
+		return had
+	}
+	return first
+}
+
+func (f *file) bad() bool { return f.sha256 == "" || f.failed != nil }
+
+// settings resolves the settings of a manifest, with what SetEnabled has said
+// since the configuration was read.
+func (l *loop) settings(e *entry, m abi.Manifest) (Settings, error) {
+	s, err := l.m.config.Settings(e.name, m)
+	if err == nil && e.override != nil {
+		s.Enabled, s.Hold = *e.override, false
+	}
+	return s, err
+}
+
+// decide compares what a plugin is with what it is to be, and starts what is
+// needed to get there. It is called when anything about the name has changed,
+// and may be called at any time.
+func (l *loop) decide(name string) {
+	if l.closing || l.claimed != nil || name == "" {
+		return
+	}
+	e := l.entry(name)
+	f := l.pick(e)
+	if f == nil {
+		l.cancel(e)
+		l.stop(e, "its file is gone")
+		l.settle(e)
+		return
+	}
+	e.holder = f.path
+	if !f.there() {
+		return // perhaps it was only renamed
+	}
+	fresh := l.assess(e, f)
+	stay, why := l.stay(e)
+	switch {
+	case e.running != nil && e.verdict == wanted && fresh.same(e.running.target) && stay != nil:
+		l.pursue(e, f, stay)
+	case e.verdict == wanted, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Memory):
+		if stay == nil && e.running != nil {
+			l.stop(e, why)
+		}
+		l.pursue(e, f, &fresh)
+	case stay != nil:
+		l.pursue(e, f, stay)
+	default:
+		l.cancel(e)
+		l.stop(e, why)
+	}
+	l.settle(e)
+}
+
+// assess sets the verdict on a file's contents, and returns what they would be.
+func (l *loop) assess(e *entry, f *file) target {
+	set := func(v verdict, reason string) { e.verdict, e.reason = v, reason }
+	switch {
+	case f.refusal != "":
+		set(refused, f.refusal)
+		return target{}
+	case f.sha256 == "":
+		set(waiting, f.waiting)
+		return target{}
+	}
+	t := target{sha256: f.sha256, manifest: f.manifest}
+	var err error
+	if t.settings, err = l.settings(e, f.manifest); err != nil {
+		set(refused, "its settings: "+err.Error())
+		return target{}
+	}
+	e.grants = t.settings.Grants
+	hold := t.settings.Hold
+	lacks := missing(t.manifest, t.settings.Grants)
+	switch {
+	case !t.settings.Enabled && !hold:
+		set(off, switchedOff)
+		return t
+	case lacks != "":
+		set(ungranted, lacks)
+		t.vetOnly = true
+	case hold && e.running == nil:
+		set(held, "waits to be enabled by the operator")
+		t.vetOnly = true
+	default:
+		set(wanted, "")
+	}
+	t.settings.Enabled, t.settings.Hold = true, false
+	if f.failed != nil {
+		if f.failed.target.equal(t) {
+			set(refused, f.failed.reason)
+			return target{}
+		}
+		f.failed = nil
+	}
+	return t
+}
+
+// stay returns what the running version is to be if it goes on running: itself
+// with the settings of now. nil: there is none, or it may not, and why.
+func (l *loop) stay(e *entry) (t *target, why string) {
+	v := e.running
+	if v == nil {
+		return nil, ""
+	}
+	now := v.target
+	s, err := l.settings(e, now.manifest)
+	if err != nil {
+		return &now, "" // with what it has, until the operator has mended it
+	}
+	if !s.Enabled && !s.Hold {
+		return nil, switchedOff
+	}
+	if lacks := missing(now.manifest, s.Grants); lacks != "" {
+		return nil, lacks
+	}
+	now.settings = s
+	now.settings.Enabled, now.settings.Hold = true, false
+	return &now, ""
+}
+
+const switchedOff = "switched off by the operator"
+
+// pursue sees to it that the plugin becomes t, by a job if it is not.
+func (l *loop) pursue(e *entry, f *file, t *target) {
+	v := e.running
+	if v != nil && v.target.equal(*t) {
+		l.cancel(e)
+		v.failed = nil
+		return
+	}
+	if e.job != nil && e.job.target.equal(*t) {
+		return
+	}
+	j := &job{target: *t, path: f.path}
+	if v != nil && v.same(*t) {
+		if v.failed != nil && v.failed.target.equal(*t) {
+			l.cancel(e)
+			return
+		}
+		switch {
+		case v.settings.Memory == t.settings.Memory:
+			j.module = v.module // only the settings differ
+		case f.sha256 != t.sha256, f.failed != nil && f.failed.target.equal(*t):
+			// The bound of memory belongs to the module, which cannot be loaded
+			// again: its file is another now, or would not. All else can be had.
+			t.settings.Memory = v.settings.Memory
+			l.pursue(e, f, t)
+			return
+		}
+	}
+	l.cancel(e)
+	l.start(e, j)
+}
+
+// stop drains the running version, if there is one.
+func (l *loop) stop(e *entry, reason string) {
+	if v := e.running; v != nil {
+		e.stopped = reason
+		e.running = nil
+		l.retire(e, v)
+	}
+}
+
+// settle answers who waits for the plugin to come to rest, and forgets a name
+// that nothing goes by any more.
+func (l *loop) settle(e *entry) {
+	f := l.files[e.holder]
+	has := f != nil && f.name == e.name
+	forget := !has && e.running == nil && len(e.leaving) == 0 && e.jobs == 0
+	if forget && l.entries[e.name] == e {
+		delete(l.entries, e.name)
+	}
+	kept := e.waiters[:0]
+	for _, w := range e.waiters {
+		if forget || e.job == nil && (w.enabled || len(e.leaving) == 0) {
+			l.answers = append(l.answers, w.answer)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	e.waiters = kept
+}

@@ -1,0 +1,101 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+)
+
+// finding is what one look into a file came to: one of the four groups.
+type finding struct {
+	changed bool // look again: it was not at rest
+
+	refusal string // the file will not do, until it changes
+
+	waiting string // not yet; refused after a time, unless retry is set
+	retry   bool   // look again though nothing changed
+
+	state    folder.State
+	sha256   string
+	manifest abi.Manifest // with the name filled in
+	claimErr error        // the name could not be claimed
+}
+
+// inspect reads a module's file, finds its name and claims it. open says that
+// a file somebody still writes to is good enough.
+func (m *Manager) inspect(ctx context.Context, path string, open bool) finding {
+	c, err := folder.Read(path, m.config.MaxSize, abi.MaxManifest)
+	var refusal folder.Refusal
+	switch {
+	case errors.Is(err, folder.ErrChanged):
+		return finding{changed: true}
+	case errors.As(err, &refusal):
+		return finding{state: c.State, refusal: string(refusal)}
+	case err != nil:
+		return finding{state: c.State, waiting: "the file cannot be read: " + err.Error(), retry: true}
+	}
+	f := judge(path, c)
+	f.state = c.State
+	if f.manifest.Name == "" {
+		return f
+	}
+	if c.Writing && !open {
+		// A prefix of a module may look like a module.
+		return finding{state: c.State, waiting: "the file is still open for writing", retry: true}
+	}
+	f.claimErr = m.config.Runner.Claim(ctx, f.manifest.Name)
+	return f
+}
+
+// judge tells whether the contents are all of a module, and finds its manifest.
+func judge(path string, c folder.Content) finding {
+	section, inside, err := abi.FindSection(c.Wasm, abi.ManifestSection)
+	switch {
+	case err == nil:
+	case err == abi.ErrSection, err == abi.ErrNotModule && beginsModule(c.Wasm):
+		return finding{waiting: fmt.Sprintf("the file is incomplete: its %d bytes end inside the module", len(c.Wasm))}
+	default:
+		return finding{refusal: err.Error()}
+	}
+	var manifest abi.Manifest
+	switch {
+	case c.Manifest != nil && !json.Valid(c.Manifest):
+		// As a half copied one is not. In the end it is refused with this text.
+		_, err := abi.ParseManifest(c.Manifest)
+		return finding{waiting: fmt.Sprintf("%s: %v", folder.Sidecar(path), err)}
+	case c.Manifest != nil:
+		if manifest, err = abi.ParseManifest(c.Manifest); err != nil {
+			return finding{refusal: fmt.Sprintf("%s: %v", folder.Sidecar(path), err)}
+		}
+	case inside:
+		if manifest, err = abi.ParseManifest(section); err != nil {
+			return finding{refusal: fmt.Sprintf("section %s: %v", abi.ManifestSection, err)}
+		}
+	}
+	if manifest.Name == "" {
+		if manifest.Name = nameOf(path); !abi.ValidName(manifest.Name) {
+			return finding{refusal: fmt.Sprintf("%q gives no name: a plugin's name is 1 to 63 of a-z, 0-9 and -, and does not begin with -; rename the file or add a manifest", filepath.Base(path))}
+		}
+	}
+	return finding{sha256: c.SHA256, manifest: manifest}
+}
+
+// beginsModule reports whether more bytes could make a module of these: they
+// are a part of the header, or zeros where space was reserved beforehand.
+func beginsModule(b []byte) bool {
+	const header = "\x00asm\x01\x00\x00\x00"
+	head := string(b[:min(len(b), len(header))])
+	return len(b) < len(header) && strings.HasPrefix(header, head) || strings.Trim(head, "\x00") == ""
+}
+
+// nameOf derives a plugin's name from the name of its file. It need not be valid.
+func nameOf(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".wasm")
+	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+}

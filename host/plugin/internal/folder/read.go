@@ -1,0 +1,128 @@
+package folder
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Content is the bytes of a module and its sidecar, and the state they had
+// before, while and after they were read.
+type Content struct {
+	State
+	Wasm     []byte
+	SHA256   string // of Wasm, hex
+	Manifest []byte // the sidecar's bytes; nil when there is none
+	// Writing reports that a process has the module's file open for writing.
+	// Only Linux can tell, and only to the file's owner or to root; elsewhere
+	// it is false.
+	Writing bool
+}
+
+// ErrChanged says that a file is gone or was not the same before and after it
+// was read: look again later.
+var ErrChanged = errors.New("the file changed while it was read")
+
+// Refusal says why a file is not read, whatever its contents.
+type Refusal string
+
+// Error returns the text.
+func (r Refusal) Error() string { return string(r) }
+
+// Read reads a module of at most maxModule bytes and its sidecar of at most
+// maxSidecar. The error is ErrChanged, a Refusal, or one of the file system.
+func Read(path string, maxModule, maxSidecar int64) (Content, error) {
+	before, err := Stat(path)
+	if err != nil {
+		return Content{}, err
+	}
+	if before.Module == (Stamp{}) {
+		return Content{}, ErrChanged
+	}
+	c := Content{State: before}
+	c.Wasm, c.Writing, err = readFile(path, before.Module, maxModule)
+	if err != nil {
+		return Content{State: before}, err
+	}
+	if before.Sidecar != (Stamp{}) {
+		c.Manifest, _, err = readFile(Sidecar(path), before.Sidecar, maxSidecar)
+		if refusal := Refusal(""); errors.As(err, &refusal) {
+			return Content{State: before}, Refusal("its manifest " + Sidecar(path) + ": " + string(refusal))
+		}
+		if err != nil {
+			return Content{State: before}, err
+		}
+		if c.Manifest == nil {
+			c.Manifest = []byte{}
+		}
+	}
+	after, err := Stat(path)
+	if err != nil {
+		return Content{State: before}, err
+	}
+	if after != before {
+		return Content{State: before}, ErrChanged
+	}
+	sum := sha256.Sum256(c.Wasm)
+	c.SHA256 = hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+// readFile reads the whole file, if it still is the one that was looked at.
+func readFile(path string, want Stamp, limit int64) (contents []byte, writing bool, err error) {
+	if !want.Regular() {
+		return nil, false, Refusal("it is " + want.Kind() + ": only regular files are read")
+	}
+	if want.Size > limit {
+		return nil, false, Refusal(fmt.Sprintf("it is %d bytes long: the limit is %d", want.Size, limit))
+	}
+	// Between the look and the opening the file may have become a link or a
+	// pipe: O_NOFOLLOW refuses the one, O_NONBLOCK does not wait for the other.
+	var fd int
+	err = retry(func() error {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		return err
+	})
+	switch {
+	case gone(err), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return nil, false, ErrChanged
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return nil, false, Refusal("the host may not read it: permission denied")
+	case err != nil:
+		return nil, false, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer func() {
+		if closing := f.Close(); err == nil {
+			err = closing
+		}
+	}()
+	if err := same(fd, path, want); err != nil {
+		return nil, false, err
+	}
+	contents = make([]byte, want.Size)
+	if _, err := io.ReadFull(f, contents); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, false, ErrChanged
+		}
+		return nil, false, err
+	}
+	writing = openForWriting(fd)
+	return contents, writing, same(fd, path, want)
+}
+
+func same(fd int, path string, want Stamp) error {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return &os.PathError{Op: "fstat", Path: path, Err: err}
+	}
+	if stampOf(&st) != want {
+		return ErrChanged
+	}
+	return nil
+}

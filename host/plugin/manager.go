@@ -1,0 +1,283 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/wire"
+)
+
+const (
+	readers  = 2               // files read at a time
+	loaders  = 2               // modules loaded at a time
+	patience = 3 * time.Second // after it a read or load no longer counts among these
+	overtime = 2 * time.Second // that Close goes on waiting when its context has ended
+)
+
+// Manager watches directories and runs the plugins in them. All its methods
+// are safe for concurrent use.
+type Manager struct {
+	config  Config
+	watcher *folder.Watcher
+
+	toggles chan struct{} // SetEnabled's lock, that a context can give up on
+	reading chan struct{}
+	loading chan struct{}
+
+	calls chan func(*loop) // what the loop is asked to run
+	done  chan struct{}    // closed when the loop has ended
+
+	work       context.Context // ends when the Manager closes: reading, loading, starting
+	stopWork   context.CancelFunc
+	drains     context.Context // ends when Close's context does
+	stopDrains context.CancelFunc
+
+	mu      sync.RWMutex
+	started bool
+	closed  bool
+	rows    []row // replaced, never changed
+}
+
+// New makes a Manager. It does nothing before Start.
+func New(config Config) (*Manager, error) {
+	if config.Loader == nil || config.Runner == nil {
+		return nil, fault.New(fault.Internal, "plugin.New: Loader and Runner are required")
+	}
+	dirs, err := clean(config.Directories)
+	if err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	config.Directories = dirs
+	m := &Manager{
+		config:  config,
+		toggles: make(chan struct{}, 1),
+		reading: make(chan struct{}, readers),
+		loading: make(chan struct{}, loaders),
+		calls:   make(chan func(*loop)),
+		done:    make(chan struct{}),
+	}
+	m.work, m.stopWork = context.WithCancel(context.Background())
+	m.drains, m.stopDrains = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// clean makes directories absolute and drops the ones named twice.
+func clean(dirs []string) ([]string, error) {
+	var list []string
+	for _, dir := range dirs {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fault.New(fault.Internal, "find plugin directory %s: %w", dir, err)
+		}
+		if !slices.Contains(list, path) {
+			list = append(list, path)
+		}
+	}
+	return list, nil
+}
+
+// Start looks at the directories, and returns when the name of every module
+// that is complete there is claimed: from then on no event passes it by. The
+// modules are loaded after that; see WaitReady. An error of a claim, or the end
+// of ctx, ends the Manager. ctx bounds the call only. Start may be called once.
+func (m *Manager) Start(ctx context.Context) error {
+	m.mu.Lock()
+	if m.started || m.closed {
+		m.mu.Unlock()
+		return fault.New(fault.Conflict, "start the plugin manager: it was started or closed before")
+	}
+	m.started = true
+	m.watcher = folder.NewWatcher()
+	m.mu.Unlock()
+
+	claimed := make(chan error, 1)
+	go newLoop(m, claimed).run()
+	var err error
+	select {
+	case err = <-claimed:
+	case <-ctx.Done():
+		err = fault.New(fault.Timeout, "look for plugins: %w", ctx.Err())
+	}
+	if err == nil {
+		return nil
+	}
+	// Nothing runs yet that an expired context could hurt.
+	expired, cancel := context.WithCancel(context.Background())
+	cancel()
+	return errors.Join(err, m.Close(expired))
+}
+
+// WaitReady waits until everything that the first look found is judged and,
+// where it is to run, started or rejected.
+func (m *Manager) WaitReady(ctx context.Context) error {
+	answer := make(chan struct{})
+	const doing = "wait for the plugins"
+	if err := m.ask(ctx, doing, func(l *loop) { l.awaitReady = append(l.awaitReady, answer) }); err != nil {
+		return err
+	}
+	return m.await(ctx, doing, answer)
+}
+
+// List returns the plugins with their figures, sorted by name. A file that is
+// refused for the sake of another of the same name is a row of its own after it.
+func (m *Manager) List() []wire.Plugin {
+	rows := m.snapshot()
+	list := make([]wire.Plugin, len(rows))
+	for i, r := range rows {
+		list[i] = r.wire()
+	}
+	return list
+}
+
+// Plugin returns the plugin of the name, or fault.NotFound.
+func (m *Manager) Plugin(name string) (wire.Plugin, error) {
+	for _, r := range m.snapshot() {
+		if r.plugin.Name == name {
+			return r.wire(), nil
+		}
+	}
+	return wire.Plugin{}, notFound(name)
+}
+
+// SetEnabled persists and applies the operator's decision, and waits until the
+// plugin has come to rest in it: active (or rejected, or waiting for approval)
+// or, drained, disabled. Should ctx end during that wait the decision stands,
+// and the answer is how far the plugin has come. Enabling also lets a held
+// plugin go, and tries a rejected one again. fault.NotFound for a name nobody
+// has; fault.Conflict for a file without a valid name.
+func (m *Manager) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {
+	select {
+	case m.toggles <- struct{}{}:
+	case <-ctx.Done():
+		return wire.Plugin{}, fault.New(fault.Timeout, "enable or disable %s: %w", name, ctx.Err())
+	}
+	answer, err := m.toggle(ctx, name, enabled)
+	<-m.toggles
+	if err != nil {
+		return wire.Plugin{}, err
+	}
+	select {
+	case <-answer:
+	case <-ctx.Done():
+	case <-m.done:
+	}
+	return m.Plugin(name)
+}
+
+func (m *Manager) toggle(ctx context.Context, name string, enabled bool) (<-chan struct{}, error) {
+	var known bool
+	doing := "enable or disable " + name
+	if err := m.ask(ctx, doing, func(l *loop) { known = l.entries[name] != nil }); err != nil {
+		return nil, err
+	}
+	if !known {
+		if p, err := m.Plugin(name); err == nil {
+			return nil, fault.New(fault.Conflict, "%s is %s: %s", name, p.State, p.Reason)
+		}
+		return nil, notFound(name)
+	}
+	if m.config.SetEnabled != nil {
+		if err := m.config.SetEnabled(ctx, name, enabled); err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	answer := make(chan struct{})
+	// The decision is persisted, so it is applied whatever becomes of ctx.
+	err := m.ask(context.WithoutCancel(ctx), doing, func(l *loop) { l.toggle(name, enabled, answer) })
+	return answer, err
+}
+
+// Reload takes the directories in place of the former ones, and resolves all
+// settings anew. It returns when that is decided; a plugin whose settings
+// differ is then replaced, new before old, as by a new file.
+func (m *Manager) Reload(ctx context.Context, directories []string) error {
+	dirs, err := clean(directories)
+	if err != nil {
+		return err
+	}
+	answer := make(chan struct{})
+	const doing = "reload the plugins"
+	if err := m.ask(ctx, doing, func(l *loop) { l.reload(dirs, answer) }); err != nil {
+		return err
+	}
+	return m.await(ctx, doing, answer)
+}
+
+// Close ends everything: it stops watching and loading and drains all plugins
+// at the same time, the last started first. When ctx ends open events are
+// stopped. It returns when every goroutine has ended, or fault.Timeout when
+// some will not. It may be called more than once.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	started := m.started
+	m.mu.Unlock()
+	m.stopWork()
+	if !started {
+		m.stopDrains()
+		return nil
+	}
+	defer context.AfterFunc(ctx, m.stopDrains)()
+	select {
+	case <-m.done:
+		return nil
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(overtime)
+	defer late.Stop()
+	select {
+	case <-m.done:
+		return nil
+	case <-late.C:
+		return fault.New(fault.Timeout, "close the plugin manager: a load or a drain does not end: %w", ctx.Err())
+	}
+}
+
+func (m *Manager) snapshot() []row {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.rows
+}
+
+func notFound(name string) error {
+	return fault.New(fault.NotFound, "there is no plugin %q", name)
+}
+
+// ask has the loop run fn, and waits for it.
+func (m *Manager) ask(ctx context.Context, doing string, fn func(*loop)) error {
+	m.mu.RLock()
+	started := m.started
+	m.mu.RUnlock()
+	if !started {
+		return fault.New(fault.Unavailable, "%s: the plugin manager is not started", doing)
+	}
+	ran := make(chan struct{})
+	select {
+	case m.calls <- func(l *loop) { fn(l); close(ran) }:
+		<-ran // the loop never waits, so this is not long
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())
+	case <-m.work.Done():
+		return fault.New(fault.Unavailable, "%s: the plugin manager is closed", doing)
+	}
+}
+
+func (m *Manager) await(ctx context.Context, doing string, answer <-chan struct{}) error {
+	select {
+	case <-answer:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())
+	case <-m.work.Done():
+		return fault.New(fault.Unavailable, "%s: the plugin manager is closed", doing)
+	}
+}

@@ -1,0 +1,232 @@
+package plugin
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// row is one line of List without its figures. It never changes.
+type row struct {
+	key    rowKey
+	plugin wire.Plugin
+	live   []Running // the newest first
+	totals Stats     // of the versions that have left
+}
+
+// rowKey tells rows apart: a plugin has its name, a file that is none or is
+// ignored has its path as well.
+type rowKey struct{ name, path string }
+
+// shown is what a row showed last.
+type shown struct {
+	plugin wire.Plugin
+	seen   bool
+}
+
+// wire returns the row with the figures of now. The caller owns it.
+func (r row) wire() wire.Plugin {
+	p := r.plugin
+	p.Subscribes = slices.Clone(p.Subscribes)
+	p.Capabilities = slices.Clone(p.Capabilities)
+	p.Delivered, p.Failed, p.Fuel = r.totals.Delivered, r.totals.Failed, r.totals.Fuel
+	for i, running := range r.live {
+		s := running.Stats()
+		p.Instances += s.Instances
+		p.Delivered += s.Delivered
+		p.Failed += s.Failed
+		p.Fuel += s.Fuel
+		if i == 0 {
+			p.Lag = s.Lag
+		}
+	}
+	return p
+}
+
+// publish makes the state visible: to List, then to OnChange, then to whoever
+// waited for it.
+func (l *loop) publish() {
+	rows := make([]row, 0, len(l.entries))
+	for _, e := range l.entries {
+		rows = append(rows, l.entryRow(e))
+	}
+	for _, f := range l.files {
+		if e := l.entries[f.name]; f.there() && (e == nil || e.holder != f.path) {
+			rows = append(rows, l.fileRow(f, e))
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		if c := strings.Compare(a.key.name, b.key.name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.key.path, b.key.path)
+	})
+	now := time.Now().UTC()
+	var changed []wire.Plugin
+	for key, s := range l.rows {
+		s.seen = false
+		l.rows[key] = s
+	}
+	for i := range rows {
+		p := &rows[i].plugin
+		last, known := l.rows[rows[i].key]
+		p.Since = last.plugin.Since
+		if !known || last.plugin.State != p.State {
+			p.Since = now
+		}
+		if !known || !reflect.DeepEqual(last.plugin, *p) {
+			changed = append(changed, *p)
+		}
+		l.rows[rows[i].key] = shown{plugin: *p, seen: true}
+	}
+	for key, s := range l.rows {
+		if !s.seen {
+			delete(l.rows, key)
+		}
+	}
+	l.m.mu.Lock()
+	l.m.rows = rows
+	l.m.mu.Unlock()
+	for _, p := range changed {
+		l.m.config.OnChange(row{plugin: p}.wire())
+	}
+	for _, answer := range l.answers {
+		close(answer)
+	}
+	l.answers = nil
+}
+
+func (l *loop) entryRow(e *entry) row {
+	r := row{key: rowKey{name: e.name}, totals: e.totals}
+	f := l.files[e.holder]
+	if f != nil && f.name != e.name {
+		f = nil
+	}
+	state, reason := e.state(f)
+	r.plugin = wire.Plugin{Name: e.name, State: state, Reason: reason}
+	var t target
+	switch {
+	case e.running != nil:
+		t = e.running.target
+		r.plugin.Style = e.running.style
+		r.live = append(r.live, e.running.running)
+	case f != nil && f.sha256 != "":
+		t = target{sha256: f.sha256, manifest: f.manifest, settings: Settings{Grants: e.grants}}
+		if f.vetted != nil && f.vetted.sha256 == f.sha256 {
+			r.plugin.Style = f.vetted.style
+		}
+	case len(e.leaving) > 0:
+		t = e.leaving[len(e.leaving)-1].target
+	}
+	for _, v := range slices.Backward(e.leaving) {
+		r.live = append(r.live, v.running)
+	}
+	describe(&r.plugin, t)
+	return r
+}
+
+// describe fills in what the manifest says, as far as there is one.
+func describe(p *wire.Plugin, t target) {
+	p.SHA256 = t.sha256
+	p.Version = t.manifest.Version
+	p.Subscribes = []string{}
+	if t.sha256 != "" {
+		p.Subscribes = subscribes(t.manifest)
+	}
+	p.Capabilities = capabilities(t.manifest, t.settings.Grants)
+}
+
+// state says where the plugin stands; f is the file that has its name, or nil.
+func (e *entry) state(f *file) (wire.PluginState, string) {
+	switch {
+	case e.running != nil:
+		return wire.Active, e.news(f)
+	case e.job != nil:
+		return wire.Vetting, ""
+	case f == nil:
+		return wire.Draining, e.stopped
+	case len(e.leaving) > 0 && (e.verdict == off || e.verdict == ungranted):
+		return wire.Draining, e.stopped
+	}
+	switch e.verdict {
+	case refused:
+		return wire.Rejected, e.reason
+	case off:
+		return wire.Disabled, e.reason
+	case held:
+		return wire.Held, e.reason
+	case ungranted:
+		return wire.NeedsApproval, e.reason
+	}
+	return wire.Discovered, e.reason
+}
+
+// news says why what runs is not what lies in the file, "" if it is.
+func (e *entry) news(f *file) string {
+	v := e.running
+	still := "still running " + label(v.target)
+	switch {
+	case f == nil || !f.there():
+		return ""
+	case f.sha256 != "" && v.same(target{sha256: f.sha256, manifest: f.manifest}):
+		switch {
+		case e.verdict == refused:
+			return still + " with its former settings: " + e.reason
+		case v.failed != nil:
+			return still + " with its former settings: " + v.failed.reason
+		}
+		return ""
+	}
+	switch e.verdict {
+	case refused:
+		return still + "; the new file is rejected: " + e.reason
+	case waiting:
+		return still + "; the new file is waited for: " + e.reason
+	case ungranted:
+		return still + "; the new file needs approval: " + e.reason
+	}
+	if e.job != nil {
+		return still + "; the new file is being checked"
+	}
+	return ""
+}
+
+// label names a version for a person.
+func label(t target) string {
+	if t.manifest.Version != "" {
+		return t.manifest.Version
+	}
+	return "the version with sha256 " + t.sha256[:min(12, len(t.sha256))]
+}
+
+// fileRow shows a file that has no plugin: it is refused, not looked into yet,
+// or the name is another's. e is who has its name, or nil.
+func (l *loop) fileRow(f *file, e *entry) row {
+	name := f.name
+	if name == "" {
+		if name = nameOf(f.path); !abi.ValidName(name) {
+			name = strings.TrimSuffix(filepath.Base(f.path), ".wasm")
+		}
+	}
+	r := row{key: rowKey{name: name, path: f.path}}
+	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting}
+	switch {
+	case f.refusal != "":
+		r.plugin.State, r.plugin.Reason = wire.Rejected, f.refusal
+	case f.sha256 != "" && e != nil && e.holder != "":
+		r.plugin.State = wire.Rejected
+		r.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.holder, f.path)
+	}
+	t := target{sha256: f.sha256, manifest: f.manifest}
+	if e != nil {
+		t.settings.Grants = e.grants
+	}
+	describe(&r.plugin, t)
+	return r
+}
