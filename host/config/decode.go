@@ -29,11 +29,13 @@ type decoder struct {
 
 // value is a node at its path. Aliases have been followed.
 type value struct {
-	d     *decoder
-	node  *yaml.Node
-	path  string
-	line  int
-	depth int
+	d      *decoder
+	node   *yaml.Node
+	parent *value // nil for the root
+	name   string // its key in parent, or its [index]; shown in paths only
+	line   int
+	depth  int
+	bad    bool // reported already, or past the end of the budget: no more of it
 }
 
 // entry is one key of a mapping.
@@ -44,13 +46,36 @@ type entry struct {
 }
 
 func (v value) fail(format string, args ...any) {
-	v.d.problems = append(v.d.problems, Problem{File: v.d.file, Line: v.line, Path: v.path, Reason: fmt.Sprintf(format, args...)})
+	if v.bad {
+		return
+	}
+	v.d.problems = append(v.d.problems, Problem{File: v.d.file, Line: v.line, Path: v.path(), Reason: fmt.Sprintf(format, args...)})
+	if len(v.d.problems) > 10*maxProblems {
+		v.d.budget = -1 // nobody reads on
+	}
 }
+
+func (v value) path() string {
+	if v.parent == nil {
+		return v.name
+	}
+	path := v.parent.path()
+	if path != "" && !strings.HasPrefix(v.name, "[") {
+		path += "."
+	}
+	return path + v.name
+}
+
+// child returns a member's value; name is its key or its [index].
+func (v *value) child(n *yaml.Node, name string) value { return v.d.at(n, v, name) }
 
 // at makes a value of a node. One that is past a bound or has a tag of its own
 // is reported and reads as null.
-func (d *decoder) at(n *yaml.Node, path string, depth int) value {
-	v := value{d: d, node: n, path: path, line: n.Line, depth: depth}
+func (d *decoder) at(n *yaml.Node, parent *value, name string) value {
+	v := value{d: d, node: n, parent: parent, name: name, line: n.Line}
+	if parent != nil {
+		v.depth = parent.depth + 1
+	}
 	for range maxDepth {
 		if n.Kind != yaml.AliasNode {
 			break
@@ -59,23 +84,24 @@ func (d *decoder) at(n *yaml.Node, path string, depth int) value {
 	}
 	v.node = n
 	if d.budget < 0 {
-		return v.null()
+		return v.spoilt()
 	}
 	d.budget -= 1 + len(n.Value)
 	switch {
 	case d.budget < 0:
 		v.fail("expands to more than %d bytes when its aliases are followed", maxExpansion)
-		return v.null()
-	case depth > maxDepth:
+		return v.spoilt()
+	case v.depth > maxDepth:
 		v.fail("nests more than %d levels deep", maxDepth)
-		return v.null()
+		d.budget = -1 // where one value nests too deep, thousands may
+		return v.spoilt()
 	}
 	switch tag := n.ShortTag(); {
 	case n.Kind == yaml.MappingNode && tag == "!!map", n.Kind == yaml.SequenceNode && tag == "!!seq":
 	case n.Kind == yaml.ScalarNode && slices.Contains(scalarTags, tag):
 	default:
 		v.fail("the tag %s has no meaning here", quoted(tag))
-		return v.null()
+		return v.spoilt()
 	}
 	return v
 }
@@ -83,7 +109,13 @@ func (d *decoder) at(n *yaml.Node, path string, depth int) value {
 var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}
 
 func (v value) null() value {
-	v.node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
+	v.node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: v.line}
+	return v
+}
+
+func (v value) spoilt() value {
+	v = v.null()
+	v.bad = true
 	return v
 }
 
@@ -108,18 +140,6 @@ func (v value) kind() string {
 	return "the text " + quoted(v.node.Value)
 }
 
-// child returns a member's value; name is its key or its [index].
-func (v value) child(n *yaml.Node, name string) value {
-	path := name
-	if v.path != "" {
-		path = v.path + "." + name
-		if strings.HasPrefix(name, "[") {
-			path = v.path + name
-		}
-	}
-	return v.d.at(n, path, v.depth+1)
-}
-
 // entries returns the mapping's keys in file order, those of merged mappings
 // (<<) after its own. It reports duplicates and keys that are not plain.
 func (v value) entries() []entry {
@@ -137,7 +157,10 @@ func (v value) entries() []entry {
 			continue
 		}
 		key := v.child(k, pathPart(k.Value))
-		if key.node.Kind != yaml.ScalarNode {
+		switch {
+		case key.bad:
+			continue
+		case key.node.Kind != yaml.ScalarNode:
 			key.fail("a key must be a word, not %s", key.kind())
 			continue
 		}
@@ -150,30 +173,32 @@ func (v value) entries() []entry {
 		own = append(own, entry{key: name, node: key.node, value: v.child(n, pathPart(name))})
 	}
 	for _, n := range merged {
-		own = v.merge(own, first, n)
+		if v.d.budget < 0 {
+			break
+		}
+		own = v.merge(own, first, v.child(n, "<<"))
 	}
 	return own
 }
 
 // merge adds what << names: a mapping, or a list of them, of which the earlier wins.
-func (v value) merge(own []entry, first map[string]int, n *yaml.Node) []entry {
-	from := v.child(n, "<<")
-	if from.tag() != "!!seq" {
-		for _, e := range from.entries() {
-			if _, found := first[e.key]; !found {
-				first[e.key] = e.node.Line
-				e.value.path = v.child(e.node, pathPart(e.key)).path
-				own = append(own, e)
+func (v value) merge(own []entry, first map[string]int, from value) []entry {
+	if from.tag() == "!!seq" {
+		for _, part := range from.items() {
+			if part.tag() == "!!seq" {
+				part.fail("must be a mapping, not a list")
+				continue
 			}
+			own = v.merge(own, first, part)
 		}
 		return own
 	}
-	for _, part := range from.items() {
-		if part.tag() == "!!seq" {
-			part.fail("must be a mapping, not a list")
-			continue
+	for _, e := range from.entries() {
+		if _, found := first[e.key]; !found {
+			first[e.key] = e.node.Line
+			e.value.parent = &v // it counts as v's own
+			own = append(own, e)
 		}
-		own = v.merge(own, first, part.node)
 	}
 	return own
 }

@@ -65,7 +65,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	d := &decoder{file: name, budget: maxExpansion}
 	c := Default()
 	if root != nil {
-		c.read(d.at(root, "", 0))
+		c.read(d.at(root, nil, ""))
 	}
 	if len(d.problems) > 0 {
 		return nil, NewError(d.problems...)

@@ -212,6 +212,7 @@ func TestParseProblems(t *testing.T) {
 		{"alias bomb", bomb, "bytes when its aliases are followed"},
 		{"alias cycle", "handlers: {x: {config: {a: &a [*a]}}}\n", "nests more than 64 levels deep"},
 		{"merge cycle", "handlers: {x: &x {<<: *x}}\n", "nests more than 64 levels deep"},
+		{"merge bomb", "handlers: {x: &x {<<: [*x, *x, *x]}}\n", "nests more than 64 levels deep"},
 		{"http index", "marketplace: {index_url: \"http://a.example/\"}\n", "f.yaml:1: marketplace.index_url: must be https (http is for hosts listed under allow_private_hosts only)"},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
