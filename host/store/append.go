@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -12,7 +13,8 @@ import (
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
-	insertEvent, findKey            *sql.Stmt
+	insertEvent, insertEvents       *sql.Stmt
+	seqs, findKey                   *sql.Stmt
 	trimEdge, trimEvents, trimRows  *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	deleteCursor, deleteRows        *sql.Stmt
@@ -21,9 +23,14 @@ type writeStatements struct {
 }
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
+	insert := func(rows int) string {
+		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
+			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, rows-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
+	}
 	return prepare(ctx, db, []statement{
-		{&w.insertEvent, `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope)
-			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`},
+		{&w.insertEvent, insert(1)},
+		{&w.insertEvents, insert(insertRows)},
+		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
 		{&w.trimEdge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq < ? ORDER BY seq LIMIT ?)`},
 		{&w.trimEvents, `DELETE FROM events WHERE seq <= ?`},
@@ -65,49 +72,81 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	if len(events) == 0 {
 		return nil, nil
 	}
-	receipts := make([]event.Receipt, 0, len(events))
-	o := &op{events: len(events)}
+	o := &op{events: len(events), append: events}
 	for _, ev := range events {
 		if ev == nil {
 			return nil, fault.New(fault.Invalid, "append events: an event is nil")
 		}
 		o.bytes += len(ev.Envelope())
 	}
-	o.run = func(g *group) (err error) {
-		receipts, err = g.append(receipts, events)
-		return err
-	}
 	if err := s.submit(ctx, "append events", o); err != nil {
 		return nil, err
+	}
+	return o.receipts, nil
+}
+
+// insertRows is how many events one statement inserts when there are as many:
+// the cost of running a statement is a third of an insert's.
+const insertRows = 16
+
+// append inserts events. Seqs are given before it is known which keys are there
+// already, so a duplicate can leave a gap.
+func (g *group) append(events []*event.Event) ([]event.Receipt, error) {
+	receipts := make([]event.Receipt, 0, len(events))
+	args := make([]any, 0, insertRows*7)
+	for len(events) > 0 {
+		stmt, n := g.s.write.insertEvent, 1
+		if len(events) >= insertRows {
+			stmt, n = g.s.write.insertEvents, insertRows
+		}
+		args = args[:0]
+		for i, ev := range events[:n] {
+			m := ev.Metadata()
+			args = append(args, int64(g.seq)+1+int64(i), m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, g.at, ev.Envelope())
+		}
+		inserted, err := g.exec(stmt, args...)
+		if err != nil {
+			return nil, err
+		}
+		first := g.seq + 1
+		there := func(uint64) bool { return true }
+		if int(inserted) < n {
+			if there, err = g.there(first, n); err != nil {
+				return nil, err
+			}
+		}
+		for i, ev := range events[:n] {
+			seq, m := first+uint64(i), ev.Metadata()
+			r := event.Receipt{Seq: seq, EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}
+			if there(seq) {
+				g.seq = seq
+				g.records = append(g.records, event.Record{Seq: seq, Event: ev})
+			} else if r, err = g.duplicate(ev, m.IdempotencyKey); err != nil {
+				return nil, err
+			}
+			receipts = append(receipts, r)
+		}
+		events = events[n:]
 	}
 	return receipts, nil
 }
 
-func (g *group) append(receipts []event.Receipt, events []*event.Event) ([]event.Receipt, error) {
-	insert := g.bind(g.s.write.insertEvent)
-	for _, ev := range events {
-		m := ev.Metadata()
-		res, err := insert.Exec(int64(g.seq+1), m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, g.at, ev.Envelope())
-		if err != nil {
-			return receipts, err
-		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return receipts, err
-		}
-		if n == 0 {
-			r, err := g.duplicate(ev, m.IdempotencyKey)
-			if err != nil {
-				return receipts, err
-			}
-			receipts = append(receipts, r)
-			continue
-		}
-		g.seq++
-		g.records = append(g.records, event.Record{Seq: g.seq, Event: ev})
-		receipts = append(receipts, event.Receipt{Seq: g.seq, EventID: m.EventID, IdempotencyKey: m.IdempotencyKey})
+// there answers which of n Seqs from first on have an event.
+func (g *group) there(first uint64, n int) (func(seq uint64) bool, error) {
+	found := make(map[uint64]bool, n)
+	rows, err := g.bind(g.s.write.seqs).Query(int64(first), int64(first)+int64(n))
+	if err != nil {
+		return nil, err
 	}
-	return receipts, nil
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		found[uint64(seq)] = true
+	}
+	return func(seq uint64) bool { return found[seq] }, rows.Err()
 }
 
 // duplicate answers for an event whose key the log has.
@@ -159,7 +198,7 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 			}
 		}
 		var err error
-		if receipts, err = g.append(make([]event.Receipt, 0, len(events)), events); err != nil {
+		if receipts, err = g.append(events); err != nil {
 			return err
 		}
 		for _, r := range receipts {

@@ -28,8 +28,13 @@ type op struct {
 	// with the file, which ends the group.
 	run      func(g *group) error
 	isolated bool // runs in a savepoint of its own, undone when err is set
-	events   int
-	bytes    int
+	// A write that only appends has these instead of run, so that neighbours in
+	// the group are inserted together.
+	append   []*event.Event
+	receipts []event.Receipt
+
+	events int
+	bytes  int
 
 	state atomic.Int32 // queued, then taken or withdrawn
 	err   error
@@ -103,6 +108,7 @@ type group struct {
 	records []event.Record
 	trimmed uint64 // events below this were removed
 	bound   map[*sql.Stmt]*sql.Stmt
+	batch   []*event.Event
 }
 
 // runWriter is the writer goroutine. Close ends it.
@@ -188,17 +194,15 @@ func (g *group) run() error {
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; else the file's own error is the one to tell
 	g.tx, g.seq = tx, s.last.Load()
 	g.at = max(s.now().UnixNano(), s.appended)
-	for _, o := range g.ops {
-		run := o.run
-		if o.isolated {
-			run = func(g *group) error { return g.inSavepoint(o) }
-		}
-		if err := run(g); err != nil {
+	for rest := g.ops; len(rest) > 0; {
+		n, err := g.runSome(rest)
+		if err != nil {
 			return err
 		}
 		if err := s.fail.at(s.fail.inOp); err != nil {
 			return err
 		}
+		rest = rest[n:]
 	}
 	if err := s.fail.at(s.fail.commit); err != nil {
 		return err
@@ -207,6 +211,32 @@ func (g *group) run() error {
 		return err
 	}
 	return s.fail.at(s.fail.committed)
+}
+
+// runSome runs the first operation of rest, or all the appends it begins with,
+// and answers how many that were.
+func (g *group) runSome(rest []*op) (n int, err error) {
+	o := rest[0]
+	switch {
+	case o.isolated:
+		return 1, g.inSavepoint(o)
+	case o.append == nil:
+		return 1, o.run(g)
+	}
+	g.batch = g.batch[:0]
+	for n < len(rest) && rest[n].append != nil {
+		g.batch = append(g.batch, rest[n].append...)
+		n++
+	}
+	receipts, err := g.append(g.batch)
+	if err != nil {
+		return n, err
+	}
+	for _, o := range rest[:n] {
+		k := len(o.append)
+		o.receipts, receipts = receipts[:k:k], receipts[k:]
+	}
+	return n, nil
 }
 
 // inSavepoint runs an operation so that it can be undone alone.
