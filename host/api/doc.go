@@ -1,0 +1,13 @@
+// Package api is the HTTP API under /api/v1, with /healthz and /readyz. It is
+// the only importer of Echo, and knows the other parts by the small interfaces
+// in parts.go.
+//
+// Every request but the two health checks must name a host it may name (a page
+// of another site cannot reach a local host by DNS rebinding), and every one
+// under /api must carry a bearer token with the scope of its endpoint. Errors
+// are application/problem+json; problemOf alone decides their status. An
+// internal error's text goes to the log, never into an answer.
+//
+// A Server holds no lock but the Feed's, which is never held while anything is
+// waited for. Read server.go first: it lists every endpoint.
+package api

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Publisher takes events. What it answers without an error is durable.
+type Publisher interface {
+	// Publish makes an event and appends it. fault.Conflict: the idempotency key
+	// has other content.
+	Publish(ctx context.Context, d event.Draft) (event.Receipt, error)
+	// PublishEvents appends events, one receipt each in the same order; a receipt
+	// with an Err stored nothing.
+	PublishEvents(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
+}
+
+// EventLog reads what was published.
+type EventLog interface {
+	// Event finds an event by its id, or else by its idempotency key; fault.NotFound.
+	Event(ctx context.Context, id string) (event.Record, error)
+	// Events lists events, newest first.
+	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+}
+
+// Deliveries says where an event stands with each handler that takes it.
+type Deliveries interface {
+	Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error)
+}
+
+// OrderQuery selects orders, newest first.
+type OrderQuery struct {
+	Status   string // "" for all
+	Customer string // "" for all
+	Cursor   string // "" for the first page
+	Limit    int    // 0 for the default
+}
+
+// Orders keeps orders. SetStatus answers fault.Precondition when ifMatch is not
+// 0 and not the order's version.
+type Orders interface {
+	Create(ctx context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error)
+	SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error)
+	Get(ctx context.Context, id string) (wire.Order, error)
+	List(ctx context.Context, q OrderQuery) (wire.List[wire.Order], error)
+}
+
+// Plugins shows and switches plugins.
+type Plugins interface {
+	List() []wire.Plugin
+	Plugin(name string) (wire.Plugin, bool)
+	// SetEnabled switches a plugin and writes that to the configuration; fault.NotFound.
+	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
+}
+
+// Reloader reads the configuration again. fault.Invalid: it is wrong, and
+// nothing changed.
+type Reloader interface {
+	Reload(ctx context.Context) (wire.ReloadResult, error)
+}
+
+// Activities is what the event stream shows. The channel is buffered and
+// bounded; it is closed when ctx ends, and when the subscriber was too slow to
+// keep up. Feed is an implementation.
+type Activities interface {
+	Subscribe(ctx context.Context) <-chan wire.Activity
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// reload is POST /api/v1/events/reload-config.
+func (s *Server) reload(c echo.Context) (reply, error) {
+	result, err := s.cfg.Reloader.Reload(c.Request().Context())
+	if err != nil {
+		return reply{}, err
+	}
+	if result.Changed == nil {
+		result.Changed = []string{}
+	}
+	return reply{body: result}, nil
+}
+
+// listPlugins is GET /api/v1/events/plugins.
+func (s *Server) listPlugins(echo.Context) (reply, error) {
+	list := wire.List[wire.Plugin]{Items: []wire.Plugin{}}
+	for _, p := range s.cfg.Plugins.List() {
+		list.Items = append(list.Items, whole(p))
+	}
+	return reply{body: list}, nil
+}
+
+// showPlugin is GET /api/v1/plugins/:name.
+func (s *Server) showPlugin(c echo.Context) (reply, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return reply{}, err
+	}
+	p, found := s.cfg.Plugins.Plugin(name)
+	if !found {
+		return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
+	}
+	return reply{body: whole(p)}, nil
+}
+
+func (s *Server) enable(c echo.Context) (reply, error)  { return s.setEnabled(c, true) }
+func (s *Server) disable(c echo.Context) (reply, error) { return s.setEnabled(c, false) }
+
+// setEnabled is POST /api/v1/events/plugins/:name/enable and /disable.
+func (s *Server) setEnabled(c echo.Context, enabled bool) (reply, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return reply{}, err
+	}
+	p, err := s.cfg.Plugins.SetEnabled(c.Request().Context(), name, enabled)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{body: whole(p)}, nil
+}
+
+// whole gives a plugin's lists their empty form.
+func whole(p wire.Plugin) wire.Plugin {
+	if p.Subscribes == nil {
+		p.Subscribes = []string{}
+	}
+	if p.Capabilities == nil {
+		p.Capabilities = []wire.Capability{}
+	}
+	return p
+}
+
+// marketplace is the seam of the marketplace's endpoints: without one they do
+// not exist.
+func (s *Server) marketplace(echo.Context) (reply, error) {
+	return reply{}, fault.New(fault.NotFound, "the marketplace is disabled")
+}
+
+// health is GET /healthz: the process answers.
+func (s *Server) health(echo.Context) (reply, error) {
+	return reply{body: map[string]string{"status": "ok"}}, nil
+}
+
+// ready is GET /readyz: the host takes events.
+func (s *Server) ready(echo.Context) (reply, error) {
+	if s.isClosing() {
+		return reply{}, fault.New(fault.Unavailable, "the host is shutting down")
+	}
+	if err := s.cfg.Ready(); err != nil {
+		s.cfg.Logger.Warn("not ready", "error", err)
+		if !fault.Is(err, fault.Unavailable) { // asked without a token: say no more than needed
+			err = fault.New(fault.Unavailable, "the host is not ready; its log says why")
+		}
+		return reply{}, err
+	}
+	return reply{body: map[string]string{"status": "ready"}}, nil
+}

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// refusal is an error with a meaning in HTTP that its fault code alone does
+// not have: its status and one header.
+type refusal struct {
+	status int
+	header [2]string // name and value, or empty
+	error
+}
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// problemOf is the one mapping from errors to statuses. An internal error keeps
+// its text in the problem; fail takes it out.
+func problemOf(err error) wire.Problem {
+	var r *refusal
+	if errors.As(err, &r) {
+		err = r.error
+	}
+	p := wire.Problem{Type: "about:blank", Code: string(fault.CodeOf(err)), Detail: err.Error()}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		p.Field = f.Field
+		if err == error(f) {
+			p.Detail = f.Reason // the field has its own place
+		}
+	}
+	switch fault.CodeOf(err) {
+	case fault.Invalid:
+		p.Status = http.StatusBadRequest
+	case fault.NotFound:
+		p.Status = http.StatusNotFound
+	case fault.Conflict:
+		p.Status = http.StatusConflict
+	case fault.Precondition:
+		p.Status = http.StatusPreconditionFailed
+	case fault.Denied:
+		p.Status = http.StatusForbidden
+	case fault.Exhausted:
+		p.Status = http.StatusInsufficientStorage
+		if p.Field != "" { // it is the caller's input that is too large, not the host that is full
+			p.Status = http.StatusRequestEntityTooLarge
+		}
+	case fault.Unavailable:
+		p.Status = http.StatusServiceUnavailable
+	case fault.Timeout:
+		p.Status = http.StatusGatewayTimeout
+	default:
+		p.Status = http.StatusInternalServerError
+	}
+	if f == nil {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			p.Code, p.Status = string(fault.Timeout), http.StatusGatewayTimeout
+		case errors.Is(err, context.Canceled): // the caller went away: nobody reads this
+			p.Code, p.Status = string(fault.Unavailable), http.StatusServiceUnavailable
+		}
+	}
+	if r != nil {
+		p.Status = r.status
+	}
+	p.Title = http.StatusText(p.Status)
+	return p
+}
+
+// fail answers a request with its error.
+func (s *Server) fail(err error, c echo.Context) {
+	if c.Response().Committed {
+		s.cfg.Logger.Debug("an answer ended early", "path", c.Path(), "error", err)
+		return
+	}
+	header := c.Response().Header()
+	p := problemOf(routing(err, c))
+	var r *refusal
+	if errors.As(err, &r) && r.header[0] != "" {
+		header.Set(r.header[0], r.header[1])
+	}
+	if p.Status == http.StatusInternalServerError {
+		id := rand.Text()[:10]
+		s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+		p.Code, p.Field = string(fault.Internal), ""
+		p.Detail = "internal error; the host's log says what happened at request " + id
+	}
+	body, err := encode(p)
+	if err == nil {
+		err = c.Blob(p.Status, "application/problem+json", body)
+	}
+	if err != nil {
+		s.cfg.Logger.Debug("an error was not answered", "path", c.Path(), "error", err)
+	}
+}
+
+// routing gives Echo's own errors, unknown path and wrong method, a text.
+func routing(err error, c echo.Context) error {
+	var he *echo.HTTPError
+	if !errors.As(err, &he) {
+		return err
+	}
+	r := c.Request()
+	switch he.Code {
+	case http.StatusNotFound:
+		return fault.New(fault.NotFound, "there is nothing at %s", shown(r.URL.Path))
+	case http.StatusMethodNotAllowed:
+		return &refusal{status: he.Code, error: fault.New(fault.Invalid, "%s is not a method of %s; it has %s",
+			shown(r.Method), shown(r.URL.Path), methods(c.Response().Header().Get("Allow")))}
+	}
+	return fmt.Errorf("echo: %w", err)
+}
+
+// methods drops OPTIONS, which Echo answers at every path by itself.
+func methods(allow string) string { return strings.TrimPrefix(allow, "OPTIONS, ") }
+
+// only answers 405 at a path that would otherwise be taken for an id.
+func only(method string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Allow", method)
+		return echo.ErrMethodNotAllowed
+	}
+}
+
+// shown keeps input short in an error.
+func shown(s string) string {
+	const most = 80
+	if len(s) > most {
+		return fmt.Sprintf("%q…", s[:most])
+	}
+	return s
+}

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// reply is what a handler answers when it has no error.
+type reply struct {
+	status int // 0 is 200
+	header map[string]string
+	body   any // encoded as JSON
+}
+
+// serveJSON makes a handler of a function that answers a value or an error. The
+// value is encoded before anything is sent, so that a failure is still a 500.
+func serveJSON(handle func(c echo.Context) (reply, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r, err := handle(c)
+		if err != nil {
+			return err
+		}
+		body, err := encode(r.body)
+		if err != nil {
+			return err
+		}
+		for name, value := range r.header {
+			c.Response().Header().Set(name, value)
+		}
+		if r.status == 0 {
+			r.status = http.StatusOK
+		}
+		return c.Blob(r.status, "application/json", body)
+	}
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fault.New(fault.Internal, "encode the answer: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Bounds of bodies, in bytes. White space around an event does not count into
+// its own limit, and so a body may be a little larger.
+const (
+	maxBody      = event.MaxSize + 64<<10
+	maxBatchBody = 16 << 20
+)
+
+// decodeBody reads a JSON body into a T, strictly.
+func decodeBody[T any](c echo.Context) (T, error) {
+	var v T
+	if err := checkMediaType(c.Request()); err != nil {
+		return v, err
+	}
+	body, err := readBody(c.Request(), maxBody, maxBody)
+	if err != nil {
+		return v, err
+	}
+	if !utf8.Valid(body) {
+		return v, fault.Field("", "the body is not valid UTF-8")
+	}
+	return v, event.DecodeStrict(body, &v)
+}
+
+// checkMediaType takes application/json only.
+func checkMediaType(r *http.Request) error {
+	unsupported := func(format string, args ...any) error {
+		return &refusal{
+			status: http.StatusUnsupportedMediaType,
+			header: [2]string{"Accept", "application/json"},
+			error:  &fault.Error{Code: fault.Invalid, Field: "Content-Type", Reason: fmt.Sprintf(format, args...)},
+		}
+	}
+	given := r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(given)
+	// The seam for CloudEvents: structured, batch, and binary (with ce- headers).
+	if strings.HasPrefix(kind, "application/cloudevents") || r.Header.Get("Ce-Specversion") != "" {
+		return unsupported("CloudEvents are not taken yet; send the native envelope as application/json")
+	}
+	if err != nil || kind != "application/json" {
+		return unsupported("is %q; it must be application/json", given)
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return unsupported("a body encoded as %q is not taken; send it as it is", coding)
+	}
+	return nil
+}
+
+// readBody reads a body of at most one bytes, or of at most list bytes if it is
+// a JSON list.
+func readBody(r *http.Request, one, list int) ([]byte, error) {
+	limit := one
+	tooLarge := func() error {
+		return &fault.Error{Code: fault.Exhausted, Field: "body", Reason: fmt.Sprintf("is over the limit of %d bytes", limit)}
+	}
+	size := 4 << 10
+	if n := r.ContentLength; n >= 0 {
+		if n > int64(max(one, list)) {
+			limit = max(one, list)
+			return nil, tooLarge()
+		}
+		size = int(min(n, int64(one))) + 1 // one more, to meet the end without growing
+	}
+	body := make([]byte, 0, size)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if len(body) > limit && isList(body) {
+			limit = list
+		}
+		if len(body) > limit {
+			return nil, tooLarge()
+		}
+		if errors.Is(err, io.EOF) {
+			return body, nil
+		}
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "the body ended early, after %d bytes: %w", len(body), err)
+		}
+	}
+}
+
+// isList reports whether JSON text starts with a list.
+func isList(body []byte) bool {
+	text := bytes.TrimLeft(body, " \t\r\n")
+	return len(text) > 0 && text[0] == '['
+}
+
+// param returns a path parameter, decoded.
+func param(c echo.Context, name string) (string, error) {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value, nil // the router matched the decoded path
+	}
+	value, err := url.PathUnescape(value)
+	if err != nil {
+		return "", fault.Field(name, "is not a valid path segment")
+	}
+	return value, nil
+}
+
+// query returns the query's parameters, which must be among these, once each.
+func query(c echo.Context, known ...string) (url.Values, error) {
+	values, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the query is malformed: %w", err)
+	}
+	for name, list := range values {
+		if !slices.Contains(known, name) {
+			return nil, fault.Field(shown(name), "is not a parameter here; there are %s", strings.Join(known, ", "))
+		}
+		if len(list) > 1 {
+			return nil, fault.Field(name, "is given %d times", len(list))
+		}
+	}
+	return values, nil
+}
+
+// limitOf reads the limit of a page.
+func limitOf(q url.Values, standard, most int) (int, error) {
+	text := q.Get("limit")
+	if text == "" {
+		return standard, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, fault.Field("limit", "is %q; it must be 1 to %d", shown(text), most)
+	}
+	return n, nil
+}

@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Config holds what a Server needs. Every part is required.
+type Config struct {
+	Publisher  Publisher
+	Events     EventLog
+	Deliveries Deliveries
+	Orders     Orders
+	Plugins    Plugins
+	Reloader   Reloader
+	Activities Activities
+	Tokens     Verifier
+
+	// Ready says why the host is not ready, or nil. Nil is always ready.
+	Ready func() error
+
+	// Listen is the address the host was told to listen on ("127.0.0.1:8080").
+	// Its host may be named in requests; localhost, loopback addresses and the
+	// address a connection came to always may.
+	Listen string
+	// AllowedHosts are further names or addresses, without port, that requests
+	// may name, such as the public name of a proxy in front.
+	AllowedHosts []string
+
+	Heartbeat  time.Duration // between comments on an idle event stream; 0 is 15 s
+	MaxStreams int           // event streams at once; 0 is 64
+
+	Logger *slog.Logger // nil discards
+}
+
+// Server serves the API. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	echo    *echo.Echo
+	http    *http.Server
+	hosts   map[string]bool
+	streams chan struct{} // one token for each open stream
+	closing chan struct{} // closed when Shutdown begins
+	close   sync.Once
+}
+
+// The bounds of connections. The event stream sets its own.
+const (
+	headerTimeout = 10 * time.Second
+	readTimeout   = time.Minute     // of a whole request
+	writeTimeout  = 2 * time.Minute // of a whole request and its answer
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10         // bytes
+	shutdownGrace = 10 * time.Second // Serve's, for requests that are under way
+)
+
+// New returns a server of these parts.
+func New(cfg Config) (*Server, error) {
+	for name, missing := range map[string]bool{
+		"Publisher": cfg.Publisher == nil, "Events": cfg.Events == nil, "Deliveries": cfg.Deliveries == nil,
+		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Reloader": cfg.Reloader == nil,
+		"Activities": cfg.Activities == nil, "Tokens": cfg.Tokens == nil,
+	} {
+		if missing {
+			return nil, fault.New(fault.Internal, "api: Config.%s is not set", name)
+		}
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() error { return nil }
+	}
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
+	if cfg.MaxStreams <= 0 {
+		cfg.MaxStreams = 64
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		cfg:     cfg,
+		hosts:   allowedHosts(cfg.Listen, cfg.AllowedHosts),
+		streams: make(chan struct{}, cfg.MaxStreams),
+		closing: make(chan struct{}),
+	}
+	s.echo = echo.New()
+	s.echo.HTTPErrorHandler = s.fail
+	s.echo.Use(recovered, s.guarded)
+	s.routes()
+	s.http = &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+	}
+	return s, nil
+}
+
+func (s *Server) routes() {
+	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	for _, r := range []struct {
+		method, path string
+		scope        Scope
+		handler      echo.HandlerFunc
+	}{
+		{get, "/healthz", "", serveJSON(s.health)},
+		{get, "/readyz", "", serveJSON(s.ready)},
+
+		{post, "/api/v1/events", ScopePublish, serveJSON(s.publish)},
+		{get, "/api/v1/events", ScopeRead, serveJSON(s.listEvents)},
+		{get, "/api/v1/events/stream", ScopeRead, s.stream},
+		{post, "/api/v1/events/reload-config", ScopeOperate, serveJSON(s.reload)},
+		{get, "/api/v1/events/reload-config", "", only(post)}, // not an event's id
+		{get, "/api/v1/events/plugins", ScopeRead, serveJSON(s.listPlugins)},
+		{post, "/api/v1/events/plugins/:name/enable", ScopeOperate, serveJSON(s.enable)},
+		{post, "/api/v1/events/plugins/:name/disable", ScopeOperate, serveJSON(s.disable)},
+		{get, "/api/v1/events/:id", ScopeRead, serveJSON(s.showEvent)},
+
+		{get, "/api/v1/orders", ScopeRead, serveJSON(s.listOrders)},
+		{post, "/api/v1/orders", ScopePublish, serveJSON(s.createOrder)},
+		{get, "/api/v1/orders/:id", ScopeRead, serveJSON(s.showOrder)},
+		{post, "/api/v1/orders/:id/status", ScopePublish, serveJSON(s.moveOrder)},
+
+		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.marketplace)},
+		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.marketplace)},
+		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
+		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.marketplace)},
+		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
+	} {
+		s.echo.Add(r.method, r.path, scoped(r.scope, r.handler))
+	}
+}
+
+// Handler returns the API as a handler, without the server's timeouts.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Serve answers on this listener, which it closes, until ctx ends or Shutdown
+// is called. It then lets requests that are under way finish, for at most ten
+// seconds, and returns nil; any other end is an error.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(ln) }()
+	select {
+	case err := <-served:
+		if !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the API: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	err := s.Shutdown(grace)
+	<-served
+	return err
+}
+
+// Shutdown stops intake: it closes the listener, answers 503 to what still
+// comes, ends the event streams, and waits until the requests under way are
+// answered. When ctx ends first it closes their connections and returns
+// fault.Timeout.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.close.Do(func() { close(s.closing) })
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(
+			fault.New(fault.Timeout, "stop the API: requests were still under way: %w", err),
+			s.http.Close())
+	}
+	return nil
+}
+
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
