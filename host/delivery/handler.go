@@ -16,6 +16,7 @@ const (
 	// maxWindowBytes bounds the envelopes of those events.
 	maxWindowBytes = 64 << 20
 	readBatch      = 256
+	readRetry      = time.Second // after the log could not be read
 )
 
 // Policy is what may change while a handler is open.
@@ -174,10 +175,10 @@ func (h *Handler) read(ctx context.Context) {
 	for {
 		n, err := sub.Next(ctx, buf)
 		if err != nil {
-			if ctx.Err() == nil {
-				h.dispatcher.cfg.Logger.Error("a handler stopped reading the log", "plugin", h.name, "error", err)
+			if ctx.Err() != nil || !h.pause(ctx, err) {
+				return
 			}
-			return
+			continue
 		}
 		for _, rec := range buf[:n] {
 			if !h.awaitRoom(ctx) {
@@ -186,6 +187,17 @@ func (h *Handler) read(ctx context.Context) {
 			h.arrive(rec)
 		}
 		clear(buf[:n])
+	}
+}
+
+// pause waits before the log is read again after an error.
+func (h *Handler) pause(ctx context.Context, err error) bool {
+	h.dispatcher.cfg.Logger.Error("the log cannot be read; trying on", "plugin", h.name, "error", err)
+	select {
+	case <-time.After(readRetry):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -476,6 +488,17 @@ func (h *Handler) view(rec event.Record) (event.Delivery, bool) {
 		return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}, true
 	}
 	return v, false
+}
+
+// Settled returns the Seq up to which nothing is open.
+func (h *Handler) Settled() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seq := h.cursor()
+	for open := range h.open {
+		seq = min(seq, open-1)
+	}
+	return seq
 }
 
 // Stats returns the figures.

@@ -204,5 +204,5 @@ func (in *instance) done(o event.Outcome) {
 	o.Duration = time.Since(in.begun)
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
-	in.pool.cfg.Source.Done(a, o)
+	in.pool.done(a, o)
 }

@@ -84,8 +84,19 @@ type Pool struct {
 	exits  chan error    // from instances: nil, or why a start failed
 	wg     sync.WaitGroup
 
-	live    atomic.Int64
-	dropped atomic.Int64 // log lines over the rate
+	live      atomic.Int64
+	dropped   atomic.Int64 // log lines over the rate
+	delivered atomic.Uint64
+	failed    atomic.Uint64
+	fuel      atomic.Uint64
+}
+
+// Stats are a pool's figures: Instances now, the others since its start.
+type Stats struct {
+	Instances int
+	Delivered uint64 // attempts that were ok
+	Failed    uint64 // attempts that were not
+	Fuel      uint64
 }
 
 // NewPool starts the first instance and returns when it waits for an event, so
@@ -126,8 +137,27 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	return p, nil
 }
 
-// Instances returns how many instances live now.
-func (p *Pool) Instances() int { return int(p.live.Load()) }
+// Stats returns the figures.
+func (p *Pool) Stats() Stats {
+	return Stats{
+		Instances: int(p.live.Load()),
+		Delivered: p.delivered.Load(),
+		Failed:    p.failed.Load(),
+		Fuel:      p.fuel.Load(),
+	}
+}
+
+// done gives an attempt back to the source, and counts it.
+func (p *Pool) done(a event.Attempt, o event.Outcome) {
+	switch {
+	case o.Verdict == event.OK:
+		p.delivered.Add(1)
+	case o.Class != event.ClassCancelled:
+		p.failed.Add(1)
+	}
+	p.fuel.Add(o.Fuel)
+	p.cfg.Source.Done(a, o)
+}
 
 // Drain answers END to every instance that asks for an event and waits until
 // all have finished. When ctx ends first, the rest are stopped; their attempts
@@ -221,7 +251,7 @@ func (p *Pool) failOne(err error) {
 	if !ok {
 		return
 	}
-	p.cfg.Source.Done(a, event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()})
+	p.done(a, event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()})
 }
 
 // wantMore is called by an instance that saw more waiting than it took.

@@ -237,7 +237,7 @@ func TestGrowsToConcurrencyAndDrains(t *testing.T) {
 			t.Errorf("got %q, %s", d.outcome.Class, d.outcome.Message)
 		}
 	}
-	if live := p.Instances(); live > n {
+	if live := p.Stats().Instances; live > n {
 		t.Errorf("%d instances live; concurrency is %d", live, n)
 	}
 }
@@ -251,8 +251,8 @@ func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
 	if err := p.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if p.Instances() != 0 {
-		t.Errorf("%d instances after drain", p.Instances())
+	if p.Stats().Instances != 0 {
+		t.Errorf("%d instances after drain", p.Stats().Instances)
 	}
 	left := len(q.waiting)
 	if got := len(q.dones); got+left != 100 {

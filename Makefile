@@ -1,0 +1,69 @@
+# `make run` and `make test` need nothing but Go. `make help` lists the rest.
+
+GO       ?= go
+BIN      := bin/berth
+HANDLERS := $(notdir $(wildcard plugins-src/*))
+TOOL     := $(GO) tool -modfile=.ci/tools/go.mod
+FUZZTIME ?= 10s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help run demo build plugins test race fuzz bench lint guests check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build plugins ## start the host, move a few orders, see the handlers answer
+	$(GO) run ./cmd/demo -berth $(BIN) -keep
+
+demo: build plugins ## the same, then stop: succeeds only if every answer came
+	$(GO) run ./cmd/demo -berth $(BIN)
+
+build: ## build the host into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
+
+plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins/
+
+# The manifest goes first and the module is renamed into place, so that a host
+# that watches the directory never sees a half of the pair.
+# Go knows best whether there is anything to build.
+plugins/%.wasm: FORCE
+	@mkdir -p plugins
+	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -ldflags '-s -w' -o plugins/.$*.tmp ./plugins-src/$*
+	@cp plugins-src/$*/manifest.json plugins/$*.wasm.json
+	@mv plugins/.$*.tmp $@
+
+test: ## run the tests; needs only Go
+	CGO_ENABLED=0 $(GO) test ./...
+
+race: ## run the tests with the race detector; needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+fuzz: ## run every fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: ## formatting, vet, staticcheck, tidy modules
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	GOOS=wasip1 GOARCH=wasm $(GO) vet ./abi/go/... ./plugins-src/...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
+	$(TOOL) staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+guests: ## rebuild the C guests of the tests; needs clang and lld 19
+	cd testdata/guests && ./build.sh
+
+check: lint race ## what CI runs; leaves the tree as it was
+	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean:"; git status --short; exit 1; }
+
+FORCE:
+
+clean: ## remove what was built
+	rm -rf bin plugins

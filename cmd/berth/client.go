@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// hostState is what a running host leaves in its data directory.
+type hostState struct {
+	URL string `json:"url"`
+	PID int    `json:"pid"`
+}
+
+// Files of the data directory.
+const (
+	stateFile = "host.json"
+	tokenFile = auth.TokenFile
+)
+
+const defaultDataDir = "data"
+
+// client calls the API of one host.
+type client struct {
+	url, token string
+	http       *http.Client
+}
+
+// connect finds the host: by BERTH_URL and BERTH_TOKEN, or by what a host that
+// runs on this machine has written into its data directory.
+func (a *app) connect() (*client, error) {
+	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), http: &http.Client{Timeout: time.Minute}}
+	dir := a.dataDir
+	if dir == "" {
+		dir = os.Getenv("BERTH_DATA_DIR")
+	}
+	if dir == "" {
+		dir = defaultDataDir
+	}
+	if c.url == "" {
+		text, err := os.ReadFile(filepath.Join(dir, stateFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir or BERTH_URL", dir)
+		}
+		if err != nil {
+			return nil, err
+		}
+		var state hostState
+		if err := json.Unmarshal(text, &state); err != nil || state.URL == "" {
+			return nil, fmt.Errorf("%s is damaged: restart the host", filepath.Join(dir, stateFile))
+		}
+		c.url = state.URL
+	}
+	if c.token == "" {
+		token, err := auth.ReadToken(dir)
+		if err != nil {
+			return nil, fmt.Errorf("read the admin token (or set BERTH_TOKEN): %w", err)
+		}
+		c.token = token
+	}
+	c.url = strings.TrimRight(c.url, "/")
+	return c, nil
+}
+
+// problem is an error that the API answered.
+type problem struct{ wire.Problem }
+
+// Error implements error.
+func (p problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if p.Field != "" && !strings.Contains(text, p.Field) {
+		text = p.Field + ": " + text
+	}
+	return text
+}
+
+// do calls the API with a JSON body, or none when body is nil.
+func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var payload io.Reader
+	switch b := body.(type) {
+	case nil:
+	case json.RawMessage:
+		payload = bytes.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			return nil, err
+		}
+		payload = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, payload)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the host at %s does not answer (is it running?): %w", c.url, err)
+	}
+	if resp.StatusCode < 400 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	var p problem
+	if json.Unmarshal(text, &p.Problem) != nil || p.Title == "" {
+		return nil, fmt.Errorf("%s %s: %s", method, path, resp.Status)
+	}
+	return nil, p
+}
+
+// call is do, with the answer decoded. The raw answer is returned as well.
+func (c *client) call(ctx context.Context, method, path string, body, answer any) (json.RawMessage, error) {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+	}
+	return text, nil
+}
+
+// fetch calls the API and prints its answer: as it is with --json, with show
+// otherwise.
+func fetch[T any](ctx context.Context, a *app, method, path string, body any, show func(T) error) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	var answer T
+	raw, err := c.call(ctx, method, path, body, &answer)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(raw))
+		return err
+	}
+	return show(answer)
+}

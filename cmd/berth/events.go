@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/wire"
+)
+
+func (a *app) eventsCommand() *cobra.Command {
+	return group("events", "Publish events and see what became of them",
+		a.eventsEmit(), a.eventsList(), a.eventsShow(), a.eventsTail())
+}
+
+func (a *app) eventsEmit() *cobra.Command {
+	var data, subject, key string
+	cmd := &cobra.Command{
+		Use:     "emit TYPE",
+		Short:   "Publish an event",
+		Example: "  berth events emit stock_low --subject TEAPOT --data '{\"left\": 2}'",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.input(data)
+			if err != nil {
+				return err
+			}
+			if !json.Valid(text) {
+				return usageError{errors.New("--data is not JSON")}
+			}
+			body := map[string]any{"event_type": args[0], "data": json.RawMessage(text)}
+			meta := map[string]string{"source": "cli"}
+			if subject != "" {
+				meta["subject"] = subject
+			}
+			if key != "" {
+				meta["idempotency_key"] = key
+			}
+			body["metadata"] = meta
+			return fetch(cmd.Context(), a, "POST", "/api/v1/events", body, func(r wire.Receipt) error {
+				note := ""
+				if r.Duplicate {
+					note = " (a duplicate: it was published before)"
+				}
+				_, err := fmt.Fprintf(a.stdout, "%s%s\n", r.EventID, note)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "null", "the data as JSON, @FILE, or - for standard input")
+	cmd.Flags().StringVar(&subject, "subject", "", "what it is about, such as an order id")
+	cmd.Flags().StringVar(&key, "key", "", "idempotency key (default: the event's id)")
+	return a.talks(cmd)
+}
+
+// input reads what a flag names: text, @FILE or - for standard input.
+func (a *app) input(value string) ([]byte, error) {
+	if value == "-" {
+		return io.ReadAll(io.LimitReader(a.stdin, event.MaxSize+1))
+	}
+	if path, ok := strings.CutPrefix(value, "@"); ok {
+		return os.ReadFile(path)
+	}
+	return []byte(value), nil
+}
+
+func (a *app) eventsList() *cobra.Command {
+	var typ, subject string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List events, newest first",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			query := url.Values{"limit": {strconv.Itoa(limit)}}
+			set(query, "type", typ)
+			set(query, "subject", subject)
+			return fetch(cmd.Context(), a, "GET", "/api/v1/events?"+query.Encode(), nil, func(list wire.List[wire.Event]) error {
+				return a.table("SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list.Next != nil, len(list.Items), func(i int) string {
+					ev := list.Items[i]
+					meta := metadata(ev)
+					return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", ev.Seq, meta.EventID, ev.EventType, printable(meta.Subject), clock(meta.Time))
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&typ, "type", "", "only this type")
+	cmd.Flags().StringVar(&subject, "subject", "", "only this subject")
+	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
+	return a.talks(cmd)
+}
+
+func metadata(ev wire.Event) event.Metadata {
+	var meta event.Metadata
+	_ = json.Unmarshal(ev.Metadata, &meta) // what is missing shows as empty
+	return meta
+}
+
+func (a *app) eventsShow() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "show ID",
+		Short: "Show one event and its deliveries, by event id or idempotency key",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return fetch(cmd.Context(), a, "GET", "/api/v1/events/"+url.PathEscape(args[0]), nil, a.showEvent)
+		},
+	})
+}
+
+func (a *app) showEvent(ev wire.Event) error {
+	meta := metadata(ev)
+	fmt.Fprintf(a.stdout, "event    %s\ntype     %s\nsubject  %s\nkey      %s\ntime     %s\ndata     %s\n\n",
+		meta.EventID, ev.EventType, printable(meta.Subject), printable(meta.IdempotencyKey), clock(meta.Time), printable(string(ev.Data)))
+	if len(ev.Deliveries) == 0 {
+		_, err := fmt.Fprintln(a.stdout, "No handler takes it.")
+		return err
+	}
+	return a.table("HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", false, len(ev.Deliveries), func(i int) string {
+		d := ev.Deliveries[i]
+		return fmt.Sprintf("%s\t%s\t%d\t%.2f ms\t%s", d.Plugin, d.Status, d.Attempts, d.DurationMS, answer(d))
+	})
+}
+
+// answer is what a handler said, in one line.
+func answer(d wire.Delivery) string {
+	if d.Error != nil {
+		first, _, _ := strings.Cut(d.Error.Message, "\n")
+		return printable(d.Error.Class + ": " + first)
+	}
+	if len(d.Result) == 0 || string(d.Result) == "null" {
+		return "-"
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, d.Result); err != nil {
+		return printable(string(d.Result))
+	}
+	return printable(compact.String())
+}
+
+func (a *app) eventsTail() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "tail",
+		Short: "Follow what is published and what handlers answer, until Ctrl-C",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			c.http.Timeout = 0 // it lasts as long as it lasts
+			resp, err := c.do(cmd.Context(), "GET", "/api/v1/events/stream", nil)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			err = a.tail(resp.Body)
+			if cmd.Context().Err() != nil {
+				return nil // Ctrl-C is how it ends
+			}
+			return err
+		},
+	})
+}
+
+// tail prints server-sent events: the lines "event:" and "data:" that matter here.
+func (a *app) tail(stream io.Reader) error {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, 8<<20)
+	kind := ""
+	for lines.Scan() {
+		line := lines.Text()
+		if name, ok := strings.CutPrefix(line, "event:"); ok {
+			kind = strings.TrimSpace(name)
+			continue
+		}
+		data, ok := strings.CutPrefix(line, "data:")
+		switch {
+		case kind == "lagged":
+			return errors.New("events came faster than they were read; start again")
+		case !ok:
+		case a.json:
+			fmt.Fprintln(a.stdout, strings.TrimSpace(data))
+		default:
+			var act wire.Activity
+			if err := json.Unmarshal([]byte(data), &act); err != nil {
+				return fmt.Errorf("the stream is not what was expected: %w", err)
+			}
+			a.showActivity(act)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return errors.New("the host ended the stream")
+}
+
+func (a *app) showActivity(act wire.Activity) {
+	switch {
+	case act.Event != nil:
+		meta := metadata(*act.Event)
+		fmt.Fprintf(a.stdout, "published  %s  %s  %s\n", meta.EventID, act.Event.EventType, printable(meta.Subject))
+	case act.Delivery != nil:
+		d := act.Delivery
+		fmt.Fprintf(a.stdout, "%-9s  %s  %s  %s\n", d.Status, d.EventID, d.Plugin, answer(d.Delivery))
+	case act.Plugin != nil:
+		fmt.Fprintf(a.stdout, "plugin     %s is %s  %s\n", printable(act.Plugin.Name), act.Plugin.State, printable(act.Plugin.Reason))
+	}
+}

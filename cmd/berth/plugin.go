@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+func (a *app) pluginCommand() *cobra.Command {
+	return group("plugin", "See and switch plugins",
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"))
+}
+
+func (a *app) pluginList() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "list",
+		Short: "List plugins with their states",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fetch(cmd.Context(), a, "GET", "/api/v1/events/plugins", nil, func(list wire.List[wire.Plugin]) error {
+				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", false, len(list.Items), func(i int) string {
+					p := list.Items[i]
+					reason, _, _ := strings.Cut(p.Reason, "\n")
+					return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s", printable(p.Name), p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, printable(reason))
+				})
+			})
+		},
+	})
+}
+
+func (a *app) pluginShow() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one plugin",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return fetch(cmd.Context(), a, "GET", "/api/v1/plugins/"+url.PathEscape(args[0]), nil, a.showPlugin)
+		},
+	})
+}
+
+func (a *app) pluginSwitch(action string) *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   action + " NAME",
+		Short: strings.ToUpper(action[:1]) + action[1:] + " a plugin, and write that into the configuration",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return fetch(cmd.Context(), a, "POST", "/api/v1/events/plugins/"+url.PathEscape(args[0])+"/"+action, nil, a.showPlugin)
+		},
+	})
+}
+
+func (a *app) showPlugin(p wire.Plugin) error {
+	state := string(p.State)
+	if p.Reason != "" {
+		state += ": " + p.Reason
+	}
+	fmt.Fprintf(a.stdout, "plugin      %s %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
+		printable(p.Name), p.Version, printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
+	for _, c := range p.Capabilities {
+		given := "not granted"
+		if c.Granted {
+			given = "granted"
+		}
+		fmt.Fprintf(a.stdout, "asks for    %s (%s) %s\n", c.Name, given, printable(c.Reason))
+	}
+	_, err := fmt.Fprintf(a.stdout, "figures     %d instances, %d delivered, %d failed, %d behind\n", p.Instances, p.Delivered, p.Failed, p.Lag)
+	return err
+}

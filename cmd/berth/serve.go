@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var cfg host.Config
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the host until SIGTERM or Ctrl-C",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Version = version
+			cfg.Logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+			return a.serve(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
+	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
+	return cmd
+}
+
+// serve runs a host until ctx ends, and then shuts it down in order.
+func (a *app) serve(ctx context.Context, cfg host.Config) error {
+	h, err := host.New(cfg)
+	if err != nil {
+		return err
+	}
+	if err := h.Start(ctx); err != nil {
+		return err
+	}
+	remove, err := writeState(h)
+	if err != nil {
+		return errors.Join(err, a.shutDown(h))
+	}
+	defer remove()
+	cfg.Logger.Info("berth is up", "url", "http://"+h.Addr(), "token", filepath.Join(h.DataDir(), tokenFile))
+	select {
+	case <-ctx.Done():
+		cfg.Logger.Info("shutting down: finishing open events")
+		return a.shutDown(h)
+	case err := <-h.Failed():
+		return errors.Join(err, a.shutDown(h))
+	}
+}
+
+func (a *app) shutDown(h *host.Host) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.ShutdownTimeout())
+	defer cancel()
+	return h.Close(ctx)
+}
+
+// writeState tells the commands on this machine where the host is.
+func writeState(h *host.Host) (remove func(), err error) {
+	path := filepath.Join(h.DataDir(), stateFile)
+	text, err := json.Marshal(hostState{URL: "http://" + h.Addr(), PID: os.Getpid()})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(path+".tmp", text, 0o600); err != nil {
+		return nil, fmt.Errorf("say where the host is: %w", err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return nil, fmt.Errorf("say where the host is: %w", err)
+	}
+	return func() { _ = os.Remove(path) }, nil
+}

@@ -1,0 +1,238 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/route"
+)
+
+// Config says where a Host finds its configuration and what overrides it.
+type Config struct {
+	// ConfigPath is the YAML file. "" means config/event_handlers.yaml, which
+	// may be absent: the host then runs with the defaults. A file that was named
+	// must exist.
+	ConfigPath string
+	Listen     string       // host:port; overrides server.listen
+	DataDir    string       // overrides data_dir
+	Version    string       // of the program
+	Logger     *slog.Logger // default nowhere
+}
+
+// DefaultConfigPath is read when no configuration is named.
+const DefaultConfigPath = "config/event_handlers.yaml"
+
+// Host is one running Berth. Make it with New, then Start it once and Close it.
+// Its methods are safe for concurrent use.
+type Host struct {
+	cfg    Config
+	logger *slog.Logger
+	path   string // of the configuration file
+	editor *config.Editor
+
+	current atomic.Pointer[config.Config]
+	table   atomic.Pointer[route.Table]
+	feed    *api.Feed // what the event stream shows
+
+	plugins *plugin.Manager
+	settled atomic.Bool // every plugin found at the start is active or refused
+	addr    string
+
+	reload   sync.Mutex // one Reload at a time
+	cleanups []cleanup  // of Start, undone by Close, last in first out
+	failed   chan error // a part that serves has ended by itself
+	closing  sync.Once
+	closed   chan struct{}
+	closeErr error
+}
+
+type cleanup struct {
+	what string
+	do   func(context.Context) error
+}
+
+// New reads and checks the configuration. A file that is wrong is a
+// fault.Invalid error that lists every problem as file:line: path: reason.
+func New(cfg Config) (*Host, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Host{cfg: cfg, logger: cfg.Logger, path: cfg.ConfigPath, feed: api.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1)}
+	named := h.path != ""
+	if !named {
+		h.path = DefaultConfigPath
+	}
+	h.editor = config.NewEditor(h.path)
+	c, table, err := h.load()
+	if err != nil {
+		if named || !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		c = config.Default()
+		if table, err = compile(h.path, c); err != nil {
+			return nil, err
+		}
+		h.logger.Warn("there is no configuration; running with the defaults", "path", h.path)
+	}
+	h.current.Store(c)
+	h.table.Store(table)
+	return h, nil
+}
+
+// load reads the configuration and compiles its routes.
+func (h *Host) load() (*config.Config, *route.Table, error) {
+	c, err := config.Load(h.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := compile(h.path, c)
+	return c, table, err
+}
+
+// compile builds the route table; what is wrong with a condition is reported
+// like every other problem of the file.
+func compile(path string, c *config.Config) (*route.Table, error) {
+	rules := make([]route.Rule, len(c.Routes))
+	for i, r := range c.Routes {
+		rules[i] = route.Rule{Pattern: r.Pattern, Handlers: r.Handlers, Exclude: r.Exclude, When: r.When}
+	}
+	table, err := route.New(route.Config{Routes: rules})
+	var wrong route.Errors
+	if !errors.As(err, &wrong) {
+		return table, err
+	}
+	problems := make([]config.Problem, len(wrong))
+	for i, w := range wrong {
+		where := "routes." + w.Pattern
+		if w.Key != "" {
+			where += "." + w.Key
+		}
+		problems[i] = config.Problem{File: path, Line: c.Routes[w.Index].Line, Path: where, Reason: w.Reason}
+	}
+	return nil, config.NewError(problems...)
+}
+
+// dataDir is where everything durable is.
+func (h *Host) dataDir() string {
+	if h.cfg.DataDir != "" {
+		return h.cfg.DataDir
+	}
+	return h.current.Load().DataDir
+}
+
+// listen is the address to listen on.
+func (h *Host) listen() string {
+	if h.cfg.Listen != "" {
+		return h.cfg.Listen
+	}
+	return h.current.Load().Server.Listen
+}
+
+// Start brings everything up. When it returns nil the API answers, and every
+// event published from now on waits for the plugins that are there; they become
+// active in the background (see Ready). When it fails, everything is down again.
+func (h *Host) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(h.dataDir(), 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	log, err := h.openLog(ctx)
+	if err != nil {
+		return err
+	}
+	feed, err := h.startBus(ctx, log)
+	if err != nil {
+		return err
+	}
+	runner, err := h.startRunner(feed, log)
+	if err != nil {
+		return err
+	}
+	if err := h.startPlugins(ctx, runner); err != nil {
+		return err
+	}
+	h.startRetention(log, runner)
+	h.startWatch()
+	return h.startAPI(ctx, log, feed, runner)
+}
+
+// undo registers what takes down the part that was just started.
+func (h *Host) undo(what string, do func(context.Context) error) {
+	h.cleanups = append(h.cleanups, cleanup{what, do})
+}
+
+// background runs f until the host closes.
+func (h *Host) background(what string, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	h.undo(what, func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// Close stops intake, lets open events finish and closes everything. When ctx
+// ends, open events are stopped and delivered again at the next start. Further
+// calls wait for the first and answer the same.
+func (h *Host) Close(ctx context.Context) error {
+	h.closing.Do(func() {
+		defer close(h.closed)
+		var errs []error
+		for i := len(h.cleanups) - 1; i >= 0; i-- {
+			c := h.cleanups[i]
+			if err := c.do(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", c.what, err))
+			}
+		}
+		h.closeErr = errors.Join(errs...)
+	})
+	<-h.closed
+	return h.closeErr
+}
+
+// Failed yields an error when the host can no longer serve. Close it then.
+func (h *Host) Failed() <-chan error { return h.failed }
+
+// Addr is the address the API listens on, host:port, once Start has returned.
+func (h *Host) Addr() string { return h.addr }
+
+// ShutdownTimeout is how long the configuration gives Close.
+func (h *Host) ShutdownTimeout() time.Duration { return h.current.Load().Server.ShutdownTimeout }
+
+// DataDir is where the host keeps its data and the admin token.
+func (h *Host) DataDir() string { return h.dataDir() }
+
+// Ready waits until every plugin that was there at the start is active or has
+// been refused.
+func (h *Host) Ready(ctx context.Context) error { return h.plugins.WaitReady(ctx) }
+
+// ready answers /readyz: nil when every plugin found at the start is settled.
+func (h *Host) ready() error {
+	if !h.settled.Load() {
+		return fault.New(fault.Unavailable, "plugins are still being loaded")
+	}
+	return nil
+}
+
+func (h *Host) cacheDir() string { return filepath.Join(h.dataDir(), "cache") }

@@ -1,0 +1,108 @@
+package host_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/berth-host/berth/"
+
+// layer tells how high a package of the project stands: a package may import
+// only what is lower, and leaves do not import each other.
+func layer(path string) int {
+	switch top := leaf(path); {
+	case strings.HasPrefix(path, module+"cmd/"):
+		return 5
+	case path == module+"host":
+		return 4
+	case top == "event" || top == "wire":
+		return 1
+	case top == "fault" || strings.HasPrefix(path, module+"abi"):
+		return 0
+	}
+	return 2
+}
+
+// leaf is the first element below host/: a leaf may have packages of its own.
+func leaf(path string) string {
+	rest, ok := strings.CutPrefix(path, module+"host/")
+	if !ok {
+		return path
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// TestImportsRunOneWay holds the house: cmd → host → leaves → event and wire →
+// fault, one importer of each foreign part, and foreign code only where it belongs.
+func TestImportsRunOneWay(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "-deps", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.String())
+	}
+	only := map[string]string{ // foreign package → the leaf that may import it
+		"github.com/tetratelabs/wazero":     "sandbox",
+		"github.com/labstack/echo/v4":       "api",
+		"modernc.org/sqlite":                "store",
+		"cel.dev/cel-go/cel":                "route",
+		"gopkg.in/yaml.v3":                  "config",
+		"github.com/spf13/cobra":            module + "cmd/berth",
+		"github.com/google/uuid":            "event",
+		"github.com/tetratelabs/wazero/api": "sandbox",
+	}
+	checked := 0
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+			Standard   bool
+		}
+		if err := dec.Decode(&pkg); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if pkg.Standard || !strings.HasPrefix(pkg.ImportPath, module) {
+			continue
+		}
+		checked++
+		for _, imp := range pkg.Imports {
+			if owner, known := only[imp]; known {
+				if owner != "" && leaf(pkg.ImportPath) != owner {
+					t.Errorf("%s imports %s, which only %s may", pkg.ImportPath, imp, owner)
+				}
+				continue
+			}
+			if !strings.HasPrefix(imp, module) {
+				bottom := layer(pkg.ImportPath) <= 1
+				if bottom && strings.Contains(strings.Split(imp, "/")[0], ".") {
+					t.Errorf("%s imports %s: it stands at the bottom and needs only the standard library", pkg.ImportPath, imp)
+				}
+				continue
+			}
+			from, to := layer(pkg.ImportPath), layer(imp)
+			sameLeaf := from == 2 && to == 2 && leaf(pkg.ImportPath) == leaf(imp)
+			if to >= from && !sameLeaf && from != 0 {
+				t.Errorf("%s imports %s: imports run cmd → host → leaves → event and wire → fault", pkg.ImportPath, imp)
+			}
+		}
+		if strings.HasPrefix(pkg.ImportPath, module+"abi") || strings.HasPrefix(pkg.ImportPath, module+"plugins-src") {
+			if slices.ContainsFunc(pkg.Imports, func(i string) bool { return strings.HasPrefix(i, module+"host") }) {
+				t.Errorf("%s imports the host: a guest knows the ABI only", pkg.ImportPath)
+			}
+		}
+	}
+	if checked < 10 {
+		t.Fatalf("only %d packages were looked at", checked)
+	}
+}

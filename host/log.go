@@ -1,0 +1,122 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/store"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// eventLog is what an engine offers: the log, the outcomes, and what the API shows.
+type eventLog interface {
+	bus.Log
+	delivery.Store
+	Event(ctx context.Context, id string) (event.Record, error)
+	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+}
+
+// engine is an open event log with the orders that live in it.
+type engine struct {
+	eventLog
+	orders func(*bus.Bus) orders.Repository
+}
+
+// openLog opens the engine that the configuration names.
+func (h *Host) openLog(ctx context.Context) (engine, error) {
+	if h.current.Load().Bus.Engine == config.EngineMemory {
+		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
+		return engine{bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }}, nil
+	}
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), "berth.db"), Logger: h.logger})
+	if err != nil {
+		return engine{}, fmt.Errorf("open the store: %w", err)
+	}
+	h.undo("the store", func(context.Context) error { return s.Close() })
+	return engine{s, func(*bus.Bus) orders.Repository { return orders.NewSQL(s) }}, nil
+}
+
+// startBus starts the bus and the feed of what is published.
+func (h *Host) startBus(ctx context.Context, log engine) (*bus.Bus, error) {
+	b, err := bus.New(bus.Config{Log: log, RingSize: h.current.Load().Bus.RingSize, Logger: h.logger})
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	if err := b.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start the bus: %w", err)
+	}
+	h.undo("the bus", b.Close)
+	sub := b.Subscribe(b.Last() + 1)
+	h.background("the activity feed", func(ctx context.Context) {
+		defer sub.Close()
+		buf := make([]event.Record, 64)
+		for {
+			n, err := sub.Next(ctx, buf)
+			if err != nil {
+				return
+			}
+			if !h.feed.Watched() {
+				continue
+			}
+			for _, rec := range buf[:n] {
+				if ev, err := api.EventOf(rec); err == nil {
+					h.feed.Publish(wire.Activity{Kind: "published", Event: &ev})
+				}
+			}
+		}
+	})
+	return b, nil
+}
+
+// deliveryLog is the bus and its engine as package delivery reads them.
+type deliveryLog struct {
+	*bus.Bus
+	log engine
+}
+
+// Subscribe implements delivery.Log.
+func (l deliveryLog) Subscribe(from uint64) delivery.Reader { return l.Bus.Subscribe(from) }
+
+// Read implements delivery.Log.
+func (l deliveryLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
+	return l.log.Read(ctx, from, limit)
+}
+
+// retentionEvery is how often events past their retention are removed.
+const retentionEvery = time.Minute
+
+// startRetention removes events that are older than bus.retention and settled
+// by every handler that is at work: one that lags keeps them.
+func (h *Host) startRetention(log engine, r *runner) {
+	h.background("the retention", func(ctx context.Context) {
+		tick := time.NewTicker(retentionEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			before, err := log.SeqAt(ctx, time.Now().Add(-h.current.Load().Bus.Retention))
+			if err == nil {
+				before = min(before, r.settled()+1)
+				var n int
+				if n, err = log.Trim(ctx, before); n > 0 {
+					h.logger.Info("events past their retention were removed", "events", n)
+				}
+			}
+			if err != nil && ctx.Err() == nil {
+				h.logger.Error("events past their retention could not be removed", "error", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// startPlugins starts the manager: when it returns, every plugin that is there
+// has its place in the log.
+func (h *Host) startPlugins(ctx context.Context, r *runner) error {
+	m, err := plugin.New(plugin.Config{
+		Directories: h.current.Load().PluginDirectories,
+		Loader:      loader{r.engine},
+		Runner:      r,
+		Settings:    h.settings,
+		SetEnabled: func(_ context.Context, name string, enabled bool) error {
+			return h.setEnabled(name, enabled)
+		},
+		OnChange: func(p wire.Plugin) {
+			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: &p})
+		},
+		DrainTimeout: h.ShutdownTimeout(),
+		Logger:       h.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("plugins: %w", err)
+	}
+	if err := m.Start(ctx); err != nil {
+		return fmt.Errorf("start the plugins: %w", err)
+	}
+	h.plugins = m
+	h.undo("the plugins", m.Close)
+	h.background("the wait for the plugins", func(ctx context.Context) {
+		if m.WaitReady(ctx) == nil {
+			h.settled.Store(true)
+			h.logger.Info("the plugins found at the start are settled", "plugins", len(m.List()))
+		}
+	})
+	return nil
+}
+
+// settings are what a plugin runs with under the current configuration.
+func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
+	s := h.current.Load().Resolve(name, config.ManifestLimits{
+		Timeout:     time.Duration(m.Limits.Timeout),
+		Memory:      int64(m.Limits.Memory),
+		Concurrency: m.Limits.Concurrency,
+		MaxAttempts: m.Retry.MaxAttempts,
+		Backoff:     time.Duration(m.Retry.Backoff),
+		MaxBackoff:  time.Duration(m.Retry.MaxBackoff),
+		OrderBy:     m.OrderBy,
+	})
+	grants := make([]plugin.Grant, len(s.Grants))
+	for i, g := range s.Grants {
+		grants[i] = plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}
+	}
+	return plugin.Settings{
+		Enabled:     s.Enabled,
+		Hold:        s.Held,
+		Config:      s.Config,
+		Timeout:     s.Limits.Timeout,
+		Memory:      s.Limits.Memory,
+		Concurrency: s.Limits.Concurrency,
+		Retry:       plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
+		OrderBy:     s.OrderBy,
+		Grants:      grants,
+	}, nil
+}
+
+// setEnabled writes the operator's decision into the configuration and takes it over.
+func (h *Host) setEnabled(name string, enabled bool) error {
+	h.reload.Lock()
+	defer h.reload.Unlock()
+	c, err := h.editor.SetHandlerEnabled(name, enabled)
+	if err != nil {
+		return err
+	}
+	table, err := compile(h.path, c)
+	if err != nil {
+		return err
+	}
+	h.current.Store(c)
+	h.table.Store(table)
+	return nil
+}

@@ -1,0 +1,223 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// loader lets the plugin manager load modules into the sandbox.
+type loader struct{ engine *sandbox.Engine }
+
+// Load implements plugin.Loader.
+func (l loader) Load(ctx context.Context, _ string, wasm []byte, memory int64) (plugin.Module, error) {
+	m, err := l.engine.Load(ctx, wasm, sandbox.Options{Memory: memory})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// runner puts loaded plugins to work: for each handler one delivery.Handler,
+// from which the sandbox pools of its versions take.
+type runner struct {
+	dispatcher *delivery.Dispatcher
+	engine     *sandbox.Engine
+	table      *atomic.Pointer[route.Table]
+	logger     *slog.Logger
+
+	mu       sync.Mutex
+	handlers map[string]*handler
+}
+
+// handler is an open delivery.Handler with the number of versions that use it.
+type handler struct {
+	*delivery.Handler
+	versions int
+}
+
+// startRunner starts the sandbox and the deliveries.
+func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
+	eng, err := sandbox.New(sandbox.Config{CacheDir: h.cacheDir(), Logger: h.logger})
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{engine: eng, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	r.dispatcher = delivery.New(delivery.Config{
+		Store:  log,
+		Log:    deliveryLog{b, log},
+		Logger: h.logger,
+		Observer: func(rec event.Record, d event.Delivery) {
+			if h.feed.Watched() {
+				h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
+					EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: delivery.Wire(d)}})
+			}
+		},
+	})
+	h.undo("the deliveries", r.dispatcher.Close)
+	return r, nil
+}
+
+// Claim implements plugin.Runner.
+func (r *runner) Claim(ctx context.Context, name string) error {
+	return r.dispatcher.Claim(ctx, name)
+}
+
+// Start implements plugin.Runner.
+func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, error) {
+	policy, err := r.policy(spec)
+	if err != nil {
+		return nil, err
+	}
+	h, err := r.acquire(ctx, spec.Name, policy)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
+		Name:        spec.Name,
+		Source:      h,
+		Concurrency: spec.Settings.Concurrency,
+		Timeout:     spec.Settings.Timeout,
+		Settings:    string(spec.Settings.Config),
+		Logger:      r.logger,
+	})
+	if err != nil {
+		_ = r.release(ctx, spec.Name)
+		return nil, err
+	}
+	h.Update(policy)
+	return &running{runner: r, name: spec.Name, handler: h, pool: pool}, nil
+}
+
+// policy says which events a plugin takes, in which order, and how often.
+func (r *runner) policy(spec plugin.Spec) (delivery.Policy, error) {
+	var subs []route.Subscription
+	if spec.Manifest.Subscribes != nil {
+		subs = make([]route.Subscription, len(spec.Manifest.Subscribes))
+		for i, s := range spec.Manifest.Subscribes {
+			subs[i] = route.Subscription{EventType: s.EventType, When: s.When}
+		}
+	}
+	filter, err := route.NewFilter(spec.Name, subs)
+	if err != nil {
+		return delivery.Policy{}, fmt.Errorf("manifest: %w", err)
+	}
+	logger := r.logger.With("plugin", spec.Name)
+	sometimes := &rate.Sometimes{First: 3, Interval: 10 * time.Second}
+	return delivery.Policy{
+		Takes: func(ev *event.Event) bool {
+			takes, err := r.table.Load().Takes(spec.Name, filter, ev)
+			if err != nil {
+				sometimes.Do(func() {
+					logger.Warn("a condition could not be evaluated; the event is passed over", "event_id", ev.ID(), "error", err)
+				})
+			}
+			return takes
+		},
+		Key: orderKey(spec.Settings.OrderBy),
+		Retry: delivery.Retry{
+			MaxAttempts: spec.Settings.Retry.MaxAttempts,
+			Backoff:     spec.Settings.Retry.Backoff,
+			MaxBackoff:  spec.Settings.Retry.MaxBackoff,
+		},
+	}, nil
+}
+
+// orderKey reads the value at a JSON Pointer into the envelope. An event
+// without one has no order.
+func orderKey(ptr string) func(*event.Event) string {
+	switch ptr {
+	case "":
+		return nil
+	case "/metadata/subject":
+		return func(ev *event.Event) string { return ev.Metadata().Subject }
+	}
+	return func(ev *event.Event) string {
+		key, code := pointer.Get(ev.Envelope(), ptr)
+		if code != abi.Code(0) {
+			return ""
+		}
+		return key
+	}
+}
+
+func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*handler, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.handlers[name]
+	if h == nil {
+		opened, err := r.dispatcher.Open(ctx, delivery.HandlerConfig{Name: name, Policy: p})
+		if err != nil {
+			return nil, err
+		}
+		h = &handler{Handler: opened}
+		r.handlers[name] = h
+	}
+	h.versions++
+	return h, nil
+}
+
+// release closes the handler with the last version that used it.
+func (r *runner) release(ctx context.Context, name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.handlers[name]
+	if h.versions--; h.versions > 0 {
+		return nil
+	}
+	delete(r.handlers, name)
+	return h.Close(ctx)
+}
+
+// settled is the Seq up to which every open handler is done.
+func (r *runner) settled() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seq := uint64(math.MaxUint64 - 1)
+	for _, h := range r.handlers {
+		seq = min(seq, h.Settled())
+	}
+	return seq
+}
+
+// running is one version of a plugin at work.
+type running struct {
+	runner  *runner
+	name    string
+	handler *handler
+	pool    *sandbox.Pool
+	drain   sync.Once
+}
+
+// Drain implements plugin.Running.
+func (v *running) Drain(ctx context.Context) error {
+	err := v.pool.Drain(ctx)
+	v.drain.Do(func() {
+		if e := v.runner.release(ctx, v.name); err == nil {
+			err = e
+		}
+	})
+	return err
+}
+
+// Stats implements plugin.Running.
+func (v *running) Stats() plugin.Stats {
+	s := v.pool.Stats()
+	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel, Lag: v.handler.Stats().Lag}
+}
