@@ -1,0 +1,423 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Every endpoint, answering well.
+func TestEndpoints(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, path, body string
+		headers                  []string
+		status                   int
+		want                     []string // in the body
+		header                   map[string]string
+	}{
+		{"publish", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"k"}}`, nil, 202,
+			[]string{`"event_id":"`, `"idempotency_key":"k"`, `"duplicate":false`}, nil},
+		{"publish with a charset and white space", "POST", "/api/v1/events", "\n {\"event_type\":\"t\"} \n",
+			[]string{"Content-Type: application/json; charset=utf-8"}, 202, nil, nil},
+		{"publish with a key in the header", "POST", "/api/v1/events", `{"event_type":"t"}`,
+			[]string{"Idempotency-Key: h"}, 202, []string{`"idempotency_key":"h"`}, nil},
+		{"publish with the same key twice", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"h"}}`,
+			[]string{"Idempotency-Key: h"}, 202, []string{`"idempotency_key":"h"`}, nil},
+		{"publish again", "POST", "/api/v1/events", `{"event_type":"seed","data":1,"metadata":{"idempotency_key":"first"}}`, nil, 202,
+			[]string{`"duplicate":true`}, nil},
+		{"batch", "POST", "/api/v1/events", ` [{"event_type":"a"},{"event_type":"b"}]`, nil, 202,
+			[]string{`{"items":[{"event_id":"`, `"next":null}`}, nil},
+		{"batch with a taken key", "POST", "/api/v1/events",
+			`[{"event_type":"a"},{"event_type":"seed","data":2,"metadata":{"idempotency_key":"first"}}]`, nil, 207,
+			[]string{`"event_id":"","idempotency_key":"first","duplicate":false,"error":{`, `"field":"[1].metadata.idempotency_key"`, `"status":409`}, nil},
+		{"list events", "GET", "/api/v1/events", "", nil, 200,
+			[]string{`{"items":[{"seq":1,"event_type":"seed","data":1,"metadata":{"event_id":"`, `"next":null`}, nil},
+		{"list no events", "GET", "/api/v1/events?type=other&subject=s&limit=1", "", nil, 200, []string{`{"items":[],"next":null}`}, nil},
+		{"show an event", "GET", "/api/v1/events/first", "", nil, 200,
+			[]string{`"deliveries":[{"plugin":"order-audit","status":"ok","attempts":1,"result":{"seen":true},"error":null`}, nil},
+		{"show an event by an escaped key", "GET", "/api/v1/events/a%2Fb%20c", "", nil, 404, []string{"a/b c"}, nil},
+		{"reload", "POST", "/api/v1/events/reload-config", "", nil, 200, []string{`{"changed":[]}`}, nil},
+		{"list plugins", "GET", "/api/v1/events/plugins", "", nil, 200,
+			[]string{`{"items":[{"name":"order-audit","state":"active"`, `"subscribes":[],"capabilities":[]`, `"next":null`}, nil},
+		{"show a plugin", "GET", "/api/v1/plugins/order-audit", "", nil, 200, []string{`"name":"order-audit"`}, nil},
+		{"disable", "POST", "/api/v1/events/plugins/order-audit/disable", "", nil, 200, []string{`"state":"disabled"`}, nil},
+		{"enable", "POST", "/api/v1/events/plugins/order-audit/enable", "", nil, 200, []string{`"state":"active"`}, nil},
+		{"create an order", "POST", "/api/v1/orders", `{"id":"B-1","customer_id":"c<d"}`, nil, 201, []string{`"customer_id":"c<d"`},
+			map[string]string{"Location": "/api/v1/orders/B-1", "Etag": `"1"`, "Berth-Event-Id": "event-of-B-1"}},
+		{"list orders", "GET", "/api/v1/orders?customer_id=cust&limit=5", "", nil, 200, []string{`{"items":[{"id":"A-1"`, `"next":null`}, nil},
+		{"list no orders", "GET", "/api/v1/orders?customer_id=x", "", nil, 200, []string{`{"items":[],"next":null}`}, nil},
+		{"show an order", "GET", "/api/v1/orders/A-1", "", nil, 200, []string{`"id":"A-1"`}, map[string]string{"Etag": `"1"`}},
+		{"move an order", "POST", "/api/v1/orders/A-1/status", `{"status":"confirmed"}`, []string{`If-Match: "1"`}, 200,
+			[]string{`"status":"confirmed"`}, map[string]string{"Etag": `"2"`, "Berth-Event-Id": "event-of-A-1-2"}},
+		{"move with a bare version", "POST", "/api/v1/orders/A-1/status", `{"status":"confirmed"}`, []string{`If-Match: 1`}, 200, nil, nil},
+		{"move with any version", "POST", "/api/v1/orders/A-1/status", `{"status":"confirmed"}`, []string{`If-Match: *`}, 200, nil, nil},
+		{"healthz", "GET", "/healthz", "", []string{"Authorization: -", "Host: 10.1.2.3:80"}, 200, []string{`{"status":"ok"}`}, nil},
+		{"readyz", "GET", "/readyz", "", []string{"Authorization: -", "Host: 10.1.2.3:80"}, 200, []string{`{"status":"ready"}`}, nil},
+		{"narrow token", "GET", "/api/v1/orders", "", []string{"Authorization: bearer narrow"}, 200, nil, nil},
+		{"host: loopback", "GET", "/api/v1/orders", "", []string{"Host: 127.0.0.9"}, 200, nil, nil},
+		{"host: loopback v6", "GET", "/api/v1/orders", "", []string{"Host: [::1]:8080"}, 200, nil, nil},
+		{"host: loopback v6 without port", "GET", "/api/v1/orders", "", []string{"Host: [::1]"}, 200, nil, nil},
+		{"host: listen address", "GET", "/api/v1/orders", "", []string{"Host: BERTH.internal.:8080"}, 200, nil, nil},
+		{"host: allowed, with its origin", "GET", "/api/v1/orders", "",
+			[]string{"Host: berth.example.com", "Origin: https://berth.example.com"}, 200, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newServer(t, config(seeded(t))).Handler()
+			w := call(h, tt.method, tt.path, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(w.Body.String(), want) {
+					t.Errorf("%s is missing in\n%s", want, w.Body)
+				}
+			}
+			for name, want := range tt.header {
+				if got := w.Header().Get(name); got != want {
+					t.Errorf("%s is %q, want %q", name, got, want)
+				}
+			}
+			if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Error("the type may be sniffed")
+			}
+		})
+	}
+}
+
+// seeded has one event, "first", and one order, "A-1".
+func seeded(t testing.TB) *parts {
+	p := &parts{orders: []wire.Order{{ID: "A-1", CustomerID: "cust", Status: "pending", Version: 1}}}
+	if _, err := p.Publish(context.Background(), event.Draft{Type: "seed", Data: []byte("1"), IdempotencyKey: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Everything that is wrong with a request, and that nothing is stored for it.
+func TestRefusals(t *testing.T) {
+	big := strings.Repeat("x", 1<<20)
+	for _, tt := range []struct {
+		name, method, path, body string
+		headers                  []string
+		status                   int
+		code                     fault.Code
+		field, detail            string
+	}{
+		{"no token", "GET", "/api/v1/events", "", []string{"Authorization: -"}, 401, fault.Denied, "Authorization", "admin.token"},
+		{"another scheme", "GET", "/api/v1/events", "", []string{"Authorization: Basic x"}, 401, fault.Denied, "Authorization", "Bearer TOKEN"},
+		{"an empty token", "GET", "/api/v1/events", "", []string{"Authorization: Bearer "}, 401, fault.Denied, "Authorization", "Bearer TOKEN"},
+		{"a wrong token", "GET", "/api/v1/events", "", []string{"Authorization: Bearer " + secret + "x"}, 401, fault.Denied, "Authorization", "not known"},
+		{"no token, unknown path", "GET", "/api/v1/nothing", "", []string{"Authorization: -"}, 401, fault.Denied, "Authorization", ""},
+		{"no token, wrong method", "DELETE", "/api/v1/events", "", []string{"Authorization: -"}, 401, fault.Denied, "Authorization", ""},
+		{"no token, stream", "GET", "/api/v1/events/stream", "", []string{"Authorization: -"}, 401, fault.Denied, "Authorization", ""},
+		{"scope publish", "POST", "/api/v1/events", `{"event_type":"t"}`, []string{"Authorization: Bearer narrow"}, 403, fault.Denied, "", "scope publish"},
+		{"scope operate", "POST", "/api/v1/events/reload-config", "", []string{"Authorization: Bearer narrow"}, 403, fault.Denied, "", "scope operate"},
+		{"scope install", "POST", "/api/v1/plugins/install", "", []string{"Authorization: Bearer narrow"}, 403, fault.Denied, "", "scope install"},
+		{"another host", "GET", "/api/v1/events", "", []string{"Host: evil.example"}, 403, fault.Denied, "Host", "evil.example"},
+		{"a host that starts like ours", "GET", "/api/v1/events", "", []string{"Host: localhost.evil.example"}, 403, fault.Denied, "Host", ""},
+		{"another address", "GET", "/api/v1/events", "", []string{"Host: 192.0.2.1"}, 403, fault.Denied, "Host", ""},
+		{"the unspecified address", "GET", "/api/v1/events", "", []string{"Host: 0.0.0.0:8080"}, 403, fault.Denied, "Host", ""},
+		{"another host at an unknown path", "GET", "/", "", []string{"Host: evil.example"}, 403, fault.Denied, "Host", ""},
+		{"another origin", "GET", "/api/v1/events", "", []string{"Origin: https://evil.example"}, 403, fault.Denied, "Origin", "evil.example"},
+		{"another local origin", "GET", "/api/v1/events", "", []string{"Origin: http://localhost:3000"}, 403, fault.Denied, "Origin", ""},
+		{"a null origin", "GET", "/api/v1/events", "", []string{"Origin: null"}, 403, fault.Denied, "Origin", ""},
+
+		{"unknown path", "GET", "/api/v1/nothing", "", nil, 404, fault.NotFound, "", "/api/v1/nothing"},
+		{"unknown path outside the API", "GET", "/nothing", "", []string{"Authorization: -"}, 404, fault.NotFound, "", "/nothing"},
+		{"wrong method", "DELETE", "/api/v1/events", "", nil, 405, fault.Invalid, "", "it has GET, POST"},
+		{"get what is posted", "GET", "/api/v1/events/reload-config", "", nil, 405, fault.Invalid, "", "it has POST"},
+		{"get install", "GET", "/api/v1/plugins/install", "", nil, 405, fault.Invalid, "", "it has POST"},
+
+		{"no content type", "POST", "/api/v1/events", `{"event_type":"t"}`, []string{"Content-Type: -"}, 415, fault.Invalid, "Content-Type", "application/json"},
+		{"a form", "POST", "/api/v1/orders", `{}`, []string{"Content-Type: text/plain"}, 415, fault.Invalid, "Content-Type", "text/plain"},
+		{"a bad content type", "POST", "/api/v1/orders", `{}`, []string{"Content-Type: ;"}, 415, fault.Invalid, "Content-Type", ""},
+		{"CloudEvents", "POST", "/api/v1/events", `{}`, []string{"Content-Type: application/cloudevents+json"}, 415, fault.Invalid, "Content-Type", "CloudEvents"},
+		{"CloudEvents batch", "POST", "/api/v1/events", `[]`, []string{"Content-Type: application/cloudevents-batch+json"}, 415, fault.Invalid, "Content-Type", "CloudEvents"},
+		{"binary CloudEvents", "POST", "/api/v1/events", `{}`, []string{"Ce-Specversion: 1.0"}, 415, fault.Invalid, "Content-Type", "CloudEvents"},
+		{"compressed", "POST", "/api/v1/events", `{}`, []string{"Content-Encoding: gzip"}, 415, fault.Invalid, "Content-Type", "gzip"},
+
+		{"empty body", "POST", "/api/v1/events", "", []string{"Content-Type: application/json"}, 400, fault.Invalid, "", "empty"},
+		{"malformed", "POST", "/api/v1/events", `{"event_type":}`, nil, 400, fault.Invalid, "", "byte 15"},
+		{"cut short", "POST", "/api/v1/events", `{"event_type":"t"`, nil, 400, fault.Invalid, "", "byte 17"},
+		{"two values", "POST", "/api/v1/events", `{"event_type":"t"} {}`, nil, 400, fault.Invalid, "", "after"},
+		{"not UTF-8", "POST", "/api/v1/events", "{\"event_type\":\"t\",\"data\":\"\xff\"}", nil, 400, fault.Invalid, "", "UTF-8"},
+		{"an order that is not UTF-8", "POST", "/api/v1/orders", "{\"customer_id\":\"\xff\"}", nil, 400, fault.Invalid, "", "UTF-8"},
+		{"no type", "POST", "/api/v1/events", `{}`, nil, 400, fault.Invalid, "event_type", "required"},
+		{"wrong type of the type", "POST", "/api/v1/events", `{"event_type":5}`, nil, 400, fault.Invalid, "event_type", "a string"},
+		{"bad type", "POST", "/api/v1/events", `{"event_type":"Not ok"}`, nil, 400, fault.Invalid, "event_type", "does not match"},
+		{"unknown key", "POST", "/api/v1/events", `{"event_type":"t","extra":1}`, nil, 400, fault.Invalid, "extra", ""},
+		{"event id given", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"event_id":"x"}}`, nil, 400, fault.Invalid, "metadata.event_id", ""},
+		{"two keys", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"a"}}`, []string{"Idempotency-Key: b"}, 400, fault.Invalid, "Idempotency-Key", "different"},
+		{"long key", "POST", "/api/v1/events", `{"event_type":"t"}`, []string{"Idempotency-Key: " + strings.Repeat("k", 257)}, 400, fault.Invalid, "metadata.idempotency_key", "257"},
+		{"taken key", "POST", "/api/v1/events", `{"event_type":"other","metadata":{"idempotency_key":"first"}}`, nil, 409, fault.Conflict, "metadata.idempotency_key", ""},
+		{"large event", "POST", "/api/v1/events", `{"event_type":"t","data":"` + big + `"}`, nil, 413, fault.Exhausted, "data", "1048576"},
+		{"large body", "POST", "/api/v1/events", `{"event_type":"t","data":"` + big + big + `"}`, nil, 413, fault.Exhausted, "body", ""},
+		{"large order", "POST", "/api/v1/orders", `{"id":"` + big + big + `"}`, nil, 413, fault.Exhausted, "body", ""},
+		{"large batch", "POST", "/api/v1/events", "[" + strings.Repeat(`"`+big+`",`, 16) + "1]", nil, 413, fault.Exhausted, "body", "16777216"},
+
+		{"batch: empty", "POST", "/api/v1/events", `[]`, nil, 400, fault.Invalid, "", "empty"},
+		{"batch: too many", "POST", "/api/v1/events", "[" + strings.Repeat(`{"event_type":"t"},`, 1000) + `{"event_type":"t"}]`, nil, 400, fault.Invalid, "", "1000"},
+		{"batch: one is wrong", "POST", "/api/v1/events", `[{"event_type":"t"},{"event_type":"t","metadata":{"subject":"a\n"}}]`, nil, 400, fault.Invalid, "[1].metadata.subject", "control"},
+		{"batch: one is no object", "POST", "/api/v1/events", `[{"event_type":"t"},7]`, nil, 400, fault.Invalid, "[1]", "an object"},
+		{"batch: one is large", "POST", "/api/v1/events", `[{"event_type":"t"},{"event_type":"t","data":"` + big + `"}]`, nil, 413, fault.Exhausted, "[1].data", ""},
+		{"batch: malformed", "POST", "/api/v1/events", `[{"event_type":"t"},{]`, nil, 400, fault.Invalid, "", "byte 22"},
+		{"batch: cut short", "POST", "/api/v1/events", `[{"event_type":"t"},`, nil, 400, fault.Invalid, "", "byte 20"},
+		{"batch: two lists", "POST", "/api/v1/events", `[{"event_type":"t"}] []`, nil, 400, fault.Invalid, "", "after"},
+		{"batch: key header", "POST", "/api/v1/events", `[{"event_type":"t"}]`, []string{"Idempotency-Key: k"}, 400, fault.Invalid, "Idempotency-Key", "batch"},
+
+		{"unknown event", "GET", "/api/v1/events/none", "", nil, 404, fault.NotFound, "", "none"},
+		{"bad filter", "GET", "/api/v1/events?type=A", "", nil, 400, fault.Invalid, "type", ""},
+		{"bad limit", "GET", "/api/v1/events?limit=501", "", nil, 400, fault.Invalid, "limit", "1 to 500"},
+		{"bad cursor", "GET", "/api/v1/events?cursor=0", "", nil, 400, fault.Invalid, "cursor", ""},
+		{"unknown parameter", "GET", "/api/v1/events?typ=a", "", nil, 400, fault.Invalid, "typ", "type"},
+		{"parameter twice", "GET", "/api/v1/events?type=a&type=b", "", nil, 400, fault.Invalid, "type", "2 times"},
+		{"malformed query", "GET", "/api/v1/events?type=%zz", "", nil, 400, fault.Invalid, "", "malformed"},
+
+		{"bad order", "POST", "/api/v1/orders", `{}`, nil, 400, fault.Invalid, "customer_id", "is required"},
+		{"bad quantity", "POST", "/api/v1/orders", `{"items":[{"quantity":"many"}]}`, nil, 400, fault.Invalid, "items.quantity", "a whole number"},
+		{"unknown order", "GET", "/api/v1/orders/none", "", nil, 404, fault.NotFound, "", "none"},
+		{"move an unknown order", "POST", "/api/v1/orders/none/status", `{"status":"shipped"}`, nil, 404, fault.NotFound, "", "none"},
+		{"illegal move", "POST", "/api/v1/orders/A-1/status", `{"status":"pending"}`, nil, 409, fault.Conflict, "", "already"},
+		{"no status", "POST", "/api/v1/orders/A-1/status", `{}`, nil, 400, fault.Invalid, "status", ""},
+		{"another version", "POST", "/api/v1/orders/A-1/status", `{"status":"shipped"}`, []string{`If-Match: "2"`}, 412, fault.Precondition, "If-Match", ""},
+		{"a weak tag", "POST", "/api/v1/orders/A-1/status", `{"status":"shipped"}`, []string{`If-Match: W/"1"`}, 400, fault.Invalid, "If-Match", ""},
+		{"half a tag", "POST", "/api/v1/orders/A-1/status", `{"status":"shipped"}`, []string{`If-Match: "1`}, 400, fault.Invalid, "If-Match", ""},
+		{"two tags", "POST", "/api/v1/orders/A-1/status", `{"status":"shipped"}`, []string{`If-Match: "1", "2"`}, 400, fault.Invalid, "If-Match", ""},
+		{"orders: bad limit", "GET", "/api/v1/orders?limit=x", "", nil, 400, fault.Invalid, "limit", ""},
+		{"orders: bad status", "GET", "/api/v1/orders?status=lost", "", nil, 400, fault.Invalid, "status", ""},
+
+		{"unknown plugin", "GET", "/api/v1/plugins/none", "", nil, 404, fault.NotFound, "", "none"},
+		{"enable an unknown plugin", "POST", "/api/v1/events/plugins/none/enable", "", nil, 404, fault.NotFound, "", "none"},
+		{"marketplace", "GET", "/api/v1/plugins/marketplace", "", nil, 404, fault.NotFound, "", "the marketplace is disabled"},
+		{"install", "POST", "/api/v1/plugins/install", `{}`, nil, 404, fault.NotFound, "", "the marketplace is disabled"},
+		{"uninstall", "DELETE", "/api/v1/plugins/uninstall/x", "", nil, 404, fault.NotFound, "", "the marketplace is disabled"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := seeded(t)
+			w := call(newServer(t, config(p)).Handler(), tt.method, tt.path, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
+			}
+			got := problemIn(t, w)
+			if got.Code != string(tt.code) || got.Field != tt.field || !strings.Contains(got.Detail, tt.detail) {
+				t.Errorf("got %+v", got)
+			}
+			if (w.Code == 401 || w.Code == 403 && got.Field == "") != (w.Header().Get("WWW-Authenticate") != "") {
+				t.Errorf("WWW-Authenticate is %q", w.Header().Get("WWW-Authenticate"))
+			}
+			if (w.Code == 405) != (w.Header().Get("Allow") != "") {
+				t.Errorf("Allow is %q", w.Header().Get("Allow"))
+			}
+			if len(p.log) != 1 || len(p.orders) != 1 {
+				t.Errorf("something was stored: %d events, %d orders", len(p.log), len(p.orders))
+			}
+		})
+	}
+}
+
+// Whatever a part answers, at every endpoint that can answer an error.
+func TestErrorsOfParts(t *testing.T) {
+	endpoints := []struct{ method, path, body string }{
+		{"POST", "/api/v1/events", `{"event_type":"t"}`},
+		{"POST", "/api/v1/events", `[{"event_type":"t"}]`},
+		{"GET", "/api/v1/events", ""},
+		{"GET", "/api/v1/events/first", ""},
+		{"POST", "/api/v1/events/reload-config", ""},
+		{"POST", "/api/v1/events/plugins/order-audit/enable", ""},
+		{"POST", "/api/v1/orders", `{"customer_id":"c"}`},
+		{"GET", "/api/v1/orders", ""},
+		{"GET", "/api/v1/orders/A-1", ""},
+		{"POST", "/api/v1/orders/A-1/status", `{"status":"confirmed"}`},
+	}
+	for _, tt := range []struct {
+		err    error
+		status int
+		code   fault.Code
+	}{
+		{fault.New(fault.Invalid, "wrong"), 400, fault.Invalid},
+		{fault.New(fault.NotFound, "missing"), 404, fault.NotFound},
+		{fault.New(fault.Conflict, "taken"), 409, fault.Conflict},
+		{fault.New(fault.Precondition, "changed"), 412, fault.Precondition},
+		{fault.New(fault.Denied, "no"), 403, fault.Denied},
+		{fault.New(fault.Exhausted, "the disk is full"), 507, fault.Exhausted},
+		{&fault.Error{Code: fault.Exhausted, Field: "data", Reason: "too large"}, 413, fault.Exhausted},
+		{fault.New(fault.Unavailable, "closing"), 503, fault.Unavailable},
+		{fault.New(fault.Timeout, "late"), 504, fault.Timeout},
+		{fault.New(fault.Trap, "the secret"), 500, fault.Internal},
+		{fault.New(fault.Internal, "the secret"), 500, fault.Internal},
+		{errors.New("the secret"), 500, fault.Internal},
+		{fmt.Errorf("wait: %w", context.DeadlineExceeded), 504, fault.Timeout},
+		{fmt.Errorf("wait: %w", context.Canceled), 503, fault.Unavailable},
+	} {
+		for _, e := range endpoints {
+			t.Run(fmt.Sprintf("%v at %s %s", tt.err, e.method, e.path), func(t *testing.T) {
+				var log bytes.Buffer
+				p := seeded(t)
+				cfg := config(p)
+				cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				p.err = fmt.Errorf("do it: %w", tt.err)
+				w := call(newServer(t, cfg).Handler(), e.method, e.path, e.body)
+				got := problemIn(t, w)
+				if got.Status != tt.status || got.Code != string(tt.code) {
+					t.Fatalf("got %+v", got)
+				}
+				if shown := strings.Contains(w.Body.String(), "secret"); shown {
+					t.Errorf("an internal text is shown: %s", w.Body)
+				}
+				if logged := log.Len() > 0; logged != (tt.status == 500) {
+					t.Errorf("the log has %s", &log)
+				}
+			})
+		}
+	}
+}
+
+func TestPanicIsAnInternalError(t *testing.T) {
+	var log bytes.Buffer
+	p := seeded(t)
+	cfg := config(p)
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	p.before = func() { panic("the secret") }
+	h := newServer(t, cfg).Handler()
+	for _, path := range []string{"/api/v1/events", "/api/v1/events/plugins", "/api/v1/orders/A-1"} {
+		log.Reset()
+		w := call(h, "GET", path, "")
+		if got := problemIn(t, w); got.Status != 500 || got.Code != "internal" || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: got %s", path, w.Body)
+		}
+		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "the secret") || !strings.Contains(text, "fakes_test.go") {
+			t.Errorf("%s: the log has %s", path, text)
+		}
+	}
+	p.before = func() { panic(http.ErrAbortHandler) }
+	func() {
+		defer func() {
+			if got := recover(); got != http.ErrAbortHandler {
+				t.Errorf("got %v, want http.ErrAbortHandler", got)
+			}
+		}()
+		call(h, "GET", "/api/v1/orders/A-1", "")
+	}()
+}
+
+func TestNotReady(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		detail string
+	}{
+		{fault.New(fault.Unavailable, "the plugins are still loading"), "the plugins are still loading"},
+		{errors.New("the secret"), "the host is not ready; its log says why"},
+	} {
+		cfg := config(seeded(t))
+		cfg.Ready = func() error { return tt.err }
+		w := call(newServer(t, cfg).Handler(), "GET", "/readyz", "", "Authorization: -")
+		if got := problemIn(t, w); got.Status != 503 || got.Detail != tt.detail {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+func TestNewNamesWhatIsMissing(t *testing.T) {
+	cfg := config(seeded(t))
+	cfg.Orders = nil
+	if _, err := api.New(cfg); err == nil || !strings.Contains(err.Error(), "Config.Orders") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPagesOfEvents(t *testing.T) {
+	p := &parts{}
+	for i := range 100 {
+		d := event.Draft{Type: "t", IdempotencyKey: fmt.Sprint(i)}
+		if i < 20 { // old ones are large: a page of them ends early
+			d.Data = []byte(`"` + strings.Repeat("x", 1<<20-1000) + `"`)
+		}
+		if _, err := p.Publish(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newServer(t, config(p)).Handler()
+	for _, limit := range []int{1, 31, 32, 33, 99, 100, 101, 500} {
+		seen, path := uint64(101), fmt.Sprintf("/api/v1/events?limit=%d", limit)
+		for next := path; next != ""; {
+			w := call(h, "GET", next, "")
+			if w.Body.Len() > 10<<20 {
+				t.Errorf("limit %d: a page of %d bytes", limit, w.Body.Len())
+			}
+			page := decode[wire.List[wire.Event]](t, w)
+			for _, ev := range page.Items {
+				if ev.Seq != seen-1 {
+					t.Fatalf("limit %d: %d after %d", limit, ev.Seq, seen)
+				}
+				seen = ev.Seq
+			}
+			next = ""
+			if page.Next != nil {
+				next = path + "&cursor=" + *page.Next
+			}
+		}
+		if seen != 1 {
+			t.Errorf("limit %d: the last event is %d", limit, seen)
+		}
+	}
+}
+
+func TestAdminToken(t *testing.T) {
+	if _, ok := api.AdminToken("").Verify(""); ok {
+		t.Error("an empty token is accepted")
+	}
+	token, ok := api.AdminToken(secret).Verify(secret)
+	if !ok || !token.Allows(api.ScopeRead) || !token.Allows(api.ScopePublish) || !token.Allows(api.ScopeOperate) || !token.Allows(api.ScopeInstall) || token.Allows("other") {
+		t.Errorf("got %+v, %v", token, ok)
+	}
+}
+
+// FuzzPublish: no body is answered with a 5xx or a panic, and only a 202 or 207
+// stores something.
+func FuzzPublish(f *testing.F) {
+	for _, body := range []string{
+		`{"event_type":"t","data":{"a":[1,2]},"metadata":{"idempotency_key":"k","time":"2026-01-02T03:04:05Z"}}`,
+		`[{"event_type":"t"},{"event_type":"u","data":null}]`, `[`, `[]`, `[1]x`, ` `, `null`, `{"event_type":"t"}{`, "\xff", `[[[[`,
+		`{"event_type":"t","metadata":{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}`,
+	} {
+		f.Add([]byte(body), "")
+	}
+	f.Add([]byte(`{"event_type":"t"}`), "key")
+	f.Fuzz(func(t *testing.T, body []byte, key string) {
+		p := &parts{}
+		h := newServer(t, config(p)).Handler()
+		r := httptest.NewRequest("POST", "/api/v1/events", bytes.NewReader(body))
+		r.Host = "localhost"
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Content-Type", "application/json")
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		switch w.Code {
+		case 202, 207:
+			if len(p.log) == 0 {
+				t.Errorf("%d and nothing is stored: %s", w.Code, w.Body)
+			}
+		case 400, 409, 413:
+			problemIn(t, w)
+			if len(p.log) != 0 {
+				t.Errorf("%d and something is stored: %s", w.Code, w.Body)
+			}
+		default:
+			t.Errorf("got %d: %s", w.Code, w.Body)
+		}
+	})
+}

@@ -1,0 +1,299 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = "an-admin-token-for-tests-of-the-api"
+
+// parts is a whole host in memory. err, when set, is what every part answers;
+// before runs first in every call.
+type parts struct {
+	mu      sync.Mutex
+	log     []event.Record
+	orders  []wire.Order
+	enabled map[string]bool
+	err     error
+	before  func()
+}
+
+func (p *parts) enter() (func(), error) {
+	if p.before != nil {
+		p.before()
+	}
+	p.mu.Lock()
+	return p.mu.Unlock, p.err
+}
+
+func (p *parts) Publish(ctx context.Context, d event.Draft) (event.Receipt, error) {
+	ev, err := event.New(d)
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	receipts, err := p.PublishEvents(ctx, []*event.Event{ev})
+	if err != nil {
+		return event.Receipt{}, err
+	}
+	return receipts[0], receipts[0].Err
+}
+
+func (p *parts) PublishEvents(_ context.Context, events []*event.Event) ([]event.Receipt, error) {
+	leave, err := p.enter()
+	defer leave()
+	if err != nil {
+		return nil, err
+	}
+	var receipts []event.Receipt
+	for _, ev := range events {
+		key := ev.Metadata().IdempotencyKey
+		r := event.Receipt{Seq: uint64(len(p.log) + 1), EventID: ev.ID(), IdempotencyKey: key}
+		for _, old := range p.log {
+			if old.Event.Metadata().IdempotencyKey != key {
+				continue
+			}
+			r.Seq, r.EventID, r.Duplicate = old.Seq, old.Event.ID(), true
+			if old.Event.Digest() != ev.Digest() {
+				r = event.Receipt{EventID: ev.ID(), IdempotencyKey: key, Err: &fault.Error{Code: fault.Conflict,
+					Field: "metadata.idempotency_key", Reason: "the key has other content"}}
+			}
+		}
+		if r.Err == nil && !r.Duplicate {
+			p.log = append(p.log, event.Record{Seq: r.Seq, Event: ev})
+		}
+		receipts = append(receipts, r)
+	}
+	return receipts, nil
+}
+
+func (p *parts) Event(_ context.Context, id string) (event.Record, error) {
+	leave, err := p.enter()
+	defer leave()
+	if err != nil {
+		return event.Record{}, err
+	}
+	for _, rec := range p.log {
+		if rec.Event.ID() == id || rec.Event.Metadata().IdempotencyKey == id {
+			return rec, nil
+		}
+	}
+	return event.Record{}, fault.New(fault.NotFound, "there is no event %s", id)
+}
+
+func (p *parts) Events(_ context.Context, q event.Query) ([]event.Record, error) {
+	leave, err := p.enter()
+	defer leave()
+	var found []event.Record
+	for _, rec := range slices.Backward(p.log) {
+		if (q.Type == "" || rec.Event.Type() == q.Type) && (q.Subject == "" || rec.Event.Metadata().Subject == q.Subject) &&
+			(q.Before == 0 || rec.Seq < q.Before) && len(found) < q.Limit {
+			found = append(found, rec)
+		}
+	}
+	return found, err
+}
+
+func (p *parts) Deliveries(_ context.Context, rec event.Record) ([]wire.Delivery, error) {
+	if rec.Event.Type() == "nobody" {
+		return nil, nil
+	}
+	return []wire.Delivery{{Plugin: "order-audit", Status: "ok", Attempts: 1, Result: json.RawMessage(`{"seen":true}`)}}, nil
+}
+
+type fakeOrders struct{ *parts }
+
+func (p fakeOrders) Create(_ context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error) {
+	leave, err := p.enter()
+	defer leave()
+	if err != nil {
+		return wire.Order{}, event.Receipt{}, err
+	}
+	if n.CustomerID == "" {
+		return wire.Order{}, event.Receipt{}, fault.Field("customer_id", "is required")
+	}
+	o := wire.Order{ID: n.ID, CustomerID: n.CustomerID, Currency: n.Currency, Items: n.Items, Status: "pending", Version: 1}
+	p.parts.orders = append(p.parts.orders, o)
+	return o, event.Receipt{EventID: "event-of-" + n.ID}, nil
+}
+
+func (p fakeOrders) SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error) {
+	o, err := p.Get(ctx, id)
+	switch {
+	case err != nil:
+		return wire.Order{}, event.Receipt{}, err
+	case ifMatch != 0 && ifMatch != o.Version:
+		return wire.Order{}, event.Receipt{}, &fault.Error{Code: fault.Precondition, Field: "If-Match", Reason: "is at another version"}
+	case status == "":
+		return wire.Order{}, event.Receipt{}, fault.Field("status", "is required")
+	case status == o.Status:
+		return wire.Order{}, event.Receipt{}, fault.New(fault.Conflict, "is %s already", status)
+	}
+	o.Status, o.Version = status, o.Version+1
+	return o, event.Receipt{EventID: "event-of-" + id + "-" + strconv.FormatInt(o.Version, 10)}, nil
+}
+
+func (p fakeOrders) Get(_ context.Context, id string) (wire.Order, error) {
+	leave, err := p.enter()
+	defer leave()
+	if err != nil {
+		return wire.Order{}, err
+	}
+	for _, o := range p.parts.orders {
+		if o.ID == id {
+			return o, nil
+		}
+	}
+	return wire.Order{}, fault.New(fault.NotFound, "there is no order %q", id)
+}
+
+func (p fakeOrders) List(_ context.Context, q api.OrderQuery) (wire.List[wire.Order], error) {
+	leave, err := p.enter()
+	defer leave()
+	if q.Status == "lost" {
+		return wire.List[wire.Order]{}, fault.Field("status", "is not a status")
+	}
+	var list wire.List[wire.Order]
+	for _, o := range p.parts.orders {
+		if (q.Customer == "" || o.CustomerID == q.Customer) && len(list.Items) < q.Limit {
+			list.Items = append(list.Items, o)
+		}
+	}
+	return list, err
+}
+
+func (p *parts) List() []wire.Plugin {
+	plugin, _ := p.Plugin("order-audit")
+	return []wire.Plugin{plugin}
+}
+
+func (p *parts) Plugin(name string) (wire.Plugin, bool) {
+	if p.before != nil {
+		p.before()
+	}
+	if name != "order-audit" {
+		return wire.Plugin{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := wire.Active
+	if on, set := p.enabled[name]; set && !on {
+		state = wire.Disabled
+	}
+	return wire.Plugin{Name: name, State: state}, true
+}
+
+func (p *parts) SetEnabled(_ context.Context, name string, enabled bool) (wire.Plugin, error) {
+	if _, found := p.Plugin(name); !found {
+		return wire.Plugin{}, fault.New(fault.NotFound, "there is no plugin %q", name)
+	}
+	p.mu.Lock()
+	p.enabled[name] = enabled
+	err := p.err
+	p.mu.Unlock()
+	plugin, _ := p.Plugin(name)
+	return plugin, err
+}
+
+func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
+	leave, err := p.enter()
+	defer leave()
+	return wire.ReloadResult{}, err
+}
+
+// narrow is a token with the scope read only.
+type tokens struct{ api.Verifier }
+
+func (v tokens) Verify(s string) (api.Token, bool) {
+	if s == "narrow" {
+		return api.Token{Name: "narrow", Scopes: []api.Scope{api.ScopeRead}}, true
+	}
+	return v.Verifier.Verify(s)
+}
+
+// config is a working Config over parts.
+func config(p *parts) api.Config {
+	p.enabled = map[string]bool{}
+	return api.Config{
+		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Reloader: p,
+		Activities: api.NewFeed(0), Tokens: tokens{api.AdminToken(secret)},
+		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
+		Heartbeat: time.Hour,
+	}
+}
+
+func newServer(t testing.TB, cfg api.Config) *api.Server {
+	t.Helper()
+	s, err := api.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// call is one request with the admin token, as JSON, unless its headers say otherwise.
+func call(h http.Handler, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "localhost:8080"
+	r.Header.Set("Authorization", "Bearer "+secret)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		switch {
+		case name == "Host":
+			r.Host = value
+		case value == "-":
+			r.Header.Del(name)
+		default:
+			r.Header.Set(name, value)
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func problemIn(t testing.TB, w *httptest.ResponseRecorder) wire.Problem {
+	t.Helper()
+	if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("the content type is %q", got)
+	}
+	var p wire.Problem
+	if err := event.DecodeStrict(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	if p.Status != w.Code || p.Title != http.StatusText(w.Code) || p.Type != "about:blank" || p.Code == "" || p.Detail == "" {
+		t.Errorf("status %d with the problem %+v", w.Code, p)
+	}
+	return p
+}
+
+func decode[T any](t testing.TB, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	if got := w.Header().Get("Content-Type"); got != "application/json" {
+		t.Errorf("the content type is %q: %s", got, w.Body)
+	}
+	var v T
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	return v
+}
