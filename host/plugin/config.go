@@ -73,7 +73,8 @@ type Stats struct {
 type Settings struct {
 	Enabled bool
 	// Hold makes a plugin that is not running wait for the operator. It is
-	// meant for hot_drop: hold, while nobody has decided about this plugin yet.
+	// meant for hot_drop: hold, while nobody has decided about this plugin yet;
+	// what Enabled says does not matter then. SetEnabled takes it away.
 	Hold        bool
 	Config      json.RawMessage // what the guest reads; nil stands for {}
 	Timeout     time.Duration   // of one event
@@ -110,8 +111,8 @@ type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
 // Config is what a Manager is made of. Loader and Runner are required.
 type Config struct {
 	// Directories to watch, made absolute by New. They need not exist. Where
-	// two files claim one name from the start, the earlier directory wins, then
-	// the earlier path.
+	// two files that were at rest before Start claim one name, the earlier
+	// directory wins, then the earlier path; later the name stays where it is.
 	Directories []string
 	Loader      Loader
 	Runner      Runner
@@ -122,8 +123,9 @@ type Config struct {
 	// nil: the decision lasts as long as the Manager.
 	SetEnabled func(ctx context.Context, name string, enabled bool) error
 	// OnChange is told about every row of List that has changed otherwise than
-	// in its figures. It is called by the Manager's loop, in order: it must be
-	// quick, and must not call SetEnabled, Reload or Close.
+	// in its figures; the last that is heard of a plugin is that it is draining.
+	// It is called by the Manager's loop, in order: it must be quick, and must
+	// not call SetEnabled, Reload or Close.
 	OnChange func(wire.Plugin)
 	Logger   *slog.Logger // nil: discard
 

@@ -53,6 +53,7 @@ type fakes struct {
 	claims  map[string]int
 	broken  []string      // promises the Manager did not keep
 	changed chan struct{} // closed and replaced at every change
+	steady  string        // the plugin that must not be without a version
 
 	// load and start, when set, are called before the fake does its work.
 	load  func(ctx context.Context, name, text string) error
@@ -73,6 +74,7 @@ type fakeRunning struct {
 	f       *fakes
 	spec    plugin.Spec
 	module  *fakeModule
+	leaving bool
 	drained bool
 }
 
@@ -161,6 +163,13 @@ func (m *fakeModule) Close(context.Context) error {
 
 func (r *fakeRunning) Drain(ctx context.Context) error {
 	var err error
+	r.f.mu.Lock()
+	r.leaving = true
+	replaced := slices.ContainsFunc(r.f.live[r.spec.Name], func(o *fakeRunning) bool { return !o.leaving })
+	if !replaced && r.spec.Name == r.f.steady {
+		r.f.broken = append(r.f.broken, r.spec.Name+" was drained with nobody in its place")
+	}
+	r.f.mu.Unlock()
 	if r.f.drain != nil {
 		err = r.f.drain(ctx, r.spec.Name)
 	}
@@ -258,6 +267,9 @@ func (w *world) end() {
 	if w.m == nil {
 		return
 	}
+	w.mu.Lock()
+	w.steady = ""
+	w.mu.Unlock()
 	if err := w.m.Close(w.bound()); err != nil {
 		w.Error(err)
 	}

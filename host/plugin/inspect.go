@@ -27,9 +27,8 @@ type finding struct {
 	claimErr error        // the name could not be claimed
 }
 
-// inspect reads a module's file, finds its name and claims it. open says that
-// a file somebody still writes to is good enough.
-func (m *Manager) inspect(ctx context.Context, path string, open bool) finding {
+// inspect reads a module's file, finds its name and claims it.
+func (m *Manager) inspect(ctx context.Context, path string) finding {
 	c, err := folder.Read(path, m.config.MaxSize, abi.MaxManifest)
 	var refusal folder.Refusal
 	switch {
@@ -45,9 +44,10 @@ func (m *Manager) inspect(ctx context.Context, path string, open bool) finding {
 	if f.manifest.Name == "" {
 		return f
 	}
-	if c.Writing && !open {
-		// A prefix of a module may look like a module.
-		return finding{state: c.State, waiting: "the file is still open for writing", retry: true}
+	if c.Writing {
+		// A part of a module that ends between two sections looks like a module.
+		// As exec(2) does, we take no file that somebody may be writing to.
+		return finding{state: c.State, waiting: "a process has the file open for writing", retry: true}
 	}
 	f.claimErr = m.config.Runner.Claim(ctx, f.manifest.Name)
 	return f

@@ -13,10 +13,6 @@ import (
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
 
-// openPatience is how long a complete file that somebody has open for writing
-// is waited for, at rest, before it is taken as it is.
-const openPatience = 10 * time.Second
-
 // loop is the Manager's state and the goroutine that owns it. Nothing here is
 // touched by another goroutine, except by what spawn's answers do in the loop.
 type loop struct {
@@ -385,7 +381,6 @@ func (l *loop) note(unreadable map[string]error) {
 // claimed as far as it has one, and all else is left for later.
 func (l *loop) inspect(f *file, peek bool) {
 	f.reading, f.dirty = true, peek
-	open := !peek && time.Since(f.changedAt) >= openPatience
 	first := l.claimed != nil
 	path, m := f.path, l.m
 	l.spawn(func() func() {
@@ -394,7 +389,7 @@ func (l *loop) inspect(f *file, peek bool) {
 			return func() { f.reading = false }
 		}
 		defer release()
-		found := m.inspect(m.work, path, open)
+		found := m.inspect(m.work, path)
 		return func() {
 			f.reading = false
 			l.found(f, found, peek)

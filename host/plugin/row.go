@@ -86,8 +86,15 @@ func (l *loop) publish() {
 		l.rows[rows[i].key] = shown{plugin: *p, seen: true}
 	}
 	for key, s := range l.rows {
-		if !s.seen {
-			delete(l.rows, key)
+		if s.seen {
+			continue
+		}
+		delete(l.rows, key)
+		gone := !slices.ContainsFunc(rows, func(r row) bool { return r.key.name == key.name })
+		if gone && s.plugin.State != wire.Draining {
+			// It had nothing to drain. Who follows the changes hears of its end all the same.
+			s.plugin.State, s.plugin.Reason, s.plugin.Since = wire.Draining, "its file is gone", now
+			changed = append(changed, s.plugin)
 		}
 	}
 	l.m.mu.Lock()

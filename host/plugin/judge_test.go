@@ -1,0 +1,31 @@
+package plugin
+
+import (
+	"testing"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+)
+
+// Whatever lies in a file: it is one of refused, waited for, or named with a
+// name that may be used.
+func FuzzJudge(f *testing.F) {
+	for _, wasm := range []string{"", "\x00asm\x01\x00\x00\x00", "\x00asm\x01\x00\x00\x00\x00\x02\x01a", "\x00asm\x0d\x00\x01\x00", "\x00\x00\x00\x00\x00\x00\x00\x00", "#!"} {
+		for _, sidecar := range []string{"-", "", "{}", `{"name":"x"}`, `{"name":`} {
+			f.Add("/d/My_plugin.wasm", []byte(wasm), []byte(sidecar))
+		}
+	}
+	f.Fuzz(func(t *testing.T, path string, wasm, sidecar []byte) {
+		if string(sidecar) == "-" {
+			sidecar = nil
+		}
+		found := judge(path, folder.Content{Wasm: wasm, SHA256: "digest", Manifest: sidecar})
+		named := found.sha256 != ""
+		if named == (found.refusal != "" || found.waiting != "") || found.refusal != "" && found.waiting != "" {
+			t.Errorf("got %+v", found)
+		}
+		if named && !abi.ValidName(found.manifest.Name) {
+			t.Errorf("the name is %q", found.manifest.Name)
+		}
+	})
+}
