@@ -176,13 +176,19 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 // group are not touched.
 //
 // fn must be quick, since every other write waits for it; it must use tx for
-// everything, leave the transaction's end to the store, and call no method of
-// the store. It runs at most once, on another goroutine, and never after Write
+// everything, return the first error tx gives it, leave the transaction's end
+// to the store, and call no method of the store. It runs at most once, on another goroutine, and never after Write
 // has returned.
 func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, error)) ([]event.Receipt, error) {
 	var receipts []event.Receipt
 	o := &op{isolated: true, events: 1}
 	o.run = func(g *group) error {
+		// Some errors of the file end the whole transaction, and what comes next
+		// would be committed by itself. fn may have looked past such an error;
+		// then this second savepoint is gone.
+		if _, err := g.tx.Exec("SAVEPOINT alive"); err != nil {
+			return err
+		}
 		var events []*event.Event
 		o.err = protect(func() (err error) {
 			events, err = fn(g.tx)
@@ -190,6 +196,9 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		})
 		if o.err != nil {
 			return nil
+		}
+		if _, err := g.tx.Exec("RELEASE alive"); err != nil {
+			return fault.New(fault.Unavailable, "the transaction ended during a write: %w", err)
 		}
 		for _, ev := range events {
 			if ev == nil {

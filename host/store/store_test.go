@@ -7,7 +7,6 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
-	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -48,5 +47,3 @@ func TestState(t *testing.T) {
 		return open(t, store.Config{Now: now, RecentEvents: 5})
 	})
 }
-
-var _ = event.OK

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+var errInjected = fault.New(fault.Unavailable, "injected")
+
+func makeEvent(t *testing.T, key string) *event.Event {
+	t.Helper()
+	ev, err := event.New(event.Draft{Type: "t", IdempotencyKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+// TestFaults fails every step of the writer's transaction, once each, and looks
+// at what the callers, the readers and the file say afterwards.
+func TestFaults(t *testing.T) {
+	for _, tt := range []struct {
+		step      string
+		persisted bool
+	}{
+		{"begin", false}, {"in an operation", false}, {"commit", false},
+		{"committed", true}, // the flush was done, its answer was lost
+	} {
+		for _, write := range []string{"append", "write", "trim"} {
+			t.Run(tt.step+"/"+write, func(t *testing.T) {
+				var armed atomic.Bool
+				trip := func() error {
+					if armed.CompareAndSwap(true, false) {
+						return errInjected
+					}
+					return nil
+				}
+				var f faults
+				switch tt.step {
+				case "begin":
+					f.begin = trip
+				case "in an operation":
+					f.inOp = trip
+				case "commit":
+					f.commit = trip
+				case "committed":
+					f.committed = trip
+				}
+				testFault(t, f, &armed, write, tt.persisted)
+			})
+		}
+	}
+}
+
+func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persisted bool) {
+	ctx := t.Context()
+	cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db")}
+	s, err := open(ctx, cfg, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { s.Close() }()
+	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "first")}); err != nil {
+		t.Fatal(err)
+	}
+	second := makeEvent(t, "second")
+	armed.Store(true)
+	switch write {
+	case "append":
+		_, err = s.Append(ctx, []*event.Event{second})
+	case "write":
+		_, err = s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
+			_, err := tx.Exec(`INSERT INTO cursors VALUES ('by hand', 1)`)
+			return []*event.Event{second}, err
+		})
+	case "trim":
+		_, err = s.Trim(ctx, 2)
+	}
+	if !errors.Is(err, errInjected) || !fault.Is(err, fault.Unavailable) {
+		t.Fatalf("got %v, want the injected error", err)
+	}
+	// The same file, as this process sees it and as the next one does.
+	check := func(s *Store) {
+		t.Helper()
+		want := []string{"first"}
+		switch {
+		case write == "trim" && persisted:
+			want = nil
+		case write != "trim" && persisted:
+			want = append(want, "second")
+		}
+		records, err := s.Read(ctx, 1, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range records {
+			got = append(got, r.Event.Metadata().IdempotencyKey)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("the log has %v, want %v", got, want)
+		}
+		if want := uint64(max(1, len(want))); s.Last() != want {
+			t.Errorf("Last: got %d, want %d", s.Last(), want)
+		}
+		if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
+			t.Errorf("what was written by hand is there: %v", found)
+		}
+	}
+	check(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(ctx, cfg, faults{}); err != nil {
+		t.Fatal(err)
+	}
+	check(s)
+	if write == "trim" {
+		return
+	}
+	// The caller tries again: stored once, however it was.
+	receipts, err := s.Append(ctx, []*event.Event{second})
+	if err != nil || receipts[0].Seq != 2 || receipts[0].Duplicate != persisted {
+		t.Errorf("trying again: got %+v, %v, want Seq 2, duplicate %v", receipts, err, persisted)
+	}
+}
+
+// TestFailedCommitFailsItsGroup holds the writer until several callers wait, so
+// that they are one group, and fails that group's commit.
+func TestFailedCommitFailsItsGroup(t *testing.T) {
+	ctx := t.Context()
+	inGroup := make(chan struct{})
+	release := make(chan struct{})
+	var commits atomic.Int32
+	s, err := open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")}, faults{commit: func() error {
+		switch commits.Add(1) {
+		case 1: // holds the writer while the group gathers
+			close(inGroup)
+			<-release
+			return nil
+		case 2:
+			return errInjected
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const callers = 20
+	errs := make(chan error, callers)
+	call := func(key string) {
+		_, err := s.Append(ctx, []*event.Event{makeEvent(t, key)})
+		errs <- err
+	}
+	go call("hold")
+	<-inGroup
+	for i := range callers {
+		go call(fmt.Sprint("k", i))
+	}
+	// Those who give up while they wait are not in the group.
+	canceled, cancel := context.WithCancel(ctx)
+	gaveUp := make(chan error)
+	go func() {
+		_, err := s.Append(canceled, []*event.Event{makeEvent(t, "gave up")})
+		gaveUp <- err
+	}()
+	for len(s.ops) < callers+1 {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Errorf("giving up: got %v", err)
+	}
+	close(release)
+	if err := <-errs; err != nil {
+		t.Errorf("the group before: %v", err)
+	}
+	for range callers {
+		if err := <-errs; !errors.Is(err, errInjected) {
+			t.Errorf("got %v, want the injected error", err)
+		}
+	}
+	if got := s.Last(); got != 1 {
+		t.Errorf("Last: got %d, want 1", got)
+	}
+	if _, err := s.Event(ctx, "gave up"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the write that was given up: %v", err)
+	}
+	if receipts, err := s.Append(ctx, []*event.Event{makeEvent(t, "k1")}); err != nil || receipts[0].Seq != 2 {
+		t.Errorf("after the failure: got %+v, %v", receipts, err)
+	}
+}
+
+// TestFullDisk lets the file grow no further: SQLite answers as it does when the
+// disk is full. It must take writes again once there is room, without a restart.
+func TestFullDisk(t *testing.T) {
+	ctx := t.Context()
+	s, err := open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	bound := func(pages int) {
+		t.Helper()
+		if _, err := s.writer.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var size int
+	if err := s.writer.QueryRow("PRAGMA page_count").Scan(&size); err != nil {
+		t.Fatal(err)
+	}
+	bound(size + 10)
+	acked := 0
+	var full *event.Event
+	for i := 0; full == nil; i++ {
+		ev := makeEvent(t, fmt.Sprint("k", i))
+		switch _, err := s.Append(ctx, []*event.Event{ev}); {
+		case err == nil:
+			acked++
+		case !fault.Is(err, fault.Exhausted):
+			t.Fatalf("got %v, want %s", err, fault.Exhausted)
+		default:
+			full = ev
+			t.Log(err)
+		}
+	}
+	// Full for everybody, also for a caller who does not look at his errors.
+	if err := s.KVSet(ctx, "p", "k", make([]byte, 100<<10)); !fault.Is(err, fault.Exhausted) {
+		t.Errorf("KVSet: got %v, want %s", err, fault.Exhausted)
+	}
+	_, err = s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
+		tx.Exec(`INSERT INTO kv VALUES ('p', 'careless', zeroblob(100000))`) //nolint:errcheck // the point
+		return []*event.Event{full}, nil
+	})
+	if !fault.Is(err, fault.Exhausted) && !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Internal) {
+		t.Errorf("Write: got %v, want an error", err)
+	}
+	records, err := s.Read(ctx, 1, 4096)
+	if err != nil || len(records) != acked || s.Last() != uint64(acked) {
+		t.Fatalf("reading while full: %d events up to %d, %v, want %d", len(records), s.Last(), err, acked)
+	}
+	bound(1 << 30)
+	receipts, err := s.Append(ctx, []*event.Event{full})
+	if err != nil || receipts[0].Seq != uint64(acked)+1 || receipts[0].Duplicate {
+		t.Fatalf("with room again: got %+v, %v", receipts, err)
+	}
+}

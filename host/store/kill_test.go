@@ -1,0 +1,134 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store"
+)
+
+// childPath is the environment variable that makes this test binary the child
+// that is killed: it names the data file.
+const childPath = "BERTH_STORE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childPath); path != "" {
+		fmt.Fprintln(os.Stderr, child(path))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child writes to the file until it is killed, and prints what was acknowledged.
+func child(path string) error {
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Config{Path: path})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	errs := make(chan error)
+	for w := range 8 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%d-%d-%d", os.Getpid(), w, i)
+				ev, err := event.New(event.Draft{Type: "t", IdempotencyKey: id})
+				if err != nil {
+					errs <- err
+					return
+				}
+				if w%2 == 0 {
+					_, err = s.Append(ctx, []*event.Event{ev})
+				} else {
+					_, err = s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
+						return []*event.Event{ev}, setStatus(id)(tx)
+					})
+				}
+				if err != nil {
+					errs <- err
+					return
+				}
+				mu.Lock()
+				fmt.Println(id) // one write to the pipe, no buffer
+				mu.Unlock()
+			}
+		}()
+	}
+	return <-errs
+}
+
+// TestKill kills a writing process without warning, again and again, and looks
+// for every event it had acknowledged. An order is there if and only if its
+// event is.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	acked := make(map[string]bool)
+	for round := range 5 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childPath+"="+path)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			if n == 50+37*round {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			acked[lines.Text()] = true // also what it had printed when it died
+		}
+		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Fatalf("the child ended by itself: %v", err)
+		}
+	}
+	s := open(t, store.Config{Path: path})
+	stored := make(map[string]bool)
+	for _, r := range logtest.ReadAll(t, s, 1, 1000) {
+		stored[r.Event.Metadata().IdempotencyKey] = true
+	}
+	for id := range acked {
+		if !stored[id] {
+			t.Errorf("%s was acknowledged and is lost", id)
+		}
+	}
+	rows, err := s.Reader().Query(`SELECT id FROM orders`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	orders := make(map[string]bool)
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		orders[id] = true
+		if !stored[id] {
+			t.Errorf("order %s has no event", id)
+		}
+	}
+	for id := range stored {
+		if w := strings.Split(id, "-")[1]; (w == "1" || w == "3" || w == "5" || w == "7") && !orders[id] {
+			t.Errorf("event %s has no order", id)
+		}
+	}
+	t.Logf("%d acknowledged, %d stored", len(acked), len(stored))
+}
