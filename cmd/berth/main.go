@@ -63,8 +63,8 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "berth",
 		Short: "A host for sandboxed event handlers",
-		Long: `Berth delivers events to handlers that are WebAssembly modules, each in a
-sandbox of its own.
+		Long: `Berth is a host for sandboxed event handlers: it delivers every event to the
+WebAssembly modules that want it, each in a sandbox of its own.
 
 Commands that talk to a running host find it by its data directory. To reach
 another one set BERTH_URL and BERTH_TOKEN.`,

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -32,6 +34,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	echo, err := os.ReadFile(filepath.Join(guests, "echo.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	seed, err := filepath.Abs("../../testdata/config/seed.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -39,18 +45,19 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
+			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(echo)), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate},
 	})
 }
 
 // until runs a command again and again until its output matches a pattern:
-// until PATTERN COMMAND ARG ... The last output is left for stdout.
+// until PATTERN COMMAND ARG ..., or with ! until it does not. The last output is
+// left for stdout.
 func until(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: until PATTERN COMMAND ARG ...")
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] until PATTERN COMMAND ARG ...")
 	}
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
@@ -60,12 +67,22 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	for {
 		err := ts.Exec(args[1], args[2:]...)
 		out := ts.ReadFile("stdout")
-		if err == nil && want.MatchString(out) {
+		if err == nil && want.MatchString(out) != neg {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("%v never printed %q; last: %v\n%s", args[1:], args[0], err, out)
+			ts.Fatalf("%v: waited in vain for %q (negated: %v); last: %v\n%s", args[1:], args[0], neg, err, out)
 		}
 		<-tick.C
+	}
+}
+
+// terminate sends SIGTERM to every command in the background.
+func terminate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: terminate")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 	}
 }
