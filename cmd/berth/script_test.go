@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,13 +17,21 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"berth": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			os.Exit(doMain(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-		},
-	})
+	if line := os.Getenv(serveVariable); line != "" {
+		var args []string
+		if err := json.Unmarshal([]byte(line), &args); err != nil {
+			panic(err)
+		}
+		beBerth(args)
+	}
+	testscript.Main(m, map[string]func(){"berth": func() { beBerth(os.Args[1:]) }})
+}
+
+// beBerth makes this process the real binary.
+func beBerth(args []string) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(doMain(ctx, args, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // patience bounds every wait of these tests: reached only by a hang.

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+// serveVariable makes the test binary be berth: its value is the command line.
+const serveVariable = "BERTH_TEST_ARGS"
+
+// server is a berth serve in a process of its own.
+type server struct {
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	done chan struct{}
+	*client
+}
+
+// serve starts the real binary and waits until it answers.
+func serve(t *testing.T, dir, config string) *server {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data")
+	args, err := json.Marshal([]string{"serve", "--config", config, "--data-dir", data, "--listen", "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{cmd: exec.Command(exe), log: new(bytes.Buffer), done: make(chan struct{})}
+	s.cmd.Dir = dir
+	s.cmd.Env = append(os.Environ(), serveVariable+"="+string(args))
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	_ = os.Remove(filepath.Join(data, stateFile)) // a killed host leaves it behind
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.cmd.Wait()
+		close(s.done)
+	}()
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			t.Logf("log of the host:\n%s", s.log)
+		}
+	})
+	await(t, "the host answers", func() error {
+		select {
+		case <-s.done:
+			t.Fatalf("the host has ended:\n%s", s.log)
+		default:
+		}
+		c, err := (&app{dataDir: data}).connect()
+		if err != nil {
+			return err
+		}
+		s.client = c
+		_, err = c.call(t.Context(), "GET", "/readyz", nil, new(any))
+		return err
+	})
+	return s
+}
+
+// kill ends the process as a crash would.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// terminate shuts the process down in order.
+func (s *server) terminate(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		t.Fatal("the host did not shut down")
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, s.log)
+	}
+}
+
+// await tries ok until it succeeds.
+func await(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+func (s *server) active(t *testing.T, name string) {
+	t.Helper()
+	await(t, name+" is active", func() error {
+		var p wire.Plugin
+		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p); err != nil {
+			return err
+		}
+		if p.State != wire.Active {
+			return fmt.Errorf("it is %s: %s", p.State, p.Reason)
+		}
+		return nil
+	})
+}
+
+// delivered waits until an event is ok at the handler, and returns the delivery.
+func (s *server) delivered(t *testing.T, id, handler string) wire.Delivery {
+	t.Helper()
+	var found wire.Delivery
+	await(t, id+" is delivered", func() error {
+		var ev wire.Event
+		if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+id, nil, &ev); err != nil {
+			return err
+		}
+		for _, d := range ev.Deliveries {
+			if d.Plugin == handler && d.Status == "ok" {
+				found = d
+				return nil
+			}
+		}
+		return fmt.Errorf("deliveries: %+v", ev.Deliveries)
+	})
+	return found
+}
+
+// workplace makes a directory with a configuration that watches plugins/.
+func workplace(t *testing.T) (dir, config, plugins string) {
+	t.Helper()
+	dir = t.TempDir()
+	plugins = filepath.Join(dir, "plugins")
+	if err := os.Mkdir(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config = filepath.Join(dir, "berth.yaml")
+	text := "plugin_directories: [" + plugins + "]\nroutes:\n  \"*\": {}\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir, config, plugins
+}
+
+func guest(t *testing.T, name string) []byte {
+	t.Helper()
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "testdata", "guests", name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// write puts a file in place at once, by rename.
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path+".part", content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".part", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKillNine kills the host ten times under load. Every event that was
+// answered with 202, and every version of an order that was answered, must be
+// there after the restarts and reach its handler.
+func TestKillNine(t *testing.T) {
+	const (
+		rounds     = 10
+		publishers = 8
+		perRound   = 60 // acknowledgements before the kill
+	)
+	dir, config, plugins := workplace(t)
+	write(t, filepath.Join(plugins, "echo.wasm"), guest(t, "no_finish"))
+
+	var mu sync.Mutex
+	var acked []string             // event ids
+	versions := map[string]int64{} // by order: the highest version answered
+	s := serve(t, dir, config)
+	s.active(t, "echo")
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		enough := make(chan struct{})
+		var once sync.Once
+		count := 0
+		ack := func(note func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			note()
+			if count++; count == perRound {
+				once.Do(func() { close(enough) })
+			}
+		}
+		var wg sync.WaitGroup
+		for p := range publishers {
+			wg.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					if p == 0 {
+						id := fmt.Sprintf("o-%d-%d", round, i)
+						var o wire.Order
+						order := wire.NewOrder{ID: id, CustomerID: "c", Currency: "EUR", Items: []wire.OrderItem{{SKU: "A", Quantity: 1, UnitPriceCents: 1}}}
+						if _, err := s.call(ctx, "POST", "/api/v1/orders", order, &o); err != nil {
+							return
+						}
+						ack(func() { versions[id] = o.Version })
+						for _, status := range []string{"confirmed", "processing", "shipped"} {
+							if _, err := s.call(ctx, "POST", "/api/v1/orders/"+id+"/status", map[string]string{"status": status}, &o); err != nil {
+								return
+							}
+							ack(func() { versions[id] = o.Version })
+						}
+						continue
+					}
+					var r wire.Receipt
+					body := map[string]any{"event_type": "load", "data": map[string]int{"publisher": p, "i": i}}
+					if _, err := s.call(ctx, "POST", "/api/v1/events", body, &r); err != nil {
+						return
+					}
+					ack(func() { acked = append(acked, r.EventID) })
+				}
+			})
+		}
+		select {
+		case <-enough:
+		case <-time.After(patience):
+			t.Fatal("the load stands still")
+		}
+		s.kill()
+		cancel()
+		wg.Wait()
+		s = serve(t, dir, config)
+	}
+	t.Logf("%d events and %d orders were acknowledged", len(acked), len(versions))
+	if len(acked) < rounds*perRound/4 || len(versions) == 0 {
+		t.Fatal("there was hardly any load")
+	}
+	for _, id := range acked {
+		s.delivered(t, id, "echo")
+	}
+	for id, version := range versions {
+		var o wire.Order
+		if _, err := s.call(t.Context(), "GET", "/api/v1/orders/"+id, nil, &o); err != nil {
+			t.Fatalf("order %s: %v", id, err)
+		}
+		if o.Version < version {
+			t.Errorf("order %s is at version %d; %d was answered", id, o.Version, version)
+		}
+		for v := int64(1); v <= o.Version; v++ {
+			s.delivered(t, fmt.Sprintf("order:%s:v%d", id, v), "echo")
+		}
+	}
+	s.terminate(t)
+}
+
+// TestReplaceUnderLoad replaces a plugin's file again and again, also by slow
+// writes in place, under 500 events a second. No event may be lost or fail, no
+// half of a file may be loaded, and removing the file drains.
+func TestReplaceUnderLoad(t *testing.T) {
+	const (
+		rate  = 500
+		total = 3 * rate
+	)
+	dir, config, plugins := workplace(t)
+	path := filepath.Join(plugins, "echo.wasm")
+	versions := [][]byte{guest(t, "echo"), guest(t, "field_echo"), guest(t, "config_echo")}
+	write(t, path, versions[0])
+	s := serve(t, dir, config)
+	s.active(t, "echo")
+
+	ids := make(chan string, total)
+	published := make(chan error, 1)
+	go func() {
+		published <- load(t.Context(), s.client, rate, total, ids)
+	}()
+	for i := 1; ; i++ {
+		next := versions[i%len(versions)]
+		if i%2 == 0 {
+			write(t, path, next)
+		} else {
+			writeSlowly(t, path, next)
+		}
+		awaitSHA(t, s, next)
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("the file was replaced %d times", i)
+			if i < 3 {
+				t.Errorf("only %d replacements came under the load", i)
+			}
+			goto loaded
+		default:
+		}
+	}
+loaded:
+	close(ids)
+	n := 0
+	for id := range ids {
+		n++
+		if d := s.delivered(t, id, "echo"); d.Attempts != 1 {
+			t.Errorf("%s took %d attempts: %+v", id, d.Attempts, d.Error)
+		}
+	}
+	if n != total {
+		t.Errorf("%d of %d events", n, total)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the plugin is gone", func() error {
+		var p wire.Plugin
+		_, err := s.call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p)
+		var gone problem
+		if errors.As(err, &gone) && gone.Status == http.StatusNotFound {
+			return nil
+		}
+		return fmt.Errorf("it is %s: %v", p.State, err)
+	})
+	s.terminate(t)
+}
+
+func awaitSHA(t *testing.T, s *server, wasm []byte) {
+	t.Helper()
+	want := fmt.Sprintf("%x", sha256.Sum256(wasm))
+	await(t, "the new version is active", func() error {
+		var p wire.Plugin
+		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil {
+			return err
+		}
+		if p.State != wire.Active || p.SHA256 != want || p.Reason != "" {
+			return fmt.Errorf("it is %s at %s: %s", p.State, p.SHA256, p.Reason)
+		}
+		return nil
+	})
+}
+
+// load publishes total events at rate a second by eight publishers.
+func load(ctx context.Context, c *client, rate, total int, ids chan<- string) error {
+	const publishers = 8
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	work := make(chan int)
+	errs := make(chan error, publishers)
+	for range publishers {
+		go func() {
+			var first error
+			for i := range work {
+				var r wire.Receipt
+				body := map[string]any{"event_type": "load", "data": map[string]any{"status": "x", "i": i}}
+				if _, err := c.call(ctx, "POST", "/api/v1/events", body, &r); err != nil {
+					first = errors.Join(first, err)
+					continue
+				}
+				ids <- r.EventID
+			}
+			errs <- first
+		}()
+	}
+	for i := range total {
+		<-tick.C
+		work <- i
+	}
+	close(work)
+	var all error
+	for range publishers {
+		all = errors.Join(all, <-errs)
+	}
+	return all
+}
+
+// writeSlowly overwrites a file in place, in many pieces.
+func writeSlowly(t *testing.T, path string, content []byte) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for r := bytes.NewReader(content); r.Len() > 0; <-tick.C {
+		if _, err := io.CopyN(f, r, int64(min(64, r.Len()))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
