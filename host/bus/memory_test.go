@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestMemoryIsFull(t *testing.T) {
-	one := logtest.Make(t, event.Draft{})
+	one := logtest.Make(t, event.Draft{Time: time.Unix(1, 0)})
 	m := newMemory(t, bus.MemoryConfig{MaxBytes: int64(len(one.Envelope()))})
 	appendOne := func(ev *event.Event) error {
 		_, err := m.Append(t.Context(), []*event.Event{ev})
@@ -37,7 +37,7 @@ func TestMemoryIsFull(t *testing.T) {
 	if err := appendOne(one); err != nil {
 		t.Fatal(err)
 	}
-	next := logtest.Make(t, event.Draft{})
+	next := logtest.Make(t, event.Draft{Time: time.Unix(1, 0)})
 	if err := appendOne(next); !fault.Is(err, fault.Exhausted) {
 		t.Errorf("over the bound: got %v, want %s", err, fault.Exhausted)
 	}

@@ -212,8 +212,8 @@ func Parse(envelope string) (*Event, error) {
 	if err := json.Unmarshal([]byte(envelope), &wire); err != nil {
 		return nil, fault.New(fault.Internal, "parse a stored envelope: %w", err)
 	}
-	if !validType(string(wire.Type)) || wire.Metadata.EventID == "" {
-		return nil, fault.New(fault.Internal, "parse a stored envelope: it has no event_type or event_id")
+	if !validType(string(wire.Type)) || wire.Metadata.EventID == "" || len(wire.Data) == 0 {
+		return nil, fault.New(fault.Internal, "parse a stored envelope: it has no event_type, data or event_id")
 	}
 	e := &Event{typ: wire.Type, meta: wire.Metadata, envelope: envelope}
 	prefix := len(`{"event_type":"`) + len(wire.Type) + len(`","data":`)
@@ -272,7 +272,7 @@ func (d *Draft) check() error {
 	if d.Hops < 0 || d.Hops > MaxHops {
 		return fault.Field("metadata.hops", "is %d; an event may be at most %d handlers away from its producer", d.Hops, MaxHops)
 	}
-	if y := d.Time.Year(); !d.Time.IsZero() && (y < 1970 || y > 9999) {
+	if y := d.Time.UTC().Year(); !d.Time.IsZero() && (y < 1970 || y > 9999) {
 		return fault.Field("metadata.time", "year %d is outside 1970 to 9999", y)
 	}
 	return nil

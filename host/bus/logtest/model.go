@@ -33,12 +33,22 @@ func (m *model) byKey(key string) (event.Record, bool) {
 // againstModel does the same random things to an engine and to a model, and
 // compares every answer.
 func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) State) {
+	s := open(t, time.Now) // one for all runs, which each leave it empty
+	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
-		s := open(t, time.Now)
-		defer s.Close()
-		m := &model{cursors: make(map[string]uint64), status: make(map[string]event.Status)}
-		ctx := t.Context()
-		seqs := rapid.Uint64Range(0, 40)
+		defer func() {
+			if _, err := s.Trim(ctx, math.MaxUint64); err != nil {
+				rt.Errorf("Trim: %v", err)
+			}
+			for _, h := range []string{"a", "b"} {
+				if err := s.ForgetHandler(ctx, h); err != nil {
+					rt.Errorf("ForgetHandler: %v", err)
+				}
+			}
+		}()
+		base := s.Last()
+		m := &model{last: base, cursors: make(map[string]uint64), status: make(map[string]event.Status)}
+		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": func(rt *rapid.T) {
@@ -108,7 +118,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 					rt.Fatalf("ForgetHandler: %v", err)
 				}
 				delete(m.cursors, h)
-				for seq := uint64(0); seq <= m.last; seq++ {
+				for seq := base; seq <= m.last; seq++ {
 					delete(m.status, fmt.Sprint(h, "/", seq))
 				}
 			},

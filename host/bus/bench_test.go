@@ -1,0 +1,88 @@
+package bus_test
+
+import (
+	"testing"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/event"
+)
+
+// BenchmarkRing is what a subscription pays per event that is in the ring. It
+// must not allocate.
+func BenchmarkRing(b *testing.B) {
+	const n = 4096
+	hub := start(b, bus.Config{})
+	if _, err := hub.PublishEvents(b.Context(), logtest.Numbered(b, "k", n)); err != nil {
+		b.Fatal(err)
+	}
+	receive(b, hub.Subscribe(1), n) // the ring is filled
+	buf := make([]event.Record, 64)
+	subs := make([]*bus.Subscription, b.N/n+1)
+	for i := range subs {
+		subs[i] = hub.Subscribe(1)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	left := b.N
+	for _, sub := range subs {
+		for got := 0; got < n && left > 0; {
+			k, err := sub.Next(b.Context(), buf)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += k
+			left -= k
+		}
+	}
+}
+
+// BenchmarkPublishNext is one publisher and one subscription over the memory
+// engine: batches of 64, appended, carried by the reader and received.
+func BenchmarkPublishNext(b *testing.B) {
+	log := newMemory(b, bus.MemoryConfig{})
+	hub := start(b, bus.Config{Log: log})
+	sub := hub.Subscribe(1)
+	const batch = 64
+	buf := make([]event.Record, batch)
+	events := logtest.Numbered(b, "k", batch)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= batch {
+		if _, err := hub.PublishEvents(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+		for got := 0; got < batch; {
+			n, err := sub.Next(b.Context(), buf)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += n
+		}
+		// So that the same events are new again. Its cost is in the figure.
+		if _, err := log.Trim(b.Context(), log.Last()+1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPingPong is the time from one Publish to its Next, one at a time.
+func BenchmarkPingPong(b *testing.B) {
+	log := newMemory(b, bus.MemoryConfig{})
+	hub := start(b, bus.Config{Log: log})
+	sub := hub.Subscribe(1)
+	buf := make([]event.Record, 1)
+	events := logtest.Numbered(b, "k", 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := hub.PublishEvents(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := sub.Next(b.Context(), buf); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := log.Trim(b.Context(), log.Last()+1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
