@@ -126,7 +126,7 @@ func (m *module) subtract(out []byte) []byte {
 	out = append(out, opI64Sub)
 	out = m.globalSet(out)
 	out = m.globalGet(out)
-	out = append(out, byte(wasmbin.OpI64Const), 0, opI64LtS, byte(wasmbin.OpIf), blockVoid)
+	out = append(out, byte(wasmbin.OpI64Const), 0, opI64GeS, byte(wasmbin.OpIf), blockVoid, byte(wasmbin.OpElse))
 	out = m.callHelper(out, helperRefill)
 	return append(out, byte(wasmbin.OpEnd))
 }

@@ -70,7 +70,7 @@ const (
 	blockVoid = 0x40
 
 	opI32GtU     = 0x4b
-	opI64LtS     = 0x53
+	opI64GeS     = 0x59
 	opI64LeU     = 0x58
 	opI32LeU     = 0x4d
 	opI32Add     = 0x6a
