@@ -22,7 +22,8 @@ type frame struct {
 // analysis is what one function's code costs. Its slices are reused.
 type analysis struct {
 	charges []int64 // [0] the entry's, then each loop head's in order; dead: cannot be reached
-	merged  bool    // the entry's charge was added to the first loop's
+	merged  bool    // the entry leads straight to the first loop, whose charge checks for both
+	scratch bool    // needs a scratch local
 	leaf    bool    // no loop, no call, nothing of dynamic length
 
 	frames []frame
@@ -35,6 +36,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	a.frames = append(a.frames[:0], frame{exit: dead, kind: byte(wasmbin.OpBlock)})
 	a.loops = a.loops[:0]
 	a.merged, a.leaf = false, true
+	a.scratch = false
 
 	cur := int64(weightEntry)
 	region := int32(0)
@@ -53,11 +55,13 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 			w = m.callWeight(in.Index)
 			a.leaf = false
 		case wasmbin.OpCallIndirect:
+			w += m.indirect
 			a.leaf = false
 		default:
 			if h, ok := bulkHelper(in.Op); ok {
 				a.leaf = false
 				m.used[h] = true
+				a.scratch = a.scratch || h == helperFill || h == helperCopy
 			}
 		}
 		if cur != dead {
@@ -131,10 +135,9 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 		}
 	}
 	a.charges[0] = max(a.charges[0], cur)
-	if first && a.charges[0]*mergeLoopFactor <= a.charges[1] {
+	if a.merged = first && a.charges[1] != dead; a.merged && a.charges[0] <= mergeLimit {
 		a.charges[1] += a.charges[0]
 		a.charges[0] = 0
-		a.merged = true
 	}
 	return r.Done("the function body")
 }
@@ -197,7 +200,7 @@ func (m *module) checkIndex(in *wasmbin.Instr) error {
 		return &wasmbin.Error{Offset: in.At, Reason: "unknown " + what + " index"}
 	}
 	if in.Op == wasmbin.OpRefFunc {
-		m.pin(in.Index)
+		m.mark(in.Index, addressed)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 		out = append(out, wasmbin.KindGlobal)
 		out = wasmbin.AppendU32(out, m.globals)
 	case wasmbin.SectionStart:
-		fn, err := m.function(&r)
+		fn, err := m.function(&r, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +236,7 @@ func (m *module) element(r *wasmbin.Reader, out *[]byte) error {
 	for range n {
 		switch {
 		case flags&expressions == 0:
-			fn, err := m.function(r)
+			fn, err := m.function(r, addressed)
 			if err != nil {
 				return err
 			}

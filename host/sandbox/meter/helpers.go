@@ -7,7 +7,7 @@ import "github.com/berth-host/berth/host/sandbox/wasmbin"
 type helper = int
 
 const (
-	helperRefill helper = iota // () -> (): asks the host for more
+	helperRefill helper = iota // (give i64) -> (): asks the host until there is fuel, then adds give
 	helperBytes                // (n i32) -> (n i32): charges memory.init
 	helperElems                // (n i32) -> (n i32): charges table instructions
 	helperPages                // (n i32) -> (n i32): charges memory.grow
@@ -21,19 +21,19 @@ var helperNames = [helperCount]string{"refill_slice", "charge_bytes", "charge_el
 // Types added behind the guest's own.
 const (
 	typeRefill = iota
-	typeVoid
+	typeGive
 	typeLength
 	typeBulk
 )
 
 var addedTypes = [...]string{
 	typeRefill: "\x60\x01\x7e\x01\x7e",
-	typeVoid:   "\x60\x00\x00",
+	typeGive:   "\x60\x01\x7e\x00",
 	typeLength: "\x60\x01\x7f\x01\x7f",
 	typeBulk:   "\x60\x03\x7f\x7f\x7f\x00",
 }
 
-var helperTypes = [helperCount]uint32{typeVoid, typeLength, typeLength, typeLength, typeBulk, typeBulk}
+var helperTypes = [helperCount]uint32{typeGive, typeLength, typeLength, typeLength, typeBulk, typeBulk}
 
 // bulkHelper is the helper an instruction needs.
 func bulkHelper(op wasmbin.Op) (helper, bool) {
@@ -52,9 +52,6 @@ func bulkHelper(op wasmbin.Op) (helper, bool) {
 	return 0, false
 }
 
-// helperReplaces: the call stands for the instruction, not before it.
-func helperReplaces(h helper) bool { return h == helperFill || h == helperCopy }
-
 // callHelper appends a call of a helper that scan has counted.
 func (m *module) callHelper(out []byte, h helper) []byte {
 	fn := m.funcs + 1 // behind refill
@@ -70,6 +67,7 @@ const (
 	blockVoid = 0x40
 
 	opI32GtU     = 0x4b
+	opI64LtS     = 0x53
 	opI64GeS     = 0x59
 	opI64LeU     = 0x58
 	opI32LeU     = 0x4d
@@ -89,9 +87,18 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 	e := emitter{m: m, out: append(out, 0)} // no locals
 	switch h {
 	case helperRefill:
+		e.op(byte(wasmbin.OpLoop), blockVoid)
 		e.out = m.globalGet(e.out)
 		e.op(byte(wasmbin.OpCall))
 		e.u32(m.importFuncs)
+		e.out = m.globalSet(e.out)
+		e.out = m.globalGet(e.out)
+		e.i64(0)
+		e.op(opI64LtS, byte(wasmbin.OpBrIf), 0)
+		e.end()
+		e.out = m.globalGet(e.out)
+		e.local(0)
+		e.op(opI64Add)
 		e.out = m.globalSet(e.out)
 	case helperBytes:
 		e.chargeBytes(0)
@@ -102,7 +109,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.op(opI64ExtendU)
 		e.i64(fuelPerElement)
 		e.op(opI64Mul)
-		e.out = m.subtract(e.out)
+		e.subtract()
 		e.local(0)
 	case helperPages:
 		// A length that cannot be is answered with -1 and costs nothing.
@@ -116,7 +123,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.op(opI64ExtendU)
 		e.i64(fuelPerPage)
 		e.op(opI64Mul)
-		e.out = m.subtract(e.out)
+		e.subtract()
 		e.op(byte(wasmbin.OpEnd))
 		e.local(0)
 	case helperFill:
@@ -152,11 +159,19 @@ func (e *emitter) chargeBytes(local byte) {
 	e.op(opI64ExtendU)
 	e.i64(bytesPerUnitLog2)
 	e.op(opI64ShrU)
-	e.out = e.m.subtract(e.out)
+	e.subtract()
+}
+
+// subtract takes the amount on the stack from the counter below it.
+func (e *emitter) subtract() {
+	e.op(opI64Sub)
+	e.out = e.m.refillInPlace(e.m.globalSet(e.out))
 }
 
 // chargeChunk charges one chunk.
-func (e *emitter) chargeChunk() { e.out = e.m.charge(e.out, chunkBytes>>bytesPerUnitLog2) }
+func (e *emitter) chargeChunk() {
+	e.out = e.m.refillInPlace(e.m.subtract(e.out, chunkBytes>>bytesPerUnitLog2))
+}
 
 // tooLong leaves whether local 2, the length, is more than a chunk.
 func (e *emitter) tooLong() {
@@ -166,7 +181,8 @@ func (e *emitter) tooLong() {
 }
 
 // inside leaves whether a range of local 2's length lies inside memory: a bulk
-// instruction that does not must trap before it writes, so it is left whole.
+// instruction that does not must trap before it writes, so it is left whole, and
+// costs nothing.
 func (e *emitter) inside(start byte) {
 	e.local(start)
 	e.op(opI64ExtendU)
@@ -175,6 +191,14 @@ func (e *emitter) inside(start byte) {
 	e.op(byte(wasmbin.OpMemorySize), 0, opI64ExtendU)
 	e.i64(16)
 	e.op(opI64Shl, opI64LeU)
+}
+
+// whole is a bulk instruction on the helper's own arguments.
+func (e *emitter) whole(instr func()) {
+	e.local(0)
+	e.local(1)
+	e.local(2)
+	instr()
 }
 
 func (e *emitter) memoryFill() { e.op(0xfc, 0x0b, 0) }
@@ -198,13 +222,12 @@ func (e *emitter) fill() {
 	e.tooLong()
 	e.op(byte(wasmbin.OpBrIf), 0)
 	e.end()
+	e.op(byte(wasmbin.OpElse))
+	e.whole(e.memoryFill)
 	e.end()
 	e.end()
 	e.chargeBytes(2)
-	e.local(0)
-	e.local(1)
-	e.local(2)
-	e.memoryFill()
+	e.whole(e.memoryFill)
 }
 
 // copy is fill for memory.copy. A copy to a higher address goes from the back, since
@@ -249,11 +272,10 @@ func (e *emitter) copy() {
 	e.end()
 
 	e.end()
+	e.op(byte(wasmbin.OpElse))
+	e.whole(e.memoryCopy)
 	e.end()
 	e.end()
 	e.chargeBytes(2)
-	e.local(0)
-	e.local(1)
-	e.local(2)
-	e.memoryCopy()
+	e.whole(e.memoryCopy)
 }

@@ -19,17 +19,22 @@ type module struct {
 	hasNames bool
 
 	types         uint32
+	shapes        []shape  // of the types
+	defined       []uint32 // the types of the defined functions
 	importFuncs   uint32
 	funcs         uint32 // imported and defined
 	importGlobals uint32
 	globals       uint32 // imported and defined
 	maxPages      uint32 // of the memory, 65,536 if it declares no maximum
 
-	folded []uint8           // of defined functions: what callers pay for the whole callee, 0 if it charges itself
-	pins   bool              // while scanning: functions that are not only called directly become pinned
-	sites  int               // constant charges, an upper bound
-	used   [helperCount]bool // helpers the module needs
-	work   analysis
+	folded      []uint8           // of defined functions: what callers pay for the whole callee, 0 if it charges itself
+	pins        bool              // while scanning: folded holds marks too
+	sharesTable bool              // imports or exports a table: what is called from elsewhere charges itself
+	indirect    int64             // what call_indirect pays for its callee: as much as the dearest folded one
+	sites       int               // constant charges, an upper bound
+	used        [helperCount]bool // helpers the module needs
+	work        analysis
+	frames      []emitFrame // of emitBody
 }
 
 // scan checks the module and learns everything that emit needs before it can
@@ -72,37 +77,55 @@ func (m *module) scan() error {
 	}
 	m.pins = false
 	for i, w := range m.folded {
-		if w == pinned {
-			m.folded[i] = 0
-		} else if w != 0 {
-			m.report.Folded++
+		if w&pinned != 0 || w&addressed != 0 && m.sharesTable {
+			w = 0
+		}
+		cost := w &^ addressed
+		if m.folded[i] = cost; cost == 0 {
+			continue
+		}
+		m.report.Folded++
+		if w&addressed != 0 {
+			m.indirect = max(m.indirect, int64(cost))
 		}
 	}
 	return nil
 }
 
-// pinned marks, in folded, a function that something other than a direct call
-// can enter: an export, the start function, an element, a ref.func.
-const pinned = 255
+// Marks in folded while scanning.
+const (
+	pinned    = 1 << 7 // the host can enter it: an export, the start function
+	addressed = 1 << 6 // call_indirect can enter it: an element, a ref.func
+)
 
-func (m *module) pin(fn uint32) {
+func (m *module) mark(fn uint32, how uint8) {
 	if m.pins && fn >= m.importFuncs {
-		m.folded[fn-m.importFuncs] = pinned
+		m.folded[fn-m.importFuncs] |= how
 	}
 }
 
 func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 	switch id {
 	case wasmbin.SectionType:
-		return each(&r, "types", 3, &m.types, func() error {
-			_, _, err := r.FuncType()
+		err := each(&r, "types", 3, &m.types, func() error {
+			params, results, err := r.FuncType()
+			m.shapes = append(m.shapes, shapeOf(params, results))
 			return err
 		})
+		return err
 	case wasmbin.SectionImport:
 		return m.scanImports(r)
 	case wasmbin.SectionFunction:
 		var n uint32
-		err := each(&r, "functions", 1, &n, func() error { return index(&r, "type", m.types) })
+		err := each(&r, "functions", 1, &n, func() error {
+			at := r.Pos()
+			i, err := r.U32()
+			if err == nil && i >= m.types {
+				err = &wasmbin.Error{Offset: at, Reason: "unknown type index"}
+			}
+			m.defined = append(m.defined, i)
+			return err
+		})
 		m.funcs = m.importFuncs + n
 		m.folded = make([]uint8, n)
 		m.report.Functions = int(n)
@@ -137,7 +160,7 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 	case wasmbin.SectionExport:
 		return each(&r, "exports", 3, nil, func() error { return m.scanExport(&r) })
 	case wasmbin.SectionStart:
-		if _, err := m.function(&r); err != nil {
+		if _, err := m.function(&r, pinned); err != nil {
 			return err
 		}
 		return r.Done("the start section")
@@ -154,6 +177,24 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 		return r.Done("the data count section")
 	}
 	return nil
+}
+
+// shape is what the charge at a function's entry must know of its type.
+type shape struct {
+	wrap   bool // its body can be wrapped: few parameters, at most one result
+	params uint32
+	result byte // the result's type, or blockVoid
+}
+
+const maxRepeatedParams = 12 // more would let a small module make a large one
+
+func shapeOf(params, results []byte) shape {
+	s := shape{params: uint32(len(params)), result: blockVoid}
+	s.wrap = len(params) <= maxRepeatedParams && len(results) <= 1
+	if len(results) == 1 {
+		s.result = results[0]
+	}
+	return s
 }
 
 // each reads a vector of entries of size bytes at least and then the section's end.
@@ -182,16 +223,16 @@ func index(r *wasmbin.Reader, what string, limit uint32) error {
 	return err
 }
 
-// function reads the index of a function that is entered in another way than by
-// a direct call.
-func (m *module) function(r *wasmbin.Reader) (uint32, error) {
+// function reads the index of a function that can be entered in another way than
+// by a direct call.
+func (m *module) function(r *wasmbin.Reader, how uint8) (uint32, error) {
 	at := r.Pos()
 	fn, err := r.U32()
 	if err == nil && fn >= m.funcs {
 		err = &wasmbin.Error{Offset: at, Reason: "unknown function index"}
 	}
 	if err == nil {
-		m.pin(fn)
+		m.mark(fn, how)
 	}
 	return fn, err
 }
@@ -226,6 +267,7 @@ func (m *module) scanImports(r wasmbin.Reader) error {
 			m.importFuncs++
 			return index(&r, "type", m.types)
 		case wasmbin.KindTable:
+			m.sharesTable = true
 			_, _, err = r.Table()
 		case wasmbin.KindMemory:
 			at := r.Pos()
@@ -260,8 +302,10 @@ func (m *module) scanExport(r *wasmbin.Reader) error {
 	}
 	switch kind {
 	case wasmbin.KindFunc:
-		_, err = m.function(r)
+		_, err = m.function(r, pinned)
 		return err
+	case wasmbin.KindTable:
+		m.sharesTable = true
 	case wasmbin.KindGlobal:
 		return index(r, "global", m.globals)
 	}
@@ -344,8 +388,8 @@ func (m *module) scanCode(r wasmbin.Reader) error {
 			return err
 		}
 		m.sites += len(a.charges)
-		if a.leaf && a.charges[0] <= foldLimit && m.folded[i] != pinned {
-			m.folded[i] = uint8(a.charges[0])
+		if a.leaf && a.charges[0] <= foldLimit {
+			m.folded[i] |= uint8(a.charges[0])
 		}
 	}
 	return r.Done("the section")

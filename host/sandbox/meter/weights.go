@@ -14,16 +14,18 @@ const (
 	weightDivide   = 8  // integer division and remainder; float division and square root
 	weightSIMDHard = 4  // vector instructions that compile to sequences
 	weightGo       = 48 // ref.func, table.grow and memory.grow leave compiled code
-	weightBulk     = 8  // a bulk instruction of length 0
+	weightBulk     = 8  // a bulk instruction, without its length
+	weightSmall    = 24 // memory.fill or memory.copy of up to smallBytes, all of it
 	weightTable    = 2  // table.get, table.set
 
 	// Dynamic parts.
-	bytesPerUnitLog2 = 3     // memory.fill, memory.copy, memory.init: 8 bytes a unit
-	fuelPerElement   = 1     // table.fill, table.copy, table.init, table.grow
-	fuelPerPage      = 16384 // memory.grow: zeroes 64 KiB, and now and then copies what there was
-	chunkBytes       = 1 << 20
+	bytesPerUnitLog2 = 3       // memory.fill, memory.copy, memory.init: 8 bytes a unit
+	fuelPerElement   = 1       // table.fill, table.copy, table.init, table.grow
+	fuelPerPage      = 16384   // memory.grow: zeroes 64 KiB, and now and then copies what there was
+	chunkBytes       = 1 << 20 // most that memory.fill and memory.copy do between two looks at the counter
+	smallBytes       = 128
 	foldLimit        = 32 // most a leaf function may cost to be paid for by its callers
-	mergeLoopFactor  = 4  // an entry merges into a loop whose own charge is this many times larger
+	mergeLimit       = 8  // most an entry may cost to be added to the charge of the loop it leads straight to
 )
 
 // weight is the constant part of what an instruction costs, apart from calls.
@@ -43,8 +45,9 @@ func weight(op wasmbin.Op) int64 {
 		return weightTable
 	case wasmbin.OpMemoryGrow, wasmbin.OpTableGrow, wasmbin.OpRefFunc:
 		return weightGo
-	case wasmbin.OpMemoryInit, wasmbin.OpMemoryCopy, wasmbin.OpMemoryFill,
-		wasmbin.OpTableInit, wasmbin.OpTableCopy, wasmbin.OpTableFill,
+	case wasmbin.OpMemoryCopy, wasmbin.OpMemoryFill:
+		return weightSmall
+	case wasmbin.OpMemoryInit, wasmbin.OpTableInit, wasmbin.OpTableCopy, wasmbin.OpTableFill,
 		wasmbin.OpDataDrop, wasmbin.OpElemDrop:
 		return weightBulk
 	}

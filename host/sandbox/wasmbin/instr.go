@@ -327,8 +327,8 @@ func (r *Reader) Locals() (uint32, error) {
 		if err != nil {
 			return 0, err
 		}
-		if total += uint64(n); total > 1<<32-1 {
-			return 0, r.Errorf("more than 2^32 locals")
+		if total += uint64(n); total > 1<<30 {
+			return 0, r.Errorf("more than 2^30 locals")
 		}
 		if _, err := r.ValType(); err != nil {
 			return 0, err
