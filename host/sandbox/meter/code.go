@@ -73,13 +73,18 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 	if m.folded[fn] != 0 { // its callers pay
 		a.charges[0] = 0
 	}
+	for _, c := range a.charges {
+		m.report.MaxCharge = max(m.report.MaxCharge, c)
+	}
 	entry := a.charges[0]
+	if a.merged {
+		m.report.Merged++
+	}
 	if entry > 0 {
 		m.report.Entries++
 		switch out = m.subtract(out, entry); {
 		case a.merged: // the loop that follows looks at the counter
 			entry = 0
-			m.report.Merged++
 		case shape.wrap: // a branch to the function's label now ends the if, which is the same
 			out = m.fuelLeft(out, shape.result)
 		default:
@@ -217,7 +222,6 @@ func moveLabel(frames []emitFrame, wraps int32, label uint32) uint32 {
 
 // subtract appends the subtraction of a constant from the counter.
 func (m *module) subtract(out []byte, fuel int64) []byte {
-	m.report.MaxCharge = max(m.report.MaxCharge, int(fuel))
 	out = m.globalGet(out)
 	out = wasmbin.AppendS64(append(out, byte(wasmbin.OpI64Const)), fuel)
 	return m.globalSet(append(out, opI64Sub))

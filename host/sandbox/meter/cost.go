@@ -41,6 +41,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	cur := int64(weightEntry)
 	region := int32(0)
 	straight, first := true, false // nothing but plain instructions so far; a loop came straight after the entry
+	safe := true                   // and none of them can trap
 	var in wasmbin.Instr
 	for len(a.frames) > 0 {
 		if err := r.Instr(&in); err != nil {
@@ -61,6 +62,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 			if h, ok := bulkHelper(in.Op); ok {
 				a.leaf = false
 				m.used[h] = true
+				m.growsTable = m.growsTable || in.Op == wasmbin.OpTableGrow
 				a.scratch = a.scratch || h == helperFill || h == helperCopy
 			}
 		}
@@ -69,6 +71,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 		}
 		if straight {
 			straight = plain(in.Op)
+			safe = safe && !traps(in.Op)
 			first = in.Op == wasmbin.OpLoop
 		}
 
@@ -135,7 +138,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 		}
 	}
 	a.charges[0] = max(a.charges[0], cur)
-	if a.merged = first && a.charges[1] != dead; a.merged && a.charges[0] <= mergeLimit {
+	if a.merged = first && a.charges[1] != dead; a.merged && safe && a.charges[0] <= mergeLimit {
 		a.charges[1] += a.charges[0]
 		a.charges[0] = 0
 	}
@@ -167,6 +170,17 @@ func plain(op wasmbin.Op) bool {
 		return false
 	}
 	return op >= wasmbin.OpDrop && op < 0xfc00
+}
+
+// traps says whether a plain instruction can trap.
+func traps(op wasmbin.Op) bool {
+	switch {
+	case op >= wasmbin.OpI32Load && op <= wasmbin.OpI64Store32, op == wasmbin.OpTableGet, op == wasmbin.OpTableSet:
+		return true
+	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82: // division
+		return true
+	}
+	return op >= 0xa8 && op <= 0xb1 && op != 0xac && op != 0xad // truncation
 }
 
 // callWeight is what the caller pays for a direct call, a folded callee included.

@@ -100,31 +100,31 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.local(0)
 		e.op(opI64Add)
 		e.out = m.globalSet(e.out)
+	// A length that cannot be costs nothing: the instruction traps or answers -1.
 	case helperBytes:
-		e.chargeBytes(0)
-		e.local(0)
-	case helperElems:
-		e.out = m.globalGet(e.out)
 		e.local(0)
 		e.op(opI64ExtendU)
-		e.i64(fuelPerElement)
-		e.op(opI64Mul)
-		e.subtract()
+		e.i64(int64(m.sections[wasmbin.SectionData].Left()))
+		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
+		e.chargeBytes(0)
+		e.end()
+		e.local(0)
+	case helperElems:
+		e.local(0)
+		e.op(opI64ExtendU)
+		e.i64(int64(m.elements()))
+		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
+		e.chargeTimes(fuelPerElement)
+		e.end()
 		e.local(0)
 	case helperPages:
-		// A length that cannot be is answered with -1 and costs nothing.
 		e.local(0)
 		e.op(opI64ExtendU)
 		e.op(byte(wasmbin.OpMemorySize), 0, opI64ExtendU, opI64Add)
 		e.i64(int64(m.maxPages))
 		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
-		e.out = m.globalGet(e.out)
-		e.local(0)
-		e.op(opI64ExtendU)
-		e.i64(fuelPerPage)
-		e.op(opI64Mul)
-		e.subtract()
-		e.op(byte(wasmbin.OpEnd))
+		e.chargeTimes(fuelPerPage)
+		e.end()
 		e.local(0)
 	case helperFill:
 		e.fill()
@@ -159,6 +159,16 @@ func (e *emitter) chargeBytes(local byte) {
 	e.op(opI64ExtendU)
 	e.i64(bytesPerUnitLog2)
 	e.op(opI64ShrU)
+	e.subtract()
+}
+
+// chargeTimes charges for the length in local 0.
+func (e *emitter) chargeTimes(fuel int64) {
+	e.out = e.m.globalGet(e.out)
+	e.local(0)
+	e.op(opI64ExtendU)
+	e.i64(fuel)
+	e.op(opI64Mul)
 	e.subtract()
 }
 

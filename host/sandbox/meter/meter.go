@@ -51,14 +51,14 @@ func (c Config) withDefaults() Config {
 type Report struct {
 	BytesIn, BytesOut int
 
-	Functions int // functions the guest defines
-	Helpers   int // functions added behind them
-	Entries   int // function entries that charge
-	Loops     int // loop heads that charge
-	Folded    int // small leaf functions that their callers pay for
-	Merged    int // function entries whose charge the loop they begin with took over
-	Bulk      int // bulk memory and table instructions charged by their length
-	MaxCharge int // largest constant charge, in fuel
+	Functions int   // functions the guest defines
+	Helpers   int   // functions added behind them
+	Entries   int   // function entries that charge
+	Loops     int   // loop heads that charge
+	Folded    int   // small leaf functions that their callers pay for
+	Merged    int   // function entries that lead straight to a loop, whose head checks for both
+	Bulk      int   // bulk memory and table instructions charged by their length
+	MaxCharge int64 // largest constant charge, in fuel
 
 	RefillIndex uint32 // function index of refill in the output; the guest's own functions from here on moved up by one
 	GlobalIndex uint32 // global index of the counter in the output

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"math"
 	"strings"
 
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
@@ -26,10 +27,13 @@ type module struct {
 	importGlobals uint32
 	globals       uint32 // imported and defined
 	maxPages      uint32 // of the memory, 65,536 if it declares no maximum
+	minElems      uint32 // largest minimum of a table
+	maxElems      uint32 // largest maximum of a table, 2^32-1 if one declares none
 
 	folded      []uint8           // of defined functions: what callers pay for the whole callee, 0 if it charges itself
 	pins        bool              // while scanning: folded holds marks too
 	sharesTable bool              // imports or exports a table: what is called from elsewhere charges itself
+	growsTable  bool              // some code has table.grow
 	indirect    int64             // what call_indirect pays for its callee: as much as the dearest folded one
 	sites       int               // constant charges, an upper bound
 	used        [helperCount]bool // helpers the module needs
@@ -131,10 +135,7 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 		m.report.Functions = int(n)
 		return err
 	case wasmbin.SectionTable:
-		return each(&r, "tables", 3, nil, func() error {
-			_, _, err := r.Table()
-			return err
-		})
+		return each(&r, "tables", 3, nil, func() error { return m.scanTable(&r) })
 	case wasmbin.SectionMemory:
 		return each(&r, "memories", 2, nil, func() error {
 			at := r.Pos()
@@ -237,6 +238,24 @@ func (m *module) function(r *wasmbin.Reader, how uint8) (uint32, error) {
 	return fn, err
 }
 
+func (m *module) scanTable(r *wasmbin.Reader) error {
+	_, l, err := r.Table()
+	if !l.HasMax {
+		l.Max = math.MaxUint32
+	}
+	m.maxElems = max(m.maxElems, l.Max)
+	m.minElems = max(m.minElems, l.Min)
+	return err
+}
+
+// elements is the most that a table can hold.
+func (m *module) elements() uint32 {
+	if m.growsTable || m.sharesTable {
+		return m.maxElems
+	}
+	return m.minElems
+}
+
 func (m *module) setMemory(l wasmbin.Limits) {
 	m.maxPages = 65536
 	if l.HasMax {
@@ -268,7 +287,7 @@ func (m *module) scanImports(r wasmbin.Reader) error {
 			return index(&r, "type", m.types)
 		case wasmbin.KindTable:
 			m.sharesTable = true
-			_, _, err = r.Table()
+			err = m.scanTable(&r)
 		case wasmbin.KindMemory:
 			at := r.Pos()
 			var l wasmbin.Limits
