@@ -1,0 +1,259 @@
+package meter
+
+import "github.com/berth-host/berth/host/sandbox/wasmbin"
+
+// siteBytes is the most that one constant charge adds to the code.
+const siteBytes = 48
+
+// emitCode appends the code section, the helpers included.
+func (m *module) emitCode(out []byte) ([]byte, error) {
+	m.section = wasmbin.SectionName(wasmbin.SectionCode)
+	r := m.sections[wasmbin.SectionCode]
+	n := uint32(0)
+	if r.Left() > 0 {
+		var err error
+		if n, err = r.U32(); err != nil {
+			return nil, err
+		}
+	}
+	out, start := begin(out, wasmbin.SectionCode)
+	out = wasmbin.AppendU32(out, n+uint32(m.report.Helpers))
+	var scratch []byte
+	for i := range n {
+		size, err := r.U32()
+		if err != nil {
+			return nil, err
+		}
+		body, err := r.Sub(size)
+		if err != nil {
+			return nil, err
+		}
+		if scratch, err = m.emitBody(scratch[:0], body, i); err != nil {
+			return nil, err
+		}
+		out = wasmbin.AppendU32(out, uint32(len(scratch)))
+		out = append(out, scratch...)
+	}
+	for h := range helperCount {
+		if m.used[h] {
+			scratch = m.emitHelper(scratch[:0], h)
+			out = wasmbin.AppendU32(out, uint32(len(scratch)))
+			out = append(out, scratch...)
+		}
+	}
+	return end(out, start), nil
+}
+
+// emitFrame is a block of the guest's that is open while its function is emitted.
+type emitFrame struct {
+	wraps  int32 // ifs that the rewriter has opened around the frame's label
+	charge int64 // of a loop whose body is in such an if; else 0
+}
+
+// emitBody appends the defined function fn, charged.
+//
+// A charge subtracts from the counter, and what it pays for stands in an if whose
+// condition is that fuel is left. Its else refills and tries again: it jumps to
+// the loop's head, or calls the function anew with the same arguments. So the
+// engine sees no way back from the cold code into the hot: it keeps values in
+// registers, and the hot code falls through. A form that goes on behind the cold
+// code instead cost up to half as much time again in small functions.
+func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, error) {
+	a, shape, code := &m.work, m.shapes[m.defined[fn]], r
+	if _, err := code.Locals(); err != nil {
+		return nil, err
+	}
+	if err := m.analyse(code, a); err != nil {
+		return nil, err
+	}
+	out, scratch, err := m.locals(out, &r, shape, a.scratch)
+	if err != nil {
+		return nil, err
+	}
+	if m.folded[fn] != 0 { // its callers pay
+		a.charges[0] = 0
+	}
+	for _, c := range a.charges {
+		m.report.MaxCharge = max(m.report.MaxCharge, c)
+	}
+	entry := a.charges[0]
+	if a.merged {
+		m.report.Merged++
+	}
+	if entry > 0 {
+		m.report.Entries++
+		switch out = m.subtract(out, entry); {
+		case a.merged: // the loop that follows looks at the counter
+			entry = 0
+		case shape.wrap: // a branch to the function's label now ends the if, which is the same
+			out = m.fuelLeft(out, shape.result)
+		default:
+			out = m.refillInPlace(out)
+			entry = 0
+		}
+	}
+	from := r.Pos()
+	frames := append(m.frames[:0], emitFrame{charge: 0})
+	wraps, loop := int32(0), 0
+	var in wasmbin.Instr
+	for r.Left() > 0 {
+		if err := r.Instr(&in); err != nil {
+			return nil, err
+		}
+		switch in.Op {
+		case wasmbin.OpBlock, wasmbin.OpIf:
+			frames = append(frames, emitFrame{wraps: wraps})
+			continue
+		case wasmbin.OpLoop:
+			loop++
+			f := emitFrame{wraps: wraps}
+			if c := a.charges[loop]; c > 0 {
+				m.report.Loops++
+				f.charge = c
+				wraps++
+				out = append(out, r.Slice(from, r.Pos())...)
+				out = m.fuelLeft(m.subtract(out, c))
+				out = append(out, r.Slice(in.At+1, r.Pos())...) // the loop's block type is the if's
+				from = r.Pos()
+			}
+			frames = append(frames, f)
+			continue
+		case wasmbin.OpEnd:
+			f := frames[len(frames)-1]
+			frames = frames[:len(frames)-1]
+			if f.charge > 0 {
+				wraps--
+				out = append(out, r.Slice(from, in.At)...)
+				out = m.refillElse(out, f.charge)
+				out = append(out, byte(wasmbin.OpBr), 1, byte(wasmbin.OpEnd))
+				from = in.At
+			}
+			if len(frames) == 0 && entry > 0 {
+				out = append(out, r.Slice(from, in.At)...)
+				out = m.refillElse(out, entry)
+				for i := range byte(shape.params) {
+					out = append(out, byte(wasmbin.OpLocalGet), i)
+				}
+				out = wasmbin.AppendU32(append(out, byte(wasmbin.OpCall)), m.moved(m.importFuncs+fn))
+				out = append(out, byte(wasmbin.OpEnd))
+				from = in.At
+			}
+			continue
+		case wasmbin.OpBr, wasmbin.OpBrIf:
+			if l := moveLabel(frames, wraps, in.Index); l != in.Index {
+				out = append(out, r.Slice(from, in.At)...)
+				out = wasmbin.AppendU32(append(out, byte(in.Op)), l)
+				from = r.Pos()
+			}
+			continue
+		case wasmbin.OpBrTable:
+			if wraps == 0 {
+				continue
+			}
+			out = append(out, r.Slice(from, in.At)...)
+			out = wasmbin.AppendU32(append(out, byte(in.Op)), in.Count-1)
+			for range in.Count {
+				l, err := in.Labels.U32()
+				if err != nil {
+					return nil, err
+				}
+				out = wasmbin.AppendU32(out, moveLabel(frames, wraps, l))
+			}
+			from = r.Pos()
+			continue
+		case wasmbin.OpCall, wasmbin.OpRefFunc:
+			if in.Index < m.importFuncs {
+				continue
+			}
+			out = append(out, r.Slice(from, in.At)...)
+			out = wasmbin.AppendU32(append(out, byte(in.Op)), m.moved(in.Index))
+			from = r.Pos()
+			continue
+		}
+		h, ok := bulkHelper(in.Op)
+		if !ok {
+			continue
+		}
+		m.report.Bulk++
+		out = append(out, r.Slice(from, in.At)...)
+		if from = in.At; h == helperFill || h == helperCopy {
+			out = m.bulk(out, h, scratch, r.Slice(in.At, r.Pos()))
+			from = r.Pos()
+		} else {
+			out = m.callHelper(out, h)
+		}
+	}
+	m.frames = frames
+	return append(out, r.Slice(from, r.Pos())...), nil
+}
+
+// bulk appends memory.fill or memory.copy: as it is when the length, kept in the
+// local scratch, is small and so paid for by the constant charge; else its helper.
+func (m *module) bulk(out []byte, h helper, scratch uint32, instr []byte) []byte {
+	out = wasmbin.AppendU32(append(out, byte(wasmbin.OpLocalTee)), scratch)
+	out = wasmbin.AppendU32(append(out, byte(wasmbin.OpLocalGet)), scratch)
+	out = wasmbin.AppendS64(append(out, byte(wasmbin.OpI32Const)), smallBytes)
+	out = append(out, opI32LeU, byte(wasmbin.OpIf))
+	out = wasmbin.AppendS64(out, int64(m.types+typeBulk))
+	out = append(out, instr...)
+	out = append(out, byte(wasmbin.OpElse))
+	return append(m.callHelper(out, h), byte(wasmbin.OpEnd))
+}
+
+// locals appends the local declarations of a body, with one more local if its code
+// needs that, and returns its index.
+func (m *module) locals(out []byte, r *wasmbin.Reader, shape shape, scratch bool) ([]byte, uint32, error) {
+	from, peek := r.Pos(), *r
+	n, err := r.Locals()
+	if err != nil || !scratch {
+		return append(out, r.Slice(from, r.Pos())...), 0, err
+	}
+	groups, err := peek.U32()
+	out = wasmbin.AppendU32(out, groups+1)
+	out = append(out, r.Slice(peek.Pos(), r.Pos())...)
+	return append(out, 1, wasmbin.I32), shape.params + n, err
+}
+
+// moveLabel is a label in the output: past the ifs opened around what lies between.
+// scan has checked that it exists.
+func moveLabel(frames []emitFrame, wraps int32, label uint32) uint32 {
+	return label + uint32(wraps-frames[len(frames)-1-int(label)].wraps)
+}
+
+// subtract appends the subtraction of a constant from the counter.
+func (m *module) subtract(out []byte, fuel int64) []byte {
+	out = m.globalGet(out)
+	out = wasmbin.AppendS64(append(out, byte(wasmbin.OpI64Const)), fuel)
+	return m.globalSet(append(out, opI64Sub))
+}
+
+// fuelLeft appends an if, of a block type to be appended unless given, whose
+// condition is that the counter is not below zero.
+func (m *module) fuelLeft(out []byte, blockType ...byte) []byte {
+	out = m.globalGet(out)
+	out = append(out, byte(wasmbin.OpI64Const), 0, opI64GeS, byte(wasmbin.OpIf))
+	return append(out, blockType...)
+}
+
+// refillElse appends the else of fuelLeft up to its refill, which gives the charge
+// back: it will be subtracted again.
+func (m *module) refillElse(out []byte, charge int64) []byte {
+	out = append(out, byte(wasmbin.OpElse), byte(wasmbin.OpI64Const))
+	return m.callHelper(wasmbin.AppendS64(out, charge), helperRefill)
+}
+
+// refillInPlace appends a refill, if one is needed, behind which the code goes on.
+// The call stands in the else, since the engine lays out the then part as the
+// likely one.
+func (m *module) refillInPlace(out []byte) []byte {
+	out = m.refillElse(m.fuelLeft(out, blockVoid), 0)
+	return append(out, byte(wasmbin.OpEnd))
+}
+
+func (m *module) globalGet(out []byte) []byte {
+	return wasmbin.AppendU32(append(out, byte(wasmbin.OpGlobalGet)), m.globals)
+}
+
+func (m *module) globalSet(out []byte) []byte {
+	return wasmbin.AppendU32(append(out, byte(wasmbin.OpGlobalSet)), m.globals)
+}

@@ -1,0 +1,50 @@
+// Package meter rewrites a WebAssembly module so that it counts the work it does
+// and can be stopped: fuel.
+//
+// The rewritten module has one more import, refill, and one more exported
+// global, the fuel left. Each function entry and each loop head subtracts a
+// constant, and bulk memory and table instructions an amount by their dynamic
+// length before they run; when the counter falls below zero the module calls
+// refill, which grants more or traps. Nothing else changes: same results, same
+// memory, same traps.
+//
+// # The contract with the host
+//
+//	refill(left i64) -> i64
+//
+// left is the counter, always below zero, with the charge that emptied it
+// already subtracted; the result becomes the counter. A host that grants slices
+// answers left + slice and adds slice to its sum of grants, so that at any time
+//
+//	fuel used = granted - counter
+//
+// exactly, whatever the slices were. The counter starts at 0: the first charge
+// calls refill, even in a start function. The host reads the counter at event
+// boundaries from the exported global. To hold an event to a budget, grant
+// slices that add up to it and trap when refill is called after that: the charge
+// that trapped is then the same on every machine. A result that is still below
+// zero is allowed, and the next charge calls refill again. To stop the guest,
+// panic in refill.
+//
+// # What one unit is
+//
+// About one simple instruction; weights.go has the table. A charge is the
+// cost of the most expensive path from one charge to the next that passes no
+// other, so fuel is an upper bound of the weighted instructions executed, and
+// what can run between two charges is bounded by the size of one function
+// body. The same module and input consume the same fuel everywhere.
+//
+// # Promises
+//
+// Rewrite never panics, recurses or writes to its input; it allocates less than
+// 24 bytes for each byte of input, plus 256 KiB. The guest cannot name the
+// counter, refill or the helper functions: each index is checked against what
+// the guest itself declared, and the reserved names are refused in its imports
+// and exports. What is not checked is types: hand the result to an engine that
+// validates.
+//
+// Only the name section and custom sections whose name starts with "berth."
+// survive; source maps and DWARF would point at the wrong bytes.
+//
+// Everything here is safe for concurrent use. Read meter.go first, then cost.go.
+package meter

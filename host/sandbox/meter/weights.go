@@ -1,0 +1,69 @@
+package meter
+
+import "github.com/berth-host/berth/host/sandbox/wasmbin"
+
+// Weights in fuel. They follow what the instructions cost in wazero's compiled
+// code on amd64, in units of a simple instruction; what compiles to nothing
+// weighs nothing.
+const (
+	weightEntry    = 2  // entering a function: frame and stack check
+	weightSimple   = 1  // everything not named here
+	weightCall     = 3  // a direct call, without its callee
+	weightIndirect = 8  // call_indirect: bounds, null and signature checks
+	weightHostCall = 48 // a call of an import: leaves compiled code
+	weightDivide   = 8  // integer division and remainder; float division and square root
+	weightSIMDHard = 4  // vector instructions that compile to sequences
+	weightGo       = 48 // ref.func, table.grow and memory.grow leave compiled code
+	weightBulk     = 8  // a bulk instruction, without its length
+	weightSmall    = 24 // memory.fill or memory.copy of up to smallBytes, all of it
+	weightTable    = 2  // table.get, table.set
+
+	// Dynamic parts.
+	bytesPerUnitLog2 = 3       // memory.fill, memory.copy, memory.init: 8 bytes a unit
+	fuelPerElement   = 1       // table.fill, table.copy, table.init, table.grow
+	fuelPerPage      = 16384   // memory.grow: zeroes 64 KiB, and now and then copies what there was
+	chunkBytes       = 1 << 20 // most that memory.fill and memory.copy do between two looks at the counter
+	smallBytes       = 128
+	foldLimit        = 32 // most a leaf function may cost to be paid for by its callers
+	mergeLimit       = 8  // most an entry may cost to be added to the charge of the loop it leads straight to
+)
+
+// weight is the constant part of what an instruction costs, apart from calls.
+func weight(op wasmbin.Op) int64 {
+	switch op {
+	case wasmbin.OpUnreachable, wasmbin.OpNop, wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpElse,
+		wasmbin.OpEnd, wasmbin.OpReturn, wasmbin.OpDrop:
+		return 0
+	case 0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, // i32, i64: div_s, div_u, rem_s, rem_u
+		0x91, 0x95, 0x9f, 0xa3: // f32, f64: sqrt, div
+		return weightDivide
+	case wasmbin.OpBrTable:
+		return 2
+	case wasmbin.OpCallIndirect:
+		return weightIndirect
+	case wasmbin.OpTableGet, wasmbin.OpTableSet:
+		return weightTable
+	case wasmbin.OpMemoryGrow, wasmbin.OpTableGrow, wasmbin.OpRefFunc:
+		return weightGo
+	case wasmbin.OpMemoryCopy, wasmbin.OpMemoryFill:
+		return weightSmall
+	case wasmbin.OpMemoryInit, wasmbin.OpTableInit, wasmbin.OpTableCopy, wasmbin.OpTableFill,
+		wasmbin.OpDataDrop, wasmbin.OpElemDrop:
+		return weightBulk
+	}
+	if op >= 0xfd00 {
+		return vectorWeight(byte(op))
+	}
+	return weightSimple
+}
+
+func vectorWeight(sub byte) int64 {
+	switch {
+	case sub >= 0xf8, // conversions
+		sub == 0xe3, sub == 0xe7, sub == 0xef, sub == 0xf3, // sqrt, div
+		sub == 0xd5, sub == 0x62, // i64x2.mul, i8x16.popcnt
+		sub >= 0x6b && sub <= 0x6d, sub >= 0xcb && sub <= 0xcd: // i8x16 and i64x2 shifts
+		return weightSIMDHard
+	}
+	return weightSimple
+}

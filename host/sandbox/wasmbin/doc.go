@@ -1,0 +1,14 @@
+// Package wasmbin reads the WebAssembly binary format, bytes up, and nothing
+// else: LEB128 integers, names, sections, limits, value types, constant
+// expressions and instructions of the core specification 2.0 (what wazero
+// calls CoreFeaturesV2).
+//
+// It promises that no input makes it panic, recurse or allocate: every count is
+// checked against the bytes that remain, every integer must be encoded within
+// its length and without stray bits, and whatever belongs to a later proposal is
+// refused by that proposal's name. It does not check types; the engine does.
+//
+// A Reader is a value with no shared state: use one per goroutine.
+//
+// Read reader.go first, then instr.go.
+package wasmbin
