@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,7 @@ type file struct {
 	state     folder.State
 	changedAt time.Time // when it was last seen to change
 	goneAt    time.Time // when it was seen to be gone; zero: it is there
+	confirmed bool      // a look that began a while after goneAt found the same
 	dirty     bool      // to be inspected when at rest
 	reading   bool      // is being inspected
 	recheck   bool      // was read so shortly after a change that its times could not tell of another
@@ -158,7 +160,7 @@ func (l *loop) close() {
 			running = append(running, e)
 		}
 	}
-	slices.SortFunc(running, func(a, b *entry) int { return int(b.running.serial) - int(a.running.serial) })
+	slices.SortFunc(running, func(a, b *entry) int { return cmp.Compare(b.running.serial, a.running.serial) })
 	for _, e := range running {
 		l.stop(e, "the host is closing")
 	}
@@ -196,10 +198,8 @@ func (l *loop) tick(now time.Time) time.Time {
 		}
 		return true
 	}
-	if !l.scanning && due(l.scanDue) {
-		l.scan(now)
-	}
 	if l.claimed != nil {
+		l.scanIfDue(now, due)
 		return next // the first look is not over
 	}
 	unsettled := l.unsettled()
@@ -208,7 +208,11 @@ func (l *loop) tick(now time.Time) time.Time {
 		case !f.there():
 			// The file may have been renamed: its plugin is given up only when
 			// nothing is left that may turn out to be it, up to a limit.
-			if due(f.goneAt.Add(l.m.config.Debounce)) && (!unsettled || due(f.goneAt.Add(l.m.config.Quiet))) {
+			switch settled := f.goneAt.Add(l.m.config.Debounce); {
+			case !due(settled):
+			case !f.confirmed:
+				l.scanBy(now)
+			case !unsettled || due(settled.Add(l.m.config.Quiet)):
 				delete(l.files, f.path)
 				l.decide(f.name)
 			}
@@ -234,6 +238,7 @@ func (l *loop) tick(now time.Time) time.Time {
 			}
 		}
 	}
+	l.scanIfDue(now, due)
 	if !unsettled && len(l.awaitReady) > 0 && !l.working() {
 		l.answers = append(l.answers, l.awaitReady...)
 		l.awaitReady = nil
@@ -281,7 +286,10 @@ func (l *loop) rank(f *file) int {
 	return len(l.dirs)
 }
 
-func (l *loop) scan(now time.Time) {
+func (l *loop) scanIfDue(now time.Time, due func(time.Time) bool) {
+	if l.scanning || !due(l.scanDue) {
+		return
+	}
 	l.scanning = true
 	every := l.m.config.Rescan
 	if l.polling {
@@ -306,12 +314,13 @@ func (l *loop) scan(now time.Time) {
 				// Something may have happened before it was watched.
 				l.scanBy(time.Now().Add(l.m.config.Debounce))
 			}
-			l.scanned(listing, time.Now())
+			l.scanned(listing, now, time.Now())
 		}
 	})
 }
 
-func (l *loop) scanned(listing folder.Listing, now time.Time) {
+// scanned takes in what a look at the directories found that began at a time.
+func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
 	if l.closing {
 		return
 	}
@@ -326,7 +335,7 @@ func (l *loop) scanned(listing folder.Listing, now time.Time) {
 			}
 			l.files[path] = f
 		case f.state != state || !f.there():
-			f.state, f.goneAt = state, time.Time{}
+			f.state, f.goneAt, f.confirmed = state, time.Time{}, false
 			f.touch(now)
 		case f.recheck && !f.reading:
 			f.recheck = false
@@ -338,11 +347,14 @@ func (l *loop) scanned(listing folder.Listing, now time.Time) {
 		followed := slices.Contains(l.dirs, filepath.Dir(path))
 		unknown := listing.Unreadable[filepath.Dir(path)] != nil || listing.Unreadable[path] != nil
 		switch {
-		case listed || !f.there() || followed && unknown:
-		case followed:
+		case listed:
+		case !followed: // no rename: the directory was taken away
+			f.goneAt, f.confirmed = now.Add(-l.m.config.Debounce-l.m.config.Quiet), true
+		case unknown && f.there():
+		case unknown, f.there():
 			f.goneAt = now
-		default:
-			f.goneAt = now.Add(-l.m.config.Quiet) // not a rename: the directory was taken away
+		case !began.Before(f.goneAt.Add(l.m.config.Debounce)):
+			f.confirmed = true
 		}
 	}
 	l.note(listing.Unreadable)

@@ -173,16 +173,21 @@ func (m *Manager) SetEnabled(ctx context.Context, name string, enabled bool) (wi
 }
 
 func (m *Manager) toggle(ctx context.Context, name string, enabled bool) (<-chan struct{}, error) {
-	var known bool
 	doing := "enable or disable " + name
-	if err := m.ask(ctx, doing, func(l *loop) { known = l.entries[name] != nil }); err != nil {
+	var refusal error
+	if err := m.ask(ctx, doing, func(l *loop) {
+		if l.entries[name] != nil {
+			return
+		}
+		var p wire.Plugin
+		if p, refusal = m.Plugin(name); refusal == nil {
+			refusal = fault.New(fault.Conflict, "%s is %s: %s", name, p.State, p.Reason)
+		}
+	}); err != nil {
 		return nil, err
 	}
-	if !known {
-		if p, err := m.Plugin(name); err == nil {
-			return nil, fault.New(fault.Conflict, "%s is %s: %s", name, p.State, p.Reason)
-		}
-		return nil, notFound(name)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if m.config.SetEnabled != nil {
 		if err := m.config.SetEnabled(ctx, name, enabled); err != nil {

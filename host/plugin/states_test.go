@@ -286,3 +286,29 @@ func TestReload(t *testing.T) {
 	w.waitGone("x")
 	w.waitGone("y")
 }
+
+// The decision stands when the caller does not wait for its outcome.
+func TestSetEnabledDoesNotWaitForEver(t *testing.T) {
+	w := newWorld(t)
+	drained := make(chan struct{})
+	w.fakes.drain = func(context.Context, string) error { <-drained; return nil }
+	w.write("x.wasm", versioned("x", "1.0.0"))
+	w.run()
+	w.waitFor("x", wire.Active, "1.0.0", "")
+	ctx, cancel := context.WithCancel(w.bound())
+	answered := make(chan wire.Plugin)
+	go func() {
+		p, err := w.m.SetEnabled(ctx, "x", false)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- p
+	}()
+	w.waitFor("x", wire.Draining, "1.0.0", "switched off by the operator")
+	cancel()
+	if p := <-answered; p.State != wire.Draining {
+		t.Errorf("got %s", p.State)
+	}
+	close(drained)
+	w.waitFor("x", wire.Disabled, "1.0.0", "switched off by the operator")
+}
