@@ -37,7 +37,7 @@
 // # Promises
 //
 // Rewrite never panics, recurses or writes to its input; it allocates less than
-// 24 bytes for each byte of input, plus 256 KiB. The guest cannot name the
+// 32 bytes for each byte of input, plus 4 MiB at the default nesting. The guest cannot name the
 // counter, refill or the helper functions: each index is checked against what
 // the guest itself declared, and the reserved names are refused in its imports
 // and exports. What is not checked is types: hand the result to an engine that

@@ -114,3 +114,13 @@ func BenchmarkRatios(b *testing.B) {
 		})
 	}
 }
+
+// stackOf calls a function without parameters and answers its result.
+func (r *runner) stackOf(t testing.TB, fn string) uint64 {
+	t.Helper()
+	got, err := r.mod.ExportedFunction(fn).Call(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
+}

@@ -16,7 +16,7 @@ const (
 // nothing but how a stack trace reads.
 func (m *module) emitNames(out []byte) []byte {
 	before := len(out)
-	out, start := begin(out, wasmbin.SectionCustom)
+	out, start := openSection(out, wasmbin.SectionCustom)
 	out = appendName(out, "name")
 	r := m.names
 	for r.Left() > 0 {
@@ -28,7 +28,7 @@ func (m *module) emitNames(out []byte) []byte {
 		}
 		if err == nil && id != namesLabels {
 			var inner int
-			out, inner = begin(out, id)
+			out, inner = openSection(out, id)
 			switch id {
 			case namesFunctions:
 				out, err = m.emitFunctionNames(out, &sub)
@@ -38,7 +38,7 @@ func (m *module) emitNames(out []byte) []byte {
 				out = append(out, sub.Slice(sub.Pos(), sub.Pos()+sub.Left())...)
 			}
 			if err == nil {
-				out = end(out, inner)
+				out = closeSection(out, inner)
 			}
 		}
 		if err != nil {
@@ -46,7 +46,7 @@ func (m *module) emitNames(out []byte) []byte {
 			return out[:before]
 		}
 	}
-	return end(out, start)
+	return closeSection(out, start)
 }
 
 func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error) {
