@@ -127,6 +127,7 @@ func TestRunawaysAreStopped(t *testing.T) {
 		{"fib(60)", Func(i, i, Vec(), fib)},
 		{"a flood of fills", Func(i, i, Vec(), 0x03, 0x40, 0x41, 0, 0x41, 0, 0x41, S(65536), 0xfc, 11, 0, 0x0c, 0, end, 0x00, end)},
 		{"a flood of copies", Func(i, i, Vec(), 0x03, 0x40, 0x41, 0, 0x41, 1, 0x41, S(65535), 0xfc, 10, 0, 0, 0x0c, 0, end, 0x00, end)},
+		{"divisions", Func(i, i, Vec(), 0x03, 0x40, 0x42, S(-1<<62), 0x20, 0, 0xac, 0x7f, 0xa7, 0x21, 0, 0x41, 3, 0x21, 0, 0x0c, 0, end, 0x00, end)},
 		{"memory.grow by 0", Func(i, i, Vec(), 0x03, 0x40, 0x41, 0, 0x40, 0, 0x1a, 0x0c, 0, end, 0x00, end)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,7 +139,9 @@ func TestRunawaysAreStopped(t *testing.T) {
 			if !errors.Is(err, errOutOfFuel) {
 				t.Fatalf("got %v", err)
 			}
-			if took := time.Since(begin) / slices; took > 50*time.Millisecond { // about 0.1 ms without a race detector or other load
+			took := time.Since(begin) / slices
+			t.Logf("%v a slice of %d", took, slice)
+			if took > 50*time.Millisecond { // about 0.1 ms without a race detector or other load
 				t.Errorf("%v between refills", took)
 			}
 		})
@@ -202,6 +205,42 @@ func TestChunks(t *testing.T) {
 		}
 		if used := k.used(metered) - before; want == nil && tt.args[2] > smallBytes && used < int64(tt.args[2]>>bytesPerUnitLog2) || want != nil && used > 100+c>>bytesPerUnitLog2 {
 			t.Errorf("%s%v: %d fuel", tt.name, tt.args, used)
+		}
+	}
+}
+
+// TestHostReadsAndSetsTheCounter: in a host call the exported global is exact, and
+// what the host writes there counts: how events are told apart.
+func TestHostReadsAndSetsTheCounter(t *testing.T) {
+	wasm := Module(
+		Section(1, Vec(FuncType("", ""))), Section(2, Vec(Import("env", "next", 0, 0))), Section(3, Vec(U(0))), Section(7, Vec(Export("f", 0, 1))),
+		Section(10, Vec(BodyLocals(Vec(B(1, 0x7f)), 0x03, 0x40, 0x10, 0, 0x20, 0, 0x41, 1, 0x6a, 0x22, 0, 0x41, 10, 0x48, 0x0d, 0, end, end))))
+	ctx := context.Background()
+	r := newRuntime(t, wazero.NewRuntimeConfigCompiler())
+	k := &tank{slice: 100}
+	k.link(t, r)
+	var events []int64
+	next := func(_ context.Context, mod api.Module, _ []uint64) {
+		events = append(events, k.used(mod))
+		k.granted = 70 // a new event, with a first slice of its own
+		mod.ExportedGlobal(DefaultGlobal).(api.MutableGlobal).Set(70)
+	}
+	if _, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(next), nil, nil).Export("next").Instantiate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	mod, err := r.Instantiate(ctx, mustRewrite(t, wasm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, mod); err != nil {
+		t.Fatal(err)
+	}
+	if len(events) != 10 || events[1] != 1+weightHostCall+7+2 {
+		t.Fatalf("events: %v", events)
+	}
+	for _, used := range events[1:] {
+		if used != events[1] {
+			t.Errorf("equal events of different fuel: %v", events)
 		}
 	}
 }

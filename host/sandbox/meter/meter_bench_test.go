@@ -33,6 +33,7 @@ var workloads = []workload{
 	{name: "matrix-simd", wasm: cGuest("guest_fast.wasm"), fn: "matrix", arg: 1},
 	{name: "interpreter", wasm: cGuest("guest_fast.wasm"), fn: "interpret", arg: 10000},
 	{name: "sort-indirect", wasm: cGuest("guest_small.wasm"), fn: "sorted", arg: 1000},
+	{name: "assemblyscript", wasm: func(t testing.TB) []byte { return readGuest(t, "assemblyscript/guest_as.wasm") }, fn: "inventory", arg: 100},
 	{name: "copies", wasm: cGuest("guest_fast.wasm"), fn: "copies", arg: 200},
 }
 
