@@ -54,7 +54,7 @@ type handler struct {
 
 // startRunner starts the sandbox and the deliveries.
 func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
-	eng, err := sandbox.New(sandbox.Config{CacheDir: h.cacheDir(), Logger: h.logger})
+	eng, err := sandbox.New(sandbox.Config{CacheDir: h.cacheDir(), MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,15 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	return r, nil
 }
 
+// memoryTotal is what all instances may have together, in bytes: as configured,
+// or half of the machine's memory, or no bound where that is not known.
+func (h *Host) memoryTotal() int64 {
+	if configured := h.current.Load().Defaults.MemoryTotal; configured > 0 {
+		return configured
+	}
+	return machineMemory() / 2
+}
+
 // Claim implements plugin.Runner.
 func (r *runner) Claim(ctx context.Context, name string) error {
 	return r.dispatcher.Claim(ctx, name)
@@ -90,12 +99,16 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 		return nil, err
 	}
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
-		Name:        spec.Name,
-		Source:      h,
-		Concurrency: spec.Settings.Concurrency,
-		Timeout:     spec.Settings.Timeout,
-		Settings:    string(spec.Settings.Config),
-		Logger:      r.logger,
+		Name:          spec.Name,
+		Source:        h,
+		Concurrency:   spec.Settings.Concurrency,
+		Timeout:       spec.Settings.Timeout,
+		Fuel:          spec.Settings.Fuel,
+		FreshPerEvent: spec.Settings.FreshPerEvent,
+		RecycleEvents: spec.Settings.RecycleEvents,
+		RecycleAge:    spec.Settings.RecycleAge,
+		Settings:      string(spec.Settings.Config),
+		Logger:        r.logger,
 	})
 	if err != nil {
 		_ = r.release(ctx, spec.Name)

@@ -198,7 +198,7 @@ func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) 
 	for range n {
 		wg.Go(func() {
 			for {
-				a, _, ok := h.Next(quit)
+				a, _, ok := h.Next(quit, nil)
 				if !ok {
 					return
 				}
@@ -328,9 +328,9 @@ func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit)
+	a, _, _ := h.Next(quit, nil)
 	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
-	b, _, _ := h.Next(quit)
+	b, _, _ := h.Next(quit, nil)
 	if b.Seq != a.Seq || b.Number != 1 {
 		t.Errorf("got %d attempt %d, want %d attempt 1", b.Seq, b.Number, a.Seq)
 	}
@@ -344,7 +344,7 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit)
+	a, _, _ := h.Next(quit, nil)
 	status := func() string {
 		got, err := f.d.Deliveries(t.Context(), f.log.records[0])
 		if err != nil || len(got) != 1 {
@@ -359,7 +359,7 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	if got := status(); got != "pending" {
 		t.Errorf("got %s, want pending", got)
 	}
-	b, _, _ := h.Next(quit)
+	b, _, _ := h.Next(quit, nil)
 	f.store.mu.Lock()
 	f.store.refuse = errors.New("disk full")
 	f.store.mu.Unlock()

@@ -311,9 +311,10 @@ func (h *Handler) retriesDue() {
 	h.signal()
 }
 
-// Next waits for an attempt and answers false once stop is closed. more says
-// that another one is ready already.
-func (h *Handler) Next(stop <-chan struct{}) (a event.Attempt, more, ok bool) {
+// Next waits for an attempt and answers false once stop is closed, or when it
+// waits and gets a token from retire. more says that another one is ready
+// already.
+func (h *Handler) Next(stop, retire <-chan struct{}) (a event.Attempt, more, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for {
@@ -328,12 +329,19 @@ func (h *Handler) Next(stop <-chan struct{}) (a event.Attempt, more, ok bool) {
 		}
 		h.parked++
 		h.mu.Unlock()
+		retired := false
 		select {
 		case <-stop:
 		case <-h.wake:
+		case <-retire:
+			retired = true
 		}
 		h.mu.Lock()
 		h.parked--
+		if retired {
+			h.signal()
+			return event.Attempt{}, false, false
+		}
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/meter"
+	"github.com/berth-host/berth/host/sandbox/prescan"
 )
 
 // Config says how an Engine compiles. The zero value compiles without a cache
@@ -18,12 +20,15 @@ type Config struct {
 	// CacheDir keeps compiled code between starts. Its content is executed, so
 	// it must be writable by this user only; it is created with mode 0700.
 	CacheDir string
-	Logger   *slog.Logger
+	// MemoryTotal is what all instances may have together, in bytes; 0 for no bound.
+	MemoryTotal int64
+	Logger      *slog.Logger
 }
 
 // Engine loads modules. It is safe for concurrent use.
 type Engine struct {
-	cfg Config
+	cfg    Config
+	memory *budget
 }
 
 // New returns an Engine.
@@ -36,7 +41,7 @@ func New(cfg Config) (*Engine, error) {
 			return nil, fmt.Errorf("compilation cache: %w", err)
 		}
 	}
-	return &Engine{cfg: cfg}, nil
+	return &Engine{cfg: cfg, memory: &budget{limit: cfg.MemoryTotal}}, nil
 }
 
 // privateDir makes sure that nobody else can put code into dir.
@@ -59,34 +64,36 @@ func privateDir(dir string) error {
 
 // Options are what a module is loaded with.
 type Options struct {
-	// Memory is the most linear memory of one instance, in bytes. It is rounded
-	// down to pages of 64 KiB; 0 means 64 MiB.
+	// Memory is the most linear memory of one instance, in bytes; 0 means 64 MiB.
 	Memory int64
 }
 
-const pageSize = 64 << 10
-
-func (o Options) pages() uint32 {
-	if o.Memory <= 0 {
-		o.Memory = 64 << 20
-	}
-	return uint32(min(o.Memory/pageSize, 65535))
-}
+const (
+	pageSize      = 64 << 10
+	defaultMemory = 64 << 20
+)
 
 // Load checks and compiles a module. It keeps no reference to wasm. A module
 // that will never run is a fault.Invalid error that says what to build instead.
 // The caller closes the Module.
 func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (_ *Module, err error) {
-	if err := checkHeader(wasm); err != nil {
-		return nil, err
+	if _, err := prescan.Scan(wasm, prescan.Limits{}); err != nil {
+		return nil, fault.New(fault.Invalid, "%w", err)
+	}
+	metered, _, err := meter.Rewrite(wasm, meter.Config{})
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "%w", err)
+	}
+	if opts.Memory <= 0 {
+		opts.Memory = defaultMemory
 	}
 	rc := wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
-		WithMemoryLimitPages(opts.pages()).
+		WithMemoryLimitPages(65535). // linearMemory holds the limit
 		WithMemoryCapacityFromMax(false).
 		WithDebugInfoEnabled(false).
 		WithCustomSections(false).
-		WithCloseOnContextDone(true)
+		WithCloseOnContextDone(false) // fuel stops a guest, at a tenth of the cost
 	var cache wazero.CompilationCache
 	if e.cfg.CacheDir != "" {
 		// A cache per module: closing it closes its engine and frees the code,
@@ -96,7 +103,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (_ *Module
 		}
 		rc = rc.WithCompilationCache(cache)
 	}
-	m := &Module{runtime: wazero.NewRuntimeWithConfig(ctx, rc), cache: cache, logger: e.cfg.Logger}
+	m := &Module{runtime: wazero.NewRuntimeWithConfig(ctx, rc), cache: cache, memory: e.memory, limit: opts.Memory, logger: e.cfg.Logger}
 	defer func() {
 		// CompileModule can panic on a damaged module.
 		if r := recover(); r != nil {
@@ -106,13 +113,16 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (_ *Module
 			_ = m.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	compiled, err := m.runtime.CompileModule(ctx, wasm)
+	compiled, err := m.runtime.CompileModule(ctx, metered)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "not a module this host runs: %w", err)
 	}
 	m.compiled = compiled
 	if m.shape, err = inspect(compiled); err != nil {
 		return nil, err
+	}
+	if m.shape.memory > opts.Memory {
+		return nil, fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.memory, opts.Memory)
 	}
 	if err := m.linkHost(ctx); err != nil {
 		return nil, fault.New(fault.Internal, "link the host functions: %w", err)

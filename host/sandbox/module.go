@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
 // Style is how a guest takes its events (abi/ABI.md).
@@ -31,6 +32,8 @@ type Module struct {
 	cache    wazero.CompilationCache
 	compiled wazero.CompiledModule
 	shape    shape
+	memory   *budget // of all modules together
+	limit    int64   // of one instance's memory, in bytes
 	logger   *slog.Logger
 }
 
@@ -39,6 +42,7 @@ type shape struct {
 	style      Style
 	entry      string // _start or run
 	initialize bool   // call _initialize first
+	memory     int64  // what it has from the start, in bytes
 }
 
 // Style tells how the guest takes its events.
@@ -51,14 +55,6 @@ func (m *Module) Close(ctx context.Context) error {
 		err = errors.Join(err, m.cache.Close(ctx))
 	}
 	return err
-}
-
-func checkHeader(wasm []byte) error {
-	_, _, err := abi.FindSection(wasm, abi.ManifestSection)
-	if err != nil {
-		return fault.New(fault.Invalid, "%w", err)
-	}
-	return nil
 }
 
 // inspect checks a module against abi/ABI.md, "Module shape".
@@ -82,7 +78,7 @@ func inspect(compiled wazero.CompiledModule) (shape, error) {
 			}
 			usesBerth = true
 			usesNext = usesNext || name == abi.FuncNext
-		case abi.WASIModuleName:
+		case abi.WASIModuleName, meter.DefaultModule: // the latter is the meter's own, which refuses a guest that names it
 		case abi.EnvModuleName:
 			if name != abi.AbortFunction || !onlyI32(def.ParamTypes(), 4) || !onlyI32(def.ResultTypes(), 0) {
 				return s, refusedImport(module, name)
@@ -95,9 +91,11 @@ func inspect(compiled wazero.CompiledModule) (shape, error) {
 		module, name, _ := def.Import()
 		return s, fault.New(fault.Invalid, "it imports the memory %s.%s: a guest owns and exports its memory", module, name)
 	}
-	if compiled.ExportedMemories()[abi.MemoryExport] == nil {
+	memory := compiled.ExportedMemories()[abi.MemoryExport]
+	if memory == nil {
 		return s, fault.New(fault.Invalid, "it exports no memory named %q", abi.MemoryExport)
 	}
+	s.memory = int64(memory.Min()) * pageSize
 	exports := compiled.ExportedFunctions()
 	start, run := exports[abi.StartExport], exports[abi.RunExport]
 	switch {
@@ -163,7 +161,13 @@ func (m *Module) linkHost(ctx context.Context) error {
 	if _, err := builder.Instantiate(ctx); err != nil {
 		return fmt.Errorf("%s: %w", abi.ModuleName, err)
 	}
-	_, err := m.runtime.NewHostModuleBuilder(abi.EnvModuleName).NewFunctionBuilder().
+	_, err := m.runtime.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().
+		WithGoModuleFunction(refill{}, []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
+		Export(meter.DefaultName).Instantiate(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", meter.DefaultModule, err)
+	}
+	_, err = m.runtime.NewHostModuleBuilder(abi.EnvModuleName).NewFunctionBuilder().
 		WithGoModuleFunction(hostFunction{(*instance).abort}, i32s(4), nil).
 		Export(abi.AbortFunction).Instantiate(ctx)
 	return err

@@ -69,7 +69,7 @@ func (q *queue) TryNext() (event.Attempt, bool) {
 	return a, true
 }
 
-func (q *queue) Next(stop <-chan struct{}) (event.Attempt, bool, bool) {
+func (q *queue) Next(stop, retire <-chan struct{}) (event.Attempt, bool, bool) {
 	for {
 		select {
 		case <-stop:
@@ -85,13 +85,19 @@ func (q *queue) Next(stop <-chan struct{}) (event.Attempt, bool, bool) {
 		q.mu.Lock()
 		q.parked++
 		q.mu.Unlock()
+		retired := false
 		select {
 		case <-stop:
 		case <-q.wake:
+		case <-retire:
+			retired = true
 		}
 		q.mu.Lock()
 		q.parked--
 		q.mu.Unlock()
+		if retired {
+			return event.Attempt{}, false, false
+		}
 	}
 }
 
