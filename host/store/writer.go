@@ -141,7 +141,7 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 	// The callers of the group before this one have just been woken. Letting
 	// them run before the flush, as long as it brings more in, is what keeps
 	// groups large: otherwise every other group would hold the first waker only.
-	for yields := 0; yields < 4; {
+	for yields := 0; yields < 16; {
 		select {
 		case o := <-s.ops:
 			add(o)

@@ -91,6 +91,18 @@ func listsOfEvents(t *testing.T, s State) {
 			t.Errorf("Events(%+v): got %v, want %v", q, got, want)
 		}
 	}
+	// A rare one, far back.
+	var many []*event.Event
+	for i := range 3000 {
+		many = append(many, Make(t, event.Draft{Type: "many", Subject: fmt.Sprint(i % 7)}))
+	}
+	mustAppend(t, s, many...)
+	if records, err := s.Events(ctx, event.Query{Type: "b", Subject: "x", Limit: 1}); err != nil || len(records) != 1 || records[0].Seq != all[55].Seq {
+		t.Errorf("a rare one: got %+v, %v, want Seq %d", records, err, all[55].Seq)
+	}
+	if records, err := s.Events(ctx, event.Query{Type: "many", Subject: "3", Limit: 400}); err != nil || len(records) != 400 || records[399].Event.ID() != many[2999-7*399].ID() {
+		t.Errorf("many: got %d, %v", len(records), err)
+	}
 	for _, limit := range []int{-1, 0, 1001} {
 		_, err := s.Events(ctx, event.Query{Limit: limit})
 		wantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
