@@ -340,7 +340,7 @@ func TestPagesOfEvents(t *testing.T) {
 	p := &parts{}
 	for i := range 100 {
 		d := event.Draft{Type: "t", IdempotencyKey: fmt.Sprint(i)}
-		if i < 20 { // old ones are large: a page of them ends early
+		if i < 12 { // old ones are large: a page of them ends early
 			d.Data = []byte(`"` + strings.Repeat("x", 1<<20-1000) + `"`)
 		}
 		if _, err := p.Publish(t.Context(), d); err != nil {
@@ -348,7 +348,7 @@ func TestPagesOfEvents(t *testing.T) {
 		}
 	}
 	h := newServer(t, config(p)).Handler()
-	for _, limit := range []int{1, 31, 32, 33, 99, 100, 101, 500} {
+	for _, limit := range []int{31, 32, 33, 500} {
 		seen, path := uint64(101), fmt.Sprintf("/api/v1/events?limit=%d", limit)
 		for next := path; next != ""; {
 			w := call(h, "GET", next, "")
