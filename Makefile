@@ -29,7 +29,7 @@ plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins
 plugins/%.wasm: FORCE
 	@mkdir -p plugins
 	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -ldflags '-s -w' -o plugins/.$*.tmp ./plugins-src/$*
-	@cp plugins-src/$*/manifest.json plugins/$*.wasm.json
+	@if [ -f plugins-src/$*/manifest.json ]; then cp plugins-src/$*/manifest.json plugins/$*.wasm.json; fi
 	@mv plugins/.$*.tmp $@
 
 test: ## run the tests; needs only Go
@@ -41,7 +41,7 @@ race: ## run the tests with the race detector; needs a C compiler
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 		done; \
 	done
 

@@ -59,8 +59,8 @@ func (a *app) showPlugin(p wire.Plugin) error {
 	if p.Reason != "" {
 		state += ": " + p.Reason
 	}
-	fmt.Fprintf(a.stdout, "plugin      %s %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
-		printable(p.Name), p.Version, printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
+	fmt.Fprintf(a.stdout, "plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
+		printable(strings.TrimSpace(p.Name+" "+p.Version)), printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
 	for _, c := range p.Capabilities {
 		given := "not granted"
 		if c.Granted {
