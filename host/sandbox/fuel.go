@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -106,7 +105,7 @@ func (in *instance) checkTime() {
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")
 	}
-	if now := time.Now(); now.After(in.deadline) {
+	if in.now() > in.deadline {
 		in.trap(event.ClassTimeout, "it ran longer than "+in.span.String()+" and was stopped")
 	}
 }

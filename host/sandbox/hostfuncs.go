@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
@@ -199,7 +198,7 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	stack[0] = uint64(min(max(0, time.Until(in.deadline).Milliseconds()), 1<<31-1))
+	stack[0] = uint64(min(max(0, (in.deadline-in.now()).Milliseconds()), 1<<31-1))
 }
 
 // last yields again what the latest yielding call yielded: (buf, cap) -> n.

@@ -26,18 +26,18 @@ type instance struct {
 	fuel    tank
 	output  output
 	random  randomQuota
-	started func(error) // called at the first next, then nil
-	born    time.Time
-	served  uint64 // events
+	started func(error)   // called at the first next, then nil
+	born    time.Duration // as now counts
+	served  uint64        // events
 
 	span     time.Duration // how long the guest may run now
-	deadline time.Time     // when that is over
+	deadline time.Duration // when that is over, as now counts
 
 	ended   bool          // next has answered END
 	open    bool          // an attempt is open
 	attempt event.Attempt // the open one
-	begun   time.Time
-	refused string // why finish did not take the result of the open attempt
+	begun   time.Duration // as now counts
+	refused string        // why finish did not take the result of the open attempt
 
 	lastText  string // what last yields
 	hasLast   bool
@@ -46,7 +46,8 @@ type instance struct {
 }
 
 func newInstance(p *Pool, started func(error)) *instance {
-	in := &instance{pool: p, started: started, born: time.Now()}
+	in := &instance{pool: p, started: started}
+	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
 	return in
 }
@@ -81,7 +82,7 @@ func (t *trap) Error() string { return t.text }
 // error says why it never came to ask for an event; an instance that did is no
 // error, however it ended.
 func (in *instance) run() error {
-	in.allow(in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
+	in.allow(in.now(), in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
 	err := in.call(strings.NewReader(""))
 	if in.open {
 		in.done(in.failure(err))
@@ -116,9 +117,13 @@ func classOf(err error) event.Class {
 	return event.ClassTrap
 }
 
+// now is the time since the pool began. It reads the monotonic clock only,
+// which is half the work of time.Now, several times an event.
+func (in *instance) now() time.Duration { return time.Since(in.pool.epoch) }
+
 // allow gives the guest time and fuel from now on.
-func (in *instance) allow(span time.Duration, fuel uint64) {
-	in.span, in.deadline = span, time.Now().Add(span)
+func (in *instance) allow(now, span time.Duration, fuel uint64) {
+	in.span, in.deadline = span, now+span
 	in.fuel.begin(fuel)
 }
 
@@ -167,7 +172,7 @@ func (in *instance) moduleConfig(stdin io.Reader) wazero.ModuleConfig {
 
 // sleep is poll_oneoff's: the guest sleeps, but not past its deadline.
 func (in *instance) sleep(ns int64) {
-	timer := time.NewTimer(min(time.Duration(max(ns, 0)), time.Until(in.deadline)+time.Millisecond))
+	timer := time.NewTimer(min(time.Duration(max(ns, 0)), in.deadline-in.now()+time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -224,7 +229,7 @@ func (in *instance) spentUp() bool {
 	cfg := &in.pool.cfg
 	return cfg.FreshPerEvent && in.served > 0 ||
 		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
-		cfg.RecycleAge > 0 && time.Since(in.born) >= cfg.RecycleAge
+		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }
 
 // take asks the source for an attempt. It answers false when the guest shall end.
@@ -250,7 +255,7 @@ func (in *instance) take() bool {
 	}
 	if !ok {
 		in.ended = true
-		in.allow(p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
+		in.allow(in.now(), p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
 		return false
 	}
 	in.output.stderr.reset()
@@ -258,20 +263,20 @@ func (in *instance) take() bool {
 	in.linear.refused = false
 	in.refused = ""
 	in.served++
-	in.begun = time.Now()
-	in.span, in.deadline = p.cfg.Timeout, in.begun.Add(p.cfg.Timeout)
-	in.fuel.begin(p.cfg.Fuel)
+	in.begun = in.now()
+	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	return true
 }
 
 // done gives the open attempt back.
 func (in *instance) done(o event.Outcome) {
-	o.Duration = time.Since(in.begun)
+	now := in.now()
+	o.Duration = now - in.begun
 	o.Fuel = in.fuel.spent()
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
 	in.pool.done(a, o)
 	// What the guest does until it asks for the next event is not the event's,
 	// but it must come to an end.
-	in.allow(in.pool.cfg.Timeout, in.pool.cfg.Fuel)
+	in.allow(now, in.pool.cfg.Timeout, in.pool.cfg.Fuel)
 }

@@ -91,6 +91,7 @@ type Pool struct {
 	stop   chan struct{} // closed when instances must finish through END
 	retire chan struct{} // a token: one that waits may end
 	once   sync.Once
+	epoch  time.Time     // what instances count time from
 	grow   chan struct{} // a token: start another instance if there is room
 	exits  chan error    // from instances: nil, or why a start failed
 	wg     sync.WaitGroup
@@ -121,6 +122,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		module: m,
 		cfg:    cfg,
 		lines:  rate.NewLimiter(logLinesPerSecond, logLinesBurst),
+		epoch:  time.Now(),
 		dead:   make(chan struct{}),
 		stop:   make(chan struct{}),
 		retire: make(chan struct{}),

@@ -16,8 +16,9 @@ import (
 
 func main() {
 	guests := flag.String("testdata", "testdata", "the project's testdata directory")
+	only := flag.String("only", "", "measure only the part of this name")
 	flag.Parse()
-	if err := run(context.Background(), *guests); err != nil {
+	if err := run(context.Background(), *guests, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -69,7 +70,7 @@ func (b *bench) build(ctx context.Context, source string, flags ...string) ([]by
 	return os.ReadFile(out)
 }
 
-func run(ctx context.Context, testdata string) error {
+func run(ctx context.Context, testdata, only string) error {
 	work, err := os.MkdirTemp("", "berth-bench-")
 	if err != nil {
 		return err
@@ -87,6 +88,9 @@ func run(ctx context.Context, testdata string) error {
 		{"starts", b.starts},
 		{"memory", b.memory},
 	} {
+		if only != "" && only != part.name {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "measuring %s…\n", part.name)
 		if err := part.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
