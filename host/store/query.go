@@ -25,7 +25,7 @@ type readStatements struct {
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	// The inner query reads the index alone; only what is answered is looked up.
 	const newestOf = `SELECT seq, envelope FROM events WHERE seq IN (
-		SELECT seq FROM events INDEXED BY events_by_topic WHERE seq >> 10 = ?1 `
+		SELECT seq FROM events INDEXED BY events_by_topic WHERE seq >> 8 = ?1 `
 	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
 	return prepare(ctx, db, []statement{
 		{&r.events, `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`},
@@ -34,7 +34,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.newestOfType, newestOf + `AND type = ?2 AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
 		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
 		{&r.event, `SELECT seq, envelope FROM (
-			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1 AND event_id <> idempotency_key
+			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
 			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
 		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
 		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
@@ -109,7 +109,7 @@ func (s *Store) Events(ctx context.Context, q event.Query) ([]event.Record, erro
 
 // stretch is how many Seqs, as a power of two, one stretch of the index
 // events_by_topic has.
-const stretch = 10
+const stretch = 8
 
 func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error) {
 	end := int64(math.MaxInt64)
