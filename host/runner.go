@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -54,7 +55,11 @@ type handler struct {
 
 // startRunner starts the sandbox and the deliveries.
 func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
-	eng, err := sandbox.New(sandbox.Config{CacheDir: h.cacheDir(), MemoryTotal: h.memoryTotal(), Logger: h.logger})
+	vetter, err := vet.New(vet.Config{CacheDir: h.cacheDir(), Version: h.cfg.Version, Logger: h.logger})
+	if err != nil {
+		return nil, err
+	}
+	eng, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {
 		return nil, err
 	}

@@ -2,27 +2,32 @@ package sandbox
 
 import (
 	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"log/slog"
-	"os"
-
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/meter"
-	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-// Config says how an Engine compiles. The zero value compiles without a cache
-// on disk and logs nowhere.
+// Vetter judges modules before the Engine touches them; package vet has the real
+// one. It must be safe for concurrent use.
+type Vetter interface {
+	// Vet returns nil only for a module that passed, and says where its compiled
+	// code is. It neither keeps nor changes wasm.
+	Vet(ctx context.Context, wasm []byte) (vet.Verdict, error)
+	// Forget drops the compiled code, so that the next Vet compiles again.
+	Forget(vet.Verdict) error
+}
+
+// Config says how an Engine works. Vetter is required.
 type Config struct {
-	// CacheDir keeps compiled code between starts. Its content is executed, so
-	// it must be writable by this user only; it is created with mode 0700.
-	CacheDir string
+	Vetter Vetter
 	// MemoryTotal is what all instances may have together, in bytes; 0 for no bound.
 	MemoryTotal int64
-	Logger      *slog.Logger
+	Logger      *slog.Logger // default nowhere
 }
 
 // Engine loads modules. It is safe for concurrent use.
@@ -33,33 +38,13 @@ type Engine struct {
 
 // New returns an Engine.
 func New(cfg Config) (*Engine, error) {
+	if cfg.Vetter == nil {
+		return nil, fault.New(fault.Internal, "sandbox.New: Vetter is required")
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.CacheDir != "" {
-		if err := privateDir(cfg.CacheDir); err != nil {
-			return nil, fmt.Errorf("compilation cache: %w", err)
-		}
-	}
 	return &Engine{cfg: cfg, memory: &budget{limit: cfg.MemoryTotal}}, nil
-}
-
-// privateDir makes sure that nobody else can put code into dir.
-func privateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fault.New(fault.Invalid, "%s is not a directory", dir)
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fault.New(fault.Denied, "%s has mode %04o: others could put code there that Berth would run; chmod 700 it", dir, mode)
-	}
-	return nil
 }
 
 // Options are what a module is loaded with.
@@ -68,64 +53,64 @@ type Options struct {
 	Memory int64
 }
 
-const (
-	pageSize      = 64 << 10
-	defaultMemory = 64 << 20
-)
+const defaultMemory = 64 << 20
 
-// Load checks and compiles a module. It keeps no reference to wasm. A module
-// that will never run is a fault.Invalid error that says what to build instead.
-// The caller closes the Module.
-func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (_ *Module, err error) {
-	if _, err := prescan.Scan(wasm, prescan.Limits{}); err != nil {
-		return nil, fault.New(fault.Invalid, "%w", err)
-	}
-	metered, _, err := meter.Rewrite(wasm, meter.Config{})
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "%w", err)
-	}
+// Load vets a module and loads its compiled code. It keeps no reference to wasm,
+// which must not change meanwhile. A module that will never run is a
+// fault.Invalid error that says what to build instead; fault.Unavailable is no
+// verdict. The caller closes the Module.
+func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	if opts.Memory <= 0 {
 		opts.Memory = defaultMemory
 	}
-	rc := wazero.NewRuntimeConfigCompiler().
-		WithCoreFeatures(api.CoreFeaturesV2).
-		WithMemoryLimitPages(65535). // linearMemory holds the limit
-		WithMemoryCapacityFromMax(false).
-		WithDebugInfoEnabled(false).
-		WithCustomSections(false).
-		WithCloseOnContextDone(false) // fuel stops a guest, at a tenth of the cost
-	var cache wazero.CompilationCache
-	if e.cfg.CacheDir != "" {
-		// A cache per module: closing it closes its engine and frees the code,
-		// while the directory is shared.
-		if cache, err = wazero.NewCompilationCacheWithDir(e.cfg.CacheDir); err != nil {
-			return nil, fault.New(fault.Unavailable, "compilation cache: %w", err)
-		}
-		rc = rc.WithCompilationCache(cache)
-	}
-	m := &Module{runtime: wazero.NewRuntimeWithConfig(ctx, rc), cache: cache, memory: e.memory, limit: opts.Memory, logger: e.cfg.Logger}
-	defer func() {
-		// CompileModule can panic on a damaged module.
-		if r := recover(); r != nil {
-			err = fault.New(fault.Invalid, "the compiler gave up on the module: %v", r)
-		}
-		if err != nil {
-			_ = m.Close(context.WithoutCancel(ctx))
-		}
-	}()
-	compiled, err := m.runtime.CompileModule(ctx, metered)
+	code, report, err := e.compile(ctx, wasm)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "not a module this host runs: %w", err)
-	}
-	m.compiled = compiled
-	if m.shape, err = inspect(compiled); err != nil {
 		return nil, err
 	}
-	if m.shape.memory > opts.Memory {
-		return nil, fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.memory, opts.Memory)
+	m := &Module{code: code, shape: code.Shape, report: report, memory: e.memory, limit: opts.Memory, logger: e.cfg.Logger}
+	if m.shape.Memory > opts.Memory {
+		err = fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.Memory, opts.Memory)
+	} else if err = m.linkHost(ctx); err != nil {
+		err = fault.New(fault.Internal, "link the host functions: %w", err)
 	}
-	if err := m.linkHost(ctx); err != nil {
-		return nil, fault.New(fault.Internal, "link the host functions: %w", err)
+	if err != nil {
+		_ = m.Close(context.WithoutCancel(ctx))
+		return nil, err
 	}
 	return m, nil
+}
+
+// compile compiles what has passed, out of the cache. What cannot be compiled
+// although it passed is vetted once again: its entry in the cache is damaged, or
+// made by another version.
+func (e *Engine) compile(ctx context.Context, wasm []byte) (*vet.Code, vet.Report, error) {
+	for again := false; ; again = true {
+		verdict, err := e.cfg.Vetter.Vet(ctx, wasm)
+		if err != nil {
+			return nil, vet.Report{}, err
+		}
+		code, err := compileVetted(ctx, wasm, verdict)
+		if err == nil {
+			return code, verdict.Report, nil
+		}
+		if again {
+			return nil, vet.Report{}, fault.New(fault.Internal, "it was vetted, but does not compile: %w", err)
+		}
+		e.cfg.Logger.Warn("a module that passed does not compile; it is vetted again", "sha256", verdict.Report.SHA256, "error", err)
+		if err := e.cfg.Vetter.Forget(verdict); err != nil {
+			return nil, vet.Report{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+		}
+	}
+}
+
+// compileVetted compiles exactly the bytes that passed, or nothing.
+func compileVetted(ctx context.Context, wasm []byte, verdict vet.Verdict) (*vet.Code, error) {
+	metered, _, err := meter.Rewrite(wasm, meter.Config{})
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(metered); hex.EncodeToString(sum[:]) != verdict.Report.Metered {
+		return nil, errors.New("the metered module is not the one that passed")
+	}
+	return vet.Compile(ctx, metered, verdict.CodeDir)
 }

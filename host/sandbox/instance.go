@@ -130,7 +130,7 @@ func (in *instance) allow(now, span time.Duration, fuel uint64) {
 // call runs the guest from its instantiation to its end.
 func (in *instance) call(stdin io.Reader) (err error) {
 	m := in.pool.module
-	if err := in.linear.reserve(m.shape.memory); err != nil {
+	if err := in.linear.reserve(m.shape.Memory); err != nil {
 		in.linear.refused = true
 		return err
 	}
@@ -142,17 +142,17 @@ func (in *instance) call(stdin io.Reader) (err error) {
 	}()
 	background := context.Background()
 	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
-	guest, err := m.runtime.InstantiateModule(ctx, m.compiled, in.moduleConfig(stdin))
+	guest, err := m.code.Runtime.InstantiateModule(ctx, m.code.Module, in.moduleConfig(stdin))
 	if err != nil {
 		return err
 	}
 	defer guest.Close(background)
-	if m.shape.initialize {
+	if m.shape.Initialize {
 		if _, err := guest.ExportedFunction(abi.InitializeExport).Call(ctx); err != nil {
 			return fmt.Errorf("%s: %w", abi.InitializeExport, err)
 		}
 	}
-	_, err = guest.ExportedFunction(m.shape.entry).Call(ctx)
+	_, err = guest.ExportedFunction(m.shape.Entry).Call(ctx)
 	return err
 }
 

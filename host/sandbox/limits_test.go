@@ -119,10 +119,7 @@ func TestFreshAndRecycledInstances(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	engine, err := sandbox.New(sandbox.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine := newEngine(t, 0)
 	m, err := engine.Load(t.Context(), guest(t, "grow_memory"), sandbox.Options{Memory: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +132,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if _, err := engine.Load(t.Context(), guest(t, "big_result"), sandbox.Options{Memory: 1 << 20}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a module that needs more from its start: got %v", err)
 	}
-	small, err := sandbox.New(sandbox.Config{MemoryTotal: 128 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	small := newEngine(t, 128<<10)
 	m2, err := small.Load(t.Context(), guest(t, "echo"), sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)

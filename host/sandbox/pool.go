@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 // Source hands out attempts. Its methods are called by many instances at once.
@@ -216,7 +217,7 @@ func (p *Pool) start(started func(error)) {
 // runOne is the life of one instance; of a stdio module, of one place for the
 // instances that each serve one event.
 func (p *Pool) runOne(started func(error)) error {
-	if p.module.shape.style == Loop {
+	if p.module.shape.Style == vet.Loop {
 		return newInstance(p, started).run()
 	}
 	for in := newInstance(p, started); in.take(); in = newInstance(p, nil) {

@@ -28,7 +28,8 @@ type Limits struct {
 	NameBytes     int // one name of an import, export or custom section (4,096)
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults are the limits with every zero field replaced by its default.
+func (l Limits) WithDefaults() Limits {
 	set := func(field *int, value int) {
 		if *field <= 0 {
 			*field = value

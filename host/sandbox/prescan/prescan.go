@@ -34,7 +34,7 @@ type funcType struct {
 // Scan checks wasm against limits. The error, if any, is an *Error. wasm is neither
 // modified nor retained.
 func Scan(wasm []byte, limits Limits) (Report, error) {
-	s := &scan{limits: limits.withDefaults(), section: "header", function: -1, dataCount: -1}
+	s := &scan{limits: limits.WithDefaults(), section: "header", function: -1, dataCount: -1}
 	s.report.Bytes = len(wasm)
 	err := s.module(wasm)
 	if err == nil {
