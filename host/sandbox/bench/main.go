@@ -12,9 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 func main() {
+	vet.RunIfChild()
 	guests := flag.String("testdata", "testdata", "the project's testdata directory")
 	only := flag.String("only", "", "measure only the part of this name")
 	flag.Parse()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 // flood is a Source that gives the same event as often as it is told to.
@@ -81,9 +82,22 @@ func (f *flood) Done(_ event.Attempt, o event.Outcome) {
 // Demand implements sandbox.Source.
 func (f *flood) Demand() <-chan struct{} { return nil }
 
+// newEngine returns an engine that vets in a child with this cache, or here
+// without one.
+func newEngine(cache string) (*sandbox.Engine, error) {
+	if cache == "" {
+		return sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
+	}
+	vetter, err := vet.New(vet.Config{CacheDir: cache})
+	if err != nil {
+		return nil, err
+	}
+	return sandbox.New(sandbox.Config{Vetter: vetter})
+}
+
 // pool starts one instance of a guest; stop it with the function returned.
 func (b *bench) pool(ctx context.Context, wasm []byte, cfg sandbox.PoolConfig, cache string) (stop func(), err error) {
-	engine, err := sandbox.New(sandbox.Config{CacheDir: cache})
+	engine, err := newEngine(cache)
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +300,7 @@ func (b *bench) memory(ctx context.Context) error {
 		n      int
 		target float64
 	}{{"C", c, 200, 64}, {"Go", g, 20, 4096}} {
-		engine, err := sandbox.New(sandbox.Config{})
+		engine, err := newEngine("")
 		if err != nil {
 			return err
 		}
