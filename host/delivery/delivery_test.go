@@ -198,11 +198,11 @@ func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) 
 	for range n {
 		wg.Go(func() {
 			for {
-				a, _, ok := h.Next(quit, nil)
+				taken, ok := h.Next(quit, nil)
 				if !ok {
 					return
 				}
-				h.Done(a, handle(a))
+				h.Done(taken.Attempt, handle(taken.Attempt))
 			}
 		})
 	}
@@ -328,14 +328,14 @@ func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit, nil)
-	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
-	b, _, _ := h.Next(quit, nil)
+	a, _ := h.Next(quit, nil)
+	h.Done(a.Attempt, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	b, _ := h.Next(quit, nil)
 	if b.Seq != a.Seq || b.Number != 1 {
 		t.Errorf("got %d attempt %d, want %d attempt 1", b.Seq, b.Number, a.Seq)
 	}
-	h.Done(b, event.Outcome{})
-	h.Done(b, event.Outcome{}) // a second time changes nothing
+	h.Done(b.Attempt, event.Outcome{})
+	h.Done(b.Attempt, event.Outcome{}) // a second time changes nothing
 	f.store.await(t, "ok", func() bool { return f.store.rows[key{"h", 1}].Attempts == 1 })
 }
 
@@ -344,7 +344,7 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit, nil)
+	a, _ := h.Next(quit, nil)
 	status := func() string {
 		got, err := f.d.Deliveries(t.Context(), f.log.records[0])
 		if err != nil || len(got) != 1 {
@@ -355,15 +355,15 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	if got := status(); got != "delivering" {
 		t.Errorf("got %s, want delivering", got)
 	}
-	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	h.Done(a.Attempt, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
 	if got := status(); got != "pending" {
 		t.Errorf("got %s, want pending", got)
 	}
-	b, _, _ := h.Next(quit, nil)
+	b, _ := h.Next(quit, nil)
 	f.store.mu.Lock()
 	f.store.refuse = errors.New("disk full")
 	f.store.mu.Unlock()
-	h.Done(b, event.Outcome{})
+	h.Done(b.Attempt, event.Outcome{})
 	if got := status(); got != "ok" {
 		t.Errorf("an outcome that is not written yet: got %s, want ok", got)
 	}

@@ -312,20 +312,19 @@ func (h *Handler) retriesDue() {
 }
 
 // Next waits for an attempt and answers false once stop is closed, or when it
-// waits and gets a token from retire. more says that another one is ready
-// already.
-func (h *Handler) Next(stop, retire <-chan struct{}) (a event.Attempt, more, ok bool) {
+// waits and gets a token from retire.
+func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for {
+	for waited := false; ; waited = true {
 		select {
 		case <-stop:
 			h.signal() // the token it may have taken is another's
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		default:
 		}
 		if t := h.ready.pop(); t != nil {
-			return h.begin(t), h.ready.len() > 0, true
+			return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0, Waited: waited}, true
 		}
 		h.parked++
 		h.mu.Unlock()
@@ -340,7 +339,7 @@ func (h *Handler) Next(stop, retire <-chan struct{}) (a event.Attempt, more, ok 
 		h.parked--
 		if retired {
 			h.signal()
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		}
 	}
 }

@@ -33,6 +33,13 @@ type Attempt struct {
 	Number int // 1 for the first delivery
 }
 
+// Taken is an attempt as it was taken from a queue.
+type Taken struct {
+	Attempt
+	More   bool // another one is ready already
+	Waited bool // it was not there yet when it was asked for
+}
+
 // Verdict is how an attempt ended.
 type Verdict uint8
 

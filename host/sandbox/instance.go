@@ -33,11 +33,12 @@ type instance struct {
 	span     time.Duration // how long the guest may run now
 	deadline time.Duration // when that is over, as now counts
 
-	ended   bool          // next has answered END
-	open    bool          // an attempt is open
-	attempt event.Attempt // the open one
-	begun   time.Duration // as now counts
-	refused string        // why finish did not take the result of the open attempt
+	ended    bool          // next has answered END
+	open     bool          // an attempt is open
+	attempt  event.Attempt // the open one
+	begun    time.Duration // as now counts
+	finished time.Duration // when the attempt before was given back
+	refused  string        // why finish did not take the result of the open attempt
 
 	lastText  string // what last yields
 	hasLast   bool
@@ -241,16 +242,20 @@ func (in *instance) take() bool {
 	}
 	ok := false
 	if !in.spentUp() {
-		var a event.Attempt
-		var more bool
+		var taken event.Taken
 		p.parked.Add(1)
-		a, more, ok = p.cfg.Source.Next(p.stop, p.retire)
+		taken, ok = p.cfg.Source.Next(p.stop, p.retire)
 		p.unpark()
 		if ok {
-			if more {
+			if taken.More {
 				p.wantMore()
 			}
-			in.attempt, in.open = a, true
+			if taken.Waited || in.served == 0 {
+				in.begun = in.now()
+			} else {
+				in.begun = in.finished // one look at the clock an event is enough
+			}
+			in.attempt, in.open = taken.Attempt, true
 		}
 	}
 	if !ok {
@@ -263,7 +268,6 @@ func (in *instance) take() bool {
 	in.linear.refused = false
 	in.refused = ""
 	in.served++
-	in.begun = in.now()
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	return true
 }
@@ -271,7 +275,7 @@ func (in *instance) take() bool {
 // done gives the open attempt back.
 func (in *instance) done(o event.Outcome) {
 	now := in.now()
-	o.Duration = now - in.begun
+	o.Duration, in.finished = now-in.begun, now
 	o.Fuel = in.fuel.spent()
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}

@@ -17,9 +17,8 @@ import (
 // Source hands out attempts. Its methods are called by many instances at once.
 type Source interface {
 	// Next waits for an attempt, and answers false once stop is closed, or when
-	// it waits and gets a token from retire. more says that another attempt
-	// waits already.
-	Next(stop, retire <-chan struct{}) (a event.Attempt, more, ok bool)
+	// it waits and gets a token from retire.
+	Next(stop, retire <-chan struct{}) (event.Taken, bool)
 	// TryNext is Next without waiting.
 	TryNext() (a event.Attempt, ok bool)
 	// Done gives an attempt back. The outcome's Result is valid until it returns.

@@ -16,13 +16,13 @@ type endless struct {
 
 func (e *endless) TryNext() (event.Attempt, bool) { return event.Attempt{}, false }
 func (e *endless) Demand() <-chan struct{}        { return nil }
-func (e *endless) Next(stop, _ <-chan struct{}) (event.Attempt, bool, bool) {
+func (e *endless) Next(stop, _ <-chan struct{}) (event.Taken, bool) {
 	if e.left == 0 {
 		<-stop
-		return event.Attempt{}, false, false
+		return event.Taken{}, false
 	}
 	e.left--
-	return e.a, false, true
+	return event.Taken{Attempt: e.a}, true
 }
 
 func (e *endless) Done(event.Attempt, event.Outcome) {

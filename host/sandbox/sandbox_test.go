@@ -73,18 +73,18 @@ func (q *queue) TryNext() (event.Attempt, bool) {
 	return a, true
 }
 
-func (q *queue) Next(stop, retire <-chan struct{}) (event.Attempt, bool, bool) {
-	for {
+func (q *queue) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	for waited := false; ; waited = true {
 		select {
 		case <-stop:
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		default:
 		}
 		if a, ok := q.TryNext(); ok {
 			q.taken <- struct{}{}
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			return a, len(q.waiting) > 0, true
+			return event.Taken{Attempt: a, More: len(q.waiting) > 0, Waited: waited}, true
 		}
 		q.mu.Lock()
 		q.parked++
@@ -100,7 +100,7 @@ func (q *queue) Next(stop, retire <-chan struct{}) (event.Attempt, bool, bool) {
 		q.parked--
 		q.mu.Unlock()
 		if retired {
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		}
 	}
 }

@@ -49,20 +49,20 @@ func (f *flood) run(n int) event.Outcome {
 func (f *flood) TryNext() (event.Attempt, bool) { return event.Attempt{}, false }
 
 // Next implements sandbox.Source.
-func (f *flood) Next(stop, retire <-chan struct{}) (event.Attempt, bool, bool) {
-	for {
+func (f *flood) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	for waited := false; ; waited = true {
 		f.mu.Lock()
 		if f.left > 0 {
 			f.left--
 			f.mu.Unlock()
-			return f.attempt, false, true
+			return event.Taken{Attempt: f.attempt, Waited: waited}, true
 		}
 		f.mu.Unlock()
 		select {
 		case <-stop:
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		case <-retire:
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		case <-f.more:
 		}
 	}
