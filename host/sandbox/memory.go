@@ -71,9 +71,13 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 	}
 	m.held = max(m.held, n)
 	if n > int64(cap(m.buf)) {
-		// A quarter more, so that a guest that grows page by page is not copied
-		// each time; never over the limit.
-		grown := make([]byte, n, min(m.limit, n+n/4))
+		// What is there at the start and no more; when it grows a quarter more, so
+		// that a guest that grows page by page is not copied each time.
+		room := n
+		if m.buf != nil {
+			room = min(m.limit, n+n/4)
+		}
+		grown := make([]byte, n, room)
 		copy(grown, m.buf)
 		m.buf = grown
 	}

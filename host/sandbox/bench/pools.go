@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -284,6 +285,20 @@ func (b *bench) starts(ctx context.Context) error {
 	return nil
 }
 
+// resident is the process's resident memory in bytes (Linux, proc(5)).
+func resident() (float64, error) {
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, fmt.Errorf("resident memory is measured on Linux only: %w", err)
+	}
+	var size, pages int
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		return 0, err
+	}
+	return float64(pages * os.Getpagesize()), nil
+}
+
 // memory is what an idle instance takes.
 func (b *bench) memory(ctx context.Context) error {
 	c, err := b.guest("guests/echo.wasm")
@@ -299,7 +314,7 @@ func (b *bench) memory(ctx context.Context) error {
 		wasm   []byte
 		n      int
 		target float64
-	}{{"C", c, 200, 64}, {"Go", g, 20, 4096}} {
+	}{{"C", c, 400, 64}, {"Go", g, 40, 4096}} {
 		engine, err := newEngine("")
 		if err != nil {
 			return err
@@ -309,13 +324,10 @@ func (b *bench) memory(ctx context.Context) error {
 			return err
 		}
 		var pools []*sandbox.Pool
-		heap := func() float64 {
-			var s runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&s)
-			return float64(s.HeapInuse + s.StackInuse)
+		before, err := resident()
+		if err != nil {
+			return err
 		}
-		before := heap()
 		for range k.n {
 			f, err := newFlood(`{}`)
 			if err != nil {
@@ -327,7 +339,11 @@ func (b *bench) memory(ctx context.Context) error {
 			}
 			pools = append(pools, p)
 		}
-		b.atMost("memory of an idle "+k.name+" instance", (heap()-before)/float64(k.n)/1024, k.target, "KiB")
+		after, err := resident()
+		if err != nil {
+			return err
+		}
+		b.atMost("resident memory of an idle "+k.name+" instance", (after-before)/float64(k.n)/1024, k.target, "KiB")
 		for _, p := range pools {
 			_ = p.Drain(ctx)
 		}
