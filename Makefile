@@ -13,10 +13,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build plugins ## start the host, move a few orders, see the handlers answer
-	$(GO) run ./cmd/demo -berth $(BIN) -keep
+	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN) -keep
 
 demo: build plugins ## the same, then stop: succeeds only if every answer came
-	$(GO) run ./cmd/demo -berth $(BIN)
+	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN)
 
 build: ## build the host into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
