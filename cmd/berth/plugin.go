@@ -12,7 +12,7 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "See and switch plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"))
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"), a.pluginInspect())
 }
 
 func (a *app) pluginList() *cobra.Command {

@@ -2,21 +2,17 @@ package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"log/slog"
 
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 // Vetter judges modules before the Engine touches them; package vet has the real
 // one. It must be safe for concurrent use.
 type Vetter interface {
-	// Vet returns nil only for a module that passed, and says where its compiled
-	// code is. It neither keeps nor changes wasm.
+	// Vet returns nil only for a module that passed, with what to compile and where
+	// its compiled code is. It neither keeps nor changes wasm.
 	Vet(ctx context.Context, wasm []byte) (vet.Verdict, error)
 	// Forget drops the compiled code, so that the next Vet compiles again.
 	Forget(vet.Verdict) error
@@ -81,15 +77,14 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, 
 }
 
 // compile compiles what has passed, out of the cache. What cannot be compiled
-// although it passed is vetted once again: its entry in the cache is damaged, or
-// made by another version.
+// although it passed is vetted once again: its code in the cache is damaged.
 func (e *Engine) compile(ctx context.Context, wasm []byte) (*vet.Code, vet.Report, error) {
 	for again := false; ; again = true {
 		verdict, err := e.cfg.Vetter.Vet(ctx, wasm)
 		if err != nil {
 			return nil, vet.Report{}, err
 		}
-		code, err := compileVetted(ctx, wasm, verdict)
+		code, err := vet.Compile(ctx, verdict.Metered, verdict.CodeDir)
 		if err == nil {
 			return code, verdict.Report, nil
 		}
@@ -101,16 +96,4 @@ func (e *Engine) compile(ctx context.Context, wasm []byte) (*vet.Code, vet.Repor
 			return nil, vet.Report{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
 		}
 	}
-}
-
-// compileVetted compiles exactly the bytes that passed, or nothing.
-func compileVetted(ctx context.Context, wasm []byte, verdict vet.Verdict) (*vet.Code, error) {
-	metered, _, err := meter.Rewrite(wasm, meter.Config{})
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(metered); hex.EncodeToString(sum[:]) != verdict.Report.Metered {
-		return nil, errors.New("the metered module is not the one that passed")
-	}
-	return vet.Compile(ctx, metered, verdict.CodeDir)
 }

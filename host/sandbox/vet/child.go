@@ -51,8 +51,8 @@ func RunIfChild() {
 }
 
 // RunChild vets the module on stdin under the limits named there, which become
-// this process's own for good, and answers on stdout. The compiled code is left
-// in the working directory. After an error the process must exit with
+// this process's own for good, and answers on stdout. The metered module and
+// its code are left in the working directory. After an error the process must exit with
 // ExitNoVerdict.
 func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	in := bufio.NewReader(stdin)
@@ -79,7 +79,7 @@ func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if _, err := io.WriteString(stdout, ready); err != nil {
 		return err
 	}
-	report, err := examine(ctx, wasm, req.Prescan, ".")
+	report, _, err := examine(ctx, wasm, req.Prescan, ".")
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,11 @@
 package vet
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -19,14 +18,17 @@ import (
 
 // entries is the cache's directory. Each module that passed has a directory
 // named by its key, which was renamed into place when it was complete: the
-// verdict, and the code the child compiled. Nobody else may write there, which
-// is what makes an entry authentic; checksums find damage.
+// verdict, and the metered module and its code, which the child left there.
+// Nobody else may write there, which is what makes an entry authentic; the sums
+// find damage.
 type entries struct{ dir string }
 
 const (
 	verdictFile = "verdict.json"
-	unfinished  = ".vetting-" // begins the name of a child's directory
+	meteredFile = "metered.wasm" // its digest is in the Report
+	unfinished  = ".vetting-"    // begins the name of a child's directory
 	maxVerdict  = 2 * maxReport
+	maxMetered  = 1 << 30 // a module is at most some times larger when metered
 	keepUnused  = 30 * 24 * time.Hour
 	keepDead    = time.Hour // an unfinished entry; a child lives for seconds
 )
@@ -40,9 +42,9 @@ type record struct {
 
 // file is a file of an entry.
 type file struct {
-	Path   string `json:"path"` // from the entry's directory
-	Size   int64  `json:"size"`
-	SHA256 string `json:"sha256"`
+	Path string `json:"path"` // from the entry's directory
+	Size int64  `json:"size"`
+	CRC  uint32 `json:"crc32c"`
 }
 
 // openEntries makes sure that nobody else can put code into dir.
@@ -76,17 +78,17 @@ func (e entries) begin() (dir string, remove func(), err error) {
 }
 
 // add makes an entry of a child's directory.
-func (e entries) add(name key, dir string, report Report) (string, error) {
-	code, err := onlyFile(dir)
+func (e entries) add(name key, dir string, report Report) error {
+	code, err := codeFile(dir)
 	if err != nil {
-		return "", err
+		return err
 	}
 	text, err := json.Marshal(record{Format: format, Report: report, Code: code})
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, verdictFile), text, 0o600); err != nil {
-		return "", err
+		return err
 	}
 	place := e.path(name)
 	err = os.Rename(dir, place)
@@ -96,14 +98,14 @@ func (e entries) add(name key, dir string, report Report) (string, error) {
 			err = os.Rename(dir, place)
 		}
 	}
-	return place, err
+	return err
 }
 
-// onlyFile describes the one file below dir: what the compiler left.
-func onlyFile(dir string) (file, error) {
+// codeFile describes the file that the compiler left somewhere below dir.
+func codeFile(dir string) (file, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != meteredFile {
 			found = append(found, path)
 		}
 		return err
@@ -119,43 +121,49 @@ func onlyFile(dir string) (file, error) {
 		return file{}, err
 	}
 	path, err := filepath.Rel(dir, found[0])
-	return file{Path: path, Size: size, SHA256: sum}, err
+	return file{Path: path, Size: size, CRC: sum}, err
 }
 
-// load finds an entry and the directory of its code, "" if there is none. An
-// entry that is not whole is an error.
-func (e entries) load(name key) (Report, string, error) {
+// load finds an entry; ok is false if there is none. An entry that is not whole
+// is an error.
+func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	dir := e.path(name)
 	path := filepath.Join(dir, verdictFile)
 	text, err := readAtMost(path, maxVerdict)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			return Report{}, "", nil
+			return v, false, nil
 		}
 	}
 	if err != nil {
-		return Report{}, "", err
+		return v, false, err
 	}
 	var r record
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		return Report{}, "", fmt.Errorf("%s: %w", path, err)
+	if err := json.Unmarshal(text, &r); err != nil {
+		return v, false, fmt.Errorf("%s: %w", path, err)
 	}
 	if r.Format != format || r.Report.Error != nil || !filepath.IsLocal(r.Code.Path) {
-		return Report{}, "", fmt.Errorf("%s is not a verdict of this version", path)
+		return v, false, fmt.Errorf("%s is not a verdict of this version", path)
+	}
+	v = Verdict{Report: r.Report, CodeDir: dir, key: name}
+	metered := filepath.Join(dir, meteredFile)
+	if v.Metered, err = readAtMost(metered, maxMetered); err != nil {
+		return v, false, err
+	}
+	if digest(v.Metered) != r.Report.Metered {
+		return v, false, fmt.Errorf("%s is damaged", metered)
 	}
 	code := filepath.Join(dir, r.Code.Path)
 	size, sum, err := sumFile(code)
 	if err != nil {
-		return Report{}, "", err
+		return v, false, err
 	}
-	if size != r.Code.Size || sum != r.Code.SHA256 {
-		return Report{}, "", fmt.Errorf("%s is damaged: %d bytes with SHA-256 %s, not %d with %s", code, size, sum, r.Code.Size, r.Code.SHA256)
+	if size != r.Code.Size || sum != r.Code.CRC {
+		return v, false, fmt.Errorf("%s is damaged: %d bytes with CRC %08x, not %d with %08x", code, size, sum, r.Code.Size, r.Code.CRC)
 	}
 	now := time.Now()
 	_ = os.Chtimes(path, now, now) // it is in use
-	return r.Report, dir, nil
+	return v, true, nil
 }
 
 // drop removes an entry.
@@ -183,28 +191,28 @@ func (e entries) tidy(now time.Time) {
 	}
 }
 
+// readAtMost reads a file of at most limit bytes.
 func readAtMost(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s is over %d bytes", path, limit)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is over %d bytes", path, limit)
 	}
-	return text, err
+	return os.ReadFile(path)
 }
 
-func sumFile(path string) (size int64, sum string, err error) {
+// sumFile is a file's size and CRC-32C.
+func sumFile(path string) (size int64, sum uint32, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	if size, err = io.Copy(h, f); err != nil {
-		return 0, "", err
+		return 0, 0, err
 	}
-	return size, hex.EncodeToString(h.Sum(nil)), nil
+	return size, h.Sum32(), nil
 }

@@ -5,36 +5,42 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
 )
 
 // examine does the work of vetting in this process: on a hostile module it may
-// take any time and memory, or crash. The compiled code is left in dir, unless
-// that is "". The error says why there is no verdict; a refusal is in the Report.
-func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string) (Report, error) {
+// take any time and memory, or crash. The metered module and its code are left in
+// dir, unless that is "". The error says why there is no verdict; a refusal is in
+// the Report.
+func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string) (Report, []byte, error) {
 	r := newReport(wasm)
 	seen, err := prescan.Scan(wasm, limits)
 	r.scanned(seen, limits, err)
 	if r.Error != nil {
-		return r, nil
+		return r, nil, nil
 	}
 	metered, m, err := meter.Rewrite(wasm, meter.Config{})
 	r.metered(m, err)
 	if r.Error != nil {
-		return r, nil
+		return r, nil, nil
 	}
 	r.Metered = digest(metered)
 	code, err := Compile(ctx, metered, dir)
 	if errors.As(err, &r.Error) {
-		return r, nil
+		return r, nil, nil
 	}
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	r.Style, r.Entry = string(code.Shape.Style), code.Shape.Entry
-	return r, code.Close(ctx)
+	if dir != "" {
+		err = os.WriteFile(filepath.Join(dir, meteredFile), metered, 0o600)
+	}
+	return r, metered, errors.Join(err, code.Close(ctx))
 }
 
 func newReport(wasm []byte) Report {
@@ -52,11 +58,11 @@ type InProcess struct{}
 
 // Vet judges a module, as Vetter.Vet does.
 func (InProcess) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
-	r, err := examine(ctx, wasm, prescan.Limits{}, "")
+	r, metered, err := examine(ctx, wasm, prescan.Limits{}, "")
 	if err == nil {
 		err = r.err()
 	}
-	return Verdict{Report: r}, err
+	return Verdict{Report: r, Metered: metered}, err
 }
 
 // Forget does nothing.

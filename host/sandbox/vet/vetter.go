@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -138,8 +139,9 @@ func (v *Vetter) request(size int) request {
 // Verdict is what came of vetting a module.
 type Verdict struct {
 	Report Report
-	// CodeDir holds the compiled code of a module that passed, for Compile. "":
-	// there is none.
+	// Metered is the module as it was compiled, if it passed, and CodeDir where
+	// its compiled code is, both for Compile. CodeDir may be "".
+	Metered []byte
 	CodeDir string
 	key     key
 }
@@ -186,15 +188,14 @@ func (v *Vetter) known(name key) (Verdict, bool) {
 	if ok {
 		return Verdict{Report: report, key: name}, true
 	}
-	report, dir, err := v.entries.load(name)
+	verdict, ok, err := v.entries.load(name)
 	if err != nil {
 		v.cfg.Logger.Warn("an entry of the compilation cache is of no use; it is made anew", "error", err)
 		if err := v.entries.drop(name); err != nil {
 			v.cfg.Logger.Error("it cannot be removed", "error", err)
 		}
-		return Verdict{}, false
 	}
-	return Verdict{Report: report, CodeDir: dir, key: name}, dir != ""
+	return verdict, ok
 }
 
 // judge scans a module here, and has a child do the rest.
@@ -227,7 +228,14 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 		v.refuse(name, report)
 		return verdict, err
 	}
-	if verdict.CodeDir, err = v.entries.add(name, dir, report); err != nil {
+	if err := v.entries.add(name, dir, report); err != nil {
+		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+	}
+	verdict, ok, err := v.entries.load(name)
+	if err == nil && !ok {
+		err = errors.New("the entry just made is gone")
+	}
+	if err != nil {
 		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
 	}
 	return verdict, nil
