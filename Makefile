@@ -19,7 +19,7 @@ demo: build plugins ## the same, then stop: succeeds only if every answer came
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN)
 
 build: ## build the host into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
 
 plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins/
 
