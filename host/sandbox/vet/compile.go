@@ -35,7 +35,7 @@ func (c *Code) Close(ctx context.Context) error {
 //
 // The child and the host both compile with this function: the code that the one
 // leaves is what the other looks for.
-func Compile(ctx context.Context, metered []byte, dir string) (c *Code, err error) {
+func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err error) {
 	rc := wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithMemoryLimitPages(65535). // an instance's memory is bounded where it grows
@@ -43,7 +43,7 @@ func Compile(ctx context.Context, metered []byte, dir string) (c *Code, err erro
 		WithDebugInfoEnabled(false).
 		WithCustomSections(false).
 		WithCloseOnContextDone(false) // fuel stops a guest, at a tenth of the cost
-	c = &Code{}
+	c := &Code{}
 	if dir != "" {
 		// A cache per module: closing it closes its engine and frees the code.
 		if c.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
@@ -59,7 +59,6 @@ func Compile(ctx context.Context, metered []byte, dir string) (c *Code, err erro
 		}
 		if err != nil {
 			_ = c.Close(context.WithoutCancel(ctx))
-			c = nil
 		}
 	}()
 	if c.Module, err = c.Runtime.CompileModule(ctx, metered); err != nil {
@@ -69,6 +68,8 @@ func Compile(ctx context.Context, metered []byte, dir string) (c *Code, err erro
 		}
 		return nil, &Refusal{Code: CodeMalformed, Reason: "not a module this host runs: " + err.Error()}
 	}
-	c.Shape, err = inspect(c.Module)
-	return c, err
+	if c.Shape, err = inspect(c.Module); err != nil {
+		return nil, err
+	}
+	return c, nil
 }

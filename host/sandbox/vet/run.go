@@ -68,7 +68,9 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error
 	cmd := exec.CommandContext(within, v.cfg.Program, Command)
 	cmd.Args[0] = "berth"
 	cmd.Dir = dir
-	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", v.cfg.Memory/4*3), "GOTRACEBACK=none"}
+	// Nothing of ours but how the runtime is to behave; the last is for tests only:
+	// a race detector waits a second before it exits.
+	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", v.cfg.Memory/4*3), "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
 	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), bytes.NewReader(wasm))
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = ofParent()
@@ -134,7 +136,8 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 		return slow(CodeCPU, "CPU time", end.cpu, cpu), nil
 	case strings.Contains(end.stderr, "failed to create new OS thread"):
 		return nil, nothing("could not start a thread")
-	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"):
+	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"),
+		strings.Contains(end.stderr, "failed to allocate"): // under the race detector
 		return memory(), nil
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && end.resident < v.cfg.Memory/2:
 		return nil, nothing("was killed by somebody else")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,7 @@ func misbehave() {
 	if err != nil {
 		panic(err)
 	}
-	out := io.Writer(os.Stdout)
+	after := func() {}
 	for way, do := range map[string]func(){
 		"die at once":      func() { os.Exit(2) },
 		"crash":            func() { ready(); fmt.Fprintln(os.Stderr, "fatal error: something\nmore"); os.Exit(2) },
@@ -46,23 +47,17 @@ func misbehave() {
 		"no report":        func() { ready(); os.Exit(0) },
 		"another's report": func() { ready(); fmt.Println(`{"sha256":"00","size":1}`); os.Exit(0) },
 		"flood":            func() { ready(); _, _ = io.CopyN(os.Stdout, zeros{}, 64<<20); os.Exit(0) },
-		"no code":          func() { out = struct{ io.Writer }{out}; removeCode(in) },
+		"no module":        func() { after = func() { _ = os.Remove("metered.wasm") } },
 	} {
 		if bytes.Contains(in, []byte("misbehave: "+way+".")) {
 			do()
 		}
 	}
-	if err := vet.RunChild(context.Background(), bytes.NewReader(in), out); err != nil {
+	if err := vet.RunChild(context.Background(), bytes.NewReader(in), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(vet.ExitNoVerdict)
 	}
-	os.Exit(0)
-}
-
-// removeCode vets, but leaves nothing for the host.
-func removeCode(in []byte) {
-	_ = vet.RunChild(context.Background(), bytes.NewReader(in), os.Stdout)
-	_ = os.RemoveAll("metered.wasm")
+	after()
 	os.Exit(0)
 }
 
@@ -137,11 +132,12 @@ func TestGuestPasses(t *testing.T) {
 	if info, err := os.Stat(verdict.CodeDir); err != nil || info.Mode().Perm() != 0o700 || filepath.Dir(verdict.CodeDir) != dir {
 		t.Errorf("the code is in %v, %v", info, err)
 	}
-	// Another host over the same directory needs no child: this one could start none.
-	wall := newVetter(t, vet.Config{CacheDir: dir})
-	again, err := wall.Vet(t.Context(), wasm)
-	if err != nil || again.CodeDir != verdict.CodeDir {
-		t.Errorf("a second host: %v, %v", again.CodeDir, err)
+	// Another host over the same directory needs no child.
+	log := new(bytes.Buffer)
+	second := newVetter(t, vet.Config{CacheDir: dir, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	again, err := second.Vet(t.Context(), wasm)
+	if err != nil || again.CodeDir != verdict.CodeDir || strings.Contains(log.String(), "was vetted") {
+		t.Errorf("a second host: %v, %v, %s", again.CodeDir, err, log)
 	}
 }
 
@@ -202,7 +198,7 @@ func TestBrokenChildren(t *testing.T) {
 		{"no report", "", fault.Internal, "the child's report"},
 		{"another's report", "", fault.Internal, "reports on another module"},
 		{"flood", "", fault.Internal, "the child's report"},
-		{"no code", "", fault.Unavailable, "metered.wasm"},
+		{"no module", "", fault.Unavailable, "metered.wasm"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.way, func(t *testing.T) {
