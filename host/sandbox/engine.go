@@ -124,6 +124,9 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (_ *Module
 	if m.shape.memory > opts.Memory {
 		return nil, fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.memory, opts.Memory)
 	}
+	if err := m.linkWASI(ctx); err != nil {
+		return nil, err
+	}
 	if err := m.linkHost(ctx); err != nil {
 		return nil, fault.New(fault.Internal, "link the host functions: %w", err)
 	}

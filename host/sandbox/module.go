@@ -9,7 +9,6 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
@@ -148,9 +147,6 @@ func onlyI32(types []api.ValueType, n int) bool {
 // linkHost puts the host's modules into the runtime: every function is always
 // there, so that a module never fails to load for want of a grant.
 func (m *Module) linkHost(ctx context.Context) error {
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
-		return fmt.Errorf("%s: %w", abi.WASIModuleName, err)
-	}
 	builder := m.runtime.NewHostModuleBuilder(abi.ModuleName)
 	calls := hostCalls()
 	for _, f := range abi.Functions() {
