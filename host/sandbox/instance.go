@@ -201,6 +201,7 @@ func (in *instance) failure(err error) event.Outcome {
 		o.Class, o.Message = event.ClassExit, "it returned from its entry point without asking for an event"
 	}
 
+	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
 	if said := in.output.stderr.text(); said != "" {
 		o.Message += "\n" + said
 	}
