@@ -66,8 +66,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, 
 	m := &Module{code: code, shape: code.Shape, report: report, memory: e.memory, limit: opts.Memory, logger: e.cfg.Logger}
 	if m.shape.Memory > opts.Memory {
 		err = fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.Memory, opts.Memory)
-	} else if err = m.linkHost(ctx); err != nil {
-		err = fault.New(fault.Internal, "link the host functions: %w", err)
+	} else if err = m.linkWASI(ctx); err == nil {
+		err = m.linkHost(ctx)
 	}
 	if err != nil {
 		_ = m.Close(context.WithoutCancel(ctx))

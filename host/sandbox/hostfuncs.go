@@ -102,8 +102,13 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	in.charge(len(in.attempt.Event.Envelope()))
-	value, code := pointer.Get(in.attempt.Event.Envelope(), string(ptr))
+	envelope := in.attempt.Event.Envelope()
+	in.charge(len(ptr) + len(envelope))
+	if len(ptr) > 2*len(envelope) { // ~0 and ~1 stand for one byte: it cannot be there
+		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
+		return
+	}
+	value, code := pointer.Get(envelope, string(ptr))
 	switch code {
 	case abi.NotFound:
 		stack[0] = in.refuse(code, "the event has no such field")

@@ -24,6 +24,7 @@ type instance struct {
 	memory  api.Memory
 	linear  linearMemory
 	fuel    tank
+	stdin   io.Reader
 	output  output
 	random  randomQuota
 	started func(error)   // called at the first next, then nil
@@ -131,6 +132,7 @@ func (in *instance) allow(now, span time.Duration, fuel uint64) {
 // call runs the guest from its instantiation to its end.
 func (in *instance) call(stdin io.Reader) (err error) {
 	m := in.pool.module
+	in.stdin = stdin
 	if err := in.linear.reserve(m.shape.Memory); err != nil {
 		in.linear.refused = true
 		return err
@@ -143,7 +145,7 @@ func (in *instance) call(stdin io.Reader) (err error) {
 	}()
 	background := context.Background()
 	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
-	guest, err := m.code.Runtime.InstantiateModule(ctx, m.code.Module, in.moduleConfig(stdin))
+	guest, err := m.code.Runtime.InstantiateModule(ctx, m.code.Module, in.moduleConfig())
 	if err != nil {
 		return err
 	}
@@ -157,23 +159,19 @@ func (in *instance) call(stdin io.Reader) (err error) {
 	return err
 }
 
-func (in *instance) moduleConfig(stdin io.Reader) wazero.ModuleConfig {
+func (in *instance) moduleConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // a module that names itself "env" must not replace the host's
 		WithStartFunctions().
-		WithStdin(stdin).
-		WithStdout(in.output.stdout()).
-		WithStderr(&in.output.stderr).
 		WithRandSource(&in.random).
 		WithSysWalltime().
 		WithSysNanotime().
-		WithNanosleep(in.sleep).
 		WithOsyield(in.checkTime)
 }
 
 // sleep is poll_oneoff's: the guest sleeps, but not past its deadline.
 func (in *instance) sleep(ns int64) {
-	timer := time.NewTimer(min(time.Duration(max(ns, 0)), in.deadline-in.now()+time.Millisecond))
+	timer := time.NewTimer(min(time.Duration(ns), in.deadline-in.now()+time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -208,6 +206,8 @@ func (in *instance) failure(err error) event.Outcome {
 	default:
 		o.Class, o.Message = event.ClassExit, "it returned from its entry point without asking for an event"
 	}
+
+	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
 	if said := in.output.stderr.text(); said != "" {
 		o.Message += "\n" + said
 	}

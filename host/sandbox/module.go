@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/sandbox/meter"
@@ -36,9 +35,6 @@ func (m *Module) Close(ctx context.Context) error { return m.code.Close(ctx) }
 // linkHost puts the host's modules into the runtime: every function is always
 // there, so that a module never fails to load for want of a grant.
 func (m *Module) linkHost(ctx context.Context) error {
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.code.Runtime); err != nil {
-		return fmt.Errorf("%s: %w", abi.WASIModuleName, err)
-	}
 	builder := m.code.Runtime.NewHostModuleBuilder(abi.ModuleName)
 	calls := hostCalls()
 	for _, f := range abi.Functions() {

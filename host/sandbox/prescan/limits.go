@@ -18,7 +18,7 @@ type Limits struct {
 	Functions     int // functions, imports included (20,000)
 	Imports       int // imports (1,000)
 	Exports       int // exports (10,000)
-	Globals       int // globals, imports included (10,000)
+	Globals       int // globals (10,000)
 	Tables        int // tables (4)
 	TableElements int // declared minimum of one table (100,000)
 	Elements      int // elements of all segments together (200,000)

@@ -271,11 +271,6 @@ func (s *scan) imported(r *wasmbin.Reader) error {
 		i.Type = s.signature(t)
 		s.funcs = append(s.funcs, t)
 		s.importFuncs++
-	case wasmbin.KindGlobal:
-		if _, _, err := r.Global(); err != nil {
-			return err
-		}
-		s.report.Globals++
 	default:
 		return s.refuse(at, "an imported "+i.Kind+" ("+i.Module+"."+i.Name+"): the module must define its own")
 	}
