@@ -18,7 +18,10 @@ type MemoryConfig struct {
 	// MaxBytes bounds the envelopes that are held; an append that would go over
 	// it is fault.Exhausted until the log is trimmed. 0 is no bound.
 	MaxBytes int64
-	Now      func() time.Time // the clock, for when events were appended; nil is time.Now
+	// KVBytes bounds the key-value state of one plugin, keys and values
+	// together (default 64 MiB).
+	KVBytes int64
+	Now     func() time.Time // the clock, for when events were appended; nil is time.Now
 }
 
 // Memory is the engine that keeps everything in this process's memory, and loses
@@ -27,6 +30,7 @@ type MemoryConfig struct {
 // concurrent use.
 type Memory struct {
 	maxBytes int64
+	kvBytes  int64
 	now      func() time.Time
 	waiting  waiters
 	closing  chan struct{}
@@ -43,6 +47,7 @@ type Memory struct {
 	ids     map[string]event.Record // by event id
 	cursors map[string]uint64
 	rows    map[string]map[uint64]event.Delivery // by handler and Seq
+	kv      map[string]*memoryKV                 // by plugin
 	closed  bool
 }
 
@@ -51,14 +56,19 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.KVBytes <= 0 {
+		cfg.KVBytes = 64 << 20
+	}
 	return &Memory{
 		maxBytes: cfg.MaxBytes,
+		kvBytes:  cfg.KVBytes,
 		now:      cfg.Now,
 		closing:  make(chan struct{}),
 		keys:     make(map[string]event.Record),
 		ids:      make(map[string]event.Record),
 		cursors:  make(map[string]uint64),
 		rows:     make(map[string]map[uint64]event.Delivery),
+		kv:       make(map[string]*memoryKV),
 	}
 }
 

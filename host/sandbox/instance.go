@@ -171,7 +171,7 @@ func (in *instance) sleep(ns int64) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-in.pool.dead:
+	case <-in.pool.life.Done():
 	}
 	in.checkTime()
 }
