@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin"
@@ -19,12 +20,25 @@ func (r *runner) capabilities(spec plugin.Spec) (sandbox.Capabilities, error) {
 				continue
 			}
 			switch asked.Name {
+			case abi.CapabilityEmit:
+				c.Emit = both(asked.EventTypes, grant.EventTypes, abi.MatchEventType)
 			case abi.CapabilityKV:
 				c.KV = pluginKV{r.state, spec.Name}
 			}
 		}
 	}
 	return c, nil
+}
+
+// both answers whether something is asked for and granted. A grant without a
+// list takes in all that is asked for.
+func both(asked, granted []string, match func(pattern, s string) bool) func(string) bool {
+	in := func(patterns []string, s string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return match(p, s) })
+	}
+	return func(s string) bool {
+		return in(asked, s) && (len(granted) == 0 || in(granted, s))
+	}
 }
 
 // keyValues is an engine's key-value state of all plugins.

@@ -129,9 +129,22 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	if m.maxBytes > 0 && m.bytes+size > m.maxBytes {
-		return nil, fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+	if err := m.room(doing, size); err != nil {
+		return nil, err
 	}
+	return m.add(events), nil
+}
+
+// room asks whether so many bytes of envelopes may come in. The caller holds mu.
+func (m *Memory) room(doing string, size int64) error {
+	if m.maxBytes > 0 && size > 0 && m.bytes+size > m.maxBytes {
+		return fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+	}
+	return nil
+}
+
+// add appends what is new of the events. The caller holds mu.
+func (m *Memory) add(events []*event.Event) []event.Receipt {
 	m.latest = max(m.latest, m.now().UnixNano())
 	seq := m.last.Load()
 	receipts := make([]event.Receipt, 0, len(events))
@@ -150,7 +163,7 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
 	}
 	m.last.Store(seq)
-	return receipts, nil
+	return receipts
 }
 
 func duplicate(first event.Record, ev *event.Event, key string) event.Receipt {
@@ -317,7 +330,7 @@ func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found boo
 
 // SetCursor implements Log: it makes or moves a cursor, also back.
 func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
-	if err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
+	if _, err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
 		return fmt.Errorf("set a cursor: %w", err)
 	}
 	return nil

@@ -14,7 +14,8 @@ import (
 // Capabilities are what one plugin may do besides reading events: what its
 // manifest asks for and the operator grants. The zero value is nothing.
 type Capabilities struct {
-	KV KV // its state; nil: kv_* answer DENIED
+	KV   KV                          // its state; nil: kv_* answer DENIED
+	Emit func(eventType string) bool // whether it may emit events of the type; nil: emit answers DENIED
 }
 
 // has tells whether the functions of a capability do anything.
@@ -22,6 +23,8 @@ func (c *Capabilities) has(name string) bool {
 	switch name {
 	case abi.CapabilityKV:
 		return c.KV != nil
+	case abi.CapabilityEmit:
+		return c.Emit != nil
 	}
 	return false
 }
@@ -32,6 +35,7 @@ type hostCallFunc = func(*instance, api.Module, []uint64)
 // DENIED to a plugin that does not have it.
 func capabilityCalls() map[string]hostCallFunc {
 	calls := map[string]hostCallFunc{
+		abi.FuncEmit:     (*instance).emit,
 		abi.FuncKVGet:    (*instance).kvGet,
 		abi.FuncKVSet:    (*instance).kvSet,
 		abi.FuncKVCAS:    (*instance).kvCAS,

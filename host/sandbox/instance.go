@@ -39,6 +39,9 @@ type instance struct {
 	begun   time.Time
 	refused string // why finish did not take the result of the open attempt
 
+	children   []*event.Event // that the guest emitted for the open attempt
+	childBytes int            // of their envelopes
+
 	lastText  string // what last yields
 	hasLast   bool
 	errorText string
@@ -268,6 +271,10 @@ func (in *instance) take() bool {
 func (in *instance) done(o event.Outcome) {
 	o.Duration = time.Since(in.begun)
 	o.Fuel = in.fuel.spent()
+	if o.Verdict == event.OK {
+		o.Children = in.children
+	}
+	in.children, in.childBytes = nil, 0
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
 	in.pool.done(a, o)
