@@ -20,6 +20,7 @@ import (
 type eventLog interface {
 	bus.Log
 	delivery.Store
+	keyValues
 	Event(ctx context.Context, id string) (event.Record, error)
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)

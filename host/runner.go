@@ -40,6 +40,7 @@ func (l loader) Load(ctx context.Context, _ string, wasm []byte, memory int64) (
 type runner struct {
 	dispatcher *delivery.Dispatcher
 	engine     *sandbox.Engine
+	state      keyValues
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 
@@ -63,7 +64,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	r := &runner{engine: eng, state: log, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
@@ -99,6 +100,10 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 	if err != nil {
 		return nil, err
 	}
+	capabilities, err := r.capabilities(spec)
+	if err != nil {
+		return nil, err
+	}
 	h, err := r.acquire(ctx, spec.Name, policy)
 	if err != nil {
 		return nil, err
@@ -113,6 +118,7 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 		RecycleEvents: spec.Settings.RecycleEvents,
 		RecycleAge:    spec.Settings.RecycleAge,
 		Settings:      string(spec.Settings.Config),
+		Capabilities:  capabilities,
 		Logger:        r.logger,
 	})
 	if err != nil {

@@ -101,10 +101,12 @@ type store struct {
 	changed chan struct{}
 	wrong   string
 	took    func(seq uint64) bool // nil: every event has a row
+
+	children map[string]*event.Event // published, by key
 }
 
 func newStore() *store {
-	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), changed: make(chan struct{})}
+	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
 }
 
 func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
@@ -124,13 +126,19 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) error {
+func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
-		return s.refuse
+		return nil, s.refuse
 	}
+	var refused []event.Delivery
 	for _, row := range rows {
+		if err := s.publish(row.Children); err != nil {
+			row = row.Refuse(err)
+			refused = append(refused, row)
+		}
+		row.Children = nil
 		s.rows[key{row.Handler, row.Seq}] = row
 	}
 	for _, c := range cursors {
@@ -144,6 +152,19 @@ func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
+	return refused, nil
+}
+
+// publish keeps the children's keys.
+func (s *store) publish(children []*event.Event) error {
+	for _, ev := range children {
+		if first := s.children[ev.Metadata().IdempotencyKey]; first != nil && first.Digest() != ev.Digest() {
+			return errors.New("the key was used before")
+		}
+	}
+	for _, ev := range children {
+		s.children[ev.Metadata().IdempotencyKey] = ev
+	}
 	return nil
 }
 

@@ -15,8 +15,11 @@ const (
 	maxWindow = 4096
 	// maxWindowBytes bounds the envelopes of those events.
 	maxWindowBytes = 64 << 20
-	readBatch      = 256
-	readRetry      = time.Second // after the log could not be read
+	// maxChildBytes bounds the children that are not written yet: with more, no
+	// attempt begins.
+	maxChildBytes = 64 << 20
+	readBatch     = 256
+	readRetry     = time.Second // after the log could not be read
 )
 
 // Policy is what may change while a handler is open.
@@ -71,6 +74,7 @@ type Handler struct {
 	// and the ones it has and is yet to write.
 	outcomes []event.Delivery
 	unsaved  int
+	children int // bytes of the children among them
 	done     map[uint64]bool
 	stats    Stats
 	closed   bool
@@ -323,8 +327,10 @@ func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 			return event.Taken{}, false
 		default:
 		}
-		if t := h.ready.pop(); t != nil {
-			return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0, Waited: waited}, true
+		if h.children < maxChildBytes {
+			if t := h.ready.pop(); t != nil {
+				return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0, Waited: waited}, true
+			}
 		}
 		h.parked++
 		h.mu.Unlock()
@@ -408,7 +414,12 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 	}
 	t.last, t.settled = row, true
-	h.outcomes = append(h.outcomes, row)
+	saved := row
+	if row.Status == event.StatusOK {
+		saved.Children = o.Children
+		h.children += childBytes(saved)
+	}
+	h.outcomes = append(h.outcomes, saved)
 	h.unsaved++
 	if row.Status.Final() {
 		h.release(t)
@@ -433,39 +444,4 @@ func (h *Handler) release(t *task) {
 	}
 	h.lanes[t.key] = lane[1:]
 	h.schedule(lane[0])
-}
-
-// cursor is how far everything is settled.
-func (h *Handler) cursor() uint64 {
-	for h.window.len() > 0 && h.window.peek().settled {
-		h.window.pop()
-	}
-	if h.window.len() > 0 {
-		return h.window.peek().record.Seq - 1
-	}
-	return h.readTo
-}
-
-// collect appends the outcomes to rows and the cursor to cursors. The cursor
-// is left out when it did not move, and when it is all there is and all is
-// false: a cursor alone only saves reading again what the handler does not take.
-func (h *Handler) collect(rows []event.Delivery, cursors []event.Cursor, all bool) ([]event.Delivery, []event.Cursor) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
-		h.saved = c
-		cursors = append(cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
-	}
-	rows = append(rows, h.outcomes...)
-	clear(h.outcomes)
-	h.outcomes = h.outcomes[:0]
-	return rows, cursors
-}
-
-// wrote says that n outcomes are in the store.
-func (h *Handler) wrote(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.unsaved -= n
-	token(h.room)
 }

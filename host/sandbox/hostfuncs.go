@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"unicode/utf8"
 
@@ -37,8 +38,7 @@ func instanceOf(ctx context.Context) *instance {
 	return ctx.Value(instanceKey{}).(*instance)
 }
 
-// hostCalls names the functions of abi.Functions. What has a capability and is
-// not here is answered by denied.
+// hostCalls names the functions of abi.Functions.
 func hostCalls() map[string]func(*instance, api.Module, []uint64) {
 	calls := map[string]func(*instance, api.Module, []uint64){
 		abi.FuncNext:      (*instance).next,
@@ -51,26 +51,8 @@ func hostCalls() map[string]func(*instance, api.Module, []uint64) {
 		abi.FuncLast:      (*instance).last,
 		abi.FuncError:     (*instance).lastError,
 	}
-	for _, f := range abi.Functions() {
-		if f.Capability != "" {
-			calls[f.Name] = deniedCall(f)
-		}
-	}
+	maps.Copy(calls, capabilityCalls())
 	return calls
-}
-
-// deniedCall answers DENIED after checking the pointers, which come in pairs.
-func deniedCall(f abi.Function) func(*instance, api.Module, []uint64) {
-	text := fmt.Sprintf("the capability %s is not granted to this plugin", f.Capability)
-	return func(in *instance, _ api.Module, stack []uint64) {
-		for i := 0; i+1 < f.Params; i += 2 {
-			if f.Name == abi.FuncKVCAS && i == 2 && int32(stack[3]) == -1 {
-				continue // old is absent
-			}
-			in.view(stack[i], stack[i+1])
-		}
-		stack[0] = in.refuse(abi.Denied, text)
-	}
 }
 
 // next waits for an event: (buf, cap) -> n.

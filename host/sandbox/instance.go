@@ -41,6 +41,9 @@ type instance struct {
 	finished time.Duration // when the attempt before was given back
 	refused  string        // why finish did not take the result of the open attempt
 
+	children   []*event.Event // that the guest emitted for the open attempt
+	childBytes int            // of their envelopes
+
 	lastText  string // what last yields
 	hasLast   bool
 	errorText string
@@ -175,7 +178,7 @@ func (in *instance) sleep(ns int64) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-in.pool.dead:
+	case <-in.pool.life.Done():
 	}
 	in.checkTime()
 }
@@ -277,6 +280,10 @@ func (in *instance) done(o event.Outcome) {
 	now := in.now()
 	o.Duration, in.finished = now-in.begun, now
 	o.Fuel = in.fuel.spent()
+	if o.Verdict == event.OK {
+		o.Children = in.children
+	}
+	in.children, in.childBytes = nil, 0
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
 	in.pool.done(a, o)

@@ -42,6 +42,7 @@ type PoolConfig struct {
 	RecycleAge    time.Duration // likewise by age; default 0: never
 	IdleAfter     time.Duration // an instance that is not needed for so long ends, but for the last; default 1m
 	Settings      string        // the handler's config as JSON; default {}
+	Capabilities  Capabilities  // what it may do besides; default nothing
 	Logger        *slog.Logger  // what guests log; default nowhere
 }
 
@@ -86,8 +87,9 @@ type Pool struct {
 	module *Module
 	cfg    PoolConfig
 	lines  *rate.Limiter
-	killed atomic.Bool   // instances must be stopped at once
-	dead   chan struct{} // closed then
+	killed atomic.Bool     // instances must be stopped at once
+	life   context.Context // ends then
+	end    context.CancelFunc
 	stop   chan struct{} // closed when instances must finish through END
 	retire chan struct{} // a token: one that waits may end
 	once   sync.Once
@@ -123,12 +125,12 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		cfg:    cfg,
 		lines:  rate.NewLimiter(logLinesPerSecond, logLinesBurst),
 		epoch:  time.Now(),
-		dead:   make(chan struct{}),
 		stop:   make(chan struct{}),
 		retire: make(chan struct{}),
 		grow:   make(chan struct{}, 1),
 		exits:  make(chan error),
 	}
+	p.life, p.end = context.WithCancel(context.Background())
 	ready := make(chan error, 1)
 	p.start(func(err error) { ready <- err })
 	var err error
@@ -182,6 +184,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		p.end()
 		return nil
 	case <-ctx.Done():
 	}
@@ -192,9 +195,8 @@ func (p *Pool) Drain(ctx context.Context) error {
 
 // kill stops every instance at its next look at the clock.
 func (p *Pool) kill() {
-	if !p.killed.Swap(true) {
-		close(p.dead)
-	}
+	p.killed.Store(true)
+	p.end()
 }
 
 // start runs one more instance. started is called once, when the instance waits
