@@ -14,7 +14,8 @@
 // as it was; a child that could not do its work for reasons of the machine is
 // fault.Unavailable and no verdict; an entry is used only by the program that
 // made it, under the same limits, for the same bytes, and only if its code is
-// undamaged.
+// undamaged. Should an entry vanish between its check and its use, the host
+// compiles for itself what has passed.
 //
 // A program that vets must be able to be the child: berth is by its command vet,
 // and a test binary by calling RunIfChild first in TestMain.

@@ -92,8 +92,8 @@ func (e entries) add(name key, dir string, report Report) error {
 	}
 	place := e.path(name)
 	err = os.Rename(dir, place)
-	if errors.Is(err, fs.ErrExist) {
-		// Another process of this user has vetted the same module.
+	if err != nil {
+		// A damaged entry, or one that another process has made meanwhile.
 		if err = os.RemoveAll(place); err == nil {
 			err = os.Rename(dir, place)
 		}

@@ -134,7 +134,7 @@ func TestGuestPasses(t *testing.T) {
 	}
 	// Another host over the same directory needs no child.
 	log := new(bytes.Buffer)
-	second := newVetter(t, vet.Config{CacheDir: dir, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	second := newVetter(t, vet.Config{CacheDir: dir, Logger: debugTo(log)})
 	again, err := second.Vet(t.Context(), wasm)
 	if err != nil || again.CodeDir != verdict.CodeDir || strings.Contains(log.String(), "was vetted") {
 		t.Errorf("a second host: %v, %v, %s", again.CodeDir, err, log)
@@ -251,7 +251,8 @@ func TestNobodyWaitsLonger(t *testing.T) {
 
 // TestSameModuleAtOnce: one child is enough for all who ask.
 func TestSameModuleAtOnce(t *testing.T) {
-	v := newVetter(t, vet.Config{})
+	log := new(bytes.Buffer) // a handler locks its writer; read when all are done
+	v := newVetter(t, vet.Config{Logger: debugTo(log)})
 	wasm := guest(t, "stdio")
 	verdicts := make(chan vet.Verdict, 8)
 	for range cap(verdicts) {
@@ -268,6 +269,13 @@ func TestSameModuleAtOnce(t *testing.T) {
 			t.Errorf("%+v", verdict.Report)
 		}
 	}
+	if n := strings.Count(log.String(), "was vetted"); n != 1 {
+		t.Errorf("%d children", n)
+	}
+}
+
+func debugTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func TestCannotStart(t *testing.T) {

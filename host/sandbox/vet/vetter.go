@@ -40,9 +40,9 @@ type Config struct {
 
 	Logger *slog.Logger // default nowhere
 
-	// Program is the file executed as the child, with the argument vet. Default:
-	// this process's own, which for a test binary means that TestMain calls
-	// RunIfChild.
+	// Program is the file executed as the child, with the argument vet: a build of
+	// this very program, or what it compiles is not found. Default: this process's
+	// own file, which for a test binary means that TestMain calls RunIfChild.
 	Program string
 }
 
@@ -170,6 +170,10 @@ func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 				v.mu.Unlock()
 				close(flight)
 			}()
+			// The flight before this one may have brought it about.
+			if verdict, ok := v.known(name); ok {
+				return verdict, verdict.Report.err()
+			}
 			return v.judge(ctx, name, wasm)
 		}
 		select {
@@ -190,10 +194,8 @@ func (v *Vetter) known(name key) (Verdict, bool) {
 	}
 	verdict, ok, err := v.entries.load(name)
 	if err != nil {
+		// Whoever makes it anew replaces it.
 		v.cfg.Logger.Warn("an entry of the compilation cache is of no use; it is made anew", "error", err)
-		if err := v.entries.drop(name); err != nil {
-			v.cfg.Logger.Error("it cannot be removed", "error", err)
-		}
 	}
 	return verdict, ok
 }
