@@ -67,7 +67,7 @@ func flat(t *testing.T, before, after footprint) {
 
 // representative are cases of every kind that take little time.
 var representative = []string{
-	"loop_free_fib_60", "spin_in_start_section", "memory_grow_by_4_gib", "stdout_flood", "iovec_bomb_reading",
+	"loop_free_fib_60", "spin_in_start_section", "memory_grow_by_4_gib", "random_in_a_loop", "iovec_count_that_overflows",
 	"pointer_field_2_wrap", "exit_4026531839_with_event", "exit_0_before_next", "trap_call_indirect_of_null",
 	"trap_unreachable_in_start_section", "result_is_not_json", "stdio_trap", "returns_with_event", "no_entry_point",
 	"imports_an_unknown_wasi_function", "import_count_bomb_of_14_bytes", "next_after_end", "emit_denied",
