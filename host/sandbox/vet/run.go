@@ -128,12 +128,13 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 		return nil, nothing("could not begin: " + first)
 	case status.Exited() && status.ExitStatus() == ExitNoVerdict:
 		return nil, nothing("could not do its work: " + first)
+	case status.Exited() && status.ExitStatus() == exitCPU, status.Signaled() && !end.late && end.cpu >= cpu/10*9:
+		// What the limit counts and what is reported in the end differ by some percent.
+		return slow(CodeCPU, "CPU time", max(end.cpu, cpu), cpu), nil
 	case end.late && end.cpu < v.cfg.Wall/2:
 		return nil, nothing("got too little CPU time within " + v.cfg.Wall.String())
 	case end.late:
 		return slow(CodeWall, "time", v.cfg.Wall, v.cfg.Wall), nil
-	case status.Signaled() && end.cpu >= cpu-cpu/20: // the kernel counts in ticks
-		return slow(CodeCPU, "CPU time", end.cpu, cpu), nil
 	case strings.Contains(end.stderr, "failed to create new OS thread"):
 		return nil, nothing("could not start a thread")
 	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"),
