@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/berth-host/berth/abi"
@@ -22,6 +23,12 @@ func (r *runner) capabilities(spec plugin.Spec) (sandbox.Capabilities, error) {
 			switch asked.Name {
 			case abi.CapabilityEmit:
 				c.Emit = both(asked.EventTypes, grant.EventTypes, abi.MatchEventType)
+			case abi.CapabilityHTTP:
+				client, err := r.network.Client(asked.Hosts, grant.Hosts)
+				if err != nil {
+					return c, fmt.Errorf("capability http: %w", err)
+				}
+				c.HTTP = client
 			case abi.CapabilityKV:
 				c.KV = pluginKV{r.state, spec.Name}
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/sandbox/pointer"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -40,6 +41,7 @@ type runner struct {
 	dispatcher *delivery.Dispatcher
 	engine     *sandbox.Engine
 	state      keyValues
+	network    *guestnet.Network
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 
@@ -59,7 +61,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
@@ -71,6 +73,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 			}
 		},
 	})
+	h.undo("the connections of guests", func(context.Context) error { r.network.Close(); return nil })
 	h.undo("the deliveries", r.dispatcher.Close)
 	return r, nil
 }

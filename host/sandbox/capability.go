@@ -16,6 +16,7 @@ import (
 type Capabilities struct {
 	KV   KV                          // its state; nil: kv_* answer DENIED
 	Emit func(eventType string) bool // whether it may emit events of the type; nil: emit answers DENIED
+	HTTP HTTP                        // whom it may talk to; nil: http answers DENIED
 }
 
 // has tells whether the functions of a capability do anything.
@@ -25,6 +26,8 @@ func (c *Capabilities) has(name string) bool {
 		return c.KV != nil
 	case abi.CapabilityEmit:
 		return c.Emit != nil
+	case abi.CapabilityHTTP:
+		return c.HTTP != nil
 	}
 	return false
 }
@@ -36,6 +39,7 @@ type hostCallFunc = func(*instance, api.Module, []uint64)
 func capabilityCalls() map[string]hostCallFunc {
 	calls := map[string]hostCallFunc{
 		abi.FuncEmit:     (*instance).emit,
+		abi.FuncHTTP:     (*instance).http,
 		abi.FuncKVGet:    (*instance).kvGet,
 		abi.FuncKVSet:    (*instance).kvSet,
 		abi.FuncKVCAS:    (*instance).kvCAS,
