@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -42,6 +44,7 @@ type runner struct {
 	engine     *sandbox.Engine
 	state      keyValues
 	network    *guestnet.Network
+	secrets    secret.Directory
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 
@@ -61,7 +64,8 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: secret.Directory(filepath.Join(h.dataDir(), "secrets")),
+		table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
