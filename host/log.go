@@ -22,6 +22,7 @@ type eventLog interface {
 	delivery.Store
 	Event(ctx context.Context, id string) (event.Record, error)
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+	ForgetHandler(ctx context.Context, handler string) error
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 }
 
