@@ -11,8 +11,9 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "See and switch plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"))
+	return group("plugin", "See, switch, install and uninstall plugins",
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"),
+		a.pluginInstall(), a.pluginUninstall())
 }
 
 func (a *app) pluginList() *cobra.Command {
