@@ -58,11 +58,6 @@ func (i installer) Install(ctx context.Context, in wire.Install) (wire.Plugin, e
 	return p, err
 }
 
-// keeper is an engine that keeps what plugins store.
-type keeper interface {
-	KVClear(ctx context.Context, plugin string) error
-}
-
 // Uninstall implements api.Installer. Once the file is gone the rest is done
 // even if the caller has gone as well; what cannot be done is said in the error.
 func (i installer) Uninstall(ctx context.Context, name string) error {
@@ -81,10 +76,8 @@ func (i installer) Uninstall(ctx context.Context, name string) error {
 	if err := i.log.ForgetHandler(ctx, name); err != nil {
 		problems = append(problems, fmt.Errorf("its place in the log and its outcomes stay: %w", err))
 	}
-	if kv, ok := i.log.eventLog.(keeper); ok {
-		if err := kv.KVClear(ctx, name); err != nil {
-			problems = append(problems, fmt.Errorf("what it has stored stays: %w", err))
-		}
+	if err := i.log.KVClear(ctx, name); err != nil {
+		problems = append(problems, fmt.Errorf("what it has stored stays: %w", err))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return fault.New(fault.CodeOf(problems[0]), "%s is uninstalled, but not everything of it is gone: %w", name, err)

@@ -61,15 +61,19 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 		grants[i] = plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}
 	}
 	return plugin.Settings{
-		Enabled:     s.Enabled,
-		Hold:        s.Held,
-		Config:      s.Config,
-		Timeout:     s.Limits.Timeout,
-		Memory:      s.Limits.Memory,
-		Concurrency: s.Limits.Concurrency,
-		Retry:       plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
-		OrderBy:     s.OrderBy,
-		Grants:      grants,
+		Enabled:       s.Enabled,
+		Hold:          s.Held,
+		Config:        s.Config,
+		Timeout:       s.Limits.Timeout,
+		Memory:        s.Limits.Memory,
+		Concurrency:   s.Limits.Concurrency,
+		Fuel:          s.Limits.Fuel,
+		FreshPerEvent: s.Limits.Isolation == config.IsolationEvent,
+		RecycleEvents: s.Limits.RecycleEvents,
+		RecycleAge:    s.Limits.RecycleAge,
+		Retry:         plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
+		OrderBy:       s.OrderBy,
+		Grants:        grants,
 	}, nil
 }
 

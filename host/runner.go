@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -39,6 +40,7 @@ func (l loader) Load(ctx context.Context, _ string, wasm []byte, memory int64) (
 type runner struct {
 	dispatcher *delivery.Dispatcher
 	engine     *sandbox.Engine
+	state      keyValues
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 
@@ -54,11 +56,15 @@ type handler struct {
 
 // startRunner starts the sandbox and the deliveries.
 func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
-	eng, err := sandbox.New(sandbox.Config{CacheDir: h.cacheDir(), Logger: h.logger})
+	vetter, err := vet.New(vet.Config{CacheDir: h.cacheDir(), Version: h.cfg.Version, Logger: h.logger})
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	eng, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: h.memoryTotal(), Logger: h.logger})
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{engine: eng, state: log, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
@@ -74,6 +80,15 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	return r, nil
 }
 
+// memoryTotal is what all instances may have together, in bytes: as configured,
+// or half of the machine's memory, or no bound where that is not known.
+func (h *Host) memoryTotal() int64 {
+	if configured := h.current.Load().Defaults.MemoryTotal; configured > 0 {
+		return configured
+	}
+	return machineMemory() / 2
+}
+
 // Claim implements plugin.Runner.
 func (r *runner) Claim(ctx context.Context, name string) error {
 	return r.dispatcher.Claim(ctx, name)
@@ -85,17 +100,26 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 	if err != nil {
 		return nil, err
 	}
+	capabilities, err := r.capabilities(spec)
+	if err != nil {
+		return nil, err
+	}
 	h, err := r.acquire(ctx, spec.Name, policy)
 	if err != nil {
 		return nil, err
 	}
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
-		Name:        spec.Name,
-		Source:      h,
-		Concurrency: spec.Settings.Concurrency,
-		Timeout:     spec.Settings.Timeout,
-		Settings:    string(spec.Settings.Config),
-		Logger:      r.logger,
+		Name:          spec.Name,
+		Source:        h,
+		Concurrency:   spec.Settings.Concurrency,
+		Timeout:       spec.Settings.Timeout,
+		Fuel:          spec.Settings.Fuel,
+		FreshPerEvent: spec.Settings.FreshPerEvent,
+		RecycleEvents: spec.Settings.RecycleEvents,
+		RecycleAge:    spec.Settings.RecycleAge,
+		Settings:      string(spec.Settings.Config),
+		Capabilities:  capabilities,
+		Logger:        r.logger,
 	})
 	if err != nil {
 		_ = r.release(ctx, spec.Name)

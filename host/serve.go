@@ -23,18 +23,19 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		h.logger.Info("an admin token was made", "path", path)
 	}
 	server, err := api.New(api.Config{
-		Publisher:  b,
-		Events:     log,
-		Deliveries: r.dispatcher,
-		Orders:     orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
-		Plugins:    plugins{h},
-		Installer:  installer{h, log},
-		Reloader:   h,
-		Activities: h.feed,
-		Tokens:     api.AdminToken(token),
-		Ready:      h.ready,
-		Listen:     h.listen(),
-		Logger:     h.logger,
+		Publisher:    b,
+		Events:       log,
+		Deliveries:   r.dispatcher,
+		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
+		Plugins:      plugins{h},
+		Installer:    installer{h, log},
+		Reloader:     h,
+		Activities:   h.feed,
+		Tokens:       api.AdminToken(token),
+		Ready:        h.ready,
+		Listen:       h.listen(),
+		AllowedHosts: h.current.Load().Auth.AllowedHosts,
+		Logger:       h.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("api: %w", err)

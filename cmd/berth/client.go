@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +69,9 @@ func (a *app) connect() (*client, error) {
 		c.url = state.URL
 	}
 	if c.token == "" {
+		if !loopback(c.url) {
+			return nil, fmt.Errorf("set BERTH_TOKEN for %s: the admin token of this machine's host is not sent elsewhere", c.url)
+		}
 		token, err := auth.ReadToken(dir)
 		if err != nil {
 			return nil, fmt.Errorf("read the admin token (or set BERTH_TOKEN): %w", err)
@@ -75,6 +80,19 @@ func (a *app) connect() (*client, error) {
 	}
 	c.url = strings.TrimRight(c.url, "/")
 	return c, nil
+}
+
+// loopback reports whether a URL leads to this machine.
+func loopback(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // problem is an error that the API answered.

@@ -78,7 +78,7 @@ func TestInstall(t *testing.T) {
 		}
 	}
 
-	before := publish(t, s, "before")
+	before := emit(t, s, "before")
 	for _, path := range []string{"/moved", "/echo.wasm"} { // the second time it is there
 		p, err := install(path, echo, "echo")
 		if err != nil || p.State != wire.Active || p.Name != "echo" || files() != "echo.wasm" {
@@ -88,7 +88,7 @@ func TestInstall(t *testing.T) {
 	if _, err := install("/refused.wasm", refused, "echo"); err == nil || !strings.Contains(err.Error(), "other contents") {
 		t.Errorf("another module of the name: %v", err)
 	}
-	s.delivered(t, publish(t, s, "after"), "echo")
+	s.delivered(t, emit(t, s, "after"), "echo")
 	var ev wire.Event
 	if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+before, nil, &ev); err != nil || len(ev.Deliveries) != 0 {
 		t.Errorf("an event from before has %+v, %v", ev.Deliveries, err)
@@ -107,8 +107,8 @@ func TestInstall(t *testing.T) {
 	again.terminate(t)
 }
 
-// publish publishes an event and returns its id.
-func publish(t *testing.T, s *server, key string) string {
+// emit publishes an event and returns its id.
+func emit(t *testing.T, s *server, key string) string {
 	t.Helper()
 	var receipt wire.Receipt
 	body := map[string]any{"event_type": "order_placed", "data": map[string]string{"status": "pending"}, "metadata": map[string]string{"idempotency_key": key}}

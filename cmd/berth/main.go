@@ -26,10 +26,16 @@ func main() {
 
 // Exit codes.
 const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
 )
+
+// exitError is a failure with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
@@ -48,7 +54,11 @@ func doMain(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
 		return exitUsage
 	}
-	return exitError
+	var own exitError
+	if errors.As(err, &own) {
+		return own.code
+	}
+	return exitFailed
 }
 
 // app is what the commands share.
@@ -80,7 +90,7 @@ another one set BERTH_URL and BERTH_TOKEN.`,
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), &cobra.Command{
+	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.vetCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),

@@ -11,9 +11,9 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "See, switch, install and uninstall plugins",
+	return group("plugin", "See, switch, inspect, install and uninstall plugins",
 		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"),
-		a.pluginInstall(), a.pluginUninstall())
+		a.pluginInspect(), a.pluginInstall(), a.pluginUninstall())
 }
 
 func (a *app) pluginList() *cobra.Command {
@@ -60,8 +60,8 @@ func (a *app) showPlugin(p wire.Plugin) error {
 	if p.Reason != "" {
 		state += ": " + p.Reason
 	}
-	fmt.Fprintf(a.stdout, "plugin      %s %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
-		printable(p.Name), p.Version, printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
+	fmt.Fprintf(a.stdout, "plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
+		printable(strings.TrimSpace(p.Name+" "+p.Version)), printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
 	for _, c := range p.Capabilities {
 		given := "not granted"
 		if c.Granted {

@@ -149,11 +149,11 @@ func TestRefusals(t *testing.T) {
 		{"binary CloudEvents", "POST", "/api/v1/events", `{}`, []string{"Ce-Specversion: 1.0"}, 415, fault.Invalid, "Content-Type", "CloudEvents"},
 		{"compressed", "POST", "/api/v1/events", `{}`, []string{"Content-Encoding: gzip"}, 415, fault.Invalid, "Content-Type", "gzip"},
 
-		{"empty body", "POST", "/api/v1/events", "", []string{"Content-Type: application/json"}, 400, fault.Invalid, "", "empty"},
-		{"malformed", "POST", "/api/v1/events", `{"event_type":}`, nil, 400, fault.Invalid, "", "byte 15"},
-		{"cut short", "POST", "/api/v1/events", `{"event_type":"t"`, nil, 400, fault.Invalid, "", "byte 17"},
-		{"two values", "POST", "/api/v1/events", `{"event_type":"t"} {}`, nil, 400, fault.Invalid, "", "after"},
-		{"not UTF-8", "POST", "/api/v1/events", "{\"event_type\":\"t\",\"data\":\"\xff\"}", nil, 400, fault.Invalid, "", "UTF-8"},
+		{"empty body", "POST", "/api/v1/events", "", []string{"Content-Type: application/json"}, 400, fault.Invalid, "body", "empty"},
+		{"malformed", "POST", "/api/v1/events", `{"event_type":}`, nil, 400, fault.Invalid, "body", "byte 15"},
+		{"cut short", "POST", "/api/v1/events", `{"event_type":"t"`, nil, 400, fault.Invalid, "body", "byte 17"},
+		{"two values", "POST", "/api/v1/events", `{"event_type":"t"} {}`, nil, 400, fault.Invalid, "body", "after"},
+		{"not UTF-8", "POST", "/api/v1/events", "{\"event_type\":\"t\",\"data\":\"\xff\"}", nil, 400, fault.Invalid, "body", "UTF-8"},
 		{"an order that is not UTF-8", "POST", "/api/v1/orders", "{\"customer_id\":\"\xff\"}", nil, 400, fault.Invalid, "", "UTF-8"},
 		{"no type", "POST", "/api/v1/events", `{}`, nil, 400, fault.Invalid, "event_type", "required"},
 		{"wrong type of the type", "POST", "/api/v1/events", `{"event_type":5}`, nil, 400, fault.Invalid, "event_type", "a string"},
@@ -173,9 +173,9 @@ func TestRefusals(t *testing.T) {
 		{"batch: one is wrong", "POST", "/api/v1/events", `[{"event_type":"t"},{"event_type":"t","metadata":{"subject":"a\n"}}]`, nil, 400, fault.Invalid, "[1].metadata.subject", "control"},
 		{"batch: one is no object", "POST", "/api/v1/events", `[{"event_type":"t"},7]`, nil, 400, fault.Invalid, "[1]", "an object"},
 		{"batch: one is large", "POST", "/api/v1/events", `[{"event_type":"t"},{"event_type":"t","data":"` + big + `"}]`, nil, 413, fault.Exhausted, "[1].data", ""},
-		{"batch: malformed", "POST", "/api/v1/events", `[{"event_type":"t"},{]`, nil, 400, fault.Invalid, "", "byte 22"},
-		{"batch: cut short", "POST", "/api/v1/events", `[{"event_type":"t"},`, nil, 400, fault.Invalid, "", "byte 20"},
-		{"batch: two lists", "POST", "/api/v1/events", `[{"event_type":"t"}] []`, nil, 400, fault.Invalid, "", "after"},
+		{"batch: malformed", "POST", "/api/v1/events", `[{"event_type":"t"},{]`, nil, 400, fault.Invalid, "body", "byte 22"},
+		{"batch: cut short", "POST", "/api/v1/events", `[{"event_type":"t"},`, nil, 400, fault.Invalid, "body", "byte 20"},
+		{"batch: two lists", "POST", "/api/v1/events", `[{"event_type":"t"}] []`, nil, 400, fault.Invalid, "body", "after"},
 		{"batch: key header", "POST", "/api/v1/events", `[{"event_type":"t"}]`, []string{"Idempotency-Key: k"}, 400, fault.Invalid, "Idempotency-Key", "batch"},
 
 		{"unknown event", "GET", "/api/v1/events/none", "", nil, 404, fault.NotFound, "", "none"},
@@ -357,7 +357,7 @@ func TestPagesOfEvents(t *testing.T) {
 	p := &parts{}
 	for i := range 100 {
 		d := event.Draft{Type: "t", IdempotencyKey: fmt.Sprint(i)}
-		if i < 20 { // old ones are large: a page of them ends early
+		if i < 12 { // old ones are large: a page of them ends early
 			d.Data = []byte(`"` + strings.Repeat("x", 1<<20-1000) + `"`)
 		}
 		if _, err := p.Publish(t.Context(), d); err != nil {
@@ -365,7 +365,7 @@ func TestPagesOfEvents(t *testing.T) {
 		}
 	}
 	h := newServer(t, config(p)).Handler()
-	for _, limit := range []int{1, 31, 32, 33, 99, 100, 101, 500} {
+	for _, limit := range []int{31, 32, 33, 500} {
 		seen, path := uint64(101), fmt.Sprintf("/api/v1/events?limit=%d", limit)
 		for next := path; next != ""; {
 			w := call(h, "GET", next, "")

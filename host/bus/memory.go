@@ -18,7 +18,10 @@ type MemoryConfig struct {
 	// MaxBytes bounds the envelopes that are held; an append that would go over
 	// it is fault.Exhausted until the log is trimmed. 0 is no bound.
 	MaxBytes int64
-	Now      func() time.Time // the clock, for when events were appended; nil is time.Now
+	// KVBytes bounds the key-value state of one plugin, keys and values
+	// together (default 64 MiB).
+	KVBytes int64
+	Now     func() time.Time // the clock, for when events were appended; nil is time.Now
 }
 
 // Memory is the engine that keeps everything in this process's memory, and loses
@@ -27,6 +30,7 @@ type MemoryConfig struct {
 // concurrent use.
 type Memory struct {
 	maxBytes int64
+	kvBytes  int64
 	now      func() time.Time
 	waiting  waiters
 	closing  chan struct{}
@@ -43,6 +47,7 @@ type Memory struct {
 	ids     map[string]event.Record // by event id
 	cursors map[string]uint64
 	rows    map[string]map[uint64]event.Delivery // by handler and Seq
+	kv      map[string]*memoryKV                 // by plugin
 	closed  bool
 }
 
@@ -51,14 +56,19 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.KVBytes <= 0 {
+		cfg.KVBytes = 64 << 20
+	}
 	return &Memory{
 		maxBytes: cfg.MaxBytes,
+		kvBytes:  cfg.KVBytes,
 		now:      cfg.Now,
 		closing:  make(chan struct{}),
 		keys:     make(map[string]event.Record),
 		ids:      make(map[string]event.Record),
 		cursors:  make(map[string]uint64),
 		rows:     make(map[string]map[uint64]event.Delivery),
+		kv:       make(map[string]*memoryKV),
 	}
 }
 
@@ -119,9 +129,22 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	if m.maxBytes > 0 && m.bytes+size > m.maxBytes {
-		return nil, fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+	if err := m.room(doing, size); err != nil {
+		return nil, err
 	}
+	return m.add(events), nil
+}
+
+// room asks whether so many bytes of envelopes may come in. The caller holds mu.
+func (m *Memory) room(doing string, size int64) error {
+	if m.maxBytes > 0 && size > 0 && m.bytes+size > m.maxBytes {
+		return fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+	}
+	return nil
+}
+
+// add appends what is new of the events. The caller holds mu.
+func (m *Memory) add(events []*event.Event) []event.Receipt {
 	m.latest = max(m.latest, m.now().UnixNano())
 	seq := m.last.Load()
 	receipts := make([]event.Receipt, 0, len(events))
@@ -140,7 +163,7 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
 	}
 	m.last.Store(seq)
-	return receipts, nil
+	return receipts
 }
 
 func duplicate(first event.Record, ev *event.Event, key string) event.Receipt {
@@ -307,7 +330,7 @@ func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found boo
 
 // SetCursor implements Log: it makes or moves a cursor, also back.
 func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
-	if err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
+	if _, err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
 		return fmt.Errorf("set a cursor: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/berth-host/berth/host/event"
@@ -10,14 +11,44 @@ import (
 )
 
 // SaveDeliveries stores deliveries, each in the place of the one with the same
-// handler and Seq, and moves cursors, all at once.
-func (m *Memory) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) error {
+// handler and Seq, appends their children to the log, and moves cursors, all at
+// once. A child that the log has already is left out. When one is in conflict,
+// none of its delivery's are appended, the delivery is stored as Delivery.Refuse
+// makes it, and answered as refused.
+func (m *Memory) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+	last := m.last.Load()
+	refused, err = m.saveDeliveries(ctx, rows, cursors)
+	if m.last.Load() > last {
+		m.waiting.wakeAll()
+	}
+	return refused, err
+}
+
+func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+	const doing = "save deliveries"
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(ctx, "save deliveries"); err != nil {
-		return err
+	if err := m.usable(ctx, doing); err != nil {
+		return nil, err
+	}
+	size := int64(0)
+	for _, d := range rows {
+		for _, child := range d.Children {
+			size += int64(len(child.Envelope()))
+		}
+	}
+	if err := m.room(doing, size); err != nil {
+		return nil, err
 	}
 	for _, d := range rows {
+		if conflict := m.conflict(d.Children); conflict != nil {
+			d = d.Refuse(conflict)
+			refused = append(refused, d)
+		}
+		if len(d.Children) > 0 {
+			m.add(d.Children)
+			d.Children = nil
+		}
 		of := m.rows[d.Handler]
 		if of == nil {
 			of = make(map[uint64]event.Delivery)
@@ -29,7 +60,26 @@ func (m *Memory) SaveDeliveries(ctx context.Context, rows []event.Delivery, curs
 	for _, c := range cursors {
 		m.cursors[c.Name] = c.Seq
 	}
-	return nil
+	return refused, nil
+}
+
+// conflict says which of the events could not be appended, by their keys and
+// each other's.
+func (m *Memory) conflict(events []*event.Event) (conflict error) {
+	among := make(map[string]event.Record)
+	for _, ev := range events {
+		key := ev.Metadata().IdempotencyKey
+		first, found := m.keys[key]
+		if !found {
+			first, found = among[key]
+		}
+		if found {
+			conflict = errors.Join(conflict, duplicate(first, ev, key).Err)
+			continue
+		}
+		among[key] = event.Record{Event: ev}
+	}
+	return conflict
 }
 
 // Deliveries returns what is kept of one event's deliveries, by handler.

@@ -27,6 +27,10 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+func TestMemoryKV(t *testing.T) {
+	logtest.RunKV(t, func(t *testing.T, quota int64) logtest.KV { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
+}
+
 func TestMemoryIsFull(t *testing.T) {
 	one := logtest.Make(t, event.Draft{Time: time.Unix(1, 0)})
 	m := newMemory(t, bus.MemoryConfig{MaxBytes: int64(len(one.Envelope()))})

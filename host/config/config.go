@@ -110,7 +110,7 @@ type Bus struct {
 
 // Auth is who may call the API.
 type Auth struct {
-	TokenFile string // the admin token's file; "" for admin.token in the data directory
+	AllowedHosts []string // names the API may be called by, besides loopback and server.listen
 }
 
 // Marketplace is where plugins may be installed from.

@@ -48,8 +48,7 @@ func Diff(old, new *Config) []string {
 // NeedsRestart reports whether a setting, by its path, is read only when the
 // host starts.
 func NeedsRestart(path string) bool {
-	section, _, _ := strings.Cut(path, ".")
-	return slices.Contains([]string{"server", "data_dir", "bus", "auth"}, section)
+	return slices.Contains([]string{"server.listen", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "defaults.memory_total"}, path)
 }
 
 // flatten turns a configuration into text by path.
@@ -63,7 +62,7 @@ func flatten(c *Config) map[string]string {
 		"bus.engine":                      string(c.Bus.Engine),
 		"bus.ring_size":                   text(c.Bus.RingSize),
 		"bus.retention":                   c.Bus.Retention.String(),
-		"auth.token_file":                 text(c.Auth.TokenFile),
+		"auth.allowed_hosts":              list(c.Auth.AllowedHosts),
 		"marketplace.enabled":             text(c.Marketplace.Enabled),
 		"marketplace.index_url":           text(c.Marketplace.IndexURL),
 		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),

@@ -84,7 +84,7 @@ defaults:
 server: {listen: ":9000", shutdown_timeout: 5s}
 data_dir: /var/lib/berth
 bus: {engine: memory, ring_size: 64, retention: 30d}
-auth: {token_file: /run/token}
+auth: {allowed_hosts: [berth.example.com]}
 marketplace:
   enabled: true
   index_url: http://10.0.0.7/index.json
@@ -134,7 +134,7 @@ func TestParseFull(t *testing.T) {
 		Server:  config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second},
 		DataDir: "/var/lib/berth",
 		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
-		Auth:    config.Auth{TokenFile: "/run/token"},
+		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
 		Marketplace: config.Marketplace{
 			Enabled: true, IndexURL: "http://10.0.0.7/index.json",
 			TrustedKeys:   []string{"RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},

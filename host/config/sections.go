@@ -212,8 +212,18 @@ func (b *Bus) read(v value) {
 
 func (a *Auth) read(v value) {
 	v.fields(map[string]func(value){
-		"token_file": func(v value) { a.TokenFile = v.text() },
+		"allowed_hosts": func(v value) { a.AllowedHosts = v.list(100, readHostName) },
 	})
+}
+
+// readHostName reads a name or address that requests may carry as their Host,
+// without a port.
+func readHostName(v value) string {
+	s := v.text()
+	if strings.ContainsAny(s, "/ @") || strings.Contains(s, ":") && net.ParseIP(s) == nil {
+		v.fail("%s is not a host name; write it without scheme and port, such as berth.example.com", quoted(s))
+	}
+	return s
 }
 
 func (m *Marketplace) read(v value) {

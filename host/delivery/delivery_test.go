@@ -101,10 +101,12 @@ type store struct {
 	changed chan struct{}
 	wrong   string
 	took    func(seq uint64) bool // nil: every event has a row
+
+	children map[string]*event.Event // published, by key
 }
 
 func newStore() *store {
-	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), changed: make(chan struct{})}
+	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
 }
 
 func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
@@ -124,13 +126,19 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) error {
+func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
-		return s.refuse
+		return nil, s.refuse
 	}
+	var refused []event.Delivery
 	for _, row := range rows {
+		if err := s.publish(row.Children); err != nil {
+			row = row.Refuse(err)
+			refused = append(refused, row)
+		}
+		row.Children = nil
 		s.rows[key{row.Handler, row.Seq}] = row
 	}
 	for _, c := range cursors {
@@ -144,6 +152,19 @@ func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
+	return refused, nil
+}
+
+// publish keeps the children's keys.
+func (s *store) publish(children []*event.Event) error {
+	for _, ev := range children {
+		if first := s.children[ev.Metadata().IdempotencyKey]; first != nil && first.Digest() != ev.Digest() {
+			return errors.New("the key was used before")
+		}
+	}
+	for _, ev := range children {
+		s.children[ev.Metadata().IdempotencyKey] = ev
+	}
 	return nil
 }
 
@@ -198,11 +219,11 @@ func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) 
 	for range n {
 		wg.Go(func() {
 			for {
-				a, _, ok := h.Next(quit)
+				taken, ok := h.Next(quit, nil)
 				if !ok {
 					return
 				}
-				h.Done(a, handle(a))
+				h.Done(taken.Attempt, handle(taken.Attempt))
 			}
 		})
 	}
@@ -328,14 +349,14 @@ func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit)
-	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
-	b, _, _ := h.Next(quit)
+	a, _ := h.Next(quit, nil)
+	h.Done(a.Attempt, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	b, _ := h.Next(quit, nil)
 	if b.Seq != a.Seq || b.Number != 1 {
 		t.Errorf("got %d attempt %d, want %d attempt 1", b.Seq, b.Number, a.Seq)
 	}
-	h.Done(b, event.Outcome{})
-	h.Done(b, event.Outcome{}) // a second time changes nothing
+	h.Done(b.Attempt, event.Outcome{})
+	h.Done(b.Attempt, event.Outcome{}) // a second time changes nothing
 	f.store.await(t, "ok", func() bool { return f.store.rows[key{"h", 1}].Attempts == 1 })
 }
 
@@ -344,7 +365,7 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
 	quit := make(chan struct{})
-	a, _, _ := h.Next(quit)
+	a, _ := h.Next(quit, nil)
 	status := func() string {
 		got, err := f.d.Deliveries(t.Context(), f.log.records[0])
 		if err != nil || len(got) != 1 {
@@ -355,15 +376,15 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	if got := status(); got != "delivering" {
 		t.Errorf("got %s, want delivering", got)
 	}
-	h.Done(a, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	h.Done(a.Attempt, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
 	if got := status(); got != "pending" {
 		t.Errorf("got %s, want pending", got)
 	}
-	b, _, _ := h.Next(quit)
+	b, _ := h.Next(quit, nil)
 	f.store.mu.Lock()
 	f.store.refuse = errors.New("disk full")
 	f.store.mu.Unlock()
-	h.Done(b, event.Outcome{})
+	h.Done(b.Attempt, event.Outcome{})
 	if got := status(); got != "ok" {
 		t.Errorf("an outcome that is not written yet: got %s, want ok", got)
 	}

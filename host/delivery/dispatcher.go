@@ -16,10 +16,14 @@ import (
 )
 
 // Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments
-// or none; what it has accepted survives a crash as far as the store promises.
+// or none, and publishes the rows' Children in the same transaction; what it has
+// accepted survives a crash as far as the store promises. A child that was
+// published before is left out. When the key of one was used with other content,
+// the row is stored as event.Delivery.Refuse makes it, none of its children is
+// published, and it is answered as refused.
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) error
+	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 }
 
@@ -71,7 +75,7 @@ func New(cfg Config) *Dispatcher {
 		cfg.Random = rand.Float64
 	}
 	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler)}
-	d.recorder = newRecorder(cfg.Store, cfg.Logger, d.list)
+	d.recorder = newRecorder(cfg, d.list)
 	return d
 }
 
@@ -85,7 +89,8 @@ func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 	if err != nil || backlog.Found {
 		return err
 	}
-	return d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: d.cfg.Log.Last()}})
+	_, err = d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: d.cfg.Log.Last()}})
+	return err
 }
 
 // Open starts reading for a handler that was claimed, from where it stood.

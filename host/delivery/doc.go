@@ -10,7 +10,10 @@
 //
 // Outcomes and cursors are written by one recorder, together and in groups. A
 // cursor never passes an event whose outcome is not in the same or an earlier
-// write: what a crash forgets is delivered again.
+// write: what a crash forgets is delivered again. The children that a guest
+// emitted are published in the write that holds the outcome of their parent, all
+// or none: until then the parent is delivered again, and afterwards never, so
+// that there is one set of them.
 //
 // Lock order: Dispatcher.mu, then Handler.mu. Neither is held while the store,
 // the log or an observer is called.

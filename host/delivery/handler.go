@@ -15,8 +15,11 @@ const (
 	maxWindow = 4096
 	// maxWindowBytes bounds the envelopes of those events.
 	maxWindowBytes = 64 << 20
-	readBatch      = 256
-	readRetry      = time.Second // after the log could not be read
+	// maxChildBytes bounds the children that are not written yet: with more, no
+	// attempt begins.
+	maxChildBytes = 64 << 20
+	readBatch     = 256
+	readRetry     = time.Second // after the log could not be read
 )
 
 // Policy is what may change while a handler is open.
@@ -71,6 +74,7 @@ type Handler struct {
 	// and the ones it has and is yet to write.
 	outcomes []event.Delivery
 	unsaved  int
+	children int // bytes of the children among them
 	done     map[uint64]bool
 	stats    Stats
 	closed   bool
@@ -311,29 +315,38 @@ func (h *Handler) retriesDue() {
 	h.signal()
 }
 
-// Next waits for an attempt and answers false once stop is closed. more says
-// that another one is ready already.
-func (h *Handler) Next(stop <-chan struct{}) (a event.Attempt, more, ok bool) {
+// Next waits for an attempt and answers false once stop is closed, or when it
+// waits and gets a token from retire.
+func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for {
+	for waited := false; ; waited = true {
 		select {
 		case <-stop:
 			h.signal() // the token it may have taken is another's
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		default:
 		}
-		if t := h.ready.pop(); t != nil {
-			return h.begin(t), h.ready.len() > 0, true
+		if h.children < maxChildBytes {
+			if t := h.ready.pop(); t != nil {
+				return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0, Waited: waited}, true
+			}
 		}
 		h.parked++
 		h.mu.Unlock()
+		retired := false
 		select {
 		case <-stop:
 		case <-h.wake:
+		case <-retire:
+			retired = true
 		}
 		h.mu.Lock()
 		h.parked--
+		if retired {
+			h.signal()
+			return event.Taken{}, false
+		}
 	}
 }
 
@@ -401,7 +414,12 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 	}
 	t.last, t.settled = row, true
-	h.outcomes = append(h.outcomes, row)
+	saved := row
+	if row.Status == event.StatusOK {
+		saved.Children = o.Children
+		h.children += childBytes(saved)
+	}
+	h.outcomes = append(h.outcomes, saved)
 	h.unsaved++
 	if row.Status.Final() {
 		h.release(t)
@@ -426,90 +444,4 @@ func (h *Handler) release(t *task) {
 	}
 	h.lanes[t.key] = lane[1:]
 	h.schedule(lane[0])
-}
-
-// cursor is how far everything is settled.
-func (h *Handler) cursor() uint64 {
-	for h.window.len() > 0 && h.window.peek().settled {
-		h.window.pop()
-	}
-	if h.window.len() > 0 {
-		return h.window.peek().record.Seq - 1
-	}
-	return h.readTo
-}
-
-// collect appends the outcomes to rows and the cursor to cursors. The cursor
-// is left out when it did not move, and when it is all there is and all is
-// false: a cursor alone only saves reading again what the handler does not take.
-func (h *Handler) collect(rows []event.Delivery, cursors []event.Cursor, all bool) ([]event.Delivery, []event.Cursor) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
-		h.saved = c
-		cursors = append(cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
-	}
-	rows = append(rows, h.outcomes...)
-	clear(h.outcomes)
-	h.outcomes = h.outcomes[:0]
-	return rows, cursors
-}
-
-// wrote says that n outcomes are in the store.
-func (h *Handler) wrote(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.unsaved -= n
-	token(h.room)
-}
-
-// view is what the handler knows of an event, if it has it or will get it.
-func (h *Handler) view(rec event.Record) (event.Delivery, bool) {
-	h.mu.Lock()
-	t, readTo, takes := h.open[rec.Seq], h.readTo, h.policy.Takes
-	var v event.Delivery
-	known := t != nil
-	if known {
-		v = t.last
-		if t.delivering {
-			v.Status = event.StatusDelivering
-		}
-	}
-	for _, row := range h.outcomes {
-		if row.Seq == rec.Seq && !known {
-			v, known = row, true
-		}
-	}
-	h.mu.Unlock()
-	if known {
-		return v, true
-	}
-	if rec.Seq > readTo && takes(rec.Event) {
-		return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}, true
-	}
-	return v, false
-}
-
-// Settled returns the Seq up to which nothing is open.
-func (h *Handler) Settled() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	seq := h.cursor()
-	for open := range h.open {
-		seq = min(seq, open-1)
-	}
-	return seq
-}
-
-// Stats returns the figures.
-func (h *Handler) Stats() Stats {
-	last := h.dispatcher.cfg.Log.Last()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.stats
-	s.Lag = uint64(h.retries.Len())
-	if c := h.cursor(); last > c {
-		s.Lag += last - c
-	}
-	return s
 }

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -19,8 +18,7 @@ const (
 // on its way goes into the next. When the store refuses, it keeps trying with
 // the same write, and the handlers stop reading once they hold too much.
 type recorder struct {
-	store    Store
-	logger   *slog.Logger
+	cfg      Config
 	handlers func() []*Handler
 	dirty    chan struct{}
 	flushes  chan chan struct{}
@@ -32,10 +30,9 @@ type recorder struct {
 	saving []event.Delivery
 }
 
-func newRecorder(store Store, logger *slog.Logger, handlers func() []*Handler) *recorder {
+func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 	r := &recorder{
-		store:    store,
-		logger:   logger,
+		cfg:      cfg,
 		handlers: handlers,
 		dirty:    make(chan struct{}, 1),
 		flushes:  make(chan chan struct{}),
@@ -100,8 +97,8 @@ func (r *recorder) run() {
 // was stopped before the store took it.
 func (r *recorder) write(all bool) bool {
 	type part struct {
-		handler *Handler
-		rows    int
+		handler        *Handler
+		rows, children int
 	}
 	var parts []part
 	var cursors []event.Cursor
@@ -110,7 +107,11 @@ func (r *recorder) write(all bool) bool {
 		before := len(r.saving)
 		r.saving, cursors = h.collect(r.saving, cursors, all)
 		if n := len(r.saving) - before; n > 0 {
-			parts = append(parts, part{h, n})
+			p := part{handler: h, rows: n}
+			for _, row := range r.saving[before:] {
+				p.children += childBytes(row)
+			}
+			parts = append(parts, p)
 		}
 	}
 	rows := r.saving
@@ -118,7 +119,8 @@ func (r *recorder) write(all bool) bool {
 	if len(rows)+len(cursors) == 0 {
 		return true
 	}
-	if !r.save(rows, cursors) {
+	refused, ok := r.save(rows, cursors)
+	if !ok {
 		return false
 	}
 	r.mu.Lock()
@@ -126,32 +128,46 @@ func (r *recorder) write(all bool) bool {
 	r.saving = r.saving[:0]
 	r.mu.Unlock()
 	for _, p := range parts {
-		p.handler.wrote(p.rows)
+		p.handler.wrote(p.rows, p.children)
+		for _, row := range refused {
+			if row.Handler == p.handler.name {
+				p.handler.refused()
+				r.tell(row)
+			}
+		}
 	}
 	return true
 }
 
-func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) bool {
+// tell says that a delivery whose outcome was ok is dead.
+func (r *recorder) tell(row event.Delivery) {
+	r.cfg.Logger.Error("an event is in the dead letters", "plugin", row.Handler, "seq", row.Seq, "error", row.ErrorMessage)
+	if records, err := r.cfg.Log.Read(r.ctx, row.Seq, 1); err == nil && len(records) == 1 && records[0].Seq == row.Seq {
+		r.cfg.Observer(records[0], row)
+	}
+}
+
+func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, ok bool) {
 	wait := time.Duration(0)
 	for {
-		err := r.store.SaveDeliveries(r.ctx, rows, cursors)
+		refused, err := r.cfg.Store.SaveDeliveries(r.ctx, rows, cursors)
 		if err == nil {
 			if wait > 0 {
-				r.logger.Info("outcomes are written again", "outcomes", len(rows))
+				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(rows))
 			}
-			return true
+			return refused, true
 		}
 		if r.ctx.Err() != nil {
-			return false
+			return nil, false
 		}
 		if wait == 0 {
-			r.logger.Error("outcomes cannot be written; trying on", "outcomes", len(rows), "error", err)
+			r.cfg.Logger.Error("outcomes cannot be written; trying on", "outcomes", len(rows), "error", err)
 		}
 		wait = min(max(2*wait, saveRetryMin), saveRetryMax)
 		select {
 		case <-time.After(wait):
 		case <-r.ctx.Done():
-			return false
+			return nil, false
 		}
 	}
 }

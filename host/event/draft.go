@@ -21,7 +21,7 @@ import (
 // are fault.Invalid with the field that is wrong.
 func ParseDraft(body []byte) (Draft, error) {
 	if !utf8.Valid(body) {
-		return Draft{}, fault.Field("", "the body is not valid UTF-8")
+		return Draft{}, fault.Field("body", "the body is not valid UTF-8")
 	}
 	var wire struct {
 		Type     *string         `json:"event_type"`
@@ -70,7 +70,7 @@ func DecodeStrict(body []byte, v any) error {
 		return decodeError(err, len(body))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fault.Field("", "there is something after the JSON value")
+		return fault.Field("body", "there is something after the JSON value")
 	}
 	return nil
 }
@@ -95,15 +95,15 @@ func decodeError(err error, size int) error {
 		}
 		return fault.Field(wrongType.Field, "must be %s, not %s", want, wrongType.Value)
 	case errors.As(err, &syntax):
-		return fault.Field("", "malformed JSON at byte %d: %v", syntax.Offset, syntax)
+		return fault.Field("body", "malformed JSON at byte %d: %v", syntax.Offset, syntax)
 	case errors.Is(err, io.EOF):
-		return fault.Field("", "the body is empty")
+		return fault.Field("body", "the body is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Field("", "malformed JSON: it ends at byte %d, in the middle of a value", size)
+		return fault.Field("body", "malformed JSON: it ends at byte %d, in the middle of a value", size)
 	}
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	if name, ok := strings.CutPrefix(text, "unknown field "); ok {
 		return fault.Field(strings.Trim(name, `"`), "is not a known key here")
 	}
-	return fault.Field("", "%s", text)
+	return fault.Field("body", "%s", text)
 }

@@ -33,6 +33,13 @@ type Attempt struct {
 	Number int // 1 for the first delivery
 }
 
+// Taken is an attempt as it was taken from a queue.
+type Taken struct {
+	Attempt
+	More   bool // another one is ready already
+	Waited bool // it was not there yet when it was asked for
+}
+
 // Verdict is how an attempt ended.
 type Verdict uint8
 
@@ -57,6 +64,7 @@ const (
 	ClassBadResult Class = "bad_result" // its result is not JSON or too large
 	ClassRejected  Class = "rejected"   // it rejected the event
 	ClassRetry     Class = "retry"      // it asked to have the event again
+	ClassConflict  Class = "conflict"   // a child's key was used before, with other content
 	ClassCancelled Class = "cancelled"  // the host stopped it; does not count as an attempt
 )
 
@@ -67,7 +75,8 @@ type Outcome struct {
 	Class    Class  // "" when the verdict is OK
 	Message  string // for a person; "" when the verdict is OK
 	Duration time.Duration
-	Fuel     uint64 // units of host/sandbox/meter; 0 when not metered
+	Fuel     uint64   // units of host/sandbox/meter; 0 when not metered
+	Children []*Event // what the guest emitted; only when the verdict is OK
 }
 
 // Status is where a delivery stands.
@@ -98,6 +107,18 @@ type Delivery struct {
 	Fuel         uint64        // of the last attempt
 	At           time.Time     // when the status was reached
 	Due          time.Time     // when the next attempt may start; zero unless retrying
+	// Children are published in the transaction that stores the delivery. They
+	// are no part of what is stored, and are nil in what is read back.
+	Children []*Event
+}
+
+// Refuse is how a delivery is stored whose children cannot be published, because
+// the key of one was used before with other content: dead, without its result.
+// Trying again would not help, and the events behind it must go on.
+func (d Delivery) Refuse(reason error) Delivery {
+	d.Status, d.Result, d.Children = StatusDead, "", nil
+	d.ErrorClass, d.ErrorMessage = ClassConflict, "none of its children was published: "+reason.Error()
+	return d
 }
 
 // Cursor is a named place in the log: everything up to and including Seq is

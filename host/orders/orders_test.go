@@ -113,10 +113,10 @@ func TestErrorsForPeople(t *testing.T) {
 		ifMatch    int64
 		want       string
 	}{
-		{"A-1", "shipped", 0, "order A-1 cannot move from pending to shipped; from there it can move to confirmed or cancelled"},
-		{"A-1", "pending", 0, "order A-1 is pending already; from there it can move to confirmed or cancelled"},
+		{"A-1", "shipped", 0, "status: order A-1 cannot move from pending to shipped; from there it can move to confirmed or cancelled"},
+		{"A-1", "pending", 0, "status: order A-1 is pending already; from there it can move to confirmed or cancelled"},
 		{"A-1", "lost", 0, `status: "lost" is not a status; one of pending, confirmed, processing, shipped, delivered, cancelled, refunded`},
-		{"A-9", "shipped", 0, `there is no order "A-9"`},
+		{"A-9", "shipped", 0, `id: there is no order "A-9"`},
 		{"A-1", "confirmed", 4, "If-Match: order A-1 is at version 1 (pending), not 4"},
 	} {
 		_, _, err := s.SetStatus(t.Context(), tt.id, tt.status, tt.ifMatch)

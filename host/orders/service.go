@@ -208,7 +208,7 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 }
 
 func notFound(id string) error {
-	return fault.New(fault.NotFound, "there is no order %s", quoted(id))
+	return &fault.Error{Code: fault.NotFound, Field: "id", Reason: "there is no order " + quoted(id)}
 }
 
 func exists(id string) error {

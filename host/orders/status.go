@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func checkMove(o Order, to string) error {
 		allowed = "from there it can move to " + strings.Join(moves, " or ")
 	}
 	if to == o.Status {
-		return fault.New(fault.Conflict, "order %s is %s already; %s", o.ID, to, allowed)
+		return &fault.Error{Code: fault.Conflict, Field: "status", Reason: fmt.Sprintf("order %s is %s already; %s", o.ID, to, allowed)}
 	}
-	return fault.New(fault.Conflict, "order %s cannot move from %s to %s; %s", o.ID, o.Status, to, allowed)
+	return &fault.Error{Code: fault.Conflict, Field: "status", Reason: fmt.Sprintf("order %s cannot move from %s to %s; %s", o.ID, o.Status, to, allowed)}
 }

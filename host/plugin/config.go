@@ -80,9 +80,15 @@ type Settings struct {
 	Timeout     time.Duration   // of one event
 	Memory      int64           // of one instance, in bytes; 0: the Loader's default
 	Concurrency int             // instances at a time
-	Retry       Retry
-	OrderBy     string // JSON Pointer into the envelope
-	Grants      []Grant
+	Fuel        uint64          // of one event; 0: Timeout is the only bound
+	// FreshPerEvent gives every event a fresh instance; RecycleEvents and
+	// RecycleAge give a fresh one after so many events or so long, 0 for never.
+	FreshPerEvent bool
+	RecycleEvents uint64
+	RecycleAge    time.Duration
+	Retry         Retry
+	OrderBy       string // JSON Pointer into the envelope
+	Grants        []Grant
 }
 
 // Retry is what happens after a failed attempt.

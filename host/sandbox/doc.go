@@ -1,6 +1,7 @@
-// Package sandbox runs guests: it checks a module's shape, compiles it in a
-// wazero runtime of its own, and keeps a pool of instances that read attempts
-// from a Source and finish them. It is the only package that imports wazero.
+// Package sandbox runs guests: it loads modules that were vetted, each in a
+// wazero runtime of its own, and keeps pools of instances that read attempts
+// from a Source and finish them. Only this package and vet, below it, import
+// wazero; no byte that vet has not passed reaches it in this process.
 //
 // What it promises: an instance serves one attempt at a time and is discarded
 // after any trap, exit or timeout; whatever a guest does, the pool of another

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
@@ -24,52 +24,35 @@ type hostFunction struct {
 
 // Call implements api.GoModuleFunction.
 func (f hostFunction) Call(ctx context.Context, mod api.Module, stack []uint64) {
-	var in *instance
-	if c, ok := ctx.(callContext); ok {
-		in = c.in
-	} else {
-		in = ctx.Value(instanceKey{}).(*instance)
-	}
+	in := instanceOf(ctx)
 	if in.memory == nil {
 		in.memory = mod.ExportedMemory(abi.MemoryExport)
 	}
 	f.call(in, mod, stack)
 }
 
-// hostCalls names the functions of abi.Functions. What has a capability and is
-// not here is answered by denied.
+func instanceOf(ctx context.Context) *instance {
+	if c, ok := ctx.(callContext); ok {
+		return c.in
+	}
+	return ctx.Value(instanceKey{}).(*instance)
+}
+
+// hostCalls names the functions of abi.Functions.
 func hostCalls() map[string]func(*instance, api.Module, []uint64) {
 	calls := map[string]func(*instance, api.Module, []uint64){
 		abi.FuncNext:      (*instance).next,
 		abi.FuncField:     (*instance).field,
 		abi.FuncFinish:    (*instance).finish,
-		abi.FuncLog:       (*instance).log,
+		abi.FuncLog:       (*instance).logLine,
 		abi.FuncConfig:    (*instance).config,
 		abi.FuncAttempt:   (*instance).attemptNumber,
 		abi.FuncRemaining: (*instance).remaining,
 		abi.FuncLast:      (*instance).last,
 		abi.FuncError:     (*instance).lastError,
 	}
-	for _, f := range abi.Functions() {
-		if f.Capability != "" {
-			calls[f.Name] = deniedCall(f)
-		}
-	}
+	maps.Copy(calls, capabilityCalls())
 	return calls
-}
-
-// deniedCall answers DENIED after checking the pointers, which come in pairs.
-func deniedCall(f abi.Function) func(*instance, api.Module, []uint64) {
-	text := fmt.Sprintf("the capability %s is not granted to this plugin", f.Capability)
-	return func(in *instance, _ api.Module, stack []uint64) {
-		for i := 0; i+1 < f.Params; i += 2 {
-			if f.Name == abi.FuncKVCAS && i == 2 && int32(stack[3]) == -1 {
-				continue // old is absent
-			}
-			in.view(stack[i], stack[i+1])
-		}
-		stack[0] = in.refuse(abi.Denied, text)
-	}
 }
 
 // next waits for an event: (buf, cap) -> n.
@@ -101,7 +84,13 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	value, code := pointer.Get(in.attempt.Event.Envelope(), string(ptr))
+	envelope := in.attempt.Event.Envelope()
+	in.charge(len(ptr) + len(envelope))
+	if len(ptr) > 2*len(envelope) { // ~0 and ~1 stand for one byte: it cannot be there
+		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
+		return
+	}
+	value, code := pointer.Get(envelope, string(ptr))
 	switch code {
 	case abi.NotFound:
 		stack[0] = in.refuse(code, "the event has no such field")
@@ -124,6 +113,7 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 		if len(bytes) > abi.MaxResult {
 			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
 		}
+		in.charge(len(bytes))
 		if len(bytes) > 0 && !(json.Valid(bytes) && utf8.Valid(bytes)) {
 			in.refused = "its result is not JSON: " + excerpt(bytes)
 			stack[0] = in.refuse(abi.Invalid, in.refused)
@@ -141,17 +131,10 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 	stack[0] = 0
 }
 
-// log writes a line: (level, ptr, len).
-func (in *instance) log(_ api.Module, stack []uint64) {
+// logLine writes a line: (level, ptr, len).
+func (in *instance) logLine(_ api.Module, stack []uint64) {
 	text := in.view(stack[1], stack[2])
-	p := in.pool
-	if !p.lines.Allow() {
-		p.dropped.Add(1)
-		return
-	}
-	if n := p.dropped.Swap(0); n > 0 {
-		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
-	}
+	in.charge(min(len(text), abi.MaxLogLine))
 	level := slog.LevelError
 	switch abi.Level(stack[0]) {
 	case abi.LevelDebug:
@@ -161,11 +144,24 @@ func (in *instance) log(_ api.Module, stack []uint64) {
 	case abi.LevelWarn:
 		level = slog.LevelWarn
 	}
-	attrs := []any{}
-	if in.open {
-		attrs = append(attrs, "event_id", in.attempt.Event.ID())
+	in.log(level, line(text))
+}
+
+// log writes what the guest says, as far as its rate allows.
+func (in *instance) log(level slog.Level, text string) {
+	p := in.pool
+	if !p.lines.Allow() {
+		p.dropped.Add(1)
+		return
 	}
-	p.cfg.Logger.Log(context.Background(), level, line(text), attrs...)
+	if n := p.dropped.Swap(0); n > 0 {
+		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
+	}
+	if in.open {
+		p.cfg.Logger.Log(context.Background(), level, text, "event_id", in.attempt.Event.ID())
+		return
+	}
+	p.cfg.Logger.Log(context.Background(), level, text)
 }
 
 // config yields the handler's configuration: (buf, cap) -> n.
@@ -189,7 +185,7 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	stack[0] = uint64(min(max(0, time.Until(in.limit).Milliseconds()), 1<<31-1))
+	stack[0] = uint64(min(max(0, (in.deadline-in.now()).Milliseconds()), 1<<31-1))
 }
 
 // last yields again what the latest yielding call yielded: (buf, cap) -> n.
@@ -220,6 +216,7 @@ func (in *instance) abort(_ api.Module, stack []uint64) {
 func (in *instance) view(ptr, size uint64) []byte {
 	if in.memory != nil {
 		if b, ok := in.memory.Read(uint32(ptr), uint32(size)); ok {
+			in.charge(0)
 			return b
 		}
 	}
@@ -232,6 +229,7 @@ func (in *instance) view(ptr, size uint64) []byte {
 func (in *instance) yield(buf, size uint64, text string) uint64 {
 	in.lastText, in.hasLast = text, true
 	if len(text) <= int(uint32(size)) {
+		in.charge(len(text))
 		in.memory.WriteString(uint32(buf), text)
 	}
 	return uint64(len(text))

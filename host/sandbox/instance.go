@@ -2,14 +2,15 @@ package sandbox
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/berth-host/berth/abi"
@@ -17,30 +18,43 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// instance is one live guest. But for guard, all of it belongs to the
-// goroutine that runs it.
+// instance is one live guest. All of it belongs to the goroutine that runs it.
 type instance struct {
 	pool    *Pool
-	guard   guard
 	memory  api.Memory
-	stderr  tail
-	started func(error) // called at the first next, then nil
+	linear  linearMemory
+	fuel    tank
+	stdin   io.Reader
+	output  output
+	random  randomQuota
+	started func(error)   // called at the first next, then nil
+	born    time.Duration // as now counts
+	served  uint64        // events
 
-	ended   bool          // next has answered END
-	open    bool          // an attempt is open
-	attempt event.Attempt // the open one
-	begun   time.Time
-	limit   time.Time // the open attempt's deadline
-	refused string    // why finish did not take the result of the open attempt
+	span     time.Duration // how long the guest may run now
+	deadline time.Duration // when that is over, as now counts
+
+	ended    bool          // next has answered END
+	open     bool          // an attempt is open
+	attempt  event.Attempt // the open one
+	begun    time.Duration // as now counts
+	finished time.Duration // when the attempt before was given back
+	refused  string        // why finish did not take the result of the open attempt
+
+	children   []*event.Event // that the guest emitted for the open attempt
+	childBytes int            // of their envelopes
 
 	lastText  string // what last yields
 	hasLast   bool
 	errorText string
-	trapped   *trap // why a host function stopped the guest
+	trapped   *trap // why the host stopped the guest
 }
 
 func newInstance(p *Pool, started func(error)) *instance {
-	return &instance{pool: p, started: started}
+	in := &instance{pool: p, started: started}
+	in.born = in.now()
+	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
+	return in
 }
 
 // callContext carries the instance to the host functions.
@@ -73,21 +87,15 @@ func (t *trap) Error() string { return t.text }
 // error says why it never came to ask for an event; an instance that did is no
 // error, however it ended.
 func (in *instance) run() error {
-	ctx, cancel := context.WithCancel(in.pool.ctx)
-	defer cancel()
-	in.guard.cancel = cancel
-	defer in.guard.close()
-	in.guard.begin(time.Now().Add(in.pool.cfg.StartTimeout))
-
-	err := in.call(callContext{ctx, in})
+	in.allow(in.now(), in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
+	err := in.call(strings.NewReader(""))
 	if in.open {
 		in.done(in.failure(err))
 	}
 	if in.started == nil {
 		return nil
 	}
-	o := in.failure(err)
-	reason := &startError{o}
+	reason := &startError{in.failure(err)}
 	in.started(reason)
 	return reason
 }
@@ -99,7 +107,12 @@ type startError struct{ outcome event.Outcome }
 func (e *startError) Error() string { return e.outcome.Message }
 
 // Unwrap gives the failure its code.
-func (e *startError) Unwrap() error { return fault.New(fault.Trap, "%s", e.outcome.Message) }
+func (e *startError) Unwrap() error {
+	if e.outcome.Class == event.ClassMemory {
+		return fault.New(fault.Exhausted, "%s", e.outcome.Message)
+	}
+	return fault.New(fault.Trap, "%s", e.outcome.Message)
+}
 
 func classOf(err error) event.Class {
 	var s *startError
@@ -109,19 +122,43 @@ func classOf(err error) event.Class {
 	return event.ClassTrap
 }
 
-func (in *instance) call(ctx context.Context) error {
+// now is the time since the pool began. It reads the monotonic clock only,
+// which is half the work of time.Now, several times an event.
+func (in *instance) now() time.Duration { return time.Since(in.pool.epoch) }
+
+// allow gives the guest time and fuel from now on.
+func (in *instance) allow(now, span time.Duration, fuel uint64) {
+	in.span, in.deadline = span, now+span
+	in.fuel.begin(fuel)
+}
+
+// call runs the guest from its instantiation to its end.
+func (in *instance) call(stdin io.Reader) (err error) {
 	m := in.pool.module
-	guest, err := m.runtime.InstantiateModule(ctx, m.compiled, in.moduleConfig())
+	in.stdin = stdin
+	if err := in.linear.reserve(m.shape.Memory); err != nil {
+		in.linear.refused = true
+		return err
+	}
+	defer in.linear.release()
+	defer func() {
+		if r := recover(); r != nil { // a defect of the host's; the guest must not gain by it
+			err = fmt.Errorf("the host panicked: %v", r)
+		}
+	}()
+	background := context.Background()
+	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
+	guest, err := m.code.Runtime.InstantiateModule(ctx, m.code.Module, in.moduleConfig())
 	if err != nil {
 		return err
 	}
-	defer guest.Close(context.WithoutCancel(ctx))
-	if m.shape.initialize {
+	defer guest.Close(background)
+	if m.shape.Initialize {
 		if _, err := guest.ExportedFunction(abi.InitializeExport).Call(ctx); err != nil {
 			return fmt.Errorf("%s: %w", abi.InitializeExport, err)
 		}
 	}
-	_, err = guest.ExportedFunction(m.shape.entry).Call(ctx)
+	_, err = guest.ExportedFunction(m.shape.Entry).Call(ctx)
 	return err
 }
 
@@ -129,13 +166,21 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // a module that names itself "env" must not replace the host's
 		WithStartFunctions().
-		WithStdin(strings.NewReader("")).
-		WithStdout(&in.stderr).
-		WithStderr(&in.stderr).
-		WithRandSource(rand.Reader).
+		WithRandSource(&in.random).
 		WithSysWalltime().
 		WithSysNanotime().
-		WithSysNanosleep()
+		WithOsyield(in.checkTime)
+}
+
+// sleep is poll_oneoff's: the guest sleeps, but not past its deadline.
+func (in *instance) sleep(ns int64) {
+	timer := time.NewTimer(min(time.Duration(ns), in.deadline-in.now()+time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-in.pool.life.Done():
+	}
+	in.checkTime()
 }
 
 // failure says how an attempt ended that the guest did not finish. It judges
@@ -146,14 +191,15 @@ func (in *instance) failure(err error) event.Outcome {
 	switch {
 	case in.trapped != nil:
 		o.Class, o.Message = in.trapped.class, in.trapped.text
-	case in.guard.timedOut():
-		limit := in.pool.cfg.Timeout
-		if !in.open {
-			limit = in.pool.cfg.StartTimeout
+		if in.trapped.class == event.ClassTrap {
+			o.Message += stackOf(err)
 		}
-		o.Class, o.Message = event.ClassTimeout, fmt.Sprintf("it ran longer than %v and was stopped", limit)
-	case in.pool.ctx.Err() != nil:
-		o.Class, o.Message = event.ClassCancelled, "the host stopped it"
+	case in.linear.refused:
+		o.Class = event.ClassMemory
+		o.Message = fmt.Sprintf("it asked for more memory than it may have, %d bytes (limits.memory)", in.linear.limit)
+		if err != nil {
+			o.Message += ": " + err.Error()
+		}
 	case errors.As(err, &exit):
 		o.Class, o.Message = event.ClassExit, fmt.Sprintf("it exited with code %d", exit.ExitCode())
 	case err != nil:
@@ -163,46 +209,85 @@ func (in *instance) failure(err error) event.Outcome {
 	default:
 		o.Class, o.Message = event.ClassExit, "it returned from its entry point without asking for an event"
 	}
-	if said := in.stderr.text(); said != "" {
+
+	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
+	if said := in.output.stderr.text(); said != "" {
 		o.Message += "\n" + said
 	}
 	return o
 }
 
+// stackOf is the guest's stack in the error of a call, from its own line on.
+func stackOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if _, stack, ok := strings.Cut(err.Error(), "wasm stack trace:"); ok {
+		return "\nwasm stack trace:" + stack
+	}
+	return ""
+}
+
+// spentUp reports whether the instance shall make room for a fresh one.
+func (in *instance) spentUp() bool {
+	cfg := &in.pool.cfg
+	return cfg.FreshPerEvent && in.served > 0 ||
+		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
+		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
+}
+
 // take asks the source for an attempt. It answers false when the guest shall end.
 func (in *instance) take() bool {
-	in.guard.end()
+	p := in.pool
 	if in.started != nil {
 		in.started(nil)
 		in.started = nil
 	}
-	a, more, ok := in.pool.cfg.Source.Next(in.pool.stop)
+	ok := false
+	if !in.spentUp() {
+		var taken event.Taken
+		p.parked.Add(1)
+		taken, ok = p.cfg.Source.Next(p.stop, p.retire)
+		p.unpark()
+		if ok {
+			if taken.More {
+				p.wantMore()
+			}
+			if taken.Waited || in.served == 0 {
+				in.begun = in.now()
+			} else {
+				in.begun = in.finished // one look at the clock an event is enough
+			}
+			in.attempt, in.open = taken.Attempt, true
+		}
+	}
 	if !ok {
 		in.ended = true
-		in.begunEnding()
+		in.allow(in.now(), p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
 		return false
 	}
-	if more {
-		in.pool.wantMore()
-	}
-	in.stderr.reset()
-	in.begun = time.Now()
-	in.limit = in.begun.Add(in.pool.cfg.Timeout)
-	in.attempt, in.open, in.refused = a, true, ""
-	in.guard.begin(in.limit)
+	in.output.stderr.reset()
+	in.random.reset()
+	in.linear.refused = false
+	in.refused = ""
+	in.served++
+	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	return true
-}
-
-// begunEnding gives the guest one event's time to return after END.
-func (in *instance) begunEnding() {
-	in.guard.begin(time.Now().Add(in.pool.cfg.Timeout))
 }
 
 // done gives the open attempt back.
 func (in *instance) done(o event.Outcome) {
-	in.guard.end()
-	o.Duration = time.Since(in.begun)
+	now := in.now()
+	o.Duration, in.finished = now-in.begun, now
+	o.Fuel = in.fuel.spent()
+	if o.Verdict == event.OK {
+		o.Children = in.children
+	}
+	in.children, in.childBytes = nil, 0
 	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
 	in.pool.done(a, o)
+	// What the guest does until it asks for the next event is not the event's,
+	// but it must come to an end.
+	in.allow(now, in.pool.cfg.Timeout, in.pool.cfg.Fuel)
 }

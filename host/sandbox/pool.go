@@ -11,13 +11,14 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 // Source hands out attempts. Its methods are called by many instances at once.
 type Source interface {
-	// Next waits for an attempt, and answers false once stop is closed. more
-	// says that another one waits already.
-	Next(stop <-chan struct{}) (a event.Attempt, more, ok bool)
+	// Next waits for an attempt, and answers false once stop is closed, or when
+	// it waits and gets a token from retire.
+	Next(stop, retire <-chan struct{}) (event.Taken, bool)
 	// TryNext is Next without waiting.
 	TryNext() (a event.Attempt, ok bool)
 	// Done gives an attempt back. The outcome's Result is valid until it returns.
@@ -29,13 +30,20 @@ type Source interface {
 // PoolConfig says how a module is run. The zero value of a field asks for its
 // default.
 type PoolConfig struct {
-	Name         string        // the handler's, for logs
-	Source       Source        // required
-	Concurrency  int           // most instances; default 4
-	Timeout      time.Duration // for one event; default 5s
-	StartTimeout time.Duration // until the first next; default 10s
-	Settings     string        // the handler's config as JSON; default {}
-	Logger       *slog.Logger  // what guests log; default nowhere
+	Name          string        // the handler's, for logs
+	Source        Source        // required
+	Concurrency   int           // most instances; default 4
+	Timeout       time.Duration // for one event; default 5s
+	StartTimeout  time.Duration // until the first next; default 10s
+	StartFuel     uint64        // until the first next; default 0: StartTimeout is the only bound
+	Fuel          uint64        // for one event; default 0: Timeout is the only bound
+	FreshPerEvent bool          // a fresh instance for every event
+	RecycleEvents uint64        // a fresh instance after so many events; default 0: never
+	RecycleAge    time.Duration // likewise by age; default 0: never
+	IdleAfter     time.Duration // an instance that is not needed for so long ends, but for the last; default 1m
+	Settings      string        // the handler's config as JSON; default {}
+	Capabilities  Capabilities  // what it may do besides; default nothing
+	Logger        *slog.Logger  // what guests log; default nowhere
 }
 
 func (c *PoolConfig) defaults() {
@@ -47,6 +55,9 @@ func (c *PoolConfig) defaults() {
 	}
 	if c.StartTimeout <= 0 {
 		c.StartTimeout = 10 * time.Second
+	}
+	if c.IdleAfter <= 0 {
+		c.IdleAfter = time.Minute
 	}
 	if c.Settings == "" {
 		c.Settings = "{}"
@@ -76,15 +87,20 @@ type Pool struct {
 	module *Module
 	cfg    PoolConfig
 	lines  *rate.Limiter
-	ctx    context.Context // ends when instances must be stopped at once
-	kill   context.CancelFunc
+	killed atomic.Bool     // instances must be stopped at once
+	life   context.Context // ends then
+	end    context.CancelFunc
 	stop   chan struct{} // closed when instances must finish through END
+	retire chan struct{} // a token: one that waits may end
 	once   sync.Once
+	epoch  time.Time     // what instances count time from
 	grow   chan struct{} // a token: start another instance if there is room
 	exits  chan error    // from instances: nil, or why a start failed
 	wg     sync.WaitGroup
 
 	live      atomic.Int64
+	parked    atomic.Int64 // instances that wait for an event
+	leastIdle atomic.Int64 // the fewest that were parked since the supervisor looked
 	dropped   atomic.Int64 // log lines over the rate
 	delivered atomic.Uint64
 	failed    atomic.Uint64
@@ -103,21 +119,18 @@ type Stats struct {
 // that a module which cannot start fails here: fault.Trap with the reason. ctx
 // bounds that wait only.
 func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
-	if m.shape.style == Stdio {
-		return nil, fault.New(fault.Invalid, "it is a stdio module, a style this host does not run yet: import %s.next", "berth_v1")
-	}
 	cfg.defaults()
-	run, kill := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Pool{
 		module: m,
 		cfg:    cfg,
 		lines:  rate.NewLimiter(logLinesPerSecond, logLinesBurst),
-		ctx:    run,
-		kill:   kill,
+		epoch:  time.Now(),
 		stop:   make(chan struct{}),
+		retire: make(chan struct{}),
 		grow:   make(chan struct{}, 1),
 		exits:  make(chan error),
 	}
+	p.life, p.end = context.WithCancel(context.Background())
 	ready := make(chan error, 1)
 	p.start(func(err error) { ready <- err })
 	var err error
@@ -171,13 +184,19 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		p.kill()
+		p.end()
 		return nil
 	case <-ctx.Done():
 	}
 	p.kill()
 	<-done
 	return fault.New(fault.Timeout, "handler %s: its open events were stopped: %w", p.cfg.Name, ctx.Err())
+}
+
+// kill stops every instance at its next look at the clock.
+func (p *Pool) kill() {
+	p.killed.Store(true)
+	p.end()
 }
 
 // start runs one more instance. started is called once, when the instance waits
@@ -187,8 +206,7 @@ func (p *Pool) start(started func(error)) {
 	p.wg.Add(1)
 	go func() {
 		defer p.wg.Done()
-		in := newInstance(p, started)
-		err := in.run()
+		err := p.runOne(started)
 		p.live.Add(-1)
 		select {
 		case p.exits <- err:
@@ -197,12 +215,26 @@ func (p *Pool) start(started func(error)) {
 	}()
 }
 
+// runOne is the life of one instance; of a stdio module, of one place for the
+// instances that each serve one event.
+func (p *Pool) runOne(started func(error)) error {
+	if p.module.shape.Style == vet.Loop {
+		return newInstance(p, started).run()
+	}
+	for in := newInstance(p, started); in.take(); in = newInstance(p, nil) {
+		in.runStdio()
+	}
+	return nil
+}
+
 // supervise starts instances: on demand, and in place of the last one.
 func (p *Pool) supervise() {
 	defer p.wg.Done()
 	backoff := time.Duration(0)
 	var wait <-chan time.Time // set while starting is held back
 	nothing := func(error) {}
+	idle := time.NewTicker(p.cfg.IdleAfter)
+	defer idle.Stop()
 	for {
 		demand := p.cfg.Source.Demand()
 		if wait != nil {
@@ -217,6 +249,8 @@ func (p *Pool) supervise() {
 			if wait == nil {
 				p.tryStart(nothing)
 			}
+		case <-idle.C:
+			p.shrink()
 		case <-wait:
 			wait = nil
 			p.tryStart(nothing)
@@ -234,6 +268,29 @@ func (p *Pool) supervise() {
 			}
 			backoff = min(max(2*backoff, startBackoffMin), startBackoffMax)
 			wait = time.After(backoff)
+		}
+	}
+}
+
+// unpark counts an instance that no longer waits, and remembers how few do.
+func (p *Pool) unpark() {
+	for idle := p.parked.Add(-1); ; {
+		least := p.leastIdle.Load()
+		if idle >= least || p.leastIdle.CompareAndSwap(least, idle) {
+			return
+		}
+	}
+}
+
+// shrink lets the instances end that nobody needed since it was called last,
+// but for one.
+func (p *Pool) shrink() {
+	unneeded := p.leastIdle.Swap(p.parked.Load())
+	for unneeded = min(unneeded, p.live.Load()-1); unneeded > 0; unneeded-- {
+		select {
+		case p.retire <- struct{}{}:
+		default:
+			return
 		}
 	}
 }

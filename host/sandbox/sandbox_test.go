@@ -15,9 +15,13 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	vet.RunIfChild()
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of these tests: reached only by a hang.
 const patience = 30 * time.Second
@@ -69,29 +73,35 @@ func (q *queue) TryNext() (event.Attempt, bool) {
 	return a, true
 }
 
-func (q *queue) Next(stop <-chan struct{}) (event.Attempt, bool, bool) {
-	for {
+func (q *queue) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	for waited := false; ; waited = true {
 		select {
 		case <-stop:
-			return event.Attempt{}, false, false
+			return event.Taken{}, false
 		default:
 		}
 		if a, ok := q.TryNext(); ok {
 			q.taken <- struct{}{}
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			return a, len(q.waiting) > 0, true
+			return event.Taken{Attempt: a, More: len(q.waiting) > 0, Waited: waited}, true
 		}
 		q.mu.Lock()
 		q.parked++
 		q.mu.Unlock()
+		retired := false
 		select {
 		case <-stop:
 		case <-q.wake:
+		case <-retire:
+			retired = true
 		}
 		q.mu.Lock()
 		q.parked--
 		q.mu.Unlock()
+		if retired {
+			return event.Taken{}, false
+		}
 	}
 }
 
@@ -132,12 +142,23 @@ func attempt(t testing.TB, number int, data string) event.Attempt {
 	return event.Attempt{Seq: 1, Event: ev, Number: number}
 }
 
-func load(t testing.TB, wasm []byte) *sandbox.Module {
+// newEngine returns an Engine that vets in children of this test binary.
+func newEngine(t testing.TB, memoryTotal int64) *sandbox.Engine {
 	t.Helper()
-	engine, err := sandbox.New(sandbox.Config{})
+	vetter, err := vet.New(vet.Config{CacheDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	engine, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: memoryTotal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine
+}
+
+func load(t testing.TB, wasm []byte) *sandbox.Module {
+	t.Helper()
+	engine := newEngine(t, 0)
 	m, err := engine.Load(t.Context(), wasm, sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -285,10 +306,7 @@ func TestDrainStopsWhatDoesNotEnd(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	engine, err := sandbox.New(sandbox.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine := newEngine(t, 0)
 	header := "\x00asm\x01\x00\x00\x00"
 	tests := []struct{ name, wasm, want string }{
 		{"empty", "", "not a WebAssembly module"},
@@ -305,28 +323,5 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("got %v, want an invalid error with %q", err, tt.want)
 			}
 		})
-	}
-}
-
-func TestCacheDirMustBePrivate(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sandbox.New(sandbox.Config{CacheDir: dir}); !fault.Is(err, fault.Denied) {
-		t.Errorf("got %v", err)
-	}
-	engine, err := sandbox.New(sandbox.Config{CacheDir: filepath.Join(dir, "own")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		m, err := engine.Load(t.Context(), guest(t, "echo"), sandbox.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

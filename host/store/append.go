@@ -72,17 +72,48 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	if len(events) == 0 {
 		return nil, nil
 	}
-	o := &op{events: len(events), append: events}
-	for _, ev := range events {
-		if ev == nil {
-			return nil, fault.New(fault.Invalid, "append events: an event is nil")
-		}
-		o.bytes += len(ev.Envelope())
+	o := &op{events: len(events)}
+	var err error
+	if o.append, o.bytes, err = newRows(events); err != nil {
+		return nil, fmt.Errorf("append events: %w", err)
 	}
 	if err := s.submit(ctx, "append events", o); err != nil {
 		return nil, err
 	}
 	return o.receipts, nil
+}
+
+// row is an event as it is inserted. Callers make it, so that the writer, whom
+// everybody waits for, has less to do.
+type row struct {
+	ev           *event.Event
+	key          string
+	args         [rowArgs]any // for Seq and time the writer leaves its own
+	receiptOfNew event.Receipt
+}
+
+const rowArgs = 7
+
+func newRows(events []*event.Event) (rows []row, bytes int, err error) {
+	rows = make([]row, len(events))
+	for i, ev := range events {
+		if ev == nil {
+			return nil, 0, fault.New(fault.Invalid, "event %d of %d is nil", i+1, len(events))
+		}
+		m := ev.Metadata()
+		var id any // NULL when it is the key
+		if m.EventID != m.IdempotencyKey {
+			id = m.EventID
+		}
+		rows[i] = row{
+			ev:           ev,
+			key:          m.IdempotencyKey,
+			args:         [rowArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope()},
+			receiptOfNew: event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey},
+		}
+		bytes += len(ev.Envelope())
+	}
+	return rows, bytes, nil
 }
 
 // insertRows is how many events one statement inserts when there are as many:
@@ -91,42 +122,44 @@ const insertRows = 16
 
 // append inserts events. Seqs are given before it is known which keys are there
 // already, so a duplicate can leave a gap.
-func (g *group) append(events []*event.Event) ([]event.Receipt, error) {
-	receipts := make([]event.Receipt, 0, len(events))
-	args := make([]any, 0, insertRows*7)
-	for len(events) > 0 {
+func (g *group) append(rows []row) ([]event.Receipt, error) {
+	receipts := make([]event.Receipt, 0, len(rows))
+	args := make([]any, 0, insertRows*rowArgs)
+	at := any(g.at)
+	for len(rows) > 0 {
 		stmt, n := g.s.write.insertEvent, 1
-		if len(events) >= insertRows {
+		if len(rows) >= insertRows {
 			stmt, n = g.s.write.insertEvents, insertRows
 		}
+		first := g.seq + 1
 		args = args[:0]
-		for i, ev := range events[:n] {
-			m := ev.Metadata()
-			args = append(args, int64(g.seq)+1+int64(i), m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, g.at, ev.Envelope())
+		for i := range rows[:n] {
+			from := len(args)
+			args = append(args, rows[i].args[:]...)
+			args[from], args[from+5] = int64(first)+int64(i), at
 		}
 		inserted, err := g.exec(stmt, args...)
 		if err != nil {
 			return nil, err
 		}
-		first := g.seq + 1
 		there := func(uint64) bool { return true }
 		if int(inserted) < n {
 			if there, err = g.there(first, n); err != nil {
 				return nil, err
 			}
 		}
-		for i, ev := range events[:n] {
-			seq, m := first+uint64(i), ev.Metadata()
-			r := event.Receipt{Seq: seq, EventID: m.EventID, IdempotencyKey: m.IdempotencyKey}
-			if there(seq) {
+		for i := range rows[:n] {
+			row, seq := &rows[i], first+uint64(i)
+			r := row.receiptOfNew
+			if r.Seq = seq; there(seq) {
 				g.seq = seq
-				g.records = append(g.records, event.Record{Seq: seq, Event: ev})
-			} else if r, err = g.duplicate(ev, m.IdempotencyKey); err != nil {
+				g.records = append(g.records, event.Record{Seq: seq, Event: row.ev})
+			} else if r, err = g.duplicate(row.ev, row.key); err != nil {
 				return nil, err
 			}
 			receipts = append(receipts, r)
 		}
-		events = events[n:]
+		rows = rows[n:]
 	}
 	return receipts, nil
 }
@@ -200,14 +233,12 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		if _, err := g.tx.Exec("RELEASE alive"); err != nil {
 			return fault.New(fault.Unavailable, "the transaction ended during a write: %w", err)
 		}
-		for _, ev := range events {
-			if ev == nil {
-				o.err = fault.New(fault.Invalid, "an event is nil")
-				return nil
-			}
+		rows, _, err := newRows(events)
+		if err != nil {
+			o.err = err
+			return nil
 		}
-		var err error
-		if receipts, err = g.append(events); err != nil {
+		if receipts, err = g.append(rows); err != nil {
 			return err
 		}
 		for _, r := range receipts {

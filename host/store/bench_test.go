@@ -1,10 +1,8 @@
 package store_test
 
 import (
-	"context"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,9 +79,6 @@ func BenchmarkAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
 }
-
-var _ = context.Background
-var _ atomic.Int32
 
 func makeEvents(tb testing.TB, n int) []*event.Event {
 	tb.Helper()

@@ -38,19 +38,35 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 }
 
 // SaveDeliveries stores deliveries, each in the place of the one with the same
-// handler and Seq, and moves cursors, in one transaction. It is durable when it
-// returns.
-func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) error {
+// handler and Seq, appends their children to the log, and moves cursors, in one
+// transaction. It is durable when it returns. A child that the log has already
+// is left out. When one is in conflict, none of its delivery's are appended, the
+// delivery is stored as Delivery.Refuse makes it, and answered as refused.
+func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
 	o := &op{events: len(rows) + len(cursors)}
 	for i := range rows {
 		o.bytes += len(rows[i].Result) + len(rows[i].ErrorMessage)
+		o.events += len(rows[i].Children)
+		for _, child := range rows[i].Children {
+			o.bytes += len(child.Envelope())
+		}
 	}
 	if o.events == 0 {
-		return nil
+		return nil, nil
 	}
 	o.run = func(g *group) error {
 		for i := range rows {
 			d := &rows[i]
+			if len(d.Children) > 0 {
+				conflict, err := g.appendAll(d.Children)
+				if err != nil {
+					return err
+				}
+				if conflict != nil {
+					refused = append(refused, d.Refuse(conflict))
+					d = &refused[len(refused)-1]
+				}
+			}
 			if _, err := g.exec(s.write.setDelivery, d.Handler, sqlSeq(d.Seq), string(d.Status), d.Attempts, d.Result,
 				string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due)); err != nil {
 				return err
@@ -63,7 +79,37 @@ func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, curso
 		}
 		return nil
 	}
-	return s.submit(ctx, "save deliveries", o)
+	if err := s.submit(ctx, "save deliveries", o); err != nil {
+		return nil, err
+	}
+	return refused, nil
+}
+
+// appendAll appends events, or none of them when one is in conflict.
+func (g *group) appendAll(events []*event.Event) (conflict, err error) {
+	rows, _, err := newRows(events)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := g.tx.Exec("SAVEPOINT children"); err != nil {
+		return nil, err
+	}
+	seq, records := g.seq, len(g.records)
+	receipts, err := g.append(rows)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range receipts {
+		conflict = errors.Join(conflict, r.Err)
+	}
+	if conflict != nil {
+		if _, err := g.tx.Exec("ROLLBACK TO children"); err != nil {
+			return nil, errors.Join(conflict, err)
+		}
+		g.seq, g.records = seq, g.records[:records]
+	}
+	_, err = g.tx.Exec("RELEASE children")
+	return conflict, err
 }
 
 // Deliveries returns what is kept of one event's deliveries, by handler.

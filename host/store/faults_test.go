@@ -35,7 +35,7 @@ func TestFaults(t *testing.T) {
 		{"begin", false}, {"in an operation", false}, {"commit", false},
 		{"committed", true}, // the flush was done, its answer was lost
 	} {
-		for _, write := range []string{"append", "write", "trim"} {
+		for _, write := range []string{"append", "write", "trim", "deliveries"} {
 			t.Run(tt.step+"/"+write, func(t *testing.T) {
 				var armed atomic.Bool
 				trip := func() error {
@@ -84,6 +84,9 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		})
 	case "trim":
 		_, err = s.Trim(ctx, 2)
+	case "deliveries":
+		_, err = s.SaveDeliveries(ctx, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}},
+			[]event.Cursor{{Name: "handler/h", Seq: 1}})
 	}
 	if !errors.Is(err, errInjected) || !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("got %v, want the injected error", err)
@@ -115,6 +118,12 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
 			t.Errorf("what was written by hand is there: %v", found)
 		}
+		// A child is there exactly when its parent's outcome is, and the cursor.
+		rows, err := s.Deliveries(ctx, 1)
+		seq, found, err2 := s.Cursor(ctx, "handler/h")
+		if want := write == "deliveries" && persisted; err != nil || err2 != nil || len(rows) == 1 != want || found != want || found && seq != 1 {
+			t.Errorf("deliveries: got %+v, %v, cursor %d, %v, %v; want them there: %v", rows, err, seq, found, err2, want)
+		}
 	}
 	check(s)
 	if err := s.Close(); err != nil {
@@ -125,6 +134,13 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 	}
 	check(s)
 	if write == "trim" {
+		return
+	}
+	if write == "deliveries" { // the recorder tries again: one outcome, one child
+		refused, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
+		if err != nil || refused != nil || s.Last() != 2 {
+			t.Errorf("trying again: got %+v, %v, Last %d", refused, err, s.Last())
+		}
 		return
 	}
 	// The caller tries again: stored once, however it was.

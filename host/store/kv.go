@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -32,9 +33,9 @@ func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, fo
 	return value, err == nil, s.coded(doing, err)
 }
 
-// KVSet stores a plugin's value. It is durable when it returns. fault.Exhausted
-// when the plugin would have more than Config.KVBytes, or when the value is over
-// MaxKVValue; fault.Invalid when the key is empty or over MaxKVKey.
+// KVSet stores a plugin's value. It is durable when it returns. fault.Exhausted,
+// in the field "value", when the plugin would have more than Config.KVBytes, or
+// when the value is over MaxKVValue; fault.Invalid when the key is empty or over MaxKVKey.
 func (s *Store) KVSet(ctx context.Context, plugin, key string, value []byte) error {
 	return s.kvWrite(ctx, "set a key", plugin, key, value, nil)
 }
@@ -80,7 +81,9 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 			grows += int64(len(key))
 		}
 		if grows > 0 && usage+grows > s.kvBytes {
-			o.err = fault.New(fault.Exhausted, "the state of %s would be %d bytes; the limit is %d", plugin, usage+grows, s.kvBytes)
+			// It names the value, unlike a full disk: trying again does not help.
+			o.err = &fault.Error{Code: fault.Exhausted, Field: "value",
+				Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, usage+grows, s.kvBytes)}
 			return nil
 		}
 		_, err = g.exec(s.write.kvSet, plugin, key, value)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -16,29 +15,38 @@ import (
 // readStatements are prepared on the reader pool.
 type readStatements struct {
 	events, event, at, cursor        *sql.Stmt
+	newest, bounds                   *sql.Stmt
+	newestOfSubject, newestOfType    *sql.Stmt
 	deliveries, openRows, doneSeqs   *sql.Stmt
 	anyRow, deadOfAll, deadOfHandler *sql.Stmt
 	kvGet                            *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
+	// The inner query reads the index alone; only what is answered is looked up.
+	const newestOf = `SELECT seq, envelope FROM events WHERE seq IN (
+		SELECT seq FROM events INDEXED BY events_by_topic WHERE seq >> 8 = ?1 `
 	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
 	return prepare(ctx, db, []statement{
 		{&r.events, `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`},
+		{&r.newest, `SELECT seq, envelope FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?`},
+		{&r.newestOfSubject, newestOf + `AND subject = ?2 AND (?3 = '' OR type = ?3) AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
+		{&r.newestOfType, newestOf + `AND type = ?2 AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
+		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
 		{&r.event, `SELECT seq, envelope FROM (
-			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1 AND event_id <> idempotency_key
+			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
 			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
 		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
 		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
 		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
-		{&r.openRows, deliveries + `WHERE handler = ? AND status NOT IN ('ok', 'dead') ORDER BY seq`},
+		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') ORDER BY seq`},
 		{&r.doneSeqs, `SELECT seq FROM deliveries WHERE handler = ? AND seq > ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
 		// A page never ends in the middle of one event's deliveries, so that its
 		// last Seq is a place to go on from.
 		{&r.deadOfAll, deliveries + `WHERE status = 'dead' AND seq < ?1 AND seq >= coalesce((SELECT seq FROM deliveries
 			WHERE status = 'dead' AND seq < ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2 - 1), 0) ORDER BY seq DESC, handler`},
-		{&r.deadOfHandler, deliveries + `WHERE handler = ? AND status = 'dead' AND seq < ? ORDER BY seq DESC LIMIT ?`},
+		{&r.deadOfHandler, deliveries + `INDEXED BY deliveries_dead WHERE handler = ? AND status = 'dead' AND seq < ? ORDER BY seq DESC LIMIT ?`},
 		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 	})
 }
@@ -95,20 +103,41 @@ func (s *Store) Events(ctx context.Context, q event.Query) ([]event.Record, erro
 	if s.closed() {
 		return nil, s.coded(doing, errClosed())
 	}
-	text, args := []string{"SELECT seq, envelope FROM events WHERE 1"}, []any{}
-	if q.Type != "" {
-		text, args = append(text, "type = ?"), append(args, string(q.Type))
-	}
-	if q.Subject != "" {
-		// The index of subjects leaves the empty one out.
-		text, args = append(text, "subject = ? AND subject <> ''"), append(args, q.Subject)
-	}
-	if q.Before != 0 {
-		text, args = append(text, "seq < ?"), append(args, sqlSeq(q.Before))
-	}
-	rows, err := s.reader.QueryContext(ctx, strings.Join(text, " AND ")+" ORDER BY seq DESC LIMIT ?", append(args, q.Limit)...)
-	records, err := scanRecords(rows, err)
+	records, err := s.list(ctx, q)
 	return records, s.coded(doing, err)
+}
+
+// stretch is how many Seqs, as a power of two, one stretch of the index
+// events_by_topic has.
+const stretch = 8
+
+func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error) {
+	end := int64(math.MaxInt64)
+	if q.Before != 0 {
+		end = sqlSeq(q.Before)
+	}
+	if q.Type == "" && q.Subject == "" {
+		rows, err := s.read.newest.QueryContext(ctx, end, q.Limit)
+		return scanRecords(rows, err)
+	}
+	stmt, topic := s.read.newestOfSubject, q.Subject
+	if q.Subject == "" {
+		stmt, topic = s.read.newestOfType, string(q.Type)
+	}
+	var oldest, newest int64
+	if err := s.read.bounds.QueryRowContext(ctx).Scan(&oldest, &newest); err != nil {
+		return nil, err
+	}
+	var list []event.Record
+	for part := min(end-1, newest) >> stretch; part >= oldest>>stretch && len(list) < q.Limit; part-- {
+		rows, err := stmt.QueryContext(ctx, part, topic, string(q.Type), end, q.Limit-len(list))
+		records, err := scanRecords(rows, err)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, records...)
+	}
+	return list, nil
 }
 
 // SeqAt returns the Seq of the first event that was appended at or after t, or

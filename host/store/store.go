@@ -56,6 +56,7 @@ type Store struct {
 	closeErr  error
 
 	// Owned by the writer goroutine.
+	before   int   // operations in the group before
 	stale    bool  // what the file holds must be read again before the next group
 	appended int64 // unix ns at which the newest event was appended; never goes back
 }

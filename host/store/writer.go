@@ -30,7 +30,7 @@ type op struct {
 	isolated bool // runs in a savepoint of its own, undone when err is set
 	// A write that only appends has these instead of run, so that neighbours in
 	// the group are inserted together.
-	append   []*event.Event
+	append   []row
 	receipts []event.Receipt
 
 	events int
@@ -108,7 +108,7 @@ type group struct {
 	records []event.Record
 	trimmed uint64 // events below this were removed
 	bound   map[*sql.Stmt]*sql.Stmt
-	batch   []*event.Event
+	batch   []row
 }
 
 // runWriter is the writer goroutine. Close ends it.
@@ -122,12 +122,16 @@ func (s *Store) runWriter() {
 		case o := <-s.ops:
 			ops = s.gather(ops[:0], o)
 		}
-		if len(ops) > 0 {
+		if s.before = len(ops); len(ops) > 0 {
 			s.writeGroup(ops)
 		}
 		clear(ops)
 	}
 }
+
+// patience is how long a group waits for the next caller, when the one before had
+// more than one: small against a flush, long against a caller's way back.
+const patience = 20 * time.Microsecond
 
 // gather takes everything that waits, up to the bounds.
 func (s *Store) gather(ops []*op, first *op) []*op {
@@ -138,23 +142,30 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 		}
 	}
 	add(first)
-	// The callers of the group before this one have just been woken. Letting
-	// them run before the flush, as long as it brings more in, is what keeps
-	// groups large: otherwise every other group would hold the first waker only.
-	for yields := 0; yields < 4; {
+	// The callers of the group before have just been woken, and are likely to be
+	// back at once. Waiting while they keep coming is what keeps groups large:
+	// otherwise every other group would hold a few early ones only.
+	arrived := time.Now()
+	for {
 		select {
 		case o := <-s.ops:
 			add(o)
 			if len(ops) >= maxGroupOps || events >= maxGroupEvents || bytes >= maxGroupBytes {
 				return ops
 			}
-			yields = 0
+			arrived = time.Time{}
 		default:
+			if s.before <= 1 { // nobody was woken but the one who is here
+				return ops
+			}
+			if arrived.IsZero() {
+				arrived = time.Now()
+			} else if time.Since(arrived) > patience {
+				return ops
+			}
 			runtime.Gosched()
-			yields++
 		}
 	}
-	return ops
 }
 
 // writeGroup runs the operations in one transaction and tells each its fate.

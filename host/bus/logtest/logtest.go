@@ -24,7 +24,7 @@ type State interface {
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) error
+	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	DeadLetters(ctx context.Context, handler string, before uint64, limit int) ([]event.Delivery, error)
 	ForgetHandler(ctx context.Context, handler string) error

@@ -105,7 +105,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				h, seq := handlers.Draw(rt, "handler"), rapid.SampledFrom(m.log).Draw(rt, "record").Seq
 				st := rapid.SampledFrom([]event.Status{event.StatusOK, event.StatusDead, event.StatusRetrying}).Draw(rt, "status")
 				cursor := seqs.Draw(rt, "cursor")
-				err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: time.Unix(1, 0)}},
+				_, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: time.Unix(1, 0)}},
 					[]event.Cursor{{Name: "handler/" + h, Seq: cursor}})
 				if err != nil {
 					rt.Fatalf("SaveDeliveries: %v", err)

@@ -26,6 +26,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State)
 		{"deliveries", deliveries},
 		{"backlog", backlog},
 		{"dead letters", deadLetters},
+		{"children", children},
 		{"trim takes deliveries", trimTakesDeliveries},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
@@ -91,6 +92,18 @@ func listsOfEvents(t *testing.T, s State) {
 			t.Errorf("Events(%+v): got %v, want %v", q, got, want)
 		}
 	}
+	// A rare one, far back.
+	var many []*event.Event
+	for i := range 3000 {
+		many = append(many, Make(t, event.Draft{Type: "many", Subject: fmt.Sprint(i % 7)}))
+	}
+	mustAppend(t, s, many...)
+	if records, err := s.Events(ctx, event.Query{Type: "b", Subject: "x", Limit: 1}); err != nil || len(records) != 1 || records[0].Seq != all[55].Seq {
+		t.Errorf("a rare one: got %+v, %v, want Seq %d", records, err, all[55].Seq)
+	}
+	if records, err := s.Events(ctx, event.Query{Type: "many", Subject: "3", Limit: 400}); err != nil || len(records) != 400 || records[399].Event.ID() != many[2999-7*399].ID() {
+		t.Errorf("many: got %d, %v", len(records), err)
+	}
 	for _, limit := range []int{-1, 0, 1001} {
 		_, err := s.Events(ctx, event.Query{Limit: limit})
 		wantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
@@ -105,7 +118,7 @@ func deliveries(t *testing.T, s State) {
 		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
-	if err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
+	if _, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(seq uint64, want ...event.Delivery) {
@@ -122,11 +135,11 @@ func deliveries(t *testing.T, s State) {
 		t.Errorf("Cursor: got %d, want 5", seq)
 	}
 	next := event.Delivery{Handler: "a", Seq: 1, Status: event.StatusOK, Attempts: 3, At: at.Add(time.Minute)}
-	if err := s.SaveDeliveries(ctx, []event.Delivery{next}, nil); err != nil {
+	if _, err := s.SaveDeliveries(ctx, []event.Delivery{next}, nil); err != nil {
 		t.Fatal(err)
 	}
 	check(1, next, rows[0])
-	if err := s.SaveDeliveries(ctx, nil, nil); err != nil {
+	if _, err := s.SaveDeliveries(ctx, nil, nil); err != nil {
 		t.Errorf("saving nothing: %v", err)
 	}
 }
@@ -158,7 +171,7 @@ func backlog(t *testing.T, s State) {
 	row := func(handler string, seq uint64, st event.Status) event.Delivery {
 		return event.Delivery{Handler: handler, Seq: seq, Status: st, At: time.Unix(1, 0)}
 	}
-	if err := s.SaveDeliveries(ctx, []event.Delivery{
+	if _, err := s.SaveDeliveries(ctx, []event.Delivery{
 		row("a", 9, event.StatusOK), row("a", 3, event.StatusRetrying), row("a", 4, event.StatusOK), row("a", 8, event.StatusDead),
 		row("a", 6, event.StatusPending), row("a", 7, event.StatusDelivering), row("b", 2, event.StatusOK),
 	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}}); err != nil {
@@ -195,7 +208,7 @@ func deadLetters(t *testing.T, s State) {
 			rows = append(rows, event.Delivery{Handler: h, Seq: seq, Status: st, At: time.Unix(1, 0)})
 		}
 	}
-	if err := s.SaveDeliveries(ctx, rows, nil); err != nil {
+	if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -233,7 +246,7 @@ func trimTakesDeliveries(t *testing.T, s State) {
 	for _, r := range receipts {
 		rows = append(rows, event.Delivery{Handler: "a", Seq: r.Seq, Status: event.StatusDead, At: time.Unix(1, 0)})
 	}
-	if err := s.SaveDeliveries(ctx, rows, nil); err != nil {
+	if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.Trim(ctx, receipts[1].Seq); n != 1 || err != nil {
@@ -316,7 +329,7 @@ func closing(t *testing.T, s State) {
 		"Events":         func() error { _, err := s.Events(ctx, event.Query{Limit: 1}); return err },
 		"SeqAt":          func() error { _, err := s.SeqAt(ctx, time.Now()); return err },
 		"LoadBacklog":    func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
-		"SaveDeliveries": func() error { return s.SaveDeliveries(ctx, []event.Delivery{{Handler: "a"}}, nil) },
+		"SaveDeliveries": func() error { _, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "a"}}, nil); return err },
 		"Deliveries":     func() error { _, err := s.Deliveries(ctx, 1); return err },
 		"DeadLetters":    func() error { _, err := s.DeadLetters(ctx, "", 0, 1); return err },
 		"ForgetHandler":  func() error { return s.ForgetHandler(ctx, "x") },

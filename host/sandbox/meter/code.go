@@ -3,7 +3,7 @@ package meter
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
 // siteBytes is the most that one constant charge adds to the code.
-const siteBytes = 48
+const siteBytes = 40
 
 // emitCode appends the code section, the helpers included.
 func (m *module) emitCode(out []byte) ([]byte, error) {
@@ -16,9 +16,8 @@ func (m *module) emitCode(out []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	out, start := begin(out, wasmbin.SectionCode)
+	out, start := openSection(out, wasmbin.SectionCode)
 	out = wasmbin.AppendU32(out, n+uint32(m.report.Helpers))
-	var scratch []byte
 	for i := range n {
 		size, err := r.U32()
 		if err != nil {
@@ -28,20 +27,21 @@ func (m *module) emitCode(out []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if scratch, err = m.emitBody(scratch[:0], body, i); err != nil {
+		var at int
+		out, at = openSized(out)
+		if out, err = m.emitBody(out, body, i); err != nil {
 			return nil, err
 		}
-		out = wasmbin.AppendU32(out, uint32(len(scratch)))
-		out = append(out, scratch...)
+		out = closeSection(out, at)
 	}
 	for h := range helperCount {
 		if m.used[h] {
-			scratch = m.emitHelper(scratch[:0], h)
-			out = wasmbin.AppendU32(out, uint32(len(scratch)))
-			out = append(out, scratch...)
+			var at int
+			out, at = openSized(out)
+			out = closeSection(m.emitHelper(out, h), at)
 		}
 	}
-	return end(out, start), nil
+	return closeSection(out, start), nil
 }
 
 // emitFrame is a block of the guest's that is open while its function is emitted.

@@ -8,7 +8,7 @@ import (
 func (m *module) emit() ([]byte, error) {
 	m.report.RefillIndex, m.report.GlobalIndex = m.importFuncs, m.globals
 	// An upper bound but for indices that grow by a byte, for which the eighth is.
-	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+1024)
+	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+4*len(m.folded)+1024)
 	out = append(out, m.wasm[:8]...)
 
 	for _, id := range [...]byte{wasmbin.SectionType, wasmbin.SectionImport, wasmbin.SectionFunction,
@@ -38,12 +38,17 @@ func (m *module) emit() ([]byte, error) {
 	return out, nil
 }
 
-// begin opens a section whose size end fills in, in five bytes.
-func begin(out []byte, id byte) ([]byte, int) {
-	return append(out, id, 0, 0, 0, 0, 0), len(out) + 6
+// openSection opens a section whose size closeSection fills in, in five bytes.
+func openSection(out []byte, id byte) ([]byte, int) {
+	return openSized(append(out, id))
 }
 
-func end(out []byte, start int) []byte {
+// openSized leaves room for a size that closeSection fills in.
+func openSized(out []byte) ([]byte, int) {
+	return append(out, 0, 0, 0, 0, 0), len(out) + 5
+}
+
+func closeSection(out []byte, start int) []byte {
 	n := uint32(len(out) - start)
 	for i := range 5 {
 		b := byte(n>>(7*i)) & 0x7f
@@ -71,7 +76,7 @@ func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 		}
 	}
 	rest := r.Slice(r.Pos(), r.Pos()+r.Left())
-	out, start := begin(out, id)
+	out, start := openSection(out, id)
 	switch id {
 	case wasmbin.SectionType:
 		out = wasmbin.AppendU32(out, n+uint32(len(addedTypes)))
@@ -131,7 +136,7 @@ func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 		out = wasmbin.AppendU32(out, n)
 		out = append(out, rest...)
 	}
-	return end(out, start), nil
+	return closeSection(out, start), nil
 }
 
 // moved is a function's index in the output: refill is the last import.

@@ -1,16 +1,20 @@
 package meter
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/tetratelabs/wazero/sys"
 )
 
 const testdata = "../../../testdata/meter"
@@ -75,4 +79,75 @@ func start(t testing.TB, wasm []byte, k *tank, cfg wazero.RuntimeConfig) api.Mod
 		t.Fatal(err)
 	}
 	return mod
+}
+
+// guests are the checked-in modules of testdata.
+func guests(t testing.TB) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(testdata, "*", "*.wasm"))
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("guests: %v, %v", paths, err)
+	}
+	out := map[string][]byte{}
+	for _, p := range paths {
+		out[filepath.Base(p)] = readGuest(t, filepath.Join(filepath.Base(filepath.Dir(p)), filepath.Base(p)))
+	}
+	return out
+}
+
+// TestGuests: real guests give the same results and leave the same memory.
+func TestGuests(t *testing.T) {
+	cfg := wazero.NewRuntimeConfigCompiler()
+	for _, w := range workloads {
+		t.Run(w.name, func(t *testing.T) {
+			wasm := w.wasm(t)
+			out, rep, err := Rewrite(wasm, Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if float64(len(out)) > 1.35*float64(len(wasm)) {
+				t.Errorf("grew from %d to %d bytes", len(wasm), len(out))
+			}
+			plain := newRunner(t, w, wasm, &tank{}, cfg)
+			metered := newRunner(t, w, out, &tank{slice: 1 << 20}, cfg)
+			for range 3 {
+				if want, got := plain.call(t), metered.call(t); got != want {
+					t.Fatalf("got %d; want %d", got, want)
+				}
+			}
+			a, _ := plain.mod.Memory().Read(0, plain.mod.Memory().Size())
+			b, _ := metered.mod.Memory().Read(0, metered.mod.Memory().Size())
+			if w.name == "go-json" { // its heap's layout draws on time and randomness: compare the result only
+				from := uint32(plain.stackOf(t, "input"))
+				a, _ = plain.mod.Memory().Read(from, 300)
+				from = uint32(metered.stackOf(t, "input"))
+				b, _ = metered.mod.Memory().Read(from, 300)
+			}
+			if !bytes.Equal(a, b) {
+				t.Error("memories differ")
+			}
+			t.Logf("%+v", rep)
+		})
+	}
+}
+
+// TestGoCommand runs a whole Go program both ways: its standard output, with
+// goroutines, maps, panics recovered and garbage collections.
+func TestGoCommand(t *testing.T) {
+	wasm := buildGo(t, "gocommand")
+	var outputs [2]bytes.Buffer
+	for i, wasm := range [][]byte{wasm, mustRewrite(t, wasm)} {
+		ctx := context.Background()
+		r := newRuntime(t, wazero.NewRuntimeConfigCompiler())
+		wasi_snapshot_preview1.MustInstantiate(ctx, r)
+		(&tank{slice: 1 << 20}).link(t, r)
+		_, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStdout(&outputs[i]).WithStderr(&outputs[i]).WithStdin(strings.NewReader(order)))
+		var exit *sys.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 7 {
+			t.Fatalf("run %d: %v\n%s", i, err, outputs[i].String())
+		}
+	}
+	if want, got := outputs[0].String(), outputs[1].String(); got != want || len(want) < 100 {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
 }

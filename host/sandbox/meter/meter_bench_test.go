@@ -33,6 +33,7 @@ var workloads = []workload{
 	{name: "matrix-simd", wasm: cGuest("guest_fast.wasm"), fn: "matrix", arg: 1},
 	{name: "interpreter", wasm: cGuest("guest_fast.wasm"), fn: "interpret", arg: 10000},
 	{name: "sort-indirect", wasm: cGuest("guest_small.wasm"), fn: "sorted", arg: 1000},
+	{name: "assemblyscript", wasm: func(t testing.TB) []byte { return readGuest(t, "assemblyscript/guest_as.wasm") }, fn: "inventory", arg: 100},
 	{name: "copies", wasm: cGuest("guest_fast.wasm"), fn: "copies", arg: 200},
 }
 
@@ -113,4 +114,14 @@ func BenchmarkRatios(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// stackOf calls a function without parameters and answers its result.
+func (r *runner) stackOf(t testing.TB, fn string) uint64 {
+	t.Helper()
+	got, err := r.mod.ExportedFunction(fn).Call(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
 }

@@ -2,21 +2,28 @@ package meter
 
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
-// Subsections of the name section that number functions. Labels are numbered by
-// the order of blocks in a function, to which each charge adds one: they are left
-// out. The other subsections number what does not move.
+// Subsections of the name section that stack traces are written with. The others
+// are left out: local names are looked through for each function, and labels are
+// numbered by the order of blocks, to which each charge adds one.
 const (
+	namesModule    = 0
 	namesFunctions = 1
-	namesLocals    = 2
-	namesLabels    = 3
 )
+
+// maxModuleName is the longest name of the module that is kept, in bytes, with its
+// length: the runtime repeats it for each function.
+const maxModuleName = 64
+
+// maxName is the longest name of a function that is kept, in bytes: a stack trace
+// repeats it for every frame.
+const maxName = 4096
 
 // emitNames appends the name section with the functions moved and the added ones
 // named. A malformed one is left out, as the specification allows: it decides
 // nothing but how a stack trace reads.
 func (m *module) emitNames(out []byte) []byte {
 	before := len(out)
-	out, start := begin(out, wasmbin.SectionCustom)
+	out, start := openSection(out, wasmbin.SectionCustom)
 	out = appendName(out, "name")
 	r := m.names
 	for r.Left() > 0 {
@@ -26,19 +33,16 @@ func (m *module) emitNames(out []byte) []byte {
 		if err == nil {
 			sub, err = r.Sub(size)
 		}
-		if err == nil && id != namesLabels {
+		if err == nil && (id == namesFunctions || id == namesModule && sub.Left() <= maxModuleName) {
 			var inner int
-			out, inner = begin(out, id)
-			switch id {
-			case namesFunctions:
+			out, inner = openSection(out, id)
+			if id == namesFunctions {
 				out, err = m.emitFunctionNames(out, &sub)
-			case namesLocals:
-				out, err = m.emitLocalNames(out, &sub)
-			default:
+			} else {
 				out = append(out, sub.Slice(sub.Pos(), sub.Pos()+sub.Left())...)
 			}
 			if err == nil {
-				out = end(out, inner)
+				out = closeSection(out, inner)
 			}
 		}
 		if err != nil {
@@ -46,7 +50,7 @@ func (m *module) emitNames(out []byte) []byte {
 			return out[:before]
 		}
 	}
-	return end(out, start)
+	return closeSection(out, start)
 }
 
 func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error) {
@@ -79,6 +83,9 @@ func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error
 			addRefill()
 		}
 		out = wasmbin.AppendU32(out, m.moved(fn))
+		if len(name) > maxName {
+			name = nil
+		}
 		out = appendName(out, string(name))
 	}
 	if !refill {
@@ -93,37 +100,4 @@ func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error
 		}
 	}
 	return out, r.Done("the function names")
-}
-
-func (m *module) emitLocalNames(out []byte, r *wasmbin.Reader) ([]byte, error) {
-	n, err := r.Count("functions with local names", 2)
-	if err != nil {
-		return out, err
-	}
-	out = wasmbin.AppendU32(out, n)
-	for range n {
-		fn, err := r.U32()
-		if err != nil {
-			return out, err
-		}
-		if fn >= m.funcs {
-			return out, r.Errorf("local names of a function that does not exist")
-		}
-		out = wasmbin.AppendU32(out, m.moved(fn))
-		from := r.Pos()
-		locals, err := r.Count("local names", 2)
-		if err != nil {
-			return out, err
-		}
-		for range locals {
-			if _, err := r.U32(); err != nil {
-				return out, err
-			}
-			if _, err := r.Name(); err != nil {
-				return out, err
-			}
-		}
-		out = append(out, r.Slice(from, r.Pos())...)
-	}
-	return out, r.Done("the local names")
 }

@@ -2,9 +2,9 @@ package meter
 
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
-// Weights in fuel. They follow what the instructions cost in wazero's compiled
-// code on amd64, in units of a simple instruction; what compiles to nothing
-// weighs nothing.
+// Weights in fuel, in units of a simple instruction. They are estimates of what
+// wazero makes of each, not measured one by one; what compiles to nothing weighs
+// nothing.
 const (
 	weightEntry    = 2  // entering a function: frame and stack check
 	weightSimple   = 1  // everything not named here

@@ -18,7 +18,7 @@ type Limits struct {
 	Functions     int // functions, imports included (20,000)
 	Imports       int // imports (1,000)
 	Exports       int // exports (10,000)
-	Globals       int // globals, imports included (10,000)
+	Globals       int // globals (10,000)
 	Tables        int // tables (4)
 	TableElements int // declared minimum of one table (100,000)
 	Elements      int // elements of all segments together (200,000)
@@ -28,7 +28,8 @@ type Limits struct {
 	NameBytes     int // one name of an import, export or custom section (4,096)
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults are the limits with every zero field replaced by its default.
+func (l Limits) WithDefaults() Limits {
 	set := func(field *int, value int) {
 		if *field <= 0 {
 			*field = value

@@ -59,7 +59,7 @@ type Report struct {
 
 	Types        int
 	Functions    int // defined by the module
-	Globals      int // imports included
+	Globals      int
 	Elements     int // of all segments together
 	DataSegments int
 	DataBytes    int

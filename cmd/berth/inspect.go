@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/sandbox/vet"
+)
+
+func (a *app) pluginInspect() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Vet a module file and print what it is; needs no running host",
+		Long: `Vet a module file as a host would, and print what it is: its style, imports and
+exports, and its largest constructs with their limits. Nothing of it is run. A
+module that a host would refuse is printed too, and the exit code is 1.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			wasm, err := readModule(args[0])
+			if err != nil {
+				return err
+			}
+			dir, err := os.MkdirTemp("", "berth-inspect-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			vetter, err := vet.New(vet.Config{CacheDir: dir, Version: version})
+			if err != nil {
+				return err
+			}
+			verdict, err := vetter.Vet(cmd.Context(), wasm)
+			var refusal *vet.Refusal
+			if err != nil && !errors.As(err, &refusal) {
+				return err // no verdict
+			}
+			show := showReport
+			if asJSON {
+				show = printReport
+			}
+			if err := show(a.stdout, verdict.Report); err != nil {
+				return err
+			}
+			if refusal != nil {
+				return fmt.Errorf("%s is refused: %s", args[0], printable(refusal.Reason))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
+	return cmd
+}
+
+// readModule reads a regular file that is not larger than a module may be. It
+// does not wait for a pipe.
+func readModule(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	limit := int64(prescan.Limits{}.WithDefaults().ModuleBytes)
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is %s long: a module has at most %s", path, vet.Amount(uint64(info.Size()), "bytes"), vet.Amount(uint64(limit), "bytes"))
+	}
+	wasm, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(wasm)) > limit {
+		err = fmt.Errorf("%s is growing while it is read", path)
+	}
+	return wasm, err
+}
+
+func printReport(w io.Writer, r vet.Report) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// showReport prints a report for people. All that a module says about itself is
+// made printable.
+func showReport(out io.Writer, r vet.Report) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	verdict := "passed"
+	if r.Error != nil {
+		verdict = "refused (" + r.Error.Code + ")"
+	}
+	row("verdict", "%s", verdict)
+	if e := r.Error; e != nil {
+		row("reason", "%s", e.Reason)
+		if e.Limit != "" {
+			row("limit", "%s: %s, the limit is %s", e.Limit, vet.Amount(e.Measured, e.Unit), vet.Amount(e.Max, e.Unit))
+		}
+	}
+	row("sha256", "%s", r.SHA256)
+	row("size", "%s", vet.Amount(uint64(r.Size), "bytes"))
+	if r.Style != "" {
+		row("style", "%s, entered at %s", r.Style, r.Entry)
+	}
+	most := "no maximum of its own"
+	if r.Memory.Max > 0 {
+		most = "at most " + vet.Amount(uint64(r.Memory.Max), "bytes")
+	}
+	row("memory", "%s from the start, %s", vet.Amount(uint64(r.Memory.Min), "bytes"), most)
+	row("functions", "%s", vet.Amount(uint64(r.Functions), ""))
+	if f := r.Fuel; f != nil {
+		row("fuel", "charged at %s function entries and %s loops, at most %s at once",
+			vet.Amount(uint64(f.Entries), ""), vet.Amount(uint64(f.Loops), ""), vet.Amount(uint64(max(f.MaxCharge, 0)), ""))
+	}
+	showManifest(row, r)
+	section := func(title string) { fmt.Fprintf(w, "\n%s\n", title) }
+	section("LARGEST\tVALUE\tLIMIT")
+	for _, m := range r.Largest {
+		if r.Error != nil && m.Value == 0 {
+			continue // it may not have been looked at
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", m.What, vet.Amount(m.Value, m.Unit), vet.Amount(m.Limit, m.Unit))
+	}
+	if len(r.Imports) > 0 {
+		section("IMPORT\tTYPE")
+	}
+	for _, i := range r.Imports {
+		fmt.Fprintf(w, "%s\t%s\n", oneLine(i.Module+"."+i.Name), kindOf(i))
+	}
+	if len(r.Exports) > 0 {
+		section("EXPORT\tTYPE")
+	}
+	for _, e := range r.Exports {
+		fmt.Fprintf(w, "%s\t%s\n", oneLine(e.Name), kindOf(e))
+	}
+	if r.Unlisted > 0 {
+		fmt.Fprintf(w, "and %s more\n", vet.Amount(uint64(r.Unlisted), ""))
+	}
+	return w.Flush()
+}
+
+func showManifest(row func(name, format string, args ...any), r vet.Report) {
+	switch {
+	case r.ManifestError != "":
+		row("manifest", "not valid: %s", r.ManifestError)
+	case r.Manifest != nil:
+		row("manifest", "%s", oneLine(string(r.Manifest)))
+	case r.Error == nil:
+		row("manifest", "none inside; it may lie beside the file")
+	}
+}
+
+func kindOf(e vet.Extern) string {
+	if e.Type != "" {
+		return e.Type
+	}
+	return e.Kind
+}
+
+// oneLine is printable for a cell of a table.
+func oneLine(s string) string {
+	return printable(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\t' || r == '\r' || r == '\v' || r == '\f' }), " "))
+}

@@ -1,0 +1,161 @@
+package logtest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// KV is the plugins' key-value state of an engine.
+type KV interface {
+	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
+	KVSet(ctx context.Context, plugin, key string, value []byte) error
+	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
+	KVDelete(ctx context.Context, plugin, key string) error
+	KVClear(ctx context.Context, plugin string) error
+	Close() error
+}
+
+// RunKV runs the tests of an engine's key-value state. open returns an empty one
+// with this bound for each plugin, in bytes (0 for the default), and closes it
+// when the test ends.
+func RunKV(t *testing.T, open func(t *testing.T, quota int64) KV) {
+	t.Run("entries", func(t *testing.T) { kvEntries(t, open(t, 0)) })
+	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000)) })
+	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
+	t.Run("compare and set has one winner", func(t *testing.T) { kvOneWinner(t, open(t, 0)) })
+	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
+}
+
+func kvValue(t *testing.T, s KV, plugin, key, want string, wantFound bool) {
+	t.Helper()
+	if v, found, err := s.KVGet(t.Context(), plugin, key); string(v) != want || found != wantFound || err != nil {
+		t.Errorf("KVGet(%s, %q): got %q, %v, %v, want %q, %v", plugin, key, v, found, err, want, wantFound)
+	}
+}
+
+func kvEntries(t *testing.T, s KV) {
+	ctx := t.Context()
+	kvValue(t, s, "p", "k", "", false)
+	wantCode(t, "set", s.KVSet(ctx, "p", "k", []byte("a\x00b")), "")
+	wantCode(t, "set empty", s.KVSet(ctx, "p", "empty", nil), "")
+	keys := []string{"k\x00", "K", "\xff\xfe", "\x00", "kk", strings.Repeat("k", 256), "é", "e\u0301"}
+	for _, key := range keys {
+		wantCode(t, "set any bytes", s.KVSet(ctx, "p", key, []byte(key)), "")
+	}
+	kvValue(t, s, "p", "k", "a\x00b", true)
+	for _, key := range keys {
+		kvValue(t, s, "p", key, key, true)
+	}
+	kvValue(t, s, "p", "empty", "", true)
+	kvValue(t, s, "q", "k", "", false)
+	wantCode(t, "cas, there is one", s.KVCAS(ctx, "p", "k", nil, []byte("x")), fault.Conflict)
+	wantCode(t, "cas, another", s.KVCAS(ctx, "p", "k", []byte("a"), []byte("x")), fault.Conflict)
+	wantCode(t, "cas", s.KVCAS(ctx, "p", "k", []byte("a\x00b"), []byte("x")), "")
+	wantCode(t, "cas of an empty one", s.KVCAS(ctx, "p", "empty", []byte{}, []byte("y")), "")
+	wantCode(t, "cas of none", s.KVCAS(ctx, "p", "none", []byte{}, []byte("y")), fault.Conflict)
+	wantCode(t, "cas, absent", s.KVCAS(ctx, "p", "new", nil, []byte("n")), "")
+	kvValue(t, s, "p", "k", "x", true)
+	kvValue(t, s, "p", "empty", "y", true)
+	kvValue(t, s, "p", "new", "n", true)
+	wantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
+	wantCode(t, "delete again", s.KVDelete(ctx, "p", "k"), "")
+	kvValue(t, s, "p", "k", "", false)
+	for _, key := range []string{"", strings.Repeat("k", 257)} {
+		wantCode(t, "set a wrong key", s.KVSet(ctx, "p", key, nil), fault.Invalid)
+		wantCode(t, "cas a wrong key", s.KVCAS(ctx, "p", key, nil, nil), fault.Invalid)
+		wantCode(t, "delete a wrong key", s.KVDelete(ctx, "p", key), fault.Invalid)
+		_, _, err := s.KVGet(ctx, "p", key)
+		wantCode(t, "get a wrong key", err, fault.Invalid)
+	}
+	wantCode(t, "long value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20+1)), fault.Exhausted)
+	wantCode(t, "longest value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20)), "")
+}
+
+// kvQuota: the bound is per plugin, exact, and what is freed can be used again.
+// The error names the value, which tells it from a full disk.
+func kvQuota(t *testing.T, s KV) {
+	ctx := t.Context()
+	over := func(what string, err error) {
+		t.Helper()
+		var f *fault.Error
+		if !errors.As(err, &f) || f.Code != fault.Exhausted || f.Field != "value" {
+			t.Errorf("%s: got %v, want %s in value", what, err, fault.Exhausted)
+		}
+	}
+	wantCode(t, "some", s.KVSet(ctx, "p", "k", make([]byte, 500)), "")
+	wantCode(t, "clear", s.KVClear(ctx, "p"), "")
+	wantCode(t, "fill", s.KVSet(ctx, "p", "0123456789", make([]byte, 990)), "")
+	over("one more", s.KVSet(ctx, "p", "k", nil))
+	wantCode(t, "another plugin", s.KVSet(ctx, "q", "k", make([]byte, 900)), "")
+	over("larger", s.KVSet(ctx, "p", "0123456789", make([]byte, 991)))
+	wantCode(t, "smaller", s.KVSet(ctx, "p", "0123456789", make([]byte, 89)), "")
+	wantCode(t, "again", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
+	wantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
+	over("cas over", s.KVCAS(ctx, "p", "k", nil, make([]byte, 901)))
+	wantCode(t, "after all", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
+}
+
+func kvCopies(t *testing.T, s KV) {
+	ctx := t.Context()
+	given := []byte("abc")
+	wantCode(t, "set", s.KVSet(ctx, "p", "k", given), "")
+	given[0] = 'x'
+	kvValue(t, s, "p", "k", "abc", true)
+	got, _, _ := s.KVGet(ctx, "p", "k")
+	got[0] = 'y'
+	kvValue(t, s, "p", "k", "abc", true)
+}
+
+func kvOneWinner(t *testing.T, s KV) {
+	ctx := t.Context()
+	wantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0}), "")
+	var wg sync.WaitGroup
+	const adders, each = 4, 10
+	for range adders {
+		wg.Go(func() {
+			for range each {
+				for {
+					old, _, err := s.KVGet(ctx, "p", "n")
+					if err == nil {
+						err = s.KVCAS(ctx, "p", "n", old, []byte{old[0] + 1})
+					}
+					if err == nil {
+						break
+					}
+					if !fault.Is(err, fault.Conflict) {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	kvValue(t, s, "p", "n", string([]byte{adders * each}), true)
+}
+
+func kvEnded(t *testing.T, s KV) {
+	calls := map[string]func(context.Context) error{
+		"KVGet":    func(ctx context.Context) error { _, _, err := s.KVGet(ctx, "p", "k"); return err },
+		"KVSet":    func(ctx context.Context) error { return s.KVSet(ctx, "p", "k", nil) },
+		"KVCAS":    func(ctx context.Context) error { return s.KVCAS(ctx, "p", "k", nil, nil) },
+		"KVDelete": func(ctx context.Context) error { return s.KVDelete(ctx, "p", "k") },
+		"KVClear":  func(ctx context.Context) error { return s.KVClear(ctx, "p") },
+	}
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for name, call := range calls {
+		wantCode(t, name+" after the deadline", call(late), fault.Timeout)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls {
+		wantCode(t, name+" when closed", call(t.Context()), fault.Unavailable)
+	}
+}

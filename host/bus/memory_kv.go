@@ -1,0 +1,126 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Bounds of one entry of a plugin's state, in bytes (ABI v1, kv_set).
+const (
+	maxKVKey   = 256
+	maxKVValue = 1 << 20
+)
+
+// memoryKV is one plugin's state.
+type memoryKV struct {
+	values map[string][]byte
+	bytes  int64 // of keys and values
+}
+
+// KVGet returns a plugin's value, and whether there is one. The value is the
+// caller's.
+func (m *Memory) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
+	const doing = "read a key"
+	if err := checkKV(doing, key, nil); err != nil {
+		return nil, false, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return nil, false, err
+	}
+	if of := m.kv[plugin]; of != nil {
+		value, found = of.values[key]
+	}
+	return bytes.Clone(value), found, nil
+}
+
+// KVSet stores a plugin's value. fault.Exhausted, in the field "value", when the
+// plugin would have more than MemoryConfig.KVBytes, or when the value is over
+// 1 MiB; fault.Invalid when the key is empty or over 256 bytes.
+func (m *Memory) KVSet(ctx context.Context, plugin, key string, value []byte) error {
+	return m.kvWrite(ctx, "set a key", plugin, key, value, func([]byte, bool) bool { return true })
+}
+
+// KVCAS stores a plugin's value only if the present one equals old, or, only
+// when old is nil, if there is none. Otherwise fault.Conflict.
+func (m *Memory) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
+	return m.kvWrite(ctx, "compare and set a key", plugin, key, value, func(present []byte, found bool) bool {
+		return found == (old != nil) && bytes.Equal(present, old)
+	})
+}
+
+func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value []byte, expected func([]byte, bool) bool) error {
+	if err := checkKV(doing, key, value); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return err
+	}
+	of := m.kv[plugin]
+	if of == nil {
+		of = &memoryKV{values: make(map[string][]byte)}
+	}
+	present, found := of.values[key]
+	if !expected(present, found) {
+		return fault.New(fault.Conflict, "%s: the value of %q is not the expected one", doing, key)
+	}
+	grows := int64(len(value) - len(present))
+	if !found {
+		grows += int64(len(key))
+	}
+	if grows > 0 && of.bytes+grows > m.kvBytes {
+		return &fault.Error{Code: fault.Exhausted, Field: "value",
+			Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, of.bytes+grows, m.kvBytes)}
+	}
+	of.values[key] = append([]byte{}, value...)
+	of.bytes += grows
+	m.kv[plugin] = of
+	return nil
+}
+
+// KVDelete removes a plugin's value; there need not be one.
+func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
+	const doing = "delete a key"
+	if err := checkKV(doing, key, nil); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return err
+	}
+	if of := m.kv[plugin]; of != nil {
+		if value, found := of.values[key]; found {
+			of.bytes -= int64(len(key) + len(value))
+			delete(of.values, key)
+		}
+	}
+	return nil
+}
+
+// KVClear removes all of a plugin's state.
+func (m *Memory) KVClear(ctx context.Context, plugin string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, "clear a plugin's keys"); err != nil {
+		return err
+	}
+	delete(m.kv, plugin)
+	return nil
+}
+
+func checkKV(doing, key string, value []byte) error {
+	if key == "" || len(key) > maxKVKey {
+		return fmt.Errorf("%s: %w", doing, fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), maxKVKey))
+	}
+	if len(value) > maxKVValue {
+		return fmt.Errorf("%s: %w", doing, &fault.Error{Code: fault.Exhausted, Field: "value", Reason: "is larger than 1 MiB"})
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// engine is the memory engine as a dispatcher reads it. Its writes fail at
+// times: before they are done, or with the answer lost after them.
+type engine struct {
+	*bus.Memory
+	*bus.Bus
+	mu   sync.Mutex
+	fate func() (before, after bool)
+}
+
+func (e *engine) Subscribe(from uint64) delivery.Reader { return e.Bus.Subscribe(from) }
+func (e *engine) Last() uint64                          { return e.Memory.Last() }
+func (e *engine) Close() error                          { return e.Memory.Close() }
+
+func (e *engine) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+	e.mu.Lock()
+	before, after := e.fate()
+	e.mu.Unlock()
+	if before {
+		return nil, errors.New("not written")
+	}
+	refused, err := e.Memory.SaveDeliveries(ctx, rows, cursors)
+	if after {
+		return nil, errors.New("written, and the answer lost")
+	}
+	return refused, err
+}
+
+func newEngine(t interface{ Fatal(...any) }) (e *engine, stop func()) {
+	m := bus.NewMemory(bus.MemoryConfig{})
+	b, err := bus.New(bus.Config{Log: m})
+	if err == nil {
+		err = b.Start(context.Background())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &engine{Memory: m, Bus: b, fate: func() (bool, bool) { return false, false }}, func() {
+		_ = b.Close(context.Background())
+		_ = m.Close()
+	}
+}
+
+func parentsOnly(ev *event.Event) bool { return ev.Type() == "parent" }
+
+func makeEvent(t interface{ Fatal(...any) }, d event.Draft) *event.Event {
+	ev, err := event.New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+// childrenOf are what a guest emits for an attempt: like the sandbox, with keys
+// that derive from the parent and fresh ids.
+func childrenOf(t interface{ Fatal(...any) }, a event.Attempt, n int) []*event.Event {
+	list := make([]*event.Event, n)
+	for i := range list {
+		list[i] = makeEvent(t, event.Draft{Type: "child", IdempotencyKey: fmt.Sprintf("h/%s/%d", a.Event.ID(), i), Data: fmt.Appendf(nil, "%d", i)})
+	}
+	return list
+}
+
+// TestChildrenAreThereOnce delivers events again and again: after failed
+// attempts, failed writes of which some were done, and crashes. In the end each
+// parent that is ok has its children once.
+func TestChildrenAreThereOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e, stop := newEngine(t)
+		defer stop()
+		parents := rapid.IntRange(1, 20).Draw(t, "parents")
+		each := rapid.IntRange(1, 4).Draw(t, "children of each")
+		lives := rapid.IntRange(1, 3).Draw(t, "lives")
+		fates := rapid.SliceOfN(rapid.IntRange(0, 2), 0, 3).Draw(t, "first writes: 1 fails before, 2 after")
+		failEvery := rapid.IntRange(2, 5).Draw(t, "one attempt in so many fails")
+		e.fate = func() (before, after bool) {
+			if len(fates) == 0 {
+				return false, false
+			}
+			fate := fates[0]
+			fates = fates[1:]
+			return fate == 1, fate == 2
+		}
+		var events []*event.Event
+		for i := range parents {
+			events = append(events, makeEvent(t, event.Draft{Type: "parent", IdempotencyKey: fmt.Sprint(i), Subject: fmt.Sprint(i % 3)}))
+		}
+		if _, err := e.Append(t.Context(), []*event.Event{makeEvent(t, event.Draft{Type: "other"})}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.SetCursor(t.Context(), event.Cursor{Name: "handler/h", Seq: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Append(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		attempts := 0
+		for life := range lives {
+			judged := make(chan struct{}, 1)
+			d := delivery.New(delivery.Config{Store: e, Log: e, Observer: func(event.Record, event.Delivery) {
+				select {
+				case judged <- struct{}{}:
+				default:
+				}
+			}})
+			h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
+				Takes: parentsOnly, Key: bySubject, Retry: delivery.Retry{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopWork := work(h, 3, func(a event.Attempt) event.Outcome {
+				mu.Lock()
+				defer mu.Unlock()
+				if attempts++; attempts%failEvery == 0 {
+					return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Children: childrenOf(t, a, each)}
+				}
+				return event.Outcome{Children: childrenOf(t, a, each)}
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			if life < lives-1 {
+				if rapid.Bool().Draw(t, "crash") {
+					cancel() // what is not written is forgotten
+				}
+			} else {
+				for h.Settled() < uint64(1+parents) {
+					select {
+					case <-judged:
+					case <-ctx.Done():
+						t.Fatal("not all events were delivered")
+					}
+				}
+			}
+			stopWork()
+			_ = d.Close(ctx)
+			cancel()
+		}
+		records, err := e.Read(t.Context(), 1, 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := make(map[string]int)
+		for _, rec := range records {
+			if rec.Event.Type() == "child" {
+				count[rec.Event.Metadata().IdempotencyKey]++
+			}
+		}
+		if len(count) != parents*each {
+			t.Fatalf("there are %d different children of %d parents, want %d of each", len(count), parents, each)
+		}
+		for key, n := range count {
+			if n != 1 {
+				t.Fatalf("%s is there %d times", key, n)
+			}
+		}
+		for i := range parents {
+			rows, err := e.Memory.Deliveries(t.Context(), uint64(2+i))
+			if err != nil || len(rows) != 1 || rows[0].Status != event.StatusOK {
+				t.Fatalf("parent %d: got %+v, %v", i, rows, err)
+			}
+		}
+	})
+}
+
+// TestChildInConflict: a key that was used with other content makes the delivery
+// a dead letter that says so, and the events behind it go on.
+func TestChildInConflict(t *testing.T) {
+	e, stop := newEngine(t)
+	defer stop()
+	taken := makeEvent(t, event.Draft{Type: "child", IdempotencyKey: "h/own", Data: []byte(`"other"`)})
+	if _, err := e.Append(t.Context(), []*event.Event{taken}); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan event.Delivery, 16)
+	d := delivery.New(delivery.Config{Store: e, Log: e, Observer: func(_ event.Record, d event.Delivery) { told <- d }})
+	defer func() {
+		if err := d.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Takes: parentsOnly, Key: bySubject}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"one", "two"} {
+		if _, err := e.Append(t.Context(), []*event.Event{makeEvent(t, event.Draft{Type: "parent", IdempotencyKey: key, Subject: "same"})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer work(h, 1, func(a event.Attempt) event.Outcome {
+		o := event.Outcome{Result: []byte(`1`), Children: childrenOf(t, a, 1)}
+		if a.Seq == 2 {
+			o.Children = append(o.Children, makeEvent(t, event.Draft{Type: "child", IdempotencyKey: "h/own"}))
+		}
+		return o
+	})()
+	last := make(map[uint64]event.Delivery)
+	for last[2].Status != event.StatusDead || last[3].Status != event.StatusOK {
+		select {
+		case d := <-told:
+			last[d.Seq] = d
+		case <-time.After(patience):
+			t.Fatalf("got %+v", last)
+		}
+	}
+	if got := last[2]; got.ErrorClass != event.ClassConflict || !strings.Contains(got.ErrorMessage, `"h/own" was used before`) || got.Result != "" {
+		t.Errorf("got %+v", got)
+	}
+	dead, err := e.DeadLetters(t.Context(), "h", 0, 10)
+	if err != nil || len(dead) != 1 || dead[0].Seq != 2 {
+		t.Errorf("dead letters: got %+v, %v", dead, err)
+	}
+	if s := h.Stats(); s.Delivered != 1 || s.Failed != 1 {
+		t.Errorf("got %+v", s)
+	}
+	records, err := e.Read(t.Context(), 1, 100)
+	if err != nil || len(records) != 4 { // taken, two parents, the child of the second
+		t.Errorf("the log has %d events, %v", len(records), err)
+	}
+}
+
+// TestUnwrittenChildrenHoldAttemptsBack: while the store refuses, children do not
+// pile up without bound.
+func TestUnwrittenChildrenHoldAttemptsBack(t *testing.T) {
+	f := setUp(t)
+	h := f.open(t, "h", delivery.Policy{})
+	f.store.mu.Lock()
+	f.store.refuse = errors.New("disk full")
+	f.store.mu.Unlock()
+	child := makeEvent(t, event.Draft{Type: "child", IdempotencyKey: "k", Data: []byte(`"` + strings.Repeat("x", 1<<20-1000) + `"`)})
+	const bound = 64<<20/(1<<20-1000) + 1
+	for range bound + 1 {
+		f.log.publish(t, "")
+	}
+	quit, retire := make(chan struct{}), make(chan struct{})
+	for range bound {
+		a, _ := h.Next(quit, retire)
+		h.Done(a.Attempt, event.Outcome{Children: []*event.Event{child}})
+	}
+	got := make(chan bool)
+	next := func() { _, ok := h.Next(quit, retire); got <- ok }
+	go next()
+	retire <- struct{}{} // taken by one that waits
+	if <-got {
+		t.Fatal("an attempt began while too many children wait")
+	}
+	go next()
+	f.store.mu.Lock()
+	f.store.refuse = nil
+	f.store.mu.Unlock()
+	if !<-got {
+		t.Error("no attempt began after the children were written")
+	}
+}

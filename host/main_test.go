@@ -1,0 +1,13 @@
+package host_test
+
+import (
+	"testing"
+
+	"github.com/berth-host/berth/host/sandbox/vet"
+)
+
+// TestMain lets this test binary be the child that vets modules for a Host.
+func TestMain(m *testing.M) {
+	vet.RunIfChild()
+	m.Run()
+}

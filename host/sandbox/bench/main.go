@@ -1,0 +1,123 @@
+// Command bench measures the sandbox against its targets and prints a table.
+// Every figure that is a ratio comes from one run, in which the things compared
+// take turns; run it on a machine that does nothing else.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/berth-host/berth/host/sandbox/vet"
+)
+
+func main() {
+	vet.RunIfChild()
+	guests := flag.String("testdata", "testdata", "the project's testdata directory")
+	only := flag.String("only", "", "measure only the part of this name")
+	flag.Parse()
+	if err := run(context.Background(), *guests, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// row is one line of the table. Met compares got with target.
+type row struct {
+	what, unit  string
+	got, target float64
+	least       bool // target is a lower bound
+}
+
+func (r row) met() bool {
+	if r.least {
+		return r.got >= r.target
+	}
+	return r.got <= r.target
+}
+
+// bench is what the measurements share.
+type bench struct {
+	testdata string
+	work     string // a directory of its own
+	rows     []row
+}
+
+func (b *bench) atMost(what string, got, target float64, unit string) {
+	b.rows = append(b.rows, row{what: what, got: got, target: target, unit: unit})
+}
+
+func (b *bench) atLeast(what string, got, target float64, unit string) {
+	b.rows = append(b.rows, row{what: what, got: got, target: target, unit: unit, least: true})
+}
+
+// guest reads a module of testdata.
+func (b *bench) guest(path string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(b.testdata, path))
+}
+
+// build compiles a Go guest.
+func (b *bench) build(ctx context.Context, source string, flags ...string) ([]byte, error) {
+	out := filepath.Join(b.work, filepath.Base(source)+".wasm")
+	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", out}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./"+filepath.ToSlash(source))...)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build %s: %w: %s", source, err, text)
+	}
+	return os.ReadFile(out)
+}
+
+func run(ctx context.Context, testdata, only string) error {
+	work, err := os.MkdirTemp("", "berth-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	b := &bench{testdata: testdata, work: work}
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"metering", b.metering},
+		{"bookkeeping", b.bookkeeping},
+		{"deadlines", b.deadlines},
+		{"garbage collection", b.collection},
+		{"starts", b.starts},
+		{"memory", b.memory},
+	} {
+		if only != "" && only != part.name {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "measuring %s…\n", part.name)
+		if err := part.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WHAT\tMEASURED\tTARGET\t")
+	for _, r := range b.rows {
+		bound, verdict := "≤", "met"
+		if r.least {
+			bound = "≥"
+		}
+		if !r.met() {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(w, "%s\t%.2f %s\t%s %g %s\t%s\n", r.what, r.got, r.unit, bound, r.target, r.unit, verdict)
+	}
+	return w.Flush()
+}
+
+func median(xs []float64) float64 {
+	s := slices.Sorted(slices.Values(xs))
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)/2]
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/berth-host/berth/host/sandbox/meter"
+)
+
+// order is what the JSON guests parse.
+const order = `{"event_type":"order_status_changed","data":{"id":"o-1001","customer_id":"ada","currency":"EUR","items":[{"sku":"TEAPOT","quantity":1,"unit_price_cents":2490},{"sku":"CUP","quantity":4,"unit_price_cents":890}],"total_cents":6050,"status":"shipped","version":4,"order_id":"o-1001","previous_status":"processing"},"metadata":{"subject":"o-1001","hops":0}}`
+
+// workload is a function of a module that is called again and again.
+type workload struct {
+	name     string
+	wasm     []byte
+	function string
+	arg      uint64 // ignored for JSON: the length of order
+	json     bool
+	most     float64 // metered against plain
+	faster   float64 // least of wazero's termination against metered; 0: not a target
+}
+
+func (b *bench) metering(ctx context.Context) error {
+	goJSON, err := b.build(ctx, b.testdata+"/meter/gojson", "-buildmode=c-shared")
+	if err != nil {
+		return err
+	}
+	fast, err := b.guest("meter/c/guest_fast.wasm")
+	if err != nil {
+		return err
+	}
+	small, err := b.guest("meter/c/guest_small.wasm")
+	if err != nil {
+		return err
+	}
+	for _, w := range []workload{
+		{name: "Go, JSON", wasm: goJSON, function: "handle", json: true, most: 1.05, faster: 4},
+		{name: "C -O3, JSON", wasm: fast, function: "handle", json: true, most: 1.15},
+		{name: "C -Oz, JSON", wasm: small, function: "handle", json: true, most: 1.15},
+		{name: "C, recursive fib", wasm: fast, function: "fib", arg: 20, most: 1.3},
+	} {
+		plain, metered, checked, err := compare(ctx, w)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		b.atMost(w.name+": metered against unmetered", metered/plain, w.most, "×")
+		if w.faster > 0 {
+			b.atLeast(w.name+": faster than WithCloseOnContextDone", checked/metered, w.faster, "×")
+		}
+	}
+	return nil
+}
+
+// compare answers the median time of a call in ns: of the module as it is,
+// metered, and with wazero's own termination. The three take turns.
+func compare(ctx context.Context, w workload) (plain, metered, checked float64, err error) {
+	rewritten, _, err := meter.Rewrite(w.wasm, meter.Config{})
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	config := wazero.NewRuntimeConfigCompiler()
+	var calls [3]func() error
+	for i, c := range []struct {
+		wasm   []byte
+		config wazero.RuntimeConfig
+	}{{w.wasm, config}, {rewritten, config}, {w.wasm, config.WithCloseOnContextDone(true)}} {
+		r := wazero.NewRuntimeWithConfig(ctx, c.config)
+		defer r.Close(ctx)
+		if calls[i], err = w.prepare(ctx, r, c.wasm); err != nil {
+			return 0, 0, 0, err
+		}
+	}
+	const turns, turn = 41, 10 * time.Millisecond
+	var times [3][]float64
+	for range turns {
+		for i, call := range calls {
+			n := 0
+			begin := time.Now()
+			for time.Since(begin) < turn {
+				if err := call(); err != nil {
+					return 0, 0, 0, err
+				}
+				n++
+			}
+			times[i] = append(times[i], float64(time.Since(begin).Nanoseconds())/float64(n))
+		}
+	}
+	return median(times[0]), median(times[1]), median(times[2]), nil
+}
+
+// prepare instantiates a module and returns what calls its function.
+func (w workload) prepare(ctx context.Context, r wazero.Runtime, wasm []byte) (func() error, error) {
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		return nil, err
+	}
+	refill := api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) { stack[0] += 500_000 })
+	if _, err := r.NewHostModuleBuilder(meter.DefaultModule).NewFunctionBuilder().
+		WithGoModuleFunction(refill, []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
+		Export(meter.DefaultName).Instantiate(ctx); err != nil {
+		return nil, err
+	}
+	mod, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize").WithSysNanotime())
+	if err != nil {
+		return nil, err
+	}
+	fn, input, stack := mod.ExportedFunction(w.function), mod.ExportedFunction("input"), make([]uint64, 2)
+	return func() error {
+		stack[0] = w.arg
+		if w.json {
+			if err := input.CallWithStack(ctx, stack); err != nil {
+				return err
+			}
+			mod.Memory().WriteString(uint32(stack[0]), order)
+			stack[0] = uint64(len(order))
+		}
+		return fn.CallWithStack(ctx, stack)
+	}, nil
+}

@@ -1,0 +1,116 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/internal/strict"
+)
+
+// maxChildren bounds the children of one event together, in bytes of their
+// envelopes.
+const maxChildren = 8 << 20
+
+// emit adds a child to the open event: (ptr, len) -> 0.
+func (in *instance) emit(_ api.Module, stack []uint64) {
+	text := in.view(stack[0], stack[1])
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	if len(text) > abi.MaxChild {
+		stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the child is %d bytes; the limit is %d", len(text), abi.MaxChild))
+		return
+	}
+	in.charge(4 * len(text)) // it is read, compacted, encoded and hashed
+	child, err := in.child(text)
+	if err != nil {
+		stack[0] = in.answer(err)
+		return
+	}
+	size := len(child.Envelope())
+	if in.childBytes+size > maxChildren {
+		stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the children of this event are over %d bytes together", maxChildren))
+		return
+	}
+	if len(in.children) == abi.MaxChildren {
+		in.trap(event.ClassTrap, fmt.Sprintf("it emitted more than %d children", abi.MaxChildren))
+	}
+	if in.attempt.Event.Metadata().Hops >= abi.MaxHops {
+		in.trap(event.ClassTrap, fmt.Sprintf("it emitted a child that is more than %d hops from the event that first caused it", abi.MaxHops))
+	}
+	in.children, in.childBytes = append(in.children, child), in.childBytes+size
+	stack[0] = 0
+}
+
+// child makes the event that text asks for.
+func (in *instance) child(text []byte) (*event.Event, error) {
+	parent := in.attempt.Event.Metadata()
+	plugin := in.pool.cfg.Name
+	d := event.Draft{
+		Source:        plugin,
+		CorrelationID: parent.CorrelationID,
+		CausationID:   parent.EventID,
+		TraceParent:   parent.TraceParent,
+		Hops:          min(parent.Hops+1, event.MaxHops), // emit traps one that is over
+	}
+	var own string
+	err := strict.Object(text, func(key string, value []byte) (err error) {
+		switch key {
+		case "event_type":
+			d.Type, err = strict.Text(value)
+		case "data":
+			d.Data = value
+		case "metadata":
+			err = strict.Object(value, func(key string, value []byte) (err error) {
+				switch key {
+				case "idempotency_key":
+					own, err = strict.Text(value)
+				case "subject":
+					d.Subject, err = strict.Text(value)
+				default:
+					err = strict.ErrUnknown
+				}
+				return err
+			})
+		default:
+			err = strict.ErrUnknown
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.Data == nil {
+		return nil, fault.Field("data", "is required")
+	}
+	if _, err := event.ParseType(d.Type); err != nil {
+		return nil, err
+	}
+	if !in.pool.cfg.Capabilities.Emit(d.Type) {
+		return nil, fault.New(fault.Denied, "events of the type %s are not granted to this plugin", d.Type)
+	}
+	d.IdempotencyKey = childKey(plugin, parent.EventID, len(in.children), own)
+	ev, err := event.New(d)
+	var known *fault.Error
+	if errors.As(err, &known) && known.Field == "metadata.idempotency_key" {
+		return nil, fault.Field(known.Field, "with %q before it %s", plugin+"/", known.Reason)
+	}
+	return ev, err
+}
+
+// childKey is the idempotency key of the nth child of an event, and the same
+// when the event is delivered again. It begins with the plugin's name, which has
+// no slash: so no plugin can take the keys of another, nor those of the orders.
+func childKey(plugin, parentID string, n int, own string) string {
+	if own != "" {
+		return plugin + "/" + own
+	}
+	return plugin + "/" + parentID + "/" + strconv.Itoa(n)
+}

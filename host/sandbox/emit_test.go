@@ -1,0 +1,166 @@
+package sandbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox"
+)
+
+// emits is a plugin's configuration that may emit types that begin with child.
+func emits() sandbox.PoolConfig {
+	return sandbox.PoolConfig{Name: "p", Capabilities: sandbox.Capabilities{
+		Emit: func(eventType string) bool { return strings.HasPrefix(eventType, "child") },
+	}}
+}
+
+func TestEmit(t *testing.T) {
+	_, q := start(t, load(t, guest(t, "any_call")), emits())
+	long := strings.Repeat("k", 255)
+	for _, tt := range []struct {
+		child string
+		code  abi.Code
+		text  string // part of the error, or the child's key with # for the parent's id
+	}{
+		{`{"event_type":"child","data":{"a": 1}}`, 0, "p/#/0"},
+		{`{"event_type":"child.x","data":null,"metadata":{}}`, 0, "p/#/0"},
+		{`{"event_type":"child","data":1,"metadata":{"subject":"s","idempotency_key":"own"}}`, 0, "p/own"},
+		{`{"event_type":"child","data":1,"metadata":{"idempotency_key":""}}`, 0, "p/#/0"},
+		{`{"event_type":"child","data":1,"metadata":{"idempotency_key":"order:o-1:v1"}}`, 0, "p/order:o-1:v1"},
+		{`{"event_type":"child","data":1,"metadata":{"idempotency_key":"` + long[:254] + `"}}`, 0, "p/" + long[:254]},
+		{`{"event_type":"child","data":1,"metadata":{"idempotency_key":"` + long + `"}}`, abi.Invalid, `with "p/" before it is 257 bytes`},
+		{`{"event_type":"child","data":1,"metadata":{"subject":"` + long + `kk"}}`, abi.Invalid, "metadata.subject: is 257 bytes"},
+		{`{"event_type":"child","data":1,"metadata":{"subject":"\n"}}`, abi.Invalid, "control character"},
+		{`{"event_type":"order","data":1}`, abi.Denied, "events of the type order are not granted"},
+		{`{"event_type":"Child","data":1}`, abi.Invalid, "event_type: "},
+		{`{"event_type":"","data":1}`, abi.Invalid, "event_type: is required"},
+		{`{"event_type":7,"data":1}`, abi.Invalid, "event_type: must be a string"},
+		{`{"data":1}`, abi.Invalid, "event_type: is required"},
+		{`{"event_type":"child"}`, abi.Invalid, "data: is required"},
+		{`{"event_type":"child","data":1,"x":1}`, abi.Invalid, "x: is not a known key"},
+		{`{"event_type":"child","data":1,"Metadata":{}}`, abi.Invalid, "Metadata: is not a known key"},
+		{`{"event_type":"child","data":1,"metadata":null}`, abi.Invalid, "metadata: it is not a JSON object"},
+		{`{"event_type":"child","data":1,"metadata":{"source":"orders"}}`, abi.Invalid, "metadata.source: is not a known key"},
+		{`{"event_type":"child","data":1,"data":2}`, abi.Invalid, "data: is there twice"},
+		{`{"event_type":"child","data":1} {}`, abi.Invalid, "after the JSON object"},
+		{`{"event_type":"child","data":}`, abi.Invalid, "malformed JSON"},
+		{`[]`, abi.Invalid, "not a JSON object"},
+		{``, abi.Invalid, "malformed JSON"},
+	} {
+		a := call(t, "emit", tt.child, "text", "len")
+		q.push(a)
+		d := q.await(t)
+		got := answerOf(t, d)
+		if got.Code != tt.code {
+			t.Errorf("%s: got %v (%s), want %v", tt.child, got.Code, got.Error, tt.code)
+			continue
+		}
+		if tt.code < 0 {
+			if !strings.Contains(got.Error, tt.text) || len(d.outcome.Children) != 0 {
+				t.Errorf("%s: got %q and %d children, want %q and none", tt.child, got.Error, len(d.outcome.Children), tt.text)
+			}
+			continue
+		}
+		if len(d.outcome.Children) != 1 {
+			t.Fatalf("%s: got %d children", tt.child, len(d.outcome.Children))
+		}
+		child, parent := d.outcome.Children[0].Metadata(), a.Event.Metadata()
+		if want := strings.ReplaceAll(tt.text, "#", parent.EventID); child.IdempotencyKey != want {
+			t.Errorf("%s: got the key %s, want %s", tt.child, child.IdempotencyKey, want)
+		}
+		if child.Source != "p" || child.CorrelationID != parent.CorrelationID || child.CausationID != parent.EventID || child.Hops != parent.Hops+1 {
+			t.Errorf("%s: got %+v from the parent %+v", tt.child, child, parent)
+		}
+	}
+}
+
+func TestEmitCarriesTheTrace(t *testing.T) {
+	_, q := start(t, load(t, guest(t, "emit_children")), emits())
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	ev, err := event.New(event.Draft{Type: "t", Data: json.RawMessage(`{"child":{"event_type":"child","data":{"n":1},"metadata":{"subject":"s"}}}`), TraceParent: trace, CorrelationID: "c", Hops: 15})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.push(event.Attempt{Seq: 1, Event: ev, Number: 1})
+	d := q.await(t)
+	if len(d.outcome.Children) != 1 {
+		t.Fatalf("got %+v", d.outcome)
+	}
+	child := d.outcome.Children[0]
+	if m := child.Metadata(); m.TraceParent != trace || m.CorrelationID != "c" || m.Hops != 16 || m.Subject != "s" || child.Type() != "child" || child.Data() != `{"n":1}` {
+		t.Errorf("got %s", child.Envelope())
+	}
+	// A child of that one would be the 17th hop.
+	ev, err = event.New(event.Draft{Type: "t", Data: json.RawMessage(`{}`), Hops: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.push(event.Attempt{Seq: 2, Event: ev, Number: 1})
+	if d := q.await(t); d.outcome.Class != event.ClassTrap || !strings.Contains(d.outcome.Message, "16 hops") || d.outcome.Children != nil {
+		t.Errorf("got %+v, want a trap", d.outcome)
+	}
+}
+
+func TestEmitBounds(t *testing.T) {
+	_, q := start(t, load(t, guest(t, "emit_children")), emits())
+	for _, tt := range []struct {
+		data     string
+		verdict  event.Verdict
+		children int
+		result   string
+	}{
+		{`{"children":0}`, event.OK, 0, `{"emitted":0}`},
+		{`{"children":64}`, event.OK, 64, `{"emitted":64}`},
+		{`{"children":65}`, event.Failed, 0, ``},
+		{`{"children":1}`, event.OK, 1, `{"emitted":1}`}, // of a fresh instance
+		{`{"children":3,"retry":1}`, event.Retry, 0, ``},
+		{`{"children":3,"child":{"event_type":"other","data":1}}`, event.OK, 0, ``},
+	} {
+		a := attempt(t, 1, tt.data)
+		q.push(a)
+		d := q.await(t)
+		if d.outcome.Verdict != tt.verdict || len(d.outcome.Children) != tt.children || tt.result != "" && d.result != tt.result {
+			t.Errorf("%s: got verdict %d, %d children, %s %s", tt.data, d.outcome.Verdict, len(d.outcome.Children), d.result, d.outcome.Message)
+		}
+		for i, child := range d.outcome.Children {
+			if want := fmt.Sprintf("p/%s/%d", a.Event.ID(), i); child.Metadata().IdempotencyKey != want {
+				t.Errorf("%s: child %d has the key %s, want %s", tt.data, i, child.Metadata().IdempotencyKey, want)
+			}
+		}
+	}
+}
+
+// TestEmitSizes passes texts from the edge of the limit, of which a child's
+// envelope takes more than its own text.
+func TestEmitSizes(t *testing.T) {
+	_, q := start(t, load(t, guest(t, "emit_big")), emits())
+	for _, tt := range []struct {
+		bytes, children int
+		code            abi.Code
+		emitted         int
+	}{
+		{1 << 20, 1, abi.TooLarge, 0}, // with its metadata it is over an event's limit
+		{1<<20 + 1, 1, abi.TooLarge, 0},
+		{1<<20 - 1000, 1, 0, 1},
+		{1<<20 - 1000, 9, abi.TooLarge, 8}, // together
+	} {
+		q.push(attempt(t, 1, fmt.Sprintf(`{"bytes":%d,"children":%d}`, tt.bytes, tt.children)))
+		d := q.await(t)
+		if got := answerOf(t, d); got.Code != tt.code || len(d.outcome.Children) != tt.emitted {
+			t.Errorf("%d of %d bytes: got %v (%s) and %d children, want %v and %d", tt.children, tt.bytes, got.Code, got.Error, len(d.outcome.Children), tt.code, tt.emitted)
+		}
+	}
+}
+
+func TestEmitWithoutAnEvent(t *testing.T) {
+	_, q := start(t, load(t, guest(t, "calls_without_event")), emits())
+	q.push(attempt(t, 1, `{}`))
+	d := q.await(t)
+	if !strings.Contains(d.result, `"emit":-2`) || len(d.outcome.Children) != 0 {
+		t.Errorf("got %s %+v, want INVALID", d.result, d.outcome)
+	}
+}

@@ -1,0 +1,104 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/abi"
+)
+
+// KV is the durable state of one plugin, shared by all its instances. Keys are 1
+// to abi.MaxKVKey bytes of any kind, values at most abi.MaxKVValue. It must be
+// safe for concurrent use, and must not keep or change the values it is given.
+// Errors: fault.Exhausted in a field when the plugin has no room for the value
+// (TOO_LARGE), fault.Conflict of CompareAndSet, fault.Timeout; any other is
+// UNAVAILABLE to the guest.
+type KV interface {
+	Get(ctx context.Context, key string) (value []byte, found bool, err error)
+	Set(ctx context.Context, key string, value []byte) error
+	// CompareAndSet writes if the present value equals old, or, when old is nil,
+	// if there is none; otherwise fault.Conflict.
+	CompareAndSet(ctx context.Context, key string, old, value []byte) error
+	// Delete succeeds when there is no such key.
+	Delete(ctx context.Context, key string) error
+}
+
+// kvWork is what a look into the store costs, as bytes to charge for.
+const kvWork = 64 << 10
+
+// kvGet yields a value: (key, key_len, buf, cap) -> n.
+func (in *instance) kvGet(_ api.Module, stack []uint64) {
+	key := in.view(stack[0], stack[1])
+	in.view(stack[2], stack[3])
+	var value []byte
+	found := false
+	code := in.kv(key, nil, func(ctx context.Context, kv KV, key string) (err error) {
+		value, found, err = kv.Get(ctx, key)
+		return err
+	})
+	switch {
+	case int32(code) < 0:
+		stack[0] = code
+	case !found:
+		stack[0] = in.refuse(abi.NotFound, "there is no such key")
+	default:
+		stack[0] = in.yield(stack[2], stack[3], string(value))
+	}
+}
+
+// kvSet writes a value: (key, key_len, val, val_len) -> 0.
+func (in *instance) kvSet(_ api.Module, stack []uint64) {
+	key, value := in.view(stack[0], stack[1]), in.view(stack[2], stack[3])
+	stack[0] = in.kv(key, value, func(ctx context.Context, kv KV, key string) error {
+		return kv.Set(ctx, key, value)
+	})
+}
+
+// kvCAS writes a value in place of another:
+// (key, key_len, old, old_len, val, val_len) -> 0.
+func (in *instance) kvCAS(_ api.Module, stack []uint64) {
+	key := in.view(stack[0], stack[1])
+	var old []byte
+	if int32(stack[3]) != -1 {
+		old = in.view(stack[2], stack[3])
+		if old == nil {
+			old = []byte{} // an empty value, not an absent one
+		}
+	}
+	value := in.view(stack[4], stack[5])
+	if len(old) > abi.MaxKVValue {
+		stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the old value is %d bytes; the limit is %d", len(old), abi.MaxKVValue))
+		return
+	}
+	in.charge(len(old))
+	stack[0] = in.kv(key, value, func(ctx context.Context, kv KV, key string) error {
+		return kv.CompareAndSet(ctx, key, old, value)
+	})
+}
+
+// kvDelete removes a key: (key, key_len) -> 0.
+func (in *instance) kvDelete(_ api.Module, stack []uint64) {
+	key := in.view(stack[0], stack[1])
+	stack[0] = in.kv(key, nil, func(ctx context.Context, kv KV, key string) error {
+		return kv.Delete(ctx, key)
+	})
+}
+
+// kv checks the sizes and makes the call.
+func (in *instance) kv(key, value []byte, call func(context.Context, KV, string) error) uint64 {
+	switch {
+	case len(key) == 0:
+		return in.refuse(abi.Invalid, "the key is empty")
+	case len(key) > abi.MaxKVKey:
+		return in.refuse(abi.TooLarge, fmt.Sprintf("the key is %d bytes; the limit is %d", len(key), abi.MaxKVKey))
+	case len(value) > abi.MaxKVValue:
+		return in.refuse(abi.TooLarge, fmt.Sprintf("the value is %d bytes; the limit is %d", len(value), abi.MaxKVValue))
+	}
+	in.charge(kvWork + len(key) + len(value))
+	name := string(key)
+	return in.answer(in.conceal("the plugin's state", in.outside(func(ctx context.Context) error {
+		return call(ctx, in.pool.cfg.Capabilities.KV, name)
+	})))
+}

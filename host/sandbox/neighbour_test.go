@@ -1,0 +1,75 @@
+package sandbox_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox"
+)
+
+// neighbour is a healthy pool that is asked again and again how it does, while
+// something else goes on.
+type neighbour struct {
+	t     *testing.T
+	queue *queue
+	event event.Attempt
+	waits []time.Duration // the last something's
+	all   []time.Duration
+}
+
+func newNeighbour(t *testing.T) *neighbour {
+	t.Helper()
+	_, q := start(t, load(t, guest(t, "echo")), sandbox.PoolConfig{Name: "neighbour"})
+	return &neighbour{t: t, queue: q, event: attempt(t, 1, `{"status":"well"}`)}
+}
+
+// during asks until do returns, at least once.
+func (n *neighbour) during(do func()) {
+	n.waits = n.waits[:0]
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(500 * time.Microsecond)
+		defer tick.Stop()
+		for {
+			n.ask()
+			select {
+			case <-over:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	defer func() { <-ended }()
+	defer close(over)
+	do()
+}
+
+func (n *neighbour) ask() {
+	begun := time.Now()
+	n.queue.push(n.event)
+	<-n.queue.taken
+	select {
+	case d := <-n.queue.dones:
+		if d.outcome.Verdict != event.OK || d.result != `{"echo":"well"}` {
+			n.t.Errorf("the neighbour: %q %s %s", d.outcome.Class, d.outcome.Message, d.result)
+		}
+	case <-time.After(patience):
+		n.t.Error("the neighbour does not answer")
+	}
+	wait := time.Since(begun)
+	n.waits = append(n.waits, wait)
+	n.all = append(n.all, wait)
+}
+
+// worst is the longest that the neighbour took during the last something.
+func (n *neighbour) worst() time.Duration { return slices.Max(n.waits) }
+
+func (n *neighbour) report() string {
+	slices.Sort(n.all)
+	at := func(q float64) time.Duration { return n.all[int(q*float64(len(n.all)-1))].Round(time.Microsecond) }
+	return fmt.Sprintf("the neighbour answered %d events: p50 %v, p99 %v, p99.9 %v, worst %v", len(n.all), at(0.5), at(0.99), at(0.999), at(1))
+}

@@ -1,0 +1,76 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
+)
+
+// runStdio runs a WASI command for the open attempt: the envelope is its stdin,
+// its stdout the result. Exit code 0 is ok, 75 asks for a retry, and any other
+// rejects, with what it wrote to stderr last as the reason.
+func (in *instance) runStdio() {
+	result := &limited{most: abi.MaxResult}
+	in.output.result = result
+	err := in.call(strings.NewReader(in.attempt.Event.Envelope()))
+	for said := range strings.Lines(in.output.stderr.text()) {
+		in.log(slog.LevelInfo, strings.TrimRight(said, "\r\n"))
+	}
+	in.done(in.stdioOutcome(err, result))
+}
+
+func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
+	var exit *sys.ExitError
+	exited := errors.As(err, &exit) && in.trapped == nil
+	if err != nil && !exited {
+		return in.failure(err)
+	}
+	code := uint32(0)
+	if exited {
+		code = exit.ExitCode()
+	}
+	reason := line([]byte(in.output.stderr.text()))
+	if reason == "" && code != abi.ExitOK {
+		reason = fmt.Sprintf("it exited with code %d", code)
+	}
+	switch code {
+	case abi.ExitOK:
+	case abi.ExitRetry:
+		return event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: reason}
+	default:
+		return event.Outcome{Verdict: event.Reject, Class: event.ClassRejected, Message: reason}
+	}
+	answer := []byte(strings.TrimSpace(string(result.buf)))
+	switch {
+	case result.over:
+		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: fmt.Sprintf("its result is over the limit of %d bytes", abi.MaxResult)}
+	case len(answer) > 0 && !(utf8.Valid(answer) && json.Valid(answer)):
+		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (stdout) is not JSON: " + excerpt(answer)}
+	}
+	return event.Outcome{Verdict: event.OK, Result: answer}
+}
+
+// limited keeps what is written up to a size, and refuses the rest.
+type limited struct {
+	most int
+	buf  []byte
+	over bool
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(p []byte) (int, error) {
+	if len(l.buf)+len(p) > l.most {
+		l.over = true
+		return 0, errQuota
+	}
+	l.buf = append(l.buf, p...)
+	return len(p), nil
+}

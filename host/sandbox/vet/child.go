@@ -1,0 +1,87 @@
+package vet
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/berth-host/berth/host/sandbox/prescan"
+)
+
+// Command is the argument that makes a program the child: berth vet.
+const Command = "vet"
+
+// request is the first line of the child's standard input; the module's bytes
+// follow it.
+type request struct {
+	Format  int            `json:"format"`
+	Size    int            `json:"size"`   // of the module, bytes
+	Memory  int64          `json:"memory"` // more than the process has before it reads, bytes
+	CPU     time.Duration  `json:"cpu"`
+	Nice    int            `json:"nice"`
+	Prescan prescan.Limits `json:"prescan"`
+}
+
+const (
+	// format is the version of the request, the Report and the cache's entries.
+	format = 1
+	// ready is what the child writes once it has its limits and the module. What
+	// kills it before is not the module's fault.
+	ready = "ready\n"
+	// ExitNoVerdict is the child's exit code when it could not do its work.
+	ExitNoVerdict = 3
+)
+
+// RunIfChild makes this process the child, and ends it, if it was started as
+// one. A test binary whose process vets modules calls it first in TestMain.
+func RunIfChild() {
+	if len(os.Args) != 2 || os.Args[1] != Command {
+		return
+	}
+	if err := RunChild(context.Background(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(ExitNoVerdict)
+	}
+	os.Exit(0)
+}
+
+// RunChild vets the module on stdin under the limits named there, which become
+// this process's own for good, and answers on stdout. The metered module and
+// its code are left in the working directory. After an error the process must exit with
+// ExitNoVerdict.
+func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	in := bufio.NewReader(stdin)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("%s is run by the host; to look at a module use: berth plugin inspect FILE", Command)
+	}
+	var req request
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		return fmt.Errorf("%s is run by the host; to look at a module use: berth plugin inspect FILE: %w", Command, err)
+	}
+	if req.Format != format || req.Size < 0 || req.Size > req.Prescan.WithDefaults().ModuleBytes {
+		return fmt.Errorf("a request of format %d for %d bytes", req.Format, req.Size)
+	}
+	if err := limitProcess(req); err != nil {
+		return fmt.Errorf("limit this process: %w", err)
+	}
+	wasm := make([]byte, req.Size)
+	if _, err := io.ReadFull(in, wasm); err != nil {
+		return fmt.Errorf("read the module: %w", err)
+	}
+	if _, err := io.WriteString(stdout, ready); err != nil {
+		return err
+	}
+	report, _, err := examine(ctx, wasm, req.Prescan, ".")
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(report)
+}

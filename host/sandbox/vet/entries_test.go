@@ -1,0 +1,143 @@
+package vet_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/vet"
+)
+
+// TestDamagedEntries: whatever is damaged, the module is vetted again.
+func TestDamagedEntries(t *testing.T) {
+	wasm := guest(t, "echo")
+	for name, damage := range map[string]func(path string) error{
+		"a flipped bit": func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[len(b)/2] ^= 1
+			return os.WriteFile(path, b, 0o600)
+		},
+		"half":    func(path string) error { return os.Truncate(path, 100) },
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
+		"missing": os.Remove,
+		"a directory": func(path string) error {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			return os.Mkdir(path, 0o700)
+		},
+	} {
+		for _, file := range []string{"verdict.json", "metered.wasm", "wazero-*/*"} {
+			t.Run(name+" "+file[:6], func(t *testing.T) {
+				v := newVetter(t, vet.Config{})
+				verdict, err := v.Vet(t.Context(), wasm)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found, err := filepath.Glob(filepath.Join(verdict.CodeDir, file))
+				if err != nil || len(found) != 1 {
+					t.Fatalf("%v, %v", found, err)
+				}
+				if err := damage(found[0]); err != nil {
+					t.Fatal(err)
+				}
+				verdict, err = v.Vet(t.Context(), wasm)
+				if err != nil {
+					t.Fatal(err)
+				}
+				compiles(t, verdict)
+			})
+		}
+	}
+}
+
+func TestForget(t *testing.T) {
+	v := newVetter(t, vet.Config{})
+	verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Forget(verdict); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(verdict.CodeDir); !os.IsNotExist(err) {
+		t.Errorf("the entry is still there: %v", err)
+	}
+	if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil {
+		t.Fatal(err)
+	}
+	compiles(t, verdict)
+}
+
+// TestOthersVerdicts: under other limits, or by another version, a module is
+// vetted again.
+func TestOthersVerdicts(t *testing.T) {
+	dir := t.TempDir()
+	seen := map[string]bool{}
+	for _, cfg := range []vet.Config{{}, {Version: "2"}, {CPU: 4 * time.Second}, {Memory: 900 << 20}, {Wall: time.Minute}} {
+		cfg.CacheDir = dir
+		verdict, err := newVetter(t, cfg).Vet(t.Context(), guest(t, "echo"))
+		if err != nil || seen[verdict.CodeDir] {
+			t.Errorf("%+v: %v, %v", cfg, verdict.CodeDir, err)
+		}
+		seen[verdict.CodeDir] = true
+	}
+}
+
+func TestDirectoryMustBePrivate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vet.New(vet.Config{CacheDir: dir}); !fault.Is(err, fault.Denied) {
+		t.Errorf("got %v", err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vet.New(vet.Config{CacheDir: file}); err == nil {
+		t.Error("a file as the directory: no error")
+	}
+	newVetter(t, vet.Config{CacheDir: filepath.Join(dir, "own")})
+}
+
+// TestTidy: what nobody used for long goes, and what is in use or not ours stays.
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	v := newVetter(t, vet.Config{CacheDir: dir})
+	old, err := v.Vet(t.Context(), guest(t, "echo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := v.Vet(t.Context(), guest(t, "stdio"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, live, foreign := filepath.Join(dir, ".vetting-1"), filepath.Join(dir, ".vetting-2"), filepath.Join(dir, "notes")
+	for _, d := range []string{dead, live, foreign} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-31 * 24 * time.Hour)
+	for _, path := range []string{filepath.Join(old.CodeDir, "verdict.json"), filepath.Join(used.CodeDir, "verdict.json"), dead, foreign} {
+		if err := os.Chtimes(path, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := v.Vet(t.Context(), guest(t, "stdio")); err != nil { // uses it
+		t.Fatal(err)
+	}
+	newVetter(t, vet.Config{CacheDir: dir})
+	for path, want := range map[string]bool{old.CodeDir: false, used.CodeDir: true, dead: false, live: true, foreign: true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
+	}
+}

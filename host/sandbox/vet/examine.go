@@ -1,0 +1,69 @@
+package vet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/berth-host/berth/host/sandbox/meter"
+	"github.com/berth-host/berth/host/sandbox/prescan"
+)
+
+// examine does the work of vetting in this process: on a hostile module it may
+// take any time and memory, or crash. The metered module and its code are left in
+// dir, unless that is "". The error says why there is no verdict; a refusal is in
+// the Report.
+func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string) (Report, []byte, error) {
+	r := newReport(wasm)
+	seen, err := prescan.Scan(wasm, limits)
+	r.scanned(seen, limits, err)
+	if r.Error != nil {
+		return r, nil, nil
+	}
+	metered, m, err := meter.Rewrite(wasm, meter.Config{})
+	r.metered(m, err)
+	if r.Error != nil {
+		return r, nil, nil
+	}
+	r.Metered = digest(metered)
+	code, err := Compile(ctx, metered, dir)
+	if errors.As(err, &r.Error) {
+		return r, nil, nil
+	}
+	if err != nil {
+		return r, nil, err
+	}
+	r.Style, r.Entry = string(code.Shape.Style), code.Shape.Entry
+	if dir != "" {
+		err = os.WriteFile(filepath.Join(dir, meteredFile), metered, 0o600)
+	}
+	return r, metered, errors.Join(err, code.Close(ctx))
+}
+
+func newReport(wasm []byte) Report {
+	return Report{SHA256: digest(wasm), Size: len(wasm)}
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// InProcess vets in this process and keeps nothing: no limit holds a hostile
+// module. It is for tests and benchmarks whose modules are known.
+type InProcess struct{}
+
+// Vet judges a module, as Vetter.Vet does.
+func (InProcess) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
+	r, metered, err := examine(ctx, wasm, prescan.Limits{}, "")
+	if err == nil {
+		err = r.err()
+	}
+	return Verdict{Report: r, Metered: metered}, err
+}
+
+// Forget does nothing.
+func (InProcess) Forget(Verdict) error { return nil }

@@ -1,0 +1,34 @@
+package vet
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// limitProcess limits this process, for good, as the request says.
+func limitProcess(req request) error {
+	if req.Memory <= 0 || req.CPU <= 0 {
+		return fmt.Errorf("%d bytes and %v are no limits", req.Memory, req.CPU)
+	}
+	// The hard limit kills: a soft one would only be a signal, on which the
+	// runtime prints its stacks.
+	cpu := uint64((req.CPU + time.Second - 1) / time.Second)
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: cpu, Max: cpu}); err != nil {
+		return fmt.Errorf("CPU time: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("core files: %w", err)
+	}
+	if err := limitMemory(req.Memory); err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
+	// The process's own group is all of its threads. A parent that is nicer than
+	// this is the better.
+	if err := unix.Setpriority(unix.PRIO_PGRP, 0, req.Nice); err != nil && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("priority: %w", err)
+	}
+	return nil
+}

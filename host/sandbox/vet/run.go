@@ -1,0 +1,162 @@
+package vet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	maxReport = 4 << 20 // bytes; the longest lists a Report may hold are under 2 MiB
+	maxStderr = 64 << 10
+)
+
+// ended is how a child ended.
+type ended struct {
+	report   []byte // behind ready
+	ready    bool
+	stderr   string
+	state    *os.ProcessState
+	late     bool // it was killed at the wall limit
+	cpu      time.Duration
+	resident int64 // the most, in bytes
+}
+
+// child vets wasm in a child whose directory is dir. The report is begun with
+// what is known already, for a child that dies.
+func (v *Vetter) child(ctx context.Context, dir string, wasm []byte, begun Report) (Report, error) {
+	end, err := v.run(ctx, dir, wasm)
+	if err != nil {
+		return Report{}, err
+	}
+	if !end.state.Success() {
+		refusal, err := v.death(end)
+		begun.Error = refusal
+		return begun, err
+	}
+	var report Report
+	if err := json.Unmarshal(end.report, &report); err != nil {
+		return Report{}, fault.New(fault.Internal, "vet: the child's report: %w", err)
+	}
+	if report.SHA256 != begun.SHA256 || report.Size != begun.Size {
+		return Report{}, fault.New(fault.Internal, "vet: the child reports on another module, %s", report.SHA256)
+	}
+	return report, nil
+}
+
+// run starts a child and waits until it has ended. The error says why there was
+// none, or that ctx ended.
+func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error) {
+	head, err := json.Marshal(v.request(len(wasm)))
+	if err != nil {
+		return ended{}, fault.New(fault.Internal, "vet: %w", err)
+	}
+	within, cancel := context.WithTimeout(ctx, v.cfg.Wall)
+	defer cancel()
+	stdout, stderr := &capped{left: maxReport}, &capped{left: maxStderr}
+	cmd := exec.CommandContext(within, v.cfg.Program, Command)
+	cmd.Args[0] = "berth"
+	cmd.Dir = dir
+	// Nothing of ours but how the runtime is to behave; the last is for tests only:
+	// a race detector waits a second before it exits.
+	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", v.cfg.Memory/4*3), "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
+	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), bytes.NewReader(wasm))
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = ofParent()
+	late := false
+	cmd.Cancel = func() error {
+		late = true
+		return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	cmd.WaitDelay = time.Second
+	// A child dies with the thread that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return ended{}, fault.New(fault.Unavailable, "vet: start a child: %w", err)
+	}
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return ended{}, waited(ctx)
+	}
+	var exit *exec.ExitError
+	if err != nil && cmd.ProcessState.Success() {
+		return ended{}, fault.New(fault.Unavailable, "vet: talk to the child: %w", err)
+	}
+	if err != nil && !errors.As(err, &exit) && !late {
+		v.cfg.Logger.Debug("a child has ended", "error", err)
+	}
+	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState, late: late,
+		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		end.resident = resident(usage)
+	}
+	end.report, end.ready = bytes.CutPrefix(stdout.buf.Bytes(), []byte(ready))
+	return end, nil
+}
+
+// death tells from how a child died whether its module is to blame: a refusal,
+// or an error that is no verdict.
+func (v *Vetter) death(end ended) (*Refusal, error) {
+	status, _ := end.state.Sys().(syscall.WaitStatus)
+	first, _, _ := strings.Cut(end.stderr, "\n")
+	nothing := func(why string) error {
+		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory); it is tried again", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
+	}
+	memory := func() *Refusal {
+		return &Refusal{Code: CodeMemory, Limit: "memory to compile it", Measured: uint64(end.resident), Max: uint64(v.cfg.Memory), Unit: "bytes",
+			Reason: fmt.Sprintf("to compile it takes more memory than the limit of %s (it had %s when it asked for more)", Amount(uint64(v.cfg.Memory), "bytes"), Amount(uint64(end.resident), "bytes"))}
+	}
+	slow := func(code, what string, took, limit time.Duration) *Refusal {
+		return &Refusal{Code: code, Limit: what, Measured: uint64(took.Milliseconds()), Max: uint64(limit.Milliseconds()), Unit: "ms",
+			Reason: fmt.Sprintf("to compile it takes more %s than the limit of %v (it was stopped after %v)", what, limit, took.Round(time.Millisecond))}
+	}
+	cpu := (v.cfg.CPU + time.Second - 1).Truncate(time.Second)
+	switch {
+	case !end.ready:
+		return nil, nothing("could not begin: " + first)
+	case status.Exited() && status.ExitStatus() == ExitNoVerdict:
+		return nil, nothing("could not do its work: " + first)
+	case end.late && end.cpu < v.cfg.Wall/2:
+		return nil, nothing("got too little CPU time within " + v.cfg.Wall.String())
+	case end.late:
+		return slow(CodeWall, "time", v.cfg.Wall, v.cfg.Wall), nil
+	case status.Signaled() && end.cpu >= cpu-cpu/20: // the kernel counts in ticks
+		return slow(CodeCPU, "CPU time", end.cpu, cpu), nil
+	case strings.Contains(end.stderr, "failed to create new OS thread"):
+		return nil, nothing("could not start a thread")
+	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"),
+		strings.Contains(end.stderr, "failed to allocate"): // under the race detector
+		return memory(), nil
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && end.resident < v.cfg.Memory/2:
+		return nil, nothing("was killed by somebody else")
+	case status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return memory(), nil // the system's own guard was first
+	}
+	return &Refusal{Code: CodeCrash, Reason: fmt.Sprintf("the compiler crashed on it (%v): %s", end.state, first)}, nil
+}
+
+// capped keeps the first bytes written to it and passes over the rest.
+type capped struct {
+	buf  bytes.Buffer
+	left int
+}
+
+// Write implements io.Writer.
+func (c *capped) Write(p []byte) (int, error) {
+	n := min(len(p), c.left)
+	c.left -= n
+	c.buf.Write(p[:n])
+	return len(p), nil
+}

@@ -1,0 +1,265 @@
+package vet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/prescan"
+)
+
+// Config says how to vet. CacheDir is required.
+type Config struct {
+	// CacheDir keeps verdicts and compiled code between starts. The code is
+	// executed, so it must be writable by this user only; it is created with
+	// mode 0700. Entries not used for 30 days are removed by New.
+	CacheDir string
+	// Version of the program: another version vets again.
+	Version string
+	// Prescan holds the limits of the pre-scan; each zero field means its default.
+	Prescan prescan.Limits
+
+	// The child's limits.
+	Memory int64         // private memory in bytes. 0: 1 GiB
+	CPU    time.Duration // rounded up to seconds. 0: 5s
+	Wall   time.Duration // 0: 8s
+	Nice   int           // priority, 0 to 19. 0: 5
+
+	// Children is how many run at a time. 0: 2
+	Children int
+
+	Logger *slog.Logger // default nowhere
+
+	// Program is the file executed as the child, with the argument vet: a build of
+	// this very program, or what it compiles is not found. Default: this process's
+	// own file, which for a test binary means that TestMain calls RunIfChild.
+	Program string
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.CacheDir == "" {
+		return c, fault.New(fault.Internal, "vet.New: CacheDir is required")
+	}
+	if c.Memory <= 0 {
+		c.Memory = 1 << 30
+	}
+	if c.CPU <= 0 {
+		c.CPU = 5 * time.Second
+	}
+	if c.Wall <= 0 {
+		c.Wall = 8 * time.Second
+	}
+	if c.Nice <= 0 {
+		c.Nice = 5
+	}
+	if c.Children <= 0 {
+		c.Children = 2
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Program == "" {
+		var err error
+		if c.Program, err = program(); err != nil {
+			return c, fmt.Errorf("vet: find this program: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Vetter vets modules. Make it with New. It is safe for concurrent use, and has
+// nothing to close: a child lives only while a Vet waits for it.
+type Vetter struct {
+	cfg      Config
+	entries  entries
+	identity []byte        // of the program, its limits and the machine, as far as a verdict depends on them
+	children chan struct{} // a slot for each that may run
+
+	mu      sync.Mutex
+	flights map[key]chan struct{} // closed when the verdict is there
+	refused map[key]Report        // what a child refused; at most maxRefused
+}
+
+// key names a verdict: the module's bytes and the identity of the Vetter.
+type key [sha256.Size]byte
+
+const maxRefused = 1000
+
+// New returns a Vetter and tidies up its directory.
+func New(cfg Config) (*Vetter, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := openEntries(cfg.CacheDir)
+	if err != nil {
+		return nil, fmt.Errorf("compilation cache: %w", err)
+	}
+	v := &Vetter{cfg: cfg, entries: entries, children: make(chan struct{}, cfg.Children),
+		flights: make(map[key]chan struct{}), refused: make(map[key]Report)}
+	if v.identity, err = v.identify(); err != nil {
+		return nil, fmt.Errorf("vet: %w", err)
+	}
+	entries.tidy(time.Now())
+	if weak != "" {
+		cfg.Logger.Warn("modules are vetted under weaker limits on this system", "system", runtime.GOOS, "weaker", weak)
+	}
+	return v, nil
+}
+
+// identify is what a verdict depends on besides the module: a program that was
+// built anew, other limits and another processor vet again.
+func (v *Vetter) identify() ([]byte, error) {
+	info, err := os.Stat(v.cfg.Program)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := json.Marshal(v.request(0))
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "%s %s/%s %d.%d %s %v %v %v", v.cfg.Version, runtime.GOOS, runtime.GOARCH,
+		info.Size(), info.ModTime().UnixNano(), limits, v.cfg.Wall, cpu.X86, cpu.ARM64), nil
+}
+
+func (v *Vetter) request(size int) request {
+	return request{Format: format, Size: size, Memory: v.cfg.Memory, CPU: v.cfg.CPU, Nice: v.cfg.Nice, Prescan: v.cfg.Prescan}
+}
+
+// Verdict is what came of vetting a module.
+type Verdict struct {
+	Report Report
+	// Metered is the module as it was compiled, if it passed, and CodeDir where
+	// its compiled code is, both for Compile. CodeDir may be "".
+	Metered []byte
+	CodeDir string
+	key     key
+}
+
+// Vet judges a module. It does not keep wasm, which must not change meanwhile.
+// The error of a refused module is fault.Invalid, with a *Refusal in its chain
+// and the Report in the Verdict; any other error is no verdict, and Vet may be
+// called again later.
+func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
+	name := key(sha256.Sum256(fmt.Appendf(v.identity[:len(v.identity):len(v.identity)], " %s", digest(wasm))))
+	for {
+		if verdict, ok := v.known(name); ok {
+			return verdict, verdict.Report.err()
+		}
+		v.mu.Lock()
+		flight, underWay := v.flights[name]
+		if !underWay {
+			flight = make(chan struct{})
+			v.flights[name] = flight
+		}
+		v.mu.Unlock()
+		if !underWay {
+			defer func() {
+				v.mu.Lock()
+				delete(v.flights, name)
+				v.mu.Unlock()
+				close(flight)
+			}()
+			// The flight before this one may have brought it about.
+			if verdict, ok := v.known(name); ok {
+				return verdict, verdict.Report.err()
+			}
+			return v.judge(ctx, name, wasm)
+		}
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return Verdict{}, waited(ctx)
+		}
+	}
+}
+
+// known finds a verdict that was given before.
+func (v *Vetter) known(name key) (Verdict, bool) {
+	v.mu.Lock()
+	report, ok := v.refused[name]
+	v.mu.Unlock()
+	if ok {
+		return Verdict{Report: report, key: name}, true
+	}
+	verdict, ok, err := v.entries.load(name)
+	if err != nil {
+		// Whoever makes it anew replaces it.
+		v.cfg.Logger.Warn("an entry of the compilation cache is of no use; it is made anew", "error", err)
+	}
+	return verdict, ok
+}
+
+// judge scans a module here, and has a child do the rest.
+func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, error) {
+	verdict := Verdict{Report: newReport(wasm), key: name}
+	seen, err := prescan.Scan(wasm, v.cfg.Prescan)
+	verdict.Report.scanned(seen, v.cfg.Prescan, err)
+	if err := verdict.Report.err(); err != nil {
+		return verdict, err
+	}
+	select {
+	case v.children <- struct{}{}:
+		defer func() { <-v.children }()
+	case <-ctx.Done():
+		return Verdict{}, waited(ctx)
+	}
+	dir, remove, err := v.entries.begin()
+	if err != nil {
+		return Verdict{}, fault.New(fault.Unavailable, "vet: %w", err)
+	}
+	defer remove()
+	started := time.Now()
+	report, err := v.child(ctx, dir, wasm, verdict.Report)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v.cfg.Logger.Debug("a module was vetted", "sha256", report.SHA256, "duration", time.Since(started), "refused", report.Error)
+	verdict.Report = report
+	if err := report.err(); err != nil {
+		v.refuse(name, report)
+		return verdict, err
+	}
+	if err := v.entries.add(name, dir, report); err != nil {
+		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+	}
+	verdict, ok, err := v.entries.load(name)
+	if err == nil && !ok {
+		err = errors.New("the entry just made is gone")
+	}
+	if err != nil {
+		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+	}
+	return verdict, nil
+}
+
+// refuse remembers a refusal. When there are too many, any other is forgotten.
+func (v *Vetter) refuse(name key, r Report) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.refused) >= maxRefused {
+		for other := range v.refused {
+			delete(v.refused, other)
+			break
+		}
+	}
+	v.refused[name] = r
+}
+
+// Forget drops what is kept of a module that passed, for when its compiled code
+// turns out to be of no use: Vet makes it anew.
+func (v *Vetter) Forget(verdict Verdict) error { return v.entries.drop(verdict.key) }
+
+func waited(ctx context.Context) error {
+	return fault.New(fault.Unavailable, "waiting to be vetted: %w", context.Cause(ctx))
+}

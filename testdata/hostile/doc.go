@@ -1,0 +1,64 @@
+// Package hostile is a collection of modules that try to stop, freeze, fill or
+// fool a host, each with what the host must make of it. They are put together
+// byte by byte, so that a test needs no compiler for WebAssembly and a case is
+// read where it is written.
+//
+// A guest of Cases misbehaves at the first attempt of an event only. At any
+// later attempt it answers [g,m]: a global and a byte of memory that it sets to
+// 1 before it misbehaves. A fresh instance therefore answers [0,0], and one that
+// outlived its first attempt [1,1].
+//
+// Read Case first, then build.go.
+package hostile
+
+import "github.com/berth-host/berth/host/event"
+
+// Case is a module and what becomes of it: exactly one of Refused, Unstarted
+// and the outcome of its first event applies.
+type Case struct {
+	Name string
+	Wasm []byte
+
+	// Refused is a part of what the refusal to load it says.
+	Refused string
+	// Unstarted is a part of why its first instance never asked for an event.
+	Unstarted string
+
+	// Class of the first attempt's outcome; "" when it ends well. Says is a part
+	// of its message, and of its result when it ends well.
+	Class event.Class
+	Says  string
+	// Always says that it misbehaves at every attempt: the second ends as the first.
+	Always bool
+	// Slow says that it comes to its end by itself, but that this takes more than
+	// the fraction of a second which others are given.
+	Slow bool
+}
+
+// Answers of the second attempt.
+const (
+	Fresh = "[0,0]"
+	Stale = "[1,1]"
+)
+
+// Cases are all of them. The slice is the caller's to keep.
+func Cases() []Case {
+	var all []Case
+	for _, some := range [][]Case{
+		loops(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(),
+		shapes(), features(), counts(), bombs(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// Named returns the case of that name. It panics when there is none.
+func Named(name string) Case {
+	for _, c := range Cases() {
+		if c.Name == name {
+			return c
+		}
+	}
+	panic("no hostile module is named " + name)
+}
