@@ -50,7 +50,7 @@ type Host struct {
 	settled atomic.Bool // every plugin found at the start is active or refused
 	addr    string
 
-	reload   sync.Mutex // one Reload at a time
+	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
 	failed   chan error // a part that serves has ended by itself
 	closing  sync.Once

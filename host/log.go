@@ -23,6 +23,8 @@ type eventLog interface {
 	keyValues
 	Event(ctx context.Context, id string) (event.Record, error)
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+	ForgetHandler(ctx context.Context, handler string) error
+	KVClear(ctx context.Context, plugin string) error
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 }
 

@@ -79,9 +79,14 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 
 // setEnabled writes the operator's decision into the configuration and takes it over.
 func (h *Host) setEnabled(name string, enabled bool) error {
+	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerEnabled(name, enabled) })
+}
+
+// edit changes the configuration's file and takes over what it says then.
+func (h *Host) edit(change func() (*config.Config, error)) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
-	c, err := h.editor.SetHandlerEnabled(name, enabled)
+	c, err := change()
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Deliveries:   r.dispatcher,
 		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins:      plugins{h},
+		Installer:    installer{h, log},
 		Reloader:     h,
 		Activities:   h.feed,
 		Tokens:       api.AdminToken(token),

@@ -44,6 +44,9 @@ type client struct {
 // runs on this machine has written into its data directory.
 func (a *app) connect() (*client, error) {
 	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), http: &http.Client{Timeout: time.Minute}}
+	if a.patience > 0 {
+		c.http.Timeout = a.patience
+	}
 	dir := a.dataDir
 	if dir == "" {
 		dir = os.Getenv("BERTH_DATA_DIR")

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -64,8 +65,9 @@ func doMain(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	dataDir        string // --data-dir
-	json           bool   // --json
+	dataDir        string        // --data-dir
+	json           bool          // --json
+	patience       time.Duration // with an answer of the host; 0 for the usual
 }
 
 func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {

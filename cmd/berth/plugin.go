@@ -11,8 +11,9 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "See and switch plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"), a.pluginInspect())
+	return group("plugin", "See, switch, inspect, install and uninstall plugins",
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"),
+		a.pluginInspect(), a.pluginInstall(), a.pluginUninstall())
 }
 
 func (a *app) pluginList() *cobra.Command {

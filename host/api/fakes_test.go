@@ -27,12 +27,13 @@ const secret = "an-admin-token-for-tests-of-the-api"
 // parts is a whole host in memory. err, when set, is what every part answers;
 // before runs first in every call.
 type parts struct {
-	mu      sync.Mutex
-	log     []event.Record
-	orders  []wire.Order
-	enabled map[string]bool
-	err     error
-	before  func()
+	mu        sync.Mutex
+	log       []event.Record
+	orders    []wire.Order
+	enabled   map[string]bool
+	installed []wire.Install
+	err       error
+	before    func()
 }
 
 func (p *parts) enter() (func(), error) {
@@ -211,6 +212,25 @@ func (p *parts) SetEnabled(_ context.Context, name string, enabled bool) (wire.P
 	return plugin, err
 }
 
+func (p *parts) Install(_ context.Context, in wire.Install) (wire.Plugin, error) {
+	leave, err := p.enter()
+	defer leave()
+	if err == nil && in.Name == "order-audit" {
+		err = fault.New(fault.Conflict, "the name %s is taken", in.Name)
+	}
+	p.installed = append(p.installed, in)
+	return wire.Plugin{Name: in.Name, State: wire.Active, SHA256: in.SHA256}, err
+}
+
+func (p *parts) Uninstall(_ context.Context, name string) error {
+	leave, err := p.enter()
+	defer leave()
+	if err == nil && name != "order-audit" {
+		err = fault.New(fault.NotFound, "there is no plugin %q", name)
+	}
+	return err
+}
+
 func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 	leave, err := p.enter()
 	defer leave()
@@ -231,7 +251,7 @@ func (v tokens) Verify(s string) (api.Token, bool) {
 func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
 	return api.Config{
-		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Reloader: p,
+		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Installer: p, Reloader: p,
 		Activities: api.NewFeed(0), Tokens: tokens{api.AdminToken(secret)},
 		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
 		Heartbeat: time.Hour,

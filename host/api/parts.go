@@ -55,6 +55,16 @@ type Plugins interface {
 	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
 }
 
+// Installer puts plugins in and takes them out.
+type Installer interface {
+	// Install fetches the module at in.URL and makes a plugin of it, which is
+	// at rest when it returns: active, disabled, held or in need of approval. After
+	// an error nothing has changed. fault.Conflict: the name is taken.
+	Install(ctx context.Context, in wire.Install) (wire.Plugin, error)
+	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound.
+	Uninstall(ctx context.Context, name string) error
+}
+
 // Reloader reads the configuration again. fault.Invalid: it is wrong, and
 // nothing changed.
 type Reloader interface {

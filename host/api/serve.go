@@ -35,6 +35,9 @@ func serveJSON(handle func(c echo.Context) (reply, error)) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		if r.status == http.StatusNoContent {
+			return c.NoContent(r.status)
+		}
 		body, err := encode(r.body)
 		if err != nil {
 			return err

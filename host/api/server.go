@@ -22,6 +22,7 @@ type Config struct {
 	Deliveries Deliveries
 	Orders     Orders
 	Plugins    Plugins
+	Installer  Installer
 	Reloader   Reloader
 	Activities Activities
 	Tokens     Verifier
@@ -68,7 +69,7 @@ const (
 func New(cfg Config) (*Server, error) {
 	for name, missing := range map[string]bool{
 		"Publisher": cfg.Publisher == nil, "Events": cfg.Events == nil, "Deliveries": cfg.Deliveries == nil,
-		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Reloader": cfg.Reloader == nil,
+		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Installer": cfg.Installer == nil, "Reloader": cfg.Reloader == nil,
 		"Activities": cfg.Activities == nil, "Tokens": cfg.Tokens == nil,
 	} {
 		if missing {
@@ -135,9 +136,9 @@ func (s *Server) routes() {
 		{post, "/api/v1/orders/:id/status", ScopePublish, serveJSON(s.moveOrder)},
 
 		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.marketplace)},
-		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.marketplace)},
+		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.install)},
 		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
-		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.marketplace)},
+		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
 		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
 	} {
 		s.echo.Add(r.method, r.path, scoped(r.scope, r.handler))

@@ -111,7 +111,7 @@ type Grant struct {
 // SettingsFunc resolves the settings of the plugin. An error is the operator's
 // to mend: it becomes the reason for which the plugin is rejected. The function
 // is called often and by the Manager's loop, so it must be quick, and must not
-// call SetEnabled, Reload or Close.
+// call SetEnabled, Install, Uninstall, Reload or Close.
 type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
 
 // Config is what a Manager is made of. Loader and Runner are required.
@@ -131,7 +131,7 @@ type Config struct {
 	// OnChange is told about every row of List that has changed otherwise than
 	// in its figures; the last that is heard of a plugin is that it is draining.
 	// It is called by the Manager's loop, in order: it must be quick, and must
-	// not call SetEnabled, Reload or Close.
+	// not call SetEnabled, Install, Uninstall, Reload or Close.
 	OnChange func(wire.Plugin)
 	Logger   *slog.Logger // nil: discard
 

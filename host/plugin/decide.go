@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"reflect"
-	"time"
 
 	"github.com/berth-host/berth/abi"
 )
@@ -19,6 +18,7 @@ type entry struct {
 	jobs     int        // goroutines of jobs that have not answered, superseded ones too
 	totals   Stats      // of all that have left
 	stopped  string     // why the last running version was stopped
+	ending   bool       // it is being uninstalled, and is not to run
 	override *bool      // SetEnabled's, until the next Reload
 
 	// How things stand with the holder's contents; see assess.
@@ -78,7 +78,7 @@ type waiter struct {
 func (l *loop) entry(name string) *entry {
 	e := l.entries[name]
 	if e == nil {
-		e = &entry{name: name, starting: make(chan struct{}, 1)}
+		e = &entry{name: name, starting: make(chan struct{}, 1), ending: l.changing[name] == beingUninstalled}
 		l.entries[name] = e
 	}
 	return e
@@ -106,10 +106,9 @@ func (l *loop) toggle(name string, enabled bool, answer chan struct{}) {
 
 // reload takes new directories and resolves all settings anew.
 func (l *loop) reload(dirs []string, answer chan struct{}) {
-	l.generation++
 	l.dirs = dirs
+	l.lookAgain()
 	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
-	l.scanDue = time.Now()
 	for name, e := range l.entries {
 		if l.m.config.SetEnabled != nil {
 			e.override = nil // what was persisted is in the settings now
@@ -174,6 +173,12 @@ func (l *loop) decide(name string) {
 		return
 	}
 	e := l.entry(name)
+	if e.ending {
+		l.cancel(e)
+		l.stop(e, uninstalling)
+		l.settle(e)
+		return
+	}
 	f := l.pick(e)
 	if f == nil {
 		l.cancel(e)
@@ -271,7 +276,10 @@ func (l *loop) stay(e *entry) (t *target, why string) {
 	return &now, ""
 }
 
-const switchedOff = "switched off by the operator"
+const (
+	switchedOff  = "switched off by the operator"
+	uninstalling = "it is being uninstalled"
+)
 
 // pursue sees to it that the plugin becomes t, by a job if it is not.
 func (l *loop) pursue(e *entry, f *file, t *target) {

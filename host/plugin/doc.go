@@ -13,6 +13,7 @@
 //   - Every Module is closed exactly once, after every Running of it is drained.
 //   - One plugin's slow or broken file delays no other plugin.
 //   - A file that cannot be read for now is not a file that is gone.
+//   - An installation or its end that fails leaves everything as it was.
 //
 // It knows nothing of WebAssembly's insides, of delivery or of the
 // configuration file: Loader, Runner and SettingsFunc stand for those.
@@ -23,16 +24,18 @@
 // anything but its channels. Whatever takes time (looking at directories,
 // reading, claiming, loading, starting, draining, closing) is done by one
 // goroutine each, whose answer is a function that the loop runs. Nobody holds
-// a lock while waiting for the loop, except SetEnabled's own. In order, first
+// a lock while waiting for the loop, except the first of these. In order, first
 // the one that is taken first:
 //
-//  1. Manager.toggles, held by SetEnabled while the decision is persisted and applied
+//  1. Manager.toggles, held by SetEnabled while the decision is persisted and
+//     applied, and by Uninstall while it takes hold of a name
 //  2. entry.starting, held around Runner.Start: one start of a name at a time
 //  3. Manager.reading or Manager.loading, the bounded slots for work
 //  4. Manager.mu, a leaf: the rows that List and Plugin answer from
 //
 // SettingsFunc and OnChange are called by the loop: they must be quick and must
-// not call SetEnabled, Reload or Close. List and Plugin may always be called.
+// not call SetEnabled, Install, Uninstall, Reload or Close. List and Plugin may
+// always be called.
 //
-// Read manager.go first, then loop.go and decide.go.
+// Read manager.go first, then loop.go and decide.go; install.go by itself.
 package plugin

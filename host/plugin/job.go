@@ -164,7 +164,7 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	}
 	var failed *failure
 	if r.err != nil {
-		failed = &failure{target: j.target, reason: r.err.Error()}
+		failed = &failure{target: j.target, reason: r.err.Error(), code: fault.CodeOf(r.err)}
 		if errors.Is(r.err, context.DeadlineExceeded) {
 			failed.reason = fmt.Sprintf("it was not ready within %v: %v", l.m.config.LoadTimeout, r.err)
 		}

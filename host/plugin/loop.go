@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
 
@@ -23,7 +24,7 @@ type loop struct {
 	busy    int // goroutines that will answer
 
 	dirs       []string
-	generation int // of dirs
+	generation int // of dirs, and of what was done to them that a look must not miss
 	scanning   bool
 	scanDue    time.Time
 	troubles   map[string]string // what could not be looked at or watched, as logged
@@ -32,11 +33,14 @@ type loop struct {
 	files   map[string]*file  // by path
 	entries map[string]*entry // by plugin name
 	serial  uint64            // of the last version started
+	// changing has the names that are being installed or uninstalled, and which of the two.
+	changing map[string]string
 
 	claimed    chan<- error // answered once: all names are claimed, or the error; nil afterwards
 	peeking    int          // inspections Start waits for
 	awaitReady []chan struct{}
 	awaitScan  []scanWaiter
+	awaitState []*stateWaiter
 	rows       map[rowKey]shown
 	answers    []chan struct{} // closed when what they wait for can be seen
 }
@@ -75,6 +79,7 @@ type file struct {
 type failure struct {
 	target  target
 	reason  string
+	code    fault.Code
 	retryAt time.Time // zero: not before something changes
 	retries int
 }
@@ -103,6 +108,7 @@ func newLoop(m *Manager, claimed chan<- error) *loop {
 		troubles: make(map[string]string),
 		files:    make(map[string]*file),
 		entries:  make(map[string]*entry),
+		changing: make(map[string]string),
 		rows:     make(map[rowKey]shown),
 		claimed:  claimed,
 	}
@@ -125,6 +131,7 @@ func (l *loop) run() {
 			l.close()
 		}
 		timer.Reset(time.Until(l.tick(time.Now())))
+		l.checkState()
 		l.publish()
 	}
 }
@@ -216,7 +223,7 @@ func (l *loop) tick(now time.Time) time.Time {
 				delete(l.files, f.path)
 				l.decide(f.name)
 			}
-		case f.reading:
+		case f.reading || l.ending(f):
 		case f.dirty:
 			if due(f.changedAt.Add(l.m.config.Debounce)) {
 				l.inspect(f, false)

@@ -176,6 +176,10 @@ func (m *Manager) toggle(ctx context.Context, name string, enabled bool) (<-chan
 	doing := "enable or disable " + name
 	var refusal error
 	if err := m.ask(ctx, doing, func(l *loop) {
+		if what := l.changing[name]; what != "" {
+			refusal = underWay(name, what)
+			return
+		}
 		if l.entries[name] != nil {
 			return
 		}

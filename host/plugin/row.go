@@ -154,6 +154,8 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 	switch {
 	case e.running != nil:
 		return wire.Active, e.news(f)
+	case e.ending:
+		return wire.Draining, uninstalling
 	case e.job != nil:
 		return wire.Vetting, ""
 	case f == nil:
@@ -212,15 +214,21 @@ func label(t target) string {
 	return "the version with sha256 " + t.sha256[:min(12, len(t.sha256))]
 }
 
+// title is the name that a file goes by in List, which need not be valid.
+func (f *file) title() string {
+	if f.name != "" {
+		return f.name
+	}
+	if name := nameOf(f.path); abi.ValidName(name) {
+		return name
+	}
+	return strings.TrimSuffix(filepath.Base(f.path), ".wasm")
+}
+
 // fileRow shows a file that has no plugin: it is refused, not looked into yet,
 // or the name is another's. e is who has its name, or nil.
 func (l *loop) fileRow(f *file, e *entry) row {
-	name := f.name
-	if name == "" {
-		if name = nameOf(f.path); !abi.ValidName(name) {
-			name = strings.TrimSuffix(filepath.Base(f.path), ".wasm")
-		}
-	}
+	name := f.title()
 	r := row{key: rowKey{name: name, path: f.path}}
 	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting}
 	switch {

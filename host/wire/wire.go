@@ -91,6 +91,16 @@ type Plugin struct {
 	Fuel         uint64       `json:"fuel"`      // spent since the host started
 }
 
+// Install is what POST /api/v1/plugins/install takes: a name, and a version or
+// "" for the latest, of the marketplace; or a URL with the SHA-256 (64 hex
+// digits) of what it leads to, and a name if the module has none of its own.
+type Install struct {
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+	URL     string `json:"url,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+}
+
 // OrderItem is one line of an order.
 type OrderItem struct {
 	SKU            string `json:"sku"`

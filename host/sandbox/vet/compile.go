@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"github.com/tetratelabs/wazero"
@@ -29,6 +30,10 @@ func (c *Code) Close(ctx context.Context) error {
 	return err
 }
 
+// opening is held while a cache is opened: wazero then keeps its own version in
+// a variable that it does not guard (1.12, internal/version).
+var opening sync.Mutex
+
 // Compile compiles a module that was made metered, and looks at its shape. The
 // code is taken from dir, or put there; "" keeps none. What the module is to
 // blame for is a *Refusal; anything else is fault.Unavailable.
@@ -46,7 +51,10 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 	c := &Code{}
 	if dir != "" {
 		// A cache per module: closing it closes its engine and frees the code.
-		if c.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+		opening.Lock()
+		c.cache, err = wazero.NewCompilationCacheWithDir(dir)
+		opening.Unlock()
+		if err != nil {
 			return nil, fault.New(fault.Unavailable, "compilation cache: %w", err)
 		}
 		rc = rc.WithCompilationCache(c.cache)

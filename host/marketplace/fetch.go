@@ -1,0 +1,290 @@
+package marketplace
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	// MaxSize bounds a module that is fetched, in bytes.
+	MaxSize = 64 << 20
+
+	maxURL       = 2048 // bytes
+	maxRedirects = 3
+	maxHeader    = 64 << 10 // bytes of an answer's header
+	dialTimeout  = 10 * time.Second
+	tlsTimeout   = 10 * time.Second
+	firstByte    = 30 * time.Second // until the answer's header is there
+)
+
+// Config says whom a Fetcher may talk to. The zero value reaches the public
+// internet only.
+type Config struct {
+	// AllowPrivateHosts are host names, addresses and CIDR ranges that may be
+	// reached although they are private. To a URL's host on the list plain http
+	// is allowed as well.
+	AllowPrivateHosts []string
+	RootCAs           *x509.CertPool // who may vouch for servers. nil: whom the system trusts
+	Timeout           time.Duration  // of a whole fetch. 0: 1m
+	MaxSize           int64          // of the content, in bytes. 0: MaxSize
+}
+
+// Fetcher fetches modules by their URL. It is safe for concurrent use.
+type Fetcher struct {
+	allowed allowed
+	roots   *x509.CertPool
+	timeout time.Duration
+	max     int64
+}
+
+// New returns a Fetcher, or fault.Invalid about allow_private_hosts.
+func New(cfg Config) (*Fetcher, error) {
+	a, err := parseAllowed(cfg.AllowPrivateHosts)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fetcher{allowed: a, roots: cfg.RootCAs, timeout: cfg.Timeout, max: cfg.MaxSize}
+	if f.timeout <= 0 {
+		f.timeout = time.Minute
+	}
+	if f.max <= 0 {
+		f.max = MaxSize
+	}
+	return f, nil
+}
+
+// Fetch returns the module at the URL, whose SHA-256 (64 hex digits) must be
+// the one given. Errors name the field that is wrong, url or sha256:
+// fault.Invalid when trying again will not help, fault.Exhausted when the
+// content is too large, fault.Unavailable when the server cannot be reached or
+// has failed, fault.Timeout when it was too slow.
+func (f *Fetcher) Fetch(ctx context.Context, rawURL, sum string) ([]byte, error) {
+	want, err := hex.DecodeString(sum)
+	if err != nil || len(want) != sha256.Size {
+		return nil, fault.Field("sha256", "must be the SHA-256 of the module: 64 hexadecimal digits")
+	}
+	u, err := f.parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	content, err := f.get(ctx, u)
+	if ctx.Err() != nil {
+		// Whatever else came of it: the connection was closed in the middle, and
+		// a server that notices may end its answer in good order.
+		return nil, f.late(u, ctx.Err())
+	}
+	if err != nil {
+		return nil, f.explain(u, err)
+	}
+	if got := sha256.Sum256(content); [sha256.Size]byte(want) != got {
+		return nil, fault.Field("sha256", "the content of the URL has the SHA-256 %x, not the one given: it is another version, or somebody has changed it", got)
+	}
+	return content, nil
+}
+
+// parse checks a URL as far as that can be done without resolving its host.
+func (f *Fetcher) parse(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, fault.Field("url", "is required")
+	}
+	if len(raw) > maxURL {
+		return nil, fault.Field("url", "is %d bytes long: the limit is %d", len(raw), maxURL)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fault.Field("url", "is not a URL")
+	}
+	return u, f.check(u)
+}
+
+// check is for the URL given and for those it leads to.
+func (f *Fetcher) check(u *url.URL) error {
+	host := u.Hostname()
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fault.Field("url", "must begin with https://")
+	case u.User != nil:
+		return fault.Field("url", "must not hold a user or a password")
+	case host == "" || u.Opaque != "":
+		return fault.Field("url", "names no host")
+	case u.Scheme == "http" && !f.allowed.host(host):
+		return fault.Field("url", "must be https (http is for hosts listed under marketplace.allow_private_hosts only)")
+	}
+	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fault.Field("url", "%q is not a port", port)
+		}
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return f.judge(host, addr, false)
+	}
+	return nil
+}
+
+// judge says whether the host may be reached at an address. byName is set
+// when its name is on the list, whatever it resolves to.
+func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
+	if byName || public(addr) || f.allowed.address(addr) {
+		return nil
+	}
+	what := host
+	if plain(addr).String() != host {
+		what = fmt.Sprintf("%s is at %s, which", host, plain(addr))
+	}
+	return fault.Field("url", "%s is not an address of the public internet; to allow it, list it under marketplace.allow_private_hosts", what)
+}
+
+// get answers the content, checked for all but its hash.
+func (f *Fetcher) get(ctx context.Context, u *url.URL) (content []byte, err error) {
+	transport := f.transport()
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, CheckRedirect: f.redirect}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fault.Field("url", "is not a URL")
+	}
+	req.Header.Set("Accept", "application/wasm, application/octet-stream;q=0.9, */*;q=0.1")
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "berth")
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	coding := resp.Header.Get("Content-Encoding")
+	switch {
+	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
+		return nil, unavailable("the server answers %s", resp.Status)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fault.Field("url", "the server answers %s", resp.Status)
+	case coding != "" && !strings.EqualFold(coding, "identity"):
+		return nil, fault.Field("url", "the server sends the content encoded as %q although it was asked not to; a module is fetched as it is", coding)
+	case resp.ContentLength > f.max:
+		return nil, f.tooLarge()
+	}
+	return f.read(resp.Body)
+}
+
+// read reads at most one byte too many, and gives up at the first that is no
+// module's.
+func (f *Fetcher) read(body io.Reader) ([]byte, error) {
+	const magic = "\x00asm"
+	head := make([]byte, len(magic))
+	n, err := io.ReadFull(body, head)
+	switch {
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, err
+	case string(head[:n]) != magic:
+		return nil, fault.Field("url", `the content is not a WebAssembly module: it does not begin with the bytes \0asm`)
+	}
+	content, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), body), f.max+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > f.max {
+		return nil, f.tooLarge()
+	}
+	return content, nil
+}
+
+func (f *Fetcher) tooLarge() error {
+	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", f.max)}
+}
+
+// transport makes connections of its own for every fetch: what was allowed
+// when one was made may not be any more. It uses no proxy, because behind one
+// nobody knows whom it connects to.
+func (f *Fetcher) transport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            f.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: f.roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    tlsTimeout,
+		ResponseHeaderTimeout:  firstByte,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// dial connects to a host. The address is judged after it was resolved and
+// right before it is connected to.
+func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	d := &net.Dialer{
+		Timeout: dialTimeout,
+		Control: func(network, address string, _ syscall.RawConn) error {
+			resolved, err := netip.ParseAddrPort(address)
+			if err != nil || network != "tcp4" && network != "tcp6" {
+				return fault.Field("url", "%s leads to %s %s, which is no address", host, network, address)
+			}
+			return f.judge(host, resolved.Addr(), f.allowed.host(host))
+		},
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// redirect checks where an answer leads to.
+func (f *Fetcher) redirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fault.Field("url", "leads on more than %d times", maxRedirects)
+	}
+	req.Header.Del("Referer") // the URL may hold a secret, which is none of the next server's business
+	if err := f.check(req.URL); err != nil {
+		var why *fault.Error
+		if errors.As(err, &why) {
+			return fault.Field("url", "leads on to another URL: %s", why.Reason)
+		}
+		return err
+	}
+	return nil
+}
+
+// explain gives an error of a fetch its code and leaves out the URL, which may
+// hold a secret.
+func (f *Fetcher) explain(u *url.URL, err error) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return f.late(u, err)
+	}
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return unavailable("cannot fetch from %s: %w", u.Host, err)
+}
+
+func (f *Fetcher) late(u *url.URL, err error) error {
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.timeout), Err: err}
+}
+
+func unavailable(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &fault.Error{Code: fault.Unavailable, Field: "url", Reason: err.Error(), Err: errors.Unwrap(err)}
+}
