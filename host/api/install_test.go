@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -50,11 +51,10 @@ func TestClosingEndsAnInstallation(t *testing.T) {
 	}
 	served := make(chan error)
 	go func() { served <- s.Serve(t.Context(), ln) }()
+	shut := make(chan error)
 	go func() {
 		<-installer.started
-		if err := s.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		shut <- s.Shutdown(t.Context())
 	}()
 	body := strings.NewReader(`{"url":"https://a.example/","sha256":"00"}`)
 	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+ln.Addr().String()+"/api/v1/plugins/install", body)
@@ -71,7 +71,7 @@ func TestClosingEndsAnInstallation(t *testing.T) {
 	if resp.StatusCode != 503 {
 		t.Errorf("got %s", resp.Status)
 	}
-	if err := <-served; err != nil {
+	if err := errors.Join(<-shut, <-served); err != nil {
 		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()

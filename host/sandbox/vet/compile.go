@@ -30,10 +30,6 @@ func (c *Code) Close(ctx context.Context) error {
 	return err
 }
 
-// opening is held while a cache is opened: wazero then keeps its own version in
-// a variable that it does not guard (1.12, internal/version).
-var opening sync.Mutex
-
 // Compile compiles a module that was made metered, and looks at its shape. The
 // code is taken from dir, or put there; "" keeps none. What the module is to
 // blame for is a *Refusal; anything else is fault.Unavailable.
@@ -49,17 +45,9 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 		WithCustomSections(false).
 		WithCloseOnContextDone(false) // fuel stops a guest, at a tenth of the cost
 	c := &Code{}
-	if dir != "" {
-		// A cache per module: closing it closes its engine and frees the code.
-		opening.Lock()
-		c.cache, err = wazero.NewCompilationCacheWithDir(dir)
-		opening.Unlock()
-		if err != nil {
-			return nil, fault.New(fault.Unavailable, "compilation cache: %w", err)
-		}
-		rc = rc.WithCompilationCache(c.cache)
+	if err := c.open(ctx, rc, dir); err != nil {
+		return nil, err
 	}
-	c.Runtime = wazero.NewRuntimeWithConfig(ctx, rc)
 	defer func() {
 		// CompileModule can panic on a damaged module.
 		if r := recover(); r != nil {
@@ -80,4 +68,23 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 		return nil, err
 	}
 	return c, nil
+}
+
+// opening is held while a cache and a runtime are made: wazero then keeps its
+// own version in a variable that it does not guard (1.12, internal/version).
+var opening sync.Mutex
+
+// open makes the cache, if there is a directory for it, and the runtime.
+func (c *Code) open(ctx context.Context, rc wazero.RuntimeConfig, dir string) (err error) {
+	opening.Lock()
+	defer opening.Unlock()
+	if dir != "" {
+		// A cache per module: closing it closes its engine and frees the code.
+		if c.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+			return fault.New(fault.Unavailable, "compilation cache: %w", err)
+		}
+		rc = rc.WithCompilationCache(c.cache)
+	}
+	c.Runtime = wazero.NewRuntimeWithConfig(ctx, rc)
+	return nil
 }
