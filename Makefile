@@ -50,10 +50,10 @@ bench: ## measure against the targets, as a table; wants a quiet machine
 
 lint: ## formatting, vet, staticcheck, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... ./testdata/hostile
 	GOOS=wasip1 GOARCH=wasm $(GO) build ./abi/go ./plugins-src/...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
-	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck ./... ./testdata/hostile
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
