@@ -48,6 +48,7 @@ type Host struct {
 
 	plugins *plugin.Manager
 	settled atomic.Bool // every plugin found at the start is active or refused
+	reports *reports    // what vetting found, for the API
 	addr    string
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time

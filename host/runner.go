@@ -61,11 +61,14 @@ type handler struct {
 
 // startRunner starts the sandbox and the deliveries.
 func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
-	vetter, err := vet.New(vet.Config{CacheDir: h.cacheDir(), Version: h.cfg.Version, Logger: h.logger})
+	limits := h.current.Load().Vet
+	vetter, err := vet.New(vet.Config{CacheDir: h.cacheDir(), Version: h.cfg.Version,
+		Memory: limits.Memory, CPU: limits.CPU, Wall: limits.Wall, Logger: h.logger})
 	if err != nil {
 		return nil, err
 	}
-	eng, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: h.memoryTotal(), Logger: h.logger})
+	h.reports = newReports(vetter)
+	eng, err := sandbox.New(sandbox.Config{Vetter: h.reports, MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {
 		return nil, err
 	}

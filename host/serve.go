@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 
@@ -79,6 +80,9 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	found, err := p.h.plugins.Plugin(name)
 	return found, err == nil
 }
+
+// Report implements api.Plugins.
+func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
 // SetEnabled implements api.Plugins.
 func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {

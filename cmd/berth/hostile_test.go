@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -110,6 +111,7 @@ func (s *server) drop(t *testing.T, plugins string, c hostile.Case) string {
 		}
 		return fmt.Errorf("it is %s (%d delivered, %d failed): %s", p.State, p.Delivered, p.Failed, p.Reason)
 	})
+	s.report(t, name, c)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +124,28 @@ func (s *server) drop(t *testing.T, plugins string, c hostile.Case) string {
 		return fmt.Errorf("it is %s: %v", p.State, err)
 	})
 	return state
+}
+
+// report holds that the API shows what vetting found, of refused modules too.
+func (s *server) report(t *testing.T, name string, c hostile.Case) {
+	t.Helper()
+	if c.Name == "component" {
+		return // told by its header, before anything looks into it
+	}
+	var r struct {
+		SHA256 string
+		Error  *struct{ Reason string }
+	}
+	if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name+"/report", nil, &r); err != nil {
+		t.Errorf("report of %s: %v", name, err)
+		return
+	}
+	if want := fmt.Sprintf("%x", sha256.Sum256(c.Wasm)); r.SHA256 != want {
+		t.Errorf("report of %s is of %s, want %s", name, r.SHA256, want)
+	}
+	if (r.Error != nil) != (c.Refused != "") {
+		t.Errorf("report of %s: error %+v, want one with %q", name, r.Error, c.Refused)
+	}
 }
 
 func (s *server) plugin(t *testing.T, name string) (p wire.Plugin, err error) {

@@ -199,6 +199,8 @@ func TestRefusals(t *testing.T) {
 		{"orders: bad limit", "GET", "/api/v1/orders?limit=x", "", nil, 400, fault.Invalid, "limit", ""},
 		{"orders: bad status", "GET", "/api/v1/orders?status=lost", "", nil, 400, fault.Invalid, "status", ""},
 
+		{"report of an unknown plugin", "GET", "/api/v1/plugins/none/report", "", nil, 404, fault.NotFound, "", "none"},
+		{"report of one not vetted", "GET", "/api/v1/plugins/order-audit/report", "", nil, 404, fault.NotFound, "", "was not vetted"},
 		{"unknown plugin", "GET", "/api/v1/plugins/none", "", nil, 404, fault.NotFound, "", "none"},
 		{"enable an unknown plugin", "POST", "/api/v1/events/plugins/none/enable", "", nil, 404, fault.NotFound, "", "none"},
 		{"marketplace", "GET", "/api/v1/plugins/marketplace", "", nil, 404, fault.NotFound, "", "the marketplace is disabled"},

@@ -200,6 +200,10 @@ func (p *parts) Plugin(name string) (wire.Plugin, bool) {
 	return wire.Plugin{Name: name, State: state}, true
 }
 
+func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
+	return json.RawMessage(`{"sha256":"` + sha256 + `"}`), sha256 != ""
+}
+
 func (p *parts) SetEnabled(_ context.Context, name string, enabled bool) (wire.Plugin, error) {
 	if _, found := p.Plugin(name); !found {
 		return wire.Plugin{}, fault.New(fault.NotFound, "there is no plugin %q", name)

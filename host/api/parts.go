@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
@@ -53,6 +54,9 @@ type Plugins interface {
 	Plugin(name string) (wire.Plugin, bool)
 	// SetEnabled switches a plugin and writes that to the configuration; fault.NotFound.
 	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
+	// Report is what vetting found of the module with this SHA-256 (hex), as JSON;
+	// false when it was not vetted since the host started.
+	Report(sha256 string) (json.RawMessage, bool)
 }
 
 // Installer puts plugins in and takes them out.

@@ -41,6 +41,24 @@ func (s *Server) showPlugin(c echo.Context) (reply, error) {
 	return reply{body: whole(p)}, nil
 }
 
+// showReport is GET /api/v1/plugins/:name/report: what berth plugin inspect
+// prints of the plugin's file.
+func (s *Server) showReport(c echo.Context) (reply, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return reply{}, err
+	}
+	p, found := s.cfg.Plugins.Plugin(name)
+	if !found {
+		return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
+	}
+	report, found := s.cfg.Plugins.Report(p.SHA256)
+	if !found {
+		return reply{}, fault.New(fault.NotFound, "plugin %q was not vetted since the host started: it is %s", shown(name), p.State)
+	}
+	return reply{body: report}, nil
+}
+
 func (s *Server) enable(c echo.Context) (reply, error)  { return s.setEnabled(c, true) }
 func (s *Server) disable(c echo.Context) (reply, error) { return s.setEnabled(c, false) }
 

@@ -17,6 +17,7 @@ type Config struct {
 	DataDir           string
 	Bus               Bus
 	Auth              Auth
+	Vet               Vet
 	Marketplace       Marketplace
 }
 
@@ -108,6 +109,13 @@ type Bus struct {
 	Retention time.Duration // how long the log keeps an event and its idempotency key
 }
 
+// Vet bounds the child process that checks and compiles a module.
+type Vet struct {
+	Memory int64         // bytes
+	CPU    time.Duration // of CPU time, counted in whole seconds
+	Wall   time.Duration
+}
+
 // Auth is who may call the API.
 type Auth struct {
 	AllowedHosts []string // names the API may be called by, besides loopback and server.listen
@@ -128,6 +136,7 @@ func Default() *Config {
 		PluginDirectories: []string{"plugins"},
 		HotDrop:           HotDropEnable,
 		Handlers:          map[string]Handler{},
+		Vet:               Vet{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second},
 		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
 		Bus:               Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour},

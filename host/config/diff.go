@@ -48,7 +48,7 @@ func Diff(old, new *Config) []string {
 // NeedsRestart reports whether a setting, by its path, is read only when the
 // host starts.
 func NeedsRestart(path string) bool {
-	return slices.Contains([]string{"server.listen", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "defaults.memory_total"}, path)
+	return slices.Contains([]string{"server.listen", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "vet.memory", "vet.cpu", "vet.wall", "defaults.memory_total"}, path)
 }
 
 // flatten turns a configuration into text by path.
@@ -63,6 +63,9 @@ func flatten(c *Config) map[string]string {
 		"bus.ring_size":                   text(c.Bus.RingSize),
 		"bus.retention":                   c.Bus.Retention.String(),
 		"auth.allowed_hosts":              list(c.Auth.AllowedHosts),
+		"vet.memory":                      text(c.Vet.Memory),
+		"vet.cpu":                         c.Vet.CPU.String(),
+		"vet.wall":                        c.Vet.Wall.String(),
 		"marketplace.enabled":             text(c.Marketplace.Enabled),
 		"marketplace.index_url":           text(c.Marketplace.IndexURL),
 		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),

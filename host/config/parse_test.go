@@ -85,6 +85,7 @@ server: {listen: ":9000", shutdown_timeout: 5s}
 data_dir: /var/lib/berth
 bus: {engine: memory, ring_size: 64, retention: 30d}
 auth: {allowed_hosts: [berth.example.com]}
+vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
   enabled: true
   index_url: http://10.0.0.7/index.json
@@ -135,6 +136,7 @@ func TestParseFull(t *testing.T) {
 		DataDir: "/var/lib/berth",
 		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
+		Vet:     config.Vet{Memory: 2 << 30, CPU: 10 * time.Second, Wall: 20 * time.Second},
 		Marketplace: config.Marketplace{
 			Enabled: true, IndexURL: "http://10.0.0.7/index.json",
 			TrustedKeys:   []string{"RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},

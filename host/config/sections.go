@@ -25,6 +25,7 @@ func (c *Config) read(root value) {
 		"data_dir":           func(v value) { c.DataDir = v.text() },
 		"bus":                c.Bus.read,
 		"auth":               c.Auth.read,
+		"vet":                c.Vet.read,
 		"marketplace":        c.Marketplace.read,
 	})
 }
@@ -207,6 +208,14 @@ func (b *Bus) read(v value) {
 		"engine":    func(v value) { b.Engine = oneOf(v, EngineSQLite, EngineMemory) },
 		"ring_size": func(v value) { b.RingSize = int(v.integer(16, 1<<20)) },
 		"retention": func(v value) { b.Retention = v.duration(time.Minute, 3650*24*time.Hour) },
+	})
+}
+
+func (l *Vet) read(v value) {
+	v.fields(map[string]func(value){
+		"memory": func(v value) { l.Memory = v.size(64<<20, 1<<40) },
+		"cpu":    func(v value) { l.CPU = v.duration(time.Second, time.Hour) },
+		"wall":   func(v value) { l.Wall = v.duration(time.Second, time.Hour) },
 	})
 }
 
