@@ -29,18 +29,23 @@ type ended struct {
 	state    string         // for people
 	exit     int            // its exit code, -1 when a signal ended it
 	signal   syscall.Signal // that ended it
-	late     bool           // it was killed at the wall limit
+	wall     time.Duration  // the wall limit it had
+	late     bool           // it was killed at that
 	cpu      time.Duration
 	resident int64 // the most, in bytes
 }
 
+// starved reports that a child was late because the machine was busy.
+func (e ended) starved() bool { return e.late && e.cpu < e.wall/2 }
+
 // child vets wasm in a child whose directory is dir. The report is begun with
 // what is known already, for a child that dies.
-func (v *Vetter) child(ctx context.Context, dir string, wasm []byte, begun Report) (Report, error) {
-	end, err := v.run(ctx, dir, wasm)
+func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, begun Report) (Report, error) {
+	end, err := v.run(ctx, dir, wasm, v.wall(name))
 	if err != nil {
 		return Report{}, err
 	}
+	v.note(name, end.starved())
 	if end.exit != 0 {
 		refusal, err := v.death(end)
 		begun.Error = refusal
@@ -58,12 +63,12 @@ func (v *Vetter) child(ctx context.Context, dir string, wasm []byte, begun Repor
 
 // run starts a child and waits until it has ended. The error says why there was
 // none, or that ctx ended.
-func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error) {
+func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Duration) (ended, error) {
 	head, err := json.Marshal(v.request(len(wasm)))
 	if err != nil {
 		return ended{}, fault.New(fault.Internal, "vet: %w", err)
 	}
-	within, cancel := context.WithTimeout(ctx, v.cfg.Wall)
+	within, cancel := context.WithTimeout(ctx, wall)
 	defer cancel()
 	stdout, stderr := &capped{left: maxReport}, &capped{left: maxStderr}
 	cmd := exec.CommandContext(within, v.cfg.Program, Command)
@@ -98,7 +103,7 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error
 	if err != nil && !errors.As(err, &exit) && !late {
 		v.cfg.Logger.Debug("a child has ended", "error", err)
 	}
-	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), late: late,
+	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), wall: wall, late: late,
 		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.signal = status.Signal()
@@ -130,10 +135,10 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 	case end.exit == exitCPU, end.signal == syscall.SIGKILL && !end.late && end.cpu >= cpu/10*9:
 		// What the limit counts and what is reported in the end differ by some percent.
 		return slow(CodeCPU, "CPU time", max(end.cpu, cpu), cpu), nil
-	case end.late && end.cpu < v.cfg.Wall/2:
-		return nil, nothing("got too little CPU time within " + v.cfg.Wall.String())
+	case end.starved():
+		return nil, nothing("got too little CPU time within " + end.wall.String())
 	case end.late:
-		return slow(CodeWall, "time", v.cfg.Wall, v.cfg.Wall), nil
+		return slow(CodeWall, "time", end.wall, end.wall), nil
 	case !end.ready:
 		return nil, nothing("could not begin: " + first)
 	case end.exit == ExitNoVerdict:

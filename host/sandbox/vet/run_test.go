@@ -38,6 +38,7 @@ func TestDeath(t *testing.T) {
 		{"a fault", ended{ready: true, exit: -1, signal: syscall.SIGSEGV, state: "signal: segmentation fault"}, CodeCrash, "segmentation fault"},
 	}
 	for _, tt := range tests {
+		tt.end.wall = v.cfg.Wall
 		r, err := v.death(tt.end)
 		switch {
 		case tt.code == "" && (r != nil || !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), tt.text)):
@@ -45,5 +46,29 @@ func TestDeath(t *testing.T) {
 		case tt.code != "" && (err != nil || r == nil || r.Code != tt.code || !strings.Contains(r.Reason, tt.text)):
 			t.Errorf("%s: got %+v, %v, want %s with %q", tt.name, r, err, tt.code, tt.text)
 		}
+	}
+}
+
+// TestBusyMachine: who got too little CPU time has longer the next time.
+func TestBusyMachine(t *testing.T) {
+	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, starved: make(map[key]int)}
+	for i, want := range []time.Duration{8, 16, 32, 32} {
+		if got := v.wall(key{1}); got != want*time.Second {
+			t.Errorf("time %d: %v, want %ds", i, got, want)
+		}
+		v.note(key{1}, true)
+	}
+	if got := v.wall(key{2}); got != 8*time.Second {
+		t.Errorf("another module: %v", got)
+	}
+	v.note(key{1}, false)
+	if got := v.wall(key{1}); got != 8*time.Second {
+		t.Errorf("after a verdict: %v", got)
+	}
+	for i := range 2 * maxRefused {
+		v.note(key{byte(i), byte(i >> 8)}, true)
+	}
+	if len(v.starved) > maxRefused {
+		t.Errorf("%d are remembered", len(v.starved))
 	}
 }

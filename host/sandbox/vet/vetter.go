@@ -32,8 +32,11 @@ type Config struct {
 	// The child's limits.
 	Memory int64         // private memory in bytes. 0: 1 GiB
 	CPU    time.Duration // rounded up to seconds. 0: 5s
-	Wall   time.Duration // 0: 8s
-	Nice   int           // priority, 0 to 19. 0: 5
+	// Wall bounds a child's life. A module whose child got too little CPU time
+	// within it has twice and then four times as long when it is vetted again, so
+	// that there is a verdict on a busy machine too. 0: 8s
+	Wall time.Duration
+	Nice int // priority, 0 to 19. 0: 5
 
 	// Children is how many run at a time. 0: 2
 	Children int
@@ -88,6 +91,7 @@ type Vetter struct {
 	mu      sync.Mutex
 	flights map[key]chan struct{} // closed when the verdict is there
 	refused map[key]Report        // what a child refused; at most maxRefused
+	starved map[key]int           // how often its child got too little CPU time; at most maxRefused
 }
 
 // key names a verdict: the module's bytes and the identity of the Vetter.
@@ -106,7 +110,7 @@ func New(cfg Config) (*Vetter, error) {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
 	v := &Vetter{cfg: cfg, entries: entries, children: make(chan struct{}, cfg.Children),
-		flights: make(map[key]chan struct{}), refused: make(map[key]Report)}
+		flights: make(map[key]chan struct{}), refused: make(map[key]Report), starved: make(map[key]int)}
 	if v.identity, err = v.identify(); err != nil {
 		return nil, fmt.Errorf("vet: %w", err)
 	}
@@ -220,7 +224,7 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 	}
 	defer remove()
 	started := time.Now()
-	report, err := v.child(ctx, dir, wasm, verdict.Report)
+	report, err := v.child(ctx, name, dir, wasm, verdict.Report)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -247,13 +251,37 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 func (v *Vetter) refuse(name key, r Report) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.refused) >= maxRefused {
-		for other := range v.refused {
-			delete(v.refused, other)
-			break
-		}
-	}
+	makeRoom(v.refused)
 	v.refused[name] = r
+}
+
+// wall is how long a module's child may live.
+func (v *Vetter) wall(name key) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.cfg.Wall << min(v.starved[name], 2)
+}
+
+// note remembers whether a module's child got too little CPU time.
+func (v *Vetter) note(name key, starved bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !starved {
+		delete(v.starved, name)
+		return
+	}
+	makeRoom(v.starved)
+	v.starved[name]++
+}
+
+func makeRoom[V any](m map[key]V) {
+	if len(m) < maxRefused {
+		return
+	}
+	for other := range m {
+		delete(m, other)
+		return
+	}
 }
 
 // Forget drops what is kept of a module that passed, for when its compiled code
