@@ -211,7 +211,7 @@ func TestRefusals(t *testing.T) {
 		{"install a version of a URL", "POST", "/api/v1/plugins/install", `{"url":"https://a.example/x.wasm","sha256":"00","version":"1.0.0"}`, nil, 400, fault.Invalid, "version", "marketplace"},
 		{"install, unknown key", "POST", "/api/v1/plugins/install", `{"uri":"https://a.example/"}`, nil, 400, fault.Invalid, "uri", ""},
 		{"install, wrong type", "POST", "/api/v1/plugins/install", `{"url":7}`, nil, 400, fault.Invalid, "url", "a string"},
-		{"install, two values", "POST", "/api/v1/plugins/install", `{"name":"x"}{}`, nil, 400, fault.Invalid, "", "after"},
+		{"install, two values", "POST", "/api/v1/plugins/install", `{"name":"x"}{}`, nil, 400, fault.Invalid, "body", "after"},
 		{"install, a form", "POST", "/api/v1/plugins/install", `{"name":"x"}`, []string{"Content-Type: text/plain"}, 415, fault.Invalid, "Content-Type", ""},
 		{"install a name that is taken", "POST", "/api/v1/plugins/install", `{"url":"https://a.example/","sha256":"00","name":"order-audit"}`, nil, 409, fault.Conflict, "", "order-audit"},
 		{"uninstall an unknown plugin", "DELETE", "/api/v1/plugins/uninstall/x%2Fy", "", nil, 404, fault.NotFound, "", "x/y"},
