@@ -2,11 +2,13 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/secret"
 )
 
 // capabilities are what a plugin has: what its manifest asks for, as far as the
@@ -22,6 +24,14 @@ func (r *runner) capabilities(spec plugin.Spec) (sandbox.Capabilities, error) {
 			switch asked.Name {
 			case abi.CapabilityEmit:
 				c.Emit = both(asked.EventTypes, grant.EventTypes, abi.MatchEventType)
+			case abi.CapabilityHTTP:
+				client, err := r.network.Client(asked.Hosts, grant.Hosts)
+				if err != nil {
+					return c, fmt.Errorf("capability http: %w", err)
+				}
+				c.HTTP = client
+			case abi.CapabilitySecret:
+				c.Secrets = grantedSecrets{r.secrets, both(asked.Names, grant.Names, func(a, b string) bool { return a == b })}
 			case abi.CapabilityKV:
 				c.KV = pluginKV{r.state, spec.Name}
 			}
@@ -40,6 +50,15 @@ func both(asked, granted []string, match func(pattern, s string) bool) func(stri
 		return in(asked, s) && (len(granted) == 0 || in(granted, s))
 	}
 }
+
+// grantedSecrets are the secrets that a plugin may read.
+type grantedSecrets struct {
+	secret.Directory
+	granted func(name string) bool
+}
+
+// Granted implements sandbox.Secrets.
+func (s grantedSecrets) Granted(name string) bool { return s.granted(name) }
 
 // keyValues is an engine's key-value state of all plugins.
 type keyValues interface {

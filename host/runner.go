@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,10 @@ import (
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/sandbox/pointer"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -41,6 +44,8 @@ type runner struct {
 	dispatcher *delivery.Dispatcher
 	engine     *sandbox.Engine
 	state      keyValues
+	network    *guestnet.Network
+	secrets    secret.Directory
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 
@@ -64,7 +69,8 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: secret.Directory(filepath.Join(h.dataDir(), "secrets")),
+		table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
@@ -76,6 +82,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 			}
 		},
 	})
+	h.undo("the connections of guests", func(context.Context) error { r.network.Close(); return nil })
 	h.undo("the deliveries", r.dispatcher.Close)
 	return r, nil
 }

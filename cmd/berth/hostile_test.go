@@ -102,7 +102,7 @@ func (s *server) drop(t *testing.T, plugins string, c hostile.Case) string {
 			return nil
 		case refusal == "" && p.State != wire.Rejected && c.Class != "" && p.Failed > 0:
 			class := s.class(t, name)
-			if class == c.Class {
+			if class == c.Class || c.Slow && class == event.ClassTimeout { // it may not come to its own end in time
 				state = fmt.Sprintf("%s, failed: %s", p.State, class)
 				return nil
 			}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/wire"
@@ -21,7 +22,7 @@ func missing(m abi.Manifest, grants []Grant) string {
 func granted(asked abi.Capability, grants []Grant) bool {
 	return slices.ContainsFunc(grants, func(g Grant) bool {
 		return g.Name == asked.Name &&
-			covers(g.Hosts, asked.Hosts, equal) &&
+			covers(g.Hosts, asked.Hosts, coversHost) &&
 			covers(g.EventTypes, asked.EventTypes, abi.MatchEventType) &&
 			covers(g.Names, asked.Names, equal)
 	})
@@ -37,6 +38,15 @@ func covers(given, asked []string, match func(given, asked string) bool) bool {
 }
 
 func equal(a, b string) bool { return a == b }
+
+// coversHost takes a name below "*." in, and an address of version 6 with or
+// without brackets.
+func coversHost(given, asked string) bool {
+	if below, ok := strings.CutPrefix(given, "*"); ok {
+		return strings.HasSuffix(asked, below)
+	}
+	return given == asked || "["+given+"]" == asked
+}
 
 // capabilities shows what is asked for and what of it is granted. Never nil.
 func capabilities(m abi.Manifest, grants []Grant) []wire.Capability {

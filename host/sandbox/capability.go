@@ -14,8 +14,10 @@ import (
 // Capabilities are what one plugin may do besides reading events: what its
 // manifest asks for and the operator grants. The zero value is nothing.
 type Capabilities struct {
-	KV   KV                          // its state; nil: kv_* answer DENIED
-	Emit func(eventType string) bool // whether it may emit events of the type; nil: emit answers DENIED
+	KV      KV                          // its state; nil: kv_* answer DENIED
+	Emit    func(eventType string) bool // whether it may emit events of the type; nil: emit answers DENIED
+	HTTP    HTTP                        // whom it may talk to; nil: http answers DENIED
+	Secrets Secrets                     // it may read; nil: secret answers DENIED
 }
 
 // has tells whether the functions of a capability do anything.
@@ -25,6 +27,10 @@ func (c *Capabilities) has(name string) bool {
 		return c.KV != nil
 	case abi.CapabilityEmit:
 		return c.Emit != nil
+	case abi.CapabilityHTTP:
+		return c.HTTP != nil
+	case abi.CapabilitySecret:
+		return c.Secrets != nil
 	}
 	return false
 }
@@ -36,6 +42,8 @@ type hostCallFunc = func(*instance, api.Module, []uint64)
 func capabilityCalls() map[string]hostCallFunc {
 	calls := map[string]hostCallFunc{
 		abi.FuncEmit:     (*instance).emit,
+		abi.FuncHTTP:     (*instance).http,
+		abi.FuncSecret:   (*instance).secret,
 		abi.FuncKVGet:    (*instance).kvGet,
 		abi.FuncKVSet:    (*instance).kvSet,
 		abi.FuncKVCAS:    (*instance).kvCAS,

@@ -45,7 +45,7 @@ func answerOf(t testing.TB, d done) answered {
 
 // capable is what a test grants when it grants everything.
 func capable(t testing.TB) sandbox.Capabilities {
-	return sandbox.Capabilities{KV: newKV(t, 0), Emit: func(string) bool { return true }}
+	return sandbox.Capabilities{KV: newKV(t, 0), Emit: func(string) bool { return true }, HTTP: answering{}, Secrets: secrets{}}
 }
 
 // TestCapabilitiesCheckPointers passes every function that needs a capability

@@ -14,5 +14,8 @@
 // timer. Lock order: Pool.mu before guard.mu; neither is held while a guest or
 // the Source runs.
 //
-// Read pool.go first, then instance.go and hostfuncs.go.
+// What a guest may do besides reading events is in Capabilities: whatever is not
+// there answers DENIED.
+//
+// Read pool.go first, then instance.go, hostfuncs.go and capability.go.
 package sandbox

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"runtime"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -100,8 +101,12 @@ func (in *instance) charge(bytes int) {
 	}
 }
 
-// checkTime stops a guest whose time is up, or whose pool is stopped.
+// checkTime stops a guest whose time is up, or whose pool is stopped. It is
+// called once a slice, and lets others run: a guest that computes would keep its
+// processor for 10 ms otherwise, and the host's own work waits for one at each of
+// its steps.
 func (in *instance) checkTime() {
+	runtime.Gosched()
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")
 	}

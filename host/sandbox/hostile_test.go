@@ -38,6 +38,29 @@ func TestHostile(t *testing.T) {
 	t.Log(n.report())
 }
 
+// TestNeighbourOfManySpinners computes in more instances than there are
+// processors. Whatever the host does goes through several goroutines: each would
+// wait for a processor behind all of them if they kept theirs.
+func TestNeighbourOfManySpinners(t *testing.T) {
+	const spinners = 8
+	n := newNeighbour(t)
+	_, q := start(t, load(t, hostile.Named("spin_after_next").Wasm), sandbox.PoolConfig{Concurrency: spinners, Timeout: time.Second})
+	n.during(func() {
+		for range spinners {
+			q.push(attempt(t, 1, `{}`))
+		}
+		for range spinners {
+			if d := q.await(t); d.outcome.Class != event.ClassTimeout {
+				t.Errorf("%q: %s", d.outcome.Class, d.outcome.Message)
+			}
+		}
+	})
+	t.Log(n.report())
+	if worst := n.worst(); worst > hang {
+		t.Errorf("a neighbour waited %v for its answer", worst)
+	}
+}
+
 // misbehave checks what becomes of a case, from its load to its end.
 func misbehave(t *testing.T, c hostile.Case) {
 	t.Helper()

@@ -26,20 +26,23 @@ func newNeighbour(t *testing.T) *neighbour {
 	return &neighbour{t: t, queue: q, event: attempt(t, 1, `{"status":"well"}`)}
 }
 
+// pause is between an answer and the next question.
+const pause = 500 * time.Microsecond
+
 // during asks until do returns, at least once.
 func (n *neighbour) during(do func()) {
 	n.waits = n.waits[:0]
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(500 * time.Microsecond)
-		defer tick.Stop()
+		due := time.Now()
 		for {
-			n.ask()
+			n.ask(due)
+			due = time.Now().Add(pause)
 			select {
 			case <-over:
 				return
-			case <-tick.C:
+			case <-time.After(pause):
 			}
 		}
 	}()
@@ -48,8 +51,9 @@ func (n *neighbour) during(do func()) {
 	do()
 }
 
-func (n *neighbour) ask() {
-	begun := time.Now()
+// ask sends an event that was due at a time: to be late with the question is to
+// wait for the answer.
+func (n *neighbour) ask(due time.Time) {
 	n.queue.push(n.event)
 	<-n.queue.taken
 	select {
@@ -60,7 +64,7 @@ func (n *neighbour) ask() {
 	case <-time.After(patience):
 		n.t.Error("the neighbour does not answer")
 	}
-	wait := time.Since(begun)
+	wait := time.Since(due)
 	n.waits = append(n.waits, wait)
 	n.all = append(n.all, wait)
 }

@@ -145,7 +145,7 @@ func attempt(t testing.TB, number int, data string) event.Attempt {
 // newEngine returns an Engine that vets in children of this test binary.
 func newEngine(t testing.TB, memoryTotal int64) *sandbox.Engine {
 	t.Helper()
-	vetter, err := vet.New(vet.Config{CacheDir: t.TempDir()})
+	vetter, err := vet.New(vet.Config{CacheDir: t.TempDir(), CPU: time.Minute, Wall: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

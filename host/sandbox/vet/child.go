@@ -35,6 +35,7 @@ const (
 	ready = "ready\n"
 	// ExitNoVerdict is the child's exit code when it could not do its work.
 	ExitNoVerdict = 3
+	exitCPU       = 4 // it used up its CPU time
 )
 
 // RunIfChild makes this process the child, and ends it, if it was started as

@@ -3,6 +3,8 @@ package vet
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,10 +15,16 @@ func limitProcess(req request) error {
 	if req.Memory <= 0 || req.CPU <= 0 {
 		return fmt.Errorf("%d bytes and %v are no limits", req.Memory, req.CPU)
 	}
-	// The hard limit kills: a soft one would only be a signal, on which the
-	// runtime prints its stacks.
+	// The soft limit is a signal, on which the process ends by itself and says why;
+	// at the hard one, a second later, the kernel ends it.
+	over := make(chan os.Signal, 1)
+	signal.Notify(over, unix.SIGXCPU)
+	go func() {
+		<-over
+		os.Exit(exitCPU)
+	}()
 	cpu := uint64((req.CPU + time.Second - 1) / time.Second)
-	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: cpu, Max: cpu}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: cpu, Max: cpu + 1}); err != nil {
 		return fmt.Errorf("CPU time: %w", err)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -27,8 +26,10 @@ type ended struct {
 	report   []byte // behind ready
 	ready    bool
 	stderr   string
-	state    *os.ProcessState
-	late     bool // it was killed at the wall limit
+	state    string         // for people
+	exit     int            // its exit code, -1 when a signal ended it
+	signal   syscall.Signal // that ended it
+	late     bool           // it was killed at the wall limit
 	cpu      time.Duration
 	resident int64 // the most, in bytes
 }
@@ -40,7 +41,7 @@ func (v *Vetter) child(ctx context.Context, dir string, wasm []byte, begun Repor
 	if err != nil {
 		return Report{}, err
 	}
-	if !end.state.Success() {
+	if end.exit != 0 {
 		refusal, err := v.death(end)
 		begun.Error = refusal
 		return begun, err
@@ -97,8 +98,11 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error
 	if err != nil && !errors.As(err, &exit) && !late {
 		v.cfg.Logger.Debug("a child has ended", "error", err)
 	}
-	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState, late: late,
+	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), late: late,
 		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		end.signal = status.Signal()
+	}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		end.resident = resident(usage)
 	}
@@ -109,7 +113,6 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte) (ended, error
 // death tells from how a child died whether its module is to blame: a refusal,
 // or an error that is no verdict.
 func (v *Vetter) death(end ended) (*Refusal, error) {
-	status, _ := end.state.Sys().(syscall.WaitStatus)
 	first, _, _ := strings.Cut(end.stderr, "\n")
 	nothing := func(why string) error {
 		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory); it is tried again", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
@@ -124,24 +127,25 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 	}
 	cpu := (v.cfg.CPU + time.Second - 1).Truncate(time.Second)
 	switch {
-	case !end.ready:
-		return nil, nothing("could not begin: " + first)
-	case status.Exited() && status.ExitStatus() == ExitNoVerdict:
-		return nil, nothing("could not do its work: " + first)
+	case end.exit == exitCPU, end.signal == syscall.SIGKILL && !end.late && end.cpu >= cpu/10*9:
+		// What the limit counts and what is reported in the end differ by some percent.
+		return slow(CodeCPU, "CPU time", max(end.cpu, cpu), cpu), nil
 	case end.late && end.cpu < v.cfg.Wall/2:
 		return nil, nothing("got too little CPU time within " + v.cfg.Wall.String())
 	case end.late:
 		return slow(CodeWall, "time", v.cfg.Wall, v.cfg.Wall), nil
-	case status.Signaled() && end.cpu >= cpu-cpu/20: // the kernel counts in ticks
-		return slow(CodeCPU, "CPU time", end.cpu, cpu), nil
+	case !end.ready:
+		return nil, nothing("could not begin: " + first)
+	case end.exit == ExitNoVerdict:
+		return nil, nothing("could not do its work: " + first)
 	case strings.Contains(end.stderr, "failed to create new OS thread"):
 		return nil, nothing("could not start a thread")
 	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"),
 		strings.Contains(end.stderr, "failed to allocate"): // under the race detector
 		return memory(), nil
-	case status.Signaled() && status.Signal() == syscall.SIGKILL && end.resident < v.cfg.Memory/2:
+	case end.signal == syscall.SIGKILL && end.resident < v.cfg.Memory/2:
 		return nil, nothing("was killed by somebody else")
-	case status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case end.signal == syscall.SIGKILL:
 		return memory(), nil // the system's own guard was first
 	}
 	return &Refusal{Code: CodeCrash, Reason: fmt.Sprintf("the compiler crashed on it (%v): %s", end.state, first)}, nil

@@ -2,6 +2,7 @@ package folder_test
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,28 @@ func TestRead(t *testing.T) {
 		if _, err := read(); !errors.As(err, &refusal) || !strings.Contains(err.Error(), r.reason) {
 			t.Errorf("%s: got %v, want %q", r.name, err, r.reason)
 		}
+	}
+}
+
+// A device is not read, however much there would be to read. A file that may not
+// be read says so; root may read every file.
+func TestReadOfADeviceASocketAndALockedFile(t *testing.T) {
+	var refusal folder.Refusal
+	if _, err := folder.Read("/dev/zero", 10, 5); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "is a device") {
+		t.Errorf("a device: %v", err)
+	}
+	socket := filepath.Join(t.TempDir(), "s.wasm")
+	l, err := net.Listen("unix", socket)
+	must(t, err)
+	defer l.Close()
+	if _, err := folder.Read(socket, 10, 5); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "is a socket") {
+		t.Errorf("a socket: %v", err)
+	}
+	locked := filepath.Join(t.TempDir(), "x.wasm")
+	must(t, os.WriteFile(locked, []byte("x"), 0o000))
+	_, err = folder.Read(locked, 10, 5)
+	if os.Geteuid() == 0 && err != nil || os.Geteuid() != 0 && (err == nil || !strings.Contains(err.Error(), "may not read it")) {
+		t.Errorf("a file of mode 0: %v", err)
 	}
 }
 

@@ -1,0 +1,33 @@
+package sandbox
+
+import (
+	"context"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// HTTP sends a guest's requests. It must be safe for concurrent use and must not
+// keep the request. Package guestnet has the one that hosts use.
+type HTTP interface {
+	// Send sends the request that the JSON text is, and answers the response as
+	// JSON. What its errors say is told to the guest.
+	Send(ctx context.Context, request []byte) (response string, err error)
+}
+
+// http sends a request: (req, req_len, buf, cap) -> n.
+func (in *instance) http(_ api.Module, stack []uint64) {
+	request := in.view(stack[0], stack[1])
+	in.view(stack[2], stack[3])
+	in.charge(4 * len(request)) // it is read and encoded
+	var response string
+	err := in.outside(func(ctx context.Context) (err error) {
+		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
+		return err
+	})
+	if err != nil {
+		stack[0] = in.answer(err)
+		return
+	}
+	in.charge(4 * len(response))
+	stack[0] = in.yield(stack[2], stack[3], response)
+}

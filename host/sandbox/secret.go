@@ -1,0 +1,43 @@
+package sandbox
+
+import (
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/abi"
+)
+
+// Secrets are the secrets that a plugin may read. They must be safe for
+// concurrent use.
+type Secrets interface {
+	// Granted reports whether the plugin may read the secret, there or not.
+	Granted(name string) bool
+	// Read answers a granted secret: fault.NotFound when there is none. What its
+	// errors say is told to the guest.
+	Read(name string) (string, error)
+}
+
+// maxSecretName bounds what is looked at as a name, in bytes.
+const maxSecretName = 128
+
+// secretWork is what opening a file costs, as bytes to charge for.
+const secretWork = 64 << 10
+
+// secret yields a secret: (ptr, len, buf, cap) -> n.
+func (in *instance) secret(_ api.Module, stack []uint64) {
+	ptr := in.view(stack[0], stack[1])
+	in.view(stack[2], stack[3])
+	secrets := in.pool.cfg.Capabilities.Secrets
+	if len(ptr) > maxSecretName || !secrets.Granted(string(ptr)) {
+		stack[0] = in.refuse(abi.Denied, fmt.Sprintf("the secret %s is not granted to this plugin", excerpt(ptr)))
+		return
+	}
+	in.charge(secretWork)
+	value, err := secrets.Read(string(ptr))
+	if err != nil {
+		stack[0] = in.answer(err)
+		return
+	}
+	stack[0] = in.yield(stack[2], stack[3], value)
+}

@@ -1,0 +1,80 @@
+// Package secret reads the operator's secrets: one file for each, in one
+// directory. They are in no configuration, environment or database, so that
+// what is shown, logged or backed up does not hold them.
+//
+// A secret is read whenever it is asked for: a changed file counts at once, and
+// nothing is kept. Its content never gets into an error or a log.
+package secret
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"syscall"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// MaxSize bounds a secret, in bytes.
+const MaxSize = 64 << 10
+
+// A name is a file's: no path, and no hidden file.
+var validName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// Directory is where the secrets are. It need not exist. It is safe for
+// concurrent use.
+type Directory string
+
+// Read returns a secret; one line feed at the end, as editors leave it, is not
+// part of it. A link is followed within the directory. Errors: fault.Invalid for
+// a name that no secret has, fault.NotFound, fault.Exhausted for a file over
+// MaxSize, and fault.Unavailable for what is no regular file, cannot be read, or
+// can be read by others than its owner.
+func (d Directory) Read(name string) (string, error) {
+	if !validName.MatchString(name) {
+		return "", fault.New(fault.Invalid, "a secret's name is 1 to 128 letters, digits and . _ - (not first)")
+	}
+	root, err := os.OpenRoot(string(d))
+	if err != nil {
+		return "", unreadable(name, err)
+	}
+	defer root.Close()
+	// Without O_NONBLOCK, opening a pipe would wait for its writer.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", unreadable(name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", unreadable(name, err)
+	case !info.Mode().IsRegular():
+		return "", fault.New(fault.Unavailable, "the secret %s is not a regular file", name)
+	case info.Mode().Perm()&0o077 != 0:
+		return "", fault.New(fault.Unavailable, "the secret %s has mode %04o: others could read it; chmod 600 it", name, info.Mode().Perm())
+	}
+	content, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return "", unreadable(name, err)
+	}
+	if len(content) > MaxSize {
+		return "", &fault.Error{Code: fault.Exhausted, Field: "secret", Reason: name + " is larger than 64 KiB"}
+	}
+	return string(bytes.TrimSuffix(content, []byte("\n"))), nil
+}
+
+// unreadable says why without the path, which is no matter of a guest.
+func unreadable(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.NotFound, "there is no secret %s", name)
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	return fault.New(fault.Unavailable, "the secret %s cannot be read: %w", name, err)
+}

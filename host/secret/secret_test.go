@@ -1,0 +1,88 @@
+package secret_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/secret"
+)
+
+func TestRead(t *testing.T) {
+	outer := t.TempDir()
+	dir := filepath.Join(outer, "secrets")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(name, content string, mode os.FileMode) {
+		t.Helper()
+		must(os.WriteFile(filepath.Join(dir, name), []byte(content), mode))
+		must(os.Chmod(filepath.Join(dir, name), mode))
+	}
+	d := secret.Directory(dir)
+	if _, err := d.Read("key"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("without a directory: got %v", err)
+	}
+	must(os.Mkdir(dir, 0o700))
+	put("key", "s3cret\n", 0o600)
+	put("Read.only-1", "a\n\n", 0o400)
+	put("empty", "", 0o600)
+	put("largest", strings.Repeat("x", secret.MaxSize), 0o600)
+	put("larger", strings.Repeat("s3cret", secret.MaxSize), 0o600)
+	put("group", "s3cret", 0o640)
+	put("others", "s3cret", 0o604)
+	must(os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	must(syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600))
+	must(os.WriteFile(filepath.Join(outer, "outside"), []byte("s3cret"), 0o600))
+	must(os.Symlink("../outside", filepath.Join(dir, "escapes")))
+	must(os.Symlink(filepath.Join(outer, "outside"), filepath.Join(dir, "absolute")))
+	must(os.Symlink("key", filepath.Join(dir, "link")))
+	must(os.Symlink("nowhere", filepath.Join(dir, "dangling")))
+	for _, tt := range []struct {
+		name, want string
+		code       fault.Code
+	}{
+		{"key", "s3cret", ""},
+		{"link", "s3cret", ""},
+		{"Read.only-1", "a\n", ""},
+		{"empty", "", ""},
+		{"largest", strings.Repeat("x", secret.MaxSize), ""},
+		{"larger", "", fault.Exhausted},
+		{"none", "", fault.NotFound},
+		{"KEY2", "", fault.NotFound},
+		{"dangling", "", fault.NotFound},
+		{"group", "", fault.Unavailable},
+		{"others", "", fault.Unavailable},
+		{"directory", "", fault.Unavailable},
+		{"pipe", "", fault.Unavailable},
+		{"escapes", "", fault.Unavailable},
+		{"absolute", "", fault.Unavailable},
+		{"", "", fault.Invalid},
+		{".", "", fault.Invalid},
+		{"..", "", fault.Invalid},
+		{"../outside", "", fault.Invalid},
+		{"directory/key", "", fault.Invalid},
+		{".hidden", "", fault.Invalid},
+		{"key\x00", "", fault.Invalid},
+		{"key\n", "", fault.Invalid},
+		{strings.Repeat("k", 129), "", fault.Invalid},
+	} {
+		got, err := d.Read(tt.name)
+		if got != tt.want || fault.CodeOf(err) != tt.code {
+			t.Errorf("%q: got %.20q, %v, want %.20q, %q", tt.name, got, err, tt.want, tt.code)
+		}
+		if err != nil && (strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), outer)) {
+			t.Errorf("%q: the error tells too much: %v", tt.name, err)
+		}
+	}
+	put("key", "changed", 0o600)
+	if got, err := d.Read("key"); got != "changed" {
+		t.Errorf("after a change: got %q, %v", got, err)
+	}
+}
