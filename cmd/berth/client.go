@@ -104,7 +104,7 @@ func (p problem) Error() string {
 	if text == "" {
 		text = p.Title
 	}
-	if p.Field != "" && !strings.Contains(text, p.Field) {
+	if p.Field != "" && !strings.HasPrefix(text, p.Field) {
 		text = p.Field + ": " + text
 	}
 	return text
