@@ -6,59 +6,11 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/netguard"
 )
-
-// special are the IPv4 ranges that do not belong to hosts of the internet
-// (IANA IPv4 Special-Purpose Address Registry), and multicast.
-var special = prefixes(
-	"0.0.0.0/8",       // this network
-	"10.0.0.0/8",      // private
-	"100.64.0.0/10",   // shared, behind a carrier's NAT
-	"127.0.0.0/8",     // loopback
-	"169.254.0.0/16",  // link-local; clouds answer with credentials here
-	"172.16.0.0/12",   // private
-	"192.0.0.0/24",    // protocol assignments
-	"192.0.2.0/24",    // documentation
-	"192.88.99.0/24",  // 6to4 relays
-	"192.168.0.0/16",  // private
-	"198.18.0.0/15",   // benchmarks
-	"198.51.100.0/24", // documentation
-	"203.0.113.0/24",  // documentation
-	"224.0.0.0/4",     // multicast
-	"240.0.0.0/4",     // reserved, and broadcast
-)
-
-// global is the IPv6 range addresses of the internet are taken from (RFC 4291,
-// section 2.4). Everything else is special: loopback, link-local, unique local,
-// multicast, and what embeds an IPv4 address (::/96, 64:ff9b::/96).
-var global = netip.MustParsePrefix("2000::/3")
-
-// special6 are the ranges inside global that are special nevertheless (IANA
-// IPv6 Special-Purpose Address Registry).
-var special6 = prefixes(
-	"2001::/23",     // protocol assignments, Teredo among them
-	"2001:db8::/32", // documentation
-	"2002::/16",     // 6to4: embeds an IPv4 address
-	"3fff::/20",     // documentation
-)
-
-func prefixes(texts ...string) []netip.Prefix {
-	list := make([]netip.Prefix, len(texts))
-	for i, text := range texts {
-		list[i] = netip.MustParsePrefix(text)
-	}
-	return list
-}
 
 // public reports whether the address is a host's on the internet.
-func public(a netip.Addr) bool {
-	a = plain(a)
-	within := func(p netip.Prefix) bool { return p.Contains(a) }
-	if a.Is4() {
-		return !slices.ContainsFunc(special, within)
-	}
-	return a.IsValid() && global.Contains(a) && !slices.ContainsFunc(special6, within)
-}
+func public(a netip.Addr) bool { return netguard.Public(plain(a)) }
 
 // plain takes an IPv4 address out of its IPv6 form, and the zone away: what the
 // system connects to is the same.
