@@ -173,15 +173,15 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 	}
 	defer s.Close()
 	const callers = 20
-	errs := make(chan error, callers)
-	call := func(key string) {
+	held, errs := make(chan error, 1), make(chan error, callers)
+	call := func(key string, answer chan<- error) {
 		_, err := s.Append(ctx, []*event.Event{makeEvent(t, key)})
-		errs <- err
+		answer <- err
 	}
-	go call("hold")
+	go call("hold", held)
 	<-inGroup
 	for i := range callers {
-		go call(fmt.Sprint("k", i))
+		go call(fmt.Sprint("k", i), errs)
 	}
 	// Those who give up while they wait are not in the group.
 	canceled, cancel := context.WithCancel(ctx)
@@ -198,7 +198,7 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 		t.Errorf("giving up: got %v", err)
 	}
 	close(release)
-	if err := <-errs; err != nil {
+	if err := <-held; err != nil {
 		t.Errorf("the group before: %v", err)
 	}
 	for range callers {

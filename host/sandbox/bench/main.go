@@ -31,7 +31,8 @@ func main() {
 type row struct {
 	what, unit  string
 	got, target float64
-	least       bool // target is a lower bound
+	least       bool   // target is a lower bound
+	why         string // it may be missed, and is known to be
 }
 
 func (r row) met() bool {
@@ -55,6 +56,9 @@ func (b *bench) atMost(what string, got, target float64, unit string) {
 func (b *bench) atLeast(what string, got, target float64, unit string) {
 	b.rows = append(b.rows, row{what: what, got: got, target: target, unit: unit, least: true})
 }
+
+// because says why the last figure may miss its target.
+func (b *bench) because(why string) { b.rows[len(b.rows)-1].why = why }
 
 // guest reads a module of testdata.
 func (b *bench) guest(path string) ([]byte, error) {
@@ -111,7 +115,15 @@ func run(ctx context.Context, testdata, only string) error {
 		}
 		fmt.Fprintf(w, "%s\t%.2f %s\t%s %g %s\t%s\n", r.what, r.got, r.unit, bound, r.target, r.unit, verdict)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range b.rows {
+		if !r.met() && r.why != "" {
+			fmt.Printf("\n%s: %s\n", r.what, r.why)
+		}
+	}
+	return nil
 }
 
 func median(xs []float64) float64 {
