@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -186,97 +185,6 @@ func write(t *testing.T, path string, content []byte) {
 	if err := os.Rename(path+".part", path); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestKillNine kills the host ten times under load. Every event that was
-// answered with 202, and every version of an order that was answered, must be
-// there after the restarts and reach its handler.
-func TestKillNine(t *testing.T) {
-	const (
-		rounds     = 10
-		publishers = 8
-		perRound   = 60 // acknowledgements before the kill
-	)
-	dir, config, plugins := workplace(t)
-	write(t, filepath.Join(plugins, "echo.wasm"), guest(t, "no_finish"))
-
-	var mu sync.Mutex
-	var acked []string             // event ids
-	versions := map[string]int64{} // by order: the highest version answered
-	s := serve(t, dir, config)
-	s.active(t, "echo")
-	for round := range rounds {
-		ctx, cancel := context.WithCancel(t.Context())
-		enough := make(chan struct{})
-		var once sync.Once
-		count := 0
-		ack := func(note func()) {
-			mu.Lock()
-			defer mu.Unlock()
-			note()
-			if count++; count == perRound {
-				once.Do(func() { close(enough) })
-			}
-		}
-		var wg sync.WaitGroup
-		for p := range publishers {
-			wg.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					if p == 0 {
-						id := fmt.Sprintf("o-%d-%d", round, i)
-						var o wire.Order
-						order := wire.NewOrder{ID: id, CustomerID: "c", Currency: "EUR", Items: []wire.OrderItem{{SKU: "A", Quantity: 1, UnitPriceCents: 1}}}
-						if _, err := s.call(ctx, "POST", "/api/v1/orders", order, &o); err != nil {
-							return
-						}
-						ack(func() { versions[id] = o.Version })
-						for _, status := range []string{"confirmed", "processing", "shipped"} {
-							if _, err := s.call(ctx, "POST", "/api/v1/orders/"+id+"/status", map[string]string{"status": status}, &o); err != nil {
-								return
-							}
-							ack(func() { versions[id] = o.Version })
-						}
-						continue
-					}
-					var r wire.Receipt
-					body := map[string]any{"event_type": "load", "data": map[string]int{"publisher": p, "i": i}}
-					if _, err := s.call(ctx, "POST", "/api/v1/events", body, &r); err != nil {
-						return
-					}
-					ack(func() { acked = append(acked, r.EventID) })
-				}
-			})
-		}
-		select {
-		case <-enough:
-		case <-time.After(patience):
-			t.Fatal("the load stands still")
-		}
-		s.kill()
-		cancel()
-		wg.Wait()
-		s = serve(t, dir, config)
-	}
-	t.Logf("%d events and %d orders were acknowledged", len(acked), len(versions))
-	if len(acked) < rounds*perRound/4 || len(versions) == 0 {
-		t.Fatal("there was hardly any load")
-	}
-	for _, id := range acked {
-		s.delivered(t, id, "echo")
-	}
-	for id, version := range versions {
-		var o wire.Order
-		if _, err := s.call(t.Context(), "GET", "/api/v1/orders/"+id, nil, &o); err != nil {
-			t.Fatalf("order %s: %v", id, err)
-		}
-		if o.Version < version {
-			t.Errorf("order %s is at version %d; %d was answered", id, o.Version, version)
-		}
-		for v := int64(1); v <= o.Version; v++ {
-			s.delivered(t, fmt.Sprintf("order:%s:v%d", id, v), "echo")
-		}
-	}
-	s.terminate(t)
 }
 
 // TestReplaceUnderLoad replaces a plugin's file again and again, also by slow
