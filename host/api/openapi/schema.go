@@ -1,0 +1,74 @@
+package openapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// schemas collects the schemas of Go types, by name. What a request holds is
+// closed, as it is decoded strictly; what is answered may get more keys in a
+// later version, and says so by staying open.
+type schemas map[string]*jsonschema.Schema
+
+// of returns the schema of a value's type, a reference where it has a name.
+func (s schemas) of(value any, request bool) any {
+	switch v := value.(type) {
+	case Schema:
+		return v
+	case OneOf:
+		var list []any
+		for _, alternative := range v {
+			list = append(list, s.of(alternative, request))
+		}
+		return Schema{"oneOf": list}
+	}
+	r := jsonschema.Reflector{
+		Anonymous:                 true,
+		AllowAdditionalProperties: !request,
+		Namer:                     name,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			if t == reflect.TypeFor[json.RawMessage]() {
+				return &jsonschema.Schema{Description: "Any JSON value."}
+			}
+			return nil
+		},
+	}
+	schema := r.Reflect(value)
+	schema.Version = ""
+	maps.Copy(s, schema.Definitions)
+	schema.Definitions = nil
+	return schema
+}
+
+var (
+	generic = regexp.MustCompile(`^(\w+)\[(.*)\]$`)
+	path    = regexp.MustCompile(`[\w./-]*\.`)
+)
+
+// name turns the name of a type into one that a reference can hold: List[pkg.T]
+// becomes TList.
+func name(t reflect.Type) string {
+	if m := generic.FindStringSubmatch(t.Name()); m != nil {
+		return upper(path.ReplaceAllString(m[2], "")) + upper(m[1])
+	}
+	return upper(t.Name())
+}
+
+func upper(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// inComponents makes the references of the schemas, which the reflector writes as
+// if each were a document of its own, lead to where they are in this one.
+func inComponents(document []byte) []byte {
+	return bytes.ReplaceAll(document, []byte(`"$ref": "#/$defs/`), []byte(`"$ref": "#/components/schemas/`))
+}
