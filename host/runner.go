@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -141,16 +140,9 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 
 // policy says which events a plugin takes, in which order, and how often.
 func (r *runner) policy(spec plugin.Spec) (delivery.Policy, error) {
-	var subs []route.Subscription
-	if spec.Manifest.Subscribes != nil {
-		subs = make([]route.Subscription, len(spec.Manifest.Subscribes))
-		for i, s := range spec.Manifest.Subscribes {
-			subs[i] = route.Subscription{EventType: s.EventType, When: s.When}
-		}
-	}
-	filter, err := route.NewFilter(spec.Name, subs)
+	filter, err := newFilter(spec.Name, spec.Manifest)
 	if err != nil {
-		return delivery.Policy{}, fmt.Errorf("manifest: %w", err)
+		return delivery.Policy{}, err
 	}
 	logger := r.logger.With("plugin", spec.Name)
 	sometimes := &rate.Sometimes{First: 3, Interval: 10 * time.Second}

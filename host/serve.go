@@ -29,6 +29,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Deliveries:   r.dispatcher,
 		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins:      plugins{h},
+		Explainer:    h,
 		Installer:    installer{h, log},
 		Reloader:     h,
 		Activities:   h.feed,

@@ -235,6 +235,12 @@ func (p *parts) Uninstall(_ context.Context, name string) error {
 	return err
 }
 
+func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
+	leave, err := p.enter()
+	defer leave()
+	return wire.Explanation{EventType: string(ev.Type()), Reason: "there are no routes", Handlers: []wire.ExplainedHandler{}}, err
+}
+
 func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 	leave, err := p.enter()
 	defer leave()
@@ -255,7 +261,7 @@ func (v tokens) Verify(s string) (api.Token, bool) {
 func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
 	return api.Config{
-		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Installer: p, Reloader: p,
+		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Explainer: p, Installer: p, Reloader: p,
 		Activities: api.NewFeed(0), Tokens: tokens{api.AdminToken(secret)},
 		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
 		Heartbeat: time.Hour,

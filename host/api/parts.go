@@ -59,6 +59,11 @@ type Plugins interface {
 	Report(sha256 string) (json.RawMessage, bool)
 }
 
+// Explainer says who would get an event.
+type Explainer interface {
+	Explain(ctx context.Context, ev *event.Event) (wire.Explanation, error)
+}
+
 // Installer puts plugins in and takes them out.
 type Installer interface {
 	// Install fetches the module at in.URL and makes a plugin of it, which is

@@ -22,6 +22,7 @@ type Config struct {
 	Deliveries Deliveries
 	Orders     Orders
 	Plugins    Plugins
+	Explainer  Explainer
 	Installer  Installer
 	Reloader   Reloader
 	Activities Activities
@@ -69,7 +70,7 @@ const (
 func New(cfg Config) (*Server, error) {
 	for name, missing := range map[string]bool{
 		"Publisher": cfg.Publisher == nil, "Events": cfg.Events == nil, "Deliveries": cfg.Deliveries == nil,
-		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Installer": cfg.Installer == nil, "Reloader": cfg.Reloader == nil,
+		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Explainer": cfg.Explainer == nil, "Installer": cfg.Installer == nil, "Reloader": cfg.Reloader == nil,
 		"Activities": cfg.Activities == nil, "Tokens": cfg.Tokens == nil,
 	} {
 		if missing {
@@ -125,6 +126,8 @@ func (s *Server) routes() {
 		{get, "/api/v1/events/stream", ScopeRead, s.stream},
 		{post, "/api/v1/events/reload-config", ScopeOperate, serveJSON(s.reload)},
 		{get, "/api/v1/events/reload-config", "", only(post)}, // not an event's id
+		{post, "/api/v1/events/explain", ScopeRead, serveJSON(s.explain)},
+		{get, "/api/v1/events/explain", "", only(post)}, // not an event's id
 		{get, "/api/v1/events/plugins", ScopeRead, serveJSON(s.listPlugins)},
 		{post, "/api/v1/events/plugins/:name/enable", ScopeOperate, serveJSON(s.enable)},
 		{post, "/api/v1/events/plugins/:name/disable", ScopeOperate, serveJSON(s.disable)},

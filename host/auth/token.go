@@ -39,7 +39,7 @@ func LoadOrCreateToken(dir string) (token, path string, created bool, err error)
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails: crypto/rand ends the program instead
 	token = base64.RawURLEncoding.EncodeToString(secret)
-	switch err := writeToken(dir, path, token); {
+	switch err := writeWhole(dir, TokenFile, []byte(token+"\n")); {
 	case errors.Is(err, fs.ErrExist): // another process was first
 		token, err = ReadToken(dir)
 		return token, path, false, err
@@ -88,23 +88,27 @@ func ReadToken(dir string) (string, error) {
 	return token, nil
 }
 
-// writeToken puts a whole file in place, or answers fs.ErrExist.
-func writeToken(dir, path, token string) error {
-	f, err := os.CreateTemp(dir, "."+TokenFile+"-*") // mode 0600
+// writeWhole puts a whole file in place, with mode 0600, or answers fs.ErrExist.
+func writeWhole(dir, name string, content []byte) error {
+	f, err := os.CreateTemp(dir, "."+name+"-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(token + "\n")
+	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil { // unlike a rename, it replaces nothing
+	if err := os.Link(f.Name(), filepath.Join(dir, name)); err != nil { // unlike a rename, it replaces nothing
 		return err
 	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

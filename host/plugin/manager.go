@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 	"github.com/berth-host/berth/host/wire"
@@ -145,6 +146,17 @@ func (m *Manager) Plugin(name string) (wire.Plugin, error) {
 		}
 	}
 	return wire.Plugin{}, notFound(name)
+}
+
+// Manifest returns the manifest of the plugin of the name; false when there is
+// none, or its file was not looked into yet. Nobody may change what it holds.
+func (m *Manager) Manifest(name string) (abi.Manifest, bool) {
+	for _, r := range m.snapshot() {
+		if r.plugin.Name == name && r.target.sha256 != "" {
+			return r.target.manifest, true
+		}
+	}
+	return abi.Manifest{}, false
 }
 
 // SetEnabled persists and applies the operator's decision, and waits until the

@@ -16,6 +16,7 @@ import (
 type row struct {
 	key    rowKey
 	plugin wire.Plugin
+	target target    // what the row is about; its sha256 is "" when the file was not looked into
 	live   []Running // the newest first
 	totals Stats     // of the versions that have left
 }
@@ -135,6 +136,7 @@ func (l *loop) entryRow(e *entry) row {
 		r.live = append(r.live, v.running)
 	}
 	describe(&r.plugin, t)
+	r.target = t
 	return r
 }
 
@@ -243,5 +245,6 @@ func (l *loop) fileRow(f *file, e *entry) row {
 		t.settings.Grants = e.grants
 	}
 	describe(&r.plugin, t)
+	r.target = t
 	return r
 }

@@ -1,15 +1,12 @@
 package route
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"cel.dev/cel-go/cel"
 
-	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -78,11 +75,11 @@ func reasons(issues *cel.Issues) string {
 
 // holds evaluates the condition. An error means that it does not hold: the
 // event lacks a field, a value is of another type, or the cost was too high.
-func (c *condition) holds(vars *variables) (bool, error) {
+func (c *condition) holds(known *facts) (bool, error) {
 	if c == nil {
 		return true, nil
 	}
-	out, _, err := c.program.Eval(vars)
+	out, _, err := c.program.Eval(known)
 	if err != nil {
 		return false, err
 	}
@@ -91,59 +88,4 @@ func (c *condition) holds(vars *variables) (bool, error) {
 		return false, fmt.Errorf("is %s, not true or false", out.Type().TypeName())
 	}
 	return b, nil
-}
-
-// variables are what expressions see of one event, made when first asked for.
-// It is a cel.Activation, for one goroutine.
-type variables struct {
-	event    *event.Event
-	data     any
-	decoded  bool
-	metadata map[string]any
-}
-
-// ResolveName implements cel.Activation.
-func (v *variables) ResolveName(name string) (any, bool) {
-	switch name {
-	case "event_type":
-		return string(v.event.Type()), true
-	case "data":
-		if !v.decoded {
-			if err := json.Unmarshal([]byte(v.event.Data()), &v.data); err != nil {
-				return nil, false // an Event's data is always JSON
-			}
-			v.decoded = true
-		}
-		return v.data, true
-	case "metadata":
-		if v.metadata == nil {
-			v.metadata = metadata(v.event)
-		}
-		return v.metadata, true
-	}
-	return nil, false
-}
-
-// Parent implements cel.Activation.
-func (v *variables) Parent() cel.Activation { return nil }
-
-// metadata has the envelope's keys, so that has() answers as the envelope would.
-func metadata(ev *event.Event) map[string]any {
-	m := ev.Metadata()
-	out := map[string]any{
-		"event_id":        m.EventID,
-		"idempotency_key": m.IdempotencyKey,
-		"source":          m.Source,
-		"subject":         m.Subject,
-		"time":            m.Time.Format(time.RFC3339Nano),
-		"correlation_id":  m.CorrelationID,
-		"hops":            int64(m.Hops),
-	}
-	if m.CausationID != "" {
-		out["causation_id"] = m.CausationID
-	}
-	if m.TraceParent != "" {
-		out["traceparent"] = m.TraceParent
-	}
-	return out
 }

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -30,11 +29,18 @@ type Rule struct {
 // Table is the operator's routes. It is immutable.
 type Table struct {
 	rules []rule // most specific first
+	index index  // of their patterns
 
 	// cached maps types to their index in rules, -1 for none. Readers take no
 	// lock; a writer copies. It stops growing at maxCached.
 	cached atomic.Pointer[map[event.Type]int]
 	mu     sync.Mutex // serialises writers of cached
+
+	// last is what conditions were told of the event that was asked about last:
+	// handlers ask about the same event one after another, and it is decoded,
+	// and its route's condition evaluated, once for all of them. It keeps that
+	// one event alive.
+	last atomic.Pointer[facts]
 }
 
 type rule struct {
@@ -100,6 +106,7 @@ func New(c Config) (*Table, error) {
 		return nil, &fault.Error{Code: fault.Invalid, Reason: bad.Error(), Err: bad}
 	}
 	slices.SortStableFunc(t.rules, func(a, b rule) int { return moreSpecific(a.Pattern, b.Pattern) })
+	t.index = newIndex(t.Patterns())
 	return t, nil
 }
 
@@ -131,7 +138,7 @@ func (t *Table) find(typ event.Type) *rule {
 	cached := *t.cached.Load()
 	i, ok := cached[typ]
 	if !ok {
-		i = slices.IndexFunc(t.rules, func(r rule) bool { return match(r.Pattern, string(typ)) })
+		i = t.index.find(string(typ))
 		if len(cached) < maxCached {
 			t.remember(typ, i)
 		}
@@ -176,100 +183,19 @@ func (t *Table) Takes(handler string, f *Filter, ev *event.Event) (bool, error) 
 	if r.when == nil && !f.conditional() {
 		return true, nil
 	}
-	vars := &variables{event: ev}
-	ok, err := r.when.holds(vars)
-	if err != nil {
-		return false, fault.New(fault.Invalid, "routes.%s.when: %w", r.Pattern, err)
+	known := t.facts(ev, r)
+	if ok, err := known.routed(); !ok || err != nil {
+		return false, err
 	}
-	if !ok {
-		return false, nil
-	}
-	return f.wants(vars)
+	return f.wants(known)
 }
 
-// Subscription is one thing a plugin's manifest asks for.
-type Subscription struct {
-	EventType string // a type or glob
-	When      string // CEL; "" for always
-}
-
-// Filter is what a plugin subscribes to. It is immutable.
-type Filter struct {
-	handler string
-	subs    []subscription // nil for every type
-}
-
-type subscription struct {
-	Subscription
-	when *condition
-}
-
-// NewFilter compiles subscriptions; an event is wanted when one of them wants
-// it. Nil subscribes to every type, an empty list to none. Errors are
-// fault.Invalid and name every subscription that is wrong.
-func NewFilter(handler string, subs []Subscription) (*Filter, error) {
-	f := &Filter{handler: handler}
-	if subs == nil {
-		return f, nil
+// facts returns what is known of the event, which r decides about.
+func (t *Table) facts(ev *event.Event, r *rule) *facts {
+	known := t.last.Load()
+	if known == nil || known.event != ev {
+		known = newFacts(ev, r)
+		t.last.Store(known)
 	}
-	f.subs = make([]subscription, 0, len(subs))
-	var comp compiler
-	var bad []string
-	for i, s := range subs {
-		if !globPattern.MatchString(s.EventType) {
-			bad = append(bad, fmt.Sprintf("subscribes[%d].event_type: %q is not an event type or a glob", i, s.EventType))
-		}
-		when, err := comp.compile(s.When)
-		if err != nil {
-			bad = append(bad, fmt.Sprintf("subscribes[%d].when: %v", i, err))
-		}
-		f.subs = append(f.subs, subscription{Subscription: s, when: when})
-	}
-	if len(bad) > 0 {
-		return nil, fault.New(fault.Invalid, "%s: %s", handler, strings.Join(bad, "\n"))
-	}
-	return f, nil
-}
-
-// Subscribes reports whether any subscription is for events of this type,
-// whatever their conditions.
-func (f *Filter) Subscribes(typ event.Type) bool {
-	if f == nil || f.subs == nil {
-		return true
-	}
-	for i := range f.subs {
-		if match(f.subs[i].EventType, string(typ)) {
-			return true
-		}
-	}
-	return false
-}
-
-func (f *Filter) conditional() bool {
-	if f == nil {
-		return false
-	}
-	return slices.ContainsFunc(f.subs, func(s subscription) bool { return s.when != nil })
-}
-
-// wants reports whether one of the subscriptions wants the event. An error
-// counts only if none does.
-func (f *Filter) wants(vars *variables) (bool, error) {
-	if f == nil || f.subs == nil {
-		return true, nil
-	}
-	var failed error
-	for i, s := range f.subs {
-		if !match(s.EventType, string(vars.event.Type())) {
-			continue
-		}
-		ok, err := s.when.holds(vars)
-		if ok {
-			return true, nil
-		}
-		if err != nil && failed == nil {
-			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
-		}
-	}
-	return false, failed
+	return known
 }

@@ -145,6 +145,22 @@ type ReloadResult struct {
 	Changed []string `json:"changed"`
 }
 
+// Explanation says which handlers would get an event, and why the others would not.
+type Explanation struct {
+	EventType string             `json:"event_type"`
+	Route     *string            `json:"route"`  // the pattern of the route that decides, or null
+	Reason    string             `json:"reason"` // why this route, or why no handler gets the event
+	Handlers  []ExplainedHandler `json:"handlers"`
+}
+
+// ExplainedHandler is one handler's part in an Explanation.
+type ExplainedHandler struct {
+	Plugin string      `json:"plugin"`
+	Takes  bool        `json:"takes"`
+	Reason string      `json:"reason"`
+	State  PluginState `json:"state"` // "" when no host was asked
+}
+
 // Activity is one line of the event stream: exactly one of the pointers is set.
 type Activity struct {
 	Kind     string           `json:"kind"` // published, delivery, plugin

@@ -1,0 +1,239 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// File is the name of the log in the data directory. Older ones are File.1, the
+// youngest, File.2, and so on.
+const File = "audit.log"
+
+// The stages of a change.
+const (
+	Begin   = "begin"   // asked for, and about to be made
+	End     = "end"     // made, or failed
+	Refused = "refused" // not allowed; nothing was made
+)
+
+// Record is one line.
+type Record struct {
+	At         time.Time       `json:"at"`
+	ID         string          `json:"id"` // the same in both lines of a change
+	Stage      string          `json:"stage"`
+	Action     string          `json:"action"`           // such as "disable"
+	Target     string          `json:"target,omitempty"` // such as a plugin's name
+	Who        string          `json:"who"`              // the token's name; "" when nobody was known
+	TokenID    string          `json:"token_id,omitempty"`
+	Remote     string          `json:"remote,omitempty"` // address and port the request came from
+	Request    string          `json:"request,omitempty"`
+	Asked      json.RawMessage `json:"asked,omitempty"`      // what the request said
+	Before     json.RawMessage `json:"before,omitempty"`     // state of the target
+	After      json.RawMessage `json:"after,omitempty"`      // likewise, or what was answered
+	Status     int             `json:"status,omitempty"`     // of the answer
+	Result     string          `json:"result,omitempty"`     // ok or failed
+	Error      string          `json:"error,omitempty"`      // why it failed or was refused
+	Suppressed int             `json:"suppressed,omitempty"` // refusals that were not written before this one
+}
+
+// Bounds of a log.
+const (
+	maxSize  = 16 << 20  // bytes of a file, by default
+	keep     = 4         // older files, by default: 80 MiB in all
+	maxLine  = 128 << 10 // bytes of a record: reached by no record whose parts are cut
+	maxField = 8 << 10   // bytes of Asked, Before and After
+	maxText  = 1 << 10   // bytes of every other text
+	cut      = `"(cut)"` // takes the place of a field that is too long
+)
+
+// Config is what New takes.
+type Config struct {
+	Path     string // of the file; its directory must exist
+	MaxSize  int64  // bytes, after which a file is put aside; 0 is 16 MiB
+	Keep     int    // older files that are kept; 0 is 4
+	NoRotate bool   // for a process beside the host: it only appends
+}
+
+// Log appends records. It is safe for concurrent use, also by several processes
+// as long as one of them rotates.
+type Log struct {
+	cfg  Config
+	disk disk
+	mu   sync.Mutex
+}
+
+// New returns the log of a file, which need not exist.
+func New(cfg Config) *Log {
+	if cfg.MaxSize <= 0 {
+		cfg.MaxSize = maxSize
+	}
+	if cfg.Keep <= 0 {
+		cfg.Keep = keep
+	}
+	return &Log{cfg: cfg, disk: realDisk{}}
+}
+
+// disk is what Append asks of the file system. Tests make single steps fail.
+type disk interface {
+	open(path string) (*os.File, error)
+	write(f *os.File, line []byte) error
+	sync(f *os.File) error
+	rename(from, to string) error
+}
+
+type realDisk struct{}
+
+func (realDisk) open(path string) (*os.File, error) {
+	// Not through a link, and not waiting for the reader of a pipe.
+	return os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+}
+
+func (realDisk) write(f *os.File, line []byte) error {
+	_, err := f.Write(line)
+	return err
+}
+
+func (realDisk) sync(f *os.File) error        { return f.Sync() }
+func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
+
+// Append writes one record; what is too long in it is cut, and a zero At is now.
+// When it returns nil the record is on disk. Errors are fault.Exhausted when the
+// disk is full, and fault.Unavailable.
+func (l *Log) Append(r Record) error {
+	line, err := encode(r)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.append(line); err != nil {
+		code := fault.Unavailable
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			code = fault.Exhausted
+		}
+		return fault.New(code, "write the audit log %s: %w", l.cfg.Path, err)
+	}
+	return nil
+}
+
+func (l *Log) append(line []byte) (err error) {
+	f, size, err := l.open()
+	if err != nil {
+		return err
+	}
+	if !l.cfg.NoRotate && size > 0 && size+int64(len(line)) > l.cfg.MaxSize {
+		if err := errors.Join(f.Close(), l.rotate()); err != nil {
+			return err
+		}
+		if f, size, err = l.open(); err != nil {
+			return err
+		}
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if torn, err := endsTorn(f, size); err != nil {
+		return err
+	} else if torn { // a former write was cut short: its rest does not spoil this line
+		line = append([]byte("\n"), line...)
+	}
+	if err := l.disk.write(f, line); err != nil {
+		return err
+	}
+	if err := l.disk.sync(f); err != nil {
+		return err
+	}
+	if size == 0 {
+		return syncDir(filepath.Dir(l.cfg.Path))
+	}
+	return nil
+}
+
+func (l *Log) open() (*os.File, int64, error) {
+	f, err := l.disk.open(l.cfg.Path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = errors.New("it is not a regular file")
+	case info.Mode().Perm()&0o077 != 0:
+		err = fmt.Errorf("others can use it (mode %04o): chmod 600 it", info.Mode().Perm())
+	default:
+		return f, info.Size(), nil
+	}
+	return nil, 0, errors.Join(err, f.Close())
+}
+
+func endsTorn(f *os.File, size int64) (bool, error) {
+	if size == 0 {
+		return false, nil
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], size-1); err != nil {
+		return false, err
+	}
+	return last[0] != '\n', nil
+}
+
+// rotate puts the file aside, and drops the oldest.
+func (l *Log) rotate() error {
+	for n := l.cfg.Keep - 1; n >= 1; n-- {
+		err := l.disk.rename(Older(l.cfg.Path, n), Older(l.cfg.Path, n+1))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := l.disk.rename(l.cfg.Path, Older(l.cfg.Path, 1)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(l.cfg.Path))
+}
+
+// Older is the path of the n-th older file, the youngest being 1.
+func Older(path string, n int) string { return fmt.Sprintf("%s.%d", path, n) }
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// encode makes a record's line, bounded in every part.
+func encode(r Record) ([]byte, error) {
+	if r.At.IsZero() {
+		r.At = time.Now()
+	}
+	r.At = r.At.UTC()
+	for _, field := range []*json.RawMessage{&r.Asked, &r.Before, &r.After} {
+		if len(*field) > maxField {
+			*field = json.RawMessage(cut)
+		}
+	}
+	for _, text := range []*string{&r.ID, &r.Action, &r.Target, &r.Who, &r.TokenID, &r.Remote, &r.Request, &r.Error} {
+		if len(*text) > maxText {
+			*text = (*text)[:maxText] + "…"
+		}
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "encode an audit record: %w", err)
+	}
+	if len(line) > maxLine || bytes.IndexByte(line, '\n') >= 0 {
+		return nil, fault.New(fault.Internal, "an audit record of %d bytes does not fit into a line", len(line))
+	}
+	return append(line, '\n'), nil
+}

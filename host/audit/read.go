@@ -1,0 +1,175 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// List returns the latest records, the oldest of them first: at most limit, from
+// the file and the older ones beside it. Lines that were cut short by a crash
+// are passed over. Without any file it returns none.
+func List(path string, limit int) ([]Record, error) {
+	var found []Record
+	for n := 0; len(found) < limit; n++ {
+		from := path
+		if n > 0 {
+			from = Older(path, n)
+		}
+		records, err := readAll(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			if n == 0 { // between two steps of a rotation there is no first file
+				continue
+			}
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(records, found...)
+	}
+	return found[max(0, len(found)-limit):], nil
+}
+
+func readAll(path string) ([]Record, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var records []Record
+	lines := bufio.NewReader(f)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return records, nil // what is left is no whole line
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if r, ok := parse(line); ok {
+			records = append(records, r)
+		}
+	}
+}
+
+func parse(line []byte) (Record, bool) {
+	var r Record
+	err := json.Unmarshal(line, &r)
+	return r, err == nil && !r.At.IsZero()
+}
+
+// pollEvery is how often Follow looks for new records.
+const pollEvery = 200 * time.Millisecond
+
+// Follow calls show with every record that is appended from now on, until ctx
+// ends (nil) or show errs. It goes on in the next file when the log is rotated.
+func Follow(ctx context.Context, path string, show func(Record) error) error {
+	f, at, err := openEnd(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // nil is an error that nobody hears
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		same := f != nil && sameFile(f, now)
+		if !same && f != nil { // rotated: first what was written to the former file
+			if at, err = showFrom(f, at, show); err != nil {
+				return errors.Join(err, now.Close())
+			}
+		}
+		if same {
+			_ = now.Close()
+		} else {
+			_ = f.Close()
+			f, at = now, 0
+		}
+		if at, err = showFrom(f, at, show); err != nil {
+			return err
+		}
+	}
+}
+
+func openEnd(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+func sameFile(a, b *os.File) bool {
+	x, errA := a.Stat()
+	y, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}
+
+// showFrom shows the whole lines from an offset on, and returns where they end.
+func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
+	lines := bufio.NewReader(io.NewSectionReader(f, at, 1<<62))
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return at, nil
+		}
+		if err != nil {
+			return at, fault.New(fault.Unavailable, "follow the audit log: %w", err)
+		}
+		at += int64(len(line))
+		if r, ok := parse(line); ok {
+			if err := show(r); err != nil {
+				return at, err
+			}
+		}
+	}
+}
+
+// Changes joins the two lines of each change into one record, in the order in
+// which they ended. A change without an end was under way, or the host crashed:
+// it keeps the stage begin.
+func Changes(records []Record) []Record {
+	var out []Record
+	begun := make(map[string]int) // id → its place in out
+	for _, r := range records {
+		switch r.Stage {
+		case Begin:
+			begun[r.ID] = len(out)
+		case End:
+			if i, ok := begun[r.ID]; ok {
+				out[i].ID = ""
+				delete(begun, r.ID)
+			}
+		}
+		out = append(out, r)
+	}
+	return slices.DeleteFunc(out, func(r Record) bool { return r.ID == "" })
+}

@@ -1,0 +1,76 @@
+package route
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// facts are what conditions see of one event, each made when first asked for.
+// It is a cel.Activation, safe for concurrent use: what it answers is never
+// changed.
+type facts struct {
+	event    *event.Event
+	data     func() (any, bool)
+	metadata func() map[string]any
+	routed   func() (bool, error) // whether the condition of the event's route holds
+}
+
+func newFacts(ev *event.Event, r *rule) *facts {
+	known := &facts{event: ev}
+	known.data = sync.OnceValues(func() (data any, ok bool) {
+		err := json.Unmarshal([]byte(ev.Data()), &data)
+		return data, err == nil // an Event's data is always JSON
+	})
+	known.metadata = sync.OnceValue(func() map[string]any { return metadata(ev) })
+	known.routed = sync.OnceValues(func() (bool, error) {
+		ok, err := r.when.holds(known)
+		if err != nil {
+			return false, fault.New(fault.Invalid, "routes.%s.when: %w", r.Pattern, err)
+		}
+		return ok, nil
+	})
+	return known
+}
+
+// ResolveName implements cel.Activation.
+func (f *facts) ResolveName(name string) (any, bool) {
+	switch name {
+	case "event_type":
+		return string(f.event.Type()), true
+	case "data":
+		return f.data()
+	case "metadata":
+		return f.metadata(), true
+	}
+	return nil, false
+}
+
+// Parent implements cel.Activation.
+func (f *facts) Parent() cel.Activation { return nil }
+
+// metadata has the envelope's keys, so that has() answers as the envelope would.
+func metadata(ev *event.Event) map[string]any {
+	m := ev.Metadata()
+	out := map[string]any{
+		"event_id":        m.EventID,
+		"idempotency_key": m.IdempotencyKey,
+		"source":          m.Source,
+		"subject":         m.Subject,
+		"time":            m.Time.Format(time.RFC3339Nano),
+		"correlation_id":  m.CorrelationID,
+		"hops":            int64(m.Hops),
+	}
+	if m.CausationID != "" {
+		out["causation_id"] = m.CausationID
+	}
+	if m.TraceParent != "" {
+		out["traceparent"] = m.TraceParent
+	}
+	return out
+}

@@ -1,0 +1,97 @@
+package route
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Subscription is one thing a plugin's manifest asks for.
+type Subscription struct {
+	EventType string // a type or glob
+	When      string // CEL; "" for always
+}
+
+// Filter is what a plugin subscribes to. It is immutable.
+type Filter struct {
+	handler string
+	subs    []subscription // nil for every type
+}
+
+type subscription struct {
+	Subscription
+	when *condition
+}
+
+// NewFilter compiles subscriptions; an event is wanted when one of them wants
+// it. Nil subscribes to every type, an empty list to none. Errors are
+// fault.Invalid and name every subscription that is wrong.
+func NewFilter(handler string, subs []Subscription) (*Filter, error) {
+	f := &Filter{handler: handler}
+	if subs == nil {
+		return f, nil
+	}
+	f.subs = make([]subscription, 0, len(subs))
+	var comp compiler
+	var bad []string
+	for i, s := range subs {
+		if !globPattern.MatchString(s.EventType) {
+			bad = append(bad, fmt.Sprintf("subscribes[%d].event_type: %q is not an event type or a glob", i, s.EventType))
+		}
+		when, err := comp.compile(s.When)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("subscribes[%d].when: %v", i, err))
+		}
+		f.subs = append(f.subs, subscription{Subscription: s, when: when})
+	}
+	if len(bad) > 0 {
+		return nil, fault.New(fault.Invalid, "%s: %s", handler, strings.Join(bad, "\n"))
+	}
+	return f, nil
+}
+
+// Subscribes reports whether any subscription is for events of this type,
+// whatever their conditions.
+func (f *Filter) Subscribes(typ event.Type) bool {
+	if f == nil || f.subs == nil {
+		return true
+	}
+	for i := range f.subs {
+		if match(f.subs[i].EventType, string(typ)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Filter) conditional() bool {
+	if f == nil {
+		return false
+	}
+	return slices.ContainsFunc(f.subs, func(s subscription) bool { return s.when != nil })
+}
+
+// wants reports whether one of the subscriptions wants the event. An error
+// counts only if none does.
+func (f *Filter) wants(known *facts) (bool, error) {
+	if f == nil || f.subs == nil {
+		return true, nil
+	}
+	var failed error
+	for i, s := range f.subs {
+		if !match(s.EventType, string(known.event.Type())) {
+			continue
+		}
+		ok, err := s.when.holds(known)
+		if ok {
+			return true, nil
+		}
+		if err != nil && failed == nil {
+			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
+		}
+	}
+	return false, failed
+}

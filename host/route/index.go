@@ -1,0 +1,60 @@
+package route
+
+import (
+	"slices"
+	"strings"
+)
+
+// index finds the most specific of many patterns that matches a type without
+// trying them all: exact patterns by the type itself, globs by the literal
+// characters they begin with, the longest beginning first, which is the order of
+// moreSpecific. It is immutable.
+type index struct {
+	exact  map[string]int    // pattern → its place
+	globs  map[string][]glob // literal beginning → the globs that begin so, most specific first
+	starts []int             // the lengths of these beginnings, longest first
+}
+
+// glob is a pattern with at least one *.
+type glob struct {
+	pattern string
+	suffix  string // its literal end, that a type must have
+	place   int
+}
+
+// newIndex takes the patterns most specific first; a pattern's place is its
+// position in them.
+func newIndex(patterns []string) index {
+	x := index{exact: make(map[string]int), globs: make(map[string][]glob)}
+	for place, p := range patterns {
+		start := prefixLen(p)
+		if start == len(p) {
+			x.exact[p] = place
+			continue
+		}
+		if !slices.Contains(x.starts, start) {
+			x.starts = append(x.starts, start)
+		}
+		x.globs[p[:start]] = append(x.globs[p[:start]], glob{p, p[strings.LastIndexByte(p, '*')+1:], place})
+	}
+	slices.SortFunc(x.starts, func(a, b int) int { return b - a })
+	return x
+}
+
+// find returns the place of the most specific pattern that matches, or -1.
+func (x *index) find(typ string) int {
+	if place, ok := x.exact[typ]; ok {
+		return place
+	}
+	for _, start := range x.starts {
+		if start > len(typ) {
+			continue
+		}
+		for _, g := range x.globs[typ[:start]] {
+			if strings.HasSuffix(typ, g.suffix) && match(g.pattern[start:], typ[start:]) {
+				return g.place
+			}
+		}
+	}
+	return -1
+}
