@@ -136,7 +136,7 @@ func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.Rea
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	b := &stream{f: s.f, u: u, ctx: ctx, cancel: cancel}
+	b := &stream{f: s.f, u: u, cause: func() error { return context.Cause(ctx) }, cancel: cancel}
 	b.timer = time.AfterFunc(s.f.cfg.Stall, func() { cancel(errStalled) })
 	resp, err := s.do(ctx, u, request{accept: "application/wasm, */*;q=0.1", offset: offset})
 	if err != nil {
@@ -174,13 +174,12 @@ func firstOf(header string) int64 {
 
 var errStalled = errors.New("nothing came for too long")
 
-// stream is an answer's body that does not wait for ever. It keeps the context of
-// its request, whose life is its own.
+// stream is an answer's body that does not wait for ever.
 type stream struct {
 	f      *Fetcher
 	u      *url.URL
 	body   io.ReadCloser
-	ctx    context.Context
+	cause  func() error // why the request was ended, or nil
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	closed atomic.Bool
@@ -200,10 +199,10 @@ func (b *stream) Read(p []byte) (int, error) {
 
 func (b *stream) explain(err error) error {
 	switch {
-	case errors.Is(context.Cause(b.ctx), errStalled):
+	case errors.Is(b.cause(), errStalled):
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: err}
-	case b.ctx.Err() != nil:
-		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.ctx.Err()}
+	case b.cause() != nil:
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}
 	return b.f.explain(b.u, err)
 }

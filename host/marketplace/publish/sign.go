@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -18,7 +19,7 @@ type Signing struct {
 
 // Sign makes the tree's next root of everything in it and signs that. A tree that
 // does not hold together is not signed: the error is Problems.
-func (t *Tree) Sign(s Signing, by format.Signer) (format.Root, error) {
+func (t *Tree) Sign(ctx context.Context, s Signing, by format.Signer) (format.Root, error) {
 	next := format.Root{Marketplace: s.Name, Sequence: 1, Expires: s.Expires.UTC().Truncate(time.Second), Files: map[string]format.File{}}
 	text, err := t.read(format.RootPath, format.MaxRoot)
 	switch {
@@ -49,7 +50,7 @@ func (t *Tree) Sign(s Signing, by format.Signer) (format.Root, error) {
 	if len(paths) > format.MaxFiles {
 		return format.Root{}, format.RefuseAs(fault.Invalid, format.TooLarge, "%d files are over the limit of %d", len(paths), format.MaxFiles)
 	}
-	c := &checker{from: DirSource{t}}
+	c := &checker{from: DirSource{t}, used: map[string]bool{}}
 	for _, path := range paths {
 		content, err := t.read(path, format.MaxPage)
 		if err != nil {
@@ -57,7 +58,10 @@ func (t *Tree) Sign(s Signing, by format.Signer) (format.Root, error) {
 		}
 		next.Files[path] = format.FileOf(content)
 	}
-	c.tree(next)
+	c.tree(ctx, next)
+	if c.err != nil {
+		return format.Root{}, c.err
+	}
 	if len(c.problems) > 0 {
 		return format.Root{}, c.problems
 	}

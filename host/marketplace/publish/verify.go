@@ -92,12 +92,12 @@ func TreeURL(raw string) (string, error) {
 // Verify checks a whole tree, the modules included, as of now. The error is about
 // reading it; what is wrong with it is in the report.
 func Verify(ctx context.Context, from Source, keys []format.Key, now time.Time) (Report, error) {
-	c := &checker{ctx: ctx, from: from}
-	root, signer := c.root(keys, now)
+	c := &checker{from: from, used: map[string]bool{}}
+	root, signer := c.root(ctx, keys, now)
 	r := Report{Signer: signer}
 	if root.Format != "" {
 		r.Root = root
-		c.tree(root)
+		c.tree(ctx, root)
 		c.unlisted(root)
 	}
 	if c.err != nil {
@@ -107,13 +107,12 @@ func Verify(ctx context.Context, from Source, keys []format.Key, now time.Time) 
 	return r, nil
 }
 
-// checker goes through a tree once. It keeps the context of that.
+// checker goes through a tree once.
 type checker struct {
-	ctx      context.Context
 	from     Source
 	problems Problems
-	err      error // the first that is not about the tree
-	used     []string
+	err      error           // the first that is not about the tree
+	used     map[string]bool // paths that something leads to
 
 	plugins, releases int
 	bytes             int64
@@ -126,13 +125,9 @@ func (c *checker) problem(err error) {
 }
 
 // read reads a file of the tree; false when that fails, which is noted.
-func (c *checker) read(path string, most int64) ([]byte, bool) {
+func (c *checker) read(ctx context.Context, path string, most int64) ([]byte, bool) {
 	if c.err != nil {
 		return nil, false
-	}
-	ctx := c.ctx
-	if ctx == nil {
-		ctx = context.Background()
 	}
 	content, err := c.from.Read(ctx, path, most)
 	kind := format.Kind("")
@@ -151,13 +146,13 @@ func (c *checker) read(path string, most int64) ([]byte, bool) {
 	return nil, false
 }
 
-func (c *checker) root(keys []format.Key, now time.Time) (format.Root, string) {
-	text, ok := c.read(format.RootPath, format.MaxRoot)
+func (c *checker) root(ctx context.Context, keys []format.Key, now time.Time) (format.Root, string) {
+	text, ok := c.read(ctx, format.RootPath, format.MaxRoot)
 	if !ok {
 		return format.Root{}, ""
 	}
 	before := len(c.problems)
-	sig, ok := c.read(format.RootPath+format.SigSuffix, format.MaxSignature)
+	sig, ok := c.read(ctx, format.RootPath+format.SigSuffix, format.MaxSignature)
 	if !ok {
 		c.problems = c.problems[:before] // Verify says it better
 		sig = nil
@@ -181,7 +176,7 @@ func (c *checker) root(keys []format.Key, now time.Time) (format.Root, string) {
 }
 
 // tree checks everything a root lists, and what that leads to.
-func (c *checker) tree(root format.Root) {
+func (c *checker) tree(ctx context.Context, root format.Root) {
 	keys := map[string]string{}
 	names := map[string]bool{}
 	for _, path := range slices.Sorted(maps.Keys(root.Files)) {
@@ -192,7 +187,7 @@ func (c *checker) tree(root format.Root) {
 			}
 			continue
 		}
-		text, ok := c.listed(root, path, format.MaxPage)
+		text, ok := c.listed(ctx, root, path, format.MaxPage)
 		if !ok {
 			continue
 		}
@@ -208,7 +203,7 @@ func (c *checker) tree(root format.Root) {
 		keys[publisher] = page.Key
 		for _, v := range page.Versions {
 			names[format.ReleasePath(publisher, name, v.Version)] = true
-			c.release(root, page, v)
+			c.release(ctx, root, page, v)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(root.Files)) {
@@ -219,14 +214,14 @@ func (c *checker) tree(root format.Root) {
 }
 
 // listed reads a file and checks it against the root.
-func (c *checker) listed(root format.Root, path string, most int64) ([]byte, bool) {
-	c.used = append(c.used, path)
+func (c *checker) listed(ctx context.Context, root format.Root, path string, most int64) ([]byte, bool) {
+	c.used[path] = true
 	file, ok := root.Files[path]
 	if !ok {
 		c.problem(format.Refuse(format.Absent, "%s: root.json does not list it", path))
 		return nil, false
 	}
-	text, ok := c.read(path, most)
+	text, ok := c.read(ctx, path, most)
 	if !ok {
 		return nil, false
 	}
@@ -238,12 +233,12 @@ func (c *checker) listed(root format.Root, path string, most int64) ([]byte, boo
 }
 
 // release checks one version of a plugin: what is signed, and the module.
-func (c *checker) release(root format.Root, page format.Page, v format.PageVersion) {
+func (c *checker) release(ctx context.Context, root format.Root, page format.Page, v format.PageVersion) {
 	c.releases++
 	path := format.ReleasePath(page.Publisher, page.Name, v.Version)
-	text, ok := c.listed(root, path, format.MaxRelease)
-	sig, signed := c.listed(root, path+format.SigSuffix, format.MaxSignature)
-	c.modules(page, v)
+	text, ok := c.listed(ctx, root, path, format.MaxRelease)
+	sig, signed := c.listed(ctx, root, path+format.SigSuffix, format.MaxSignature)
+	c.modules(ctx, page, v)
 	if !ok || !signed {
 		return
 	}
@@ -265,10 +260,10 @@ func (c *checker) release(root format.Root, page format.Page, v format.PageVersi
 }
 
 // modules checks every copy of a version's module.
-func (c *checker) modules(page format.Page, v format.PageVersion) {
+func (c *checker) modules(ctx context.Context, page format.Page, v format.PageVersion) {
 	for _, path := range v.URLs {
-		c.used = append(c.used, path)
-		module, ok := c.read(path, format.MaxBlob)
+		c.used[path] = true
+		module, ok := c.read(ctx, path, format.MaxBlob)
 		if !ok {
 			continue
 		}
@@ -288,7 +283,7 @@ func (c *checker) unlisted(root format.Root) {
 	}
 	for _, path := range list {
 		_, listed := root.Files[path]
-		if !listed && !slices.Contains(c.used, path) {
+		if !listed && !c.used[path] {
 			c.problem(format.Refuse(format.Unlisted, "%s: nothing leads to it: sign the tree again, or remove the file", path))
 		}
 	}
