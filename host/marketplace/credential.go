@@ -89,8 +89,9 @@ func (f *Fetcher) credential(u *url.URL) (user, secret string, found bool, err e
 	return "", "", false, nil
 }
 
-// guarded is a round tripper that shows a credential to the server that was
-// asked in the first place, and takes away whatever would go to another.
+// guarded is a round tripper that checks every URL, shows a credential to the
+// server that was asked in the first place, and takes away whatever would go to
+// another.
 type guarded struct {
 	f    *Fetcher
 	next http.RoundTripper
@@ -99,15 +100,13 @@ type guarded struct {
 
 // RoundTrip implements http.RoundTripper.
 func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
-	first := req
-	for first.Response != nil && first.Response.Request != nil {
-		first = first.Response.Request
+	if err := g.f.check(req.URL); err != nil {
+		return nil, err
 	}
 	req = req.Clone(req.Context())
-	if origin(first.URL) != origin(req.URL) {
-		for _, name := range []string{"Authorization", "Cookie", "Www-Authenticate"} {
-			req.Header.Del(name)
-		}
+	if strayed(req) {
+		req.Header.Del("Authorization")
+		req.Header.Del("Cookie")
 		return g.next.RoundTrip(req)
 	}
 	if !g.own {
@@ -122,4 +121,16 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return g.next.RoundTrip(req)
+}
+
+// strayed reports whether redirects have led a request away from the server it
+// was for, also when they have led it back since: what is asked there then is
+// another server's choice.
+func strayed(req *http.Request) bool {
+	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
+		if origin(r.Response.Request.URL) != origin(req.URL) {
+			return true
+		}
+	}
+	return false
 }
