@@ -29,6 +29,7 @@ const (
 	maxURL       = 2048 // bytes
 	maxRedirects = 3
 	maxHeader    = 64 << 10 // bytes of an answer's header
+	maxConns     = 8        // at a time, to one server
 	dialTimeout  = 10 * time.Second
 	tlsTimeout   = 10 * time.Second
 	firstByte    = 30 * time.Second // until the answer's header is there
@@ -42,16 +43,23 @@ type Config struct {
 	// is allowed as well.
 	AllowPrivateHosts []string
 	RootCAs           *x509.CertPool // who may vouch for servers. nil: whom the system trusts
-	Timeout           time.Duration  // of a whole fetch. 0: 1m
-	MaxSize           int64          // of the content, in bytes. 0: MaxSize
+	Resolver          *net.Resolver  // of host names. nil: the system's
+	Timeout           time.Duration  // of a whole fetch, but for Open. 0: 1m
+	Stall             time.Duration  // between two bytes of what Open answers. 0: 30s
+	MaxSize           int64          // of a module, in bytes. 0: MaxSize
+	// Credentials are sent to the hosts they name, and nowhere else.
+	Credentials []Credential
+	// Secret reads a secret that a Credential names. nil: there are none.
+	Secret func(name string) (string, error)
+	// Progress, if set, hears of the bytes of a module as Fetch gets them; total
+	// is -1 while nobody knows. It is called by the goroutine that fetches.
+	Progress func(done, total int64)
 }
 
 // Fetcher fetches modules by their URL. It is safe for concurrent use.
 type Fetcher struct {
+	cfg     Config // with its defaults filled in
 	allowed allowed
-	roots   *x509.CertPool
-	timeout time.Duration
-	max     int64
 }
 
 // New returns a Fetcher, or fault.Invalid about allow_private_hosts.
@@ -60,14 +68,22 @@ func New(cfg Config) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fetcher{allowed: a, roots: cfg.RootCAs, timeout: cfg.Timeout, max: cfg.MaxSize}
-	if f.timeout <= 0 {
-		f.timeout = time.Minute
+	if err := checkCredentials(cfg.Credentials); err != nil {
+		return nil, err
 	}
-	if f.max <= 0 {
-		f.max = MaxSize
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = time.Minute
 	}
-	return f, nil
+	if cfg.Stall <= 0 {
+		cfg.Stall = 30 * time.Second
+	}
+	if cfg.MaxSize <= 0 {
+		cfg.MaxSize = MaxSize
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(int64, int64) {}
+	}
+	return &Fetcher{cfg: cfg, allowed: a}, nil
 }
 
 // Fetch returns the module at the URL, whose SHA-256 (64 hex digits) must be
@@ -84,7 +100,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, sum string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
 	content, err := f.get(ctx, u)
 	if ctx.Err() != nil {
@@ -155,33 +171,33 @@ func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
 
 // get answers the content, checked for all but its hash.
 func (f *Fetcher) get(ctx context.Context, u *url.URL) (content []byte, err error) {
-	transport := f.transport()
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, CheckRedirect: f.redirect}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, fault.Field("url", "is not a URL")
-	}
-	req.Header.Set("Accept", "application/wasm, application/octet-stream;q=0.9, */*;q=0.1")
-	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("User-Agent", "berth")
-	resp, err := client.Do(req)
+	s := f.Session()
+	defer s.Close()
+	resp, err := s.do(ctx, u, request{accept: "application/wasm, application/octet-stream;q=0.9, */*;q=0.1"})
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	coding := resp.Header.Get("Content-Encoding")
-	switch {
-	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return nil, unavailable("the server answers %s", resp.Status)
-	case resp.StatusCode != http.StatusOK:
-		return nil, fault.Field("url", "the server answers %s", resp.Status)
-	case coding != "" && !strings.EqualFold(coding, "identity"):
-		return nil, fault.Field("url", "the server sends the content encoded as %q although it was asked not to; a module is fetched as it is", coding)
-	case resp.ContentLength > f.max:
-		return nil, f.tooLarge()
+	if resp.ContentLength > f.cfg.MaxSize {
+		return nil, tooLarge(f.cfg.MaxSize)
 	}
-	return f.read(resp.Body)
+	return f.read(&metered{resp.Body, 0, resp.ContentLength, f.cfg.Progress})
+}
+
+// metered tells of what is read.
+type metered struct {
+	io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	if n > 0 {
+		m.done += int64(n)
+		m.tell(m.done, m.total)
+	}
+	return n, err
 }
 
 // read reads at most one byte too many, and gives up at the first that is no
@@ -196,31 +212,31 @@ func (f *Fetcher) read(body io.Reader) ([]byte, error) {
 	case string(head[:n]) != magic:
 		return nil, fault.Field("url", `the content is not a WebAssembly module: it does not begin with the bytes \0asm`)
 	}
-	content, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), body), f.max+1))
+	content, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), body), f.cfg.MaxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(content)) > f.max {
-		return nil, f.tooLarge()
+	if int64(len(content)) > f.cfg.MaxSize {
+		return nil, tooLarge(f.cfg.MaxSize)
 	}
 	return content, nil
 }
 
-func (f *Fetcher) tooLarge() error {
-	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", f.max)}
+func tooLarge(most int64) error {
+	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", most)}
 }
 
-// transport makes connections of its own for every fetch: what was allowed
+// transport makes connections of its own for every session: what was allowed
 // when one was made may not be any more. It uses no proxy, because behind one
 // nobody knows whom it connects to.
 func (f *Fetcher) transport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil,
 		DialContext:            f.dial,
-		TLSClientConfig:        &tls.Config{RootCAs: f.roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: f.cfg.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,
 		ResponseHeaderTimeout:  firstByte,
-		DisableKeepAlives:      true,
+		MaxConnsPerHost:        maxConns,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
 	}
@@ -234,7 +250,8 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 		return nil, err
 	}
 	d := &net.Dialer{
-		Timeout: dialTimeout,
+		Timeout:  dialTimeout,
+		Resolver: f.cfg.Resolver,
 		Control: func(network, address string, _ syscall.RawConn) error {
 			resolved, err := netip.ParseAddrPort(address)
 			if err != nil || network != "tcp4" && network != "tcp6" {
@@ -281,7 +298,7 @@ func (f *Fetcher) explain(u *url.URL, err error) error {
 }
 
 func (f *Fetcher) late(u *url.URL, err error) error {
-	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.timeout), Err: err}
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.cfg.Timeout), Err: err}
 }
 
 func unavailable(format string, args ...any) error {

@@ -1,0 +1,257 @@
+package format
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxDepth  = 16      // of nested objects and arrays
+	maxValues = 400_000 // of one file
+)
+
+// parse reads one JSON object. The text was bounded by the caller; depth and
+// number of values are bounded here, and no key may be there twice, so that no
+// two readers see different values.
+func parse(what string, text []byte, most int) (map[string]any, error) {
+	switch {
+	case len(text) > most:
+		return nil, Refuse(TooLarge, "%s: %d bytes are over the limit of %d", what, len(text), most)
+	case !utf8.Valid(text):
+		return nil, Refuse(Malformed, "%s: is not UTF-8", what)
+	case !json.Valid(text):
+		// The decoder's tokens are laxer than that.
+		return nil, Refuse(Malformed, "%s: is not JSON", what)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	p := parser{dec: dec, left: maxValues}
+	v, err := p.value(0)
+	if err != nil {
+		return nil, Refuse(Malformed, "%s: %v", what, err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, Refuse(Malformed, "%s: must be an object", what)
+	}
+	return m, nil
+}
+
+type parser struct {
+	dec  *json.Decoder
+	left int
+}
+
+func (p *parser) value(depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("nests more than %d deep", maxDepth)
+	}
+	if p.left--; p.left < 0 {
+		return nil, fmt.Errorf("holds more than %d values", maxValues)
+	}
+	token, err := p.dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch token {
+	case json.Delim('{'):
+		m := map[string]any{}
+		for p.dec.More() {
+			key, err := p.dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			name := key.(string) // the syntax was checked
+			if _, twice := m[name]; twice {
+				return nil, fmt.Errorf("the key %s is there twice", quoted(name))
+			}
+			if m[name], err = p.value(depth + 1); err != nil {
+				return nil, err
+			}
+		}
+		_, err := p.dec.Token()
+		return m, err
+	case json.Delim('['):
+		list := []any{}
+		for p.dec.More() {
+			v, err := p.value(depth + 1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := p.dec.Token()
+		return list, err
+	}
+	return token, nil
+}
+
+// fields reads the members of one object by their exact names and leaves the
+// others alone. It remembers the first thing that is wrong.
+type fields struct {
+	what string // the file and the place in it
+	m    map[string]any
+	err  *error
+}
+
+func read(what string, m map[string]any) fields { return fields{what, m, new(error)} }
+
+func (f fields) fail(kind Kind, key, text string, args ...any) {
+	if *f.err == nil {
+		*f.err = Refuse(kind, "%s: %s: %s", f.what, key, fmt.Sprintf(text, args...))
+	}
+}
+
+// note keeps an error that already says where it is.
+func (f fields) note(err error) {
+	if *f.err == nil {
+		*f.err = err
+	}
+}
+
+// text reads a string of 1 to most bytes, or "" when the key is not there.
+func (f fields) text(key string, most int) string {
+	v, there := f.m[key]
+	if !there {
+		return ""
+	}
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		f.fail(Malformed, key, "must be a string")
+	case s == "":
+		f.fail(Malformed, key, "must not be empty: leave it out instead")
+	case len(s) > most:
+		f.fail(Malformed, key, "%d bytes are over the limit of %d", len(s), most)
+	default:
+		if err := shown(s); err != nil {
+			f.fail(Malformed, key, "%v", err)
+		}
+		return s
+	}
+	return ""
+}
+
+// need is text for a key that must be there.
+func (f fields) need(key string, most int) string {
+	if _, there := f.m[key]; !there {
+		f.fail(Malformed, key, "is required")
+		return ""
+	}
+	return f.text(key, most)
+}
+
+// number reads a whole number from least to most, which must be there.
+func (f fields) number(key string, least, most int64) int64 {
+	n, ok := f.m[key].(json.Number)
+	if !ok {
+		f.fail(Malformed, key, "is required: a whole number")
+		return 0
+	}
+	v, err := strconv.ParseInt(n.String(), 10, 64)
+	if err != nil || v < least || v > most {
+		f.fail(Malformed, key, "%s is not a whole number from %d to %d", quoted(n.String()), least, most)
+		return 0
+	}
+	return v
+}
+
+// time reads a time of RFC 3339 in UTC, which must be there.
+func (f fields) time(key string) time.Time {
+	s := f.need(key, 64)
+	t, err := time.Parse(time.RFC3339, s)
+	if s != "" && (err != nil || !strings.HasSuffix(s, "Z")) {
+		f.fail(Malformed, key, "%s is not a time in UTC such as 2026-01-31T12:00:00Z", quoted(s))
+	}
+	return t.UTC()
+}
+
+// flag reads true or false; false when the key is not there.
+func (f fields) flag(key string) bool {
+	v, there := f.m[key]
+	b, ok := v.(bool)
+	if there && !ok {
+		f.fail(Malformed, key, "must be true or false")
+	}
+	return b
+}
+
+// digest reads a SHA-256, which must be there.
+func (f fields) digest(key string) string {
+	s := f.need(key, 64)
+	if s != "" && !checkDigest(s) {
+		f.fail(Malformed, key, "%s is not a SHA-256: 64 hexadecimal digits in lower case", quoted(s))
+	}
+	return s
+}
+
+// list reads an array of at most so many items; nil when the key is not there.
+func (f fields) list(key string, most int) []any {
+	v, there := f.m[key]
+	if !there {
+		return nil
+	}
+	list, ok := v.([]any)
+	switch {
+	case !ok:
+		f.fail(Malformed, key, "must be an array")
+	case len(list) > most:
+		f.fail(TooLarge, key, "%d items are over the limit of %d", len(list), most)
+	default:
+		return list
+	}
+	return nil
+}
+
+// inner is the reader of one item of an array.
+func (f fields) inner(key string, i int, v any) (fields, bool) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		f.fail(Malformed, fmt.Sprintf("%s[%d]", key, i), "must be an object")
+	}
+	return fields{fmt.Sprintf("%s: %s[%d]", f.what, key, i), m, f.err}, ok
+}
+
+// shown refuses characters that change what a person sees elsewhere than where
+// they stand.
+func shown(text string) error {
+	i := strings.IndexFunc(text, func(r rune) bool {
+		return r != '\n' && r != '\t' && (unicode.IsControl(r) || slices.ContainsFunc([][2]rune{{'\u202a', '\u202e'}, {'\u2066', '\u2069'}}, func(span [2]rune) bool {
+			return span[0] <= r && r <= span[1]
+		}))
+	})
+	if i < 0 {
+		return nil
+	}
+	r, _ := utf8.DecodeRuneInString(text[i:])
+	return fmt.Errorf("%+q is a character that is not shown", r)
+}
+
+// encode writes a file as the tools do: indented, keys in a fixed order, a line
+// feed at the end.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// quoted shows input in an error: short, and safe to print.
+func quoted(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

@@ -1,0 +1,150 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/format"
+)
+
+// Open streams a release's module from a byte on, from the first of its URLs that
+// has it. It ends with io.EOF after exactly Release.Size bytes of the whole, with
+// a refusal (WrongSize) when there are more, and with fault.Unavailable when the
+// connection ends early: open it again at the byte that was reached. The caller
+// hashes what comes. Close it.
+func (c *Client) Open(ctx context.Context, r Release, offset int64) (io.ReadCloser, error) {
+	if offset < 0 || offset > r.Size {
+		return nil, fault.New(fault.Internal, "index: open %s at byte %d of %d", r.Reference(), offset, r.Size)
+	}
+	session := c.cfg.Fetcher.Session()
+	var problems []error
+	for _, path := range r.URLs {
+		if !format.ValidPath(path) {
+			continue // a Release that Resolve has not made
+		}
+		body, err := session.Open(ctx, r.Source+path, offset)
+		if err == nil {
+			return &module{body: body, session: session, c: c, r: r, left: r.Size - offset}, nil
+		}
+		if errors.Is(err, marketplace.ErrAbsent) {
+			err = format.Refuse(format.Absent, "%s: is not there", path)
+		}
+		problems = append(problems, c.wrap(path, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	session.Close()
+	if len(problems) == 0 {
+		return nil, fault.New(fault.Internal, "index: %s has no URL", r.Reference())
+	}
+	return nil, problems[0]
+}
+
+// module is the body of a module that is being read.
+type module struct {
+	body    io.ReadCloser
+	session *marketplace.Session
+	c       *Client
+	r       Release
+	left    int64
+}
+
+// Read implements io.Reader.
+func (m *module) Read(p []byte) (int, error) {
+	if m.left == 0 {
+		var one [1]byte
+		n, err := io.ReadFull(m.body, one[:])
+		switch {
+		case n > 0:
+			return 0, m.c.wrap("", format.Refuse(format.WrongSize, "the module of %s goes on after its %d bytes", m.r.Reference(), m.r.Size))
+		case errors.Is(err, io.EOF):
+			return 0, io.EOF
+		}
+		return 0, m.c.wrap("", err)
+	}
+	if int64(len(p)) > m.left {
+		p = p[:m.left]
+	}
+	n, err := m.body.Read(p)
+	m.left -= int64(n)
+	switch {
+	case err == nil || errors.Is(err, io.EOF) && m.left == 0:
+		return n, nil // the end is looked for at the next read
+	case errors.Is(err, io.EOF):
+		err = fault.New(fault.Unavailable, "the module of %s ends %d bytes early", m.r.Reference(), m.left)
+	}
+	return n, m.c.wrap("", err)
+}
+
+// Close implements io.Closer.
+func (m *module) Close() error {
+	err := m.body.Close()
+	m.session.Close()
+	return err
+}
+
+// resumes is how often Fetch takes a broken download up again.
+const resumes = 3
+
+// Fetch returns a release's module: Open, taken up again where it broke off, and
+// checked against the digest. progress, if not nil, hears of the bytes that have
+// come.
+func (c *Client) Fetch(ctx context.Context, r Release, progress func(done, total int64)) ([]byte, error) {
+	if r.Size > format.MaxBlob {
+		return nil, c.wrap("", format.Refuse(format.TooLarge, "%s: %d bytes are over the limit of %d", r.Reference(), r.Size, format.MaxBlob))
+	}
+	var got bytes.Buffer
+	var last error // why the download broke off
+	for range 1 + resumes {
+		before := got.Len()
+		err := c.more(ctx, r, &got, progress)
+		if err == nil || int64(got.Len()) == r.Size && resumable(err) {
+			last = nil
+			break
+		}
+		if last == nil || got.Len() > before {
+			last = err // a resumption that came to nothing explains less
+		}
+		if !resumable(err) || got.Len() == before || ctx.Err() != nil {
+			break
+		}
+	}
+	if last != nil {
+		return nil, last
+	}
+	if sum := format.FileOf(got.Bytes()); sum.SHA256 != r.SHA256 {
+		return nil, c.wrap("", format.Refuse(format.WrongDigest, "the module of %s has the SHA-256 %s, not %s, which was signed", r.Reference(), sum.SHA256, r.SHA256))
+	}
+	return got.Bytes(), nil
+}
+
+func resumable(err error) bool {
+	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Timeout)
+}
+
+// more appends what comes from where to ends.
+func (c *Client) more(ctx context.Context, r Release, to *bytes.Buffer, progress func(done, total int64)) error {
+	body, err := c.Open(ctx, r, int64(to.Len()))
+	if err != nil {
+		return err
+	}
+	chunk := make([]byte, 64<<10)
+	for {
+		n, err := body.Read(chunk)
+		to.Write(chunk[:n])
+		if n > 0 && progress != nil {
+			progress(int64(to.Len()), r.Size)
+		}
+		if errors.Is(err, io.EOF) {
+			return body.Close()
+		}
+		if err != nil {
+			return errors.Join(err, body.Close())
+		}
+	}
+}

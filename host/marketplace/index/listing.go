@@ -1,0 +1,216 @@
+package index
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace/format"
+)
+
+// Query selects plugins.
+type Query struct {
+	Text      string // words that name, publisher and description all must hold, in any case; "" for all
+	Publisher string // "" for all
+	Cursor    string // Next of the page before; "" for the first
+	Limit     int    // 0 for 50, at most 200
+}
+
+// The sizes of a Page.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+	maxQuery     = 256 // bytes
+)
+
+// Page is a part of the list. The first items come by name, then by publisher.
+type Page struct {
+	Items       []Listing
+	Next        string // "" at the end
+	Marketplace string // its name
+	Sequence    int64
+	Unsigned    bool      // nobody has signed for it
+	Stale       bool      // since Fetched nobody could tell whether it is still so
+	Problem     string    // why not, or ""
+	Fetched     time.Time // when it was last found to be the marketplace's
+	Expires     time.Time
+	Expired     bool // nothing is installed by it
+}
+
+// Listing is one plugin, with the version that is offered of it.
+type Listing struct {
+	Publisher   string
+	Name        string
+	Description string
+	License     string
+	Homepage    string
+	Key         string    // the publisher's, in base64; "" when its releases are not signed
+	Latest      Version   // what is offered; its Version is "" when nothing is
+	Versions    []Version // all, in falling order
+}
+
+// Version is one version of a plugin.
+type Version struct {
+	Version      string
+	SHA256       string
+	Size         int64 // bytes
+	ABI          string
+	Capabilities []abi.Capability
+	Released     time.Time
+	Deprecated   string // why it should not be used, or ""
+	Yanked       bool
+	Revoked      string // why the marketplace has taken it back, or ""
+}
+
+// Listings returns what the marketplace has, of a list that is at most
+// Config.RefreshEvery old if that can be had soon, and of the one that is kept
+// otherwise. Errors: fault.Invalid about the query; that of the refresh when there
+// is no list at all.
+func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
+	if len(q.Text) > maxQuery {
+		return Page{}, fault.Field("q", "is %d bytes long: the limit is %d", len(q.Text), maxQuery)
+	}
+	if q.Limit < 0 || q.Limit > maxLimit {
+		return Page{}, fault.Field("limit", "must be from 1 to %d", maxLimit)
+	}
+	after, err := parseCursor(q.Cursor)
+	if err != nil {
+		return Page{}, err
+	}
+	s, problem, err := c.list(ctx, false)
+	if err != nil {
+		return Page{}, err
+	}
+	now := c.cfg.Now()
+	p := Page{
+		Items: []Listing{}, Marketplace: s.root.Marketplace, Sequence: s.root.Sequence, Unsigned: s.signer == "",
+		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: now.Sub(s.fetched) > c.cfg.RefreshEvery,
+	}
+	if p.Stale && problem != nil {
+		p.Problem = problem.Error()
+	}
+	limit := q.Limit
+	if limit == 0 {
+		limit = defaultLimit
+	}
+	words := strings.Fields(strings.ToLower(q.Text))
+	for _, page := range s.pages {
+		if !matches(page, words, q.Publisher) || q.Cursor != "" && comparePlace(placeOf(page), after) <= 0 {
+			continue
+		}
+		if len(p.Items) == limit {
+			last := p.Items[limit-1]
+			p.Next = last.Name + "/" + last.Publisher
+			break
+		}
+		p.Items = append(p.Items, s.listing(page))
+	}
+	return p, nil
+}
+
+// list returns the list in use. When it is too old, or fresh is set, it is fetched
+// first; problem says why that did not do. Without any list, that is the error.
+func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, err error) {
+	c.mu.Lock()
+	if err := c.load(); err != nil {
+		c.mu.Unlock()
+		return nil, nil, err
+	}
+	now := c.cfg.Now()
+	tooSoon := !c.failed.IsZero() && now.Sub(c.failed) < c.cfg.RetryEvery && !fresh
+	young := !fresh && c.current != nil && now.Sub(c.current.fetched) <= c.cfg.RefreshEvery
+	if young || tooSoon {
+		defer c.mu.Unlock()
+		if c.current == nil {
+			return nil, nil, c.problem
+		}
+		return c.current, c.problem, nil
+	}
+	r, have := c.start(), c.current != nil
+	c.mu.Unlock()
+	var patience <-chan time.Time
+	if have && !fresh {
+		t := time.NewTimer(c.cfg.Patience)
+		defer t.Stop()
+		patience = t.C
+	}
+	select {
+	case <-r.done:
+		problem = r.err
+	case <-patience:
+		problem = fault.New(fault.Unavailable, "the marketplace has not answered yet")
+	case <-ctx.Done():
+		if !have {
+			return nil, nil, fault.New(fault.Timeout, "the marketplace has not answered in time: %w", ctx.Err())
+		}
+		problem = ctx.Err()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil {
+		return nil, nil, problem
+	}
+	return c.current, problem, nil
+}
+
+func (s *snapshot) listing(p format.Page) Listing {
+	l := Listing{Publisher: p.Publisher, Name: p.Name, Description: p.Description, License: p.License, Homepage: p.Homepage, Key: p.Key}
+	best := -1
+	for i, v := range p.Versions {
+		out := Version{
+			Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI, Capabilities: v.Capabilities,
+			Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
+		}
+		if r, ok := s.root.Revocation(p.Publisher, p.Name, v.Version, v.SHA256); ok {
+			out.Revoked = r.Reason
+		}
+		l.Versions = append(l.Versions, out)
+		offered := !v.Yanked && v.ABI == format.ABI && out.Revoked == ""
+		if offered && (best < 0 || format.Prerelease(p.Versions[best].Version) && !format.Prerelease(v.Version)) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		l.Latest = l.Versions[best]
+	}
+	return l
+}
+
+// matches reports whether a page holds every word.
+func matches(p format.Page, words []string, publisher string) bool {
+	if publisher != "" && p.Publisher != publisher {
+		return false
+	}
+	text := strings.ToLower(p.Name + "\n" + p.Publisher + "/" + p.Name + "\n" + p.Description)
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// place is where a plugin stands in the list.
+type place struct{ name, publisher string }
+
+func placeOf(p format.Page) place { return place{p.Name, p.Publisher} }
+
+func comparePlace(a, b place) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	return strings.Compare(a.publisher, b.publisher)
+}
+
+func parseCursor(s string) (place, error) {
+	if s == "" {
+		return place{}, nil
+	}
+	name, publisher, _ := strings.Cut(s, "/")
+	if !abi.ValidName(name) || !abi.ValidName(publisher) {
+		return place{}, fault.Field("cursor", "is not one that a list has given")
+	}
+	return place{name, publisher}, nil
+}

@@ -1,0 +1,231 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/format"
+)
+
+// Release is one version that may be installed: everything the marketplace and
+// the publisher have signed for it agrees.
+type Release struct {
+	Publisher    string
+	Name         string
+	Version      string
+	SHA256       string // of the module, hex, lower case
+	Size         int64  // of the module, bytes
+	ABI          string
+	Capabilities []abi.Capability
+	Released     time.Time
+	Deprecated   string // why it should not be used any more, or ""
+	Yanked       bool   // only resolved when exactly this version was asked for
+
+	Key         string // the publisher's minisign public key, base64; "" when nobody has signed the release
+	Marketplace string // its name
+	Root        string // the key that has signed the marketplace's root, base64; "" when nobody has
+	Source      string // the marketplace's URL
+	URLs        []string
+}
+
+// Reference is publisher/name@version.
+func (r Release) Reference() string { return r.Publisher + "/" + r.Name + "@" + r.Version }
+
+// Resolve finds the release to install: name is a plugin's, or publisher/name;
+// the constraint is a version ("1.2.0"), a range ("^1.2"), or "" for the highest
+// release. Of what fits it takes the highest that is for this ABI, neither yanked
+// nor revoked, and old enough; a version that is named exactly may be yanked.
+//
+// Errors are refusals that carry a format.Kind: fault.NotFound (NoSuchPlugin,
+// NoVersion), fault.Conflict (Ambiguous: it names the publishers), fault.Invalid
+// for a name or constraint that is none, fault.Denied for what does not hold,
+// such as Expired, Revoked, TooNew or a signature; or fault.Unavailable and
+// fault.Timeout of a marketplace that cannot be asked.
+func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release, error) {
+	publisher, plugin, qualified := strings.Cut(name, "/")
+	if !qualified {
+		publisher, plugin = "", name
+	}
+	if !abi.ValidName(plugin) || qualified && !abi.ValidName(publisher) {
+		return Release{}, &fault.Error{Code: fault.Invalid, Field: "name", Err: format.BadName,
+			Reason: fmt.Sprintf("%.80q is neither a plugin's name nor publisher/name: each is 1 to 63 of a-z, 0-9 and -, not beginning with -", name)}
+	}
+	fits, err := format.Matcher(constraint)
+	if err != nil {
+		return Release{}, &fault.Error{Code: fault.Invalid, Field: "version", Reason: strings.TrimPrefix(err.Error(), "version: "), Err: format.BadVersion}
+	}
+	s, problem, err := c.list(ctx, true)
+	if err != nil {
+		return Release{}, err
+	}
+	// A list that could not be confirmed will do until it expires, if nothing
+	// worse than silence is the matter.
+	if kind := format.Kind(""); errors.As(problem, &kind) {
+		return Release{}, problem
+	}
+	if s.expired(c.cfg.Now()) {
+		return Release{}, c.wrap("", format.Refuse(format.Expired, "its list has expired on %s: nothing is installed by it until the marketplace signs a new one", s.root.Expires.Format(time.RFC3339)))
+	}
+	page, err := s.find(publisher, plugin)
+	if err != nil {
+		return Release{}, c.wrap("", err)
+	}
+	v, err := c.choose(s, page, constraint, fits)
+	if err != nil {
+		return Release{}, c.wrap("", err)
+	}
+	r := Release{
+		Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI,
+		Capabilities: v.Capabilities, Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
+		Key: page.Key, Marketplace: s.root.Marketplace, Root: s.signer, Source: c.base, URLs: v.URLs,
+	}
+	if err := c.verifyRelease(ctx, s, page, v); err != nil {
+		return Release{}, err
+	}
+	return r, nil
+}
+
+// find returns the page of a plugin, by its name alone if one publisher has it.
+func (s *snapshot) find(publisher, name string) (format.Page, error) {
+	var found []format.Page
+	var others []string
+	for _, p := range s.pages {
+		if p.Name == name && (publisher == "" || p.Publisher == publisher) {
+			found = append(found, p)
+			others = append(others, p.Publisher+"/"+p.Name)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return format.Page{}, format.RefuseAs(fault.Conflict, format.Ambiguous, "several publishers have a plugin %s: name one of %s", name, strings.Join(others, ", "))
+	case publisher != "":
+		return format.Page{}, format.RefuseAs(fault.NotFound, format.NoSuchPlugin, "has no plugin %s/%s", publisher, name)
+	}
+	return format.Page{}, format.RefuseAs(fault.NotFound, format.NoSuchPlugin, "has no plugin %s", name)
+}
+
+// choose picks the version. When none will do, the error is about the highest
+// that fits.
+func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func(string) bool) (format.PageVersion, error) {
+	exact := abi.ValidVersion(constraint)
+	var refused error
+	candidate := func(prerelease bool) (format.PageVersion, bool) {
+		for _, v := range p.Versions {
+			if exact && v.Version != constraint || !exact && !fits(v.Version) && !(prerelease && format.Prerelease(v.Version)) {
+				continue
+			}
+			err := c.may(s, p, v, exact)
+			if err == nil {
+				return v, true
+			}
+			if refused == nil {
+				refused = err
+			}
+		}
+		return format.PageVersion{}, false
+	}
+	if v, ok := candidate(false); ok {
+		return v, nil
+	}
+	// A plugin that has had no release yet is still found without a constraint.
+	if constraint == "" && refused == nil {
+		if v, ok := candidate(true); ok {
+			return v, nil
+		}
+	}
+	switch {
+	case refused != nil:
+		return format.PageVersion{}, refused
+	case constraint == "":
+		return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version", p.Publisher, p.Name)
+	}
+	return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version that fits %s", p.Publisher, p.Name, constraint)
+}
+
+// may says why a version must not be installed.
+func (c *Client) may(s *snapshot, p format.Page, v format.PageVersion, exact bool) error {
+	name := p.Publisher + "/" + p.Name + "@" + v.Version
+	if r, revoked := s.root.Revocation(p.Publisher, p.Name, v.Version, v.SHA256); revoked {
+		return format.Refuse(format.Revoked, "%s was revoked: %s", name, r.Reason)
+	}
+	switch age := c.cfg.Now().Sub(v.Released); {
+	case v.ABI != format.ABI:
+		return format.RefuseAs(fault.NotFound, format.WrongABI, "%s is for the ABI %q; this host has %s", name, v.ABI, format.ABI)
+	case v.Yanked && !exact:
+		return format.RefuseAs(fault.NotFound, format.NoVersion, "%s was yanked: it is installed only by its exact version", name)
+	case c.cfg.MinimumReleaseAge > 0 && age < c.cfg.MinimumReleaseAge:
+		return format.Refuse(format.TooNew, "%s was released on %s: marketplace.minimum_release_age keeps it back until %s", name,
+			v.Released.Format(time.RFC3339), v.Released.Add(c.cfg.MinimumReleaseAge).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// verifyRelease checks what the publisher has signed for a version.
+func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, v format.PageVersion) error {
+	session := c.cfg.Fetcher.Session()
+	defer session.Close()
+	path := format.ReleasePath(p.Publisher, p.Name, v.Version)
+	text, err := c.listed(ctx, session, s, path, format.MaxRelease)
+	if err != nil {
+		return err
+	}
+	sig, err := c.listed(ctx, session, s, path+format.SigSuffix, format.MaxSignature)
+	if kind := format.Kind(""); errors.As(err, &kind) && kind == format.Absent {
+		sig, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
+	if p.Key == "" && !c.cfg.AllowUnsigned {
+		return c.wrap("", format.Refuse(format.NoKey, "%s: its publisher has no key", path))
+	}
+	if p.Key != "" && (sig != nil || !c.cfg.AllowUnsigned) {
+		key, err := format.ParseKey(p.Key)
+		if err == nil {
+			_, err = format.Verify(path, text, sig, []format.Key{key})
+		}
+		if err != nil {
+			return c.wrap("", err)
+		}
+	}
+	r, err := format.ParseRelease(text)
+	if err == nil {
+		err = r.Fits(p, v)
+	}
+	if err != nil {
+		return c.wrap(path, err)
+	}
+	return nil
+}
+
+// listed gets a file by what the root says of it.
+func (c *Client) listed(ctx context.Context, session *marketplace.Session, s *snapshot, path string, most int64) ([]byte, error) {
+	file, ok := s.root.Files[path]
+	if !ok {
+		return nil, c.wrap("", format.Refuse(format.Absent, "%s: root.json does not list it", path))
+	}
+	if file.Size > most {
+		return nil, c.wrap("", format.Refuse(format.TooLarge, "%s: %d bytes are over the limit of %d", path, file.Size, most))
+	}
+	text, err := session.Get(ctx, c.base+path, file.Size)
+	switch {
+	case errors.Is(err, marketplace.ErrAbsent):
+		err = format.Refuse(format.Absent, "%s: is listed, and is not there", path)
+	case fault.Is(err, fault.Exhausted):
+		err = format.Refuse(format.WrongSize, "%s: is larger than the %d bytes that were signed", path, file.Size)
+	case err == nil:
+		err = file.Check(path, text)
+	}
+	if err != nil {
+		return nil, c.wrap("", err)
+	}
+	return text, nil
+}

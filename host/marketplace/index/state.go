@@ -1,0 +1,162 @@
+package index
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// maxState bounds the state file, in bytes: a root, its pages as JSON strings,
+// and what was seen.
+const maxState = 128 << 20
+
+// state is the content of the state file.
+type state struct {
+	Version int              `json:"version"`
+	Seen    map[string]int64 `json:"seen"` // highest sequence of a root, by identity
+	List    *kept            `json:"list,omitempty"`
+}
+
+// kept is the last list that held. It is checked again when it is read, by the
+// keys that are trusted then.
+type kept struct {
+	URL     string            `json:"url"`
+	Fetched time.Time         `json:"fetched_at"`
+	Root    string            `json:"root"`
+	Sig     *string           `json:"signature"` // null: there was none
+	Pages   map[string]string `json:"pages"`
+}
+
+const stateVersion = 1
+
+// with is the state after a snapshot was accepted.
+func (s state) with(identity, base string, next *snapshot) state {
+	seen := maps.Clone(s.Seen)
+	if seen == nil {
+		seen = map[string]int64{}
+	}
+	seen[identity] = next.root.Sequence
+	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts))}
+	if next.rootSig != nil {
+		k.Sig = new(string(next.rootSig))
+	}
+	for path, text := range next.texts {
+		k.Pages[path] = string(text)
+	}
+	return state{Version: stateVersion, Seen: seen, List: k}
+}
+
+// load reads the state file once; there need not be one. The caller holds c.mu.
+// A damaged file is an error and no empty one: it would let older roots in.
+func (c *Client) load() error {
+	if c.loaded {
+		return nil
+	}
+	s, err := readState(c.cfg.State)
+	if err != nil {
+		return fault.New(fault.Unavailable, "the marketplace's state: %w", err)
+	}
+	c.loaded, c.state = true, s
+	if s.List != nil && s.List.URL == c.base {
+		c.current = c.restore(*s.List)
+	}
+	return nil
+}
+
+// restore checks a kept list as one that was fetched; nil when it does not hold
+// any more, because the keys that are trusted are others, for one.
+func (c *Client) restore(k kept) *snapshot {
+	var sig []byte
+	if k.Sig != nil {
+		sig = append([]byte{}, *k.Sig...)
+	}
+	s, err := c.verifyRoot([]byte(k.Root), sig)
+	if err != nil || s.root.Sequence < c.state.Seen[c.identity(s)] {
+		return nil
+	}
+	s.fetched = k.Fetched
+	for path, text := range k.Pages {
+		file, listed := s.root.Files[path]
+		if !listed || file.Check(path, []byte(text)) != nil {
+			return nil
+		}
+		s.texts[path] = []byte(text)
+	}
+	if c.parsePages(s) != nil {
+		return nil
+	}
+	return s
+}
+
+func readState(path string) (state, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state{}, nil
+	}
+	if err != nil {
+		return state{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxState+1))
+	if err != nil {
+		return state{}, err
+	}
+	var s state
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&s); err != nil || s.Version != stateVersion || len(text) > maxState {
+		return state{}, fmt.Errorf("%s is damaged: remove it, and the list is fetched anew (until then it has kept older lists out)", path)
+	}
+	return s, nil
+}
+
+// write replaces the state file: what it returns for is on the disk.
+func (s state) write(path string) (err error) {
+	defer func() {
+		if err != nil {
+			code := fault.Unavailable
+			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+				code = fault.Exhausted
+			}
+			err = fault.New(code, "keep the marketplace's list: %w", err)
+		}
+	}()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

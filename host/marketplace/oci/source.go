@@ -1,0 +1,321 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace"
+)
+
+// The CNCF's layout (Wasm OCI Artifact layout of TAG Runtime's wasm working group).
+const (
+	configType = "application/vnd.wasm.config.v0+json"
+	layerType  = "application/wasm"
+)
+
+// Scheme begins a reference.
+const Scheme = "oci://"
+
+const (
+	maxManifest  = 256 << 10 // bytes
+	maxReference = 1024      // bytes
+)
+
+// Config says whom a Source may talk to.
+type Config struct {
+	Fetcher *marketplace.Fetcher // whose guard and credentials are used. Required
+	// DockerConfig is a file as `docker login` writes it (config.json); "": none. It
+	// is read for every fetch. Only what is in the file itself is used: no credential
+	// helper is run. A credential of the Fetcher for the same host comes first.
+	DockerConfig string
+	Timeout      time.Duration // of Resolve, and of Fetch. 0: 3m
+	MaxSize      int64         // of a module, in bytes. 0: marketplace.MaxSize
+}
+
+// Source fetches from registries. It is safe for concurrent use.
+type Source struct{ cfg Config }
+
+// New returns a Source.
+func New(cfg Config) (*Source, error) {
+	if cfg.Fetcher == nil {
+		return nil, fault.New(fault.Internal, "oci: Config.Fetcher is required")
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 3 * time.Minute
+	}
+	if cfg.MaxSize <= 0 {
+		cfg.MaxSize = marketplace.MaxSize
+	}
+	return &Source{cfg}, nil
+}
+
+// Artifact is what a reference leads to.
+type Artifact struct {
+	Reference      string // with the manifest's digest: oci://registry/repository@sha256:…
+	ManifestDigest string // sha256:…
+	SHA256         string // of the module, hex, lower case
+	Size           int64  // of the module, bytes
+	Annotations    map[string]string
+}
+
+// Resolve finds out what a reference (oci://registry/repository:tag or …@sha256:…)
+// leads to now. Errors name the field url: fault.Invalid for a reference that is
+// none, an address that is not allowed or an artifact of another layout;
+// fault.NotFound; fault.Denied when the registry wants other credentials;
+// fault.Exhausted for too large a module; fault.Unavailable and fault.Timeout.
+func (s *Source) Resolve(ctx context.Context, reference string) (Artifact, error) {
+	ref, err := parse(reference)
+	if err != nil {
+		return Artifact{}, err
+	}
+	var a Artifact
+	err = s.with(ctx, ref, func(ctx context.Context, repo *remote.Repository) error {
+		desc, err := repo.Resolve(ctx, ref.Reference)
+		if err != nil {
+			return err
+		}
+		a, err = s.manifest(ctx, repo, ref, desc)
+		return err
+	})
+	return a, err
+}
+
+// Fetch returns the module of an artifact that Resolve has found, whose digest it
+// has. progress, if not nil, hears of the bytes that have come.
+func (s *Source) Fetch(ctx context.Context, a Artifact, progress func(done, total int64)) ([]byte, error) {
+	ref, err := parse(a.Reference)
+	if err != nil {
+		return nil, err
+	}
+	sum := digest.NewDigestFromEncoded(digest.SHA256, a.SHA256)
+	if err := sum.Validate(); err != nil || a.Size <= 0 {
+		return nil, fault.New(fault.Internal, "oci: %s has no digest or no size", a.Reference)
+	}
+	if a.Size > s.cfg.MaxSize {
+		return nil, s.tooLarge(a.Size)
+	}
+	var module []byte
+	err = s.with(ctx, ref, func(ctx context.Context, repo *remote.Repository) error {
+		desc := ocispec.Descriptor{MediaType: layerType, Digest: sum, Size: a.Size}
+		body, err := repo.Blobs().Fetch(ctx, desc)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		module, err = readAll(&metered{body, 0, a.Size, progress}, desc)
+		return err
+	})
+	return module, err
+}
+
+// readAll reads exactly what is described, and says what is wrong in the words of
+// a person.
+func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
+	b, err := content.ReadAll(r, desc)
+	switch {
+	case errors.Is(err, content.ErrTrailingData):
+		return nil, fault.Field("url", "the registry sends more than the %d bytes of %s", desc.Size, desc.Digest)
+	case errors.Is(err, content.ErrMismatchedDigest):
+		return nil, fault.Field("url", "what the registry sends does not have the digest %s", desc.Digest)
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return nil, &fault.Error{Code: fault.Unavailable, Field: "url", Reason: fmt.Sprintf("the content of %s is cut off", desc.Digest), Err: err}
+	}
+	return b, err
+}
+
+// metered tells of what is read.
+type metered struct {
+	r           io.Reader
+	done, total int64
+	tell        func(done, total int64)
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.done += int64(n)
+	if n > 0 && m.tell != nil {
+		m.tell(m.done, m.total)
+	}
+	return n, err
+}
+
+// manifest reads and judges the manifest that a reference leads to.
+func (s *Source) manifest(ctx context.Context, repo *remote.Repository, ref registry.Reference, desc ocispec.Descriptor) (Artifact, error) {
+	switch {
+	case desc.MediaType != ocispec.MediaTypeImageManifest:
+		return Artifact{}, fault.Field("url", "%s is a %.80q, not an image manifest: it must be an artifact of one WebAssembly module", ref, desc.MediaType)
+	case desc.Digest.Algorithm() != digest.SHA256:
+		return Artifact{}, fault.Field("url", "%s has the digest %.80q: only sha256 will do", ref, desc.Digest)
+	case desc.Size > maxManifest:
+		return Artifact{}, fault.Field("url", "%s has a manifest of %d bytes: the limit is %d", ref, desc.Size, maxManifest)
+	}
+	body, err := repo.Manifests().Fetch(ctx, desc)
+	if err != nil {
+		return Artifact{}, err
+	}
+	defer body.Close()
+	text, err := readAll(body, desc)
+	if err != nil {
+		return Artifact{}, err
+	}
+	return s.judge(ref, desc.Digest, text)
+}
+
+// judge takes a manifest for what it is only if it is of the CNCF's layout.
+func (s *Source) judge(ref registry.Reference, sum digest.Digest, text []byte) (Artifact, error) {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Artifact{}, fault.Field("url", "%s has a manifest that cannot be read", ref)
+	}
+	wrong := func(format string, args ...any) (Artifact, error) {
+		return Artifact{}, fault.Field("url", "%s is not an artifact of one WebAssembly module: %s", ref, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case m.Config.MediaType != configType:
+		return wrong("its config is %.80q, not %s", m.Config.MediaType, configType)
+	case len(m.Layers) != 1:
+		return wrong("it has %d layers, not one", len(m.Layers))
+	}
+	layer := m.Layers[0]
+	switch {
+	case layer.MediaType != layerType:
+		return wrong("its layer is %.80q, not %s", layer.MediaType, layerType)
+	case layer.Digest.Validate() != nil || layer.Digest.Algorithm() != digest.SHA256:
+		return wrong("its layer has the digest %.80q, not a sha256", layer.Digest)
+	case layer.Size <= 0:
+		return wrong("its layer has %d bytes", layer.Size)
+	case layer.Size > s.cfg.MaxSize:
+		return Artifact{}, s.tooLarge(layer.Size)
+	}
+	ref.Reference = sum.String()
+	return Artifact{
+		Reference: Scheme + ref.String(), ManifestDigest: sum.String(),
+		SHA256: layer.Digest.Encoded(), Size: layer.Size, Annotations: m.Annotations,
+	}, nil
+}
+
+func (s *Source) tooLarge(size int64) error {
+	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module has %d bytes: the limit is %d", size, s.cfg.MaxSize)}
+}
+
+// parse reads a reference; its tag or digest is required.
+func parse(reference string) (registry.Reference, error) {
+	const field = "url"
+	rest, ok := strings.CutPrefix(reference, Scheme)
+	switch {
+	case len(reference) > maxReference:
+		return registry.Reference{}, fault.Field(field, "is %d bytes long: the limit is %d", len(reference), maxReference)
+	case !ok:
+		return registry.Reference{}, fault.Field(field, "must begin with %s", Scheme)
+	}
+	ref, err := registry.ParseReference(rest)
+	if err != nil {
+		return registry.Reference{}, fault.Field(field, "%.120q is not a reference such as oci://registry.example.com/team/echo:1.2.0", reference)
+	}
+	if ref.Reference == "" {
+		return registry.Reference{}, fault.Field(field, "%.120q names no version: add :TAG or @sha256:DIGEST", reference)
+	}
+	return ref, nil
+}
+
+// with does something with a repository. A registry on the operator's list that
+// speaks plain http gets it that way, unless a credential would go with it.
+func (s *Source) with(ctx context.Context, ref registry.Reference, do func(context.Context, *remote.Repository) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	session := s.cfg.Fetcher.Session()
+	defer session.Close()
+	secure := &url.URL{Scheme: "https", Host: ref.Host()}
+	if err := session.CheckURL(secure); err != nil {
+		return err
+	}
+	cred, own, err := s.credential(ref)
+	if err != nil {
+		return err
+	}
+	client := session.Client()
+	if own {
+		client.Transport = onlyTo{secure.Host, client.Transport}
+	}
+	repo := &remote.Repository{
+		Reference:        ref,
+		MaxMetadataBytes: maxManifest,
+		Client: &auth.Client{
+			Client:               client,
+			Header:               http.Header{"User-Agent": {"berth"}, "Accept-Encoding": {"identity"}},
+			Cache:                auth.NewSingleContextCache(),
+			Credential:           auth.StaticCredential(ref.Registry, cred),
+			BlockedRealmPrefixes: []netip.Prefix{}, // the guarded client judges every address
+		},
+	}
+	err = do(ctx, repo)
+	if errors.Is(err, http.ErrSchemeMismatch) && session.CheckURL(&url.URL{Scheme: "http", Host: secure.Host}) == nil {
+		if cred != auth.EmptyCredential {
+			return fault.Field("url", "the registry %s speaks plain http: credentials are not sent that way", ref.Registry)
+		}
+		repo.PlainHTTP = true
+		err = do(ctx, repo)
+	}
+	return s.explain(ctx, session, ref, err)
+}
+
+// onlyTo keeps a credential of the configuration from other hosts, token servers
+// included: those are docker's custom, and docker's file is for them.
+type onlyTo struct {
+	host string
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o onlyTo) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != o.host && req.Header.Get("Authorization") != "" {
+		return nil, fault.Field("url", "the registry %s has its credentials checked by %s, and marketplace.credentials go to the host they name only: use marketplace.docker_config", o.host, req.URL.Host)
+	}
+	return o.next.RoundTrip(req)
+}
+
+// explain gives an error its code, in words for a person.
+func (s *Source) explain(ctx context.Context, session *marketplace.Session, ref registry.Reference, err error) error {
+	var known *fault.Error
+	var answer *errcode.ErrorResponse
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case ctx.Err() != nil:
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the registry " + ref.Registry + " did not answer in time", Err: ctx.Err()}
+	case errors.Is(err, errdef.ErrNotFound):
+		return &fault.Error{Code: fault.NotFound, Field: "url", Reason: fmt.Sprintf("the registry has no %s", ref), Err: err}
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return &fault.Error{Code: fault.Denied, Field: "url", Reason: fmt.Sprintf("the registry %s wants credentials: give some in marketplace.credentials or marketplace.docker_config", ref.Registry), Err: err}
+	case errors.As(err, &answer):
+		code, status := fault.Invalid, answer.StatusCode
+		switch {
+		case status == http.StatusUnauthorized || status == http.StatusForbidden:
+			return &fault.Error{Code: fault.Denied, Field: "url", Reason: fmt.Sprintf("the registry %s answers %d %s: it wants other credentials", ref.Registry, status, http.StatusText(status)), Err: err}
+		case status >= 500 || status == http.StatusTooManyRequests:
+			code = fault.Unavailable
+		}
+		return &fault.Error{Code: code, Field: "url", Reason: fmt.Sprintf("the registry %s answers %d %s", ref.Registry, status, http.StatusText(status)), Err: err}
+	}
+	return session.Explain(&url.URL{Scheme: "https", Host: ref.Host()}, err)
+}

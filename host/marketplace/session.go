@@ -1,0 +1,223 @@
+package marketplace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Session is some fetches after one another, or at the same time, that share
+// their connections. It is safe for concurrent use. Close it soon: what it may
+// connect to was judged when it connected.
+type Session struct {
+	f         *Fetcher
+	transport *http.Transport
+	client    *http.Client
+}
+
+// Session begins a session.
+func (f *Fetcher) Session() *Session {
+	t := f.transport()
+	return &Session{f: f, transport: t, client: &http.Client{Transport: guarded{f: f, next: t}, CheckRedirect: f.redirect}}
+}
+
+// Close closes the connections that are not in use.
+func (s *Session) Close() { s.transport.CloseIdleConnections() }
+
+// Client is an HTTP client that reaches what the Fetcher may reach, for parts
+// that speak a protocol of their own. It shows nobody a configured credential:
+// such a part asks CredentialFor.
+func (s *Session) Client() *http.Client {
+	return &http.Client{Transport: guarded{f: s.f, next: s.transport, own: true}, CheckRedirect: s.f.redirect}
+}
+
+// Explain gives an error of Client its code, as the other fetches' errors have
+// theirs, and leaves out the URL.
+func (s *Session) Explain(u *url.URL, err error) error { return s.f.explain(u, err) }
+
+// CheckURL refuses what must not be asked at all: another scheme than https, http
+// to a host that is not on the list, a private address. fault.Invalid.
+func (s *Session) CheckURL(u *url.URL) error { return s.f.check(u) }
+
+// request is what is special about one.
+type request struct {
+	accept string
+	offset int64 // of the first byte wanted
+}
+
+// do asks for a URL. The answer is one of success, in the identity encoding.
+func (s *Session) do(ctx context.Context, u *url.URL, r request) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fault.Field("url", "is not a URL")
+	}
+	req.Header.Set("Accept", r.accept)
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "berth")
+	if r.offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", r.offset))
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	coding := resp.Header.Get("Content-Encoding")
+	switch {
+	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
+		err = unavailable("the server answers %s", resp.Status)
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
+		err = &fault.Error{Code: fault.Invalid, Field: "url", Reason: "the server answers " + resp.Status, Err: ErrAbsent}
+	case resp.StatusCode != http.StatusOK && (r.offset == 0 || resp.StatusCode != http.StatusPartialContent):
+		err = fault.Field("url", "the server answers %s", resp.Status)
+	case coding != "" && !strings.EqualFold(coding, "identity"):
+		err = fault.Field("url", "the server sends the content encoded as %q although it was asked not to; it is fetched as it is", coding)
+	}
+	if err != nil {
+		return nil, errors.Join(err, resp.Body.Close())
+	}
+	return resp, nil
+}
+
+// ErrAbsent is in the error of a URL that leads to nothing: 404 or 410.
+var ErrAbsent = errors.New("there is nothing")
+
+// Get returns a small file of at most so many bytes. Errors are as Fetch's; they
+// name the field url.
+func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, error) {
+	u, err := s.f.parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.f.cfg.Timeout)
+	defer cancel()
+	content, err := s.small(ctx, u, most)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, s.f.late(u, ctx.Err())
+	case err != nil:
+		return nil, s.f.explain(u, err)
+	}
+	return content, nil
+}
+
+func (s *Session) small(ctx context.Context, u *url.URL, most int64) ([]byte, error) {
+	resp, err := s.do(ctx, u, request{accept: "application/json, */*;q=0.1"})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength > most {
+		return nil, tooLarge(most)
+	}
+	content, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = tooLarge(most)
+	}
+	return content, err
+}
+
+// Open returns the content of a URL from a byte on, as it comes: a server that
+// cannot begin in the middle is asked for all, and the beginning is read and
+// dropped. Reads fail with fault.Timeout when nothing comes for Config.Stall, and
+// with fault.Unavailable when the connection ends early; both can be resumed. The
+// whole is bounded by ctx, and in size by whoever reads. Close it.
+func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
+	u, err := s.f.parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	b := &stream{f: s.f, u: u, cause: func() error { return context.Cause(ctx) }, cancel: cancel}
+	b.timer = time.AfterFunc(s.f.cfg.Stall, func() { cancel(errStalled) })
+	resp, err := s.do(ctx, u, request{accept: "application/wasm, */*;q=0.1", offset: offset})
+	if err != nil {
+		err = b.explain(err)
+		b.end()
+		return nil, err
+	}
+	b.body = resp.Body
+	skip := offset
+	if resp.StatusCode == http.StatusPartialContent {
+		if from := firstOf(resp.Header.Get("Content-Range")); from != offset {
+			return nil, errors.Join(fault.Field("url", "the server was asked for the content from byte %d on, and sends another part", offset), b.Close())
+		}
+		skip = 0
+	}
+	if n, err := io.CopyN(io.Discard, b, skip); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = fault.Field("url", "the content ends after %d bytes, before byte %d", n, offset)
+		}
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// firstOf reads the first byte's place in a Content-Range; -1 if there is none.
+func firstOf(header string) int64 {
+	rest, ok := strings.CutPrefix(header, "bytes ")
+	first, _, dash := strings.Cut(rest, "-")
+	n, err := strconv.ParseInt(first, 10, 64)
+	if !ok || !dash || err != nil {
+		return -1
+	}
+	return n
+}
+
+var errStalled = errors.New("nothing came for too long")
+
+// stream is an answer's body that does not wait for ever.
+type stream struct {
+	f      *Fetcher
+	u      *url.URL
+	body   io.ReadCloser
+	cause  func() error // why the request was ended, or nil
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	closed atomic.Bool
+}
+
+// Read implements io.Reader.
+func (b *stream) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if n > 0 {
+		b.timer.Reset(b.f.cfg.Stall)
+	}
+	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = b.explain(err)
+	}
+	return n, err
+}
+
+func (b *stream) explain(err error) error {
+	switch {
+	case errors.Is(b.cause(), errStalled):
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: err}
+	case b.cause() != nil:
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
+	}
+	return b.f.explain(b.u, err)
+}
+
+// end stops what runs beside the body.
+func (b *stream) end() {
+	b.timer.Stop()
+	b.cancel(nil)
+}
+
+// Close implements io.Closer.
+func (b *stream) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	b.end()
+	return b.body.Close()
+}
