@@ -87,7 +87,10 @@ func New(cfg Config) *Dispatcher {
 }
 
 // cursorName is a handler's name among the cursors of the store.
-func cursorName(handler string) string { return "handler/" + handler }
+func cursorName(handler string) string {
+	name, _, _ := event.HandlerCursors(handler)
+	return name
+}
 
 // Claim makes sure that every event published from now on waits for the
 // handler, durably. For a handler that was claimed before it changes nothing.

@@ -28,14 +28,9 @@ func (t *thinned) add(seq uint64) {
 	t.to = max(t.to, seq)
 }
 
-// Cursors that keep it; they are no handlers' and hold nothing back.
-func thinnedNames(handler string) (from, to string) {
-	return "thinned-from/" + handler, "thinned-to/" + handler
-}
-
 // save appends what has changed since before.
 func (t thinned) save(cursors []event.Cursor, before thinned, handler string) []event.Cursor {
-	from, to := thinnedNames(handler)
+	_, from, to := event.HandlerCursors(handler)
 	if t.from != before.from {
 		cursors = append(cursors, event.Cursor{Name: from, Seq: t.from})
 	}
@@ -46,7 +41,7 @@ func (t thinned) save(cursors []event.Cursor, before thinned, handler string) []
 }
 
 func loadThinned(ctx context.Context, s Store, handler string) (t thinned, err error) {
-	from, to := thinnedNames(handler)
+	_, from, to := event.HandlerCursors(handler)
 	if t.from, _, err = s.Cursor(ctx, from); err == nil {
 		t.to, _, err = s.Cursor(ctx, to)
 	}
