@@ -156,14 +156,17 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	return b, nil
 }
 
-// ForgetHandler removes a handler's cursor and deliveries.
+// ForgetHandler removes a handler's cursors and deliveries.
 func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, "forget a handler"); err != nil {
 		return err
 	}
-	delete(m.cursors, "handler/"+handler)
+	place, from, to := event.HandlerCursors(handler)
+	for _, name := range []string{place, from, to} {
+		delete(m.cursors, name)
+	}
 	delete(m.rows, handler)
 	return nil
 }

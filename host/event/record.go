@@ -128,6 +128,13 @@ type Cursor struct {
 	Seq  uint64
 }
 
+// HandlerCursors names the cursors that are kept of a handler: its place in the
+// log, and the first and the last event whose success is not in the history
+// (these two hold nothing back).
+func HandlerCursors(handler string) (place, thinnedFrom, thinnedTo string) {
+	return "handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler
+}
+
 // Backlog is what is durable of one handler's deliveries.
 type Backlog struct {
 	Found  bool       // false: the handler has never been seen

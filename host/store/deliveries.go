@@ -193,11 +193,14 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	return b, rows.Err()
 }
 
-// ForgetHandler removes a handler's cursor and deliveries.
+// ForgetHandler removes a handler's cursors and deliveries.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
-		if _, err := g.exec(s.write.deleteCursor, handlerCursor(handler)); err != nil {
-			return err
+		place, from, to := event.HandlerCursors(handler)
+		for _, name := range []string{place, from, to} {
+			if _, err := g.exec(s.write.deleteCursor, name); err != nil {
+				return err
+			}
 		}
 		_, err := g.exec(s.write.deleteRows, handler)
 		return err
