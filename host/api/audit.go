@@ -155,6 +155,9 @@ func actionOf(path string) string {
 
 // snapshot is what of a plugin a change can change; nil when there is none.
 func (s *Server) snapshot(name string) json.RawMessage {
+	if name == "" {
+		return nil
+	}
 	p, found := s.cfg.Plugins.Plugin(name)
 	if !found {
 		return nil
