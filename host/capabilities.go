@@ -53,7 +53,7 @@ func both(asked, granted []string, match func(pattern, s string) bool) func(stri
 
 // grantedSecrets are the secrets that a plugin may read.
 type grantedSecrets struct {
-	secret.Directory
+	secret.Source
 	granted func(name string) bool
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,6 +28,7 @@ type Config struct {
 	ConfigPath string
 	Listen     string       // host:port; overrides server.listen
 	DataDir    string       // overrides data_dir
+	Insecure   bool         // may listen beyond loopback without TLS, as server.insecure
 	Version    string       // of the program
 	Logger     *slog.Logger // default nowhere
 }
@@ -50,6 +52,7 @@ type Host struct {
 	settled atomic.Bool // every plugin found at the start is active or refused
 	reports *reports    // what vetting found, for the API
 	addr    string
+	secure  bool // the API speaks TLS
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
@@ -217,6 +220,29 @@ func (h *Host) Failed() <-chan error { return h.failed }
 
 // Addr is the address the API listens on, host:port, once Start has returned.
 func (h *Host) Addr() string { return h.addr }
+
+// URL is where programs on this machine reach the API.
+func (h *Host) URL() string {
+	scheme, at := "http://", h.addr
+	if h.secure {
+		scheme = "https://"
+	}
+	if addr, err := netip.ParseAddrPort(at); err == nil && addr.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port()).String()
+		if addr.Addr().Is6() { // on some machines it does not take IPv4 as well
+			at = netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port()).String()
+		}
+	}
+	return scheme + at
+}
+
+// CertFile is the certificate that the API shows; "" when it speaks plain HTTP.
+func (h *Host) CertFile() string {
+	if !h.secure {
+		return ""
+	}
+	return h.current.Load().Server.TLS.CertFile
+}
 
 // ShutdownTimeout is how long the configuration gives Close.
 func (h *Host) ShutdownTimeout() time.Duration { return h.current.Load().Server.ShutdownTimeout }

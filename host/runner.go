@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,7 @@ type runner struct {
 	engine     *sandbox.Engine
 	state      keyValues
 	network    *guestnet.Network
-	secrets    secret.Directory
+	secrets    secret.Source
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
 	touch      atomic.Pointer[func()] // says that a handler's condition has changed; nil before there is somebody to say it to
@@ -82,7 +83,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: secret.Directory(filepath.Join(h.dataDir(), "secrets")),
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: secret.Source{Directory: secret.Directory(filepath.Join(h.dataDir(), "secrets")), Env: os.LookupEnv},
 		table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,

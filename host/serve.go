@@ -2,13 +2,17 @@ package host
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
+	"path/filepath"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/certificate"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/wire"
@@ -23,6 +27,13 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 	if created {
 		h.logger.Info("an admin token was made", "path", path)
 	}
+	https, err := h.certificate()
+	if err != nil {
+		return err
+	}
+	verifier := auth.NewVerifier(h.dataDir(), token, h.logger)
+	h.background("the times of the tokens' use", verifier.Run)
+	limit := h.current.Load().Server.RateLimit
 	server, err := api.New(api.Config{
 		Publisher:    b,
 		Events:       log,
@@ -33,7 +44,10 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Installer:    installer{h, log},
 		Reloader:     h,
 		Activities:   h.feed,
-		Tokens:       api.AdminToken(token),
+		Tokens:       tokens{verifier},
+		Audit:        audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)}),
+		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
+		TLS:          https,
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,
@@ -42,10 +56,11 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", h.listen())
+	ln, err := h.openListener(ctx, https != nil)
 	if err != nil {
-		return fault.New(fault.Unavailable, "listen on %s (choose another address with --listen or server.listen): %w", h.listen(), err)
+		return err
 	}
+	h.secure = https != nil
 	h.addr = ln.Addr().String()
 	served := make(chan struct{})
 	go func() {
@@ -61,6 +76,64 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 	})
 	return nil
 }
+
+// certificate is what the API proves its name with; nil for plain HTTP.
+func (h *Host) certificate() (*tls.Config, error) {
+	named := h.current.Load().Server.TLS
+	if named.CertFile == "" {
+		return nil, nil
+	}
+	files, err := certificate.Load(named.CertFile, named.KeyFile, h.logger)
+	if err != nil {
+		return nil, err
+	}
+	return files.TLS(), nil
+}
+
+// openListener listens, and does so without TLS on loopback addresses only,
+// unless told otherwise: tokens would cross the network for all to read.
+func (h *Host) openListener(ctx context.Context, secure bool) (net.Listener, error) {
+	fail := func(err error) error {
+		return fault.New(fault.Unavailable, "listen on %s (choose another address with --listen or server.listen): %w", h.listen(), err)
+	}
+	addr, err := net.ResolveTCPAddr("tcp", h.listen()) // once: what is judged is what is listened on
+	if err != nil {
+		return nil, fail(err)
+	}
+	insecure := h.cfg.Insecure || h.current.Load().Server.Insecure
+	if !addr.IP.IsLoopback() && !secure {
+		if !insecure {
+			return nil, fault.New(fault.Invalid, "listen on %s: that is reachable from other machines, and without TLS they could read tokens and events on the way. "+
+				"Give a certificate (server.tls: {cert_file: ..., key_file: ...}), or listen on 127.0.0.1 with a TLS proxy in front, "+
+				"or, where the network is trusted, say server.insecure: true or --insecure", h.listen())
+		}
+		h.logger.Warn("tokens and events cross the network unencrypted (insecure)", "listen", h.listen())
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
+	if err != nil {
+		return nil, fail(err)
+	}
+	return ln, nil
+}
+
+// tokens shows the tokens to the API.
+type tokens struct{ *auth.Verifier }
+
+// Verify implements api.Verifier.
+func (t tokens) Verify(secret string) (api.Token, bool) {
+	known, ok := t.Verifier.Verify(secret)
+	if !ok {
+		return api.Token{}, false
+	}
+	token := api.Token{ID: known.ID, Name: known.Name, Scopes: make([]api.Scope, len(known.Scopes))}
+	for i, s := range known.Scopes {
+		token.Scopes[i] = api.Scope(s)
+	}
+	return token, true
+}
+
+// Valid implements api.Verifier.
+func (t tokens) Valid(token api.Token) bool { return t.Verifier.Valid(token.ID) }
 
 // orderBook shows the orders to the API.
 type orderBook struct{ *orders.Service }

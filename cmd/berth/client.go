@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +26,8 @@ import (
 type hostState struct {
 	URL string `json:"url"`
 	PID int    `json:"pid"`
+
+	CertFile string `json:"cert_file,omitempty"` // of the certificate it shows, when it speaks TLS
 }
 
 // Files of the data directory.
@@ -47,13 +51,7 @@ func (a *app) connect() (*client, error) {
 	if a.patience > 0 {
 		c.http.Timeout = a.patience
 	}
-	dir := a.dataDir
-	if dir == "" {
-		dir = os.Getenv("BERTH_DATA_DIR")
-	}
-	if dir == "" {
-		dir = defaultDataDir
-	}
+	dir := a.dataDirectory()
 	if c.url == "" {
 		text, err := os.ReadFile(filepath.Join(dir, stateFile))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -67,6 +65,11 @@ func (a *app) connect() (*client, error) {
 			return nil, fmt.Errorf("%s is damaged: restart the host", filepath.Join(dir, stateFile))
 		}
 		c.url = state.URL
+		if state.CertFile != "" {
+			if c.http.Transport, err = pinned(state.CertFile); err != nil {
+				return nil, fmt.Errorf("the certificate of the host at %s: %w", c.url, err)
+			}
+		}
 	}
 	if c.token == "" {
 		if !loopback(c.url) {
@@ -80,6 +83,40 @@ func (a *app) connect() (*client, error) {
 	}
 	c.url = strings.TrimRight(c.url, "/")
 	return c, nil
+}
+
+// dataDirectory is the data directory that a command is about.
+func (a *app) dataDirectory() string {
+	if a.dataDir != "" {
+		return a.dataDir
+	}
+	if dir := os.Getenv("BERTH_DATA_DIR"); dir != "" {
+		return dir
+	}
+	return defaultDataDir
+}
+
+// pinned trusts exactly the certificate in this file: that of the host on this
+// machine, whatever name it is for and whoever signed it.
+func pinned(certFile string) (http.RoundTripper, error) {
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s is not PEM", certFile)
+	}
+	return &http.Transport{TLSClientConfig: &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // the comparison takes its place
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if !bytes.Equal(state.PeerCertificates[0].Raw, block.Bytes) {
+				return fmt.Errorf("the host shows another certificate than %s: try again, or restart it", certFile)
+			}
+			return nil
+		},
+	}}, nil
 }
 
 // loopback reports whether a URL leads to this machine.

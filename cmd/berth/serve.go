@@ -34,6 +34,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
+	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
 	return cmd
 }
@@ -52,7 +53,7 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 		return errors.Join(err, a.shutDown(h))
 	}
 	defer remove()
-	cfg.Logger.Info("berth is up", "url", "http://"+h.Addr(), "token", filepath.Join(h.DataDir(), tokenFile))
+	cfg.Logger.Info("berth is up", "url", h.URL(), "token", filepath.Join(h.DataDir(), tokenFile))
 	select {
 	case <-ctx.Done():
 		cfg.Logger.Info("shutting down: finishing open events")
@@ -71,7 +72,15 @@ func (a *app) shutDown(h *host.Host) error {
 // writeState tells the commands on this machine where the host is.
 func writeState(h *host.Host) (remove func(), err error) {
 	path := filepath.Join(h.DataDir(), stateFile)
-	text, err := json.Marshal(hostState{URL: "http://" + h.Addr(), PID: os.Getpid()})
+	certFile := h.CertFile()
+	if certFile != "" { // a command may run in another directory
+		abs, err := filepath.Abs(certFile)
+		if err != nil {
+			return nil, fmt.Errorf("say where the host is: %w", err)
+		}
+		certFile = abs
+	}
+	text, err := json.Marshal(hostState{URL: h.URL(), PID: os.Getpid(), CertFile: certFile})
 	if err != nil {
 		return nil, err
 	}

@@ -400,16 +400,6 @@ func TestPagesOfEvents(t *testing.T) {
 	}
 }
 
-func TestAdminToken(t *testing.T) {
-	if _, ok := api.AdminToken("").Verify(""); ok {
-		t.Error("an empty token is accepted")
-	}
-	token, ok := api.AdminToken(secret).Verify(secret)
-	if !ok || !token.Allows(api.ScopeRead) || !token.Allows(api.ScopePublish) || !token.Allows(api.ScopeOperate) || !token.Allows(api.ScopeInstall) || token.Allows("other") {
-		t.Errorf("got %+v, %v", token, ok)
-	}
-}
-
 // FuzzPublish: no body is answered with a 5xx or a panic, and only a 202 or 207
 // stores something.
 func FuzzPublish(f *testing.F) {

@@ -8,6 +8,10 @@
 // are application/problem+json; problemOf alone decides their status. An
 // internal error's text goes to the log, never into an answer.
 //
-// A Server holds no lock but the Feed's, which is never held while anything is
+// Each token, and each address that shows none, has a bounded rate of requests.
+// What changes something for an operator is in the audit log before it is made,
+// and so is what was refused.
+//
+// A Server holds no lock but the Feed's and the rates', which are never held while anything is
 // waited for. Read server.go first: it lists every endpoint.
 package api

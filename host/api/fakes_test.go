@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,22 +248,29 @@ func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 	return wire.ReloadResult{}, err
 }
 
-// narrow is a token with the scope read only.
-type tokens struct{ api.Verifier }
+// tokens knows the admin's secret, and "narrow" with the scope read only, until
+// that is revoked.
+type tokens struct{ revoked atomic.Bool }
 
-func (v tokens) Verify(s string) (api.Token, bool) {
-	if s == "narrow" {
-		return api.Token{Name: "narrow", Scopes: []api.Scope{api.ScopeRead}}, true
+func (v *tokens) Verify(s string) (api.Token, bool) {
+	narrow := api.Token{ID: "n", Name: "narrow", Scopes: []api.Scope{api.ScopeRead}}
+	switch {
+	case s == secret:
+		return api.Token{ID: "admin", Name: "admin", Scopes: []api.Scope{api.ScopeRead, api.ScopePublish, api.ScopeOperate, api.ScopeInstall}}, true
+	case s == "narrow" && v.Valid(narrow):
+		return narrow, true
 	}
-	return v.Verifier.Verify(s)
+	return api.Token{}, false
 }
+
+func (v *tokens) Valid(t api.Token) bool { return t.ID != "n" || !v.revoked.Load() }
 
 // config is a working Config over parts.
 func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
 	return api.Config{
 		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Explainer: p, Installer: p, Reloader: p,
-		Activities: api.NewFeed(0), Tokens: tokens{api.AdminToken(secret)},
+		Activities: api.NewFeed(0), Tokens: &tokens{},
 		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
 		Heartbeat: time.Hour,
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -16,38 +18,65 @@ import (
 
 const tokenKey = "berth.token" // of the request's echo.Context
 
-// guarded checks Host, Origin and the bearer token, in this order, before any
-// handler and also before the answers to unknown paths.
+// guarded checks Host, Origin, the bearer token and the rates, before any
+// handler and also before the answers to unknown paths. What is refused goes
+// into the audit log.
 func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := c.Request()
 		header := c.Response().Header()
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-store")
-		if c.Path() == "/healthz" || c.Path() == "/readyz" {
-			return next(c) // asked by address, by whatever supervises the host; they tell nothing
+		err := s.admit(c)
+		if err == nil {
+			err = next(c)
 		}
-		if err := s.checkHost(r); err != nil {
-			return err
-		}
-		if r.URL.Path != "/api" && !strings.HasPrefix(r.URL.Path, "/api/") {
-			return next(c)
-		}
-		secret, err := bearer(r.Header.Get("Authorization"))
-		if err != nil {
-			return err
-		}
-		token, known := s.cfg.Tokens.Verify(secret)
-		if !known {
-			return unauthenticated(`Bearer realm="berth", error="invalid_token"`,
-				"the bearer token is not known here; the admin token is the file admin.token in the host's data directory")
-		}
-		if s.isClosing() {
-			return fault.New(fault.Unavailable, "the host is shutting down")
-		}
-		c.Set(tokenKey, token)
-		return next(c)
+		s.auditRefusal(c, err)
+		return err
 	}
+}
+
+// admit answers why a request may not come in, or nil. It sets the token.
+func (s *Server) admit(c echo.Context) error {
+	r := c.Request()
+	from := remoteOf(r)
+	if c.Path() == "/healthz" || c.Path() == "/readyz" {
+		return s.limits.anonymous.take(from) // asked by address, by whatever supervises the host; they tell nothing
+	}
+	if err := s.checkHost(r); err != nil {
+		return or(s.limits.anonymous.take(from), err)
+	}
+	if !underAPI(r) {
+		return s.limits.anonymous.take(from)
+	}
+	secret, err := bearer(r.Header.Get("Authorization"))
+	if err != nil {
+		return or(s.limits.failures.take(from), err)
+	}
+	token, known := s.cfg.Tokens.Verify(secret)
+	if !known {
+		return or(s.limits.failures.take(from), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
+			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
+	}
+	c.Set(tokenKey, token)
+	if err := s.limits.tokens.take(token.ID); err != nil {
+		return err
+	}
+	if s.isClosing() {
+		return fault.New(fault.Unavailable, "the host is shutting down")
+	}
+	return nil
+}
+
+// or returns the first error there is.
+func or(first, otherwise error) error {
+	if first != nil {
+		return first
+	}
+	return otherwise
+}
+
+func underAPI(r *http.Request) bool {
+	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/")
 }
 
 // scoped lets only tokens with this scope through; "" is for everybody.
@@ -56,14 +85,50 @@ func scoped(scope Scope, next echo.HandlerFunc) echo.HandlerFunc {
 		return next
 	}
 	return func(c echo.Context) error {
-		token, _ := c.Get(tokenKey).(Token)
-		if !token.Allows(scope) {
+		if !tokenOf(c).Allows(scope) {
 			return &refusal{
 				status: http.StatusForbidden,
 				header: [2]string{"WWW-Authenticate", `Bearer realm="berth", error="insufficient_scope", scope="` + string(scope) + `"`},
 				error:  fault.New(fault.Denied, "the token does not have the scope %s", scope),
 			}
 		}
+		return next(c)
+	}
+}
+
+// tokenOf is the token of an admitted request; the zero Token allows nothing.
+func tokenOf(c echo.Context) Token {
+	token, _ := c.Get(tokenKey).(Token)
+	return token
+}
+
+// whileValid ends the context of a request that lasts when its token is revoked
+// or expires.
+func (s *Server) whileValid(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithCancel(c.Request().Context())
+		c.SetRequest(c.Request().WithContext(ctx))
+		token := tokenOf(c)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			tick := time.NewTicker(s.cfg.TokenCheck)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+				if !s.cfg.Tokens.Valid(token) {
+					cancel()
+				}
+			}
+		}()
+		defer func() {
+			cancel()
+			<-done
+		}()
 		return next(c)
 	}
 }
@@ -106,20 +171,28 @@ func allowedHosts(listen string, more []string) map[string]bool {
 
 // checkHost refuses a request that names a host this server is not known by: a
 // browser that was led here by another site's name (DNS rebinding). A request
-// made by a page (Origin) must come from this very host.
+// made by a page (Origin) must come from this very host, and so must one of
+// which the browser says so otherwise (Sec-Fetch-Site, of the Fetch Metadata
+// specification): pages of other sites may only link to the console.
 func (s *Server) checkHost(r *http.Request) error {
 	if !s.known(r, hostOf(r.Host)) {
 		return &fault.Error{Code: fault.Denied, Field: "Host",
-			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the configuration", r.Host)}
+			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the configuration", shown(r.Host))}
 	}
 	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return nil
+	if len(origins) > 0 {
+		u, err := url.Parse(origins[0])
+		if len(origins) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return &fault.Error{Code: fault.Denied, Field: "Origin",
+				Reason: fmt.Sprintf("pages of %q may not use this host", shown(strings.Join(origins, ", ")))}
+		}
 	}
-	u, err := url.Parse(origins[0])
-	if len(origins) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
-		return &fault.Error{Code: fault.Denied, Field: "Origin",
-			Reason: fmt.Sprintf("pages of %q may not use this host", strings.Join(origins, ", "))}
+	link := (r.Method == http.MethodGet || r.Method == http.MethodHead) && !underAPI(r)
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && site != "none" && !link {
+			return &fault.Error{Code: fault.Denied, Field: "Sec-Fetch-Site",
+				Reason: fmt.Sprintf("is %q: pages of other sites may not use this host", shown(site))}
+		}
 	}
 	return nil
 }

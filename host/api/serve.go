@@ -42,6 +42,7 @@ func serveJSON(handle func(c echo.Context) (reply, error)) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		noteAnswer(c, body)
 		for name, value := range r.header {
 			c.Response().Header().Set(name, value)
 		}

@@ -2,15 +2,18 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -28,6 +31,14 @@ type Config struct {
 	Activities Activities
 	Tokens     Verifier
 
+	// Audit records every change of the scopes operate and install, and what is
+	// refused. Nil: nothing is recorded.
+	Audit Auditor
+	// RateLimit bounds each token's requests.
+	RateLimit RateLimit
+	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
+	TLS *tls.Config
+
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
 
@@ -41,6 +52,11 @@ type Config struct {
 
 	Heartbeat  time.Duration // between comments on an idle event stream; 0 is 15 s
 	MaxStreams int           // event streams at once; 0 is 64
+	TokenCheck time.Duration // between looks whether an open stream's token still counts; 0 is 2 s
+
+	HeaderTimeout time.Duration // for a request's header; 0 is 10 s
+	ReadTimeout   time.Duration // for a whole request; 0 is 1 minute
+	WriteTimeout  time.Duration // for a whole request and its answer; 0 is 2 minutes
 
 	Logger *slog.Logger // nil discards
 }
@@ -54,10 +70,21 @@ type Server struct {
 	streams chan struct{} // one token for each open stream
 	closing chan struct{} // closed when Shutdown begins
 	close   sync.Once
+
+	limits   limits
+	refusals refusals
+	table    []Route
+}
+
+// Route is one endpoint.
+type Route struct {
+	Method, Path string
+	Scope        Scope // that a token needs; "" for every caller the guard admits
 }
 
 // The bounds of connections. The event stream sets its own.
 const (
+	tokenCheck    = 2 * time.Second
 	headerTimeout = 10 * time.Second
 	readTimeout   = time.Minute     // of a whole request
 	writeTimeout  = 2 * time.Minute // of a whole request and its answer
@@ -86,6 +113,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.MaxStreams <= 0 {
 		cfg.MaxStreams = 64
 	}
+	for _, d := range []struct {
+		set      *time.Duration
+		standard time.Duration
+	}{
+		{&cfg.TokenCheck, tokenCheck}, {&cfg.HeaderTimeout, headerTimeout}, {&cfg.ReadTimeout, readTimeout}, {&cfg.WriteTimeout, writeTimeout},
+	} {
+		if *d.set <= 0 {
+			*d.set = d.standard
+		}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -94,6 +131,9 @@ func New(cfg Config) (*Server, error) {
 		hosts:   allowedHosts(cfg.Listen, cfg.AllowedHosts),
 		streams: make(chan struct{}, cfg.MaxStreams),
 		closing: make(chan struct{}),
+
+		limits:   newLimits(cfg.RateLimit),
+		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 	}
 	s.echo = echo.New()
 	s.echo.HTTPErrorHandler = s.fail
@@ -101,11 +141,12 @@ func New(cfg Config) (*Server, error) {
 	s.routes()
 	s.http = &http.Server{
 		Handler:           s.echo,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
+		ReadHeaderTimeout: cfg.HeaderTimeout,
+		ReadTimeout:       cfg.ReadTimeout,
+		WriteTimeout:      cfg.WriteTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		TLSConfig:         cfg.TLS,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 	}
 	return s, nil
@@ -123,7 +164,7 @@ func (s *Server) routes() {
 
 		{post, "/api/v1/events", ScopePublish, serveJSON(s.publish)},
 		{get, "/api/v1/events", ScopeRead, serveJSON(s.listEvents)},
-		{get, "/api/v1/events/stream", ScopeRead, s.stream},
+		{get, "/api/v1/events/stream", ScopeRead, s.whileValid(s.stream)},
 		{post, "/api/v1/events/reload-config", ScopeOperate, serveJSON(s.reload)},
 		{get, "/api/v1/events/reload-config", "", only(post)}, // not an event's id
 		{post, "/api/v1/events/explain", ScopeRead, serveJSON(s.explain)},
@@ -145,9 +186,13 @@ func (s *Server) routes() {
 		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
 		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},
 	} {
-		s.echo.Add(r.method, r.path, scoped(r.scope, r.handler))
+		s.echo.Add(r.method, r.path, scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler)))
+		s.table = append(s.table, Route{r.method, r.path, r.scope})
 	}
 }
+
+// Routes returns every endpoint. Paths have parameters as :name.
+func (s *Server) Routes() []Route { return slices.Clone(s.table) }
 
 // Handler returns the API as a handler, without the server's timeouts.
 func (s *Server) Handler() http.Handler { return s.echo }
@@ -157,7 +202,13 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // seconds, and returns nil; any other end is an error.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(ln) }()
+	go func() {
+		if s.cfg.TLS != nil {
+			served <- s.http.ServeTLS(ln, "", "") // the certificate is in the configuration
+			return
+		}
+		served <- s.http.Serve(ln)
+	}()
 	select {
 	case err := <-served:
 		if !errors.Is(err, http.ErrServerClosed) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // File is the name of the log in the data directory. Older ones are File.1, the
@@ -27,24 +28,7 @@ const (
 )
 
 // Record is one line.
-type Record struct {
-	At         time.Time       `json:"at"`
-	ID         string          `json:"id"` // the same in both lines of a change
-	Stage      string          `json:"stage"`
-	Action     string          `json:"action"`           // such as "disable"
-	Target     string          `json:"target,omitempty"` // such as a plugin's name
-	Who        string          `json:"who"`              // the token's name; "" when nobody was known
-	TokenID    string          `json:"token_id,omitempty"`
-	Remote     string          `json:"remote,omitempty"` // address and port the request came from
-	Request    string          `json:"request,omitempty"`
-	Asked      json.RawMessage `json:"asked,omitempty"`      // what the request said
-	Before     json.RawMessage `json:"before,omitempty"`     // state of the target
-	After      json.RawMessage `json:"after,omitempty"`      // likewise, or what was answered
-	Status     int             `json:"status,omitempty"`     // of the answer
-	Result     string          `json:"result,omitempty"`     // ok or failed
-	Error      string          `json:"error,omitempty"`      // why it failed or was refused
-	Suppressed int             `json:"suppressed,omitempty"` // refusals that were not written before this one
-}
+type Record = wire.AuditRecord
 
 // Bounds of a log.
 const (

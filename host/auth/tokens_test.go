@@ -35,7 +35,7 @@ func verifier(dir string) (*auth.Verifier, *bytes.Buffer) {
 func TestCreateVerifyRevoke(t *testing.T) {
 	dir := t.TempDir()
 	v, log := verifier(dir)
-	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got) {
+	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got.ID) {
 		t.Errorf("the admin token: got %v, %v", got, ok)
 	}
 	token, secret := create(t, dir, "deploy", time.Time{}, "read", "publish", "read")
@@ -62,7 +62,7 @@ func TestCreateVerifyRevoke(t *testing.T) {
 	if revoked, err := auth.Revoke(dir, token.ID); err != nil || revoked.Name != "deploy" {
 		t.Errorf("got %v, %v", revoked, err)
 	}
-	if _, ok := v.Verify(secret); ok || v.Valid(got) {
+	if _, ok := v.Verify(secret); ok || v.Valid(got.ID) {
 		t.Error("a revoked token counts")
 	}
 	if _, ok := v.Verify(otherSecret); !ok {
@@ -109,7 +109,7 @@ func TestExpiry(t *testing.T) {
 			t.Fatal("it never expires")
 		}
 	}
-	if !token.Expired(time.Now()) || v.Valid(token) {
+	if !token.Expired(time.Now()) || v.Valid(token.ID) {
 		t.Error("it was refused before its time")
 	}
 	if list, err := auth.List(dir); err != nil || len(list) != 1 {

@@ -96,6 +96,21 @@ type Defaults struct {
 type Server struct {
 	Listen          string        // host:port
 	ShutdownTimeout time.Duration // how long requests and deliveries may take to finish
+	TLS             TLS
+	Insecure        bool // may listen beyond loopback without TLS
+	RateLimit       RateLimit
+}
+
+// TLS names the files of a certificate and its key, both or neither.
+type TLS struct {
+	CertFile string `json:"cert_file"` // PEM: the certificate, then those that lead to its root
+	KeyFile  string `json:"key_file"`  // PEM
+}
+
+// RateLimit bounds the requests of each token.
+type RateLimit struct {
+	RequestsPerSecond int `json:"requests_per_second"` // 0: no limit
+	Burst             int `json:"burst"`               // at once; 0: as many as in a second
 }
 
 // Engine is where the event log is kept.

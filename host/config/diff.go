@@ -48,7 +48,7 @@ func Diff(old, new *Config) []string {
 // NeedsRestart reports whether a setting, by its path, is read only when the
 // host starts.
 func NeedsRestart(path string) bool {
-	return slices.Contains([]string{"server.listen", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "vet.memory", "vet.cpu", "vet.wall", "defaults.memory_total"}, path)
+	return slices.Contains([]string{"server.listen", "server.tls", "server.insecure", "server.rate_limit", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "vet.memory", "vet.cpu", "vet.wall", "defaults.memory_total"}, path)
 }
 
 // flatten turns a configuration into text by path.
@@ -58,6 +58,9 @@ func flatten(c *Config) map[string]string {
 		"hot_drop":                        string(c.HotDrop),
 		"server.listen":                   c.Server.Listen,
 		"server.shutdown_timeout":         c.Server.ShutdownTimeout.String(),
+		"server.tls":                      text(c.Server.TLS),
+		"server.insecure":                 text(c.Server.Insecure),
+		"server.rate_limit":               text(c.Server.RateLimit),
 		"data_dir":                        c.DataDir,
 		"bus.engine":                      string(c.Bus.Engine),
 		"bus.ring_size":                   text(c.Bus.RingSize),

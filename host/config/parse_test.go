@@ -83,7 +83,12 @@ defaults:
   limits: {memory: 128MiB}
   order_by: /data/customer
   memory_total: 1GiB
-server: {listen: ":9000", shutdown_timeout: 5s}
+server:
+  listen: ":9000"
+  shutdown_timeout: 5s
+  tls: {cert_file: c.pem, key_file: k.pem}
+  insecure: true
+  rate_limit: {requests_per_second: 50, burst: 100}
 data_dir: /var/lib/berth
 bus: {engine: memory, ring_size: 64, retention: 30d}
 auth: {allowed_hosts: [berth.example.com]}
@@ -136,7 +141,8 @@ func TestParseFull(t *testing.T) {
 			Overrides:   config.Overrides{Memory: new(int64(128 << 20)), OrderBy: new("/data/customer")},
 			MemoryTotal: 1 << 30,
 		},
-		Server:  config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second},
+		Server: config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second, TLS: config.TLS{CertFile: "c.pem", KeyFile: "k.pem"},
+			Insecure: true, RateLimit: config.RateLimit{RequestsPerSecond: 50, Burst: 100}},
 		DataDir: "/var/lib/berth",
 		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
@@ -208,6 +214,8 @@ func TestParseProblems(t *testing.T) {
 		{"paused by default", "defaults: {paused: true}\n", "f.yaml:1: defaults.paused: unknown key"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
+		{"half a certificate", "server:\n  tls: {cert_file: c.pem}\n", "f.yaml:2: server.tls: needs both cert_file and key_file"},
+		{"rate", "server: {rate_limit: {requests_per_second: fast}}\n", "f.yaml:1: server.rate_limit.requests_per_second: must be a whole number, not the text \"fast\""},
 		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},
 		{"grant without hosts", "handlers: {x: {grants: [http]}}\n", "f.yaml:1: handlers.x.grants[0]: http needs hosts, a list of what it may use"},
 		{"grant URL", "handlers: {x: {grants: {http: {hosts: [\"https://a/\"]}}}}\n", `f.yaml:1: handlers.x.grants.http.hosts[0]: "https://a/" must be a host, not a URL; write api.example.com or api.example.com:8443`},

@@ -198,7 +198,25 @@ func (s *Server) read(v value) {
 	v.fields(map[string]func(value){
 		"listen":           func(v value) { s.Listen = readAddress(v) },
 		"shutdown_timeout": func(v value) { s.ShutdownTimeout = v.duration(0, time.Hour) },
+		"tls":              s.TLS.read,
+		"insecure":         func(v value) { s.Insecure = v.bool() },
+		"rate_limit": func(v value) {
+			v.fields(map[string]func(value){
+				"requests_per_second": func(v value) { s.RateLimit.RequestsPerSecond = int(v.integer(0, 1_000_000)) },
+				"burst":               func(v value) { s.RateLimit.Burst = int(v.integer(0, 1_000_000)) },
+			})
+		},
 	})
+}
+
+func (t *TLS) read(v value) {
+	v.fields(map[string]func(value){
+		"cert_file": func(v value) { t.CertFile = v.text() },
+		"key_file":  func(v value) { t.KeyFile = v.text() },
+	})
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		v.fail("needs both cert_file and key_file")
+	}
 }
 
 func readAddress(v value) string {

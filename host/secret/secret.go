@@ -1,6 +1,6 @@
 // Package secret reads the operator's secrets: one file for each, in one
-// directory. They are in no configuration, environment or database, so that
-// what is shown, logged or backed up does not hold them.
+// directory, or else an environment variable. They are in no configuration or
+// database, so that what is shown, logged or backed up does not hold them.
 //
 // A secret is read whenever it is asked for: a changed file counts at once, and
 // nothing is kept. Its content never gets into an error or a log.
@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/berth-host/berth/host/fault"
@@ -23,6 +24,42 @@ const MaxSize = 64 << 10
 
 // A name is a file's: no path, and no hidden file.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// Source is where secrets come from: a file of the directory first, then the
+// environment. It is safe for concurrent use.
+type Source struct {
+	Directory Directory
+	// Env looks up an environment variable, as os.LookupEnv does. Nil: there are
+	// files only.
+	Env func(name string) (value string, found bool)
+}
+
+// EnvPrefix begins the names of the environment variables that hold secrets.
+const EnvPrefix = "BERTH_SECRET_"
+
+// EnvName is the environment variable of a secret: BERTH_SECRET_ and its name in
+// upper case, with _ for what a variable's name cannot hold (api-key:
+// BERTH_SECRET_API_KEY).
+func EnvName(name string) string {
+	return EnvPrefix + strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(name))
+}
+
+// Read returns a secret. Errors are those of Directory.Read: a file that is
+// there and cannot be read is an error, whatever the environment has.
+func (s Source) Read(name string) (string, error) {
+	value, err := s.Directory.Read(name)
+	if !fault.Is(err, fault.NotFound) || s.Env == nil {
+		return value, err
+	}
+	value, found := s.Env(EnvName(name))
+	switch {
+	case !found:
+		return "", err
+	case len(value) > MaxSize:
+		return "", tooLarge(name)
+	}
+	return value, nil
+}
 
 // Directory is where the secrets are. It need not exist. It is safe for
 // concurrent use.
@@ -62,7 +99,7 @@ func (d Directory) Read(name string) (string, error) {
 		return "", unreadable(name, err)
 	}
 	if len(content) > MaxSize {
-		return "", &fault.Error{Code: fault.Exhausted, Field: "secret", Reason: name + " is larger than 64 KiB"}
+		return "", tooLarge(name)
 	}
 	return string(bytes.TrimSuffix(content, []byte("\n"))), nil
 }
@@ -77,4 +114,8 @@ func unreadable(name string, err error) error {
 		err = path.Err
 	}
 	return fault.New(fault.Unavailable, "the secret %s cannot be read: %w", name, err)
+}
+
+func tooLarge(name string) error {
+	return &fault.Error{Code: fault.Exhausted, Field: "secret", Reason: name + " is larger than 64 KiB"}
 }

@@ -86,3 +86,44 @@ func TestRead(t *testing.T) {
 		t.Errorf("after a change: got %q, %v", got, err)
 	}
 }
+
+// A file wins over the environment, also one that cannot be read.
+func TestSource(t *testing.T) {
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"both": 0o600, "shared": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("file\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"BERTH_SECRET_BOTH": "environment", "BERTH_SECRET_SHARED": "environment", "BERTH_SECRET_API_KEY_V2": "environment\n",
+		"BERTH_SECRET_EMPTY": "", "BERTH_SECRET_LARGE": strings.Repeat("s3cret", secret.MaxSize), "BERTH_SECRET_": "x", "PATH": "x"}
+	s := secret.Source{Directory: secret.Directory(dir), Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+	for _, tt := range []struct {
+		name, want string
+		code       fault.Code
+	}{
+		{"both", "file", ""},
+		{"shared", "", fault.Unavailable},
+		{"api-key.v2", "environment\n", ""},
+		{"API_KEY_V2", "environment\n", ""},
+		{"empty", "", ""},
+		{"large", "", fault.Exhausted},
+		{"none", "", fault.NotFound},
+		{"", "", fault.Invalid},
+		{"../PATH", "", fault.Invalid},
+	} {
+		got, err := s.Read(tt.name)
+		if got != tt.want || fault.CodeOf(err) != tt.code {
+			t.Errorf("%q: got %.20q, %v", tt.name, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q: the error tells too much", tt.name)
+		}
+	}
+	if _, err := (secret.Source{Directory: secret.Directory(dir)}).Read("api-key.v2"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("without an environment: got %v", err)
+	}
+}

@@ -161,6 +161,27 @@ type ExplainedHandler struct {
 	State  PluginState `json:"state"` // "" when no host was asked
 }
 
+// AuditRecord is one line of the audit log. A change has two of the same ID: one
+// before it is made, one with the outcome. What is refused has one.
+type AuditRecord struct {
+	At         time.Time       `json:"at"`
+	ID         string          `json:"id"`
+	Stage      string          `json:"stage"`            // begin, end or refused
+	Action     string          `json:"action"`           // such as disable
+	Target     string          `json:"target,omitempty"` // such as a plugin's name
+	Who        string          `json:"who"`              // the token's name; "" when nobody was known
+	TokenID    string          `json:"token_id,omitempty"`
+	Remote     string          `json:"remote,omitempty"`     // address and port the request came from
+	Request    string          `json:"request,omitempty"`    // method and path
+	Asked      json.RawMessage `json:"asked,omitempty"`      // what the request said
+	Before     json.RawMessage `json:"before,omitempty"`     // state of the target
+	After      json.RawMessage `json:"after,omitempty"`      // likewise, or what was answered
+	Status     int             `json:"status,omitempty"`     // of the answer
+	Result     string          `json:"result,omitempty"`     // ok or failed
+	Error      string          `json:"error,omitempty"`      // why it failed or was refused
+	Suppressed int             `json:"suppressed,omitempty"` // refusals that were not written before this one
+}
+
 // Activity is one line of the event stream: exactly one of the pointers is set.
 type Activity struct {
 	Kind     string           `json:"kind"` // published, delivery, plugin
