@@ -32,6 +32,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Installer:    installer{h, log},
 		Reloader:     h,
 		Activities:   h.feed,
+		Published:    deliveryLog{b, log},
 		Tokens:       api.AdminToken(token),
 		Ready:        h.ready,
 		Listen:       h.listen(),
