@@ -46,7 +46,7 @@ type Host struct {
 
 	current atomic.Pointer[config.Config]
 	table   atomic.Pointer[route.Table]
-	feed    *api.Feed // what the event stream shows
+	feed    *api.Feed // what the event stream shows besides what is published
 
 	plugins *plugin.Manager
 	settled atomic.Bool // every plugin found at the start is active or refused

@@ -13,7 +13,6 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/store"
-	"github.com/berth-host/berth/host/wire"
 )
 
 // eventLog is what an engine offers: the log, the outcomes, and what the API shows.
@@ -48,7 +47,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 	return engine{s, func(*bus.Bus) orders.Repository { return orders.NewSQL(s) }}, nil
 }
 
-// startBus starts the bus and the feed of what is published.
+// startBus starts the bus.
 func (h *Host) startBus(ctx context.Context, log engine) (*bus.Bus, error) {
 	b, err := bus.New(bus.Config{Log: log, RingSize: h.current.Load().Bus.RingSize, Logger: h.logger})
 	if err != nil {
@@ -58,29 +57,10 @@ func (h *Host) startBus(ctx context.Context, log engine) (*bus.Bus, error) {
 		return nil, fmt.Errorf("start the bus: %w", err)
 	}
 	h.undo("the bus", b.Close)
-	sub := b.Subscribe(b.Last() + 1)
-	h.background("the activity feed", func(ctx context.Context) {
-		defer sub.Close()
-		buf := make([]event.Record, 64)
-		for {
-			n, err := sub.Next(ctx, buf)
-			if err != nil {
-				return
-			}
-			if !h.feed.Watched() {
-				continue
-			}
-			for _, rec := range buf[:n] {
-				if ev, err := api.EventOf(rec); err == nil {
-					h.feed.Publish(wire.Activity{Kind: "published", Event: &ev})
-				}
-			}
-		}
-	})
 	return b, nil
 }
 
-// deliveryLog is the bus and its engine as package delivery reads them.
+// deliveryLog is the bus and its engine as packages delivery and api read them.
 type deliveryLog struct {
 	*bus.Bus
 	log engine
@@ -88,6 +68,9 @@ type deliveryLog struct {
 
 // Subscribe implements delivery.Log.
 func (l deliveryLog) Subscribe(from uint64) delivery.Reader { return l.Bus.Subscribe(from) }
+
+// Follow implements api.PublishedLog.
+func (l deliveryLog) Follow(from uint64) api.Follower { return l.Bus.Subscribe(from) }
 
 // Read implements delivery.Log.
 func (l deliveryLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {

@@ -44,6 +44,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Installer:    installer{h, log},
 		Reloader:     h,
 		Activities:   h.feed,
+		Published:    deliveryLog{b, log},
 		Tokens:       tokens{verifier},
 		Audit:        audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)}),
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},

@@ -35,6 +35,8 @@ type parts struct {
 	installed []wire.Install
 	err       error
 	before    func()
+	grown     chan struct{} // closed when the log grows; nil while nobody waits
+	broken    error         // what followers answer
 }
 
 func (p *parts) enter() (func(), error) {
@@ -79,6 +81,10 @@ func (p *parts) PublishEvents(_ context.Context, events []*event.Event) ([]event
 		}
 		if r.Err == nil && !r.Duplicate {
 			p.log = append(p.log, event.Record{Seq: r.Seq, Event: ev})
+			if p.grown != nil {
+				close(p.grown)
+				p.grown = nil
+			}
 		}
 		receipts = append(receipts, r)
 	}
@@ -111,6 +117,55 @@ func (p *parts) Events(_ context.Context, q event.Query) ([]event.Record, error)
 	}
 	return found, err
 }
+
+// Last and Follow make it an api.PublishedLog.
+func (p *parts) Last() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.log) == 0 {
+		return 0
+	}
+	return p.log[len(p.log)-1].Seq
+}
+
+func (p *parts) Follow(from uint64) api.Follower { return &follower{parts: p, next: from} }
+
+type follower struct {
+	*parts
+	next uint64
+}
+
+func (f *follower) Next(ctx context.Context, buf []event.Record) (int, error) {
+	for {
+		f.mu.Lock()
+		n := 0
+		for _, rec := range f.log {
+			if rec.Seq >= f.next && n < len(buf) {
+				buf[n] = rec
+				n++
+			}
+		}
+		if f.grown == nil {
+			f.grown = make(chan struct{})
+		}
+		grown, err := f.grown, f.broken
+		f.mu.Unlock()
+		if err != nil {
+			return 0, err
+		}
+		if n > 0 {
+			f.next = buf[n-1].Seq + 1
+			return n, nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (f *follower) Close() {}
 
 func (p *parts) Deliveries(_ context.Context, rec event.Record) ([]wire.Delivery, error) {
 	if rec.Event.Type() == "nobody" {
@@ -270,7 +325,7 @@ func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
 	return api.Config{
 		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Explainer: p, Installer: p, Reloader: p,
-		Activities: api.NewFeed(0), Tokens: &tokens{},
+		Activities: api.NewFeed(0), Published: p, Tokens: &tokens{},
 		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
 		Heartbeat: time.Hour,
 	}

@@ -1,10 +1,11 @@
 package api
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -69,7 +70,12 @@ func (s *Server) showOrder(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return orderReply(o, nil), nil
+	r := orderReply(o, nil)
+	seen, err := unchanged(c, r.header["ETag"])
+	if seen {
+		r.status, r.body = http.StatusNotModified, nil
+	}
+	return r, err
 }
 
 // moveOrder is POST /api/v1/orders/:id/status.
@@ -78,7 +84,7 @@ func (s *Server) moveOrder(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	ifMatch, err := ifMatch(c.Request().Header.Values("If-Match"))
+	wanted, err := ifMatch(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -88,7 +94,11 @@ func (s *Server) moveOrder(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	o, receipt, err := s.cfg.Orders.SetStatus(c.Request().Context(), id, move.Status, ifMatch)
+	version, err := s.wantedVersion(c.Request().Context(), id, wanted)
+	if err != nil {
+		return reply{}, err
+	}
+	o, receipt, err := s.cfg.Orders.SetStatus(c.Request().Context(), id, move.Status, version)
 	if err != nil {
 		return reply{}, err
 	}
@@ -104,23 +114,23 @@ func orderReply(o wire.Order, receipt *event.Receipt) reply {
 	return r
 }
 
-// ifMatch reads the version a caller has seen: an order's entity tag ("3", with
-// its quotes or without), or 0 for any version (no header, or *). RFC 9110,
-// section 13.1.1; weak tags never match, and there is one tag at a time.
-func ifMatch(header []string) (int64, error) {
-	if len(header) == 0 || len(header) == 1 && header[0] == "*" {
+// wantedVersion is the version that an order must have for a change, 0 for any.
+// Of several the one it has counts; SetStatus looks again in its transaction.
+func (s *Server) wantedVersion(ctx context.Context, id string, wanted entityTags) (int64, error) {
+	if !wanted.given || wanted.any {
 		return 0, nil
 	}
-	text := header[0]
-	if inner, quoted := strings.CutPrefix(text, `"`); quoted {
-		text, quoted = strings.CutSuffix(inner, `"`)
-		if !quoted {
-			text = ""
-		}
+	if version, ok := wanted.single(); ok {
+		return version, nil
 	}
-	version, err := strconv.ParseInt(text, 10, 64)
-	if len(header) > 1 || err != nil || version < 1 {
-		return 0, fault.Field("If-Match", `must be one version of the order, as its ETag gives it, such as "3"`)
+	o, err := s.cfg.Orders.Get(ctx, id)
+	if err != nil {
+		return 0, err
 	}
-	return version, nil
+	tag := strconv.FormatInt(o.Version, 10)
+	if !wanted.match(tag) {
+		return 0, &fault.Error{Code: fault.Precondition, Field: "If-Match",
+			Reason: fmt.Sprintf("none of the versions named is the order's: that is %q", tag)}
+	}
+	return o.Version, nil
 }

@@ -80,7 +80,7 @@ type Reloader interface {
 	Reload(ctx context.Context) (wire.ReloadResult, error)
 }
 
-// Activities is what the event stream shows. The channel is buffered and
+// Activities is what the event stream shows besides what is published. The channel is buffered and
 // bounded; it is closed when ctx ends, and when the subscriber was too slow to
 // keep up. Feed is an implementation.
 type Activities interface {

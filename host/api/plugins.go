@@ -38,7 +38,7 @@ func (s *Server) showPlugin(c echo.Context) (reply, error) {
 	if !found {
 		return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
 	}
-	return reply{body: whole(p)}, nil
+	return pluginReply(p), nil
 }
 
 // showReport is GET /api/v1/plugins/:name/report: what berth plugin inspect
@@ -57,22 +57,6 @@ func (s *Server) showReport(c echo.Context) (reply, error) {
 		return reply{}, fault.New(fault.NotFound, "plugin %q was not vetted since the host started: it is %s", shown(name), p.State)
 	}
 	return reply{body: report}, nil
-}
-
-func (s *Server) enable(c echo.Context) (reply, error)  { return s.setEnabled(c, true) }
-func (s *Server) disable(c echo.Context) (reply, error) { return s.setEnabled(c, false) }
-
-// setEnabled is POST /api/v1/events/plugins/:name/enable and /disable.
-func (s *Server) setEnabled(c echo.Context, enabled bool) (reply, error) {
-	name, err := param(c, "name")
-	if err != nil {
-		return reply{}, err
-	}
-	p, err := s.cfg.Plugins.SetEnabled(c.Request().Context(), name, enabled)
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{body: whole(p)}, nil
 }
 
 // whole gives a plugin's lists their empty form.

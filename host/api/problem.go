@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -52,8 +54,11 @@ func problemOf(err error) wire.Problem {
 		p.Status = http.StatusForbidden
 	case fault.Exhausted:
 		p.Status = http.StatusInsufficientStorage
-		if p.Field != "" { // it is the caller's input that is too large, not the host that is full
+		switch {
+		case p.Field != "": // it is the caller's input that is too large, not the host that is full
 			p.Status = http.StatusRequestEntityTooLarge
+		case retryAfter(err) > 0: // a limit that was set, of which there will be more later
+			p.Status = http.StatusTooManyRequests
 		}
 	case fault.Unavailable:
 		p.Status = http.StatusServiceUnavailable
@@ -89,6 +94,11 @@ func (s *Server) fail(err error, c echo.Context) {
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
 	}
+	if after := retryAfter(err); after > 0 {
+		header.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+	} else if p.Status == http.StatusInsufficientStorage {
+		header.Set("Retry-After", fullRetryAfter)
+	}
 	if p.Status == http.StatusInternalServerError {
 		id := rand.Text()[:10]
 		s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
@@ -102,6 +112,19 @@ func (s *Server) fail(err error, c echo.Context) {
 	if err != nil {
 		s.cfg.Logger.Debug("an error was not answered", "path", c.Path(), "error", err)
 	}
+}
+
+// fullRetryAfter is what a caller is told when there is no room: nobody knows
+// when there will be, so it is seldom enough to do no harm. In seconds.
+const fullRetryAfter = "30"
+
+// retryAfter is when an error says that it may be worth trying again; 0: it does not.
+func retryAfter(err error) time.Duration {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return 0
+	}
+	return f.RetryAfter
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.

@@ -35,16 +35,19 @@ func serveJSON(handle func(c echo.Context) (reply, error)) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if r.status == http.StatusNoContent {
-			return c.NoContent(r.status)
-		}
-		body, err := encode(r.body)
-		if err != nil {
-			return err
+		bare := r.status == http.StatusNoContent || r.status == http.StatusNotModified
+		var body []byte
+		if !bare {
+			if body, err = encode(r.body); err != nil {
+				return err
+			}
 		}
 		noteAnswer(c, body)
 		for name, value := range r.header {
 			c.Response().Header().Set(name, value)
+		}
+		if bare {
+			return c.NoContent(r.status)
 		}
 		if r.status == 0 {
 			r.status = http.StatusOK

@@ -18,7 +18,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Config holds what a Server needs. Every part is required.
+// Config holds what a Server needs. Every part is required, but those that say
+// otherwise.
 type Config struct {
 	Publisher  Publisher
 	Events     EventLog
@@ -29,6 +30,7 @@ type Config struct {
 	Installer  Installer
 	Reloader   Reloader
 	Activities Activities
+	Published  PublishedLog
 	Tokens     Verifier
 
 	// Audit records every change of the scopes operate and install, and what is
@@ -38,6 +40,11 @@ type Config struct {
 	RateLimit RateLimit
 	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
 	TLS *tls.Config
+	// Parts a host may be without (nil): their endpoints then answer 404.
+	DeadLetters DeadLetters
+	Replayer    Replayer
+	Pauser      Pauser
+	LogStatus   LogStatuser
 
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
@@ -63,13 +70,14 @@ type Config struct {
 
 // Server serves the API. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	echo    *echo.Echo
-	http    *http.Server
-	hosts   map[string]bool
-	streams chan struct{} // one token for each open stream
-	closing chan struct{} // closed when Shutdown begins
-	close   sync.Once
+	cfg       Config
+	echo      *echo.Echo
+	http      *http.Server
+	hosts     map[string]bool
+	streams   chan struct{} // one token for each open stream
+	closing   chan struct{} // closed when Shutdown begins
+	switching chan struct{} // one token: whoever switches a plugin has it
+	close     sync.Once
 
 	limits   limits
 	refusals refusals
@@ -98,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 	for name, missing := range map[string]bool{
 		"Publisher": cfg.Publisher == nil, "Events": cfg.Events == nil, "Deliveries": cfg.Deliveries == nil,
 		"Orders": cfg.Orders == nil, "Plugins": cfg.Plugins == nil, "Explainer": cfg.Explainer == nil, "Installer": cfg.Installer == nil, "Reloader": cfg.Reloader == nil,
-		"Activities": cfg.Activities == nil, "Tokens": cfg.Tokens == nil,
+		"Activities": cfg.Activities == nil, "Published": cfg.Published == nil, "Tokens": cfg.Tokens == nil,
 	} {
 		if missing {
 			return nil, fault.New(fault.Internal, "api: Config.%s is not set", name)
@@ -127,10 +135,11 @@ func New(cfg Config) (*Server, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg:     cfg,
-		hosts:   allowedHosts(cfg.Listen, cfg.AllowedHosts),
-		streams: make(chan struct{}, cfg.MaxStreams),
-		closing: make(chan struct{}),
+		cfg:       cfg,
+		hosts:     allowedHosts(cfg.Listen, cfg.AllowedHosts),
+		streams:   make(chan struct{}, cfg.MaxStreams),
+		closing:   make(chan struct{}),
+		switching: make(chan struct{}, 1),
 
 		limits:   newLimits(cfg.RateLimit),
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
@@ -152,13 +161,16 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+// endpoint is one method of one path.
+type endpoint struct {
+	method, path string
+	scope        Scope // "" for everybody
+	handler      echo.HandlerFunc
+}
+
 func (s *Server) routes() {
 	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
-	for _, r := range []struct {
-		method, path string
-		scope        Scope
-		handler      echo.HandlerFunc
-	}{
+	for _, r := range slices.Concat(s.deliveryEndpoints(), []endpoint{
 		{get, "/healthz", "", serveJSON(s.health)},
 		{get, "/readyz", "", serveJSON(s.ready)},
 
@@ -185,7 +197,7 @@ func (s *Server) routes() {
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
 		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
 		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},
-	} {
+	}) {
 		s.echo.Add(r.method, r.path, scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler)))
 		s.table = append(s.table, Route{r.method, r.path, r.scope})
 	}

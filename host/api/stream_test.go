@@ -2,18 +2,22 @@ package api_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -45,13 +49,17 @@ func serve(t *testing.T, cfg api.Config) *running {
 	return r
 }
 
-func (r *running) get(t *testing.T, path string) *http.Response {
+func (r *running) get(t *testing.T, path string, headers ...string) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", r.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+secret)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -80,22 +88,62 @@ func published(n int) wire.Activity {
 	return wire.Activity{Kind: "published", Event: &wire.Event{Seq: uint64(n), EventType: "t", Data: json.RawMessage("{\"text\":\"<a>\"}")}}
 }
 
+// emit publishes an event and returns its frame.
+func emit(t *testing.T, p *parts, key string) string {
+	t.Helper()
+	receipt, err := p.Publish(t.Context(), event.Draft{Type: "t", Data: []byte("{\"text\":\"<a>\"}"), IdempotencyKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame(t, p, receipt.Seq)
+}
+
+// frame is how an event is shown.
+func frame(t *testing.T, p *parts, seq uint64) string {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	shown, err := api.EventOf(p.log[seq-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(wire.Activity{Kind: "published", Event: &shown}); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("id: %d\nevent: published\ndata: %s", seq, text.String())
+}
+
+func delivered(seq uint64) wire.Activity {
+	return wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{Seq: seq, Delivery: wire.Delivery{Plugin: "p", Status: "ok"}}}
+}
+
+func deliveryFrame(t *testing.T, seq uint64) string {
+	t.Helper()
+	text, err := json.Marshal(delivered(seq))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("event: delivery\ndata: %s\n", text)
+}
+
 func TestStream(t *testing.T) {
-	feed := api.NewFeed(0)
-	cfg := config(seeded(t))
-	cfg.Activities, cfg.MaxStreams = feed, 1
+	p := seeded(t)
+	cfg := config(p)
+	cfg.MaxStreams = 1
 	s := serve(t, cfg)
 	resp := s.get(t, "/api/v1/events/stream")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("got %s, %s", resp.Status, resp.Header.Get("Content-Type"))
 	}
 	r := bufio.NewReader(resp.Body)
-	if got := block(t, r); !strings.HasPrefix(got, ": ") {
+	if got := block(t, r); !strings.HasPrefix(got, ": ") || !strings.HasSuffix(got, "\nid: 1\n") {
 		t.Errorf("the greeting is %q", got)
 	}
 	for n := range 3 {
-		feed.Publish(published(n))
-		want := fmt.Sprintf("event: published\ndata: {\"kind\":\"published\",\"event\":{\"seq\":%d,\"event_type\":\"t\",\"data\":{\"text\":\"<a>\"},\"metadata\":null}}\n", n)
+		want := emit(t, p, fmt.Sprint(n))
 		if got := block(t, r); got != want {
 			t.Errorf("got %q\nwant %q", got, want)
 		}
@@ -105,11 +153,147 @@ func TestStream(t *testing.T) {
 	}
 	// The end of the host ends the stream, with a word.
 	s.stop()
-	if got := block(t, r); !strings.HasPrefix(got, "event: closing\n") {
+	if got := block(t, r); !strings.HasPrefix(got, "event: closing\n") || !strings.Contains(got, "shutting down") {
 		t.Errorf("got %q", got)
 	}
 	if _, err := r.ReadByte(); err != io.EOF {
 		t.Errorf("after the end: got %v, want EOF", err)
+	}
+}
+
+// A reader that comes again gets what it has missed, each event once and in
+// order, and goes on with what is published meanwhile and from then on.
+func TestStreamResumes(t *testing.T) {
+	for _, tt := range []struct {
+		name, path, id string
+		after          uint64
+	}{
+		{"by the header", "/api/v1/events/stream", "3", 3},
+		{"by the query", "/api/v1/events/stream?since=0", "", 0},
+		{"the header goes first", "/api/v1/events/stream?since=1", "150", 150},
+		{"at the end", "/api/v1/events/stream?since=200", "", 200},
+		{"beyond the end", "/api/v1/events/stream?since=100000", "", 200},
+		{"an empty header", "/api/v1/events/stream?since=190", "-", 190},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := seeded(t)
+			for n := range 199 { // more than two pages
+				emit(t, p, fmt.Sprint(n))
+			}
+			feed := api.NewFeed(0)
+			cfg := config(p)
+			cfg.Activities = feed
+			var header []string
+			if tt.id != "" {
+				header = append(header, "Last-Event-ID: "+strings.Trim(tt.id, "-"))
+			}
+			r := bufio.NewReader(serve(t, cfg).get(t, tt.path, header...).Body)
+			if got := block(t, r); !strings.HasSuffix(got, fmt.Sprintf("\nid: %d\n", tt.after)) {
+				t.Errorf("the greeting is %q", got)
+			}
+			var more sync.WaitGroup
+			more.Go(func() {
+				for n := range 100 {
+					emit(t, p, fmt.Sprint("more", n))
+				}
+			})
+			for seq := tt.after + 1; seq <= 300; seq++ {
+				got := block(t, r)
+				if want := fmt.Sprintf("id: %d\nevent: published\n", seq); !strings.HasPrefix(got, want) {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+			more.Wait()
+			// It is live now.
+			for !feed.Watched() {
+				runtime.Gosched()
+			}
+			feed.Publish(delivered(7))
+			if got := block(t, r); got != deliveryFrame(t, 7) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// A delivery is never shown before its event, though it may be known first.
+func TestStreamOrder(t *testing.T) {
+	p := seeded(t)
+	feed := api.NewFeed(0)
+	cfg := config(p)
+	cfg.Activities = feed
+	r := bufio.NewReader(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
+	block(t, r)
+	feed.Publish(delivered(3))
+	feed.Publish(delivered(2))
+	feed.Publish(delivered(3))
+	feed.Publish(delivered(1)) // older than the stream
+	if got := block(t, r); got != deliveryFrame(t, 1) {
+		t.Errorf("got %q", got)
+	}
+	second := emit(t, p, "second")
+	for i, want := range []string{second, deliveryFrame(t, 2)} {
+		if got := block(t, r); got != want {
+			t.Errorf("%d: got %q, want %q", i, got, want)
+		}
+	}
+	third := emit(t, p, "third")
+	for i, want := range []string{third, deliveryFrame(t, 3), deliveryFrame(t, 3)} {
+		if got := block(t, r); got != want {
+			t.Errorf("%d: got %q, want %q", i, got, want)
+		}
+	}
+}
+
+// Deliveries of events that never come do not pile up.
+func TestStreamHoldsFew(t *testing.T) {
+	feed := api.NewFeed(1000)
+	cfg := config(seeded(t))
+	cfg.Activities = feed
+	r := bufio.NewReader(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
+	block(t, r)
+	for range 300 {
+		feed.Publish(delivered(9))
+	}
+	if got := block(t, r); !strings.HasPrefix(got, "event: lagged\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestStreamRefusals(t *testing.T) {
+	s := serve(t, config(seeded(t)))
+	for _, tt := range []struct{ path, header, field string }{
+		{"/api/v1/events/stream?since=x", "", "since"},
+		{"/api/v1/events/stream?since=-1", "", "since"},
+		{"/api/v1/events/stream?from=1", "", "from"},
+		{"/api/v1/events/stream?since=1&since=2", "", "since"},
+		{"/api/v1/events/stream", "Last-Event-ID: 1.5", "Last-Event-ID"},
+	} {
+		var header []string
+		if tt.header != "" {
+			header = append(header, tt.header)
+		}
+		resp := s.get(t, tt.path, header...)
+		var got wire.Problem
+		if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != 400 || got.Field != tt.field {
+			t.Errorf("%s %s: got %s, %+v, %v", tt.path, tt.header, resp.Status, got, err)
+		}
+	}
+}
+
+// A log that cannot be read ends the stream, and says how to go on.
+func TestStreamOfABrokenLog(t *testing.T) {
+	p := seeded(t)
+	p.broken = fault.New(fault.Internal, "the secret")
+	var log bytes.Buffer
+	cfg := config(p)
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	body, err := io.ReadAll(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
+	if err != nil || !strings.Contains(string(body), "event: closing\n") || strings.Contains(string(body), "shutting") || strings.Contains(string(body), "secret") {
+		t.Errorf("got %q, %v", body, err)
+	}
+	if !strings.Contains(log.String(), "the secret") {
+		t.Errorf("the log has %s", &log)
 	}
 }
 
@@ -130,7 +314,7 @@ type closedFeed struct{}
 
 func (closedFeed) Subscribe(context.Context) <-chan wire.Activity {
 	ch := make(chan wire.Activity, 1)
-	ch <- published(1)
+	ch <- delivered(1)
 	close(ch)
 	return ch
 }
@@ -143,7 +327,7 @@ func TestStreamLagged(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(strings.TrimSpace(string(body)), "\n\n")
-	if len(blocks) != 3 || !strings.HasPrefix(blocks[1], "event: published\n") || !strings.HasPrefix(blocks[2], "event: lagged\n") {
+	if len(blocks) != 3 || !strings.HasPrefix(blocks[1], "event: delivery\n") || !strings.HasPrefix(blocks[2], "event: lagged\n") {
 		t.Errorf("got %q", blocks)
 	}
 }

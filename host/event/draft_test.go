@@ -34,7 +34,7 @@ func TestParseDraft(t *testing.T) {
 		{name: "type null", body: `{"event_type":null}`, code: fault.Invalid, field: "event_type"},
 		{name: "type a number", body: `{"event_type":1}`, code: fault.Invalid, field: "event_type"},
 		{name: "unknown key", body: `{"event_type":"t","datas":1}`, code: fault.Invalid, field: "datas"},
-		{name: "unknown key of the metadata", body: `{"event_type":"t","metadata":{"sauce":"x"}}`, code: fault.Invalid, field: "sauce"},
+		{name: "unknown key of the metadata", body: `{"event_type":"t","metadata":{"sauce":"x"}}`, code: fault.Invalid, field: "metadata.sauce"},
 		{name: "metadata a text", body: `{"event_type":"t","metadata":"x"}`, code: fault.Invalid, field: "metadata"},
 		{name: "subject a number", body: `{"event_type":"t","metadata":{"subject":7}}`, code: fault.Invalid, field: "metadata.subject"},
 		{name: "not a time", body: `{"event_type":"t","metadata":{"time":"tomorrow"}}`, code: fault.Invalid},

@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a kind of failure.
@@ -37,10 +38,11 @@ const (
 // Err keeps the cause for errors.Is and errors.As. Field is a JSON path of the input that is
 // wrong ("data.total_cents", "event_type"), or empty.
 type Error struct {
-	Code   Code
-	Field  string
-	Reason string
-	Err    error // the cause, or nil
+	Code       Code
+	Field      string
+	Reason     string
+	Err        error         // the cause, or nil
+	RetryAfter time.Duration // when it may be worth trying again; 0: not known
 }
 
 // Error implements error.

@@ -1,0 +1,320 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// pauser pauses as parts enables.
+type pauser struct{ *parts }
+
+func (p pauser) SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error) {
+	return p.SetEnabled(ctx, name, !paused)
+}
+
+// letters are dead letters, latest first, and what was asked of them.
+type letters struct {
+	list    []wire.DeadLetter
+	asked   []string
+	err     error
+	replays []string
+	status  wire.LogStatus
+	last    uint64
+}
+
+func (l *letters) ask(verb string, q api.DeadLetterQuery) []wire.DeadLetter {
+	l.asked = append(l.asked, fmt.Sprintf("%s %+v", verb, q))
+	var found []wire.DeadLetter
+	for _, d := range l.list {
+		if (q.Plugin == "" || q.Plugin == d.Plugin) && (q.EventID == "" || q.EventID == d.EventID) {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func (l *letters) DeadLetters(_ context.Context, q api.DeadLetterQuery, cursor string, limit int) ([]wire.DeadLetter, string, error) {
+	found := l.ask("list", q)
+	from, next := 0, ""
+	if cursor != "" {
+		var err error
+		if from, err = strconv.Atoi(cursor); err != nil {
+			return nil, "", fault.Field("cursor", "is none of this list")
+		}
+	}
+	found = found[min(from, len(found)):]
+	limit = min(limit, 2) // pages shorter than asked for are allowed
+	if len(found) > limit {
+		found, next = found[:limit], strconv.Itoa(from+limit)
+	}
+	return found, next, l.err
+}
+
+func (l *letters) Redrive(_ context.Context, q api.DeadLetterQuery) (int, error) {
+	return len(l.ask("redrive", q)), l.err
+}
+
+func (l *letters) Purge(_ context.Context, q api.DeadLetterQuery) (int, error) {
+	return len(l.ask("purge", q)), l.err
+}
+
+func (l *letters) Replay(_ context.Context, plugin string, from, to uint64) error {
+	l.replays = append(l.replays, fmt.Sprintf("%s %d %d", plugin, from, to))
+	return l.err
+}
+
+// SeqAt: event n was published at second n.
+func (l *letters) SeqAt(_ context.Context, t time.Time) (uint64, error) {
+	return uint64(max(1, min(t.Unix(), int64(l.last)+1))), l.err
+}
+
+func (l *letters) Last() uint64 { return l.last }
+
+func (l *letters) LogStatus(context.Context) (wire.LogStatus, error) { return l.status, l.err }
+
+// withLetters has three dead letters and a log of 100 events.
+func withLetters(t testing.TB) (*letters, api.Config) {
+	l := &letters{last: 100, status: wire.LogStatus{Engine: "sqlite", FirstSeq: 1, LastSeq: 100}}
+	for i, plugin := range []string{"b", "a", "a"} {
+		l.list = append(l.list, wire.DeadLetter{Plugin: plugin, EventID: fmt.Sprintf("e%d", i/2), Seq: uint64(9 - i), Status: "dead", Reason: "attempts",
+			Error: &wire.DeliveryError{Class: "trap", Message: "unreachable"}, Event: json.RawMessage(`{"event_type":"t"}`)})
+	}
+	p := seeded(t)
+	cfg := config(p)
+	cfg.DeadLetters, cfg.Replayer, cfg.LogStatus, cfg.Pauser = l, l, l, pauser{p}
+	return l, cfg
+}
+
+func TestDeliveryEndpoints(t *testing.T) {
+	const letters, at = "/api/v1/events/dead-letters", "2026-05-01T10:00:00Z"
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+		want, not          string // in the body
+		asked              string // the last thing
+	}{
+		{"GET", letters, "", 200, `{"items":[{"plugin":"b","event_id":"e0","seq":9,`, `"event":`, "list {"},
+		{"GET", letters, "", 200, `"next":"2"}`, "", ""},
+		{"GET", letters + "?cursor=2", "", 200, `"seq":7,`, `"seq":9`, ""},
+		{"GET", letters + "?cursor=2", "", 200, `"next":null}`, "", ""},
+		{"GET", letters + "?plugin=none", "", 200, `{"items":[],"next":null}`, "", "list {Plugin:none "},
+		{"GET", letters + "?plugin=a&event_id=e1&event_type=t&subject=s&class=trap&since=" + at + "&until=2026-05-02T10:00:00Z&limit=5", "", 200, `"seq":7`, `"seq":8`,
+			"list {Plugin:a EventID:e1 EventType:t Subject:s Class:trap Since:2026-05-01 10:00:00 +0000 UTC Until:2026-05-02 10:00:00 +0000 UTC}"},
+		{"GET", letters + "/e0", "", 200, `"event":{"event_type":"t"}}`, "e1", ""},
+		{"GET", letters + "/e0?plugin=a", "", 200, `"next":null}`, `"plugin":"b"`, ""},
+		{"POST", letters + "/redrive", `{"plugin":"a"}`, 200, `{"redriven":2}`, "", "redrive {Plugin:a EventID: "},
+		{"POST", letters + "/redrive", `{"event_id":"e0"}`, 200, `{"redriven":2}`, "", "redrive {Plugin: EventID:e0 "},
+		{"POST", letters + "/purge", `{"plugin":"b","class":"trap","since":"` + at + `"}`, 200, `{"purged":1}`, "", "Class:trap Since:2026-05-01"},
+		{"POST", letters + "/purge", `{"plugin":"none"}`, 200, `{"purged":0}`, "", ""},
+		{"GET", "/api/v1/events/log", "", 200, `{"engine":"sqlite","first_seq":1,"last_seq":100,"events":0,"bytes":0,"max_bytes":0,"oldest_at":null,"retention_s":0,"handlers":[],"full":false}`, "", ""},
+		{"POST", "/api/v1/events/plugins/order-audit/pause", "", 200, `"name":"order-audit"`, "", ""},
+		{"POST", "/api/v1/events/plugins/order-audit/resume", "", 200, `"state":"active"`, "", ""},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			l, cfg := withLetters(t)
+			w := call(newServer(t, cfg).Handler(), tt.method, tt.path, tt.body)
+			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) || tt.not != "" && strings.Contains(w.Body.String(), tt.not) {
+				t.Fatalf("got %d: %s, want %d and %s, without %s", w.Code, w.Body, tt.status, tt.want, tt.not)
+			}
+			if last := strings.Join(l.asked, "\n"); tt.asked != "" && !strings.Contains(last, tt.asked) {
+				t.Errorf("asked was %s, want %s", last, tt.asked)
+			}
+		})
+	}
+}
+
+func TestDeliveryRefusals(t *testing.T) {
+	const letters, replay = "/api/v1/events/dead-letters", "/api/v1/events/replay"
+	narrow := []string{"Authorization: Bearer narrow"}
+	for _, tt := range []struct {
+		method, path, body string
+		headers            []string
+		status             int
+		field, detail      string
+	}{
+		{"GET", letters + "?limit=501", "", nil, 400, "limit", "1 to 500"},
+		{"GET", letters + "?cursor=x", "", nil, 400, "cursor", ""},
+		{"GET", letters + "?type=t", "", nil, 400, "type", "event_type"},
+		{"GET", letters + "?event_type=T", "", nil, 400, "event_type", "does not match"},
+		{"GET", letters + "?class=bad", "", nil, 400, "class", "timeout"},
+		{"GET", letters + "?since=1h", "", nil, 400, "since", "RFC 3339"},
+		{"GET", letters + "?until=yesterday", "", nil, 400, "until", "RFC 3339"},
+		{"GET", letters + "?since=2026-05-01T10:00:00Z&until=2026-05-01T10:00:00Z", "", nil, 400, "until", "not after"},
+		{"GET", letters + "/none", "", nil, 404, "", "no dead letter for the event none"},
+		{"GET", letters + "/e1?plugin=b", "", nil, 404, "", "no dead letter of b"},
+		{"GET", letters + "/e1?class=trap", "", nil, 400, "class", ""},
+		{"POST", letters, `{}`, nil, 405, "", "it has GET"},
+		{"DELETE", letters + "/e1", "", nil, 405, "", "it has GET"},
+		{"GET", letters + "/redrive", "", nil, 405, "", "it has POST"},
+		{"GET", letters + "/purge", "", nil, 405, "", "it has POST"},
+		{"POST", letters + "/redrive", `{}`, nil, 400, "plugin", "or event_id"},
+		{"POST", letters + "/purge", `{"class":"trap"}`, nil, 400, "plugin", "or event_id"},
+		{"POST", letters + "/purge", ``, []string{"Content-Type: application/json"}, 400, "body", "empty"},
+		{"POST", letters + "/purge", `{"plugin":"a"}`, []string{"Content-Type: text/plain"}, 415, "Content-Type", ""},
+		{"POST", letters + "/purge", `{"plugin":"a","Plugin":"b"}`, nil, 400, "Plugin", ""},
+		{"POST", letters + "/purge?plugin=a", `{"plugin":"a"}`, nil, 400, "plugin", ""},
+		{"POST", letters + "/redrive", `{"plugin":"a","until":"x"}`, nil, 400, "until", ""},
+		{"GET", letters, "", []string{"Authorization: -"}, 401, "Authorization", ""},
+		{"POST", letters + "/redrive", `{"plugin":"a"}`, narrow, 403, "", "operate"},
+		{"POST", letters + "/purge", `{"plugin":"a"}`, narrow, 403, "", "operate"},
+		{"POST", replay, `{"plugin":"a","from":1}`, narrow, 403, "", "operate"},
+		{"POST", "/api/v1/events/plugins/order-audit/pause", "", narrow, 403, "", "operate"},
+		{"POST", "/api/v1/events/plugins/order-audit/resume", "", narrow, 403, "", "operate"},
+		{"GET", replay, "", nil, 405, "", "it has POST"},
+		{"POST", "/api/v1/events/log", `{}`, nil, 405, "", "it has GET"},
+		{"GET", "/api/v1/events/log?x=1", "", nil, 400, "x", ""},
+		{"GET", "/api/v1/events/plugins/order-audit/pause", "", nil, 405, "", "it has POST"},
+		{"POST", "/api/v1/events/plugins/none/pause", "", nil, 404, "", "none"},
+
+		{"POST", replay, `{"from":1}`, nil, 400, "plugin", "required"},
+		{"POST", replay, `{"plugin":"a"}`, nil, 400, "from", "required"},
+		{"POST", replay, `{"plugin":"a","from":null}`, nil, 400, "from", "required"},
+		{"POST", replay, `{"plugin":"a","from":true}`, nil, 400, "from", "string or a Seq"},
+		{"POST", replay, `{"plugin":"a","from":[1]}`, nil, 400, "from", "string or a Seq"},
+		{"POST", replay, `{"plugin":"a","from":-1}`, nil, 400, "from", "string or a Seq"},
+		{"POST", replay, `{"plugin":"a","from":0}`, nil, 400, "from", "start at 1"},
+		{"POST", replay, `{"plugin":"a","from":1.5}`, nil, 400, "from", "not a place"},
+		{"POST", replay, `{"plugin":"a","from":1e2}`, nil, 400, "from", "not a place"},
+		{"POST", replay, `{"plugin":"a","from":"yesterday"}`, nil, 400, "from", "1h, 7d"},
+		{"POST", replay, `{"plugin":"a","from":"1h"}`, nil, 400, "from", "nothing from there on; its last event is 100"},
+		{"POST", replay, `{"plugin":"a","from":101}`, nil, 400, "from", "nothing from there"},
+		{"POST", replay, `{"plugin":"a","from":1,"to":"earliest"}`, nil, 400, "to", "leave it out"},
+		{"POST", replay, `{"plugin":"a","from":7,"to":6}`, nil, 400, "to", "between"},
+		{"POST", replay, `{"plugin":"a","from":7,"to":"1970-01-01T00:00:07Z"}`, nil, 400, "to", "between"},
+		{"POST", replay, `{"plugin":"a","from":1,"until":2}`, nil, 400, "until", ""},
+		{"POST", replay + "?from=1", `{"plugin":"a","from":1}`, nil, 400, "from", ""},
+	} {
+		t.Run(tt.method+" "+tt.path+" "+tt.body, func(t *testing.T) {
+			l, cfg := withLetters(t)
+			w := call(newServer(t, cfg).Handler(), tt.method, tt.path, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d: %s", w.Code, w.Body)
+			}
+			if got := problemIn(t, w); got.Field != tt.field || !strings.Contains(got.Detail, tt.detail) {
+				t.Errorf("got %+v", got)
+			}
+			if asked := strings.Join(l.asked, ""); strings.Contains(asked, "redrive") || strings.Contains(asked, "purge") || len(l.replays) > 0 {
+				t.Errorf("something was done: %s %s", asked, l.replays)
+			}
+		})
+	}
+}
+
+func TestReplay(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"plugin":"a","from":1}`:                                                       "a 1 100",
+		`{"plugin":"a","from":"42"}`:                                                    "a 42 100",
+		`{"plugin":"a","from":"earliest","to":null}`:                                    "a 1 100",
+		`{"plugin":"a","from":7,"to":7}`:                                                "a 7 7",
+		`{"plugin":"a","from":7,"to":"200"}`:                                            "a 7 100",
+		`{"plugin":"a","from":"1970-01-01T00:00:10Z","to":"1970-01-01T01:00:20+01:00"}`: "a 10 19",
+		`{"plugin":"a","from":1,"to":"1h"}`:                                             "a 1 100",
+		`{"plugin":"a","from":"36500d"}`:                                                "a 1 100",
+	} {
+		l, cfg := withLetters(t)
+		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/events/replay", body)
+		if w.Code != 202 || len(l.replays) != 1 || l.replays[0] != want {
+			t.Fatalf("%s: got %d, %s, asked was %q, want %q", body, w.Code, w.Body, l.replays, want)
+		}
+		var plugin string
+		var from, to uint64
+		if _, err := fmt.Sscan(want, &plugin, &from, &to); err != nil {
+			t.Fatal(err)
+		}
+		if got := decode[wire.Replaying](t, w); got != (wire.Replaying{Plugin: plugin, FromSeq: from, ToSeq: to}) {
+			t.Errorf("%s: got %+v", body, got)
+		}
+	}
+}
+
+// A large event with many dead letters is not sent again and again.
+func TestDeadLettersOfALargeEvent(t *testing.T) {
+	l, cfg := withLetters(t)
+	l.list = nil
+	for i := range 40 {
+		l.list = append(l.list, wire.DeadLetter{Plugin: fmt.Sprint(i), EventID: "e", Event: json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`)})
+	}
+	w := call(newServer(t, cfg).Handler(), "GET", "/api/v1/events/dead-letters/e", "")
+	list := decode[wire.List[wire.DeadLetter]](t, w)
+	if len(list.Items) != 40 || list.Items[0].Event == nil || w.Body.Len() > 10<<20 {
+		t.Errorf("got %d in %d bytes", len(list.Items), w.Body.Len())
+	}
+}
+
+// Without their parts the endpoints are not there, whatever is sent.
+func TestDeliveryEndpointsWithoutParts(t *testing.T) {
+	h := newServer(t, config(seeded(t))).Handler()
+	for _, e := range [][2]string{
+		{"GET", "/api/v1/events/dead-letters"}, {"GET", "/api/v1/events/dead-letters/e"}, {"POST", "/api/v1/events/dead-letters/redrive"},
+		{"POST", "/api/v1/events/dead-letters/purge"}, {"POST", "/api/v1/events/replay"}, {"GET", "/api/v1/events/log"},
+		{"POST", "/api/v1/events/plugins/order-audit/pause"}, {"POST", "/api/v1/events/plugins/order-audit/resume"},
+	} {
+		if got := problemIn(t, call(h, e[0], e[1], "")); got.Status != 404 || !strings.Contains(got.Detail, "not available with this host") {
+			t.Errorf("%s: got %+v", e, got)
+		}
+	}
+}
+
+func TestErrorsOfDeliveryParts(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+		after  string
+	}{
+		{fault.New(fault.NotFound, "no handler"), 404, ""},
+		{fault.New(fault.Unavailable, "closed"), 503, ""},
+		{&fault.Error{Code: fault.Unavailable, Reason: "busy", RetryAfter: 1500 * time.Millisecond}, 503, "2"},
+		{fault.New(fault.Exhausted, "the disk is full"), 507, "30"},
+		{fmt.Errorf("append: %w", &fault.Error{Code: fault.Exhausted, Reason: "the log has reached bus.max_size", RetryAfter: time.Minute}), 429, "60"},
+		{&fault.Error{Code: fault.Exhausted, Field: "body", Reason: "too large"}, 413, ""},
+		{errors.New("the secret"), 500, ""},
+	} {
+		for _, e := range [][3]string{
+			{"GET", "/api/v1/events/dead-letters", ""}, {"GET", "/api/v1/events/dead-letters/e0", ""},
+			{"POST", "/api/v1/events/dead-letters/redrive", `{"plugin":"a"}`}, {"POST", "/api/v1/events/dead-letters/purge", `{"plugin":"a"}`},
+			{"POST", "/api/v1/events/replay", `{"plugin":"a","from":1}`}, {"POST", "/api/v1/events/replay", `{"plugin":"a","from":"1h"}`},
+			{"GET", "/api/v1/events/log", ""},
+		} {
+			l, cfg := withLetters(t)
+			l.err = tt.err
+			w := call(newServer(t, cfg).Handler(), e[0], e[1], e[2])
+			if got := problemIn(t, w); got.Status != tt.status || w.Header().Get("Retry-After") != tt.after || strings.Contains(got.Detail, "secret") {
+				t.Errorf("%v at %s: got %+v, Retry-After %q", tt.err, e, got, w.Header().Get("Retry-After"))
+			}
+		}
+	}
+}
+
+// FuzzReplay: whatever is asked for is a part of the log, or refused.
+func FuzzReplay(f *testing.F) {
+	for _, from := range []string{`1`, `"1h"`, `"earliest"`, `1e5`, `"2026-05-01T10:00:00Z"`, `{}`, `"\u0031"`, `18446744073709551615`} {
+		f.Add(from, `7`)
+	}
+	f.Fuzz(func(t *testing.T, from, to string) {
+		l, cfg := withLetters(t)
+		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/events/replay", `{"plugin":"a","from":`+from+`,"to":`+to+`}`)
+		switch w.Code {
+		case 202:
+			got := decode[wire.Replaying](t, w)
+			if got.FromSeq < 1 || got.FromSeq > got.ToSeq || got.ToSeq > 100 || len(l.replays) != 1 {
+				t.Errorf("%s to %s: got %+v", from, to, got)
+			}
+		case 400:
+			if len(l.replays) > 0 {
+				t.Errorf("%s to %s: refused, and replayed", from, to)
+			}
+		default:
+			t.Errorf("%s to %s: got %d: %s", from, to, w.Code, w.Body)
+		}
+	})
+}

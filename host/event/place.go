@@ -1,0 +1,88 @@
+package event
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Place names a place in the log as a person does: by a Seq, by a time, by how
+// long ago it was, or as the earliest. Exactly one of the fields is set.
+type Place struct {
+	Seq      uint64        // from 1
+	Time     time.Time     // of publishing
+	Ago      time.Duration // back from now; above zero
+	Earliest bool
+}
+
+// earliest is how the log's first event is named.
+const earliest = "earliest"
+
+// maxAgo bounds how far back a place can be named: 100 years.
+const maxAgo = 36_500 * day
+
+const day = 24 * time.Hour
+
+// ParsePlace reads a place: "earliest", a Seq ("1042"), an RFC 3339 time
+// ("2026-05-01T10:00:00Z"), or a duration back from now in days, hours, minutes
+// and seconds ("7d", "1h", "1d12h", "90m"). The error is fault.Invalid, and
+// names no field: the caller knows which one it read.
+func ParsePlace(text string) (Place, error) {
+	if text == earliest {
+		return Place{Earliest: true}, nil
+	}
+	if isDigits(text) {
+		if n, err := strconv.ParseUint(text, 10, 63); err == nil && n > 0 {
+			return Place{Seq: n}, nil
+		}
+		return Place{}, fault.New(fault.Invalid, "%s is not a Seq of the log: they start at 1", quoted(text))
+	}
+	if ago, ok := parseAgo(text); ok {
+		if ago <= 0 || ago > maxAgo {
+			return Place{}, fault.New(fault.Invalid, "%s is not a time before now, and within 100 years of it", quoted(text))
+		}
+		return Place{Ago: ago}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil && t.Year() >= 1970 { // the zero time names nothing
+		return Place{Time: t}, nil
+	}
+	return Place{}, fault.New(fault.Invalid,
+		"%s is not a place in the log; name one by a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q", quoted(text), earliest)
+}
+
+// parseAgo reads a duration. Days come first, and are whole.
+func parseAgo(text string) (time.Duration, bool) {
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		d, err := time.ParseDuration(text)
+		return d, err == nil
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil || !isDigits(days) {
+		return 0, false
+	}
+	ago := time.Duration(n) * day
+	if rest == "" {
+		return ago, true
+	}
+	d, err := time.ParseDuration(rest)
+	return ago + d, err == nil && d >= 0 && d < day && rest[0] >= '0' && rest[0] <= '9'
+}
+
+func isDigits(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
+}
+
+// When returns the time that the place stands for, and false for a place that
+// is not named by a time.
+func (p Place) When(now time.Time) (time.Time, bool) {
+	switch {
+	case p.Ago > 0:
+		return now.Add(-p.Ago), true
+	case !p.Time.IsZero():
+		return p.Time, true
+	}
+	return time.Time{}, false
+}

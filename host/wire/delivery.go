@@ -1,0 +1,91 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// DeadLetter is an event that a handler has given up on. Event is the envelope,
+// and only there when one event's are shown.
+type DeadLetter struct {
+	Plugin         string          `json:"plugin"`
+	EventID        string          `json:"event_id"`
+	Seq            uint64          `json:"seq"`
+	EventType      string          `json:"event_type"`
+	Subject        string          `json:"subject"`
+	IdempotencyKey string          `json:"idempotency_key"`
+	Status         string          `json:"status"` // dead
+	Reason         string          `json:"reason"` // rejected, attempts, conflict
+	Attempts       int             `json:"attempts"`
+	Error          *DeliveryError  `json:"error"` // of the last attempt
+	PublishedAt    time.Time       `json:"published_at"`
+	FirstAttemptAt time.Time       `json:"first_attempt_at"`
+	At             time.Time       `json:"at"` // of death
+	Event          json.RawMessage `json:"event,omitempty"`
+}
+
+// DeadLetterFilter selects dead letters: those to which everything in it that
+// is not empty applies. It is the query of their list, and the body of redrive
+// and purge, which need a plugin or an event.
+type DeadLetterFilter struct {
+	Plugin    string `json:"plugin,omitempty"`
+	EventID   string `json:"event_id,omitempty"`
+	EventType string `json:"event_type,omitempty"`
+	Subject   string `json:"subject,omitempty"`
+	Class     string `json:"class,omitempty"` // of the last attempt's error
+	Since     string `json:"since,omitempty"` // RFC 3339, of death: from then on
+	Until     string `json:"until,omitempty"` // RFC 3339, of death: before then
+}
+
+// Redriven says how many dead letters are on their way to their handlers again.
+type Redriven struct {
+	Redriven int `json:"redriven"`
+}
+
+// Purged says how many dead letters were removed.
+type Purged struct {
+	Purged int `json:"purged"`
+}
+
+// Replay asks to have a part of the log delivered to one plugin again. From and
+// To are places in the log: an RFC 3339 time, a duration back from now ("1h",
+// "7d"), a Seq (a JSON number does as well) or "earliest". To is the last event
+// there is by default.
+type Replay struct {
+	Plugin string `json:"plugin"`
+	From   string `json:"from"`
+	To     string `json:"to,omitempty"`
+}
+
+// Replaying says which events, both ends included, are delivered again.
+type Replaying struct {
+	Plugin  string `json:"plugin"`
+	FromSeq uint64 `json:"from_seq"`
+	ToSeq   uint64 `json:"to_seq"`
+}
+
+// LogStatus is how the event log stands, and how far each handler is in it.
+type LogStatus struct {
+	Engine     string      `json:"engine"`
+	FirstSeq   uint64      `json:"first_seq"` // of what is there; 0 when it is empty
+	LastSeq    uint64      `json:"last_seq"`
+	Events     uint64      `json:"events"`
+	Bytes      int64       `json:"bytes"`
+	MaxBytes   int64       `json:"max_bytes"` // 0: no bound
+	OldestAt   *time.Time  `json:"oldest_at"` // null when it is empty
+	RetentionS int64       `json:"retention_s"`
+	Handlers   []LogReader `json:"handlers"`
+	Full       bool        `json:"full"` // it takes no events at present
+}
+
+// LogReader is how far one handler is in the log.
+type LogReader struct {
+	Plugin         string     `json:"plugin"`
+	Lag            uint64     `json:"lag"`             // events of the log not yet final for it
+	Cursor         uint64     `json:"cursor"`          // everything up to here is final, or open
+	OldestAt       *time.Time `json:"oldest_at"`       // of the oldest event not final for it; null for none
+	Open           uint64     `json:"open"`            // taken and not final: under way, or waiting for another attempt
+	Dead           uint64     `json:"dead"`            // dead letters
+	HistorySkipped uint64     `json:"history_skipped"` // successes that were not kept, since the host started
+	Lost           uint64     `json:"lost"`            // events removed by bus.max_age before it had them
+}
