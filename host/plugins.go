@@ -31,6 +31,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	if err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
+	r.touch.Store(new(m.Touch))
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("start the plugins: %w", err)
 	}
@@ -71,6 +72,8 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 		FreshPerEvent: s.Limits.Isolation == config.IsolationEvent,
 		RecycleEvents: s.Limits.RecycleEvents,
 		RecycleAge:    s.Limits.RecycleAge,
+		Breaker:       plugin.Breaker{Failures: s.Breaker.Failures, Cooldown: s.Breaker.Cooldown, MaxCooldown: s.Breaker.MaxCooldown},
+		Paused:        s.Paused,
 		Retry:         plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
 		OrderBy:       s.OrderBy,
 		Grants:        grants,

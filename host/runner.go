@@ -48,6 +48,7 @@ type runner struct {
 	secrets    secret.Directory
 	table      *atomic.Pointer[route.Table]
 	logger     *slog.Logger
+	touch      atomic.Pointer[func()] // says that a handler's condition has changed; nil before there is somebody to say it to
 
 	mu       sync.Mutex
 	handlers map[string]*handler
@@ -57,6 +58,16 @@ type runner struct {
 type handler struct {
 	*delivery.Handler
 	versions int
+
+	mu     sync.Mutex // held around Update
+	policy delivery.Policy
+}
+
+func (h *handler) update(change func(*delivery.Policy)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(&h.policy)
+	h.Update(h.policy)
 }
 
 // startRunner starts the sandbox and the deliveries.
@@ -78,6 +89,11 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 		Store:  log,
 		Log:    deliveryLog{b, log},
 		Logger: h.logger,
+		OnCondition: func(string) {
+			if touch := r.touch.Load(); touch != nil {
+				(*touch)()
+			}
+		},
 		Observer: func(rec event.Record, d event.Delivery) {
 			if h.feed.Watched() {
 				h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
@@ -135,7 +151,11 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 		_ = r.release(ctx, spec.Name)
 		return nil, err
 	}
-	h.Update(policy)
+	h.update(func(p *delivery.Policy) {
+		policy.Paused = p.Paused // as SetPaused said it last; a start takes its time
+		*p = policy
+	})
+	h.Probe() // the new version may do what the old one could not
 	return &running{runner: r, name: spec.Name, handler: h, pool: pool}, nil
 }
 
@@ -170,6 +190,12 @@ func (r *runner) policy(spec plugin.Spec) (delivery.Policy, error) {
 			Backoff:     spec.Settings.Retry.Backoff,
 			MaxBackoff:  spec.Settings.Retry.MaxBackoff,
 		},
+		Breaker: delivery.Breaker{
+			Failures:    spec.Settings.Breaker.Failures,
+			Cooldown:    spec.Settings.Breaker.Cooldown,
+			MaxCooldown: spec.Settings.Breaker.MaxCooldown,
+		},
+		Paused: spec.Settings.Paused,
 	}, nil
 }
 
@@ -200,7 +226,7 @@ func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*
 		if err != nil {
 			return nil, err
 		}
-		h = &handler{Handler: opened}
+		h = &handler{Handler: opened, policy: p}
 		r.handlers[name] = h
 	}
 	h.versions++
@@ -213,6 +239,7 @@ func (r *runner) release(ctx context.Context, name string) error {
 	defer r.mu.Unlock()
 	h := r.handlers[name]
 	if h.versions--; h.versions > 0 {
+		h.Probe() // an instance of the version that has gone may have made the last one
 		return nil
 	}
 	delete(r.handlers, name)
@@ -253,5 +280,12 @@ func (v *running) Drain(ctx context.Context) error {
 // Stats implements plugin.Running.
 func (v *running) Stats() plugin.Stats {
 	s := v.pool.Stats()
-	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel, Lag: v.handler.Stats().Lag}
+	h := v.handler.Stats()
+	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel,
+		Lag: h.Lag, State: h.Condition.State, Reason: h.Condition.Reason}
+}
+
+// SetPaused implements plugin.Running.
+func (v *running) SetPaused(paused bool) {
+	v.handler.update(func(p *delivery.Policy) { p.Paused = paused })
 }

@@ -123,6 +123,7 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 		b.Replay = &under
 	}
 	for seq, row := range m.rows[handler] {
+		b.Newest = max(b.Newest, seq)
 		switch {
 		case row.Status == event.StatusPending: // for Redriven
 		case !row.Status.Final():
@@ -136,14 +137,17 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	return b, nil
 }
 
-// ForgetHandler removes a handler's cursor, deliveries and replay.
+// ForgetHandler removes a handler's cursors, deliveries and replay.
 func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, "forget a handler"); err != nil {
 		return err
 	}
-	delete(m.cursors, "handler/"+handler)
+	place, from, to := event.HandlerCursors(handler)
+	for _, name := range []string{place, from, to} {
+		delete(m.cursors, name)
+	}
 	delete(m.rows, handler)
 	delete(m.replays, handler)
 	return nil

@@ -43,6 +43,7 @@ type Route struct {
 // Handler is what the file says of one handler. Resolve merges it with the rest.
 type Handler struct {
 	Enabled   *bool           // nil when the file does not say
+	Paused    bool            // at work, but gets no events
 	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
 	Grants    []Grant         // sorted by name, at most one of each
 	Overrides Overrides
@@ -70,6 +71,10 @@ type Overrides struct {
 	Backoff       *time.Duration
 	MaxBackoff    *time.Duration
 	OrderBy       *string
+
+	BreakerFailures    *int // 0: no breaker
+	BreakerCooldown    *time.Duration
+	BreakerMaxCooldown *time.Duration
 }
 
 // Isolation says how long an instance lives.

@@ -84,6 +84,9 @@ func flatten(c *Config) map[string]string {
 		if h.Enabled != nil {
 			m[path+"enabled"] = text(*h.Enabled)
 		}
+		if h.Paused {
+			m[path+"paused"] = text(h.Paused)
+		}
 		if string(h.Config) != "{}" {
 			m[path+"config"] = string(h.Config)
 		}
@@ -126,6 +129,9 @@ func (o Overrides) flatten(m map[string]string, prefix string) {
 		{"retry.max_attempts", o.MaxAttempts},
 		{"retry.backoff", o.Backoff},
 		{"retry.max_backoff", o.MaxBackoff},
+		{"breaker.failures", o.BreakerFailures},
+		{"breaker.cooldown", o.BreakerCooldown},
+		{"breaker.max_cooldown", o.BreakerMaxCooldown},
 	} {
 		if v := reflect.ValueOf(f.value); !v.IsNil() {
 			m[prefix+f.path] = fmt.Sprint(v.Elem().Interface())

@@ -72,6 +72,8 @@ handlers:
     grants: [kv, {name: http, hosts: [API.example.com, "*.example.org:8443", 192.0.2.1]}, {name: secret, names: [API_KEY]}]
     limits: {timeout: 2s, memory: 32MiB, concurrency: 2, fuel: 1000, isolation: event, recycle_after: {events: 10, age: 1h}}
     retry: {max_attempts: 3, backoff: 1s, max_backoff: 10s}
+    breaker: {failures: 4, cooldown: 2s, max_cooldown: 20s}
+    paused: true
     order_by: /data/id
   audit:
     enabled: false
@@ -109,6 +111,7 @@ func TestParseFull(t *testing.T) {
 		Handlers: map[string]config.Handler{
 			"fraud-check": {
 				Enabled: new(true),
+				Paused:  true,
 				Config:  []byte(`{"threshold":10000,"big":12345678901234567890123,"hex":31,"list":["a",1.50,true,null],"date":"2024-01-02","q\"":"\u003cé\u003e"}`),
 				Grants: []config.Grant{
 					{Name: "http", Hosts: []string{"api.example.com", "*.example.org:8443", "192.0.2.1"}},
@@ -119,6 +122,7 @@ func TestParseFull(t *testing.T) {
 					Timeout: new(2 * time.Second), Memory: new(int64(32 << 20)), Concurrency: new(2), Fuel: new(uint64(1000)),
 					Isolation: new(config.IsolationEvent), RecycleEvents: new(uint64(10)), RecycleAge: new(time.Hour),
 					MaxAttempts: new(3), Backoff: new(time.Second), MaxBackoff: new(10 * time.Second), OrderBy: new("/data/id"),
+					BreakerFailures: new(4), BreakerCooldown: new(2 * time.Second), BreakerMaxCooldown: new(20 * time.Second),
 				},
 			},
 			"audit": {
@@ -199,6 +203,9 @@ func TestParseProblems(t *testing.T) {
 		{"bad size", "defaults: {limits: {memory: 1.5GiB}}\n", `f.yaml:1: defaults.limits.memory: must be a size such as 512KiB, 64MiB or 1GiB, not the text "1.5GiB"`},
 		{"range", "defaults: {limits: {concurrency: 0}}\n", "f.yaml:1: defaults.limits.concurrency: is 0; it must be between 1 and 1024"},
 		{"backoffs", "defaults:\n  retry: {backoff: 2m, max_backoff: 1m}\n", "f.yaml:2: defaults.retry: backoff is 2m0s, which is longer than max_backoff, 1m0s"},
+		{"cooldowns", "defaults:\n  breaker: {cooldown: 2m, max_cooldown: 1m}\n", "f.yaml:2: defaults.breaker: cooldown is 2m0s, which is longer than max_cooldown, 1m0s"},
+		{"breaker", "defaults: {breaker: {failure: 1}}\n", "f.yaml:1: defaults.breaker.failure: unknown key; the nearest known key is failures"},
+		{"paused by default", "defaults: {paused: true}\n", "f.yaml:1: defaults.paused: unknown key"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
 		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},

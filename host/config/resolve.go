@@ -11,10 +11,12 @@ type HandlerSettings struct {
 	Name    string
 	Enabled bool            // may run
 	Held    bool            // not enabled only because hot_drop is hold and nobody has decided yet
+	Paused  bool            // gets no events for now
 	Config  json.RawMessage // a JSON object
 	Grants  []Grant
 	Limits  Limits
 	Retry   Retry
+	Breaker Breaker
 	OrderBy string   // JSON Pointer into the envelope; "" for no order
 	Capped  []string // what the manifest asked for and did not get, one line each
 }
@@ -35,6 +37,13 @@ type Retry struct {
 	MaxAttempts int           // the first included
 	Backoff     time.Duration // before the second attempt; doubles with each one
 	MaxBackoff  time.Duration // at least Backoff
+}
+
+// Breaker says when a handler that keeps failing is left alone for a while.
+type Breaker struct {
+	Failures    int           // attempts that fail one after another, of two events at least; 0 for never
+	Cooldown    time.Duration // before one event is tried again; doubles with each time that fails
+	MaxCooldown time.Duration // at least Cooldown
 }
 
 // ManifestLimits is what a plugin's manifest asks for. Zero values ask for
@@ -63,9 +72,10 @@ const (
 
 func builtin() HandlerSettings {
 	return HandlerSettings{
-		Config: json.RawMessage("{}"),
-		Limits: Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: IsolationShared},
-		Retry:  Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
+		Config:  json.RawMessage("{}"),
+		Limits:  Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: IsolationShared},
+		Retry:   Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
+		Breaker: Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 
 		OrderBy: "/metadata/subject",
 	}
@@ -90,13 +100,14 @@ func (c *Config) Resolve(name string, m ManifestLimits) HandlerSettings {
 	s.Held = !s.Enabled
 	if said {
 		s.apply(h.Overrides)
-		s.Config, s.Grants = h.Config, h.Grants
+		s.Config, s.Grants, s.Paused = h.Config, h.Grants, h.Paused
 		if h.Enabled != nil {
 			s.Enabled, s.Held = *h.Enabled, false
 		}
 	}
 	// The two may come from different layers; a backoff that was raised alone means it.
 	s.Retry.MaxBackoff = max(s.Retry.MaxBackoff, s.Retry.Backoff)
+	s.Breaker.MaxCooldown = max(s.Breaker.MaxCooldown, s.Breaker.Cooldown)
 	return s
 }
 
@@ -111,6 +122,9 @@ func (s *HandlerSettings) apply(o Overrides) {
 	set(&s.Retry.MaxAttempts, o.MaxAttempts)
 	set(&s.Retry.Backoff, o.Backoff)
 	set(&s.Retry.MaxBackoff, o.MaxBackoff)
+	set(&s.Breaker.Failures, o.BreakerFailures)
+	set(&s.Breaker.Cooldown, o.BreakerCooldown)
+	set(&s.Breaker.MaxCooldown, o.BreakerMaxCooldown)
 	set(&s.OrderBy, o.OrderBy)
 }
 

@@ -14,6 +14,7 @@ func TestResolveDefaults(t *testing.T) {
 		Name: "x", Enabled: true, Config: []byte("{}"),
 		Limits:  config.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: config.IsolationShared},
 		Retry:   config.Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
+		Breaker: config.Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 		OrderBy: "/metadata/subject",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -85,5 +86,30 @@ func TestResolveEnabled(t *testing.T) {
 		if s := c.Resolve("x", config.ManifestLimits{}); s.Enabled != tt.enabled || s.Held != tt.held {
 			t.Errorf("%q: got enabled %v, held %v; want %v, %v", tt.text, s.Enabled, s.Held, tt.enabled, tt.held)
 		}
+	}
+}
+
+func TestResolveBreakerAndPause(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       config.Breaker
+		paused     bool
+	}{
+		{"built in", "", config.Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
+		{"none", "defaults: {breaker: {failures: 0}}\n", config.Breaker{Failures: 0, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
+		{"the handler's own word is last", "defaults: {breaker: {failures: 0, cooldown: 2s}}\nhandlers: {x: {paused: true, breaker: {failures: 3, max_cooldown: 5s}}}\n",
+			config.Breaker{Failures: 3, Cooldown: 2 * time.Second, MaxCooldown: 5 * time.Second}, true},
+		{"a cooldown raised alone", "handlers: {x: {breaker: {cooldown: 5m}}, y: {paused: true}}\n", config.Breaker{Failures: 10, Cooldown: 5 * time.Minute, MaxCooldown: 5 * time.Minute}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Parse("f", []byte(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := c.Resolve("x", config.ManifestLimits{}); s.Breaker != tt.want || s.Paused != tt.paused {
+				t.Errorf("got %+v, paused %v; want %+v, %v", s.Breaker, s.Paused, tt.want, tt.paused)
+			}
+		})
 	}
 }

@@ -102,10 +102,12 @@ func (c *Config) readHandlers(v value) {
 		h := Handler{Config: []byte("{}")}
 		e.value.fields(map[string]func(value){
 			"enabled":  func(v value) { h.Enabled = new(v.bool()) },
+			"paused":   func(v value) { h.Paused = v.bool() },
 			"config":   func(v value) { h.Config = v.object() },
 			"grants":   func(v value) { h.Grants = readGrants(v) },
 			"limits":   h.Overrides.readLimits,
 			"retry":    h.Overrides.readRetry,
+			"breaker":  h.Overrides.readBreaker,
 			"order_by": h.Overrides.readOrderBy,
 		})
 		c.Handlers[e.key] = h
@@ -116,6 +118,7 @@ func (d *Defaults) read(v value) {
 	v.fields(map[string]func(value){
 		"limits":       d.Overrides.readLimits,
 		"retry":        d.Overrides.readRetry,
+		"breaker":      d.Overrides.readBreaker,
 		"order_by":     d.Overrides.readOrderBy,
 		"memory_total": func(v value) { d.MemoryTotal = v.size(1<<20, 1<<50) },
 	})
@@ -149,6 +152,17 @@ func (o *Overrides) readRetry(v value) {
 	})
 	if o.Backoff != nil && o.MaxBackoff != nil && *o.Backoff > *o.MaxBackoff {
 		v.fail("backoff is %s, which is longer than max_backoff, %s", *o.Backoff, *o.MaxBackoff)
+	}
+}
+
+func (o *Overrides) readBreaker(v value) {
+	v.fields(map[string]func(value){
+		"failures":     func(v value) { o.BreakerFailures = new(int(v.integer(0, 1_000_000))) },
+		"cooldown":     func(v value) { o.BreakerCooldown = new(v.duration(time.Millisecond, 24*time.Hour)) },
+		"max_cooldown": func(v value) { o.BreakerMaxCooldown = new(v.duration(time.Millisecond, 24*time.Hour)) },
+	})
+	if o.BreakerCooldown != nil && o.BreakerMaxCooldown != nil && *o.BreakerCooldown > *o.BreakerMaxCooldown {
+		v.fail("cooldown is %s, which is longer than max_cooldown, %s", *o.BreakerCooldown, *o.BreakerMaxCooldown)
 	}
 }
 

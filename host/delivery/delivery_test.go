@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +43,17 @@ func (l *log) publish(t interface{ Fatal(...any) }, subject string) uint64 {
 	close(l.grown)
 	l.grown = make(chan struct{})
 	return uint64(len(l.records))
+}
+
+// at returns a record, the zero one when it is not there yet.
+func (l *log) at(seq int) event.Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq > len(l.records) {
+		ev, _ := event.New(event.Draft{Type: "other"})
+		return event.Record{Seq: uint64(seq), Event: ev}
+	}
+	return l.records[seq-1]
 }
 
 func (l *log) Last() uint64 {
@@ -142,9 +154,11 @@ func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors
 		s.rows[key{row.Handler, row.Seq}] = row
 	}
 	for _, c := range cursors {
+		handler, is := strings.CutPrefix(c.Name, "handler/")
 		from, had := s.cursors[c.Name]
+		had = had && is
 		for seq := from + 1; had && seq <= c.Seq; seq++ {
-			if _, ok := s.rows[key{c.Name[len("handler/"):], seq}]; !ok && (s.took == nil || s.took(seq)) {
+			if _, ok := s.rows[key{handler, seq}]; !ok && (s.took == nil || s.took(seq)) {
 				s.wrong = fmt.Sprintf("cursor %s passed %d, which has no outcome", c.Name, seq)
 			}
 		}
@@ -178,6 +192,13 @@ func (s *store) Deliveries(_ context.Context, seq uint64) ([]event.Delivery, err
 		}
 	}
 	return rows, nil
+}
+
+func (s *store) Cursor(_ context.Context, name string) (uint64, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seq, found := s.cursors[name]
+	return seq, found, nil
 }
 
 // await waits until the store satisfies ok, which is called under its lock.
@@ -238,9 +259,12 @@ type fixture struct {
 	d     *delivery.Dispatcher
 }
 
-func setUp(t *testing.T) fixture {
+func setUp(t *testing.T) fixture { return setUpWith(t, delivery.Config{}) }
+
+func setUpWith(t *testing.T, cfg delivery.Config) fixture {
 	f := fixture{log: newLog(), store: newStore()}
-	f.d = delivery.New(delivery.Config{Store: f.store, Log: f.log})
+	cfg.Store, cfg.Log = f.store, f.log
+	f.d = delivery.New(cfg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -25,6 +25,7 @@ type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
 	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
+	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
 }
 
 // Log is the event log that handlers read.
@@ -51,6 +52,9 @@ type Config struct {
 	Logger   *slog.Logger
 	Observer func(event.Record, event.Delivery) // sees every recorded outcome; must not block. Default none
 	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
+	// OnCondition is told that the Condition of an open handler has changed. It
+	// must not block. Default none.
+	OnCondition func(handler string)
 }
 
 // Dispatcher owns the handlers' deliveries. It is safe for concurrent use.
@@ -71,6 +75,9 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Observer == nil {
 		cfg.Observer = func(event.Record, event.Delivery) {}
 	}
+	if cfg.OnCondition == nil {
+		cfg.OnCondition = func(string) {}
+	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
@@ -80,7 +87,10 @@ func New(cfg Config) *Dispatcher {
 }
 
 // cursorName is a handler's name among the cursors of the store.
-func cursorName(handler string) string { return "handler/" + handler }
+func cursorName(handler string) string {
+	name, _, _ := event.HandlerCursors(handler)
+	return name
+}
 
 // Claim makes sure that every event published from now on waits for the
 // handler, durably. For a handler that was claimed before it changes nothing.
@@ -102,7 +112,12 @@ func (d *Dispatcher) Open(ctx context.Context, cfg HandlerConfig) (*Handler, err
 	if err != nil {
 		return nil, err
 	}
+	thinned, err := loadThinned(ctx, d.cfg.Store, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
 	h := newHandler(d, cfg, backlog)
+	h.thinned = thinned
 	if err := h.restore(ctx, backlog); err != nil {
 		return nil, err
 	}
@@ -157,7 +172,8 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	// Memory first: what moves from there to the store meanwhile is then seen in
 	// the store, and nothing is seen in neither.
 	views := make(map[string]event.Delivery)
-	for _, h := range d.list() {
+	handlers := d.list()
+	for _, h := range handlers {
 		if v, ok := h.view(rec); ok {
 			views[h.name] = v
 		}
@@ -174,6 +190,13 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	for _, row := range rows {
 		if _, live := views[row.Handler]; !live || row.Status.Final() {
 			views[row.Handler] = row
+		}
+	}
+	for _, h := range handlers {
+		if _, known := views[h.name]; !known {
+			if v, ok := h.leftOut(rec); ok {
+				views[h.name] = v
+			}
 		}
 	}
 	out := make([]wire.Delivery, 0, len(views))
@@ -223,16 +246,19 @@ func (r Retry) withDefaults() Retry {
 	return r
 }
 
-// delay is how long to wait after the given number of attempts: it doubles with
-// each, up to MaxBackoff, and random in [0, 1) spreads it over 80 to 120 %.
+// delay is how long to wait after the given number of attempts, at least one: for
+// random in [0, 1) anything from Backoff, doubled with each attempt, to twice
+// that. So each gap is longer than the one before, and none is shorter than
+// Backoff. Where twice that is over MaxBackoff it is from half of MaxBackoff on.
 func (r Retry) delay(attempts int, random float64) time.Duration {
-	d := r.Backoff
-	for range attempts - 1 {
-		if d >= r.MaxBackoff/2 {
-			d = r.MaxBackoff
+	hi := r.Backoff
+	for range attempts {
+		if hi >= r.MaxBackoff/2 {
+			hi = r.MaxBackoff
 			break
 		}
-		d *= 2
+		hi *= 2
 	}
-	return time.Duration(float64(min(d, r.MaxBackoff)) * (0.8 + 0.4*random))
+	lo := max(hi/2, min(r.Backoff, hi))
+	return lo + time.Duration(float64(hi-lo)*random)
 }

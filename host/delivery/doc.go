@@ -8,15 +8,21 @@
 // failed attempt is tried again after a growing, jittered backoff, at most
 // Retry.MaxAttempts times, and is then dead.
 //
+// A handler that fails one event after another is left alone for a while by its
+// breaker; a paused one is left alone until it is resumed. Its events wait in the
+// log meanwhile, and waiting costs no attempt.
+//
 // Outcomes and cursors are written by one recorder, together and in groups. A
 // cursor never passes an event whose outcome is not in the same or an earlier
 // write: what a crash forgets is delivered again. The children that a guest
 // emitted are published in the write that holds the outcome of their parent, all
 // or none: until then the parent is delivered again, and afterwards never, so
-// that there is one set of them.
+// that there is one set of them. When the store does not keep up, the outcomes of
+// plain successes are left out and counted (history.go).
 //
-// Lock order: Dispatcher.mu, then Handler.mu. Neither is held while the store,
-// the log or an observer is called.
+// Lock order: Dispatcher.mu or recorder.mu, then Handler.mu; recorder.touching is
+// a leaf. None is held while the store, the log, an observer or OnCondition is
+// called.
 //
-// Read handler.go first, then recorder.go.
+// Read handler.go first, then attempts.go and recorder.go.
 package delivery

@@ -15,6 +15,8 @@ const (
 	maxWindow = 4096
 	// maxWindowBytes bounds the envelopes of those events.
 	maxWindowBytes = 64 << 20
+	// maxAhead bounds the events that are read while one before them is not settled.
+	maxAhead = 16 * maxWindow
 	// maxChildBytes bounds the children that are not written yet: with more, no
 	// attempt begins.
 	maxChildBytes = 64 << 20
@@ -30,8 +32,12 @@ type Policy struct {
 	Takes func(*event.Event) bool
 	// Key is what orders events: those with the same key go one at a time, in
 	// order. "" goes at any time. Default: no order.
-	Key   func(*event.Event) string
-	Retry Retry
+	Key     func(*event.Event) string
+	Retry   Retry
+	Breaker Breaker
+	// Paused: no attempt begins. Attempts that have begun end, events and retries
+	// wait, and the handler keeps its place.
+	Paused bool
 }
 
 // HandlerConfig is what a handler is opened with.
@@ -40,12 +46,17 @@ type HandlerConfig struct {
 	Policy Policy
 }
 
-// Stats counts since the handler was opened, but Lag, which is now.
+// Stats counts since the handler was opened, but for Lag and Condition, which are now.
 type Stats struct {
 	Delivered uint64 // attempts that were ok
 	Failed    uint64 // attempts that were not
 	Fuel      uint64
-	Lag       uint64 // events of the log that it has not settled
+	// Lag counts the events that it takes and that are not final, exactly as far
+	// as it has read the log (at most 4,096 of its events ahead), and every event
+	// of the log after that.
+	Lag            uint64
+	HistorySkipped uint64 // successes of which no outcome was kept, see thin
+	Condition      Condition
 }
 
 // Handler is one handler's queue. It is safe for concurrent use.
@@ -58,26 +69,34 @@ type Handler struct {
 	stop       context.CancelFunc
 	reader     sync.WaitGroup
 
-	mu      sync.Mutex
-	policy  Policy
-	parked  int
-	ready   fifo
-	open    map[uint64]*task // every task that is not final
-	lanes   map[string][]*task
-	retries retryHeap
-	timer   *time.Timer
-	window  fifo // tasks in order of Seq whose place the cursor has not passed
-	bytes   int
-	readTo  uint64
-	saved   uint64 // the cursor as it was last handed to the recorder
+	mu       sync.Mutex
+	policy   Policy
+	pausedAt time.Time
+	breaker  breaker
+	parked   int
+	ready    fifo
+	open     map[uint64]*task // every task that is not final
+	lanes    map[string][]*task
+	retries  retryHeap
+	timer    *time.Timer
+	window   fifo // tasks in order of Seq whose place the cursor has not passed
+	bytes    int
+	full     bool // the reader waits for room
+	readTo   uint64
+	saved    uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
-	outcomes []event.Delivery
+	outcomes []outcome
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
-	stats    Stats
-	closed   bool
+	// known is the highest Seq that the store may have a row of. What is read
+	// above it has none, and its success may be left out of the history.
+	known   uint64
+	thinned thinned
+	stats   Stats
+	closed  bool
+	gone    bool // what is not written by now is forgotten
 }
 
 // task is one event on its way. It is settled when the cursor may pass it: its
@@ -88,7 +107,8 @@ type task struct {
 	last       event.Delivery // as it would be shown and stored
 	delivering bool
 	settled    bool
-	index      int // in the retry heap
+	rowless    bool // the store has no row of it
+	index      int  // in the retry heap
 }
 
 func newHandler(d *Dispatcher, cfg HandlerConfig, backlog event.Backlog) *Handler {
@@ -104,15 +124,17 @@ func newHandler(d *Dispatcher, cfg HandlerConfig, backlog event.Backlog) *Handle
 		readTo:     backlog.Cursor,
 		saved:      backlog.Cursor,
 	}
+	h.known = backlog.Cursor
 	for _, seq := range backlog.Done {
 		h.done[seq] = true
+		h.known = max(h.known, seq)
 	}
 	h.Update(cfg.Policy)
 	return h
 }
 
-// Update changes the policy for the events that are not read yet, and the
-// retries of all.
+// Update changes the policy: which events it takes and their order for those
+// that are not read yet, everything else at once.
 func (h *Handler) Update(p Policy) {
 	if p.Takes == nil {
 		p.Takes = func(*event.Event) bool { return true }
@@ -122,8 +144,18 @@ func (h *Handler) Update(p Policy) {
 	}
 	p.Retry = p.Retry.withDefaults()
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	before := h.condition()
+	if p.Paused && !h.policy.Paused {
+		h.pausedAt = time.Now()
+	}
 	h.policy = p
+	h.breaker.configure(p.Breaker)
+	changed := h.condition() != before
+	h.signal()
+	h.mu.Unlock()
+	if changed {
+		h.tell()
+	}
 }
 
 // restore brings back the deliveries that waited for another attempt.
@@ -140,6 +172,7 @@ func (h *Handler) restore(ctx context.Context, backlog event.Backlog) error {
 		t := &task{record: records[0], key: h.policy.Key(records[0].Event), last: row, settled: true}
 		h.admit(t)
 		h.done[row.Seq] = true // the reader must not bring it again
+		h.known = max(h.known, row.Seq)
 		h.mu.Unlock()
 	}
 	return nil
@@ -168,6 +201,9 @@ func (h *Handler) Close(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	err := h.dispatcher.recorder.flush(ctx)
+	h.mu.Lock()
+	h.gone = true
+	h.mu.Unlock()
 	h.dispatcher.remove(h)
 	return err
 }
@@ -184,11 +220,13 @@ func (h *Handler) read(ctx context.Context) {
 			}
 			continue
 		}
-		for _, rec := range buf[:n] {
-			if !h.awaitRoom(ctx) {
+		for rest := buf[:n]; len(rest) > 0; {
+			fit := h.awaitRoom(ctx, rest)
+			if fit == 0 {
 				return
 			}
-			h.arrive(rec)
+			h.arrive(rest[:fit])
+			rest = rest[fit:]
 		}
 		clear(buf[:n])
 	}
@@ -205,44 +243,74 @@ func (h *Handler) pause(ctx context.Context, err error) bool {
 	}
 }
 
-// awaitRoom holds the reader back while the handler has as much as it may.
-func (h *Handler) awaitRoom(ctx context.Context) bool {
-	for {
+// awaitRoom holds the reader back while the handler has as much as it may. It
+// answers how many of the records, from the first on, there is room for; 0 when
+// ctx has ended.
+func (h *Handler) awaitRoom(ctx context.Context, records []event.Record) int {
+	for ctx.Err() == nil {
 		h.mu.Lock()
-		full := len(h.open)+h.unsaved >= maxWindow || h.bytes >= maxWindowBytes
+		fit := h.fit(records)
+		h.full = fit == 0
 		h.mu.Unlock()
-		if !full {
-			return ctx.Err() == nil
+		if fit > 0 {
+			return fit
 		}
 		select {
 		case <-h.room:
 		case <-ctx.Done():
-			return false
 		}
+	}
+	return 0
+}
+
+func (h *Handler) fit(records []event.Record) (n int) {
+	h.cursor() // lets go of what it has passed
+	bytes := h.bytes
+	for most := min(len(records), maxWindow-len(h.open)-h.unsaved, maxAhead-h.window.len()); n < most && bytes < maxWindowBytes; n++ {
+		bytes += len(records[n].Event.Envelope())
+	}
+	return n
+}
+
+// makeRoom lets the reader look again, if it waits and can bring several events.
+func (h *Handler) makeRoom() {
+	if h.full && len(h.open)+h.unsaved <= maxWindow-readBatch {
+		h.full = false
+		token(h.room)
 	}
 }
 
-// arrive takes an event that was read from the log.
-func (h *Handler) arrive(rec event.Record) {
+// arrive takes events that were read from the log.
+func (h *Handler) arrive(records []event.Record) {
 	h.mu.Lock()
 	policy := h.policy
-	skip := h.done[rec.Seq]
-	delete(h.done, rec.Seq)
 	h.mu.Unlock()
-	takes := !skip && policy.Takes(rec.Event)
-	key := ""
-	if takes {
-		key = policy.Key(rec.Event)
+	tasks := make([]*task, 0, readBatch)
+	for _, rec := range records {
+		if policy.Takes(rec.Event) {
+			tasks = append(tasks, &task{record: rec, key: policy.Key(rec.Event)})
+		}
 	}
+	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.readTo = rec.Seq
-	if takes {
-		t := &task{record: rec, key: key}
-		t.last = event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: time.Now()}
+	for _, t := range tasks {
+		seq := t.record.Seq
+		if h.done[seq] {
+			continue
+		}
+		t.rowless = seq > h.known
+		t.last = event.Delivery{Handler: h.name, Seq: seq, Status: event.StatusPending, At: now}
 		h.window.push(t)
 		h.admit(t)
 	}
+	if len(h.done) > 0 {
+		for _, rec := range records {
+			delete(h.done, rec.Seq)
+		}
+	}
+	h.readTo = records[len(records)-1].Seq
+	h.known = max(h.known, h.readTo)
 }
 
 // admit puts a task in its lane, or among the ready or waiting ones.
@@ -273,7 +341,7 @@ func (h *Handler) schedule(t *task) {
 
 // signal says that something is ready.
 func (h *Handler) signal() {
-	if h.ready.len() == 0 {
+	if h.ready.len() == 0 || !h.mayBegin() {
 		return
 	}
 	token(h.wake)
@@ -289,11 +357,21 @@ func token(c chan struct{}) {
 	}
 }
 
+// setTimer sets the clock to the first retry or the breaker's next probe.
 func (h *Handler) setTimer() {
-	if h.retries.Len() == 0 || h.closed {
+	now := time.Now()
+	wait := h.breaker.waits(now)
+	if h.retries.Len() > 0 {
+		due := h.retries[0].last.Due.Sub(now)
+		if wait == 0 || due < wait {
+			wait = due
+		}
+	} else if wait == 0 {
 		return
 	}
-	wait := time.Until(h.retries[0].last.Due)
+	if h.closed {
+		return
+	}
 	if h.timer == nil {
 		h.timer = time.AfterFunc(wait, h.retriesDue)
 	} else {
@@ -301,6 +379,7 @@ func (h *Handler) setTimer() {
 	}
 }
 
+// retriesDue makes the retries ready whose time has come.
 func (h *Handler) retriesDue() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -313,135 +392,4 @@ func (h *Handler) retriesDue() {
 	}
 	h.setTimer()
 	h.signal()
-}
-
-// Next waits for an attempt and answers false once stop is closed, or when it
-// waits and gets a token from retire.
-func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for waited := false; ; waited = true {
-		select {
-		case <-stop:
-			h.signal() // the token it may have taken is another's
-			return event.Taken{}, false
-		default:
-		}
-		if h.children < maxChildBytes {
-			if t := h.ready.pop(); t != nil {
-				return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0, Waited: waited}, true
-			}
-		}
-		h.parked++
-		h.mu.Unlock()
-		retired := false
-		select {
-		case <-stop:
-		case <-h.wake:
-		case <-retire:
-			retired = true
-		}
-		h.mu.Lock()
-		h.parked--
-		if retired {
-			h.signal()
-			return event.Taken{}, false
-		}
-	}
-}
-
-// TryNext is Next without waiting.
-func (h *Handler) TryNext() (event.Attempt, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if t := h.ready.pop(); t != nil {
-		return h.begin(t), true
-	}
-	return event.Attempt{}, false
-}
-
-// Demand yields a token when something is ready and nobody is in Next.
-func (h *Handler) Demand() <-chan struct{} { return h.demand }
-
-func (h *Handler) begin(t *task) event.Attempt {
-	if h.ready.len() > 0 && h.parked > 0 {
-		token(h.wake)
-	}
-	t.delivering = true
-	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
-}
-
-// Done takes back an attempt and what became of it.
-func (h *Handler) Done(a event.Attempt, o event.Outcome) {
-	h.mu.Lock()
-	t := h.open[a.Seq]
-	if t == nil || !t.delivering {
-		h.mu.Unlock()
-		return
-	}
-	t.delivering = false
-	h.stats.Fuel += o.Fuel
-	if o.Class == event.ClassCancelled {
-		h.ready.pushFront(t)
-		h.signal()
-		h.mu.Unlock()
-		return
-	}
-	row := h.judge(t, o)
-	record := t.record
-	h.mu.Unlock()
-	h.dispatcher.recorder.touch()
-	h.dispatcher.cfg.Observer(record, row)
-}
-
-// judge decides what becomes of a task after an attempt.
-func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
-	row := t.last
-	row.Attempts++
-	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, time.Now(), time.Time{}
-	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
-	retry := h.policy.Retry
-	switch {
-	case o.Verdict == event.OK:
-		h.stats.Delivered++
-		row.Status, row.Result = event.StatusOK, string(o.Result)
-	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
-		h.stats.Failed++
-		row.Status = event.StatusDead
-	default:
-		h.stats.Failed++
-		row.Status = event.StatusRetrying
-		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
-	}
-	t.last, t.settled = row, true
-	saved := row
-	if row.Status == event.StatusOK {
-		saved.Children = o.Children
-		h.children += childBytes(saved)
-	}
-	h.outcomes = append(h.outcomes, saved)
-	h.unsaved++
-	if row.Status.Final() {
-		h.release(t)
-	} else {
-		h.schedule(t)
-	}
-	return row
-}
-
-// release forgets a final task and lets the next of its lane go.
-func (h *Handler) release(t *task) {
-	delete(h.open, t.record.Seq)
-	h.bytes -= len(t.record.Event.Envelope())
-	token(h.room)
-	if t.key == "" {
-		return
-	}
-	lane := h.lanes[t.key]
-	if len(lane) == 0 {
-		delete(h.lanes, t.key)
-		return
-	}
-	h.lanes[t.key] = lane[1:]
-	h.schedule(lane[0])
 }

@@ -15,20 +15,73 @@ func (h *Handler) cursor() uint64 {
 	return h.readTo
 }
 
-// collect appends the outcomes to rows and the cursor to cursors. The cursor
-// is left out when it did not move, and when it is all there is and all is
-// false: a cursor alone only saves reading again what the handler does not take.
-func (h *Handler) collect(rows []event.Delivery, cursors []event.Cursor, all bool) ([]event.Delivery, []event.Cursor) {
+// outcome is a delivery on its way to the recorder.
+type outcome struct {
+	event.Delivery
+	rowless bool // the store has no row of it
+}
+
+// batch is what one write holds.
+type batch struct {
+	rows    []event.Delivery
+	cursors []event.Cursor
+	parts   []part
+}
+
+// part is what a batch has of one handler.
+type part struct {
+	handler  *Handler
+	outcomes int // with the ones that are left out
+	children int // bytes
+}
+
+// clear empties the batch and keeps its memory.
+func (b *batch) clear() {
+	clear(b.rows)
+	clear(b.parts)
+	b.rows, b.cursors, b.parts = b.rows[:0], b.cursors[:0], b.parts[:0]
+}
+
+// waiting is how many outcomes the recorder has not fetched.
+func (h *Handler) waiting() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return len(h.outcomes)
+}
+
+// collect puts the outcomes and the cursor into b. The cursor is left out when it
+// did not move, and when it is all there is and all is false: a cursor alone only
+// saves reading again what the handler does not take. With thin the successes
+// are left out that the cursor covers.
+func (h *Handler) collect(b *batch, all, thin bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.gone {
+		return
+	}
 	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
 		h.saved = c
-		cursors = append(cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
+		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
-	rows = append(rows, h.outcomes...)
+	if len(h.outcomes) == 0 {
+		return
+	}
+	p := part{handler: h, outcomes: len(h.outcomes)}
+	before := h.thinned
+	for i := range h.outcomes {
+		o := &h.outcomes[i]
+		if thin && o.rowless && o.Seq <= h.saved && o.Status == event.StatusOK && len(o.Children) == 0 {
+			h.thinned.add(o.Seq)
+			h.stats.HistorySkipped++
+			continue
+		}
+		p.children += childBytes(o.Delivery)
+		b.rows = append(b.rows, o.Delivery)
+	}
+	b.cursors = h.thinned.save(b.cursors, before, h.name)
 	clear(h.outcomes)
 	h.outcomes = h.outcomes[:0]
-	return rows, cursors
+	b.parts = append(b.parts, p)
 }
 
 // wrote says that n outcomes are in the store, with so many bytes of children.
@@ -37,7 +90,7 @@ func (h *Handler) wrote(n, children int) {
 	defer h.mu.Unlock()
 	h.unsaved -= n
 	h.children -= children
-	token(h.room)
+	h.makeRoom()
 	if children > 0 {
 		h.signal() // those in Next may have waited for it
 	}
@@ -71,9 +124,9 @@ func (h *Handler) view(rec event.Record) (event.Delivery, bool) {
 			v.Status = event.StatusDelivering
 		}
 	}
-	for _, row := range h.outcomes {
-		if row.Seq == rec.Seq && !known {
-			v, known = row, true
+	for _, o := range h.outcomes {
+		if o.Seq == rec.Seq && !known {
+			v, known = o.Delivery, true
 		}
 	}
 	h.mu.Unlock()
@@ -97,15 +150,16 @@ func (h *Handler) Settled() uint64 {
 	return seq
 }
 
-// Stats returns the figures.
+// Stats returns the figures. It is cheap: it looks at nothing one by one.
 func (h *Handler) Stats() Stats {
 	last := h.dispatcher.cfg.Log.Last()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.Lag = uint64(h.retries.Len())
-	if c := h.cursor(); last > c {
-		s.Lag += last - c
+	s.Lag = uint64(len(h.open))
+	if last > h.readTo {
+		s.Lag += last - h.readTo
 	}
+	s.Condition = h.condition()
 	return s
 }

@@ -18,16 +18,20 @@ const (
 // on its way goes into the next. When the store refuses, it keeps trying with
 // the same write, and the handlers stop reading once they hold too much.
 type recorder struct {
-	cfg      Config
-	handlers func() []*Handler
-	dirty    chan struct{}
-	flushes  chan chan struct{}
-	ctx      context.Context
-	stop     context.CancelFunc
-	done     chan struct{}
+	cfg       Config
+	handlers  func() []*Handler
+	dirty     chan struct{}
+	flushes   chan chan struct{}
+	ctx       context.Context
+	stop      context.CancelFunc
+	done      chan struct{}
+	thinUntil time.Time // see history.go
+
+	touching sync.Mutex // a leaf
+	touched  []*Handler // they have outcomes
 
 	mu     sync.Mutex // before Handler.mu
-	saving []event.Delivery
+	saving batch
 }
 
 func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
@@ -43,8 +47,25 @@ func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 	return r
 }
 
-// touch says that there is something to write.
-func (r *recorder) touch() { token(r.dirty) }
+// touch says that a handler has something to write, and had nothing before.
+func (r *recorder) touch(h *Handler) {
+	r.touching.Lock()
+	r.touched = append(r.touched, h)
+	r.touching.Unlock()
+	token(r.dirty)
+}
+
+// take returns the handlers that were touched; all of them, if all is true.
+func (r *recorder) take(all bool) []*Handler {
+	r.touching.Lock()
+	taken := r.touched
+	r.touched = nil
+	r.touching.Unlock()
+	if all {
+		return r.handlers()
+	}
+	return taken
+}
 
 // flush waits until everything that was there when it was called is written.
 func (r *recorder) flush(ctx context.Context) error {
@@ -96,39 +117,30 @@ func (r *recorder) run() {
 // write fetches what there is and writes it. It answers false when the recorder
 // was stopped before the store took it.
 func (r *recorder) write(all bool) bool {
-	type part struct {
-		handler        *Handler
-		rows, children int
+	handlers := r.take(all)
+	waiting := 0
+	for _, h := range handlers {
+		waiting += h.waiting()
 	}
-	var parts []part
-	var cursors []event.Cursor
+	now := time.Now()
+	if waiting > thinAbove {
+		r.thinUntil = now.Add(thinFor)
+	}
 	r.mu.Lock()
-	for _, h := range r.handlers() {
-		before := len(r.saving)
-		r.saving, cursors = h.collect(r.saving, cursors, all)
-		if n := len(r.saving) - before; n > 0 {
-			p := part{handler: h, rows: n}
-			for _, row := range r.saving[before:] {
-				p.children += childBytes(row)
-			}
-			parts = append(parts, p)
+	b := &r.saving
+	for _, h := range handlers {
+		h.collect(b, all, now.Before(r.thinUntil))
+	}
+	r.mu.Unlock()
+	var refused []event.Delivery
+	if len(b.rows)+len(b.cursors) > 0 {
+		var ok bool
+		if refused, ok = r.save(b.rows, b.cursors); !ok {
+			return false
 		}
 	}
-	rows := r.saving
-	r.mu.Unlock()
-	if len(rows)+len(cursors) == 0 {
-		return true
-	}
-	refused, ok := r.save(rows, cursors)
-	if !ok {
-		return false
-	}
-	r.mu.Lock()
-	clear(r.saving)
-	r.saving = r.saving[:0]
-	r.mu.Unlock()
-	for _, p := range parts {
-		p.handler.wrote(p.rows, p.children)
+	for _, p := range b.parts {
+		p.handler.wrote(p.outcomes, p.children)
 		for _, row := range refused {
 			if row.Handler == p.handler.name {
 				p.handler.refused()
@@ -136,6 +148,9 @@ func (r *recorder) write(all bool) bool {
 			}
 		}
 	}
+	r.mu.Lock()
+	b.clear()
+	r.mu.Unlock()
 	return true
 }
 
@@ -177,7 +192,7 @@ func (r *recorder) unsaved(seq uint64) []event.Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []event.Delivery
-	for _, row := range r.saving {
+	for _, row := range r.saving.rows {
 		if row.Seq == seq {
 			found = append(found, row)
 		}

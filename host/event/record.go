@@ -129,6 +129,13 @@ type Cursor struct {
 	Seq  uint64
 }
 
+// HandlerCursors names the cursors that are kept of a handler: its place in the
+// log, and the first and the last event whose success is not in the history
+// (these two hold nothing back).
+func HandlerCursors(handler string) (place, thinnedFrom, thinnedTo string) {
+	return "handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler
+}
+
 // Backlog is what is durable of one handler's deliveries.
 type Backlog struct {
 	Found  bool       // false: the handler has never been seen
@@ -136,4 +143,5 @@ type Backlog struct {
 	Open   []Delivery // failed and to be tried again, any Seq, ascending
 	Done   []uint64   // Seqs above Cursor whose delivery is final, and counts in a replay
 	Replay *Replay    // the one that is under way, or nil
+	Newest uint64     // the highest Seq that has a row; 0 for none
 }

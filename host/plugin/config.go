@@ -56,6 +56,10 @@ type Running interface {
 	// Stats counts for this Running alone; the Manager adds up. It may be
 	// called at any time, also after Drain, concurrently.
 	Stats() Stats
+	// SetPaused makes the handler's events wait, or go on, without a new start.
+	// It is called by the Manager's loop, again and again, also for what it is
+	// already: it must be quick. While it starts, Settings.Paused says it.
+	SetPaused(paused bool)
 }
 
 // Stats are the figures of a Running.
@@ -65,11 +69,15 @@ type Stats struct {
 	Failed    uint64 // failed attempts since its start
 	Fuel      uint64 // spent since its start
 	Lag       uint64 // events of the log not yet final for the handler
+	// State is wire.Paused or wire.BreakerOpen while the handler's events wait,
+	// for Reason, else "". Manager.Touch is to be called when they change.
+	State  wire.PluginState
+	Reason string
 }
 
 // Settings are how the operator wants one plugin to run: the configuration
 // with the manifest and the defaults worked in. Treat them as immutable. Two
-// that differ in anything are two: the running version is replaced.
+// that differ in anything but Paused are two: the running version is replaced.
 type Settings struct {
 	Enabled bool
 	// Hold makes a plugin that is not running wait for the operator. It is
@@ -87,6 +95,8 @@ type Settings struct {
 	RecycleEvents uint64
 	RecycleAge    time.Duration
 	Retry         Retry
+	Breaker       Breaker
+	Paused        bool   // its events wait
 	OrderBy       string // JSON Pointer into the envelope
 	Grants        []Grant
 }
@@ -96,6 +106,13 @@ type Retry struct {
 	MaxAttempts int // the first included
 	Backoff     time.Duration
 	MaxBackoff  time.Duration
+}
+
+// Breaker says when a plugin that keeps failing is left alone for a while.
+type Breaker struct {
+	Failures    int           // failed attempts in a row; 0: never
+	Cooldown    time.Duration // before one event is tried again
+	MaxCooldown time.Duration
 }
 
 // Grant allows a plugin one capability. A list that is empty grants all that

@@ -61,6 +61,7 @@ type target struct {
 }
 
 func (t target) equal(u target) bool {
+	t.settings.Paused = u.settings.Paused // needs no new start, see decide
 	return t.vetOnly == u.vetOnly && t.same(u) && reflect.DeepEqual(t.settings, u.settings)
 }
 
@@ -192,6 +193,9 @@ func (l *loop) decide(name string) {
 	}
 	fresh := l.assess(e, f)
 	stay, why := l.stay(e)
+	if stay != nil {
+		e.running.running.SetPaused(stay.settings.Paused)
+	}
 	switch {
 	case e.running != nil && e.verdict == wanted && fresh.same(e.running.target) && stay != nil:
 		l.pursue(e, f, stay)

@@ -55,6 +55,9 @@ type fakes struct {
 	changed chan struct{} // closed and replaced at every change
 	steady  string        // the plugin that must not be without a version
 
+	state  wire.PluginState // what running versions say of themselves
+	reason string
+
 	// load and start, when set, are called before the fake does its work.
 	load  func(ctx context.Context, name, text string) error
 	start func(ctx context.Context, spec plugin.Spec) error
@@ -76,6 +79,7 @@ type fakeRunning struct {
 	module  *fakeModule
 	leaving bool
 	drained bool
+	paused  bool
 }
 
 func newFakes() *fakes {
@@ -137,7 +141,7 @@ func (f *fakes) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, er
 		f.broken = append(f.broken, spec.Name+" was started from a closed module")
 	}
 	m.users++
-	r := &fakeRunning{f: f, spec: spec, module: m}
+	r := &fakeRunning{f: f, spec: spec, module: m, paused: spec.Settings.Paused}
 	f.starts++
 	f.live[spec.Name] = append(f.live[spec.Name], r)
 	f.touch()
@@ -192,7 +196,17 @@ func (r *fakeRunning) Stats() plugin.Stats {
 	if r.drained {
 		return plugin.Stats{Delivered: 1}
 	}
-	return plugin.Stats{Instances: 1, Delivered: 1, Lag: 7}
+	s := plugin.Stats{Instances: 1, Delivered: 1, Lag: 7, State: r.f.state, Reason: r.f.reason}
+	if r.paused {
+		s.State, s.Reason = wire.Paused, "paused"
+	}
+	return s
+}
+
+func (r *fakeRunning) SetPaused(paused bool) {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	r.paused = paused
 }
 
 // world is a Manager over a directory and the fakes.

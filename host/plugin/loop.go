@@ -123,6 +123,7 @@ func (l *loop) run() {
 		select {
 		case call := <-l.m.calls:
 			call(l)
+		case <-l.m.touched:
 		case <-l.m.watcher.Poke():
 			l.poked(time.Now())
 		case <-timer.C:

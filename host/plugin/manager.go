@@ -34,6 +34,8 @@ type Manager struct {
 	calls chan func(*loop) // what the loop is asked to run
 	done  chan struct{}    // closed when the loop has ended
 
+	touched chan struct{} // a token: the state of a Running has changed
+
 	work       context.Context // ends when the Manager closes: reading, loading, starting
 	stopWork   context.CancelFunc
 	drains     context.Context // ends when Close's context does
@@ -63,6 +65,7 @@ func New(config Config) (*Manager, error) {
 		loading: make(chan struct{}, loaders),
 		calls:   make(chan func(*loop)),
 		done:    make(chan struct{}),
+		touched: make(chan struct{}, 1),
 	}
 	m.work, m.stopWork = context.WithCancel(context.Background())
 	m.drains, m.stopDrains = context.WithCancel(context.Background())
@@ -218,6 +221,15 @@ func (m *Manager) Reload(ctx context.Context, directories []string) error {
 		return err
 	}
 	return m.await(ctx, doing, answer)
+}
+
+// Touch says that Stats.State of a Running has changed. It never blocks, and may
+// be called at any time.
+func (m *Manager) Touch() {
+	select {
+	case m.touched <- struct{}{}:
+	default:
+	}
 }
 
 // Close ends everything: it stops watching and loading and drains all plugins

@@ -122,6 +122,10 @@ func (l *loop) entryRow(e *entry) row {
 	case e.running != nil:
 		t = e.running.target
 		r.plugin.Style = e.running.style
+		if s := e.running.running.Stats(); s.State != "" {
+			r.plugin.State = s.State
+			r.plugin.Reason = strings.TrimPrefix(reason+"; "+s.Reason, "; ")
+		}
 		r.live = append(r.live, e.running.running)
 	case f != nil && f.sha256 != "":
 		t = target{sha256: f.sha256, manifest: f.manifest, settings: Settings{Grants: e.grants}}

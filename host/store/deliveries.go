@@ -148,13 +148,17 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 		return b, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
-	var cursor int64
+	var cursor, newest int64
+	if err = tx.Stmt(s.read.newestRow).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
+		return b, err
+	}
+	b.Newest = uint64(newest)
 	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
 	case err == nil:
 		b.Found, b.Cursor = true, uint64(cursor)
 	case errors.Is(err, sql.ErrNoRows):
-		if err = tx.Stmt(s.read.anyRow).QueryRowContext(ctx, handler).Scan(&b.Found); err != nil || !b.Found {
-			return b, err
+		if b.Found = newest > 0; !b.Found {
+			return b, nil
 		}
 	default:
 		return b, err
@@ -202,11 +206,14 @@ func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until 
 	return rows.Err()
 }
 
-// ForgetHandler removes a handler's cursor, deliveries and replay.
+// ForgetHandler removes a handler's cursors, deliveries and replay.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
-		if _, err := g.exec(s.write.deleteCursor, handlerCursor(handler)); err != nil {
-			return err
+		place, from, to := event.HandlerCursors(handler)
+		for _, name := range []string{place, from, to} {
+			if _, err := g.exec(s.write.deleteCursor, name); err != nil {
+				return err
+			}
 		}
 		if _, err := g.exec(s.letters.deleteReplay, handler); err != nil {
 			return err

@@ -18,7 +18,7 @@ type readStatements struct {
 	newest, bounds, newestBelow    *sql.Stmt
 	newestOfSubject, newestOfType  *sql.Stmt
 	deliveries, openRows, doneSeqs *sql.Stmt
-	anyRow, redriven, replay       *sql.Stmt
+	newestRow, redriven, replay    *sql.Stmt
 	kvGet                          *sql.Stmt
 }
 
@@ -44,7 +44,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.redriven, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`},
 		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
-		{&r.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
+		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
 		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 	})
 }

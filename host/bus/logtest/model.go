@@ -108,6 +108,15 @@ func (m *model) backlog(h string) (found bool, open, done, pending []uint64) {
 	return found, open, done, pending
 }
 
+func (m *model) newest(h string) (seq uint64) {
+	for k := range m.rows {
+		if k.handler == h {
+			seq = max(seq, k.seq)
+		}
+	}
+	return seq
+}
+
 // againstModel does the same random things to an engine and to a model, and
 // compares every answer.
 func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) State, reopen func(*testing.T, State) State) {
@@ -280,6 +289,9 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				found, openSeqs, done, pendingSeqs := m.backlog(h)
 				if b.Found != found || b.Cursor != m.cursors[h] || !slices.Equal(b.Done, done) || len(b.Open) != len(openSeqs) {
 					rt.Fatalf("LoadBacklog(%s): got %+v, want found %v, cursor %d, open %v, done %v", h, b, found, m.cursors[h], openSeqs, done)
+				}
+				if b.Newest != m.newest(h) {
+					rt.Fatalf("LoadBacklog(%s): newest %d, want %d", h, b.Newest, m.newest(h))
 				}
 				for i, d := range b.Open {
 					if d.Seq != openSeqs[i] {

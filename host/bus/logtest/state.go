@@ -183,7 +183,7 @@ func backlog(t *testing.T, s State) {
 	if _, err := s.SaveDeliveries(ctx, []event.Delivery{
 		row("a", 9, event.StatusOK), row("a", 3, event.StatusRetrying), row("a", 4, event.StatusOK), row("a", 8, event.StatusDead),
 		row("a", 6, event.StatusPending), row("a", 7, event.StatusDelivering), row("b", 2, event.StatusOK),
-	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}}); err != nil {
+	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}, {Name: "thinned-from/a", Seq: 1}, {Name: "thinned-to/a", Seq: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	open := func(seqs ...uint64) (list []event.Delivery) {
@@ -199,6 +199,11 @@ func backlog(t *testing.T, s State) {
 		t.Fatal(err)
 	}
 	check("a", event.Backlog{})
+	for _, name := range []string{"thinned-from/a", "thinned-to/a"} {
+		if _, found, err := s.Cursor(ctx, name); found || err != nil {
+			t.Errorf("the cursor %s is still there: %v, %v", name, found, err)
+		}
+	}
 	check("b", event.Backlog{Found: true, Done: []uint64{2}})
 	if err := s.ForgetHandler(ctx, "never seen"); err != nil {
 		t.Error(err)

@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// Next waits for an attempt and answers false once stop is closed, or when it
+// waits and gets a token from retire.
+func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for waited := false; ; waited = true {
+		select {
+		case <-stop:
+			h.signal() // the token it may have taken is another's
+			return event.Taken{}, false
+		default:
+		}
+		if h.mayBegin() {
+			if t := h.ready.pop(); t != nil {
+				return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0 && h.mayBegin(), Waited: waited}, true
+			}
+		}
+		h.parked++
+		h.mu.Unlock()
+		retired := false
+		select {
+		case <-stop:
+		case <-h.wake:
+		case <-retire:
+			retired = true
+		}
+		h.mu.Lock()
+		h.parked--
+		if retired {
+			h.signal()
+			return event.Taken{}, false
+		}
+	}
+}
+
+// TryNext is Next without waiting.
+func (h *Handler) TryNext() (event.Attempt, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mayBegin() {
+		if t := h.ready.pop(); t != nil {
+			return h.begin(t), true
+		}
+	}
+	return event.Attempt{}, false
+}
+
+// Demand yields a token when something is ready and nobody is in Next.
+func (h *Handler) Demand() <-chan struct{} { return h.demand }
+
+func (h *Handler) begin(t *task) event.Attempt {
+	h.breaker.begin(t.record.Seq)
+	if h.ready.len() > 0 && h.parked > 0 && h.mayBegin() {
+		token(h.wake)
+	}
+	t.delivering = true
+	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
+}
+
+// Done takes back an attempt and what became of it.
+func (h *Handler) Done(a event.Attempt, o event.Outcome) {
+	h.mu.Lock()
+	t := h.open[a.Seq]
+	if t == nil || !t.delivering {
+		h.mu.Unlock()
+		return
+	}
+	t.delivering = false
+	h.stats.Fuel += o.Fuel
+	if o.Class == event.ClassCancelled {
+		h.breaker.cancelled(a.Seq)
+		h.ready.pushFront(t)
+		h.signal()
+		h.mu.Unlock()
+		return
+	}
+	record := t.record
+	row := h.judge(t, o)
+	changed := h.breaker.ended(a.Seq, o.Class, o.Message, row.At)
+	if changed {
+		h.setTimer()
+		h.signal()
+	}
+	first := len(h.outcomes) == 1
+	h.mu.Unlock()
+	if first {
+		h.dispatcher.recorder.touch(h)
+	}
+	h.dispatcher.cfg.Observer(record, row)
+	if changed {
+		h.tell()
+	}
+}
+
+// judge decides what becomes of a task after an attempt.
+func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
+	row := t.last
+	row.Attempts++
+	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, time.Now(), time.Time{}
+	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
+	retry := h.policy.Retry
+	switch {
+	case o.Verdict == event.OK:
+		h.stats.Delivered++
+		row.Status, row.Result = event.StatusOK, string(o.Result)
+	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
+		h.stats.Failed++
+		row.Status = event.StatusDead
+	default:
+		h.stats.Failed++
+		row.Status = event.StatusRetrying
+		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
+	}
+	t.last, t.settled = row, true
+	saved := row
+	if row.Status == event.StatusOK {
+		saved.Children = o.Children
+		h.children += childBytes(saved)
+	}
+	h.outcomes = append(h.outcomes, outcome{saved, t.rowless})
+	t.rowless = false
+	h.unsaved++
+	if row.Status.Final() {
+		h.release(t)
+	} else {
+		h.schedule(t)
+	}
+	return row
+}
+
+// release forgets a final task and lets the next of its lane go.
+func (h *Handler) release(t *task) {
+	delete(h.open, t.record.Seq)
+	h.bytes -= len(t.record.Event.Envelope())
+	t.record.Event = nil // the window may hold the task for long
+	h.makeRoom()
+	if t.key == "" {
+		return
+	}
+	lane := h.lanes[t.key]
+	if len(lane) == 0 {
+		delete(h.lanes, t.key)
+		return
+	}
+	h.lanes[t.key] = lane[1:]
+	h.schedule(lane[0])
+}

@@ -1,0 +1,195 @@
+package delivery
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// clock is the time as a test wants it.
+type clock struct{ now time.Time }
+
+func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
+
+func newBreaker(failures int) (*breaker, *clock) {
+	b := &breaker{}
+	b.configure(Breaker{Failures: failures, Cooldown: time.Second, MaxCooldown: 5 * time.Second})
+	return b, &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+}
+
+func trip(b *breaker, c *clock, n int) {
+	for i := range n {
+		b.ended(uint64(i+1), event.ClassTrap, "unreachable", c.now)
+	}
+}
+
+func TestWhatOpensTheBreaker(t *testing.T) {
+	type step struct {
+		seq   uint64
+		class event.Class
+	}
+	bad := func(seqs ...uint64) (list []step) {
+		for _, seq := range seqs {
+			list = append(list, step{seq, event.ClassTrap})
+		}
+		return list
+	}
+	tests := []struct {
+		name     string
+		failures int
+		steps    []step
+		want     bool
+	}{
+		{"three of three", 3, bad(1, 2, 3), true},
+		{"two of three", 3, bad(1, 2), false},
+		{"one event alone", 3, bad(1, 1, 1, 1, 1, 1), false},
+		{"one event, and then another", 3, bad(1, 1, 1, 1, 2), true},
+		{"an ok between", 3, append(append(bad(1, 2), step{3, ""}), bad(4, 5)...), false},
+		{"a retry said by the guest between", 3, append(append(bad(1, 2), step{3, event.ClassRetry}), bad(4, 5)...), false},
+		{"a reject said by the guest between", 3, append(append(bad(1, 2), step{3, event.ClassRejected}), bad(4, 5)...), false},
+		{"a bad result between", 3, append(append(bad(1, 2), step{3, event.ClassBadResult}), bad(4, 5)...), false},
+		{"several is forgotten with the failures", 2, append(append(bad(1), step{3, ""}), bad(2, 2, 2)...), false},
+		{"guest's words only", 2, []step{{1, event.ClassRetry}, {2, event.ClassRejected}, {3, event.ClassRetry}}, false},
+		{"every class", 5, []step{{1, event.ClassTrap}, {2, event.ClassTimeout}, {3, event.ClassFuel}, {4, event.ClassMemory}, {5, event.ClassExit}}, true},
+		{"no breaker", 0, bad(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, c := newBreaker(tt.failures)
+			opened := false
+			for _, s := range tt.steps {
+				opened = b.ended(s.seq, s.class, "", c.now) || opened
+			}
+			if b.open != tt.want || opened != tt.want {
+				t.Errorf("open %v, told %v; want %v", b.open, opened, tt.want)
+			}
+		})
+	}
+}
+
+func TestBreakerProbes(t *testing.T) {
+	b, c := newBreaker(2)
+	trip(b, c, 2)
+	// 1s, doubling, 5s at most.
+	for i, want := range []time.Duration{1, 2, 4, 5, 5} {
+		want *= time.Second
+		if got := b.waits(c.now); got != want {
+			t.Fatalf("round %d: waits %v, want %v", i, got, want)
+		}
+		c.pass(want - 1)
+		if b.waits(c.now) == 0 {
+			t.Fatalf("round %d: may begin a nanosecond early", i)
+		}
+		c.pass(1)
+		if b.waits(c.now) != 0 {
+			t.Fatalf("round %d: may not begin", i)
+		}
+		b.begin(100)
+		if b.ended(7, "", "", c.now) {
+			t.Fatal("an attempt from before it opened closed it")
+		}
+		if b.ended(8, event.ClassTrap, "", c.now) || b.probe != 100 {
+			t.Fatal("an attempt from before it opened changed it")
+		}
+		if !b.ended(100, event.ClassTimeout, "too slow", c.now) || !b.open {
+			t.Fatalf("round %d: a failed probe did not reopen it", i)
+		}
+	}
+	if want := "7 attempts in a row failed, the last with timeout: too slow; one event is tried again at 2026-01-02T03:04:27Z"; b.reason != want {
+		t.Errorf("got  %s\nwant %s", b.reason, want)
+	}
+	c.pass(5 * time.Second)
+	b.begin(101)
+	b.cancelled(101)
+	if b.probe != 0 || b.waits(c.now) != 0 {
+		t.Error("a probe that was stopped by the host must be made again at once")
+	}
+	b.begin(102)
+	if !b.ended(102, event.ClassRejected, "no", c.now) || b.open {
+		t.Error("a word of the guest did not close it")
+	}
+	trip(b, c, 2)
+	if got := b.waits(c.now); got != time.Second {
+		t.Errorf("opened anew it waits %v, want 1s", got)
+	}
+}
+
+func TestBreakerInAHurry(t *testing.T) {
+	b, c := newBreaker(2)
+	b.hurry(c.now) // closed: nothing
+	trip(b, c, 2)
+	c.pass(time.Second)
+	b.begin(3)
+	b.ended(3, event.ClassTrap, "", c.now)
+	b.hurry(c.now)
+	if b.waits(c.now) != 0 {
+		t.Fatal("it waits on")
+	}
+	b.begin(4)
+	b.hurry(c.now) // a new version starts while the old one has the probe
+	b.ended(4, event.ClassTrap, "", c.now)
+	if b.waits(c.now) != 0 {
+		t.Fatal("it waits on, though it was hurried during the probe")
+	}
+	b.begin(5)
+	b.ended(5, event.ClassTrap, "", c.now)
+	if got := b.waits(c.now); got != time.Second {
+		t.Errorf("waits %v, want the first cooldown", got)
+	}
+	b.configure(Breaker{})
+	if b.open || b.waits(c.now) != 0 {
+		t.Error("a breaker that was taken away is open")
+	}
+}
+
+// TestBreakerAgainstAModel: it opens exactly when it has seen enough.
+func TestBreakerAgainstAModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		failures := rapid.IntRange(1, 5).Draw(t, "failures")
+		b, c := newBreaker(failures)
+		var row []uint64 // the failed events in a row
+		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
+			c.pass(time.Duration(rapid.Int64Range(0, int64(6*time.Second)).Draw(t, "time")))
+			seq := rapid.Uint64Range(1, 3).Draw(t, "seq")
+			if b.waits(c.now) > 0 {
+				continue
+			}
+			class := rapid.SampledFrom([]event.Class{"", event.ClassTrap, event.ClassFuel, event.ClassRetry, event.ClassCancelled}).Draw(t, "class")
+			b.begin(seq)
+			switch {
+			case class == event.ClassCancelled:
+				b.cancelled(seq)
+				continue
+			case speaksAgainst(class):
+				row = append(row, seq)
+			default:
+				row = nil
+			}
+			b.ended(seq, class, "", c.now)
+			different := false
+			for _, s := range row {
+				different = different || s != row[0]
+			}
+			if want := different && len(row) >= failures; b.open != want {
+				t.Fatalf("open %v after %v failed in a row, of %d", b.open, row, failures)
+			}
+			if b.open && (b.waits(c.now) < time.Second || b.waits(c.now) > 5*time.Second) {
+				t.Fatalf("it waits %v", b.waits(c.now))
+			}
+		}
+	})
+}
+
+func TestHeadline(t *testing.T) {
+	if got := headline("wasm error: unreachable\nwasm stack trace:\n\t.run()"); got != "wasm error: unreachable" {
+		t.Errorf("got %q", got)
+	}
+	if got := headline(strings.Repeat("ä", 150)); len(got) > 203 || !utf8.ValidString(got) || !strings.HasSuffix(got, "ä…") {
+		t.Errorf("got %d bytes: %q", len(got), got)
+	}
+}

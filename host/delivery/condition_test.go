@@ -1,0 +1,259 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// conditions hears of changed conditions, and lets a test wait for one.
+type conditions struct {
+	mu      sync.Mutex
+	changed chan struct{}
+	told    int
+}
+
+func (c *conditions) on(string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told++
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *conditions) await(t *testing.T, h *delivery.Handler, want wire.PluginState) delivery.Condition {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		if got := h.Stats().Condition; got.State == want {
+			return got
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("never %q: %+v", want, h.Stats().Condition)
+		}
+	}
+}
+
+func setUpConditions(t *testing.T) (fixture, *conditions) {
+	c := &conditions{changed: make(chan struct{})}
+	return setUpWith(t, delivery.Config{OnCondition: c.on}), c
+}
+
+// take gets an attempt that must be there.
+func take(t *testing.T, h *delivery.Handler) event.Attempt {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	a, ok := h.Next(ctx.Done(), nil)
+	if !ok {
+		t.Fatal("no attempt")
+	}
+	return a.Attempt
+}
+
+func trap() event.Outcome {
+	return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Message: "unreachable\nstack"}
+}
+
+func TestPauseKeepsThePlace(t *testing.T) {
+	f, c := setUpConditions(t)
+	policy := delivery.Policy{Retry: delivery.Retry{Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
+	h := f.open(t, "h", policy)
+	for range 3 {
+		f.log.publish(t, "")
+	}
+	flying, failing := take(t, h), take(t, h)
+	policy.Paused = true
+	h.Update(policy)
+	if got := c.await(t, h, wire.Paused); got.Reason == "" || got.Since.IsZero() {
+		t.Errorf("got %+v", got)
+	}
+	h.Update(policy) // nothing new
+	if c.told != 1 {
+		t.Errorf("told %d times of one pause", c.told)
+	}
+	h.Done(flying, event.Outcome{}) // ends normally
+	h.Done(failing, trap())         // its retry waits
+	f.store.await(t, "the outcomes", func() bool { return len(f.store.rows) == 2 })
+	for range 5 {
+		f.log.publish(t, "")
+	}
+	got := make(chan event.Taken, 1)
+	go func() {
+		a, _ := h.Next(t.Context().Done(), nil)
+		got <- a
+	}()
+	if _, ok := h.TryNext(); ok {
+		t.Error("an attempt began while the handler is paused")
+	}
+	if s := h.Stats(); s.Lag != 7 {
+		t.Errorf("lag %d, want 7: two of three and five more", s.Lag)
+	}
+	select {
+	case a := <-got:
+		t.Fatalf("%d was handed out while the handler is paused", a.Seq)
+	default:
+	}
+	policy.Paused = false
+	h.Update(policy)
+	c.await(t, h, "")
+	h.Done((<-got).Attempt, event.Outcome{})
+	stop := work(h, 2, ok)
+	defer stop()
+	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 8 })
+	if s := h.Stats(); s.Lag != 0 || s.Delivered != 8 || s.Failed != 1 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestPausedFromTheStart(t *testing.T) {
+	f := setUp(t)
+	h := f.open(t, "h", delivery.Policy{Paused: true})
+	f.log.publish(t, "")
+	f.store.await(t, "claimed", func() bool { _, found := f.store.cursors["handler/h"]; return found })
+	if s := h.Stats(); s.Condition.State != wire.Paused || s.Condition.Since.IsZero() || s.Lag != 1 {
+		t.Errorf("got %+v", s)
+	}
+	h.Update(delivery.Policy{})
+	h.Done(take(t, h), event.Outcome{})
+}
+
+func TestBreakerOpensWaitsAndCloses(t *testing.T) {
+	f, c := setUpConditions(t)
+	policy := delivery.Policy{
+		Retry:   delivery.Retry{MaxAttempts: 100, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: delivery.Breaker{Failures: 3, Cooldown: time.Hour, MaxCooldown: time.Hour},
+	}
+	h := f.open(t, "h", policy)
+	for range 6 {
+		f.log.publish(t, "")
+	}
+	late := take(t, h)
+	for range 3 {
+		h.Done(take(t, h), trap())
+	}
+	got := c.await(t, h, wire.BreakerOpen)
+	if !strings.HasPrefix(got.Reason, "3 attempts in a row failed, the last with trap: unreachable; one event is tried again at ") {
+		t.Errorf("got %q", got.Reason)
+	}
+	h.Done(late, event.Outcome{}) // in flight: ends normally, and is no probe
+	f.store.await(t, "the late one", func() bool { return f.store.rows[key{"h", late.Seq}].Status == event.StatusOK })
+	if _, ok := h.TryNext(); ok {
+		t.Fatal("an attempt began while the breaker is open")
+	}
+	if s := h.Stats(); s.Lag != 5 || s.Condition.State != wire.BreakerOpen {
+		t.Errorf("got %+v", s)
+	}
+
+	h.Probe()
+	probe := take(t, h)
+	if _, ok := h.TryNext(); ok {
+		t.Fatal("a second attempt began during the probe")
+	}
+	h.Done(probe, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
+	probe = take(t, h) // a probe that was stopped is made again
+	h.Done(probe, trap())
+	if _, ok := h.TryNext(); ok {
+		t.Fatal("an attempt began after the failed probe")
+	}
+	h.Probe()
+	h.Done(take(t, h), event.Outcome{Verdict: event.Retry, Class: event.ClassRetry})
+	c.await(t, h, "")
+	stop := work(h, 2, ok)
+	defer stop()
+	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 6 })
+	if s := h.Stats(); s.Delivered != 6 || s.Failed != 5 {
+		t.Errorf("waiting cost attempts: %+v", s)
+	}
+}
+
+// TestBreakerProbesByItself: nobody has to help.
+func TestBreakerProbesByItself(t *testing.T) {
+	f, c := setUpConditions(t)
+	h := f.open(t, "h", delivery.Policy{
+		Retry:   delivery.Retry{MaxAttempts: 100, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Millisecond, MaxCooldown: 2 * time.Millisecond},
+	})
+	for range 10 {
+		f.log.publish(t, "")
+	}
+	var mu sync.Mutex
+	calls := 0
+	stop := work(h, 3, func(a event.Attempt) event.Outcome {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls++; calls <= 12 {
+			return trap()
+		}
+		return event.Outcome{}
+	})
+	defer stop()
+	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 10 })
+	c.await(t, h, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.told < 2 {
+		t.Errorf("told %d times: it never opened", c.told)
+	}
+}
+
+// TestOnePoisonousEventDoesNotOpenTheBreaker: the others go on.
+func TestOnePoisonousEventDoesNotOpenTheBreaker(t *testing.T) {
+	f, c := setUpConditions(t)
+	h := f.open(t, "h", delivery.Policy{
+		Key:     bySubject,
+		Retry:   delivery.Retry{MaxAttempts: 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour},
+	})
+	poison := f.log.publish(t, "poison")
+	stop := work(h, 2, func(a event.Attempt) event.Outcome {
+		if a.Seq == poison {
+			return trap()
+		}
+		return event.Outcome{}
+	})
+	defer stop()
+	f.store.await(t, "dead", func() bool { return f.store.rows[key{"h", poison}].Status == event.StatusDead })
+	for i := range 5 {
+		f.log.publish(t, fmt.Sprint(i))
+	}
+	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 6 })
+	if c.told != 0 {
+		t.Error("the breaker opened")
+	}
+}
+
+// TestPauseHidesTheBreaker: what the operator said comes first.
+func TestPauseHidesTheBreaker(t *testing.T) {
+	f, c := setUpConditions(t)
+	policy := delivery.Policy{Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour}}
+	h := f.open(t, "h", policy)
+	f.log.publish(t, "")
+	f.log.publish(t, "")
+	h.Done(take(t, h), trap())
+	h.Done(take(t, h), trap())
+	opened := c.await(t, h, wire.BreakerOpen)
+	policy.Paused = true
+	h.Update(policy)
+	c.await(t, h, wire.Paused)
+	policy.Paused = false
+	h.Update(policy)
+	if again := c.await(t, h, wire.BreakerOpen); again != opened {
+		t.Errorf("got %+v, want %+v", again, opened)
+	}
+	policy.Breaker = delivery.Breaker{}
+	h.Update(policy)
+	c.await(t, h, "")
+}
