@@ -172,6 +172,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		return err
 	}
 	h.startRetention(log, runner)
+	h.startLetters(runner)
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
 }

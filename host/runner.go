@@ -89,6 +89,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 		Store:  log,
 		Log:    deliveryLog{b, log},
 		Logger: h.logger,
+		Start:  h.startOf(log),
 		OnCondition: func(string) {
 			if touch := r.touch.Load(); touch != nil {
 				(*touch)()

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -46,8 +45,10 @@ type Memory struct {
 	keys    map[string]event.Record // by idempotency key
 	ids     map[string]event.Record // by event id
 	cursors map[string]uint64
-	rows    map[string]map[uint64]event.Delivery // by handler and Seq
-	kv      map[string]*memoryKV                 // by plugin
+	rows    map[string]map[uint64]memoryRow // by handler and Seq
+	replays map[string]*event.Replay        // by handler; the last one of each
+	trimmed uint64                          // records up to here that are left are kept by a delivery
+	kv      map[string]*memoryKV            // by plugin
 	closed  bool
 }
 
@@ -67,7 +68,8 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		keys:     make(map[string]event.Record),
 		ids:      make(map[string]event.Record),
 		cursors:  make(map[string]uint64),
-		rows:     make(map[string]map[uint64]event.Delivery),
+		rows:     make(map[string]map[uint64]memoryRow),
+		replays:  make(map[string]*event.Replay),
 		kv:       make(map[string]*memoryKV),
 	}
 }
@@ -194,11 +196,23 @@ func (m *Memory) Read(ctx context.Context, from uint64, limit int) ([]event.Reco
 
 // index returns the place of the first record at or above seq.
 func (m *Memory) index(seq uint64) int {
-	if len(m.records) == 0 || seq <= m.records[0].Seq {
+	n := len(m.records)
+	if n == 0 || seq <= m.records[0].Seq {
 		return 0
 	}
-	// Only the oldest are ever removed, so there are no gaps.
-	return int(min(seq-m.records[0].Seq, uint64(len(m.records))))
+	// There are gaps only below what was never trimmed: count from the end.
+	if last := m.records[n-1].Seq; seq > last {
+		return n
+	} else if seq > m.trimmed {
+		return n - 1 - int(last-seq)
+	}
+	return sort.Search(n, func(i int) bool { return m.records[i].Seq >= seq })
+}
+
+// find returns the place of the record with this Seq.
+func (m *Memory) find(seq uint64) (i int, there bool) {
+	i = m.index(seq)
+	return i, i < len(m.records) && m.records[i].Seq == seq
 }
 
 // Wait implements Log.
@@ -228,7 +242,8 @@ func (m *Memory) Wait(ctx context.Context, after uint64) error {
 // Last implements Log.
 func (m *Memory) Last() uint64 { return m.last.Load() }
 
-// Trim implements Log. The events' deliveries go with them.
+// Trim implements Log. An event's deliveries go with it; it stays as long as one
+// of them is a dead letter or is not final.
 func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -239,25 +254,40 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	for _, rec := range m.records[:n] {
+	m.trimmed = max(m.trimmed, m.records[n-1].Seq)
+	// New arrays, so that the removed events are freed; what Read answered stays
+	// as it is.
+	rest := len(m.records) - n
+	records, times := make([]event.Record, 0, rest+16), make([]int64, 0, rest+16)
+	for i, rec := range m.records[:n] {
+		if m.kept(rec.Seq) {
+			records, times = append(records, rec), append(times, m.times[i])
+			continue
+		}
 		m.bytes -= int64(len(rec.Event.Envelope()))
 		delete(m.keys, rec.Event.Metadata().IdempotencyKey)
 		delete(m.ids, rec.Event.ID())
 	}
-	edge := m.records[n-1].Seq
-	rest := len(m.records) - n
-	m.records, m.times = m.records[n:], m.times[n:]
-	if n >= rest { // new arrays now and then, so that the removed events are freed
-		m.records, m.times = slices.Clone(m.records), slices.Clone(m.times)
-	}
+	removed := n - len(records)
+	m.records, m.times = append(records, m.records[n:]...), append(times, m.times[n:]...)
 	for _, rows := range m.rows {
 		for seq := range rows {
-			if seq <= edge {
+			if _, there := m.find(seq); !there && seq <= m.trimmed && seq < before {
 				delete(rows, seq)
 			}
 		}
 	}
-	return n, nil
+	return removed, nil
+}
+
+// kept says whether a delivery keeps an event in the log. The caller holds mu.
+func (m *Memory) kept(seq uint64) bool {
+	for _, rows := range m.rows {
+		if row, found := rows[seq]; found && row.Status != event.StatusOK && !row.purged {
+			return true
+		}
+	}
+	return false
 }
 
 // Event returns the event with this event id or, when there is none, with this

@@ -7,14 +7,20 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/fault"
 )
+
+// memoryRow is a delivery as it is kept.
+type memoryRow struct {
+	event.Delivery
+	purged bool // a dead one that is no dead letter any more
+}
 
 // SaveDeliveries stores deliveries, each in the place of the one with the same
 // handler and Seq, appends their children to the log, and moves cursors, all at
 // once. A child that the log has already is left out. When one is in conflict,
 // none of its delivery's are appended, the delivery is stored as Delivery.Refuse
-// makes it, and answered as refused.
+// makes it, and answered as refused. A delivery of an event that was trimmed is
+// not stored: nothing could be done with it.
 func (m *Memory) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
 	last := m.last.Load()
 	refused, err = m.saveDeliveries(ctx, rows, cursors)
@@ -49,13 +55,16 @@ func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, curs
 			m.add(d.Children)
 			d.Children = nil
 		}
+		if _, there := m.find(d.Seq); !there && d.Seq <= m.trimmed {
+			continue
+		}
 		of := m.rows[d.Handler]
 		if of == nil {
-			of = make(map[uint64]event.Delivery)
+			of = make(map[uint64]memoryRow)
 			m.rows[d.Handler] = of
 		}
-		d.At, d.Due = d.At.UTC(), d.Due.UTC()
-		of[d.Seq] = d
+		d.At, d.Due, d.FirstAttempt = d.At.UTC(), d.Due.UTC(), d.FirstAttempt.UTC()
+		of[d.Seq] = memoryRow{Delivery: d}
 	}
 	for _, c := range cursors {
 		m.cursors[c.Name] = c.Seq
@@ -91,46 +100,12 @@ func (m *Memory) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, 
 	}
 	var list []event.Delivery
 	for _, rows := range m.rows {
-		if d, found := rows[seq]; found {
-			list = append(list, d)
+		if row, found := rows[seq]; found {
+			list = append(list, row.Delivery)
 		}
 	}
 	slices.SortFunc(list, func(a, b event.Delivery) int { return cmp.Compare(a.Handler, b.Handler) })
 	return list, nil
-}
-
-// DeadLetters returns the dead deliveries of a handler, or of all when handler
-// is "", of events below before (0 for all), newest event first. It answers at
-// most limit (1 to 1000) of them; with all handlers, the last event's are
-// complete, which can be a few more. The next page is before the last Seq.
-func (m *Memory) DeadLetters(ctx context.Context, handler string, before uint64, limit int) ([]event.Delivery, error) {
-	if limit < 1 || limit > 1000 {
-		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", limit)
-	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if err := m.usable(ctx, "read dead letters"); err != nil {
-		return nil, err
-	}
-	var list []event.Delivery
-	for name, rows := range m.rows {
-		if handler != "" && handler != name {
-			continue
-		}
-		for seq, d := range rows {
-			if d.Status == event.StatusDead && (before == 0 || seq < before) {
-				list = append(list, d)
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b event.Delivery) int {
-		return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(a.Handler, b.Handler))
-	})
-	end := min(limit, len(list))
-	for end > 0 && end < len(list) && list[end].Seq == list[end-1].Seq {
-		end++
-	}
-	return list[:end:end], nil
 }
 
 // LoadBacklog returns where a handler stands, as of one moment.
@@ -143,11 +118,17 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	var b event.Backlog
 	b.Cursor, b.Found = m.cursors["handler/"+handler]
 	b.Found = b.Found || len(m.rows[handler]) > 0
-	for seq, d := range m.rows[handler] {
+	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
+		under := *r
+		b.Replay = &under
+	}
+	for seq, row := range m.rows[handler] {
+		b.Newest = max(b.Newest, seq)
 		switch {
-		case !d.Status.Final():
-			b.Open = append(b.Open, d)
-		case seq > b.Cursor:
+		case row.Status == event.StatusPending: // for Redriven
+		case !row.Status.Final():
+			b.Open = append(b.Open, row.Delivery)
+		case seq > b.Cursor && !b.Replay.Skips(seq) && b.Replay.Done(seq, row.At):
 			b.Done = append(b.Done, seq)
 		}
 	}
@@ -156,7 +137,7 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	return b, nil
 }
 
-// ForgetHandler removes a handler's cursors and deliveries.
+// ForgetHandler removes a handler's cursors, deliveries and replay.
 func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,5 +149,6 @@ func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 		delete(m.cursors, name)
 	}
 	delete(m.rows, handler)
+	delete(m.replays, handler)
 	return nil
 }

@@ -24,7 +24,7 @@ func TestMemory(t *testing.T) {
 	logtest.Run(t, func(t *testing.T) bus.Log { return newMemory(t, bus.MemoryConfig{}) })
 	logtest.RunState(t, func(t *testing.T, now func() time.Time) logtest.State {
 		return newMemory(t, bus.MemoryConfig{Now: now})
-	})
+	}, nil)
 }
 
 func TestMemoryKV(t *testing.T) {

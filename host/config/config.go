@@ -44,6 +44,7 @@ type Route struct {
 type Handler struct {
 	Enabled   *bool           // nil when the file does not say
 	Paused    bool            // at work, but gets no events
+	Start     Start           // where it begins when it has no place in the log yet
 	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
 	Grants    []Grant         // sorted by name, at most one of each
 	Overrides Overrides
@@ -127,6 +128,13 @@ type Bus struct {
 	Engine    Engine
 	RingSize  int           // events kept in memory for the readers
 	Retention time.Duration // how long the log keeps an event and its idempotency key
+
+	DeadLetters DeadLetters
+}
+
+// DeadLetters is what is kept of deliveries that have failed for good.
+type DeadLetters struct {
+	Retention time.Duration // how long, with their events; 0 for ever
 }
 
 // Vet bounds the child process that checks and compiles a module.
@@ -159,6 +167,7 @@ func Default() *Config {
 		Vet:               Vet{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second},
 		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
-		Bus:               Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour},
+		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour,
+			DeadLetters: DeadLetters{Retention: 30 * 24 * time.Hour}},
 	}
 }

@@ -65,6 +65,7 @@ func flatten(c *Config) map[string]string {
 		"bus.engine":                      string(c.Bus.Engine),
 		"bus.ring_size":                   text(c.Bus.RingSize),
 		"bus.retention":                   c.Bus.Retention.String(),
+		"bus.dead_letters.retention":      c.Bus.DeadLetters.Retention.String(),
 		"auth.allowed_hosts":              list(c.Auth.AllowedHosts),
 		"vet.memory":                      text(c.Vet.Memory),
 		"vet.cpu":                         c.Vet.CPU.String(),
@@ -86,6 +87,9 @@ func flatten(c *Config) map[string]string {
 		path := "handlers." + name + "."
 		if h.Enabled != nil {
 			m[path+"enabled"] = text(*h.Enabled)
+		}
+		if h.Start != (Start{}) {
+			m[path+"start"] = h.Start.String()
 		}
 		if h.Paused {
 			m[path+"paused"] = text(h.Paused)

@@ -74,6 +74,7 @@ handlers:
     retry: {max_attempts: 3, backoff: 1s, max_backoff: 10s}
     breaker: {failures: 4, cooldown: 2s, max_cooldown: 20s}
     paused: true
+    start: 2026-01-31T09:00:00+01:00
     order_by: /data/id
   audit:
     enabled: false
@@ -90,7 +91,7 @@ server:
   insecure: true
   rate_limit: {requests_per_second: 50, burst: 100}
 data_dir: /var/lib/berth
-bus: {engine: memory, ring_size: 64, retention: 30d}
+bus: {engine: memory, ring_size: 64, retention: 30d, dead_letters: {retention: 0s}}
 auth: {allowed_hosts: [berth.example.com]}
 vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
@@ -117,6 +118,7 @@ func TestParseFull(t *testing.T) {
 			"fraud-check": {
 				Enabled: new(true),
 				Paused:  true,
+				Start:   config.Start{At: time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)},
 				Config:  []byte(`{"threshold":10000,"big":12345678901234567890123,"hex":31,"list":["a",1.50,true,null],"date":"2024-01-02","q\"":"\u003cé\u003e"}`),
 				Grants: []config.Grant{
 					{Name: "http", Hosts: []string{"api.example.com", "*.example.org:8443", "192.0.2.1"}},
@@ -211,6 +213,10 @@ func TestParseProblems(t *testing.T) {
 		{"backoffs", "defaults:\n  retry: {backoff: 2m, max_backoff: 1m}\n", "f.yaml:2: defaults.retry: backoff is 2m0s, which is longer than max_backoff, 1m0s"},
 		{"cooldowns", "defaults:\n  breaker: {cooldown: 2m, max_cooldown: 1m}\n", "f.yaml:2: defaults.breaker: cooldown is 2m0s, which is longer than max_cooldown, 1m0s"},
 		{"breaker", "defaults: {breaker: {failure: 1}}\n", "f.yaml:1: defaults.breaker.failure: unknown key; the nearest known key is failures"},
+		{"a start that is no time", "handlers: {x: {start: yesterday}}\n", "f.yaml:1: handlers.x.start: \"yesterday\" is not now, earliest or a time as in RFC 3339, such as 2026-01-31T08:00:00Z"},
+		{"a start that is a day", "handlers: {x: {start: 2026-01-31}}\n", "f.yaml:1: handlers.x.start: \"2026-01-31\" is not now, earliest or a time as in RFC 3339, such as 2026-01-31T08:00:00Z"},
+		{"a start that is a number", "handlers: {x: {start: 5}}\n", "f.yaml:1: handlers.x.start: must be now, earliest or a time"},
+		{"dead letters kept too long", "bus: {dead_letters: {retention: 4000d}}\n", "f.yaml:1: bus.dead_letters.retention: "},
 		{"paused by default", "defaults: {paused: true}\n", "f.yaml:1: defaults.paused: unknown key"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},

@@ -103,6 +103,7 @@ func (c *Config) readHandlers(v value) {
 		e.value.fields(map[string]func(value){
 			"enabled":  func(v value) { h.Enabled = new(v.bool()) },
 			"paused":   func(v value) { h.Paused = v.bool() },
+			"start":    func(v value) { h.Start = readStart(v) },
 			"config":   func(v value) { h.Config = v.object() },
 			"grants":   func(v value) { h.Grants = readGrants(v) },
 			"limits":   h.Overrides.readLimits,
@@ -240,6 +241,11 @@ func (b *Bus) read(v value) {
 		"engine":    func(v value) { b.Engine = oneOf(v, EngineSQLite, EngineMemory) },
 		"ring_size": func(v value) { b.RingSize = int(v.integer(16, 1<<20)) },
 		"retention": func(v value) { b.Retention = v.duration(time.Minute, 3650*24*time.Hour) },
+		"dead_letters": func(v value) {
+			v.fields(map[string]func(value){
+				"retention": func(v value) { b.DeadLetters.Retention = v.duration(0, 3650*24*time.Hour) },
+			})
+		},
 	})
 }
 

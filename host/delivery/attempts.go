@@ -62,6 +62,7 @@ func (h *Handler) begin(t *task) event.Attempt {
 		token(h.wake)
 	}
 	t.delivering = true
+	h.inFlight++
 	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
 }
 
@@ -74,6 +75,9 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 		return
 	}
 	t.delivering = false
+	if h.inFlight--; h.inFlight == 0 && h.held {
+		token(h.idle)
+	}
 	h.stats.Fuel += o.Fuel
 	if o.Class == event.ClassCancelled {
 		h.breaker.cancelled(a.Seq)
@@ -106,6 +110,9 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 	row.Attempts++
 	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, time.Now(), time.Time{}
 	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
+	if row.FirstAttempt.IsZero() {
+		row.FirstAttempt = row.At.Add(-o.Duration)
+	}
 	retry := h.policy.Retry
 	switch {
 	case o.Verdict == event.OK:

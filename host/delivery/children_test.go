@@ -224,7 +224,7 @@ func TestChildInConflict(t *testing.T) {
 	if got := last[2]; got.ErrorClass != event.ClassConflict || !strings.Contains(got.ErrorMessage, `"h/own" was used before`) || got.Result != "" {
 		t.Errorf("got %+v", got)
 	}
-	dead, err := e.DeadLetters(t.Context(), "h", 0, 10)
+	dead, _, err := e.DeadLetters(t.Context(), event.DeadFilter{Handler: "h"}, "", 10)
 	if err != nil || len(dead) != 1 || dead[0].Seq != 2 {
 		t.Errorf("dead letters: got %+v, %v", dead, err)
 	}

@@ -33,7 +33,7 @@ func (h *Handler) condition() Condition {
 // mayBegin reports whether an attempt may begin now.
 func (h *Handler) mayBegin() bool {
 	switch {
-	case h.policy.Paused || h.children >= maxChildBytes:
+	case h.held || h.policy.Paused || h.children >= maxChildBytes:
 		return false
 	case h.breaker.open:
 		return h.breaker.probe == 0 && h.breaker.waits(time.Now()) == 0

@@ -26,6 +26,7 @@ type Store interface {
 	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
+	Letters
 }
 
 // Log is the event log that handlers read.
@@ -52,6 +53,9 @@ type Config struct {
 	Logger   *slog.Logger
 	Observer func(event.Record, event.Delivery) // sees every recorded outcome; must not block. Default none
 	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
+	// Start says where a handler begins that has no place in the log yet: after
+	// the event with this Seq. Default: at the log's end.
+	Start func(ctx context.Context, handler string) (after uint64, err error)
 	// OnCondition is told that the Condition of an open handler has changed. It
 	// must not block. Default none.
 	OnCondition func(handler string)
@@ -64,6 +68,7 @@ type Dispatcher struct {
 
 	mu       sync.Mutex
 	handlers map[string]*Handler
+	places   map[string]chan struct{} // by handler: holds a token of who opens or replays it
 	closed   bool
 }
 
@@ -75,13 +80,16 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Observer == nil {
 		cfg.Observer = func(event.Record, event.Delivery) {}
 	}
+	if cfg.Start == nil {
+		cfg.Start = func(context.Context, string) (uint64, error) { return cfg.Log.Last(), nil }
+	}
 	if cfg.OnCondition == nil {
 		cfg.OnCondition = func(string) {}
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler)}
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler), places: make(map[string]chan struct{})}
 	d.recorder = newRecorder(cfg, d.list)
 	return d
 }
@@ -92,19 +100,34 @@ func cursorName(handler string) string {
 	return name
 }
 
-// Claim makes sure that every event published from now on waits for the
-// handler, durably. For a handler that was claimed before it changes nothing.
+// Claim gives a handler its place in the log, durably: from there on every event
+// waits for it. Where that is says Config.Start. For a handler that was claimed
+// before it changes nothing.
 func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
+	_, found, err := d.cfg.Store.Cursor(ctx, cursorName(handler))
+	if err != nil || found {
+		return err
+	}
 	backlog, err := d.cfg.Store.LoadBacklog(ctx, handler)
 	if err != nil || backlog.Found {
 		return err
 	}
-	_, err = d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: d.cfg.Log.Last()}})
+	after, err := d.cfg.Start(ctx, handler)
+	if err != nil {
+		return err
+	}
+	_, err = d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
 	return err
 }
 
-// Open starts reading for a handler that was claimed, from where it stood.
+// Open starts reading for a handler, from where it stood; one that was not
+// claimed is claimed first.
 func (d *Dispatcher) Open(ctx context.Context, cfg HandlerConfig) (*Handler, error) {
+	unlock, err := d.lockPlace(ctx, cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := d.Claim(ctx, cfg.Name); err != nil {
 		return nil, err
 	}
@@ -116,9 +139,9 @@ func (d *Dispatcher) Open(ctx context.Context, cfg HandlerConfig) (*Handler, err
 	if err != nil {
 		return nil, err
 	}
-	h := newHandler(d, cfg, backlog)
+	h := newHandler(d, cfg)
 	h.thinned = thinned
-	if err := h.restore(ctx, backlog); err != nil {
+	if err := h.load(ctx, backlog); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
@@ -173,9 +196,10 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	// the store, and nothing is seen in neither.
 	views := make(map[string]event.Delivery)
 	handlers := d.list()
+	since := make(map[string]time.Time)
 	for _, h := range handlers {
-		if v, ok := h.view(rec); ok {
-			views[h.name] = v
+		if v, from, ok := h.view(rec); ok {
+			views[h.name], since[h.name] = v, from
 		}
 	}
 	for _, v := range d.recorder.unsaved(rec.Seq) {
@@ -188,7 +212,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 		return nil, err
 	}
 	for _, row := range rows {
-		if _, live := views[row.Handler]; !live || row.Status.Final() {
+		if _, live := views[row.Handler]; !live || row.Status.Final() && (since[row.Handler].IsZero() || row.At.After(since[row.Handler])) {
 			views[row.Handler] = row
 		}
 	}

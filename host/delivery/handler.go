@@ -63,11 +63,18 @@ type Stats struct {
 type Handler struct {
 	name       string
 	dispatcher *Dispatcher
-	wake       chan struct{} // a token: something is ready
-	demand     chan struct{} // a token: something is ready and nobody is in Next
-	room       chan struct{} // a token: the reader may look again
-	stop       context.CancelFunc
-	reader     sync.WaitGroup
+	wake       chan struct{}   // a token: something is ready
+	demand     chan struct{}   // a token: something is ready and nobody is in Next
+	room       chan struct{}   // a token: the reader may look again
+	refill     chan struct{}   // a token: something was redriven
+	fed        chan struct{}   // a token: the feeder may look again
+	idle       chan struct{}   // a token: no attempt is open
+	moving     chan struct{}   // holds a token of who moves the handler or closes it
+	removed    chan struct{}   // closed when Close is done
+	life       context.Context // ends when Close begins
+	endLife    context.CancelFunc
+	stop       context.CancelFunc // of the reader and the feeder; in the hands of who has moving
+	reader     sync.WaitGroup     // both of them
 
 	mu       sync.Mutex
 	policy   Policy
@@ -90,6 +97,13 @@ type Handler struct {
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
+	// later has what waits for another attempt and is ahead of the reader, which
+	// alone changes it; see load.
+	later     map[uint64]event.Delivery
+	replay    *event.Replay // the last one, nil without one since the handler was opened
+	held      bool          // no attempt begins: the handler is being moved
+	inFlight  int           // attempts that are open
+	feedWaits bool          // the feeder waits for room
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
 	known   uint64
@@ -111,24 +125,20 @@ type task struct {
 	index      int  // in the retry heap
 }
 
-func newHandler(d *Dispatcher, cfg HandlerConfig, backlog event.Backlog) *Handler {
+func newHandler(d *Dispatcher, cfg HandlerConfig) *Handler {
 	h := &Handler{
 		name:       cfg.Name,
 		dispatcher: d,
 		wake:       make(chan struct{}, 1),
 		demand:     make(chan struct{}, 1),
 		room:       make(chan struct{}, 1),
-		open:       make(map[uint64]*task),
-		lanes:      make(map[string][]*task),
-		done:       make(map[uint64]bool),
-		readTo:     backlog.Cursor,
-		saved:      backlog.Cursor,
+		refill:     make(chan struct{}, 1),
+		fed:        make(chan struct{}, 1),
+		idle:       make(chan struct{}, 1),
+		moving:     make(chan struct{}, 1),
+		removed:    make(chan struct{}),
 	}
-	h.known = backlog.Cursor
-	for _, seq := range backlog.Done {
-		h.done[seq] = true
-		h.known = max(h.known, seq)
-	}
+	h.life, h.endLife = context.WithCancel(context.Background())
 	h.Update(cfg.Policy)
 	return h
 }
@@ -158,40 +168,13 @@ func (h *Handler) Update(p Policy) {
 	}
 }
 
-// restore brings back the deliveries that waited for another attempt.
-func (h *Handler) restore(ctx context.Context, backlog event.Backlog) error {
-	for _, row := range backlog.Open {
-		records, err := h.dispatcher.cfg.Log.Read(ctx, row.Seq, 1)
-		if err != nil {
-			return err
-		}
-		if len(records) == 0 || records[0].Seq != row.Seq {
-			continue // trimmed: its retention is over
-		}
-		h.mu.Lock()
-		t := &task{record: records[0], key: h.policy.Key(records[0].Event), last: row, settled: true}
-		h.admit(t)
-		h.done[row.Seq] = true // the reader must not bring it again
-		h.known = max(h.known, row.Seq)
-		h.mu.Unlock()
-	}
-	return nil
-}
-
-func (h *Handler) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	h.stop = cancel
-	h.reader.Add(1)
-	go func() {
-		defer h.reader.Done()
-		h.read(ctx)
-	}()
-}
-
 // Close stops reading and waits until the outcomes are written, or ctx ends:
 // what is not written then is delivered again when the handler is opened next.
 // Close it after the pools that take from it are drained.
 func (h *Handler) Close(ctx context.Context) error {
+	h.endLife()
+	h.moving <- struct{}{} // a replay that is being started gives up
+	defer func() { <-h.moving }()
 	h.stop()
 	h.reader.Wait()
 	h.mu.Lock()
@@ -202,13 +185,20 @@ func (h *Handler) Close(ctx context.Context) error {
 	h.mu.Unlock()
 	err := h.dispatcher.recorder.flush(ctx)
 	h.mu.Lock()
-	h.gone = true
+	if !h.gone {
+		h.gone = true
+		defer close(h.removed)
+	}
 	h.mu.Unlock()
 	h.dispatcher.remove(h)
 	return err
 }
 
+// read is the reader.
 func (h *Handler) read(ctx context.Context) {
+	if !h.readReplay(ctx) {
+		return
+	}
 	sub := h.dispatcher.cfg.Log.Subscribe(h.readTo + 1)
 	defer sub.Close()
 	buf := make([]event.Record, readBatch)
@@ -278,6 +268,7 @@ func (h *Handler) makeRoom() {
 		h.full = false
 		token(h.room)
 	}
+	h.makeFeedRoom()
 }
 
 // arrive takes events that were read from the log.
@@ -287,7 +278,7 @@ func (h *Handler) arrive(records []event.Record) {
 	h.mu.Unlock()
 	tasks := make([]*task, 0, readBatch)
 	for _, rec := range records {
-		if policy.Takes(rec.Event) {
+		if _, waits := h.later[rec.Seq]; waits || policy.Takes(rec.Event) {
 			tasks = append(tasks, &task{record: rec, key: policy.Key(rec.Event)})
 		}
 	}
@@ -297,6 +288,12 @@ func (h *Handler) arrive(records []event.Record) {
 	for _, t := range tasks {
 		seq := t.record.Seq
 		if h.done[seq] {
+			continue
+		}
+		if row, waits := h.later[seq]; waits {
+			delete(h.later, seq)
+			t.last, t.settled = row, true
+			h.admit(t)
 			continue
 		}
 		t.rowless = seq > h.known

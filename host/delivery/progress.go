@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"time"
+
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -9,10 +11,14 @@ func (h *Handler) cursor() uint64 {
 	for h.window.len() > 0 && h.window.peek().settled {
 		h.window.pop()
 	}
+	c := h.readTo
 	if h.window.len() > 0 {
-		return h.window.peek().record.Seq - 1
+		c = h.window.peek().record.Seq - 1
 	}
-	return h.readTo
+	if r := h.replay; r != nil && c >= r.To {
+		return max(c, r.Resume) // what lies between was settled before the replay
+	}
+	return c
 }
 
 // outcome is a delivery on its way to the recorder.
@@ -112,11 +118,13 @@ func childBytes(d event.Delivery) (n int) {
 	return n
 }
 
-// view is what the handler knows of an event, if it has it or will get it.
-func (h *Handler) view(rec event.Record) (event.Delivery, bool) {
+// view is what the handler knows of an event, if it has it or will get it. A
+// final row of the store that is not younger than since is from before.
+func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok bool) {
 	h.mu.Lock()
-	t, readTo, takes := h.open[rec.Seq], h.readTo, h.policy.Takes
-	var v event.Delivery
+	t, ahead, takes := h.open[rec.Seq], h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
+	waits, later := h.later[rec.Seq]
+	since = h.since(rec.Seq)
 	known := t != nil
 	if known {
 		v = t.last
@@ -130,13 +138,15 @@ func (h *Handler) view(rec event.Record) (event.Delivery, bool) {
 		}
 	}
 	h.mu.Unlock()
-	if known {
-		return v, true
+	switch {
+	case known:
+		return v, since, true
+	case later:
+		return waits, since, true
+	case ahead && takes(rec.Event):
+		return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}, since, true
 	}
-	if rec.Seq > readTo && takes(rec.Event) {
-		return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}, true
-	}
-	return v, false
+	return v, since, false
 }
 
 // Settled returns the Seq up to which nothing is open.
@@ -158,7 +168,7 @@ func (h *Handler) Stats() Stats {
 	s := h.stats
 	s.Lag = uint64(len(h.open))
 	if last > h.readTo {
-		s.Lag += last - h.readTo
+		s.Lag += last - h.readTo - replaySkips(h.replay, h.readTo)
 	}
 	s.Condition = h.condition()
 	return s

@@ -107,6 +107,7 @@ type Delivery struct {
 	Fuel         uint64        // of the last attempt
 	At           time.Time     // when the status was reached
 	Due          time.Time     // when the next attempt may start; zero unless retrying
+	FirstAttempt time.Time     // when the first attempt began; zero before, and when it is not known
 	// Children are published in the transaction that stores the delivery. They
 	// are no part of what is stored, and are nil in what is read back.
 	Children []*Event
@@ -139,6 +140,8 @@ func HandlerCursors(handler string) (place, thinnedFrom, thinnedTo string) {
 type Backlog struct {
 	Found  bool       // false: the handler has never been seen
 	Cursor uint64     // see Cursor
-	Open   []Delivery // not final, any Seq
-	Done   []uint64   // Seqs above Cursor whose delivery is final
+	Open   []Delivery // failed and to be tried again, any Seq, ascending
+	Done   []uint64   // Seqs above Cursor whose delivery is final, and counts in a replay
+	Replay *Replay    // the one that is under way, or nil
+	Newest uint64     // the highest Seq that has a row; 0 for none
 }

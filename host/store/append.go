@@ -15,7 +15,6 @@ import (
 type writeStatements struct {
 	insertEvent, insertEvents       *sql.Stmt
 	seqs, findKey                   *sql.Stmt
-	trimEdge, trimEvents, trimRows  *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	deleteCursor, deleteRows        *sql.Stmt
 	kvGet, kvUsage, kvSet, kvDelete *sql.Stmt
@@ -32,12 +31,9 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&w.insertEvents, insert(insertRows)},
 		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
-		{&w.trimEdge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq < ? ORDER BY seq LIMIT ?)`},
-		{&w.trimEvents, `DELETE FROM events WHERE seq <= ?`},
-		{&w.trimRows, `DELETE FROM deliveries WHERE seq <= ?`},
 		{&w.setMark, `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`},
 		{&w.setCursor, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`},
-		{&w.setDelivery, `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&w.setDelivery, `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.deleteCursor, `DELETE FROM cursors WHERE name = ?`},
 		{&w.deleteRows, `DELETE FROM deliveries WHERE handler = ?`},
 		{&w.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
@@ -250,44 +246,4 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		return nil, err
 	}
 	return receipts, nil
-}
-
-// trimStep is how many events one group removes at most, so that a long trim
-// does not keep publishers waiting.
-const trimStep = 512
-
-// Trim removes the events below before, with their deliveries, oldest first,
-// and answers how many events it removed. It asks nobody: the caller knows which
-// events are still wanted. Keys of removed events can be used again; their Seqs
-// are not. On an error, what was removed until then stays removed.
-func (s *Store) Trim(ctx context.Context, before uint64) (int, error) {
-	total := 0
-	for {
-		n := 0
-		o := &op{events: trimStep}
-		o.run = func(g *group) error {
-			var edge int64
-			if err := g.queryRow(s.write.trimEdge, sqlSeq(before), trimStep).Scan(&n, &edge); err != nil || n == 0 {
-				return err
-			}
-			if _, err := g.exec(s.write.trimEvents, edge); err != nil {
-				return err
-			}
-			if _, err := g.exec(s.write.trimRows, edge); err != nil {
-				return err
-			}
-			if _, err := g.exec(s.write.setMark, "trimmed", edge); err != nil {
-				return err
-			}
-			g.trimmed = max(g.trimmed, uint64(edge)+1)
-			return nil
-		}
-		if err := s.submit(ctx, "trim the log", o); err != nil {
-			return total, err
-		}
-		total += n
-		if n < trimStep {
-			return total, nil
-		}
-	}
 }

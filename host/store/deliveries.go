@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/fault"
 )
 
-const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due`
+const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at`
 
 // handlerCursor is the name of a handler's cursor.
 func handlerCursor(handler string) string { return "handler/" + handler }
@@ -41,7 +41,9 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 // handler and Seq, appends their children to the log, and moves cursors, in one
 // transaction. It is durable when it returns. A child that the log has already
 // is left out. When one is in conflict, none of its delivery's are appended, the
-// delivery is stored as Delivery.Refuse makes it, and answered as refused.
+// delivery is stored as Delivery.Refuse makes it, and answered as refused. A
+// delivery of an event that was trimmed is not stored: nothing could be done
+// with it.
 func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
 	o := &op{events: len(rows) + len(cursors)}
 	for i := range rows {
@@ -67,8 +69,15 @@ func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, curso
 					d = &refused[len(refused)-1]
 				}
 			}
+			if d.Seq <= g.trimmedTo() {
+				if there, err := g.leftover(d); err != nil {
+					return err
+				} else if !there {
+					continue
+				}
+			}
 			if _, err := g.exec(s.write.setDelivery, d.Handler, sqlSeq(d.Seq), string(d.Status), d.Attempts, d.Result,
-				string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due)); err != nil {
+				string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt)); err != nil {
 				return err
 			}
 		}
@@ -123,30 +132,6 @@ func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, e
 	return list, s.coded(doing, err)
 }
 
-// DeadLetters returns the dead deliveries of a handler, or of all when handler
-// is "", of events below before (0 for all), newest event first. It answers at
-// most limit (1 to 1000) of them; with all handlers, the last event's are
-// complete, which can be a few more. The next page is before the last Seq.
-func (s *Store) DeadLetters(ctx context.Context, handler string, before uint64, limit int) ([]event.Delivery, error) {
-	const doing = "read dead letters"
-	if limit < 1 || limit > 1000 {
-		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", limit)
-	}
-	if s.closed() {
-		return nil, s.coded(doing, errClosed())
-	}
-	if before == 0 {
-		before = ^uint64(0)
-	}
-	stmt, args := s.read.deadOfHandler, []any{handler, sqlSeq(before), limit}
-	if handler == "" {
-		stmt, args = s.read.deadOfAll, args[1:]
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	list, err := scanDeliveries(rows, err)
-	return list, s.coded(doing, err)
-}
-
 // LoadBacklog returns where a handler stands, as of one moment.
 func (s *Store) LoadBacklog(ctx context.Context, handler string) (event.Backlog, error) {
 	const doing = "read a handler's backlog"
@@ -163,37 +148,65 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 		return b, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
-	var cursor int64
+	var cursor, newest int64
+	if err = tx.Stmt(s.read.newestRow).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
+		return b, err
+	}
+	b.Newest = uint64(newest)
 	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
 	case err == nil:
 		b.Found, b.Cursor = true, uint64(cursor)
 	case errors.Is(err, sql.ErrNoRows):
-		if err = tx.Stmt(s.read.anyRow).QueryRowContext(ctx, handler).Scan(&b.Found); err != nil || !b.Found {
-			return b, err
+		if b.Found = newest > 0; !b.Found {
+			return b, nil
 		}
 	default:
 		return b, err
+	}
+	if b.Replay, err = scanReplay(tx.Stmt(s.read.replay).QueryRowContext(ctx, handler)); err != nil {
+		return event.Backlog{}, err
+	}
+	skipTo := b.Cursor // no row from here to there is of interest
+	if b.Replay != nil && b.Cursor < b.Replay.To {
+		skipTo = max(b.Replay.To, b.Replay.Resume)
+	} else {
+		b.Replay = nil
 	}
 	rows, err := tx.Stmt(s.read.openRows).QueryContext(ctx, handler)
 	if b.Open, err = scanDeliveries(rows, err); err != nil {
 		return event.Backlog{}, err
 	}
-	rows, err = tx.Stmt(s.read.doneSeqs).QueryContext(ctx, handler, cursor)
-	if err != nil {
+	if r := b.Replay; r != nil {
+		if err := doneSeqs(ctx, tx.Stmt(s.read.doneSeqs), handler, b.Cursor, r.To, &b); err != nil {
+			return event.Backlog{}, err
+		}
+	}
+	if err := doneSeqs(ctx, tx.Stmt(s.read.doneSeqs), handler, skipTo, math.MaxInt64, &b); err != nil {
 		return event.Backlog{}, err
+	}
+	return b, nil
+}
+
+// doneSeqs adds the final deliveries above after, up to until, that count.
+func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until uint64, b *event.Backlog) error {
+	rows, err := stmt.QueryContext(ctx, handler, sqlSeq(after), sqlSeq(until))
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return event.Backlog{}, err
+		var seq, at int64
+		if err := rows.Scan(&seq, &at); err != nil {
+			return err
 		}
-		b.Done = append(b.Done, uint64(seq))
+		if b.Replay.Done(uint64(seq), fromUnixNano(at)) {
+			b.Done = append(b.Done, uint64(seq))
+		}
 	}
-	return b, rows.Err()
+	return rows.Err()
 }
 
-// ForgetHandler removes a handler's cursors and deliveries.
+// ForgetHandler removes a handler's cursors, deliveries and replay.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
 		place, from, to := event.HandlerCursors(handler)
@@ -201,6 +214,12 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 			if _, err := g.exec(s.write.deleteCursor, name); err != nil {
 				return err
 			}
+		}
+		if _, err := g.exec(s.letters.deleteReplay, handler); err != nil {
+			return err
+		}
+		if _, err := g.exec(s.letters.releaseHandler, handler, sqlSeq(g.trimmedTo())); err != nil {
+			return err
 		}
 		_, err := g.exec(s.write.deleteRows, handler)
 		return err
@@ -215,16 +234,22 @@ func scanDeliveries(rows *sql.Rows, err error) ([]event.Delivery, error) {
 	var list []event.Delivery
 	for rows.Next() {
 		var d event.Delivery
-		var seq, duration, fuel, at, due int64
-		if err := rows.Scan(&d.Handler, &seq, &d.Status, &d.Attempts, &d.Result, &d.ErrorClass, &d.ErrorMessage,
-			&duration, &fuel, &at, &due); err != nil {
+		if err := scanDelivery(rows, &d); err != nil {
 			return nil, err
 		}
-		d.Seq, d.Duration, d.Fuel = uint64(seq), time.Duration(duration), uint64(fuel)
-		d.At, d.Due = fromUnixNano(at), fromUnixNano(due)
 		list = append(list, d)
 	}
 	return list, rows.Err()
+}
+
+// scanDelivery reads deliveryColumns, and what comes after them into more.
+func scanDelivery(rows *sql.Rows, d *event.Delivery, more ...any) error {
+	var seq, duration, fuel, at, due, first int64
+	err := rows.Scan(append([]any{&d.Handler, &seq, &d.Status, &d.Attempts, &d.Result, &d.ErrorClass, &d.ErrorMessage,
+		&duration, &fuel, &at, &due, &first}, more...)...)
+	d.Seq, d.Duration, d.Fuel = uint64(seq), time.Duration(duration), uint64(fuel)
+	d.At, d.Due, d.FirstAttempt = fromUnixNano(at), fromUnixNano(due), fromUnixNano(first)
+	return err
 }
 
 // unixNano stores the zero time as 0.

@@ -68,6 +68,12 @@ func (s *Store) openFile(ctx context.Context) error {
 	if err := s.write.prepare(ctx, s.writer); err != nil {
 		return err
 	}
+	if err := s.letters.prepare(ctx, s.writer); err != nil {
+		return err
+	}
+	if err := s.trim.prepare(ctx, s.writer); err != nil {
+		return err
+	}
 	if err := s.read.prepare(ctx, s.reader); err != nil {
 		return err
 	}

@@ -14,12 +14,12 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	events, event, at, cursor        *sql.Stmt
-	newest, bounds                   *sql.Stmt
-	newestOfSubject, newestOfType    *sql.Stmt
-	deliveries, openRows, doneSeqs   *sql.Stmt
-	anyRow, deadOfAll, deadOfHandler *sql.Stmt
-	kvGet                            *sql.Stmt
+	events, event, at, cursor      *sql.Stmt
+	newest, bounds, newestBelow    *sql.Stmt
+	newestOfSubject, newestOfType  *sql.Stmt
+	deliveries, openRows, doneSeqs *sql.Stmt
+	newestRow, redriven, replay    *sql.Stmt
+	kvGet                          *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -33,20 +33,18 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.newestOfSubject, newestOf + `AND subject = ?2 AND (?3 = '' OR type = ?3) AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
 		{&r.newestOfType, newestOf + `AND type = ?2 AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
 		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
+		{&r.newestBelow, `SELECT coalesce((SELECT max(seq) FROM events WHERE seq < ?), 0)`},
 		{&r.event, `SELECT seq, envelope FROM (
 			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
 			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
 		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
 		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
 		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
-		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') ORDER BY seq`},
-		{&r.doneSeqs, `SELECT seq FROM deliveries WHERE handler = ? AND seq > ? AND status IN ('ok', 'dead') ORDER BY seq`},
-		{&r.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
-		// A page never ends in the middle of one event's deliveries, so that its
-		// last Seq is a place to go on from.
-		{&r.deadOfAll, deliveries + `WHERE status = 'dead' AND seq < ?1 AND seq >= coalesce((SELECT seq FROM deliveries
-			WHERE status = 'dead' AND seq < ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2 - 1), 0) ORDER BY seq DESC, handler`},
-		{&r.deadOfHandler, deliveries + `INDEXED BY deliveries_dead WHERE handler = ? AND status = 'dead' AND seq < ? ORDER BY seq DESC LIMIT ?`},
+		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`},
+		{&r.redriven, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`},
+		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
+		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
+		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
 		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 	})
 }
@@ -129,7 +127,17 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 		return nil, err
 	}
 	var list []event.Record
+	trimmed := sqlSeq(s.trimmed.Load())
 	for part := min(end-1, newest) >> stretch; part >= oldest>>stretch && len(list) < q.Limit; part-- {
+		if first := part << stretch; first <= trimmed { // only leftovers, thinly spread: to the next one
+			var seq int64
+			if err := s.read.newestBelow.QueryRowContext(ctx, first+1<<stretch).Scan(&seq); err != nil {
+				return nil, err
+			}
+			if part = seq >> stretch; seq == 0 {
+				break
+			}
+		}
 		rows, err := stmt.QueryContext(ctx, part, topic, string(q.Type), end, q.Limit-len(list))
 		records, err := scanRecords(rows, err)
 		if err != nil {

@@ -88,6 +88,26 @@ var migrations = [...]string{
 	) STRICT;
 	CREATE INDEX orders_by_status ON orders(status);
 	CREATE INDEX orders_by_customer ON orders(customer_id);`,
+
+	// 5: dead letters and replays. A dead delivery is a dead letter until it is
+	// purged. deliveries_kept has what keeps an event in the log beyond its time;
+	// released has the events below the mark "trimmed" that something kept and
+	// that may go now (see Trim). first_at is 0 when it is not known.
+	`ALTER TABLE deliveries ADD COLUMN first_at INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE deliveries ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
+	DROP INDEX deliveries_dead;
+	DROP INDEX deliveries_open;
+	CREATE INDEX deliveries_dead ON deliveries(handler, seq) WHERE status = 'dead' AND purged = 0;
+	CREATE INDEX deliveries_kept ON deliveries(seq, handler) WHERE status <> 'ok' AND purged = 0;
+	CREATE INDEX deliveries_open ON deliveries(handler, status, seq) WHERE status NOT IN ('ok', 'dead');
+	CREATE TABLE released (seq INTEGER PRIMARY KEY) STRICT;
+	CREATE TABLE replays (
+		handler TEXT PRIMARY KEY,
+		from_seq INTEGER NOT NULL,
+		to_seq INTEGER NOT NULL,
+		resume INTEGER NOT NULL,
+		started_at INTEGER NOT NULL
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // upgrade brings the file to the newest schema, in one transaction.

@@ -39,15 +39,18 @@ type Store struct {
 	kvBytes int64
 	fail    faults
 
-	lock   *fileLock
-	writer *sql.DB // one connection, used by the writer goroutine only
-	reader *sql.DB // read-only connections
-	write  writeStatements
-	read   readStatements
+	lock    *fileLock
+	writer  *sql.DB // one connection, used by the writer goroutine only
+	reader  *sql.DB // read-only connections
+	write   writeStatements
+	letters letterStatements
+	trim    trimStatements
+	read    readStatements
 
-	recent recent
-	last   atomic.Uint64
-	grew   signal // last grew
+	recent  recent
+	last    atomic.Uint64
+	trimmed atomic.Uint64 // the events up to here that are left are leftovers; see Trim
+	grew    signal        // last grew
 
 	ops       chan *op
 	closing   chan struct{} // closed by Close

@@ -43,7 +43,20 @@ func TestLog(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
+	configs := make(map[logtest.State]store.Config)
+	keep := func(t *testing.T, cfg store.Config) logtest.State {
+		s := open(t, cfg)
+		configs[s] = cfg
+		return s
+	}
 	logtest.RunState(t, func(t *testing.T, now func() time.Time) logtest.State {
-		return open(t, store.Config{Now: now, RecentEvents: 5})
+		return keep(t, store.Config{Now: now, RecentEvents: 5, Path: filepath.Join(t.TempDir(), "berth.db")})
+	}, func(t *testing.T, s logtest.State) logtest.State {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg := configs[s]
+		delete(configs, s)
+		return keep(t, cfg)
 	})
 }

@@ -106,7 +106,7 @@ type group struct {
 	seq     uint64 // the highest given so far
 	at      int64  // unix ns, the time of this group's events
 	records []event.Record
-	trimmed uint64 // events below this were removed
+	trimmed uint64 // events below this were removed, but for leftovers
 	bound   map[*sql.Stmt]*sql.Stmt
 	batch   []row
 }
@@ -300,6 +300,7 @@ func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
 // publish makes a committed group visible to readers, before its callers are told.
 func (s *Store) publish(g *group) {
 	if g.trimmed > 0 {
+		s.trimmed.Store(g.trimmedTo())
 		s.recent.trim(g.trimmed)
 	}
 	if len(g.records) == 0 {
@@ -316,16 +317,18 @@ func (s *Store) publish(g *group) {
 func (s *Store) refresh() error {
 	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout+time.Second)
 	defer cancel()
-	var last, appended int64
+	var last, appended, trimmed int64
 	err := s.writer.QueryRowContext(ctx, `SELECT
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
-		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events))`).Scan(&last, &appended)
+		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events)),
+		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`).Scan(&last, &appended, &trimmed)
 	if err != nil {
 		return err
 	}
 	s.stale = false
 	s.appended = max(s.appended, appended)
 	s.recent.reset(uint64(last))
+	s.trimmed.Store(uint64(trimmed))
 	s.last.Store(uint64(last))
 	s.grew.broadcast()
 	return nil

@@ -104,8 +104,8 @@ func children(t *testing.T, s State) {
 		}
 		keys("parent a/1 a/2 a/3 before after")
 	}
-	dead, err := s.DeadLetters(ctx, "b", 0, 10)
-	if err != nil || len(dead) != 1 {
+	dead, _, err := s.DeadLetters(ctx, event.DeadFilter{Handler: "b"}, "", 10)
+	if err != nil || len(dead) != 1 || dead[0].Reason != event.ReasonConflict {
 		t.Errorf("DeadLetters: got %+v, %v", dead, err)
 	}
 

@@ -1,7 +1,3 @@
-// Package logtest proves an engine of the event log: what bus.Log says, as
-// tests. Every engine runs Run; one that also keeps deliveries runs RunState.
-//
-// For tests only. Read logtest.go first.
 package logtest
 
 import (
@@ -16,20 +12,6 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
-
-// State is what an engine that keeps the events' deliveries has besides the log.
-type State interface {
-	bus.Log
-	Event(ctx context.Context, id string) (event.Record, error)
-	Events(ctx context.Context, q event.Query) ([]event.Record, error)
-	SeqAt(ctx context.Context, t time.Time) (uint64, error)
-	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
-	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
-	DeadLetters(ctx context.Context, handler string, before uint64, limit int) ([]event.Delivery, error)
-	ForgetHandler(ctx context.Context, handler string) error
-	Close() error
-}
 
 // Run runs the tests of a log. open returns an empty one, and closes it when the
 // test ends.

@@ -18,7 +18,19 @@ type model struct {
 	log     []event.Record
 	last    uint64
 	cursors map[string]uint64
-	status  map[string]event.Status // by "handler/seq"
+	rows    map[modelKey]modelRow
+	replays map[string]*event.Replay
+}
+
+type modelKey struct {
+	handler string
+	seq     uint64
+}
+
+type modelRow struct {
+	status event.Status
+	at     time.Time
+	purged bool
 }
 
 func (m *model) byKey(key string) (event.Record, bool) {
@@ -30,26 +42,114 @@ func (m *model) byKey(key string) (event.Record, bool) {
 	return event.Record{}, false
 }
 
+// dead lists the dead letters of a handler, or of all for "", newest first.
+func (m *model) dead(handler string) (keys []modelKey) {
+	for i := len(m.log) - 1; i >= 0; i-- {
+		for _, h := range []string{"b", "a"} {
+			k := modelKey{h, m.log[i].Seq}
+			if row := m.rows[k]; row.status == event.StatusDead && !row.purged && (handler == "" || handler == h) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	return keys
+}
+
+// trim removes what nothing keeps and answers how many events those were.
+func (m *model) trim(before uint64) (removed int) {
+	m.log = slices.DeleteFunc(m.log, func(r event.Record) bool {
+		gone := r.Seq < before
+		for _, h := range []string{"a", "b"} {
+			row, found := m.rows[modelKey{h, r.Seq}]
+			gone = gone && (!found || row.status == event.StatusOK || row.purged)
+		}
+		if gone {
+			removed++
+			delete(m.rows, modelKey{"a", r.Seq})
+			delete(m.rows, modelKey{"b", r.Seq})
+		}
+		return gone
+	})
+	return removed
+}
+
+// replay sets a handler back. All up to frontier is done or open, of what it
+// ever had to deliver.
+func (m *model) replay(h string, from, to uint64, at time.Time) {
+	frontier := m.cursors[h]
+	if r := m.replays[h]; r != nil && frontier < r.To && r.Resume > frontier {
+		frontier = r.Resume
+	}
+	m.replays[h] = &event.Replay{From: from, To: to, Resume: frontier, StartedAt: at}
+	m.cursors[h] = min(frontier, from-1)
+}
+
+// backlog answers as LoadBacklog and Redriven do.
+func (m *model) backlog(h string) (found bool, open, done, pending []uint64) {
+	cursor, found := m.cursors[h]
+	r := m.replays[h]
+	under := r != nil && cursor < r.To
+	for _, rec := range m.log {
+		row, there := m.rows[modelKey{h, rec.Seq}]
+		if !there {
+			continue
+		}
+		found = true
+		switch {
+		case row.status == event.StatusPending:
+			pending = append(pending, rec.Seq)
+		case !row.status.Final():
+			open = append(open, rec.Seq)
+		case rec.Seq <= cursor:
+		case !under, rec.Seq < r.From, rec.Seq > max(r.To, r.Resume), rec.Seq <= r.To && row.at.After(r.StartedAt):
+			done = append(done, rec.Seq)
+		}
+	}
+	return found, open, done, pending
+}
+
+func (m *model) newest(h string) (seq uint64) {
+	for k := range m.rows {
+		if k.handler == h {
+			seq = max(seq, k.seq)
+		}
+	}
+	return seq
+}
+
 // againstModel does the same random things to an engine and to a model, and
 // compares every answer.
-func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) State) {
+func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) State, reopen func(*testing.T, State) State) {
 	s := open(t, time.Now) // one for all runs, which each leave it empty
 	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
 		defer func() {
-			if _, err := s.Trim(ctx, math.MaxUint64); err != nil {
-				rt.Errorf("Trim: %v", err)
-			}
 			for _, h := range []string{"a", "b"} {
 				if err := s.ForgetHandler(ctx, h); err != nil {
 					rt.Errorf("ForgetHandler: %v", err)
 				}
 			}
+			if _, err := s.Trim(ctx, math.MaxUint64); err != nil {
+				rt.Errorf("Trim: %v", err)
+			}
 		}()
 		base := s.Last()
-		m := &model{last: base, cursors: make(map[string]uint64), status: make(map[string]event.Status)}
+		m := &model{last: base, cursors: make(map[string]uint64), rows: make(map[modelKey]modelRow), replays: make(map[string]*event.Replay)}
 		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
+		seconds := int64(0)
+		// filter draws one that the model can follow: a handler, or an event, or both.
+		filter := func(rt *rapid.T) (f event.DeadFilter, keys []modelKey) {
+			f.Handler = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "of")
+			keys = m.dead(f.Handler)
+			if len(keys) > 0 && rapid.Bool().Draw(rt, "one") {
+				k := rapid.SampledFrom(keys).Draw(rt, "letter")
+				i, _ := slices.BinarySearchFunc(m.log, k.seq, func(r event.Record, seq uint64) int { return int(r.Seq) - int(seq) })
+				f.EventID = m.log[i].Event.ID()
+				keys = slices.DeleteFunc(keys, func(o modelKey) bool { return o.seq != k.seq })
+			}
+			return f, keys
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": func(rt *rapid.T) {
 				var events []*event.Event
@@ -87,16 +187,10 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 			},
 			"trim": func(rt *rapid.T) {
 				before := seqs.Draw(rt, "before")
-				i, _ := slices.BinarySearchFunc(m.log, before, func(r event.Record, seq uint64) int { return int(r.Seq) - int(seq) })
-				if n, err := s.Trim(ctx, before); n != i || err != nil {
-					rt.Fatalf("Trim(%d): got %d, %v, want %d", before, n, err, i)
+				want := m.trim(before)
+				if n, err := s.Trim(ctx, before); n != want || err != nil {
+					rt.Fatalf("Trim(%d): got %d, %v, want %d", before, n, err, want)
 				}
-				for _, r := range m.log[:i] {
-					for _, h := range []string{"a", "b"} {
-						delete(m.status, fmt.Sprint(h, "/", r.Seq))
-					}
-				}
-				m.log = m.log[i:]
 			},
 			"save": func(rt *rapid.T) {
 				if len(m.log) == 0 {
@@ -105,12 +199,56 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				h, seq := handlers.Draw(rt, "handler"), rapid.SampledFrom(m.log).Draw(rt, "record").Seq
 				st := rapid.SampledFrom([]event.Status{event.StatusOK, event.StatusDead, event.StatusRetrying}).Draw(rt, "status")
 				cursor := seqs.Draw(rt, "cursor")
-				_, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: time.Unix(1, 0)}},
+				seconds++
+				_, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: at(seconds)}},
 					[]event.Cursor{{Name: "handler/" + h, Seq: cursor}})
 				if err != nil {
 					rt.Fatalf("SaveDeliveries: %v", err)
 				}
-				m.status[fmt.Sprint(h, "/", seq)], m.cursors[h] = st, cursor
+				m.rows[modelKey{h, seq}], m.cursors[h] = modelRow{status: st, at: at(seconds)}, cursor
+			},
+			"redrive": func(rt *rapid.T) {
+				f, keys := filter(rt)
+				if n, err := s.Redrive(ctx, f); n != len(keys) || err != nil {
+					rt.Fatalf("Redrive(%+v): got %d, %v, want %d", f, n, err, len(keys))
+				}
+				for _, k := range keys {
+					m.rows[k] = modelRow{status: event.StatusPending}
+				}
+			},
+			"purge": func(rt *rapid.T) {
+				f, keys := filter(rt)
+				if n, err := s.Purge(ctx, f); n != len(keys) || err != nil {
+					rt.Fatalf("Purge(%+v): got %d, %v, want %d", f, n, err, len(keys))
+				}
+				for _, k := range keys {
+					row := m.rows[k]
+					row.purged = true
+					m.rows[k] = row
+				}
+			},
+			"replay": func(rt *rapid.T) {
+				h := handlers.Draw(rt, "handler")
+				from := max(1, seqs.Draw(rt, "from"))
+				to := from + rapid.Uint64Range(0, 20).Draw(rt, "length")
+				seconds++
+				err := s.StartReplay(ctx, h, from, to, at(seconds))
+				if found, _, _, _ := m.backlog(h); !found {
+					if !fault.Is(err, fault.NotFound) {
+						rt.Fatalf("StartReplay of an unknown handler: got %v", err)
+					}
+					return
+				}
+				if err != nil {
+					rt.Fatalf("StartReplay: %v", err)
+				}
+				m.replay(h, from, to, at(seconds))
+			},
+			"reopen": func(rt *rapid.T) {
+				if reopen == nil || rapid.IntRange(0, 3).Draw(rt, "really") > 0 {
+					rt.Skip("not now")
+				}
+				s = reopen(t, s)
 			},
 			"forget": func(rt *rapid.T) {
 				h := handlers.Draw(rt, "handler")
@@ -118,8 +256,9 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 					rt.Fatalf("ForgetHandler: %v", err)
 				}
 				delete(m.cursors, h)
+				delete(m.replays, h)
 				for seq := base; seq <= m.last; seq++ {
-					delete(m.status, fmt.Sprint(h, "/", seq))
+					delete(m.rows, modelKey{h, seq})
 				}
 			},
 			"": func(rt *rapid.T) {
@@ -147,28 +286,25 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				if err != nil {
 					rt.Fatalf("LoadBacklog: %v", err)
 				}
-				var openSeqs, done []uint64
-				rows := 0
-				for _, r := range m.log {
-					st, found := m.status[fmt.Sprint(h, "/", r.Seq)]
-					switch {
-					case !found:
-						continue
-					case !st.Final():
-						openSeqs = append(openSeqs, r.Seq)
-					case r.Seq > m.cursors[h]:
-						done = append(done, r.Seq)
-					}
-					rows++
+				found, openSeqs, done, pendingSeqs := m.backlog(h)
+				if b.Found != found || b.Cursor != m.cursors[h] || !slices.Equal(b.Done, done) || len(b.Open) != len(openSeqs) {
+					rt.Fatalf("LoadBacklog(%s): got %+v, want found %v, cursor %d, open %v, done %v", h, b, found, m.cursors[h], openSeqs, done)
 				}
-				_, found := m.cursors[h]
-				if b.Found != (found || rows > 0) || b.Cursor != m.cursors[h] || !slices.Equal(b.Done, done) || len(b.Open) != len(openSeqs) {
-					rt.Fatalf("LoadBacklog(%s): got %+v, want found %v, cursor %d, open %v, done %v", h, b, found || rows > 0, m.cursors[h], openSeqs, done)
+				if b.Newest != m.newest(h) {
+					rt.Fatalf("LoadBacklog(%s): newest %d, want %d", h, b.Newest, m.newest(h))
 				}
 				for i, d := range b.Open {
 					if d.Seq != openSeqs[i] {
 						rt.Fatalf("LoadBacklog(%s): open %d, want %d", h, d.Seq, openSeqs[i])
 					}
+				}
+				redriven, err := s.Redriven(ctx, h, 0, 1000)
+				if err != nil || !slices.EqualFunc(redriven, pendingSeqs, func(d event.Delivery, seq uint64) bool { return d.Seq == seq }) {
+					rt.Fatalf("Redriven(%s): got %+v, %v, want %v", h, redriven, err, pendingSeqs)
+				}
+				list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1000)
+				if err != nil || !slices.EqualFunc(list, m.dead(""), func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
+					rt.Fatalf("DeadLetters: got %s, %v, want %v", names(list), err, m.dead(""))
 				}
 			},
 		})

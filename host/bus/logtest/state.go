@@ -15,8 +15,9 @@ import (
 )
 
 // RunState runs the tests of an engine that keeps deliveries. open returns an
-// empty one with this clock, and closes it when the test ends.
-func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State) {
+// empty one with this clock, and closes it when the test ends. reopen closes one
+// and opens it again with what it kept; nil for an engine that keeps nothing.
+func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State, reopen func(*testing.T, State) State) {
 	tests := []struct {
 		name string
 		run  func(*testing.T, State)
@@ -25,9 +26,17 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State)
 		{"lists of events", listsOfEvents},
 		{"deliveries", deliveries},
 		{"backlog", backlog},
-		{"dead letters", deadLetters},
 		{"children", children},
+		{"dead letters", deadLetters},
+		{"redrive", redrive},
+		{"purge", purge},
+		{"many dead letters", manyDeadLetters},
 		{"trim takes deliveries", trimTakesDeliveries},
+		{"trim keeps what is open or dead", trimKeeps},
+		{"trimmed events get no deliveries", trimmedEventsGetNoDeliveries},
+		{"replay", replay},
+		{"replay while another is under way", replayAgain},
+		{"replay ahead of the cursor", replayAhead},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
 	}
@@ -38,7 +47,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State)
 		var clock clock
 		times(t, open(t, clock.now), &clock)
 	})
-	t.Run("against a model", func(t *testing.T) { againstModel(t, open) })
+	t.Run("against a model", func(t *testing.T) { againstModel(t, open, reopen) })
 }
 
 func oneEvent(t *testing.T, s State) {
@@ -115,7 +124,7 @@ func deliveries(t *testing.T, s State) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 	rows := []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"ok":true}`, Duration: 1234, Fuel: math.MaxUint64, At: at},
-		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second)},
+		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second), FirstAttempt: at.Add(-time.Hour)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
 	if _, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
@@ -183,7 +192,7 @@ func backlog(t *testing.T, s State) {
 		}
 		return list
 	}
-	check("a", event.Backlog{Found: true, Cursor: 5, Open: open(3, 6, 7), Done: []uint64{8, 9}})
+	check("a", event.Backlog{Found: true, Cursor: 5, Open: open(3, 7), Done: []uint64{8, 9}}) // 6 is Redriven's
 	check("b", event.Backlog{Found: true, Done: []uint64{2}})
 	check("c", event.Backlog{Found: true})
 	if err := s.ForgetHandler(ctx, "a"); err != nil {
@@ -199,69 +208,6 @@ func backlog(t *testing.T, s State) {
 	if err := s.ForgetHandler(ctx, "never seen"); err != nil {
 		t.Error(err)
 	}
-}
-
-func deadLetters(t *testing.T, s State) {
-	ctx := t.Context()
-	var rows []event.Delivery
-	for seq := uint64(1); seq <= 6; seq++ {
-		for _, h := range []string{"a", "b"} {
-			st := event.StatusDead
-			if h == "a" && seq%2 == 0 {
-				st = event.StatusOK
-			}
-			rows = append(rows, event.Delivery{Handler: h, Seq: seq, Status: st, At: time.Unix(1, 0)})
-		}
-	}
-	if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		handler string
-		before  uint64
-		limit   int
-		want    string
-	}{
-		{"", 0, 1000, "b6 a5 b5 b4 a3 b3 b2 a1 b1 "},
-		{"", 0, 2, "b6 a5 b5 "},
-		{"", 5, 1, "b4 "},
-		{"", 4, 1, "a3 b3 "},
-		{"a", 0, 2, "a5 a3 "},
-		{"a", 3, 2, "a1 "},
-		{"a", 1, 2, ""},
-		{"c", 0, 2, ""},
-	} {
-		list, err := s.DeadLetters(ctx, tt.handler, tt.before, tt.limit)
-		got := ""
-		for _, d := range list {
-			got += fmt.Sprintf("%s%d ", d.Handler, d.Seq)
-		}
-		if got != tt.want || err != nil {
-			t.Errorf("DeadLetters(%q, %d, %d): got %q, %v, want %q", tt.handler, tt.before, tt.limit, got, err, tt.want)
-		}
-	}
-	_, err := s.DeadLetters(ctx, "", 0, 0)
-	wantCode(t, "a limit of 0", err, fault.Invalid)
-}
-
-func trimTakesDeliveries(t *testing.T, s State) {
-	ctx := t.Context()
-	receipts := mustAppend(t, s, Numbered(t, "k", 3)...)
-	var rows []event.Delivery
-	for _, r := range receipts {
-		rows = append(rows, event.Delivery{Handler: "a", Seq: r.Seq, Status: event.StatusDead, At: time.Unix(1, 0)})
-	}
-	if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := s.Trim(ctx, receipts[1].Seq); n != 1 || err != nil {
-		t.Fatalf("Trim: got %d, %v", n, err)
-	}
-	if list, err := s.DeadLetters(ctx, "a", 0, 10); len(list) != 2 || err != nil {
-		t.Errorf("after Trim: got %+v, %v, want two", list, err)
-	}
-	_, err := s.Event(ctx, "k-0")
-	wantCode(t, "Event after Trim", err, fault.NotFound)
 }
 
 // clock is a clock that a test sets, also back.
@@ -336,7 +282,11 @@ func closing(t *testing.T, s State) {
 		"LoadBacklog":    func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
 		"SaveDeliveries": func() error { _, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "a"}}, nil); return err },
 		"Deliveries":     func() error { _, err := s.Deliveries(ctx, 1); return err },
-		"DeadLetters":    func() error { _, err := s.DeadLetters(ctx, "", 0, 1); return err },
+		"DeadLetters":    func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },
+		"Redrive":        func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },
+		"Purge":          func() error { _, err := s.Purge(ctx, event.DeadFilter{}); return err },
+		"Redriven":       func() error { _, err := s.Redriven(ctx, "x", 0, 1); return err },
+		"StartReplay":    func() error { return s.StartReplay(ctx, "x", 1, 1, time.Now()) },
 		"ForgetHandler":  func() error { return s.ForgetHandler(ctx, "x") },
 	}
 	for name, call := range calls {

@@ -1,0 +1,99 @@
+package event
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Why a delivery is dead, in the words of the API.
+const (
+	ReasonRejected = "rejected" // the handler said that it will never handle the event
+	ReasonAttempts = "attempts" // it failed as often as it may
+	ReasonConflict = "conflict" // it was handled, but its children could not be published
+)
+
+// DeadLetter is a dead delivery that nobody has purged, with the event itself.
+type DeadLetter struct {
+	Delivery           // At is the time of death
+	Event    *Event    // as it was published
+	Reason   string    // one of the Reason constants
+	FirstAt  time.Time // when its first attempt began; zero when that is not known
+}
+
+// Letter is the dead letter that a dead delivery makes.
+func (d Delivery) Letter(ev *Event) DeadLetter {
+	l := DeadLetter{Delivery: d, Event: ev, Reason: ReasonAttempts, FirstAt: d.FirstAttempt}
+	switch d.ErrorClass {
+	case ClassRejected:
+		l.Reason = ReasonRejected
+	case ClassConflict:
+		l.Reason = ReasonConflict
+	}
+	return l
+}
+
+// DeadFilter selects dead letters. The zero value of a field selects all.
+type DeadFilter struct {
+	Handler string
+	EventID string // or the idempotency key
+	Type    string
+	Subject string
+	Class   Class
+	Since   time.Time // died at this time or later
+	Until   time.Time // died before this time
+}
+
+// Selects says whether the filter selects a dead letter.
+func (f DeadFilter) Selects(l DeadLetter) bool {
+	m := l.Event.Metadata()
+	return (f.Handler == "" || f.Handler == l.Handler) &&
+		(f.EventID == "" || f.EventID == m.EventID || f.EventID == m.IdempotencyKey) &&
+		(f.Type == "" || f.Type == string(l.Event.Type())) &&
+		(f.Subject == "" || f.Subject == m.Subject) &&
+		(f.Class == "" || f.Class == l.ErrorClass) &&
+		(f.Since.IsZero() || !l.At.Before(f.Since)) &&
+		(f.Until.IsZero() || l.At.Before(f.Until))
+}
+
+// DeadPlace is a place in the list of dead letters, which goes from high Seqs to
+// low ones and, for one event, from the last name of a handler to the first.
+// The zero value is the list's beginning.
+type DeadPlace struct {
+	Seq     uint64
+	Handler string
+}
+
+// Place is where a dead letter stands in the list.
+func (l DeadLetter) Place() DeadPlace { return DeadPlace{l.Seq, l.Handler} }
+
+// Before says whether p comes before q in the list.
+func (p DeadPlace) Before(q DeadPlace) bool {
+	return p.Seq > q.Seq || p.Seq == q.Seq && p.Handler > q.Handler
+}
+
+// String is the place as a cursor: text for the API's users, who give it back.
+func (p DeadPlace) String() string {
+	if p == (DeadPlace{}) {
+		return ""
+	}
+	return strconv.FormatUint(p.Seq, 10) + "." + p.Handler
+}
+
+// ParseDeadPlace reads a cursor. What String did not write is fault.Invalid.
+func ParseDeadPlace(cursor string) (p DeadPlace, err error) {
+	if cursor == "" {
+		return p, nil
+	}
+	seq, handler, found := strings.Cut(cursor, ".")
+	if p.Seq, err = strconv.ParseUint(seq, 10, 63); err != nil || !found || p.Seq == 0 {
+		return DeadPlace{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+	}
+	p.Handler = handler
+	if p.String() != cursor {
+		return DeadPlace{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+	}
+	return p, nil
+}

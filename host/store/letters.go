@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// letterStatements are prepared on the writer's connection.
+type letterStatements struct {
+	redrive, purge                     *sql.Stmt
+	setReplay, getReplay, deleteReplay *sql.Stmt
+	getCursor, anyRow, releaseHandler  *sql.Stmt
+}
+
+func (l *letterStatements) prepare(ctx context.Context, db *sql.DB) error {
+	const one = ` WHERE handler = ? AND seq = ? AND status = 'dead' AND purged = 0`
+	return prepare(ctx, db, []statement{
+		{&l.redrive, `UPDATE deliveries SET status = 'pending', attempts = 0, result = '', error_class = '', error_message = '',
+			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0` + one},
+		{&l.purge, `UPDATE deliveries SET purged = 1` + one},
+		{&l.getCursor, `SELECT seq FROM cursors WHERE name = ?`},
+		{&l.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
+		{&l.setReplay, `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`},
+		{&l.getReplay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
+		{&l.deleteReplay, `DELETE FROM replays WHERE handler = ?`},
+		{&l.releaseHandler, `INSERT OR IGNORE INTO released SELECT seq FROM deliveries INDEXED BY deliveries_kept
+			WHERE status <> 'ok' AND purged = 0 AND handler = ?1 AND seq <= ?2`},
+	})
+}
+
+const (
+	// letterBatch is how many dead letters one group changes, at most, so that
+	// many do not keep publishers waiting.
+	letterBatch = 512
+	// maxLetterBytes ends a page of dead letters: their events are in it.
+	maxLetterBytes = 16 << 20
+)
+
+// DeadLetters returns the dead letters that a filter selects, with their events,
+// newest event first: at most limit (1 to 1000), and fewer when the events are
+// large. next is the cursor for more, or "". A bad cursor is fault.Invalid.
+func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
+	const doing = "read dead letters"
+	if limit < 1 || limit > 1000 {
+		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
+	}
+	place, err := event.ParseDeadPlace(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	if s.closed() {
+		return nil, "", s.coded(doing, errClosed())
+	}
+	list, more, err := s.deadLetters(ctx, f, place, limit)
+	if err != nil {
+		return nil, "", s.coded(doing, err)
+	}
+	if more {
+		next = list[len(list)-1].Place().String()
+	}
+	return list, next, nil
+}
+
+func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPlace, limit int) (list []event.DeadLetter, more bool, err error) {
+	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(deliveryColumns, ", ", ", d.")+", e.envelope", f, after, limit+1)
+	if err != nil || rows == nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	bytes := 0
+	for rows.Next() {
+		if len(list) == limit || bytes > maxLetterBytes {
+			return list, true, nil
+		}
+		var d event.Delivery
+		var envelope string
+		if err := scanDelivery(rows, &d, &envelope); err != nil {
+			return nil, false, err
+		}
+		ev, err := event.Parse(envelope)
+		if err != nil {
+			return nil, false, fmt.Errorf("event %d: %w", d.Seq, err)
+		}
+		list = append(list, d.Letter(ev))
+		bytes += len(envelope)
+	}
+	return list, false, rows.Err()
+}
+
+// selectDead queries columns of the dead letters (d) and their events (e) that f
+// selects, in the list's order after a place. It answers nil when f names an
+// event that is not there.
+func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPlace, limit int) (*sql.Rows, error) {
+	index := "deliveries_kept"
+	if f.Handler != "" {
+		index = "deliveries_dead"
+	}
+	text := `SELECT ` + columns + ` FROM deliveries AS d INDEXED BY ` + index + ` CROSS JOIN events AS e ON e.seq = d.seq
+		WHERE d.status <> 'ok' AND d.status = 'dead' AND d.purged = 0`
+	var args []any
+	where := func(condition string, values ...any) {
+		text += " AND " + condition
+		args = append(args, values...)
+	}
+	if f.EventID != "" {
+		rec, err := s.Event(ctx, f.EventID)
+		if fault.Is(err, fault.NotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		where("d.seq = ?", sqlSeq(rec.Seq))
+	}
+	if f.Handler != "" {
+		where("d.handler = ?", f.Handler)
+	}
+	if after != (event.DeadPlace{}) {
+		where("(d.seq, d.handler) < (?, ?)", sqlSeq(after.Seq), after.Handler)
+	}
+	if f.Type != "" {
+		where("e.type = ?", f.Type)
+	}
+	if f.Subject != "" {
+		where("e.subject = ?", f.Subject)
+	}
+	if f.Class != "" {
+		where("d.error_class = ?", string(f.Class))
+	}
+	if !f.Since.IsZero() {
+		where("d.at >= ?", f.Since.UnixNano())
+	}
+	if !f.Until.IsZero() {
+		where("d.at < ?", f.Until.UnixNano())
+	}
+	return s.reader.QueryContext(ctx, text+` ORDER BY d.seq DESC, d.handler DESC LIMIT ?`, append(args, limit)...)
+}
+
+// Redrive makes the dead letters that a filter selects pending again, with no
+// attempt made, and answers how many those were. They are durable in steps: on
+// an error, what was redriven until then stays so. One that dies again
+// meanwhile is not redriven twice.
+func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
+	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPlace) (int64, error) {
+		return g.exec(s.letters.redrive, s.now().UnixNano(), p.Handler, sqlSeq(p.Seq))
+	})
+}
+
+// Purge gives up the dead letters that a filter selects, and answers how many
+// those were: their deliveries stay dead, but cannot be redriven, and no longer
+// keep their events in the log. On an error, what was purged until then stays so.
+func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
+	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPlace) (int64, error) {
+		n, err := g.exec(s.letters.purge, p.Handler, sqlSeq(p.Seq))
+		if err == nil && n > 0 && p.Seq <= g.trimmedTo() {
+			_, err = g.exec(s.trim.release, sqlSeq(p.Seq))
+		}
+		return n, err
+	})
+}
+
+// changeDead finds dead letters with the readers' connections, and has the
+// writer change them in batches; each is looked at once.
+func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPlace) (int64, error)) (total int, err error) {
+	if s.closed() {
+		return 0, s.coded(doing, errClosed())
+	}
+	var after event.DeadPlace
+	for {
+		batch, err := s.deadPlaces(ctx, f, after)
+		if err != nil {
+			return total, s.coded(doing, err)
+		}
+		if len(batch) == 0 {
+			return total, nil
+		}
+		after = batch[len(batch)-1]
+		changed := 0
+		o := &op{events: len(batch), run: func(g *group) error {
+			for _, p := range batch {
+				n, err := change(g, p)
+				if err != nil {
+					return err
+				}
+				changed += int(n)
+			}
+			return nil
+		}}
+		if err := s.submit(ctx, doing, o); err != nil {
+			return total, err
+		}
+		total += changed
+	}
+}
+
+func (s *Store) deadPlaces(ctx context.Context, f event.DeadFilter, after event.DeadPlace) ([]event.DeadPlace, error) {
+	rows, err := s.selectDead(ctx, "d.seq, d.handler", f, after, letterBatch)
+	if err != nil || rows == nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []event.DeadPlace
+	for rows.Next() {
+		var seq int64
+		var handler string
+		if err := rows.Scan(&seq, &handler); err != nil {
+			return nil, err
+		}
+		list = append(list, event.DeadPlace{Seq: uint64(seq), Handler: handler})
+	}
+	return list, rows.Err()
+}
+
+// Redriven returns a handler's pending deliveries above a Seq, ascending, at
+// most limit.
+func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
+	const doing = "read redriven deliveries"
+	if s.closed() {
+		return nil, s.coded(doing, errClosed())
+	}
+	rows, err := s.read.redriven.QueryContext(ctx, handler, sqlSeq(after), limit)
+	list, err := scanDeliveries(rows, err)
+	return list, s.coded(doing, err)
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// StartReplay sets a handler back, so that it gets the events from one Seq to
+// another (both included, from at least 1) again, and writes down where it goes
+// on then, in one transaction; see event.BeginReplay. fault.NotFound for a
+// handler that has no place in the log.
+func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
+	const doing = "start a replay"
+	if from < 1 || from > to {
+		return fault.New(fault.Invalid, "%s: from %d to %d is no stretch of the log", doing, from, to)
+	}
+	o := &op{events: 2}
+	o.run = func(g *group) error {
+		var cursor int64
+		err := g.queryRow(s.letters.getCursor, handlerCursor(handler)).Scan(&cursor)
+		if errors.Is(err, sql.ErrNoRows) {
+			var known bool
+			if err = g.queryRow(s.letters.anyRow, handler).Scan(&known); err == nil && !known {
+				o.err = fault.New(fault.NotFound, "the handler %s has no place in the log", handler)
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		last, err := scanReplay(g.queryRow(s.letters.getReplay, handler))
+		if err != nil {
+			return err
+		}
+		r, back := event.BeginReplay(uint64(cursor), last, from, to, at)
+		if _, err := g.exec(s.letters.setReplay, handler, sqlSeq(r.From), sqlSeq(r.To), sqlSeq(r.Resume), r.StartedAt.UnixNano()); err != nil {
+			return err
+		}
+		_, err = g.exec(s.write.setCursor, handlerCursor(handler), sqlSeq(back))
+		return err
+	}
+	return s.submit(ctx, doing, o)
+}
+
+func scanReplay(row *sql.Row) (*event.Replay, error) {
+	var from, to, resume, at int64
+	err := row.Scan(&from, &to, &resume, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &event.Replay{From: uint64(from), To: uint64(to), Resume: uint64(resume), StartedAt: time.Unix(0, at).UTC()}, nil
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// trimStatements are prepared on the writer's connection.
+type trimStatements struct {
+	edge, events, rows                       *sql.Stmt
+	releasedEdge, releasedEvents, clearQueue *sql.Stmt
+	releasedRows, release, there             *sql.Stmt
+}
+
+func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
+	const (
+		notKept = ` AND NOT EXISTS (SELECT 1 FROM deliveries AS d INDEXED BY deliveries_kept
+			WHERE d.seq = events.seq AND d.status <> 'ok' AND d.purged = 0)`
+		orphaned = ` AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)`
+		released = ` WHERE seq IN (SELECT seq FROM released WHERE seq <= ?)`
+	)
+	return prepare(ctx, db, []statement{
+		{&t.edge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`},
+		{&t.events, `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept},
+		{&t.rows, `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned},
+		{&t.releasedEdge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`},
+		{&t.releasedEvents, `DELETE FROM events` + released + notKept},
+		{&t.releasedRows, `DELETE FROM deliveries` + released + orphaned},
+		{&t.clearQueue, `DELETE FROM released WHERE seq <= ?`},
+		{&t.release, `INSERT OR IGNORE INTO released VALUES (?)`},
+		{&t.there, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`},
+	})
+}
+
+// trimStep is how many events one group looks at, at most, so that a long trim
+// does not keep publishers waiting.
+const trimStep = 512
+
+// Trim removes the events below before, with their deliveries, oldest first,
+// and answers how many events it removed. An event stays, with all its
+// deliveries, as long as one of these is a dead letter or is not final. Besides
+// that it asks nobody: the caller knows which events are still wanted. Keys of
+// removed events can be used again; their Seqs are not. On an error, what was
+// removed until then stays removed.
+//
+// Every event is looked at once. The mark "trimmed" says how far that went:
+// what is left up to there are leftovers, each with something that keeps it.
+// When that ends, the event's Seq goes into the table released in the same
+// transaction, and the next Trim looks at it again.
+func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) {
+	for {
+		var looked, removed int64
+		o := &op{events: trimStep, run: func(g *group) error {
+			freedOf, freed, err := g.trimReleased(before)
+			if err != nil {
+				return err
+			}
+			sweptOf, swept, err := g.sweep(before)
+			looked, removed = max(freedOf, sweptOf), freed+swept
+			return err
+		}}
+		if err := s.submit(ctx, "trim the log", o); err != nil {
+			return total, err
+		}
+		total += int(removed)
+		if looked < trimStep {
+			return total, nil
+		}
+	}
+}
+
+// trimReleased removes leftovers that nothing keeps any more, and answers how
+// many it looked at and removed.
+func (g *group) trimReleased(before uint64) (looked, removed int64, err error) {
+	t := &g.s.trim
+	var edge int64
+	if err := g.queryRow(t.releasedEdge, sqlSeq(before), trimStep).Scan(&looked, &edge); err != nil || looked == 0 {
+		return 0, 0, err
+	}
+	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
+		return 0, 0, err
+	}
+	if _, err := g.exec(t.releasedRows, edge); err != nil {
+		return 0, 0, err
+	}
+	_, err = g.exec(t.clearQueue, edge)
+	return looked, removed, err
+}
+
+// sweep goes on from the mark, and answers like trimReleased.
+func (g *group) sweep(before uint64) (looked, removed int64, err error) {
+	t := &g.s.trim
+	from, edge := sqlSeq(g.trimmedTo()), int64(0)
+	if err := g.queryRow(t.edge, from, sqlSeq(before), trimStep).Scan(&looked, &edge); err != nil || looked == 0 {
+		return 0, 0, err
+	}
+	if removed, err = g.exec(t.events, from, edge); err != nil {
+		return 0, 0, err
+	}
+	if _, err := g.exec(t.rows, from, edge); err != nil {
+		return 0, 0, err
+	}
+	if _, err := g.exec(g.s.write.setMark, "trimmed", edge); err != nil {
+		return 0, 0, err
+	}
+	g.trimmed = max(g.trimmed, uint64(edge)+1)
+	return looked, removed, nil
+}
+
+// trimmedTo is the mark "trimmed", as this group sees it.
+func (g *group) trimmedTo() uint64 {
+	if g.trimmed > 0 {
+		return max(g.s.trimmed.Load(), g.trimmed-1)
+	}
+	return g.s.trimmed.Load()
+}
+
+// leftover is asked before a delivery at or below the mark is stored: whether
+// its event is there. When the delivery is ok, the event may be free to go.
+func (g *group) leftover(d *event.Delivery) (there bool, err error) {
+	if err := g.queryRow(g.s.trim.there, sqlSeq(d.Seq)).Scan(&there); err != nil || !there {
+		return false, err
+	}
+	if d.Status == event.StatusOK {
+		_, err = g.exec(g.s.trim.release, sqlSeq(d.Seq))
+	}
+	return true, err
+}
