@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
@@ -51,6 +52,7 @@ type Host struct {
 	plugins *plugin.Manager
 	settled atomic.Bool // every plugin found at the start is active or refused
 	reports *reports    // what vetting found, for the API
+	audit   *audit.Log  // who changed what
 	addr    string
 	secure  bool // the API speaks TLS
 
@@ -156,6 +158,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := os.MkdirAll(h.dataDir(), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	h.audit = audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)})
 	log, err := h.openLog(ctx)
 	if err != nil {
 		return err

@@ -2,8 +2,11 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"time"
 
+	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -21,12 +24,25 @@ func (h *Host) startWatch() {
 				h.logger.Error("the configuration was not reloaded; the old one stays", "error", err)
 			case len(result.Changed) > 0:
 				h.logger.Info("the configuration was reloaded", "changed", result.Changed)
+				h.auditReload(result)
 			}
 		})
 		if err != nil && ctx.Err() == nil {
 			h.logger.Error("the configuration file is not watched; reload it by the API", "error", err)
 		}
 	})
+}
+
+// auditReload records what a change of the file brought. Who made it is not
+// known: whoever may write the file.
+func (h *Host) auditReload(result wire.ReloadResult) {
+	after, err := json.Marshal(result)
+	if err == nil {
+		err = h.audit.Append(audit.Record{ID: rand.Text()[:16], Stage: audit.End, Action: "reload-config", Who: "the file", Target: h.path, After: after, Result: "ok"})
+	}
+	if err != nil {
+		h.logger.Error("a reload is not in the audit log", "error", err)
+	}
 }
 
 // Reload reads the configuration again and says what changed. A file that is

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"path/filepath"
 
 	"github.com/berth-host/berth/host/api"
-	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/certificate"
@@ -46,7 +44,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Activities:   h.feed,
 		Published:    deliveryLog{b, log},
 		Tokens:       tokens{verifier},
-		Audit:        audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)}),
+		Audit:        h.audit,
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
 		TLS:          https,
 		Ready:        h.ready,

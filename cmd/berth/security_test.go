@@ -133,6 +133,14 @@ func TestTokens(t *testing.T) {
 	if code, stdout, _ := berth(t, "audit", "list", "--limit", "2", "--data-dir", data); code != exitOK || strings.Count(stdout, "\n") != 3 {
 		t.Errorf("got %d, %s", code, stdout)
 	}
+	put(t, filepath.Join(dir, "berth.yaml"), "routes: {order_new: {}}\n", 0o644)
+	await(t, "the change of the file is recorded", func() error {
+		_, stdout, _ := berth(t, "audit", "list", "--data-dir", data)
+		if !strings.Contains(stdout, "the file") || !strings.Contains(stdout, "routes.order_new: added") {
+			return errors.New(stdout)
+		}
+		return nil
+	})
 	s.terminate(t)
 	if tokens, err := auth.List(data); err != nil || len(tokens) != 0 {
 		t.Errorf("got %v, %v", tokens, err)

@@ -37,7 +37,7 @@ disable, redrive, replay), install (install and uninstall plugins).`,
 		Example: "  berth token create --name deploy --scope read,publish --expires 30d",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			until, err := expiry(expires, time.Now())
+			until, err := expiry(expires, time.Now().Truncate(time.Second))
 			if err != nil {
 				return usageError{fmt.Errorf("--expires: %w", err)}
 			}

@@ -117,6 +117,7 @@ func (s *Server) auditRefusal(c echo.Context, err error) {
 		return
 	}
 	rec := s.record(c, actionOf(c.Path()))
+	rec.Target, _ = param(c, "name") // what is malformed names nothing
 	rec.Stage, rec.Status, rec.Error, rec.Suppressed = auditRefused, status, reason, int(s.refusals.suppressed.Swap(0))
 	if err := s.cfg.Audit.Append(rec); err != nil {
 		s.cfg.Logger.Error("a refused attempt is not in the audit log", "action", rec.Action, "remote", rec.Remote, "status", status, "error", err)

@@ -153,7 +153,7 @@ func TestRefusalsAreAudited(t *testing.T) {
 		reason string
 	}{{"narrow", 403, "the scope operate"}, {"", 401, "Authorization: "}, {"", 403, "Host: "}, {"", 403, "Sec-Fetch-Site: "}} {
 		r := log.records[i]
-		if r.Stage != "refused" || r.Who != want.who || r.Status != want.status || !strings.Contains(r.Error, want.reason) || r.Action != "disable" || strings.Contains(r.Error, "wrong-") {
+		if r.Stage != "refused" || r.Who != want.who || r.Status != want.status || !strings.Contains(r.Error, want.reason) || r.Action != "disable" || r.Target != "order-audit" || strings.Contains(r.Error, "wrong-") {
 			t.Errorf("got %+v", r)
 		}
 	}

@@ -231,15 +231,19 @@ func TestFollow(t *testing.T) {
 	l := New(Config{Path: path, MaxSize: 400})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	f, at, err := openEnd(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := make(chan string)
 	done := make(chan error)
 	go func() {
-		done <- Follow(ctx, path, func(r Record) error {
+		done <- follow(ctx, path, f, at, func(r Record) error {
 			seen <- r.ID
 			return nil
 		})
 	}()
-	for i := range 12 { // Follow looks at a file that is not there at first
+	for i := range 12 { // the file is not there at first
 		if err := l.Append(Record{ID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}

@@ -78,6 +78,11 @@ func Follow(ctx context.Context, path string, show func(Record) error) error {
 	if err != nil {
 		return err
 	}
+	return follow(ctx, path, f, at, show)
+}
+
+// follow goes on from an offset of f, nil when there is no file yet, and closes it.
+func follow(ctx context.Context, path string, f *os.File, at int64, show func(Record) error) error {
 	defer func() { _ = f.Close() }() // nil is an error that nobody hears
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
