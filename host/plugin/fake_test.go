@@ -55,6 +55,8 @@ type fakes struct {
 	changed chan struct{} // closed and replaced at every change
 	steady  string        // the plugin that must not be without a version
 
+	condition plugin.Condition // of every Running
+
 	// load and start, when set, are called before the fake does its work.
 	load  func(ctx context.Context, name, text string) error
 	start func(ctx context.Context, spec plugin.Spec) error
@@ -192,7 +194,13 @@ func (r *fakeRunning) Stats() plugin.Stats {
 	if r.drained {
 		return plugin.Stats{Delivered: 1}
 	}
-	return plugin.Stats{Instances: 1, Delivered: 1, Lag: 7}
+	return plugin.Stats{Instances: 1, Delivered: 1, Lag: 7, Condition: r.f.condition}
+}
+
+func (f *fakes) setCondition(c plugin.Condition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.condition = c
 }
 
 // world is a Manager over a directory and the fakes.
