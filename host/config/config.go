@@ -43,6 +43,7 @@ type Route struct {
 // Handler is what the file says of one handler. Resolve merges it with the rest.
 type Handler struct {
 	Enabled   *bool           // nil when the file does not say
+	Paused    bool            // loaded, and takes no events: they wait
 	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
 	Grants    []Grant         // sorted by name, at most one of each
 	Overrides Overrides

@@ -39,7 +39,20 @@ func Diff(old, new *Config) []string {
 		}
 		lines = append(lines, line)
 	}
-	if len(lines) == 0 && !same(old, new) {
+	if len(lines) > 0 || same(old, new) {
+		return lines
+	}
+	for _, name := range slices.Sorted(maps.Keys(old.Handlers)) {
+		if _, stays := new.Handlers[name]; !stays {
+			lines = append(lines, "handlers."+name+": removed, had no settings")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(new.Handlers)) {
+		if _, known := old.Handlers[name]; !known {
+			lines = append(lines, "handlers."+name+": added, has no settings")
+		}
+	}
+	if len(lines) == 0 {
 		lines = append(lines, "the order of routes or lists changed")
 	}
 	return lines
@@ -83,6 +96,9 @@ func flatten(c *Config) map[string]string {
 		path := "handlers." + name + "."
 		if h.Enabled != nil {
 			m[path+"enabled"] = text(*h.Enabled)
+		}
+		if h.Paused {
+			m[path+"paused"] = text(h.Paused)
 		}
 		if string(h.Config) != "{}" {
 			m[path+"config"] = string(h.Config)

@@ -55,7 +55,7 @@ func TestSetHandlerEnabled(t *testing.T) {
 		{"comments only", "# mine\n", "# mine\nhandlers:\n  x:\n    enabled: false\n"},
 		{"empty file", "", "handlers:\n  x:\n    enabled: false\n"},
 		{"document start", "---\n", "---\nhandlers:\n  x:\n    enabled: false\n"},
-		{"document end", "data_dir: d\n...\n", "handlers:\n  x:\n    enabled: false\ndata_dir: d\n...\n"},
+		{"document end", "data_dir: d\n...\n", "data_dir: d\nhandlers:\n  x:\n    enabled: false\n...\n"},
 		{"CRLF", "handlers:\r\n  y: {}\r\nserver: {}\r\n", "handlers:\r\n  y: {}\r\n  x:\r\n    enabled: false\r\nserver: {}\r\n"},
 		{"byte order mark", "\ufeffhandlers: {x: {enabled: true}}\n", "\ufeffhandlers: {x: {enabled: false}}\n"},
 		{"byte order mark only", "\ufeff", "\ufeffhandlers:\n  x:\n    enabled: false\n"},

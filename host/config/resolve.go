@@ -11,6 +11,7 @@ type HandlerSettings struct {
 	Name    string
 	Enabled bool            // may run
 	Held    bool            // not enabled only because hot_drop is hold and nobody has decided yet
+	Paused  bool            // takes no events
 	Config  json.RawMessage // a JSON object
 	Grants  []Grant
 	Limits  Limits
@@ -90,7 +91,7 @@ func (c *Config) Resolve(name string, m ManifestLimits) HandlerSettings {
 	s.Held = !s.Enabled
 	if said {
 		s.apply(h.Overrides)
-		s.Config, s.Grants = h.Config, h.Grants
+		s.Paused, s.Config, s.Grants = h.Paused, h.Config, h.Grants
 		if h.Enabled != nil {
 			s.Enabled, s.Held = *h.Enabled, false
 		}

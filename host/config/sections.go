@@ -102,6 +102,7 @@ func (c *Config) readHandlers(v value) {
 		h := Handler{Config: []byte("{}")}
 		e.value.fields(map[string]func(value){
 			"enabled":  func(v value) { h.Enabled = new(v.bool()) },
+			"paused":   func(v value) { h.Paused = v.bool() },
 			"config":   func(v value) { h.Config = v.object() },
 			"grants":   func(v value) { h.Grants = readGrants(v) },
 			"limits":   h.Overrides.readLimits,
