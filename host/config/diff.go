@@ -58,6 +58,21 @@ func Diff(old, new *Config) []string {
 	return lines
 }
 
+// Restarts returns the settings, by path, that differ and are read only when
+// the host starts.
+func Restarts(old, new *Config) []string {
+	before, after := flatten(old), flatten(new)
+	keys := maps.Clone(before)
+	maps.Copy(keys, after)
+	var paths []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if NeedsRestart(key) && before[key] != after[key] {
+			paths = append(paths, key)
+		}
+	}
+	return paths
+}
+
 // NeedsRestart reports whether a setting, by its path, is read only when the
 // host starts.
 func NeedsRestart(path string) bool {

@@ -29,6 +29,11 @@ import (
 // goes on changing it; the text says what to do) and fault.Unavailable
 // (the disk's). Safe for concurrent use; make one Editor for a file.
 type Editor struct {
+	// Check says what only other parts can tell of a configuration, such as a
+	// condition that does not compile: what it refuses is not written. nil refuses
+	// nothing. Set it before the first edit.
+	Check func(*Config) error
+
 	path    string
 	mu      sync.Mutex // one edit at a time
 	replace func(path string, old, data []byte) error
@@ -207,6 +212,11 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 		after, err := Parse(e.path, text)
 		if err != nil || !same(after, &want) {
 			continue
+		}
+		if e.Check != nil {
+			if err := e.Check(after); err != nil {
+				return nil, err
+			}
 		}
 		if err := e.replace(e.path, old, text); err != nil {
 			return nil, err

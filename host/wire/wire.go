@@ -163,11 +163,25 @@ type Problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
+
+	// Errors are what is wrong with a file of the host's, one by one.
+	Errors []ErrorDetail `json:"errors,omitempty"`
+}
+
+// ErrorDetail is one thing that is wrong with a file of the host's.
+type ErrorDetail struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`           // from 1
+	Path   string `json:"path,omitempty"` // "handlers.fraud-check.limits.timeout"; "" for the file as a whole
+	Reason string `json:"reason"`
 }
 
 // ReloadResult says what a reload of the configuration changed, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
+	// NeedsRestart are the settings among them, by path, that are in force only
+	// when the host starts again.
+	NeedsRestart []string `json:"needs_restart"`
 }
 
 // Activity is one line of the event stream: exactly one of the pointers is set.

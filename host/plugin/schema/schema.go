@@ -109,6 +109,19 @@ func (v Violation) String() string {
 	return v.Pointer + ": " + v.Reason
 }
 
+// Way returns the keys and indices that Pointer is made of.
+func (v Violation) Way() []string {
+	if v.Pointer == "" {
+		return nil
+	}
+	way := strings.Split(v.Pointer[1:], "/")
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	for i, token := range way {
+		way[i] = unescape.Replace(token)
+	}
+	return way
+}
+
 // Error is what is wrong with a config. Check wraps it in a fault.Invalid;
 // reach it with errors.As.
 type Error struct {
