@@ -3,6 +3,8 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -350,4 +352,29 @@ func TestConfigSchema(t *testing.T) {
 	w.waitFor("x", wire.Active, "1.0.0", "")
 	w.replace("x.wasm", module(strings.Replace(strings.Replace(manifest, "integer", "string", 1), "1.0.0", "2.0.0", 1), "2"))
 	w.waitFor("x", wire.Active, "1.0.0", "the new file is rejected: its settings: handlers.x.config")
+	// It is enough that the new one takes the config, or the old one.
+	check(plugin.Settings{Enabled: true, Config: []byte(`{"n":2}`)}, "")
+	check(plugin.Settings{Enabled: true, Config: []byte(`{"n":[]}`)}, "x/n: must be integer, not array")
+	follow := plugin.Settings{Enabled: true, Config: []byte(`{"n":"1"}`)}
+	check(follow, "")
+	w.settings.set("x", follow)
+	w.reload(w.dir)
+	w.waitFor("x", wire.Active, "2.0.0", "")
+}
+
+// What an installation that was cut short has left is removed at the start.
+func TestLeftoversAreSwept(t *testing.T) {
+	w := newWorld(t)
+	w.write(".x.wasm.123.tmp", versioned("x", "1.0.0"))
+	w.write(".y.wasm.123.tmp", versioned("y", "1.0.0")) // somebody may be at it
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(w.path(".x.wasm.123.tmp"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	w.write("x.wasm", versioned("x", "1.0.0"))
+	w.run()
+	left, err := filepath.Glob(w.path(".*"))
+	if err != nil || len(left) != 1 || left[0] != w.path(".y.wasm.123.tmp") {
+		t.Errorf("got %q, %v", left, err)
+	}
 }

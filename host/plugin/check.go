@@ -1,11 +1,11 @@
 package plugin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/berth-host/berth/host/plugin/schema"
@@ -49,59 +49,86 @@ type Misfit struct {
 	Err        error // the settings cannot be resolved at all; Violations is then nil
 }
 
+// known is what Check looks at of a plugin.
+type known struct {
+	name    string
+	targets []target // what runs, then the file that waits to follow it
+	running bool
+	now     Settings
+}
+
 // Check answers which plugins would not take settings that are not in force
 // yet, sorted by name, without changing anything. A plugin that does not run,
 // and has no better settings now, is passed over: it is known to be in error,
-// and its reason says so. Call it before Reload.
+// and its reason says so. Where a new file waits beside the version that runs,
+// it is enough that one of the two takes them. Call it before Reload.
 func (m *Manager) Check(ctx context.Context, settings SettingsFunc) ([]Misfit, error) {
-	type known struct {
-		name    string
-		target  target
-		running bool
-		now     Settings
-	}
 	var plugins []known
 	if err := m.ask(ctx, "check the plugins' settings", func(l *loop) {
 		for _, e := range l.entries {
-			add := func(t target, running bool) {
-				now, err := m.config.Settings(e.name, t.manifest)
-				if err == nil || running {
-					plugins = append(plugins, known{e.name, t, running, now})
+			k := known{name: e.name, running: e.running != nil}
+			if k.running {
+				k.targets = append(k.targets, e.running.target)
+			}
+			if f := l.files[e.holder]; f != nil && f.name == e.name && f.sha256 != "" {
+				t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
+				if !k.running || !e.running.same(t) {
+					k.targets = append(k.targets, t)
 				}
 			}
-			f := l.files[e.holder]
-			if e.running != nil {
-				add(e.running.target, true)
+			if len(k.targets) == 0 {
+				continue
 			}
-			if f != nil && f.name == e.name && f.sha256 != "" && (e.running == nil || !e.running.same(target{sha256: f.sha256, manifest: f.manifest})) {
-				add(target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}, false)
+			var err error
+			if k.now, err = m.config.Settings(e.name, k.targets[0].manifest); err == nil || k.running {
+				plugins = append(plugins, k)
 			}
 		}
 	}); err != nil {
 		return nil, err
 	}
 	var misfits []Misfit
-	for _, p := range plugins {
-		s, err := settings(p.name, p.target.manifest)
-		if err != nil {
-			misfits = append(misfits, Misfit{Name: p.name, Err: err})
-			continue
-		}
-		changed := s.Enabled != p.now.Enabled || s.Hold != p.now.Hold || !reflect.DeepEqual(configOf(s), configOf(p.now))
-		if p.target.schema == nil || !s.Enabled && !s.Hold && !changed || !changed && !p.running {
-			continue
-		}
-		err = p.target.schema.Check(configOf(s))
-		var wrong *schema.Error
-		switch {
-		case err == nil:
-		case errors.As(err, &wrong):
-			misfits = append(misfits, Misfit{Name: p.name, Violations: wrong.Violations})
-		default:
-			misfits = append(misfits, Misfit{Name: p.name, Err: err})
+	for _, k := range plugins {
+		if misfit := k.check(settings); misfit != nil {
+			misfits = append(misfits, *misfit)
 		}
 	}
-	slices.SortStableFunc(misfits, func(a, b Misfit) int { return cmp.Compare(a.Name, b.Name) })
-	// A running version and the file that waits to follow it may object to the same.
-	return slices.CompactFunc(misfits, func(a, b Misfit) bool { return reflect.DeepEqual(a, b) }), nil
+	slices.SortFunc(misfits, func(a, b Misfit) int { return cmp.Compare(a.Name, b.Name) })
+	return misfits, nil
+}
+
+// check returns what the first of the targets has against the settings, nil
+// when one of them takes them.
+func (k known) check(settings SettingsFunc) *Misfit {
+	var first *Misfit
+	for _, t := range k.targets {
+		misfit := k.checkOne(t, settings)
+		if misfit == nil {
+			return nil
+		}
+		if first == nil {
+			first = misfit
+		}
+	}
+	return first
+}
+
+func (k known) checkOne(t target, settings SettingsFunc) *Misfit {
+	s, err := settings(k.name, t.manifest)
+	if err != nil {
+		return &Misfit{Name: k.name, Err: err}
+	}
+	changed := s.Enabled != k.now.Enabled || s.Hold != k.now.Hold || !bytes.Equal(configOf(s), configOf(k.now))
+	if t.schema == nil || !changed && (!k.running || !s.Enabled && !s.Hold) {
+		return nil
+	}
+	err = t.schema.Check(configOf(s))
+	var wrong *schema.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong):
+		return &Misfit{Name: k.name, Violations: wrong.Violations}
+	}
+	return &Misfit{Name: k.name, Err: err}
 }
