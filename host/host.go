@@ -81,7 +81,11 @@ func New(cfg Config) (*Host, error) {
 		h.path = DefaultConfigPath
 	}
 	h.editor = config.NewEditor(h.path)
-	c, table, err := h.load()
+	h.editor.Check = func(c *config.Config) error {
+		_, err := compile(h.path, c)
+		return err
+	}
+	c, table, _, err := load(h.path)
 	if err != nil {
 		if named || !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -97,14 +101,25 @@ func New(cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// load reads the configuration and compiles its routes.
-func (h *Host) load() (*config.Config, *route.Table, error) {
-	c, err := config.Load(h.path)
+// load reads the configuration and compiles its routes. The text is what the
+// lines of further problems are looked up in.
+func load(path string) (*config.Config, *route.Table, []byte, error) {
+	text, err := config.Read(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	table, err := compile(h.path, c)
-	return c, table, err
+	c, err := config.Parse(path, text)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	table, err := compile(path, c)
+	return c, table, text, err
+}
+
+// ReadConfig reads and checks a configuration as New does, and starts nothing.
+func ReadConfig(path string) (*config.Config, error) {
+	c, _, _, err := load(path)
+	return c, err
 }
 
 // compile builds the route table; what is wrong with a condition is reported

@@ -50,11 +50,16 @@ func TestImportsRunOneWay(t *testing.T) {
 		t.Fatalf("%v: %s", err, stderr.String())
 	}
 	only := map[string]string{ // foreign package → the leaf that may import it
-		"github.com/tetratelabs/wazero":     "sandbox",
-		"github.com/labstack/echo/v4":       "api",
-		"modernc.org/sqlite":                "store",
-		"cel.dev/cel-go/cel":                "route",
-		"gopkg.in/yaml.v3":                  "config",
+		"github.com/tetratelabs/wazero": "sandbox",
+		"github.com/labstack/echo/v4":   "api",
+		"modernc.org/sqlite":            "store",
+		"cel.dev/cel-go/cel":            "route",
+		"gopkg.in/yaml.v3":              "config",
+		"github.com/gofrs/flock":        "config",
+
+		"github.com/santhosh-tekuri/jsonschema/v6":      "plugin",
+		"github.com/santhosh-tekuri/jsonschema/v6/kind": "plugin",
+
 		"github.com/spf13/cobra":            module + "cmd/berth",
 		"github.com/tetratelabs/wazero/api": "sandbox",
 	}

@@ -22,6 +22,12 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 		SetEnabled: func(_ context.Context, name string, enabled bool) error {
 			return h.setEnabled(name, enabled)
 		},
+		SetPaused: func(_ context.Context, name string, paused bool) error {
+			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerPaused(name, paused) })
+		},
+		SetGrants: func(_ context.Context, name string, grants []plugin.Grant) error {
+			return h.setGrants(name, grants)
+		},
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: &p})
 		},
@@ -31,7 +37,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	if err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
-	r.touch.Store(new(m.Touch))
+	r.touch.Store(new(m.ConditionChanged))
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("start the plugins: %w", err)
 	}
@@ -48,7 +54,12 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 
 // settings are what a plugin runs with under the current configuration.
 func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
-	s := h.current.Load().Resolve(name, config.ManifestLimits{
+	return settingsOf(h.current.Load(), name, m), nil
+}
+
+// settingsOf are what a plugin would run with under a configuration.
+func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
+	s := c.Resolve(name, config.ManifestLimits{
 		Timeout:     time.Duration(m.Limits.Timeout),
 		Memory:      int64(m.Limits.Memory),
 		Concurrency: m.Limits.Concurrency,
@@ -64,6 +75,7 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 	return plugin.Settings{
 		Enabled:       s.Enabled,
 		Hold:          s.Held,
+		Paused:        s.Paused,
 		Config:        s.Config,
 		Timeout:       s.Limits.Timeout,
 		Memory:        s.Limits.Memory,
@@ -73,11 +85,19 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 		RecycleEvents: s.Limits.RecycleEvents,
 		RecycleAge:    s.Limits.RecycleAge,
 		Breaker:       plugin.Breaker{Failures: s.Breaker.Failures, Cooldown: s.Breaker.Cooldown, MaxCooldown: s.Breaker.MaxCooldown},
-		Paused:        s.Paused,
 		Retry:         plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
 		OrderBy:       s.OrderBy,
 		Grants:        grants,
-	}, nil
+	}
+}
+
+// setGrants writes what is approved into the configuration and takes it over.
+func (h *Host) setGrants(name string, grants []plugin.Grant) error {
+	list := make([]config.Grant, len(grants))
+	for i, g := range grants {
+		list[i] = config.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}
+	}
+	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerGrants(name, list) })
 }
 
 // setEnabled writes the operator's decision into the configuration and takes it over.

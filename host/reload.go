@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -45,21 +47,52 @@ func (h *Host) auditReload(result wire.ReloadResult) {
 	}
 }
 
-// Reload reads the configuration again and says what changed. A file that is
-// wrong changes nothing. What only a start can change (data_dir, server.listen,
-// bus) is named as such.
+// Reload reads the configuration again and says what changed. Everything is
+// checked before anything is in force: the YAML, the conditions, and each
+// handler's config against its plugin's schema. A file that is wrong changes
+// nothing. What only a start can change (data_dir, server.listen, bus.engine) is
+// named as such.
 func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
-	c, table, err := h.load()
+	c, table, text, err := load(h.path)
 	if err != nil {
 		return wire.ReloadResult{}, err
 	}
-	changed := config.Diff(h.current.Load(), c)
-	h.current.Store(c)
-	h.table.Store(table)
-	if err := h.plugins.Reload(ctx, c.PluginDirectories); err != nil {
+	if err := h.fits(ctx, c, text); err != nil {
 		return wire.ReloadResult{}, err
 	}
-	return wire.ReloadResult{Changed: changed}, nil
+	formerConfig, formerTable := h.current.Load(), h.table.Load()
+	h.current.Store(c)
+	h.table.Store(table)
+	// Whoever asked may go, the rest is done all the same; it only fails when
+	// the host is closing, and then nothing is in force any more.
+	if err := h.plugins.Reload(context.WithoutCancel(ctx), c.PluginDirectories); err != nil {
+		h.current.Store(formerConfig)
+		h.table.Store(formerTable)
+		return wire.ReloadResult{}, err
+	}
+	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(formerConfig, c)}, nil
+}
+
+// fits asks the plugins whether they would take the configuration.
+func (h *Host) fits(ctx context.Context, c *config.Config, text []byte) error {
+	misfits, err := h.plugins.Check(ctx, func(name string, m abi.Manifest) (plugin.Settings, error) { return settingsOf(c, name, m), nil })
+	if err != nil {
+		return err
+	}
+	var problems []config.Problem
+	for _, m := range misfits {
+		for _, v := range m.Violations {
+			way := append([]string{"handlers", m.Name, "config"}, v.Way()...)
+			problems = append(problems, config.Problem{File: h.path, Line: config.Locate(text, way...), Path: "handlers." + m.Name + ".config" + v.Pointer, Reason: v.Reason})
+		}
+		if m.Violations == nil {
+			problems = append(problems, config.Problem{File: h.path, Line: config.Locate(text, "handlers", m.Name), Path: "handlers." + m.Name, Reason: m.Err.Error()})
+		}
+	}
+	if problems == nil {
+		return nil
+	}
+	return config.NewError(problems...)
 }

@@ -276,7 +276,7 @@ func (v *running) Stats() plugin.Stats {
 	s := v.pool.Stats()
 	h := v.handler.Stats()
 	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel,
-		Lag: h.Lag, State: h.Condition.State, Reason: h.Condition.Reason}
+		Lag: h.Lag, Condition: plugin.Condition{State: wire.PluginState(h.Condition.State), Reason: h.Condition.Reason, Since: h.Condition.Since}}
 }
 
 // SetPaused implements plugin.Running.

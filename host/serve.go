@@ -157,6 +157,11 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 // Report implements api.Plugins.
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
+// Approve implements api.Plugins.
+func (p plugins) Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error) {
+	return p.h.plugins.Approve(ctx, name, in)
+}
+
 // SetEnabled implements api.Plugins.
 func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {
 	return p.h.plugins.SetEnabled(ctx, name, enabled)

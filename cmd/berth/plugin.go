@@ -11,8 +11,8 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "See, switch, inspect, install and uninstall plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"),
+	return group("plugin", "See, switch, approve, inspect, install and uninstall plugins",
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"), a.pluginApprove(),
 		a.pluginInspect(), a.pluginInstall(), a.pluginUninstall())
 }
 
@@ -63,11 +63,13 @@ func (a *app) showPlugin(p wire.Plugin) error {
 	fmt.Fprintf(a.stdout, "plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
 		printable(strings.TrimSpace(p.Name+" "+p.Version)), printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
 	for _, c := range p.Capabilities {
-		given := "not granted"
-		if c.Granted {
-			given = "granted"
+		fmt.Fprintf(a.stdout, "asks for    %s\n", asks(c))
+	}
+	if next := p.Pending; next != nil {
+		fmt.Fprintf(a.stdout, "waiting     %s sha256 %s\n", printable(next.Version), next.SHA256)
+		for _, c := range next.Capabilities {
+			fmt.Fprintf(a.stdout, "  asks for  %s\n", asks(c))
 		}
-		fmt.Fprintf(a.stdout, "asks for    %s (%s) %s\n", c.Name, given, printable(c.Reason))
 	}
 	_, err := fmt.Fprintf(a.stdout, "figures     %d instances, %d delivered, %d failed, %d behind\n", p.Instances, p.Delivered, p.Failed, p.Lag)
 	return err

@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(echo)), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup},
 	})
 }
 
@@ -83,6 +83,16 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%v: waited in vain for %q (negated: %v); last: %v\n%s", args[1:], args[0], neg, err, out)
 		}
 		<-tick.C
+	}
+}
+
+// hangup sends SIGHUP to every command in the background.
+func hangup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
 	}
 }
 

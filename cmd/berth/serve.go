@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the host until SIGTERM or Ctrl-C",
+		Short: "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo
@@ -45,6 +47,9 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1) // one that comes during the start is answered after it
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
@@ -54,12 +59,26 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	}
 	defer remove()
 	cfg.Logger.Info("berth is up", "url", h.URL(), "token", filepath.Join(h.DataDir(), tokenFile))
-	select {
-	case <-ctx.Done():
-		cfg.Logger.Info("shutting down: finishing open events")
-		return a.shutDown(h)
-	case err := <-h.Failed():
-		return errors.Join(err, a.shutDown(h))
+	for {
+		select {
+		case <-hangups:
+			reload(ctx, h, cfg.Logger)
+		case <-ctx.Done():
+			cfg.Logger.Info("shutting down: finishing open events")
+			return a.shutDown(h)
+		case err := <-h.Failed():
+			return errors.Join(err, a.shutDown(h))
+		}
+	}
+}
+
+// reload reads the configuration again because of a SIGHUP.
+func reload(ctx context.Context, h *host.Host, logger *slog.Logger) {
+	switch result, err := h.Reload(ctx); {
+	case err != nil:
+		logger.Error("SIGHUP: the configuration was not reloaded; the old one stays", "error", err)
+	default:
+		logger.Info("SIGHUP: the configuration was reloaded", "changed", result.Changed)
 	}
 }
 

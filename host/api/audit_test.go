@@ -41,7 +41,7 @@ func TestChangesAreAudited(t *testing.T) {
 		{"enable", "POST", "/api/v1/events/plugins/order-audit/enable", "", 200, "enable", "order-audit", "",
 			`"state":"active"`, `"state":"active"`, "ok", ""},
 		{"enable an unknown one", "POST", "/api/v1/events/plugins/none/enable", "", 404, "enable", "none", "", "", "", "failed", "there is no plugin"},
-		{"reload", "POST", "/api/v1/events/reload-config", "", 200, "reload-config", "", "", "", `{"changed":[]}`, "ok", ""},
+		{"reload", "POST", "/api/v1/events/reload-config", "", 200, "reload-config", "", "", "", `{"changed":[],"needs_restart":[]}`, "ok", ""},
 		{"install", "POST", "/api/v1/plugins/install", `{"url":"https://ada:pa55@a.example/x.wasm?key=s3cret","sha256":"00ff","name":"x"}`, 201, "install", "x",
 			`{"name":"x","sha256":"00ff","url":"https://a.example/x.wasm"}`, "", `"name":"x","state":"active"`, "ok", ""},
 		{"install badly", "POST", "/api/v1/plugins/install", `{"url":`, 400, "install", "", "", "", "", "failed", "body: "},

@@ -28,6 +28,8 @@ const secret = "an-admin-token-for-tests-of-the-api"
 // parts is a whole host in memory. err, when set, is what every part answers;
 // before runs first in every call.
 type parts struct {
+	approved []wire.Approval // by Approve
+
 	mu        sync.Mutex
 	log       []event.Record
 	orders    []wire.Order
@@ -258,6 +260,11 @@ func (p *parts) Plugin(name string) (wire.Plugin, bool) {
 
 func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
 	return json.RawMessage(`{"sha256":"` + sha256 + `"}`), sha256 != ""
+}
+
+func (p *parts) Approve(_ context.Context, name string, in wire.Approval) (wire.Plugin, error) {
+	p.approved = append(p.approved, in)
+	return p.SetEnabled(context.Background(), name, true)
 }
 
 func (p *parts) SetEnabled(_ context.Context, name string, enabled bool) (wire.Plugin, error) {

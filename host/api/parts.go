@@ -54,6 +54,10 @@ type Plugins interface {
 	Plugin(name string) (wire.Plugin, bool)
 	// SetEnabled switches a plugin and writes that to the configuration; fault.NotFound.
 	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
+	// Approve grants what a plugin asks for and writes that to the configuration;
+	// fault.NotFound, fault.Invalid for what it does not ask for, and
+	// fault.Precondition when it is not the module named.
+	Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error)
 	// Report is what vetting found of the module with this SHA-256 (hex), as JSON;
 	// false when it was not vetted since the host started.
 	Report(sha256 string) (json.RawMessage, bool)
@@ -75,7 +79,7 @@ type Installer interface {
 }
 
 // Reloader reads the configuration again. fault.Invalid: it is wrong, and
-// nothing changed.
+// nothing changed; the error has Details.
 type Reloader interface {
 	Reload(ctx context.Context) (wire.ReloadResult, error)
 }

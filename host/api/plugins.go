@@ -16,6 +16,9 @@ func (s *Server) reload(c echo.Context) (reply, error) {
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}
+	if result.NeedsRestart == nil {
+		result.NeedsRestart = []string{}
+	}
 	return reply{body: result}, nil
 }
 

@@ -26,6 +26,12 @@ type refusal struct {
 
 func (r *refusal) Unwrap() error { return r.error }
 
+// detailed is an error about a file of the host's, such as its configuration.
+type detailed interface {
+	error
+	Details() []wire.ErrorDetail
+}
+
 // problemOf is the one mapping from errors to statuses. An internal error keeps
 // its text in the problem; fail takes it out.
 func problemOf(err error) wire.Problem {
@@ -34,6 +40,10 @@ func problemOf(err error) wire.Problem {
 		err = r.error
 	}
 	p := wire.Problem{Type: "about:blank", Code: string(fault.CodeOf(err)), Detail: err.Error()}
+	var list detailed
+	if errors.As(err, &list) {
+		p.Errors = list.Details()
+	}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		p.Field = f.Field
@@ -44,6 +54,9 @@ func problemOf(err error) wire.Problem {
 	switch fault.CodeOf(err) {
 	case fault.Invalid:
 		p.Status = http.StatusBadRequest
+		if p.Errors != nil { // the request is in order, a file of the host's is not
+			p.Status = http.StatusUnprocessableEntity
+		}
 	case fault.NotFound:
 		p.Status = http.StatusNotFound
 	case fault.Conflict:

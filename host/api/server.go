@@ -196,6 +196,7 @@ func (s *Server) routes() {
 		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
 		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
+		{post, "/api/v1/plugins/:name/approve", ScopeOperate, serveJSON(s.approve)},
 		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},
 	}) {
 		s.echo.Add(r.method, r.path, scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler)))

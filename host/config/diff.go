@@ -39,10 +39,38 @@ func Diff(old, new *Config) []string {
 		}
 		lines = append(lines, line)
 	}
-	if len(lines) == 0 && !same(old, new) {
+	if len(lines) > 0 || same(old, new) {
+		return lines
+	}
+	for _, name := range slices.Sorted(maps.Keys(old.Handlers)) {
+		if _, stays := new.Handlers[name]; !stays {
+			lines = append(lines, "handlers."+name+": removed, had no settings")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(new.Handlers)) {
+		if _, known := old.Handlers[name]; !known {
+			lines = append(lines, "handlers."+name+": added, has no settings")
+		}
+	}
+	if len(lines) == 0 {
 		lines = append(lines, "the order of routes or lists changed")
 	}
 	return lines
+}
+
+// Restarts returns the settings, by path, that differ and are read only when
+// the host starts.
+func Restarts(old, new *Config) []string {
+	before, after := flatten(old), flatten(new)
+	keys := maps.Clone(before)
+	maps.Copy(keys, after)
+	var paths []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if NeedsRestart(key) && before[key] != after[key] {
+			paths = append(paths, key)
+		}
+	}
+	return paths
 }
 
 // NeedsRestart reports whether a setting, by its path, is read only when the

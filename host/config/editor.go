@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/berth-host/berth/host/config/file"
 	"github.com/berth-host/berth/host/config/splice"
@@ -21,11 +22,18 @@ import (
 // An edit is made in memory, parsed, and written only if the result means what
 // the file meant before but for the one change. The file is replaced by rename,
 // fsynced, with its mode: readers see the old text or the new one. A symbolic
-// link stays, the file it leads to is replaced. Errors are fault.Invalid (the file
+// link stays, the file it leads to is replaced. Other processes that edit the
+// file are locked out (see file.Lock); what a person saves at the same time is
+// read again and edited, never overwritten. Errors are fault.Invalid (the file
 // is not valid as it is), fault.Conflict (it cannot be edited safely, or somebody
-// changed it at the same time; the text says what to do) and fault.Unavailable
+// goes on changing it; the text says what to do) and fault.Unavailable
 // (the disk's). Safe for concurrent use; make one Editor for a file.
 type Editor struct {
+	// Check says what only other parts can tell of a configuration, such as a
+	// condition that does not compile: what it refuses is not written. nil refuses
+	// nothing. Set it before the first edit.
+	Check func(*Config) error
+
 	path    string
 	mu      sync.Mutex // one edit at a time
 	replace func(path string, old, data []byte) error
@@ -44,6 +52,69 @@ func (e *Editor) SetHandlerEnabled(name string, enabled bool) (*Config, error) {
 	}, func(src []byte) ([][]byte, error) {
 		return splice.Set(src, []string{"handlers", name, "enabled"}, strconv.FormatBool(enabled))
 	})
+}
+
+// SetHandlerPaused writes handlers.<name>.paused, likewise. A handler that is
+// not paused need not say so, and nothing is written for it then.
+func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
+	return e.edit(name, "paused", func(c *Config) {
+		h := c.handler(name)
+		if h.Paused == paused {
+			return
+		}
+		h.Paused = paused
+		c.Handlers[name] = h
+	}, func(src []byte) ([][]byte, error) {
+		return splice.Set(src, []string{"handlers", name, "paused"}, strconv.FormatBool(paused))
+	})
+}
+
+// AddHandler writes handlers.<name> with these settings, unless the file has a
+// section of that name already, which is the operator's and stays as it is. It
+// returns the configuration as it is now, and whether a section was added.
+// Without grants (nil) the section has no such key.
+func (e *Editor) AddHandler(name string, enabled bool, grants []Grant) (c *Config, added bool, err error) {
+	value := grantsText(grants)
+	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
+	if err != nil {
+		return nil, false, err
+	}
+	c, err = e.edit(name, "", func(c *Config) {
+		if _, there := c.Handlers[name]; there {
+			added = false
+			return
+		}
+		added = true
+		h := c.handler(name)
+		h.Enabled = &enabled
+		if grants != nil {
+			h.Grants = alone.Handlers["x"].Grants
+		}
+		c.Handlers[name] = h
+	}, func(src []byte) ([][]byte, error) {
+		texts := [][]byte{src}
+		if grants != nil {
+			if texts, err = splice.Set(src, []string{"handlers", name, "grants"}, value); err != nil {
+				return nil, err
+			}
+		}
+		return setIn(texts, []string{"handlers", name, "enabled"}, strconv.FormatBool(enabled))
+	})
+	return c, added && err == nil, err
+}
+
+// setIn sets a key in each of the texts, of which at least one must let it.
+func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
+	var with [][]byte
+	var errs error
+	for _, text := range texts {
+		more, err := splice.Set(text, path, value)
+		with, errs = append(with, more...), errors.Join(errs, err)
+	}
+	if len(with) > 0 {
+		return with, nil
+	}
+	return nil, errs
 }
 
 // SetHandlerGrants replaces handlers.<name>.grants, comments inside it included,
@@ -65,15 +136,7 @@ func (e *Editor) SetHandlerGrants(name string, grants []Grant) (*Config, error) 
 		if err != nil {
 			return nil, err
 		}
-		var texts [][]byte
-		for _, text := range without {
-			with, setErr := splice.Set(text, path, value)
-			texts, err = append(texts, with...), errors.Join(err, setErr)
-		}
-		if len(texts) > 0 {
-			return texts, nil
-		}
-		return nil, err
+		return setIn(without, path, value)
 	})
 }
 
@@ -95,6 +158,12 @@ func (c *Config) handler(name string) Handler {
 	return Handler{Config: json.RawMessage("{}")}
 }
 
+// How long an edit goes on trying while somebody else changes the file.
+const (
+	firstWait = 2 * time.Millisecond
+	lastWait  = time.Second
+)
+
 // edit writes the first proposed text that means what change makes of the old one.
 func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
 	if !namePattern.MatchString(name) {
@@ -106,6 +175,21 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	unlock, err := file.Lock(e.path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for wait := firstWait; ; wait *= 2 {
+		c, err := e.try(what, change, propose)
+		if !errors.Is(err, file.ErrChanged) || wait > lastWait {
+			return c, err
+		}
+		time.Sleep(wait)
+	}
+}
+
+func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
 	old, err := readFile(e.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -128,6 +212,11 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 		after, err := Parse(e.path, text)
 		if err != nil || !same(after, &want) {
 			continue
+		}
+		if e.Check != nil {
+			if err := e.Check(after); err != nil {
+				return nil, err
+			}
 		}
 		if err := e.replace(e.path, old, text); err != nil {
 			return nil, err

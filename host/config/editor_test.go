@@ -55,7 +55,7 @@ func TestSetHandlerEnabled(t *testing.T) {
 		{"comments only", "# mine\n", "# mine\nhandlers:\n  x:\n    enabled: false\n"},
 		{"empty file", "", "handlers:\n  x:\n    enabled: false\n"},
 		{"document start", "---\n", "---\nhandlers:\n  x:\n    enabled: false\n"},
-		{"document end", "data_dir: d\n...\n", "handlers:\n  x:\n    enabled: false\ndata_dir: d\n...\n"},
+		{"document end", "data_dir: d\n...\n", "data_dir: d\nhandlers:\n  x:\n    enabled: false\n...\n"},
 		{"CRLF", "handlers:\r\n  y: {}\r\nserver: {}\r\n", "handlers:\r\n  y: {}\r\n  x:\r\n    enabled: false\r\nserver: {}\r\n"},
 		{"byte order mark", "\ufeffhandlers: {x: {enabled: true}}\n", "\ufeffhandlers: {x: {enabled: false}}\n"},
 		{"byte order mark only", "\ufeff", "\ufeffhandlers:\n  x:\n    enabled: false\n"},
@@ -300,5 +300,51 @@ func TestDiff(t *testing.T) {
 	a, b := parse("routes: {a*x*: {}, a*y*: {}}\n"), parse("routes: {a*y*: {}, a*x*: {}}\n")
 	if got := config.Diff(a, b); len(got) != 1 {
 		t.Errorf("got %q, want the order", got)
+	}
+}
+
+func TestAddHandler(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, path, "# mine\nhandlers:\n  y: {paused: true}\n")
+	e := config.NewEditor(path)
+	for _, want := range []bool{true, false} {
+		c, added, err := e.AddHandler("x", true, []config.Grant{{Name: "kv"}})
+		if err != nil || added != want || c.Handlers["x"].Enabled == nil || len(c.Handlers["x"].Grants) != 1 {
+			t.Errorf("got %+v, %v, %v; want added %v", c, added, err, want)
+		}
+	}
+	if c, added, err := e.AddHandler("y", true, nil); err != nil || added || c.Handlers["y"].Enabled != nil {
+		t.Errorf("a section that is there: got %v, %v", added, err)
+	}
+	if _, added, err := e.AddHandler("z", false, nil); err != nil || !added {
+		t.Errorf("without grants: got %v, %v", added, err)
+	}
+	if _, added, err := e.AddHandler("w", false, []config.Grant{{Name: "http"}}); !fault.Is(err, fault.Invalid) || added {
+		t.Errorf("a grant that the file cannot hold: got %v, %v", added, err)
+	}
+	const want = "# mine\nhandlers:\n  y: {paused: true}\n  x:\n    enabled: true\n    grants: [\"kv\"]\n  z:\n    enabled: false\n"
+	if got := read(t, path); got != want {
+		t.Errorf("got\n%q, want\n%q", got, want)
+	}
+}
+
+// What other parts refuse is not written.
+func TestEditorAsksCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	const text = "routes: {a: {when: no}}\n"
+	write(t, path, text)
+	e := config.NewEditor(path)
+	no := errors.New("the condition does not compile")
+	e.Check = func(c *config.Config) error {
+		if len(c.Routes) != 1 || c.Handlers["x"].Enabled == nil {
+			t.Errorf("asked about %+v", c)
+		}
+		return no
+	}
+	if _, err := e.SetHandlerEnabled("x", true); !errors.Is(err, no) {
+		t.Errorf("got %v, want %v", err, no)
+	}
+	if got := read(t, path); got != text {
+		t.Errorf("got %q, want it untouched", got)
 	}
 }

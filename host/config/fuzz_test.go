@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,6 +129,65 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		path := filepath.Join(dir, fmt.Sprintf("%d.yaml", os.Getpid()))
 		checkEdit(t, path, text)
+	})
+}
+
+// FuzzEdits makes any edit to any text: afterwards the file means what was
+// intended and no more, or is as it was.
+func FuzzEdits(f *testing.F) {
+	styles, err := filepath.Glob("testdata/styles/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i, style := range styles {
+		f.Add(read(f, style), uint8(i))
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string, which uint8) {
+		path := filepath.Join(dir, fmt.Sprintf("%d.yaml", os.Getpid()))
+		write(t, path, text)
+		before, parseErr := config.Parse(path, []byte(text))
+		edits := styleEdits()
+		e := edits[int(which)%len(edits)]
+		err := e.edit(config.NewEditor(path))
+		now := read(t, path)
+		if err != nil {
+			if now != text {
+				t.Fatalf("%s: refused (%v), and yet %q changed to %q", e.name, err, text, now)
+			}
+			return
+		}
+		if parseErr != nil {
+			t.Fatalf("%s: edited a file that is not valid: %v", e.name, parseErr)
+		}
+		after, err := config.Parse(path, []byte(now))
+		if err != nil {
+			t.Fatalf("%s: %q became %q: %v", e.name, text, now, err)
+		}
+		_, name, _ := strings.Cut(e.name, " ")
+		allowed := map[string][]string{
+			"disable x": {"enabled"}, "enable x": {"enabled"}, "pause x": {"paused"}, "resume x": {"paused"}, "approve x": {"grants"}, "install new": {"enabled", "grants"},
+		}[e.name]
+		for _, line := range config.Diff(before, after) {
+			key, _, _ := strings.Cut(strings.TrimPrefix(line, "handlers."+name+"."), ":")
+			if strings.HasPrefix(line, "handlers."+name+": removed") && allowed == nil {
+				continue
+			}
+			if !strings.HasPrefix(line, "handlers."+name+".") || allowed != nil && !slices.Contains(allowed, key) {
+				t.Errorf("%s: %q became %q: %s", e.name, text, now, line)
+			}
+		}
+		h, there := after.Handlers[name]
+		done := map[string]bool{
+			"disable x": there && h.Enabled != nil && !*h.Enabled, "enable x": there && h.Enabled != nil && *h.Enabled,
+			"pause x": h.Paused, "resume x": !h.Paused, "approve x": len(h.Grants) == 2, "install new": there, "uninstall x": !there, "uninstall y": !there,
+		}
+		if !done[e.name] {
+			t.Errorf("%s: %q became %q", e.name, text, now)
+		}
+		if again := e.edit(config.NewEditor(path)); again != nil || read(t, path) != now {
+			t.Errorf("%s once more: %v, %q became %q", e.name, again, now, read(t, path))
+		}
 	})
 }
 

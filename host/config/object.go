@@ -10,10 +10,15 @@ import (
 const maxObject = 256 << 10
 
 // object reads any mapping as a JSON object, in file order. What JSON cannot
-// say (a key that is not text, .inf, .nan, binary) is reported.
+// say (a key that is not text, .inf, .nan, binary) is reported, by its place and
+// never with its value: what a guest is told may be a secret.
 func (v value) object() json.RawMessage {
 	if v.tag() != "!!map" {
-		v.fail("must be a mapping (key: value), not %s", v.kind())
+		kind := "a single value" // which may be a secret, and is not shown
+		if v.tag() == "!!seq" {
+			kind = "a list"
+		}
+		v.fail("must be a mapping (key: value), not %s", kind)
 		return json.RawMessage("{}")
 	}
 	before := len(v.d.problems)
@@ -80,7 +85,7 @@ func (v value) appendNumber(b []byte) []byte {
 			return append(b, text...)
 		}
 	}
-	v.fail("%s is not a number that JSON can say; put it in quotes", quoted(s))
+	v.fail("is not a number that JSON can say; put it in quotes")
 	return append(b, '0')
 }
 

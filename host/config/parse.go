@@ -24,12 +24,15 @@ const MaxSize = 1 << 20
 // (and fs.ErrNotExist), one that cannot be read fault.Unavailable, one that is
 // wrong fault.Invalid (see Error).
 func Load(path string) (*Config, error) {
-	data, err := readFile(path)
+	data, err := Read(path)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, data)
 }
+
+// Read returns the text of the file, for Parse. Its errors are Load's.
+func Read(path string) ([]byte, error) { return readFile(path) }
 
 func readFile(path string) ([]byte, error) {
 	stat, err := os.Stat(path) // before Open, which waits for ever on a named pipe

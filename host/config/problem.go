@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // maxProblems bounds how many problems one Error lists.
@@ -59,6 +60,15 @@ func NewError(problems ...Problem) error {
 		e.Problems, e.More = problems[:maxProblems], n-maxProblems
 	}
 	return &fault.Error{Code: fault.Invalid, Reason: e.Error(), Err: e}
+}
+
+// Details returns the problems as the API shows them.
+func (e *Error) Details() []wire.ErrorDetail {
+	list := make([]wire.ErrorDetail, len(e.Problems))
+	for i, p := range e.Problems {
+		list[i] = wire.ErrorDetail{File: p.File, Line: p.Line, Path: p.Path, Reason: p.Reason}
+	}
+	return list
 }
 
 // Problems returns what is wrong with a file, one by one, when err came from

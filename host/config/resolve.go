@@ -100,7 +100,7 @@ func (c *Config) Resolve(name string, m ManifestLimits) HandlerSettings {
 	s.Held = !s.Enabled
 	if said {
 		s.apply(h.Overrides)
-		s.Config, s.Grants, s.Paused = h.Config, h.Grants, h.Paused
+		s.Paused, s.Config, s.Grants = h.Paused, h.Config, h.Grants
 		if h.Enabled != nil {
 			s.Enabled, s.Held = *h.Enabled, false
 		}

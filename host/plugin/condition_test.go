@@ -9,10 +9,8 @@ import (
 )
 
 func (w *world) say(state wire.PluginState, reason string) {
-	w.fakes.mu.Lock()
-	w.state, w.reason = state, reason
-	w.fakes.mu.Unlock()
-	w.m.Touch()
+	w.setCondition(plugin.Condition{State: state, Reason: reason})
+	w.m.ConditionChanged()
 }
 
 // What a running version says of itself is its state, and is told to whoever
@@ -39,7 +37,7 @@ func TestConditionIsTheState(t *testing.T) {
 		t.Errorf("it opened at %v, and that became %v", open.Since, again.Since)
 	}
 	w.replace("x.wasm", []byte("rubbish that is no module"))
-	w.waitFor("x", wire.BreakerOpen, "1.0.0", "the bytes \\0asm; 4 attempts failed")
+	w.waitFor("x", wire.BreakerOpen, "1.0.0", "4 attempts failed; still running")
 	w.say("", "")
 	w.waitFor("x", wire.Active, "1.0.0", "not a WebAssembly module")
 	mu.Lock()
@@ -64,7 +62,7 @@ func TestPauseStartsNothing(t *testing.T) {
 		t.Helper()
 		w.settings.set("x", s)
 		w.reload(w.dir)
-		w.m.Touch() // as the handler's condition does
+		w.m.ConditionChanged() // as the handler's condition does
 		w.until("the starts", func() bool {
 			w.fakes.mu.Lock()
 			defer w.fakes.mu.Unlock()

@@ -69,10 +69,16 @@ type Stats struct {
 	Failed    uint64 // failed attempts since its start
 	Fuel      uint64 // spent since its start
 	Lag       uint64 // events of the log not yet final for the handler
-	// State is wire.Paused or wire.BreakerOpen while the handler's events wait,
-	// for Reason, else "". Manager.Touch is to be called when they change.
-	State  wire.PluginState
+	// Condition is why it does not take events for now, if so. Tell the Manager
+	// by ConditionChanged when it changes.
+	Condition Condition
+}
+
+// Condition is a state that a Running is in by itself, such as an open breaker.
+type Condition struct {
+	State  wire.PluginState // Paused or BreakerOpen; "" when it takes events
 	Reason string
+	Since  time.Time
 }
 
 // Settings are how the operator wants one plugin to run: the configuration
@@ -84,6 +90,7 @@ type Settings struct {
 	// meant for hot_drop: hold, while nobody has decided about this plugin yet;
 	// what Enabled says does not matter then. SetEnabled takes it away.
 	Hold        bool
+	Paused      bool            // it is loaded, and takes no events: they wait
 	Config      json.RawMessage // what the guest reads; nil stands for {}
 	Timeout     time.Duration   // of one event
 	Memory      int64           // of one instance, in bytes; 0: the Loader's default
@@ -96,7 +103,6 @@ type Settings struct {
 	RecycleAge    time.Duration
 	Retry         Retry
 	Breaker       Breaker
-	Paused        bool   // its events wait
 	OrderBy       string // JSON Pointer into the envelope
 	Grants        []Grant
 }
@@ -145,6 +151,9 @@ type Config struct {
 	// it, and after the next Reload, Settings is expected to answer the same.
 	// nil: the decision lasts as long as the Manager.
 	SetEnabled func(ctx context.Context, name string, enabled bool) error
+	// SetPaused and SetGrants are likewise for SetPaused and Approve.
+	SetPaused func(ctx context.Context, name string, paused bool) error
+	SetGrants func(ctx context.Context, name string, grants []Grant) error
 	// OnChange is told about every row of List that has changed otherwise than
 	// in its figures; the last that is heard of a plugin is that it is draining.
 	// It is called by the Manager's loop, in order: it must be quick, and must

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/plugin/schema"
 )
 
 // entry is a plugin name and everything that goes by it.
@@ -19,7 +20,7 @@ type entry struct {
 	totals   Stats      // of all that have left
 	stopped  string     // why the last running version was stopped
 	ending   bool       // it is being uninstalled, and is not to run
-	override *bool      // SetEnabled's, until the next Reload
+	override override   // decisions that the settings do not have yet
 
 	// How things stand with the holder's contents; see assess.
 	verdict verdict
@@ -56,6 +57,7 @@ type version struct {
 type target struct {
 	sha256   string
 	manifest abi.Manifest
+	schema   *schema.Schema // of the manifest
 	settings Settings
 	vetOnly  bool // check, and leave it at that
 }
@@ -70,9 +72,9 @@ func (t target) same(u target) bool {
 	return t.sha256 == u.sha256 && reflect.DeepEqual(t.manifest, u.manifest)
 }
 
-// waiter is a SetEnabled that waits for the plugin to come to rest.
+// waiter is a decision of the operator's that waits for the plugin to come to rest.
 type waiter struct {
-	enabled bool
+	enabled bool // what was at work need not have drained
 	answer  chan struct{}
 }
 
@@ -85,35 +87,13 @@ func (l *loop) entry(name string) *entry {
 	return e
 }
 
-// toggle applies a decision that has been persisted.
-func (l *loop) toggle(name string, enabled bool, answer chan struct{}) {
-	e := l.entries[name]
-	if e == nil || l.closing { // gone since it was asked for
-		l.answers = append(l.answers, answer)
-		return
-	}
-	e.override = &enabled
-	e.waiters = append(e.waiters, waiter{enabled, answer})
-	for _, f := range l.files {
-		if f.name == name {
-			f.failed = nil
-		}
-	}
-	if e.running != nil {
-		e.running.failed = nil
-	}
-	l.decide(name)
-}
-
 // reload takes new directories and resolves all settings anew.
 func (l *loop) reload(dirs []string, answer chan struct{}) {
 	l.dirs = dirs
 	l.lookAgain()
 	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
 	for name, e := range l.entries {
-		if l.m.config.SetEnabled != nil {
-			e.override = nil // what was persisted is in the settings now
-		}
+		e.override.settle(l.m.config)
 		l.decide(name)
 	}
 }
@@ -121,6 +101,7 @@ func (l *loop) reload(dirs []string, answer chan struct{}) {
 // retry tries again what failed for a passing reason.
 func (l *loop) retry(f *file) {
 	retries := f.failed.retries
+	f.retried = f.failed.reason
 	f.failed = nil
 	f.retries = retries
 	l.decide(f.name)
@@ -155,16 +136,6 @@ func (l *loop) pick(e *entry) *file {
 }
 
 func (f *file) bad() bool { return f.sha256 == "" || f.failed != nil }
-
-// settings resolves the settings of a manifest, with what SetEnabled has said
-// since the configuration was read.
-func (l *loop) settings(e *entry, m abi.Manifest) (Settings, error) {
-	s, err := l.m.config.Settings(e.name, m)
-	if err == nil && e.override != nil {
-		s.Enabled, s.Hold = *e.override, false
-	}
-	return s, err
-}
 
 // decide compares what a plugin is with what it is to be, and starts what is
 // needed to get there. It is called when anything about the name has changed,
@@ -224,19 +195,25 @@ func (l *loop) assess(e *entry, f *file) target {
 		set(waiting, f.waiting)
 		return target{}
 	}
-	t := target{sha256: f.sha256, manifest: f.manifest}
+	t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
 	var err error
-	if t.settings, err = l.settings(e, f.manifest); err != nil {
+	if t.settings, err = l.settings(e, t); err != nil {
 		set(refused, "its settings: "+err.Error())
 		return target{}
 	}
 	e.grants = t.settings.Grants
 	hold := t.settings.Hold
 	lacks := missing(t.manifest, t.settings.Grants)
+	if lacks == "" && e.running != nil {
+		lacks = widened(e.running.manifest, t.manifest, t.settings.Grants)
+	}
 	switch {
 	case !t.settings.Enabled && !hold:
 		set(off, switchedOff)
-		return t
+		if e.running != nil {
+			return t // what is known of its module stays known
+		}
+		t.vetOnly = true
 	case lacks != "":
 		set(ungranted, lacks)
 		t.vetOnly = true
@@ -247,14 +224,21 @@ func (l *loop) assess(e *entry, f *file) target {
 		set(wanted, "")
 	}
 	t.settings.Enabled, t.settings.Hold = true, false
-	if f.failed != nil {
-		if f.failed.target.equal(t) {
-			set(refused, f.failed.reason)
-			return target{}
-		}
-		f.failed = nil
+	if f.failed == nil {
+		return t
 	}
-	return t
+	if !f.failed.target.equal(t) {
+		f.failed = nil
+		return t
+	}
+	switch {
+	case e.verdict == off: // whatever it is worth, it does not run
+	case f.failed.passing():
+		set(waiting, "it is tried again by itself: "+f.failed.reason)
+	default:
+		set(refused, f.failed.reason)
+	}
+	return target{}
 }
 
 // stay returns what the running version is to be if it goes on running: itself
@@ -265,7 +249,7 @@ func (l *loop) stay(e *entry) (t *target, why string) {
 		return nil, ""
 	}
 	now := v.target
-	s, err := l.settings(e, now.manifest)
+	s, err := l.settings(e, now)
 	if err != nil {
 		return &now, "" // with what it has, until the operator has mended it
 	}
@@ -337,7 +321,8 @@ func (l *loop) settle(e *entry) {
 	}
 	kept := e.waiters[:0]
 	for _, w := range e.waiters {
-		if forget || e.job == nil && (w.enabled || len(e.leaving) == 0) {
+		rests := e.job == nil || e.verdict == off && e.job.vetOnly
+		if forget || rests && (w.enabled || len(e.leaving) == 0) {
 			l.answers = append(l.answers, w.answer)
 		} else {
 			kept = append(kept, w)

@@ -27,15 +27,17 @@
 // a lock while waiting for the loop, except the first of these. In order, first
 // the one that is taken first:
 //
-//  1. Manager.toggles, held by SetEnabled while the decision is persisted and
-//     applied, and by Uninstall while it takes hold of a name
+//  1. Manager.toggles, held by SetEnabled, SetPaused and Approve while the
+//     decision is persisted and applied, and by Uninstall while it takes hold of
+//     a name
 //  2. entry.starting, held around Runner.Start: one start of a name at a time
 //  3. Manager.reading or Manager.loading, the bounded slots for work
 //  4. Manager.mu, a leaf: the rows that List and Plugin answer from
 //
 // SettingsFunc and OnChange are called by the loop: they must be quick and must
-// not call SetEnabled, Install, Uninstall, Reload or Close. List and Plugin may
-// always be called.
+// not call SetEnabled, SetPaused, Approve, Check, Install, Uninstall, Reload or
+// Close. List, Plugin and ConditionChanged may always be called.
 //
-// Read manager.go first, then loop.go and decide.go; install.go by itself.
+// Read manager.go first, then loop.go and decide.go; decision.go is what the
+// operator decides, check.go what a reload asks before it; install.go by itself.
 package plugin

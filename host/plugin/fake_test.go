@@ -55,8 +55,7 @@ type fakes struct {
 	changed chan struct{} // closed and replaced at every change
 	steady  string        // the plugin that must not be without a version
 
-	state  wire.PluginState // what running versions say of themselves
-	reason string
+	condition plugin.Condition // of every Running
 
 	// load and start, when set, are called before the fake does its work.
 	load  func(ctx context.Context, name, text string) error
@@ -196,9 +195,9 @@ func (r *fakeRunning) Stats() plugin.Stats {
 	if r.drained {
 		return plugin.Stats{Delivered: 1}
 	}
-	s := plugin.Stats{Instances: 1, Delivered: 1, Lag: 7, State: r.f.state, Reason: r.f.reason}
+	s := plugin.Stats{Instances: 1, Delivered: 1, Lag: 7, Condition: r.f.condition}
 	if r.paused {
-		s.State, s.Reason = wire.Paused, "paused"
+		s.Condition = plugin.Condition{State: wire.Paused, Since: time.Now()}
 	}
 	return s
 }
@@ -207,6 +206,12 @@ func (r *fakeRunning) SetPaused(paused bool) {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
 	r.paused = paused
+}
+
+func (f *fakes) setCondition(c plugin.Condition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.condition = c
 }
 
 // world is a Manager over a directory and the fakes.

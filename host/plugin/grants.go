@@ -6,17 +6,129 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// missing says which required capability is not granted, "" when none is.
+// missing says which required capabilities are not granted, "" when all are.
 func missing(m abi.Manifest, grants []Grant) string {
+	var lacks []string
 	for _, asked := range m.Capabilities {
 		if asked.Required && !granted(asked, grants) {
-			return fmt.Sprintf("it requires the capability %s, which is not granted", asked.Name)
+			lacks = append(lacks, asksFor(asked))
 		}
 	}
-	return ""
+	switch len(lacks) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("it requires the capability %s, which is not granted", lacks[0])
+	}
+	return fmt.Sprintf("it requires the capabilities %s, which are not granted", strings.Join(lacks, " and "))
+}
+
+// widened says for what a new version asks beyond the grants where the running
+// one has all that it asks for, "" when there is nothing of the kind. What the
+// running one does not have either, the operator has seen and decided about.
+func widened(running, next abi.Manifest, grants []Grant) string {
+	var more []string
+	for _, asked := range next.Capabilities {
+		had := slices.ContainsFunc(running.Capabilities, func(c abi.Capability) bool { return c.Name == asked.Name && granted(c, grants) })
+		if had && !granted(asked, grants) {
+			more = append(more, asksFor(asked))
+		}
+	}
+	if more == nil {
+		return ""
+	}
+	return "it asks for more than is granted: " + strings.Join(more, " and ")
+}
+
+// asksFor names a capability and whom or what it is for.
+func asksFor(c abi.Capability) string {
+	switch {
+	case c.Hosts != nil:
+		return c.Name + " (hosts " + some(c.Hosts) + ")"
+	case c.EventTypes != nil:
+		return c.Name + " (event types " + some(c.EventTypes) + ")"
+	case c.Names != nil:
+		return c.Name + " (names " + some(c.Names) + ")"
+	}
+	return c.Name
+}
+
+// some lists the first few.
+func some(list []string) string {
+	const most = 10
+	if len(list) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+// approval works out what a plugin's grants are with what is approved. none
+// says that they are that already.
+func (l *loop) approval(e *entry, in wire.Approval) (grants []Grant, none bool, err error) {
+	doing := "approve " + e.name
+	var t target
+	switch f := l.files[e.holder]; {
+	case f != nil && f.name == e.name && f.sha256 != "":
+		t = target{sha256: f.sha256, manifest: f.manifest}
+	case e.running != nil:
+		t = e.running.target
+	default:
+		return nil, false, fault.New(fault.Conflict, "%s: what it asks for is not known yet; try again", doing)
+	}
+	if in.SHA256 != "" && in.SHA256 != t.sha256 {
+		return nil, false, fault.New(fault.Precondition, "%s: its file has another sha256 by now, %s; look at what that asks for first", doing, t.sha256)
+	}
+	s, err := l.m.config.Settings(e.name, t.manifest)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", doing, err)
+	}
+	s = e.override.apply(s)
+	grants = slices.Clone(s.Grants)
+	for i, name := range in.Capabilities {
+		if !slices.ContainsFunc(t.manifest.Capabilities, func(c abi.Capability) bool { return c.Name == name }) {
+			return nil, false, fault.Field(fmt.Sprintf("capabilities[%d]", i), "%q is not a capability that %s asks for", name, e.name)
+		}
+	}
+	none = true
+	for _, asked := range t.manifest.Capabilities {
+		if in.Capabilities != nil && !slices.Contains(in.Capabilities, asked.Name) || granted(asked, grants) {
+			continue
+		}
+		grants, none = grant(grants, asked), false
+	}
+	return grants, none, nil
+}
+
+// grant adds what is asked for to what is granted.
+func grant(grants []Grant, asked abi.Capability) []Grant {
+	i := slices.IndexFunc(grants, func(g Grant) bool { return g.Name == asked.Name })
+	if i < 0 {
+		return append(grants, Grant{Name: asked.Name, Hosts: asked.Hosts, EventTypes: asked.EventTypes, Names: asked.Names})
+	}
+	g := grants[i]
+	g.Hosts = extend(g.Hosts, asked.Hosts, coversHost)
+	g.EventTypes = extend(g.EventTypes, asked.EventTypes, abi.MatchEventType)
+	g.Names = extend(g.Names, asked.Names, equal)
+	grants[i] = g
+	return grants
+}
+
+// extend adds what is not covered. An empty list covers everything.
+func extend(given, asked []string, match func(given, asked string) bool) []string {
+	if len(given) == 0 {
+		return given
+	}
+	given = slices.Clone(given)
+	for _, a := range asked {
+		if !covers(given, []string{a}, match) {
+			given = append(given, a)
+		}
+	}
+	return given
 }
 
 func granted(asked abi.Capability, grants []Grant) bool {
@@ -52,7 +164,8 @@ func coversHost(given, asked string) bool {
 func capabilities(m abi.Manifest, grants []Grant) []wire.Capability {
 	list := make([]wire.Capability, 0, len(m.Capabilities))
 	for _, asked := range m.Capabilities {
-		list = append(list, wire.Capability{Name: asked.Name, Granted: granted(asked, grants), Reason: asked.Reason})
+		list = append(list, wire.Capability{Name: asked.Name, Granted: granted(asked, grants), Reason: asked.Reason,
+			Required: asked.Required, Hosts: asked.Hosts, EventTypes: asked.EventTypes, Names: asked.Names})
 	}
 	return list
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/schema"
 )
 
 // finding is what one look into a file came to: one of the four groups.
@@ -23,8 +24,9 @@ type finding struct {
 
 	state    folder.State
 	sha256   string
-	manifest abi.Manifest // with the name filled in
-	claimErr error        // the name could not be claimed
+	manifest abi.Manifest   // with the name filled in
+	schema   *schema.Schema // of the manifest's config_schema, or nil
+	claimErr error          // the name could not be claimed
 }
 
 // inspect reads a module's file, finds its name and claims it.
@@ -83,7 +85,13 @@ func judge(path string, c folder.Content) finding {
 			return finding{refusal: fmt.Sprintf("%q gives no name: a plugin's name is 1 to 63 of a-z, 0-9 and -, and does not begin with -; rename the file or add a manifest", filepath.Base(path))}
 		}
 	}
-	return finding{sha256: c.SHA256, manifest: manifest}
+	f := finding{sha256: c.SHA256, manifest: manifest}
+	if manifest.ConfigSchema != nil {
+		if f.schema, err = schema.Compile(manifest.ConfigSchema); err != nil {
+			return finding{refusal: fmt.Sprintf("its manifest's config_schema: %v", err)}
+		}
+	}
+	return f
 }
 
 // beginsModule reports whether more bytes could make a module of these: they

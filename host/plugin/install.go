@@ -192,6 +192,10 @@ func (l *loop) arrived(i *install) bool {
 			code = f.failed.code
 		}
 		return rejected(code, e.reason)
+	case waiting: // tried again and again, as above
+		if f.failed != nil {
+			return rejected(f.failed.code, e.reason)
+		}
 	case off, held, ungranted:
 		return true
 	}

@@ -188,7 +188,8 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	case j.vetOnly:
 		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Memory, style: r.style}
 	default:
-		f.retries = 0
+		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Memory, style: r.style}
+		f.retries, f.retried = 0, ""
 		l.log.Info("a plugin is active", "plugin", e.name, "version", j.manifest.Version, "path", j.path, "sha256", j.sha256)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/schema"
 )
 
 // loop is the Manager's state and the goroutine that owns it. Nothing here is
@@ -62,12 +63,14 @@ type file struct {
 	recheck   bool      // was read so shortly after a change that its times could not tell of another
 	retryAt   time.Time // look again though nothing changed; zero: no
 	retries   int
+	retried   string // why the load that is tried again has failed; "" when it is not
 
 	// What the last inspection came to. name outlives contents that have none,
 	// so that a broken new file stays the business of the plugin it was.
 	name     string
 	sha256   string // "": nothing to load, refusal or waiting says why
 	manifest abi.Manifest
+	schema   *schema.Schema
 	refusal  string
 	waiting  string
 
@@ -81,8 +84,11 @@ type failure struct {
 	reason  string
 	code    fault.Code
 	retryAt time.Time // zero: not before something changes
-	retries int
+	retries int       // 0: it is not tried again by itself
 }
+
+// passing reports whether it is tried again by itself.
+func (f *failure) passing() bool { return f.retries > 0 }
 
 // vetted is what passed the Loader without having been started.
 type vetted struct {
@@ -97,6 +103,7 @@ func (f *file) touch(now time.Time) {
 	f.dirty = true
 	f.changedAt = now
 	f.retries = 0
+	f.retried = ""
 	f.retryAt = time.Time{}
 }
 
@@ -123,9 +130,9 @@ func (l *loop) run() {
 		select {
 		case call := <-l.m.calls:
 			call(l)
-		case <-l.m.touched:
 		case <-l.m.watcher.Poke():
 			l.poked(time.Now())
+		case <-l.m.conditions:
 		case <-timer.C:
 		case <-closing:
 			closing = nil
@@ -304,8 +311,13 @@ func (l *loop) scanIfDue(now time.Time, due func(time.Time) bool) {
 		every = min(every, time.Second)
 	}
 	l.scanDue = now.Add(every)
-	dirs, generation := l.dirs, l.generation
+	dirs, generation, first := l.dirs, l.generation, l.claimed != nil
 	l.spawn(func() func() {
+		if first {
+			for _, path := range folder.Sweep(dirs, now.Add(-leftover)) {
+				l.log.Info("what an installation that was cut short has left was removed", "path", path)
+			}
+		}
 		changed, err := l.m.watcher.Follow(dirs)
 		listing := folder.Scan(dirs)
 		if err != nil {
@@ -470,7 +482,7 @@ func (l *loop) found(f *file, found finding, peek bool) {
 		f.retries++
 	}
 	f.refusal, f.waiting = found.refusal, found.waiting
-	f.sha256, f.manifest = found.sha256, found.manifest
+	f.sha256, f.manifest, f.schema = found.sha256, found.manifest, found.schema
 	if f.sha256 != "" {
 		f.name, f.retries = f.manifest.Name, 0
 	}

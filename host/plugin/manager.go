@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -16,10 +15,11 @@ import (
 )
 
 const (
-	readers  = 2               // files read at a time
-	loaders  = 2               // modules loaded at a time
-	patience = 3 * time.Second // after it a read or load no longer counts among these
-	overtime = 2 * time.Second // that Close goes on waiting when its context has ended
+	readers  = 2                // files read at a time
+	loaders  = 2                // modules loaded at a time
+	patience = 3 * time.Second  // after it a read or load no longer counts among these
+	leftover = 10 * time.Minute // after it what an installation has left is nobody's
+	overtime = 2 * time.Second  // that Close goes on waiting when its context has ended
 )
 
 // Manager watches directories and runs the plugins in them. All its methods
@@ -32,10 +32,9 @@ type Manager struct {
 	reading chan struct{}
 	loading chan struct{}
 
-	calls chan func(*loop) // what the loop is asked to run
-	done  chan struct{}    // closed when the loop has ended
-
-	touched chan struct{} // a token: the state of a Running has changed
+	calls      chan func(*loop) // what the loop is asked to run
+	conditions chan struct{}    // ConditionChanged's, at most one
+	done       chan struct{}    // closed when the loop has ended
 
 	work       context.Context // ends when the Manager closes: reading, loading, starting
 	stopWork   context.CancelFunc
@@ -65,8 +64,9 @@ func New(config Config) (*Manager, error) {
 		reading: make(chan struct{}, readers),
 		loading: make(chan struct{}, loaders),
 		calls:   make(chan func(*loop)),
-		done:    make(chan struct{}),
-		touched: make(chan struct{}, 1),
+
+		conditions: make(chan struct{}, 1),
+		done:       make(chan struct{}),
 	}
 	m.work, m.stopWork = context.WithCancel(context.Background())
 	m.drains, m.stopDrains = context.WithCancel(context.Background())
@@ -162,63 +162,6 @@ func (m *Manager) Manifest(name string) (abi.Manifest, bool) {
 	return abi.Manifest{}, false
 }
 
-// SetEnabled persists and applies the operator's decision, and waits until the
-// plugin has come to rest in it: active (or rejected, or waiting for approval)
-// or, drained, disabled. Should ctx end during that wait the decision stands,
-// and the answer is how far the plugin has come. Enabling also lets a held
-// plugin go, and tries a rejected one again. fault.NotFound for a name nobody
-// has; fault.Conflict for a file without a valid name.
-func (m *Manager) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {
-	select {
-	case m.toggles <- struct{}{}:
-	case <-ctx.Done():
-		return wire.Plugin{}, fault.New(fault.Timeout, "enable or disable %s: %w", name, ctx.Err())
-	}
-	answer, err := m.toggle(ctx, name, enabled)
-	<-m.toggles
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	select {
-	case <-answer:
-	case <-ctx.Done():
-	case <-m.done:
-	}
-	return m.Plugin(name)
-}
-
-func (m *Manager) toggle(ctx context.Context, name string, enabled bool) (<-chan struct{}, error) {
-	doing := "enable or disable " + name
-	var refusal error
-	if err := m.ask(ctx, doing, func(l *loop) {
-		if what := l.changing[name]; what != "" {
-			refusal = underWay(name, what)
-			return
-		}
-		if l.entries[name] != nil {
-			return
-		}
-		var p wire.Plugin
-		if p, refusal = m.Plugin(name); refusal == nil {
-			refusal = fault.New(fault.Conflict, "%s is %s: %s", name, p.State, p.Reason)
-		}
-	}); err != nil {
-		return nil, err
-	}
-	if refusal != nil {
-		return nil, refusal
-	}
-	if m.config.SetEnabled != nil {
-		if err := m.config.SetEnabled(ctx, name, enabled); err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
-		}
-	}
-	answer := make(chan struct{})
-	// The decision is persisted, so it is applied whatever becomes of ctx.
-	err := m.ask(context.WithoutCancel(ctx), doing, func(l *loop) { l.toggle(name, enabled, answer) })
-	return answer, err
-}
-
 // Reload takes the directories in place of the former ones, and resolves all
 // settings anew. It returns when that is decided; a plugin whose settings
 // differ is then replaced, new before old, as by a new file.
@@ -233,15 +176,6 @@ func (m *Manager) Reload(ctx context.Context, directories []string) error {
 		return err
 	}
 	return m.await(ctx, doing, answer)
-}
-
-// Touch says that Stats.State of a Running has changed. It never blocks, and may
-// be called at any time.
-func (m *Manager) Touch() {
-	select {
-	case m.touched <- struct{}{}:
-	default:
-	}
 }
 
 // Close ends everything: it stops watching and loading and drains all plugins

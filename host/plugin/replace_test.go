@@ -313,7 +313,7 @@ func TestPassingFailuresAreTriedAgain(t *testing.T) {
 	}
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
-	w.waitFor("x", wire.Rejected, "1.0.0", "no process can be started")
+	w.waitFor("x", wire.Discovered, "1.0.0", "no process can be started")
 	w.waitFor("x", wire.Active, "1.0.0", "")
 }
 

@@ -36,6 +36,11 @@ func (r row) wire() wire.Plugin {
 	p := r.plugin
 	p.Subscribes = slices.Clone(p.Subscribes)
 	p.Capabilities = slices.Clone(p.Capabilities)
+	if p.Pending != nil {
+		pending := *p.Pending
+		pending.Capabilities = slices.Clone(pending.Capabilities)
+		p.Pending = &pending
+	}
 	p.Delivered, p.Failed, p.Fuel = r.totals.Delivered, r.totals.Failed, r.totals.Fuel
 	for i, running := range r.live {
 		s := running.Stats()
@@ -77,9 +82,12 @@ func (l *loop) publish() {
 	for i := range rows {
 		p := &rows[i].plugin
 		last, known := l.rows[rows[i].key]
-		p.Since = last.plugin.Since
-		if !known || last.plugin.State != p.State {
+		switch {
+		case !p.Since.IsZero(): // it knows by itself
+		case !known || last.plugin.State != p.State:
 			p.Since = now
+		default:
+			p.Since = last.plugin.Since
 		}
 		if !known || !reflect.DeepEqual(last.plugin, *p) {
 			changed = append(changed, *p)
@@ -123,11 +131,8 @@ func (l *loop) entryRow(e *entry) row {
 	case e.running != nil:
 		t = e.running.target
 		r.plugin.Style = e.running.style
-		if s := e.running.running.Stats(); s.State != "" {
-			r.plugin.State = s.State
-			r.plugin.Reason = strings.TrimPrefix(reason+"; "+s.Reason, "; ")
-		}
 		r.live = append(r.live, e.running.running)
+		conditioned(&r.plugin, e.running)
 	case f != nil && f.sha256 != "":
 		t = target{sha256: f.sha256, manifest: f.manifest, settings: Settings{Grants: e.grants}}
 		if f.vetted != nil && f.vetted.sha256 == f.sha256 {
@@ -141,7 +146,25 @@ func (l *loop) entryRow(e *entry) row {
 	}
 	describe(&r.plugin, t)
 	r.target = t
+	if e.running != nil && e.verdict == ungranted && f != nil && f.there() {
+		r.plugin.Pending = &wire.PendingVersion{Version: f.manifest.Version, SHA256: f.sha256, Capabilities: capabilities(f.manifest, e.grants)}
+	}
 	return r
+}
+
+// conditioned shows a running version's own condition, or that it is paused.
+func conditioned(p *wire.Plugin, v *version) {
+	c := v.running.Stats().Condition
+	if c.State == "" {
+		return
+	}
+	if c.Reason == "" && c.State == wire.Paused {
+		c.Reason = "paused by the operator; its events wait"
+	}
+	if p.Reason != "" {
+		c.Reason += "; " + p.Reason
+	}
+	p.State, p.Reason, p.Since = c.State, c.Reason, c.Since
 }
 
 // describe fills in what the manifest says, as far as there is one.
@@ -162,8 +185,8 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 		return wire.Active, e.news(f)
 	case e.ending:
 		return wire.Draining, uninstalling
-	case e.job != nil:
-		return wire.Vetting, ""
+	case e.job != nil && (e.verdict != off || !e.job.vetOnly):
+		return wire.Vetting, e.again(f)
 	case f == nil:
 		return wire.Draining, e.stopped
 	case len(e.leaving) > 0 && (e.verdict == off || e.verdict == ungranted):
@@ -182,6 +205,14 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 	return wire.Discovered, e.reason
 }
 
+// again says why a file is being checked once more, "" if it is not.
+func (e *entry) again(f *file) string {
+	if f == nil || f.retried == "" || e.job == nil || e.job.sha256 != f.sha256 {
+		return ""
+	}
+	return "checked again after: " + f.retried
+}
+
 // news says why what runs is not what lies in the file, "" if it is.
 func (e *entry) news(f *file) string {
 	v := e.running
@@ -191,7 +222,7 @@ func (e *entry) news(f *file) string {
 		return ""
 	case f.sha256 != "" && v.same(target{sha256: f.sha256, manifest: f.manifest}):
 		switch {
-		case e.verdict == refused:
+		case e.verdict == refused || e.verdict == waiting:
 			return still + " with its former settings: " + e.reason
 		case v.failed != nil:
 			return still + " with its former settings: " + v.failed.reason

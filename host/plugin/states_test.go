@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -95,8 +96,8 @@ func TestCapabilitiesAreShown(t *testing.T) {
 	w.write("x.wasm", module(`{"subscribes":[{"event_type":"order_*"}],"capabilities":[{"name":"emit","event_types":["fraud_seen"],"reason":"tells"},{"name":"kv"}]}`, "1"))
 	w.run()
 	p := w.waitFor("x", wire.Active, "", "")
-	want := []wire.Capability{{Name: "emit", Granted: true, Reason: "tells"}, {Name: "kv"}}
-	if len(p.Capabilities) != 2 || p.Capabilities[0] != want[0] || p.Capabilities[1] != want[1] {
+	want := []wire.Capability{{Name: "emit", Granted: true, Reason: "tells", EventTypes: []string{"fraud_seen"}}, {Name: "kv"}}
+	if !reflect.DeepEqual(p.Capabilities, want) {
 		t.Errorf("got %+v, want %+v", p.Capabilities, want)
 	}
 	if len(p.Subscribes) != 1 || p.Subscribes[0] != "order_*" {

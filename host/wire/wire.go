@@ -54,6 +54,29 @@ type Capability struct {
 	Name    string `json:"name"`
 	Granted bool   `json:"granted"`
 	Reason  string `json:"reason"`
+
+	Required   bool     `json:"required,omitempty"`    // without it the plugin waits in needs_approval
+	Hosts      []string `json:"hosts,omitempty"`       // of http: whom it would reach
+	EventTypes []string `json:"event_types,omitempty"` // of emit: what it would publish
+	Names      []string `json:"names,omitempty"`       // of secret: which it would read
+}
+
+// PendingVersion is a newer file of a plugin that waits for approval while the
+// older version runs.
+type PendingVersion struct {
+	Version      string       `json:"version"`
+	SHA256       string       `json:"sha256"`
+	Capabilities []Capability `json:"capabilities"` // with what is granted now
+}
+
+// Approval is what POST /api/v1/plugins/{name}/approve takes; the body may be
+// left out.
+type Approval struct {
+	// Capabilities are what is approved; absent for all that is asked for.
+	Capabilities []string `json:"capabilities,omitempty"`
+	// SHA256, when there, is of the module that was looked at: another one is
+	// not approved.
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // PluginState is where a plugin stands.
@@ -89,6 +112,8 @@ type Plugin struct {
 	Delivered    uint64       `json:"delivered"` // since the host started
 	Failed       uint64       `json:"failed"`    // failed attempts since the host started
 	Fuel         uint64       `json:"fuel"`      // spent since the host started
+
+	Pending *PendingVersion `json:"pending,omitempty"`
 }
 
 // Install is what POST /api/v1/plugins/install takes: a name, and a version or
@@ -138,11 +163,25 @@ type Problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
+
+	// Errors are what is wrong with a file of the host's, one by one.
+	Errors []ErrorDetail `json:"errors,omitempty"`
+}
+
+// ErrorDetail is one thing that is wrong with a file of the host's.
+type ErrorDetail struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`           // from 1
+	Path   string `json:"path,omitempty"` // "handlers.fraud-check.limits.timeout"; "" for the file as a whole
+	Reason string `json:"reason"`
 }
 
 // ReloadResult says what a reload of the configuration changed, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
+	// NeedsRestart are the settings among them, by path, that are in force only
+	// when the host starts again.
+	NeedsRestart []string `json:"needs_restart"`
 }
 
 // Explanation says which handlers would get an event, and why the others would not.

@@ -47,6 +47,27 @@ func (d failing) rename(from, to string) error {
 	return d.realDisk.rename(from, to)
 }
 
+func (d failing) create(from, to string) error {
+	switch d.at {
+	case "rename":
+		return errDisk
+	case "renamed":
+		return errors.Join(d.realDisk.create(from, to), errDisk)
+	}
+	return d.realDisk.create(from, to)
+}
+
+func (d failing) swap(a, b string) (bool, error) {
+	switch d.at {
+	case "rename":
+		return false, errDisk
+	case "renamed":
+		_, err := d.realDisk.swap(a, b)
+		return true, errors.Join(err, errDisk)
+	}
+	return d.realDisk.swap(a, b)
+}
+
 func (d failing) syncDir(dir string) error {
 	if d.at == "syncDir" {
 		return errDisk

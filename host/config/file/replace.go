@@ -3,6 +3,8 @@ package file
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,7 +22,9 @@ type Replacer struct {
 type disk interface {
 	write(f *os.File, data []byte) error
 	sync(f *os.File) error
+	create(from, to string) error // renames; ErrChanged when there is a file
 	rename(from, to string) error
+	swap(a, b string) (done bool, err error)
 	syncDir(dir string) error
 }
 
@@ -33,7 +37,20 @@ func (realDisk) write(f *os.File, data []byte) error {
 
 func (realDisk) sync(f *os.File) error { return f.Sync() }
 
+func (realDisk) create(from, to string) error {
+	err := os.Link(from, to) // which replaces nothing; the other name goes with Replace
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return ErrChanged
+	case err != nil: // a file system without hard links
+		return os.Rename(from, to)
+	}
+	return nil
+}
+
 func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
+
+func (realDisk) swap(a, b string) (bool, error) { return swap(a, b) }
 
 func (realDisk) syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -44,21 +61,31 @@ func (realDisk) syncDir(dir string) error {
 	return d.Sync()
 }
 
+// ErrChanged is why Replace has done nothing: the file does not hold what it
+// was said to hold, or somebody has it open for writing.
+var ErrChanged = errors.New("somebody else changed it meanwhile")
+
 // Replace puts data in the place of old, or of no file when old is nil: readers
 // see the one or the other. The mode stays, and so does a symbolic link, whose
 // target is replaced. A missing file's directory is made.
 //
-// It fails with fault.Conflict when the file does not hold old any more, and
-// with fault.Unavailable when the disk does. Before the rename a failure leaves
-// the old file untouched; after it the new one is in place but might not survive
-// a power failure. Either way no temporary file is left.
+// It fails with fault.Conflict, wrapping ErrChanged, when the file does not
+// hold old any more, and with fault.Unavailable when the disk does. Before the
+// rename a failure leaves the old file untouched; after it the new one is in
+// place but might not survive a power failure. Either way no temporary file is
+// left. Where the system can exchange two files, nothing that somebody has
+// renamed to path in the meantime is lost either: it is put back.
 func (r Replacer) Replace(path string, old, data []byte) error {
 	d := r.disk
 	if d == nil {
 		d = realDisk{}
 	}
 	fail := func(err error) error {
-		return fault.New(fault.Unavailable, "replace %s: %w", path, err)
+		code := fault.Unavailable
+		if errors.Is(err, ErrChanged) {
+			code = fault.Conflict
+		}
+		return fault.New(code, "replace %s: %w", path, err)
 	}
 	target, stat, err := locate(path, old != nil)
 	if err != nil {
@@ -69,7 +96,12 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(f.Name()) // gone already when the rename succeeded
+	keep := false
+	defer func() {
+		if !keep {
+			os.Remove(f.Name()) // gone already where it was renamed
+		}
+	}()
 	defer f.Close()
 	if err := copyOwner(f, stat); err != nil {
 		return fail(err)
@@ -80,22 +112,73 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	if err := d.sync(f); err != nil {
 		return fail(err)
 	}
-	// What is left of a race with a person's editor is the moment until the rename.
-	now, err := os.ReadFile(target)
-	gone := errors.Is(err, fs.ErrNotExist)
-	switch {
-	case err != nil && !gone:
+	if err := f.Close(); err != nil { // or we would be the one who writes to it
 		return fail(err)
-	case gone != (old == nil) || !bytes.Equal(now, old):
-		return fault.New(fault.Conflict, "replace %s: somebody else changed it meanwhile; try again", path)
 	}
-	if err := d.rename(f.Name(), target); err != nil {
+	now, err := read(target)
+	if gone := errors.Is(err, fs.ErrNotExist); gone {
+		if old != nil {
+			return fail(ErrChanged)
+		}
+	} else if err != nil {
+		return fail(err)
+	} else if old == nil || !bytes.Equal(now, old) {
+		return fail(ErrChanged)
+	}
+	if old == nil {
+		err = d.create(f.Name(), target)
+	} else if keep, err = exchange(d, f.Name(), target, old, data); keep {
+		err = fmt.Errorf("%w again and again; what it held at some time is in %s", err, f.Name())
+	}
+	if err != nil {
 		return fail(err)
 	}
 	if err := d.syncDir(dir); err != nil {
 		return fail(err)
 	}
 	return nil
+}
+
+// exchanges bounds how often exchange tries to give back what it has displaced.
+const exchanges = 100
+
+// exchange puts temp, which holds data, in the place of target. When it finds
+// that target did not hold old, it puts back what it did hold: ErrChanged. keep
+// says that temp has something of somebody else's in the end.
+func exchange(d disk, temp, target string, old, data []byte) (keep bool, err error) {
+	placed, displaced := data, old
+	for i := range exchanges {
+		done, err := d.swap(temp, target)
+		if err != nil {
+			return i > 0, err
+		}
+		if !done && i == 0 {
+			return false, d.rename(temp, target)
+		}
+		now, err := read(temp)
+		switch {
+		case err == nil && bytes.Equal(now, displaced) && i == 0:
+			return false, nil
+		case err == nil && bytes.Equal(now, displaced):
+			return false, ErrChanged // what was theirs is theirs again
+		}
+		// Somebody was first. What temp has now is newer than what it had before.
+		placed, displaced = now, placed
+	}
+	return true, ErrChanged
+}
+
+// read returns what a file holds. ErrChanged when somebody is writing to it.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if beingWritten(f) {
+		return nil, ErrChanged
+	}
+	return io.ReadAll(f)
 }
 
 // locate follows symbolic links to the file itself. A missing file's directory

@@ -206,14 +206,14 @@ func (t *text) insert(steps []step, keys []string, value string) ([][]byte, erro
 
 // appended adds the whole path at the end of a text without a document.
 func (t *text) appended(path []string, value string) [][]byte {
-	return [][]byte{t.putLines(len(t.src), t.block("", path, value))}
+	return [][]byte{t.putLines(t.start(t.last()), t.block("", path, value))}
 }
 
 // ends proposes offsets at which the last step's mapping (or, with within, its
 // key's value) may end: before the blank lines and the less indented comments
 // that follow it, or right where the next key stands.
 func (t *text) ends(steps []step, column int, within bool) []int {
-	line := len(t.lines) // one past the last
+	line := t.last()
 	for i := len(steps) - 1; i >= 0; i-- {
 		s := steps[i]
 		if i == len(steps)-1 && !within || s.at < 0 {
@@ -251,12 +251,25 @@ func (t *text) cutFlow(s step, from int) [][]byte {
 		}
 	}
 	var texts [][]byte
-	for i := t.offset(s.value()); i < len(t.src) && len(texts) < most; i++ {
-		if t.src[i] == '}' || t.src[i] == ',' {
-			texts = append(texts, t.cut(from, i))
+	for i := t.offset(innermost(s.value())); i < len(t.src) && len(texts) < most; i++ {
+		if t.src[i] != '}' && t.src[i] != ',' {
+			continue
 		}
+		// The blanks in front of a closing bracket are the bracket's.
+		if end := len(bytes.TrimRight(t.src[:i], " \t\r\n")); end > from && end < i {
+			texts = append(texts, t.cut(from, end))
+		}
+		texts = append(texts, t.cut(from, i))
 	}
 	return texts
+}
+
+// innermost returns the last node below n to begin: n ends behind it.
+func innermost(n *yaml.Node) *yaml.Node {
+	for len(n.Content) > 0 {
+		n = n.Content[len(n.Content)-1]
+	}
+	return n
 }
 
 // nested writes keys and a value as flow: {a: {b: value}}, or value without keys.

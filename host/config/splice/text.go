@@ -34,8 +34,13 @@ func newText(src []byte) *text {
 		i += n
 		t.lines = append(t.lines, i)
 	}
-	if len(t.lines) > 1 && bytes.HasSuffix(src[:t.lines[1]], []byte("\r\n")) {
-		t.eol = "\r\n"
+	if len(t.lines) > 1 {
+		switch first := src[:t.lines[1]]; {
+		case bytes.HasSuffix(first, []byte("\r\n")):
+			t.eol = "\r\n"
+		case bytes.HasSuffix(first, []byte("\r")):
+			t.eol = "\r"
+		}
 	}
 	if t.lines[len(t.lines)-1] == len(src) && len(t.lines) > 1 {
 		t.lines = t.lines[:len(t.lines)-1] // the last line ends with a break: nothing follows
@@ -86,6 +91,18 @@ func (t *text) start(line int) int {
 		return len(t.src)
 	}
 	return t.lines[line]
+}
+
+// last returns the line (from 0) after the document's last: that of the marker
+// that ends it (YAML 1.1, section 4.3.1), or one past the text's last.
+func (t *text) last() int {
+	for i := range t.lines {
+		after, marks := bytes.CutPrefix(t.src[t.lines[i]:t.start(i+1)], []byte("..."))
+		if marks && (len(after) == 0 || bytes.IndexByte([]byte(" \t\r\n"), after[0]) >= 0) {
+			return i
+		}
+	}
+	return len(t.lines)
 }
 
 // offset turns a node's line and column, which counts characters, into bytes.

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// approve is POST /api/v1/plugins/:name/approve. Without a body everything that
+// the plugin asks for is approved.
+func (s *Server) approve(c echo.Context) (reply, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return reply{}, err
+	}
+	var in wire.Approval
+	if r := c.Request(); r.ContentLength != 0 {
+		if in, err = decodeBody[wire.Approval](c); err != nil {
+			return reply{}, err
+		}
+	}
+	if in.SHA256 != "" && !isSHA256(in.SHA256) {
+		return reply{}, fault.Field("sha256", "must be 64 hexadecimal digits in lower case")
+	}
+	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{body: whole(p)}, nil
+}
+
+func isSHA256(s string) bool {
+	for _, r := range s {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}

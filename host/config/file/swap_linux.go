@@ -1,0 +1,30 @@
+package file
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// swap exchanges two files at once. done is false where the file system cannot.
+func swap(a, b string) (done bool, err error) {
+	switch err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOTSUP):
+		return false, nil
+	default:
+		return false, &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
+	}
+}
+
+// beingWritten reports whether somebody has the file open for writing: fcntl(2)
+// refuses a read lease with EAGAIN then. Any other refusal says nothing.
+func beingWritten(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	if err == nil {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK) // closing gives it back too
+	}
+	return errors.Is(err, unix.EAGAIN)
+}

@@ -1,0 +1,60 @@
+package config_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/config"
+)
+
+func TestSettings(t *testing.T) {
+	c, err := config.Parse("f", []byte("defaults: {limits: {timeout: 9s}}\nhandlers: {x: {paused: true, config: {b: hunter2, a: [hunter2]}, retry: {max_attempts: 2}}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := config.Settings(c)
+	for _, want := range []config.Setting{
+		{"server.listen", "127.0.0.1:8080"}, {"defaults.limits.timeout", "9s"}, {"defaults.limits.memory", "64MiB"}, {"defaults.retry.max_attempts", "5"},
+		{"handlers.x.config", "{a: …, b: …}"}, {"handlers.x.paused", "true"}, {"handlers.x.retry.max_attempts", "2"},
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("%v is not among %v", want, all)
+		}
+	}
+	one := config.SettingsOf(c, "x")
+	for _, want := range []config.Setting{
+		{"handlers.x.enabled", "true"}, {"handlers.x.paused", "true"}, {"handlers.x.limits.timeout", "9s"}, {"handlers.x.retry.max_attempts", "2"},
+		{"handlers.x.grants", "[]"}, {"handlers.x.order_by", `"/metadata/subject"`}, {"handlers.x.config", "{a: …, b: …}"},
+	} {
+		if !slices.Contains(one, want) {
+			t.Errorf("%v is not among %v", want, one)
+		}
+	}
+	for _, s := range slices.Concat(all, one) {
+		if strings.Contains(s.Value, "hunter2") {
+			t.Errorf("%v shows a value", s)
+		}
+	}
+}
+
+func TestLocate(t *testing.T) {
+	const text = "# c\nhandlers:\n  y: &y\n    config:\n      a: 1\n  x:\n    <<: *y\n    enabled: true\n  z:\n    config:\n      list:\n        - 1\n        - b: 2\n  w: {<<: [*y], config: {\n    q: 1}}\n"
+	tests := []struct {
+		way  string
+		line int
+	}{
+		{"handlers", 2}, {"handlers x", 6}, {"handlers x config a", 5}, {"handlers x config b", 4}, {"handlers z config list 1 b", 13},
+		{"handlers z config list 7", 11}, {"handlers w config q", 15}, {"handlers nobody config", 2}, {"routes", 2}, {"", 2},
+	}
+	for _, tt := range tests {
+		if got := config.Locate([]byte(text), strings.Fields(tt.way)...); got != tt.line {
+			t.Errorf("%s: got line %d, want %d", tt.way, got, tt.line)
+		}
+	}
+	for _, text := range []string{"", "[", "x: &x {<<: *x}\n"} {
+		if got := config.Locate([]byte(text), "a", "b"); got != 1 {
+			t.Errorf("%q: got line %d, want 1", text, got)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/berth-host/berth/host/plugin/schema"
+)
+
+// settings resolves the settings for a target's manifest, with the decisions
+// made since the configuration was read, and checks the config of one that may run.
+func (l *loop) settings(e *entry, t target) (Settings, error) {
+	s, err := l.m.config.Settings(e.name, t.manifest)
+	if err != nil {
+		return s, err
+	}
+	s = e.override.apply(s)
+	if s.Enabled || s.Hold {
+		err = conforms(e.name, t.schema, s)
+	}
+	return s, err
+}
+
+func conforms(name string, s *schema.Schema, settings Settings) error {
+	if s == nil {
+		return nil
+	}
+	if err := s.Check(configOf(settings)); err != nil {
+		return fmt.Errorf("handlers.%s.config is not what the manifest's config_schema wants: %w", name, err)
+	}
+	return nil
+}
+
+func configOf(s Settings) []byte {
+	if s.Config == nil {
+		return []byte("{}")
+	}
+	return s.Config
+}
+
+// Misfit is a plugin whose config would not be what its manifest wants.
+type Misfit struct {
+	Name       string
+	Violations []schema.Violation
+	Err        error // the settings cannot be resolved at all; Violations is then nil
+}
+
+// known is what Check looks at of a plugin.
+type known struct {
+	name    string
+	targets []target // what runs, then the file that waits to follow it
+	running bool
+	now     Settings
+}
+
+// Check answers which plugins would not take settings that are not in force
+// yet, sorted by name, without changing anything. A plugin that does not run,
+// and has no better settings now, is passed over: it is known to be in error,
+// and its reason says so. Where a new file waits beside the version that runs,
+// it is enough that one of the two takes them. Call it before Reload.
+func (m *Manager) Check(ctx context.Context, settings SettingsFunc) ([]Misfit, error) {
+	var plugins []known
+	if err := m.ask(ctx, "check the plugins' settings", func(l *loop) {
+		for _, e := range l.entries {
+			k := known{name: e.name, running: e.running != nil}
+			if k.running {
+				k.targets = append(k.targets, e.running.target)
+			}
+			if f := l.files[e.holder]; f != nil && f.name == e.name && f.sha256 != "" {
+				t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
+				if !k.running || !e.running.same(t) {
+					k.targets = append(k.targets, t)
+				}
+			}
+			if len(k.targets) == 0 {
+				continue
+			}
+			var err error
+			if k.now, err = m.config.Settings(e.name, k.targets[0].manifest); err == nil || k.running {
+				plugins = append(plugins, k)
+			}
+		}
+	}); err != nil {
+		return nil, err
+	}
+	var misfits []Misfit
+	for _, k := range plugins {
+		if misfit := k.check(settings); misfit != nil {
+			misfits = append(misfits, *misfit)
+		}
+	}
+	slices.SortFunc(misfits, func(a, b Misfit) int { return cmp.Compare(a.Name, b.Name) })
+	return misfits, nil
+}
+
+// check returns what the first of the targets has against the settings, nil
+// when one of them takes them.
+func (k known) check(settings SettingsFunc) *Misfit {
+	var first *Misfit
+	for _, t := range k.targets {
+		misfit := k.checkOne(t, settings)
+		if misfit == nil {
+			return nil
+		}
+		if first == nil {
+			first = misfit
+		}
+	}
+	return first
+}
+
+func (k known) checkOne(t target, settings SettingsFunc) *Misfit {
+	s, err := settings(k.name, t.manifest)
+	if err != nil {
+		return &Misfit{Name: k.name, Err: err}
+	}
+	changed := s.Enabled != k.now.Enabled || s.Hold != k.now.Hold || !bytes.Equal(configOf(s), configOf(k.now))
+	if t.schema == nil || !changed && (!k.running || !s.Enabled && !s.Hold) {
+		return nil
+	}
+	err = t.schema.Check(configOf(s))
+	var wrong *schema.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrong):
+		return &Misfit{Name: k.name, Violations: wrong.Violations}
+	}
+	return &Misfit{Name: k.name, Err: err}
+}

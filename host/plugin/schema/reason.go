@@ -1,0 +1,144 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// whole reports whether a violation says more than its causes would.
+func whole(k jsonschema.ErrorKind) bool {
+	switch k.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Contains, *kind.PropertyNames:
+		return true
+	}
+	return false
+}
+
+// reason words what the schema wants. It shows what the schema says and names
+// of keys, never a value of the config.
+func reason(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Type:
+		return fmt.Sprintf("must be %s, not %s", strings.Join(k.Want, " or "), k.Got)
+	case *kind.Enum:
+		return "must be one of " + values(k.Want)
+	case *kind.Const:
+		return "must be " + value(k.Want)
+	case *kind.Required:
+		return "needs " + names(k.Missing)
+	case *kind.AdditionalProperties:
+		return "does not take " + names(k.Properties)
+	case *kind.PropertyNames:
+		return "does not take a key such as " + quoted(k.Property)
+	case *kind.Dependency:
+		return fmt.Sprintf("with %s it needs %s", quoted(k.Prop), names(k.Missing))
+	case *kind.DependentRequired:
+		return fmt.Sprintf("with %s it needs %s", quoted(k.Prop), names(k.Missing))
+	case *kind.FalseSchema:
+		return "must not be there"
+	case *kind.Not:
+		return "is what the schema excludes"
+	case *kind.AnyOf:
+		return "is none of what the schema allows (anyOf)"
+	case *kind.OneOf:
+		if len(k.Subschemas) > 1 {
+			return "is more than one of what the schema allows one of (oneOf)"
+		}
+		return "is none of what the schema allows (oneOf)"
+	case *kind.MinProperties:
+		return fmt.Sprintf("must have at least %d keys", k.Want)
+	case *kind.MaxProperties:
+		return fmt.Sprintf("must have at most %d keys", k.Want)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %d items", k.Want)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %d items", k.Want)
+	case *kind.AdditionalItems:
+		return fmt.Sprintf("has %d items too many", k.Count)
+	case *kind.UniqueItems:
+		return fmt.Sprintf("the items %d and %d must differ", k.Duplicates[0], k.Duplicates[1])
+	case *kind.Contains, *kind.MinContains, *kind.MaxContains:
+		return "does not contain the items that the schema wants"
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %d characters", k.Want)
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %d characters", k.Want)
+	case *kind.Pattern:
+		return "must match the pattern " + quoted(k.Want)
+	case *kind.Format:
+		return "must have the format " + quoted(k.Want)
+	case *kind.Minimum:
+		return "must be at least " + number(k.Want)
+	case *kind.Maximum:
+		return "must be at most " + number(k.Want)
+	case *kind.ExclusiveMinimum:
+		return "must be above " + number(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "must be below " + number(k.Want)
+	case *kind.MultipleOf:
+		return "must be a multiple of " + number(k.Want)
+	}
+	return "is not as the schema wants it"
+}
+
+// quoted shows text of a stranger's: short, and safe to print.
+func quoted(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// names lists keys, the first few of them.
+func names(keys []string) string {
+	keys = slices.Sorted(slices.Values(keys))
+	texts := make([]string, 0, len(keys))
+	for _, key := range keys {
+		if len(texts) == 5 {
+			texts = append(texts, fmt.Sprintf("%d more", len(keys)-5))
+			break
+		}
+		texts = append(texts, quoted(key))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func values(list []any) string {
+	texts := make([]string, 0, len(list))
+	for _, v := range list {
+		if len(texts) == 10 {
+			texts = append(texts, fmt.Sprintf("%d more", len(list)-10))
+			break
+		}
+		texts = append(texts, value(v))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// value shows a value of the schema.
+func value(v any) string {
+	text, err := json.Marshal(v)
+	switch {
+	case err != nil:
+		return "what the schema says"
+	case len(text) > 80:
+		return strings.ToValidUTF8(string(text[:80]), "") + "…"
+	}
+	return string(text)
+}
+
+func number(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	text := r.FloatString(20)
+	return strings.TrimRight(text, "0")
+}

@@ -1,0 +1,225 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Schema is a compiled config_schema. It is safe for concurrent use.
+type Schema struct {
+	compiled *jsonschema.Schema
+	cost     int // what one value costs to check, at most; see bounds.go
+
+	// The same config is checked again and again, so the last answer is kept.
+	mu   sync.Mutex
+	last string
+	err  error
+	done bool
+}
+
+// place is the name the schema goes by where the library wants a URL. It leads nowhere.
+const place = "berth:config_schema"
+
+// Compile reads a JSON Schema (2020-12 unless it says otherwise by $schema;
+// 2019-09 and draft-07 are known too). An error is fault.Invalid and says what
+// about the schema is wrong, or over which limit it is.
+func Compile(text []byte) (s *Schema, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s, err = nil, fault.New(fault.Invalid, "the schema cannot be compiled: %v", r)
+		}
+	}()
+	if len(text) > maxText {
+		return nil, fault.New(fault.Invalid, "the schema is %d bytes; the limit is %d", len(text), maxText)
+	}
+	doc, err := decode(text)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "the schema is not JSON: %w", err)
+	}
+	cost, err := measure(doc)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.Invalid, Reason: err.Error(), Err: err}
+	}
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(nowhere{})
+	if err := c.AddResource(place, doc); err != nil {
+		return nil, fault.New(fault.Invalid, "the schema cannot be used: %w", err)
+	}
+	compiled, err := c.Compile(place)
+	if err != nil {
+		return nil, &fault.Error{Code: fault.Invalid, Reason: wrongSchema(err), Err: err}
+	}
+	return &Schema{compiled: compiled, cost: cost}, nil
+}
+
+// nowhere loads nothing: a schema is whole by itself.
+type nowhere struct{}
+
+// Load implements jsonschema.URLLoader.
+func (nowhere) Load(url string) (any, error) {
+	return nil, fmt.Errorf("%s is outside the schema, and nothing is loaded", url)
+}
+
+// wrongSchema words what the library refuses.
+func wrongSchema(err error) string {
+	var invalid *jsonschema.SchemaValidationError
+	var cause *jsonschema.ValidationError
+	if errors.As(err, &invalid) && errors.As(invalid.Err, &cause) {
+		list := violations(cause)
+		return "it is not a JSON Schema: " + list[0].String()
+	}
+	return "it is not a JSON Schema: " + strings.ReplaceAll(err.Error(), place, "")
+}
+
+func decode(text []byte) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows it")
+	}
+	return v, nil
+}
+
+// Violation is one place of a config that is not as the schema wants it.
+type Violation struct {
+	Pointer string // JSON Pointer into the config; "" is the config as a whole
+	Reason  string // what the schema wants; never a value of the config
+}
+
+// String returns "pointer: reason".
+func (v Violation) String() string {
+	if v.Pointer == "" {
+		return v.Reason
+	}
+	return v.Pointer + ": " + v.Reason
+}
+
+// Way returns the keys and indices that Pointer is made of.
+func (v Violation) Way() []string {
+	if v.Pointer == "" {
+		return nil
+	}
+	way := strings.Split(v.Pointer[1:], "/")
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	for i, token := range way {
+		way[i] = unescape.Replace(token)
+	}
+	return way
+}
+
+// Error is what is wrong with a config. Check wraps it in a fault.Invalid;
+// reach it with errors.As.
+type Error struct {
+	Violations []Violation // at least one, at most maxViolations, by place
+	More       int         // how many were left off
+}
+
+// maxViolations bounds how many violations one Error lists.
+const maxViolations = 20
+
+// Error lists the violations.
+func (e *Error) Error() string {
+	texts := make([]string, len(e.Violations))
+	for i, v := range e.Violations {
+		texts[i] = v.String()
+	}
+	text := strings.Join(texts, "; ")
+	if e.More > 0 {
+		text += fmt.Sprintf("; and %d more", e.More)
+	}
+	return text
+}
+
+// Check compares a config, a JSON value, with the schema. An error is
+// fault.Invalid and wraps an *Error.
+func (s *Schema) Check(config []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done || s.last != string(config) {
+		s.last, s.err, s.done = string(config), s.check(config), true
+	}
+	return s.err
+}
+
+func (s *Schema) check(config []byte) (err error) {
+	refuse := func(e *Error) error {
+		return &fault.Error{Code: fault.Invalid, Reason: e.Error(), Err: e}
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = refuse(&Error{Violations: []Violation{{Reason: "cannot be checked against the schema"}}})
+		}
+	}()
+	v, err := decode(config)
+	if err != nil {
+		return refuse(&Error{Violations: []Violation{{Reason: "is not JSON"}}})
+	}
+	size, at := weigh(v)
+	switch {
+	case at != nil:
+		return refuse(&Error{Violations: []Violation{{Pointer: pointer(at), Reason: "is a number too long to be checked; make it text"}}})
+	case size > maxWork/s.cost:
+		return refuse(&Error{Violations: []Violation{{Reason: "is too large to be checked against a schema of this size"}}})
+	}
+	err = s.compiled.Validate(v)
+	if err == nil {
+		return nil
+	}
+	var wrong *jsonschema.ValidationError
+	if !errors.As(err, &wrong) {
+		return refuse(&Error{Violations: []Violation{{Reason: "cannot be checked against the schema"}}})
+	}
+	e := &Error{Violations: violations(wrong)}
+	if n := len(e.Violations); n > maxViolations {
+		e.Violations, e.More = e.Violations[:maxViolations], n-maxViolations
+	}
+	return refuse(e)
+}
+
+// violations returns the innermost causes, by place, each once.
+func violations(err *jsonschema.ValidationError) []Violation {
+	var list []Violation
+	var walk func(e *jsonschema.ValidationError)
+	walk = func(e *jsonschema.ValidationError) {
+		if len(e.Causes) == 0 || whole(e.ErrorKind) {
+			list = append(list, Violation{Pointer: pointer(e.InstanceLocation), Reason: reason(e.ErrorKind)})
+			return
+		}
+		for _, cause := range e.Causes {
+			walk(cause)
+		}
+	}
+	walk(err)
+	slices.SortFunc(list, func(a, b Violation) int {
+		if c := strings.Compare(a.Pointer, b.Pointer); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Reason, b.Reason)
+	})
+	return slices.Compact(list)
+}
+
+// pointer writes a JSON Pointer (RFC 6901).
+func pointer(tokens []string) string {
+	var b strings.Builder
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for _, t := range tokens {
+		b.WriteString("/" + escape.Replace(t))
+	}
+	return b.String()
+}
