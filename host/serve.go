@@ -33,6 +33,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Reloader:     h,
 		Activities:   h.feed,
 		Tokens:       api.AdminToken(token),
+		Marketplace:  h.startMarket(),
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Config holds what a Server needs. Every part is required.
+// Config holds what a Server needs. Every part but Marketplace is required.
 type Config struct {
 	Publisher  Publisher
 	Events     EventLog
@@ -26,6 +26,8 @@ type Config struct {
 	Reloader   Reloader
 	Activities Activities
 	Tokens     Verifier
+
+	Marketplace Marketplace // nil: there is none
 
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
@@ -135,7 +137,7 @@ func (s *Server) routes() {
 		{get, "/api/v1/orders/:id", ScopeRead, serveJSON(s.showOrder)},
 		{post, "/api/v1/orders/:id/status", ScopePublish, serveJSON(s.moveOrder)},
 
-		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.marketplace)},
+		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.listMarketplace)},
 		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.install)},
 		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},

@@ -247,7 +247,7 @@ func (s *Source) with(ctx context.Context, ref registry.Reference, do func(conte
 	if err := session.CheckURL(secure); err != nil {
 		return err
 	}
-	cred, own, err := s.credential(ref)
+	cred, own, err := s.credential(ctx, ref)
 	if err != nil {
 		return err
 	}
