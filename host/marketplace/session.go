@@ -200,7 +200,7 @@ func (b *stream) Read(p []byte) (int, error) {
 func (b *stream) explain(err error) error {
 	switch {
 	case errors.Is(b.cause(), errStalled):
-		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: err}
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
 	case b.cause() != nil:
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}

@@ -181,7 +181,7 @@ func badRoots(t *testing.T) []bad {
 			path := filepath.Join(s.dir, "root.json")
 			text, err := os.ReadFile(path)
 			check(t, err)
-			changed := change(string(text))
+			changed := change(strings.Replace(string(text), `"sequence": 1`, `"sequence": 2`, 1))
 			check(t, os.WriteFile(path, []byte(changed), 0o644))
 			check(t, os.WriteFile(path+".minisig", signer(t, "marketplace").Sign([]byte(changed), "x"), 0o644))
 		}
@@ -273,7 +273,9 @@ func TestBadMarketplace(t *testing.T) {
 			dir := t.TempDir()
 			short := func(c *index.Config) {
 				c.State = filepath.Join(dir, "marketplace.json")
-				c.RefreshTimeout = 400 * time.Millisecond
+				if tt.code == fault.Timeout {
+					c.RefreshTimeout = 400 * time.Millisecond
+				}
 			}
 			refused := func(err error) {
 				t.Helper()
