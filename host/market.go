@@ -55,7 +55,8 @@ func (m *market) drop() {
 }
 
 // index returns the client of the current configuration: fault.NotFound when the
-// marketplace is disabled, fault.Invalid about the configuration.
+// marketplace is disabled, fault.Unavailable when it is configured wrongly, which is
+// no fault of who asks.
 func (m *market) index() (*index.Client, error) {
 	cfg := m.h.current.Load().Marketplace
 	m.mu.Lock()
@@ -72,7 +73,7 @@ func (m *market) index() (*index.Client, error) {
 	m.drop()
 	fetcher, err := m.h.fetcher(nil)
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
 	}
 	client, err := index.New(index.Config{
 		URL:           cfg.IndexURL,
@@ -82,7 +83,7 @@ func (m *market) index() (*index.Client, error) {
 		State:         filepath.Join(m.h.dataDir(), marketFile),
 	})
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
 	}
 	m.client, m.made = client, cfg
 	return client, nil
