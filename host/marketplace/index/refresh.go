@@ -255,6 +255,7 @@ func (c *Client) accept(next *snapshot) error {
 	if err := to.write(c.cfg.State); err != nil {
 		return err
 	}
+	to.List = nil // next has it all
 	c.state, c.current = to, next
 	return nil
 }
