@@ -9,7 +9,6 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -26,8 +25,7 @@ type installer struct {
 
 // Install implements api.Installer.
 func (i installer) Install(ctx context.Context, in wire.Install) (wire.Plugin, error) {
-	// Made for every installation: whom it may talk to is in the configuration.
-	fetcher, err := marketplace.New(marketplace.Config{AllowPrivateHosts: i.h.current.Load().Marketplace.AllowPrivateHosts})
+	fetcher, err := i.h.fetcher(nil)
 	if err != nil {
 		return wire.Plugin{}, err
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	Replayer    Replayer
 	Pauser      Pauser
 	LogStatus   LogStatuser
+	Marketplace Marketplace
 
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
@@ -191,7 +192,7 @@ func (s *Server) routes() {
 		{get, "/api/v1/orders/:id", ScopeRead, serveJSON(s.showOrder)},
 		{post, "/api/v1/orders/:id/status", ScopePublish, serveJSON(s.moveOrder)},
 
-		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.marketplace)},
+		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.listMarketplace)},
 		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.install)},
 		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},

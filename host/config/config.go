@@ -156,6 +156,15 @@ type Marketplace struct {
 	TrustedKeys       []string // minisign public keys, base64
 	AllowUnsigned     bool
 	AllowPrivateHosts []string // host names, addresses or CIDR ranges that may be private
+	Credentials       []Credential
+	DockerConfig      string // docker's config.json with credentials of registries; "" for none
+}
+
+// Credential is what one server of plugins is shown.
+type Credential struct {
+	Host   string `json:"host"`   // host or host:port
+	Secret string `json:"secret"` // name of a secret: a token, or user:password
+	Type   string `json:"type"`   // bearer or basic
 }
 
 // Default returns the configuration of an empty file.

@@ -103,6 +103,8 @@ func flatten(c *Config) map[string]string {
 		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),
 		"marketplace.allow_unsigned":      text(c.Marketplace.AllowUnsigned),
 		"marketplace.allow_private_hosts": list(c.Marketplace.AllowPrivateHosts),
+		"marketplace.credentials":         text(c.Marketplace.Credentials),
+		"marketplace.docker_config":       c.Marketplace.DockerConfig,
 	}
 	for _, r := range c.Routes {
 		m["routes."+r.Pattern] = r.text()

@@ -100,6 +100,8 @@ marketplace:
   trusted_keys: [RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA]
   allow_unsigned: true
   allow_private_hosts: [10.0.0.7, 192.168.0.0/16, registry.local]
+  credentials: [{host: 10.0.0.7, secret: shop}, {host: "registry.local:5000", secret: reg.pw, type: basic}]
+  docker_config: /etc/berth/docker.json
 `
 
 func TestParseFull(t *testing.T) {
@@ -153,6 +155,8 @@ func TestParseFull(t *testing.T) {
 			Enabled: true, IndexURL: "http://10.0.0.7/index.json",
 			TrustedKeys:   []string{"RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
 			AllowUnsigned: true, AllowPrivateHosts: []string{"10.0.0.7", "192.168.0.0/16", "registry.local"},
+			Credentials:  []config.Credential{{Host: "10.0.0.7", Secret: "shop", Type: "bearer"}, {Host: "registry.local:5000", Secret: "reg.pw", Type: "basic"}},
+			DockerConfig: "/etc/berth/docker.json",
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -237,6 +241,10 @@ func TestParseProblems(t *testing.T) {
 		{"merge cycle", "handlers: {x: &x {<<: *x}}\n", "nests more than 64 levels deep"},
 		{"merge bomb", "handlers: {x: &x {<<: [*x, *x, *x]}}\n", "nests more than 64 levels deep"},
 		{"http index", "marketplace: {index_url: \"http://a.example/\"}\n", "f.yaml:1: marketplace.index_url: must be https (http is for hosts listed under allow_private_hosts only)"},
+		{"a credential's host", "marketplace: {credentials: [{host: \"https://a.example\", secret: s}]}\n", `f.yaml:1: marketplace.credentials[0].host: "https://a.example" is not a host such as plugins.example.com or registry.local:5000`},
+		{"a credential's secret", "marketplace: {credentials: [{host: a.example, secret: \"s3 cret\"}]}\n", `f.yaml:1: marketplace.credentials[0].secret: "s3 cret" is not a secret's name; put the token into a file of the directory secrets, and name that here`},
+		{"a credential's type", "marketplace: {credentials: [{host: a.example, secret: s, type: digest}]}\n", `f.yaml:1: marketplace.credentials[0].type: must be bearer or basic, not the text "digest"`},
+		{"a credential in part", "marketplace: {credentials: [{host: a.example}]}\n", `f.yaml:1: marketplace.credentials[0]: needs host and secret`},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
 		{"too large", strings.Repeat("#\n", config.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},

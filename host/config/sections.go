@@ -281,6 +281,8 @@ func (m *Marketplace) read(v value) {
 		"trusted_keys":        func(v value) { m.TrustedKeys = v.list(100, readKey) },
 		"allow_unsigned":      func(v value) { m.AllowUnsigned = v.bool() },
 		"allow_private_hosts": func(v value) { m.AllowPrivateHosts = v.list(100, readPrivateHost) },
+		"credentials":         m.readCredentials,
+		"docker_config":       func(v value) { m.DockerConfig = v.text() },
 	})
 	if m.IndexURL == "" {
 		return

@@ -101,7 +101,7 @@ func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, e
 	defer cancel()
 	content, err := s.small(ctx, u, most)
 	switch {
-	case ctx.Err() != nil && err != nil:
+	case ctx.Err() != nil: // see Fetch
 		return nil, s.f.late(u, ctx.Err())
 	case err != nil:
 		return nil, s.f.explain(u, err)
@@ -191,8 +191,8 @@ func (b *stream) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.timer.Reset(b.f.cfg.Stall)
 	}
-	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = b.explain(err)
+	if err != nil && (!errors.Is(err, io.EOF) || b.cause() != nil) {
+		err = b.explain(err) // a server that notices a broken connection may end in good order
 	}
 	return n, err
 }
@@ -200,7 +200,7 @@ func (b *stream) Read(p []byte) (int, error) {
 func (b *stream) explain(err error) error {
 	switch {
 	case errors.Is(b.cause(), errStalled):
-		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: err}
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
 	case b.cause() != nil:
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}

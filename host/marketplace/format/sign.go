@@ -20,11 +20,11 @@ type Key struct {
 // comment above it that a .pub file has.
 func ParseKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
-	var k Key
-	if len(text) > 1024 {
-		return Key{}, Refuse(BadKey, "a key of %d bytes is not a minisign public key", len(text))
+	if comment, line, ok := strings.Cut(text, "\n"); ok && strings.HasPrefix(comment, "untrusted comment: ") {
+		text = line
 	}
-	if err := k.key.UnmarshalText([]byte(text)); err != nil || !strings.HasSuffix(text, k.key.String()) {
+	var k Key
+	if err := k.key.UnmarshalText([]byte(text)); err != nil || k.key.String() != text {
 		return Key{}, Refuse(BadKey, "%s is not a minisign public key; copy the line of the .pub file that starts with RW", quoted(text))
 	}
 	return k, nil

@@ -90,6 +90,12 @@ func (c *Client) fetch(ctx context.Context, old *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.mu.Lock()
+	err = c.newer(next)
+	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	if old == nil {
 		old = &snapshot{}
 	}
@@ -241,21 +247,31 @@ func (c *Client) parsePages(next *snapshot) error {
 // accept takes a snapshot over, unless a newer one was seen, and keeps it. The
 // caller holds c.mu.
 func (c *Client) accept(next *snapshot) error {
+	if err := c.newer(next); err != nil {
+		return err
+	}
+	next.fetched = c.cfg.Now().UTC()
+	to := c.state.with(c.identity(next), c.base, next)
+	if err := to.write(c.cfg.State); err != nil {
+		return err
+	}
+	to.List = nil // next has it all
+	c.state, c.current = to, next
+	return nil
+}
+
+// newer refuses a root that is older than one that was seen. The caller holds c.mu.
+func (c *Client) newer(next *snapshot) error {
 	if err := c.load(); err != nil {
 		return err
 	}
 	id := c.identity(next)
-	if seen := c.state.Seen[id]; next.root.Sequence < seen {
+	switch seen := c.state.Seen[id]; {
+	case next.root.Sequence < seen:
 		return c.wrap("", format.Refuse(format.Older, "root.json: has the sequence %d, but %d was seen already: it is an old copy", next.root.Sequence, seen))
-	} else if c.current != nil && c.identity(c.current) == id && seen == next.root.Sequence && string(c.current.rootText) != string(next.rootText) {
+	case next.root.Sequence == seen && c.current != nil && c.identity(c.current) == id && string(c.current.rootText) != string(next.rootText):
 		return c.wrap("", format.Refuse(format.Older, "root.json: was changed, and still has the sequence %d: whoever signs it must raise that", seen))
 	}
-	next.fetched = c.cfg.Now().UTC()
-	to := c.state.with(id, c.base, next)
-	if err := to.write(c.cfg.State); err != nil {
-		return err
-	}
-	c.state, c.current = to, next
 	return nil
 }
 

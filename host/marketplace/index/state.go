@@ -70,6 +70,7 @@ func (c *Client) load() error {
 	if s.List != nil && s.List.URL == c.base {
 		c.current = c.restore(*s.List)
 	}
+	c.state.List = nil
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"oras.land/oras-go/v2/registry"
@@ -17,7 +18,7 @@ const maxDockerConfig = 1 << 20 // bytes
 
 // credential finds what a registry is to be shown. own is set for one that the
 // operator has bound to this host.
-func (s *Source) credential(ref registry.Reference) (cred auth.Credential, own bool, err error) {
+func (s *Source) credential(ctx context.Context, ref registry.Reference) (cred auth.Credential, own bool, err error) {
 	user, secret, found, err := s.cfg.Fetcher.CredentialFor(ref.Host())
 	switch {
 	case err != nil:
@@ -29,12 +30,12 @@ func (s *Source) credential(ref registry.Reference) (cred auth.Credential, own b
 	case s.cfg.DockerConfig == "":
 		return auth.EmptyCredential, false, nil
 	}
-	cred, err = dockerCredential(s.cfg.DockerConfig, ref.Registry)
+	cred, err = dockerCredential(ctx, s.cfg.DockerConfig, ref.Registry)
 	return cred, false, err
 }
 
 // dockerCredential reads docker's file. Its error does not tell what is in it.
-func dockerCredential(path, registry string) (auth.Credential, error) {
+func dockerCredential(ctx context.Context, path, registry string) (auth.Credential, error) {
 	const what = "marketplace.docker_config"
 	fail := func(err error) (auth.Credential, error) {
 		return auth.EmptyCredential, fault.New(fault.Unavailable, "%s: %w", what, err)
@@ -55,7 +56,11 @@ func dockerCredential(path, registry string) (auth.Credential, error) {
 	if err != nil || len(text) > maxDockerConfig {
 		return auth.EmptyCredential, fault.New(fault.Unavailable, "%s: %s is not a docker config file", what, path)
 	}
-	cred, err := store.Get(context.Background(), credentials.ServerAddressFromRegistry(registry))
+	// The store has the keys as host names; Docker Hub's is the one that is not the
+	// registry's.
+	key := strings.TrimPrefix(credentials.ServerAddressFromRegistry(registry), "https://")
+	key, _, _ = strings.Cut(key, "/")
+	cred, err := store.Get(ctx, key)
 	if err != nil {
 		return auth.EmptyCredential, fault.New(fault.Unavailable, "%s: %s: what it has for %s cannot be read", what, path, registry)
 	}

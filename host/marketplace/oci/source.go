@@ -228,10 +228,10 @@ func parse(reference string) (registry.Reference, error) {
 	}
 	ref, err := registry.ParseReference(rest)
 	if err != nil {
-		return registry.Reference{}, fault.Field(field, "%.120q is not a reference such as oci://registry.example.com/team/echo:1.2.0", reference)
+		return registry.Reference{}, fault.Field(field, "is not a reference such as oci://registry.example.com/team/echo:1.2.0") // it may hold a password
 	}
 	if ref.Reference == "" {
-		return registry.Reference{}, fault.Field(field, "%.120q names no version: add :TAG or @sha256:DIGEST", reference)
+		return registry.Reference{}, fault.Field(field, "names no version: add :TAG or @sha256:DIGEST")
 	}
 	return ref, nil
 }
@@ -247,7 +247,7 @@ func (s *Source) with(ctx context.Context, ref registry.Reference, do func(conte
 	if err := session.CheckURL(secure); err != nil {
 		return err
 	}
-	cred, own, err := s.credential(ref)
+	cred, own, err := s.credential(ctx, ref)
 	if err != nil {
 		return err
 	}

@@ -113,6 +113,7 @@ type checker struct {
 	problems Problems
 	err      error           // the first that is not about the tree
 	used     map[string]bool // paths that something leads to
+	unread   bool            // a page could not be read: nobody knows what it leads to
 
 	plugins, releases int
 	bytes             int64
@@ -189,11 +190,13 @@ func (c *checker) tree(ctx context.Context, root format.Root) {
 		}
 		text, ok := c.listed(ctx, root, path, format.MaxPage)
 		if !ok {
+			c.unread = true
 			continue
 		}
 		page, err := format.ParsePage(publisher, name, text)
 		if err != nil {
 			c.problem(err)
+			c.unread = true
 			continue
 		}
 		c.plugins++
@@ -207,7 +210,7 @@ func (c *checker) tree(ctx context.Context, root format.Root) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(root.Files)) {
-		if strings.HasPrefix(path, "r/") && !names[strings.TrimSuffix(path, format.SigSuffix)] {
+		if !c.unread && strings.HasPrefix(path, "r/") && !names[strings.TrimSuffix(path, format.SigSuffix)] {
 			c.problem(format.Refuse(format.Unlisted, "%s: no page has this release", path))
 		}
 	}
@@ -283,7 +286,7 @@ func (c *checker) unlisted(root format.Root) {
 	}
 	for _, path := range list {
 		_, listed := root.Files[path]
-		if !listed && !c.used[path] {
+		if !c.unread && !listed && !c.used[path] {
 			c.problem(format.Refuse(format.Unlisted, "%s: nothing leads to it: sign the tree again, or remove the file", path))
 		}
 	}

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"path/filepath"
+	"reflect"
+	"sync"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/format"
+	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// marketFile keeps the marketplace's last list in the data directory, and how new
+// a list it has seen.
+const marketFile = "marketplace.json"
+
+// market is the marketplace of the current configuration. Its client is made when
+// it is first asked for something, and anew when the configuration of it has
+// changed; nothing of it runs before. It is safe for concurrent use.
+type market struct {
+	h *Host
+
+	mu     sync.Mutex
+	made   config.Marketplace // what the client was made of
+	client *index.Client      // nil: none yet
+	closed bool
+}
+
+// startMarket makes the market, which does nothing yet.
+func (h *Host) startMarket() *market {
+	m := &market{h: h}
+	h.undo("the marketplace", func(context.Context) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.closed = true
+		m.drop()
+		return nil
+	})
+	return m
+}
+
+// drop ends the client there is. The caller holds m.mu.
+func (m *market) drop() {
+	if m.client != nil {
+		m.client.Close()
+	}
+	m.client = nil
+}
+
+// index returns the client of the current configuration: fault.NotFound when the
+// marketplace is disabled, fault.Unavailable when it is configured wrongly, which is
+// no fault of who asks.
+func (m *market) index() (*index.Client, error) {
+	cfg := m.h.current.Load().Marketplace
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return nil, fault.New(fault.Unavailable, "the host is shutting down")
+	case !cfg.Enabled:
+		m.drop()
+		return nil, fault.New(fault.NotFound, "the marketplace is disabled")
+	case m.client != nil && reflect.DeepEqual(cfg, m.made):
+		return m.client, nil
+	}
+	m.drop()
+	fetcher, err := m.h.fetcher(nil)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
+	}
+	client, err := index.New(index.Config{
+		URL:           cfg.IndexURL,
+		TrustedKeys:   cfg.TrustedKeys,
+		AllowUnsigned: cfg.AllowUnsigned,
+		Fetcher:       fetcher,
+		State:         filepath.Join(m.h.dataDir(), marketFile),
+	})
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
+	}
+	m.client, m.made = client, cfg
+	return client, nil
+}
+
+// fetcher is what may talk to whom the current configuration lets it. progress may
+// be nil.
+func (h *Host) fetcher(progress func(done, total int64)) (*marketplace.Fetcher, error) {
+	cfg := h.current.Load().Marketplace
+	out := marketplace.Config{
+		AllowPrivateHosts: cfg.AllowPrivateHosts,
+		Secret:            secret.Directory(filepath.Join(h.dataDir(), "secrets")).Read,
+		Progress:          progress,
+	}
+	for _, c := range cfg.Credentials {
+		out.Credentials = append(out.Credentials, marketplace.Credential{Host: c.Host, Secret: c.Secret, Type: marketplace.CredentialType(c.Type)})
+	}
+	return marketplace.New(out)
+}
+
+// Listings implements api.Marketplace.
+func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Marketplace, error) {
+	client, err := m.index()
+	if err != nil {
+		return wire.Marketplace{}, err
+	}
+	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit})
+	if err != nil {
+		return wire.Marketplace{}, err
+	}
+	out := wire.Marketplace{
+		Items: []wire.Listing{}, Stale: page.Stale, Reason: page.Problem, FetchedAt: page.Fetched, Expires: page.Expires,
+		Expired: page.Expired, Unsigned: page.Unsigned, Marketplace: page.Marketplace,
+	}
+	if page.Next != "" {
+		out.Next = &page.Next
+	}
+	installed := map[string]string{}
+	for _, p := range m.h.plugins.List() {
+		installed[p.Name] = p.Version
+	}
+	for _, l := range page.Items {
+		out.Items = append(out.Items, listing(l, installed))
+	}
+	return out, nil
+}
+
+// listing shows a plugin of the list beside what is installed here, by name.
+func listing(l index.Listing, installed map[string]string) wire.Listing {
+	out := wire.Listing{
+		Publisher: l.Publisher, Name: l.Name, Version: l.Latest.Version, Description: l.Description, License: l.License, Homepage: l.Homepage,
+		Key: l.Key, Size: l.Latest.Size, SHA256: l.Latest.SHA256, ABI: l.Latest.ABI, Capabilities: asked(l.Latest.Capabilities),
+		Deprecated: l.Latest.Deprecated, Yanked: l.Latest.Yanked, Versions: []wire.ListingVersion{},
+	}
+	if l.Latest.Version != "" {
+		out.Released = &l.Latest.Released
+	}
+	for _, v := range l.Versions {
+		out.Versions = append(out.Versions, wire.ListingVersion{
+			Version: v.Version, ABI: v.ABI, SHA256: v.SHA256, Size: v.Size, Capabilities: asked(v.Capabilities),
+			Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked, Revoked: v.Revoked,
+		})
+	}
+	if version, ok := installed[l.Name]; ok {
+		out.Installed = &version
+		if out.Version != "" && format.Compare(out.Version, version) > 0 {
+			out.UpdateAvailable = &out.Version
+		}
+	}
+	return out
+}
+
+func asked(list []abi.Capability) []wire.ListingCapability {
+	out := []wire.ListingCapability{}
+	for _, c := range list {
+		out = append(out, wire.ListingCapability{Name: c.Name, Reason: c.Reason, Required: c.Required, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names})
+	}
+	return out
+}

@@ -1,0 +1,61 @@
+package wire
+
+import "time"
+
+// Marketplace is a page of what a marketplace has: GET /api/v1/plugins/marketplace.
+type Marketplace struct {
+	Items       []Listing `json:"items"`
+	Next        *string   `json:"next"`
+	Stale       bool      `json:"stale"`              // since FetchedAt nobody could tell whether it is still so
+	Reason      string    `json:"reason,omitempty"`   // why it is stale
+	FetchedAt   time.Time `json:"fetched_at"`         // when it was last found to be the marketplace's
+	Expires     time.Time `json:"expires"`            // from then on nothing is installed by it
+	Expired     bool      `json:"expired"`            // that has passed
+	Unsigned    bool      `json:"unsigned,omitempty"` // nobody has signed for it
+	Marketplace string    `json:"marketplace"`        // its name
+}
+
+// Listing is a plugin of a marketplace, with the version that is offered of it;
+// its fields about a version are empty when none is.
+type Listing struct {
+	Publisher       string              `json:"publisher"`
+	Name            string              `json:"name"`
+	Version         string              `json:"version"`
+	Description     string              `json:"description"`
+	License         string              `json:"license"`
+	Homepage        string              `json:"homepage"`
+	Key             string              `json:"key"` // the publisher's minisign public key, or ""
+	Size            int64               `json:"size"`
+	SHA256          string              `json:"sha256"`
+	ABI             string              `json:"abi"`
+	Capabilities    []ListingCapability `json:"capabilities"`
+	Released        *time.Time          `json:"released"`
+	Deprecated      string              `json:"deprecated"` // why it should not be used any more, or ""
+	Yanked          bool                `json:"yanked"`
+	Versions        []ListingVersion    `json:"versions"`         // all, the highest first
+	Installed       *string             `json:"installed"`        // the version of the plugin of this name here
+	UpdateAvailable *string             `json:"update_available"` // Version, when it is higher than Installed
+}
+
+// ListingCapability is what a version asks for.
+type ListingCapability struct {
+	Name       string   `json:"name"`
+	Reason     string   `json:"reason"`
+	Required   bool     `json:"required"`
+	Hosts      []string `json:"hosts,omitempty"`
+	EventTypes []string `json:"event_types,omitempty"`
+	Names      []string `json:"names,omitempty"`
+}
+
+// ListingVersion is one version of a plugin.
+type ListingVersion struct {
+	Version      string              `json:"version"`
+	ABI          string              `json:"abi"`
+	SHA256       string              `json:"sha256"`
+	Size         int64               `json:"size"` // bytes
+	Capabilities []ListingCapability `json:"capabilities"`
+	Released     time.Time           `json:"released"`
+	Deprecated   string              `json:"deprecated"`
+	Yanked       bool                `json:"yanked"`  // only for who asks for exactly this version
+	Revoked      string              `json:"revoked"` // why the marketplace has taken it back, or ""
+}
