@@ -57,7 +57,7 @@ func problemOf(err error) wire.Problem {
 		switch {
 		case p.Field != "": // it is the caller's input that is too large, not the host that is full
 			p.Status = http.StatusRequestEntityTooLarge
-		case retryAfter(err) > 0: // a limit that was set, of which there will be more later
+		case fault.RetryAfter(err) > 0: // a limit that was set, of which there will be more later
 			p.Status = http.StatusTooManyRequests
 		}
 	case fault.Unavailable:
@@ -94,7 +94,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
 	}
-	if after := retryAfter(err); after > 0 {
+	if after := fault.RetryAfter(err); after > 0 {
 		header.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
 	} else if p.Status == http.StatusInsufficientStorage {
 		header.Set("Retry-After", fullRetryAfter)
@@ -117,15 +117,6 @@ func (s *Server) fail(err error, c echo.Context) {
 // fullRetryAfter is what a caller is told when there is no room: nobody knows
 // when there will be, so it is seldom enough to do no harm. In seconds.
 const fullRetryAfter = "30"
-
-// retryAfter is when an error says that it may be worth trying again; 0: it does not.
-func retryAfter(err error) time.Duration {
-	var f *fault.Error
-	if !errors.As(err, &f) {
-		return 0
-	}
-	return f.RetryAfter
-}
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.
 func routing(err error, c echo.Context) error {
