@@ -58,6 +58,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"cel.dev/cel-go/cel":                     "route",
 		"gopkg.in/yaml.v3":                       "config",
 		"github.com/spf13/cobra":                 module + "cmd/berth",
+		"golang.org/x/term":                      module + "cmd/berth",
 		"github.com/tetratelabs/wazero/api":      "sandbox",
 	}
 	checked := 0
