@@ -127,7 +127,7 @@ func (a *app) deadLettersShow() *cobra.Command {
 					}
 					fmt.Fprintf(a.stdout, "plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
 						printable(d.Plugin), d.EventID, d.Seq, d.EventType, oneLine(d.Subject), oneLine(d.IdempotencyKey), d.Reason, d.Attempts,
-						clock(d.PublishedAt), clock(d.FirstAttemptAt), clock(d.At))
+						clock(d.PublishedAt), clockOr(d.FirstAttemptAt), clock(d.At))
 					if d.Error != nil {
 						fmt.Fprintf(a.stdout, "error      %s: %s\n", d.Error.Class, printable(d.Error.Message))
 					}
