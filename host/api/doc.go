@@ -9,5 +9,8 @@
 // internal error's text goes to the log, never into an answer.
 //
 // A Server holds no lock but the Feed's, which is never held while anything is
-// waited for. Read server.go first: it lists every endpoint.
+// waited for. Plugins are switched one at a time, by a token that a request
+// waits for no longer than its caller does. Package cloudevents, below, turns
+// CloudEvents into events and back. Read server.go first: it lists every endpoint, those
+// about deliveries in deadletters.go.
 package api
