@@ -48,6 +48,9 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
 		TLS:          https,
 		Marketplace:  h.startMarket(),
+		DeadLetters:  deadLetters{r.dispatcher},
+		Replayer:     replayer{b, log, r.dispatcher},
+		Pauser:       plugins{h},
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,
@@ -161,6 +164,11 @@ func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.repo
 // Approve implements api.Plugins.
 func (p plugins) Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error) {
 	return p.h.plugins.Approve(ctx, name, in)
+}
+
+// SetPaused implements api.Pauser.
+func (p plugins) SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error) {
+	return p.h.plugins.SetPaused(ctx, name, paused)
 }
 
 // SetEnabled implements api.Plugins.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -41,6 +42,7 @@ const defaultDataDir = "data"
 // client calls the API of one host.
 type client struct {
 	url, token string
+	kind       string // media type of bodies; "" is application/json
 	http       *http.Client
 }
 
@@ -167,7 +169,7 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if payload != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", cmp.Or(c.kind, "application/json"))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 
 func (a *app) eventsCommand() *cobra.Command {
 	return group("events", "Publish events and see what became of them",
-		a.eventsEmit(), a.eventsList(), a.eventsShow(), a.eventsTail())
+		a.eventsEmit(), a.eventsPublish(), a.eventsList(), a.eventsShow(), a.eventsTail(),
+		a.eventsDeadLetters(), a.eventsReplay(), a.eventsLog())
 }
 
 func (a *app) eventsEmit() *cobra.Command {
@@ -148,17 +149,25 @@ func answer(d wire.Delivery) string {
 }
 
 func (a *app) eventsTail() *cobra.Command {
-	return a.talks(&cobra.Command{
+	var since string
+	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Follow what is published and what handlers answer, until Ctrl-C",
-		Args:  usage(cobra.NoArgs),
+		Long: `Follow what is published and what handlers answer, until Ctrl-C. With --since
+what was published after that Seq comes first; answers are shown as they happen,
+and those of the past are not.`,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
 			c.http.Timeout = 0 // it lasts as long as it lasts
-			resp, err := c.do(cmd.Context(), "GET", "/api/v1/events/stream", nil)
+			path := "/api/v1/events/stream"
+			if since != "" {
+				path += "?" + url.Values{"since": {since}}.Encode()
+			}
+			resp, err := c.do(cmd.Context(), "GET", path, nil)
 			if err != nil {
 				return err
 			}
@@ -169,7 +178,9 @@ func (a *app) eventsTail() *cobra.Command {
 			}
 			return err
 		},
-	})
+	}
+	cmd.Flags().StringVar(&since, "since", "", "begin with what was published after this Seq; 0 is all there is")
+	return a.talks(cmd)
 }
 
 // tail prints server-sent events: the lines "event:" and "data:" that matter here.

@@ -68,6 +68,7 @@ type app struct {
 	dataDir        string        // --data-dir
 	json           bool          // --json
 	patience       time.Duration // with an answer of the host; 0 for the usual
+	atTerminal     bool          // stdin is a person, though it is no terminal
 }
 
 func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
@@ -79,11 +80,22 @@ func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 WebAssembly modules that want it, each in a sandbox of its own.
 
 Commands that talk to a running host find it by its data directory. To reach
-another one set BERTH_URL and BERTH_TOKEN.`,
+another one set BERTH_URL and BERTH_TOKEN.
+
+Exit codes:
+  0  it is done
+  1  it failed, or the host refused it; the reason is on standard error
+  2  the command line makes no sense; nothing was done`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          usage(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateRequiredFlags(); err != nil {
+				return usageError{err}
+			}
+			return nil
+		},
 	}
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -12,7 +12,9 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "See, switch, approve, inspect, install and uninstall plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"), a.pluginApprove(),
+		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable", "Enable a plugin"), a.pluginSwitch("disable", "Disable a plugin"),
+		a.pluginSwitch("pause", "Have a plugin take no events, and keep its place in the log"), a.pluginSwitch("resume", "Have a paused plugin go on where it was"),
+		a.pluginApprove(),
 		a.pluginInspect(), a.pluginInstall(), a.pluginUninstall())
 }
 
@@ -44,10 +46,10 @@ func (a *app) pluginShow() *cobra.Command {
 	})
 }
 
-func (a *app) pluginSwitch(action string) *cobra.Command {
+func (a *app) pluginSwitch(action, short string) *cobra.Command {
 	return a.talks(&cobra.Command{
 		Use:   action + " NAME",
-		Short: strings.ToUpper(action[:1]) + action[1:] + " a plugin, and write that into the configuration",
+		Short: short + "; written into the configuration",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return fetch(cmd.Context(), a, "POST", "/api/v1/events/plugins/"+url.PathEscape(args[0])+"/"+action, nil, a.showPlugin)

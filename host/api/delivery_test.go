@@ -274,7 +274,7 @@ func TestErrorsOfDeliveryParts(t *testing.T) {
 		{fault.New(fault.NotFound, "no handler"), 404, ""},
 		{fault.New(fault.Unavailable, "closed"), 503, ""},
 		{&fault.Error{Code: fault.Unavailable, Reason: "busy", RetryAfter: 1500 * time.Millisecond}, 503, "2"},
-		{fault.New(fault.Exhausted, "the disk is full"), 507, "30"},
+		{fault.New(fault.Exhausted, "the disk is full"), 507, "10"},
 		{fmt.Errorf("append: %w", &fault.Error{Code: fault.Exhausted, Reason: "the log has reached bus.max_size", RetryAfter: time.Minute}), 429, "60"},
 		{&fault.Error{Code: fault.Exhausted, Field: "body", Reason: "too large"}, 413, ""},
 		{errors.New("the secret"), 500, ""},

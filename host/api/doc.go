@@ -12,6 +12,9 @@
 // What changes something for an operator is in the audit log before it is made,
 // and so is what was refused.
 //
-// A Server holds no lock but the Feed's and the rates', which are never held while anything is
-// waited for. Read server.go first: it lists every endpoint.
+// A Server holds no lock but the Feed's and the rates', which are never held
+// while anything is waited for. Plugins are switched one at a time, by a token
+// that a request waits for no longer than its caller does. Package cloudevents,
+// below, turns CloudEvents into events and back. Read server.go first: it lists
+// every endpoint, those about deliveries in deadletters.go.
 package api

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/berth-host/berth/host/api/cloudevents"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
@@ -25,6 +26,9 @@ const (
 
 // publish is POST /api/v1/events.
 func (s *Server) publish(c echo.Context) (reply, error) {
+	if format := cloudEventFormat(c.Request()); format != nativeFormat {
+		return s.publishCloudEvents(c, format)
+	}
 	if err := checkMediaType(c.Request()); err != nil {
 		return reply{}, err
 	}
@@ -33,7 +37,7 @@ func (s *Server) publish(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	if isList(body) {
-		return s.publishBatch(c, body)
+		return s.publishBatch(c, body, parseNative, unnamed)
 	}
 	d, err := event.ParseDraft(body)
 	if err != nil {
@@ -51,6 +55,18 @@ func (s *Server) publish(c echo.Context) (reply, error) {
 	}
 	return reply{status: http.StatusAccepted, body: receiptOf(receipt)}, nil
 }
+
+// parseNative makes an event of a native envelope.
+func parseNative(body []byte) (*event.Event, error) {
+	d, err := event.ParseDraft(body)
+	if err != nil {
+		return nil, err
+	}
+	return event.New(d)
+}
+
+// unnamed leaves an error as it is.
+func unnamed(err error) error { return err }
 
 // applyKey takes the idempotency key from the header if the event has none.
 func applyKey(d *event.Draft, header []string) error {
@@ -75,10 +91,11 @@ type batchReceipt struct {
 	Error *wire.Problem `json:"error,omitempty"`
 }
 
-// publishBatch publishes a list. Nothing is published unless every event is
+// publishBatch publishes a list, of which parse reads one event, and named has
+// errors of the log name what parse knows its fields by. Nothing is published unless every event is
 // valid. A key that is taken with other content concerns its event only: the
 // answer is then 207, with the problem in its place.
-func (s *Server) publishBatch(c echo.Context, body []byte) (reply, error) {
+func (s *Server) publishBatch(c echo.Context, body []byte, parse func([]byte) (*event.Event, error), named func(error) error) (reply, error) {
 	if len(c.Request().Header.Values("Idempotency-Key")) > 0 {
 		return reply{}, fault.Field("Idempotency-Key", "names one event, not a batch; use metadata.idempotency_key of each")
 	}
@@ -88,11 +105,7 @@ func (s *Server) publishBatch(c echo.Context, body []byte) (reply, error) {
 	}
 	events := make([]*event.Event, len(raws))
 	for i, raw := range raws {
-		d, err := event.ParseDraft(raw)
-		if err == nil {
-			events[i], err = event.New(d)
-		}
-		if err != nil {
+		if events[i], err = parse(raw); err != nil {
 			return reply{}, within(i, err)
 		}
 	}
@@ -110,7 +123,7 @@ func (s *Server) publishBatch(c echo.Context, body []byte) (reply, error) {
 		if receipt.Err == nil {
 			continue
 		}
-		problem := problemOf(within(i, receipt.Err))
+		problem := problemOf(within(i, named(receipt.Err)))
 		if problem.Status == http.StatusInternalServerError {
 			return reply{}, receipt.Err
 		}
@@ -234,7 +247,8 @@ func (s *Server) listEvents(c echo.Context) (reply, error) {
 	}
 }
 
-// showEvent is GET /api/v1/events/:id.
+// showEvent is GET /api/v1/events/:id. To a caller that would rather have it the
+// event is shown as a CloudEvent, without its deliveries.
 func (s *Server) showEvent(c echo.Context) (reply, error) {
 	id, err := param(c, "id")
 	if err != nil {
@@ -244,6 +258,14 @@ func (s *Server) showEvent(c echo.Context) (reply, error) {
 	rec, err := s.cfg.Events.Event(ctx, id)
 	if err != nil {
 		return reply{}, err
+	}
+	header := map[string]string{"Vary": "Accept"}
+	if prefersCloudEvent(c.Request().Header.Values("Accept")) {
+		text, err := cloudevents.Encode(rec.Event)
+		if err != nil {
+			return reply{}, err
+		}
+		return reply{kind: cloudevents.Structured, header: header, body: json.RawMessage(text)}, nil
 	}
 	ev, err := EventOf(rec)
 	if err != nil {
@@ -255,5 +277,5 @@ func (s *Server) showEvent(c echo.Context) (reply, error) {
 	if ev.Deliveries == nil {
 		ev.Deliveries = []wire.Delivery{}
 	}
-	return reply{body: ev}, nil
+	return reply{header: header, body: ev}, nil
 }

@@ -66,12 +66,13 @@ func problemOf(err error) wire.Problem {
 	case fault.Denied:
 		p.Status = http.StatusForbidden
 	case fault.Exhausted:
-		p.Status = http.StatusInsufficientStorage
 		switch {
 		case p.Field != "": // it is the caller's input that is too large, not the host that is full
 			p.Status = http.StatusRequestEntityTooLarge
-		case retryAfter(err) > 0: // a limit that was set, of which there will be more later
+		case fault.RetryAfter(err) > 0: // a limit that passes
 			p.Status = http.StatusTooManyRequests
+		default: // the disk
+			p.Status = http.StatusInsufficientStorage
 		}
 	case fault.Unavailable:
 		p.Status = http.StatusServiceUnavailable
@@ -107,10 +108,8 @@ func (s *Server) fail(err error, c echo.Context) {
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
 	}
-	if after := retryAfter(err); after > 0 {
-		header.Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
-	} else if p.Status == http.StatusInsufficientStorage {
-		header.Set("Retry-After", fullRetryAfter)
+	if wait := retryAfter(err, p.Status); wait > 0 {
+		header.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	}
 	if p.Status == http.StatusInternalServerError {
 		id := rand.Text()[:10]
@@ -127,17 +126,16 @@ func (s *Server) fail(err error, c echo.Context) {
 	}
 }
 
-// fullRetryAfter is what a caller is told when there is no room: nobody knows
-// when there will be, so it is seldom enough to do no harm. In seconds.
-const fullRetryAfter = "30"
+// diskRetry is when a client asks again after the disk was full: nobody knows
+// when there is room, and asking costs little.
+const diskRetry = 10 * time.Second
 
-// retryAfter is when an error says that it may be worth trying again; 0: it does not.
-func retryAfter(err error) time.Duration {
-	var f *fault.Error
-	if !errors.As(err, &f) {
-		return 0
+// retryAfter is what the client is told to wait (RFC 9110, 10.2.3), 0 for nothing.
+func retryAfter(err error, status int) time.Duration {
+	if status == http.StatusInsufficientStorage {
+		return diskRetry
 	}
-	return f.RetryAfter
+	return fault.RetryAfter(err)
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.

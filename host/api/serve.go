@@ -22,7 +22,8 @@ import (
 
 // reply is what a handler answers when it has no error.
 type reply struct {
-	status int // 0 is 200
+	status int    // 0 is 200
+	kind   string // media type of the body; "" is application/json
 	header map[string]string
 	body   any // encoded as JSON
 }
@@ -52,7 +53,10 @@ func serveJSON(handle func(c echo.Context) (reply, error)) echo.HandlerFunc {
 		if r.status == 0 {
 			r.status = http.StatusOK
 		}
-		return c.Blob(r.status, "application/json", body)
+		if r.kind == "" {
+			r.kind = "application/json"
+		}
+		return c.Blob(r.status, r.kind, body)
 	}
 }
 
@@ -91,26 +95,29 @@ func decodeBody[T any](c echo.Context) (T, error) {
 
 // checkMediaType takes application/json only.
 func checkMediaType(r *http.Request) error {
-	unsupported := func(format string, args ...any) error {
-		return &refusal{
-			status: http.StatusUnsupportedMediaType,
-			header: [2]string{"Accept", "application/json"},
-			error:  &fault.Error{Code: fault.Invalid, Field: "Content-Type", Reason: fmt.Sprintf(format, args...)},
-		}
-	}
 	given := r.Header.Get("Content-Type")
 	kind, _, err := mime.ParseMediaType(given)
-	// The seam for CloudEvents: structured, batch, and binary (with ce- headers).
-	if strings.HasPrefix(kind, "application/cloudevents") || r.Header.Get("Ce-Specversion") != "" {
-		return unsupported("CloudEvents are not taken yet; send the native envelope as application/json")
-	}
 	if err != nil || kind != "application/json" {
-		return unsupported("is %q; it must be application/json", given)
+		return unsupported("is %q; it must be application/json", shown(given))
 	}
+	return checkCoding(r)
+}
+
+// checkCoding takes bodies as they are only.
+func checkCoding(r *http.Request) error {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return unsupported("a body encoded as %q is not taken; send it as it is", coding)
+		return unsupported("a body encoded as %q is not taken; send it as it is", shown(coding))
 	}
 	return nil
+}
+
+// unsupported is an error about a body's media type.
+func unsupported(format string, args ...any) error {
+	return &refusal{
+		status: http.StatusUnsupportedMediaType,
+		header: [2]string{"Accept", "application/json"},
+		error:  &fault.Error{Code: fault.Invalid, Field: "Content-Type", Reason: fmt.Sprintf(format, args...)},
+	}
 }
 
 // readBody reads a body of at most one bytes, or of at most list bytes if it is

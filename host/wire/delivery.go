@@ -19,8 +19,8 @@ type DeadLetter struct {
 	Attempts       int             `json:"attempts"`
 	Error          *DeliveryError  `json:"error"` // of the last attempt
 	PublishedAt    time.Time       `json:"published_at"`
-	FirstAttemptAt time.Time       `json:"first_attempt_at"`
-	At             time.Time       `json:"at"` // of death
+	FirstAttemptAt *time.Time      `json:"first_attempt_at"` // null when it is not known
+	At             time.Time       `json:"at"`               // of death
 	Event          json.RawMessage `json:"event,omitempty"`
 }
 

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+// maxPublish bounds a file of events, in bytes: what the API takes of a list.
+const maxPublish = 16 << 20
+
+func (a *app) eventsPublish() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "publish FILE",
+		Short: "Publish a file of events",
+		Long: `Publish the events of a JSON file, or of standard input with -: an event as
+{"event_type", "data", "metadata"}, a CloudEvent, or a list of up to 1,000 of
+either. Nothing is published unless all of them are valid. Prints the id of each;
+if the idempotency key of one was used for something else, the others are
+published, and the exit code is 1.`,
+		Example: "  berth events publish orders.json\n  jq -s . events.ndjson | berth events publish -",
+		Args:    usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.readEvents(args[0])
+			if err != nil {
+				return err
+			}
+			kind, list := eventsKind(text)
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			c.kind = kind
+			var answer json.RawMessage
+			if _, err := c.call(cmd.Context(), "POST", "/api/v1/events", json.RawMessage(text), &answer); err != nil {
+				return err
+			}
+			return a.showReceipts(answer, list)
+		},
+	})
+}
+
+// readEvents reads a file, or standard input, that is not too large to publish.
+func (a *app) readEvents(path string) ([]byte, error) {
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPublish+1))
+	if err == nil && len(text) > maxPublish {
+		err = fmt.Errorf("%s is over the limit of %d bytes", path, maxPublish)
+	}
+	return text, err
+}
+
+// eventsKind tells by its members what a file has in it. What is wrong with it,
+// the host says best.
+func eventsKind(text []byte) (kind string, list bool) {
+	type member struct {
+		SpecVersion json.RawMessage `json:"specversion"`
+	}
+	if trimmed := bytes.TrimLeft(text, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
+		var all []member
+		if json.Unmarshal(text, &all) == nil && len(all) > 0 && all[0].SpecVersion != nil {
+			return "application/cloudevents-batch+json", true
+		}
+		return "application/json", true
+	}
+	var one member
+	if json.Unmarshal(text, &one) == nil && one.SpecVersion != nil {
+		return "application/cloudevents+json", false
+	}
+	return "application/json", false
+}
+
+// receipt is what the API answers for one event of a list.
+type receipt struct {
+	wire.Receipt
+	Error *wire.Problem `json:"error"`
+}
+
+// showReceipts prints the ids of published events. It fails when some were not taken.
+func (a *app) showReceipts(answer json.RawMessage, list bool) error {
+	receipts := make([]receipt, 1)
+	var err error
+	if list {
+		var page wire.List[receipt]
+		err = json.Unmarshal(answer, &page)
+		receipts = page.Items
+	} else {
+		err = json.Unmarshal(answer, &receipts[0])
+	}
+	if err != nil {
+		return fmt.Errorf("the answer is not what was expected: %w", err)
+	}
+	if a.json {
+		if _, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(answer)); err != nil {
+			return err
+		}
+	}
+	refused := 0
+	for _, r := range receipts {
+		switch {
+		case r.Error != nil:
+			refused++
+			fmt.Fprintln(a.stderr, "berth:", printable(problem{*r.Error}.Error()))
+		case a.json:
+		case r.Duplicate:
+			fmt.Fprintf(a.stdout, "%s (a duplicate: it was published before)\n", r.EventID)
+		default:
+			fmt.Fprintln(a.stdout, r.EventID)
+		}
+	}
+	if refused > 0 {
+		return fmt.Errorf("%d of %d events were not published", refused, len(receipts))
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package api
+
+import (
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/api/cloudevents"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// format is how a publisher sends events.
+type format int
+
+const (
+	nativeFormat format = iota
+	structuredFormat
+	batchFormat
+	binaryFormat
+	otherFormat // CloudEvents in a format that is not taken
+)
+
+// cloudEventFormat tells by the headers what a publisher sends (CloudEvents HTTP
+// protocol binding 1.0, section 3).
+func cloudEventFormat(r *http.Request) format {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && kind == cloudevents.Structured:
+		return structuredFormat
+	case err == nil && kind == cloudevents.Batch:
+		return batchFormat
+	case err == nil && strings.HasPrefix(kind, "application/cloudevents"):
+		return otherFormat
+	case cloudevents.IsBinary(r.Header):
+		return binaryFormat
+	}
+	return nativeFormat
+}
+
+// publishCloudEvents is POST /api/v1/events with CloudEvents: answers, limits
+// and errors are those of native events.
+func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
+	r := c.Request()
+	if f == otherFormat {
+		return reply{}, unsupported("is %q; CloudEvents are taken as %s, as %s and in binary mode", shown(r.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
+	}
+	if err := checkCoding(r); err != nil {
+		return reply{}, err
+	}
+	if len(r.Header.Values("Idempotency-Key")) > 0 {
+		return reply{}, fault.Field("Idempotency-Key", "is not for CloudEvents: their source and id are the key")
+	}
+	if f == batchFormat {
+		body, err := readBody(r, maxBatchBody, maxBatchBody)
+		if err != nil {
+			return reply{}, err
+		}
+		if !isList(body) {
+			return reply{}, fault.Field("body", "must be a list of CloudEvents; a single one is %s", cloudevents.Structured)
+		}
+		return s.publishBatch(c, body, parseCloudEvent, cloudevents.Named)
+	}
+	body, err := readBody(r, maxBody, maxBody)
+	if err != nil {
+		return reply{}, err
+	}
+	var d event.Draft
+	if f == structuredFormat {
+		d, err = cloudevents.ParseStructured(body)
+	} else {
+		d, err = cloudevents.ParseBinary(r.Header, body)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	ev, err := cloudevents.New(d)
+	if err != nil {
+		return reply{}, err
+	}
+	receipts, err := s.cfg.Publisher.PublishEvents(r.Context(), []*event.Event{ev})
+	if err != nil {
+		return reply{}, err
+	}
+	if len(receipts) != 1 {
+		return reply{}, fault.New(fault.Internal, "%d receipts for one event", len(receipts))
+	}
+	if receipts[0].Err != nil {
+		return reply{}, cloudevents.Named(receipts[0].Err)
+	}
+	return reply{status: http.StatusAccepted, body: receiptOf(receipts[0])}, nil
+}
+
+func parseCloudEvent(body []byte) (*event.Event, error) {
+	d, err := cloudevents.ParseStructured(body)
+	if err != nil {
+		return nil, err
+	}
+	return cloudevents.New(d)
+}
+
+// prefersCloudEvent reports whether Accept names CloudEvents, and not JSON as
+// what is rather wanted (RFC 9110, section 12.5.1). Wildcards mean JSON.
+func prefersCloudEvent(accept []string) bool {
+	weight := map[string]float64{}
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		weight[kind] = q
+	}
+	return weight[cloudevents.Structured] > 0 && weight[cloudevents.Structured] >= weight["application/json"]
+}

@@ -1,0 +1,66 @@
+package cloudevents
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Data makes an event's data, which is JSON, of content of this media type:
+//
+//   - JSON (application/json, text/json, and what ends in +json; also when there
+//     is no type) is the data as it is;
+//   - text in UTF-8 (text/*, application/xml and what ends in +xml) is a string;
+//   - anything else is {"datacontenttype": TYPE, "data_base64": BASE64}.
+func Data(kind string, content []byte) (json.RawMessage, error) {
+	switch {
+	case isJSON(kind):
+		if !json.Valid(content) {
+			return nil, fault.Field(memberData, "is not valid JSON, which it must be for the media type")
+		}
+		return content, nil
+	case isText(kind) && utf8.Valid(content):
+		return encode(string(content))
+	}
+	return encode(struct {
+		ContentType string `json:"datacontenttype"`
+		Content     string `json:"data_base64"`
+	}{kind, base64.StdEncoding.EncodeToString(content)})
+}
+
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fault.New(fault.Internal, "encode the data of a CloudEvent: %w", err)
+	}
+	return bytes.TrimSpace(b.Bytes()), nil
+}
+
+// isJSON reports whether a media type is JSON, as it is when there is none.
+func isJSON(kind string) bool {
+	if kind == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(kind)
+	return err == nil && (media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"))
+}
+
+// isText reports whether a media type is text in UTF-8.
+func isText(kind string) bool {
+	media, params, err := mime.ParseMediaType(kind)
+	if err != nil || !strings.HasPrefix(media, "text/") && media != "application/xml" && !strings.HasSuffix(media, "+xml") {
+		return false
+	}
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,336 @@
+package cloudevents
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	sdk "github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// The media types of the JSON formats.
+const (
+	Structured = "application/cloudevents+json"
+	Batch      = "application/cloudevents-batch+json"
+)
+
+// Names of attributes, and of the members that have the data.
+const (
+	specVersion = "specversion"
+	attrID      = "id"
+	attrSource  = "source"
+	attrType    = "type"
+	attrSubject = "subject"
+	attrTime    = "time"
+	contentType = "datacontenttype"
+	traceParent = "traceparent"
+	traceState  = "tracestate"
+	correlation = "correlationid"
+	causation   = "causationid"
+	memberData  = "data"
+	member64    = "data_base64"
+)
+
+// header is the prefix of the headers of the binary mode.
+const header = "Ce-"
+
+// IsBinary reports whether a request is a CloudEvent in binary mode, right or wrong.
+func IsBinary(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(name, header) {
+			return true
+		}
+	}
+	return false
+}
+
+// ParseStructured reads one event as JSON (CloudEvents JSON format 1.0, section
+// 3). Errors are fault.Invalid with the member that is wrong.
+func ParseStructured(body []byte) (event.Draft, error) {
+	members, err := membersOf(body)
+	if err != nil {
+		return event.Draft{}, err
+	}
+	attributes := make(map[string]string, len(members))
+	for name, raw := range members {
+		if name == memberData || name == member64 || string(raw) == "null" { // null is as good as not there
+			continue
+		}
+		var text string
+		if raw[0] != '"' || json.Unmarshal(raw, &text) != nil {
+			if !known(name) {
+				return event.Draft{}, unknown(name)
+			}
+			return event.Draft{}, fault.Field(name, "must be a string")
+		}
+		attributes[name] = text
+	}
+	d, err := draftOf(attributes)
+	if err != nil {
+		return event.Draft{}, err
+	}
+	d.Data, err = structuredData(attributes[contentType], members[memberData], members[member64])
+	return d, err
+}
+
+// ParseBinary reads one event of HTTP's binary mode (CloudEvents HTTP protocol
+// binding 1.0, section 3.1): its attributes are the headers that begin with
+// ce-, its datacontenttype is Content-Type. Errors are fault.Invalid with the
+// header that is wrong.
+func ParseBinary(h http.Header, body []byte) (event.Draft, error) {
+	attributes := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		rest, ok := strings.CutPrefix(name, header)
+		if !ok {
+			continue
+		}
+		rest = strings.ToLower(rest)
+		if rest == contentType {
+			return event.Draft{}, inHeader(fault.Field(rest, "is what the header Content-Type says"))
+		}
+		if len(h[name]) > 1 {
+			return event.Draft{}, inHeader(fault.Field(rest, "is given %d times", len(h[name])))
+		}
+		text, err := url.PathUnescape(h[name][0]) // section 3.1.3.2
+		if err != nil {
+			return event.Draft{}, inHeader(fault.Field(rest, "a %% must be followed by two hexadecimal digits"))
+		}
+		attributes[rest] = text
+	}
+	if given := h.Get("Content-Type"); given != "" {
+		attributes[contentType] = given
+	}
+	d, err := draftOf(attributes)
+	if err != nil {
+		return event.Draft{}, inHeader(err)
+	}
+	switch {
+	case len(body) == 0: // no data
+	case attributes[contentType] == "":
+		return event.Draft{}, fault.Field("Content-Type", "is required with a body: it says what the data is")
+	default:
+		d.Data, err = Data(attributes[contentType], body)
+	}
+	return d, err
+}
+
+// New makes an event of a draft that was read here, with errors in the words of
+// CloudEvents.
+func New(d event.Draft) (*event.Event, error) {
+	ev, err := event.New(d)
+	return ev, Named(err)
+}
+
+// Named has an error of an event name CloudEvents' attribute instead of the event's field.
+func Named(err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return err
+	}
+	name, ok := map[string]string{
+		"event_type": attrType, "metadata.source": attrSource, "metadata.idempotency_key": attrID, "metadata.subject": attrSubject,
+		"metadata.time": attrTime, "metadata.traceparent": traceParent, "metadata.correlation_id": correlation, "metadata.causation_id": causation,
+	}[f.Field]
+	if !ok {
+		return err
+	}
+	named := *f
+	named.Field = name
+	return &named
+}
+
+// inHeader has an error about an attribute name the header that has it.
+func inHeader(err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Field == "" || strings.Contains(f.Field, "-") {
+		return err
+	}
+	named := *f
+	named.Field = "ce-" + f.Field
+	if f.Field == contentType {
+		named.Field = "Content-Type"
+	}
+	return &named
+}
+
+// membersOf takes a JSON object apart. A member that is there twice is refused.
+func membersOf(body []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, fault.Field("body", "the body is not valid UTF-8")
+	}
+	var whole json.RawMessage
+	if err := event.DecodeStrict(body, &whole); err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(whole))
+	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
+		return nil, fault.Field("body", "must be an object: one CloudEvent; a list of them is %s", Batch)
+	}
+	members := make(map[string]json.RawMessage)
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, fault.Field("body", "malformed JSON: %v", err)
+		}
+		name, _ := token.(string)
+		if _, there := members[name]; there {
+			return nil, fault.Field(short(name), "is there twice")
+		}
+		if len(members) == maxMembers {
+			return nil, fault.Field("body", "has more than %d members", maxMembers)
+		}
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return nil, fault.Field("body", "malformed JSON: %v", err)
+		}
+		members[name] = raw
+	}
+	return members, nil
+}
+
+// maxMembers is well above what there can be, so that a body of nothing but
+// names costs little to refuse.
+const maxMembers = 64
+
+// known reports whether an attribute has a place in an event.
+func known(name string) bool {
+	switch name {
+	case specVersion, attrID, attrSource, attrType, attrSubject, attrTime, contentType, traceParent, traceState, correlation, causation:
+		return true
+	}
+	return false
+}
+
+func unknown(name string) error {
+	if name == "dataschema" {
+		return fault.Field(name, "is not kept with an event here, and so it is not taken; leave it out")
+	}
+	return fault.Field(short(name), "is an extension that has no place in an event here; those taken are %s, %s, %s and %s", traceParent, traceState, correlation, causation)
+}
+
+// draftOf makes a draft of an event's attributes; the data is yet to come.
+func draftOf(attributes map[string]string) (event.Draft, error) {
+	switch version := attributes[specVersion]; version {
+	case sdk.CloudEventsVersionV1:
+	case "":
+		return event.Draft{}, fault.Field(specVersion, "is required: %s", sdk.CloudEventsVersionV1)
+	default:
+		return event.Draft{}, fault.Field(specVersion, "is %q; CloudEvents %s are taken", short(version), sdk.CloudEventsVersionV1)
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		if !known(name) {
+			return event.Draft{}, unknown(name)
+		}
+		if strings.TrimSpace(attributes[name]) == "" {
+			return event.Draft{}, fault.Field(name, "is empty")
+		}
+	}
+	for _, name := range []string{attrID, attrSource, attrType} {
+		if attributes[name] == "" {
+			return event.Draft{}, fault.Field(name, "is required")
+		}
+	}
+	ev := sdk.New(sdk.CloudEventsVersionV1)
+	ev.SetID(attributes[attrID])
+	ev.SetSource(attributes[attrSource])
+	ev.SetType(attributes[attrType])
+	if kind, ok := attributes[contentType]; ok {
+		ev.SetDataContentType(kind)
+	}
+	if err := ev.Validate(); err != nil {
+		return event.Draft{}, invalid(err)
+	}
+	if strings.Contains(attributes[attrSource], " ") {
+		return event.Draft{}, fault.Field(attrSource, "is not a URI-reference: it has a space")
+	}
+	d := event.Draft{
+		Type:           attributes[attrType], // the SDK trims space, which is as wrong as any
+		IdempotencyKey: keyOf(ev.Source(), attributes[attrID]),
+		Source:         ev.Source(),
+		Subject:        attributes[attrSubject],
+		TraceParent:    attributes[traceParent],
+		CorrelationID:  attributes[correlation],
+		CausationID:    attributes[causation],
+	}
+	if text, ok := attributes[attrTime]; ok {
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return event.Draft{}, fault.Field(attrTime, "%q is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", short(text))
+		}
+		d.Time = t
+	}
+	if _, err := event.ParseType(d.Type); err != nil {
+		return event.Draft{}, Named(err)
+	}
+	return d, nil
+}
+
+// invalid is what the SDK finds wrong, about the first attribute by name.
+func invalid(err error) error {
+	var all sdk.ValidationError
+	if !errors.As(err, &all) || len(all) == 0 {
+		return fault.Field("body", "is not a CloudEvent: %v", err)
+	}
+	name := slices.Min(slices.Collect(maps.Keys(all)))
+	return fault.Field(name, "is not valid: %v", all[name])
+}
+
+// keyOf is the idempotency key: source and id together are what makes a
+// CloudEvent the one it is. A source has no space, so that no two pairs have one key.
+func keyOf(source, id string) string {
+	key := source + " " + id
+	if len(key) <= event.MaxText {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// structuredData is the data of the JSON format: a JSON value, or, if the media
+// type is another, a string; or base64 of what it is.
+func structuredData(kind string, raw, base json.RawMessage) (json.RawMessage, error) {
+	if string(base) == "null" {
+		base = nil
+	}
+	switch {
+	case raw != nil && base != nil:
+		return nil, fault.Field(member64, "is there together with data; give one")
+	case base != nil:
+		var text string
+		if json.Unmarshal(base, &text) != nil {
+			return nil, fault.Field(member64, "must be a string")
+		}
+		content, err := base64.StdEncoding.Strict().DecodeString(text)
+		if err != nil {
+			return nil, fault.Field(member64, "is not base64: %v", err)
+		}
+		return Data(kind, content)
+	case raw == nil || string(raw) == "null" || isJSON(kind):
+		return raw, nil
+	case raw[0] != '"':
+		return nil, fault.Field(memberData, "must be a string, because datacontenttype is %q", short(kind))
+	}
+	return raw, nil
+}
+
+// short keeps input small in an error.
+func short(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
