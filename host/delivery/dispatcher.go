@@ -204,7 +204,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	}
 	for _, v := range d.recorder.unsaved(rec.Seq) {
 		if _, live := views[v.Handler]; !live {
-			views[v.Handler] = v
+			views[v.Handler], since[v.Handler] = v, asOld(v)
 		}
 	}
 	rows, err := d.cfg.Store.Deliveries(ctx, rec.Seq)

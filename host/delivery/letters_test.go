@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,47 @@ type memory struct {
 func onMemory(t *testing.T) *memory {
 	e, stop := newEngine(t)
 	m := newMemory(t, e)
+	t.Cleanup(func() { m.close(t); stop() })
+	return m
+}
+
+// hooked is an engine whose callers are held up at times.
+type hooked struct {
+	*engine
+	redrive  func()           // before
+	redriven func()           // after
+	read     func(seq uint64) // before
+}
+
+func (h *hooked) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
+	if h.redrive != nil {
+		h.redrive()
+	}
+	return h.engine.Redrive(ctx, f)
+}
+
+func (h *hooked) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
+	list, err := h.engine.Redriven(ctx, handler, after, limit)
+	if h.redriven != nil && len(list) > 0 {
+		h.redriven()
+	}
+	return list, err
+}
+
+func (h *hooked) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
+	if h.read != nil && limit == 1 {
+		h.read(from)
+	}
+	return h.engine.Read(ctx, from, limit)
+}
+
+// onHooked is onMemory over h.
+func onHooked(t *testing.T, h *hooked) *memory {
+	e, stop := newEngine(t)
+	h.engine = e
+	m := newMemory(t, e)
+	m.close(t)
+	m.d = delivery.New(delivery.Config{Store: h, Log: h})
 	t.Cleanup(func() { m.close(t); stop() })
 	return m
 }
@@ -252,6 +294,123 @@ func TestRedrivenEventKeepsToItsKey(t *testing.T) {
 	if got := fmt.Sprint(m.sequence("h")); got != "[2 3 1]" {
 		t.Errorf("delivered in the order %s", got)
 	}
+}
+
+// TestRedriveOfWhatHasJustSucceeded redrives an old dead letter while a replay
+// has its event in flight, which succeeds before the redrive is written and is
+// itself not written yet: it comes once.
+func TestRedriveOfWhatHasJustSucceeded(t *testing.T) {
+	release := make(chan struct{})
+	passed := make(chan struct{}, 8)
+	h := &hooked{redriven: func() { passed <- struct{}{} }}
+	m := onHooked(t, h)
+	m.set(reject)
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	m.publish("a")
+	m.awaitStatuses("h", "dead")
+	m.forget()
+	m.set(func(string, event.Attempt) event.Outcome {
+		<-release
+		return event.Outcome{}
+	})
+	if err := m.d.Replay(t.Context(), "h", 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitStatuses("h", "delivering")
+	var full atomic.Bool
+	h.redrive = func() {
+		full.Store(true)
+		h.mu.Lock()
+		h.fate = func() (bool, bool) { return full.Load(), false }
+		h.mu.Unlock()
+		close(release)
+		m.awaitStatuses("h", "ok")
+	}
+	m.redrive(event.DeadFilter{Handler: "h"}, 1)
+	<-passed
+	full.Store(false)
+	m.await("the outcome is written", func() bool {
+		rows, err := m.engine.Deliveries(context.Background(), 1)
+		return err == nil && len(rows) == 1 && rows[0].Status == event.StatusOK
+	})
+	m.publish("b")
+	m.awaitStatuses("h", "ok ok")
+	if got := fmt.Sprint(m.sequence("h")); got != "[1 2]" {
+		t.Errorf("delivered: %s", got)
+	}
+}
+
+// TestReaderBringsWhatTheFeederHasSeen lets the reader bring, and the guest
+// handle, what the feeder has just read as pending: it comes once.
+func TestReaderBringsWhatTheFeederHasSeen(t *testing.T) {
+	h := &hooked{}
+	m := onHooked(t, h)
+	m.publish("a", "b")
+	dead := event.Delivery{Handler: "h", Seq: 2, Status: event.StatusDead, Attempts: 1, At: time.Now()}
+	if _, err := m.engine.SaveDeliveries(t.Context(), []event.Delivery{dead}, []event.Cursor{{Name: "handler/h"}}); err != nil {
+		t.Fatal(err)
+	}
+	m.redrive(event.DeadFilter{}, 1)
+	once := make(chan struct{}, 1)
+	once <- struct{}{}
+	fed := make(chan struct{})
+	h.redriven = func() {
+		select {
+		case <-once:
+			m.await("both are written", func() bool {
+				b, err := m.engine.LoadBacklog(context.Background(), "h")
+				return err == nil && b.Cursor == 2
+			})
+			close(fed)
+		default:
+		}
+	}
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	<-fed
+	m.publish("c")
+	m.awaitStatuses("h", "ok ok ok")
+	got := m.sequence("h")
+	slices.Sort(got)
+	if fmt.Sprint(got) != "[1 2 3]" {
+		t.Errorf("delivered: %v", got)
+	}
+}
+
+// TestCursorPassesWhatAReplaySkips looks at what is stored between a replay's
+// last event and the handler's going on: a crash there must not deliver what
+// lies between the replay and where the handler stood.
+func TestCursorPassesWhatAReplaySkips(t *testing.T) {
+	h := &hooked{}
+	m := onHooked(t, h)
+	m.publish("a", "a", "a", "a")
+	rows := []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusRetrying, Attempts: 1, At: time.Now(), Due: time.Now()}}
+	if _, err := m.engine.SaveDeliveries(t.Context(), rows, []event.Cursor{{Name: "handler/h", Seq: 4}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.d.Replay(t.Context(), "h", 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	goOn := make(chan struct{})
+	h.read = func(seq uint64) {
+		if seq == 3 { // what waited there
+			<-goOn
+		}
+	}
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	var b event.Backlog
+	m.await("a cursor beyond the replay", func() (ok bool) {
+		var err error
+		b, err = m.engine.LoadBacklog(context.Background(), "h")
+		return err == nil && b.Cursor >= 2
+	})
+	if b.Cursor != 4 || b.Replay != nil || len(b.Open) != 1 {
+		t.Errorf("got %+v", b)
+	}
+	close(goOn)
+	m.await("the retry", func() bool { return fmt.Sprint(m.sequence("h")) == "[1 2 3]" })
 }
 
 func TestRedriveOfAHandlerThatIsNotOpen(t *testing.T) {

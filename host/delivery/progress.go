@@ -134,7 +134,7 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 	}
 	for _, o := range h.outcomes {
 		if o.Seq == rec.Seq && !known {
-			v, known = o.Delivery, true
+			v, since, known = o.Delivery, asOld(o.Delivery), true
 		}
 	}
 	h.mu.Unlock()
@@ -148,6 +148,10 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 	}
 	return v, since, false
 }
+
+// asOld is the since of an outcome that is not written, or was not a moment ago:
+// the row that it makes counts, older ones do not.
+func asOld(d event.Delivery) time.Time { return d.At.Add(-1) }
 
 // Settled returns the Seq up to which nothing is open.
 func (h *Handler) Settled() uint64 {
