@@ -13,6 +13,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/delivery"
@@ -207,6 +208,16 @@ func rawLoops(b *testing.B, wasm []byte, n int, find bool) float64 {
 	return float64(n) / time.Since(start).Seconds()
 }
 
+// cpu is the processor time that this process has used. Where others use the
+// machine too it tells more than the clock on the wall.
+func cpu(b *testing.B) time.Duration {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
 func middle(xs []float64) float64 {
 	slices.Sort(xs)
 	return xs[len(xs)/2]
@@ -226,9 +237,8 @@ func BenchmarkFanOut(b *testing.B) {
 	f := newFleet(b, log, wasm)
 	defer f.stop()
 	total := 0
-	var ours, raw, finding []float64
-	turn := func() float64 {
-		list := benchEvents(b, events)
+	var ours, raw, finding, oursCPU, rawCPU, findingCPU []float64
+	turn := func(list []*event.Event) float64 {
 		start := time.Now()
 		log.publish(b, list)
 		total += events
@@ -239,16 +249,25 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 		return events * benchHandlers / took.Seconds()
 	}
-	turn()
+	turn(benchEvents(b, events))
 	for b.Loop() {
-		ours = append(ours, turn())
-		raw = append(raw, rawLoops(b, wasm, events*benchHandlers, false))
-		finding = append(finding, rawLoops(b, wasm, events*benchHandlers, true))
+		list := benchEvents(b, events)
+		measure := func(rates, costs *[]float64, run func() float64) {
+			before := cpu(b)
+			*rates = append(*rates, run())
+			*costs = append(*costs, float64(cpu(b)-before)/events/benchHandlers)
+		}
+		measure(&ours, &oursCPU, func() float64 { return turn(list) })
+		measure(&raw, &rawCPU, func() float64 { return rawLoops(b, wasm, events*benchHandlers, false) })
+		measure(&finding, &findingCPU, func() float64 { return rawLoops(b, wasm, events*benchHandlers, true) })
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(ours), "deliveries/s")
 	b.ReportMetric(middle(raw), "raw/s")
 	b.ReportMetric(middle(finding), "finding/s")
+	b.ReportMetric(middle(oursCPU), "cpu-ns/delivery")
+	b.ReportMetric(100*middle(rawCPU)/middle(oursCPU), "%raw-cpu")
+	b.ReportMetric(100*middle(findingCPU)/middle(oursCPU), "%finding-cpu")
 	b.ReportMetric(100*middle(ours)/middle(raw), "%raw")
 	b.ReportMetric(100*middle(ours)/middle(finding), "%finding")
 }
