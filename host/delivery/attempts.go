@@ -106,7 +106,7 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 
 // judge decides what becomes of a task after an attempt.
 func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
-	row := t.last
+	row := &t.last
 	row.Attempts++
 	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, time.Now(), time.Time{}
 	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
@@ -126,37 +126,34 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 		row.Status = event.StatusRetrying
 		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 	}
-	t.last, t.settled = row, true
-	saved := row
-	if row.Status == event.StatusOK {
+	h.outcomes = append(h.outcomes, outcome{*row, t.rowless})
+	if row.Status == event.StatusOK && len(o.Children) > 0 {
+		saved := &h.outcomes[len(h.outcomes)-1].Delivery
 		saved.Children = o.Children
-		h.children += childBytes(saved)
+		h.children += childBytes(*saved)
 	}
-	h.outcomes = append(h.outcomes, outcome{saved, t.rowless})
-	t.rowless = false
+	t.settled, t.rowless = true, false
 	h.unsaved++
 	if row.Status.Final() {
 		h.release(t)
 	} else {
 		h.schedule(t)
 	}
-	return row
+	return *row
 }
 
-// release forgets a final task and lets the next of its lane go.
+// release forgets a final task and lets the next of its key go.
 func (h *Handler) release(t *task) {
 	delete(h.open, t.record.Seq)
 	h.bytes -= len(t.record.Event.Envelope())
 	t.record.Event = nil // the window may hold the task for long
 	h.makeRoom()
-	if t.key == "" {
-		return
+	switch {
+	case t.key == "":
+	case t.next == nil:
+		delete(h.lanes, t.lane)
+	default:
+		h.schedule(t.next)
+		t.next = nil
 	}
-	lane := h.lanes[t.key]
-	if len(lane) == 0 {
-		delete(h.lanes, t.key)
-		return
-	}
-	h.lanes[t.key] = lane[1:]
-	h.schedule(lane[0])
 }

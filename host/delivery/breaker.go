@@ -99,6 +99,8 @@ func (b *breaker) ended(seq uint64, class event.Class, message string, now time.
 	switch {
 	case b.open && b.probe != seq:
 		return false
+	case !against && b.failures == 0:
+		return false
 	case !against:
 		closed := b.open
 		*b = breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"container/heap"
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -83,14 +84,18 @@ type Handler struct {
 	parked   int
 	ready    fifo
 	open     map[uint64]*task // every task that is not final
-	lanes    map[string][]*task
-	retries  retryHeap
-	timer    *time.Timer
-	window   fifo // tasks in order of Seq whose place the cursor has not passed
-	bytes    int
-	full     bool // the reader waits for room
-	readTo   uint64
-	saved    uint64 // the cursor as it was last handed to the recorder
+	// lanes has the last task of every order key that is in the queue, by the
+	// key's hash: it is small, and near. Two keys that share one would only wait
+	// for each other.
+	lanes   map[uint64]*task
+	seed    maphash.Seed
+	retries retryHeap
+	timer   *time.Timer
+	window  fifo // tasks in order of Seq whose place the cursor has not passed
+	bytes   int
+	full    bool // the reader waits for room
+	readTo  uint64
+	saved   uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
 	outcomes []outcome
@@ -118,6 +123,8 @@ type Handler struct {
 type task struct {
 	record     event.Record
 	key        string
+	lane       uint64         // the key's
+	next       *task          // waits for this one, having the same key
 	last       event.Delivery // as it would be shown and stored
 	delivering bool
 	settled    bool
@@ -137,6 +144,7 @@ func newHandler(d *Dispatcher, cfg HandlerConfig) *Handler {
 		idle:       make(chan struct{}, 1),
 		moving:     make(chan struct{}, 1),
 		removed:    make(chan struct{}),
+		seed:       maphash.MakeSeed(),
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
 	h.Update(cfg.Policy)
@@ -315,12 +323,13 @@ func (h *Handler) admit(t *task) {
 	h.open[t.record.Seq] = t
 	h.bytes += len(t.record.Event.Envelope())
 	if t.key != "" {
-		lane, busy := h.lanes[t.key]
-		if busy {
-			h.lanes[t.key] = append(lane, t)
+		t.lane = maphash.String(h.seed, t.key)
+		last := h.lanes[t.lane]
+		h.lanes[t.lane] = t
+		if last != nil {
+			last.next = t
 			return
 		}
-		h.lanes[t.key] = nil
 	}
 	h.schedule(t)
 }

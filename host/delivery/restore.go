@@ -42,7 +42,7 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
-	h.open, h.lanes = make(map[uint64]*task), make(map[string][]*task)
+	h.open, h.lanes = make(map[uint64]*task), make(map[uint64]*task)
 	h.bytes = 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor

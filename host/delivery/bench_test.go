@@ -1,0 +1,63 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// noStore accepts everything and keeps nothing.
+type noStore struct{ delivery.Letters }
+
+func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
+	return event.Backlog{Found: true}, nil
+}
+
+func (noStore) SaveDeliveries(context.Context, []event.Delivery, []event.Cursor) ([]event.Delivery, error) {
+	return nil, nil
+}
+
+func (noStore) Deliveries(context.Context, uint64) ([]event.Delivery, error) { return nil, nil }
+
+func (noStore) Redriven(context.Context, string, uint64, int) ([]event.Delivery, error) {
+	return nil, nil
+}
+
+func (noStore) Cursor(context.Context, string) (uint64, bool, error) { return 0, false, nil }
+
+// BenchmarkHandler is what one handler does for an event, from the log to the
+// outcome's write, with one worker that does nothing.
+func BenchmarkHandler(b *testing.B) {
+	for _, kind := range []struct {
+		name string
+		key  func(*event.Event) string
+	}{{"unordered", nil}, {"ordered", bySubject}} {
+		b.Run(kind.name, func(b *testing.B) {
+			l := newLog()
+			for i := range 50_000 {
+				l.publish(b, fmt.Sprint("o-", i))
+			}
+			d := delivery.New(delivery.Config{Store: noStore{}, Log: l})
+			defer d.Close(context.Background())
+			h, err := d.Open(b.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Key: kind.key}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			done := 0
+			for b.Loop() {
+				if done++; done%50_000 == 0 { // the same log again, by another handler
+					_ = h.Close(b.Context())
+					if h, err = d.Open(b.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Key: kind.key}}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				a, _ := h.Next(nil, nil)
+				h.Done(a.Attempt, event.Outcome{})
+			}
+		})
+	}
+}
