@@ -141,8 +141,8 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 		f.log.publish(t, "")
 	}
 	late := take(t, h)
-	for range 3 {
-		h.Done(take(t, h), trap())
+	for _, a := range []event.Attempt{take(t, h), take(t, h), take(t, h)} { // different ones
+		h.Done(a, trap())
 	}
 	got := c.await(t, h, wire.BreakerOpen)
 	if !strings.HasPrefix(got.Reason, "3 attempts in a row failed, the last with trap: unreachable; one event is tried again at ") {
@@ -183,7 +183,7 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 func TestBreakerProbesByItself(t *testing.T) {
 	f, c := setUpConditions(t)
 	h := f.open(t, "h", delivery.Policy{
-		Retry:   delivery.Retry{MaxAttempts: 100, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Retry:   delivery.Retry{MaxAttempts: 1 << 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
 		Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Millisecond, MaxCooldown: 2 * time.Millisecond},
 	})
 	for range 10 {
@@ -194,7 +194,12 @@ func TestBreakerProbesByItself(t *testing.T) {
 	stop := work(h, 3, func(a event.Attempt) event.Outcome {
 		mu.Lock()
 		defer mu.Unlock()
-		if calls++; calls <= 12 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.told == 0 { // it has not opened
+			return trap()
+		}
+		if calls++; calls <= 5 {
 			return trap()
 		}
 		return event.Outcome{}
@@ -242,8 +247,9 @@ func TestPauseHidesTheBreaker(t *testing.T) {
 	h := f.open(t, "h", policy)
 	f.log.publish(t, "")
 	f.log.publish(t, "")
-	h.Done(take(t, h), trap())
-	h.Done(take(t, h), trap())
+	for _, a := range []event.Attempt{take(t, h), take(t, h)} {
+		h.Done(a, trap())
+	}
 	opened := c.await(t, h, wire.BreakerOpen)
 	policy.Paused = true
 	h.Update(policy)

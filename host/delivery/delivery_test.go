@@ -110,6 +110,7 @@ type store struct {
 	rows    map[key]event.Delivery
 	cursors map[string]uint64
 	refuse  error
+	refused int // writes
 	changed chan struct{}
 	wrong   string
 	took    func(seq uint64) bool // nil: every event has a row
@@ -142,6 +143,9 @@ func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
+		s.refused++
+		close(s.changed)
+		s.changed = make(chan struct{})
 		return nil, s.refuse
 	}
 	var refused []event.Delivery

@@ -37,6 +37,8 @@ func TestHistoryIsThinnedUnderLoad(t *testing.T) {
 		default:
 			h.Done(a, event.Outcome{Result: []byte(`1`)})
 		}
+		// From its first write on the recorder is busy: all else waits for the next.
+		f.store.await(t, "a refused write", func() bool { return f.store.refused > 0 })
 	}
 	f.store.mu.Lock()
 	f.store.refuse = nil

@@ -20,7 +20,8 @@ type model struct {
 	mu       sync.Mutex
 	most     int // attempts
 	subjects []string
-	attempts map[uint64]int // made and counted
+	rest     map[string][]uint64 // the events of a key that are not final, in order
+	attempts map[uint64]int      // made and counted
 	final    map[uint64]event.Status
 	flying   map[string]uint64 // the event of a key that is in flight; keyless ones have a key of their own
 	breaker  delivery.Breaker
@@ -31,7 +32,14 @@ type model struct {
 }
 
 func newModel(most int, b delivery.Breaker) *model {
-	return &model{most: most, breaker: b, attempts: make(map[uint64]int), final: make(map[uint64]event.Status), flying: make(map[string]uint64)}
+	return &model{most: most, breaker: b, rest: make(map[string][]uint64), attempts: make(map[uint64]int), final: make(map[uint64]event.Status), flying: make(map[string]uint64)}
+}
+
+// add notes the next event.
+func (m *model) add(subject string) {
+	m.subjects = append(m.subjects, subject)
+	seq := uint64(len(m.subjects))
+	m.rest[m.key(seq)] = append(m.rest[m.key(seq)], seq)
 }
 
 func (m *model) key(seq uint64) string {
@@ -53,10 +61,8 @@ func (m *model) taken(a event.Attempt) string {
 	if a.Number != m.attempts[a.Seq]+1 || a.Number > m.most {
 		return fmt.Sprintf("attempt %d of %d; %d were made, and %d may be", a.Number, a.Seq, m.attempts[a.Seq], m.most)
 	}
-	for seq := uint64(1); seq < a.Seq; seq++ {
-		if m.key(seq) == key && m.final[seq] == "" {
-			return fmt.Sprintf("%d was handed out before %d, which is not final", a.Seq, seq)
-		}
+	if first := m.rest[key][0]; first != a.Seq {
+		return fmt.Sprintf("%d was handed out before %d, which is not final", a.Seq, first)
 	}
 	m.flying[key] = a.Seq
 	return ""
@@ -74,6 +80,9 @@ func (m *model) done(a event.Attempt, o event.Outcome) {
 		m.final[a.Seq] = event.StatusOK
 	case o.Verdict == event.Reject || m.attempts[a.Seq] == m.most:
 		m.final[a.Seq] = event.StatusDead
+	}
+	if key := m.key(a.Seq); m.final[a.Seq] != "" {
+		m.rest[key] = m.rest[key][1:]
 	}
 }
 
@@ -169,7 +178,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"publish": func(t *rapid.T) {
 				subject := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "key")
-				m.subjects = append(m.subjects, subject)
+				m.add(subject)
 				l.publish(t, subject)
 			},
 			"take": func(t *rapid.T) {
@@ -245,7 +254,7 @@ func TestHammer(t *testing.T) {
 	h := f.open(t, "h", policy)
 	m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
 	for i := range events {
-		m.subjects = append(m.subjects, []string{"", fmt.Sprint(i % keys)}[i%2])
+		m.add([]string{"", fmt.Sprint(i % keys)}[i%2])
 	}
 	var wrong string
 	done := make(chan struct{})
@@ -306,12 +315,17 @@ func TestHammer(t *testing.T) {
 		t.Error(wrong)
 	}
 	s := h.Stats()
-	f.store.await(t, "the cursor", func() bool { return f.store.cursors["handler/h"] == events })
+	if err := h.Close(t.Context()); err != nil { // writes what there is
+		t.Fatal(err)
+	}
 	if s.Lag != 0 || s.Delivered+s.Failed == 0 {
 		t.Errorf("got %+v", s)
 	}
 	f.store.mu.Lock()
 	defer f.store.mu.Unlock()
+	if f.store.cursors["handler/h"] != events || f.store.wrong != "" {
+		t.Errorf("the cursor is at %d, want %d: %s", f.store.cursors["handler/h"], events, f.store.wrong)
+	}
 	for seq, status := range m.final {
 		row, kept := f.store.rows[key{"h", seq}]
 		if kept && (row.Status != status || row.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
