@@ -126,8 +126,12 @@ func (l *loop) retry(f *file) {
 }
 
 // pick returns the file that has the name: the one that had it, as long as
-// that is any use, or else the first that is. nil: there is none.
+// that is any use, or else the first that is. nil: there is none. A pin's name
+// is no other file's, except for one that had it when the pin came.
 func (l *loop) pick(e *entry) *file {
+	if pin := l.files[pinKey(e.name)]; pin != nil && (e.running == nil || e.holder == pin.path) {
+		return pin
+	}
 	had := l.files[e.holder]
 	if had != nil && had.name != e.name {
 		had = nil
@@ -292,7 +296,7 @@ func (l *loop) pursue(e *entry, f *file, t *target) {
 	if e.job != nil && e.job.target.equal(*t) {
 		return
 	}
-	j := &job{target: *t, path: f.path}
+	j := &job{target: *t, path: f.path, pin: f.pin}
 	if v != nil && v.same(*t) {
 		if v.failed != nil && v.failed.target.equal(*t) {
 			l.cancel(e)
