@@ -91,16 +91,6 @@ type Plugin struct {
 	Fuel         uint64       `json:"fuel"`      // spent since the host started
 }
 
-// Install is what POST /api/v1/plugins/install takes: a name, and a version or
-// "" for the latest, of the marketplace; or a URL with the SHA-256 (64 hex
-// digits) of what it leads to, and a name if the module has none of its own.
-type Install struct {
-	Name    string `json:"name,omitempty"`
-	Version string `json:"version,omitempty"`
-	URL     string `json:"url,omitempty"`
-	SHA256  string `json:"sha256,omitempty"`
-}
-
 // OrderItem is one line of an order.
 type OrderItem struct {
 	SKU            string `json:"sku"`
@@ -138,6 +128,8 @@ type Problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
+	// Plan is set when Code is approval_required.
+	Plan *Plan `json:"plan,omitempty"`
 }
 
 // ReloadResult says what a reload of the configuration changed, one line each.
