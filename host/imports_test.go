@@ -56,6 +56,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		"cel.dev/cel-go/cel":                "route",
 		"gopkg.in/yaml.v3":                  "config",
 		"github.com/spf13/cobra":            module + "cmd/berth",
+		"github.com/schollz/progressbar/v3": module + "cmd/berth",
+		"github.com/gofrs/flock":            "install",
 		"github.com/tetratelabs/wazero/api": "sandbox",
 	}
 	checked := 0

@@ -29,7 +29,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Deliveries:   r.dispatcher,
 		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins:      plugins{h},
-		Installer:    installer{h, log},
+		Installer:    installer{h.install},
 		Reloader:     h,
 		Activities:   h.feed,
 		Tokens:       api.AdminToken(token),

@@ -13,7 +13,7 @@ import (
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "See, switch, inspect, install and uninstall plugins",
 		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable"), a.pluginSwitch("disable"),
-		a.pluginInspect(), a.pluginInstall(), a.pluginUninstall())
+		a.pluginInspect(), a.pluginInstall(), a.pluginUpgrade(), a.pluginRollback(), a.pluginOutdated(), a.pluginVerify(), a.pluginUninstall())
 }
 
 func (a *app) pluginList() *cobra.Command {

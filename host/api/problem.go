@@ -24,6 +24,9 @@ type refusal struct {
 
 func (r *refusal) Unwrap() error { return r.error }
 
+// approvalRequired is the code of a problem that has a plan.
+const approvalRequired = "approval_required"
+
 // problemOf is the one mapping from errors to statuses. An internal error keeps
 // its text in the problem; fail takes it out.
 func problemOf(err error) wire.Problem {
@@ -70,6 +73,11 @@ func problemOf(err error) wire.Problem {
 			p.Code, p.Status = string(fault.Unavailable), http.StatusServiceUnavailable
 		}
 	}
+	var planned Planned
+	if errors.As(err, &planned) {
+		plan := planned.Plan()
+		p.Code, p.Status, p.Plan = approvalRequired, http.StatusConflict, &plan
+	}
 	if r != nil {
 		p.Status = r.status
 	}
@@ -89,12 +97,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
 	}
-	if p.Status == http.StatusInternalServerError {
-		id := rand.Text()[:10]
-		s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
-		p.Code, p.Field = string(fault.Internal), ""
-		p.Detail = "internal error; the host's log says what happened at request " + id
-	}
+	s.conceal(&p, err, c)
 	body, err := encode(p)
 	if err == nil {
 		err = c.Blob(p.Status, "application/problem+json", body)
@@ -102,6 +105,17 @@ func (s *Server) fail(err error, c echo.Context) {
 	if err != nil {
 		s.cfg.Logger.Debug("an error was not answered", "path", c.Path(), "error", err)
 	}
+}
+
+// conceal takes an internal error's text out of the answer, and into the log.
+func (s *Server) conceal(p *wire.Problem, err error, c echo.Context) {
+	if p.Status != http.StatusInternalServerError {
+		return
+	}
+	id := rand.Text()[:10]
+	s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+	p.Code, p.Field = string(fault.Internal), ""
+	p.Detail = "internal error; the host's log says what happened at request " + id
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.

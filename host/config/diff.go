@@ -71,6 +71,7 @@ func flatten(c *Config) map[string]string {
 		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),
 		"marketplace.allow_unsigned":      text(c.Marketplace.AllowUnsigned),
 		"marketplace.allow_private_hosts": list(c.Marketplace.AllowPrivateHosts),
+		"marketplace.minimum_release_age": c.Marketplace.MinimumReleaseAge.String(),
 	}
 	for _, r := range c.Routes {
 		m["routes."+r.Pattern] = r.text()

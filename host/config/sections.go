@@ -243,6 +243,7 @@ func (m *Marketplace) read(v value) {
 		"trusted_keys":        func(v value) { m.TrustedKeys = v.list(100, readKey) },
 		"allow_unsigned":      func(v value) { m.AllowUnsigned = v.bool() },
 		"allow_private_hosts": func(v value) { m.AllowPrivateHosts = v.list(100, readPrivateHost) },
+		"minimum_release_age": func(v value) { m.MinimumReleaseAge = v.duration(0, 366*24*time.Hour) },
 	})
 	if m.IndexURL == "" {
 		return

@@ -31,7 +31,7 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 	if err != nil {
 		return wire.Plugin{}, fault.New(fault.Internal, "write the lock of %s: %w", c.name, err)
 	}
-	section, err := i.cfg.Settings.Snapshot(c.name)
+	section, err := i.cfg.Settings.Snapshot(c.name, c.admit)
 	if err != nil {
 		return wire.Plugin{}, fmt.Errorf("install %s: %w", c.name, err)
 	}

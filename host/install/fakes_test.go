@@ -151,7 +151,7 @@ func (h *host) Lacking(name string, asked []abi.Capability) (lacking []abi.Capab
 	return lacking
 }
 
-func (h *host) Snapshot(name string) (json.RawMessage, error) {
+func (h *host) Snapshot(name string, _ []abi.Capability) (json.RawMessage, error) {
 	return json.Marshal(h.settings()[name])
 }
 

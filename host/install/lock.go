@@ -18,42 +18,42 @@ const lockFormat = 1
 
 // Lock is plugins.lock.yaml: what is installed.
 type Lock struct {
-	Format  int              `yaml:"format"`
-	Plugins map[string]Entry `yaml:"plugins"`
+	Format  int              `json:"format"`
+	Plugins map[string]Entry `json:"plugins"`
 	// Kept are uninstalled plugins of which what they stored is still there.
-	Kept map[string]Owner `yaml:"kept,omitempty"`
+	Kept map[string]Owner `json:"kept,omitempty"`
 }
 
 // Entry is an installed plugin: the version that runs, and those before it.
 type Entry struct {
-	Version `yaml:",inline"`
-	Former  []Version `yaml:"former,omitempty"` // the latest first, at most three
+	Version
+	Former []Version `json:"former,omitempty"` // the latest first, at most three
 }
 
 // Version is one version of a plugin.
 type Version struct {
-	Version      string `yaml:"version,omitempty"`
-	SHA256       string `yaml:"sha256"`
-	Size         int64  `yaml:"size"` // bytes
-	Owner        `yaml:",inline"`
-	Source       string       `yaml:"source"`
-	Capabilities []Capability `yaml:"capabilities,omitempty"` // agreed to when it was installed
-	Manifest     string       `yaml:"manifest,omitempty"`     // as it is in the module
-	InstalledAt  time.Time    `yaml:"installed_at"`
+	Version string `json:"version,omitempty"`
+	SHA256  string `json:"sha256"`
+	Size    int64  `json:"size"` // bytes
+	Owner
+	Source       string       `json:"source"`
+	Capabilities []Capability `json:"capabilities,omitempty"` // agreed to when it was installed
+	Manifest     string       `json:"manifest,omitempty"`     // as it is in the module
+	InstalledAt  time.Time    `json:"installed_at"`
 }
 
 // Owner is whose plugin it is.
 type Owner struct {
-	Publisher string `yaml:"publisher,omitempty"`
-	SignedBy  string `yaml:"signed_by,omitempty"` // a key's id
+	Publisher string `json:"publisher,omitempty"`
+	SignedBy  string `json:"signed_by,omitempty"` // a key's id
 }
 
 // Capability is one thing that was agreed to.
 type Capability struct {
-	Name       string   `yaml:"name"`
-	Hosts      []string `yaml:"hosts,omitempty"`
-	EventTypes []string `yaml:"event_types,omitempty"`
-	Names      []string `yaml:"names,omitempty"`
+	Name       string   `json:"name"`
+	Hosts      []string `json:"hosts,omitempty"`
+	EventTypes []string `json:"event_types,omitempty"`
+	Names      []string `json:"names,omitempty"`
 }
 
 func (l Lock) check() error {

@@ -35,6 +35,7 @@ type Release struct {
 	SignedBy     string    // the id of the key whose signature was checked; "" when unsigned
 	Source       string    // for the lock: "marketplace https://...", "url https://..." or "oci://...@sha256:..."
 	Released     time.Time // zero when that is not known
+	Handle       any       // the Source's own, for Open; recorded nowhere
 	Description  string
 	License      string
 }
@@ -85,12 +86,12 @@ type Plugins interface {
 type Settings interface {
 	// Lacking returns what of asked the file does not grant the handler.
 	Lacking(name string, asked []abi.Capability) []abi.Capability
-	// Snapshot says what the file says of the handler, for Restore.
-	Snapshot(name string) (json.RawMessage, error)
-	// Admit grants the handler these as well, and enables it if the file would
-	// hold it back as a dropped file. What is so already is not written.
+	// Snapshot is what Restore needs to take back an Admit that is about to come.
+	Snapshot(name string, grants []abi.Capability) (json.RawMessage, error)
+	// Admit grants the handler these as well. Nothing is written for none.
 	Admit(name string, grants []abi.Capability) error
-	// Restore takes back what Admit did since the snapshot, and nothing else.
+	// Restore takes back what Admit did since the snapshot, if it did, and nothing
+	// that somebody else has written.
 	Restore(name string, snapshot json.RawMessage) error
 	// Remove removes the handler's section.
 	Remove(name string) error

@@ -217,7 +217,6 @@ func (m *Manager) Pin(ctx context.Context, p Pin) (wire.Plugin, error) {
 		err = outcome
 	}
 	if err == nil {
-		m.config.Logger.Info("a plugin was installed", "plugin", p.Name, "path", p.Path, "sha256", p.SHA256)
 		return m.Plugin(p.Name)
 	}
 	m.pinBack(ctx, doing, p.Name, former)

@@ -6,6 +6,7 @@ package lockfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,21 +18,26 @@ import (
 // MaxSize bounds a file, in bytes.
 const MaxSize = 8 << 20
 
-// Codec turns values with yaml tags into text and back. The zero value is ready
-// to use, concurrently too. Header, a comment without the #, is the first line.
+// Codec turns values into text and back, as encoding/json would, in YAML. The zero
+// value is ready to use, concurrently too. Header, a comment without the #, is the
+// first line.
 type Codec struct{ Header string }
 
 // Marshal writes v.
 func (c Codec) Marshal(v any) ([]byte, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(escape(plain), &doc); err != nil { // JSON is YAML
+		return nil, err
+	}
+	restyle(&doc)
 	var b bytes.Buffer
 	if c.Header != "" {
 		fmt.Fprintf(&b, "# %s\n", c.Header)
 	}
-	var doc yaml.Node
-	if err := doc.Encode(v); err != nil {
-		return nil, err
-	}
-	quote(&doc)
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
 	if err := errors.Join(enc.Encode(&doc), enc.Close()); err != nil {
@@ -41,6 +47,32 @@ func (c Codec) Marshal(v any) ([]byte, error) {
 		return nil, fmt.Errorf("the text is %d bytes long: the limit is %d", b.Len(), MaxSize)
 	}
 	return b.Bytes(), nil
+}
+
+// escape writes what is not ASCII, which JSON has in texts only, as YAML's escapes:
+// YAML does not take every character as it is.
+func escape(plain []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(plain) {
+		if r >= 0x7f {
+			fmt.Fprintf(&b, "\\U%08X", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
+}
+
+// restyle makes blocks of JSON. A text of a plain line stands as it is where that
+// can be; any other stays quoted, because as a block not each is read as it was.
+func restyle(n *yaml.Node) {
+	special := func(r rune) bool { return r < ' ' || r > '~' }
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" || !strings.ContainsFunc(n.Value, special) {
+		n.Style = 0
+	}
+	for _, child := range n.Content {
+		restyle(child)
+	}
 }
 
 // Unmarshal reads text into v, a pointer.
@@ -62,20 +94,17 @@ func (Codec) Unmarshal(text []byte, v any) error {
 	if line := alias(&doc); line > 0 {
 		return fmt.Errorf("line %d: an alias is not written here", line)
 	}
-	strict := yaml.NewDecoder(bytes.NewReader(text))
-	strict.KnownFields(true)
+	var value map[string]any
+	if err := doc.Decode(&value); err != nil {
+		return err
+	}
+	plain, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	strict := json.NewDecoder(bytes.NewReader(plain))
+	strict.DisallowUnknownFields()
 	return strict.Decode(v)
-}
-
-// quote has texts of more than one line quoted: as blocks some of them are not
-// read as they were written (one that is nothing but line breaks, for one).
-func quote(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && strings.ContainsAny(n.Value, "\n\r\u0085\u2028\u2029") {
-		n.Style = yaml.DoubleQuotedStyle
-	}
-	for _, child := range n.Content {
-		quote(child)
-	}
 }
 
 // alias returns the line of the first alias or anchor, 0 when there is none.

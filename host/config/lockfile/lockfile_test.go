@@ -11,13 +11,13 @@ import (
 )
 
 type book struct {
-	Format int             `yaml:"format"`
-	Pages  map[string]page `yaml:"pages"`
+	Format int             `json:"format"`
+	Pages  map[string]page `json:"pages"`
 }
 
 type page struct {
-	Text  string   `yaml:"text"`
-	Lines []string `yaml:"lines,omitempty"`
+	Text  string   `json:"text"`
+	Lines []string `json:"lines,omitempty"`
 }
 
 // Whatever text is written is read again.
@@ -50,7 +50,7 @@ func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "empty",
 		"format: 1\nformat: 2":           "already defined",
-		"format: 1\nfromat: 2":           "fromat not found",
+		"format: 1\nfromat: 2":           `unknown field "fromat"`,
 		"format: 1\n---\nformat: 2":      "more than one document",
 		"format: one":                    "cannot unmarshal",
 		"format: &a 1\npages: {}":        "line 1: an alias",
