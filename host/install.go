@@ -37,6 +37,8 @@ func (h *Host) startInstalls(ctx context.Context, log engine) error {
 	}
 	h.undo("the installed plugins", func(context.Context) error { return i.Close() })
 	h.install = i
+	ctx, cancel := context.WithTimeout(ctx, tidyTimeout) // another process may be installing
+	defer cancel()
 	if err := i.Recover(ctx); err != nil {
 		// What is installed runs all the same, as the lock has it.
 		h.logger.Error("nothing can be installed until this is mended", "error", err)
