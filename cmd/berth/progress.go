@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/wire"
 )
@@ -117,15 +118,14 @@ func (b bar) end() {
 	}
 }
 
-// terminal reports whether a stream is a terminal, or another device that a person
-// may sit at.
+// terminal reports whether a stream is a terminal.
 func terminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	_, err := unix.IoctlGetTermios(int(f.Fd()), getTermios)
+	return err == nil
 }
 
 // agree shows a plan and finds out whether the operator agrees to it.

@@ -60,8 +60,10 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			return err
 		}},
 	}
-	for _, s := range steps {
-		report.say(s.shown, 0, 0)
+	for n, s := range steps {
+		if n == 0 || steps[n-1].shown != s.shown {
+			report.say(s.shown, 0, 0)
+		}
 		if err := i.step(s.name, s.do); err != nil {
 			if s.name == "swap" {
 				i.restore(context.WithoutCancel(ctx), c)
