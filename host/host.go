@@ -17,6 +17,7 @@ import (
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 )
@@ -50,6 +51,7 @@ type Host struct {
 	feed    *api.Feed // what the event stream shows besides what is published
 
 	plugins *plugin.Manager
+	install *install.Installer
 	settled atomic.Bool // every plugin found at the start is active or refused
 	reports *reports    // what vetting found, for the API
 	audit   *audit.Log  // who changed what
@@ -184,6 +186,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	runner, err := h.startRunner(feed, log)
 	if err != nil {
+		return err
+	}
+	if err := h.startInstalls(ctx, log); err != nil {
 		return err
 	}
 	if err := h.startPlugins(ctx, runner); err != nil {

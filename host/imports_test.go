@@ -57,7 +57,6 @@ func TestImportsRunOneWay(t *testing.T) {
 		"cel.dev/cel-go/cel":                "route",
 		"gopkg.in/yaml.v3":                  "config",
 		"github.com/gofrs/flock":            "",
-		"github.com/sony/gobreaker/v2":      "delivery",
 		"github.com/invopop/jsonschema":     "api",
 
 		"github.com/santhosh-tekuri/jsonschema/v6":      "plugin",
@@ -68,6 +67,8 @@ func TestImportsRunOneWay(t *testing.T) {
 
 		"github.com/spf13/cobra": module + "cmd/berth",
 		"golang.org/x/term":      module + "cmd/berth",
+
+		"github.com/schollz/progressbar/v3": module + "cmd/berth",
 
 		"aead.dev/minisign":                                "marketplace",
 		"github.com/Masterminds/semver/v3":                 "",

@@ -2,89 +2,164 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/config"
-	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/config/lockfile"
+	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// tidyTimeout bounds what is still to be done when a plugin's file is gone.
+// tidyTimeout bounds what is still to be done when a plugin is gone.
 const tidyTimeout = 30 * time.Second
 
-// installer puts plugins in and takes them out. It holds no lock while it
-// waits for the plugin manager, which itself takes Host.reload (see setEnabled).
-type installer struct {
-	h   *Host
-	log engine
-}
+// lockHeader is the first line of the lock file.
+const lockHeader = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration."
 
-// Install implements api.Installer.
-func (i installer) Install(ctx context.Context, in wire.Install) (wire.Plugin, error) {
-	fetcher, err := i.h.fetcher(nil)
+// startInstalls opens the store of installed plugins, and finishes or undoes what
+// a crash left half done. It needs no network.
+func (h *Host) startInstalls(ctx context.Context, log engine) error {
+	i, err := install.New(install.Config{
+		Dir:        h.dataDir(),
+		Source:     sources{h},
+		Vetter:     vetting{h},
+		Plugins:    installed{h, log},
+		Settings:   handlerSettings{h},
+		State:      handlerState{log},
+		Codec:      lockfile.Codec{Header: lockHeader},
+		MinimumAge: func() time.Duration { return h.current.Load().Marketplace.MinimumReleaseAge },
+		Logger:     h.logger,
+	})
 	if err != nil {
-		return wire.Plugin{}, err
+		return fmt.Errorf("installed plugins: %w", err)
 	}
-	wasm, err := fetcher.Fetch(ctx, in.URL, in.SHA256)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	name, err := plugin.InstallName(wasm, in.Name)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	backlog, err := i.log.LoadBacklog(ctx, name)
-	if err != nil {
-		return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
-	}
-	p, err := i.h.plugins.Install(ctx, wasm, name)
-	if err != nil && !backlog.Found {
-		// Checking the module has given it a place in the log. Without a plugin
-		// that goes again, so that a later one begins with its own time.
-		if _, missing := i.h.plugins.Plugin(name); missing != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
-			defer cancel()
-			if tidy := i.log.ForgetHandler(ctx, name); tidy != nil {
-				i.h.logger.Warn("the place in the log of a plugin that was not installed stays", "plugin", name, "error", tidy)
-			}
-		}
-	}
-	return p, err
-}
-
-// Uninstall implements api.Installer. Once the file is gone the rest is done
-// even if the caller has gone as well; what cannot be done is said in the error.
-func (i installer) Uninstall(ctx context.Context, name string) error {
-	if err := i.h.plugins.Uninstall(ctx, name); err != nil {
-		return err
-	}
-	if !abi.ValidName(name) {
-		return nil // a file that never was a plugin: nothing is kept for it
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+	h.undo("the installed plugins", func(context.Context) error { return i.Close() })
+	h.install = i
+	ctx, cancel := context.WithTimeout(ctx, tidyTimeout) // another process may be installing
 	defer cancel()
-	var problems []error
-	if err := i.h.removeHandler(name); err != nil {
-		problems = append(problems, fmt.Errorf("handlers.%s stays in %s, remove it by hand: %w", name, i.h.path, err))
-	}
-	if err := i.log.ForgetHandler(ctx, name); err != nil {
-		problems = append(problems, fmt.Errorf("its place in the log and its outcomes stay: %w", err))
-	}
-	if err := i.log.KVClear(ctx, name); err != nil {
-		problems = append(problems, fmt.Errorf("what it has stored stays: %w", err))
-	}
-	if err := errors.Join(problems...); err != nil {
-		return fault.New(fault.CodeOf(problems[0]), "%s is uninstalled, but not everything of it is gone: %w", name, err)
+	if err := i.Recover(ctx); err != nil {
+		// What is installed runs all the same, as the lock has it.
+		h.logger.Error("nothing can be installed until this is mended", "error", err)
 	}
 	return nil
 }
 
-// removeHandler takes the handler's section out of the configuration, if there
-// is one, and takes that over.
-func (h *Host) removeHandler(name string) error {
-	return h.edit(func() (*config.Config, error) { return h.editor.RemoveHandler(name) })
+// pins are the installed plugins.
+func (h *Host) pins() []plugin.Pin {
+	var pins []plugin.Pin
+	for _, p := range h.install.Pins() {
+		pins = append(pins, plugin.Pin(p))
+	}
+	return pins
+}
+
+// installer puts plugins in and takes them out. Package install holds its own
+// turn while it waits for the plugin manager, which itself takes Host.reload (see
+// setEnabled).
+type installer struct{ *install.Installer }
+
+// Install implements api.Installer.
+func (i installer) Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Install(ctx, install.Request{Name: in.Name, Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref}, in.Approve, report)
+}
+
+// Upgrade implements api.Installer.
+func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref}, in.Approve, report)
+}
+
+// Rollback implements api.Installer.
+func (i installer) Rollback(ctx context.Context, name, version string, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Rollback(ctx, name, version, report)
+}
+
+// Uninstall implements api.Installer.
+func (i installer) Uninstall(ctx context.Context, name string, force, purge bool) error {
+	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge})
+}
+
+// vetting has a module checked as the sandbox has it checked.
+type vetting struct{ h *Host }
+
+// Vet implements install.Vetter.
+func (v vetting) Vet(ctx context.Context, wasm []byte) error {
+	_, err := v.h.reports.Vet(ctx, wasm)
+	return err
+}
+
+// installed runs installed plugins in the plugin manager.
+type installed struct {
+	h   *Host
+	log engine
+}
+
+// Free implements install.Plugins.
+func (p installed) Free(ctx context.Context, name string) error { return p.h.plugins.Free(ctx, name) }
+
+// Try implements install.Plugins.
+func (p installed) Try(ctx context.Context, pin install.Pin, grants []abi.Capability) error {
+	var extra []plugin.Grant
+	for _, g := range grants {
+		extra = append(extra, plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names})
+	}
+	return p.h.plugins.Try(ctx, plugin.Pin(pin), extra)
+}
+
+// Pin implements install.Plugins.
+func (p installed) Pin(ctx context.Context, pin install.Pin) (wire.Plugin, error) {
+	backlog, err := p.log.LoadBacklog(ctx, pin.Name)
+	if err != nil {
+		return wire.Plugin{}, fmt.Errorf("install %s: %w", pin.Name, err)
+	}
+	shown, err := p.h.plugins.Pin(ctx, plugin.Pin(pin))
+	if err != nil && !backlog.Found {
+		// Starting it has given it a place in the log. Without a plugin that goes
+		// again, so that a later one begins with its own time.
+		if _, missing := p.h.plugins.Plugin(pin.Name); missing != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+			defer cancel()
+			if tidy := p.log.ForgetHandler(ctx, pin.Name); tidy != nil {
+				p.h.logger.Warn("the place in the log of a plugin that was not installed stays", "plugin", pin.Name, "error", tidy)
+			}
+		}
+	}
+	return shown, err
+}
+
+// Unpin implements install.Plugins.
+func (p installed) Unpin(ctx context.Context, name string) error {
+	return p.h.plugins.Unpin(ctx, name)
+}
+
+// Uninstall implements install.Plugins.
+func (p installed) Uninstall(ctx context.Context, name string, commit func() error) error {
+	return p.h.plugins.Uninstall(ctx, name, commit)
+}
+
+// Plugin implements install.Plugins.
+func (p installed) Plugin(name string) (wire.Plugin, error) { return p.h.plugins.Plugin(name) }
+
+// handlerState is what the host keeps for a handler.
+type handlerState struct{ log engine }
+
+// Forget implements install.State.
+func (s handlerState) Forget(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyTimeout)
+	defer cancel()
+	if err := s.log.ForgetHandler(ctx, name); err != nil {
+		return fmt.Errorf("its place in the log and its outcomes stay: %w", err)
+	}
+	return nil
+}
+
+// Purge implements install.State.
+func (s handlerState) Purge(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyTimeout)
+	defer cancel()
+	if err := s.log.KVClear(ctx, name); err != nil {
+		return fmt.Errorf("what it has stored stays: %w", err)
+	}
+	return nil
 }

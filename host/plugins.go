@@ -16,6 +16,7 @@ import (
 func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	m, err := plugin.New(plugin.Config{
 		Directories: h.current.Load().PluginDirectories,
+		Pins:        h.pins(),
 		Loader:      loader{r.engine},
 		Runner:      r,
 		Settings:    h.settings,

@@ -151,6 +151,11 @@ func (p problem) Error() string {
 
 // do calls the API with a JSON body, or none when body is nil.
 func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	return c.send(ctx, method, path, "", body)
+}
+
+// send is do, with the media type of the answer that is wanted, "" for any.
+func (c *client) send(ctx context.Context, method, path, accept string, body any) (*http.Response, error) {
 	var payload io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -170,6 +175,9 @@ func (c *client) do(ctx context.Context, method, path string, body any) (*http.R
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if payload != nil {
 		req.Header.Set("Content-Type", cmp.Or(c.kind, "application/json"))
+	}
+	if accept != "" {
+		req.Header.Set("Accept", accept)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

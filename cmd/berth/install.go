@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,42 +17,179 @@ import (
 // installPatience is how long an installation may take: the host gives up before.
 const installPatience = 4 * time.Minute
 
+// consent is how the operator agrees to what a plugin asks for.
+type consent struct {
+	yes     bool
+	approve string
+}
+
+func (c *consent) flags(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "agree to whatever the plugin asks for")
+	cmd.Flags().StringVar(&c.approve, "approve", "", "agree to the plan with this digest, and to no other")
+	return cmd
+}
+
 func (a *app) pluginInstall() *cobra.Command {
 	var in wire.Install
+	var agreed consent
 	cmd := a.talks(&cobra.Command{
-		Use:   "install --url URL --sha256 HEX",
+		Use:   "install NAME[@VERSION] | oci://REFERENCE | --url URL --sha256 HEX",
 		Short: "Have the host fetch a plugin and run it",
-		Long: `Has the host fetch a module over https, check it against the SHA-256 given and
-run it. What cannot run is not installed. Addresses that are not of the public
-internet are refused unless the configuration lists them under
-marketplace.allow_private_hosts.`,
-		Example: "  berth plugin install --url https://plugins.example/fraud-check.wasm --sha256 $(sha256sum < fraud-check.wasm | cut -c-64)",
-		Args:    usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if in.URL == "" || in.SHA256 == "" {
-				return usageError{errors.New("give --url and --sha256, the SHA-256 of what is there")}
+		Long: `Has the host fetch a plugin, check it and run it: one of its marketplace by name,
+one out of a registry, or a module at a URL that has the SHA-256 given. What
+cannot run is not installed. If the plugin asks for what the configuration does
+not grant, its plan is shown, and nothing is done before you agree to it.
+Addresses that are not of the public internet are refused unless the configuration
+lists them under marketplace.allow_private_hosts.`,
+		Example: `  berth plugin install fraud-check@^1.2
+  berth plugin install --url https://plugins.example/fraud-check.wasm --sha256 $(sha256sum < fraud-check.wasm | cut -c-64)`,
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := installFrom(args, &in); err != nil {
+				return err
 			}
-			a.patience = installPatience
-			return fetch(cmd.Context(), a, "POST", "/api/v1/plugins/install", in, a.showPlugin)
+			return a.install(cmd.Context(), "/api/v1/plugins/install", agreed, func(approve string) any {
+				in.Approve = approve
+				return in
+			})
 		},
 	})
 	cmd.Flags().StringVar(&in.URL, "url", "", "where the module is: https://...")
 	cmd.Flags().StringVar(&in.SHA256, "sha256", "", "SHA-256 of the module: 64 hexadecimal digits")
 	cmd.Flags().StringVar(&in.Name, "name", "", "name of the plugin, if its module has no manifest that names it")
-	return cmd
+	return agreed.flags(cmd)
+}
+
+// installFrom takes in what to install, which is named once.
+func installFrom(args []string, in *wire.Install) error {
+	if len(args) == 0 {
+		if in.URL == "" || in.SHA256 == "" {
+			return usageError{errors.New("give --url and --sha256, the SHA-256 of what is there, or a NAME, or an oci:// reference")}
+		}
+		return nil
+	}
+	if in.URL != "" || in.SHA256 != "" {
+		return usageError{errors.New("give either --url and --sha256 or a name or reference")}
+	}
+	if strings.HasPrefix(args[0], "oci://") {
+		in.Ref = args[0]
+		return nil
+	}
+	if in.Name != "" {
+		return usageError{errors.New("--name is for a module without one; a plugin of the marketplace has its own")}
+	}
+	in.Name, in.Version, _ = strings.Cut(args[0], "@")
+	return nil
+}
+
+func (a *app) pluginUpgrade() *cobra.Command {
+	var in wire.Upgrade
+	var agreed consent
+	cmd := a.talks(&cobra.Command{
+		Use:   "upgrade NAME[@VERSION]",
+		Short: "Put another version in the place of an installed plugin's",
+		Long: `Puts another version in the place of an installed plugin's: of the marketplace the
+latest, or the one given; or, with --url and --sha256 or --ref, from elsewhere. The
+former version goes on until the new one has started, and stays to roll back to.
+Another signer than the former version's is refused.`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (in.URL == "") != (in.SHA256 == "") {
+				return usageError{errors.New("give --url and --sha256, the SHA-256 of what is there")}
+			}
+			var name string
+			name, in.Version, _ = strings.Cut(args[0], "@")
+			return a.install(cmd.Context(), "/api/v1/plugins/"+url.PathEscape(name)+"/upgrade", agreed, func(approve string) any {
+				in.Approve = approve
+				return in
+			})
+		},
+	})
+	cmd.Flags().StringVar(&in.URL, "url", "", "where the module is: https://...")
+	cmd.Flags().StringVar(&in.SHA256, "sha256", "", "SHA-256 of the module: 64 hexadecimal digits")
+	cmd.Flags().StringVar(&in.Ref, "ref", "", "where the module is in a registry: oci://...")
+	return agreed.flags(cmd)
+}
+
+func (a *app) pluginRollback() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "rollback NAME [VERSION]",
+		Short: "Go back to a former version of an installed plugin",
+		Long: `Goes back to one of the last three former versions of an installed plugin, the one
+before if none is named. It needs no network. A version may also be named by the
+SHA-256 that 'berth plugin verify' shows.`,
+		Args: usage(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var in wire.Rollback
+			if len(args) > 1 {
+				in.Version = args[1]
+			}
+			return a.install(cmd.Context(), "/api/v1/plugins/"+url.PathEscape(args[0])+"/rollback", consent{}, func(string) any { return in })
+		},
+	})
+}
+
+// install asks the host for an installation, shows how far it is, and asks the
+// operator where the host does.
+func (a *app) install(ctx context.Context, path string, agreed consent, body func(approve string) any) error {
+	a.patience = installPatience
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	raw, err := a.stream(ctx, c, path, body(agreed.approve))
+	var p problem
+	if errors.As(err, &p) && p.Plan != nil && agreed.approve == "" {
+		var ok bool
+		if ok, err = a.agreeToPlan(*p.Plan, agreed); err != nil {
+			return err
+		}
+		if !ok {
+			return errors.New("nothing was changed")
+		}
+		raw, err = a.stream(ctx, c, path, body(p.Plan.Digest))
+	}
+	if err != nil {
+		return err
+	}
+	if a.json {
+		_, err := fmt.Fprintf(a.stdout, "%s\n", raw)
+		return err
+	}
+	var plugin wire.Plugin
+	if err := json.Unmarshal(raw, &plugin); err != nil {
+		return fmt.Errorf("the answer is not what was expected: %w", err)
+	}
+	return a.showPlugin(plugin)
 }
 
 func (a *app) pluginUninstall() *cobra.Command {
-	return a.talks(&cobra.Command{
+	var force, purge bool
+	cmd := a.talks(&cobra.Command{
 		Use:   "uninstall NAME",
-		Short: "Remove a plugin, its file, its settings and what is kept for it",
-		Args:  usage(cobra.ExactArgs(1)),
+		Short: "Remove a plugin, its settings and its place in the log",
+		Long: `Drains a plugin and removes it, with its settings in the configuration, its place in
+the log and its outcomes. What an installed plugin has stored stays for the time it
+is installed again, unless it is purged; that of a file in a watched directory goes
+with the file. It needs no network.`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			resp, err := c.do(cmd.Context(), "DELETE", "/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), nil)
+			query := url.Values{}
+			if force {
+				query.Set("force", "true")
+			}
+			if purge {
+				query.Set("purge", "true")
+			}
+			path := "/api/v1/plugins/uninstall/" + url.PathEscape(args[0])
+			if len(query) > 0 {
+				path += "?" + query.Encode()
+			}
+			resp, err := c.do(cmd.Context(), "DELETE", path, nil)
 			if err != nil {
 				return err
 			}
@@ -57,6 +197,89 @@ func (a *app) pluginUninstall() *cobra.Command {
 				return err
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s is uninstalled\n", printable(args[0]))
+			return err
+		},
+	})
+	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")
+	return cmd
+}
+
+// outdated is a plugin of the marketplace's list, as far as it matters here.
+type outdated struct {
+	Publisher       string  `json:"publisher"`
+	Name            string  `json:"name"`
+	Installed       *string `json:"installed"`
+	UpdateAvailable *string `json:"update_available"`
+}
+
+func (a *app) pluginOutdated() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "outdated",
+		Short: "List installed plugins of which the marketplace has a newer version",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			list := wire.List[outdated]{Items: []outdated{}}
+			for cursor := ""; ; {
+				path := "/api/v1/plugins/marketplace"
+				if cursor != "" {
+					path += "?cursor=" + url.QueryEscape(cursor)
+				}
+				var page wire.List[outdated]
+				if _, err := c.call(cmd.Context(), "GET", path, nil, &page); err != nil {
+					return err
+				}
+				for _, p := range page.Items {
+					if p.Installed != nil && p.UpdateAvailable != nil {
+						list.Items = append(list.Items, p)
+					}
+				}
+				if page.Next == nil || *page.Next == cursor {
+					break
+				}
+				cursor = *page.Next
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(list)
+			}
+			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", false, len(list.Items), func(i int) string {
+				p := list.Items[i]
+				return fmt.Sprintf("%s\t%s\t%s\t%s", printable(p.Name), printable(*p.Installed), printable(*p.UpdateAvailable), printable(p.Publisher))
+			})
+		},
+	})
+}
+
+func (a *app) pluginVerify() *cobra.Command {
+	return a.talks(&cobra.Command{
+		Use:   "verify",
+		Short: "Hash every stored version of every installed plugin against the lock",
+		Long: `Hashes every stored version of every installed plugin, also the former ones that can
+be rolled back to, and compares it with the lock. Fails if any is not as it should be.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.patience = installPatience
+			bad := 0
+			err := fetch(cmd.Context(), a, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
+				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", false, len(list.Items), func(i int) string {
+					s := list.Items[i]
+					state := "current"
+					if !s.Current {
+						state = "former"
+					}
+					if !s.OK {
+						state, bad = "damaged", bad+1
+					}
+					return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", printable(s.Plugin), s.Version, state, s.SHA256, printable(s.Source), printable(s.Problem))
+				})
+			})
+			if err == nil && bad > 0 {
+				err = fmt.Errorf("%d stored modules are damaged: install those plugins again", bad)
+			}
 			return err
 		},
 	})

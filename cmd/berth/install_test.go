@@ -45,14 +45,20 @@ func TestInstall(t *testing.T) {
 		_, err := s.call(t.Context(), "POST", "/api/v1/plugins/install", in, &p)
 		return p, err
 	}
+	// files are the stored modules, and whatever may have come into the watched directory.
 	files := func() string {
-		list, err := filepath.Glob(filepath.Join(plugins, "*"))
+		stored, err := filepath.Glob(filepath.Join(dir, "data", ".store", "sha256", "*"))
+		list, listErr := filepath.Glob(filepath.Join(plugins, "*"))
 		hidden, hiddenErr := filepath.Glob(filepath.Join(plugins, ".*"))
-		if err := errors.Join(err, hiddenErr); err != nil {
+		if err := errors.Join(err, listErr, hiddenErr); err != nil {
 			t.Fatal(err)
 		}
-		return strings.ReplaceAll(strings.Join(append(list, hidden...), " "), plugins+"/", "")
+		for i := range stored {
+			stored[i] = filepath.Base(stored[i])
+		}
+		return strings.Join(append(append(stored, list...), hidden...), " ")
 	}
+	installed := fmt.Sprintf("%x.wasm", sha256.Sum256(echo))
 
 	for _, tt := range []struct {
 		path, name string
@@ -81,7 +87,7 @@ func TestInstall(t *testing.T) {
 	before := emit(t, s, "before")
 	for _, path := range []string{"/moved", "/echo.wasm"} { // the second time it is there
 		p, err := install(path, echo, "echo")
-		if err != nil || p.State != wire.Active || p.Name != "echo" || files() != "echo.wasm" {
+		if err != nil || p.State != wire.Active || p.Name != "echo" || files() != installed {
 			t.Fatalf("got %+v, %v, %s", p, err, files())
 		}
 	}
@@ -95,6 +101,7 @@ func TestInstall(t *testing.T) {
 	}
 
 	s.terminate(t)
+	shop.Close() // a start needs nobody
 	again := serve(t, dir, config)
 	again.active(t, "echo")
 	resp, err := again.do(t.Context(), "DELETE", "/api/v1/plugins/uninstall/echo", nil)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -35,6 +36,7 @@ type parts struct {
 	orders    []wire.Order
 	enabled   map[string]bool
 	installed []wire.Install
+	flags     string // of the last Uninstall
 	err       error
 	before    func()
 	grown     chan struct{} // closed when the log grows; nil while nobody waits
@@ -279,9 +281,18 @@ func (p *parts) SetEnabled(_ context.Context, name string, enabled bool) (wire.P
 	return plugin, err
 }
 
-func (p *parts) Install(_ context.Context, in wire.Install) (wire.Plugin, error) {
+func (p *parts) Install(_ context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error) {
 	leave, err := p.enter()
 	defer leave()
+	if report != nil {
+		report(wire.Progress{Step: "download", Done: 1, Total: 2})
+	}
+	if err == nil && in.URL == "" && in.Ref == "" {
+		err = fault.New(fault.NotFound, "the marketplace is disabled")
+	}
+	if in.SHA256 == "asks" && in.Approve != "digest" {
+		err = planned{wire.Plan{Digest: "digest", Name: "x"}}
+	}
 	if err == nil && in.Name == "order-audit" {
 		err = fault.New(fault.Conflict, "the name %s is taken", in.Name)
 	}
@@ -289,7 +300,29 @@ func (p *parts) Install(_ context.Context, in wire.Install) (wire.Plugin, error)
 	return wire.Plugin{Name: in.Name, State: wire.Active, SHA256: in.SHA256}, err
 }
 
-func (p *parts) Uninstall(_ context.Context, name string) error {
+// planned is an error with a plan.
+type planned struct{ plan wire.Plan }
+
+func (planned) Error() string     { return "approve it" }
+func (planned) Unwrap() error     { return fault.New(fault.Conflict, "approval is required") }
+func (p planned) Plan() wire.Plan { return p.plan }
+
+func (p *parts) Upgrade(ctx context.Context, name string, in wire.Upgrade, report func(wire.Progress)) (wire.Plugin, error) {
+	return p.Install(ctx, wire.Install{Name: name + " upgraded", Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Approve: in.Approve}, report)
+}
+
+func (p *parts) Rollback(ctx context.Context, name, version string, report func(wire.Progress)) (wire.Plugin, error) {
+	return p.Install(ctx, wire.Install{Name: name + " rolled back", Version: version, Ref: "-"}, report)
+}
+
+func (p *parts) Verify(context.Context) ([]wire.Stored, error) {
+	leave, err := p.enter()
+	defer leave()
+	return []wire.Stored{{Plugin: "x", OK: true}}, err
+}
+
+func (p *parts) Uninstall(_ context.Context, name string, force, purge bool) error {
+	p.flags = fmt.Sprint(force, purge)
 	leave, err := p.enter()
 	defer leave()
 	if err == nil && name != "order-audit" {

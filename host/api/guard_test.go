@@ -36,6 +36,7 @@ var documented = map[string]api.Scope{
 	"POST /api/v1/orders":                            api.ScopePublish,
 	"GET /api/v1/orders/:id":                         api.ScopeRead,
 	"POST /api/v1/orders/:id/status":                 api.ScopePublish,
+	"GET /api/v1/plugins/verify":                     api.ScopeRead,
 	"GET /api/v1/plugins/marketplace":                api.ScopeRead,
 	"POST /api/v1/plugins/install":                   api.ScopeInstall,
 	"DELETE /api/v1/plugins/uninstall/:name":         api.ScopeInstall,

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,42 +21,152 @@ import (
 // of the plugin. It takes the place of the server's bounds for that request.
 const installTimeout = 3 * time.Minute
 
+// work is an installation, an upgrade or a rollback that is ready to begin.
+type work func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error)
+
 // install is POST /api/v1/plugins/install.
-func (s *Server) install(c echo.Context) (reply, error) {
+func (s *Server) install(c echo.Context) (work, error) {
 	in, err := decodeBody[wire.Install](c)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
+	if err := checkSource(in.Version, in.URL, in.SHA256, in.Ref); err != nil {
+		return nil, err
+	}
+	if in.Name == "" && in.URL == "" && in.Ref == "" {
+		return nil, fault.Field("url", "is required, with sha256; or name, for a plugin of the marketplace; or ref")
+	}
+	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
+		return s.cfg.Installer.Install(ctx, in, report)
+	}, nil
+}
+
+// checkSource checks that one place at most is named, and that one wholly.
+func checkSource(version, rawURL, sha256, ref string) error {
 	switch {
-	case in.URL == "" && in.SHA256 == "" && in.Name != "":
-		return s.marketplace(c)
-	case in.URL == "":
-		return reply{}, fault.Field("url", "is required, with sha256")
-	case in.SHA256 == "":
-		return reply{}, fault.Field("sha256", "is required with a URL: the SHA-256 of the module, 64 hexadecimal digits")
-	case in.Version != "":
-		return reply{}, fault.Field("version", "is for a plugin of the marketplace; what a URL leads to has the version its manifest says")
+	case rawURL == "" && sha256 != "":
+		return fault.Field("url", "is required, with sha256")
+	case rawURL != "" && sha256 == "":
+		return fault.Field("sha256", "is required with a URL: the SHA-256 of the module, 64 hexadecimal digits")
+	case rawURL != "" && ref != "":
+		return fault.Field("ref", "and url are two places; give one")
+	case rawURL != "" && version != "":
+		return fault.Field("version", "is for a plugin of the marketplace; what a URL leads to has the version its manifest says")
+	case ref != "" && version != "":
+		return fault.Field("version", "is for a plugin of the marketplace; a reference has the version in itself")
 	}
-	control := http.NewResponseController(c.Response())
-	for _, err := range []error{
-		control.SetReadDeadline(time.Time{}), // or it would end the request as if the caller had gone
-		control.SetWriteDeadline(time.Now().Add(installTimeout + writeTimeout)),
-	} {
-		if err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return reply{}, fmt.Errorf("install: %w", err)
+	return nil
+}
+
+// upgrade is POST /api/v1/plugins/:name/upgrade.
+func (s *Server) upgrade(c echo.Context) (work, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return nil, err
+	}
+	in, err := decodeOptional[wire.Upgrade](c)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSource(in.Version, in.URL, in.SHA256, in.Ref); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
+		return s.cfg.Installer.Upgrade(ctx, name, in, report)
+	}, nil
+}
+
+// rollback is POST /api/v1/plugins/:name/rollback.
+func (s *Server) rollback(c echo.Context) (work, error) {
+	name, err := param(c, "name")
+	if err != nil {
+		return nil, err
+	}
+	in, err := decodeOptional[wire.Rollback](c)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
+		return s.cfg.Installer.Rollback(ctx, name, in.Version, report)
+	}, nil
+}
+
+// decodeOptional is decodeBody of a body that may be absent.
+func decodeOptional[T any](c echo.Context) (v T, err error) {
+	if c.Request().ContentLength == 0 {
+		return v, nil
+	}
+	return decodeBody[T](c)
+}
+
+// progress does work, and answers the plugin; or, if it is asked for
+// text/event-stream, "progress" events on the way, and then one "plugin" or
+// "problem" event.
+func (s *Server) progress(status int, prepare func(c echo.Context) (work, error)) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		do, err := prepare(c)
+		if err != nil {
+			return err
+		}
+		control := http.NewResponseController(c.Response())
+		for _, err := range []error{
+			control.SetReadDeadline(time.Time{}), // or it would end the request as if the caller had gone
+			control.SetWriteDeadline(time.Now().Add(installTimeout + writeTimeout)),
+		} {
+			if err != nil && !errors.Is(err, http.ErrNotSupported) {
+				return fmt.Errorf("install: %w", err)
+			}
+		}
+		ctx, cancel := s.untilClosing(c.Request().Context(), installTimeout)
+		defer cancel()
+		if wantsStream(c.Request()) {
+			return s.streamProgress(ctx, c, do)
+		}
+		return serveJSON(func(echo.Context) (reply, error) {
+			p, err := do(ctx, nil)
+			if err != nil {
+				return reply{}, err
+			}
+			r := reply{status: status, body: whole(p)}
+			if status == http.StatusCreated {
+				r.header = map[string]string{"Location": "/api/v1/plugins/" + url.PathEscape(p.Name)}
+			}
+			return r, nil
+		})(c)
+	}
+}
+
+// wantsStream reports whether the caller names text/event-stream as what it takes.
+func wantsStream(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept"), ",") {
+		if kind, _, err := mime.ParseMediaType(part); err == nil && kind == "text/event-stream" {
+			return true
 		}
 	}
-	ctx, cancel := s.untilClosing(c.Request().Context(), installTimeout)
-	defer cancel()
-	p, err := s.cfg.Installer.Install(ctx, in)
+	return false
+}
+
+// streamProgress does work and tells about it. A reader that goes away ends the
+// work as well, by its context.
+func (s *Server) streamProgress(ctx context.Context, c echo.Context, do work) error {
+	w := c.Response()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	out := &sseWriter{w: w, control: http.NewResponseController(w)}
+	p, err := do(ctx, func(p wire.Progress) {
+		out.event("progress", p)
+		out.flush()
+	})
 	if err != nil {
-		return reply{}, err
+		problem := problemOf(err)
+		s.conceal(&problem, err, c)
+		out.event("problem", problem)
+	} else {
+		out.event("plugin", whole(p))
 	}
-	return reply{
-		status: http.StatusCreated,
-		header: map[string]string{"Location": "/api/v1/plugins/" + url.PathEscape(p.Name)},
-		body:   whole(p),
-	}, nil
+	out.flush()
+	return out.err
 }
 
 // untilClosing returns a context that ends when the server begins to close as
@@ -75,14 +188,32 @@ func (s *Server) untilClosing(parent context.Context, timeout time.Duration) (ct
 	}
 }
 
-// uninstall is DELETE /api/v1/plugins/uninstall/:name.
+// uninstall is DELETE /api/v1/plugins/uninstall/:name, with ?force=true if a route
+// names the plugin, and ?purge=true to drop what it has stored.
 func (s *Server) uninstall(c echo.Context) (reply, error) {
 	name, err := param(c, "name")
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.cfg.Installer.Uninstall(c.Request().Context(), name); err != nil {
+	var flags [2]bool
+	for i, key := range []string{"force", "purge"} {
+		if value := c.QueryParam(key); value != "" {
+			if flags[i], err = strconv.ParseBool(value); err != nil {
+				return reply{}, fault.Field(key, "must be true or false")
+			}
+		}
+	}
+	if err := s.cfg.Installer.Uninstall(c.Request().Context(), name, flags[0], flags[1]); err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusNoContent}, nil
+}
+
+// verify is GET /api/v1/plugins/verify.
+func (s *Server) verify(c echo.Context) (reply, error) {
+	list, err := s.cfg.Installer.Verify(c.Request().Context())
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{body: wire.List[wire.Stored]{Items: list}}, nil
 }

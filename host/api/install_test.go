@@ -25,6 +25,71 @@ func TestInstallAndUninstall(t *testing.T) {
 	if w.Code != 204 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != "" {
 		t.Errorf("got %d, %q, %v", w.Code, w.Body, w.Header())
 	}
+	for query, want := range map[string]string{"": "false false", "?force=true": "true false", "?purge=1&force=false": "false true"} {
+		if w := call(h, "DELETE", "/api/v1/plugins/uninstall/order-audit"+query, ""); w.Code != 204 || p.flags != want {
+			t.Errorf("%s: %d, %s", query, w.Code, p.flags)
+		}
+	}
+	if w := call(h, "DELETE", "/api/v1/plugins/uninstall/order-audit?force=maybe", ""); w.Code != 400 {
+		t.Errorf("got %d", w.Code)
+	}
+}
+
+func TestUpgradeRollbackVerify(t *testing.T) {
+	p := seeded(t)
+	h := newServer(t, config(p)).Handler()
+	for _, tt := range []struct {
+		path, body string
+		want       wire.Install
+	}{
+		{"x/upgrade", `{"url":"https://a.example/x.wasm","sha256":"00ff","approve":"d"}`, wire.Install{Name: "x upgraded", URL: "https://a.example/x.wasm", SHA256: "00ff", Approve: "d"}},
+		{"x/upgrade", `{"ref":"oci://r.example/x:1"}`, wire.Install{Name: "x upgraded", Ref: "oci://r.example/x:1"}},
+		{"x/rollback", "", wire.Install{Name: "x rolled back", Ref: "-"}},
+		{"x/rollback", `{"version":"1.0.0"}`, wire.Install{Name: "x rolled back", Version: "1.0.0", Ref: "-"}},
+	} {
+		p.installed = nil
+		w := call(h, "POST", "/api/v1/plugins/"+tt.path, tt.body)
+		if w.Code != 200 || !slices.Equal(p.installed, []wire.Install{tt.want}) {
+			t.Errorf("%s %s: got %d %s and %+v", tt.path, tt.body, w.Code, w.Body, p.installed)
+		}
+	}
+	if w := call(h, "POST", "/api/v1/plugins/x/upgrade", `{"url":"https://a.example/x.wasm"}`); w.Code != 400 || problemIn(t, w).Field != "sha256" {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	w := call(h, "GET", "/api/v1/plugins/verify", "")
+	if list := decode[wire.List[wire.Stored]](t, w); w.Code != 200 || len(list.Items) != 1 || list.Items[0].Plugin != "x" {
+		t.Errorf("got %d, %+v", w.Code, list)
+	}
+}
+
+// A plan is answered as a problem of its own, and the stream tells how far it is.
+func TestPlanAndProgress(t *testing.T) {
+	p := seeded(t)
+	h := newServer(t, config(p)).Handler()
+	w := call(h, "POST", "/api/v1/plugins/install", `{"url":"https://a.example/","sha256":"asks"}`)
+	if problem := problemIn(t, w); w.Code != 409 || problem.Code != "approval_required" || problem.Plan == nil || problem.Plan.Digest != "digest" {
+		t.Errorf("got %d, %+v", w.Code, problem)
+	}
+	const began = "event: progress\ndata: {\"step\":\"download\",\"done\":1,\"total\":2}\n\n"
+	for body, want := range map[string]string{
+		`{"url":"https://a.example/","sha256":"asks"}`:                    began + "event: problem\ndata: {\"type\":\"about:blank\",\"title\":\"Conflict\",\"status\":409,",
+		`{"url":"https://a.example/","sha256":"asks","approve":"digest"}`: began + "event: plugin\ndata: {\"name\":\"\",\"state\":\"active\"",
+	} {
+		w := call(h, "POST", "/api/v1/plugins/install", body, "Accept: text/event-stream, application/json;q=0.1")
+		if w.Code != 200 || w.Header().Get("Content-Type") != "text/event-stream" || !strings.HasPrefix(w.Body.String(), want) {
+			t.Errorf("got %d %v: %s", w.Code, w.Header(), w.Body)
+		}
+	}
+	// What is wrong with the request is answered before the stream begins.
+	if w := call(h, "POST", "/api/v1/plugins/install", `{}`, "Accept: text/event-stream"); w.Code != 400 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	// Internal errors keep their text to themselves in the stream, too.
+	p.err = errors.New("the secret is 42")
+	w = call(h, "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x"}`, "Accept: text/event-stream")
+	if !strings.Contains(w.Body.String(), "event: problem") || strings.Contains(w.Body.String(), "42") {
+		t.Errorf("got %s", w.Body)
+	}
 }
 
 // waiting is an Installer that waits for its context.
@@ -33,7 +98,7 @@ type waiting struct {
 	started chan struct{}
 }
 
-func (i waiting) Install(ctx context.Context, _ wire.Install) (wire.Plugin, error) {
+func (i waiting) Install(ctx context.Context, _ wire.Install, _ func(wire.Progress)) (wire.Plugin, error) {
 	close(i.started)
 	<-ctx.Done()
 	return wire.Plugin{}, fault.New(fault.Unavailable, "given up: %w", ctx.Err())

@@ -68,14 +68,29 @@ type Explainer interface {
 	Explain(ctx context.Context, ev *event.Event) (wire.Explanation, error)
 }
 
-// Installer puts plugins in and takes them out.
+// Installer puts plugins in and takes them out. A plugin that it answers is at
+// rest: active, disabled, held or in need of approval. After an error nothing has
+// changed; one that is a Planned waits for its plan to be approved. report, nil
+// when nobody wants to know, is told how far it is. fault.Conflict: the name is
+// taken, or the state does not allow it.
 type Installer interface {
-	// Install fetches the module at in.URL and makes a plugin of it, which is
-	// at rest when it returns: active, disabled, held or in need of approval. After
-	// an error nothing has changed. fault.Conflict: the name is taken.
-	Install(ctx context.Context, in wire.Install) (wire.Plugin, error)
+	// Install fetches a module and makes a plugin of it.
+	Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error)
+	// Upgrade puts another version in the place of an installed plugin's.
+	Upgrade(ctx context.Context, name string, in wire.Upgrade, report func(wire.Progress)) (wire.Plugin, error)
+	// Rollback goes back to a former version, "" for the one before.
+	Rollback(ctx context.Context, name, version string, report func(wire.Progress)) (wire.Plugin, error)
 	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound.
-	Uninstall(ctx context.Context, name string) error
+	// force: also if a route names it. purge: what it has stored as well.
+	Uninstall(ctx context.Context, name string, force, purge bool) error
+	// Verify hashes every stored version of every installed plugin.
+	Verify(ctx context.Context) ([]wire.Stored, error)
+}
+
+// Planned is an error that says what is to be approved before it goes on.
+type Planned interface {
+	error
+	Plan() wire.Plan
 }
 
 // Reloader reads the configuration again. fault.Invalid: it is wrong, and

@@ -32,6 +32,9 @@ type detailed interface {
 	Details() []wire.ErrorDetail
 }
 
+// approvalRequired is the code of a problem that has a plan.
+const approvalRequired = "approval_required"
+
 // problemOf is the one mapping from errors to statuses. An internal error keeps
 // its text in the problem; fail takes it out.
 func problemOf(err error) wire.Problem {
@@ -89,6 +92,11 @@ func problemOf(err error) wire.Problem {
 			p.Code, p.Status = string(fault.Unavailable), http.StatusServiceUnavailable
 		}
 	}
+	var planned Planned
+	if errors.As(err, &planned) {
+		plan := planned.Plan()
+		p.Code, p.Status, p.Plan = approvalRequired, http.StatusConflict, &plan
+	}
 	if r != nil {
 		p.Status = r.status
 	}
@@ -111,12 +119,7 @@ func (s *Server) fail(err error, c echo.Context) {
 	if wait := retryAfter(err, p.Status); wait > 0 {
 		header.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	}
-	if p.Status == http.StatusInternalServerError {
-		id := rand.Text()[:10]
-		s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
-		p.Code, p.Field = string(fault.Internal), ""
-		p.Detail = "internal error; the host's log says what happened at request " + id
-	}
+	s.conceal(&p, err, c)
 	body, err := encode(p)
 	if err == nil {
 		err = c.Blob(p.Status, "application/problem+json", body)
@@ -136,6 +139,17 @@ func retryAfter(err error, status int) time.Duration {
 		return diskRetry
 	}
 	return fault.RetryAfter(err)
+}
+
+// conceal takes an internal error's text out of the answer, and into the log.
+func (s *Server) conceal(p *wire.Problem, err error, c echo.Context) {
+	if p.Status != http.StatusInternalServerError {
+		return
+	}
+	id := rand.Text()[:10]
+	s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
+	p.Code, p.Field = string(fault.Internal), ""
+	p.Detail = "internal error; the host's log says what happened at request " + id
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.

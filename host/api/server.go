@@ -193,9 +193,12 @@ func (s *Server) routes() {
 		{post, "/api/v1/orders/:id/status", ScopePublish, serveJSON(s.moveOrder)},
 
 		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.listMarketplace)},
-		{post, "/api/v1/plugins/install", ScopeInstall, serveJSON(s.install)},
+		{post, "/api/v1/plugins/install", ScopeInstall, s.progress(http.StatusCreated, s.install)},
 		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
+		{get, "/api/v1/plugins/verify", ScopeRead, serveJSON(s.verify)}, // not a plugin's name either
+		{post, "/api/v1/plugins/:name/upgrade", ScopeInstall, s.progress(http.StatusOK, s.upgrade)},
+		{post, "/api/v1/plugins/:name/rollback", ScopeInstall, s.progress(http.StatusOK, s.rollback)},
 		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
 		{post, "/api/v1/plugins/:name/approve", ScopeOperate, serveJSON(s.approve)},
 		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},

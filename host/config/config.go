@@ -155,7 +155,8 @@ type Marketplace struct {
 	IndexURL          string   // https; http only to a host of AllowPrivateHosts
 	TrustedKeys       []string // minisign public keys, base64
 	AllowUnsigned     bool
-	AllowPrivateHosts []string // host names, addresses or CIDR ranges that may be private
+	AllowPrivateHosts []string      // host names, addresses or CIDR ranges that may be private
+	MinimumReleaseAge time.Duration // how long a release must have been out before it is installed
 	Credentials       []Credential
 	DockerConfig      string // docker's config.json with credentials of registries; "" for none
 }

@@ -105,6 +105,7 @@ func flatten(c *Config) map[string]string {
 		"marketplace.allow_private_hosts": list(c.Marketplace.AllowPrivateHosts),
 		"marketplace.credentials":         text(c.Marketplace.Credentials),
 		"marketplace.docker_config":       c.Marketplace.DockerConfig,
+		"marketplace.minimum_release_age": c.Marketplace.MinimumReleaseAge.String(),
 	}
 	for _, r := range c.Routes {
 		m["routes."+r.Pattern] = r.text()

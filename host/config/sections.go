@@ -283,6 +283,7 @@ func (m *Marketplace) read(v value) {
 		"allow_private_hosts": func(v value) { m.AllowPrivateHosts = v.list(100, readPrivateHost) },
 		"credentials":         m.readCredentials,
 		"docker_config":       func(v value) { m.DockerConfig = v.text() },
+		"minimum_release_age": func(v value) { m.MinimumReleaseAge = v.duration(0, 366*24*time.Hour) },
 	})
 	if m.IndexURL == "" {
 		return

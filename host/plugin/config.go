@@ -37,6 +37,9 @@ type Runner interface {
 	// start only. While an older version of the name runs, both take events
 	// until the older one is drained. There is one Start of a name at a time.
 	Start(ctx context.Context, spec Spec) (Running, error)
+	// Probe starts the plugin as Start would, gives it no event, and ends it
+	// again. Nothing of it is left when it returns. ctx bounds the whole.
+	Probe(ctx context.Context, spec Spec) error
 }
 
 // Spec is what Runner.Start is asked to put to work.
@@ -134,7 +137,7 @@ type Grant struct {
 // SettingsFunc resolves the settings of the plugin. An error is the operator's
 // to mend: it becomes the reason for which the plugin is rejected. The function
 // is called often and by the Manager's loop, so it must be quick, and must not
-// call SetEnabled, Install, Uninstall, Reload or Close.
+// call SetEnabled, Pin, Uninstall, Reload or Close.
 type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
 
 // Config is what a Manager is made of. Loader and Runner are required.
@@ -143,8 +146,10 @@ type Config struct {
 	// two files that were at rest before Start claim one name, the earlier
 	// directory wins, then the earlier path; later the name stays where it is.
 	Directories []string
-	Loader      Loader
-	Runner      Runner
+	// Pins are the installed plugins, one for a name. See Manager.Pin.
+	Pins   []Pin
+	Loader Loader
+	Runner Runner
 	// Settings resolves settings. nil: everything is enabled and nothing granted.
 	Settings SettingsFunc
 	// SetEnabled persists the operator's decision before it is applied. After
@@ -157,7 +162,7 @@ type Config struct {
 	// OnChange is told about every row of List that has changed otherwise than
 	// in its figures; the last that is heard of a plugin is that it is draining.
 	// It is called by the Manager's loop, in order: it must be quick, and must
-	// not call SetEnabled, Install, Uninstall, Reload or Close.
+	// not call SetEnabled, Pin, Uninstall, Reload or Close.
 	OnChange func(wire.Plugin)
 	Logger   *slog.Logger // nil: discard
 

@@ -108,8 +108,12 @@ func (l *loop) retry(f *file) {
 }
 
 // pick returns the file that has the name: the one that had it, as long as
-// that is any use, or else the first that is. nil: there is none.
+// that is any use, or else the first that is. nil: there is none. A pin's name
+// is no other file's, except for one that had it when the pin came.
 func (l *loop) pick(e *entry) *file {
+	if pin := l.files[pinKey(e.name)]; pin != nil && (e.running == nil || e.holder == pin.path) {
+		return pin
+	}
 	had := l.files[e.holder]
 	if had != nil && had.name != e.name {
 		had = nil
@@ -280,7 +284,7 @@ func (l *loop) pursue(e *entry, f *file, t *target) {
 	if e.job != nil && e.job.target.equal(*t) {
 		return
 	}
-	j := &job{target: *t, path: f.path}
+	j := &job{target: *t, path: f.path, pin: f.pin}
 	if v != nil && v.same(*t) {
 		if v.failed != nil && v.failed.target.equal(*t) {
 			l.cancel(e)
@@ -298,6 +302,9 @@ func (l *loop) pursue(e *entry, f *file, t *target) {
 		}
 	}
 	l.cancel(e)
+	if j.module == nil && f.dirty {
+		return // it has changed: what to load is decided when it was looked into again
+	}
 	l.start(e, j)
 }
 
@@ -321,7 +328,7 @@ func (l *loop) settle(e *entry) {
 	}
 	kept := e.waiters[:0]
 	for _, w := range e.waiters {
-		rests := e.job == nil || e.verdict == off && e.job.vetOnly
+		rests := e.job == nil && !(has && f.dirty && w.enabled) || e.verdict == off && e.job != nil && e.job.vetOnly
 		if forget || rests && (w.enabled || len(e.leaving) == 0) {
 			l.answers = append(l.answers, w.answer)
 		} else {

@@ -13,7 +13,10 @@
 //   - Every Module is closed exactly once, after every Running of it is drained.
 //   - One plugin's slow or broken file delays no other plugin.
 //   - A file that cannot be read for now is not a file that is gone.
-//   - An installation or its end that fails leaves everything as it was.
+//   - An installed plugin (a Pin) runs only with the digest it was pinned to, has
+//     its name before any file that comes later, and one that cannot be started
+//     leaves the former pin and the version that runs as they were.
+//   - An uninstallation that fails leaves everything as it was.
 //
 // It knows nothing of WebAssembly's insides, of delivery or of the
 // configuration file: Loader, Runner and SettingsFunc stand for those.
@@ -35,9 +38,10 @@
 //  4. Manager.mu, a leaf: the rows that List and Plugin answer from
 //
 // SettingsFunc and OnChange are called by the loop: they must be quick and must
-// not call SetEnabled, SetPaused, Approve, Check, Install, Uninstall, Reload or
+// not call SetEnabled, SetPaused, Approve, Check, Pin, Uninstall, Reload or
 // Close. List, Plugin and ConditionChanged may always be called.
 //
 // Read manager.go first, then loop.go and decide.go; decision.go is what the
-// operator decides, check.go what a reload asks before it; install.go by itself.
+// operator decides, check.go what a reload asks before it; pin.go and
+// uninstall.go by themselves.
 package plugin

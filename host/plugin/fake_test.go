@@ -54,6 +54,7 @@ type fakes struct {
 	broken  []string      // promises the Manager did not keep
 	changed chan struct{} // closed and replaced at every change
 	steady  string        // the plugin that must not be without a version
+	tried   string        // the plugin that is only tried, which claims nothing
 
 	condition plugin.Condition // of every Running
 
@@ -61,6 +62,7 @@ type fakes struct {
 	load  func(ctx context.Context, name, text string) error
 	start func(ctx context.Context, spec plugin.Spec) error
 	drain func(ctx context.Context, name string) error
+	probe func(ctx context.Context, spec plugin.Spec) error
 	claim func(name string) error
 }
 
@@ -107,7 +109,7 @@ func (f *fakes) Load(ctx context.Context, name string, wasm []byte, memory int64
 	defer f.mu.Unlock()
 	f.loads++
 	f.open[m] = true
-	if f.claims[name] == 0 {
+	if f.claims[name] == 0 && name != f.tried {
 		f.broken = append(f.broken, name+" was loaded before it was claimed")
 	}
 	f.touch()
@@ -145,6 +147,13 @@ func (f *fakes) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, er
 	f.live[spec.Name] = append(f.live[spec.Name], r)
 	f.touch()
 	return r, nil
+}
+
+func (f *fakes) Probe(ctx context.Context, spec plugin.Spec) error {
+	if f.probe != nil {
+		return f.probe(ctx, spec)
+	}
+	return nil
 }
 
 func (m *fakeModule) Style() string { return "loop" }

@@ -16,6 +16,7 @@ import (
 type job struct {
 	target
 	path   string
+	pin    *Pin    // what lies at path is this
 	module *module // to start again with other settings; nil: load the file
 	cancel context.CancelFunc
 }
@@ -94,7 +95,12 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 		return result{err: err}
 	}
 	defer release()
-	c, err := folder.Read(j.path, m.config.MaxSize, abi.MaxManifest)
+	var c folder.Content
+	if j.pin != nil {
+		c, err = folder.ReadAlone(j.pin.Path, m.config.MaxSize)
+	} else {
+		c, err = folder.Read(j.path, m.config.MaxSize, abi.MaxManifest)
+	}
 	if err != nil || c.SHA256 != j.sha256 {
 		return result{stale: true} // whatever is wrong, the inspection will tell
 	}

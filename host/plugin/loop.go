@@ -53,7 +53,8 @@ type scanWaiter struct {
 
 // file is a module's file as far as it is known.
 type file struct {
-	path      string
+	path      string // of a pin: pinKey
+	pin       *Pin   // nil for a file of a watched directory
 	state     folder.State
 	changedAt time.Time // when it was last seen to change
 	goneAt    time.Time // when it was seen to be gone; zero: it is there
@@ -108,7 +109,7 @@ func (f *file) touch(now time.Time) {
 }
 
 func newLoop(m *Manager, claimed chan<- error) *loop {
-	return &loop{
+	l := &loop{
 		m:        m,
 		log:      m.config.Logger,
 		dirs:     m.config.Directories,
@@ -119,6 +120,10 @@ func newLoop(m *Manager, claimed chan<- error) *loop {
 		rows:     make(map[rowKey]shown),
 		claimed:  claimed,
 	}
+	for _, p := range m.config.Pins {
+		l.pin(p)
+	}
+	return l
 }
 
 func (l *loop) run() {
@@ -295,6 +300,9 @@ func (l *loop) inOrder() []*file {
 }
 
 func (l *loop) rank(f *file) int {
+	if f.pin != nil {
+		return -1
+	}
 	if i := slices.Index(l.dirs, filepath.Dir(f.path)); i >= 0 {
 		return i
 	}
@@ -363,6 +371,9 @@ func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
 		}
 	}
 	for path, f := range l.files {
+		if f.pin != nil {
+			continue
+		}
 		_, listed := listing.Files[path]
 		followed := slices.Contains(l.dirs, filepath.Dir(path))
 		unknown := listing.Unreadable[filepath.Dir(path)] != nil || listing.Unreadable[path] != nil
@@ -414,14 +425,19 @@ func (l *loop) note(unreadable map[string]error) {
 func (l *loop) inspect(f *file, peek bool) {
 	f.reading, f.dirty = true, peek
 	first := l.claimed != nil
-	path, m := f.path, l.m
+	path, pin, m := f.path, f.pin, l.m
 	l.spawn(func() func() {
 		release, err := slot(m.work, m.reading)
 		if err != nil {
 			return func() { f.reading = false }
 		}
 		defer release()
-		found := m.inspect(m.work, path)
+		var found finding
+		if pin != nil {
+			found = m.inspectPin(m.work, *pin)
+		} else {
+			found = m.inspect(m.work, path)
+		}
 		return func() {
 			f.reading = false
 			l.found(f, found, peek)
@@ -464,6 +480,8 @@ func (l *loop) found(f *file, found finding, peek bool) {
 		f.touch(now)
 		l.scanBy(now)
 		return
+	case f.pin != nil: // nobody may write to it: its digest decides
+		f.state = found.state
 	case found.state != f.state:
 		f.state = found.state
 		f.touch(now)

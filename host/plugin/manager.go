@@ -56,6 +56,14 @@ func New(config Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, p := range config.Pins {
+		if err := p.check(); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(config.Pins[:i], func(o Pin) bool { return o.Name == p.Name }) {
+			return nil, fault.New(fault.Internal, "plugin.New: %s is pinned twice", p.Name)
+		}
+	}
 	config = config.withDefaults()
 	config.Directories = dirs
 	m := &Manager{

@@ -116,16 +116,6 @@ type Plugin struct {
 	Pending *PendingVersion `json:"pending,omitempty"`
 }
 
-// Install is what POST /api/v1/plugins/install takes: a name, and a version or
-// "" for the latest, of the marketplace; or a URL with the SHA-256 (64 hex
-// digits) of what it leads to, and a name if the module has none of its own.
-type Install struct {
-	Name    string `json:"name,omitempty"`
-	Version string `json:"version,omitempty"`
-	URL     string `json:"url,omitempty"`
-	SHA256  string `json:"sha256,omitempty"`
-}
-
 // OrderItem is one line of an order.
 type OrderItem struct {
 	SKU            string `json:"sku"`
@@ -166,6 +156,9 @@ type Problem struct {
 
 	// Errors are what is wrong with a file of the host's, one by one.
 	Errors []ErrorDetail `json:"errors,omitempty"`
+
+	// Plan is set when Code is approval_required.
+	Plan *Plan `json:"plan,omitempty"`
 }
 
 // ErrorDetail is one thing that is wrong with a file of the host's.

@@ -73,6 +73,24 @@ func Read(path string, maxModule, maxSidecar int64) (Content, error) {
 	return c, nil
 }
 
+// ReadAlone is Read of a module that has no sidecar, whatever lies beside it.
+func ReadAlone(path string, maxModule int64) (Content, error) {
+	at, err := stamp(path)
+	if err != nil {
+		return Content{}, err
+	}
+	if at == (Stamp{}) {
+		return Content{}, ErrChanged
+	}
+	c := Content{State: State{Module: at}}
+	if c.Wasm, c.Writing, err = readFile(path, at, maxModule); err != nil {
+		return Content{State: c.State}, err
+	}
+	sum := sha256.Sum256(c.Wasm)
+	c.SHA256 = hex.EncodeToString(sum[:])
+	return c, nil
+}
+
 // readFile reads the whole file, if it still is the one that was looked at.
 func readFile(path string, want Stamp, limit int64) (contents []byte, writing bool, err error) {
 	if !want.Regular() {

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Preview does an edit without writing the file, and returns the file's text as
+// it is, nil when there is none, and as it would be; the two are equal when
+// nothing would be written.
+func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, err = readFile(e.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		before, err = nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	after = before
+	err = edit(&Editor{path: e.path, replace: func(_ string, old, text []byte) error {
+		before, after = old, text
+		return nil
+	}})
+	return before, after, err
+}
+
+// Restore puts the text before in the place of after, which Preview gave, and
+// returns the configuration as it is then. Nothing is done when the file holds
+// before already; fault.Conflict when it holds neither.
+func (e *Editor) Restore(before, after []byte) (*Config, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, err := readFile(e.path)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(e.path, before)
+	if err != nil {
+		return nil, err
+	}
+	switch string(now) {
+	case string(before):
+		return c, nil
+	case string(after):
+		return c, e.replace(e.path, now, before)
+	}
+	return nil, fault.New(fault.Conflict, "%s was changed by somebody else", e.path)
+}

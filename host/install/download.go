@@ -1,0 +1,186 @@
+package install
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	tries      = 3         // to go on with a download, without a byte in between
+	allTries   = 20        // altogether
+	reportEach = 256 << 10 // bytes between reports
+)
+
+// download brings a release's module into a file beside the store, going on with
+// one that was broken off, and returns its contents, whose digest is the
+// release's. A file whose contents are wrong is removed; one that is only
+// incomplete stays.
+func (i *Installer) download(ctx context.Context, rel Release, report Report) ([]byte, error) {
+	if rel.Size > i.cfg.MaxSize {
+		return nil, fault.New(fault.Exhausted, "the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)
+	}
+	if err := i.store.makeDir(partDir); err != nil {
+		return nil, coded(err)
+	}
+	for again := false; ; again = true {
+		resumed, err := i.fetch(ctx, rel, report)
+		if err != nil {
+			return nil, err
+		}
+		// What is vetted is this buffer; what is loaded later is hashed again.
+		content, err := i.store.read(partPath(rel.SHA256), i.cfg.MaxSize)
+		if err != nil {
+			return nil, coded(err)
+		}
+		sum := sha256.Sum256(content)
+		got := hex.EncodeToString(sum[:])
+		if got == rel.SHA256 {
+			return content, nil
+		}
+		if err := i.store.remove(partPath(rel.SHA256)); err != nil {
+			return nil, coded(err)
+		}
+		if !resumed || again { // the part from before may have been what was wrong
+			return nil, fault.Field("sha256", "what %s gives has the SHA-256 %s, and %s was promised: it is another version, or somebody has changed it", rel.Source, got, rel.SHA256)
+		}
+	}
+}
+
+// part is a download under way. It counts and hashes what is written.
+type part struct {
+	f      *os.File
+	hash   hash.Hash
+	size   int64
+	most   int64
+	shown  int64
+	total  int64
+	report Report
+	err    error // of the disk, or of too much
+}
+
+// Write implements io.Writer.
+func (p *part) Write(b []byte) (int, error) {
+	if p.size+int64(len(b)) > p.most {
+		p.err = fault.New(fault.Exhausted, "the module is over %d bytes, which is the limit or what the release says", p.most)
+		return 0, p.err
+	}
+	n, err := p.f.Write(b)
+	p.hash.Write(b[:n])
+	p.size += int64(n)
+	if err != nil {
+		p.err = coded(err)
+	}
+	if p.size-p.shown >= reportEach || p.size == p.total {
+		p.shown = p.size
+		p.report.say("download", p.size, p.total)
+	}
+	return n, err
+}
+
+func (p *part) whole(want string) bool { return hex.EncodeToString(p.hash.Sum(nil)) == want }
+
+// fetch completes the download's file. resumed says that it had a part of it.
+func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resumed bool, err error) {
+	f, err := i.openPart(rel.SHA256)
+	if err != nil {
+		return false, coded(err)
+	}
+	defer func() {
+		if closing := f.Close(); err == nil {
+			err = coded(closing)
+		}
+	}()
+	p := &part{f: f, hash: sha256.New(), most: i.cfg.MaxSize, total: rel.Size, report: report}
+	if rel.Size > 0 {
+		p.most = rel.Size
+	}
+	if p.size, err = io.Copy(p.hash, io.LimitReader(f, p.most+1)); err != nil {
+		return false, coded(err)
+	}
+	if p.size > p.most {
+		p.size = 0
+		p.hash.Reset()
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return false, coded(err)
+		}
+		if err := f.Truncate(0); err != nil {
+			return false, coded(err)
+		}
+	}
+	resumed = p.size > 0
+	report.say("download", p.size, p.total)
+	for all, failed := 0, 0; !p.whole(rel.SHA256); all++ {
+		before := p.size
+		err := i.read(ctx, rel, p)
+		switch {
+		case p.err != nil:
+			if fault.Is(p.err, fault.Exhausted) { // nothing that resuming would help
+				_ = i.store.remove(partPath(rel.SHA256))
+			}
+			return resumed, p.err
+		case err == nil && (rel.Size == 0 || p.size == rel.Size):
+			return resumed, nil // whole or wrong
+		case err == nil:
+			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size, rel.Size)
+		case !passing(err):
+			return resumed, err
+		}
+		if p.size > before {
+			failed = 0
+		}
+		if failed++; failed >= tries || all >= allTries {
+			return resumed, err
+		}
+		pause := time.NewTimer(i.cfg.Backoff << min(failed-1, 6))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return resumed, fault.New(fault.Timeout, "download %s: %w", rel.Source, ctx.Err())
+		}
+	}
+	return resumed, nil
+}
+
+// read takes in what the source gives from where the part ends.
+func (i *Installer) read(ctx context.Context, rel Release, p *part) error {
+	from, err := i.cfg.Source.Open(ctx, rel, p.size)
+	if err != nil {
+		return err
+	}
+	// One byte more than may come shows that there is too much.
+	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.most-p.size+1))
+	return errors.Join(err, from.Close())
+}
+
+// passing reports whether it is worth going on with a download after the error.
+func passing(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	code := fault.CodeOf(err)
+	return code == fault.Unavailable || code == fault.Timeout || code == fault.Internal
+}
+
+// openPart opens the file of a download, which it may have to make.
+func (i *Installer) openPart(digest string) (*os.File, error) {
+	f, err := i.store.open(partPath(digest), os.O_RDWR)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	f, err = i.store.root.OpenFile(partPath(digest), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make the download's file: %w", err)
+	}
+	return f, nil
+}

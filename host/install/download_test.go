@@ -1,0 +1,200 @@
+package install_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// breaking gives n bytes and then an error.
+type breaking struct {
+	io.Reader
+	err error
+}
+
+func (b *breaking) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) && b.err != nil {
+		err = b.err
+	}
+	return n, err
+}
+
+func (b *breaking) Close() error { return nil }
+
+// Wherever a download breaks off, it is gone on with there.
+func TestDownloadResumes(t *testing.T) {
+	wasm := module(`{"name":"x","version":"1.0.0"}`, "ok "+strings.Repeat("x", 16000))
+	rapid.Check(t, func(r *rapid.T) {
+		w := newWorld(t)
+		w.put(wasm, func(rel *install.Release) {
+			if rapid.Bool().Draw(r, "of unknown size") {
+				rel.Size = 0
+			}
+		})
+		cuts := rapid.SliceOfN(rapid.IntRange(1, len(wasm)), 0, 8).Draw(r, "cuts")
+		w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) {
+			rest := wasm[offset:]
+			if len(cuts) == 0 {
+				return io.NopCloser(bytes.NewReader(rest)), nil
+			}
+			n := min(cuts[0], len(rest))
+			cuts = cuts[1:]
+			return &breaking{bytes.NewReader(rest[:n]), fault.New(fault.Unavailable, "cut")}, nil
+		}
+		var seen []wire.Progress
+		_, err := w.i.Install(t.Context(), install.Request{Name: "x"}, "", func(p wire.Progress) { seen = append(seen, p) })
+		if err != nil {
+			r.Fatal(err)
+		}
+		w.runs("x", "1.0.0", wasm)
+		if !slices.IsSorted(w.opened) {
+			r.Errorf("opened at %v", w.opened)
+		}
+		var steps []string
+		last := int64(0)
+		for _, p := range seen {
+			if p.Done < last && p.Step == "download" {
+				r.Errorf("went back from %d to %d", last, p.Done)
+			}
+			last = p.Done
+			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
+				steps = append(steps, p.Step)
+			}
+		}
+		if got := strings.Join(steps, " "); got != "resolve download vet store probe commit start" {
+			r.Errorf("steps: %s", got)
+		}
+	})
+}
+
+// One that is given up goes on with the next attempt, also of another host.
+func TestDownloadGivenUp(t *testing.T) {
+	w := newWorld(t)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	w.shop.open = func(install.Release, int64) (io.ReadCloser, error) {
+		return nil, fault.New(fault.Unavailable, "it is down")
+	}
+	wants(t, w.install("x"), fault.Unavailable, "it is down")
+	if len(w.opened) != 3 {
+		t.Errorf("tried at %v", w.opened)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) {
+		cancel()
+		return &breaking{bytes.NewReader(wasm[offset:20]), ctx.Err()}, nil
+	}
+	if _, err := w.i.Install(ctx, install.Request{Name: "x"}, "", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	w.shop.open = nil
+	again := openWorld(t, w.cfg.Dir, w.shop)
+	if err := again.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(w.opened[3:]); got != "[0 20]" {
+		t.Errorf("opened at %s", got)
+	}
+	again.runs("x", "1.0.0", wasm)
+}
+
+// A part that does not belong to the module is thrown away, once.
+func TestDownloadOfAWrongPart(t *testing.T) {
+	for what, rubbish := range map[string][]byte{"other": []byte("rubbish"), "longer": bytes.Repeat([]byte("x"), 1000)} {
+		w := newWorld(t)
+		wasm := versioned("x", "1.0.0", "")
+		w.put(wasm, nil)
+		part := filepath.Join(w.cfg.Dir, "downloads", digestOf(wasm)+".part")
+		if err := errors.Join(os.Mkdir(filepath.Dir(part), 0o700), os.WriteFile(part, rubbish, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.install("x"); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		w.runs("x", "1.0.0", wasm)
+	}
+	// A link in its place is not followed.
+	w := newWorld(t)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	outside := filepath.Join(t.TempDir(), "precious")
+	part := filepath.Join(w.cfg.Dir, "downloads", digestOf(wasm)+".part")
+	if err := errors.Join(os.WriteFile(outside, []byte("precious"), 0o600), os.Mkdir(filepath.Dir(part), 0o700), os.Symlink(outside, part)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, w.install("x"), fault.Conflict, "not a regular file")
+	if got, err := os.ReadFile(outside); err != nil || string(got) != "precious" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// What nobody goes on with is removed at a start, after a day.
+func TestOldDownloadsGo(t *testing.T) {
+	w := newWorld(t)
+	dir := filepath.Join(w.cfg.Dir, "downloads")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, age := range map[string]time.Duration{"old.part": 25 * time.Hour, "new.part": time.Hour} {
+		path := filepath.Join(dir, name)
+		at := start.Add(-age)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openWorld(t, w.cfg.Dir, w.shop)
+	if names, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(names) != 1 || filepath.Base(names[0]) != "new.part" {
+		t.Errorf("there are %q, %v", names, err)
+	}
+}
+
+// The example of semver.org, section 11, in its order, and what it says of builds.
+func TestCompareVersions(t *testing.T) {
+	order := []string{"0.9.10", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.2", "1.0.10", "1.2.0", "2.0.0-1", "2.0.0"}
+	for a := range order {
+		for b := range order {
+			want := 0
+			switch {
+			case a < b:
+				want = -1
+			case a > b:
+				want = 1
+			}
+			if got := install.CompareVersions(order[a]+"+build.7", order[b]); got != want {
+				t.Errorf("%s and %s: got %d, want %d", order[a], order[b], got, want)
+			}
+		}
+	}
+}
+
+// Whatever a lock file holds: it is refused, or its names and digests are safe.
+func FuzzLock(f *testing.F) {
+	f.Add([]byte("format: 1\nplugins:\n  x: {sha256: " + digestOf(nil) + ", size: 1}\n"))
+	f.Add([]byte("format: 1\nplugins: {../x: {}}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var l install.Lock
+		if (newCodec()).Unmarshal(text, &l) != nil || install.CheckLock(l) != nil {
+			return
+		}
+		for name, e := range l.Plugins {
+			if strings.ContainsAny(name, "/\\.") || len(e.SHA256) != 64 {
+				t.Errorf("%q is taken", text)
+			}
+		}
+	})
+}

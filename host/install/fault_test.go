@@ -1,0 +1,280 @@
+package install_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/install"
+)
+
+// transactions are the ways to change what is installed. prepare comes before the
+// one that is looked at.
+func transactions() map[string]struct{ prepare, run func(w *world) error } {
+	one, two := versioned("x", "1.0.0", ""), versioned("x", "2.0.0", asksKV)
+	first := func(w *world) error { w.put(one, nil); return w.install("x") }
+	approved := func(w *world, do func(approve string) error) error {
+		err := do("")
+		var a *install.ApprovalError
+		if errors.As(err, &a) {
+			err = do(a.Plan().Digest)
+		}
+		return err
+	}
+	upgrade := func(w *world) error {
+		w.put(two, nil)
+		return approved(w, func(approve string) error {
+			_, err := w.i.Upgrade(w.Context(), "x", install.Request{}, approve, nil)
+			return err
+		})
+	}
+	nothing := func(*world) error { return nil }
+	return map[string]struct{ prepare, run func(w *world) error }{
+		"install": {nothing, func(w *world) error {
+			w.put(two, nil)
+			return approved(w, func(approve string) error {
+				_, err := w.i.Install(w.Context(), install.Request{Name: "x"}, approve, nil)
+				return err
+			})
+		}},
+		"upgrade":  {first, upgrade},
+		"rollback": {func(w *world) error { return errors.Join(first(w), upgrade(w)) }, func(w *world) error { return w.rollback("") }},
+		"uninstall": {func(w *world) error { return errors.Join(first(w), upgrade(w)) }, func(w *world) error {
+			return w.i.Uninstall(w.Context(), "x", install.UninstallOptions{Purge: true})
+		}},
+	}
+}
+
+// moment is before or after a step.
+type moment struct {
+	step string
+	done bool
+}
+
+func (m moment) String() string {
+	if m.done {
+		return "after " + m.step
+	}
+	return "before " + m.step
+}
+
+// moments runs a transaction to its end and returns all it went through.
+func moments(t *testing.T, prepare, run func(w *world) error) (list []moment, before, after string) {
+	t.Helper()
+	w := newWorld(t)
+	if err := prepare(w); err != nil {
+		t.Fatal(err)
+	}
+	before = w.state()
+	w.i.SetFault(func(step string, done bool) error { list = append(list, moment{step, done}); return nil })
+	if err := run(w); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 8 {
+		t.Fatalf("only %v", list)
+	}
+	return list, before, w.state()
+}
+
+var errStep = errors.New("the step says no")
+
+// Each step fails, without having been done and although it was: a transaction
+// is then not made, unless its commit was said to be good; what ran, runs; and
+// the next attempt succeeds.
+func TestEveryStepFails(t *testing.T) {
+	for name, tx := range transactions() {
+		all, before, after := moments(t, tx.prepare, tx.run)
+		for _, at := range all {
+			t.Run(name+" "+at.String(), func(t *testing.T) {
+				w := newWorld(t)
+				if err := tx.prepare(w); err != nil {
+					t.Fatal(err)
+				}
+				w.i.SetFault(func(step string, done bool) error {
+					if at == (moment{step, done}) {
+						return errStep
+					}
+					return nil
+				})
+				err := tx.run(w)
+				// What comes after the commit is finished, or said, and never undone.
+				made := at.step == "finish" || strings.HasPrefix(at.step, "uninstall") && at.step != "uninstall journal" && at.step != "uninstall lock"
+				if said := errors.Is(err, errStep); said == (at.step == "finish") {
+					t.Errorf("got %v", err)
+				}
+				w.i.SetFault(func(string, bool) error { return nil })
+				if !made {
+					if got := w.state(); got != before {
+						t.Errorf("it was\n%sand is\n%s", before, got)
+					}
+					if err := tx.run(w); err != nil {
+						t.Errorf("again: %v", err)
+					}
+				}
+				if err := w.i.Recover(t.Context()); err != nil { // a journal that stayed goes
+					t.Fatal(err)
+				}
+				got := w.state()
+				if at.done || !strings.HasPrefix(at.step, "uninstall s") && at.step != "uninstall purge" {
+					if got != after {
+						t.Errorf("it is\n%swant\n%s", got, after)
+					}
+				}
+				// A host that starts now finds the same.
+				if again := openWorld(t, w.cfg.Dir, w.shop); again.state() != got {
+					t.Errorf("after a start it is\n%sand was\n%s", again.state(), got)
+				}
+			})
+		}
+	}
+}
+
+// The process is killed at each moment: a copy of the directory at that moment
+// is what the next start finds.
+func TestEveryCrash(t *testing.T) {
+	for name, tx := range transactions() {
+		_, before, after := moments(t, tx.prepare, tx.run)
+		w := newWorld(t)
+		if err := tx.prepare(w); err != nil {
+			t.Fatal(err)
+		}
+		type copied struct {
+			at  moment
+			dir string
+		}
+		var copies []copied
+		w.i.SetFault(func(step string, done bool) error {
+			dir := t.TempDir()
+			copies = append(copies, copied{moment{step, done}, dir})
+			return os.CopyFS(dir, os.DirFS(w.cfg.Dir))
+		})
+		if err := tx.run(w); err != nil {
+			t.Fatal(err)
+		}
+		committed := false
+		for _, c := range copies {
+			if c.at.done && strings.HasSuffix(c.at.step, "lock") {
+				committed = true
+			}
+			want := before
+			if committed {
+				want = after
+			}
+			again := openWorld(t, c.dir, w.shop)
+			if got := again.state(); got != want {
+				t.Errorf("%s, killed %s: it is\n%swant\n%s", name, c.at, got, want)
+			}
+			if want == before { // and can be begun again
+				if err := tx.run(again); err != nil || again.state() != after {
+					t.Errorf("%s, killed %s, again: %v, and it is\n%swant\n%s", name, c.at, err, again.state(), after)
+				}
+			}
+		}
+		if !committed {
+			t.Errorf("%s never commits", name)
+		}
+	}
+}
+
+// The last step fails, and undoing fails at each of its steps, or is killed
+// there: the next start undoes the rest.
+func TestEveryUndoFails(t *testing.T) {
+	for _, name := range []string{"install", "upgrade", "rollback"} {
+		tx := transactions()[name]
+		var undo []moment
+		swap := func(next func(moment) error) func(string, bool) error {
+			failed := false
+			return func(step string, done bool) error {
+				switch {
+				case failed:
+					return next(moment{step, done})
+				case step == "swap" && done:
+					failed = true
+					return errStep
+				}
+				return nil
+			}
+		}
+		w := newWorld(t)
+		if err := tx.prepare(w); err != nil {
+			t.Fatal(err)
+		}
+		before := w.state()
+		copies := map[moment]string{}
+		w.i.SetFault(swap(func(m moment) error {
+			undo = append(undo, m)
+			copies[m] = t.TempDir()
+			return os.CopyFS(copies[m], os.DirFS(w.cfg.Dir))
+		}))
+		if err := tx.run(w); !errors.Is(err, errStep) {
+			t.Fatal(err)
+		}
+		if got := w.state(); got != before || len(undo) < 8 {
+			t.Errorf("%s: it was\n%sand is\n%s after %v", name, before, got, undo)
+		}
+		if !slices.Contains(undo, moment{"undo lock", true}) || !slices.Contains(undo, moment{"undo settings", true}) {
+			t.Errorf("it was undone by %v", undo)
+		}
+		for _, at := range undo {
+			what := fmt.Sprintf("%s, undone until %s", name, at)
+			killed := openWorld(t, copies[at], w.shop)
+			wantsUndone(t, what+", killed", killed, before, at)
+
+			w := newWorld(t)
+			if err := tx.prepare(w); err != nil {
+				t.Fatal(err)
+			}
+			w.i.SetFault(swap(func(m moment) error {
+				if m == at {
+					return errStep
+				}
+				return nil
+			}))
+			if err := tx.run(w); !errors.Is(err, errStep) || !strings.Contains(err.Error(), "tried again at the next start") {
+				t.Errorf("%s: %v", what, err)
+			}
+			w.i.SetFault(func(string, bool) error { return nil })
+			wantsUndone(t, what, openWorld(t, w.cfg.Dir, w.shop), before, at)
+			if err := tx.run(w); err != nil { // and the one that goes on undoes it as well
+				t.Errorf("%s: again: %v", what, err)
+			}
+		}
+	}
+}
+
+// wantsUndone checks that nothing of a transaction is left. Killed before the undo
+// is written down, it was committed, which is as good.
+func wantsUndone(t *testing.T, what string, w *world, before string, at moment) {
+	t.Helper()
+	if got := w.state(); got != before && at != (moment{"undo journal", false}) {
+		t.Errorf("%s: it was\n%sand is\n%s", what, before, got)
+	}
+	if _, err := os.Lstat(filepath.Join(w.cfg.Dir, "install.journal")); err == nil {
+		t.Errorf("%s: the journal is left", what)
+	}
+}
+
+// A journal that nobody wrote stops every transaction, and no plugin.
+func TestBrokenJournal(t *testing.T) {
+	for _, text := range []string{"", "{", `{"op":"format"}`, `{"op":"install","added":"../../x"}`, `{"op":"install","more":1}`} {
+		w := newWorld(t)
+		w.put(versioned("x", "1.0.0", ""), nil)
+		if err := w.install("x"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(w.cfg.Dir, "install.journal"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := w.state()
+		if err := w.install("x"); err == nil || !strings.Contains(err.Error(), "the journal is broken") {
+			t.Errorf("%q: got %v", text, err)
+		}
+		if w.state() != before || len(w.i.Pins()) != 1 {
+			t.Errorf("%q: it changed something", text)
+		}
+	}
+}

@@ -1,0 +1,327 @@
+package install
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Names in the data directory.
+const (
+	LockFile    = "plugins.lock.yaml"
+	journalFile = "install.journal"
+	flockFile   = "install.lock"
+)
+
+const (
+	maxLock     = 8 << 20               // bytes
+	flockPoll   = 50 * time.Millisecond // between looks at another process's lock
+	partsMaxAge = 24 * time.Hour        // of an unfinished download
+)
+
+// Config says what an Installer works with. All parts are required but those
+// that name a default.
+type Config struct {
+	Dir      string // the data directory; must exist
+	Source   Source
+	Vetter   Vetter
+	Plugins  Plugins
+	Settings Settings
+	State    State
+	Codec    Codec
+
+	// MinimumAge is how long a release of a marketplace must have been out. nil: no time.
+	MinimumAge func() time.Duration
+	Now        func() time.Time // nil: time.Now
+	MaxSize    int64            // of a module, in bytes. 0: 64 MiB
+	Backoff    time.Duration    // before a download is resumed; doubles. 0: 250ms
+	Logger     *slog.Logger     // nil: discard
+}
+
+// Installer installs plugins. Its methods are safe for concurrent use; one
+// transaction runs at a time, and the others wait for it.
+type Installer struct {
+	cfg   Config
+	store store
+	turn  chan struct{} // held by a transaction
+
+	// fault, in tests, is called before (done false) and after each step; its
+	// error is the step's.
+	fault func(step string, done bool) error
+}
+
+// New opens the data directory. Call Recover, then Pins, before anything else.
+func New(cfg Config) (*Installer, error) {
+	if cfg.Source == nil || cfg.Vetter == nil || cfg.Plugins == nil || cfg.Settings == nil || cfg.State == nil || cfg.Codec == nil {
+		return nil, fault.New(fault.Internal, "install.New: a required part is not set")
+	}
+	if cfg.MinimumAge == nil {
+		cfg.MinimumAge = func() time.Duration { return 0 }
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxSize <= 0 {
+		cfg.MaxSize = 64 << 20
+	}
+	if cfg.Backoff <= 0 {
+		cfg.Backoff = 250 * time.Millisecond
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
+	}
+	return &Installer{cfg: cfg, store: store{root, dir}, turn: make(chan struct{}, 1),
+		fault: func(string, bool) error { return nil }}, nil
+}
+
+// Close gives the data directory back. No method may be called after it.
+func (i *Installer) Close() error { return i.store.root.Close() }
+
+// Recover finishes or undoes what a crash left half done. After an error nothing
+// of that is lost: it is tried again before the next transaction.
+func (i *Installer) Recover(ctx context.Context) error {
+	done, err := i.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	i.dropOldParts()
+	return nil
+}
+
+// begin waits for the turn, here and among processes, and recovers.
+func (i *Installer) begin(ctx context.Context) (done func(), err error) {
+	select {
+	case i.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fault.New(fault.Timeout, "another installation is under way: %w", ctx.Err())
+	}
+	defer func() {
+		if err != nil {
+			<-i.turn
+		}
+	}()
+	lock := flock.New(filepath.Join(i.store.dir, flockFile), flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, flockPoll); err != nil {
+		if ctx.Err() != nil {
+			return nil, fault.New(fault.Timeout, "another process is installing: %w", err)
+		}
+		return nil, coded(err)
+	}
+	release := func() {
+		if err := lock.Close(); err != nil {
+			i.cfg.Logger.Warn("unlock the installations", "error", err)
+		}
+	}
+	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
+		release()
+		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
+	}
+	return func() {
+		release()
+		<-i.turn
+	}, nil
+}
+
+// Pins are the installed plugins as the lock has them. When it cannot be read
+// they are those whose stored module has a name, refused with the reason.
+func (i *Installer) Pins() []Pin {
+	var pins []Pin
+	lock, _, err := i.readLock()
+	if err == nil {
+		for _, name := range slices.Sorted(maps.Keys(lock.Plugins)) {
+			pins = append(pins, i.pinOf(name, lock.Plugins[name].SHA256))
+		}
+		return pins
+	}
+	i.cfg.Logger.Error("installed plugins are not run", "error", err)
+	digests, _ := i.store.digests()
+	slices.Sort(digests)
+	seen := map[string]bool{}
+	for _, digest := range digests {
+		wasm, err := i.store.read(storePath(digest), i.cfg.MaxSize)
+		if err != nil {
+			continue
+		}
+		name, err := nameOf(wasm, "")
+		if err != nil || seen[name] {
+			continue
+		}
+		seen[name] = true
+		p := i.pinOf(name, digest)
+		p.Refusal = i.lockProblem().Error()
+		pins = append(pins, p)
+	}
+	return pins
+}
+
+func (i *Installer) pinOf(name, digest string) Pin {
+	return Pin{Name: name, Path: i.store.file(digest), SHA256: digest}
+}
+
+// Installed is what the lock says.
+func (i *Installer) Installed() (map[string]Entry, error) {
+	lock, _, err := i.readLock()
+	return lock.Plugins, err
+}
+
+// lockProblem says why the lock cannot be used, nil when it can.
+func (i *Installer) lockProblem() error {
+	_, _, err := i.readLock()
+	return err
+}
+
+// readLock reads the lock; raw is nil when there is none. fault.Conflict when it
+// cannot be what this host wrote.
+func (i *Installer) readLock() (lock Lock, raw []byte, err error) {
+	path := filepath.Join(i.store.dir, LockFile)
+	raw, err = i.store.read(LockFile, maxLock)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		digests, err := i.store.digests()
+		if err == nil && len(digests) > 0 {
+			err = fault.New(fault.Conflict, "%s is missing although plugins are installed: put it back from a copy, or remove %s to begin anew", path, filepath.Join(i.store.dir, filepath.FromSlash(storeDir)))
+		}
+		return Lock{}.clone(), nil, coded(err)
+	case err != nil:
+		return Lock{}, nil, coded(fmt.Errorf("read %s: %w", path, err))
+	}
+	if err = i.cfg.Codec.Unmarshal(raw, &lock); err == nil {
+		err = lock.check()
+	}
+	if err != nil {
+		return Lock{}, nil, fault.New(fault.Conflict, "%s is broken: %w; put it back from a copy", path, err)
+	}
+	return lock, raw, nil
+}
+
+// step does one step of a transaction.
+func (i *Installer) step(name string, do func() error) error {
+	err := i.fault(name, false)
+	if err == nil {
+		err = do()
+	}
+	if err == nil {
+		err = i.fault(name, true)
+	}
+	return err
+}
+
+// sweep removes stored modules that no version refers to.
+func (i *Installer) sweep() {
+	lock, raw, err := i.readLock()
+	if err != nil || raw == nil {
+		return
+	}
+	digests, err := i.store.digests()
+	for _, digest := range digests {
+		if !lock.refers(digest) {
+			err = errors.Join(err, i.store.remove(storePath(digest)))
+		}
+	}
+	if err != nil {
+		i.cfg.Logger.Warn("remove modules that nothing refers to", "error", err)
+	}
+}
+
+// dropOldParts removes downloads that nobody has gone on with.
+func (i *Installer) dropOldParts() {
+	entries, err := fs.ReadDir(i.store.root.FS(), partDir)
+	if err != nil {
+		return // there are none
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && i.cfg.Now().Sub(info.ModTime()) > partsMaxAge {
+			err = i.store.root.Remove(partDir + "/" + e.Name())
+		}
+		if err != nil {
+			i.cfg.Logger.Warn("remove an old download", "error", err)
+		}
+	}
+}
+
+// Verify hashes every stored version of every installed plugin.
+func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
+	done, err := i.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	lock, _, err := i.readLock()
+	if err != nil {
+		return nil, err
+	}
+	list := []wire.Stored{}
+	for _, name := range slices.Sorted(maps.Keys(lock.Plugins)) {
+		e := lock.Plugins[name]
+		for n, v := range append([]Version{e.Version}, e.Former...) {
+			if ctx.Err() != nil {
+				return nil, fault.New(fault.Timeout, "verify: %w", ctx.Err())
+			}
+			s := wire.Stored{Plugin: name, Version: v.Version, SHA256: v.SHA256, Source: v.Source, SignedBy: v.SignedBy, Current: n == 0, OK: true}
+			if err := i.store.verify(v.SHA256); err != nil {
+				s.OK, s.Problem = false, err.Error()
+			}
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}
+
+// nameOf returns the name that a module is installed under: the one of its own
+// manifest, or else the one that is wanted. fault.Invalid when it is no whole
+// module, when the two differ, and when there is neither; the field is then name.
+func nameOf(wasm []byte, want string) (string, error) {
+	section, inside, err := abi.FindSection(wasm, abi.ManifestSection)
+	if err != nil {
+		return "", fault.New(fault.Invalid, "the module: %w", err)
+	}
+	var own string
+	if inside {
+		manifest, err := abi.ParseManifest(section)
+		if err != nil {
+			return "", fault.New(fault.Invalid, "the module: section %s: %w", abi.ManifestSection, err)
+		}
+		own = manifest.Name
+	}
+	switch {
+	case own == "" && want == "":
+		return "", fault.Field("name", "is required: the module has no manifest that names it")
+	case own == "" && !abi.ValidName(want):
+		return "", fault.Field("name", "must be 1 to 63 of a-z, 0-9 and -, and not begin with -")
+	case own == "":
+		return want, nil
+	case want != "" && want != own:
+		return "", fault.Field("name", "the module's manifest names it %s; leave the name out, or give that one", own)
+	}
+	return own, nil
+}
+
+// lowerDigest brings a digest as a person may write it into the store's form.
+func lowerDigest(s string) (string, bool) {
+	raw, err := hex.DecodeString(s)
+	return hex.EncodeToString(raw), err == nil && len(raw) == 32
+}

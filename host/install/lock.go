@@ -1,0 +1,181 @@
+package install
+
+import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+)
+
+// keepFormer is how many former versions of a plugin stay, to roll back to.
+const keepFormer = 3
+
+// lockFormat is the number of the lock's format.
+const lockFormat = 1
+
+// Lock is plugins.lock.yaml: what is installed.
+type Lock struct {
+	Format  int              `json:"format"`
+	Plugins map[string]Entry `json:"plugins"`
+	// Kept are uninstalled plugins of which what they stored is still there.
+	Kept map[string]Owner `json:"kept,omitempty"`
+}
+
+// Entry is an installed plugin: the version that runs, and those before it.
+type Entry struct {
+	Version
+	Former []Version `json:"former,omitempty"` // the latest first, at most three
+}
+
+// Version is one version of a plugin.
+type Version struct {
+	Version string `json:"version,omitempty"`
+	SHA256  string `json:"sha256"`
+	Size    int64  `json:"size"` // bytes
+	Owner
+	Source       string       `json:"source"`
+	Capabilities []Capability `json:"capabilities,omitempty"` // agreed to when it was installed
+	Manifest     string       `json:"manifest,omitempty"`     // as it is in the module
+	InstalledAt  time.Time    `json:"installed_at"`
+}
+
+// Owner is whose plugin it is.
+type Owner struct {
+	Publisher string `json:"publisher,omitempty"`
+	SignedBy  string `json:"signed_by,omitempty"` // a key's id
+}
+
+// Capability is one thing that was agreed to.
+type Capability struct {
+	Name       string   `json:"name"`
+	Hosts      []string `json:"hosts,omitempty"`
+	EventTypes []string `json:"event_types,omitempty"`
+	Names      []string `json:"names,omitempty"`
+}
+
+func (l Lock) check() error {
+	if l.Format != lockFormat {
+		return fmt.Errorf("format: %d is not one this host knows (%d)", l.Format, lockFormat)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Plugins)) {
+		e := l.Plugins[name]
+		if !abi.ValidName(name) {
+			return fmt.Errorf("plugins.%q: is not a plugin's name", name)
+		}
+		if len(e.Former) > keepFormer {
+			return fmt.Errorf("plugins.%s.former: there are %d, and at most %d are kept", name, len(e.Former), keepFormer)
+		}
+		for _, v := range append([]Version{e.Version}, e.Former...) {
+			if !validDigest(v.SHA256) {
+				return fmt.Errorf("plugins.%s: sha256: %q is not 64 hexadecimal digits in lower case", name, v.SHA256)
+			}
+			if v.Version != "" && !abi.ValidVersion(v.Version) {
+				return fmt.Errorf("plugins.%s: version: %q is not a semantic version", name, v.Version)
+			}
+		}
+	}
+	for name := range l.Kept {
+		if !abi.ValidName(name) {
+			return fmt.Errorf("kept.%q: is not a plugin's name", name)
+		}
+	}
+	return nil
+}
+
+// validDigest is also what makes a digest safe as a part of a path.
+func validDigest(s string) bool {
+	raw, err := hex.DecodeString(s)
+	return err == nil && len(raw) == 32 && hex.EncodeToString(raw) == s
+}
+
+// clone is a copy whose maps may be changed.
+func (l Lock) clone() Lock {
+	c := Lock{Format: lockFormat, Plugins: maps.Clone(l.Plugins), Kept: maps.Clone(l.Kept)}
+	if c.Plugins == nil {
+		c.Plugins = map[string]Entry{}
+	}
+	if c.Kept == nil {
+		c.Kept = map[string]Owner{}
+	}
+	return c
+}
+
+// with returns the lock with v as the plugin's version, what ran before first
+// among the former ones.
+func (l Lock) with(name string, v Version) Lock {
+	next := l.clone()
+	e := Entry{Version: v}
+	if was, ok := l.Plugins[name]; ok {
+		for _, f := range append([]Version{was.Version}, was.Former...) {
+			if f.SHA256 != v.SHA256 && len(e.Former) < keepFormer {
+				e.Former = append(e.Former, f)
+			}
+		}
+	}
+	next.Plugins[name] = e
+	delete(next.Kept, name)
+	return next
+}
+
+// without returns the lock without the plugin; kept remembers whose it was.
+func (l Lock) without(name string, kept bool) Lock {
+	next := l.clone()
+	delete(next.Kept, name)
+	if e, ok := next.Plugins[name]; ok && kept {
+		next.Kept[name] = e.Owner
+	}
+	delete(next.Plugins, name)
+	return next
+}
+
+// refers reports whether any version is this module.
+func (l Lock) refers(digest string) bool {
+	for _, e := range l.Plugins {
+		if e.SHA256 == digest || slices.ContainsFunc(e.Former, func(v Version) bool { return v.SHA256 == digest }) {
+			return true
+		}
+	}
+	return false
+}
+
+// label names a version for a person.
+func (v Version) label() string {
+	if v.Version != "" {
+		return v.Version
+	}
+	return "the version with sha256 " + v.SHA256[:12]
+}
+
+// String names whose it is.
+func (o Owner) String() string {
+	switch {
+	case o == Owner{}:
+		return "nobody who signed it"
+	case o.SignedBy == "":
+		return "publisher " + o.Publisher + ", unsigned"
+	case o.Publisher == "":
+		return "the key " + o.SignedBy
+	}
+	return "publisher " + o.Publisher + " with the key " + o.SignedBy
+}
+
+func lockCapabilities(asked []abi.Capability) []Capability {
+	var list []Capability
+	for _, a := range asked {
+		list = append(list, Capability{Name: a.Name, Hosts: a.Hosts, EventTypes: a.EventTypes, Names: a.Names})
+	}
+	return list
+}
+
+// agreed reports whether all that is asked for was agreed to before, word for word.
+func agreed(asked abi.Capability, before []Capability) bool {
+	in := func(list, of []string) bool {
+		return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
+	}
+	return slices.ContainsFunc(before, func(c Capability) bool {
+		return c.Name == asked.Name && in(asked.Hosts, c.Hosts) && in(asked.EventTypes, c.EventTypes) && in(asked.Names, c.Names)
+	})
+}

@@ -1,0 +1,195 @@
+package install
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// ApprovalError says that an installation waits for the operator: what it would
+// do is its plan. Its code is fault.Conflict.
+type ApprovalError struct {
+	plan  wire.Plan
+	other bool // something was approved, but not this
+}
+
+// Error implements error.
+func (e *ApprovalError) Error() string {
+	var asks []string
+	for _, c := range e.plan.Capabilities {
+		if c.New {
+			asks = append(asks, c.Name)
+		}
+	}
+	what := "is signed by another than the version before"
+	if len(asks) > 0 {
+		what = "asks for " + strings.Join(asks, ", ") + ", which nobody has granted"
+	}
+	text := fmt.Sprintf("%s %s: it %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, what, e.plan.Digest)
+	if e.other {
+		text += " (what was approved is another plan)"
+	}
+	return text
+}
+
+// Unwrap gives it its code.
+func (e *ApprovalError) Unwrap() error { return fault.New(fault.Conflict, "approval is required") }
+
+// Plan is what is to be approved.
+func (e *ApprovalError) Plan() wire.Plan { return e.plan }
+
+// module is what a release's contents say of themselves.
+type module struct {
+	name     string
+	manifest abi.Manifest
+	section  string // the manifest as it is in the module
+}
+
+// examine reads a module's manifest and compares it with what its source says.
+func examine(rel Release, wasm []byte, want string) (module, error) {
+	name, err := nameOf(wasm, want)
+	if err != nil {
+		return module{}, err
+	}
+	m := module{name: name}
+	section, inside, err := abi.FindSection(wasm, abi.ManifestSection)
+	if err == nil && inside {
+		m.section = string(section)
+		m.manifest, err = abi.ParseManifest(section)
+	}
+	if err != nil {
+		return module{}, fault.New(fault.Invalid, "the module: %w", err)
+	}
+	differs := func(what, said, is string) error {
+		return fault.New(fault.Invalid, "the release says its %s is %s, and the module itself %s: it is not what it claims to be", what, said, is)
+	}
+	switch {
+	case rel.Version != "" && m.manifest.Version != "" && rel.Version != m.manifest.Version:
+		return module{}, differs("version", rel.Version, m.manifest.Version)
+	case rel.Capabilities != nil && !sameCapabilities(rel.Capabilities, m.manifest.Capabilities):
+		return module{}, differs("list of capabilities", capabilityNames(rel.Capabilities), capabilityNames(m.manifest.Capabilities))
+	}
+	return m, nil
+}
+
+// sameCapabilities compares what is asked for, in whatever order and for whatever reasons.
+func sameCapabilities(a, b []abi.Capability) bool {
+	within := func(a, b []abi.Capability) bool {
+		for _, c := range a {
+			if !agreed(c, lockCapabilities(b)) {
+				return false
+			}
+		}
+		return true
+	}
+	return within(a, b) && within(b, a)
+}
+
+func capabilityNames(list []abi.Capability) string {
+	var texts []string
+	for _, c := range list {
+		text := c.Name
+		if of := slices.Concat(c.Hosts, c.EventTypes, c.Names); len(of) > 0 {
+			text += " (" + strings.Join(of, ", ") + ")"
+		}
+		texts = append(texts, text)
+	}
+	if texts == nil {
+		return "none"
+	}
+	return strings.Join(texts, ", ")
+}
+
+// checkRelease is what can be said against a release before its module is there.
+func (i *Installer) checkRelease(r Request, rel Release, former *Version) error {
+	switch {
+	case !validDigest(rel.SHA256):
+		return fault.New(fault.Internal, "the source gives %q for a SHA-256", rel.SHA256)
+	case rel.Name != "" && !abi.ValidName(rel.Name):
+		return fault.Field("name", "must be 1 to 63 of a-z, 0-9 and -, and not begin with -")
+	case rel.Version != "" && !abi.ValidVersion(rel.Version):
+		return fault.New(fault.Invalid, "the release's version %q is not a semantic version", rel.Version)
+	case rel.ABI != "" && rel.ABI != abi.ModuleName:
+		return fault.New(fault.Invalid, "%s is made for the ABI %s, and this host has %s", rel.Source, rel.ABI, abi.ModuleName)
+	}
+	if age := i.cfg.MinimumAge(); age > 0 && !r.exact() {
+		old := rel.Released.Add(age)
+		if rel.Released.IsZero() {
+			return fault.New(fault.Conflict, "%s does not say when it was released, and marketplace.minimum_release_age is %v", rel.Source, age)
+		}
+		if now := i.cfg.Now(); now.Before(old) {
+			return fault.New(fault.Conflict, "%s %s was released at %s; with marketplace.minimum_release_age %v it may be installed from %s on",
+				rel.Name, rel.Version, rel.Released.UTC().Format(time.RFC3339), age, old.UTC().Format(time.RFC3339))
+		}
+	}
+	if former == nil {
+		return nil
+	}
+	now := Owner{rel.Publisher, rel.SignedBy}
+	if former.Owner != (Owner{}) && former.Owner != now {
+		return fault.New(fault.Conflict, "the signer has changed: %s is from %s, and the installed %s from %s; if that is as it should be, uninstall it and install the new one",
+			rel.Source, now, former.label(), former.Owner)
+	}
+	if former.Version != "" && rel.Version != "" {
+		switch c := compareVersions(rel.Version, former.Version); {
+		case c < 0:
+			return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", rel.Version, former.Version)
+		case c == 0 && rel.SHA256 != former.SHA256 && !r.exact():
+			return fault.New(fault.Conflict, "%s was released again with other contents: that is refused, as somebody may have changed it", rel.Version)
+		}
+	}
+	return nil
+}
+
+// approve returns the capabilities that the operator agrees to with given, the
+// digest of the plan; or the plan, if that is what it takes.
+func (i *Installer) approve(rel Release, m module, former *Version, given string) ([]abi.Capability, error) {
+	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
+	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
+		SHA256: rel.SHA256, Size: rel.Size, Description: m.manifest.Description, License: m.manifest.License, Capabilities: []wire.PlannedCapability{}}
+	stranger := false
+	if former != nil {
+		p.Action, p.From = "upgrade", former.label()
+		stranger = former.Owner != Owner{rel.Publisher, rel.SignedBy}
+	}
+	var fresh []abi.Capability
+	for _, c := range m.manifest.Capabilities {
+		lacks := slices.ContainsFunc(lacking, func(l abi.Capability) bool { return l.Name == c.Name })
+		// What was agreed to before and is not granted any more, the operator has
+		// taken back: that is a decision as well, and stands.
+		isNew := lacks && (former == nil || !agreed(c, former.Capabilities))
+		if isNew {
+			fresh = append(fresh, c)
+		}
+		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Name: c.Name, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names,
+			Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
+	}
+	if len(fresh) == 0 && !stranger {
+		return nil, nil
+	}
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "write the plan: %w", err)
+	}
+	sum := sha256.Sum256(plain)
+	p.Digest = hex.EncodeToString(sum[:])
+	if given != p.Digest {
+		return nil, &ApprovalError{plan: p, other: given != ""}
+	}
+	return fresh, nil
+}
+
+func versionOf(rel Release, m module) string {
+	if rel.Version != "" {
+		return rel.Version
+	}
+	return m.manifest.Version
+}

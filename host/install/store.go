@@ -1,0 +1,209 @@
+package install
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+const (
+	storeDir = ".store/sha256"
+	partDir  = "downloads"
+)
+
+// store is the data directory as far as it is this package's. What changes it
+// answers coded errors (see coded). Paths are made of
+// digests and of constants only, and never leave the directory (os.Root).
+type store struct {
+	root *os.Root
+	dir  string // absolute
+}
+
+func storePath(digest string) string { return storeDir + "/" + digest + ".wasm" }
+
+func partPath(digest string) string { return partDir + "/" + digest + ".part" }
+
+// file is where a module is for whoever opens it by path.
+func (s store) file(digest string) string {
+	return filepath.Join(s.dir, filepath.FromSlash(storePath(digest)))
+}
+
+// open opens a regular file; fs.ErrNotExist when there is none.
+func (s store) open(name string, flag int) (*os.File, error) {
+	before, err := s.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !before.Mode().IsRegular() {
+		return nil, fault.New(fault.Conflict, "%s is not a regular file; remove it", name)
+	}
+	f, err := s.root.OpenFile(name, flag|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	after, err := f.Stat()
+	if err == nil && !os.SameFile(before, after) {
+		err = fault.New(fault.Conflict, "%s was exchanged while it was opened", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// read returns a regular file of at most max bytes.
+func (s store) read(name string, max int64) ([]byte, error) {
+	f, err := s.open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(content)) > max {
+		err = fault.New(fault.Conflict, "%s is over %d bytes", name, max)
+	}
+	return content, err
+}
+
+// verify hashes a stored module. Its error says what is wrong with it.
+func (s store) verify(digest string) error {
+	f, err := s.open(storePath(digest), os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("its stored file is missing")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+		return fmt.Errorf("its stored file does not match the lock: it has the SHA-256 %s", got)
+	}
+	return nil
+}
+
+// adopt makes a finished download the stored module, durably.
+func (s store) adopt(digest string) (err error) {
+	defer func() { err = coded(err) }()
+	f, err := s.open(partPath(digest), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := s.makeDir(storeDir); err != nil {
+		return err
+	}
+	if err := s.root.Rename(partPath(digest), storePath(digest)); err != nil {
+		return err
+	}
+	return s.syncDir(storeDir)
+}
+
+// makeDir makes a directory and its parents, durably.
+func (s store) makeDir(name string) (err error) {
+	defer func() { err = coded(err) }()
+	if _, err := s.root.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := path.Dir(name)
+	if parent != "." {
+		if err := s.makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := s.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.syncDir(parent)
+}
+
+// digests are the modules in the store.
+func (s store) digests() ([]string, error) {
+	d, err := s.root.Open(storeDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	var list []string
+	for _, name := range names {
+		if digest, ok := strings.CutSuffix(name, ".wasm"); ok && validDigest(digest) {
+			list = append(list, digest)
+		}
+	}
+	return list, err
+}
+
+// write replaces a file of the data directory, durably: readers see the old one
+// or the new one. After an error either may be there.
+func (s store) write(name string, data []byte) (err error) {
+	defer func() { err = coded(err) }()
+	temp := "." + name + "." + rand.Text() + ".tmp"
+	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, bytes.NewReader(data))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = s.root.Rename(temp, name)
+	}
+	if err != nil {
+		return errors.Join(err, s.root.Remove(temp))
+	}
+	return s.syncDir(".")
+}
+
+// remove removes a file, durably. What is not there need not be removed.
+func (s store) remove(name string) error {
+	err := s.root.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.syncDir(path.Dir(name))
+	}
+	return coded(err)
+}
+
+func (s store) syncDir(name string) error {
+	d, err := s.root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// coded gives an error of the file system its code.
+func coded(err error) error {
+	var known *fault.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault.New(fault.Exhausted, "the data directory is full: %w", err)
+	}
+	return fault.New(fault.Unavailable, "the data directory: %w", err)
+}

@@ -1,0 +1,149 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+)
+
+// What is being done to a name.
+const (
+	beingInstalled   = "installed"
+	beingUninstalled = "uninstalled"
+)
+
+func underWay(name, what string) error {
+	return fault.New(fault.Conflict, "%s is just being %s; try again when that is done", name, what)
+}
+
+// Uninstall drains the plugin, removes the files that go by its name, with
+// their manifests, forgets its pin, and returns when it is gone. commit, if not
+// nil, is called when the plugin is drained and before anything is removed: it
+// sees to it that the pin is not there at the next start. When ctx ends before
+// the plugin has drained, when commit fails, or when its file cannot be removed,
+// the plugin goes on as before. fault.NotFound for a name nobody has.
+func (m *Manager) Uninstall(ctx context.Context, name string, commit func() error) error {
+	doing := "uninstall " + name
+	var files []*file // the loop's
+	var paths []string
+	var refusal error
+	// Whoever is switching the plugin persists that before it goes, not after.
+	select {
+	case m.toggles <- struct{}{}:
+	case <-ctx.Done():
+		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())
+	}
+	err := m.ask(ctx, doing, func(l *loop) { files, paths, refusal = l.part(name) })
+	<-m.toggles
+	if err != nil {
+		return err
+	}
+	if refusal != nil {
+		return refusal
+	}
+	defer m.changed(ctx, name)
+	if err := m.when(ctx, doing, func(l *loop) bool { return l.parted(name, files) }); err != nil {
+		return fmt.Errorf("nothing was removed: %w", err)
+	}
+	if commit != nil {
+		if err := commit(); err != nil {
+			return err
+		}
+	}
+	removed := 0
+	for _, path := range paths {
+		if path != pinKey(name) {
+			if err = folder.Remove(path); err != nil {
+				break
+			}
+		}
+		removed++
+		m.config.Logger.Info("a plugin was uninstalled", "plugin", name, "path", path)
+	}
+	// Closing in the meantime does not matter: the next start will not find it.
+	_ = m.ask(context.WithoutCancel(ctx), doing, func(l *loop) { l.forget(paths[:removed]...) })
+	if err != nil {
+		return fault.New(fault.Unavailable, "%s: %w", doing, err)
+	}
+	return nil
+}
+
+// part ends the plugin, and returns the files that go by its name, a pin first
+// and the one it runs from last.
+func (l *loop) part(name string) (files []*file, paths []string, refusal error) {
+	if what := l.changing[name]; what != "" {
+		return nil, nil, underWay(name, what)
+	}
+	e := l.entries[name]
+	holder := ""
+	for _, f := range l.inOrder() {
+		switch {
+		case f.title() != name:
+			continue
+		case f.pin == nil && f.state.Module.Kind() == "a directory":
+			return nil, nil, fault.New(fault.Conflict, "uninstall %s: %s is a directory: remove it by hand", name, f.path)
+		case e != nil && e.holder == f.path && f.pin == nil:
+			holder = f.path
+		default:
+			paths = append(paths, f.path)
+		}
+		files = append(files, f)
+	}
+	if e == nil && len(files) == 0 {
+		return nil, nil, notFound(name)
+	}
+	if holder != "" {
+		paths = append(paths, holder)
+	}
+	l.changing[name] = beingUninstalled
+	if e != nil {
+		e.ending = true
+		l.decide(name)
+	}
+	return files, paths, nil
+}
+
+// parted reports whether nothing of the plugin is at work any more.
+func (l *loop) parted(name string, files []*file) bool {
+	for _, f := range files {
+		if f.reading {
+			return false
+		}
+	}
+	e := l.entries[name]
+	return e == nil || e.idle()
+}
+
+func (e *entry) idle() bool { return e.running == nil && len(e.leaving) == 0 && e.jobs == 0 }
+
+// ending reports whether the file is about to be removed.
+func (l *loop) ending(f *file) bool {
+	e := l.entries[f.name]
+	return e != nil && e.ending
+}
+
+// forget takes note that files have been removed. A look at the directories
+// that is under way may have seen them, so it does not count.
+func (l *loop) forget(paths ...string) {
+	l.lookAgain()
+	for _, path := range paths {
+		if f := l.files[path]; f != nil {
+			delete(l.files, path)
+			l.decide(f.name)
+		}
+	}
+}
+
+// changed ends what welcome or part began, and returns when that can be seen.
+func (m *Manager) changed(ctx context.Context, name string) {
+	_ = m.when(context.WithoutCancel(ctx), "finish with "+name, func(l *loop) bool {
+		delete(l.changing, name)
+		if e := l.entries[name]; e != nil {
+			e.ending = false
+		}
+		l.decide(name) // a file of the name may have come meanwhile
+		return true
+	})
+}

@@ -1,0 +1,61 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/sandbox"
+)
+
+// probeDrain bounds how long a plugin that was only tried may take to end.
+const probeDrain = 5 * time.Second
+
+// Probe implements plugin.Runner: an instance gets as far as waiting for an
+// event, of which there is none, and is told to end.
+func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
+	capabilities, err := r.capabilities(spec)
+	if err != nil {
+		return err
+	}
+	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
+		Name:         spec.Name,
+		Source:       silence{},
+		Concurrency:  1,
+		Timeout:      spec.Settings.Timeout,
+		Fuel:         spec.Settings.Fuel,
+		Settings:     string(spec.Settings.Config),
+		Capabilities: capabilities,
+		Logger:       r.logger,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeDrain)
+	defer cancel()
+	// One that will not end has answered all the same; it is stopped.
+	_ = pool.Drain(ctx)
+	return nil
+}
+
+// silence is a sandbox.Source without any event.
+type silence struct{}
+
+// Next implements sandbox.Source.
+func (silence) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	select {
+	case <-stop:
+	case <-retire:
+	}
+	return event.Taken{}, false
+}
+
+// TryNext implements sandbox.Source.
+func (silence) TryNext() (a event.Attempt, ok bool) { return a, false }
+
+// Done implements sandbox.Source.
+func (silence) Done(event.Attempt, event.Outcome) {}
+
+// Demand implements sandbox.Source.
+func (silence) Demand() <-chan struct{} { return nil }

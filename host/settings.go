@@ -1,0 +1,163 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin"
+)
+
+// handlerSettings lets package install read and write what the configuration
+// says of a handler.
+type handlerSettings struct{ h *Host }
+
+// Lacking implements install.Settings.
+func (s handlerSettings) Lacking(name string, asked []abi.Capability) (lacking []abi.Capability) {
+	var grants []plugin.Grant
+	for _, g := range s.h.current.Load().Handlers[name].Grants {
+		grants = append(grants, plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names})
+	}
+	for _, a := range asked {
+		if !plugin.Granted(a, grants) {
+			lacking = append(lacking, a)
+		}
+	}
+	return lacking
+}
+
+// snapshot is the configuration's text before and after an Admit; both empty
+// when it would not write.
+type snapshot struct {
+	Before []byte `json:"before,omitempty"`
+	After  []byte `json:"after,omitempty"`
+}
+
+// Snapshot implements install.Settings.
+func (s handlerSettings) Snapshot(name string, grants []abi.Capability) (json.RawMessage, error) {
+	var shot snapshot
+	if len(grants) > 0 {
+		before, after, err := s.h.editor.Preview(func(e *config.Editor) error {
+			_, err := e.SetHandlerGrants(name, s.admitted(name, grants))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		shot = snapshot{before, after}
+	}
+	return json.Marshal(shot)
+}
+
+// Admit implements install.Settings.
+func (s handlerSettings) Admit(name string, grants []abi.Capability) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	return s.h.edit(func() (*config.Config, error) { return s.h.editor.SetHandlerGrants(name, s.admitted(name, grants)) })
+}
+
+// admitted are the handler's grants with these as well.
+func (s handlerSettings) admitted(name string, more []abi.Capability) []config.Grant {
+	grants := slices.Clone(s.h.current.Load().Handlers[name].Grants)
+	for _, c := range more {
+		n := slices.IndexFunc(grants, func(g config.Grant) bool { return g.Name == c.Name })
+		if n < 0 {
+			grants = append(grants, config.Grant{Name: c.Name})
+			n = len(grants) - 1
+		}
+		grants[n].Hosts = union(grants[n].Hosts, c.Hosts)
+		grants[n].EventTypes = union(grants[n].EventTypes, c.EventTypes)
+		grants[n].Names = union(grants[n].Names, c.Names)
+	}
+	return grants
+}
+
+func union(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Restore implements install.Settings. The file becomes what it was, to the byte;
+// where somebody has edited it since, the grants alone are taken back.
+func (s handlerSettings) Restore(name string, raw json.RawMessage) error {
+	var shot snapshot
+	if err := json.Unmarshal(raw, &shot); err != nil {
+		return fault.New(fault.Internal, "read the snapshot of handlers.%s: %w", name, err)
+	}
+	if len(shot.After) == 0 || string(shot.Before) == string(shot.After) {
+		return nil
+	}
+	was, err := config.Parse(s.h.path, shot.Before)
+	if err != nil {
+		return err
+	}
+	now := s.h.current.Load()
+	err = s.h.edit(func() (*config.Config, error) {
+		c, err := s.h.editor.Restore(shot.Before, shot.After)
+		switch {
+		case fault.Is(err, fault.NotFound): // there never was a file, or there is none any more
+			return now, nil
+		case !fault.Is(err, fault.Conflict):
+			return c, err
+		}
+		// Somebody has edited it since.
+		if c, err = config.Load(s.h.path); err != nil {
+			return nil, err
+		}
+		_, had := was.Handlers[name]
+		is, has := c.Handlers[name]
+		switch {
+		case !has:
+			return c, nil
+		case !had && onlyGrants(is):
+			return s.h.editor.RemoveHandler(name)
+		}
+		return s.h.editor.SetHandlerGrants(name, was.Handlers[name].Grants)
+	})
+	if err != nil {
+		return err
+	}
+	if s.h.plugins == nil { // at the start
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+	defer cancel()
+	// What runs must not keep what was taken back.
+	return s.h.plugins.Reload(ctx, s.h.current.Load().PluginDirectories)
+}
+
+// onlyGrants reports whether a section says nothing but its grants.
+func onlyGrants(h config.Handler) bool {
+	h.Grants = nil
+	return reflect.DeepEqual(h, config.Handler{Config: json.RawMessage("{}")})
+}
+
+// Remove implements install.Settings.
+func (s handlerSettings) Remove(name string) error {
+	err := s.h.edit(func() (*config.Config, error) { return s.h.editor.RemoveHandler(name) })
+	if err != nil {
+		return fmt.Errorf("handlers.%s stays in %s, remove it by hand: %w", name, s.h.path, err)
+	}
+	return nil
+}
+
+// Routes implements install.Settings.
+func (s handlerSettings) Routes(name string) (routes []string) {
+	for _, r := range s.h.current.Load().Routes {
+		if slices.Contains(r.Handlers, name) {
+			routes = append(routes, r.Pattern)
+		}
+	}
+	return routes
+}

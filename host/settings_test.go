@@ -1,0 +1,103 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/install"
+)
+
+// What is admitted is granted, and taken back to the byte, but nothing that a
+// person has written since.
+func TestHandlerSettings(t *testing.T) {
+	asked := []abi.Capability{{Name: abi.CapabilityKV}, {Name: abi.CapabilityHTTP, Hosts: []string{"b.example"}}}
+	for _, tt := range []struct {
+		name, text, edit, want string
+	}{
+		{"no section", "# mine\nroutes: {}\n", "", "# mine\nroutes: {}\n"},
+		{"a section", "handlers:\n  x: # one\n    enabled: false\n", "", "handlers:\n  x: # one\n    enabled: false\n"},
+		{"a grant", "handlers: {x: {grants: [{name: http, hosts: [a.example]}]}}\n", "", "handlers: {x: {grants: [{name: http, hosts: [a.example]}]}}\n"},
+		{"no section, edited", "routes: {}\n", "# theirs\n", "routes: {}\nhandlers:\n# theirs\n"},
+		{"a section, edited", "handlers:\n  x: {enabled: false}\n", "# theirs\n", "handlers:\n  x: {grants: [], enabled: false}\n# theirs\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "berth.yaml")
+			put := func(text string) {
+				t.Helper()
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(tt.text)
+			h, err := New(Config{ConfigPath: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := handlerSettings{h}
+			lacking := s.Lacking("x", asked)
+			if len(lacking) != 2 {
+				t.Errorf("lacking: %+v", lacking)
+			}
+			shot, err := s.Snapshot("x", lacking)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Restore("x", shot); err != nil { // it was never admitted
+				t.Fatal(err)
+			}
+			if err := s.Admit("x", lacking); err != nil {
+				t.Fatal(err)
+			}
+			if lacking := s.Lacking("x", asked); lacking != nil {
+				t.Errorf("lacking: %+v", lacking)
+			}
+			now, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(string(now) + tt.edit)
+			for range 2 {
+				if err := s.Restore("x", shot); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != tt.want {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+			if lacking := s.Lacking("x", asked); len(lacking) != 2 {
+				t.Errorf("granted still: %+v", lacking)
+			}
+		})
+	}
+}
+
+func TestRoutesThatNameAHandler(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.yaml")
+	if err := os.WriteFile(path, []byte("routes: {order_*: {handlers: [x, y]}, a: {exclude: [x]}, b: {}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Config{ConfigPath: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (handlerSettings{h}).Routes("x"); len(got) != 1 || got[0] != "order_*" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// What of a URL may be a secret is not recorded.
+func TestByURL(t *testing.T) {
+	const sum = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+	rel, err := byURL(install.Request{URL: "https://ada:pass@a.example/x.wasm?token=1#f", SHA256: sum, Name: "x"})
+	if err != nil || rel.Source != "url https://a.example/x.wasm" || rel.SHA256[:4] != "e3b0" || rel.Name != "x" {
+		t.Errorf("got %+v, %v", rel, err)
+	}
+	for _, bad := range []string{"", "12", sum + "00", "z" + sum[1:]} {
+		if _, err := byURL(install.Request{URL: "https://a.example/", SHA256: bad}); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

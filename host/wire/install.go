@@ -1,0 +1,81 @@
+package wire
+
+// Install is what POST /api/v1/plugins/install takes, one of three: a name, and a
+// version, a constraint such as "^1.2" or "" for the latest, of the marketplace; a
+// URL with the SHA-256 (64 hex digits) of what it leads to, and a name if the
+// module has none of its own; or a reference into a registry, oci://...
+type Install struct {
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+	URL     string `json:"url,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Ref     string `json:"ref,omitempty"`
+	// Approve is the digest of the plan that was answered with 409 approval_required.
+	Approve string `json:"approve,omitempty"`
+}
+
+// Upgrade is what POST /api/v1/plugins/{name}/upgrade takes; all of it may be
+// absent for a plugin of the marketplace.
+type Upgrade struct {
+	Version string `json:"version,omitempty"`
+	URL     string `json:"url,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Ref     string `json:"ref,omitempty"`
+	Approve string `json:"approve,omitempty"`
+}
+
+// Rollback is what POST /api/v1/plugins/{name}/rollback takes: a former version,
+// or the SHA-256 of one; "" for the one before.
+type Rollback struct {
+	Version string `json:"version,omitempty"`
+}
+
+// Plan is what an installation would do, for the operator to approve. Its digest
+// covers all the rest of it.
+type Plan struct {
+	Digest       string              `json:"digest"` // SHA-256, hex
+	Action       string              `json:"action"` // install or upgrade
+	Name         string              `json:"name"`
+	Version      string              `json:"version"`
+	From         string              `json:"from,omitempty"` // the version it takes the place of
+	Publisher    string              `json:"publisher,omitempty"`
+	SignedBy     string              `json:"signed_by"` // a key's id, "" when nobody signed it
+	Source       string              `json:"source"`
+	SHA256       string              `json:"sha256"`
+	Size         int64               `json:"size"` // bytes
+	Description  string              `json:"description,omitempty"`
+	License      string              `json:"license,omitempty"`
+	Capabilities []PlannedCapability `json:"capabilities"`
+}
+
+// PlannedCapability is what a plugin asks for. New is what nobody has agreed to
+// yet: approving the plan grants it.
+type PlannedCapability struct {
+	Name       string   `json:"name"`
+	Hosts      []string `json:"hosts,omitempty"`
+	EventTypes []string `json:"event_types,omitempty"`
+	Names      []string `json:"names,omitempty"`
+	Reason     string   `json:"reason"`
+	Required   bool     `json:"required"`
+	Granted    bool     `json:"granted"`
+	New        bool     `json:"new"`
+}
+
+// Progress is one line of the stream that an installation answers if asked to.
+type Progress struct {
+	Step  string `json:"step"`  // resolve, download, vet, store, probe, commit or start
+	Done  int64  `json:"done"`  // bytes, of a download
+	Total int64  `json:"total"` // bytes, 0 when that is not known
+}
+
+// Stored is a version of an installed plugin in the host's store, as hashed just now.
+type Stored struct {
+	Plugin   string `json:"plugin"`
+	Version  string `json:"version"`
+	SHA256   string `json:"sha256"` // as the lock has it
+	Source   string `json:"source"`
+	SignedBy string `json:"signed_by"`
+	Current  bool   `json:"current"` // false: kept to roll back to
+	OK       bool   `json:"ok"`
+	Problem  string `json:"problem"` // "" when OK
+}
