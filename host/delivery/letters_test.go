@@ -158,10 +158,15 @@ func TestReaderBringsWhatTheFeederHasSeen(t *testing.T) {
 	m.redrive(event.DeadFilter{}, 1)
 	once := make(chan struct{}, 1)
 	once <- struct{}{}
-	fed := make(chan struct{})
+	listed, fed := make(chan struct{}), make(chan struct{})
+	m.set(func(string, event.Attempt) event.Outcome {
+		<-listed
+		return event.Outcome{}
+	})
 	h.redriven = func() {
 		select {
 		case <-once:
+			close(listed)
 			m.await("both are written", func() bool {
 				b, err := m.engine.LoadBacklog(context.Background(), "h")
 				return err == nil && b.Cursor == 2
