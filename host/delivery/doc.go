@@ -20,9 +20,19 @@
 // that there is one set of them. When the store does not keep up, the outcomes of
 // plain successes are left out and counted (history.go).
 //
+// A dead letter is redriven by making its row pending: a feeder takes such rows up,
+// a page at a time, into the lanes of their keys (restore.go). A replay moves the
+// cursor back and notes where to go on, in one write, between attempts; then the
+// handler is loaded from the store in place, as after a restart (replay.go). In
+// the stretch that is replayed the order of a key is that of the log, retries
+// included; what follows comes after it.
+//
 // Lock order: Dispatcher.mu or recorder.mu, then Handler.mu; recorder.touching is
 // a leaf. None is held while the store, the log, an observer or OnCondition is
 // called.
 //
-// Read handler.go first, then attempts.go and recorder.go.
+// Dispatcher.places and Handler.moving are held across calls of the store, in
+// this order, by who opens, replays or closes a handler, and before any other.
+//
+// Read handler.go first, then attempts.go, recorder.go and restore.go.
 package delivery

@@ -69,14 +69,12 @@ func (l *lives) StartReplay(ctx context.Context, handler string, from, to uint64
 func (l *lives) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list, _, err := l.DeadLetters(ctx, f, "", 1000)
-	if err != nil {
-		return 0, err
+	n, err := l.engine.Redrive(ctx, f)
+	rows, err2 := l.Redriven(ctx, "h", 0, 1000) // all of which are, and none has begun since: begin needs the lock
+	for _, row := range rows {
+		l.redriven[row.Seq] = true
 	}
-	for _, letter := range list {
-		l.redriven[letter.Seq] = true
-	}
-	return l.engine.Redrive(ctx, f)
+	return n, errors.Join(err, err2)
 }
 
 func (l *lives) begin(a event.Attempt) {

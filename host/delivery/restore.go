@@ -107,8 +107,10 @@ func (h *Handler) feed(ctx context.Context) {
 }
 
 // feedAll goes once through the redriven deliveries, and answers whether it has
-// to do so again because the reader came by one of them meanwhile.
+// to do so again: the reader came by one of them meanwhile, or the outcome of one
+// was being written, before or after it was redriven.
 func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
+	written := true
 	for after := uint64(0); ; {
 		// In this order: an outcome that is written between the two is no longer
 		// pending in the store.
@@ -119,8 +121,9 @@ func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
 		}
 		for _, row := range rows {
 			after = row.Seq
-			if busy.has(row.Seq) {
-				continue // its outcome comes in the place of the row
+			if open, has := busy.seqs[row.Seq]; has {
+				written = written && open // of one that is open, the outcome comes after the row
+				continue
 			}
 			t, err := h.restored(ctx, row)
 			if err != nil {
@@ -135,6 +138,9 @@ func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
 			again = h.takeUp(t, busy.ahead(row.Seq)) || again
 		}
 		if len(rows) < feedPage {
+			if !written {
+				return true, h.dispatcher.recorder.flush(ctx)
+			}
 			return again, nil
 		}
 	}
@@ -160,12 +166,11 @@ func (h *Handler) takeUp(t *task, wasAhead bool) (again bool) {
 
 // busy is what a handler had in hand at one moment.
 type busy struct {
-	seqs   map[uint64]bool // open, or with an outcome that is not written
+	seqs   map[uint64]bool // true: open; false: with an outcome that is not written, or was not just now
 	readTo uint64
 	replay *event.Replay
 }
 
-func (b busy) has(seq uint64) bool   { return b.seqs[seq] }
 func (b busy) ahead(seq uint64) bool { return seq > b.readTo && !b.replay.Skips(seq) }
 
 // busy says what a handler has in hand now.
@@ -175,16 +180,16 @@ func (r *recorder) busy(h *Handler) busy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := busy{seqs: make(map[uint64]bool, len(h.open)+h.unsaved), readTo: h.readTo, replay: h.replay}
-	for seq := range h.open {
-		b.seqs[seq] = true
-	}
 	for i := range h.outcomes {
-		b.seqs[h.outcomes[i].Seq] = true
+		b.seqs[h.outcomes[i].Seq] = false
 	}
 	for i := range r.saving.rows {
 		if r.saving.rows[i].Handler == h.name {
-			b.seqs[r.saving.rows[i].Seq] = true
+			b.seqs[r.saving.rows[i].Seq] = false
 		}
+	}
+	for seq := range h.open {
+		b.seqs[seq] = true
 	}
 	return b
 }
