@@ -91,7 +91,6 @@ type Event struct {
 	meta     Metadata
 	data     string // a part of envelope
 	envelope string
-	digest   [sha256.Size]byte
 }
 
 // Type returns the event's type.
@@ -111,7 +110,8 @@ func (e *Event) Envelope() string { return e.envelope }
 
 // Digest identifies the content (type, subject, data): two events with the same
 // idempotency key are duplicates when it is equal, and in conflict otherwise.
-func (e *Event) Digest() [sha256.Size]byte { return e.digest }
+// It is computed at each call.
+func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
 
 // MarshalJSON returns the envelope.
 func (e *Event) MarshalJSON() ([]byte, error) { return []byte(e.envelope), nil }
@@ -197,13 +197,20 @@ func encode(typ Type, meta Metadata, data []byte) (*Event, error) {
 			Reason: "the event is " + strconv.Itoa(len(b)) + " bytes; the limit is " + strconv.Itoa(MaxSize)}
 	}
 	envelope := string(b)
-	return &Event{typ: typ, meta: meta, envelope: envelope, data: envelope[from:to],
-		digest: digest(typ, meta.Subject, envelope[from:to])}, nil
+	return &Event{typ: typ, meta: meta, envelope: envelope, data: envelope[from:to]}, nil
 }
 
 // Parse reads an envelope that New made, as the log gives it back. The event
 // keeps exactly these bytes.
 func Parse(envelope string) (*Event, error) {
+	if e, ok := scanEnvelope(envelope); ok {
+		return e, nil
+	}
+	return decodeEnvelope(envelope)
+}
+
+// decodeEnvelope reads any JSON that means an envelope.
+func decodeEnvelope(envelope string) (*Event, error) {
 	var wire struct {
 		Type     Type            `json:"event_type"`
 		Data     json.RawMessage `json:"data"`
@@ -222,7 +229,6 @@ func Parse(envelope string) (*Event, error) {
 	} else {
 		e.data = string(wire.Data)
 	}
-	e.digest = digest(e.typ, e.meta.Subject, e.data)
 	return e, nil
 }
 
