@@ -99,6 +99,9 @@ func (e *Event) Type() Type { return e.typ }
 // ID returns the event's UUIDv7.
 func (e *Event) ID() string { return e.meta.EventID }
 
+// Subject returns what the event is about; it may be empty.
+func (e *Event) Subject() string { return e.meta.Subject }
+
 // Metadata returns a copy of the metadata.
 func (e *Event) Metadata() Metadata { return e.meta }
 
@@ -107,6 +110,16 @@ func (e *Event) Data() string { return e.data }
 
 // Envelope returns the encoded event: the bytes that are stored and that guests read.
 func (e *Event) Envelope() string { return e.envelope }
+
+// rowSize is what the log counts for an event besides its texts, in bytes: the
+// numbers of its row, and its places in indexes. Stored totals rest on it: it is
+// never changed.
+const rowSize = 64
+
+// Size is how many bytes an event counts in the log: its envelope and its row.
+func (e *Event) Size() int64 {
+	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + rowSize)
+}
 
 // Digest identifies the content (type, subject, data): two events with the same
 // idempotency key are duplicates when it is equal, and in conflict otherwise.

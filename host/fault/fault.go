@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a kind of failure.
@@ -35,12 +36,15 @@ const (
 
 // Error is a failure with its code. Reason already contains the cause's text;
 // Err keeps the cause for errors.Is and errors.As. Field is a JSON path of the input that is
-// wrong ("data.total_cents", "event_type"), or empty.
+// wrong ("data.total_cents", "event_type"), or empty. RetryAfter is when trying
+// again is worth it, for a limit that passes; 0 when nobody knows.
 type Error struct {
 	Code   Code
 	Field  string
 	Reason string
 	Err    error // the cause, or nil
+
+	RetryAfter time.Duration
 }
 
 // Error implements error.
@@ -64,6 +68,16 @@ func New(code Code, format string, args ...any) error {
 // Field returns an Invalid error about one field of the input.
 func Field(field, format string, args ...any) error {
 	return &Error{Code: Invalid, Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// RetryAfter returns when trying again is worth it, as the outermost Error in
+// err's chain says; 0 when it does not.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // CodeOf returns the code of the outermost Error in err's chain, Internal when
