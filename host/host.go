@@ -49,7 +49,9 @@ type Host struct {
 	plugins *plugin.Manager
 	settled atomic.Bool // every plugin found at the start is active or refused
 	reports *reports    // what vetting found, for the API
-	addr    string
+
+	retention *retention // of the event log
+	addr      string
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
@@ -168,7 +170,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startPlugins(ctx, runner); err != nil {
 		return err
 	}
-	h.startRetention(log, runner)
+	h.startRetention()
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
 }

@@ -42,6 +42,7 @@ func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 	changed := config.Diff(h.current.Load(), c)
 	h.current.Store(c)
 	h.table.Store(table)
+	h.retention.configure()
 	if err := h.plugins.Reload(ctx, c.PluginDirectories); err != nil {
 		return wire.ReloadResult{}, err
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -51,9 +53,13 @@ func problemOf(err error) wire.Problem {
 	case fault.Denied:
 		p.Status = http.StatusForbidden
 	case fault.Exhausted:
-		p.Status = http.StatusInsufficientStorage
-		if p.Field != "" { // it is the caller's input that is too large, not the host that is full
+		switch {
+		case p.Field != "": // it is the caller's input that is too large, not the host that is full
 			p.Status = http.StatusRequestEntityTooLarge
+		case fault.RetryAfter(err) > 0: // a limit that passes
+			p.Status = http.StatusTooManyRequests
+		default: // the disk
+			p.Status = http.StatusInsufficientStorage
 		}
 	case fault.Unavailable:
 		p.Status = http.StatusServiceUnavailable
@@ -89,6 +95,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
 	}
+	if wait := retryAfter(err, p.Status); wait > 0 {
+		header.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	}
 	if p.Status == http.StatusInternalServerError {
 		id := rand.Text()[:10]
 		s.cfg.Logger.Error("internal error", "request", id, "method", c.Request().Method, "path", c.Request().URL.Path, "error", err)
@@ -102,6 +111,18 @@ func (s *Server) fail(err error, c echo.Context) {
 	if err != nil {
 		s.cfg.Logger.Debug("an error was not answered", "path", c.Path(), "error", err)
 	}
+}
+
+// diskRetry is when a client asks again after the disk was full: nobody knows
+// when there is room, and asking costs little.
+const diskRetry = 10 * time.Second
+
+// retryAfter is what the client is told to wait (RFC 9110, 10.2.3), 0 for nothing.
+func retryAfter(err error, status int) time.Duration {
+	if status == http.StatusInsufficientStorage {
+		return diskRetry
+	}
+	return fault.RetryAfter(err)
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.

@@ -83,7 +83,7 @@ defaults:
   memory_total: 1GiB
 server: {listen: ":9000", shutdown_timeout: 5s}
 data_dir: /var/lib/berth
-bus: {engine: memory, ring_size: 64, retention: 30d}
+bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d}
 auth: {allowed_hosts: [berth.example.com]}
 vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
@@ -134,7 +134,7 @@ func TestParseFull(t *testing.T) {
 		},
 		Server:  config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second},
 		DataDir: "/var/lib/berth",
-		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
+		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
 		Vet:     config.Vet{Memory: 2 << 30, CPU: 10 * time.Second, Wall: 20 * time.Second},
 		Marketplace: config.Marketplace{
@@ -200,6 +200,8 @@ func TestParseProblems(t *testing.T) {
 		{"range", "defaults: {limits: {concurrency: 0}}\n", "f.yaml:1: defaults.limits.concurrency: is 0; it must be between 1 and 1024"},
 		{"backoffs", "defaults:\n  retry: {backoff: 2m, max_backoff: 1m}\n", "f.yaml:2: defaults.retry: backoff is 2m0s, which is longer than max_backoff, 1m0s"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
+		{"a small log", "bus: {max_size: 1MiB}\n", `f.yaml:1: bus.max_size: is 1MiB; it must be at least 2MiB, or 0 for no bound`},
+		{"max_age before retention", "bus: {max_age: 3d}\n", `f.yaml:1: bus.max_age: is 72h0m0s, but must be at least bus.retention (168h0m0s), or 0s for never`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
 		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},
 		{"grant without hosts", "handlers: {x: {grants: [http]}}\n", "f.yaml:1: handlers.x.grants[0]: http needs hosts, a list of what it may use"},
