@@ -256,7 +256,7 @@ func TestPowerFailure(t *testing.T) {
 		}
 	}()
 	acked := make(map[string]bool)
-	for round := range 4 {
+	for round := range 3 {
 		for range 100 + 333*round {
 			id, running := <-ids
 			if !running {
@@ -290,7 +290,7 @@ func makeImage(path string) error {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(48 << 20); err != nil {
+	if err := f.Truncate(32 << 20); err != nil {
 		return err
 	}
 	return run("mkfs.ext4", "-q", "-F", path)

@@ -149,7 +149,8 @@ const patience = 20 * time.Microsecond
 func (s *Store) gather(ops []*op, first *op) []*op {
 	events, bytes := 0, 0
 	var opened, arrived time.Time // looked at only when nothing waits
-	for o := first; ; {
+	o := first
+	for range maxQueued {
 		if events > 0 && (events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
 			s.held = o
 			return ops
@@ -182,6 +183,8 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 			runtime.Gosched()
 		}
 	}
+	s.held = o
+	return ops
 }
 
 // writeGroup runs the operations in one transaction and tells each its fate.
