@@ -265,6 +265,16 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				if got := s.Last(); got != m.last {
 					rt.Fatalf("Last: got %d, want %d", got, m.last)
 				}
+				status := event.LogStatus{LastSeq: m.last, Events: int64(len(m.log))}
+				for i, r := range m.log {
+					if status.Bytes += r.Event.Size(); i == 0 {
+						status.FirstSeq = r.Seq
+					}
+				}
+				got, err := s.Status(ctx)
+				if got.OldestAt = (time.Time{}); got != status || err != nil {
+					rt.Fatalf("Status: got %+v, %v, want %+v", got, err, status)
+				}
 				from := seqs.Draw(rt, "from")
 				records, err := s.Read(ctx, from, math.MaxInt)
 				if err != nil {
