@@ -25,6 +25,7 @@ type eventLog interface {
 	ForgetHandler(ctx context.Context, handler string) error
 	KVClear(ctx context.Context, plugin string) error
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	DeadCounts(ctx context.Context) (map[string]uint64, error)
 }
 
 // engine is an open event log with the orders that live in it.

@@ -285,6 +285,7 @@ func closing(t *testing.T, s State) {
 		"LoadBacklog":    func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
 		"SaveDeliveries": func() error { _, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "a"}}, nil); return err },
 		"Deliveries":     func() error { _, err := s.Deliveries(ctx, 1); return err },
+		"DeadCounts":     func() error { _, err := s.DeadCounts(ctx); return err },
 		"DeadLetters":    func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },
 		"Redrive":        func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },
 		"Purge":          func() error { _, err := s.Purge(ctx, event.DeadFilter{}); return err },
