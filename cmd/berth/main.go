@@ -102,7 +102,7 @@ Exit codes:
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.marketplaceCommand(), a.routeCommand(), a.configCommand(), a.tokenCommand(), a.auditCommand(), a.vetCommand(), &cobra.Command{
+	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.marketplaceCommand(), a.routeCommand(), a.configCommand(), a.tokenCommand(), a.auditCommand(), a.doctorCommand(), a.vetCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
