@@ -28,6 +28,9 @@ type eventLog interface {
 	DeadCounts(ctx context.Context) (map[string]uint64, error)
 }
 
+// storeFile is the engine sqlite's file in the data directory.
+const storeFile = "berth.db"
+
 // engine is an open event log with the orders that live in it.
 type engine struct {
 	eventLog
@@ -40,7 +43,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
 		return h.bounded(bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), "berth.db"), Logger: h.logger})
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Logger: h.logger})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}

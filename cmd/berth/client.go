@@ -43,13 +43,14 @@ const defaultDataDir = "data"
 type client struct {
 	url, token string
 	kind       string // media type of bodies; "" is application/json
+	ifMatch    string // the header If-Match; "" for none
 	http       *http.Client
 }
 
 // connect finds the host: by BERTH_URL and BERTH_TOKEN, or by what a host that
 // runs on this machine has written into its data directory.
 func (a *app) connect() (*client, error) {
-	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), http: &http.Client{Timeout: time.Minute}}
+	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute}}
 	if a.patience > 0 {
 		c.http.Timeout = a.patience
 	}
@@ -175,6 +176,9 @@ func (c *client) send(ctx context.Context, method, path, accept string, body any
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if payload != nil {
 		req.Header.Set("Content-Type", cmp.Or(c.kind, "application/json"))
+	}
+	if c.ifMatch != "" {
+		req.Header.Set("If-Match", c.ifMatch)
 	}
 	if accept != "" {
 		req.Header.Set("Accept", accept)

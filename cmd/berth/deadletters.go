@@ -82,15 +82,11 @@ func (a *app) deadLettersList() *cobra.Command {
 			}
 			path := deadLettersPath + "?" + letterQuery(f, limit, cursor).Encode()
 			return fetch(cmd.Context(), a, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
-				err := a.table("SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", false, len(list.Items), func(i int) string {
+				return a.page("SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list.Next, len(list.Items), func(i int) string {
 					d := list.Items[i]
 					return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s", d.Seq, d.EventID, printable(d.Plugin), d.EventType, oneLine(d.Subject), d.Reason,
 						d.Attempts, clock(d.At), lastError(d))
 				})
-				if err == nil && list.Next != nil {
-					fmt.Fprintf(a.stderr, "There are more: go on with --cursor %s.\n", printable(*list.Next))
-				}
-				return err
 			})
 		},
 	}

@@ -76,7 +76,7 @@ func (a *app) input(value string) ([]byte, error) {
 }
 
 func (a *app) eventsList() *cobra.Command {
-	var typ, subject string
+	var typ, subject, cursor string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -86,8 +86,9 @@ func (a *app) eventsList() *cobra.Command {
 			query := url.Values{"limit": {strconv.Itoa(limit)}}
 			set(query, "type", typ)
 			set(query, "subject", subject)
+			set(query, "cursor", cursor)
 			return fetch(cmd.Context(), a, "GET", "/api/v1/events?"+query.Encode(), nil, func(list wire.List[wire.Event]) error {
-				return a.table("SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list.Next != nil, len(list.Items), func(i int) string {
+				return a.page("SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list.Next, len(list.Items), func(i int) string {
 					ev := list.Items[i]
 					meta := metadata(ev)
 					return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", ev.Seq, meta.EventID, ev.EventType, printable(meta.Subject), clock(meta.Time))
@@ -98,6 +99,7 @@ func (a *app) eventsList() *cobra.Command {
 	cmd.Flags().StringVar(&typ, "type", "", "only this type")
 	cmd.Flags().StringVar(&subject, "subject", "", "only this subject")
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "go on where the page before ended")
 	return a.talks(cmd)
 }
 

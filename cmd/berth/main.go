@@ -69,6 +69,7 @@ type app struct {
 	json           bool          // --json
 	patience       time.Duration // with an answer of the host; 0 for the usual
 	atTerminal     bool          // stdin is a person, though it is no terminal
+	ifMatch        string        // the header If-Match of what is sent; "" for none
 }
 
 func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
@@ -101,8 +102,8 @@ Exit codes:
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.marketplaceCommand(), a.routeCommand(), a.configCommand(), a.tokenCommand(), a.auditCommand(), a.vetCommand(), &cobra.Command{
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.marketplaceCommand(), a.routeCommand(), a.configCommand(), a.tokenCommand(), a.auditCommand(), a.doctorCommand(), a.completionCommand(), a.vetCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
@@ -111,6 +112,7 @@ Exit codes:
 			return err
 		},
 	})
+	a.addCompletions(root)
 	return root
 }
 

@@ -62,7 +62,7 @@ func parseItem(text string) (wire.OrderItem, error) {
 
 func (a *app) ordersList() *cobra.Command {
 	query := url.Values{}
-	var status, customer string
+	var status, customer, cursor string
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
@@ -71,9 +71,10 @@ func (a *app) ordersList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set(query, "status", status)
 			set(query, "customer_id", customer)
+			set(query, "cursor", cursor)
 			query.Set("limit", strconv.Itoa(limit))
 			return fetch(cmd.Context(), a, "GET", "/api/v1/orders?"+query.Encode(), nil, func(list wire.List[wire.Order]) error {
-				return a.table("ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list.Next != nil, len(list.Items), func(i int) string {
+				return a.page("ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list.Next, len(list.Items), func(i int) string {
 					o := list.Items[i]
 					return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", printable(o.ID), printable(o.CustomerID), o.Status, money(o), o.Version, clock(o.UpdatedAt))
 				})
@@ -83,6 +84,7 @@ func (a *app) ordersList() *cobra.Command {
 	cmd.Flags().StringVar(&status, "status", "", "only this status")
 	cmd.Flags().StringVar(&customer, "customer", "", "only this customer")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
+	cmd.Flags().StringVar(&cursor, "cursor", "", "go on where the page before ended")
 	return a.talks(cmd)
 }
 
@@ -98,17 +100,24 @@ func (a *app) ordersShow() *cobra.Command {
 }
 
 func (a *app) ordersMove() *cobra.Command {
-	return a.talks(&cobra.Command{
+	var seen int64
+	cmd := a.talks(&cobra.Command{
 		Use:   "move ID STATUS",
 		Short: "Move an order to another status",
 		Long: `Move an order to another status: pending → confirmed → processing → shipped →
-delivered; cancelled from the first three; refunded from delivered or cancelled.`,
+delivered; cancelled from the first three; refunded from delivered or cancelled.
+With --if-version it is moved only while it has the version that was seen.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]string{"status": args[1]}
+			if cmd.Flags().Changed("if-version") {
+				a.ifMatch = fmt.Sprintf("%q", strconv.FormatInt(seen, 10))
+			}
 			return fetch(cmd.Context(), a, "POST", "/api/v1/orders/"+url.PathEscape(args[0])+"/status", body, a.showOrder)
 		},
 	})
+	cmd.Flags().Int64Var(&seen, "if-version", 0, "the version it must have")
+	return cmd
 }
 
 func (a *app) showOrder(o wire.Order) error {
@@ -130,6 +139,15 @@ func set(query url.Values, key, value string) {
 	if value != "" {
 		query.Set(key, value)
 	}
+}
+
+// page is table for a part of a longer list: next is where to go on, nil at its end.
+func (a *app) page(header string, next *string, rows int, row func(int) string) error {
+	err := a.table(header, false, rows, row)
+	if err == nil && next != nil {
+		fmt.Fprintf(a.stderr, "There are more: go on with --cursor %s.\n", printable(*next))
+	}
+	return err
 }
 
 // table prints rows with aligned columns.

@@ -15,7 +15,7 @@ func (a *app) pluginCommand() *cobra.Command {
 		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable", "Enable a plugin"), a.pluginSwitch("disable", "Disable a plugin"),
 		a.pluginSwitch("pause", "Have a plugin take no events, and keep its place in the log"), a.pluginSwitch("resume", "Have a paused plugin go on where it was"),
 		a.pluginApprove(),
-		a.pluginInspect(), a.pluginInstall(), a.pluginUpgrade(), a.pluginRollback(), a.pluginOutdated(), a.pluginVerify(), a.pluginUninstall())
+		a.pluginInspect(), a.pluginReport(), a.pluginInstall(), a.pluginUpgrade(), a.pluginRollback(), a.pluginOutdated(), a.pluginVerify(), a.pluginUninstall())
 }
 
 func (a *app) pluginList() *cobra.Command {

@@ -43,10 +43,6 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo, err := os.ReadFile(filepath.Join(guests, "echo.wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	seed, err := filepath.Abs("../../testdata/config/seed.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +50,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(echo)), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
+			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(guest(t, "echo"))),
+				fmt.Sprintf("FIXED_SHA=%x", sha256.Sum256(guest(t, "config_echo"))), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup},

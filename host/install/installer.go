@@ -270,6 +270,27 @@ func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
 		return nil, err
 	}
 	defer done()
+	return i.verifyAll(ctx)
+}
+
+// Check is Verify for a data directory that no host uses. It changes nothing, and
+// needs no other part than the codec of the lock.
+func Check(ctx context.Context, dir string, codec Codec) ([]wire.Stored, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
+	}
+	defer root.Close()
+	i := &Installer{cfg: Config{Codec: codec}, store: store{root, dir}}
+	return i.verifyAll(ctx)
+}
+
+// verifyAll is Verify without a turn of its own.
+func (i *Installer) verifyAll(ctx context.Context) ([]wire.Stored, error) {
 	lock, _, err := i.readLock()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/api"
+)
+
+// commands are what an operator does each thing of the API with.
+var commands = map[string]string{
+	"POST /api/v1/events":                       "events publish",
+	"GET /api/v1/events":                        "events list",
+	"GET /api/v1/events/stream":                 "events tail",
+	"POST /api/v1/events/reload-config":         "config reload",
+	"POST /api/v1/events/explain":               "route explain",
+	"GET /api/v1/events/plugins":                "plugin list",
+	"POST /api/v1/events/plugins/:name/enable":  "plugin enable",
+	"POST /api/v1/events/plugins/:name/disable": "plugin disable",
+	"POST /api/v1/events/plugins/:name/pause":   "plugin pause",
+	"POST /api/v1/events/plugins/:name/resume":  "plugin resume",
+	"GET /api/v1/events/:id":                    "events show",
+	"GET /api/v1/events/dead-letters":           "events dead-letters list",
+	"GET /api/v1/events/dead-letters/:id":       "events dead-letters show",
+	"POST /api/v1/events/dead-letters/redrive":  "events dead-letters redrive",
+	"POST /api/v1/events/dead-letters/purge":    "events dead-letters purge",
+	"POST /api/v1/events/replay":                "events replay",
+	"GET /api/v1/events/log":                    "events log",
+	"GET /api/v1/orders":                        "orders list",
+	"POST /api/v1/orders":                       "orders create",
+	"GET /api/v1/orders/:id":                    "orders show",
+	"POST /api/v1/orders/:id/status":            "orders move",
+	"GET /api/v1/plugins/marketplace":           "plugin outdated",
+	"POST /api/v1/plugins/install":              "plugin install",
+	"DELETE /api/v1/plugins/uninstall/:name":    "plugin uninstall",
+	"GET /api/v1/plugins/verify":                "plugin verify",
+	"POST /api/v1/plugins/:name/upgrade":        "plugin upgrade",
+	"POST /api/v1/plugins/:name/rollback":       "plugin rollback",
+	"GET /api/v1/plugins/:name":                 "plugin show",
+	"POST /api/v1/plugins/:name/approve":        "plugin approve",
+	"GET /api/v1/plugins/:name/report":          "plugin report",
+}
+
+// outcomes has another name than its method.
+type outcomes = api.Deliveries
+
+// TestEveryAbilityHasACommand holds the commands against the routes: whatever
+// needs a token can be done from the command line, and the answer had as JSON.
+func TestEveryAbilityHasACommand(t *testing.T) {
+	s, err := api.New(api.Config{
+		Publisher: struct{ api.Publisher }{}, Events: struct{ api.EventLog }{}, Deliveries: struct{ outcomes }{},
+		Orders: struct{ api.Orders }{}, Plugins: struct{ api.Plugins }{}, Explainer: struct{ api.Explainer }{},
+		Installer: struct{ api.Installer }{}, Reloader: struct{ api.Reloader }{}, Activities: struct{ api.Activities }{},
+		Published: struct{ api.PublishedLog }{}, Tokens: struct{ api.Verifier }{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := rootCommand(strings.NewReader(""), io.Discard, io.Discard)
+	checked := 0
+	for _, r := range s.Routes() {
+		if r.Scope == "" {
+			continue // for everybody, or a method that answers 405
+		}
+		checked++
+		path, ok := commands[r.Method+" "+r.Path]
+		if !ok {
+			t.Errorf("%s %s has no command", r.Method, r.Path)
+			continue
+		}
+		cmd := command(root, path)
+		if cmd.CommandPath() != "berth "+path {
+			t.Errorf("there is no command %q", path)
+		} else if cmd.Flags().Lookup("json") == nil {
+			t.Errorf("%q has no --json", path)
+		}
+	}
+	if checked != len(commands) {
+		t.Errorf("%d routes need a token, and %d have a command", checked, len(commands))
+	}
+}
+
+// TestHelp goes through every command: what a person reads is there.
+func TestHelp(t *testing.T) {
+	var look func(*cobra.Command)
+	look = func(cmd *cobra.Command) {
+		var out bytes.Buffer
+		code := doMain(t.Context(), append(strings.Fields(cmd.CommandPath())[1:], "--help"), strings.NewReader(""), &out, &out)
+		if code != exitOK || cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") || !strings.Contains(out.String(), cmd.UseLine()) && !cmd.HasSubCommands() {
+			t.Errorf("%s: exit code %d, %q:\n%s", cmd.CommandPath(), code, cmd.Short, out.String())
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(rootCommand(strings.NewReader(""), io.Discard, io.Discard))
+}
+
+func TestCompletion(t *testing.T) {
+	d := newDesk(t, map[string]string{
+		"GET /api/v1/events/plugins":      `{"items":[{"name":"fraud-check","subscribes":["order_placed","stock_*"]},{"name":"fraud-audit","subscribes":["order_placed"]},{"name":"mail"},{"name":"two words"}],"next":null}`,
+		"GET /api/v1/events/dead-letters": `{"items":[{"event_id":"e1"},{"event_id":"e2"},{"event_id":"e1"}],"next":"7"}`,
+		"GET /api/v1/orders":              `{"items":[{"id":"A-1"}],"next":null}`,
+	})
+	for _, tt := range []struct {
+		typed []string
+		want  []string
+	}{
+		{[]string{"plugin", "show", ""}, []string{"fraud-audit", "fraud-check", "mail"}},
+		{[]string{"plugin", "pause", "fraud-c"}, []string{"fraud-check"}},
+		{[]string{"plugin", "show", "mail", ""}, nil},
+		{[]string{"events", "emit", ""}, []string{"order_placed"}},
+		{[]string{"events", "list", "--type", "o"}, []string{"order_placed"}},
+		{[]string{"events", "replay", "--plugin", "m"}, []string{"mail"}},
+		{[]string{"events", "replay", "--from", ""}, []string{"earliest"}},
+		{[]string{"events", "dead-letters", "show", ""}, []string{"e1", "e2"}},
+		{[]string{"events", "dead-letters", "redrive", "--event", ""}, []string{"e1", "e2"}},
+		{[]string{"events", "dead-letters", "purge", "--class", "t"}, []string{"timeout", "trap"}},
+		{[]string{"orders", "move", "A"}, []string{"A-1"}},
+		{[]string{"orders", "move", "A-1", "con"}, []string{"confirmed"}},
+		{[]string{"orders", "list", "--status", "ref"}, []string{"refunded"}},
+		{[]string{"config", "show", "--handler", "m"}, []string{"mail"}},
+		{[]string{"token", "create", "--scope", "p"}, []string{"publish"}},
+		{[]string{"completion", ""}, []string{"bash", "fish", "zsh"}},
+	} {
+		var out bytes.Buffer
+		doMain(t.Context(), append([]string{"__complete"}, tt.typed...), strings.NewReader(""), &out, io.Discard)
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			if line = strings.TrimSpace(line); !strings.HasPrefix(line, ":") {
+				got = append(got, line)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, tt.want) {
+			t.Errorf("%q: got %q, want %q", tt.typed, got, tt.want)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if code, out, errs := d.run(t, "", "completion "+shell); code != exitOK || !strings.Contains(out, "__complete") {
+			t.Errorf("%s: got %d, %d bytes, %s", shell, code, len(out), errs)
+		}
+	}
+	for _, wrong := range []string{"completion", "completion powershell"} {
+		if code, out, _ := d.run(t, "", wrong); code != exitUsage || out != "" {
+			t.Errorf("%s: got %d, %q", wrong, code, out)
+		}
+	}
+
+	// Without a host there is nothing to say, and nothing is said.
+	t.Setenv("BERTH_URL", "http://127.0.0.1:1")
+	var out, errs bytes.Buffer
+	if code := doMain(t.Context(), []string{"__completeNoDesc", "plugin", "show", ""}, strings.NewReader(""), &out, &errs); code != exitOK || out.String() != ":4\n" {
+		t.Errorf("got %d, %q, %q", code, out.String(), errs.String())
+	}
+}

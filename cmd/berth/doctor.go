@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host"
+	"github.com/berth-host/berth/host/doctor"
+)
+
+// examined bounds the doctor's questions to a host.
+const examined = 10 * time.Second
+
+func (a *app) doctorCommand() *cobra.Command {
+	var configPath string
+	cmd := a.local(&cobra.Command{
+		Use:   "doctor",
+		Short: "Examine what a host needs: files, disk, clock, limits, compiler, configuration",
+		Long: `Examines everything a host needs on this machine: the configuration, directories
+and their permissions, tokens and secrets, the disk, the limits of a process, the
+compiler, the store, installed plugins, the clock, and the host that runs on the
+data directory, if one does. It needs no host and changes nothing.
+
+The exit code is 1 when there is a problem; warnings leave it at 0.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.dataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
+				a.dataDir = host.DataDirOf(configPath)
+			}
+			a.patience = examined
+			e := host.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
+			if c, err := a.connect(); err == nil {
+				e.At, e.Ask = c.url, func(ctx context.Context, path string, answer any) error {
+					if answer == nil {
+						answer = new(any)
+					}
+					_, err := c.call(ctx, "GET", path, nil, answer)
+					return err
+				}
+			}
+			report := host.Examine(cmd.Context(), e)
+			if err := a.showExamination(report); err != nil {
+				return err
+			}
+			if report.Problems > 0 {
+				return fmt.Errorf("the doctor found %s and %s", count(report.Problems, "problem"), count(report.Warnings, "warning"))
+			}
+			return nil
+		},
+	})
+	cmd.Flags().StringVar(&configPath, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
+	return cmd
+}
+
+func (a *app) showExamination(r doctor.Report) error {
+	if a.json {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	err := a.table("CHECK\tRESULT\tFOUND", false, len(r.Checks), func(i int) string {
+		f := r.Checks[i]
+		return fmt.Sprintf("%s\t%s\t%s", f.Check, f.Level, oneLine(f.Detail))
+	})
+	if err != nil || r.Problems+r.Warnings == 0 {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	for _, f := range r.Checks {
+		if f.Advice != "" {
+			if _, err := fmt.Fprintf(a.stdout, "%s, %s: %s\n", f.Level, f.Check, oneLine(f.Advice)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count is a number of things, for people.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

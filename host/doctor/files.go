@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Permission bits of users other than the owner.
+const (
+	othersWrite = 0o022
+	othersAny   = 0o077
+)
+
+// PrivateDir looks at a directory that only the host's user may enter. One that
+// is missing is made by the host when it needs it.
+func PrivateDir(check, path string) Finding {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing(check, path)
+	case err != nil:
+		return Bad(check, err.Error(), "let this user reach "+path)
+	case !info.IsDir():
+		return Bad(check, path+" is not a directory", "move it away, or name another directory")
+	}
+	mode := info.Mode().Perm()
+	shown := fmt.Sprintf("%s has mode %04o", path, mode)
+	switch {
+	case mode&othersWrite != 0:
+		return Bad(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path)
+	case unix.Access(path, unix.R_OK|unix.W_OK|unix.X_OK) != nil:
+		return Bad(check, shown+", and this user cannot write to it", "run as its owner, or chown it to this user")
+	case mode&othersAny != 0:
+		return Warn(check, shown+": other users can see what is in it", "chmod 700 "+path)
+	}
+	return Good(check, shown)
+}
+
+// missing is a directory that the host will make: it must be able to.
+func missing(check, path string) Finding {
+	above := filepath.Dir(path)
+	for {
+		info, err := os.Stat(above)
+		if err == nil {
+			if !info.IsDir() {
+				return Bad(check, fmt.Sprintf("%s cannot be made: %s is not a directory", path, above), "move it away, or name another directory")
+			}
+			if unix.Access(above, unix.W_OK|unix.X_OK) != nil {
+				return Bad(check, fmt.Sprintf("%s cannot be made: this user cannot write to %s", path, above), "make it, owned by this user, with mode 0700")
+			}
+			return Good(check, path+" is not there yet; it is made when it is needed")
+		}
+		if next := filepath.Dir(above); next != above {
+			above = next
+			continue
+		}
+		return Bad(check, err.Error(), "make it, owned by this user, with mode 0700")
+	}
+}
+
+// PrivateFile looks at a file that nobody but the host's user may read; ok is
+// false when there is none.
+func PrivateFile(check, path string) (f Finding, ok bool) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Finding{}, false
+	case err != nil:
+		return Bad(check, err.Error(), "let this user reach "+path), true
+	case !info.Mode().IsRegular():
+		return Bad(check, path+" is not a regular file", "move it away"), true
+	}
+	mode := info.Mode().Perm()
+	shown := fmt.Sprintf("%s has mode %04o", path, mode)
+	switch {
+	case mode&othersAny != 0:
+		return Bad(check, shown+": other users can use it", "chmod 600 "+path), true
+	case unix.Access(path, unix.R_OK) != nil:
+		return Bad(check, shown+", and this user cannot read it", "run as its owner, or chown it to this user"), true
+	}
+	return Good(check, shown), true
+}
+
+// PluginDir looks at a directory whose modules are run.
+func PluginDir(path string) Finding {
+	const check = "plugin directory"
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Warn(check, path+" is not there; it is watched for", "make it, or take it out of plugin_directories")
+	case err != nil:
+		return Bad(check, err.Error(), "let this user reach "+path)
+	case !info.IsDir():
+		return Bad(check, path+" is not a directory", "name a directory in plugin_directories")
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return Bad(check, err.Error(), "let this user read "+path)
+	}
+	modules := 0
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".wasm" {
+			modules++
+		}
+	}
+	shown := fmt.Sprintf("%s has %d modules", path, modules)
+	if modules == 1 {
+		shown = path + " has 1 module"
+	}
+	if mode := info.Mode().Perm(); mode&0o002 != 0 {
+		return Warn(check, fmt.Sprintf("%s, and mode %04o: any user of this machine can have a handler run", shown, mode), "chmod o-w "+path)
+	}
+	return Good(check, shown)
+}
+
+// Editable looks whether the host can write a configuration, as enabling and
+// approving do: it puts a new file in the old one's place.
+func Editable(path string) Finding {
+	const check = "configuration edits"
+	real, err := filepath.EvalSymlinks(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing(check, path)
+	case err != nil:
+		return Bad(check, err.Error(), "let this user reach "+path)
+	}
+	for _, p := range []string{real, filepath.Dir(real)} {
+		if unix.Access(p, unix.W_OK) != nil {
+			return Warn(check, fmt.Sprintf("this user cannot write to %s: plugins cannot be enabled, disabled, approved, paused or installed by API", p),
+				"let this user write to it, or edit the file by hand and reload")
+		}
+	}
+	return Good(check, real+" can be written")
+}

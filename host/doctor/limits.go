@@ -1,0 +1,105 @@
+package doctor
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open files that a host needs and should have: connections, the store, watches.
+const (
+	filesNeeded = 256
+	filesWanted = 1_024
+)
+
+// Limits looks at what this process may have; a host started from the same place
+// may have the same.
+func Limits() []Finding {
+	findings := []Finding{openFiles(limit(unix.RLIMIT_NOFILE))}
+	if n := limit(unix.RLIMIT_FSIZE); n != unlimited {
+		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have %s: the store takes no event beyond it", bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
+	}
+	if n := limit(unix.RLIMIT_AS); n != unlimited {
+		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have %s of addresses, which compiling and guests' memories take much of", bytesText(n)),
+			"ulimit -v unlimited; bound the memory with defaults.memory_total or a cgroup"))
+	}
+	return findings
+}
+
+const unlimited = math.MaxUint64
+
+// limit is a soft limit of this process; unlimited also where it cannot be read.
+func limit(resource int) uint64 {
+	var l unix.Rlimit
+	if unix.Getrlimit(resource, &l) != nil {
+		return unlimited
+	}
+	if l.Cur >= math.MaxInt64 { // infinity differs between systems
+		return unlimited
+	}
+	return l.Cur
+}
+
+func openFiles(n uint64) Finding {
+	const check, advice = "open files", "ulimit -n 65536, or LimitNOFILE=65536 in the unit"
+	shown := fmt.Sprintf("a process may have %d", n)
+	switch {
+	case n == unlimited:
+		shown = "no limit"
+	case n < filesNeeded:
+		return Bad(check, shown+": connections are refused beyond", advice)
+	case n < filesWanted:
+		return Warn(check, shown, advice)
+	}
+	return Good(check, shown)
+}
+
+// Memory compares what handlers' memories may take together, wanted, with what
+// the machine and the cgroup have, in bytes; 0 is not known.
+func Memory(wanted, machine, group uint64) Finding {
+	const check = "memory"
+	has, of := machine, "the machine"
+	if group > 0 && (machine == 0 || group < machine) {
+		has, of = group, "the cgroup"
+	}
+	if has == 0 {
+		return Good(check, "how much there is is not known; handlers may take "+bytesText(wanted)+" together")
+	}
+	shown := fmt.Sprintf("handlers may take %s together; %s has %s", bytesText(wanted), of, bytesText(has))
+	if wanted > has/4*3 {
+		return Warn(check, shown+": the kernel may end the host", "set defaults.memory_total to at most half of that")
+	}
+	return Good(check, shown)
+}
+
+// CgroupMemory is what the cgroup of this process may have, in bytes (cgroup v2,
+// memory.max); 0 when there is no limit or it is not known.
+func CgroupMemory() uint64 { return cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup") }
+
+func cgroupMemory(self, mount string) uint64 {
+	text, err := os.ReadFile(self)
+	if err != nil {
+		return 0
+	}
+	_, path, found := strings.Cut(string(text), "0::/")
+	if !found {
+		return 0
+	}
+	path, _, _ = strings.Cut(path, "\n")
+	var least uint64
+	for dir := filepath.Join(mount, filepath.Clean("/"+path)); ; dir = filepath.Dir(dir) { // those above bound it as well
+		if text, err := os.ReadFile(filepath.Join(dir, "memory.max")); err == nil {
+			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && (least == 0 || n < least) {
+				least = n
+			}
+		}
+		if dir == mount || len(dir) <= len(mount) {
+			return least
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Inspection is how a data file is found.
+type Inspection struct {
+	InUse  bool   // by a Store of another process, or of this one
+	PID    string // of the process that uses it, as it has left it; may be ""
+	Schema int    // migrations it has had; 0 while InUse
+	Latest int    // migrations this program knows
+	Last   uint64 // its last Seq; 0 while InUse
+}
+
+// Inspect looks at a data file without changing it: whether it is in use and, if
+// not, whether it is one of Berth's and can be read. It does not read all of it.
+// fault.NotFound: there is none. fault.Invalid: it is something else, or newer
+// than this program. fault.Internal: it is damaged.
+func Inspect(ctx context.Context, path string) (found Inspection, err error) {
+	found.Latest = len(migrations)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return found, fault.New(fault.NotFound, "%w", err)
+	} else if err != nil {
+		return found, fault.New(fault.Unavailable, "%w", err)
+	}
+	if found.InUse, found.PID, err = held(path); err != nil || found.InUse {
+		return found, err
+	}
+	db, err := sql.Open(driver, dsn(path, "mode=ro", "_pragma=query_only(1)"))
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	var application int
+	err = db.QueryRowContext(ctx, "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version").Scan(&application, &found.Schema)
+	switch {
+	case err != nil:
+		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
+	case found.Schema == 0 && application == 0:
+		return found, nil // a start was broken off before anything was written
+	case application != applicationID:
+		return found, fault.New(fault.Invalid, "%s is not a file of Berth", path)
+	case found.Schema > found.Latest:
+		return found, fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d)", path, found.Schema, found.Latest)
+	}
+	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&found.Last); err != nil {
+		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
+	}
+	return found, nil
+}
+
+// held reports whether somebody holds the lock of a data file, and who.
+func held(path string) (bool, string, error) {
+	f, err := os.Open(path + ".lock")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, "", nil
+	}
+	if err != nil {
+		return false, "", fault.New(fault.Unavailable, "%w", err)
+	}
+	defer f.Close() // and with it the lock
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		owner, _ := io.ReadAll(io.LimitReader(f, 20))
+		return true, strings.TrimSpace(string(owner)), nil
+	}
+	if err != nil {
+		return false, "", fault.New(fault.Unavailable, "%w", err)
+	}
+	return false, "", nil
+}
