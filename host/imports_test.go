@@ -95,7 +95,8 @@ func TestImportsRunOneWay(t *testing.T) {
 		checked++
 		for _, imp := range pkg.Imports {
 			if owner, known := only[imp]; known {
-				if owner != "" && leaf(pkg.ImportPath) != owner {
+				suite := strings.HasSuffix(pkg.ImportPath, "test") // for tests only, and in no binary
+				if owner != "" && leaf(pkg.ImportPath) != owner && !suite {
 					t.Errorf("%s imports %s, which only %s may", pkg.ImportPath, imp, owner)
 				}
 				continue

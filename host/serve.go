@@ -52,6 +52,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Replayer:     replayer{b, log, r.dispatcher},
 		Pauser:       plugins{h},
 		LogStatus:    logStatus{h, log, r},
+		Version:      h.cfg.Version,
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,

@@ -105,7 +105,7 @@ func TestEndpoints(t *testing.T) {
 
 // seeded has one event, "first", and one order, "A-1".
 func seeded(t testing.TB) *parts {
-	p := &parts{orders: []wire.Order{{ID: "A-1", CustomerID: "cust", Status: "pending", Version: 1}}}
+	p := &parts{orders: []wire.Order{{ID: "A-1", CustomerID: "cust", Items: []wire.OrderItem{}, Status: "pending", Version: 1}}}
 	if _, err := p.Publish(context.Background(), event.Draft{Type: "seed", Data: []byte("1"), IdempotencyKey: "first"}); err != nil {
 		t.Fatal(err)
 	}

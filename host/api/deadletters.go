@@ -2,6 +2,8 @@ package api
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -170,8 +172,8 @@ func letterQuery(f wire.DeadLetterFilter) (DeadLetterQuery, error) {
 			return q, err
 		}
 	}
-	if f.Class != "" && !classes(f.Class) {
-		return q, fault.Field("class", "%q is not a class of error; there are timeout, fuel, trap, memory, exit, bad_result, rejected, retry, conflict", shown(f.Class))
+	if f.Class != "" && !slices.Contains(deadClasses(), f.Class) {
+		return q, fault.Field("class", "%q is not a class of error; there are %s", shown(f.Class), strings.Join(deadClasses(), ", "))
 	}
 	for _, at := range []struct {
 		field, text string
@@ -192,14 +194,14 @@ func letterQuery(f wire.DeadLetterFilter) (DeadLetterQuery, error) {
 	return q, nil
 }
 
-// classes reports whether a dead letter can be of this class.
-func classes(name string) bool {
-	switch event.Class(name) {
-	case event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassExit, event.ClassBadResult,
-		event.ClassRejected, event.ClassRetry, event.ClassConflict:
-		return true
+// deadClasses are the classes that a dead letter's last error can be of.
+func deadClasses() []string {
+	var names []string
+	for _, c := range []event.Class{event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassExit, event.ClassBadResult,
+		event.ClassRejected, event.ClassRetry, event.ClassConflict} {
+		names = append(names, string(c))
 	}
-	return false
+	return names
 }
 
 // showLog is GET /api/v1/events/log.

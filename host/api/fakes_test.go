@@ -291,7 +291,7 @@ func (p *parts) Install(_ context.Context, in wire.Install, report func(wire.Pro
 		err = fault.New(fault.NotFound, "the marketplace is disabled")
 	}
 	if in.SHA256 == "asks" && in.Approve != "digest" {
-		err = planned{wire.Plan{Digest: "digest", Name: "x"}}
+		err = planned{wire.Plan{Digest: "digest", Name: "x", Capabilities: []wire.PlannedCapability{}}}
 	}
 	if err == nil && in.Name == "order-audit" {
 		err = fault.New(fault.Conflict, "the name %s is taken", in.Name)

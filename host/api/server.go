@@ -47,6 +47,8 @@ type Config struct {
 	LogStatus   LogStatuser
 	Marketplace Marketplace
 
+	// Version is the program's, for /openapi.json; "" is "dev".
+	Version string
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
 
@@ -83,6 +85,7 @@ type Server struct {
 	limits   limits
 	refusals refusals
 	table    []Route
+	document document // of /openapi.json
 }
 
 // Route is one endpoint.
@@ -149,6 +152,9 @@ func New(cfg Config) (*Server, error) {
 	s.echo.HTTPErrorHandler = s.fail
 	s.echo.Use(recovered, s.guarded)
 	s.routes()
+	if err := s.describe(); err != nil {
+		return nil, err
+	}
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
@@ -174,6 +180,7 @@ func (s *Server) routes() {
 	for _, r := range slices.Concat(s.deliveryEndpoints(), []endpoint{
 		{get, "/healthz", "", serveJSON(s.health)},
 		{get, "/readyz", "", serveJSON(s.ready)},
+		{get, "/openapi.json", "", s.showDocument},
 
 		{post, "/api/v1/events", ScopePublish, serveJSON(s.publish)},
 		{get, "/api/v1/events", ScopeRead, serveJSON(s.listEvents)},

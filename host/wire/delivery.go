@@ -14,13 +14,13 @@ type DeadLetter struct {
 	EventType      string          `json:"event_type"`
 	Subject        string          `json:"subject"`
 	IdempotencyKey string          `json:"idempotency_key"`
-	Status         string          `json:"status"` // dead
-	Reason         string          `json:"reason"` // rejected, attempts, conflict
+	Status         string          `json:"status" jsonschema:"enum=dead"`
+	Reason         string          `json:"reason" jsonschema:"enum=rejected,enum=attempts,enum=conflict"`
 	Attempts       int             `json:"attempts"`
-	Error          *DeliveryError  `json:"error"` // of the last attempt
+	Error          *DeliveryError  `json:"error" jsonschema:"nullable"` // of the last attempt
 	PublishedAt    time.Time       `json:"published_at"`
-	FirstAttemptAt *time.Time      `json:"first_attempt_at"` // null when it is not known
-	At             time.Time       `json:"at"`               // of death
+	FirstAttemptAt *time.Time      `json:"first_attempt_at" jsonschema:"nullable"` // null when it is not known
+	At             time.Time       `json:"at"`                                     // of death
 	Event          json.RawMessage `json:"event,omitempty"`
 }
 
@@ -71,8 +71,8 @@ type LogStatus struct {
 	LastSeq    uint64      `json:"last_seq"`
 	Events     uint64      `json:"events"`
 	Bytes      int64       `json:"bytes"`
-	MaxBytes   int64       `json:"max_bytes"` // 0: no bound
-	OldestAt   *time.Time  `json:"oldest_at"` // null when it is empty
+	MaxBytes   int64       `json:"max_bytes"`                       // 0: no bound
+	OldestAt   *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
 	RetentionS int64       `json:"retention_s"`
 	Handlers   []LogReader `json:"handlers"`
 	Full       bool        `json:"full"` // it takes no events at present
@@ -81,11 +81,11 @@ type LogStatus struct {
 // LogReader is how far one handler is in the log.
 type LogReader struct {
 	Plugin         string     `json:"plugin"`
-	Lag            uint64     `json:"lag"`             // events of the log not yet final for it
-	Cursor         uint64     `json:"cursor"`          // everything up to here is final, or open
-	OldestAt       *time.Time `json:"oldest_at"`       // of the oldest event not final for it; null for none
-	Open           uint64     `json:"open"`            // taken and not final: under way, or waiting for another attempt
-	Dead           uint64     `json:"dead"`            // dead letters
-	HistorySkipped uint64     `json:"history_skipped"` // successes that were not kept, since the host started
-	Lost           uint64     `json:"lost"`            // events removed by bus.max_age before it had them
+	Lag            uint64     `json:"lag"`                             // events of the log not yet final for it
+	Cursor         uint64     `json:"cursor"`                          // everything up to here is final, or open
+	OldestAt       *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
+	Open           uint64     `json:"open"`                            // taken and not final: under way, or waiting for another attempt
+	Dead           uint64     `json:"dead"`                            // dead letters
+	HistorySkipped uint64     `json:"history_skipped"`                 // successes that were not kept, since the host started
+	Lost           uint64     `json:"lost"`                            // events removed by bus.max_age before it had them
 }

@@ -5,7 +5,7 @@ import "time"
 // Marketplace is a page of what a marketplace has: GET /api/v1/plugins/marketplace.
 type Marketplace struct {
 	Items       []Listing `json:"items"`
-	Next        *string   `json:"next"`
+	Next        *string   `json:"next" jsonschema:"nullable"`
 	Stale       bool      `json:"stale"`              // since FetchedAt nobody could tell whether it is still so
 	Reason      string    `json:"reason,omitempty"`   // why it is stale
 	FetchedAt   time.Time `json:"fetched_at"`         // when it was last found to be the marketplace's
@@ -29,12 +29,12 @@ type Listing struct {
 	SHA256          string              `json:"sha256"`
 	ABI             string              `json:"abi"`
 	Capabilities    []ListingCapability `json:"capabilities"`
-	Released        *time.Time          `json:"released"`
+	Released        *time.Time          `json:"released" jsonschema:"nullable"`
 	Deprecated      string              `json:"deprecated"` // why it should not be used any more, or ""
 	Yanked          bool                `json:"yanked"`
-	Versions        []ListingVersion    `json:"versions"`         // all, the highest first
-	Installed       *string             `json:"installed"`        // the version of the plugin of this name here
-	UpdateAvailable *string             `json:"update_available"` // Version, when it is higher than Installed
+	Versions        []ListingVersion    `json:"versions"`                               // all, the highest first
+	Installed       *string             `json:"installed" jsonschema:"nullable"`        // the version of the plugin of this name here
+	UpdateAvailable *string             `json:"update_available" jsonschema:"nullable"` // Version, when it is higher than Installed
 }
 
 // ListingCapability is what a version asks for.

@@ -1,6 +1,9 @@
 // Package wire holds the JSON shapes of the API, exactly as they are named
 // there. The API writes them, the command line reads them, and the parts of the
 // host that the API shows answer with them. Values only; standard library only.
+//
+// The tags named jsonschema are for /openapi.json, which is read off these types.
+// A pointer that is encoded as null needs the tag nullable.
 package wire
 
 import (
@@ -12,7 +15,7 @@ import (
 // page, or null at the end.
 type List[T any] struct {
 	Items []T     `json:"items"`
-	Next  *string `json:"next"`
+	Next  *string `json:"next" jsonschema:"nullable"`
 }
 
 // Receipt answers a published event.
@@ -25,10 +28,10 @@ type Receipt struct {
 // Delivery is one event on its way to one handler.
 type Delivery struct {
 	Plugin     string          `json:"plugin"`
-	Status     string          `json:"status"` // pending, delivering, retrying, ok, dead
+	Status     string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
 	Attempts   int             `json:"attempts"`
 	Result     json.RawMessage `json:"result"` // the guest's JSON, or null
-	Error      *DeliveryError  `json:"error"`
+	Error      *DeliveryError  `json:"error" jsonschema:"nullable"`
 	DurationMS float64         `json:"duration_ms"`
 	Fuel       uint64          `json:"fuel"`
 	At         time.Time       `json:"at"`
@@ -76,7 +79,7 @@ type Approval struct {
 	Capabilities []string `json:"capabilities,omitempty"`
 	// SHA256, when there, is of the module that was looked at: another one is
 	// not approved.
-	SHA256 string `json:"sha256,omitempty"`
+	SHA256 string `json:"sha256,omitempty" jsonschema:"pattern=^[0-9a-f]{64}$"`
 }
 
 // PluginState is where a plugin stands.
@@ -118,9 +121,9 @@ type Plugin struct {
 
 // OrderItem is one line of an order.
 type OrderItem struct {
-	SKU            string `json:"sku"`
-	Quantity       int64  `json:"quantity"`
-	UnitPriceCents int64  `json:"unit_price_cents"`
+	SKU            string `json:"sku" jsonschema:"minLength=1,maxLength=128"`
+	Quantity       int64  `json:"quantity" jsonschema:"minimum=1,maximum=1000000"`
+	UnitPriceCents int64  `json:"unit_price_cents" jsonschema:"minimum=0,maximum=100000000000"`
 }
 
 // Order is an order as the API shows it and as its events carry it.
@@ -138,10 +141,10 @@ type Order struct {
 
 // NewOrder is what POST /api/v1/orders takes. ID is optional.
 type NewOrder struct {
-	ID         string      `json:"id"`
-	CustomerID string      `json:"customer_id"`
-	Currency   string      `json:"currency"`
-	Items      []OrderItem `json:"items"`
+	ID         string      `json:"id,omitempty" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9_.-]{0\\,63}$"`
+	CustomerID string      `json:"customer_id" jsonschema:"minLength=1,maxLength=128"`
+	Currency   string      `json:"currency" jsonschema:"pattern=^[A-Z]{3}$"`
+	Items      []OrderItem `json:"items" jsonschema:"minItems=1,maxItems=500"`
 }
 
 // Problem is an error of the API (RFC 9457), with the field that is wrong and
@@ -180,8 +183,8 @@ type ReloadResult struct {
 // Explanation says which handlers would get an event, and why the others would not.
 type Explanation struct {
 	EventType string             `json:"event_type"`
-	Route     *string            `json:"route"`  // the pattern of the route that decides, or null
-	Reason    string             `json:"reason"` // why this route, or why no handler gets the event
+	Route     *string            `json:"route" jsonschema:"nullable"` // the pattern of the route that decides, or null
+	Reason    string             `json:"reason"`                      // why this route, or why no handler gets the event
 	Handlers  []ExplainedHandler `json:"handlers"`
 }
 
@@ -216,7 +219,7 @@ type AuditRecord struct {
 
 // Activity is one line of the event stream: exactly one of the pointers is set.
 type Activity struct {
-	Kind     string           `json:"kind"` // published, delivery, plugin
+	Kind     string           `json:"kind" jsonschema:"enum=published,enum=delivery,enum=plugin"`
 	Event    *Event           `json:"event,omitempty"`
 	Delivery *DeliveryOfEvent `json:"delivery,omitempty"`
 	Plugin   *Plugin          `json:"plugin,omitempty"`

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/invopop/jsonschema"
 )
 
 // Info says what the document is of.
@@ -39,7 +41,7 @@ type Parameter struct {
 	Required    bool           // always, in the path
 }
 
-// Content is a body: a Go value whose type is encoded as JSON, a Schema, or OneOf.
+// Content is a body: a Go value whose type is encoded as JSON, a Schema, OneOf or Stream.
 type Content struct {
 	Media string // "" is application/json
 	Value any
@@ -50,6 +52,10 @@ type Schema map[string]any
 
 // OneOf is a body of which there are several shapes: values, as in Content.
 type OneOf []any
+
+// Stream is a body of server-sent events: for each name of an event a value, as
+// in Content, of which the event's data is the JSON.
+type Stream map[string]any
 
 // Answer is what an operation answers with one status.
 type Answer struct {
@@ -70,10 +76,15 @@ type builder struct {
 // answer, as application/problem+json. The error names an operation that is
 // described wrongly: it is a defect of the program.
 func Build(info Info, problem any, operations []Operation) ([]byte, error) {
-	b := &builder{schemas: make(schemas), ids: make(map[string]bool)}
+	b := &builder{schemas: schemas{make(map[string]*jsonschema.Schema), make(map[string]bool)}, ids: make(map[string]bool)}
 	failure := map[string]any{
 		"description": "The request failed (RFC 9457).",
 		"content":     map[string]any{"application/problem+json": map[string]any{"schema": b.schemas.of(problem, false)}},
+	}
+	for _, op := range operations {
+		for _, a := range op.Answers {
+			b.content(a.Content, false)
+		}
 	}
 	paths := make(map[string]map[string]any)
 	for _, op := range operations {
@@ -97,7 +108,7 @@ func Build(info Info, problem any, operations []Operation) ([]byte, error) {
 		"servers":           []any{map[string]any{"url": "/"}},
 		"paths":             paths,
 		"components": map[string]any{
-			"schemas":   b.schemas,
+			"schemas":   b.schemas.byName,
 			"responses": map[string]any{"problem": failure},
 			"securitySchemes": map[string]any{"token": map[string]any{
 				"type": "http", "scheme": "bearer",

@@ -56,8 +56,9 @@ func TestBuild(t *testing.T) {
 		{Method: "GET", Path: "/things", ID: "listThings", Tag: "things", Summary: "List things", Scope: "read",
 			Parameters: []Parameter{{In: "query", Name: "limit", Schema: map[string]any{"type": "integer"}}}, Answers: ok(list[thing]{})},
 		{Method: "POST", Path: "/things/{id}", ID: "putThing", Tag: "things", Summary: "Put a thing",
-			Body:    []Content{{Value: OneOf{wanted{}, []wanted{}}}, {Media: "text/plain", Value: Schema{"type": "string"}}},
-			Answers: []Answer{{Status: 201, Headers: []Parameter{{Name: "Location", Description: "where it is"}}}}},
+			Body: []Content{{Value: OneOf{wanted{}, []wanted{}, thing{}}}, {Media: "text/plain", Value: Schema{"type": "string"}}},
+			Answers: []Answer{{Status: 201, Headers: []Parameter{{Name: "Location", Description: "where it is"}},
+				Content: []Content{{Media: "text/event-stream", Value: Stream{"made": thing{}}}}}}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +88,9 @@ func TestBuild(t *testing.T) {
 		{[]any{map[string]any{"name": "id", "in": "path", "required": true, "schema": map[string]any{"type": "string"}}}, []string{"paths", "/things/{id}", "post", "parameters"}},
 		{"#/components/schemas/Wanted", []string{"paths", "/things/{id}", "post", "requestBody", "content", "application/json", "schema", "oneOf", "0", "$ref"}},
 		{"array", []string{"paths", "/things/{id}", "post", "requestBody", "content", "application/json", "schema", "oneOf", "1", "type"}},
+		{"#/components/schemas/ThingInput", []string{"paths", "/things/{id}", "post", "requestBody", "content", "application/json", "schema", "oneOf", "2", "$ref"}},
+		{false, []string{"components", "schemas", "ThingInput", "additionalProperties"}},
+		{"#/components/schemas/Thing", []string{"paths", "/things/{id}", "post", "responses", "201", "content", "text/event-stream", "schema", "x-events", "made", "$ref"}},
 		{"where it is", []string{"paths", "/things/{id}", "post", "responses", "201", "headers", "Location", "description"}},
 		{"#/components/schemas/Failure", []string{"components", "responses", "problem", "content", "application/problem+json", "schema", "$ref"}},
 	} {

@@ -13,8 +13,13 @@ import (
 
 // schemas collects the schemas of Go types, by name. What a request holds is
 // closed, as it is decoded strictly; what is answered may get more keys in a
-// later version, and says so by staying open.
-type schemas map[string]*jsonschema.Schema
+// later version, and says so by staying open. So a type that is both has two: the
+// request's is named NameInput. Every answer must have been collected before the
+// first request.
+type schemas struct {
+	byName   map[string]*jsonschema.Schema
+	answered map[string]bool // names of what is answered
+}
 
 // of returns the schema of a value's type, a reference where it has a name.
 func (s schemas) of(value any, request bool) any {
@@ -27,11 +32,23 @@ func (s schemas) of(value any, request bool) any {
 			list = append(list, s.of(alternative, request))
 		}
 		return Schema{"oneOf": list}
+	case Stream:
+		data := make(map[string]any)
+		for event, of := range v {
+			data[event] = s.of(of, request)
+		}
+		return Schema{"type": "string", "x-events": data,
+			"description": "Server-sent events. x-events has the schema of the data, which is JSON, by the event's name."}
 	}
 	r := jsonschema.Reflector{
 		Anonymous:                 true,
 		AllowAdditionalProperties: !request,
-		Namer:                     name,
+		Namer: func(t reflect.Type) string {
+			if n := name(t); !request || !s.answered[n] {
+				return n
+			}
+			return name(t) + "Input"
+		},
 		Mapper: func(t reflect.Type) *jsonschema.Schema {
 			if t == reflect.TypeFor[json.RawMessage]() {
 				return &jsonschema.Schema{Description: "Any JSON value."}
@@ -41,7 +58,12 @@ func (s schemas) of(value any, request bool) any {
 	}
 	schema := r.Reflect(value)
 	schema.Version = ""
-	maps.Copy(s, schema.Definitions)
+	maps.Copy(s.byName, schema.Definitions)
+	if !request {
+		for name := range schema.Definitions {
+			s.answered[name] = true
+		}
+	}
 	schema.Definitions = nil
 	return schema
 }

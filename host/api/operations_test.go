@@ -1,0 +1,228 @@
+package api_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/openapi/openapitest"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// description is the document that a server serves.
+func description(t testing.TB, s *api.Server) *openapitest.Document {
+	t.Helper()
+	w := call(s.Handler(), "GET", "/openapi.json", "", "Authorization: -")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("got %d %v: %s", w.Code, w.Header(), w.Body)
+	}
+	d, err := openapitest.Read(w.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Every endpoint is described, with its scope, and nothing else is.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	s := newServer(t, config(seeded(t)))
+	scopes := map[string]string{}
+	for _, op := range description(t, s).Operations {
+		scopes[op.Method+" "+op.Path] = op.Scope
+	}
+	for _, r := range s.Routes() {
+		path := strings.NewReplacer(":name", "{name}", ":id", "{id}").Replace(r.Path)
+		scope, found := scopes[r.Method+" "+path]
+		switch {
+		case r.Scope == "" && strings.HasPrefix(path, "/api/"): // 405 only
+		case !found:
+			t.Errorf("%s %s is not described", r.Method, path)
+		case scope != string(r.Scope):
+			t.Errorf("%s %s is described with the scope %q, and has %q", r.Method, path, scope, r.Scope)
+		}
+		delete(scopes, r.Method+" "+path)
+	}
+	for name := range scopes {
+		t.Errorf("%s is described, and not there", name)
+	}
+}
+
+func TestDescriptionIsCached(t *testing.T) {
+	cfg := config(seeded(t))
+	cfg.Version = "1.2.3"
+	h := newServer(t, cfg).Handler()
+	first := call(h, "GET", "/openapi.json", "")
+	etag := first.Header().Get("ETag")
+	if !strings.Contains(first.Body.String(), `"version": "1.2.3"`) || etag == "" || first.Header().Get("Cache-Control") != "no-cache" {
+		t.Errorf("got %v", first.Header())
+	}
+	if w := call(h, "GET", "/openapi.json", "", "If-None-Match: "+etag); w.Code != http.StatusNotModified || w.Body.Len() != 0 {
+		t.Errorf("with its tag: %d, %s", w.Code, w.Body)
+	}
+	if w := call(h, "GET", "/openapi.json", "", `If-None-Match: "other"`); w.Code != http.StatusOK || w.Body.String() != first.Body.String() {
+		t.Errorf("with another tag: %d", w.Code)
+	}
+	if w := call(h, "GET", "/openapi.json", "", `If-None-Match: other`); w.Code != http.StatusBadRequest {
+		t.Errorf("with a tag that is none: %d", w.Code)
+	}
+	cfg.Version = "1.2.4"
+	if other := call(newServer(t, cfg).Handler(), "GET", "/openapi.json", ""); other.Header().Get("ETag") == etag {
+		t.Error("two versions have the same tag")
+	}
+}
+
+// vetted are plugins of which there are reports.
+type vetted struct{ *parts }
+
+func (v vetted) Plugin(name string) (wire.Plugin, bool) {
+	p, found := v.parts.Plugin(name)
+	p.SHA256 = "00ff"
+	return p, found
+}
+
+func (vetted) Report(sha256 string) (json.RawMessage, bool) {
+	return json.RawMessage(`{"sha256":"` + sha256 + `","size":8,"imports":[],"exports":[]}`), true
+}
+
+// What the endpoints answer is what the document says: each at least once.
+func TestAnswersAreAsDescribed(t *testing.T) {
+	const cloudJSON = "Content-Type: application/cloudevents+json"
+	l, cfg := withLetters(t)
+	l.status.Handlers = []wire.LogReader{{Plugin: "a"}}
+	cfg.Marketplace = &market{page: wire.Marketplace{Items: []wire.Listing{{Name: "echo", Capabilities: []wire.ListingCapability{{Name: "kv"}}, Versions: []wire.ListingVersion{}}}}}
+	cfg.Plugins = vetted{cfg.Plugins.(*parts)}
+	s := newServer(t, cfg)
+	d := description(t, s)
+	done := map[string]bool{}
+	for _, tt := range []struct {
+		id, method, path, body string
+		status                 int
+		headers                []string
+	}{
+		{"getHealth", "GET", "/healthz", "", 200, nil},
+		{"getReadiness", "GET", "/readyz", "", 200, nil},
+		{"getDescription", "GET", "/openapi.json", "", 200, nil},
+		{"reloadConfig", "POST", "/api/v1/events/reload-config", "", 200, nil},
+		{"publish", "POST", "/api/v1/events", `{"event_type":"t","data":{"a":1},"metadata":{"idempotency_key":"k"}}`, 202, nil},
+		{"publish", "POST", "/api/v1/events", `[{"event_type":"t"}]`, 202, nil},
+		{"publish", "POST", "/api/v1/events", `[{"event_type":"t","metadata":{"idempotency_key":"first"}}]`, 207, nil},
+		{"publish", "POST", "/api/v1/events", `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`, 202, []string{cloudJSON}},
+		{"listEvents", "GET", "/api/v1/events?limit=1", "", 200, nil},
+		{"getEvent", "GET", "/api/v1/events/first", "", 200, nil},
+		{"getEvent", "GET", "/api/v1/events/first", "", 200, []string{"Accept: application/cloudevents+json"}},
+		{"explainEvent", "POST", "/api/v1/events/explain", `{"event_type":"t"}`, 200, nil},
+		{"listDeadLetters", "GET", "/api/v1/events/dead-letters", "", 200, nil},
+		{"getDeadLetters", "GET", "/api/v1/events/dead-letters/e0", "", 200, nil},
+		{"redriveDeadLetters", "POST", "/api/v1/events/dead-letters/redrive", `{"plugin":"a"}`, 200, nil},
+		{"purgeDeadLetters", "POST", "/api/v1/events/dead-letters/purge", `{"event_id":"e0"}`, 200, nil},
+		{"replayEvents", "POST", "/api/v1/events/replay", `{"plugin":"a","from":1}`, 202, nil},
+		{"getLog", "GET", "/api/v1/events/log", "", 200, nil},
+		{"createOrder", "POST", "/api/v1/orders", `{"id":"B-1","customer_id":"c","currency":"EUR","items":[{"sku":"s","quantity":1,"unit_price_cents":2}]}`, 201, nil},
+		{"listOrders", "GET", "/api/v1/orders", "", 200, nil},
+		{"getOrder", "GET", "/api/v1/orders/B-1", "", 200, nil},
+		{"getOrder", "GET", "/api/v1/orders/B-1", "", 304, []string{`If-None-Match: "1"`}},
+		{"moveOrder", "POST", "/api/v1/orders/B-1/status", `{"status":"confirmed"}`, 200, nil},
+		{"listPlugins", "GET", "/api/v1/events/plugins", "", 200, nil},
+		{"getPlugin", "GET", "/api/v1/plugins/order-audit", "", 200, nil},
+		{"getPluginReport", "GET", "/api/v1/plugins/order-audit/report", "", 200, nil},
+		{"approvePlugin", "POST", "/api/v1/plugins/order-audit/approve", "", 200, nil},
+		{"enablePlugin", "POST", "/api/v1/events/plugins/order-audit/enable", "", 200, nil},
+		{"disablePlugin", "POST", "/api/v1/events/plugins/order-audit/disable", "", 200, nil},
+		{"pausePlugin", "POST", "/api/v1/events/plugins/order-audit/pause", "", 200, nil},
+		{"resumePlugin", "POST", "/api/v1/events/plugins/order-audit/resume", "", 200, nil},
+		{"listMarketplace", "GET", "/api/v1/plugins/marketplace", "", 200, nil},
+		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 201, nil},
+		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 200, []string{"Accept: text/event-stream"}},
+		{"upgradePlugin", "POST", "/api/v1/plugins/x/upgrade", `{"ref":"oci://r.example/x:1"}`, 200, nil},
+		{"rollbackPlugin", "POST", "/api/v1/plugins/x/rollback", "", 200, []string{"Accept: text/event-stream"}},
+		{"uninstallPlugin", "DELETE", "/api/v1/plugins/uninstall/order-audit", "", 204, nil},
+		{"verifyPlugins", "GET", "/api/v1/plugins/verify", "", 200, nil},
+	} {
+		done[tt.id] = true
+		w := call(s.Handler(), tt.method, tt.path, tt.body, tt.headers...)
+		if w.Code != tt.status {
+			t.Errorf("%s: got %d, want %d: %s", tt.id, w.Code, tt.status, w.Body)
+			continue
+		}
+		op := operationOf(t, d, tt.id)
+		if err := d.Answer(op, w.Code, w.Header().Get("Content-Type"), w.Body.Bytes()); err != nil {
+			t.Errorf("%s: %v in %s", tt.id, err, w.Body)
+		}
+		if w.Header().Get("Content-Type") == "text/event-stream" {
+			checkFrames(t, d, op, w.Body.String())
+		}
+	}
+	for _, op := range d.Operations {
+		if !done[op.ID] && op.ID != "streamActivity" { // of which the next test is
+			t.Errorf("%s was not tried", op.ID)
+		}
+	}
+	w := call(s.Handler(), "POST", "/api/v1/plugins/install", `{"url":"https://a.example/","sha256":"asks"}`)
+	if err := d.Problem(w.Header().Get("Content-Type"), w.Body.Bytes()); err != nil || w.Code != 409 {
+		t.Errorf("a plan: %d, %v in %s", w.Code, err, w.Body)
+	}
+}
+
+func operationOf(t *testing.T, d *openapitest.Document, id string) openapitest.Operation {
+	t.Helper()
+	for _, op := range d.Operations {
+		if op.ID == id {
+			return op
+		}
+	}
+	t.Fatalf("%s is not described", id)
+	return openapitest.Operation{}
+}
+
+// checkFrames checks the data of the events of a stream, of which there is one
+// at least, and answers their names.
+func checkFrames(t *testing.T, d *openapitest.Document, op openapitest.Operation, text string) (names []string) {
+	t.Helper()
+	for frame := range strings.SplitSeq(text, "\n\n") {
+		fields := map[string]string{}
+		for line := range strings.SplitSeq(frame, "\n") {
+			name, value, _ := strings.Cut(line, ": ")
+			fields[name] = value
+		}
+		if fields["event"] == "" {
+			continue
+		}
+		names = append(names, fields["event"])
+		if err := d.Event(op, http.StatusOK, fields["event"], []byte(fields["data"])); err != nil {
+			t.Errorf("%s: %v in %s", op.ID, err, frame)
+		}
+	}
+	if len(names) == 0 {
+		t.Errorf("%s: there are no events in %q", op.ID, text)
+	}
+	return names
+}
+
+func TestStreamIsAsDescribed(t *testing.T) {
+	p, feed := seeded(t), api.NewFeed(0)
+	cfg := config(p)
+	cfg.Activities = feed
+	s := serve(t, cfg)
+	d := description(t, s.Server)
+	op := operationOf(t, d, "streamActivity")
+	resp := s.get(t, "/api/v1/events/stream")
+	if err := d.Answer(op, resp.StatusCode, resp.Header.Get("Content-Type"), nil); err != nil {
+		t.Error(err)
+	}
+	body := bufio.NewReader(resp.Body)
+	block(t, body) // where it starts
+	feed.Publish(wire.Activity{Kind: "plugin", Plugin: &wire.Plugin{Name: "x", State: wire.Active, Subscribes: []string{}, Capabilities: []wire.Capability{}}})
+	feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{EventID: "e", Seq: 1, Delivery: wire.Delivery{Plugin: "x", Status: "dead", Error: &wire.DeliveryError{Class: "trap"}}}})
+	emit(t, p, "k")
+	text := block(t, body) + "\n" + block(t, body) + "\n" + block(t, body) + "\n"
+	s.stop()
+	names := checkFrames(t, d, op, text+block(t, body)+"\n")
+	slices.Sort(names)
+	if want := []string{"closing", "delivery", "plugin", "published"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
