@@ -133,6 +133,9 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 		case err == nil:
 			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size, rel.Size)
 		case !passing(err):
+			if fault.Is(err, fault.Denied) || fault.Is(err, fault.Invalid) { // likewise
+				_ = i.store.remove(partPath(rel.SHA256))
+			}
 			return resumed, err
 		}
 		if p.size > before {

@@ -66,7 +66,7 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}
 	// A list that could not be confirmed will do until it expires, if nothing
 	// worse than silence is the matter.
-	if kind := format.Kind(""); errors.As(problem, &kind) {
+	if !silence(problem) {
 		return Release{}, problem
 	}
 	if s.expired(c.cfg.Now()) {
@@ -89,6 +89,24 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 		Capabilities: v.Capabilities, Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
 		Key: key, Marketplace: s.root.Marketplace, Root: s.signer, Source: c.base, URLs: v.URLs,
 	}, nil
+}
+
+// silence reports whether a refresh failed because nobody has answered, or has had
+// nothing to say. An answer that is refused, such as one that is too large, in a
+// wrong encoding or leads elsewhere, is none: somebody tries something.
+func silence(problem error) bool {
+	if kind := format.Kind(""); errors.As(problem, &kind) {
+		return false
+	}
+	if errors.Is(problem, marketplace.ErrAbsent) {
+		return true
+	}
+	for err := problem; err != nil; err = errors.Unwrap(err) {
+		if f, ok := err.(*fault.Error); ok && (f.Code == fault.Invalid || f.Code == fault.Exhausted) {
+			return false
+		}
+	}
+	return true
 }
 
 // find returns the page of a plugin, by its name alone if one publisher has it.
