@@ -189,23 +189,30 @@ type shopper struct {
 	token string
 }
 
-func (b *bazaar) shopper(more string) *shopper {
+// shopper starts a host that trusts the bazaar.
+func (b *bazaar) shopper() *shopper {
 	b.t.Helper()
-	dir := b.t.TempDir()
-	s := &shopper{t: b.t, yaml: filepath.Join(dir, "berth.yaml")}
-	config := "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: " + b.url("/") + "\n  trusted_keys: [" + b.by.Key().String() + "]\n" +
-		"  allow_private_hosts: [example.com, 127.0.0.7]\n" + more
-	check(b.t, os.WriteFile(s.yaml, []byte(config), 0o600))
-	var err error
-	s.host, err = New(Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0"})
-	check(b.t, err)
 	roots := x509.NewCertPool()
 	roots.AddCert(b.server.Certificate())
-	s.host.reach = marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: time.Second, Stall: 300 * time.Millisecond}
-	check(b.t, s.host.Start(b.t.Context()))
-	b.t.Cleanup(func() { check(b.t, s.host.Close(context.Background())) })
+	return shop(b.t, "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: "+b.url("/")+"\n  trusted_keys: ["+b.by.Key().String()+"]\n"+
+		"  allow_private_hosts: [example.com, 127.0.0.7]\n",
+		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: time.Second, Stall: 300 * time.Millisecond})
+}
+
+// shop starts a host with a configuration.
+func shop(t *testing.T, config string, reach marketplace.Config) *shopper {
+	t.Helper()
+	dir := t.TempDir()
+	s := &shopper{t: t, yaml: filepath.Join(dir, "berth.yaml")}
+	check(t, os.WriteFile(s.yaml, []byte(config), 0o600))
+	var err error
+	s.host, err = New(Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0"})
+	check(t, err)
+	s.host.reach = reach
+	check(t, s.host.Start(t.Context()))
+	t.Cleanup(func() { check(t, s.host.Close(context.Background())) })
 	s.token, err = auth.ReadToken(s.host.DataDir())
-	check(b.t, err)
+	check(t, err)
 	return s
 }
 
@@ -267,4 +274,23 @@ func (s *shopper) snapshot() string {
 	}
 	out.Write(list)
 	return out.String()
+}
+
+// delivered waits until an event is ok at every handler it is for.
+func delivered(t *testing.T, s *shopper, id string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var ev wire.Event
+		s.call("GET", "/api/v1/events/"+id, nil, &ev)
+		if len(ev.Deliveries) > 0 && ev.Deliveries[0].Status == "ok" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not delivered: %+v", id, ev.Deliveries)
+		}
+		<-tick.C
+	}
 }

@@ -47,7 +47,7 @@ func TestHostileSources(t *testing.T) {
 	_, innerPort, err := net.SplitHostPort(inner.Listener.Addr().String())
 	check(t, err)
 
-	s := b.shopper("")
+	s := b.shopper()
 	b.mend()
 	var running wire.Plugin
 	if status, p := s.call("POST", "/api/v1/plugins/install", wire.Install{Name: "acme/echo", Version: "1.0.0"}, &running); status != http.StatusCreated || running.State != wire.Active {
@@ -196,7 +196,7 @@ func TestHostileSources(t *testing.T) {
 	}
 
 	t.Run("slow loris for a list", func(t *testing.T) {
-		fresh := b.shopper("") // the other goes by the list it has, until that expires
+		fresh := b.shopper() // the other goes by the list it has, until that expires
 		before := fresh.snapshot()
 		b.mend()
 		b.answer(root, drip([]byte(" ")))
