@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 )
@@ -52,9 +53,11 @@ type Host struct {
 
 	plugins *plugin.Manager
 	install *install.Installer
-	settled atomic.Bool // every plugin found at the start is active or refused
-	reports *reports    // what vetting found, for the API
-	audit   *audit.Log  // who changed what
+	market  *market
+	reach   marketplace.Config // in tests: whom fetches trust, ask for addresses and wait for
+	settled atomic.Bool        // every plugin found at the start is active or refused
+	reports *reports           // what vetting found, for the API
+	audit   *audit.Log         // who changed what
 	addr    string
 	secure  bool // the API speaks TLS
 
@@ -190,9 +193,11 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	h.startMarket()
 	if err := h.startInstalls(ctx, log); err != nil {
 		return err
 	}
+	h.startRevoked()
 	if err := h.startPlugins(ctx, runner); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ func (h *Host) startInstalls(ctx context.Context, log engine) error {
 		State:      handlerState{log},
 		Codec:      lockfile.Codec{Header: lockHeader},
 		MinimumAge: func() time.Duration { return h.current.Load().Marketplace.MinimumReleaseAge },
+		Revoked:    h.revocation,
 		Logger:     h.logger,
 	})
 	if err != nil {

@@ -5,15 +5,16 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
-	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -27,6 +28,10 @@ const marketFile = "marketplace.json"
 type market struct {
 	h *Host
 
+	// revoked is why the last list has revoked modules, by their SHA-256: of the
+	// list, and of what is installed.
+	revoked atomic.Pointer[map[string]string]
+
 	mu     sync.Mutex
 	made   config.Marketplace // what the client was made of
 	client *index.Client      // nil: none yet
@@ -34,8 +39,9 @@ type market struct {
 }
 
 // startMarket makes the market, which does nothing yet.
-func (h *Host) startMarket() *market {
+func (h *Host) startMarket() {
 	m := &market{h: h}
+	h.market = m
 	h.undo("the marketplace", func(context.Context) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -43,7 +49,6 @@ func (h *Host) startMarket() *market {
 		m.drop()
 		return nil
 	})
-	return m
 }
 
 // drop ends the client there is. The caller holds m.mu.
@@ -71,33 +76,34 @@ func (m *market) index() (*index.Client, error) {
 		return m.client, nil
 	}
 	m.drop()
-	fetcher, err := m.h.fetcher(nil)
+	fetcher, err := m.h.fetcher()
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
 	}
-	client, err := index.New(index.Config{
-		URL:           cfg.IndexURL,
-		TrustedKeys:   cfg.TrustedKeys,
-		AllowUnsigned: cfg.AllowUnsigned,
-		Fetcher:       fetcher,
-		State:         filepath.Join(m.h.dataDir(), marketFile),
+	var client *index.Client
+	client, err = index.New(index.Config{
+		URL:               cfg.IndexURL,
+		TrustedKeys:       cfg.TrustedKeys,
+		AllowUnsigned:     cfg.AllowUnsigned,
+		Fetcher:           fetcher,
+		State:             filepath.Join(m.h.dataDir(), marketFile),
+		MinimumReleaseAge: cfg.MinimumReleaseAge,
+		Refreshed:         func() { m.judge(client) }, // not under m.mu: to close the client waits for it
 	})
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
 	}
 	m.client, m.made = client, cfg
+	m.judge(client)
 	return client, nil
 }
 
-// fetcher is what may talk to whom the current configuration lets it. progress may
-// be nil.
-func (h *Host) fetcher(progress func(done, total int64)) (*marketplace.Fetcher, error) {
+// fetcher is what may talk to whom the current configuration lets it.
+func (h *Host) fetcher() (*marketplace.Fetcher, error) {
 	cfg := h.current.Load().Marketplace
-	out := marketplace.Config{
-		AllowPrivateHosts: cfg.AllowPrivateHosts,
-		Secret:            secret.Directory(filepath.Join(h.dataDir(), "secrets")).Read,
-		Progress:          progress,
-	}
+	out := h.reach
+	out.AllowPrivateHosts = cfg.AllowPrivateHosts
+	out.Secret = h.secrets().Read
 	for _, c := range cfg.Credentials {
 		out.Credentials = append(out.Credentials, marketplace.Credential{Host: c.Host, Secret: c.Secret, Type: marketplace.CredentialType(c.Type)})
 	}
@@ -112,7 +118,7 @@ func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Mar
 	}
 	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit})
 	if err != nil {
-		return wire.Marketplace{}, err
+		return wire.Marketplace{}, elsewhere(err)
 	}
 	out := wire.Marketplace{
 		Items: []wire.Listing{}, Stale: page.Stale, Reason: page.Problem, FetchedAt: page.Fetched, Expires: page.Expires,
@@ -121,9 +127,9 @@ func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Mar
 	if page.Next != "" {
 		out.Next = &page.Next
 	}
-	installed := map[string]string{}
-	for _, p := range m.h.plugins.List() {
-		installed[p.Name] = p.Version
+	installed, err := m.h.install.Installed()
+	if err != nil {
+		return wire.Marketplace{}, err
 	}
 	for _, l := range page.Items {
 		out.Items = append(out.Items, listing(l, installed))
@@ -131,8 +137,9 @@ func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Mar
 	return out, nil
 }
 
-// listing shows a plugin of the list beside what is installed here, by name.
-func listing(l index.Listing, installed map[string]string) wire.Listing {
+// listing shows a plugin of the list beside what is installed here: that is the
+// same one only if the publisher is the same.
+func listing(l index.Listing, installed map[string]install.Entry) wire.Listing {
 	out := wire.Listing{
 		Publisher: l.Publisher, Name: l.Name, Version: l.Latest.Version, Description: l.Description, License: l.License, Homepage: l.Homepage,
 		Key: l.Key, Size: l.Latest.Size, SHA256: l.Latest.SHA256, ABI: l.Latest.ABI, Capabilities: asked(l.Latest.Capabilities),
@@ -147,9 +154,9 @@ func listing(l index.Listing, installed map[string]string) wire.Listing {
 			Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked, Revoked: v.Revoked,
 		})
 	}
-	if version, ok := installed[l.Name]; ok {
-		out.Installed = &version
-		if out.Version != "" && format.Compare(out.Version, version) > 0 {
+	if here, ok := installed[l.Name]; ok && here.Publisher == l.Publisher {
+		out.Installed = &here.Version.Version
+		if out.Version != "" && format.Compare(out.Version, here.Version.Version) > 0 {
 			out.UpdateAvailable = &out.Version
 		}
 	}

@@ -30,7 +30,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 			return h.setGrants(name, grants)
 		},
 		OnChange: func(p wire.Plugin) {
-			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: &p})
+			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
 		},
 		DrainTimeout: h.ShutdownTimeout(),
 		Logger:       h.logger,

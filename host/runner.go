@@ -3,8 +3,6 @@ package host
 import (
 	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +80,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: secret.Source{Directory: secret.Directory(filepath.Join(h.dataDir(), "secrets")), Env: os.LookupEnv},
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: h.secrets(),
 		table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,

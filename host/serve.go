@@ -47,7 +47,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Audit:        h.audit,
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
 		TLS:          https,
-		Marketplace:  h.startMarket(),
+		Marketplace:  h.market,
 		DeadLetters:  deadLetters{r.dispatcher},
 		Replayer:     replayer{b, log, r.dispatcher},
 		Pauser:       plugins{h},
@@ -152,12 +152,18 @@ func (o orderBook) List(ctx context.Context, q api.OrderQuery) (wire.List[wire.O
 type plugins struct{ h *Host }
 
 // List implements api.Plugins.
-func (p plugins) List() []wire.Plugin { return p.h.plugins.List() }
+func (p plugins) List() []wire.Plugin {
+	list := p.h.plugins.List()
+	for i := range list {
+		list[i] = p.h.warned(list[i])
+	}
+	return list
+}
 
 // Plugin implements api.Plugins.
 func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	found, err := p.h.plugins.Plugin(name)
-	return found, err == nil
+	return p.h.warned(found), err == nil
 }
 
 // Report implements api.Plugins.

@@ -1,29 +1,86 @@
 package host
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/url"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/format"
+	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/marketplace/oci"
 )
 
-// sources are where plugins may be installed from.
+// sources are where plugins may be installed from: the marketplace, a URL, a
+// registry. Whom they may talk to is in the configuration, so whatever talks is
+// made for each of their calls.
 type sources struct{ h *Host }
 
 // Resolve implements install.Source.
-func (s sources) Resolve(_ context.Context, r install.Request) (install.Release, error) {
+func (s sources) Resolve(ctx context.Context, r install.Request) (install.Release, error) {
 	switch {
 	case r.URL != "":
 		return byURL(r)
 	case r.Ref != "":
-		return install.Release{}, fault.Field("ref", "this host installs from no registry")
+		return s.byReference(ctx, r)
 	}
-	return install.Release{}, fault.New(fault.NotFound, "the marketplace is disabled")
+	return s.byName(ctx, r)
+}
+
+// byName finds a release of the marketplace. An upgrade stays with the publisher.
+func (s sources) byName(ctx context.Context, r install.Request) (install.Release, error) {
+	client, err := s.h.market.index()
+	if err != nil {
+		return install.Release{}, err
+	}
+	name := r.Name
+	if r.Publisher != "" {
+		name = r.Publisher + "/" + name
+	}
+	found, err := client.Resolve(ctx, name, r.Version)
+	if err != nil {
+		return install.Release{}, elsewhere(err)
+	}
+	if found.Deprecated != "" {
+		s.h.logger.Warn("a release that is installed is deprecated", "release", found.Reference(), "reason", found.Deprecated)
+	}
+	return install.Release{
+		Name: found.Name, Version: found.Version, Publisher: found.Publisher, SHA256: found.SHA256, Size: found.Size, ABI: found.ABI,
+		Capabilities: append([]abi.Capability{}, found.Capabilities...), // none is said as well
+		SignedBy:     found.Key,
+		Source:       "marketplace " + found.Source,
+		Released:     found.Released,
+		Handle:       found,
+	}, nil
+}
+
+// byReference finds out what a reference leads to now; all else than the digest the
+// module says.
+func (s sources) byReference(ctx context.Context, r install.Request) (install.Release, error) {
+	registry, err := s.registry()
+	if err != nil {
+		return install.Release{}, err
+	}
+	a, err := registry.Resolve(ctx, r.Ref)
+	if err != nil {
+		return install.Release{}, aboutRef(err)
+	}
+	return install.Release{Name: r.Name, SHA256: a.SHA256, Size: a.Size, Handle: a, Source: a.Reference}, nil
+}
+
+func (s sources) registry() (*oci.Source, error) {
+	fetcher, err := s.h.fetcher()
+	if err != nil {
+		return nil, err
+	}
+	return oci.New(oci.Config{Fetcher: fetcher, DockerConfig: s.h.current.Load().Marketplace.DockerConfig})
 }
 
 // byURL makes a release of contents that the operator names by digest: all else
@@ -46,21 +103,126 @@ func bareURL(raw string) string {
 	return u.String()
 }
 
-// Open implements install.Source. A module by URL is fetched and checked as a
-// whole, whatever the offset.
-func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (io.ReadCloser, error) {
-	rawURL, ok := rel.Handle.(string)
-	if !ok {
+// Open implements install.Source.
+func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (body io.ReadCloser, err error) {
+	switch handle := rel.Handle.(type) {
+	case string:
+		body, err = s.openURL(ctx, handle, offset)
+	case index.Release:
+		client, wrong := s.h.market.index()
+		if wrong != nil {
+			return nil, wrong
+		}
+		body, err = client.Open(ctx, handle, offset)
+	case oci.Artifact:
+		return s.openArtifact(ctx, handle, offset)
+	default:
 		return nil, fault.New(fault.Internal, "%s is no source", rel.Source)
 	}
-	// Made for every fetch: whom it may talk to is in the configuration.
-	fetcher, err := marketplace.New(marketplace.Config{AllowPrivateHosts: s.h.current.Load().Marketplace.AllowPrivateHosts})
+	if err != nil {
+		return nil, elsewhere(err)
+	}
+	return content{body, body}, nil
+}
+
+// openURL streams what a URL leads to. What does not begin as a module is not
+// downloaded any further.
+func (s sources) openURL(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
+	fetcher, err := s.h.fetcher()
 	if err != nil {
 		return nil, err
 	}
-	wasm, err := fetcher.Fetch(ctx, rawURL, rel.SHA256)
+	session := fetcher.Session()
+	body, err := session.Open(ctx, rawURL, offset)
+	if err != nil {
+		session.Close()
+		return nil, err
+	}
+	rest := &sessionBody{bufio.NewReader(body), body, session}
+	if offset == 0 {
+		const magic = "\x00asm"
+		begin, err := rest.Peek(len(magic))
+		if err == nil && string(begin) != magic || errors.Is(err, io.EOF) {
+			err = fault.Field("url", `the content is not a WebAssembly module: it does not begin with the bytes \0asm`)
+		}
+		if err != nil {
+			return nil, errors.Join(err, rest.Close())
+		}
+	}
+	return rest, nil
+}
+
+// sessionBody is a body that ends its session with it.
+type sessionBody struct {
+	*bufio.Reader
+	body    io.Closer
+	session *marketplace.Session
+}
+
+// Close implements io.Closer.
+func (b *sessionBody) Close() error {
+	err := b.body.Close()
+	b.session.Close()
+	return err
+}
+
+// openArtifact fetches a registry's module as a whole, whatever the offset.
+func (s sources) openArtifact(ctx context.Context, a oci.Artifact, offset int64) (io.ReadCloser, error) {
+	registry, err := s.registry()
 	if err != nil {
 		return nil, err
+	}
+	wasm, err := registry.Fetch(ctx, a, nil)
+	if err != nil {
+		return nil, aboutRef(err)
 	}
 	return io.NopCloser(bytes.NewReader(wasm[min(offset, int64(len(wasm))):])), nil
+}
+
+// content is a body whose errors say that they are somebody else's.
+type content struct {
+	io.Reader
+	io.Closer
+}
+
+// Read implements io.Reader.
+func (c content) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = elsewhere(err)
+	}
+	return n, err
+}
+
+// aboutRef says of an error about a URL that it is about the reference.
+func aboutRef(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Field == "url" {
+		about := *f
+		about.Field = "ref"
+		return elsewhere(&about)
+	}
+	return elsewhere(err)
+}
+
+// foreign is an error of a server that is asked for plugins, or of what it has
+// answered.
+type foreign struct{ error }
+
+// Unwrap gives it its code.
+func (f foreign) Unwrap() error { return f.error }
+
+// Foreign implements api.Foreign.
+func (foreign) Foreign() {}
+
+// elsewhere marks an error as another server's. That a release may not be had, by
+// a rule that holds here, is none.
+func elsewhere(err error) error {
+	for _, rule := range []format.Kind{format.Revoked, format.TooNew} {
+		var kind format.Kind
+		if errors.As(err, &kind) && kind == rule {
+			return fault.New(fault.Conflict, "%w", err)
+		}
+	}
+	return foreign{err}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,47 +206,21 @@ with the file. It needs no network.`,
 	return cmd
 }
 
-// outdated is a plugin of the marketplace's list, as far as it matters here.
-type outdated struct {
-	Publisher       string  `json:"publisher"`
-	Name            string  `json:"name"`
-	Installed       *string `json:"installed"`
-	UpdateAvailable *string `json:"update_available"`
-}
-
 func (a *app) pluginOutdated() *cobra.Command {
 	return a.talks(&cobra.Command{
 		Use:   "outdated",
 		Short: "List installed plugins of which the marketplace has a newer version",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
+			list, err := a.listings(cmd.Context(), "", "")
 			if err != nil {
 				return err
 			}
-			list := wire.List[outdated]{Items: []outdated{}}
-			for cursor := ""; ; {
-				path := "/api/v1/plugins/marketplace"
-				if cursor != "" {
-					path += "?cursor=" + url.QueryEscape(cursor)
-				}
-				var page wire.List[outdated]
-				if _, err := c.call(cmd.Context(), "GET", path, nil, &page); err != nil {
-					return err
-				}
-				for _, p := range page.Items {
-					if p.Installed != nil && p.UpdateAvailable != nil {
-						list.Items = append(list.Items, p)
-					}
-				}
-				if page.Next == nil || *page.Next == cursor {
-					break
-				}
-				cursor = *page.Next
-			}
+			list.Items = slices.DeleteFunc(list.Items, func(l wire.Listing) bool { return l.UpdateAvailable == nil })
 			if a.json {
 				return json.NewEncoder(a.stdout).Encode(list)
 			}
+			a.listState(list)
 			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", false, len(list.Items), func(i int) string {
 				p := list.Items[i]
 				return fmt.Sprintf("%s\t%s\t%s\t%s", printable(p.Name), printable(*p.Installed), printable(*p.UpdateAvailable), printable(p.Publisher))

@@ -17,11 +17,12 @@ import (
 )
 
 func (a *app) marketplaceCommand() *cobra.Command {
-	g := group("marketplace", "Make a marketplace of plugins, with files and a web server and nothing else",
-		a.marketKeygen(), a.marketRelease(), a.marketAdd(), a.marketMark(), a.marketSign(), a.marketVerify(), a.marketServe())
-	g.Long = `Makes a marketplace: a directory of files that any web server serves. The
-publisher signs each release with a key of theirs; the marketplace signs the list
-of everything with its own. None of these commands needs a running host.
+	g := group("marketplace", "Search the host's marketplace, or make one with files and a web server and nothing else",
+		a.marketSearch(), a.marketKeygen(), a.marketRelease(), a.marketAdd(), a.marketMark(), a.marketSign(), a.marketVerify(), a.marketServe())
+	g.Long = `Searches the marketplace that a running host is configured with, or makes one: a
+directory of files that any web server serves. The publisher signs each release with
+a key of theirs; the marketplace signs the list of everything with its own. Only
+search needs a running host.
 
 The format is described in abi/MARKETPLACE.md.`
 	g.Example = `  berth marketplace keygen acme                         # the publisher's key: acme.key, acme.pub

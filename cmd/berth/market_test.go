@@ -77,7 +77,7 @@ func TestMarketplace(t *testing.T) {
 	text, err := os.ReadFile(config)
 	must(err)
 	write(t, config, append(text, "marketplace:\n  enabled: true\n  index_url: "+shop.URL+"/\n  trusted_keys: ["+by.Key().String()+"]\n  allow_private_hosts: [127.0.0.1]\n"...))
-	// What is here already has an older version of the plugin's name.
+	// A file of the plugin's name is nobody's release.
 	b, err := market.Make(market.Draft{Publisher: "acme", Module: guest(t, "echo"), Manifest: []byte(`{"name":"echo","version":"0.9.0"}`)}, by)
 	must(err)
 	must(os.MkdirAll(plugins, 0o755))
@@ -99,7 +99,7 @@ func TestMarketplace(t *testing.T) {
 		t.Fatalf("got %+v", page)
 	}
 	l := page.Items[0]
-	if l.Publisher != "acme" || l.Version != "1.0.0" || l.License != "MIT" || l.Installed == nil || *l.Installed != "0.9.0" || l.UpdateAvailable == nil || *l.UpdateAvailable != "1.0.0" {
+	if l.Publisher != "acme" || l.Version != "1.0.0" || l.License != "MIT" || l.Installed != nil || l.UpdateAvailable != nil {
 		t.Errorf("got %+v", l)
 	}
 	var out, errs strings.Builder

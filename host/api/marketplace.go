@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,7 +35,7 @@ const (
 // listMarketplace is GET /api/v1/plugins/marketplace?q&publisher&limit&cursor.
 func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 	if s.cfg.Marketplace == nil {
-		return s.marketplace(c)
+		return reply{}, fault.New(fault.NotFound, "the marketplace is disabled")
 	}
 	q, err := query(c, "q", "publisher", "limit", "cursor")
 	if err != nil {
@@ -50,7 +49,7 @@ func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 		Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"), Limit: limit,
 	})
 	if err != nil {
-		return reply{}, upstream(err)
+		return reply{}, err
 	}
 	if page.Items == nil {
 		page.Items = []wire.Listing{}
@@ -58,16 +57,23 @@ func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 	return reply{body: page}, nil
 }
 
-// upstream says of an error of somebody else's server that it is that: 502. Its
-// code stays.
-func upstream(err error) error {
-	var known *refusal
-	if errors.As(err, &known) {
-		return err
+// Foreign is in the error of a server that was asked for a plugin or for a list of
+// them, or of what it has answered. What it could not do, or what cannot be trusted
+// of it, is answered 502.
+type Foreign interface {
+	error
+	Foreign()
+}
+
+// badGateway reports whether an error is another server's.
+func badGateway(err error) bool {
+	var f Foreign
+	if !errors.As(err, &f) {
+		return false
 	}
 	switch fault.CodeOf(err) {
 	case fault.Unavailable, fault.Timeout, fault.Denied:
-		return &refusal{status: http.StatusBadGateway, error: err}
+		return true
 	}
-	return err
+	return false
 }

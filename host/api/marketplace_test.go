@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -24,6 +25,12 @@ func (m *market) Listings(_ context.Context, q api.MarketplaceQuery) (wire.Marke
 	m.asked = q
 	return m.page, m.err
 }
+
+// foreign is an error of a marketplace.
+type foreign struct{ error }
+
+func (f foreign) Unwrap() error { return f.error }
+func (foreign) Foreign()        {}
 
 func TestMarketplace(t *testing.T) {
 	m := &market{page: wire.Marketplace{
@@ -56,9 +63,11 @@ func TestMarketplace(t *testing.T) {
 		status int
 		code   fault.Code
 	}{
-		{"", fault.New(fault.Unavailable, "it is down"), 502, fault.Unavailable},
-		{"", fault.New(fault.Timeout, "it is slow"), 502, fault.Timeout},
-		{"", fault.New(fault.Denied, "its signature is wrong"), 502, fault.Denied},
+		{"", foreign{fault.New(fault.Unavailable, "it is down")}, 502, fault.Unavailable},
+		{"", foreign{fault.New(fault.Timeout, "it is slow")}, 502, fault.Timeout},
+		{"", fmt.Errorf("wrapped: %w", foreign{fault.New(fault.Denied, "its signature is wrong")}), 502, fault.Denied},
+		{"", foreign{fault.New(fault.NotFound, "it has none")}, 404, fault.NotFound},
+		{"", fault.New(fault.Unavailable, "the host is closing"), 503, fault.Unavailable},
 		{"", fault.New(fault.NotFound, "the marketplace is disabled"), 404, fault.NotFound},
 		{"", fault.Field("cursor", "is none"), 400, fault.Invalid},
 		{"", fault.New(fault.Exhausted, "the disk is full"), 507, fault.Exhausted},

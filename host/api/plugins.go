@@ -73,12 +73,6 @@ func whole(p wire.Plugin) wire.Plugin {
 	return p
 }
 
-// marketplace is the seam of the marketplace's endpoints: without one they do
-// not exist.
-func (s *Server) marketplace(echo.Context) (reply, error) {
-	return reply{}, fault.New(fault.NotFound, "the marketplace is disabled")
-}
-
 // health is GET /healthz: the process answers.
 func (s *Server) health(echo.Context) (reply, error) {
 	return reply{body: map[string]string{"status": "ok"}}, nil

@@ -97,6 +97,9 @@ func problemOf(err error) wire.Problem {
 		plan := planned.Plan()
 		p.Code, p.Status, p.Plan = approvalRequired, http.StatusConflict, &plan
 	}
+	if badGateway(err) {
+		p.Status = http.StatusBadGateway
+	}
 	if r != nil {
 		p.Status = r.status
 	}

@@ -27,7 +27,7 @@ const (
 // incomplete stays.
 func (i *Installer) download(ctx context.Context, rel Release, report Report) ([]byte, error) {
 	if rel.Size > i.cfg.MaxSize {
-		return nil, fault.New(fault.Exhausted, "the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)
+		return nil, &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
 	}
 	if err := i.store.makeDir(partDir); err != nil {
 		return nil, coded(err)
@@ -71,7 +71,7 @@ type part struct {
 // Write implements io.Writer.
 func (p *part) Write(b []byte) (int, error) {
 	if p.size+int64(len(b)) > p.most {
-		p.err = fault.New(fault.Exhausted, "the module is over %d bytes, which is the limit or what the release says", p.most)
+		p.err = &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.most)}
 		return 0, p.err
 	}
 	n, err := p.f.Write(b)
@@ -133,6 +133,9 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 		case err == nil:
 			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size, rel.Size)
 		case !passing(err):
+			if fault.Is(err, fault.Denied) || fault.Is(err, fault.Invalid) { // likewise
+				_ = i.store.remove(partPath(rel.SHA256))
+			}
 			return resumed, err
 		}
 		if p.size > before {

@@ -205,6 +205,9 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, report R
 	if err := i.store.verify(to.SHA256); err != nil {
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %w", name, to.label(), err)
 	}
+	if why := i.cfg.Revoked(to.SHA256); why != "" {
+		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %s", name, to.label(), why)
+	}
 	v := *to
 	v.InstalledAt = i.cfg.Now().UTC()
 	return i.apply(ctx, change{name: name, version: v, lock: lock, raw: raw}, report)

@@ -46,10 +46,13 @@ type Config struct {
 
 	// MinimumAge is how long a release of a marketplace must have been out. nil: no time.
 	MinimumAge func() time.Duration
-	Now        func() time.Time // nil: time.Now
-	MaxSize    int64            // of a module, in bytes. 0: 64 MiB
-	Backoff    time.Duration    // before a download is resumed; doubles. 0: 250ms
-	Logger     *slog.Logger     // nil: discard
+	// Revoked says why the module with a digest must not be put in, whatever its
+	// source, nor be rolled back to; "" when it may. nil: none is revoked.
+	Revoked func(sha256 string) string
+	Now     func() time.Time // nil: time.Now
+	MaxSize int64            // of a module, in bytes. 0: 64 MiB
+	Backoff time.Duration    // before a download is resumed; doubles. 0: 250ms
+	Logger  *slog.Logger     // nil: discard
 }
 
 // Installer installs plugins. Its methods are safe for concurrent use; one
@@ -71,6 +74,9 @@ func New(cfg Config) (*Installer, error) {
 	}
 	if cfg.MinimumAge == nil {
 		cfg.MinimumAge = func() time.Duration { return 0 }
+	}
+	if cfg.Revoked == nil {
+		cfg.Revoked = func(string) string { return "" }
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

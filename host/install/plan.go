@@ -120,6 +120,9 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	case rel.ABI != "" && rel.ABI != abi.ModuleName:
 		return fault.New(fault.Invalid, "%s is made for the ABI %s, and this host has %s", rel.Source, rel.ABI, abi.ModuleName)
 	}
+	if why := i.cfg.Revoked(rel.SHA256); why != "" {
+		return fault.New(fault.Conflict, "%s: %s", rel.Source, why)
+	}
 	if age := i.cfg.MinimumAge(); age > 0 && !r.exact() {
 		old := rel.Released.Add(age)
 		if rel.Released.IsZero() {

@@ -27,7 +27,10 @@ type Config struct {
 	RefreshTimeout    time.Duration // of one refresh. 0: 2m
 	Patience          time.Duration // of Listings with a refresh while it has an older list. 0: 3s
 
-	Now func() time.Time // nil: time.Now
+	// Refreshed is called after a newer list, or the same one again, was accepted.
+	// Close waits for it. nil: nobody wants to know.
+	Refreshed func()
+	Now       func() time.Time // nil: time.Now
 }
 
 // Client is the client of one marketplace. It is safe for concurrent use. Close
@@ -76,6 +79,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Refreshed == nil {
+		cfg.Refreshed = func() {}
 	}
 	c.cfg = cfg
 	c.ctx, c.end = context.WithCancel(context.Background())

@@ -63,7 +63,6 @@ func (c *Client) start() *refresh {
 		defer cancel()
 		next, err := c.fetch(ctx, old)
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		if err == nil {
 			err = c.accept(next)
 		}
@@ -72,6 +71,10 @@ func (c *Client) start() *refresh {
 			c.failed, c.problem = c.cfg.Now(), err
 		}
 		r.err, c.running = err, nil
+		c.mu.Unlock()
+		if err == nil {
+			c.cfg.Refreshed()
+		}
 		close(r.done)
 	})
 	return r

@@ -66,7 +66,7 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}
 	// A list that could not be confirmed will do until it expires, if nothing
 	// worse than silence is the matter.
-	if kind := format.Kind(""); errors.As(problem, &kind) {
+	if !silence(problem) {
 		return Release{}, problem
 	}
 	if s.expired(c.cfg.Now()) {
@@ -80,15 +80,33 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	if err != nil {
 		return Release{}, c.wrap("", err)
 	}
-	r := Release{
-		Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI,
-		Capabilities: v.Capabilities, Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
-		Key: page.Key, Marketplace: s.root.Marketplace, Root: s.signer, Source: c.base, URLs: v.URLs,
-	}
-	if err := c.verifyRelease(ctx, s, page, v); err != nil {
+	key, err := c.verifyRelease(ctx, s, page, v)
+	if err != nil {
 		return Release{}, err
 	}
-	return r, nil
+	return Release{
+		Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI,
+		Capabilities: v.Capabilities, Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
+		Key: key, Marketplace: s.root.Marketplace, Root: s.signer, Source: c.base, URLs: v.URLs,
+	}, nil
+}
+
+// silence reports whether a refresh failed because nobody has answered, or has had
+// nothing to say. An answer that is refused, such as one that is too large, in a
+// wrong encoding or leads elsewhere, is none: somebody tries something.
+func silence(problem error) bool {
+	if kind := format.Kind(""); errors.As(problem, &kind) {
+		return false
+	}
+	if errors.Is(problem, marketplace.ErrAbsent) {
+		return true
+	}
+	for err := problem; err != nil; err = errors.Unwrap(err) {
+		if f, ok := err.(*fault.Error); ok && (f.Code == fault.Invalid || f.Code == fault.Exhausted) {
+			return false
+		}
+	}
+	return true
 }
 
 // find returns the page of a plugin, by its name alone if one publisher has it.
@@ -168,24 +186,25 @@ func (c *Client) may(s *snapshot, p format.Page, v format.PageVersion, exact boo
 	return nil
 }
 
-// verifyRelease checks what the publisher has signed for a version.
-func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, v format.PageVersion) error {
+// verifyRelease checks what the publisher has signed for a version. It returns the
+// key that has, "" when nobody has and that is allowed.
+func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, v format.PageVersion) (signer string, err error) {
 	session := c.cfg.Fetcher.Session()
 	defer session.Close()
 	path := format.ReleasePath(p.Publisher, p.Name, v.Version)
 	text, err := c.listed(ctx, session, s, path, format.MaxRelease)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sig, err := c.listed(ctx, session, s, path+format.SigSuffix, format.MaxSignature)
 	if kind := format.Kind(""); errors.As(err, &kind) && kind == format.Absent {
 		sig, err = nil, nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if p.Key == "" && !c.cfg.AllowUnsigned {
-		return c.wrap("", format.Refuse(format.NoKey, "%s: its publisher has no key", path))
+		return "", c.wrap("", format.Refuse(format.NoKey, "%s: its publisher has no key", path))
 	}
 	if p.Key != "" && (sig != nil || !c.cfg.AllowUnsigned) {
 		key, err := format.ParseKey(p.Key)
@@ -193,17 +212,18 @@ func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, 
 			_, err = format.Verify(path, text, sig, []format.Key{key})
 		}
 		if err != nil {
-			return c.wrap("", err)
+			return "", c.wrap("", err)
 		}
+		signer = p.Key
 	}
 	r, err := format.ParseRelease(text)
 	if err == nil {
 		err = r.Fits(p, v)
 	}
 	if err != nil {
-		return c.wrap(path, err)
+		return "", c.wrap(path, err)
 	}
-	return nil
+	return signer, nil
 }
 
 // listed gets a file by what the root says of it.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+func (a *app) marketSearch() *cobra.Command {
+	var publisher string
+	cmd := a.talks(&cobra.Command{
+		Use:     "search [WORD]...",
+		Aliases: []string{"list"},
+		Short:   "List what the host's marketplace has",
+		Long: `Lists the plugins of the marketplace that a running host is configured with: all,
+or those whose name, publisher or description hold every word. While the marketplace
+cannot be reached this is the last list that was, and says so.`,
+		Example: `  berth marketplace search
+  berth marketplace search fraud --publisher acme`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.listings(cmd.Context(), strings.Join(args, " "), publisher)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return json.NewEncoder(a.stdout).Encode(list)
+			}
+			a.listState(list)
+			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", false, len(list.Items), func(i int) string {
+				return listingRow(list.Items[i])
+			})
+		},
+	})
+	cmd.Flags().StringVar(&publisher, "publisher", "", "only this publisher's")
+	return cmd
+}
+
+// listings are all pages of the host's list.
+func (a *app) listings(ctx context.Context, query, publisher string) (wire.Marketplace, error) {
+	c, err := a.connect()
+	if err != nil {
+		return wire.Marketplace{}, err
+	}
+	all := []wire.Listing{}
+	for cursor := ""; ; {
+		q := url.Values{}
+		for key, value := range map[string]string{"q": query, "publisher": publisher, "cursor": cursor} {
+			if value != "" {
+				q.Set(key, value)
+			}
+		}
+		path := "/api/v1/plugins/marketplace"
+		if len(q) > 0 {
+			path += "?" + q.Encode()
+		}
+		var page wire.Marketplace
+		if _, err := c.call(ctx, "GET", path, nil, &page); err != nil {
+			return wire.Marketplace{}, err
+		}
+		all = append(all, page.Items...)
+		if page.Next == nil || *page.Next == cursor {
+			page.Items, page.Next = all, nil
+			return page, nil
+		}
+		cursor = *page.Next
+	}
+}
+
+// listState says on standard error what a reader of a list should know of it.
+func (a *app) listState(list wire.Marketplace) {
+	if list.Stale {
+		why := list.Reason
+		if why == "" {
+			why = "the marketplace has not answered yet"
+		}
+		fmt.Fprintf(a.stderr, "This is the list of %s: %s\n", clock(list.FetchedAt), printable(why))
+	}
+	if list.Expired {
+		fmt.Fprintf(a.stderr, "It has expired at %s: nothing is installed by it.\n", clock(list.Expires))
+	}
+	if list.Unsigned {
+		fmt.Fprintln(a.stderr, "Nobody has signed for it.")
+	}
+}
+
+func listingRow(l wire.Listing) string {
+	var asks []string
+	for _, c := range l.Capabilities {
+		asks = append(asks, c.Name)
+	}
+	state, here, update := l.Version, "-", "-"
+	if l.Version == "" {
+		state = "none offered"
+	} else if l.Deprecated != "" {
+		state += " (deprecated)"
+	}
+	if l.Installed != nil {
+		here = *l.Installed
+	}
+	if l.UpdateAvailable != nil {
+		update = *l.UpdateAvailable
+	}
+	text := []string{l.Publisher + "/" + l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description}
+	for i := range text {
+		if text[i] = printable(text[i]); text[i] == "" {
+			text[i] = "-"
+		}
+	}
+	return strings.Join(text, "\t")
+}
