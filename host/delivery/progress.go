@@ -9,7 +9,7 @@ import (
 // cursor is how far everything is settled.
 func (h *Handler) cursor() uint64 {
 	for h.window.len() > 0 && h.window.peek().settled {
-		h.window.pop()
+		h.drop(h.window.pop())
 	}
 	c := h.readTo
 	if h.window.len() > 0 {
@@ -19,12 +19,6 @@ func (h *Handler) cursor() uint64 {
 		return max(c, r.Resume) // what lies between was settled before the replay
 	}
 	return c
-}
-
-// outcome is a delivery on its way to the recorder.
-type outcome struct {
-	event.Delivery
-	rowless bool // the store has no row of it
 }
 
 // batch is what one write holds.
@@ -74,15 +68,15 @@ func (h *Handler) collect(b *batch, all, thin bool) {
 	}
 	p := part{handler: h, outcomes: len(h.outcomes)}
 	before := h.thinned
-	for i := range h.outcomes {
-		o := &h.outcomes[i]
-		if thin && o.rowless && o.Seq <= h.saved && o.Status == event.StatusOK && len(o.Children) == 0 {
-			h.thinned.add(o.Seq)
+	for _, t := range h.outcomes {
+		if row := &t.last; thin && t.rowless && row.Seq <= h.saved && row.Status == event.StatusOK && len(row.Children) == 0 {
+			h.thinned.add(row.Seq)
 			h.stats.HistorySkipped++
-			continue
+		} else {
+			p.children += childBytes(row.Children)
+			b.rows = append(b.rows, t.shown())
 		}
-		p.children += childBytes(o.Delivery)
-		b.rows = append(b.rows, o.Delivery)
+		h.drop(t)
 	}
 	b.cursors = h.thinned.save(b.cursors, before, h.name)
 	clear(h.outcomes)
@@ -111,8 +105,8 @@ func (h *Handler) refused() {
 }
 
 // childBytes is how much the children of a delivery take.
-func childBytes(d event.Delivery) (n int) {
-	for _, child := range d.Children {
+func childBytes(children []*event.Event) (n int) {
+	for _, child := range children {
 		n += len(child.Envelope())
 	}
 	return n
@@ -122,7 +116,7 @@ func childBytes(d event.Delivery) (n int) {
 // final row of the store that is not younger than since is from before.
 func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok bool) {
 	h.mu.Lock()
-	t, ahead, takes := h.open[rec.Seq], h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
+	t, ahead, takes := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
 	waits, later := h.later[rec.Seq]
 	since = h.since(rec.Seq)
 	known := t != nil
@@ -133,8 +127,9 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 		}
 	}
 	for _, o := range h.outcomes {
-		if o.Seq == rec.Seq && !known {
-			v, since, known = o.Delivery, asOld(o.Delivery), true
+		if o.last.Seq == rec.Seq && !known {
+			v, known = o.shown(), true
+			since = asOld(v)
 		}
 	}
 	h.mu.Unlock()
@@ -158,8 +153,8 @@ func (h *Handler) Settled() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seq := h.cursor()
-	for open := range h.open {
-		seq = min(seq, open-1)
+	for t := range h.open.all {
+		seq = min(seq, t.record.Seq-1)
 	}
 	return seq
 }
@@ -170,7 +165,7 @@ func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.Open = uint64(len(h.open))
+	s.Open = uint64(h.open.n)
 	s.Lag = s.Open
 	if last > h.readTo {
 		s.Lag += last - h.readTo - replaySkips(h.replay, h.readTo)
