@@ -82,6 +82,7 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	if o.Class == event.ClassCancelled {
 		h.breaker.cancelled(a.Seq)
 		h.ready.pushFront(t)
+		h.makeRoom()
 		h.signal()
 		h.mu.Unlock()
 		return
@@ -100,6 +101,7 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	if t.last.Status.Final() {
 		h.release(t)
 	} else {
+		h.makeRoom()
 		h.schedule(t)
 	}
 	changed := h.breaker.ended(a.Seq, o.Class, o.Message, at)

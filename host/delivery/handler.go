@@ -22,7 +22,10 @@ const (
 	// attempt begins.
 	maxChildBytes = 64 << 20
 	readBatch     = 256
-	readRetry     = time.Second // after the log could not be read
+	// maxReady bounds the events that are ready, as long as attempts are open: more
+	// would not make a busy handler faster, and the processor's caches are small.
+	maxReady  = 2 * readBatch
+	readRetry = time.Second // after the log could not be read
 )
 
 // Policy is what may change while a handler is open.
@@ -101,6 +104,7 @@ type Handler struct {
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
 	outcomes []*task
+	copied   []*task // the memory for the next outcomes
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
@@ -253,7 +257,11 @@ func (h *Handler) awaitRoom(ctx context.Context, records []event.Record) int {
 func (h *Handler) fit(records []event.Record) (n int) {
 	h.cursor() // lets go of what it has passed
 	bytes := h.bytes
-	for most := min(len(records), maxWindow-h.open.n-h.unsaved, maxAhead-h.window.len()); n < most && bytes < maxWindowBytes; n++ {
+	most := min(len(records), maxWindow-h.open.n-h.unsaved, maxAhead-h.window.len())
+	if h.inFlight > 0 {
+		most = min(most, maxReady-h.ready.len())
+	}
+	for ; n < most && bytes < maxWindowBytes; n++ {
 		bytes += len(records[n].Event.Envelope())
 	}
 	return n
@@ -261,7 +269,8 @@ func (h *Handler) fit(records []event.Record) (n int) {
 
 // makeRoom lets the reader look again, if it waits and can bring several events.
 func (h *Handler) makeRoom() {
-	if h.full && h.open.n+h.unsaved <= maxWindow-readBatch {
+	busy := h.inFlight > 0 && h.ready.len() > maxReady-readBatch
+	if h.full && h.open.n+h.unsaved <= maxWindow-readBatch && !busy {
 		h.full = false
 		token(h.room)
 	}

@@ -32,6 +32,7 @@ type batch struct {
 type part struct {
 	handler  *Handler
 	outcomes int // with the ones that are left out
+	rows     int
 	children int // bytes
 }
 
@@ -52,36 +53,45 @@ func (h *Handler) waiting() int {
 // collect puts the outcomes and the cursor into b. The cursor is left out when it
 // did not move, and when it is all there is and all is false: a cursor alone only
 // saves reading again what the handler does not take. With thin the successes
-// are left out that the cursor covers.
+// are left out that the cursor covers. The recorder alone calls it, holding its
+// own lock: what is in neither h.outcomes nor b is looked for there.
 func (h *Handler) collect(b *batch, all, thin bool) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.gone {
+		h.mu.Unlock()
 		return
 	}
 	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
 		h.saved = c
 		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
-	if len(h.outcomes) == 0 {
-		return
-	}
-	p := part{handler: h, outcomes: len(h.outcomes)}
-	before := h.thinned
-	for _, t := range h.outcomes {
-		if row := &t.last; thin && t.rowless && row.Seq <= h.saved && row.Status == event.StatusOK && len(row.Children) == 0 {
-			h.thinned.add(row.Seq)
-			h.stats.HistorySkipped++
+	// An outcome does not change any more: while it is copied, attempts go on.
+	outcomes, saved, before := h.outcomes, h.saved, h.thinned
+	h.outcomes, h.copied = h.copied[:0], nil
+	h.mu.Unlock()
+	p, thinned := part{handler: h, outcomes: len(outcomes)}, before
+	for _, t := range outcomes {
+		if row := &t.last; thin && t.rowless && row.Seq <= saved && row.Status == event.StatusOK && len(row.Children) == 0 {
+			thinned.add(row.Seq)
 		} else {
 			p.children += childBytes(row.Children)
 			b.rows = append(b.rows, t.shown())
+			p.rows++
 		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range outcomes {
 		h.drop(t)
 	}
-	b.cursors = h.thinned.save(b.cursors, before, h.name)
-	clear(h.outcomes)
-	h.outcomes = h.outcomes[:0]
-	b.parts = append(b.parts, p)
+	clear(outcomes)
+	h.copied = outcomes[:0]
+	if len(outcomes) > 0 {
+		h.thinned = thinned
+		h.stats.HistorySkipped += uint64(p.outcomes - p.rows)
+		b.cursors = thinned.save(b.cursors, before, h.name)
+		b.parts = append(b.parts, p)
+	}
 }
 
 // wrote says that n outcomes are in the store, with so many bytes of children.
