@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,6 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
-	"github.com/berth-host/berth/host/sandbox/pointer"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/store"
 )
@@ -55,12 +55,15 @@ func newBenchLog(b *testing.B, engine interface {
 	return benchLog{feed, engine}
 }
 
+// benchOrder is what the host itself publishes when an order's status changes.
+const benchOrder = `{"id":"o-1001","customer_id":"ada","currency":"EUR","items":[{"sku":"TEAPOT","quantity":1,"unit_price_cents":2490},{"sku":"CUP","quantity":4,"unit_price_cents":890}],"total_cents":6050,"status":"shipped","version":4,"created_at":"2026-01-02T15:04:05Z","updated_at":"2026-01-02T15:04:06Z","order_id":"o-1001","previous_status":"processing"}`
+
 // benchEvents makes n events, each of a subject of its own.
 func benchEvents(b *testing.B, n int) []*event.Event {
 	events := make([]*event.Event, n)
 	for i := range events {
 		ev, err := event.New(event.Draft{Type: "order_status_changed", Subject: fmt.Sprint("o-", i),
-			Data: []byte(`{"order_id":"o-1","customer_id":"c-1","status":"shipped","previous_status":"processing","total_cents":2490}`)})
+			Data: []byte(benchOrder)})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -78,7 +81,7 @@ func (l benchLog) publish(b *testing.B, events []*event.Event) {
 	}
 }
 
-// fleet is ten handlers with a pool of the echo guest each.
+// fleet is some handlers with a pool of the same guest each.
 type fleet struct {
 	handlers []*delivery.Handler
 	stop     func()
@@ -89,7 +92,7 @@ var benchPolicy = delivery.Policy{
 	Breaker: delivery.Breaker{Failures: 10},
 }
 
-func newFleet(b *testing.B, log benchLog, wasm []byte) *fleet {
+func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int) *fleet {
 	engine, err := sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
 	if err != nil {
 		b.Fatal(err)
@@ -97,7 +100,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte) *fleet {
 	d := delivery.New(delivery.Config{Store: log.engine, Log: log})
 	f := &fleet{}
 	var undo []func()
-	for i := range benchHandlers {
+	for i := range handlers {
 		m, err := engine.Load(b.Context(), wasm, sandbox.Options{})
 		if err != nil {
 			b.Fatal(err)
@@ -106,7 +109,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte) *fleet {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: h})
+		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: h, Concurrency: concurrency})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -139,61 +142,48 @@ func (f *fleet) await(b *testing.B, delivered uint64) {
 	}
 }
 
-// rawLoops runs the guest bare, in two goroutines with a runtime each: write the
-// envelope, call, read the result, and nothing else. The guest asks for a field:
-// with find it is looked for in the envelope, else the answer is at hand. It
-// answers the events per second.
-func rawLoops(b *testing.B, wasm []byte, n int, find bool) float64 {
-	envelope, i32 := benchEvents(b, 1)[0].Envelope(), api.ValueTypeI32
+// rawLoops is the ceiling: the same guest's function in a bare wazero, without
+// metering and without Berth, in so many goroutines with a runtime each, which
+// call it n times together. Each turn is write the envelope, call, read the
+// result. It answers the calls per second.
+func rawLoops(b *testing.B, wasm []byte, goroutines, n int) float64 {
+	envelope := benchEvents(b, 1)[0].Envelope()
 	var ready, done sync.WaitGroup
 	begin := make(chan struct{})
 	var read atomic.Int64
-	for range 2 {
+	for range goroutines {
 		ready.Add(1)
 		done.Go(func() {
 			ctx := context.Background()
 			r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 			defer r.Close(ctx)
-			left, bytes := n/2, 0
-			var result [4096]byte
-			function := func(f func(mod api.Module, stack []uint64)) api.GoModuleFunc {
-				return func(_ context.Context, mod api.Module, stack []uint64) { f(mod, stack) }
-			}
-			host := r.NewHostModuleBuilder("berth_v1")
-			host.NewFunctionBuilder().WithGoModuleFunction(function(func(mod api.Module, stack []uint64) {
-				if left == 0 {
-					stack[0] = 1<<32 - 1 // END
-					return
-				}
-				left--
-				mod.Memory().WriteString(uint32(stack[0]), envelope)
-				stack[0] = uint64(len(envelope))
-			}), []api.ValueType{i32, i32}, []api.ValueType{i32}).Export("next")
-			host.NewFunctionBuilder().WithGoModuleFunction(function(func(mod api.Module, stack []uint64) {
-				value := "shipped"
-				if find {
-					name, _ := mod.Memory().Read(uint32(stack[0]), uint32(stack[1]))
-					value, _ = pointer.Get(envelope, string(name))
-				}
-				mod.Memory().WriteString(uint32(stack[2]), value)
-				stack[0] = uint64(len(value))
-			}), []api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}).Export("field")
-			host.NewFunctionBuilder().WithGoModuleFunction(function(func(mod api.Module, stack []uint64) {
-				view, _ := mod.Memory().Read(uint32(stack[1]), uint32(stack[2]))
-				bytes += copy(result[:], view)
-				stack[0] = 0
-			}), []api.ValueType{i32, i32, i32}, []api.ValueType{i32}).Export("finish")
-			if _, err := host.Instantiate(ctx); err != nil {
-				b.Error(err)
-			}
-			mod, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+			mod, err := bare(ctx, r, wasm)
 			if err != nil {
 				b.Error(err)
+				ready.Done()
+				return
 			}
+			memory, handle := mod.ExportedMemory("memory"), mod.ExportedFunction("handle")
+			stack := []uint64{0}
+			address := func(name string) uint32 {
+				if err := mod.ExportedFunction(name).CallWithStack(ctx, stack); err != nil {
+					b.Error(err)
+				}
+				return uint32(stack[0])
+			}
+			input, output, bytes := address("input"), address("output"), 0
+			var result [4096]byte
 			ready.Done()
 			<-begin
-			if _, err := mod.ExportedFunction("run").Call(ctx); err != nil {
-				b.Error(err)
+			for range n / goroutines {
+				memory.WriteString(input, envelope)
+				stack[0] = uint64(len(envelope))
+				if err := handle.CallWithStack(ctx, stack); err != nil {
+					b.Error(err)
+					return
+				}
+				view, _ := memory.Read(output, uint32(stack[0]))
+				bytes += copy(result[:], view)
 			}
 			read.Add(int64(bytes))
 		})
@@ -206,6 +196,25 @@ func rawLoops(b *testing.B, wasm []byte, n int, find bool) float64 {
 		b.Fatalf("read %d bytes of results, want %d", read.Load(), want)
 	}
 	return float64(n) / time.Since(start).Seconds()
+}
+
+// bare instantiates a guest whose imports are never called.
+func bare(ctx context.Context, r wazero.Runtime, wasm []byte) (api.Module, error) {
+	m, err := r.CompileModule(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	host := r.NewHostModuleBuilder("berth_v1")
+	for _, f := range m.ImportedFunctions() {
+		_, name, _ := f.Import()
+		host.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {
+			panic("called")
+		}), f.ParamTypes(), f.ResultTypes()).Export(name)
+	}
+	if _, err := host.Instantiate(ctx); err != nil {
+		return nil, err
+	}
+	return r.InstantiateModule(ctx, m, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 }
 
 // cpu is the processor time that this process has used. Where others use the
@@ -224,61 +233,72 @@ func middle(xs []float64) float64 {
 }
 
 // BenchmarkFanOut is what ten handlers deliver together from the memory engine,
-// publishing included, against the raw ceiling: the same guest run bare on two
-// cores. They take turns, and the medians are compared.
-func BenchmarkFanOut(b *testing.B) {
-	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", "echo.wasm"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	const events = 20_000
+// publishing included, against the same guest run bare on two cores.
+func BenchmarkFanOut(b *testing.B) { compareWithRaw(b, 10, 4, 2, 20_000) }
+
+// BenchmarkDelivery is what one handler with one instance delivers from the memory
+// engine, publishing included, against the same guest run bare by one goroutine.
+func BenchmarkDelivery(b *testing.B) { compareWithRaw(b, 1, 1, 1, 100_000) }
+
+// compareWithRaw lets a fleet and the bare guest take turns, and compares the
+// medians of both.
+func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int) {
 	m := bus.NewMemory(bus.MemoryConfig{})
 	log := newBenchLog(b, m)
-	f := newFleet(b, log, wasm)
+	wasm := benchGuest(b, "parse_echo")
+	f := newFleet(b, log, wasm, handlers, concurrency)
 	defer f.stop()
-	total := 0
-	var ours, raw, finding, oursCPU, rawCPU, findingCPU []float64
+	total, deliveries := 0, float64(events*handlers)
+	var ours, raw, oursCPU, rawCPU []float64
 	turn := func(list []*event.Event) float64 {
 		start := time.Now()
 		log.publish(b, list)
 		total += events
 		f.await(b, uint64(total))
-		took := time.Since(start)
-		if _, err := m.Trim(b.Context(), uint64(total)); err != nil {
-			b.Fatal(err)
-		}
-		return events * benchHandlers / took.Seconds()
+		return deliveries / time.Since(start).Seconds()
 	}
 	turn(benchEvents(b, events))
 	for b.Loop() {
 		list := benchEvents(b, events)
 		measure := func(rates, costs *[]float64, run func() float64) {
+			runtime.GC() // what was made before is not this one's to collect
 			before := cpu(b)
 			*rates = append(*rates, run())
-			*costs = append(*costs, float64(cpu(b)-before)/events/benchHandlers)
+			*costs = append(*costs, float64(cpu(b)-before)/deliveries)
 		}
 		measure(&ours, &oursCPU, func() float64 { return turn(list) })
-		measure(&raw, &rawCPU, func() float64 { return rawLoops(b, wasm, events*benchHandlers, false) })
-		measure(&finding, &findingCPU, func() float64 { return rawLoops(b, wasm, events*benchHandlers, true) })
+		if _, err := m.Trim(b.Context(), uint64(total)); err != nil {
+			b.Fatal(err)
+		}
+		measure(&raw, &rawCPU, func() float64 { return rawLoops(b, wasm, goroutines, events*handlers) })
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(ours), "deliveries/s")
 	b.ReportMetric(middle(raw), "raw/s")
-	b.ReportMetric(middle(finding), "finding/s")
 	b.ReportMetric(middle(oursCPU), "cpu-ns/delivery")
-	b.ReportMetric(100*middle(rawCPU)/middle(oursCPU), "%raw-cpu")
-	b.ReportMetric(100*middle(findingCPU)/middle(oursCPU), "%finding-cpu")
+	b.ReportMetric(middle(rawCPU), "cpu-ns/raw")
 	b.ReportMetric(100*middle(ours)/middle(raw), "%raw")
-	b.ReportMetric(100*middle(ours)/middle(finding), "%finding")
+	skipped := uint64(0)
+	for _, h := range f.handlers {
+		skipped += h.Stats().HistorySkipped
+	}
+	b.ReportMetric(100*float64(skipped)/float64(total*handlers), "%skipped")
+	b.ReportMetric(middle(raw)/middle(ours), "x-raw")
+	b.ReportMetric(middle(oursCPU)/middle(rawCPU), "x-raw-cpu")
+}
+
+func benchGuest(b *testing.B, name string) []byte {
+	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", name+".wasm"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return wasm
 }
 
 // BenchmarkDurableLog is what ten handlers deliver together from the SQLite file,
 // in which the events are already, and in which outcomes and cursors are written.
 func BenchmarkDurableLog(b *testing.B) {
-	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", "echo.wasm"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	wasm := benchGuest(b, "echo")
 	const events = 50_000
 	var ours, skipped []float64
 	for b.Loop() {
@@ -298,7 +318,7 @@ func BenchmarkDurableLog(b *testing.B) {
 		log.publish(b, benchEvents(b, events))
 		b.StartTimer()
 		start := time.Now()
-		f := newFleet(b, log, wasm)
+		f := newFleet(b, log, wasm, benchHandlers, 4)
 		f.await(b, events)
 		ours = append(ours, events*benchHandlers/time.Since(start).Seconds())
 		n := uint64(0)

@@ -69,7 +69,7 @@ func (h *Handler) begin(t *task) event.Attempt {
 // Done takes back an attempt and what became of it.
 func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	h.mu.Lock()
-	t := h.open[a.Seq]
+	t := h.open.get(a.Seq)
 	if t == nil || !t.delivering {
 		h.mu.Unlock()
 		return
@@ -82,13 +82,29 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	if o.Class == event.ClassCancelled {
 		h.breaker.cancelled(a.Seq)
 		h.ready.pushFront(t)
+		h.makeRoom()
 		h.signal()
 		h.mu.Unlock()
 		return
 	}
-	record := t.record
-	row := h.judge(t, o)
-	changed := h.breaker.ended(a.Seq, o.Class, o.Message, row.At)
+	at := o.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	observer := h.dispatcher.cfg.Observer
+	record, row := t.record, event.Delivery{}
+	h.judge(t, o, at)
+	if observer != nil {
+		row = t.shown()
+		row.Children = nil
+	}
+	if t.last.Status.Final() {
+		h.release(t)
+	} else {
+		h.makeRoom()
+		h.schedule(t)
+	}
+	changed := h.breaker.ended(a.Seq, o.Class, o.Message, at)
 	if changed {
 		h.setTimer()
 		h.signal()
@@ -98,18 +114,21 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	if first {
 		h.dispatcher.recorder.touch(h)
 	}
-	h.dispatcher.cfg.Observer(record, row)
+	if observer != nil {
+		observer(record, row)
+	}
 	if changed {
 		h.tell()
 	}
 }
 
 // judge decides what becomes of a task after an attempt.
-func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
+func (h *Handler) judge(t *task, o event.Outcome, at time.Time) {
 	row := &t.last
 	row.Attempts++
-	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, time.Now(), time.Time{}
+	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, at, time.Time{}
 	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
+	t.result = t.result[:0]
 	if row.FirstAttempt.IsZero() {
 		row.FirstAttempt = row.At.Add(-o.Duration)
 	}
@@ -117,7 +136,9 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 	switch {
 	case o.Verdict == event.OK:
 		h.stats.Delivered++
-		row.Status, row.Result = event.StatusOK, string(o.Result)
+		row.Status, row.Children = event.StatusOK, o.Children
+		t.result = append(t.result, o.Result...)
+		h.children += childBytes(row.Children)
 	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
 		h.stats.Failed++
 		row.Status = event.StatusDead
@@ -126,34 +147,31 @@ func (h *Handler) judge(t *task, o event.Outcome) event.Delivery {
 		row.Status = event.StatusRetrying
 		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 	}
-	h.outcomes = append(h.outcomes, outcome{*row, t.rowless})
-	if row.Status == event.StatusOK && len(o.Children) > 0 {
-		saved := &h.outcomes[len(h.outcomes)-1].Delivery
-		saved.Children = o.Children
-		h.children += childBytes(*saved)
-	}
-	t.settled, t.rowless = true, false
-	h.unsaved++
+	saved := t
 	if row.Status.Final() {
-		h.release(t)
-	} else {
-		h.schedule(t)
+		t.users++
+	} else { // the next attempt may end before this is written
+		saved = &task{last: *row, users: 1}
+		t.rowless = false
 	}
-	return *row
+	h.outcomes = append(h.outcomes, saved)
+	t.settled = true
+	h.unsaved++
 }
 
 // release forgets a final task and lets the next of its key go.
 func (h *Handler) release(t *task) {
-	delete(h.open, t.record.Seq)
+	h.open.remove(t.record.Seq)
 	h.bytes -= len(t.record.Event.Envelope())
 	t.record.Event = nil // the window may hold the task for long
 	h.makeRoom()
 	switch {
 	case t.key == "":
 	case t.next == nil:
-		delete(h.lanes, t.lane)
+		h.lanes.remove(t.lane)
 	default:
 		h.schedule(t.next)
 		t.next = nil
 	}
+	h.drop(t)
 }

@@ -77,9 +77,6 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Observer == nil {
-		cfg.Observer = func(event.Record, event.Delivery) {}
-	}
 	if cfg.Start == nil {
 		cfg.Start = func(context.Context, string) (uint64, error) { return cfg.Log.Last(), nil }
 	}

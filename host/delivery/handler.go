@@ -22,7 +22,10 @@ const (
 	// attempt begins.
 	maxChildBytes = 64 << 20
 	readBatch     = 256
-	readRetry     = time.Second // after the log could not be read
+	// maxReady bounds the events that are ready, as long as attempts are open: more
+	// would not make a busy handler faster, and the processor's caches are small.
+	maxReady  = 2 * readBatch
+	readRetry = time.Second // after the log could not be read
 )
 
 // Policy is what may change while a handler is open.
@@ -84,22 +87,24 @@ type Handler struct {
 	breaker  breaker
 	parked   int
 	ready    fifo
-	open     map[uint64]*task // every task that is not final
+	open     index // every task that is not final, by Seq
 	// lanes has the last task of every order key that is in the queue, by the
-	// key's hash: it is small, and near. Two keys that share one would only wait
-	// for each other.
-	lanes   map[uint64]*task
+	// key's hash. Two keys that share one would only wait for each other.
+	lanes   index
 	seed    maphash.Seed
 	retries retryHeap
 	timer   *time.Timer
-	window  fifo // tasks in order of Seq whose place the cursor has not passed
+	window  fifo    // tasks in order of Seq whose place the cursor has not passed
+	free    []*task // to be used again
+	batch   []*task // the reader's own, see arrive
 	bytes   int
 	full    bool // the reader waits for room
 	readTo  uint64
 	saved   uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
-	outcomes []outcome
+	outcomes []*task
+	copied   []*task // the memory for the next outcomes
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
@@ -119,20 +124,6 @@ type Handler struct {
 	gone    bool // what is not written by now is forgotten
 }
 
-// task is one event on its way. It is settled when the cursor may pass it: its
-// outcome, or its next attempt, is in the hands of the recorder.
-type task struct {
-	record     event.Record
-	key        string
-	lane       uint64         // the key's
-	next       *task          // waits for this one, having the same key
-	last       event.Delivery // as it would be shown and stored
-	delivering bool
-	settled    bool
-	rowless    bool // the store has no row of it
-	index      int  // in the retry heap
-}
-
 func newHandler(d *Dispatcher, cfg HandlerConfig) *Handler {
 	h := &Handler{
 		name:       cfg.Name,
@@ -148,6 +139,7 @@ func newHandler(d *Dispatcher, cfg HandlerConfig) *Handler {
 		seed:       maphash.MakeSeed(),
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
+	h.lanes.which = byLane
 	h.Update(cfg.Policy)
 	return h
 }
@@ -265,7 +257,11 @@ func (h *Handler) awaitRoom(ctx context.Context, records []event.Record) int {
 func (h *Handler) fit(records []event.Record) (n int) {
 	h.cursor() // lets go of what it has passed
 	bytes := h.bytes
-	for most := min(len(records), maxWindow-len(h.open)-h.unsaved, maxAhead-h.window.len()); n < most && bytes < maxWindowBytes; n++ {
+	most := min(len(records), maxWindow-h.open.n-h.unsaved, maxAhead-h.window.len())
+	if h.inFlight > 0 {
+		most = min(most, maxReady-h.ready.len())
+	}
+	for ; n < most && bytes < maxWindowBytes; n++ {
 		bytes += len(records[n].Event.Envelope())
 	}
 	return n
@@ -273,7 +269,8 @@ func (h *Handler) fit(records []event.Record) (n int) {
 
 // makeRoom lets the reader look again, if it waits and can bring several events.
 func (h *Handler) makeRoom() {
-	if h.full && len(h.open)+h.unsaved <= maxWindow-readBatch {
+	busy := h.inFlight > 0 && h.ready.len() > maxReady-readBatch
+	if h.full && h.open.n+h.unsaved <= maxWindow-readBatch && !busy {
 		h.full = false
 		token(h.room)
 	}
@@ -284,19 +281,26 @@ func (h *Handler) makeRoom() {
 func (h *Handler) arrive(records []event.Record) {
 	h.mu.Lock()
 	policy := h.policy
+	h.batch = h.reuse(h.batch[:0], len(records))
 	h.mu.Unlock()
-	tasks := make([]*task, 0, readBatch)
+	n := 0
 	for _, rec := range records {
-		if _, waits := h.later[rec.Seq]; waits || policy.Takes(rec.Event) {
-			tasks = append(tasks, &task{record: rec, key: policy.Key(rec.Event)})
+		if _, waits := h.later[rec.Seq]; !waits && !policy.Takes(rec.Event) {
+			continue
 		}
+		if n == len(h.batch) {
+			h.batch = append(h.batch, new(task))
+		}
+		h.batch[n].record, h.batch[n].key = rec, policy.Key(rec.Event)
+		n++
 	}
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, t := range tasks {
+	for _, t := range h.batch[:n] {
 		seq := t.record.Seq
 		if h.done[seq] {
+			h.recycle(t)
 			continue
 		}
 		if row, waits := h.later[seq]; waits {
@@ -306,10 +310,13 @@ func (h *Handler) arrive(records []event.Record) {
 			continue
 		}
 		t.rowless = seq > h.known
-		t.last = event.Delivery{Handler: h.name, Seq: seq, Status: event.StatusPending, At: now}
+		t.last.Handler, t.last.Seq, t.last.Status, t.last.At = h.name, seq, event.StatusPending, now
+		t.users++
 		h.window.push(t)
 		h.admit(t)
 	}
+	h.free = append(h.free, h.batch[n:]...) // they are as they were
+	clear(h.batch)
 	if len(h.done) > 0 {
 		for _, rec := range records {
 			delete(h.done, rec.Seq)
@@ -321,13 +328,12 @@ func (h *Handler) arrive(records []event.Record) {
 
 // admit puts a task in its lane, or among the ready or waiting ones.
 func (h *Handler) admit(t *task) {
-	h.open[t.record.Seq] = t
+	t.users++
+	h.open.put(t.record.Seq, t)
 	h.bytes += len(t.record.Event.Envelope())
 	if t.key != "" {
 		t.lane = maphash.String(h.seed, t.key)
-		last := h.lanes[t.lane]
-		h.lanes[t.lane] = t
-		if last != nil {
+		if last := h.lanes.put(t.lane, t); last != nil {
 			last.next = t
 			return
 		}

@@ -9,7 +9,7 @@ import (
 // cursor is how far everything is settled.
 func (h *Handler) cursor() uint64 {
 	for h.window.len() > 0 && h.window.peek().settled {
-		h.window.pop()
+		h.drop(h.window.pop())
 	}
 	c := h.readTo
 	if h.window.len() > 0 {
@@ -19,12 +19,6 @@ func (h *Handler) cursor() uint64 {
 		return max(c, r.Resume) // what lies between was settled before the replay
 	}
 	return c
-}
-
-// outcome is a delivery on its way to the recorder.
-type outcome struct {
-	event.Delivery
-	rowless bool // the store has no row of it
 }
 
 // batch is what one write holds.
@@ -38,6 +32,7 @@ type batch struct {
 type part struct {
 	handler  *Handler
 	outcomes int // with the ones that are left out
+	rows     int
 	children int // bytes
 }
 
@@ -58,36 +53,45 @@ func (h *Handler) waiting() int {
 // collect puts the outcomes and the cursor into b. The cursor is left out when it
 // did not move, and when it is all there is and all is false: a cursor alone only
 // saves reading again what the handler does not take. With thin the successes
-// are left out that the cursor covers.
+// are left out that the cursor covers. The recorder alone calls it, holding its
+// own lock: what is in neither h.outcomes nor b is looked for there.
 func (h *Handler) collect(b *batch, all, thin bool) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.gone {
+		h.mu.Unlock()
 		return
 	}
 	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
 		h.saved = c
 		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
-	if len(h.outcomes) == 0 {
-		return
-	}
-	p := part{handler: h, outcomes: len(h.outcomes)}
-	before := h.thinned
-	for i := range h.outcomes {
-		o := &h.outcomes[i]
-		if thin && o.rowless && o.Seq <= h.saved && o.Status == event.StatusOK && len(o.Children) == 0 {
-			h.thinned.add(o.Seq)
-			h.stats.HistorySkipped++
-			continue
+	// An outcome does not change any more: while it is copied, attempts go on.
+	outcomes, saved, before := h.outcomes, h.saved, h.thinned
+	h.outcomes, h.copied = h.copied[:0], nil
+	h.mu.Unlock()
+	p, thinned := part{handler: h, outcomes: len(outcomes)}, before
+	for _, t := range outcomes {
+		if row := &t.last; thin && t.rowless && row.Seq <= saved && row.Status == event.StatusOK && len(row.Children) == 0 {
+			thinned.add(row.Seq)
+		} else {
+			p.children += childBytes(row.Children)
+			b.rows = append(b.rows, t.shown())
+			p.rows++
 		}
-		p.children += childBytes(o.Delivery)
-		b.rows = append(b.rows, o.Delivery)
 	}
-	b.cursors = h.thinned.save(b.cursors, before, h.name)
-	clear(h.outcomes)
-	h.outcomes = h.outcomes[:0]
-	b.parts = append(b.parts, p)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range outcomes {
+		h.drop(t)
+	}
+	clear(outcomes)
+	h.copied = outcomes[:0]
+	if len(outcomes) > 0 {
+		h.thinned = thinned
+		h.stats.HistorySkipped += uint64(p.outcomes - p.rows)
+		b.cursors = thinned.save(b.cursors, before, h.name)
+		b.parts = append(b.parts, p)
+	}
 }
 
 // wrote says that n outcomes are in the store, with so many bytes of children.
@@ -111,8 +115,8 @@ func (h *Handler) refused() {
 }
 
 // childBytes is how much the children of a delivery take.
-func childBytes(d event.Delivery) (n int) {
-	for _, child := range d.Children {
+func childBytes(children []*event.Event) (n int) {
+	for _, child := range children {
 		n += len(child.Envelope())
 	}
 	return n
@@ -122,7 +126,7 @@ func childBytes(d event.Delivery) (n int) {
 // final row of the store that is not younger than since is from before.
 func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok bool) {
 	h.mu.Lock()
-	t, ahead, takes := h.open[rec.Seq], h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
+	t, ahead, takes := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
 	waits, later := h.later[rec.Seq]
 	since = h.since(rec.Seq)
 	known := t != nil
@@ -133,8 +137,9 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 		}
 	}
 	for _, o := range h.outcomes {
-		if o.Seq == rec.Seq && !known {
-			v, since, known = o.Delivery, asOld(o.Delivery), true
+		if o.last.Seq == rec.Seq && !known {
+			v, known = o.shown(), true
+			since = asOld(v)
 		}
 	}
 	h.mu.Unlock()
@@ -158,8 +163,8 @@ func (h *Handler) Settled() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seq := h.cursor()
-	for open := range h.open {
-		seq = min(seq, open-1)
+	for t := range h.open.all {
+		seq = min(seq, t.record.Seq-1)
 	}
 	return seq
 }
@@ -170,7 +175,7 @@ func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.Open = uint64(len(h.open))
+	s.Open = uint64(h.open.n)
 	s.Lag = s.Open
 	if last > h.readTo {
 		s.Lag += last - h.readTo - replaySkips(h.replay, h.readTo)

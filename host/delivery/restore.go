@@ -42,7 +42,7 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
-	h.open, h.lanes = make(map[uint64]*task), make(map[uint64]*task)
+	h.open, h.lanes = index{which: bySeq}, index{which: byLane}
 	h.bytes = 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
@@ -155,7 +155,7 @@ func (h *Handler) takeUp(t *task, wasAhead bool) (again bool) {
 	defer h.mu.Unlock()
 	ahead := h.ahead(seq)
 	switch {
-	case h.open[seq] != nil, ahead && !h.done[seq]: // it has it, or will bring it
+	case h.open.get(seq) != nil, ahead && !h.done[seq]: // it has it, or will bring it
 	case !ahead && wasAhead: // it came by: did it bring it?
 		return true
 	default: // the reader has passed it, or would pass over it
@@ -179,17 +179,17 @@ func (r *recorder) busy(h *Handler) busy {
 	defer r.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	b := busy{seqs: make(map[uint64]bool, len(h.open)+h.unsaved), readTo: h.readTo, replay: h.replay}
-	for i := range h.outcomes {
-		b.seqs[h.outcomes[i].Seq] = false
+	b := busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
+	for _, t := range h.outcomes {
+		b.seqs[t.last.Seq] = false
 	}
 	for i := range r.saving.rows {
 		if r.saving.rows[i].Handler == h.name {
 			b.seqs[r.saving.rows[i].Seq] = false
 		}
 	}
-	for seq := range h.open {
-		b.seqs[seq] = true
+	for t := range h.open.all {
+		b.seqs[t.record.Seq] = true
 	}
 	return b
 }
@@ -214,7 +214,7 @@ func (h *Handler) awaitFeedRoom(ctx context.Context) bool {
 }
 
 func (h *Handler) feedRoom() bool {
-	return len(h.open)+h.unsaved < maxFed && h.bytes < maxFedBytes
+	return h.open.n+h.unsaved < maxFed && h.bytes < maxFedBytes
 }
 
 // makeFeedRoom lets the feeder look again, if it waits and there is room.

@@ -98,8 +98,9 @@ type Outcome struct {
 	Class    Class  // "" when the verdict is OK
 	Message  string // for a person; "" when the verdict is OK
 	Duration time.Duration
-	Fuel     uint64   // units of host/sandbox/meter; 0 when not metered
-	Children []*Event // what the guest emitted; only when the verdict is OK
+	At       time.Time // when it ended; zero: just now
+	Fuel     uint64    // units of host/sandbox/meter; 0 when not metered
+	Children []*Event  // what the guest emitted; only when the verdict is OK
 }
 
 // Status is where a delivery stands.

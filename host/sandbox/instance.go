@@ -277,7 +277,8 @@ func (in *instance) take() bool {
 
 // done gives the open attempt back.
 func (in *instance) done(o event.Outcome) {
-	now := in.now()
+	o.At = time.Now() // the only look at the clock of an event, when they come one after another
+	now := o.At.Sub(in.pool.epoch)
 	o.Duration, in.finished = now-in.begun, now
 	o.Fuel = in.fuel.spent()
 	if o.Verdict == event.OK {
