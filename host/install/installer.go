@@ -114,6 +114,9 @@ func (i *Installer) Recover(ctx context.Context) error {
 	}
 	defer done()
 	i.dropOldParts()
+	if err := i.store.dropTemps(LockFile, journalFile); err != nil {
+		i.cfg.Logger.Warn("remove what a crash has left", "error", err)
+	}
 	return nil
 }
 

@@ -176,6 +176,20 @@ func (s store) write(name string, data []byte) (err error) {
 	return s.syncDir(".")
 }
 
+// dropTemps removes what writes of these files have left that a crash broke off.
+// The caller is the only one who writes them.
+func (s store) dropTemps(names ...string) error {
+	entries, err := fs.ReadDir(s.root.FS(), ".")
+	for _, e := range entries {
+		for _, name := range names {
+			if strings.HasPrefix(e.Name(), "."+name+".") && strings.HasSuffix(e.Name(), ".tmp") {
+				err = errors.Join(err, s.root.Remove(e.Name()))
+			}
+		}
+	}
+	return err
+}
+
 // remove removes a file, durably. What is not there need not be removed.
 func (s store) remove(name string) error {
 	err := s.root.Remove(name)

@@ -67,6 +67,7 @@ func (c *Client) load() error {
 		return fault.New(fault.Unavailable, "the marketplace's state: %w", err)
 	}
 	c.loaded, c.state = true, s
+	dropTemps(c.cfg.State)
 	if s.List != nil && s.List.URL == c.base {
 		c.current = c.restore(*s.List)
 	}
@@ -120,6 +121,21 @@ func readState(path string) (state, error) {
 	return s, nil
 }
 
+// temps is the pattern of the files that become the state file.
+func temps(path string) string { return "." + filepath.Base(path) + "-*" }
+
+// dropTemps removes those that a crash has left: nobody else writes the state. One
+// that stays does no harm.
+func dropTemps(path string) {
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), temps(path)))
+	if err != nil {
+		return // the directory's name is a pattern itself
+	}
+	for _, name := range left {
+		_ = os.Remove(name)
+	}
+}
+
 // write replaces the state file: what it returns for is on the disk.
 func (s state) write(path string) (err error) {
 	defer func() {
@@ -136,7 +152,7 @@ func (s state) write(path string) (err error) {
 		return err
 	}
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
+	f, err := os.CreateTemp(dir, temps(path))
 	if err != nil {
 		return err
 	}
