@@ -1,0 +1,441 @@
+package host_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host"
+	"github.com/berth-host/berth/host/api/openapi/openapitest"
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/marketplace/format"
+	"github.com/berth-host/berth/host/marketplace/publish"
+	"github.com/berth-host/berth/host/wire"
+)
+
+const (
+	randomRequests = 5_000 // of each engine
+	randomWorkers  = 4
+	randomHang     = time.Minute // that a request never takes
+)
+
+// TestRandomRequests makes 10,000 requests that nobody thought of, half of a host with
+// each engine. None may be answered by a 5xx: everything that an
+// answer needs is there, and what is not is asked for wrongly. Whatever is
+// answered must be what /openapi.json says of it; and at the end the host must
+// still deliver an event. BERTH_RANDOM_SEED=N repeats the requests of a failure.
+func TestRandomRequests(t *testing.T) {
+	seed := rand.Uint64()
+	if text := os.Getenv("BERTH_RANDOM_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("BERTH_RANDOM_SEED=%d", seed)
+	for _, engine := range []string{"memory", "sqlite"} {
+		t.Run(engine, func(t *testing.T) {
+			h := startRandomHost(t, engine)
+			h.gen.seed = seed
+			var next atomic.Int64
+			var workers sync.WaitGroup
+			for range randomWorkers {
+				workers.Go(func() {
+					for n := int(next.Add(1)); n <= randomRequests && !t.Failed(); n = int(next.Add(1)) {
+						r := h.gen.request(n)
+						if err := h.try(t.Context(), r); err != nil {
+							t.Errorf("request %d, %s: %v", n, r, err)
+						}
+					}
+				})
+			}
+			workers.Wait()
+			h.report(t)
+			if t.Failed() {
+				t.Logf("the host's log:\n%s", h.log.String())
+				return
+			}
+			h.delivers(t)
+		})
+	}
+}
+
+// randomHost is a Host with everything that requests can be about.
+type randomHost struct {
+	*host.Host
+	doc     *openapitest.Document
+	reading sync.Mutex // of doc, which is not for concurrent use
+	gen     *generator
+	client  *http.Client
+	tokens  map[string]string
+	plugins string // the watched directory
+	log     lockedBuffer
+
+	mu       sync.Mutex
+	statuses map[string]map[int]int // of each operation, how often
+}
+
+// lockedBuffer is a buffer that a logger may write to.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func guestFile(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile("../testdata/guests/" + name + ".wasm")
+	must(t, err)
+	return content
+}
+
+// startRandomHost starts a Host with two plugins, a marketplace and a server to
+// install from, both of this process.
+func startRandomHost(t *testing.T, engine string) *randomHost {
+	t.Helper()
+	h := &randomHost{client: &http.Client{
+		Timeout:       randomHang,
+		Transport:     &http.Transport{MaxIdleConnsPerHost: randomWorkers, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, statuses: make(map[string]map[int]int)}
+	t.Cleanup(h.client.CloseIdleConnections)
+	by, err := format.NewSigner()
+	must(t, err)
+	tree, err := publish.Open(t.TempDir(), true)
+	must(t, err)
+	t.Cleanup(func() { tree.Close() })
+	bundle, err := publish.Make(publish.Draft{Publisher: "acme", Module: guestFile(t, "count"), Manifest: []byte(`{"name":"shopped","version":"1.0.0"}`), Released: time.Now().Add(-time.Hour)}, by)
+	must(t, err)
+	_, err = tree.Add(bundle, new(by.Key()))
+	must(t, err)
+	_, err = tree.Sign(t.Context(), publish.Signing{Name: "shop", Expires: time.Now().Add(time.Hour)}, by)
+	must(t, err)
+	files, refused := guestFile(t, "config_echo"), guestFile(t, "refused_import")
+	shelf := http.NewServeMux()
+	shelf.Handle("/", tree.Handler())
+	for path, content := range map[string][]byte{"/files/extra.wasm": files, "/files/refused.wasm": refused} {
+		shelf.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
+	}
+	shop := httptest.NewServer(shelf)
+	t.Cleanup(shop.Close)
+
+	dir := t.TempDir()
+	h.plugins = filepath.Join(dir, "plugins")
+	must(t, os.Mkdir(h.plugins, 0o755))
+	for _, name := range []string{"echo", "reject"} {
+		must(t, os.WriteFile(filepath.Join(h.plugins, name+".wasm"), guestFile(t, name), 0o644))
+	}
+	config, data := filepath.Join(dir, "berth.yaml"), filepath.Join(dir, "data")
+	must(t, os.WriteFile(config, []byte(fmt.Sprintf("plugin_directories: [%q]\nroutes:\n  \"*\": {}\nbus: {engine: %s}\n"+
+		"marketplace:\n  enabled: true\n  index_url: %s/\n  trusted_keys: [%s]\n  allow_private_hosts: [127.0.0.1]\n",
+		h.plugins, engine, shop.URL, by.Key())), 0o644))
+	h.Host, err = host.New(host.Config{ConfigPath: config, DataDir: data, Listen: "127.0.0.1:0", Version: "1.0.0-random",
+		Logger: slog.New(slog.NewTextHandler(&h.log, &slog.HandlerOptions{Level: slog.LevelError}))})
+	must(t, err)
+	must(t, h.Start(t.Context()))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), randomHang)
+		defer cancel()
+		if err := h.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, h.Ready(t.Context()))
+	h.know(t, data, shop.URL, files, refused)
+	return h
+}
+
+// know reads the document, makes some things to ask for, and tells the generator.
+func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte) {
+	t.Helper()
+	admin, err := auth.ReadToken(data)
+	must(t, err)
+	_, narrow, err := auth.Create(data, "narrow", []string{"read"}, time.Time{})
+	must(t, err)
+	h.tokens = map[string]string{"admin": admin, "narrow": narrow, "wrong": "berth_wrong"}
+	text := h.call(t, "GET", "/openapi.json", "")
+	h.doc, err = openapitest.Read(text)
+	must(t, err)
+
+	known := map[string][]string{
+		"name": {"echo", "reject", "shopped", "extra", "nobody"}, "plugin": {"echo", "reject", "nobody"},
+		"uninstallPlugin name": {"shopped", "extra", "nobody"}, // so that there are some left
+		"event_type":           {"t", "order_status_changed"}, "type": {"t", "order_status_changed"},
+		"subject": {"s-1", "s-2"}, "idempotency_key": {"key-1", "key-2", "key-3"}, "Idempotency-Key": {"key-1", "key-4"},
+		"customer_id": {"c-1", "c-2"}, "q": {"shopped", "acme"}, "publisher": {"acme"},
+		"from": {"earliest", "1", "1h", "2026-05-01T10:00:00Z"}, "to": {"1h", "3", "2030-01-01T00:00:00Z"},
+		"since": {"1", "2026-05-01T10:00:00Z"}, "version": {"1.0.0", "^1", "not a version"}, "Last-Event-ID": {"1", "0"},
+		// No other place may be asked: there is no network.
+		"url":    {shop + "/files/extra.wasm", shop + "/files/refused.wasm", shop + "/files/none", "https://10.0.0.1/x.wasm", "http://192.168.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/x", "x", "//", "https://"},
+		"ref":    {"x", "oci://", "oci:// /x", "docker://x/y"},
+		"sha256": {fmt.Sprintf("%x", sha256.Sum256(files)), fmt.Sprintf("%x", sha256.Sum256(refused))},
+	}
+	for i := range 4 {
+		id := fmt.Sprint("o-", i)
+		h.call(t, "POST", "/api/v1/orders", fmt.Sprintf(`{"id":%q,"customer_id":"c-1","currency":"EUR","items":[{"sku":"s","quantity":1,"unit_price_cents":2}]}`, id))
+		for _, of := range []string{"getOrder", "moveOrder"} {
+			known[of+" id"] = append(known[of+" id"], id)
+		}
+		known["createOrder id"] = append(known["createOrder id"], id, fmt.Sprint("new-", i))
+	}
+	for i := range 3 {
+		text := h.call(t, "POST", "/api/v1/events", fmt.Sprintf(`{"event_type":"t","data":{"n":%d},"metadata":{"idempotency_key":"key-%[1]d","subject":"s-1"}}`, i))
+		var receipt wire.Receipt
+		must(t, json.Unmarshal(text, &receipt))
+		for _, name := range []string{"getEvent id", "getDeadLetters id", "event_id"} {
+			known[name] = append(known[name], receipt.EventID)
+		}
+	}
+	known["data_base64"], known["datacontenttype"] = []string{"e30="}, []string{"application/json", "text/plain"}
+	for name, path := range map[string]string{"listEvents cursor": "/api/v1/events?limit=2", "listOrders cursor": "/api/v1/orders?limit=1"} {
+		var page struct {
+			Next string `json:"next"`
+		}
+		must(t, json.Unmarshal(h.call(t, "GET", path, ""), &page))
+		known[name] = []string{page.Next}
+	}
+	byURL := func(name, path string, content []byte) string {
+		return fmt.Sprintf(`{"name":%q,"url":"%s/files/%s.wasm","sha256":"%x"}`, name, shop, path, sha256.Sum256(content))
+	}
+	whole := map[string][]string{
+		"installPlugin application/json":             {byURL("extra", "extra", files), byURL("extra", "extra", files), byURL("echo", "extra", files), byURL("refused", "refused", refused), `{"name":"shopped"}`},
+		"upgradePlugin application/json":             {fmt.Sprintf(`{"url":"%s/files/extra.wasm","sha256":"%x"}`, shop, sha256.Sum256(files)), `{}`},
+		"redriveDeadLetters application/json":        {`{"plugin":"reject"}`, `{"plugin":"reject","event_type":"t","class":"rejected"}`},
+		"purgeDeadLetters application/json":          {`{"plugin":"reject","subject":"s-1"}`, `{"plugin":"echo","since":"2026-01-01T00:00:00Z"}`},
+		"replayEvents application/json":              {`{"plugin":"echo","from":1}`, `{"plugin":"reject","from":"earliest","to":3}`, `{"plugin":"echo","from":"1h"}`},
+		"publish application/cloudevents+json":       {`{"specversion":"1.0","id":"1","source":"/shop","type":"t","subject":"s-2","data":{"status":"x"}}`, `{"specversion":"1.0","id":"2","source":"/shop","type":"t","datacontenttype":"text/plain","data":"x"}`},
+		"publish application/cloudevents-batch+json": {`[{"specversion":"1.0","id":"1","source":"/shop","type":"t"},{"specversion":"1.0","id":"3","source":"/shop","type":"t","data_base64":"e30="}]`},
+		"publish application/json":                   {`{"event_type":"t","data":{"status":"x"}}`, `[{"event_type":"t"},{"event_type":"order_status_changed","metadata":{"subject":"s-1"}}]`},
+	}
+	h.gen = &generator{doc: h.doc, known: known, whole: whole}
+}
+
+// call makes a request that succeeds.
+func (h *randomHost) call(t *testing.T, method, path, body string) []byte {
+	t.Helper()
+	text, err := h.ask(t.Context(), method, path, body)
+	must(t, err)
+	return text
+}
+
+func (h *randomHost) ask(ctx context.Context, method, path, body string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, h.URL()+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+h.tokens["admin"])
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := h.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode > 299 {
+		err = fmt.Errorf("%s %s: %s %s", method, path, resp.Status, text)
+	}
+	return text, err
+}
+
+// try makes a request and judges the answer.
+func (h *randomHost) try(ctx context.Context, r request) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := r.http(ctx, h.URL(), h.tokens)
+	if err != nil {
+		return err
+	}
+	resp, err := h.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	op, described := h.operation(r.method, resp.Request.URL.EscapedPath())
+	h.count(op.ID, resp.StatusCode)
+	var body []byte
+	if !described || op.ID != "streamActivity" || resp.StatusCode != http.StatusOK { // which does not end
+		if body, err = io.ReadAll(resp.Body); err != nil {
+			return err
+		}
+	}
+	kind := resp.Header.Get("Content-Type")
+	h.reading.Lock()
+	defer h.reading.Unlock()
+	switch {
+	case resp.StatusCode >= 500:
+		return fmt.Errorf("%s: %s", resp.Status, body)
+	case resp.StatusCode >= 400 && r.method == http.MethodHead:
+		return nil // no body to look at
+	case resp.StatusCode >= 400:
+		if err := h.doc.Problem(kind, body); err != nil {
+			return fmt.Errorf("%s: %w: %s", resp.Status, err, body)
+		}
+		var p wire.Problem
+		if err := json.Unmarshal(body, &p); err != nil || p.Status != resp.StatusCode || p.Code == "" || p.Detail == "" {
+			return fmt.Errorf("%s has the problem %s", resp.Status, body)
+		}
+		if p.Code == "internal" {
+			return fmt.Errorf("%s: an internal error: %s", resp.Status, body)
+		}
+		return nil
+	case r.method == http.MethodOptions && resp.StatusCode == http.StatusNoContent: // the framework's own
+		return nil
+	case !described:
+		return fmt.Errorf("%s, of what is not described: %s", resp.Status, body)
+	}
+	if err := h.doc.Answer(op, resp.StatusCode, kind, body); err != nil {
+		return fmt.Errorf("%s: %w: %s", resp.Status, err, body)
+	}
+	if kind == "text/event-stream" {
+		return h.frames(op, body)
+	}
+	return nil
+}
+
+// frames checks the events of a stream that has ended.
+func (h *randomHost) frames(op openapitest.Operation, body []byte) error {
+	for frame := range strings.SplitSeq(string(body), "\n\n") {
+		head, data, _ := strings.Cut(frame, "\ndata: ")
+		name, ok := strings.CutPrefix(head, "event: ")
+		if !ok {
+			continue
+		}
+		if err := h.doc.Event(op, http.StatusOK, name, []byte(data)); err != nil {
+			return fmt.Errorf("%w: %s", err, frame)
+		}
+		var p wire.Problem
+		if name == "problem" {
+			if err := json.Unmarshal([]byte(data), &p); err != nil || p.Status >= 500 {
+				return fmt.Errorf("the stream ended with %s", frame)
+			}
+		}
+	}
+	return nil
+}
+
+// operation finds what a path leads to, as the router does: a word goes before a
+// parameter.
+func (h *randomHost) operation(method, path string) (openapitest.Operation, bool) {
+	words := strings.Split(path, "/")
+	var found openapitest.Operation
+	best := -1
+	for _, op := range h.doc.Operations {
+		parts := strings.Split(op.Path, "/")
+		if op.Method != method || len(parts) != len(words) {
+			continue
+		}
+		score := 0
+		for i, part := range parts {
+			switch {
+			case part == words[i]:
+				score++
+			case strings.HasPrefix(part, "{"):
+			default:
+				score = -1000
+			}
+		}
+		if score > best {
+			found, best = op, score
+		}
+	}
+	return found, best >= 0
+}
+
+func (h *randomHost) count(id string, status int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.statuses[id] == nil {
+		h.statuses[id] = make(map[int]int)
+	}
+	h.statuses[id][status]++
+}
+
+// report says how often what was answered, and fails the test if an operation
+// never succeeded: its requests would then not go far.
+func (h *randomHost) report(t *testing.T) {
+	t.Helper()
+	total := make(map[int]int)
+	for _, op := range h.doc.Operations {
+		succeeded := rareSuccess(op.ID)
+		for status, n := range h.statuses[op.ID] {
+			total[status] += n
+			succeeded = succeeded || status < 400
+		}
+		if !succeeded && !t.Failed() {
+			t.Errorf("%s never succeeded: %v", op.ID, h.statuses[op.ID])
+		}
+		t.Logf("%s: %v", op.ID, h.statuses[op.ID])
+	}
+	t.Logf("all: %v, and of what is not described: %v", total, h.statuses[""])
+}
+
+// rareSuccess is of operations that depend on what was done before.
+func rareSuccess(id string) bool {
+	return id == "getLog" || id == "upgradePlugin" || id == "rollbackPlugin"
+}
+
+// delivers fails the test unless an event that is published now is delivered.
+func (h *randomHost) delivers(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), randomHang)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", h.URL()+"/api/v1/events/stream", nil)
+	must(t, err)
+	r.Header.Set("Authorization", "Bearer "+h.tokens["admin"])
+	resp, err := h.client.Do(r)
+	must(t, err)
+	defer resp.Body.Close()
+	h.call(t, "POST", "/api/v1/events/plugins/echo/enable", "")
+	h.call(t, "POST", "/api/v1/events/plugins/echo/resume", "")
+	text := h.call(t, "POST", "/api/v1/events", `{"event_type":"t","data":{"status":"last"}}`)
+	var receipt wire.Receipt
+	must(t, json.Unmarshal(text, &receipt))
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		var a wire.Activity
+		if !ok || json.Unmarshal([]byte(data), &a) != nil || a.Delivery == nil {
+			continue
+		}
+		if a.Delivery.EventID == receipt.EventID && a.Delivery.Plugin == "echo" && a.Delivery.Status == "ok" {
+			return
+		}
+	}
+	t.Errorf("the event %s was not delivered: %v\n%s", receipt.EventID, errors.Join(lines.Err(), ctx.Err()), h.call(t, "GET", "/api/v1/events/"+receipt.EventID, ""))
+}
