@@ -40,6 +40,14 @@ func ParseDraft(body []byte) (Draft, error) {
 	if !utf8.Valid(body) {
 		return Draft{}, fault.Field("body", "the body is not valid UTF-8")
 	}
+	if d, ok := scanDraft(body); ok {
+		return d, nil
+	}
+	return decodeDraft(body)
+}
+
+// decodeDraft reads every envelope, and says what is wrong with one.
+func decodeDraft(body []byte) (Draft, error) {
 	var wire draftText
 	if err := json.Unmarshal(body, &wire); err != nil {
 		return Draft{}, decodeError(err, body)

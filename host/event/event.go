@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -261,6 +262,9 @@ func compact(data json.RawMessage) ([]byte, error) {
 	}
 	if !utf8.Valid(data) {
 		return nil, fault.Field("data", "is not valid UTF-8")
+	}
+	if end, compact, ok := jsonscan.Value(data, 0); ok && compact && end == len(data) {
+		return data, nil // as most producers send it
 	}
 	var b bytes.Buffer
 	b.Grow(len(data))

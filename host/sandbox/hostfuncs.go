@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/sandbox/pointer"
 )
 
@@ -114,7 +115,7 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
 		}
 		in.charge(len(bytes))
-		if len(bytes) > 0 && !(json.Valid(bytes) && utf8.Valid(bytes)) {
+		if len(bytes) > 0 && !(utf8.Valid(bytes) && (jsonscan.Valid(bytes) || json.Valid(bytes))) {
 			in.refused = "its result is not JSON: " + excerpt(bytes)
 			stack[0] = in.refuse(abi.Invalid, in.refused)
 			return

@@ -1,0 +1,133 @@
+package event
+
+import (
+	"slices"
+
+	"github.com/berth-host/berth/host/event/jsonscan"
+)
+
+// scanDraft reads a native envelope as most producers write it: each key at most
+// once, exactly as documented, texts without escapes. It answers false for every
+// other one, be it valid or not: ParseDraft then decodes it as JSON. What it
+// takes it reads exactly as the decoder would. The text is valid UTF-8.
+func scanDraft(body []byte) (d Draft, ok bool) {
+	s := draftScanner{text: body}
+	var typed, data, meta bool
+	ok = s.object(func(key []byte) bool {
+		switch string(key) {
+		case "event_type":
+			return first(&typed) && s.string(&d.Type)
+		case "data":
+			from := s.at
+			d.Data = slices.Clone(body[from:s.value()])
+			return first(&data) && s.ok
+		case "metadata":
+			return first(&meta) && s.metadata(&d)
+		}
+		return false
+	})
+	return d, ok && typed && jsonscan.Space(body, s.at) == len(body)
+}
+
+func first(seen *bool) bool {
+	before := *seen
+	*seen = true
+	return !before
+}
+
+// draftScanner walks a text from the beginning of one value to its end.
+type draftScanner struct {
+	text []byte
+	at   int
+	ok   bool // value found one
+}
+
+func (s *draftScanner) metadata(d *Draft) bool {
+	var seen [6]bool
+	return s.object(func(key []byte) bool {
+		var field int
+		var to *string
+		switch string(key) {
+		case "idempotency_key":
+			field, to = 0, &d.IdempotencyKey
+		case "source":
+			field, to = 1, &d.Source
+		case "subject":
+			field, to = 2, &d.Subject
+		case "correlation_id":
+			field, to = 3, &d.CorrelationID
+		case "causation_id":
+			field, to = 4, &d.CausationID
+		case "traceparent":
+			field, to = 5, &d.TraceParent
+		default: // time, too: the decoder knows its forms
+			return false
+		}
+		return first(&seen[field]) && s.string(to)
+	})
+}
+
+// object moves over an object, and lets member move over each of the values.
+func (s *draftScanner) object(member func(key []byte) bool) bool {
+	if s.next() != '{' {
+		return false
+	}
+	s.at++
+	for c := s.next(); c != '}'; {
+		key, plain := s.plain()
+		if !plain || s.next() != ':' {
+			return false
+		}
+		s.at++
+		s.next()
+		if !member(key) {
+			return false
+		}
+		switch c = s.next(); c {
+		case ',':
+			s.at++
+			if s.next() != '"' {
+				return false
+			}
+		case '}':
+		default:
+			return false
+		}
+	}
+	s.at++
+	return true
+}
+
+// next moves to the next byte that is no white space, and answers it; 0 at the end.
+func (s *draftScanner) next() byte {
+	if s.at = jsonscan.Space(s.text, s.at); s.at < len(s.text) {
+		return s.text[s.at]
+	}
+	return 0
+}
+
+// plain takes a string without escapes.
+func (s *draftScanner) plain() ([]byte, bool) {
+	end, plain, ok := jsonscan.String(s.text, s.at)
+	if !ok || !plain {
+		return nil, false
+	}
+	inside := s.text[s.at+1 : end-1]
+	s.at = end
+	return inside, true
+}
+
+func (s *draftScanner) string(to *string) bool {
+	text, ok := s.plain()
+	*to = string(text)
+	return ok
+}
+
+// value moves over any value and answers where it ends.
+func (s *draftScanner) value() int {
+	end, _, ok := jsonscan.Value(s.text, s.at)
+	if s.ok = ok; ok {
+		s.at = end
+	}
+	return s.at
+}
