@@ -51,6 +51,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		DeadLetters:  deadLetters{r.dispatcher},
 		Replayer:     replayer{b, log, r.dispatcher},
 		Pauser:       plugins{h},
+		LogStatus:    logStatus{h, log, r},
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,
