@@ -196,7 +196,7 @@ func (b *bazaar) shopper() *shopper {
 	roots.AddCert(b.server.Certificate())
 	return shop(b.t, "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: "+b.url("/")+"\n  trusted_keys: ["+b.by.Key().String()+"]\n"+
 		"  allow_private_hosts: [example.com, 127.0.0.7]\n",
-		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: time.Second, Stall: 300 * time.Millisecond})
+		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second})
 }
 
 // shop starts a host with a configuration.

@@ -73,11 +73,14 @@ func TestHostileSources(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		}
 	}
+	var zeros bytes.Buffer
+	z := gzip.NewWriter(&zeros)
+	_, err = z.Write(make([]byte, 32<<20))
+	check(t, err)
+	check(t, z.Close())
 	bomb := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
-		z := gzip.NewWriter(w)
-		_, _ = z.Write(make([]byte, 32<<20))
-		_ = z.Close()
+		_, _ = w.Write(zeros.Bytes())
 	}
 	drip := func(content []byte) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {

@@ -333,3 +333,45 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// A release whose signature is not there has no signer, though its publisher has a
+// key and it is allowed.
+func TestUnsignedRelease(t *testing.T) {
+	s := stocked(t)
+	c := s.client(func(c *index.Config) { c.AllowUnsigned = true })
+	r, err := c.Resolve(t.Context(), "count", "")
+	if err != nil || r.Key != signer(t, "publisher").Key().String() {
+		t.Errorf("signed: %+v, %v", r, err)
+	}
+	s.answer("/r/acme/count/0.1.0/release.json.minisig", http.NotFound)
+	if r, err = c.Resolve(t.Context(), "count", ""); err != nil || r.Key != "" {
+		t.Errorf("not signed: %+v, %v", r, err)
+	}
+}
+
+// Silence leaves the list from before in use, and an answer that is refused does not.
+func TestSilence(t *testing.T) {
+	s := stocked(t)
+	c := s.client()
+	if _, err := c.Resolve(t.Context(), "count", ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		will   bool
+	}{
+		"down":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, true},
+		"gone":    {http.NotFound, true},
+		"encoded": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") }, false},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://10.0.0.1/", http.StatusFound)
+		}, false},
+		"too large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, format.MaxRoot+1)) }, false},
+	} {
+		s.answer("/root.json", tt.answer)
+		if _, err := c.Resolve(t.Context(), "count", ""); (err == nil) != tt.will {
+			t.Errorf("%s: %v", name, err)
+		}
+		s.answer("/root.json", nil)
+	}
+}
