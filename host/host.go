@@ -58,6 +58,8 @@ type Host struct {
 	addr    string
 	secure  bool // the API speaks TLS
 
+	retention *retention // of the event log
+
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
 	failed   chan error // a part that serves has ended by itself
@@ -194,7 +196,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startPlugins(ctx, runner); err != nil {
 		return err
 	}
-	h.startRetention(log, runner)
+	h.startRetention()
 	h.startLetters(runner)
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)

@@ -25,6 +25,7 @@ type eventLog interface {
 	ForgetHandler(ctx context.Context, handler string) error
 	KVClear(ctx context.Context, plugin string) error
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	DeadCounts(ctx context.Context) (map[string]uint64, error)
 }
 
 // engine is an open event log with the orders that live in it.
@@ -37,14 +38,20 @@ type engine struct {
 func (h *Host) openLog(ctx context.Context) (engine, error) {
 	if h.current.Load().Bus.Engine == config.EngineMemory {
 		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
-		return engine{bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }}, nil
+		return h.bounded(bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
 	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), "berth.db"), Logger: h.logger})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}
 	h.undo("the store", func(context.Context) error { return s.Close() })
-	return engine{s, func(*bus.Bus) orders.Repository { return orders.NewSQL(s) }}, nil
+	return h.bounded(s, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
+}
+
+// bounded puts the retention in front of an engine.
+func (h *Host) bounded(log eventLog, orders func(*bus.Bus) orders.Repository) engine {
+	h.retention = newRetention(log, func() config.Bus { return h.current.Load().Bus }, time.Now, h.logger)
+	return engine{boundedLog{log, h.retention}, orders}
 }
 
 // startBus starts the bus.
@@ -75,34 +82,4 @@ func (l deliveryLog) Follow(from uint64) api.Follower { return l.Bus.Subscribe(f
 // Read implements delivery.Log.
 func (l deliveryLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
 	return l.log.Read(ctx, from, limit)
-}
-
-// retentionEvery is how often events past their retention are removed.
-const retentionEvery = time.Minute
-
-// startRetention removes events that are older than bus.retention and settled
-// by every handler that is at work: one that lags keeps them.
-func (h *Host) startRetention(log engine, r *runner) {
-	h.background("the retention", func(ctx context.Context) {
-		tick := time.NewTicker(retentionEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-			before, err := log.SeqAt(ctx, time.Now().Add(-h.current.Load().Bus.Retention))
-			if err == nil {
-				before = min(before, r.settled()+1)
-				var n int
-				if n, err = log.Trim(ctx, before); n > 0 {
-					h.logger.Info("events past their retention were removed", "events", n)
-				}
-			}
-			if err != nil && ctx.Err() == nil {
-				h.logger.Error("events past their retention could not be removed", "error", err)
-			}
-		}
-	})
 }

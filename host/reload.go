@@ -72,6 +72,7 @@ func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 		h.table.Store(formerTable)
 		return wire.ReloadResult{}, err
 	}
+	h.retention.configure()
 	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(formerConfig, c)}, nil
 }
 

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -238,17 +237,6 @@ func (r *runner) release(ctx context.Context, name string) error {
 	}
 	delete(r.handlers, name)
 	return h.Close(ctx)
-}
-
-// settled is the Seq up to which every open handler is done.
-func (r *runner) settled() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	seq := uint64(math.MaxUint64 - 1)
-	for _, h := range r.handlers {
-		seq = min(seq, h.Settled())
-	}
-	return seq
 }
 
 // running is one version of a plugin at work.

@@ -52,6 +52,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Replayer:     replayer{b, log, r.dispatcher},
 		Pauser:       plugins{h},
 		Version:      h.cfg.Version,
+		LogStatus:    logStatus{h, log, r},
 		Ready:        h.ready,
 		Listen:       h.listen(),
 		AllowedHosts: h.current.Load().Auth.AllowedHosts,

@@ -287,6 +287,7 @@ func TestErrorsOfParts(t *testing.T) {
 		{fault.New(fault.Precondition, "changed"), 412, fault.Precondition},
 		{fault.New(fault.Denied, "no"), 403, fault.Denied},
 		{fault.New(fault.Exhausted, "the disk is full"), 507, fault.Exhausted},
+		{fmt.Errorf("append: %w", event.LogFull(2, 1)), 429, fault.Exhausted},
 		{&fault.Error{Code: fault.Exhausted, Field: "data", Reason: "too large"}, 413, fault.Exhausted},
 		{fault.New(fault.Unavailable, "closing"), 503, fault.Unavailable},
 		{fault.New(fault.Timeout, "late"), 504, fault.Timeout},
@@ -307,6 +308,9 @@ func TestErrorsOfParts(t *testing.T) {
 				got := problemIn(t, w)
 				if got.Status != tt.status || got.Code != string(tt.code) {
 					t.Fatalf("got %+v", got)
+				}
+				if got, want := w.Header().Get("Retry-After"), map[int]string{429: "1", 507: "10"}[tt.status]; got != want {
+					t.Errorf("Retry-After: got %q, want %q", got, want)
 				}
 				if shown := strings.Contains(w.Body.String(), "secret"); shown {
 					t.Errorf("an internal text is shown: %s", w.Body)

@@ -19,8 +19,13 @@ type Log interface {
 	// Append stores events in this order and returns when they are stored, with
 	// one receipt each: a key that is there already makes a duplicate, or, with
 	// other content, Receipt.Err (fault.Conflict), without keeping the others
-	// from being stored. An error means that none of them was stored:
-	// fault.Exhausted when there is no room, fault.Unavailable otherwise.
+	// from being stored. The events of one call are visible together, and so are
+	// they when Append has returned. An error means that none of them was stored:
+	// fault.Exhausted when there is no room (with a RetryAfter when it is the
+	// log's own bound that is reached, see event.LogFull), fault.Unavailable
+	// otherwise. After an error that is not of the context the caller tries again
+	// with the same keys: an engine that lost the answer of its disk may have
+	// stored them after all, and then says duplicate.
 	Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
 	// Read returns the events from Seq from on, ascending, at most limit. The
 	// result can be shared and must not be written to. It may be short of limit
@@ -33,7 +38,15 @@ type Log interface {
 	Last() uint64
 	// Trim removes the events below before and answers how many those were.
 	Trim(ctx context.Context, before uint64) (int, error)
+	// Status returns how much is there: exactly, and without counting.
+	Status(ctx context.Context) (event.LogStatus, error)
+	// SetMaxBytes bounds Status.Bytes for what publishers append; 0 is no bound.
+	// Children, which come with an outcome, are exempt.
+	SetMaxBytes(bytes int64)
+	// Cursor returns a named cursor, and whether there is one; Cursors all of
+	// them, by name. SetCursor makes or moves one, also back, durably.
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
+	Cursors(ctx context.Context) ([]event.Cursor, error)
 	SetCursor(ctx context.Context, c event.Cursor) error
 }
 

@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -14,8 +16,10 @@ import (
 
 // MemoryConfig sets up a Memory. The zero value of every field is its default.
 type MemoryConfig struct {
-	// MaxBytes bounds the envelopes that are held; an append that would go over
-	// it is fault.Exhausted until the log is trimmed. 0 is no bound.
+	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: Append
+	// that would go over it is fault.Exhausted with a RetryAfter until events are
+	// trimmed. Children are exempt, or no handler could settle what makes room. 0
+	// is no bound. SetMaxBytes changes it.
 	MaxBytes int64
 	// KVBytes bounds the key-value state of one plugin, keys and values
 	// together (default 64 MiB).
@@ -28,7 +32,7 @@ type MemoryConfig struct {
 // behaves as store.Store does in everything else. All methods are safe for
 // concurrent use.
 type Memory struct {
-	maxBytes int64
+	maxBytes atomic.Int64
 	kvBytes  int64
 	now      func() time.Time
 	waiting  waiters
@@ -60,18 +64,19 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.KVBytes <= 0 {
 		cfg.KVBytes = 64 << 20
 	}
-	return &Memory{
-		maxBytes: cfg.MaxBytes,
-		kvBytes:  cfg.KVBytes,
-		now:      cfg.Now,
-		closing:  make(chan struct{}),
-		keys:     make(map[string]event.Record),
-		ids:      make(map[string]event.Record),
-		cursors:  make(map[string]uint64),
-		rows:     make(map[string]map[uint64]memoryRow),
-		replays:  make(map[string]*event.Replay),
-		kv:       make(map[string]*memoryKV),
+	m := &Memory{
+		kvBytes: cfg.KVBytes,
+		now:     cfg.Now,
+		closing: make(chan struct{}),
+		keys:    make(map[string]event.Record),
+		ids:     make(map[string]event.Record),
+		cursors: make(map[string]uint64),
+		rows:    make(map[string]map[uint64]memoryRow),
+		replays: make(map[string]*event.Replay),
+		kv:      make(map[string]*memoryKV),
 	}
+	m.maxBytes.Store(cfg.MaxBytes)
+	return m
 }
 
 // Close ends every Wait. It is safe to call more than once.
@@ -116,7 +121,7 @@ func (m *Memory) Append(ctx context.Context, events []*event.Event) ([]event.Rec
 		if ev == nil {
 			return nil, fault.New(fault.Invalid, "%s: an event is nil", doing)
 		}
-		size += int64(len(ev.Envelope()))
+		size += ev.Size()
 	}
 	receipts, err := m.append(ctx, doing, events, size)
 	if err == nil {
@@ -131,18 +136,27 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	if err := m.room(doing, size); err != nil {
-		return nil, err
+	if most := m.maxBytes.Load(); most > 0 && m.bytes+size > most {
+		return nil, fmt.Errorf("%s: %w", doing, event.LogFull(m.bytes, most))
 	}
 	return m.add(events), nil
 }
 
-// room asks whether so many bytes of envelopes may come in. The caller holds mu.
-func (m *Memory) room(doing string, size int64) error {
-	if m.maxBytes > 0 && size > 0 && m.bytes+size > m.maxBytes {
-		return fault.New(fault.Exhausted, "%s: the log in memory is full (%d bytes)", doing, m.maxBytes)
+// SetMaxBytes changes MemoryConfig.MaxBytes. What is there already stays.
+func (m *Memory) SetMaxBytes(bytes int64) { m.maxBytes.Store(bytes) }
+
+// Status returns how much the log holds.
+func (m *Memory) Status(ctx context.Context) (event.LogStatus, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read the log's size"); err != nil {
+		return event.LogStatus{}, err
 	}
-	return nil
+	st := event.LogStatus{LastSeq: m.last.Load(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load()}
+	if len(m.records) > 0 {
+		st.FirstSeq, st.OldestAt = m.records[0].Seq, time.Unix(0, m.times[0]).UTC()
+	}
+	return st, nil
 }
 
 // add appends what is new of the events. The caller holds mu.
@@ -160,7 +174,7 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 		rec := event.Record{Seq: seq, Event: ev}
 		m.records = append(m.records, rec)
 		m.times = append(m.times, m.latest)
-		m.bytes += int64(len(ev.Envelope()))
+		m.bytes += ev.Size()
 		m.keys[key], m.ids[ev.ID()] = rec, rec
 		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
 	}
@@ -264,7 +278,7 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 			records, times = append(records, rec), append(times, m.times[i])
 			continue
 		}
-		m.bytes -= int64(len(rec.Event.Envelope()))
+		m.bytes -= rec.Event.Size()
 		delete(m.keys, rec.Event.Metadata().IdempotencyKey)
 		delete(m.ids, rec.Event.ID())
 	}
@@ -356,6 +370,21 @@ func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found boo
 	}
 	seq, found = m.cursors[name]
 	return seq, found, nil
+}
+
+// Cursors implements Log.
+func (m *Memory) Cursors(ctx context.Context) ([]event.Cursor, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "list the cursors"); err != nil {
+		return nil, err
+	}
+	list := make([]event.Cursor, 0, len(m.cursors))
+	for name, seq := range m.cursors {
+		list = append(list, event.Cursor{Name: name, Seq: seq})
+	}
+	slices.SortFunc(list, func(a, b event.Cursor) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
 }
 
 // SetCursor implements Log: it makes or moves a cursor, also back.

@@ -37,15 +37,6 @@ func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, curs
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	size := int64(0)
-	for _, d := range rows {
-		for _, child := range d.Children {
-			size += int64(len(child.Envelope()))
-		}
-	}
-	if err := m.room(doing, size); err != nil {
-		return nil, err
-	}
 	for _, d := range rows {
 		if conflict := m.conflict(d.Children); conflict != nil {
 			d = d.Refuse(conflict)

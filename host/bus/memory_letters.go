@@ -89,6 +89,24 @@ func (m *Memory) changeDead(ctx context.Context, doing string, f event.DeadFilte
 	return len(list), nil
 }
 
+// DeadCounts returns how many dead letters each handler has that has any.
+func (m *Memory) DeadCounts(ctx context.Context) (map[string]uint64, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "count dead letters"); err != nil {
+		return nil, err
+	}
+	counts := make(map[string]uint64)
+	for handler, rows := range m.rows {
+		for _, row := range rows {
+			if row.Status == event.StatusDead && !row.purged {
+				counts[handler]++
+			}
+		}
+	}
+	return counts, nil
+}
+
 // Redriven returns a handler's pending deliveries above a Seq, ascending, at
 // most limit.
 func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {

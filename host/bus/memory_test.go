@@ -33,7 +33,7 @@ func TestMemoryKV(t *testing.T) {
 
 func TestMemoryIsFull(t *testing.T) {
 	one := logtest.Make(t, event.Draft{Time: time.Unix(1, 0)})
-	m := newMemory(t, bus.MemoryConfig{MaxBytes: int64(len(one.Envelope()))})
+	m := newMemory(t, bus.MemoryConfig{MaxBytes: one.Size()})
 	appendOne := func(ev *event.Event) error {
 		_, err := m.Append(t.Context(), []*event.Event{ev})
 		return err

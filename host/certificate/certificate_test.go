@@ -92,8 +92,10 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		log.Reset()
 		spoil()
 		age()
-		if look() != 2 || look() != 2 {
-			t.Errorf("%s: it is used", name)
+		for range 2 { // the second time it has been looked at before
+			if look() != 2 {
+				t.Errorf("%s: it is used", name)
+			}
 		}
 		if n := strings.Count(log.String(), "is not used"); name != "no file" && n != 1 {
 			t.Errorf("%s: reported %d times", name, n)

@@ -127,7 +127,9 @@ const (
 type Bus struct {
 	Engine    Engine
 	RingSize  int           // events kept in memory for the readers
-	Retention time.Duration // how long the log keeps an event and its idempotency key
+	Retention time.Duration // how long the log keeps an event and its idempotency key; longer until every handler has had it
+	MaxSize   int64         // bytes of the log at which publishers are refused; 0 for no bound
+	MaxAge    time.Duration // events older than this go even if a handler has not had them; at least Retention, 0 for never
 
 	DeadLetters DeadLetters
 }
@@ -177,7 +179,7 @@ func Default() *Config {
 		Vet:               Vet{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second},
 		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
-		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour,
+		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour, MaxAge: 30 * 24 * time.Hour,
 			DeadLetters: DeadLetters{Retention: 30 * 24 * time.Hour}},
 	}
 }

@@ -94,6 +94,8 @@ func flatten(c *Config) map[string]string {
 		"bus.ring_size":                   text(c.Bus.RingSize),
 		"bus.retention":                   c.Bus.Retention.String(),
 		"bus.dead_letters.retention":      c.Bus.DeadLetters.Retention.String(),
+		"bus.max_size":                    sizeText(c.Bus.MaxSize),
+		"bus.max_age":                     c.Bus.MaxAge.String(),
 		"auth.allowed_hosts":              list(c.Auth.AllowedHosts),
 		"vet.memory":                      text(c.Vet.Memory),
 		"vet.cpu":                         c.Vet.CPU.String(),

@@ -91,7 +91,7 @@ server:
   insecure: true
   rate_limit: {requests_per_second: 50, burst: 100}
 data_dir: /var/lib/berth
-bus: {engine: memory, ring_size: 64, retention: 30d, dead_letters: {retention: 0s}}
+bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d, dead_letters: {retention: 0s}}
 auth: {allowed_hosts: [berth.example.com]}
 vet: {memory: 2GiB, cpu: 10s, wall: 20s}
 marketplace:
@@ -148,7 +148,7 @@ func TestParseFull(t *testing.T) {
 		Server: config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second, TLS: config.TLS{CertFile: "c.pem", KeyFile: "k.pem"},
 			Insecure: true, RateLimit: config.RateLimit{RequestsPerSecond: 50, Burst: 100}},
 		DataDir: "/var/lib/berth",
-		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour},
+		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour},
 		Auth:    config.Auth{AllowedHosts: []string{"berth.example.com"}},
 		Vet:     config.Vet{Memory: 2 << 30, CPU: 10 * time.Second, Wall: 20 * time.Second},
 		Marketplace: config.Marketplace{
@@ -223,6 +223,8 @@ func TestParseProblems(t *testing.T) {
 		{"dead letters kept too long", "bus: {dead_letters: {retention: 4000d}}\n", "f.yaml:1: bus.dead_letters.retention: "},
 		{"paused by default", "defaults: {paused: true}\n", "f.yaml:1: defaults.paused: unknown key"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
+		{"a small log", "bus: {max_size: 1MiB}\n", `f.yaml:1: bus.max_size: is 1MiB; it must be at least 2MiB, or 0 for no bound`},
+		{"max_age before retention", "bus: {max_age: 3d}\n", `f.yaml:1: bus.max_age: is 72h0m0s, but must be at least bus.retention (168h0m0s), or 0s for never`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},
 		{"half a certificate", "server:\n  tls: {cert_file: c.pem}\n", "f.yaml:2: server.tls: needs both cert_file and key_file"},
 		{"rate", "server: {rate_limit: {requests_per_second: fast}}\n", "f.yaml:1: server.rate_limit.requests_per_second: must be a whole number, not the text \"fast\""},

@@ -237,6 +237,8 @@ func readAddress(v value) string {
 }
 
 func (b *Bus) read(v value) {
+	var maxAge value
+	said := false
 	v.fields(map[string]func(value){
 		"engine":    func(v value) { b.Engine = oneOf(v, EngineSQLite, EngineMemory) },
 		"ring_size": func(v value) { b.RingSize = int(v.integer(16, 1<<20)) },
@@ -246,7 +248,21 @@ func (b *Bus) read(v value) {
 				"retention": func(v value) { b.DeadLetters.Retention = v.duration(0, 3650*24*time.Hour) },
 			})
 		},
+		"max_age": func(v value) { b.MaxAge, maxAge, said = v.duration(0, 3650*24*time.Hour), v, true },
+		"max_size": func(v value) {
+			// Below it not every event would ever fit.
+			const least = 2 << 20
+			if b.MaxSize = v.size(0, 1<<50); b.MaxSize != 0 && b.MaxSize < least {
+				v.fail("is %s; it must be at least %s, or 0 for no bound", sizeText(b.MaxSize), sizeText(least))
+			}
+		},
 	})
+	switch {
+	case !said:
+		b.MaxAge = max(b.MaxAge, b.Retention)
+	case b.MaxAge != 0 && b.MaxAge < b.Retention:
+		maxAge.fail("is %s, but must be at least bus.retention (%s), or 0s for never", b.MaxAge, b.Retention)
+	}
 }
 
 func (l *Vet) read(v value) {

@@ -44,6 +44,7 @@ func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, erro
 	if n > 0 || err != nil {
 		for _, h := range d.list() {
 			if f.Handler == "" || f.Handler == h.name {
+				h.Probe() // whoever redrives has mended something
 				token(h.refill)
 			}
 		}

@@ -56,6 +56,7 @@ type Stats struct {
 	// as it has read the log (at most 4,096 of its events ahead), and every event
 	// of the log after that.
 	Lag            uint64
+	Open           uint64 // events that it has and that are not final
 	HistorySkipped uint64 // successes of which no outcome was kept, see thin
 	Condition      Condition
 }

@@ -170,7 +170,8 @@ func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.Lag = uint64(len(h.open))
+	s.Open = uint64(len(h.open))
+	s.Lag = s.Open
 	if last > h.readTo {
 		s.Lag += last - h.readTo - replaySkips(h.replay, h.readTo)
 	}

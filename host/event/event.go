@@ -91,7 +91,6 @@ type Event struct {
 	meta     Metadata
 	data     string // a part of envelope
 	envelope string
-	digest   [sha256.Size]byte
 }
 
 // Type returns the event's type.
@@ -99,6 +98,9 @@ func (e *Event) Type() Type { return e.typ }
 
 // ID returns the event's UUIDv7.
 func (e *Event) ID() string { return e.meta.EventID }
+
+// Subject returns what the event is about; it may be empty.
+func (e *Event) Subject() string { return e.meta.Subject }
 
 // Metadata returns a copy of the metadata.
 func (e *Event) Metadata() Metadata { return e.meta }
@@ -109,9 +111,20 @@ func (e *Event) Data() string { return e.data }
 // Envelope returns the encoded event: the bytes that are stored and that guests read.
 func (e *Event) Envelope() string { return e.envelope }
 
+// rowSize is what the log counts for an event besides its texts, in bytes: the
+// numbers of its row, and its places in indexes. Stored totals rest on it: it is
+// never changed.
+const rowSize = 64
+
+// Size is how many bytes an event counts in the log: its envelope and its row.
+func (e *Event) Size() int64 {
+	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + rowSize)
+}
+
 // Digest identifies the content (type, subject, data): two events with the same
 // idempotency key are duplicates when it is equal, and in conflict otherwise.
-func (e *Event) Digest() [sha256.Size]byte { return e.digest }
+// It is computed at each call.
+func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
 
 // MarshalJSON returns the envelope.
 func (e *Event) MarshalJSON() ([]byte, error) { return []byte(e.envelope), nil }
@@ -197,13 +210,20 @@ func encode(typ Type, meta Metadata, data []byte) (*Event, error) {
 			Reason: "the event is " + strconv.Itoa(len(b)) + " bytes; the limit is " + strconv.Itoa(MaxSize)}
 	}
 	envelope := string(b)
-	return &Event{typ: typ, meta: meta, envelope: envelope, data: envelope[from:to],
-		digest: digest(typ, meta.Subject, envelope[from:to])}, nil
+	return &Event{typ: typ, meta: meta, envelope: envelope, data: envelope[from:to]}, nil
 }
 
 // Parse reads an envelope that New made, as the log gives it back. The event
 // keeps exactly these bytes.
 func Parse(envelope string) (*Event, error) {
+	if e, ok := scanEnvelope(envelope); ok {
+		return e, nil
+	}
+	return decodeEnvelope(envelope)
+}
+
+// decodeEnvelope reads any JSON that means an envelope.
+func decodeEnvelope(envelope string) (*Event, error) {
 	var wire struct {
 		Type     Type            `json:"event_type"`
 		Data     json.RawMessage `json:"data"`
@@ -222,7 +242,6 @@ func Parse(envelope string) (*Event, error) {
 	} else {
 		e.data = string(wire.Data)
 	}
-	e.digest = digest(e.typ, e.meta.Subject, e.data)
 	return e, nil
 }
 

@@ -1,6 +1,11 @@
 package event
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
 
 // Record is an event with its place in the log. Seq starts at 1 and grows; it
 // is never used twice, and may have gaps.
@@ -16,6 +21,24 @@ type Receipt struct {
 	IdempotencyKey string
 	Duplicate      bool  // the same key and content were there already
 	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
+}
+
+// LogStatus is how much an event log holds, as of one moment.
+type LogStatus struct {
+	FirstSeq uint64    // of the oldest event that is there; 0 for none
+	LastSeq  uint64    // the highest Seq that was stored, trimmed or not
+	Events   int64     // that are there
+	Bytes    int64     // the sum of their Event.Size
+	MaxBytes int64     // the bound of Bytes for publishers; 0 for none
+	OldestAt time.Time // when the oldest event was appended; zero for none
+}
+
+// LogFull is what an engine answers to a publisher for whom the log has no room
+// under its bound: fault.Exhausted with a RetryAfter, unlike a full disk, which
+// nobody knows the end of.
+func LogFull(bytes, most int64) error {
+	return &fault.Error{Code: fault.Exhausted, RetryAfter: time.Second,
+		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have settled older ones, or bus.max_size is raised", bytes, most)}
 }
 
 // Query selects events of the log, newest first.

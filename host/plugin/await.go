@@ -42,18 +42,6 @@ func (l *loop) checkState() {
 	})
 }
 
-// look waits for a look at the directories that begins now.
-func (m *Manager) look(ctx context.Context, doing string) error {
-	answer := make(chan struct{})
-	if err := m.ask(ctx, doing, func(l *loop) {
-		l.lookAgain()
-		l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
-	}); err != nil {
-		return err
-	}
-	return m.await(ctx, doing, answer)
-}
-
 // lookAgain has the directories looked at at once; what a look finds that is
 // under way is not taken in.
 func (l *loop) lookAgain() {

@@ -16,6 +16,8 @@ type writeStatements struct {
 	insertEvent, insertEvents       *sql.Stmt
 	seqs, findKey                   *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
+	setStretch                      *sql.Stmt
+	addSize, size                   *sql.Stmt
 	deleteCursor, deleteRows        *sql.Stmt
 	kvGet, kvUsage, kvSet, kvDelete *sql.Stmt
 	kvClear                         *sql.Stmt
@@ -31,6 +33,9 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&w.insertEvents, insert(insertRows)},
 		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
+		{&w.setStretch, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
+		{&w.addSize, `UPDATE log_size SET events = events + ?, bytes = bytes + ?`},
+		{&w.size, `SELECT events, bytes FROM log_size`},
 		{&w.setMark, `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`},
 		{&w.setCursor, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`},
 		{&w.setDelivery, `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
@@ -63,12 +68,19 @@ func prepare(ctx context.Context, db *sql.DB, list []statement) (err error) {
 // log has already is a duplicate of that one when the content is the same, and
 // otherwise in conflict (Receipt.Err, fault.Conflict); neither keeps the others
 // from being stored. This holds between events of one call, too. The error is
-// for the call as a whole: then no event of it was stored.
+// for the call as a whole: then no event of it was stored. fault.Exhausted with
+// a RetryAfter when the log would be over its bound (Config.MaxBytes),
+// fault.Exhausted without one when the disk is full.
 func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	o := &op{events: len(events)}
+	for _, ev := range events {
+		if ev != nil {
+			o.size += ev.Size()
+		}
+	}
 	var err error
 	if o.append, o.bytes, err = newRows(events); err != nil {
 		return nil, fmt.Errorf("append events: %w", err)
@@ -150,6 +162,7 @@ func (g *group) append(rows []row) ([]event.Receipt, error) {
 			if r.Seq = seq; there(seq) {
 				g.seq = seq
 				g.records = append(g.records, event.Record{Seq: seq, Event: row.ev})
+				g.added += row.ev.Size()
 			} else if r, err = g.duplicate(row.ev, row.key); err != nil {
 				return nil, err
 			}
@@ -232,6 +245,13 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		rows, _, err := newRows(events)
 		if err != nil {
 			o.err = err
+			return nil
+		}
+		size := int64(0)
+		for _, ev := range events {
+			size += ev.Size()
+		}
+		if o.err = g.room(size); o.err != nil {
 			return nil
 		}
 		if receipts, err = g.append(rows); err != nil {

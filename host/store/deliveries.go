@@ -103,7 +103,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 	if _, err := g.tx.Exec("SAVEPOINT children"); err != nil {
 		return nil, err
 	}
-	seq, records := g.seq, len(g.records)
+	before := g.mark()
 	receipts, err := g.append(rows)
 	if err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 		if _, err := g.tx.Exec("ROLLBACK TO children"); err != nil {
 			return nil, errors.Join(conflict, err)
 		}
-		g.seq, g.records = seq, g.records[:records]
+		g.reset(before)
 	}
 	_, err = g.tx.Exec("RELEASE children")
 	return conflict, err

@@ -13,14 +13,18 @@
 //
 // All writes go through one goroutine. It takes everything that waits into one
 // transaction, so that a flush is paid for once per group and not once per
-// event. A failed commit fails every operation of its group. A context that
+// event: at most 512 events, gathered for at most a millisecond, and at once when
+// nobody else is about to write. A failed commit fails every operation of its group. A context that
 // ends takes an operation back while it waits in the queue; once the writer has
 // taken it, the caller gets its real result. So an error that wraps the
 // context's means that nothing was written.
 //
 // A full disk is fault.Exhausted, every other trouble with the file is
 // fault.Unavailable, and so is every call after Close. None of them needs a
-// restart: the next write tries again. Reads go on meanwhile.
+// restart: the next write tries again. Reads go on meanwhile. At Config.MaxBytes
+// publishers are refused with event.LogFull; children of handled events are not.
+// How much the log holds is a row that changes in the transactions that change
+// the log, so Status is exact and costs nothing.
 //
 // One process at a time has the file: a lock is held on the file's name with
 // ".lock" added. The file is created with mode 0600.

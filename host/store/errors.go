@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -60,10 +61,19 @@ func diskFull(doing string, err error) error {
 	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space, no restart is needed: %w", doing, err)
 }
 
-// noSpace reports whether the file's disk has no room left. SQLite answers some
-// failures to grow its files with a plain I/O error.
+// noSpace reports whether the file's disk has no room left, or this process's
+// limit on the size of files (ulimit -f) is reached. SQLite answers some failures
+// to grow its files with a plain I/O error.
 func (s *Store) noSpace() bool {
 	const page = 64 << 10 // what one growth of the shared-memory file may take, rounded up
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil {
+		for _, name := range []string{s.path, s.path + "-wal", s.path + "-shm"} {
+			if info, err := os.Stat(name); err == nil && uint64(info.Size())+page > limit.Cur {
+				return true
+			}
+		}
+	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(s.path), &fs); err != nil {
 		return false

@@ -118,6 +118,20 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
 			t.Errorf("what was written by hand is there: %v", found)
 		}
+		// What is counted and listed is what is there.
+		status, err := s.Status(ctx)
+		counted := event.LogStatus{LastSeq: s.Last(), OldestAt: status.OldestAt}
+		for i, r := range records {
+			if counted.Events, counted.Bytes = counted.Events+1, counted.Bytes+r.Event.Size(); i == 0 {
+				counted.FirstSeq = r.Seq
+			}
+		}
+		if status != counted || err != nil {
+			t.Errorf("Status: got %+v, %v, want %+v", status, err, counted)
+		}
+		if list, err := s.Events(ctx, event.Query{Type: "t", Limit: 10}); len(list) != len(records) || err != nil {
+			t.Errorf("Events: got %d, %v, want %d", len(list), err, len(records))
+		}
 		// A child is there exactly when its parent's outcome is, and the cursor.
 		rows, err := s.Deliveries(ctx, 1)
 		seq, found, err2 := s.Cursor(ctx, "handler/h")

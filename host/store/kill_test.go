@@ -28,6 +28,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, child(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(limitedPath); path != "" {
+		if err := limited(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -216,6 +216,29 @@ func (s *Store) deadPlaces(ctx context.Context, f event.DeadFilter, after event.
 	return list, rows.Err()
 }
 
+// DeadCounts returns how many dead letters each handler has that has any.
+func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
+	const doing = "count dead letters"
+	if s.closed() {
+		return nil, s.coded(doing, errClosed())
+	}
+	rows, err := s.read.deadCounts.QueryContext(ctx)
+	if err != nil {
+		return nil, s.coded(doing, err)
+	}
+	defer rows.Close()
+	counts := make(map[string]uint64)
+	for rows.Next() {
+		var handler string
+		var n uint64
+		if err := rows.Scan(&handler, &n); err != nil {
+			return nil, s.coded(doing, err)
+		}
+		counts[handler] = n
+	}
+	return counts, s.coded(doing, rows.Err())
+}
+
 // Redriven returns a handler's pending deliveries above a Seq, ascending, at
 // most limit.
 func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {

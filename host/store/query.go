@@ -14,37 +14,39 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	events, event, at, cursor      *sql.Stmt
-	newest, bounds, newestBelow    *sql.Stmt
-	newestOfSubject, newestOfType  *sql.Stmt
+	events, event, at              *sql.Stmt
+	cursor, cursors, status        *sql.Stmt
+	newest, newestOfTopic          *sql.Stmt
+	bounds, stretches              *sql.Stmt
 	deliveries, openRows, doneSeqs *sql.Stmt
 	newestRow, redriven, replay    *sql.Stmt
-	kvGet                          *sql.Stmt
+	kvGet, deadCounts              *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
-	// The inner query reads the index alone; only what is answered is looked up.
-	const newestOf = `SELECT seq, envelope FROM events WHERE seq IN (
-		SELECT seq FROM events INDEXED BY events_by_topic WHERE seq >> 8 = ?1 `
 	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
 	return prepare(ctx, db, []statement{
 		{&r.events, `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`},
 		{&r.newest, `SELECT seq, envelope FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?`},
-		{&r.newestOfSubject, newestOf + `AND subject = ?2 AND (?3 = '' OR type = ?3) AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
-		{&r.newestOfType, newestOf + `AND type = ?2 AND seq < ?4 ORDER BY seq DESC LIMIT ?5) ORDER BY seq DESC`},
+		{&r.newestOfTopic, `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq < ?2
+			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`},
+		{&r.stretches, `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`},
 		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
-		{&r.newestBelow, `SELECT coalesce((SELECT max(seq) FROM events WHERE seq < ?), 0)`},
 		{&r.event, `SELECT seq, envelope FROM (
 			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
 			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
 		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
 		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
+		{&r.cursors, `SELECT name, seq FROM cursors ORDER BY name`},
+		{&r.status, `SELECT events, bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))),
+			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0), coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`},
 		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
 		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`},
 		{&r.redriven, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`},
 		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
 		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
+		{&r.deadCounts, `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead' AND purged = 0 GROUP BY handler`},
 		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 	})
 }
@@ -103,49 +105,6 @@ func (s *Store) Events(ctx context.Context, q event.Query) ([]event.Record, erro
 	}
 	records, err := s.list(ctx, q)
 	return records, s.coded(doing, err)
-}
-
-// stretch is how many Seqs, as a power of two, one stretch of the index
-// events_by_topic has.
-const stretch = 8
-
-func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error) {
-	end := int64(math.MaxInt64)
-	if q.Before != 0 {
-		end = sqlSeq(q.Before)
-	}
-	if q.Type == "" && q.Subject == "" {
-		rows, err := s.read.newest.QueryContext(ctx, end, q.Limit)
-		return scanRecords(rows, err)
-	}
-	stmt, topic := s.read.newestOfSubject, q.Subject
-	if q.Subject == "" {
-		stmt, topic = s.read.newestOfType, string(q.Type)
-	}
-	var oldest, newest int64
-	if err := s.read.bounds.QueryRowContext(ctx).Scan(&oldest, &newest); err != nil {
-		return nil, err
-	}
-	var list []event.Record
-	trimmed := sqlSeq(s.trimmed.Load())
-	for part := min(end-1, newest) >> stretch; part >= oldest>>stretch && len(list) < q.Limit; part-- {
-		if first := part << stretch; first <= trimmed { // only leftovers, thinly spread: to the next one
-			var seq int64
-			if err := s.read.newestBelow.QueryRowContext(ctx, first+1<<stretch).Scan(&seq); err != nil {
-				return nil, err
-			}
-			if part = seq >> stretch; seq == 0 {
-				break
-			}
-		}
-		rows, err := stmt.QueryContext(ctx, part, topic, string(q.Type), end, q.Limit-len(list))
-		records, err := scanRecords(rows, err)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, records...)
-	}
-	return list, nil
 }
 
 // SeqAt returns the Seq of the first event that was appended at or after t, or

@@ -108,6 +108,21 @@ var migrations = [...]string{
 		resume INTEGER NOT NULL,
 		started_at INTEGER NOT NULL
 	) STRICT, WITHOUT ROWID;`,
+
+	// 6: the size of the log, and summaries in the place of the index by topic.
+	// The writer adds to log_size what it appends; what is deleted subtracts
+	// itself, however it is deleted. One event counts as event.Event.Size says. A
+	// row of stretches says which types and subjects a stretch of 256 Seqs may
+	// have; see topics.go. A stretch without one is searched.
+	`DROP INDEX events_by_topic;
+	CREATE TABLE stretches (stretch INTEGER PRIMARY KEY, topics BLOB NOT NULL) STRICT;
+	CREATE TABLE log_size (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+	INSERT INTO log_size SELECT 1, count(*), coalesce(sum(octet_length(envelope) +
+		octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64), 0) FROM events;
+	CREATE TRIGGER events_removed AFTER DELETE ON events BEGIN
+		UPDATE log_size SET events = events - 1, bytes = bytes - octet_length(OLD.envelope) -
+			octet_length(OLD.idempotency_key) - octet_length(OLD.type) - octet_length(OLD.subject) - 64;
+	END;`,
 }
 
 // upgrade brings the file to the newest schema, in one transaction.

@@ -28,6 +28,11 @@ func TestUpgrade(t *testing.T) {
 			if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
 				t.Fatal(err)
 			}
+			if version >= 6 { // the writer of that time counted it
+				if _, err := db.Exec(`UPDATE log_size SET events = 1, bytes = ?`, ev.Size()); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, version, applicationID)); err != nil {
 				t.Fatal(err)
 			}
@@ -43,9 +48,17 @@ func TestUpgrade(t *testing.T) {
 			if err := s.reader.QueryRow(`PRAGMA user_version`).Scan(&got); err != nil || got != len(migrations) {
 				t.Errorf("schema: got %d, %v, want %d", got, err, len(migrations))
 			}
-			receipts, err := s.Append(ctx, []*event.Event{makeEvent(t, "old"), makeEvent(t, "new")})
+			added := makeEvent(t, "new")
+			receipts, err := s.Append(ctx, []*event.Event{makeEvent(t, "old"), added})
 			if err != nil || receipts[0].Seq != 41 || !receipts[0].Duplicate || receipts[1].Seq <= 41 {
 				t.Errorf("after the upgrade: got %+v, %v", receipts, err)
+			}
+			st, err := s.Status(ctx)
+			if want := ev.Size() + added.Size(); err != nil || st.Bytes != want || st.Events != 2 {
+				t.Errorf("the size: got %+v, %v, want %d bytes", st, err, want)
+			}
+			if list, err := s.Events(ctx, event.Query{Type: "t", Limit: 5}); len(list) != 2 || err != nil {
+				t.Errorf("Events: got %d, %v", len(list), err)
 			}
 			if err := s.KVSet(ctx, "p", "k", []byte("v")); err != nil {
 				t.Error(err)

@@ -24,6 +24,12 @@ type Config struct {
 	RecentEvents int
 	RecentBytes  int
 
+	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: Append
+	// and Write that would go over it are fault.Exhausted with a RetryAfter until
+	// events are trimmed. Children are exempt, or no handler could settle what
+	// makes room. 0 is no bound. SetMaxBytes changes it.
+	MaxBytes int64
+
 	// KVBytes bounds the key-value state of one plugin, keys and values
 	// together (default 64 MiB).
 	KVBytes int64
@@ -37,6 +43,7 @@ type Store struct {
 	log     *slog.Logger
 	now     func() time.Time
 	kvBytes int64
+	max     atomic.Int64 // Config.MaxBytes
 	fail    faults
 
 	lock    *fileLock
@@ -59,9 +66,12 @@ type Store struct {
 	closeErr  error
 
 	// Owned by the writer goroutine.
-	before   int   // operations in the group before
-	stale    bool  // what the file holds must be read again before the next group
-	appended int64 // unix ns at which the newest event was appended; never goes back
+	callers  int    // operations to expect in a group, from the groups before
+	held     *op    // was taken from ops, and begins the next group
+	stale    bool   // what the file holds must be read again before the next group
+	appended int64  // unix ns at which the newest event was appended; never goes back
+	size     size   // of the log
+	topics   topics // of the newest stretch
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an
@@ -104,6 +114,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
+	s.max.Store(cfg.MaxBytes)
 	if err := s.openFile(ctx); err != nil {
 		s.closeFile() //nolint:errcheck // the first error is the one to tell
 		return nil, s.coded("open the data file", err)

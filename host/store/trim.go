@@ -12,6 +12,7 @@ type trimStatements struct {
 	edge, events, rows                       *sql.Stmt
 	releasedEdge, releasedEvents, clearQueue *sql.Stmt
 	releasedRows, release, there             *sql.Stmt
+	stretches, releasedStretches             *sql.Stmt
 }
 
 func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -20,6 +21,7 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 			WHERE d.seq = events.seq AND d.status <> 'ok' AND d.purged = 0)`
 		orphaned = ` AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)`
 		released = ` WHERE seq IN (SELECT seq FROM released WHERE seq <= ?)`
+		empty    = ` AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= stretch << 8 AND seq < (stretch + 1) << 8)`
 	)
 	return prepare(ctx, db, []statement{
 		{&t.edge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`},
@@ -30,6 +32,8 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&t.releasedRows, `DELETE FROM deliveries` + released + orphaned},
 		{&t.clearQueue, `DELETE FROM released WHERE seq <= ?`},
 		{&t.release, `INSERT OR IGNORE INTO released VALUES (?)`},
+		{&t.stretches, `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty},
+		{&t.releasedStretches, `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty},
 		{&t.there, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`},
 	})
 }
@@ -85,7 +89,11 @@ func (g *group) trimReleased(before uint64) (looked, removed int64, err error) {
 	if _, err := g.exec(t.releasedRows, edge); err != nil {
 		return 0, 0, err
 	}
+	if _, err := g.exec(t.releasedStretches, edge); err != nil {
+		return 0, 0, err
+	}
 	_, err = g.exec(t.clearQueue, edge)
+	g.removed = true
 	return looked, removed, err
 }
 
@@ -105,7 +113,10 @@ func (g *group) sweep(before uint64) (looked, removed int64, err error) {
 	if _, err := g.exec(g.s.write.setMark, "trimmed", edge); err != nil {
 		return 0, 0, err
 	}
-	g.trimmed = max(g.trimmed, uint64(edge)+1)
+	if _, err := g.exec(t.stretches, from, edge); err != nil {
+		return 0, 0, err
+	}
+	g.trimmed, g.removed = max(g.trimmed, uint64(edge)+1), true
 	return looked, removed, nil
 }
 

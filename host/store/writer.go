@@ -13,12 +13,13 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Bounds of one group: it is closed as soon as one is reached.
+// Bounds of one group: it is closed as soon as one is reached. One operation
+// that is larger makes a group of its own.
 const (
-	maxQueued      = 1024    // operations that wait; more callers block
-	maxGroupOps    = 1024    // operations
-	maxGroupEvents = 4096    // events and rows
-	maxGroupBytes  = 8 << 20 // bytes of envelopes and values
+	maxQueued      = 1024 // operations that wait; more callers block
+	maxGroupEvents = 512  // events and rows
+	maxGroupBytes  = 8 << 20
+	maxGroupAge    = time.Millisecond
 )
 
 // op is one caller's write.
@@ -31,6 +32,7 @@ type op struct {
 	// A write that only appends has these instead of run, so that neighbours in
 	// the group are inserted together.
 	append   []row
+	size     int64 // of these events in the log
 	receipts []event.Receipt
 
 	events int
@@ -104,10 +106,13 @@ type group struct {
 
 	// What the commit makes visible.
 	seq     uint64 // the highest given so far
+	added   int64  // bytes of records
+	size    size   // of the log; set before the commit
 	at      int64  // unix ns, the time of this group's events
 	records []event.Record
-	trimmed uint64 // events below this were removed, but for leftovers
-	bound   map[*sql.Stmt]*sql.Stmt
+	trimmed uint64                  // events below this were removed, but for leftovers
+	removed bool                    // events were removed
+	bound   map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
 	batch   []row
 }
 
@@ -116,56 +121,71 @@ func (s *Store) runWriter() {
 	defer close(s.stopped)
 	var ops []*op
 	for {
-		select {
-		case <-s.closing:
-			return
-		case o := <-s.ops:
-			ops = s.gather(ops[:0], o)
+		first := s.held
+		s.held = nil
+		if first == nil {
+			select {
+			case <-s.closing:
+				return
+			case first = <-s.ops:
+			}
 		}
-		if s.before = len(ops); len(ops) > 0 {
+		ops = s.gather(ops[:0], first)
+		s.callers = max(len(ops), s.callers-s.callers/8-1)
+		if len(ops) > 0 {
 			s.writeGroup(ops)
 		}
 		clear(ops)
 	}
 }
 
-// patience is how long a group waits for the next caller, when the one before had
+// patience is how long a group waits for the next caller, when those before had
 // more than one: small against a flush, long against a caller's way back.
 const patience = 20 * time.Microsecond
 
-// gather takes everything that waits, up to the bounds.
+// gather takes what waits into one group. With one caller it closes at once.
+// With several, those of the group before have just been woken and are likely to
+// be back: it waits for as many, while they keep coming. Otherwise every other
+// group would hold a few early ones only.
 func (s *Store) gather(ops []*op, first *op) []*op {
 	events, bytes := 0, 0
-	add := func(o *op) {
+	var opened, arrived time.Time // looked at only when nothing waits
+	o := first
+	for range maxQueued {
+		if events > 0 && (events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
+			s.held = o
+			return ops
+		}
 		if o.state.CompareAndSwap(queued, taken) {
 			ops, events, bytes = append(ops, o), events+o.events, bytes+o.bytes
 		}
-	}
-	add(first)
-	// The callers of the group before have just been woken, and are likely to be
-	// back at once. Waiting while they keep coming is what keeps groups large:
-	// otherwise every other group would hold a few early ones only.
-	arrived := time.Now()
-	for {
-		select {
-		case o := <-s.ops:
-			add(o)
-			if len(ops) >= maxGroupOps || events >= maxGroupEvents || bytes >= maxGroupBytes {
+		if events >= maxGroupEvents {
+			return ops
+		}
+		for arrived, o = (time.Time{}), nil; o == nil; {
+			select {
+			case o = <-s.ops:
+				continue
+			default:
+			}
+			if len(ops) >= s.callers {
 				return ops
 			}
-			arrived = time.Time{}
-		default:
-			if s.before <= 1 { // nobody was woken but the one who is here
-				return ops
+			now := time.Now()
+			if opened.IsZero() {
+				opened = now
 			}
 			if arrived.IsZero() {
-				arrived = time.Now()
-			} else if time.Since(arrived) > patience {
+				arrived = now
+			}
+			if now.Sub(arrived) > patience || now.Sub(opened) > maxGroupAge {
 				return ops
 			}
 			runtime.Gosched()
 		}
 	}
+	s.held = o
+	return ops
 }
 
 // writeGroup runs the operations in one transaction and tells each its fate.
@@ -215,6 +235,9 @@ func (g *group) run() error {
 		}
 		rest = rest[n:]
 	}
+	if err := g.account(); err != nil {
+		return err
+	}
 	if err := s.fail.at(s.fail.commit); err != nil {
 		return err
 	}
@@ -235,15 +258,21 @@ func (g *group) runSome(rest []*op) (n int, err error) {
 		return 1, o.run(g)
 	}
 	g.batch = g.batch[:0]
-	for n < len(rest) && rest[n].append != nil {
-		g.batch = append(g.batch, rest[n].append...)
-		n++
+	for size := int64(0); n < len(rest) && rest[n].append != nil; n++ {
+		o := rest[n]
+		if o.err = g.room(size + o.size); o.err == nil {
+			g.batch = append(g.batch, o.append...)
+			size += o.size
+		}
 	}
 	receipts, err := g.append(g.batch)
 	if err != nil {
 		return n, err
 	}
 	for _, o := range rest[:n] {
+		if o.err != nil {
+			continue
+		}
 		k := len(o.append)
 		o.receipts, receipts = receipts[:k:k], receipts[k:]
 	}
@@ -255,7 +284,7 @@ func (g *group) inSavepoint(o *op) error {
 	if _, err := g.tx.Exec("SAVEPOINT op"); err != nil {
 		return err
 	}
-	seq, records := g.seq, len(g.records)
+	before := g.mark()
 	if err := o.run(g); err != nil {
 		return err
 	}
@@ -266,7 +295,7 @@ func (g *group) inSavepoint(o *op) error {
 		if _, err := g.tx.Exec("ROLLBACK TO op"); err != nil {
 			return errors.Join(o.err, err)
 		}
-		g.seq, g.records = seq, g.records[:records]
+		g.reset(before)
 	}
 	_, err := g.tx.Exec("RELEASE op")
 	return err
@@ -299,6 +328,7 @@ func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
 
 // publish makes a committed group visible to readers, before its callers are told.
 func (s *Store) publish(g *group) {
+	s.size = g.size
 	if g.trimmed > 0 {
 		s.trimmed.Store(g.trimmedTo())
 		s.recent.trim(g.trimmed)
@@ -321,8 +351,12 @@ func (s *Store) refresh() error {
 	err := s.writer.QueryRowContext(ctx, `SELECT
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
 		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events)),
-		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`).Scan(&last, &appended, &trimmed)
+		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0),
+		events, bytes FROM log_size`).Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes)
 	if err != nil {
+		return err
+	}
+	if err := s.topics.load(ctx, s.writer, uint64(last)); err != nil {
 		return err
 	}
 	s.stale = false

@@ -1,7 +1,13 @@
 // Package logtest proves an engine of the event log. Every engine runs Run, on
 // bus.Log; one that a host can run on, which keeps the state of deliveries too,
-// runs RunState, on State, and RunKV. An engine is what passes them. This is
-// what they ask for, in words; each paragraph names the tests that hold it.
+// runs RunState, on State, and RunKV. An engine is what passes them, under the
+// race detector. This is the document for writing one: what they ask for, in
+// words; each paragraph names the tests that hold it.
+//
+// Because this package knows no disk, an engine has its own tests of what is
+// durable: kill it while it acknowledges, fail each step of its commit before and
+// after the point of no return, fill its disk. Those of host/store are the
+// example.
 //
 // # The log
 //
@@ -17,12 +23,24 @@
 //
 // Append returns when its events are stored, and what is stored is read by
 // everybody from then on. An error, an ended context's too, means that none of
-// them was stored ("an ended context", "refused calls"). Engines that promise
-// durability prove it by faults of their own; see host/store's tests.
+// them was stored: a caller that leaves before the engine has begun is taken out,
+// one that leaves later gets the true answer ("an ended context", "refused
+// calls").
 //
-// Read answers in the order of Seq, and nothing only at the log's end. Wait
-// wakes everybody. Cursors go forward and back ("reads in pages", "waiting",
-// "cursors").
+// Read answers in the order of Seq, and nothing only at the log's end. It never
+// shows an event with a lower Seq than one it showed before, so that a reader who
+// goes on after the last Seq it saw misses nothing. Wait is woken by every growth.
+// Cursors go forward and back ("reads in pages", "hammer", "waiting", "cursors",
+// "list of cursors").
+//
+// # Limits
+//
+// Status counts exactly what is there, in constant time ("status"). A publisher
+// who would go over SetMaxBytes is refused as a whole with event.LogFull, also in
+// a race ("a full log", "a full log for many"); a lowered bound removes nothing.
+// Children are exempt, or no handler could settle what is there ("children of a
+// full log"). An engine trims nothing by itself: package host decides what may
+// go, by Cursors, Status and SeqAt ("times").
 //
 // # Deliveries
 //
@@ -69,6 +87,11 @@
 // keeps what had never been delivered; one that begins beyond the cursor leaves
 // the cursor where it is. No other handler sees any of it ("replay", "replay
 // while another is under way", "replay ahead of the cursor").
+//
+// # The end
+//
+// After Close every method but Last answers fault.Unavailable, those that wait
+// too ("closing", "closing while busy").
 //
 // "against a model" does all of this at random and compares every answer.
 //

@@ -25,6 +25,7 @@ type State interface {
 	ForgetHandler(ctx context.Context, handler string) error
 
 	DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error)
+	DeadCounts(ctx context.Context) (map[string]uint64, error)
 	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
 	Purge(ctx context.Context, f event.DeadFilter) (int, error)
 	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)

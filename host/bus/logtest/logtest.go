@@ -29,6 +29,10 @@ func Run(t *testing.T, open func(t *testing.T) bus.Log) {
 		{"waiting", waiting},
 		{"trimming", trimming},
 		{"cursors", cursors},
+		{"list of cursors", listOfCursors},
+		{"status", status},
+		{"a full log", fullLog},
+		{"a full log for many", fullForMany},
 		{"an ended context", endedContext},
 		{"hammer", hammer},
 	}
@@ -333,6 +337,8 @@ func endedContext(t *testing.T, l bus.Log) {
 		"Wait":      func() error { return l.Wait(ctx, 5) },
 		"Trim":      func() error { _, err := l.Trim(ctx, 5); return err },
 		"Cursor":    func() error { _, _, err := l.Cursor(ctx, "x"); return err },
+		"Cursors":   func() error { _, err := l.Cursors(ctx); return err },
+		"Status":    func() error { _, err := l.Status(ctx); return err },
 		"SetCursor": func() error { return l.SetCursor(ctx, event.Cursor{Name: "x"}) },
 	}
 	for name, call := range calls {

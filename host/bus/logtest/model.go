@@ -2,6 +2,7 @@ package logtest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -265,6 +266,16 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				if got := s.Last(); got != m.last {
 					rt.Fatalf("Last: got %d, want %d", got, m.last)
 				}
+				status := event.LogStatus{LastSeq: m.last, Events: int64(len(m.log))}
+				for i, r := range m.log {
+					if status.Bytes += r.Event.Size(); i == 0 {
+						status.FirstSeq = r.Seq
+					}
+				}
+				got, err := s.Status(ctx)
+				if got.OldestAt = (time.Time{}); got != status || err != nil {
+					rt.Fatalf("Status: got %+v, %v, want %+v", got, err, status)
+				}
 				from := seqs.Draw(rt, "from")
 				records, err := s.Read(ctx, from, math.MaxInt)
 				if err != nil {
@@ -305,6 +316,14 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1000)
 				if err != nil || !slices.EqualFunc(list, m.dead(""), func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
 					rt.Fatalf("DeadLetters: got %s, %v, want %v", names(list), err, m.dead(""))
+				}
+				counts, err := s.DeadCounts(ctx)
+				wantCounts := map[string]uint64{}
+				for _, k := range m.dead("") {
+					wantCounts[k.handler]++
+				}
+				if err != nil || !maps.Equal(counts, wantCounts) {
+					rt.Fatalf("DeadCounts: got %v, %v, want %v", counts, err, wantCounts)
 				}
 			},
 		})

@@ -1,0 +1,150 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/store"
+)
+
+// BenchmarkPublishHTTP compares publishing over HTTP, each event flushed before
+// its 202, with an Echo server that decodes the same body and answers 202. Both
+// serve 64 connections on loopback, in turns. The client is as small as it can
+// be, because it shares the processors with them.
+func BenchmarkPublishHTTP(b *testing.B) {
+	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	hub, err := bus.New(bus.Config{Log: s})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := hub.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	defer hub.Close(context.Background()) //nolint:errcheck // no context, no error
+	cfg := config(&parts{})
+	cfg.Publisher = hub
+	cfg.AllowedHosts = append(cfg.AllowedHosts, "bench.example.com")
+	berth := httptest.NewServer(newServer(b, cfg).Handler())
+	defer berth.Close()
+
+	e := echo.New()
+	e.POST("/api/v1/events", func(c echo.Context) error {
+		var ev struct {
+			Type string          `json:"event_type"`
+			Data json.RawMessage `json:"data"`
+		}
+		if err := c.Bind(&ev); err != nil {
+			return err
+		}
+		return c.JSON(http.StatusAccepted, map[string]any{"event_id": "018f0000-0000-7000-8000-000000000000", "idempotency_key": ev.Type, "duplicate": false})
+	})
+	plain := httptest.NewServer(e)
+	defer plain.Close()
+
+	const connections, each = 64, 50
+	body := `{"event_type":"order_status_changed","data":{"order_id":"order-17","status":"shipped","previous_status":"processing","total_cents":4200}}`
+	request := fmt.Appendf(nil, "POST /api/v1/events HTTP/1.1\r\nHost: bench.example.com\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		secret, len(body), body)
+	ours, theirs := dialAll(b, berth, connections), dialAll(b, plain, connections)
+	ask(b, ours, request, 1)
+	ask(b, theirs, request, 1)
+	var berthTime, echoTime time.Duration
+	for b.Loop() {
+		for range 4 {
+			berthTime += ask(b, ours, request, each)
+			echoTime += ask(b, theirs, request, each)
+		}
+	}
+	n := float64(b.N * 4 * connections * each)
+	b.ReportMetric(n/berthTime.Seconds(), "publishes/s")
+	b.ReportMetric(n/echoTime.Seconds(), "echo/s")
+	b.ReportMetric(echoTime.Seconds()/berthTime.Seconds(), "x-echo")
+	b.ReportMetric(0, "ns/op")
+}
+
+type connection struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dialAll(b *testing.B, srv *httptest.Server, n int) []connection {
+	b.Helper()
+	list := make([]connection, n)
+	for i := range list {
+		c, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		list[i] = connection{c, bufio.NewReader(c)}
+	}
+	return list
+}
+
+// ask sends a request n times over each connection and returns how long that took.
+func ask(b *testing.B, connections []connection, request []byte, n int) time.Duration {
+	var wg sync.WaitGroup
+	start := time.Now()
+	for _, c := range connections {
+		wg.Go(func() {
+			for range n {
+				if err := c.ask(request); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+func (c connection) ask(request []byte) error {
+	if _, err := c.Write(request); err != nil {
+		return err
+	}
+	size := 0
+	for first := true; ; first = false {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimSpace(line)
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 202")) {
+			return fmt.Errorf("got %s", line)
+		}
+		if len(line) == 0 {
+			break
+		}
+		if name, value, _ := strings.Cut(string(line), ": "); name == "Content-Length" {
+			if size, err = strconv.Atoi(value); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := c.in.Discard(size)
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

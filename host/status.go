@@ -1,0 +1,77 @@
+package host
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// logStatus shows how the event log stands to the API.
+type logStatus struct {
+	h      *Host
+	log    engine
+	runner *runner
+}
+
+// LogStatus implements api.LogStatuser.
+func (l logStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
+	st, err := l.log.Status(ctx)
+	if err != nil {
+		return wire.LogStatus{}, err
+	}
+	cursors, err := l.log.Cursors(ctx)
+	if err != nil {
+		return wire.LogStatus{}, err
+	}
+	dead, err := l.log.DeadCounts(ctx)
+	if err != nil {
+		return wire.LogStatus{}, err
+	}
+	c := l.h.current.Load()
+	status := wire.LogStatus{
+		Engine: string(c.Bus.Engine), FirstSeq: st.FirstSeq, LastSeq: st.LastSeq, Events: uint64(st.Events), Bytes: st.Bytes, MaxBytes: st.MaxBytes,
+		RetentionS: int64(c.Bus.Retention / time.Second), Handlers: []wire.LogReader{}, Full: st.MaxBytes > 0 && st.Bytes >= st.MaxBytes,
+	}
+	if !st.OldestAt.IsZero() {
+		status.OldestAt = &st.OldestAt
+	}
+	open := l.runner.stats()
+	for _, cursor := range cursors { // sorted by name
+		name, ok := strings.CutPrefix(cursor.Name, "handler/")
+		if !ok {
+			continue
+		}
+		reader := wire.LogReader{Plugin: name, Cursor: cursor.Seq, Dead: dead[name], Lost: l.h.retention.Lost(name)}
+		if s, found := open[name]; found {
+			reader.Lag, reader.Open, reader.HistorySkipped = s.Lag, s.Open, s.HistorySkipped
+		} else if st.LastSeq > cursor.Seq {
+			reader.Lag = st.LastSeq - cursor.Seq
+		}
+		if reader.Lag > 0 {
+			oldest, err := l.log.Read(ctx, cursor.Seq+1, 1)
+			if err != nil {
+				return wire.LogStatus{}, err
+			}
+			if len(oldest) > 0 {
+				at := oldest[0].Event.Metadata().Time
+				reader.OldestAt = &at
+			}
+		}
+		status.Handlers = append(status.Handlers, reader)
+	}
+	return status, nil
+}
+
+// stats are the figures of the handlers that are open, by name.
+func (r *runner) stats() map[string]delivery.Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stats := make(map[string]delivery.Stats, len(r.handlers))
+	for name, h := range r.handlers {
+		stats[name] = h.Stats()
+	}
+	return stats
+}

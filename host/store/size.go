@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// size is how much the log holds. The file has the same in log_size, changed in
+// the transactions that change the log.
+type size struct{ events, bytes int64 }
+
+// SetMaxBytes changes Config.MaxBytes. What is there already stays.
+func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
+
+// room asks whether publishers may have so many bytes more.
+func (g *group) room(bytes int64) error {
+	most := g.s.max.Load()
+	if used := g.s.size.bytes + g.added; most > 0 && bytes > 0 && used+bytes > most {
+		return event.LogFull(used, most)
+	}
+	return nil
+}
+
+// account writes down what the group adds to the log.
+func (g *group) account() error {
+	g.size = g.s.size
+	if n := int64(len(g.records)); n > 0 {
+		if err := g.summarize(); err != nil {
+			return err
+		}
+		if _, err := g.exec(g.s.write.addSize, n, g.added); err != nil {
+			return err
+		}
+		g.size.events, g.size.bytes = g.size.events+n, g.size.bytes+g.added
+	}
+	if g.removed {
+		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes)
+	}
+	return nil
+}
+
+// mark and reset undo what a savepoint undoes in the file.
+func (g *group) mark() group {
+	return group{seq: g.seq, added: g.added, records: g.records}
+}
+
+func (g *group) reset(to group) { g.seq, g.added, g.records = to.seq, to.added, to.records }
+
+// Status returns how much the log holds.
+func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
+	const doing = "read the log's size"
+	if s.closed() {
+		return event.LogStatus{}, s.coded(doing, errClosed())
+	}
+	st := event.LogStatus{MaxBytes: s.max.Load()}
+	var first, last, at int64
+	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &last, &first, &at); err != nil {
+		return event.LogStatus{}, s.coded(doing, err)
+	}
+	st.FirstSeq, st.LastSeq = uint64(first), uint64(last)
+	if first > 0 {
+		st.OldestAt = time.Unix(0, at).UTC()
+	}
+	return st, nil
+}
+
+// Cursors returns every cursor, by name.
+func (s *Store) Cursors(ctx context.Context) ([]event.Cursor, error) {
+	const doing = "list the cursors"
+	if s.closed() {
+		return nil, s.coded(doing, errClosed())
+	}
+	rows, err := s.read.cursors.QueryContext(ctx)
+	if err != nil {
+		return nil, s.coded(doing, err)
+	}
+	defer rows.Close()
+	var list []event.Cursor
+	for rows.Next() {
+		var c event.Cursor
+		var seq int64
+		if err := rows.Scan(&c.Name, &seq); err != nil {
+			return nil, s.coded(doing, err)
+		}
+		c.Seq = uint64(seq)
+		list = append(list, c)
+	}
+	return list, s.coded(doing, rows.Err())
+}
