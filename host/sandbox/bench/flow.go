@@ -14,7 +14,7 @@ import (
 // flow measures what takes more of Berth than the sandbox: the benchmarks are
 // with the packages that they are about, which this one must not know.
 func (b *bench) flow(ctx context.Context) error {
-	got, err := benchmark(ctx, "./host", "^Benchmark(FanOut|Delivery)$", "10x")
+	got, err := benchmark(ctx, "./host", "^Benchmark(FanOut|Delivery)$", "5x")
 	if err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (b *bench) flow(ctx context.Context) error {
 	b.because("the guest's own work is 0.6 µs; metering it costs a tenth of that, and the two calls of the host, the clock, the lock, the order and the outcome more than the rest; the publisher and the reader share the two cores.")
 	b.atLeast("fan-out of an event to 10 handlers, of two bare loops", got["%raw BenchmarkFanOut"], 75, "%")
 	b.because("as for one handler, and each outcome that the history keeps is a row in memory.")
-	if got, err = benchmark(ctx, "./host/api", "^BenchmarkPublishHTTP$", "10x"); err != nil {
+	if got, err = benchmark(ctx, "./host/api", "^BenchmarkPublishHTTP$", "5x"); err != nil {
 		return err
 	}
 	b.atLeast("durable publish over HTTP, against Echo that decodes the same body", got["x-echo BenchmarkPublishHTTP"], 0.6, "×")
