@@ -27,7 +27,11 @@ const (
 // cloudEventFormat tells by the headers what a publisher sends (CloudEvents HTTP
 // protocol binding 1.0, section 3).
 func cloudEventFormat(r *http.Request) format {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	given := r.Header.Get("Content-Type")
+	if given == "application/json" && !cloudevents.IsBinary(r.Header) {
+		return nativeFormat
+	}
+	kind, _, err := mime.ParseMediaType(given)
 	switch {
 	case err == nil && kind == cloudevents.Structured:
 		return structuredFormat

@@ -96,6 +96,9 @@ func decodeBody[T any](c echo.Context) (T, error) {
 // checkMediaType takes application/json only.
 func checkMediaType(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
+	if given == "application/json" { // as nearly everybody writes it
+		return checkCoding(r)
+	}
 	kind, _, err := mime.ParseMediaType(given)
 	if err != nil || kind != "application/json" {
 		return unsupported("is %q; it must be application/json", shown(given))

@@ -63,6 +63,7 @@ func (h *Handler) begin(t *task) event.Attempt {
 	}
 	t.delivering = true
 	h.inFlight++
+	h.makeRoom() // many slow attempts may need more than is ready
 	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
 }
 

@@ -1,4 +1,4 @@
-// Command bench measures the sandbox against its targets and prints a table.
+// Command bench measures Berth against its targets and prints a table.
 // Every figure that is a ratio comes from one run, in which the things compared
 // take turns; run it on a machine that does nothing else.
 package main
@@ -94,6 +94,7 @@ func run(ctx context.Context, testdata, only string) error {
 		{"garbage collection", b.collection},
 		{"starts", b.starts},
 		{"memory", b.memory},
+		{"flow", b.flow},
 	} {
 		if only != "" && only != part.name {
 			continue
