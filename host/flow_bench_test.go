@@ -129,12 +129,14 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 
 // await waits until every handler has delivered so many events.
 func (f *fleet) await(b *testing.B, delivered uint64) {
+	look := time.NewTicker(200 * time.Microsecond)
+	defer look.Stop()
 	for _, h := range f.handlers {
 		for h.Stats().Delivered < delivered {
 			if b.Context().Err() != nil {
 				b.Fatal("too slow")
 			}
-			time.Sleep(200 * time.Microsecond)
+			<-look.C
 		}
 		if s := h.Stats(); s.Failed > 0 {
 			b.Fatalf("got %+v", s)
