@@ -47,6 +47,7 @@ type Host struct {
 	path   string // of the configuration file
 	editor *config.Editor
 
+	started *config.Config // what the configuration said when the host was made
 	current atomic.Pointer[config.Config]
 	table   atomic.Pointer[route.Table]
 	feed    *api.Feed // what the event stream shows besides what is published
@@ -103,6 +104,7 @@ func New(cfg Config) (*Host, error) {
 		}
 		h.logger.Warn("there is no configuration; running with the defaults", "path", h.path)
 	}
+	h.started = c
 	h.current.Store(c)
 	h.table.Store(table)
 	return h, nil

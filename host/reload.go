@@ -73,7 +73,7 @@ func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 		return wire.ReloadResult{}, err
 	}
 	h.retention.configure()
-	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(formerConfig, c)}, nil
+	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(h.started, c)}, nil
 }
 
 // fits asks the plugins whether they would take the configuration.

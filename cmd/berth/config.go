@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -111,11 +112,14 @@ func (a *app) configReload() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), a, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
-				if len(r.Changed) == 0 {
-					_, err := fmt.Fprintln(a.stdout, "nothing has changed")
-					return err
+				lines := r.Changed
+				if len(lines) == 0 {
+					lines = []string{"nothing has changed"}
 				}
-				for _, line := range r.Changed {
+				if len(r.NeedsRestart) > 0 {
+					lines = append(lines, "not in force before the next start: "+strings.Join(r.NeedsRestart, ", "))
+				}
+				for _, line := range lines {
 					if _, err := fmt.Fprintln(a.stdout, printable(line)); err != nil {
 						return err
 					}

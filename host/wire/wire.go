@@ -175,8 +175,8 @@ type ErrorDetail struct {
 // ReloadResult says what a reload of the configuration changed, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
-	// NeedsRestart are the settings among them, by path, that are in force only
-	// when the host starts again.
+	// NeedsRestart are the settings, by path, whose values in the file are not in
+	// force before the host starts again, changed by this reload or by one before.
 	NeedsRestart []string `json:"needs_restart"`
 }
 
