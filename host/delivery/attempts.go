@@ -171,6 +171,7 @@ func (h *Handler) release(t *task) {
 	case t.next == nil:
 		h.lanes.remove(t.lane)
 	default:
+		h.behind--
 		h.schedule(t.next)
 		t.next = nil
 	}

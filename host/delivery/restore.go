@@ -43,7 +43,7 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
 	h.open, h.lanes = index{which: bySeq}, index{which: byLane}
-	h.bytes = 0
+	h.bytes, h.behind = 0, 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.known = max(h.known, b.Cursor, b.Newest)
