@@ -53,3 +53,29 @@ func TestWhatWaitsBehindARetriedEventIsBounded(t *testing.T) {
 		t.Errorf("%d events are held, want %d, and the one that waits for its retry", open, most)
 	}
 }
+
+func TestRedrivenEventsGoOnBesideABusyKey(t *testing.T) {
+	m := onMemory(t)
+	m.set(reject)
+	h, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	m.publish("mended")
+	m.await("a dead letter", func() bool {
+		list, _, err := m.d.DeadLetters(t.Context(), event.DeadFilter{}, "", 10)
+		return err == nil && len(list) == 1
+	})
+	held := make(chan struct{})
+	m.set(func(_ string, a event.Attempt) event.Outcome {
+		if bySubject(a.Event) == "busy" {
+			<-held
+		}
+		return event.Outcome{}
+	})
+	defer close(held) // before stop, which waits for it
+	for range 5000 {
+		m.publish("busy")
+	}
+	m.await("as much of the busy key as it takes ahead", func() bool { return h.Stats().Open >= 4096 })
+	m.redrive(event.DeadFilter{}, 1)
+	m.await("the redriven one", func() bool { return len(m.sequence("h")) == 2 })
+}

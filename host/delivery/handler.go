@@ -117,6 +117,8 @@ type Handler struct {
 	held      bool          // no attempt begins: the handler is being moved
 	inFlight  int           // attempts that are open
 	feedWaits bool          // the feeder waits for room
+	fedOpen   int           // open tasks that the feeder brought
+	fedBytes  int           // of their envelopes
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
 	known   uint64

@@ -11,8 +11,8 @@ import (
 const (
 	// feedPage is how many redriven deliveries are read from the store at once.
 	feedPage = 512
-	// maxFed bounds the events that a handler has, as long as redriven ones are
-	// taken up: the other half of the window is for what is published.
+	// maxFed and maxFedBytes bound the redriven events that a handler has, besides
+	// what it has read: neither waits for the other.
 	maxFed      = maxWindow / 2
 	maxFedBytes = maxWindowBytes / 2
 )
@@ -44,6 +44,7 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
 	h.open, h.lanes = index{which: bySeq}, index{which: byLane}
 	h.bytes, h.behind = 0, 0
+	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.known = max(h.known, b.Cursor, b.Newest)
@@ -159,6 +160,9 @@ func (h *Handler) takeUp(t *task, wasAhead bool) (again bool) {
 	case !ahead && wasAhead: // it came by: did it bring it?
 		return true
 	default: // the reader has passed it, or would pass over it
+		t.fed = true
+		h.fedOpen++
+		h.fedBytes += len(t.record.Event.Envelope())
 		h.admit(t)
 	}
 	return false
@@ -214,7 +218,7 @@ func (h *Handler) awaitFeedRoom(ctx context.Context) bool {
 }
 
 func (h *Handler) feedRoom() bool {
-	return h.open.n+h.unsaved < maxFed && h.bytes < maxFedBytes
+	return h.fedOpen+h.unsaved < maxFed && h.fedBytes < maxFedBytes
 }
 
 // makeFeedRoom lets the feeder look again, if it waits and there is room.
