@@ -26,7 +26,11 @@ const (
 func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	later := make(map[uint64]event.Delivery)
 	var waiting []*task
+	latest := h.latestDue(time.Now())
 	for _, row := range b.Open {
+		if row.Due.After(latest) {
+			row.Due = latest
+		}
 		if row.Seq > b.Cursor {
 			later[row.Seq] = row
 			continue
@@ -56,6 +60,14 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 		h.admit(t)
 	}
 	return nil
+}
+
+// latestDue is when a retry that was given its time before now is due at the
+// latest. One that seems to be due after that is from before the clock was set back.
+func (h *Handler) latestDue(now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Add(h.policy.Retry.MaxBackoff)
 }
 
 // restored makes a task of a row, nil when its event is gone. The cursor may
