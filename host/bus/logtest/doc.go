@@ -80,13 +80,15 @@
 //
 // StartReplay moves a handler's cursor to the event before the stretch and notes
 // {from, to, resume, started}, in one step. While the cursor is below to, a final
-// row of the stretch counts only if it is younger than started; the events
+// row of the stretch counts only if it is younger than started, which is never
+// before those that are there: the clock may have been set back. The events
 // between to and resume, where the cursor was, are not wanted; above resume all
 // is as it was. Rows that wait for an attempt stay. A cursor at or beyond to is
 // the replay's end. A second replay takes the place of one that is under way, and
 // keeps what had never been delivered; one that begins beyond the cursor leaves
 // the cursor where it is. No other handler sees any of it ("replay", "replay
-// while another is under way", "replay ahead of the cursor").
+// while another is under way", "replay ahead of the cursor", "replay after the
+// clock was set back").
 //
 // # The end
 //

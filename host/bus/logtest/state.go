@@ -38,6 +38,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State,
 		{"replay", replay},
 		{"replay while another is under way", replayAgain},
 		{"replay ahead of the cursor", replayAhead},
+		{"replay after the clock was set back", replayEarlier},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
 	}
