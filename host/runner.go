@@ -58,8 +58,9 @@ type handler struct {
 	*delivery.Handler
 	versions int // changed by who has its turn
 
-	mu     sync.Mutex // held around Update
-	policy delivery.Policy
+	mu       sync.Mutex // held around Update and for the figures
+	policy   delivery.Policy
+	assigned uint64 // of Stats.Refused, what a version has taken for its own
 }
 
 func (h *handler) update(change func(*delivery.Policy)) {
@@ -278,6 +279,7 @@ type running struct {
 	handler *handler
 	pool    *sandbox.Pool
 	drain   sync.Once
+	refused uint64 // deliveries that the pool counts as ok and that are dead; under handler.mu
 }
 
 // Drain implements plugin.Running.
@@ -293,9 +295,15 @@ func (v *running) Drain(ctx context.Context) error {
 
 // Stats implements plugin.Running.
 func (v *running) Stats() plugin.Stats {
-	s := v.pool.Stats()
-	h := v.handler.Stats()
-	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel,
+	v.handler.mu.Lock()
+	s, h := v.pool.Stats(), v.handler.Stats()
+	if h.Refused > v.handler.assigned { // while two versions are at work, nobody knows whose
+		more := min(h.Refused-v.handler.assigned, s.Delivered-v.refused)
+		v.handler.assigned, v.refused = v.handler.assigned+more, v.refused+more
+	}
+	refused := v.refused
+	v.handler.mu.Unlock()
+	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered - refused, Failed: s.Failed + refused, Fuel: s.Fuel,
 		Lag: h.Lag, Condition: plugin.Condition{State: wire.PluginState(h.Condition.State), Reason: h.Condition.Reason, Since: h.Condition.Since}}
 }
 

@@ -55,6 +55,7 @@ type HandlerConfig struct {
 type Stats struct {
 	Delivered uint64 // attempts that were ok
 	Failed    uint64 // attempts that were not
+	Refused   uint64 // of these, the ones whose children could not be published
 	Fuel      uint64
 	// Lag counts the events that it takes and that are not final, exactly as far
 	// as it has read the log (4,096 of its events ahead, 65,536 while some wait
