@@ -40,7 +40,10 @@
 // a race ("a full log", "a full log for many"); a lowered bound removes nothing.
 // Children are exempt, or no handler could settle what is there ("children of a
 // full log"). An engine trims nothing by itself: package host decides what may
-// go, by Cursors, Status and SeqAt ("times").
+// go, by Cursors, Status and SeqAt. The time of an append never goes back along
+// the log ("times"); but when it is event.ClockSlack ahead of the clock, which was
+// set back then, Trim gives the events that bear times of the future the present
+// one, or they would outlive every retention ("times of the future").
 //
 // # Deliveries
 //
