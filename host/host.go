@@ -229,6 +229,22 @@ func (h *Host) background(what string, f func(context.Context)) {
 	})
 }
 
+// closeGrace is what a part has whose turn comes after the time for closing: a
+// handler that does not end must not cost what others have yet to write down.
+const closeGrace = time.Second
+
+func (c cleanup) run(ctx context.Context) error {
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		defer cancel()
+	}
+	if err := c.do(ctx); err != nil {
+		return fmt.Errorf("close %s: %w", c.what, err)
+	}
+	return nil
+}
+
 // Close stops intake, lets open events finish and closes everything. When ctx
 // ends, open events are stopped and delivered again at the next start. Further
 // calls wait for the first and answer the same.
@@ -237,9 +253,8 @@ func (h *Host) Close(ctx context.Context) error {
 		defer close(h.closed)
 		var errs []error
 		for i := len(h.cleanups) - 1; i >= 0; i-- {
-			c := h.cleanups[i]
-			if err := c.do(ctx); err != nil {
-				errs = append(errs, fmt.Errorf("close %s: %w", c.what, err))
+			if err := h.cleanups[i].run(ctx); err != nil {
+				errs = append(errs, err)
 			}
 		}
 		h.closeErr = errors.Join(errs...)

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
@@ -47,17 +48,19 @@ type runner struct {
 	logger     *slog.Logger
 	touch      atomic.Pointer[func()] // says that a handler's condition has changed; nil before there is somebody to say it to
 
-	mu       sync.Mutex
+	mu       sync.Mutex // a leaf
 	handlers map[string]*handler
+	turns    map[string]chan struct{} // by handler: holds a token of who opens or closes it
 }
 
 // handler is an open delivery.Handler with the number of versions that use it.
 type handler struct {
 	*delivery.Handler
-	versions int
+	versions int // changed by who has its turn
 
-	mu     sync.Mutex // held around Update
-	policy delivery.Policy
+	mu       sync.Mutex // held around Update and for the figures
+	policy   delivery.Policy
+	assigned uint64 // of Stats.Refused, what a version has taken for its own
 }
 
 func (h *handler) update(change func(*delivery.Policy)) {
@@ -81,7 +84,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: h.secrets(),
-		table: &h.table, logger: h.logger, handlers: make(map[string]*handler)}
+		table: &h.table, logger: h.logger, handlers: make(map[string]*handler), turns: make(map[string]chan struct{})}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
@@ -208,17 +211,47 @@ func orderKey(ptr string) func(*event.Event) string {
 	}
 }
 
-func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*handler, error) {
+// turn keeps everybody else from opening and closing a handler. Both can take as
+// long as the store does, and nobody else's handler waits for that.
+func (r *runner) turn(ctx context.Context, name string) (end func(), err error) {
+	r.mu.Lock()
+	turn := r.turns[name]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		r.turns[name] = turn
+	}
+	r.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, fault.New(fault.Unavailable, "wait for the handler %s, which is being opened or closed: %w", name, ctx.Err())
+	}
+}
+
+// open returns the open handler, nil for none.
+func (r *runner) open(name string) *handler {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.handlers[name]
+	return r.handlers[name]
+}
+
+func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*handler, error) {
+	end, err := r.turn(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	h := r.open(name)
 	if h == nil {
 		opened, err := r.dispatcher.Open(ctx, delivery.HandlerConfig{Name: name, Policy: p})
 		if err != nil {
 			return nil, err
 		}
 		h = &handler{Handler: opened, policy: p}
+		r.mu.Lock()
 		r.handlers[name] = h
+		r.mu.Unlock()
 	}
 	h.versions++
 	return h, nil
@@ -226,14 +259,16 @@ func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*
 
 // release closes the handler with the last version that used it.
 func (r *runner) release(ctx context.Context, name string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	h := r.handlers[name]
+	end, _ := r.turn(context.WithoutCancel(ctx), name) // who has it ends with a context of his own
+	defer end()
+	h := r.open(name)
 	if h.versions--; h.versions > 0 {
 		h.Probe() // an instance of the version that has gone may have made the last one
 		return nil
 	}
+	r.mu.Lock()
 	delete(r.handlers, name)
+	r.mu.Unlock()
 	return h.Close(ctx)
 }
 
@@ -244,6 +279,7 @@ type running struct {
 	handler *handler
 	pool    *sandbox.Pool
 	drain   sync.Once
+	refused uint64 // deliveries that the pool counts as ok and that are dead; under handler.mu
 }
 
 // Drain implements plugin.Running.
@@ -259,9 +295,15 @@ func (v *running) Drain(ctx context.Context) error {
 
 // Stats implements plugin.Running.
 func (v *running) Stats() plugin.Stats {
-	s := v.pool.Stats()
-	h := v.handler.Stats()
-	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel,
+	v.handler.mu.Lock()
+	s, h := v.pool.Stats(), v.handler.Stats()
+	if h.Refused > v.handler.assigned { // while two versions are at work, nobody knows whose
+		more := min(h.Refused-v.handler.assigned, s.Delivered-v.refused)
+		v.handler.assigned, v.refused = v.handler.assigned+more, v.refused+more
+	}
+	refused := v.refused
+	v.handler.mu.Unlock()
+	return plugin.Stats{Instances: s.Instances, Delivered: s.Delivered - refused, Failed: s.Failed + refused, Fuel: s.Fuel,
 		Lag: h.Lag, Condition: plugin.Condition{State: wire.PluginState(h.Condition.State), Reason: h.Condition.Reason, Since: h.Condition.Since}}
 }
 

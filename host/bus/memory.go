@@ -264,6 +264,7 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	if err := m.usable(ctx, "trim the log"); err != nil {
 		return 0, err
 	}
+	m.restamp()
 	n := m.index(before)
 	if n == 0 {
 		return 0, nil
@@ -292,6 +293,19 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 		}
 	}
 	return removed, nil
+}
+
+// restamp gives events that bear a time of the future, because the clock was set
+// back, the present one. The caller holds mu.
+func (m *Memory) restamp() {
+	now := m.now().UnixNano()
+	if m.latest <= now+int64(event.ClockSlack) {
+		return
+	}
+	for i := len(m.times) - 1; i >= 0 && m.times[i] > now; i-- {
+		m.times[i] = now
+	}
+	m.latest = now
 }
 
 // kept says whether a delivery keeps an event in the log. The caller holds mu.

@@ -127,8 +127,9 @@ func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, lim
 
 // StartReplay sets a handler back, so that it gets the events from one Seq to
 // another (both included, from at least 1) again, and notes where it goes on
-// then; see event.BeginReplay. fault.NotFound for a handler that has no place in
-// the log.
+// then; see event.BeginReplay. It starts at no earlier time than the outcomes of
+// these events bear, for the clock may have been set back. fault.NotFound for a
+// handler that has no place in the log.
 func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
 	const doing = "start a replay"
 	if from < 1 || from > to {
@@ -142,6 +143,11 @@ func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint6
 	cursor, found := m.cursors["handler/"+handler]
 	if !found && len(m.rows[handler]) == 0 {
 		return fault.New(fault.NotFound, "%s: the handler %s has no place in the log", doing, handler)
+	}
+	for seq, row := range m.rows[handler] {
+		if seq >= from && seq <= to && row.Status.Final() && row.At.After(at) {
+			at = row.At
+		}
 	}
 	r, back := event.BeginReplay(cursor, m.replays[handler], from, to, at)
 	m.replays[handler], m.cursors["handler/"+handler] = &r, back

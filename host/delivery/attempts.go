@@ -163,7 +163,12 @@ func (h *Handler) judge(t *task, o event.Outcome, at time.Time) {
 // release forgets a final task and lets the next of its key go.
 func (h *Handler) release(t *task) {
 	h.open.remove(t.record.Seq)
-	h.bytes -= len(t.record.Event.Envelope())
+	size := len(t.record.Event.Envelope())
+	h.bytes -= size
+	if t.fed {
+		h.fedOpen--
+		h.fedBytes -= size
+	}
 	t.record.Event = nil // the window may hold the task for long
 	h.makeRoom()
 	switch {
@@ -171,6 +176,7 @@ func (h *Handler) release(t *task) {
 	case t.next == nil:
 		h.lanes.remove(t.lane)
 	default:
+		h.behind--
 		h.schedule(t.next)
 		t.next = nil
 	}

@@ -2,10 +2,10 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/fault"
 )
 
 // Letters keeps dead deliveries until they are redriven or purged.
@@ -37,8 +37,8 @@ func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor
 // next. What is not dead is not touched, so doing it twice changes nothing. On
 // an error, what was redriven until then stays so.
 func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.flush(ctx); err != nil { // what is shown as dead is redriven
-		return 0, fault.New(fault.Unavailable, "redrive: wait until outcomes are written: %w", err)
+	if err := d.recorder.settle(ctx); err != nil { // what is shown as dead is redriven
+		return 0, fmt.Errorf("redrive: %w", err)
 	}
 	n, err := d.cfg.Store.Redrive(ctx, f)
 	if n > 0 || err != nil {
@@ -56,8 +56,8 @@ func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, erro
 // those were: they cannot be redriven then, and no longer keep their events in
 // the log. Their deliveries are dead as before.
 func (d *Dispatcher) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.flush(ctx); err != nil {
-		return 0, fault.New(fault.Unavailable, "purge: wait until outcomes are written: %w", err)
+	if err := d.recorder.settle(ctx); err != nil {
+		return 0, fmt.Errorf("purge: %w", err)
 	}
 	return d.cfg.Store.Purge(ctx, f)
 }

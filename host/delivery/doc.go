@@ -27,8 +27,8 @@
 // the stretch that is replayed the order of a key is that of the log, retries
 // included; what follows comes after it.
 //
-// Lock order: Dispatcher.mu or recorder.mu, then Handler.mu; recorder.touching is
-// a leaf. None is held while the store, the log, an observer or OnCondition is
+// Lock order: Dispatcher.mu or recorder.mu, then Handler.mu; recorder.touching and
+// recorder.troubleMu are leaves. None is held while the store, the log, an observer or OnCondition is
 // called.
 //
 // Dispatcher.places and Handler.moving are held across calls of the store, in

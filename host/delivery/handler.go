@@ -12,7 +12,8 @@ import (
 
 const (
 	// maxWindow bounds the events that a handler has read and not settled, the
-	// ones that wait for a retry, and the outcomes that are not written yet.
+	// ones that wait for a retry, and the outcomes that are not written yet; but
+	// see counted.
 	maxWindow = 4096
 	// maxWindowBytes bounds the envelopes of those events.
 	maxWindowBytes = 64 << 20
@@ -54,10 +55,11 @@ type HandlerConfig struct {
 type Stats struct {
 	Delivered uint64 // attempts that were ok
 	Failed    uint64 // attempts that were not
+	Refused   uint64 // of these, the ones whose children could not be published
 	Fuel      uint64
 	// Lag counts the events that it takes and that are not final, exactly as far
-	// as it has read the log (at most 4,096 of its events ahead), and every event
-	// of the log after that.
+	// as it has read the log (4,096 of its events ahead, 65,536 while some wait
+	// behind a retry), and every event of the log after that.
 	Lag            uint64
 	Open           uint64 // events that it has and that are not final
 	HistorySkipped uint64 // successes of which no outcome was kept, see thin
@@ -91,6 +93,7 @@ type Handler struct {
 	// lanes has the last task of every order key that is in the queue, by the
 	// key's hash. Two keys that share one would only wait for each other.
 	lanes   index
+	behind  int // tasks that wait for another one of their lane
 	seed    maphash.Seed
 	retries retryHeap
 	timer   *time.Timer
@@ -115,6 +118,8 @@ type Handler struct {
 	held      bool          // no attempt begins: the handler is being moved
 	inFlight  int           // attempts that are open
 	feedWaits bool          // the feeder waits for room
+	fedOpen   int           // open tasks that the feeder brought
+	fedBytes  int           // of their envelopes
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
 	known   uint64
@@ -257,7 +262,7 @@ func (h *Handler) awaitRoom(ctx context.Context, records []event.Record) int {
 func (h *Handler) fit(records []event.Record) (n int) {
 	h.cursor() // lets go of what it has passed
 	bytes := h.bytes
-	most := min(len(records), maxWindow-h.open.n-h.unsaved, maxAhead-h.window.len())
+	most := min(len(records), maxWindow-h.counted(), maxAhead-h.window.len())
 	if h.inFlight > 0 {
 		most = min(most, maxReady-h.ready.len())
 	}
@@ -267,10 +272,21 @@ func (h *Handler) fit(records []event.Record) (n int) {
 	return n
 }
 
+// counted is how much of maxWindow is taken. While keys wait for a retry and
+// nothing else is ready, what is behind them takes nothing: the reader goes on to
+// the events of other keys, until maxAhead or maxWindowBytes.
+func (h *Handler) counted() int {
+	n := h.open.n + h.unsaved
+	if h.retries.Len() > 0 && h.ready.len() == 0 {
+		n -= h.behind
+	}
+	return n
+}
+
 // makeRoom lets the reader look again, if it waits and can bring several events.
 func (h *Handler) makeRoom() {
 	busy := h.inFlight > 0 && h.ready.len() > maxReady-readBatch
-	if h.full && h.open.n+h.unsaved <= maxWindow-readBatch && !busy {
+	if h.full && h.counted() <= maxWindow-readBatch && !busy {
 		h.full = false
 		token(h.room)
 	}
@@ -335,6 +351,7 @@ func (h *Handler) admit(t *task) {
 		t.lane = maphash.String(h.seed, t.key)
 		if last := h.lanes.put(t.lane, t); last != nil {
 			last.next = t
+			h.behind++
 			return
 		}
 	}
@@ -346,6 +363,7 @@ func (h *Handler) schedule(t *task) {
 	if t.last.Status == event.StatusRetrying && time.Until(t.last.Due) > 0 {
 		heap.Push(&h.retries, t)
 		h.setTimer()
+		h.makeRoom()
 		return
 	}
 	h.ready.push(t)

@@ -112,6 +112,7 @@ func (h *Handler) refused() {
 	defer h.mu.Unlock()
 	h.stats.Delivered--
 	h.stats.Failed++
+	h.stats.Refused++
 }
 
 // childBytes is how much the children of a delivery take.

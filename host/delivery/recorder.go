@@ -2,10 +2,12 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 )
 
 const (
@@ -32,6 +34,10 @@ type recorder struct {
 
 	mu     sync.Mutex // before Handler.mu
 	saving batch
+
+	troubleMu sync.Mutex    // a leaf
+	trouble   error         // why nothing has been written for a while; nil when all is well
+	troubled  chan struct{} // closed while there is trouble
 }
 
 func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
@@ -41,6 +47,7 @@ func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 		dirty:    make(chan struct{}, 1),
 		flushes:  make(chan chan struct{}),
 		done:     make(chan struct{}),
+		troubled: make(chan struct{}),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	go r.run()
@@ -68,21 +75,59 @@ func (r *recorder) take(all bool) []*Handler {
 }
 
 // flush waits until everything that was there when it was called is written.
-func (r *recorder) flush(ctx context.Context) error {
+func (r *recorder) flush(ctx context.Context) error { return r.await(ctx, nil) }
+
+// settle is flush for an operator, who is told why when nothing has been written
+// for a while.
+func (r *recorder) settle(ctx context.Context) error {
+	r.troubleMu.Lock()
+	troubled := r.troubled
+	r.troubleMu.Unlock()
+	return r.await(ctx, troubled)
+}
+
+func (r *recorder) await(ctx context.Context, troubled <-chan struct{}) error {
 	written := make(chan struct{})
 	select {
 	case r.flushes <- written:
 	case <-r.done:
 		return nil
+	case <-troubled:
+		return r.why()
 	case <-ctx.Done():
-		return ctx.Err()
+		return fault.New(fault.Unavailable, "wait until outcomes are written: %w", ctx.Err())
 	}
 	select {
 	case <-written:
 		return nil
+	case <-troubled:
+		return r.why()
 	case <-ctx.Done():
-		return ctx.Err()
+		return fault.New(fault.Unavailable, "wait until outcomes are written: %w", ctx.Err())
 	}
+}
+
+// why is the trouble there is, or was a moment ago.
+func (r *recorder) why() error {
+	r.troubleMu.Lock()
+	defer r.troubleMu.Unlock()
+	if r.trouble == nil {
+		return fault.New(fault.Unavailable, "outcomes could not be written a moment ago; try again")
+	}
+	return fmt.Errorf("outcomes cannot be written: %w", r.trouble)
+}
+
+// tellTrouble says why nothing is written, or that it is again.
+func (r *recorder) tellTrouble(err error) {
+	r.troubleMu.Lock()
+	defer r.troubleMu.Unlock()
+	switch {
+	case err != nil && r.trouble == nil:
+		close(r.troubled)
+	case err == nil && r.trouble != nil:
+		r.troubled = make(chan struct{})
+	}
+	r.trouble = err
 }
 
 func (r *recorder) close() {
@@ -171,6 +216,7 @@ func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused 
 		refused, err := r.cfg.Store.SaveDeliveries(r.ctx, rows, cursors)
 		if err == nil {
 			if wait > 0 {
+				r.tellTrouble(nil)
 				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(rows))
 			}
 			return refused, true
@@ -180,6 +226,9 @@ func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused 
 		}
 		if wait == 0 {
 			r.cfg.Logger.Error("outcomes cannot be written; trying on", "outcomes", len(rows), "error", err)
+		}
+		if wait == saveRetryMax {
+			r.tellTrouble(err)
 		}
 		wait = min(max(2*wait, saveRetryMin), saveRetryMax)
 		select {

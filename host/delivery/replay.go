@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -42,8 +43,8 @@ func (d *Dispatcher) Replay(ctx context.Context, handler string, from, to uint64
 		d.mu.Unlock()
 		if h == nil {
 			// What a closed handler left behind comes first.
-			if err := d.recorder.flush(ctx); err != nil {
-				return err
+			if err := d.recorder.settle(ctx); err != nil {
+				return fmt.Errorf("start a replay: %w", err)
 			}
 			return d.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
 		}
@@ -107,16 +108,15 @@ func (h *Handler) restartAt(ctx context.Context, from, to uint64) error {
 			h.start()
 		}
 	}()
-	err := h.awaitIdle(ctx)
-	if err == nil {
-		err = h.dispatcher.recorder.flush(ctx)
+	if err := h.awaitIdle(ctx); err != nil {
+		return h.orClosing(fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
 	}
-	if err != nil {
-		return h.orClosing(fault.New(fault.Unavailable, "start a replay: %w", err))
+	if err := h.dispatcher.recorder.settle(ctx); err != nil {
+		return h.orClosing(fmt.Errorf("start a replay: %w", err))
 	}
 	// Nothing is in flight now. Whatever becomes of the write, the store knows
 	// where the handler stands.
-	err = h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
+	err := h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
 	h.reload()
 	if err != nil {
 		return h.orClosing(err)

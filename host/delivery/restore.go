@@ -11,8 +11,8 @@ import (
 const (
 	// feedPage is how many redriven deliveries are read from the store at once.
 	feedPage = 512
-	// maxFed bounds the events that a handler has, as long as redriven ones are
-	// taken up: the other half of the window is for what is published.
+	// maxFed and maxFedBytes bound the redriven events that a handler has, besides
+	// what it has read: neither waits for the other.
 	maxFed      = maxWindow / 2
 	maxFedBytes = maxWindowBytes / 2
 )
@@ -26,7 +26,11 @@ const (
 func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	later := make(map[uint64]event.Delivery)
 	var waiting []*task
+	latest := h.latestDue(time.Now())
 	for _, row := range b.Open {
+		if row.Due.After(latest) {
+			row.Due = latest
+		}
 		if row.Seq > b.Cursor {
 			later[row.Seq] = row
 			continue
@@ -43,7 +47,8 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
 	h.open, h.lanes = index{which: bySeq}, index{which: byLane}
-	h.bytes = 0
+	h.bytes, h.behind = 0, 0
+	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.known = max(h.known, b.Cursor, b.Newest)
@@ -55,6 +60,14 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 		h.admit(t)
 	}
 	return nil
+}
+
+// latestDue is when a retry that was given its time before now is due at the
+// latest. One that seems to be due after that is from before the clock was set back.
+func (h *Handler) latestDue(now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Add(h.policy.Retry.MaxBackoff)
 }
 
 // restored makes a task of a row, nil when its event is gone. The cursor may
@@ -159,6 +172,9 @@ func (h *Handler) takeUp(t *task, wasAhead bool) (again bool) {
 	case !ahead && wasAhead: // it came by: did it bring it?
 		return true
 	default: // the reader has passed it, or would pass over it
+		t.fed = true
+		h.fedOpen++
+		h.fedBytes += len(t.record.Event.Envelope())
 		h.admit(t)
 	}
 	return false
@@ -214,7 +230,7 @@ func (h *Handler) awaitFeedRoom(ctx context.Context) bool {
 }
 
 func (h *Handler) feedRoom() bool {
-	return h.open.n+h.unsaved < maxFed && h.bytes < maxFedBytes
+	return h.fedOpen+h.unsaved < maxFed && h.fedBytes < maxFedBytes
 }
 
 // makeFeedRoom lets the feeder look again, if it waits and there is room.

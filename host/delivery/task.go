@@ -15,6 +15,7 @@ type task struct {
 	delivering bool
 	settled    bool
 	rowless    bool  // the store has no row of it
+	fed        bool  // the feeder brought it
 	users      uint8 // of these: the open tasks, the window, the outcomes
 	index      int   // in the retry heap
 }

@@ -23,6 +23,10 @@ type Receipt struct {
 	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
 }
 
+// ClockSlack is how far the time of the last append may be ahead of the clock
+// before an engine takes it that the clock was set back for good.
+const ClockSlack = time.Minute
+
 // LogStatus is how much an event log holds, as of one moment.
 type LogStatus struct {
 	FirstSeq uint64    // of the oldest event that is there; 0 for none

@@ -20,6 +20,7 @@ type readStatements struct {
 	bounds, stretches              *sql.Stmt
 	deliveries, openRows, doneSeqs *sql.Stmt
 	newestRow, redriven, replay    *sql.Stmt
+	newestOutcome, newestAt        *sql.Stmt
 	kvGet, deadCounts              *sql.Stmt
 }
 
@@ -46,6 +47,8 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
 		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
+		{&r.newestAt, `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`},
+		{&r.newestOutcome, `SELECT coalesce(max(at), 0) FROM deliveries WHERE handler = ? AND seq >= ? AND seq <= ? AND status IN ('ok', 'dead')`},
 		{&r.deadCounts, `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead' AND purged = 0 GROUP BY handler`},
 		{&r.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 	})

@@ -19,6 +19,16 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	if from < 1 || from > to {
 		return fault.New(fault.Invalid, "%s: from %d to %d is no stretch of the log", doing, from, to)
 	}
+	if s.closed() {
+		return s.coded(doing, errClosed())
+	}
+	var newest int64 // not in the group, which it would hold up: there can be millions
+	if err := s.read.newestOutcome.QueryRowContext(ctx, handler, sqlSeq(from), sqlSeq(to)).Scan(&newest); err != nil {
+		return s.coded(doing, err)
+	}
+	if t := fromUnixNano(newest); t.After(at) {
+		at = t
+	}
 	o := &op{events: 2}
 	o.run = func(g *group) error {
 		var cursor int64

@@ -13,6 +13,7 @@ type trimStatements struct {
 	releasedEdge, releasedEvents, clearQueue *sql.Stmt
 	releasedRows, release, there             *sql.Stmt
 	stretches, releasedStretches             *sql.Stmt
+	restamp                                  *sql.Stmt
 }
 
 func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -34,6 +35,7 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&t.release, `INSERT OR IGNORE INTO released VALUES (?)`},
 		{&t.stretches, `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty},
 		{&t.releasedStretches, `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty},
+		{&t.restamp, `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT ?)`},
 		{&t.there, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`},
 	})
 }
@@ -47,13 +49,16 @@ const trimStep = 512
 // deliveries, as long as one of these is a dead letter or is not final. Besides
 // that it asks nobody: the caller knows which events are still wanted. Keys of
 // removed events can be used again; their Seqs are not. On an error, what was
-// removed until then stays removed.
+// removed until then stays removed. Trim also mends times of the future; see restamp.
 //
 // Every event is looked at once. The mark "trimmed" says how far that went:
 // what is left up to there are leftovers, each with something that keeps it.
 // When that ends, the event's Seq goes into the table released in the same
 // transaction, and the next Trim looks at it again.
 func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) {
+	if err := s.restamp(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		var looked, removed int64
 		o := &op{events: trimStep, run: func(g *group) error {

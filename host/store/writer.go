@@ -105,15 +105,16 @@ type group struct {
 	ops []*op
 
 	// What the commit makes visible.
-	seq     uint64 // the highest given so far
-	added   int64  // bytes of records
-	size    size   // of the log; set before the commit
-	at      int64  // unix ns, the time of this group's events
-	records []event.Record
-	trimmed uint64                  // events below this were removed, but for leftovers
-	removed bool                    // events were removed
-	bound   map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
-	batch   []row
+	seq       uint64 // the highest given so far
+	added     int64  // bytes of records
+	size      size   // of the log; set before the commit
+	at        int64  // unix ns, the time of this group's events
+	records   []event.Record
+	trimmed   uint64                  // events below this were removed, but for leftovers
+	removed   bool                    // events were removed
+	restamped bool                    // at is before the time of the last group
+	bound     map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
+	batch     []row
 }
 
 // runWriter is the writer goroutine. Close ends it.
@@ -333,10 +334,12 @@ func (s *Store) publish(g *group) {
 		s.trimmed.Store(g.trimmedTo())
 		s.recent.trim(g.trimmed)
 	}
+	if g.restamped || len(g.records) > 0 {
+		s.appended = g.at
+	}
 	if len(g.records) == 0 {
 		return
 	}
-	s.appended = g.at
 	s.recent.add(g.records)
 	s.last.Store(g.seq)
 	s.grew.broadcast()

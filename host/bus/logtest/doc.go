@@ -40,7 +40,10 @@
 // a race ("a full log", "a full log for many"); a lowered bound removes nothing.
 // Children are exempt, or no handler could settle what is there ("children of a
 // full log"). An engine trims nothing by itself: package host decides what may
-// go, by Cursors, Status and SeqAt ("times").
+// go, by Cursors, Status and SeqAt. The time of an append never goes back along
+// the log ("times"); but when it is event.ClockSlack ahead of the clock, which was
+// set back then, Trim gives the events that bear times of the future the present
+// one, or they would outlive every retention ("times of the future").
 //
 // # Deliveries
 //
@@ -80,13 +83,15 @@
 //
 // StartReplay moves a handler's cursor to the event before the stretch and notes
 // {from, to, resume, started}, in one step. While the cursor is below to, a final
-// row of the stretch counts only if it is younger than started; the events
+// row of the stretch counts only if it is younger than started, which is never
+// before those that are there: the clock may have been set back. The events
 // between to and resume, where the cursor was, are not wanted; above resume all
 // is as it was. Rows that wait for an attempt stay. A cursor at or beyond to is
 // the replay's end. A second replay takes the place of one that is under way, and
 // keeps what had never been delivered; one that begins beyond the cursor leaves
 // the cursor where it is. No other handler sees any of it ("replay", "replay
-// while another is under way", "replay ahead of the cursor").
+// while another is under way", "replay ahead of the cursor", "replay after the
+// clock was set back").
 //
 // # The end
 //

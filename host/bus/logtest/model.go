@@ -81,6 +81,11 @@ func (m *model) replay(h string, from, to uint64, at time.Time) {
 	if r := m.replays[h]; r != nil && frontier < r.To && r.Resume > frontier {
 		frontier = r.Resume
 	}
+	for k, row := range m.rows {
+		if k.handler == h && k.seq >= from && k.seq <= to && row.status.Final() && row.at.After(at) {
+			at = row.at
+		}
+	}
 	m.replays[h] = &event.Replay{From: from, To: to, Resume: frontier, StartedAt: at}
 	m.cursors[h] = min(frontier, from-1)
 }
@@ -138,7 +143,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 		m := &model{last: base, cursors: make(map[string]uint64), rows: make(map[modelKey]modelRow), replays: make(map[string]*event.Replay)}
 		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
-		seconds := int64(0)
+		seconds := int64(1 << 20)
 		// filter draws one that the model can follow: a handler, or an event, or both.
 		filter := func(rt *rapid.T) (f event.DeadFilter, keys []modelKey) {
 			f.Handler = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "of")
@@ -233,6 +238,9 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				from := max(1, seqs.Draw(rt, "from"))
 				to := from + rapid.Uint64Range(0, 20).Draw(rt, "length")
 				seconds++
+				if rapid.IntRange(0, 3).Draw(rt, "set back") == 0 {
+					seconds -= 20
+				}
 				err := s.StartReplay(ctx, h, from, to, at(seconds))
 				if found, _, _, _ := m.backlog(h); !found {
 					if !fault.Is(err, fault.NotFound) {

@@ -146,3 +146,16 @@ func replayAhead(t *testing.T, s State) {
 	save("a", 12, event.StatusOK, 101)
 	wantBacklog(t, s, "a", "cursor 8 open [3 11] done [10 12] replay 11-12 resume 8")
 }
+
+// replayEarlier starts one while outcomes seem to be of the future, because the
+// clock was set back: they are from before it all the same.
+func replayEarlier(t *testing.T, s State) {
+	save, _ := standing(t, s)
+	save("a", 2, event.StatusOK, 500)
+	save("a", 4, event.StatusDead, 600)
+	save("a", 7, event.StatusOK, 700)
+	start(t, s, 2, 6, 100)
+	wantBacklog(t, s, "a", "cursor 1 open [3 11] done [10] replay 2-6 resume 8")
+	save("a", 2, event.StatusOK, 601)
+	wantBacklog(t, s, "a", "cursor 1 open [3 11] done [2 10] replay 2-6 resume 8")
+}

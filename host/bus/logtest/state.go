@@ -38,6 +38,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State,
 		{"replay", replay},
 		{"replay while another is under way", replayAgain},
 		{"replay ahead of the cursor", replayAhead},
+		{"replay after the clock was set back", replayEarlier},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
 	}
@@ -47,6 +48,10 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State,
 	t.Run("times", func(t *testing.T) {
 		var clock clock
 		times(t, open(t, clock.now), &clock)
+	})
+	t.Run("times of the future", func(t *testing.T) {
+		var clock clock
+		timesOfTheFuture(t, open(t, clock.now), &clock)
 	})
 	t.Run("against a model", func(t *testing.T) { againstModel(t, open, reopen) })
 }
@@ -262,6 +267,43 @@ func times(t *testing.T, s State, clock *clock) {
 	if got, err := s.SeqAt(ctx, time.Time{}); got != end || err != nil {
 		t.Errorf("SeqAt of the zero time: got %d, %v, want %d", got, err, end)
 	}
+}
+
+// timesOfTheFuture sets the clock far back again. Trim then gives the events that
+// bear times of the future the present one.
+func timesOfTheFuture(t *testing.T, s State, clock *clock) {
+	ctx := t.Context()
+	clock.set(1000)
+	first := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
+	clock.set(1 << 30)
+	ahead := mustAppend(t, s, Numbered(t, "ahead", 1200)...)[0].Seq
+	clock.set(2000)
+	mustAppend(t, s, Make(t, event.Draft{}))
+	check := func(what string, at int64, want uint64) {
+		t.Helper()
+		if got, err := s.SeqAt(ctx, time.Unix(at, 0)); got != want || err != nil {
+			t.Errorf("%s: SeqAt(%d): got %d, %v, want %d", what, at, got, err, want)
+		}
+	}
+	check("before", 2001, ahead)
+	before, err := s.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Trim(ctx, 0); n != 0 || err != nil {
+		t.Fatalf("Trim: got %d, %v", n, err)
+	}
+	if after, err := s.Status(ctx); after != before || err != nil {
+		t.Errorf("Status: got %+v, %v, want %+v", after, err, before)
+	}
+	check("after", 1000, first)
+	check("after", 1001, ahead)
+	check("after", 2000, ahead)
+	check("after", 2001, s.Last()+1)
+	clock.set(3000)
+	next := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
+	check("what came then", 2001, next)
+	check("what came then", 3001, next+1)
 }
 
 func closing(t *testing.T, s State) {

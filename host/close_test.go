@@ -1,0 +1,38 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+)
+
+// TestCloseGivesEveryPartItsTime: one that has used the time up leaves the others
+// enough to write down what they have.
+func TestCloseGivesEveryPartItsTime(t *testing.T) {
+	h := &Host{closed: make(chan struct{})}
+	var order []string
+	broken := errors.New("broken")
+	h.undo("the first that was started", func(ctx context.Context) error {
+		order = append(order, "first")
+		return ctx.Err()
+	})
+	h.undo("a broken one", func(ctx context.Context) error {
+		order = append(order, "broken")
+		return errors.Join(broken, ctx.Err())
+	})
+	h.undo("an endless one", func(ctx context.Context) error {
+		order = append(order, "endless")
+		<-ctx.Done()
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := h.Close(ctx)
+	if !errors.Is(err, broken) || errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want what was broken alone", err)
+	}
+	if want := []string{"endless", "broken", "first"}; !slices.Equal(order, want) {
+		t.Errorf("got %v, want %v", order, want)
+	}
+}

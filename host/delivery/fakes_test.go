@@ -1,0 +1,284 @@
+package delivery_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// patience bounds every wait of these tests: reached only by a hang.
+const patience = 30 * time.Second
+
+// log is an event log in memory.
+type log struct {
+	mu      sync.Mutex
+	records []event.Record
+	grown   chan struct{} // closed and replaced when it grows
+}
+
+func newLog() *log { return &log{grown: make(chan struct{})} }
+
+func (l *log) publish(t interface{ Fatal(...any) }, subject string) uint64 {
+	ev, err := event.New(event.Draft{Type: "order_status_changed", Subject: subject, Data: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records = append(l.records, event.Record{Seq: uint64(len(l.records) + 1), Event: ev})
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return uint64(len(l.records))
+}
+
+// at returns a record, the zero one when it is not there yet.
+func (l *log) at(seq int) event.Record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq > len(l.records) {
+		ev, _ := event.New(event.Draft{Type: "other"})
+		return event.Record{Seq: uint64(seq), Event: ev}
+	}
+	return l.records[seq-1]
+}
+
+func (l *log) Last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(len(l.records))
+}
+
+func (l *log) Read(_ context.Context, from uint64, limit int) ([]event.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if from > uint64(len(l.records)) {
+		return nil, nil
+	}
+	rest := l.records[from-1:]
+	return slices.Clone(rest[:min(limit, len(rest))]), nil
+}
+
+func (l *log) Subscribe(from uint64) delivery.Reader { return &reader{l, from} }
+
+type reader struct {
+	log  *log
+	next uint64
+}
+
+func (r *reader) Next(ctx context.Context, buf []event.Record) (int, error) {
+	for {
+		r.log.mu.Lock()
+		grown := r.log.grown
+		r.log.mu.Unlock()
+		if got, _ := r.log.Read(ctx, r.next, len(buf)); len(got) > 0 {
+			r.next += uint64(len(got))
+			return copy(buf, got), nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+func (r *reader) Close() {}
+
+type key struct {
+	handler string
+	seq     uint64
+}
+
+// store keeps deliveries in memory, can refuse, and checks that no cursor
+// passes an event without an outcome.
+type store struct {
+	mu      sync.Mutex
+	rows    map[key]event.Delivery
+	cursors map[string]uint64
+	refuse  error
+	refused int // writes
+	changed chan struct{}
+	wrong   string
+	took    func(seq uint64) bool // nil: every event has a row
+
+	children map[string]*event.Event // published, by key
+}
+
+func newStore() *store {
+	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
+}
+
+func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b event.Backlog
+	b.Cursor, b.Found = s.cursors["handler/"+handler]
+	for k, row := range s.rows {
+		switch {
+		case k.handler != handler:
+		case !row.Status.Final():
+			b.Open = append(b.Open, row)
+		case k.seq > b.Cursor:
+			b.Done = append(b.Done, k.seq)
+		}
+	}
+	return b, nil
+}
+
+func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		s.refused++
+		close(s.changed)
+		s.changed = make(chan struct{})
+		return nil, s.refuse
+	}
+	var refused []event.Delivery
+	for _, row := range rows {
+		if err := s.publish(row.Children); err != nil {
+			row = row.Refuse(err)
+			refused = append(refused, row)
+		}
+		row.Children = nil
+		s.rows[key{row.Handler, row.Seq}] = row
+	}
+	for _, c := range cursors {
+		handler, is := strings.CutPrefix(c.Name, "handler/")
+		from, had := s.cursors[c.Name]
+		had = had && is
+		for seq := from + 1; had && seq <= c.Seq; seq++ {
+			if _, ok := s.rows[key{handler, seq}]; !ok && (s.took == nil || s.took(seq)) {
+				s.wrong = fmt.Sprintf("cursor %s passed %d, which has no outcome", c.Name, seq)
+			}
+		}
+		s.cursors[c.Name] = c.Seq
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return refused, nil
+}
+
+// publish keeps the children's keys.
+func (s *store) publish(children []*event.Event) error {
+	for _, ev := range children {
+		if first := s.children[ev.Metadata().IdempotencyKey]; first != nil && first.Digest() != ev.Digest() {
+			return errors.New("the key was used before")
+		}
+	}
+	for _, ev := range children {
+		s.children[ev.Metadata().IdempotencyKey] = ev
+	}
+	return nil
+}
+
+func (s *store) Deliveries(_ context.Context, seq uint64) ([]event.Delivery, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var rows []event.Delivery
+	for k, row := range s.rows {
+		if k.seq == seq {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+func (s *store) Cursor(_ context.Context, name string) (uint64, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seq, found := s.cursors[name]
+	return seq, found, nil
+}
+
+// await waits until the store satisfies ok, which is called under its lock.
+func (s *store) await(t interface{ Fatalf(string, ...any) }, what string, ok func() bool) {
+	timeout := time.After(patience)
+	for {
+		s.mu.Lock()
+		changed, good, wrong := s.changed, ok(), s.wrong
+		s.mu.Unlock()
+		if wrong != "" {
+			t.Fatalf("%s", wrong)
+		}
+		if good {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			t.Fatalf("never came: %s", what)
+		}
+	}
+}
+
+func (s *store) finals(handler string) (n int) {
+	for k, row := range s.rows {
+		if k.handler == handler && row.Status.Final() {
+			n++
+		}
+	}
+	return n
+}
+
+func bySubject(ev *event.Event) string { return ev.Metadata().Subject }
+
+// work takes attempts with n goroutines until stop is called.
+func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for {
+				taken, ok := h.Next(quit, nil)
+				if !ok {
+					return
+				}
+				h.Done(taken.Attempt, handle(taken.Attempt))
+			}
+		})
+	}
+	return sync.OnceFunc(func() { close(quit); wg.Wait() })
+}
+
+func ok(event.Attempt) event.Outcome { return event.Outcome{Result: []byte(`{"ok":true}`)} }
+
+type fixture struct {
+	log   *log
+	store *store
+	d     *delivery.Dispatcher
+}
+
+func setUp(t *testing.T) fixture { return setUpWith(t, delivery.Config{}) }
+
+func setUpWith(t *testing.T, cfg delivery.Config) fixture {
+	f := fixture{log: newLog(), store: newStore()}
+	cfg.Store, cfg.Log = f.store, f.log
+	f.d = delivery.New(cfg)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := f.d.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func (f fixture) open(t *testing.T, name string, p delivery.Policy) *delivery.Handler {
+	t.Helper()
+	h, err := f.d.Open(t.Context(), delivery.HandlerConfig{Name: name, Policy: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}

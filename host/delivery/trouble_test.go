@@ -1,0 +1,47 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// TestOperatorsAreAnsweredWhileNothingCanBeWritten asks for what has to wait until
+// outcomes are written, while they are not: as on a disk that is full for long.
+func TestOperatorsAreAnsweredWhileNothingCanBeWritten(t *testing.T) {
+	m := onMemory(t)
+	full := true
+	set := func(now bool) {
+		m.engine.mu.Lock()
+		defer m.engine.mu.Unlock()
+		full = now
+	}
+	set(false)
+	m.engine.fate = func() (before, after bool) { return full, false }
+	m.set(reject)
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	set(true)
+	m.publish("a")
+	m.await("the attempt", func() bool { return len(m.sequence("h")) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, redrive := m.d.Redrive(ctx, event.DeadFilter{Handler: "h"})
+	_, purge := m.d.Purge(ctx, event.DeadFilter{Handler: "h"})
+	for what, err := range map[string]error{"redrive": redrive, "purge": purge, "replay": m.d.Replay(ctx, "h", 1, 0)} {
+		if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not written") {
+			t.Errorf("%s: got %v, want why nothing is written", what, err)
+		}
+	}
+	set(false)
+	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })
+	m.await("it is written and redriven", func() bool {
+		n, err := m.d.Redrive(ctx, event.DeadFilter{Handler: "h"})
+		return n == 1 && err == nil
+	})
+	m.awaitStatuses("h", "ok")
+}

@@ -1,0 +1,101 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// refusing is an engine that takes no outcomes, as on a full disk; places it takes.
+type refusing struct {
+	*bus.Memory
+	*bus.Bus
+}
+
+func (s refusing) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+	if len(rows) > 0 {
+		return nil, errors.New("the disk is full")
+	}
+	return s.Memory.SaveDeliveries(ctx, rows, cursors)
+}
+
+func (s refusing) Last() uint64 { return s.Memory.Last() }
+
+func (s refusing) Subscribe(from uint64) delivery.Reader { return s.Bus.Subscribe(from) }
+
+// TestAHandlerThatCannotCloseKeepsNobody closes a handler whose outcomes cannot be
+// written: meanwhile others are opened and closed, and the figures are answered.
+func TestAHandlerThatCannotCloseKeepsNobody(t *testing.T) {
+	const patience = 30 * time.Second
+	m := bus.NewMemory(bus.MemoryConfig{})
+	defer m.Close() //nolint:errcheck // it is memory
+	b, err := bus.New(bus.Config{Log: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close(context.Background()) //nolint:errcheck // nothing bounds it
+	log := refusing{m, b}
+	r := &runner{dispatcher: delivery.New(delivery.Config{Store: log, Log: log}), logger: slog.New(slog.DiscardHandler),
+		handlers: make(map[string]*handler), turns: make(map[string]chan struct{})}
+
+	stuck, err := r.acquire(t.Context(), "stuck", delivery.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev, err := event.New(event.Draft{Type: "t", Data: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Append(t.Context(), []*event.Event{ev}); err != nil {
+		t.Fatal(err)
+	}
+	taken, _ := stuck.Next(nil, nil)
+	stuck.Done(taken.Attempt, event.Outcome{})
+	closing, giveUp := context.WithCancel(t.Context())
+	closed := make(chan error, 1)
+	go func() { closed <- r.release(closing, "stuck") }()
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for len(r.stats()) > 0 && closing.Err() == nil { // until it is closing
+		}
+		if _, err := r.acquire(t.Context(), "other", delivery.Policy{}); err != nil {
+			t.Error(err)
+		}
+		r.stats()
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("the others wait")
+		giveUp()
+	}
+	// Who wants it again waits for it to be closed, as long as he likes.
+	short, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.acquire(short, "stuck", delivery.Policy{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("while it closes: got %v", err)
+	}
+	giveUp()
+	<-done
+	if err := <-closed; !errors.Is(err, context.Canceled) {
+		t.Errorf("release: got %v", err)
+	}
+	if _, err := r.acquire(t.Context(), "stuck", delivery.Policy{}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	end, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = r.dispatcher.Close(end) // what is not written is forgotten
+}
