@@ -103,12 +103,12 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 	if err := i.cfg.Vetter.Vet(ctx, content); err != nil {
 		return wire.Plugin{}, i.refuse(rel, rejected(m.name, err))
 	}
+	if was, ok := c.lock.Plugins[m.name]; ok && was.SHA256 == rel.SHA256 {
+		return i.mend(ctx, m.name, rel.SHA256, added, report)
+	}
 	rel.Size = int64(len(content))
 	if c.admit, err = i.approve(rel, m, former, approve); err != nil {
 		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
-	}
-	if was, ok := c.lock.Plugins[m.name]; ok && was.SHA256 == rel.SHA256 {
-		return i.mend(ctx, m.name, rel.SHA256, added, report)
 	}
 	c.added = added
 	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,

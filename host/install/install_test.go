@@ -171,6 +171,16 @@ func TestApproval(t *testing.T) {
 	if err := w.install("y"); err != nil {
 		t.Error(err)
 	}
+	// Who has approved one plan gets no other, be it one that needs no approval.
+	w.put(versioned("y", "1.1.0", asksKV), nil)
+	before = w.state()
+	_, err = w.i.Upgrade(t.Context(), "y", install.Request{}, p.Digest, nil)
+	if other := plan(err); other.Name != "y" || other.Version != "1.1.0" || !strings.Contains(err.Error(), "another plan") || strings.Contains(err.Error(), "signed") {
+		t.Errorf("got %v, %+v", err, other)
+	}
+	if w.state() != before {
+		t.Errorf("changed: %s", w.state())
+	}
 	// From nobody to somebody who signs is for the operator to see.
 	w.put(versioned("z", "1.0.0", ""), func(r *install.Release) { r.Publisher, r.SignedBy = "", "" })
 	if err := w.install("z"); err != nil {
@@ -411,6 +421,33 @@ func TestDamagedStore(t *testing.T) {
 		}
 		wants(t, w.rollback(""), fault.Conflict, "roll back x to 1.0.0: its stored file")
 		w.runs("x", "2.0.0", two)
+	}
+}
+
+// To mend what is installed grants nothing, so it takes no approval: neither of what
+// the operator has taken back, nor of another plan.
+func TestMendedWithoutApproval(t *testing.T) {
+	w := newWorld(t)
+	one := versioned("x", "1.0.0", asksKV)
+	w.put(one, nil)
+	if err := w.host.write(map[string][]string{"x": {"kv"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.host.Remove("x"), os.Remove(filepath.Join(w.cfg.Dir, ".store", "sha256", digestOf(one)+".wasm"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	w.runs("x", "1.0.0", one)
+	if list, err := w.i.Verify(t.Context()); err != nil || !list[0].OK {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if got := w.settings()["x"]; len(got) != 0 {
+		t.Errorf("granted: %v", got)
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 // ApprovalError says that an installation waits for the operator: what it would
 // do is its plan. Its code is fault.Conflict.
 type ApprovalError struct {
-	plan  wire.Plan
-	other bool // something was approved, but not this
+	plan     wire.Plan
+	stranger bool // somebody else signs it than the version before
+	other    bool // something was approved, but not this
 }
 
 // Error implements error.
@@ -29,15 +30,17 @@ func (e *ApprovalError) Error() string {
 			asks = append(asks, c.Name)
 		}
 	}
-	what := "is signed by another than the version before"
-	if len(asks) > 0 {
-		what = "asks for " + strings.Join(asks, ", ") + ", which nobody has granted"
-	}
-	text := fmt.Sprintf("%s %s: it %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, what, e.plan.Digest)
+	var why []string
 	if e.other {
-		text += " (what was approved is another plan)"
+		why = append(why, "what was approved is another plan")
 	}
-	return text
+	if e.stranger {
+		why = append(why, "it is signed by another than the version before")
+	}
+	if len(asks) > 0 {
+		why = append(why, "it asks for "+strings.Join(asks, ", ")+", which nobody has granted")
+	}
+	return fmt.Sprintf("%s %s: %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, strings.Join(why, ", and "), e.plan.Digest)
 }
 
 // Unwrap gives it its code.
@@ -153,7 +156,8 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 }
 
 // approve returns the capabilities that the operator agrees to with given, the
-// digest of the plan; or the plan, if that is what it takes.
+// digest of the plan; or the plan, if that is what it takes. Whoever gives a digest
+// has agreed to that plan alone, also when what is there now takes no approval.
 func (i *Installer) approve(rel Release, m module, former *Version, given string) ([]abi.Capability, error) {
 	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
 	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
@@ -175,7 +179,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, given string
 		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Name: c.Name, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names,
 			Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
 	}
-	if len(fresh) == 0 && !stranger {
+	if len(fresh) == 0 && !stranger && given == "" {
 		return nil, nil
 	}
 	plain, err := json.Marshal(p)
@@ -185,7 +189,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, given string
 	sum := sha256.Sum256(plain)
 	p.Digest = hex.EncodeToString(sum[:])
 	if given != p.Digest {
-		return nil, &ApprovalError{plan: p, other: given != ""}
+		return nil, &ApprovalError{plan: p, stranger: stranger, other: given != ""}
 	}
 	return fresh, nil
 }
