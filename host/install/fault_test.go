@@ -277,6 +277,10 @@ func TestBrokenJournal(t *testing.T) {
 		if w.state() != before || len(w.i.Pins()) != 1 {
 			t.Errorf("%q: it changed something", text)
 		}
+		// What the error says to look at can be looked at.
+		if list, err := w.i.Verify(t.Context()); err != nil || len(list) != 1 || !list[0].OK {
+			t.Errorf("%q: verified: %+v, %v", text, list, err)
+		}
 	}
 }
 

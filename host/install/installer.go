@@ -120,8 +120,21 @@ func (i *Installer) Recover(ctx context.Context) error {
 	return nil
 }
 
-// begin waits for the turn, here and among processes, and recovers.
+// begin waits for the turn, and recovers.
 func (i *Installer) begin(ctx context.Context) (done func(), err error) {
+	done, err = i.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
+		done()
+		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
+	}
+	return done, nil
+}
+
+// take waits for the turn, here and among processes.
+func (i *Installer) take(ctx context.Context) (done func(), err error) {
 	select {
 	case i.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -139,17 +152,10 @@ func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 		}
 		return nil, coded(err)
 	}
-	release := func() {
+	return func() {
 		if err := lock.Close(); err != nil {
 			i.cfg.Logger.Warn("unlock the installations", "error", err)
 		}
-	}
-	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
-		release()
-		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
-	}
-	return func() {
-		release()
 		<-i.turn
 	}, nil
 }
@@ -272,9 +278,10 @@ func (i *Installer) dropOldParts() {
 	}
 }
 
-// Verify hashes every stored version of every installed plugin.
+// Verify hashes every stored version of every installed plugin. It changes nothing,
+// and does so also when what a crash has left cannot be cleared away.
 func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
-	done, err := i.begin(ctx)
+	done, err := i.take(ctx)
 	if err != nil {
 		return nil, err
 	}
