@@ -32,6 +32,7 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) ([
 	if err := i.store.makeDir(partDir); err != nil {
 		return nil, coded(err)
 	}
+	i.dropOldParts(rel.SHA256)
 	for again := false; ; again = true {
 		resumed, err := i.fetch(ctx, rel, report)
 		if err != nil {

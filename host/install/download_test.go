@@ -143,23 +143,56 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 	}
 }
 
-// What nobody goes on with is removed at a start, after a day.
+// What nobody goes on with is removed at a start, and before the next download: after
+// a day, and what is oldest when there is too much of it.
 func TestOldDownloadsGo(t *testing.T) {
 	w := newWorld(t)
+	w.cfg.MaxSize = 1000
+	w.open()
 	dir := filepath.Join(w.cfg.Dir, "downloads")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, age := range map[string]time.Duration{"old.part": 25 * time.Hour, "new.part": time.Hour} {
-		path := filepath.Join(dir, name)
-		at := start.Add(-age)
-		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
-			t.Fatal(err)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	fill := func() {
+		t.Helper()
+		for name, f := range map[string]struct {
+			age  time.Duration
+			size int
+		}{
+			"old": {25 * time.Hour, 0}, "older": {24*time.Hour + time.Second, 9},
+			"5": {5 * time.Hour, 1000}, "4": {4 * time.Hour, 1000}, "3": {3 * time.Hour, 1000}, "2": {2 * time.Hour, 1000}, "1": {time.Hour, 900},
+			digestOf(wasm): {6 * time.Hour, 20}, // wanted just now
+		} {
+			path := filepath.Join(dir, name+".part")
+			at := start.Add(-f.age)
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(path, bytes.Repeat([]byte("x"), f.size), 0o600), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	openWorld(t, w.cfg.Dir, w.shop)
-	if names, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(names) != 1 || filepath.Base(names[0]) != "new.part" {
-		t.Errorf("there are %q, %v", names, err)
+	left := func() string {
+		names, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			names[i] = strings.TrimSuffix(filepath.Base(name), ".part")
+		}
+		return strings.Join(names, " ")
+	}
+	fill()
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	// It was 20 of 4,000 bytes; what it is now is in the store.
+	if got := left(); got != "1 2 3 4" {
+		t.Errorf("after an installation there are %q", got)
+	}
+	fill()
+	if err := w.i.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); got != "1 2 3 4" {
+		t.Errorf("after a start there are %q", got)
 	}
 }
 

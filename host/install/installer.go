@@ -28,9 +28,8 @@ const (
 )
 
 const (
-	maxLock     = 8 << 20               // bytes
-	flockPoll   = 50 * time.Millisecond // between looks at another process's lock
-	partsMaxAge = 24 * time.Hour        // of an unfinished download
+	maxLock   = 8 << 20               // bytes
+	flockPoll = 50 * time.Millisecond // between looks at another process's lock
 )
 
 // Config says what an Installer works with. All parts are required but those
@@ -113,7 +112,7 @@ func (i *Installer) Recover(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	i.dropOldParts()
+	i.dropOldParts("")
 	if err := i.store.dropTemps(LockFile, journalFile); err != nil {
 		i.cfg.Logger.Warn("remove what a crash has left", "error", err)
 	}
@@ -258,23 +257,6 @@ func (i *Installer) sweep() {
 	}
 	if err != nil {
 		i.cfg.Logger.Warn("remove modules that nothing refers to", "error", err)
-	}
-}
-
-// dropOldParts removes downloads that nobody has gone on with.
-func (i *Installer) dropOldParts() {
-	entries, err := fs.ReadDir(i.store.root.FS(), partDir)
-	if err != nil {
-		return // there are none
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && i.cfg.Now().Sub(info.ModTime()) > partsMaxAge {
-			err = i.store.root.Remove(partDir + "/" + e.Name())
-		}
-		if err != nil {
-			i.cfg.Logger.Warn("remove an old download", "error", err)
-		}
 	}
 }
 
