@@ -86,7 +86,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	now := c.cfg.Now()
 	p := Page{
 		Items: []Listing{}, Marketplace: s.root.Marketplace, Sequence: s.root.Sequence, Unsigned: s.signer == "",
-		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: now.Sub(s.fetched) > c.cfg.RefreshEvery,
+		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: !within(now, s.fetched, c.cfg.RefreshEvery),
 	}
 	if p.Stale && problem != nil {
 		p.Problem = problem.Error()
@@ -119,8 +119,8 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 		return nil, nil, err
 	}
 	now := c.cfg.Now()
-	tooSoon := !c.failed.IsZero() && now.Sub(c.failed) < c.cfg.RetryEvery && !fresh
-	young := !fresh && c.current != nil && now.Sub(c.current.fetched) <= c.cfg.RefreshEvery
+	tooSoon := !c.failed.IsZero() && within(now, c.failed, c.cfg.RetryEvery) && !fresh
+	young := !fresh && c.current != nil && within(now, c.current.fetched, c.cfg.RefreshEvery)
 	if young || tooSoon {
 		defer c.mu.Unlock()
 		if c.current == nil {
@@ -153,6 +153,13 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 		return nil, nil, problem
 	}
 	return c.current, problem, nil
+}
+
+// within reports whether something is at most so long ago. What is still to come is
+// not: the clock was ahead then, and nobody knows how long ago it was.
+func within(now, then time.Time, most time.Duration) bool {
+	age := now.Sub(then)
+	return age >= 0 && age <= most
 }
 
 func (s *snapshot) listing(p format.Page) Listing {
