@@ -262,26 +262,3 @@ func (c *Client) accept(next *snapshot) error {
 	c.state, c.current = to, next
 	return nil
 }
-
-// newer refuses a root that is older than one that was seen. The caller holds c.mu.
-func (c *Client) newer(next *snapshot) error {
-	if err := c.load(); err != nil {
-		return err
-	}
-	id := c.identity(next)
-	switch seen := c.state.Seen[id]; {
-	case next.root.Sequence < seen:
-		return c.wrap("", format.Refuse(format.Older, "root.json: has the sequence %d, but %d was seen already: it is an old copy", next.root.Sequence, seen))
-	case next.root.Sequence == seen && c.current != nil && c.identity(c.current) == id && string(c.current.rootText) != string(next.rootText):
-		return c.wrap("", format.Refuse(format.Older, "root.json: was changed, and still has the sequence %d: whoever signs it must raise that", seen))
-	}
-	return nil
-}
-
-// identity is whose sequence a root counts in.
-func (c *Client) identity(s *snapshot) string {
-	if s.signer == "" {
-		return "unsigned " + c.base
-	}
-	return s.signer + " " + s.root.Marketplace
-}
