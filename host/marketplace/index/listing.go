@@ -105,7 +105,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 			p.Next = last.Name + "/" + last.Publisher
 			break
 		}
-		p.Items = append(p.Items, s.listing(page))
+		p.Items = append(p.Items, c.listing(s, page))
 	}
 	return p, nil
 }
@@ -162,7 +162,9 @@ func within(now, then time.Time, most time.Duration) bool {
 	return age >= 0 && age <= most
 }
 
-func (s *snapshot) listing(p format.Page) Listing {
+// listing shows a plugin. What is offered is what Resolve takes when nobody names a
+// version.
+func (c *Client) listing(s *snapshot, p format.Page) Listing {
 	l := Listing{Publisher: p.Publisher, Name: p.Name, Description: p.Description, License: p.License, Homepage: p.Homepage, Key: p.Key}
 	best := -1
 	for i, v := range p.Versions {
@@ -170,12 +172,9 @@ func (s *snapshot) listing(p format.Page) Listing {
 			Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI, Capabilities: v.Capabilities,
 			Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
 		}
-		if r, ok := s.root.Revocation(p.Publisher, p.Name, v.Version, v.SHA256); ok {
-			out.Revoked = r.Reason
-		}
+		out.Revoked = s.revocation(p, v)
 		l.Versions = append(l.Versions, out)
-		offered := !v.Yanked && v.ABI == format.ABI && out.Revoked == ""
-		if offered && (best < 0 || format.Prerelease(p.Versions[best].Version) && !format.Prerelease(v.Version)) {
+		if c.may(s, p, v, false) == nil && (best < 0 || format.Prerelease(p.Versions[best].Version) && !format.Prerelease(v.Version)) {
 			best = i
 		}
 	}

@@ -33,6 +33,9 @@ type snapshot struct {
 	texts    map[string][]byte // of the pages, by path
 	pages    []format.Page     // by name, then publisher
 	fetched  time.Time         // when it was last found to be the marketplace's
+
+	revoked  map[string]string    // why, by digest and by publisher/name@version
+	appeared map[string]time.Time // of what the list before had not: when it was there; see idOf
 }
 
 func (s *snapshot) page(publisher, name string) (format.Page, bool) {
@@ -243,6 +246,10 @@ func (c *Client) parsePages(next *snapshot) error {
 		keys[publisher] = page.Key
 		next.pages = append(next.pages, page)
 	}
+	next.revoked = map[string]string{}
+	for _, r := range slices.Backward(next.root.Revoked) { // of two, the first counts
+		next.revoked[r.SHA256+r.Release] = r.Reason
+	}
 	slices.SortFunc(next.pages, func(a, b format.Page) int { return comparePlace(placeOf(a), placeOf(b)) })
 	return nil
 }
@@ -254,6 +261,7 @@ func (c *Client) accept(next *snapshot) error {
 		return err
 	}
 	next.fetched = c.cfg.Now().UTC()
+	next.appeared = appeared(c.current, next)
 	to := c.state.with(c.identity(next), c.base, next)
 	if err := to.write(c.cfg.State); err != nil {
 		return err

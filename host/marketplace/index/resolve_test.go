@@ -89,7 +89,7 @@ func TestResolve(t *testing.T) {
 	// A release that was signed a moment ago is found at once.
 	s.plugin("acme", "count", "0.2.0", "", old)
 	s.sign()
-	if r, err := c.Resolve(t.Context(), "count", ""); err != nil || r.Version != "0.2.0" || len(r.Capabilities) != 0 {
+	if r, err := s.client().Resolve(t.Context(), "count", ""); err != nil || r.Version != "0.2.0" || len(r.Capabilities) != 0 {
 		t.Errorf("just signed: %+v, %v", r, err)
 	}
 }

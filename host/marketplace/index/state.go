@@ -38,13 +38,15 @@ type kept struct {
 	Root    string            `json:"root"`
 	Sig     *string           `json:"signature"` // null: there was none
 	Pages   map[string]string `json:"pages"`
+
+	Appeared map[string]time.Time `json:"appeared,omitempty"`
 }
 
 const stateVersion = 1
 
 // with is the state after a snapshot was accepted.
 func (s state) with(identity, base string, next *snapshot) state {
-	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts))}
+	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts)), Appeared: next.appeared}
 	if next.rootSig != nil {
 		k.Sig = new(string(next.rootSig))
 	}
@@ -103,7 +105,7 @@ func (c *Client) restore(k kept) *snapshot {
 	if err != nil || s.root.Sequence < c.state.Seen[c.identity(s)] {
 		return nil
 	}
-	s.fetched = k.Fetched
+	s.fetched, s.appeared = k.Fetched, k.Appeared
 	for path, text := range k.Pages {
 		file, listed := s.root.Files[path]
 		if !listed || file.Check(path, []byte(text)) != nil {
