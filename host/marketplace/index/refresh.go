@@ -89,15 +89,33 @@ func (c *Client) fetch(ctx context.Context, old *snapshot) (*snapshot, error) {
 	s := c.cfg.Fetcher.Session()
 	defer s.Close()
 	next, err := c.fetchRoot(ctx, s)
-	if kind := format.Kind(""); errors.As(err, &kind) && (kind == format.BadSignature || kind == format.WrongKey) {
+	if is(err, format.BadSignature, format.WrongKey) {
 		// The two files are replaced one after the other: we may have come between.
 		next, err = c.fetchRoot(ctx, s)
 	}
 	if err != nil {
 		return nil, err
 	}
+	full, err := c.complete(ctx, s, next, old)
+	if is(err, format.WrongDigest, format.WrongSize, format.Absent) {
+		// Likewise the list and its pages, if there is another list by now.
+		if again, problem := c.fetchRoot(ctx, s); problem == nil && string(again.rootText) != string(next.rootText) {
+			full, err = c.complete(ctx, s, again, old)
+		}
+	}
+	return full, err
+}
+
+// is reports whether an error is a refusal of one of these kinds.
+func is(err error, kinds ...format.Kind) bool {
+	var kind format.Kind
+	return errors.As(err, &kind) && slices.Contains(kinds, kind)
+}
+
+// complete gets the pages of a root that old has not.
+func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old *snapshot) (*snapshot, error) {
 	c.mu.Lock()
-	err = c.newer(next)
+	err := c.newer(next)
 	c.mu.Unlock()
 	if err != nil {
 		return nil, err
