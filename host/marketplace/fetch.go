@@ -298,7 +298,15 @@ func (f *Fetcher) explain(u *url.URL, err error) error {
 }
 
 func (f *Fetcher) late(u *url.URL, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return brokenOff(u, err)
+	}
 	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.cfg.Timeout), Err: err}
+}
+
+// brokenOff is the error of a fetch that nobody waits for any more.
+func brokenOff(u *url.URL, err error) error {
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the fetch from " + u.Host + " was broken off", Err: err}
 }
 
 func unavailable(format string, args ...any) error {

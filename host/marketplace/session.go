@@ -201,6 +201,8 @@ func (b *stream) explain(err error) error {
 	switch {
 	case errors.Is(b.cause(), errStalled):
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
+	case errors.Is(b.cause(), context.Canceled):
+		return brokenOff(b.u, b.cause())
 	case b.cause() != nil:
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}

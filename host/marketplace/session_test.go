@@ -118,6 +118,45 @@ func TestOpenStalls(t *testing.T) {
 	}
 }
 
+// Who ends a fetch does not blame the server for it.
+func TestBrokenOff(t *testing.T) {
+	asked := make(chan struct{}, 2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("a"))
+		_ = http.NewResponseController(w).Flush()
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	f, err := marketplace.New(marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.Session()
+	defer s.Close()
+	for name, do := range map[string]func(context.Context) error{
+		"a file": func(ctx context.Context) error { _, err := s.Get(ctx, server.URL, 10); return err },
+		"a module": func(ctx context.Context) error {
+			body, err := s.Open(ctx, server.URL, 0)
+			if err != nil {
+				return err
+			}
+			_, err = io.ReadAll(body)
+			return errors.Join(err, body.Close())
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			cancel()
+		}()
+		err := do(ctx)
+		if !fault.Is(err, fault.Timeout) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was broken off") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestGet(t *testing.T) {
 	s := shop(t, true, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
