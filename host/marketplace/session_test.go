@@ -196,23 +196,6 @@ func TestGet(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
-	s := shop(t, true, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(module) })
-	var last, total int64
-	cfg := marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Progress: func(done, of int64) {
-		if done <= last {
-			t.Errorf("%d after %d", done, last)
-		}
-		last, total = done, of
-	}}
-	if _, err := fetcher(t, cfg, s).Fetch(t.Context(), s.URL, sum(module)); err != nil {
-		t.Fatal(err)
-	}
-	if last != int64(len(module)) || total != last {
-		t.Errorf("heard of %d of %d bytes", last, total)
-	}
-}
-
 // nameServer answers every question for an address of version 4 with the next of
 // these, and the last again and again.
 func nameServer(t *testing.T, answers ...string) *net.Resolver {
@@ -280,10 +263,10 @@ func TestRebinding(t *testing.T) {
 	defer other.Close()
 	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Resolver: nameServer(t, "127.0.0.1", "127.0.0.2")}, s)
 	name := "https://example.com:" + u.Port() // the certificate's name
-	if _, err := f.Fetch(t.Context(), name, sum(module)); err != nil {
+	if _, err := f.Get(t.Context(), name); err != nil {
 		t.Fatalf("the first time: %v", err)
 	}
-	got, err := f.Fetch(t.Context(), name, sum(module))
+	got, err := f.Get(t.Context(), name)
 	refused(t, got, err, fault.Invalid, "url", "example.com is at 127.0.0.2, which is not an address of the public internet")
 }
 
@@ -337,7 +320,7 @@ func TestCredentials(t *testing.T) {
 			Credentials: []marketplace.Credential{{Host: host, Secret: tt.secret, Type: tt.kind}},
 		}, first, second)
 		for _, path := range []string{"/on", "/away", "/round"} {
-			if _, err := f.Fetch(t.Context(), first.URL+path, sum(module)); err != nil {
+			if _, err := f.Get(t.Context(), first.URL+path); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
@@ -361,7 +344,7 @@ func TestCredentials(t *testing.T) {
 		{marketplace.Credential{Host: host, Secret: "token", Type: marketplace.Basic}, fault.Invalid, "user:password"},
 	} {
 		f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Secret: secrets, Credentials: []marketplace.Credential{tt.c}}, first)
-		got, err := f.Fetch(t.Context(), first.URL, sum(module))
+		got, err := f.Get(t.Context(), first.URL)
 		if got != nil || !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%+v: got %v", tt.c, err)
 		}
