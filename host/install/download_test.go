@@ -128,8 +128,63 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 		}
 		w.runs("x", "1.0.0", wasm)
 	}
-	// A link in its place is not followed.
+	// One as long as the module is; one of a server that will not begin there, or that
+	// begins elsewhere and says nothing.
+	whole := versioned("x", "1.0.0", "")
+	for what, open := range map[string]func(offset int64) (io.ReadCloser, error){
+		"as long": func(offset int64) (io.ReadCloser, error) {
+			if offset == int64(len(whole)) {
+				return nil, fault.Field("url", "the server answers 416 Requested Range Not Satisfiable")
+			}
+			return io.NopCloser(bytes.NewReader(whole[offset:])), nil
+		},
+		"refused": func(offset int64) (io.ReadCloser, error) {
+			if offset > 0 {
+				return nil, fault.Field("url", "the server was asked for another part")
+			}
+			return io.NopCloser(bytes.NewReader(whole)), nil
+		},
+		"lies": func(offset int64) (io.ReadCloser, error) {
+			if offset > 0 {
+				return io.NopCloser(bytes.NewReader(make([]byte, int64(len(whole))-offset))), nil
+			}
+			return io.NopCloser(bytes.NewReader(whole)), nil
+		},
+	} {
+		w := newWorld(t)
+		w.put(whole, nil)
+		w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) { return open(offset) }
+		n := 10
+		if what == "as long" {
+			n = len(whole)
+		}
+		part := filepath.Join(w.cfg.Dir, "downloads", digestOf(whole)+".part")
+		if err := errors.Join(os.Mkdir(filepath.Dir(part), 0o700), os.WriteFile(part, make([]byte, n), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.install("x"); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// Likewise when it broke off just now: a server of several, with different copies.
 	w := newWorld(t)
+	w.put(whole, nil)
+	broken := false
+	w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) {
+		switch {
+		case !broken:
+			broken = true
+			return &breaking{bytes.NewReader(whole[:10]), fault.New(fault.Unavailable, "cut")}, nil
+		case offset > 0:
+			return io.NopCloser(bytes.NewReader(make([]byte, int64(len(whole))-offset))), nil
+		}
+		return io.NopCloser(bytes.NewReader(whole)), nil
+	}
+	if err := w.install("x"); err != nil {
+		t.Errorf("several servers: %v", err)
+	}
+	// A link in its place is not followed.
+	w = newWorld(t)
 	wasm := versioned("x", "1.0.0", "")
 	w.put(wasm, nil)
 	outside := filepath.Join(t.TempDir(), "precious")
