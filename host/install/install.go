@@ -44,7 +44,7 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 	if err != nil {
 		return wire.Plugin{}, err
 	}
-	if !r.exact() && !strings.HasPrefix(e.Source, "marketplace ") {
+	if !r.direct() && !strings.HasPrefix(e.Source, "marketplace ") {
 		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name, e.Source)
 	}
 	r.Name, r.Publisher = name, e.Publisher
@@ -95,6 +95,11 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 	if err != nil {
 		return wire.Plugin{}, i.refuse(rel, err)
 	}
+	if former != nil { // of a URL and a registry only the module says which version it is
+		if err := checkVersion(r, versionOf(rel, m), rel.SHA256, *former); err != nil {
+			return wire.Plugin{}, err
+		}
+	}
 	c.name = m.name
 	if p, done, err := i.settled(ctx, m.name, rel, c.lock, former); done || err != nil {
 		return p, err
@@ -107,7 +112,7 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 		return i.mend(ctx, m.name, rel.SHA256, added, report)
 	}
 	rel.Size = int64(len(content))
-	if c.admit, err = i.approve(rel, m, former, approve); err != nil {
+	if c.admit, err = i.approve(rel, m, former, c.lock, approve); err != nil {
 		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
 	}
 	c.added = added

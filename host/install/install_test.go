@@ -489,3 +489,88 @@ func TestConcurrent(t *testing.T) {
 	}
 	wants(t, err, fault.Timeout, "")
 }
+
+// A tag is not the contents: who has moved it decides what it is. What holds for a
+// version of the marketplace holds for it; a digest is the operator's own word.
+func TestTagIsNotExact(t *testing.T) {
+	const tag, digest = "oci://a.example/x:1", "oci://a.example/x@sha256:"
+	w := newWorld(t)
+	w.cfg.MinimumAge = func() time.Duration { return time.Hour }
+	w.open()
+	one := versioned("x", "1.0.0", "")
+	ref := func(wasm []byte) {
+		w.put(wasm, func(r *install.Release) {
+			*r = install.Release{SHA256: r.SHA256, Size: r.Size, Source: digest + r.SHA256}
+		})
+	}
+	ref(one)
+	do := func(r install.Request) error {
+		_, err := w.i.Install(t.Context(), r, "", nil)
+		return err
+	}
+	before := w.state()
+	wants(t, do(install.Request{Ref: tag}), fault.Conflict, "does not say when it was released")
+	if w.state() != before {
+		t.Errorf("changed: %s", w.state())
+	}
+	if err := do(install.Request{Ref: digest + digestOf(one)}); err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.MinimumAge = nil
+	w.open()
+	other := module(`{"name":"x","version":"1.0.0"}`, "ok other")
+	ref(other)
+	upgrade := func(ref string) error {
+		_, err := w.i.Upgrade(t.Context(), "x", install.Request{Ref: ref}, "", nil)
+		return err
+	}
+	wants(t, upgrade(tag), fault.Conflict, "1.0.0 was released again with other contents")
+	w.runs("x", "1.0.0", one)
+	if err := upgrade(digest + digestOf(other)); err != nil {
+		t.Fatal(err)
+	}
+	w.runs("x", "1.0.0", other)
+	// Nor is an upgrade one to an older version, wherever that is from.
+	old := versioned("x", "0.9.0", "")
+	ref(old)
+	wants(t, upgrade(digest+digestOf(old)), fault.Conflict, "0.9.0 is older than the installed 1.0.0")
+	_, err := w.i.Upgrade(t.Context(), "x", install.Request{URL: "https://a.example/x", SHA256: digestOf(old)}, "", nil)
+	wants(t, err, fault.Conflict, "0.9.0 is older than the installed 1.0.0")
+	w.runs("x", "1.0.0", other)
+}
+
+// A publisher has one key here: another one is for the operator to see, also at a
+// plugin of theirs that is new.
+func TestPublishersOtherKey(t *testing.T) {
+	w := newWorld(t)
+	w.put(versioned("x", "1.0.0", ""), nil)
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	w.put(versioned("y", "1.0.0", ""), nil) // the same key
+	if err := w.install("y"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"x", "y"} { // as long as anything of theirs is here
+		if err := w.i.Uninstall(t.Context(), name, install.UninstallOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		z := versioned("z", "1.0.0", "")
+		w.put(z, func(r *install.Release) { r.SignedBy = "K2" })
+		var a *install.ApprovalError
+		if err := w.install("z"); !errors.As(err, &a) || !strings.Contains(err.Error(), "what is here of the publisher acme is signed by another key, K1") {
+			t.Fatalf("got %v", err)
+		}
+		if _, err := w.i.Install(t.Context(), install.Request{Name: "z"}, a.Plan().Digest, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.runs("z", "1.0.0", z)
+		if err := w.i.Uninstall(t.Context(), "z", install.UninstallOptions{Purge: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.put(versioned("w", "1.0.0", ""), func(r *install.Release) { r.Publisher, r.SignedBy = "other", "K2" })
+	if err := w.install("w"); err != nil {
+		t.Errorf("another publisher: %v", err)
+	}
+}
