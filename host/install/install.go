@@ -31,24 +31,32 @@ func (i *Installer) Install(ctx context.Context, r Request, approve string, repo
 // on until the new one has started. Another signer and a lower version are
 // refused. r says from where only if that is not the marketplace.
 func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve string, report Report) (wire.Plugin, error) {
-	done, err := i.begin(ctx)
+	done, c, e, err := i.beginOn(ctx, name)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
 	defer done()
-	lock, raw, err := i.readLock()
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	e, err := i.installed(lock, name)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
 	if !r.direct() && !strings.HasPrefix(e.Source, "marketplace ") {
 		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name, e.Source)
 	}
 	r.Name, r.Publisher = name, e.Publisher
-	return i.bring(ctx, r, approve, change{name: name, lock: lock, raw: raw}, &e.Version, report)
+	return i.bring(ctx, r, approve, c, &e.Version, report)
+}
+
+// beginOn begins a change of an installed plugin. The caller calls done.
+func (i *Installer) beginOn(ctx context.Context, name string) (done func(), c change, e Entry, err error) {
+	if done, err = i.begin(ctx); err != nil {
+		return nil, change{}, Entry{}, err
+	}
+	c.name = name
+	if c.lock, c.raw, err = i.readLock(); err == nil {
+		e, err = i.installed(c.lock, name)
+	}
+	if err != nil {
+		done()
+		return nil, change{}, Entry{}, err
+	}
+	return done, c, e, nil
 }
 
 // installed finds a plugin in the lock.
@@ -180,19 +188,11 @@ func (i *Installer) mend(ctx context.Context, name, digest string, added bool, r
 // no network, and no approval: what the former version may do was agreed to when
 // it was installed, and what has been taken back since stays so.
 func (i *Installer) Rollback(ctx context.Context, name, version string, report Report) (wire.Plugin, error) {
-	done, err := i.begin(ctx)
+	done, c, e, err := i.beginOn(ctx, name)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
 	defer done()
-	lock, raw, err := i.readLock()
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	e, err := i.installed(lock, name)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
 	var to *Version
 	var have []string
 	for n, v := range e.Former {
@@ -213,7 +213,7 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, report R
 	if why := i.cfg.Revoked(to.SHA256); why != "" {
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %s", name, to.label(), why)
 	}
-	v := *to
-	v.InstalledAt = i.cfg.Now().UTC()
-	return i.apply(ctx, change{name: name, version: v, lock: lock, raw: raw}, report)
+	c.version = *to
+	c.version.InstalledAt = i.cfg.Now().UTC()
+	return i.apply(ctx, c, report)
 }
