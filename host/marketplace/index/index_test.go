@@ -3,12 +3,10 @@ package index_test
 import (
 	"errors"
 	"fmt"
-
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -463,48 +461,5 @@ func TestUnsigned(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(s.dir, "root.json.minisig"), nil, 0o644))
 	if _, err := list(true, keys); !errors.Is(err, format.EmptySignature) {
 		t.Errorf("allowed, an empty signature: %v", err)
-	}
-}
-
-// Whoever comes while a marketplace is replaced finds a list and pages that do not
-// belong together, and asks once more.
-func TestReplacedMeanwhile(t *testing.T) {
-	s := stocked(t)
-	old, err := os.ReadFile(filepath.Join(s.dir, "root.json"))
-	check(t, err)
-	var once sync.Once
-	s.answer("/root.json", func(w http.ResponseWriter, r *http.Request) {
-		answered := false
-		once.Do(func() {
-			s.plugin("acme", "count", "0.2.0", "", today.Add(-time.Hour))
-			s.sign()
-			_, _ = w.Write(old)
-			answered = true
-		})
-		if !answered {
-			http.ServeFile(w, r, filepath.Join(s.dir, "root.json"))
-		}
-	})
-	oldSig, err := os.ReadFile(filepath.Join(s.dir, "root.json.minisig"))
-	check(t, err)
-	var first sync.Once
-	s.answer("/root.json.minisig", func(w http.ResponseWriter, r *http.Request) {
-		answered := false
-		first.Do(func() { _, _ = w.Write(oldSig); answered = true })
-		if !answered {
-			http.ServeFile(w, r, filepath.Join(s.dir, "root.json.minisig"))
-		}
-	})
-	if r, err := s.client().Resolve(t.Context(), "count", ""); err != nil || r.Version != "0.2.0" {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	// A page that stays wrong is refused, and asked for once.
-	s.answer("/p/acme/count.json", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) })
-	before := s.times("/p/acme/count.json")
-	if _, err := s.client().Resolve(t.Context(), "count", ""); !errors.Is(err, format.WrongSize) {
-		t.Errorf("got %v", err)
-	}
-	if n := s.times("/p/acme/count.json") - before; n != 1 {
-		t.Errorf("asked for %d times", n)
 	}
 }
