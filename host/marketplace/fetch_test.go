@@ -3,9 +3,7 @@ package marketplace_test
 import (
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log"
@@ -26,11 +24,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var module = []byte("\x00asm\x01\x00\x00\x00 the rest of a module")
-
-func sum(content []byte) string {
-	s := sha256.Sum256(content)
-	return hex.EncodeToString(s[:])
-}
 
 // shop is a server of plugins on a loopback address.
 func shop(t *testing.T, secure bool, handle http.HandlerFunc) *httptest.Server {
