@@ -50,6 +50,7 @@ type bazaar struct {
 
 	mu      sync.Mutex
 	instead map[string]http.HandlerFunc // of the tree's files, by path
+	asked   int                         // requests
 }
 
 func openBazaar(t *testing.T) *bazaar {
@@ -65,6 +66,7 @@ func openBazaar(t *testing.T) *bazaar {
 	b.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		answer := b.instead[r.URL.Path]
+		b.asked++
 		b.mu.Unlock()
 		if answer == nil {
 			answer = files.ServeHTTP
@@ -131,6 +133,13 @@ func (b *bazaar) answer(path string, h http.HandlerFunc) {
 	b.instead[path] = h
 }
 
+// requests is how many there were.
+func (b *bazaar) requests() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
 func text(content []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }
 }
@@ -190,17 +199,17 @@ type shopper struct {
 }
 
 // shopper starts a host that trusts the bazaar.
-func (b *bazaar) shopper() *shopper {
+func (b *bazaar) shopper(change ...func(*Host)) *shopper {
 	b.t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(b.server.Certificate())
 	return shop(b.t, "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: "+b.url("/")+"\n  trusted_keys: ["+b.by.Key().String()+"]\n"+
 		"  allow_private_hosts: [example.com, 127.0.0.7]\n",
-		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second})
+		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second}, change...)
 }
 
 // shop starts a host with a configuration.
-func shop(t *testing.T, config string, reach marketplace.Config) *shopper {
+func shop(t *testing.T, config string, reach marketplace.Config, change ...func(*Host)) *shopper {
 	t.Helper()
 	dir := t.TempDir()
 	s := &shopper{t: t, yaml: filepath.Join(dir, "berth.yaml")}
@@ -209,6 +218,9 @@ func shop(t *testing.T, config string, reach marketplace.Config) *shopper {
 	s.host, err = New(Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0"})
 	check(t, err)
 	s.host.reach = reach
+	for _, c := range change {
+		c(s.host)
+	}
 	check(t, s.host.Start(t.Context()))
 	t.Cleanup(func() { check(t, s.host.Close(context.Background())) })
 	s.token, err = auth.ReadToken(s.host.DataDir())

@@ -55,10 +55,11 @@ type Host struct {
 	plugins *plugin.Manager
 	install *install.Installer
 	market  *market
-	reach   marketplace.Config // in tests: whom fetches trust, ask for addresses and wait for
-	settled atomic.Bool        // every plugin found at the start is active or refused
-	reports *reports           // what vetting found, for the API
-	audit   *audit.Log         // who changed what
+	reach   marketplace.Config                                            // in tests: whom fetches trust, ask for addresses and wait for
+	alarm   func(time.Duration) (ring <-chan time.Time, stop func() bool) // nil: a timer. Set in tests
+	settled atomic.Bool                                                   // every plugin found at the start is active or refused
+	reports *reports                                                      // what vetting found, for the API
+	audit   *audit.Log                                                    // who changed what
 	addr    string
 	secure  bool // the API speaks TLS
 
@@ -205,6 +206,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	h.startRetention()
 	h.startLetters(runner)
+	h.startRefresh()
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
 }

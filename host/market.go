@@ -31,6 +31,7 @@ type market struct {
 	// revoked is why the last list has revoked modules, by their SHA-256: of the
 	// list, and of what is installed.
 	revoked atomic.Pointer[map[string]string]
+	changed chan struct{} // holds one: the configuration has changed
 
 	mu     sync.Mutex
 	made   config.Marketplace // what the client was made of
@@ -40,7 +41,7 @@ type market struct {
 
 // startMarket makes the market, which does nothing yet.
 func (h *Host) startMarket() {
-	m := &market{h: h}
+	m := &market{h: h, changed: make(chan struct{}, 1)}
 	h.market = m
 	h.undo("the marketplace", func(context.Context) error {
 		m.mu.Lock()

@@ -111,7 +111,7 @@ func TestInstallFromRegistry(t *testing.T) {
 	refused(repo+":2.0.0", 404, "has no")
 	refused("oci://10.0.0.1/team/echo:1", 400, "is not an address of the public internet")
 	spoilt.Store(true)
-	refused(repo+":1.0.0", 400, "does not have the digest sha256:"+first)
+	refused(repo+":1.0.0", 400, first+" was promised: it is another version, or somebody has changed it")
 	spoilt.Store(false)
 
 	var p wire.Plugin

@@ -118,7 +118,8 @@ func (h *Host) edit(change func() (*config.Config, error)) error {
 	if err != nil {
 		return err
 	}
-	h.current.Store(c)
+	former := h.current.Swap(c)
 	h.table.Store(table)
+	h.market.reconfigure(former.Marketplace, c.Marketplace) // what a person has written since is in c as well
 	return nil
 }

@@ -73,6 +73,7 @@ func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 		return wire.ReloadResult{}, err
 	}
 	h.retention.configure()
+	h.market.reconfigure(formerConfig.Marketplace, c.Marketplace)
 	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(h.started, c)}, nil
 }
 

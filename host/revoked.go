@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/marketplace/index"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/wire"
@@ -49,20 +50,24 @@ func (m *market) judge(client *index.Client) {
 			revoked[r.SHA256] = r.Reason
 		}
 		for name, e := range installed {
-			for _, v := range append(e.Former, e.Version) {
+			for _, v := range append([]install.Version{e.Version}, e.Former...) {
 				if r.Release != "" && r.Release == v.Publisher+"/"+name+"@"+v.Version {
 					revoked[v.SHA256] = r.Reason
 				}
 			}
 		}
 	}
+	before := m.revoked.Swap(&revoked)
 	for name, e := range installed {
-		if reason, ok := revoked[e.SHA256]; ok {
+		reason, ok := revoked[e.SHA256]
+		if before != nil && (*before)[e.SHA256] == reason {
+			continue // said already
+		}
+		if ok {
 			m.h.logger.Error("THE MARKETPLACE HAS REVOKED AN INSTALLED PLUGIN, WHICH GOES ON: disable, upgrade or uninstall it",
 				"plugin", name, "version", e.Version.Version, "sha256", e.SHA256, "reason", reason)
 		}
 	}
-	m.revoked.Store(&revoked)
 }
 
 // revocation is why the module with a digest was revoked; "" when it was not, as

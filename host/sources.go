@@ -2,7 +2,6 @@ package host
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -115,14 +114,18 @@ func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (b
 		}
 		body, err = client.Open(ctx, handle, offset)
 	case oci.Artifact:
-		return s.openArtifact(ctx, handle, offset)
+		body, err = s.openArtifact(ctx, handle, offset)
 	default:
 		return nil, fault.New(fault.Internal, "%s is no source", rel.Source)
 	}
-	if err != nil {
-		return nil, elsewhere(err)
+	about := elsewhere
+	if _, ok := rel.Handle.(oci.Artifact); ok {
+		about = aboutRef
 	}
-	return content{body, body}, nil
+	if err != nil {
+		return nil, about(err)
+	}
+	return content{body, body, about}, nil
 }
 
 // openURL streams what a URL leads to. What does not begin as a module is not
@@ -166,30 +169,27 @@ func (b *sessionBody) Close() error {
 	return err
 }
 
-// openArtifact fetches a registry's module as a whole, whatever the offset.
+// openArtifact streams a registry's module.
 func (s sources) openArtifact(ctx context.Context, a oci.Artifact, offset int64) (io.ReadCloser, error) {
 	registry, err := s.registry()
 	if err != nil {
 		return nil, err
 	}
-	wasm, err := registry.Fetch(ctx, a, nil)
-	if err != nil {
-		return nil, aboutRef(err)
-	}
-	return io.NopCloser(bytes.NewReader(wasm[min(offset, int64(len(wasm))):])), nil
+	return registry.Open(ctx, a, offset)
 }
 
 // content is a body whose errors say that they are somebody else's.
 type content struct {
 	io.Reader
 	io.Closer
+	about func(error) error
 }
 
 // Read implements io.Reader.
 func (c content) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = elsewhere(err)
+		err = c.about(err)
 	}
 	return n, err
 }

@@ -43,7 +43,7 @@ func (a *app) auditList() *cobra.Command {
 				}
 				return json.NewEncoder(a.stdout).Encode(wire.List[audit.Record]{Items: changes})
 			}
-			return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", false, len(changes), func(i int) string {
+			return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", len(changes), func(i int) string {
 				return strings.Join(auditLine(changes[i]), "\t")
 			})
 		},

@@ -61,7 +61,7 @@ func (a *app) showExamination(r doctor.Report) error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
-	err := a.table("CHECK\tRESULT\tFOUND", false, len(r.Checks), func(i int) string {
+	err := a.table("CHECK\tRESULT\tFOUND", len(r.Checks), func(i int) string {
 		f := r.Checks[i]
 		return fmt.Sprintf("%s\t%s\t%s", f.Check, f.Level, oneLine(f.Detail))
 	})

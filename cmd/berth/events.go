@@ -128,7 +128,7 @@ func (a *app) showEvent(ev wire.Event) error {
 		_, err := fmt.Fprintln(a.stdout, "No handler takes it.")
 		return err
 	}
-	return a.table("HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", false, len(ev.Deliveries), func(i int) string {
+	return a.table("HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", len(ev.Deliveries), func(i int) string {
 		d := ev.Deliveries[i]
 		return fmt.Sprintf("%s\t%s\t%d\t%.2f ms\t%s", d.Plugin, d.Status, d.Attempts, d.DurationMS, answer(d))
 	})

@@ -221,7 +221,7 @@ func (a *app) pluginOutdated() *cobra.Command {
 				return json.NewEncoder(a.stdout).Encode(list)
 			}
 			a.listState(list)
-			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", false, len(list.Items), func(i int) string {
+			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", len(list.Items), func(i int) string {
 				p := list.Items[i]
 				return fmt.Sprintf("%s\t%s\t%s\t%s", printable(p.Name), printable(*p.Installed), printable(*p.UpdateAvailable), printable(p.Publisher))
 			})
@@ -240,7 +240,7 @@ be rolled back to, and compares it with the lock. Fails if any is not as it shou
 			a.patience = installPatience
 			bad := 0
 			err := fetch(cmd.Context(), a, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
-				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", false, len(list.Items), func(i int) string {
+				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", len(list.Items), func(i int) string {
 					s := list.Items[i]
 					state := "current"
 					if !s.Current {

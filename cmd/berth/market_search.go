@@ -32,7 +32,7 @@ cannot be reached this is the last list that was, and says so.`,
 				return json.NewEncoder(a.stdout).Encode(list)
 			}
 			a.listState(list)
-			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", false, len(list.Items), func(i int) string {
+			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", len(list.Items), func(i int) string {
 				return listingRow(list.Items[i])
 			})
 		},

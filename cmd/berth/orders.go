@@ -143,7 +143,7 @@ func set(query url.Values, key, value string) {
 
 // page is table for a part of a longer list: next is where to go on, nil at its end.
 func (a *app) page(header string, next *string, rows int, row func(int) string) error {
-	err := a.table(header, false, rows, row)
+	err := a.table(header, rows, row)
 	if err == nil && next != nil {
 		fmt.Fprintf(a.stderr, "There are more: go on with --cursor %s.\n", printable(*next))
 	}
@@ -151,19 +151,13 @@ func (a *app) page(header string, next *string, rows int, row func(int) string) 
 }
 
 // table prints rows with aligned columns.
-func (a *app) table(header string, more bool, rows int, row func(int) string) error {
+func (a *app) table(header string, rows int, row func(int) string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, header)
 	for i := range rows {
 		fmt.Fprintln(w, row(i))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if more {
-		fmt.Fprintln(a.stderr, "There are more: raise --limit.")
-	}
-	return nil
+	return w.Flush()
 }
 
 // printable keeps what others wrote from steering the terminal.

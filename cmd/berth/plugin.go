@@ -25,7 +25,7 @@ func (a *app) pluginList() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), a, "GET", "/api/v1/events/plugins", nil, func(list wire.List[wire.Plugin]) error {
-				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", false, len(list.Items), func(i int) string {
+				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", len(list.Items), func(i int) string {
 					p := list.Items[i]
 					reason, _, _ := strings.Cut(p.Reason, "\n")
 					return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s", printable(p.Name), p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, printable(reason))

@@ -72,7 +72,7 @@ func (a *app) showLog(s wire.LogStatus) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	return a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", false, len(s.Handlers), func(i int) string {
+	return a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", len(s.Handlers), func(i int) string {
 		h := s.Handlers[i]
 		return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%s\t%d\t%d", printable(h.Plugin), h.Lag, h.Cursor, h.Open, h.Dead, clockOr(h.OldestAt), h.HistorySkipped, h.Lost)
 	})

@@ -88,7 +88,7 @@ func (a *app) showExplanation(e wire.Explanation) error {
 		fmt.Fprintf(a.stdout, "%s\n", *e.Route)
 	}
 	fmt.Fprintf(a.stdout, "reason  %s\n\n", printable(e.Reason))
-	return a.table("HANDLER\tGETS IT\tSTATE\tREASON", false, len(e.Handlers), func(i int) string {
+	return a.table("HANDLER\tGETS IT\tSTATE\tREASON", len(e.Handlers), func(i int) string {
 		h := e.Handlers[i]
 		takes := "no"
 		if h.Takes {

@@ -102,7 +102,7 @@ func (a *app) tokenList() *cobra.Command {
 				return errors.Join(json.NewEncoder(a.stdout).Encode(wire.List[auth.Token]{Items: tokens}), damaged)
 			}
 			now := time.Now()
-			return errors.Join(a.table("ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", false, len(tokens), func(i int) string {
+			return errors.Join(a.table("ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", len(tokens), func(i int) string {
 				t := tokens[i]
 				expires := day(t.Expires, "never")
 				if t.Expired(now) {

@@ -159,6 +159,7 @@ type Marketplace struct {
 	AllowUnsigned     bool
 	AllowPrivateHosts []string      // host names, addresses or CIDR ranges that may be private
 	MinimumReleaseAge time.Duration // how long a release must have been out before it is installed
+	Refresh           time.Duration // how often the list is fetched although nobody asks for it; 0 for never
 	Credentials       []Credential
 	DockerConfig      string // docker's config.json with credentials of registries; "" for none
 }
@@ -179,6 +180,7 @@ func Default() *Config {
 		Vet:               Vet{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second},
 		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
+		Marketplace:       Marketplace{Refresh: 6 * time.Hour},
 		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour, MaxAge: 30 * 24 * time.Hour,
 			DeadLetters: DeadLetters{Retention: 30 * 24 * time.Hour}},
 	}

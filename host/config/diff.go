@@ -108,6 +108,7 @@ func flatten(c *Config) map[string]string {
 		"marketplace.credentials":         text(c.Marketplace.Credentials),
 		"marketplace.docker_config":       c.Marketplace.DockerConfig,
 		"marketplace.minimum_release_age": c.Marketplace.MinimumReleaseAge.String(),
+		"marketplace.refresh":             c.Marketplace.Refresh.String(),
 	}
 	for _, r := range c.Routes {
 		m["routes."+r.Pattern] = r.text()

@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"strings"
+	"time"
 )
 
 // readCredentials reads a list of {host, secret, type}. The secret itself never
@@ -29,6 +30,16 @@ func (m *Marketplace) readCredentials(v value) {
 		}
 		seen[c.Host] = true
 		m.Credentials = append(m.Credentials, c)
+	}
+}
+
+// readRefresh reads how often the list is fetched: never, or not so often that it is
+// a burden on the marketplace.
+func (m *Marketplace) readRefresh(v value) {
+	const least = time.Minute
+	m.Refresh = v.duration(0, 30*24*time.Hour)
+	if m.Refresh != 0 && m.Refresh < least {
+		v.fail("is %s; it must be 0s, for never, or at least %s", m.Refresh, least)
 	}
 }
 

@@ -102,6 +102,8 @@ marketplace:
   allow_private_hosts: [10.0.0.7, 192.168.0.0/16, registry.local]
   credentials: [{host: 10.0.0.7, secret: shop}, {host: "registry.local:5000", secret: reg.pw, type: basic}]
   docker_config: /etc/berth/docker.json
+  minimum_release_age: 3d
+  refresh: 1h
 `
 
 func TestParseFull(t *testing.T) {
@@ -156,7 +158,7 @@ func TestParseFull(t *testing.T) {
 			TrustedKeys:   []string{"RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
 			AllowUnsigned: true, AllowPrivateHosts: []string{"10.0.0.7", "192.168.0.0/16", "registry.local"},
 			Credentials:  []config.Credential{{Host: "10.0.0.7", Secret: "shop", Type: "bearer"}, {Host: "registry.local:5000", Secret: "reg.pw", Type: "basic"}},
-			DockerConfig: "/etc/berth/docker.json",
+			DockerConfig: "/etc/berth/docker.json", MinimumReleaseAge: 72 * time.Hour, Refresh: time.Hour,
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -247,6 +249,7 @@ func TestParseProblems(t *testing.T) {
 		{"a credential's secret", "marketplace: {credentials: [{host: a.example, secret: \"s3 cret\"}]}\n", `f.yaml:1: marketplace.credentials[0].secret: "s3 cret" is not a secret's name; put the token into a file of the directory secrets, and name that here`},
 		{"a credential's type", "marketplace: {credentials: [{host: a.example, secret: s, type: digest}]}\n", `f.yaml:1: marketplace.credentials[0].type: must be bearer or basic, not the text "digest"`},
 		{"a credential in part", "marketplace: {credentials: [{host: a.example}]}\n", `f.yaml:1: marketplace.credentials[0]: needs host and secret`},
+		{"a refresh too often", "marketplace: {refresh: 59s}\n", `f.yaml:1: marketplace.refresh: is 59s; it must be 0s, for never, or at least 1m0s`},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
 		{"too large", strings.Repeat("#\n", config.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},

@@ -300,6 +300,7 @@ func (m *Marketplace) read(v value) {
 		"credentials":         m.readCredentials,
 		"docker_config":       func(v value) { m.DockerConfig = v.text() },
 		"minimum_release_age": func(v value) { m.MinimumReleaseAge = v.duration(0, 366*24*time.Hour) },
+		"refresh":             m.readRefresh,
 	})
 	if m.IndexURL == "" {
 		return

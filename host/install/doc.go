@@ -21,7 +21,7 @@
 //	plugins.lock.yaml          which of them are which plugin's, and the three former versions of each
 //	install.journal            what is under way, and how to undo it; usually absent
 //	install.lock               locked while a transaction runs, against other processes
-//	downloads/<hex>.part       downloads, to be resumed; removed after a day
+//	downloads/<hex>.part       downloads, to be resumed; for a day, and four of the largest size at most
 //
 // One transaction runs at a time; Installer.turn, held by it, is the only lock.
 // Read installer.go first, then change.go.

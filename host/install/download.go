@@ -32,9 +32,13 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) ([
 	if err := i.store.makeDir(partDir); err != nil {
 		return nil, coded(err)
 	}
+	i.dropOldParts(rel.SHA256)
 	for again := false; ; again = true {
 		resumed, err := i.fetch(ctx, rel, report)
 		if err != nil {
+			if resumed && !again && wrong(err) {
+				continue // the part, which fetch has removed, may have been what was wrong
+			}
 			return nil, err
 		}
 		// What is vetted is this buffer; what is loaded later is hashed again.
@@ -50,7 +54,7 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) ([
 		if err := i.store.remove(partPath(rel.SHA256)); err != nil {
 			return nil, coded(err)
 		}
-		if !resumed || again { // the part from before may have been what was wrong
+		if !resumed || again { // likewise
 			return nil, fault.Field("sha256", "what %s gives has the SHA-256 %s, and %s was promised: it is another version, or somebody has changed it", rel.Source, got, rel.SHA256)
 		}
 	}
@@ -89,7 +93,8 @@ func (p *part) Write(b []byte) (int, error) {
 
 func (p *part) whole(want string) bool { return hex.EncodeToString(p.hash.Sum(nil)) == want }
 
-// fetch completes the download's file. resumed says that it had a part of it.
+// fetch completes the download's file, and removes it when that goes wrong. resumed
+// says that not all of it came in one piece.
 func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resumed bool, err error) {
 	f, err := i.openPart(rel.SHA256)
 	if err != nil {
@@ -121,6 +126,7 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 	report.say("download", p.size, p.total)
 	for all, failed := 0, 0; !p.whole(rel.SHA256); all++ {
 		before := p.size
+		resumed = resumed || before > 0
 		err := i.read(ctx, rel, p)
 		switch {
 		case p.err != nil:
@@ -133,7 +139,7 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 		case err == nil:
 			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size, rel.Size)
 		case !passing(err):
-			if fault.Is(err, fault.Denied) || fault.Is(err, fault.Invalid) { // likewise
+			if wrong(err) { // likewise
 				_ = i.store.remove(partPath(rel.SHA256))
 			}
 			return resumed, err
@@ -174,6 +180,9 @@ func passing(err error) bool {
 	code := fault.CodeOf(err)
 	return code == fault.Unavailable || code == fault.Timeout || code == fault.Internal
 }
+
+// wrong reports whether an error says that what there is will not do.
+func wrong(err error) bool { return fault.Is(err, fault.Denied) || fault.Is(err, fault.Invalid) }
 
 // openPart opens the file of a download, which it may have to make.
 func (i *Installer) openPart(digest string) (*os.File, error) {

@@ -128,8 +128,63 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 		}
 		w.runs("x", "1.0.0", wasm)
 	}
-	// A link in its place is not followed.
+	// One as long as the module is; one of a server that will not begin there, or that
+	// begins elsewhere and says nothing.
+	whole := versioned("x", "1.0.0", "")
+	for what, open := range map[string]func(offset int64) (io.ReadCloser, error){
+		"as long": func(offset int64) (io.ReadCloser, error) {
+			if offset == int64(len(whole)) {
+				return nil, fault.Field("url", "the server answers 416 Requested Range Not Satisfiable")
+			}
+			return io.NopCloser(bytes.NewReader(whole[offset:])), nil
+		},
+		"refused": func(offset int64) (io.ReadCloser, error) {
+			if offset > 0 {
+				return nil, fault.Field("url", "the server was asked for another part")
+			}
+			return io.NopCloser(bytes.NewReader(whole)), nil
+		},
+		"lies": func(offset int64) (io.ReadCloser, error) {
+			if offset > 0 {
+				return io.NopCloser(bytes.NewReader(make([]byte, int64(len(whole))-offset))), nil
+			}
+			return io.NopCloser(bytes.NewReader(whole)), nil
+		},
+	} {
+		w := newWorld(t)
+		w.put(whole, nil)
+		w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) { return open(offset) }
+		n := 10
+		if what == "as long" {
+			n = len(whole)
+		}
+		part := filepath.Join(w.cfg.Dir, "downloads", digestOf(whole)+".part")
+		if err := errors.Join(os.Mkdir(filepath.Dir(part), 0o700), os.WriteFile(part, make([]byte, n), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.install("x"); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// Likewise when it broke off just now: a server of several, with different copies.
 	w := newWorld(t)
+	w.put(whole, nil)
+	broken := false
+	w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) {
+		switch {
+		case !broken:
+			broken = true
+			return &breaking{bytes.NewReader(whole[:10]), fault.New(fault.Unavailable, "cut")}, nil
+		case offset > 0:
+			return io.NopCloser(bytes.NewReader(make([]byte, int64(len(whole))-offset))), nil
+		}
+		return io.NopCloser(bytes.NewReader(whole)), nil
+	}
+	if err := w.install("x"); err != nil {
+		t.Errorf("several servers: %v", err)
+	}
+	// A link in its place is not followed.
+	w = newWorld(t)
 	wasm := versioned("x", "1.0.0", "")
 	w.put(wasm, nil)
 	outside := filepath.Join(t.TempDir(), "precious")
@@ -143,29 +198,62 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 	}
 }
 
-// What nobody goes on with is removed at a start, after a day.
+// What nobody goes on with is removed at a start, and before the next download: after
+// a day, and what is oldest when there is too much of it.
 func TestOldDownloadsGo(t *testing.T) {
 	w := newWorld(t)
+	w.cfg.MaxSize = 1000
+	w.open()
 	dir := filepath.Join(w.cfg.Dir, "downloads")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, age := range map[string]time.Duration{"old.part": 25 * time.Hour, "new.part": time.Hour} {
-		path := filepath.Join(dir, name)
-		at := start.Add(-age)
-		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
-			t.Fatal(err)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	fill := func() {
+		t.Helper()
+		for name, f := range map[string]struct {
+			age  time.Duration
+			size int
+		}{
+			"old": {25 * time.Hour, 0}, "older": {24*time.Hour + time.Second, 9},
+			"5": {5 * time.Hour, 1000}, "4": {4 * time.Hour, 1000}, "3": {3 * time.Hour, 1000}, "2": {2 * time.Hour, 1000}, "1": {time.Hour, 900},
+			digestOf(wasm): {6 * time.Hour, 20}, // wanted just now
+		} {
+			path := filepath.Join(dir, name+".part")
+			at := start.Add(-f.age)
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(path, bytes.Repeat([]byte("x"), f.size), 0o600), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	openWorld(t, w.cfg.Dir, w.shop)
-	if names, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(names) != 1 || filepath.Base(names[0]) != "new.part" {
-		t.Errorf("there are %q, %v", names, err)
+	left := func() string {
+		names, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			names[i] = strings.TrimSuffix(filepath.Base(name), ".part")
+		}
+		return strings.Join(names, " ")
+	}
+	fill()
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	// It was 20 of 4,000 bytes; what it is now is in the store.
+	if got := left(); got != "1 2 3 4" {
+		t.Errorf("after an installation there are %q", got)
+	}
+	fill()
+	if err := w.i.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(); got != "1 2 3 4" {
+		t.Errorf("after a start there are %q", got)
 	}
 }
 
 // The example of semver.org, section 11, in its order, and what it says of builds.
 func TestCompareVersions(t *testing.T) {
-	order := []string{"0.9.10", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.2", "1.0.10", "1.2.0", "2.0.0-1", "2.0.0"}
+	order := []string{"0.9.10", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.2", "1.0.10", "1.2.0", "2.0.0-1", "2.0.0", "99999999999999999999.0.0", "100000000000000000000.0.0"}
 	for a := range order {
 		for b := range order {
 			want := 0

@@ -87,6 +87,9 @@ func (s *shop) Resolve(_ context.Context, r install.Request) (install.Release, e
 	if r.URL != "" {
 		return install.Release{Name: r.Name, SHA256: r.SHA256, Source: "url " + r.URL}, nil
 	}
+	if r.Ref != "" {
+		r.Name = ""
+	}
 	rel, ok := s.releases[r.Name+"@"+r.Version]
 	if !ok {
 		return rel, fault.New(fault.NotFound, "there is no %s %s", r.Name, r.Version)

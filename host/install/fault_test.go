@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 )
 
@@ -275,6 +276,104 @@ func TestBrokenJournal(t *testing.T) {
 		}
 		if w.state() != before || len(w.i.Pins()) != 1 {
 			t.Errorf("%q: it changed something", text)
+		}
+		// What the error says to look at can be looked at.
+		if list, err := w.i.Verify(t.Context()); err != nil || len(list) != 1 || !list[0].OK {
+			t.Errorf("%q: verified: %+v, %v", text, list, err)
+		}
+	}
+}
+
+// Somebody edits the lock between a crash and the start that follows: whether the
+// transaction was committed is what the lock says of the plugin, not its bytes. What
+// it refers to is never removed.
+func TestCrashThenEditedLock(t *testing.T) {
+	for name, tx := range transactions() {
+		_, before, after := moments(t, tx.prepare, tx.run)
+		w := newWorld(t)
+		if err := tx.prepare(w); err != nil {
+			t.Fatal(err)
+		}
+		type copied struct {
+			at        moment
+			dir       string
+			committed bool
+		}
+		var copies []copied
+		committed := false
+		w.i.SetFault(func(step string, done bool) error {
+			committed = committed || done && strings.HasSuffix(step, "lock")
+			c := copied{moment{step, done}, t.TempDir(), committed}
+			copies = append(copies, c)
+			return os.CopyFS(c.dir, os.DirFS(w.cfg.Dir))
+		})
+		if err := tx.run(w); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range copies {
+			path := filepath.Join(c.dir, install.LockFile)
+			text, err := os.ReadFile(path)
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err == nil {
+				err = os.WriteFile(path, append(text, "# mine\n"...), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := openWorld(t, c.dir, w.shop)
+			want := before
+			if c.committed {
+				want = after
+			}
+			if got := strings.ReplaceAll(again.state(), "# mine\n", ""); got != want {
+				t.Errorf("%s, killed %s: it is\n%swant\n%s", name, c.at, got, want)
+			}
+		}
+	}
+}
+
+// While nobody can read the lock, nobody knows whether a transaction was committed:
+// nothing is undone, and nothing lost.
+func TestCrashThenBrokenLock(t *testing.T) {
+	for name, tx := range transactions() {
+		w := newWorld(t)
+		if err := tx.prepare(w); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		w.i.SetFault(func(step string, done bool) error {
+			if done && (step == "lock" || step == "uninstall lock") {
+				return os.CopyFS(dir, os.DirFS(w.cfg.Dir))
+			}
+			return nil
+		})
+		if err := tx.run(w); err != nil {
+			t.Fatal(err)
+		}
+		after := w.state()
+		path := filepath.Join(dir, install.LockFile)
+		good, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, []byte("plugins: ["), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := w.cfg
+		cfg.Dir = dir
+		i, err := install.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer i.Close()
+		wants(t, i.Recover(t.Context()), fault.Conflict, install.LockFile)
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := openWorld(t, dir, w.shop).state(); got != after {
+			t.Errorf("%s: it is\n%swant\n%s", name, got, after)
 		}
 	}
 }

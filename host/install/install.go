@@ -31,24 +31,32 @@ func (i *Installer) Install(ctx context.Context, r Request, approve string, repo
 // on until the new one has started. Another signer and a lower version are
 // refused. r says from where only if that is not the marketplace.
 func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve string, report Report) (wire.Plugin, error) {
-	done, err := i.begin(ctx)
+	done, c, e, err := i.beginOn(ctx, name)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
 	defer done()
-	lock, raw, err := i.readLock()
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	e, err := i.installed(lock, name)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	if !r.exact() && !strings.HasPrefix(e.Source, "marketplace ") {
+	if !r.direct() && !strings.HasPrefix(e.Source, "marketplace ") {
 		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name, e.Source)
 	}
 	r.Name, r.Publisher = name, e.Publisher
-	return i.bring(ctx, r, approve, change{name: name, lock: lock, raw: raw}, &e.Version, report)
+	return i.bring(ctx, r, approve, c, &e.Version, report)
+}
+
+// beginOn begins a change of an installed plugin. The caller calls done.
+func (i *Installer) beginOn(ctx context.Context, name string) (done func(), c change, e Entry, err error) {
+	if done, err = i.begin(ctx); err != nil {
+		return nil, change{}, Entry{}, err
+	}
+	c.name = name
+	if c.lock, c.raw, err = i.readLock(); err == nil {
+		e, err = i.installed(c.lock, name)
+	}
+	if err != nil {
+		done()
+		return nil, change{}, Entry{}, err
+	}
+	return done, c, e, nil
 }
 
 // installed finds a plugin in the lock.
@@ -95,6 +103,11 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 	if err != nil {
 		return wire.Plugin{}, i.refuse(rel, err)
 	}
+	if former != nil { // of a URL and a registry only the module says which version it is
+		if err := checkVersion(r, versionOf(rel, m), rel.SHA256, *former); err != nil {
+			return wire.Plugin{}, err
+		}
+	}
 	c.name = m.name
 	if p, done, err := i.settled(ctx, m.name, rel, c.lock, former); done || err != nil {
 		return p, err
@@ -103,12 +116,12 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 	if err := i.cfg.Vetter.Vet(ctx, content); err != nil {
 		return wire.Plugin{}, i.refuse(rel, rejected(m.name, err))
 	}
-	rel.Size = int64(len(content))
-	if c.admit, err = i.approve(rel, m, former, approve); err != nil {
-		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
-	}
 	if was, ok := c.lock.Plugins[m.name]; ok && was.SHA256 == rel.SHA256 {
 		return i.mend(ctx, m.name, rel.SHA256, added, report)
+	}
+	rel.Size = int64(len(content))
+	if c.admit, err = i.approve(rel, m, former, c.lock, approve); err != nil {
+		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
 	}
 	c.added = added
 	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,
@@ -175,19 +188,11 @@ func (i *Installer) mend(ctx context.Context, name, digest string, added bool, r
 // no network, and no approval: what the former version may do was agreed to when
 // it was installed, and what has been taken back since stays so.
 func (i *Installer) Rollback(ctx context.Context, name, version string, report Report) (wire.Plugin, error) {
-	done, err := i.begin(ctx)
+	done, c, e, err := i.beginOn(ctx, name)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
 	defer done()
-	lock, raw, err := i.readLock()
-	if err != nil {
-		return wire.Plugin{}, err
-	}
-	e, err := i.installed(lock, name)
-	if err != nil {
-		return wire.Plugin{}, err
-	}
 	var to *Version
 	var have []string
 	for n, v := range e.Former {
@@ -208,7 +213,7 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, report R
 	if why := i.cfg.Revoked(to.SHA256); why != "" {
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %s", name, to.label(), why)
 	}
-	v := *to
-	v.InstalledAt = i.cfg.Now().UTC()
-	return i.apply(ctx, change{name: name, version: v, lock: lock, raw: raw}, report)
+	c.version = *to
+	c.version.InstalledAt = i.cfg.Now().UTC()
+	return i.apply(ctx, c, report)
 }

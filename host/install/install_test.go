@@ -14,7 +14,6 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
-	"github.com/berth-host/berth/host/wire"
 )
 
 func TestLife(t *testing.T) {
@@ -99,88 +98,6 @@ func (w *world) rollback(version string) error {
 
 const asksKV = `,"capabilities":[{"name":"kv","reason":"counts"}]`
 const asksMore = `,"capabilities":[{"name":"kv","reason":"counts"},{"name":"http","hosts":["api.example"],"reason":"tells"}]`
-
-// What nobody has granted waits for exactly its plan to be approved.
-func TestApproval(t *testing.T) {
-	w := newWorld(t)
-	one := versioned("x", "1.0.0", asksKV)
-	w.put(one, nil)
-	before := w.state()
-	plan := func(err error) wire.Plan {
-		t.Helper()
-		var a *install.ApprovalError
-		if !errors.As(err, &a) || !fault.Is(err, fault.Conflict) {
-			t.Fatalf("got %v", err)
-		}
-		return a.Plan()
-	}
-	p := plan(w.install("x"))
-	if p.Action != "install" || p.Version != "1.0.0" || p.SignedBy != "K1" || len(p.Capabilities) != 1 || !p.Capabilities[0].New || p.Capabilities[0].Reason != "counts" || len(p.Digest) != 64 {
-		t.Errorf("got %+v", p)
-	}
-	if w.state() != before {
-		t.Errorf("changed: %s", w.state())
-	}
-	_, err := w.i.Install(t.Context(), install.Request{Name: "x"}, strings.Repeat("0", 64), nil)
-	if again := plan(err); again.Digest != p.Digest || !strings.Contains(err.Error(), "another plan") {
-		t.Errorf("got %v, %+v", err, again)
-	}
-	if _, err := w.i.Install(t.Context(), install.Request{Name: "x"}, p.Digest, nil); err != nil {
-		t.Fatal(err)
-	}
-	w.runs("x", "1.0.0", one)
-	if got := w.settings()["x"]; len(got) != 1 || got[0] != "kv" {
-		t.Errorf("granted: %v", got)
-	}
-	if len(w.opened) != 1 {
-		t.Errorf("fetched at %v: what waited was there", w.opened)
-	}
-
-	// The same asked for again needs no approval, taken back or not.
-	two := versioned("x", "1.1.0", asksKV)
-	w.put(two, nil)
-	if err := w.host.Remove("x"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.upgrade("x"); err != nil {
-		t.Fatal(err)
-	}
-	if got := w.settings()["x"]; len(got) != 0 {
-		t.Errorf("what was taken back is granted: %v", got)
-	}
-	// More does.
-	three := versioned("x", "1.2.0", asksMore)
-	w.put(three, nil)
-	before = w.state()
-	p = plan(w.upgrade("x"))
-	if p.Action != "upgrade" || p.From != "1.1.0" || p.Capabilities[0].New || !p.Capabilities[1].New || w.state() != before {
-		t.Errorf("got %+v", p)
-	}
-	if _, err := w.i.Upgrade(t.Context(), "x", install.Request{}, p.Digest, nil); err != nil {
-		t.Fatal(err)
-	}
-	w.runs("x", "1.2.0", three)
-	if got := fmt.Sprint(w.settings()["x"]); got != "[http]" {
-		t.Errorf("granted: %s", got)
-	}
-	// What the configuration grants is approved.
-	if err := w.host.write(map[string][]string{"y": {"kv"}}); err != nil {
-		t.Fatal(err)
-	}
-	w.put(versioned("y", "1.0.0", asksKV), nil)
-	if err := w.install("y"); err != nil {
-		t.Error(err)
-	}
-	// From nobody to somebody who signs is for the operator to see.
-	w.put(versioned("z", "1.0.0", ""), func(r *install.Release) { r.Publisher, r.SignedBy = "", "" })
-	if err := w.install("z"); err != nil {
-		t.Fatal(err)
-	}
-	w.put(versioned("z", "1.1.0", ""), nil)
-	if p := plan(w.upgrade("z")); p.SignedBy != "K1" {
-		t.Errorf("got %+v", p)
-	}
-}
 
 // Each is refused with its own error, and nothing has changed.
 func TestRefusals(t *testing.T) {

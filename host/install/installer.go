@@ -28,9 +28,8 @@ const (
 )
 
 const (
-	maxLock     = 8 << 20               // bytes
-	flockPoll   = 50 * time.Millisecond // between looks at another process's lock
-	partsMaxAge = 24 * time.Hour        // of an unfinished download
+	maxLock   = 8 << 20               // bytes
+	flockPoll = 50 * time.Millisecond // between looks at another process's lock
 )
 
 // Config says what an Installer works with. All parts are required but those
@@ -113,15 +112,28 @@ func (i *Installer) Recover(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	i.dropOldParts()
+	i.dropOldParts("")
 	if err := i.store.dropTemps(LockFile, journalFile); err != nil {
 		i.cfg.Logger.Warn("remove what a crash has left", "error", err)
 	}
 	return nil
 }
 
-// begin waits for the turn, here and among processes, and recovers.
+// begin waits for the turn, and recovers.
 func (i *Installer) begin(ctx context.Context) (done func(), err error) {
+	done, err = i.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
+		done()
+		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
+	}
+	return done, nil
+}
+
+// take waits for the turn, here and among processes.
+func (i *Installer) take(ctx context.Context) (done func(), err error) {
 	select {
 	case i.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -139,17 +151,10 @@ func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 		}
 		return nil, coded(err)
 	}
-	release := func() {
+	return func() {
 		if err := lock.Close(); err != nil {
 			i.cfg.Logger.Warn("unlock the installations", "error", err)
 		}
-	}
-	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
-		release()
-		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
-	}
-	return func() {
-		release()
 		<-i.turn
 	}, nil
 }
@@ -255,26 +260,10 @@ func (i *Installer) sweep() {
 	}
 }
 
-// dropOldParts removes downloads that nobody has gone on with.
-func (i *Installer) dropOldParts() {
-	entries, err := fs.ReadDir(i.store.root.FS(), partDir)
-	if err != nil {
-		return // there are none
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && i.cfg.Now().Sub(info.ModTime()) > partsMaxAge {
-			err = i.store.root.Remove(partDir + "/" + e.Name())
-		}
-		if err != nil {
-			i.cfg.Logger.Warn("remove an old download", "error", err)
-		}
-	}
-}
-
-// Verify hashes every stored version of every installed plugin.
+// Verify hashes every stored version of every installed plugin. It changes nothing,
+// and does so also when what a crash has left cannot be cleared away.
 func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
-	done, err := i.begin(ctx)
+	done, err := i.take(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -69,13 +69,28 @@ func (i *Installer) readJournal() (*record, error) {
 	return &r, nil
 }
 
-// committed reports whether the lock file is what the record makes of it.
+// committed reports whether the lock file is what the record makes of it. A person
+// may have edited that since: then what it says of the plugin decides.
 func (i *Installer) committed(r record) (bool, error) {
-	now, err := i.store.read(LockFile, maxLock)
-	if errors.Is(err, fs.ErrNotExist) {
+	if i.store.lacks(LockFile) {
 		return false, nil
 	}
-	return err == nil && string(now) == r.After, coded(err)
+	now, raw, err := i.readLock()
+	switch {
+	case err != nil:
+		return false, err
+	case string(raw) == r.After:
+		return true, nil
+	case r.Before != nil && string(raw) == *r.Before:
+		return false, nil
+	}
+	var after Lock
+	if err := i.cfg.Codec.Unmarshal([]byte(r.After), &after); err != nil {
+		return false, fault.New(fault.Conflict, "the journal is broken: the lock in it: %w", err)
+	}
+	is, here := now.Plugins[r.Name]
+	meant, there := after.Plugins[r.Name]
+	return here == there && is.SHA256 == meant.SHA256, nil
 }
 
 // recover finishes or undoes what the journal tells of.
@@ -134,7 +149,12 @@ func (i *Installer) undo(r record) error {
 		}
 	}
 	if r.Added != "" {
-		if err := i.step("undo store", func() error { return i.store.remove(storePath(r.Added)) }); err != nil {
+		if err := i.step("undo store", func() error {
+			if lock, _, err := i.readLock(); err == nil && lock.refers(r.Added) {
+				return nil // somebody has edited the lock
+			}
+			return i.store.remove(storePath(r.Added))
+		}); err != nil {
 			return err
 		}
 	}

@@ -141,6 +141,20 @@ func (l Lock) refers(digest string) bool {
 	return false
 }
 
+// otherKey is the key of what is here of a publisher, when that is not the owner's.
+func (l Lock) otherKey(o Owner) string {
+	owners := slices.Collect(maps.Values(l.Kept))
+	for _, e := range l.Plugins {
+		owners = append(owners, e.Owner)
+	}
+	for _, is := range owners {
+		if o.Publisher != "" && is.Publisher == o.Publisher && is.SignedBy != "" && is.SignedBy != o.SignedBy {
+			return is.SignedBy
+		}
+	}
+	return ""
+}
+
 // label names a version for a person.
 func (v Version) label() string {
 	if v.Version != "" {

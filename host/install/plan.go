@@ -17,8 +17,10 @@ import (
 // ApprovalError says that an installation waits for the operator: what it would
 // do is its plan. Its code is fault.Conflict.
 type ApprovalError struct {
-	plan  wire.Plan
-	other bool // something was approved, but not this
+	plan     wire.Plan
+	stranger bool   // somebody else signs it than the version before
+	otherKey string // that signs what is here of the same publisher; "" for none
+	other    bool   // something was approved, but not this
 }
 
 // Error implements error.
@@ -29,15 +31,20 @@ func (e *ApprovalError) Error() string {
 			asks = append(asks, c.Name)
 		}
 	}
-	what := "is signed by another than the version before"
-	if len(asks) > 0 {
-		what = "asks for " + strings.Join(asks, ", ") + ", which nobody has granted"
-	}
-	text := fmt.Sprintf("%s %s: it %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, what, e.plan.Digest)
+	var why []string
 	if e.other {
-		text += " (what was approved is another plan)"
+		why = append(why, "what was approved is another plan")
 	}
-	return text
+	if e.stranger {
+		why = append(why, "it is signed by another than the version before")
+	}
+	if e.otherKey != "" {
+		why = append(why, "what is here of the publisher "+e.plan.Publisher+" is signed by another key, "+e.otherKey)
+	}
+	if len(asks) > 0 {
+		why = append(why, "it asks for "+strings.Join(asks, ", ")+", which nobody has granted")
+	}
+	return fmt.Sprintf("%s %s: %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, strings.Join(why, ", and "), e.plan.Digest)
 }
 
 // Unwrap gives it its code.
@@ -126,7 +133,7 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	if age := i.cfg.MinimumAge(); age > 0 && !r.exact() {
 		old := rel.Released.Add(age)
 		if rel.Released.IsZero() {
-			return fault.New(fault.Conflict, "%s does not say when it was released, and marketplace.minimum_release_age is %v", rel.Source, age)
+			return fault.New(fault.Conflict, "%s does not say when it was released, and marketplace.minimum_release_age is %v; to take it nevertheless, name it by its digest", rel.Source, age)
 		}
 		if now := i.cfg.Now(); now.Before(old) {
 			return fault.New(fault.Conflict, "%s %s was released at %s; with marketplace.minimum_release_age %v it may be installed from %s on",
@@ -141,20 +148,27 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 		return fault.New(fault.Conflict, "the signer has changed: %s is from %s, and the installed %s from %s; if that is as it should be, uninstall it and install the new one",
 			rel.Source, now, former.label(), former.Owner)
 	}
-	if former.Version != "" && rel.Version != "" {
-		switch c := compareVersions(rel.Version, former.Version); {
-		case c < 0:
-			return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", rel.Version, former.Version)
-		case c == 0 && rel.SHA256 != former.SHA256 && !r.exact():
-			return fault.New(fault.Conflict, "%s was released again with other contents: that is refused, as somebody may have changed it", rel.Version)
-		}
+	return checkVersion(r, rel.Version, rel.SHA256, *former)
+}
+
+// checkVersion refuses a version that is no step forward; "" is one that nobody knows.
+func checkVersion(r Request, version, sha256 string, former Version) error {
+	if former.Version == "" || version == "" {
+		return nil
+	}
+	switch c := compareVersions(version, former.Version); {
+	case c < 0:
+		return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", version, former.Version)
+	case c == 0 && sha256 != former.SHA256 && !r.exact():
+		return fault.New(fault.Conflict, "%s was released again with other contents: that is refused, as somebody may have changed it; if that is as it should be, name it by its digest", version)
 	}
 	return nil
 }
 
 // approve returns the capabilities that the operator agrees to with given, the
-// digest of the plan; or the plan, if that is what it takes.
-func (i *Installer) approve(rel Release, m module, former *Version, given string) ([]abi.Capability, error) {
+// digest of the plan; or the plan, if that is what it takes. Whoever gives a digest
+// has agreed to that plan alone, also when what is there now takes no approval.
+func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, given string) ([]abi.Capability, error) {
 	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
 	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
 		SHA256: rel.SHA256, Size: rel.Size, Description: m.manifest.Description, License: m.manifest.License, Capabilities: []wire.PlannedCapability{}}
@@ -175,7 +189,11 @@ func (i *Installer) approve(rel Release, m module, former *Version, given string
 		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Name: c.Name, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names,
 			Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
 	}
-	if len(fresh) == 0 && !stranger {
+	otherKey := lock.otherKey(Owner{rel.Publisher, rel.SignedBy})
+	if stranger {
+		otherKey = "" // which says it already
+	}
+	if len(fresh) == 0 && !stranger && otherKey == "" && given == "" {
 		return nil, nil
 	}
 	plain, err := json.Marshal(p)
@@ -185,7 +203,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, given string
 	sum := sha256.Sum256(plain)
 	p.Digest = hex.EncodeToString(sum[:])
 	if given != p.Digest {
-		return nil, &ApprovalError{plan: p, other: given != ""}
+		return nil, &ApprovalError{plan: p, stranger: stranger, otherKey: otherKey, other: given != ""}
 	}
 	return fresh, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -20,8 +21,12 @@ type Request struct {
 	Publisher string // at an upgrade, whose plugin it must be; "" for any
 }
 
-// exact reports whether the operator has named the very contents.
-func (r Request) exact() bool { return r.URL != "" || r.Ref != "" }
+// direct reports whether the operator has said where it is.
+func (r Request) direct() bool { return r.URL != "" || r.Ref != "" }
+
+// exact reports whether the operator has named the very contents. A tag does not: it
+// is moved by whoever may write to the registry.
+func (r Request) exact() bool { return r.URL != "" || strings.Contains(r.Ref, "@") }
 
 // Release is a version of a plugin as its source vouches for it.
 type Release struct {

@@ -63,6 +63,12 @@ func (s store) open(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
+// lacks reports whether there is nothing of the name.
+func (s store) lacks(name string) bool {
+	_, err := s.root.Lstat(name)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // read returns a regular file of at most max bytes.
 func (s store) read(name string, max int64) ([]byte, error) {
 	f, err := s.open(name, os.O_RDONLY)

@@ -2,7 +2,6 @@ package install
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 )
 
@@ -25,23 +24,22 @@ func compareVersions(a, b string) int {
 	return compareParts(preA, preB)
 }
 
+func number(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
 // compareParts compares identifiers between dots: numbers by value and below
 // words, words by their bytes, and fewer below more.
 func compareParts(a, b string) int {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(as), len(bs)) {
-		x, errX := strconv.ParseUint(as[i], 10, 64)
-		y, errY := strconv.ParseUint(bs[i], 10, 64)
-		c := 0
+		x, y := number(as[i]), number(bs[i])
+		c := strings.Compare(as[i], bs[i])
 		switch {
-		case errX == nil && errY == nil:
-			c = cmp.Compare(x, y)
-		case errX == nil:
+		case x && y: // of any length, and without zeros in front
+			c = cmp.Or(cmp.Compare(len(as[i]), len(bs[i])), c)
+		case x:
 			c = -1
-		case errY == nil:
+		case y:
 			c = 1
-		default:
-			c = strings.Compare(as[i], bs[i])
 		}
 		if c != 0 {
 			return c

@@ -1,15 +1,11 @@
 package marketplace
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -44,19 +40,15 @@ type Config struct {
 	AllowPrivateHosts []string
 	RootCAs           *x509.CertPool // who may vouch for servers. nil: whom the system trusts
 	Resolver          *net.Resolver  // of host names. nil: the system's
-	Timeout           time.Duration  // of a whole fetch, but for Open. 0: 1m
-	Stall             time.Duration  // between two bytes of what Open answers. 0: 30s
-	MaxSize           int64          // of a module, in bytes. 0: MaxSize
+	Timeout           time.Duration  // of a whole Session.Get. 0: 1m
+	Stall             time.Duration  // between two bytes of what Session.Open answers. 0: 30s
 	// Credentials are sent to the hosts they name, and nowhere else.
 	Credentials []Credential
 	// Secret reads a secret that a Credential names. nil: there are none.
 	Secret func(name string) (string, error)
-	// Progress, if set, hears of the bytes of a module as Fetch gets them; total
-	// is -1 while nobody knows. It is called by the goroutine that fetches.
-	Progress func(done, total int64)
 }
 
-// Fetcher fetches modules by their URL. It is safe for concurrent use.
+// Fetcher fetches files by their URL, in Sessions. It is safe for concurrent use.
 type Fetcher struct {
 	cfg     Config // with its defaults filled in
 	allowed allowed
@@ -77,44 +69,7 @@ func New(cfg Config) (*Fetcher, error) {
 	if cfg.Stall <= 0 {
 		cfg.Stall = 30 * time.Second
 	}
-	if cfg.MaxSize <= 0 {
-		cfg.MaxSize = MaxSize
-	}
-	if cfg.Progress == nil {
-		cfg.Progress = func(int64, int64) {}
-	}
 	return &Fetcher{cfg: cfg, allowed: a}, nil
-}
-
-// Fetch returns the module at the URL, whose SHA-256 (64 hex digits) must be
-// the one given. Errors name the field that is wrong, url or sha256:
-// fault.Invalid when trying again will not help, fault.Exhausted when the
-// content is too large, fault.Unavailable when the server cannot be reached or
-// has failed, fault.Timeout when it was too slow.
-func (f *Fetcher) Fetch(ctx context.Context, rawURL, sum string) ([]byte, error) {
-	want, err := hex.DecodeString(sum)
-	if err != nil || len(want) != sha256.Size {
-		return nil, fault.Field("sha256", "must be the SHA-256 of the module: 64 hexadecimal digits")
-	}
-	u, err := f.parse(rawURL)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
-	defer cancel()
-	content, err := f.get(ctx, u)
-	if ctx.Err() != nil {
-		// Whatever else came of it: the connection was closed in the middle, and
-		// a server that notices may end its answer in good order.
-		return nil, f.late(u, ctx.Err())
-	}
-	if err != nil {
-		return nil, f.explain(u, err)
-	}
-	if got := sha256.Sum256(content); [sha256.Size]byte(want) != got {
-		return nil, fault.Field("sha256", "the content of the URL has the SHA-256 %x, not the one given: it is another version, or somebody has changed it", got)
-	}
-	return content, nil
 }
 
 // parse checks a URL as far as that can be done without resolving its host.
@@ -167,59 +122,6 @@ func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
 		what = fmt.Sprintf("%s is at %s, which", host, plain(addr))
 	}
 	return fault.Field("url", "%s is not an address of the public internet; to allow it, list it under marketplace.allow_private_hosts", what)
-}
-
-// get answers the content, checked for all but its hash.
-func (f *Fetcher) get(ctx context.Context, u *url.URL) (content []byte, err error) {
-	s := f.Session()
-	defer s.Close()
-	resp, err := s.do(ctx, u, request{accept: "application/wasm, application/octet-stream;q=0.9, */*;q=0.1"})
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.ContentLength > f.cfg.MaxSize {
-		return nil, tooLarge(f.cfg.MaxSize)
-	}
-	return f.read(&metered{resp.Body, 0, resp.ContentLength, f.cfg.Progress})
-}
-
-// metered tells of what is read.
-type metered struct {
-	io.Reader
-	done, total int64
-	tell        func(done, total int64)
-}
-
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	if n > 0 {
-		m.done += int64(n)
-		m.tell(m.done, m.total)
-	}
-	return n, err
-}
-
-// read reads at most one byte too many, and gives up at the first that is no
-// module's.
-func (f *Fetcher) read(body io.Reader) ([]byte, error) {
-	const magic = "\x00asm"
-	head := make([]byte, len(magic))
-	n, err := io.ReadFull(body, head)
-	switch {
-	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, err
-	case string(head[:n]) != magic:
-		return nil, fault.Field("url", `the content is not a WebAssembly module: it does not begin with the bytes \0asm`)
-	}
-	content, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head), body), f.cfg.MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(content)) > f.cfg.MaxSize {
-		return nil, tooLarge(f.cfg.MaxSize)
-	}
-	return content, nil
 }
 
 func tooLarge(most int64) error {
@@ -298,7 +200,15 @@ func (f *Fetcher) explain(u *url.URL, err error) error {
 }
 
 func (f *Fetcher) late(u *url.URL, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return brokenOff(u, err)
+	}
 	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.cfg.Timeout), Err: err}
+}
+
+// brokenOff is the error of a fetch that nobody waits for any more.
+func brokenOff(u *url.URL, err error) error {
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the fetch from " + u.Host + " was broken off", Err: err}
 }
 
 func unavailable(format string, args ...any) error {

@@ -3,9 +3,7 @@ package marketplace_test
 import (
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log"
@@ -26,11 +24,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var module = []byte("\x00asm\x01\x00\x00\x00 the rest of a module")
-
-func sum(content []byte) string {
-	s := sha256.Sum256(content)
-	return hex.EncodeToString(s[:])
-}
 
 // shop is a server of plugins on a loopback address.
 func shop(t *testing.T, secure bool, handle http.HandlerFunc) *httptest.Server {
@@ -76,7 +69,7 @@ func refused(t *testing.T, content []byte, err error, code fault.Code, field, te
 	}
 }
 
-func TestFetch(t *testing.T) {
+func TestGetPlainly(t *testing.T) {
 	var asked *http.Request
 	handle := func(w http.ResponseWriter, r *http.Request) {
 		asked = r
@@ -90,9 +83,9 @@ func TestFetch(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	for _, secure := range []bool{true, false} {
 		s := shop(t, secure, handle)
-		f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.0/8"}, MaxSize: int64(len(module))}, s)
+		f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.0/8"}}, s)
 		for _, path := range []string{"/a.wasm", "/a.wasm+++"} {
-			got, err := f.Fetch(t.Context(), s.URL+path+"?token=s3cret", strings.ToUpper(sum(module)))
+			got, err := f.Get(t.Context(), s.URL+path+"?token=s3cret")
 			if err != nil || string(got) != string(module) {
 				t.Errorf("%s%s: got %q, %v", s.URL, path, got, err)
 			}
@@ -110,12 +103,12 @@ func TestAllowedByName(t *testing.T) {
 	s := shop(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(module) })
 	url := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"LOCALHOST"}})
-	if _, err := f.Fetch(t.Context(), url, sum(module)); err != nil {
+	if _, err := f.Get(t.Context(), url); err != nil {
 		t.Error(err)
 	}
-	got, err := f.Fetch(t.Context(), s.URL, sum(module))
+	got, err := f.Get(t.Context(), s.URL)
 	refused(t, got, err, fault.Invalid, "url", "must be https")
-	got, err = f.Fetch(t.Context(), strings.Replace(s.URL, "http", "https", 1), sum(module))
+	got, err = f.Get(t.Context(), strings.Replace(s.URL, "http", "https", 1))
 	refused(t, got, err, fault.Invalid, "url", "127.0.0.1 is not an address of the public internet")
 }
 
@@ -128,12 +121,12 @@ func TestPrivateName(t *testing.T) {
 	target.StartTLS()
 	defer target.Close()
 	name := strings.Replace(target.URL, "127.0.0.1", "localhost", 1)
-	got, err := fetcher(t, marketplace.Config{}, target).Fetch(t.Context(), name, sum(module))
+	got, err := fetcher(t, marketplace.Config{}, target).Get(t.Context(), name)
 	refused(t, got, err, fault.Invalid, "url", "localhost is at ")
 
 	s := shop(t, false, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, http.StatusFound) })
 	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"localhost"}}, target)
-	got, err = f.Fetch(t.Context(), strings.Replace(s.URL, "127.0.0.1", "localhost", 1), sum(module))
+	got, err = f.Get(t.Context(), strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
 	refused(t, got, err, fault.Invalid, "url", "leads on to another URL: 127.0.0.1 is not")
 	if asked.Load() {
 		t.Error("a private host was connected to")
@@ -146,8 +139,6 @@ func TestRefusals(t *testing.T) {
 		"/none":   http.NotFound,
 		"/broken": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 		"/busy":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) },
-		"/empty":  func(http.ResponseWriter, *http.Request) {},
-		"/html":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>sign in</html>") },
 		"/gzip": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
@@ -193,58 +184,51 @@ func TestRefusals(t *testing.T) {
 		}
 		answer[r.URL.Path](w, r)
 	})
-	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, MaxSize: 1000}, s)
-	right := sum(module)
+	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}}, s)
 	for _, tt := range []struct {
-		name, url, sum string
-		code           fault.Code
-		field, text    string
+		name, url   string
+		code        fault.Code
+		field, text string
 	}{
-		{"no hash", s.URL + "/ok", "", fault.Invalid, "sha256", "64 hexadecimal digits"},
-		{"a short hash", s.URL + "/ok", right[:62], fault.Invalid, "sha256", "64 hexadecimal digits"},
-		{"a hash that is none", s.URL + "/ok", strings.Repeat("g", 64), fault.Invalid, "sha256", "64 hexadecimal digits"},
-		{"another hash", s.URL + "/ok", strings.Repeat("0", 64), fault.Invalid, "sha256", right},
 
-		{"no URL", "", right, fault.Invalid, "url", "required"},
-		{"no scheme", "plugins.example/a.wasm", right, fault.Invalid, "url", "https://"},
-		{"http", "http://plugins.example/a.wasm", right, fault.Invalid, "url", "must be https"},
-		{"a user", "https://u:s3cret@plugins.example/", right, fault.Invalid, "url", "a user"},
-		{"no host", "https:///a.wasm", right, fault.Invalid, "url", "no host"},
-		{"port 0", "https://plugins.example:0/", right, fault.Invalid, "url", "not a port"},
-		{"not a URL", "https://plugins.example/\x7f", right, fault.Invalid, "url", "not a URL"},
-		{"long", "https://plugins.example/" + strings.Repeat("x", 2048), right, fault.Invalid, "url", "limit is 2048"},
-		{"private", "https://10.1.2.3/", right, fault.Invalid, "url", "10.1.2.3 is not an address of the public internet"},
-		{"mapped", "https://[::ffff:10.1.2.3]/", right, fault.Invalid, "url", "10.1.2.3"},
+		{"no URL", "", fault.Invalid, "url", "required"},
+		{"no scheme", "plugins.example/a.wasm", fault.Invalid, "url", "https://"},
+		{"http", "http://plugins.example/a.wasm", fault.Invalid, "url", "must be https"},
+		{"a user", "https://u:s3cret@plugins.example/", fault.Invalid, "url", "a user"},
+		{"no host", "https:///a.wasm", fault.Invalid, "url", "no host"},
+		{"port 0", "https://plugins.example:0/", fault.Invalid, "url", "not a port"},
+		{"not a URL", "https://plugins.example/\x7f", fault.Invalid, "url", "not a URL"},
+		{"long", "https://plugins.example/" + strings.Repeat("x", 2048), fault.Invalid, "url", "limit is 2048"},
+		{"private", "https://10.1.2.3/", fault.Invalid, "url", "10.1.2.3 is not an address of the public internet"},
+		{"mapped", "https://[::ffff:10.1.2.3]/", fault.Invalid, "url", "10.1.2.3"},
 
-		{"missing", s.URL + "/none", right, fault.Invalid, "url", "404 Not Found"},
-		{"failing", s.URL + "/broken", right, fault.Unavailable, "url", "500"},
-		{"too busy", s.URL + "/busy", right, fault.Unavailable, "url", "429"},
-		{"nothing", s.URL + "/empty", right, fault.Invalid, "url", "not a WebAssembly module"},
-		{"a page", s.URL + "/html", right, fault.Invalid, "url", "not a WebAssembly module"},
-		{"compressed", s.URL + "/gzip", right, fault.Invalid, "url", `encoded as "gzip"`},
-		{"said to be large", s.URL + "/large", right, fault.Exhausted, "url", "limit of 1000 bytes"},
-		{"a bomb", s.URL + "/bomb", right, fault.Exhausted, "url", "limit of 1000 bytes"},
-		{"cut off", s.URL + "/short", right, fault.Unavailable, "url", "EOF"},
-		{"a large header", s.URL + "/header?s3cret", right, fault.Unavailable, "url", "header"},
-		{"nobody there", "https://127.0.0.1:1/?s3cret", right, fault.Unavailable, "url", "cannot fetch from 127.0.0.1:1"},
+		{"missing", s.URL + "/none", fault.Invalid, "url", "404 Not Found"},
+		{"failing", s.URL + "/broken", fault.Unavailable, "url", "500"},
+		{"too busy", s.URL + "/busy", fault.Unavailable, "url", "429"},
+		{"compressed", s.URL + "/gzip", fault.Invalid, "url", `encoded as "gzip"`},
+		{"said to be large", s.URL + "/large", fault.Exhausted, "url", "limit of 1000 bytes"},
+		{"a bomb", s.URL + "/bomb", fault.Exhausted, "url", "limit of 1000 bytes"},
+		{"cut off", s.URL + "/short", fault.Unavailable, "url", "EOF"},
+		{"a large header", s.URL + "/header?s3cret", fault.Unavailable, "url", "header"},
+		{"nobody there", "https://127.0.0.1:1/?s3cret", fault.Unavailable, "url", "cannot fetch from 127.0.0.1:1"},
 
-		{"led to a cloud's metadata", s.URL + "/to-metadata", right, fault.Invalid, "url", "leads on to another URL: 169.254.169.254 is not"},
-		{"led to loopback", s.URL + "/to-ipv6", right, fault.Invalid, "url", "::1 is not"},
-		{"led to http", s.URL + "/to-http", right, fault.Invalid, "url", "must be https"},
-		{"led to a file", s.URL + "/to-file", right, fault.Invalid, "url", "must begin with https"},
-		{"led to a user", s.URL + "/to-user", right, fault.Invalid, "url", "a user"},
-		{"led on four times", s.URL + "/1", right, fault.Invalid, "url", "more than 3 times"},
+		{"led to a cloud's metadata", s.URL + "/to-metadata", fault.Invalid, "url", "leads on to another URL: 169.254.169.254 is not"},
+		{"led to loopback", s.URL + "/to-ipv6", fault.Invalid, "url", "::1 is not"},
+		{"led to http", s.URL + "/to-http", fault.Invalid, "url", "must be https"},
+		{"led to a file", s.URL + "/to-file", fault.Invalid, "url", "must begin with https"},
+		{"led to a user", s.URL + "/to-user", fault.Invalid, "url", "a user"},
+		{"led on four times", s.URL + "/1", fault.Invalid, "url", "more than 3 times"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := f.Fetch(t.Context(), tt.url, tt.sum)
+			got, err := f.Get(t.Context(), tt.url)
 			refused(t, got, err, tt.code, tt.field, tt.text)
 		})
 	}
-	if _, err := f.Fetch(t.Context(), s.URL+"/2", right); err != nil {
+	if _, err := f.Get(t.Context(), s.URL+"/2"); err != nil {
 		t.Errorf("led on three times: %v", err)
 	}
 	t.Run("an unknown authority", func(t *testing.T) {
-		got, err := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}}).Fetch(t.Context(), s.URL+"/ok?s3cret", right)
+		got, err := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}}).Get(t.Context(), s.URL+"/ok?s3cret")
 		refused(t, got, err, fault.Unavailable, "url", "certificate")
 	})
 }
@@ -260,13 +244,13 @@ func TestSlowServer(t *testing.T) {
 				<-r.Context().Done()
 			})
 			cfg := marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Timeout: 200 * time.Millisecond}
-			got, err := fetcher(t, cfg, s).Fetch(t.Context(), s.URL, sum(module))
+			got, err := fetcher(t, cfg, s).Get(t.Context(), s.URL)
 			refused(t, got, err, fault.Timeout, "url", "in time (the limit is 200ms)")
 
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			cfg.Timeout = 0
-			got, err = fetcher(t, cfg, s).Fetch(ctx, s.URL, sum(module))
+			got, err = fetcher(t, cfg, s).Get(ctx, s.URL)
 			refused(t, got, err, fault.Timeout, "url", "")
 		})
 	}

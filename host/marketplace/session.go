@@ -90,8 +90,10 @@ func (s *Session) do(ctx context.Context, u *url.URL, r request) (*http.Response
 // ErrAbsent is in the error of a URL that leads to nothing: 404 or 410.
 var ErrAbsent = errors.New("there is nothing")
 
-// Get returns a small file of at most so many bytes. Errors are as Fetch's; they
-// name the field url.
+// Get returns a small file of at most so many bytes. Errors name the field url:
+// fault.Invalid when trying again will not help (ErrAbsent is in it when there is
+// nothing), fault.Exhausted when the content is too large, fault.Unavailable when the
+// server cannot be reached or has failed, fault.Timeout when it was too slow.
 func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, error) {
 	u, err := s.f.parse(rawURL)
 	if err != nil {
@@ -101,7 +103,9 @@ func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, e
 	defer cancel()
 	content, err := s.small(ctx, u, most)
 	switch {
-	case ctx.Err() != nil: // see Fetch
+	case ctx.Err() != nil:
+		// Whatever else came of it: the connection was closed in the middle, and
+		// a server that notices may end its answer in good order.
 		return nil, s.f.late(u, ctx.Err())
 	case err != nil:
 		return nil, s.f.explain(u, err)
@@ -201,6 +205,8 @@ func (b *stream) explain(err error) error {
 	switch {
 	case errors.Is(b.cause(), errStalled):
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
+	case errors.Is(b.cause(), context.Canceled):
+		return brokenOff(b.u, b.cause())
 	case b.cause() != nil:
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}

@@ -118,6 +118,45 @@ func TestOpenStalls(t *testing.T) {
 	}
 }
 
+// Who ends a fetch does not blame the server for it.
+func TestBrokenOff(t *testing.T) {
+	asked := make(chan struct{}, 2)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("a"))
+		_ = http.NewResponseController(w).Flush()
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	f, err := marketplace.New(marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := f.Session()
+	defer s.Close()
+	for name, do := range map[string]func(context.Context) error{
+		"a file": func(ctx context.Context) error { _, err := s.Get(ctx, server.URL, 10); return err },
+		"a module": func(ctx context.Context) error {
+			body, err := s.Open(ctx, server.URL, 0)
+			if err != nil {
+				return err
+			}
+			_, err = io.ReadAll(body)
+			return errors.Join(err, body.Close())
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			cancel()
+		}()
+		err := do(ctx)
+		if !fault.Is(err, fault.Timeout) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was broken off") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestGet(t *testing.T) {
 	s := shop(t, true, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -154,23 +193,6 @@ func TestGet(t *testing.T) {
 		if got, err := session.Get(t.Context(), s.URL+tt.path, tt.most); got != nil || !fault.Is(err, tt.code) {
 			t.Errorf("%s: got %d bytes, %v", tt.path, len(got), err)
 		}
-	}
-}
-
-func TestProgress(t *testing.T) {
-	s := shop(t, true, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(module) })
-	var last, total int64
-	cfg := marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Progress: func(done, of int64) {
-		if done <= last {
-			t.Errorf("%d after %d", done, last)
-		}
-		last, total = done, of
-	}}
-	if _, err := fetcher(t, cfg, s).Fetch(t.Context(), s.URL, sum(module)); err != nil {
-		t.Fatal(err)
-	}
-	if last != int64(len(module)) || total != last {
-		t.Errorf("heard of %d of %d bytes", last, total)
 	}
 }
 
@@ -241,10 +263,10 @@ func TestRebinding(t *testing.T) {
 	defer other.Close()
 	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Resolver: nameServer(t, "127.0.0.1", "127.0.0.2")}, s)
 	name := "https://example.com:" + u.Port() // the certificate's name
-	if _, err := f.Fetch(t.Context(), name, sum(module)); err != nil {
+	if _, err := f.Get(t.Context(), name); err != nil {
 		t.Fatalf("the first time: %v", err)
 	}
-	got, err := f.Fetch(t.Context(), name, sum(module))
+	got, err := f.Get(t.Context(), name)
 	refused(t, got, err, fault.Invalid, "url", "example.com is at 127.0.0.2, which is not an address of the public internet")
 }
 
@@ -298,7 +320,7 @@ func TestCredentials(t *testing.T) {
 			Credentials: []marketplace.Credential{{Host: host, Secret: tt.secret, Type: tt.kind}},
 		}, first, second)
 		for _, path := range []string{"/on", "/away", "/round"} {
-			if _, err := f.Fetch(t.Context(), first.URL+path, sum(module)); err != nil {
+			if _, err := f.Get(t.Context(), first.URL+path); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
@@ -322,7 +344,7 @@ func TestCredentials(t *testing.T) {
 		{marketplace.Credential{Host: host, Secret: "token", Type: marketplace.Basic}, fault.Invalid, "user:password"},
 	} {
 		f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"127.0.0.1"}, Secret: secrets, Credentials: []marketplace.Credential{tt.c}}, first)
-		got, err := f.Fetch(t.Context(), first.URL, sum(module))
+		got, err := f.Get(t.Context(), first.URL)
 		if got != nil || !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%+v: got %v", tt.c, err)
 		}

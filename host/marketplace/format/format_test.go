@@ -52,28 +52,6 @@ func TestMatcher(t *testing.T) {
 	}
 }
 
-func TestLatest(t *testing.T) {
-	v := func(version string, yanked bool) format.PageVersion {
-		return format.PageVersion{Version: version, ABI: format.ABI, Yanked: yanked}
-	}
-	for _, tt := range []struct {
-		want     string
-		versions []format.PageVersion // the highest first
-	}{
-		{"", nil},
-		{"1.0.0", []format.PageVersion{v("1.0.0", false)}},
-		{"1.0.0", []format.PageVersion{v("2.0.0-rc.1", false), v("1.1.0", true), v("1.0.0", false)}},
-		{"2.0.0-rc.1", []format.PageVersion{v("2.0.0-rc.1", false), v("1.0.0-rc.1", false)}},
-		{"", []format.PageVersion{v("1.0.0", true)}},
-		{"", []format.PageVersion{{Version: "1.0.0", ABI: "berth_v2"}}},
-	} {
-		got, ok := format.Page{Versions: tt.versions}.Latest()
-		if got.Version != tt.want || ok != (tt.want != "") {
-			t.Errorf("of %+v: %q, %v; want %q", tt.versions, got.Version, ok, tt.want)
-		}
-	}
-}
-
 func TestKeys(t *testing.T) {
 	s := signer(t, "marketplace")
 	for _, text := range []string{s.Key().String(), string(s.Key().File()), "  " + s.Key().String() + "\n"} {

@@ -149,25 +149,6 @@ func (p Page) Version(version string) (PageVersion, bool) {
 	return p.Versions[i], true
 }
 
-// Latest returns the version a person is offered: the highest that is neither
-// yanked nor of another ABI, and before none of its kind a prerelease.
-func (p Page) Latest() (PageVersion, bool) {
-	var best PageVersion
-	found := false
-	for _, v := range p.Versions {
-		if v.Yanked || v.ABI != ABI {
-			continue
-		}
-		if !Prerelease(v.Version) {
-			return v, true
-		}
-		if !found {
-			best, found = v, true
-		}
-	}
-	return best, found
-}
-
 // Encode writes the page as the tools do.
 func (p Page) Encode() ([]byte, error) {
 	p.Versions = append([]PageVersion{}, p.Versions...)

@@ -133,16 +133,6 @@ func ParseReference(s string) (publisher, name, version string, err error) {
 	return publisher, name, version, nil
 }
 
-// Revocation returns why a release, or the module it leads to, was revoked.
-func (r Root) Revocation(publisher, name, version, sha256 string) (Revocation, bool) {
-	for _, v := range r.Revoked {
-		if v.SHA256 != "" && v.SHA256 == sha256 || v.Release == publisher+"/"+name+"@"+version {
-			return v, true
-		}
-	}
-	return Revocation{}, false
-}
-
 // Encode writes the root as the tools do.
 func (r Root) Encode() ([]byte, error) {
 	r.Format = Version

@@ -398,12 +398,4 @@ func TestRoundTrip(t *testing.T) {
 	if !bytes.Equal(text, twice) {
 		t.Errorf("the root is written as\n%s\nand then as\n%s", text, twice)
 	}
-	for _, tt := range []struct {
-		name, version, sum string
-		want               bool
-	}{{"echo", "0.9.0", "", true}, {"echo", "0.9.1", "", false}, {"x", "1.0.0", digest, true}, {"echo", "", "", false}} {
-		if _, got := root.Revocation("acme", tt.name, tt.version, tt.sum); got != tt.want {
-			t.Errorf("%s@%s %s is revoked: %v", tt.name, tt.version, tt.sum, got)
-		}
-	}
 }

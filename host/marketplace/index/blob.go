@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -86,65 +85,4 @@ func (m *module) Close() error {
 	err := m.body.Close()
 	m.session.Close()
 	return err
-}
-
-// resumes is how often Fetch takes a broken download up again.
-const resumes = 3
-
-// Fetch returns a release's module: Open, taken up again where it broke off, and
-// checked against the digest. progress, if not nil, hears of the bytes that have
-// come.
-func (c *Client) Fetch(ctx context.Context, r Release, progress func(done, total int64)) ([]byte, error) {
-	if r.Size > format.MaxBlob {
-		return nil, c.wrap("", format.Refuse(format.TooLarge, "%s: %d bytes are over the limit of %d", r.Reference(), r.Size, format.MaxBlob))
-	}
-	var got bytes.Buffer
-	var last error // why the download broke off
-	for range 1 + resumes {
-		before := got.Len()
-		err := c.more(ctx, r, &got, progress)
-		if err == nil || int64(got.Len()) == r.Size && resumable(err) {
-			last = nil
-			break
-		}
-		if last == nil || got.Len() > before {
-			last = err // a resumption that came to nothing explains less
-		}
-		if !resumable(err) || got.Len() == before || ctx.Err() != nil {
-			break
-		}
-	}
-	if last != nil {
-		return nil, last
-	}
-	if sum := format.FileOf(got.Bytes()); sum.SHA256 != r.SHA256 {
-		return nil, c.wrap("", format.Refuse(format.WrongDigest, "the module of %s has the SHA-256 %s, not %s, which was signed", r.Reference(), sum.SHA256, r.SHA256))
-	}
-	return got.Bytes(), nil
-}
-
-func resumable(err error) bool {
-	return fault.Is(err, fault.Unavailable) || fault.Is(err, fault.Timeout)
-}
-
-// more appends what comes from where to ends.
-func (c *Client) more(ctx context.Context, r Release, to *bytes.Buffer, progress func(done, total int64)) error {
-	body, err := c.Open(ctx, r, int64(to.Len()))
-	if err != nil {
-		return err
-	}
-	chunk := make([]byte, 64<<10)
-	for {
-		n, err := body.Read(chunk)
-		to.Write(chunk[:n])
-		if n > 0 && progress != nil {
-			progress(int64(to.Len()), r.Size)
-		}
-		if errors.Is(err, io.EOF) {
-			return body.Close()
-		}
-		if err != nil {
-			return errors.Join(err, body.Close())
-		}
-	}
 }

@@ -94,6 +94,27 @@ func (c *Client) Close() {
 	c.live.Wait()
 }
 
+// Refresh fetches the list, whatever its age. The error says why the one there is, if
+// there is one, could not be confirmed. Config.Refreshed was called when it is nil.
+func (c *Client) Refresh(ctx context.Context) error {
+	_, problem, err := c.list(ctx, true)
+	if err != nil {
+		return err
+	}
+	return problem
+}
+
+// Fetched is when the list was last found to be the marketplace's, without the
+// network; zero when there is none.
+func (c *Client) Fetched() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.load() != nil || c.current == nil {
+		return time.Time{}
+	}
+	return c.current.fetched
+}
+
 // treeURL is the URL of a tree: what its paths are appended to.
 func treeURL(raw string) (string, error) {
 	const field = "marketplace.index_url"

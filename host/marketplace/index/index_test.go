@@ -3,7 +3,6 @@ package index_test
 import (
 	"errors"
 	"fmt"
-
 	"net/http"
 	"os"
 	"path/filepath"

@@ -86,7 +86,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	now := c.cfg.Now()
 	p := Page{
 		Items: []Listing{}, Marketplace: s.root.Marketplace, Sequence: s.root.Sequence, Unsigned: s.signer == "",
-		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: now.Sub(s.fetched) > c.cfg.RefreshEvery,
+		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: !within(now, s.fetched, c.cfg.RefreshEvery),
 	}
 	if p.Stale && problem != nil {
 		p.Problem = problem.Error()
@@ -105,7 +105,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 			p.Next = last.Name + "/" + last.Publisher
 			break
 		}
-		p.Items = append(p.Items, s.listing(page))
+		p.Items = append(p.Items, c.listing(s, page))
 	}
 	return p, nil
 }
@@ -119,8 +119,8 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 		return nil, nil, err
 	}
 	now := c.cfg.Now()
-	tooSoon := !c.failed.IsZero() && now.Sub(c.failed) < c.cfg.RetryEvery && !fresh
-	young := !fresh && c.current != nil && now.Sub(c.current.fetched) <= c.cfg.RefreshEvery
+	tooSoon := !c.failed.IsZero() && within(now, c.failed, c.cfg.RetryEvery) && !fresh
+	young := !fresh && c.current != nil && within(now, c.current.fetched, c.cfg.RefreshEvery)
 	if young || tooSoon {
 		defer c.mu.Unlock()
 		if c.current == nil {
@@ -155,7 +155,16 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 	return c.current, problem, nil
 }
 
-func (s *snapshot) listing(p format.Page) Listing {
+// within reports whether something is at most so long ago. What is still to come is
+// not: the clock was ahead then, and nobody knows how long ago it was.
+func within(now, then time.Time, most time.Duration) bool {
+	age := now.Sub(then)
+	return age >= 0 && age <= most
+}
+
+// listing shows a plugin. What is offered is what Resolve takes when nobody names a
+// version.
+func (c *Client) listing(s *snapshot, p format.Page) Listing {
 	l := Listing{Publisher: p.Publisher, Name: p.Name, Description: p.Description, License: p.License, Homepage: p.Homepage, Key: p.Key}
 	best := -1
 	for i, v := range p.Versions {
@@ -163,12 +172,9 @@ func (s *snapshot) listing(p format.Page) Listing {
 			Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI, Capabilities: v.Capabilities,
 			Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
 		}
-		if r, ok := s.root.Revocation(p.Publisher, p.Name, v.Version, v.SHA256); ok {
-			out.Revoked = r.Reason
-		}
+		out.Revoked = s.revocation(p, v)
 		l.Versions = append(l.Versions, out)
-		offered := !v.Yanked && v.ABI == format.ABI && out.Revoked == ""
-		if offered && (best < 0 || format.Prerelease(p.Versions[best].Version) && !format.Prerelease(v.Version)) {
+		if c.may(s, p, v, false) == nil && (best < 0 || format.Prerelease(p.Versions[best].Version) && !format.Prerelease(v.Version)) {
 			best = i
 		}
 	}

@@ -33,6 +33,9 @@ type snapshot struct {
 	texts    map[string][]byte // of the pages, by path
 	pages    []format.Page     // by name, then publisher
 	fetched  time.Time         // when it was last found to be the marketplace's
+
+	revoked  map[string]string    // why, by digest and by publisher/name@version
+	appeared map[string]time.Time // of what the list before had not: when it was there; see idOf
 }
 
 func (s *snapshot) page(publisher, name string) (format.Page, bool) {
@@ -86,15 +89,33 @@ func (c *Client) fetch(ctx context.Context, old *snapshot) (*snapshot, error) {
 	s := c.cfg.Fetcher.Session()
 	defer s.Close()
 	next, err := c.fetchRoot(ctx, s)
-	if kind := format.Kind(""); errors.As(err, &kind) && (kind == format.BadSignature || kind == format.WrongKey) {
+	if is(err, format.BadSignature, format.WrongKey) {
 		// The two files are replaced one after the other: we may have come between.
 		next, err = c.fetchRoot(ctx, s)
 	}
 	if err != nil {
 		return nil, err
 	}
+	full, err := c.complete(ctx, s, next, old)
+	if is(err, format.WrongDigest, format.WrongSize, format.Absent) {
+		// Likewise the list and its pages, if there is another list by now.
+		if again, problem := c.fetchRoot(ctx, s); problem == nil && string(again.rootText) != string(next.rootText) {
+			full, err = c.complete(ctx, s, again, old)
+		}
+	}
+	return full, err
+}
+
+// is reports whether an error is a refusal of one of these kinds.
+func is(err error, kinds ...format.Kind) bool {
+	var kind format.Kind
+	return errors.As(err, &kind) && slices.Contains(kinds, kind)
+}
+
+// complete gets the pages of a root that old has not.
+func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old *snapshot) (*snapshot, error) {
 	c.mu.Lock()
-	err = c.newer(next)
+	err := c.newer(next)
 	c.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -243,6 +264,10 @@ func (c *Client) parsePages(next *snapshot) error {
 		keys[publisher] = page.Key
 		next.pages = append(next.pages, page)
 	}
+	next.revoked = map[string]string{}
+	for _, r := range slices.Backward(next.root.Revoked) { // of two, the first counts
+		next.revoked[r.SHA256+r.Release] = r.Reason
+	}
 	slices.SortFunc(next.pages, func(a, b format.Page) int { return comparePlace(placeOf(a), placeOf(b)) })
 	return nil
 }
@@ -254,6 +279,7 @@ func (c *Client) accept(next *snapshot) error {
 		return err
 	}
 	next.fetched = c.cfg.Now().UTC()
+	next.appeared = appeared(c.current, next)
 	to := c.state.with(c.identity(next), c.base, next)
 	if err := to.write(c.cfg.State); err != nil {
 		return err
@@ -261,27 +287,4 @@ func (c *Client) accept(next *snapshot) error {
 	to.List = nil // next has it all
 	c.state, c.current = to, next
 	return nil
-}
-
-// newer refuses a root that is older than one that was seen. The caller holds c.mu.
-func (c *Client) newer(next *snapshot) error {
-	if err := c.load(); err != nil {
-		return err
-	}
-	id := c.identity(next)
-	switch seen := c.state.Seen[id]; {
-	case next.root.Sequence < seen:
-		return c.wrap("", format.Refuse(format.Older, "root.json: has the sequence %d, but %d was seen already: it is an old copy", next.root.Sequence, seen))
-	case next.root.Sequence == seen && c.current != nil && c.identity(c.current) == id && string(c.current.rootText) != string(next.rootText):
-		return c.wrap("", format.Refuse(format.Older, "root.json: was changed, and still has the sequence %d: whoever signs it must raise that", seen))
-	}
-	return nil
-}
-
-// identity is whose sequence a root counts in.
-func (c *Client) identity(s *snapshot) string {
-	if s.signer == "" {
-		return "unsigned " + c.base
-	}
-	return s.signer + " " + s.root.Marketplace
 }

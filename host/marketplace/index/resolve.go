@@ -23,9 +23,9 @@ type Release struct {
 	Size         int64  // of the module, bytes
 	ABI          string
 	Capabilities []abi.Capability
-	Released     time.Time
-	Deprecated   string // why it should not be used any more, or ""
-	Yanked       bool   // only resolved when exactly this version was asked for
+	Released     time.Time // as it says, or when it appeared in the list if that was later
+	Deprecated   string    // why it should not be used any more, or ""
+	Yanked       bool      // only resolved when exactly this version was asked for
 
 	Key         string // the publisher's minisign public key, base64; "" when nobody has signed the release
 	Marketplace string // its name
@@ -86,7 +86,7 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}
 	return Release{
 		Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size, ABI: v.ABI,
-		Capabilities: v.Capabilities, Released: v.Released, Deprecated: v.Deprecated, Yanked: v.Yanked,
+		Capabilities: v.Capabilities, Released: s.since(page, v), Deprecated: v.Deprecated, Yanked: v.Yanked,
 		Key: key, Marketplace: s.root.Marketplace, Root: s.signer, Source: c.base, URLs: v.URLs,
 	}, nil
 }
@@ -171,17 +171,22 @@ func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func
 // may says why a version must not be installed.
 func (c *Client) may(s *snapshot, p format.Page, v format.PageVersion, exact bool) error {
 	name := p.Publisher + "/" + p.Name + "@" + v.Version
-	if r, revoked := s.root.Revocation(p.Publisher, p.Name, v.Version, v.SHA256); revoked {
-		return format.Refuse(format.Revoked, "%s was revoked: %s", name, r.Reason)
+	if why := s.revocation(p, v); why != "" {
+		return format.Refuse(format.Revoked, "%s was revoked: %s", name, why)
 	}
-	switch age := c.cfg.Now().Sub(v.Released); {
+	since := s.since(p, v)
+	switch age := c.cfg.Now().Sub(since); {
 	case v.ABI != format.ABI:
 		return format.RefuseAs(fault.NotFound, format.WrongABI, "%s is for the ABI %q; this host has %s", name, v.ABI, format.ABI)
 	case v.Yanked && !exact:
 		return format.RefuseAs(fault.NotFound, format.NoVersion, "%s was yanked: it is installed only by its exact version", name)
 	case c.cfg.MinimumReleaseAge > 0 && age < c.cfg.MinimumReleaseAge:
-		return format.Refuse(format.TooNew, "%s was released on %s: marketplace.minimum_release_age keeps it back until %s", name,
-			v.Released.Format(time.RFC3339), v.Released.Add(c.cfg.MinimumReleaseAge).UTC().Format(time.RFC3339))
+		what := "was released"
+		if since != v.Released {
+			what = "says it is older, and first appeared"
+		}
+		return format.Refuse(format.TooNew, "%s %s on %s: marketplace.minimum_release_age keeps it back until %s", name, what,
+			since.UTC().Format(time.RFC3339), since.Add(c.cfg.MinimumReleaseAge).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

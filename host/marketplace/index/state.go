@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/marketplace/format"
 )
 
 // maxState bounds the state file, in bytes: a root, its pages as JSON strings,
@@ -22,9 +23,11 @@ const maxState = 128 << 20
 
 // state is the content of the state file.
 type state struct {
-	Version int              `json:"version"`
-	Seen    map[string]int64 `json:"seen"` // highest sequence of a root, by identity
-	List    *kept            `json:"list,omitempty"`
+	Version int               `json:"version"`
+	Seen    map[string]int64  `json:"seen"`              // highest sequence of a root, by identity
+	Roots   map[string]string `json:"roots,omitempty"`   // the SHA-256 of that root, likewise
+	Signers map[string]string `json:"signers,omitempty"` // the key of the last root, by the tree's URL; "" when nobody has signed
+	List    *kept             `json:"list,omitempty"`
 }
 
 // kept is the last list that held. It is checked again when it is read, by the
@@ -35,25 +38,38 @@ type kept struct {
 	Root    string            `json:"root"`
 	Sig     *string           `json:"signature"` // null: there was none
 	Pages   map[string]string `json:"pages"`
+
+	Appeared map[string]time.Time `json:"appeared,omitempty"`
 }
 
 const stateVersion = 1
 
 // with is the state after a snapshot was accepted.
 func (s state) with(identity, base string, next *snapshot) state {
-	seen := maps.Clone(s.Seen)
-	if seen == nil {
-		seen = map[string]int64{}
-	}
-	seen[identity] = next.root.Sequence
-	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts))}
+	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts)), Appeared: next.appeared}
 	if next.rootSig != nil {
 		k.Sig = new(string(next.rootSig))
 	}
 	for path, text := range next.texts {
 		k.Pages[path] = string(text)
 	}
-	return state{Version: stateVersion, Seen: seen, List: k}
+	return state{
+		Version: stateVersion,
+		Seen:    set(s.Seen, identity, next.root.Sequence),
+		Roots:   set(s.Roots, identity, format.FileOf(next.rootText).SHA256),
+		Signers: set(s.Signers, base, next.signer),
+		List:    k,
+	}
+}
+
+// set returns a copy of the map that has the value as well.
+func set[V any](m map[string]V, key string, value V) map[string]V {
+	m = maps.Clone(m)
+	if m == nil {
+		m = map[string]V{}
+	}
+	m[key] = value
+	return m
 }
 
 // load reads the state file once; there need not be one. The caller holds c.mu.
@@ -71,6 +87,9 @@ func (c *Client) load() error {
 	if s.List != nil && s.List.URL == c.base {
 		c.current = c.restore(*s.List)
 	}
+	if s := c.current; s != nil && c.state.Roots == nil { // a state of before these were kept
+		c.state = c.state.with(c.identity(s), c.base, s)
+	}
 	c.state.List = nil
 	return nil
 }
@@ -86,7 +105,7 @@ func (c *Client) restore(k kept) *snapshot {
 	if err != nil || s.root.Sequence < c.state.Seen[c.identity(s)] {
 		return nil
 	}
-	s.fetched = k.Fetched
+	s.fetched, s.appeared = k.Fetched, k.Appeared
 	for path, text := range k.Pages {
 		file, listed := s.root.Files[path]
 		if !listed || file.Check(path, []byte(text)) != nil {

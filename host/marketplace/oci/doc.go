@@ -8,5 +8,5 @@
 // a token server or storage that it leads to, is on the public internet or on the
 // operator's list.
 //
-// Read source.go.
+// Read source.go first, then open.go.
 package oci

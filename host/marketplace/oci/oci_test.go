@@ -138,6 +138,68 @@ func (h *harbour) source(cfg oci.Config, m marketplace.Config) *oci.Source {
 	return s
 }
 
+// read opens an artifact's module and reads it to its end.
+func read(t *testing.T, s *oci.Source, a oci.Artifact, offset int64) ([]byte, error) {
+	t.Helper()
+	body, err := s.Open(t.Context(), a, offset)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(body)
+	if closed := body.Close(); closed != nil {
+		t.Error(closed)
+	}
+	return content, err
+}
+
+// A download is gone on with where it broke off; of a registry that cannot, or says
+// that it can and does something else, from the beginning.
+func TestResume(t *testing.T) {
+	h := open(t, true)
+	h.push("x", nil)
+	s := h.source(oci.Config{}, marketplace.Config{})
+	a, err := s.Resolve(t.Context(), "oci://"+h.host()+"/team/echo:x")
+	check(t, err)
+	for name, answer := range map[string]func(w http.ResponseWriter, ranged string){
+		"parts": func(w http.ResponseWriter, ranged string) {
+			w.Header().Set("Accept-Ranges", "bytes")
+			if ranged != "" {
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write(module[10:])
+				return
+			}
+			_, _ = w.Write(module)
+		},
+		"no parts": func(w http.ResponseWriter, _ string) { _, _ = w.Write(module) },
+		"a lie": func(w http.ResponseWriter, _ string) {
+			w.Header().Set("Accept-Ranges", "bytes")
+			_, _ = w.Write(module)
+		},
+		"parts, once": func(w http.ResponseWriter, ranged string) {
+			w.Header().Set("Accept-Ranges", "bytes")
+			if ranged != "" {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			_, _ = w.Write(module)
+		},
+	} {
+		h.answer(func(w http.ResponseWriter, r *http.Request) { answer(w, r.Header.Get("Range")) })
+		if got, err := read(t, s, a, 10); err != nil || !bytes.Equal(got, module[10:]) {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	h.answer(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(module[:5]) })
+	if got, err := read(t, s, a, 10); err == nil {
+		t.Errorf("a shorter one: got %q", got)
+	}
+	for _, offset := range []int64{-1, a.Size + 1} {
+		if _, err := s.Open(t.Context(), a, offset); !fault.Is(err, fault.Internal) {
+			t.Errorf("from %d on: %v", offset, err)
+		}
+	}
+}
+
 func TestInstallFromRegistry(t *testing.T) {
 	for _, secure := range []bool{true, false} {
 		h := open(t, secure)
@@ -150,14 +212,10 @@ func TestInstallFromRegistry(t *testing.T) {
 				a.Annotations["org.opencontainers.image.version"] != "1.0.0" {
 				t.Fatalf("%s: got %+v, %v", ref, a, err)
 			}
-			var done int64
-			got, err := s.Fetch(t.Context(), a, func(n, total int64) {
-				if done = n; total != a.Size {
-					t.Errorf("of %d", total)
+			for _, offset := range []int64{0, 1, a.Size - 1, a.Size} {
+				if got, err := read(t, s, a, offset); err != nil || !bytes.Equal(got, module[offset:]) {
+					t.Errorf("%s from %d on: got %q, %v", ref, offset, got, err)
 				}
-			})
-			if err != nil || !bytes.Equal(got, module) || done != a.Size {
-				t.Errorf("%s: got %q, %v, %d bytes told", ref, got, err, done)
 			}
 		}
 	}
@@ -171,7 +229,7 @@ func TestMovedTag(t *testing.T) {
 	a, err := s.Resolve(t.Context(), "oci://"+h.host()+"/team/echo:latest")
 	check(t, err)
 	h.push("latest", func(m *manifest) { m.Annotations = nil })
-	if got, err := s.Fetch(t.Context(), a, nil); err != nil || !bytes.Equal(got, module) {
+	if got, err := read(t, s, a, 0); err != nil || !bytes.Equal(got, module) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	if b, err := s.Resolve(t.Context(), a.Reference); err != nil || b.ManifestDigest != a.ManifestDigest {
@@ -242,7 +300,6 @@ func TestBadRegistry(t *testing.T) {
 	ref := "oci://" + h.host() + "/team/echo:x"
 	artifact, err := h.source(oci.Config{}, marketplace.Config{}).Resolve(t.Context(), ref)
 	check(t, err)
-	changed := bytes.Replace(module, []byte("rest"), []byte("tser"), 1)
 	blob := func(b []byte) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(b)))
@@ -255,7 +312,7 @@ func TestBadRegistry(t *testing.T) {
 		code fault.Code
 		text string
 	}{
-		{"another module", blob(changed), fault.Invalid, "does not have the digest"},
+		{"a longer module", blob(append(bytes.Clone(module), 'x')), fault.Unavailable, "cannot fetch from"},
 		{"a cut one", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(module)))
 			_, _ = w.Write(module[:10])
@@ -274,10 +331,7 @@ func TestBadRegistry(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h.answer(tt.h)
-			got, err := h.source(oci.Config{Timeout: 300 * time.Millisecond}, marketplace.Config{}).Fetch(t.Context(), artifact, nil)
-			if got != nil {
-				t.Errorf("got %d bytes", len(got))
-			}
+			_, err := read(t, h.source(oci.Config{Timeout: 300 * time.Millisecond}, marketplace.Config{}), artifact, 0)
 			refused(t, err, tt.code, tt.text)
 		})
 	}
@@ -330,7 +384,7 @@ func TestCredentials(t *testing.T) {
 		s := h.source(cfg, m)
 		a, err := s.Resolve(t.Context(), ref)
 		if err == nil {
-			_, err = s.Fetch(t.Context(), a, nil)
+			_, err = read(t, s, a, 0)
 		}
 		if err != nil {
 			t.Error(err)
@@ -377,7 +431,7 @@ func TestCredentials(t *testing.T) {
 	s := h.source(oci.Config{}, m)
 	a, err := s.Resolve(t.Context(), ref)
 	check(t, err)
-	if _, err := s.Fetch(t.Context(), a, nil); err != nil {
+	if _, err := read(t, s, a, 0); err != nil {
 		// The other server's certificate is the same test certificate: it is reached.
 		t.Errorf("the blob elsewhere: %v", err)
 	}

@@ -43,10 +43,10 @@ const (
 type Config struct {
 	Fetcher *marketplace.Fetcher // whose guard and credentials are used. Required
 	// DockerConfig is a file as `docker login` writes it (config.json); "": none. It
-	// is read for every fetch. Only what is in the file itself is used: no credential
+	// is read each time. Only what is in the file itself is used: no credential
 	// helper is run. A credential of the Fetcher for the same host comes first.
 	DockerConfig string
-	Timeout      time.Duration // of Resolve, and of Fetch. 0: 3m
+	Timeout      time.Duration // of Resolve, and of all that Open answers. 0: 3m
 	MaxSize      int64         // of a module, in bytes. 0: marketplace.MaxSize
 }
 
@@ -98,34 +98,6 @@ func (s *Source) Resolve(ctx context.Context, reference string) (Artifact, error
 	return a, err
 }
 
-// Fetch returns the module of an artifact that Resolve has found, whose digest it
-// has. progress, if not nil, hears of the bytes that have come.
-func (s *Source) Fetch(ctx context.Context, a Artifact, progress func(done, total int64)) ([]byte, error) {
-	ref, err := parse(a.Reference)
-	if err != nil {
-		return nil, err
-	}
-	sum := digest.NewDigestFromEncoded(digest.SHA256, a.SHA256)
-	if err := sum.Validate(); err != nil || a.Size <= 0 {
-		return nil, fault.New(fault.Internal, "oci: %s has no digest or no size", a.Reference)
-	}
-	if a.Size > s.cfg.MaxSize {
-		return nil, s.tooLarge(a.Size)
-	}
-	var module []byte
-	err = s.with(ctx, ref, func(ctx context.Context, repo *remote.Repository) error {
-		desc := ocispec.Descriptor{MediaType: layerType, Digest: sum, Size: a.Size}
-		body, err := repo.Blobs().Fetch(ctx, desc)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		module, err = readAll(&metered{body, 0, a.Size, progress}, desc)
-		return err
-	})
-	return module, err
-}
-
 // readAll reads exactly what is described, and says what is wrong in the words of
 // a person.
 func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
@@ -139,22 +111,6 @@ func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
 		return nil, &fault.Error{Code: fault.Unavailable, Field: "url", Reason: fmt.Sprintf("the content of %s is cut off", desc.Digest), Err: err}
 	}
 	return b, err
-}
-
-// metered tells of what is read.
-type metered struct {
-	r           io.Reader
-	done, total int64
-	tell        func(done, total int64)
-}
-
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.r.Read(p)
-	m.done += int64(n)
-	if n > 0 && m.tell != nil {
-		m.tell(m.done, m.total)
-	}
-	return n, err
 }
 
 // manifest reads and judges the manifest that a reference leads to.
@@ -236,20 +192,25 @@ func parse(reference string) (registry.Reference, error) {
 	return ref, nil
 }
 
-// with does something with a repository. A registry on the operator's list that
-// speaks plain http gets it that way, unless a credential would go with it.
-func (s *Source) with(ctx context.Context, ref registry.Reference, do func(context.Context, *remote.Repository) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
+// visit is some requests to one repository.
+type visit struct {
+	s       *Source
+	ref     registry.Reference
+	session *marketplace.Session
+	repo    *remote.Repository
+	cred    auth.Credential
+}
+
+// visit prepares requests to a repository. Close its session.
+func (s *Source) visit(ctx context.Context, ref registry.Reference) (*visit, error) {
 	session := s.cfg.Fetcher.Session()
-	defer session.Close()
 	secure := &url.URL{Scheme: "https", Host: ref.Host()}
 	if err := session.CheckURL(secure); err != nil {
-		return err
+		return nil, err
 	}
 	cred, own, err := s.credential(ctx, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client := session.Client()
 	if own {
@@ -266,15 +227,33 @@ func (s *Source) with(ctx context.Context, ref registry.Reference, do func(conte
 			BlockedRealmPrefixes: []netip.Prefix{}, // the guarded client judges every address
 		},
 	}
-	err = do(ctx, repo)
-	if errors.Is(err, http.ErrSchemeMismatch) && session.CheckURL(&url.URL{Scheme: "http", Host: secure.Host}) == nil {
-		if cred != auth.EmptyCredential {
-			return fault.Field("url", "the registry %s speaks plain http: credentials are not sent that way", ref.Registry)
+	return &visit{s, ref, session, repo, cred}, nil
+}
+
+// do does something with the repository. A registry on the operator's list that
+// speaks plain http gets it that way, unless a credential would go with it.
+func (v *visit) do(ctx context.Context, do func(context.Context, *remote.Repository) error) error {
+	err := do(ctx, v.repo)
+	if errors.Is(err, http.ErrSchemeMismatch) && v.session.CheckURL(&url.URL{Scheme: "http", Host: v.ref.Host()}) == nil {
+		if v.cred != auth.EmptyCredential {
+			return fault.Field("url", "the registry %s speaks plain http: credentials are not sent that way", v.ref.Registry)
 		}
-		repo.PlainHTTP = true
-		err = do(ctx, repo)
+		v.repo.PlainHTTP = true
+		err = do(ctx, v.repo)
 	}
-	return s.explain(ctx, session, ref, err)
+	return v.s.explain(ctx, v.session, v.ref, err)
+}
+
+// with is one visit.
+func (s *Source) with(ctx context.Context, ref registry.Reference, do func(context.Context, *remote.Repository) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	v, err := s.visit(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer v.session.Close()
+	return v.do(ctx, do)
 }
 
 // onlyTo keeps a credential of the configuration from other hosts, token servers

@@ -1,0 +1,49 @@
+package install
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// What downloads that nobody has finished may take of the disk.
+const (
+	partsMaxAge = 24 * time.Hour
+	partsMost   = 4 // all of them together, in modules of the largest size
+)
+
+// dropOldParts removes downloads that nobody has gone on with: after a day, and the
+// oldest where there are too many. The one of wanted stays; "" for none.
+func (i *Installer) dropOldParts(wanted string) {
+	entries, err := fs.ReadDir(i.store.root.FS(), partDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var parts []fs.FileInfo
+	for _, e := range entries {
+		info, problem := e.Info()
+		if problem == nil {
+			parts = append(parts, info)
+		} else if !errors.Is(problem, fs.ErrNotExist) {
+			err = errors.Join(err, problem)
+		}
+	}
+	slices.SortFunc(parts, func(a, b fs.FileInfo) int { // the latest first
+		return cmp.Or(b.ModTime().Compare(a.ModTime()), cmp.Compare(a.Name(), b.Name()))
+	})
+	left := partsMost * i.cfg.MaxSize
+	for _, p := range parts {
+		path := partDir + "/" + p.Name()
+		if wanted != "" && path == partPath(wanted) {
+			continue
+		}
+		if left -= p.Size(); left < 0 || i.cfg.Now().Sub(p.ModTime()) > partsMaxAge {
+			err = errors.Join(err, i.store.root.Remove(path))
+		}
+	}
+	if err != nil {
+		i.cfg.Logger.Warn("remove old downloads", "error", err)
+	}
+}

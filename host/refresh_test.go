@@ -1,0 +1,169 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/marketplace/format"
+	"github.com/berth-host/berth/host/marketplace/publish"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// alarms are what a host waits for before it refreshes its list.
+type alarms chan alarm
+
+type alarm struct {
+	wait time.Duration
+	ring chan time.Time
+}
+
+func (a alarms) set(h *Host) {
+	h.alarm = func(d time.Duration) (<-chan time.Time, func() bool) {
+		one := alarm{d, make(chan time.Time, 1)}
+		a <- one
+		return one.ring, func() bool { return true }
+	}
+}
+
+// next is the alarm that is set next, for about so long.
+func (a alarms) next(t *testing.T, about time.Duration) alarm {
+	t.Helper()
+	select {
+	case one := <-a:
+		if one.wait < about*89/100 || one.wait > about*111/100 {
+			t.Errorf("it waits for %v, not for about %v", one.wait, about)
+		}
+		return one
+	case <-time.After(30 * time.Second):
+		t.Fatal("no refresh is due")
+	}
+	return alarm{}
+}
+
+// lines are a log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+// A revocation is heard of although nobody looks at the list; a marketplace that is
+// down is told of once; and who has none asks nobody.
+func TestRefresh(t *testing.T) {
+	b := openBazaar(t)
+	release := b.release("echo", `{"name":"echo","version":"1.0.0"}`)
+	_, err := b.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, b.by)
+	check(t, err)
+	set := make(alarms, 100)
+	var log lines
+	s := b.shopper(set.set, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	due := set.next(t, time.Minute) // soon after a start, as there is no list
+	if n := b.requests(); n != 0 {
+		t.Errorf("the start made %d requests", n)
+	}
+	if status, p := s.call("POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, nil); status != http.StatusCreated {
+		t.Fatalf("%+v", p)
+	}
+	warned := func() bool {
+		var p wire.Plugin
+		s.call("GET", "/api/v1/plugins/echo", nil, &p)
+		return strings.Contains(p.Reason, "the marketplace has revoked it: stolen")
+	}
+	due.ring <- time.Now()
+	due = set.next(t, 6*time.Hour)
+	if warned() {
+		t.Error("it is revoked")
+	}
+	b.sign(func(r *format.Root) { r.Revoked = []format.Revocation{{SHA256: release.SHA256, Reason: "stolen"}} })
+	for range 2 {
+		due.ring <- time.Now()
+		due = set.next(t, 6*time.Hour)
+	}
+	if !warned() || log.count("THE MARKETPLACE HAS REVOKED AN INSTALLED PLUGIN") != 1 {
+		t.Error("it was revoked, and nobody says so")
+	}
+
+	b.answer("/root.json", http.NotFound)
+	for range 3 {
+		due.ring <- time.Now()
+		due = set.next(t, 6*time.Hour) // as the list is that young
+	}
+	if n := log.count("cannot be refreshed"); n != 1 {
+		t.Errorf("that it is down is told %d times", n)
+	}
+	b.sign(func(r *format.Root) { r.Sequence += 10 })
+	due.ring <- time.Now()
+	due = set.next(t, 6*time.Hour)
+	if log.count("is refreshed again") != 1 || warned() {
+		t.Error("it is back, and nobody says so")
+	}
+
+	// The operator changes his mind.
+	configure := func(from, to string) {
+		t.Helper()
+		text, err := os.ReadFile(s.yaml)
+		check(t, err)
+		if !strings.Contains(string(text), from) {
+			t.Fatalf("there is no %q in %s", from, text)
+		}
+		check(t, os.WriteFile(s.yaml, []byte(strings.Replace(string(text), from, to, 1)), 0o600))
+		_, err = s.host.Reload(t.Context())
+		check(t, err)
+	}
+	b.sign(func(r *format.Root) {
+		r.Sequence += 20
+		r.Revoked = []format.Revocation{{SHA256: release.SHA256, Reason: "stolen"}}
+	})
+	due.ring <- time.Now()
+	set.next(t, 6*time.Hour)
+	configure("enabled: true", "enabled: false")
+	if warned() {
+		t.Error("a marketplace that is disabled has its say")
+	}
+	before := b.requests()
+	configure("enabled: false", "enabled: true\n  refresh: 1h")
+	if !warned() { // before any request
+		t.Error("what the kept list has revoked does not count")
+	}
+	set.next(t, time.Hour)
+	if b.requests() != before {
+		t.Error("a reload has asked the marketplace")
+	}
+}
+
+// Without a marketplace, and where it is not to be refreshed, nothing is due.
+func TestNoRefresh(t *testing.T) {
+	for _, config := range []string{
+		"plugin_directories: []\n",
+		"plugin_directories: []\nmarketplace: {enabled: false, index_url: \"https://127.0.0.1:1/\"}\n",
+		"plugin_directories: []\nmarketplace: {enabled: true, index_url: \"https://127.0.0.1:1/\", refresh: 0s}\n",
+	} {
+		set := make(alarms, 1)
+		s := shop(t, config, marketplace.Config{}, set.set)
+		_, err := s.host.Reload(t.Context())
+		check(t, err)
+		check(t, s.host.Close(context.Background())) // waits for whatever would set one
+		if len(set) != 0 {
+			t.Errorf("%s: a refresh is due in %v", config, (<-set).wait)
+		}
+	}
+}
