@@ -49,7 +49,7 @@ type Event struct {
 	EventType  string          `json:"event_type"`
 	Data       json.RawMessage `json:"data"`
 	Metadata   json.RawMessage `json:"metadata"`
-	Deliveries []Delivery      `json:"deliveries,omitempty"` // only when one event is asked for
+	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil: a list does not show them
 }
 
 // Capability is something a plugin asks for.
