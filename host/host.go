@@ -47,6 +47,7 @@ type Host struct {
 	path   string // of the configuration file
 	editor *config.Editor
 
+	begun   *config.Config // what New read: what only a start can change is as it says
 	current atomic.Pointer[config.Config]
 	table   atomic.Pointer[route.Table]
 	feed    *api.Feed // what the event stream shows besides what is published
@@ -93,16 +94,19 @@ func New(cfg Config) (*Host, error) {
 		return err
 	}
 	c, table, _, err := load(h.path)
-	if err != nil {
-		if named || !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	switch {
+	case err == nil:
+		h.editor.Expect()
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	default:
 		c = config.Default()
 		if table, err = compile(h.path, c); err != nil {
 			return nil, err
 		}
 		h.logger.Warn("there is no configuration; running with the defaults", "path", h.path)
 	}
+	h.begun = c
 	h.current.Store(c)
 	h.table.Store(table)
 	return h, nil
@@ -157,7 +161,7 @@ func (h *Host) dataDir() string {
 	if h.cfg.DataDir != "" {
 		return h.cfg.DataDir
 	}
-	return h.current.Load().DataDir
+	return h.begun.DataDir
 }
 
 // listen is the address to listen on.
@@ -165,7 +169,7 @@ func (h *Host) listen() string {
 	if h.cfg.Listen != "" {
 		return h.cfg.Listen
 	}
-	return h.current.Load().Server.Listen
+	return h.begun.Server.Listen
 }
 
 // Start brings everything up. When it returns nil the API answers, and every
@@ -272,7 +276,7 @@ func (h *Host) CertFile() string {
 	if !h.secure {
 		return ""
 	}
-	return h.current.Load().Server.TLS.CertFile
+	return h.begun.Server.TLS.CertFile
 }
 
 // ShutdownTimeout is how long the configuration gives Close.

@@ -105,20 +105,3 @@ func (h *Host) setGrants(name string, grants []plugin.Grant) error {
 func (h *Host) setEnabled(name string, enabled bool) error {
 	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerEnabled(name, enabled) })
 }
-
-// edit changes the configuration's file and takes over what it says then.
-func (h *Host) edit(change func() (*config.Config, error)) error {
-	h.reload.Lock()
-	defer h.reload.Unlock()
-	c, err := change()
-	if err != nil {
-		return err
-	}
-	table, err := compile(h.path, c)
-	if err != nil {
-		return err
-	}
-	h.current.Store(c)
-	h.table.Store(table)
-	return nil
-}

@@ -111,11 +111,14 @@ func (a *app) configReload() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), a, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
-				if len(r.Changed) == 0 {
-					_, err := fmt.Fprintln(a.stdout, "nothing has changed")
-					return err
+				lines := r.Changed
+				if len(lines) == 0 {
+					lines = []string{"nothing has changed"}
+					for _, path := range r.NeedsRestart {
+						lines = append(lines, path+": the file's value counts from the next start on")
+					}
 				}
-				for _, line := range r.Changed {
+				for _, line := range lines {
 					if _, err := fmt.Fprintln(a.stdout, printable(line)); err != nil {
 						return err
 					}

@@ -175,8 +175,8 @@ type ErrorDetail struct {
 // ReloadResult says what a reload of the configuration changed, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
-	// NeedsRestart are the settings among them, by path, that are in force only
-	// when the host starts again.
+	// NeedsRestart are the settings, by path, that the file says otherwise than what
+	// is in force, and that only a start of the host can change.
 	NeedsRestart []string `json:"needs_restart"`
 }
 
