@@ -170,8 +170,8 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
 // Approve implements api.Plugins.
-func (p plugins) Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error) {
-	return p.h.plugins.Approve(ctx, name, in)
+func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
+	return p.h.plugins.Approve(ctx, name, in, agreed)
 }
 
 // SetPaused implements api.Pauser.

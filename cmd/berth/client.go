@@ -208,13 +208,28 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 	if err != nil {
 		return nil, err
 	}
+	return decoded(resp, answer)
+}
+
+// tagged gets something, and returns its ETag.
+func (c *client) tagged(ctx context.Context, path string, answer any) (tag string, err error) {
+	resp, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return "", err
+	}
+	_, err = decoded(resp, answer)
+	return resp.Header.Get("ETag"), err
+}
+
+// decoded reads an answer to its end.
+func decoded(resp *http.Response, answer any) (json.RawMessage, error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", resp.Request.Method, resp.Request.URL.Path, err)
 	}
 	return text, nil
 }
@@ -226,6 +241,11 @@ func fetch[T any](ctx context.Context, a *app, method, path string, body any, sh
 	if err != nil {
 		return err
 	}
+	return fetchBy(ctx, a, c, method, path, body, show)
+}
+
+// fetchBy is fetch with a client.
+func fetchBy[T any](ctx context.Context, a *app, c *client, method, path string, body any, show func(T) error) error {
 	var answer T
 	raw, err := c.call(ctx, method, path, body, &answer)
 	if err != nil {

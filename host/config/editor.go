@@ -38,7 +38,7 @@ type Editor struct {
 	path     string
 	expected atomic.Bool // see Expect
 	mu       sync.Mutex  // one edit at a time
-	replace func(path string, old, data []byte) error
+	replace  func(path string, old, data []byte) error
 }
 
 // NewEditor returns the editor of a file, which need not exist yet.
