@@ -32,6 +32,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
 		},
+		OnFile:       h.startFileLog().note,
 		DrainTimeout: h.ShutdownTimeout(),
 		Logger:       h.logger,
 	})

@@ -216,3 +216,53 @@ func TestASignalIsAudited(t *testing.T) {
 		t.Errorf("recorded is %q", of)
 	}
 }
+
+// Who changes files in a watched directory is not known, but that they changed is
+// in the audit log: what was there at the start, and what came, changed and went.
+func TestFilesAreAudited(t *testing.T) {
+	s := stocked(t, "routes: {\"*\": {}}\n")
+	dir := s.host.current.Load().PluginDirectories[0]
+	recorded := func(action, target string, n int) wire.AuditRecord {
+		t.Helper()
+		var found []wire.AuditRecord
+		eventually(t, action+" of "+target+" is not recorded", func() bool {
+			found = nil
+			for _, r := range s.audited(action) {
+				if r.Target == target {
+					found = append(found, r)
+				}
+			}
+			return len(found) >= n
+		})
+		if len(found) != n || found[n-1].Who != "the file system" {
+			t.Errorf("%s of %s: %+v", action, target, found)
+		}
+		return found[n-1]
+	}
+	wasm, err := os.ReadFile("../testdata/guests/echo.wasm")
+	check(t, err)
+	recorded("drop", "echo", 1)
+	put(t, filepath.Join(dir, "more.wasm"), string(wasm))
+	if r := recorded("drop", "more", 1); r.Before != nil || r.Result != "ok" || !strings.Contains(string(r.After), "more.wasm") || !strings.Contains(string(r.After), `"sha256":"73005e`) {
+		t.Errorf("dropped: %+v, %s", r, r.After)
+	}
+	put(t, filepath.Join(dir, "more.wasm"), "no module")
+	if r := recorded("replace", "more", 1); !strings.Contains(string(r.Before), "73005e") || r.Result != "failed" || !strings.Contains(r.Error, "not a WebAssembly module") {
+		t.Errorf("replaced: %+v, %s", r, r.Before)
+	}
+	put(t, filepath.Join(dir, "echo.wasm.json"), `{"name":"echo","version":"2.0.0","capabilities":[{"name":"kv"}]}`)
+	if r := recorded("replace", "echo", 1); !strings.Contains(string(r.After), `"asks":["kv"]`) || !strings.Contains(string(r.After), "2.0.0") {
+		t.Errorf("the manifest: %+v, %s", r, r.After)
+	}
+	check(t, os.Remove(filepath.Join(dir, "more.wasm")))
+	if r := recorded("remove", "more", 1); r.After != nil || r.Before == nil {
+		t.Errorf("removed: %+v", r)
+	}
+	if status, p := s.call("DELETE", "/api/v1/plugins/uninstall/echo", nil, nil); status != 204 {
+		t.Errorf("uninstall: %d, %+v", status, p)
+	}
+	check(t, s.host.Close(t.Context()))
+	if got := len(s.audited("remove")); got != 1 {
+		t.Errorf("%d removals are recorded; what the host removes is not the file system's", got)
+	}
+}

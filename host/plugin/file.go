@@ -3,6 +3,7 @@ package plugin
 import (
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -36,6 +37,8 @@ type file struct {
 	refusal  string
 	waiting  string
 
+	told *FileState // what OnFile was told last
+
 	failed *failure // of the load of these contents
 	vetted *vetted
 }
@@ -67,6 +70,22 @@ func (f *file) touch(now time.Time) {
 	f.retries = 0
 	f.retried = ""
 	f.retryAt = time.Time{}
+}
+
+// tell tells OnFile what has become of a file, when that is known.
+func (l *loop) tell(f *file) {
+	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.waiting != "" {
+		return
+	}
+	var now *FileState
+	if f.there() {
+		now = &FileState{SHA256: f.sha256, Manifest: f.manifest, Refusal: f.refusal}
+	}
+	if reflect.DeepEqual(f.told, now) {
+		return
+	}
+	l.m.config.OnFile(FileChange{Path: f.path, Name: f.title(), Before: f.told, After: now})
+	f.told = now
 }
 
 // inOrder returns the files, the ones that win a name first.

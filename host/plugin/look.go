@@ -226,6 +226,7 @@ func (l *loop) found(f *file, found finding, peek bool) {
 	if f.sha256 != "" {
 		f.name, f.retries = f.manifest.Name, 0
 	}
+	l.tell(f)
 	if f.name != former {
 		f.failed = nil
 		l.decide(former)

@@ -147,6 +147,7 @@ func (l *loop) tick(now time.Time) time.Time {
 				l.scanBy(now)
 			case !unsettled || due(settled.Add(l.m.config.Quiet)):
 				delete(l.files, f.path)
+				l.tell(f)
 				l.decide(f.name)
 			}
 		case f.reading || l.ending(f):
@@ -162,6 +163,7 @@ func (l *loop) tick(now time.Time) time.Time {
 		case f.waiting != "":
 			if due(f.changedAt.Add(l.m.config.Quiet)) {
 				f.refusal, f.waiting = f.waiting, ""
+				l.tell(f)
 				l.decide(f.name)
 			}
 		case f.failed != nil && !f.failed.retryAt.IsZero():
