@@ -45,21 +45,27 @@ func (h *Host) startWatch() {
 func (h *Host) fileChanged(ctx context.Context) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
-	return h.catchUp(ctx)
+	n, err := h.written()
+	if err != nil || n == nil {
+		return err
+	}
+	return h.catchUp(ctx, n)
+}
+
+// written reads the file for who has not been told to: it may be about to be
+// written, which is when programs leave it empty, as a full disk does.
+func (h *Host) written() (*reading, error) {
+	n, err := h.read()
+	if err == nil && n != nil && n.empty() && n.differs(h.current.Load()) {
+		return nil, config.NewError(config.Problem{File: h.path, Line: 1,
+			Reason: "the file is empty; what was read from it before stays in force. Write it again, or run berth config reload to go back to the defaults"})
+	}
+	return n, err
 }
 
 // catchUp takes over what somebody has written, by hand, since the file was last
 // read. h.reload is held.
-func (h *Host) catchUp(ctx context.Context) error {
-	n, err := h.read()
-	if err != nil || n == nil {
-		return err
-	}
-	if n.empty() && len(config.Diff(h.current.Load(), n.config, nil)) > 0 {
-		// As a program leaves it that is about to write it, or for which the disk was full.
-		return config.NewError(config.Problem{File: h.path, Line: 1,
-			Reason: "the file is empty; what was read from it before stays in force. Write it again, or run berth config reload to go back to the defaults"})
-	}
+func (h *Host) catchUp(ctx context.Context, n *reading) error {
 	result, err := h.takeOver(ctx, n)
 	if err != nil {
 		return err
@@ -125,6 +131,10 @@ type reading struct {
 	text   []byte
 }
 
+func (n *reading) differs(from *config.Config) bool {
+	return len(config.Diff(from, n.config, nil)) > 0
+}
+
 func (n *reading) empty() bool { return len(bytes.TrimSpace(n.text)) == 0 }
 
 // read reads the file. It answers nil when there is none and never was.
@@ -169,7 +179,11 @@ func (h *Host) edit(change func() (*config.Config, error)) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	if h.plugins != nil { // not at the start, when it was read just now
-		if err := h.catchUp(context.Background()); err != nil {
+		n, err := h.written()
+		if err == nil && n != nil && n.differs(h.current.Load()) {
+			err = h.catchUp(context.Background(), n)
+		}
+		if err != nil {
 			return err
 		}
 	}

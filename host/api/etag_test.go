@@ -158,6 +158,7 @@ func TestPluginTag(t *testing.T) {
 		func(p *wire.Plugin) { p.State, p.Reason = wire.BreakerOpen, "ten failures" },
 		func(p *wire.Plugin) { p.State = wire.Vetting },
 		func(p *wire.Plugin) { p.State = wire.Draining },
+		func(p *wire.Plugin) { p.State = wire.NeedsApproval },
 	} {
 		other := base
 		same(&other)
@@ -170,7 +171,6 @@ func TestPluginTag(t *testing.T) {
 		func(p *wire.Plugin) { p.State = wire.Disabled },
 		func(p *wire.Plugin) { p.State = wire.Paused },
 		func(p *wire.Plugin) { p.State = wire.Held },
-		func(p *wire.Plugin) { p.State = wire.NeedsApproval },
 		func(p *wire.Plugin) { p.State = wire.Rejected },
 		func(p *wire.Plugin) { p.SHA256 = "01" },
 		func(p *wire.Plugin) { p.Version = "2" },

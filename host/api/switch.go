@@ -95,15 +95,14 @@ func pluginReply(p wire.Plugin) reply {
 
 // pluginTag is a tag of what a plugin is and what was decided about it: its
 // module, version, subscriptions and grants, those of a version that waits for
-// approval, and whether it is to run. It leaves
-// out what changes by itself: figures, and states on the way to running or
-// through failures. So it says nothing about the answer as a whole, and GET
+// approval, and whether it is to run. It leaves out what changes by itself:
+// figures, and states on the way to running or through failures. So it says nothing about the answer as a whole, and GET
 // takes no If-None-Match.
 func pluginTag(p wire.Plugin) string {
 	p = whole(p)
 	decided := p.State
 	switch p.State {
-	case wire.Discovered, wire.Vetting, wire.Active, wire.BreakerOpen, wire.Draining:
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Draining: // what it lacks is among the capabilities
 		decided = wire.Active
 	}
 	parts := []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}
