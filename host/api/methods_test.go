@@ -26,6 +26,10 @@ func TestMethods(t *testing.T) {
 	}
 	for path, has := range methods {
 		at := strings.NewReplacer(":name", "order-audit", ":event_id", "x", ":id", "first").Replace(path)
+		w := call(s.Handler(), "OPTIONS", at, "")
+		if got := strings.Split(w.Header().Get("Allow"), ", "); w.Code != http.StatusNoContent || len(got) != len(has) {
+			t.Errorf("OPTIONS %s: got %d with %q, want %q", at, w.Code, got, has)
+		}
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} {
 			there := false
 			for _, m := range has {

@@ -229,6 +229,12 @@ func (s *Server) routes() {
 		}
 		s.allow[r.path] = append(s.allow[r.path], r.method)
 	}
+	for path, methods := range s.allow {
+		s.echo.OPTIONS(path, func(c echo.Context) error {
+			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
+			return c.NoContent(http.StatusNoContent)
+		})
+	}
 }
 
 // streamPath is where the event stream is.
