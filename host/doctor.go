@@ -49,8 +49,8 @@ func DataDirOf(configPath string) string {
 }
 
 // Examine looks at everything a host needs: its configuration, files, clock,
-// disk and limits, whether modules can be compiled, the store, what is installed,
-// and the host that runs, if one does. It needs no host, and changes nothing. How
+// disk and limits, whether modules can be compiled, the store, where it listens,
+// what is installed, and the host that runs, if one does. It needs no host, and changes nothing. How
 // it found things is in the report, errors included.
 func Examine(ctx context.Context, e Examination) doctor.Report {
 	began := time.Now()
@@ -70,6 +70,7 @@ func Examine(ctx context.Context, e Examination) doctor.Report {
 	r.Add(e.compiler(ctx, c.Vet))
 	found, finding := inspectStore(ctx, c, dir)
 	r.Add(finding)
+	r.Add(e.listener(ctx, c.Server, found.InUse))
 	r.Add(e.installed(ctx, dir, found.InUse)...)
 	r.Add(e.host(ctx, found.InUse)...)
 	r.Add(doctor.Clock(began, time.Now(), filepath.Join(dir, storeFile), filepath.Join(dir, audit.File))...)

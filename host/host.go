@@ -47,7 +47,7 @@ type Host struct {
 	path   string // of the configuration file
 	editor *config.Editor
 
-	started *config.Config // what the configuration said when the host was made
+	begun   *config.Config // what New read: what only a start can change is as it says
 	current atomic.Pointer[config.Config]
 	table   atomic.Pointer[route.Table]
 	feed    *api.Feed // what the event stream shows besides what is published
@@ -95,17 +95,19 @@ func New(cfg Config) (*Host, error) {
 		return err
 	}
 	c, table, _, err := load(h.path)
-	if err != nil {
-		if named || !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	switch {
+	case err == nil:
+		h.editor.Expect()
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	default:
 		c = config.Default()
 		if table, err = compile(h.path, c); err != nil {
 			return nil, err
 		}
 		h.logger.Warn("there is no configuration; running with the defaults", "path", h.path)
 	}
-	h.started = c
+	h.begun = c
 	h.current.Store(c)
 	h.table.Store(table)
 	return h, nil
@@ -160,7 +162,7 @@ func (h *Host) dataDir() string {
 	if h.cfg.DataDir != "" {
 		return h.cfg.DataDir
 	}
-	return h.current.Load().DataDir
+	return h.begun.DataDir
 }
 
 // listen is the address to listen on.
@@ -168,7 +170,7 @@ func (h *Host) listen() string {
 	if h.cfg.Listen != "" {
 		return h.cfg.Listen
 	}
-	return h.current.Load().Server.Listen
+	return h.begun.Server.Listen
 }
 
 // Start brings everything up. When it returns nil the API answers, and every
@@ -291,7 +293,7 @@ func (h *Host) CertFile() string {
 	if !h.secure {
 		return ""
 	}
-	return h.current.Load().Server.TLS.CertFile
+	return h.begun.Server.TLS.CertFile
 }
 
 // ShutdownTimeout is how long the configuration gives Close.

@@ -32,6 +32,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
 		},
+		OnFile:       h.startFileLog().note,
 		DrainTimeout: h.ShutdownTimeout(),
 		Logger:       h.logger,
 	})
@@ -104,22 +105,4 @@ func (h *Host) setGrants(name string, grants []plugin.Grant) error {
 // setEnabled writes the operator's decision into the configuration and takes it over.
 func (h *Host) setEnabled(name string, enabled bool) error {
 	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerEnabled(name, enabled) })
-}
-
-// edit changes the configuration's file and takes over what it says then.
-func (h *Host) edit(change func() (*config.Config, error)) error {
-	h.reload.Lock()
-	defer h.reload.Unlock()
-	c, err := change()
-	if err != nil {
-		return err
-	}
-	table, err := compile(h.path, c)
-	if err != nil {
-		return err
-	}
-	former := h.current.Swap(c)
-	h.table.Store(table)
-	h.market.reconfigure(former.Marketplace, c.Marketplace) // what a person has written since is in c as well
-	return nil
 }

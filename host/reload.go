@@ -1,32 +1,38 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // watchDebounce is how long the configuration file must be at rest before it is read.
 const watchDebounce = 200 * time.Millisecond
 
+// Who a reload is by in the audit log, when nobody has asked for it by the API.
+// Who has written the file is not known.
+const (
+	byFile   = "the file"
+	bySignal = "SIGHUP"
+)
+
 // startWatch reloads when the configuration file changes.
 func (h *Host) startWatch() {
 	h.background("the configuration watcher", func(ctx context.Context) {
 		err := config.Watch(ctx, h.path, watchDebounce, func() {
-			result, err := h.Reload(ctx)
-			switch {
-			case err != nil:
+			if err := h.fileChanged(ctx); err != nil {
 				h.logger.Error("the configuration was not reloaded; the old one stays", "error", err)
-			case len(result.Changed) > 0:
-				h.logger.Info("the configuration was reloaded", "changed", result.Changed)
-				h.auditReload(result)
 			}
 		})
 		if err != nil && ctx.Err() == nil {
@@ -35,12 +41,65 @@ func (h *Host) startWatch() {
 	})
 }
 
-// auditReload records what a change of the file brought. Who made it is not
-// known: whoever may write the file.
-func (h *Host) auditReload(result wire.ReloadResult) {
-	after, err := json.Marshal(result)
+// fileChanged takes over a file that was changed.
+func (h *Host) fileChanged(ctx context.Context) error {
+	h.reload.Lock()
+	defer h.reload.Unlock()
+	n, err := h.written()
+	if err != nil || n == nil {
+		return err
+	}
+	return h.catchUp(ctx, n)
+}
+
+// written reads the file for who has not been told to: it may be about to be
+// written, which is when programs leave it empty, as a full disk does.
+func (h *Host) written() (*reading, error) {
+	n, err := h.read()
+	if err == nil && n != nil && n.empty() && n.differs(h.current.Load()) {
+		return nil, config.NewError(config.Problem{File: h.path, Line: 1,
+			Reason: "the file is empty; what was read from it before stays in force. Write it again, or run berth config reload to go back to the defaults"})
+	}
+	return n, err
+}
+
+// catchUp takes over what somebody has written, by hand, since the file was last
+// read. h.reload is held.
+func (h *Host) catchUp(ctx context.Context, n *reading) error {
+	result, err := h.takeOver(ctx, n)
+	if err != nil {
+		return err
+	}
+	if len(result.Changed) > 0 {
+		h.logger.Info("the configuration was reloaded", "changed", result.Changed)
+		h.auditReload(byFile, result, nil)
+	}
+	return nil
+}
+
+// Hangup is Reload by a signal; what comes of it is in the log and in the audit log.
+func (h *Host) Hangup(ctx context.Context) error {
+	result, err := h.Reload(ctx)
+	h.auditReload(bySignal, result, err)
+	if err != nil {
+		h.logger.Error("SIGHUP: the configuration was not reloaded; the old one stays", "error", err)
+		return err
+	}
+	h.logger.Info("SIGHUP: the configuration was reloaded", "changed", result.Changed, "needs_restart", result.NeedsRestart)
+	return nil
+}
+
+// auditReload records what a reload brought.
+func (h *Host) auditReload(who string, result wire.ReloadResult, failed error) {
+	rec := audit.Record{ID: rand.Text()[:16], Stage: audit.End, Action: "reload-config", Who: who, Target: h.path, Result: "ok"}
+	var err error
+	if failed != nil {
+		rec.Result, rec.Error = "failed", failed.Error()
+	} else {
+		rec.After, err = json.Marshal(result)
+	}
 	if err == nil {
-		err = h.audit.Append(audit.Record{ID: rand.Text()[:16], Stage: audit.End, Action: "reload-config", Who: "the file", Target: h.path, After: after, Result: "ok"})
+		err = h.audit.Append(rec)
 	}
 	if err != nil {
 		h.logger.Error("a reload is not in the audit log", "error", err)
@@ -49,32 +108,110 @@ func (h *Host) auditReload(result wire.ReloadResult) {
 
 // Reload reads the configuration again and says what changed. Everything is
 // checked before anything is in force: the YAML, the conditions, and each
-// handler's config against its plugin's schema. A file that is wrong changes
-// nothing. What only a start can change (data_dir, server.listen, bus.engine) is
-// named as such.
+// handler's config against its plugin's schema. A file that is wrong, or gone,
+// changes nothing. What only a start can change (data_dir, server.listen,
+// bus.engine) is named for as long as the file says otherwise than what is in force.
 func (h *Host) Reload(ctx context.Context) (wire.ReloadResult, error) {
 	h.reload.Lock()
 	defer h.reload.Unlock()
-	c, table, text, err := load(h.path)
+	n, err := h.read()
 	if err != nil {
 		return wire.ReloadResult{}, err
 	}
-	if err := h.fits(ctx, c, text); err != nil {
+	if n == nil {
+		return wire.ReloadResult{Changed: []string{}, NeedsRestart: []string{}}, nil
+	}
+	return h.takeOver(ctx, n)
+}
+
+// reading is a configuration that was read and is not in force yet.
+type reading struct {
+	config *config.Config
+	table  *route.Table
+	text   []byte
+}
+
+func (n *reading) differs(from *config.Config) bool {
+	return len(config.Diff(from, n.config, nil)) > 0
+}
+
+func (n *reading) empty() bool { return len(bytes.TrimSpace(n.text)) == 0 }
+
+// read reads the file. It answers nil when there is none and never was.
+func (h *Host) read() (*reading, error) {
+	c, table, text, err := load(h.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !h.editor.Expecting():
+		return nil, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, config.Gone(h.path)
+	case err != nil:
+		return nil, err
+	}
+	return &reading{c, table, text}, nil
+}
+
+// takeOver brings in force what was read. h.reload is held.
+func (h *Host) takeOver(ctx context.Context, n *reading) (wire.ReloadResult, error) {
+	if err := h.fits(ctx, n.config, n.text); err != nil {
 		return wire.ReloadResult{}, err
 	}
 	formerConfig, formerTable := h.current.Load(), h.table.Load()
-	h.current.Store(c)
-	h.table.Store(table)
+	h.current.Store(n.config)
+	h.table.Store(n.table)
 	// Whoever asked may go, the rest is done all the same; it only fails when
 	// the host is closing, and then nothing is in force any more.
-	if err := h.plugins.Reload(context.WithoutCancel(ctx), c.PluginDirectories); err != nil {
+	if err := h.plugins.Reload(context.WithoutCancel(ctx), n.config.PluginDirectories); err != nil {
 		h.current.Store(formerConfig)
 		h.table.Store(formerTable)
 		return wire.ReloadResult{}, err
 	}
+	h.editor.Expect()
 	h.retention.configure()
-	h.market.reconfigure(formerConfig.Marketplace, c.Marketplace)
-	return wire.ReloadResult{Changed: config.Diff(formerConfig, c), NeedsRestart: config.Restarts(h.started, c)}, nil
+	h.market.reconfigure(formerConfig.Marketplace, n.config.Marketplace)
+	waiting := config.Restarts(h.begun, n.config)
+	return wire.ReloadResult{Changed: config.Diff(formerConfig, n.config, waiting), NeedsRestart: waiting}, nil
+}
+
+// edit changes the configuration's file and takes over what it says then. What
+// somebody has written into it since it was read comes first, as by a reload: an
+// edit must not bring in what a reload would refuse.
+func (h *Host) edit(change func() (*config.Config, error)) error {
+	h.reload.Lock()
+	defer h.reload.Unlock()
+	if h.plugins != nil { // not at the start, when it was read just now
+		n, err := h.written()
+		if err == nil && n != nil && n.differs(h.current.Load()) {
+			err = h.catchUp(context.Background(), n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return h.write(change)
+}
+
+// takeBack is edit without that: what undoes an edit must not depend on others'.
+func (h *Host) takeBack(change func() (*config.Config, error)) error {
+	h.reload.Lock()
+	defer h.reload.Unlock()
+	return h.write(change)
+}
+
+// write changes the file and takes over what it says then. h.reload is held.
+func (h *Host) write(change func() (*config.Config, error)) error {
+	c, err := change()
+	if err != nil {
+		return err
+	}
+	table, err := compile(h.path, c)
+	if err != nil {
+		return err
+	}
+	former := h.current.Swap(c)
+	h.table.Store(table)
+	h.market.reconfigure(former.Marketplace, c.Marketplace) // what a person wrote in this moment is in c as well
+	return nil
 }
 
 // fits asks the plugins whether they would take the configuration.

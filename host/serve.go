@@ -2,16 +2,12 @@ package host
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"net"
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
-	"github.com/berth-host/berth/host/certificate"
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -82,45 +78,6 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 	return nil
 }
 
-// certificate is what the API proves its name with; nil for plain HTTP.
-func (h *Host) certificate() (*tls.Config, error) {
-	named := h.current.Load().Server.TLS
-	if named.CertFile == "" {
-		return nil, nil
-	}
-	files, err := certificate.Load(named.CertFile, named.KeyFile, h.logger)
-	if err != nil {
-		return nil, err
-	}
-	return files.TLS(), nil
-}
-
-// openListener listens, and does so without TLS on loopback addresses only,
-// unless told otherwise: tokens would cross the network for all to read.
-func (h *Host) openListener(ctx context.Context, secure bool) (net.Listener, error) {
-	fail := func(err error) error {
-		return fault.New(fault.Unavailable, "listen on %s (choose another address with --listen or server.listen): %w", h.listen(), err)
-	}
-	addr, err := net.ResolveTCPAddr("tcp", h.listen()) // once: what is judged is what is listened on
-	if err != nil {
-		return nil, fail(err)
-	}
-	insecure := h.cfg.Insecure || h.current.Load().Server.Insecure
-	if !addr.IP.IsLoopback() && !secure {
-		if !insecure {
-			return nil, fault.New(fault.Invalid, "listen on %s: that is reachable from other machines, and without TLS they could read tokens and events on the way. "+
-				"Give a certificate (server.tls: {cert_file: ..., key_file: ...}), or listen on 127.0.0.1 with a TLS proxy in front, "+
-				"or, where the network is trusted, say server.insecure: true or --insecure", h.listen())
-		}
-		h.logger.Warn("tokens and events cross the network unencrypted (insecure)", "listen", h.listen())
-	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
-	if err != nil {
-		return nil, fail(err)
-	}
-	return ln, nil
-}
-
 // tokens shows the tokens to the API.
 type tokens struct{ *auth.Verifier }
 
@@ -170,8 +127,8 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
 // Approve implements api.Plugins.
-func (p plugins) Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error) {
-	return p.h.plugins.Approve(ctx, name, in)
+func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
+	return p.h.plugins.Approve(ctx, name, in, agreed)
 }
 
 // SetPaused implements api.Pauser.

@@ -103,7 +103,7 @@ func (s handlerSettings) Restore(name string, raw json.RawMessage) error {
 		return err
 	}
 	now := s.h.current.Load()
-	err = s.h.edit(func() (*config.Config, error) {
+	err = s.h.takeBack(func() (*config.Config, error) {
 		c, err := s.h.editor.Restore(shot.Before, shot.After)
 		switch {
 		case fault.Is(err, fault.NotFound): // there never was a file, or there is none any more

@@ -33,7 +33,7 @@ if the file changes in between, nothing is.`,
 			}
 			path := "/api/v1/plugins/" + url.PathEscape(args[0])
 			var p wire.Plugin
-			if _, err := c.call(cmd.Context(), "GET", path, nil, &p); err != nil {
+			if c.ifMatch, err = c.tagged(cmd.Context(), path, &p); err != nil {
 				return err
 			}
 			in := wire.Approval{Capabilities: only, SHA256: p.SHA256}
@@ -46,7 +46,7 @@ if the file changes in between, nothing is.`,
 					return err
 				}
 			}
-			return fetch(cmd.Context(), a, "POST", path+"/approve", in, a.showPlugin)
+			return fetchBy(cmd.Context(), a, c, "POST", path+"/approve", in, a.showPlugin)
 		},
 	})
 	cmd.Flags().StringSliceVar(&only, "capability", nil, "grant only this one (may be given more than once)")

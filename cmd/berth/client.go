@@ -55,7 +55,12 @@ func (a *app) connect() (*client, error) {
 		c.http.Timeout = a.patience
 	}
 	dir := a.dataDirectory()
-	if c.url == "" {
+	if c.url != "" {
+		var err error
+		if c.url, err = hostURL(c.url); err != nil {
+			return nil, err
+		}
+	} else {
 		text, err := os.ReadFile(filepath.Join(dir, stateFile))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir or BERTH_URL", dir)
@@ -67,7 +72,7 @@ func (a *app) connect() (*client, error) {
 		if err := json.Unmarshal(text, &state); err != nil || state.URL == "" {
 			return nil, fmt.Errorf("%s is damaged: restart the host", filepath.Join(dir, stateFile))
 		}
-		c.url = state.URL
+		c.url = strings.TrimRight(state.URL, "/")
 		if state.CertFile != "" {
 			if c.http.Transport, err = pinned(state.CertFile); err != nil {
 				return nil, fmt.Errorf("the certificate of the host at %s: %w", c.url, err)
@@ -84,8 +89,30 @@ func (a *app) connect() (*client, error) {
 		}
 		c.token = token
 	}
-	c.url = strings.TrimRight(c.url, "/")
-	return c, nil
+	return c, checkToken(c.token)
+}
+
+// hostURL is BERTH_URL as paths of the API follow it. What may be a password in it
+// is not shown.
+func hostURL(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return "", errors.New("BERTH_URL is not the URL of a host: write it as http://127.0.0.1:8080 or https://berth.example.com")
+	case u.User != nil:
+		return "", errors.New("BERTH_URL has a user in it: a host knows tokens only; put one into BERTH_TOKEN")
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", errors.New("BERTH_URL has a query or a fragment in it: leave that out")
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// checkToken refuses what cannot be a token; it could not even be sent.
+func checkToken(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("BERTH_TOKEN is not a token: it holds a space, a line break or another character that no token has")
+	}
+	return nil
 }
 
 // dataDirectory is the data directory that a command is about.
@@ -208,13 +235,28 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 	if err != nil {
 		return nil, err
 	}
+	return decoded(resp, answer)
+}
+
+// tagged gets something, and returns its ETag.
+func (c *client) tagged(ctx context.Context, path string, answer any) (tag string, err error) {
+	resp, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return "", err
+	}
+	_, err = decoded(resp, answer)
+	return resp.Header.Get("ETag"), err
+}
+
+// decoded reads an answer to its end.
+func decoded(resp *http.Response, answer any) (json.RawMessage, error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", resp.Request.Method, resp.Request.URL.Path, err)
 	}
 	return text, nil
 }
@@ -226,6 +268,11 @@ func fetch[T any](ctx context.Context, a *app, method, path string, body any, sh
 	if err != nil {
 		return err
 	}
+	return fetchBy(ctx, a, c, method, path, body, show)
+}
+
+// fetchBy is fetch with a client.
+func fetchBy[T any](ctx context.Context, a *app, c *client, method, path string, body any, show func(T) error) error {
 	var answer T
 	raw, err := c.call(ctx, method, path, body, &answer)
 	if err != nil {

@@ -35,7 +35,7 @@ var commands = map[string]string{
 	"POST /api/v1/orders":                       "orders create",
 	"GET /api/v1/orders/:id":                    "orders show",
 	"POST /api/v1/orders/:id/status":            "orders move",
-	"GET /api/v1/plugins/marketplace":           "plugin outdated",
+	"GET /api/v1/plugins/marketplace":           "marketplace search",
 	"POST /api/v1/plugins/install":              "plugin install",
 	"DELETE /api/v1/plugins/uninstall/:name":    "plugin uninstall",
 	"GET /api/v1/plugins/verify":                "plugin verify",

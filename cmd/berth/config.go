@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -115,9 +114,9 @@ func (a *app) configReload() *cobra.Command {
 				lines := r.Changed
 				if len(lines) == 0 {
 					lines = []string{"nothing has changed"}
-				}
-				if len(r.NeedsRestart) > 0 {
-					lines = append(lines, "not in force before the next start: "+strings.Join(r.NeedsRestart, ", "))
+					for _, path := range r.NeedsRestart {
+						lines = append(lines, path+": the file's value counts from the next start on")
+					}
 				}
 				for _, line := range lines {
 					if _, err := fmt.Fprintln(a.stdout, printable(line)); err != nil {

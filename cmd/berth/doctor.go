@@ -23,8 +23,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Examine what a host needs: files, disk, clock, limits, compiler, configuration",
 		Long: `Examines everything a host needs on this machine: the configuration, directories
 and their permissions, tokens and secrets, the disk, the limits of a process, the
-compiler, the store, installed plugins, the clock, and the host that runs on the
-data directory, if one does. It needs no host and changes nothing.
+compiler, the store, the address to listen on and its certificate, installed
+plugins, the clock, and the host that runs on the data directory, if one does. It
+needs no host and changes nothing.
 
 The exit code is 1 when there is a problem; warnings leave it at 0.`,
 		Args: usage(cobra.NoArgs),

@@ -74,9 +74,11 @@ type app struct {
 
 func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	about := fmt.Sprintf("berth %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	root := &cobra.Command{
-		Use:   "berth",
-		Short: "A host for sandboxed event handlers",
+		Use:     "berth",
+		Version: version, // which gives it the flag --version
+		Short:   "A host for sandboxed event handlers",
 		Long: `Berth is a host for sandboxed event handlers: it delivers every event to the
 WebAssembly modules that want it, each in a sandbox of its own.
 
@@ -98,6 +100,7 @@ Exit codes:
 			return nil
 		},
 	}
+	root.SetVersionTemplate(about)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -108,7 +111,7 @@ Exit codes:
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(stdout, "berth %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(stdout, about)
 			return err
 		},
 	})

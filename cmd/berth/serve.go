@@ -62,23 +62,13 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	for {
 		select {
 		case <-hangups:
-			reload(ctx, h, cfg.Logger)
+			_ = h.Hangup(ctx) // it says in the log what came of it
 		case <-ctx.Done():
 			cfg.Logger.Info("shutting down: finishing open events")
 			return a.shutDown(h)
 		case err := <-h.Failed():
 			return errors.Join(err, a.shutDown(h))
 		}
-	}
-}
-
-// reload reads the configuration again because of a SIGHUP.
-func reload(ctx context.Context, h *host.Host, logger *slog.Logger) {
-	switch result, err := h.Reload(ctx); {
-	case err != nil:
-		logger.Error("SIGHUP: the configuration was not reloaded; the old one stays", "error", err)
-	default:
-		logger.Info("SIGHUP: the configuration was reloaded", "changed", result.Changed)
 	}
 }
 

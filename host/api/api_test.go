@@ -143,7 +143,7 @@ func TestRefusals(t *testing.T) {
 
 		{"unknown path", "GET", "/api/v1/nothing", "", nil, 404, fault.NotFound, "", "/api/v1/nothing"},
 		{"unknown path outside the API", "GET", "/nothing", "", []string{"Authorization: -"}, 404, fault.NotFound, "", "/nothing"},
-		{"wrong method", "DELETE", "/api/v1/events", "", nil, 405, fault.Invalid, "", "it has GET, POST"},
+		{"wrong method", "DELETE", "/api/v1/events", "", nil, 405, fault.Invalid, "", "it has POST, GET, HEAD"},
 		{"get what is posted", "GET", "/api/v1/events/reload-config", "", nil, 405, fault.Invalid, "", "it has POST"},
 		{"get explain", "GET", "/api/v1/events/explain", "", nil, 405, fault.Invalid, "", "it has POST"},
 		{"explain without a type", "POST", "/api/v1/events/explain", `{}`, nil, 400, fault.Invalid, "event_type", "required"},

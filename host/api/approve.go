@@ -23,11 +23,15 @@ func (s *Server) approve(c echo.Context) (reply, error) {
 	if in.SHA256 != "" && !isSHA256(in.SHA256) {
 		return reply{}, fault.Field("sha256", "must be 64 hexadecimal digits in lower case")
 	}
-	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in)
+	wanted, err := ifMatch(c)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: whole(p)}, nil
+	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in, wanted.agree)
+	if err != nil {
+		return reply{}, err
+	}
+	return pluginReply(p), nil
 }
 
 func isSHA256(s string) bool {

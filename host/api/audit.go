@@ -126,7 +126,7 @@ func (s *Server) auditRefusal(c echo.Context, err error) {
 
 // outcome is what an error says to the caller.
 func (s *Server) outcome(err error, c echo.Context) (status int, reason string) {
-	p := problemOf(routing(err, c))
+	p := problemOf(s.routing(err, c))
 	if p.Status == http.StatusInternalServerError {
 		return p.Status, "internal error"
 	}

@@ -27,17 +27,17 @@ func (s *Server) deliveryEndpoints() []endpoint {
 		{get, letters, ScopeRead, serveJSON(s.listDeadLetters)},
 		{post, letters + "/redrive", ScopeOperate, serveJSON(s.redrive)},
 		{post, letters + "/purge", ScopeOperate, serveJSON(s.purge)},
-		{get, letters + "/redrive", "", only(post)}, // not an event's id
-		{get, letters + "/purge", "", only(post)},
+		{get, letters + "/redrive", "", nowhere}, // not an event's id
+		{get, letters + "/purge", "", nowhere},
 		{get, letters + "/:id", ScopeRead, serveJSON(s.showDeadLetters)},
 		{post, "/api/v1/events/replay", ScopeOperate, serveJSON(s.replay)},
-		{get, "/api/v1/events/replay", "", only(post)},
+		{get, "/api/v1/events/replay", "", nowhere},
 		{get, "/api/v1/events/log", ScopeRead, serveJSON(s.showLog)},
 		{post, "/api/v1/events/plugins/:name/pause", ScopeOperate, serveJSON(s.pause)},
 		{post, "/api/v1/events/plugins/:name/resume", ScopeOperate, serveJSON(s.resume)},
 	}
 	for _, verb := range []string{"enable", "disable", "pause", "resume"} {
-		list = append(list, endpoint{get, "/api/v1/events/plugins/:name/" + verb, "", only(post)})
+		list = append(list, endpoint{get, "/api/v1/events/plugins/:name/" + verb, "", nowhere})
 	}
 	return list
 }

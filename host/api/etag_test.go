@@ -23,8 +23,12 @@ func TestOrderNotModified(t *testing.T) {
 func TestMalformedTags(t *testing.T) {
 	h := newServer(t, config(seeded(t))).Handler()
 	for _, tag := range []string{"", ",", `"`, `"a`, `a"`, `"a" "b"`, `"a"b`, `w/"a"`, "W/", `*, "a"`, "\"a\x7f\"", `"a b"`, "-1", "abc", strings.Repeat("9", 20)} {
-		for _, path := range []string{"/api/v1/orders/A-1/status", "/api/v1/events/plugins/order-audit/disable"} {
-			w := call(h, "POST", path, `{"status":"confirmed"}`, "If-Match: "+tag)
+		for _, path := range []string{"/api/v1/orders/A-1/status", "/api/v1/events/plugins/order-audit/disable", "/api/v1/plugins/order-audit/approve"} {
+			body := ""
+			if strings.HasSuffix(path, "/status") {
+				body = `{"status":"confirmed"}`
+			}
+			w := call(h, "POST", path, body, "If-Match: "+tag)
 			if w.Code != 400 || problemIn(t, w).Field != "If-Match" {
 				t.Errorf("%s with %q: got %d, %s", path, tag, w.Code, w.Body)
 			}
@@ -70,6 +74,31 @@ func TestSwitchIfMatch(t *testing.T) {
 			t.Errorf("%s: got %d: %s", header, w.Code, w.Body)
 		}
 		call(h, "POST", "/api/v1/events/plugins/order-audit/disable", "")
+	}
+}
+
+// Whatever changes a plugin heeds the header.
+func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
+	p := seeded(t)
+	h := newServer(t, config(p)).Handler()
+	tag := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
+	for _, path := range []string{"POST /api/v1/plugins/order-audit/approve", "POST /api/v1/plugins/order-audit/upgrade",
+		"POST /api/v1/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
+		method, path, _ := strings.Cut(path, " ")
+		w := call(h, method, path, "", `If-Match: "another"`)
+		if got := problemIn(t, w); got.Status != 412 || got.Field != "If-Match" {
+			t.Errorf("%s: got %+v", path, got)
+		}
+		if len(p.approved)+len(p.installed) != 0 || p.flags != "" {
+			t.Errorf("%s has done something: %+v, %+v, %s", path, p.approved, p.installed, p.flags)
+		}
+	}
+	w := call(h, "POST", "/api/v1/plugins/order-audit/approve", "", "If-Match: "+tag)
+	if w.Code != 200 || w.Header().Get("ETag") != tag {
+		t.Errorf("got %d, ETag %s: %s", w.Code, w.Header().Get("ETag"), w.Body)
+	}
+	if w := call(h, "DELETE", "/api/v1/plugins/uninstall/order-audit?prune=true", ""); w.Code != 400 {
+		t.Errorf("a flag that there is not: got %d", w.Code)
 	}
 }
 
@@ -119,11 +148,17 @@ func TestPluginTag(t *testing.T) {
 	}
 	base := wire.Plugin{Name: "x", State: wire.Active, SHA256: "00", Version: "1", Subscribes: []string{"a"}, Capabilities: []wire.Capability{{Name: "kv"}}}
 	want := tag(base)
+	base.Pending = &wire.PendingVersion{SHA256: "01"}
+	if a, b := tag(base), tag(base); a != b {
+		t.Errorf("the same has the tags %s and %s", a, b)
+	}
+	base.Pending = nil
 	for _, same := range []func(*wire.Plugin){
 		func(p *wire.Plugin) { p.Delivered, p.Lag, p.Fuel, p.Instances = 1, 2, 3, 4 },
 		func(p *wire.Plugin) { p.State, p.Reason = wire.BreakerOpen, "ten failures" },
 		func(p *wire.Plugin) { p.State = wire.Vetting },
 		func(p *wire.Plugin) { p.State = wire.Draining },
+		func(p *wire.Plugin) { p.State = wire.NeedsApproval },
 	} {
 		other := base
 		same(&other)
@@ -136,13 +171,16 @@ func TestPluginTag(t *testing.T) {
 		func(p *wire.Plugin) { p.State = wire.Disabled },
 		func(p *wire.Plugin) { p.State = wire.Paused },
 		func(p *wire.Plugin) { p.State = wire.Held },
-		func(p *wire.Plugin) { p.State = wire.NeedsApproval },
 		func(p *wire.Plugin) { p.State = wire.Rejected },
 		func(p *wire.Plugin) { p.SHA256 = "01" },
 		func(p *wire.Plugin) { p.Version = "2" },
 		func(p *wire.Plugin) { p.Subscribes = []string{"a", "b"} },
 		func(p *wire.Plugin) { p.Subscribes = []string{"a\" \"b"} },
 		func(p *wire.Plugin) { p.Capabilities = []wire.Capability{{Name: "kv", Granted: true}} },
+		func(p *wire.Plugin) { p.Pending = &wire.PendingVersion{SHA256: "01"} },
+		func(p *wire.Plugin) {
+			p.Pending = &wire.PendingVersion{SHA256: "01", Capabilities: []wire.Capability{{Name: "http"}}}
+		},
 	} {
 		other := base
 		change(&other)

@@ -264,7 +264,12 @@ func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
 	return json.RawMessage(`{"sha256":"` + sha256 + `"}`), sha256 != ""
 }
 
-func (p *parts) Approve(_ context.Context, name string, in wire.Approval) (wire.Plugin, error) {
+func (p *parts) Approve(_ context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
+	if now, found := p.Plugin(name); found {
+		if err := agreed(now); err != nil {
+			return wire.Plugin{}, err
+		}
+	}
 	p.approved = append(p.approved, in)
 	return p.SetEnabled(context.Background(), name, true)
 }

@@ -71,6 +71,9 @@ func (s *Server) upgrade(c echo.Context) (work, error) {
 	if err := checkSource(in.Version, in.URL, in.SHA256, in.Ref); err != nil {
 		return nil, err
 	}
+	if err := s.ifUnchanged(c, name); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
 		return s.cfg.Installer.Upgrade(ctx, name, in, report)
 	}, nil
@@ -86,9 +89,22 @@ func (s *Server) rollback(c echo.Context) (work, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.ifUnchanged(c, name); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
 		return s.cfg.Installer.Rollback(ctx, name, in.Version, report)
 	}, nil
+}
+
+// ifUnchanged refuses a request whose If-Match does not name the plugin as it is.
+// What it takes then may well last, and is not locked meanwhile.
+func (s *Server) ifUnchanged(c echo.Context, name string) error {
+	wanted, err := ifMatch(c)
+	if err != nil {
+		return err
+	}
+	return s.unchangedPlugin(name, wanted)
 }
 
 // decodeOptional is decodeBody of a body that may be absent.
@@ -195,9 +211,16 @@ func (s *Server) uninstall(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	q, err := query(c, "force", "purge")
+	if err != nil {
+		return reply{}, err
+	}
+	if err := s.ifUnchanged(c, name); err != nil {
+		return reply{}, err
+	}
 	var flags [2]bool
 	for i, key := range []string{"force", "purge"} {
-		if value := c.QueryParam(key); value != "" {
+		if value := q.Get(key); value != "" {
 			if flags[i], err = strconv.ParseBool(value); err != nil {
 				return reply{}, fault.Field(key, "must be true or false")
 			}

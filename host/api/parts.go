@@ -56,8 +56,9 @@ type Plugins interface {
 	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
 	// Approve grants what a plugin asks for and writes that to the configuration;
 	// fault.NotFound, fault.Invalid for what it does not ask for, and
-	// fault.Precondition when it is not the module named.
-	Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error)
+	// fault.Precondition when it is not the module named. agreed is shown the plugin
+	// of which that is granted, and refuses by its error.
+	Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error)
 	// Report is what vetting found of the module with this SHA-256 (hex), as JSON;
 	// false when it was not vetted since the host started.
 	Report(sha256 string) (json.RawMessage, bool)

@@ -114,7 +114,8 @@ func (s *Server) fail(err error, c echo.Context) {
 		return
 	}
 	header := c.Response().Header()
-	p := problemOf(routing(err, c))
+	err = s.routing(err, c)
+	p := problemOf(err)
 	var r *refusal
 	if errors.As(err, &r) && r.header[0] != "" {
 		header.Set(r.header[0], r.header[1])
@@ -156,7 +157,7 @@ func (s *Server) conceal(p *wire.Problem, err error, c echo.Context) {
 }
 
 // routing gives Echo's own errors, unknown path and wrong method, a text.
-func routing(err error, c echo.Context) error {
+func (s *Server) routing(err error, c echo.Context) error {
 	var he *echo.HTTPError
 	if !errors.As(err, &he) {
 		return err
@@ -166,22 +167,15 @@ func routing(err error, c echo.Context) error {
 	case http.StatusNotFound:
 		return fault.New(fault.NotFound, "there is nothing at %s", shown(r.URL.Path))
 	case http.StatusMethodNotAllowed:
-		return &refusal{status: he.Code, error: fault.New(fault.Invalid, "%s is not a method of %s; it has %s",
-			shown(r.Method), shown(r.URL.Path), methods(c.Response().Header().Get("Allow")))}
+		allow := strings.Join(s.allow[c.Path()], ", ")
+		return &refusal{status: he.Code, header: [2]string{"Allow", allow},
+			error: fault.New(fault.Invalid, "%s is not a method of %s; it has %s", shown(r.Method), shown(r.URL.Path), allow)}
 	}
 	return fmt.Errorf("echo: %w", err)
 }
 
-// methods drops OPTIONS, which Echo answers at every path by itself.
-func methods(allow string) string { return strings.TrimPrefix(allow, "OPTIONS, ") }
-
-// only answers 405 at a path that would otherwise be taken for an id.
-func only(method string) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		c.Response().Header().Set("Allow", method)
-		return echo.ErrMethodNotAllowed
-	}
-}
+// nowhere answers 405 at a path that would otherwise be taken for an id.
+func nowhere(echo.Context) error { return echo.ErrMethodNotAllowed }
 
 // shown keeps input short in an error.
 func shown(s string) string {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +86,8 @@ type Server struct {
 	limits   limits
 	refusals refusals
 	table    []Route
-	document document // of /openapi.json
+	allow    map[string][]string // the methods of each path, for the header Allow
+	document document            // of /openapi.json
 }
 
 // Route is one endpoint.
@@ -145,6 +147,7 @@ func New(cfg Config) (*Server, error) {
 		closing:   make(chan struct{}),
 		switching: make(chan struct{}, 1),
 
+		allow:    make(map[string][]string),
 		limits:   newLimits(cfg.RateLimit),
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 	}
@@ -184,11 +187,11 @@ func (s *Server) routes() {
 
 		{post, "/api/v1/events", ScopePublish, serveJSON(s.publish)},
 		{get, "/api/v1/events", ScopeRead, serveJSON(s.listEvents)},
-		{get, "/api/v1/events/stream", ScopeRead, s.whileValid(s.stream)},
+		{get, streamPath, ScopeRead, s.whileValid(s.stream)},
 		{post, "/api/v1/events/reload-config", ScopeOperate, serveJSON(s.reload)},
-		{get, "/api/v1/events/reload-config", "", only(post)}, // not an event's id
+		{get, "/api/v1/events/reload-config", "", nowhere}, // not an event's id
 		{post, "/api/v1/events/explain", ScopeRead, serveJSON(s.explain)},
-		{get, "/api/v1/events/explain", "", only(post)}, // not an event's id
+		{get, "/api/v1/events/explain", "", nowhere}, // not an event's id
 		{get, "/api/v1/events/plugins", ScopeRead, serveJSON(s.listPlugins)},
 		{post, "/api/v1/events/plugins/:name/enable", ScopeOperate, serveJSON(s.enable)},
 		{post, "/api/v1/events/plugins/:name/disable", ScopeOperate, serveJSON(s.disable)},
@@ -201,7 +204,7 @@ func (s *Server) routes() {
 
 		{get, "/api/v1/plugins/marketplace", ScopeRead, serveJSON(s.listMarketplace)},
 		{post, "/api/v1/plugins/install", ScopeInstall, s.progress(http.StatusCreated, s.install)},
-		{get, "/api/v1/plugins/install", "", only(post)}, // not a plugin's name
+		{get, "/api/v1/plugins/install", "", nowhere}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
 		{get, "/api/v1/plugins/verify", ScopeRead, serveJSON(s.verify)}, // not a plugin's name either
 		{post, "/api/v1/plugins/:name/upgrade", ScopeInstall, s.progress(http.StatusOK, s.upgrade)},
@@ -210,10 +213,32 @@ func (s *Server) routes() {
 		{post, "/api/v1/plugins/:name/approve", ScopeOperate, serveJSON(s.approve)},
 		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},
 	}) {
-		s.echo.Add(r.method, r.path, scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler)))
+		handler := scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler))
+		s.echo.Add(r.method, r.path, handler)
 		s.table = append(s.table, Route{r.method, r.path, r.scope})
+		switch real := r.scope != "" || !strings.HasPrefix(r.path, "/api/"); {
+		case r.method != get: // what is not real answers 405 by itself
+		case real && r.path == streamPath: // which would not end
+			s.echo.Add(http.MethodHead, r.path, nowhere)
+		default: // net/http leaves the body out (RFC 9110, 9.3.2)
+			s.echo.Add(http.MethodHead, r.path, handler)
+			if real {
+				s.allow[r.path] = append(s.allow[r.path], get, http.MethodHead)
+			}
+			continue
+		}
+		s.allow[r.path] = append(s.allow[r.path], r.method)
+	}
+	for path, methods := range s.allow {
+		s.echo.OPTIONS(path, func(c echo.Context) error {
+			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
+			return c.NoContent(http.StatusNoContent)
+		})
 	}
 }
+
+// streamPath is where the event stream is.
+const streamPath = "/api/v1/events/stream"
 
 // Routes returns every endpoint. Paths have parameters as :name.
 func (s *Server) Routes() []Route { return slices.Clone(s.table) }

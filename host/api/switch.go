@@ -57,15 +57,8 @@ func (s *Server) switchPlugin(c echo.Context, set func(context.Context, string, 
 	case <-ctx.Done():
 		return reply{}, fmt.Errorf("wait for another change: %w", ctx.Err())
 	}
-	if wanted.given {
-		p, found := s.cfg.Plugins.Plugin(name)
-		if !found {
-			return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
-		}
-		if !wanted.any && !wanted.match(pluginTag(p)) {
-			return reply{}, &fault.Error{Code: fault.Precondition, Field: "If-Match",
-				Reason: fmt.Sprintf("the plugin has changed since: it is %s now, and its ETag %q", p.State, pluginTag(p))}
-		}
+	if err := s.unchangedPlugin(name, wanted); err != nil {
+		return reply{}, err
 	}
 	p, err := set(ctx, name, on)
 	if err != nil {
@@ -74,23 +67,48 @@ func (s *Server) switchPlugin(c echo.Context, set func(context.Context, string, 
 	return pluginReply(p), nil
 }
 
+// unchangedPlugin answers whether the plugin is what If-Match says.
+func (s *Server) unchangedPlugin(name string, wanted entityTags) error {
+	if !wanted.given {
+		return nil
+	}
+	p, found := s.cfg.Plugins.Plugin(name)
+	if !found {
+		return fault.New(fault.NotFound, "there is no plugin %q", shown(name))
+	}
+	return wanted.agree(p)
+}
+
+// agree refuses a plugin that is not what If-Match says.
+func (t entityTags) agree(p wire.Plugin) error {
+	if !t.given || t.any || t.match(pluginTag(p)) {
+		return nil
+	}
+	return &fault.Error{Code: fault.Precondition, Field: "If-Match",
+		Reason: fmt.Sprintf("the plugin has changed since: it is %s now, and its ETag %q", p.State, pluginTag(p))}
+}
+
 // pluginReply shows a plugin with its entity tag.
 func pluginReply(p wire.Plugin) reply {
 	return reply{body: whole(p), header: map[string]string{"ETag": `"` + pluginTag(p) + `"`}}
 }
 
 // pluginTag is a tag of what a plugin is and what was decided about it: its
-// module, version, subscriptions and grants, and whether it is to run. It leaves
-// out what changes by itself: figures, and states on the way to running or
-// through failures. So it says nothing about the answer as a whole, and GET
+// module, version, subscriptions and grants, those of a version that waits for
+// approval, and whether it is to run. It leaves out what changes by itself:
+// figures, and states on the way to running or through failures. So it says nothing about the answer as a whole, and GET
 // takes no If-None-Match.
 func pluginTag(p wire.Plugin) string {
 	p = whole(p)
 	decided := p.State
 	switch p.State {
-	case wire.Discovered, wire.Vetting, wire.Active, wire.BreakerOpen, wire.Draining:
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Draining: // what it lacks is among the capabilities
 		decided = wire.Active
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}))
+	parts := []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}
+	if p.Pending != nil {
+		parts = append(parts, *p.Pending)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", parts))
 	return hex.EncodeToString(sum[:12])
 }

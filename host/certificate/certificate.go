@@ -108,3 +108,13 @@ func (f *Files) read() (*tls.Certificate, error) {
 	}
 	return &pair, nil
 }
+
+// Expires is when the pair in use is good no more; zero when that is not known.
+func (f *Files) Expires() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pair.Leaf == nil {
+		return time.Time{}
+	}
+	return f.pair.Leaf.NotAfter
+}

@@ -10,10 +10,11 @@ import (
 )
 
 // Diff says what changed, one line for each setting, in the file's words and
-// sorted: "handlers.fraud-check.enabled: true → false". What takes effect only
-// when the host starts again says so. A handler's config may hold what is not
-// for everybody's eyes: it is named, not shown.
-func Diff(old, new *Config) []string {
+// sorted: "handlers.fraud-check.enabled: true → false". waiting are the paths,
+// from Restarts, that take effect when the host starts again, and say so. A
+// handler's config may hold what is not for everybody's eyes: it is named, not
+// shown.
+func Diff(old, new *Config, waiting []string) []string {
 	before, after := flatten(old), flatten(new)
 	keys := maps.Clone(before)
 	maps.Copy(keys, after)
@@ -34,7 +35,7 @@ func Diff(old, new *Config) []string {
 		default:
 			line = fmt.Sprintf("%s: %s → %s", key, was, is)
 		}
-		if NeedsRestart(key) {
+		if slices.Contains(waiting, key) {
 			line += " (from the next start on)"
 		}
 		lines = append(lines, line)
@@ -58,13 +59,13 @@ func Diff(old, new *Config) []string {
 	return lines
 }
 
-// Restarts returns the settings, by path, that differ and are read only when
-// the host starts.
-func Restarts(old, new *Config) []string {
-	before, after := flatten(old), flatten(new)
+// Restarts returns the settings, by path, that are read only when the host starts
+// and are others in the file than in what it has begun with. Never nil.
+func Restarts(begun, file *Config) []string {
+	before, after := flatten(begun), flatten(file)
 	keys := maps.Clone(before)
 	maps.Copy(keys, after)
-	var paths []string
+	paths := []string{}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if NeedsRestart(key) && before[key] != after[key] {
 			paths = append(paths, key)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/config/file"
@@ -34,13 +35,22 @@ type Editor struct {
 	// nothing. Set it before the first edit.
 	Check func(*Config) error
 
-	path    string
-	mu      sync.Mutex // one edit at a time
-	replace func(path string, old, data []byte) error
+	path     string
+	expected atomic.Bool // see Expect
+	mu       sync.Mutex  // one edit at a time
+	replace  func(path string, old, data []byte) error
 }
 
 // NewEditor returns the editor of a file, which need not exist yet.
 func NewEditor(path string) *Editor { return &Editor{path: path, replace: file.Replacer{}.Replace} }
+
+// Expect says that the file was there: from then on an edit makes no new one when
+// it has gone, for what it said would be lost. It is so too after an edit that
+// has read or written it.
+func (e *Editor) Expect() { e.expected.Store(true) }
+
+// Expecting reports whether the file was there.
+func (e *Editor) Expecting() bool { return e.expected.Load() }
 
 // SetHandlerEnabled writes handlers.<name>.enabled and returns the
 // configuration as it is now. Nothing is written when the file says so already.
@@ -191,8 +201,13 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 
 func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
 	old, err := readFile(e.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
+		e.Expect()
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
+	case e.Expecting():
+		return nil, Gone(e.path)
 	}
 	before, err := Parse(e.path, old)
 	if err != nil {
@@ -221,6 +236,7 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 		if err := e.replace(e.path, old, text); err != nil {
 			return nil, err
 		}
+		e.Expect()
 		return after, nil
 	}
 	return nil, fault.New(fault.Conflict, "edit %s in %s: cannot change it alone in a file of this layout; change it by hand", what, e.path)

@@ -286,19 +286,19 @@ func TestDiff(t *testing.T) {
 		"routes.c: added, every handler that subscribes",
 		"server.listen: :1 → :2 (from the next start on)",
 	}
-	if got := config.Diff(old, now); !reflect.DeepEqual(got, want) {
+	if got := config.Diff(old, now, config.Restarts(old, now)); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if got := config.Diff(old, old); got != nil {
+	if got := config.Diff(old, old, nil); got != nil {
 		t.Errorf("got %q, want nothing", got)
 	}
 	paused := parse("handlers: {x: {paused: true, breaker: {failures: 0}}}\ndefaults: {breaker: {cooldown: 2s}}\n")
 	want = []string{"defaults.breaker.cooldown: added, 2s", "handlers.x.breaker.failures: added, 0", "handlers.x.paused: added, true"}
-	if got := config.Diff(parse(""), paused); !reflect.DeepEqual(got, want) {
+	if got := config.Diff(parse(""), paused, nil); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	a, b := parse("routes: {a*x*: {}, a*y*: {}}\n"), parse("routes: {a*y*: {}, a*x*: {}}\n")
-	if got := config.Diff(a, b); len(got) != 1 {
+	if got := config.Diff(a, b, nil); len(got) != 1 {
 		t.Errorf("got %q, want the order", got)
 	}
 }

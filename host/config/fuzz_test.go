@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%s: %+v", name, s)
 			}
 		}
-		if d := config.Diff(c, c); d != nil {
+		if d := config.Diff(c, c, nil); d != nil {
 			t.Errorf("differs from itself: %v", d)
 		}
 	})
@@ -92,7 +92,7 @@ func checkEdit(t interface {
 		if h := after.Handlers["x"]; h.Enabled == nil || *h.Enabled != enabled {
 			t.Errorf("%q became %q: enabled is not %v", old, now, enabled)
 		}
-		for _, line := range config.Diff(before, after) {
+		for _, line := range config.Diff(before, after, nil) {
 			if !strings.HasPrefix(line, "handlers.x.enabled: ") {
 				t.Errorf("%q became %q: %s", old, now, line)
 			}
@@ -168,7 +168,7 @@ func FuzzEdits(f *testing.F) {
 		allowed := map[string][]string{
 			"disable x": {"enabled"}, "enable x": {"enabled"}, "pause x": {"paused"}, "resume x": {"paused"}, "approve x": {"grants"}, "install new": {"enabled", "grants"},
 		}[e.name]
-		for _, line := range config.Diff(before, after) {
+		for _, line := range config.Diff(before, after, nil) {
 			key, _, _ := strings.Cut(strings.TrimPrefix(line, "handlers."+name+"."), ":")
 			if strings.HasPrefix(line, "handlers."+name+": removed") && allowed == nil {
 				continue

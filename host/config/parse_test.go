@@ -231,6 +231,7 @@ func TestParseProblems(t *testing.T) {
 		{"half a certificate", "server:\n  tls: {cert_file: c.pem}\n", "f.yaml:2: server.tls: needs both cert_file and key_file"},
 		{"rate", "server: {rate_limit: {requests_per_second: fast}}\n", "f.yaml:1: server.rate_limit.requests_per_second: must be a whole number, not the text \"fast\""},
 		{"port", "server: {listen: \"localhost:99999\"}\n", `f.yaml:1: server.listen: the port "99999" is not a number from 0 to 65535`},
+		{"a glob as a host", "auth: {allowed_hosts: [\"*.example.com\"]}\n", `f.yaml:1: auth.allowed_hosts[0]: "*.example.com" is not a host name: each one is listed, as it is`},
 		{"grant without hosts", "handlers: {x: {grants: [http]}}\n", "f.yaml:1: handlers.x.grants[0]: http needs hosts, a list of what it may use"},
 		{"grant URL", "handlers: {x: {grants: {http: {hosts: [\"https://a/\"]}}}}\n", `f.yaml:1: handlers.x.grants.http.hosts[0]: "https://a/" must be a host, not a URL; write api.example.com or api.example.com:8443`},
 		{"grant twice", "handlers: {x: {grants: [kv, {name: kv}]}}\n", "f.yaml:1: handlers.x.grants[1]: kv is granted twice; put both lists into one grant"},

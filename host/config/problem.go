@@ -62,6 +62,11 @@ func NewError(problems ...Problem) error {
 	return &fault.Error{Code: fault.Invalid, Reason: e.Error(), Err: e}
 }
 
+// Gone is the error about a file that was there.
+func Gone(path string) error {
+	return NewError(Problem{File: path, Line: 1, Reason: "the file is gone; what was read from it stays in force until it is back"})
+}
+
 // Details returns the problems as the API shows them.
 func (e *Error) Details() []wire.ErrorDetail {
 	list := make([]wire.ErrorDetail, len(e.Problems))

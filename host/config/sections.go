@@ -283,6 +283,10 @@ func (a *Auth) read(v value) {
 // without a port.
 func readHostName(v value) string {
 	s := v.text()
+	if strings.Contains(s, "*") { // which a reader might take for "every name", and would be none
+		v.fail("%s is not a host name: each one is listed, as it is", quoted(s))
+		return s
+	}
 	if strings.ContainsAny(s, "/ @") || strings.Contains(s, ":") && net.ParseIP(s) == nil {
 		v.fail("%s is not a host name; write it without scheme and port, such as berth.example.com", quoted(s))
 	}

@@ -69,7 +69,7 @@ func TestApprove(t *testing.T) {
 			w.write("x.wasm", module(asking, "1"))
 			w.run()
 			w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
-			p, err := w.m.Approve(w.bound(), "x", tt.in)
+			p, err := w.m.Approve(w.bound(), "x", tt.in, nil)
 			if err != nil || p.State != tt.state || !strings.Contains(p.Reason, tt.reason) {
 				t.Errorf("got %+v, %v, want %s", p, err, tt.state)
 			}
@@ -77,7 +77,7 @@ func TestApprove(t *testing.T) {
 				t.Errorf("got the grants %+v, want %+v", s.Grants, tt.want)
 			}
 			before := *writes
-			again, err := w.m.Approve(w.bound(), "x", tt.in)
+			again, err := w.m.Approve(w.bound(), "x", tt.in, nil)
 			if err != nil || again.State != tt.state || *writes != before {
 				t.Errorf("again: got %+v, %v and %d writes", again, err, *writes-before)
 			}
@@ -104,7 +104,7 @@ func TestApproveRefuses(t *testing.T) {
 		{"x", wire.Approval{SHA256: strings.Repeat("0", 64)}, fault.Precondition, "has another sha256"},
 	}
 	for _, tt := range tests {
-		if _, err := w.m.Approve(w.bound(), tt.name, tt.in); !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.want) {
+		if _, err := w.m.Approve(w.bound(), tt.name, tt.in, nil); !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s %+v: got %v, want %s", tt.name, tt.in, err, tt.want)
 		}
 	}
@@ -117,7 +117,7 @@ func TestApproveRefuses(t *testing.T) {
 
 	w.config.SetGrants = func(context.Context, string, []plugin.Grant) error { return full }
 	w.run()
-	if _, err := w.m.Approve(w.bound(), "x", wire.Approval{}); !errors.Is(err, full) || !strings.Contains(err.Error(), "approve x") {
+	if _, err := w.m.Approve(w.bound(), "x", wire.Approval{}, nil); !errors.Is(err, full) || !strings.Contains(err.Error(), "approve x") {
 		t.Errorf("got %v", err)
 	}
 	w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
@@ -128,7 +128,7 @@ func TestApproveWithoutPersisting(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", module(asking, "1"))
 	w.run()
-	if p, err := w.m.Approve(w.bound(), "x", wire.Approval{}); err != nil || p.State != wire.Active {
+	if p, err := w.m.Approve(w.bound(), "x", wire.Approval{}, nil); err != nil || p.State != wire.Active {
 		t.Fatalf("got %+v, %v", p, err)
 	}
 	w.reload(w.dir)
@@ -146,7 +146,7 @@ func TestApproveDoesNotEnable(t *testing.T) {
 		name string
 		want wire.PluginState
 	}{{"x", wire.Disabled}, {"y", wire.Held}} {
-		if p, err := w.m.Approve(w.bound(), step.name, wire.Approval{}); err != nil || p.State != step.want {
+		if p, err := w.m.Approve(w.bound(), step.name, wire.Approval{}, nil); err != nil || p.State != step.want {
 			t.Errorf("approve %s: got %+v, %v", step.name, p, err)
 		}
 		if p, err := w.m.SetEnabled(w.bound(), step.name, true); err != nil || p.State != wire.Active {
@@ -190,16 +190,35 @@ func TestUpdatesAndApproval(t *testing.T) {
 			if p.Pending == nil || p.Pending.Version != "2.0.0" || p.Pending.SHA256 == p.SHA256 || len(p.Pending.Capabilities) == 0 {
 				t.Fatalf("got %+v", p.Pending)
 			}
-			if _, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.SHA256}); !fault.Is(err, fault.Precondition) {
+			if _, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.SHA256}, nil); !fault.Is(err, fault.Precondition) {
 				t.Errorf("approving what runs: got %v", err)
 			}
-			p, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.Pending.SHA256})
+			p, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.Pending.SHA256}, nil)
 			if err != nil || p.State != wire.Active || p.Version != "2.0.0" || p.Pending != nil {
 				t.Errorf("got %+v, %v", p, err)
 			}
 			w.only("x", "2.0.0")
 		})
 	}
+}
+
+// A manifest beside the module may ask for something else while the module stays
+// what it is: what is agreed to is looked at when it is granted.
+func TestApproveOnlyWhatWasAgreedTo(t *testing.T) {
+	w, _ := persisting(t)
+	w.write("x.wasm", module("", "1"))
+	w.write("x.wasm.json", []byte(`{"name":"x","capabilities":[{"name":"http","hosts":["evil.example"],"required":true}]}`))
+	w.run()
+	w.waitFor("x", wire.NeedsApproval, "", "it requires the capability http (hosts evil.example), which is not granted")
+	var seen wire.Plugin
+	p, err := w.m.Approve(w.bound(), "x", wire.Approval{}, func(p wire.Plugin) error {
+		seen = p
+		return fault.New(fault.Precondition, "it asks for another host")
+	})
+	if !fault.Is(err, fault.Precondition) || len(seen.Capabilities) != 1 || seen.Capabilities[0].Hosts[0] != "evil.example" {
+		t.Errorf("got %+v, %v, and was shown %+v", p, err, seen)
+	}
+	w.waitFor("x", wire.NeedsApproval, "", "it requires the capability http (hosts evil.example), which is not granted")
 }
 
 // What the operator did not grant to the running version is no more needed by

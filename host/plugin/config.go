@@ -140,6 +140,21 @@ type Grant struct {
 // call SetEnabled, Pin, Uninstall, Reload or Close.
 type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
 
+// FileChange is what has become of a module's file in a watched directory.
+type FileChange struct {
+	Path          string
+	Name          string // of the plugin, or what the file goes by
+	Before, After *FileState
+}
+
+// FileState is what a module's file holds, with its sidecar; nil where there is
+// no file.
+type FileState struct {
+	SHA256   string // "": it is refused
+	Manifest abi.Manifest
+	Refusal  string // why, "" when it is not
+}
+
 // Config is what a Manager is made of. Loader and Runner are required.
 type Config struct {
 	// Directories to watch, made absolute by New. They need not exist. Where
@@ -164,7 +179,12 @@ type Config struct {
 	// It is called by the Manager's loop, in order: it must be quick, and must
 	// not call SetEnabled, Pin, Uninstall, Reload or Close.
 	OnChange func(wire.Plugin)
-	Logger   *slog.Logger // nil: discard
+	// OnFile is told what becomes of the modules' files in the watched directories:
+	// every one that is there at the start, and then every change, when the file
+	// has come to rest. What Uninstall removes is not told. It is called by the
+	// Manager's loop, as OnChange is. nil: nobody is told.
+	OnFile func(FileChange)
+	Logger *slog.Logger // nil: discard
 
 	Debounce     time.Duration // how long a file must be at rest before it is judged. 0: 150ms
 	Quiet        time.Duration // how long an incomplete file is waited for before it is rejected. 0: 2s

@@ -82,16 +82,28 @@ func (m *Manager) SetPaused(ctx context.Context, name string, paused bool) (wire
 // plugin has come to rest with that. Where a new file waits for approval while
 // an older version runs, it is the new file's manifest that counts. Nothing is
 // written when everything is granted already. It grants and does no more: what
-// is disabled or held stays so.
+// is disabled or held stays so. agreed, when not nil, is shown the plugin as it is
+// at the very moment at which what would be granted is worked out, and refuses by
+// its error: the module's SHA-256 says nothing of a manifest beside it. It is
+// called by the Manager's loop: it must be quick.
 //
 // fault.NotFound for a name nobody has, fault.Invalid for a capability that is
 // not asked for, fault.Precondition when in.SHA256 names another module than
 // the one that would be approved, and fault.Conflict while the plugin's file is
 // not known.
-func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval) (wire.Plugin, error) {
+func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
 	var grants []Grant
 	d := decision{doing: "approve " + name, enabled: true, apply: func(o *override) { o.grants = &grants }}
 	d.prepare = func(l *loop, e *entry) (none bool, err error) {
+		if agreed != nil {
+			p, err := m.Plugin(name) // as the loop has left it, before this
+			if err == nil {
+				err = agreed(p)
+			}
+			if err != nil {
+				return false, err
+			}
+		}
 		grants, none, err = l.approval(e, in)
 		return none, err
 	}

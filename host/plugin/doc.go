@@ -41,7 +41,7 @@
 // not call SetEnabled, SetPaused, Approve, Check, Pin, Uninstall, Reload or
 // Close. List, Plugin and ConditionChanged may always be called.
 //
-// Read manager.go first, then loop.go and decide.go; decision.go is what the
-// operator decides, check.go what a reload asks before it; pin.go and
+// Read manager.go first, then loop.go, look.go (what lies in the directories) and
+// decide.go; decision.go is what the operator decides, check.go what a reload asks before it; pin.go and
 // uninstall.go by themselves.
 package plugin

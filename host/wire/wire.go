@@ -49,7 +49,7 @@ type Event struct {
 	EventType  string          `json:"event_type"`
 	Data       json.RawMessage `json:"data"`
 	Metadata   json.RawMessage `json:"metadata"`
-	Deliveries []Delivery      `json:"deliveries,omitempty"` // only when one event is asked for
+	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil: a list does not show them
 }
 
 // Capability is something a plugin asks for.
@@ -175,8 +175,8 @@ type ErrorDetail struct {
 // ReloadResult says what a reload of the configuration changed, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
-	// NeedsRestart are the settings, by path, whose values in the file are not in
-	// force before the host starts again, changed by this reload or by one before.
+	// NeedsRestart are the settings, by path, that the file says otherwise than what
+	// is in force, and that only a start of the host can change.
 	NeedsRestart []string `json:"needs_restart"`
 }
 

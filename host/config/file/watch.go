@@ -22,6 +22,9 @@ import (
 // written, renamed over, or reached through another symbolic link. It judges
 // when nothing has happened for debounce (at the latest after ten times that),
 // by the content; a file that is touched, or is gone for a while, is no change.
+// As long as somebody has the file open for writing it is not judged, up to
+// writerPatience: half a configuration may well be a valid one. Only Linux can
+// tell, and only to the file's owner or to root.
 // The file, and directories on the way to it, may be missing.
 //
 // Watch returns nil when ctx ends, and fault.Unavailable when the system
@@ -41,7 +44,8 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 	timer := time.NewTimer(debounce)
 	defer timer.Stop()
 	timer.Stop()
-	var since time.Time // of the burst's first event; zero when nothing is waiting
+	var since time.Time   // of the burst's first event; zero when nothing is waiting
+	var writing time.Time // since when the file is known to be open for writing; zero: it is not
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,6 +54,14 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 		case <-fsw.Errors: // an overflow: something happened, whatever it was
 		case <-timer.C:
 			since = time.Time{}
+			if openForWriting(path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
+				if writing.IsZero() {
+					writing = time.Now()
+				}
+				timer.Reset(debounce) // its closing is no event
+				continue
+			}
+			writing = time.Time{}
 			if err := w.follow(); err != nil {
 				return fault.New(fault.Unavailable, "watch %s: %w", path, err)
 			}
@@ -64,6 +76,23 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 		}
 		timer.Reset(max(0, min(debounce, 10*debounce-time.Since(since))))
 	}
+}
+
+// writerPatience is how long a file may be open for writing before it is judged
+// all the same. Whoever keeps it open longer is not about to finish it.
+const writerPatience = 30 * time.Second
+
+// openForWriting reports whether somebody is known to be writing to the file.
+func openForWriting(path string) bool {
+	if stat, err := os.Stat(path); err != nil || !stat.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return beingWritten(f)
 }
 
 type watcher struct {

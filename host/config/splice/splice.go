@@ -237,29 +237,45 @@ func (t *text) ends(steps []step, column int, within bool) []int {
 	return []int{t.start(line), t.start(far)}
 }
 
-// cutFlow proposes cuts of a key from a flow mapping: up to the next key, or
-// from the one before to some closing bracket.
+// cutFlow proposes cuts of a key from a flow mapping: up to the comments above the
+// next key, or that key, or from the one before to some closing bracket.
 func (t *text) cutFlow(s step, from int) [][]byte {
 	if s.at+2 < len(s.mapping.Content) {
-		return [][]byte{t.cut(from, t.offset(s.mapping.Content[s.at+2]))}
+		next := s.mapping.Content[s.at+2]
+		var texts [][]byte
+		for line := innermost(s.value()).Line; line < next.Line-1 && len(texts) == 0; line++ {
+			if body := bytes.TrimLeft(t.src[t.start(line):], " \t"); bytes.HasPrefix(body, []byte("#")) {
+				texts = append(texts, t.cut(from, len(t.src)-len(body)))
+			}
+		}
+		return append(texts, t.cut(from, t.offset(next)))
 	}
+	commented := false // what is cut may follow a comment, which would take in what is left
 	if s.at > 0 {
-		// Only blanks can stand between the comma and this key.
-		from = len(bytes.TrimRight(t.src[:from], " \t\r\n"))
-		if from > 0 && t.src[from-1] == ',' {
+		// Only blanks and comments can stand between the comma and this key.
+		before := bytes.TrimRight(t.src[:from], " \t\r\n")
+		line := before[bytes.LastIndexAny(before, "\r\n")+1:]
+		commented = bytes.ContainsAny(t.src[len(before):from], "\r\n") && bytes.IndexByte(line, '#') >= 0
+		from = len(before)
+		if !commented && from > 0 && t.src[from-1] == ',' {
 			from--
 		}
 	}
 	var texts [][]byte
+	cut := func(to int) {
+		if !commented || breakLen(t.src[to:]) > 0 {
+			texts = append(texts, t.cut(from, to))
+		}
+	}
 	for i := t.offset(innermost(s.value())); i < len(t.src) && len(texts) < most; i++ {
 		if t.src[i] != '}' && t.src[i] != ',' {
 			continue
 		}
 		// The blanks in front of a closing bracket are the bracket's.
 		if end := len(bytes.TrimRight(t.src[:i], " \t\r\n")); end > from && end < i {
-			texts = append(texts, t.cut(from, end))
+			cut(end)
 		}
-		texts = append(texts, t.cut(from, i))
+		cut(i)
 	}
 	return texts
 }

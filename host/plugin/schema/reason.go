@@ -99,26 +99,26 @@ func quoted(s string) string {
 
 // names lists keys, the first few of them.
 func names(keys []string) string {
-	keys = slices.Sorted(slices.Values(keys))
-	texts := make([]string, 0, len(keys))
-	for _, key := range keys {
-		if len(texts) == 5 {
-			texts = append(texts, fmt.Sprintf("%d more", len(keys)-5))
-			break
-		}
-		texts = append(texts, quoted(key))
+	texts := slices.Sorted(slices.Values(keys))
+	for i, key := range texts {
+		texts[i] = quoted(key)
 	}
-	return strings.Join(texts, ", ")
+	return some(texts, 5)
 }
 
+// values lists values of the schema, the first few of them.
 func values(list []any) string {
-	texts := make([]string, 0, len(list))
-	for _, v := range list {
-		if len(texts) == 10 {
-			texts = append(texts, fmt.Sprintf("%d more", len(list)-10))
-			break
-		}
-		texts = append(texts, value(v))
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = value(v)
+	}
+	return some(texts, 10)
+}
+
+// some lists at most so many texts, and how many more there are.
+func some(texts []string, most int) string {
+	if more := len(texts) - most; more > 0 {
+		texts = append(slices.Clone(texts[:most]), fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(texts, ", ")
 }
@@ -135,10 +135,11 @@ func value(v any) string {
 	return string(text)
 }
 
+// number writes a bound of the schema.
 func number(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
 	}
-	text := r.FloatString(20)
-	return strings.TrimRight(text, "0")
+	f, _ := r.Float64() // as near as JSON's readers come
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }

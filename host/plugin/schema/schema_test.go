@@ -20,6 +20,7 @@ const settings = `{
     "token": {"type": "string", "minLength": 8, "enum": ["letmein-now"]},
     "tries": {"type": "integer", "minimum": 1, "maximum": 5, "multipleOf": 0.5},
     "hosts": {"type": "array", "items": {"$ref": "#/$defs/host"}, "uniqueItems": true, "maxItems": 2},
+    "part": {"minimum": 1e-25},
     "either": {"anyOf": [{"type": "string"}, {"type": "null"}]},
     "a/b": {"const": 7}
   },
@@ -32,6 +33,7 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ config, want string }{ // want "": valid
+		{`{"url":"https://a","part":-1}`, `/part: must be at least 1e-25`},
 		{`{"url":"https://a"}`, ""},
 		{`{"url":"https://a","tries":2,"hosts":[{"port":1}],"either":null,"a/b":7}`, ""},
 		{`{}`, `needs "url"`},

@@ -1,0 +1,113 @@
+package plugin
+
+import (
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/schema"
+)
+
+// file is a module's file as far as it is known.
+type file struct {
+	path      string // of a pin: pinKey
+	pin       *Pin   // nil for a file of a watched directory
+	state     folder.State
+	changedAt time.Time // when it was last seen to change
+	goneAt    time.Time // when it was seen to be gone; zero: it is there
+	confirmed bool      // a look that began a while after goneAt found the same
+	dirty     bool      // to be inspected when at rest
+	reading   bool      // is being inspected
+	recheck   bool      // was read so shortly after a change that its times could not tell of another
+	retryAt   time.Time // look again though nothing changed; zero: no
+	retries   int
+	retried   string // why the load that is tried again has failed; "" when it is not
+
+	// What the last inspection came to. name outlives contents that have none,
+	// so that a broken new file stays the business of the plugin it was.
+	name     string
+	sha256   string // "": nothing to load, refusal or waiting says why
+	manifest abi.Manifest
+	schema   *schema.Schema
+	refusal  string
+	waiting  string
+
+	told *FileState // what OnFile was told last
+
+	failed *failure // of the load of these contents
+	vetted *vetted
+}
+
+// failure is a target that could not be brought about.
+type failure struct {
+	target  target
+	reason  string
+	code    fault.Code
+	retryAt time.Time // zero: not before something changes
+	retries int       // 0: it is not tried again by itself
+}
+
+// passing reports whether it is tried again by itself.
+func (f *failure) passing() bool { return f.retries > 0 }
+
+// vetted is what passed the Loader without having been started.
+type vetted struct {
+	sha256 string
+	memory int64
+	style  string
+}
+
+func (f *file) there() bool { return f.goneAt.IsZero() }
+
+func (f *file) touch(now time.Time) {
+	f.dirty = true
+	f.changedAt = now
+	f.retries = 0
+	f.retried = ""
+	f.retryAt = time.Time{}
+}
+
+// tell tells OnFile what has become of a file, when that is known.
+func (l *loop) tell(f *file) {
+	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.waiting != "" {
+		return
+	}
+	var now *FileState
+	if f.there() {
+		now = &FileState{SHA256: f.sha256, Manifest: f.manifest, Refusal: f.refusal}
+	}
+	if reflect.DeepEqual(f.told, now) {
+		return
+	}
+	l.m.config.OnFile(FileChange{Path: f.path, Name: f.title(), Before: f.told, After: now})
+	f.told = now
+}
+
+// inOrder returns the files, the ones that win a name first.
+func (l *loop) inOrder() []*file {
+	return slices.SortedFunc(maps.Values(l.files), func(a, b *file) int {
+		da, db := l.rank(a), l.rank(b)
+		switch {
+		case da != db:
+			return da - db
+		case a.path < b.path:
+			return -1
+		}
+		return 1
+	})
+}
+
+func (l *loop) rank(f *file) int {
+	if f.pin != nil {
+		return -1
+	}
+	if i := slices.Index(l.dirs, filepath.Dir(f.path)); i >= 0 {
+		return i
+	}
+	return len(l.dirs)
+}
