@@ -5,6 +5,9 @@ import "github.com/berth-host/berth/host/sandbox/wasmbin"
 // siteBytes is the most that one constant charge adds to the code.
 const siteBytes = 40
 
+// repeatBytes is the most that repeat adds to a br_if, but for a longer label.
+const repeatBytes = 3
+
 // emitCode appends the code section, the helpers included.
 func (m *module) emitCode(out []byte) ([]byte, error) {
 	m.section = wasmbin.SectionName(wasmbin.SectionCode)
@@ -46,8 +49,9 @@ func (m *module) emitCode(out []byte) ([]byte, error) {
 
 // emitFrame is a block of the guest's that is open while its function is emitted.
 type emitFrame struct {
-	wraps  int32 // ifs that the rewriter has opened around the frame's label
-	charge int64 // of a loop whose body is in such an if; else 0
+	wraps   int32 // ifs that the rewriter has opened around the frame's label
+	repeats bool  // a loop, whose label takes no values
+	charge  int64 // of a loop whose body is in such an if; else 0
 }
 
 // emitBody appends the defined function fn, charged.
@@ -94,7 +98,7 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 	}
 	from := r.Pos()
 	frames := append(m.frames[:0], emitFrame{charge: 0})
-	wraps, loop := int32(0), 0
+	wraps, loop, jumps := int32(0), 0, 0
 	var in wasmbin.Instr
 	for r.Left() > 0 {
 		if err := r.Instr(&in); err != nil {
@@ -106,7 +110,7 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 			continue
 		case wasmbin.OpLoop:
 			loop++
-			f := emitFrame{wraps: wraps}
+			f := emitFrame{wraps: wraps, repeats: !in.HasType}
 			if c := a.charges[loop]; c > 0 {
 				m.report.Loops++
 				f.charge = c
@@ -139,8 +143,25 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 				from = in.At
 			}
 			continue
-		case wasmbin.OpBr, wasmbin.OpBrIf:
-			if l := moveLabel(frames, wraps, in.Index); l != in.Index {
+		case wasmbin.OpBrIf:
+			if l := moveLabel(frames, wraps, in.Index); frames[len(frames)-1-int(in.Index)].repeats {
+				out = append(out, r.Slice(from, in.At)...)
+				out = repeat(out, l)
+				from = r.Pos()
+			} else if l != in.Index {
+				out = append(out, r.Slice(from, in.At)...)
+				out = wasmbin.AppendU32(append(out, byte(in.Op)), l)
+				from = r.Pos()
+			}
+			continue
+		case wasmbin.OpBr:
+			label := in.Index
+			if jumps < len(a.jumps) && a.jumps[jumps].at == in.At {
+				label = a.jumps[jumps].label
+				m.report.Jumps++
+				jumps++
+			}
+			if l := moveLabel(frames, wraps, label); l != in.Index {
 				out = append(out, r.Slice(from, in.At)...)
 				out = wasmbin.AppendU32(append(out, byte(in.Op)), l)
 				from = r.Pos()
@@ -218,6 +239,16 @@ func (m *module) locals(out []byte, r *wasmbin.Reader, shape shape, scratch bool
 // scan has checked that it exists.
 func moveLabel(frames []emitFrame, wraps int32, label uint32) uint32 {
 	return label + uint32(wraps-frames[len(frames)-1-int(label)].wraps)
+}
+
+// repeat appends a br_if to a loop's head, whose label there is given, as an if around
+// a br. They are the same, but the engine's: where the block it ends has two ways out
+// and the loop's head two ways in, wazero 1.12 puts a block between, and forgets that
+// the br_if could have been fused with the comparison before it. That costs three
+// instructions a pass, as much as the charge does.
+func repeat(out []byte, label uint32) []byte {
+	out = append(out, byte(wasmbin.OpIf), blockVoid, byte(wasmbin.OpBr))
+	return append(wasmbin.AppendU32(out, label+1), byte(wasmbin.OpEnd))
 }
 
 // subtract appends the subtraction of a constant from the counter.

@@ -17,6 +17,9 @@ type frame struct {
 	region int32 // number of the region its label's code belongs to
 	loops  int32 // how many loops enclose the label's code
 	kind   byte  // the opcode that opened it; OpElse once its else was passed
+
+	head     int32 // number of the loop whose head opened this block; 0: none
+	dispatch int32 // loop: its dispatch's index, and 1; 0: none
 }
 
 // analysis is what one function's code costs. Its slices are reused.
@@ -26,8 +29,16 @@ type analysis struct {
 	scratch bool    // needs a scratch local
 	leaf    bool    // no loop, no call, nothing of dynamic length
 
+	jumps   []jump // those that have a shorter way, in order
+	repeats int    // br_ifs to a loop's head
+
 	frames []frame
 	loops  []int // of frames: the enclosing loops
+
+	heading    heading
+	setting    setting
+	dispatches []dispatch
+	targets    []int32 // of the dispatches: frames
 }
 
 // analyse walks the code behind the locals. All indices in it are checked.
@@ -37,6 +48,9 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	a.loops = a.loops[:0]
 	a.merged, a.leaf = false, true
 	a.scratch = false
+	a.jumps, a.repeats = a.jumps[:0], 0
+	a.heading, a.setting = heading{}, setting{}
+	a.dispatches, a.targets = a.dispatches[:0], a.targets[:0]
 
 	cur := int64(weightEntry)
 	region := int32(0)
@@ -116,7 +130,17 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 				cur = max(cur, f.exit)
 			}
 		case wasmbin.OpBr, wasmbin.OpBrIf:
-			if err := a.branch(&in, in.Index, cur); err != nil {
+			label := in.Index
+			if in.Op == wasmbin.OpBr {
+				if l, ok := a.shorter(label); ok {
+					label = l
+					a.jumps = append(a.jumps, jump{in.At, l})
+					if cur != dead {
+						cur += weight(wasmbin.OpLocalGet) + weight(wasmbin.OpBrTable)
+					}
+				}
+			}
+			if err := a.branch(&in, label, cur); err != nil {
 				return err
 			}
 		case wasmbin.OpBrTable:
@@ -136,6 +160,9 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 			a.charges[region] = max(a.charges[region], cur)
 			cur = dead
 		}
+		if err := a.watch(&in, !in.HasType && opens(in.Op) && m.wasm[in.At+1] == blockVoid); err != nil {
+			return err
+		}
 	}
 	a.charges[0] = max(a.charges[0], cur)
 	if a.merged = first && a.charges[1] != dead; a.merged && safe && a.charges[0] <= mergeLimit {
@@ -151,6 +178,9 @@ func (a *analysis) branch(in *wasmbin.Instr, label uint32, cur int64) error {
 		return &wasmbin.Error{Offset: in.At, Reason: "branch to a label that does not exist"}
 	}
 	f := &a.frames[len(a.frames)-1-int(label)]
+	if f.kind == byte(wasmbin.OpLoop) && in.Op == wasmbin.OpBrIf {
+		a.repeats++
+	}
 	if cur == dead || f.kind == byte(wasmbin.OpLoop) { // a loop's label is its head, which has its own charge
 		return nil
 	}
@@ -159,6 +189,11 @@ func (a *analysis) branch(in *wasmbin.Instr, label uint32, cur int64) error {
 	}
 	f.exit = max(f.exit, cur)
 	return nil
+}
+
+// opens says whether an instruction has a block type.
+func opens(op wasmbin.Op) bool {
+	return op >= wasmbin.OpBlock && op <= wasmbin.OpIf
 }
 
 // plain instructions neither branch nor call nor take long.

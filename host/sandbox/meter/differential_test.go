@@ -195,7 +195,7 @@ func countEach(t interface{ Fatal(...any) }, wasm []byte) []byte {
 func TestGeneratedModules(t *testing.T) {
 	cache := wazero.NewCompilationCache()
 	defer cache.Close(context.Background())
-	traps, runs := 0, 0
+	traps, runs, jumps := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		wasm := generate(t)
 		args := []uint64{rapid.Uint64().Draw(t, "arg"), rapid.Uint64Range(0, 200).Draw(t, "arg"), rapid.Uint64().Draw(t, "arg")}
@@ -211,6 +211,7 @@ func TestGeneratedModules(t *testing.T) {
 		if rep.BytesOut != len(out) || rep.BytesIn != len(wasm) {
 			t.Fatalf("report: %+v", rep)
 		}
+		jumps += rep.Jumps
 		var first behaviour
 		for i, slice := range []int64{1 << 40, 5000, 97} {
 			got := behave(t, cache, out, slice, args)
@@ -236,5 +237,5 @@ func TestGeneratedModules(t *testing.T) {
 		runs += strings.Count(want.text, "\n")
 		traps += strings.Count(want.text, "unreachable") + strings.Count(want.text, "out of bounds") + strings.Count(want.text, "divide")
 	})
-	t.Logf("%d lines, %d traps", runs, traps)
+	t.Logf("%d lines, %d traps, %d jumps", runs, traps, jumps)
 }

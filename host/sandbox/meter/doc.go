@@ -8,6 +8,11 @@
 // refill, which grants more or traps. Nothing else changes: same results, same
 // memory, same traps.
 //
+// Two forms are replaced by others that do the same, so that a metered module is not
+// slower for its loop heads: jumps by way of a switch at a loop's head (dispatch.go),
+// which is how the Go compiler writes nearly all of them, and a br_if to a loop's head
+// (repeat, in code.go).
+//
 // # The contract with the host
 //
 //	refill(left i64) -> i64

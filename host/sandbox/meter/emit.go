@@ -8,7 +8,7 @@ import (
 func (m *module) emit() ([]byte, error) {
 	m.report.RefillIndex, m.report.GlobalIndex = m.importFuncs, m.globals
 	// An upper bound but for indices that grow by a byte, for which the eighth is.
-	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+4*len(m.folded)+1024)
+	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+m.repeats*repeatBytes+4*len(m.folded)+1024)
 	out = append(out, m.wasm[:8]...)
 
 	for _, id := range [...]byte{wasmbin.SectionType, wasmbin.SectionImport, wasmbin.SectionFunction,

@@ -19,6 +19,12 @@ func call(t testing.TB, mod api.Module, args ...uint64) ([]uint64, error) {
 	return mod.ExportedFunction("f").Call(context.Background(), args...)
 }
 
+// jumpsForward is the code of a function of one i32: a dispatch of two cases, of which
+// the first jumps to the second.
+func jumpsForward() []byte {
+	return B(0x03, 0x40, 0x02, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0)), 1, end, 0x41, 1, 0x21, 0, 0x0c, 1, end, 0x41, 1, 0x1a, end, end)
+}
+
 // TestCharges pins what small functions cost: a change here changes every figure
 // that plugins report.
 func TestCharges(t *testing.T) {
@@ -34,7 +40,10 @@ func TestCharges(t *testing.T) {
 		{"the dearer arm, even if the other is taken", B(0x20, 0, 0x04, 0x40, 0x01, 0x05, 0x41, 1, 0x41, 1, 0x6a, 0x1a, end, end), 1, 2 + 2 + 3},
 		{"code behind a branch is not paid for", B(0x0c, 0, 0x41, 1, 0x1a, end), 0, 2 + 1},
 		{"a loop, per pass", B(0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, end, end), 10, 10 * (1 + 5 + 2)}, // 1 for the head; the entry has merged
+		{"a conditional repeat, not taken", B(0x03, 0x40, 0x20, 0, 0x0d, 0, end, end), 0, 2 + 1 + 2},
 		{"a switch costs its dearest case", B(0x02, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0), U(1)), 1, end, 0x41, 1, 0x1a, end, end), 0, 2 + 1 + 2 + 1},
+		// The head's charge is for the dearest way to the end, with the jump of 3 and its switch of 3; a jump that is not there to take is not charged again.
+		{"a jump straight to its case", jumpsForward(), 0, 2 + 1 + 3 + 3 + 3 + 1},
 		{"a fill of 10 bytes", B(0x41, 0, 0x41, 0, 0x41, 10, 0xfc, 11, 0, end), 0, 2 + 3 + 24},
 		{"a fill of 8000 bytes", B(0x41, 0, 0x41, 0, 0x41, S(8000), 0xfc, 11, 0, end), 0, 2 + 3 + 24 + 1000},
 		{"a page", B(0x41, 1, 0x40, 0, 0x1a, end), 0, 2 + 1 + 48 + 16384},
@@ -70,6 +79,71 @@ func TestFoldedLeaf(t *testing.T) {
 	}
 	if got, want := k.used(mod), int64(2+1+2*(3+5)); got != want {
 		t.Errorf("got %d; want %d", got, want)
+	}
+}
+
+// TestJumps: a jump forwards to a case of the switch that its loop begins with goes
+// there, once the loop's head is paid for; any other passes the head as before.
+func TestJumps(t *testing.T) {
+	i := "\x7f"
+	// Local 0, the argument, is what the switch is over. Case 0 jumps as the test says;
+	// case 1 adds 10 to local 1 and ends, case 2 adds 100, and what no case is for 1000.
+	add := func(n int64) []byte { return B(0x20, 1, 0x41, S(n), 0x6a, 0x21, 1) }
+	out := B(0x20, 1, 0x0f)
+	in := func(jump []byte, more ...any) []byte {
+		return B(0x03, 0x40, 0x02, 0x40, 0x02, 0x40, 0x02, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0), U(1), U(2)), 3, end,
+			add(1), jump, end, add(10), B(more...), out, end, add(100), out, end, add(1000), out, end, 0x00, end)
+	}
+	to := func(k int64, label int) []byte { return B(0x41, S(k), 0x21, 0, 0x0c, label) }
+	for _, tt := range []struct {
+		name  string
+		code  []byte
+		want  int64
+		jumps int
+	}{
+		{"to the next case", in(to(1, 3)), 11, 1},
+		{"past one", in(to(2, 3)), 101, 1},
+		{"to what no case is for", in(to(3, 3)), 1001, 1},
+		{"to what no case is for, far", in(to(1<<30, 3)), 1001, 1},
+		{"to a negative number", in(to(-1, 3)), 1001, 1},
+		{"sometimes", in(B(0x20, 1, 0x04, 0x40, to(2, 4), end, to(1, 3))), 101, 2},
+		{"from a block of its own", in(B(0x02, 0x40, to(2, 4), end)), 101, 1},
+		{"over another local", in(B(0x41, 2, 0x21, 0, 0x41, 1, 0x21, 2, 0x0c, 3)), 101, 0},
+		{"set a moment ago", in(B(0x41, 2, 0x21, 0, 0x01, 0x0c, 3)), 101, 0},
+		{"by another value", in(B(0x20, 1, 0x41, 1, 0x6a, 0x21, 0, 0x0c, 3)), 101, 0},
+		{"backwards", in(B(0x20, 1, 0x41, 5, 0x49, 0x04, 0x40, to(0, 4), end, to(1, 3))), 15, 1},
+		// The if is as deep as what case 1 ended was.
+		{"to a case that has ended", in(to(1, 3), 0x20, 1, 0x41, 30, 0x49, 0x04, 0x40, to(1, 3), end), 31, 1},
+		{"out of the loop", B(0x02, 0x40, 0x03, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0)), 2, end, add(1), to(5, 0), end, end, add(7), out, end), 8, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wasm := Func(i, i, Vec(B(2, 0x7f)), tt.code)
+			want, err := call(t, start(t, wasm, &tank{}, wazero.NewRuntimeConfigCompiler()), 0)
+			if err != nil || int64(want[0]) != tt.want {
+				t.Fatalf("as it is: %v, %v", want, err)
+			}
+			out, rep, err := Rewrite(wasm, Config{})
+			if err != nil || rep.Jumps != tt.jumps {
+				t.Fatalf("%v, %+v", err, rep)
+			}
+			var used int64
+			for _, slice := range []int64{1 << 20, 7} {
+				k := &tank{slice: slice}
+				mod := start(t, out, k, wazero.NewRuntimeConfigCompiler())
+				got, err := call(t, mod, 0)
+				if err != nil || got[0] != want[0] {
+					t.Errorf("got %v, %v; want %v", got, err, want)
+				}
+				if used != 0 && k.used(mod) != used {
+					t.Errorf("slices of %d: %d fuel; in one slice: %d", slice, k.used(mod), used)
+				}
+				used = k.used(mod)
+			}
+			k := &tank{slice: 7, budget: used - 1}
+			if _, err := call(t, start(t, out, k, wazero.NewRuntimeConfigCompiler()), 0); !errors.Is(err, errOutOfFuel) {
+				t.Errorf("one unit short: %v", err)
+			}
+		})
 	}
 }
 
@@ -124,6 +198,8 @@ func TestRunawaysAreStopped(t *testing.T) {
 		{"spin with a value", Func(i, i, Vec(), 0x20, 0, 0x03, 0, 0x0c, 0, end, end)},
 		{"spin by br_table", Func(i, i, Vec(), 0x03, 0x40, 0x20, 0, 0x0e, Vec(U(0)), 0, end, 0x00, end)},
 		{"outer loop through an inner block", Func(i, i, Vec(), 0x03, 0x40, 0x02, 0x40, 0x20, 0, 0x0d, 1, 0x0c, 1, end, end, 0x00, end)},
+		{"a switch that goes back to its loop", Func(i, i, Vec(), 0x03, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(1)), 0, end, 0x41, 0, 0x21, 0, 0x0c, 0, end, 0x00, end)},
+		{"jumps in turn", Func(i, i, Vec(), 0x03, 0x40, 0x02, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0)), 1, end, 0x41, 1, 0x21, 0, 0x0c, 1, end, 0x41, 0, 0x21, 0, 0x0c, 0, end, 0x00, end)},
 		{"fib(60)", Func(i, i, Vec(), fib)},
 		{"a flood of fills", Func(i, i, Vec(), 0x03, 0x40, 0x41, 0, 0x41, 0, 0x41, S(65536), 0xfc, 11, 0, 0x0c, 0, end, 0x00, end)},
 		{"a flood of copies", Func(i, i, Vec(), 0x03, 0x40, 0x41, 0, 0x41, 1, 0x41, S(65535), 0xfc, 10, 0, 0, 0x0c, 0, end, 0x00, end)},

@@ -8,9 +8,15 @@ import (
 
 // instruction draws one instruction and reports whether what follows is reachable.
 func (g *generator) instruction() bool {
-	switch g.draw(12) {
+	switch g.draw(14) {
 	case 0, 1:
 		g.block()
+	case 12, 13:
+		if g.draw(2) == 0 {
+			g.dispatch()
+			return true
+		}
+		return g.jump()
 	case 2:
 		return g.branch()
 	case 3:
@@ -71,7 +77,7 @@ func (g *generator) block() {
 	g.pop(ty[0])
 	base := len(g.stack)
 	open := func(branch string) {
-		g.labels = append(g.labels, label{branch, base})
+		g.labels = append(g.labels, label{branch, base, false})
 		g.push(ty[0])
 	}
 	switch kind {
@@ -100,6 +106,75 @@ func (g *generator) block() {
 	g.stack = g.stack[:base]
 	g.push(ty[1])
 	g.emit(0x0b)
+}
+
+// dispatch draws a loop that begins with a switch, as compilers write it that know no
+// blocks. What counts down stands behind the switch, at each case.
+func (g *generator) dispatch() {
+	selector := strings.Index(g.locals, i32)
+	if selector < 0 || len(g.labels) > 6 {
+		return
+	}
+	base, cases := len(g.stack), 1+g.draw(4)
+	g.emit(0x03, 0x40)
+	g.labels = append(g.labels, label{"", base, true})
+	for range cases {
+		g.emit(0x02, 0x40)
+		g.labels = append(g.labels, label{"", base, false})
+	}
+	var allowed [][]byte
+	for d := range g.labels {
+		if to := g.labels[len(g.labels)-1-d]; to.branch == "" && d != cases {
+			allowed = append(allowed, U(d))
+		}
+	}
+	var table [][]byte
+	for range g.draw(6) {
+		table = append(table, allowed[g.draw(len(allowed))])
+	}
+	g.emit(0x20, U(selector), 0x0e, Vec(table...), allowed[g.draw(len(allowed))])
+	for range cases {
+		g.emit(0x0b)
+		g.labels = g.labels[:len(g.labels)-1]
+		g.countDown()
+		g.body("")
+		if g.draw(2) == 0 {
+			g.jump()
+		}
+	}
+	g.emit(0x0b)
+	g.labels = g.labels[:len(g.labels)-1]
+}
+
+// jump draws a jump to a case of a dispatch, or nearly one, and reports whether what
+// follows is reachable.
+func (g *generator) jump() bool {
+	selector, depth := strings.Index(g.locals, i32), 0
+	for depth < len(g.labels) && !g.labels[len(g.labels)-1-depth].dispatch {
+		depth++
+	}
+	if depth == len(g.labels) {
+		return true
+	}
+	sometimes := g.draw(2) == 0
+	if sometimes {
+		g.value(i32)
+		g.pop(i32)
+		g.emit(0x04, 0x40)
+		depth++
+	}
+	g.emit(0x41, S(int64(g.draw(7)-1)))
+	if g.draw(8) == 0 {
+		g.emit(0x01)
+	}
+	if other := strings.LastIndex(g.locals, i32); g.draw(8) == 0 {
+		selector = other
+	}
+	g.emit(0x21, U(selector), 0x0c, U(depth))
+	if sometimes {
+		g.emit(0x0b)
+	}
+	return sometimes
 }
 
 // branch draws a branch and reports whether what follows is reachable.

@@ -25,8 +25,9 @@ type generator struct {
 
 // label is an open block: what a branch to it takes, and where its stack begins.
 type label struct {
-	branch string
-	base   int
+	branch   string
+	base     int
+	dispatch bool // a loop that begins with a switch
 }
 
 // Value types; all below 0x80, so that a string of them is one of bytes too.

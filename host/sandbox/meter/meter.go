@@ -14,6 +14,10 @@ const (
 	DefaultGlobal = "berth:fuel"
 )
 
+// Version changes with what Rewrite makes of a module: what was compiled from an
+// earlier one's output is out of date.
+const Version = 2
+
 // DefaultMaxNesting is how deep blocks may nest when Config does not say.
 const DefaultMaxNesting = 8192
 
@@ -27,7 +31,7 @@ type Config struct {
 	// exports that name is refused. Default: DefaultGlobal.
 	Global string
 	// MaxNesting is how deep blocks, loops and ifs may nest in one function.
-	// Default: DefaultMaxNesting. 40 bytes of working memory each.
+	// Default: DefaultMaxNesting. 64 bytes of working memory each.
 	MaxNesting int
 }
 
@@ -57,6 +61,7 @@ type Report struct {
 	Loops     int   // loop heads that charge
 	Folded    int   // small leaf functions that their callers pay for
 	Merged    int   // function entries that lead straight to a loop, whose head checks for both
+	Jumps     int   // branches to a loop's head that go where its switch would have sent them
 	Bulk      int   // bulk memory and table instructions charged by their length
 	MaxCharge int64 // largest constant charge, in fuel
 

@@ -36,6 +36,7 @@ type module struct {
 	growsTable  bool              // some code has table.grow
 	indirect    int64             // what call_indirect pays for its callee: as much as the dearest folded one
 	sites       int               // constant charges, an upper bound
+	repeats     int               // br_ifs to loop heads
 	used        [helperCount]bool // helpers the module needs
 	work        analysis
 	frames      []emitFrame // of emitBody
@@ -407,6 +408,7 @@ func (m *module) scanCode(r wasmbin.Reader) error {
 			return err
 		}
 		m.sites += len(a.charges)
+		m.repeats += a.repeats
 		if a.leaf && a.charges[0] <= foldLimit {
 			m.folded[i] |= uint8(a.charges[0])
 		}

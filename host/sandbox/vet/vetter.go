@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
 )
 
@@ -122,7 +123,7 @@ func New(cfg Config) (*Vetter, error) {
 }
 
 // identify is what a verdict depends on besides the module: a program that was
-// built anew, other limits and another processor vet again.
+// built anew or rewrites modules otherwise, other limits and another processor vet again.
 func (v *Vetter) identify() ([]byte, error) {
 	info, err := os.Stat(v.cfg.Program)
 	if err != nil {
@@ -132,7 +133,7 @@ func (v *Vetter) identify() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "%s %s/%s %d.%d %s %v %v %v", v.cfg.Version, runtime.GOOS, runtime.GOARCH,
+	return fmt.Appendf(nil, "%s %d %s/%s %d.%d %s %v %v %v", v.cfg.Version, meter.Version, runtime.GOOS, runtime.GOARCH,
 		info.Size(), info.ModTime().UnixNano(), limits, v.cfg.Wall, cpu.X86, cpu.ARM64), nil
 }
 

@@ -61,7 +61,7 @@ type Instr struct {
 
 	// Index is the instruction's first index: the function of call and ref.func;
 	// the type of call_indirect; the local, global, table, data or element index;
-	// the label of br and br_if; a block's type index if HasType.
+	// the label of br and br_if; a block's type index if HasType; i32.const's value.
 	// Index2 is the second: the table of call_indirect and table.init, the source
 	// table of table.copy (Index is its destination).
 	Index, Index2 uint32
@@ -115,7 +115,8 @@ func (r *Reader) Instr(in *Instr) (err error) {
 	case 0x3f, 0x40:
 		return r.memoryIndex()
 	case 0x41:
-		_, err = r.S32()
+		v, err := r.S32()
+		in.Index = uint32(v)
 		return err
 	case 0x42:
 		_, err = r.S64()

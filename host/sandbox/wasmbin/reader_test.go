@@ -77,3 +77,24 @@ func TestCountIsBoundedByTheBytesThatRemain(t *testing.T) {
 		t.Fatalf("got %d; want an error", n)
 	}
 }
+
+// TestIndexes: what an instruction names or holds.
+func TestIndexes(t *testing.T) {
+	for _, tt := range []struct {
+		code string
+		want uint32
+	}{
+		{"\x41\x07", 7},
+		{"\x41\x7f", 1<<32 - 1},
+		{"\x41\x80\x80\x80\x80\x78", 1 << 31},
+		{"\x21\x85\x01", 133},
+		{"\x0c\x03", 3},
+		{"\x10\x09", 9},
+	} {
+		r := NewReader([]byte(tt.code))
+		var in Instr
+		if err := r.Instr(&in); err != nil || in.Index != tt.want || r.Left() != 0 {
+			t.Errorf("%q: got %d, %v, %d left; want %d", tt.code, in.Index, err, r.Left(), tt.want)
+		}
+	}
+}
