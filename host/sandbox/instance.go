@@ -91,6 +91,8 @@ func (in *instance) run() error {
 	err := in.call(strings.NewReader(""))
 	if in.open {
 		in.done(in.failure(err))
+	} else if in.started == nil {
+		in.tell(err)
 	}
 	if in.started == nil {
 		return nil
@@ -98,6 +100,17 @@ func (in *instance) run() error {
 	reason := &startError{in.failure(err)}
 	in.started(reason)
 	return reason
+}
+
+// tell logs a failure that no event can tell of: after finish, or after END.
+func (in *instance) tell(err error) {
+	var exit *sys.ExitError
+	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
+		return
+	}
+	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
+		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", o.Message)
+	}
 }
 
 // startError is a start that failed, with the class of its cause.
