@@ -150,7 +150,6 @@ func (in *instance) call(stdin io.Reader) (err error) {
 	m := in.pool.module
 	in.stdin = stdin
 	if err := in.linear.reserve(m.shape.Memory); err != nil {
-		in.linear.refused = true
 		return err
 	}
 	defer in.linear.release()
@@ -207,10 +206,9 @@ func (in *instance) failure(err error) event.Outcome {
 		if in.trapped.class == event.ClassTrap {
 			o.Message += stackOf(err)
 		}
-	case in.linear.refused:
-		o.Class = event.ClassMemory
-		o.Message = fmt.Sprintf("it asked for more memory than it may have, %d bytes (limits.memory)", in.linear.limit)
-		if err != nil {
+	case in.linear.refused != "":
+		o.Class, o.Message = event.ClassMemory, in.linear.refused
+		if err != nil && err.Error() != o.Message {
 			o.Message += ": " + err.Error()
 		}
 	case errors.As(err, &exit):
@@ -281,7 +279,7 @@ func (in *instance) take() bool {
 	}
 	in.output.stderr.reset()
 	in.random.reset()
-	in.linear.refused = false
+	in.linear.refused = ""
 	in.refused = ""
 	in.served++
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
