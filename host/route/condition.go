@@ -10,13 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-const (
-	// maxCost bounds one evaluation, in CEL's cost units (about one for each
-	// step, and for each ten bytes of text looked at): some milliseconds.
-	maxCost = 100_000
-	// maxExpression bounds an expression's source, in characters.
-	maxExpression = 4096
-)
+// maxExpression bounds an expression's source, in characters.
+const maxExpression = 4096
 
 // compiler makes conditions. Its environment is costly, so it is made when the
 // first condition needs it.
@@ -52,7 +47,7 @@ func (c *compiler) compile(when string) (*condition, error) {
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be true or false, but is of type %s", out)
 	}
-	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost))
+	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(estimator{}))
 	if err != nil {
 		return nil, err
 	}
@@ -73,13 +68,18 @@ func reasons(issues *cel.Issues) string {
 	return strings.Join(texts, "; ")
 }
 
-// holds evaluates the condition. An error means that it does not hold: the
-// event lacks a field, a value is of another type, or the cost was too high.
-func (c *condition) holds(known *facts) (bool, error) {
+// holds evaluates the condition, and takes what that costs from left. An error
+// means that it does not hold: the event lacks a field, a value is of another
+// type, or the cost was too high.
+func (c *condition) holds(known *facts, left *budget) (bool, error) {
 	if c == nil {
 		return true, nil
 	}
-	out, _, err := c.program.Eval(known)
+	if *left <= 0 {
+		return false, errCost
+	}
+	out, details, err := c.program.Eval(known)
+	left.spend(details, err)
 	if err != nil {
 		return false, err
 	}

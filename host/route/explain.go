@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -53,7 +54,8 @@ func (t *Table) ExplainRoute(ev *event.Event) Explanation {
 	if r.when == nil {
 		return Explanation{Takes: true, Route: r.Pattern, Reason: fmt.Sprintf("the route %s is the most specific that matches", r.Pattern)}
 	}
-	ok, err := r.when.holds(newFacts(ev, r))
+	left := budget(maxCost)
+	ok, err := r.when.holds(newFacts(ev, r), &left)
 	switch {
 	case err != nil:
 		return Explanation{Route: r.Pattern, Reason: fmt.Sprintf("the condition of the route %s could not be evaluated: %v (%s)", r.Pattern, err, r.When)}
@@ -79,11 +81,12 @@ func (f *Filter) explain(known *facts) (string, bool) {
 		return "it takes every routed type", true
 	}
 	var reasons []string
+	left := budget(maxCost)
 	for _, s := range f.subs {
 		if !match(s.EventType, string(known.event.Type())) {
 			continue
 		}
-		ok, err := s.when.holds(known)
+		ok, err := s.when.holds(known, &left)
 		switch {
 		case ok && s.when == nil:
 			return "it subscribes to " + s.EventType, true
@@ -91,6 +94,9 @@ func (f *Filter) explain(known *facts) (string, bool) {
 			return fmt.Sprintf("it subscribes to %s, and the condition holds: %s", s.EventType, s.When), true
 		case err != nil:
 			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s could not be evaluated: %v (%s)", s.EventType, err, s.When))
+			if errors.Is(err, errCost) {
+				return strings.Join(reasons, "; "), false
+			}
 		default:
 			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s does not hold: %s", s.EventType, s.When))
 		}

@@ -29,7 +29,8 @@ func newFacts(ev *event.Event, r *rule) *facts {
 	})
 	known.metadata = sync.OnceValue(func() map[string]any { return metadata(ev) })
 	known.routed = sync.OnceValues(func() (bool, error) {
-		ok, err := r.when.holds(known)
+		left := budget(maxCost)
+		ok, err := r.when.holds(known, &left)
 		if err != nil {
 			return false, fault.New(fault.Invalid, "routes.%s.when: %w", r.Pattern, err)
 		}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,16 +82,20 @@ func (f *Filter) wants(known *facts) (bool, error) {
 		return true, nil
 	}
 	var failed error
+	left := budget(maxCost)
 	for i, s := range f.subs {
 		if !match(s.EventType, string(known.event.Type())) {
 			continue
 		}
-		ok, err := s.when.holds(known)
+		ok, err := s.when.holds(known, &left)
 		if ok {
 			return true, nil
 		}
-		if err != nil && failed == nil {
+		if spent := errors.Is(err, errCost); spent || err != nil && failed == nil {
 			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
+			if spent {
+				break
+			}
 		}
 	}
 	return false, failed

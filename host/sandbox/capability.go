@@ -108,7 +108,7 @@ func (in *instance) conceal(what string, err error) error {
 	if err == nil || codeFor(err) != abi.Unavailable {
 		return err
 	}
-	if in.pool.lines.Allow() {
+	if in.pool.lines.allow(0) {
 		in.pool.cfg.Logger.Warn(what+" failed", "error", err)
 	}
 	return fault.New(fault.Unavailable, "%s failed; trying again may help", what)

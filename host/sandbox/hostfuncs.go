@@ -151,11 +151,10 @@ func (in *instance) logLine(_ api.Module, stack []uint64) {
 // log writes what the guest says, as far as its rate allows.
 func (in *instance) log(level slog.Level, text string) {
 	p := in.pool
-	if !p.lines.Allow() {
-		p.dropped.Add(1)
+	if !p.lines.allow(len(text)) {
 		return
 	}
-	if n := p.dropped.Swap(0); n > 0 {
+	if n := p.lines.missed(); n > 0 {
 		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
 	}
 	if in.open {

@@ -91,6 +91,8 @@ func (in *instance) run() error {
 	err := in.call(strings.NewReader(""))
 	if in.open {
 		in.done(in.failure(err))
+	} else if in.started == nil {
+		in.tell(err)
 	}
 	if in.started == nil {
 		return nil
@@ -98,6 +100,17 @@ func (in *instance) run() error {
 	reason := &startError{in.failure(err)}
 	in.started(reason)
 	return reason
+}
+
+// tell logs a failure that no event can tell of: after finish, or after END.
+func (in *instance) tell(err error) {
+	var exit *sys.ExitError
+	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
+		return
+	}
+	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
+		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", o.Message)
+	}
 }
 
 // startError is a start that failed, with the class of its cause.
@@ -137,7 +150,6 @@ func (in *instance) call(stdin io.Reader) (err error) {
 	m := in.pool.module
 	in.stdin = stdin
 	if err := in.linear.reserve(m.shape.Memory); err != nil {
-		in.linear.refused = true
 		return err
 	}
 	defer in.linear.release()
@@ -194,10 +206,9 @@ func (in *instance) failure(err error) event.Outcome {
 		if in.trapped.class == event.ClassTrap {
 			o.Message += stackOf(err)
 		}
-	case in.linear.refused:
-		o.Class = event.ClassMemory
-		o.Message = fmt.Sprintf("it asked for more memory than it may have, %d bytes (limits.memory)", in.linear.limit)
-		if err != nil {
+	case in.linear.refused != "":
+		o.Class, o.Message = event.ClassMemory, in.linear.refused
+		if err != nil && err.Error() != o.Message {
 			o.Message += ": " + err.Error()
 		}
 	case errors.As(err, &exit):
@@ -268,7 +279,7 @@ func (in *instance) take() bool {
 	}
 	in.output.stderr.reset()
 	in.random.reset()
-	in.linear.refused = false
+	in.linear.refused = ""
 	in.refused = ""
 	in.served++
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)

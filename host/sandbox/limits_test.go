@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/testdata/hostile"
 )
 
 // TestSpinIsStopped stops a guest that never returns, wherever it spins.
@@ -207,6 +208,31 @@ func TestStdioStyle(t *testing.T) {
 		}
 		if want := fmt.Sprintf(`{"bytes": %d}`, len(a.Event.Envelope())); tt.verdict == event.OK && strings.ReplaceAll(d.result, " ", "") != strings.ReplaceAll(want, " ", "") {
 			t.Errorf("result %s, want %s", d.result, want)
+		}
+	}
+}
+
+// TestWhoseMemoryIsUsedUp: a guest that is refused memory fails by its own limit
+// or by that of all together, and the operator is told the right one.
+func TestWhoseMemoryIsUsedUp(t *testing.T) {
+	wasm := hostile.Named("memory_grow_page_by_page_then_trap").Wasm
+	for _, tt := range []struct {
+		own, total   int64
+		says, saysNo string
+	}{
+		{1 << 20, 0, "limits.memory", "memory_total"},
+		{1 << 20, 64 << 20, "limits.memory", "memory_total"},
+		{64 << 20, 1 << 20, "memory_total", "limits.memory"},
+	} {
+		m, err := newEngine(t, tt.total).Load(t.Context(), wasm, sandbox.Options{Memory: tt.own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close(context.Background()) })
+		_, q := start(t, m, sandbox.PoolConfig{Concurrency: 1})
+		q.push(attempt(t, 1, `{}`))
+		if d := q.await(t); d.outcome.Class != event.ClassMemory || !strings.Contains(d.outcome.Message, tt.says) || strings.Contains(d.outcome.Message, tt.saysNo) {
+			t.Errorf("%d of its own, %d together: %q %s", tt.own, tt.total, d.outcome.Class, d.outcome.Message)
 		}
 	}
 }

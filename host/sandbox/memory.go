@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/experimental"
@@ -25,6 +26,11 @@ func (b *budget) take(n int64) bool {
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
+// usedUp says why take answered false.
+func (b *budget) usedUp() string {
+	return fmt.Sprintf("the memory for all handlers together, %d bytes, is used up (defaults.memory_total)", b.limit)
+}
+
 // linearMemory is the memory of one instance: a slice that grows up to its
 // limit and counts against the budget. It belongs to the instance's goroutine.
 //
@@ -33,9 +39,9 @@ func (b *budget) give(n int64) { b.used.Add(-n) }
 // garbage collector frees it.
 type linearMemory struct {
 	budget  *budget
-	limit   int64 // bytes this instance may have
-	held    int64 // bytes taken from the budget
-	refused bool  // the guest has asked for more than it may have
+	limit   int64  // bytes this instance may have
+	held    int64  // bytes taken from the budget
+	refused string // why it did not get what it asked for last; "" when it did
 	buf     []byte
 }
 
@@ -43,13 +49,14 @@ type linearMemory struct {
 // Reallocate cannot fail.
 func (m *linearMemory) reserve(n int64) error {
 	if n > m.limit {
-		return fault.New(fault.Exhausted, "it needs %d bytes of memory from its start; its limit is %d (limits.memory)", n, m.limit)
+		m.refused = fmt.Sprintf("it needs %d bytes of memory from its start; its limit is %d (limits.memory)", n, m.limit)
+	} else if !m.budget.take(n) {
+		m.refused = m.budget.usedUp()
+	} else {
+		m.held = n
+		return nil
 	}
-	if !m.budget.take(n) {
-		return fault.New(fault.Exhausted, "the memory for all handlers together, %d bytes, is used up (defaults.memory_total)", m.budget.limit)
-	}
-	m.held = n
-	return nil
+	return fault.New(fault.Exhausted, "%s", m.refused)
 }
 
 // release gives everything back to the budget.
@@ -65,8 +72,12 @@ func (m *linearMemory) Allocate(_, _ uint64) experimental.LinearMemory { return 
 // answer -1.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	n := int64(size)
-	if n > m.held && (n > m.limit || !m.budget.take(n-m.held)) {
-		m.refused = true
+	if n > m.limit {
+		m.refused = fmt.Sprintf("it asked for more memory than it may have, %d bytes (limits.memory)", m.limit)
+		return nil
+	}
+	if n > m.held && !m.budget.take(n-m.held) {
+		m.refused = m.budget.usedUp()
 		return nil
 	}
 	m.held = max(m.held, n)

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -68,12 +66,6 @@ func (c *PoolConfig) defaults() {
 	c.Logger = c.Logger.With("plugin", c.Name)
 }
 
-// Lines that guests of one pool may log, and what a burst may be.
-const (
-	logLinesPerSecond = 200
-	logLinesBurst     = 400
-)
-
 // Backoff between instances that fail before their first next.
 const (
 	startBackoffMin = 100 * time.Millisecond
@@ -86,7 +78,7 @@ const (
 type Pool struct {
 	module *Module
 	cfg    PoolConfig
-	lines  *rate.Limiter
+	lines  *lines
 	killed atomic.Bool     // instances must be stopped at once
 	life   context.Context // ends then
 	end    context.CancelFunc
@@ -101,7 +93,6 @@ type Pool struct {
 	live      atomic.Int64
 	parked    atomic.Int64 // instances that wait for an event
 	leastIdle atomic.Int64 // the fewest that were parked since the supervisor looked
-	dropped   atomic.Int64 // log lines over the rate
 	delivered atomic.Uint64
 	failed    atomic.Uint64
 	fuel      atomic.Uint64
@@ -123,7 +114,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	p := &Pool{
 		module: m,
 		cfg:    cfg,
-		lines:  rate.NewLimiter(logLinesPerSecond, logLinesBurst),
+		lines:  newLines(),
 		epoch:  time.Now(),
 		stop:   make(chan struct{}),
 		retire: make(chan struct{}),

@@ -80,6 +80,7 @@ var wasi = []struct{ name, params, results string }{
 	{"random_get", i32 + i32, i32},
 	{"sched_yield", "", i32},
 	{"path_unlink_file", i32 + i32 + i32, i32},
+	{"fd_renumber", i32 + i32, i32},
 }
 
 // empty is a module with a memory of one page, exported, and the imports of WASI.

@@ -155,6 +155,14 @@ func floods() []Case {
 		}), Class: timeout},
 		{Name: "random_in_a_loop", Wasm: host("random_get", 0, page), Class: timeout},
 		{Name: "random_of_60_mib", Wasm: large(1000, func(m *module) []byte { return forever(m.host("random_get", 0, 60<<20)) }), Class: timeout},
+		// A table of descriptors that grew to this one would have 16 GiB.
+		{Name: "renumber_to_the_last_descriptor", Wasm: on(func(m *module) []byte {
+			var code []byte
+			for fd := range int64(3) {
+				code = B(code, m.asks("fd_renumber", fd, 1<<31-1), eqz, when, none, unreachable, end) // it must be refused
+			}
+			return code
+		})},
 		{Name: "path_of_60_mib", Wasm: large(1000, func(m *module) []byte {
 			return forever(m.host("path_unlink_file", 3, 0, 60<<20))
 		}), Class: timeout},

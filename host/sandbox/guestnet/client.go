@@ -150,6 +150,10 @@ func failed(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // without the URL
 	}
+	// net/http has no value for it; the texts are of its two protocols.
+	if text := err.Error(); strings.Contains(text, "response headers exceeded") || strings.Contains(text, "response header list larger") {
+		return tooLarge("response headers", -1, maxHeader)
+	}
 	return fault.New(fault.Unavailable, "no answer came: %w", err)
 }
 

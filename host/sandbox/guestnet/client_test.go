@@ -266,7 +266,7 @@ func TestResponsesThatAreTooMuch(t *testing.T) {
 		}
 	})
 	c := client(t, guestnet.Config{}, host)
-	for path, want := range map[string]fault.Code{"/fits": "", "/body": fault.Exhausted, "/header": fault.Unavailable, "/cut": fault.Unavailable} {
+	for path, want := range map[string]fault.Code{"/fits": "", "/body": fault.Exhausted, "/header": fault.Exhausted, "/cut": fault.Unavailable} {
 		if _, err := send(t, c, `{"method":"GET","url":"http://`+host+path+`"}`); fault.CodeOf(err) != want {
 			t.Errorf("%s: got %v, want %q", path, err, want)
 		}

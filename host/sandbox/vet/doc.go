@@ -20,6 +20,7 @@
 // A program that vets must be able to be the child: berth is by its command vet,
 // and a test binary by calling RunIfChild first in TestMain.
 //
-// Lock order: there is one lock, Vetter.mu, and it is never held while a child
-// runs or a file is read. Read vetter.go first, then child.go and run.go.
+// Lock order: Vetter.mu is never held while a child runs or a file is read;
+// room.mu is held while entries are removed. Neither is taken under the other.
+// Read vetter.go first, then child.go and run.go.
 package vet

@@ -25,6 +25,9 @@ type Config struct {
 	// executed, so it must be writable by this user only; it is created with
 	// mode 0700. Entries not used for 30 days are removed by New.
 	CacheDir string
+	// CacheBytes is the most that the entries may have together; the ones that
+	// were not used for longest make room. 0: 4 GiB, which are some 300 Go guests.
+	CacheBytes int64
 	// Version of the program: another version vets again.
 	Version string
 	// Prescan holds the limits of the pre-scan; each zero field means its default.
@@ -53,6 +56,9 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	if c.CacheDir == "" {
 		return c, fault.New(fault.Internal, "vet.New: CacheDir is required")
+	}
+	if c.CacheBytes <= 0 {
+		c.CacheBytes = 4 << 30
 	}
 	if c.Memory <= 0 {
 		c.Memory = 1 << 30
@@ -86,6 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 type Vetter struct {
 	cfg      Config
 	entries  entries
+	room     room
 	identity []byte        // of the program, its limits and the machine, as far as a verdict depends on them
 	children chan struct{} // a slot for each that may run
 
@@ -110,12 +117,13 @@ func New(cfg Config) (*Vetter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
-	v := &Vetter{cfg: cfg, entries: entries, children: make(chan struct{}, cfg.Children),
+	v := &Vetter{cfg: cfg, entries: entries, room: room{limit: cfg.CacheBytes}, children: make(chan struct{}, cfg.Children),
 		flights: make(map[key]chan struct{}), refused: make(map[key]Report), starved: make(map[key]int)}
 	if v.identity, err = v.identify(); err != nil {
 		return nil, fmt.Errorf("vet: %w", err)
 	}
 	entries.tidy(time.Now())
+	v.room.fit(entries)
 	if weak != "" {
 		cfg.Logger.Warn("modules are vetted under weaker limits on this system", "system", runtime.GOOS, "weaker", weak)
 	}
@@ -238,6 +246,7 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 	if err := v.entries.add(name, dir, report); err != nil {
 		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
 	}
+	v.room.take(v.entries, v.entries.path(name))
 	verdict, ok, err := v.entries.load(name)
 	if err == nil && !ok {
 		err = errors.New("the entry just made is gone")

@@ -1,0 +1,133 @@
+package route
+
+import (
+	"errors"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/interpreter"
+)
+
+// Conditions are evaluated where all handlers' events pass, and a manifest
+// brings its own: what they cost is bounded by counting, so that the same event
+// gets the same answer on every machine.
+const (
+	// maxCost bounds the conditions of one handler, or of one route, for one event,
+	// in CEL's cost units: about one for each step, and for each ten bytes of text
+	// looked at. CEL's own bookkeeping grows with the square of the steps of a
+	// loop; these take some ten milliseconds.
+	maxCost = 20_000
+	// entryCost is that of a condition before its first step: some microseconds.
+	entryCost = 10
+	// containsBytes is how many bytes strings.Contains looks at for one unit.
+	containsBytes = 100
+)
+
+var errCost = errors.New("the conditions together cost more than the limit")
+
+// budget is what conditions may still cost.
+type budget int64
+
+// spend takes what an evaluation has cost. One that was cancelled has cost all.
+func (b *budget) spend(details *cel.EvalDetails, err error) {
+	*b -= entryCost
+	var cancelled interpreter.EvalCancelledError
+	switch {
+	case errors.As(err, &cancelled):
+		*b = 0
+	case details != nil:
+		if cost := details.ActualCost(); cost != nil {
+			*b -= budget(*cost)
+		}
+	}
+}
+
+// estimator has the costs of what CEL counts wrongly: it takes the comparison of
+// two values for as cheap as the outermost of them is small.
+type estimator struct{}
+
+// CallCost implements interpreter.ActualCostEstimator. Nil leaves it to CEL.
+func (estimator) CallCost(function, overload string, args []ref.Val, _ ref.Val) *uint64 {
+	switch {
+	case len(args) != 2:
+		return nil
+	case function == operators.Equals, function == operators.NotEquals:
+		if !composed(args[0]) || !composed(args[1]) {
+			return nil
+		}
+		cost := min(size(args[0]), size(args[1]))
+		return &cost
+	case function == operators.In:
+		cost := size(args[1])
+		return &cost
+	case overload == overloads.ContainsString:
+		if text, ok := args[0].(types.String); ok {
+			cost := 1 + uint64(len(text))/containsBytes
+			return &cost
+		}
+	}
+	return nil
+}
+
+func composed(v ref.Val) bool {
+	switch v.(type) {
+	case traits.Lister, traits.Mapper:
+		return true
+	}
+	return false
+}
+
+// size is how many values one is made of, up to what is over every limit.
+func size(v ref.Val) uint64 {
+	left := maxCost + 1
+	count(v, &left)
+	return uint64(maxCost + 1 - max(left, 0))
+}
+
+// count takes one from left for each value, and for each ten bytes of text,
+// until nothing is left. It looks at what came from JSON as it is, and at what
+// an expression has made through CEL.
+func count(v any, left *int) {
+	if *left--; *left < 0 {
+		return
+	}
+	switch v := v.(type) {
+	case string:
+		*left -= len(v) / 10
+	case []any:
+		for i := 0; i < len(v) && *left > 0; i++ {
+			count(v[i], left)
+		}
+	case map[string]any:
+		for name, value := range v {
+			if *left -= 1 + len(name)/10; *left <= 0 {
+				return
+			}
+			count(value, left)
+		}
+	case types.String:
+		*left -= len(v) / 10
+	case traits.Mapper:
+		if inner, ok := v.Value().(map[string]any); ok {
+			count(inner, left)
+			return
+		}
+		for it := v.Iterator(); *left > 0 && it.HasNext() == types.True; {
+			key := it.Next()
+			count(key, left)
+			count(v.Get(key), left)
+		}
+	case traits.Lister:
+		if inner, ok := v.Value().([]any); ok {
+			count(inner, left)
+			return
+		}
+		for it := v.Iterator(); *left > 0 && it.HasNext() == types.True; {
+			count(it.Next(), left)
+		}
+	}
+}

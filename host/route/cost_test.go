@@ -1,0 +1,47 @@
+package route_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/route"
+)
+
+// TestConditionsThatCostTooMuch are what a manifest may hold to stop a host: every
+// handler's events wait while it is evaluated. Each is stopped by its cost,
+// which does not depend on the machine.
+func TestConditionsThatCostTooMuch(t *testing.T) {
+	list := func(n int) string { return `[` + strings.TrimSuffix(strings.Repeat("1,", n), ",") + `]` }
+	many := make([]route.Subscription, 50)
+	for i := range many {
+		many[i] = route.Subscription{EventType: "*", When: "data.l.all(a, a < 2) && data.l.size() < 0"}
+	}
+	empty := make([]route.Subscription, 5000)
+	for i := range empty {
+		empty[i] = route.Subscription{EventType: "*", When: "data.nothing"}
+	}
+	for _, tt := range []struct {
+		name, data string
+		subs       []route.Subscription
+		costs      bool
+	}{
+		{"equal values in a loop", `{"l":` + list(2000) + `}`, []route.Subscription{{EventType: "*", When: "data.l.all(a, data == data)"}}, true},
+		{"equal lists of made values", `{"l":` + list(2000) + `}`, []route.Subscription{{EventType: "*", When: "data.l.all(a, [data] == [data] && {'a': data} == {'a': data})"}}, true},
+		{"a value among others in a loop", `{"l":` + list(2000) + `}`, []route.Subscription{{EventType: "*", When: "data.l.all(a, data in [data])"}}, true},
+		{"a long list", `{"l":` + list(20000) + `}`, []route.Subscription{{EventType: "*", When: "data.l.all(a, a < 2)"}}, true},
+		{"many conditions together", `{"l":` + list(2000) + `}`, many, true},
+		{"many conditions that fail", `{}`, empty, true},
+
+		{"a list", `{"l":` + list(2000) + `}`, []route.Subscription{{EventType: "*", When: "data.l.all(a, a < 2)"}}, false},
+		{"a text", `{"s":"` + strings.Repeat("x", 1<<20-1000) + `"}`, []route.Subscription{{EventType: "*", When: "!data.s.contains('needle')"}}, false},
+		{"equal values", `{"l":` + list(2000) + `}`, []route.Subscription{{EventType: "*", When: "data == data && data.l == data.l && data in [data]"}}, false},
+		{"some conditions", `{"n":1}`, []route.Subscription{{EventType: "*", When: "data.a > 1"}, {EventType: "*", When: "data.b"}, {EventType: "*", When: "data.n == 1"}}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := newTable(t, route.Rule{Pattern: "*"}).Takes("h", newFilter(t, tt.subs...), newEvent(t, "a", tt.data))
+			if tt.costs && (got || err == nil || !strings.Contains(err.Error(), "cost")) || !tt.costs && (!got || err != nil) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
