@@ -82,6 +82,8 @@ type Server struct {
 	switching chan struct{} // one token: whoever switches a plugin has it
 	close     sync.Once
 
+	noSniff, noStore []string // values of headers that every answer has
+
 	limits   limits
 	refusals refusals
 	table    []Route
@@ -144,6 +146,9 @@ func New(cfg Config) (*Server, error) {
 		streams:   make(chan struct{}, cfg.MaxStreams),
 		closing:   make(chan struct{}),
 		switching: make(chan struct{}, 1),
+
+		noSniff: []string{"nosniff"},
+		noStore: []string{"no-store"},
 
 		limits:   newLimits(cfg.RateLimit),
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
