@@ -24,8 +24,10 @@ const tokenKey = "berth.token" // of the request's echo.Context
 func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		header := c.Response().Header()
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Cache-Control", "no-store")
+		// The same lists for every answer: Set and Add elsewhere replace them, and
+		// never write into them.
+		header["X-Content-Type-Options"] = s.noSniff
+		header["Cache-Control"] = s.noStore
 		err := s.admit(c)
 		if err == nil {
 			err = next(c)
@@ -38,23 +40,22 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 // admit answers why a request may not come in, or nil. It sets the token.
 func (s *Server) admit(c echo.Context) error {
 	r := c.Request()
-	from := remoteOf(r)
 	if c.Path() == "/healthz" || c.Path() == "/readyz" {
-		return s.limits.anonymous.take(from) // asked by address, by whatever supervises the host; they tell nothing
+		return s.limits.anonymous.take(remoteOf(r)) // asked by address, by whatever supervises the host; they tell nothing
 	}
 	if err := s.checkHost(r); err != nil {
-		return or(s.limits.anonymous.take(from), err)
+		return or(s.limits.anonymous.take(remoteOf(r)), err)
 	}
 	if !underAPI(r) {
-		return s.limits.anonymous.take(from)
+		return s.limits.anonymous.take(remoteOf(r))
 	}
 	secret, err := bearer(r.Header.Get("Authorization"))
 	if err != nil {
-		return or(s.limits.failures.take(from), err)
+		return or(s.limits.failures.take(remoteOf(r)), err)
 	}
 	token, known := s.cfg.Tokens.Verify(secret)
 	if !known {
-		return or(s.limits.failures.take(from), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
+		return or(s.limits.failures.take(remoteOf(r)), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
 			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
 	}
 	c.Set(tokenKey, token)
@@ -175,7 +176,7 @@ func allowedHosts(listen string, more []string) map[string]bool {
 // which the browser says so otherwise (Sec-Fetch-Site, of the Fetch Metadata
 // specification): pages of other sites may only link to the console.
 func (s *Server) checkHost(r *http.Request) error {
-	if !s.known(r, hostOf(r.Host)) {
+	if !s.hosts[r.Host] && !s.known(r, hostOf(r.Host)) { // as it is configured, most often
 		return &fault.Error{Code: fault.Denied, Field: "Host",
 			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the configuration", shown(r.Host))}
 	}

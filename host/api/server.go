@@ -83,6 +83,8 @@ type Server struct {
 	switching chan struct{} // one token: whoever switches a plugin has it
 	close     sync.Once
 
+	noSniff, noStore []string // values of headers that every answer has
+
 	limits   limits
 	refusals refusals
 	table    []Route
@@ -146,6 +148,9 @@ func New(cfg Config) (*Server, error) {
 		streams:   make(chan struct{}, cfg.MaxStreams),
 		closing:   make(chan struct{}),
 		switching: make(chan struct{}, 1),
+
+		noSniff: []string{"nosniff"},
+		noStore: []string{"no-store"},
 
 		allow:    make(map[string][]string),
 		limits:   newLimits(cfg.RateLimit),

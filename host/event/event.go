@@ -176,7 +176,11 @@ func New(d Draft) (*Event, error) {
 }
 
 func encode(typ Type, meta Metadata, data []byte) (*Event, error) {
-	b := make([]byte, 0, len(data)+512)
+	var small [1024]byte // most envelopes fit, and only the finished text is allocated
+	b := small[:0]
+	if len(data) > len(small)-512 {
+		b = make([]byte, 0, len(data)+512)
+	}
 	b = append(b, `{"event_type":"`...)
 	b = append(b, typ...)
 	b = append(b, `","data":`...)
@@ -320,12 +324,14 @@ func checkText(field, text string) error {
 // and invalid UTF-8, so only quote and backslash need escaping.
 func appendText(b []byte, s string) []byte {
 	b = append(b, '"')
+	from := 0
 	for i := range len(s) {
 		if s[i] == '"' || s[i] == '\\' {
-			b = append(b, '\\')
+			b = append(append(b, s[from:i]...), '\\')
+			from = i
 		}
-		b = append(b, s[i])
 	}
+	b = append(b, s[from:]...)
 	return append(b, '"')
 }
 
