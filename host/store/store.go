@@ -71,6 +71,7 @@ type Store struct {
 	callers  int           // operations to expect in a group, from the groups before
 	took     time.Duration // writing the group before
 	deserted bool          // the newest group has waited for more than came
+	batch    []row         // room for a group's events
 	held     *op           // was taken from ops, and begins the next group
 	stale    bool          // what the file holds must be read again before the next group
 	appended int64         // unix ns at which the newest event was appended; never goes back

@@ -113,7 +113,6 @@ type group struct {
 	trimmed uint64                  // events below this were removed, but for leftovers
 	removed bool                    // events were removed
 	bound   map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
-	batch   []row
 }
 
 // writeGroup runs the operations in one transaction and tells each its fate.
@@ -187,15 +186,19 @@ func (g *group) runSome(rest []*op) (n int, err error) {
 	case o.append == nil:
 		return 1, o.run(g)
 	}
-	g.batch = g.batch[:0]
+	batch := g.s.batch[:0]
 	for size := int64(0); n < len(rest) && rest[n].append != nil; n++ {
 		o := rest[n]
 		if o.err = g.room(size + o.size); o.err == nil {
-			g.batch = append(g.batch, o.append...)
+			batch = append(batch, o.append...)
 			size += o.size
 		}
 	}
-	receipts, err := g.append(g.batch)
+	receipts, err := g.append(batch)
+	clear(batch)
+	if g.s.batch = batch; cap(batch) > 2*maxGroupEvents {
+		g.s.batch = nil // one large call is no measure
+	}
 	if err != nil {
 		return n, err
 	}
