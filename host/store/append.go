@@ -13,7 +13,7 @@ import (
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
-	insertEvent, insertEvents       *sql.Stmt
+	insert                          [len(insertRows)]*sql.Stmt
 	seqs, findKey                   *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	setStretch                      *sql.Stmt
@@ -29,8 +29,9 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, rows-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
 	}
 	return prepare(ctx, db, []statement{
-		{&w.insertEvent, insert(1)},
-		{&w.insertEvents, insert(insertRows)},
+		{&w.insert[0], insert(insertRows[0])},
+		{&w.insert[1], insert(insertRows[1])},
+		{&w.insert[2], insert(insertRows[2])},
 		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
 		{&w.setStretch, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
@@ -124,21 +125,22 @@ func newRows(events []*event.Event) (rows []row, bytes int, err error) {
 	return rows, bytes, nil
 }
 
-// insertRows is how many events one statement inserts when there are as many:
-// the cost of running a statement is a third of an insert's.
-const insertRows = 16
+// insertRows are how many events the statements insert: the largest that is full
+// is used, because running a statement costs a third of what an insert does.
+var insertRows = [...]int{16, 4, 1}
 
 // append inserts events. Seqs are given before it is known which keys are there
 // already, so a duplicate can leave a gap.
 func (g *group) append(rows []row) ([]event.Receipt, error) {
 	receipts := make([]event.Receipt, 0, len(rows))
-	args := make([]any, 0, insertRows*rowArgs)
+	args := make([]any, 0, min(len(rows), insertRows[0])*rowArgs)
 	at := any(g.at)
 	for len(rows) > 0 {
-		stmt, n := g.s.write.insertEvent, 1
-		if len(rows) >= insertRows {
-			stmt, n = g.s.write.insertEvents, insertRows
+		size := 0
+		for insertRows[size] > len(rows) {
+			size++
 		}
+		stmt, n := g.s.write.insert[size], insertRows[size]
 		first := g.seq + 1
 		args = args[:0]
 		for i := range rows[:n] {

@@ -13,8 +13,8 @@
 //
 // All writes go through one goroutine. It takes everything that waits into one
 // transaction, so that a flush is paid for once per group and not once per
-// event: at most 512 events, gathered for at most a millisecond, and at once when
-// nobody else is about to write. A failed commit fails every operation of its group. A context that
+// event: at most 512 events, gathered for about a millisecond at most, and at once
+// when nobody else is about to write. A failed commit fails every operation of its group. A context that
 // ends takes an operation back while it waits in the queue; once the writer has
 // taken it, the caller gets its real result. So an error that wraps the
 // context's means that nothing was written.
@@ -32,5 +32,5 @@
 // Lock order: none nests. recent.mu and signal.mu are leaves, held for copying
 // only; the writer's own state belongs to its goroutine.
 //
-// Read store.go first, then writer.go.
+// Read store.go first, then gather.go and writer.go.
 package store

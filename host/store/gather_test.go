@@ -1,12 +1,20 @@
 package store
 
 import (
+	"errors"
+	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 )
 
 // gatherer is a writer's queue without a writer.
 func gatherer(callers int, sizes ...int) (s *Store, first *op) {
-	s = &Store{ops: make(chan *op, maxQueued), callers: callers}
+	s = &Store{ops: make(chan *op, maxQueued), crowd: make(chan struct{}, 1), closing: make(chan struct{}), callers: callers}
 	for _, n := range sizes {
 		s.ops <- &op{events: n}
 	}
@@ -75,4 +83,150 @@ func TestGatherEnds(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// TestAwait: the writer is woken by the caller that makes the crowd complete, by
+// the time, and by Close.
+func TestAwait(t *testing.T) {
+	const long = time.Minute // only a hang reaches it
+	await := func(s *Store, n int) chan bool {
+		done := make(chan bool, 1)
+		go func() { done <- s.await(n, long) }()
+		return done
+	}
+	t.Run("there already", func(t *testing.T) {
+		s, _ := gatherer(0, 1, 1, 1, 1)
+		if !s.await(3, long) {
+			t.Error("got false")
+		}
+	})
+	t.Run("they come", func(t *testing.T) {
+		s, _ := gatherer(0, 1)
+		done := await(s, 30)
+		for range 30 {
+			s.ops <- &op{events: 1}
+			s.nudge()
+		}
+		if !<-done {
+			t.Error("got false")
+		}
+		if s.awaited.Load() != 0 {
+			t.Error("callers still look for somebody who waits")
+		}
+	})
+	t.Run("a nudge too many", func(t *testing.T) {
+		s, _ := gatherer(0, 1)
+		s.crowd <- struct{}{} // for an await that had ended
+		done := await(s, 1)
+		s.ops <- &op{events: 1}
+		s.nudge()
+		if !<-done {
+			t.Error("got false")
+		}
+	})
+	t.Run("they do not come", func(t *testing.T) {
+		s, _ := gatherer(0, 1, 1)
+		if s.await(2, time.Microsecond) || s.await(2, 0) {
+			t.Error("got true, with one of two")
+		}
+	})
+	t.Run("close", func(t *testing.T) {
+		s, _ := gatherer(0, 1)
+		done := await(s, 2)
+		close(s.closing)
+		if <-done {
+			t.Error("got true")
+		}
+	})
+}
+
+func TestExpect(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		before   int
+		deserted bool
+		came     int
+		want     int
+	}{
+		{"a lone publisher", 1, false, 1, 1},
+		{"more", 1, false, 64, 64},
+		{"fewer", 64, false, 1, 55},
+		{"down to one", 2, false, 1, 1},
+		{"a crowd that has gone", 64, true, 1, 1},
+		{"more than a group has", 1, false, 1000, maxGroupEvents},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &Store{callers: tt.before, deserted: tt.deserted}
+			if s.expect(tt.came, time.Second); s.callers != tt.want || s.took != time.Second {
+				t.Errorf("got %d, %v, want %d", s.callers, s.took, tt.want)
+			}
+		})
+	}
+}
+
+// TestCloseAmidPublishers: Close leaves nobody waiting, and each of them has the
+// true answer.
+func TestCloseAmidPublishers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	for round := range 5 {
+		s, err := Open(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var publishers sync.WaitGroup
+		var mu sync.Mutex
+		stored, refused := make(map[string]bool), make(map[string]bool)
+		under := make(chan struct{})
+		for i := range 32 {
+			publishers.Go(func() {
+				for n := 0; ; n++ {
+					key := strconv.Itoa(round) + "." + strconv.Itoa(i) + "." + strconv.Itoa(n)
+					_, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)})
+					mu.Lock()
+					if err == nil {
+						stored[key] = true
+						if len(stored) == 100 {
+							close(under)
+						}
+						mu.Unlock()
+						continue
+					}
+					refused[key] = true
+					mu.Unlock()
+					if !fault.Is(err, fault.Unavailable) {
+						t.Errorf("got %v, want unavailable", err)
+					}
+					return
+				}
+			})
+		}
+		<-under
+		closed := s.Close()
+		publishers.Wait()
+		s, err = Open(t.Context(), Config{Path: path})
+		if err = errors.Join(closed, err); err != nil {
+			t.Fatal(err)
+		}
+		for _, half := range []struct {
+			keys   map[string]bool
+			stored bool
+		}{{stored, true}, {refused, false}} {
+			var again []*event.Event
+			for key := range half.keys {
+				again = append(again, makeEvent(t, key))
+			}
+			receipts, err := s.Append(t.Context(), again)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range receipts {
+				if r.Duplicate != half.stored {
+					t.Errorf("%s: got duplicate %v, want %v", r.IdempotencyKey, r.Duplicate, half.stored)
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -13,15 +13,6 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Bounds of one group: it is closed as soon as one is reached. One operation
-// that is larger makes a group of its own.
-const (
-	maxQueued      = 1024 // operations that wait; more callers block
-	maxGroupEvents = 512  // events and rows
-	maxGroupBytes  = 8 << 20
-	maxGroupAge    = time.Millisecond
-)
-
 // op is one caller's write.
 type op struct {
 	// run does the write. It sets err for what is wrong with this write alone;
@@ -75,23 +66,32 @@ func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 		return s.coded(doing, errClosed())
 	}
 	select {
-	case s.ops <- o:
-	case <-ctx.Done():
-		return s.coded(doing, ctx.Err())
-	case <-s.stopped:
-		return s.coded(doing, errClosed())
+	case s.ops <- o: // there is room, but for a crowd
+	default:
+		select {
+		case s.ops <- o:
+		case <-ctx.Done():
+			return s.coded(doing, ctx.Err())
+		case <-s.stopped:
+			return s.coded(doing, errClosed())
+		}
 	}
-	var early error
+	s.nudge()
+	// The writer fails what is queued when it has closed stopped; what may have
+	// come later fails itself. So nobody need wait for that channel, which all
+	// callers would have to lock.
+	select {
+	case <-s.stopped:
+		if o.state.CompareAndSwap(queued, withdrawn) {
+			return s.coded(doing, errClosed())
+		}
+	default:
+	}
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		early = ctx.Err()
-	case <-s.stopped:
-		early = errClosed()
-	}
-	if early != nil {
 		if o.state.CompareAndSwap(queued, withdrawn) {
-			return s.coded(doing, early)
+			return s.coded(doing, ctx.Err())
 		}
 		<-o.done
 	}
@@ -114,83 +114,11 @@ type group struct {
 	removed   bool                    // events were removed
 	restamped bool                    // at is before the time of the last group
 	bound     map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
-	batch     []row
-}
-
-// runWriter is the writer goroutine. Close ends it.
-func (s *Store) runWriter() {
-	defer close(s.stopped)
-	var ops []*op
-	for {
-		first := s.held
-		s.held = nil
-		if first == nil {
-			select {
-			case <-s.closing:
-				return
-			case first = <-s.ops:
-			}
-		}
-		ops = s.gather(ops[:0], first)
-		s.callers = max(len(ops), s.callers-s.callers/8-1)
-		if len(ops) > 0 {
-			s.writeGroup(ops)
-		}
-		clear(ops)
-	}
-}
-
-// patience is how long a group waits for the next caller, when those before had
-// more than one: small against a flush, long against a caller's way back.
-const patience = 20 * time.Microsecond
-
-// gather takes what waits into one group. With one caller it closes at once.
-// With several, those of the group before have just been woken and are likely to
-// be back: it waits for as many, while they keep coming. Otherwise every other
-// group would hold a few early ones only.
-func (s *Store) gather(ops []*op, first *op) []*op {
-	events, bytes := 0, 0
-	var opened, arrived time.Time // looked at only when nothing waits
-	o := first
-	for range maxQueued {
-		if events > 0 && (events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
-			s.held = o
-			return ops
-		}
-		if o.state.CompareAndSwap(queued, taken) {
-			ops, events, bytes = append(ops, o), events+o.events, bytes+o.bytes
-		}
-		if events >= maxGroupEvents {
-			return ops
-		}
-		for arrived, o = (time.Time{}), nil; o == nil; {
-			select {
-			case o = <-s.ops:
-				continue
-			default:
-			}
-			if len(ops) >= s.callers {
-				return ops
-			}
-			now := time.Now()
-			if opened.IsZero() {
-				opened = now
-			}
-			if arrived.IsZero() {
-				arrived = now
-			}
-			if now.Sub(arrived) > patience || now.Sub(opened) > maxGroupAge {
-				return ops
-			}
-			runtime.Gosched()
-		}
-	}
-	s.held = o
-	return ops
 }
 
 // writeGroup runs the operations in one transaction and tells each its fate.
 func (s *Store) writeGroup(ops []*op) {
+	began := time.Now()
 	g := &group{s: s, ops: ops}
 	err := g.run()
 	if err != nil {
@@ -204,6 +132,7 @@ func (s *Store) writeGroup(ops []*op) {
 	} else {
 		s.publish(g)
 	}
+	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers are back
 	for _, o := range ops {
 		close(o.done)
 	}
@@ -258,15 +187,19 @@ func (g *group) runSome(rest []*op) (n int, err error) {
 	case o.append == nil:
 		return 1, o.run(g)
 	}
-	g.batch = g.batch[:0]
+	batch := g.s.batch[:0]
 	for size := int64(0); n < len(rest) && rest[n].append != nil; n++ {
 		o := rest[n]
 		if o.err = g.room(size + o.size); o.err == nil {
-			g.batch = append(g.batch, o.append...)
+			batch = append(batch, o.append...)
 			size += o.size
 		}
 	}
-	receipts, err := g.append(g.batch)
+	receipts, err := g.append(batch)
+	clear(batch)
+	if g.s.batch = batch; cap(batch) > 2*maxGroupEvents {
+		g.s.batch = nil // one large call is no measure
+	}
 	if err != nil {
 		return n, err
 	}
