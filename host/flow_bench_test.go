@@ -88,9 +88,14 @@ type fleet struct {
 }
 
 var benchPolicy = delivery.Policy{
-	Key:     func(ev *event.Event) string { return ev.Metadata().Subject },
+	Key:     (*event.Event).Subject,
 	Breaker: delivery.Breaker{Failures: 10},
 }
+
+// source lets a pool take from a handler, as a Host does.
+type source struct{ *delivery.Handler }
+
+func (s source) Hand() sandbox.Hand { return s.Handler.Hand() }
 
 func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int) *fleet {
 	engine, err := sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
@@ -109,7 +114,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: h, Concurrency: concurrency})
+		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: source{h}, Concurrency: concurrency})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -113,7 +114,10 @@ type Handler struct {
 	later     map[uint64]event.Delivery
 	replay    *event.Replay // the last one, nil without one since the handler was opened
 	held      bool          // no attempt begins: the handler is being moved
-	inFlight  int           // attempts that are open
+	inFlight  int           // attempts that instances have
+	hands     int           // that are open
+	several   int           // hands that hold several attempts
+	recalls   atomic.Uint64 // changed under mu, to have hands come back
 	feedWaits bool          // the feeder waits for room
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
@@ -161,6 +165,7 @@ func (h *Handler) Update(p Policy) {
 	}
 	h.policy = p
 	h.breaker.configure(p.Breaker)
+	h.recall()
 	changed := h.condition() != before
 	h.signal()
 	h.mu.Unlock()

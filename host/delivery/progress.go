@@ -132,7 +132,7 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 	known := t != nil
 	if known {
 		v = t.last
-		if t.delivering {
+		if t.delivering && (t.hand == nil || int32(t.place) < t.hand.begun.Load()) {
 			v.Status = event.StatusDelivering
 		}
 	}

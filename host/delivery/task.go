@@ -12,7 +12,9 @@ type task struct {
 	links      [2]link        // see index
 	last       event.Delivery // as it would be shown and stored, but for the result
 	result     []byte         // its memory is used again
-	delivering bool
+	delivering bool           // it is an instance's
+	hand       *Hand          // the instance's that holds it; nil if it was taken without one
+	place      uint8          // in the hand
 	settled    bool
 	rowless    bool  // the store has no row of it
 	users      uint8 // of these: the open tasks, the window, the outcomes

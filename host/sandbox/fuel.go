@@ -104,8 +104,9 @@ func (in *instance) charge(bytes int) {
 // checkTime stops a guest whose time is up, or whose pool is stopped. It is
 // called once a slice, and lets others run: a guest that computes would keep its
 // processor for 10 ms otherwise, and the host's own work waits for one at each of
-// its steps.
+// its steps. And they get what this instance holds besides its open attempt.
 func (in *instance) checkTime() {
+	in.rest()
 	runtime.Gosched()
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")

@@ -155,6 +155,7 @@ func (in *instance) log(level slog.Level, text string) {
 		p.dropped.Add(1)
 		return
 	}
+	in.rest() // writing may take its time
 	if n := p.dropped.Swap(0); n > 0 {
 		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
 	}
