@@ -93,11 +93,6 @@ func (h *Handler) leave(t *task) {
 	}
 }
 
-// attempt is the one that is made, or will be made next.
-func (t *task) attempt() event.Attempt {
-	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
-}
-
 // Done takes back an attempt of Next or TryNext and what became of it.
 func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 	h.mu.Lock()
@@ -106,7 +101,6 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 		h.mu.Unlock()
 		return
 	}
-	t.result = append(t.result[:0], o.Result...)
 	ended := h.end(t, &o)
 	h.mu.Unlock()
 	ended.tell()
@@ -130,7 +124,7 @@ func (e *aftermath) tell() {
 	}
 }
 
-// end decides what becomes of a task, whose result is in it, after an attempt.
+// end decides what becomes of a task after an attempt.
 func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 	seq := t.record.Seq
 	h.stats.Fuel += o.Fuel
@@ -145,19 +139,29 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 		at = time.Now()
 	}
 	record := t.record
-	h.judge(t, o, at)
-	if h.dispatcher.watched() {
-		e.seen, e.record, e.row = true, record, t.shown()
+	var final bool
+	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
+		final = true
+		h.stats.Delivered++
+		h.outcomes.success(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
+	} else {
+		row := h.judge(t, o, at)
+		final = row.Status.Final()
+		h.outcomes.list = append(h.outcomes.list, outcome{full: row, seq: seq})
+	}
+	h.settle(t)
+	if e.handler = h; h.dispatcher.watched() {
+		e.seen, e.record = true, record
+		e.row, _ = h.outcomes.find(h.name, seq)
 		e.row.Children = nil
 	}
-	if t.last.Status.Final() {
+	if final {
 		h.release(t)
 	} else {
 		h.makeRoom()
 		h.schedule(t)
 	}
-	e.handler, e.changed = h, h.breaker.ended(seq, o.Class, o.Message, at)
-	if e.changed {
+	if e.changed = h.breaker.ended(seq, o.Class, o.Message, at); e.changed {
 		h.setTimer()
 		h.signal()
 	}
@@ -167,20 +171,31 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 	return e
 }
 
+// settle says that the outcome of a task is in h.outcomes now, the last one there.
+func (h *Handler) settle(t *task) {
+	t.settled = true
+	h.unsaved++
+	if len(h.outcomes.list) == 1 {
+		h.dispatcher.recorder.touch(h)
+	}
+}
+
 // judge decides what becomes of a task after an attempt.
-func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) {
-	row := &t.last
-	row.Attempts++
-	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, at, time.Time{}
-	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
+func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
+	row := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
+		ErrorClass: o.Class, ErrorMessage: o.Message}
+	if t.past != nil {
+		row.Attempts += t.past.Attempts
+		row.FirstAttempt = t.past.FirstAttempt
+	}
 	if row.FirstAttempt.IsZero() {
-		row.FirstAttempt = row.At.Add(-o.Duration)
+		row.FirstAttempt = at.Add(-o.Duration)
 	}
 	retry := h.policy.Retry
 	switch {
 	case o.Verdict == event.OK:
 		h.stats.Delivered++
-		row.Status, row.Children = event.StatusOK, o.Children
+		row.Status, row.Result, row.Children = event.StatusOK, string(o.Result), o.Children
 		h.children += childBytes(row.Children)
 	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
 		h.stats.Failed++
@@ -188,23 +203,11 @@ func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) {
 	default:
 		h.stats.Failed++
 		row.Status = event.StatusRetrying
-		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
-	}
-	if o.Verdict != event.OK {
-		t.result = t.result[:0]
-	}
-	saved := t
-	if row.Status.Final() {
-		t.users++
-	} else { // the next attempt may end before this is written
-		saved = &task{last: *row, users: 1}
+		row.Due = at.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 		t.rowless = false
 	}
-	if h.outcomes = append(h.outcomes, saved); len(h.outcomes) == 1 {
-		h.dispatcher.recorder.touch(h)
-	}
-	t.settled = true
-	h.unsaved++
+	t.past = row
+	return row
 }
 
 // release forgets a final task and lets the next of its key go.
@@ -214,7 +217,7 @@ func (h *Handler) release(t *task) {
 	t.record.Event = nil // the window may hold the task for long
 	h.makeRoom()
 	switch {
-	case t.key == "":
+	case t.lane == 0:
 	case t.next == nil:
 		h.lanes.remove(t.lane)
 	default:

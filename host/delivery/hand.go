@@ -27,6 +27,7 @@ type Hand struct {
 	deal  uint64 // the recall that it was dealt after
 	tasks [maxHand]*task
 	plain [maxHand]plain // how those ended that are not handed in
+	bytes []byte         // the results of these
 	n     int            // tasks dealt
 	at    int            // of them have begun
 	in    int            // of them are handed in
@@ -37,11 +38,12 @@ type Hand struct {
 	changed bool         // the condition has, and nobody was told yet
 }
 
-// plain is a success with nothing to it but its result, which is in the task.
+// plain is a success without children.
 type plain struct {
 	at       time.Time
 	duration time.Duration
 	fuel     uint64
+	result   int // where its result ends among the results; it begins where the one before ends
 }
 
 // Hand makes a Hand. Close it.
@@ -94,20 +96,18 @@ func (x *Hand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 // Done ends the attempt that was begun last, and answers whether it is handed in,
 // with all before it. o and its Result are the caller's again then.
 func (x *Hand) Done(o *event.Outcome) (handedIn bool) {
-	t := x.tasks[x.at-1]
 	x.open = false
 	if x.at < x.n && o.Verdict == event.OK && len(o.Children) == 0 && !x.recalled() && !x.h.dispatcher.watched() {
-		t.result = append(t.result[:0], o.Result...)
-		x.plain[x.at-1] = plain{o.At, o.Duration, o.Fuel}
+		x.bytes = append(x.bytes, o.Result...)
+		x.plain[x.at-1] = plain{o.At, o.Duration, o.Fuel, len(x.bytes)}
 		return false
 	}
 	h := x.h
 	h.mu.Lock()
 	x.handIn(x.at - 1)
-	x.tasks[x.in] = nil
+	t := x.tasks[x.in]
+	x.tasks[x.in], t.hand = nil, nil
 	x.in++
-	t.hand = nil
-	t.result = append(t.result[:0], o.Result...)
 	ended := h.end(t, o)
 	if x.recalled() {
 		x.giveBack()
@@ -127,6 +127,10 @@ func (x *Hand) Rest() {
 	x.rest()
 	x.unlock()
 }
+
+// hasBegun reports whether a task that the hand holds has begun. The caller holds
+// Handler.mu.
+func (x *Hand) hasBegun(t *task) bool { return int32(t.place) < x.begun.Load() }
 
 func (x *Hand) recalled() bool { return x.deal != x.h.recalls.Load() }
 
@@ -171,12 +175,21 @@ func (x *Hand) rest() {
 
 // handIn hands in the successes that came before the given one.
 func (x *Hand) handIn(before int) {
-	for ; x.in < before; x.in++ {
+	if x.in >= before {
+		return
+	}
+	o := event.Outcome{Verdict: event.OK}
+	for from := 0; x.in < before; x.in++ {
 		t, p := x.tasks[x.in], &x.plain[x.in]
 		x.tasks[x.in], t.hand = nil, nil
-		o := event.Outcome{Verdict: event.OK, At: p.at, Duration: p.duration, Fuel: p.fuel}
+		o.At, o.Duration, o.Fuel, o.Result = p.at, p.duration, p.fuel, x.bytes[from:p.result]
+		from = p.result
 		x.changed = x.h.end(t, &o).changed || x.changed
 	}
+	if x.bytes = x.bytes[:0]; cap(x.bytes) > maxResults {
+		x.bytes = nil
+	}
+	x.h.cursor() // lets go of what it has passed
 }
 
 // giveBack puts what has not begun back to where it was taken from.

@@ -22,7 +22,7 @@ const (
 	// maxChildBytes bounds the children that are not written yet: with more, no
 	// attempt begins.
 	maxChildBytes = 64 << 20
-	readBatch     = 256
+	readBatch     = 64
 	// maxReady bounds the events that are ready, as long as attempts are open: more
 	// would not make a busy handler faster, and the processor's caches are small.
 	maxReady  = 2 * readBatch
@@ -104,8 +104,8 @@ type Handler struct {
 	saved   uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
-	outcomes []*task
-	copied   []*task // the memory for the next outcomes
+	outcomes outcomes
+	copied   outcomes // the memory for the next ones
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
@@ -296,10 +296,10 @@ func (h *Handler) arrive(records []event.Record) {
 		if n == len(h.batch) {
 			h.batch = append(h.batch, new(task))
 		}
-		h.batch[n].record, h.batch[n].key = rec, policy.Key(rec.Event)
+		h.batch[n].record, h.batch[n].lane = rec, h.lane(policy.Key(rec.Event))
 		n++
 	}
-	now := time.Now()
+	now := time.Now().UnixNano()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.batch[:n] {
@@ -310,12 +310,11 @@ func (h *Handler) arrive(records []event.Record) {
 		}
 		if row, waits := h.later[seq]; waits {
 			delete(h.later, seq)
-			t.last, t.settled = row, true
+			t.past, t.settled = &row, true
 			h.admit(t)
 			continue
 		}
-		t.rowless = seq > h.known
-		t.last.Handler, t.last.Seq, t.last.Status, t.last.At = h.name, seq, event.StatusPending, now
+		t.rowless, t.arrived = seq > h.known, now
 		t.users++
 		h.window.push(t)
 		h.admit(t)
@@ -336,8 +335,7 @@ func (h *Handler) admit(t *task) {
 	t.users++
 	h.open.put(t.record.Seq, t)
 	h.bytes += len(t.record.Event.Envelope())
-	if t.key != "" {
-		t.lane = maphash.String(h.seed, t.key)
+	if t.lane != 0 {
 		if last := h.lanes.put(t.lane, t); last != nil {
 			last.next = t
 			return
@@ -346,9 +344,17 @@ func (h *Handler) admit(t *task) {
 	h.schedule(t)
 }
 
+// lane is the number of an order key's lane; 0 for no key.
+func (h *Handler) lane(key string) uint64 {
+	if key == "" {
+		return 0
+	}
+	return max(maphash.String(h.seed, key), 1)
+}
+
 // schedule makes a task ready, now or when it is due.
 func (h *Handler) schedule(t *task) {
-	if t.last.Status == event.StatusRetrying && time.Until(t.last.Due) > 0 {
+	if due, waits := t.due(); waits && time.Until(due) > 0 {
 		heap.Push(&h.retries, t)
 		h.setTimer()
 		return
@@ -380,7 +386,7 @@ func (h *Handler) setTimer() {
 	now := time.Now()
 	wait := h.breaker.waits(now)
 	if h.retries.Len() > 0 {
-		due := h.retries[0].last.Due.Sub(now)
+		due := h.retries[0].past.Due.Sub(now)
 		if wait == 0 || due < wait {
 			wait = due
 		}
@@ -405,7 +411,7 @@ func (h *Handler) retriesDue() {
 		return
 	}
 	now := time.Now()
-	for h.retries.Len() > 0 && !h.retries[0].last.Due.After(now) {
+	for h.retries.Len() > 0 && !h.retries[0].past.Due.After(now) {
 		h.ready.push(heap.Pop(&h.retries).(*task))
 	}
 	h.setTimer()
