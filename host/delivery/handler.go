@@ -308,9 +308,10 @@ func (h *Handler) arrive(records []event.Record) {
 			h.recycle(t)
 			continue
 		}
-		if row, waits := h.later[seq]; waits {
+		if _, waits := h.later[seq]; waits {
+			past := h.later[seq]
 			delete(h.later, seq)
-			t.past, t.settled = &row, true
+			t.past, t.settled = &past, true
 			h.admit(t)
 			continue
 		}
