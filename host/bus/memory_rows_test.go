@@ -14,8 +14,10 @@ import (
 func TestRowsAreAMap(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	change := map[string]func(*event.Delivery){
-		"":              func(*event.Delivery) {},
-		"dead":          func(d *event.Delivery) { d.Status, d.ErrorClass, d.ErrorMessage = event.StatusDead, event.ClassTrap, "no" },
+		"": func(*event.Delivery) {},
+		"dead": func(d *event.Delivery) {
+			d.Status, d.ErrorClass, d.ErrorMessage = event.StatusDead, event.ClassTrap, "no"
+		},
 		"attempts":      func(d *event.Delivery) { d.Attempts = 2 },
 		"message":       func(d *event.Delivery) { d.ErrorMessage = "odd" },
 		"class":         func(d *event.Delivery) { d.ErrorClass = event.ClassRetry },

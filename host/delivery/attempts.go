@@ -109,15 +109,14 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 // aftermath is what is told of the end of an attempt once the lock is free.
 type aftermath struct {
 	handler *Handler
-	seen    bool // there is somebody to see the outcome
 	record  event.Record
-	row     event.Delivery
-	changed bool // the handler's condition
+	row     *event.Delivery // nil: there is nobody to see it
+	changed bool            // the handler's condition
 }
 
 func (e *aftermath) tell() {
-	if e.seen {
-		e.handler.dispatcher.cfg.Observer(e.record, e.row)
+	if e.row != nil {
+		e.handler.dispatcher.cfg.Observer(e.record, *e.row)
 	}
 	if e.changed {
 		e.handler.tell()
@@ -126,49 +125,64 @@ func (e *aftermath) tell() {
 
 // end decides what becomes of a task after an attempt.
 func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
-	seq := t.record.Seq
-	h.stats.Fuel += o.Fuel
+	e.handler, e.record = h, t.record
 	if o.Class == event.ClassCancelled {
+		h.stats.Fuel += o.Fuel
 		h.putBack(t)
 		h.signal()
 		return e
 	}
-	h.leave(t)
 	at := o.At
 	if at.IsZero() {
 		at = time.Now()
 	}
-	record := t.record
-	var final bool
 	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
-		final = true
-		h.stats.Delivered++
-		h.outcomes.success(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
+		e.changed = h.succeed(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
 	} else {
+		h.stats.Fuel += o.Fuel
+		h.leave(t)
 		row := h.judge(t, o, at)
-		final = row.Status.Final()
-		h.outcomes.list = append(h.outcomes.list, outcome{full: row, seq: seq})
+		h.outcomes.list = append(h.outcomes.list, outcome{full: row, seq: e.record.Seq})
+		h.settle(t)
+		if row.Status.Final() {
+			h.release(t)
+		} else {
+			h.makeRoom()
+			h.schedule(t)
+		}
+		e.changed = h.attemptEnded(e.record.Seq, o.Class, o.Message, at)
 	}
+	if h.dispatcher.watched() {
+		row, _ := h.outcomes.find(h.name, e.record.Seq)
+		row.Children = nil
+		e.row = &row
+	}
+	return e
+}
+
+// succeed is end for a success at the first attempt, without children. It answers
+// whether the handler's condition has changed.
+func (h *Handler) succeed(t *task, p *plain, result []byte) (changed bool) {
+	seq := t.record.Seq
+	h.stats.Fuel += p.fuel
+	h.stats.Delivered++
+	h.leave(t)
+	h.outcomes.success(t, p, result)
 	h.settle(t)
-	if e.handler = h; h.dispatcher.watched() {
-		e.seen, e.record = true, record
-		e.row, _ = h.outcomes.find(h.name, seq)
-		e.row.Children = nil
-	}
-	if final {
-		h.release(t)
-	} else {
-		h.makeRoom()
-		h.schedule(t)
-	}
-	if e.changed = h.breaker.ended(seq, o.Class, o.Message, at); e.changed {
+	h.release(t)
+	return h.attemptEnded(seq, "", "", p.at)
+}
+
+// attemptEnded tells the breaker, and answers whether the condition has changed.
+func (h *Handler) attemptEnded(seq uint64, class event.Class, message string, at time.Time) (changed bool) {
+	if changed = h.breaker.ended(seq, class, message, at); changed {
 		h.setTimer()
 		h.signal()
 	}
 	if h.breaker.failures > 0 || !h.mayBegin() {
 		h.recall() // what comes next is decided one at a time
 	}
-	return e
+	return changed
 }
 
 // settle says that the outcome of a task is in h.outcomes now, the last one there.

@@ -178,13 +178,18 @@ func (x *Hand) handIn(before int) {
 	if x.in >= before {
 		return
 	}
-	o := event.Outcome{Verdict: event.OK}
 	for from := 0; x.in < before; x.in++ {
 		t, p := x.tasks[x.in], &x.plain[x.in]
 		x.tasks[x.in], t.hand = nil, nil
-		o.At, o.Duration, o.Fuel, o.Result = p.at, p.duration, p.fuel, x.bytes[from:p.result]
+		result := x.bytes[from:p.result]
 		from = p.result
-		x.changed = x.h.end(t, &o).changed || x.changed
+		if t.past == nil {
+			x.changed = x.h.succeed(t, p, result) || x.changed
+			continue
+		}
+		o := event.Outcome{Verdict: event.OK, At: p.at, Duration: p.duration, Fuel: p.fuel, Result: result}
+		ended := x.h.end(t, &o)
+		x.changed = ended.changed || x.changed
 	}
 	if x.bytes = x.bytes[:0]; cap(x.bytes) > maxResults {
 		x.bytes = nil

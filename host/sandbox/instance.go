@@ -288,23 +288,26 @@ func (in *instance) take() bool {
 // done ends the open attempt.
 func (in *instance) done(o event.Outcome) {
 	now := in.now() // the only look at the clock of an event, when they come one after another
-	o.At = in.wallTime(now)
-	o.Duration, in.finished = now-in.begun, now
-	o.Fuel = in.fuel.spent()
-	if o.Verdict == event.OK {
-		o.Children = in.children
+	used := in.fuel.used()
+	in.outcome = o
+	end := &in.outcome
+	end.At = in.wallTime(now)
+	end.Duration, in.finished = now-in.begun, now
+	end.Fuel = in.fuel.spent(used)
+	if end.Verdict == event.OK {
+		end.Children = in.children
 	}
 	in.children, in.childBytes = nil, 0
 	in.open, in.attempt = false, event.Attempt{}
-	in.untold.add(&o)
-	in.outcome = o
-	if in.hand.Done(&in.outcome) {
+	in.untold.add(end)
+	if in.hand.Done(end) {
 		in.tell()
 	}
-	in.outcome = event.Outcome{}
+	*end = event.Outcome{} // the result is the guest's memory
 	// What the guest does until it asks for the next event is not the event's,
 	// but it must come to an end.
-	in.allow(now, in.pool.cfg.Timeout, in.pool.cfg.Fuel)
+	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
+	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 
 // rest lets go of everything but the open attempt, because it may take long.
