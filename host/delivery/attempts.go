@@ -137,7 +137,7 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 		at = time.Now()
 	}
 	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
-		e.changed = h.succeed(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
+		h.succeed(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
 	} else {
 		h.stats.Fuel += o.Fuel
 		h.leave(t)
@@ -150,7 +150,13 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 			h.makeRoom()
 			h.schedule(t)
 		}
-		e.changed = h.attemptEnded(e.record.Seq, o.Class, o.Message, at)
+	}
+	if e.changed = h.breaker.ended(e.record.Seq, o.Class, o.Message, at); e.changed {
+		h.setTimer()
+		h.signal()
+	}
+	if h.breaker.failures > 0 || !h.mayBegin() {
+		h.recall() // what comes next is decided one at a time
 	}
 	if h.dispatcher.watched() {
 		row, _ := h.outcomes.find(h.name, e.record.Seq)
@@ -160,29 +166,14 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 	return e
 }
 
-// succeed is end for a success at the first attempt, without children. It answers
-// whether the handler's condition has changed.
-func (h *Handler) succeed(t *task, p *plain, result []byte) (changed bool) {
-	seq := t.record.Seq
+// succeed is end for a success at the first attempt, without children.
+func (h *Handler) succeed(t *task, p *plain, result []byte) {
 	h.stats.Fuel += p.fuel
 	h.stats.Delivered++
 	h.leave(t)
 	h.outcomes.success(t, p, result)
 	h.settle(t)
 	h.release(t)
-	return h.attemptEnded(seq, "", "", p.at)
-}
-
-// attemptEnded tells the breaker, and answers whether the condition has changed.
-func (h *Handler) attemptEnded(seq uint64, class event.Class, message string, at time.Time) (changed bool) {
-	if changed = h.breaker.ended(seq, class, message, at); changed {
-		h.setTimer()
-		h.signal()
-	}
-	if h.breaker.failures > 0 || !h.mayBegin() {
-		h.recall() // what comes next is decided one at a time
-	}
-	return changed
 }
 
 // settle says that the outcome of a task is in h.outcomes now, the last one there.

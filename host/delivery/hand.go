@@ -35,7 +35,6 @@ type Hand struct {
 
 	begun   atomic.Int32 // at, for whoever looks while it holds Handler.mu
 	several bool         // it is counted in Handler.several
-	changed bool         // the condition has, and nobody was told yet
 }
 
 // plain is a success without children.
@@ -57,9 +56,9 @@ func (h *Handler) Hand() *Hand {
 // Close gives back what is held. No attempt may be open.
 func (x *Hand) Close() {
 	x.h.mu.Lock()
+	defer x.h.mu.Unlock()
 	x.rest()
 	x.h.hands--
-	x.unlock()
 }
 
 // Held begins an attempt that is held already. It answers false when there is
@@ -76,20 +75,15 @@ func (x *Hand) Held() (event.Taken, bool) {
 func (x *Hand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h := x.h
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	x.rest()
-	if x.changed {
-		x.unlock()
-		h.mu.Lock()
-	}
 	waited, ok := h.await(stop, retire)
 	if !ok {
-		x.unlock()
 		return event.Taken{}, false
 	}
 	x.take()
 	taken := x.begin()
 	taken.Waited, taken.More = waited, taken.More || h.ready.len() > 0 && h.mayBegin()
-	x.unlock()
 	return taken, true
 }
 
@@ -97,22 +91,25 @@ func (x *Hand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 // with all before it. o and its Result are the caller's again then.
 func (x *Hand) Done(o *event.Outcome) (handedIn bool) {
 	x.open = false
-	if x.at < x.n && o.Verdict == event.OK && len(o.Children) == 0 && !x.recalled() && !x.h.dispatcher.watched() {
+	t := x.tasks[x.at-1]
+	if x.at < x.n && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && !x.recalled() && !x.h.dispatcher.watched() {
 		x.bytes = append(x.bytes, o.Result...)
-		x.plain[x.at-1] = plain{o.At, o.Duration, o.Fuel, len(x.bytes)}
+		p := &x.plain[x.at-1]
+		if *p = (plain{o.At, o.Duration, o.Fuel, len(x.bytes)}); o.At.IsZero() {
+			p.at = time.Now()
+		}
 		return false
 	}
 	h := x.h
 	h.mu.Lock()
 	x.handIn(x.at - 1)
-	t := x.tasks[x.in]
 	x.tasks[x.in], t.hand = nil, nil
 	x.in++
 	ended := h.end(t, o)
 	if x.recalled() {
 		x.giveBack()
 	}
-	x.unlock()
+	h.mu.Unlock()
 	ended.tell()
 	return true
 }
@@ -124,8 +121,8 @@ func (x *Hand) Rest() {
 		return
 	}
 	x.h.mu.Lock()
+	defer x.h.mu.Unlock()
 	x.rest()
-	x.unlock()
 }
 
 // hasBegun reports whether a task that the hand holds has begun. The caller holds
@@ -173,7 +170,9 @@ func (x *Hand) rest() {
 	x.giveBack()
 }
 
-// handIn hands in the successes that came before the given one.
+// handIn hands in the successes that came before the given one. The breaker need
+// not be told: none has failed before them, because a failure recalls every hand,
+// and what failed since came after them.
 func (x *Hand) handIn(before int) {
 	if x.in >= before {
 		return
@@ -181,15 +180,8 @@ func (x *Hand) handIn(before int) {
 	for from := 0; x.in < before; x.in++ {
 		t, p := x.tasks[x.in], &x.plain[x.in]
 		x.tasks[x.in], t.hand = nil, nil
-		result := x.bytes[from:p.result]
+		x.h.succeed(t, p, x.bytes[from:p.result])
 		from = p.result
-		if t.past == nil {
-			x.changed = x.h.succeed(t, p, result) || x.changed
-			continue
-		}
-		o := event.Outcome{Verdict: event.OK, At: p.at, Duration: p.duration, Fuel: p.fuel, Result: result}
-		ended := x.h.end(t, &o)
-		x.changed = ended.changed || x.changed
 	}
 	if x.bytes = x.bytes[:0]; cap(x.bytes) > maxResults {
 		x.bytes = nil
@@ -210,16 +202,6 @@ func (x *Hand) giveBack() {
 		h.several--
 	}
 	h.signal()
-}
-
-// unlock lets go of Handler.mu, and says what has changed meanwhile.
-func (x *Hand) unlock() {
-	changed := x.changed
-	x.changed = false
-	x.h.mu.Unlock()
-	if changed {
-		x.h.tell()
-	}
 }
 
 // share is how many attempts a hand may take: half of what each would get, so
