@@ -318,6 +318,22 @@ func TestHandComesBack(t *testing.T) {
 				t.Error("an attempt has begun")
 			}
 		},
+		"a success after a failure": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+			a.Rest()
+			a.Done(ok)
+			fail := func() {
+				begin(b)
+				o := trap()
+				b.Done(&o)
+			}
+			fail()
+			begin(a)
+			a.Done(ok) // known at once: the failures are not in a row
+			fail()
+			if c := h.Condition(); c.State != "" {
+				t.Errorf("got %+v", c)
+			}
+		},
 		"its instance ends": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
 			a.Done(ok)
 			a.Held()
