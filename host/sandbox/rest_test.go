@@ -55,11 +55,11 @@ func TestHandRests(t *testing.T) {
 			m := load(t, guest(t, name))
 			r := resting{newQueue(), make(chan struct{}, 1)}
 			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: r, Concurrency: 1, Timeout: time.Hour,
-				Capabilities: sandbox.Capabilities{KV: brokenKV{}}})
+				Capabilities: sandbox.Capabilities{KV: brokenKV{waits: make(chan struct{}, 1)}}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.push(attempt(t, 1, `{"status":"shipped"}`))
+			r.push(attempt(t, 1, `{"status":"shipped","spin":true}`))
 			select {
 			case <-r.rested:
 			case <-time.After(patience):
