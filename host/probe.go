@@ -42,8 +42,26 @@ func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
 // silence is a sandbox.Source without any event.
 type silence struct{}
 
-// Next implements sandbox.Source.
-func (silence) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+// Hand implements sandbox.Source.
+func (silence) Hand() sandbox.Hand { return silentHand{} }
+
+// TryNext implements sandbox.Source.
+func (silence) TryNext() (a event.Attempt, ok bool) { return a, false }
+
+// Demand implements sandbox.Source.
+func (silence) Demand() <-chan struct{} { return nil }
+
+// Done implements sandbox.Source.
+func (silence) Done(event.Attempt, event.Outcome) {}
+
+// silentHand is a Hand that gets nothing.
+type silentHand struct{}
+
+// Held implements sandbox.Hand.
+func (silentHand) Held() (event.Taken, bool) { return event.Taken{}, false }
+
+// Next implements sandbox.Hand.
+func (silentHand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	select {
 	case <-stop:
 	case <-retire:
@@ -51,11 +69,11 @@ func (silence) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	return event.Taken{}, false
 }
 
-// TryNext implements sandbox.Source.
-func (silence) TryNext() (a event.Attempt, ok bool) { return a, false }
+// Done implements sandbox.Hand.
+func (silentHand) Done(*event.Outcome) bool { return true }
 
-// Done implements sandbox.Source.
-func (silence) Done(event.Attempt, event.Outcome) {}
+// Rest implements sandbox.Hand.
+func (silentHand) Rest() {}
 
-// Demand implements sandbox.Source.
-func (silence) Demand() <-chan struct{} { return nil }
+// Close implements sandbox.Hand.
+func (silentHand) Close() {}

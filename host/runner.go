@@ -96,11 +96,10 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 			}
 		},
 		Observer: func(rec event.Record, d event.Delivery) {
-			if h.feed.Watched() {
-				h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
-					EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: delivery.Wire(d)}})
-			}
+			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
+				EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: delivery.Wire(d)}})
 		},
+		Watched: h.feed.Watched,
 	})
 	h.undo("the connections of guests", func(context.Context) error { r.network.Close(); return nil })
 	h.undo("the deliveries", r.dispatcher.Close)
@@ -137,7 +136,7 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 	}
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:          spec.Name,
-		Source:        h,
+		Source:        source{h.Handler},
 		Concurrency:   spec.Settings.Concurrency,
 		Timeout:       spec.Settings.Timeout,
 		Fuel:          spec.Settings.Fuel,
@@ -159,6 +158,12 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 	h.Probe() // the new version may do what the old one could not
 	return &running{runner: r, name: spec.Name, handler: h, pool: pool}, nil
 }
+
+// source is where the instances of a pool get their attempts.
+type source struct{ *delivery.Handler }
+
+// Hand implements sandbox.Source.
+func (s source) Hand() sandbox.Hand { return s.Handler.Hand() }
 
 // policy says which events a plugin takes, in which order, and how often.
 func (r *runner) policy(spec plugin.Spec) (delivery.Policy, error) {
@@ -200,7 +205,7 @@ func orderKey(ptr string) func(*event.Event) string {
 	case "":
 		return nil
 	case "/metadata/subject":
-		return func(ev *event.Event) string { return ev.Metadata().Subject }
+		return (*event.Event).Subject
 	}
 	return func(ev *event.Event) string {
 		key, code := pointer.Get(ev.Envelope(), ptr)

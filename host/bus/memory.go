@@ -47,12 +47,12 @@ type Memory struct {
 	bytes   int64
 	latest  int64
 	keys    map[string]event.Record // by idempotency key
-	ids     map[string]event.Record // by event id
+	ids     map[string]event.Record // by event id, of those whose key is another
 	cursors map[string]uint64
-	rows    map[string]map[uint64]memoryRow // by handler and Seq
-	replays map[string]*event.Replay        // by handler; the last one of each
-	trimmed uint64                          // records up to here that are left are kept by a delivery
-	kv      map[string]*memoryKV            // by plugin
+	rows    map[string]*memoryRows   // by handler
+	replays map[string]*event.Replay // by handler; the last one of each
+	trimmed uint64                   // records up to here that are left are kept by a delivery
+	kv      map[string]*memoryKV     // by plugin
 	closed  bool
 }
 
@@ -71,7 +71,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		keys:    make(map[string]event.Record),
 		ids:     make(map[string]event.Record),
 		cursors: make(map[string]uint64),
-		rows:    make(map[string]map[uint64]memoryRow),
+		rows:    make(map[string]*memoryRows),
 		replays: make(map[string]*event.Replay),
 		kv:      make(map[string]*memoryKV),
 	}
@@ -175,7 +175,10 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 		m.records = append(m.records, rec)
 		m.times = append(m.times, m.latest)
 		m.bytes += ev.Size()
-		m.keys[key], m.ids[ev.ID()] = rec, rec
+		m.keys[key] = rec
+		if ev.ID() != key {
+			m.ids[ev.ID()] = rec
+		}
 		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
 	}
 	m.last.Store(seq)
@@ -286,9 +289,9 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	removed := n - len(records)
 	m.records, m.times = append(records, m.records[n:]...), append(times, m.times[n:]...)
 	for _, rows := range m.rows {
-		for seq := range rows {
+		for seq := range rows.seqs {
 			if _, there := m.find(seq); !there && seq <= m.trimmed && seq < before {
-				delete(rows, seq)
+				rows.remove(seq)
 			}
 		}
 	}
@@ -311,7 +314,7 @@ func (m *Memory) restamp() {
 // kept says whether a delivery keeps an event in the log. The caller holds mu.
 func (m *Memory) kept(seq uint64) bool {
 	for _, rows := range m.rows {
-		if row, found := rows[seq]; found && row.Status != event.StatusOK && !row.purged {
+		if row, found := rows.full[seq]; found && row.Status != event.StatusOK && !row.purged {
 			return true
 		}
 	}

@@ -9,12 +9,6 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// memoryRow is a delivery as it is kept.
-type memoryRow struct {
-	event.Delivery
-	purged bool // a dead one that is no dead letter any more
-}
-
 // SaveDeliveries stores deliveries, each in the place of the one with the same
 // handler and Seq, appends their children to the log, and moves cursors, all at
 // once. A child that the log has already is left out. When one is in conflict,
@@ -37,10 +31,16 @@ func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, curs
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	for _, d := range rows {
+	var of *memoryRows // of the handler of the row before
+	for i := range rows {
+		d := &rows[i]
+		if len(d.Children) > 0 {
+			own := *d // rows is the caller's
+			d = &own
+		}
 		if conflict := m.conflict(d.Children); conflict != nil {
-			d = d.Refuse(conflict)
-			refused = append(refused, d)
+			*d = d.Refuse(conflict)
+			refused = append(refused, *d)
 		}
 		if len(d.Children) > 0 {
 			m.add(d.Children)
@@ -49,13 +49,13 @@ func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, curs
 		if _, there := m.find(d.Seq); !there && d.Seq <= m.trimmed {
 			continue
 		}
-		of := m.rows[d.Handler]
-		if of == nil {
-			of = make(map[uint64]memoryRow)
-			m.rows[d.Handler] = of
+		if of == nil || of.handler != d.Handler {
+			if of = m.rows[d.Handler]; of == nil {
+				of = newMemoryRows(d.Handler)
+				m.rows[d.Handler] = of
+			}
 		}
-		d.At, d.Due, d.FirstAttempt = d.At.UTC(), d.Due.UTC(), d.FirstAttempt.UTC()
-		of[d.Seq] = memoryRow{Delivery: d}
+		of.put(d)
 	}
 	for _, c := range cursors {
 		m.cursors[c.Name] = c.Seq
@@ -66,6 +66,9 @@ func (m *Memory) saveDeliveries(ctx context.Context, rows []event.Delivery, curs
 // conflict says which of the events could not be appended, by their keys and
 // each other's.
 func (m *Memory) conflict(events []*event.Event) (conflict error) {
+	if len(events) == 0 {
+		return nil
+	}
 	among := make(map[string]event.Record)
 	for _, ev := range events {
 		key := ev.Metadata().IdempotencyKey
@@ -91,7 +94,7 @@ func (m *Memory) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, 
 	}
 	var list []event.Delivery
 	for _, rows := range m.rows {
-		if row, found := rows[seq]; found {
+		if row, found := rows.get(seq); found {
 			list = append(list, row.Delivery)
 		}
 	}
@@ -108,13 +111,15 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	}
 	var b event.Backlog
 	b.Cursor, b.Found = m.cursors["handler/"+handler]
-	b.Found = b.Found || len(m.rows[handler]) > 0
+	b.Found = b.Found || m.rows[handler].len() > 0
 	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
 		under := *r
 		b.Replay = &under
 	}
-	for seq, row := range m.rows[handler] {
+	rows := m.rows[handler]
+	for seq := range rows.seqs {
 		b.Newest = max(b.Newest, seq)
+		row, _ := rows.get(seq)
 		switch {
 		case row.Status == event.StatusPending: // for Redriven
 		case !row.Status.Final():

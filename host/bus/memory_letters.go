@@ -16,7 +16,7 @@ func (m *Memory) dead(f event.DeadFilter, after event.DeadPlace) (list []event.D
 		if f.Handler != "" && f.Handler != name {
 			continue
 		}
-		for seq, row := range rows {
+		for seq, row := range rows.others {
 			if row.Status != event.StatusDead || row.purged {
 				continue
 			}
@@ -82,9 +82,9 @@ func (m *Memory) changeDead(ctx context.Context, doing string, f event.DeadFilte
 	}
 	list := m.dead(f, event.DeadPlace{})
 	for _, l := range list {
-		row := m.rows[l.Handler][l.Seq]
+		row := m.rows[l.Handler].full[l.Seq]
 		change(&row)
-		m.rows[l.Handler][l.Seq] = row
+		m.rows[l.Handler].full[l.Seq] = row
 	}
 	return len(list), nil
 }
@@ -98,7 +98,7 @@ func (m *Memory) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 	}
 	counts := make(map[string]uint64)
 	for handler, rows := range m.rows {
-		for _, row := range rows {
+		for _, row := range rows.others {
 			if row.Status == event.StatusDead && !row.purged {
 				counts[handler]++
 			}
@@ -116,7 +116,7 @@ func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, lim
 		return nil, err
 	}
 	var list []event.Delivery
-	for seq, row := range m.rows[handler] {
+	for seq, row := range m.rows[handler].others {
 		if row.Status == event.StatusPending && seq > after {
 			list = append(list, row.Delivery)
 		}
@@ -141,11 +141,15 @@ func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint6
 		return err
 	}
 	cursor, found := m.cursors["handler/"+handler]
-	if !found && len(m.rows[handler]) == 0 {
+	if !found && m.rows[handler].len() == 0 {
 		return fault.New(fault.NotFound, "%s: the handler %s has no place in the log", doing, handler)
 	}
-	for seq, row := range m.rows[handler] {
-		if seq >= from && seq <= to && row.Status.Final() && row.At.After(at) {
+	rows := m.rows[handler]
+	for seq := range rows.seqs {
+		if seq < from || seq > to {
+			continue
+		}
+		if row, _ := rows.get(seq); row.Status.Final() && row.At.After(at) {
 			at = row.At
 		}
 	}

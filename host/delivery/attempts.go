@@ -6,23 +6,45 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// Next waits for an attempt and answers false once stop is closed, or when it
-// waits and gets a token from retire.
+// Next takes one attempt, as Hand.Next does. It goes back through Done.
 func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for waited := false; ; waited = true {
+	waited, ok := h.await(stop, retire)
+	if !ok {
+		return event.Taken{}, false
+	}
+	t := h.ready.pop()
+	h.begin(t)
+	return event.Taken{Attempt: t.attempt(), More: h.ready.len() > 0 && h.mayBegin(), Waited: waited}, true
+}
+
+// TryNext is Next without waiting.
+func (h *Handler) TryNext() (event.Attempt, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ready.len() == 0 || !h.mayBegin() {
+		return event.Attempt{}, false
+	}
+	t := h.ready.pop()
+	h.begin(t)
+	return t.attempt(), true
+}
+
+// await waits until an attempt may begin and one is ready. It answers false once
+// stop is closed, or when it waits and gets a token from retire.
+func (h *Handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
+	for ; ; waited = true {
 		select {
 		case <-stop:
 			h.signal() // the token it may have taken is another's
-			return event.Taken{}, false
+			return waited, false
 		default:
 		}
-		if h.mayBegin() {
-			if t := h.ready.pop(); t != nil {
-				return event.Taken{Attempt: h.begin(t), More: h.ready.len() > 0 && h.mayBegin(), Waited: waited}, true
-			}
+		if h.ready.len() > 0 && h.mayBegin() {
+			return waited, true
 		}
+		h.recall() // others may hold what this one could begin
 		h.parked++
 		h.mu.Unlock()
 		retired := false
@@ -36,109 +58,149 @@ func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 		h.parked--
 		if retired {
 			h.signal()
-			return event.Taken{}, false
+			return waited, false
 		}
 	}
-}
-
-// TryNext is Next without waiting.
-func (h *Handler) TryNext() (event.Attempt, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.mayBegin() {
-		if t := h.ready.pop(); t != nil {
-			return h.begin(t), true
-		}
-	}
-	return event.Attempt{}, false
 }
 
 // Demand yields a token when something is ready and nobody is in Next.
 func (h *Handler) Demand() <-chan struct{} { return h.demand }
 
-func (h *Handler) begin(t *task) event.Attempt {
+// begin counts a task that was taken out of the ready ones as one of an instance's.
+func (h *Handler) begin(t *task) {
 	h.breaker.begin(t.record.Seq)
-	if h.ready.len() > 0 && h.parked > 0 && h.mayBegin() {
+	if h.parked > 0 && h.ready.len() > 0 && h.mayBegin() {
 		token(h.wake)
 	}
 	t.delivering = true
 	h.inFlight++
 	h.makeRoom() // many slow attempts may need more than is ready
-	return event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: t.last.Attempts + 1}
 }
 
-// Done takes back an attempt and what became of it.
-func (h *Handler) Done(a event.Attempt, o event.Outcome) {
-	h.mu.Lock()
-	t := h.open.get(a.Seq)
-	if t == nil || !t.delivering {
-		h.mu.Unlock()
-		return
-	}
+// putBack is the opposite of begin.
+func (h *Handler) putBack(t *task) {
+	h.leave(t)
+	h.breaker.cancelled(t.record.Seq)
+	h.ready.pushFront(t)
+	h.makeRoom()
+}
+
+// leave counts a task as no longer an instance's.
+func (h *Handler) leave(t *task) {
 	t.delivering = false
 	if h.inFlight--; h.inFlight == 0 && h.held {
 		token(h.idle)
 	}
-	h.stats.Fuel += o.Fuel
-	if o.Class == event.ClassCancelled {
-		h.breaker.cancelled(a.Seq)
-		h.ready.pushFront(t)
-		h.makeRoom()
-		h.signal()
+}
+
+// Done takes back an attempt of Next or TryNext and what became of it.
+func (h *Handler) Done(a event.Attempt, o event.Outcome) {
+	h.mu.Lock()
+	t := h.open.get(a.Seq)
+	if t == nil || !t.delivering || t.hand != nil {
 		h.mu.Unlock()
 		return
+	}
+	ended := h.end(t, &o)
+	h.mu.Unlock()
+	ended.tell()
+}
+
+// aftermath is what is told of the end of an attempt once the lock is free.
+type aftermath struct {
+	handler *Handler
+	record  event.Record
+	row     *event.Delivery // nil: there is nobody to see it
+	changed bool            // the handler's condition
+}
+
+func (e *aftermath) tell() {
+	if e.row != nil {
+		e.handler.dispatcher.cfg.Observer(e.record, *e.row)
+	}
+	if e.changed {
+		e.handler.tell()
+	}
+}
+
+// end decides what becomes of a task after an attempt.
+func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
+	e.handler, e.record = h, t.record
+	if o.Class == event.ClassCancelled {
+		h.stats.Fuel += o.Fuel
+		h.putBack(t)
+		h.signal()
+		return e
 	}
 	at := o.At
 	if at.IsZero() {
 		at = time.Now()
 	}
-	observer := h.dispatcher.cfg.Observer
-	record, row := t.record, event.Delivery{}
-	h.judge(t, o, at)
-	if observer != nil {
-		row = t.shown()
-		row.Children = nil
-	}
-	if t.last.Status.Final() {
-		h.release(t)
+	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
+		h.succeed(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
 	} else {
-		h.makeRoom()
-		h.schedule(t)
+		h.stats.Fuel += o.Fuel
+		h.leave(t)
+		row := h.judge(t, o, at)
+		h.outcomes.list = append(h.outcomes.list, outcome{full: row, seq: e.record.Seq})
+		h.settle(t)
+		if row.Status.Final() {
+			h.release(t)
+		} else {
+			h.makeRoom()
+			h.schedule(t)
+		}
 	}
-	changed := h.breaker.ended(a.Seq, o.Class, o.Message, at)
-	if changed {
+	if e.changed = h.breaker.ended(e.record.Seq, o.Class, o.Message, at); e.changed {
 		h.setTimer()
 		h.signal()
 	}
-	first := len(h.outcomes) == 1
-	h.mu.Unlock()
-	if first {
+	if h.breaker.failures > 0 || !h.mayBegin() {
+		h.recall() // what comes next is decided one at a time
+	}
+	if h.dispatcher.watched() {
+		row, _ := h.outcomes.find(h.name, e.record.Seq)
+		row.Children = nil
+		e.row = &row
+	}
+	return e
+}
+
+// succeed is end for a success at the first attempt, without children.
+func (h *Handler) succeed(t *task, p *plain, result []byte) {
+	h.stats.Fuel += p.fuel
+	h.stats.Delivered++
+	h.leave(t)
+	h.outcomes.success(t, p, result)
+	h.settle(t)
+	h.release(t)
+}
+
+// settle says that the outcome of a task is in h.outcomes now, the last one there.
+func (h *Handler) settle(t *task) {
+	t.settled = true
+	h.unsaved++
+	if len(h.outcomes.list) == 1 {
 		h.dispatcher.recorder.touch(h)
-	}
-	if observer != nil {
-		observer(record, row)
-	}
-	if changed {
-		h.tell()
 	}
 }
 
 // judge decides what becomes of a task after an attempt.
-func (h *Handler) judge(t *task, o event.Outcome, at time.Time) {
-	row := &t.last
-	row.Attempts++
-	row.Duration, row.Fuel, row.At, row.Due = o.Duration, o.Fuel, at, time.Time{}
-	row.Result, row.ErrorClass, row.ErrorMessage = "", o.Class, o.Message
-	t.result = t.result[:0]
+func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
+	row := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
+		ErrorClass: o.Class, ErrorMessage: o.Message}
+	if t.past != nil {
+		row.Attempts += t.past.Attempts
+		row.FirstAttempt = t.past.FirstAttempt
+	}
 	if row.FirstAttempt.IsZero() {
-		row.FirstAttempt = row.At.Add(-o.Duration)
+		row.FirstAttempt = at.Add(-o.Duration)
 	}
 	retry := h.policy.Retry
 	switch {
 	case o.Verdict == event.OK:
 		h.stats.Delivered++
-		row.Status, row.Children = event.StatusOK, o.Children
-		t.result = append(t.result, o.Result...)
+		row.Status, row.Result, row.Children = event.StatusOK, string(o.Result), o.Children
 		h.children += childBytes(row.Children)
 	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
 		h.stats.Failed++
@@ -146,18 +208,11 @@ func (h *Handler) judge(t *task, o event.Outcome, at time.Time) {
 	default:
 		h.stats.Failed++
 		row.Status = event.StatusRetrying
-		row.Due = row.At.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
-	}
-	saved := t
-	if row.Status.Final() {
-		t.users++
-	} else { // the next attempt may end before this is written
-		saved = &task{last: *row, users: 1}
+		row.Due = at.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
 		t.rowless = false
 	}
-	h.outcomes = append(h.outcomes, saved)
-	t.settled = true
-	h.unsaved++
+	t.past = row
+	return row
 }
 
 // release forgets a final task and lets the next of its key go.
@@ -172,7 +227,7 @@ func (h *Handler) release(t *task) {
 	t.record.Event = nil // the window may hold the task for long
 	h.makeRoom()
 	switch {
-	case t.key == "":
+	case t.lane == 0:
 	case t.next == nil:
 		h.lanes.remove(t.lane)
 	default:

@@ -52,6 +52,7 @@ type Config struct {
 	Log      Log   // required
 	Logger   *slog.Logger
 	Observer func(event.Record, event.Delivery) // sees every recorded outcome; must not block. Default none
+	Watched  func() bool                        // whether Observer has to be called now; must not block. Default always
 	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
 	// Start says where a handler begins that has no place in the log yet: after
 	// the event with this Seq. Default: at the log's end.
@@ -89,6 +90,11 @@ func New(cfg Config) *Dispatcher {
 	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler), places: make(map[string]chan struct{})}
 	d.recorder = newRecorder(cfg, d.list)
 	return d
+}
+
+// watched reports whether there is somebody to see outcomes.
+func (d *Dispatcher) watched() bool {
+	return d.cfg.Observer != nil && (d.cfg.Watched == nil || d.cfg.Watched())
 }
 
 // cursorName is a handler's name among the cursors of the store.

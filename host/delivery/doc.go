@@ -8,6 +8,11 @@
 // failed attempt is tried again after a growing, jittered backoff, at most
 // Retry.MaxAttempts times, and is then dead.
 //
+// An instance is dealt several attempts at once when many are ready, and hands
+// plain successes in together (hand.go). That shows nowhere: what it has not begun
+// is pending, comes back when its attempt runs long or somebody else could begin
+// it, and no attempt begins after a pause or after a breaker has opened.
+//
 // A handler that fails one event after another is left alone for a while by its
 // breaker; a paused one is left alone until it is resumed. Its events wait in the
 // log meanwhile, and waiting costs no attempt.
@@ -29,10 +34,10 @@
 //
 // Lock order: Dispatcher.mu or recorder.mu, then Handler.mu; recorder.touching and
 // recorder.troubleMu are leaves. None is held while the store, the log, an observer or OnCondition is
-// called.
+// called; Config.Watched is asked under Handler.mu.
 //
 // Dispatcher.places and Handler.moving are held across calls of the store, in
 // this order, by who opens, replays or closes a handler, and before any other.
 //
-// Read handler.go first, then attempts.go, recorder.go and restore.go.
+// Read handler.go first, then attempts.go, hand.go, recorder.go and restore.go.
 package delivery

@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -22,7 +23,7 @@ const (
 	// maxChildBytes bounds the children that are not written yet: with more, no
 	// attempt begins.
 	maxChildBytes = 64 << 20
-	readBatch     = 256
+	readBatch     = 64
 	// maxReady bounds the events that are ready, as long as attempts are open: more
 	// would not make a busy handler faster, and the processor's caches are small.
 	maxReady  = 2 * readBatch
@@ -106,8 +107,8 @@ type Handler struct {
 	saved   uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
-	outcomes []*task
-	copied   []*task // the memory for the next outcomes
+	outcomes outcomes
+	copied   outcomes // the memory for the next ones
 	unsaved  int
 	children int // bytes of the children among them
 	done     map[uint64]bool
@@ -116,7 +117,10 @@ type Handler struct {
 	later     map[uint64]event.Delivery
 	replay    *event.Replay // the last one, nil without one since the handler was opened
 	held      bool          // no attempt begins: the handler is being moved
-	inFlight  int           // attempts that are open
+	inFlight  int           // attempts that instances have
+	hands     int           // that are open
+	several   int           // hands that hold several attempts
+	recalls   atomic.Uint64 // changed under mu, to have hands come back
 	feedWaits bool          // the feeder waits for room
 	fedOpen   int           // open tasks that the feeder brought
 	fedBytes  int           // of their envelopes
@@ -166,6 +170,7 @@ func (h *Handler) Update(p Policy) {
 	}
 	h.policy = p
 	h.breaker.configure(p.Breaker)
+	h.recall()
 	changed := h.condition() != before
 	h.signal()
 	h.mu.Unlock()
@@ -307,10 +312,10 @@ func (h *Handler) arrive(records []event.Record) {
 		if n == len(h.batch) {
 			h.batch = append(h.batch, new(task))
 		}
-		h.batch[n].record, h.batch[n].key = rec, policy.Key(rec.Event)
+		h.batch[n].record, h.batch[n].lane = rec, h.lane(policy.Key(rec.Event))
 		n++
 	}
-	now := time.Now()
+	now := time.Now().UnixNano()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.batch[:n] {
@@ -319,14 +324,14 @@ func (h *Handler) arrive(records []event.Record) {
 			h.recycle(t)
 			continue
 		}
-		if row, waits := h.later[seq]; waits {
+		if _, waits := h.later[seq]; waits {
+			past := h.later[seq]
 			delete(h.later, seq)
-			t.last, t.settled = row, true
+			t.past, t.settled = &past, true
 			h.admit(t)
 			continue
 		}
-		t.rowless = seq > h.known
-		t.last.Handler, t.last.Seq, t.last.Status, t.last.At = h.name, seq, event.StatusPending, now
+		t.rowless, t.arrived = seq > h.known, now
 		t.users++
 		h.window.push(t)
 		h.admit(t)
@@ -347,8 +352,7 @@ func (h *Handler) admit(t *task) {
 	t.users++
 	h.open.put(t.record.Seq, t)
 	h.bytes += len(t.record.Event.Envelope())
-	if t.key != "" {
-		t.lane = maphash.String(h.seed, t.key)
+	if t.lane != 0 {
 		if last := h.lanes.put(t.lane, t); last != nil {
 			last.next = t
 			h.behind++
@@ -358,9 +362,17 @@ func (h *Handler) admit(t *task) {
 	h.schedule(t)
 }
 
+// lane is the number of an order key's lane; 0 for no key.
+func (h *Handler) lane(key string) uint64 {
+	if key == "" {
+		return 0
+	}
+	return max(maphash.String(h.seed, key), 1)
+}
+
 // schedule makes a task ready, now or when it is due.
 func (h *Handler) schedule(t *task) {
-	if t.last.Status == event.StatusRetrying && time.Until(t.last.Due) > 0 {
+	if due, waits := t.due(); waits && time.Until(due) > 0 {
 		heap.Push(&h.retries, t)
 		h.setTimer()
 		h.makeRoom()
@@ -393,7 +405,7 @@ func (h *Handler) setTimer() {
 	now := time.Now()
 	wait := h.breaker.waits(now)
 	if h.retries.Len() > 0 {
-		due := h.retries[0].last.Due.Sub(now)
+		due := h.retries[0].past.Due.Sub(now)
 		if wait == 0 || due < wait {
 			wait = due
 		}
@@ -418,7 +430,7 @@ func (h *Handler) retriesDue() {
 		return
 	}
 	now := time.Now()
-	for h.retries.Len() > 0 && !h.retries[0].last.Due.After(now) {
+	for h.retries.Len() > 0 && !h.retries[0].past.Due.After(now) {
 		h.ready.push(heap.Pop(&h.retries).(*task))
 	}
 	h.setTimer()

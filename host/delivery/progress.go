@@ -47,7 +47,7 @@ func (b *batch) clear() {
 func (h *Handler) waiting() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.outcomes)
+	return len(h.outcomes.list)
 }
 
 // collect puts the outcomes and the cursor into b. The cursor is left out when it
@@ -61,32 +61,35 @@ func (h *Handler) collect(b *batch, all, thin bool) {
 		h.mu.Unlock()
 		return
 	}
-	if c := h.cursor(); c > h.saved && (all || len(h.outcomes) > 0) {
+	if c := h.cursor(); c > h.saved && (all || len(h.outcomes.list) > 0) {
 		h.saved = c
 		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
 	// An outcome does not change any more: while it is copied, attempts go on.
-	outcomes, saved, before := h.outcomes, h.saved, h.thinned
-	h.outcomes, h.copied = h.copied[:0], nil
+	fetched, saved, before := h.outcomes, h.saved, h.thinned
+	h.outcomes, h.copied = h.copied, outcomes{}
 	h.mu.Unlock()
-	p, thinned := part{handler: h, outcomes: len(outcomes)}, before
-	for _, t := range outcomes {
-		if row := &t.last; thin && t.rowless && row.Seq <= saved && row.Status == event.StatusOK && len(row.Children) == 0 {
-			thinned.add(row.Seq)
-		} else {
-			p.children += childBytes(row.Children)
-			b.rows = append(b.rows, t.shown())
-			p.rows++
+	p, thinned := part{handler: h, outcomes: len(fetched.list)}, before
+	results, copied := "", false
+	for i := range fetched.list {
+		o := &fetched.list[i]
+		if thin && o.rowless && o.full == nil && o.seq <= saved {
+			thinned.add(o.seq)
+			continue
 		}
+		if !copied {
+			results, copied = string(fetched.results), true
+		}
+		row := o.delivery(h.name, results[o.from:o.to])
+		p.children += childBytes(row.Children)
+		b.rows = append(b.rows, row)
+		p.rows++
 	}
+	fetched.clear()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, t := range outcomes {
-		h.drop(t)
-	}
-	clear(outcomes)
-	h.copied = outcomes[:0]
-	if len(outcomes) > 0 {
+	h.copied = fetched
+	if p.outcomes > 0 {
 		h.thinned = thinned
 		h.stats.HistorySkipped += uint64(p.outcomes - p.rows)
 		b.cursors = thinned.save(b.cursors, before, h.name)
@@ -132,16 +135,9 @@ func (h *Handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 	since = h.since(rec.Seq)
 	known := t != nil
 	if known {
-		v = t.last
-		if t.delivering {
-			v.Status = event.StatusDelivering
-		}
-	}
-	for _, o := range h.outcomes {
-		if o.last.Seq == rec.Seq && !known {
-			v, known = o.shown(), true
-			since = asOld(v)
-		}
+		v = h.shown(t)
+	} else if v, known = h.outcomes.find(h.name, rec.Seq); known {
+		since = asOld(v)
 	}
 	h.mu.Unlock()
 	switch {

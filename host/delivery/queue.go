@@ -44,17 +44,12 @@ func (q *fifo) pop() *task {
 type retryHeap []*task
 
 func (h retryHeap) Len() int           { return len(h) }
-func (h retryHeap) Less(i, j int) bool { return h[i].last.Due.Before(h[j].last.Due) }
-func (h retryHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
+func (h retryHeap) Less(i, j int) bool { return h[i].past.Due.Before(h[j].past.Due) }
+func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push implements heap.Interface.
 func (h *retryHeap) Push(x any) {
-	t := x.(*task)
-	t.index = len(*h)
-	*h = append(*h, t)
+	*h = append(*h, x.(*task))
 }
 
 // Pop implements heap.Interface.

@@ -151,6 +151,7 @@ func (h *Handler) setHeld(held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.held = held
+	h.recall()
 	h.setTimer()
 	h.signal()
 }

@@ -83,7 +83,7 @@ func (h *Handler) restored(ctx context.Context, row event.Delivery) (*task, erro
 	h.mu.Lock()
 	key := h.policy.Key
 	h.mu.Unlock()
-	return &task{record: records[0], key: key(records[0].Event), last: row, settled: true}, nil
+	return &task{record: records[0], lane: h.lane(key(records[0].Event)), past: &row, settled: true}, nil
 }
 
 // start starts the reader and the feeder.
@@ -196,8 +196,8 @@ func (r *recorder) busy(h *Handler) busy {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
-	for _, t := range h.outcomes {
-		b.seqs[t.last.Seq] = false
+	for i := range h.outcomes.list {
+		b.seqs[h.outcomes.list[i].seq] = false
 	}
 	for i := range r.saving.rows {
 		if r.saving.rows[i].Handler == h.name {

@@ -82,6 +82,7 @@ func deniedCall(f abi.Function) hostCallFunc {
 // outside makes a call that can wait: it ends with the guest's time, as
 // fault.Timeout, and traps when the pool is stopped meanwhile.
 func (in *instance) outside(call func(context.Context) error) error {
+	in.rest()
 	ctx, cancel := context.WithTimeout(in.pool.life, in.deadline-in.now())
 	defer cancel()
 	err := call(ctx)

@@ -44,8 +44,11 @@ func (t *tank) used() int64 {
 
 // begin starts a span with a limit. A budget is exact: what is left of the last
 // slice is taken back, so that every unit is granted within this span.
-func (t *tank) begin(limit uint64) {
-	t.begun = t.used()
+func (t *tank) begin(limit uint64) { t.beginAt(t.used(), limit) }
+
+// beginAt is begin for who knows what is used.
+func (t *tank) beginAt(used int64, limit uint64) {
+	t.begun = used
 	t.limit = int64(min(limit, 1<<62))
 	if t.limit > 0 && t.counter != nil {
 		if left := int64(t.counter.Get()); left > 0 {
@@ -55,8 +58,8 @@ func (t *tank) begin(limit uint64) {
 	}
 }
 
-// spent is what the span has burnt so far.
-func (t *tank) spent() uint64 { return uint64(max(0, t.used()-t.begun)) }
+// spent is what the span has burnt when so much is used.
+func (t *tank) spent(used int64) uint64 { return uint64(max(0, used-t.begun)) }
 
 // refill is the import that meter gave the module: left -> counter.
 type refill struct{}
@@ -104,8 +107,9 @@ func (in *instance) charge(bytes int) {
 // checkTime stops a guest whose time is up, or whose pool is stopped. It is
 // called once a slice, and lets others run: a guest that computes would keep its
 // processor for 10 ms otherwise, and the host's own work waits for one at each of
-// its steps.
+// its steps. And they get what this instance holds besides its open attempt.
 func (in *instance) checkTime() {
+	in.rest()
 	runtime.Gosched()
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")

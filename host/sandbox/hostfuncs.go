@@ -154,6 +154,7 @@ func (in *instance) log(level slog.Level, text string) {
 	if !p.lines.allow(len(text)) {
 		return
 	}
+	in.rest() // writing may take its time
 	if n := p.lines.missed(); n > 0 {
 		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
 	}

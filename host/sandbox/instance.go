@@ -21,6 +21,7 @@ import (
 // instance is one live guest. All of it belongs to the goroutine that runs it.
 type instance struct {
 	pool    *Pool
+	hand    Hand
 	memory  api.Memory
 	linear  linearMemory
 	fuel    tank
@@ -38,8 +39,12 @@ type instance struct {
 	open     bool          // an attempt is open
 	attempt  event.Attempt // the open one
 	begun    time.Duration // as now counts
-	finished time.Duration // when the attempt before was given back
-	refused  string        // why finish did not take the result of the open attempt
+	finished time.Duration // when the attempt before ended
+	outcome  event.Outcome // of the attempt that is being ended
+	untold   tally         // what the pool's figures do not have yet
+	wall     time.Time     // the time of day at wallAt, which is as now counts
+	wallAt   time.Duration
+	refused  string // why finish did not take the result of the open attempt
 
 	children   []*event.Event // that the guest emitted for the open attempt
 	childBytes int            // of their envelopes
@@ -50,8 +55,8 @@ type instance struct {
 	trapped   *trap // why the host stopped the guest
 }
 
-func newInstance(p *Pool, started func(error)) *instance {
-	in := &instance{pool: p, started: started}
+func newInstance(p *Pool, hand Hand, started func(error)) *instance {
+	in := &instance{pool: p, hand: hand, started: started}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
 	return in
@@ -92,7 +97,7 @@ func (in *instance) run() error {
 	if in.open {
 		in.done(in.failure(err))
 	} else if in.started == nil {
-		in.tell(err)
+		in.logFailure(err)
 	}
 	if in.started == nil {
 		return nil
@@ -102,8 +107,8 @@ func (in *instance) run() error {
 	return reason
 }
 
-// tell logs a failure that no event can tell of: after finish, or after END.
-func (in *instance) tell(err error) {
+// logFailure tells of a failure that no event can tell of: after finish, or after END.
+func (in *instance) logFailure(err error) {
 	var exit *sys.ExitError
 	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
 		return
@@ -186,6 +191,7 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 
 // sleep is poll_oneoff's: the guest sleeps, but not past its deadline.
 func (in *instance) sleep(ns int64) {
+	in.rest()
 	timer := time.NewTimer(min(time.Duration(ns), in.deadline-in.now()+time.Millisecond))
 	defer timer.Stop()
 	select {
@@ -247,7 +253,7 @@ func (in *instance) spentUp() bool {
 		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }
 
-// take asks the source for an attempt. It answers false when the guest shall end.
+// take asks the hand for an attempt. It answers false when the guest shall end.
 func (in *instance) take() bool {
 	p := in.pool
 	if in.started != nil {
@@ -255,11 +261,14 @@ func (in *instance) take() bool {
 		in.started = nil
 	}
 	ok := false
-	if !in.spentUp() {
+	if !in.spentUp() && !p.stopping() {
 		var taken event.Taken
-		p.parked.Add(1)
-		taken, ok = p.cfg.Source.Next(p.stop, p.retire)
-		p.unpark()
+		if taken, ok = in.hand.Held(); !ok {
+			p.parked.Add(1)
+			taken, ok = in.hand.Next(p.stop, p.retire)
+			p.unpark()
+			in.tell()
+		}
 		if ok {
 			if taken.More {
 				p.wantMore()
@@ -274,6 +283,7 @@ func (in *instance) take() bool {
 	}
 	if !ok {
 		in.ended = true
+		in.rest()
 		in.allow(in.now(), p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
 		return false
 	}
@@ -286,20 +296,47 @@ func (in *instance) take() bool {
 	return true
 }
 
-// done gives the open attempt back.
+// done ends the open attempt.
 func (in *instance) done(o event.Outcome) {
-	o.At = time.Now() // the only look at the clock of an event, when they come one after another
-	now := o.At.Sub(in.pool.epoch)
-	o.Duration, in.finished = now-in.begun, now
-	o.Fuel = in.fuel.spent()
-	if o.Verdict == event.OK {
-		o.Children = in.children
+	now := in.now() // the only look at the clock of an event, when they come one after another
+	used := in.fuel.used()
+	in.outcome = o
+	end := &in.outcome
+	end.At = in.wallTime(now)
+	end.Duration, in.finished = now-in.begun, now
+	end.Fuel = in.fuel.spent(used)
+	if end.Verdict == event.OK {
+		end.Children = in.children
 	}
 	in.children, in.childBytes = nil, 0
-	a := in.attempt
 	in.open, in.attempt = false, event.Attempt{}
-	in.pool.done(a, o)
+	in.untold.add(end)
+	if in.hand.Done(end) {
+		in.tell()
+	}
+	*end = event.Outcome{} // the result is the guest's memory
 	// What the guest does until it asks for the next event is not the event's,
 	// but it must come to an end.
-	in.allow(now, in.pool.cfg.Timeout, in.pool.cfg.Fuel)
+	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
+	in.fuel.beginAt(used, in.pool.cfg.Fuel)
+}
+
+// rest lets go of everything but the open attempt, because it may take long.
+func (in *instance) rest() {
+	in.hand.Rest()
+	in.tell()
+}
+
+// tell adds the outcomes that the source knows to the pool's figures.
+func (in *instance) tell() { in.pool.count(&in.untold) }
+
+// wallEvery is for how long the wall clock is reckoned from the monotonic one.
+const wallEvery = 10 * time.Millisecond
+
+// wallTime is the time of day at a moment that has just been.
+func (in *instance) wallTime(now time.Duration) time.Time {
+	if in.wall.IsZero() || now-in.wallAt > wallEvery {
+		in.wall, in.wallAt = time.Now(), now
+	}
+	return in.wall.Add(now - in.wallAt)
 }

@@ -12,17 +12,37 @@ import (
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-// Source hands out attempts. Its methods are called by many instances at once.
+// Source hands out attempts. It is safe for concurrent use.
 type Source interface {
-	// Next waits for an attempt, and answers false once stop is closed, or when
-	// it waits and gets a token from retire.
-	Next(stop, retire <-chan struct{}) (event.Taken, bool)
-	// TryNext is Next without waiting.
+	// Hand is where one instance gets its attempts.
+	Hand() Hand
+	// TryNext begins an attempt that no instance gets, if there is one.
 	TryNext() (a event.Attempt, ok bool)
-	// Done gives an attempt back. The outcome's Result is valid until it returns.
+	// Done ends an attempt of TryNext.
 	Done(a event.Attempt, o event.Outcome)
-	// Demand yields a token when an attempt waits and nobody is in Next.
+	// Demand yields a token when an attempt waits and nobody is in a Hand's Next.
 	Demand() <-chan struct{}
+}
+
+// Hand is one instance's hold on a Source, for one goroutine. It may keep a few
+// attempts at hand, and the outcomes of such: Rest lets go of both.
+type Hand interface {
+	// Held begins an attempt that is at hand. It answers false when there is none,
+	// or Next shall be asked.
+	Held() (event.Taken, bool)
+	// Next waits for an attempt and begins it. It answers false once stop is closed,
+	// or when it waits and gets a token from retire.
+	Next(stop, retire <-chan struct{}) (event.Taken, bool)
+	// Done ends the attempt that was begun. What o points to is the caller's again
+	// when it returns. It answers false when the outcome is kept to be told with
+	// later ones.
+	Done(o *event.Outcome) (told bool)
+	// Rest tells the outcomes and gives back what has not begun. It is called when
+	// the attempt that is open may take long, which stays open, or the guest does
+	// something else than ask for the next.
+	Rest()
+	// Close ends the hold; no attempt is open.
+	Close()
 }
 
 // PoolConfig says how a module is run. The zero value of a field asks for its
@@ -151,16 +171,31 @@ func (p *Pool) Stats() Stats {
 	}
 }
 
-// done gives an attempt back to the source, and counts it.
-func (p *Pool) done(a event.Attempt, o event.Outcome) {
+// tally counts ended attempts.
+type tally struct{ delivered, failed, fuel uint64 }
+
+func (t *tally) add(o *event.Outcome) {
 	switch {
 	case o.Verdict == event.OK:
-		p.delivered.Add(1)
+		t.delivered++
 	case o.Class != event.ClassCancelled:
-		p.failed.Add(1)
+		t.failed++
 	}
-	p.fuel.Add(o.Fuel)
-	p.cfg.Source.Done(a, o)
+	t.fuel += o.Fuel
+}
+
+// count adds what a tally has to the pool's figures, and clears it.
+func (p *Pool) count(t *tally) {
+	if t.delivered > 0 {
+		p.delivered.Add(t.delivered)
+	}
+	if t.failed > 0 {
+		p.failed.Add(t.failed)
+	}
+	if t.fuel > 0 {
+		p.fuel.Add(t.fuel)
+	}
+	*t = tally{}
 }
 
 // Drain answers END to every instance that asks for an event and waits until
@@ -182,6 +217,16 @@ func (p *Pool) Drain(ctx context.Context) error {
 	p.kill()
 	<-done
 	return fault.New(fault.Timeout, "handler %s: its open events were stopped: %w", p.cfg.Name, ctx.Err())
+}
+
+// stopping reports whether Drain was called.
+func (p *Pool) stopping() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // kill stops every instance at its next look at the clock.
@@ -209,10 +254,12 @@ func (p *Pool) start(started func(error)) {
 // runOne is the life of one instance; of a stdio module, of one place for the
 // instances that each serve one event.
 func (p *Pool) runOne(started func(error)) error {
+	hand := p.cfg.Source.Hand()
+	defer hand.Close()
 	if p.module.shape.Style == vet.Loop {
-		return newInstance(p, started).run()
+		return newInstance(p, hand, started).run()
 	}
-	for in := newInstance(p, started); in.take(); in = newInstance(p, nil) {
+	for in := newInstance(p, hand, started); in.take(); in = newInstance(p, hand, nil) {
 		in.runStdio()
 	}
 	return nil
@@ -299,7 +346,11 @@ func (p *Pool) failOne(err error) {
 	if !ok {
 		return
 	}
-	p.done(a, event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()})
+	o := event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()}
+	var t tally
+	t.add(&o)
+	p.count(&t)
+	p.cfg.Source.Done(a, o)
 }
 
 // wantMore is called by an instance that saw more waiting than it took.

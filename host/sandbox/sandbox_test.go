@@ -112,6 +112,31 @@ func (q *queue) Done(a event.Attempt, o event.Outcome) {
 }
 
 func (q *queue) Demand() <-chan struct{} { return q.demand }
+func (q *queue) Hand() sandbox.Hand      { return &single{source: q} }
+
+// single is a Hand that holds nothing but the attempt that is open.
+type single struct {
+	source interface {
+		Next(stop, retire <-chan struct{}) (event.Taken, bool)
+		Done(event.Attempt, event.Outcome)
+	}
+	a event.Attempt
+}
+
+func (s *single) Held() (event.Taken, bool) { return event.Taken{}, false }
+func (s *single) Rest()                     {}
+func (s *single) Close()                    {}
+
+func (s *single) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	t, ok := s.source.Next(stop, retire)
+	s.a = t.Attempt
+	return t, ok
+}
+
+func (s *single) Done(o *event.Outcome) bool {
+	s.source.Done(s.a, *o)
+	return true
+}
 
 func (q *queue) await(t testing.TB) done {
 	t.Helper()

@@ -34,6 +34,7 @@ func (in *instance) secret(_ api.Module, stack []uint64) {
 		return
 	}
 	in.charge(secretWork)
+	in.rest()
 	value, err := secrets.Read(string(ptr))
 	if err != nil {
 		stack[0] = in.answer(err)

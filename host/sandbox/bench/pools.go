@@ -49,7 +49,10 @@ func (f *flood) run(n int) event.Outcome {
 // TryNext implements sandbox.Source.
 func (f *flood) TryNext() (event.Attempt, bool) { return event.Attempt{}, false }
 
-// Next implements sandbox.Source.
+// Hand implements sandbox.Source.
+func (f *flood) Hand() sandbox.Hand { return floodHand{f} }
+
+// Next waits for the next one; see sandbox.Hand.
 func (f *flood) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	for waited := false; ; waited = true {
 		f.mu.Lock()
@@ -82,6 +85,24 @@ func (f *flood) Done(_ event.Attempt, o event.Outcome) {
 
 // Demand implements sandbox.Source.
 func (f *flood) Demand() <-chan struct{} { return nil }
+
+// floodHand is a sandbox.Hand that holds nothing but the attempt that is open.
+type floodHand struct{ *flood }
+
+// Held implements sandbox.Hand.
+func (floodHand) Held() (event.Taken, bool) { return event.Taken{}, false }
+
+// Done implements sandbox.Hand.
+func (h floodHand) Done(o *event.Outcome) bool {
+	h.flood.Done(h.attempt, *o)
+	return true
+}
+
+// Rest implements sandbox.Hand.
+func (floodHand) Rest() {}
+
+// Close implements sandbox.Hand.
+func (floodHand) Close() {}
 
 // newEngine returns an engine that vets in a child with this cache, or here
 // without one.

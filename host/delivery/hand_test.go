@@ -1,0 +1,496 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+)
+
+// elapsed is a channel that is ready: with it as retire, Next does not wait.
+var elapsed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// begin begins an attempt as an instance does, without waiting.
+func begin(x *delivery.Hand) (event.Attempt, bool) {
+	taken, ok := x.Held()
+	if !ok {
+		taken, ok = x.Next(nil, elapsed)
+	}
+	return taken.Attempt, ok
+}
+
+// holder is an instance of a test.
+type holder struct {
+	*delivery.Hand
+	open   *event.Attempt
+	untold int // successes that are not handed in
+}
+
+// TestHandsAgainstAModel drives three hands step by step, with a backlog that is
+// deep at times: attempts begin, end in any way, run long, while events come, the
+// handler is paused, and a breaker opens that only Probe helps.
+func TestHandsAgainstAModel(t *testing.T) {
+	kept := 0 // successes that were handed in later
+	rapid.Check(t, func(t *rapid.T) {
+		l, s := newLog(), newStore()
+		d := delivery.New(delivery.Config{Store: s, Log: l})
+		defer d.Close(context.Background())
+		policy := delivery.Policy{
+			Key:     bySubject,
+			Retry:   delivery.Retry{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
+			Breaker: delivery.Breaker{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
+		}
+		h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
+		hands := make([]*holder, 3)
+		for i := range hands {
+			hands[i] = &holder{Hand: h.Hand()}
+		}
+		probed := false // Probe was called, and no attempt has begun since
+		subjects := rapid.SampledFrom([]string{"", "", "", "a", "b", "c"})
+		begins := func(t *rapid.T, x *holder) {
+			if x.open != nil {
+				return
+			}
+			a, ok := begin(x.Hand)
+			if !ok {
+				x.untold = 0 // it had to ask the queue
+				return
+			}
+			switch {
+			case m.paused:
+				t.Fatalf("%d has begun while the handler is paused", a.Seq)
+			case m.open && (!probed || m.probe != 0):
+				t.Fatalf("%d has begun while the breaker is open", a.Seq)
+			case m.open:
+				m.probe, probed = a.Seq, false
+			}
+			if wrong := m.taken(a); wrong != "" {
+				t.Fatal(wrong)
+			}
+			x.open = &a
+		}
+		ends := func(x *holder, o event.Outcome) {
+			if x.open == nil {
+				return
+			}
+			a := *x.open
+			x.open = nil
+			m.done(a, o)
+			o.Result = []byte(fmt.Sprint(a.Seq))
+			if x.Done(&o) {
+				x.untold = 0
+			} else {
+				x.untold++
+				kept++
+			}
+			for i := range o.Result {
+				o.Result[i] = '?' // it is the instance's again
+			}
+			switch {
+			case o.Class == event.ClassCancelled:
+				if m.open && m.probe == a.Seq {
+					m.probe, probed = 0, true
+				}
+			case m.open && m.probe != a.Seq:
+			case !against(o):
+				m.row, m.open, m.probe = nil, false, 0
+			default:
+				m.row, m.probe = append(m.row, a.Seq), 0
+				different := slices.ContainsFunc(m.row, func(seq uint64) bool { return seq != m.row[0] })
+				m.open = policy.Breaker.Failures > 0 && different && len(m.row) >= policy.Breaker.Failures
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"publish": func(t *rapid.T) {
+				for range rapid.IntRange(1, 40).Draw(t, "events") {
+					subject := subjects.Draw(t, "key")
+					m.add(subject)
+					l.publish(t, subject)
+				}
+				// Some are read before what follows: only a deep backlog is dealt several at once.
+				want := uint64(min(40, len(m.subjects)-len(m.final)))
+				for end := time.Now().Add(patience); h.Stats().Open < want; runtime.Gosched() {
+					if time.Now().After(end) {
+						t.Fatalf("it has %d events, want %d", h.Stats().Open, want)
+					}
+				}
+			},
+			"begin": func(t *rapid.T) { begins(t, hands[rapid.IntRange(0, 2).Draw(t, "hand")]) },
+			"end": func(t *rapid.T) {
+				ends(hands[rapid.IntRange(0, 2).Draw(t, "hand")], rapid.SampledFrom(outcomes).Draw(t, "outcome"))
+			},
+			"go on": func(t *rapid.T) {
+				x := hands[rapid.IntRange(0, 2).Draw(t, "hand")]
+				for range rapid.IntRange(1, 6).Draw(t, "successes") {
+					begins(t, x)
+					ends(x, event.Outcome{})
+				}
+			},
+			"rest": func(t *rapid.T) {
+				x := hands[rapid.IntRange(0, 2).Draw(t, "hand")]
+				x.Rest()
+				x.untold = 0
+			},
+			"end and come back": func(t *rapid.T) {
+				i := rapid.IntRange(0, 2).Draw(t, "hand")
+				if hands[i].open == nil {
+					hands[i].Close()
+					hands[i] = &holder{Hand: h.Hand()}
+				}
+			},
+			"pause": func(t *rapid.T) {
+				policy.Paused = rapid.Bool().Draw(t, "paused")
+				m.paused = policy.Paused
+				h.Update(policy)
+			},
+			"probe": func(t *rapid.T) {
+				if m.open && m.probe == 0 {
+					h.Probe()
+					probed = true
+				}
+			},
+			"": func(t *rapid.T) {
+				want := delivery.Condition{}.State
+				if m.open {
+					want = "breaker_open"
+				}
+				if m.paused {
+					want = "paused"
+				}
+				if got := h.Condition().State; got != want {
+					t.Fatalf("the condition is %q, want %q", got, want)
+				}
+				least := len(m.subjects) - len(m.final)
+				most := least + hands[0].untold + hands[1].untold + hands[2].untold
+				if lag := int(h.Stats().Lag); lag < least || lag > most {
+					t.Fatalf("lag %d; %d are not final, and %d are not handed in", lag, least, most-least)
+				}
+				for range 3 { // that many events, anywhere
+					if len(m.subjects) == 0 {
+						break
+					}
+					seq := uint64(rand.IntN(len(m.subjects)) + 1)
+					list, err := d.Deliveries(t.Context(), l.at(int(seq)))
+					if err != nil || len(list) != 1 {
+						t.Fatalf("Deliveries: %v, %v", list, err)
+					}
+					begun := m.flying[m.key(seq)] == seq
+					switch got := list[0].Status; {
+					case begun != (got == "delivering") && m.final[seq] != event.StatusOK,
+						m.final[seq] == event.StatusOK && got != "ok" && (most == least || got != "delivering"):
+						t.Fatalf("event %d is shown as %s; begun: %v, final: %q, not handed in: %d", seq, got, begun, m.final[seq], most-least)
+					}
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.wrong != "" {
+					t.Fatal(s.wrong)
+				}
+			},
+		})
+		for _, x := range hands {
+			if x.open != nil {
+				m.done(*x.open, event.Outcome{})
+				o := event.Outcome{Result: []byte(fmt.Sprint(x.open.Seq))}
+				x.Done(&o)
+			}
+			x.Close()
+		}
+		policy.Paused, policy.Breaker = false, delivery.Breaker{}
+		h.Update(policy)
+		x := h.Hand()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		for len(m.final) < len(m.subjects) {
+			taken, ok := x.Held()
+			if !ok {
+				taken, ok = x.Next(ctx.Done(), nil)
+			}
+			if !ok {
+				t.Fatalf("%d of %d are final, and nothing comes", len(m.final), len(m.subjects))
+			}
+			if wrong := m.taken(taken.Attempt); wrong != "" {
+				t.Fatal(wrong)
+			}
+			o := event.Outcome{Result: []byte(fmt.Sprint(taken.Seq))}
+			m.done(taken.Attempt, o)
+			x.Done(&o)
+		}
+		x.Close()
+		s.await(t, "everything final", func() bool { return s.finals("h") == len(m.subjects) })
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if wrong := m.stored(s.rows); wrong != "" {
+			t.Fatal(wrong)
+		}
+		for k, row := range s.rows {
+			if want := fmt.Sprint(k.seq); row.Status == event.StatusOK && (row.Result != want || row.At.IsZero() || row.FirstAttempt.IsZero()) {
+				t.Fatalf("event %d has %+v, want the result %s", k.seq, row, want)
+			}
+		}
+	})
+	t.Log(kept, "successes were handed in later")
+	if kept == 0 {
+		t.Error("no success was ever kept to be handed in later: nothing was tried")
+	}
+}
+
+// deep opens a handler with so many events that a hand is dealt several, with one
+// key each, and two hands of it.
+func deep(t *testing.T, policy delivery.Policy) (f fixture, h *delivery.Handler, a, b *delivery.Hand) {
+	t.Helper()
+	f = setUp(t)
+	h = f.open(t, "h", policy)
+	a, b = h.Hand(), h.Hand()
+	for i := range 64 {
+		f.log.publish(t, fmt.Sprint("o-", i))
+	}
+	f.awaitOpen(t, h, 64)
+	if _, ok := begin(a); !ok {
+		t.Fatal("no attempt")
+	}
+	return f, h, a, b
+}
+
+// awaitOpen waits until the handler has read so many events.
+func (f fixture) awaitOpen(t *testing.T, h *delivery.Handler, want uint64) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(patience); h.Stats().Open != want; <-look.C {
+		if time.Now().After(end) {
+			t.Fatalf("it has %d events, want %d", h.Stats().Open, want)
+		}
+	}
+}
+
+// TestHandComesBack holds that what one instance holds is not kept from others: it
+// comes back when its attempt runs long, and when it is recalled.
+func TestHandComesBack(t *testing.T) {
+	ok := &event.Outcome{}
+	tests := map[string]func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand){
+		"its attempt runs long": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
+			a.Rest()
+			for n := 63; n > 0; n-- { // all but the one that a is at
+				if _, ok := begin(b); !ok {
+					t.Fatalf("%d are left, and b gets none of them", n)
+				}
+				b.Done(ok)
+			}
+			if _, ok := begin(b); ok {
+				t.Error("b got what a is at")
+			}
+		},
+		"another finds nothing": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
+			for {
+				if _, ok := begin(b); !ok {
+					break // it has looked, in vain
+				}
+				b.Done(ok)
+			}
+			a.Done(ok)
+			if _, is := a.Held(); is {
+				t.Error("a has gone on with what it held")
+			}
+			if _, is := begin(b); !is {
+				t.Error("b got nothing")
+			}
+			b.Done(ok)
+		},
+		"a pause": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+			h.Update(delivery.Policy{Key: bySubject, Paused: true})
+			a.Done(ok)
+			if _, is := begin(a); is {
+				t.Error("an attempt has begun")
+			}
+			if h.Update(delivery.Policy{Key: bySubject}); h.Stats().Delivered != 1 {
+				t.Errorf("got %+v", h.Stats())
+			}
+		},
+		"a breaker that opens": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
+			for range 2 {
+				begin(b)
+				o := trap()
+				b.Done(&o)
+			}
+			a.Done(ok)
+			if _, is := begin(a); is {
+				t.Error("an attempt has begun")
+			}
+		},
+		"a success after a failure": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+			a.Rest()
+			a.Done(ok)
+			fail := func() {
+				begin(b)
+				o := trap()
+				b.Done(&o)
+			}
+			fail()
+			begin(a)
+			a.Done(ok) // known at once: the failures are not in a row
+			fail()
+			if c := h.Condition(); c.State != "" {
+				t.Errorf("got %+v", c)
+			}
+		},
+		"its instance ends": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+			a.Done(ok)
+			a.Held()
+			a.Done(ok)
+			a.Close()
+			if got := h.Stats(); got.Delivered != 2 || got.Open != 62 {
+				t.Errorf("got %+v", got)
+			}
+			for range 62 {
+				if _, is := begin(b); !is {
+					t.Fatal("b did not get them all")
+				}
+				b.Done(ok)
+			}
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			policy := delivery.Policy{Key: bySubject, Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour}}
+			f, h, a, b := deep(t, policy)
+			delivering := 0
+			for seq := range 64 {
+				list, err := f.d.Deliveries(t.Context(), f.log.at(seq+1))
+				if err != nil || len(list) != 1 {
+					t.Fatalf("got %v, %v", list, err)
+				}
+				if list[0].Status == "delivering" {
+					delivering++
+				}
+			}
+			if delivering != 1 {
+				t.Errorf("%d are delivering, want 1: the others have not begun", delivering)
+			}
+			test(t, h, a, b)
+		})
+	}
+}
+
+// TestHandsHammer is TestHammer with hands: workers that rest at times, publishers,
+// pauses, a breaker that opens and probes by itself, and readers of the figures.
+func TestHandsHammer(t *testing.T) {
+	const events, keys = 4000, 40
+	f := setUp(t)
+	f.store.took = func(uint64) bool { return false } // successes may be left out
+	policy := delivery.Policy{
+		Key:     bySubject,
+		Retry:   delivery.Retry{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
+		Breaker: delivery.Breaker{Failures: 4, Cooldown: time.Microsecond, MaxCooldown: 50 * time.Microsecond},
+	}
+	h := f.open(t, "h", policy)
+	m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
+	for i := range events {
+		m.add([]string{"", fmt.Sprint(i % keys)}[i%2])
+	}
+	var wrong []string
+	quit := make(chan struct{})
+	finished := make(chan struct{})
+	var workers, others sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			x := h.Hand()
+			defer x.Close()
+			for n := 0; ; n++ {
+				taken, ok := x.Held()
+				if !ok {
+					if taken, ok = x.Next(quit, nil); !ok {
+						return
+					}
+				}
+				o := outcomes[0]
+				if n%50 >= 40 { // successes for a while, then anything
+					o = outcomes[rand.IntN(len(outcomes))]
+				}
+				if rand.IntN(20) == 0 {
+					x.Rest()
+				}
+				m.mu.Lock()
+				if w := m.taken(taken.Attempt); w != "" {
+					wrong = append(wrong, w)
+				}
+				m.done(taken.Attempt, o)
+				all := len(m.final) == events && o.Class != event.ClassCancelled
+				m.mu.Unlock()
+				x.Done(&o)
+				if all {
+					close(finished)
+				}
+			}
+		})
+	}
+	others.Go(func() {
+		for _, subject := range m.subjects {
+			f.log.publish(t, subject)
+		}
+	})
+	others.Go(func() {
+		for paused := true; ; paused = !paused {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			p := policy
+			p.Paused = paused
+			h.Update(p)
+			h.Probe()
+			_, _ = h.Stats(), h.Settled()
+			if _, err := f.d.Deliveries(t.Context(), f.log.at(1+rand.IntN(events))); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	select {
+	case <-finished:
+	case <-time.After(patience):
+		t.Errorf("not all became final: %+v", h.Stats())
+	}
+	close(quit)
+	workers.Wait()
+	others.Wait()
+	if len(wrong) > 0 {
+		t.Error(strings.Join(wrong[:min(5, len(wrong))], "\n"))
+	}
+	s := h.Stats()
+	if err := h.Close(t.Context()); err != nil { // writes what there is
+		t.Fatal(err)
+	}
+	if s.Lag != 0 {
+		t.Errorf("got %+v", s)
+	}
+	f.store.mu.Lock()
+	defer f.store.mu.Unlock()
+	if f.store.cursors["handler/h"] != events || f.store.wrong != "" {
+		t.Errorf("the cursor is at %d, want %d: %s", f.store.cursors["handler/h"], events, f.store.wrong)
+	}
+	for seq, status := range m.final {
+		row, kept := f.store.rows[key{"h", seq}]
+		if kept && (row.Status != status || row.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
+			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, row, status, m.attempts[seq])
+		}
+	}
+}
