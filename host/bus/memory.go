@@ -21,8 +21,8 @@ type MemoryConfig struct {
 	// trimmed. Children are exempt, or no handler could settle what makes room. 0
 	// is no bound. SetMaxBytes changes it.
 	MaxBytes int64
-	// KVBytes bounds the key-value state of one plugin, keys and values
-	// together (default 64 MiB).
+	// KVBytes bounds the key-value state of one plugin: keys, values and 128
+	// bytes for each entry together (default 64 MiB).
 	KVBytes int64
 	Now     func() time.Time // the clock, for when events were appended; nil is time.Now
 }

@@ -14,10 +14,13 @@ const (
 	maxKVValue = 1 << 20
 )
 
+// kvEntry is what an entry counts besides its key and value, in bytes.
+const kvEntry = 128
+
 // memoryKV is one plugin's state.
 type memoryKV struct {
 	values map[string][]byte
-	bytes  int64 // of keys and values
+	bytes  int64 // of keys and values, and kvEntry for each
 }
 
 // KVGet returns a plugin's value, and whether there is one. The value is the
@@ -72,7 +75,7 @@ func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value [
 	}
 	grows := int64(len(value) - len(present))
 	if !found {
-		grows += int64(len(key))
+		grows += int64(len(key)) + kvEntry
 	}
 	if grows > 0 && of.bytes+grows > m.kvBytes {
 		return &fault.Error{Code: fault.Exhausted, Field: "value",
@@ -97,7 +100,7 @@ func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
 	}
 	if of := m.kv[plugin]; of != nil {
 		if value, found := of.values[key]; found {
-			of.bytes -= int64(len(key) + len(value))
+			of.bytes -= int64(len(key)+len(value)) + kvEntry
 			delete(of.values, key)
 		}
 	}

@@ -16,6 +16,10 @@ const (
 	MaxKVValue = 1 << 20
 )
 
+// kvEntry is what an entry counts besides its key and value, in bytes: without it
+// 64 MiB of tiny entries would be a gigabyte of file.
+const kvEntry = 128
+
 // KVGet returns a plugin's value, and whether there is one. The value is the
 // caller's.
 func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
@@ -78,7 +82,7 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 		}
 		grows := int64(len(value) - len(present))
 		if !found {
-			grows += int64(len(key))
+			grows += int64(len(key)) + kvEntry
 		}
 		if grows > 0 && usage+grows > s.kvBytes {
 			// It names the value, unlike a full disk: trying again does not help.

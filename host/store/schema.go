@@ -123,6 +123,20 @@ var migrations = [...]string{
 		UPDATE log_size SET events = events - 1, bytes = bytes - octet_length(OLD.envelope) -
 			octet_length(OLD.idempotency_key) - octet_length(OLD.type) - octet_length(OLD.subject) - 64;
 	END;`,
+
+	// 7: an entry of a plugin's state counts 128 bytes (kvEntry) besides its key
+	// and value, for its row and its place in the index.
+	`DROP TRIGGER kv_insert;
+	DROP TRIGGER kv_delete;
+	DELETE FROM kv_usage;
+	INSERT INTO kv_usage SELECT plugin, sum(octet_length(key) + length(value) + 128) FROM kv GROUP BY plugin;
+	CREATE TRIGGER kv_insert AFTER INSERT ON kv BEGIN
+		INSERT INTO kv_usage VALUES (NEW.plugin, octet_length(NEW.key) + length(NEW.value) + 128)
+			ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+	END;
+	CREATE TRIGGER kv_delete AFTER DELETE ON kv BEGIN
+		UPDATE kv_usage SET bytes = bytes - octet_length(OLD.key) - length(OLD.value) - 128 WHERE plugin = OLD.plugin;
+	END;`,
 }
 
 // upgrade brings the file to the newest schema, in one transaction.

@@ -28,6 +28,11 @@ func TestUpgrade(t *testing.T) {
 			if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
 				t.Fatal(err)
 			}
+			if version >= 3 {
+				if _, err := db.Exec(`INSERT INTO kv VALUES ('p', 'old', CAST('value' AS BLOB))`); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if version >= 6 { // the writer of that time counted it
 				if _, err := db.Exec(`UPDATE log_size SET events = 1, bytes = ?`, ev.Size()); err != nil {
 					t.Fatal(err)
@@ -62,6 +67,14 @@ func TestUpgrade(t *testing.T) {
 			}
 			if err := s.KVSet(ctx, "p", "k", []byte("v")); err != nil {
 				t.Error(err)
+			}
+			var usage int
+			want := 1 + 1 + kvEntry
+			if version >= 3 {
+				want += len("old") + len("value") + kvEntry
+			}
+			if err := s.reader.QueryRow(`SELECT bytes FROM kv_usage WHERE plugin = 'p'`).Scan(&usage); err != nil || usage != want {
+				t.Errorf("the state's size: got %d, %v, want %d", usage, err, want)
 			}
 		})
 	}

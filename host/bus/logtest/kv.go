@@ -25,7 +25,7 @@ type KV interface {
 // when the test ends.
 func RunKV(t *testing.T, open func(t *testing.T, quota int64) KV) {
 	t.Run("entries", func(t *testing.T) { kvEntries(t, open(t, 0)) })
-	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000)) })
+	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000+2*entry)) })
 	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
 	t.Run("compare and set has one winner", func(t *testing.T) { kvOneWinner(t, open(t, 0)) })
 	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
@@ -78,6 +78,9 @@ func kvEntries(t *testing.T, s KV) {
 
 // kvQuota: the bound is per plugin, exact, and what is freed can be used again.
 // The error names the value, which tells it from a full disk.
+// entry is what an entry counts besides its key and its value, in bytes.
+const entry = 128
+
 func kvQuota(t *testing.T, s KV) {
 	ctx := t.Context()
 	over := func(what string, err error) {
@@ -89,15 +92,23 @@ func kvQuota(t *testing.T, s KV) {
 	}
 	wantCode(t, "some", s.KVSet(ctx, "p", "k", make([]byte, 500)), "")
 	wantCode(t, "clear", s.KVClear(ctx, "p"), "")
-	wantCode(t, "fill", s.KVSet(ctx, "p", "0123456789", make([]byte, 990)), "")
+	wantCode(t, "fill", s.KVSet(ctx, "p", "0123456789", make([]byte, 990+entry)), "")
 	over("one more", s.KVSet(ctx, "p", "k", nil))
 	wantCode(t, "another plugin", s.KVSet(ctx, "q", "k", make([]byte, 900)), "")
-	over("larger", s.KVSet(ctx, "p", "0123456789", make([]byte, 991)))
+	over("larger", s.KVSet(ctx, "p", "0123456789", make([]byte, 991+entry)))
 	wantCode(t, "smaller", s.KVSet(ctx, "p", "0123456789", make([]byte, 89)), "")
 	wantCode(t, "again", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
 	wantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
 	over("cas over", s.KVCAS(ctx, "p", "k", nil, make([]byte, 901)))
 	wantCode(t, "after all", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
+
+	wantCode(t, "clear again", s.KVClear(ctx, "p"), "")
+	for _, key := range "abcdefghi" { // 129 each
+		wantCode(t, "small ones", s.KVSet(ctx, "p", string(key), nil), "")
+	}
+	over("a small one too many", s.KVSet(ctx, "p", "j", nil))
+	wantCode(t, "delete a small one", s.KVDelete(ctx, "p", "a"), "")
+	wantCode(t, "another small one", s.KVSet(ctx, "p", "j", nil), "")
 }
 
 func kvCopies(t *testing.T, s KV) {
