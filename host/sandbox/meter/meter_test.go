@@ -145,7 +145,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestMalformedNamesAreLeftOut(t *testing.T) {
-	for _, names := range []string{"\x01", "\x01\xff\x01", "\x01\x02\x05\x00", "\x01\x04\x01\x09\x01x"} {
+	for _, names := range []string{"\x01", "\x01\xff\x01", "\x01\x02\x05\x00", "\x01\x04\x01\x09\x01x", "\x00\x00", "\x00\x02\x05x", "\x00\x03\x01xy"} {
 		wasm := Module(Custom("name", names))
 		out, rep, err := Rewrite(wasm, Config{})
 		if err != nil || !rep.DroppedNames {

@@ -39,7 +39,7 @@ func (m *module) emitNames(out []byte) []byte {
 			if id == namesFunctions {
 				out, err = m.emitFunctionNames(out, &sub)
 			} else {
-				out = append(out, sub.Slice(sub.Pos(), sub.Pos()+sub.Left())...)
+				out, err = emitModuleName(out, &sub)
 			}
 			if err == nil {
 				out = closeSection(out, inner)
@@ -51,6 +51,14 @@ func (m *module) emitNames(out []byte) []byte {
 		}
 	}
 	return closeSection(out, start)
+}
+
+func emitModuleName(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	name, err := r.Name()
+	if err != nil {
+		return out, err
+	}
+	return appendName(out, string(name)), r.Done("the module's name")
 }
 
 func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error) {
