@@ -180,9 +180,10 @@ func (s *Server) streamProgress(ctx context.Context, c echo.Context, do work) er
 		out.event("problem", problem)
 	} else {
 		out.event("plugin", whole(p))
+		noteAnswer(c, raw(whole(p)))
 	}
 	out.flush()
-	return out.err
+	return err // for the audit log: it is answered already. Who has gone away changes nothing of what was done
 }
 
 // untilClosing returns a context that ends when the server begins to close as
