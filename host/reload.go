@@ -180,6 +180,9 @@ func (h *Host) edit(change func() (*config.Config, error)) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	if h.plugins != nil { // not at the start, when it was read just now
+		if err := h.editor.AwaitWriters(); err != nil {
+			return err
+		}
 		n, err := h.written()
 		if err == nil && n != nil && n.differs(h.current.Load()) {
 			err = h.catchUp(context.Background(), n)
