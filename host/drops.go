@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/plugin"
@@ -14,9 +15,13 @@ import (
 // may write to a watched directory, and nobody knows better.
 const byFiles = "the file system"
 
-// maxNoted bounds the changes of files that wait to be written down; what comes
-// beyond is counted.
-const maxNoted = 4096
+const (
+	// maxNoted bounds the changes of files that wait to be written down; what comes
+	// beyond is counted.
+	maxNoted = 4096
+	// writeAgain is when what could not be written down is tried again.
+	writeAgain = time.Second
+)
 
 // fileLog writes what becomes of files in the watched directories into the audit
 // log. The plugins' loop must not wait for the disk, so that is done beside it.
@@ -25,8 +30,14 @@ type fileLog struct {
 	more chan struct{} // there is something; one stands for any number
 
 	mu         sync.Mutex
-	waiting    []plugin.FileChange
-	suppressed int
+	waiting    []noted
+	suppressed int // that are not among waiting
+}
+
+// noted is a change that waits.
+type noted struct {
+	plugin.FileChange
+	at time.Time
 }
 
 // startFileLog must come before the plugins are started: it ends after them, with
@@ -34,12 +45,30 @@ type fileLog struct {
 func (h *Host) startFileLog() *fileLog {
 	l := &fileLog{h: h, more: make(chan struct{}, 1)}
 	h.background("the log of the plugins' files", func(ctx context.Context) {
+		failed := false
 		for {
+			var again <-chan time.Time // for ever silent
+			timer := time.NewTimer(writeAgain)
+			if failed {
+				again = timer.C
+			}
 			select {
 			case <-l.more:
-				l.write()
+			case <-again:
 			case <-ctx.Done():
-				l.write()
+			}
+			timer.Stop()
+			err := l.write()
+			switch {
+			case err != nil && ctx.Err() != nil:
+				h.logger.Error("what became of plugins' files is not in the audit log, and the host is closing", "changes", l.left(), "error", err)
+			case err != nil && !failed: // once
+				h.logger.Error("what becomes of plugins' files cannot be written into the audit log; it is tried again and again", "error", err)
+			case err == nil && failed:
+				h.logger.Info("what became of plugins' files is in the audit log now")
+			}
+			failed = err != nil
+			if ctx.Err() != nil {
 				return
 			}
 		}
@@ -51,7 +80,7 @@ func (h *Host) startFileLog() *fileLog {
 func (l *fileLog) note(c plugin.FileChange) {
 	l.mu.Lock()
 	if len(l.waiting) < maxNoted {
-		l.waiting = append(l.waiting, c)
+		l.waiting = append(l.waiting, noted{c, time.Now().UTC()})
 	} else {
 		l.suppressed++
 	}
@@ -62,21 +91,37 @@ func (l *fileLog) note(c plugin.FileChange) {
 	}
 }
 
-func (l *fileLog) write() {
+// left is how many changes are not written down.
+func (l *fileLog) left() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.waiting) + l.suppressed
+}
+
+// write writes down what waits. What it fails at goes on waiting.
+func (l *fileLog) write() error {
 	l.mu.Lock()
 	changes, suppressed := l.waiting, l.suppressed
 	l.waiting, l.suppressed = nil, 0
 	l.mu.Unlock()
-	for _, c := range changes {
-		rec, err := recordOf(c)
+	for n, c := range changes {
+		rec, err := recordOf(c.FileChange)
 		if err == nil {
-			rec.Suppressed, suppressed = suppressed, 0
+			rec.At, rec.Suppressed = c.at, suppressed
 			err = l.h.audit.Append(rec)
 		}
 		if err != nil {
-			l.h.logger.Error("what became of a plugin's file is not in the audit log", "path", c.Path, "error", err)
+			l.mu.Lock()
+			l.waiting, l.suppressed = append(changes[n:], l.waiting...), l.suppressed+suppressed
+			if over := len(l.waiting) - maxNoted; over > 0 { // it came meanwhile
+				l.waiting, l.suppressed = l.waiting[:maxNoted], l.suppressed+over
+			}
+			l.mu.Unlock()
+			return err
 		}
+		suppressed = 0
 	}
+	return nil
 }
 
 func recordOf(c plugin.FileChange) (rec audit.Record, err error) {

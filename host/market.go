@@ -64,9 +64,9 @@ func (m *market) drop() {
 // marketplace is disabled, fault.Unavailable when it is configured wrongly, which is
 // no fault of who asks.
 func (m *market) index() (*index.Client, error) {
-	cfg := m.h.current.Load().Marketplace
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	cfg := m.h.current.Load().Marketplace // under m.mu: who comes last has the latest
 	switch {
 	case m.closed:
 		return nil, fault.New(fault.Unavailable, "the host is shutting down")
@@ -77,7 +77,7 @@ func (m *market) index() (*index.Client, error) {
 		return m.client, nil
 	}
 	m.drop()
-	fetcher, err := m.h.fetcher()
+	fetcher, err := m.h.fetcher(cfg)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the marketplace is configured wrongly: %w", err)
 	}
@@ -99,9 +99,8 @@ func (m *market) index() (*index.Client, error) {
 	return client, nil
 }
 
-// fetcher is what may talk to whom the current configuration lets it.
-func (h *Host) fetcher() (*marketplace.Fetcher, error) {
-	cfg := h.current.Load().Marketplace
+// fetcher is what may talk to whom a configuration lets it.
+func (h *Host) fetcher(cfg config.Marketplace) (*marketplace.Fetcher, error) {
 	out := h.reach
 	out.AllowPrivateHosts = cfg.AllowPrivateHosts
 	out.Secret = h.secrets().Read

@@ -33,7 +33,11 @@ func (m *market) reconfigure(former, now config.Marketplace) {
 	if reflect.DeepEqual(former, now) {
 		return
 	}
-	m.h.startRevoked()
+	if now.Enabled {
+		m.h.startRevoked()
+	} else {
+		_, _ = m.index() // which ends the client, and what it fetches; that it is disabled is no error
+	}
 	select {
 	case m.changed <- struct{}{}:
 	default: // it is awake already

@@ -167,3 +167,37 @@ func TestNoRefresh(t *testing.T) {
 		}
 	}
 }
+
+// A fetch that is under way when the marketplace is disabled, or changed, is ended.
+func TestAFetchEndsWithItsMarketplace(t *testing.T) {
+	for _, to := range []string{"enabled: false", "enabled: true\n  minimum_release_age: 1h"} {
+		b := openBazaar(t)
+		set := make(alarms, 100)
+		s := b.shopper(set.set, func(h *Host) { h.reach.Timeout, h.reach.Stall = 10*time.Minute, 10*time.Minute })
+		begun, ended := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		b.answer("/root.json.minisig", func(_ http.ResponseWriter, r *http.Request) {
+			once.Do(func() {
+				close(begun)
+				<-r.Context().Done()
+				close(ended)
+			})
+		})
+		due := set.next(t, time.Minute)
+		due.ring <- time.Now()
+		wait := func(what string, ch <-chan struct{}) {
+			t.Helper()
+			select {
+			case <-ch:
+			case <-time.After(30 * time.Second):
+				t.Fatal(what)
+			}
+		}
+		wait("nothing is fetched", begun)
+		text, err := os.ReadFile(s.yaml)
+		check(t, err)
+		put(t, s.yaml, strings.Replace(string(text), "enabled: true", to, 1))
+		wait(to+": the fetch goes on", ended)
+		check(t, s.host.Close(t.Context()))
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -180,6 +181,9 @@ func (h *Host) edit(change func() (*config.Config, error)) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
 	if h.plugins != nil { // not at the start, when it was read just now
+		if err := h.editor.AwaitWriters(); err != nil {
+			return err
+		}
 		n, err := h.written()
 		if err == nil && n != nil && n.differs(h.current.Load()) {
 			err = h.catchUp(context.Background(), n)
@@ -191,11 +195,24 @@ func (h *Host) edit(change func() (*config.Config, error)) error {
 	return h.write(change)
 }
 
-// takeBack is edit without that: what undoes an edit must not depend on others'.
-func (h *Host) takeBack(change func() (*config.Config, error)) error {
+// takeBack undoes an edit: by memory in what is in force, and by file in the file.
+// The former does not depend on what others have made of the file meanwhile: that may
+// be empty, or nothing that can come in force.
+func (h *Host) takeBack(file func() error, memory func(map[string]config.Handler)) error {
 	h.reload.Lock()
 	defer h.reload.Unlock()
-	return h.write(change)
+	c := *h.current.Load()
+	c.Handlers = maps.Clone(c.Handlers)
+	memory(c.Handlers)
+	h.current.Store(&c)
+	err := file() // what others have written there the watcher takes over
+	if h.plugins == nil {
+		return err // at the start
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+	defer cancel()
+	// What runs must not keep what was taken back.
+	return errors.Join(err, h.plugins.Reload(ctx, c.PluginDirectories))
 }
 
 // write changes the file and takes over what it says then. h.reload is held.

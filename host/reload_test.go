@@ -1,6 +1,7 @@
 package host
 
 import (
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -214,6 +215,39 @@ func TestASignalIsAudited(t *testing.T) {
 	}
 	if len(of) != 2 || of[0] != "ok " || !strings.HasPrefix(of[1], "failed ") || !strings.Contains(of[1], "rutes") {
 		t.Errorf("recorded is %q", of)
+	}
+}
+
+// While the audit log cannot be written, dropped files run all the same; what became
+// of them is written down when it can.
+func TestFilesAreAuditedLater(t *testing.T) {
+	var log lines
+	plugins := t.TempDir()
+	s := shop(t, "plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n", marketplace.Config{}, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	check(t, s.host.Ready(t.Context()))
+	path := filepath.Join(s.host.DataDir(), audit.File)
+	check(t, os.WriteFile(path, nil, 0o600))
+	check(t, os.Chmod(path, 0o644)) // which is refused
+	wasm, err := os.ReadFile("../testdata/guests/echo.wasm")
+	check(t, err)
+	for _, name := range []string{"a", "b"} {
+		put(t, filepath.Join(plugins, name+".wasm"), string(wasm))
+		eventually(t, name+" does not run", func() bool {
+			p, err := s.host.plugins.Plugin(name)
+			return err == nil && p.State == wire.Active
+		})
+		eventually(t, "nobody says that nothing is written", func() bool { return log.count("cannot be written into the audit log") == 1 })
+	}
+	before := time.Now()
+	check(t, os.Chmod(path, 0o600))
+	eventually(t, "they are not recorded", func() bool { return len(s.audited("drop")) >= 2 })
+	found := s.audited("drop")
+	if len(found) != 2 || found[0].Target != "a" || found[1].Target != "b" || found[1].At.After(before) {
+		t.Errorf("recorded is %+v", found)
+	}
+	check(t, s.host.Close(t.Context()))
+	if log.count("cannot be written into the audit log") != 1 || log.count("is in the audit log now") != 1 {
+		t.Error("it is not said once each")
 	}
 }
 

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -102,39 +101,40 @@ func (s handlerSettings) Restore(name string, raw json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	now := s.h.current.Load()
-	err = s.h.takeBack(func() (*config.Config, error) {
-		c, err := s.h.editor.Restore(shot.Before, shot.After)
+	former, had := was.Handlers[name]
+	return s.h.takeBack(func() error {
+		_, err := s.h.editor.Restore(shot.Before, shot.After)
 		switch {
 		case fault.Is(err, fault.NotFound): // there never was a file, or there is none any more
-			return now, nil
+			return nil
 		case !fault.Is(err, fault.Conflict):
-			return c, err
+			return err
 		}
 		// Somebody has edited it since.
-		if c, err = config.Load(s.h.path); err != nil {
-			return nil, err
+		c, err := config.Load(s.h.path)
+		if err != nil {
+			return err
 		}
-		_, had := was.Handlers[name]
 		is, has := c.Handlers[name]
 		switch {
 		case !has:
-			return c, nil
 		case !had && onlyGrants(is):
-			return s.h.editor.RemoveHandler(name)
+			_, err = s.h.editor.RemoveHandler(name)
+		default:
+			_, err = s.h.editor.SetHandlerGrants(name, former.Grants)
 		}
-		return s.h.editor.SetHandlerGrants(name, was.Handlers[name].Grants)
-	})
-	if err != nil {
 		return err
-	}
-	if s.h.plugins == nil { // at the start
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
-	defer cancel()
-	// What runs must not keep what was taken back.
-	return s.h.plugins.Reload(ctx, s.h.current.Load().PluginDirectories)
+	}, func(handlers map[string]config.Handler) {
+		is, has := handlers[name]
+		switch {
+		case !has:
+		case !had && onlyGrants(is):
+			delete(handlers, name)
+		default:
+			is.Grants = former.Grants
+			handlers[name] = is
+		}
+	})
 }
 
 // onlyGrants reports whether a section says nothing but its grants.

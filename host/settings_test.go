@@ -74,6 +74,40 @@ func TestHandlerSettings(t *testing.T) {
 	}
 }
 
+// Whatever others have made of the file: what was admitted is in force no more, and
+// nothing of theirs is that was not checked.
+func TestTakingBackDoesNotDependOnOthers(t *testing.T) {
+	asked := []abi.Capability{{Name: abi.CapabilityKV}}
+	for name, tt := range map[string]struct {
+		spoil func(path string) error
+		fails bool
+	}{
+		"empty":  {func(path string) error { return os.WriteFile(path, nil, 0o600) }, false},
+		"gone":   {os.Remove, false},
+		"other":  {func(path string) error { return os.WriteFile(path, []byte("routes: {z: {}}\n"), 0o600) }, false},
+		"broken": {func(path string) error { return os.WriteFile(path, []byte("routes: {\n"), 0o600) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stocked(t, "routes: {a: {}, b: {}}\n")
+			settings := handlerSettings{s.host}
+			shot, err := settings.Snapshot("x", asked)
+			check(t, err)
+			check(t, settings.Admit("x", asked))
+			check(t, tt.spoil(s.yaml))
+			if err := settings.Restore("x", shot); (err != nil) != tt.fails {
+				t.Errorf("got %v", err)
+			}
+			routes := s.host.current.Load().Routes
+			if len(routes) != 2 && name != "other" {
+				t.Errorf("the routes are %+v", routes)
+			}
+			if lacking := settings.Lacking("x", asked); len(lacking) != 1 {
+				t.Error("it is granted still")
+			}
+		})
+	}
+}
+
 func TestRoutesThatNameAHandler(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.yaml")
 	if err := os.WriteFile(path, []byte("routes: {order_*: {handlers: [x, y]}, a: {exclude: [x]}, b: {}}\n"), 0o600); err != nil {

@@ -75,11 +75,12 @@ func (s sources) byReference(ctx context.Context, r install.Request) (install.Re
 }
 
 func (s sources) registry() (*oci.Source, error) {
-	fetcher, err := s.h.fetcher()
+	cfg := s.h.current.Load().Marketplace
+	fetcher, err := s.h.fetcher(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return oci.New(oci.Config{Fetcher: fetcher, DockerConfig: s.h.current.Load().Marketplace.DockerConfig})
+	return oci.New(oci.Config{Fetcher: fetcher, DockerConfig: cfg.DockerConfig})
 }
 
 // byURL makes a release of contents that the operator names by digest: all else
@@ -131,7 +132,7 @@ func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (b
 // openURL streams what a URL leads to. What does not begin as a module is not
 // downloaded any further.
 func (s sources) openURL(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
-	fetcher, err := s.h.fetcher()
+	fetcher, err := s.h.fetcher(s.h.current.Load().Marketplace)
 	if err != nil {
 		return nil, err
 	}

@@ -37,12 +37,18 @@ func serve(t *testing.T, dir, config string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := filepath.Join(dir, "data")
-	args, err := json.Marshal([]string{"serve", "--config", config, "--data-dir", data, "--listen", "127.0.0.1:0"})
+	return start(t, exec.Command(exe), dir, "--config", config, "--data-dir", filepath.Join(dir, "data"))
+}
+
+// start is serve of a command that is not complete yet.
+func start(t *testing.T, cmd *exec.Cmd, dir string, flags ...string) *server {
+	t.Helper()
+	args, err := json.Marshal(append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{cmd: exec.Command(exe), log: new(bytes.Buffer), done: make(chan struct{})}
+	data := filepath.Join(dir, "data")
+	s := &server{cmd: cmd, log: new(bytes.Buffer), done: make(chan struct{})}
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), serveVariable+"="+string(args))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log

@@ -72,6 +72,30 @@ func TestChangesAreAudited(t *testing.T) {
 	}
 }
 
+// What a stream has answered is recorded as any other answer: the status is sent
+// before anybody knows what comes of it.
+func TestStreamedChangesAreAudited(t *testing.T) {
+	for _, tt := range []struct{ name, body, result, reason, after string }{
+		{"done", `{"url":"https://a.example/","sha256":"00ff"}`, "ok", "", `"state":"active"`},
+		{"waits for a plan", `{"url":"https://a.example/","sha256":"asks"}`, "failed", "approv", ""},
+	} {
+		log := &auditLog{}
+		cfg := config(seeded(t))
+		cfg.Audit = log
+		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/plugins/install", tt.body, "Accept: text/event-stream")
+		if w.Code != 200 || len(log.records) != 2 {
+			t.Fatalf("%s: got %d and %d records: %s", tt.name, w.Code, len(log.records), w.Body)
+		}
+		end := log.records[1]
+		if end.Result != tt.result || !strings.Contains(end.Error, tt.reason) || !strings.Contains(string(end.After), tt.after) {
+			t.Errorf("%s: got %+v, after %s", tt.name, end, end.After)
+		}
+		if failed := tt.result == "failed"; failed != (end.Status == 409) {
+			t.Errorf("%s: the status is %d", tt.name, end.Status)
+		}
+	}
+}
+
 // What only reads, and what publishes, is not recorded.
 func TestOtherRequestsAreNotAudited(t *testing.T) {
 	log := &auditLog{}

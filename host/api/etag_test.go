@@ -102,6 +102,23 @@ func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 	}
 }
 
+// Who waits for its turn finds what has become of the plugin meanwhile.
+func TestIfMatchCountsWhenTheTurnHasCome(t *testing.T) {
+	for _, request := range []string{"POST /api/v1/plugins/order-audit/upgrade", "POST /api/v1/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
+		p := seeded(t)
+		h := newServer(t, config(p)).Handler()
+		tag := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
+		p.switched = true
+		method, path, _ := strings.Cut(request, " ")
+		if got := problemIn(t, call(h, method, path, "", "If-Match: "+tag)); got.Status != 412 || got.Field != "If-Match" || len(p.installed) != 0 || p.flags != "" {
+			t.Errorf("%s: got %+v; done is %+v %s", request, got, p.installed, p.flags)
+		}
+		if w := call(h, method, path, ""); w.Code == 412 {
+			t.Errorf("%s without the header: got %d, %s", request, w.Code, w.Body)
+		}
+	}
+}
+
 // Of many who have seen the same, one switches.
 func TestSwitchIfMatchHammer(t *testing.T) {
 	p := seeded(t)

@@ -37,6 +37,7 @@ type parts struct {
 	enabled   map[string]bool
 	installed []wire.Install
 	flags     string // of the last Uninstall
+	switched  bool   // somebody switches a plugin off just before it is upgraded, rolled back or uninstalled
 	err       error
 	before    func()
 	grown     chan struct{} // closed when the log grows; nil while nobody waits
@@ -312,11 +313,31 @@ func (planned) Error() string     { return "approve it" }
 func (planned) Unwrap() error     { return fault.New(fault.Conflict, "approval is required") }
 func (p planned) Plan() wire.Plan { return p.plan }
 
-func (p *parts) Upgrade(ctx context.Context, name string, in wire.Upgrade, report func(wire.Progress)) (wire.Plugin, error) {
+// agree has somebody else switch the plugin off first, if so.
+func (p *parts) agree(name string, agreed func(wire.Plugin) error) error {
+	p.mu.Lock()
+	if p.switched {
+		p.enabled = map[string]bool{name: false}
+	}
+	p.mu.Unlock()
+	if agreed == nil {
+		return nil
+	}
+	found, _ := p.Plugin(name)
+	return agreed(found)
+}
+
+func (p *parts) Upgrade(ctx context.Context, name string, in wire.Upgrade, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	if err := p.agree(name, agreed); err != nil {
+		return wire.Plugin{}, err
+	}
 	return p.Install(ctx, wire.Install{Name: name + " upgraded", Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Approve: in.Approve}, report)
 }
 
-func (p *parts) Rollback(ctx context.Context, name, version string, report func(wire.Progress)) (wire.Plugin, error) {
+func (p *parts) Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	if err := p.agree(name, agreed); err != nil {
+		return wire.Plugin{}, err
+	}
 	return p.Install(ctx, wire.Install{Name: name + " rolled back", Version: version, Ref: "-"}, report)
 }
 
@@ -326,7 +347,10 @@ func (p *parts) Verify(context.Context) ([]wire.Stored, error) {
 	return []wire.Stored{{Plugin: "x", OK: true}}, err
 }
 
-func (p *parts) Uninstall(_ context.Context, name string, force, purge bool) error {
+func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, agreed func(wire.Plugin) error) error {
+	if err := p.agree(name, agreed); err != nil {
+		return err
+	}
 	p.flags = fmt.Sprint(force, purge)
 	leave, err := p.enter()
 	defer leave()

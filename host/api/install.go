@@ -71,11 +71,12 @@ func (s *Server) upgrade(c echo.Context) (work, error) {
 	if err := checkSource(in.Version, in.URL, in.SHA256, in.Ref); err != nil {
 		return nil, err
 	}
-	if err := s.ifUnchanged(c, name); err != nil {
+	agreed, err := s.ifUnchanged(c, name)
+	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
-		return s.cfg.Installer.Upgrade(ctx, name, in, report)
+		return s.cfg.Installer.Upgrade(ctx, name, in, agreed, report)
 	}, nil
 }
 
@@ -89,22 +90,24 @@ func (s *Server) rollback(c echo.Context) (work, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ifUnchanged(c, name); err != nil {
+	agreed, err := s.ifUnchanged(c, name)
+	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, error) {
-		return s.cfg.Installer.Rollback(ctx, name, in.Version, report)
+		return s.cfg.Installer.Rollback(ctx, name, in.Version, agreed, report)
 	}, nil
 }
 
-// ifUnchanged refuses a request whose If-Match does not name the plugin as it is.
-// What it takes then may well last, and is not locked meanwhile.
-func (s *Server) ifUnchanged(c echo.Context, name string) error {
+// ifUnchanged refuses a request whose If-Match does not name the plugin as it is, and
+// returns what asks that again when the request's turn has come; nil where nothing is
+// to be asked.
+func (s *Server) ifUnchanged(c echo.Context, name string) (agreed func(wire.Plugin) error, err error) {
 	wanted, err := ifMatch(c)
-	if err != nil {
-		return err
+	if err != nil || !wanted.given {
+		return nil, err
 	}
-	return s.unchangedPlugin(name, wanted)
+	return wanted.agree, s.unchangedPlugin(name, wanted)
 }
 
 // decodeOptional is decodeBody of a body that may be absent.
@@ -180,9 +183,10 @@ func (s *Server) streamProgress(ctx context.Context, c echo.Context, do work) er
 		out.event("problem", problem)
 	} else {
 		out.event("plugin", whole(p))
+		noteAnswer(c, raw(whole(p)))
 	}
 	out.flush()
-	return out.err
+	return err // for the audit log: it is answered already. Who has gone away changes nothing of what was done
 }
 
 // untilClosing returns a context that ends when the server begins to close as
@@ -215,7 +219,8 @@ func (s *Server) uninstall(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.ifUnchanged(c, name); err != nil {
+	agreed, err := s.ifUnchanged(c, name)
+	if err != nil {
 		return reply{}, err
 	}
 	var flags [2]bool
@@ -226,7 +231,7 @@ func (s *Server) uninstall(c echo.Context) (reply, error) {
 			}
 		}
 	}
-	if err := s.cfg.Installer.Uninstall(c.Request().Context(), name, flags[0], flags[1]); err != nil {
+	if err := s.cfg.Installer.Uninstall(c.Request().Context(), name, flags[0], flags[1], agreed); err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusNoContent}, nil

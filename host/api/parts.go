@@ -72,18 +72,19 @@ type Explainer interface {
 // Installer puts plugins in and takes them out. A plugin that it answers is at
 // rest: active, disabled, held or in need of approval. After an error nothing has
 // changed; one that is a Planned waits for its plan to be approved. report, nil
-// when nobody wants to know, is told how far it is. fault.Conflict: the name is
-// taken, or the state does not allow it.
+// when nobody wants to know, is told how far it is. agreed, when not nil, is shown
+// the plugin when its turn has come, and refuses by its error. fault.Conflict: the
+// name is taken, or the state does not allow it.
 type Installer interface {
 	// Install fetches a module and makes a plugin of it.
 	Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error)
 	// Upgrade puts another version in the place of an installed plugin's.
-	Upgrade(ctx context.Context, name string, in wire.Upgrade, report func(wire.Progress)) (wire.Plugin, error)
+	Upgrade(ctx context.Context, name string, in wire.Upgrade, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
 	// Rollback goes back to a former version, "" for the one before.
-	Rollback(ctx context.Context, name, version string, report func(wire.Progress)) (wire.Plugin, error)
+	Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
 	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound.
 	// force: also if a route names it. purge: what it has stored as well.
-	Uninstall(ctx context.Context, name string, force, purge bool) error
+	Uninstall(ctx context.Context, name string, force, purge bool, agreed func(wire.Plugin) error) error
 	// Verify hashes every stored version of every installed plugin.
 	Verify(ctx context.Context) ([]wire.Stored, error)
 }

@@ -190,13 +190,39 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 		return nil, err
 	}
 	defer unlock()
+	var c *Config
+	err = patiently(func() error {
+		if err := e.whole(); err != nil {
+			return err
+		}
+		c, err = e.try(what, change, propose)
+		return err
+	})
+	return c, err
+}
+
+// patiently tries again while somebody else changes the file.
+func patiently(try func() error) error {
 	for wait := firstWait; ; wait *= 2 {
-		c, err := e.try(what, change, propose)
+		err := try()
 		if !errors.Is(err, file.ErrChanged) || wait > lastWait {
-			return c, err
+			return err
 		}
 		time.Sleep(wait)
 	}
+}
+
+// AwaitWriters waits until nobody writes to the file any more, as long as an edit
+// would: half a configuration may well be a valid one. fault.Conflict when somebody
+// does not come to an end. Only Linux can tell.
+func (e *Editor) AwaitWriters() error { return patiently(e.whole) }
+
+// whole refuses a file that somebody is writing to.
+func (e *Editor) whole() error {
+	if file.BeingWritten(e.path) {
+		return fault.New(fault.Conflict, "%s is being written, that is, open for writing; try again when that is done (%w)", e.path, file.ErrChanged)
+	}
+	return nil
 }
 
 func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {

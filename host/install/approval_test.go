@@ -217,3 +217,48 @@ func TestPublishersOtherKey(t *testing.T) {
 		t.Errorf("another publisher: %v", err)
 	}
 }
+
+// Who has seen the same version twice does not go back by two.
+func TestAgreedIsAskedInTurn(t *testing.T) {
+	w := newWorld(t)
+	for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {
+		w.put(versioned("x", v, ""), nil)
+		err := w.upgrade("x")
+		if v == "1.0.0" {
+			err = w.install("x")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen, err := w.Plugin("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed := func(p wire.Plugin) error {
+		if p.SHA256 != seen.SHA256 {
+			return fault.New(fault.Precondition, "it has changed")
+		}
+		return nil
+	}
+	errs := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := w.i.Rollback(t.Context(), "x", "", agreed, nil)
+			errs <- err
+		}()
+	}
+	a, b := <-errs, <-errs
+	if a == nil {
+		a, b = b, a
+	}
+	if b != nil || !fault.Is(a, fault.Precondition) {
+		t.Errorf("got %v and %v", a, b)
+	}
+	if _, err := w.i.Upgrade(t.Context(), "x", install.Request{Agreed: agreed}, "", nil); !fault.Is(err, fault.Precondition) {
+		t.Errorf("upgrade: got %v", err)
+	}
+	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Agreed: agreed}); !fault.Is(err, fault.Precondition) {
+		t.Errorf("uninstall: got %v", err)
+	}
+}

@@ -31,7 +31,7 @@ func (i *Installer) Install(ctx context.Context, r Request, approve string, repo
 // on until the new one has started. Another signer and a lower version are
 // refused. r says from where only if that is not the marketplace.
 func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve string, report Report) (wire.Plugin, error) {
-	done, c, e, err := i.beginOn(ctx, name)
+	done, c, e, err := i.beginOn(ctx, name, r.Agreed)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
@@ -43,8 +43,9 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 	return i.bring(ctx, r, approve, c, &e.Version, report)
 }
 
-// beginOn begins a change of an installed plugin. The caller calls done.
-func (i *Installer) beginOn(ctx context.Context, name string) (done func(), c change, e Entry, err error) {
+// beginOn begins a change of an installed plugin, if that is agreed to of the plugin
+// as it is then. The caller calls done.
+func (i *Installer) beginOn(ctx context.Context, name string, agreed func(wire.Plugin) error) (done func(), c change, e Entry, err error) {
 	if done, err = i.begin(ctx); err != nil {
 		return nil, change{}, Entry{}, err
 	}
@@ -52,11 +53,26 @@ func (i *Installer) beginOn(ctx context.Context, name string) (done func(), c ch
 	if c.lock, c.raw, err = i.readLock(); err == nil {
 		e, err = i.installed(c.lock, name)
 	}
+	if err == nil {
+		err = i.agreed(name, agreed)
+	}
 	if err != nil {
 		done()
 		return nil, change{}, Entry{}, err
 	}
 	return done, c, e, nil
+}
+
+// agreed shows a plugin as it is to who may refuse to change it, if anybody.
+func (i *Installer) agreed(name string, agreed func(wire.Plugin) error) error {
+	if agreed == nil {
+		return nil
+	}
+	p, err := i.cfg.Plugins.Plugin(name)
+	if err != nil {
+		return err
+	}
+	return agreed(p)
 }
 
 // installed finds a plugin in the lock.
@@ -186,9 +202,10 @@ func (i *Installer) mend(ctx context.Context, name, digest string, added bool, r
 // Rollback puts one of the last three former versions in the place of the one
 // that runs: the one with this version or digest, "" for the one before. It needs
 // no network, and no approval: what the former version may do was agreed to when
-// it was installed, and what has been taken back since stays so.
-func (i *Installer) Rollback(ctx context.Context, name, version string, report Report) (wire.Plugin, error) {
-	done, c, e, err := i.beginOn(ctx, name)
+// it was installed, and what has been taken back since stays so. agreed is as
+// Request.Agreed.
+func (i *Installer) Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report Report) (wire.Plugin, error) {
+	done, c, e, err := i.beginOn(ctx, name, agreed)
 	if err != nil {
 		return wire.Plugin{}, err
 	}

@@ -92,7 +92,7 @@ func TestLife(t *testing.T) {
 }
 
 func (w *world) rollback(version string) error {
-	_, err := w.i.Rollback(w.Context(), "x", version, nil)
+	_, err := w.i.Rollback(w.Context(), "x", version, nil, nil)
 	return err
 }
 

@@ -19,6 +19,10 @@ type Request struct {
 	SHA256    string // hex
 	Ref       string // oci://...
 	Publisher string // at an upgrade, whose plugin it must be; "" for any
+	// Agreed is shown, at an upgrade, the plugin as it is when nothing else can be
+	// installed, upgraded or rolled back any more, and refuses by its error. nil: it is
+	// upgraded whatever it is.
+	Agreed func(wire.Plugin) error
 }
 
 // direct reports whether the operator has said where it is.

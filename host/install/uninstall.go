@@ -9,12 +9,15 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // UninstallOptions say how much goes.
 type UninstallOptions struct {
 	Force bool // also when a route names the plugin
 	Purge bool // what the plugin has stored as well
+	// Agreed is as Request.Agreed.
+	Agreed func(wire.Plugin) error
 }
 
 // Uninstall drains a plugin and removes it, with its settings, its place in the
@@ -29,6 +32,9 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		return err
 	}
 	defer done()
+	if err := i.agreed(name, o.Agreed); err != nil {
+		return err
+	}
 	if routes := i.cfg.Settings.Routes(name); len(routes) > 0 && !o.Force {
 		if _, err := i.cfg.Plugins.Plugin(name); err == nil {
 			return fault.New(fault.Conflict, "uninstall %s: the route %s names it under handlers; take it out there, or force it", name, strings.Join(routes, ", "))

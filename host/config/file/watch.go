@@ -54,7 +54,7 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 		case <-fsw.Errors: // an overflow: something happened, whatever it was
 		case <-timer.C:
 			since = time.Time{}
-			if openForWriting(path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
+			if BeingWritten(path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
 				if writing.IsZero() {
 					writing = time.Now()
 				}
@@ -82,8 +82,9 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 // all the same. Whoever keeps it open longer is not about to finish it.
 const writerPatience = 30 * time.Second
 
-// openForWriting reports whether somebody is known to be writing to the file.
-func openForWriting(path string) bool {
+// BeingWritten reports whether somebody is known to be writing to the file: on
+// Linux, and to the file's owner or to root.
+func BeingWritten(path string) bool {
 	if stat, err := os.Stat(path); err != nil || !stat.Mode().IsRegular() {
 		return false
 	}
