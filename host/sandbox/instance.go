@@ -41,7 +41,7 @@ type instance struct {
 	begun    time.Duration // as now counts
 	finished time.Duration // when the attempt before ended
 	outcome  event.Outcome // of the attempt that is being ended
-	untold   tally         // what the pool's figures do not have yet
+	untold   *tally        // what the pool's figures do not have yet, of all instances in its place
 	wall     time.Time     // the time of day at wallAt, which is as now counts
 	wallAt   time.Duration
 	refused  string // why finish did not take the result of the open attempt
@@ -55,8 +55,8 @@ type instance struct {
 	trapped   *trap // why the host stopped the guest
 }
 
-func newInstance(p *Pool, hand Hand, started func(error)) *instance {
-	in := &instance{pool: p, hand: hand, started: started}
+func newInstance(p *Pool, hand Hand, untold *tally, started func(error)) *instance {
+	in := &instance{pool: p, hand: hand, untold: untold, started: started}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
 	return in
@@ -328,7 +328,7 @@ func (in *instance) rest() {
 }
 
 // tell adds the outcomes that the source knows to the pool's figures.
-func (in *instance) tell() { in.pool.count(&in.untold) }
+func (in *instance) tell() { in.pool.count(in.untold) }
 
 // wallEvery is for how long the wall clock is reckoned from the monotonic one.
 const wallEvery = 10 * time.Millisecond
