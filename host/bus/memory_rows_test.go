@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // rows that nearly are.
 func TestRowsAreAMap(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	now := time.Now() // with a monotonic reading, which must not matter
 	change := map[string]func(*event.Delivery){
 		"": func(*event.Delivery) {},
 		"dead": func(d *event.Delivery) {
@@ -26,6 +28,9 @@ func TestRowsAreAMap(t *testing.T) {
 		"no attempt":    func(d *event.Delivery) { d.FirstAttempt = time.Time{} },
 		"epoch":         func(d *event.Delivery) { d.At = time.Unix(0, 0).UTC(); d.FirstAttempt = d.At.Add(-d.Duration) },
 		"no time":       func(d *event.Delivery) { d.At = time.Time{}; d.FirstAttempt = d.At.Add(-d.Duration) },
+		"now":           func(d *event.Delivery) { d.At = now; d.FirstAttempt = now.Add(-d.Duration) },
+		"here":          func(d *event.Delivery) { d.At = d.At.Local() },
+		"long":          func(d *event.Delivery) { d.Duration = 1 << 62; d.FirstAttempt = d.At.Add(-d.Duration) },
 		"far":           func(d *event.Delivery) { d.At = at.AddDate(3000, 0, 0); d.FirstAttempt = d.At.Add(-d.Duration) },
 	}
 	kinds := make([]string, 0, len(change))
@@ -34,24 +39,32 @@ func TestRowsAreAMap(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMemoryRows("h")
-		want := make(map[uint64]event.Delivery)
+		want, purged := make(map[uint64]event.Delivery), make(map[uint64]bool)
 		seq := rapid.Custom(func(t *rapid.T) uint64 {
-			return rapid.Uint64Range(1, 40).Draw(t, "seq") + rapid.SampledFrom([]uint64{0, 1 << 40}).Draw(t, "far")
+			return rapid.Uint64Range(0, 40).Draw(t, "seq") + rapid.SampledFrom([]uint64{0, 1 << 40, math.MaxUint64 - 40}).Draw(t, "far")
 		})
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				d := event.Delivery{Handler: "h", Seq: seq.Draw(t, "seq"), Status: event.StatusOK, Attempts: 1,
 					Result: rapid.SampledFrom([]string{"", "1", `{"a":"b"}`}).Draw(t, "result"), Fuel: rapid.Uint64().Draw(t, "fuel"),
-					Duration: time.Duration(rapid.IntRange(0, 9).Draw(t, "duration")), At: at.Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at")))}
+					Duration: time.Duration(rapid.IntRange(-9, 9).Draw(t, "duration")), At: at.Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at")))}
 				d.FirstAttempt = d.At.Add(-d.Duration)
 				change[rapid.SampledFrom(kinds).Draw(t, "kind")](&d)
 				m.put(&d)
 				want[d.Seq] = d
+				delete(purged, d.Seq) // a new outcome of a purged one is a dead letter again
+			},
+			"purge": func(t *rapid.T) {
+				for n, row := range m.full {
+					row.purged = true
+					m.full[n], purged[n] = row, true
+				}
 			},
 			"remove": func(t *rapid.T) {
 				n := seq.Draw(t, "seq")
 				m.remove(n)
 				delete(want, n)
+				delete(purged, n)
 			},
 			"remove some": func(t *rapid.T) {
 				odd := rapid.Uint64Range(0, 1).Draw(t, "odd")
@@ -59,11 +72,12 @@ func TestRowsAreAMap(t *testing.T) {
 					if n%2 == odd {
 						m.remove(n)
 						delete(want, n)
+						delete(purged, n)
 					}
 				}
 			},
 			"": func(t *rapid.T) {
-				seen := 0
+				seen, plain := 0, 0
 				for n := range m.seqs {
 					seen++
 					if got, found := m.get(n); !found || got.Seq != n {
@@ -75,7 +89,7 @@ func TestRowsAreAMap(t *testing.T) {
 				}
 				for n, d := range want {
 					got, found := m.get(n)
-					if !found || !same(got.Delivery, d) || got.purged {
+					if !found || !same(got.Delivery, d) || got.purged != purged[n] {
 						t.Fatalf("%d is %+v, want %+v", n, got, d)
 					}
 				}
@@ -83,6 +97,21 @@ func TestRowsAreAMap(t *testing.T) {
 					if isPlain(&row.Delivery) || !same(row.Delivery, want[n]) {
 						t.Fatalf("%d is among the others: %+v", n, row)
 					}
+				}
+				for number, page := range m.pages {
+					n := 0
+					for i := range page.rows {
+						if page.rows[i].at != 0 {
+							n++
+						}
+					}
+					if page.number != number || page.n != n || n == 0 {
+						t.Fatalf("page %d is number %d and counts %d, want %d", number, page.number, page.n, n)
+					}
+					plain += n
+				}
+				if m.plain != plain || m.latest != nil && m.pages[m.latest.number] != m.latest {
+					t.Fatalf("it counts %d plain rows, want %d; the latest page: %+v", m.plain, plain, m.latest)
 				}
 				if len(want) == 0 && len(m.pages) > 0 {
 					t.Fatal("empty pages are kept")

@@ -250,6 +250,36 @@ func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) 
 	return sync.OnceFunc(func() { close(quit); wg.Wait() })
 }
 
+// workHands is work with hands, as instances have them.
+func workHands(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			x := h.Hand()
+			defer func() { x.Close() }()
+			for n := 0; ; n++ {
+				if n%16 == 15 { // it ends, and another takes its place
+					x.Close()
+					x = h.Hand()
+				}
+				taken, ok := x.Held()
+				if !ok {
+					if taken, ok = x.Next(quit, nil); !ok {
+						return
+					}
+				}
+				if n%7 == 3 {
+					x.Rest()
+				}
+				o := handle(taken.Attempt)
+				x.Done(&o)
+			}
+		})
+	}
+	return sync.OnceFunc(func() { close(quit); wg.Wait() })
+}
+
 func ok(event.Attempt) event.Outcome { return event.Outcome{Result: []byte(`{"ok":true}`)} }
 
 type fixture struct {

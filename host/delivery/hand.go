@@ -28,6 +28,7 @@ type Hand struct {
 	tasks [maxHand]*task
 	plain [maxHand]plain // how those ended that are not handed in
 	bytes []byte         // the results of these
+	seen  []aftermath    // what was handed in and is to be told, as soon as the lock is free
 	n     int            // tasks dealt
 	at    int            // of them have begun
 	in    int            // of them are handed in
@@ -56,9 +57,10 @@ func (h *Handler) Hand() *Hand {
 // Close gives back what is held. No attempt may be open.
 func (x *Hand) Close() {
 	x.h.mu.Lock()
-	defer x.h.mu.Unlock()
 	x.rest()
 	x.h.hands--
+	x.h.mu.Unlock()
+	x.tell()
 }
 
 // Held begins an attempt that is held already. It answers false when there is
@@ -77,6 +79,11 @@ func (x *Hand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x.rest()
+	if len(x.seen) > 0 {
+		h.mu.Unlock()
+		x.tell()
+		h.mu.Lock()
+	}
 	waited, ok := h.await(stop, retire)
 	if !ok {
 		return event.Taken{}, false
@@ -110,6 +117,7 @@ func (x *Hand) Done(o *event.Outcome) (handedIn bool) {
 		x.giveBack()
 	}
 	h.mu.Unlock()
+	x.tell()
 	ended.tell()
 	return true
 }
@@ -121,8 +129,9 @@ func (x *Hand) Rest() {
 		return
 	}
 	x.h.mu.Lock()
-	defer x.h.mu.Unlock()
 	x.rest()
+	x.h.mu.Unlock()
+	x.tell()
 }
 
 // hasBegun reports whether a task that the hand holds has begun. The caller holds
@@ -172,21 +181,37 @@ func (x *Hand) rest() {
 
 // handIn hands in the successes that came before the given one. The breaker need
 // not be told: none has failed before them, because a failure recalls every hand,
-// and what failed since came after them.
+// and what failed since came after them. Who came to watch since they ended is
+// told of them: until now they were delivering.
 func (x *Hand) handIn(before int) {
 	if x.in >= before {
 		return
 	}
+	watched := x.h.dispatcher.watched()
 	for from := 0; x.in < before; x.in++ {
 		t, p := x.tasks[x.in], &x.plain[x.in]
 		x.tasks[x.in], t.hand = nil, nil
+		record := t.record
 		x.h.succeed(t, p, x.bytes[from:p.result])
 		from = p.result
+		if watched {
+			row, _ := x.h.outcomes.find(x.h.name, record.Seq)
+			x.seen = append(x.seen, aftermath{handler: x.h, record: record, row: &row})
+		}
 	}
 	if x.bytes = x.bytes[:0]; cap(x.bytes) > maxResults {
 		x.bytes = nil
 	}
 	x.h.cursor() // lets go of what it has passed
+}
+
+// tell tells of what was handed in. The lock is free.
+func (x *Hand) tell() {
+	for i := range x.seen {
+		x.seen[i].tell()
+	}
+	clear(x.seen)
+	x.seen = x.seen[:0]
 }
 
 // giveBack puts what has not begun back to where it was taken from.

@@ -199,6 +199,9 @@ func TestHandsAgainstAModel(t *testing.T) {
 						t.Fatalf("event %d is shown as %s; begun: %v, final: %q, not handed in: %d", seq, got, begun, m.final[seq], most-least)
 					}
 				}
+				if wrong := h.Wrong(hands[0].Hand, hands[1].Hand, hands[2].Hand); wrong != "" {
+					t.Fatal(wrong)
+				}
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				if s.wrong != "" {

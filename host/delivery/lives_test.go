@@ -175,11 +175,15 @@ func TestDeliveriesOverLives(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			stop := work(h, 3, answer)
+			take := work
+			if rapid.Bool().Draw(rt, "hands") {
+				take = workHands
+			}
+			stop := take(h, 3, answer)
 			for range rapid.IntRange(0, 6).Draw(rt, "deeds") {
 				switch rapid.SampledFrom([]string{"publish", "redrive", "replay", "settle"}).Draw(rt, "deed") {
 				case "publish":
-					publish(rapid.IntRange(1, 10).Draw(rt, "events"))
+					publish(rapid.IntRange(1, 60).Draw(rt, "events"))
 				case "redrive":
 					redrive()
 				case "replay":
@@ -201,6 +205,9 @@ func TestDeliveriesOverLives(t *testing.T) {
 				closing = dead
 			}
 			stop()
+			if wrong := h.Wrong(); wrong != "" {
+				rt.Fatal(wrong)
+			}
 			_ = d.Close(closing)
 			d = delivery.New(delivery.Config{Store: l, Log: l})
 			if rapid.Bool().Draw(rt, "while it is not open") && life < total-1 {

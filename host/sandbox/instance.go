@@ -40,8 +40,9 @@ type instance struct {
 	attempt  event.Attempt // the open one
 	begun    time.Duration // as now counts
 	finished time.Duration // when the attempt before ended
+	rested   bool          // since then, because the guest took its time
 	outcome  event.Outcome // of the attempt that is being ended
-	untold   tally         // what the pool's figures do not have yet
+	untold   *tally        // what the pool's figures do not have yet, of all instances in its place
 	wall     time.Time     // the time of day at wallAt, which is as now counts
 	wallAt   time.Duration
 	refused  string // why finish did not take the result of the open attempt
@@ -55,8 +56,8 @@ type instance struct {
 	trapped   *trap // why the host stopped the guest
 }
 
-func newInstance(p *Pool, hand Hand, started func(error)) *instance {
-	in := &instance{pool: p, hand: hand, started: started}
+func newInstance(p *Pool, hand Hand, untold *tally, started func(error)) *instance {
+	in := &instance{pool: p, hand: hand, untold: untold, started: started}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
 	return in
@@ -273,7 +274,7 @@ func (in *instance) take() bool {
 			if taken.More {
 				p.wantMore()
 			}
-			if taken.Waited || in.served == 0 {
+			if taken.Waited || in.served == 0 || in.rested {
 				in.begun = in.now()
 			} else {
 				in.begun = in.finished // one look at the clock an event is enough
@@ -317,18 +318,20 @@ func (in *instance) done(o event.Outcome) {
 	*end = event.Outcome{} // the result is the guest's memory
 	// What the guest does until it asks for the next event is not the event's,
 	// but it must come to an end.
+	in.rested = false
 	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
 	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 
 // rest lets go of everything but the open attempt, because it may take long.
 func (in *instance) rest() {
+	in.rested = true
 	in.hand.Rest()
 	in.tell()
 }
 
 // tell adds the outcomes that the source knows to the pool's figures.
-func (in *instance) tell() { in.pool.count(&in.untold) }
+func (in *instance) tell() { in.pool.count(in.untold) }
 
 // wallEvery is for how long the wall clock is reckoned from the monotonic one.
 const wallEvery = 10 * time.Millisecond
@@ -336,7 +339,8 @@ const wallEvery = 10 * time.Millisecond
 // wallTime is the time of day at a moment that has just been.
 func (in *instance) wallTime(now time.Duration) time.Time {
 	if in.wall.IsZero() || now-in.wallAt > wallEvery {
-		in.wall, in.wallAt = time.Now(), now
+		in.wall = time.Now()
+		in.wallAt = in.wall.Sub(in.pool.epoch)
 	}
 	return in.wall.Add(now - in.wallAt)
 }

@@ -255,11 +255,13 @@ func (p *Pool) start(started func(error)) {
 // instances that each serve one event.
 func (p *Pool) runOne(started func(error)) error {
 	hand := p.cfg.Source.Hand()
+	var untold tally
+	defer p.count(&untold) // of what Close tells
 	defer hand.Close()
 	if p.module.shape.Style == vet.Loop {
-		return newInstance(p, hand, started).run()
+		return newInstance(p, hand, &untold, started).run()
 	}
-	for in := newInstance(p, hand, started); in.take(); in = newInstance(p, hand, nil) {
+	for in := newInstance(p, hand, &untold, started); in.take(); in = newInstance(p, hand, &untold, nil) {
 		in.runStdio()
 	}
 	return nil
