@@ -31,21 +31,30 @@ func somewhere(t *testing.T) (dir string, command func() *exec.Cmd, own func(pat
 	must(os.Mkdir(dir, 0o755))
 	exe, err := os.Executable()
 	must(err)
+	command = func() *exec.Cmd { return exec.Command(exe) }
 	if os.Geteuid() != 0 {
-		return dir, func() *exec.Cmd { return exec.Command(exe) }, func(string) {}
+		return dir, command, func(string) {}
 	}
-	own = func(path string) { must(os.Chown(path, nobody, nobody)) }
 	must(os.Chmod(top, 0o755))
-	own(dir)
 	binary, err := os.ReadFile(exe)
 	must(err)
-	exe = filepath.Join(top, "berth")
-	must(os.WriteFile(exe, binary, 0o755))
-	return dir, func() *exec.Cmd {
-		cmd := exec.Command(exe)
+	copied := filepath.Join(top, "berth")
+	must(os.WriteFile(copied, binary, 0o755))
+	asNobody := func() *exec.Cmd {
+		cmd := exec.Command(copied)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		return cmd
-	}, own
+	}
+	probe := asNobody()
+	probe.Args = append(probe.Args, "--version")
+	probe.Dir = dir
+	if out, err := probe.CombinedOutput(); err != nil {
+		t.Logf("root can start nothing as another user in %s, so it is root who starts the host: %v %s", top, err, out)
+		return dir, command, func(string) {}
+	}
+	own = func(path string) { must(os.Chown(path, nobody, nobody)) }
+	own(dir)
+	return dir, asNobody, own
 }
 
 // The first start of all: an empty directory, no configuration, no plugins, no
