@@ -79,8 +79,7 @@ func (c *condition) holds(known *facts, left *budget) (bool, error) {
 		return false, errCost
 	}
 	out, details, err := c.program.Eval(known)
-	left.spend(details, err)
-	if err != nil {
+	if err := left.spend(details, err); err != nil {
 		return false, err
 	}
 	b, ok := out.Value().(bool)

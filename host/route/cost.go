@@ -2,6 +2,7 @@ package route
 
 import (
 	"errors"
+	"fmt"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/operators"
@@ -27,23 +28,26 @@ const (
 	containsBytes = 100
 )
 
-var errCost = errors.New("the conditions together cost more than the limit")
+var errCost = fmt.Errorf("cost limit exceeded: all conditions of a handler, or of a route, may cost %d for one event", maxCost)
 
 // budget is what conditions may still cost.
 type budget int64
 
-// spend takes what an evaluation has cost. One that was cancelled has cost all.
-func (b *budget) spend(details *cel.EvalDetails, err error) {
+// spend takes what an evaluation has cost, and returns its error. One that was
+// cancelled has cost all.
+func (b *budget) spend(details *cel.EvalDetails, err error) error {
 	*b -= entryCost
 	var cancelled interpreter.EvalCancelledError
 	switch {
 	case errors.As(err, &cancelled):
 		*b = 0
+		return errCost
 	case details != nil:
 		if cost := details.ActualCost(); cost != nil {
 			*b -= budget(*cost)
 		}
 	}
+	return err
 }
 
 // estimator has the costs of what CEL counts wrongly: it takes the comparison of

@@ -45,3 +45,37 @@ func TestConditionsThatCostTooMuch(t *testing.T) {
 		})
 	}
 }
+
+// TestCostLeavesTheOthers: a subscription without a condition costs nothing, and takes
+// an event whatever the conditions around it have cost. The error names the
+// subscription whose condition cost too much.
+func TestCostLeavesTheOthers(t *testing.T) {
+	data := `{"l":[` + strings.TrimSuffix(strings.Repeat("1,", 20000), ",") + `]}`
+	dear, cheap, always := route.Subscription{EventType: "*", When: "data.l.all(a, a < 2)"}, route.Subscription{EventType: "*", When: "data.l.size() == 0"}, route.Subscription{EventType: "*"}
+	missing := route.Subscription{EventType: "*", When: "data.nothing"}
+	for _, tt := range []struct {
+		name  string
+		subs  []route.Subscription
+		takes bool
+		err   string
+	}{
+		{"none behind", []route.Subscription{dear, always}, true, ""},
+		{"one behind", []route.Subscription{dear, cheap, always}, true, ""},
+		{"two behind", []route.Subscription{dear, cheap, missing, always}, true, ""},
+		{"the first is dear", []route.Subscription{dear, cheap, missing}, false, "subscribes[0].when: cost limit exceeded"},
+		{"the second is dear", []route.Subscription{missing, dear, cheap}, false, "subscribes[1].when: cost limit exceeded"},
+		{"none is dear", []route.Subscription{cheap, missing, missing}, false, "subscribes[1].when: no such key"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table, filter, ev := newTable(t, route.Rule{Pattern: "*"}), newFilter(t, tt.subs...), newEvent(t, "a", data)
+			got, err := table.Takes("h", filter, ev)
+			if got != tt.takes || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %v, %v", got, err)
+			}
+			why := table.Explain("h", filter, ev)
+			if why.Takes != tt.takes || strings.Count(why.Reason, "cost limit") > 1 || strings.Contains(tt.err, "cost") != strings.Contains(why.Reason, "cost") {
+				t.Errorf("explained: %+v", why)
+			}
+		})
+	}
+}

@@ -81,7 +81,7 @@ func (f *Filter) explain(known *facts) (string, bool) {
 		return "it takes every routed type", true
 	}
 	var reasons []string
-	left := budget(maxCost)
+	left, spent := budget(maxCost), false
 	for _, s := range f.subs {
 		if !match(s.EventType, string(known.event.Type())) {
 			continue
@@ -92,11 +92,10 @@ func (f *Filter) explain(known *facts) (string, bool) {
 			return "it subscribes to " + s.EventType, true
 		case ok:
 			return fmt.Sprintf("it subscribes to %s, and the condition holds: %s", s.EventType, s.When), true
+		case spent: // the first of them is said
 		case err != nil:
 			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s could not be evaluated: %v (%s)", s.EventType, err, s.When))
-			if errors.Is(err, errCost) {
-				return strings.Join(reasons, "; "), false
-			}
+			spent = errors.Is(err, errCost)
 		default:
 			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s does not hold: %s", s.EventType, s.When))
 		}

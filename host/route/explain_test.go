@@ -34,7 +34,7 @@ func TestExplain(t *testing.T) {
 		{"nobody", "h", "none", "{}", nil, false, "none", "the route none is for no handler (handlers: [])"},
 		{"route false", "h", "order_new", `{"total_cents":1}`, nil, false, "order_*", "the condition of the route order_* does not hold: data.total_cents > 10000"},
 		{"route fails", "h", "order_new", `{}`, nil, false, "order_*", "the condition of the route order_* could not be evaluated: no such key: total_cents (data.total_cents > 10000)"},
-		{"route costs too much", "h", "costly", `{"l":[` + strings.Repeat("1,", 300) + `1]}`, nil, false, "costly", "the condition of the route costly could not be evaluated: operation cancelled: actual cost limit exceeded (data.l.all("},
+		{"route costs too much", "h", "costly", `{"l":[` + strings.Repeat("1,", 300) + `1]}`, nil, false, "costly", "the condition of the route costly could not be evaluated: cost limit exceeded: all conditions of a handler, or of a route, may cost 20000 for one event (data.l.all("},
 		{"not subscribed", "h", "only", "{}", subs[:1], false, "only", "the route only is for a, b only"},
 		{"manifest is for others", "a", "only", "{}", subs, false, "only", "its manifest does not subscribe to the type only, but to order_*, *_changed"},
 		{"manifest is for nothing", "a", "only", "{}", []route.Subscription{}, false, "only", "its manifest does not subscribe to the type only, but to none"},

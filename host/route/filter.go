@@ -82,7 +82,7 @@ func (f *Filter) wants(known *facts) (bool, error) {
 		return true, nil
 	}
 	var failed error
-	left := budget(maxCost)
+	left, spent := budget(maxCost), false
 	for i, s := range f.subs {
 		if !match(s.EventType, string(known.event.Type())) {
 			continue
@@ -91,11 +91,10 @@ func (f *Filter) wants(known *facts) (bool, error) {
 		if ok {
 			return true, nil
 		}
-		if spent := errors.Is(err, errCost); spent || err != nil && failed == nil {
+		// Those behind have no budget, but one without a condition needs none.
+		if err != nil && (failed == nil || !spent && errors.Is(err, errCost)) {
 			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
-			if spent {
-				break
-			}
+			spent = errors.Is(err, errCost)
 		}
 	}
 	return false, failed

@@ -8,22 +8,26 @@ import (
 
 // instruction draws one instruction and reports whether what follows is reachable.
 func (g *generator) instruction() bool {
-	switch g.draw(14) {
-	case 0, 1:
+	kinds := 14
+	if g.dispatches {
+		kinds = 24
+	}
+	switch kind := g.draw(kinds); {
+	case kind <= 1:
 		g.block()
-	case 12, 13:
+	case kind >= 12:
 		if g.draw(2) == 0 {
 			g.dispatch()
 			return true
 		}
 		return g.jump()
-	case 2:
+	case kind == 2:
 		return g.branch()
-	case 3:
+	case kind == 3:
 		g.call()
-	case 4:
+	case kind == 4:
 		g.local()
-	case 5: // drop, or a value for later
+	case kind == 5: // drop, or a value for later
 		if len(g.stack) > g.labels[len(g.labels)-1].base && g.draw(2) == 0 {
 			g.stack = g.stack[:len(g.stack)-1]
 			g.emit(0x1a)
@@ -77,7 +81,7 @@ func (g *generator) block() {
 	g.pop(ty[0])
 	base := len(g.stack)
 	open := func(branch string) {
-		g.labels = append(g.labels, label{branch, base, false})
+		g.labels = append(g.labels, label{branch: branch, base: base})
 		g.push(ty[0])
 	}
 	switch kind {
@@ -109,18 +113,38 @@ func (g *generator) block() {
 }
 
 // dispatch draws a loop that begins with a switch, as compilers write it that know no
-// blocks. What counts down stands behind the switch, at each case.
+// blocks, or nearly so. What counts down stands behind the switch, at each case.
 func (g *generator) dispatch() {
-	selector := strings.Index(g.locals, i32)
-	if selector < 0 || len(g.labels) > 6 {
+	selectors := g.selectors()
+	if len(selectors) == 0 || len(g.labels) > 8 {
 		return
 	}
-	base, cases := len(g.stack), 1+g.draw(4)
-	g.emit(0x03, 0x40)
-	g.labels = append(g.labels, label{"", base, true})
-	for range cases {
-		g.emit(0x02, 0x40)
-		g.labels = append(g.labels, label{"", base, false})
+	selector := selectors[g.draw(len(selectors))]
+	base, cases, result := len(g.stack), 1+g.draw(4), ""
+	switch g.draw(8) {
+	case 0:
+		g.emit(0x03, S(0)) // the same as none, but a type index
+	case 1:
+		result = i32
+		g.emit(0x03, i32)
+	default:
+		g.emit(0x03, 0x40)
+	}
+	ends := []string{result} // what is left at the end of the loop and of each block
+	g.labels = append(g.labels, label{"", base, true, selector})
+	for i := range cases {
+		ty := ""
+		if i < cases-1 && g.draw(8) == 0 {
+			ty = i32
+			g.emit(0x02, i32)
+		} else {
+			g.emit(0x02, 0x40)
+		}
+		if g.draw(16) == 0 {
+			g.emit(0x01)
+		}
+		ends = append(ends, ty)
+		g.labels = append(g.labels, label{branch: ty, base: base})
 	}
 	var allowed [][]byte
 	for d := range g.labels {
@@ -133,28 +157,56 @@ func (g *generator) dispatch() {
 		table = append(table, allowed[g.draw(len(allowed))])
 	}
 	g.emit(0x20, U(selector), 0x0e, Vec(table...), allowed[g.draw(len(allowed))])
-	for range cases {
+	for at := cases; at > 0; at-- {
+		if at == cases && g.draw(8) == 0 {
+			g.unreachable()
+		}
 		g.emit(0x0b)
 		g.labels = g.labels[:len(g.labels)-1]
+		g.stack = g.stack[:base]
+		g.push(ends[at])
 		g.countDown()
-		g.body("")
-		if g.draw(2) == 0 {
-			g.jump()
+		g.body(ends[at-1])
+		if g.draw(4) != 0 && !g.jump() && g.draw(4) == 0 {
+			g.unreachable()
 		}
 	}
 	g.emit(0x0b)
 	g.labels = g.labels[:len(g.labels)-1]
+	g.stack = g.stack[:base]
+	g.push(result)
+}
+
+// selectors are the locals that a switch can be over.
+func (g *generator) selectors() (locals []int) {
+	for i := range g.locals {
+		if g.locals[i:i+1] == i32 {
+			locals = append(locals, i)
+		}
+	}
+	return locals
 }
 
 // jump draws a jump to a case of a dispatch, or nearly one, and reports whether what
 // follows is reachable.
 func (g *generator) jump() bool {
-	selector, depth := strings.Index(g.locals, i32), 0
-	for depth < len(g.labels) && !g.labels[len(g.labels)-1-depth].dispatch {
-		depth++
+	var loops []int // how deep
+	for d := range g.labels {
+		if g.labels[len(g.labels)-1-d].dispatch {
+			loops = append(loops, d)
+		}
 	}
-	if depth == len(g.labels) {
+	if len(loops) == 0 {
 		return true
+	}
+	depth := loops[0]
+	if g.draw(3) == 0 {
+		depth = loops[g.draw(len(loops))]
+	}
+	selector := g.labels[len(g.labels)-1-depth].selector
+	if g.draw(4) == 0 {
+		selectors := g.selectors()
+		selector = selectors[g.draw(len(selectors))]
 	}
 	sometimes := g.draw(2) == 0
 	if sometimes {
@@ -163,18 +215,69 @@ func (g *generator) jump() bool {
 		g.emit(0x04, 0x40)
 		depth++
 	}
-	g.emit(0x41, S(int64(g.draw(7)-1)))
-	if g.draw(8) == 0 {
-		g.emit(0x01)
+	k := S(int64(g.draw(7) - 1))
+	switch g.draw(16) {
+	case 0: // set a moment ago
+		g.emit(0x41, k, 0x01, 0x21, U(selector), 0x0c, U(depth))
+	case 1:
+		g.emit(0x41, k, 0x21, U(selector), 0x01, 0x0c, U(depth))
+	case 2: // in a block of its own
+		g.emit(0x02, 0x40, 0x41, k, 0x21, U(selector), 0x0b, 0x0c, U(depth))
+	case 3:
+		g.emit(0x41, k, 0x22, U(selector), 0x1a, 0x0c, U(depth))
+	case 4: // changed behind
+		g.emit(0x41, k, 0x21, U(selector), 0x23, globalI32, 0x21, U(selector), 0x0c, U(depth))
+	case 5: // by a condition
+		g.emit(0x23, globalI32, 0x41, k, 0x21, U(selector), 0x0d, U(depth))
+		g.emit(0x41, k, 0x21, U(selector), 0x0c, U(depth))
+	case 6: // with values below
+		g.emit(0x42, 1, 0x23, globalI32, 0x41, k, 0x21, U(selector), 0x0c, U(depth))
+	case 7: // out of a block that leaves values
+		g.emit(0x02, S(3), 0x41, 5, 0x41, k, 0x21, U(selector), 0x0c, U(depth+1), 0x0b, 0x1a, 0x1a)
+		g.emit(0x41, k, 0x21, U(selector), 0x0c, U(depth))
+	case 8: // out of a loop of its own
+		g.emit(0x03, 0x40, 0x41, k, 0x21, U(selector), 0x0c, U(depth+1), 0x0b, 0x00)
+	case 9: // out of the else
+		g.emit(0x23, globalI32, 0x04, 0x40, 0x01, 0x05, 0x41, k, 0x21, U(selector), 0x0c, U(depth+1), 0x0b)
+		g.emit(0x41, k, 0x21, U(selector), 0x0c, U(depth))
+	default:
+		g.emit(0x41, k, 0x21, U(selector), 0x0c, U(depth))
 	}
-	if other := strings.LastIndex(g.locals, i32); g.draw(8) == 0 {
-		selector = other
-	}
-	g.emit(0x21, U(selector), 0x0c, U(depth))
 	if sometimes {
 		g.emit(0x0b)
 	}
 	return sometimes
+}
+
+// unreachable draws code that nothing gets to; what is behind it is not either. It may
+// take what no instruction before it has made.
+func (g *generator) unreachable() {
+	selectors := g.selectors()
+	for range 1 + g.draw(3) {
+		depth := g.draw(len(g.labels))
+		void := g.labels[len(g.labels)-1-depth].branch == ""
+		switch g.draw(7) {
+		case 0:
+			g.emit(0x6a, 0x1a) // i32.add
+		case 1:
+			if void {
+				g.emit(0x41, S(int64(g.draw(4))), 0x21, U(selectors[0]), 0x0c, U(depth))
+			}
+		case 2:
+			if void {
+				g.emit(0x0d, U(depth)) // br_if
+			}
+		case 3: // a dispatch
+			g.emit(0x03, 0x40, 0x02, 0x40, 0x20, U(selectors[0]), 0x0e, Vec(U(0)), 1, 0x0b, 0x41, 0, 0x21, U(selectors[0]), 0x0c, 0, 0x0b)
+		case 4:
+			g.emit(0x02, i32, 0x00, 0x0b, 0x1a)
+		case 5:
+			g.emit(0x04, 0x40, 0x01, 0x05, 0x0b)
+		case 6:
+			g.emit(0x03, i32, 0x41, 1, 0x0d, 0, 0x41, 1, 0x0b, 0x1a)
+		}
+	}
+	g.emit(0x00)
 }
 
 // branch draws a branch and reports whether what follows is reachable.

@@ -21,6 +21,8 @@ type generator struct {
 	code   []byte
 	labels []label // innermost last
 	budget int     // how many more instructions to draw
+
+	dispatches bool // begins with one; more of them, and of jumps
 }
 
 // label is an open block: what a branch to it takes, and where its stack begins.
@@ -28,6 +30,7 @@ type label struct {
 	branch   string
 	base     int
 	dispatch bool // a loop that begins with a switch
+	selector int  // over this local
 }
 
 // Value types; all below 0x80, so that a string of them is one of bytes too.
@@ -197,11 +200,17 @@ var ops = []op{
 func (g *generator) function(i int) []byte {
 	ty := g.types[g.funcs[i]]
 	extra := rapid.SampledFrom([]string{"", i32, i32 + i64 + f64, v128 + funcref + i32 + i32}).Draw(g.t, "locals")
+	if g.dispatches = rapid.Bool().Draw(g.t, "dispatches"); g.dispatches {
+		extra = i32 + i32 + i64 + i32
+	}
 	g.self, g.locals, g.stack, g.code = i, ty[0]+extra, nil, nil
 	g.budget = rapid.IntRange(0, 40).Draw(g.t, "instructions")
 	g.labels = []label{{branch: ty[1]}}
 	if rapid.Bool().Draw(g.t, "counts down") || i != len(g.funcs)-1 {
 		g.countDown()
+	}
+	if g.dispatches {
+		g.dispatch()
 	}
 	g.body(ty[1])
 	g.emit(0x0b)

@@ -3,7 +3,9 @@ package vet
 import (
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,25 +27,38 @@ type room struct {
 func (r *room) fit(e entries) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.used = e.shrink(r.limit, r.limit)
+	r.used = e.shrink(r.limit, r.limit, "")
 }
 
-// take counts an entry that was added, and makes room if there is none left: a
-// tenth of all, so that not every entry that is added has to look at all others.
-func (r *room) take(e entries, dir string) {
+// add makes an entry of a child's directory and loads it, before another that is
+// added can push it out. If there is no room left it then makes some: a tenth of
+// all, so that not every entry that is added has to look at all others.
+func (r *room) add(e entries, name key, dir string, report Report) (Verdict, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.used += sizeOf(dir); r.used > r.limit {
-		r.used = e.shrink(r.limit, r.limit/10*9)
+	if err := e.add(name, dir, report); err != nil {
+		return Verdict{}, err
 	}
+	verdict, ok, err := e.load(name)
+	if err == nil && !ok {
+		err = errors.New("the entry just made is gone")
+	}
+	if err != nil {
+		return Verdict{}, err
+	}
+	if r.used += sizeOf(verdict.CodeDir); r.used > r.limit {
+		r.used = e.shrink(r.limit, r.limit/10*9, verdict.CodeDir)
+	}
+	return verdict, nil
 }
 
 // shrink removes the entries that were not used for longest, if all together
 // have more than limit bytes, until they have no more than most. It leaves the
-// one that was used last, whatever its size, and returns what is left. The code
+// newest, or if that is "" the one that was used last, whatever its size: times of
+// use can be of the future when the clock was set back. It returns what is left. The code
 // of an entry that is in use is in memory: what is lost is that the next start
 // need not compile.
-func (e entries) shrink(limit, most int64) int64 {
+func (e entries) shrink(limit, most int64, newest string) int64 {
 	type entry struct {
 		path string
 		size int64
@@ -63,6 +78,9 @@ func (e entries) shrink(limit, most int64) int64 {
 		one := entry{path: path, size: sizeOf(path)}
 		if info, err := os.Stat(filepath.Join(path, verdictFile)); err == nil {
 			one.used = info.ModTime() // zero for what is damaged
+		}
+		if path == newest {
+			one.used = time.Unix(math.MaxInt32<<10, 0) // behind all
 		}
 		all = append(all, one)
 		total += one.size

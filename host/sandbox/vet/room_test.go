@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,4 +82,79 @@ func TestRoom(t *testing.T) {
 		t.Errorf("a start under a lower limit leaves %d bytes", size)
 	}
 	compiles(t, vetted(one, "reject")) // however little room there is
+}
+
+// TestRoomWhenTheClockWasSetBack: entries that seem to have been used in the future
+// do not push out the one that is being made.
+func TestRoomWhenTheClockWasSetBack(t *testing.T) {
+	dir := t.TempDir()
+	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1}) // no room but for one
+	for i, name := range []string{"echo", "count", "reject"} {
+		verdict, err := v.Vet(t.Context(), guest(t, name))
+		if err != nil {
+			t.Fatalf("%s, with %d of the future: %v", name, min(i, 1), err)
+		}
+		compiles(t, verdict)
+		later := time.Now().Add(time.Hour)
+		if err := os.Chtimes(filepath.Join(verdict.CodeDir, "verdict.json"), later, later); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+			t.Errorf("%d entries, %v; want the newest alone", len(list), err)
+		}
+	}
+}
+
+// TestRoomForSeveral: modules that are vetted at the same time have their verdicts
+// although there is room for one.
+func TestRoomForSeveral(t *testing.T) {
+	v := newVetter(t, vet.Config{CacheBytes: 1, Children: 4})
+	var vetting sync.WaitGroup
+	for _, name := range []string{"echo", "count", "reject", "retry_once"} {
+		wasm := guest(t, name)
+		vetting.Go(func() {
+			for range 3 {
+				verdict, err := v.Vet(t.Context(), wasm)
+				if err != nil || len(verdict.Metered) == 0 {
+					t.Errorf("%s: %d bytes, %v", name, len(verdict.Metered), err)
+				}
+			}
+		})
+	}
+	vetting.Wait()
+}
+
+// TestRoomStaysInItsDirectory: a link among the entries is neither measured nor
+// emptied at its other end, and what a killed host left unfinished does not count.
+func TestRoomStaysInItsDirectory(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	precious := filepath.Join(outside, "precious")
+	link := filepath.Join(dir, strings.Repeat("a", 64))
+	unfinished := filepath.Join(dir, ".vetting-1")
+	for _, err := range []error{
+		os.WriteFile(precious, make([]byte, 8<<20), 0o600),
+		os.Symlink(outside, link),
+		os.Mkdir(unfinished, 0o700),
+		os.WriteFile(filepath.Join(unfinished, "code"), make([]byte, 8<<20), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 4 << 20})
+	verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Errorf("there was room: %v", err)
+	}
+	newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1})
+	if _, err := os.Lstat(link); err == nil {
+		t.Error("there was no room, and the link is still there")
+	}
+	if _, err := os.Stat(precious); err != nil {
+		t.Errorf("what a link leads to: %v", err)
+	}
+	compiles(t, verdict)
 }

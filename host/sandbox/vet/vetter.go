@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -243,15 +242,7 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 		v.refuse(name, report)
 		return verdict, err
 	}
-	if err := v.entries.add(name, dir, report); err != nil {
-		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
-	}
-	v.room.take(v.entries, v.entries.path(name))
-	verdict, ok, err := v.entries.load(name)
-	if err == nil && !ok {
-		err = errors.New("the entry just made is gone")
-	}
-	if err != nil {
+	if verdict, err = v.room.add(v.entries, name, dir, report); err != nil {
 		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
 	}
 	return verdict, nil

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+const (
+	restampAhead = 1 << 30 // seconds, of the clock that was ahead
+	restampNow   = 2000    // of the clock that was set back
+	// restampEvents bear times of the future: three steps.
+	restampEvents = 2*trimStep + 100
+)
+
+// openAhead opens a log of one event of second 1000, and restampEvents of the future.
+func openAhead(t *testing.T, path string, f faults) (*Store, *atomic.Int64) {
+	t.Helper()
+	clock := new(atomic.Int64)
+	s, err := open(t.Context(), Config{Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.Store(1000)
+	if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "first")}); err != nil {
+		t.Fatal(err)
+	}
+	clock.Store(restampAhead)
+	events := make([]*event.Event, restampEvents)
+	for i := range events {
+		events[i] = makeEvent(t, fmt.Sprint("ahead ", i))
+	}
+	if _, err := s.Append(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	clock.Store(restampNow)
+	return s, clock
+}
+
+// ahead checks that times do not go back along the log, and counts those of the future.
+func ahead(t *testing.T, s *Store, now int64) (n int) {
+	t.Helper()
+	rows, err := s.reader.QueryContext(t.Context(), `SELECT appended_at FROM events ORDER BY seq`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var before int64
+	for i := 0; rows.Next(); i++ {
+		var at int64
+		if err := rows.Scan(&at); err != nil {
+			t.Fatal(err)
+		}
+		if at < before {
+			t.Fatalf("event %d was appended at %v, the one before at %v", i, time.Unix(0, at), time.Unix(0, before))
+		}
+		if before = at; time.Unix(0, at).After(time.Unix(now, 0)) {
+			n++
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestRestampFaults fails each of the steps that mend times of the future, at each
+// point of its transaction. What was mended until then stays, times never go back
+// along the log, not by what is appended then nor after a restart, and the next Trim
+// mends the rest.
+func TestRestampFaults(t *testing.T) {
+	for _, tt := range []struct {
+		step      string
+		persisted int
+	}{{"begin", 0}, {"in an operation", 0}, {"commit", 0}, {"committed", 1}} {
+		for nth := 1; nth <= 3; nth++ {
+			for _, restart := range []bool{false, true}[:1+nth%2] { // a restart after the first and the last
+				t.Run(fmt.Sprintf("%s/%d/restart %v", tt.step, nth, restart), func(t *testing.T) {
+					testRestampFault(t, tt.step, nth, nth-1+tt.persisted, restart)
+				})
+			}
+		}
+	}
+}
+
+func testRestampFault(t *testing.T, step string, nth, mended int, restart bool) {
+	ctx := t.Context()
+	var armed atomic.Int64
+	trip := func() error {
+		if armed.Add(-1) == 0 {
+			return errInjected
+		}
+		return nil
+	}
+	var f faults
+	switch step {
+	case "begin":
+		f.begin = trip
+	case "in an operation":
+		f.inOp = trip
+	case "commit":
+		f.commit = trip
+	case "committed":
+		f.committed = trip
+	}
+	path := filepath.Join(t.TempDir(), "berth.db")
+	s, clock := openAhead(t, path, f)
+	defer func() { s.Close() }()
+	armed.Store(int64(nth))
+	if _, err := s.Trim(ctx, 2); !errors.Is(err, errInjected) {
+		t.Fatalf("got %v, want the injected error", err)
+	}
+	left := max(restampEvents-mended*trimStep, 0)
+	if got := ahead(t, s, restampNow); got != left {
+		t.Errorf("%d are left; want %d", got, left)
+	}
+	if restart {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if s, err = open(ctx, Config{Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, faults{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, err := s.SeqAt(ctx, time.Unix(restampNow, 1))
+	if want := uint64(restampEvents + 2 - left); from != want || err != nil {
+		t.Errorf("the first of the future: got %d, %v, want %d", from, err, want)
+	}
+	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "meanwhile")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ahead(t, s, restampNow); got < left || got > left+1 {
+		t.Errorf("%d are left after an append; want %d or one more", got, left)
+	}
+	clock.Add(10)
+	if n, err := s.Trim(ctx, 2); n != 1 || err != nil {
+		t.Fatalf("trying again: got %d, %v, want the one event of before removed", n, err)
+	}
+	if got := ahead(t, s, clock.Load()); got != 0 {
+		t.Errorf("%d are left in the end", got)
+	}
+	next := s.Last() + 1
+	clock.Add(10)
+	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "after")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.SeqAt(ctx, time.Unix(clock.Load(), 0)); got != next || err != nil {
+		t.Errorf("what was appended last: got %d, %v, want %d", got, err, next)
+	}
+	if got := ahead(t, s, clock.Load()); got != 0 {
+		t.Errorf("%d of the future were appended", got)
+	}
+}
+
+// TestRestampAmidPublishers: publishers go on while times are mended, and find their
+// events with times that do not go back; the clock may go on meanwhile, or back again.
+func TestRestampAmidPublishers(t *testing.T) {
+	ctx := t.Context()
+	steps := 0              // of the writer goroutine
+	var running atomic.Bool // clock is set
+	var clock *atomic.Int64
+	var s *Store
+	s, clock = openAhead(t, filepath.Join(t.TempDir(), "berth.db"), faults{commit: func() error {
+		if running.Load() {
+			if steps++; steps%3 == 0 {
+				clock.Add(-7)
+			} else {
+				clock.Add(5)
+			}
+		}
+		return nil
+	}})
+	defer s.Close()
+	running.Store(true)
+	stop, cancel := context.WithCancel(ctx)
+	var publishers sync.WaitGroup
+	for p := range 4 {
+		publishers.Go(func() {
+			for i := 0; stop.Err() == nil; i++ {
+				if _, err := s.Append(ctx, []*event.Event{makeEvent(t, fmt.Sprint(p, " ", i))}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	_, err := s.Trim(ctx, 0)
+	left := ahead(t, s, restampNow+1000_000)
+	cancel()
+	publishers.Wait()
+	if err != nil || left != 0 {
+		t.Errorf("%v; %d are left", err, left)
+	}
+	if left := ahead(t, s, restampNow+1000_000); left != 0 {
+		t.Errorf("%d of the future were appended", left)
+	}
+}
