@@ -82,7 +82,8 @@ func (s *Store) expect(callers int, took time.Duration) {
 	s.callers, s.took = min(callers, maxGroupEvents), took
 }
 
-// gather takes what waits into one group. With one caller it closes at once.
+// gather takes what waits into one group. With one caller it closes at once, and with
+// none, when all had given up.
 // With several, those of the group before have just been woken and are likely to
 // be back: it waits for as many, while they keep coming. Otherwise every other
 // group would hold a few early ones only. For a crowd that takes longer, because
@@ -113,7 +114,7 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 				continue
 			default:
 			}
-			if waited || len(ops) >= s.callers {
+			if waited || len(ops) == 0 || len(ops) >= s.callers {
 				return ops
 			}
 			now := time.Now()

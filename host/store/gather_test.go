@@ -85,6 +85,27 @@ func TestGatherEnds(t *testing.T) {
 	<-stopped
 }
 
+// TestGatherWaitsOnce: a crowd that has gone is waited for once, and nobody is waited
+// for by a writer that has nothing in hand.
+func TestGatherWaitsOnce(t *testing.T) {
+	s, lone := gatherer(64, 1)
+	s.took = time.Microsecond
+	if got := s.gather(nil, lone); len(got) != 1 || !s.deserted {
+		t.Errorf("a crowd that has gone: got %d operations, deserted %v", len(got), s.deserted)
+	}
+	if s.expect(1, time.Second); s.callers != 1 {
+		t.Errorf("then %d callers are expected", s.callers)
+	}
+	if got := s.gather(nil, &op{events: 1}); len(got) != 1 || s.deserted {
+		t.Errorf("the next one: got %d operations, deserted %v", len(got), s.deserted)
+	}
+	s, gone := gatherer(64, 1)
+	gone.state.Store(withdrawn)
+	if got := s.gather(nil, gone); len(got) != 0 || s.deserted {
+		t.Errorf("one that has given up: got %d operations, deserted %v", len(got), s.deserted)
+	}
+}
+
 // TestAwait: the writer is woken by the caller that makes the crowd complete, by
 // the time, and by Close.
 func TestAwait(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -13,7 +14,8 @@ import (
 // and no retention would take any of it.
 //
 // It goes from the oldest of them to the newest, a step in each group, and so the
-// order holds meanwhile and after a crash.
+// order holds meanwhile and after a crash. The steps become larger while publishers
+// append about as much as one mends.
 func (s *Store) restamp(ctx context.Context) error {
 	if s.closed() {
 		return s.coded("trim the log", errClosed())
@@ -25,6 +27,7 @@ func (s *Store) restamp(ctx context.Context) error {
 	if newest <= s.now().Add(event.ClockSlack).UnixNano() {
 		return nil
 	}
+	step, left := uint64(trimStep), uint64(math.MaxUint64)
 	for {
 		now := s.now()
 		// Outside of the group: until it is done the place only moves up by this loop.
@@ -32,9 +35,13 @@ func (s *Store) restamp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n := int64(0)
-		o := &op{events: trimStep, run: func(g *group) (err error) {
-			if n, err = g.exec(s.trim.restamp, now.UnixNano(), sqlSeq(from), trimStep); err == nil && n < trimStep {
+		before := left
+		if left = s.Last() + 1 - from; left+step/2 > before { // it gained less than half of a step
+			step *= 2
+		}
+		n, most := int64(0), int64(step)
+		o := &op{events: int(step), run: func(g *group) (err error) {
+			if n, err = g.exec(s.trim.restamp, now.UnixNano(), sqlSeq(from), most); err == nil && n < most {
 				g.at, g.restamped = now.UnixNano(), true
 			}
 			return err
@@ -42,7 +49,7 @@ func (s *Store) restamp(ctx context.Context) error {
 		if err := s.submit(ctx, "mend times of the future", o); err != nil {
 			return err
 		}
-		if mended += n; n < trimStep {
+		if mended += n; n < most {
 			break
 		}
 	}

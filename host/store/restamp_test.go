@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,5 +202,48 @@ func TestRestampAmidPublishers(t *testing.T) {
 	}
 	if left := ahead(t, s, restampNow+1000_000); left != 0 {
 		t.Errorf("%d of the future were appended", left)
+	}
+}
+
+// TestRestampEnds: it catches up with a publisher that appends more in each turn than a
+// step mends, as somebody does who brings in a file.
+func TestRestampEnds(t *testing.T) {
+	ctx := t.Context()
+	const batches = 40
+	var s *Store
+	var inTurn atomic.Bool // no group is begun before the next one's operation waits
+	s, _ = openAhead(t, filepath.Join(t.TempDir(), "berth.db"), faults{begin: func() error {
+		for inTurn.Load() && len(s.ops) == 0 && s.held == nil {
+			runtime.Gosched()
+		}
+		return nil
+	}})
+	defer s.Close()
+	inTurn.Store(true)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Trim(ctx, 0)
+		inTurn.Store(false)
+		done <- err
+	}()
+	n := 0
+	for ; n < batches && inTurn.Load(); n++ {
+		batch := make([]*event.Event, 2*trimStep)
+		for i := range batch {
+			batch[i] = makeEvent(t, fmt.Sprint(n, " ", i))
+		}
+		if _, err := s.Append(ctx, batch); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	if inTurn.Swap(false) {
+		t.Errorf("%d batches were appended meanwhile, and it has not caught up", n)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if left := ahead(t, s, restampNow); left != 0 {
+		t.Errorf("%d are left", left)
 	}
 }
