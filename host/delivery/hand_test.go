@@ -450,23 +450,7 @@ func TestHandsHammer(t *testing.T) {
 			f.log.publish(t, subject)
 		}
 	})
-	others.Go(func() {
-		for paused := true; ; paused = !paused {
-			select {
-			case <-quit:
-				return
-			default:
-			}
-			p := policy
-			p.Paused = paused
-			h.Update(p)
-			h.Probe()
-			_, _ = h.Stats(), h.Settled()
-			if _, err := f.d.Deliveries(t.Context(), f.log.at(1+rand.IntN(events))); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	others.Go(func() { unrest(t, f, h, policy, quit, func() int { return 1 + rand.IntN(events) }) })
 	select {
 	case <-finished:
 	case <-time.After(patience):

@@ -287,23 +287,7 @@ func TestHammer(t *testing.T) {
 			f.log.publish(t, subject)
 		}
 	})
-	wg.Go(func() {
-		for paused := true; ; paused = !paused {
-			select {
-			case <-quit:
-				return
-			default:
-			}
-			p := policy
-			p.Paused = paused
-			h.Update(p)
-			h.Probe()
-			_, _ = h.Stats(), h.Settled()
-			if _, err := f.d.Deliveries(t.Context(), f.log.at(1)); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	wg.Go(func() { unrest(t, f, h, policy, quit, func() int { return 1 }) })
 	select {
 	case <-done:
 	case <-time.After(patience):
@@ -330,6 +314,26 @@ func TestHammer(t *testing.T) {
 		row, kept := f.store.rows[key{"h", seq}]
 		if kept && (row.Status != status || row.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
 			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, row, status, m.attempts[seq])
+		}
+	}
+}
+
+// unrest pauses and resumes a handler, hurries it, and looks at it and at what became
+// of the event that which names, until quit is closed.
+func unrest(t *testing.T, f fixture, h *delivery.Handler, policy delivery.Policy, quit <-chan struct{}, which func() int) {
+	for paused := true; ; paused = !paused {
+		select {
+		case <-quit:
+			return
+		default:
+		}
+		p := policy
+		p.Paused = paused
+		h.Update(p)
+		h.Probe()
+		_, _ = h.Stats(), h.Settled()
+		if _, err := f.d.Deliveries(t.Context(), f.log.at(which())); err != nil {
+			t.Error(err)
 		}
 	}
 }
