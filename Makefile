@@ -5,9 +5,14 @@ BIN      := bin/berth
 HANDLERS := $(notdir $(wildcard plugins-src/*))
 TOOL     := $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 10s
+MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sandbox sandbox/guestnet plugin event auth \
+	install delivery store bus route config api)
+SEED     ?= 1
+MUTANTS  ?= 18
+JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz bench lint guests check clean
+.PHONY: help run demo build plugins test race fuzz mutate bench lint guests check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +38,7 @@ plugins/%.wasm: FORCE
 	@mv plugins/.$*.tmp $@
 
 test: ## run the tests; needs only Go
-	CGO_ENABLED=0 $(GO) test ./...
+	CGO_ENABLED=0 $(GO) test ./... ./.ci/mutate
 
 race: ## run the tests with the race detector; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -race ./...
@@ -45,15 +50,19 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
+# make mutate PKG="./host/auth ./host/event" SEED=7 MUTANTS=40; make mutate AT=host/auth/verifier.go:57
+mutate: ## change the code a little, see whether a test fails; prints the rate for each package
+	@$(GO) run ./.ci/mutate -seed $(SEED) -n $(MUTANTS) -jobs $(JOBS) $(if $(AT),-at $(AT),$(or $(PKG),$(MUTATED)))
+
 bench: ## measure against the targets, as a table; wants a quiet machine
 	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench
 
 lint: ## formatting, vet, staticcheck, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	$(GO) vet ./... ./testdata/hostile
+	$(GO) vet ./... ./testdata/hostile ./.ci/mutate
 	GOOS=wasip1 GOARCH=wasm $(GO) build ./abi/go ./plugins-src/...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
-	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck ./... ./.ci/mutate
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
