@@ -23,6 +23,10 @@ const (
 	// MaxHops bounds how many handlers may stand between an event and the
 	// producer that started the chain (ABI v1, "Bounds the host enforces").
 	MaxHops = 16
+	// MaxDepth bounds how deep the lists and objects of the data nest. The envelope,
+	// and the answers that contain it, add a few levels, and encoding/json reads no
+	// more than 10,000: what is published can be read everywhere.
+	MaxDepth = 1000
 )
 
 // Type names a kind of event. It matches ^[a-z0-9][a-z0-9_.-]{0,127}$.
@@ -274,6 +278,9 @@ func compact(data json.RawMessage) ([]byte, error) {
 	b.Grow(len(data))
 	if err := json.Compact(&b, data); err != nil {
 		return nil, fault.Field("data", "is not valid JSON: %v", err)
+	}
+	if depth := jsonscan.Depth(b.Bytes()); depth > MaxDepth {
+		return nil, fault.Field("data", "nests %d levels of lists and objects; the limit is %d", depth, MaxDepth)
 	}
 	return b.Bytes(), nil
 }

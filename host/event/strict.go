@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -115,6 +116,8 @@ func (s *keyScanner) value(t reflect.Type, path string) error {
 	switch c := s.next(); {
 	case c == '{' && t.Kind() == reflect.Struct:
 		return s.object(t, path)
+	case c == '"':
+		return s.checkString(t, strings.TrimSuffix(path, "."))
 	case c == '[' && t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8: // json.RawMessage is one of bytes
 		return s.list(t.Elem(), path)
 	}
@@ -146,8 +149,10 @@ func (s *keyScanner) object(t reflect.Type, path string) error {
 		if s.next() == ':' {
 			s.at++
 		}
-		if s.next() == '"' {
-			s.skipString() // the usual value
+		if s.next() == '"' { // the usual value
+			if err := s.checkString(fields[i].typ, inner); err != nil {
+				return err
+			}
 		} else if err := s.value(fields[i].typ, inner+"."); err != nil {
 			return err
 		}
@@ -156,6 +161,16 @@ func (s *keyScanner) object(t reflect.Type, path string) error {
 		}
 	}
 	s.at++ // the brace
+	return nil
+}
+
+// checkString takes a string. One that is decoded as a text must name characters only.
+func (s *keyScanner) checkString(t reflect.Type, field string) error {
+	from := s.at
+	s.skipString()
+	if t.Kind() != reflect.Slice && jsonscan.LoneSurrogate(s.text[from:s.at]) {
+		return fault.Field(field, "has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
+	}
 	return nil
 }
 

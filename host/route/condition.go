@@ -31,7 +31,7 @@ func (c *compiler) compile(when string) (*condition, error) {
 			cel.Variable("event_type", cel.StringType),
 			cel.Variable("data", cel.DynType),
 			cel.Variable("metadata", cel.MapType(cel.StringType, cel.DynType)),
-			cel.CrossTypeNumericComparisons(true), // JSON's numbers are doubles; people compare them with 10000
+			cel.CrossTypeNumericComparisons(true), // most of JSON's numbers are doubles; people compare them with 10000
 			cel.ParserExpressionSizeLimit(maxExpression),
 			cel.ParserRecursionLimit(64),
 		)
@@ -47,7 +47,7 @@ func (c *compiler) compile(when string) (*condition, error) {
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be true or false, but is of type %s", out)
 	}
-	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(estimator{}))
+	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(estimator{}), cel.CustomDecoratorV2(mixedArithmetic))
 	if err != nil {
 		return nil, err
 	}

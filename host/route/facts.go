@@ -1,7 +1,6 @@
 package route
 
 import (
-	"encoding/json"
 	"sync"
 	"time"
 
@@ -24,7 +23,7 @@ type facts struct {
 func newFacts(ev *event.Event, r *rule) *facts {
 	known := &facts{event: ev}
 	known.data = sync.OnceValues(func() (data any, ok bool) {
-		err := json.Unmarshal([]byte(ev.Data()), &data)
+		data, err := decodeData(ev.Data())
 		return data, err == nil // an Event's data is always JSON
 	})
 	known.metadata = sync.OnceValue(func() map[string]any { return metadata(ev) })

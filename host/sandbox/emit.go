@@ -71,9 +71,9 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 			err = strict.Object(value, func(key string, value []byte) (err error) {
 				switch key {
 				case "idempotency_key":
-					own, err = strict.Text(value)
+					own, err = strict.Characters(value)
 				case "subject":
-					d.Subject, err = strict.Text(value)
+					d.Subject, err = strict.Characters(value)
 				default:
 					err = strict.ErrUnknown
 				}

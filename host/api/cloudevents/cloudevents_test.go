@@ -367,3 +367,18 @@ func TestDataKeepsBytes(t *testing.T) {
 		}
 	})
 }
+
+// Data that can be published can be shown as a CloudEvent, byte for byte.
+func TestEncodeTakesAllData(t *testing.T) {
+	for _, data := range []string{`1e400`, `[-1e-400,12345678901234567890123]`, `{"a":"\ud800","a":"\u0000"}`, `"<&>\u2028"`,
+		strings.Repeat("[", event.MaxDepth) + strings.Repeat("]", event.MaxDepth)} {
+		ev, err := event.New(event.Draft{Type: "t", Data: json.RawMessage(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := cloudevents.Encode(ev)
+		if err != nil || !json.Valid(text) || !strings.Contains(string(text), `"data":`+data) {
+			t.Errorf("%.40s became %.200s, %v", data, text, err)
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	sdk "github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -75,6 +76,9 @@ func ParseStructured(body []byte) (event.Draft, error) {
 				return event.Draft{}, unknown(name)
 			}
 			return event.Draft{}, fault.Field(name, "must be a string")
+		}
+		if jsonscan.LoneSurrogate(raw) {
+			return event.Draft{}, fault.Field(name, "has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
 		}
 		attributes[name] = text
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -65,6 +66,15 @@ func Text(value []byte) (string, error) {
 		return "", errors.New("must be a string")
 	}
 	return s, nil
+}
+
+// Characters is Text for strings that are compared: half of a surrogate pair,
+// which Text reads as U+FFFD, is refused.
+func Characters(value []byte) (string, error) {
+	if jsonscan.LoneSurrogate(value) {
+		return "", errors.New("has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
+	}
+	return Text(value)
 }
 
 // in puts a key before what is wrong with its value.

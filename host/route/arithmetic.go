@@ -1,0 +1,75 @@
+package route
+
+import (
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/interpreter"
+)
+
+// mixedArithmetic lets + - * / take a double and an integer, and calculates with
+// doubles. CEL by itself answers "no such overload", and whether a number of the
+// data is a double or an integer depends on its size (see number).
+func mixedArithmetic(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	call, ok := i.(interpreter.InterpretableCall)
+	if !ok || len(call.Args()) != 2 {
+		return i, nil
+	}
+	var apply func(a, b ref.Val) ref.Val
+	switch call.Function() {
+	case operators.Add:
+		apply = func(a, b ref.Val) ref.Val {
+			if a, ok := a.(traits.Adder); ok {
+				return a.Add(b)
+			}
+			return types.MaybeNoSuchOverloadErr(a)
+		}
+	case operators.Subtract:
+		apply = func(a, b ref.Val) ref.Val {
+			if a, ok := a.(traits.Subtractor); ok {
+				return a.Subtract(b)
+			}
+			return types.MaybeNoSuchOverloadErr(a)
+		}
+	case operators.Multiply:
+		apply = func(a, b ref.Val) ref.Val {
+			if a, ok := a.(traits.Multiplier); ok {
+				return a.Multiply(b)
+			}
+			return types.MaybeNoSuchOverloadErr(a)
+		}
+	case operators.Divide:
+		apply = func(a, b ref.Val) ref.Val {
+			if a, ok := a.(traits.Divider); ok {
+				return a.Divide(b)
+			}
+			return types.MaybeNoSuchOverloadErr(a)
+		}
+	default:
+		return i, nil
+	}
+	return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(args ...ref.Val) ref.Val {
+		return apply(sameKind(args[0], args[1]))
+	}), nil
+}
+
+// sameKind makes two doubles of a double and an integer, and leaves all else.
+func sameKind(a, b ref.Val) (ref.Val, ref.Val) {
+	_, left := a.(types.Double)
+	_, right := b.(types.Double)
+	if left == right {
+		return a, b
+	}
+	return asDouble(a), asDouble(b)
+}
+
+func asDouble(v ref.Val) ref.Val {
+	switch v := v.(type) {
+	case types.Int:
+		return types.Double(v)
+	case types.Uint:
+		return types.Double(v)
+	}
+	return v
+}
