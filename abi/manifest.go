@@ -98,8 +98,10 @@ func ParseManifest(text []byte) (Manifest, error) {
 // Validate checks the values of a manifest, and answers an error for the first
 // one that is wrong. ParseManifest has called it already.
 func (m Manifest) Validate() error {
-	if m.Name != "" && !ValidName(m.Name) {
-		return fmt.Errorf("name: %q must be 1 to 63 of a-z, 0-9 and -, and not begin with -", m.Name)
+	if m.Name != "" {
+		if err := CheckName(m.Name); err != nil {
+			return fmt.Errorf("name: %w", err)
+		}
 	}
 	if m.Version != "" && !ValidVersion(m.Version) {
 		return fmt.Errorf("version: %q is not a semantic version such as 1.2.0", m.Version)

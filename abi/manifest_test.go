@@ -76,6 +76,7 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"name":7}`, "name: must be a string"},
 		{`{"name":""}`, "name: must not be empty"},
 		{`{"name":"-a"}`, `name: "-a" must be 1 to 63 of`},
+		{`{"name":"verify"}`, `name: "verify" is a word of the host's API`},
 		{`{"name":"A"}`, `name: "A" must be`},
 		{`{"name":"../x"}`, `name: "../x" must be`},
 		{`{"name":"` + strings.Repeat("a", 64) + `"}`, "must be 1 to 63 of"},

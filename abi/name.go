@@ -25,6 +25,27 @@ func ValidName(name string) bool {
 	return true
 }
 
+// ReservedName reports whether no plugin may have the name, valid though it is:
+// the API has the word where the name of a plugin stands in others of its paths.
+func ReservedName(name string) bool {
+	switch name {
+	case "install", "marketplace", "uninstall", "verify":
+		return true
+	}
+	return false
+}
+
+// CheckName answers why a plugin cannot have the name, or nil.
+func CheckName(name string) error {
+	switch {
+	case !ValidName(name):
+		return fmt.Errorf("%q must be 1 to 63 of a-z, 0-9 and -, and not begin with -", name)
+	case ReservedName(name):
+		return fmt.Errorf("%q is a word of the host's API, which no plugin can have for a name", name)
+	}
+	return nil
+}
+
 // ValidVersion reports whether v is a semantic version (semver.org, 2.0.0) in
 // full: three numbers, with no "v" before them. It takes at most 128 bytes.
 func ValidVersion(v string) bool {

@@ -17,6 +17,8 @@ func TestNames(t *testing.T) {
 	}{
 		{"name", abi.ValidName, []string{"a", "0", "order-audit", "a-", "1a"},
 			[]string{"", "-", "-a", "A", "a_b", "a.b", "a/b", "ä", "a\n", " a"}, strings.Repeat("a", 63)},
+		{"name of a plugin", func(s string) bool { return abi.CheckName(s) == nil }, []string{"a", "installer", "verify-x", "uninstalled", "marketplaces", "events", "plugins"},
+			[]string{"", "-a", "A", "install", "marketplace", "uninstall", "verify"}, strings.Repeat("a", 63)},
 		{"version", abi.ValidVersion,
 			[]string{"0.0.0", "1.2.3", "10.20.30", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-0.3.7", "1.0.0-x-y-z.--", "1.0.0+001", "1.0.0-beta+exp.sha.5114f85", "1.0.0--", "1.0.0+-", "1.0.0-0a", "18446744073709551615.0.0"},
 			[]string{"", "1", "1.2", "1.2.3.4", "v1.2.3", "01.2.3", "1.02.3", "1.2.03", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "1.2.3+", "1.2.3+a+b", "1.2.3 ", "+1.2.3", "-1.2.3", "1.2.x", "1.2.3-ä", "99999999999999999999.0.0", "1_0.0.0"},

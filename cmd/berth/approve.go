@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -31,9 +27,12 @@ if the file changes in between, nothing is.`,
 			if err != nil {
 				return err
 			}
-			path := "/api/v1/plugins/" + url.PathEscape(args[0])
+			path := pluginPath(args[0])
 			var p wire.Plugin
 			if c.ifMatch, err = c.tagged(cmd.Context(), path, &p); err != nil {
+				return err
+			}
+			if err := is(p, args[0]); err != nil {
 				return err
 			}
 			in := wire.Approval{Capabilities: only, SHA256: p.SHA256}
@@ -46,7 +45,9 @@ if the file changes in between, nothing is.`,
 					return err
 				}
 			}
-			return fetchBy(cmd.Context(), a, c, "POST", path+"/approve", in, a.showPlugin)
+			return fetchBy(cmd.Context(), a, c, "POST", path+"/approve", in, func(after wire.Plugin) error {
+				return a.showNamed(after, args[0])
+			})
 		},
 	})
 	cmd.Flags().StringSliceVar(&only, "capability", nil, "grant only this one (may be given more than once)")
@@ -57,30 +58,25 @@ if the file changes in between, nothing is.`,
 // agree shows what would be granted and asks. It speaks on stderr: stdout is
 // for the answer of the host.
 func (a *app) agree(p wire.Plugin, asked []wire.Capability, only []string) error {
-	fmt.Fprintf(a.stderr, "%s asks for\n", printable(p.Name))
-	open := 0
+	var open []wire.Capability
 	for _, c := range asked {
-		if only != nil && !slices.Contains(only, c.Name) {
-			continue
+		if !c.Granted && (only == nil || slices.Contains(only, c.Name)) {
+			open = append(open, c)
 		}
-		if !c.Granted {
-			open++
-		}
-		fmt.Fprintf(a.stderr, "  %s\n", asks(c))
 	}
-	if open == 0 {
-		fmt.Fprintln(a.stderr, "  nothing that is not granted already")
+	for _, name := range only {
+		if !slices.ContainsFunc(asked, func(c wire.Capability) bool { return c.Name == name }) {
+			return fmt.Errorf("%q is not a capability that %s asks for", name, p.Name)
+		}
+	}
+	if len(open) == 0 { // the host has nothing to grant either
 		return nil
 	}
-	fmt.Fprint(a.stderr, "Grant this? [y/N] ")
-	line, err := bufio.NewReader(io.LimitReader(a.stdin, 1024)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
+	fmt.Fprintf(a.stderr, "%s asks for\n", printable(p.Name))
+	for _, c := range open {
+		fmt.Fprintf(a.stderr, "  %s\n", asks(c))
 	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return errors.New("nothing was granted: answer y, or give --yes")
-	}
-	return nil
+	return a.confirm("Grant this?", "nothing was granted: answer y at a terminal, or give --yes")
 }
 
 // asks describes a capability on one line.

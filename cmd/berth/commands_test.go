@@ -14,36 +14,36 @@ import (
 
 // commands are what an operator does each thing of the API with.
 var commands = map[string]string{
-	"POST /api/v1/events":                       "events publish",
-	"GET /api/v1/events":                        "events list",
-	"GET /api/v1/events/stream":                 "events tail",
-	"POST /api/v1/events/reload-config":         "config reload",
-	"POST /api/v1/events/explain":               "route explain",
-	"GET /api/v1/events/plugins":                "plugin list",
-	"POST /api/v1/events/plugins/:name/enable":  "plugin enable",
-	"POST /api/v1/events/plugins/:name/disable": "plugin disable",
-	"POST /api/v1/events/plugins/:name/pause":   "plugin pause",
-	"POST /api/v1/events/plugins/:name/resume":  "plugin resume",
-	"GET /api/v1/events/:id":                    "events show",
-	"GET /api/v1/events/dead-letters":           "events dead-letters list",
-	"GET /api/v1/events/dead-letters/:id":       "events dead-letters show",
-	"POST /api/v1/events/dead-letters/redrive":  "events dead-letters redrive",
-	"POST /api/v1/events/dead-letters/purge":    "events dead-letters purge",
-	"POST /api/v1/events/replay":                "events replay",
-	"GET /api/v1/events/log":                    "events log",
-	"GET /api/v1/orders":                        "orders list",
-	"POST /api/v1/orders":                       "orders create",
-	"GET /api/v1/orders/:id":                    "orders show",
-	"POST /api/v1/orders/:id/status":            "orders move",
-	"GET /api/v1/plugins/marketplace":           "marketplace search",
-	"POST /api/v1/plugins/install":              "plugin install",
-	"DELETE /api/v1/plugins/uninstall/:name":    "plugin uninstall",
-	"GET /api/v1/plugins/verify":                "plugin verify",
-	"POST /api/v1/plugins/:name/upgrade":        "plugin upgrade",
-	"POST /api/v1/plugins/:name/rollback":       "plugin rollback",
-	"GET /api/v1/plugins/:name":                 "plugin show",
-	"POST /api/v1/plugins/:name/approve":        "plugin approve",
-	"GET /api/v1/plugins/:name/report":          "plugin report",
+	"POST /api/v1/events":                        "events publish",
+	"GET /api/v1/events":                         "events list",
+	"GET /api/v1/events/stream":                  "events tail",
+	"POST /api/v1/events/reload-config":          "config reload",
+	"POST /api/v1/events/explain":                "route explain",
+	"GET /api/v1/events/plugins":                 "plugin list",
+	"POST /api/v1/events/plugins/:name/enable":   "plugin enable",
+	"POST /api/v1/events/plugins/:name/disable":  "plugin disable",
+	"POST /api/v1/events/plugins/:name/pause":    "plugin pause",
+	"POST /api/v1/events/plugins/:name/resume":   "plugin resume",
+	"GET /api/v1/events/:id":                     "events show",
+	"GET /api/v1/events/dead-letters":            "events dead-letters list",
+	"GET /api/v1/events/dead-letters/:id":        "events dead-letters show",
+	"POST /api/v1/events/dead-letters/redrive":   "events dead-letters redrive",
+	"POST /api/v1/events/dead-letters/purge":     "events dead-letters purge",
+	"POST /api/v1/events/replay":                 "events replay",
+	"GET /api/v1/events/log":                     "events log",
+	"GET /api/v1/orders":                         "orders list",
+	"POST /api/v1/orders":                        "orders create",
+	"GET /api/v1/orders/:id":                     "orders show",
+	"POST /api/v1/orders/:id/status":             "orders move",
+	"GET /api/v1/plugins/marketplace":            "marketplace search",
+	"POST /api/v1/plugins/install":               "plugin install",
+	"DELETE /api/v1/plugins/uninstall/:name":     "plugin uninstall",
+	"GET /api/v1/plugins/verify":                 "plugin verify",
+	"POST /api/v1/events/plugins/:name/upgrade":  "plugin upgrade",
+	"POST /api/v1/events/plugins/:name/rollback": "plugin rollback",
+	"GET /api/v1/events/plugins/:name":           "plugin show",
+	"POST /api/v1/events/plugins/:name/approve":  "plugin approve",
+	"GET /api/v1/events/plugins/:name/report":    "plugin report",
 }
 
 // outcomes has another name than its method.
@@ -64,8 +64,8 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 	root := rootCommand(strings.NewReader(""), io.Discard, io.Discard)
 	checked := 0
 	for _, r := range s.Routes() {
-		if r.Scope == "" {
-			continue // for everybody, or a method that answers 405
+		if r.Scope == "" || r.Now != "" {
+			continue // for everybody, a method that answers 405, or a former path
 		}
 		checked++
 		path, ok := commands[r.Method+" "+r.Path]

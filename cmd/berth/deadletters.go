@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
@@ -149,12 +146,23 @@ func (a *app) deadLettersRedrive() *cobra.Command {
 func (a *app) deadLettersPurge() *cobra.Command {
 	return changeLetters(a, lettersChange{
 		verb: "purge", short: "Remove dead letters for good", question: "Remove %s for good?",
-		example: "  berth events dead-letters purge --plugin fraud-check --until 30d",
+		example: "  berth events dead-letters purge --plugin fraud-check --until 30d", final: true,
 	}, func(n wire.Purged) int { return n.Purged }, "removed")
 }
 
 // lettersChange is what can be done to dead letters.
-type lettersChange struct{ verb, short, question, example string }
+type lettersChange struct {
+	verb, short, question, example string
+
+	final bool // it cannot be taken back: without a terminal to ask at, --yes is needed
+}
+
+func (what lettersChange) note() string {
+	if what.final {
+		return "\nWithout a terminal --yes is required: this cannot be taken back."
+	}
+	return ""
+}
 
 // maxCounted bounds the counting before a question.
 const maxCounted = 10_000
@@ -169,7 +177,7 @@ func changeLetters[T any](a *app, what lettersChange, count func(T) int, done st
 		Use:   what.verb + " (--plugin NAME | --event ID)",
 		Short: what.short,
 		Long: what.short + `: all to which every flag that is given applies.
-More than one at a terminal are counted first and asked about, unless --yes is given.`,
+More than one at a terminal are counted first and asked about, unless --yes is given.` + what.note(),
 		Example: what.example,
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -180,13 +188,15 @@ More than one at a terminal are counted first and asked about, unless --yes is g
 			if f.Plugin == "" && f.EventID == "" {
 				return usageError{errors.New("give --plugin or --event: whose dead letters, or those of which event")}
 			}
-			if !yes && a.interactive() {
+			if !yes && (a.interactive() || what.final) {
 				n, err := a.countLetters(cmd.Context(), f)
 				if err != nil {
 					return err
 				}
-				if n != "" && !a.confirmed(fmt.Sprintf(what.question, n+" dead letters")) {
-					return errors.New("nothing was changed")
+				if n != "" {
+					if err := a.confirm(fmt.Sprintf(what.question, n+" dead letters"), "nothing was changed: answer y at a terminal, or give --yes"); err != nil {
+						return err
+					}
 				}
 			}
 			return fetch(cmd.Context(), a, "POST", deadLettersPath+"/"+what.verb, f, func(answer T) error {
@@ -229,18 +239,4 @@ func (a *app) countLetters(ctx context.Context, f wire.DeadLetterFilter) (string
 			return "", nil
 		}
 	}
-}
-
-// confirmed asks a person, for whom nothing is no.
-func (a *app) confirmed(question string) bool {
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
-}
-
-// interactive reports whether a person sits at standard input.
-func (a *app) interactive() bool {
-	f, ok := a.stdin.(*os.File)
-	return a.atTerminal || ok && term.IsTerminal(int(f.Fd()))
 }

@@ -100,7 +100,7 @@ Another signer than the former version's is refused.`,
 			}
 			var name string
 			name, in.Version, _ = strings.Cut(args[0], "@")
-			return a.install(cmd.Context(), "/api/v1/plugins/"+url.PathEscape(name)+"/upgrade", agreed, func(approve string) any {
+			return a.install(cmd.Context(), pluginPath(name)+"/upgrade", agreed, func(approve string) any {
 				in.Approve = approve
 				return in
 			})
@@ -125,7 +125,7 @@ SHA-256 that 'berth plugin verify' shows.`,
 			if len(args) > 1 {
 				in.Version = args[1]
 			}
-			return a.install(cmd.Context(), "/api/v1/plugins/"+url.PathEscape(args[0])+"/rollback", consent{}, func(string) any { return in })
+			return a.install(cmd.Context(), pluginPath(args[0])+"/rollback", consent{}, func(string) any { return in })
 		},
 	})
 }
@@ -141,12 +141,8 @@ func (a *app) install(ctx context.Context, path string, agreed consent, body fun
 	raw, err := a.stream(ctx, c, path, body(agreed.approve))
 	var p problem
 	if errors.As(err, &p) && p.Plan != nil && agreed.approve == "" {
-		var ok bool
-		if ok, err = a.agreeToPlan(*p.Plan, agreed); err != nil {
+		if err := a.agreeToPlan(*p.Plan, agreed); err != nil {
 			return err
-		}
-		if !ok {
-			return errors.New("nothing was changed")
 		}
 		raw, err = a.stream(ctx, c, path, body(p.Plan.Digest))
 	}

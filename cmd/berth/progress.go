@@ -129,21 +129,12 @@ func terminal(stream any) bool {
 }
 
 // agreeToPlan shows a plan and finds out whether the operator agrees to it.
-func (a *app) agreeToPlan(p wire.Plan, given consent) (bool, error) {
+func (a *app) agreeToPlan(p wire.Plan, given consent) error {
 	a.showPlan(p)
 	if given.yes {
-		return true, nil
+		return nil
 	}
-	if !terminal(a.stdin) || a.json {
-		return false, fmt.Errorf("%s %s needs your agreement: repeat the command with --approve %s, or with --yes", p.Action, printable(p.Name), p.Digest)
-	}
-	fmt.Fprint(a.stderr, "Agree to this? [y/N] ")
-	line, err := bufio.NewReader(a.stdin).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
+	return a.confirm("Agree to this?", fmt.Sprintf("nothing was changed: %s of %s needs your agreement: answer y at a terminal, or repeat the command with --approve %s, or with --yes", p.Action, p.Name, p.Digest))
 }
 
 // showPlan prints a plan for a person, where the answer does not go.

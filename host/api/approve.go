@@ -1,14 +1,17 @@
 package api
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// approve is POST /api/v1/plugins/:name/approve. Without a body everything that
-// the plugin asks for is approved.
+// approve is POST /api/v1/events/plugins/:name/approve. Without a body everything
+// that the plugin asks for is approved. If-Match or sha256 must say of which plugin
+// the caller has seen what it asks for.
 func (s *Server) approve(c echo.Context) (reply, error) {
 	name, err := param(c, "name")
 	if err != nil {
@@ -26,6 +29,10 @@ func (s *Server) approve(c echo.Context) (reply, error) {
 	wanted, err := ifMatch(c)
 	if err != nil {
 		return reply{}, err
+	}
+	if in.SHA256 == "" && len(wanted.list) == 0 {
+		return reply{}, &refusal{status: http.StatusPreconditionRequired, error: &fault.Error{Code: fault.Precondition, Field: "If-Match",
+			Reason: "is required, or sha256 in the body: look at what the plugin asks for (GET " + pluginAt(name) + "), and send the ETag of that answer as If-Match"}}
 	}
 	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in, wanted.agree)
 	if err != nil {

@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/berth-host/berth/host/fault"
@@ -23,8 +24,12 @@ func TestAWrongConfigurationIs422(t *testing.T) {
 	p := seeded(t)
 	p.err = fmt.Errorf("reload: %w", &fault.Error{Code: fault.Invalid, Reason: wrongFile{}.Error(), Err: wrongFile{}})
 	h := newServer(t, config(p)).Handler()
-	for _, path := range []string{"/api/v1/events/reload-config", "/api/v1/events/plugins/order-audit/disable", "/api/v1/plugins/order-audit/approve"} {
-		w := call(h, "POST", path, "")
+	for _, path := range []string{"/api/v1/events/reload-config", "/api/v1/events/plugins/order-audit/disable", "/api/v1/events/plugins/order-audit/approve"} {
+		body := ""
+		if strings.HasSuffix(path, "/approve") {
+			body = `{"sha256":"` + strings.Repeat("0a", 32) + `"}`
+		}
+		w := call(h, "POST", path, body)
 		var got wire.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ const (
 func (s *Server) deliveryEndpoints() []endpoint {
 	const get, post = http.MethodGet, http.MethodPost
 	const letters = "/api/v1/events/dead-letters"
-	list := []endpoint{
+	return []endpoint{
 		{get, letters, ScopeRead, serveJSON(s.listDeadLetters)},
 		{post, letters + "/redrive", ScopeOperate, serveJSON(s.redrive)},
 		{post, letters + "/purge", ScopeOperate, serveJSON(s.purge)},
@@ -33,13 +33,7 @@ func (s *Server) deliveryEndpoints() []endpoint {
 		{post, "/api/v1/events/replay", ScopeOperate, serveJSON(s.replay)},
 		{get, "/api/v1/events/replay", "", nowhere},
 		{get, "/api/v1/events/log", ScopeRead, serveJSON(s.showLog)},
-		{post, "/api/v1/events/plugins/:name/pause", ScopeOperate, serveJSON(s.pause)},
-		{post, "/api/v1/events/plugins/:name/resume", ScopeOperate, serveJSON(s.resume)},
 	}
-	for _, verb := range []string{"enable", "disable", "pause", "resume"} {
-		list = append(list, endpoint{get, "/api/v1/events/plugins/:name/" + verb, "", nowhere})
-	}
-	return list
 }
 
 // missing is what an endpoint answers whose part the host is without.

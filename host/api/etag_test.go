@@ -23,7 +23,7 @@ func TestOrderNotModified(t *testing.T) {
 func TestMalformedTags(t *testing.T) {
 	h := newServer(t, config(seeded(t))).Handler()
 	for _, tag := range []string{"", ",", `"`, `"a`, `a"`, `"a" "b"`, `"a"b`, `w/"a"`, "W/", `*, "a"`, "\"a\x7f\"", `"a b"`, "-1", "abc", strings.Repeat("9", 20)} {
-		for _, path := range []string{"/api/v1/orders/A-1/status", "/api/v1/events/plugins/order-audit/disable", "/api/v1/plugins/order-audit/approve"} {
+		for _, path := range []string{"/api/v1/orders/A-1/status", "/api/v1/events/plugins/order-audit/disable", "/api/v1/events/plugins/order-audit/approve"} {
 			body := ""
 			if strings.HasSuffix(path, "/status") {
 				body = `{"status":"confirmed"}`
@@ -43,7 +43,7 @@ func TestSwitchIfMatch(t *testing.T) {
 	h := newServer(t, cfg).Handler()
 	tag := func() string {
 		t.Helper()
-		got := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
+		got := call(h, "GET", "/api/v1/events/plugins/order-audit", "").Header().Get("ETag")
 		if len(got) < 10 || got[0] != '"' {
 			t.Fatalf("the ETag is %q", got)
 		}
@@ -81,9 +81,9 @@ func TestSwitchIfMatch(t *testing.T) {
 func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 	p := seeded(t)
 	h := newServer(t, config(p)).Handler()
-	tag := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
-	for _, path := range []string{"POST /api/v1/plugins/order-audit/approve", "POST /api/v1/plugins/order-audit/upgrade",
-		"POST /api/v1/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
+	tag := call(h, "GET", "/api/v1/events/plugins/order-audit", "").Header().Get("ETag")
+	for _, path := range []string{"POST /api/v1/events/plugins/order-audit/approve", "POST /api/v1/events/plugins/order-audit/upgrade",
+		"POST /api/v1/events/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
 		method, path, _ := strings.Cut(path, " ")
 		w := call(h, method, path, "", `If-Match: "another"`)
 		if got := problemIn(t, w); got.Status != 412 || got.Field != "If-Match" {
@@ -93,7 +93,7 @@ func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 			t.Errorf("%s has done something: %+v, %+v, %s", path, p.approved, p.installed, p.flags)
 		}
 	}
-	w := call(h, "POST", "/api/v1/plugins/order-audit/approve", "", "If-Match: "+tag)
+	w := call(h, "POST", "/api/v1/events/plugins/order-audit/approve", "", "If-Match: "+tag)
 	if w.Code != 200 || w.Header().Get("ETag") != tag {
 		t.Errorf("got %d, ETag %s: %s", w.Code, w.Header().Get("ETag"), w.Body)
 	}
@@ -104,10 +104,10 @@ func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 
 // Who waits for its turn finds what has become of the plugin meanwhile.
 func TestIfMatchCountsWhenTheTurnHasCome(t *testing.T) {
-	for _, request := range []string{"POST /api/v1/plugins/order-audit/upgrade", "POST /api/v1/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
+	for _, request := range []string{"POST /api/v1/events/plugins/order-audit/upgrade", "POST /api/v1/events/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
 		p := seeded(t)
 		h := newServer(t, config(p)).Handler()
-		tag := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
+		tag := call(h, "GET", "/api/v1/events/plugins/order-audit", "").Header().Get("ETag")
 		p.switched = true
 		method, path, _ := strings.Cut(request, " ")
 		if got := problemIn(t, call(h, method, path, "", "If-Match: "+tag)); got.Status != 412 || got.Field != "If-Match" || len(p.installed) != 0 || p.flags != "" {
@@ -127,7 +127,7 @@ func TestSwitchIfMatchHammer(t *testing.T) {
 		p.mu.Lock()
 		p.enabled["order-audit"] = true
 		p.mu.Unlock()
-		tag := call(h, "GET", "/api/v1/plugins/order-audit", "").Header().Get("ETag")
+		tag := call(h, "GET", "/api/v1/events/plugins/order-audit", "").Header().Get("ETag")
 		codes := make(chan int)
 		for range 8 {
 			go func() {
@@ -161,7 +161,7 @@ func TestPluginTag(t *testing.T) {
 	h := newServer(t, cfg).Handler()
 	tag := func(change wire.Plugin) string {
 		s.plugin = change
-		return call(h, "GET", "/api/v1/plugins/x", "").Header().Get("ETag")
+		return call(h, "GET", "/api/v1/events/plugins/x", "").Header().Get("ETag")
 	}
 	base := wire.Plugin{Name: "x", State: wire.Active, SHA256: "00", Version: "1", Subscribes: []string{"a"}, Capabilities: []wire.Capability{{Name: "kv"}}}
 	want := tag(base)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func checkSource(version, rawURL, sha256, ref string) error {
 	return nil
 }
 
-// upgrade is POST /api/v1/plugins/:name/upgrade.
+// upgrade is POST /api/v1/events/plugins/:name/upgrade.
 func (s *Server) upgrade(c echo.Context) (work, error) {
 	name, err := param(c, "name")
 	if err != nil {
@@ -80,7 +79,7 @@ func (s *Server) upgrade(c echo.Context) (work, error) {
 	}, nil
 }
 
-// rollback is POST /api/v1/plugins/:name/rollback.
+// rollback is POST /api/v1/events/plugins/:name/rollback.
 func (s *Server) rollback(c echo.Context) (work, error) {
 	name, err := param(c, "name")
 	if err != nil {
@@ -148,7 +147,7 @@ func (s *Server) progress(status int, prepare func(c echo.Context) (work, error)
 			}
 			r := reply{status: status, body: whole(p)}
 			if status == http.StatusCreated {
-				r.header = map[string]string{"Location": "/api/v1/plugins/" + url.PathEscape(p.Name)}
+				r.header = map[string]string{"Location": pluginAt(p.Name)}
 			}
 			return r, nil
 		})(c)

@@ -53,7 +53,7 @@ func TestUpgradeRollbackVerify(t *testing.T) {
 			t.Errorf("%s %s: got %d %s and %+v", tt.path, tt.body, w.Code, w.Body, p.installed)
 		}
 	}
-	if w := call(h, "POST", "/api/v1/plugins/x/upgrade", `{"url":"https://a.example/x.wasm"}`); w.Code != 400 || problemIn(t, w).Field != "sha256" {
+	if w := call(h, "POST", "/api/v1/events/plugins/x/upgrade", `{"url":"https://a.example/x.wasm"}`); w.Code != 400 || problemIn(t, w).Field != "sha256" {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	w := call(h, "GET", "/api/v1/plugins/verify", "")
@@ -85,9 +85,9 @@ func TestPlanAndProgress(t *testing.T) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	// Internal errors keep their text to themselves in the stream, too.
-	p.err = errors.New("the secret is 42")
+	p.err = errors.New("the secret is hunter2")
 	w = call(h, "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x"}`, "Accept: text/event-stream")
-	if !strings.Contains(w.Body.String(), "event: problem") || strings.Contains(w.Body.String(), "42") {
+	if !strings.Contains(w.Body.String(), "event: problem") || strings.Contains(w.Body.String(), "hunter2") {
 		t.Errorf("got %s", w.Body)
 	}
 }

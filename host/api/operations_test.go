@@ -39,6 +39,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		scope, found := scopes[r.Method+" "+path]
 		switch {
 		case r.Scope == "" && strings.HasPrefix(path, "/api/"): // 405 only
+		case r.Now != "": // a former path, described as the one it is now
 		case !found:
 			t.Errorf("%s %s is not described", r.Method, path)
 		case scope != string(r.Scope):
@@ -127,9 +128,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"getOrder", "GET", "/api/v1/orders/B-1", "", 304, []string{`If-None-Match: "1"`}},
 		{"moveOrder", "POST", "/api/v1/orders/B-1/status", `{"status":"confirmed"}`, 200, nil},
 		{"listPlugins", "GET", "/api/v1/events/plugins", "", 200, nil},
-		{"getPlugin", "GET", "/api/v1/plugins/order-audit", "", 200, nil},
-		{"getPluginReport", "GET", "/api/v1/plugins/order-audit/report", "", 200, nil},
-		{"approvePlugin", "POST", "/api/v1/plugins/order-audit/approve", "", 200, nil},
+		{"getPlugin", "GET", "/api/v1/events/plugins/order-audit", "", 200, nil},
+		{"getPluginReport", "GET", "/api/v1/events/plugins/order-audit/report", "", 200, nil},
+		{"approvePlugin", "POST", "/api/v1/events/plugins/order-audit/approve", `{"sha256":"` + strings.Repeat("0a", 32) + `"}`, 200, nil},
 		{"enablePlugin", "POST", "/api/v1/events/plugins/order-audit/enable", "", 200, nil},
 		{"disablePlugin", "POST", "/api/v1/events/plugins/order-audit/disable", "", 200, nil},
 		{"pausePlugin", "POST", "/api/v1/events/plugins/order-audit/pause", "", 200, nil},
@@ -137,8 +138,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"listMarketplace", "GET", "/api/v1/plugins/marketplace", "", 200, nil},
 		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 201, nil},
 		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 200, []string{"Accept: text/event-stream"}},
-		{"upgradePlugin", "POST", "/api/v1/plugins/x/upgrade", `{"ref":"oci://r.example/x:1"}`, 200, nil},
-		{"rollbackPlugin", "POST", "/api/v1/plugins/x/rollback", "", 200, []string{"Accept: text/event-stream"}},
+		{"upgradePlugin", "POST", "/api/v1/events/plugins/x/upgrade", `{"ref":"oci://r.example/x:1"}`, 200, nil},
+		{"rollbackPlugin", "POST", "/api/v1/events/plugins/x/rollback", "", 200, []string{"Accept: text/event-stream"}},
 		{"uninstallPlugin", "DELETE", "/api/v1/plugins/uninstall/order-audit", "", 204, nil},
 		{"verifyPlugins", "GET", "/api/v1/plugins/verify", "", 200, nil},
 	} {

@@ -31,7 +31,7 @@ func (s *Server) listPlugins(echo.Context) (reply, error) {
 	return reply{body: list}, nil
 }
 
-// showPlugin is GET /api/v1/plugins/:name.
+// showPlugin is GET /api/v1/events/plugins/:name.
 func (s *Server) showPlugin(c echo.Context) (reply, error) {
 	name, err := param(c, "name")
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Server) showPlugin(c echo.Context) (reply, error) {
 	return pluginReply(p), nil
 }
 
-// showReport is GET /api/v1/plugins/:name/report: what berth plugin inspect
+// showReport is GET /api/v1/events/plugins/:name/report: what berth plugin inspect
 // prints of the plugin's file.
 func (s *Server) showReport(c echo.Context) (reply, error) {
 	name, err := param(c, "name")

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -95,7 +96,8 @@ type Server struct {
 // Route is one endpoint.
 type Route struct {
 	Method, Path string
-	Scope        Scope // that a token needs; "" for every caller the guard admits
+	Scope        Scope  // that a token needs; "" for every caller the guard admits
+	Now          string // not "": Path is its former one, still answered, and this is the one it has
 }
 
 // The bounds of connections. The event stream sets its own.
@@ -183,9 +185,59 @@ type endpoint struct {
 	handler      echo.HandlerFunc
 }
 
+// formerPath is where a path of one plugin was before it moved, or "". In those
+// paths the name stands beside words of the API, such as verify: see
+// abi.ReservedName.
+func formerPath(path string) string {
+	rest, ok := strings.CutPrefix(path, pluginPath)
+	switch {
+	case ok && slices.Contains([]string{"", "/report", "/approve", "/upgrade", "/rollback"}, rest):
+		return "/api/v1/plugins/:name" + rest
+	}
+	return ""
+}
+
 func (s *Server) routes() {
+	for _, r := range s.endpoints() {
+		s.add(r, Route{Method: r.method, Path: r.path, Scope: r.scope})
+		if former := formerPath(r.path); former != "" && r.scope != "" {
+			now := r.path
+			r.path = former
+			s.add(r, Route{Method: r.method, Path: r.path, Scope: r.scope, Now: now})
+		}
+	}
+	for path, methods := range s.allow {
+		s.echo.OPTIONS(path, func(c echo.Context) error {
+			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
+			return c.NoContent(http.StatusNoContent)
+		})
+	}
+}
+
+// add serves one endpoint.
+func (s *Server) add(r endpoint, route Route) {
+	const get = http.MethodGet
+	handler := scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler))
+	s.echo.Add(r.method, r.path, handler)
+	s.table = append(s.table, route)
+	switch real := r.scope != "" || !strings.HasPrefix(r.path, "/api/"); {
+	case r.method != get: // what is not real answers 405 by itself
+	case real && r.path == streamPath: // which would not end
+		s.echo.Add(http.MethodHead, r.path, nowhere)
+	default: // net/http leaves the body out (RFC 9110, 9.3.2)
+		s.echo.Add(http.MethodHead, r.path, handler)
+		if real {
+			s.allow[r.path] = append(s.allow[r.path], get, http.MethodHead)
+		}
+		return
+	}
+	s.allow[r.path] = append(s.allow[r.path], r.method)
+}
+
+// endpoints are all of them.
+func (s *Server) endpoints() []endpoint {
 	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
-	for _, r := range slices.Concat(s.deliveryEndpoints(), []endpoint{
+	return slices.Concat(s.deliveryEndpoints(), s.pluginEndpoints(), []endpoint{
 		{get, "/healthz", "", serveJSON(s.health)},
 		{get, "/readyz", "", serveJSON(s.ready)},
 		{get, "/openapi.json", "", s.showDocument},
@@ -197,9 +249,6 @@ func (s *Server) routes() {
 		{get, "/api/v1/events/reload-config", "", nowhere}, // not an event's id
 		{post, "/api/v1/events/explain", ScopeRead, serveJSON(s.explain)},
 		{get, "/api/v1/events/explain", "", nowhere}, // not an event's id
-		{get, "/api/v1/events/plugins", ScopeRead, serveJSON(s.listPlugins)},
-		{post, "/api/v1/events/plugins/:name/enable", ScopeOperate, serveJSON(s.enable)},
-		{post, "/api/v1/events/plugins/:name/disable", ScopeOperate, serveJSON(s.disable)},
 		{get, "/api/v1/events/:id", ScopeRead, serveJSON(s.showEvent)},
 
 		{get, "/api/v1/orders", ScopeRead, serveJSON(s.listOrders)},
@@ -212,34 +261,38 @@ func (s *Server) routes() {
 		{get, "/api/v1/plugins/install", "", nowhere}, // not a plugin's name
 		{del, "/api/v1/plugins/uninstall/:name", ScopeInstall, serveJSON(s.uninstall)},
 		{get, "/api/v1/plugins/verify", ScopeRead, serveJSON(s.verify)}, // not a plugin's name either
-		{post, "/api/v1/plugins/:name/upgrade", ScopeInstall, s.progress(http.StatusOK, s.upgrade)},
-		{post, "/api/v1/plugins/:name/rollback", ScopeInstall, s.progress(http.StatusOK, s.rollback)},
-		{get, "/api/v1/plugins/:name", ScopeRead, serveJSON(s.showPlugin)},
-		{post, "/api/v1/plugins/:name/approve", ScopeOperate, serveJSON(s.approve)},
-		{get, "/api/v1/plugins/:name/report", ScopeRead, serveJSON(s.showReport)},
-	}) {
-		handler := scoped(r.scope, s.audited(r.method, r.path, r.scope, r.handler))
-		s.echo.Add(r.method, r.path, handler)
-		s.table = append(s.table, Route{r.method, r.path, r.scope})
-		switch real := r.scope != "" || !strings.HasPrefix(r.path, "/api/"); {
-		case r.method != get: // what is not real answers 405 by itself
-		case real && r.path == streamPath: // which would not end
-			s.echo.Add(http.MethodHead, r.path, nowhere)
-		default: // net/http leaves the body out (RFC 9110, 9.3.2)
-			s.echo.Add(http.MethodHead, r.path, handler)
-			if real {
-				s.allow[r.path] = append(s.allow[r.path], get, http.MethodHead)
-			}
-			continue
+	})
+}
+
+// pluginPath is where one plugin is. No word of the API stands beside the name.
+const pluginPath = "/api/v1/events/plugins/:name"
+
+// pluginAt is the path of one plugin.
+func pluginAt(name string) string {
+	return strings.Replace(pluginPath, ":name", url.PathEscape(name), 1)
+}
+
+// pluginEndpoints are those about the plugins that are here.
+func (s *Server) pluginEndpoints() []endpoint {
+	const get, post = http.MethodGet, http.MethodPost
+	list := []endpoint{
+		{get, "/api/v1/events/plugins", ScopeRead, serveJSON(s.listPlugins)},
+		{get, pluginPath, ScopeRead, serveJSON(s.showPlugin)},
+		{get, pluginPath + "/report", ScopeRead, serveJSON(s.showReport)},
+		{post, pluginPath + "/enable", ScopeOperate, serveJSON(s.enable)},
+		{post, pluginPath + "/disable", ScopeOperate, serveJSON(s.disable)},
+		{post, pluginPath + "/pause", ScopeOperate, serveJSON(s.pause)},
+		{post, pluginPath + "/resume", ScopeOperate, serveJSON(s.resume)},
+		{post, pluginPath + "/approve", ScopeOperate, serveJSON(s.approve)},
+		{post, pluginPath + "/upgrade", ScopeInstall, s.progress(http.StatusOK, s.upgrade)},
+		{post, pluginPath + "/rollback", ScopeInstall, s.progress(http.StatusOK, s.rollback)},
+	}
+	for _, r := range list {
+		if r.method == post {
+			list = append(list, endpoint{get, r.path, "", nowhere}) // not the path of an event
 		}
-		s.allow[r.path] = append(s.allow[r.path], r.method)
 	}
-	for path, methods := range s.allow {
-		s.echo.OPTIONS(path, func(c echo.Context) error {
-			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
-			return c.NoContent(http.StatusNoContent)
-		})
-	}
+	return list
 }
 
 // streamPath is where the event stream is.

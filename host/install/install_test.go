@@ -181,7 +181,9 @@ func TestRefusedBeforeAnythingIsFetched(t *testing.T) {
 	wants(t, w.install("nobody"), fault.NotFound, "nobody")
 	w.put(versioned("x", "1.0.0", ""), func(r *install.Release) { r.Name = "../x" })
 	_, err := w.i.Install(t.Context(), install.Request{Name: "../x"}, "", nil)
-	wants(t, err, fault.Invalid, "name: must be")
+	wants(t, err, fault.Invalid, `name: "../x" must be 1 to 63`)
+	w.put(versioned("verify", "1.0.0", ""), nil)
+	wants(t, w.install("verify"), fault.Invalid, `name: "verify" is a word of the host's API`)
 	if len(w.opened) != 0 {
 		t.Errorf("fetched at %v", w.opened)
 	}
@@ -191,6 +193,9 @@ func TestRefusedBeforeAnythingIsFetched(t *testing.T) {
 	r := install.Request{URL: "https://a.example/x.wasm", SHA256: strings.ToUpper(digestOf(wasm))}
 	_, err = w.i.Install(t.Context(), r, "", nil)
 	wants(t, err, fault.Invalid, "name: is required")
+	r.Name = "marketplace"
+	_, err = w.i.Install(t.Context(), r, "", nil)
+	wants(t, err, fault.Invalid, `name: "marketplace" is a word of the host's API`)
 	r.Name = "plain"
 	if p, err := w.i.Install(t.Context(), r, "", nil); err != nil || p.Name != "plain" {
 		t.Errorf("got %+v, %v", p, err)

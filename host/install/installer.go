@@ -329,14 +329,20 @@ func nameOf(wasm []byte, want string) (string, error) {
 	switch {
 	case own == "" && want == "":
 		return "", fault.Field("name", "is required: the module has no manifest that names it")
-	case own == "" && !abi.ValidName(want):
-		return "", fault.Field("name", "must be 1 to 63 of a-z, 0-9 and -, and not begin with -")
 	case own == "":
-		return want, nil
+		return want, checkName(want)
 	case want != "" && want != own:
 		return "", fault.Field("name", "the module's manifest names it %s; leave the name out, or give that one", own)
 	}
 	return own, nil
+}
+
+// checkName refuses what no plugin can have for a name.
+func checkName(name string) error {
+	if err := abi.CheckName(name); err != nil {
+		return fault.Field("name", "%s", err)
+	}
+	return nil
 }
 
 // lowerDigest brings a digest as a person may write it into the store's form.

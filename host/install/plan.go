@@ -120,8 +120,8 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	switch {
 	case !validDigest(rel.SHA256):
 		return fault.New(fault.Internal, "the source gives %q for a SHA-256", rel.SHA256)
-	case rel.Name != "" && !abi.ValidName(rel.Name):
-		return fault.Field("name", "must be 1 to 63 of a-z, 0-9 and -, and not begin with -")
+	case rel.Name != "" && abi.CheckName(rel.Name) != nil:
+		return checkName(rel.Name)
 	case rel.Version != "" && !abi.ValidVersion(rel.Version):
 		return fault.New(fault.Invalid, "the release's version %q is not a semantic version", rel.Version)
 	case rel.ABI != "" && rel.ABI != abi.ModuleName:

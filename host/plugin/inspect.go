@@ -81,8 +81,9 @@ func judge(path string, c folder.Content) finding {
 		}
 	}
 	if manifest.Name == "" {
-		if manifest.Name = nameOf(path); !abi.ValidName(manifest.Name) {
-			return finding{refusal: fmt.Sprintf("%q gives no name: a plugin's name is 1 to 63 of a-z, 0-9 and -, and does not begin with -; rename the file or add a manifest", filepath.Base(path))}
+		manifest.Name = nameOf(path)
+		if err := abi.CheckName(manifest.Name); err != nil {
+			return finding{refusal: fmt.Sprintf("the file gives no name: %v; rename it or add a manifest", err)}
 		}
 	}
 	f := finding{sha256: c.SHA256, manifest: manifest}

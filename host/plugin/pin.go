@@ -84,6 +84,9 @@ func (m *Manager) judgePin(p Pin) finding {
 	if p.Refusal != "" {
 		return finding{refusal: p.Refusal}
 	}
+	if err := abi.CheckName(p.Name); err != nil { // a host that did not reserve the name installed it
+		return finding{refusal: err.Error() + "; uninstall it"}
+	}
 	c, err := folder.ReadAlone(p.Path, m.config.MaxSize)
 	f := finding{state: c.State}
 	var refusal folder.Refusal

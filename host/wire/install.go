@@ -14,7 +14,7 @@ type Install struct {
 	Approve string `json:"approve,omitempty"`
 }
 
-// Upgrade is what POST /api/v1/plugins/{name}/upgrade takes; all of it may be
+// Upgrade is what POST /api/v1/events/plugins/{name}/upgrade takes; all of it may be
 // absent for a plugin of the marketplace.
 type Upgrade struct {
 	Version string `json:"version,omitempty"`
@@ -24,7 +24,7 @@ type Upgrade struct {
 	Approve string `json:"approve,omitempty"`
 }
 
-// Rollback is what POST /api/v1/plugins/{name}/rollback takes: a former version,
+// Rollback is what POST /api/v1/events/plugins/{name}/rollback takes: a former version,
 // or the SHA-256 of one; "" for the one before.
 type Rollback struct {
 	Version string `json:"version,omitempty"`

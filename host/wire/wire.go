@@ -72,8 +72,8 @@ type PendingVersion struct {
 	Capabilities []Capability `json:"capabilities"` // with what is granted now
 }
 
-// Approval is what POST /api/v1/plugins/{name}/approve takes; the body may be
-// left out.
+// Approval is what POST /api/v1/events/plugins/{name}/approve takes; the body may be
+// left out where If-Match is sent.
 type Approval struct {
 	// Capabilities are what is approved; absent for all that is asked for.
 	Capabilities []string `json:"capabilities,omitempty"`
