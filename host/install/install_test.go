@@ -182,7 +182,7 @@ func TestRefusedBeforeAnythingIsFetched(t *testing.T) {
 	w.put(versioned("x", "1.0.0", ""), func(r *install.Release) { r.Name = "../x" })
 	_, err := w.i.Install(t.Context(), install.Request{Name: "../x"}, "", nil)
 	wants(t, err, fault.Invalid, `name: "../x" must be 1 to 63`)
-	w.put(versioned("verify", "1.0.0", ""), nil)
+	w.put(versioned("x", "1.0.0", ""), func(r *install.Release) { r.Name = "verify" })
 	wants(t, w.install("verify"), fault.Invalid, `name: "verify" is a word of the host's API`)
 	if len(w.opened) != 0 {
 		t.Errorf("fetched at %v", w.opened)
