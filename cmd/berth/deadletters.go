@@ -109,11 +109,19 @@ func (a *app) deadLettersShow() *cobra.Command {
 		Short: "Show an event's dead letters, with the event",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := deadLettersPath + "/" + url.PathEscape(args[0])
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			id, err := findEvent(cmd.Context(), c, args[0], false)
+			if err != nil {
+				return err
+			}
+			path := deadLettersPath + "/" + id
 			if plugin != "" {
 				path += "?" + url.Values{"plugin": {plugin}}.Encode()
 			}
-			return fetch(cmd.Context(), a, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
+			return fetchBy(cmd.Context(), a, c, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
 				for i, d := range list.Items {
 					if i > 0 {
 						fmt.Fprintln(a.stdout)

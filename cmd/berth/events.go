@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,14 +111,47 @@ func metadata(ev wire.Event) event.Metadata {
 }
 
 func (a *app) eventsShow() *cobra.Command {
-	return a.talks(&cobra.Command{
+	byKey := false
+	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show one event and its deliveries, by event id or idempotency key",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetch(cmd.Context(), a, "GET", "/api/v1/events/"+url.PathEscape(args[0]), nil, a.showEvent)
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			id, err := findEvent(cmd.Context(), c, args[0], byKey)
+			if err != nil {
+				return err
+			}
+			return fetchBy(cmd.Context(), a, c, "GET", "/api/v1/events/"+id, nil, a.showEvent)
 		},
-	})
+	}
+	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
+	return a.talks(cmd)
+}
+
+// findEvent answers the event id of what a person names by its id or its
+// idempotency key. A key goes into a query, never into a path, where it could be
+// another endpoint's name.
+func findEvent(ctx context.Context, c *client, text string, byKey bool) (string, error) {
+	if !byKey && event.IsID(text) {
+		return text, nil
+	}
+	if text == "" {
+		return "", usageError{errors.New("name an event by its id or its idempotency key: neither is empty")}
+	}
+	var list wire.List[wire.Event]
+	if _, err := c.call(ctx, "GET", "/api/v1/events?"+url.Values{"key": {text}}.Encode(), nil, &list); err != nil {
+		return "", err
+	}
+	for _, ev := range list.Items {
+		if meta := metadata(ev); meta.IdempotencyKey == text && event.IsID(meta.EventID) {
+			return meta.EventID, nil
+		}
+	}
+	return "", fmt.Errorf("there is no event with the id or idempotency key %q in the log", text)
 }
 
 func (a *app) showEvent(ev wire.Event) error {

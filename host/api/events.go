@@ -197,10 +197,12 @@ func EventOf(rec event.Record) (wire.Event, error) {
 	}, nil
 }
 
-// listEvents is GET /api/v1/events?type&subject&limit&cursor. A page ends early
-// when its events are large.
+// listEvents is GET /api/v1/events?type&subject&key&limit&cursor. A page ends early
+// when its events are large. key finds one event by its idempotency key, whatever
+// that is: in the path of showEvent it could be a word of the API, or a text that
+// programs change on the way (a slash, dots).
 func (s *Server) listEvents(c echo.Context) (reply, error) {
-	q, err := query(c, "type", "subject", "limit", "cursor")
+	q, err := query(c, "type", "subject", "key", "limit", "cursor")
 	if err != nil {
 		return reply{}, err
 	}
@@ -208,7 +210,7 @@ func (s *Server) listEvents(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	find := event.Query{Subject: q.Get("subject")}
+	find := event.Query{Subject: q.Get("subject"), Key: q.Get("key")}
 	if name := q.Get("type"); name != "" {
 		if find.Type, err = event.ParseType(name); err != nil {
 			return reply{}, fault.Field("type", "%q is not an event type", shown(name))

@@ -115,8 +115,7 @@ func (p *parts) Events(_ context.Context, q event.Query) ([]event.Record, error)
 	defer leave()
 	var found []event.Record
 	for _, rec := range slices.Backward(p.log) {
-		if (q.Type == "" || rec.Event.Type() == q.Type) && (q.Subject == "" || rec.Event.Metadata().Subject == q.Subject) &&
-			(q.Before == 0 || rec.Seq < q.Before) && len(found) < q.Limit {
+		if q.Selects(rec) && len(found) < q.Limit {
 			found = append(found, rec)
 		}
 	}

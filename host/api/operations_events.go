@@ -57,7 +57,7 @@ func batchOf(item openapi.Schema) openapi.Schema {
 
 // eventOperations are about publishing and reading events.
 func eventOperations() []openapi.Operation {
-	eventID := openapi.Parameter{In: "path", Name: "id", Description: "The event's id, or else its idempotency key."}
+	eventID := openapi.Parameter{In: "path", Name: "id", Description: "The event's id, or else its idempotency key; listEvents finds keys that are words of this API."}
 	inBinary := func(name, description string) openapi.Parameter {
 		return openapi.Parameter{In: "header", Name: name, Description: description + " (CloudEvents in binary mode.)"}
 	}
@@ -83,6 +83,7 @@ func eventOperations() []openapi.Operation {
 			Parameters: append([]openapi.Parameter{
 				inQuery("type", "Only events of this type.", eventTypeSchema()),
 				inQuery("subject", "Only events of this subject.", nil),
+				inQuery("key", "Only the event with this idempotency key. This finds every key, also one that the path of getEvent cannot have: log, stream and the other words of this API, dots, or a slash.", nil),
 			}, pageParameters(eventsPage, eventsMost)...),
 			Answers: answers(http.StatusOK, wire.List[wire.Event]{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",

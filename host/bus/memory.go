@@ -349,14 +349,19 @@ func (m *Memory) Events(ctx context.Context, q event.Query) ([]event.Record, err
 	if err := m.usable(ctx, "list events"); err != nil {
 		return nil, err
 	}
+	if q.Key != "" {
+		if rec, found := m.keys[q.Key]; found && q.Selects(rec) {
+			return []event.Record{rec}, nil
+		}
+		return nil, nil
+	}
 	end := len(m.records)
 	if q.Before != 0 {
 		end = m.index(q.Before)
 	}
 	var list []event.Record
 	for i := end - 1; i >= 0 && len(list) < q.Limit; i-- {
-		ev := m.records[i].Event
-		if (q.Type == "" || ev.Type() == q.Type) && (q.Subject == "" || ev.Metadata().Subject == q.Subject) {
+		if q.Selects(m.records[i]) {
 			list = append(list, m.records[i])
 		}
 	}

@@ -104,6 +104,12 @@ func (e *Event) Type() Type { return e.typ }
 // ID returns the event's UUIDv7.
 func (e *Event) ID() string { return e.meta.EventID }
 
+// IsID reports whether a text is written as event ids are.
+func IsID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
+}
+
 // Subject returns what the event is about; it may be empty.
 func (e *Event) Subject() string { return e.meta.Subject }
 

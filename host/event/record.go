@@ -49,8 +49,16 @@ func LogFull(bytes, most int64) error {
 type Query struct {
 	Type    Type   // "" for all
 	Subject string // "" for all
+	Key     string // the idempotency key; "" for all
 	Before  uint64 // only events with a lower Seq; 0 for all
 	Limit   int    // at most this many, 1 to 1000
+}
+
+// Selects reports whether the query is for this event, Limit aside.
+func (q Query) Selects(rec Record) bool {
+	ev := rec.Event
+	return (q.Type == "" || q.Type == ev.typ) && (q.Subject == "" || q.Subject == ev.meta.Subject) &&
+		(q.Key == "" || q.Key == ev.meta.IdempotencyKey) && (q.Before == 0 || rec.Seq < q.Before)
 }
 
 // Attempt is one try to have a handler handle an event.

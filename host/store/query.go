@@ -14,7 +14,7 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	events, event, at              *sql.Stmt
+	events, event, byKey, at       *sql.Stmt
 	cursor, cursors, status        *sql.Stmt
 	newest, newestOfTopic          *sql.Stmt
 	bounds, stretches              *sql.Stmt
@@ -36,6 +36,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.event, `SELECT seq, envelope FROM (
 			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
 			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`},
+		{&r.byKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
 		{&r.at, `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`},
 		{&r.cursor, `SELECT seq FROM cursors WHERE name = ?`},
 		{&r.cursors, `SELECT name, seq FROM cursors ORDER BY name`},

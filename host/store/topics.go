@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/berth-host/berth/host/event"
 )
@@ -107,6 +108,11 @@ func (t *topics) load(ctx context.Context, db *sql.DB, last uint64) error {
 const summaries = 256
 
 func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error) {
+	if q.Key != "" {
+		rows, err := s.read.byKey.QueryContext(ctx, q.Key)
+		records, err := scanRecords(rows, err)
+		return slices.DeleteFunc(records, func(rec event.Record) bool { return !q.Selects(rec) }), err
+	}
 	end := int64(math.MaxInt64)
 	if q.Before != 0 {
 		end = sqlSeq(q.Before)

@@ -70,6 +70,20 @@ func oneEvent(t *testing.T, s State) {
 			t.Errorf("Event(%q): got %+v, %v, want %s", id, got, err, want.ID())
 		}
 	}
+	// By its key each is found, also one whose key is another event's id.
+	for _, ev := range []*event.Event{named, plain, claims} {
+		key := ev.Metadata().IdempotencyKey
+		list, err := s.Events(ctx, event.Query{Key: key, Limit: 2})
+		if err != nil || len(list) != 1 || list[0].Event.ID() != ev.ID() || list[0].Seq == 0 {
+			t.Errorf("Events by the key %q: got %+v, %v, want %s", key, list, err, ev.ID())
+		}
+	}
+	for _, q := range []event.Query{{Key: "ORDER:7:V1"}, {Key: "order:7:v1", Type: "other"}, {Key: "order:7:v1", Subject: "x"}, {Key: "order:7:v1", Before: 1}} {
+		q.Limit = 1
+		if list, err := s.Events(ctx, q); err != nil || len(list) != 0 {
+			t.Errorf("Events(%+v): got %+v, %v, want none", q, list, err)
+		}
+	}
 	for _, id := range []string{"", "order:7:v2", "ORDER:7:V1"} {
 		_, err := s.Event(ctx, id)
 		wantCode(t, fmt.Sprintf("Event(%q)", id), err, fault.NotFound)
