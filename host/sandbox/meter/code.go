@@ -54,7 +54,9 @@ type emitFrame struct {
 	charge  int64 // of a loop whose body is in such an if; else 0
 }
 
-// emitBody appends the defined function fn, charged.
+// emitBody appends the defined function fn, charged. No byte of the guest's is
+// copied: each instruction is encoded anew from what was decoded, so that the engine,
+// whatever it makes of odd encodings, can only read what was charged here.
 //
 // A charge subtracts from the counter, and what it pays for stands in an if whose
 // condition is that fuel is left. Its else refills and tries again: it jumps to
@@ -64,7 +66,7 @@ type emitFrame struct {
 // code instead cost up to half as much time again in small functions.
 func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, error) {
 	a, shape, code := &m.work, m.shapes[m.defined[fn]], r
-	if _, err := code.Locals(); err != nil {
+	if _, err := code.Locals(nil); err != nil {
 		return nil, err
 	}
 	if err := m.analyse(code, a); err != nil {
@@ -96,7 +98,6 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 			entry = 0
 		}
 	}
-	from := r.Pos()
 	frames := append(m.frames[:0], emitFrame{charge: 0})
 	wraps, loop, jumps := int32(0), 0, 0
 	var in wasmbin.Instr
@@ -107,18 +108,16 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpIf:
 			frames = append(frames, emitFrame{wraps: wraps})
-			continue
 		case wasmbin.OpLoop:
 			loop++
 			f := emitFrame{wraps: wraps, repeats: !in.HasType}
+			out = wasmbin.AppendInstr(out, &in)
 			if c := a.charges[loop]; c > 0 {
 				m.report.Loops++
 				f.charge = c
 				wraps++
-				out = append(out, r.Slice(from, r.Pos())...)
 				out = m.fuelLeft(m.subtract(out, c))
-				out = append(out, r.Slice(in.At+1, r.Pos())...) // the loop's block type is the if's
-				from = r.Pos()
+				out = wasmbin.AppendBlockType(out, &in)
 			}
 			frames = append(frames, f)
 			continue
@@ -127,51 +126,32 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 			frames = frames[:len(frames)-1]
 			if f.charge > 0 {
 				wraps--
-				out = append(out, r.Slice(from, in.At)...)
 				out = m.refillElse(out, f.charge)
 				out = append(out, byte(wasmbin.OpBr), 1, byte(wasmbin.OpEnd))
-				from = in.At
 			}
 			if len(frames) == 0 && entry > 0 {
-				out = append(out, r.Slice(from, in.At)...)
 				out = m.refillElse(out, entry)
 				for i := range byte(shape.params) {
 					out = append(out, byte(wasmbin.OpLocalGet), i)
 				}
 				out = wasmbin.AppendU32(append(out, byte(wasmbin.OpCall)), m.moved(m.importFuncs+fn))
 				out = append(out, byte(wasmbin.OpEnd))
-				from = in.At
 			}
-			continue
 		case wasmbin.OpBrIf:
-			if l := moveLabel(frames, wraps, in.Index); frames[len(frames)-1-int(in.Index)].repeats {
-				out = append(out, r.Slice(from, in.At)...)
-				out = repeat(out, l)
-				from = r.Pos()
-			} else if l != in.Index {
-				out = append(out, r.Slice(from, in.At)...)
-				out = wasmbin.AppendU32(append(out, byte(in.Op)), l)
-				from = r.Pos()
+			repeats := frames[len(frames)-1-int(in.Index)].repeats
+			in.Index = moveLabel(frames, wraps, in.Index)
+			if repeats {
+				out = repeat(out, in.Index)
+				continue
 			}
-			continue
 		case wasmbin.OpBr:
-			label := in.Index
 			if jumps < len(a.jumps) && a.jumps[jumps].at == in.At {
-				label = a.jumps[jumps].label
+				in.Index = a.jumps[jumps].label
 				m.report.Jumps++
 				jumps++
 			}
-			if l := moveLabel(frames, wraps, label); l != in.Index {
-				out = append(out, r.Slice(from, in.At)...)
-				out = wasmbin.AppendU32(append(out, byte(in.Op)), l)
-				from = r.Pos()
-			}
-			continue
+			in.Index = moveLabel(frames, wraps, in.Index)
 		case wasmbin.OpBrTable:
-			if wraps == 0 {
-				continue
-			}
-			out = append(out, r.Slice(from, in.At)...)
 			out = wasmbin.AppendU32(append(out, byte(in.Op)), in.Count-1)
 			for range in.Count {
 				l, err := in.Labels.U32()
@@ -180,43 +160,34 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 				}
 				out = wasmbin.AppendU32(out, moveLabel(frames, wraps, l))
 			}
-			from = r.Pos()
 			continue
 		case wasmbin.OpCall, wasmbin.OpRefFunc:
-			if in.Index < m.importFuncs {
-				continue
+			in.Index = m.moved(in.Index)
+		default:
+			if h, ok := bulkHelper(in.Op); ok {
+				m.report.Bulk++
+				if h == helperFill || h == helperCopy {
+					out = m.bulk(out, h, scratch, &in)
+					continue
+				}
+				out = m.callHelper(out, h)
 			}
-			out = append(out, r.Slice(from, in.At)...)
-			out = wasmbin.AppendU32(append(out, byte(in.Op)), m.moved(in.Index))
-			from = r.Pos()
-			continue
 		}
-		h, ok := bulkHelper(in.Op)
-		if !ok {
-			continue
-		}
-		m.report.Bulk++
-		out = append(out, r.Slice(from, in.At)...)
-		if from = in.At; h == helperFill || h == helperCopy {
-			out = m.bulk(out, h, scratch, r.Slice(in.At, r.Pos()))
-			from = r.Pos()
-		} else {
-			out = m.callHelper(out, h)
-		}
+		out = wasmbin.AppendInstr(out, &in)
 	}
 	m.frames = frames
-	return append(out, r.Slice(from, r.Pos())...), nil
+	return out, nil
 }
 
 // bulk appends memory.fill or memory.copy: as it is when the length, kept in the
 // local scratch, is small and so paid for by the constant charge; else its helper.
-func (m *module) bulk(out []byte, h helper, scratch uint32, instr []byte) []byte {
+func (m *module) bulk(out []byte, h helper, scratch uint32, in *wasmbin.Instr) []byte {
 	out = wasmbin.AppendU32(append(out, byte(wasmbin.OpLocalTee)), scratch)
 	out = wasmbin.AppendU32(append(out, byte(wasmbin.OpLocalGet)), scratch)
 	out = wasmbin.AppendS64(append(out, byte(wasmbin.OpI32Const)), smallBytes)
 	out = append(out, opI32LeU, byte(wasmbin.OpIf))
 	out = wasmbin.AppendS64(out, int64(m.types+typeBulk))
-	out = append(out, instr...)
+	out = wasmbin.AppendInstr(out, in)
 	out = append(out, byte(wasmbin.OpElse))
 	return append(m.callHelper(out, h), byte(wasmbin.OpEnd))
 }
@@ -224,15 +195,22 @@ func (m *module) bulk(out []byte, h helper, scratch uint32, instr []byte) []byte
 // locals appends the local declarations of a body, with one more local if its code
 // needs that, and returns its index.
 func (m *module) locals(out []byte, r *wasmbin.Reader, shape shape, scratch bool) ([]byte, uint32, error) {
-	from, peek := r.Pos(), *r
-	n, err := r.Locals()
-	if err != nil || !scratch {
-		return append(out, r.Slice(from, r.Pos())...), 0, err
+	groups := *r
+	n, err := groups.U32()
+	if err != nil {
+		return nil, 0, err
 	}
-	groups, err := peek.U32()
-	out = wasmbin.AppendU32(out, groups+1)
-	out = append(out, r.Slice(peek.Pos(), r.Pos())...)
-	return append(out, 1, wasmbin.I32), shape.params + n, err
+	if scratch {
+		n++
+	}
+	out = wasmbin.AppendU32(out, n)
+	declared, err := r.Locals(func(n uint32, valType byte) {
+		out = append(wasmbin.AppendU32(out, n), valType)
+	})
+	if scratch {
+		out = append(out, 1, wasmbin.I32)
+	}
+	return out, shape.params + declared, err
 }
 
 // moveLabel is a label in the output: past the ifs opened around what lies between.
@@ -247,7 +225,7 @@ func moveLabel(frames []emitFrame, wraps int32, label uint32) uint32 {
 // the br_if could have been fused with the comparison before it. That costs three
 // instructions a pass, as much as the charge does.
 func repeat(out []byte, label uint32) []byte {
-	out = append(out, byte(wasmbin.OpIf), blockVoid, byte(wasmbin.OpBr))
+	out = append(out, byte(wasmbin.OpIf), wasmbin.BlockVoid, byte(wasmbin.OpBr))
 	return append(wasmbin.AppendU32(out, label+1), byte(wasmbin.OpEnd))
 }
 
@@ -277,7 +255,7 @@ func (m *module) refillElse(out []byte, charge int64) []byte {
 // The call stands in the else, since the engine lays out the then part as the
 // likely one.
 func (m *module) refillInPlace(out []byte) []byte {
-	out = m.refillElse(m.fuelLeft(out, blockVoid), 0)
+	out = m.refillElse(m.fuelLeft(out, wasmbin.BlockVoid), 0)
 	return append(out, byte(wasmbin.OpEnd))
 }
 

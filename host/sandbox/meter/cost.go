@@ -39,6 +39,8 @@ type analysis struct {
 	setting    setting
 	dispatches []dispatch
 	targets    []int32 // of the dispatches: frames
+
+	in wasmbin.Instr
 }
 
 // analyse walks the code behind the locals. All indices in it are checked.
@@ -56,12 +58,12 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	region := int32(0)
 	straight, first := true, false // nothing but plain instructions so far; a loop came straight after the entry
 	safe := true                   // and none of them can trap
-	var in wasmbin.Instr
+	in := &a.in
 	for len(a.frames) > 0 {
-		if err := r.Instr(&in); err != nil {
+		if err := r.Instr(in); err != nil {
 			return err
 		}
-		if err := m.checkIndex(&in); err != nil {
+		if err := m.checkIndex(in); err != nil {
 			return err
 		}
 		w := weight(in.Op)
@@ -140,7 +142,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 					}
 				}
 			}
-			if err := a.branch(&in, label, cur); err != nil {
+			if err := a.branch(in, label, cur); err != nil {
 				return err
 			}
 		case wasmbin.OpBrTable:
@@ -150,7 +152,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 				if err != nil {
 					return err
 				}
-				if err := a.branch(&in, l, cur); err != nil {
+				if err := a.branch(in, l, cur); err != nil {
 					return err
 				}
 			}
@@ -160,7 +162,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 			a.charges[region] = max(a.charges[region], cur)
 			cur = dead
 		}
-		if err := a.watch(&in, !in.HasType && opens(in.Op) && m.wasm[in.At+1] == blockVoid); err != nil {
+		if err := a.watch(in, opens(in.Op) && !in.HasType && in.Type == wasmbin.BlockVoid); err != nil {
 			return err
 		}
 	}

@@ -167,7 +167,7 @@ func countEach(t interface{ Fatal(...any) }, wasm []byte) []byte {
 				f, err := r.Sub(size)
 				fail(err)
 				from := f.Pos()
-				_, err = f.Locals()
+				_, err = f.Locals(nil)
 				fail(err)
 				code := B(f.Slice(from, f.Pos()))
 				for f.Left() > 0 {

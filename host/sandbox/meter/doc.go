@@ -54,6 +54,11 @@
 // its imports and exports. What is not checked is types: hand the result to an engine that
 // validates.
 //
+// The output is encoded anew, section by section and instruction by instruction, from
+// what was decoded: no byte of code is copied. So the engine runs what was charged
+// even where its decoder and this one would disagree on the input, and the output has
+// one encoding, the shortest, of each integer.
+//
 // Only the name section and custom sections whose name starts with "berth."
 // survive; source maps and DWARF would point at the wrong bytes.
 //

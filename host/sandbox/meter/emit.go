@@ -9,7 +9,7 @@ func (m *module) emit() ([]byte, error) {
 	m.report.RefillIndex, m.report.GlobalIndex = m.importFuncs, m.globals
 	// An upper bound but for indices that grow by a byte, for which the eighth is.
 	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+m.repeats*repeatBytes+4*len(m.folded)+1024)
-	out = append(out, m.wasm[:8]...)
+	out = append(out, "\x00asm\x01\x00\x00\x00"...)
 
 	for _, id := range [...]byte{wasmbin.SectionType, wasmbin.SectionImport, wasmbin.SectionFunction,
 		wasmbin.SectionTable, wasmbin.SectionMemory, wasmbin.SectionGlobal, wasmbin.SectionExport,
@@ -28,9 +28,15 @@ func (m *module) emit() ([]byte, error) {
 	}
 	m.section = "custom"
 	for _, r := range m.kept {
-		out = append(out, wasmbin.SectionCustom)
-		out = wasmbin.AppendU32(out, uint32(r.Left()))
-		out = append(out, r.Slice(r.Pos(), r.Pos()+r.Left())...)
+		name, err := r.Name()
+		if err != nil {
+			return nil, err
+		}
+		var start int
+		out, start = openSection(out, wasmbin.SectionCustom)
+		out = wasmbin.AppendName(out, name)
+		out = append(out, r.Slice(r.Pos(), r.Pos()+r.Left())...) // no engine reads it
+		out = closeSection(out, start)
 	}
 	if m.hasNames {
 		out = m.emitNames(out)
@@ -38,7 +44,7 @@ func (m *module) emit() ([]byte, error) {
 	return out, nil
 }
 
-// openSection opens a section whose size closeSection fills in, in five bytes.
+// openSection opens a section whose size closeSection fills in.
 func openSection(out []byte, id byte) ([]byte, int) {
 	return openSized(append(out, id))
 }
@@ -48,18 +54,17 @@ func openSized(out []byte) ([]byte, int) {
 	return append(out, 0, 0, 0, 0, 0), len(out) + 5
 }
 
+// closeSection moves the contents up to their size, which takes as few bytes as it
+// needs.
 func closeSection(out []byte, start int) []byte {
-	n := uint32(len(out) - start)
-	for i := range 5 {
-		b := byte(n>>(7*i)) & 0x7f
-		if i < 4 {
-			b |= 0x80
-		}
-		out[start-5+i] = b
-	}
-	return out
+	n := len(out) - start
+	size := wasmbin.AppendU32(out[start-5:start-5], uint32(n))
+	at := start - 5 + len(size)
+	copy(out[at:], out[start:])
+	return out[:at+n]
 }
 
+// emitSection appends a section, encoded anew from what its entries say.
 func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 	r := m.sections[id]
 	n := uint32(0)
@@ -70,73 +75,96 @@ func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 			return out, nil
 		}
 	}
-	if r.Left() > 0 && id != wasmbin.SectionStart && id != wasmbin.SectionDataCount {
+	if r.Left() > 0 { // a count, or the one integer of the start and data count sections
 		if n, err = r.U32(); err != nil {
 			return nil, err
 		}
 	}
-	rest := r.Slice(r.Pos(), r.Pos()+r.Left())
 	out, start := openSection(out, id)
 	switch id {
+	case wasmbin.SectionStart:
+		return closeSection(wasmbin.AppendU32(out, m.moved(n)), start), nil
+	case wasmbin.SectionDataCount:
+		return closeSection(wasmbin.AppendU32(out, n), start), nil
+	}
+	out = wasmbin.AppendU32(out, n+m.added(id))
+	for range n {
+		if out, err = m.emitEntry(out, id, &r); err != nil {
+			return nil, err
+		}
+	}
+	return closeSection(m.emitAdded(out, id), start), nil
+}
+
+// added is how many entries the rewriter adds to a section.
+func (m *module) added(id byte) uint32 {
+	switch id {
 	case wasmbin.SectionType:
-		out = wasmbin.AppendU32(out, n+uint32(len(addedTypes)))
-		out = append(out, rest...)
+		return uint32(len(addedTypes))
+	case wasmbin.SectionFunction:
+		return uint32(m.report.Helpers)
+	case wasmbin.SectionImport, wasmbin.SectionGlobal, wasmbin.SectionExport:
+		return 1
+	}
+	return 0
+}
+
+// emitAdded appends what the rewriter adds to a section.
+func (m *module) emitAdded(out []byte, id byte) []byte {
+	switch id {
+	case wasmbin.SectionType:
 		for _, t := range addedTypes {
 			out = append(out, t...)
 		}
 	case wasmbin.SectionImport:
-		out = wasmbin.AppendU32(out, n+1)
-		out = append(out, rest...)
 		out = appendName(out, m.cfg.Module)
 		out = appendName(out, m.cfg.Name)
 		out = append(out, wasmbin.KindFunc)
 		out = wasmbin.AppendU32(out, m.types+typeRefill)
 	case wasmbin.SectionFunction:
-		out = wasmbin.AppendU32(out, n+uint32(m.report.Helpers))
-		out = append(out, rest...)
 		for h := range helperCount {
 			if m.used[h] {
 				out = wasmbin.AppendU32(out, m.types+helperTypes[h])
 			}
 		}
 	case wasmbin.SectionGlobal:
-		out = wasmbin.AppendU32(out, n+1)
-		for range n {
-			if out, err = m.emitGlobal(out, &r); err != nil {
-				return nil, err
-			}
-		}
 		out = append(out, wasmbin.I64, 1, byte(wasmbin.OpI64Const), 0, byte(wasmbin.OpEnd))
 	case wasmbin.SectionExport:
-		out = wasmbin.AppendU32(out, n+1)
-		for range n {
-			if out, err = m.emitExport(out, &r); err != nil {
-				return nil, err
-			}
-		}
 		out = appendName(out, m.cfg.Global)
 		out = append(out, wasmbin.KindGlobal)
 		out = wasmbin.AppendU32(out, m.globals)
-	case wasmbin.SectionStart:
-		fn, err := m.function(&r, 0)
+	}
+	return out
+}
+
+// emitEntry appends one entry of a section.
+func (m *module) emitEntry(out []byte, id byte, r *wasmbin.Reader) ([]byte, error) {
+	switch id {
+	case wasmbin.SectionType:
+		params, results, err := r.FuncType()
+		return wasmbin.AppendFuncType(out, params, results), err
+	case wasmbin.SectionImport:
+		return emitImport(out, r)
+	case wasmbin.SectionFunction:
+		i, err := r.U32()
+		return wasmbin.AppendU32(out, i), err
+	case wasmbin.SectionTable:
+		return emitTable(out, r)
+	case wasmbin.SectionMemory:
+		l, err := r.Limits()
+		return wasmbin.AppendLimits(out, l), err
+	case wasmbin.SectionGlobal:
+		out, err := emitGlobal(out, r)
 		if err != nil {
 			return nil, err
 		}
-		out = wasmbin.AppendU32(out, m.moved(fn))
+		return m.emitExpr(out, r)
+	case wasmbin.SectionExport:
+		return m.emitExport(out, r)
 	case wasmbin.SectionElement:
-		out = wasmbin.AppendU32(out, n)
-		for range n {
-			if err := m.element(&r, &out); err != nil {
-				return nil, err
-			}
-		}
-	case wasmbin.SectionDataCount:
-		out = append(out, rest...)
-	default:
-		out = wasmbin.AppendU32(out, n)
-		out = append(out, rest...)
+		return m.element(out, r)
 	}
-	return closeSection(out, start), nil
+	return m.emitData(out, r)
 }
 
 // moved is a function's index in the output: refill is the last import.
@@ -151,111 +179,163 @@ func appendName(out []byte, name string) []byte {
 	return append(wasmbin.AppendU32(out, uint32(len(name))), name...)
 }
 
-func (m *module) emitGlobal(out []byte, r *wasmbin.Reader) ([]byte, error) {
-	from := r.Pos()
-	if _, _, err := r.Global(); err != nil {
-		return nil, err
-	}
-	out = append(out, r.Slice(from, r.Pos())...)
-	return m.emitExpr(out, r)
-}
-
-// emitExpr copies a constant expression and moves the functions it names.
-func (m *module) emitExpr(out []byte, r *wasmbin.Reader) ([]byte, error) {
-	from := r.Pos()
-	err := r.ConstExpr(func(in *wasmbin.Instr) error {
-		if in.Op == wasmbin.OpRefFunc {
-			out = append(out, r.Slice(from, in.At)...)
-			out = append(out, byte(wasmbin.OpRefFunc))
-			out = wasmbin.AppendU32(out, m.moved(in.Index))
-			from = r.Pos()
+func emitImport(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	for range 2 { // module and name
+		name, err := r.Name()
+		if err != nil {
+			return nil, err
 		}
-		return m.checkIndex(in)
-	})
+		out = wasmbin.AppendName(out, name)
+	}
+	kind, err := r.Kind()
 	if err != nil {
 		return nil, err
 	}
-	return append(out, r.Slice(from, r.Pos())...), nil
+	out = append(out, kind)
+	switch kind {
+	case wasmbin.KindFunc:
+		i, err := r.U32()
+		return wasmbin.AppendU32(out, i), err
+	case wasmbin.KindTable:
+		return emitTable(out, r)
+	case wasmbin.KindMemory:
+		l, err := r.Limits()
+		return wasmbin.AppendLimits(out, l), err
+	}
+	return emitGlobal(out, r)
+}
+
+func emitTable(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	ref, l, err := r.Table()
+	return wasmbin.AppendLimits(append(out, ref), l), err
+}
+
+// emitGlobal appends a global's type.
+func emitGlobal(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	val, mutable, err := r.Global()
+	out = append(out, val, 0)
+	if mutable {
+		out[len(out)-1] = 1
+	}
+	return out, err
+}
+
+// emitExpr appends a constant expression, with the functions that it names moved.
+func (m *module) emitExpr(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	in := &m.work.in
+	for {
+		more, err := r.ConstInstr(in)
+		if err == nil {
+			err = m.checkIndex(in)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if in.Op == wasmbin.OpRefFunc {
+			in.Index = m.moved(in.Index)
+		}
+		if out = wasmbin.AppendInstr(out, in); !more {
+			return out, nil
+		}
+	}
 }
 
 func (m *module) emitExport(out []byte, r *wasmbin.Reader) ([]byte, error) {
-	from := r.Pos()
-	if _, err := r.Name(); err != nil {
+	name, err := r.Name()
+	if err != nil {
 		return nil, err
 	}
 	kind, err := r.Kind()
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, r.Slice(from, r.Pos())...)
 	i, err := r.U32()
 	if kind == wasmbin.KindFunc {
 		i = m.moved(i)
 	}
-	return wasmbin.AppendU32(out, i), err
+	return wasmbin.AppendU32(append(wasmbin.AppendName(out, name), kind), i), err
 }
 
-// element checks one element segment, in any of its eight encodings, and if out is
-// not nil appends it with the functions moved.
-func (m *module) element(r *wasmbin.Reader, out *[]byte) error {
-	from := r.Pos()
+func (m *module) emitData(out []byte, r *wasmbin.Reader) ([]byte, error) {
 	flags, err := r.U32()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	out = append(out, byte(flags)) // scan has checked that it is 2 at most
+	if flags == 2 {
+		i, err := r.U32()
+		if err != nil {
+			return nil, err
+		}
+		out = wasmbin.AppendU32(out, i)
+	}
+	if flags != 1 {
+		if out, err = m.emitExpr(out, r); err != nil {
+			return nil, err
+		}
+	}
+	n, err := r.U32()
+	if err != nil {
+		return nil, err
+	}
+	data, err := r.Bytes(int(n))
+	return wasmbin.AppendName(out, data), err
+}
+
+// element appends one element segment, in any of its eight encodings, with the
+// functions moved. scan calls it for its checks and drops what it appends.
+func (m *module) element(out []byte, r *wasmbin.Reader) ([]byte, error) {
+	at := r.Pos()
+	flags, err := r.U32()
+	if err != nil {
+		return nil, err
 	}
 	if flags > 7 {
-		return &wasmbin.Error{Offset: from, Reason: "unknown kind of element segment"}
+		return nil, &wasmbin.Error{Offset: at, Reason: "unknown kind of element segment"}
 	}
+	out = append(out, byte(flags))
 	const passiveOrDeclared, explicit, expressions = 1, 2, 4
 	if flags&passiveOrDeclared == 0 {
 		if flags&explicit != 0 {
-			if _, err := r.U32(); err != nil { // table
-				return err
+			table, err := r.U32()
+			if err != nil {
+				return nil, err
 			}
+			out = wasmbin.AppendU32(out, table)
 		}
-		if err := r.ConstExpr(m.checkOffset); err != nil {
-			return err
+		if out, err = m.emitExpr(out, r); err != nil {
+			return nil, err
 		}
 	}
 	if flags&(passiveOrDeclared|explicit) != 0 {
+		at := r.Pos()
+		var kind byte
 		if flags&expressions != 0 {
-			_, err = r.RefType()
-		} else {
-			at := r.Pos()
-			var kind byte
-			if kind, err = r.Byte(); err == nil && kind != 0 {
-				err = &wasmbin.Error{Offset: at, Reason: "unknown kind of element"}
-			}
+			kind, err = r.RefType()
+		} else if kind, err = r.Byte(); err == nil && kind != 0 {
+			err = &wasmbin.Error{Offset: at, Reason: "unknown kind of element"}
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out = append(out, kind)
 	}
 	n, err := r.Count("elements", 1)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if out != nil {
-		*out = append(*out, r.Slice(from, r.Pos())...)
-	}
+	out = wasmbin.AppendU32(out, n)
 	for range n {
-		switch {
-		case flags&expressions == 0:
-			fn, err := m.function(r, addressed)
-			if err != nil {
-				return err
-			}
-			if out != nil {
-				*out = wasmbin.AppendU32(*out, m.moved(fn))
-			}
-		case out == nil:
-			err = r.ConstExpr(m.checkIndex)
-		default:
-			*out, err = m.emitExpr(*out, r)
+		if flags&expressions != 0 {
+			out, err = m.emitExpr(out, r)
+		} else {
+			var fn uint32
+			fn, err = m.function(r, addressed)
+			out = wasmbin.AppendU32(out, m.moved(fn))
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return out, nil
 }

@@ -64,8 +64,6 @@ func (m *module) callHelper(out []byte, h helper) []byte {
 }
 
 const (
-	blockVoid = 0x40
-
 	opI32GtU     = 0x4b
 	opI64LtS     = 0x53
 	opI64GeS     = 0x59
@@ -87,7 +85,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 	e := emitter{m: m, out: append(out, 0)} // no locals
 	switch h {
 	case helperRefill:
-		e.op(byte(wasmbin.OpLoop), blockVoid)
+		e.op(byte(wasmbin.OpLoop), wasmbin.BlockVoid)
 		e.out = m.globalGet(e.out)
 		e.op(byte(wasmbin.OpCall))
 		e.u32(m.importFuncs)
@@ -104,8 +102,8 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 	case helperBytes:
 		e.local(0)
 		e.op(opI64ExtendU)
-		e.i64(int64(m.sections[wasmbin.SectionData].Left()))
-		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
+		e.i64(int64(m.maxData))
+		e.op(opI64LeU, byte(wasmbin.OpIf), wasmbin.BlockVoid)
 		e.chargeBytes(0)
 		e.end()
 		e.local(0)
@@ -113,7 +111,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.local(0)
 		e.op(opI64ExtendU)
 		e.i64(int64(m.elements()))
-		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
+		e.op(opI64LeU, byte(wasmbin.OpIf), wasmbin.BlockVoid)
 		e.chargeTimes(fuelPerElement)
 		e.end()
 		e.local(0)
@@ -122,7 +120,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.op(opI64ExtendU)
 		e.op(byte(wasmbin.OpMemorySize), 0, opI64ExtendU, opI64Add)
 		e.i64(int64(m.maxPages))
-		e.op(opI64LeU, byte(wasmbin.OpIf), blockVoid)
+		e.op(opI64LeU, byte(wasmbin.OpIf), wasmbin.BlockVoid)
 		e.chargeTimes(fuelPerPage)
 		e.end()
 		e.local(0)
@@ -219,9 +217,9 @@ func (e *emitter) memoryCopy() { e.op(0xfc, 0x0a, 0, 0) }
 // one chunk at most.
 func (e *emitter) fill() {
 	e.tooLong()
-	e.op(byte(wasmbin.OpIf), blockVoid)
+	e.op(byte(wasmbin.OpIf), wasmbin.BlockVoid)
 	e.inside(0)
-	e.op(byte(wasmbin.OpIf), blockVoid, byte(wasmbin.OpLoop), blockVoid)
+	e.op(byte(wasmbin.OpIf), wasmbin.BlockVoid, byte(wasmbin.OpLoop), wasmbin.BlockVoid)
 	e.chargeChunk()
 	e.local(0)
 	e.local(1)
@@ -244,15 +242,15 @@ func (e *emitter) fill() {
 // the ranges may overlap.
 func (e *emitter) copy() {
 	e.tooLong()
-	e.op(byte(wasmbin.OpIf), blockVoid)
+	e.op(byte(wasmbin.OpIf), wasmbin.BlockVoid)
 	e.inside(0)
 	e.inside(1)
-	e.op(opI32And, byte(wasmbin.OpIf), blockVoid)
+	e.op(opI32And, byte(wasmbin.OpIf), wasmbin.BlockVoid)
 	e.local(0)
 	e.local(1)
-	e.op(opI32LeU, byte(wasmbin.OpIf), blockVoid)
+	e.op(opI32LeU, byte(wasmbin.OpIf), wasmbin.BlockVoid)
 
-	e.op(byte(wasmbin.OpLoop), blockVoid)
+	e.op(byte(wasmbin.OpLoop), wasmbin.BlockVoid)
 	e.chargeChunk()
 	e.local(0)
 	e.local(1)
@@ -267,7 +265,7 @@ func (e *emitter) copy() {
 
 	e.op(byte(wasmbin.OpElse))
 
-	e.op(byte(wasmbin.OpLoop), blockVoid)
+	e.op(byte(wasmbin.OpLoop), wasmbin.BlockVoid)
 	e.chargeChunk()
 	e.add(2, opI32Sub)
 	for local := range byte(2) {

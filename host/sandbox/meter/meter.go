@@ -16,7 +16,7 @@ const (
 
 // Version changes with what Rewrite makes of a module: what was compiled from an
 // earlier one's output is out of date.
-const Version = 2
+const Version = 3
 
 // DefaultMaxNesting is how deep blocks may nest when Config does not say.
 const DefaultMaxNesting = 8192

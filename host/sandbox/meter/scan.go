@@ -27,6 +27,7 @@ type module struct {
 	importGlobals uint32
 	globals       uint32 // imported and defined
 	maxPages      uint32 // of the memory, 65,536 if it declares no maximum
+	maxData       uint32 // bytes of the largest data segment
 	minElems      uint32 // largest minimum of a table
 	maxElems      uint32 // largest maximum of a table, 2^32-1 if one declares none
 
@@ -153,7 +154,7 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 			if _, _, err := r.Global(); err != nil {
 				return err
 			}
-			if err := r.ConstExpr(m.checkIndex); err != nil {
+			if err := m.checkExpr(&r); err != nil {
 				return err
 			}
 			m.globals++
@@ -167,7 +168,11 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 		}
 		return r.Done("the start section")
 	case wasmbin.SectionElement:
-		return each(&r, "element segments", 2, nil, func() error { return m.element(&r, nil) })
+		var segment []byte
+		return each(&r, "element segments", 2, nil, func() (err error) {
+			segment, err = m.element(segment[:0], &r)
+			return err
+		})
 	case wasmbin.SectionCode:
 		return m.scanCode(r)
 	case wasmbin.SectionData:
@@ -185,13 +190,13 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 type shape struct {
 	wrap   bool // its body can be wrapped: few parameters, at most one result
 	params uint32
-	result byte // the result's type, or blockVoid
+	result byte // the result's type, or wasmbin.BlockVoid
 }
 
 const maxRepeatedParams = 12 // more would let a small module make a large one
 
 func shapeOf(params, results []byte) shape {
-	s := shape{params: uint32(len(params)), result: blockVoid}
+	s := shape{params: uint32(len(params)), result: wasmbin.BlockVoid}
 	s.wrap = len(params) <= maxRepeatedParams && len(results) <= 1
 	if len(results) == 1 {
 		s.result = results[0]
@@ -350,7 +355,7 @@ func (m *module) scanData(r *wasmbin.Reader) error {
 		}
 	}
 	if flags != 1 {
-		if err := r.ConstExpr(m.checkOffset); err != nil {
+		if err := m.checkExpr(r); err != nil {
 			return err
 		}
 	}
@@ -358,16 +363,22 @@ func (m *module) scanData(r *wasmbin.Reader) error {
 	if err != nil {
 		return err
 	}
+	m.maxData = max(m.maxData, n)
 	return r.Skip(int(n))
 }
 
-// checkOffset checks the offset of a segment, which is copied as it stands and so
-// may not name functions, whose indices move.
-func (m *module) checkOffset(in *wasmbin.Instr) error {
-	if in.Op == wasmbin.OpRefFunc {
-		return &wasmbin.Error{Offset: in.At, Reason: "ref.func is not an offset"}
+// checkExpr checks a constant expression.
+func (m *module) checkExpr(r *wasmbin.Reader) error {
+	in := &m.work.in
+	for {
+		more, err := r.ConstInstr(in)
+		if err != nil || !more {
+			return err
+		}
+		if err := m.checkIndex(in); err != nil {
+			return err
+		}
 	}
-	return m.checkIndex(in)
 }
 
 func (m *module) scanCustom(r wasmbin.Reader) error {
@@ -426,6 +437,6 @@ func (m *module) body(r *wasmbin.Reader) (wasmbin.Reader, error) {
 	if err != nil {
 		return body, err
 	}
-	_, err = body.Locals()
+	_, err = body.Locals(nil)
 	return body, err
 }

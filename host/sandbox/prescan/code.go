@@ -21,7 +21,7 @@ func (s *scan) body(r *wasmbin.Reader) error {
 	s.report.CodeBytes += int(n)
 	s.report.LargestBody = max(s.report.LargestBody, int(n))
 	at = code.Pos()
-	locals, err := code.Locals()
+	locals, err := code.Locals(nil)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (s *scan) element(r *wasmbin.Reader) error {
 				return err
 			}
 		}
-		if err := r.ConstExpr(nil); err != nil {
+		if err := r.ConstExpr(); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (s *scan) element(r *wasmbin.Reader) error {
 	}
 	for range n {
 		if flags&expressions != 0 {
-			err = r.ConstExpr(nil)
+			err = r.ConstExpr()
 		} else {
 			at := r.Pos()
 			var fn uint32
@@ -164,7 +164,7 @@ func (s *scan) data(r *wasmbin.Reader) error {
 		}
 	}
 	if flags != 1 {
-		if err := r.ConstExpr(nil); err != nil {
+		if err := r.ConstExpr(); err != nil {
 			return err
 		}
 	}

@@ -313,7 +313,7 @@ func (s *scan) global(r *wasmbin.Reader) error {
 		return err
 	}
 	s.report.Globals++
-	return r.ConstExpr(nil)
+	return r.ConstExpr()
 }
 
 func (s *scan) exported(r *wasmbin.Reader) error {

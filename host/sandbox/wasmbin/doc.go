@@ -1,7 +1,8 @@
 // Package wasmbin reads the WebAssembly binary format, bytes up, and nothing
 // else: LEB128 integers, names, sections, limits, value types, constant
 // expressions and instructions of the core specification 2.0 (what wazero
-// calls CoreFeaturesV2).
+// calls CoreFeaturesV2). It encodes the same again, each integer in as few bytes as
+// it needs.
 //
 // It promises that no input makes it panic, recurse or allocate: every count is
 // checked against the bytes that remain, every integer must be encoded within
@@ -10,5 +11,5 @@
 //
 // A Reader is a value with no shared state: use one per goroutine.
 //
-// Read reader.go first, then instr.go.
+// Read reader.go first, then instr.go and immediates.go.
 package wasmbin

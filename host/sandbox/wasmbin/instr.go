@@ -54,7 +54,11 @@ const (
 	OpV128Const Op = 0xfd0c
 )
 
-// Instr is one instruction as decoded by Reader.Instr.
+// BlockVoid is the block type that takes and leaves nothing.
+const BlockVoid = 0x40
+
+// Instr is one instruction as decoded by Reader.Instr, with all of its immediates:
+// AppendInstr needs nothing else.
 type Instr struct {
 	At int // offset of the opcode in the module
 	Op Op
@@ -66,78 +70,142 @@ type Instr struct {
 	// table of table.copy (Index is its destination).
 	Index, Index2 uint32
 	HasType       bool // block, loop, if: the block type is a type index
+	Type          byte // block, loop, if without HasType: the block type; select's value type; ref.null's reference type
+
+	Align  byte   // loads and stores: the exponent of the alignment, below 64
+	Lane   byte   // of a vector instruction
+	Offset uint32 // loads and stores
+
+	// Bits are the bits of i64.const, f32.const, f64.const and, with High for its
+	// upper half, v128.const and the lanes of i8x16.shuffle.
+	Bits, High uint64
 
 	Labels Reader // br_table: its labels, the default last
 	Count  uint32 // br_table: how many labels, the default included
 }
 
-// simdHoles are the sub-opcodes of 0xFD below 0x100 that mean nothing.
-var simdHoles = [256]bool{0x9a: true, 0xa2: true, 0xa5: true, 0xa6: true, 0xaf: true, 0xb0: true,
-	0xb2: true, 0xb3: true, 0xb4: true, 0xbb: true, 0xc2: true, 0xc5: true, 0xc6: true, 0xcf: true,
-	0xd0: true, 0xd2: true, 0xd3: true, 0xd4: true, 0xe2: true, 0xee: true}
-
-// Instr decodes one instruction with its immediates into in.
-func (r *Reader) Instr(in *Instr) (err error) {
+// Instr decodes one instruction with its immediates into in. An opcode behind 0xfc
+// or 0xfd must be encoded in as few bytes as it needs: the engine reads only the
+// first byte of some, and would see other instructions in what follows.
+func (r *Reader) Instr(in *Instr) error {
 	at := r.pos
-	b, err := r.Byte()
-	if err != nil {
-		return err
+	if at >= r.end {
+		return r.eof()
 	}
+	b := r.buf[at]
+	r.pos++
 	*in = Instr{At: at, Op: Op(b)}
-	switch {
-	case b >= 0x45 && b <= 0xc4, b == 0x00, b == 0x01, b == 0x05, b == 0x0b, b == 0x0f, b == 0x1a, b == 0x1b, b == 0xd1:
-		return nil
-	case b >= 0x20 && b <= 0x26, b == 0x0c, b == 0x0d, b == 0x10, b == 0xd2:
-		in.Index, err = r.U32()
-		return err
-	case b >= 0x28 && b <= 0x3e:
-		return r.memArg()
+	imm := opcodes.plain[b]
+	if b == 0xfc || b == 0xfd {
+		sub, err := r.subOpcode(at, b)
+		if err != nil {
+			return err
+		}
+		in.Op = Op(b)<<8 | Op(sub)
+		imm = in.Op.immediates()
 	}
-	switch b {
-	case 0x02, 0x03, 0x04:
-		return r.blockType(in)
-	case 0x0e:
-		return r.brTable(in)
-	case 0x11:
+	var err error
+	switch imm {
+	case immNone:
+	case immIndex:
+		in.Index, err = r.U32()
+	case immIndexes:
 		if in.Index, err = r.U32(); err == nil {
 			in.Index2, err = r.U32()
 		}
-		return err
-	case 0x1c:
-		n, err := r.Count("types of select", 1)
-		if err == nil && n != 1 {
+	case immMemory:
+		err = r.memoryIndex()
+	case immMemories:
+		if err = r.memoryIndex(); err == nil {
+			err = r.memoryIndex()
+		}
+	case immIndexMemory:
+		if in.Index, err = r.U32(); err == nil {
+			err = r.memoryIndex()
+		}
+	case immMemArg:
+		err = r.memArg(in)
+	case immMemArgLane:
+		if err = r.memArg(in); err == nil {
+			in.Lane, err = r.Byte()
+		}
+	case immLane:
+		in.Lane, err = r.Byte()
+	case immBlockType:
+		err = r.blockType(in)
+	case immLabels:
+		err = r.brTable(in)
+	case immSelect:
+		var n uint32
+		if n, err = r.Count("types of select", 1); err == nil && n != 1 {
 			err = &Error{Offset: at, Reason: "select with other than one type"}
 		}
 		if err == nil {
-			_, err = r.ValType()
+			in.Type, err = r.ValType()
 		}
-		return err
-	case 0x3f, 0x40:
-		return r.memoryIndex()
-	case 0x41:
-		v, err := r.S32()
+	case immRefType:
+		in.Type, err = r.RefType()
+	case immI32:
+		var v int32
+		v, err = r.S32()
 		in.Index = uint32(v)
-		return err
-	case 0x42:
-		_, err = r.S64()
-		return err
-	case 0x43:
-		return r.Skip(4)
-	case 0x44:
-		return r.Skip(8)
-	case 0xd0:
-		_, err = r.RefType()
-		return err
-	case 0xfc:
-		return r.prefixFC(in)
-	case 0xfd:
-		return r.prefixFD(in)
+	case immI64:
+		var v int64
+		v, err = r.S64()
+		in.Bits = uint64(v)
+	case imm32:
+		in.Bits, err = r.fixed(4)
+	case imm64:
+		in.Bits, err = r.fixed(8)
+	case imm128:
+		if in.Bits, err = r.fixed(8); err == nil {
+			in.High, err = r.fixed(8)
+		}
+	default:
+		err = refusedOpcode(at, in.Op)
 	}
-	return refusedOpcode(at, b)
+	return err
 }
 
-func refusedOpcode(at int, b byte) error {
-	switch b {
+// subOpcode reads the opcode behind a prefix.
+func (r *Reader) subOpcode(at int, prefix byte) (byte, error) {
+	from := r.pos
+	sub, err := r.U32()
+	if err != nil {
+		return 0, err
+	}
+	if r.pos-from != sizeU32(sub) {
+		return 0, &Error{Offset: at, Reason: "the opcode behind 0x" + hex(prefix) + " is encoded in more bytes than it needs"}
+	}
+	if sub > 0xff {
+		if prefix == 0xfd && sub < 0x200 {
+			return 0, Unsupported(at, "relaxed SIMD")
+		}
+		return 0, &Error{Offset: at, Reason: "unknown opcode behind 0x" + hex(prefix)}
+	}
+	return byte(sub), nil
+}
+
+// sizeU32 is how many bytes AppendU32 takes for v.
+func sizeU32(v uint32) int {
+	n := 1
+	for ; v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n
+}
+
+// fixed reads an integer of n bytes, the lowest first.
+func (r *Reader) fixed(n int) (v uint64, err error) {
+	b, err := r.Bytes(n)
+	for i, x := range b {
+		v |= uint64(x) << (8 * i)
+	}
+	return v, err
+}
+
+func refusedOpcode(at int, op Op) error {
+	switch op {
 	case 0x06, 0x07, 0x08, 0x09, 0x0a, 0x18, 0x19, 0x1f:
 		return Unsupported(at, "exception handling")
 	case 0x12, 0x13:
@@ -148,8 +216,13 @@ func refusedOpcode(at int, b byte) error {
 		return Unsupported(at, "garbage collection (GC)")
 	case 0xfe:
 		return Unsupported(at, "threads (atomic instructions)")
+	case 0xfc13, 0xfc14, 0xfc15, 0xfc16:
+		return Unsupported(at, "wide arithmetic")
 	}
-	return &Error{Offset: at, Reason: "unknown opcode 0x" + hex(b)}
+	if prefix := byte(op >> 8); prefix != 0 {
+		return &Error{Offset: at, Reason: "unknown opcode behind 0x" + hex(prefix)}
+	}
+	return &Error{Offset: at, Reason: "unknown opcode 0x" + hex(byte(op))}
 }
 
 func hex(b byte) string {
@@ -158,7 +231,7 @@ func hex(b byte) string {
 }
 
 // memArg reads the alignment and offset of a load or store.
-func (r *Reader) memArg() error {
+func (r *Reader) memArg(in *Instr) error {
 	at := r.pos
 	align, err := r.U32()
 	if err != nil {
@@ -170,7 +243,8 @@ func (r *Reader) memArg() error {
 	if align >= 0x40 {
 		return &Error{Offset: at, Reason: "malformed alignment"}
 	}
-	_, err = r.U32()
+	in.Align = byte(align)
+	in.Offset, err = r.U32()
 	return err
 }
 
@@ -187,7 +261,8 @@ func (r *Reader) memoryIndex() error {
 func (r *Reader) blockType(in *Instr) error {
 	if r.pos < r.end {
 		switch r.buf[r.pos] {
-		case 0x40, I32, I64, F32, F64, V128, FuncRef, ExternRef:
+		case BlockVoid, I32, I64, F32, F64, V128, FuncRef, ExternRef:
+			in.Type = r.buf[r.pos]
 			r.pos++
 			return nil
 		}
@@ -226,98 +301,37 @@ func (r *Reader) brTable(in *Instr) error {
 	return nil
 }
 
-func (r *Reader) prefixFC(in *Instr) error {
-	sub, err := r.U32()
-	if err != nil {
-		return err
+// ConstInstr reads the next instruction of a constant expression into in. more is
+// false when that is the expression's end.
+func (r *Reader) ConstInstr(in *Instr) (more bool, err error) {
+	if err := r.Instr(in); err != nil {
+		return false, err
 	}
-	if sub > 17 {
-		if sub >= 19 && sub <= 22 {
-			return Unsupported(in.At, "wide arithmetic")
-		}
-		return &Error{Offset: in.At, Reason: "unknown opcode behind 0xfc"}
-	}
-	in.Op = 0xfc00 | Op(sub)
 	switch in.Op {
-	case OpMemoryInit:
-		if in.Index, err = r.U32(); err == nil {
-			err = r.memoryIndex()
-		}
-	case OpMemoryCopy:
-		if err = r.memoryIndex(); err == nil {
-			err = r.memoryIndex()
-		}
-	case OpMemoryFill:
-		err = r.memoryIndex()
-	case OpTableInit, OpTableCopy:
-		if in.Index, err = r.U32(); err == nil {
-			in.Index2, err = r.U32()
-		}
-	case OpDataDrop, OpElemDrop, OpTableGrow, OpTableSize, OpTableFill:
-		in.Index, err = r.U32()
+	case OpEnd:
+		return false, nil
+	case OpI32Const, OpI64Const, OpF32Const, OpF64Const, OpV128Const, OpRefNull, OpRefFunc, OpGlobalGet:
+		return true, nil
+	case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // i32 and i64 add, sub, mul
+		return false, Unsupported(in.At, "extended constant expressions")
 	}
-	return err
+	return false, &Error{Offset: in.At, Reason: "not a constant expression"}
 }
 
-func (r *Reader) prefixFD(in *Instr) error {
-	sub, err := r.U32()
-	if err != nil {
-		return err
-	}
-	if sub > 0xff {
-		if sub < 0x200 {
-			return Unsupported(in.At, "relaxed SIMD")
-		}
-		return &Error{Offset: in.At, Reason: "unknown opcode behind 0xfd"}
-	}
-	if simdHoles[sub] {
-		return &Error{Offset: in.At, Reason: "unknown opcode behind 0xfd"}
-	}
-	in.Op = 0xfd00 | Op(sub)
-	switch {
-	case sub <= 11, sub == 92, sub == 93: // loads and stores
-		return r.memArg()
-	case sub == 12, sub == 13: // v128.const, i8x16.shuffle
-		return r.Skip(16)
-	case sub >= 21 && sub <= 34: // lanes
-		return r.Skip(1)
-	case sub >= 84 && sub <= 91: // loads and stores of a lane
-		if err := r.memArg(); err != nil {
-			return err
-		}
-		return r.Skip(1)
-	}
-	return nil
-}
-
-// ConstExpr reads a constant expression with its end. It calls visit, which may
-// be nil, for each instruction before the end.
-func (r *Reader) ConstExpr(visit func(*Instr) error) error {
+// ConstExpr reads a constant expression with its end.
+func (r *Reader) ConstExpr() error {
 	var in Instr
 	for {
-		if err := r.Instr(&in); err != nil {
+		if more, err := r.ConstInstr(&in); err != nil || !more {
 			return err
-		}
-		switch in.Op {
-		case OpEnd:
-			return nil
-		case OpI32Const, OpI64Const, OpF32Const, OpF64Const, OpV128Const, OpRefNull, OpRefFunc, OpGlobalGet:
-			if visit != nil {
-				if err := visit(&in); err != nil {
-					return err
-				}
-			}
-		case 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // i32 and i64 add, sub, mul
-			return Unsupported(in.At, "extended constant expressions")
-		default:
-			return &Error{Offset: in.At, Reason: "not a constant expression"}
 		}
 	}
 }
 
 // Locals reads the local declarations of a function body and returns how many
-// locals they declare.
-func (r *Reader) Locals() (uint32, error) {
+// locals they declare. It calls visit, which may be nil, for each group of n locals
+// of one type.
+func (r *Reader) Locals(visit func(n uint32, valType byte)) (uint32, error) {
 	groups, err := r.Count("groups of locals", 2)
 	if err != nil {
 		return 0, err
@@ -331,8 +345,12 @@ func (r *Reader) Locals() (uint32, error) {
 		if total += uint64(n); total > 1<<30 {
 			return 0, r.Errorf("more than 2^30 locals")
 		}
-		if _, err := r.ValType(); err != nil {
+		t, err := r.ValType()
+		if err != nil {
 			return 0, err
+		}
+		if visit != nil {
+			visit(n, t)
 		}
 	}
 	return uint32(total), nil

@@ -180,6 +180,9 @@ func (r *Reader) RefType() (byte, error) {
 	return b, err
 }
 
+// formFunc begins a function type.
+const formFunc = 0x60
+
 // FuncType reads one entry of the type section: the value types of the parameters
 // and of the results, not copied.
 func (r *Reader) FuncType() (params, results []byte, err error) {
@@ -189,7 +192,7 @@ func (r *Reader) FuncType() (params, results []byte, err error) {
 		return nil, nil, err
 	}
 	switch form {
-	case 0x60:
+	case formFunc:
 	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
 		return nil, nil, Unsupported(at, "garbage collection (GC)")
 	default:

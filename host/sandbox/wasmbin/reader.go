@@ -90,6 +90,11 @@ func (r *Reader) U32() (uint32, error) {
 		r.pos++
 		return uint32(r.buf[r.pos-1]), nil
 	}
+	return r.longU32()
+}
+
+// longU32 is U32 for an integer of more than one byte.
+func (r *Reader) longU32() (uint32, error) {
 	start, v := r.pos, uint32(0)
 	for shift := 0; shift < 35; shift += 7 {
 		b, err := r.Byte()
@@ -109,6 +114,10 @@ func (r *Reader) U32() (uint32, error) {
 
 // signed reads a signed LEB128 integer of the given number of bits (33 at least).
 func (r *Reader) signed(bits int) (int64, error) {
+	if r.pos < r.end && r.buf[r.pos] < 0x80 { // most of them
+		r.pos++
+		return int64(int8(r.buf[r.pos-1]<<1)) >> 1, nil
+	}
 	start, v := r.pos, int64(0)
 	for shift := 0; shift < bits; shift += 7 {
 		b, err := r.Byte()
