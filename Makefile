@@ -66,8 +66,8 @@ lint: ## formatting, vet, staticcheck, tidy modules
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
-guests: ## rebuild the C guests of the tests; needs clang and lld 19
-	cd testdata/guests && ./build.sh
+guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
+	cd testdata/guests && ./build.sh && wasi/build.sh
 
 check: lint race ## what CI runs; leaves the tree as it was
 	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean:"; git status --short; exit 1; }

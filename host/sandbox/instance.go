@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
 // instance is one live guest. All of it belongs to the goroutine that runs it.
@@ -25,7 +25,7 @@ type instance struct {
 	memory  api.Memory
 	linear  linearMemory
 	fuel    tank
-	stdin   io.Reader
+	process wasi.Process
 	output  output
 	random  randomQuota
 	started func(error)   // called at the first next, then nil
@@ -94,7 +94,7 @@ func (t *trap) Error() string { return t.text }
 // error, however it ended.
 func (in *instance) run() error {
 	in.allow(in.now(), in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
-	err := in.call(strings.NewReader(""))
+	err := in.call("")
 	if in.open {
 		in.done(in.failure(err))
 	} else if in.started == nil {
@@ -152,9 +152,10 @@ func (in *instance) allow(now, span time.Duration, fuel uint64) {
 }
 
 // call runs the guest from its instantiation to its end.
-func (in *instance) call(stdin io.Reader) (err error) {
+func (in *instance) call(stdin string) (err error) {
 	m := in.pool.module
-	in.stdin = stdin
+	in.process = wasi.New(wasi.Config{Host: processHost{in}, Args: []string{in.pool.cfg.Name}, Stdin: stdin,
+		Stdout: in.output.stdout(), Stderr: &in.output.stderr, Random: &in.random})
 	if err := in.linear.reserve(m.shape.Memory); err != nil {
 		return err
 	}
@@ -183,23 +184,7 @@ func (in *instance) call(stdin io.Reader) (err error) {
 func (in *instance) moduleConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
 		WithName(""). // a module that names itself "env" must not replace the host's
-		WithStartFunctions().
-		WithRandSource(&in.random).
-		WithSysWalltime().
-		WithSysNanotime().
-		WithOsyield(in.checkTime)
-}
-
-// sleep is poll_oneoff's: the guest sleeps, but not past its deadline.
-func (in *instance) sleep(ns int64) {
-	in.rest()
-	timer := time.NewTimer(min(time.Duration(ns), in.deadline-in.now()+time.Millisecond))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-in.pool.life.Done():
-	}
-	in.checkTime()
+		WithStartFunctions()
 }
 
 // failure says how an attempt ended that the guest did not finish. It judges

@@ -20,7 +20,7 @@ import (
 func (in *instance) runStdio() {
 	result := &limited{most: abi.MaxResult}
 	in.output.result = result
-	err := in.call(strings.NewReader(in.attempt.Event.Envelope()))
+	err := in.call(in.attempt.Event.Envelope())
 	for said := range strings.Lines(in.output.stderr.text()) {
 		in.log(slog.LevelInfo, strings.TrimRight(said, "\r\n"))
 	}
