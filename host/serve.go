@@ -123,6 +123,15 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	return p.h.warned(found), err == nil
 }
 
+// Known implements api.Plugins.
+func (p plugins) Known(name string) bool {
+	if _, configured := p.h.current.Load().Handlers[name]; configured {
+		return true
+	}
+	_, err := p.h.plugins.Plugin(name)
+	return err == nil
+}
+
 // Report implements api.Plugins.
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 

@@ -85,17 +85,7 @@ func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	receipts, err := s.cfg.Publisher.PublishEvents(r.Context(), []*event.Event{ev})
-	if err != nil {
-		return reply{}, err
-	}
-	if len(receipts) != 1 {
-		return reply{}, fault.New(fault.Internal, "%d receipts for one event", len(receipts))
-	}
-	if receipts[0].Err != nil {
-		return reply{}, cloudevents.Named(receipts[0].Err)
-	}
-	return reply{status: http.StatusAccepted, body: receiptOf(receipts[0])}, nil
+	return s.publishOne(c, ev, cloudevents.Named)
 }
 
 func parseCloudEvent(body []byte) (*event.Event, error) {

@@ -46,14 +46,36 @@ func (s *Server) publish(c echo.Context) (reply, error) {
 	if err := applyKey(&d, c.Request().Header.Values("Idempotency-Key")); err != nil {
 		return reply{}, err
 	}
-	receipt, err := s.cfg.Publisher.Publish(c.Request().Context(), d)
-	if err == nil {
-		err = receipt.Err
-	}
+	ev, err := event.New(d)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusAccepted, body: receiptOf(receipt)}, nil
+	return s.publishOne(c, ev, unnamed)
+}
+
+// publishOne publishes one event. named has errors of the log name what the
+// publisher knows its fields by.
+func (s *Server) publishOne(c echo.Context, ev *event.Event, named func(error) error) (reply, error) {
+	if err := s.reserved(ev); err != nil {
+		return reply{}, named(err)
+	}
+	receipts, err := s.cfg.Publisher.PublishEvents(c.Request().Context(), []*event.Event{ev})
+	if err != nil {
+		return reply{}, err
+	}
+	if len(receipts) != 1 {
+		return reply{}, fault.New(fault.Internal, "%d receipts for one event", len(receipts))
+	}
+	if err := receipts[0].Err; err != nil {
+		return reply{}, named(err)
+	}
+	return reply{status: http.StatusAccepted, body: receiptOf(receipts[0])}, nil
+}
+
+// reserved returns why a request may not publish the event: the host gives its
+// key itself.
+func (s *Server) reserved(ev *event.Event) error {
+	return ev.CheckPublished(s.cfg.Plugins.Known)
 }
 
 // parseNative makes an event of a native envelope.
@@ -105,7 +127,10 @@ func (s *Server) publishBatch(c echo.Context, body []byte, parse func([]byte) (*
 	}
 	events := make([]*event.Event, len(raws))
 	for i, raw := range raws {
-		if events[i], err = parse(raw); err != nil {
+		if events[i], err = parse(raw); err == nil {
+			err = named(s.reserved(events[i]))
+		}
+		if err != nil {
 			return reply{}, within(i, err)
 		}
 	}

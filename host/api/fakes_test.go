@@ -244,6 +244,8 @@ func (p *parts) List() []wire.Plugin {
 	return []wire.Plugin{plugin}
 }
 
+func (p *parts) Known(name string) bool { return name == "order-audit" }
+
 func (p *parts) Plugin(name string) (wire.Plugin, bool) {
 	if p.before != nil {
 		p.before()

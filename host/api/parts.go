@@ -10,9 +10,6 @@ import (
 
 // Publisher takes events. What it answers without an error is durable.
 type Publisher interface {
-	// Publish makes an event and appends it. fault.Conflict: the idempotency key
-	// has other content.
-	Publish(ctx context.Context, d event.Draft) (event.Receipt, error)
 	// PublishEvents appends events, one receipt each in the same order; a receipt
 	// with an Err stored nothing.
 	PublishEvents(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
@@ -52,6 +49,8 @@ type Orders interface {
 type Plugins interface {
 	List() []wire.Plugin
 	Plugin(name string) (wire.Plugin, bool)
+	// Known reports whether a plugin of the name is there, or configured.
+	Known(name string) bool
 	// SetEnabled switches a plugin and writes that to the configuration; fault.NotFound.
 	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
 	// Approve grants what a plugin asks for and writes that to the configuration;

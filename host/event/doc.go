@@ -5,7 +5,7 @@
 // An Event is encoded once, when it is made. Those bytes are what the log
 // stores and what every guest reads; nothing encodes it again. All types here
 // are values or immutable, and safe for concurrent use. The package imports the
-// standard library, google/uuid and host/fault only.
+// standard library, google/uuid, abi and host/fault only.
 //
 // Read event.go first.
 package event

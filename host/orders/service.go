@@ -200,8 +200,8 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 	return event.New(event.Draft{
 		Type:           string(event.OrderStatusChanged),
 		Data:           data,
-		IdempotencyKey: fmt.Sprintf("order:%s:v%d", o.ID, o.Version),
-		Source:         "orders",
+		IdempotencyKey: event.OrderKey(o.ID, o.Version),
+		Source:         event.SourceOrders,
 		Subject:        o.ID,
 		Time:           o.UpdatedAt,
 	})

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -96,21 +95,14 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 	if !in.pool.cfg.Capabilities.Emit(d.Type) {
 		return nil, fault.New(fault.Denied, "events of the type %s are not granted to this plugin", d.Type)
 	}
-	d.IdempotencyKey = childKey(plugin, parent.EventID, len(in.children), own)
+	if err := event.CheckSource(event.Type(d.Type), plugin); err != nil { // the plugin may be named so
+		return nil, err
+	}
+	d.IdempotencyKey = event.ChildKey(plugin, parent.EventID, len(in.children), own)
 	ev, err := event.New(d)
 	var known *fault.Error
 	if errors.As(err, &known) && known.Field == "metadata.idempotency_key" {
 		return nil, fault.Field(known.Field, "with %q before it %s", plugin+"/", known.Reason)
 	}
 	return ev, err
-}
-
-// childKey is the idempotency key of the nth child of an event, and the same
-// when the event is delivered again. It begins with the plugin's name, which has
-// no slash: so no plugin can take the keys of another, nor those of the orders.
-func childKey(plugin, parentID string, n int, own string) string {
-	if own != "" {
-		return plugin + "/" + own
-	}
-	return plugin + "/" + parentID + "/" + strconv.Itoa(n)
 }

@@ -164,3 +164,19 @@ func TestEmitWithoutAnEvent(t *testing.T) {
 		t.Errorf("got %s %+v, want INVALID", d.result, d.outcome)
 	}
 }
+
+// A plugin that has the name of the orders' source publishes no change of an order.
+func TestPluginNamedOrdersForgesNoOrder(t *testing.T) {
+	cfg := emits()
+	cfg.Name, cfg.Capabilities.Emit = "orders", func(string) bool { return true }
+	_, q := start(t, load(t, guest(t, "any_call")), cfg)
+	for child, want := range map[string]abi.Code{
+		`{"event_type":"order_status_changed","data":1}`: abi.Invalid,
+		`{"event_type":"order_placed","data":1}`:         0,
+	} {
+		q.push(call(t, "emit", child, "text", "len"))
+		if got := answerOf(t, q.await(t)); got.Code != want {
+			t.Errorf("%s: got %v (%s), want %v", child, got.Code, got.Error, want)
+		}
+	}
+}
