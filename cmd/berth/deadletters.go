@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,13 +92,17 @@ func (a *app) deadLettersList() *cobra.Command {
 	return a.talks(cmd)
 }
 
+// failure is why an attempt failed, in its class and the first line of its message.
+func failure(e *wire.DeliveryError) string {
+	return e.Class + ": " + event.Headline(e.Message, 500)
+}
+
 // lastError is why a dead letter is one, in one line.
 func lastError(d wire.DeadLetter) string {
 	if d.Error == nil {
 		return "-"
 	}
-	first, _, _ := strings.Cut(d.Error.Message, "\n")
-	return oneLine(d.Error.Class + ": " + first)
+	return oneLine(failure(d.Error))
 }
 
 func (a *app) deadLettersShow() *cobra.Command {

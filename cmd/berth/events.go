@@ -171,8 +171,7 @@ func (a *app) showEvent(ev wire.Event) error {
 // answer is what a handler said, in one line.
 func answer(d wire.Delivery) string {
 	if d.Error != nil {
-		first, _, _ := strings.Cut(d.Error.Message, "\n")
-		return printable(d.Error.Class + ": " + first)
+		return printable(failure(d.Error))
 	}
 	if len(d.Result) == 0 || string(d.Result) == "null" {
 		return "-"

@@ -108,13 +108,23 @@ func (h *Handler) Done(a event.Attempt, o event.Outcome) {
 
 // aftermath is what is told of the end of an attempt once the lock is free.
 type aftermath struct {
-	handler *Handler
-	record  event.Record
-	row     *event.Delivery // nil: there is nobody to see it
-	changed bool            // the handler's condition
+	handler    *Handler
+	record     event.Record
+	row        *event.Delivery // nil: there is nobody to see it
+	changed    bool            // the handler's condition
+	failed     *event.Delivery // a failure that is logged, or nil
+	suppressed int             // failures before it that were not
 }
 
 func (e *aftermath) tell() {
+	if e.failed != nil {
+		logger := e.handler.dispatcher.cfg.Logger
+		if e.failed.Status == event.StatusDead {
+			logDeadLetter(logger, e.record.Event.ID(), e.failed)
+		} else {
+			logFailure(logger, e.record, e.failed, e.suppressed)
+		}
+	}
 	if e.row != nil {
 		e.handler.dispatcher.cfg.Observer(e.record, *e.row)
 	}
@@ -149,6 +159,13 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 		} else {
 			h.makeRoom()
 			h.schedule(t)
+		}
+		if row.Status == event.StatusDead {
+			e.failed = row
+		} else if row.Status == event.StatusRetrying {
+			if suppressed, logged := h.failures.count(row.ErrorClass, time.Now()); logged {
+				e.failed, e.suppressed = row, suppressed
+			}
 		}
 	}
 	if e.changed = h.breaker.ended(e.record.Seq, o.Class, o.Message, at); e.changed {

@@ -2,9 +2,7 @@ package delivery
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/event"
 )
@@ -31,6 +29,9 @@ func (b Breaker) withDefaults() Breaker {
 	b.MaxCooldown = max(b.MaxCooldown, b.Cooldown)
 	return b
 }
+
+// maxReason bounds what a breaker's reason has of the last failure, in bytes.
+const maxReason = 200
 
 // speaksAgainst reports whether an attempt of this class speaks against the
 // handler. With every other one, ok included, the guest has given an answer.
@@ -124,7 +125,7 @@ func (b *breaker) ended(seq uint64, class event.Class, message string, now time.
 	}
 	b.atOnce = false
 	b.reason = fmt.Sprintf("%d attempts in a row failed, the last with %s: %s; one event is tried again at %s",
-		b.failures, class, headline(message), b.probeAt.UTC().Format(time.RFC3339))
+		b.failures, class, event.Headline(message, maxReason), b.probeAt.UTC().Format(time.RFC3339))
 	return true
 }
 
@@ -136,17 +137,4 @@ func (b *breaker) hurry(now time.Time) {
 		b.probeAt = now
 		b.atOnce = b.probe != 0
 	}
-}
-
-// headline is the first line of a message, at most 200 bytes of it.
-func headline(message string) string {
-	const most = 200
-	s, _, _ := strings.Cut(message, "\n")
-	if len(s) > most {
-		for s = s[:most]; len(s) > 0 && !utf8.ValidString(s); {
-			s = s[:len(s)-1]
-		}
-		s += "…"
-	}
-	return s
 }

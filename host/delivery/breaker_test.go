@@ -1,10 +1,8 @@
 package delivery
 
 import (
-	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -183,13 +181,4 @@ func TestBreakerAgainstAModel(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestHeadline(t *testing.T) {
-	if got := headline("wasm error: unreachable\nwasm stack trace:\n\t.run()"); got != "wasm error: unreachable" {
-		t.Errorf("got %q", got)
-	}
-	if got := headline(strings.Repeat("ä", 150)); len(got) > 203 || !utf8.ValidString(got) || !strings.HasSuffix(got, "ä…") {
-		t.Errorf("got %d bytes: %q", len(got), got)
-	}
 }

@@ -126,11 +126,12 @@ type Handler struct {
 	fedBytes  int           // of their envelopes
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
-	known   uint64
-	thinned thinned
-	stats   Stats
-	closed  bool
-	gone    bool // what is not written by now is forgotten
+	known    uint64
+	thinned  thinned
+	stats    Stats
+	failures failureLog
+	closed   bool
+	gone     bool // what is not written by now is forgotten
 }
 
 func newHandler(d *Dispatcher, cfg HandlerConfig) *Handler {

@@ -7,8 +7,8 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// The history holds every failed attempt, and the successes as long as the store
-// keeps up: once a write would hold more than thinAbove outcomes, for thinFor the
+// The history holds the last attempt of every event that needed several or failed,
+// and the plain successes as long as the store keeps up: once a write would hold more than thinAbove outcomes, for thinFor the
 // successes are left out that need no row, because they are first attempts
 // without children that the cursor in the same write passes. Nothing else
 // changes: what a crash forgets is what neither a row nor a cursor tells.

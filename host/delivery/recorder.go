@@ -201,11 +201,13 @@ func (r *recorder) write(all bool) bool {
 
 // tell says that a delivery whose outcome was ok is dead.
 func (r *recorder) tell(row event.Delivery) {
-	r.cfg.Logger.Error("an event is in the dead letters", "plugin", row.Handler, "seq", row.Seq, "error", row.ErrorMessage)
-	if r.cfg.Observer == nil {
+	records, err := r.cfg.Log.Read(r.ctx, row.Seq, 1)
+	if err != nil || len(records) != 1 || records[0].Seq != row.Seq {
+		logDeadLetter(r.cfg.Logger, "", &row)
 		return
 	}
-	if records, err := r.cfg.Log.Read(r.ctx, row.Seq, 1); err == nil && len(records) == 1 && records[0].Seq == row.Seq {
+	logDeadLetter(r.cfg.Logger, records[0].Event.ID(), &row)
+	if r.cfg.Observer != nil {
 		r.cfg.Observer(records[0], row)
 	}
 }

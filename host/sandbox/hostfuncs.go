@@ -208,8 +208,8 @@ func (in *instance) lastError(_ api.Module, stack []uint64) {
 // abort is AssemblyScript's: (message, file, line, column), strings as UTF-16
 // with their length in bytes four bytes before them.
 func (in *instance) abort(_ api.Module, stack []uint64) {
-	in.trap(event.ClassTrap, fmt.Sprintf("abort: %s (%s:%d:%d)",
-		in.utf16(uint32(stack[0])), in.utf16(uint32(stack[1])), uint32(stack[2]), uint32(stack[3])))
+	in.trap(event.ClassTrap, fmt.Sprintf("abort: %s (%s:%d:%d)", // one line, as the first says why an attempt failed
+		strings.ReplaceAll(in.utf16(uint32(stack[0])), "\n", " "), in.utf16(uint32(stack[1])), uint32(stack[2]), uint32(stack[3])))
 }
 
 // view returns guest memory, valid until the guest runs again. A range outside

@@ -115,7 +115,7 @@ func (in *instance) logFailure(err error) {
 		return
 	}
 	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
-		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", o.Message)
+		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", event.Headline(o.Message, abi.MaxLogLine))
 	}
 }
 
@@ -191,6 +191,7 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 // by what the host itself did, never by codes that a guest can forge.
 func (in *instance) failure(err error) event.Outcome {
 	o := event.Outcome{Verdict: event.Failed}
+	written := in.output.stderr.text()
 	var exit *sys.ExitError
 	switch {
 	case in.trapped != nil:
@@ -204,18 +205,21 @@ func (in *instance) failure(err error) event.Outcome {
 			o.Message += ": " + err.Error()
 		}
 	case errors.As(err, &exit):
-		o.Class, o.Message = event.ClassExit, fmt.Sprintf("it exited with code %d", exit.ExitCode())
+		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), written)
+		return o
 	case err != nil:
-		o.Class, o.Message = event.ClassTrap, err.Error()
+		o.Class, o.Message = event.ClassTrap, explain(err.Error(), written)
+		return o
 	case in.open:
-		o.Class, o.Message = event.ClassExit, "it returned from its entry point with the event open"
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", written)
+		return o
 	default:
-		o.Class, o.Message = event.ClassExit, "it returned from its entry point without asking for an event"
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", written)
+		return o
 	}
-
 	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
-	if said := in.output.stderr.text(); said != "" {
-		o.Message += "\n" + said
+	if written != "" {
+		o.Message += "\n" + written
 	}
 	return o
 }

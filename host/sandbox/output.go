@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"strings"
 	"unicode/utf16"
 )
 
 const (
 	maxTail   = 8 << 10 // bytes kept of what a guest wrote last
+	maxHead   = 2 << 10 // bytes kept besides of what it wrote when it crashed, see crashOf
 	maxOutput = 1 << 20 // bytes a guest may write for one event, to each of stdout and stderr
 	maxRandom = 1 << 20 // random bytes a guest may have for one event
 )
@@ -28,11 +30,13 @@ func (o *output) stdout() io.Writer {
 }
 
 // tail keeps the last of what a guest writes, for the error of the attempt it
-// fails, and refuses to take more than its quota: the guest gets an error from
+// fails, and the beginning of a crash before that: a long stack does not displace
+// its cause. It refuses to take more than its quota: the guest gets an error from
 // fd_write, and a write of millions of pieces ends there. It belongs to the
 // instance's goroutine.
 type tail struct {
-	buf     []byte
+	buf     []byte // up to twice maxTail, so that it is looked through once for as much as it keeps
+	head    string // of the last crash before buf
 	written int
 }
 
@@ -43,21 +47,41 @@ func (t *tail) Write(p []byte) (int, error) {
 	if t.written += len(p); t.written > maxOutput {
 		return 0, errQuota
 	}
-	n := len(p)
-	if len(p) > maxTail {
-		p = p[len(p)-maxTail:]
+	for rest := p; len(rest) > 0; {
+		if len(t.buf) == 2*maxTail {
+			t.cut()
+		}
+		n := min(len(rest), 2*maxTail-len(t.buf))
+		t.buf, rest = append(t.buf, rest[:n]...), rest[n:]
 	}
-	if over := len(t.buf) + len(p) - maxTail; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	t.buf = append(t.buf, p...)
-	return n, nil
+	return len(p), nil
 }
 
-func (t *tail) reset() { t.buf, t.written = t.buf[:0], 0 }
+// cut drops all but maxTail bytes.
+func (t *tail) cut() {
+	drop := len(t.buf) - maxTail
+	if drop <= 0 {
+		return
+	}
+	text := string(t.buf)
+	if crash, at := crashOf(text); crash != "" && at < drop {
+		t.head = text[at:min(at+maxHead, len(text))]
+	}
+	t.buf = append(t.buf[:0], t.buf[drop:]...)
+}
 
+func (t *tail) reset() { t.buf, t.head, t.written = t.buf[:0], "", 0 }
+
+// text is what is kept, as UTF-8.
 func (t *tail) text() string {
-	return string(bytes.ToValidUTF8(bytes.TrimSpace(t.buf), []byte("\uFFFD")))
+	t.cut()
+	text := string(bytes.TrimSpace(t.buf))
+	if t.head != "" {
+		if crash, _ := crashOf(text); crash == "" {
+			text = t.head + "\n…\n" + text
+		}
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 // randomQuota is the guest's random source. It belongs to the instance's

@@ -16,7 +16,7 @@ import (
 
 // runStdio runs a WASI command for the open attempt: the envelope is its stdin,
 // its stdout the result. Exit code 0 is ok, 75 asks for a retry, and any other
-// rejects, with what it wrote to stderr last as the reason.
+// rejects, with what it wrote to stderr last, or its crash, as the reason.
 func (in *instance) runStdio() {
 	result := &limited{most: abi.MaxResult}
 	in.output.result = result
@@ -37,9 +37,9 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 	if exited {
 		code = exit.ExitCode()
 	}
-	reason := line([]byte(in.output.stderr.text()))
-	if reason == "" && code != abi.ExitOK {
-		reason = fmt.Sprintf("it exited with code %d", code)
+	reason := fmt.Sprintf("it exited with code %d", code)
+	if written := in.output.stderr.text(); written != "" {
+		reason = explainExit(written)
 	}
 	switch code {
 	case abi.ExitOK:

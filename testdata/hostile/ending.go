@@ -87,7 +87,21 @@ func traps() []Case {
 	}
 	sub := Vec(names...)
 	longName.customs = [][]byte{Custom("name", 1, U(len(sub)), sub)}
+	written := func(name, text, says string, code func(m *module) []byte) Case {
+		return Case{Name: name, Wasm: on(func(m *module) []byte {
+			vector := []byte{72, 0, 0, 0, byte(len(text)), 0, 0, 0} // of the text behind it
+			m.data = [][]byte{B(0, number(64), end, Name(string(vector)+text))}
+			return B(m.host("fd_write", 2, 64, 1, 16), code(m))
+		}), Class: event.ClassTrap, Says: says}
+	}
+	exit := func(m *module) []byte { return m.host("proc_exit", 2) }
+	trapped := func(*module) []byte { return B(unreachable) }
+	panics := written("panics_as_go", "panic: no ledger\n\ngoroutine 1 [running]:\nmain.handle(...)\n\tshop/hello/main.go:12 +0x9\n", "panic: no ledger (hello/main.go:12)\nit exited with code 2\n", exit)
+	panics.Class = event.ClassExit
 	return []Case{
+		panics,
+		written("panics_as_rust", "thread 'main' panicked at src/lib.rs:5:9:\nno ledger\nnote: run with\n", "panic: no ledger (src/lib.rs:5:9)\nwasm error: unreachable\n", trapped),
+		written("trap_after_a_line", "reading\nno ledger\n", "wasm error: unreachable: no ledger\n", trapped),
 		trap("unreachable", "unreachable", unreachable),
 		trap("division_by_zero", "divide by zero", number(1), number(0), 0x6d, drop),
 		trap("remainder_by_zero", "divide by zero", long(1), long(0), 0x82, drop),

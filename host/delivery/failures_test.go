@@ -1,0 +1,34 @@
+package delivery
+
+import (
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+func TestFailuresAreLoggedOnceForEachClassAndInterval(t *testing.T) {
+	begin := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	var f failureLog
+	for i, step := range []struct {
+		at         time.Duration
+		class      event.Class
+		suppressed int
+		logged     bool
+	}{
+		{0, event.ClassTrap, 0, true},
+		{0, event.ClassTrap, 0, false},
+		{0, event.ClassTimeout, 0, true}, // a class of its own
+		{time.Second, event.ClassTrap, 0, false},
+		{failureEvery - 1, event.ClassTrap, 0, false},
+		{failureEvery, event.ClassTrap, 3, true},
+		{failureEvery, event.ClassTimeout, 0, true},
+		{2*failureEvery - 1, event.ClassTrap, 0, false},
+		{2 * failureEvery, event.ClassTrap, 1, true},
+		{9 * failureEvery, event.ClassTrap, 0, true},
+	} {
+		if suppressed, logged := f.count(step.class, begin.Add(step.at)); suppressed != step.suppressed || logged != step.logged {
+			t.Errorf("step %d: got %d, %v, want %d, %v", i, suppressed, logged, step.suppressed, step.logged)
+		}
+	}
+}
