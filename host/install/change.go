@@ -84,18 +84,16 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 }
 
 // rejected says of a module's failure that it is why it is not installed. What a
-// module does wrong is the caller's input; what the host lacks for now is not.
+// module does wrong is the caller's input; what the host lacks for now is not, and
+// says nothing about the module.
 func rejected(name string, err error) error {
-	if err == nil {
+	switch code := fault.CodeOf(err); {
+	case err == nil:
 		return nil
+	case code == fault.Unavailable, code == fault.Exhausted, code == fault.Timeout, code == fault.Conflict:
+		return fault.New(code, "install %s: the module cannot be checked or started for now: %w", name, err)
 	}
-	code := fault.CodeOf(err)
-	switch code {
-	case fault.Unavailable, fault.Exhausted, fault.Timeout, fault.Conflict:
-	default:
-		code = fault.Invalid
-	}
-	return fault.New(code, "install %s: the module is rejected: %w", name, err)
+	return fault.New(fault.Invalid, "install %s: the module is rejected: %w", name, err)
 }
 
 // restore has the former version run again, where the new one took its place

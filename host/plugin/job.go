@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -30,6 +32,7 @@ type module struct {
 // result is what a job came to.
 type result struct {
 	stale   bool // the file is not what it was
+	late    bool // its load was not done in time, which is no fault of its own
 	loaded  Module
 	style   string
 	running Running
@@ -90,9 +93,13 @@ func (m *Manager) run(ctx context.Context, e *entry, j *job) (r result) {
 // load reads the file again and loads what it read, if that still is what was
 // inspected. The buffer lives in one of the few slots only.
 func (m *Manager) load(ctx context.Context, name string, j *job) result {
-	release, err := slot(ctx, m.loading)
+	path := j.path
+	if j.pin != nil {
+		path = j.pin.Path
+	}
+	release, err := slot(ctx, m.slotsFor(path))
 	if err != nil {
-		return result{err: err}
+		return result{err: fault.New(fault.Unavailable, "wait for the modules before it: %w", err), late: errors.Is(err, context.DeadlineExceeded)}
 	}
 	defer release()
 	var c folder.Content
@@ -106,9 +113,19 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	}
 	loaded, err := m.config.Loader.Load(ctx, name, c.Wasm, j.settings.Memory)
 	if err != nil {
-		return result{err: err}
+		late := fault.Is(err, fault.Unavailable) && errors.Is(err, context.DeadlineExceeded)
+		return result{err: err, late: late}
 	}
 	return result{loaded: loaded, style: loaded.Style()}
+}
+
+// slotsFor are the slots for loading a file: large ones have their own, so that
+// few of them are in memory and the others do not wait for them.
+func (m *Manager) slotsFor(path string) chan struct{} {
+	if info, err := os.Stat(path); err == nil && info.Size() >= large {
+		return m.larges
+	}
+	return m.loading
 }
 
 // slot takes one of the slots. It is given back by release, or by itself after
@@ -171,14 +188,21 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	var failed *failure
 	if r.err != nil {
 		failed = &failure{target: j.target, reason: r.err.Error(), code: fault.CodeOf(r.err)}
-		if errors.Is(r.err, context.DeadlineExceeded) {
+		switch {
+		case r.late:
+			failed.reason = fmt.Sprintf("waiting for processor: it was not checked and compiled within %v", l.m.config.LoadTimeout)
+		case errors.Is(r.err, context.DeadlineExceeded):
 			failed.reason = fmt.Sprintf("it was not ready within %v: %v", l.m.config.LoadTimeout, r.err)
 		}
 		if code := fault.CodeOf(r.err); f != nil && (code == fault.Unavailable || code == fault.Exhausted) {
 			failed.retries = f.retries + 1
 			failed.retryAt = now.Add(min(time.Second<<min(f.retries, 6), time.Minute))
 		}
-		l.log.Warn("a plugin cannot be started", "plugin", e.name, "path", j.path, "sha256", j.sha256, "error", r.err)
+		level, text := slog.LevelWarn, "a plugin cannot be started"
+		if r.late {
+			level, text = slog.LevelInfo, "a plugin is waiting for processor"
+		}
+		l.log.Log(context.Background(), level, text, "plugin", e.name, "path", j.path, "sha256", j.sha256, "error", r.err)
 	}
 	switch {
 	case r.stale && f != nil:

@@ -16,7 +16,9 @@ import (
 
 const (
 	readers  = 2                // files read at a time
-	loaders  = 2                // modules loaded at a time
+	loaders  = 16               // modules loaded at a time: the Loader chooses among them who is next
+	large    = 8 << 20          // bytes from which on a module has another slot for its load,
+	larges   = 2                // of which there are these
 	patience = 3 * time.Second  // after it a read or load no longer counts among these
 	leftover = 10 * time.Minute // after it what an installation has left is nobody's
 	overtime = 2 * time.Second  // that Close goes on waiting when its context has ended
@@ -31,6 +33,7 @@ type Manager struct {
 	toggles chan struct{} // SetEnabled's lock, that a context can give up on
 	reading chan struct{}
 	loading chan struct{}
+	larges  chan struct{}
 
 	calls      chan func(*loop) // what the loop is asked to run
 	conditions chan struct{}    // ConditionChanged's, at most one
@@ -71,6 +74,7 @@ func New(config Config) (*Manager, error) {
 		toggles: make(chan struct{}, 1),
 		reading: make(chan struct{}, readers),
 		loading: make(chan struct{}, loaders),
+		larges:  make(chan struct{}, larges),
 		calls:   make(chan func(*loop)),
 
 		conditions: make(chan struct{}, 1),

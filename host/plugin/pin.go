@@ -143,7 +143,7 @@ func (m *Manager) Try(ctx context.Context, p Pin, grants []Grant) error {
 	ctx, cancel := context.WithTimeout(ctx, m.config.LoadTimeout)
 	defer cancel()
 	defer context.AfterFunc(m.work, cancel)()
-	release, err := slot(ctx, m.loading)
+	release, err := slot(ctx, m.slotsFor(p.Path))
 	if err != nil {
 		return fault.New(fault.Unavailable, "try %s: %w", p.Name, err)
 	}
@@ -298,14 +298,10 @@ func (l *loop) arrived(p Pin) (bool, error) {
 	}
 	switch e.verdict {
 	case refused:
-		code := fault.Invalid
-		if f.failed != nil && (f.failed.code == fault.Unavailable || f.failed.code == fault.Exhausted) {
-			code = f.failed.code
-		}
-		return fail(code, "the module is rejected: %s", e.reason)
+		return fail(fault.Invalid, "the module is rejected: %s", e.reason)
 	case waiting: // it is tried again and again, which nobody waits for
 		if f.failed != nil {
-			return fail(f.failed.code, "the module is rejected: %s", e.reason)
+			return fail(f.failed.code, "the module cannot be started for now: %s", f.failed.reason)
 		}
 	case off, held, ungranted:
 		return true, nil

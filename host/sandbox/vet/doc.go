@@ -20,7 +20,7 @@
 // A program that vets must be able to be the child: berth is by its command vet,
 // and a test binary by calling RunIfChild first in TestMain.
 //
-// Lock order: Vetter.mu is never held while a child runs or a file is read;
-// room.mu is held while entries are removed. Neither is taken under the other.
+// Lock order: Vetter.mu and queue.mu are never held while a child runs or a file is read;
+// room.mu is held while entries are removed. None is taken under another.
 // Read vetter.go first, then child.go and run.go.
 package vet

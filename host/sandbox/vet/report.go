@@ -76,7 +76,6 @@ const (
 	CodeMalformed = "malformed" // it is not a valid module
 	CodeShape     = "shape"     // its imports and exports are not those of a guest
 	CodeCPU       = "cpu"       // vetting took more CPU time than the limit
-	CodeWall      = "wall"      // vetting took longer than the limit
 	CodeMemory    = "memory"    // vetting took more memory than the limit
 	CodeCrash     = "crash"     // the compiler crashed
 )

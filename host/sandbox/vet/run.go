@@ -29,14 +29,13 @@ type ended struct {
 	state    string         // for people
 	exit     int            // its exit code, -1 when a signal ended it
 	signal   syscall.Signal // that ended it
-	wall     time.Duration  // the wall limit it had
-	late     bool           // it was killed at that
+	late     bool           // it was killed at the end of its wall time
 	cpu      time.Duration
 	resident int64 // the most, in bytes
 }
 
-// starved reports that a child was late because the machine was busy.
-func (e ended) starved() bool { return e.late && e.cpu < e.wall/2 }
+// errStarved is why there is no verdict of a child that lacked a processor.
+var errStarved = errors.New("it lacked a processor")
 
 // child vets wasm in a child whose directory is dir. The report is begun with
 // what is known already, for a child that dies.
@@ -45,7 +44,6 @@ func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, b
 	if err != nil {
 		return Report{}, err
 	}
-	v.note(name, end.starved())
 	if end.exit != 0 {
 		refusal, err := v.death(end)
 		begun.Error = refusal
@@ -103,7 +101,7 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	if err != nil && !errors.As(err, &exit) && !late {
 		v.cfg.Logger.Debug("a child has ended", "error", err)
 	}
-	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), wall: wall, late: late,
+	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), late: late,
 		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.signal = status.Signal()
@@ -120,25 +118,21 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 func (v *Vetter) death(end ended) (*Refusal, error) {
 	first, _, _ := strings.Cut(end.stderr, "\n")
 	nothing := func(why string) error {
-		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory); it is tried again", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
+		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory)", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
 	}
 	memory := func() *Refusal {
 		return &Refusal{Code: CodeMemory, Limit: "memory to compile it", Measured: uint64(end.resident), Max: uint64(v.cfg.Memory), Unit: "bytes",
 			Reason: fmt.Sprintf("to compile it takes more memory than the limit of %s (it had %s when it asked for more)", Amount(uint64(v.cfg.Memory), "bytes"), Amount(uint64(end.resident), "bytes"))}
 	}
-	slow := func(code, what string, took, limit time.Duration) *Refusal {
-		return &Refusal{Code: code, Limit: what, Measured: uint64(took.Milliseconds()), Max: uint64(limit.Milliseconds()), Unit: "ms",
-			Reason: fmt.Sprintf("to compile it takes more %s than the limit of %v (it was stopped after %v)", what, limit, took.Round(time.Millisecond))}
-	}
 	cpu := (v.cfg.CPU + time.Second - 1).Truncate(time.Second)
 	switch {
-	case end.exit == exitCPU, end.signal == syscall.SIGKILL && !end.late && end.cpu >= cpu/10*9:
+	case end.exit == exitCPU, end.signal == syscall.SIGKILL && end.cpu >= cpu/10*9:
 		// What the limit counts and what is reported in the end differ by some percent.
-		return slow(CodeCPU, "CPU time", max(end.cpu, cpu), cpu), nil
-	case end.starved():
-		return nil, nothing("got too little CPU time within " + end.wall.String())
+		took := max(end.cpu, cpu)
+		return &Refusal{Code: CodeCPU, Limit: "CPU time", Measured: uint64(took.Milliseconds()), Max: uint64(cpu.Milliseconds()), Unit: "ms",
+			Reason: fmt.Sprintf("to compile it takes more CPU time than the limit of %v (it was stopped after %v)", cpu, took.Round(time.Millisecond))}, nil
 	case end.late:
-		return slow(CodeWall, "time", end.wall, end.wall), nil
+		return nil, errStarved
 	case !end.ready:
 		return nil, nothing("could not begin: " + first)
 	case end.exit == ExitNoVerdict:

@@ -1,6 +1,7 @@
 package vet
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,9 +26,10 @@ func TestDeath(t *testing.T) {
 	}{
 		{"its CPU time is used up", ended{ready: true, exit: exitCPU, cpu: 4900 * time.Millisecond}, CodeCPU, "stopped after 5s"},
 		{"the kernel stops it", killed(ended{ready: true, cpu: 5600 * time.Millisecond}), CodeCPU, "stopped after 5.6s"},
-		{"busy until the end", killed(ended{ready: true, late: true, cpu: 4 * time.Second}), CodeWall, "more time than the limit of 8s"},
-		{"idle until the end", killed(ended{ready: true, late: true, cpu: 3900 * time.Millisecond}), "", "got too little CPU time within 8s"},
-		{"late before it began", killed(ended{late: true}), "", "got too little CPU time within 8s"},
+		{"late and nearly out of CPU time", killed(ended{ready: true, late: true, cpu: 4500 * time.Millisecond}), CodeCPU, "stopped after 5s"},
+		{"late with CPU time left", killed(ended{ready: true, late: true, cpu: 4499 * time.Millisecond}), "starved", ""},
+		{"late without any CPU time", killed(ended{ready: true, late: true}), "starved", ""},
+		{"late before it began", killed(ended{late: true}), "starved", ""},
 		{"killed before it began", killed(ended{}), "", "could not begin"},
 		{"killed while small", killed(ended{ready: true, cpu: time.Second, resident: 100 << 20}), "", "was killed by somebody else"},
 		{"killed while large", killed(ended{ready: true, cpu: time.Second, resident: 600 << 20}), CodeMemory, "had 600 MiB"},
@@ -38,9 +40,12 @@ func TestDeath(t *testing.T) {
 		{"a fault", ended{ready: true, exit: -1, signal: syscall.SIGSEGV, state: "signal: segmentation fault"}, CodeCrash, "segmentation fault"},
 	}
 	for _, tt := range tests {
-		tt.end.wall = v.cfg.Wall
 		r, err := v.death(tt.end)
 		switch {
+		case tt.code == "starved":
+			if r != nil || !errors.Is(err, errStarved) {
+				t.Errorf("%s: got %+v, %v", tt.name, r, err)
+			}
 		case tt.code == "" && (r != nil || !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), tt.text)):
 			t.Errorf("%s: got %+v, %v, want no verdict with %q", tt.name, r, err, tt.text)
 		case tt.code != "" && (err != nil || r == nil || r.Code != tt.code || !strings.Contains(r.Reason, tt.text)):
@@ -49,26 +54,31 @@ func TestDeath(t *testing.T) {
 	}
 }
 
-// TestBusyMachine: who got too little CPU time has longer the next time.
-func TestBusyMachine(t *testing.T) {
-	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, starved: make(map[key]int)}
-	for i, want := range []time.Duration{8, 16, 32, 32} {
+// TestStarvedModuleGetsMoreTime: twice as long for each child that lacked a
+// processor, and as long as ever after a verdict.
+func TestStarvedModuleGetsMoreTime(t *testing.T) {
+	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]stopped)}
+	for i, want := range []time.Duration{8, 16, 32, 64, 64} {
 		if got := v.wall(key{1}); got != want*time.Second {
 			t.Errorf("time %d: %v, want %ds", i, got, want)
 		}
-		v.note(key{1}, true)
+		v.note(key{1}, stopped{starved: 1})
+		v.note(key{1}, stopped{others: 1})
+	}
+	if had := v.had(key{1}); had != (stopped{5, 5}) {
+		t.Errorf("%+v", had)
 	}
 	if got := v.wall(key{2}); got != 8*time.Second {
 		t.Errorf("another module: %v", got)
 	}
-	v.note(key{1}, false)
+	v.forget(key{1})
 	if got := v.wall(key{1}); got != 8*time.Second {
 		t.Errorf("after a verdict: %v", got)
 	}
 	for i := range 2 * maxRefused {
-		v.note(key{byte(i), byte(i >> 8)}, true)
+		v.note(key{byte(i), byte(i >> 8)}, stopped{starved: 1})
 	}
-	if len(v.starved) > maxRefused {
-		t.Errorf("%d are remembered", len(v.starved))
+	if len(v.stopped) != maxRefused {
+		t.Errorf("%d are remembered", len(v.stopped))
 	}
 }

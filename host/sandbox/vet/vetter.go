@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -35,9 +36,9 @@ type Config struct {
 	// The child's limits.
 	Memory int64         // private memory in bytes. 0: 1 GiB
 	CPU    time.Duration // rounded up to seconds. 0: 5s
-	// Wall bounds a child's life. A module whose child got too little CPU time
-	// within it has twice and then four times as long when it is vetted again, so
-	// that there is a verdict on a busy machine too. 0: 8s
+	// Wall bounds a child's life. A child that has not used up its CPU time by then
+	// lacked a processor: that is no verdict, and another one begins with twice as
+	// long, up to eight times. 0: 8s
 	Wall time.Duration
 	Nice int // priority, 0 to 19. 0: 5
 
@@ -92,13 +93,19 @@ type Vetter struct {
 	cfg      Config
 	entries  entries
 	room     room
-	identity []byte        // of the program, its limits and the machine, as far as a verdict depends on them
-	children chan struct{} // a slot for each that may run
+	identity []byte // of the program, its limits and the machine, as far as a verdict depends on them
+	queue    queue
 
 	mu      sync.Mutex
 	flights map[key]chan struct{} // closed when the verdict is there
 	refused map[key]Report        // what a child refused; at most maxRefused
-	starved map[key]int           // how often its child got too little CPU time; at most maxRefused
+	stopped map[key]stopped       // its children that gave no verdict; at most maxRefused
+}
+
+// stopped counts the children of a module that were stopped without a verdict.
+type stopped struct {
+	starved int // for want of a processor
+	others  int // for the sake of other modules
 }
 
 // key names a verdict: the module's bytes and the identity of the Vetter.
@@ -116,8 +123,8 @@ func New(cfg Config) (*Vetter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
-	v := &Vetter{cfg: cfg, entries: entries, room: room{limit: cfg.CacheBytes}, children: make(chan struct{}, cfg.Children),
-		flights: make(map[key]chan struct{}), refused: make(map[key]Report), starved: make(map[key]int)}
+	v := &Vetter{cfg: cfg, entries: entries, room: room{limit: cfg.CacheBytes}, queue: queue{slots: cfg.Children},
+		flights: make(map[key]chan struct{}), refused: make(map[key]Report), stopped: make(map[key]stopped)}
 	if v.identity, err = v.identify(); err != nil {
 		return nil, fmt.Errorf("vet: %w", err)
 	}
@@ -220,32 +227,59 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 	if err := verdict.Report.err(); err != nil {
 		return verdict, err
 	}
-	select {
-	case v.children <- struct{}{}:
-		defer func() { <-v.children }()
-	case <-ctx.Done():
-		return Verdict{}, waited(ctx)
+	had := v.had(name)
+	turn := v.queue.enter(len(wasm), had.starved+had.others, time.Now())
+	defer turn.leave()
+	for {
+		within, err := turn.wait(ctx)
+		if err != nil {
+			return Verdict{}, err
+		}
+		done, err := v.try(within, &verdict, wasm)
+		switch {
+		case errors.Is(context.Cause(within), errStopped) && ctx.Err() == nil && (err != nil || !done):
+			v.note(name, stopped{others: 1})
+		case err != nil:
+			return Verdict{}, err
+		case done:
+			v.forget(name)
+			return verdict, verdict.Report.err()
+		default:
+			v.note(name, stopped{starved: 1})
+			v.cfg.Logger.Info("waiting for processor: a module is vetted once more, with more time", "sha256", verdict.Report.SHA256, "size", len(wasm), "wall", v.wall(name))
+		}
+		turn.again()
 	}
+}
+
+// try has one child vet a module, and keeps its verdict. It answers false when
+// the child lacked a processor.
+func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done bool, err error) {
 	dir, remove, err := v.entries.begin()
 	if err != nil {
-		return Verdict{}, fault.New(fault.Unavailable, "vet: %w", err)
+		return false, fault.New(fault.Unavailable, "vet: %w", err)
 	}
 	defer remove()
 	started := time.Now()
-	report, err := v.child(ctx, name, dir, wasm, verdict.Report)
+	report, err := v.child(ctx, verdict.key, dir, wasm, verdict.Report)
+	if errors.Is(err, errStarved) {
+		return false, nil
+	}
 	if err != nil {
-		return Verdict{}, err
+		return false, err
 	}
 	v.cfg.Logger.Debug("a module was vetted", "sha256", report.SHA256, "duration", time.Since(started), "refused", report.Error)
-	verdict.Report = report
-	if err := report.err(); err != nil {
-		v.refuse(name, report)
-		return verdict, err
+	if report.Error != nil {
+		verdict.Report = report
+		v.refuse(verdict.key, report)
+		return true, nil
 	}
-	if verdict, err = v.room.add(v.entries, name, dir, report); err != nil {
-		return Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+	kept, err := v.room.add(v.entries, verdict.key, dir, report)
+	if err != nil {
+		return false, fault.New(fault.Unavailable, "compilation cache: %w", err)
 	}
-	return verdict, nil
+	*verdict = kept
+	return true, nil
 }
 
 // refuse remembers a refusal. When there are too many, any other is forgotten.
@@ -258,21 +292,32 @@ func (v *Vetter) refuse(name key, r Report) {
 
 // wall is how long a module's child may live.
 func (v *Vetter) wall(name key) time.Duration {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.cfg.Wall << min(v.starved[name], 2)
+	return v.cfg.Wall << min(v.had(name).starved, 3)
 }
 
-// note remembers whether a module's child got too little CPU time.
-func (v *Vetter) note(name key, starved bool) {
+// had is how many children of a module gave no verdict.
+func (v *Vetter) had(name key) stopped {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !starved {
-		delete(v.starved, name)
-		return
+	return v.stopped[name]
+}
+
+// note counts one more.
+func (v *Vetter) note(name key, one stopped) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	had, known := v.stopped[name]
+	if !known {
+		makeRoom(v.stopped)
 	}
-	makeRoom(v.starved)
-	v.starved[name]++
+	v.stopped[name] = stopped{had.starved + one.starved, had.others + one.others}
+}
+
+// forget drops the count: there is a verdict.
+func (v *Vetter) forget(name key) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.stopped, name)
 }
 
 func makeRoom[V any](m map[key]V) {
