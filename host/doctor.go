@@ -172,8 +172,10 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (store.Insp
 		return store.Inspection{}, doctor.Warn(check, "bus.engine is memory: events, orders and outcomes are gone when the host stops", "bus: {engine: sqlite}, unless that is meant")
 	}
 	path := filepath.Join(dir, storeFile)
-	found, err := store.Inspect(ctx, path)
+	found, err := store.Inspect(ctx, path, evidence(dir)...)
 	switch {
+	case fault.Is(err, fault.Conflict):
+		return found, doctor.Bad(check, err.Error(), "put the file back or restore a backup; else start once with --accept-data-loss")
 	case fault.Is(err, fault.NotFound):
 		return found, doctor.Good(check, path+" is not there yet; the first start makes it")
 	case fault.Is(err, fault.Internal):
@@ -235,7 +237,9 @@ func (e Examination) host(ctx context.Context, inUse bool) []doctor.Finding {
 		findings[0] = doctor.Warn(check, fmt.Sprintf("the one at %s is not ready: %v", e.At, err), "wait: modules that are new to it are compiled first")
 	}
 	var log wire.LogStatus
-	if err := e.Ask(ctx, "/api/v1/events/log", &log); err == nil && log.Full {
+	if err := e.Ask(ctx, "/api/v1/events/log", &log); err == nil && log.Problem != "" {
+		findings = append(findings, doctor.Bad("event log", log.Problem, "put the file back under its name; before the host ends, copy the open files that its log names"))
+	} else if err == nil && log.Full {
 		findings = append(findings, doctor.Bad("event log", "it is full: the host takes no events", "make room, or raise bus.max_size"))
 	}
 	var plugins wire.List[wire.Plugin]

@@ -29,11 +29,14 @@ type Config struct {
 	// may be absent: the host then runs with the defaults. A file that was named
 	// must exist.
 	ConfigPath string
-	Listen     string       // host:port; overrides server.listen
-	DataDir    string       // overrides data_dir
-	Insecure   bool         // may listen beyond loopback without TLS, as server.insecure
-	Version    string       // of the program
-	Logger     *slog.Logger // default nowhere
+	Listen     string // host:port; overrides server.listen
+	DataDir    string // overrides data_dir
+	Insecure   bool   // may listen beyond loopback without TLS, as server.insecure
+	// AcceptDataLoss starts although the store is missing or lacks acknowledged
+	// events, and logs which.
+	AcceptDataLoss bool
+	Version        string       // of the program
+	Logger         *slog.Logger // default nowhere
 }
 
 // DefaultConfigPath is read when no configuration is named.
@@ -63,7 +66,8 @@ type Host struct {
 	addr    string
 	secure  bool // the API speaks TLS
 
-	retention *retention // of the event log
+	retention   *retention   // of the event log
+	storeHealth func() error // nil without a file
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
@@ -306,8 +310,20 @@ func (h *Host) DataDir() string { return h.dataDir() }
 // been refused.
 func (h *Host) Ready(ctx context.Context) error { return h.plugins.WaitReady(ctx) }
 
-// ready answers /readyz: nil when every plugin found at the start is settled.
+// storeFault is why the store takes no writes; nil when it does, or has no file.
+func (h *Host) storeFault() error {
+	if h.storeHealth == nil {
+		return nil
+	}
+	return h.storeHealth()
+}
+
+// ready answers /readyz: nil when every plugin found at the start is settled and
+// the store takes writes.
 func (h *Host) ready() error {
+	if err := h.storeFault(); err != nil {
+		return err
+	}
 	if !h.settled.Load() {
 		return fault.New(fault.Unavailable, "plugins are still being loaded")
 	}

@@ -1,16 +1,23 @@
 package host
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/store"
 )
@@ -43,12 +50,34 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
 		return h.bounded(bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Logger: h.logger})
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Logger: h.logger,
+		Evidence: evidence(h.dataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}
+	h.storeHealth = s.Health
 	h.undo("the store", func(context.Context) error { return s.Close() })
 	return h.bounded(s, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
+}
+
+// evidence names the files of a data directory that a host writes only once it has
+// a store. Commands write to the audit log as well, also before the first start.
+func evidence(dataDir string) []string {
+	list := []string{filepath.Join(dataDir, install.LockFile)}
+	path := filepath.Join(dataDir, audit.File)
+	f, err := os.Open(path)
+	if err != nil {
+		return list
+	}
+	defer f.Close()
+	const limit = 1 << 20 // bytes of the log that are read
+	for lines := bufio.NewScanner(io.LimitReader(f, limit)); lines.Scan(); {
+		var rec audit.Record
+		if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Request != "" && !strings.HasPrefix(rec.Request, "berth ") {
+			return append(list, path)
+		}
+	}
+	return list
 }
 
 // bounded puts the retention in front of an engine.

@@ -35,6 +35,9 @@ func (l logStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 		Engine: string(c.Bus.Engine), FirstSeq: st.FirstSeq, LastSeq: st.LastSeq, Events: uint64(st.Events), Bytes: st.Bytes, MaxBytes: st.MaxBytes,
 		RetentionS: int64(c.Bus.Retention / time.Second), Handlers: []wire.LogReader{}, Full: st.MaxBytes > 0 && st.Bytes >= st.MaxBytes,
 	}
+	if err := l.h.storeFault(); err != nil {
+		status.Problem = err.Error()
+	}
 	if !st.OldestAt.IsZero() {
 		status.OldestAt = &st.OldestAt
 	}

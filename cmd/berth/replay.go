@@ -65,6 +65,9 @@ func (a *app) showLog(s wire.LogStatus) error {
 	if s.Full {
 		state = "FULL: it takes no events"
 	}
+	if s.Problem != "" {
+		state = "STOPPED: " + printable(s.Problem)
+	}
 	fmt.Fprintf(a.stdout, "engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
 		printable(s.Engine), state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), room, clockOr(s.OldestAt), retention(s.RetentionS))
 	if len(s.Handlers) == 0 {

@@ -37,6 +37,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
 	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
+	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false, "start although the store is missing or lacks acknowledged events; the log says which")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
 	return cmd
 }

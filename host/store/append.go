@@ -35,7 +35,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
 		{&w.setStretch, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
-		{&w.addSize, `UPDATE log_size SET events = events + ?, bytes = bytes + ?`},
+		{&w.addSize, `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`},
 		{&w.size, `SELECT events, bytes FROM log_size`},
 		{&w.setMark, `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`},
 		{&w.setCursor, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`},

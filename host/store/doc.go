@@ -26,11 +26,18 @@
 // How much the log holds is a row that changes in the transactions that change
 // the log, so Status is exact and costs nothing.
 //
+// Acknowledged writes do not vanish silently. A watermark beside the file has the
+// position that was acknowledged last; Open refuses a file that is missing, empty,
+// another store's or behind it (loss.go, watermark.go). While the store is open,
+// its files are compared with their names after every commit, and no write is
+// acknowledged while one of them is gone (attached.go).
+//
 // One process at a time has the file: a lock is held on the file's name with
 // ".lock" added. The file is created with mode 0600.
 //
-// Lock order: none nests. recent.mu and signal.mu are leaves, held for copying
-// only; the writer's own state belongs to its goroutine.
+// Lock order: none nests. recent.mu, signal.mu and attachment.mu are leaves, held
+// for copying only; watermark.mu is one, held while the watermark is written. The
+// writer's own state belongs to its goroutine.
 //
 // Read store.go first, then gather.go and writer.go.
 package store

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"io"
 	"io/fs"
@@ -26,37 +25,47 @@ type Inspection struct {
 // Inspect looks at a data file without changing it: whether it is in use and, if
 // not, whether it is one of Berth's and can be read. It does not read all of it.
 // fault.NotFound: there is none. fault.Invalid: it is something else, or newer
-// than this program. fault.Internal: it is damaged.
-func Inspect(ctx context.Context, path string) (found Inspection, err error) {
+// than this program. fault.Internal: it is damaged. fault.Conflict: it lacks
+// acknowledged writes, or is missing or empty although a store was in use here;
+// evidence is as Config.Evidence.
+func Inspect(ctx context.Context, path string, evidence ...string) (found Inspection, err error) {
 	found.Latest = len(migrations)
+	if found.InUse, found.PID, err = held(path); err != nil || found.InUse {
+		return found, err
+	}
+	past, err := readHistory(path, evidence)
+	if err != nil {
+		return found, err
+	}
+	if past.empty {
+		if lacks := past.ofEmpty(path); lacks != nil {
+			return found, lacks.err()
+		}
+	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return found, fault.New(fault.NotFound, "%w", err)
 	} else if err != nil {
 		return found, fault.New(fault.Unavailable, "%w", err)
 	}
-	if found.InUse, found.PID, err = held(path); err != nil || found.InUse {
-		return found, err
-	}
-	db, err := sql.Open(driver, dsn(path, "mode=ro", "_pragma=query_only(1)"))
-	if err != nil {
-		return found, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1)
-	var application int
-	err = db.QueryRowContext(ctx, "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version").Scan(&application, &found.Schema)
+	head, err := examine(ctx, path)
+	found.Schema, found.Last = head.schema, head.at.Seq
+	var lacks *loss
 	switch {
 	case err != nil:
 		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
-	case found.Schema == 0 && application == 0:
-		return found, nil // a start was broken off before anything was written
-	case application != applicationID:
+	case head.fresh(): // a start was broken off before anything was written
+		if !past.empty {
+			lacks = past.ofEmpty(path)
+		}
+	case head.application != applicationID:
 		return found, fault.New(fault.Invalid, "%s is not a file of Berth", path)
-	case found.Schema > found.Latest:
+	case head.schema > found.Latest:
 		return found, fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d)", path, found.Schema, found.Latest)
+	default:
+		lacks = past.of(path, head.at)
 	}
-	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events").Scan(&found.Last); err != nil {
-		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
+	if lacks != nil {
+		return found, lacks.err()
 	}
 	return found, nil
 }

@@ -16,12 +16,16 @@ import (
 
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store"
 )
 
 // childPath is the environment variable that makes this test binary the child
 // that is killed: it names the data file.
 const childPath = "BERTH_STORE_TEST_CHILD"
+
+// openPath makes it a process that opens the store and prints how that went.
+const openPath = "BERTH_STORE_TEST_OPEN"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
@@ -32,6 +36,16 @@ func TestMain(m *testing.M) {
 		if err := limited(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if path := os.Getenv(openPath); path != "" {
+		s, err := store.Open(context.Background(), store.Config{Path: path})
+		if err != nil {
+			fmt.Println(err)
+		} else {
+			fmt.Println("open")
+			s.Close()
 		}
 		os.Exit(0)
 	}
@@ -138,4 +152,50 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d stored", len(acked), len(stored))
+}
+
+// TestKilledWithoutWAL kills a writing process and deletes its WAL: the next start
+// is refused and says which acknowledged events are missing.
+func TestKilledWithoutWAL(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	if err := open(t, store.Config{Path: path}).Close(); err != nil { // the tables are in the file, and not only in the WAL
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childPath+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := 0
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if acknowledged++; acknowledged == 30 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("the child ended by itself: %v", err)
+	}
+	if err := os.Rename(path+"-wal", path+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(t.Context(), store.Config{Path: path})
+	var from, to, acked int
+	if err == nil || !fault.Is(err, fault.Conflict) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if _, scan := fmt.Sscanf(err.Error()[strings.Index(err.Error(), "but event "):], "but event %d was acknowledged: the events %d to %d are missing", &acked, &from, &to); scan != nil || from < 1 || to != acked || to < acknowledged {
+		t.Errorf("got %v (%v), want a range up to at least %d", err, scan, acknowledged)
+	}
+	if err := os.Rename(path+"-away", path+"-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if s := open(t, store.Config{Path: path}); s.Last() < uint64(acknowledged) {
+		t.Errorf("with its WAL the log ends at %d, want at least %d", s.Last(), acknowledged)
+	}
 }

@@ -32,7 +32,17 @@ func (s *Store) openFile(ctx context.Context) error {
 	if s.lock, err = lockFile(path); err != nil {
 		return err
 	}
+	past, err := s.readHistory()
+	if err != nil {
+		return err
+	}
 	if err := create(path); err != nil {
+		return err
+	}
+	if err := s.lock.claim(path); err != nil {
+		return err
+	}
+	if err := s.compare(ctx, past); err != nil {
 		return err
 	}
 	// SQLite's usual build on Linux syncs with fdatasync; this one has to be
@@ -41,7 +51,7 @@ func (s *Store) openFile(ctx context.Context) error {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return err
 	}
-	s.writer, err = sql.Open(driver, dsn(path, "_txlock=immediate",
+	s.writer, err = s.openPool(dsn(path, "mode=rw", "_txlock=immediate",
 		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
 		// macOS: fsync alone does not reach the platter. Ignored elsewhere.
 		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
@@ -59,7 +69,12 @@ func (s *Store) openFile(ctx context.Context) error {
 	if err := upgrade(ctx, s.writer, path); err != nil {
 		return err
 	}
-	s.reader, err = sql.Open(driver, dsn(path, "_pragma=query_only(1)"))
+	if s.lost > 0 {
+		if _, err := s.writer.ExecContext(ctx, `INSERT INTO marks VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET seq = max(seq, ?1)`, sqlSeq(s.lost)); err != nil {
+			return err
+		}
+	}
+	s.reader, err = s.openPool(dsn(path, "mode=rw", "_pragma=query_only(1)"))
 	if err != nil {
 		return err
 	}
@@ -77,7 +92,70 @@ func (s *Store) openFile(ctx context.Context) error {
 	if err := s.read.prepare(ctx, s.reader); err != nil {
 		return err
 	}
-	return s.refresh()
+	if err := s.refresh(); err != nil {
+		return err
+	}
+	// What is read now may come from a WAL that a killed process had not flushed.
+	// It is flushed before it counts: duplicates of these events are acknowledged
+	// without a further flush, and the watermark is never ahead of the disk.
+	if err := syncFile(path + "-wal"); err != nil {
+		return err
+	}
+	if err := s.attached.attach(path); err != nil {
+		return err
+	}
+	s.watermark = watermark{name: path + watermarkSuffix, log: s.log}
+	s.watermark.record(s.position())
+	s.watermark.sync()
+	s.lock.sign()
+	return nil
+}
+
+// openPool makes a pool of connections to the data file.
+func (s *Store) openPool(dsn string) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector{c, &s.attached}), nil
+}
+
+// readHistory looks at what lies beside the data file, and refuses a file that is
+// missing or empty although a store was in use here.
+func (s *Store) readHistory() (history, error) {
+	past, err := readHistory(s.path, s.evidence)
+	if err != nil {
+		return past, err
+	}
+	if past.signed {
+		s.lock.sign()
+	}
+	if !past.empty {
+		return past, nil
+	}
+	lacks := past.ofEmpty(s.path)
+	if err := s.accept(lacks); err != nil || lacks == nil {
+		return past, err
+	}
+	return past, setAside(s.path, time.Now(), s.log)
+}
+
+// compare refuses a data file that lacks what was acknowledged.
+func (s *Store) compare(ctx context.Context, past history) error {
+	found, err := examine(ctx, s.path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case found.fresh() && !past.empty:
+		return s.accept(past.ofEmpty(s.path))
+	case found.ours():
+		if past.markErr != nil {
+			s.log.Error("the watermark cannot be read and is made anew: whether the store lacks acknowledged events is not known", "error", past.markErr, "last_seq", found.at.Seq)
+		}
+		return s.accept(past.of(s.path, found.at))
+	}
+	return nil
 }
 
 // dsn names the file as a URI, so that any character may be in its path.
@@ -104,11 +182,19 @@ func create(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncFile flushes a file that another descriptor has written; there need not be one.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // verify reads back the settings that durability rests on. SQLite answers a
@@ -138,6 +224,7 @@ func (s *Store) closeFile() error {
 			errs = append(errs, db.Close())
 		}
 	}
+	s.watermark.close()
 	if s.lock != nil {
 		errs = append(errs, s.lock.release())
 	}

@@ -137,6 +137,12 @@ var migrations = [...]string{
 	CREATE TRIGGER kv_delete AFTER DELETE ON kv BEGIN
 		UPDATE kv_usage SET bytes = bytes - octet_length(OLD.key) - length(OLD.value) - 128 WHERE plugin = OLD.plugin;
 	END;`,
+
+	// 8: the store's id, which a copy keeps, and how many writes it has committed,
+	// for the watermark. log_size is the row that most writes change anyway.
+	`CREATE TABLE identity (store TEXT NOT NULL) STRICT;
+	INSERT INTO identity VALUES (lower(hex(randomblob(16))));
+	ALTER TABLE log_size ADD COLUMN writes INTEGER NOT NULL DEFAULT 0;`,
 }
 
 // upgrade brings the file to the newest schema, in one transaction.

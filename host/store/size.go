@@ -23,18 +23,21 @@ func (g *group) room(bytes int64) error {
 	return nil
 }
 
-// account writes down what the group adds to the log.
+// account counts the write, and what it adds to the log. A group that changed
+// nothing is no write, and its commit needs no flush.
 func (g *group) account() error {
-	g.size = g.s.size
-	if n := int64(len(g.records)); n > 0 {
-		if err := g.summarize(); err != nil {
-			return err
-		}
-		if _, err := g.exec(g.s.write.addSize, n, g.added); err != nil {
-			return err
-		}
-		g.size.events, g.size.bytes = g.size.events+n, g.size.bytes+g.added
+	g.size, g.writes = g.s.size, g.s.writes
+	if !g.changed {
+		return nil
 	}
+	if err := g.summarize(); err != nil {
+		return err
+	}
+	n := int64(len(g.records))
+	if _, err := g.exec(g.s.write.addSize, n, g.added); err != nil {
+		return err
+	}
+	g.size.events, g.size.bytes, g.writes = g.size.events+n, g.size.bytes+g.added, g.writes+1
 	if g.removed {
 		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes)
 	}

@@ -34,19 +34,34 @@ type Config struct {
 	// bytes for each entry together (default 64 MiB).
 	KVBytes int64
 
+	// Evidence names files beside the data file that exist only after a store was
+	// used: with one of them, a missing or empty data file is refused.
+	Evidence []string
+	// AcceptDataLoss opens a data file that lacks acknowledged writes, or makes a
+	// new one in the place of one that is missing, and logs what is lost as an error.
+	AcceptDataLoss bool
+
 	Now func() time.Time // the clock, for when events were appended; nil is time.Now
 }
 
 // Store is the open data file. All methods are safe for concurrent use.
 type Store struct {
-	path    string
-	log     *slog.Logger
-	now     func() time.Time
+	path string
+	log  *slog.Logger
+	now  func() time.Time
+
+	evidence   []string
+	acceptLoss bool
+	lost       uint64 // the Seq up to which events were accepted as lost; used by Open only
+
 	kvBytes int64
 	max     atomic.Int64 // Config.MaxBytes
 	fail    faults
 
-	lock    *fileLock
+	lock      *fileLock
+	watermark watermark
+	attached  attachment
+
 	writer  *sql.DB // one connection, used by the writer goroutine only
 	reader  *sql.DB // read-only connections
 	write   writeStatements
@@ -64,6 +79,7 @@ type Store struct {
 	awaited   atomic.Int64  // 0: none are
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer goroutine has ended
+	kept      chan struct{} // closed when the keeper goroutine has ended
 	closeOnce sync.Once
 	closeErr  error
 
@@ -76,13 +92,16 @@ type Store struct {
 	stale    bool          // what the file holds must be read again before the next group
 	appended int64         // unix ns at which the newest event was appended; never goes back
 	size     size          // of the log
+	id       string        // of the store
+	writes   uint64        // that were committed
 	topics   topics        // of the newest stretch
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an
 // older one. It refuses, with an error that says what to do: a file another
 // process has open, one that a newer Berth wrote, one that is not Berth's, a
-// damaged one, and a file system on which WAL does not work.
+// damaged one, a file system on which WAL does not work, and, as fault.Conflict
+// unless Config.AcceptDataLoss is set, a file that lacks acknowledged writes.
 //
 // Call Close when done. ctx bounds Open alone.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -109,16 +128,19 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		cfg.Now = time.Now
 	}
 	s := &Store{
-		path:    cfg.Path,
-		log:     cfg.Logger,
-		now:     cfg.Now,
-		kvBytes: cfg.KVBytes,
-		fail:    fail,
-		recent:  recent{maxEvents: cfg.RecentEvents, maxBytes: cfg.RecentBytes},
-		ops:     make(chan *op, maxQueued),
-		crowd:   make(chan struct{}, 1),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
+		path:       cfg.Path,
+		evidence:   cfg.Evidence,
+		acceptLoss: cfg.AcceptDataLoss,
+		log:        cfg.Logger,
+		now:        cfg.Now,
+		kvBytes:    cfg.KVBytes,
+		fail:       fail,
+		recent:     recent{maxEvents: cfg.RecentEvents, maxBytes: cfg.RecentBytes},
+		ops:        make(chan *op, maxQueued),
+		crowd:      make(chan struct{}, 1),
+		closing:    make(chan struct{}),
+		stopped:    make(chan struct{}),
+		kept:       make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
 	if err := s.openFile(ctx); err != nil {
@@ -126,6 +148,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		return nil, s.coded("open the data file", err)
 	}
 	go s.runWriter()
+	go s.runKeeper()
 	return s, nil
 }
 
@@ -135,6 +158,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		<-s.stopped
+		<-s.kept
 		s.closeErr = s.coded("close the data file", s.closeFile())
 	})
 	return s.closeErr

@@ -71,11 +71,11 @@ func frozen(t *testing.T, groups, each int) (path string, flushed int64, acknowl
 }
 
 // opened writes the files of a crash elsewhere, opens them, and returns the keys
-// that are there.
-func opened(t *testing.T, dir string, db, wal []byte) map[string]bool {
+// that are there. The watermark is among them: it must not be ahead of the WAL.
+func opened(t *testing.T, db, wal, watermark []byte) map[string]bool {
 	t.Helper()
-	path := filepath.Join(dir, "berth.db")
-	for name, content := range map[string][]byte{path: db, path + "-wal": wal} {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	for name, content := range map[string][]byte{path: db, path + "-wal": wal, path + watermarkSuffix: watermark} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -129,19 +129,18 @@ func mustRead(t *testing.T, path string) []byte {
 // is there, and the last group whole or not at all.
 func TestTornTail(t *testing.T) {
 	path, flushed, acknowledged, unanswered := frozen(t, 6, 20)
-	db, wal := mustRead(t, path), mustRead(t, path+"-wal")
+	db, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+watermarkSuffix)
 	if len(wal) <= int(flushed) {
 		t.Fatalf("the WAL is %d bytes and was %d: there is nothing to cut", len(wal), flushed)
 	}
 	whole, none := 0, 0
-	dir := t.TempDir()
 	for cut := len(wal); cut >= int(flushed); cut -= max(1, (len(wal)-int(flushed))/11) {
 		for _, rubbish := range []bool{false, true} {
 			torn := wal[:cut:cut]
 			if rubbish {
 				torn = append(torn, bytes.Repeat([]byte{0xa5}, len(wal)-cut)...)
 			}
-			got := opened(t, dir, db, torn)
+			got := opened(t, db, torn, watermark)
 			last := 0
 			for _, key := range unanswered {
 				if got[key] {
@@ -172,7 +171,7 @@ func TestTornTail(t *testing.T) {
 // file: any of its pages may be old or new, as long as the WAL is there.
 func TestTornCheckpoint(t *testing.T) {
 	path, _, acknowledged, unanswered := frozen(t, 8, 30)
-	before, wal := mustRead(t, path), mustRead(t, path+"-wal")
+	before, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+watermarkSuffix)
 	// A checkpoint of the copy, by the code that does it.
 	copied := filepath.Join(t.TempDir(), "berth.db")
 	for name, content := range map[string][]byte{copied: before, copied + "-wal": wal} {
@@ -186,7 +185,6 @@ func TestTornCheckpoint(t *testing.T) {
 		t.Fatalf("%d events in %d bytes after %d", want, len(after), len(before))
 	}
 	const page = 4096
-	dir := t.TempDir()
 	for mix := range 8 {
 		torn := bytes.Clone(after)
 		if mix == 1 {
@@ -197,7 +195,7 @@ func TestTornCheckpoint(t *testing.T) {
 				copy(torn[at:at+page], before[at:])
 			}
 		}
-		if got := opened(t, dir, torn, wal); len(got) != want {
+		if got := opened(t, torn, wal, watermark); len(got) != want {
 			t.Errorf("mix %d: %d events are there, want %d", mix, len(got), want)
 		}
 	}

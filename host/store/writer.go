@@ -108,6 +108,8 @@ type group struct {
 	seq       uint64 // the highest given so far
 	added     int64  // bytes of records
 	size      size   // of the log; set before the commit
+	writes    uint64 // of the store; set before the commit
+	changed   bool   // the group has changed something
 	at        int64  // unix ns, the time of this group's events
 	records   []event.Record
 	trimmed   uint64                  // events below this were removed, but for leftovers
@@ -120,7 +122,13 @@ type group struct {
 func (s *Store) writeGroup(ops []*op) {
 	began := time.Now()
 	g := &group{s: s, ops: ops}
-	err := g.run()
+	err := s.Health()
+	if err != nil { // it may be over
+		err = s.checkFiles(len(s.attached.files))
+	}
+	if err == nil {
+		err = g.run()
+	}
 	if err != nil {
 		s.stale = true // the commit may have happened all the same
 		for _, o := range ops {
@@ -131,6 +139,9 @@ func (s *Store) writeGroup(ops []*op) {
 		}
 	} else {
 		s.publish(g)
+		if g.changed {
+			s.watermark.record(s.position()) // before the callers know
+		}
 	}
 	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers are back
 	for _, o := range ops {
@@ -172,6 +183,9 @@ func (g *group) run() error {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if err := s.checkFiles(eachCommit); err != nil { // what was committed to a deleted file is not kept
 		return err
 	}
 	return s.fail.at(s.fail.committed)
@@ -230,6 +244,8 @@ func (g *group) inSavepoint(o *op) error {
 			return errors.Join(o.err, err)
 		}
 		g.reset(before)
+	} else {
+		g.changed = true // by the caller's function, for all the store knows
 	}
 	_, err := g.tx.Exec("RELEASE op")
 	return err
@@ -241,7 +257,9 @@ func (g *group) exec(stmt *sql.Stmt, args ...any) (changed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return res.RowsAffected()
+	changed, err = res.RowsAffected()
+	g.changed = g.changed || changed > 0
+	return changed, err
 }
 
 func (g *group) queryRow(stmt *sql.Stmt, args ...any) *sql.Row {
@@ -262,7 +280,7 @@ func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
 
 // publish makes a committed group visible to readers, before its callers are told.
 func (s *Store) publish(g *group) {
-	s.size = g.size
+	s.size, s.writes = g.size, g.writes
 	if g.trimmed > 0 {
 		s.trimmed.Store(g.trimmedTo())
 		s.recent.trim(g.trimmed)
@@ -278,17 +296,22 @@ func (s *Store) publish(g *group) {
 	s.grew.broadcast()
 }
 
+// position is how far the store has come. Only the writer may ask.
+func (s *Store) position() position {
+	return position{Store: s.id, Seq: s.last.Load(), Writes: s.writes}
+}
+
 // refresh reads the end of the log from the file: at the start, and after a
 // group whose commit may or may not have happened.
 func (s *Store) refresh() error {
 	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout+time.Second)
 	defer cancel()
-	var last, appended, trimmed int64
+	var last, appended, trimmed, writes int64
 	err := s.writer.QueryRowContext(ctx, `SELECT
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
 		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events)),
 		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0),
-		events, bytes FROM log_size`).Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes)
+		events, bytes, writes, store FROM log_size, identity`).Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes, &writes, &s.id)
 	if err != nil {
 		return err
 	}
@@ -296,6 +319,7 @@ func (s *Store) refresh() error {
 		return err
 	}
 	s.stale = false
+	s.writes = uint64(writes)
 	s.appended = max(s.appended, appended)
 	s.recent.reset(uint64(last))
 	s.trimmed.Store(uint64(trimmed))

@@ -75,7 +75,8 @@ type LogStatus struct {
 	OldestAt   *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
 	RetentionS int64       `json:"retention_s"`
 	Handlers   []LogReader `json:"handlers"`
-	Full       bool        `json:"full"` // it takes no events at present
+	Full       bool        `json:"full"`              // it takes no events at present
+	Problem    string      `json:"problem,omitempty"` // why it takes no writes at all
 }
 
 // LogReader is how far one handler is in the log.

@@ -1,0 +1,227 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// attachedStore is a store with one event in a directory of its own below t.TempDir.
+func attachedStore(t *testing.T) (s *Store, path string, logged *bytes.Buffer) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	logged = new(bytes.Buffer)
+	path = filepath.Join(dir, "berth.db")
+	s, err := Open(t.Context(), Config{Path: path, RecentEvents: 1, Logger: slog.New(slog.NewTextHandler(logged, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() }) //nolint:errcheck // its file may be gone
+	for _, key := range []string{"before", "and another"} {
+		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, path, logged
+}
+
+// TestDetachedStoreTakesNoWrites takes each file away under a running store, in
+// several ways. No write is acknowledged until it is back.
+func TestDetachedStoreTakesNoWrites(t *testing.T) {
+	away := func(suffix string) func(path string) (back func() error, err error) {
+		return func(path string) (func() error, error) {
+			name, aside := path+suffix, path+suffix+".aside"
+			return func() error { return os.Rename(aside, name) }, os.Rename(name, aside)
+		}
+	}
+	replaced := func(suffix string) func(path string) (back func() error, err error) {
+		return func(path string) (func() error, error) {
+			name, aside := path+suffix, path+suffix+".aside"
+			err := os.Rename(name, aside)
+			return func() error { return os.Rename(aside, name) }, errors.Join(err, os.WriteFile(name, bytes.Repeat([]byte{0}, 8192), 0o600))
+		}
+	}
+	for _, tt := range []struct {
+		name  string
+		take  func(path string) (back func() error, err error)
+		want  string
+		later bool // noticed by the keeper, not by the write
+	}{
+		{"the data file moved", away(""), "berth.db was deleted or moved", false},
+		{"the data file replaced", replaced(""), "berth.db was replaced by another file", false},
+		{"the data file truncated", func(path string) (func() error, error) {
+			content, err := os.ReadFile(path)
+			return func() error { return os.WriteFile(path, content, 0o600) }, errors.Join(err, os.Truncate(path, 0))
+		}, "berth.db was truncated to 0 bytes", false},
+		{"the WAL moved", away("-wal"), "berth.db-wal was deleted or moved", false},
+		{"the WAL replaced", replaced("-wal"), "berth.db-wal was replaced", false},
+		{"the directory renamed", func(path string) (func() error, error) {
+			dir := filepath.Dir(path)
+			return func() error { return os.Rename(dir+".aside", dir) }, os.Rename(dir, dir+".aside")
+		}, "berth.db was deleted or moved", false},
+		{"the directory replaced", func(path string) (func() error, error) {
+			dir := filepath.Dir(path)
+			err := os.Rename(dir, dir+".aside")
+			return func() error { return errors.Join(os.RemoveAll(dir), os.Rename(dir+".aside", dir)) },
+				errors.Join(err, os.Mkdir(dir, 0o700), os.WriteFile(path, make([]byte, 4096), 0o600))
+		}, "berth.db was replaced", false},
+		{"the shm file moved", away("-shm"), "berth.db-shm was deleted or moved", true},
+		{"the lock file moved", away(".lock"), "berth.db.lock was deleted or moved", true},
+		{"the lock file replaced", replaced(".lock"), "berth.db.lock was replaced", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, path, logged := attachedStore(t)
+			back, err := tt.take(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.later {
+				waitFor(t, func() bool { return s.Health() != nil })
+			}
+			for _, key := range []string{"refused", "refused as well"} {
+				r, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)})
+				if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), tt.want) {
+					t.Fatalf("got %+v, %v, want %q", r, err, tt.want)
+				}
+			}
+			if err := s.KVSet(t.Context(), "p", "k", []byte("v")); !fault.Is(err, fault.Unavailable) {
+				t.Errorf("KVSet: got %v", err)
+			}
+			if err := s.Health(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Health: got %v", err)
+			}
+			if err := back(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "after")}); err != nil {
+				t.Errorf("after it was put back: %v", err)
+			}
+			if err := s.Health(); err != nil {
+				t.Errorf("Health after it was put back: %v", err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			text := logged.String()
+			if n, m := strings.Count(text, "level=ERROR"), strings.Count(text, "it takes writes again"); n != 1 || m != 1 {
+				t.Errorf("%d errors and %d recoveries were logged:\n%s", n, m, text)
+			}
+			keys := keysIn(t, path)
+			for _, key := range []string{"before", "and another", "after"} {
+				if !keys[key] {
+					t.Errorf("%s was acknowledged and is lost", key)
+				}
+			}
+		})
+	}
+}
+
+// TestKeeperNoticesWithoutWrites has nobody who writes.
+func TestKeeperNoticesWithoutWrites(t *testing.T) {
+	s, path, logged := attachedStore(t)
+	if err := os.Rename(path, path+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return s.Health() != nil })
+	if err := os.Rename(path+".aside", path); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return s.Health() == nil })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("/proc/self/fd"); err == nil && !strings.Contains(logged.String(), "=berth.db") {
+		t.Errorf("the log does not say where the open file is:\n%s", logged)
+	}
+}
+
+// TestDetachedStoreOpensNoOtherFile gives the name to another file and has more
+// readers than there are connections: none of them reads that file.
+func TestDetachedStoreOpensNoOtherFile(t *testing.T) {
+	s, path, _ := attachedStore(t)
+	if err := os.Rename(path, path+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, emptyDatabase(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// connect takes every connection that is there, and answers why there is no more.
+	connect := func() (refused error) {
+		for range readers() {
+			conn, err := s.reader.Conn(t.Context())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+		}
+		return nil
+	}
+	if err := connect(); err == nil || !strings.Contains(err.Error(), "was replaced by another file") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := connect(); err == nil || !strings.Contains(err.Error(), "was deleted or moved") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a connection made an empty file: %v", err)
+	}
+}
+
+// openPath is as in kill_test.go.
+const openPath = "BERTH_STORE_TEST_OPEN"
+
+// TestSecondProcessWithoutLockFile deletes the lock file under a running store: a
+// second process is refused all the same.
+func TestSecondProcessWithoutLockFile(t *testing.T) {
+	s, path, _ := attachedStore(t)
+	open := func() string {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), openPath+"="+path)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	if got := open(); !strings.Contains(got, "is in use by another process (pid ") {
+		t.Errorf("with the lock file: got %q", got)
+	}
+	if err := os.Remove(path + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(); !strings.Contains(got, "is in use by another process, whose lock file was deleted") {
+		t.Errorf("without the lock file: got %q", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(); got != "open\n" {
+		t.Errorf("after the end of the first: got %q", got)
+	}
+}
+
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

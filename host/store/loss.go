@@ -1,0 +1,211 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// history is what lies beside a data file and tells what the file must hold.
+type history struct {
+	mark    position // of the watermark
+	marked  bool     // the watermark can be read
+	markErr error    // it exists and cannot be read
+	files   []string // what says that a store was here, without saying how far it had come
+	wal     []string // what SQLite leaves beside a file that was not closed
+	empty   bool     // the data file is missing or has no byte
+	signed  bool     // the lock file has a process id
+}
+
+// readHistory looks at the files beside a data file. evidence names further files
+// of the data directory that exist only after a store was used.
+func readHistory(path string, evidence []string) (h history, err error) {
+	h.mark, h.marked, h.markErr = readWatermark(path)
+	if h.markErr != nil {
+		h.marked = false
+		h.files = append(h.files, path+watermarkSuffix)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		h.empty = true
+	case err != nil:
+		return h, fault.New(fault.Unavailable, "%w", err)
+	default:
+		h.empty = info.Size() == 0
+	}
+	// The lock file has a process id from when the store is complete, so that a
+	// first start that was killed does not count.
+	if info, err := os.Stat(lockName(path)); err == nil && info.Size() > 0 {
+		h.signed = true
+		h.files = append(h.files, lockName(path))
+	}
+	for _, name := range []string{path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err == nil && info.Size() > 0 {
+			h.wal = append(h.wal, name)
+		}
+	}
+	for _, name := range evidence {
+		switch _, err := os.Lstat(name); {
+		case err == nil:
+			h.files = append(h.files, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return h, fault.New(fault.Unavailable, "%w", err)
+		}
+	}
+	return h, nil
+}
+
+// loss is what acknowledged writes a data file lacks; nil for none.
+type loss struct {
+	what   string // for a person
+	seq    uint64 // the highest acknowledged Seq, 0 when it is not known
+	advice string
+}
+
+const goOn = "--accept-data-loss goes on without what is lost"
+
+// ofEmpty returns what a data file lacks that is missing, has no byte or has no
+// table. A file with a header and no table may have a WAL of its own, from a first
+// start that was killed.
+func (h *history) ofEmpty(path string) *loss {
+	files := h.files
+	if h.empty {
+		files = slices.Concat(files, h.wal)
+	}
+	held := h.marked && (h.mark.Seq > 0 || h.mark.Writes > 0)
+	if !held && len(files) == 0 {
+		return nil
+	}
+	state := "is empty"
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		state = "is missing"
+	}
+	l := &loss{what: fmt.Sprintf("%s %s, but a store was in use here", path, state),
+		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and begins with an empty log", filepath.Base(path), goOn)}
+	if held {
+		l.seq = h.mark.Seq
+		l.what += ": " + h.mark.events()
+	}
+	if len(files) > 0 {
+		names := make([]string, len(files))
+		for i, name := range files {
+			names[i] = filepath.Base(name)
+		}
+		l.what += fmt.Sprintf(" (found %s)", strings.Join(names, ", "))
+	}
+	return l
+}
+
+// of returns what a store at the position lacks.
+func (h *history) of(path string, at position) *loss {
+	if !h.marked {
+		return nil
+	}
+	m := h.mark
+	l := &loss{seq: m.Seq}
+	switch {
+	case at.Store != "" && at.Store != m.Store:
+		l.what = fmt.Sprintf("%s is another store (id %s, last event %d) than the one that was in use here (id %s): of that one %s", path, at.Store, at.Seq, m.Store, m.events())
+		l.advice = "put the former file back, or use another data directory; " + goOn + " and takes this store"
+	case at.Seq < m.Seq:
+		l.what = fmt.Sprintf("%s ends at event %d, but event %d was acknowledged: the events %d to %d are missing", path, at.Seq, m.Seq, at.Seq+1, m.Seq)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s", filepath.Base(path), goOn)
+	case at.Store != "" && at.Writes < m.Writes:
+		l.what = fmt.Sprintf("%s has every event, but lacks the last %d of %d acknowledged writes (outcomes, cursors, state of plugins)", path, m.Writes-at.Writes, m.Writes)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s: events can be delivered again", filepath.Base(path), goOn)
+	default:
+		return nil
+	}
+	return l
+}
+
+// events says what of the log was acknowledged.
+func (p position) events() string {
+	if p.Seq == 0 {
+		return fmt.Sprintf("%d writes were acknowledged, and no event", p.Writes)
+	}
+	return fmt.Sprintf("the events up to %d were acknowledged", p.Seq)
+}
+
+func (l *loss) err() error { return fault.New(fault.Conflict, "%s: %s", l.what, l.advice) }
+
+// accept refuses a loss or, when the operator accepts it, logs it and has the log
+// go on after the last acknowledged Seq, so that no Seq is used twice.
+func (s *Store) accept(l *loss) error {
+	switch {
+	case l == nil:
+		return nil
+	case !s.acceptLoss:
+		return l.err()
+	}
+	s.log.Error("acknowledged data is lost, and accepted as lost", "loss", l.what, "last_acknowledged_seq", l.seq)
+	s.lost = max(s.lost, l.seq)
+	return nil
+}
+
+// setAside renames what is left of a store whose data file is gone: SQLite would
+// delete it.
+func setAside(path string, now time.Time, log *slog.Logger) error {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		name := path + suffix
+		aside := fmt.Sprintf("%s.lost-%s", name, now.UTC().Format("20060102T150405.000000000Z"))
+		switch err := os.Rename(name, aside); {
+		case err == nil:
+			log.Warn("a file of the lost store was set aside", "path", aside)
+		case !errors.Is(err, fs.ErrNotExist):
+			return fault.New(fault.Unavailable, "%w", err)
+		}
+	}
+	return nil
+}
+
+// stored is what is read of a data file before it is changed.
+type stored struct {
+	application, schema, objects int
+	at                           position
+}
+
+// fresh reports whether the file has nothing in it.
+func (f stored) fresh() bool { return f.schema == 0 && f.application == 0 && f.objects == 0 }
+
+// ours reports whether this program knows the file's tables.
+func (f stored) ours() bool {
+	return f.application == applicationID && f.schema > 0 && f.schema <= len(migrations)
+}
+
+// identitySchema is the schema from which on a store has an id and counts writes.
+const identitySchema = 8
+
+// examine reads a data file's header and, when it is one of Berth's, its position.
+// It changes nothing: a connection that can write would empty the WAL.
+func examine(ctx context.Context, path string) (f stored, err error) {
+	db, err := sql.Open(driver, dsn(path, "mode=ro", "_pragma=query_only(1)"))
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	err = db.QueryRowContext(ctx, `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id, pragma_user_version`).Scan(&f.application, &f.schema, &f.objects)
+	if err != nil || !f.ours() {
+		return f, err
+	}
+	var seq, writes int64
+	err = db.QueryRowContext(ctx, `SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))`).Scan(&seq)
+	if err == nil && f.schema >= identitySchema {
+		err = db.QueryRowContext(ctx, `SELECT store, writes FROM identity, log_size`).Scan(&f.at.Store, &writes)
+	}
+	f.at.Seq, f.at.Writes = uint64(seq), uint64(writes)
+	return f, err
+}

@@ -1,0 +1,189 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// position is how far a store has come: its id, the highest Seq of its log and
+// how many writes it has committed.
+type position struct {
+	Store  string // 32 hex digits; "" before schema 8
+	Seq    uint64
+	Writes uint64
+}
+
+// watermark is the file beside the data file that has the last acknowledged
+// position, so that a start can tell a data file that is behind from one that is
+// complete. The writer overwrites it in place after each commit and before it
+// acknowledges, so it is never ahead of what is durable; the kernel keeps it when
+// the process dies, and sync flushes it about once a second. After a power
+// failure it may be behind the data file, which is no error.
+//
+// A watermark that cannot be written fails no commit. Safe for concurrent use.
+type watermark struct {
+	name string
+	log  *slog.Logger
+
+	mu      sync.Mutex // a leaf
+	file    *os.File   // nil: it could not be opened
+	text    []byte     // the record that was written last
+	dirty   bool       // it is not flushed
+	failing bool       // the last write failed, and the log says so
+}
+
+const (
+	watermarkSuffix = ".watermark"
+	watermarkFormat = "berth-watermark-1 %32s %020d %020d"
+	watermarkSize   = 17 + 1 + 32 + 1 + 20 + 1 + 20 + 1 + 8 + 1 // with the checksum and a line feed
+)
+
+// appendWatermark appends the record of a position to b. Every record has the
+// same length, so that overwriting one needs no capacity on the disk.
+func appendWatermark(b []byte, p position) []byte {
+	from := len(b)
+	b = fmt.Appendf(b, watermarkFormat, p.Store, p.Seq, p.Writes)
+	return fmt.Appendf(b, " %08x\n", crc32.ChecksumIEEE(b[from:]))
+}
+
+// parseWatermark reads what appendWatermark wrote, and nothing else.
+func parseWatermark(text []byte) (p position, err error) {
+	_, err = fmt.Sscanf(string(text), watermarkFormat, &p.Store, &p.Seq, &p.Writes)
+	if err != nil || string(appendWatermark(nil, p)) != string(text) {
+		return position{}, fault.New(fault.Internal, "it is damaged")
+	}
+	return p, nil
+}
+
+// readWatermark returns the acknowledged position beside a data file, and whether
+// the watermark exists. One that exists and cannot be read is an error.
+func readWatermark(path string) (p position, found bool, err error) {
+	name := path + watermarkSuffix
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return position{}, false, nil
+	}
+	if err != nil {
+		return position{}, true, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, watermarkSize+1))
+	if err == nil {
+		p, err = parseWatermark(text)
+	}
+	if err != nil {
+		return position{}, true, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, true, nil
+}
+
+// record overwrites the watermark. Only the writer calls it, after a commit.
+func (w *watermark) record(p position) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = appendWatermark(w.text[:0], p)
+	w.write()
+}
+
+func (w *watermark) write() {
+	if w.file == nil {
+		return
+	}
+	_, err := w.file.WriteAt(w.text, 0)
+	w.dirty = w.dirty || err == nil
+	w.report(err)
+}
+
+// report logs that the watermark cannot be written, or that it can be again.
+func (w *watermark) report(err error) {
+	switch {
+	case err != nil && !w.failing:
+		w.log.Warn("the watermark cannot be written: a start after a crash may not notice that acknowledged events are missing", "path", w.name, "error", err)
+	case err == nil && w.failing:
+		w.log.Info("the watermark is written again", "path", w.name)
+	}
+	w.failing = err != nil
+}
+
+// sync flushes the watermark, and makes it anew when it is missing.
+func (w *watermark) sync() {
+	w.mu.Lock()
+	if w.file != nil && sameFile(w.name, w.file) {
+		f, dirty := w.file, w.dirty
+		w.dirty = false
+		w.mu.Unlock()
+		if dirty {
+			_ = f.Sync() // a watermark that is behind is no error
+		}
+		return
+	}
+	defer w.mu.Unlock()
+	w.release()
+	w.report(w.open())
+}
+
+// close flushes and closes the file, if it was opened.
+func (w *watermark) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.file != nil && w.dirty {
+		_ = w.file.Sync() // a watermark that is behind is no error
+	}
+	w.release()
+}
+
+// open makes or opens the file and writes the present record, durably.
+func (w *watermark) open() error {
+	f, err := os.OpenFile(w.name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(w.text, 0); err == nil {
+		err = f.Truncate(int64(len(w.text)))
+	}
+	if err == nil {
+		err = errors.Join(f.Sync(), syncDir(filepath.Dir(w.name)))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	w.file, w.dirty = f, false
+	return nil
+}
+
+func (w *watermark) release() {
+	if w.file != nil {
+		_ = w.file.Close() // it was flushed, or is behind
+		w.file = nil
+	}
+}
+
+// sameFile reports whether a name still leads to an open file.
+func sameFile(name string, f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(name)
+	return err == nil && os.SameFile(open, named)
+}
+
+// syncDir flushes a directory, which makes the names in it durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,199 @@
+package store
+
+import (
+	"bytes"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+const someStore = "00112233445566778899aabbccddeeff"
+
+func TestWatermarkRecord(t *testing.T) {
+	for _, p := range []position{
+		{Store: someStore},
+		{Store: someStore, Seq: 1, Writes: 2},
+		{Store: someStore, Seq: math.MaxUint64, Writes: math.MaxUint64},
+	} {
+		text := appendWatermark(nil, p)
+		if got, err := parseWatermark(text); err != nil || got != p {
+			t.Errorf("%+v: got %+v, %v", p, got, err)
+		}
+		if len(text) != watermarkSize {
+			t.Errorf("%+v: %d bytes, want %d: an overwrite would leave some of the one before", p, len(text), watermarkSize)
+		}
+	}
+}
+
+func FuzzWatermark(f *testing.F) {
+	valid := appendWatermark(nil, position{Store: someStore, Seq: 77, Writes: 99})
+	f.Add([]byte(nil))
+	f.Add(valid)
+	f.Add(valid[:len(valid)-1])
+	f.Add(append(bytes.Clone(valid), 'x'))
+	f.Add(bytes.Replace(valid, []byte("77"), []byte("78"), 1))
+	f.Add(bytes.ToUpper(valid))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := parseWatermark(text)
+		if err == nil && !bytes.Equal(appendWatermark(nil, p), text) {
+			t.Errorf("%q was read as %+v, which is written otherwise", text, p)
+		}
+	})
+}
+
+// TestWatermarkIsNeverAhead compares the watermark with the store at each step of
+// a write that fails, and of one whose answer is lost.
+func TestWatermarkIsNeverAhead(t *testing.T) {
+	for _, step := range []string{"begin", "in an operation", "commit", "committed"} {
+		t.Run(step, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "berth.db")
+			var s *Store
+			armed := false
+			trip := func() error {
+				if !armed {
+					return nil
+				}
+				armed = false
+				if p, _, err := readWatermark(path); err != nil || p.Seq != 1 || p.Writes != 1 {
+					t.Errorf("during the write: got %+v, %v, want event 1", p, err)
+				}
+				return errInjected
+			}
+			var f faults
+			switch step {
+			case "begin":
+				f.begin = trip
+			case "in an operation":
+				f.inOp = trip
+			case "commit":
+				f.commit = trip
+			case "committed":
+				f.committed = trip
+			}
+			s, err := open(t.Context(), Config{Path: path}, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			appendOne := func(key string) error {
+				_, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)})
+				return err
+			}
+			if err := appendOne("1"); err != nil {
+				t.Fatal(err)
+			}
+			armed = true
+			if err := appendOne("2"); err == nil {
+				t.Fatal("the fault did not happen")
+			}
+			if err := appendOne("3"); err != nil {
+				t.Fatal(err)
+			}
+			p, _, err := readWatermark(path)
+			if err != nil || p.Seq != s.Last() || p.Writes != s.writes || p.Store != s.id {
+				t.Errorf("after the write: got %+v, %v, want event %d, write %d", p, err, s.Last(), s.writes)
+			}
+			var writes uint64
+			if err := s.reader.QueryRow(`SELECT writes FROM log_size`).Scan(&writes); err != nil || writes != p.Writes {
+				t.Errorf("the file counts %d writes, %v, want %d", writes, err, p.Writes)
+			}
+		})
+	}
+}
+
+// TestGroupWithoutChangeIsNoWrite has duplicates and refused writes: their commit
+// needs no flush.
+func TestGroupWithoutChangeIsNoWrite(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ev := makeEvent(t, "1")
+	if _, err := s.Append(ctx, []*event.Event{ev}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Append(ctx, []*event.Event{ev}); err != nil || !r[0].Duplicate {
+		t.Errorf("got %+v, %v, want a duplicate", r, err)
+	}
+	if err := s.KVCAS(ctx, "p", "k", []byte("old"), []byte("new")); err == nil {
+		t.Error("a value that is not there was replaced")
+	}
+	if err := s.KVDelete(ctx, "p", "k"); err != nil {
+		t.Error(err)
+	}
+	if s.writes != 1 {
+		t.Errorf("%d writes were counted, want 1", s.writes)
+	}
+}
+
+// TestWatermarkThatCannotBeWritten fails no write, says so once, and is made again.
+func TestWatermarkThatCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	if err := os.Mkdir(path+watermarkSuffix, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var logged bytes.Buffer
+	s, err := Open(t.Context(), Config{Path: path, AcceptDataLoss: true, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"1", "2"} {
+		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(path + watermarkSuffix); err != nil {
+		t.Fatal(err)
+	}
+	s.watermark.sync()
+	if p, found, err := readWatermark(path); err != nil || !found || p.Seq != 2 {
+		t.Errorf("got %+v, %v, %v, want event 2", p, found, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(logged.String(), "the watermark cannot be written"); n != 1 {
+		t.Errorf("it was said %d times:\n%s", n, &logged)
+	}
+	if !strings.Contains(logged.String(), "the watermark is written again") {
+		t.Errorf("that it is written again was not said:\n%s", &logged)
+	}
+}
+
+// TestWatermarkIsMadeAgain deletes and replaces the watermark of a running store.
+func TestWatermarkIsMadeAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i, damage := range []func() error{
+		func() error { return os.Remove(path + watermarkSuffix) },
+		func() error { return os.Rename(path+watermarkSuffix, path+"-elsewhere") },
+		func() error {
+			if err := os.WriteFile(path+"-new", bytes.Repeat([]byte("x"), 1000), 0o600); err != nil {
+				return err
+			}
+			return os.Rename(path+"-new", path+watermarkSuffix)
+		},
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, strings.Repeat("k", i+1))}); err != nil {
+			t.Fatal(err)
+		}
+		s.watermark.sync()
+		if p, _, err := readWatermark(path); err != nil || p.Seq != uint64(i+1) {
+			t.Errorf("%d: got %+v, %v", i, p, err)
+		}
+	}
+}
