@@ -12,10 +12,10 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate bench lint guests check clean
+.PHONY: help run demo build plugins test race fuzz mutate bench lint guests sdk-requests check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build plugins ## start the host, move a few orders, see the handlers answer
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN) -keep
@@ -68,6 +68,9 @@ lint: ## formatting, vet, staticcheck, tidy modules
 
 guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
 	cd testdata/guests && ./build.sh && wasi/build.sh
+
+sdk-requests: ## record anew what the JavaScript SDK of CloudEvents sends; needs node and npm
+	cd host/api/testdata/cloudevents-sdk && npm ci --ignore-scripts --no-audit --no-fund && node record.mjs
 
 check: lint race ## what CI runs; leaves the tree as it was
 	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean:"; git status --short; exit 1; }

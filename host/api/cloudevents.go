@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"mime"
 	"net/http"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/api/cloudevents"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // format is how a publisher sends events.
@@ -31,13 +33,14 @@ func cloudEventFormat(r *http.Request) format {
 	if given == "application/json" && !cloudevents.IsBinary(r.Header) {
 		return nativeFormat
 	}
-	kind, _, err := mime.ParseMediaType(given)
+	kind, params, err := mime.ParseMediaType(given)
+	utf8 := params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")
 	switch {
-	case err == nil && kind == cloudevents.Structured:
+	case err == nil && utf8 && kind == cloudevents.Structured:
 		return structuredFormat
-	case err == nil && kind == cloudevents.Batch:
+	case err == nil && utf8 && kind == cloudevents.Batch:
 		return batchFormat
-	case err == nil && strings.HasPrefix(kind, "application/cloudevents"):
+	case strings.HasPrefix(strings.ToLower(given), "application/cloudevents"):
 		return otherFormat
 	case cloudevents.IsBinary(r.Header):
 		return binaryFormat
@@ -50,7 +53,7 @@ func cloudEventFormat(r *http.Request) format {
 func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
 	r := c.Request()
 	if f == otherFormat {
-		return reply{}, unsupported("is %q; CloudEvents are taken as %s, as %s and in binary mode", shown(r.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
+		return reply{}, unsupported("is %q; CloudEvents are taken as %s, as %s (both in UTF-8) and in binary mode", shown(r.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
 	}
 	if err := checkCoding(r); err != nil {
 		return reply{}, err
@@ -65,6 +68,9 @@ func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
 		}
 		if !isList(body) {
 			return reply{}, fault.Field("body", "must be a list of CloudEvents; a single one is %s", cloudevents.Structured)
+		}
+		if isEmptyList(body) { // which the JSON Batch Format allows in a request
+			return reply{status: http.StatusAccepted, body: wire.List[batchReceipt]{Items: []batchReceipt{}}}, nil
 		}
 		return s.publishBatch(c, body, parseCloudEvent, cloudevents.Named)
 	}
@@ -94,6 +100,12 @@ func parseCloudEvent(body []byte) (*event.Event, error) {
 		return nil, err
 	}
 	return cloudevents.New(d)
+}
+
+// isEmptyList reports whether JSON text is a list without a value in it.
+func isEmptyList(body []byte) bool {
+	inside, found := bytes.CutPrefix(bytes.Trim(body, " \t\r\n"), []byte("["))
+	return found && string(bytes.TrimLeft(inside, " \t\r\n")) == "]"
 }
 
 // prefersCloudEvent reports whether Accept names CloudEvents, and not JSON as

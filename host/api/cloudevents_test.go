@@ -84,7 +84,6 @@ func TestCloudEventRefusals(t *testing.T) {
 		{"a repeated key", with(`"id"`, `"id":"A-2","id"`), []string{structured}, 400, fault.Invalid, "id", "twice"},
 		{"an extension", with(`"id"`, `"partitionkey":"x","id"`), []string{structured}, 400, fault.Invalid, "partitionkey", "traceparent"},
 		{"a list", "[" + placed + "]", []string{structured}, 400, fault.Invalid, "body", "application/cloudevents-batch+json"},
-		{"a list of no events", "[]", []string{batched}, 400, fault.Invalid, "", "empty"},
 		{"no list", placed, []string{batched}, 400, fault.Invalid, "body", "application/cloudevents+json"},
 		{"one is wrong", "[" + placed + `,{"specversion":"1.0"}]`, []string{batched}, 400, fault.Invalid, "[1].id", "required"},
 		{"one is native", `[{"event_type":"t"}]`, []string{batched}, 400, fault.Invalid, "[0].specversion", "required"},
@@ -137,11 +136,13 @@ func TestCloudEventRefusals(t *testing.T) {
 }
 
 // FuzzCloudEvents: no request of a producer is answered with a 5xx or a panic,
-// and only a 202 or 207 stores something.
+// and only a 202 or 207 stores something, but for an empty batch.
 func FuzzCloudEvents(f *testing.F) {
 	f.Add([]byte(placed), "application/cloudevents+json", "", "")
 	f.Add([]byte("["+placed+","+placed+"]"), "application/cloudevents-batch+json", "", "")
 	f.Add([]byte("{}"), "application/json", "Ce-Id", "1")
+	f.Add([]byte(`[ ]`), "application/cloudevents-batch+json", "", "")
+	f.Add([]byte(`{}`), "application/json", "Ce-Subject", `"a\"%20"`)
 	f.Add([]byte(`[{"":1}]`), "application/cloudevents-batch+json", "Ce-Time", "%")
 	f.Fuzz(func(t *testing.T, body []byte, kind, name, value string) {
 		p := &parts{}
@@ -157,7 +158,7 @@ func FuzzCloudEvents(f *testing.F) {
 		newServer(t, config(p)).Handler().ServeHTTP(w, r)
 		switch w.Code {
 		case 202, 207:
-			if len(p.log) == 0 {
+			if len(p.log) == 0 && !strings.HasPrefix(w.Body.String(), `{"items":[],`) { // of an empty batch
 				t.Errorf("%d and nothing is stored: %s", w.Code, w.Body)
 			}
 			for _, rec := range p.log {

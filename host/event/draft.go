@@ -3,7 +3,6 @@ package event
 import (
 	"encoding/json"
 	"reflect"
-	"time"
 	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/fault"
@@ -19,7 +18,7 @@ type draftText struct {
 		IdempotencyKey string          `json:"idempotency_key"`
 		Source         string          `json:"source"`
 		Subject        string          `json:"subject"`
-		Time           *time.Time      `json:"time"`
+		Time           *string         `json:"time"`
 		CorrelationID  string          `json:"correlation_id"`
 		CausationID    string          `json:"causation_id"`
 		TraceParent    string          `json:"traceparent"`
@@ -69,7 +68,11 @@ func decodeDraft(body []byte) (Draft, error) {
 		d.IdempotencyKey, d.Source, d.Subject = m.IdempotencyKey, m.Source, m.Subject
 		d.CorrelationID, d.CausationID, d.TraceParent = m.CorrelationID, m.CausationID, m.TraceParent
 		if m.Time != nil {
-			d.Time = *m.Time
+			at, err := ParseTime(*m.Time)
+			if err != nil {
+				return Draft{}, fault.Field("metadata.time", "%v", err)
+			}
+			d.Time = at
 		}
 	}
 	return d, nil

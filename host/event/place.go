@@ -45,7 +45,7 @@ func ParsePlace(text string) (Place, error) {
 		}
 		return Place{Ago: ago}, nil
 	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil && t.Year() >= 1970 { // the zero time names nothing
+	if t, err := ParseTime(text); err == nil {
 		return Place{Time: t}, nil
 	}
 	return Place{}, fault.New(fault.Invalid,

@@ -13,13 +13,13 @@ import (
 
 // Data makes an event's data, which is JSON, of content of this media type:
 //
-//   - JSON (application/json, text/json, and what ends in +json; also when there
-//     is no type) is the data as it is;
+//   - JSON (*/json, and what ends in +json) is the data as it is;
 //   - text in UTF-8 (text/*, application/xml and what ends in +xml) is a string;
-//   - anything else is {"datacontenttype": TYPE, "data_base64": BASE64}.
+//   - anything else is {"datacontenttype": TYPE, "data_base64": BASE64}, without
+//     the first when there is no type.
 func Data(kind string, content []byte) (json.RawMessage, error) {
 	switch {
-	case isJSON(kind):
+	case kind != "" && isJSON(kind):
 		if !json.Valid(content) {
 			return nil, fault.Field(memberData, "is not valid JSON, which it must be for the media type")
 		}
@@ -28,7 +28,7 @@ func Data(kind string, content []byte) (json.RawMessage, error) {
 		return encode(string(content))
 	}
 	return encode(struct {
-		ContentType string `json:"datacontenttype"`
+		ContentType string `json:"datacontenttype,omitempty"`
 		Content     string `json:"data_base64"`
 	}{kind, base64.StdEncoding.EncodeToString(content)})
 }
@@ -43,13 +43,14 @@ func encode(v any) (json.RawMessage, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
-// isJSON reports whether a media type is JSON, as it is when there is none.
+// isJSON reports whether a media type is JSON, as it is for the member data when
+// there is none.
 func isJSON(kind string) bool {
 	if kind == "" {
 		return true
 	}
 	media, _, err := mime.ParseMediaType(kind)
-	return err == nil && (media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"))
+	return err == nil && (strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json"))
 }
 
 // isText reports whether a media type is text in UTF-8.

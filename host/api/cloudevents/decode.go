@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	sdk "github.com/cloudevents/sdk-go/v2/event"
@@ -108,9 +108,12 @@ func ParseBinary(h http.Header, body []byte) (event.Draft, error) {
 		if len(h[name]) > 1 {
 			return event.Draft{}, inHeader(fault.Field(rest, "is given %d times", len(h[name])))
 		}
-		text, err := url.PathUnescape(h[name][0]) // section 3.1.3.2
+		text, err := headerValue(h[name][0])
 		if err != nil {
-			return event.Draft{}, inHeader(fault.Field(rest, "a %% must be followed by two hexadecimal digits"))
+			return event.Draft{}, inHeader(fault.Field(rest, "%v", err))
+		}
+		if rest == attrSource && strings.Contains(text, " ") && !strings.ContainsAny(h[name][0], `" `) {
+			text = h[name][0] // a URI-reference whose %20 the sender did not encode again, as it must
 		}
 		attributes[rest] = text
 	}
@@ -121,14 +124,43 @@ func ParseBinary(h http.Header, body []byte) (event.Draft, error) {
 	if err != nil {
 		return event.Draft{}, inHeader(err)
 	}
-	switch {
-	case len(body) == 0: // no data
-	case attributes[contentType] == "":
-		return event.Draft{}, fault.Field("Content-Type", "is required with a body: it says what the data is")
-	default:
+	if len(body) > 0 {
 		d.Data, err = Data(attributes[contentType], body)
 	}
 	return d, err
+}
+
+// headerValue decodes the value of a header (section 3.1.3.2): double quotes
+// first, as earlier versions of the binding wrote them, then one round of percent
+// signs.
+func headerValue(text string) (string, error) {
+	if strings.IndexByte(text, '"') >= 0 {
+		unquoted, inside := make([]byte, 0, len(text)), false
+		for i := 0; i < len(text); i++ {
+			switch c := text[i]; {
+			case c == '"':
+				inside = !inside
+			case c == '\\' && inside:
+				if i++; i < len(text) {
+					unquoted = append(unquoted, text[i])
+				}
+			default:
+				unquoted = append(unquoted, c)
+			}
+		}
+		if inside {
+			return "", errors.New("has a double quote that is not closed; a double quote itself is written %22")
+		}
+		text = string(unquoted)
+	}
+	text, err := url.PathUnescape(text)
+	switch {
+	case err != nil:
+		return "", errors.New("a % must be followed by two hexadecimal digits; a percent sign itself is written %25")
+	case !utf8.ValidString(text):
+		return "", errors.New("is not valid UTF-8 when its percent signs are decoded")
+	}
+	return text, nil
 }
 
 // New makes an event of a draft that was read here, with errors in the words of
@@ -241,6 +273,9 @@ func draftOf(attributes map[string]string) (event.Draft, error) {
 		if strings.TrimSpace(attributes[name]) == "" {
 			return event.Draft{}, fault.Field(name, "is empty")
 		}
+		if err := checkCharacters(attributes[name]); err != nil {
+			return event.Draft{}, fault.Field(name, "%v", err)
+		}
 	}
 	for _, name := range []string{attrID, attrSource, attrType} {
 		if attributes[name] == "" {
@@ -270,16 +305,27 @@ func draftOf(attributes map[string]string) (event.Draft, error) {
 		CausationID:    attributes[causation],
 	}
 	if text, ok := attributes[attrTime]; ok {
-		t, err := time.Parse(time.RFC3339Nano, text)
+		at, err := event.ParseTime(text)
 		if err != nil {
-			return event.Draft{}, fault.Field(attrTime, "%q is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", short(text))
+			return event.Draft{}, fault.Field(attrTime, "%v", err)
 		}
-		d.Time = t
+		d.Time = at
 	}
 	if _, err := event.ParseType(d.Type); err != nil {
 		return event.Draft{}, Named(err)
 	}
 	return d, nil
+}
+
+// checkCharacters refuses what no attribute may hold (CloudEvents 1.0.2, section
+// "Type System"): control characters, and code points that are no characters.
+func checkCharacters(text string) error {
+	for _, r := range text {
+		if r < ' ' || r >= 0x7f && r <= 0x9f || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe {
+			return fmt.Errorf("contains %U, which no attribute may hold", r)
+		}
+	}
+	return nil
 }
 
 // invalid is what the SDK finds wrong, about the first attribute by name.
