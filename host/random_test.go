@@ -232,9 +232,11 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 	byURL := func(name, path string, content []byte) string {
 		return fmt.Sprintf(`{"name":%q,"url":"%s/files/%s.wasm","sha256":"%x"}`, name, shop, path, sha256.Sum256(content))
 	}
+	approval := func(name string) string { return fmt.Sprintf(`{"sha256":"%x"}`, sha256.Sum256(guestFile(t, name))) }
 	whole := map[string][]string{
 		"installPlugin application/json":             {byURL("extra", "extra", files), byURL("extra", "extra", files), byURL("echo", "extra", files), byURL("refused", "refused", refused), `{"name":"shopped"}`},
 		"upgradePlugin application/json":             {fmt.Sprintf(`{"url":"%s/files/extra.wasm","sha256":"%x"}`, shop, sha256.Sum256(files)), `{}`},
+		"approvePlugin application/json":             {approval("echo"), approval("reject")},
 		"redriveDeadLetters application/json":        {`{"plugin":"reject"}`, `{"plugin":"reject","event_type":"t","class":"rejected"}`},
 		"purgeDeadLetters application/json":          {`{"plugin":"reject","subject":"s-1"}`, `{"plugin":"echo","since":"2026-01-01T00:00:00Z"}`},
 		"replayEvents application/json":              {`{"plugin":"echo","from":1}`, `{"plugin":"reject","from":"earliest","to":3}`, `{"plugin":"echo","from":"1h"}`},

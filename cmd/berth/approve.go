@@ -29,10 +29,10 @@ if the file changes in between, nothing is.`,
 			}
 			path := pluginPath(args[0])
 			var p wire.Plugin
-			if c.ifMatch, err = c.tagged(cmd.Context(), path, &p); err != nil {
+			if _, c.ifMatch, err = c.tagged(cmd.Context(), "GET", path, nil, &p); err != nil {
 				return err
 			}
-			if err := is(p, args[0]); err != nil {
+			if err := named(args[0])(p); err != nil {
 				return err
 			}
 			in := wire.Approval{Capabilities: only, SHA256: p.SHA256}
@@ -45,9 +45,7 @@ if the file changes in between, nothing is.`,
 					return err
 				}
 			}
-			return fetchBy(cmd.Context(), a, c, "POST", path+"/approve", in, func(after wire.Plugin) error {
-				return a.showNamed(after, args[0])
-			})
+			return fetchBy(cmd.Context(), a, c, "POST", path+"/approve", in, a.showPlugin, named(args[0]))
 		},
 	})
 	cmd.Flags().StringSliceVar(&only, "capability", nil, "grant only this one (may be given more than once)")

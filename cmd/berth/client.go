@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/auth"
@@ -45,12 +46,13 @@ type client struct {
 	kind       string // media type of bodies; "" is application/json
 	ifMatch    string // the header If-Match; "" for none
 	http       *http.Client
+	known      atomic.Bool // a Berth host has answered there
 }
 
 // connect finds the host: by BERTH_URL and BERTH_TOKEN, or by what a host that
 // runs on this machine has written into its data directory.
 func (a *app) connect() (*client, error) {
-	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute}}
+	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute, CheckRedirect: stay}}
 	if a.patience > 0 {
 		c.http.Timeout = a.patience
 	}
@@ -91,6 +93,10 @@ func (a *app) connect() (*client, error) {
 	}
 	return c, checkToken(c.token)
 }
+
+// stay follows no redirect: a host sends none, and the token is not for wherever
+// another server leads.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // hostURL is BERTH_URL as paths of the API follow it. What may be a password in it
 // is not shown.
@@ -177,13 +183,12 @@ func (p problem) Error() string {
 	return text
 }
 
-// do calls the API with a JSON body, or none when body is nil.
-func (c *client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	return c.send(ctx, method, path, "", body)
-}
-
-// send is do, with the media type of the answer that is wanted, "" for any.
-func (c *client) send(ctx context.Context, method, path, accept string, body any) (*http.Response, error) {
+// do calls the API with a JSON body, or none when body is nil. The answer is one
+// of success, of the media type kind.
+func (c *client) do(ctx context.Context, method, path, kind string, body any) (*http.Response, error) {
+	if err := c.recognise(ctx); err != nil {
+		return nil, err
+	}
 	var payload io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -202,84 +207,99 @@ func (c *client) send(ctx context.Context, method, path, accept string, body any
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if payload != nil {
-		req.Header.Set("Content-Type", cmp.Or(c.kind, "application/json"))
+		req.Header.Set("Content-Type", cmp.Or(c.kind, jsonType))
 	}
 	if c.ifMatch != "" {
 		req.Header.Set("If-Match", c.ifMatch)
 	}
-	if accept != "" {
-		req.Header.Set("Accept", accept)
+	if kind == streamType {
+		req.Header.Set("Accept", kind)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("the host at %s does not answer (is it running?): %w", c.url, err)
+		return nil, c.silent(err)
 	}
-	if resp.StatusCode < 400 {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
+	if err := c.check(resp, method, path, kind); err != nil {
+		resp.Body.Close()
 		return nil, err
 	}
-	var p problem
-	if json.Unmarshal(text, &p.Problem) != nil || p.Title == "" {
-		return nil, fmt.Errorf("%s %s: %s", method, path, resp.Status)
-	}
-	return nil, p
+	return resp, nil
 }
 
-// call is do, with the answer decoded. The raw answer is returned as well.
+// recognise asks, the first time, what is at the host's address. A token is shown
+// to nobody but a Berth host: not to a login page, nor to whatever else listens
+// there since the host has gone.
+func (c *client) recognise(ctx context.Context) error {
+	if c.known.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a stream has no other bound
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return c.silent(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 1<<10) // so that the connection serves again
+	if err := c.recognised(resp); err != nil {
+		return err
+	}
+	c.known.Store(true)
+	return nil
+}
+
+func (c *client) silent(err error) error {
+	return fmt.Errorf("the host at %s does not answer (is it running?): %w", c.url, err)
+}
+
+// call is do, with the answer decoded; nil expects none. The raw answer is returned
+// as well.
 func (c *client) call(ctx context.Context, method, path string, body, answer any) (json.RawMessage, error) {
-	resp, err := c.do(ctx, method, path, body)
-	if err != nil {
-		return nil, err
-	}
-	return decoded(resp, answer)
+	raw, _, err := c.tagged(ctx, method, path, body, answer)
+	return raw, err
 }
 
-// tagged gets something, and returns its ETag.
-func (c *client) tagged(ctx context.Context, path string, answer any) (tag string, err error) {
-	resp, err := c.do(ctx, http.MethodGet, path, nil)
+// tagged is call, and returns the answer's ETag too.
+func (c *client) tagged(ctx context.Context, method, path string, body, answer any) (raw json.RawMessage, tag string, err error) {
+	resp, err := c.do(ctx, method, path, jsonType, body)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	_, err = decoded(resp, answer)
-	return resp.Header.Get("ETag"), err
-}
-
-// decoded reads an answer to its end.
-func decoded(resp *http.Response, answer any) (json.RawMessage, error) {
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
+	if answer != nil {
+		raw, err = c.decoded(resp, answer)
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		return nil, fmt.Errorf("%s %s: the answer is not what was expected: %w", resp.Request.Method, resp.Request.URL.Path, err)
-	}
-	return text, nil
+	return raw, resp.Header.Get("ETag"), err
 }
 
-// fetch calls the API and prints its answer: as it is with --json, with show
-// otherwise.
-func fetch[T any](ctx context.Context, a *app, method, path string, body any, show func(T) error) error {
+// fetch calls the API and prints its answer, which must pass the checks: as it is
+// with --json, with show otherwise.
+func fetch[T any](ctx context.Context, a *app, method, path string, body any, show func(T) error, checks ...func(T) error) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	return fetchBy(ctx, a, c, method, path, body, show)
+	return fetchBy(ctx, a, c, method, path, body, show, checks...)
 }
 
 // fetchBy is fetch with a client.
-func fetchBy[T any](ctx context.Context, a *app, c *client, method, path string, body any, show func(T) error) error {
+func fetchBy[T any](ctx context.Context, a *app, c *client, method, path string, body any, show func(T) error, checks ...func(T) error) error {
 	var answer T
 	raw, err := c.call(ctx, method, path, body, &answer)
 	if err != nil {
 		return err
 	}
+	for _, check := range checks {
+		if err := check(answer); err != nil {
+			return err
+		}
+	}
 	if a.json {
-		_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(raw))
+		_, err := fmt.Fprintf(a.stdout, "%s\n", raw)
 		return err
 	}
 	return show(answer)

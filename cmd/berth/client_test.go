@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/berth-host/berth/host/wire"
 )
 
 // What BERTH_URL and BERTH_TOKEN hold is judged before anything is sent, and a
@@ -12,7 +14,11 @@ import (
 func TestWhereTheHostIs(t *testing.T) {
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.URL.Path)
+		w.Header().Set(wire.VersionHeader, "test")
+		if r.Header.Get("Authorization") != "" {
+			asked = append(asked, r.URL.Path)
+		}
+		w.Header().Set("Content-Type", jsonType)
 		_, _ = w.Write([]byte(`{"items":[],"next":null}`)) // the recorder of a test
 	}))
 	defer s.Close()

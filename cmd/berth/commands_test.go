@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // commands are what an operator does each thing of the API with.
@@ -103,9 +104,9 @@ func TestHelp(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	d := newDesk(t, map[string]string{
-		"GET /api/v1/events/plugins":      `{"items":[{"name":"fraud-check","subscribes":["order_placed","stock_*"]},{"name":"fraud-audit","subscribes":["order_placed"]},{"name":"mail"},{"name":"two words"}],"next":null}`,
-		"GET /api/v1/events/dead-letters": `{"items":[{"event_id":"e1"},{"event_id":"e2"},{"event_id":"e1"}],"next":"7"}`,
-		"GET /api/v1/orders":              `{"items":[{"id":"A-1"}],"next":null}`,
+		"GET /api/v1/events/plugins":      complete[wire.List[wire.Plugin]](`{"items":[{"name":"fraud-check","subscribes":["order_placed","stock_*"]},{"name":"fraud-audit","subscribes":["order_placed"]},{"name":"mail"},{"name":"two words"}],"next":null}`),
+		"GET /api/v1/events/dead-letters": complete[wire.List[wire.DeadLetter]](`{"items":[{"event_id":"e1"},{"event_id":"e2"},{"event_id":"e1"}],"next":"7"}`),
+		"GET /api/v1/orders":              complete[wire.List[wire.Order]](`{"items":[{"id":"A-1"}],"next":null}`),
 	})
 	for _, tt := range []struct {
 		typed []string

@@ -140,6 +140,15 @@ func (a *app) deadLettersShow() *cobra.Command {
 					}
 				}
 				return nil
+			}, func(list wire.List[wire.DeadLetter]) error {
+				for _, d := range list.Items {
+					if d.IdempotencyKey != args[0] {
+						if err := about("event", d.EventID, args[0]); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
 			})
 		},
 	}

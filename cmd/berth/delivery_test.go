@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -27,23 +28,63 @@ type desk struct {
 func newDesk(t *testing.T, answers map[string]string) *desk {
 	d := &desk{answers: answers}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" { // as each command does first
+			w.Header().Set(wire.VersionHeader, "test")
+			return
+		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
 		}
 		d.asked = append(d.asked, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", r.Method, r.URL, r.Header.Get("Content-Type"), body)))
 		answer, ok := d.answers[r.Method+" "+r.URL.Path]
+		w.Header().Set(wire.VersionHeader, "test")
 		if !ok {
+			w.Header().Set("Content-Type", problemType)
 			w.WriteHeader(404)
 			_ = json.NewEncoder(w).Encode(wire.Problem{Title: "Not Found", Status: 404, Detail: "there is nothing"})
 			return
 		}
+		w.Header().Set("Content-Type", jsonType)
+		w.WriteHeader(success(r.Method, r.URL.Path)[0])
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("BERTH_URL", s.URL)
 	t.Setenv("BERTH_TOKEN", "t")
 	return d
+}
+
+// complete is the JSON of a T with these members, and the others empty.
+func complete[T any](members string) string {
+	var v T
+	if err := json.Unmarshal([]byte(members), &v); err != nil {
+		panic(err)
+	}
+	fill(reflect.ValueOf(&v).Elem())
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// fill makes lists of a value that are nil empty.
+func fill(v reflect.Value) {
+	switch {
+	case v.Type() == rawType, v.Type() == timeType:
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i))
+		}
+	case v.Kind() == reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			fill(v.Index(i))
+		}
+	}
 }
 
 // run is one command line, and what came of it.
@@ -55,17 +96,17 @@ func (d *desk) run(t *testing.T, stdin, line string) (code int, stdout, stderr s
 	return code, out.String(), errs.String()
 }
 
-const oneLetter = `{"plugin":"fraud-check","event_id":"e1","seq":9,"event_type":"order_placed","subject":"A\u001b1","idempotency_key":"k","status":"dead",` +
+const oneLetter = `{"plugin":"fraud-check","event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963","seq":9,"event_type":"order_placed","subject":"A\u001b1","idempotency_key":"k","status":"dead",` +
 	`"reason":"attempts","attempts":5,"error":{"class":"trap","message":"unreachable\nat main"},"published_at":"2026-05-01T10:00:00Z",` +
 	`"first_attempt_at":"2026-05-01T10:00:01Z","at":"2026-05-01T10:00:09Z"`
 
 var deliveryAnswers = map[string]string{
-	"GET /api/v1/events/dead-letters":               `{"items":[` + oneLetter + `},` + oneLetter + `}],"next":"7"}`,
-	"GET /api/v1/events/dead-letters/e1":            `{"items":[` + oneLetter + `,"event":{"event_type":"order_placed"}}],"next":null}`,
-	"POST /api/v1/events/dead-letters/redrive":      `{"redriven":1}`,
-	"POST /api/v1/events/dead-letters/purge":        `{"purged":12}`,
-	"POST /api/v1/events/replay":                    `{"plugin":"fraud-check","from_seq":3,"to_seq":9}`,
-	"POST /api/v1/events/plugins/fraud-check/pause": `{"name":"fraud-check","state":"paused","reason":"by the operator"}`,
+	"GET /api/v1/events/dead-letters":                                      `{"items":[` + oneLetter + `},` + oneLetter + `}],"next":"7"}`,
+	"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + oneLetter + `,"event":{"event_type":"order_placed"}}],"next":null}`,
+	"POST /api/v1/events/dead-letters/redrive":                             `{"redriven":1}`,
+	"POST /api/v1/events/dead-letters/purge":                               `{"purged":12}`,
+	"POST /api/v1/events/replay":                                           `{"plugin":"fraud-check","from_seq":3,"to_seq":9}`,
+	"POST /api/v1/events/plugins/fraud-check/pause":                        complete[wire.Plugin](`{"name":"fraud-check","state":"paused","reason":"by the operator"}`),
 	"GET /api/v1/events/log": `{"engine":"sqlite","first_seq":3,"last_seq":9,"events":7,"bytes":2048,"max_bytes":4096,"oldest_at":"2026-05-01T10:00:00Z","retention_s":608400,` +
 		`"handlers":[{"plugin":"fraud-check","lag":2,"cursor":7,"oldest_at":null,"open":1,"dead":3,"history_skipped":4,"lost":5}],"full":true}`,
 	"POST /api/v1/events": `{"event_id":"E","idempotency_key":"K","duplicate":true}`,
@@ -80,21 +121,21 @@ func TestDeliveryCommands(t *testing.T) {
 		stderr string
 		asked  string
 	}{
-		{"events dead-letters list", 0, []string{"SEQ", "9", "e1", "fraud-check", "A\uFFFD1", "attempts", "trap: unreachable\n"}, "--cursor 7", "GET /api/v1/events/dead-letters?limit=50"},
+		{"events dead-letters list", 0, []string{"SEQ", "9", "01a227c8-ec24-76f7-b0c4-5e2c7f064963", "fraud-check", "A\uFFFD1", "attempts", "trap: unreachable\n"}, "--cursor 7", "GET /api/v1/events/dead-letters?limit=50"},
 		{"events dead-letters list --plugin p --event e --type t --subject s --class trap --since 2026-05-01T12:00:00+02:00 --until 2026-05-02T10:00:00Z --limit 3 --cursor c", 0, nil, "",
 			"GET /api/v1/events/dead-letters?class=trap&cursor=c&event_id=e&event_type=t&limit=3&plugin=p&since=2026-05-01T10%3A00%3A00Z&subject=s&until=2026-05-02T10%3A00%3A00Z"},
 		{"events dead-letters list --json", 0, []string{`"next":"7"}`}, "", ""},
 		{"events dead-letters list --since 12", 2, nil, "--since must be a time, or a duration", ""},
 		{"events dead-letters list --until soon", 2, nil, "--until: \"soon\" is not a place", ""},
-		{"events dead-letters show e1 --plugin fraud-check", 0, []string{"reason     attempts after 5 attempts", "error      trap: unreachable\nat main", `envelope   {"event_type":"order_placed"}`}, "",
-			"GET /api/v1/events/dead-letters/e1?plugin=fraud-check"},
-		{"events dead-letters show none", 1, nil, "there is nothing", ""},
+		{"events dead-letters show 01a227c8-ec24-76f7-b0c4-5e2c7f064963 --plugin fraud-check", 0, []string{"reason     attempts after 5 attempts", "error      trap: unreachable\nat main", `envelope   {"event_type":"order_placed"}`}, "",
+			"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963?plugin=fraud-check"},
+		{"events dead-letters show 01b227c8-ec24-76f7-b0c4-5e2c7f064963", 1, nil, "there is nothing", ""},
 		{"events dead-letters show", 2, nil, "accepts 1 arg", ""},
 		{"events dead-letters redrive", 2, nil, "give --plugin or --event", ""},
 		{"events dead-letters redrive --class trap", 2, nil, "give --plugin or --event", ""},
 		{"events dead-letters redrive --event e1", 0, []string{"1 dead letter on the way again\n"}, "", `POST /api/v1/events/dead-letters/redrive application/json {"event_id":"e1"}`},
-		{"events dead-letters purge --plugin p --class trap", 0, []string{"12 dead letters removed\n"}, "", `POST /api/v1/events/dead-letters/purge application/json {"plugin":"p","class":"trap"}`},
-		{"events dead-letters purge --plugin p --json", 0, []string{`{"purged":12}`}, "", ""},
+		{"events dead-letters purge --plugin p --class trap --yes", 0, []string{"12 dead letters removed\n"}, "", `POST /api/v1/events/dead-letters/purge application/json {"plugin":"p","class":"trap"}`},
+		{"events dead-letters purge --plugin p --json --yes", 0, []string{`{"purged":12}`}, "", ""},
 		{"events dead-letters nonsense", 2, nil, "unknown command", ""},
 		{"events replay --plugin fraud-check --from 1h --to 12", 0, []string{"fraud-check is given what it takes of the events 3 to 9 again"}, "",
 			`POST /api/v1/events/replay application/json {"plugin":"fraud-check","from":"1h","to":"12"}`},
@@ -140,20 +181,21 @@ func TestDeadLettersSince(t *testing.T) {
 
 // A person is told how many there are, and asked; one letter needs no question.
 func TestDeadLettersAsk(t *testing.T) {
-	many := strings.TrimSuffix(strings.Repeat("{},", 6000), ",")
+	one := complete[wire.DeadLetter]("{}")
+	many := strings.TrimSuffix(strings.Repeat(one+",", 6000), ",")
 	for _, tt := range []struct {
 		name, page, flags, answer string
 		question                  string
 		changed                   bool
 	}{
-		{"yes", `{"items":[{},{},{}],"next":null}`, "", "Yes\n", "Remove 3 dead letters for good? [y/N] ", true},
-		{"y without a line's end", `{"items":[{},{}],"next":null}`, "", "y", "Remove 2 dead letters", true},
-		{"no", `{"items":[{},{}],"next":null}`, "", "no\n", "Remove 2 dead letters", false},
-		{"nothing", `{"items":[{},{}],"next":null}`, "", "", "Remove 2 dead letters", false},
+		{"yes", `{"items":[` + one + `,` + one + `,` + one + `],"next":null}`, "", "Yes\n", "Remove 3 dead letters for good? [y/N] ", true},
+		{"y without a line's end", `{"items":[` + one + `,` + one + `],"next":null}`, "", "y", "Remove 2 dead letters", true},
+		{"no", `{"items":[` + one + `,` + one + `],"next":null}`, "", "no\n", "Remove 2 dead letters", false},
+		{"nothing", `{"items":[` + one + `,` + one + `],"next":null}`, "", "", "Remove 2 dead letters", false},
 		{"endless", `{"items":[` + many + `],"next":"1"}`, "", "\n", "Remove more than 12000 dead letters", false},
-		{"one", `{"items":[{}],"next":null}`, "", "", "", true},
+		{"one", `{"items":[` + one + `],"next":null}`, "", "", "", true},
 		{"none", `{"items":[],"next":null}`, "", "", "", true},
-		{"with --yes", `{"items":[{},{}],"next":null}`, "--yes", "", "", true},
+		{"with --yes", `{"items":[` + one + `,` + one + `],"next":null}`, "--yes", "", "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t, map[string]string{"GET /api/v1/events/dead-letters": tt.page, "POST /api/v1/events/dead-letters/purge": `{"purged":3}`})
@@ -172,7 +214,7 @@ func TestDeadLettersAsk(t *testing.T) {
 }
 
 func TestPublishFile(t *testing.T) {
-	const both = `{"items":[{"event_id":"E1","idempotency_key":"K1","duplicate":false},{"event_id":"","idempotency_key":"K2","duplicate":false,"error":{"title":"Conflict","status":409,"detail":"was used before","field":"[1].metadata.idempotency_key"}}],"next":null}`
+	const both = `{"items":[{"event_id":"E1","idempotency_key":"K1","duplicate":false},{"event_id":"","idempotency_key":"K2","duplicate":false,"error":{"type":"about:blank","code":"conflict","title":"Conflict","status":409,"detail":"was used before","field":"[1].metadata.idempotency_key"}}],"next":null}`
 	for _, tt := range []struct {
 		name, text, answer string
 		flags              string
@@ -185,7 +227,7 @@ func TestPublishFile(t *testing.T) {
 		{"a list", `[{"event_type":"t"}]`, both, "", "application/json", 1, "E1\n", "[1].metadata.idempotency_key: was used before"},
 		{"CloudEvents", "\n[{\"specversion\":\"1.0\"}]", `{"items":[],"next":null}`, "", "application/cloudevents-batch+json", 0, "", ""},
 		{"as JSON", `[{"event_type":"t"}]`, both, "--json", "application/json", 1, both + "\n", "1 of 2 events were not published"},
-		{"no JSON", `{`, `{"event_id":"E"}`, "", "application/json", 0, "E\n", ""}, // the host says what is wrong with it
+		{"no JSON", `{`, `{"event_id":"E","idempotency_key":"K","duplicate":false}`, "", "application/json", 0, "E\n", ""}, // the host says what is wrong with it
 		{"an odd answer", `{}`, `[]`, "", "application/json", 1, "", "not what was expected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -56,7 +55,7 @@ func (a *app) eventsEmit() *cobra.Command {
 				}
 				_, err := fmt.Fprintf(a.stdout, "%s%s\n", r.EventID, note)
 				return err
-			})
+			}, func(r wire.Receipt) error { return about("event", r.EventID, r.EventID) })
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "null", "the data as JSON, @FILE, or - for standard input")
@@ -125,7 +124,13 @@ func (a *app) eventsShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return fetchBy(cmd.Context(), a, c, "GET", "/api/v1/events/"+id, nil, a.showEvent)
+			return fetchBy(cmd.Context(), a, c, "GET", "/api/v1/events/"+id, nil, a.showEvent, func(ev wire.Event) error {
+				meta := metadata(ev)
+				if meta.IdempotencyKey == id { // a key that is written as an event id
+					return nil
+				}
+				return about("event", meta.EventID, id)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
@@ -202,7 +207,7 @@ and those of the past are not.`,
 			if since != "" {
 				path += "?" + url.Values{"since": {since}}.Encode()
 			}
-			resp, err := c.do(cmd.Context(), "GET", path, nil)
+			resp, err := c.do(cmd.Context(), "GET", path, streamType, nil)
 			if err != nil {
 				return err
 			}
@@ -218,33 +223,28 @@ and those of the past are not.`,
 	return a.talks(cmd)
 }
 
-// tail prints server-sent events: the lines "event:" and "data:" that matter here.
+// tail prints the events of a stream.
 func (a *app) tail(stream io.Reader) error {
-	lines := bufio.NewScanner(stream)
-	lines.Buffer(nil, 8<<20)
-	kind := ""
-	for lines.Scan() {
-		line := lines.Text()
-		if name, ok := strings.CutPrefix(line, "event:"); ok {
-			kind = strings.TrimSpace(name)
-			continue
-		}
-		data, ok := strings.CutPrefix(line, "data:")
-		switch {
-		case kind == "lagged":
+	err := readEvents(stream, func(kind string, data []byte) error {
+		switch kind {
+		case "published", "delivery", "plugin":
+		case "lagged":
 			return errors.New("events came faster than they were read; start again")
-		case !ok:
-		case a.json:
-			fmt.Fprintln(a.stdout, strings.TrimSpace(data))
-		default:
-			var act wire.Activity
-			if err := json.Unmarshal([]byte(data), &act); err != nil {
-				return fmt.Errorf("the stream is not what was expected: %w", err)
-			}
-			a.showActivity(act)
+		default: // of a later version
+			return nil
 		}
-	}
-	if err := lines.Err(); err != nil {
+		var act wire.Activity
+		if err := decodeAnswer(data, &act); err != nil {
+			return fmt.Errorf("the stream is not what was expected: %w", err)
+		}
+		if a.json {
+			_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(data))
+			return err
+		}
+		a.showActivity(act)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return errors.New("the host ended the stream")

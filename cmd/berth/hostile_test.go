@@ -133,8 +133,10 @@ func (s *server) report(t *testing.T, name string, c hostile.Case) {
 		return // told by its header, before anything looks into it
 	}
 	var r struct {
-		SHA256 string
-		Error  *struct{ Reason string }
+		SHA256 string `json:"sha256"`
+		Error  *struct {
+			Reason string `json:"reason"`
+		} `json:"error,omitempty"`
 	}
 	if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name+"/report", nil, &r); err != nil {
 		t.Errorf("report of %s: %v", name, err)

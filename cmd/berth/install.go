@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +49,7 @@ lists them under marketplace.allow_private_hosts.`,
 			if err := installFrom(args, &in); err != nil {
 				return err
 			}
-			return a.install(cmd.Context(), "/api/v1/plugins/install", agreed, func(approve string) any {
+			return a.install(cmd.Context(), "/api/v1/plugins/install", in.Name[strings.LastIndex(in.Name, "/")+1:], agreed, func(approve string) any {
 				in.Approve = approve
 				return in
 			})
@@ -100,7 +100,7 @@ Another signer than the former version's is refused.`,
 			}
 			var name string
 			name, in.Version, _ = strings.Cut(args[0], "@")
-			return a.install(cmd.Context(), pluginPath(name)+"/upgrade", agreed, func(approve string) any {
+			return a.install(cmd.Context(), pluginPath(name)+"/upgrade", name, agreed, func(approve string) any {
 				in.Approve = approve
 				return in
 			})
@@ -125,14 +125,14 @@ SHA-256 that 'berth plugin verify' shows.`,
 			if len(args) > 1 {
 				in.Version = args[1]
 			}
-			return a.install(cmd.Context(), pluginPath(args[0])+"/rollback", consent{}, func(string) any { return in })
+			return a.install(cmd.Context(), pluginPath(args[0])+"/rollback", args[0], consent{}, func(string) any { return in })
 		},
 	})
 }
 
 // install asks the host for an installation, shows how far it is, and asks the
-// operator where the host does.
-func (a *app) install(ctx context.Context, path string, agreed consent, body func(approve string) any) error {
+// operator where the host does. name is the plugin's, "" where the module names it.
+func (a *app) install(ctx context.Context, path, name string, agreed consent, body func(approve string) any) error {
 	a.patience = installPatience
 	c, err := a.connect()
 	if err != nil {
@@ -149,57 +149,18 @@ func (a *app) install(ctx context.Context, path string, agreed consent, body fun
 	if err != nil {
 		return err
 	}
+	var plugin wire.Plugin
+	if err := decodeAnswer(raw, &plugin); err != nil {
+		return fmt.Errorf("the answer is not what was expected: %w", err)
+	}
+	if err := about("plugin", plugin.Name, cmp.Or(name, plugin.Name)); err != nil {
+		return err
+	}
 	if a.json {
 		_, err := fmt.Fprintf(a.stdout, "%s\n", raw)
 		return err
 	}
-	var plugin wire.Plugin
-	if err := json.Unmarshal(raw, &plugin); err != nil {
-		return fmt.Errorf("the answer is not what was expected: %w", err)
-	}
 	return a.showPlugin(plugin)
-}
-
-func (a *app) pluginUninstall() *cobra.Command {
-	var force, purge bool
-	cmd := a.talks(&cobra.Command{
-		Use:   "uninstall NAME",
-		Short: "Remove a plugin, its settings and its place in the log",
-		Long: `Drains a plugin and removes it, with its settings in the configuration, its place in
-the log and its outcomes. What an installed plugin has stored stays for the time it
-is installed again, unless it is purged; that of a file in a watched directory goes
-with the file. It needs no network.`,
-		Args: usage(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			query := url.Values{}
-			if force {
-				query.Set("force", "true")
-			}
-			if purge {
-				query.Set("purge", "true")
-			}
-			path := "/api/v1/plugins/uninstall/" + url.PathEscape(args[0])
-			if len(query) > 0 {
-				path += "?" + query.Encode()
-			}
-			resp, err := c.do(cmd.Context(), "DELETE", path, nil)
-			if err != nil {
-				return err
-			}
-			if err := resp.Body.Close(); err != nil || a.json {
-				return err
-			}
-			_, err = fmt.Fprintf(a.stdout, "%s is uninstalled\n", printable(args[0]))
-			return err
-		},
-	})
-	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
-	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")
-	return cmd
 }
 
 func (a *app) pluginOutdated() *cobra.Command {

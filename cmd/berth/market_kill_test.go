@@ -51,10 +51,7 @@ func TestInstallKillNine(t *testing.T) {
 	}
 	remove := func(query string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			resp, err := k.s.do(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil)
-			if err == nil {
-				err = resp.Body.Close()
-			}
+			_, err := k.s.call(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil, nil)
 			return err
 		}
 	}

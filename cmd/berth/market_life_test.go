@@ -198,10 +198,9 @@ func TestMarketplaceLife(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	s.delivered(t, emit(t, s, "fourth"), "kv-counter")
-	says("echo is uninstalled", "plugin", "uninstall", "echo", "--purge")
-	resp, err := s.do(t.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil)
-	if err != nil || resp.StatusCode != http.StatusNoContent || resp.Body.Close() != nil {
-		t.Fatalf("uninstall: %+v, %v", resp, err)
+	says("echo is uninstalled", "plugin", "uninstall", "echo", "--purge", "--yes")
+	if _, err := s.call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil, nil); err != nil {
+		t.Fatalf("uninstall: %v", err)
 	}
 	without("")
 	if left, err := filepath.Glob(filepath.Join(data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
@@ -217,7 +216,7 @@ func TestMarketplaceLife(t *testing.T) {
 		t.Error("the start says nothing of a revoked plugin")
 	}
 	s = serve(t, dir, config)
-	_, err = s.call(t.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
+	_, err := s.call(t.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
 	if !errors.As(err, &p) || p.Status != http.StatusBadGateway || !strings.Contains(p.Detail, m.server.URL) {
 		t.Errorf("a marketplace that is down: %+v, %v", p.Problem, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -34,7 +35,9 @@ func (a *app) ordersCreate() *cobra.Command {
 				}
 				order.Items = append(order.Items, item)
 			}
-			return fetch(cmd.Context(), a, "POST", "/api/v1/orders", order, a.showOrder)
+			return fetch(cmd.Context(), a, "POST", "/api/v1/orders", order, a.showOrder, func(o wire.Order) error {
+				return about("order", o.ID, cmp.Or(order.ID, o.ID))
+			})
 		},
 	}
 	cmd.Flags().StringVar(&order.ID, "id", "", "the order's id (default: the host gives one)")
@@ -94,7 +97,9 @@ func (a *app) ordersShow() *cobra.Command {
 		Short: "Show one order",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetch(cmd.Context(), a, "GET", "/api/v1/orders/"+url.PathEscape(args[0]), nil, a.showOrder)
+			return fetch(cmd.Context(), a, "GET", "/api/v1/orders/"+url.PathEscape(args[0]), nil, a.showOrder, func(o wire.Order) error {
+				return about("order", o.ID, args[0])
+			})
 		},
 	})
 }
@@ -113,7 +118,9 @@ With --if-version it is moved only while it has the version that was seen.`,
 			if cmd.Flags().Changed("if-version") {
 				a.ifMatch = fmt.Sprintf("%q", strconv.FormatInt(seen, 10))
 			}
-			return fetch(cmd.Context(), a, "POST", "/api/v1/orders/"+url.PathEscape(args[0])+"/status", body, a.showOrder)
+			return fetch(cmd.Context(), a, "POST", "/api/v1/orders/"+url.PathEscape(args[0])+"/status", body, a.showOrder, func(o wire.Order) error {
+				return about("order", o.ID, args[0])
+			})
 		},
 	})
 	cmd.Flags().Int64Var(&seen, "if-version", 0, "the version it must have")

@@ -41,9 +41,7 @@ func (a *app) pluginShow() *cobra.Command {
 		Short: "Show one plugin",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetch(cmd.Context(), a, "GET", pluginPath(args[0]), nil, func(p wire.Plugin) error {
-				return a.showNamed(p, args[0])
-			})
+			return fetch(cmd.Context(), a, "GET", pluginPath(args[0]), nil, a.showPlugin, named(args[0]))
 		},
 	})
 }
@@ -54,9 +52,7 @@ func (a *app) pluginSwitch(action, short string) *cobra.Command {
 		Short: short + "; written into the configuration",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetch(cmd.Context(), a, "POST", pluginPath(args[0])+"/"+action, nil, func(p wire.Plugin) error {
-				return a.showNamed(p, args[0])
-			})
+			return fetch(cmd.Context(), a, "POST", pluginPath(args[0])+"/"+action, nil, a.showPlugin, named(args[0]))
 		},
 	})
 }
@@ -64,20 +60,9 @@ func (a *app) pluginSwitch(action, short string) *cobra.Command {
 // pluginPath is the path of one plugin in the API.
 func pluginPath(name string) string { return "/api/v1/events/plugins/" + url.PathEscape(name) }
 
-// is refuses an answer about another plugin than the one that was named.
-func is(p wire.Plugin, name string) error {
-	if p.Name != name {
-		return fmt.Errorf("the host answered about %q, and was asked about %q: nothing of it is believed", p.Name, name)
-	}
-	return nil
-}
-
-// showNamed is showPlugin of an answer that must be about the plugin named.
-func (a *app) showNamed(p wire.Plugin, name string) error {
-	if err := is(p, name); err != nil {
-		return err
-	}
-	return a.showPlugin(p)
+// named checks that an answer is about the plugin of this name.
+func named(name string) func(wire.Plugin) error {
+	return func(p wire.Plugin) error { return about("plugin", p.Name, name) }
 }
 
 func (a *app) showPlugin(p wire.Plugin) error {

@@ -19,7 +19,7 @@ import (
 // stream asks for work that takes long and shows on the way how far it is. It
 // returns the plugin's JSON.
 func (a *app) stream(ctx context.Context, c *client, path string, body any) (json.RawMessage, error) {
-	resp, err := c.send(ctx, "POST", path, "text/event-stream", body)
+	resp, err := c.do(ctx, "POST", path, streamType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -31,17 +31,20 @@ func (a *app) stream(ctx context.Context, c *client, path string, body any) (jso
 		switch kind {
 		case "progress":
 			var p wire.Progress
-			if err := json.Unmarshal(data, &p); err != nil {
-				return err
+			if err := decodeAnswer(data, &p); err != nil {
+				return c.unexpected(resp, err)
 			}
 			bar.show(p)
 		case "problem":
 			var p problem
-			if err := json.Unmarshal(data, &p.Problem); err != nil {
-				return err
+			if err := decodeAnswer(data, &p.Problem); err != nil {
+				return c.unexpected(resp, err)
 			}
 			return p
 		case "plugin":
+			if err := decodeAnswer(data, new(wire.Plugin)); err != nil {
+				return c.unexpected(resp, err)
+			}
 			plugin = data
 		}
 		return nil
@@ -53,7 +56,7 @@ func (a *app) stream(ctx context.Context, c *client, path string, body any) (jso
 }
 
 // maxLine bounds a line of a stream, in bytes.
-const maxLine = 4 << 20
+const maxLine = 8 << 20
 
 // readEvents reads server-sent events (WHATWG HTML, section 9.2.6) until on answers
 // an error or the stream ends. Only event and data are looked at.

@@ -87,7 +87,7 @@ func eventsKind(text []byte) (kind string, list bool) {
 // receipt is what the API answers for one event of a list.
 type receipt struct {
 	wire.Receipt
-	Error *wire.Problem `json:"error"`
+	Error *wire.Problem `json:"error,omitempty"`
 }
 
 // showReceipts prints the ids of published events. It fails when some were not taken.
@@ -96,16 +96,23 @@ func (a *app) showReceipts(answer json.RawMessage, list bool) error {
 	var err error
 	if list {
 		var page wire.List[receipt]
-		err = json.Unmarshal(answer, &page)
+		err = decodeAnswer(answer, &page)
 		receipts = page.Items
 	} else {
-		err = json.Unmarshal(answer, &receipts[0])
+		err = decodeAnswer(answer, &receipts[0])
 	}
 	if err != nil {
 		return fmt.Errorf("the answer is not what was expected: %w", err)
 	}
+	for _, r := range receipts {
+		if r.Error == nil {
+			if err := about("event", r.EventID, r.EventID); err != nil {
+				return err
+			}
+		}
+	}
 	if a.json {
-		if _, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(answer)); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%s\n", answer); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ published before it is.`,
 			return fetch(cmd.Context(), a, "POST", "/api/v1/events/replay", in, func(r wire.Replaying) error {
 				_, err := fmt.Fprintf(a.stdout, "%s is given what it takes of the events %d to %d again\n", printable(r.Plugin), r.FromSeq, r.ToSeq)
 				return err
-			})
+			}, func(r wire.Replaying) error { return about("plugin", r.Plugin, in.Plugin) })
 		},
 	}
 	cmd.Flags().StringVar(&in.Plugin, "plugin", "", "who has the events again")

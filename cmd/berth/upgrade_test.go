@@ -144,7 +144,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	version("2.0.0")
 
-	if _, problems, code := berth("uninstall", "echo", "--purge"); code != 0 {
+	if _, problems, code := berth("uninstall", "echo", "--purge", "--yes"); code != 0 {
 		t.Errorf("uninstall: %s", problems)
 	}
 	if left, err := filepath.Glob(filepath.Join(data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
@@ -174,7 +174,7 @@ func TestInstallStream(t *testing.T) {
 	in := wire.Install{URL: shop.URL + "/?token=secret", SHA256: fmt.Sprintf("%x", sha256.Sum256(wasm))}
 	ask := func() (steps []string, last string, problem wire.Problem) {
 		t.Helper()
-		resp, err := s.send(t.Context(), "POST", "/api/v1/plugins/install", "text/event-stream", in)
+		resp, err := s.do(t.Context(), "POST", "/api/v1/plugins/install", streamType, in)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
 )
 
 const tokenKey = "berth.token" // of the request's echo.Context
@@ -28,6 +29,7 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 		// never write into them.
 		header["X-Content-Type-Options"] = s.noSniff
 		header["Cache-Control"] = s.noStore
+		header[wire.VersionHeader] = s.version
 		err := s.admit(c)
 		if err == nil {
 			err = next(c)

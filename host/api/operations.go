@@ -32,16 +32,13 @@ func (s *Server) describe() error {
 		}
 		ops[i].Scope = string(s.table[at].Scope)
 	}
-	version := s.cfg.Version
-	if version == "" {
-		version = "dev"
-	}
 	text, err := openapi.Build(openapi.Info{
 		Title:   "Berth",
-		Version: version,
+		Version: s.cfg.Version,
 		Description: "The API of a Berth host: publish events and look after the handlers that get them. " +
 			"Every request under /api needs a bearer token; x-scope names the scope it must have. " +
 			"Failures are application/problem+json with a stable code; 429, 503 and 507 say in Retry-After when to try again. " +
+			"Every answer has the header Berth-Version, by which a client knows a host. " +
 			"Answers may get more keys in later versions; requests with keys that are not known are refused.",
 	}, wire.Problem{}, ops)
 	if err != nil {

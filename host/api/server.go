@@ -49,7 +49,7 @@ type Config struct {
 	LogStatus   LogStatuser
 	Marketplace Marketplace
 
-	// Version is the program's, for /openapi.json; "" is "dev".
+	// Version is the program's, for the header wire.VersionHeader and /openapi.json; "" is "dev".
 	Version string
 	// Ready says why the host is not ready, or nil. Nil is always ready.
 	Ready func() error
@@ -84,7 +84,7 @@ type Server struct {
 	switching chan struct{} // one token: whoever switches a plugin has it
 	close     sync.Once
 
-	noSniff, noStore []string // values of headers that every answer has
+	noSniff, noStore, version []string // values of headers that every answer has
 
 	limits   limits
 	refusals refusals
@@ -122,6 +122,9 @@ func New(cfg Config) (*Server, error) {
 			return nil, fault.New(fault.Internal, "api: Config.%s is not set", name)
 		}
 	}
+	if cfg.Version == "" {
+		cfg.Version = "dev"
+	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }
 	}
@@ -153,6 +156,7 @@ func New(cfg Config) (*Server, error) {
 
 		noSniff: []string{"nosniff"},
 		noStore: []string{"no-store"},
+		version: []string{cfg.Version},
 
 		allow:    make(map[string][]string),
 		limits:   newLimits(cfg.RateLimit),

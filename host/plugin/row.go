@@ -126,6 +126,9 @@ func (l *loop) entryRow(e *entry) row {
 	}
 	state, reason := e.state(f)
 	r.plugin = wire.Plugin{Name: e.name, State: state, Reason: reason}
+	if f != nil && f.pin == nil {
+		r.plugin.File = f.path
+	}
 	var t target
 	switch {
 	case e.running != nil:
@@ -267,7 +270,7 @@ func (f *file) title() string {
 func (l *loop) fileRow(f *file, e *entry) row {
 	name := f.title()
 	r := row{key: rowKey{name: name, path: f.path}}
-	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting}
+	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting, File: f.path}
 	switch {
 	case f.refusal != "":
 		r.plugin.State, r.plugin.Reason = wire.Rejected, f.refusal

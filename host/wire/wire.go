@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// VersionHeader is the header of every answer of a host: its version. A client
+// knows a host by it.
+const VersionHeader = "Berth-Version"
+
 // List is every list the API answers. Next is the cursor to pass for the next
 // page, or null at the end.
 type List[T any] struct {
@@ -117,6 +121,8 @@ type Plugin struct {
 	Fuel         uint64       `json:"fuel"`      // spent since the host started
 
 	Pending *PendingVersion `json:"pending,omitempty"`
+
+	File string `json:"file,omitempty"` // its path in a watched directory; "" for an installed plugin
 }
 
 // OrderItem is one line of an order.

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+// online is one command line for each request that a command sends, by the
+// command's path.
+var online = map[string]string{
+	"config reload":               "config reload",
+	"events dead-letters list":    "events dead-letters list",
+	"events dead-letters purge":   "events dead-letters purge --plugin p --yes",
+	"events dead-letters redrive": "events dead-letters redrive --plugin p --yes",
+	"events dead-letters show":    "events dead-letters show 01a227c8-ec24-76f7-b0c4-5e2c7f064963",
+	"events emit":                 "events emit t",
+	"events list":                 "events list",
+	"events log":                  "events log",
+	"events publish":              "events publish -",
+	"events replay":               "events replay --plugin p --from earliest",
+	"events show":                 "events show 01a227c8-ec24-76f7-b0c4-5e2c7f064963",
+	"events tail":                 "events tail",
+	"marketplace search":          "marketplace search",
+	"orders create":               "orders create --customer c --item A:1:1",
+	"orders list":                 "orders list",
+	"orders move":                 "orders move o confirmed",
+	"orders show":                 "orders show o",
+	"plugin approve":              "plugin approve p --yes",
+	"plugin disable":              "plugin disable p",
+	"plugin enable":               "plugin enable p",
+	"plugin install":              "plugin install p --yes",
+	"plugin list":                 "plugin list",
+	"plugin outdated":             "plugin outdated",
+	"plugin pause":                "plugin pause p",
+	"plugin report":               "plugin report p",
+	"plugin resume":               "plugin resume p",
+	"plugin rollback":             "plugin rollback p",
+	"plugin show":                 "plugin show p",
+	"plugin uninstall":            "plugin uninstall p --yes",
+	"plugin upgrade":              "plugin upgrade p --yes",
+	"plugin verify":               "plugin verify",
+	"route explain":               "route explain -",
+}
+
+// Whatever a server answers that is not the answer of a Berth host to just this
+// request: no command prints anything of it, and each fails and says why.
+func TestNothingButTheAnswerIsBelieved(t *testing.T) {
+	const host = wire.VersionHeader
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		header     map[string]string
+		want       string
+		token      bool // it is sent there
+	}{
+		{"another server's JSON", `{"ok":true}`, 200, map[string]string{"Content-Type": jsonType}, "is not a Berth host", false},
+		{"a login page", "<html>", 200, map[string]string{"Content-Type": "text/html"}, "is not a Berth host", false},
+		{"a redirect to a login page", "", 302, map[string]string{"Location": "https://login.example/"}, "302 Found, to https://login.example/", false},
+		{"a broken gateway", "<html>", 502, map[string]string{"Content-Type": "text/html"}, "502 Bad Gateway, text/html", false},
+		{"another server's problem", `{"title":"No","status":404,"detail":"no","type":"","code":""}`, 404, map[string]string{"Content-Type": problemType}, "is not a Berth host", false},
+
+		{"an object that lacks everything", `{"ok":true}`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
+		{"an empty object", `{}`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
+		{"null", `null`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
+		{"nothing", ``, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
+		{"a page", `<html>`, 0, map[string]string{host: "1", "Content-Type": "text/html"}, "the answer is not what was expected", true},
+		{"another status", `{}`, 203, map[string]string{host: "1", "Content-Type": jsonType}, "its status is 203", true},
+		{"a redirect of a host", ``, 307, map[string]string{host: "1", "Location": "https://elsewhere.example/"}, "its status is 307", true},
+		{"an error without a reason", `{}`, 500, map[string]string{host: "1", "Content-Type": problemType}, "does not say why", true},
+		{"an error of another status", `{"type":"","title":"No","status":404,"detail":"believe this","code":""}`, 500, map[string]string{host: "1", "Content-Type": problemType}, "does not say why", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var tokens, followed int
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Authorization") != "" {
+					tokens++
+				}
+				if strings.HasPrefix(r.URL.Path, "/elsewhere") {
+					followed++
+				}
+				for name, value := range tt.header {
+					w.Header().Set(name, value)
+				}
+				status := tt.status
+				if status == 0 {
+					status = success(r.Method, r.URL.Path)[0]
+				}
+				w.WriteHeader(status)
+				if status != http.StatusNoContent {
+					_, _ = io.WriteString(w, tt.body)
+				}
+			}))
+			defer s.Close()
+			t.Setenv("BERTH_URL", s.URL)
+			t.Setenv("BERTH_TOKEN", "secret")
+			for command, line := range online {
+				tokens = 0
+				empty := tt.status == 0 && command == "plugin uninstall" // its answer is a status
+				var stdout, stderr strings.Builder
+				for _, flag := range []string{"", " --json"} {
+					stdout.Reset()
+					stderr.Reset()
+					code := doMain(t.Context(), strings.Fields(line+flag), strings.NewReader(`{"event_type":"t","data":1}`), &stdout, &stderr)
+					if empty {
+						continue
+					}
+					if code != exitFailed || stdout.Len() > 0 || strings.Contains(stderr.String(), "believe this") {
+						t.Errorf("%s: exit code %d, prints %q, %q", line+flag, code, &stdout, &stderr)
+					}
+					if want := tt.want; !strings.Contains(stderr.String(), want) && !(strings.HasPrefix(want, "the answer") && strings.Contains(stderr.String(), `it is "application/json", not text/event-stream`)) {
+						t.Errorf("%s: says %q, and not %q", line+flag, &stderr, want)
+					}
+				}
+				if (tokens > 0) != tt.token {
+					t.Errorf("%s: the token was sent: %v", line, tokens > 0)
+				}
+			}
+			if followed > 0 {
+				t.Error("a redirect was followed")
+			}
+		})
+	}
+}
+
+// An answer about another thing than the one asked about is not believed either.
+func TestAnswersAreAboutWhatWasAsked(t *testing.T) {
+	other := complete[wire.Plugin](`{"name":"other","state":"active"}`)
+	event := complete[wire.Event](`{"seq":1,"event_type":"t","data":1,"metadata":{"event_id":"other","idempotency_key":"k"},"deliveries":[]}`)
+	order := complete[wire.Order](`{"id":"other"}`)
+	d := newDesk(t, map[string]string{
+		"GET /api/v1/events/plugins/p": other, "POST /api/v1/events/plugins/p/approve": other, "POST /api/v1/events/plugins/p/enable": other,
+		"POST /api/v1/events/plugins/p/disable": other, "POST /api/v1/events/plugins/p/pause": other, "POST /api/v1/events/plugins/p/resume": other,
+		"GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963": event, "GET /api/v1/orders/o": order, "POST /api/v1/orders/o/status": order, "POST /api/v1/orders": complete[wire.Order](`{}`),
+		"POST /api/v1/events":        complete[wire.Receipt](`{}`),
+		"POST /api/v1/events/replay": complete[wire.Replaying](`{"plugin":"other"}`),
+		"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + complete[wire.DeadLetter](`{"event_id":"other","idempotency_key":"k"}`) + `],"next":null}`,
+	})
+	for _, command := range []string{"plugin show", "plugin approve", "plugin enable", "plugin disable", "plugin pause", "plugin resume",
+		"events show", "events emit", "events publish", "events replay", "events dead-letters show", "orders show", "orders move", "orders create"} {
+		for _, flag := range []string{"", " --json"} {
+			code, stdout, stderr := d.run(t, `{"event_type":"t"}`, online[command]+flag)
+			if code != exitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
+				t.Errorf("%s: exit code %d, prints %q, %q", online[command]+flag, code, stdout, stderr)
+			}
+		}
+		if command == "plugin approve" && strings.Contains(strings.Join(d.asked, "\n"), "POST") {
+			t.Error("another plugin's capabilities were approved")
+		}
+	}
+}
+
+func TestDecodeAnswer(t *testing.T) {
+	type inner struct {
+		N int `json:"n"`
+	}
+	type answer struct {
+		inner
+		Name  string           `json:"name"`
+		At    time.Time        `json:"at"`
+		List  []inner          `json:"list"`
+		Map   map[string]inner `json:"map"`
+		Maybe *inner           `json:"maybe"`
+		Any   json.RawMessage  `json:"any"`
+		Left  string           `json:"left,omitempty"`
+		Zero  time.Time        `json:"zero,omitzero"`
+	}
+	const good = `{"n":1,"name":"x","at":"2026-05-01T10:00:00Z","list":[{"n":2}],"map":{"a":{"n":3}},"maybe":null,"any":null}`
+	with := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%s is not there", old)
+		}
+		return strings.Replace(good, old, new, 1)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{good, ""},
+		{" " + good + "\n", ""},
+		{with(`"n":1`, `"n":1,"later":{"x":[]}`), ""},
+		{with(`"maybe":null`, `"maybe":{"n":4}`), ""},
+		{with(`"any":null`, `"any":[1,{"N":2}],"left":"y","zero":"2026-05-01T10:00:00Z"`), ""},
+		{with(`"list":[{"n":2}]`, `"list":[]`), ""},
+
+		{"", "unexpected end"},
+		{"null", "the answer is null"},
+		{"[]", "the answer: json: cannot unmarshal array"},
+		{`"x"`, "cannot unmarshal string"},
+		{good + "{}", "invalid character"},
+		{with(`"n":1,`, ``), "the answer.n is missing"},
+		{with(`"name":"x",`, ``), "the answer.name is missing"},
+		{with(`"any":null`, `"left":"y"`), "the answer.any is missing"},
+		{with(`"maybe":null,`, ``), "the answer.maybe is missing"},
+		{with(`"name":"x"`, `"name":null`), "the answer.name is null"},
+		{with(`"name":"x"`, `"name":7`), "cannot unmarshal number"},
+		{with(`"name":"x"`, `"Name":"x"`), "the answer.name is written Name"},
+		{with(`"name":"x"`, `"name":"x","NAME":"y"`), "the answer.name is written NAME"},
+		{with(`"name":"x"`, "\"name\":\"\xff\""), "not UTF-8"},
+		{with(`"list":[{"n":2}]`, `"list":null`), "the answer.list is null"},
+		{with(`"list":[{"n":2}]`, `"list":{}`), "the answer.list: json"},
+		{with(`{"n":2}`, `{"n":2},{}`), "the answer.list[1].n is missing"},
+		{with(`{"n":2}`, `null`), "the answer.list[0] is null"},
+		{with(`{"n":3}`, `{"n":null}`), "the answer.map.a.n is null"},
+		{with(`"maybe":null`, `"maybe":{}`), "the answer.maybe.n is missing"},
+		{with(`"at":"2026-05-01T10:00:00Z"`, `"at":null`), "the answer.at is null"},
+		{with(`"at":"2026-05-01T10:00:00Z"`, `"at":"soon"`), "soon"},
+		{with(`"any":null`, `"any":null,"zero":null`), "the answer.zero is null"},
+		{with(`"any":null`, `"any":null,"left":7`), "cannot unmarshal number"},
+	} {
+		err := decodeAnswer([]byte(tt.text), new(answer))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
+		}
+	}
+}
+
+// FuzzDecodeAnswer: what is taken is all there, so that it is taken again as it is
+// encoded.
+func FuzzDecodeAnswer(f *testing.F) {
+	f.Add([]byte(complete[wire.Plugin](`{"name":"x","state":"active","capabilities":[{"name":"kv"}]}`)))
+	f.Add([]byte(`{"ok":true}`))
+	f.Add([]byte(`{"Name":"x","capabilities":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var p wire.Plugin
+		if decodeAnswer(text, &p) != nil {
+			return
+		}
+		again, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var q wire.Plugin
+		if err := decodeAnswer(again, &q); err != nil {
+			t.Errorf("%q was taken, and %s is not: %v", text, again, err)
+		}
+	})
+}
+
+// The statuses that a command expects are those that the API is described with.
+func TestSuccessIsAsDescribed(t *testing.T) {
+	dir, config, _ := workplace(t)
+	s := serve(t, dir, config)
+	var document struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	if _, err := s.call(t.Context(), "GET", "/openapi.json", nil, &document); err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for path, methods := range document.Paths {
+		for method, raw := range methods {
+			var op struct {
+				Responses map[string]struct {
+					Content map[string]any `json:"content"`
+				} `json:"responses"`
+			}
+			if !slices.Contains([]string{"get", "post", "delete"}, method) {
+				continue
+			}
+			if err := json.Unmarshal(raw, &op); err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for status, r := range op.Responses {
+				_, streamed := r.Content[streamType]
+				if status[0] == '2' && !(streamed && len(r.Content) == 1) {
+					want = append(want, status)
+				}
+			}
+			slices.Sort(want)
+			var got []string
+			for _, status := range success(strings.ToUpper(method), path) {
+				got = append(got, http.StatusText(status))
+			}
+			for i, status := range want {
+				n, _ := json.Number(status).Int64()
+				want[i] = http.StatusText(int(n))
+			}
+			checked++
+			if len(want) > 0 && !slices.Equal(got, want) {
+				t.Errorf("%s %s: expected is %q, described %q", method, path, got, want)
+			}
+		}
+	}
+	if checked < 25 {
+		t.Errorf("%d operations were looked at", checked)
+	}
+}
