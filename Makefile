@@ -5,6 +5,7 @@ BIN      := bin/berth
 HANDLERS := $(notdir $(wildcard plugins-src/*))
 TOOL     := $(GO) tool -modfile=.ci/tools/go.mod
 FUZZTIME ?= 10s
+BOUNDTIME ?= 20s
 MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sandbox sandbox/guestnet plugin event auth \
 	install delivery store bus route config api)
 SEED     ?= 1
@@ -53,6 +54,9 @@ fuzz: ## run every fuzz target for FUZZTIME
 # make mutate PKG="./host/auth ./host/event" SEED=7 MUTANTS=40; make mutate AT=host/auth/verifier.go:57
 mutate: ## change the code a little, see whether a test fails; prints the rate for each package
 	@$(GO) run ./.ci/mutate -seed $(SEED) -n $(MUTANTS) -jobs $(JOBS) $(if $(AT),-at $(AT),$(or $(PKG),$(MUTATED)))
+
+boundaries: ## compare how code is read with wabt and the engine, for BOUNDTIME
+	$(GO) run ./host/sandbox/meter/boundaries -for $(BOUNDTIME)
 
 bench: ## measure against the targets, as a table; wants a quiet machine
 	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench
