@@ -101,11 +101,7 @@ func (l *Log) Append(r Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.append(line); err != nil {
-		code := fault.Unavailable
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			code = fault.Exhausted
-		}
-		return fault.New(code, "write the audit log %s: %w", l.cfg.Path, err)
+		return fault.Disk("write the audit log "+l.cfg.Path, err)
 	}
 	return nil
 }

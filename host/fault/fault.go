@@ -80,15 +80,19 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// CodeOf returns the code of the outermost Error in err's chain, Internal when
-// there is none, and "" when err is nil.
+// CodeOf returns the code of the outermost Error in err's chain. Without one it
+// is Exhausted for an error of a full disk (see Full), else Internal; "" when err
+// is nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
 	}
 	var e *Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		return e.Code
+	case Full(err):
+		return Exhausted
 	}
 	return Internal
 }

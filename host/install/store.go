@@ -219,11 +219,8 @@ func (s store) syncDir(name string) error {
 // coded gives an error of the file system its code.
 func coded(err error) error {
 	var known *fault.Error
-	switch {
-	case err == nil || errors.As(err, &known):
+	if errors.As(err, &known) {
 		return err
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fault.New(fault.Exhausted, "the data directory is full: %w", err)
 	}
-	return fault.New(fault.Unavailable, "the data directory: %w", err)
+	return fault.Disk("the data directory", err)
 }

@@ -33,6 +33,8 @@ func (s *Store) coded(doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, errClosed())
 	case errors.Is(err, sql.ErrConnDone):
 		return fault.New(fault.Unavailable, "%s: %w", doing, err)
+	case fault.Full(err):
+		return fault.Disk(doing, err)
 	case !errors.As(err, &lite):
 		return fault.New(fault.Internal, "%s: %w", doing, err)
 	}

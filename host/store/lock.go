@@ -26,7 +26,7 @@ func lockFile(path string) (*fileLock, error) {
 	name := lockName(path)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "%w", err)
+		return nil, fault.Disk("make the lock file", err)
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

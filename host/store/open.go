@@ -177,7 +177,7 @@ func create(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fault.New(fault.Unavailable, "%w", err)
+		return fault.Disk("make the file", err)
 	}
 	if err := f.Close(); err != nil {
 		return err

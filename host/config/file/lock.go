@@ -34,7 +34,7 @@ func Lock(path string) (unlock func(), err error) {
 		dir = filepath.Dir(target)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fault.New(fault.Unavailable, "lock %s: %w", path, err)
+		return nil, fault.Disk("lock "+path, err)
 	}
 	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)

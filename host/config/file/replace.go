@@ -81,11 +81,10 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 		d = realDisk{}
 	}
 	fail := func(err error) error {
-		code := fault.Unavailable
 		if errors.Is(err, ErrChanged) {
-			code = fault.Conflict
+			return fault.New(fault.Conflict, "replace %s: %w", path, err)
 		}
-		return fault.New(code, "replace %s: %w", path, err)
+		return fault.Disk("replace "+path, err)
 	}
 	target, stat, err := locate(path, old != nil)
 	if err != nil {

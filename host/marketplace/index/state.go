@@ -159,11 +159,7 @@ func dropTemps(path string) {
 func (s state) write(path string) (err error) {
 	defer func() {
 		if err != nil {
-			code := fault.Unavailable
-			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-				code = fault.Exhausted
-			}
-			err = fault.New(code, "keep the marketplace's list: %w", err)
+			err = fault.Disk("keep the marketplace's list", err)
 		}
 	}()
 	text, err := json.Marshal(s)

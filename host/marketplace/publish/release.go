@@ -257,8 +257,8 @@ func asFault(err error) error {
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.New(fault.NotFound, "%w", err)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fault.New(fault.Exhausted, "%w", err)
+	case fault.Full(err):
+		return fault.New(fault.Exhausted, "the disk is full: %w", err)
 	}
 	return fault.New(fault.Unavailable, "%w", err)
 }

@@ -257,7 +257,7 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done bool, err error) {
 	dir, remove, err := v.entries.begin()
 	if err != nil {
-		return false, fault.New(fault.Unavailable, "vet: %w", err)
+		return false, fault.Disk("vet", err)
 	}
 	defer remove()
 	started := time.Now()
@@ -276,7 +276,7 @@ func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done b
 	}
 	kept, err := v.room.add(v.entries, verdict.key, dir, report)
 	if err != nil {
-		return false, fault.New(fault.Unavailable, "compilation cache: %w", err)
+		return false, fault.Disk("compilation cache", err)
 	}
 	*verdict = kept
 	return true, nil
