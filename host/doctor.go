@@ -178,6 +178,8 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (store.Insp
 		return found, doctor.Bad(check, err.Error(), "put the file back or restore a backup; else start once with --accept-data-loss")
 	case fault.Is(err, fault.NotFound):
 		return found, doctor.Good(check, path+" is not there yet; the first start makes it")
+	case fault.Is(err, fault.Exhausted):
+		return found, doctor.Warn(check, err.Error(), "free some space: a host starts and serves what it has, but takes no events")
 	case fault.Is(err, fault.Internal):
 		return found, doctor.Bad(check, err.Error(), "put it back from a copy, or move it away to begin with an empty log")
 	case err != nil:

@@ -4,28 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // startAPI makes the admin token if there is none, and listens.
 func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) error {
-	token, path, created, err := auth.LoadOrCreateToken(h.dataDir())
-	if err != nil {
-		return fmt.Errorf("admin token: %w", err)
-	}
-	if created {
-		h.logger.Info("an admin token was made", "path", path)
-	}
 	https, err := h.certificate()
 	if err != nil {
 		return err
 	}
-	verifier := auth.NewVerifier(h.dataDir(), token, h.logger)
+	verifier, err := h.startTokens()
+	if err != nil {
+		return err
+	}
 	h.background("the times of the tokens' use", verifier.Run)
 	limit := h.current.Load().Server.RateLimit
 	server, err := api.New(api.Config{
@@ -76,6 +74,50 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		return err
 	})
 	return nil
+}
+
+// tokenRetry is how often the admin token is tried to be made on a full disk.
+const tokenRetry = 2 * time.Second
+
+// startTokens loads the tokens, and makes the admin token if there is none. When the
+// disk is too full for that the host starts without one, and makes it later: other
+// tokens count meanwhile.
+func (h *Host) startTokens() (*auth.Verifier, error) {
+	load := func() (string, error) {
+		token, path, created, err := auth.LoadOrCreateToken(h.dataDir())
+		if created {
+			h.logger.Info("an admin token was made", "path", path)
+		}
+		if err != nil {
+			err = fmt.Errorf("admin token: %w", err)
+		}
+		return token, err
+	}
+	token, err := load()
+	if err != nil && !fault.Is(err, fault.Exhausted) {
+		return nil, err
+	}
+	verifier := auth.NewVerifier(h.dataDir(), token, h.logger)
+	if err == nil {
+		return verifier, nil
+	}
+	h.logger.Error("there is no admin token, and the disk is full; it is made when there is space, and other tokens count meanwhile", "error", err)
+	h.background("the making of the admin token", func(ctx context.Context) {
+		tick := time.NewTicker(tokenRetry)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if token, err := load(); err == nil {
+				verifier.SetAdmin(token)
+				return
+			}
+		}
+	})
+	return verifier, nil
 }
 
 // tokens shows the tokens to the API.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,14 +55,23 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
-	remove, err := writeState(h)
+	state, err := stateOf(h)
 	if err != nil {
 		return errors.Join(err, a.shutDown(h))
 	}
-	defer remove()
+	defer state.remove()
+	var again <-chan time.Time // to write the state; nil: it is written
+	if err := state.write(); err != nil {
+		again = time.Tick(stateRetry)
+		cfg.Logger.Warn("commands on this machine do not find this host by its data directory: give them BERTH_URL; trying again", "error", err)
+	}
 	cfg.Logger.Info("berth is up", "url", h.URL(), "token", filepath.Join(h.DataDir(), tokenFile))
 	for {
 		select {
+		case <-again:
+			if state.write() == nil {
+				again = nil
+			}
 		case <-hangups:
 			_ = h.Hangup(ctx) // it says in the log what came of it
 		case <-ctx.Done():
@@ -79,26 +89,42 @@ func (a *app) shutDown(h *host.Host) error {
 	return h.Close(ctx)
 }
 
-// writeState tells the commands on this machine where the host is.
-func writeState(h *host.Host) (remove func(), err error) {
-	path := filepath.Join(h.DataDir(), stateFile)
+// stateRetry is how often the state is tried to be written, such as on a full disk.
+const stateRetry = 2 * time.Second
+
+// stateOnDisk tells the commands on this machine where the host is.
+type stateOnDisk struct {
+	path string
+	text []byte
+}
+
+func stateOf(h *host.Host) (stateOnDisk, error) {
 	certFile := h.CertFile()
 	if certFile != "" { // a command may run in another directory
 		abs, err := filepath.Abs(certFile)
 		if err != nil {
-			return nil, fmt.Errorf("say where the host is: %w", err)
+			return stateOnDisk{}, fmt.Errorf("say where the host is: %w", err)
 		}
 		certFile = abs
 	}
 	text, err := json.Marshal(hostState{URL: h.URL(), PID: os.Getpid(), CertFile: certFile})
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(path+".tmp", text, 0o600); err != nil {
-		return nil, fmt.Errorf("say where the host is: %w", err)
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return nil, fmt.Errorf("say where the host is: %w", err)
-	}
-	return func() { _ = os.Remove(path) }, nil
+	return stateOnDisk{filepath.Join(h.DataDir(), stateFile), text}, err
 }
+
+// write replaces the file. When it fails there is none: one that a killed host has
+// left would lead commands to an address that is nobody's, or another program's.
+func (s stateOnDisk) write() error {
+	temp := s.path + ".tmp"
+	err := os.WriteFile(temp, s.text, 0o600)
+	if err == nil {
+		err = os.Rename(temp, s.path)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		s.remove()
+		return fmt.Errorf("say where the host is: %w", err)
+	}
+	return nil
+}
+
+func (s stateOnDisk) remove() { _ = os.Remove(s.path) }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,8 +35,8 @@ const AdminID = "admin"
 // from when it is created and until it is revoked. It is safe for concurrent use.
 type Verifier struct {
 	dir    string
-	admin  [sha256.Size]byte
 	logger *slog.Logger
+	admin  atomic.Pointer[[sha256.Size]byte] // nil: there is none
 
 	mu     sync.RWMutex
 	tokens map[string]tokenFile // by id
@@ -45,9 +46,21 @@ type Verifier struct {
 }
 
 // NewVerifier returns a verifier of the tokens in a data directory and of the
-// admin token, which is not empty.
+// admin token. "": there is none.
 func NewVerifier(dir, admin string, logger *slog.Logger) *Verifier {
-	return &Verifier{dir: dir, admin: sha256.Sum256([]byte(admin)), logger: logger, used: readUsed(dir)}
+	v := &Verifier{dir: dir, logger: logger, used: readUsed(dir)}
+	v.SetAdmin(admin)
+	return v
+}
+
+// SetAdmin replaces the admin token; "" is none.
+func (v *Verifier) SetAdmin(token string) {
+	if token == "" {
+		v.admin.Store(nil)
+		return
+	}
+	sum := sha256.Sum256([]byte(token))
+	v.admin.Store(&sum)
 }
 
 // Verify returns the token with this secret; false when it is not known, was
@@ -55,7 +68,7 @@ func NewVerifier(dir, admin string, logger *slog.Logger) *Verifier {
 // secret is right.
 func (v *Verifier) Verify(secret string) (Token, bool) {
 	sum := sha256.Sum256([]byte(secret))
-	if subtle.ConstantTimeCompare(sum[:], v.admin[:]) == 1 {
+	if admin := v.admin.Load(); admin != nil && subtle.ConstantTimeCompare(sum[:], admin[:]) == 1 {
 		return Token{ID: AdminID, Name: AdminID, Scopes: Scopes()}, true
 	}
 	rest, ok := strings.CutPrefix(secret, secretPrefix)
@@ -171,6 +184,7 @@ func (v *Verifier) flush() {
 		err = os.Rename(path+".tmp", path)
 	}
 	if err != nil {
+		_ = os.Remove(path + ".tmp")
 		v.logger.Warn("it was not written down when tokens were last used", "error", err)
 		return
 	}

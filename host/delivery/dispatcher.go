@@ -69,6 +69,7 @@ type Dispatcher struct {
 
 	mu       sync.Mutex
 	handlers map[string]*Handler
+	claims   map[string]uint64        // by handler: the place that could not be stored, see Claim
 	places   map[string]chan struct{} // by handler: holds a token of who opens or replays it
 	closed   bool
 }
@@ -87,7 +88,7 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler), places: make(map[string]chan struct{})}
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*Handler), claims: make(map[string]uint64), places: make(map[string]chan struct{})}
 	d.recorder = newRecorder(cfg, d.list)
 	return d
 }
@@ -105,7 +106,8 @@ func cursorName(handler string) string {
 
 // Claim gives a handler its place in the log, durably: from there on every event
 // waits for it. Where that is says Config.Start. For a handler that was claimed
-// before it changes nothing.
+// before it changes nothing. A place that the store has refused is kept in memory
+// for the next Claim, so that the handler misses nothing published in between.
 func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 	_, found, err := d.cfg.Store.Cursor(ctx, cursorName(handler))
 	if err != nil || found {
@@ -115,11 +117,22 @@ func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 	if err != nil || backlog.Found {
 		return err
 	}
-	after, err := d.cfg.Start(ctx, handler)
-	if err != nil {
-		return err
+	d.mu.Lock()
+	after, claimed := d.claims[handler]
+	d.mu.Unlock()
+	if !claimed {
+		if after, err = d.cfg.Start(ctx, handler); err != nil {
+			return err
+		}
 	}
 	_, err = d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		d.claims[handler] = after
+	} else {
+		delete(d.claims, handler)
+	}
 	return err
 }
 

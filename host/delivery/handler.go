@@ -180,9 +180,9 @@ func (h *Handler) Update(p Policy) {
 	}
 }
 
-// Close stops reading and waits until the outcomes are written, or ctx ends:
-// what is not written then is delivered again when the handler is opened next.
-// Close it after the pools that take from it are drained.
+// Close stops reading and waits until the outcomes are written, ctx ends, or a full
+// disk refuses them (fault.Exhausted): what is not written then is delivered again
+// when the handler is opened next. Close it after the pools that take from it are drained.
 func (h *Handler) Close(ctx context.Context) error {
 	h.endLife()
 	h.moving <- struct{}{} // a replay that is being started gives up
@@ -195,7 +195,7 @@ func (h *Handler) Close(ctx context.Context) error {
 		h.timer.Stop()
 	}
 	h.mu.Unlock()
-	err := h.dispatcher.recorder.flush(ctx)
+	err := h.dispatcher.recorder.finish(ctx)
 	h.mu.Lock()
 	if !h.gone {
 		h.gone = true

@@ -38,6 +38,9 @@ type recorder struct {
 	troubleMu sync.Mutex    // a leaf
 	trouble   error         // why nothing has been written for a while; nil when all is well
 	troubled  chan struct{} // closed while there is trouble
+	full      error         // of the last write that a full disk refused
+	refused   chan struct{} // closed, and replaced, when a full disk refuses a write
+	retry     chan struct{} // a token: write again without waiting
 }
 
 func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
@@ -48,6 +51,8 @@ func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 		flushes:  make(chan chan struct{}),
 		done:     make(chan struct{}),
 		troubled: make(chan struct{}),
+		refused:  make(chan struct{}),
+		retry:    make(chan struct{}, 1),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	go r.run()
@@ -76,6 +81,26 @@ func (r *recorder) take(all bool) []*Handler {
 
 // flush waits until everything that was there when it was called is written.
 func (r *recorder) flush(ctx context.Context) error { return r.await(ctx, nil) }
+
+// finish is flush for a handler that closes. A full disk may stay full for long:
+// finish has the write repeated at once, and when the disk refuses it again returns
+// fault.Exhausted. The events are delivered again when the handler is opened next.
+func (r *recorder) finish(ctx context.Context) error {
+	r.troubleMu.Lock()
+	refused := r.refused
+	r.troubleMu.Unlock()
+	token(r.retry)
+	return r.await(ctx, refused)
+}
+
+// noteFull signals that a full disk has refused a write.
+func (r *recorder) noteFull(err error) {
+	r.troubleMu.Lock()
+	defer r.troubleMu.Unlock()
+	r.full = err
+	close(r.refused)
+	r.refused = make(chan struct{})
+}
 
 // settle is flush for an operator, who is told why when nothing has been written
 // for a while.
@@ -111,10 +136,14 @@ func (r *recorder) await(ctx context.Context, troubled <-chan struct{}) error {
 func (r *recorder) why() error {
 	r.troubleMu.Lock()
 	defer r.troubleMu.Unlock()
-	if r.trouble == nil {
+	err := r.trouble
+	if err == nil {
+		err = r.full
+	}
+	if err == nil {
 		return fault.New(fault.Unavailable, "outcomes could not be written a moment ago; try again")
 	}
-	return fmt.Errorf("outcomes cannot be written: %w", r.trouble)
+	return fmt.Errorf("outcomes cannot be written: %w", err)
 }
 
 // tellTrouble says why nothing is written, or that it is again.
@@ -128,6 +157,9 @@ func (r *recorder) tellTrouble(err error) {
 		r.troubled = make(chan struct{})
 	}
 	r.trouble = err
+	if err == nil {
+		r.full = nil
+	}
 }
 
 func (r *recorder) close() {
@@ -232,9 +264,13 @@ func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused 
 		if wait == saveRetryMax {
 			r.tellTrouble(err)
 		}
+		if fault.Is(err, fault.Exhausted) {
+			r.noteFull(err)
+		}
 		wait = min(max(2*wait, saveRetryMin), saveRetryMax)
 		select {
 		case <-time.After(wait):
+		case <-r.retry:
 		case <-r.ctx.Done():
 			return nil, false
 		}

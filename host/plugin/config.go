@@ -31,7 +31,8 @@ type Module interface {
 type Runner interface {
 	// Claim makes sure that from now on every event for the handler waits for
 	// it, durably. It is called before the module is checked, again and again,
-	// so it must be cheap and idempotent. Claims are never taken back here.
+	// so it must be cheap and idempotent. Claims are never taken back here. After
+	// fault.Exhausted a later Claim must count from the time of the first one.
 	Claim(ctx context.Context, name string) error
 	// Start returns when the first instance waits for events; ctx bounds the
 	// start only. While an older version of the name runs, both take events

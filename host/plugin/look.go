@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
 
@@ -165,7 +166,7 @@ func (l *loop) inspect(f *file, peek bool) {
 			l.found(f, found, peek)
 			if first {
 				l.peeking--
-				if found.claimErr != nil {
+				if found.claimErr != nil && !fault.Is(found.claimErr, fault.Exhausted) {
 					l.claimedAll(fmt.Errorf("claim the events of plugin %s: %w", found.manifest.Name, found.claimErr))
 				}
 				l.peeked()

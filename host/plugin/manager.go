@@ -102,8 +102,9 @@ func clean(dirs []string) ([]string, error) {
 
 // Start looks at the directories, and returns when the name of every module
 // that is complete there is claimed: from then on no event passes it by. The
-// modules are loaded after that; see WaitReady. An error of a claim, or the end
-// of ctx, ends the Manager. ctx bounds the call only. Start may be called once.
+// modules are loaded after that; see WaitReady. A plugin whose claim a full disk
+// refuses (fault.Exhausted) waits, and is claimed again by and by; any other error
+// of a claim, or the end of ctx, ends the Manager. ctx bounds the call only. Start may be called once.
 func (m *Manager) Start(ctx context.Context) error {
 	m.mu.Lock()
 	if m.started || m.closed {

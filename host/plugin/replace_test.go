@@ -332,14 +332,14 @@ func TestClaims(t *testing.T) {
 
 func TestStartFailsWithoutAClaim(t *testing.T) {
 	w := newWorld(t)
-	full := fault.New(fault.Exhausted, "the disk is full")
-	w.fakes.claim = func(string) error { return full }
+	damaged := fault.New(fault.Internal, "the file is damaged")
+	w.fakes.claim = func(string) error { return damaged }
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	m, err := plugin.New(w.config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Start(w.bound()); !errors.Is(err, full) {
+	if err := m.Start(w.bound()); !errors.Is(err, damaged) {
 		t.Errorf("got %v", err)
 	}
 	if err := m.Close(w.bound()); err != nil {
@@ -348,6 +348,33 @@ func TestStartFailsWithoutAClaim(t *testing.T) {
 	if err := m.WaitReady(w.bound()); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a closed Manager answers %v", err)
 	}
+}
+
+// On a full disk the Manager starts. The plugin that has no place in the log yet waits
+// for one, and the others run.
+func TestStartOnAFullDisk(t *testing.T) {
+	w := newWorld(t)
+	full := true
+	w.fakes.claim = func(name string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if full && name == "new" {
+			return fault.New(fault.Exhausted, "the disk is full")
+		}
+		return nil
+	}
+	w.write("known.wasm", versioned("known", "1.0.0"))
+	w.write("new.wasm", versioned("new", "1.0.0"))
+	w.run()
+	w.waitFor("known", wire.Active, "1.0.0", "")
+	w.waitFor("new", wire.Discovered, "", "the disk is full")
+	if err := w.m.WaitReady(w.bound()); err != nil {
+		t.Errorf("ready: %v", err)
+	}
+	w.mu.Lock()
+	full = false
+	w.mu.Unlock()
+	w.waitFor("new", wire.Active, "1.0.0", "")
 }
 
 func TestCloseStopsDrainsThatDoNotEnd(t *testing.T) {

@@ -79,10 +79,15 @@ const eachCommit = 2
 
 const minDataFile = 512 // bytes; SQLite's smallest page
 
-// attach notes which files the store has open.
-func (a *attachment) attach(path string) error {
+// attach notes which files the store has open; shared says that the index of the WAL
+// is one of them.
+func (a *attachment) attach(path string, shared bool) error {
 	a.store = path
-	for _, name := range []string{path, path + "-wal", path + "-shm", lockName(path)} {
+	names := []string{path, path + "-wal", lockName(path)}
+	if shared {
+		names = append(names, path+"-shm")
+	}
+	for _, name := range names {
 		id, _, err := stat(name)
 		if err != nil {
 			return fault.New(fault.Unavailable, "%s: %w", name, err)

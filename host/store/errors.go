@@ -41,8 +41,8 @@ func (s *Store) coded(doing string, err error) error {
 	switch lite.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return diskFull(doing, err)
-	case sqlite3.SQLITE_IOERR:
-		if s.noSpace() {
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+		if noSpace(s.path) {
 			return diskFull(doing, err)
 		}
 		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, s.path, err)
@@ -50,7 +50,7 @@ func (s *Store) coded(doing string, err error) error {
 		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or move it away to start anew: %w", doing, s.path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fault.New(fault.Unavailable, "%s: something else holds %s locked: %w", doing, s.path, err)
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
 		sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT:
 		return fault.New(fault.Unavailable, "%s: %s: %w", doing, s.path, err)
 	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG:
@@ -63,24 +63,24 @@ func diskFull(doing string, err error) error {
 	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space, no restart is needed: %w", doing, err)
 }
 
-// noSpace reports whether the file's disk has no room left, or this process's
-// limit on the size of files (ulimit -f) is reached. SQLite answers some failures
+// noSpace reports whether the file's disk has no room or no inodes left, or this
+// process's limit on the size of files (ulimit -f) is reached. SQLite answers some failures
 // to grow its files with a plain I/O error.
-func (s *Store) noSpace() bool {
+func noSpace(path string) bool {
 	const page = 64 << 10 // what one growth of the shared-memory file may take, rounded up
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil {
-		for _, name := range []string{s.path, s.path + "-wal", s.path + "-shm"} {
+		for _, name := range []string{path, path + "-wal", path + "-shm"} {
 			if info, err := os.Stat(name); err == nil && uint64(info.Size())+page > limit.Cur {
 				return true
 			}
 		}
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(s.path), &fs); err != nil {
+	if err := unix.Statfs(filepath.Dir(path), &fs); err != nil {
 		return false
 	}
-	return uint64(fs.Bavail)*uint64(fs.Bsize) < page
+	return uint64(fs.Bavail)*uint64(fs.Bsize) < page || fs.Files > 0 && fs.Ffree == 0
 }
 
 // ofTheFile reports whether an error comes from the file and not from what was

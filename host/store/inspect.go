@@ -25,7 +25,8 @@ type Inspection struct {
 // Inspect looks at a data file without changing it: whether it is in use and, if
 // not, whether it is one of Berth's and can be read. It does not read all of it.
 // fault.NotFound: there is none. fault.Invalid: it is something else, or newer
-// than this program. fault.Internal: it is damaged. fault.Conflict: it lacks
+// than this program. fault.Internal: it is damaged. fault.Exhausted: the disk is too
+// full to read it. fault.Conflict: it lacks
 // acknowledged writes, or is missing or empty although a store was in use here;
 // evidence is as Config.Evidence.
 func Inspect(ctx context.Context, path string, evidence ...string) (found Inspection, err error) {
@@ -47,10 +48,12 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	} else if err != nil {
 		return found, fault.New(fault.Unavailable, "%w", err)
 	}
-	head, err := examine(ctx, path)
+	head, err := examine(ctx, path, sharedIndex)
 	found.Schema, found.Last = head.schema, head.at.Seq
 	var lacks *loss
 	switch {
+	case err != nil && noSpace(path):
+		return found, fault.New(fault.Exhausted, "%s cannot be read: the disk is full: %w", path, err)
 	case err != nil:
 		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
 	case head.fresh(): // a start was broken off before anything was written

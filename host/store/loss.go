@@ -188,14 +188,26 @@ func (f stored) ours() bool {
 const identitySchema = 8
 
 // examine reads a data file's header and, when it is one of Berth's, its position.
-// It changes nothing: a connection that can write would empty the WAL.
-func examine(ctx context.Context, path string) (f stored, err error) {
-	db, err := sql.Open(driver, dsn(path, "mode=ro", "_pragma=query_only(1)"))
+// It changes nothing: a connection that can write would empty the WAL. One with the
+// private index has to write; it moves what the WAL holds into the data file.
+func examine(ctx context.Context, path, index string) (f stored, err error) {
+	mode := "mode=ro"
+	if index == privateIndex {
+		mode = "mode=rw" // a reader alone makes the file of the index
+	}
+	pool, err := sql.Open(driver, dsn(path, index, mode, "_pragma=query_only(1)"))
+	if err != nil {
+		return f, err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	db, err := pool.Conn(ctx)
 	if err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1)
+	if err := db.Raw(keepFiles); err != nil {
+		return f, err
+	}
 	err = db.QueryRowContext(ctx, `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
 		FROM pragma_application_id, pragma_user_version`).Scan(&f.application, &f.schema, &f.objects)
 	if err != nil || !f.ours() {

@@ -21,8 +21,7 @@ const (
 	walLimit    = 64 << 20         // bytes; a WAL that grew beyond is cut back at a checkpoint
 )
 
-// openFile takes the lock, creates the file, opens both pools, checks what the
-// promises rest on, upgrades the schema and reads where the log ends.
+// openFile takes the lock, creates the file and opens the database in it.
 func (s *Store) openFile(ctx context.Context) error {
 	path, err := filepath.Abs(s.path)
 	if err != nil {
@@ -42,16 +41,48 @@ func (s *Store) openFile(ctx context.Context) error {
 	if err := s.lock.claim(path); err != nil {
 		return err
 	}
-	if err := s.compare(ctx, past); err != nil {
-		return err
-	}
 	// SQLite's usual build on Linux syncs with fdatasync; this one has to be
 	// told. It flushes the same data without the file's timestamps. Where there
 	// is none, fsync stays.
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return err
 	}
-	s.writer, err = s.openPool(dsn(path, "mode=rw", "_txlock=immediate",
+	open := func(index string) error {
+		if err := s.compare(ctx, past, index); err != nil {
+			return err
+		}
+		return s.openDatabase(ctx, index)
+	}
+	err = open(sharedIndex)
+	if fault.Is(s.coded("open", err), fault.Exhausted) {
+		// The index of the WAL is a file of 32 KiB that every start makes anew. On a
+		// full disk it goes into this process's memory, so that the host can start
+		// and serve what it has.
+		if err := s.closeDatabase(); err != nil {
+			return err
+		}
+		if failed := open(privateIndex); failed != nil {
+			return err // the first error says what is wrong
+		}
+		s.log.Warn("the disk is full: the event log is open with its index in memory, and no other program can read it until the next start", "path", path)
+		return nil
+	}
+	return err
+}
+
+// Where SQLite keeps the index of the WAL: in a file beside the database that other
+// programs can share, or in the memory of this process, which then has the database
+// for itself.
+const (
+	sharedIndex  = ""
+	privateIndex = "vfs=unix-excl"
+)
+
+// openDatabase opens both pools, checks what the promises rest on, upgrades the
+// schema and reads where the log ends.
+func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
+	path := s.path
+	s.writer, err = s.openPool(dsn(path, index, "mode=rw", "_txlock=immediate",
 		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
 		// macOS: fsync alone does not reach the platter. Ignored elsewhere.
 		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
@@ -63,6 +94,9 @@ func (s *Store) openFile(ctx context.Context) error {
 	}
 	s.writer.SetMaxOpenConns(1)
 	s.writer.SetMaxIdleConns(1)
+	if err := s.keepWAL(ctx); err != nil {
+		return err
+	}
 	if err := s.verify(ctx); err != nil {
 		return err
 	}
@@ -74,7 +108,7 @@ func (s *Store) openFile(ctx context.Context) error {
 			return err
 		}
 	}
-	s.reader, err = s.openPool(dsn(path, "mode=rw", "_pragma=query_only(1)"))
+	s.reader, err = s.openPool(dsn(path, index, "mode=rw", "_pragma=query_only(1)"))
 	if err != nil {
 		return err
 	}
@@ -101,7 +135,7 @@ func (s *Store) openFile(ctx context.Context) error {
 	if err := syncFile(path + "-wal"); err != nil {
 		return err
 	}
-	if err := s.attached.attach(path); err != nil {
+	if err := s.attached.attach(path, index == sharedIndex); err != nil {
 		return err
 	}
 	s.watermark = watermark{name: path + watermarkSuffix, log: s.log}
@@ -141,8 +175,8 @@ func (s *Store) readHistory() (history, error) {
 }
 
 // compare refuses a data file that lacks what was acknowledged.
-func (s *Store) compare(ctx context.Context, past history) error {
-	found, err := examine(ctx, s.path)
+func (s *Store) compare(ctx context.Context, past history, index string) error {
+	found, err := examine(ctx, s.path, index)
 	if err != nil {
 		return err
 	}
@@ -163,7 +197,9 @@ func dsn(path string, params ...string) string {
 	u := url.URL{Scheme: "file", OmitHost: true, Path: path}
 	text := u.String() + fmt.Sprintf("?_pragma=busy_timeout(%d)&_pragma=temp_store(memory)", busyTimeout.Milliseconds())
 	for _, p := range params {
-		text += "&" + p
+		if p != "" {
+			text += "&" + p
+		}
 	}
 	return text
 }
@@ -216,17 +252,39 @@ func (s *Store) verify(ctx context.Context) error {
 	return nil
 }
 
-// closeFile undoes openFile, however far it got.
-func (s *Store) closeFile() error {
+// keepWAL has the files beside the database stay when it is closed, the WAL empty:
+// a start then needs no inode of a disk that may have none.
+func (s *Store) keepWAL(ctx context.Context) error {
+	c, err := s.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.Raw(keepFiles), c.Close())
+}
+
+// keepFiles is keepWAL of a driver's connection.
+func keepFiles(connection any) error {
+	_, err := connection.(sqlite.FileControl).FileControlPersistWAL("main", 1)
+	return err
+}
+
+// closeDatabase undoes openDatabase, however far it got.
+func (s *Store) closeDatabase() error {
 	var errs []error
 	for _, db := range []*sql.DB{s.reader, s.writer} { // the last to close, the writer, empties the WAL
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
 	}
+	return errors.Join(errs...)
+}
+
+// closeFile undoes openFile, however far it got.
+func (s *Store) closeFile() error {
+	err := s.closeDatabase()
 	s.watermark.close()
 	if s.lock != nil {
-		errs = append(errs, s.lock.release())
+		err = errors.Join(err, s.lock.release())
 	}
-	return errors.Join(errs...)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,19 +21,27 @@ var errDisk = errors.New("the disk says no")
 // failing fails at one step; writes then only get half of the data through.
 type failing struct {
 	realDisk
-	at string
+	at    string
+	cause error // nil: errDisk
+}
+
+func (d failing) why() error {
+	if d.cause != nil {
+		return d.cause
+	}
+	return errDisk
 }
 
 func (d failing) write(f *os.File, data []byte) error {
 	if d.at == "write" {
-		return errors.Join(d.realDisk.write(f, data[:len(data)/2]), errDisk)
+		return errors.Join(d.realDisk.write(f, data[:len(data)/2]), d.why())
 	}
 	return d.realDisk.write(f, data)
 }
 
 func (d failing) sync(f *os.File) error {
 	if d.at == "sync" {
-		return errDisk
+		return d.why()
 	}
 	return d.realDisk.sync(f)
 }
@@ -40,9 +49,9 @@ func (d failing) sync(f *os.File) error {
 func (d failing) rename(from, to string) error {
 	switch d.at {
 	case "rename":
-		return errDisk
+		return d.why()
 	case "renamed": // it happened, and was reported as a failure
-		return errors.Join(d.realDisk.rename(from, to), errDisk)
+		return errors.Join(d.realDisk.rename(from, to), d.why())
 	}
 	return d.realDisk.rename(from, to)
 }
@@ -50,9 +59,9 @@ func (d failing) rename(from, to string) error {
 func (d failing) create(from, to string) error {
 	switch d.at {
 	case "rename":
-		return errDisk
+		return d.why()
 	case "renamed":
-		return errors.Join(d.realDisk.create(from, to), errDisk)
+		return errors.Join(d.realDisk.create(from, to), d.why())
 	}
 	return d.realDisk.create(from, to)
 }
@@ -60,17 +69,17 @@ func (d failing) create(from, to string) error {
 func (d failing) swap(a, b string) (bool, error) {
 	switch d.at {
 	case "rename":
-		return false, errDisk
+		return false, d.why()
 	case "renamed":
 		_, err := d.realDisk.swap(a, b)
-		return true, errors.Join(err, errDisk)
+		return true, errors.Join(err, d.why())
 	}
 	return d.realDisk.swap(a, b)
 }
 
 func (d failing) syncDir(dir string) error {
 	if d.at == "syncDir" {
-		return errDisk
+		return d.why()
 	}
 	return d.realDisk.syncDir(dir)
 }
@@ -100,6 +109,23 @@ func TestReplaceFails(t *testing.T) {
 			}
 			if entries, _ := os.ReadDir(dir); len(entries) != files {
 				t.Errorf("%s: left behind: %v", step, entries)
+			}
+		}
+	}
+}
+
+// An edit on a full disk says so, and changes nothing.
+func TestReplaceOnAFullDisk(t *testing.T) {
+	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		for _, step := range []string{"write", "sync", "rename"} {
+			path := filepath.Join(t.TempDir(), "c.yaml")
+			write(t, path, "old")
+			err := Replacer{disk: failing{at: step, cause: cause}}.Replace(path, []byte("old"), []byte("new text"))
+			if !fault.Is(err, fault.Exhausted) || !errors.Is(err, cause) {
+				t.Errorf("%v at %s: got %v, want exhausted", cause, step, err)
+			}
+			if got, _ := os.ReadFile(path); string(got) != "old" {
+				t.Errorf("%v at %s: got %q, want the old text", cause, step, got)
 			}
 		}
 	}

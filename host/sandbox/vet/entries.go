@@ -53,7 +53,9 @@ func openEntries(dir string) (entries, error) {
 	if err != nil {
 		return entries{}, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); fault.Full(err) {
+		return entries{dir}, nil // begin makes it when there is space
+	} else if err != nil {
 		return entries{}, err
 	}
 	info, err := os.Stat(dir)
@@ -73,6 +75,9 @@ func (e entries) path(name key) string { return filepath.Join(e.dir, hex.EncodeT
 
 // begin makes a directory for a child. remove removes it, if it still is there.
 func (e entries) begin() (dir string, remove func(), err error) {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil { // removed, or there was no space for it at the start
+		return "", nil, err
+	}
 	dir, err = os.MkdirTemp(e.dir, unfinished)
 	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
