@@ -79,7 +79,7 @@ func (p *parts) PublishEvents(_ context.Context, events []*event.Event) ([]event
 				continue
 			}
 			r.Seq, r.EventID, r.Duplicate = old.Seq, old.Event.ID(), true
-			if old.Event.Digest() != ev.Digest() {
+			if !old.Event.SameContent(ev) {
 				r = event.Receipt{EventID: ev.ID(), IdempotencyKey: key, Err: &fault.Error{Code: fault.Conflict,
 					Field: "metadata.idempotency_key", Reason: "the key has other content"}}
 			}

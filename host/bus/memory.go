@@ -167,7 +167,7 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 	for _, ev := range events {
 		key := ev.Metadata().IdempotencyKey
 		if first, found := m.keys[key]; found {
-			receipts = append(receipts, duplicate(first, ev, key))
+			receipts = append(receipts, event.Repeated(first, ev))
 			continue
 		}
 		seq++
@@ -183,16 +183,6 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 	}
 	m.last.Store(seq)
 	return receipts
-}
-
-func duplicate(first event.Record, ev *event.Event, key string) event.Receipt {
-	r := event.Receipt{Seq: first.Seq, EventID: first.Event.ID(), IdempotencyKey: key}
-	if first.Event.Digest() == ev.Digest() {
-		r.Duplicate = true
-	} else {
-		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or data)", key, first.Event.ID())
-	}
-	return r
 }
 
 // Read implements Log.

@@ -77,7 +77,7 @@ func (m *Memory) conflict(events []*event.Event) (conflict error) {
 			first, found = among[key]
 		}
 		if found {
-			conflict = errors.Join(conflict, duplicate(first, ev, key).Err)
+			conflict = errors.Join(conflict, event.Repeated(first, ev).Err)
 			continue
 		}
 		among[key] = event.Record{Event: ev}

@@ -132,10 +132,17 @@ func (e *Event) Size() int64 {
 	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + rowSize)
 }
 
-// Digest identifies the content (type, subject, data): two events with the same
-// idempotency key are duplicates when it is equal, and in conflict otherwise.
-// It is computed at each call.
+// Digest identifies the content (type, subject, data) as it is spelled. It is
+// computed at each call; see SameContent.
 func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
+
+// SameContent reports whether two events have the same type, the same subject and
+// data of the same value (jsonscan.Equal): members may be in another order, and
+// numbers and strings written otherwise. Two events with one idempotency key are
+// duplicates then, and in conflict otherwise.
+func (e *Event) SameContent(other *Event) bool {
+	return e.typ == other.typ && e.meta.Subject == other.meta.Subject && (e.data == other.data || jsonscan.Equal([]byte(e.data), []byte(other.data)))
+}
 
 // MarshalJSON returns the envelope.
 func (e *Event) MarshalJSON() ([]byte, error) { return []byte(e.envelope), nil }

@@ -19,8 +19,20 @@ type Receipt struct {
 	Seq            uint64 // of the event itself, or of the one it duplicates
 	EventID        string // likewise
 	IdempotencyKey string
-	Duplicate      bool  // the same key and content were there already
+	Duplicate      bool  // the same key and content were there already; see SameContent
 	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
+}
+
+// Repeated is the receipt of an event whose idempotency key the log has already,
+// by first: a duplicate, or a fault.Conflict.
+func Repeated(first Record, ev *Event) Receipt {
+	r := Receipt{Seq: first.Seq, EventID: first.Event.ID(), IdempotencyKey: ev.meta.IdempotencyKey}
+	if first.Event.SameContent(ev) {
+		r.Duplicate = true
+	} else {
+		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or data)", r.IdempotencyKey, r.EventID)
+	}
+	return r
 }
 
 // ClockSlack is how far the time of the last append may be ahead of the clock

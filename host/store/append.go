@@ -89,7 +89,7 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	if err := s.submit(ctx, "append events", o); err != nil {
 		return nil, err
 	}
-	return o.receipts, nil
+	return settled(o.receipts), nil
 }
 
 // row is an event as it is inserted. Callers make it, so that the writer, whom
@@ -205,12 +205,32 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 		return event.Receipt{Seq: uint64(seq), IdempotencyKey: key, Err: fmt.Errorf("event %d: %w", seq, err)}, nil
 	}
 	r := event.Receipt{Seq: uint64(seq), EventID: first.ID(), IdempotencyKey: key}
-	if first.Digest() == ev.Digest() {
-		r.Duplicate = true
-	} else {
-		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or data)", key, first.ID())
+	if r.Duplicate = first.Digest() == ev.Digest(); !r.Duplicate {
+		r.Err = &unsettled{event.Record{Seq: r.Seq, Event: first}, ev}
 	}
 	return r, nil
+}
+
+// unsettled is the error of a receipt for an event whose key the log has, by an
+// event that is spelled otherwise. Whether both mean the same takes long to find
+// out for large ones, and is left to the caller of Append: the writer has every
+// other write waiting.
+type unsettled struct {
+	first event.Record
+	again *event.Event
+}
+
+// Error implements error.
+func (u *unsettled) Error() string { return "the receipt of event " + u.again.ID() + " is not settled" }
+
+// settled replaces the receipts that are unsettled.
+func settled(receipts []event.Receipt) []event.Receipt {
+	for i, r := range receipts {
+		if u, ok := r.Err.(*unsettled); ok {
+			receipts[i] = event.Repeated(u.first, u.again)
+		}
+	}
+	return receipts
 }
 
 // Write runs fn in the writer's transaction, and appends the events it returns
@@ -259,7 +279,7 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		if receipts, err = g.append(rows); err != nil {
 			return err
 		}
-		for _, r := range receipts {
+		for _, r := range settled(receipts) {
 			o.err = errors.Join(o.err, r.Err)
 		}
 		return nil

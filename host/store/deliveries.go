@@ -108,7 +108,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range receipts {
+	for _, r := range settled(receipts) {
 		conflict = errors.Join(conflict, r.Err)
 	}
 	if conflict != nil {

@@ -76,6 +76,11 @@ func children(t *testing.T, s State) {
 		t.Errorf("refused: %+v", refused)
 	}
 	keys("parent a/1 a/2 a/3")
+	// With the same values, spelled otherwise, they are the same.
+	save("obj", child("o/1", `{"a":1,"b":2}`))
+	if refused := save("obj", child("o/1", `{"b":2.0,"a":1}`), child("a/1", `1e0`)); refused != nil {
+		t.Errorf("refused: %+v", refused)
+	}
 
 	// One in conflict, with the log or with a sibling: none is stored, and the
 	// delivery is dead. The rows beside it are not touched.
@@ -102,7 +107,7 @@ func children(t *testing.T, s State) {
 		if seq, _, _ := s.Cursor(ctx, "handler/b"); seq != 1 {
 			t.Errorf("the cursor is at %d, want 1", seq)
 		}
-		keys("parent a/1 a/2 a/3 before after")
+		keys("parent a/1 a/2 a/3 o/1 before after")
 	}
 	dead, _, err := s.DeadLetters(ctx, event.DeadFilter{Handler: "b"}, "", 10)
 	if err != nil || len(dead) != 1 || dead[0].Reason != event.ReasonConflict {
@@ -114,5 +119,5 @@ func children(t *testing.T, s State) {
 	defer cancel()
 	_, err = s.SaveDeliveries(late, []event.Delivery{{Handler: "late", Seq: 1, Children: []*event.Event{child("late", `1`)}}}, nil)
 	wantCode(t, "after the deadline", err, fault.Timeout)
-	keys("parent a/1 a/2 a/3 before after")
+	keys("parent a/1 a/2 a/3 o/1 before after")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +174,8 @@ func readsInPages(t *testing.T, l bus.Log) {
 
 func duplicates(t *testing.T, l bus.Log) {
 	first := Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":1}`), Subject: "s"})
+	value := Make(t, event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"c":"é","d":1.50}]}`)})
+	large := Make(t, event.Draft{IdempotencyKey: "large", Data: []byte(`{"a":"` + strings.Repeat("x", 1<<19) + `","b":[` + strings.Repeat("1,", 1<<17) + `1]}`)})
 	seq := mustAppend(t, l, first)[0].Seq
 	tests := []struct {
 		name string
@@ -199,14 +202,39 @@ func duplicates(t *testing.T, l bus.Log) {
 	if got := l.Last(); got != seq {
 		t.Errorf("Last: got %d, want %d: a duplicate was stored", got, seq)
 	}
+	// The value counts, not how it is spelled.
+	mustAppend(t, l, value, large)
+	for _, tt := range []struct {
+		name string
+		d    event.Draft
+		same bool
+	}{
+		{"members in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":1.50,"c":"é"}],"a":1}`)}, true},
+		{"numbers and strings written otherwise", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":15e-1,"c":"\u00e9"}],"a":1.0}`)}, true},
+		{"a list in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"d":1.50},{"c":"é"}]}`)}, false},
+		{"a number as a string", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":"1","b":[{"c":"é","d":1.50}]}`)}, false},
+		{"a member that is null", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"c":"é","d":1.50}],"e":null}`)}, false},
+		{"a large one in another order", event.Draft{IdempotencyKey: "large", Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `1],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, true},
+		{"a large one with another number", event.Draft{IdempotencyKey: "large", Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `2],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, false},
+	} {
+		r := mustAppend(t, l, Make(t, tt.d))[0]
+		want := fault.Conflict
+		if tt.same {
+			want = ""
+		}
+		wantCode(t, tt.name, r.Err, want)
+		if r.Duplicate != tt.same || r.EventID != value.ID() && r.EventID != large.ID() {
+			t.Errorf("%s: got %+v", tt.name, r)
+		}
+	}
 	// Another event's id as a key is that event's key: the default one.
 	plain := Make(t, event.Draft{})
 	mustAppend(t, l, plain)
 	if r := mustAppend(t, l, Make(t, event.Draft{IdempotencyKey: plain.ID()}))[0]; !r.Duplicate || r.EventID != plain.ID() {
 		t.Errorf("an event id as the key: got %+v", r)
 	}
-	if got := len(ReadAll(t, l, 1, 10)); got != 2 {
-		t.Errorf("the log has %d events, want 2", got)
+	if got := len(ReadAll(t, l, 1, 10)); got != 4 {
+		t.Errorf("the log has %d events, want 4", got)
 	}
 }
 
@@ -214,7 +242,7 @@ func duplicatesInOneCall(t *testing.T, l bus.Log) {
 	one := Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`1`)})
 	receipts := mustAppend(t, l, one, one,
 		Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`2`)}),
-		Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`1`)}),
+		Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`1.0`)}),
 		Make(t, event.Draft{IdempotencyKey: "l"}))
 	for i, want := range []struct {
 		duplicate bool

@@ -51,7 +51,7 @@ func LoneSurrogate(text []byte) bool {
 
 // escapedUnit reads uXXXX.
 func escapedUnit(text []byte, at int) (rune, bool) {
-	if len(text)-at < 5 || text[at] != 'u' {
+	if at < 0 || len(text)-at < 5 || text[at] != 'u' {
 		return 0, false
 	}
 	unit := rune(0)
