@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 )
@@ -161,6 +162,15 @@ func compile(path string, c *config.Config) (*route.Table, error) {
 	return nil, config.NewError(problems...)
 }
 
+// makePrivate makes a directory that no other user can change, or refuses the one
+// that is there.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return pathguard.Check(dir)
+}
+
 // dataDir is where everything durable is.
 func (h *Host) dataDir() string {
 	if h.cfg.DataDir != "" {
@@ -186,7 +196,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := os.MkdirAll(h.dataDir(), 0o700); err != nil {
+	if err := makePrivate(h.dataDir()); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	h.audit = audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)})

@@ -23,7 +23,7 @@ func layer(path string) int {
 		return 4
 	case top == "event" || top == "wire":
 		return 1
-	case top == "fault" || top == "netguard" || strings.HasPrefix(path, module+"abi"):
+	case top == "fault" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):
 		return 0
 	}
 	return 2

@@ -7,6 +7,8 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -14,6 +16,11 @@ import (
 // startPlugins starts the manager: when it returns, every plugin that is there
 // has its place in the log.
 func (h *Host) startPlugins(ctx context.Context, r *runner) error {
+	for _, dir := range h.current.Load().PluginDirectories {
+		if err := pathguard.Check(dir); fault.Is(err, fault.Denied) {
+			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
+		}
+	}
 	m, err := plugin.New(plugin.Config{
 		Directories: h.current.Load().PluginDirectories,
 		Pins:        h.pins(),

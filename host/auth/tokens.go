@@ -21,6 +21,7 @@ import (
 	"unicode"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 // TokenDir is the directory of the tokens in the data directory.
@@ -210,6 +211,9 @@ func readTokenFile(sub, id string) (tokenFile, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
 		return tokenFile{}, fault.New(fault.Denied, "the token %s does not count: it is no regular file, or others can write it (mode %04o): revoke it", path, info.Mode().Perm())
 	}
+	if err := pathguard.Owner(path, info); err != nil {
+		return tokenFile{}, fault.New(fault.Denied, "the token does not count: %w", err)
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
 	if err != nil {
 		return tokenFile{}, err
@@ -251,6 +255,9 @@ func checkMode(sub string) error {
 	}
 	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
 		return fault.New(fault.Denied, "no token in %s counts: it is no directory, or others can write to it (mode %04o): chmod 700 it", sub, info.Mode().Perm())
+	}
+	if err := pathguard.Check(sub); err != nil {
+		return fault.New(fault.CodeOf(err), "no token in %s counts: %w", sub, err)
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ func TestFiles(t *testing.T) {
 		{"a private directory", PrivateDir("c", must(t, in("p"), "", 0o700)), OK, "has mode 0700"},
 		{"one that others read", PrivateDir("c", must(t, in("r"), "", 0o755)), Warning, "other users can see"},
 		{"one that others write", PrivateDir("c", must(t, in("w"), "", 0o770)), Problem, "other users can change"},
+		{"one below what all write", PrivateDir("c", must(t, filepath.Join(must(t, in("shared"), "", 0o777), "p"), "", 0o700)), Problem, "shared has mode 0777: any user could change"},
+		{"plugins below what all write", PluginDir(must(t, in("shared/plugins"), "", 0o755)), Warning, "shared has mode 0777: any user could change"},
 		{"one that is not there", PrivateDir("c", in("none/of/these")), OK, "it is made when it is needed"},
 		{"one that cannot be", PrivateDir("c", in("file/below")), Problem, "not a directory"},
 		{"a file for a directory", PrivateDir("c", file), Problem, "is not a directory"},

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 // Permission bits of users other than the owner.
@@ -35,10 +38,25 @@ func PrivateDir(check, path string) Finding {
 		return Bad(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path)
 	case unix.Access(path, unix.R_OK|unix.W_OK|unix.X_OK) != nil:
 		return Bad(check, shown+", and this user cannot write to it", "run as its owner, or chown it to this user")
-	case mode&othersAny != 0:
+	}
+	if err := guard(path, info); err != nil {
+		return Bad(check, err.Error(), "a host does not start with it; keep it where its user and root alone can change things")
+	}
+	if mode&othersAny != 0 {
 		return Warn(check, shown+": other users can see what is in it", "chmod 700 "+path)
 	}
 	return Good(check, shown)
+}
+
+// guard answers why other users than a directory's can change what is in it or
+// put another in its place; nil when they cannot. Root may look at what is the
+// host's user's.
+func guard(path string, info fs.FileInfo) error {
+	user := os.Geteuid()
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && user == 0 {
+		user = int(stat.Uid)
+	}
+	return pathguard.As(user).Check(path)
 }
 
 // missing is a directory that the host will make: it must be able to.
@@ -114,6 +132,9 @@ func PluginDir(path string) Finding {
 	}
 	if mode := info.Mode().Perm(); mode&0o002 != 0 {
 		return Warn(check, fmt.Sprintf("%s, and mode %04o: any user of this machine can have a handler run", shown, mode), "chmod o-w "+path)
+	}
+	if err := guard(path, info); err != nil {
+		return Warn(check, shown+"; "+err.Error(), "keep it where its user and root alone can change things: who can put a file there can have a handler run")
 	}
 	return Good(check, shown)
 }

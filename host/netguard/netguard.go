@@ -84,7 +84,7 @@ func Control(also func(netip.Addr) bool) func(network, address string, c syscall
 	return func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
-			return fault.New(fault.Denied, "not an address: %w", err)
+			return fault.New(fault.Denied, "the address cannot be told")
 		}
 		if addr := to.Addr().Unmap(); Public(addr) || also != nil && also(addr) {
 			return nil

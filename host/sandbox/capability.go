@@ -115,6 +115,13 @@ func (in *instance) conceal(what string, err error) error {
 	return fault.New(fault.Unavailable, "%s failed; trying again may help", what)
 }
 
+// logCause logs the cause of an error that says to the guest only what failed.
+func (in *instance) logCause(what string, err error) {
+	if cause := errors.Unwrap(err); cause != nil && codeFor(err) == abi.Unavailable && in.pool.lines.allow(0) {
+		in.pool.cfg.Logger.Warn(what, "reason", err.Error(), "error", cause)
+	}
+}
+
 // codeFor is the one place that turns an error into a code of the ABI. An
 // exhausted limit that names a field is about what the guest passed; any other
 // is the host's own, such as a full disk.

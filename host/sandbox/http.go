@@ -10,7 +10,8 @@ import (
 // keep the request. Package guestnet has the one that hosts use.
 type HTTP interface {
 	// Send sends the request that the JSON text is, and answers the response as
-	// JSON. What its errors say is told to the guest.
+	// JSON. What its errors say is told to the guest; the cause of one that is
+	// fault.Unavailable goes to the log instead.
 	Send(ctx context.Context, request []byte) (response string, err error)
 }
 
@@ -25,6 +26,7 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 		return err
 	})
 	if err != nil {
+		in.logCause("a request of the guest has no answer", err)
 		stack[0] = in.answer(err)
 		return
 	}

@@ -14,7 +14,7 @@ type Secrets interface {
 	// Granted reports whether the plugin may read the secret, there or not.
 	Granted(name string) bool
 	// Read answers a granted secret: fault.NotFound when there is none. What its
-	// errors say is told to the guest.
+	// errors say is told to the guest, but for why a secret is fault.Unavailable.
 	Read(name string) (string, error)
 }
 
@@ -37,7 +37,7 @@ func (in *instance) secret(_ api.Module, stack []uint64) {
 	in.rest()
 	value, err := secrets.Read(string(ptr))
 	if err != nil {
-		stack[0] = in.answer(err)
+		stack[0] = in.answer(in.conceal("reading the secret "+string(ptr), err))
 		return
 	}
 	stack[0] = in.yield(stack[2], stack[3], value)

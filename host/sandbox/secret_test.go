@@ -21,7 +21,7 @@ func (s secrets) Read(name string) (string, error) {
 	case "":
 		return "", fault.New(fault.NotFound, "there is no secret %s", name)
 	case "!":
-		return "", fault.New(fault.Unavailable, "the secret %s cannot be read", name)
+		return "", fault.New(fault.Unavailable, "the secret %s has mode 0644 in /var/lib/berth", name)
 	}
 	return s[name], nil
 }
@@ -38,7 +38,7 @@ func TestSecret(t *testing.T) {
 	}{
 		{"key", answered{Code: 6, Yielded: "s3cret"}},
 		{"gone", answered{Code: abi.NotFound, Error: "there is no secret gone"}},
-		{"broken", answered{Code: abi.Unavailable, Error: "the secret broken cannot be read"}},
+		{"broken", answered{Code: abi.Unavailable, Error: "reading the secret broken failed; trying again may help"}},
 		{"other", answered{Code: abi.Denied, Error: `the secret "other" is not granted to this plugin`}},
 		{"", answered{Code: abi.Denied, Error: `the secret "" is not granted to this plugin`}},
 		{strings.Repeat("k", 1000), answered{Code: abi.Denied, Error: `the secret "` + strings.Repeat("k", 80) + `"… is not granted to this plugin`}},

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 // MaxSize bounds a secret, in bytes.
@@ -68,8 +69,9 @@ type Directory string
 // Read returns a secret; one line feed at the end, as editors leave it, is not
 // part of it. A link is followed within the directory. Errors: fault.Invalid for
 // a name that no secret has, fault.NotFound, fault.Exhausted for a file over
-// MaxSize, and fault.Unavailable for what is no regular file, cannot be read, or
-// can be read by others than its owner.
+// MaxSize, and fault.Unavailable for what is no regular file, cannot be read, can be
+// read by others than its owner, or is another user's (package pathguard). Their
+// texts are for the operator.
 func (d Directory) Read(name string) (string, error) {
 	if !validName.MatchString(name) {
 		return "", fault.New(fault.Invalid, "a secret's name is 1 to 128 letters, digits and . _ - (not first)")
@@ -79,6 +81,9 @@ func (d Directory) Read(name string) (string, error) {
 		return "", unreadable(name, err)
 	}
 	defer root.Close()
+	if err := pathguard.Reach(string(d)); err != nil {
+		return "", fault.New(fault.Unavailable, "the secret %s: %w", name, err)
+	}
 	// Without O_NONBLOCK, opening a pipe would wait for its writer.
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -93,6 +98,9 @@ func (d Directory) Read(name string) (string, error) {
 		return "", fault.New(fault.Unavailable, "the secret %s is not a regular file", name)
 	case info.Mode().Perm()&0o077 != 0:
 		return "", fault.New(fault.Unavailable, "the secret %s has mode %04o: others could read it; chmod 600 it", name, info.Mode().Perm())
+	}
+	if err := pathguard.Owner(name, info); err != nil {
+		return "", fault.New(fault.Unavailable, "the secret %w", err)
 	}
 	content, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {

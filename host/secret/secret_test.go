@@ -88,6 +88,46 @@ func TestRead(t *testing.T) {
 }
 
 // A file wins over the environment, also one that cannot be read.
+// TestDirectoryThatOthersCanChange: what lies in it or is put in its place may be
+// somebody else's.
+func TestDirectoryThatOthersCanChange(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "secrets")
+	for _, err := range []error{os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "key"), []byte("s3cret"), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		path string
+		mode os.FileMode
+		want string
+	}{
+		{dir, 0o777, "has mode 0777"},
+		{dir, 0o777 | os.ModeSticky, ""}, // as a volume of secrets may be
+		{dir, 0o700, ""},
+		{top, 0o777, "has mode 0777"},
+		{top, 0o755, ""},
+	} {
+		if err := os.Chmod(tt.path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		value, err := secret.Directory(dir).Read("key")
+		if tt.want == "" && (err != nil || value != "s3cret") || tt.want != "" && (!fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), tt.want) || value != "") {
+			t.Errorf("%s with mode %v: %q, %v", tt.path, tt.mode, value, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return // what belongs to others, only root can make
+	}
+	if err := os.Chown(filepath.Join(dir, "key"), 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.Directory(dir).Read("key"); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "key belongs to the user with the id 12345") {
+		t.Errorf("another's secret: %v", err)
+	}
+}
+
 func TestSource(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"both": 0o600, "shared": 0o644} {

@@ -3,6 +3,7 @@ package guestnet
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/fault"
@@ -54,7 +56,7 @@ func (n *Network) Client(asked, granted []string) (*Client, error) {
 // JSON. Errors: fault.Invalid for what is malformed, fault.Denied for what may
 // not be reached or set, fault.Exhausted in a field for a request or response
 // that is too large, fault.Timeout and fault.Unavailable when no answer came.
-// Their texts are for the guest.
+// Their texts are for the guest; why no answer came is told by the cause alone.
 func (c *Client) Send(ctx context.Context, text []byte) (string, error) {
 	if len(text) > MaxRequest {
 		return "", tooLarge("request", len(text), MaxRequest)
@@ -154,7 +156,36 @@ func failed(err error) error {
 	if text := err.Error(); strings.Contains(text, "response headers exceeded") || strings.Contains(text, "response header list larger") {
 		return tooLarge("response headers", -1, maxHeader)
 	}
-	return fault.New(fault.Unavailable, "no answer came: %w", err)
+	return &fault.Error{Code: fault.Unavailable, Reason: "no answer came: " + why(err), Err: err}
+}
+
+// why tells a guest what went wrong. The error's own text is not for it: it has the
+// addresses of name servers and of the host, and what a name stands for inside.
+func why(err error) string {
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	is := func(errs ...error) bool {
+		return slices.ContainsFunc(errs, func(e error) bool { return errors.Is(err, e) })
+	}
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "there is no host of that name"
+	case errors.As(err, &name):
+		return "the host's name cannot be resolved"
+	case errors.As(err, &certificate):
+		return "the server's certificate is not accepted"
+	case errors.As(err, &record), errors.As(err, &alert):
+		return "TLS failed"
+	case is(syscall.ECONNREFUSED):
+		return "the connection was refused"
+	case is(syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EADDRNOTAVAIL):
+		return "the host cannot be reached"
+	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+		return "the connection was broken off"
+	}
+	return "the exchange failed"
 }
 
 func tooLarge(what string, size, limit int) error {

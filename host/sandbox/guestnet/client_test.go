@@ -317,9 +317,9 @@ func TestSwitchedProtocol(t *testing.T) {
 	}
 }
 
-// resolver answers every question with one address of version 4.
+// resolver answers every question with one address of version 4, or with none.
 func resolver(addr string) *net.Resolver {
-	ip := net.ParseIP(addr).To4()
+	ip := net.ParseIP(addr).To4() // nil for ""
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
@@ -338,7 +338,9 @@ func resolver(addr string) *net.Resolver {
 			}
 			end += 5
 			a := append([]byte{q[0], q[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, q[12:end]...)
-			if q[end-3] == 1 { // type A
+			if ip == nil {
+				a[3] |= 3 // NXDOMAIN
+			} else if q[end-3] == 1 { // type A
 				a[7] = 1
 				a = append(a, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
 				a = append(a, ip...)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 // entries is the cache's directory. Each module that passed has a directory
@@ -57,6 +58,9 @@ func openEntries(dir string) (entries, error) {
 		return entries{dir}, nil // begin makes it when there is space
 	} else if err != nil {
 		return entries{}, err
+	}
+	if err := pathguard.Check(dir); err != nil {
+		return entries{}, fault.New(fault.CodeOf(err), "others could put code there that Berth would run: %w", err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {

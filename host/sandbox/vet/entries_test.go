@@ -3,6 +3,7 @@ package vet_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,7 +105,33 @@ func TestDirectoryMustBePrivate(t *testing.T) {
 	if _, err := vet.New(vet.Config{CacheDir: file}); err == nil {
 		t.Error("a file as the directory: no error")
 	}
-	newVetter(t, vet.Config{CacheDir: filepath.Join(dir, "own")})
+	own := filepath.Join(dir, "own")
+	if _, err := vet.New(vet.Config{CacheDir: own}); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), dir+" has mode 0777") {
+		t.Errorf("its parent is writable for all: %v", err)
+	}
+	if err := os.Chmod(dir, os.ModeSticky|0o777); err != nil { // as /tmp is
+		t.Fatal(err)
+	}
+	newVetter(t, vet.Config{CacheDir: own})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(own, link); err != nil {
+		t.Fatal(err)
+	}
+	newVetter(t, vet.Config{CacheDir: link})
+	if os.Geteuid() != 0 {
+		return // what belongs to others, only root can make
+	}
+	for _, path := range []string{link, own} {
+		if err := os.Lchown(path, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vet.New(vet.Config{CacheDir: path}); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), path+" belongs to the user with the id 12345") {
+			t.Errorf("%s is another's: %v", path, err)
+		}
+		if err := os.Lchown(path, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestTidy: what nobody used for long goes, and what is in use or not ours stays.
