@@ -24,8 +24,10 @@ run: build plugins ## start the host, move a few orders, see the handlers answer
 demo: build plugins ## the same, then stop: succeeds only if every answer came
 	@$(GO) build -o bin/demo ./cmd/demo && exec bin/demo -berth $(BIN)
 
+# -v names each package when it is compiled: the first build shows that it goes on.
 build: ## build the host into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
+	@test -e $(BIN) || echo "The first build compiles some 400 packages and names each one; that takes minutes, up to ten on a slow machine."
+	CGO_ENABLED=0 $(GO) build -v -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
 
 plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins/
 
@@ -34,7 +36,7 @@ plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins
 # Go knows best whether there is anything to build.
 plugins/%.wasm: FORCE
 	@mkdir -p plugins
-	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -ldflags '-s -w' -o plugins/.$*.tmp ./plugins-src/$*
+	GOOS=wasip1 GOARCH=wasm $(GO) build -v -trimpath -ldflags '-s -w' -o plugins/.$*.tmp ./plugins-src/$*
 	@if [ -f plugins-src/$*/manifest.json ]; then cp plugins-src/$*/manifest.json plugins/$*.wasm.json; fi
 	@mv plugins/.$*.tmp $@
 

@@ -110,7 +110,7 @@ func New(cfg Config) (*Host, error) {
 		if table, err = compile(h.path, c); err != nil {
 			return nil, err
 		}
-		h.logger.Warn("there is no configuration; running with the defaults", "path", h.path)
+		h.logger.Info("there is no configuration, so the defaults hold and no event reaches a handler: write one with routes", "path", h.path)
 	}
 	h.begun = c
 	h.current.Store(c)

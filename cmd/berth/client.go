@@ -30,6 +30,9 @@ type hostState struct {
 	PID int    `json:"pid"`
 
 	CertFile string `json:"cert_file,omitempty"` // of the certificate it shows, when it speaks TLS
+
+	Directory string `json:"directory,omitempty"` // what relative paths of its configuration are relative to
+	Config    string `json:"config,omitempty"`    // its configuration, which need not be there
 }
 
 // Files of the data directory.
@@ -63,16 +66,9 @@ func (a *app) connect() (*client, error) {
 			return nil, err
 		}
 	} else {
-		text, err := os.ReadFile(filepath.Join(dir, stateFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir or BERTH_URL", dir)
-		}
+		state, err := a.hostState()
 		if err != nil {
 			return nil, err
-		}
-		var state hostState
-		if err := json.Unmarshal(text, &state); err != nil || state.URL == "" {
-			return nil, fmt.Errorf("%s is damaged: restart the host", filepath.Join(dir, stateFile))
 		}
 		c.url = strings.TrimRight(state.URL, "/")
 		if state.CertFile != "" {
@@ -97,6 +93,22 @@ func (a *app) connect() (*client, error) {
 // stay follows no redirect: a host sends none, and the token is not for wherever
 // another server leads.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// hostState reads what the host on this machine has written into its data directory.
+func (a *app) hostState() (state hostState, err error) {
+	dir := a.dataDirectory()
+	text, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir or BERTH_URL", dir)
+	}
+	if err != nil {
+		return state, err
+	}
+	if err := json.Unmarshal(text, &state); err != nil || state.URL == "" {
+		return state, fmt.Errorf("%s is damaged: restart the host", filepath.Join(dir, stateFile))
+	}
+	return state, nil
+}
 
 // hostURL is BERTH_URL as paths of the API follow it. What may be a password in it
 // is not shown.

@@ -50,7 +50,7 @@ func (a *app) addCompletions(root *cobra.Command) {
 	plugins, types, letters, orders := words(a.pluginNames), words(a.eventTypes), words(a.deadEvents), words(a.orderIDs)
 	statuses := fixed("pending", "confirmed", "processing", "shipped", "delivered", "cancelled", "refunded")
 	for path, args := range map[string][]words{
-		"plugin show": {plugins}, "plugin enable": {plugins}, "plugin disable": {plugins}, "plugin pause": {plugins}, "plugin resume": {plugins},
+		"plugin show": {plugins}, "plugin wait": {plugins}, "plugin enable": {plugins}, "plugin disable": {plugins}, "plugin pause": {plugins}, "plugin resume": {plugins},
 		"plugin approve": {plugins}, "plugin report": {plugins}, "plugin upgrade": {plugins}, "plugin rollback": {plugins}, "plugin uninstall": {plugins},
 		"events emit": {types}, "events dead-letters show": {letters},
 		"orders show": {orders}, "orders move": {orders, statuses},

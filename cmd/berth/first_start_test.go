@@ -128,7 +128,8 @@ func TestFirstStart(t *testing.T) {
 		return nil
 	})
 	s.terminate(t)
-	if n := strings.Count(s.log.String(), "there is no configuration; running with the defaults"); n != 1 || strings.Contains(s.log.String(), "level=ERROR") {
+	if n := strings.Count(s.log.String(), "level=INFO msg=\"there is no configuration, so the defaults hold"); n != 1 ||
+		strings.Contains(s.log.String(), "level=ERROR") || strings.Contains(s.log.String(), "level=WARN") {
 		t.Errorf("the log says:\n%s", s.log)
 	}
 	s = start(t, command(), dir)

@@ -11,8 +11,8 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "See, switch, approve, inspect, install and uninstall plugins",
-		a.pluginList(), a.pluginShow(), a.pluginSwitch("enable", "Enable a plugin"), a.pluginSwitch("disable", "Disable a plugin"),
+	return group("plugin", "See, add, switch, approve, inspect, install and uninstall plugins",
+		a.pluginList(), a.pluginShow(), a.pluginAdd(), a.pluginWait(), a.pluginSwitch("enable", "Enable a plugin"), a.pluginSwitch("disable", "Disable a plugin"),
 		a.pluginSwitch("pause", "Have a plugin take no events, and keep its place in the log"), a.pluginSwitch("resume", "Have a paused plugin go on where it was"),
 		a.pluginApprove(),
 		a.pluginInspect(), a.pluginReport(), a.pluginInstall(), a.pluginUpgrade(), a.pluginRollback(), a.pluginOutdated(), a.pluginVerify(), a.pluginUninstall())

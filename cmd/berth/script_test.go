@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -56,7 +59,7 @@ func TestScripts(t *testing.T) {
 				fmt.Sprintf("FIXED_SHA=%x", sha256.Sum256(guest(t, "config_echo"))), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "panics.wasm"), hostile.Named("panics_as_go").Wasm, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup, "exits": exits},
 	})
 }
 
@@ -82,6 +85,18 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%v: waited in vain for %q (negated: %v); last: %v\n%s", args[1:], args[0], neg, err, out)
 		}
 		<-tick.C
+	}
+}
+
+// exits runs a command that must end with an exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARG ...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("%v: got %v, want exit code %s", args[1:], err, args[0])
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,7 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
-	state, err := stateOf(h)
+	state, err := stateOf(h, cmp.Or(cfg.ConfigPath, host.DefaultConfigPath))
 	if err != nil {
 		return errors.Join(err, a.shutDown(h))
 	}
@@ -98,7 +99,7 @@ type stateOnDisk struct {
 	text []byte
 }
 
-func stateOf(h *host.Host) (stateOnDisk, error) {
+func stateOf(h *host.Host, configPath string) (stateOnDisk, error) {
 	certFile := h.CertFile()
 	if certFile != "" { // a command may run in another directory
 		abs, err := filepath.Abs(certFile)
@@ -107,7 +108,15 @@ func stateOf(h *host.Host) (stateOnDisk, error) {
 		}
 		certFile = abs
 	}
-	text, err := json.Marshal(hostState{URL: h.URL(), PID: os.Getpid(), CertFile: certFile})
+	configPath, err := filepath.Abs(configPath)
+	if err != nil {
+		return stateOnDisk{}, fmt.Errorf("say where the host is: %w", err)
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		return stateOnDisk{}, fmt.Errorf("say where the host is: %w", err)
+	}
+	text, err := json.Marshal(hostState{URL: h.URL(), PID: os.Getpid(), CertFile: certFile, Directory: directory, Config: configPath})
 	return stateOnDisk{filepath.Join(h.DataDir(), stateFile), text}, err
 }
 

@@ -384,6 +384,39 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// TestReadinessIsLoggedWhenItChanges probes again and again: a start is no reason
+// for alarm, trouble is one, and neither is repeated.
+func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
+	starting, stuck := fault.New(fault.Unavailable, "plugins are still being loaded"), fault.New(fault.Unavailable, "stuck at event 7")
+	var log bytes.Buffer
+	var now error
+	cfg := config(seeded(t))
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Ready = func() error { return now }
+	h := newServer(t, cfg).Handler()
+	for i, step := range []struct {
+		err  error
+		says string
+	}{
+		{starting, `level=INFO msg="not ready yet" reason="plugins are still being loaded"`},
+		{starting, ""},
+		{errors.New("the disk is gone"), `level=WARN msg="not ready" error="the disk is gone"`},
+		{nil, "level=INFO msg=ready"},
+		{nil, ""},
+		{stuck, `level=WARN msg="not ready" error="stuck at event 7"`},
+		{stuck, ""},
+		{nil, "level=INFO msg=ready"},
+		{stuck, `level=WARN msg="not ready" error="stuck at event 7"`},
+	} {
+		log.Reset()
+		now = step.err
+		call(h, "GET", "/readyz", "", "Authorization: -")
+		if got := log.String(); step.says == "" && got != "" || !strings.Contains(got, step.says) {
+			t.Errorf("step %d: the log says %q, want %q", i, got, step.says)
+		}
+	}
+}
+
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	cfg := config(seeded(t))
 	cfg.Orders = nil

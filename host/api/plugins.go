@@ -83,12 +83,36 @@ func (s *Server) ready(echo.Context) (reply, error) {
 	if s.isClosing() {
 		return reply{}, fault.New(fault.Unavailable, "the host is shutting down")
 	}
-	if err := s.cfg.Ready(); err != nil {
-		s.cfg.Logger.Warn("not ready", "error", err)
+	err := s.cfg.Ready()
+	s.noteReady(err)
+	if err != nil {
 		if !fault.Is(err, fault.Unavailable) { // asked without a token: say no more than needed
 			err = fault.New(fault.Unavailable, "the host is not ready; its log says why")
 		}
 		return reply{}, err
 	}
 	return reply{body: map[string]string{"status": "ready"}}, nil
+}
+
+// noteReady logs that the host is or is not ready when that has changed since the
+// last probe. Before it was ready for the first time this is no reason for alarm:
+// a start takes as long as the modules that are new to it.
+func (s *Server) noteReady(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.readiness.Lock()
+	defer s.readiness.Unlock()
+	before, first := s.readiness.said, !s.readiness.reached
+	s.readiness.said, s.readiness.reached = text, !first || err == nil
+	switch {
+	case err == nil && before != "":
+		s.cfg.Logger.Info("ready")
+	case err == nil || text == before:
+	case first && fault.Is(err, fault.Unavailable):
+		s.cfg.Logger.Info("not ready yet", "reason", text)
+	default:
+		s.cfg.Logger.Warn("not ready", "error", err)
+	}
 }

@@ -91,6 +91,12 @@ type Server struct {
 	table    []Route
 	allow    map[string][]string // the methods of each path, for the header Allow
 	document document            // of /openapi.json
+
+	readiness struct {
+		sync.Mutex
+		said    string // why the host was not ready at the last probe; "" for ready
+		reached bool   // it has been ready once
+	}
 }
 
 // Route is one endpoint.

@@ -234,7 +234,7 @@ func (e *entry) news(f *file) string {
 	}
 	switch e.verdict {
 	case refused:
-		return still + "; the new file is rejected: " + e.reason
+		return still + "; " + NewFileRejected + ": " + e.reason
 	case waiting:
 		return still + "; the new file is waited for: " + e.reason
 	case ungranted:

@@ -131,7 +131,7 @@ func New(cfg Config) (*Vetter, error) {
 	entries.tidy(time.Now())
 	v.room.fit(entries)
 	if weak != "" {
-		cfg.Logger.Warn("modules are vetted under weaker limits on this system", "system", runtime.GOOS, "weaker", weak)
+		cfg.Logger.Info("modules are vetted under weaker limits on this system", "system", runtime.GOOS, "weaker", weak)
 	}
 	return v, nil
 }

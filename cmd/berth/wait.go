@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Exit codes of plugin wait and plugin add, besides the usual.
+const (
+	exitNotActive = 3 // the plugin will not become active by itself
+	exitTimeout   = 4
+)
+
+const waitCodes = `Exit codes:
+  0  the plugin is active
+  1  the host cannot be asked, or nothing was added
+  2  the command line makes no sense
+  3  it does not become active by itself: it is rejected, held, disabled, paused, waits
+     for approval, or its breaker is open; the reason is on standard error
+  4  it was not active within --timeout`
+
+const (
+	waitPoll = 200 * time.Millisecond
+	// waitRest is for how long a state other than active must stay before it is
+	// believed: a file that has just been copied is not looked at yet.
+	waitRest = 3 * time.Second
+)
+
+func (a *app) pluginWait() *cobra.Command {
+	var timeout time.Duration
+	var digest string
+	cmd := &cobra.Command{
+		Use:   "wait NAME",
+		Short: "Wait until a plugin is active, or say why it will not be",
+		Long: `Waits until a plugin is active, at most --timeout. A plugin that the host does not know yet is waited
+for as well. With --sha256 only that module counts, and not an older one that runs until it is ready.
+
+` + waitCodes,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if timeout <= 0 {
+				return usageError{errors.New("--timeout must be above zero")}
+			}
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			return a.awaitPlugin(cmd.Context(), c, waited{name: args[0], sha256: strings.ToLower(digest)}, timeout)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "wait no longer")
+	cmd.Flags().StringVar(&digest, "sha256", "", "wait for the module with this digest")
+	return a.talks(cmd)
+}
+
+// waited is the plugin that is waited for.
+type waited struct{ name, sha256 string }
+
+// awaitPlugin polls the host until the plugin is active, and prints it.
+func (a *app) awaitPlugin(ctx context.Context, c *client, w waited, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	tick := time.NewTicker(waitPoll)
+	defer tick.Stop()
+	last, since := "", time.Now()
+	said := "the host does not know it"
+	for {
+		p, raw, err := pluginNow(ctx, c, w.name)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err == nil {
+			why, final := w.judge(p)
+			if why == "" {
+				if a.json {
+					_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(raw))
+					return err
+				}
+				return a.showPlugin(p)
+			}
+			said = why
+			if why != last {
+				last, since = why, time.Now()
+			}
+			if final && time.Since(since) >= waitRest {
+				return exitError{fmt.Errorf("plugin %s is not active: %s", printable(w.name), printable(why)), exitNotActive}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return exitError{fmt.Errorf("plugin %s was not active within %v: %s", printable(w.name), timeout, printable(said)), exitTimeout}
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// pluginNow asks for a plugin. The zero Plugin is one that the host does not know.
+func pluginNow(ctx context.Context, c *client, name string) (p wire.Plugin, raw json.RawMessage, err error) {
+	raw, err = c.call(ctx, "GET", pluginPath(name), nil, &p)
+	var answer problem
+	if errors.As(err, &answer) && answer.Status == 404 {
+		return wire.Plugin{}, nil, nil
+	}
+	if err == nil {
+		err = named(name)(p)
+	}
+	return p, raw, err
+}
+
+// judge says why a plugin is not what is waited for, "" if it is. final means that
+// this will not change by itself.
+func (w waited) judge(p wire.Plugin) (why string, final bool) {
+	if p.Name == "" {
+		return "the host does not know it", false
+	}
+	why = string(p.State)
+	if p.Reason != "" {
+		why += ": " + p.Reason
+	}
+	ours := w.sha256 == "" || p.SHA256 == w.sha256
+	switch next := p.Pending; {
+	case ours && p.State == wire.Active:
+		return "", false
+	case next != nil && next.SHA256 == w.sha256:
+		return why + "; see 'berth plugin approve " + p.Name + "'", true
+	case !ours:
+		return why, strings.Contains(p.Reason, plugin.NewFileRejected)
+	}
+	switch p.State {
+	case wire.Rejected, wire.Paused, wire.BreakerOpen:
+		return why, true
+	case wire.Held, wire.Disabled:
+		return why + "; see 'berth plugin enable " + p.Name + "'", true
+	case wire.NeedsApproval:
+		return why + "; see 'berth plugin approve " + p.Name + "'", true
+	}
+	return why, false
+}

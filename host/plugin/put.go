@@ -1,0 +1,120 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/berth-host/berth/host/plugin/internal/folder"
+)
+
+// NewFileRejected is in the reason of a plugin that runs on, because the file that
+// took the place of its own is rejected.
+const NewFileRejected = "the new file is rejected"
+
+// Sidecar is the path of the manifest beside a module.
+func Sidecar(path string) string { return folder.Sidecar(path) }
+
+// Named answers the name that a module would have in a watched directory, in a file
+// of the given name. manifest is what lies beside it, nil for nothing. The error
+// says why a host would not take the file; that nothing is wrong with the code is
+// not checked.
+func Named(path string, wasm, manifest []byte) (string, error) {
+	f := judge(path, folder.Content{Wasm: wasm, Manifest: manifest})
+	switch {
+	case f.refusal != "":
+		return "", errors.New(f.refusal)
+	case f.waiting != "":
+		return "", errors.New(f.waiting)
+	}
+	return f.manifest.Name, nil
+}
+
+// FileOf finds the module in a directory that gives its plugin the name by the name
+// of the file. "" means that there is none.
+func FileOf(dir, name string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if module, ok := folder.ModuleOf(path); ok && module == path && nameOf(path) == name {
+			return path, nil
+		}
+	}
+	return "", nil
+}
+
+// Put writes a module and its manifest, nil for none, into a watched directory, in
+// place of what is there. Both are complete on the disk before one of them gets its
+// name, and what was there is back if the second one cannot get it.
+func Put(path string, wasm, manifest []byte) (err error) {
+	sidecar := folder.Sidecar(path)
+	module, err := writeTemporary(path, wasm)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(module) // in vain once it has its name
+	before, err := os.ReadFile(sidecar)
+	had := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the manifest that is there: %w", err)
+	}
+	switch {
+	case manifest != nil:
+		if err := replace(sidecar, path, manifest); err != nil {
+			return err
+		}
+	case had:
+		if err := os.Remove(sidecar); err != nil {
+			return fmt.Errorf("remove the manifest of the module before: %w", err)
+		}
+	}
+	if err := os.Rename(module, path); err != nil {
+		switch {
+		case had:
+			err = errors.Join(err, replace(sidecar, path, before))
+		case manifest != nil:
+			err = errors.Join(err, os.Remove(sidecar))
+		}
+		return err
+	}
+	return nil
+}
+
+func replace(path, module string, contents []byte) error {
+	temporary, err := writeTemporary(module, contents)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return nil
+}
+
+// writeTemporary writes a file beside a module, under a name that no host takes for
+// one, and that a host removes at a later start if this process is killed.
+func writeTemporary(module string, contents []byte) (path string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(module), "."+filepath.Base(module)+".*.tmp")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(contents)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
