@@ -15,10 +15,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -33,7 +36,7 @@ func main() {
 
 // Bounds: reached only when something is wrong.
 const (
-	startTimeout  = 2 * time.Minute // a first start compiles every handler
+	startTimeout  = 5 * time.Minute // a first start compiles every handler
 	answerTimeout = 30 * time.Second
 	stopTimeout   = 40 * time.Second
 	pollEvery     = 50 * time.Millisecond
@@ -73,11 +76,26 @@ func (c cli) call(ctx context.Context, answer any, args ...string) error {
 	return nil
 }
 
+// running is what a host says of itself in its data directory.
+type running struct {
+	URL string
+	PID int
+}
+
+func (c cli) host() (at running, err error) {
+	text, err := os.ReadFile(filepath.Join(c.dataDir, "host.json"))
+	if err != nil {
+		return at, err
+	}
+	return at, json.Unmarshal(text, &at)
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	berth := flags.String("berth", "bin/berth", "the berth binary")
-	keep := flags.Bool("keep", false, "leave the host running until Ctrl-C")
+	plugins := flags.String("plugins", "plugins", "where the example handlers are")
+	keep := flags.Bool("keep", false, "run in this directory, with its configuration and plugins, until Ctrl-C")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -85,24 +103,56 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	serve := []string{"serve"}
 	c := cli{berth: binary, dataDir: "data"}
+	serve := []string{"serve"}
 	if !*keep {
-		if c.dataDir, err = os.MkdirTemp("", "berth-demo-"); err != nil {
+		dir, err := os.MkdirTemp("", "berth-demo-")
+		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(c.dataDir)
-		serve = append(serve, "--listen", "127.0.0.1:0")
+		defer os.RemoveAll(dir)
+		c.dataDir = filepath.Join(dir, "data")
+		config, err := alone(dir, *plugins)
+		if err != nil {
+			return err
+		}
+		serve = append(serve, "--config", config, "--listen", "127.0.0.1:0")
 	}
 	host, err := start(c.berth, append(serve, "--data-dir", c.dataDir), stderr)
 	if err != nil {
 		return err
 	}
-	err = show(ctx, c, host, stdout)
+	fmt.Fprintln(stdout, "Starting the host; the first start compiles the handlers, which takes from a few seconds to a minute.")
+	if host, err = host.moved(ctx, c, stdout); err != nil {
+		return err
+	}
+	err = show(ctx, c, host, stdout, !*keep)
 	if err == nil && *keep {
 		return serveOn(ctx, c, host, stdout)
 	}
 	return errors.Join(err, host.stop())
+}
+
+// alone makes a configuration in a directory and copies the demo's own handlers
+// beside it, so that nothing else which lies about has a part in it.
+func alone(dir, plugins string) (config string, err error) {
+	own := filepath.Join(dir, "plugins")
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return "", err
+	}
+	for _, name := range handlers {
+		for _, file := range []string{name + ".wasm.json", name + ".wasm"} {
+			text, err := os.ReadFile(filepath.Join(plugins, file))
+			if err != nil {
+				return "", fmt.Errorf("%w: run 'make plugins'", err)
+			}
+			if err := os.WriteFile(filepath.Join(own, file), text, 0o600); err != nil {
+				return "", err
+			}
+		}
+	}
+	config = filepath.Join(dir, "berth.yaml")
+	return config, os.WriteFile(config, fmt.Appendf(nil, "plugin_directories: [%q]\nroutes: {order_status_changed: {}}\n", own), 0o600)
 }
 
 // process is the running host.
@@ -110,12 +160,38 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error // of the process, once done is closed
+	said *tail // what it wrote to stderr last
+	args []string
+}
+
+// tail passes on what is written, and keeps the last of it.
+type tail struct {
+	to io.Writer
+
+	mu   sync.Mutex
+	kept []byte
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 4 << 10
+	t.mu.Lock()
+	t.kept = append(t.kept, p...)
+	t.kept = t.kept[max(0, len(t.kept)-most):]
+	t.mu.Unlock()
+	return t.to.Write(p)
+}
+
+func (t *tail) has(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Contains(t.kept, []byte(text))
 }
 
 func start(berth string, args []string, stderr io.Writer) (*process, error) {
 	// Not by a context: the host is to be stopped by SIGTERM, and in order.
-	p := &process{cmd: exec.Command(berth, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = stderr, stderr
+	p := &process{cmd: exec.Command(berth, args...), done: make(chan struct{}), said: &tail{to: stderr}, args: args}
+	p.cmd.Stdout, p.cmd.Stderr = stderr, p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is the demo's to pass on
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -125,6 +201,46 @@ func start(berth string, args []string, stderr io.Writer) (*process, error) {
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// moved waits until the host answers or has ended. One that ends because another
+// program has its port is started once more, on a free one.
+func (p *process) moved(ctx context.Context, c cli, stdout io.Writer) (*process, error) {
+	err := p.until(ctx, startTimeout, "start the host", p.up(c))
+	if err == nil {
+		return p, nil
+	}
+	select {
+	case <-p.done:
+	default:
+		return nil, errors.Join(err, p.stop())
+	}
+	if !p.said.has(syscall.EADDRINUSE.Error()) {
+		return nil, err
+	}
+	fmt.Fprintln(stdout, "Another program has the host's port; it gets a free one.")
+	again, err := start(p.cmd.Path, append(p.args, "--listen", "127.0.0.1:0"), p.said.to)
+	if err != nil {
+		return nil, err
+	}
+	if err := again.until(ctx, startTimeout, "start the host", again.up(c)); err != nil {
+		return nil, errors.Join(err, again.stop())
+	}
+	return again, nil
+}
+
+// up reports whether the host answers: this one, not another that runs for the
+// same data directory.
+func (p *process) up(c cli) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		at, err := c.host()
+		if err != nil || at.PID != p.cmd.Process.Pid {
+			return false, err
+		}
+		var list wire.List[wire.Plugin]
+		err = c.call(ctx, &list, "plugin", "list")
+		return err == nil, err
+	}
 }
 
 // stop asks the host to shut down and waits until it has.
@@ -165,28 +281,11 @@ func (p *process) until(ctx context.Context, limit time.Duration, what string, o
 	}
 }
 
-// show moves the sample orders and prints what the handlers answer.
-func show(ctx context.Context, c cli, host *process, stdout io.Writer) error {
-	fmt.Fprintln(stdout, "Starting the host; the first start compiles the handlers.")
-	err := host.until(ctx, startTimeout, "start the handlers "+strings.Join(handlers, " and "), func(ctx context.Context) (bool, error) {
-		var list wire.List[wire.Plugin]
-		if err := c.call(ctx, &list, "plugin", "list"); err != nil {
-			return false, err
-		}
-		active := make(map[string]bool)
-		for _, p := range list.Items {
-			active[p.Name] = p.State == wire.Active
-			if p.State == wire.Rejected {
-				return false, fmt.Errorf("plugin %s was rejected: %s", p.Name, p.Reason)
-			}
-		}
-		for _, name := range handlers {
-			if !active[name] {
-				return false, fmt.Errorf("plugin %s is not active yet", name)
-			}
-		}
-		return true, nil
-	})
+// show moves the sample orders and prints what the handlers answer. With all, both
+// of the demo's own must answer everything; otherwise those that are at work and
+// that the routes give the events to.
+func show(ctx context.Context, c cli, host *process, stdout io.Writer, all bool) error {
+	at, err := ready(ctx, c, host, stdout, all)
 	if err != nil {
 		return err
 	}
@@ -201,7 +300,7 @@ func show(ctx context.Context, c cli, host *process, stdout io.Writer) error {
 			return err
 		}
 		for i := 0; ; i++ {
-			n, err := await(ctx, c, host, order, stdout)
+			n, err := await(ctx, c, host, order, stdout, at, all)
 			if answers += n; err != nil {
 				return err
 			}
@@ -213,52 +312,118 @@ func show(ctx context.Context, c cli, host *process, stdout io.Writer) error {
 			}
 		}
 	}
+	if len(at) == 0 {
+		fmt.Fprintln(stdout, "\nThe orders have moved; none of the example handlers is at work here.")
+		return nil
+	}
 	fmt.Fprintf(stdout, "\nEvery answer came: %d.\n", answers)
 	return nil
 }
 
-// await prints what the handlers answered to the order's latest event.
-func await(ctx context.Context, c cli, host *process, order wire.Order, stdout io.Writer) (int, error) {
+// ready waits until each of the demo's own handlers is active, and answers those
+// that are. Unless all must be, one that the operator has switched off is left out.
+// What becomes of other plugins does not matter.
+func ready(ctx context.Context, c cli, host *process, stdout io.Writer, all bool) (at []string, err error) {
+	var off []string
+	err = host.until(ctx, startTimeout, "start the handlers "+strings.Join(handlers, " and "), func(ctx context.Context) (bool, error) {
+		var list wire.List[wire.Plugin]
+		if err := c.call(ctx, &list, "plugin", "list"); err != nil {
+			return false, err
+		}
+		at, off = nil, nil
+		for _, name := range handlers {
+			p, found := find(list.Items, name)
+			switch {
+			case p.State == wire.Active:
+				at = append(at, name)
+			case !found:
+				return false, fmt.Errorf("plugin %s is not there yet: is the directory plugins one of plugin_directories?", name)
+			case !all && idle(p.State):
+				off = append(off, fmt.Sprintf("%s is %s: %s", name, p.State, p.Reason))
+			default:
+				return false, fmt.Errorf("plugin %s is %s: %s", name, p.State, p.Reason)
+			}
+		}
+		return true, nil
+	})
+	for _, why := range off {
+		fmt.Fprintf(stdout, "No answer is expected where the operator has decided so: %s.\n", why)
+	}
+	return at, err
+}
+
+// find returns the row of a plugin: the active one, as a file that claims the same name has a row as well.
+func find(rows []wire.Plugin, name string) (found wire.Plugin, ok bool) {
+	for _, p := range rows {
+		if p.Name == name && (!ok || p.State == wire.Active) {
+			found, ok = p, true
+		}
+	}
+	return found, ok
+}
+
+// idle reports whether a plugin waits for the operator.
+func idle(s wire.PluginState) bool {
+	switch s {
+	case wire.Disabled, wire.Paused, wire.Held, wire.NeedsApproval:
+		return true
+	}
+	return false
+}
+
+// await prints what the handlers answered to the order's latest event, and counts
+// the answers of the demo's own.
+func await(ctx context.Context, c cli, host *process, order wire.Order, stdout io.Writer, at []string, all bool) (answers int, err error) {
 	key := fmt.Sprintf("order:%s:v%d", order.ID, order.Version)
 	var ev wire.Event
-	err := host.until(ctx, answerTimeout, "answers to "+key, func(ctx context.Context) (bool, error) {
+	err = host.until(ctx, answerTimeout, "answers to "+key, func(ctx context.Context) (bool, error) {
 		ev = wire.Event{}
 		if err := c.call(ctx, &ev, "events", "show", key); err != nil {
 			return false, err
 		}
-		final := 0
+		final, expected := 0, 0
 		for _, d := range ev.Deliveries {
-			if d.Status == "ok" || d.Status == "dead" {
-				final++
+			if slices.Contains(at, d.Plugin) {
+				expected++
+				if d.Status == "ok" || d.Status == "dead" {
+					final++
+				}
 			}
 		}
-		return final == len(handlers), fmt.Errorf("%d of %d handlers have answered", final, len(handlers))
+		if all {
+			expected = len(at)
+		}
+		return final == expected, fmt.Errorf("%d of %d handlers have answered", final, expected)
 	})
 	fmt.Fprintf(stdout, "\norder %s of %s is %s\n", order.ID, order.CustomerID, order.Status)
 	for _, d := range ev.Deliveries {
-		fmt.Fprintf(stdout, "  %-16s %-4s %6.2f ms  %s\n", d.Plugin, d.Status, d.DurationMS, d.Result)
-		if err == nil && (d.Status != "ok" || len(d.Result) == 0) {
-			err = fmt.Errorf("%s did not handle %s: %+v", d.Plugin, key, d.Error)
+		answer := string(d.Result)
+		if d.Error != nil {
+			answer = d.Error.Class + ": " + event.Headline(d.Error.Message, 200)
+		}
+		fmt.Fprintf(stdout, "  %-16s %-4s %6.2f ms  %s\n", d.Plugin, d.Status, d.DurationMS, answer)
+		if !slices.Contains(at, d.Plugin) {
+			continue
+		}
+		answers++
+		if err == nil && all && (d.Status != "ok" || len(d.Result) == 0) {
+			err = fmt.Errorf("%s did not handle %s: %s", d.Plugin, key, answer)
 		}
 	}
-	return len(ev.Deliveries), err
+	return answers, err
 }
 
 // serveOn says what to try and leaves the host running until ctx ends.
 func serveOn(ctx context.Context, c cli, host *process, stdout io.Writer) error {
-	state, err := os.ReadFile(filepath.Join(c.dataDir, "host.json"))
+	at, err := c.host()
 	if err != nil {
-		return errors.Join(err, host.stop())
-	}
-	var at struct{ URL string }
-	if err := json.Unmarshal(state, &at); err != nil {
 		return errors.Join(err, host.stop())
 	}
 	fmt.Fprintf(stdout, `
 The host goes on at %[1]s. Try, in another terminal:
 
   bin/berth events tail                                  what happens, as it happens
-  cp testdata/guests/echo.wasm plugins/                  hot drop: one more handler, now
+  bin/berth plugin add testdata/guests/echo.wasm         hot drop: one more handler, now
   bin/berth orders create --customer you --item TEA:2:450
   bin/berth plugin list
   curl -H "Authorization: Bearer $(cat data/admin.token)" %[1]s/api/v1/events
