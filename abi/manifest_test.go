@@ -100,6 +100,8 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"capabilities":[{"name":"secret","names":["a b"]}]}`, `capabilities[0].names[0]: "a b" is not a secret's name`},
 		{`{"capabilities":[{"name":"kv","required":"yes"}]}`, "capabilities[0].required: must be true or false"},
 		{`{"config_schema":null}`, "config_schema: must be a JSON Schema"},
+		{`{"config_schema":{"type":"object","type":"string"}}`, "config_schema.type: the key is there twice"},
+		{`{"config_schema":{"properties":{"a":{"enum":[{"b":1,"\u0062":2}]}}}}`, "config_schema.properties.a.enum[0].b: the key is there twice"},
 		{`{"config_schema":[]}`, "config_schema: must be a JSON Schema"},
 		{`{"limits":{"timeout":2}}`, `limits.timeout: must be a duration in quotes, like "2s"`},
 		{`{"limits":{"timeout":"2"}}`, `limits.timeout: "2" is not a duration: write a number and a unit`},

@@ -131,7 +131,47 @@ func decodeRaw(dec *json.Decoder, path string, raw *json.RawMessage) error {
 	if (*raw)[0] != '{' && (*raw)[0] != 't' && (*raw)[0] != 'f' {
 		return at(path, errors.New("must be a JSON Schema: an object, true or false"))
 	}
-	return nil
+	inner := json.NewDecoder(bytes.NewReader(*raw))
+	inner.UseNumber()
+	return uniqueKeys(inner, path)
+}
+
+// uniqueKeys reads one value of any shape, of which no object may have a key twice:
+// some readers take the first, and some the last.
+func uniqueKeys(dec *json.Decoder, path string) error {
+	token, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	switch token {
+	case json.Delim('{'):
+		seen := make(map[string]bool)
+		for dec.More() {
+			token, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			key := token.(string) // the decoder has seen to it
+			inner := path + "." + key
+			if seen[key] {
+				return at(inner, errors.New("the key is there twice"))
+			}
+			seen[key] = true
+			if err := uniqueKeys(dec, inner); err != nil {
+				return err
+			}
+		}
+	case json.Delim('['):
+		for i := 0; dec.More(); i++ {
+			if err := uniqueKeys(dec, path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+	default:
+		return nil
+	}
+	_, err = dec.Token()
+	return err
 }
 
 // keys lists the JSON keys of a struct type in the order of its fields.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -181,7 +181,7 @@ func raw(v any) json.RawMessage {
 }
 
 // asked looks at the beginning of a body and leaves it to be read. A body that
-// is no JSON, or long, is not recorded.
+// is no JSON is not recorded, and of a long one that it was long.
 func asked(r *http.Request) (json.RawMessage, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -194,8 +194,13 @@ func asked(r *http.Request) (json.RawMessage, error) {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	if len(head) > maxAsked {
+		return raw(map[string]any{"not_recorded": fmt.Sprintf("the body is longer than %d bytes", maxAsked)}), nil
+	}
 	var v any
-	if len(head) > maxAsked || json.Unmarshal(head, &v) != nil {
+	dec := json.NewDecoder(bytes.NewReader(head))
+	dec.UseNumber()
+	if !json.Valid(head) || dec.Decode(&v) != nil {
 		return nil, nil
 	}
 	return raw(withoutSecrets(v)), nil
@@ -226,17 +231,16 @@ func withoutSecrets(v any) any {
 	return v
 }
 
-// named is the plugin that a body or an answer is about.
+// named is the plugin that a body or an answer is about. Keys count in their exact
+// spelling only, as for who acts on the body.
 func named(text json.RawMessage) string {
-	var v struct {
-		Plugin string `json:"plugin"`
-		Name   string `json:"name"`
-	}
-	if err := json.Unmarshal(text, &v); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
+	var v map[string]any
+	if json.Unmarshal(text, &v) != nil {
 		return ""
 	}
-	if v.Plugin != "" {
-		return v.Plugin
+	if name, _ := v["plugin"].(string); name != "" {
+		return name
 	}
-	return v.Name
+	name, _ := v["name"].(string)
+	return name
 }

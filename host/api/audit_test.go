@@ -44,6 +44,8 @@ func TestChangesAreAudited(t *testing.T) {
 		{"reload", "POST", "/api/v1/events/reload-config", "", 200, "reload-config", "", "", "", `{"changed":[],"needs_restart":[]}`, "ok", ""},
 		{"install", "POST", "/api/v1/plugins/install", `{"url":"https://ada:pa55@a.example/x.wasm?key=s3cret","sha256":"00ff","name":"x"}`, 201, "install", "x",
 			`{"name":"x","sha256":"00ff","url":"https://a.example/x.wasm"}`, "", `"name":"x","state":"active"`, "ok", ""},
+		{"install with keys in other case", "POST", "/api/v1/plugins/install", `{"url":"https://a.example/x.wasm","sha256":"00ff","name":"x","NAME":"y"}`, 400, "install", "x",
+			`{"NAME":"y","name":"x","sha256":"00ff","url":"https://a.example/x.wasm"}`, "", "", "failed", "NAME: "},
 		{"install badly", "POST", "/api/v1/plugins/install", `{"url":`, 400, "install", "", "", "", "", "failed", "body: "},
 		{"uninstall", "DELETE", "/api/v1/plugins/uninstall/order-audit", "", 204, "uninstall", "order-audit", "", `"state":"active"`, `"state":"active"`, "ok", ""},
 	} {
@@ -69,6 +71,24 @@ func TestChangesAreAudited(t *testing.T) {
 				t.Errorf("got %+v", end)
 			}
 		})
+	}
+}
+
+// TestLongBodyIsNotedInTheAudit: blanks that make a body too long to be recorded do not
+// make it look as if there had been none.
+func TestLongBodyIsNotedInTheAudit(t *testing.T) {
+	const body = `{"url":"https://a.example/x.wasm","sha256":"00ff","name":"x"}`
+	for spaces, want := range map[int]string{
+		8192 - len(body): `{"name":"x","sha256":"00ff","url":"https://a.example/x.wasm"}`,
+		8193 - len(body): `{"not_recorded":"the body is longer than 8192 bytes"}`,
+	} {
+		log := &auditLog{}
+		cfg := config(seeded(t))
+		cfg.Audit = log
+		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/plugins/install", body+strings.Repeat(" ", spaces))
+		if w.Code != 201 || len(log.records) != 2 || string(log.records[0].Asked) != want {
+			t.Errorf("got %d and %+v; want %s", w.Code, log.records, want)
+		}
 	}
 }
 

@@ -116,6 +116,8 @@ func (s *keyScanner) value(t reflect.Type, path string) error {
 	switch c := s.next(); {
 	case c == '{' && t.Kind() == reflect.Struct:
 		return s.object(t, path)
+	case c == '{' && t.Kind() == reflect.Map:
+		return s.entries(t.Elem(), path)
 	case c == '"':
 		return s.checkString(t, strings.TrimSuffix(path, "."))
 	case c == '[' && t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8: // json.RawMessage is one of bytes
@@ -154,6 +156,30 @@ func (s *keyScanner) object(t reflect.Type, path string) error {
 				return err
 			}
 		} else if err := s.value(fields[i].typ, inner+"."); err != nil {
+			return err
+		}
+		if s.next() == ',' {
+			s.at++
+		}
+	}
+	s.at++ // the brace
+	return nil
+}
+
+// entries checks a map: any key, but each once, and what it leads to.
+func (s *keyScanner) entries(t reflect.Type, path string) error {
+	seen := make(map[string]bool)
+	for s.at++; s.next() == '"'; {
+		key := string(s.key())
+		inner := path + quotedKey([]byte(key))
+		if seen[key] {
+			return fault.Field(inner, "is there twice")
+		}
+		seen[key] = true
+		if s.next() == ':' {
+			s.at++
+		}
+		if err := s.value(t, inner+"."); err != nil {
 			return err
 		}
 		if s.next() == ',' {

@@ -62,6 +62,21 @@ func TestDecodeStrictKeys(t *testing.T) {
 	if err := event.DecodeStrict([]byte(`[{"sku":"a"},{"sku":"a","sku":"b"}]`), &list); !errorIs(err, fault.Invalid, "[1].sku") {
 		t.Errorf("a list: got %v", err)
 	}
+	for text, field := range map[string]string{
+		`{"a":{"sku":"x"},"A":{"sku":"y"}, "b" : null }`: "",
+		`{"a":{"sku":"x"},"a":{"sku":"y"}}`:              "a",
+		`{"a":{"sku":"x"},"\u0061":{"sku":"y"}}`:         "a",
+		`{"a":{"SKU":"x"}}`:                              "a.SKU",
+	} {
+		var named map[string]leaf
+		code := fault.Invalid
+		if field == "" {
+			code = ""
+		}
+		if err := event.DecodeStrict([]byte(text), &named); !errorIs(err, code, field) {
+			t.Errorf("a map, %s: got %v, want an error about %q", text, err, field)
+		}
+	}
 	var raw json.RawMessage
 	if err := event.DecodeStrict([]byte(`{"a":1,"a":2}`), &raw); err != nil {
 		t.Errorf("raw: got %v", err)

@@ -1,7 +1,7 @@
 // Package lockfile reads and writes YAML that the host keeps and a person only
 // reads, as plugins.lock.yaml. Unlike the configuration it is written as a whole,
 // and whatever is not exactly what was written is refused: unknown keys, keys
-// named twice, a second document, aliases.
+// named twice or in other case, a second document, aliases and merges.
 package lockfile
 
 import (
@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/berth-host/berth/host/event"
 )
 
 // MaxSize bounds a file, in bytes.
@@ -92,7 +94,7 @@ func (Codec) Unmarshal(text []byte, v any) error {
 		return errors.New("it holds more than one document")
 	}
 	if line := alias(&doc); line > 0 {
-		return fmt.Errorf("line %d: an alias is not written here", line)
+		return fmt.Errorf("line %d: an alias or a merge (<<) is not written here", line)
 	}
 	var value map[string]any
 	if err := doc.Decode(&value); err != nil {
@@ -102,14 +104,12 @@ func (Codec) Unmarshal(text []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	strict := json.NewDecoder(bytes.NewReader(plain))
-	strict.DisallowUnknownFields()
-	return strict.Decode(v)
+	return event.DecodeStrict(plain, v)
 }
 
-// alias returns the line of the first alias or anchor, 0 when there is none.
+// alias returns the line of the first alias, anchor or merge key, 0 when there is none.
 func alias(n *yaml.Node) int {
-	if n.Kind == yaml.AliasNode || n.Anchor != "" {
+	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.ShortTag() == "!!merge" {
 		return n.Line
 	}
 	for _, child := range n.Content {

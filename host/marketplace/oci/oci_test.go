@@ -293,6 +293,20 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// TestManifestReadInTwoWaysIsRefused: a manifest in which another tool would find
+// another module is refused.
+func TestManifestReadInTwoWaysIsRefused(t *testing.T) {
+	h := open(t, true)
+	h.push("x", nil)
+	text := h.put("GET", "/v2/team/echo/manifests/x", "", nil).Body.String()
+	for _, key := range []string{"layers", "Layers", "LAYER\u017f"} {
+		twice := strings.Replace(text, `{"schemaVersion"`, `{"`+key+`":[],"schemaVersion"`, 1)
+		h.put("PUT", "/v2/team/echo/manifests/twice", imageManifest, []byte(twice))
+		_, err := h.source(oci.Config{}, marketplace.Config{}).Resolve(t.Context(), "oci://"+h.host()+"/team/echo:twice")
+		refused(t, err, fault.Invalid, "twice, perhaps in other case")
+	}
+}
+
 // A registry that lies, or is slow, or leads elsewhere.
 func TestBadRegistry(t *testing.T) {
 	h := open(t, true)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/sandbox/prescan"
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
@@ -231,6 +232,35 @@ func TestAllocationIsBounded(t *testing.T) {
 	}
 }
 
+// checkManifest wants the manifest that the host decides on (abi.FindSection) to be the
+// one that is reported.
+func checkManifest(t testing.TB, wasm []byte, r prescan.Report) {
+	t.Helper()
+	got, found, err := abi.FindSection(wasm, abi.ManifestSection)
+	if err != nil || found != (r.Manifest != nil) || !bytes.Equal(got, r.Manifest) {
+		t.Errorf("the manifest is %q, and for the host %q, %v", r.Manifest, got, err)
+	}
+}
+
+// TestManifestIsOne: the scan and abi.FindSection find the same manifest, whatever the
+// section's name and length are encoded in.
+func TestManifestIsOne(t *testing.T) {
+	if prescan.ManifestSection != abi.ManifestSection {
+		t.Fatalf("%q and %q", prescan.ManifestSection, abi.ManifestSection)
+	}
+	name := abi.ManifestSection
+	for _, wasm := range [][]byte{
+		Module(), Module(Custom(name)), Module(Custom(name, "{}")), Module(Custom(name+"x", "{}")), Module(Custom("x", Custom(name, "{}"))),
+		Module(B(0, 0x93, 0x80, 0, 0x8e, 0x80, 0, name, "{}")), Module(Section(1, Vec()), Custom(name, "{}"), Section(2, Vec())),
+	} {
+		r, err := prescan.Scan(wasm, prescan.Limits{})
+		if err != nil {
+			t.Fatalf("%x: %v", wasm, err)
+		}
+		checkManifest(t, wasm, r)
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	for _, wasm := range guests(f) {
 		f.Add(wasm)
@@ -240,7 +270,10 @@ func FuzzScan(f *testing.F) {
 	f.Add(Module(Section(1, Vec(FuncType("\x7f", "\x7f"))), Section(2, Vec(Import("berth_v1", "next", 0, 0))), Custom(prescan.ManifestSection, "{}")))
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		original := bytes.Clone(wasm)
-		_, err := prescan.Scan(wasm, prescan.Limits{})
+		r, err := prescan.Scan(wasm, prescan.Limits{})
+		if err == nil {
+			checkManifest(t, wasm, r)
+		}
 		var e *prescan.Error
 		if err != nil && (!errors.As(err, &e) || e.Reason == "" || e.Offset < 0 || e.Offset > len(wasm)) {
 			t.Errorf("%#v", err)
