@@ -83,7 +83,7 @@ func (a *app) add(cmd *cobra.Command, c *client, add addition) error {
 	}
 	name, err := plugin.Named(named, wasm, manifest)
 	if err != nil {
-		return fmt.Errorf("%s is not added: %s", add.file, printable(err.Error()))
+		return fmt.Errorf("%s is not added: %s", add.file, err.Error())
 	}
 	if add.name != "" && name != add.name {
 		return fmt.Errorf("its manifest names it %s: leave --name out, or change the manifest", name)
@@ -108,7 +108,7 @@ func (a *app) add(cmd *cobra.Command, c *client, add addition) error {
 	if err := plugin.Put(path, wasm, manifest); err != nil {
 		return fmt.Errorf("copy %s to %s: %w", add.file, path, err)
 	}
-	fmt.Fprintf(a.stderr, "%s is copied to %s; waiting until it is active.\n", add.file, path)
+	a.note("%s is copied to %s; waiting until it is active.\n", add.file, path)
 	return a.awaitPlugin(cmd.Context(), c, waited{name: name, sha256: digest}, add.timeout)
 }
 

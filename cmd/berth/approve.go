@@ -70,9 +70,9 @@ func (a *app) agree(p wire.Plugin, asked []wire.Capability, only []string) error
 	if len(open) == 0 { // the host has nothing to grant either
 		return nil
 	}
-	fmt.Fprintf(a.stderr, "%s asks for\n", printable(p.Name))
+	a.note("%s asks for\n", p.Name)
 	for _, c := range open {
-		fmt.Fprintf(a.stderr, "  %s\n", asks(c))
+		a.note("  %s\n", asks(c))
 	}
 	return a.confirm("Grant this?", "nothing was granted: answer y at a terminal, or give --yes")
 }
@@ -98,5 +98,5 @@ func asks(c wire.Capability) string {
 	if c.Reason != "" {
 		text += ": " + c.Reason
 	}
-	return printable(text)
+	return text
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,10 +39,10 @@ func (a *app) auditList() *cobra.Command {
 				if changes == nil {
 					changes = []audit.Record{}
 				}
-				return json.NewEncoder(a.stdout).Encode(wire.List[audit.Record]{Items: changes})
+				return a.encodeJSON(wire.List[audit.Record]{Items: changes}, false)
 			}
-			return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", len(changes), func(i int) string {
-				return strings.Join(auditLine(changes[i]), "\t")
+			return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", len(changes), func(i int) cells {
+				return auditLine(changes[i])
 			})
 		},
 	})
@@ -63,10 +61,9 @@ func (a *app) auditTail() *cobra.Command {
 			}
 			return audit.Follow(cmd.Context(), a.auditFile(), func(r audit.Record) error {
 				if a.json {
-					return json.NewEncoder(a.stdout).Encode(r)
+					return a.encodeJSON(r, false)
 				}
-				_, err := fmt.Fprintln(a.stdout, strings.Join(auditLine(r), "  "))
-				return err
+				return a.print("%s  %s  %s  %s  %s  %s  %s\n", auditLine(r)...)
 			})
 		},
 	})
@@ -75,7 +72,7 @@ func (a *app) auditTail() *cobra.Command {
 func (a *app) auditFile() string { return filepath.Join(a.dataDirectory(), audit.File) }
 
 // auditLine is a record as a person reads it.
-func auditLine(r audit.Record) []string {
+func auditLine(r audit.Record) cells {
 	result := r.Result
 	switch r.Stage {
 	case audit.Refused:
@@ -99,11 +96,5 @@ func auditLine(r audit.Record) []string {
 	if r.Suppressed > 0 {
 		what += fmt.Sprintf(" (and %d more refused before it)", r.Suppressed)
 	}
-	line := []string{r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what}
-	for i, text := range line {
-		if line[i] = strings.Join(strings.Fields(printable(text)), " "); line[i] == "" {
-			line[i] = "-"
-		}
-	}
-	return line
+	return filled(r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what)
 }

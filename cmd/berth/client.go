@@ -311,8 +311,7 @@ func fetchBy[T any](ctx context.Context, a *app, c *client, method, path string,
 		}
 	}
 	if a.json {
-		_, err := fmt.Fprintf(a.stdout, "%s\n", raw)
-		return err
+		return a.printJSON(raw)
 	}
 	return show(answer)
 }

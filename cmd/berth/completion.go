@@ -103,8 +103,8 @@ func completed(cmd *cobra.Command, list words, typed string) ([]string, cobra.Sh
 	defer cancel()
 	var fit []string
 	for _, word := range list(ctx) {
-		if strings.HasPrefix(word, typed) && !strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			fit = append(fit, printable(word))
+		if strings.HasPrefix(word, typed) && word == line(word) && !strings.Contains(word, " ") {
+			fit = append(fit, word)
 		}
 	}
 	slices.Sort(fit)

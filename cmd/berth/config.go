@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,13 +41,13 @@ handler's config must be is in its plugin, and is checked by the host.`,
 				case err != nil:
 					return err
 				}
-				if err := json.NewEncoder(a.stdout).Encode(answer); err != nil || answer.Valid {
+				if err := a.encodeJSON(answer, false); err != nil || answer.Valid {
 					return err
 				}
 				return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
 			}
 			if err == nil {
-				_, err = fmt.Fprintf(a.stdout, "%s is valid\n", path)
+				err = a.print("%s is valid\n", path)
 			}
 			return err
 		},
@@ -88,10 +87,10 @@ config may hold what is not for everybody's eyes: only its keys are shown.`,
 				for _, s := range settings {
 					all[s.Path] = s.Value
 				}
-				return json.NewEncoder(a.stdout).Encode(all)
+				return a.encodeJSON(all, false)
 			}
 			for _, s := range settings {
-				if _, err := fmt.Fprintf(a.stdout, "%s: %s\n", s.Path, s.Value); err != nil {
+				if err := a.print("%s: %s\n", s.Path, s.Value); err != nil {
 					return err
 				}
 			}
@@ -119,7 +118,7 @@ func (a *app) configReload() *cobra.Command {
 					}
 				}
 				for _, line := range lines {
-					if _, err := fmt.Fprintln(a.stdout, printable(line)); err != nil {
+					if err := a.print("%s\n", line); err != nil {
 						return err
 					}
 				}

@@ -18,7 +18,7 @@ func (a *app) confirm(question, otherwise string) error {
 	if !a.interactive() {
 		return errors.New(otherwise)
 	}
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
+	a.note("%s [y/N] ", question)
 	line, err := bufio.NewReader(io.LimitReader(a.stdin, 1024)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)

@@ -78,10 +78,10 @@ func (a *app) deadLettersList() *cobra.Command {
 			}
 			path := deadLettersPath + "?" + letterQuery(f, limit, cursor).Encode()
 			return fetch(cmd.Context(), a, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
-				return a.page("SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list.Next, len(list.Items), func(i int) string {
+				return a.page("SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list.Next, len(list.Items), func(i int) cells {
 					d := list.Items[i]
-					return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s", d.Seq, d.EventID, printable(d.Plugin), d.EventType, oneLine(d.Subject), d.Reason,
-						d.Attempts, clock(d.At), lastError(d))
+					return cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
+						d.Attempts, clock(d.At), lastError(d)}
 				})
 			})
 		},
@@ -102,7 +102,7 @@ func lastError(d wire.DeadLetter) string {
 	if d.Error == nil {
 		return "-"
 	}
-	return oneLine(failure(d.Error))
+	return failure(d.Error)
 }
 
 func (a *app) deadLettersShow() *cobra.Command {
@@ -127,16 +127,16 @@ func (a *app) deadLettersShow() *cobra.Command {
 			return fetchBy(cmd.Context(), a, c, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
 				for i, d := range list.Items {
 					if i > 0 {
-						fmt.Fprintln(a.stdout)
+						a.print("\n")
 					}
-					fmt.Fprintf(a.stdout, "plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
-						printable(d.Plugin), d.EventID, d.Seq, d.EventType, oneLine(d.Subject), oneLine(d.IdempotencyKey), d.Reason, d.Attempts,
+					a.print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
+						d.Plugin, d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
 						clock(d.PublishedAt), clockOr(d.FirstAttemptAt), clock(d.At))
 					if d.Error != nil {
-						fmt.Fprintf(a.stdout, "error      %s: %s\n", d.Error.Class, printable(d.Error.Message))
+						a.print("error      %s: %s\n", d.Error.Class, lines(d.Error.Message))
 					}
 					if d.Event != nil {
-						fmt.Fprintf(a.stdout, "envelope   %s\n", printable(string(d.Event)))
+						a.print("envelope   %s\n", string(d.Event))
 					}
 				}
 				return nil
@@ -224,7 +224,7 @@ More than one at a terminal are counted first and asked about, unless --yes is g
 				if n == 1 {
 					noun = "dead letter"
 				}
-				_, err := fmt.Fprintf(a.stdout, "%d %s %s\n", n, noun, done)
+				err := a.print("%d %s %s\n", n, noun, done)
 				return err
 			})
 		},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -60,19 +59,19 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 
 func (a *app) showExamination(r doctor.Report) error {
 	if a.json {
-		return json.NewEncoder(a.stdout).Encode(r)
+		return a.encodeJSON(r, false)
 	}
-	err := a.table("CHECK\tRESULT\tFOUND", len(r.Checks), func(i int) string {
+	err := a.table("CHECK\tRESULT\tFOUND", len(r.Checks), func(i int) cells {
 		f := r.Checks[i]
-		return fmt.Sprintf("%s\t%s\t%s", f.Check, f.Level, oneLine(f.Detail))
+		return cells{f.Check, f.Level, f.Detail}
 	})
 	if err != nil || r.Problems+r.Warnings == 0 {
 		return err
 	}
-	fmt.Fprintln(a.stdout)
+	a.print("\n")
 	for _, f := range r.Checks {
 		if f.Advice != "" {
-			if _, err := fmt.Fprintf(a.stdout, "%s, %s: %s\n", f.Level, f.Check, oneLine(f.Advice)); err != nil {
+			if err := a.print("%s, %s: %s\n", f.Level, f.Check, f.Advice); err != nil {
 				return err
 			}
 		}

@@ -53,7 +53,7 @@ func (a *app) eventsEmit() *cobra.Command {
 				if r.Duplicate {
 					note = " (a duplicate: it was published before)"
 				}
-				_, err := fmt.Fprintf(a.stdout, "%s%s\n", r.EventID, note)
+				err := a.print("%s%s\n", r.EventID, note)
 				return err
 			}, func(r wire.Receipt) error { return about("event", r.EventID, r.EventID) })
 		},
@@ -88,10 +88,10 @@ func (a *app) eventsList() *cobra.Command {
 			set(query, "subject", subject)
 			set(query, "cursor", cursor)
 			return fetch(cmd.Context(), a, "GET", "/api/v1/events?"+query.Encode(), nil, func(list wire.List[wire.Event]) error {
-				return a.page("SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list.Next, len(list.Items), func(i int) string {
+				return a.page("SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list.Next, len(list.Items), func(i int) cells {
 					ev := list.Items[i]
 					meta := metadata(ev)
-					return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", ev.Seq, meta.EventID, ev.EventType, printable(meta.Subject), clock(meta.Time))
+					return cells{ev.Seq, meta.EventID, ev.EventType, meta.Subject, clock(meta.Time)}
 				})
 			})
 		},
@@ -161,31 +161,31 @@ func findEvent(ctx context.Context, c *client, text string, byKey bool) (string,
 
 func (a *app) showEvent(ev wire.Event) error {
 	meta := metadata(ev)
-	fmt.Fprintf(a.stdout, "event    %s\ntype     %s\nsubject  %s\nkey      %s\ntime     %s\ndata     %s\n\n",
-		meta.EventID, ev.EventType, printable(meta.Subject), printable(meta.IdempotencyKey), clock(meta.Time), printable(string(ev.Data)))
+	a.print("event    %s\ntype     %s\nsubject  %s\nkey      %s\ntime     %s\ndata     %s\n\n",
+		meta.EventID, ev.EventType, meta.Subject, meta.IdempotencyKey, clock(meta.Time), string(ev.Data))
 	if len(ev.Deliveries) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "No handler takes it.")
+		err := a.print("No handler takes it.\n")
 		return err
 	}
-	return a.table("HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", len(ev.Deliveries), func(i int) string {
+	return a.table("HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", len(ev.Deliveries), func(i int) cells {
 		d := ev.Deliveries[i]
-		return fmt.Sprintf("%s\t%s\t%d\t%.2f ms\t%s", d.Plugin, d.Status, d.Attempts, d.DurationMS, answer(d))
+		return cells{d.Plugin, d.Status, d.Attempts, fmt.Sprintf("%.2f ms", d.DurationMS), answer(d)}
 	})
 }
 
 // answer is what a handler said, in one line.
 func answer(d wire.Delivery) string {
 	if d.Error != nil {
-		return printable(failure(d.Error))
+		return failure(d.Error)
 	}
 	if len(d.Result) == 0 || string(d.Result) == "null" {
 		return "-"
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, d.Result); err != nil {
-		return printable(string(d.Result))
+		return string(d.Result)
 	}
-	return printable(compact.String())
+	return compact.String()
 }
 
 func (a *app) eventsTail() *cobra.Command {
@@ -238,8 +238,7 @@ func (a *app) tail(stream io.Reader) error {
 			return fmt.Errorf("the stream is not what was expected: %w", err)
 		}
 		if a.json {
-			_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(data))
-			return err
+			return a.printJSON(data)
 		}
 		a.showActivity(act)
 		return nil
@@ -254,11 +253,11 @@ func (a *app) showActivity(act wire.Activity) {
 	switch {
 	case act.Event != nil:
 		meta := metadata(*act.Event)
-		fmt.Fprintf(a.stdout, "published  %s  %s  %s\n", meta.EventID, act.Event.EventType, printable(meta.Subject))
+		a.print("published  %s  %s  %s\n", meta.EventID, act.Event.EventType, meta.Subject)
 	case act.Delivery != nil:
 		d := act.Delivery
-		fmt.Fprintf(a.stdout, "%-9s  %s  %s  %s\n", d.Status, d.EventID, d.Plugin, answer(d.Delivery))
+		a.print("%-9s  %s  %s  %s\n", d.Status, d.EventID, d.Plugin, answer(d.Delivery))
 	case act.Plugin != nil:
-		fmt.Fprintf(a.stdout, "plugin     %s is %s  %s\n", printable(act.Plugin.Name), act.Plugin.State, printable(act.Plugin.Reason))
+		a.print("plugin     %s is %s  %s\n", act.Plugin.Name, act.Plugin.State, act.Plugin.Reason)
 	}
 }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -44,18 +41,19 @@ module that a host would refuse is printed too, and the exit code is 1.`,
 			if err != nil && !errors.As(err, &refusal) {
 				return err // no verdict
 			}
-			show := showReport
 			if asJSON {
-				show = printReport
+				err = a.encodeJSON(verdict.Report, true)
+			} else {
+				err = a.showReport(verdict.Report)
 			}
-			if err := show(a.stdout, verdict.Report); err != nil {
+			if err != nil {
 				return err
 			}
 			if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
 				fmt.Fprintf(a.stderr, "berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n", printable(args[0]+".json"))
 			}
 			if refusal != nil {
-				return fmt.Errorf("%s is refused: %s", args[0], printable(refusal.Reason))
+				return fmt.Errorf("%s is refused: %s", args[0], refusal.Reason)
 			}
 			return nil
 		},
@@ -90,18 +88,11 @@ func readModule(path string) ([]byte, error) {
 	return wasm, err
 }
 
-func printReport(w io.Writer, r vet.Report) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// showReport prints a report for people. All that a module says about itself is
-// made printable.
-func showReport(out io.Writer, r vet.Report) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+// showReport prints a report for people.
+func (a *app) showReport(r vet.Report) error {
+	s := a.newSheet()
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+		s.row(name, fmt.Sprintf(format, args...))
 	}
 	verdict := "passed"
 	if r.Error != nil {
@@ -130,30 +121,30 @@ func showReport(out io.Writer, r vet.Report) error {
 			vet.Amount(uint64(f.Entries), ""), vet.Amount(uint64(f.Loops), ""), vet.Amount(uint64(max(f.MaxCharge, 0)), ""))
 	}
 	showManifest(row, r)
-	section := func(title string) { fmt.Fprintf(w, "\n%s\n", title) }
+	section := func(titles string) { s.title("\n" + titles) }
 	section("LARGEST\tVALUE\tLIMIT")
 	for _, m := range r.Largest {
 		if r.Error != nil && m.Value == 0 {
 			continue // it may not have been looked at
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", m.What, vet.Amount(m.Value, m.Unit), vet.Amount(m.Limit, m.Unit))
+		s.row(m.What, vet.Amount(m.Value, m.Unit), vet.Amount(m.Limit, m.Unit))
 	}
 	if len(r.Imports) > 0 {
 		section("IMPORT\tTYPE")
 	}
 	for _, i := range r.Imports {
-		fmt.Fprintf(w, "%s\t%s\n", oneLine(i.Module+"."+i.Name), kindOf(i))
+		s.row(i.Module+"."+i.Name, kindOf(i))
 	}
 	if len(r.Exports) > 0 {
 		section("EXPORT\tTYPE")
 	}
 	for _, e := range r.Exports {
-		fmt.Fprintf(w, "%s\t%s\n", oneLine(e.Name), kindOf(e))
+		s.row(e.Name, kindOf(e))
 	}
 	if r.Unlisted > 0 {
-		fmt.Fprintf(w, "and %s more\n", vet.Amount(uint64(r.Unlisted), ""))
+		s.row("and " + vet.Amount(uint64(r.Unlisted), "") + " more")
 	}
-	return w.Flush()
+	return s.flush()
 }
 
 func showManifest(row func(name, format string, args ...any), r vet.Report) {
@@ -161,7 +152,7 @@ func showManifest(row func(name, format string, args ...any), r vet.Report) {
 	case r.ManifestError != "":
 		row("manifest", "not valid: %s", r.ManifestError)
 	case r.Manifest != nil:
-		row("manifest", "%s", oneLine(string(r.Manifest)))
+		row("manifest", "%s", string(r.Manifest))
 	case r.Error == nil:
 		row("manifest", "none inside; it may lie beside the file")
 	}
@@ -172,9 +163,4 @@ func kindOf(e vet.Extern) string {
 		return e.Type
 	}
 	return e.Kind
-}
-
-// oneLine is printable for a cell of a table.
-func oneLine(s string) string {
-	return printable(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\t' || r == '\r' || r == '\v' || r == '\f' }), " "))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,8 +156,7 @@ func (a *app) install(ctx context.Context, path, name string, agreed consent, bo
 		return err
 	}
 	if a.json {
-		_, err := fmt.Fprintf(a.stdout, "%s\n", raw)
-		return err
+		return a.printJSON(raw)
 	}
 	return a.showPlugin(plugin)
 }
@@ -175,12 +173,12 @@ func (a *app) pluginOutdated() *cobra.Command {
 			}
 			list.Items = slices.DeleteFunc(list.Items, func(l wire.Listing) bool { return l.UpdateAvailable == nil })
 			if a.json {
-				return json.NewEncoder(a.stdout).Encode(list)
+				return a.encodeJSON(list, false)
 			}
 			a.listState(list)
-			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", len(list.Items), func(i int) string {
+			return a.table("NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", len(list.Items), func(i int) cells {
 				p := list.Items[i]
-				return fmt.Sprintf("%s\t%s\t%s\t%s", printable(p.Name), printable(*p.Installed), printable(*p.UpdateAvailable), printable(p.Publisher))
+				return cells{p.Name, *p.Installed, *p.UpdateAvailable, p.Publisher}
 			})
 		},
 	})
@@ -197,7 +195,7 @@ be rolled back to, and compares it with the lock. Fails if any is not as it shou
 			a.patience = installPatience
 			bad := 0
 			err := fetch(cmd.Context(), a, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
-				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", len(list.Items), func(i int) string {
+				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", len(list.Items), func(i int) cells {
 					s := list.Items[i]
 					state := "current"
 					if !s.Current {
@@ -206,7 +204,7 @@ be rolled back to, and compares it with the lock. Fails if any is not as it shou
 					if !s.OK {
 						state, bad = "damaged", bad+1
 					}
-					return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", printable(s.Plugin), s.Version, state, s.SHA256, printable(s.Source), printable(s.Problem))
+					return cells{s.Plugin, s.Version, state, s.SHA256, s.Source, s.Problem}
 				})
 			})
 			if err == nil && bad > 0 {

@@ -48,10 +48,11 @@ func doMain(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "berth:", err)
+	a := &app{stderr: stderr}
+	a.note("berth: %s\n", lines(err.Error()))
 	var usage usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "See '%s --help'.\n", cmd.CommandPath())
+		a.note("See '%s --help'.\n", cmd.CommandPath())
 		return exitUsage
 	}
 	var own exitError
@@ -111,8 +112,7 @@ Exit codes:
 		Short: "Print the version",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := io.WriteString(stdout, about)
-			return err
+			return a.print("%s\n", about)
 		},
 	})
 	a.addCompletions(root)

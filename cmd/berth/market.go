@@ -80,7 +80,7 @@ for or taken from ` + passphraseVariable + `. Keys that minisign has made do as 
 			if err := create(public, s.Key().File(), 0o644); err != nil {
 				return errors.Join(err, os.Remove(secret))
 			}
-			_, err = fmt.Fprintf(a.stdout, "secret key  %s (keep it where nobody else can read it)\npublic key  %s\n            %s\n", secret, public, s.Key())
+			err = a.print("secret key  %s (keep it where nobody else can read it)\npublic key  %s\n            %s\n", secret, public, s.Key())
 			return err
 		},
 	}
@@ -187,11 +187,11 @@ changes nothing.`,
 			if err := b.Write(out); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "release     %s\nsha256      %s\nsize        %d bytes\nsigned by   %s\n", b.Release.Reference(), b.Release.SHA256, b.Release.Size, by.Key().ID())
+			a.print("release     %s\nsha256      %s\nsize        %d bytes\nsigned by   %s\n", b.Release.Reference(), b.Release.SHA256, b.Release.Size, by.Key().ID())
 			for _, c := range b.Release.Capabilities {
-				fmt.Fprintf(a.stdout, "asks for    %s %s\n", c.Name, printable(c.Reason))
+				a.print("asks for    %s %s\n", c.Name, c.Reason)
 			}
-			_, err = fmt.Fprintf(a.stdout, "written to  %s\n", out)
+			err = a.print("written to  %s\n", out)
 			return err
 		},
 	}
@@ -258,7 +258,7 @@ version that is there already never changes. Sign the tree afterwards.`,
 				if !changed {
 					what = "is there already"
 				}
-				fmt.Fprintf(a.stdout, "%s %s\n", b.Release.Reference(), what)
+				a.print("%s %s\n", b.Release.Reference(), what)
 			}
 			return nil
 		},
@@ -298,7 +298,7 @@ release back for good, see the flag --revoke of sign. Sign the tree afterwards.`
 				}
 			})
 			if err == nil {
-				_, err = fmt.Fprintf(a.stdout, "%s is marked; sign the tree now\n", args[1])
+				err = a.print("%s is marked; sign the tree now\n", args[1])
 			}
 			return err
 		},
@@ -357,7 +357,7 @@ older than one they have seen, so never go back to an old copy.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "marketplace %s\nsequence    %d\nexpires     %s\nfiles       %d\nrevoked     %d\nsigned by   %s\n",
+			err = a.print("marketplace %s\nsequence    %d\nexpires     %s\nfiles       %d\nrevoked     %d\nsigned by   %s\n",
 				root.Marketplace, root.Sequence, root.Expires.Format(time.RFC3339), len(root.Files), len(root.Revoked), by.Key().ID())
 			return err
 		},
@@ -381,6 +381,6 @@ func counted(n int) string {
 
 func (a *app) showProblems(list market.Problems) {
 	for _, p := range list {
-		fmt.Fprintf(a.stdout, "%-20s %s\n", p.Kind, printable(p.Reason))
+		a.print("%-20s %s\n", p.Kind, p.Reason)
 	}
 }

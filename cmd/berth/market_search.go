@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -29,10 +28,10 @@ cannot be reached this is the last list that was, and says so.`,
 				return err
 			}
 			if a.json {
-				return json.NewEncoder(a.stdout).Encode(list)
+				return a.encodeJSON(list, false)
 			}
 			a.listState(list)
-			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", len(list.Items), func(i int) string {
+			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", len(list.Items), func(i int) cells {
 				return listingRow(list.Items[i])
 			})
 		},
@@ -79,17 +78,17 @@ func (a *app) listState(list wire.Marketplace) {
 		if why == "" {
 			why = "the marketplace has not answered yet"
 		}
-		fmt.Fprintf(a.stderr, "This is the list of %s: %s\n", clock(list.FetchedAt), printable(why))
+		a.note("This is the list of %s: %s\n", clock(list.FetchedAt), why)
 	}
 	if list.Expired {
-		fmt.Fprintf(a.stderr, "It has expired at %s: nothing is installed by it.\n", clock(list.Expires))
+		a.note("It has expired at %s: nothing is installed by it.\n", clock(list.Expires))
 	}
 	if list.Unsigned {
-		fmt.Fprintln(a.stderr, "Nobody has signed for it.")
+		a.note("Nobody has signed for it.\n")
 	}
 }
 
-func listingRow(l wire.Listing) string {
+func listingRow(l wire.Listing) cells {
 	var asks []string
 	for _, c := range l.Capabilities {
 		asks = append(asks, c.Name)
@@ -106,11 +105,5 @@ func listingRow(l wire.Listing) string {
 	if l.UpdateAvailable != nil {
 		update = *l.UpdateAvailable
 	}
-	text := []string{l.Publisher + "/" + l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description}
-	for i := range text {
-		if text[i] = printable(text[i]); text[i] == "" {
-			text[i] = "-"
-		}
-	}
-	return strings.Join(text, "\t")
+	return filled(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -107,15 +106,13 @@ func (a *app) showVerified(r market.Report, asJSON bool) error {
 		for _, p := range r.Problems {
 			out.Problems = append(out.Problems, map[string]string{"kind": string(p.Kind), "reason": p.Reason})
 		}
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		return enc.Encode(out)
+		return a.encodeJSON(out, true)
 	}
 	a.showProblems(r.Problems)
 	if r.Root.Format == "" || len(r.Problems) > 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "marketplace %s\nsequence    %d\nexpires     %s\nsigned by   %s\nplugins     %d\nreleases    %d, %d bytes of modules\nEverything holds.\n",
+	err := a.print("marketplace %s\nsequence    %d\nexpires     %s\nsigned by   %s\nplugins     %d\nreleases    %d, %d bytes of modules\nEverything holds.\n",
 		r.Root.Marketplace, r.Root.Sequence, r.Root.Expires.Format(time.RFC3339), r.Signer, r.Plugins, r.Releases, r.Bytes)
 	return err
 }
@@ -155,7 +152,7 @@ files does the same for good.`,
 				ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 				where.Scheme = "https"
 			}
-			fmt.Fprintf(a.stdout, "serving %s at %s\n", args[0], where.String())
+			a.print("serving %s at %s\n", args[0], where.String())
 			return serveUntil(cmd.Context(), ln, t.Handler())
 		},
 	}

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,9 +76,9 @@ func (a *app) ordersList() *cobra.Command {
 			set(query, "cursor", cursor)
 			query.Set("limit", strconv.Itoa(limit))
 			return fetch(cmd.Context(), a, "GET", "/api/v1/orders?"+query.Encode(), nil, func(list wire.List[wire.Order]) error {
-				return a.page("ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list.Next, len(list.Items), func(i int) string {
+				return a.page("ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list.Next, len(list.Items), func(i int) cells {
 					o := list.Items[i]
-					return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", printable(o.ID), printable(o.CustomerID), o.Status, money(o), o.Version, clock(o.UpdatedAt))
+					return cells{o.ID, o.CustomerID, o.Status, money(o), o.Version, clock(o.UpdatedAt)}
 				})
 			})
 		},
@@ -128,11 +127,11 @@ With --if-version it is moved only while it has the version that was seen.`,
 }
 
 func (a *app) showOrder(o wire.Order) error {
-	fmt.Fprintf(a.stdout, "order     %s\ncustomer  %s\nstatus    %s (version %d)\ntotal     %s\n", printable(o.ID), printable(o.CustomerID), o.Status, o.Version, money(o))
+	a.print("order     %s\ncustomer  %s\nstatus    %s (version %d)\ntotal     %s\n", o.ID, o.CustomerID, o.Status, o.Version, money(o))
 	for _, item := range o.Items {
-		fmt.Fprintf(a.stdout, "item      %d × %s at %.2f\n", item.Quantity, printable(item.SKU), float64(item.UnitPriceCents)/100)
+		a.print("item      %d × %s at %.2f\n", item.Quantity, item.SKU, float64(item.UnitPriceCents)/100)
 	}
-	_, err := fmt.Fprintf(a.stdout, "event     order:%s:v%d\n", printable(o.ID), o.Version)
+	err := a.print("event     order:%s:v%d\n", o.ID, o.Version)
 	return err
 }
 
@@ -146,33 +145,4 @@ func set(query url.Values, key, value string) {
 	if value != "" {
 		query.Set(key, value)
 	}
-}
-
-// page is table for a part of a longer list: next is where to go on, nil at its end.
-func (a *app) page(header string, next *string, rows int, row func(int) string) error {
-	err := a.table(header, rows, row)
-	if err == nil && next != nil {
-		fmt.Fprintf(a.stderr, "There are more: go on with --cursor %s.\n", printable(*next))
-	}
-	return err
-}
-
-// table prints rows with aligned columns.
-func (a *app) table(header string, rows int, row func(int) string) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, header)
-	for i := range rows {
-		fmt.Fprintln(w, row(i))
-	}
-	return w.Flush()
-}
-
-// printable keeps what others wrote from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) && r != '\n' {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }

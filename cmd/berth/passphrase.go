@@ -36,9 +36,9 @@ func (a *app) passphrase(twice bool) (string, error) {
 	}
 	in := bufio.NewReader(f)
 	ask := func(what string) (string, error) {
-		fmt.Fprint(a.stderr, what)
+		a.note("%s", what)
 		line, err := in.ReadString('\n')
-		fmt.Fprintln(a.stderr)
+		a.note("\n")
 		return strings.TrimRight(line, "\r\n"), err
 	}
 	p, err := ask("Passphrase of the secret key: ")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -25,10 +24,10 @@ func (a *app) pluginList() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), a, "GET", "/api/v1/events/plugins", nil, func(list wire.List[wire.Plugin]) error {
-				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", len(list.Items), func(i int) string {
+				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", len(list.Items), func(i int) cells {
 					p := list.Items[i]
 					reason, _, _ := strings.Cut(p.Reason, "\n")
-					return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s", printable(p.Name), p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, printable(reason))
+					return cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
 				})
 			})
 		},
@@ -70,17 +69,17 @@ func (a *app) showPlugin(p wire.Plugin) error {
 	if p.Reason != "" {
 		state += ": " + p.Reason
 	}
-	fmt.Fprintf(a.stdout, "plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
-		printable(strings.TrimSpace(p.Name+" "+p.Version)), printable(state), clock(p.Since), p.SHA256, p.Style, printable(strings.Join(p.Subscribes, ", ")))
+	a.print("plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
+		strings.TrimSpace(p.Name+" "+p.Version), lines(state), clock(p.Since), p.SHA256, p.Style, strings.Join(p.Subscribes, ", "))
 	for _, c := range p.Capabilities {
-		fmt.Fprintf(a.stdout, "asks for    %s\n", asks(c))
+		a.print("asks for    %s\n", asks(c))
 	}
 	if next := p.Pending; next != nil {
-		fmt.Fprintf(a.stdout, "waiting     %s sha256 %s\n", printable(next.Version), next.SHA256)
+		a.print("waiting     %s sha256 %s\n", next.Version, next.SHA256)
 		for _, c := range next.Capabilities {
-			fmt.Fprintf(a.stdout, "  asks for  %s\n", asks(c))
+			a.print("  asks for  %s\n", asks(c))
 		}
 	}
-	_, err := fmt.Fprintf(a.stdout, "figures     %d instances, %d delivered, %d failed, %d behind\n", p.Instances, p.Delivered, p.Failed, p.Lag)
+	err := a.print("figures     %d instances, %d delivered, %d failed, %d behind\n", p.Instances, p.Delivered, p.Failed, p.Lag)
 	return err
 }

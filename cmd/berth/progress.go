@@ -106,7 +106,7 @@ func (b bar) show(p wire.Progress) {
 	if b.ProgressBar == nil {
 		return
 	}
-	b.Describe(p.Step)
+	b.Describe(line(p.Step))
 	if p.Step == "download" {
 		if p.Total > 0 {
 			b.ChangeMax64(p.Total)
@@ -150,11 +150,11 @@ func (a *app) showPlan(p wire.Plan) {
 	if signed == "" {
 		signed = "nobody"
 	}
-	fmt.Fprintf(a.stderr, "plan        %s %s\nsource      %s\nsigned by   %s\nsha256      %s (%d bytes)\n",
-		p.Action, printable(strings.TrimSpace(p.Name+" "+version)), printable(p.Source), printable(signed), p.SHA256, p.Size)
+	a.note("plan        %s %s\nsource      %s\nsigned by   %s\nsha256      %s (%d bytes)\n",
+		p.Action, strings.TrimSpace(p.Name+" "+version), p.Source, signed, p.SHA256, p.Size)
 	for _, line := range [][2]string{{"publisher", p.Publisher}, {"about", p.Description}, {"licence", p.License}} {
 		if line[1] != "" {
-			fmt.Fprintf(a.stderr, "%-11s %s\n", line[0], printable(line[1]))
+			a.note("%-11s %s\n", line[0], line[1])
 		}
 	}
 	for _, c := range p.Capabilities {
@@ -174,6 +174,6 @@ func (a *app) showPlan(p wire.Plan) {
 		if c.Required {
 			mark += ", required"
 		}
-		fmt.Fprintf(a.stderr, "asks for    %s (%s) %s\n", printable(what), mark, printable(c.Reason))
+		a.note("asks for    %s (%s) %s\n", what, mark, c.Reason)
 	}
 }

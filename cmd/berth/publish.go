@@ -112,7 +112,7 @@ func (a *app) showReceipts(answer json.RawMessage, list bool) error {
 		}
 	}
 	if a.json {
-		if _, err := fmt.Fprintf(a.stdout, "%s\n", answer); err != nil {
+		if err := a.printJSON(answer); err != nil {
 			return err
 		}
 	}
@@ -121,12 +121,12 @@ func (a *app) showReceipts(answer json.RawMessage, list bool) error {
 		switch {
 		case r.Error != nil:
 			refused++
-			fmt.Fprintln(a.stderr, "berth:", printable(problem{*r.Error}.Error()))
+			a.note("berth: %s\n", problem{*r.Error}.Error())
 		case a.json:
 		case r.Duplicate:
-			fmt.Fprintf(a.stdout, "%s (a duplicate: it was published before)\n", r.EventID)
+			a.print("%s (a duplicate: it was published before)\n", r.EventID)
 		default:
-			fmt.Fprintln(a.stdout, r.EventID)
+			a.print("%s\n", r.EventID)
 		}
 	}
 	if refused > 0 {

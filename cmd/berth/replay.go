@@ -32,7 +32,7 @@ published before it is.`,
 				}
 			}
 			return fetch(cmd.Context(), a, "POST", "/api/v1/events/replay", in, func(r wire.Replaying) error {
-				_, err := fmt.Fprintf(a.stdout, "%s is given what it takes of the events %d to %d again\n", printable(r.Plugin), r.FromSeq, r.ToSeq)
+				err := a.print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
 				return err
 			}, func(r wire.Replaying) error { return about("plugin", r.Plugin, in.Plugin) })
 		},
@@ -66,18 +66,18 @@ func (a *app) showLog(s wire.LogStatus) error {
 		state = "FULL: it takes no events"
 	}
 	if s.Problem != "" {
-		state = "STOPPED: " + printable(s.Problem)
+		state = "STOPPED: " + s.Problem
 	}
-	fmt.Fprintf(a.stdout, "engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
-		printable(s.Engine), state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), room, clockOr(s.OldestAt), retention(s.RetentionS))
+	a.print("engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
+		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), room, clockOr(s.OldestAt), retention(s.RetentionS))
 	if len(s.Handlers) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "\nNo handler has a place in it.")
+		err := a.print("\nNo handler has a place in it.\n")
 		return err
 	}
-	fmt.Fprintln(a.stdout)
-	return a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", len(s.Handlers), func(i int) string {
+	a.print("\n")
+	return a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", len(s.Handlers), func(i int) cells {
 		h := s.Handlers[i]
-		return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%s\t%d\t%d", printable(h.Plugin), h.Lag, h.Cursor, h.Open, h.Dead, clockOr(h.OldestAt), h.HistorySkipped, h.Lost)
+		return cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, clockOr(h.OldestAt), h.HistorySkipped, h.Lost}
 	})
 }
 

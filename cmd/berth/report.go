@@ -2,8 +2,6 @@ package main
 
 import (
 	"github.com/spf13/cobra"
-
-	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
 func (a *app) pluginReport() *cobra.Command {
@@ -14,9 +12,7 @@ func (a *app) pluginReport() *cobra.Command {
 'berth plugin inspect' shows it of a file: also of one that was rejected.`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetch(cmd.Context(), a, "GET", pluginPath(args[0])+"/report", nil, func(r vet.Report) error {
-				return showReport(a.stdout, r)
-			})
+			return fetch(cmd.Context(), a, "GET", pluginPath(args[0])+"/report", nil, a.showReport)
 		},
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -53,7 +52,7 @@ manifests count as if they subscribed to every type.`,
 				return err
 			}
 			if a.json {
-				return json.NewEncoder(a.stdout).Encode(answer)
+				return a.encodeJSON(answer, false)
 			}
 			return a.showExplanation(answer)
 		},
@@ -81,14 +80,14 @@ func (a *app) eventFile(path string) ([]byte, error) {
 }
 
 func (a *app) showExplanation(e wire.Explanation) error {
-	fmt.Fprintf(a.stdout, "type    %s\nroute   ", e.EventType)
+	a.print("type    %s\nroute   ", e.EventType)
 	if e.Route == nil {
-		fmt.Fprintf(a.stdout, "none\n")
+		a.print("none\n")
 	} else {
-		fmt.Fprintf(a.stdout, "%s\n", *e.Route)
+		a.print("%s\n", *e.Route)
 	}
-	fmt.Fprintf(a.stdout, "reason  %s\n\n", printable(e.Reason))
-	return a.table("HANDLER\tGETS IT\tSTATE\tREASON", len(e.Handlers), func(i int) string {
+	a.print("reason  %s\n\n", e.Reason)
+	return a.table("HANDLER\tGETS IT\tSTATE\tREASON", len(e.Handlers), func(i int) cells {
 		h := e.Handlers[i]
 		takes := "no"
 		if h.Takes {
@@ -98,6 +97,6 @@ func (a *app) showExplanation(e wire.Explanation) error {
 		if state == "" {
 			state = "-"
 		}
-		return fmt.Sprintf("%s\t%s\t%s\t%s", printable(h.Plugin), takes, state, printable(h.Reason))
+		return cells{h.Plugin, takes, state, h.Reason}
 	})
 }

@@ -52,13 +52,13 @@ disable, redrive, replay), install (install and uninstall plugins).`,
 				return err
 			}
 			if a.json {
-				return json.NewEncoder(a.stdout).Encode(struct {
+				return a.encodeJSON(struct {
 					auth.Token
 					Secret string `json:"secret"`
-				}{token, secret})
+				}{token, secret}, false)
 			}
-			fmt.Fprintf(a.stderr, "Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, printable(token.Name), strings.Join(token.Scopes, ", "))
-			_, err = fmt.Fprintln(a.stdout, secret)
+			a.note("Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, token.Name, strings.Join(token.Scopes, ", "))
+			err = a.print("%s\n", secret)
 			return err
 		},
 	})
@@ -99,16 +99,16 @@ func (a *app) tokenList() *cobra.Command {
 			}
 			tokens, damaged := auth.List(a.dataDirectory()) // what is damaged does not hide the others
 			if a.json {
-				return errors.Join(json.NewEncoder(a.stdout).Encode(wire.List[auth.Token]{Items: tokens}), damaged)
+				return errors.Join(a.encodeJSON(wire.List[auth.Token]{Items: tokens}, false), damaged)
 			}
 			now := time.Now()
-			return errors.Join(a.table("ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", len(tokens), func(i int) string {
+			return errors.Join(a.table("ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", len(tokens), func(i int) cells {
 				t := tokens[i]
 				expires := day(t.Expires, "never")
 				if t.Expired(now) {
 					expires += " (expired)"
 				}
-				return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", t.ID, printable(t.Name), strings.Join(t.Scopes, ","), day(t.Created, ""), expires, day(t.LastUsed, "not yet"))
+				return cells{t.ID, t.Name, strings.Join(t.Scopes, ","), day(t.Created, ""), expires, day(t.LastUsed, "not yet")}
 			}), damaged)
 		},
 	})
@@ -135,7 +135,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 			if err != nil || a.json {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s (%s) is revoked\n", token.ID, printable(token.Name))
+			err = a.print("%s (%s) is revoked\n", token.ID, token.Name)
 			return err
 		},
 	})
@@ -186,7 +186,7 @@ func (a *app) change(action, target string, asked any, do func() (after any, id 
 		}
 	}
 	if err := log.Append(rec); err != nil {
-		fmt.Fprintln(a.stderr, "berth: the outcome is not in the audit log:", err)
+		a.note("berth: the outcome is not in the audit log: %s\n", err)
 	}
 	return failed
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 
@@ -48,7 +47,7 @@ purged. What would go is shown, and goes when you agree. It needs no network.`,
 			if _, err := c.call(cmd.Context(), "DELETE", path, nil, nil); err != nil || a.json {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s is uninstalled\n", printable(args[0]))
+			err = a.print("%s is uninstalled\n", args[0])
 			return err
 		},
 	})
@@ -66,7 +65,7 @@ func (a *app) agreeToUninstall(ctx context.Context, c *client, name string, purg
 	var refused problem
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && purge: // it may have left something
-		fmt.Fprintf(a.stderr, "Uninstalling %s removes what it has stored.\n", printable(name))
+		a.note("Uninstalling %s removes what it has stored.\n", name)
 		return a.confirm("Uninstall it?", notUninstalled)
 	case err != nil:
 		return err
@@ -78,21 +77,21 @@ func (a *app) agreeToUninstall(ctx context.Context, c *client, name string, purg
 	if _, err := c.call(ctx, "GET", "/api/v1/events/plugins", nil, &list); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "Uninstalling %s removes\n", printable(name))
+	a.note("Uninstalling %s removes\n", name)
 	stored := purge
 	for _, row := range list.Items {
 		switch {
 		case row.Name != name:
 		case row.File != "":
 			stored = true
-			fmt.Fprintf(a.stderr, "  the file %s (%s), and the manifest beside it\n", oneLine(row.File), row.State)
+			a.note("  the file %s (%s), and the manifest beside it\n", row.File, row.State)
 		default:
-			fmt.Fprintf(a.stderr, "  the installed version %s (%s)\n", printable(row.Version), row.State)
+			a.note("  the installed version %s (%s)\n", row.Version, row.State)
 		}
 	}
-	fmt.Fprintln(a.stderr, "  its settings in the configuration, its place in the log and its outcomes")
+	a.note("  its settings in the configuration, its place in the log and its outcomes\n")
 	if stored {
-		fmt.Fprintln(a.stderr, "  what it has stored")
+		a.note("  what it has stored\n")
 	}
 	c.ifMatch = tag
 	return a.confirm("Uninstall it?", notUninstalled)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,8 +82,7 @@ func (a *app) awaitPlugin(ctx context.Context, c *client, w waited, timeout time
 			why, final := w.judge(p)
 			if why == "" {
 				if a.json {
-					_, err := fmt.Fprintf(a.stdout, "%s\n", bytes.TrimSpace(raw))
-					return err
+					return a.printJSON(raw)
 				}
 				return a.showPlugin(p)
 			}
@@ -93,14 +91,14 @@ func (a *app) awaitPlugin(ctx context.Context, c *client, w waited, timeout time
 				last, since = why, time.Now()
 			}
 			if final && time.Since(since) >= waitRest {
-				return exitError{fmt.Errorf("plugin %s is not active: %s", printable(w.name), printable(why)), exitNotActive}
+				return exitError{fmt.Errorf("plugin %s is not active: %s", w.name, why), exitNotActive}
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return exitError{fmt.Errorf("plugin %s was not active within %v: %s", printable(w.name), timeout, printable(said)), exitTimeout}
+				return exitError{fmt.Errorf("plugin %s was not active within %v: %s", w.name, timeout, said), exitTimeout}
 			}
 			return ctx.Err()
 		}
