@@ -36,6 +36,7 @@ type Config struct {
 	// AcceptDataLoss starts although the store is missing or lacks acknowledged
 	// events, and logs which.
 	AcceptDataLoss bool
+	Compact        bool         // rewrite the store at the start, so that it has no free pages
 	Version        string       // of the program
 	Logger         *slog.Logger // default nowhere
 }

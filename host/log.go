@@ -51,7 +51,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 		return h.bounded(bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
 	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Logger: h.logger,
-		Evidence: evidence(h.dataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss})
+		Evidence: evidence(h.dataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}

@@ -40,6 +40,7 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
 	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
 	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false, "start although the store is missing or lacks acknowledged events; the log says which")
+	cmd.Flags().BoolVar(&cfg.Compact, "compact", false, "rewrite the store before it is used, so that it takes no more disk than it needs")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
 	return cmd
 }

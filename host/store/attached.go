@@ -9,16 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/fault"
 )
-
-// checkEvery is how often the names of the store's files are checked, besides
-// after every commit, and the watermark is flushed.
-const checkEvery = time.Second
 
 // fileID tells files apart. The store keeps its files open, so that no other file
 // can have the same one.
@@ -164,22 +159,6 @@ func (a *attachment) openFiles() (list []string) {
 		}
 	}
 	return list
-}
-
-// runKeeper flushes the watermark and checks the files' names until Close.
-func (s *Store) runKeeper() {
-	defer close(s.kept)
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.watermark.sync()
-			_ = s.checkFiles(len(s.attached.files)) // logged, and Health says it
-		case <-s.closing:
-			return
-		}
-	}
 }
 
 // connector opens connections and refuses one that leads to another file than the

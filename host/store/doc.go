@@ -32,6 +32,9 @@
 // its files are compared with their names after every commit, and no write is
 // acknowledged while one of them is gone (attached.go).
 //
+// Long tasks of the writer, such as a trim, go in paced steps (pace.go). The keeper
+// goroutine gives free pages back to the disk (shrink.go).
+//
 // One process at a time has the file: a lock is held on the file's name with
 // ".lock" added. The file is created with mode 0600.
 //

@@ -83,6 +83,7 @@ const (
 func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 	path := s.path
 	s.writer, err = s.openPool(dsn(path, index, "mode=rw", "_txlock=immediate",
+		"_pragma=auto_vacuum(incremental)", // of a new file, so before it has a page; see shrink.go
 		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
 		// macOS: fsync alone does not reach the platter. Ignored elsewhere.
 		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
@@ -101,6 +102,9 @@ func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 		return err
 	}
 	if err := upgrade(ctx, s.writer, path); err != nil {
+		return err
+	}
+	if err := s.prepareShrink(ctx); err != nil {
 		return err
 	}
 	if s.lost > 0 {

@@ -41,6 +41,10 @@ type Config struct {
 	// new one in the place of one that is missing, and logs what is lost as an error.
 	AcceptDataLoss bool
 
+	// Compact rewrites the file at Open, so that it has no free pages and becomes
+	// smaller by itself from then on. It takes as much free disk space again.
+	Compact bool
+
 	Now func() time.Time // the clock, for when events were appended; nil is time.Now
 }
 
@@ -52,6 +56,7 @@ type Store struct {
 
 	evidence   []string
 	acceptLoss bool
+	compact    bool
 	lost       uint64 // the Seq up to which events were accepted as lost; used by Open only
 
 	kvBytes int64
@@ -82,6 +87,10 @@ type Store struct {
 	kept      chan struct{} // closed when the keeper goroutine has ended
 	closeOnce sync.Once
 	closeErr  error
+
+	// Owned by the keeper goroutine.
+	vacuum pace // of the steps that give pages back
+	shrunk bool // and the file is not cut yet
 
 	// Owned by the writer goroutine.
 	callers  int           // operations to expect in a group, from the groups before
@@ -131,6 +140,8 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		path:       cfg.Path,
 		evidence:   cfg.Evidence,
 		acceptLoss: cfg.AcceptDataLoss,
+		compact:    cfg.Compact,
+		vacuum:     *newPace(vacuumPages),
 		log:        cfg.Logger,
 		now:        cfg.Now,
 		kvBytes:    cfg.KVBytes,

@@ -40,8 +40,7 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-// trimStep is how many events one group looks at, at most, so that a long trim
-// does not keep publishers waiting.
+// trimStep is how many events one group looks at, at most.
 const trimStep = 512
 
 // Trim removes the events below before, with their deliveries, oldest first,
@@ -50,6 +49,8 @@ const trimStep = 512
 // that it asks nobody: the caller knows which events are still wanted. Keys of
 // removed events can be used again; their Seqs are not. On an error, what was
 // removed until then stays removed. Trim also mends times of the future; see restamp.
+// It goes in small transactions and pauses between them, so that publishers do not
+// wait for a long trim; see pace.
 //
 // Every event is looked at once. The mark "trimmed" says how far that went:
 // what is left up to there are leftovers, each with something that keeps it.
@@ -59,33 +60,38 @@ func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) 
 	if err := s.restamp(ctx); err != nil {
 		return 0, err
 	}
+	p := newPace(trimStep)
 	for {
+		step := p.step
 		var looked, removed int64
-		o := &op{events: trimStep, run: func(g *group) error {
-			freedOf, freed, err := g.trimReleased(before)
+		err := s.paced(ctx, "trim the log", p, func(g *group) error {
+			freedOf, freed, err := g.trimReleased(before, step)
 			if err != nil {
 				return err
 			}
-			sweptOf, swept, err := g.sweep(before)
+			sweptOf, swept, err := g.sweep(before, step)
 			looked, removed = max(freedOf, sweptOf), freed+swept
 			return err
-		}}
-		if err := s.submit(ctx, "trim the log", o); err != nil {
+		})
+		if err != nil {
 			return total, err
 		}
 		total += int(removed)
-		if looked < trimStep {
+		if looked < int64(step) {
 			return total, nil
+		}
+		if err := s.rest(ctx, "trim the log", p); err != nil {
+			return total, err
 		}
 	}
 }
 
 // trimReleased removes leftovers that nothing keeps any more, and answers how
 // many it looked at and removed.
-func (g *group) trimReleased(before uint64) (looked, removed int64, err error) {
+func (g *group) trimReleased(before uint64, step int) (looked, removed int64, err error) {
 	t := &g.s.trim
 	var edge int64
-	if err := g.queryRow(t.releasedEdge, sqlSeq(before), trimStep).Scan(&looked, &edge); err != nil || looked == 0 {
+	if err := g.queryRow(t.releasedEdge, sqlSeq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
@@ -103,10 +109,10 @@ func (g *group) trimReleased(before uint64) (looked, removed int64, err error) {
 }
 
 // sweep goes on from the mark, and answers like trimReleased.
-func (g *group) sweep(before uint64) (looked, removed int64, err error) {
+func (g *group) sweep(before uint64, step int) (looked, removed int64, err error) {
 	t := &g.s.trim
 	from, edge := sqlSeq(g.trimmedTo()), int64(0)
-	if err := g.queryRow(t.edge, from, sqlSeq(before), trimStep).Scan(&looked, &edge); err != nil || looked == 0 {
+	if err := g.queryRow(t.edge, from, sqlSeq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.events, from, edge); err != nil {

@@ -1,0 +1,165 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// fill appends n events of about 1 KiB each.
+func fill(t *testing.T, s *Store, n int) {
+	t.Helper()
+	const batch = 250
+	data := fmt.Appendf(nil, `{"x":"%0900d"}`, 1)
+	for n > 0 {
+		events := make([]*event.Event, min(n, batch))
+		for i := range events {
+			ev, err := event.New(event.Draft{Type: "t", Data: data})
+			if err != nil {
+				t.Fatal(err)
+			}
+			events[i] = ev
+		}
+		if _, err := s.Append(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+		n -= len(events)
+	}
+}
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// TestFileShrinks trims a log of 20 MB: the running store gives the pages back,
+// but for those that the next events will need.
+func TestFileShrinks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	fill(t, s, 15_000)
+	if _, err := s.Trim(t.Context(), s.Last()); err != nil {
+		t.Fatal(err)
+	}
+	const kept = (minFreePages + 200) * 4096
+	waitFor(t, func() bool { return sizeOf(t, path) <= kept })
+	p, err := readPages(t.Context(), s.reader)
+	if err != nil || p.free < minFreePages-1 {
+		t.Errorf("got %+v, %v, want %d pages to stay free", p, err, minFreePages)
+	}
+	fill(t, s, 100)
+	if keys := integrity(t, s); keys != "ok" {
+		t.Errorf("integrity_check: %s", keys)
+	}
+}
+
+func integrity(t *testing.T, s *Store) (sound string) {
+	t.Helper()
+	if err := s.reader.QueryRow(`PRAGMA integrity_check`).Scan(&sound); err != nil {
+		t.Fatal(err)
+	}
+	return sound
+}
+
+func TestSurplusPages(t *testing.T) {
+	for _, tt := range []struct {
+		p    pages
+		want int64
+	}{
+		{pages{total: 2000, free: 1024, incremental: true}, 0},
+		{pages{total: 2001, free: 1025, incremental: true}, 1},
+		{pages{total: 2001, free: 1025, incremental: false}, 0},
+		{pages{total: 18000, free: 2000, incremental: true}, 0},
+		{pages{total: 18001, free: 2001, incremental: true}, 1},
+		{pages{}, 0},
+	} {
+		if got := tt.p.surplus(); got != tt.want {
+			t.Errorf("%+v: got %d, want %d", tt.p, got, tt.want)
+		}
+	}
+}
+
+// oldStore makes a file as a version without incremental vacuum has made it, with
+// an event and free pages.
+func oldStore(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open(driver, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, m := range migrations[:7] {
+		if _, err := db.Exec(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ev := makeEvent(t, "old")
+	if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = 7; PRAGMA application_id = %d`, applicationID)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOldFileIsRewrittenOnce has one that is small.
+func TestOldFileIsRewrittenOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	oldStore(t, path)
+	for range 2 {
+		s, err := Open(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := readPages(t.Context(), s.reader); err != nil || !p.incremental {
+			t.Errorf("got %+v, %v, want incremental vacuum", p, err)
+		}
+		if s.Last() != 41 || integrity(t, s) != "ok" {
+			t.Errorf("Last is %d, want 41; %s", s.Last(), integrity(t, s))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCompact rewrites a file that could give pages back by itself, at once.
+func TestCompact(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 2_000)
+	if _, err := s.Trim(t.Context(), s.Last()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), Config{Path: path, Compact: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if p, err := readPages(t.Context(), s.reader); err != nil || p.free != 0 {
+		t.Errorf("got %+v, %v, want no free page", p, err)
+	}
+	if n := sizeOf(t, path); n > 60*4096 {
+		t.Errorf("the file has %d bytes", n)
+	}
+	if st, err := s.Status(t.Context()); err != nil || st.Events != 1 {
+		t.Errorf("got %+v, %v, want one event", st, err)
+	}
+}

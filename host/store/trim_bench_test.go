@@ -1,0 +1,71 @@
+package store_test
+
+import (
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store"
+)
+
+// BenchmarkPublishDuringTrim trims a large log, with a delivery of each event,
+// while one publisher appends an event at a time, and reports how long the
+// publisher waited, and how many events a second were trimmed.
+func BenchmarkPublishDuringTrim(b *testing.B) {
+	const events, batch = 200_000, 500
+	ctx := b.Context()
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	var waits []time.Duration
+	var trimming time.Duration
+	for b.Loop() {
+		for range events / batch {
+			receipts, err := s.Append(ctx, makeEvents(b, batch))
+			if err != nil {
+				b.Fatal(err)
+			}
+			rows := make([]event.Delivery, batch)
+			for i, r := range receipts {
+				rows[i] = event.Delivery{Handler: "handler", Seq: r.Seq, Status: event.StatusOK, Attempts: 1, At: time.Now()}
+			}
+			if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		var done atomic.Bool
+		published := make(chan struct{})
+		go func() {
+			defer close(published)
+			for !done.Load() {
+				began := time.Now()
+				if _, err := s.Append(ctx, makeEvents(b, 1)); err != nil {
+					b.Error(err)
+					return
+				}
+				waits = append(waits, time.Since(began))
+			}
+		}()
+		began := time.Now()
+		if n, err := s.Trim(ctx, s.Last()); err != nil || n < events-1 {
+			b.Fatalf("trimmed %d, %v", n, err)
+		}
+		trimming += time.Since(began)
+		done.Store(true)
+		<-published
+	}
+	slices.Sort(waits)
+	at := func(share float64) float64 {
+		return float64(waits[int(share*float64(len(waits)-1))].Microseconds()) / 1000
+	}
+	b.ReportMetric(at(0.5), "p50-ms")
+	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(at(1), "max-ms")
+	b.ReportMetric(float64(events*b.N)/trimming.Seconds(), "trimmed/s")
+	b.ReportMetric(0, "ns/op")
+}
