@@ -50,7 +50,7 @@ module that a host would refuse is printed too, and the exit code is 1.`,
 				return err
 			}
 			if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
-				fmt.Fprintf(a.stderr, "berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n", args[0]+".json")
+				a.note("berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n", args[0]+".json")
 			}
 			if refusal != nil {
 				return fmt.Errorf("%s is refused: %s", args[0], refusal.Reason)
