@@ -62,11 +62,7 @@ func Examine(ctx context.Context, e Examination) doctor.Report {
 	r.Add(doctor.Disk(dir)...)
 	r.Add(doctor.Limits()...)
 	machine := uint64(max(machineMemory(), 0))
-	wanted := uint64(max(c.Defaults.MemoryTotal, 0))
-	if wanted == 0 {
-		wanted = machine / 2
-	}
-	r.Add(doctor.Memory(wanted, machine, doctor.CgroupMemory()))
+	r.Add(doctor.Memory(uint64(max(memoryTotal(c), 0)), machine, doctor.CgroupMemory()))
 	r.Add(e.compiler(ctx, c.Vet))
 	found, finding := inspectStore(ctx, c, dir)
 	r.Add(finding)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -107,12 +108,14 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 }
 
 // memoryTotal is what all instances may have together, in bytes: as configured,
-// or half of the machine's memory, or no bound where that is not known.
-func (h *Host) memoryTotal() int64 {
-	if configured := h.current.Load().Defaults.MemoryTotal; configured > 0 {
+// or half of the memory there is, or no bound where that is not known.
+func (h *Host) memoryTotal() int64 { return memoryTotal(h.begun) }
+
+func memoryTotal(c *config.Config) int64 {
+	if configured := c.Defaults.MemoryTotal; configured > 0 {
 		return configured
 	}
-	return machineMemory() / 2
+	return availableMemory() / 2
 }
 
 // Claim implements plugin.Runner.

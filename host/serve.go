@@ -40,6 +40,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Tokens:       tokens{verifier},
 		Audit:        h.audit,
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
+		MaxInflight:  h.maxInflight(),
 		TLS:          https,
 		Marketplace:  h.market,
 		DeadLetters:  deadLetters{r.dispatcher},

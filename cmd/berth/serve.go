@@ -51,6 +51,7 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	if err != nil {
 		return err
 	}
+	h.LimitMemory()
 	hangups := make(chan os.Signal, 1) // one that comes during the start is answered after it
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

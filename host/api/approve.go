@@ -19,7 +19,7 @@ func (s *Server) approve(c echo.Context) (reply, error) {
 	}
 	var in wire.Approval
 	if r := c.Request(); r.ContentLength != 0 {
-		if in, err = decodeBody[wire.Approval](c); err != nil {
+		if in, err = decodeBody[wire.Approval](s, c); err != nil {
 			return reply{}, err
 		}
 	}

@@ -62,7 +62,7 @@ func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
 		return reply{}, fault.Field("Idempotency-Key", "is not for CloudEvents: their source and id are the key")
 	}
 	if f == batchFormat {
-		body, err := readBody(r, maxBatchBody, maxBatchBody)
+		body, err := s.readBody(c, maxBatchBody, maxBatchBody)
 		if err != nil {
 			return reply{}, err
 		}
@@ -74,7 +74,7 @@ func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
 		}
 		return s.publishBatch(c, body, parseCloudEvent, cloudevents.Named)
 	}
-	body, err := readBody(r, maxBody, maxBody)
+	body, err := s.readBody(c, maxBody, maxBody)
 	if err != nil {
 		return reply{}, err
 	}

@@ -61,6 +61,9 @@ func (s *Server) listDeadLetters(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := s.reserveAnswer(c, pageBytes); err != nil {
+		return reply{}, err
+	}
 	letters, next, err := s.cfg.DeadLetters.DeadLetters(c.Request().Context(), find, q.Get("cursor"), limit)
 	if err != nil {
 		return reply{}, err
@@ -92,6 +95,9 @@ func (s *Server) showDeadLetters(c echo.Context) (reply, error) {
 		return reply{}, err
 	}
 	find := DeadLetterQuery{EventID: id, Plugin: q.Get("plugin")}
+	if err := s.reserveAnswer(c, pageBytes); err != nil {
+		return reply{}, err
+	}
 	list := wire.List[wire.DeadLetter]{}
 	size := 0
 	for cursor := ""; ; {
@@ -148,7 +154,7 @@ func (s *Server) letterChoice(c echo.Context) (DeadLetterQuery, error) {
 	if _, err := query(c); err != nil {
 		return DeadLetterQuery{}, err
 	}
-	f, err := decodeBody[wire.DeadLetterFilter](c)
+	f, err := decodeBody[wire.DeadLetterFilter](s, c)
 	if err != nil {
 		return DeadLetterQuery{}, err
 	}

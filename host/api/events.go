@@ -20,7 +20,8 @@ const (
 	maxBatch    = 1000 // events of a batch
 	eventsPage  = 50   // events of a page by default
 	eventsMost  = 500  // and at most
-	eventsChunk = 32   // read from the log at a time
+	eventsChunk = 32   // read from the log at a time, and
+	chunkBytes  = 2 << 20
 	pageBytes   = 8 << 20
 )
 
@@ -32,7 +33,7 @@ func (s *Server) publish(c echo.Context) (reply, error) {
 	if err := checkMediaType(c.Request()); err != nil {
 		return reply{}, err
 	}
-	body, err := readBody(c.Request(), maxBody, maxBatchBody)
+	body, err := s.readBody(c, maxBody, maxBatchBody)
 	if err != nil {
 		return reply{}, err
 	}
@@ -247,9 +248,12 @@ func (s *Server) listEvents(c echo.Context) (reply, error) {
 			return reply{}, fault.Field("cursor", "%q is not a cursor of this list; pass next of the page before", shown(text))
 		}
 	}
+	if err := s.reserveAnswer(c, pageBytes); err != nil {
+		return reply{}, err
+	}
 	page := wire.List[wire.Event]{Items: []wire.Event{}}
 	for size := 0; ; {
-		find.Limit = min(limit-len(page.Items)+1, eventsChunk)
+		find.Limit = min(limit-len(page.Items)+1, chunkOf(size, len(page.Items)))
 		records, err := s.cfg.Events.Events(c.Request().Context(), find)
 		if err != nil {
 			return reply{}, err
@@ -274,11 +278,23 @@ func (s *Server) listEvents(c echo.Context) (reply, error) {
 	}
 }
 
+// chunkOf is how many events to read at once after so many of so many bytes: about
+// chunkBytes of them, for one event may have a thousand times the bytes of another.
+func chunkOf(bytes, events int) int {
+	if events == 0 {
+		return chunkBytes / event.MaxSize
+	}
+	return max(1, min(eventsChunk, chunkBytes/max(1, bytes/events)))
+}
+
 // showEvent is GET /api/v1/events/:id. To a caller that would rather have it the
 // event is shown as a CloudEvent, without its deliveries.
 func (s *Server) showEvent(c echo.Context) (reply, error) {
 	id, err := param(c, "id")
 	if err != nil {
+		return reply{}, err
+	}
+	if err := s.reserveAnswer(c, event.MaxSize); err != nil {
 		return reply{}, err
 	}
 	ctx := c.Request().Context()

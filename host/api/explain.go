@@ -12,7 +12,7 @@ func (s *Server) explain(c echo.Context) (reply, error) {
 	if err := checkMediaType(c.Request()); err != nil {
 		return reply{}, err
 	}
-	body, err := readBody(c.Request(), maxBody, maxBody)
+	body, err := s.readBody(c, maxBody, maxBody)
 	if err != nil {
 		return reply{}, err
 	}

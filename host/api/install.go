@@ -25,7 +25,7 @@ type work func(ctx context.Context, report func(wire.Progress)) (wire.Plugin, er
 
 // install is POST /api/v1/plugins/install.
 func (s *Server) install(c echo.Context) (work, error) {
-	in, err := decodeBody[wire.Install](c)
+	in, err := decodeBody[wire.Install](s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *Server) upgrade(c echo.Context) (work, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := decodeOptional[wire.Upgrade](c)
+	in, err := decodeOptional[wire.Upgrade](s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Server) rollback(c echo.Context) (work, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := decodeOptional[wire.Rollback](c)
+	in, err := decodeOptional[wire.Rollback](s, c)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +110,11 @@ func (s *Server) ifUnchanged(c echo.Context, name string) (agreed func(wire.Plug
 }
 
 // decodeOptional is decodeBody of a body that may be absent.
-func decodeOptional[T any](c echo.Context) (v T, err error) {
+func decodeOptional[T any](s *Server, c echo.Context) (v T, err error) {
 	if c.Request().ContentLength == 0 {
 		return v, nil
 	}
-	return decodeBody[T](c)
+	return decodeBody[T](s, c)
 }
 
 // progress does work, and answers the plugin; or, if it is asked for

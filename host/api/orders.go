@@ -24,7 +24,7 @@ const (
 
 // createOrder is POST /api/v1/orders.
 func (s *Server) createOrder(c echo.Context) (reply, error) {
-	n, err := decodeBody[wire.NewOrder](c)
+	n, err := decodeBody[wire.NewOrder](s, c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -90,7 +90,7 @@ func (s *Server) moveOrder(c echo.Context) (reply, error) {
 	}
 	move, err := decodeBody[struct {
 		Status string `json:"status"`
-	}](c)
+	}](s, c)
 	if err != nil {
 		return reply{}, err
 	}

@@ -26,7 +26,7 @@ func (s *Server) replay(c echo.Context) (reply, error) {
 		Plugin string          `json:"plugin"`
 		From   json.RawMessage `json:"from"`
 		To     json.RawMessage `json:"to"`
-	}](c)
+	}](s, c)
 	if err != nil {
 		return reply{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,12 +102,12 @@ const (
 )
 
 // decodeBody reads a JSON body into a T, strictly.
-func decodeBody[T any](c echo.Context) (T, error) {
+func decodeBody[T any](s *Server, c echo.Context) (T, error) {
 	var v T
 	if err := checkMediaType(c.Request()); err != nil {
 		return v, err
 	}
-	body, err := readBody(c.Request(), maxBody, maxBody)
+	body, err := s.readBody(c, maxBody, maxBody)
 	if err != nil {
 		return v, err
 	}
@@ -147,8 +148,9 @@ func unsupported(format string, args ...any) error {
 }
 
 // readBody reads a body of at most one bytes, or of at most list bytes if it is
-// a JSON list.
-func readBody(r *http.Request, one, list int) ([]byte, error) {
+// a JSON list. Its bytes count into the quotas until the request is answered.
+func (s *Server) readBody(c echo.Context, one, list int) ([]byte, error) {
+	r := c.Request()
 	limit := one
 	tooLarge := func() error {
 		return &fault.Error{Code: fault.Exhausted, Field: "body", Reason: fmt.Sprintf("is over the limit of %d bytes", limit)}
@@ -161,11 +163,20 @@ func readBody(r *http.Request, one, list int) ([]byte, error) {
 		}
 		size = int(min(n, int64(one))) + 1 // one more, to meet the end without growing
 	}
+	reserved, pace := s.reservation(c), s.pace(c)
+	if err := reserved.begin(r.Context(), r.ContentLength); err != nil {
+		return nil, err
+	}
+	defer pace.end()
 	body := make([]byte, 0, size)
 	for {
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
+			if err := reserved.extend(int64(cap(body))); err != nil {
+				return nil, err
+			}
 		}
+		pace.more(len(body))
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if len(body) > limit && isList(body) {
@@ -176,6 +187,9 @@ func readBody(r *http.Request, one, list int) ([]byte, error) {
 		}
 		if errors.Is(err, io.EOF) {
 			return body, nil
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, pace.tooSlow(len(body))
 		}
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "the body ended early, after %d bytes: %w", len(body), err)

@@ -40,6 +40,9 @@ type Config struct {
 	Audit Auditor
 	// RateLimit bounds each token's requests.
 	RateLimit RateLimit
+	// MaxInflight bounds the bodies of requests under way, and the answers with
+	// events, in bytes; less than MinInflight is MinInflight.
+	MaxInflight int64
 	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
 	TLS *tls.Config
 	// Parts a host may be without (nil): their endpoints then answer 404.
@@ -68,6 +71,8 @@ type Config struct {
 
 	HeaderTimeout time.Duration // for a request's header; 0 is 10 s
 	ReadTimeout   time.Duration // for a whole request; 0 is 1 minute
+	BodyStall     time.Duration // in which 64 KiB of a body have to come, or all of it; 0 is 10 s
+	QuotaWait     time.Duration // that a request waits for its share of MaxInflight; 0 is 2 s
 	WriteTimeout  time.Duration // for a whole request and its answer; 0 is 2 minutes
 
 	Logger *slog.Logger // nil discards
@@ -86,6 +91,7 @@ type Server struct {
 
 	noSniff, noStore, version []string // values of headers that every answer has
 
+	quotas   *quotas
 	limits   limits
 	refusals refusals
 	table    []Route
@@ -145,6 +151,7 @@ func New(cfg Config) (*Server, error) {
 		standard time.Duration
 	}{
 		{&cfg.TokenCheck, tokenCheck}, {&cfg.HeaderTimeout, headerTimeout}, {&cfg.ReadTimeout, readTimeout}, {&cfg.WriteTimeout, writeTimeout},
+		{&cfg.BodyStall, bodyStall}, {&cfg.QuotaWait, quotaWait},
 	} {
 		if *d.set <= 0 {
 			*d.set = d.standard
@@ -165,12 +172,13 @@ func New(cfg Config) (*Server, error) {
 		version: []string{cfg.Version},
 
 		allow:    make(map[string][]string),
+		quotas:   newQuotas(cfg.MaxInflight, cfg.QuotaWait),
 		limits:   newLimits(cfg.RateLimit),
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 	}
 	s.echo = echo.New()
 	s.echo.HTTPErrorHandler = s.fail
-	s.echo.Use(recovered, s.guarded)
+	s.echo.Use(recovered, s.guarded, reserved)
 	s.routes()
 	if err := s.describe(); err != nil {
 		return nil, err

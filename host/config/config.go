@@ -90,7 +90,7 @@ const (
 // Defaults are the settings of every handler that does not have its own.
 type Defaults struct {
 	Overrides
-	MemoryTotal int64 // bytes all handlers' memories may take together; 0 for half of the machine's
+	MemoryTotal int64 // bytes all handlers' memories may take together; 0 for half of what there is
 }
 
 // Server is the HTTP server.
@@ -100,6 +100,7 @@ type Server struct {
 	TLS             TLS
 	Insecure        bool // may listen beyond loopback without TLS
 	RateLimit       RateLimit
+	MaxInflight     int64 // bytes of the requests under way; 0: as the memory allows
 }
 
 // TLS names the files of a certificate and its key, both or neither.

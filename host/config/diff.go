@@ -77,7 +77,7 @@ func Restarts(begun, file *Config) []string {
 // NeedsRestart reports whether a setting, by its path, is read only when the
 // host starts.
 func NeedsRestart(path string) bool {
-	return slices.Contains([]string{"server.listen", "server.tls", "server.insecure", "server.rate_limit", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "vet.memory", "vet.cpu", "vet.wall", "defaults.memory_total"}, path)
+	return slices.Contains([]string{"server.listen", "server.tls", "server.insecure", "server.rate_limit", "server.max_inflight_bytes", "data_dir", "bus.engine", "bus.ring_size", "auth.allowed_hosts", "vet.memory", "vet.cpu", "vet.wall", "defaults.memory_total"}, path)
 }
 
 // flatten turns a configuration into text by path.
@@ -90,6 +90,7 @@ func flatten(c *Config) map[string]string {
 		"server.tls":                      text(c.Server.TLS),
 		"server.insecure":                 text(c.Server.Insecure),
 		"server.rate_limit":               text(c.Server.RateLimit),
+		"server.max_inflight_bytes":       sizeText(c.Server.MaxInflight),
 		"data_dir":                        c.DataDir,
 		"bus.engine":                      string(c.Bus.Engine),
 		"bus.ring_size":                   text(c.Bus.RingSize),

@@ -225,6 +225,7 @@ func TestParseProblems(t *testing.T) {
 		{"dead letters kept too long", "bus: {dead_letters: {retention: 4000d}}\n", "f.yaml:1: bus.dead_letters.retention: "},
 		{"paused by default", "defaults: {paused: true}\n", "f.yaml:1: defaults.paused: unknown key"},
 		{"pointer", "defaults: {order_by: subject}\n", `f.yaml:1: defaults.order_by: "subject" is not a JSON Pointer; write one like /metadata/subject, or "" for no order`},
+		{"few bytes of requests", "server: {max_inflight_bytes: 33554431}\n", `f.yaml:1: server.max_inflight_bytes: is 33554431; it must be at least 32MiB, or 0 for what the memory allows`},
 		{"a small log", "bus: {max_size: 1MiB}\n", `f.yaml:1: bus.max_size: is 1MiB; it must be at least 2MiB, or 0 for no bound`},
 		{"max_age before retention", "bus: {max_age: 3d}\n", `f.yaml:1: bus.max_age: is 72h0m0s, but must be at least bus.retention (168h0m0s), or 0s for never`},
 		{"enum", "bus: {engine: kafka}\n", `f.yaml:1: bus.engine: must be sqlite or memory, not the text "kafka"`},

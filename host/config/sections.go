@@ -201,6 +201,12 @@ func (s *Server) read(v value) {
 		"shutdown_timeout": func(v value) { s.ShutdownTimeout = v.duration(0, time.Hour) },
 		"tls":              s.TLS.read,
 		"insecure":         func(v value) { s.Insecure = v.bool() },
+		"max_inflight_bytes": func(v value) {
+			const least = 32 << 20 // one batch of the largest size, and what the others have
+			if s.MaxInflight = v.size(0, 1<<40); s.MaxInflight != 0 && s.MaxInflight < least {
+				v.fail("is %s; it must be at least %s, or 0 for what the memory allows", sizeText(s.MaxInflight), sizeText(least))
+			}
+		},
 		"rate_limit": func(v value) {
 			v.fields(map[string]func(value){
 				"requests_per_second": func(v value) { s.RateLimit.RequestsPerSecond = int(v.integer(0, 1_000_000)) },

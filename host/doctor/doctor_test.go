@@ -164,6 +164,26 @@ func TestCgroupMemory(t *testing.T) {
 	if got := cgroupMemory(self, mount); got != 4096 {
 		t.Errorf("got %d, want the outer limit", got)
 	}
+	first := must(t, filepath.Join(dir, "first"), "9:name=systemd:/a\n5:cpu,memory:/a/b\n0::/none\n", 0o600)
+	must(t, filepath.Join(mount, "memory", "a", "b"), "", 0o700)
+	for _, tt := range []struct {
+		outer, inner string
+		want         uint64
+	}{
+		{"9223372036854771712", "9223372036854771712", 0}, // version 1 without a limit
+		{"9223372036854771712", "4096", 4096},
+		{"8192", "9223372036854771712", 8192},
+		{"2048", "4096", 2048},
+	} {
+		for path, text := range map[string]string{"a": tt.outer, "a/b": tt.inner} {
+			if err := os.WriteFile(filepath.Join(mount, "memory", path, "memory.limit_in_bytes"), []byte(text+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := cgroupMemory(first, mount); got != tt.want {
+			t.Errorf("version 1, %s in %s: got %d, want %d", tt.inner, tt.outer, got, tt.want)
+		}
+	}
 	if got := cgroupMemory(filepath.Join(dir, "none"), mount); got != 0 {
 		t.Errorf("without a cgroup: got %d", got)
 	}

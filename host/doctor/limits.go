@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,8 +78,8 @@ func Memory(wanted, machine, group uint64) Finding {
 	return Good(check, shown)
 }
 
-// CgroupMemory is what the cgroup of this process may have, in bytes (cgroup v2,
-// memory.max); 0 when there is no limit or it is not known.
+// CgroupMemory is what the cgroup of this process may have, in bytes, of version 1
+// (memory.limit_in_bytes) or 2 (memory.max); 0 when there is no limit or it is not known.
 func CgroupMemory() uint64 { return cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup") }
 
 func cgroupMemory(self, mount string) uint64 {
@@ -86,20 +87,42 @@ func cgroupMemory(self, mount string) uint64 {
 	if err != nil {
 		return 0
 	}
-	_, path, found := strings.Cut(string(text), "0::/")
-	if !found {
-		return 0
+	var lowest uint64
+	for line := range strings.Lines(string(text)) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3) // number, controllers, path
+		if len(parts) < 3 {
+			continue
+		}
+		root, name := mount, "memory.max"
+		switch {
+		case parts[1] == "" && parts[0] == "0":
+		case slices.Contains(strings.Split(parts[1], ","), "memory"):
+			root, name = filepath.Join(mount, "memory"), "memory.limit_in_bytes"
+		default:
+			continue
+		}
+		if n := lowestLimit(root, parts[2], name); n > 0 && (lowest == 0 || n < lowest) {
+			lowest = n
+		}
 	}
-	path, _, _ = strings.Cut(path, "\n")
-	var least uint64
-	for dir := filepath.Join(mount, filepath.Clean("/"+path)); ; dir = filepath.Dir(dir) { // those above bound it as well
-		if text, err := os.ReadFile(filepath.Join(dir, "memory.max")); err == nil {
-			if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && (least == 0 || n < least) {
-				least = n
+	return lowest
+}
+
+// noLimit is what version 1 says without a limit: the largest number of whole pages.
+const noLimit = 1 << 62
+
+// lowestLimit is the lowest limit of a cgroup and of those above it, which bound it as
+// well; 0 for none.
+func lowestLimit(root, path, name string) (lowest uint64) {
+	for dir := filepath.Join(root, filepath.Clean("/"+path)); ; dir = filepath.Dir(dir) {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+			if err == nil && n < noLimit && (lowest == 0 || n < lowest) {
+				lowest = n
 			}
 		}
-		if dir == mount || len(dir) <= len(mount) {
-			return least
+		if len(dir) <= len(root) {
+			return lowest
 		}
 	}
 }

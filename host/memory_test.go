@@ -1,0 +1,30 @@
+package host
+
+import "testing"
+
+func TestInflightByMemory(t *testing.T) {
+	const mib, gib = 1 << 20, 1 << 30
+	for _, tt := range []struct{ available, handlers, want int64 }{
+		{0, 0, 128 * mib}, // not known
+		{256 * mib, 128 * mib, 32 * mib},
+		{1 * gib, 512 * mib, 32 * mib},
+		{1*gib + 16, 512 * mib, 32*mib + 1},
+		{4 * gib, 2 * gib, 128 * mib},
+		{24 * gib, 12 * gib, 768 * mib},
+		{64 * gib, 16 * gib, 1 * gib},
+		{1 * gib, 8 * gib, 32 * mib}, // more than there is
+	} {
+		if got := inflightOf(tt.available, tt.handlers); got != tt.want {
+			t.Errorf("%d MiB, %d of them for handlers: got %d, want %d", tt.available/mib, tt.handlers/mib, got, tt.want)
+		}
+	}
+	for _, tt := range []struct {
+		machine int64
+		group   uint64
+		want    int64
+	}{{8, 0, 8}, {8, 7, 7}, {8, 8, 8}, {8, 9, 8}, {0, 5, 5}, {0, 0, 0}, {8, 1 << 63, 8}} {
+		if got := lowerLimit(tt.machine, tt.group); got != tt.want {
+			t.Errorf("machine %d, cgroup %d: got %d, want %d", tt.machine, tt.group, got, tt.want)
+		}
+	}
+}
