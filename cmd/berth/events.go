@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -67,10 +68,12 @@ func (a *app) eventsEmit() *cobra.Command {
 // input reads what a flag names: text, @FILE or - for standard input.
 func (a *app) input(value string) ([]byte, error) {
 	if value == "-" {
-		return io.ReadAll(io.LimitReader(a.stdin, event.MaxSize+1))
+		text, err := io.ReadAll(io.LimitReader(a.stdin, event.MaxSize+1))
+		return abi.TrimBOM(text), err
 	}
 	if path, ok := strings.CutPrefix(value, "@"); ok {
-		return os.ReadFile(path)
+		text, err := os.ReadFile(path)
+		return abi.TrimBOM(text), err
 	}
 	return []byte(value), nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the Makefile.
@@ -98,7 +99,7 @@ Exit codes:
 			if err := cmd.ValidateRequiredFlags(); err != nil {
 				return usageError{err}
 			}
-			return nil
+			return refuseEmptyFlags(cmd)
 		},
 	}
 	root.SetVersionTemplate(about)
@@ -149,4 +150,16 @@ func (a *app) talks(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.dataDir, "data-dir", "", "data directory of the host (default: $BERTH_DATA_DIR, or data)")
 	cmd.Flags().BoolVar(&a.json, "json", false, "print the answer of the API as JSON")
 	return cmd
+}
+
+// refuseEmptyFlags refuses a flag that is given with an empty value, as a script
+// gives it whose variable is not set: it would mean the same as no flag, and a
+// purge of one subject would be a purge of all.
+func refuseEmptyFlags(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if err == nil && f.Changed && f.Value.String() == "" {
+			err = usageError{fmt.Errorf("--%s is empty; leave it out for none", f.Name)}
+		}
+	})
+	return err
 }

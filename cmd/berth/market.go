@@ -113,7 +113,7 @@ func (a *app) signer(path string) (format.Signer, error) {
 	if err != nil {
 		return format.Signer{}, err
 	}
-	s, err := format.ParseSigner(text, func() (string, error) { return a.passphrase(false) })
+	s, err := format.ParseSigner(abi.TrimBOM(text), func() (string, error) { return a.passphrase(false) })
 	if err != nil {
 		return format.Signer{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -129,7 +129,7 @@ func publicKey(s string) (format.Key, error) {
 	if err != nil {
 		return format.Key{}, err
 	}
-	k, err := format.ParseKey(string(text))
+	k, err := format.ParseKey(string(abi.TrimBOM(text)))
 	if err != nil {
 		return format.Key{}, fmt.Errorf("%s: %w", s, err)
 	}
@@ -208,7 +208,8 @@ changes nothing.`,
 // lies beside a module without one inside; nil when there is none.
 func sidecar(module, named string, wasm []byte) ([]byte, error) {
 	if named != "" {
-		return market.ReadFile(named, abi.MaxManifest)
+		text, err := market.ReadFile(named, abi.MaxManifest)
+		return abi.TrimBOM(text), err
 	}
 	if _, inside, err := abi.FindSection(wasm, abi.ManifestSection); err != nil || inside {
 		return nil, nil // market.Make says what is wrong
@@ -217,7 +218,7 @@ func sidecar(module, named string, wasm []byte) ([]byte, error) {
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil
 	}
-	return text, err
+	return abi.TrimBOM(text), err
 }
 
 func (a *app) marketAdd() *cobra.Command {

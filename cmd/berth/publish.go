@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -61,7 +62,7 @@ func (a *app) readEvents(path string) ([]byte, error) {
 	if err == nil && len(text) > maxPublish {
 		err = fmt.Errorf("%s is over the limit of %d bytes", path, maxPublish)
 	}
-	return text, err
+	return abi.TrimBOM(text), err
 }
 
 // eventsKind tells by its members what a file has in it. What is wrong with it,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
@@ -73,6 +74,7 @@ func (a *app) eventFile(path string) ([]byte, error) {
 		from = f
 	}
 	text, err := io.ReadAll(io.LimitReader(from, 2*event.MaxSize))
+	text = abi.TrimBOM(text)
 	if err == nil && !json.Valid(text) {
 		err = errors.New(path + " is not JSON")
 	}

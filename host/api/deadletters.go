@@ -182,9 +182,9 @@ func letterQuery(f wire.DeadLetterFilter) (DeadLetterQuery, error) {
 		if at.text == "" {
 			continue
 		}
-		t, err := time.Parse(time.RFC3339, at.text)
-		if err != nil || t.IsZero() {
-			return q, fault.Field(at.field, "%q is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", shown(at.text))
+		t, err := event.ParseTime(at.text)
+		if err != nil {
+			return q, fault.Field(at.field, "%v", err)
 		}
 		*at.to = t
 	}

@@ -229,6 +229,9 @@ func query(c echo.Context, known ...string) (url.Values, error) {
 		if len(list) > 1 {
 			return nil, fault.Field(name, "is given %d times", len(list))
 		}
+		if list[0] == "" {
+			return nil, fault.Field(name, "is empty; leave it out for none")
+		}
 	}
 	return values, nil
 }

@@ -15,13 +15,13 @@ type draftText struct {
 	Metadata *struct {
 		EventID        json.RawMessage `json:"event_id"`
 		Hops           json.RawMessage `json:"hops"`
-		IdempotencyKey string          `json:"idempotency_key"`
-		Source         string          `json:"source"`
+		IdempotencyKey string          `json:"idempotency_key,omitempty"`
+		Source         string          `json:"source,omitempty"`
 		Subject        string          `json:"subject"`
 		Time           *string         `json:"time"`
-		CorrelationID  string          `json:"correlation_id"`
-		CausationID    string          `json:"causation_id"`
-		TraceParent    string          `json:"traceparent"`
+		CorrelationID  string          `json:"correlation_id,omitempty"`
+		CausationID    string          `json:"causation_id,omitempty"`
+		TraceParent    string          `json:"traceparent,omitempty"`
 	} `json:"metadata"`
 }
 

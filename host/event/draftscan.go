@@ -43,6 +43,7 @@ type draftScanner struct {
 }
 
 func (s *draftScanner) metadata(d *Draft) bool {
+	const subjectField = 2
 	var seen [6]bool
 	return s.object(func(key []byte) bool {
 		var field int
@@ -53,7 +54,7 @@ func (s *draftScanner) metadata(d *Draft) bool {
 		case "source":
 			field, to = 1, &d.Source
 		case "subject":
-			field, to = 2, &d.Subject
+			field, to = subjectField, &d.Subject
 		case "correlation_id":
 			field, to = 3, &d.CorrelationID
 		case "causation_id":
@@ -63,7 +64,7 @@ func (s *draftScanner) metadata(d *Draft) bool {
 		default: // time, too: the decoder knows its forms
 			return false
 		}
-		return first(&seen[field]) && s.string(to)
+		return first(&seen[field]) && s.string(to) && (*to != "" || field == subjectField) // the decoder refuses an empty one
 	})
 }
 

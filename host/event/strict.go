@@ -16,7 +16,9 @@ import (
 
 // DecodeStrict decodes one JSON value into the struct, or other value, that v
 // points to. Keys that are unknown, written in other case or repeated, a second
-// value and wrong types are fault.Invalid errors that name the field. What a
+// value and wrong types are fault.Invalid errors that name the field, and so is an
+// empty string for a key that may be left out (omitempty): it would mean the same
+// as none, which is not what was written. What a
 // json.RawMessage takes is the caller's: its keys are not looked at.
 func DecodeStrict(body []byte, v any) error {
 	if err := json.Unmarshal(body, v); err != nil {
@@ -55,6 +57,9 @@ func syntaxError(err *json.SyntaxError, body []byte) error {
 	rest := bytes.TrimLeft(body, " \t\r\n")
 	if len(rest) == 0 {
 		return fault.Field("body", "the body is empty")
+	}
+	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) {
+		return fault.Field("body", "the body begins with a byte order mark, which JSON that is sent must not have (RFC 8259, section 8.1)")
 	}
 	// The error's offset is the bytes read: the last of them is the wrong one,
 	// unless the text ended too early.
@@ -105,8 +110,9 @@ type structKeys struct {
 }
 
 type keyField struct {
-	name string
-	typ  reflect.Type
+	name     string
+	typ      reflect.Type
+	optional bool // an empty string is refused
 }
 
 func (s *keyScanner) value(t reflect.Type, path string) error {
@@ -152,8 +158,12 @@ func (s *keyScanner) object(t reflect.Type, path string) error {
 			s.at++
 		}
 		if s.next() == '"' { // the usual value
+			from := s.at
 			if err := s.checkString(fields[i].typ, inner); err != nil {
 				return err
+			}
+			if fields[i].optional && s.at-from == len(`""`) {
+				return fault.Field(inner, "is empty; leave it out for none")
 			}
 		} else if err := s.value(fields[i].typ, inner+"."); err != nil {
 			return err
@@ -232,15 +242,16 @@ func (s *keyScanner) fields(t reflect.Type) []keyField {
 func appendFields(list []keyField, t reflect.Type) []keyField {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		optional := options == "omitempty" && f.Type.Kind() == reflect.String
 		switch {
 		case name == "-" || !f.IsExported() && !f.Anonymous:
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			list = appendFields(list, f.Type)
 		case name == "":
-			list = append(list, keyField{f.Name, f.Type})
+			list = append(list, keyField{f.Name, f.Type, optional})
 		default:
-			list = append(list, keyField{name, f.Type})
+			list = append(list, keyField{name, f.Type, optional})
 		}
 	}
 	return list

@@ -57,6 +57,7 @@ func (m *Manager) inspect(ctx context.Context, path string) finding {
 
 // judge tells whether the contents are all of a module, and finds its manifest.
 func judge(path string, c folder.Content) finding {
+	c.Manifest = abi.TrimBOM(c.Manifest)
 	section, inside, err := abi.FindSection(c.Wasm, abi.ManifestSection)
 	switch {
 	case err == nil:

@@ -23,8 +23,11 @@ type condition struct {
 }
 
 func (c *compiler) compile(when string) (*condition, error) {
-	if strings.TrimSpace(when) == "" {
+	if when == "" {
 		return nil, nil
+	}
+	if strings.TrimSpace(when) == "" {
+		return nil, errors.New("is blank; leave it out for always")
 	}
 	if c.env == nil {
 		env, err := cel.NewEnv(

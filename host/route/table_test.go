@@ -170,6 +170,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		{Pattern: "c", When: "1 + 1"},
 		{Pattern: "d", When: "event_type > 1"},
 		{Pattern: "e", When: strings.Repeat("1 == 1 && ", 500) + "true"},
+		{Pattern: "f", When: " \t"},
 	}})
 	var bad route.Errors
 	if !fault.Is(err, fault.Invalid) || !errors.As(err, &bad) {
@@ -183,6 +184,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		"routes.c.when: must be true or false, but is of type int",
 		"routes.d.when: column 12: ",
 		"routes.e.when: ",
+		"routes.f.when: is blank",
 	}
 	for i, one := range bad {
 		if i >= len(want) || !strings.HasPrefix(one.Error(), want[i]) || strings.Contains(one.Error(), "\n") {

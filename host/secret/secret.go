@@ -7,7 +7,6 @@
 package secret
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
 )
@@ -66,8 +66,8 @@ func (s Source) Read(name string) (string, error) {
 // concurrent use.
 type Directory string
 
-// Read returns a secret; one line feed at the end, as editors leave it, is not
-// part of it. A link is followed within the directory. Errors: fault.Invalid for
+// Read returns a secret; a byte order mark and one line end, as editors leave
+// them, are not part of it. A link is followed within the directory. Errors: fault.Invalid for
 // a name that no secret has, fault.NotFound, fault.Exhausted for a file over
 // MaxSize, and fault.Unavailable for what is no regular file, cannot be read, can be
 // read by others than its owner, or is another user's (package pathguard). Their
@@ -109,7 +109,7 @@ func (d Directory) Read(name string) (string, error) {
 	if len(content) > MaxSize {
 		return "", tooLarge(name)
 	}
-	return string(bytes.TrimSuffix(content, []byte("\n"))), nil
+	return string(abi.TrimFileEnd(content)), nil
 }
 
 // unreadable says why without the path, which is no matter of a guest.
