@@ -47,13 +47,37 @@ func (h *Host) startInstalls(ctx context.Context, log engine) error {
 	return nil
 }
 
-// pins are the installed plugins.
-func (h *Host) pins() []plugin.Pin {
-	var pins []plugin.Pin
-	for _, p := range h.install.Pins() {
-		pins = append(pins, plugin.Pin(p))
+// pinsOf are installed plugins as the plugin manager knows them.
+func pinsOf(list []install.Pin) []plugin.Pin {
+	pins := make([]plugin.Pin, len(list))
+	for i, p := range list {
+		pins[i] = plugin.Pin(p)
 	}
 	return pins
+}
+
+// lockEvery is how often the lock is looked at while it cannot be used.
+const lockEvery = time.Second
+
+// awaitLock has the installed plugins run, which are refused for now, once their
+// lock is mended.
+func (h *Host) awaitLock() {
+	h.background("the wait for the lock of the installed plugins", func(ctx context.Context) {
+		tick := time.NewTicker(lockEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			err := h.install.Mended(ctx, func(list []install.Pin) error { return h.plugins.Repin(ctx, pinsOf(list)) })
+			if err == nil {
+				h.logger.Info("the lock of the installed plugins is mended; they are run", "plugins", len(h.install.Pins()))
+				return
+			}
+		}
+	})
 }
 
 // installer puts plugins in and takes them out. Package install holds its own

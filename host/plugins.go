@@ -21,9 +21,10 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
 		}
 	}
+	pins := h.install.Pins()
 	m, err := plugin.New(plugin.Config{
 		Directories: h.current.Load().PluginDirectories,
-		Pins:        h.pins(),
+		Pins:        pinsOf(pins),
 		Loader:      loader{r.engine},
 		Runner:      r,
 		Settings:    h.settings,
@@ -52,6 +53,9 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	}
 	h.plugins = m
 	h.undo("the plugins", m.Close)
+	if _, err := h.install.Installed(); err != nil {
+		h.awaitLock()
+	}
 	h.background("the wait for the plugins", func(ctx context.Context) {
 		if m.WaitReady(ctx) == nil {
 			h.settled.Store(true)

@@ -74,6 +74,7 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			return wire.Plugin{}, err
 		}
 	}
+	i.keepLast(after)
 	// It is done. A journal that stays says nothing else: the lock is what it says.
 	if err := i.step("finish", func() error { return i.store.remove(journalFile) }); err != nil {
 		i.cfg.Logger.Warn("the journal of a finished installation stays until the next", "plugin", c.name, "error", err)

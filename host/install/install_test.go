@@ -250,6 +250,67 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
+// TestLostLockTellsWhatWasInstalled: every plugin is listed by its name, also one
+// whose module does not tell it, as long as the copy of the lock is there.
+func TestLostLockTellsWhatWasInstalled(t *testing.T) {
+	w := newWorld(t)
+	w.put(module("", "nameless"), func(r *install.Release) { r.Name = "given" })
+	w.put(versioned("x", "1.0.0", ""), nil)
+	w.put(versioned("y", "1.0.0", ""), nil)
+	for _, name := range []string{"given", "x", "y"} {
+		if err := w.install(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.i.Uninstall(t.Context(), "y", install.UninstallOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(w.cfg.Dir, install.LockFile)
+	good, err := os.ReadFile(lock)
+	if err := errors.Join(err, os.Remove(lock)); err != nil {
+		t.Fatal(err)
+	}
+	listed := func() string {
+		var names []string
+		for _, p := range openWorld(t, w.cfg.Dir, w.shop).i.Pins() {
+			if !strings.Contains(p.Refusal, install.LockFile) {
+				t.Errorf("%s: %q", p.Name, p.Refusal)
+			}
+			names = append(names, p.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	if got := listed(); got != "given x" {
+		t.Errorf("listed are %q", got)
+	}
+	refused := errors.New("not now")
+	again := openWorld(t, w.cfg.Dir, w.shop)
+	use := func([]install.Pin) error { t.Error("the lock cannot be used"); return nil }
+	wants(t, again.i.Mended(t.Context(), use), fault.Conflict, install.LockFile)
+	if err := os.WriteFile(lock+".last", []byte("plugins: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := listed(); got != "x" {
+		t.Errorf("without a copy listed are %q", got)
+	}
+	if err := os.WriteFile(lock, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names := ""
+	use = func(pins []install.Pin) error {
+		for _, p := range pins {
+			names += p.Name + p.Refusal + " "
+		}
+		return refused
+	}
+	if err := again.i.Mended(t.Context(), use); !errors.Is(err, refused) || names != "given x " {
+		t.Errorf("mended: %q, %v", names, err)
+	}
+	if last, err := os.ReadFile(lock + ".last"); err != nil || string(last) != string(good) {
+		t.Errorf("the copy is %q, %v", last, err)
+	}
+}
+
 // A lock that is missing or broken refuses what is installed, and nothing else.
 func TestBrokenLock(t *testing.T) {
 	for what, breakIt := range map[string]func(path string) error{

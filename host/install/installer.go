@@ -1,6 +1,7 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,7 @@ import (
 // Names in the data directory.
 const (
 	LockFile    = "plugins.lock.yaml"
+	lastFile    = "plugins.lock.yaml.last" // a copy of the lock, for when it is lost
 	journalFile = "install.journal"
 	flockFile   = "install.lock"
 )
@@ -160,35 +162,95 @@ func (i *Installer) take(ctx context.Context) (done func(), err error) {
 }
 
 // Pins are the installed plugins as the lock has them. When it cannot be read
-// they are those whose stored module has a name, refused with the reason.
+// they are those of its last copy, or without one those whose stored module has a
+// name, refused with the reason.
 func (i *Installer) Pins() []Pin {
 	var pins []Pin
-	lock, _, err := i.readLock()
+	lock, raw, err := i.readLock()
 	if err == nil {
+		i.keepLast(raw)
 		for _, name := range slices.Sorted(maps.Keys(lock.Plugins)) {
 			pins = append(pins, i.pinOf(name, lock.Plugins[name].SHA256))
 		}
 		return pins
 	}
-	i.cfg.Logger.Error("installed plugins are not run", "error", err)
+	refusal := err.Error()
+	installed := map[string]string{} // digests, by name
+	if last, err := i.readLast(); err == nil {
+		refusal += fmt.Sprintf(" (%s is how it was last)", filepath.Join(i.store.dir, lastFile))
+		for name, e := range last.Plugins {
+			installed[name] = e.SHA256
+		}
+	} else {
+		installed = i.named()
+	}
+	i.cfg.Logger.Error("installed plugins are not run", "error", refusal, "plugins", len(installed))
+	for _, name := range slices.Sorted(maps.Keys(installed)) {
+		p := i.pinOf(name, installed[name])
+		p.Refusal = refusal
+		pins = append(pins, p)
+	}
+	return pins
+}
+
+// named are the stored modules that name themselves.
+func (i *Installer) named() map[string]string {
+	names := map[string]string{}
 	digests, _ := i.store.digests()
 	slices.Sort(digests)
-	seen := map[string]bool{}
 	for _, digest := range digests {
 		wasm, err := i.store.read(storePath(digest), i.cfg.MaxSize)
 		if err != nil {
 			continue
 		}
-		name, err := nameOf(wasm, "")
-		if err != nil || seen[name] {
-			continue
+		if name, err := nameOf(wasm, ""); err == nil && names[name] == "" {
+			names[name] = digest
 		}
-		seen[name] = true
-		p := i.pinOf(name, digest)
-		p.Refusal = i.lockProblem().Error()
-		pins = append(pins, p)
 	}
-	return pins
+	return names
+}
+
+// keepLast copies the lock, which tells which plugins are installed should it be lost.
+// The lock itself is what counts: a copy that cannot be written is no failure.
+func (i *Installer) keepLast(raw []byte) {
+	if raw == nil {
+		return // there is none yet
+	}
+	if last, err := i.store.read(lastFile, maxLock); err == nil && bytes.Equal(last, raw) {
+		return
+	}
+	if err := i.store.write(lastFile, raw); err != nil {
+		i.cfg.Logger.Warn("the lock of the installed plugins has no copy", "error", err)
+	}
+}
+
+func (i *Installer) readLast() (last Lock, err error) {
+	raw, err := i.store.read(lastFile, maxLock)
+	if err == nil {
+		err = i.cfg.Codec.Unmarshal(raw, &last)
+	}
+	if err == nil {
+		err = last.check()
+	}
+	return last, err
+}
+
+// Mended answers nil when the lock can be used, after use was called with the pins
+// it has and no transaction under way. It is asked again and again while the lock
+// cannot be used.
+func (i *Installer) Mended(ctx context.Context, use func([]Pin) error) error {
+	if _, _, err := i.readLock(); err != nil {
+		return err
+	}
+	done, err := i.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if _, _, err := i.readLock(); err != nil {
+		return err
+	}
+	return use(i.Pins())
 }
 
 func (i *Installer) pinOf(name, digest string) Pin {
@@ -199,12 +261,6 @@ func (i *Installer) pinOf(name, digest string) Pin {
 func (i *Installer) Installed() (map[string]Entry, error) {
 	lock, _, err := i.readLock()
 	return lock.Plugins, err
-}
-
-// lockProblem says why the lock cannot be used, nil when it can.
-func (i *Installer) lockProblem() error {
-	_, _, err := i.readLock()
-	return err
 }
 
 // readLock reads the lock; raw is nil when there is none. fault.Conflict when it

@@ -70,7 +70,11 @@ func (i *Installer) writeLock(l Lock) error {
 	if err != nil {
 		return fault.New(fault.Internal, "write the lock: %w", err)
 	}
-	return i.step("purge lock", func() error { return i.store.write(LockFile, after) })
+	err = i.step("purge lock", func() error { return i.store.write(LockFile, after) })
+	if err == nil {
+		i.keepLast(after)
+	}
+	return err
 }
 
 // uninstallFile is for a plugin of a watched directory.
@@ -122,6 +126,7 @@ func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, ra
 // whatever becomes of the others, and the journal goes in any case.
 func (i *Installer) tidy(ctx context.Context, r record) error {
 	err := i.tidyName(ctx, r.Name, r.Purge)
+	i.keepLast([]byte(r.After))
 	i.sweep()
 	return errors.Join(err, i.step("uninstall finish", func() error { return i.store.remove(journalFile) }))
 }

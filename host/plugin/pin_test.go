@@ -183,6 +183,33 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 	}
 }
 
+// TestRepin: what was refused because nobody knew what is installed runs, goes, or
+// stays as it is.
+func TestRepin(t *testing.T) {
+	w, store := newWorld(t), t.TempDir()
+	x, y, z := w.pinned(store, "x", versioned("x", "1.0.0")), w.pinned(store, "y", versioned("y", "1.0.0")), w.pinned(store, "z", versioned("z", "1.0.0"))
+	refused := func(p plugin.Pin) plugin.Pin { p.Refusal = "the lock is broken"; return p }
+	w.config.Pins = []plugin.Pin{refused(x), refused(y), z}
+	w.run()
+	w.waitFor("x", wire.Rejected, "", "the lock is broken")
+	w.waitFor("z", wire.Active, "1.0.0", "")
+	other := w.pinned(store, "z", versioned("z", "2.0.0"))
+	fresh := w.pinned(store, "fresh", versioned("fresh", "1.0.0"))
+	if err := w.m.Repin(w.bound(), []plugin.Pin{x, other, fresh}); err != nil {
+		t.Fatal(err)
+	}
+	w.waitFor("x", wire.Active, "1.0.0", "")
+	w.waitFor("fresh", wire.Active, "1.0.0", "")
+	w.waitFor("z", wire.Active, "1.0.0", "") // runs already, as it was
+	w.until("y to go", func() bool { _, err := w.m.Plugin("y"); return fault.Is(err, fault.NotFound) })
+	if err := w.m.Repin(w.bound(), []plugin.Pin{{Name: "x", Path: "relative"}}); err == nil {
+		t.Error("a pin without a path: no error")
+	}
+	if err := w.m.Repin(w.bound(), nil); err != nil || w.count("x") != 1 || w.count("z") != 1 {
+		t.Errorf("none is refused, and none goes: %v, %d, %d", err, w.count("x"), w.count("z"))
+	}
+}
+
 // It is hashed again when it is loaded again, which new settings can ask for.
 func TestPinIsHashedAtEveryLoad(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
