@@ -99,7 +99,7 @@ func New(cfg Config) (*Installer, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
 	}
-	return &Installer{cfg: cfg, store: store{root, dir}, turn: make(chan struct{}, 1),
+	return &Installer{cfg: cfg, store: newStore(root, dir), turn: make(chan struct{}, 1),
 		fault: func(string, bool) error { return nil }}, nil
 }
 
@@ -339,7 +339,7 @@ func Check(ctx context.Context, dir string, codec Codec) ([]wire.Stored, error) 
 		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
 	}
 	defer root.Close()
-	i := &Installer{cfg: Config{Codec: codec}, store: store{root, dir}}
+	i := &Installer{cfg: Config{Codec: codec}, store: newStore(root, dir)}
 	return i.verifyAll(ctx)
 }
 

@@ -29,7 +29,10 @@ const (
 type store struct {
 	root *os.Root
 	dir  string // absolute
+	sync func(*os.File) error
 }
+
+func newStore(root *os.Root, dir string) store { return store{root, dir, (*os.File).Sync} }
 
 func storePath(digest string) string { return storeDir + "/" + digest + ".wasm" }
 
@@ -110,7 +113,7 @@ func (s store) adopt(digest string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(s.sync(f), f.Close()); err != nil {
 		return err
 	}
 	if err := s.makeDir(storeDir); err != nil {
@@ -171,7 +174,7 @@ func (s store) write(name string, data []byte) (err error) {
 	}
 	_, err = io.Copy(f, bytes.NewReader(data))
 	if err == nil {
-		err = f.Sync()
+		err = s.sync(f)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = s.root.Rename(temp, name)
@@ -213,7 +216,7 @@ func (s store) syncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(s.sync(d), d.Close())
 }
 
 // coded gives an error of the file system its code.
