@@ -67,6 +67,7 @@ type Capability struct {
 type Limits struct {
 	Timeout     Duration `json:"timeout,omitzero"`     // for one event
 	Memory      Size     `json:"memory,omitzero"`      // of one instance, 64KiB up to but not including 4GiB
+	Stack       Size     `json:"stack,omitzero"`       // of one instance's calls, 64KiB to 32MiB
 	Concurrency int      `json:"concurrency,omitzero"` // instances at a time, 1 to 1024
 }
 
@@ -183,6 +184,9 @@ func (l Limits) validate() error {
 	}
 	if l.Memory != 0 && (l.Memory < 64*KiB || l.Memory >= 4*GiB) {
 		return fmt.Errorf("memory: %v is not from 64KiB up to but not including 4GiB", l.Memory)
+	}
+	if l.Stack != 0 && (l.Stack < 64*KiB || l.Stack > 32*MiB) {
+		return fmt.Errorf("stack: %v is not from 64KiB to 32MiB", l.Stack)
 	}
 	if l.Concurrency < 0 || l.Concurrency > 1024 {
 		return fmt.Errorf("concurrency: %d is not from 1 to 1024", l.Concurrency)

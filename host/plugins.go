@@ -75,6 +75,7 @@ func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
 	s := c.Resolve(name, config.ManifestLimits{
 		Timeout:     time.Duration(m.Limits.Timeout),
 		Memory:      int64(m.Limits.Memory),
+		Stack:       int64(m.Limits.Stack),
 		Concurrency: m.Limits.Concurrency,
 		MaxAttempts: m.Retry.MaxAttempts,
 		Backoff:     time.Duration(m.Retry.Backoff),
@@ -92,6 +93,7 @@ func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
 		Config:        s.Config,
 		Timeout:       s.Limits.Timeout,
 		Memory:        s.Limits.Memory,
+		Stack:         s.Limits.Stack,
 		Concurrency:   s.Limits.Concurrency,
 		Fuel:          s.Limits.Fuel,
 		FreshPerEvent: s.Limits.Isolation == config.IsolationEvent,

@@ -141,6 +141,7 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 		Name:          spec.Name,
 		Source:        source{h.Handler},
 		Concurrency:   spec.Settings.Concurrency,
+		Stack:         spec.Settings.Stack,
 		Timeout:       spec.Settings.Timeout,
 		Fuel:          spec.Settings.Fuel,
 		FreshPerEvent: spec.Settings.FreshPerEvent,

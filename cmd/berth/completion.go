@@ -64,7 +64,7 @@ func (a *app) addCompletions(root *cobra.Command) {
 		}
 	}
 	var failures []string
-	for _, c := range []event.Class{event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassExit,
+	for _, c := range []event.Class{event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassStack, event.ClassExit,
 		event.ClassBadResult, event.ClassRejected, event.ClassRetry, event.ClassConflict} {
 		failures = append(failures, string(c))
 	}

@@ -197,7 +197,7 @@ func letterQuery(f wire.DeadLetterFilter) (DeadLetterQuery, error) {
 // deadClasses are the classes that a dead letter's last error can be of.
 func deadClasses() []string {
 	var names []string
-	for _, c := range []event.Class{event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassExit, event.ClassBadResult,
+	for _, c := range []event.Class{event.ClassTimeout, event.ClassFuel, event.ClassTrap, event.ClassMemory, event.ClassStack, event.ClassExit, event.ClassBadResult,
 		event.ClassRejected, event.ClassRetry, event.ClassConflict} {
 		names = append(names, string(c))
 	}

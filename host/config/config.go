@@ -63,6 +63,7 @@ type Grant struct {
 type Overrides struct {
 	Timeout       *time.Duration
 	Memory        *int64
+	Stack         *int64
 	Concurrency   *int
 	Fuel          *uint64
 	Isolation     *Isolation

@@ -180,6 +180,9 @@ func (o Overrides) flatten(m map[string]string, prefix string) {
 			m[prefix+f.path] = fmt.Sprint(v.Elem().Interface())
 		}
 	}
+	if o.Stack != nil {
+		m[prefix+"limits.stack"] = sizeText(*o.Stack)
+	}
 	if o.Memory != nil {
 		m[prefix+"limits.memory"] = sizeText(*o.Memory)
 	}

@@ -215,6 +215,8 @@ func TestParseProblems(t *testing.T) {
 		{"small memory", "defaults: {limits: {memory: 10}}\n", "f.yaml:1: defaults.limits.memory: is 10; it must be between 64KiB and 4194240KiB"},
 		{"huge memory", "defaults: {limits: {memory: 999999999999999TiB}}\n", "f.yaml:1: defaults.limits.memory: is 999999999999999TiB; it must be between 64KiB and 4194240KiB"},
 		{"bad size", "defaults: {limits: {memory: 1.5GiB}}\n", `f.yaml:1: defaults.limits.memory: must be a size such as 512KiB, 64MiB or 1GiB, not the text "1.5GiB"`},
+		{"small stack", "defaults: {limits: {stack: 65535}}\n", "f.yaml:1: defaults.limits.stack: is 65535; it must be between 64KiB and 32MiB"},
+		{"huge stack", "handlers: {x: {limits: {stack: 32769KiB}}}\n", "f.yaml:1: handlers.x.limits.stack: is 32769KiB; it must be between 64KiB and 32MiB"},
 		{"range", "defaults: {limits: {concurrency: 0}}\n", "f.yaml:1: defaults.limits.concurrency: is 0; it must be between 1 and 1024"},
 		{"backoffs", "defaults:\n  retry: {backoff: 2m, max_backoff: 1m}\n", "f.yaml:2: defaults.retry: backoff is 2m0s, which is longer than max_backoff, 1m0s"},
 		{"cooldowns", "defaults:\n  breaker: {cooldown: 2m, max_cooldown: 1m}\n", "f.yaml:2: defaults.breaker: cooldown is 2m0s, which is longer than max_cooldown, 1m0s"},

@@ -25,6 +25,7 @@ type HandlerSettings struct {
 type Limits struct {
 	Timeout       time.Duration // for one event
 	Memory        int64         // bytes of one instance's linear memory
+	Stack         int64         // bytes of one instance's call stack
 	Concurrency   int           // instances that work at the same time
 	Fuel          uint64        // for one event; 0 when the deadline is the only bound
 	Isolation     Isolation
@@ -51,6 +52,7 @@ type Breaker struct {
 type ManifestLimits struct {
 	Timeout     time.Duration
 	Memory      int64
+	Stack       int64
 	Concurrency int
 	MaxAttempts int
 	Backoff     time.Duration
@@ -64,6 +66,7 @@ type ManifestLimits struct {
 const (
 	ceilingTimeout     = time.Minute
 	ceilingMemory      = 256 << 20
+	ceilingStack       = 8 << 20
 	ceilingConcurrency = 16
 	ceilingAttempts    = 20
 	floorBackoff       = 10 * time.Millisecond
@@ -73,7 +76,7 @@ const (
 func builtin() HandlerSettings {
 	return HandlerSettings{
 		Config:  json.RawMessage("{}"),
-		Limits:  Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: IsolationShared},
+		Limits:  Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Stack: 1 << 20, Concurrency: 4, Isolation: IsolationShared},
 		Retry:   Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
 		Breaker: Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 
@@ -87,8 +90,8 @@ func builtin() HandlerSettings {
 //
 // A manifest is written by a stranger, so it only ever gets less than the
 // operator allows: what `defaults:` says is the most it can get of timeout,
-// memory, concurrency and attempts (and the least of backoff); where
-// `defaults:` is silent the built-in ceilings hold (1m, 256MiB, 16, 20, and
+// memory, stack, concurrency and attempts (and the least of backoff); where
+// `defaults:` is silent the built-in ceilings hold (1m, 256MiB, 8MiB, 16, 20, and
 // 10ms to 1h of backoff). Capped says what was cut.
 func (c *Config) Resolve(name string, m ManifestLimits) HandlerSettings {
 	s := builtin()
@@ -114,6 +117,7 @@ func (c *Config) Resolve(name string, m ManifestLimits) HandlerSettings {
 func (s *HandlerSettings) apply(o Overrides) {
 	set(&s.Limits.Timeout, o.Timeout)
 	set(&s.Limits.Memory, o.Memory)
+	set(&s.Limits.Stack, o.Stack)
 	set(&s.Limits.Concurrency, o.Concurrency)
 	set(&s.Limits.Fuel, o.Fuel)
 	set(&s.Limits.Isolation, o.Isolation)
@@ -138,6 +142,7 @@ func (s *HandlerSettings) applyManifest(m ManifestLimits, operator Overrides) {
 	text := time.Duration.String
 	ask(s, "timeout", &s.Limits.Timeout, m.Timeout, time.Millisecond, or(operator.Timeout, ceilingTimeout), text)
 	ask(s, "memory", &s.Limits.Memory, m.Memory, 1<<16, or(operator.Memory, ceilingMemory), sizeText)
+	ask(s, "stack", &s.Limits.Stack, m.Stack, minStack, or(operator.Stack, ceilingStack), sizeText)
 	ask(s, "concurrency", &s.Limits.Concurrency, m.Concurrency, 1, or(operator.Concurrency, ceilingConcurrency), number)
 	ask(s, "max_attempts", &s.Retry.MaxAttempts, m.MaxAttempts, 1, or(operator.MaxAttempts, ceilingAttempts), number)
 	floor := or(operator.Backoff, floorBackoff)

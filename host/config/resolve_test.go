@@ -12,7 +12,7 @@ func TestResolveDefaults(t *testing.T) {
 	got := config.Default().Resolve("x", config.ManifestLimits{})
 	want := config.HandlerSettings{
 		Name: "x", Enabled: true, Config: []byte("{}"),
-		Limits:  config.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Concurrency: 4, Isolation: config.IsolationShared},
+		Limits:  config.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Stack: 1 << 20, Concurrency: 4, Isolation: config.IsolationShared},
 		Retry:   config.Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
 		Breaker: config.Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 		OrderBy: "/metadata/subject",
@@ -111,5 +111,32 @@ func TestResolveBreakerAndPause(t *testing.T) {
 				t.Errorf("got %+v, paused %v; want %+v, %v", s.Breaker, s.Paused, tt.want, tt.paused)
 			}
 		})
+	}
+}
+
+// TestResolveStack: a manifest gets at most the built-in ceiling, or what the defaults
+// say; the handler's own word is last.
+func TestResolveStack(t *testing.T) {
+	for _, tt := range []struct {
+		text       string
+		asks, want int64
+	}{
+		{"", 0, 1 << 20},
+		{"", 64 << 10, 64 << 10},
+		{"", 64<<10 - 1, 64 << 10},
+		{"", 8 << 20, 8 << 20},
+		{"", 8<<20 + 1, 8 << 20},
+		{"defaults: {limits: {stack: 2MiB}}\n", 0, 2 << 20},
+		{"defaults: {limits: {stack: 2MiB}}\n", 4 << 20, 2 << 20},
+		{"handlers: {x: {limits: {stack: 32MiB}}}\n", 64 << 10, 32 << 20},
+		{"handlers: {x: {limits: {stack: 64KiB}}}\n", 0, 64 << 10},
+	} {
+		c, err := config.Parse("f", []byte(tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Resolve("x", config.ManifestLimits{Stack: tt.asks}).Limits.Stack; got != tt.want {
+			t.Errorf("%q, the manifest asks for %d: got %d, want %d", tt.text, tt.asks, got, tt.want)
+		}
 	}
 }

@@ -129,10 +129,18 @@ func (d *Defaults) read(v value) {
 // pages is refused.
 const maxMemory = 1<<32 - 1<<16
 
+// What a call stack may have: enough for any guest to start, and less than where the
+// engine ends one by itself.
+const (
+	minStack = 64 << 10
+	maxStack = 32 << 20
+)
+
 func (o *Overrides) readLimits(v value) {
 	v.fields(map[string]func(value){
 		"timeout":     func(v value) { o.Timeout = new(v.duration(time.Millisecond, time.Hour)) },
 		"memory":      func(v value) { o.Memory = new(v.size(1<<16, maxMemory)) },
+		"stack":       func(v value) { o.Stack = new(v.size(minStack, maxStack)) },
 		"concurrency": func(v value) { o.Concurrency = new(int(v.integer(1, 1024))) },
 		"fuel":        func(v value) { o.Fuel = new(uint64(v.integer(0, 1<<62))) },
 		"isolation":   func(v value) { o.Isolation = new(oneOf(v, IsolationShared, IsolationEvent)) },

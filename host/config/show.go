@@ -53,7 +53,7 @@ func SettingsOf(c *Config, name string) []Setting {
 // override returns the settings as if somebody had written all of them down.
 func (s HandlerSettings) override() Overrides {
 	return Overrides{
-		Timeout: &s.Limits.Timeout, Memory: &s.Limits.Memory, Concurrency: &s.Limits.Concurrency, Fuel: &s.Limits.Fuel,
+		Timeout: &s.Limits.Timeout, Memory: &s.Limits.Memory, Stack: &s.Limits.Stack, Concurrency: &s.Limits.Concurrency, Fuel: &s.Limits.Fuel,
 		Isolation: &s.Limits.Isolation, RecycleEvents: &s.Limits.RecycleEvents, RecycleAge: &s.Limits.RecycleAge,
 		MaxAttempts: &s.Retry.MaxAttempts, Backoff: &s.Retry.Backoff, MaxBackoff: &s.Retry.MaxBackoff, OrderBy: &s.OrderBy,
 	}

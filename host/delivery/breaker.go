@@ -37,7 +37,7 @@ const maxReason = 200
 // handler. With every other one, ok included, the guest has given an answer.
 func speaksAgainst(c event.Class) bool {
 	switch c {
-	case event.ClassTrap, event.ClassTimeout, event.ClassFuel, event.ClassMemory, event.ClassExit:
+	case event.ClassTrap, event.ClassTimeout, event.ClassFuel, event.ClassMemory, event.ClassStack, event.ClassExit:
 		return true
 	}
 	return false

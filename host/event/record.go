@@ -107,6 +107,7 @@ const (
 	ClassFuel      Class = "fuel"       // the event's fuel budget was used up
 	ClassTrap      Class = "trap"       // the guest trapped
 	ClassMemory    Class = "memory"     // it asked for more memory than it may have
+	ClassStack     Class = "stack"      // its calls nested deeper than they may
 	ClassExit      Class = "exit"       // it exited while an event was open
 	ClassBadResult Class = "bad_result" // its result is not JSON or too large
 	ClassRejected  Class = "rejected"   // it rejected the event

@@ -98,6 +98,7 @@ type Settings struct {
 	Config      json.RawMessage // what the guest reads; nil stands for {}
 	Timeout     time.Duration   // of one event
 	Memory      int64           // of one instance, in bytes; 0: the Loader's default
+	Stack       int64           // of one instance's calls, in bytes; 0: the default
 	Concurrency int             // instances at a time
 	Fuel        uint64          // of one event; 0: Timeout is the only bound
 	// FreshPerEvent gives every event a fresh instance; RecycleEvents and

@@ -61,7 +61,8 @@ func (t *tank) beginAt(used int64, limit uint64) {
 // spent is what the span has burnt when so much is used.
 func (t *tank) spent(used int64) uint64 { return uint64(max(0, used-t.begun)) }
 
-// refill is the import that meter gave the module: left -> counter.
+// refill is the import that meter gave the module: left -> counter. It is called when
+// the counter or the stack left is below zero.
 type refill struct{}
 
 // Call implements api.GoModuleFunction.
@@ -71,7 +72,11 @@ func (refill) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	if t.counter == nil {
 		t.counter, _ = mod.ExportedGlobal(meter.DefaultGlobal).(api.MutableGlobal)
 	}
+	in.lookAtStack(ctx, mod, stack)
 	left := int64(stack[0])
+	if left >= 0 { // only the stack left was below zero
+		return
+	}
 	grant := int64(slice)
 	if t.limit > 0 {
 		// used, with the counter as it is passed: the charge that emptied it counts.

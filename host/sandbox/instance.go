@@ -24,6 +24,7 @@ type instance struct {
 	hand    Hand
 	memory  api.Memory
 	linear  linearMemory
+	stack   callStack
 	fuel    tank
 	process wasi.Process
 	output  output
@@ -60,6 +61,7 @@ func newInstance(p *Pool, hand Hand, untold *tally, started func(error)) *instan
 	in := &instance{pool: p, hand: hand, untold: untold, started: started}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
+	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
 	return in
 }
 
@@ -160,6 +162,7 @@ func (in *instance) call(stdin string) (err error) {
 		return err
 	}
 	defer in.linear.release()
+	defer in.stack.release()
 	defer func() {
 		if r := recover(); r != nil { // a defect of the host's; the guest must not gain by it
 			err = fmt.Errorf("the host panicked: %v", r)
@@ -167,17 +170,27 @@ func (in *instance) call(stdin string) (err error) {
 	}()
 	background := context.Background()
 	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
-	guest, err := m.code.Runtime.InstantiateModule(ctx, m.code.Module, in.moduleConfig())
+	starting := ctx
+	starting.Context = experimental.WithSnapshotter(starting.Context) // lets the start function's stack be measured
+	guest, err := m.code.Runtime.InstantiateModule(starting, m.code.Module, in.moduleConfig())
 	if err != nil {
 		return err
 	}
 	defer guest.Close(background)
 	if m.shape.Initialize {
-		if _, err := guest.ExportedFunction(abi.InitializeExport).Call(ctx); err != nil {
+		if err := in.callExport(ctx, guest, abi.InitializeExport); err != nil {
 			return fmt.Errorf("%s: %w", abi.InitializeExport, err)
 		}
 	}
-	_, err = guest.ExportedFunction(m.shape.Entry).Call(ctx)
+	return in.callExport(ctx, guest, m.shape.Entry)
+}
+
+func (in *instance) callExport(ctx context.Context, guest api.Module, name string) error {
+	fn := guest.ExportedFunction(name)
+	if err := in.stack.run(fn); err != nil {
+		return err
+	}
+	_, err := fn.Call(ctx)
 	return err
 }
 
@@ -196,7 +209,7 @@ func (in *instance) failure(err error) event.Outcome {
 	switch {
 	case in.trapped != nil:
 		o.Class, o.Message = in.trapped.class, in.trapped.text
-		if in.trapped.class == event.ClassTrap {
+		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
 			o.Message += stackOf(err)
 		}
 	case in.linear.refused != "":
@@ -254,6 +267,7 @@ func (in *instance) take() bool {
 	if !in.spentUp() && !p.stopping() {
 		var taken event.Taken
 		if taken, ok = in.hand.Held(); !ok {
+			in.stack.accountAlways()
 			p.parked.Add(1)
 			taken, ok = in.hand.Next(p.stop, p.retire)
 			p.unpark()
@@ -315,6 +329,7 @@ func (in *instance) done(o event.Outcome) {
 // rest lets go of everything but the open attempt, because it may take long.
 func (in *instance) rest() {
 	in.rested = true
+	in.stack.accountAlways()
 	in.hand.Rest()
 	in.tell()
 }

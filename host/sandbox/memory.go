@@ -24,6 +24,9 @@ func (b *budget) take(n int64) bool {
 	return true
 }
 
+// force takes n even if that is more than the limit.
+func (b *budget) force(n int64) { b.used.Add(n) }
+
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // usedUp says why take answered false.

@@ -55,6 +55,7 @@ type PoolConfig struct {
 	StartTimeout  time.Duration // until the first next; default 10s
 	StartFuel     uint64        // until the first next; default 0: StartTimeout is the only bound
 	Fuel          uint64        // for one event; default 0: Timeout is the only bound
+	Stack         int64         // of one instance's calls, in bytes; default 1 MiB
 	FreshPerEvent bool          // a fresh instance for every event
 	RecycleEvents uint64        // a fresh instance after so many events; default 0: never
 	RecycleAge    time.Duration // likewise by age; default 0: never
@@ -63,6 +64,8 @@ type PoolConfig struct {
 	Capabilities  Capabilities  // what it may do besides; default nothing
 	Logger        *slog.Logger  // what guests log; default nowhere
 }
+
+const defaultStack = 1 << 20
 
 func (c *PoolConfig) defaults() {
 	if c.Concurrency <= 0 {
@@ -73,6 +76,9 @@ func (c *PoolConfig) defaults() {
 	}
 	if c.StartTimeout <= 0 {
 		c.StartTimeout = 10 * time.Second
+	}
+	if c.Stack <= 0 {
+		c.Stack = defaultStack
 	}
 	if c.IdleAfter <= 0 {
 		c.IdleAfter = time.Minute

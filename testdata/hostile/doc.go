@@ -45,7 +45,7 @@ const (
 func Cases() []Case {
 	var all []Case
 	for _, some := range [][]Case{
-		loops(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(),
+		loops(), recursions(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(),
 		shapes(), features(), counts(), bombs(),
 	} {
 		all = append(all, some...)

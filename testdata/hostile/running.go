@@ -16,12 +16,6 @@ func fib(m *module) int {
 		localGet, 0, number(1), sub, calls(f), localGet, 0, number(2), sub, calls(f), add, end)
 }
 
-// recursion adds a function that calls itself for ever.
-func recursion(m *module) int {
-	f := m.next()
-	return m.define("", "", nil, calls(f))
-}
-
 // loops run for ever, wherever a guest can run.
 func loops() []Case {
 	spin := func(*module) []byte { return forever() }
@@ -48,33 +42,6 @@ func loops() []Case {
 		{Name: "spin_after_end", Wasm: afterEnd.bytes(), Always: true},
 		{Name: "spin_in_start_section_with_event", Wasm: eventInStart.bytes(), Class: event.ClassTimeout, Always: true},
 		{Name: "loop_free_fib_60", Wasm: on(func(m *module) []byte { f := fib(m); return B(number(60), calls(f), drop) }), Class: event.ClassTimeout},
-		{Name: "deep_recursion", Wasm: on(func(m *module) []byte { return calls(recursion(m)) }), Class: event.ClassTrap, Says: "stack overflow", Slow: true},
-		{Name: "mutual_recursion_with_wide_frames", Wasm: on(func(m *module) []byte {
-			f := m.next()
-			code := B()
-			for i := range 60 { // all live over the call
-				code = append(code, B(localGet, i)...)
-			}
-			params, drops := "", B()
-			for range 60 {
-				params += i64
-				drops = append(drops, drop)
-			}
-			m.define(params, "", nil, code, calls(f+1), code, drops)
-			m.define(params, "", nil, code, calls(f), code, drops)
-			args := B()
-			for i := range 60 {
-				args = append(args, long(int64(i))...)
-			}
-			return B(args, calls(f))
-		}), Class: event.ClassTrap, Says: "stack overflow", Slow: true},
-		{Name: "recursion_by_call_indirect", Wasm: on(func(m *module) []byte {
-			m.tables = [][]byte{B(0x70, 0, 1)}
-			t := m.signature("", "")
-			f := m.define("", "", nil, number(0), 0x11, U(t), 0)
-			m.elements = [][]byte{B(0, number(0), end, Vec(U(f)))}
-			return calls(f)
-		}), Class: event.ClassTrap, Says: "stack overflow", Slow: true},
 		{Name: "random_reads_over_the_memory", Wasm: large(1024, func(m *module) []byte {
 			return B(number(1), localSet, 0, forever( // a linear congruence, and a load from where it points
 				localGet, 0, number(1664525), 0x6c, number(1013904223), add, localSet, 0,

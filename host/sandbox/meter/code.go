@@ -5,6 +5,9 @@ import "github.com/berth-host/berth/host/sandbox/wasmbin"
 // siteBytes is the most that one constant charge adds to the code.
 const siteBytes = 40
 
+// stackBytes is the most that one charge of the stack adds to it.
+const stackBytes = 48
+
 // repeatBytes is the most that repeat adds to a br_if, but for a longer label.
 const repeatBytes = 3
 
@@ -82,21 +85,29 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 	for _, c := range a.charges {
 		m.report.MaxCharge = max(m.report.MaxCharge, c)
 	}
-	entry := a.charges[0]
-	if a.merged {
+	entry, stack, wrapped := a.charges[0], m.stackOf[fn], false
+	if a.merged && stack == 0 {
 		m.report.Merged++
 	}
 	if entry > 0 {
 		m.report.Entries++
-		switch out = m.subtract(out, entry); {
-		case a.merged: // the loop that follows looks at the counter
-			entry = 0
-		case shape.wrap: // a branch to the function's label now ends the if, which is the same
-			out = m.fuelLeft(out, shape.result)
-		default:
-			out = m.refillInPlace(out)
-			entry = 0
-		}
+		out = m.subtract(out, entry)
+	}
+	if stack > 0 {
+		m.report.StackEntries++
+		out = m.addStack(out, -stack)
+	}
+	switch {
+	case entry == 0 && stack == 0:
+	case a.merged && stack == 0: // the loop that follows looks at the counter
+	case shape.wrap && stack > 0: // a branch to the function's label now ends the if, which is the same
+		out, wrapped = m.bothLeft(out, shape.result), true
+	case shape.wrap:
+		out, wrapped = m.fuelLeft(out, shape.result), true
+	case stack > 0:
+		out = append(m.refillElse(m.bothLeft(out, wasmbin.BlockVoid), 0), byte(wasmbin.OpEnd))
+	default:
+		out = m.refillInPlace(out)
 	}
 	frames := append(m.frames[:0], emitFrame{charge: 0})
 	wraps, loop, jumps := int32(0), 0, 0
@@ -129,8 +140,11 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 				out = m.refillElse(out, f.charge)
 				out = append(out, byte(wasmbin.OpBr), 1, byte(wasmbin.OpEnd))
 			}
-			if len(frames) == 0 && entry > 0 {
+			if len(frames) == 0 && wrapped {
 				out = m.refillElse(out, entry)
+				if stack > 0 {
+					out = m.addStack(out, stack)
+				}
 				for i := range byte(shape.params) {
 					out = append(out, byte(wasmbin.OpLocalGet), i)
 				}
@@ -163,6 +177,11 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 			continue
 		case wasmbin.OpCall, wasmbin.OpRefFunc:
 			in.Index = m.moved(in.Index)
+		case wasmbin.OpCallIndirect:
+			if n := m.stackOfType[m.shapes[in.Index].same]; n > 0 {
+				m.report.StackCalls++
+				out = m.chargeCall(out, n)
+			}
 		default:
 			if h, ok := bulkHelper(in.Op); ok {
 				m.report.Bulk++

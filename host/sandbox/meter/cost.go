@@ -12,11 +12,13 @@ import "github.com/berth-host/berth/host/sandbox/wasmbin"
 const dead = int64(-1)
 
 type frame struct {
-	exit   int64 // most expensive way to branch to this frame's end, or dead
-	saved  int64 // if: the cost at its condition; loop: the outer region's cost at its head
-	region int32 // number of the region its label's code belongs to
-	loops  int32 // how many loops enclose the label's code
-	kind   byte  // the opcode that opened it; OpElse once its else was passed
+	exit     int64 // most expensive way to branch to this frame's end, or dead
+	saved    int64 // if: the cost at its condition; loop: the outer region's cost at its head
+	opened   int64 // as assignments count; 0 but while scanning
+	assigned int64 // locals that are assigned within, as often as the engine may keep them
+	region   int32 // number of the region its label's code belongs to
+	loops    int32 // how many loops enclose the label's code
+	kind     byte  // the opcode that opened it; OpElse once its else was passed
 
 	head     int32 // number of the loop whose head opened this block; 0: none
 	dispatch int32 // loop: its dispatch's index, and 1; 0: none
@@ -31,6 +33,7 @@ type analysis struct {
 
 	jumps   []jump // those that have a shorter way, in order
 	repeats int    // br_ifs to a loop's head
+	stack   stackUse
 
 	frames []frame
 	loops  []int // of frames: the enclosing loops
@@ -51,6 +54,9 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	a.merged, a.leaf = false, true
 	a.scratch = false
 	a.jumps, a.repeats = a.jumps[:0], 0
+	m.assignments.now++
+	a.frames[0].opened = m.assignments.now
+	a.stack = stackUse{}
 	a.heading, a.setting = heading{}, setting{}
 	a.dispatches, a.targets = a.dispatches[:0], a.targets[:0]
 
@@ -65,6 +71,9 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 		}
 		if err := m.checkIndex(in); err != nil {
 			return err
+		}
+		if m.pins {
+			m.use(in, a)
 		}
 		w := weight(in.Op)
 		switch in.Op {
@@ -96,7 +105,8 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 			if len(a.frames) > m.cfg.MaxNesting {
 				return &wasmbin.Error{Offset: in.At, Reason: "blocks nest too deep"}
 			}
-			f := frame{exit: dead, saved: cur, region: region, loops: int32(len(a.loops)), kind: byte(in.Op)}
+			m.assignments.now++
+			f := frame{opened: m.assignments.now, exit: dead, saved: cur, region: region, loops: int32(len(a.loops)), kind: byte(in.Op)}
 			if in.Op == wasmbin.OpLoop {
 				a.leaf = false
 				a.charges[region] = max(a.charges[region], cur) // no path may come back from the loop

@@ -33,7 +33,7 @@ func behave(t interface{ Fatal(...any) }, cache wazero.CompilationCache, wasm []
 	defer r.Close(ctx)
 	k := &tank{slice: slice}
 	_, err := r.NewHostModuleBuilder(DefaultModule).NewFunctionBuilder().
-		WithGoFunction(api.GoFunc(k.refill), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
+		WithGoModuleFunction(api.GoModuleFunc(k.refill), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
 		Export(DefaultName).Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@
 //
 //	refill(left i64) -> i64
 //
-// left is the counter, always below zero, with the charge that emptied it
+// left is the counter, below zero unless refill is called for the stack (below), with the charge that emptied it
 // already subtracted; the result becomes the counter. A host that grants slices
 // answers left + slice and adds slice to its sum of grants, so that at any time
 //
@@ -36,6 +36,14 @@
 //
 // What is exact holds for events that end by themselves, trap or run out of fuel;
 // where a stack overflow strikes depends on the engine, and on where refills fell.
+//
+// # The stack
+//
+// A second counter, exported too, bounds how far the call stack grows: stack.go. It starts
+// so high that a host may ignore it. One that does not sets it, in refill, to the bytes
+// that calls may use before refill is called again, and measures the stack itself. refill
+// is called when either counter is below zero, so left may be zero or more: then the
+// result must be left.
 //
 // # What one unit is
 //

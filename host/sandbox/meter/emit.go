@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"math"
+
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
@@ -8,7 +10,7 @@ import (
 func (m *module) emit() ([]byte, error) {
 	m.report.RefillIndex, m.report.GlobalIndex = m.importFuncs, m.globals
 	// An upper bound but for indices that grow by a byte, for which the eighth is.
-	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+m.repeats*repeatBytes+4*len(m.folded)+1024)
+	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+m.stackSites()*stackBytes+m.repeats*repeatBytes+4*len(m.folded)+1024)
 	out = append(out, "\x00asm\x01\x00\x00\x00"...)
 
 	for _, id := range [...]byte{wasmbin.SectionType, wasmbin.SectionImport, wasmbin.SectionFunction,
@@ -103,8 +105,10 @@ func (m *module) added(id byte) uint32 {
 		return uint32(len(addedTypes))
 	case wasmbin.SectionFunction:
 		return uint32(m.report.Helpers)
-	case wasmbin.SectionImport, wasmbin.SectionGlobal, wasmbin.SectionExport:
+	case wasmbin.SectionImport:
 		return 1
+	case wasmbin.SectionGlobal, wasmbin.SectionExport:
+		return 2
 	}
 	return 0
 }
@@ -128,11 +132,15 @@ func (m *module) emitAdded(out []byte, id byte) []byte {
 			}
 		}
 	case wasmbin.SectionGlobal:
-		out = append(out, wasmbin.I64, 1, byte(wasmbin.OpI64Const), 0, byte(wasmbin.OpEnd))
+		for _, begin := range [...]int64{0, math.MaxInt64} {
+			out = append(out, wasmbin.I64, 1, byte(wasmbin.OpI64Const))
+			out = append(wasmbin.AppendS64(out, begin), byte(wasmbin.OpEnd))
+		}
 	case wasmbin.SectionExport:
-		out = appendName(out, m.cfg.Global)
-		out = append(out, wasmbin.KindGlobal)
-		out = wasmbin.AppendU32(out, m.globals)
+		for i, name := range [...]string{m.cfg.Global, m.cfg.Stack} {
+			out = append(appendName(out, name), wasmbin.KindGlobal)
+			out = wasmbin.AppendU32(out, m.globals+uint32(i))
+		}
 	}
 	return out
 }

@@ -77,6 +77,7 @@ const (
 	opI64Shl     = 0x86
 	opI64ShrU    = 0x88
 	opI32And     = 0x71
+	opI64Or      = 0x84
 	opI64ExtendU = 0xad
 )
 
@@ -90,7 +91,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.op(byte(wasmbin.OpCall))
 		e.u32(m.importFuncs)
 		e.out = m.globalSet(e.out)
-		e.out = m.globalGet(e.out)
+		e.out = m.lesser(e.out)
 		e.i64(0)
 		e.op(opI64LtS, byte(wasmbin.OpBrIf), 0)
 		e.end()

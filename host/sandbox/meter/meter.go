@@ -12,11 +12,12 @@ const (
 	DefaultModule = "berth_meter"
 	DefaultName   = "refill"
 	DefaultGlobal = "berth:fuel"
+	DefaultStack  = "berth:stack"
 )
 
 // Version changes with what Rewrite makes of a module: what was compiled from an
 // earlier one's output is out of date.
-const Version = 3
+const Version = 4
 
 // DefaultMaxNesting is how deep blocks may nest when Config does not say.
 const DefaultMaxNesting = 8192
@@ -30,6 +31,9 @@ type Config struct {
 	// Global is the name under which the counter is exported. A guest that
 	// exports that name is refused. Default: DefaultGlobal.
 	Global string
+	// Stack is the name under which the stack left is exported, likewise.
+	// Default: DefaultStack.
+	Stack string
 	// MaxNesting is how deep blocks, loops and ifs may nest in one function.
 	// Default: DefaultMaxNesting. 64 bytes of working memory each.
 	MaxNesting int
@@ -44,6 +48,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Global == "" {
 		c.Global = DefaultGlobal
+	}
+	if c.Stack == "" {
+		c.Stack = DefaultStack
 	}
 	if c.MaxNesting <= 0 {
 		c.MaxNesting = DefaultMaxNesting
@@ -64,6 +71,10 @@ type Report struct {
 	Jumps     int   // branches to a loop's head that go where its switch would have sent them
 	Bulk      int   // bulk memory and table instructions charged by their length
 	MaxCharge int64 // largest constant charge, in fuel
+
+	StackEntries int   // function entries that charge the stack
+	StackCalls   int   // call_indirects that do
+	MaxFrame     int32 // largest bound of a function's frame, in bytes
 
 	RefillIndex uint32 // function index of refill in the output; the guest's own functions from here on moved up by one
 	GlobalIndex uint32 // global index of the counter in the output

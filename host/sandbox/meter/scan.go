@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"bytes"
 	"math"
 	"strings"
 
@@ -20,10 +21,12 @@ type module struct {
 	hasNames bool
 
 	types         uint32
-	shapes        []shape  // of the types
-	defined       []uint32 // the types of the defined functions
+	shapes        []shape           // of the types
+	sameType      map[string]uint32 // the numbers of different types
+	defined       []uint32          // the types of the defined functions
 	importFuncs   uint32
-	funcs         uint32 // imported and defined
+	imported      []uint32 // the types of the imported functions
+	funcs         uint32   // imported and defined
 	importGlobals uint32
 	globals       uint32 // imported and defined
 	maxPages      uint32 // of the memory, 65,536 if it declares no maximum
@@ -41,6 +44,19 @@ type module struct {
 	used        [helperCount]bool // helpers the module needs
 	work        analysis
 	frames      []emitFrame // of emitBody
+
+	indirects   int      // call_indirects
+	calls       []uint32 // the calls of all functions: nodes of the call graph
+	callsOf     []uint32 // of defined functions: where theirs begin in calls
+	frameBytes  []int32  // of defined functions
+	stackOf     []int32  // of defined functions: what the entry charges the stack, or 0
+	stackOfType []int32  // of different types: what a call_indirect charges the stack, or 0
+	assignments assignments
+	declared    struct { // the locals of the body that is read
+		count uint32
+		wide  bool
+	}
+	way []visited
 }
 
 // scan checks the module and learns everything that emit needs before it can
@@ -81,6 +97,8 @@ func (m *module) scan() error {
 			m.report.Helpers++
 		}
 	}
+	m.callsOf = append(m.callsOf, uint32(len(m.calls)))
+	m.chargeStack()
 	m.pins = false
 	for i, w := range m.folded {
 		if w&pinned != 0 || w&addressed != 0 && m.sharesTable {
@@ -115,7 +133,7 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 	case wasmbin.SectionType:
 		err := each(&r, "types", 3, &m.types, func() error {
 			params, results, err := r.FuncType()
-			m.shapes = append(m.shapes, shapeOf(params, results))
+			m.addShape(params, results)
 			return err
 		})
 		return err
@@ -191,12 +209,34 @@ type shape struct {
 	wrap   bool // its body can be wrapped: few parameters, at most one result
 	params uint32
 	result byte // the result's type, or wasmbin.BlockVoid
+
+	results uint32
+	wide    bool   // vectors are among the parameters or results
+	same    uint32 // equal types have the same number
 }
 
 const maxRepeatedParams = 12 // more would let a small module make a large one
 
+// addShape adds a type.
+func (m *module) addShape(params, results []byte) {
+	s := shapeOf(params, results)
+	key := string(params) + "/" + string(results)
+	if m.shapes == nil {
+		m.shapes = make([]shape, 0, m.types)
+		m.sameType = make(map[string]uint32)
+	}
+	same, ok := m.sameType[key]
+	if !ok {
+		same = uint32(len(m.sameType))
+		m.sameType[key] = same
+	}
+	s.same = same
+	m.shapes = append(m.shapes, s)
+}
+
 func shapeOf(params, results []byte) shape {
-	s := shape{params: uint32(len(params)), result: wasmbin.BlockVoid}
+	s := shape{params: uint32(len(params)), results: uint32(len(results)), result: wasmbin.BlockVoid}
+	s.wide = bytes.IndexByte(params, wasmbin.V128) >= 0 || bytes.IndexByte(results, wasmbin.V128) >= 0
 	s.wrap = len(params) <= maxRepeatedParams && len(results) <= 1
 	if len(results) == 1 {
 		s.result = results[0]
@@ -290,7 +330,13 @@ func (m *module) scanImports(r wasmbin.Reader) error {
 		switch kind {
 		case wasmbin.KindFunc:
 			m.importFuncs++
-			return index(&r, "type", m.types)
+			at := r.Pos()
+			i, err := r.U32()
+			if err == nil && i >= m.types {
+				err = &wasmbin.Error{Offset: at, Reason: "unknown type index"}
+			}
+			m.imported = append(m.imported, i)
+			return err
 		case wasmbin.KindTable:
 			m.sharesTable = true
 			err = m.scanTable(&r)
@@ -318,8 +364,8 @@ func (m *module) scanExport(r *wasmbin.Reader) error {
 	if err != nil {
 		return err
 	}
-	if string(name) == m.cfg.Global {
-		return &wasmbin.Error{Offset: at, Reason: "an export named " + m.cfg.Global + ", a name the host reserves"}
+	if string(name) == m.cfg.Global || string(name) == m.cfg.Stack {
+		return &wasmbin.Error{Offset: at, Reason: "an export named " + string(name) + ", a name the host reserves"}
 	}
 	kind, err := r.Kind()
 	if err != nil {
@@ -410,14 +456,21 @@ func (m *module) scanCode(r wasmbin.Reader) error {
 		return r.Errorf("%d function bodies for %d functions", n, len(m.folded))
 	}
 	for i := range n {
+		at := r.Pos()
 		body, err := m.body(&r)
 		if err != nil {
 			return err
 		}
 		a := &m.work
+		m.callsOf = append(m.callsOf, uint32(len(m.calls)))
 		if err := m.analyse(body, a); err != nil {
 			return err
 		}
+		frame, err := m.frame(i, a)
+		if err != nil {
+			return &wasmbin.Error{Offset: at, Reason: err.Error()}
+		}
+		m.frameBytes = append(m.frameBytes, frame)
 		m.sites += len(a.charges)
 		m.repeats += a.repeats
 		if a.leaf && a.charges[0] <= foldLimit {
@@ -437,6 +490,8 @@ func (m *module) body(r *wasmbin.Reader) (wasmbin.Reader, error) {
 	if err != nil {
 		return body, err
 	}
-	_, err = body.Locals(nil)
+	wide := false
+	count, err := body.Locals(func(_ uint32, valType byte) { wide = wide || valType == wasmbin.V128 })
+	m.declared.count, m.declared.wide = count, wide
 	return body, err
 }

@@ -17,9 +17,16 @@ type tank struct {
 	budget  int64 // 0: none
 	granted int64
 	refills int
+	looks   int // at the stack
 }
 
-func (k *tank) refill(_ context.Context, stack []uint64) {
+// refill grants fuel, and has the guest call at every charge of the stack.
+func (k *tank) refill(_ context.Context, mod api.Module, stack []uint64) {
+	mod.ExportedGlobal(DefaultStack).(api.MutableGlobal).Set(0)
+	if int64(stack[0]) >= 0 {
+		k.looks++
+		return
+	}
 	k.refills++
 	grant := k.slice
 	if k.budget != 0 {
@@ -40,7 +47,7 @@ func (k *tank) used(mod api.Module) int64 {
 func (k *tank) link(t testing.TB, r wazero.Runtime) {
 	t.Helper()
 	_, err := r.NewHostModuleBuilder(DefaultModule).NewFunctionBuilder().
-		WithGoFunction(api.GoFunc(k.refill), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
+		WithGoModuleFunction(api.GoModuleFunc(k.refill), []api.ValueType{api.ValueTypeI64}, []api.ValueType{api.ValueTypeI64}).
 		Export(DefaultName).Instantiate(context.Background())
 	if err != nil {
 		t.Fatal(err)
