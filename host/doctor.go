@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/audit"
@@ -18,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/store"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -57,15 +60,23 @@ func Examine(ctx context.Context, e Examination) doctor.Report {
 	var r doctor.Report
 	c, path := e.configuration(&r)
 	dir := e.DataDir
-	r.Add(doctor.Editable(path))
+	r.Add(doctor.Editable(path, func(path string) (replace, overwrite bool, reason error) {
+		way, reason := config.Probe(path, dir)
+		return way == config.ByRename, way == config.InPlace, reason
+	}))
 	r.Add(e.files(c, dir)...)
 	r.Add(doctor.Disk(dir)...)
-	r.Add(doctor.Limits()...)
+	found, stored := inspectStore(ctx, c, dir)
+	pid := 0 // of the host that runs: what it may have counts, not what this process may
+	if found.InUse {
+		pid, _ = strconv.Atoi(found.PID)
+	}
+	r.Add(doctor.Limits(pid)...)
+	r.Add(watches(c, path)...)
 	machine := uint64(max(machineMemory(), 0))
-	r.Add(doctor.Memory(uint64(max(memoryTotal(c), 0)), machine, doctor.CgroupMemory()))
+	r.Add(doctor.Memory(uint64(max(memoryTotal(c), 0)), machine, doctor.CgroupMemoryOf(pid)))
 	r.Add(e.compiler(ctx, c.Vet))
-	found, finding := inspectStore(ctx, c, dir)
-	r.Add(finding)
+	r.Add(stored)
 	r.Add(e.listener(ctx, c.Server, found.InUse))
 	r.Add(e.installed(ctx, dir, found.InUse)...)
 	r.Add(e.host(ctx, found.InUse)...)
@@ -111,9 +122,16 @@ func (e Examination) files(c *config.Config, dir string) []doctor.Finding {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if d.check == "secrets" {
+			findings = append(append(findings, doctor.SecretDir(d.check, path)), secrets(path, entries)...)
+			continue
+		}
 		findings = append(findings, doctor.PrivateDir(d.check, path))
 		if d.check == "cache" {
 			continue
+		}
+		if _, err := auth.List(dir); err != nil {
+			findings = append(findings, doctor.Bad(d.check, err.Error(), "mend or remove the file: its token does not count"))
 		}
 		for _, entry := range entries { // of the files, what is wrong only: there may be many
 			if f, ok := doctor.PrivateFile(d.check, filepath.Join(path, entry.Name())); ok && f.Level != doctor.OK {
@@ -133,6 +151,30 @@ func (e Examination) files(c *config.Config, dir string) []doctor.Finding {
 	return findings
 }
 
+// secrets reads every secret as a handler's is read, and reports what is wrong.
+func secrets(dir string, entries []os.DirEntry) (findings []doctor.Finding) {
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue // no name of a secret; a mounted directory has some
+		}
+		if _, err := secret.Directory(dir).Read(entry.Name()); err != nil {
+			findings = append(findings, doctor.Bad("secrets", fmt.Sprintf("%s: %v", entry.Name(), err), "no handler gets it; chmod 600 it, or move it away"))
+		}
+	}
+	return findings
+}
+
+// watches watches what a host watches, for a moment.
+func watches(c *config.Config, path string) (findings []doctor.Finding) {
+	const check = "watches"
+	for _, path := range append([]string{path}, c.PluginDirectories...) {
+		if err := config.ProbeWatch(path); err != nil {
+			return []doctor.Finding{doctor.Warn(check, err.Error()+": changes are noticed within seconds instead of at once", "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches")}
+		}
+	}
+	return []doctor.Finding{doctor.Good(check, "the configuration and the plugin directories can be watched")}
+}
+
 // smallest is the smallest guest: a memory, and a _start that returns.
 //
 //go:embed doctor.wasm
@@ -145,7 +187,11 @@ func (e Examination) compiler(ctx context.Context, limits config.Vet) doctor.Fin
 	fail := func(err error) doctor.Finding {
 		return doctor.Bad(check, err.Error(), "berth needs amd64 with SSE4.1 or arm64, and to start itself as a child; no plugin runs without")
 	}
-	dir, err := os.MkdirTemp("", "berth-doctor-")
+	at := e.DataDir // where a host compiles too, if it is there
+	if _, err := os.Stat(at); err != nil {
+		at = ""
+	}
+	dir, err := os.MkdirTemp(at, ".berth-doctor-")
 	if err != nil {
 		return fail(err)
 	}

@@ -100,6 +100,13 @@ func New(cfg Config) (*Host, error) {
 		_, err := compile(h.path, c)
 		return err
 	}
+	recovered, err := config.Recover(h.path, cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	if recovered {
+		h.logger.Warn("an edit of the configuration was broken off; its former text was put back", "path", h.path)
+	}
 	c, table, _, err := load(h.path)
 	switch {
 	case err == nil:
@@ -114,6 +121,7 @@ func New(cfg Config) (*Host, error) {
 		h.logger.Info("there is no configuration, so the defaults hold and no event reaches a handler: write one with routes", "path", h.path)
 	}
 	h.begun = c
+	h.editor.KeepCopies(h.dataDir())
 	h.current.Store(c)
 	h.table.Store(table)
 	return h, nil

@@ -31,14 +31,17 @@ const (
 // startWatch reloads when the configuration file changes.
 func (h *Host) startWatch() {
 	h.background("the configuration watcher", func(ctx context.Context) {
-		err := config.Watch(ctx, h.path, watchDebounce, func() {
+		config.Watch(ctx, h.path, watchDebounce, h.editor.Edits, func(err error) {
+			if err != nil {
+				h.logger.Warn("the system refuses to watch the configuration file; it is looked at every few seconds instead, and watching is tried again", "error", err)
+			} else {
+				h.logger.Info("the configuration file is watched again")
+			}
+		}, func() {
 			if err := h.fileChanged(ctx); err != nil {
 				h.logger.Error("the configuration was not reloaded; the old one stays", "error", err)
 			}
 		})
-		if err != nil && ctx.Err() == nil {
-			h.logger.Error("the configuration file is not watched; reload it by the API", "error", err)
-		}
 	})
 }
 

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"reflect"
@@ -37,17 +39,25 @@ type Editor struct {
 
 	path     string
 	expected atomic.Bool // see Expect
-	mu       sync.Mutex  // one edit at a time
+	edits    atomic.Uint64
+	mu       sync.Mutex // one edit at a time
 	replace  func(path string, old, data []byte) error
 }
 
 // NewEditor returns the editor of a file, which need not exist yet.
 func NewEditor(path string) *Editor { return &Editor{path: path, replace: file.Replacer{}.Replace} }
 
+// KeepCopies names the directory for the copy of a file that can only be edited in
+// place (see file.Replacer.Copies). Call it before the first edit.
+func (e *Editor) KeepCopies(dir string) { e.replace = file.Replacer{Copies: dir}.Replace }
+
 // Expect says that the file was there: from then on an edit makes no new one when
 // it has gone, for what it said would be lost. It is so too after an edit that
 // has read or written it.
 func (e *Editor) Expect() { e.expected.Store(true) }
+
+// Edits counts the edits that have written the file.
+func (e *Editor) Edits() uint64 { return e.edits.Load() }
 
 // Expecting reports whether the file was there.
 func (e *Editor) Expecting() bool { return e.expected.Load() }
@@ -260,12 +270,38 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 			}
 		}
 		if err := e.replace(e.path, old, text); err != nil {
+			if errors.Is(err, file.ErrReadOnly) {
+				err = fault.New(fault.Conflict, "%w: nothing was changed; write it by hand where the file comes from, and reload. %s", err, difference(old, text))
+			}
 			return nil, err
 		}
 		e.Expect()
+		e.edits.Add(1)
 		return after, nil
 	}
 	return nil, fault.New(fault.Conflict, "edit %s in %s: cannot change it alone in a file of this layout; change it by hand", what, e.path)
+}
+
+// difference describes how to make after of before by hand.
+func difference(before, after []byte) string {
+	a, b := bytes.SplitAfter(before, []byte("\n")), bytes.SplitAfter(after, []byte("\n"))
+	first := 0
+	for first < min(len(a), len(b)) && bytes.Equal(a[first], b[first]) {
+		first++
+	}
+	last := 0
+	for last < min(len(a), len(b))-first && bytes.Equal(a[len(a)-1-last], b[len(b)-1-last]) {
+		last++
+	}
+	from, to := first+1, len(a)-last // of before, as lines count
+	text := string(bytes.Join(b[first:len(b)-last], nil))
+	switch {
+	case text == "":
+		return fmt.Sprintf("Remove the lines %d to %d", from, to)
+	case to < from:
+		return fmt.Sprintf("Before line %d goes:\n%s", from, text)
+	}
+	return fmt.Sprintf("In place of the lines %d to %d goes:\n%s", from, to, text)
 }
 
 // same reports whether two configurations mean the same, wherever they stand in their files.

@@ -46,7 +46,11 @@ func (e *Editor) Restore(before, after []byte) (*Config, error) {
 	case string(before):
 		return c, nil
 	case string(after):
-		return c, e.replace(e.path, now, before)
+		err := e.replace(e.path, now, before)
+		if err == nil {
+			e.edits.Add(1)
+		}
+		return c, err
 	}
 	return nil, fault.New(fault.Conflict, "%s was changed by somebody else", e.path)
 }

@@ -96,11 +96,7 @@ func syncTime(dir string) Finding {
 	const check = "fsync"
 	took, err := probe(dir)
 	if err != nil {
-		advice := "let this user write to " + dir
-		if errors.Is(err, unix.ENOSPC) {
-			advice = "make room, or put data_dir on another disk"
-		}
-		return Bad(check, err.Error(), advice)
+		return Bad(check, err.Error(), writeAdvice(dir, err))
 	}
 	median := took[len(took)/2]
 	shown := fmt.Sprintf("a page takes %s, at most %s", median.Round(time.Microsecond), took[len(took)-1].Round(time.Microsecond))

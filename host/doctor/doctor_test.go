@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,9 +67,11 @@ func TestFiles(t *testing.T) {
 		{"plugins of everybody", PluginDir(must(t, in("all"), "", 0o777)), Warning, "any user of this machine"},
 		{"plugins that are not there", PluginDir(in("none")), Warning, "it is watched for"},
 		{"a file for plugins", PluginDir(file), Problem, "is not a directory"},
-		{"a configuration", Editable(file), OK, "can be written"},
-		{"through a link", Editable(link), OK, file + " can be written"},
-		{"none yet", Editable(in("none")), OK, "it is made"},
+		{"a configuration", Editable(file, probed(true, true, nil)), OK, "can be replaced"},
+		{"through a link", Editable(link, probed(true, true, nil)), OK, file + " can be replaced"},
+		{"mounted by itself", Editable(file, probed(false, true, errors.New("it is a mount point"))), OK, "can be overwritten, with a copy in the data directory: it cannot be replaced (it is a mount point)"},
+		{"read-only", Editable(file, probed(false, false, errors.New("read-only"))), Warning, "cannot be written (read-only)"},
+		{"none yet", Editable(in("none"), nil), OK, "it is made"},
 	} {
 		if tt.got.Level != tt.level || !strings.Contains(tt.got.Detail, tt.detail) {
 			t.Errorf("%s: got %+v, want %s %q", tt.name, tt.got, tt.level, tt.detail)
@@ -195,4 +198,8 @@ func TestReport(t *testing.T) {
 	if r.Problems != 1 || r.Warnings != 1 || len(r.Checks) != 3 {
 		t.Errorf("got %+v", r)
 	}
+}
+
+func probed(replace, overwrite bool, reason error) func(string) (bool, bool, error) {
+	return func(string) (bool, bool, error) { return replace, overwrite, reason }
 }

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-host/berth/host/fault"
+
 	"github.com/berth-host/berth/host/pathguard"
 )
 
@@ -21,7 +23,13 @@ const (
 
 // PrivateDir looks at a directory that only the host's user may enter. One that
 // is missing is made by the host when it needs it.
-func PrivateDir(check, path string) Finding {
+func PrivateDir(check, path string) Finding { return privateDir(check, path, true) }
+
+// SecretDir is PrivateDir of a directory that the host only reads, such as one that is
+// mounted read-only.
+func SecretDir(check, path string) Finding { return privateDir(check, path, false) }
+
+func privateDir(check, path string, writes bool) Finding {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -36,8 +44,13 @@ func PrivateDir(check, path string) Finding {
 	switch {
 	case mode&othersWrite != 0:
 		return Bad(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path)
-	case unix.Access(path, unix.R_OK|unix.W_OK|unix.X_OK) != nil:
-		return Bad(check, shown+", and this user cannot write to it", "run as its owner, or chown it to this user")
+	case unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.X_OK, unix.AT_EACCESS) != nil:
+		return Bad(check, shown+", and this user cannot read it", "run as its owner, or chown it to this user")
+	}
+	if writes {
+		if err := tryFile(path); err != nil {
+			return Bad(check, fmt.Sprintf("%s, and no file can be made in it: %v", shown, err), writeAdvice(path, err))
+		}
 	}
 	if err := guard(path, info); err != nil {
 		return Bad(check, err.Error(), "a host does not start with it; keep it where its user and root alone can change things")
@@ -57,6 +70,26 @@ func guard(path string, info fs.FileInfo) error {
 		user = int(stat.Uid)
 	}
 	return pathguard.As(user).Check(path)
+}
+
+// tryFile makes a file in a directory, and removes it.
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// writeAdvice is what to do about a directory in which nothing can be written.
+func writeAdvice(dir string, err error) string {
+	switch {
+	case fault.Full(err):
+		return "make room, or put data_dir on another disk"
+	case errors.Is(err, unix.EROFS):
+		return "mount it for writing, or put data_dir elsewhere"
+	}
+	return "let this user write to " + dir + ": run as its owner, or chown it to this user"
 }
 
 // missing is a directory that the host will make: it must be able to.
@@ -139,9 +172,10 @@ func PluginDir(path string) Finding {
 	return Good(check, shown)
 }
 
-// Editable looks whether the host can write a configuration, as enabling and
-// approving do: it puts a new file in the old one's place.
-func Editable(path string) Finding {
+// Editable says whether the host can write a configuration, as enabling and approving
+// do. probe tries that: it answers whether another file can take the file's place, or
+// it can be overwritten, and if neither, why.
+func Editable(path string, probe func(path string) (replace, overwrite bool, reason error)) Finding {
 	const check = "configuration edits"
 	real, err := filepath.EvalSymlinks(path)
 	switch {
@@ -150,11 +184,13 @@ func Editable(path string) Finding {
 	case err != nil:
 		return Bad(check, err.Error(), "let this user reach "+path)
 	}
-	for _, p := range []string{real, filepath.Dir(real)} {
-		if unix.Access(p, unix.W_OK) != nil {
-			return Warn(check, fmt.Sprintf("this user cannot write to %s: plugins cannot be enabled, disabled, approved, paused or installed by API", p),
-				"let this user write to it, or edit the file by hand and reload")
-		}
+	switch replace, overwrite, reason := probe(real); {
+	case replace:
+		return Good(check, real+" can be replaced")
+	case overwrite:
+		return Good(check, fmt.Sprintf("%s can be overwritten, with a copy in the data directory: it cannot be replaced (%v)", real, reason))
+	default:
+		return Warn(check, fmt.Sprintf("%s cannot be written (%v): plugins cannot be enabled, disabled, approved, paused or installed by API", real, reason),
+			"let this user write to it, or edit it by hand where it comes from and reload: the API answers what to write")
 	}
-	return Good(check, real+" can be written")
 }

@@ -36,3 +36,8 @@ func kindOf(fs *unix.Statfs_t) string {
 	}
 	return ""
 }
+
+// rlimit reads a limit of a process; 0 is this one.
+func rlimit(pid, resource int) (l unix.Rlimit, err error) {
+	return l, unix.Prlimit(pid, resource, nil, &l)
+}

@@ -18,9 +18,10 @@ const (
 	filesWanted = 1_024
 )
 
-// Limits looks at what this process may have; a host started from the same place
-// may have the same.
-func Limits() []Finding {
+// Limits looks at what a host may have: the process pid that is one, or this process
+// (0), from whose place a host may be started.
+func Limits(pid int) []Finding {
+	limit := func(resource int) uint64 { return limitOf(pid, resource) }
 	findings := []Finding{openFiles(limit(unix.RLIMIT_NOFILE))}
 	if n := limit(unix.RLIMIT_FSIZE); n != unlimited {
 		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have %s: the store takes no event beyond it", bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
@@ -34,10 +35,10 @@ func Limits() []Finding {
 
 const unlimited = math.MaxUint64
 
-// limit is a soft limit of this process; unlimited also where it cannot be read.
-func limit(resource int) uint64 {
-	var l unix.Rlimit
-	if unix.Getrlimit(resource, &l) != nil {
+// limitOf is a soft limit of a process; unlimited also where it cannot be read.
+func limitOf(pid, resource int) uint64 {
+	l, err := rlimit(pid, resource)
+	if err != nil {
 		return unlimited
 	}
 	if l.Cur >= math.MaxInt64 { // infinity differs between systems
@@ -80,7 +81,16 @@ func Memory(wanted, machine, group uint64) Finding {
 
 // CgroupMemory is what the cgroup of this process may have, in bytes, of version 1
 // (memory.limit_in_bytes) or 2 (memory.max); 0 when there is no limit or it is not known.
-func CgroupMemory() uint64 { return cgroupMemory("/proc/self/cgroup", "/sys/fs/cgroup") }
+func CgroupMemory() uint64 { return CgroupMemoryOf(0) }
+
+// CgroupMemoryOf is CgroupMemory of another process; 0 is this one.
+func CgroupMemoryOf(pid int) uint64 {
+	self := "self"
+	if pid > 0 {
+		self = strconv.Itoa(pid)
+	}
+	return cgroupMemory(filepath.Join("/proc", self, "cgroup"), "/sys/fs/cgroup")
+}
 
 func cgroupMemory(self, mount string) uint64 {
 	text, err := os.ReadFile(self)

@@ -77,6 +77,14 @@ func (d failing) swap(a, b string) (bool, error) {
 	return d.realDisk.swap(a, b)
 }
 
+func (d failing) overwrite(f *os.File, data []byte) error {
+	if d.at == "overwrite" {
+		_, err := f.WriteAt(data[:len(data)/2], 0)
+		return errors.Join(err, d.why())
+	}
+	return d.realDisk.overwrite(f, data)
+}
+
 func (d failing) syncDir(dir string) error {
 	if d.at == "syncDir" {
 		return d.why()
@@ -161,11 +169,20 @@ func write(t testing.TB, path, text string) {
 // watch reports the content at each call of fn.
 func watch(t *testing.T, path string) (next func(want string)) {
 	t.Helper()
+	return watchBy(t, path, func(ctx context.Context, debounce time.Duration, fn func()) {
+		Watch(ctx, path, debounce, nil, func(err error) { t.Errorf("it is not watched: %v", err) }, fn)
+	})
+}
+
+// watchBy is watch of a watcher that runs until ctx ends.
+func watchBy(t *testing.T, path string, run func(ctx context.Context, debounce time.Duration, fn func())) (next func(want string)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := make(chan string, 100)
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
-		done <- Watch(ctx, path, 5*time.Millisecond, func() {
+		defer close(done)
+		run(ctx, 5*time.Millisecond, func() {
 			data, err := os.ReadFile(path)
 			if err != nil {
 				data = []byte("-")
@@ -175,9 +192,7 @@ func watch(t *testing.T, path string) (next func(want string)) {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		<-done
 		close(calls)
 		for extra := range calls {
 			t.Errorf("called once more, with %q", extra)

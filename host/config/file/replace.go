@@ -15,6 +15,10 @@ import (
 
 // Replacer replaces files. Its zero value is ready to use.
 type Replacer struct {
+	// Copies is a directory on a disk. A file in whose place no other can be put is
+	// overwritten with a copy there; "": it is not.
+	Copies string
+
 	disk disk // nil for the real one
 }
 
@@ -26,6 +30,8 @@ type disk interface {
 	rename(from, to string) error
 	swap(a, b string) (done bool, err error)
 	syncDir(dir string) error
+	overwrite(f *os.File, data []byte) error // makes it hold data
+	remove(name string) error                // durably
 }
 
 type realDisk struct{}
@@ -61,6 +67,20 @@ func (realDisk) syncDir(dir string) error {
 	return d.Sync()
 }
 
+func (realDisk) overwrite(f *os.File, data []byte) error {
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(data)))
+}
+
+func (d realDisk) remove(name string) error {
+	if err := os.Remove(name); err != nil {
+		return err
+	}
+	return d.syncDir(filepath.Dir(name))
+}
+
 // ErrChanged is why Replace has done nothing: the file does not hold what it
 // was said to hold, or somebody has it open for writing.
 var ErrChanged = errors.New("somebody else changed it meanwhile")
@@ -69,8 +89,12 @@ var ErrChanged = errors.New("somebody else changed it meanwhile")
 // see the one or the other. The mode stays, and so does a symbolic link, whose
 // target is replaced. A missing file's directory is made.
 //
+// Where no other file can be put in its place, such as a file that is mounted by
+// itself, it is overwritten instead: see Copies.
+//
 // It fails with fault.Conflict, wrapping ErrChanged, when the file does not
-// hold old any more, and with fault.Unavailable when the disk does. Before the
+// hold old any more, or ErrReadOnly when it cannot be written at all; with
+// fault.Exhausted when the disk is full, and fault.Unavailable when it fails. Before the
 // rename a failure leaves the old file untouched; after it the new one is in
 // place but might not survive a power failure. Either way no temporary file is
 // left. Where the system can exchange two files, nothing that somebody has
@@ -80,20 +104,29 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	if d == nil {
 		d = realDisk{}
 	}
-	fail := func(err error) error {
-		if errors.Is(err, ErrChanged) {
-			return fault.New(fault.Conflict, "replace %s: %w", path, err)
-		}
-		return fault.Disk("replace "+path, err)
-	}
 	target, stat, err := locate(path, old != nil)
-	if err != nil {
-		return fail(err)
+	if err == nil {
+		err = putInPlace(d, target, stat, old, data)
+		switch {
+		case !cannotRename(err):
+		case old != nil:
+			err = r.overwrite(d, target, old, data)
+		default:
+			err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+		}
 	}
+	if errors.Is(err, ErrChanged) || errors.Is(err, ErrReadOnly) {
+		return fault.New(fault.Conflict, "replace %s: %w", path, err)
+	}
+	return fault.Disk("replace "+path, err)
+}
+
+// putInPlace puts a new file in the place of target.
+func putInPlace(d disk, target string, stat fs.FileInfo, old, data []byte) error {
 	dir := filepath.Dir(target)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(target)+".*")
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	keep := false
 	defer func() {
@@ -103,26 +136,26 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	}()
 	defer f.Close()
 	if err := copyOwner(f, stat); err != nil {
-		return fail(err)
+		return err
 	}
 	if err := d.write(f, data); err != nil {
-		return fail(err)
+		return err
 	}
 	if err := d.sync(f); err != nil {
-		return fail(err)
+		return err
 	}
 	if err := f.Close(); err != nil { // or we would be the one who writes to it
-		return fail(err)
+		return err
 	}
 	now, err := read(target)
 	if gone := errors.Is(err, fs.ErrNotExist); gone {
 		if old != nil {
-			return fail(ErrChanged)
+			return ErrChanged
 		}
 	} else if err != nil {
-		return fail(err)
+		return err
 	} else if old == nil || !bytes.Equal(now, old) {
-		return fail(ErrChanged)
+		return ErrChanged
 	}
 	if old == nil {
 		err = d.create(f.Name(), target)
@@ -130,12 +163,9 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 		err = fmt.Errorf("%w again and again; what it held at some time is in %s", err, f.Name())
 	}
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	if err := d.syncDir(dir); err != nil {
-		return fail(err)
-	}
-	return nil
+	return d.syncDir(dir)
 }
 
 // exchanges bounds how often exchange tries to give back what it has displaced.

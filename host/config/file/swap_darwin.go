@@ -21,3 +21,6 @@ func swap(a, b string) (done bool, err error) {
 
 // beingWritten cannot be told on this system.
 func beingWritten(*os.File) bool { return false }
+
+// mountPoint is false: files are not mounted by themselves on this system.
+func mountPoint(string) bool { return false }

@@ -28,3 +28,11 @@ func beingWritten(f *os.File) bool {
 	}
 	return errors.Is(err, unix.EAGAIN)
 }
+
+// mountPoint reports whether a file is mounted by itself, as a container's
+// configuration is: no other file can take its place.
+func mountPoint(path string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}

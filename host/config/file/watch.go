@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -27,34 +28,66 @@ import (
 // tell, and only to the file's owner or to root.
 // The file, and directories on the way to it, may be missing.
 //
-// Watch returns nil when ctx ends, and fault.Unavailable when the system
-// refuses to watch. fn runs on Watch's goroutine.
-func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) error {
-	fsw, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fault.New(fault.Unavailable, "watch %s: %w", path, err)
+// The system's notifications are not all there is: every pollEvery the file's times
+// and size are looked at too, which sees what no notification tells (a file that is
+// mounted by itself, network file systems). When the system refuses to watch, for want
+// of inotify instances or watches, notice is called with the reason, looking goes on,
+// and watching is tried again each time; when it succeeds notice is called with nil.
+// edits counts what the caller itself has written (nil: nothing): fn is called after
+// that too, because the file may hold again by then what fn has seen before.
+// Watch returns when ctx ends. fn and notice run on its goroutine.
+func Watch(ctx context.Context, path string, debounce time.Duration, edits func() uint64, notice func(error), fn func()) {
+	if edits == nil {
+		edits = func() uint64 { return 0 }
 	}
-	defer fsw.Close()
-	w := watcher{fsw: fsw, path: path}
-	if err := w.follow(); err != nil {
-		return fault.New(fault.Unavailable, "watch %s: %w", path, err)
-	}
-	w.seen, _ = fingerprint(path)
+	(&watcher{path: path, edits: edits, notice: notice, make: fsnotify.NewWatcher, pollEvery: pollEvery}).run(ctx, debounce, fn)
+}
+
+// ProbeWatch does what Watch does first, and returns why it fails.
+func ProbeWatch(path string) error {
+	var failed error
+	w := &watcher{path: path, notice: func(err error) { failed = err }, make: fsnotify.NewWatcher}
+	w.follow()
+	w.close()
+	return failed
+}
+
+// pollEvery is how often the file is looked at without a notification.
+const pollEvery = 2 * time.Second
+
+func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
+	defer w.close()
+	w.follow()
+	w.edited = w.edits()
+	w.seen, _ = fingerprint(w.path)
+	w.looked = looksOf(w.path)
 	fn()
+	poll := time.NewTicker(w.pollEvery)
+	defer poll.Stop()
 	timer := time.NewTimer(debounce)
 	defer timer.Stop()
 	timer.Stop()
 	var since time.Time   // of the burst's first event; zero when nothing is waiting
 	var writing time.Time // since when the file is known to be open for writing; zero: it is not
 	for {
+		events, errs := w.channels()
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-fsw.Events:
-		case <-fsw.Errors: // an overflow: something happened, whatever it was
+			return
+		case <-events:
+		case <-errs: // an overflow: something happened, whatever it was
+		case <-poll.C:
+			if w.failed != nil {
+				w.follow()
+			}
+			looks := looksOf(w.path)
+			if looks == w.looked {
+				continue
+			}
+			w.looked = looks
 		case <-timer.C:
 			since = time.Time{}
-			if BeingWritten(path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
+			if BeingWritten(w.path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
 				if writing.IsZero() {
 					writing = time.Now()
 				}
@@ -62,11 +95,11 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 				continue
 			}
 			writing = time.Time{}
-			if err := w.follow(); err != nil {
-				return fault.New(fault.Unavailable, "watch %s: %w", path, err)
-			}
-			if now, ok := fingerprint(path); ok && now != w.seen {
-				w.seen = now
+			w.follow()
+			edited := w.edits()
+			w.looked = looksOf(w.path) // before the content: a change after it is seen by the next look
+			if now, ok := fingerprint(w.path); ok && (now != w.seen || edited != w.edited) {
+				w.seen, w.edited = now, edited
 				fn()
 			}
 			continue
@@ -76,6 +109,26 @@ func Watch(ctx context.Context, path string, debounce time.Duration, fn func()) 
 		}
 		timer.Reset(max(0, min(debounce, 10*debounce-time.Since(since))))
 	}
+}
+
+// looks is what changes with a file's content, at the cost of one call.
+type looks struct {
+	device, node uint64
+	size         int64
+	changed      time.Time
+}
+
+// looksOf answers the zero looks for a file that is not there.
+func looksOf(path string) (l looks) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return l
+	}
+	l.size, l.changed = info.Size(), info.ModTime()
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		l.device, l.node = uint64(st.Dev), st.Ino //nolint:unconvert // Dev has another type on macOS
+	}
+	return l
 }
 
 // writerPatience is how long a file may be open for writing before it is judged
@@ -97,14 +150,58 @@ func BeingWritten(path string) bool {
 }
 
 type watcher struct {
-	fsw  *fsnotify.Watcher
-	path string
-	seen [sha256.Size]byte // of the content fn knows; zero when there was none
+	path      string
+	edits     func() uint64
+	notice    func(error)
+	make      func() (*fsnotify.Watcher, error) // fsnotify.NewWatcher, but for tests
+	pollEvery time.Duration
+
+	fsw    *fsnotify.Watcher // nil: the system gives none
+	failed error             // why not everything is watched
+	seen   [sha256.Size]byte // of the content fn knows; zero when there was none
+	looked looks
+	edited uint64 // of edits, that fn knows
 }
 
-// follow watches the directories in which a change can lead path to other
-// content. It looks again after it has added one: the way may have changed before.
-func (w *watcher) follow() error {
+func (w *watcher) channels() (<-chan fsnotify.Event, <-chan error) {
+	if w.fsw == nil {
+		return nil, nil
+	}
+	return w.fsw.Events, w.fsw.Errors
+}
+
+func (w *watcher) close() {
+	if w.fsw != nil {
+		_ = w.fsw.Close() // nothing is left to be done with it
+	}
+}
+
+// follow watches what can be watched, and tells notice when that has become possible
+// or impossible.
+func (w *watcher) follow() {
+	var err error
+	if w.fsw == nil {
+		w.fsw, err = w.make()
+		if err != nil {
+			w.fsw = nil
+		}
+	}
+	if err == nil {
+		err = w.add()
+	}
+	if (err == nil) != (w.failed == nil) {
+		if err != nil {
+			w.notice(fault.New(fault.Unavailable, "watch %s: %w", w.path, err))
+		} else {
+			w.notice(nil)
+		}
+	}
+	w.failed = err
+}
+
+// add watches the directories in which a change can lead path to other content. It
+// looks again after it has added one: the way may have changed before.
+func (w *watcher) add() error {
 	for range 10 {
 		want, err := onTheWay(w.path)
 		if err != nil {

@@ -2,6 +2,7 @@ package folder
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,9 @@ import (
 // what the operating system misses (network file systems, a full queue), so
 // whoever uses it looks again from time to time anyway.
 type Watcher struct {
-	notify *fsnotify.Watcher // nil: the system gave none
+	make   func() (*fsnotify.Watcher, error) // another one; tests have it fail
+	notify *fsnotify.Watcher                 // under mu; nil: the system gave none, or Close was called
+	closed bool                              // under mu
 	poke   chan struct{}
 	done   chan struct{} // closed when the reader of notify has ended
 
@@ -29,20 +32,31 @@ type Watcher struct {
 func NewWatcher() *Watcher {
 	w := &Watcher{
 		poke:    make(chan struct{}, 1),
-		done:    make(chan struct{}),
 		touched: make(map[string]bool),
 		follow:  make(map[string]Stamp),
 	}
 	// A queue of 4096 for what arrives while a reader is not scheduled; past
 	// the kernel's own queue an overflow is reported and we look at everything.
-	notify, err := fsnotify.NewBufferedWatcher(4096)
+	w.make = func() (*fsnotify.Watcher, error) { return fsnotify.NewBufferedWatcher(4096) }
+	return w
+}
+
+// open returns what watches. The system may have refused it before, for want of
+// inotify instances, and give it now.
+func (w *Watcher) open() (*fsnotify.Watcher, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.notify != nil || w.closed {
+		return w.notify, nil
+	}
+	notify, err := w.make()
 	if err != nil {
-		close(w.done)
-		return w
+		return nil, fmt.Errorf("the operating system gives no way to watch directories: %w", err)
 	}
 	w.notify = notify
-	go w.read()
-	return w
+	w.done = make(chan struct{})
+	go w.read(notify, w.done)
+	return notify, nil
 }
 
 // Poke is sent to when there may be something new. One value stands for any
@@ -63,11 +77,15 @@ func (w *Watcher) Take() []string {
 
 // Close ends the watching and waits for it.
 func (w *Watcher) Close() error {
-	if w.notify == nil {
+	w.mu.Lock()
+	notify, done := w.notify, w.done
+	w.closed = true
+	w.mu.Unlock()
+	if notify == nil {
 		return nil
 	}
-	err := w.notify.Close()
-	<-w.done
+	err := notify.Close()
+	<-done
 	return err
 }
 
@@ -77,8 +95,9 @@ func (w *Watcher) Close() error {
 // follows what is there. changed reports that something is watched that was
 // not. The error says that something cannot be watched.
 func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
-	if w.notify == nil {
-		return false, errors.New("the operating system gives no way to watch directories")
+	notify, err := w.open()
+	if notify == nil {
+		return false, err
 	}
 	w.mu.Lock()
 	w.dirs = slices.Clone(dirs)
@@ -86,7 +105,7 @@ func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 
 	wanted := make(map[string]Stamp)
 	watched := make(map[string]bool)
-	for _, path := range w.notify.WatchList() {
+	for _, path := range notify.WatchList() {
 		watched[path] = true
 	}
 	var problems []error
@@ -102,8 +121,8 @@ func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 			if !watched[path] || w.follow[path] != stamp {
 				// Removing first, because a new directory at an old path would
 				// inherit the end of the old one's watch.
-				_ = w.notify.Remove(path)
-				if err := w.notify.Add(path); err != nil && !gone(err) {
+				_ = notify.Remove(path)
+				if err := notify.Add(path); err != nil && !gone(err) {
 					problems = append(problems, &os.PathError{Op: "watch", Path: path, Err: err})
 				}
 				changed = true
@@ -115,7 +134,7 @@ func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 	}
 	for path := range watched {
 		if _, keep := wanted[path]; !keep {
-			_ = w.notify.Remove(path) // it may have gone by itself
+			_ = notify.Remove(path) // it may have gone by itself
 		}
 	}
 	w.follow = wanted
@@ -141,16 +160,16 @@ func nearest(dir string) (string, Stamp) {
 	}
 }
 
-func (w *Watcher) read() {
-	defer close(w.done)
+func (w *Watcher) read(notify *fsnotify.Watcher, done chan<- struct{}) {
+	defer close(done)
 	for {
 		select {
-		case e, ok := <-w.notify.Events:
+		case e, ok := <-notify.Events:
 			if !ok {
 				return
 			}
 			w.note(e.Name)
-		case _, ok := <-w.notify.Errors:
+		case _, ok := <-notify.Errors:
 			if !ok {
 				return
 			}
