@@ -70,9 +70,9 @@ func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
 	return settingsOf(h.current.Load(), name, m), nil
 }
 
-// settingsOf are what a plugin would run with under a configuration.
-func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
-	s := c.Resolve(name, config.ManifestLimits{
+// askedBy is what a manifest asks for.
+func askedBy(m abi.Manifest) config.ManifestLimits {
+	return config.ManifestLimits{
 		Timeout:     time.Duration(m.Limits.Timeout),
 		Memory:      int64(m.Limits.Memory),
 		Stack:       int64(m.Limits.Stack),
@@ -81,7 +81,12 @@ func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
 		Backoff:     time.Duration(m.Retry.Backoff),
 		MaxBackoff:  time.Duration(m.Retry.MaxBackoff),
 		OrderBy:     m.OrderBy,
-	})
+	}
+}
+
+// settingsOf are what a plugin would run with under a configuration.
+func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
+	s := c.Resolve(name, askedBy(m))
 	grants := make([]plugin.Grant, len(s.Grants))
 	for i, g := range s.Grants {
 		grants[i] = plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}

@@ -45,6 +45,23 @@ func (h *Host) startWatch() {
 	})
 }
 
+// InForce implements api.Reloader.
+func (h *Host) InForce(handler string) wire.Settings {
+	c := h.current.Load()
+	var list []config.Setting
+	if handler == "" {
+		list = config.Started{Config: h.begun, Listen: h.listen(), DataDir: h.DataDir(), MemoryTotal: h.memoryTotal()}.InForce(c)
+	} else {
+		m, _ := h.plugins.Manifest(handler) // one that is not here asks for nothing
+		list = config.SettingsOf(c, handler, askedBy(m))
+	}
+	s := wire.Settings{File: h.path, Items: make([]wire.Setting, len(list)), NeedsRestart: config.Restarts(h.begun, c)}
+	for i, one := range list {
+		s.Items[i] = wire.Setting{Path: one.Path, Value: one.Value}
+	}
+	return s
+}
+
 // fileChanged takes over a file that was changed.
 func (h *Host) fileChanged(ctx context.Context) error {
 	h.reload.Lock()

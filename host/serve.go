@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/fault"
@@ -39,6 +41,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Published:    deliveryLog{b, log},
 		Tokens:       tokens{verifier},
 		Audit:        h.audit,
+		AuditLog:     auditLog(filepath.Join(h.DataDir(), audit.File)),
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
 		MaxInflight:  h.maxInflight(),
 		TLS:          https,
@@ -191,4 +194,12 @@ func (p plugins) SetPaused(ctx context.Context, name string, paused bool) (wire.
 // SetEnabled implements api.Plugins.
 func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {
 	return p.h.plugins.SetEnabled(ctx, name, enabled)
+}
+
+// auditLog lets the API read the audit log at this path.
+type auditLog string
+
+// Changes implements api.AuditLog.
+func (path auditLog) Changes(limit int) ([]wire.AuditRecord, error) {
+	return audit.Latest(string(path), limit)
 }

@@ -16,7 +16,10 @@ import (
 // online is one command line for each request that a command sends, by the
 // command's path.
 var online = map[string]string{
+	"audit list":                  "audit list",
+	"audit tail":                  "audit tail",
 	"config reload":               "config reload",
+	"config show":                 "config show",
 	"events dead-letters list":    "events dead-letters list",
 	"events dead-letters purge":   "events dead-letters purge --plugin p --yes",
 	"events dead-letters redrive": "events dead-letters redrive --plugin p --yes",

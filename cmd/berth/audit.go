@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +14,7 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	return group("audit", "See who changed what, from the data directory's audit.log", a.auditList(), a.auditTail())
+	return group("audit", "See who changed what: of the data directory's audit.log, or of the host at BERTH_URL", a.auditList(), a.auditTail())
 }
 
 func (a *app) auditList() *cobra.Command {
@@ -20,53 +22,107 @@ func (a *app) auditList() *cobra.Command {
 	cmd := a.local(&cobra.Command{
 		Use:   "list",
 		Short: "List the latest changes and refused attempts, the newest last",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
+		Long: `Lists the latest changes and refused attempts, the newest last. With BERTH_URL the
+host there is asked, which needs a token of the scope operate. Without it the file
+audit.log of the data directory is read, also while no host runs.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			show := func(list wire.List[wire.AuditRecord]) error {
+				return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", len(list.Items), func(i int) cells {
+					return auditLine(list.Items[i])
+				})
+			}
+			if a.elsewhere() {
+				if limit < 1 || limit > 1000 {
+					return usageError{fmt.Errorf("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", limit)}
+				}
+				return fetch(cmd.Context(), a, "GET", auditPath(limit), nil, show)
+			}
 			if err := a.needDataDir(); err != nil {
 				return err
 			}
 			if limit < 1 || limit > 100_000 {
 				return usageError{fmt.Errorf("--limit must be 1 to 100000, not %d", limit)}
 			}
-			// Each change has two records.
-			records, err := audit.List(a.auditFile(), 2*limit)
+			changes, err := audit.Latest(a.auditFile(), limit)
 			if err != nil {
 				return err
 			}
-			changes := audit.Changes(records)
-			changes = changes[max(0, len(changes)-limit):]
+			list := wire.List[wire.AuditRecord]{Items: slices.Concat([]wire.AuditRecord{}, changes)}
 			if a.json {
-				if changes == nil {
-					changes = []audit.Record{}
-				}
-				return a.encodeJSON(wire.List[audit.Record]{Items: changes}, false)
+				return a.encodeJSON(list, false)
 			}
-			return a.table("TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", len(changes), func(i int) cells {
-				return auditLine(changes[i])
-			})
+			return show(list)
 		},
 	})
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
 	return cmd
 }
 
+func auditPath(limit int) string { return fmt.Sprintf("/api/v1/audit?limit=%d", limit) }
+
 func (a *app) auditTail() *cobra.Command {
 	return a.local(&cobra.Command{
 		Use:   "tail",
 		Short: "Follow the audit log until Ctrl-C",
-		Args:  usage(cobra.NoArgs),
+		Long: `Follows the audit log until Ctrl-C: the file of the data directory, or with BERTH_URL
+that of the host there, which is asked once a second.`,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.needDataDir(); err != nil {
-				return err
-			}
-			return audit.Follow(cmd.Context(), a.auditFile(), func(r audit.Record) error {
+			show := func(r wire.AuditRecord) error {
 				if a.json {
 					return a.encodeJSON(r, false)
 				}
 				return a.print("%s  %s  %s  %s  %s  %s  %s\n", auditLine(r)...)
-			})
+			}
+			if a.elsewhere() {
+				return a.followAudit(cmd.Context(), show)
+			}
+			if err := a.needDataDir(); err != nil {
+				return err
+			}
+			return audit.Follow(cmd.Context(), a.auditFile(), show)
 		},
 	})
+}
+
+// auditEvery is how often a host is asked for its latest changes.
+const auditEvery = time.Second
+
+// followAudit shows what comes into the audit log of the host at BERTH_URL, until ctx
+// ends.
+func (a *app) followAudit(ctx context.Context, show func(wire.AuditRecord) error) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(auditEvery)
+	defer tick.Stop()
+	for seen := map[string]bool(nil); ; {
+		var list wire.List[wire.AuditRecord]
+		if _, err := c.call(ctx, "GET", auditPath(1000), nil, &list); err != nil {
+			if ctx.Err() != nil {
+				return nil // Ctrl-C is how it ends
+			}
+			return err
+		}
+		now := make(map[string]bool, len(list.Items))
+		for _, r := range list.Items {
+			key := r.ID + " " + r.Stage
+			now[key] = true
+			if seen != nil && !seen[key] { // what was there at first is not news
+				if err := show(r); err != nil {
+					return err
+				}
+			}
+		}
+		seen = now
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func (a *app) auditFile() string { return filepath.Join(a.dataDirectory(), audit.File) }

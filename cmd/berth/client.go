@@ -55,7 +55,15 @@ type client struct {
 // connect finds the host: by BERTH_URL and BERTH_TOKEN, or by what a host that
 // runs on this machine has written into its data directory.
 func (a *app) connect() (*client, error) {
-	c := &client{url: os.Getenv("BERTH_URL"), token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute, CheckRedirect: stay}}
+	return a.connectTo(os.Getenv("BERTH_URL"))
+}
+
+// connectTo is connect to the host at a URL; "" is the one of the data directory.
+func (a *app) connectTo(at string) (*client, error) {
+	c := &client{url: at, token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute, CheckRedirect: stay}}
+	if at == "" && os.Getenv("BERTH_URL") != "" {
+		c.token = "" // BERTH_TOKEN is of the host there
+	}
 	if a.patience > 0 {
 		c.http.Timeout = a.patience
 	}
@@ -88,6 +96,18 @@ func (a *app) connect() (*client, error) {
 		c.token = token
 	}
 	return c, checkToken(c.token)
+}
+
+// elsewhere reports whether BERTH_URL leads to another host than the one that runs
+// on the data directory.
+func (a *app) elsewhere() bool {
+	at := os.Getenv("BERTH_URL")
+	if at == "" {
+		return false
+	}
+	state, err := a.hostState()
+	url, wrong := hostURL(at)
+	return err != nil || wrong != nil || strings.TrimRight(state.URL, "/") != url
 }
 
 // stay follows no redirect: a host sends none, and the token is not for wherever

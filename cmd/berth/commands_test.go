@@ -32,6 +32,8 @@ var commands = map[string]string{
 	"POST /api/v1/events/dead-letters/purge":     "events dead-letters purge",
 	"POST /api/v1/events/replay":                 "events replay",
 	"GET /api/v1/events/log":                     "events log",
+	"GET /api/v1/audit":                          "audit list",
+	"GET /api/v1/config":                         "config show",
 	"GET /api/v1/orders":                         "orders list",
 	"POST /api/v1/orders":                        "orders create",
 	"GET /api/v1/orders/:id":                     "orders show",
@@ -106,6 +108,7 @@ func TestCompletion(t *testing.T) {
 	d := newDesk(t, map[string]string{
 		"GET /api/v1/events/plugins":      complete[wire.List[wire.Plugin]](`{"items":[{"name":"fraud-check","subscribes":["order_placed","stock_*"]},{"name":"fraud-audit","subscribes":["order_placed"]},{"name":"mail"},{"name":"two words"}],"next":null}`),
 		"GET /api/v1/events/dead-letters": complete[wire.List[wire.DeadLetter]](`{"items":[{"event_id":"e1"},{"event_id":"e2"},{"event_id":"e1"}],"next":"7"}`),
+		"GET /api/v1/config":              "config show",
 		"GET /api/v1/orders":              complete[wire.List[wire.Order]](`{"items":[{"id":"A-1"}],"next":null}`),
 	})
 	for _, tt := range []struct {

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -58,49 +58,68 @@ handler's config must be is in its plugin, and is checked by the host.`,
 
 func (a *app) configShow() *cobra.Command {
 	var path, handler string
-	cmd := &cobra.Command{
+	cmd := a.talks(&cobra.Command{
 		Use:   "show",
-		Short: "Show the settings in force with a configuration, defaults included",
-		Long: `Shows every setting with its value, one a line, as reloads name them: what the
-file says and what holds where it says nothing. With --handler it shows what one
-handler runs with; what its manifest asks for comes on top of that. A handler's
-config may hold what is not for everybody's eyes: only its keys are shown.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			named := path != ""
-			if !named {
-				path = host.DefaultConfigPath
+		Short: "Show the settings that are in force in the running host",
+		Long: `Shows every setting with which the host runs, one a line, as reloads name them:
+what its file says and what holds where that says nothing. What only a start can
+change is as at the start. With --handler it shows what one handler runs with, its
+manifest's wishes included. A handler's config may hold what is not for everybody's
+eyes: only its keys are shown.
+
+With --file no host is asked: it shows what a host would start with.`,
+		Example: "  berth config show\n  berth config show --handler fraud-check\n  berth config show --file config/event_handlers.yaml",
+		Args:    usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path != "" {
+				return a.showFile(path, handler)
 			}
-			c, err := host.ReadConfig(path)
-			switch {
-			case err != nil && (named || !errors.Is(err, fs.ErrNotExist)):
-				return err
-			case err != nil:
-				c = config.Default()
+			query := url.Values{}
+			set(query, "handler", handler)
+			at := "/api/v1/config"
+			if len(query) > 0 {
+				at += "?" + query.Encode()
 			}
-			settings := config.Settings(c)
-			if handler != "" {
-				settings = config.SettingsOf(c, handler)
-			}
-			if a.json {
-				all := make(map[string]string, len(settings))
-				for _, s := range settings {
-					all[s.Path] = s.Value
-				}
-				return a.encodeJSON(all, false)
-			}
-			for _, s := range settings {
-				if err := a.print("%s: %s\n", s.Path, s.Value); err != nil {
-					return err
-				}
-			}
-			return nil
+			return fetch(cmd.Context(), a, "GET", at, nil, a.showSettings)
 		},
-	}
-	cmd.Flags().StringVar(&path, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
+	})
+	cmd.Flags().StringVar(&path, "file", "", "show this configuration file instead")
+	cmd.Flags().StringVar(&path, "config", "", "the same as --file")
 	cmd.Flags().StringVar(&handler, "handler", "", "show what this handler runs with")
-	cmd.Flags().BoolVar(&a.json, "json", false, "print one JSON object")
+	cmd.MarkFlagsMutuallyExclusive("file", "config")
 	return cmd
+}
+
+// showFile shows what a configuration file comes to.
+func (a *app) showFile(path, handler string) error {
+	c, err := host.ReadConfig(path)
+	if err != nil {
+		return err
+	}
+	settings := config.Settings(c)
+	if handler != "" {
+		settings = config.SettingsOf(c, handler, config.ManifestLimits{})
+	}
+	answer := wire.Settings{File: path, Items: []wire.Setting{}, NeedsRestart: []string{}}
+	for _, s := range settings {
+		answer.Items = append(answer.Items, wire.Setting{Path: s.Path, Value: s.Value})
+	}
+	if a.json {
+		return a.encodeJSON(answer, false)
+	}
+	return a.showSettings(answer)
+}
+
+func (a *app) showSettings(s wire.Settings) error {
+	for _, one := range s.Items {
+		if err := a.print("%s: %s\n", one.Path, one.Value); err != nil {
+			return err
+		}
+	}
+	for _, path := range s.NeedsRestart {
+		a.note("%s: the file %s says otherwise; that counts from the next start on\n", path, s.File)
+	}
+	return nil
 }
 
 func (a *app) configReload() *cobra.Command {

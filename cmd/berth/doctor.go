@@ -24,7 +24,7 @@ func (a *app) doctorCommand() *cobra.Command {
 and their permissions, tokens and secrets, the disk, the limits of a process, the
 compiler, the store, the address to listen on and its certificate, installed
 plugins, the clock, and the host that runs on the data directory, if one does. It
-needs no host and changes nothing.
+needs no host and changes nothing. BERTH_URL is not heeded: it examines this machine.
 
 The exit code is 1 when there is a problem; warnings leave it at 0.`,
 		Args: usage(cobra.NoArgs),
@@ -34,7 +34,10 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 			}
 			a.patience = examined
 			e := host.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
-			if c, err := a.connect(); err == nil {
+			if a.elsewhere() {
+				a.note("The doctor examines this machine and its data directory %s, not the host at BERTH_URL.\n", a.dataDirectory())
+			}
+			if c, err := a.connectTo(""); err == nil {
 				e.At, e.Ask = c.url, func(ctx context.Context, path string, answer any) error {
 					if answer == nil {
 						answer = new(any)

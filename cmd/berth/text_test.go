@@ -97,6 +97,8 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	const attack = "x\x1b[2J\u202e\u009b\r\nFORGED  active\tROW"
 	const id = "01a227c8-ec24-76f7-b0c4-5e2c7f064963"
 	answers := map[string]string{
+		"GET /api/v1/audit":                     attacked[wire.List[wire.AuditRecord]](attack, "", ""),
+		"GET /api/v1/config":                    attacked[wire.Settings](attack, "", ""),
 		"GET /api/v1/events/plugins":            attacked[wire.List[wire.Plugin]](attack, "", ""),
 		"GET /api/v1/events/plugins/p":          attacked[wire.Plugin](attack, "Name", "p"),
 		"GET /api/v1/events":                    attacked[wire.List[wire.Event]](attack, "", ""),
@@ -117,6 +119,9 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	d := newDesk(t, answers)
 	shown := 0
 	for _, command := range online {
+		if command == "audit tail" {
+			continue // it does not end while it is answered; it prints as audit list does
+		}
 		for _, flag := range []string{"", " --json"} {
 			_, stdout, stderr := d.run(t, `{"event_type":"t"}`, command+flag)
 			for _, out := range []string{stdout, stderr} {

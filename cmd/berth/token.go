@@ -37,6 +37,9 @@ disable, redrive, replay), install (install and uninstall plugins).`,
 		Example: "  berth token create --name deploy --scope read,publish --expires 30d",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
+			if err := a.onlyHere(tokensAreLocal); err != nil {
+				return err
+			}
 			until, err := expiry(expires, time.Now().Truncate(time.Second))
 			if err != nil {
 				return usageError{fmt.Errorf("--expires: %w", err)}
@@ -94,7 +97,7 @@ func (a *app) tokenList() *cobra.Command {
 		Short: "List the tokens, without their secrets",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			if err := a.needDataDir(); err != nil {
+			if err := a.onlyHere(tokensAreLocal); err != nil {
 				return err
 			}
 			tokens, damaged := auth.List(a.dataDirectory()) // what is damaged does not hide the others
@@ -127,6 +130,9 @@ func (a *app) tokenRevoke() *cobra.Command {
 		Short: "Remove a token; a host that runs refuses it at once",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.onlyHere(tokensAreLocal); err != nil {
+				return err
+			}
 			var token auth.Token
 			err := a.change("token-revoke", args[0], nil, func() (_ any, _ string, err error) {
 				token, err = auth.Revoke(a.dataDirectory(), args[0])
@@ -147,6 +153,25 @@ func (a *app) local(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&a.json, "json", false, "print JSON")
 	return cmd
 }
+
+// onlyHere refuses what is done in a data directory, where BERTH_URL leads to another
+// host, and says in which directory it is done.
+func (a *app) onlyHere(what string) error {
+	dir, err := filepath.Abs(a.dataDirectory())
+	if err != nil {
+		return err
+	}
+	if a.elsewhere() && a.dataDir == "" {
+		return fmt.Errorf("BERTH_URL is set, and %s: do it on that host's machine; or unset BERTH_URL, or give --data-dir, to do it in %s", what, dir)
+	}
+	if err := a.needDataDir(); err != nil {
+		return err
+	}
+	a.note("data directory %s\n", dir)
+	return nil
+}
+
+const tokensAreLocal = "tokens are files of the host's data directory, which the API does not reach"
 
 // needDataDir refuses to work on a data directory that no host has made.
 func (a *app) needDataDir() error {

@@ -83,6 +83,13 @@ func (l *letters) Last() uint64 { return l.last }
 func (l *letters) LogStatus(context.Context) (wire.LogStatus, error) { return l.status, l.err }
 
 // withLetters has three dead letters and a log of 100 events.
+// changes are what an audit log has.
+type changes []wire.AuditRecord
+
+func (c changes) Changes(limit int) ([]wire.AuditRecord, error) {
+	return c[max(0, len(c)-limit):], nil
+}
+
 func withLetters(t testing.TB) (*letters, api.Config) {
 	l := &letters{last: 100, status: wire.LogStatus{Engine: "sqlite", FirstSeq: 1, LastSeq: 100}}
 	for i, plugin := range []string{"b", "a", "a"} {
@@ -91,6 +98,7 @@ func withLetters(t testing.TB) (*letters, api.Config) {
 	}
 	p := seeded(t)
 	cfg := config(p)
+	cfg.AuditLog = changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}}
 	cfg.DeadLetters, cfg.Replayer, cfg.LogStatus, cfg.Pauser = l, l, l, pauser{p}
 	return l, cfg
 }

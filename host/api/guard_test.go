@@ -32,6 +32,8 @@ var documented = map[string]api.Scope{
 	"POST /api/v1/events/plugins/:name/disable":       api.ScopeOperate,
 	"POST /api/v1/events/plugins/:name/pause":         api.ScopeOperate,
 	"POST /api/v1/events/plugins/:name/resume":        api.ScopeOperate,
+	"GET /api/v1/audit":                               api.ScopeOperate,
+	"GET /api/v1/config":                              api.ScopeOperate,
 	"GET /api/v1/orders":                              api.ScopeRead,
 	"POST /api/v1/orders":                             api.ScopePublish,
 	"GET /api/v1/orders/:id":                          api.ScopeRead,

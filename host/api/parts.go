@@ -98,6 +98,8 @@ type Planned interface {
 // nothing changed; the error has Details.
 type Reloader interface {
 	Reload(ctx context.Context) (wire.ReloadResult, error)
+	// InForce is what holds now: all settings, or those that one handler runs with.
+	InForce(handler string) wire.Settings
 }
 
 // Activities is what the event stream shows besides what is published. The channel is buffered and

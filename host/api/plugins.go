@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/labstack/echo/v4"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -20,6 +21,19 @@ func (s *Server) reload(c echo.Context) (reply, error) {
 		result.NeedsRestart = []string{}
 	}
 	return reply{body: result}, nil
+}
+
+// showConfig is GET /api/v1/config?handler.
+func (s *Server) showConfig(c echo.Context) (reply, error) {
+	q, err := query(c, "handler")
+	if err != nil {
+		return reply{}, err
+	}
+	name := q.Get("handler")
+	if q.Has("handler") && !abi.ValidName(name) {
+		return reply{}, fault.Field("handler", "%q is not the name of a handler", shown(name))
+	}
+	return reply{body: s.cfg.Reloader.InForce(name)}, nil
 }
 
 // listPlugins is GET /api/v1/events/plugins.

@@ -38,6 +38,8 @@ type Config struct {
 	// Audit records every change of the scopes operate and install, and what is
 	// refused. Nil: nothing is recorded.
 	Audit Auditor
+	// AuditLog reads what Audit has recorded. Nil: its endpoint answers 404.
+	AuditLog AuditLog
 	// RateLimit bounds each token's requests.
 	RateLimit RateLimit
 	// MaxInflight bounds the bodies of requests under way, and the answers with
@@ -269,6 +271,8 @@ func (s *Server) endpoints() []endpoint {
 		{get, "/api/v1/events/explain", "", nowhere}, // not an event's id
 		{get, "/api/v1/events/:id", ScopeRead, serveJSON(s.showEvent)},
 
+		{get, "/api/v1/config", ScopeOperate, serveJSON(s.showConfig)},
+		{get, "/api/v1/audit", ScopeOperate, serveJSON(s.listAudit)},
 		{get, "/api/v1/orders", ScopeRead, serveJSON(s.listOrders)},
 		{post, "/api/v1/orders", ScopePublish, serveJSON(s.createOrder)},
 		{get, "/api/v1/orders/:id", ScopeRead, serveJSON(s.showOrder)},

@@ -158,6 +158,17 @@ func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
 	}
 }
 
+// Latest returns the latest changes and refused attempts of a log, at most limit, the
+// newest last.
+func Latest(path string, limit int) ([]Record, error) {
+	records, err := List(path, 2*limit) // each change has two
+	if err != nil {
+		return nil, err
+	}
+	changes := Changes(records)
+	return changes[max(0, len(changes)-limit):], nil
+}
+
 // Changes joins the two lines of each change into one record, in the order in
 // which they ended. A change without an end was under way, or the host crashed:
 // it keeps the stage begin.

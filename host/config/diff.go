@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Diff says what changed, one line for each setting, in the file's words and
@@ -86,7 +87,7 @@ func flatten(c *Config) map[string]string {
 		"plugin_directories":              list(c.PluginDirectories),
 		"hot_drop":                        string(c.HotDrop),
 		"server.listen":                   c.Server.Listen,
-		"server.shutdown_timeout":         c.Server.ShutdownTimeout.String(),
+		"server.shutdown_timeout":         span(c.Server.ShutdownTimeout),
 		"server.tls":                      text(c.Server.TLS),
 		"server.insecure":                 text(c.Server.Insecure),
 		"server.rate_limit":               text(c.Server.RateLimit),
@@ -94,23 +95,23 @@ func flatten(c *Config) map[string]string {
 		"data_dir":                        c.DataDir,
 		"bus.engine":                      string(c.Bus.Engine),
 		"bus.ring_size":                   text(c.Bus.RingSize),
-		"bus.retention":                   c.Bus.Retention.String(),
-		"bus.dead_letters.retention":      c.Bus.DeadLetters.Retention.String(),
+		"bus.retention":                   span(c.Bus.Retention),
+		"bus.dead_letters.retention":      span(c.Bus.DeadLetters.Retention),
 		"bus.max_size":                    sizeText(c.Bus.MaxSize),
-		"bus.max_age":                     c.Bus.MaxAge.String(),
+		"bus.max_age":                     span(c.Bus.MaxAge),
 		"auth.allowed_hosts":              list(c.Auth.AllowedHosts),
-		"vet.memory":                      text(c.Vet.Memory),
-		"vet.cpu":                         c.Vet.CPU.String(),
-		"vet.wall":                        c.Vet.Wall.String(),
+		"vet.memory":                      sizeText(c.Vet.Memory),
+		"vet.cpu":                         span(c.Vet.CPU),
+		"vet.wall":                        span(c.Vet.Wall),
 		"marketplace.enabled":             text(c.Marketplace.Enabled),
-		"marketplace.index_url":           text(c.Marketplace.IndexURL),
+		"marketplace.index_url":           plain(c.Marketplace.IndexURL),
 		"marketplace.trusted_keys":        list(c.Marketplace.TrustedKeys),
 		"marketplace.allow_unsigned":      text(c.Marketplace.AllowUnsigned),
 		"marketplace.allow_private_hosts": list(c.Marketplace.AllowPrivateHosts),
 		"marketplace.credentials":         text(c.Marketplace.Credentials),
-		"marketplace.docker_config":       c.Marketplace.DockerConfig,
-		"marketplace.minimum_release_age": c.Marketplace.MinimumReleaseAge.String(),
-		"marketplace.refresh":             c.Marketplace.Refresh.String(),
+		"marketplace.docker_config":       plain(c.Marketplace.DockerConfig),
+		"marketplace.minimum_release_age": span(c.Marketplace.MinimumReleaseAge),
+		"marketplace.refresh":             span(c.Marketplace.Refresh),
 	}
 	for _, r := range c.Routes {
 		m["routes."+r.Pattern] = r.text()
@@ -176,9 +177,15 @@ func (o Overrides) flatten(m map[string]string, prefix string) {
 		{"breaker.cooldown", o.BreakerCooldown},
 		{"breaker.max_cooldown", o.BreakerMaxCooldown},
 	} {
-		if v := reflect.ValueOf(f.value); !v.IsNil() {
-			m[prefix+f.path] = fmt.Sprint(v.Elem().Interface())
+		v := reflect.ValueOf(f.value)
+		if v.IsNil() {
+			continue
 		}
+		if d, ok := f.value.(*time.Duration); ok {
+			m[prefix+f.path] = span(*d)
+			continue
+		}
+		m[prefix+f.path] = fmt.Sprint(v.Elem().Interface())
 	}
 	if o.Stack != nil {
 		m[prefix+"limits.stack"] = sizeText(*o.Stack)
@@ -192,6 +199,27 @@ func (o Overrides) flatten(m map[string]string, prefix string) {
 }
 
 func list(texts []string) string { return "[" + strings.Join(texts, ", ") + "]" }
+
+// span writes a duration as the file could hold it, without units of which there
+// are none: 720h, not 720h0m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// plain writes a text as it is, and none as "".
+func plain(s string) string {
+	if s == "" {
+		return `""`
+	}
+	return s
+}
 
 // text writes a value as JSON, which is how the file could hold it.
 func text(v any) string {

@@ -26,13 +26,45 @@ func Settings(c *Config) []Setting {
 	}
 	builtin().override().flatten(m, "defaults.")
 	c.Defaults.flatten(m, "defaults.")
+	if c.Defaults.MemoryTotal == 0 {
+		m["defaults.memory_total"] = "half of the machine's"
+	}
 	return sorted(m)
 }
 
-// SettingsOf returns what one handler runs with, as long as its manifest asks
-// for nothing else, sorted by path.
-func SettingsOf(c *Config, name string) []Setting {
-	s := c.Resolve(name, ManifestLimits{})
+// Started is what a host that runs has begun with.
+type Started struct {
+	Config      *Config // what only a start can change is as it says
+	Listen      string  // host:port
+	DataDir     string
+	MemoryTotal int64 // bytes; 0 for no bound
+}
+
+// InForce returns what holds in a host that runs with c, sorted by path.
+func (s Started) InForce(c *Config) []Setting {
+	m := make(map[string]string)
+	for _, now := range Settings(c) {
+		if !NeedsRestart(now.Path) {
+			m[now.Path] = now.Value
+		}
+	}
+	for _, begun := range Settings(s.Config) {
+		if NeedsRestart(begun.Path) {
+			m[begun.Path] = begun.Value
+		}
+	}
+	m["server.listen"], m["data_dir"] = plain(s.Listen), plain(s.DataDir)
+	m["defaults.memory_total"] = "no bound"
+	if s.MemoryTotal > 0 {
+		m["defaults.memory_total"] = sizeText(s.MemoryTotal)
+	}
+	return sorted(m)
+}
+
+// SettingsOf returns what one handler runs with whose manifest asks for this,
+// sorted by path.
+func SettingsOf(c *Config, name string, asked ManifestLimits) []Setting {
+	s := c.Resolve(name, asked)
 	prefix := "handlers." + name + "."
 	m := map[string]string{
 		prefix + "enabled": strconv.FormatBool(s.Enabled),
@@ -56,6 +88,7 @@ func (s HandlerSettings) override() Overrides {
 		Timeout: &s.Limits.Timeout, Memory: &s.Limits.Memory, Stack: &s.Limits.Stack, Concurrency: &s.Limits.Concurrency, Fuel: &s.Limits.Fuel,
 		Isolation: &s.Limits.Isolation, RecycleEvents: &s.Limits.RecycleEvents, RecycleAge: &s.Limits.RecycleAge,
 		MaxAttempts: &s.Retry.MaxAttempts, Backoff: &s.Retry.Backoff, MaxBackoff: &s.Retry.MaxBackoff, OrderBy: &s.OrderBy,
+		BreakerFailures: &s.Breaker.Failures, BreakerCooldown: &s.Breaker.Cooldown, BreakerMaxCooldown: &s.Breaker.MaxCooldown,
 	}
 }
 

@@ -186,6 +186,21 @@ type ReloadResult struct {
 	NeedsRestart []string `json:"needs_restart"`
 }
 
+// Settings are those in force: GET /api/v1/config.
+type Settings struct {
+	File  string    `json:"file"`  // path of the configuration file on the host's machine
+	Items []Setting `json:"items"` // sorted by path
+	// NeedsRestart is as in ReloadResult.
+	NeedsRestart []string `json:"needs_restart"`
+}
+
+// Setting is one setting, in the file's words. Of a handler's config it has the keys
+// only.
+type Setting struct {
+	Path  string `json:"path"` // such as server.listen
+	Value string `json:"value"`
+}
+
 // Explanation says which handlers would get an event, and why the others would not.
 type Explanation struct {
 	EventType string             `json:"event_type"`
