@@ -13,7 +13,7 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate bench lint guests sdk-requests check clean
+.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests sdk-requests check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
