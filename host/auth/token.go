@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 // TokenFile is the name of the admin token's file in the data directory.
@@ -31,6 +32,9 @@ func LoadOrCreateToken(dir string) (token, path string, created bool, err error)
 	path = filepath.Join(dir, TokenFile)
 	token, err = ReadToken(dir)
 	if !fault.Is(err, fault.NotFound) {
+		if info, e := os.Lstat(path); err == nil && e == nil {
+			err = pathguard.Owner(path, info)
+		}
 		return token, path, false, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -207,3 +207,38 @@ func TestNoVerdictIsNoRejection(t *testing.T) {
 		}
 	}
 }
+
+// late is a plugin manager that fails after it has committed.
+type late struct {
+	install.Plugins
+	err error
+}
+
+func (l late) Uninstall(_ context.Context, _ string, commit func() error) error {
+	return errors.Join(commit(), l.err)
+}
+
+// TestUninstallationThatFailsAfterItsCommit is done all the same, and says what is
+// left.
+func TestUninstallationThatFailsAfterItsCommit(t *testing.T) {
+	w := newWorld(t)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	left := errors.New("a file of the name stays")
+	w.cfg.Plugins = late{w.host, left}
+	w.open()
+	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Purge: true}); !errors.Is(err, left) || strings.Contains(err.Error(), "undone") {
+		t.Errorf("got %v", err)
+	}
+	if pins := w.i.Pins(); len(pins) != 0 || w.stored["x"] {
+		t.Errorf("it is there: %+v, %v", pins, w.stored)
+	}
+	for _, path := range []string{"install.journal", filepath.Join(".store", "sha256", digestOf(wasm)+".wasm")} {
+		if _, err := os.Lstat(filepath.Join(w.cfg.Dir, path)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}

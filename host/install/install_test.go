@@ -221,6 +221,8 @@ func TestUninstall(t *testing.T) {
 	if w.state() != before {
 		t.Error("it changed something")
 	}
+	w.routes["ghost"] = []string{"order_*"}
+	wants(t, w.i.Uninstall(t.Context(), "ghost", install.UninstallOptions{}), fault.NotFound, `there is no plugin "ghost"`)
 	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -139,3 +139,28 @@ func TestCheckNeedsNoHost(t *testing.T) {
 	w.open()
 	wants(t, w.rollback(""), fault.Conflict, "1.0.0 was withdrawn")
 }
+
+// TestFilesOfOthersAreNotBelieved: they may have been put there while the data
+// directory was open to all.
+func TestFilesOfOthersAreNotBelieved(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // only root can make them
+	}
+	wasm := versioned("x", "1.0.0", "")
+	for _, file := range []string{install.LockFile, filepath.Join(".store", "sha256", digestOf(wasm)+".wasm")} {
+		w := newWorld(t)
+		w.put(wasm, nil)
+		if err := w.install("x"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(filepath.Join(w.cfg.Dir, file), 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		list, err := w.i.Verify(t.Context())
+		if file == install.LockFile {
+			wants(t, err, fault.Denied, "plugins.lock.yaml belongs to the user with the id 12345")
+		} else if err != nil || len(list) != 1 || list[0].OK || !strings.Contains(list[0].Problem, "belongs to the user") {
+			t.Errorf("%+v, %v", list, err)
+		}
+	}
+}

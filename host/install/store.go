@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pathguard"
 )
 
 const (
@@ -59,6 +60,9 @@ func (s store) open(name string, flag int) (*os.File, error) {
 	after, err := f.Stat()
 	if err == nil && !os.SameFile(before, after) {
 		err = fault.New(fault.Conflict, "%s was exchanged while it was opened", name)
+	}
+	if err == nil {
+		err = pathguard.Owner(filepath.Join(s.dir, filepath.FromSlash(name)), after)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

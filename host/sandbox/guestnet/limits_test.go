@@ -1,13 +1,18 @@
 package guestnet_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
@@ -138,5 +143,47 @@ func TestAgentAndEncoding(t *testing.T) {
 		if got, err := send(t, c, `{"method":"GET","url":"http://`+host+`/","headers":`+headers+`}`); err != nil || *got.Body != want {
 			t.Errorf("%s: got %+v, %v, want %s", headers, got, err, want)
 		}
+	}
+}
+
+// TestCloseEndsIdleConnections, which a guest's requests leave.
+func TestCloseEndsIdleConnections(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	s.Start()
+	defer s.Close()
+	n := guestnet.New(guestnet.Config{})
+	host := s.Listener.Addr().String()
+	c, err := n.Client([]string{host}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := send(t, c, `{"method":"GET","url":"http://`+host+`/"}`); err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("the connection is still there")
+	}
+}
+
+// TestGuestsSpeakHTTP2 where the server does, with the roots that are trusted.
+func TestGuestsSpeakHTTP2(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	c := client(t, guestnet.Config{TLS: &tls.Config{RootCAs: roots}}, s.Listener.Addr().String())
+	if got, err := send(t, c, `{"method":"GET","url":"`+s.URL+`/"}`); err != nil || *got.Body != "HTTP/2.0" {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -154,6 +154,13 @@ func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	if r.Format != format || r.Report.Error != nil || !filepath.IsLocal(r.Code.Path) {
 		return v, false, fmt.Errorf("%s is not a verdict of this version", path)
 	}
+	// Others may have been able to write here before, when the directory's mode was
+	// another.
+	for _, path := range []string{dir, path, filepath.Join(dir, meteredFile), filepath.Join(dir, r.Code.Path)} {
+		if err := own(path); err != nil {
+			return v, false, err
+		}
+	}
 	v = Verdict{Report: r.Report, CodeDir: dir, key: name}
 	metered := filepath.Join(dir, meteredFile)
 	if v.Metered, err = readAtMost(metered, maxMetered); err != nil {
@@ -173,6 +180,18 @@ func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	now := time.Now()
 	_ = os.Chtimes(path, now, now) // it is in use
 	return v, true, nil
+}
+
+// own refuses what is another user's, or can be written by others.
+func own(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode(); mode&fs.ModeSymlink != 0 || mode.Perm()&0o022 != 0 {
+		return fmt.Errorf("%s has mode %v: others could have changed it", path, mode)
+	}
+	return pathguard.Owner(path, info)
 }
 
 // drop removes an entry.

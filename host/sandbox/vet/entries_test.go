@@ -1,6 +1,7 @@
 package vet_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,45 @@ func TestDamagedEntries(t *testing.T) {
 				}
 				compiles(t, verdict)
 			})
+		}
+	}
+}
+
+// TestEntriesOfOthersAreMadeAnew: they may have been put there while the directory
+// was open to all, and their code would be run.
+func TestEntriesOfOthersAreMadeAnew(t *testing.T) {
+	for _, file := range []string{".", "verdict.json", "metered.wasm", "wazero-*/*"} {
+		for name, change := range map[string]func(path string) error{
+			"writable for others": func(path string) error { return os.Chmod(path, 0o722) },
+			"a link": func(path string) error {
+				return errors.Join(os.Rename(path, path+".real"), os.Symlink(path+".real", path))
+			},
+			"another's": func(path string) error { return os.Lchown(path, 12345, 12345) },
+		} {
+			if name == "another's" && os.Geteuid() != 0 {
+				continue // only root can make it
+			}
+			v := newVetter(t, vet.Config{})
+			verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := filepath.Glob(filepath.Join(verdict.CodeDir, file))
+			if err != nil || len(found) != 1 {
+				t.Fatalf("%v, %v", found, err)
+			}
+			was, err := os.Stat(found[0])
+			if err := errors.Join(err, change(filepath.Clean(found[0]))); err != nil {
+				t.Fatal(err)
+			}
+			if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil {
+				t.Fatal(err)
+			}
+			found, _ = filepath.Glob(filepath.Join(verdict.CodeDir, file))
+			if now, err := os.Stat(found[0]); err != nil || os.SameFile(was, now) {
+				t.Errorf("%s, %s: it is still there", file, name)
+			}
+			compiles(t, verdict)
 		}
 	}
 }
