@@ -45,6 +45,11 @@ type cloudEvent struct {
 	DataBase64      string          `json:"data_base64,omitempty"`
 }
 
+// hello is the first event of a stream.
+type hello struct {
+	After uint64 `json:"after"` // the Seq after which it starts; the frame's id, too
+}
+
 // closing is the last event of a stream that the host ends.
 type closing struct {
 	Reason string `json:"reason"`
@@ -92,13 +97,13 @@ func eventOperations() []openapi.Operation {
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: []openapi.Content{
 				{Value: wire.Event{}}, {Media: cloudevents.Structured, Value: cloudEvent{}}}}}},
 		{Method: http.MethodGet, Path: "/api/v1/events/stream", ID: "streamActivity", Tag: tagEvents, Summary: "Follow what happens, as server-sent events",
-			Description: "What is published comes in the order of the log, each event once, with its Seq as the id. Deliveries and plugins are shown as they happen.",
+			Description: "What is published comes in the order of the log, each event once, with its Seq as the id. The first frame, hello, has the Seq after which the stream starts as its id. Deliveries and plugins are shown as they happen.",
 			Parameters: []openapi.Parameter{
 				inQuery("since", "Start after this Seq; absent for now.", map[string]any{"type": "integer", "minimum": 0}),
 				{In: "header", Name: "Last-Event-ID", Description: "The last id that was seen: goes before since.", Schema: map[string]any{"type": "integer", "minimum": 0}},
 			},
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: []openapi.Content{{Media: "text/event-stream", Value: openapi.Stream{
-				"published": wire.Activity{}, "delivery": wire.Activity{}, "plugin": wire.Activity{}, "lagged": closing{}, "closing": closing{}}}}}}},
+				"hello": hello{}, "published": wire.Activity{}, "delivery": wire.Activity{}, "plugin": wire.Activity{}, "lagged": closing{}, "closing": closing{}}}}}}},
 		{Method: http.MethodPost, Path: "/api/v1/events/explain", ID: "explainEvent", Tag: tagEvents, Summary: "Say which handlers would get an event, and why",
 			Description: "Nothing is published.", Body: body(newEvent{}), Answers: answers(http.StatusOK, wire.Explanation{})},
 	}
@@ -110,7 +115,7 @@ func deliveryOperations() []openapi.Operation {
 	plugin := inQuery("plugin", "Only those of this plugin.", nil)
 	choice := "The body says which: those to which everything in it applies. It must name a plugin or an event."
 	// place is a place in the log, as event.ParsePlace reads it.
-	place := openapi.Schema{"type": []string{"string", "integer"}, "minimum": 1,
+	place := openapi.Schema{"oneOf": []any{map[string]any{"type": "string", "minLength": 1}, map[string]any{"type": "integer", "minimum": 1}},
 		"description": `A time (RFC 3339), a duration back from now ("1h", "7d"), a Seq, or "earliest".`}
 	return []openapi.Operation{
 		{Method: http.MethodGet, Path: letters, ID: "listDeadLetters", Tag: tagLetters, Summary: "List dead letters, newest event first",

@@ -3,7 +3,10 @@ package api_test
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +52,58 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 	for name := range scopes {
 		t.Errorf("%s is described, and not there", name)
+	}
+}
+
+// document, when it is given, is a file that the description is written to: make
+// generators generates clients of it.
+var document = flag.String("document", "", "write the description of the API to this file")
+
+// Generators of clients read a part of JSON Schema only: a schema is an object, and
+// has one type at most.
+func TestDescriptionIsOfWhatGeneratorsRead(t *testing.T) {
+	text := call(newServer(t, config(seeded(t))).Handler(), "GET", "/openapi.json", "").Body.Bytes()
+	if *document != "" {
+		if err := os.WriteFile(*document, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var doc any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	var check func(v any, path string)
+	check = func(v any, path string) {
+		switch v := v.(type) {
+		case []any:
+			for i, inner := range v {
+				check(inner, fmt.Sprintf("%s/%d", path, i))
+			}
+		case map[string]any:
+			properties, _ := v["properties"].(map[string]any)
+			for name, inner := range properties {
+				if seen++; inner == true || inner == false {
+					t.Errorf("%s/properties/%s is %v", path, name, inner)
+				}
+			}
+			if list, ok := v["type"].([]any); ok {
+				t.Errorf("%s/type is %v", path, list)
+			}
+			if _, there := v["$ref"]; there && len(v) > 1 {
+				t.Errorf("%s has more than its $ref: %v", path, v)
+			}
+			if items, there := v["items"]; there && (items == true || items == false) {
+				t.Errorf("%s/items is %v", path, items)
+			}
+			for name, inner := range v {
+				check(inner, path+"/"+name)
+			}
+		}
+	}
+	check(doc, "")
+	if seen < 100 {
+		t.Errorf("the description has %d properties only", seen)
 	}
 }
 
@@ -218,15 +273,15 @@ func TestStreamIsAsDescribed(t *testing.T) {
 		t.Error(err)
 	}
 	body := bufio.NewReader(resp.Body)
-	block(t, body) // where it starts
+	_, first, _ := strings.Cut(block(t, body), "\n") // after the comment
 	feed.Publish(wire.Activity{Kind: "plugin", Plugin: &wire.Plugin{Name: "x", State: wire.Active, Subscribes: []string{}, Capabilities: []wire.Capability{}}})
 	feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{EventID: "e", Seq: 1, Delivery: wire.Delivery{Plugin: "x", Status: "dead", Error: &wire.DeliveryError{Class: "trap"}}}})
 	emit(t, p, "k")
-	text := block(t, body) + "\n" + block(t, body) + "\n" + block(t, body) + "\n"
+	text := first + "\n" + block(t, body) + "\n" + block(t, body) + "\n" + block(t, body) + "\n"
 	s.stop()
 	names := checkFrames(t, d, op, text+block(t, body)+"\n")
 	slices.Sort(names)
-	if want := []string{"closing", "delivery", "plugin", "published"}; !slices.Equal(names, want) {
+	if want := []string{"closing", "delivery", "hello", "plugin", "published"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 }

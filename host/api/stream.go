@@ -30,7 +30,8 @@ const (
 // its kind with a wire.Activity as data.
 //
 // What is published comes from the log itself, in the order of Seq, each once,
-// with its Seq as the id. Without more it starts now; with Last-Event-ID, or
+// with its Seq as the id. The first frame, "hello", has the Seq after which the
+// stream starts as its id and its data. Without more it starts now; with Last-Event-ID, or
 // since, after that Seq, however long ago. Deliveries and plugins are shown as
 // they happen and have no id: those of the past, and those that happen while the
 // stream catches up, are not shown. A delivery comes after its event. A reader
@@ -72,9 +73,9 @@ func (s *Server) stream(c echo.Context) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // or nginx would collect it
 	w.WriteHeader(http.StatusOK)
-	// The id without data shows nothing, but a reader that comes again before
-	// anything was published goes on from here.
-	out.write(fmt.Appendf(nil, ": activity of this host, after %d\nid: %[1]d\n\n", after))
+	// A reader that comes again before anything was published goes on from here. The
+	// frame has data: many clients forget the id of one without.
+	out.write(fmt.Appendf(nil, ": activity of this host, after %d\nid: %[1]d\nevent: hello\ndata: {\"after\":%[1]d}\n\n", after))
 	out.flush()
 	return st.run(ctx, batches)
 }

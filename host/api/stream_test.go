@@ -135,7 +135,7 @@ func TestStream(t *testing.T) {
 		t.Fatalf("got %s, %s", resp.Status, resp.Header.Get("Content-Type"))
 	}
 	r := bufio.NewReader(resp.Body)
-	if got := block(t, r); !strings.HasPrefix(got, ": ") || !strings.HasSuffix(got, "\nid: 1\n") {
+	if got := block(t, r); !strings.HasPrefix(got, ": ") || !strings.HasSuffix(got, "\nid: 1\nevent: hello\ndata: {\"after\":1}\n") {
 		t.Errorf("the greeting is %q", got)
 	}
 	for n := range 3 {
@@ -184,7 +184,7 @@ func TestStreamResumes(t *testing.T) {
 				header = append(header, "Last-Event-ID: "+strings.Trim(tt.id, "-"))
 			}
 			r := bufio.NewReader(serve(t, cfg).get(t, tt.path, header...).Body)
-			if got := block(t, r); !strings.HasSuffix(got, fmt.Sprintf("\nid: %d\n", tt.after)) {
+			if got := block(t, r); !strings.HasSuffix(got, fmt.Sprintf("\nid: %d\nevent: hello\ndata: {\"after\":%[1]d}\n", tt.after)) {
 				t.Errorf("the greeting is %q", got)
 			}
 			var more sync.WaitGroup
@@ -443,5 +443,45 @@ func TestHostOfTheConnection(t *testing.T) {
 		if w.Code != tt.status {
 			t.Errorf("%s at %s: got %d, want %d", tt.host, tt.local, w.Code, tt.status)
 		}
+	}
+}
+
+// lastID is the id that a client remembers which dispatches frames with data only,
+// and takes the id of those alone, as many do.
+func lastID(frame string) (id string) {
+	data := false
+	for line := range strings.Lines(frame) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		switch name {
+		case "id":
+			id = value
+		case "data":
+			data = true
+		}
+	}
+	if !data {
+		return ""
+	}
+	return id
+}
+
+// A reader that has seen no event before the host went away misses none that was
+// published meanwhile.
+func TestQuietReaderMissesNothing(t *testing.T) {
+	p := seeded(t)
+	first := serve(t, config(p))
+	r := bufio.NewReader(first.get(t, "/api/v1/events/stream").Body)
+	id := lastID(block(t, r))
+	if id != "1" {
+		t.Fatalf("the client remembers %q, want 1", id)
+	}
+	first.stop()
+	emit(t, p, "meanwhile")
+	again := bufio.NewReader(serve(t, config(p)).get(t, "/api/v1/events/stream", "Last-Event-ID: "+id).Body)
+	if got := lastID(block(t, again)); got != "1" {
+		t.Errorf("after the second start the client remembers %q, want 1", got)
+	}
+	if got := block(t, again); lastID(got) != "2" || !strings.Contains(got, "meanwhile") {
+		t.Errorf("got %q, want the event 2", got)
 	}
 }

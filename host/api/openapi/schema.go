@@ -49,15 +49,12 @@ func (s schemas) of(value any, request bool) any {
 			}
 			return name(t) + "Input"
 		},
-		Mapper: func(t reflect.Type) *jsonschema.Schema {
-			if t == reflect.TypeFor[json.RawMessage]() {
-				return &jsonschema.Schema{Description: "Any JSON value."}
-			}
-			return nil
-		},
 	}
 	schema := r.Reflect(value)
 	schema.Version = ""
+	for _, definition := range schema.Definitions {
+		openAny(definition)
+	}
 	maps.Copy(s.byName, schema.Definitions)
 	if !request {
 		for name := range schema.Definitions {
@@ -72,6 +69,16 @@ var (
 	generic = regexp.MustCompile(`^(\w+)\[(.*)\]$`)
 	path    = regexp.MustCompile(`[\w./-]*\.`)
 )
+
+// openAny writes a property that may be anything as an object without a type. The
+// reflector writes true, which generators of clients do not read.
+func openAny(definition *jsonschema.Schema) {
+	for p := definition.Properties.Oldest(); p != nil; p = p.Next() {
+		if text, err := json.Marshal(p.Value); err == nil && string(text) == "true" {
+			p.Value = &jsonschema.Schema{Description: "Any JSON value."}
+		}
+	}
+}
 
 // name turns the name of a type into one that a reference can hold: List[pkg.T]
 // becomes TList.
