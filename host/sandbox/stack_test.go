@@ -133,8 +133,7 @@ func TestCallStackPastMemoryTotal(t *testing.T) {
 // TestUnknownCallStackIsRefused: with an engine that keeps its stack elsewhere nothing
 // runs, instead of running without a bound.
 func TestUnknownCallStackIsRefused(t *testing.T) {
-	type engine struct{ stack []byte }
-	for _, call := range []any{nil, 1, "stack", engine{}, &engine{}, &struct{ stack, stackTop uintptr }{}} {
+	for _, call := range []any{nil, 1, "stack", struct{ stack []byte }{}, &struct{ stack []byte }{}, &struct{ stack, stackTop uintptr }{}} {
 		if err := sandbox.MeasureStack(call); !fault.Is(err, fault.Internal) {
 			t.Errorf("%T: got %v", call, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/sandbox/wasmbin"
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
@@ -157,6 +158,39 @@ func TestReportOfEverything(t *testing.T) {
 		rep.BytesIn, rep.BytesOut, rep.MaxFrame = 0, 0, 0
 		if err != nil || rep != tt.want {
 			t.Errorf("%v\n got %+v\nwant %+v", err, rep, tt.want)
+		}
+	}
+}
+
+// TestCutSectionsAreRefused: a section that ends anywhere before its end is refused, with
+// an error that says where.
+func TestCutSectionsAreRefused(t *testing.T) {
+	for name, wasm := range map[string][]byte{"everything": encoding{1}.everything(), "imports": encoding{1}.importing()} {
+		sections, err := wasmbin.NewSections(wasm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := wasm[:8]
+		for {
+			id, r, ok, err := sections.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			content, to := r.Slice(r.Pos(), r.Pos()+r.Left()), r.Pos()+r.Left()
+			for cut := range len(content) {
+				if id == wasmbin.SectionCustom {
+					break // any bytes will do
+				}
+				_, _, err := Rewrite(B(before, Section(id, content[:cut]), wasm[to:]), Config{})
+				var e *Error
+				if !errors.As(err, &e) || e.Section != wasmbin.SectionName(id) && e.Section != "code" || e.Offset < len(before) {
+					t.Errorf("%s: %s section cut to %d bytes: got %v", name, wasmbin.SectionName(id), cut, err)
+				}
+			}
+			before = wasm[:to]
 		}
 	}
 }

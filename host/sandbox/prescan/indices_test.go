@@ -123,6 +123,33 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// TestCutSegmentsAreRefused: a segment of any kind that ends before its end is refused.
+func TestCutSegmentsAreRefused(t *testing.T) {
+	offset := B(0x41, 0, end)
+	before := B(Section(1, Vec(FuncType("", ""))), Section(3, Vec(U(0))))
+	behind := Section(10, Vec(Body(end)))
+	for _, segment := range [][]byte{
+		B(0, offset, Vec(U(0))), B(1, 0, Vec(U(0))), B(2, 0, offset, 0, Vec(U(0))), B(3, 0, Vec(U(0))), B(4, offset, Vec(B(0xd2, 0, end))),
+		B(5, 0x70, Vec(B(0xd2, 0, end))), B(6, 0, offset, 0x70, Vec(B(0xd2, 0, end))), B(7, 0x70, Vec(B(0xd0, 0x70, end))),
+	} {
+		if _, err := prescan.Scan(Module(before, Section(9, Vec(segment)), behind), prescan.Limits{}); err != nil {
+			t.Errorf("%x: %v", segment, err)
+		}
+		for cut := range segment {
+			if _, err := prescan.Scan(Module(before, Section(9, Vec(segment[:cut])), behind), prescan.Limits{}); err == nil {
+				t.Errorf("%x: accepted", segment[:cut])
+			}
+		}
+	}
+	for _, segment := range [][]byte{B(0, offset, Name("ab")), B(1, Name("ab")), B(2, 0, offset, Name("ab"))} {
+		for cut := range segment {
+			if _, err := prescan.Scan(Module(Section(11, Vec(segment[:cut]))), prescan.Limits{}); err == nil {
+				t.Errorf("data %x: accepted", segment[:cut])
+			}
+		}
+	}
+}
+
 // moved adds to the offset that an error ends with, of two digits.
 func moved(text string, by int) string {
 	at := len(text) - 3
