@@ -19,6 +19,8 @@ const (
 	// maxNoted bounds the changes of files that wait to be written down; what comes
 	// beyond is counted.
 	maxNoted = 4096
+	// writeTogether bounds the changes that are written with one fsync.
+	writeTogether = 128
 	// writeAgain is when what could not be written down is tried again.
 	writeAgain = time.Second
 )
@@ -104,24 +106,36 @@ func (l *fileLog) write() error {
 	changes, suppressed := l.waiting, l.suppressed
 	l.waiting, l.suppressed = nil, 0
 	l.mu.Unlock()
-	for n, c := range changes {
-		rec, err := recordOf(c.FileChange)
-		if err == nil {
-			rec.At, rec.Suppressed = c.at, suppressed
-			err = l.h.audit.Append(rec)
-		}
+	for len(changes) > 0 {
+		n := min(len(changes), writeTogether)
+		err := l.append(changes[:n], suppressed)
 		if err != nil {
 			l.mu.Lock()
-			l.waiting, l.suppressed = append(changes[n:], l.waiting...), l.suppressed+suppressed
+			l.waiting, l.suppressed = append(changes, l.waiting...), l.suppressed+suppressed
 			if over := len(l.waiting) - maxNoted; over > 0 { // it came meanwhile
 				l.waiting, l.suppressed = l.waiting[:maxNoted], l.suppressed+over
 			}
 			l.mu.Unlock()
 			return err
 		}
-		suppressed = 0
+		changes, suppressed = changes[n:], 0
 	}
 	return nil
+}
+
+// append writes some changes down together, the first of which stands for the suppressed ones too.
+func (l *fileLog) append(changes []noted, suppressed int) error {
+	records := make([]audit.Record, len(changes))
+	for i, c := range changes {
+		rec, err := recordOf(c.FileChange)
+		if err != nil {
+			return err
+		}
+		rec.At = c.at
+		records[i] = rec
+	}
+	records[0].Suppressed = suppressed
+	return l.h.audit.AppendAll(records)
 }
 
 func recordOf(c plugin.FileChange) (rec audit.Record, err error) {

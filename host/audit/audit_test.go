@@ -190,6 +190,45 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// countingDisk counts what reaches the disk.
+type countingDisk struct {
+	realDisk
+	writes, syncs int
+}
+
+func (d *countingDisk) write(f *os.File, lines []byte) error {
+	d.writes++
+	return d.realDisk.write(f, lines)
+}
+
+func (d *countingDisk) sync(f *os.File) error {
+	d.syncs++
+	return d.realDisk.sync(f)
+}
+
+func TestSeveralRecordsTakeOneSync(t *testing.T) {
+	path := filepath.Join(t.TempDir(), File)
+	disk := new(countingDisk)
+	l := New(Config{Path: path})
+	l.disk = disk
+	records := make([]Record, 100)
+	for i := range records {
+		records[i].ID = fmt.Sprint(i)
+	}
+	if err := l.AppendAll(records); err != nil {
+		t.Fatal(err)
+	}
+	if disk.writes != 1 || disk.syncs != 1 {
+		t.Errorf("%d writes and %d syncs", disk.writes, disk.syncs)
+	}
+	got := list(t, path)
+	for i := range records {
+		if len(got) != len(records) || got[i].ID != fmt.Sprint(i) {
+			t.Fatalf("got %v", got)
+		}
+	}
+}
+
 func TestATornLineSpoilsNoOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)
 	l := New(Config{Path: path})

@@ -93,25 +93,34 @@ func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
 // Append writes one record; what is too long in it is cut, and a zero At is now.
 // When it returns nil the record is on disk. Errors are fault.Exhausted when the
 // disk is full, and fault.Unavailable.
-func (l *Log) Append(r Record) error {
-	line, err := encode(r)
-	if err != nil {
-		return err
+func (l *Log) Append(r Record) error { return l.AppendAll([]Record{r}) }
+
+// AppendAll is Append for several records, with one fsync. After an error some of
+// them may be in the log.
+func (l *Log) AppendAll(records []Record) error {
+	var lines []byte
+	for _, r := range records {
+		line, err := encode(r)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, line...)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.append(line); err != nil {
+	if err := l.append(lines); err != nil {
 		return fault.Disk("write the audit log "+l.cfg.Path, err)
 	}
 	return nil
 }
 
-func (l *Log) append(line []byte) (err error) {
+// append writes whole lines.
+func (l *Log) append(lines []byte) (err error) {
 	f, size, err := l.open()
 	if err != nil {
 		return err
 	}
-	if !l.cfg.NoRotate && size > 0 && size+int64(len(line)) > l.cfg.MaxSize {
+	if !l.cfg.NoRotate && size > 0 && size+int64(len(lines)) > l.cfg.MaxSize {
 		if err := errors.Join(f.Close(), l.rotate()); err != nil {
 			return err
 		}
@@ -122,10 +131,10 @@ func (l *Log) append(line []byte) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if torn, err := endsTorn(f, size); err != nil {
 		return err
-	} else if torn { // a former write was cut short: its rest does not spoil this line
-		line = append([]byte("\n"), line...)
+	} else if torn { // a former write was cut short: its rest does not spoil the next line
+		lines = append([]byte("\n"), lines...)
 	}
-	if err := l.disk.write(f, line); err != nil {
+	if err := l.disk.write(f, lines); err != nil {
 		return err
 	}
 	if err := l.disk.sync(f); err != nil {

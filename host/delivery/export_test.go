@@ -135,7 +135,7 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 // Idle reports whether the store has all that the handler knows, and the handler
 // all that is redriven.
 func (h *Handler) Idle(ctx context.Context, fail func(...any)) bool {
-	if err := h.dispatcher.recorder.flush(ctx); err != nil {
+	if err := h.dispatcher.recorder.flush(ctx, nil); err != nil {
 		fail(err)
 	}
 	rows, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, 0, 1)

@@ -195,7 +195,7 @@ func (h *Handler) Close(ctx context.Context) error {
 		h.timer.Stop()
 	}
 	h.mu.Unlock()
-	err := h.dispatcher.recorder.finish(ctx)
+	err := h.dispatcher.recorder.finish(ctx, h)
 	h.mu.Lock()
 	if !h.gone {
 		h.gone = true

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ type recorder struct {
 	cfg       Config
 	handlers  func() []*Handler
 	dirty     chan struct{}
-	flushes   chan chan struct{}
+	flushes   chan flush
 	ctx       context.Context
 	stop      context.CancelFunc
 	done      chan struct{}
@@ -48,7 +49,7 @@ func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 		cfg:      cfg,
 		handlers: handlers,
 		dirty:    make(chan struct{}, 1),
-		flushes:  make(chan chan struct{}),
+		flushes:  make(chan flush),
 		done:     make(chan struct{}),
 		troubled: make(chan struct{}),
 		refused:  make(chan struct{}),
@@ -67,8 +68,9 @@ func (r *recorder) touch(h *Handler) {
 	token(r.dirty)
 }
 
-// take returns the handlers that were touched; all of them, if all is true.
-func (r *recorder) take(all bool) []*Handler {
+// take returns the handlers that were touched, and the one whose cursor is to be
+// written as well, if it is not nil; all of them, if all is true.
+func (r *recorder) take(all bool, one *Handler) []*Handler {
 	r.touching.Lock()
 	taken := r.touched
 	r.touched = nil
@@ -76,21 +78,32 @@ func (r *recorder) take(all bool) []*Handler {
 	if all {
 		return r.handlers()
 	}
+	if one != nil && !slices.Contains(taken, one) {
+		taken = append(taken, one)
+	}
 	return taken
 }
 
-// flush waits until everything that was there when it was called is written.
-func (r *recorder) flush(ctx context.Context) error { return r.await(ctx, nil) }
+// flush asks for a write.
+type flush struct {
+	handler *Handler // whose cursor must be in it; nil: all handlers'
+	written chan struct{}
+}
+
+// flush waits until everything of a handler that was there when it was called is
+// written. Other handlers' cursors are not looked at: a host that ends closes
+// them one by one.
+func (r *recorder) flush(ctx context.Context, h *Handler) error { return r.await(ctx, h, nil) }
 
 // finish is flush for a handler that closes. A full disk may stay full for long:
 // finish has the write repeated at once, and when the disk refuses it again returns
 // fault.Exhausted. The events are delivered again when the handler is opened next.
-func (r *recorder) finish(ctx context.Context) error {
+func (r *recorder) finish(ctx context.Context, h *Handler) error {
 	r.troubleMu.Lock()
 	refused := r.refused
 	r.troubleMu.Unlock()
 	token(r.retry)
-	return r.await(ctx, refused)
+	return r.await(ctx, h, refused)
 }
 
 // noteFull signals that a full disk has refused a write.
@@ -108,13 +121,13 @@ func (r *recorder) settle(ctx context.Context) error {
 	r.troubleMu.Lock()
 	troubled := r.troubled
 	r.troubleMu.Unlock()
-	return r.await(ctx, troubled)
+	return r.await(ctx, nil, troubled)
 }
 
-func (r *recorder) await(ctx context.Context, troubled <-chan struct{}) error {
+func (r *recorder) await(ctx context.Context, h *Handler, troubled <-chan struct{}) error {
 	written := make(chan struct{})
 	select {
-	case r.flushes <- written:
+	case r.flushes <- flush{h, written}:
 	case <-r.done:
 		return nil
 	case <-troubled:
@@ -173,28 +186,29 @@ func (r *recorder) run() {
 	defer tick.Stop()
 	for {
 		all := true
-		var flushed chan struct{}
+		var asked flush
 		select {
 		case <-r.dirty:
 			all = false
 		case <-tick.C:
-		case flushed = <-r.flushes:
+		case asked = <-r.flushes:
+			all = asked.handler == nil
 		case <-r.ctx.Done():
 			return
 		}
-		if !r.write(all) {
+		if !r.write(all, asked.handler) {
 			return
 		}
-		if flushed != nil {
-			close(flushed)
+		if asked.written != nil {
+			close(asked.written)
 		}
 	}
 }
 
 // write fetches what there is and writes it. It answers false when the recorder
 // was stopped before the store took it.
-func (r *recorder) write(all bool) bool {
-	handlers := r.take(all)
+func (r *recorder) write(all bool, one *Handler) bool {
+	handlers := r.take(all, one)
 	waiting := 0
 	for _, h := range handlers {
 		waiting += h.waiting()
@@ -206,7 +220,7 @@ func (r *recorder) write(all bool) bool {
 	r.mu.Lock()
 	b := &r.saving
 	for _, h := range handlers {
-		h.collect(b, all, now.Before(r.thinUntil))
+		h.collect(b, all || h == one, now.Before(r.thinUntil))
 	}
 	r.mu.Unlock()
 	var refused []event.Delivery

@@ -152,7 +152,7 @@ func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
 		}
 		if len(rows) < feedPage {
 			if !written {
-				return true, h.dispatcher.recorder.flush(ctx)
+				return true, h.dispatcher.recorder.flush(ctx, h)
 			}
 			return again, nil
 		}

@@ -89,7 +89,7 @@ func (l *loop) entry(name string) *entry {
 
 // reload takes new directories and resolves all settings anew.
 func (l *loop) reload(dirs []string, answer chan struct{}) {
-	l.dirs = dirs
+	l.dirs, l.order = dirs, nil
 	l.lookAgain()
 	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
 	for name, e := range l.entries {

@@ -1,10 +1,12 @@
 package plugin
 
 import (
+	"cmp"
 	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -88,18 +90,32 @@ func (l *loop) tell(f *file) {
 	f.told = now
 }
 
-// inOrder returns the files, the ones that win a name first.
+// inOrder returns the files, the ones that win a name first. It sorts them after
+// one has come or gone, or the directories have changed. The slice is not changed
+// afterwards.
 func (l *loop) inOrder() []*file {
-	return slices.SortedFunc(maps.Values(l.files), func(a, b *file) int {
-		da, db := l.rank(a), l.rank(b)
-		switch {
-		case da != db:
-			return da - db
-		case a.path < b.path:
-			return -1
+	if l.order == nil {
+		l.sorts++
+		ranks := make(map[*file]int, len(l.files))
+		for _, f := range l.files {
+			ranks[f] = l.rank(f)
 		}
-		return 1
-	})
+		l.order = slices.SortedFunc(maps.Values(l.files), func(a, b *file) int {
+			return cmp.Or(ranks[a]-ranks[b], strings.Compare(a.path, b.path))
+		})
+	}
+	return l.order
+}
+
+// add and drop change which files there are.
+func (l *loop) add(f *file) {
+	l.files[f.path] = f
+	l.order = nil
+}
+
+func (l *loop) drop(path string) {
+	delete(l.files, path)
+	l.order = nil
 }
 
 func (l *loop) rank(f *file) int {

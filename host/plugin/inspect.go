@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,11 +25,12 @@ type finding struct {
 	sha256   string
 	manifest abi.Manifest   // with the name filled in
 	schema   *schema.Schema // of the manifest's config_schema, or nil
+	claims   bool           // the name is to be claimed
 	claimErr error          // the name could not be claimed
 }
 
-// inspect reads a module's file, finds its name and claims it.
-func (m *Manager) inspect(ctx context.Context, path string) finding {
+// inspect reads a module's file and finds its name.
+func (m *Manager) inspect(path string) finding {
 	c, err := folder.Read(path, m.config.MaxSize, abi.MaxManifest)
 	var refusal folder.Refusal
 	switch {
@@ -51,8 +51,17 @@ func (m *Manager) inspect(ctx context.Context, path string) finding {
 		// As exec(2) does, we take no file that somebody may be writing to.
 		return finding{state: c.State, waiting: "a process has the file open for writing", retry: true}
 	}
-	f.claimErr = m.config.Runner.Claim(ctx, f.manifest.Name)
+	f.claims = true
 	return f
+}
+
+// claim gives what was found its place in the log. The caller holds no slot, so that
+// the claims of all files that are there at a start go to the disk together.
+func (m *Manager) claim(f *finding) {
+	if !f.claims {
+		return
+	}
+	f.claimErr = m.config.Runner.Claim(m.work, f.manifest.Name)
 }
 
 // judge tells whether the contents are all of a module, and finds its manifest.

@@ -84,7 +84,7 @@ func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
 			if newest := time.Unix(0, state.Newest()); l.claimed != nil && newest.Before(now) {
 				f.changedAt = newest // at rest for as long as we were not there
 			}
-			l.files[path] = f
+			l.add(f)
 		case f.state != state || !f.there():
 			f.state, f.goneAt, f.confirmed = state, time.Time{}, false
 			f.touch(now)
@@ -154,12 +154,15 @@ func (l *loop) inspect(f *file, peek bool) {
 		if err != nil {
 			return func() { f.reading = false }
 		}
-		defer release()
 		var found finding
 		if pin != nil {
-			found = m.inspectPin(m.work, *pin)
+			found = m.inspectPin(*pin)
 		} else {
-			found = m.inspect(m.work, path)
+			found = m.inspect(path)
+		}
+		release()
+		if m.claim(&found); pin != nil && found.claimErr != nil {
+			found.refusal = ""
 		}
 		return func() {
 			f.reading = false

@@ -23,7 +23,8 @@ type loop struct {
 	troubles   map[string]string // what could not be looked at or watched, as logged
 	polling    bool              // watching fails
 
-	files   map[string]*file  // by path
+	files   map[string]*file  // by path; changed by add and drop
+	order   []*file           // see inOrder; nil: to be sorted again
 	entries map[string]*entry // by plugin name
 	serial  uint64            // of the last version started
 	// changing has the names that are being installed or uninstalled, and which of the two.
@@ -36,6 +37,9 @@ type loop struct {
 	awaitState []*stateWaiter
 	rows       map[rowKey]shown
 	answers    []chan struct{} // closed when what they wait for can be seen
+	published  time.Time       // when rows were shown last
+	views      int             // how often they were
+	sorts      int             // how often order was made
 }
 
 func newLoop(m *Manager, claimed chan<- error) *loop {
@@ -73,10 +77,43 @@ func (l *loop) run() {
 			closing = nil
 			l.close()
 		}
-		timer.Reset(time.Until(l.tick(time.Now())))
+		now := time.Now()
+		next := l.tick(now)
 		l.checkState()
-		l.publish()
+		if due := l.viewDue(); now.Before(due) {
+			next = earlier(next, due)
+		} else {
+			l.publish()
+		}
+		timer.Reset(time.Until(next))
 	}
+	l.publish()
+}
+
+const (
+	// manyRows is from how many rows on they are not shown anew with each change: to
+	// look at all of them costs time, and a start or an end changes each several times.
+	manyRows = 64
+	// viewEvery is how much time passes for each row before all are shown again. It
+	// is twenty times what it takes, or more.
+	viewEvery = 100 * time.Microsecond
+)
+
+// viewDue is when the rows are to be shown again. Nobody who waits to see
+// something waits for that.
+func (l *loop) viewDue() time.Time {
+	n := max(len(l.entries), len(l.files))
+	if n < manyRows || len(l.answers) > 0 {
+		return time.Time{}
+	}
+	return l.published.Add(time.Duration(n) * viewEvery)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // spawn runs work in a goroutine, and what it answers in the loop.
@@ -146,7 +183,7 @@ func (l *loop) tick(now time.Time) time.Time {
 			case !f.confirmed:
 				l.scanBy(now)
 			case !unsettled || due(settled.Add(l.m.config.Quiet)):
-				delete(l.files, f.path)
+				l.drop(f.path)
 				l.tell(f)
 				l.decide(f.name)
 			}

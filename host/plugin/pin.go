@@ -44,7 +44,7 @@ func (l *loop) pin(p Pin) {
 	f := l.files[key]
 	if f == nil {
 		f = &file{path: key, name: p.Name}
-		l.files[key] = f
+		l.add(f)
 	}
 	f.pin, f.failed = &p, nil
 	f.refusal, f.waiting = "", ""
@@ -67,16 +67,11 @@ func (l *loop) free(name string) error {
 }
 
 // inspectPin reads a pin's module and claims its name.
-func (m *Manager) inspectPin(ctx context.Context, p Pin) finding {
+func (m *Manager) inspectPin(p Pin) finding {
 	f := m.judgePin(p)
 	f.manifest.Name = p.Name
-	if f.waiting != "" {
-		return f
-	}
-	// Refused ones as well: their events wait until the reason is mended.
-	if f.claimErr = m.config.Runner.Claim(ctx, p.Name); f.claimErr != nil {
-		f.refusal = ""
-	}
+	// Refused ones are claimed as well: their events wait until the reason is repaired.
+	f.claims = f.waiting == ""
 	return f
 }
 

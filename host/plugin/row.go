@@ -73,7 +73,9 @@ func (l *loop) publish() {
 		}
 		return strings.Compare(a.key.path, b.key.path)
 	})
-	now := time.Now().UTC()
+	l.views++
+	l.published = time.Now()
+	now := l.published.UTC()
 	var changed []wire.Plugin
 	for key, s := range l.rows {
 		s.seen = false

@@ -130,7 +130,7 @@ func (l *loop) forget(paths ...string) {
 	l.lookAgain()
 	for _, path := range paths {
 		if f := l.files[path]; f != nil {
-			delete(l.files, path)
+			l.drop(path)
 			l.decide(f.name)
 		}
 	}

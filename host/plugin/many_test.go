@@ -1,0 +1,71 @@
+package plugin_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+// TestStartOfManyIsLinear counts what a start of many plugins does that looks at all
+// of them: shows them, and sorts their files. Each changes several times meanwhile.
+func TestStartOfManyIsLinear(t *testing.T) {
+	const many = 256
+	w := newWorld(t)
+	for i := range many {
+		w.write(fmt.Sprintf("p%03d.wasm", i), module("", "well"))
+	}
+	began := time.Now()
+	w.run()
+	views, sorts, err := w.m.Views(w.bound())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The rows of so many are shown once in 100 µs for each, and for those who wait.
+	if most := int(time.Since(began)/(many*100*time.Microsecond)) + 8; views > most {
+		t.Errorf("the rows were shown %d times, at most %d times is right", views, most)
+	}
+	if sorts > 4 {
+		t.Errorf("the files were sorted %d times", sorts)
+	}
+	active := 0
+	for _, p := range w.m.List() {
+		if p.State == wire.Active {
+			active++
+		}
+	}
+	if active != many {
+		t.Errorf("%d of %d are active", active, many)
+	}
+	w.write("one-more.wasm", module("", "well"))
+	w.waitFor("one-more", wire.Active, "", "")
+}
+
+// TestClaimsOfAStartGoTogether lets no claim return before all have begun: as many
+// as there are go to the disk with one fsync then.
+func TestClaimsOfAStartGoTogether(t *testing.T) {
+	const many = 40
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var begins atomic.Int32
+	begun := make(chan struct{})
+	w.claim = func(string) error {
+		if begins.Add(1) == many {
+			close(begun)
+		}
+		select {
+		case <-begun:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for i := range many {
+		w.write(fmt.Sprintf("p%03d.wasm", i), module("", "well"))
+	}
+	w.run()
+}
