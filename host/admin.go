@@ -70,3 +70,8 @@ func (r replayer) SeqAt(ctx context.Context, t time.Time) (uint64, error) { retu
 func (r replayer) Replay(ctx context.Context, plugin string, from, to uint64) error {
 	return r.dispatcher.Replay(ctx, plugin, from, to)
 }
+
+// Skip implements api.Replayer.
+func (r replayer) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
+	return r.log.Skip(ctx, from, to)
+}

@@ -77,6 +77,9 @@ func Examine(ctx context.Context, e Examination) doctor.Report {
 	r.Add(doctor.Memory(uint64(max(memoryTotal(c), 0)), machine, doctor.CgroupMemoryOf(pid)))
 	r.Add(e.compiler(ctx, c.Vet))
 	r.Add(stored)
+	if stored.Level == doctor.OK && c.Bus.Engine != config.EngineMemory {
+		r.Add(readStore(ctx, filepath.Join(dir, storeFile))...)
+	}
 	r.Add(e.listener(ctx, c.Server, found.InUse))
 	r.Add(e.installed(ctx, dir, found.InUse)...)
 	r.Add(e.host(ctx, found.InUse)...)
@@ -234,6 +237,39 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (store.Insp
 	return found, doctor.Good(check, fmt.Sprintf("%s can be read, up to event %d; no host uses it", path, found.Last))
 }
 
+// storeCheckTime bounds how long the doctor reads a store.
+const storeCheckTime = time.Minute
+
+// readStore reads all of a data file that is there.
+func readStore(ctx context.Context, path string) (findings []doctor.Finding) {
+	const check = "store content"
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeCheckTime)
+	defer cancel()
+	found, err := store.Check(ctx, path)
+	for _, text := range found.Pages {
+		findings = append(findings, doctor.Bad(check, "SQLite finds: "+text, "restore the store from a copy; until then events at that place cannot be read, or written"))
+	}
+	for _, bad := range found.Events {
+		skip := fmt.Sprintf("berth events skip %d", bad.Seq)
+		if bad.To > bad.Seq {
+			skip += fmt.Sprintf(" --to %d", bad.To)
+		}
+		findings = append(findings, doctor.Bad(check, bad.Error(), "restore the store from a copy, or give up what cannot be read: "+skip))
+	}
+	switch {
+	case ctx.Err() != nil:
+		findings = append(findings, doctor.Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime), "look at it with the sqlite3 shell: PRAGMA quick_check"))
+	case err != nil:
+		findings = append(findings, doctor.Bad(check, err.Error(), "restore the store from a copy"))
+	case findings == nil:
+		findings = append(findings, doctor.Good(check, "every page and every event can be read"))
+	}
+	return findings
+}
+
 // installed compares installed plugins with the lock file.
 func (e Examination) installed(ctx context.Context, dir string, running bool) []doctor.Finding {
 	const check = "installed plugins"
@@ -300,6 +336,8 @@ func (e Examination) host(ctx context.Context, inUse bool) []doctor.Finding {
 			findings = append(findings, doctor.Warn("plugins", text, "berth plugin report "+p.Name))
 		case wire.NeedsApproval, wire.Held:
 			findings = append(findings, doctor.Warn("plugins", text, "berth plugin show "+p.Name+", then approve or enable it"))
+		case wire.Stuck:
+			findings = append(findings, doctor.Bad("plugins", text, "restore the store from a copy, or give the event up: berth events skip"))
 		case wire.BreakerOpen:
 			findings = append(findings, doctor.Warn("plugins", text, "its events wait; put a mended version in its place"))
 		}

@@ -70,6 +70,7 @@ type Host struct {
 
 	retention   *retention   // of the event log
 	storeHealth func() error // nil without a file
+	runner      *runner
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
@@ -337,11 +338,16 @@ func (h *Host) storeFault() error {
 	return h.storeHealth()
 }
 
-// ready answers /readyz: nil when every plugin found at the start is settled and
-// the store takes writes.
+// ready answers /readyz: nil when every plugin found at the start is settled, the
+// store takes writes and no handler is stuck. Callers need no token to see it.
 func (h *Host) ready() error {
 	if err := h.storeFault(); err != nil {
 		return err
+	}
+	if h.runner != nil {
+		if name, where := h.runner.stuck(); name != "" {
+			return fault.New(fault.Unavailable, "the handler %s is stuck at %s: the log cannot be read there", name, where)
+		}
 	}
 	if !h.settled.Load() {
 		return fault.New(fault.Unavailable, "plugins are still being loaded")

@@ -33,6 +33,7 @@ type eventLog interface {
 	KVClear(ctx context.Context, plugin string) error
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 	DeadCounts(ctx context.Context) (map[string]uint64, error)
+	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
 }
 
 // storeFile is the engine sqlite's file in the data directory.

@@ -102,6 +102,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 		},
 		Watched: h.feed.Watched,
 	})
+	h.runner = r
 	h.undo("the connections of guests", func(context.Context) error { r.network.Close(); return nil })
 	h.undo("the deliveries", r.dispatcher.Close)
 	return r, nil

@@ -2,10 +2,14 @@ package host
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -55,7 +59,8 @@ func (l logStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 		}
 		if reader.Lag > 0 {
 			oldest, err := l.log.Read(ctx, cursor.Seq+1, 1)
-			if err != nil {
+			var bad *event.Unreadable
+			if err != nil && !errors.As(err, &bad) { // the time of one that cannot be read is not known
 				return wire.LogStatus{}, err
 			}
 			if len(oldest) > 0 {
@@ -77,4 +82,17 @@ func (r *runner) stats() map[string]delivery.Stats {
 		stats[name] = h.Stats()
 	}
 	return stats
+}
+
+// stuck names a handler that cannot get on in the log, the first by name, and
+// where it stands; "" when none is.
+func (r *runner) stuck() (name, where string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(r.handlers)) {
+		if where, _ := r.handlers[name].Stuck(); where != "" {
+			return name, where
+		}
+	}
+	return "", ""
 }

@@ -22,7 +22,7 @@ import (
 func (a *app) eventsCommand() *cobra.Command {
 	return group("events", "Publish events and see what became of them",
 		a.eventsEmit(), a.eventsPublish(), a.eventsList(), a.eventsShow(), a.eventsTail(),
-		a.eventsDeadLetters(), a.eventsReplay(), a.eventsLog())
+		a.eventsDeadLetters(), a.eventsReplay(), a.eventsSkip(), a.eventsLog())
 }
 
 func (a *app) eventsEmit() *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -59,7 +60,7 @@ func TestScripts(t *testing.T) {
 				fmt.Sprintf("FIXED_SHA=%x", sha256.Sum256(guest(t, "config_echo"))), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "panics.wasm"), hostile.Named("panics_as_go").Wasm, 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup, "exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup, "exits": exits, "damage": damage},
 	})
 }
 
@@ -98,6 +99,20 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
 		ts.Fatalf("%v: got %v, want exit code %s", args[1:], err, args[0])
 	}
+}
+
+// damage overwrites a text, and what is near it, in a file: damage FILE TEXT.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: damage FILE TEXT")
+	}
+	content := []byte(ts.ReadFile(args[0]))
+	at := bytes.Index(content, []byte(args[1]))
+	if at < 0 {
+		ts.Fatalf("%s does not have %q", args[0], args[1])
+	}
+	clear(content[at-100 : at+len(args[1])])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
 }
 
 // hangup sends SIGHUP to every command in the background.

@@ -32,6 +32,8 @@ func (s *Server) deliveryEndpoints() []endpoint {
 		{get, letters + "/:id", ScopeRead, serveJSON(s.showDeadLetters)},
 		{post, "/api/v1/events/replay", ScopeOperate, serveJSON(s.replay)},
 		{get, "/api/v1/events/replay", "", nowhere},
+		{post, "/api/v1/events/skip", ScopeOperate, serveJSON(s.skip)},
+		{get, "/api/v1/events/skip", "", nowhere},
 		{get, "/api/v1/events/log", ScopeRead, serveJSON(s.showLog)},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -73,6 +74,11 @@ func (l *letters) Replay(_ context.Context, plugin string, from, to uint64) erro
 	return l.err
 }
 
+func (l *letters) Skip(_ context.Context, from, to uint64) (event.Skipped, error) {
+	l.asked = append(l.asked, fmt.Sprintf("skip %d %d", from, to))
+	return event.Skipped{From: from, To: to}, l.err
+}
+
 // SeqAt: event n was published at second n.
 func (l *letters) SeqAt(_ context.Context, t time.Time) (uint64, error) {
 	return uint64(max(1, min(t.Unix(), int64(l.last)+1))), l.err
@@ -125,6 +131,11 @@ func TestDeliveryEndpoints(t *testing.T) {
 		{"POST", letters + "/purge", `{"plugin":"b","class":"trap","since":"` + at + `"}`, 200, `{"purged":1}`, "", "Class:trap Since:2026-05-01"},
 		{"POST", letters + "/purge", `{"plugin":"none"}`, 200, `{"purged":0}`, "", ""},
 		{"GET", "/api/v1/events/log", "", 200, `{"engine":"sqlite","first_seq":1,"last_seq":100,"events":0,"bytes":0,"max_bytes":0,"oldest_at":null,"retention_s":0,"handlers":[],"full":false}`, "", ""},
+		{"POST", "/api/v1/events/skip", `{"seq":7}`, 200, `{"seq":7,"to":7,"plugins":[]}`, "", "skip 7 7"},
+		{"POST", "/api/v1/events/skip", `{"seq":7,"to":9}`, 200, `{"seq":7,"to":9,"plugins":[]}`, "", "skip 7 9"},
+		{"POST", "/api/v1/events/skip", `{"seq":0}`, 200, `"seq":0`, "", "skip 0 0"}, // the log refuses it
+		{"POST", "/api/v1/events/skip", `{}`, 400, `"field":"seq"`, "", ""},
+		{"POST", "/api/v1/events/skip", `{"seq":-1}`, 400, `seq`, "", ""},
 		{"POST", "/api/v1/events/plugins/order-audit/pause", "", 200, `"name":"order-audit"`, "", ""},
 		{"POST", "/api/v1/events/plugins/order-audit/resume", "", 200, `"state":"active"`, "", ""},
 	} {

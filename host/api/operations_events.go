@@ -140,6 +140,10 @@ func deliveryOperations() []openapi.Operation {
 			Body: body(openapi.Schema{"type": "object", "required": []string{"plugin", "from"}, "additionalProperties": false, "properties": map[string]any{
 				"plugin": map[string]any{"type": "string", "minLength": 1}, "from": place, "to": place}}),
 			Answers: answers(http.StatusAccepted, wire.Replaying{})},
+		{Method: http.MethodPost, Path: "/api/v1/events/skip", ID: "skipEvents", Tag: tagEvents, Summary: "Pass over events that cannot be read",
+			Description: "Where the log is damaged, handlers are stuck until the store is restored or an operator gives the damaged events up. " +
+				"For every handler that has not had them a dead delivery is recorded, which cannot be redriven. An event that can be read is 409.",
+			Body: body(wire.Skip{}), Answers: answers(http.StatusOK, wire.Skipped{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/log", ID: "getLog", Tag: tagEvents, Summary: "How the log stands, and how far each handler is in it",
 			Answers: answers(http.StatusOK, wire.LogStatus{})},
 	}

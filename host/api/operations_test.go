@@ -179,6 +179,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"redriveDeadLetters", "POST", "/api/v1/events/dead-letters/redrive", `{"plugin":"a"}`, 200, nil},
 		{"purgeDeadLetters", "POST", "/api/v1/events/dead-letters/purge", `{"event_id":"e0"}`, 200, nil},
 		{"replayEvents", "POST", "/api/v1/events/replay", `{"plugin":"a","from":1}`, 202, nil},
+		{"skipEvents", "POST", "/api/v1/events/skip", `{"seq":7,"to":9}`, 200, nil},
 		{"getLog", "GET", "/api/v1/events/log", "", 200, nil},
 		{"createOrder", "POST", "/api/v1/orders", `{"id":"B-1","customer_id":"c","currency":"EUR","items":[{"sku":"s","quantity":1,"unit_price_cents":2}]}`, 201, nil},
 		{"listOrders", "GET", "/api/v1/orders", "", 200, nil},

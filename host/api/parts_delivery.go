@@ -37,6 +37,9 @@ type Replayer interface {
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 	// Last returns the log's highest Seq; 0 for none.
 	Last() uint64
+	// Skip passes over events that cannot be read, both ends included, and answers
+	// which handlers had not had them. fault.Conflict: one of them can be read.
+	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
 }
 
 // Pauser stops a plugin from taking events, without losing its place, and lets

@@ -58,6 +58,37 @@ func (s *Server) replay(c echo.Context) (reply, error) {
 	return reply{status: http.StatusAccepted, body: answer}, nil
 }
 
+// skip is POST /api/v1/events/skip.
+func (s *Server) skip(c echo.Context) (reply, error) {
+	if s.cfg.Replayer == nil {
+		return reply{}, missing("skipping is")
+	}
+	if _, err := query(c); err != nil {
+		return reply{}, err
+	}
+	in, err := decodeBody[struct {
+		Seq *uint64 `json:"seq"`
+		To  *uint64 `json:"to"`
+	}](s, c)
+	switch {
+	case err != nil:
+		return reply{}, err
+	case in.Seq == nil:
+		return reply{}, fault.Field("seq", "is required: the event that cannot be read")
+	case in.To == nil:
+		in.To = in.Seq
+	}
+	done, err := s.cfg.Replayer.Skip(c.Request().Context(), *in.Seq, *in.To)
+	if err != nil {
+		return reply{}, err
+	}
+	answer := wire.Skipped{Seq: done.From, To: done.To, Plugins: done.Handlers}
+	if answer.Plugins == nil {
+		answer.Plugins = []string{}
+	}
+	return reply{body: answer}, nil
+}
+
 // placeOf reads a place in the log, as a string or a number; nil for none.
 func placeOf(field string, raw json.RawMessage) (*event.Place, error) {
 	if len(raw) == 0 || string(raw) == "null" {

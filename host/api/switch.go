@@ -102,7 +102,7 @@ func pluginTag(p wire.Plugin) string {
 	p = whole(p)
 	decided := p.State
 	switch p.State {
-	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Draining: // what it lacks is among the capabilities
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck, wire.Draining: // what it lacks is among the capabilities
 		decided = wire.Active
 	}
 	parts := []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}

@@ -72,6 +72,9 @@ type Bus struct {
 	ring    ring
 	waiting waiters // subscriptions at the end of the ring
 
+	// stalled: the reader cannot follow the log. Subscriptions at the end of the
+	// ring read the log themselves then, and get its error.
+	stalled atomic.Bool
 	started atomic.Bool
 	closing chan struct{} // closed by Close
 	close   sync.Once
@@ -200,10 +203,12 @@ func (b *Bus) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		b.stalled.Store(err != nil)
 		if err == nil {
 			pause = first
 			continue
 		}
+		b.waiting.wakeAll()
 		b.logger.Warn("the bus cannot follow the log and will try again", "error", err, "in", pause)
 		select {
 		case <-time.After(pause):

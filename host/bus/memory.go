@@ -311,6 +311,18 @@ func (m *Memory) kept(seq uint64) bool {
 	return false
 }
 
+// Skip passes over events that cannot be read. Here every event can: fault.Conflict.
+func (m *Memory) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
+	const doing = "skip events"
+	if err := m.usable(ctx, doing); err != nil {
+		return event.Skipped{}, err
+	}
+	if from < 1 || from > to {
+		return event.Skipped{}, fault.Field("to", "is %d, but must be at least seq, %d, and seq at least 1", to, from)
+	}
+	return event.Skipped{}, fault.New(fault.Conflict, "%s: events in memory can be read: only events that cannot are skipped", doing)
+}
+
 // Event returns the event with this event id or, when there is none, with this
 // idempotency key. fault.NotFound when there is neither.
 func (m *Memory) Event(ctx context.Context, id string) (event.Record, error) {

@@ -92,6 +92,9 @@ func (s *Subscription) fromRing(buf []event.Record) (n int, behind, waiting bool
 	if n = b.ring.copyTo(buf, s.next); n > 0 {
 		return n, false, false
 	}
+	if b.stalled.Load() && b.log.Last() >= s.next {
+		return 0, true, false
+	}
 	// Under the lock: the reader wakes after it has changed the ring.
 	b.waiting.join(s.wake)
 	return 0, false, true
@@ -102,6 +105,9 @@ func (s *Subscription) readPage(ctx context.Context) error {
 	s.bus.mu.RLock()
 	low := s.bus.ring.low // before Read: what is up to here and not in it was trimmed
 	s.bus.mu.RUnlock()
+	if s.bus.stalled.Load() { // the ring says nothing about the log's end
+		low = s.bus.log.Last()
+	}
 	page, err := s.bus.log.Read(ctx, s.next, pageSize)
 	if err != nil {
 		return err

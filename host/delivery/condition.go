@@ -8,7 +8,7 @@ import (
 
 // Condition says why a handler's events wait although it is at work.
 type Condition struct {
-	State  wire.PluginState // wire.Paused, wire.BreakerOpen, or "" when they do not
+	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, or "" when they do not
 	Reason string
 	Since  time.Time
 }
@@ -24,6 +24,9 @@ func (h *Handler) condition() Condition {
 	switch {
 	case h.policy.Paused:
 		return Condition{wire.Paused, "paused by the operator; its events wait", h.pausedAt}
+	case h.obstacle().where != "":
+		o := h.obstacle()
+		return Condition{wire.Stuck, o.reason, o.since}
 	case h.breaker.open:
 		return Condition{wire.BreakerOpen, h.breaker.reason, h.breaker.since}
 	}
@@ -58,6 +61,8 @@ func (h *Handler) tell() {
 		logger.Warn("the breaker is open: events wait", "reason", c.Reason)
 	case wire.Paused:
 		logger.Info("the handler is paused: events wait")
+	case wire.Stuck:
+		logger.Error("the handler is stuck: events wait", "reason", c.Reason)
 	default:
 		logger.Info("events no longer wait")
 	}

@@ -87,6 +87,8 @@ type Handler struct {
 	mu       sync.Mutex
 	policy   Policy
 	pausedAt time.Time
+	troubled atomic.Bool     // one of stuck is not empty; changed under mu
+	stuck    [parts]obstacle // by part, what it cannot get past
 	breaker  breaker
 	parked   int
 	ready    fifo
@@ -101,10 +103,13 @@ type Handler struct {
 	window  fifo    // tasks in order of Seq whose place the cursor has not passed
 	free    []*task // to be used again
 	batch   []*task // the reader's own, see arrive
-	bytes   int
-	full    bool // the reader waits for room
-	readTo  uint64
-	saved   uint64 // the cursor as it was last handed to the recorder
+	// unread are deliveries to be tried again whose events cannot be read: the
+	// feeder tries on. load makes the list, and nobody else than the feeder reads it.
+	unread []event.Delivery
+	bytes  int
+	full   bool // the reader waits for room
+	readTo uint64
+	saved  uint64 // the cursor as it was last handed to the recorder
 	// outcomes are those that the recorder has not fetched; unsaved counts them
 	// and the ones it has and is yet to write.
 	outcomes outcomes
@@ -217,11 +222,12 @@ func (h *Handler) read(ctx context.Context) {
 	for {
 		n, err := sub.Next(ctx, buf)
 		if err != nil {
-			if ctx.Err() != nil || !h.pause(ctx, err) {
+			if ctx.Err() != nil || !h.pause(ctx, reading, err) {
 				return
 			}
 			continue
 		}
+		h.recovered(reading)
 		for rest := buf[:n]; len(rest) > 0; {
 			fit := h.awaitRoom(ctx, rest)
 			if fit == 0 {
@@ -231,17 +237,6 @@ func (h *Handler) read(ctx context.Context) {
 			rest = rest[fit:]
 		}
 		clear(buf[:n])
-	}
-}
-
-// pause waits before the log is read again after an error.
-func (h *Handler) pause(ctx context.Context, err error) bool {
-	h.dispatcher.cfg.Logger.Error("the log cannot be read; trying on", "plugin", h.name, "error", err)
-	select {
-	case <-time.After(readRetry):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

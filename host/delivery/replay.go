@@ -140,7 +140,11 @@ func (h *Handler) reload() {
 		if err == nil {
 			err = h.load(h.life, b)
 		}
-		if err == nil || h.life.Err() != nil || !h.pause(h.life, err) {
+		if err == nil {
+			h.recovered(reading)
+			return
+		}
+		if h.life.Err() != nil || !h.pause(h.life, reading, err) {
 			return
 		}
 	}

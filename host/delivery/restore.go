@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	later := make(map[uint64]event.Delivery)
 	var waiting []*task
+	var unread []event.Delivery
 	latest := h.latestDue(time.Now())
 	for _, row := range b.Open {
 		if row.Due.After(latest) {
@@ -36,6 +38,11 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 			continue
 		}
 		t, err := h.restored(ctx, row)
+		var bad *event.Unreadable
+		if errors.As(err, &bad) {
+			unread = append(unread, row)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -43,6 +50,7 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 			waiting = append(waiting, t)
 		}
 	}
+	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
@@ -108,13 +116,18 @@ func (h *Handler) feed(ctx context.Context) {
 			return
 		}
 		for again := true; again; {
-			var err error
-			if again, err = h.feedAll(ctx); err != nil {
-				if ctx.Err() != nil || !h.pause(ctx, err) {
+			err := h.restoreUnread(ctx)
+			if err == nil {
+				again, err = h.feedAll(ctx)
+			}
+			if err != nil {
+				if ctx.Err() != nil || !h.pause(ctx, feeding, err) {
 					return
 				}
 				again = true
+				continue
 			}
+			h.recovered(feeding)
 		}
 	}
 }
@@ -268,7 +281,9 @@ func (h *Handler) readReplay(ctx context.Context) bool {
 		if err == nil && n == 0 { // the stretch is read
 			err = h.endReplay(ctx, r)
 		}
-		if err != nil && (ctx.Err() != nil || !h.pause(ctx, err)) {
+		if err == nil {
+			h.recovered(reading)
+		} else if ctx.Err() != nil || !h.pause(ctx, reading, err) {
 			return false
 		}
 	}

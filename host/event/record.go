@@ -103,17 +103,18 @@ type Class string
 
 // The classes of a failed attempt.
 const (
-	ClassTimeout   Class = "timeout"    // the event's deadline passed
-	ClassFuel      Class = "fuel"       // the event's fuel budget was used up
-	ClassTrap      Class = "trap"       // the guest trapped
-	ClassMemory    Class = "memory"     // it asked for more memory than it may have
-	ClassStack     Class = "stack"      // its calls nested deeper than they may
-	ClassExit      Class = "exit"       // it exited while an event was open
-	ClassBadResult Class = "bad_result" // its result is not JSON or too large
-	ClassRejected  Class = "rejected"   // it rejected the event
-	ClassRetry     Class = "retry"      // it asked to have the event again
-	ClassConflict  Class = "conflict"   // a child's key was used before, with other content
-	ClassCancelled Class = "cancelled"  // the host stopped it; does not count as an attempt
+	ClassTimeout    Class = "timeout"    // the event's deadline passed
+	ClassFuel       Class = "fuel"       // the event's fuel budget was used up
+	ClassTrap       Class = "trap"       // the guest trapped
+	ClassMemory     Class = "memory"     // it asked for more memory than it may have
+	ClassStack      Class = "stack"      // its calls nested deeper than they may
+	ClassExit       Class = "exit"       // it exited while an event was open
+	ClassBadResult  Class = "bad_result" // its result is not JSON or too large
+	ClassRejected   Class = "rejected"   // it rejected the event
+	ClassRetry      Class = "retry"      // it asked to have the event again
+	ClassUnreadable Class = "unreadable" // the log is damaged there, and an operator skipped the event
+	ClassConflict   Class = "conflict"   // a child's key was used before, with other content
+	ClassCancelled  Class = "cancelled"  // the host stopped it; does not count as an attempt
 )
 
 // Outcome is how one attempt ended, with what it cost.

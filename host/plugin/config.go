@@ -80,7 +80,7 @@ type Stats struct {
 
 // Condition is a state that a Running is in by itself, such as an open breaker.
 type Condition struct {
-	State  wire.PluginState // Paused or BreakerOpen; "" when it takes events
+	State  wire.PluginState // Paused, Stuck or BreakerOpen; "" when it takes events
 	Reason string
 	Since  time.Time
 }

@@ -21,6 +21,8 @@ type writeStatements struct {
 	deleteCursor, deleteRows        *sql.Stmt
 	kvGet, kvUsage, kvSet, kvDelete *sql.Stmt
 	kvClear                         *sql.Stmt
+	skip, handlersBefore            *sql.Stmt
+	skipDelivery, purgeSeq          *sql.Stmt
 }
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -47,6 +49,16 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&w.kvSet, `INSERT INTO kv VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`},
 		{&w.kvDelete, `DELETE FROM kv WHERE plugin = ? AND key = ?`},
 		{&w.kvClear, `DELETE FROM kv WHERE plugin = ?`},
+		{&w.skip, `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`},
+		{&w.handlersBefore, `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
+			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`},
+		{&w.skipDelivery, `INSERT INTO deliveries (` + deliveryColumns + `, purged)
+			SELECT ?1, ?2, 'dead', 0, '', 'unreadable', 'the event cannot be read, and an operator skipped it', 0, 0, ?3, 0, 0, 1
+			WHERE coalesce((SELECT seq FROM cursors WHERE name = ?4), 0) < ?2
+				OR EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1 AND seq = ?2 AND status NOT IN ('ok', 'dead'))
+			ON CONFLICT DO UPDATE SET status = 'dead', result = '', error_class = excluded.error_class,
+				error_message = excluded.error_message, at = excluded.at, due = 0, purged = 1 WHERE status NOT IN ('ok', 'dead')`},
+		{&w.purgeSeq, `UPDATE deliveries SET purged = 1 WHERE seq = ? AND status = 'dead' AND purged = 0`},
 	})
 }
 

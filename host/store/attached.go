@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -66,6 +67,8 @@ type attachment struct {
 
 	mu   sync.Mutex // a leaf
 	lost error      // why the store is detached; nil: it is not
+
+	damaged atomic.Bool // the last write failed because a page is damaged
 }
 
 // eachCommit is how many of the files are checked after each commit: those that
@@ -119,12 +122,40 @@ func (a *attachment) check(n int) (lost error, changed bool) {
 }
 
 // Health returns nil while the store takes writes, and otherwise why it does not:
-// one of its files was deleted, moved, replaced or truncated. It is noticed with
-// the next write, and without one within about a second.
+// one of its files was deleted, moved, replaced or truncated, or the last write
+// came upon a damaged page. The former is noticed with the next write, and without
+// one within about a second.
 func (s *Store) Health() error {
+	if err := s.detached(); err != nil {
+		return err
+	}
+	if s.attached.damaged.Load() {
+		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and restore it from a copy")
+	}
+	return nil
+}
+
+// detached is why the store's files are not under their names; nil when they are.
+func (s *Store) detached() error {
 	s.attached.mu.Lock()
 	defer s.attached.mu.Unlock()
 	return s.attached.lost
+}
+
+// noteDamage remembers whether a write of clients failed because of damage, until
+// events are appended again. What the store does by itself, such as trimming, says
+// that in its own errors.
+func (s *Store) noteDamage(g *group, err error) {
+	if g.ops[0].alone || err != nil && !damaged(err) || err == nil && len(g.records) == 0 {
+		return
+	}
+	if is := err != nil; s.attached.damaged.Swap(is) != is {
+		if is {
+			s.log.Error("a write failed because the store is damaged; berth doctor lists what cannot be read", "path", s.path, "error", err)
+		} else {
+			s.log.Info("events are appended again")
+		}
+	}
 }
 
 // checkFiles checks the names of the first n files and logs what has changed.

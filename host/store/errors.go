@@ -12,6 +12,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -20,9 +21,12 @@ import (
 func (s *Store) coded(doing string, err error) error {
 	var known *fault.Error
 	var lite *sqlite.Error
+	var unreadable *event.Unreadable
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &unreadable): // its cause can have a code, which is not this one; the text is for clients
+		return fault.New(fault.Unavailable, "%s: %w (restore the store from a copy, or pass over it: berth events skip)", doing, err)
 	case errors.As(err, &known):
 		return fmt.Errorf("%s: %w", doing, err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -98,8 +98,14 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 	s.deserted = false
 	o := first
 	for range maxQueued {
-		if events > 0 && (events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
+		if events > 0 && (o.alone || events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
 			s.held = o
+			return ops
+		}
+		if o.alone {
+			if o.state.CompareAndSwap(queued, taken) {
+				ops = append(ops, o)
+			}
 			return ops
 		}
 		if o.state.CompareAndSwap(queued, taken) {

@@ -34,10 +34,11 @@ func (p *pace) done(took time.Duration) {
 	}
 }
 
-// paced runs one step of a long task in the writer's transaction.
+// paced runs one step of a long task in a transaction of its own: what is wrong with
+// the part of the file that it works on is no error of a publisher's.
 func (s *Store) paced(ctx context.Context, doing string, p *pace, step func(g *group) error) error {
 	var took time.Duration // without the commit, which publishers of the group wait for anyway
-	err := s.submit(ctx, doing, &op{events: p.step, run: func(g *group) error {
+	err := s.submit(ctx, doing, &op{events: p.step, alone: true, run: func(g *group) error {
 		began := time.Now()
 		defer func() { took = time.Since(began) }()
 		return step(g)

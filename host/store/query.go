@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -22,14 +21,19 @@ type readStatements struct {
 	newestRow, redriven, replay    *sql.Stmt
 	newestOutcome, newestAt        *sql.Stmt
 	kvGet, deadCounts              *sql.Stmt
+	eventOfSeq, skippedAt          *sql.Stmt
+	skippedBelow                   *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
 	return prepare(ctx, db, []statement{
 		{&r.events, `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`},
-		{&r.newest, `SELECT seq, envelope FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?`},
-		{&r.newestOfTopic, `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq < ?2
+		{&r.eventOfSeq, `SELECT seq, envelope FROM events WHERE seq = ?`},
+		{&r.skippedAt, `SELECT until FROM skipped WHERE seq <= ? ORDER BY seq DESC LIMIT 1`},
+		{&r.skippedBelow, `SELECT seq FROM skipped WHERE seq < ? ORDER BY seq DESC LIMIT 1`},
+		{&r.newest, `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`}, // not < ?, which looks for ? itself: its page may be damaged,
+		{&r.newestOfTopic, `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
 			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`},
 		{&r.stretches, `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`},
 		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
@@ -58,6 +62,8 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 // sqlSeq is a Seq as SQLite can hold it. None is above that.
 func sqlSeq(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
 
+// scanRecords reads rows of seq and envelope. On an error it answers what came
+// before it as well; a row that is no event is *event.Unreadable.
 func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
 	if err != nil {
 		return nil, err
@@ -66,13 +72,13 @@ func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
 	var records []event.Record
 	for rows.Next() {
 		var seq int64
-		var envelope string
+		var envelope sql.RawBytes
 		if err := rows.Scan(&seq, &envelope); err != nil {
-			return nil, err
+			return records, err
 		}
-		ev, err := event.Parse(envelope)
+		ev, err := event.Parse(string(envelope))
 		if err != nil {
-			return nil, fmt.Errorf("event %d: %w", seq, err)
+			return records, &event.Unreadable{Seq: uint64(seq), To: uint64(seq), Err: err}
 		}
 		records = append(records, event.Record{Seq: uint64(seq), Event: ev})
 	}
@@ -108,7 +114,10 @@ func (s *Store) Events(ctx context.Context, q event.Query) ([]event.Record, erro
 		return nil, s.coded(doing, errClosed())
 	}
 	records, err := s.list(ctx, q)
-	return records, s.coded(doing, err)
+	if err != nil {
+		return nil, s.coded(doing, err)
+	}
+	return records, nil
 }
 
 // SeqAt returns the Seq of the first event that was appended at or after t, or
@@ -122,8 +131,7 @@ func (s *Store) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	low, high := uint64(1), s.Last()+1
 	for low < high {
 		mid := low + (high-low)/2
-		var seq, at int64
-		err := s.read.at.QueryRowContext(ctx, sqlSeq(mid)).Scan(&seq, &at)
+		seq, at, err := s.appendedFrom(ctx, mid)
 		switch {
 		case errors.Is(err, sql.ErrNoRows) || err == nil && uint64(seq) >= high:
 			high = mid // nothing is left from mid to high
@@ -136,12 +144,27 @@ func (s *Store) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 		}
 	}
 	// high may lie in a gap; the event it stands for is the next one.
-	var seq, at int64
-	err := s.read.at.QueryRowContext(ctx, sqlSeq(high)).Scan(&seq, &at)
+	seq, _, err := s.appendedFrom(ctx, high)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s.Last() + 1, nil
 	}
 	return uint64(seq), s.coded(doing, err)
+}
+
+// appendedFrom answers the first event from a Seq on, and when it was appended. It
+// passes over what was skipped.
+func (s *Store) appendedFrom(ctx context.Context, from uint64) (seq, at int64, err error) {
+	for {
+		err = s.read.at.QueryRowContext(ctx, sqlSeq(from)).Scan(&seq, &at)
+		if !damaged(err) {
+			return seq, at, err
+		}
+		next, skipped, failed := s.afterSkipped(ctx, from)
+		if failed != nil || !skipped {
+			return 0, 0, errors.Join(err, failed)
+		}
+		from = next
+	}
 }
 
 func before(unixNano int64, t time.Time) bool { return time.Unix(0, unixNano).Before(t) }

@@ -129,7 +129,8 @@ const maxRead = 4096 // records one Read answers at most
 
 // Read returns the events from Seq from on, ascending, at most limit (at least
 // 1; more than 4096 is read as 4096) of them. None means that the log ends
-// before from. The caller must not write to the result: it can be shared.
+// before from. The caller must not write to the result: it can be shared. Where the
+// log is damaged the error wraps *event.Unreadable, until it is skipped.
 func (s *Store) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
 	const doing = "read the log"
 	if limit < 1 {
@@ -145,7 +146,6 @@ func (s *Store) Read(ctx context.Context, from uint64, limit int) ([]event.Recor
 	if records, ok := s.recent.read(from, limit); ok {
 		return records, nil
 	}
-	rows, err := s.read.events.QueryContext(ctx, sqlSeq(from), limit)
-	records, err := scanRecords(rows, err)
+	records, err := s.readLog(ctx, from, limit)
 	return records, s.coded(doing, err)
 }

@@ -143,6 +143,9 @@ var migrations = [...]string{
 	`CREATE TABLE identity (store TEXT NOT NULL) STRICT;
 	INSERT INTO identity VALUES (lower(hex(randomblob(16))));
 	ALTER TABLE log_size ADD COLUMN writes INTEGER NOT NULL DEFAULT 0;`,
+
+	// 9: the Seqs at which reading passes over what cannot be read; both ends included.
+	`CREATE TABLE skipped (seq INTEGER PRIMARY KEY, until INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;`,
 }
 
 // upgrade brings the file to the newest schema, in one transaction.

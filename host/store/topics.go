@@ -19,10 +19,11 @@ const stretch = 8
 type topics struct {
 	stretch int64
 	hashes  map[uint32]struct{}
+	partial bool // some of the stretch could not be read: it gets no summary
 }
 
 func (t *topics) reset(stretch int64) {
-	t.stretch, t.hashes = stretch, make(map[uint32]struct{})
+	t.stretch, t.hashes, t.partial = stretch, make(map[uint32]struct{}), false
 }
 
 func (t *topics) add(typ, subject string) {
@@ -74,7 +75,7 @@ func (g *group) summarize() error {
 	t := &g.s.topics
 	for _, rec := range g.records {
 		if at := int64(rec.Seq >> stretch); at != t.stretch {
-			if len(t.hashes) > 0 {
+			if len(t.hashes) > 0 && !t.partial {
 				if _, err := g.exec(g.s.write.setStretch, t.stretch, t.encoded()); err != nil {
 					return err
 				}
@@ -86,9 +87,19 @@ func (g *group) summarize() error {
 	return nil
 }
 
-// load reads the topics of the newest stretch from the file.
+// load reads the topics of the newest stretch from the file. Damage there is for
+// those to report who need the events.
 func (t *topics) load(ctx context.Context, db *sql.DB, last uint64) error {
 	t.reset(int64(last >> stretch))
+	err := t.scan(ctx, db)
+	if damaged(err) {
+		t.partial = true
+		return nil
+	}
+	return err
+}
+
+func (t *topics) scan(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, `SELECT type, subject FROM events WHERE seq >= ?`, t.stretch<<stretch)
 	if err != nil {
 		return err
@@ -118,8 +129,9 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 		end = sqlSeq(q.Before)
 	}
 	if q.Type == "" && q.Subject == "" {
-		rows, err := s.read.newest.QueryContext(ctx, end, q.Limit)
-		return scanRecords(rows, err)
+		return s.readNewest(ctx, end, q.Limit, func(end int64, limit int) (*sql.Rows, error) {
+			return s.read.newest.QueryContext(ctx, end, limit)
+		})
 	}
 	var oldest, newest int64
 	if err := s.read.bounds.QueryRowContext(ctx).Scan(&oldest, &newest); err != nil {
@@ -128,8 +140,9 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 	end = min(end, newest+1)
 	var list []event.Record
 	search := func(from int64) error { // from there to end, which moves there
-		rows, err := s.read.newestOfTopic.QueryContext(ctx, from, end, string(q.Type), q.Subject, q.Limit-len(list))
-		records, err := scanRecords(rows, err)
+		records, err := s.readNewest(ctx, end, q.Limit-len(list), func(end int64, limit int) (*sql.Rows, error) {
+			return s.read.newestOfTopic.QueryContext(ctx, from, end, string(q.Type), q.Subject, limit)
+		})
 		list, end = append(list, records...), from
 		return err
 	}

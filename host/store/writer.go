@@ -20,6 +20,7 @@ type op struct {
 	// with the file, which ends the group.
 	run      func(g *group) error
 	isolated bool // runs in a savepoint of its own, undone when err is set
+	alone    bool // is a group of its own
 	// A write that only appends has these instead of run, so that neighbours in
 	// the group are inserted together.
 	append   []row
@@ -122,12 +123,13 @@ type group struct {
 func (s *Store) writeGroup(ops []*op) {
 	began := time.Now()
 	g := &group{s: s, ops: ops}
-	err := s.Health()
+	err := s.detached()
 	if err != nil { // it may be over
 		err = s.checkFiles(len(s.attached.files))
 	}
 	if err == nil {
 		err = g.run()
+		s.noteDamage(g, err)
 	}
 	if err != nil {
 		s.stale = true // the commit may have happened all the same

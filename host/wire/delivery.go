@@ -64,6 +64,20 @@ type Replaying struct {
 	ToSeq   uint64 `json:"to_seq"`
 }
 
+// Skip asks to pass over events that cannot be read, both ends included.
+type Skip struct {
+	Seq uint64 `json:"seq" jsonschema:"minimum=1"`
+	To  uint64 `json:"to,omitempty" jsonschema:"minimum=1"` // 0: only Seq
+}
+
+// Skipped says which events, both ends included, nobody gets any more, and for which
+// handlers a dead delivery was recorded.
+type Skipped struct {
+	Seq     uint64   `json:"seq"`
+	To      uint64   `json:"to"`
+	Plugins []string `json:"plugins"`
+}
+
 // LogStatus is how the event log stands, and how far each handler is in it.
 type LogStatus struct {
 	Engine     string      `json:"engine"`

@@ -100,6 +100,7 @@ const (
 	Active        PluginState = "active"
 	Paused        PluginState = "paused"
 	BreakerOpen   PluginState = "breaker_open" // repeated failures; probes again by itself
+	Stuck         PluginState = "stuck"        // the log cannot be read where it stands; reason says where
 	Draining      PluginState = "draining"     // finishes what it has, then goes
 )
 

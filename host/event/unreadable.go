@@ -1,0 +1,30 @@
+package event
+
+import "fmt"
+
+// Unreadable is the error of reading a log at a place where it is damaged.
+type Unreadable struct {
+	Seq uint64 // of the first event that cannot be read
+	To  uint64 // of the last one in a row, at least Seq
+	Err error  // what is wrong with the first
+}
+
+// Events names the events for a person: "event 41", or "events 41 to 48".
+func (u *Unreadable) Events() string {
+	if u.To <= u.Seq {
+		return fmt.Sprintf("event %d", u.Seq)
+	}
+	return fmt.Sprintf("events %d to %d", u.Seq, u.To)
+}
+
+func (u *Unreadable) Error() string {
+	return fmt.Sprintf("%s cannot be read: %v", u.Events(), u.Err)
+}
+
+func (u *Unreadable) Unwrap() error { return u.Err }
+
+// Skipped is what an operator has passed over.
+type Skipped struct {
+	From, To uint64   // Seqs, both included
+	Handlers []string // those that had not had the events, by name
+}

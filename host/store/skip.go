@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// maxSkip bounds how many Seqs one call skips.
+const maxSkip = 100_000
+
+// Skip passes over events that cannot be read, from one Seq to another, both
+// included: nobody gets them any more, unless they can be read again. For every
+// handler that has not had such an event, or has it open, a dead delivery is
+// recorded, which cannot be redriven. It is durable when it returns.
+//
+// fault.Conflict: one of the events can be read. fault.NotFound: none of them is
+// in the log. fault.Invalid: a range that is none, or has more than 100,000 Seqs.
+// Skipping what was skipped changes nothing.
+func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
+	const doing = "skip events"
+	switch {
+	case from < 1 || from > to:
+		return event.Skipped{}, fault.Field("to", "is %d, but must be at least seq, %d, and seq at least 1", to, from)
+	case to-from >= maxSkip:
+		return event.Skipped{}, fault.Field("to", "is too far from seq: at most %d events are skipped at once", maxSkip)
+	case s.closed():
+		return event.Skipped{}, s.coded(doing, errClosed())
+	case from > s.Last():
+		return event.Skipped{}, fault.New(fault.NotFound, "the log ends at event %d", s.Last())
+	}
+	var bad []uint64
+	for seq := from; seq <= min(to, s.Last()); seq++ {
+		there, err := s.eventAt(ctx, seq)
+		switch {
+		case damaged(err):
+			bad = append(bad, seq)
+		case err != nil:
+			return event.Skipped{}, s.coded(doing, err)
+		case there:
+			return event.Skipped{}, fault.New(fault.Conflict, "event %d can be read: only events that cannot are skipped", seq)
+		}
+	}
+	if len(bad) == 0 {
+		return event.Skipped{}, fault.New(fault.NotFound, "there is no event from %d to %d that cannot be read", from, to)
+	}
+	done := event.Skipped{From: from, To: to}
+	o := &op{events: len(bad), run: func(g *group) (err error) {
+		done.Handlers, err = g.skip(from, to, bad, s.now())
+		return err
+	}}
+	if err := s.submit(ctx, doing, o); err != nil {
+		return event.Skipped{}, err
+	}
+	s.log.Warn("events that cannot be read were skipped by an operator", "from_seq", from, "to_seq", to, "unreadable", len(bad), "handlers", done.Handlers)
+	return done, nil
+}
+
+// skip notes the range, and the outcome of each of its events for each handler that
+// has not had it.
+func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []string, err error) {
+	t := &g.s.write
+	if _, err := g.exec(t.skip, sqlSeq(from), sqlSeq(to), now.UnixNano()); err != nil {
+		return nil, err
+	}
+	rows, err := g.bind(t.handlersBefore).Query(sqlSeq(bad[len(bad)-1]), sqlSeq(from), sqlSeq(to))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		handlers = append(handlers, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for _, seq := range bad { // what is dead already cannot be shown or redriven either
+		if _, err := g.exec(t.purgeSeq, sqlSeq(seq)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range handlers {
+		for _, seq := range bad {
+			if _, err := g.exec(t.skipDelivery, name, sqlSeq(seq), now.UnixNano(), handlerCursor(name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return handlers, nil
+}
