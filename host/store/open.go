@@ -82,6 +82,8 @@ const (
 // schema and reads where the log ends.
 func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 	path := s.path
+	_, left, _ := stat(path + "-wal")
+	recovered := left > 0 // somebody was killed
 	s.writer, err = s.openPool(dsn(path, index, "mode=rw", "_txlock=immediate",
 		"_pragma=auto_vacuum(incremental)", // of a new file, so before it has a page; see shrink.go
 		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
@@ -136,15 +138,17 @@ func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 	// What is read now may come from a WAL that a killed process had not flushed.
 	// It is flushed before it counts: duplicates of these events are acknowledged
 	// without a further flush, and the watermark is never ahead of the disk.
-	if err := syncFile(path + "-wal"); err != nil {
-		return err
+	if recovered {
+		if err := syncFile(path + "-wal"); err != nil {
+			return err
+		}
 	}
 	if err := s.attached.attach(path, index == sharedIndex); err != nil {
 		return err
 	}
 	s.watermark = watermark{name: path + watermarkSuffix, log: s.log}
 	s.watermark.record(s.position())
-	s.watermark.sync()
+	s.watermark.report(s.watermark.open())
 	s.lock.sign()
 	return nil
 }

@@ -40,7 +40,7 @@ func sizeOf(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// TestFileShrinks trims a log of 20 MB: the running store gives the pages back,
+// TestFileShrinks trims a log of 8 MB: the running store gives the pages back,
 // but for those that the next events will need.
 func TestFileShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
@@ -49,7 +49,7 @@ func TestFileShrinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	fill(t, s, 15_000)
+	fill(t, s, 6_000)
 	if _, err := s.Trim(t.Context(), s.Last()); err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ type watermark struct {
 	file    *os.File   // nil: it could not be opened
 	text    []byte     // the record that was written last
 	dirty   bool       // it is not flushed
+	made    bool       // the file was made, and its name is not flushed
 	failing bool       // the last write failed, and the log says so
 }
 
@@ -116,34 +117,27 @@ func (w *watermark) report(err error) {
 	w.failing = err != nil
 }
 
-// sync flushes the watermark, and makes it anew when it is missing.
+// sync flushes the watermark, and makes it anew when it is missing. Until the first
+// sync a power failure can leave none, which is no error either.
 func (w *watermark) sync() {
 	w.mu.Lock()
-	if w.file != nil && sameFile(w.name, w.file) {
-		f, dirty := w.file, w.dirty
-		w.dirty = false
-		w.mu.Unlock()
-		if dirty {
-			_ = f.Sync() // a watermark that is behind is no error
-		}
-		return
+	if w.file == nil || !sameFile(w.name, w.file) {
+		w.release()
+		w.report(w.open())
 	}
-	defer w.mu.Unlock()
-	w.release()
-	w.report(w.open())
+	f, dirty, made := w.file, w.dirty, w.made
+	w.dirty, w.made = false, false
+	w.mu.Unlock() // the writer does not wait for a flush
+	if f != nil && dirty {
+		_ = f.Sync()
+	}
+	if f != nil && made {
+		_ = syncDir(filepath.Dir(w.name))
+	}
 }
 
-// close flushes and closes the file, if it was opened.
-func (w *watermark) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.file != nil && w.dirty {
-		_ = w.file.Sync() // a watermark that is behind is no error
-	}
-	w.release()
-}
-
-// open makes or opens the file and writes the present record, durably.
+// open makes or opens the file and writes the present record. The caller has the
+// mutex, or nobody else has the watermark yet.
 func (w *watermark) open() error {
 	f, err := os.OpenFile(w.name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
@@ -152,19 +146,23 @@ func (w *watermark) open() error {
 	if _, err = f.WriteAt(w.text, 0); err == nil {
 		err = f.Truncate(int64(len(w.text)))
 	}
-	if err == nil {
-		err = errors.Join(f.Sync(), syncDir(filepath.Dir(w.name)))
-	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	w.file, w.dirty = f, false
+	w.file, w.dirty, w.made = f, true, true
 	return nil
+}
+
+// close closes the file, if it was opened.
+func (w *watermark) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.release()
 }
 
 func (w *watermark) release() {
 	if w.file != nil {
-		_ = w.file.Close() // it was flushed, or is behind
+		_ = w.file.Close() // one that is behind is no error
 		w.file = nil
 	}
 }
