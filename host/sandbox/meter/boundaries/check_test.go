@@ -213,6 +213,30 @@ func TestChargesAreFound(t *testing.T) {
 	}
 }
 
+// TestStackChargesAreFound: functions that can call themselves charge the stack.
+func TestStackChargesAreFound(t *testing.T) {
+	const deeper = "; global.get 2; i64.const -96; i64.add; global.set 2"
+	entry := func(stack, code string, fn string) string {
+		return charge + stack + "; " + left + "; " + code + "; else; i64.const 5; call 3; local.get 0; call " + fn + "; end; end"
+	}
+	for _, tt := range []struct{ name, first, second, want string }{
+		{"two that do not call each other", entry("", "call 2", "1"), entry("", "nop", "2"), ""},
+		{"one that calls itself", entry("", "call 1", "1"), "end", "function 1: it can call itself without a charge of the stack"},
+		{"one that calls itself, charged", entry(deeper, "call 1", "1"), "end", ""},
+		{"two that call each other", entry("", "call 2", "1"), entry("", "call 1", "2"), "it can call itself without a charge of the stack"},
+		{"two that call each other, one charged", entry("", "call 2", "1"), entry(deeper, "call 1", "2"), ""},
+		{"a charge that adds", entry(strings.Replace(deeper, "-", "", 1), "call 1", "1"), "end", "it can call itself without a charge of the stack"},
+		{"a call at the end that follows no refill", charge + "; " + left + "; else; call 1; end; end", "end", "it can call itself without a charge of the stack"},
+		{"the stack left written", entry("", "i64.const 9; global.set 2", "1"), "end", "the stack left is written, and not by a charge"},
+	} {
+		c := &checker{}
+		err := c.charged(text(t, tt.first, tt.second, "end", "end"), meter.Report{GlobalIndex: 1, Functions: 2, Helpers: 2})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v; want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
 // TestBoundariesAreCompared: a reading that differs in one instruction is caught.
 func TestBoundariesAreCompared(t *testing.T) {
 	own := listing{{index: 1, end: 9, instrs: []instr{{at: 4, op: wasmbin.OpLoop}, {at: 6, op: wasmbin.OpNop}, {at: 8, op: wasmbin.OpEnd}}}}

@@ -11,7 +11,8 @@
 //   - of what meter.Rewrite makes of it: that wabt and the engine see the boundaries
 //     that wasmbin sees, that each instruction has its one canonical encoding, that in
 //     wabt's reading each loop that can be reached begins with a charge, that each
-//     function does that could run for long, and that nothing else writes the counter.
+//     function does that could run for long, that functions which can call themselves
+//     charge the stack, and that nothing else writes the counters.
 //
 // The engine has no disassembler. Its boundaries are found by a probe: with the byte
 // at an offset replaced by an opcode that means nothing, the validator reports that
@@ -19,5 +20,5 @@
 //
 //	go run ./host/sandbox/meter/boundaries -for 30m
 //
-// Read main.go first, then check.go.
+// Read main.go first, then check.go and charges.go.
 package main
