@@ -116,7 +116,7 @@ func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Mar
 	if err != nil {
 		return wire.Marketplace{}, err
 	}
-	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit})
+	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit, Fresh: q.Refresh})
 	if err != nil {
 		return wire.Marketplace{}, elsewhere(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,7 +33,11 @@ running host knows: names of plugins, event types, ids of orders and dead letter
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.stdout, true)
+				if err := root.GenBashCompletionV2(a.stdout, true); err != nil {
+					return err
+				}
+				_, err := io.WriteString(a.stdout, bareBash)
+				return err
 			case "zsh":
 				return root.GenZshCompletion(a.stdout)
 			default:
@@ -41,6 +46,41 @@ running host knows: names of plugins, event types, ids of orders and dead letter
 		},
 	}
 }
+
+// bareBash takes the place of what cobra's script has from the package
+// bash-completion, where that is not loaded: the words of the command line, of which
+// = and : are no ends.
+const bareBash = `
+if ! declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+    __berth_init_completion()
+    {
+        local line=${COMP_LINE} n=-1 i word gap
+        COMPREPLY=()
+        words=()
+        cword=0
+        for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
+            word=${COMP_WORDS[i]}
+            gap=${line%%[![:space:]]*}
+            line=${line#"$gap"}
+            line=${line#"$word"}
+            if [[ $n -ge 0 && -z $gap && ( $word == [=:]* || ${words[n]} == *[=:] ) ]]; then
+                words[n]=${words[n]}$word
+            else
+                n=$((n + 1))
+                words[n]=$word
+            fi
+            if [[ $i -eq $COMP_CWORD ]]; then
+                cword=$n
+            fi
+        done
+        cur=${words[cword]}
+        prev=
+        if [[ $cword -gt 0 ]]; then
+            prev=${words[cword - 1]}
+        fi
+    }
+fi
+`
 
 // words lists what may stand at a place of a command line.
 type words func(ctx context.Context) []string

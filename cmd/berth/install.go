@@ -116,7 +116,8 @@ func (a *app) pluginRollback() *cobra.Command {
 		Use:   "rollback NAME [VERSION]",
 		Short: "Go back to a former version of an installed plugin",
 		Long: `Goes back to one of the last three former versions of an installed plugin, the one
-before if none is named. It needs no network. A version may also be named by the
+before if none is named. A version that was rolled back from is not gone back to
+again, unless it is named. It needs no network. A version may also be named by the
 SHA-256 that 'berth plugin verify' shows.`,
 		Args: usage(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -162,12 +163,16 @@ func (a *app) install(ctx context.Context, path, name string, agreed consent, bo
 }
 
 func (a *app) pluginOutdated() *cobra.Command {
-	return a.talks(&cobra.Command{
+	var refresh bool
+	cmd := a.talks(&cobra.Command{
 		Use:   "outdated",
 		Short: "List installed plugins of which the marketplace has a newer version",
-		Args:  usage(cobra.NoArgs),
+		Long: `Lists installed plugins of which the marketplace has a newer version, as 'berth plugin
+upgrade' would find it now: the host fetches the marketplace's list first. With
+--refresh=false it answers of the list that it has, which may be minutes old.`,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := a.listings(cmd.Context(), "", "")
+			list, err := a.listings(cmd.Context(), "", "", refresh)
 			if err != nil {
 				return err
 			}
@@ -182,6 +187,8 @@ func (a *app) pluginOutdated() *cobra.Command {
 			})
 		},
 	})
+	cmd.Flags().BoolVar(&refresh, "refresh", true, "have the host fetch the list first, whatever its age")
+	return cmd
 }
 
 func (a *app) pluginVerify() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 
 func (a *app) marketSearch() *cobra.Command {
 	var publisher string
+	var refresh bool
 	cmd := a.talks(&cobra.Command{
 		Use:     "search [WORD]...",
 		Aliases: []string{"list"},
@@ -23,7 +24,7 @@ cannot be reached this is the last list that was, and says so.`,
 		Example: `  berth marketplace search
   berth marketplace search fraud --publisher acme`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := a.listings(cmd.Context(), strings.Join(args, " "), publisher)
+			list, err := a.listings(cmd.Context(), strings.Join(args, " "), publisher, refresh)
 			if err != nil {
 				return err
 			}
@@ -36,12 +37,13 @@ cannot be reached this is the last list that was, and says so.`,
 			})
 		},
 	})
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "have the host fetch the list first, whatever its age")
 	cmd.Flags().StringVar(&publisher, "publisher", "", "only this publisher's")
 	return cmd
 }
 
-// listings are all pages of the host's list.
-func (a *app) listings(ctx context.Context, query, publisher string) (wire.Marketplace, error) {
+// listings are all pages of the host's list, which refresh has it fetch first.
+func (a *app) listings(ctx context.Context, query, publisher string, refresh bool) (wire.Marketplace, error) {
 	c, err := a.connect()
 	if err != nil {
 		return wire.Marketplace{}, err
@@ -53,6 +55,9 @@ func (a *app) listings(ctx context.Context, query, publisher string) (wire.Marke
 			if value != "" {
 				q.Set(key, value)
 			}
+		}
+		if refresh && cursor == "" {
+			q.Set("refresh", "true")
 		}
 		path := "/api/v1/plugins/marketplace"
 		if len(q) > 0 {

@@ -102,6 +102,24 @@ func TestMarketplace(t *testing.T) {
 	if l.Publisher != "acme" || l.Version != "1.0.0" || l.License != "MIT" || l.Installed != nil || l.UpdateAvailable != nil {
 		t.Errorf("got %+v", l)
 	}
+	// A list that is young is answered as it is, and fetched for who asks for that.
+	add("1.1.0")
+	if page := list(); page.Items[0].Version != "1.0.0" {
+		t.Errorf("got %+v", page)
+	}
+	t.Setenv("BERTH_URL", s.url)
+	t.Setenv("BERTH_TOKEN", s.token)
+	if code, stdout, stderr := berth(t, "plugin", "outdated", "--refresh=false"); code != 0 || strings.Contains(stdout, "1.1.0") {
+		t.Errorf("outdated of the young list: %d, %s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := berth(t, "plugin", "outdated"); code != 0 || stderr != "" {
+		t.Errorf("outdated: %d, %s", code, stderr)
+	}
+	if page := list(); page.Items[0].Version != "1.1.0" {
+		t.Errorf("outdated has not fetched the list: %+v", page)
+	}
+	t.Setenv("BERTH_URL", "")
+	t.Setenv("BERTH_TOKEN", "")
 	var out, errs strings.Builder
 	if code := doMain(t.Context(), []string{"marketplace", "verify", shop.URL, "--key", by.Key().String(), "--allow-private-host", "127.0.0.1"}, http.NoBody, &out, &errs); code != 0 || !strings.Contains(out.String(), "Everything holds.") {
 		t.Errorf("verify: %d, %s%s", code, out.String(), errs.String())

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -24,6 +25,7 @@ type MarketplaceQuery struct {
 	Publisher string // "" for all
 	Cursor    string // "" for the first page
 	Limit     int
+	Refresh   bool // fetch the list first, whatever its age
 }
 
 // The sizes of a page of listings.
@@ -32,12 +34,12 @@ const (
 	listingsMost = 200
 )
 
-// listMarketplace is GET /api/v1/plugins/marketplace?q&publisher&limit&cursor.
+// listMarketplace is GET /api/v1/plugins/marketplace?q&publisher&limit&cursor&refresh.
 func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 	if s.cfg.Marketplace == nil {
 		return reply{}, fault.New(fault.NotFound, "the marketplace is disabled")
 	}
-	q, err := query(c, "q", "publisher", "limit", "cursor")
+	q, err := query(c, "q", "publisher", "limit", "cursor", "refresh")
 	if err != nil {
 		return reply{}, err
 	}
@@ -45,8 +47,14 @@ func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	refresh := false
+	if text := q.Get("refresh"); text != "" {
+		if refresh, err = strconv.ParseBool(text); err != nil {
+			return reply{}, fault.Field("refresh", "must be true or false")
+		}
+	}
 	page, err := s.cfg.Marketplace.Listings(c.Request().Context(), MarketplaceQuery{
-		Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"), Limit: limit,
+		Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"), Limit: limit, Refresh: refresh,
 	})
 	if err != nil {
 		return reply{}, err

@@ -45,6 +45,12 @@ func TestMarketplace(t *testing.T) {
 	if w.Code != http.StatusOK || m.asked != want {
 		t.Errorf("got %d, asked %+v", w.Code, m.asked)
 	}
+	if w := call(h, "GET", "/api/v1/plugins/marketplace?refresh=true", ""); w.Code != http.StatusOK || !m.asked.Refresh {
+		t.Errorf("refresh: got %d, asked %+v", w.Code, m.asked)
+	}
+	if w := call(h, "GET", "/api/v1/plugins/marketplace?refresh=now", ""); w.Code != http.StatusBadRequest || problemIn(t, w).Field != "refresh" {
+		t.Errorf("refresh=now: got %d, %s", w.Code, w.Body)
+	}
 	for _, text := range []string{
 		`{"items":[{"publisher":"acme","name":"echo","version":"1.0.0","description":""`, `"installed":null,"update_available":null}],"next":null`,
 		`"stale":true,"reason":"it is down","fetched_at":"1970-01-01T00:00:00Z","expires":"1970-01-01T00:00:01Z","expired":false`,

@@ -52,6 +52,7 @@ func installOperations() []openapi.Operation {
 			Parameters: append([]openapi.Parameter{
 				inQuery("q", "Words that name, publisher or description hold.", nil),
 				inQuery("publisher", "Only this publisher's.", nil),
+				flag("refresh", "Fetch the list first, whatever its age."),
 			}, pageParameters(listingsPage, listingsMost)...),
 			Answers: answers(http.StatusOK, wire.Marketplace{})},
 		{Method: http.MethodPost, Path: "/api/v1/plugins/install", ID: "installPlugin", Tag: tagInstall, Summary: "Install a plugin",

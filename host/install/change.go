@@ -15,6 +15,7 @@ type change struct {
 	version Version
 	added   bool             // its module is a finished download, not in the store yet
 	admit   []abi.Capability // what the operator has agreed to just now
+	left    []string         // digests of what a rollback goes back from
 	lock    Lock             // as it is
 	raw     []byte           // likewise; nil when there is no file
 }
@@ -26,7 +27,7 @@ type change struct {
 // the commit; and the version that runs. Until the last step whatever ran goes on
 // undisturbed.
 func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Plugin, error) {
-	next := c.lock.with(c.name, c.version)
+	next := c.lock.with(c.name, c.version, c.left)
 	after, err := i.cfg.Codec.Marshal(next)
 	if err != nil {
 		return wire.Plugin{}, fault.New(fault.Internal, "write the lock of %s: %w", c.name, err)

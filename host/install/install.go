@@ -200,7 +200,8 @@ func (i *Installer) mend(ctx context.Context, name, digest string, added bool, r
 }
 
 // Rollback puts one of the last three former versions in the place of the one
-// that runs: the one with this version or digest, "" for the one before. It needs
+// that runs: the one with this version or digest, "" for the one before it that no
+// rollback has left. It needs
 // no network, and no approval: what the former version may do was agreed to when
 // it was installed, and what has been taken back since stays so. agreed is as
 // Request.Agreed.
@@ -212,15 +213,22 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, agreed f
 	defer done()
 	var to *Version
 	var have []string
+	left := []string{e.SHA256}
 	for n, v := range e.Former {
-		if to == nil && (version == "" || v.Version == version || v.SHA256 == version) {
-			to = &e.Former[n]
+		if to == nil {
+			if version == "" && !v.RolledBack || version != "" && (v.Version == version || v.SHA256 == version) {
+				to = &e.Former[n]
+			} else {
+				left = append(left, v.SHA256)
+			}
 		}
 		have = append(have, v.label())
 	}
 	switch {
 	case len(have) == 0:
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s: there is no former version of it", name)
+	case to == nil && version == "":
+		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s: there is no version before %s; it was rolled back from %s: name one of them to return to it", name, e.label(), strings.Join(have, ", "))
 	case to == nil:
 		return wire.Plugin{}, fault.New(fault.NotFound, "roll back %s: %q is none of its former versions: %s", name, version, strings.Join(have, ", "))
 	}
@@ -231,6 +239,9 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, agreed f
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %s", name, to.label(), why)
 	}
 	c.version = *to
+	if !to.RolledBack { // who returns to one that was left gives up nothing
+		c.left = left
+	}
 	c.version.InstalledAt = i.cfg.Now().UTC()
 	return i.apply(ctx, c, report)
 }

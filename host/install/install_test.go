@@ -65,6 +65,8 @@ func TestLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.runs("x", "1.1.0", versions[1])
+	wants(t, w.rollback(""), fault.Conflict, "there is no version before 1.1.0; it was rolled back from 1.3.0, 1.4.0, 1.2.0: name one of them")
+	w.runs("x", "1.1.0", versions[1])
 	all, err := w.i.Installed()
 	if err != nil || all["x"].Publisher != "acme" || all["x"].SignedBy != "K1" || all["x"].Size != int64(len(versions[1])) {
 		t.Errorf("got %+v, %v", all, err)
@@ -88,6 +90,48 @@ func TestLife(t *testing.T) {
 	wants(t, again.i.Uninstall(t.Context(), "x", install.UninstallOptions{}), fault.NotFound, "x")
 	if stat, err := os.Stat(filepath.Join(w.cfg.Dir, install.LockFile)); err != nil || stat.Mode() != 0o600 {
 		t.Errorf("got %v, %v", stat, err)
+	}
+}
+
+// Going back twice goes back twice: never to the version that was given up.
+func TestRollbackDoesNotReturnToTheBadVersion(t *testing.T) {
+	w := newWorld(t)
+	put := func(version string) {
+		t.Helper()
+		w.put(versioned("x", version, ""), nil)
+	}
+	step := func(what string, err error, version string) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if all, err := w.i.Installed(); err != nil || all["x"].Version.Version != version || all["x"].RolledBack {
+			t.Fatalf("%s: got %+v, %v, want %s", what, all["x"], err, version)
+		}
+	}
+	put("1.0.0")
+	step("install", w.install("x"), "1.0.0")
+	wants(t, w.rollback(""), fault.Conflict, "there is no former version of it")
+	put("2.0.0")
+	step("upgrade", w.upgrade("x"), "2.0.0")
+	put("3.0.0")
+	step("upgrade", w.upgrade("x"), "3.0.0")
+	step("back", w.rollback(""), "2.0.0")
+	step("back again", w.rollback(""), "1.0.0")
+	wants(t, w.rollback(""), fault.Conflict, "there is no version before 1.0.0; it was rolled back from 2.0.0, 3.0.0: name one of them to return to it")
+	step("by its name", w.rollback("2.0.0"), "2.0.0")
+	step("back from that", w.rollback(""), "1.0.0")
+	step("by its name again", w.rollback("2.0.0"), "2.0.0")
+	put("4.0.0")
+	step("the mended version", w.upgrade("x"), "4.0.0")
+	step("back from that", w.rollback(""), "2.0.0")
+	step("forward again", w.upgrade("x"), "4.0.0") // what is installed anew is no longer given up
+	again := openWorld(t, w.cfg.Dir, w.shop)
+	if err := again.rollback(""); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := again.i.Installed(); err != nil || all["x"].Version.Version != "2.0.0" {
+		t.Errorf("after a start: %+v, %v", all["x"], err)
 	}
 }
 

@@ -40,6 +40,10 @@ type Version struct {
 	Capabilities []Capability `json:"capabilities,omitempty"` // agreed to when it was installed
 	Manifest     string       `json:"manifest,omitempty"`     // as it is in the module
 	InstalledAt  time.Time    `json:"installed_at"`
+
+	// RolledBack is of a former version that was left by a rollback: going back once
+	// more does not return to it, unless it is named.
+	RolledBack bool `json:"rolled_back,omitempty"`
 }
 
 // Owner is whose plugin it is.
@@ -104,12 +108,14 @@ func (l Lock) clone() Lock {
 }
 
 // with returns the lock with v as the plugin's version, what ran before first
-// among the former ones.
-func (l Lock) with(name string, v Version) Lock {
+// among the former ones. Those with the digests in left are rolled back.
+func (l Lock) with(name string, v Version, left []string) Lock {
 	next := l.clone()
+	v.RolledBack = false
 	e := Entry{Version: v}
 	if was, ok := l.Plugins[name]; ok {
 		for _, f := range append([]Version{was.Version}, was.Former...) {
+			f.RolledBack = f.RolledBack || slices.Contains(left, f.SHA256)
 			if f.SHA256 != v.SHA256 && len(e.Former) < keepFormer {
 				e.Former = append(e.Former, f)
 			}

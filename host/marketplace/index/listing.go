@@ -16,6 +16,7 @@ type Query struct {
 	Publisher string // "" for all
 	Cursor    string // Next of the page before; "" for the first
 	Limit     int    // 0 for 50, at most 200
+	Fresh     bool   // the list is fetched first, whatever its age
 }
 
 // The sizes of a Page.
@@ -65,8 +66,8 @@ type Version struct {
 }
 
 // Listings returns what the marketplace has, of a list that is at most
-// Config.RefreshEvery old if that can be had soon, and of the one that is kept
-// otherwise. Errors: fault.Invalid about the query; that of the refresh when there
+// Config.RefreshEvery old if that can be had soon (with Query.Fresh: fetched now, as for
+// an installation), and of the one that is kept otherwise. Errors: fault.Invalid about the query; that of the refresh when there
 // is no list at all.
 func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	if len(q.Text) > maxQuery {
@@ -79,7 +80,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	s, problem, err := c.list(ctx, false)
+	s, problem, err := c.list(ctx, q.Fresh)
 	if err != nil {
 		return Page{}, err
 	}
@@ -88,6 +89,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 		Items: []Listing{}, Marketplace: s.root.Marketplace, Sequence: s.root.Sequence, Unsigned: s.signer == "",
 		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: !within(now, s.fetched, c.cfg.RefreshEvery),
 	}
+	p.Stale = p.Stale || q.Fresh && problem != nil
 	if p.Stale && problem != nil {
 		p.Problem = problem.Error()
 	}
