@@ -41,6 +41,9 @@ func (h *Host) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 	return answer, nil
 }
 
+// Routed implements api.Router.
+func (h *Host) Routed(ev *event.Event) bool { return h.table.Load().TakesEvent(ev) }
+
 // stands says where a plugin is that gets nothing now.
 func stands(p wire.Plugin) string {
 	if p.Reason == "" {

@@ -89,7 +89,7 @@ func (h *Host) bounded(log eventLog, orders func(*bus.Bus) orders.Repository) en
 
 // startBus starts the bus.
 func (h *Host) startBus(ctx context.Context, log engine) (*bus.Bus, error) {
-	b, err := bus.New(bus.Config{Log: log, RingSize: h.current.Load().Bus.RingSize, Logger: h.logger})
+	b, err := bus.New(bus.Config{Log: log, RingSize: h.current.Load().Bus.RingSize, Logger: h.logger, OnEvents: newUnrouted(h.table.Load, time.Now, h.logger).note})
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}

@@ -35,6 +35,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins:      plugins{h},
 		Explainer:    h,
+		Router:       h,
 		Installer:    installer{h.install},
 		Reloader:     h,
 		Activities:   h.feed,

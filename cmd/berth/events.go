@@ -54,8 +54,11 @@ func (a *app) eventsEmit() *cobra.Command {
 				if r.Duplicate {
 					note = " (a duplicate: it was published before)"
 				}
-				err := a.print("%s%s\n", r.EventID, note)
-				return err
+				if err := a.print("%s%s\n", r.EventID, note); err != nil {
+					return err
+				}
+				a.noteUnrouted([]wire.Receipt{r})
+				return nil
 			}, func(r wire.Receipt) error { return about("event", r.EventID, r.EventID) })
 		},
 	}

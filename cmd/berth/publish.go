@@ -118,7 +118,11 @@ func (a *app) showReceipts(answer json.RawMessage, list bool) error {
 		}
 	}
 	refused := 0
+	published := make([]wire.Receipt, 0, len(receipts))
 	for _, r := range receipts {
+		if r.Error == nil {
+			published = append(published, r.Receipt)
+		}
 		switch {
 		case r.Error != nil:
 			refused++
@@ -130,8 +134,26 @@ func (a *app) showReceipts(answer json.RawMessage, list bool) error {
 			a.print("%s\n", r.EventID)
 		}
 	}
+	a.noteUnrouted(published)
 	if refused > 0 {
 		return fmt.Errorf("%d of %d events were not published", refused, len(receipts))
 	}
 	return nil
+}
+
+// noteUnrouted says of published events, on standard error, that no route takes them.
+func (a *app) noteUnrouted(receipts []wire.Receipt) {
+	n := 0
+	for _, r := range receipts {
+		if r.Routed != nil && !*r.Routed {
+			n++
+		}
+	}
+	switch {
+	case n == 0:
+	case len(receipts) == 1:
+		a.note("berth: no route takes the event, so no handler gets it; 'berth route explain' says why\n")
+	default:
+		a.note("berth: no route takes %d of %d events, so no handler gets those; 'berth route explain' says why\n", n, len(receipts))
+	}
 }

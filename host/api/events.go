@@ -70,7 +70,7 @@ func (s *Server) publishOne(c echo.Context, ev *event.Event, named func(error) e
 	if err := receipts[0].Err; err != nil {
 		return reply{}, named(err)
 	}
-	return reply{status: http.StatusAccepted, body: receiptOf(receipts[0])}, nil
+	return reply{status: http.StatusAccepted, body: s.receiptOf(receipts[0], ev)}, nil
 }
 
 // reserved returns why a request may not publish the event: the host gives its
@@ -145,7 +145,7 @@ func (s *Server) publishBatch(c echo.Context, body []byte, parse func([]byte) (*
 	answer := reply{status: http.StatusAccepted}
 	list := wire.List[batchReceipt]{Items: make([]batchReceipt, len(receipts))}
 	for i, receipt := range receipts {
-		list.Items[i].Receipt = receiptOf(receipt)
+		list.Items[i].Receipt = s.receiptOf(receipt, events[i])
 		if receipt.Err == nil {
 			continue
 		}
@@ -205,8 +205,13 @@ func within(i int, err error) error {
 	return &inner
 }
 
-func receiptOf(r event.Receipt) wire.Receipt {
-	return wire.Receipt{EventID: r.EventID, IdempotencyKey: r.IdempotencyKey, Duplicate: r.Duplicate}
+// receiptOf answers for an event that was published, or refused by the log.
+func (s *Server) receiptOf(r event.Receipt, ev *event.Event) wire.Receipt {
+	answer := wire.Receipt{EventID: r.EventID, IdempotencyKey: r.IdempotencyKey, Duplicate: r.Duplicate}
+	if r.Err == nil && s.cfg.Router != nil {
+		answer.Routed = new(s.cfg.Router.Routed(ev))
+	}
+	return answer
 }
 
 // EventOf returns a record as the API shows it, without its deliveries.

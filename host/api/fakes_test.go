@@ -361,6 +361,9 @@ func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, agr
 	return err
 }
 
+// Routed implements api.Router: types that begin with "lost" have no route.
+func (p *parts) Routed(ev *event.Event) bool { return !strings.HasPrefix(string(ev.Type()), "lost") }
+
 func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
 	leave, err := p.enter()
 	defer leave()

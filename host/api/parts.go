@@ -15,6 +15,12 @@ type Publisher interface {
 	PublishEvents(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
 }
 
+// Router says whether a route takes an event: whether its type has one, and the
+// condition of that one holds.
+type Router interface {
+	Routed(ev *event.Event) bool
+}
+
 // EventLog reads what was published.
 type EventLog interface {
 	// Event finds an event by its id, or else by its idempotency key; fault.NotFound.

@@ -27,12 +27,13 @@ func TestReceiptEncoding(t *testing.T) {
 	}
 	for _, key := range []string{"", "order:1:v2", "<&>", `"`, `\`, "\x7f", "\x00", "\u2028", "é", "\xff"} {
 		check(t, wire.Receipt{EventID: "0190", IdempotencyKey: key})
-		check(t, wire.Receipt{EventID: key, IdempotencyKey: key, Duplicate: true})
+		check(t, wire.Receipt{EventID: key, IdempotencyKey: key, Duplicate: true, Routed: new(bool)})
 	}
 	if b, ok := appendReceipt(nil, wire.Receipt{EventID: "e", IdempotencyKey: "order:1:v2"}); !ok {
 		t.Errorf("got %q, %v: a plain receipt needs no encoder", b, ok)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		check(t, wire.Receipt{EventID: rapid.String().Draw(t, "id"), IdempotencyKey: rapid.String().Draw(t, "key"), Duplicate: rapid.Bool().Draw(t, "duplicate")})
+		check(t, wire.Receipt{EventID: rapid.String().Draw(t, "id"), IdempotencyKey: rapid.String().Draw(t, "key"), Duplicate: rapid.Bool().Draw(t, "duplicate"),
+			Routed: rapid.Ptr(rapid.Bool(), true).Draw(t, "routed")})
 	})
 }

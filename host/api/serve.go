@@ -87,10 +87,13 @@ func appendReceipt(b []byte, r wire.Receipt) ([]byte, bool) {
 			}
 		}
 	}
-	b = slices.Grow(b, len(`{"event_id":"","idempotency_key":"","duplicate":false}`)+1+len(r.EventID)+len(r.IdempotencyKey))
+	b = slices.Grow(b, len(`{"event_id":"","idempotency_key":"","duplicate":false,"routed":false}`)+1+len(r.EventID)+len(r.IdempotencyKey))
 	b = append(append(b, `{"event_id":"`...), r.EventID...)
 	b = append(append(b, `","idempotency_key":"`...), r.IdempotencyKey...)
 	b = strconv.AppendBool(append(b, `","duplicate":`...), r.Duplicate)
+	if r.Routed != nil {
+		b = strconv.AppendBool(append(b, `,"routed":`...), *r.Routed)
+	}
 	return append(b, "}\n"...), true
 }
 

@@ -49,6 +49,7 @@ type Config struct {
 	TLS *tls.Config
 	// Parts a host may be without (nil): their endpoints then answer 404.
 	DeadLetters DeadLetters
+	Router      Router // nil: receipts do not say whether an event is routed
 	Replayer    Replayer
 	Pauser      Pauser
 	LogStatus   LogStatuser

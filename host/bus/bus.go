@@ -57,6 +57,10 @@ type Config struct {
 	RingSize  int          // events kept in memory for subscriptions; default 8192
 	RingBytes int          // bytes of envelopes kept there; default 64 MiB
 	Logger    *slog.Logger // nil discards
+
+	// OnEvents sees what is appended to the log from Start on, in order, by the
+	// reader's goroutine: it must be quick. Nil: nothing does.
+	OnEvents func(records []event.Record)
 }
 
 // pageSize is how many events are read from the log at once.
@@ -67,6 +71,7 @@ const pageSize = 256
 type Bus struct {
 	log    Log
 	logger *slog.Logger
+	seen   func(records []event.Record) // Config.OnEvents
 
 	mu      sync.RWMutex
 	ring    ring
@@ -96,9 +101,13 @@ func New(cfg Config) (*Bus, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.OnEvents == nil {
+		cfg.OnEvents = func([]event.Record) {}
+	}
 	b := &Bus{
 		log:     cfg.Log,
 		logger:  cfg.Logger,
+		seen:    cfg.OnEvents,
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
@@ -238,5 +247,6 @@ func (b *Bus) fill(ctx context.Context) error {
 	}
 	b.mu.Unlock()
 	b.waiting.wakeAll()
+	b.seen(records)
 	return nil
 }

@@ -124,6 +124,18 @@ func set(names []string) map[string]bool {
 // Routed reports whether any route is for events of this type.
 func (t *Table) Routed(typ event.Type) bool { return t.find(typ) != nil }
 
+// TakesEvent reports whether the route of the event's type is for the event: there is
+// one, and its condition holds. Handlers that ask about the same event afterwards
+// need not evaluate it again.
+func (t *Table) TakesEvent(ev *event.Event) bool {
+	r := t.find(ev.Type())
+	if r == nil || r.when == nil {
+		return r != nil
+	}
+	ok, err := t.facts(ev, r).routed()
+	return ok && err == nil
+}
+
 // Route returns the rule that decides about events of this type.
 func (t *Table) Route(typ event.Type) (Rule, bool) {
 	r := t.find(typ)

@@ -27,6 +27,9 @@ type Receipt struct {
 	EventID        string `json:"event_id"`
 	IdempotencyKey string `json:"idempotency_key"`
 	Duplicate      bool   `json:"duplicate"`
+	// Routed is false when no route takes the event: no handler gets it. It is not
+	// there for an event that was refused.
+	Routed *bool `json:"routed,omitempty"`
 }
 
 // Delivery is one event on its way to one handler.
