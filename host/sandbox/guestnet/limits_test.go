@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +186,24 @@ func TestGuestsSpeakHTTP2(t *testing.T) {
 	c := client(t, guestnet.Config{TLS: &tls.Config{RootCAs: roots}}, s.Listener.Addr().String())
 	if got, err := send(t, c, `{"method":"GET","url":"`+s.URL+`/"}`); err != nil || *got.Body != "HTTP/2.0" {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestResponseIsBoundedToTheByte: 1 MiB of its body, and 64 KiB of its headers.
+func TestResponseIsBoundedToTheByte(t *testing.T) {
+	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.URL.Query().Get("body"))
+		if header, _ := strconv.Atoi(r.URL.Query().Get("header")); header > 0 {
+			w.Header().Set("X", strings.Repeat("x", header))
+		}
+		io.WriteString(w, strings.Repeat("x", size)) //nolint:errcheck // the client looks
+	})
+	c := client(t, guestnet.Config{}, host)
+	for query, want := range map[string]string{"body=1048576": "", "body=1048577": "response: is larger than 1048576 bytes",
+		"header=60000": "", "header=80000": "response headers: is larger than 65536 bytes"} {
+		got, err := send(t, c, `{"method":"GET","url":"http://`+host+`/?`+query+`"}`)
+		if want == "" && (err != nil || got.Status != http.StatusOK) || want != "" && (!fault.Is(err, fault.Exhausted) || err.Error() != want) {
+			t.Errorf("%s: got %v, want %q", query, err, want)
+		}
 	}
 }

@@ -23,7 +23,7 @@ func limitProcess(req request) error {
 		<-over
 		os.Exit(exitCPU)
 	}()
-	cpu := uint64((req.CPU + time.Second - 1) / time.Second)
+	cpu := uint64(wholeSeconds(req.CPU) / time.Second)
 	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: cpu, Max: cpu + 1}); err != nil {
 		return fmt.Errorf("CPU time: %w", err)
 	}

@@ -36,7 +36,7 @@ type turn struct {
 	arrived time.Time
 
 	// Guarded by the queue's lock.
-	tries  int // times its child was stopped
+	tries  int // times its child was stopped for the sake of another
 	ready  chan struct{}
 	stop   context.CancelCauseFunc // stops its child
 	share  *time.Timer             // until it is over
@@ -93,12 +93,16 @@ func (t *turn) wait(ctx context.Context) (context.Context, error) {
 	return within, nil
 }
 
-// again gives the slot back and waits for another one: the child was stopped.
-func (t *turn) again() {
+// again gives the slot back and waits for another one, because the child was
+// stopped: for the sake of another, which puts the module behind new ones, or because
+// it lacked a processor, which does not.
+func (t *turn) again(behind bool) {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
 	t.q.remove(t)
-	t.tries++
+	if behind {
+		t.tries++
+	}
 	t.ready = make(chan struct{})
 	t.q.waiting = append(t.q.waiting, t)
 	t.q.admit()

@@ -110,15 +110,15 @@ func TestNewModulesDoNotWaitForSlowOnes(t *testing.T) {
 	b.wants("two slots", "b1 b2", "")
 	b.expire(b.turns["b1"])
 	b.wants("its share is over and others wait", "b1 b2", "b1")
-	b.turns["b1"].again()
+	b.turns["b1"].again(true)
 	b.wants("the next begins", "b2 b3", "")
 	b.expire(b.turns["b2"])
-	b.turns["b2"].again()
+	b.turns["b2"].again(true)
 	b.expire(b.turns["b3"])
 	b.wants("nothing new waits", "b3 b4", "")
 	b.enter("good", 1000, 0)
 	b.wants("a new one comes when a share is over", "b3 b4", "b3")
-	b.turns["b3"].again()
+	b.turns["b3"].again(true)
 	b.wants("it begins", "b4 good", "")
 	b.leave("good")
 	b.expire(b.turns["b4"])
@@ -129,7 +129,7 @@ func TestNewModulesDoNotWaitForSlowOnes(t *testing.T) {
 	b.wants("one of the two makes room, the other stays", "b1 b2", "b2")
 	b.enter("good2", 1000, 0)
 	b.wants("the other stays still", "b1 b2", "b2")
-	b.turns["b2"].again()
+	b.turns["b2"].again(true)
 	b.wants("the new one begins", "b1 good", "")
 	b.leave("good")
 	b.wants("and the next", "b1 good2", "")
@@ -148,7 +148,7 @@ func TestStoppedModulesKeepAllSlotsButOne(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	b.enter("new", 64<<20, 0)
 	b.wants("a new one", "r1 r2 r3", "r3")
-	b.turns["r3"].again()
+	b.turns["r3"].again(true)
 	b.wants("it begins, though others are due", "new r1 r2", "")
 	b.leave("r1")
 	b.wants("its slot goes to one of them", "new r2 r4", "")
@@ -156,6 +156,21 @@ func TestStoppedModulesKeepAllSlotsButOne(t *testing.T) {
 	one.enter("r", 0, 1)
 	one.enter("new", 0, 0)
 	one.wants("with one slot it runs to its end", "r", "")
+}
+
+// TestStarvedModuleIsStillNew: that it lacked a processor puts it behind nobody.
+func TestStarvedModuleIsStillNew(t *testing.T) {
+	b := newBench(t, 2)
+	for _, name := range []string{"r1", "r2", "r3"} {
+		b.enter(name, 0, 1)
+	}
+	b.enter("good", 3<<20, 0)
+	b.turns["r2"].again(true)
+	b.wants("it runs", "good r1", "")
+	for range 3 {
+		b.turns["good"].again(false)
+		b.wants("and again", "good r1", "")
+	}
 }
 
 func TestStoppedChildKnowsWhy(t *testing.T) {
@@ -173,7 +188,7 @@ func TestStoppedChildKnowsWhy(t *testing.T) {
 	if !errors.Is(context.Cause(ctx), errStopped) {
 		t.Errorf("the cause is %v", context.Cause(ctx))
 	}
-	b.turns["a"].again()
+	b.turns["a"].again(true)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := b.turns["a"].wait(gone); !errors.Is(err, context.Canceled) {

@@ -113,6 +113,11 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	return end, nil
 }
 
+// wholeSeconds rounds up: what a limit of CPU time is counted in.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
 // death tells from how a child died whether its module is to blame: a refusal,
 // or an error that is no verdict.
 func (v *Vetter) death(end ended) (*Refusal, error) {
@@ -124,7 +129,7 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 		return &Refusal{Code: CodeMemory, Limit: "memory to compile it", Measured: uint64(end.resident), Max: uint64(v.cfg.Memory), Unit: "bytes",
 			Reason: fmt.Sprintf("to compile it takes more memory than the limit of %s (it had %s when it asked for more)", Amount(uint64(v.cfg.Memory), "bytes"), Amount(uint64(end.resident), "bytes"))}
 	}
-	cpu := (v.cfg.CPU + time.Second - 1).Truncate(time.Second)
+	cpu := wholeSeconds(v.cfg.CPU)
 	switch {
 	case end.exit == exitCPU, end.signal == syscall.SIGKILL && end.cpu >= cpu/10*9:
 		// What the limit counts and what is reported in the end differ by some percent.

@@ -57,15 +57,15 @@ func TestDeath(t *testing.T) {
 // TestStarvedModuleGetsMoreTime: twice as long for each child that lacked a
 // processor, and as long as ever after a verdict.
 func TestStarvedModuleGetsMoreTime(t *testing.T) {
-	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]stopped)}
+	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]without)}
 	for i, want := range []time.Duration{8, 16, 32, 64, 64} {
 		if got := v.wall(key{1}); got != want*time.Second {
 			t.Errorf("time %d: %v, want %ds", i, got, want)
 		}
-		v.note(key{1}, stopped{starved: 1})
-		v.note(key{1}, stopped{others: 1})
+		v.note(key{1}, without{starved: 1})
+		v.note(key{1}, without{others: 1})
 	}
-	if had := v.had(key{1}); had != (stopped{5, 5}) {
+	if had := v.had(key{1}); had != (without{5, 5}) {
 		t.Errorf("%+v", had)
 	}
 	if got := v.wall(key{2}); got != 8*time.Second {
@@ -76,9 +76,18 @@ func TestStarvedModuleGetsMoreTime(t *testing.T) {
 		t.Errorf("after a verdict: %v", got)
 	}
 	for i := range 2 * maxRefused {
-		v.note(key{byte(i), byte(i >> 8)}, stopped{starved: 1})
+		v.note(key{byte(i), byte(i >> 8)}, without{starved: 1})
 	}
 	if len(v.stopped) != maxRefused {
 		t.Errorf("%d are remembered", len(v.stopped))
+	}
+}
+
+func TestCPULimitIsWholeSeconds(t *testing.T) {
+	for d, want := range map[time.Duration]time.Duration{1: time.Second, time.Second: time.Second, time.Second + 1: 2 * time.Second, 5 * time.Second: 5 * time.Second,
+		5*time.Second - 1: 5 * time.Second, 90 * time.Second: 90 * time.Second} {
+		if got := wholeSeconds(d); got != want {
+			t.Errorf("%v: %v, want %v", d, got, want)
+		}
 	}
 }

@@ -99,11 +99,11 @@ type Vetter struct {
 	mu      sync.Mutex
 	flights map[key]chan struct{} // closed when the verdict is there
 	refused map[key]Report        // what a child refused; at most maxRefused
-	stopped map[key]stopped       // its children that gave no verdict; at most maxRefused
+	stopped map[key]without       // its children that gave no verdict; at most maxRefused
 }
 
-// stopped counts the children of a module that were stopped without a verdict.
-type stopped struct {
+// without counts the children of a module that were stopped without a verdict.
+type without struct {
 	starved int // for want of a processor
 	others  int // for the sake of other modules
 }
@@ -124,7 +124,7 @@ func New(cfg Config) (*Vetter, error) {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
 	v := &Vetter{cfg: cfg, entries: entries, room: room{limit: cfg.CacheBytes}, queue: queue{slots: cfg.Children},
-		flights: make(map[key]chan struct{}), refused: make(map[key]Report), stopped: make(map[key]stopped)}
+		flights: make(map[key]chan struct{}), refused: make(map[key]Report), stopped: make(map[key]without)}
 	if v.identity, err = v.identify(); err != nil {
 		return nil, fmt.Errorf("vet: %w", err)
 	}
@@ -227,8 +227,7 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 	if err := verdict.Report.err(); err != nil {
 		return verdict, err
 	}
-	had := v.had(name)
-	turn := v.queue.enter(len(wasm), had.starved+had.others, time.Now())
+	turn := v.queue.enter(len(wasm), v.had(name).others, time.Now())
 	defer turn.leave()
 	for {
 		within, err := turn.wait(ctx)
@@ -236,19 +235,20 @@ func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, err
 			return Verdict{}, err
 		}
 		done, err := v.try(within, &verdict, wasm)
+		stopped := errors.Is(context.Cause(within), errStopped) && ctx.Err() == nil && (err != nil || !done)
 		switch {
-		case errors.Is(context.Cause(within), errStopped) && ctx.Err() == nil && (err != nil || !done):
-			v.note(name, stopped{others: 1})
+		case stopped:
+			v.note(name, without{others: 1})
 		case err != nil:
 			return Verdict{}, err
 		case done:
 			v.forget(name)
 			return verdict, verdict.Report.err()
 		default:
-			v.note(name, stopped{starved: 1})
+			v.note(name, without{starved: 1})
 			v.cfg.Logger.Info("waiting for processor: a module is vetted once more, with more time", "sha256", verdict.Report.SHA256, "size", len(wasm), "wall", v.wall(name))
 		}
-		turn.again()
+		turn.again(stopped)
 	}
 }
 
@@ -296,21 +296,21 @@ func (v *Vetter) wall(name key) time.Duration {
 }
 
 // had is how many children of a module gave no verdict.
-func (v *Vetter) had(name key) stopped {
+func (v *Vetter) had(name key) without {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.stopped[name]
 }
 
 // note counts one more.
-func (v *Vetter) note(name key, one stopped) {
+func (v *Vetter) note(name key, one without) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	had, known := v.stopped[name]
 	if !known {
 		makeRoom(v.stopped)
 	}
-	v.stopped[name] = stopped{had.starved + one.starved, had.others + one.others}
+	v.stopped[name] = without{had.starved + one.starved, had.others + one.others}
 }
 
 // forget drops the count: there is a verdict.
