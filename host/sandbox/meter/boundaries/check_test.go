@@ -17,7 +17,7 @@ import (
 func newChecker(t testing.TB, random *rand.Rand) *checker {
 	e := newEngine(context.Background())
 	t.Cleanup(func() { e.close(context.Background()) })
-	return &checker{engine: e, maxProbes: 1 << 20, choose: random.IntN}
+	return &checker{engine: e, maxProbes: 300, choose: random.IntN}
 }
 
 // TestDecodersAgree: in modules with all opcodes and immediates, wasmbin and the engine see
@@ -25,14 +25,14 @@ func newChecker(t testing.TB, random *rand.Rand) *checker {
 func TestDecodersAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	c := newChecker(t, random)
-	for range 60 {
+	for range 25 {
 		g := &generator{rand: random, pad: 0.2}
 		wasm := g.module()
 		if err := c.check(context.Background(), wasm); err != nil {
 			t.Fatalf("%x: %v", wasm, err)
 		}
 	}
-	if c.counts.Probes < 5000 || c.counts.Accepted < 60 {
+	if c.counts.Probes < 3000 || c.counts.Accepted < 30 {
 		t.Errorf("little was compared: %+v", c.counts)
 	}
 }
