@@ -96,6 +96,38 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 	}
 }
 
+// A file system's clock may give two changes the same time. What is read of a
+// directory that was changed just now is looked at again, though its time is the same.
+func TestYoungDirectoryIsReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	v, _ := verifier(dir)
+	token, secret := create(t, dir, "n", time.Time{}, "read")
+	sub := filepath.Join(dir, auth.TokenDir)
+	at := time.Now().Add(time.Hour).Truncate(time.Second) // young for as long as the test may take
+	stamp := func() {
+		t.Helper()
+		if err := os.Chtimes(sub, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stamp()
+	if _, ok := v.Verify(secret); !ok || !v.Valid(token.ID) {
+		t.Fatal("a new token does not count")
+	}
+	if _, err := auth.Revoke(dir, token.ID); err != nil {
+		t.Fatal(err)
+	}
+	stamp()
+	if _, ok := v.Verify(secret); ok || v.Valid(token.ID) {
+		t.Error("a revoked token counts")
+	}
+	_, second := create(t, dir, "m", time.Time{}, "read")
+	stamp()
+	if _, ok := v.Verify(second); !ok {
+		t.Error("a new token does not count")
+	}
+}
+
 func TestExpiry(t *testing.T) {
 	dir := t.TempDir()
 	v, _ := verifier(dir)

@@ -64,6 +64,30 @@ func TestScanDraft(t *testing.T) {
 	}
 }
 
+// One byte of a draft is another one, missing, or there twice: what the scanner
+// still takes, the decoder reads the same.
+func TestScanDraftTakesNoOtherByte(t *testing.T) {
+	const others = "\"\\{}[]:;=,. \t\n\x00+-019aAenu_/\x7f"
+	for _, c := range scannedDrafts {
+		if len(c.body) > 200 {
+			continue
+		}
+		for at := range len(c.body) {
+			sameDraft(t, []byte(c.body[:at]+c.body[at+1:]))
+			sameDraft(t, []byte(c.body[:at]+c.body[at:at+1]+c.body[at:]))
+			for i := range len(others) {
+				sameDraft(t, []byte(c.body[:at]+others[i:i+1]+c.body[at+1:]))
+				sameDraft(t, []byte(c.body[:at]+others[i:i+1]+c.body[at:]))
+			}
+		}
+	}
+	for _, body := range []string{`{"event_type"="a"}`, `{"event_type":"a","metadata"={}}`, `{"event_type":"a","metadata":{"subject"="x"}}`, `{"event_type":"a";"data":1}`} {
+		if d, err := ParseDraft([]byte(body)); err == nil {
+			t.Errorf("%s is taken as %+v", body, d)
+		}
+	}
+}
+
 // TestScannedDataIsItsOwn: a body's memory may be used again.
 func TestScannedDataIsItsOwn(t *testing.T) {
 	body := []byte(`{"event_type":"a","data":{"b":1}}`)
