@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -29,6 +31,7 @@ var online = map[string]string{
 	"events log":                  "events log",
 	"events publish":              "events publish -",
 	"events replay":               "events replay --plugin p --from earliest",
+	"events skip":                 "events skip 41",
 	"events show":                 "events show 01a227c8-ec24-76f7-b0c4-5e2c7f064963",
 	"events tail":                 "events tail",
 	"marketplace search":          "marketplace search",
@@ -293,4 +296,22 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 	if checked < 25 {
 		t.Errorf("%d operations were looked at", checked)
 	}
+}
+
+// Every command is tried with answers that are not to be believed, or asks no host.
+func TestEveryCommandIsTriedWithStrangers(t *testing.T) {
+	offline := []string{"completion", "config check", "doctor", "marketplace add", "marketplace keygen", "marketplace mark", "marketplace release",
+		"marketplace serve", "marketplace sign", "marketplace verify", "plugin inspect", "serve", "token create", "token list", "token revoke", "version", "vet",
+		"plugin add", "plugin wait"} // these two ask by pluginNow, as plugin show does
+	var look func(*cobra.Command)
+	look = func(cmd *cobra.Command) {
+		path := strings.TrimPrefix(cmd.CommandPath(), "berth ")
+		if _, tried := online[path]; !cmd.HasSubCommands() && !tried && !slices.Contains(offline, path) {
+			t.Errorf("%q is not among the commands that are tried", path)
+		}
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+	}
+	look(rootCommand(strings.NewReader(""), io.Discard, io.Discard))
 }

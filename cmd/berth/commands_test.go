@@ -30,6 +30,7 @@ var commands = map[string]string{
 	"GET /api/v1/events/dead-letters/:id":        "events dead-letters show",
 	"POST /api/v1/events/dead-letters/redrive":   "events dead-letters redrive",
 	"POST /api/v1/events/dead-letters/purge":     "events dead-letters purge",
+	"POST /api/v1/events/skip":                   "events skip",
 	"POST /api/v1/events/replay":                 "events replay",
 	"GET /api/v1/events/log":                     "events log",
 	"GET /api/v1/audit":                          "audit list",
