@@ -91,6 +91,12 @@ func shapes() []Case {
 		refused("initialize_with_parameters", "must take and return nothing", entry("_initialize", i32, "")),
 		refused("export_twice", "duplicates name", func(m *module) { m.export("run", m.next()-1) }),
 		refused("start_section_with_parameters", "start function", func(m *module) { m.start = U(m.define(i32, "", nil)) }),
+		refused("code_read_in_two_ways", "encoded in more bytes than it needs", func(m *module) {
+			m.define("", "", nil, block, none, 0x41, 1, brIf, 0, // over the unreachable below
+				0xfd, 0x0c, make([]byte, 16), 0x41, 0,
+				0xfd, 0x8c, 0x00, end, loop, none, br, 0, end, block, none, unreachable, 1, 1, 1, 1, 1, 1, 1, // a v128.const, or a shift and an endless loop
+				drop, drop, drop, end)
+		}),
 		{Name: "never_reads", Wasm: idle.bytes(), Refused: "never reads an event"},
 		{Name: "imports_another_function_of_the_abi", Wasm: foreign("berth_v1", "format_disk", "", ""), Refused: "berth_v1.format_disk"},
 		{Name: "imports_next_with_another_signature", Wasm: foreign("berth_v1", "finish", i64, i64), Refused: "another signature"},
