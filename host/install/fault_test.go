@@ -264,7 +264,8 @@ func wantsUndone(t *testing.T, what string, w *world, before string, at moment) 
 
 // A journal that nobody wrote stops every transaction, and no plugin.
 func TestBrokenJournal(t *testing.T) {
-	for _, text := range []string{"", "{", `{"op":"format"}`, `{"op":"install","added":"../../x"}`, `{"op":"install","more":1}`} {
+	for text, want := range map[string]string{"": "EOF", "{": "unexpected EOF", `{"op":"format"}`: "it is of another kind", `{"op":"install","added":"../../x"}`: "it is of another kind",
+		`{"op":"install","more":1}`: `unknown field "more"`} {
 		w := newWorld(t)
 		w.put(versioned("x", "1.0.0", ""), nil)
 		if err := w.install("x"); err != nil {
@@ -274,8 +275,8 @@ func TestBrokenJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := w.state()
-		if err := w.install("x"); err == nil || !strings.Contains(err.Error(), "the journal is broken") {
-			t.Errorf("%q: got %v", text, err)
+		if err := w.install("x"); err == nil || !strings.Contains(err.Error(), "the journal is broken: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 		if w.state() != before || len(w.i.Pins()) != 1 {
 			t.Errorf("%q: it changed something", text)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // TestLockIsCheckedToTheBound: what a lock may say, and what it may not.
@@ -162,5 +163,40 @@ func TestFilesOfOthersAreNotBelieved(t *testing.T) {
 		} else if err != nil || len(list) != 1 || list[0].OK || !strings.Contains(list[0].Problem, "belongs to the user") {
 			t.Errorf("%+v, %v", list, err)
 		}
+	}
+}
+
+// TestProgressTellsEachStepOnce, in the order in which they are done.
+func TestProgressTellsEachStepOnce(t *testing.T) {
+	w := newWorld(t)
+	w.put(versioned("x", "1.0.0", ""), nil)
+	var steps []string
+	_, err := w.i.Install(t.Context(), install.Request{Name: "x"}, "", func(p wire.Progress) {
+		if p.Step != "download" {
+			steps = append(steps, p.Step)
+		}
+	})
+	if got := strings.Join(steps, " "); err != nil || got != "resolve vet store probe commit start" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestApprovalSaysWhatItIsAbout: only what there is to be said.
+func TestApprovalSaysWhatItIsAbout(t *testing.T) {
+	w := newWorld(t)
+	w.put(versioned("x", "1.0.0", asksKV), nil)
+	err := w.install("x")
+	var a *install.ApprovalError
+	if !errors.As(err, &a) || err.Error() != "install x: it asks for kv, which nobody has granted; approve the plan "+a.Plan().Digest+" to go on" {
+		t.Errorf("got %v", err)
+	}
+	w.put(versioned("y", "1.0.0", ""), nil)
+	if err := w.install("y"); err != nil {
+		t.Fatal(err)
+	}
+	w.put(versioned("z", "1.0.0", ""), func(r *install.Release) { r.SignedBy = "K2" })
+	err = w.install("z")
+	if !errors.As(err, &a) || err.Error() != "install z: what is here of the publisher acme is signed by another key, K1; approve the plan "+a.Plan().Digest+" to go on" {
+		t.Errorf("got %v", err)
 	}
 }

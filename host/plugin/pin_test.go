@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -180,6 +181,30 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 	w.mu.Unlock()
 	if mended, err := w.pin(w.pinned(store, "x", versioned("x", "1.0.0"))); err != nil || mended.Version != "1.0.0" {
 		t.Errorf("mended: %+v, %v", mended, err)
+	}
+}
+
+// TestFreeNames: a name is taken by who runs under it or is about to, and by nobody
+// whose file is refused.
+func TestFreeNames(t *testing.T) {
+	w := newWorld(t)
+	w.settings.set("off", plugin.Settings{})
+	w.config.Pins = []plugin.Pin{w.pinned(t.TempDir(), "pinned", versioned("pinned", "1.0.0"))}
+	w.write("runs.wasm", versioned("runs", "1.0.0"))
+	w.write("off.wasm", versioned("off", "1.0.0"))
+	w.write("bad.wasm", module(`{"name":"bad"}`, "bad: it forks"))
+	w.write("rubbish.wasm", []byte("rubbish that is no module"))
+	w.write("broken.wasm", versioned("broken", "1.0.0"))
+	w.run()
+	w.waitFor("runs", wire.Active, "1.0.0", "")
+	w.waitFor("broken", wire.Active, "1.0.0", "")
+	w.replace("broken.wasm", []byte("rubbish that is no module"))
+	w.waitFor("broken", wire.Active, "1.0.0", "the new file is rejected")
+	for name, taken := range map[string]bool{"runs": true, "off": true, "broken": true, "bad": false, "rubbish": false, "pinned": false, "nobody": false} {
+		err := w.m.Free(w.bound(), name)
+		if taken && (!fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), w.path(name+".wasm"))) || !taken && err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

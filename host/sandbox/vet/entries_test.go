@@ -97,6 +97,36 @@ func TestEntriesOfOthersAreMadeAnew(t *testing.T) {
 	}
 }
 
+// TestVerdictOfAnotherVersionIsMadeAnew: one of another format, one that refuses, and
+// one whose code lies elsewhere.
+func TestVerdictOfAnotherVersionIsMadeAnew(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"format":  {`"format":1`, `"format":2`},
+		"refused": {`"report":{`, `"report":{"error":{"code":"cpu","reason":"no"},`},
+		"outside": {`"path":"`, `"path":"../`},
+		"text":    {`{`, ``},
+	} {
+		v := newVetter(t, vet.Config{})
+		verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(verdict.CodeDir, "verdict.json")
+		text, err := os.ReadFile(path)
+		changed := strings.Replace(string(text), change[0], change[1], 1)
+		if err := errors.Join(err, os.WriteFile(path, []byte(changed), 0o600)); err != nil || changed == string(text) {
+			t.Fatalf("%s: %v, %s", name, err, text)
+		}
+		if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil || verdict.Report.Error != nil {
+			t.Fatalf("%s: %+v, %v", name, verdict.Report.Error, err)
+		}
+		if now, err := os.ReadFile(path); err != nil || string(now) == changed {
+			t.Errorf("%s: it is as it was: %v", name, err)
+		}
+		compiles(t, verdict)
+	}
+}
+
 func TestForget(t *testing.T) {
 	v := newVetter(t, vet.Config{})
 	verdict, err := v.Vet(t.Context(), guest(t, "echo"))
