@@ -32,6 +32,8 @@ func TestRead(t *testing.T) {
 	must(os.Mkdir(dir, 0o700))
 	put("key", "s3cret\n", 0o600)
 	put("Read.only-1", "a\n\n", 0o400)
+	put("windows", "\xef\xbb\xbfs3cret\r\n", 0o600)
+	put("return", "a\r", 0o600)
 	put("empty", "", 0o600)
 	put("largest", strings.Repeat("x", secret.MaxSize), 0o600)
 	put("larger", strings.Repeat("s3cret", secret.MaxSize), 0o600)
@@ -51,6 +53,8 @@ func TestRead(t *testing.T) {
 		{"key", "s3cret", ""},
 		{"link", "s3cret", ""},
 		{"Read.only-1", "a\n", ""},
+		{"windows", "s3cret", ""},
+		{"return", "a\r", ""},
 		{"empty", "", ""},
 		{"largest", strings.Repeat("x", secret.MaxSize), ""},
 		{"larger", "", fault.Exhausted},
