@@ -65,6 +65,7 @@ type cli struct{ berth, dataDir string }
 
 func (c cli) call(ctx context.Context, answer any, args ...string) error {
 	cmd := exec.CommandContext(ctx, c.berth, append(args, "--data-dir", c.dataDir, "--json")...)
+	cmd.Env = withoutHost(os.Environ())
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -74,6 +75,14 @@ func (c cli) call(ctx context.Context, answer any, args ...string) error {
 		return fmt.Errorf("berth %s: its answer is not the JSON expected: %w", strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// withoutHost leaves out what would send the sample orders to another host than the
+// one of the data directory.
+func withoutHost(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		return strings.HasPrefix(v, "BERTH_URL=") || strings.HasPrefix(v, "BERTH_TOKEN=")
+	})
 }
 
 // running is what a host says of itself in its data directory.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,5 +158,13 @@ func TestFind(t *testing.T) {
 		if p, found := find(rows, tt.name); p.State != tt.state || found != tt.found {
 			t.Errorf("%s: got %+v, %v", tt.name, p, found)
 		}
+	}
+}
+
+// The sample orders reach the demo's host, whatever BERTH_URL says.
+func TestDemoIgnoresBerthURL(t *testing.T) {
+	got := withoutHost([]string{"PATH=/bin", "BERTH_URL=https://production.example", "BERTH_TOKEN=t", "BERTH_URLS=x"})
+	if want := []string{"PATH=/bin", "BERTH_URLS=x"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
