@@ -59,7 +59,11 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	h.background("the wait for the plugins", func(ctx context.Context) {
 		if m.WaitReady(ctx) == nil {
 			h.settled.Store(true)
-			h.logger.Info("the plugins found at the start are settled", "plugins", len(m.List()))
+			n := len(m.List())
+			h.logger.Info("the plugins found at the start are settled", "plugins", n)
+			if n == 0 {
+				h.logger.Info("there is no plugin yet: add one with 'berth plugin add FILE'", "plugin_directories", h.current.Load().PluginDirectories)
+			}
 		}
 	})
 	return nil

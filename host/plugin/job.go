@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
@@ -202,7 +203,8 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 		if r.late {
 			level, text = slog.LevelInfo, "a plugin is waiting for processor"
 		}
-		l.log.Log(context.Background(), level, text, "plugin", e.name, "path", j.path, "sha256", j.sha256, "error", r.err)
+		l.log.Log(context.Background(), level, text, "plugin", e.name, "path", j.path, "sha256", j.sha256,
+			"error", event.Headline(r.err.Error(), 1000)) // its state has the whole
 	}
 	switch {
 	case r.stale && f != nil:

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// maxLogged bounds what the log has of the error of an instance, in bytes.
+const maxLogged = 1000
+
 // crashOf finds what a program's runtime wrote when it gave up: a panic, a failed
 // assertion, an uncaught exception, with the place in the source where that is
 // said. It answers one line, and where it begins in what was written; the last

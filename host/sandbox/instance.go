@@ -117,7 +117,7 @@ func (in *instance) logFailure(err error) {
 		return
 	}
 	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
-		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", event.Headline(o.Message, abi.MaxLogLine))
+		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", event.Headline(o.Message, maxLogged))
 	}
 }
 

@@ -308,7 +308,7 @@ func (p *Pool) supervise() {
 				}
 				continue
 			}
-			p.cfg.Logger.Warn("an instance did not start", "error", err)
+			p.cfg.Logger.Warn("an instance did not start", "error", event.Headline(err.Error(), maxLogged))
 			if p.live.Load() == 0 {
 				p.failOne(err)
 			}

@@ -47,7 +47,7 @@ type Delivery struct {
 // DeliveryError says why the last attempt failed.
 type DeliveryError struct {
 	Class   string `json:"class"`
-	Message string `json:"message"`
+	Message string `json:"message"` // its first line says why; what the guest wrote, and its stack, may follow
 }
 
 // Event is the envelope with its place in the log.
