@@ -31,7 +31,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 	server, err := api.New(api.Config{
 		Publisher:    b,
 		Events:       log,
-		Deliveries:   r.dispatcher,
+		Deliveries:   awaited{r.dispatcher, log, h},
 		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins:      plugins{h},
 		Explainer:    h,
@@ -159,7 +159,7 @@ type plugins struct{ h *Host }
 func (p plugins) List() []wire.Plugin {
 	list := p.h.plugins.List()
 	for i := range list {
-		list[i] = p.h.warned(list[i])
+		list[i] = p.h.waiting(p.h.warned(list[i]))
 	}
 	return list
 }
@@ -167,7 +167,10 @@ func (p plugins) List() []wire.Plugin {
 // Plugin implements api.Plugins.
 func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	found, err := p.h.plugins.Plugin(name)
-	return p.h.warned(found), err == nil
+	if err != nil {
+		return found, false
+	}
+	return p.h.waiting(p.h.warned(found)), true
 }
 
 // Known implements api.Plugins.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -45,20 +44,19 @@ func (l logStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 	if !st.OldestAt.IsZero() {
 		status.OldestAt = &st.OldestAt
 	}
-	open := l.runner.stats()
 	for _, cursor := range cursors { // sorted by name
 		name, ok := strings.CutPrefix(cursor.Name, "handler/")
 		if !ok {
 			continue
 		}
 		reader := wire.LogReader{Plugin: name, Cursor: cursor.Seq, Dead: dead[name], Lost: l.h.retention.Lost(name)}
-		if s, found := open[name]; found {
-			reader.Lag, reader.Open, reader.HistorySkipped = s.Lag, s.Open, s.HistorySkipped
-		} else if st.LastSeq > cursor.Seq {
-			reader.Lag = st.LastSeq - cursor.Seq
+		s, err := l.runner.dispatcher.Figures(ctx, name)
+		if err != nil {
+			return wire.LogStatus{}, err
 		}
+		reader.Lag, reader.Open, reader.HistorySkipped = s.Lag, s.Open, s.HistorySkipped
 		if reader.Lag > 0 {
-			oldest, err := l.log.Read(ctx, cursor.Seq+1, 1)
+			oldest, err := l.log.Read(ctx, s.Oldest, 1)
 			var bad *event.Unreadable
 			if err != nil && !errors.As(err, &bad) { // the time of one that cannot be read is not known
 				return wire.LogStatus{}, err
@@ -71,17 +69,6 @@ func (l logStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 		status.Handlers = append(status.Handlers, reader)
 	}
 	return status, nil
-}
-
-// stats are the figures of the handlers that are open, by name.
-func (r *runner) stats() map[string]delivery.Stats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	stats := make(map[string]delivery.Stats, len(r.handlers))
-	for name, h := range r.handlers {
-		stats[name] = h.Stats()
-	}
-	return stats
 }
 
 // stuck names a handler that cannot get on in the log, the first by name, and

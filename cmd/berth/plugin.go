@@ -24,11 +24,15 @@ func (a *app) pluginList() *cobra.Command {
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return fetch(cmd.Context(), a, "GET", "/api/v1/events/plugins", nil, func(list wire.List[wire.Plugin]) error {
-				return a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", len(list.Items), func(i int) cells {
+				err := a.table("NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", len(list.Items), func(i int) cells {
 					p := list.Items[i]
 					reason, _, _ := strings.Cut(p.Reason, "\n")
 					return cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
 				})
+				if err == nil && len(list.Items) > 0 {
+					err = a.print("\nDELIVERED and FAILED count since the host started.\n")
+				}
+				return err
 			})
 		},
 	})
@@ -80,6 +84,6 @@ func (a *app) showPlugin(p wire.Plugin) error {
 			a.print("  asks for  %s\n", asks(c))
 		}
 	}
-	err := a.print("figures     %d instances, %d delivered, %d failed, %d behind\n", p.Instances, p.Delivered, p.Failed, p.Lag)
+	err := a.print("figures     %d instances, a lag of %d; since the host started %d delivered, %d failed\n", p.Instances, p.Lag, p.Delivered, p.Failed)
 	return err
 }

@@ -75,10 +75,14 @@ func (a *app) showLog(s wire.LogStatus) error {
 		return err
 	}
 	a.print("\n")
-	return a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", len(s.Handlers), func(i int) cells {
+	err := a.table("HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", len(s.Handlers), func(i int) cells {
 		h := s.Handlers[i]
 		return cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, clockOr(h.OldestAt), h.HistorySkipped, h.Lost}
 	})
+	if err == nil {
+		err = a.print("\nSKIPPED and LOST count since the host started.\n")
+	}
+	return err
 }
 
 func clockOr(t *time.Time) string {

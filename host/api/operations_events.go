@@ -145,6 +145,8 @@ func deliveryOperations() []openapi.Operation {
 				"For every handler that has not had them a dead delivery is recorded, which cannot be redriven. An event that can be read is 409.",
 			Body: body(wire.Skip{}), Answers: answers(http.StatusOK, wire.Skipped{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/log", ID: "getLog", Tag: tagEvents, Summary: "How the log stands, and how far each handler is in it",
+			Description: "open is how many events a handler has read, or was given again by a redrive, that are not final; lag is those and the events that it has not read yet. " +
+				"dead is its dead letters, of which those that are redriven are open again. history_skipped and lost count since the host started.",
 			Answers: answers(http.StatusOK, wire.LogStatus{})},
 	}
 }

@@ -7,12 +7,16 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
+// pluginFigures says what the figures of a plugin count.
+const pluginFigures = "lag is how many events of the log are not final for the plugin, also while it is disabled; whether it takes an event counts only once it has read it. " +
+	"delivered, failed and fuel count since the host started."
+
 // pluginOperations are about the plugins that are here.
 func pluginOperations() []openapi.Operation {
 	list := []openapi.Operation{
-		{Method: http.MethodGet, Path: "/api/v1/events/plugins", ID: "listPlugins", Tag: tagPlugins, Summary: "List the plugins",
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins", ID: "listPlugins", Tag: tagPlugins, Summary: "List the plugins", Description: pluginFigures,
 			Answers: answers(http.StatusOK, wire.List[wire.Plugin]{})},
-		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}", ID: "getPlugin", Tag: tagPlugins, Summary: "Show a plugin",
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}", ID: "getPlugin", Tag: tagPlugins, Summary: "Show a plugin", Description: pluginFigures,
 			Parameters: []openapi.Parameter{pluginNamePath()},
 			Answers:    answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}/report", ID: "getPluginReport", Tag: tagPlugins, Summary: "Show what vetting found of a plugin's module",

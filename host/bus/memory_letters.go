@@ -107,6 +107,22 @@ func (m *Memory) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 	return counts, nil
 }
 
+// CountRedriven counts a handler's pending deliveries from one Seq to another, both
+// included.
+func (m *Memory) CountRedriven(ctx context.Context, handler string, from, to uint64) (n int, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "count redriven deliveries"); err != nil {
+		return 0, err
+	}
+	for seq, row := range m.rows[handler].others {
+		if row.Status == event.StatusPending && seq >= from && seq <= to {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // Redriven returns a handler's pending deliveries above a Seq, ascending, at
 // most limit.
 func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {

@@ -26,6 +26,8 @@ func (noStore) Redriven(context.Context, string, uint64, int) ([]event.Delivery,
 	return nil, nil
 }
 
+func (noStore) CountRedriven(context.Context, string, uint64, uint64) (int, error) { return 0, nil }
+
 func (noStore) Cursor(context.Context, string) (uint64, bool, error) { return 0, false, nil }
 
 // BenchmarkHandler is what one handler does for an event, from the log to the

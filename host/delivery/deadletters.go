@@ -20,6 +20,8 @@ type Letters interface {
 	Purge(ctx context.Context, f event.DeadFilter) (int, error)
 	// Redriven returns a handler's pending deliveries above a Seq, ascending.
 	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
+	// CountRedriven counts those from one Seq to another, both included.
+	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
 	// StartReplay sets a handler back, in one transaction; see event.BeginReplay.
 	StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error
 }
@@ -44,7 +46,10 @@ func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, erro
 	if n > 0 || err != nil {
 		for _, h := range d.list() {
 			if f.Handler == "" || f.Handler == h.name {
-				h.Probe() // whoever redrives has mended something
+				h.Probe()                          // whoever redrives has mended something
+				if e := h.recount(ctx); e != nil { // the figures only: the feeder takes them up all the same
+					d.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", e)
+				}
 				token(h.refill)
 			}
 		}

@@ -173,6 +173,13 @@ func (d *Dispatcher) Open(ctx context.Context, cfg HandlerConfig) (*Handler, err
 	return h, nil
 }
 
+// IsOpen reports whether a handler is open.
+func (d *Dispatcher) IsOpen(handler string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.handlers[handler] != nil
+}
+
 func (d *Dispatcher) remove(h *Handler) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

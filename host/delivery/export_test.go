@@ -147,6 +147,9 @@ func (h *Handler) Idle(ctx context.Context, fail func(...any)) bool {
 	if len(rows) > 0 || h.open.n > 0 || len(h.outcomes.list) > 0 {
 		return false
 	}
+	if h.redriven != 0 {
+		return false // the feeder has yet to find that there is none
+	}
 	if h.unsaved != 0 || h.children != 0 {
 		fail(fmt.Sprintf("%d outcomes with %d bytes of children are counted, and all are written", h.unsaved, h.children))
 	}

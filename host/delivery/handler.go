@@ -58,11 +58,13 @@ type Stats struct {
 	Failed    uint64 // attempts that were not
 	Refused   uint64 // of these, the ones whose children could not be published
 	Fuel      uint64
-	// Lag counts the events that it takes and that are not final, exactly as far
-	// as it has read the log (4,096 of its events ahead, 65,536 while some wait
-	// behind a retry), and every event of the log after that.
+	// Open counts the events that it has and that are not final: the ones that it has
+	// read, that wait for a retry, or that were redriven.
+	Open uint64
+	// Lag is Open and every event of the log that it has not read, but for those that
+	// are final already. It reads 4,096 of its events ahead, 65,536 while some wait
+	// behind a retry; whether it takes an event is known only when it has read it.
 	Lag            uint64
-	Open           uint64 // events that it has and that are not final
 	HistorySkipped uint64 // successes of which no outcome was kept, see thin
 	Condition      Condition
 }
@@ -129,6 +131,9 @@ type Handler struct {
 	feedWaits bool          // the feeder waits for room
 	fedOpen   int           // open tasks that the feeder brought
 	fedBytes  int           // of their envelopes
+	redriven  int           // events that were redriven and wait for the feeder
+	laterOpen int           // open events that are no tasks yet: of unread, and what of later a replay passes over
+	redrives  int           // grows when redriven is counted anew
 	// known is the highest Seq that the store may have a row of. What is read
 	// above it has none, and its success may be left out of the history.
 	known    uint64

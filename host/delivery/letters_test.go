@@ -24,8 +24,10 @@ var errKeepsNone = errors.New("this store keeps no dead letters")
 func (s *store) DeadLetters(context.Context, event.DeadFilter, string, int) ([]event.DeadLetter, string, error) {
 	return nil, "", errKeepsNone
 }
-func (s *store) Redrive(context.Context, event.DeadFilter) (int, error) { return 0, errKeepsNone }
-func (s *store) Purge(context.Context, event.DeadFilter) (int, error)   { return 0, errKeepsNone }
+func (s *store) Redrive(context.Context, event.DeadFilter) (int, error)             { return 0, errKeepsNone }
+func (s *store) Purge(context.Context, event.DeadFilter) (int, error)               { return 0, errKeepsNone }
+func (s *store) CountRedriven(context.Context, string, uint64, uint64) (int, error) { return 0, nil }
+
 func (s *store) StartReplay(context.Context, string, uint64, uint64, time.Time) error {
 	return errKeepsNone
 }

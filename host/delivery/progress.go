@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -172,11 +173,103 @@ func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.stats
-	s.Open = uint64(h.open.n)
-	s.Lag = s.Open
-	if last > h.readTo {
-		s.Lag += last - h.readTo - replaySkips(h.replay, h.readTo)
-	}
+	s.Open = uint64(h.open.n + h.redriven + h.laterOpen)
+	s.Lag = s.Open + unread(last, h.readTo, h.replay, len(h.done))
 	s.Condition = h.condition()
 	return s
+}
+
+// unread is how many events of the log a reader at readTo has yet to come by, without
+// those that are done already.
+func unread(last, readTo uint64, r *event.Replay, done int) uint64 {
+	if last <= readTo {
+		return 0
+	}
+	n := last - readTo - replaySkips(r, readTo)
+	return n - min(n, uint64(done))
+}
+
+// recount counts the redriven events that wait for the feeder. While it takes some up
+// there may be a few too many, until it has gone through them.
+func (h *Handler) recount(ctx context.Context) error {
+	h.mu.Lock()
+	readTo, replay := h.readTo, h.replay
+	h.mu.Unlock()
+	n, err := h.dispatcher.countRedriven(ctx, h.name, readTo, replay)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for t := range h.open.all {
+		if t.past != nil && t.past.Status == event.StatusPending {
+			n-- // it is open, and its row says what it said before
+		}
+	}
+	h.redriven, h.redrives = max(0, n), h.redrives+1
+	return nil
+}
+
+// countRedriven counts the redriven events that the reader has passed, or passes over.
+// It comes by all others, which are counted as unread.
+func (d *Dispatcher) countRedriven(ctx context.Context, handler string, readTo uint64, r *event.Replay) (int, error) {
+	n, err := d.cfg.Store.CountRedriven(ctx, handler, 0, readTo)
+	if err != nil || r == nil || readTo >= r.Resume {
+		return n, err
+	}
+	skipped, err := d.cfg.Store.CountRedriven(ctx, handler, max(r.To, readTo)+1, r.Resume)
+	return n + skipped, err
+}
+
+// Figures are the Stats of a handler, whether it is open or not, and from which Seq on
+// events are not final for it.
+type Figures struct {
+	Stats
+	Oldest uint64
+}
+
+// Figures returns those of a handler. Of one that is not open, Open and Lag count what
+// it will have when it is opened, as Stats defines them, and the rest is zero.
+func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, err error) {
+	d.mu.Lock()
+	h := d.handlers[handler]
+	d.mu.Unlock()
+	if h != nil {
+		f.Stats, f.Oldest = h.Stats(), h.Settled()+1
+	} else if f, err = d.closedFigures(ctx, handler); err != nil {
+		return f, err
+	}
+	if f.Open > 0 {
+		rows, err := d.cfg.Store.Redriven(ctx, handler, 0, 1)
+		if err != nil {
+			return f, err
+		}
+		if len(rows) > 0 {
+			f.Oldest = min(f.Oldest, rows[0].Seq)
+		}
+	}
+	return f, nil
+}
+
+// closedFigures are those of a handler that is not open.
+func (d *Dispatcher) closedFigures(ctx context.Context, handler string) (f Figures, err error) {
+	last := d.cfg.Log.Last()
+	b, err := d.cfg.Store.LoadBacklog(ctx, handler)
+	if err != nil || !b.Found {
+		return f, err
+	}
+	redriven, err := d.countRedriven(ctx, handler, b.Cursor, b.Replay)
+	if err != nil {
+		return f, err
+	}
+	f.Oldest = b.Cursor + 1
+	f.Open = uint64(redriven)
+	for _, row := range b.Open {
+		if row.Seq <= b.Cursor || b.Replay.Skips(row.Seq) {
+			f.Open++ // the reader has passed it, or passes over it
+			f.Oldest = min(f.Oldest, row.Seq)
+		}
+	}
+	f.Lag = f.Open + unread(last, b.Cursor, b.Replay, len(b.Done))
+	return f, nil
 }

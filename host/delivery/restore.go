@@ -50,6 +50,10 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 			waiting = append(waiting, t)
 		}
 	}
+	redriven, err := h.dispatcher.countRedriven(ctx, h.name, b.Cursor, b.Replay)
+	if err != nil {
+		return err
+	}
 	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,6 +64,13 @@ func (h *Handler) load(ctx context.Context, b event.Backlog) error {
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.known = max(h.known, b.Cursor, b.Newest)
+	h.laterOpen = len(unread)
+	for seq := range later {
+		if b.Replay.Skips(seq) {
+			h.laterOpen++
+		}
+	}
+	h.redriven, h.redrives = redriven, h.redrives+1
 	h.done = make(map[uint64]bool, len(b.Done))
 	for _, seq := range b.Done {
 		h.done[seq] = true
@@ -136,6 +147,9 @@ func (h *Handler) feed(ctx context.Context) {
 // to do so again: the reader came by one of them meanwhile, or the outcome of one
 // was being written, before or after it was redriven.
 func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
+	h.mu.Lock()
+	redrives := h.redrives
+	h.mu.Unlock()
 	written := true
 	for after := uint64(0); ; {
 		// In this order: an outcome that is written between the two is no longer
@@ -167,6 +181,11 @@ func (h *Handler) feedAll(ctx context.Context) (again bool, err error) {
 			if !written {
 				return true, h.dispatcher.recorder.flush(ctx, h)
 			}
+			h.mu.Lock()
+			if !again && h.redrives == redrives { // none is left
+				h.redriven = 0
+			}
+			h.mu.Unlock()
 			return again, nil
 		}
 	}
@@ -186,6 +205,7 @@ func (h *Handler) takeUp(t *task, wasAhead bool) (again bool) {
 		return true
 	default: // the reader has passed it, or would pass over it
 		t.fed = true
+		h.redriven = max(0, h.redriven-1)
 		h.fedOpen++
 		h.fedBytes += len(t.record.Event.Envelope())
 		h.admit(t)
@@ -316,6 +336,7 @@ func (h *Handler) endReplay(ctx context.Context, r *event.Replay) error {
 		}
 		h.mu.Lock()
 		delete(h.later, row.Seq)
+		h.laterOpen--
 		if t != nil {
 			h.admit(t)
 		}

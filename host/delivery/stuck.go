@@ -110,11 +110,12 @@ func (h *Handler) restoreUnread(ctx context.Context) error {
 			return err
 		}
 		h.unread = h.unread[1:]
+		h.mu.Lock()
+		h.laterOpen--
 		if t != nil {
-			h.mu.Lock()
 			h.admit(t)
-			h.mu.Unlock()
 		}
+		h.mu.Unlock()
 	}
 	return nil
 }

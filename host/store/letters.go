@@ -239,6 +239,17 @@ func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 	return counts, s.coded(doing, rows.Err())
 }
 
+// CountRedriven counts a handler's pending deliveries from one Seq to another, both
+// included.
+func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint64) (n int, err error) {
+	const doing = "count redriven deliveries"
+	if s.closed() {
+		return 0, s.coded(doing, errClosed())
+	}
+	err = s.read.countRedriven.QueryRowContext(ctx, handler, sqlSeq(from), sqlSeq(to)).Scan(&n)
+	return n, s.coded(doing, err)
+}
+
 // Redriven returns a handler's pending deliveries above a Seq, ascending, at
 // most limit.
 func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {

@@ -19,6 +19,7 @@ type readStatements struct {
 	bounds, stretches              *sql.Stmt
 	deliveries, openRows, doneSeqs *sql.Stmt
 	newestRow, redriven, replay    *sql.Stmt
+	countRedriven                  *sql.Stmt
 	newestOutcome, newestAt        *sql.Stmt
 	kvGet, deadCounts              *sql.Stmt
 	eventOfSeq, skippedAt          *sql.Stmt
@@ -49,6 +50,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
 		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`},
 		{&r.redriven, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`},
+		{&r.countRedriven, `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`},
 		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
 		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},

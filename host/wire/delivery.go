@@ -96,11 +96,11 @@ type LogStatus struct {
 // LogReader is how far one handler is in the log.
 type LogReader struct {
 	Plugin         string     `json:"plugin"`
-	Lag            uint64     `json:"lag"`                             // events of the log not yet final for it
+	Lag            uint64     `json:"lag"`                             // Open, and the events of the log that it has not read
 	Cursor         uint64     `json:"cursor"`                          // everything up to here is final, or open
 	OldestAt       *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
-	Open           uint64     `json:"open"`                            // taken and not final: under way, or waiting for another attempt
+	Open           uint64     `json:"open"`                            // taken and not final: under way, waiting for another attempt, or redriven
 	Dead           uint64     `json:"dead"`                            // dead letters
 	HistorySkipped uint64     `json:"history_skipped"`                 // successes that were not kept, since the host started
-	Lost           uint64     `json:"lost"`                            // events removed by bus.max_age before it had them
+	Lost           uint64     `json:"lost"`                            // events removed by bus.max_age before it had them, since the host started
 }

@@ -119,7 +119,7 @@ type Plugin struct {
 	Subscribes   []string     `json:"subscribes"`
 	Capabilities []Capability `json:"capabilities"`
 	Instances    int          `json:"instances"` // live now
-	Lag          uint64       `json:"lag"`       // events of the log not yet final for it
+	Lag          uint64       `json:"lag"`       // events of the log not final for it, see LogReader
 	Delivered    uint64       `json:"delivered"` // since the host started
 	Failed       uint64       `json:"failed"`    // failed attempts since the host started
 	Fuel         uint64       `json:"fuel"`      // spent since the host started

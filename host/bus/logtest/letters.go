@@ -29,6 +29,7 @@ type State interface {
 	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
 	Purge(ctx context.Context, f event.DeadFilter) (int, error)
 	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
+	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
 	StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error
 	Close() error
 }

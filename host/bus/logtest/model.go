@@ -321,6 +321,16 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				if err != nil || !slices.EqualFunc(redriven, pendingSeqs, func(d event.Delivery, seq uint64) bool { return d.Seq == seq }) {
 					rt.Fatalf("Redriven(%s): got %+v, %v, want %v", h, redriven, err, pendingSeqs)
 				}
+				for i, seq := range pendingSeqs { // up to it, from it on, and beside it
+					for _, c := range []struct {
+						from, to uint64
+						want     int
+					}{{0, seq, i + 1}, {seq, math.MaxInt64, len(pendingSeqs) - i}, {seq + 1, seq, 0}, {0, seq - 1, i}} {
+						if n, err := s.CountRedriven(ctx, h, c.from, c.to); err != nil || n != c.want {
+							rt.Fatalf("CountRedriven(%s, %d, %d): got %d, %v, want %d", h, c.from, c.to, n, err, c.want)
+						}
+					}
+				}
 				list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1000)
 				if err != nil || !slices.EqualFunc(list, m.dead(""), func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
 					rt.Fatalf("DeadLetters: got %s, %v, want %v", names(list), err, m.dead(""))

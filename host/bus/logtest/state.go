@@ -346,6 +346,7 @@ func closing(t *testing.T, s State) {
 		"Redrive":        func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },
 		"Purge":          func() error { _, err := s.Purge(ctx, event.DeadFilter{}); return err },
 		"Redriven":       func() error { _, err := s.Redriven(ctx, "x", 0, 1); return err },
+		"CountRedriven":  func() error { _, err := s.CountRedriven(ctx, "x", 0, 1); return err },
 		"StartReplay":    func() error { return s.StartReplay(ctx, "x", 1, 1, time.Now()) },
 		"ForgetHandler":  func() error { return s.ForgetHandler(ctx, "x") },
 	}
