@@ -62,7 +62,7 @@ func (s *Store) openFile(ctx context.Context) error {
 			return err
 		}
 		if failed := open(privateIndex); failed != nil {
-			return err // the first error says what is wrong
+			return fmt.Errorf("%w (and with the index in memory: %w)", err, failed)
 		}
 		s.log.Warn("the disk is full: the event log is open with its index in memory, and no other program can read it until the next start", "path", path)
 		return nil
@@ -84,8 +84,11 @@ func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 	path := s.path
 	_, left, _ := stat(path + "-wal")
 	recovered := left > 0 // somebody was killed
-	s.writer, err = s.openPool(dsn(path, index, "mode=rw", "_txlock=immediate",
-		"_pragma=auto_vacuum(incremental)", // of a new file, so before it has a page; see shrink.go
+	vacuum := ""          // of a file that has pages it would write, also on a full disk
+	if _, size, err := stat(path); err == nil && size == 0 {
+		vacuum = "_pragma=auto_vacuum(incremental)" // see shrink.go
+	}
+	s.writer, err = s.openPool(dsn(path, index, "mode=rw", "_txlock=immediate", vacuum,
 		"_pragma=journal_mode(wal)", "_pragma=synchronous(full)",
 		// macOS: fsync alone does not reach the platter. Ignored elsewhere.
 		"_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)",
