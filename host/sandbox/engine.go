@@ -40,7 +40,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{cfg: cfg, memory: &budget{limit: cfg.MemoryTotal}}, nil
+	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal)}, nil
 }
 
 // Options are what a module is loaded with.

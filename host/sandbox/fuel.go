@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -105,6 +106,27 @@ func (in *instance) charge(bytes int) {
 	}
 	if t.work-t.checked > slice/4 {
 		t.checked = t.work
+		in.checkTime()
+	}
+}
+
+// await puts a token into a channel, or stops the guest when its time is up first.
+func (in *instance) await(tokens chan<- struct{}) {
+	select {
+	case tokens <- struct{}{}:
+		return
+	default:
+	}
+	in.rest()
+	timer := time.NewTimer(in.deadline - in.now() + time.Millisecond)
+	defer timer.Stop()
+	for {
+		select {
+		case tokens <- struct{}{}:
+			return
+		case <-timer.C:
+		case <-in.pool.life.Done():
+		}
 		in.checkTime()
 	}
 }

@@ -38,6 +38,7 @@ type instance struct {
 
 	ended    bool          // next has answered END
 	open     bool          // an attempt is open
+	failed   bool          // it ended with an attempt open
 	attempt  event.Attempt // the open one
 	begun    time.Duration // as now counts
 	finished time.Duration // when the attempt before ended
@@ -60,7 +61,7 @@ type instance struct {
 func newInstance(p *Pool, hand Hand, untold *tally, started func(error)) *instance {
 	in := &instance{pool: p, hand: hand, untold: untold, started: started}
 	in.born = in.now()
-	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit}
+	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, mover: in}
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
 	return in
 }
@@ -98,6 +99,7 @@ func (in *instance) run() error {
 	in.allow(in.now(), in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
 	err := in.call("")
 	if in.open {
+		in.failed = true
 		in.done(in.failure(err))
 	} else if in.started == nil {
 		in.logFailure(err)
@@ -212,8 +214,8 @@ func (in *instance) failure(err error) event.Outcome {
 		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
 			o.Message += stackOf(err)
 		}
-	case in.linear.refused != "":
-		o.Class, o.Message = event.ClassMemory, in.linear.refused
+	case in.linear.refused != refusedNone:
+		o.Class, o.Message = event.ClassMemory, in.linear.refusedBecause()
 		if err != nil && err.Error() != o.Message {
 			o.Message += ": " + err.Error()
 		}
@@ -293,7 +295,7 @@ func (in *instance) take() bool {
 	}
 	in.output.stderr.reset()
 	in.random.reset()
-	in.linear.refused = ""
+	in.linear.refused = refusedNone
 	in.refused = ""
 	in.served++
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)

@@ -98,6 +98,14 @@ const (
 	startBackoffMax = 10 * time.Second
 )
 
+// Backoff between instances that fail at events, one after the other. It is short: what
+// fails is tried again as the handler's own retries say, but a fresh instance for each
+// attempt costs memory that is zeroed and collected, and the processor's time of others.
+const (
+	restartBackoffMin = 2 * time.Millisecond
+	restartBackoffMax = 100 * time.Millisecond
+)
+
 // Pool keeps between one and Concurrency instances of a module, more when there
 // is demand, and a new one for each that is discarded. It is safe for
 // concurrent use.
@@ -113,7 +121,7 @@ type Pool struct {
 	once   sync.Once
 	epoch  time.Time     // what instances count time from
 	grow   chan struct{} // a token: start another instance if there is room
-	exits  chan error    // from instances: nil, or why a start failed
+	exits  chan exit     // from instances
 	wg     sync.WaitGroup
 
 	live      atomic.Int64
@@ -145,7 +153,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		stop:   make(chan struct{}),
 		retire: make(chan struct{}),
 		grow:   make(chan struct{}, 1),
-		exits:  make(chan error),
+		exits:  make(chan exit),
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	ready := make(chan error, 1)
@@ -248,35 +256,63 @@ func (p *Pool) start(started func(error)) {
 	p.wg.Add(1)
 	go func() {
 		defer p.wg.Done()
-		err := p.runOne(started)
+		end := p.runOne(started)
 		p.live.Add(-1)
 		select {
-		case p.exits <- err:
+		case p.exits <- end:
 		case <-p.stop:
 		}
 	}()
 }
 
+// exit is how an instance ended.
+type exit struct {
+	start  error // why it did not start
+	failed bool  // with an event that it failed
+}
+
 // runOne is the life of one instance; of a stdio module, of one place for the
 // instances that each serve one event.
-func (p *Pool) runOne(started func(error)) error {
+func (p *Pool) runOne(started func(error)) exit {
 	hand := p.cfg.Source.Hand()
 	var untold tally
 	defer p.count(&untold) // of what Close tells
 	defer hand.Close()
 	if p.module.shape.Style == vet.Loop {
-		return newInstance(p, hand, &untold, started).run()
+		in := newInstance(p, hand, &untold, started)
+		err := in.run()
+		return exit{err, in.failed}
 	}
+	var pause backoff
 	for in := newInstance(p, hand, &untold, started); in.take(); in = newInstance(p, hand, &untold, nil) {
 		in.runStdio()
+		if !in.failed {
+			pause = 0
+		} else if wait := pause.next(restartBackoffMin, restartBackoffMax); wait > 0 {
+			hand.Rest()
+			select {
+			case <-time.After(wait):
+			case <-p.stop:
+			}
+		}
 	}
-	return nil
+	return exit{}
+}
+
+// backoff is how long was waited last.
+type backoff time.Duration
+
+// next doubles it within bounds.
+func (b *backoff) next(least, most time.Duration) time.Duration {
+	*b = backoff(min(max(2*time.Duration(*b), least), most))
+	return time.Duration(*b)
 }
 
 // supervise starts instances: on demand, and in place of the last one.
 func (p *Pool) supervise() {
 	defer p.wg.Done()
-	backoff := time.Duration(0)
+	var starts, restarts backoff
+	delivered := uint64(0)
 	var wait <-chan time.Time // set while starting is held back
 	nothing := func(error) {}
 	idle := time.NewTicker(p.cfg.IdleAfter)
@@ -300,20 +336,26 @@ func (p *Pool) supervise() {
 		case <-wait:
 			wait = nil
 			p.tryStart(nothing)
-		case err := <-p.exits:
-			if err == nil {
-				backoff = 0
-				if wait == nil && p.live.Load() == 0 {
+		case end := <-p.exits:
+			if now := p.delivered.Load(); now != delivered || !end.failed {
+				delivered, restarts = now, 0
+			}
+			if end.start == nil {
+				starts = 0
+				switch {
+				case wait != nil:
+				case end.failed:
+					wait = time.After(restarts.next(restartBackoffMin, restartBackoffMax))
+				case p.live.Load() == 0:
 					p.tryStart(nothing)
 				}
 				continue
 			}
-			p.cfg.Logger.Warn("an instance did not start", "error", event.Headline(err.Error(), maxLogged))
+			p.cfg.Logger.Warn("an instance did not start", "error", event.Headline(end.start.Error(), maxLogged))
 			if p.live.Load() == 0 {
-				p.failOne(err)
+				p.failOne(end.start)
 			}
-			backoff = min(max(2*backoff, startBackoffMin), startBackoffMax)
-			wait = time.After(backoff)
+			wait = time.After(starts.next(startBackoffMin, startBackoffMax))
 		}
 	}
 }

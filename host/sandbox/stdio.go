@@ -24,7 +24,9 @@ func (in *instance) runStdio() {
 	for said := range strings.Lines(in.output.stderr.text()) {
 		in.log(slog.LevelInfo, strings.TrimRight(said, "\r\n"))
 	}
-	in.done(in.stdioOutcome(err, result))
+	o := in.stdioOutcome(err, result)
+	in.failed = o.Verdict == event.Failed
+	in.done(o)
 }
 
 func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
