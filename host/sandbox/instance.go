@@ -35,6 +35,7 @@ type instance struct {
 
 	span     time.Duration // how long the guest may run now
 	deadline time.Duration // when that is over, as now counts
+	yielded  time.Duration // when others were let run last, as now counts
 
 	ended    bool          // next has answered END
 	open     bool          // an attempt is open

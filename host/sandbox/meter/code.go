@@ -175,8 +175,10 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 				out = wasmbin.AppendU32(out, moveLabel(frames, wraps, l))
 			}
 			continue
-		case wasmbin.OpCall, wasmbin.OpRefFunc:
+		case wasmbin.OpCall:
 			in.Index = m.moved(in.Index)
+		case wasmbin.OpRefFunc:
+			in.Op, in.Index = wasmbin.OpGlobalGet, m.refGlobal(in.Index)
 		case wasmbin.OpCallIndirect:
 			if n := m.stackOfType[m.shapes[in.Index].same]; n > 0 {
 				m.report.StackCalls++

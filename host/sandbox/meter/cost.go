@@ -261,6 +261,11 @@ func (m *module) checkIndex(in *wasmbin.Instr) error {
 		return &wasmbin.Error{Offset: in.At, Reason: "unknown " + what + " index"}
 	}
 	if in.Op == wasmbin.OpRefFunc {
+		if m.section != wasmbin.SectionName(wasmbin.SectionCode) {
+			m.declare(in.Index)
+		} else if !m.isDeclared(in.Index) {
+			return &wasmbin.Error{Offset: in.At, Reason: "undeclared function reference"}
+		}
 		m.mark(in.Index, addressed)
 	}
 	return nil

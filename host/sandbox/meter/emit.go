@@ -107,7 +107,9 @@ func (m *module) added(id byte) uint32 {
 		return uint32(m.report.Helpers)
 	case wasmbin.SectionImport:
 		return 1
-	case wasmbin.SectionGlobal, wasmbin.SectionExport:
+	case wasmbin.SectionGlobal:
+		return 2 + uint32(len(m.refs))
+	case wasmbin.SectionExport:
 		return 2
 	}
 	return 0
@@ -135,6 +137,10 @@ func (m *module) emitAdded(out []byte, id byte) []byte {
 		for _, begin := range [...]int64{0, math.MaxInt64} {
 			out = append(out, wasmbin.I64, 1, byte(wasmbin.OpI64Const))
 			out = append(wasmbin.AppendS64(out, begin), byte(wasmbin.OpEnd))
+		}
+		for _, fn := range m.refs {
+			out = append(out, wasmbin.FuncRef, 0, byte(wasmbin.OpRefFunc))
+			out = append(wasmbin.AppendU32(out, m.moved(fn)), byte(wasmbin.OpEnd))
 		}
 	case wasmbin.SectionExport:
 		for i, name := range [...]string{m.cfg.Global, m.cfg.Stack} {
@@ -339,6 +345,7 @@ func (m *module) element(out []byte, r *wasmbin.Reader) ([]byte, error) {
 		} else {
 			var fn uint32
 			fn, err = m.function(r, addressed)
+			m.declare(fn)
 			out = wasmbin.AppendU32(out, m.moved(fn))
 		}
 		if err != nil {

@@ -44,10 +44,10 @@ func TestCharges(t *testing.T) {
 		{"a switch costs its dearest case", B(0x02, 0x40, 0x02, 0x40, 0x20, 0, 0x0e, Vec(U(0), U(1)), 1, end, 0x41, 1, 0x1a, end, end), 0, 2 + 1 + 2 + 1},
 		// The head's charge is for the dearest way to the end, with the jump of 3 and its switch of 3; a jump that is not there to take is not charged again.
 		{"a jump straight to its case", jumpsForward(), 0, 2 + 1 + 3 + 3 + 3 + 1},
-		{"a fill of 10 bytes", B(0x41, 0, 0x41, 0, 0x41, 10, 0xfc, 11, 0, end), 0, 2 + 3 + 24},
-		{"a fill of 8000 bytes", B(0x41, 0, 0x41, 0, 0x41, S(8000), 0xfc, 11, 0, end), 0, 2 + 3 + 24 + 1000},
-		{"a page", B(0x41, 1, 0x40, 0, 0x1a, end), 0, 2 + 1 + 48 + 16384},
-		{"a page that cannot be", B(0x41, S(70000), 0x40, 0, 0x1a, end), 0, 2 + 1 + 48},
+		{"a fill of 10 bytes", B(0x41, 0, 0x41, 0, 0x41, 10, 0xfc, 11, 0, end), 0, 2 + 3 + 64},
+		{"a fill of 8000 bytes", B(0x41, 0, 0x41, 0, 0x41, S(8000), 0xfc, 11, 0, end), 0, 2 + 3 + 64 + 1000},
+		{"a page", B(0x41, 1, 0x40, 0, 0x1a, end), 0, 2 + 1 + 192 + 131072},
+		{"a page that cannot be", B(0x41, S(70000), 0x40, 0, 0x1a, end), 0, 2 + 1 + 192},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := &tank{slice: 1 << 30}

@@ -17,7 +17,7 @@ const (
 
 // Version changes with what Rewrite makes of a module: what was compiled from an
 // earlier one's output is out of date.
-const Version = 4
+const Version = 5
 
 // DefaultMaxNesting is how deep blocks may nest when Config does not say.
 const DefaultMaxNesting = 8192

@@ -45,12 +45,15 @@ type module struct {
 	work        analysis
 	frames      []emitFrame // of emitBody
 
-	indirects   int      // call_indirects
-	calls       []uint32 // the calls of all functions: nodes of the call graph
-	callsOf     []uint32 // of defined functions: where theirs begin in calls
-	frameBytes  []int32  // of defined functions
-	stackOf     []int32  // of defined functions: what the entry charges the stack, or 0
-	stackOfType []int32  // of different types: what a call_indirect charges the stack, or 0
+	indirects   int               // call_indirects
+	calls       []uint32          // the calls of all functions: nodes of the call graph
+	callsOf     []uint32          // of defined functions: where theirs begin in calls
+	frameBytes  []int32           // of defined functions
+	stackOf     []int32           // of defined functions: what the entry charges the stack, or 0
+	stackOfType []int32           // of different types: what a call_indirect charges the stack, or 0
+	declares    []uint64          // a bit for each function that code may refer to
+	refs        []uint32          // functions that code refers to by ref.func
+	refOf       map[uint32]uint32 // their indexes in refs
 	assignments assignments
 	declared    struct { // the locals of the body that is read
 		count uint32
@@ -373,7 +376,8 @@ func (m *module) scanExport(r *wasmbin.Reader) error {
 	}
 	switch kind {
 	case wasmbin.KindFunc:
-		_, err = m.function(r, pinned)
+		fn, err := m.function(r, pinned)
+		m.declare(fn)
 		return err
 	case wasmbin.KindTable:
 		m.sharesTable = true

@@ -105,6 +105,9 @@ func (m *module) use(in *wasmbin.Instr, a *analysis) {
 			u.values += f.assigned
 			a.frames[top-1].assigned += f.assigned
 		}
+	case op == wasmbin.OpRefFunc:
+		m.refer(in.Index)
+		u.values += valuesSimple
 	case op == wasmbin.OpCall:
 		if in.Index < m.importFuncs {
 			m.calling(u, m.imported[in.Index])
