@@ -275,7 +275,10 @@ func TestSecretsStayHidden(t *testing.T) {
 	put(t, filepath.Join(dir, "berth.yaml"), "plugin_directories: [plugins]\nroutes: {tell: {}}\nhandlers:\n  teller: {grants: [{name: secret, names: [from-file, from-env, mode]}]}\n", 0o644)
 	s := serve(t, dir, filepath.Join(dir, "berth.yaml"))
 	await(t, "the plugin is active", func() error {
-		var p struct{ State, Reason string }
+		var p struct {
+			State  string `json:"state"`
+			Reason string `json:"reason"`
+		}
 		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/teller", nil, &p); err != nil || p.State != "active" {
 			return fmt.Errorf("%v %v", p, err)
 		}
@@ -286,7 +289,7 @@ func TestSecretsStayHidden(t *testing.T) {
 
 	// The guest gets what it is granted, and its answer is its own affair: those
 	// two deliveries are the only place where the secrets are.
-	for name, want := range map[string]string{"from-file": hidden["granted file"], "from-env": hidden["granted variable"], "mode": "mode 0644", "other": "is not granted"} {
+	for name, want := range map[string]string{"from-file": hidden["granted file"], "from-env": hidden["granted variable"], "mode": "reading the secret mode failed", "other": "is not granted"} {
 		body := map[string]any{"event_type": "tell", "data": map[string]string{"name": name}, "metadata": map[string]string{"idempotency_key": name}}
 		if _, err := s.call(t.Context(), "POST", "/api/v1/events", body, new(any)); err != nil {
 			t.Fatal(err)
