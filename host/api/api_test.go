@@ -186,6 +186,7 @@ func TestRefusals(t *testing.T) {
 		{"a byte order mark before an order", "POST", "/api/v1/orders", "\ufeff" + `{"customer_id":"c"}`, nil, 400, fault.Invalid, "body", "byte order mark"},
 		{"an empty order id", "POST", "/api/v1/orders", `{"id":"","customer_id":"c","currency":"EUR","items":[{"sku":"s","quantity":1,"unit_price_cents":1}]}`, nil, 400, fault.Invalid, "id", "empty"},
 		{"an empty version", "POST", "/api/v1/plugins/install", `{"name":"x","version":""}`, nil, 400, fault.Invalid, "version", "empty"},
+		{"null for all capabilities", "POST", "/api/v1/events/plugins/order-audit/approve", `{"capabilities":null,"sha256":"` + strings.Repeat("0a", 32) + `"}`, nil, 400, fault.Invalid, "capabilities", "null"},
 		{"an empty digest", "POST", "/api/v1/events/plugins/order-audit/approve", `{"sha256":""}`, nil, 400, fault.Invalid, "sha256", "empty"},
 		{"the key of an order", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"order:A-1:v2"}}`, nil, 400, fault.Invalid, "metadata.idempotency_key", "reserved"},
 		{"the key of an order, written with escapes", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"order\u003aA-1:v2"}}`, nil, 400, fault.Invalid, "metadata.idempotency_key", "reserved"},

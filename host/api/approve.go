@@ -34,7 +34,11 @@ func (s *Server) approve(c echo.Context) (reply, error) {
 		return reply{}, &refusal{status: http.StatusPreconditionRequired, error: &fault.Error{Code: fault.Precondition, Field: "If-Match",
 			Reason: "is required, or sha256 in the body: look at what the plugin asks for (GET " + pluginAt(name) + "), and send the ETag of that answer as If-Match"}}
 	}
-	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in, wanted.agree)
+	var agreed func(wire.Plugin) error
+	if len(wanted.list) > 0 {
+		agreed = wanted.agree
+	}
+	p, err := s.cfg.Plugins.Approve(c.Request().Context(), name, in, agreed)
 	if err != nil {
 		return reply{}, err
 	}

@@ -267,7 +267,7 @@ func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
 }
 
 func (p *parts) Approve(_ context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
-	if now, found := p.Plugin(name); found {
+	if now, found := p.Plugin(name); found && agreed != nil {
 		if err := agreed(now); err != nil {
 			return wire.Plugin{}, err
 		}

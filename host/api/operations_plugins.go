@@ -24,7 +24,7 @@ func pluginOperations() []openapi.Operation {
 			Answers: answers(http.StatusOK, openapi.Schema{"type": "object", "required": []string{"sha256", "size", "imports", "exports"},
 				"properties": map[string]any{"sha256": map[string]any{"type": "string"}, "size": map[string]any{"type": "integer"}}})},
 		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/approve", ID: "approvePlugin", Tag: tagPlugins, Summary: "Grant a plugin what it asks for",
-			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428). The grants are written to the configuration.",
+			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428); sha256 is not enough where a manifest lies beside the module (412). The grants are written to the configuration.",
 			Parameters:  []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")}, Body: body(wire.Approval{}), BodyMayMiss: true,
 			Answers: answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 	}

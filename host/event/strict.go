@@ -17,8 +17,8 @@ import (
 // DecodeStrict decodes one JSON value into the struct, or other value, that v
 // points to. Keys that are unknown, written in other case or repeated, a second
 // value and wrong types are fault.Invalid errors that name the field, and so is an
-// empty string for a key that may be left out (omitempty): it would mean the same
-// as none, which is not what was written. What a
+// empty string, or null for a list, for a key that may be left out (omitempty): it
+// would mean the same as none, which is not what was written. What a
 // json.RawMessage takes is the caller's: its keys are not looked at.
 func DecodeStrict(body []byte, v any) error {
 	if err := json.Unmarshal(body, v); err != nil {
@@ -112,7 +112,7 @@ type structKeys struct {
 type keyField struct {
 	name     string
 	typ      reflect.Type
-	optional bool // an empty string is refused
+	optional bool // an empty string is refused, and null for a list
 }
 
 func (s *keyScanner) value(t reflect.Type, path string) error {
@@ -165,6 +165,8 @@ func (s *keyScanner) object(t reflect.Type, path string) error {
 			if fields[i].optional && s.at-from == len(`""`) {
 				return fault.Field(inner, "is empty; leave it out for none")
 			}
+		} else if fields[i].optional && s.next() == 'n' && fields[i].typ.Kind() == reflect.Slice {
+			return fault.Field(inner, "is null; leave it out for none")
 		} else if err := s.value(fields[i].typ, inner+"."); err != nil {
 			return err
 		}
@@ -243,7 +245,8 @@ func appendFields(list []keyField, t reflect.Type) []keyField {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		optional := options == "omitempty" && f.Type.Kind() == reflect.String
+		optional := options == "omitempty" && (f.Type.Kind() == reflect.String ||
+			f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() != reflect.Uint8) // which json.RawMessage is of
 		switch {
 		case name == "-" || !f.IsExported() && !f.Anonymous:
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:

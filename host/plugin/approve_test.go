@@ -218,7 +218,13 @@ func TestApproveOnlyWhatWasAgreedTo(t *testing.T) {
 	if !fault.Is(err, fault.Precondition) || len(seen.Capabilities) != 1 || seen.Capabilities[0].Hosts[0] != "evil.example" {
 		t.Errorf("got %+v, %v, and was shown %+v", p, err, seen)
 	}
-	w.waitFor("x", wire.NeedsApproval, "", "it requires the capability http (hosts evil.example), which is not granted")
+	p = w.waitFor("x", wire.NeedsApproval, "", "it requires the capability http (hosts evil.example), which is not granted")
+	if _, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.SHA256}, nil); !fault.Is(err, fault.Precondition) || !strings.Contains(err.Error(), "If-Match") {
+		t.Errorf("by the module's sha256 alone: got %v", err)
+	}
+	if p, err := w.m.Approve(w.bound(), "x", wire.Approval{SHA256: p.SHA256}, func(wire.Plugin) error { return nil }); err != nil || p.State != wire.Active {
+		t.Errorf("by both: got %+v, %v", p, err)
+	}
 }
 
 // What the operator did not grant to the running version is no more needed by

@@ -84,12 +84,13 @@ func (m *Manager) SetPaused(ctx context.Context, name string, paused bool) (wire
 // written when everything is granted already. It grants and does no more: what
 // is disabled or held stays so. agreed, when not nil, is shown the plugin as it is
 // at the very moment at which what would be granted is worked out, and refuses by
-// its error: the module's SHA-256 says nothing of a manifest beside it. It is
-// called by the Manager's loop: it must be quick.
+// its error. It is called by the Manager's loop: it must be quick. Without it
+// in.SHA256 is not enough where a manifest lies beside the module, of which it says
+// nothing.
 //
 // fault.NotFound for a name nobody has, fault.Invalid for a capability that is
 // not asked for, fault.Precondition when in.SHA256 names another module than
-// the one that would be approved, and fault.Conflict while the plugin's file is
+// the one that would be approved or says too little, and fault.Conflict while the plugin's file is
 // not known.
 func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
 	var grants []Grant
@@ -104,7 +105,7 @@ func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, ag
 				return false, err
 			}
 		}
-		grants, none, err = l.approval(e, in)
+		grants, none, err = l.approval(e, in, agreed != nil)
 		return none, err
 	}
 	if persist := m.config.SetGrants; persist != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin/internal/folder"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -68,12 +69,14 @@ func some(list []string) string {
 
 // approval works out what a plugin's grants are with what is approved. none
 // says that they are that already.
-func (l *loop) approval(e *entry, in wire.Approval) (grants []Grant, none bool, err error) {
+func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []Grant, none bool, err error) {
 	doing := "approve " + e.name
 	var t target
+	beside := false // its manifest may lie beside the module
 	switch f := l.files[e.holder]; {
 	case f != nil && f.name == e.name && f.sha256 != "":
 		t = target{sha256: f.sha256, manifest: f.manifest}
+		beside = f.pin == nil && f.state.Sidecar != (folder.Stamp{})
 	case e.running != nil:
 		t = e.running.target
 	default:
@@ -81,6 +84,9 @@ func (l *loop) approval(e *entry, in wire.Approval) (grants []Grant, none bool, 
 	}
 	if in.SHA256 != "" && in.SHA256 != t.sha256 {
 		return nil, false, fault.New(fault.Precondition, "%s: its file has another sha256 by now, %s; look at what that asks for first", doing, t.sha256)
+	}
+	if in.SHA256 != "" && beside && !shown {
+		return nil, false, fault.New(fault.Precondition, "%s: sha256 does not say what it asks for, since a manifest lies beside the module; send its ETag as If-Match", doing)
 	}
 	s, err := l.m.config.Settings(e.name, t.manifest)
 	if err != nil {
