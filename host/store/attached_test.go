@@ -182,6 +182,38 @@ func TestDetachedStoreOpensNoOtherFile(t *testing.T) {
 	}
 }
 
+// TestDetachedStoreLeavesWatermarkAlone deletes the directory under a running store
+// and makes it anew, for another store: the watermark there is the other's.
+func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
+	s, path, _ := attachedStore(t)
+	dir := filepath.Dir(path)
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if s.keep() {
+		t.Error("the store is attached to files that were deleted")
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
+		t.Errorf("got %v, %v, want an empty directory", list, err)
+	}
+	for round := range 2 {
+		other, err := Open(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatalf("start %d: %v", round+1, err)
+		}
+		if _, err := other.Append(t.Context(), []*event.Event{makeEvent(t, strings.Repeat("k", round+1))}); err != nil {
+			t.Error(err)
+		}
+		s.keep()
+		if p, found, err := readWatermark(path); err != nil || !found || p.Store != other.id {
+			t.Errorf("start %d: got %+v, %v, %v, want store %s", round+1, p, found, err, other.id)
+		}
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // openPath is as in kill_test.go.
 const openPath = "BERTH_STORE_TEST_OPEN"
 

@@ -6,8 +6,7 @@ import "time"
 // the store's files, which the writer checks after every commit as well.
 const keepEvery = time.Second
 
-// runKeeper looks after the files until Close: it flushes the watermark, checks the
-// files' names and gives free pages back to the disk.
+// runKeeper looks after the files until Close.
 func (s *Store) runKeeper() {
 	defer close(s.kept)
 	tick := time.NewTicker(keepEvery)
@@ -15,12 +14,19 @@ func (s *Store) runKeeper() {
 	for {
 		select {
 		case <-tick.C:
-			s.watermark.sync()
-			if s.checkFiles(len(s.attached.files)) == nil { // else it is logged, and Health says it
+			if s.keep() {
 				s.shrinkStep()
 			}
 		case <-s.closing:
 			return
 		}
 	}
+}
+
+// keep checks the files' names and flushes the watermark. It reports whether the
+// store is attached; if it is not, checkFiles logs it, and Health says it.
+func (s *Store) keep() (attached bool) {
+	attached = s.checkFiles(len(s.attached.files)) == nil
+	s.watermark.sync(attached)
+	return attached
 }

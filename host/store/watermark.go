@@ -117,11 +117,12 @@ func (w *watermark) report(err error) {
 	w.failing = err != nil
 }
 
-// sync flushes the watermark, and makes it anew when it is missing. Until the first
-// sync a power failure can leave none, which is no error either.
-func (w *watermark) sync() {
+// sync flushes the watermark. If it is missing and the store is attached, sync makes
+// it anew; a detached store leaves the name alone, which may be another store's by
+// now. Until the first sync a power failure can leave none, which is no error either.
+func (w *watermark) sync(attached bool) {
 	w.mu.Lock()
-	if w.file == nil || !sameFile(w.name, w.file) {
+	if attached && (w.file == nil || !sameFile(w.name, w.file)) {
 		w.release()
 		w.report(w.open())
 	}

@@ -152,7 +152,7 @@ func TestWatermarkThatCannotBeWritten(t *testing.T) {
 	if err := os.Remove(path + watermarkSuffix); err != nil {
 		t.Fatal(err)
 	}
-	s.watermark.sync()
+	s.watermark.sync(true)
 	if p, found, err := readWatermark(path); err != nil || !found || p.Seq != 2 {
 		t.Errorf("got %+v, %v, %v, want event 2", p, found, err)
 	}
@@ -191,7 +191,7 @@ func TestWatermarkIsMadeAgain(t *testing.T) {
 		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, strings.Repeat("k", i+1))}); err != nil {
 			t.Fatal(err)
 		}
-		s.watermark.sync()
+		s.watermark.sync(true)
 		if p, _, err := readWatermark(path); err != nil || p.Seq != uint64(i+1) {
 			t.Errorf("%d: got %+v, %v", i, p, err)
 		}
