@@ -109,7 +109,7 @@ const (
 	ClassMemory     Class = "memory"     // it asked for more memory than it may have
 	ClassStack      Class = "stack"      // its calls nested deeper than they may
 	ClassExit       Class = "exit"       // it exited while an event was open
-	ClassBadResult  Class = "bad_result" // its result is not JSON or too large
+	ClassBadResult  Class = "bad_result" // its result is not JSON, too large or nested too deep
 	ClassRejected   Class = "rejected"   // it rejected the event
 	ClassRetry      Class = "retry"      // it asked to have the event again
 	ClassUnreadable Class = "unreadable" // the log is damaged there, and an operator skipped the event

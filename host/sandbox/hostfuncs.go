@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/sandbox/pointer"
 )
 
@@ -115,8 +113,8 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
 		}
 		in.charge(len(bytes))
-		if len(bytes) > 0 && !(utf8.Valid(bytes) && (jsonscan.Valid(bytes) || json.Valid(bytes))) {
-			in.refused = "its result is not JSON: " + excerpt(bytes)
+		if reason := badResult(bytes); reason != "" {
+			in.refused = "its result " + reason
 			stack[0] = in.refuse(abi.Invalid, in.refused)
 			return
 		}

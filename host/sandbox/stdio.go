@@ -1,12 +1,10 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/sys"
 
@@ -51,11 +49,11 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 		return event.Outcome{Verdict: event.Reject, Class: event.ClassRejected, Message: reason}
 	}
 	answer := []byte(strings.TrimSpace(string(result.buf)))
-	switch {
-	case result.over:
+	if result.over {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: fmt.Sprintf("its result is over the limit of %d bytes", abi.MaxResult)}
-	case len(answer) > 0 && !(utf8.Valid(answer) && json.Valid(answer)):
-		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (stdout) is not JSON: " + excerpt(answer)}
+	}
+	if reason := badResult(answer); reason != "" {
+		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (stdout) " + reason}
 	}
 	return event.Outcome{Verdict: event.OK, Result: answer}
 }

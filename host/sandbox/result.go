@@ -1,0 +1,29 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/event/jsonscan"
+)
+
+// badResult says why bytes are no result: they are not JSON in UTF-8, or nest deeper
+// than data may, so that the API's answers could not be read. "" is for a result,
+// which may be empty. The caller has checked the size.
+func badResult(bytes []byte) (reason string) {
+	switch {
+	case len(bytes) == 0:
+		return ""
+	case !utf8.Valid(bytes):
+	case jsonscan.Valid(bytes): // it nests at most 64 levels
+		return ""
+	case json.Valid(bytes):
+		if depth := jsonscan.Depth(bytes); depth > event.MaxDepth {
+			return fmt.Sprintf("nests %d levels of lists and objects; the limit is %d", depth, event.MaxDepth)
+		}
+		return ""
+	}
+	return "is not JSON: " + excerpt(bytes)
+}
