@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"log/slog"
+	"runtime"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -30,6 +31,7 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	memory *budget
+	turns  *turns
 }
 
 // New returns an Engine.
@@ -40,7 +42,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal)}, nil
+	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal), turns: newTurns(runtime.GOMAXPROCS(0))}, nil
 }
 
 // Options are what a module is loaded with.
@@ -63,7 +65,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, 
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{code: code, shape: code.Shape, report: report, memory: e.memory, limit: opts.Memory, logger: e.cfg.Logger}
+	m := &Module{code: code, shape: code.Shape, report: report, memory: e.memory, turns: e.turns, limit: opts.Memory, logger: e.cfg.Logger}
 	if m.shape.Memory > opts.Memory {
 		err = fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.Memory, opts.Memory)
 	} else if err = m.linkWASI(ctx); err == nil {

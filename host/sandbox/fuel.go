@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -110,27 +109,6 @@ func (in *instance) charge(bytes int) {
 	}
 }
 
-// await puts a token into a channel, or stops the guest when its time is up first.
-func (in *instance) await(tokens chan<- struct{}) {
-	select {
-	case tokens <- struct{}{}:
-		return
-	default:
-	}
-	in.rest()
-	timer := time.NewTimer(in.deadline - in.now() + time.Millisecond)
-	defer timer.Stop()
-	for {
-		select {
-		case tokens <- struct{}{}:
-			return
-		case <-timer.C:
-		case <-in.pool.life.Done():
-		}
-		in.checkTime()
-	}
-}
-
 // yieldEvery is how long a guest runs at least between two yields. A slice of what costs
 // much fuel and little time, as memory.grow that is refused, takes some microseconds:
 // yielding after each kept the lock of Go's scheduler busy, and everything else waited.
@@ -143,11 +121,15 @@ const yieldEvery = 200 * time.Microsecond
 func (in *instance) checkTime() {
 	now := in.now()
 	if now-in.yielded >= yieldEvery {
-		in.rest()
-		runtime.Gosched()
+		in.letOthersRun(now)
 		now = in.now()
 		in.yielded = now
 	}
+	in.checkDeadline(now)
+}
+
+// checkDeadline stops a guest whose time is up, or whose pool is stopped.
+func (in *instance) checkDeadline(now time.Duration) {
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")
 	}

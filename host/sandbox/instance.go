@@ -37,6 +37,9 @@ type instance struct {
 	deadline time.Duration // when that is over, as now counts
 	yielded  time.Duration // when others were let run last, as now counts
 
+	turn      turn          // that it has now
+	turnBegun time.Duration // as now counts
+
 	ended    bool          // next has answered END
 	open     bool          // an attempt is open
 	failed   bool          // it ended with an attempt open
@@ -166,6 +169,7 @@ func (in *instance) call(stdin string) (err error) {
 	}
 	defer in.linear.release()
 	defer in.stack.release()
+	defer in.endTurn()
 	defer func() {
 		if r := recover(); r != nil { // a defect of the host's; the guest must not gain by it
 			err = fmt.Errorf("the host panicked: %v", r)
@@ -262,6 +266,7 @@ func (in *instance) spentUp() bool {
 // take asks the hand for an attempt. It answers false when the guest shall end.
 func (in *instance) take() bool {
 	p := in.pool
+	in.endTurn()
 	if in.started != nil {
 		in.started(nil)
 		in.started = nil
@@ -329,8 +334,14 @@ func (in *instance) done(o event.Outcome) {
 	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 
-// rest lets go of everything but the open attempt, because it may take long.
+// rest lets go of everything but the open attempt, because the guest waits, perhaps for long.
 func (in *instance) rest() {
+	in.endTurn()
+	in.flush()
+}
+
+// flush lets go of what others may need before the open attempt ends.
+func (in *instance) flush() {
 	in.rested = true
 	in.stack.accountAlways()
 	in.hand.Rest()

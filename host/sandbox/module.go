@@ -19,6 +19,7 @@ type Module struct {
 	shape  vet.Shape
 	report vet.Report
 	memory *budget // of all modules together
+	turns  *turns  // likewise
 	limit  int64   // of one instance's memory, in bytes
 	logger *slog.Logger
 }
