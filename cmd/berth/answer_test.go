@@ -163,6 +163,39 @@ func TestAnswersAreAboutWhatWasAsked(t *testing.T) {
 	}
 }
 
+// An answer about the right thing that did not become what was asked for, or about
+// another number of events than were sent.
+func TestAnswersAreOfWhatWasAskedFor(t *testing.T) {
+	receipt := complete[wire.Receipt](`{"event_id":"e","idempotency_key":"k"}`)
+	for _, tt := range []struct{ request, answer, command, input string }{
+		{"POST /api/v1/orders/o/status", complete[wire.Order](`{"id":"o","status":"pending"}`), "orders move o confirmed", ""},
+		{"POST /api/v1/orders", complete[wire.Order](`{"id":"o","customer_id":"d"}`), "orders create --customer c --item A:1:1", ""},
+		{"POST /api/v1/events", receipt, "events emit t --key other", ""},
+		{"POST /api/v1/events", `{"items":[],"next":null}`, "events publish -", `[{"event_type":"t"}]`},
+		{"POST /api/v1/events", `{"items":[` + receipt + `],"next":null}`, "events publish -", `[{"event_type":"t"},{"event_type":"t"}]`},
+		{"POST /api/v1/events", `{"items":[` + receipt + `,` + receipt + `],"next":null}`, "events publish -", `[{"event_type":"t"}]`},
+	} {
+		d := newDesk(t, map[string]string{tt.request: tt.answer})
+		code, stdout, stderr := d.run(t, tt.input, tt.command)
+		if code != exitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
+			t.Errorf("%s, answered %s: exit code %d, prints %q, %q", tt.command, tt.answer, code, stdout, stderr)
+		}
+	}
+}
+
+// A question mark or a number sign would make each path a part of what follows it,
+// though nothing does.
+func TestHostURLHasNoQuery(t *testing.T) {
+	for _, raw := range []string{"http://h?", "http://h/?", "http://h#", "http://h?a", "http://h#a"} {
+		if got, err := hostURL(raw); err == nil || !strings.Contains(err.Error(), "query") {
+			t.Errorf("%s: got %q, %v", raw, got, err)
+		}
+	}
+	if got, err := hostURL("http://h/a/"); err != nil || got != "http://h/a" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestDecodeAnswer(t *testing.T) {
 	type inner struct {
 		N int `json:"n"`

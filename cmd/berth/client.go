@@ -139,7 +139,7 @@ func hostURL(raw string) (string, error) {
 		return "", errors.New("BERTH_URL is not the URL of a host: write it as http://127.0.0.1:8080 or https://berth.example.com")
 	case u.User != nil:
 		return "", errors.New("BERTH_URL has a user in it: a host knows tokens only; put one into BERTH_TOKEN")
-	case u.RawQuery != "" || u.Fragment != "":
+	case strings.ContainsAny(raw, "?#"): // an empty one too: the path would be a part of it
 		return "", errors.New("BERTH_URL has a query or a fragment in it: leave that out")
 	}
 	return strings.TrimRight(u.String(), "/"), nil

@@ -224,9 +224,9 @@ func TestPublishFile(t *testing.T) {
 	}{
 		{"native", ` {"event_type":"t"}`, deliveryAnswers["POST /api/v1/events"], "", "application/json", 0, "E (a duplicate: it was published before)\n", ""},
 		{"a CloudEvent", `{"specversion":"1.0"}`, `{"event_id":"E","idempotency_key":"K","duplicate":false}`, "", "application/cloudevents+json", 0, "E\n", ""},
-		{"a list", `[{"event_type":"t"}]`, both, "", "application/json", 1, "E1\n", "[1].metadata.idempotency_key: was used before"},
-		{"CloudEvents", "\n[{\"specversion\":\"1.0\"}]", `{"items":[],"next":null}`, "", "application/cloudevents-batch+json", 0, "", ""},
-		{"as JSON", `[{"event_type":"t"}]`, both, "--json", "application/json", 1, both + "\n", "1 of 2 events were not published"},
+		{"a list", `[{"event_type":"t"},{"event_type":"u"}]`, both, "", "application/json", 1, "E1\n", "[1].metadata.idempotency_key: was used before"},
+		{"CloudEvents", "\n[{\"specversion\":\"1.0\"}]", `{"items":[{"event_id":"E","idempotency_key":"K","duplicate":false}],"next":null}`, "", "application/cloudevents-batch+json", 0, "E\n", ""},
+		{"as JSON", `[{"event_type":"t"},{"event_type":"u"}]`, both, "--json", "application/json", 1, both + "\n", "1 of 2 events were not published"},
 		{"no JSON", `{`, `{"event_id":"E","idempotency_key":"K","duplicate":false}`, "", "application/json", 0, "E\n", ""}, // the host says what is wrong with it
 		{"an odd answer", `{}`, `[]`, "", "application/json", 1, "", "not what was expected"},
 	} {

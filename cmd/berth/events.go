@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,9 @@ func (a *app) eventsEmit() *cobra.Command {
 				}
 				a.noteUnrouted([]wire.Receipt{r})
 				return nil
-			}, func(r wire.Receipt) error { return about("event", r.EventID, r.EventID) })
+			}, func(r wire.Receipt) error {
+				return cmp.Or(about("event", r.EventID, r.EventID), about("key", r.IdempotencyKey, cmp.Or(key, r.IdempotencyKey)))
+			})
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "null", "the data as JSON, @FILE, or - for standard input")

@@ -35,7 +35,7 @@ func (a *app) ordersCreate() *cobra.Command {
 				order.Items = append(order.Items, item)
 			}
 			return fetch(cmd.Context(), a, "POST", "/api/v1/orders", order, a.showOrder, func(o wire.Order) error {
-				return about("order", o.ID, cmp.Or(order.ID, o.ID))
+				return cmp.Or(about("order", o.ID, cmp.Or(order.ID, o.ID)), about("customer", o.CustomerID, order.CustomerID))
 			})
 		},
 	}
@@ -118,7 +118,7 @@ With --if-version it is moved only while it has the version that was seen.`,
 				a.ifMatch = fmt.Sprintf("%q", strconv.FormatInt(seen, 10))
 			}
 			return fetch(cmd.Context(), a, "POST", "/api/v1/orders/"+url.PathEscape(args[0])+"/status", body, a.showOrder, func(o wire.Order) error {
-				return about("order", o.ID, args[0])
+				return cmp.Or(about("order", o.ID, args[0]), about("status", o.Status, args[1]))
 			})
 		},
 	})

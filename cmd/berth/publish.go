@@ -42,7 +42,7 @@ published, and the exit code is 1.`,
 			if _, err := c.call(cmd.Context(), "POST", "/api/v1/events", json.RawMessage(text), &answer); err != nil {
 				return err
 			}
-			return a.showReceipts(answer, list)
+			return a.showReceipts(text, answer, list)
 		},
 	})
 }
@@ -91,14 +91,19 @@ type receipt struct {
 	Error *wire.Problem `json:"error,omitempty"`
 }
 
-// showReceipts prints the ids of published events. It fails when some were not taken.
-func (a *app) showReceipts(answer json.RawMessage, list bool) error {
+// showReceipts prints the ids of the events that were sent. It fails when some were
+// not taken, or the answer is not about each.
+func (a *app) showReceipts(sent []byte, answer json.RawMessage, list bool) error {
 	receipts := make([]receipt, 1)
 	var err error
 	if list {
 		var page wire.List[receipt]
 		err = decodeAnswer(answer, &page)
 		receipts = page.Items
+		var events []json.RawMessage
+		if err == nil && (json.Unmarshal(sent, &events) != nil || len(events) != len(receipts)) {
+			err = fmt.Errorf("it is about %d events, not about %d", len(receipts), len(events))
+		}
 	} else {
 		err = decodeAnswer(answer, &receipts[0])
 	}
