@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/berth-host/berth/host/audit"
@@ -116,7 +117,7 @@ func (e Examination) configuration(r *doctor.Report) (*config.Config, string) {
 
 // files are the directories and the files with secrets.
 func (e Examination) files(c *config.Config, dir string) []doctor.Finding {
-	findings := []doctor.Finding{doctor.PrivateDir("data directory", dir)}
+	findings := []doctor.Finding{doctor.DataDir("data directory", dir)}
 	for _, d := range []struct{ check, name string }{
 		{"cache", "cache"}, {"tokens", auth.TokenDir}, {"secrets", "secrets"},
 	} {
@@ -188,7 +189,14 @@ var smallest []byte
 func (e Examination) compiler(ctx context.Context, limits config.Vet) doctor.Finding {
 	const check = "compiler"
 	fail := func(err error) doctor.Finding {
-		return doctor.Bad(check, err.Error(), "berth needs amd64 with SSE4.1 or arm64, and to start itself as a child; no plugin runs without")
+		remedy := "berth needs amd64 with SSE4.1 or arm64, and to start itself as a child; no plugin runs without"
+		switch {
+		case fault.Is(err, fault.Denied):
+			remedy = "see the data directory above: modules are compiled there, and it must be this user's alone"
+		case fault.Full(err), strings.Contains(err.Error(), syscall.ENOSPC.Error()): // a child's error is a text
+			remedy = "free some space where the data directory is: modules are compiled there"
+		}
+		return doctor.Bad(check, err.Error(), remedy)
 	}
 	at := e.DataDir // where a host compiles too, if it is there
 	if _, err := os.Stat(at); err != nil {

@@ -209,6 +209,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := makePrivate(h.dataDir()); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	for _, dir := range pathguard.Trusted() {
+		h.logger.Warn("the host does not check who can change this directory, because "+pathguard.TrustedEnv+" names it", "path", dir)
+	}
 	h.audit = audit.New(audit.Config{Path: filepath.Join(h.dataDir(), audit.File)})
 	log, err := h.openLog(ctx)
 	if err != nil {

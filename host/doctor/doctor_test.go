@@ -55,6 +55,8 @@ func TestFiles(t *testing.T) {
 		{"one that others write", PrivateDir("c", must(t, in("w"), "", 0o770)), Problem, "other users can change"},
 		{"one below what all write", PrivateDir("c", must(t, filepath.Join(must(t, in("shared"), "", 0o777), "p"), "", 0o700)), Problem, "shared has mode 0777: any user could change"},
 		{"plugins below what all write", PluginDir(must(t, in("shared/plugins"), "", 0o755)), Warning, "shared has mode 0777: any user could change"},
+		{"a volume of this user's group", DataDir("c", must(t, in("g"), "", 0o770)), Warning, "mode 0770: other users can change"},
+		{"a volume that all write", DataDir("c", must(t, in("all"), "", 0o777)), Problem, "all has mode 0777: any user could change"},
 		{"one that is not there", PrivateDir("c", in("none/of/these")), OK, "it is made when it is needed"},
 		{"one that cannot be", PrivateDir("c", in("file/below")), Problem, "not a directory"},
 		{"a file for a directory", PrivateDir("c", file), Problem, "is not a directory"},

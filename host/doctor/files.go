@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/fault"
-
 	"github.com/berth-host/berth/host/pathguard"
 )
 
@@ -23,13 +22,17 @@ const (
 
 // PrivateDir looks at a directory that only the host's user may enter. One that
 // is missing is made by the host when it needs it.
-func PrivateDir(check, path string) Finding { return privateDir(check, path, true) }
+func PrivateDir(check, path string) Finding { return privateDir(check, path, true, false) }
+
+// DataDir is PrivateDir of the data directory, which may be a volume that its group
+// can write to, or one that is trusted: a host starts with it.
+func DataDir(check, path string) Finding { return privateDir(check, path, true, true) }
 
 // SecretDir is PrivateDir of a directory that the host only reads, such as one that is
 // mounted read-only.
-func SecretDir(check, path string) Finding { return privateDir(check, path, false) }
+func SecretDir(check, path string) Finding { return privateDir(check, path, false, false) }
 
-func privateDir(check, path string, writes bool) Finding {
+func privateDir(check, path string, writes, volume bool) Finding {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -42,7 +45,7 @@ func privateDir(check, path string, writes bool) Finding {
 	mode := info.Mode().Perm()
 	shown := fmt.Sprintf("%s has mode %04o", path, mode)
 	switch {
-	case mode&othersWrite != 0:
+	case mode&othersWrite != 0 && !volume:
 		return Bad(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path)
 	case unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.X_OK, unix.AT_EACCESS) != nil:
 		return Bad(check, shown+", and this user cannot read it", "run as its owner, or chown it to this user")
@@ -55,7 +58,10 @@ func privateDir(check, path string, writes bool) Finding {
 	if err := guard(path, info); err != nil {
 		return Bad(check, err.Error(), "a host does not start with it; keep it where its user and root alone can change things")
 	}
-	if mode&othersAny != 0 {
+	switch {
+	case mode&othersWrite != 0:
+		return Warn(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path+", or see that no other user reaches it")
+	case mode&othersAny != 0:
 		return Warn(check, shown+": other users can see what is in it", "chmod 700 "+path)
 	}
 	return Good(check, shown)

@@ -5,7 +5,8 @@
 // link on the way.
 //
 // Trusted are this process's user and root, and for directories above also the
-// groups this process is in. It imports the standard library and host/fault only.
+// groups this process is in; and the directories that the operator answers for
+// (TrustedEnv). It imports the standard library and host/fault only.
 package pathguard
 
 import (
@@ -47,14 +48,16 @@ func (u As) walk(path string, private bool) error {
 		return err
 	}
 	const root = string(filepath.Separator)
+	trusted := Trusted()
 	at, rest := root, split(path)
 	for links := 0; ; {
 		info, err := os.Lstat(at)
 		if err != nil {
 			return err
 		}
-		if err := u.owner(at, info); err != nil {
-			return err
+		believed := info.IsDir() && slices.Contains(trusted, at)
+		if err := u.owner(at, info); err != nil && !believed {
+			return hint(err, info)
 		}
 		switch {
 		case info.Mode()&fs.ModeSymlink != 0:
@@ -72,8 +75,8 @@ func (u As) walk(path string, private bool) error {
 		case !info.IsDir() && len(rest) > 0:
 			return fault.New(fault.Denied, "%s is not a directory", at)
 		default:
-			if err := u.mode(at, info, private && len(rest) == 0); err != nil {
-				return err
+			if err := u.mode(at, info, private && len(rest) == 0); err != nil && !believed {
+				return hint(err, info)
 			}
 		}
 		if len(rest) == 0 {
@@ -86,6 +89,15 @@ func (u As) walk(path string, private bool) error {
 		}
 		rest = rest[1:]
 	}
+}
+
+// hint adds to an error about a directory what to do in a container, where this user
+// often cannot change a volume.
+func hint(err error, info fs.FileInfo) error {
+	if !info.IsDir() {
+		return err
+	}
+	return fault.New(fault.Denied, "%w. If it is a container's volume that no other user reaches, name it in %s", err, TrustedEnv)
 }
 
 // split returns the elements of a path.
