@@ -182,7 +182,9 @@ func why(err error) string {
 		return "the connection was refused"
 	case is(syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EADDRNOTAVAIL):
 		return "the host cannot be reached"
-	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+	case is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE),
+		// net/http's error when the server closes before the request is written has no name.
+		strings.Contains(err.Error(), "server closed idle connection"):
 		return "the connection was broken off"
 	}
 	return "the exchange failed"

@@ -15,14 +15,15 @@ var errOutOfFuel = errors.New("out of fuel")
 type tank struct {
 	slice   int64 // granted by each refill
 	budget  int64 // 0: none
+	stack   int64 // granted by each look at the stack; 0: look at every charge of it
 	granted int64
 	refills int
 	looks   int // at the stack
 }
 
-// refill grants fuel, and has the guest call at every charge of the stack.
+// refill grants fuel and stack.
 func (k *tank) refill(_ context.Context, mod api.Module, stack []uint64) {
-	mod.ExportedGlobal(DefaultStack).(api.MutableGlobal).Set(0)
+	mod.ExportedGlobal(DefaultStack).(api.MutableGlobal).Set(uint64(k.stack))
 	if int64(stack[0]) >= 0 {
 		k.looks++
 		return
