@@ -20,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/store"
@@ -199,8 +200,8 @@ func (e Examination) compiler(ctx context.Context, limits config.Vet) doctor.Fin
 		return doctor.Bad(check, err.Error(), remedy)
 	}
 	at := e.DataDir // where a host compiles too, if it is there
-	if _, err := os.Stat(at); err != nil {
-		at = ""
+	if info, err := os.Stat(at); err != nil || pathguard.Owner(at, info) != nil {
+		at = "" // root looks at another user's host, which compiles as that user
 	}
 	dir, err := os.MkdirTemp(at, ".berth-doctor-")
 	if err != nil {

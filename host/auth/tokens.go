@@ -83,6 +83,13 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 		return Token{}, "", fault.New(fault.Internal, "create a token: %w", err)
 	}
 	sub := filepath.Join(dir, TokenDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Token{}, "", fmt.Errorf("create a token: %w", err)
+	}
+	// A refused user makes no directory, which the host's user could not read.
+	if err := pathguard.Check(dir); err != nil {
+		return Token{}, "", fault.New(fault.CodeOf(err), "no token in %s would count: %w", sub, err)
+	}
 	if err := os.MkdirAll(sub, 0o700); err != nil {
 		return Token{}, "", fmt.Errorf("create a token: %w", err)
 	}

@@ -320,3 +320,18 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// TestRefusedCreateMakesNoDirectory: a directory of root's in another user's data
+// directory would keep that user from making tokens.
+func TestRefusedCreateMakesNoDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := auth.Create(dir, "n", []string{"read"}, time.Time{}); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "has mode 0777") {
+		t.Errorf("got %v, want that others can write to the data directory", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, auth.TokenDir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory of tokens: got %v, want that there is none", err)
+	}
+}

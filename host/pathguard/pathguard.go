@@ -111,7 +111,7 @@ func (u As) owner(path string, info fs.FileInfo) error {
 	if !ok || stat.Uid == 0 || int(stat.Uid) == int(u) || unmapped(stat.Uid) {
 		return nil
 	}
-	return fault.New(fault.Denied, "%s belongs to the user with the id %d, who can change it: chown it to this user (%d), or run as its owner", path, stat.Uid, int(u))
+	return fault.New(fault.Denied, "%s belongs to the user with the id %d, who can change it: run as its owner, or chown it to this user (%d)", path, stat.Uid, int(u))
 }
 
 // mode refuses what users can write to who are not trusted.
