@@ -45,10 +45,12 @@ func (h *Host) maxInflight() int64 {
 	return inflightOf(availableMemory(), h.memoryTotal())
 }
 
-// inflightOf leaves half of the memory beside the handlers' for everything else.
+// inflightOf leaves half of the memory beside the handlers' for everything else. It
+// answers whole MiB.
 func inflightOf(available, handlers int64) int64 {
 	if available <= 0 {
 		return inflightDefault
 	}
-	return max(api.MinInflight, min((available-handlers)/2/inflightCost, inflightMost))
+	const mebibyte = 1 << 20
+	return max(api.MinInflight, min((available-handlers)/2/inflightCost/mebibyte*mebibyte, inflightMost))
 }

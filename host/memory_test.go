@@ -8,7 +8,8 @@ func TestInflightByMemory(t *testing.T) {
 		{0, 0, 128 * mib}, // not known
 		{256 * mib, 128 * mib, 32 * mib},
 		{1 * gib, 512 * mib, 32 * mib},
-		{1*gib + 16, 512 * mib, 32*mib + 1},
+		{1*gib + 16*mib - 1, 512 * mib, 32 * mib},
+		{1*gib + 16*mib, 512 * mib, 33 * mib},
 		{4 * gib, 2 * gib, 128 * mib},
 		{24 * gib, 12 * gib, 768 * mib},
 		{64 * gib, 16 * gib, 1 * gib},

@@ -50,7 +50,7 @@ func (h *Host) InForce(handler string) wire.Settings {
 	c := h.current.Load()
 	var list []config.Setting
 	if handler == "" {
-		list = config.Started{Config: h.begun, Listen: h.listen(), DataDir: h.DataDir(), MemoryTotal: h.memoryTotal()}.InForce(c)
+		list = config.Started{Config: h.begun, Listen: h.listen(), DataDir: h.DataDir(), MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}.InForce(c)
 	} else {
 		m, _ := h.plugins.Manifest(handler) // one that is not here asks for nothing
 		list = config.SettingsOf(c, handler, askedBy(m))

@@ -29,6 +29,9 @@ func Settings(c *Config) []Setting {
 	if c.Defaults.MemoryTotal == 0 {
 		m["defaults.memory_total"] = "half of the machine's"
 	}
+	if c.Server.MaxInflight == 0 {
+		m["server.max_inflight_bytes"] = "as the memory allows"
+	}
 	return sorted(m)
 }
 
@@ -38,6 +41,7 @@ type Started struct {
 	Listen      string  // host:port
 	DataDir     string
 	MemoryTotal int64 // bytes; 0 for no bound
+	MaxInflight int64 // bytes
 }
 
 // InForce returns what holds in a host that runs with c, sorted by path.
@@ -58,6 +62,7 @@ func (s Started) InForce(c *Config) []Setting {
 	if s.MemoryTotal > 0 {
 		m["defaults.memory_total"] = sizeText(s.MemoryTotal)
 	}
+	m["server.max_inflight_bytes"] = sizeText(s.MaxInflight)
 	return sorted(m)
 }
 

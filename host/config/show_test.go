@@ -38,6 +38,25 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestSettingsInForce has what the machine's memory decides where the file is silent.
+func TestSettingsInForce(t *testing.T) {
+	c, err := config.Parse("f", []byte("{}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := config.Started{Config: c, Listen: "127.0.0.1:9", DataDir: "d", MemoryTotal: 3 << 30, MaxInflight: 96 << 20}
+	for _, tt := range []struct{ list, want []config.Setting }{
+		{config.Settings(c), []config.Setting{{"defaults.memory_total", "half of the machine's"}, {"server.max_inflight_bytes", "as the memory allows"}}},
+		{begun.InForce(c), []config.Setting{{"defaults.memory_total", "3GiB"}, {"server.max_inflight_bytes", "96MiB"}, {"server.listen", "127.0.0.1:9"}, {"data_dir", "d"}}},
+	} {
+		for _, want := range tt.want {
+			if !slices.Contains(tt.list, want) {
+				t.Errorf("%v is not among %v", want, tt.list)
+			}
+		}
+	}
+}
+
 func TestLocate(t *testing.T) {
 	const text = "# c\nhandlers:\n  y: &y\n    config:\n      a: 1\n  x:\n    <<: *y\n    enabled: true\n  z:\n    config:\n      list:\n        - 1\n        - b: 2\n  w: {<<: [*y], config: {\n    q: 1}}\n"
 	tests := []struct {
