@@ -14,6 +14,7 @@ import (
 type budget struct {
 	limit  int64 // 0 for no bound
 	used   atomic.Int64
+	waste  garbage
 	moving chan struct{} // holds a token while an instance moves a large memory
 }
 
@@ -105,8 +106,10 @@ func (m *linearMemory) reserve(n int64) error {
 
 // release gives everything back to the budget.
 func (m *linearMemory) release() {
-	m.budget.give(m.held)
+	freed := m.held
+	m.budget.give(freed)
 	m.held, m.buf = 0, nil
+	m.budget.waste.add(freed)
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -156,7 +159,9 @@ func (m *linearMemory) move(n int64) {
 		copy(grown[at:], m.buf[at:min(at+moveChunk, len(m.buf))])
 		m.mover.checkTime()
 	}
+	freed := int64(cap(m.buf))
 	m.buf = grown
+	m.budget.waste.add(freed)
 }
 
 // Free implements experimental.LinearMemory. The instance releases it itself:

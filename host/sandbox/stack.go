@@ -76,8 +76,10 @@ func (s *callStack) accountAlways() {
 
 // release gives everything back to the budget.
 func (s *callStack) release() {
-	s.budget.give(s.held)
+	freed := s.held
+	s.budget.give(freed)
 	s.held, s.size, s.top = 0, reflect.Value{}, reflect.Value{}
+	s.budget.waste.add(2 * freed) // with those before it, which it has outgrown
 }
 
 // lookAtStack is called by refill with what the module passed, which lies at the end of

@@ -1,0 +1,117 @@
+package sandbox
+
+import "testing"
+
+// TestGuestsGarbageIsCollected: 64 MiB of it start the garbage collector, one at a time,
+// unless that has run meanwhile.
+func TestGuestsGarbageIsCollected(t *testing.T) {
+	cycles := uint64(7)
+	collections := func() uint64 { return cycles }
+	g := &garbage{cycles: 7}
+	step := func(what string, n int64, want bool) {
+		t.Helper()
+		if got := g.due(n, collections); got != want {
+			t.Fatalf("%s: due is %v", what, got)
+		}
+	}
+	step("a byte less than 64 MiB", 67108863, false)
+	step("64 MiB", 1, true)
+	cycles++
+	step("while that is collected", 67108864, false)
+	g.collecting = false
+	step("what came meanwhile", 0, true)
+	g.collecting = false
+	cycles += 2
+	step("the collector has run by itself", 67108864, false)
+	step("a byte less than 64 MiB after that", 67108863, false)
+	step("64 MiB after that", 1, true)
+}
+
+// TestGuestsGarbageIsCounted: what a growing memory leaves behind, and an instance that ends.
+func TestGuestsGarbageIsCounted(t *testing.T) {
+	b := newBudget(0)
+	m := &linearMemory{budget: b, limit: 1 << 20, mover: new(countedMover)}
+	if err := m.reserve(65536); err != nil {
+		t.Fatal(err)
+	}
+	m.Reallocate(65536)
+	m.Reallocate(131072) // with a quarter more
+	if b.waste.bytes != 65536 {
+		t.Errorf("%d bytes after a move; want 65536", b.waste.bytes)
+	}
+	m.release()
+	if b.waste.bytes != 65536+163840 || b.used.Load() != 0 {
+		t.Errorf("%d bytes after the end, %d used; want 229376 and 0", b.waste.bytes, b.used.Load())
+	}
+}
+
+// countedMover counts what a move asks of its instance.
+type countedMover struct {
+	looks  int
+	awaits int
+}
+
+func (m *countedMover) checkTime() { m.looks++ }
+
+func (m *countedMover) await(tokens chan<- struct{}) {
+	m.awaits++
+	tokens <- struct{}{}
+}
+
+// TestMoveInPieces: a memory is copied by 1 MiB between two looks at the clock, and one of
+// 4 MiB or more waits for the others; all of it arrives.
+func TestMoveInPieces(t *testing.T) {
+	for _, tt := range []struct{ size, looks, awaits int }{
+		{65536, 1, 0},
+		{1048576, 1, 0},
+		{1048576 + 65536, 2, 0},
+		{4194304 - 65536, 4, 0},
+		{4194304, 4, 1},
+		{4194304 + 65536, 5, 1},
+	} {
+		mover := new(countedMover)
+		m := &linearMemory{budget: newBudget(0), limit: 64 << 20, mover: mover}
+		if err := m.reserve(int64(tt.size)); err != nil {
+			t.Fatal(err)
+		}
+		for i, buf := 0, m.Reallocate(uint64(tt.size)); i < len(buf); i++ {
+			buf[i] = byte(i>>16 + i%251)
+		}
+		grown := m.Reallocate(uint64(tt.size) + 65536)
+		if len(grown) != tt.size+65536 || mover.looks != tt.looks || mover.awaits != tt.awaits {
+			t.Errorf("%d: %d bytes, %d looks, %d waits; want %d looks and %d waits", tt.size, len(grown), mover.looks, mover.awaits, tt.looks, tt.awaits)
+		}
+		for i, b := range grown {
+			want := byte(0)
+			if i < tt.size {
+				want = byte(i>>16 + i%251)
+			}
+			if b != want {
+				t.Fatalf("%d: byte %d is %d; want %d", tt.size, i, b, want)
+			}
+		}
+		if len(m.budget.moving) != 0 {
+			t.Errorf("%d: the next move waits for ever", tt.size)
+		}
+	}
+}
+
+// TestBackoffDoubles: from its least to its most, and from its least again once cleared.
+func TestBackoffDoubles(t *testing.T) {
+	var b backoff
+	for i, want := range []int64{2, 4, 8, 16, 32, 64, 100, 100} {
+		if got := b.next(restartBackoffMin, restartBackoffMax).Milliseconds(); got != want {
+			t.Errorf("wait %d is %d ms; want %d", i+1, got, want)
+		}
+	}
+	b = 0
+	if got := b.next(restartBackoffMin, restartBackoffMax).Milliseconds(); got != 2 {
+		t.Errorf("after success it is %d ms; want 2", got)
+	}
+	b = 0
+	for i, want := range []int64{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000} {
+		if got := b.next(startBackoffMin, startBackoffMax).Milliseconds(); got != want {
+			t.Errorf("wait %d after a failed start is %d ms; want %d", i+1, got, want)
+		}
+	}
+}
