@@ -59,8 +59,8 @@ fuzz: ## run every fuzz target for FUZZTIME
 mutate: ## change the code a little, see whether a test fails; prints the rate for each package
 	@$(GO) run ./.ci/mutate -seed $(SEED) -n $(MUTANTS) -jobs $(JOBS) $(if $(AT),-at $(AT),$(or $(PKG),$(MUTATED)))
 
-boundaries: ## compare how code is read with wabt and the engine, for BOUNDTIME
-	$(GO) run ./host/sandbox/meter/boundaries -for $(BOUNDTIME)
+boundaries: ## compare how code is read with wabt and the engine, for BOUNDTIME, from BOUNDSEED
+	$(GO) run ./host/sandbox/meter/boundaries -for $(BOUNDTIME) $(if $(BOUNDSEED),-seed $(BOUNDSEED))
 
 bench: ## measure against the targets, as a table; wants a quiet machine
 	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench

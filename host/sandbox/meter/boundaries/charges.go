@@ -185,18 +185,43 @@ func (w *walk) guarded(i int) bool {
 }
 
 // merged says whether the function leads straight to a loop, whose charge is then for
-// the entry too.
+// the entry too. The entry's charge of the stack may come before.
 func (w *walk) merged() bool {
-	for i, in := range w.f.instrs {
+	from := w.stackLook()
+	for i, in := range w.f.instrs[from:] {
 		switch in.name {
 		case "loop":
-			return w.charge(i + 1)
+			return w.charge(from + i + 1)
 		case "if", "else", "end", "br", "br_if", "br_table", "return", "unreachable", "call", "call_indirect", "memory.grow", "ref.func",
 			"memory.init", "memory.copy", "memory.fill", "table.init", "table.copy", "table.fill", "table.grow":
 			return false
 		}
 	}
 	return false
+}
+
+// stackLook is how many instructions charge the stack alone at the entry. What
+// follows stands in their if, or behind the refill that is all of its else.
+func (w *walk) stackLook() int {
+	look := []string{"global.get", "i64.const", "i64.add", "global.set", "global.get", "global.get", "i64.or", "i64.const", "i64.ge_s", "if"}
+	refill := []string{"else", "i64.const", "call", "end"}
+	if !w.deeper(0) || !w.names(0, look) {
+		return 0
+	}
+	if n := len(look); w.names(n, refill) && w.number(n+2) >= w.firstHelper {
+		return n + len(refill)
+	}
+	return len(look)
+}
+
+// names says whether the instructions from i on have these names.
+func (w *walk) names(i int, names []string) bool {
+	for j, name := range names {
+		if i+j >= len(w.f.instrs) || w.f.instrs[i+j].name != name {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *walk) is(i int, name, args string) bool {

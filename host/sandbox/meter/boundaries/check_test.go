@@ -166,6 +166,9 @@ const (
 	charge = "global.get 1; i64.const 5; i64.sub; global.set 1"
 	left   = "global.get 1; i64.const 0; i64.ge_s; if"
 	refill = "else; i64.const 5; call 2"
+
+	stackLook   = "global.get 2; i64.const -9; i64.add; global.set 2; global.get 1; global.get 2; i64.or; i64.const 0; i64.ge_s; if; "
+	stackCharge = stackLook + "else; i64.const 0; call 2; end; "
 )
 
 // TestChargesAreFound: code without a charge is caught in wabt's reading.
@@ -184,6 +187,12 @@ func TestChargesAreFound(t *testing.T) {
 		{"an entry that charges another global", strings.ReplaceAll(entry("call 0"), "global.set 1", "global.set 0"), "an entry without a charge"},
 		{"a loop", entry(loop), ""},
 		{"a loop for which the entry is paid too", "block; " + loop + "; end; end", ""},
+		{"a loop behind a charge of the stack", stackCharge + loop + "; end", ""},
+		{"a loop in a charge of the stack", stackLook + loop + "; else; i64.const 0; call 2; call 1; end; end", ""},
+		{"no loop in a charge of the stack", stackLook + "call 0; else; i64.const 0; call 2; call 1; end; end", "an entry without a charge"},
+		{"no loop behind a charge of the stack", stackCharge + "call 0; end", "an entry without a charge"},
+		{"a loop behind a charge of the stack and a call", stackCharge + "call 0; " + loop + "; end", "an entry without a charge"},
+		{"a loop behind what is like a charge of the stack", strings.Replace(stackCharge, "call 2", "call 1", 1) + loop + "; end", "an entry without a charge"},
 		{"a loop behind a call", "call 0; " + loop + "; end", "an entry without a charge"},
 		{"a loop without a charge", entry("loop; br 0; end"), "a loop without a charge"},
 		{"a loop without a look at the counter", entry("loop; " + charge + "; br 0; end"), "a loop without a charge"},
