@@ -60,7 +60,7 @@ func (a *app) connect() (*client, error) {
 
 // connectTo is connect to the host at a URL; "" is the one of the data directory.
 func (a *app) connectTo(at string) (*client, error) {
-	c := &client{url: at, token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute, CheckRedirect: stay}}
+	c := &client{url: at, token: os.Getenv("BERTH_TOKEN"), ifMatch: a.ifMatch, http: &http.Client{Timeout: time.Minute, CheckRedirect: refuseRedirect}}
 	if at == "" && os.Getenv("BERTH_URL") != "" {
 		c.token = "" // BERTH_TOKEN is of the host there
 	}
@@ -110,9 +110,9 @@ func (a *app) elsewhere() bool {
 	return err != nil || wrong != nil || strings.TrimRight(state.URL, "/") != url
 }
 
-// stay follows no redirect: a host sends none, and the token is not for wherever
+// refuseRedirect follows no redirect: a host sends none, and the token is not for wherever
 // another server leads.
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // hostState reads what the host on this machine has written into its data directory.
 func (a *app) hostState() (state hostState, err error) {
