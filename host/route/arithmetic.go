@@ -19,39 +19,29 @@ func mixedArithmetic(i interpreter.InterpretableV2) (interpreter.InterpretableV2
 	var apply func(a, b ref.Val) ref.Val
 	switch call.Function() {
 	case operators.Add:
-		apply = func(a, b ref.Val) ref.Val {
-			if a, ok := a.(traits.Adder); ok {
-				return a.Add(b)
-			}
-			return types.MaybeNoSuchOverloadErr(a)
-		}
+		apply = by(traits.Adder.Add)
 	case operators.Subtract:
-		apply = func(a, b ref.Val) ref.Val {
-			if a, ok := a.(traits.Subtractor); ok {
-				return a.Subtract(b)
-			}
-			return types.MaybeNoSuchOverloadErr(a)
-		}
+		apply = by(traits.Subtractor.Subtract)
 	case operators.Multiply:
-		apply = func(a, b ref.Val) ref.Val {
-			if a, ok := a.(traits.Multiplier); ok {
-				return a.Multiply(b)
-			}
-			return types.MaybeNoSuchOverloadErr(a)
-		}
+		apply = by(traits.Multiplier.Multiply)
 	case operators.Divide:
-		apply = func(a, b ref.Val) ref.Val {
-			if a, ok := a.(traits.Divider); ok {
-				return a.Divide(b)
-			}
-			return types.MaybeNoSuchOverloadErr(a)
-		}
+		apply = by(traits.Divider.Divide)
 	default:
 		return i, nil
 	}
 	return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(args ...ref.Val) ref.Val {
 		return apply(sameKind(args[0], args[1]))
 	}), nil
+}
+
+// by applies an operator that values with the trait T have.
+func by[T any](operator func(T, ref.Val) ref.Val) func(a, b ref.Val) ref.Val {
+	return func(a, b ref.Val) ref.Val {
+		if a, ok := a.(T); ok {
+			return operator(a, b)
+		}
+		return types.MaybeNoSuchOverloadErr(a)
+	}
 }
 
 // sameKind makes two doubles of a double and an integer, and leaves all else.
