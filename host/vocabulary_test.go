@@ -1,0 +1,232 @@
+package host_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// avoided are words that no identifier and no file name of Go may contain: each is a
+// private or ambiguous word for something that has a standard name. The value is
+// what to write. docs/glossary.md has the terms themselves.
+var avoided = vocabulary(
+	"prefetch, lease, buffered, flush, revoke or acquire", "hand hands handed held rest rests resting recall recalls recalled deal deals dealt",
+	"notify, signal, wake or markDirty", "tell tells told poke pokes touch touches touched nudge nudges nudged",
+	"quota, capacity, evict, reclaim or grow", "room rooms space spaces",
+	"flush, record, resolve or clear", "settle settles settled settling",
+	"view, dead letters, position, cursor or block", "row rows letter letters place places placed stretch stretches",
+	"nameLocks, or a mutex named after what it guards", "turn turns toggle toggles switching moving",
+	"batch, linger or expired", "crowd crowds crowded patience deserted",
+	"fetchConfig, newTimer, emptySource, upstreamError or signerChanged", "reach reaches reached alarm alarms silence silent foreign stranger strangers",
+	"owner, keepRunning, reconcile, evaluate, install or repair", "holder holders stay stays pursue pursues assess assessed assesses bring brings mend mends mended",
+	"sampled or skipped", "thinned",
+	"fileaudit", "drops",
+	"precondition", "agreed",
+	"max, min, or a name for the list", "most least some few",
+)
+
+func vocabulary(pairs ...string) map[string]string {
+	list := make(map[string]string)
+	for i := 0; i < len(pairs); i += 2 {
+		for _, w := range strings.Fields(pairs[i+1]) {
+			list[w] = pairs[i]
+		}
+	}
+	return list
+}
+
+// permitted are the identifiers with an avoided word that stay, by directory and
+// name, with the reason.
+var permitted = map[string]string{}
+
+// pending are the directories whose names are still to be changed. An entry goes
+// when its directory is done; none is added.
+var pending = map[string]bool{
+	".ci/mutate":                    true,
+	"abi":                           true,
+	"abi/go":                        true,
+	"cmd/berth":                     true,
+	"cmd/demo":                      true,
+	"host":                          true,
+	"host/api":                      true,
+	"host/api/cloudevents":          true,
+	"host/auth":                     true,
+	"host/bus":                      true,
+	"host/bus/logtest":              true,
+	"host/config":                   true,
+	"host/config/file":              true,
+	"host/config/splice":            true,
+	"host/delivery":                 true,
+	"host/doctor":                   true,
+	"host/event":                    true,
+	"host/event/jsonscan":           true,
+	"host/install":                  true,
+	"host/marketplace":              true,
+	"host/marketplace/format":       true,
+	"host/marketplace/index":        true,
+	"host/marketplace/oci":          true,
+	"host/marketplace/publish":      true,
+	"host/orders":                   true,
+	"host/pathguard":                true,
+	"host/plugin":                   true,
+	"host/plugin/internal/folder":   true,
+	"host/plugin/schema":            true,
+	"host/route":                    true,
+	"host/sandbox":                  true,
+	"host/sandbox/bench":            true,
+	"host/sandbox/guestnet":         true,
+	"host/sandbox/internal/strict":  true,
+	"host/sandbox/meter":            true,
+	"host/sandbox/meter/boundaries": true,
+	"host/sandbox/pointer":          true,
+	"host/sandbox/prescan":          true,
+	"host/sandbox/vet":              true,
+	"host/sandbox/wasi":             true,
+	"host/sandbox/wasmbin":          true,
+	"host/store":                    true,
+	"host/wire":                     true,
+	"plugins-src/customer-notify":   true,
+	"testdata/hostile":              true,
+}
+
+var (
+	acronymEnd = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
+	wordStart  = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	word       = regexp.MustCompile(`[A-Za-z]+`)
+)
+
+// words splits an identifier: KVSpaceOf is kv, space and of.
+func words(name string) []string {
+	name = acronymEnd.ReplaceAllString(name, "$1 $2")
+	return word.FindAllString(strings.ToLower(wordStart.ReplaceAllString(name, "$1 $2")), -1)
+}
+
+// avoidedWord returns the first word of an identifier that is to be avoided. "Dead
+// letter" is the field's term.
+func avoidedWord(name string) (found, instead string) {
+	before := ""
+	for _, w := range words(name) {
+		if instead, ok := avoided[w]; ok && !(before == "dead" && strings.HasPrefix(w, "letter")) {
+			return w, instead
+		}
+		before = w
+	}
+	return "", ""
+}
+
+func TestAvoidedWordIsFound(t *testing.T) {
+	for name, want := range map[string]string{
+		"makeRoom": "room", "HTTPRest": "rest", "rest2": "rest", "Rest": "rest", "restart": "", "deadLetters": "", "letters": "letters",
+		"TestRowTakesThePlace": "row", "handler": "", "snake_few": "few", "KVSpace": "space",
+	} {
+		if got, _ := avoidedWord(name); got != want {
+			t.Errorf("avoidedWord(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestVocabulary fails on every declared identifier and Go file name that has an
+// avoided word, and on exceptions that nothing needs.
+func TestVocabulary(t *testing.T) {
+	root := ".."
+	used, checked := make(map[string]bool), 0
+	check := func(dir, name, at string) {
+		checked++
+		word, instead := avoidedWord(name)
+		if word == "" {
+			return
+		}
+		key := dir + " " + name
+		used[key], used[dir] = true, true
+		if permitted[key] == "" && !pending[dir] {
+			t.Errorf("%s: %s: avoid %q, write %s", at, name, word, instead)
+		}
+	}
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") {
+			return err
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		dir := path.Dir(rel)
+		check(dir, strings.TrimSuffix(path.Base(rel), ".go"), rel)
+		files := token.NewFileSet()
+		parsed, err := parser.ParseFile(files, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return fmt.Errorf("%s: %w", rel, err)
+		}
+		for _, id := range declared(parsed) {
+			check(dir, id.Name, fmt.Sprintf("%s:%d", rel, files.Position(id.Pos()).Line))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checked < 10_000 {
+		t.Fatalf("only %d names were checked", checked)
+	}
+	for key := range permitted {
+		if !used[key] {
+			t.Errorf("permitted: no declaration needs %q any more; delete the exception", key)
+		}
+	}
+	for dir := range pending {
+		if !used[dir] {
+			t.Errorf("pending: %s is done; delete its entry", dir)
+		}
+	}
+}
+
+// declared lists the identifiers that a file declares, also in functions.
+func declared(file *ast.File) (ids []*ast.Ident) {
+	add := func(list ...ast.Expr) {
+		for _, e := range list {
+			if id, ok := e.(*ast.Ident); ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			add(n.Name)
+		case *ast.TypeSpec:
+			add(n.Name)
+		case *ast.ValueSpec:
+			for _, id := range n.Names {
+				add(id)
+			}
+		case *ast.Field:
+			for _, id := range n.Names {
+				add(id)
+			}
+		case *ast.LabeledStmt:
+			add(n.Label)
+		case *ast.ImportSpec:
+			if n.Name != nil {
+				add(n.Name)
+			}
+		case *ast.AssignStmt:
+			if n.Tok == token.DEFINE {
+				add(n.Lhs...)
+			}
+		case *ast.RangeStmt:
+			if n.Tok == token.DEFINE {
+				add(n.Key, n.Value)
+			}
+		}
+		return true
+	})
+	return ids
+}
