@@ -203,7 +203,8 @@ func (in *instance) callExport(ctx context.Context, guest api.Module, name strin
 
 func (in *instance) moduleConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().
-		WithName(""). // a module that names itself "env" must not replace the host's
+		WithName("").               // a module that names itself "env" must not replace the host's
+		WithRandSource(&in.random). // without one the engine seeds a generator of 5 KiB for each instance
 		WithStartFunctions()
 }
 
