@@ -41,7 +41,7 @@ func letterFilter(f wire.DeadLetterFilter, now time.Time) (wire.DeadLetterFilter
 		if *at.text == "" {
 			continue
 		}
-		p, err := event.ParsePlace(*at.text)
+		p, err := event.ParsePosition(*at.text)
 		if err != nil {
 			return f, usageError{fmt.Errorf("%s: %w", at.flag, err)}
 		}

@@ -27,7 +27,7 @@ published before it is.`,
 				if flag == "--to" && text == "" {
 					continue
 				}
-				if _, err := event.ParsePlace(text); err != nil {
+				if _, err := event.ParsePosition(text); err != nil {
 					return usageError{fmt.Errorf("%s: %w", flag, err)}
 				}
 			}

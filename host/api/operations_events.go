@@ -114,7 +114,7 @@ func deliveryOperations() []openapi.Operation {
 	const letters = "/api/v1/events/dead-letters"
 	plugin := inQuery("plugin", "Only those of this plugin.", nil)
 	choice := "The body says which: those to which everything in it applies. It must name a plugin or an event."
-	// place is a place in the log, as event.ParsePlace reads it.
+	// place is a place in the log, as event.ParsePosition reads it.
 	place := openapi.Schema{"oneOf": []any{map[string]any{"type": "string", "minLength": 1}, map[string]any{"type": "integer", "minimum": 1}},
 		"description": `A time (RFC 3339), a duration back from now ("1h", "7d"), a Seq, or "earliest".`}
 	return []openapi.Operation{

@@ -90,7 +90,7 @@ func (s *Server) skip(c echo.Context) (reply, error) {
 }
 
 // placeOf reads a place in the log, as a string or a number; nil for none.
-func placeOf(field string, raw json.RawMessage) (*event.Place, error) {
+func placeOf(field string, raw json.RawMessage) (*event.Position, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
@@ -103,7 +103,7 @@ func placeOf(field string, raw json.RawMessage) (*event.Place, error) {
 	case c < '0' || c > '9':
 		return nil, fault.Field(field, "must be a string or a Seq")
 	}
-	p, err := event.ParsePlace(text)
+	p, err := event.ParsePosition(text)
 	if err != nil {
 		return nil, inField(field, err)
 	}
@@ -123,7 +123,7 @@ func inField(field string, err error) error {
 
 // stretch finds the Seqs of a part of the log, both ends included. An end that
 // is a time is not included: what was published before it is.
-func (s *Server) stretch(ctx context.Context, from event.Place, to *event.Place, now time.Time) (first, last uint64, err error) {
+func (s *Server) stretch(ctx context.Context, from event.Position, to *event.Position, now time.Time) (first, last uint64, err error) {
 	first, last = max(from.Seq, 1), s.cfg.Replayer.Last()
 	if t, ok := from.When(now); ok {
 		if first, err = s.cfg.Replayer.SeqAt(ctx, t); err != nil {

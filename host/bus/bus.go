@@ -205,7 +205,7 @@ func (b *Bus) PublishEvents(ctx context.Context, events []*event.Event) ([]event
 // follow is the reader goroutine: it keeps the ring at the log's end.
 func (b *Bus) follow(ctx context.Context) {
 	defer close(b.stopped)
-	const first, most = 50 * time.Millisecond, 5 * time.Second
+	const first, longest = 50 * time.Millisecond, 5 * time.Second
 	pause := first
 	for {
 		err := b.fill(ctx)
@@ -224,7 +224,7 @@ func (b *Bus) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		pause = min(2*pause, most)
+		pause = min(2*pause, longest)
 	}
 }
 

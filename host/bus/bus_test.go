@@ -179,13 +179,13 @@ func TestTrimmedIsSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSeqs(t, receive(t, all, 20), 1) // so that the ring is at the end
-	sub, held := b.Subscribe(1), b.Subscribe(1)
-	wantSeqs(t, receive(t, held, 3), 1)
+	sub, fromStart := b.Subscribe(1), b.Subscribe(1)
+	wantSeqs(t, receive(t, fromStart, 3), 1)
 	if _, err := log.Trim(ctx, 11); err != nil {
 		t.Fatal(err)
 	}
 	wantSeqs(t, receive(t, sub, 5), 11)
-	wantSeqs(t, receive(t, held, 1), 4) // read from the log before the trim
+	wantSeqs(t, receive(t, fromStart, 1), 4) // read from the log before the trim
 	// Trimmed to nothing, with the subscription behind the ring: it goes on with
 	// what comes next, wherever that is.
 	if _, err := log.Trim(ctx, 100); err != nil {

@@ -136,8 +136,8 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 	if err := m.usable(ctx, doing); err != nil {
 		return nil, err
 	}
-	if most := m.maxBytes.Load(); most > 0 && m.bytes+size > most {
-		return nil, fmt.Errorf("%s: %w", doing, event.LogFull(m.bytes, most))
+	if limit := m.maxBytes.Load(); limit > 0 && m.bytes+size > limit {
+		return nil, fmt.Errorf("%s: %w", doing, event.LogFull(m.bytes, limit))
 	}
 	return m.add(events), nil
 }

@@ -140,8 +140,8 @@ func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	if err := m.usable(ctx, "forget a handler"); err != nil {
 		return err
 	}
-	place, from, to := event.HandlerCursors(handler)
-	for _, name := range []string{place, from, to} {
+	position, from, to := event.HandlerCursors(handler)
+	for _, name := range []string{position, from, to} {
 		delete(m.cursors, name)
 	}
 	delete(m.rows, handler)

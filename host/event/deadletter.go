@@ -23,8 +23,8 @@ type DeadLetter struct {
 	FirstAt  time.Time // when its first attempt began; zero when that is not known
 }
 
-// Letter is the dead letter that a dead delivery makes.
-func (d Delivery) Letter(ev *Event) DeadLetter {
+// DeadLetter is the dead letter that a dead delivery makes.
+func (d Delivery) DeadLetter(ev *Event) DeadLetter {
 	l := DeadLetter{Delivery: d, Event: ev, Reason: ReasonAttempts, FirstAt: d.FirstAttempt}
 	switch d.ErrorClass {
 	case ClassRejected:
@@ -58,42 +58,42 @@ func (f DeadFilter) Selects(l DeadLetter) bool {
 		(f.Until.IsZero() || l.At.Before(f.Until))
 }
 
-// DeadPlace is a place in the list of dead letters, which goes from high Seqs to
+// DeadPosition is a place in the list of dead letters, which goes from high Seqs to
 // low ones and, for one event, from the last name of a handler to the first.
 // The zero value is the list's beginning.
-type DeadPlace struct {
+type DeadPosition struct {
 	Seq     uint64
 	Handler string
 }
 
-// Place is where a dead letter stands in the list.
-func (l DeadLetter) Place() DeadPlace { return DeadPlace{l.Seq, l.Handler} }
+// Position is where a dead letter stands in the list.
+func (l DeadLetter) Position() DeadPosition { return DeadPosition{l.Seq, l.Handler} }
 
 // Before says whether p comes before q in the list.
-func (p DeadPlace) Before(q DeadPlace) bool {
+func (p DeadPosition) Before(q DeadPosition) bool {
 	return p.Seq > q.Seq || p.Seq == q.Seq && p.Handler > q.Handler
 }
 
 // String is the place as a cursor: text for the API's users, who give it back.
-func (p DeadPlace) String() string {
-	if p == (DeadPlace{}) {
+func (p DeadPosition) String() string {
+	if p == (DeadPosition{}) {
 		return ""
 	}
 	return strconv.FormatUint(p.Seq, 10) + "." + p.Handler
 }
 
-// ParseDeadPlace reads a cursor. What String did not write is fault.Invalid.
-func ParseDeadPlace(cursor string) (p DeadPlace, err error) {
+// ParseDeadPosition reads a cursor. What String did not write is fault.Invalid.
+func ParseDeadPosition(cursor string) (p DeadPosition, err error) {
 	if cursor == "" {
 		return p, nil
 	}
 	seq, handler, found := strings.Cut(cursor, ".")
 	if p.Seq, err = strconv.ParseUint(seq, 10, 63); err != nil || !found || p.Seq == 0 {
-		return DeadPlace{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
 	}
 	p.Handler = handler
 	if p.String() != cursor {
-		return DeadPlace{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
 	}
 	return p, nil
 }

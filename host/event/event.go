@@ -122,14 +122,14 @@ func (e *Event) Data() string { return e.data }
 // Envelope returns the encoded event: the bytes that are stored and that guests read.
 func (e *Event) Envelope() string { return e.envelope }
 
-// rowSize is what the log counts for an event besides its texts, in bytes: the
+// recordSize is what the log counts for an event besides its texts, in bytes: the
 // numbers of its row, and its places in indexes. Stored totals rest on it: it is
 // never changed.
-const rowSize = 64
+const recordSize = 64
 
 // Size is how many bytes an event counts in the log: its envelope and its row.
 func (e *Event) Size() int64 {
-	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + rowSize)
+	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + recordSize)
 }
 
 // Digest identifies the content (type, subject, data) as it is spelled. It is
@@ -357,9 +357,9 @@ func appendText(b []byte, s string) []byte {
 
 // quoted shows input in an error: short, and safe to print.
 func quoted(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+	const limit = 64
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -183,9 +183,9 @@ func TestDigestIsOfTheContent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		a, b := drafts().Draw(rt, "a"), drafts().Draw(rt, "b")
 		// Few values, so that equal ones meet.
-		few := rapid.SampledFrom([]string{"", "x", "y"})
-		a.Subject, b.Subject = few.Draw(rt, "subject"), few.Draw(rt, "subject")
-		a.Type, b.Type = "t"+few.Draw(rt, "type"), "t"+few.Draw(rt, "type")
+		texts := rapid.SampledFrom([]string{"", "x", "y"})
+		a.Subject, b.Subject = texts.Draw(rt, "subject"), texts.Draw(rt, "subject")
+		a.Type, b.Type = "t"+texts.Draw(rt, "type"), "t"+texts.Draw(rt, "type")
 		if rapid.Bool().Draw(rt, "same data") {
 			b.Data = append([]byte("\n "), a.Data...)
 		}

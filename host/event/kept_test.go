@@ -10,9 +10,9 @@ import (
 
 // What is stored under these names is found again by later versions only under the same.
 func TestHandlerCursorsKeepTheirNames(t *testing.T) {
-	place, from, to := HandlerCursors("fraud-check")
-	if place != "handler/fraud-check" || from != "thinned-from/fraud-check" || to != "thinned-to/fraud-check" {
-		t.Errorf("got %q, %q, %q", place, from, to)
+	position, from, to := HandlerCursors("fraud-check")
+	if position != "handler/fraud-check" || from != "thinned-from/fraud-check" || to != "thinned-to/fraud-check" {
+		t.Errorf("got %q, %q, %q", position, from, to)
 	}
 }
 
@@ -51,14 +51,14 @@ func TestShortBodies(t *testing.T) {
 }
 
 // A cursor of the list of dead letters is one that the list has answered.
-func TestParseDeadPlace(t *testing.T) {
-	for _, p := range []DeadPlace{{}, {Seq: 1, Handler: "a"}, {Seq: 1<<63 - 1, Handler: "fraud-check"}, {Seq: 7, Handler: "a.b"}} {
-		if got, err := ParseDeadPlace(p.String()); err != nil || got != p {
+func TestParseDeadPosition(t *testing.T) {
+	for _, p := range []DeadPosition{{}, {Seq: 1, Handler: "a"}, {Seq: 1<<63 - 1, Handler: "fraud-check"}, {Seq: 7, Handler: "a.b"}} {
+		if got, err := ParseDeadPosition(p.String()); err != nil || got != p {
 			t.Errorf("%+v: got %+v, %v", p, got, err)
 		}
 	}
 	for _, text := range []string{"1", "0.a", ".a", "-1.a", "+1.a", "01.a", "x.a", "9223372036854775808.a", " 1.a", "1 .a"} {
-		if got, err := ParseDeadPlace(text); !fault.Is(err, fault.Invalid) {
+		if got, err := ParseDeadPosition(text); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: got %+v, %v", text, got, err)
 		}
 	}

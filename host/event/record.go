@@ -52,9 +52,9 @@ type LogStatus struct {
 // LogFull is what an engine answers to a publisher for whom the log has no room
 // under its bound: fault.Exhausted with a RetryAfter, unlike a full disk, which
 // nobody knows the end of.
-func LogFull(bytes, most int64) error {
+func LogFull(bytes, limit int64) error {
 	return &fault.Error{Code: fault.Exhausted, RetryAfter: time.Second,
-		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have settled older ones, or bus.max_size is raised", bytes, most)}
+		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have settled older ones, or bus.max_size is raised", bytes, limit)}
 }
 
 // Query selects events of the log, newest first.
@@ -182,7 +182,7 @@ type Cursor struct {
 // HandlerCursors names the cursors that are kept of a handler: its place in the
 // log, and the first and the last event whose success is not in the history
 // (these two hold nothing back).
-func HandlerCursors(handler string) (place, thinnedFrom, thinnedTo string) {
+func HandlerCursors(handler string) (position, skippedFrom, skippedTo string) {
 	return "handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler
 }
 

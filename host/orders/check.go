@@ -95,9 +95,9 @@ func checkName(field, text string) error {
 
 // quoted shows input in an error: short, and safe to print.
 func quoted(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+	const limit = 64
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -23,7 +23,7 @@ type Memory struct {
 
 	mu   sync.Mutex
 	list []Order        // by time of creation
-	at   map[string]int // id to place in list
+	at   map[string]int // id to position in list
 }
 
 // NewMemory returns an empty repository that publishes there.
@@ -88,11 +88,11 @@ func (m *Memory) List(_ context.Context, q Query) (wire.List[Order], error) {
 	page := wire.List[Order]{Items: []Order{}}
 	end := len(m.list)
 	if q.Cursor != "" {
-		place, err := parseCursor(q.Cursor)
+		position, err := parseCursor(q.Cursor)
 		if err != nil {
 			return page, err
 		}
-		end = int(min(place, int64(end)))
+		end = int(min(position, int64(end)))
 	}
 	last := 0
 	for i := end - 1; i >= 0; i-- {
@@ -126,15 +126,15 @@ func only(receipts []event.Receipt, err error) (event.Receipt, error) {
 	return receipts[0], receipts[0].Err
 }
 
-func cursor(place int64) *string {
-	text := strconv.FormatInt(place, 10)
+func cursor(position int64) *string {
+	text := strconv.FormatInt(position, 10)
 	return &text
 }
 
 func parseCursor(text string) (int64, error) {
-	place, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || place < 0 {
+	position, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || position < 0 {
 		return 0, fault.Field("cursor", "%s is not a cursor of this list; pass next of the page before", quoted(text))
 	}
-	return place, nil
+	return position, nil
 }

@@ -128,7 +128,7 @@ func TestErrorsForPeople(t *testing.T) {
 
 // Moves never lead back: SetStatus relies on it to end.
 func TestMovesHaveNoCycle(t *testing.T) {
-	place := func(status string) int {
+	index := func(status string) int {
 		i := slices.Index(orders.Statuses(), status)
 		if i < 0 {
 			t.Fatalf("%q is not a status", status)
@@ -137,7 +137,7 @@ func TestMovesHaveNoCycle(t *testing.T) {
 	}
 	for _, from := range orders.Statuses() {
 		for _, to := range orders.Moves(from) {
-			if place(to) <= place(from) {
+			if index(to) <= index(from) {
 				t.Errorf("%s leads back to %s", from, to)
 			}
 		}

@@ -104,11 +104,11 @@ func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	page := wire.List[Order]{Items: []Order{}}
 	query, args := `SELECT `+columns+` FROM orders WHERE 1`, []any(nil)
 	if q.Cursor != "" {
-		place, err := parseCursor(q.Cursor)
+		position, err := parseCursor(q.Cursor)
 		if err != nil {
 			return page, err
 		}
-		query, args = query+` AND rowid < ?`, append(args, place)
+		query, args = query+` AND rowid < ?`, append(args, position)
 	}
 	if q.Status != "" {
 		query, args = query+` AND status = ?`, append(args, q.Status)
@@ -123,7 +123,7 @@ func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	defer rows.Close()
 	var last int64
 	for rows.Next() {
-		o, place, err := scan(rows.Scan)
+		o, position, err := scan(rows.Scan)
 		if err != nil {
 			return page, fmt.Errorf("list orders: %w", err)
 		}
@@ -131,7 +131,7 @@ func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
 			page.Next = cursor(last)
 			break
 		}
-		page.Items, last = append(page.Items, o), place
+		page.Items, last = append(page.Items, o), position
 	}
 	if err := rows.Err(); err != nil {
 		return page, fmt.Errorf("list orders: %w", err)
@@ -139,10 +139,10 @@ func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	return page, nil
 }
 
-func scan(scan func(...any) error) (o Order, place int64, err error) {
+func scan(scan func(...any) error) (o Order, position int64, err error) {
 	var items string
 	var created, updated int64
-	err = scan(&place, &o.ID, &o.CustomerID, &o.Currency, &items, &o.TotalCents, &o.Status, &o.Version, &created, &updated)
+	err = scan(&position, &o.ID, &o.CustomerID, &o.Currency, &items, &o.TotalCents, &o.Status, &o.Version, &created, &updated)
 	if err != nil {
 		return Order{}, 0, err
 	}
@@ -150,7 +150,7 @@ func scan(scan func(...any) error) (o Order, place int64, err error) {
 		return Order{}, 0, fmt.Errorf("the stored items of order %s: %w", o.ID, err)
 	}
 	o.CreatedAt, o.UpdatedAt = time.Unix(0, created).UTC(), time.Unix(0, updated).UTC()
-	return o, place, nil
+	return o, position, nil
 }
 
 // sqlError gives SQLite's "full" and "busy" (result codes 13 and 5) their fault codes.

@@ -13,12 +13,12 @@ import (
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
-	insert                          [len(insertRows)]*sql.Stmt
+	insert                          [len(insertSizes)]*sql.Stmt
 	seqs, findKey                   *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
-	setStretch                      *sql.Stmt
+	setBlock                        *sql.Stmt
 	addSize, size                   *sql.Stmt
-	deleteCursor, deleteRows        *sql.Stmt
+	deleteCursor, deleteDeliveries  *sql.Stmt
 	kvGet, kvUsage, kvSet, kvDelete *sql.Stmt
 	kvClear                         *sql.Stmt
 	skip, handlersBefore            *sql.Stmt
@@ -26,24 +26,24 @@ type writeStatements struct {
 }
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
-	insert := func(rows int) string {
+	insert := func(n int) string {
 		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
-			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, rows-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
+			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
 	}
 	return prepare(ctx, db, []statement{
-		{&w.insert[0], insert(insertRows[0])},
-		{&w.insert[1], insert(insertRows[1])},
-		{&w.insert[2], insert(insertRows[2])},
+		{&w.insert[0], insert(insertSizes[0])},
+		{&w.insert[1], insert(insertSizes[1])},
+		{&w.insert[2], insert(insertSizes[2])},
 		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
 		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
-		{&w.setStretch, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
+		{&w.setBlock, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
 		{&w.addSize, `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`},
 		{&w.size, `SELECT events, bytes FROM log_size`},
 		{&w.setMark, `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`},
 		{&w.setCursor, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`},
 		{&w.setDelivery, `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.deleteCursor, `DELETE FROM cursors WHERE name = ?`},
-		{&w.deleteRows, `DELETE FROM deliveries WHERE handler = ?`},
+		{&w.deleteDeliveries, `DELETE FROM deliveries WHERE handler = ?`},
 		{&w.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
 		{&w.kvUsage, `SELECT bytes FROM kv_usage WHERE plugin = ?`},
 		{&w.kvSet, `INSERT INTO kv VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`},
@@ -95,28 +95,28 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 		}
 	}
 	var err error
-	if o.append, o.bytes, err = newRows(events); err != nil {
+	if o.append, o.bytes, err = newInsertions(events); err != nil {
 		return nil, fmt.Errorf("append events: %w", err)
 	}
 	if err := s.submit(ctx, "append events", o); err != nil {
 		return nil, err
 	}
-	return settled(o.receipts), nil
+	return resolved(o.receipts), nil
 }
 
-// row is an event as it is inserted. Callers make it, so that the writer, whom
+// insertion is an event as it is inserted. Callers make it, so that the writer, whom
 // everybody waits for, has less to do.
-type row struct {
+type insertion struct {
 	ev           *event.Event
 	key          string
-	args         [rowArgs]any // for Seq and time the writer leaves its own
+	args         [insertionArgs]any // for Seq and time the writer leaves its own
 	receiptOfNew event.Receipt
 }
 
-const rowArgs = 7
+const insertionArgs = 7
 
-func newRows(events []*event.Event) (rows []row, bytes int, err error) {
-	rows = make([]row, len(events))
+func newInsertions(events []*event.Event) (list []insertion, bytes int, err error) {
+	list = make([]insertion, len(events))
 	for i, ev := range events {
 		if ev == nil {
 			return nil, 0, fault.New(fault.Invalid, "event %d of %d is nil", i+1, len(events))
@@ -126,38 +126,38 @@ func newRows(events []*event.Event) (rows []row, bytes int, err error) {
 		if m.EventID != m.IdempotencyKey {
 			id = m.EventID
 		}
-		rows[i] = row{
+		list[i] = insertion{
 			ev:           ev,
 			key:          m.IdempotencyKey,
-			args:         [rowArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope()},
+			args:         [insertionArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope()},
 			receiptOfNew: event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey},
 		}
 		bytes += len(ev.Envelope())
 	}
-	return rows, bytes, nil
+	return list, bytes, nil
 }
 
 // insertRows are how many events the statements insert: the largest that is full
 // is used, because running a statement costs a third of what an insert does.
-var insertRows = [...]int{16, 4, 1}
+var insertSizes = [...]int{16, 4, 1}
 
 // append inserts events. Seqs are given before it is known which keys are there
 // already, so a duplicate can leave a gap.
-func (g *group) append(rows []row) ([]event.Receipt, error) {
-	receipts := make([]event.Receipt, 0, len(rows))
-	args := make([]any, 0, min(len(rows), insertRows[0])*rowArgs)
+func (g *group) append(list []insertion) ([]event.Receipt, error) {
+	receipts := make([]event.Receipt, 0, len(list))
+	args := make([]any, 0, min(len(list), insertSizes[0])*insertionArgs)
 	at := any(g.at)
-	for len(rows) > 0 {
+	for len(list) > 0 {
 		size := 0
-		for insertRows[size] > len(rows) {
+		for insertSizes[size] > len(list) {
 			size++
 		}
-		stmt, n := g.s.write.insert[size], insertRows[size]
+		stmt, n := g.s.write.insert[size], insertSizes[size]
 		first := g.seq + 1
 		args = args[:0]
-		for i := range rows[:n] {
+		for i := range list[:n] {
 			from := len(args)
-			args = append(args, rows[i].args[:]...)
+			args = append(args, list[i].args[:]...)
 			args[from], args[from+5] = int64(first)+int64(i), at
 		}
 		inserted, err := g.exec(stmt, args...)
@@ -170,19 +170,19 @@ func (g *group) append(rows []row) ([]event.Receipt, error) {
 				return nil, err
 			}
 		}
-		for i := range rows[:n] {
-			row, seq := &rows[i], first+uint64(i)
-			r := row.receiptOfNew
+		for i := range list[:n] {
+			in, seq := &list[i], first+uint64(i)
+			r := in.receiptOfNew
 			if r.Seq = seq; there(seq) {
 				g.seq = seq
-				g.records = append(g.records, event.Record{Seq: seq, Event: row.ev})
-				g.added += row.ev.Size()
-			} else if r, err = g.duplicate(row.ev, row.key); err != nil {
+				g.records = append(g.records, event.Record{Seq: seq, Event: in.ev})
+				g.added += in.ev.Size()
+			} else if r, err = g.duplicate(in.ev, in.key); err != nil {
 				return nil, err
 			}
 			receipts = append(receipts, r)
 		}
-		rows = rows[n:]
+		list = list[n:]
 	}
 	return receipts, nil
 }
@@ -218,7 +218,7 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 	}
 	r := event.Receipt{Seq: uint64(seq), EventID: first.ID(), IdempotencyKey: key}
 	if r.Duplicate = first.Digest() == ev.Digest(); !r.Duplicate {
-		r.Err = &unsettled{event.Record{Seq: r.Seq, Event: first}, ev}
+		r.Err = &unresolved{event.Record{Seq: r.Seq, Event: first}, ev}
 	}
 	return r, nil
 }
@@ -227,18 +227,20 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 // event that is spelled otherwise. Whether both mean the same takes long to find
 // out for large ones, and is left to the caller of Append: the writer has every
 // other write waiting.
-type unsettled struct {
+type unresolved struct {
 	first event.Record
 	again *event.Event
 }
 
 // Error implements error.
-func (u *unsettled) Error() string { return "the receipt of event " + u.again.ID() + " is not settled" }
+func (u *unresolved) Error() string {
+	return "the receipt of event " + u.again.ID() + " is not settled"
+}
 
 // settled replaces the receipts that are unsettled.
-func settled(receipts []event.Receipt) []event.Receipt {
+func resolved(receipts []event.Receipt) []event.Receipt {
 	for i, r := range receipts {
-		if u, ok := r.Err.(*unsettled); ok {
+		if u, ok := r.Err.(*unresolved); ok {
 			receipts[i] = event.Repeated(u.first, u.again)
 		}
 	}
@@ -276,7 +278,7 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		if _, err := g.tx.Exec("RELEASE alive"); err != nil {
 			return fault.New(fault.Unavailable, "the transaction ended during a write: %w", err)
 		}
-		rows, _, err := newRows(events)
+		list, _, err := newInsertions(events)
 		if err != nil {
 			o.err = err
 			return nil
@@ -285,13 +287,13 @@ func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, 
 		for _, ev := range events {
 			size += ev.Size()
 		}
-		if o.err = g.room(size); o.err != nil {
+		if o.err = g.admit(size); o.err != nil {
 			return nil
 		}
-		if receipts, err = g.append(rows); err != nil {
+		if receipts, err = g.append(list); err != nil {
 			return err
 		}
-		for _, r := range settled(receipts) {
+		for _, r := range resolved(receipts) {
 			o.err = errors.Join(o.err, r.Err)
 		}
 		return nil

@@ -139,13 +139,13 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 				}
 			}
 			for seq := bad.Seq; seq <= bad.To; seq++ {
-				rows, err := s.Deliveries(ctx, seq)
-				if err != nil || len(rows) != 1 || rows[0].Handler != "behind" || rows[0].Status != event.StatusDead || rows[0].ErrorClass != event.ClassUnreadable {
-					t.Errorf("event %d: got %+v, %v, want a dead delivery", seq, rows, err)
+				got, err := s.Deliveries(ctx, seq)
+				if err != nil || len(got) != 1 || got[0].Handler != "behind" || got[0].Status != event.StatusDead || got[0].ErrorClass != event.ClassUnreadable {
+					t.Errorf("event %d: got %+v, %v, want a dead delivery", seq, got, err)
 				}
 			}
-			if letters, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 10); err != nil || len(letters) != 0 {
-				t.Errorf("dead letters without an event: %+v, %v", letters, err)
+			if dead, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 10); err != nil || len(dead) != 0 {
+				t.Errorf("dead letters without an event: %+v, %v", dead, err)
 			}
 			if n, err := s.SeqAt(ctx, time.Now().Add(time.Hour)); err != nil || n != 41 {
 				t.Errorf("SeqAt: got %d, %v, want 41", n, err)
@@ -229,7 +229,7 @@ func TestOpenWithDamageAmongTheNewest(t *testing.T) {
 	if _, err := s.Skip(t.Context(), bad.Seq, bad.To); err != nil {
 		t.Fatal(err)
 	}
-	for n := range 300 { // into the next stretch
+	for n := range 300 { // into the next block
 		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, fmt.Sprint("new", n))}); err != nil {
 			t.Fatal(err)
 		}

@@ -44,12 +44,12 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 // delivery is stored as Delivery.Refuse makes it, and answered as refused. A
 // delivery of an event that was trimmed is not stored: nothing could be done
 // with it.
-func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
-	o := &op{events: len(rows) + len(cursors)}
-	for i := range rows {
-		o.bytes += len(rows[i].Result) + len(rows[i].ErrorMessage)
-		o.events += len(rows[i].Children)
-		for _, child := range rows[i].Children {
+func (s *Store) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+	o := &op{events: len(deliveries) + len(cursors)}
+	for i := range deliveries {
+		o.bytes += len(deliveries[i].Result) + len(deliveries[i].ErrorMessage)
+		o.events += len(deliveries[i].Children)
+		for _, child := range deliveries[i].Children {
 			o.bytes += len(child.Envelope())
 		}
 	}
@@ -57,8 +57,8 @@ func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, curso
 		return nil, nil
 	}
 	o.run = func(g *group) error {
-		for i := range rows {
-			d := &rows[i]
+		for i := range deliveries {
+			d := &deliveries[i]
 			if len(d.Children) > 0 {
 				conflict, err := g.appendAll(d.Children)
 				if err != nil {
@@ -96,7 +96,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, rows []event.Delivery, curso
 
 // appendAll appends events, or none of them when one is in conflict.
 func (g *group) appendAll(events []*event.Event) (conflict, err error) {
-	rows, _, err := newRows(events)
+	list, _, err := newInsertions(events)
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +104,11 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 		return nil, err
 	}
 	before := g.mark()
-	receipts, err := g.append(rows)
+	receipts, err := g.append(list)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range settled(receipts) {
+	for _, r := range resolved(receipts) {
 		conflict = errors.Join(conflict, r.Err)
 	}
 	if conflict != nil {
@@ -149,7 +149,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
 	var cursor, newest int64
-	if err = tx.Stmt(s.read.newestRow).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
+	if err = tx.Stmt(s.read.newestDelivery).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
 		return b, err
 	}
 	b.Newest = uint64(newest)
@@ -166,13 +166,13 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	if b.Replay, err = scanReplay(tx.Stmt(s.read.replay).QueryRowContext(ctx, handler)); err != nil {
 		return event.Backlog{}, err
 	}
-	skipTo := b.Cursor // no row from here to there is of interest
+	skipTo := b.Cursor // no delivery from here to there is of interest
 	if b.Replay != nil && b.Cursor < b.Replay.To {
 		skipTo = max(b.Replay.To, b.Replay.Resume)
 	} else {
 		b.Replay = nil
 	}
-	rows, err := tx.Stmt(s.read.openRows).QueryContext(ctx, handler)
+	rows, err := tx.Stmt(s.read.openDeliveries).QueryContext(ctx, handler)
 	if b.Open, err = scanDeliveries(rows, err); err != nil {
 		return event.Backlog{}, err
 	}
@@ -209,19 +209,19 @@ func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until 
 // ForgetHandler removes a handler's cursors, deliveries and replay.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
-		place, from, to := event.HandlerCursors(handler)
-		for _, name := range []string{place, from, to} {
+		position, from, to := event.HandlerCursors(handler)
+		for _, name := range []string{position, from, to} {
 			if _, err := g.exec(s.write.deleteCursor, name); err != nil {
 				return err
 			}
 		}
-		if _, err := g.exec(s.letters.deleteReplay, handler); err != nil {
+		if _, err := g.exec(s.dead.deleteReplay, handler); err != nil {
 			return err
 		}
-		if _, err := g.exec(s.letters.releaseHandler, handler, sqlSeq(g.trimmedTo())); err != nil {
+		if _, err := g.exec(s.dead.releaseHandler, handler, sqlSeq(g.trimmedTo())); err != nil {
 			return err
 		}
-		_, err := g.exec(s.write.deleteRows, handler)
+		_, err := g.exec(s.write.deleteDeliveries, handler)
 		return err
 	}})
 }

@@ -77,7 +77,7 @@ func limited(path string) error {
 // fillDisk publishes from several goroutines until there is no room, looks at
 // what is refused and what still works, makes room and goes on, without opening
 // the file again. In the end everything that was acknowledged is there.
-func fillDisk(ctx context.Context, path string, makeRoom func() error) error {
+func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	s, err := store.Open(ctx, store.Config{Path: path})
 	if err != nil {
 		return err
@@ -136,20 +136,20 @@ func fillDisk(ctx context.Context, path string, makeRoom func() error) error {
 	if err != nil {
 		return err
 	}
-	row := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{row}, []event.Cursor{{Name: "handler/h", Seq: 1}}); !fault.Is(err, fault.Exhausted) {
+	outcome := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}}
+	if _, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); !fault.Is(err, fault.Exhausted) {
 		return fmt.Errorf("a child on a full disk: got %v, want %s", err, fault.Exhausted)
 	}
 	if err := allThere(ctx, s, acked, orders); err != nil {
 		return fmt.Errorf("while the disk is full: %w", err)
 	}
-	if err := makeRoom(); err != nil {
+	if err := reclaim(); err != nil {
 		return err
 	}
 	if err := publish("after", 10); err != nil {
 		return fmt.Errorf("with room again: %w", err)
 	}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{row}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
+	if _, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
 		return fmt.Errorf("the child with room again: %w", err)
 	}
 	acked["child"] = true
@@ -201,9 +201,9 @@ func allThere(ctx context.Context, s *store.Store, want map[string]bool, orders 
 	if st, err := s.Status(ctx); err != nil || st.Bytes != size || st.Events != int64(len(got)) {
 		return fmt.Errorf("the status is %+v, %w; %d bytes were read", st, err, size)
 	}
-	var rows int
-	if err := s.Reader().QueryRow(`SELECT count(*) FROM orders`).Scan(&rows); err != nil || rows != orders {
-		return fmt.Errorf("%d orders are there, %w, want %d", rows, err, orders)
+	var count int
+	if err := s.Reader().QueryRow(`SELECT count(*) FROM orders`).Scan(&count); err != nil || count != orders {
+		return fmt.Errorf("%d orders are there, %w, want %d", count, err, orders)
 	}
 	return nil
 }
@@ -267,7 +267,7 @@ func TestPowerFailure(t *testing.T) {
 		if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		copied := copyAtRest(t, image)
+		copied := stableCopy(t, image)
 		if err := cmd.Process.Signal(unix.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
@@ -305,9 +305,9 @@ func run(name string, args ...string) error {
 	return nil
 }
 
-// copyAtRest copies an image to which nobody writes any more but, for a moment,
+// stableCopy copies an image to which nobody writes any more but, for a moment,
 // the kernel: two copies that are equal are the image as it was between them.
-func copyAtRest(t *testing.T, image string) string {
+func stableCopy(t *testing.T, image string) string {
 	t.Helper()
 	before := mustRead(t, image)
 	for {

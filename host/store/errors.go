@@ -46,7 +46,7 @@ func (s *Store) coded(doing string, err error) error {
 	case sqlite3.SQLITE_FULL:
 		return diskFull(doing, err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		if noSpace(s.path) {
+		if outOfSpace(s.path) {
 			return diskFull(doing, err)
 		}
 		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, s.path, err)
@@ -70,7 +70,7 @@ func diskFull(doing string, err error) error {
 // noSpace reports whether the file's disk has no room or no inodes left, or this
 // process's limit on the size of files (ulimit -f) is reached. SQLite answers some failures
 // to grow its files with a plain I/O error.
-func noSpace(path string) bool {
+func outOfSpace(path string) bool {
 	const page = 64 << 10 // what one growth of the shared-memory file may take, rounded up
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil {

@@ -133,10 +133,10 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 			t.Errorf("Events: got %d, %v, want %d", len(list), err, len(records))
 		}
 		// A child is there exactly when its parent's outcome is, and the cursor.
-		rows, err := s.Deliveries(ctx, 1)
+		outcomes, err := s.Deliveries(ctx, 1)
 		seq, found, err2 := s.Cursor(ctx, "handler/h")
-		if want := write == "deliveries" && persisted; err != nil || err2 != nil || len(rows) == 1 != want || found != want || found && seq != 1 {
-			t.Errorf("deliveries: got %+v, %v, cursor %d, %v, %v; want them there: %v", rows, err, seq, found, err2, want)
+		if want := write == "deliveries" && persisted; err != nil || err2 != nil || len(outcomes) == 1 != want || found != want || found && seq != 1 {
+			t.Errorf("deliveries: got %+v, %v, cursor %d, %v, %v; want them there: %v", outcomes, err, seq, found, err2, want)
 		}
 	}
 	check(s)
@@ -187,12 +187,12 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 	}
 	defer s.Close()
 	const callers = 20
-	held, errs := make(chan error, 1), make(chan error, callers)
+	answer, errs := make(chan error, 1), make(chan error, callers)
 	call := func(key string, answer chan<- error) {
 		_, err := s.Append(ctx, []*event.Event{makeEvent(t, key)})
 		answer <- err
 	}
-	go call("hold", held)
+	go call("hold", answer)
 	<-inGroup
 	for i := range callers {
 		go call(fmt.Sprint("k", i), errs)
@@ -212,7 +212,7 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 		t.Errorf("giving up: got %v", err)
 	}
 	close(release)
-	if err := <-held; err != nil {
+	if err := <-answer; err != nil {
 		t.Errorf("the group before: %v", err)
 	}
 	for range callers {

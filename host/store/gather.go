@@ -18,11 +18,11 @@ const (
 	// patience is how long a group waits for the next caller, when there were more
 	// of them: small against a flush, long against the way back of a caller that
 	// does nothing else.
-	patience = 20 * time.Microsecond
+	lingerStep = 20 * time.Microsecond
 	// crowded is from how many callers on a group waits for those that have a
 	// longer way back, such as a client's over HTTP. Few callers that come now and
 	// then would only be slowed by it.
-	crowded = 8
+	batchThreshold = 8
 )
 
 // runWriter is the writer goroutine. Close ends it.
@@ -30,8 +30,8 @@ func (s *Store) runWriter() {
 	s.runGroups()
 	close(s.stopped)
 	for { // after stopped is closed; see submit
-		o := s.held
-		s.held = nil
+		o := s.carried
+		s.carried = nil
 		if o == nil {
 			select {
 			case o = <-s.ops:
@@ -55,8 +55,8 @@ func (s *Store) runGroups() {
 			return
 		default:
 		}
-		first := s.held
-		s.held = nil
+		first := s.carried
+		s.carried = nil
 		if first == nil {
 			select {
 			case <-s.closing:
@@ -76,7 +76,7 @@ func (s *Store) runGroups() {
 // and those that came meanwhile. It forgets an eighth of them at a time, but all
 // at once when a group has waited for a crowd that did not come.
 func (s *Store) expect(callers int, took time.Duration) {
-	if !s.deserted {
+	if !s.expired {
 		callers = max(callers, s.callers-s.callers/8-1)
 	}
 	s.callers, s.took = min(callers, maxGroupEvents), took
@@ -95,11 +95,11 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 	events, bytes := 0, 0
 	var opened, arrived time.Time // looked at only when nothing waits
 	waited := false
-	s.deserted = false
+	s.expired = false
 	o := first
 	for range maxQueued {
 		if events > 0 && (o.alone || events+o.events > maxGroupEvents || bytes+o.bytes > maxGroupBytes) {
-			s.held = o
+			s.carried = o
 			return ops
 		}
 		if o.alone {
@@ -133,34 +133,34 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 			switch {
 			case now.Sub(opened) > maxGroupAge:
 				return ops
-			case now.Sub(arrived) <= patience:
+			case now.Sub(arrived) <= lingerStep:
 				runtime.Gosched()
-			case s.callers < crowded:
+			case s.callers < batchThreshold:
 				return ops
 			default:
 				waited = true
-				s.deserted = !s.await(s.callers*3/4-len(ops), min(s.took, maxGroupAge-now.Sub(opened)))
+				s.expired = !s.await(s.callers*3/4-len(ops), min(s.took, maxGroupAge-now.Sub(opened)))
 			}
 		}
 	}
-	s.held = o
+	s.carried = o
 	return ops
 }
 
 // await returns true when n operations are queued, and false after most when
 // they are not. Unlike Gosched it leaves the processor to others, which may have
 // to be fetched from the other processors' queues or from the network.
-func (s *Store) await(n int, most time.Duration) bool {
-	if most <= 0 {
+func (s *Store) await(n int, limit time.Duration) bool {
+	if limit <= 0 {
 		return false
 	}
 	s.awaited.Store(int64(n))
 	defer s.awaited.Store(0)
-	timer := time.NewTimer(most)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for len(s.ops) < n {
 		select {
-		case <-s.crowd: // or a late one for an await before
+		case <-s.gathered: // or a late one for an await before
 		case <-timer.C:
 			return len(s.ops) >= n
 		case <-s.closing:
@@ -172,12 +172,12 @@ func (s *Store) await(n int, most time.Duration) bool {
 
 // nudge ends an await when what it waits for is queued. Callers do it, so that
 // the writer need not be woken for each of them.
-func (s *Store) nudge() {
+func (s *Store) notifyWriter() {
 	if n := s.awaited.Load(); n == 0 || len(s.ops) < int(n) {
 		return
 	}
 	select {
-	case s.crowd <- struct{}{}:
+	case s.gathered <- struct{}{}:
 	default:
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // gatherer is a writer's queue without a writer.
 func gatherer(callers int, sizes ...int) (s *Store, first *op) {
-	s = &Store{ops: make(chan *op, maxQueued), crowd: make(chan struct{}, 1), closing: make(chan struct{}), callers: callers}
+	s = &Store{ops: make(chan *op, maxQueued), gathered: make(chan struct{}, 1), closing: make(chan struct{}), callers: callers}
 	for _, n := range sizes {
 		s.ops <- &op{events: n}
 	}
@@ -45,7 +45,7 @@ func TestGather(t *testing.T) {
 			s, first := gatherer(tt.callers, tt.sizes...)
 			for i, want := range tt.groups {
 				if first == nil {
-					if first, s.held = s.held, nil; first == nil {
+					if first, s.carried = s.carried, nil; first == nil {
 						first = <-s.ops
 					}
 				}
@@ -54,7 +54,7 @@ func TestGather(t *testing.T) {
 				}
 				first = nil
 			}
-			if len(s.ops) > 0 || s.held != nil {
+			if len(s.ops) > 0 || s.carried != nil {
 				t.Error("some were left")
 			}
 		})
@@ -90,19 +90,19 @@ func TestGatherEnds(t *testing.T) {
 func TestGatherWaitsOnce(t *testing.T) {
 	s, lone := gatherer(64, 1)
 	s.took = time.Microsecond
-	if got := s.gather(nil, lone); len(got) != 1 || !s.deserted {
-		t.Errorf("a crowd that has gone: got %d operations, deserted %v", len(got), s.deserted)
+	if got := s.gather(nil, lone); len(got) != 1 || !s.expired {
+		t.Errorf("a gathered that has gone: got %d operations, expired %v", len(got), s.expired)
 	}
 	if s.expect(1, time.Second); s.callers != 1 {
 		t.Errorf("then %d callers are expected", s.callers)
 	}
-	if got := s.gather(nil, &op{events: 1}); len(got) != 1 || s.deserted {
-		t.Errorf("the next one: got %d operations, deserted %v", len(got), s.deserted)
+	if got := s.gather(nil, &op{events: 1}); len(got) != 1 || s.expired {
+		t.Errorf("the next one: got %d operations, expired %v", len(got), s.expired)
 	}
 	s, gone := gatherer(64, 1)
 	gone.state.Store(withdrawn)
-	if got := s.gather(nil, gone); len(got) != 0 || s.deserted {
-		t.Errorf("one that has given up: got %d operations, deserted %v", len(got), s.deserted)
+	if got := s.gather(nil, gone); len(got) != 0 || s.expired {
+		t.Errorf("one that has given up: got %d operations, expired %v", len(got), s.expired)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestAwait(t *testing.T) {
 		done := await(s, 30)
 		for range 30 {
 			s.ops <- &op{events: 1}
-			s.nudge()
+			s.notifyWriter()
 		}
 		if !<-done {
 			t.Error("got false")
@@ -137,10 +137,10 @@ func TestAwait(t *testing.T) {
 	})
 	t.Run("a nudge too many", func(t *testing.T) {
 		s, _ := gatherer(0, 1)
-		s.crowd <- struct{}{} // for an await that had ended
+		s.gathered <- struct{}{} // for an await that had ended
 		done := await(s, 1)
 		s.ops <- &op{events: 1}
-		s.nudge()
+		s.notifyWriter()
 		if !<-done {
 			t.Error("got false")
 		}
@@ -163,21 +163,21 @@ func TestAwait(t *testing.T) {
 
 func TestExpect(t *testing.T) {
 	for _, tt := range []struct {
-		name     string
-		before   int
-		deserted bool
-		came     int
-		want     int
+		name    string
+		before  int
+		expired bool
+		came    int
+		want    int
 	}{
 		{"a lone publisher", 1, false, 1, 1},
 		{"more", 1, false, 64, 64},
 		{"fewer", 64, false, 1, 55},
 		{"down to one", 2, false, 1, 1},
-		{"a crowd that has gone", 64, true, 1, 1},
+		{"a gathered that has gone", 64, true, 1, 1},
 		{"more than a group has", 1, false, 1000, maxGroupEvents},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &Store{callers: tt.before, deserted: tt.deserted}
+			s := &Store{callers: tt.before, expired: tt.expired}
 			if s.expect(tt.came, time.Second); s.callers != tt.want || s.took != time.Second {
 				t.Errorf("got %d, %v, want %d", s.callers, s.took, tt.want)
 			}

@@ -31,7 +31,7 @@ type Inspection struct {
 // evidence is as Config.Evidence.
 func Inspect(ctx context.Context, path string, evidence ...string) (found Inspection, err error) {
 	found.Latest = len(migrations)
-	if found.InUse, found.PID, err = held(path); err != nil || found.InUse {
+	if found.InUse, found.PID, err = lockOwner(path); err != nil || found.InUse {
 		return found, err
 	}
 	past, err := readHistory(path, evidence)
@@ -52,7 +52,7 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	found.Schema, found.Last = head.schema, head.at.Seq
 	var lacks *loss
 	switch {
-	case err != nil && noSpace(path):
+	case err != nil && outOfSpace(path):
 		return found, fault.New(fault.Exhausted, "%s cannot be read: the disk is full: %w", path, err)
 	case err != nil:
 		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
@@ -73,8 +73,8 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	return found, nil
 }
 
-// held reports whether somebody holds the lock of a data file, and who.
-func held(path string) (bool, string, error) {
+// lockOwner reports whether somebody holds the lock of a data file, and who.
+func lockOwner(path string) (bool, string, error) {
 	f, err := os.Open(path + ".lock")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, "", nil

@@ -83,8 +83,8 @@ func (h *history) ofEmpty(path string) *loss {
 	if h.empty {
 		files = slices.Concat(files, h.wal)
 	}
-	held := h.marked && (h.mark.Seq > 0 || h.mark.Writes > 0)
-	if !held && len(files) == 0 {
+	acknowledged := h.marked && (h.mark.Seq > 0 || h.mark.Writes > 0)
+	if !acknowledged && len(files) == 0 {
 		return nil
 	}
 	state := "is empty"
@@ -93,7 +93,7 @@ func (h *history) ofEmpty(path string) *loss {
 	}
 	l := &loss{what: fmt.Sprintf("%s %s, but a store was in use here", path, state),
 		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and begins with an empty log", filepath.Base(path), goOn)}
-	if held {
+	if acknowledged {
 		l.seq = h.mark.Seq
 		l.what += ": " + h.mark.events()
 	}

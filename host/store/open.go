@@ -126,7 +126,7 @@ func (s *Store) openDatabase(ctx context.Context, index string) (err error) {
 	if err := s.write.prepare(ctx, s.writer); err != nil {
 		return err
 	}
-	if err := s.letters.prepare(ctx, s.writer); err != nil {
+	if err := s.dead.prepare(ctx, s.writer); err != nil {
 		return err
 	}
 	if err := s.trim.prepare(ctx, s.writer); err != nil {

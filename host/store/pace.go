@@ -8,7 +8,7 @@ import (
 const (
 	paceGoal  = 3 * time.Millisecond  // of the writer's time for one step of a long task
 	paceStart = 32                    // the size of the first step
-	paceRest  = 20 * time.Millisecond // at most, between two steps
+	pacePause = 20 * time.Millisecond // at most, between two steps
 )
 
 // pace sizes the steps of a long task of the writer, such as a trim of a million
@@ -50,8 +50,8 @@ func (s *Store) paced(ctx context.Context, doing string, p *pace, step func(g *g
 }
 
 // rest leaves the writer to others between two steps.
-func (s *Store) rest(ctx context.Context, doing string, p *pace) error {
-	timer := time.NewTimer(min(p.took, paceRest))
+func (s *Store) pause(ctx context.Context, doing string, p *pace) error {
+	timer := time.NewTimer(min(p.took, pacePause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

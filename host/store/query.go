@@ -13,17 +13,17 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	events, event, byKey, at       *sql.Stmt
-	cursor, cursors, status        *sql.Stmt
-	newest, newestOfTopic          *sql.Stmt
-	bounds, stretches              *sql.Stmt
-	deliveries, openRows, doneSeqs *sql.Stmt
-	newestRow, redriven, replay    *sql.Stmt
-	countRedriven                  *sql.Stmt
-	newestOutcome, newestAt        *sql.Stmt
-	kvGet, deadCounts              *sql.Stmt
-	eventOfSeq, skippedAt          *sql.Stmt
-	skippedBelow                   *sql.Stmt
+	events, event, byKey, at             *sql.Stmt
+	cursor, cursors, status              *sql.Stmt
+	newest, newestOfTopic                *sql.Stmt
+	bounds, blocks                       *sql.Stmt
+	deliveries, openDeliveries, doneSeqs *sql.Stmt
+	newestDelivery, redriven, replay     *sql.Stmt
+	countRedriven                        *sql.Stmt
+	newestOutcome, newestAt              *sql.Stmt
+	kvGet, deadCounts                    *sql.Stmt
+	eventOfSeq, skippedAt                *sql.Stmt
+	skippedBelow                         *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -36,7 +36,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.newest, `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`}, // not < ?, which looks for ? itself: its page may be damaged,
 		{&r.newestOfTopic, `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
 			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`},
-		{&r.stretches, `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`},
+		{&r.blocks, `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`},
 		{&r.bounds, `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`},
 		{&r.event, `SELECT seq, envelope FROM (
 			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
@@ -48,12 +48,12 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		{&r.status, `SELECT events, bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))),
 			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0), coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`},
 		{&r.deliveries, deliveries + `WHERE seq = ? ORDER BY handler`},
-		{&r.openRows, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`},
+		{&r.openDeliveries, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`},
 		{&r.redriven, deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`},
 		{&r.countRedriven, `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`},
 		{&r.doneSeqs, `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`},
 		{&r.replay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
-		{&r.newestRow, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
+		{&r.newestDelivery, `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`},
 		{&r.newestAt, `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`},
 		{&r.newestOutcome, `SELECT coalesce(max(at), 0) FROM deliveries WHERE handler = ? AND seq >= ? AND seq <= ? AND status IN ('ok', 'dead')`},
 		{&r.deadCounts, `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead' AND purged = 0 GROUP BY handler`},

@@ -17,7 +17,7 @@ import (
 func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
 	const doing = "start a replay"
 	if from < 1 || from > to {
-		return fault.New(fault.Invalid, "%s: from %d to %d is no stretch of the log", doing, from, to)
+		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
 	}
 	if s.closed() {
 		return s.coded(doing, errClosed())
@@ -32,10 +32,10 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	o := &op{events: 2}
 	o.run = func(g *group) error {
 		var cursor int64
-		err := g.queryRow(s.letters.getCursor, handlerCursor(handler)).Scan(&cursor)
+		err := g.queryRow(s.dead.getCursor, handlerCursor(handler)).Scan(&cursor)
 		if errors.Is(err, sql.ErrNoRows) {
 			var known bool
-			if err = g.queryRow(s.letters.anyRow, handler).Scan(&known); err == nil && !known {
+			if err = g.queryRow(s.dead.anyDelivery, handler).Scan(&known); err == nil && !known {
 				o.err = fault.New(fault.NotFound, "the handler %s has no place in the log", handler)
 				return nil
 			}
@@ -43,12 +43,12 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 		if err != nil {
 			return err
 		}
-		last, err := scanReplay(g.queryRow(s.letters.getReplay, handler))
+		last, err := scanReplay(g.queryRow(s.dead.getReplay, handler))
 		if err != nil {
 			return err
 		}
 		r, back := event.BeginReplay(uint64(cursor), last, from, to, at)
-		if _, err := g.exec(s.letters.setReplay, handler, sqlSeq(r.From), sqlSeq(r.To), sqlSeq(r.Resume), r.StartedAt.UnixNano()); err != nil {
+		if _, err := g.exec(s.dead.setReplay, handler, sqlSeq(r.From), sqlSeq(r.To), sqlSeq(r.Resume), r.StartedAt.UnixNano()); err != nil {
 			return err
 		}
 		_, err = g.exec(s.write.setCursor, handlerCursor(handler), sqlSeq(back))

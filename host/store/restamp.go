@@ -20,7 +20,7 @@ func (s *Store) restamp(ctx context.Context) error {
 	if s.closed() {
 		return s.coded("trim the log", errClosed())
 	}
-	var newest, mended int64
+	var newest, restamped int64
 	if err := s.read.newestAt.QueryRowContext(ctx).Scan(&newest); err != nil {
 		return s.coded("trim the log", err)
 	}
@@ -39,9 +39,9 @@ func (s *Store) restamp(ctx context.Context) error {
 		if left = s.Last() + 1 - from; left+step/2 > before { // it gained less than half of a step
 			step *= 2
 		}
-		n, most := int64(0), int64(step)
+		n, limit := int64(0), int64(step)
 		o := &op{events: int(step), run: func(g *group) (err error) {
-			if n, err = g.exec(s.trim.restamp, now.UnixNano(), sqlSeq(from), most); err == nil && n < most {
+			if n, err = g.exec(s.trim.restamp, now.UnixNano(), sqlSeq(from), limit); err == nil && n < limit {
 				g.at, g.restamped = now.UnixNano(), true
 			}
 			return err
@@ -49,13 +49,13 @@ func (s *Store) restamp(ctx context.Context) error {
 		if err := s.submit(ctx, "mend times of the future", o); err != nil {
 			return err
 		}
-		if mended += n; n < most {
+		if restamped += n; n < limit {
 			break
 		}
 	}
-	if mended > 0 {
+	if restamped > 0 {
 		s.log.Warn("the clock was set back: events bore times of the future, and bear the present one now",
-			"events", mended, "time", s.now().UTC().Format(time.RFC3339))
+			"events", restamped, "time", s.now().UTC().Format(time.RFC3339))
 	}
 	return nil
 }

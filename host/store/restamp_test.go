@@ -91,7 +91,7 @@ func TestRestampFaults(t *testing.T) {
 	}
 }
 
-func testRestampFault(t *testing.T, step string, nth, mended int, restart bool) {
+func testRestampFault(t *testing.T, step string, nth, restamped int, restart bool) {
 	ctx := t.Context()
 	var armed atomic.Int64
 	trip := func() error {
@@ -118,7 +118,7 @@ func testRestampFault(t *testing.T, step string, nth, mended int, restart bool) 
 	if _, err := s.Trim(ctx, 2); !errors.Is(err, errInjected) {
 		t.Fatalf("got %v, want the injected error", err)
 	}
-	left := max(restampEvents-mended*trimStep, 0)
+	left := max(restampEvents-restamped*trimStep, 0)
 	if got := ahead(t, s, restampNow); got != left {
 		t.Errorf("%d are left; want %d", got, left)
 	}
@@ -211,23 +211,23 @@ func TestRestampEnds(t *testing.T) {
 	ctx := t.Context()
 	const batches = 40
 	var s *Store
-	var inTurn atomic.Bool // no group is begun before the next one's operation waits
+	var stepping atomic.Bool // no group is begun before the next one's operation waits
 	s, _ = openAhead(t, filepath.Join(t.TempDir(), "berth.db"), faults{begin: func() error {
-		for inTurn.Load() && len(s.ops) == 0 && s.held == nil {
+		for stepping.Load() && len(s.ops) == 0 && s.carried == nil {
 			runtime.Gosched()
 		}
 		return nil
 	}})
 	defer s.Close()
-	inTurn.Store(true)
+	stepping.Store(true)
 	done := make(chan error, 1)
 	go func() {
 		_, err := s.Trim(ctx, 0)
-		inTurn.Store(false)
+		stepping.Store(false)
 		done <- err
 	}()
 	n := 0
-	for ; n < batches && inTurn.Load(); n++ {
+	for ; n < batches && stepping.Load(); n++ {
 		batch := make([]*event.Event, 2*trimStep)
 		for i := range batch {
 			batch[i] = makeEvent(t, fmt.Sprint(n, " ", i))
@@ -237,7 +237,7 @@ func TestRestampEnds(t *testing.T) {
 			break
 		}
 	}
-	if inTurn.Swap(false) {
+	if stepping.Swap(false) {
 		t.Errorf("%d batches were appended meanwhile, and it has not caught up", n)
 	}
 	if err := <-done; err != nil {

@@ -117,7 +117,7 @@ func (s *Store) shrink(ctx context.Context, steps int) error {
 			return err
 		}
 		s.shrunk = true
-		if err := s.rest(ctx, doing, p); err != nil {
+		if err := s.pause(ctx, doing, p); err != nil {
 			return err
 		}
 	}

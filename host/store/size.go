@@ -15,10 +15,10 @@ type size struct{ events, bytes int64 }
 func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
 
 // room asks whether publishers may have so many bytes more.
-func (g *group) room(bytes int64) error {
-	most := g.s.max.Load()
-	if used := g.s.size.bytes + g.added; most > 0 && bytes > 0 && used+bytes > most {
-		return event.LogFull(used, most)
+func (g *group) admit(bytes int64) error {
+	limit := g.s.max.Load()
+	if used := g.s.size.bytes + g.added; limit > 0 && bytes > 0 && used+bytes > limit {
+		return event.LogFull(used, limit)
 	}
 	return nil
 }

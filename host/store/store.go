@@ -67,12 +67,12 @@ type Store struct {
 	watermark watermark
 	attached  attachment
 
-	writer  *sql.DB // one connection, used by the writer goroutine only
-	reader  *sql.DB // read-only connections
-	write   writeStatements
-	letters letterStatements
-	trim    trimStatements
-	read    readStatements
+	writer *sql.DB // one connection, used by the writer goroutine only
+	reader *sql.DB // read-only connections
+	write  writeStatements
+	dead   deadStatements
+	trim   trimStatements
+	read   readStatements
 
 	recent  recent
 	last    atomic.Uint64
@@ -80,7 +80,7 @@ type Store struct {
 	grew    signal        // last grew
 
 	ops       chan *op
-	crowd     chan struct{} // told when awaited operations are queued; room for one
+	gathered  chan struct{} // told when awaited operations are queued; room for one
 	awaited   atomic.Int64  // 0: none are
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer goroutine has ended
@@ -95,15 +95,15 @@ type Store struct {
 	// Owned by the writer goroutine.
 	callers  int           // operations to expect in a group, from the groups before
 	took     time.Duration // writing the group before
-	deserted bool          // the newest group has waited for more than came
-	batch    []row         // room for a group's events
-	held     *op           // was taken from ops, and begins the next group
+	expired  bool          // the newest group has waited for more than came
+	batch    []insertion   // room for a group's events
+	carried  *op           // was taken from ops, and begins the next group
 	stale    bool          // what the file holds must be read again before the next group
 	appended int64         // unix ns at which the newest event was appended; never goes back
 	size     size          // of the log
 	id       string        // of the store
 	writes   uint64        // that were committed
-	topics   topics        // of the newest stretch
+	topics   topics        // of the newest block
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an
@@ -148,7 +148,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		fail:       fail,
 		recent:     recent{maxEvents: cfg.RecentEvents, maxBytes: cfg.RecentBytes},
 		ops:        make(chan *op, maxQueued),
-		crowd:      make(chan struct{}, 1),
+		gathered:   make(chan struct{}, 1),
 		closing:    make(chan struct{}),
 		stopped:    make(chan struct{}),
 		kept:       make(chan struct{}),

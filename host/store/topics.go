@@ -10,20 +10,20 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// stretch is how many Seqs, as a power of two, one summary is of.
-const stretch = 8
+// blockBits is how many Seqs, as a power of two, one summary is of.
+const blockBits = 8
 
-// topics gathers which types and subjects the events of the newest stretch have.
-// The writer stores them when the next stretch begins: one row for 256 events,
+// topics gathers which types and subjects the events of the newest block have.
+// The writer stores them when the next block begins: one row for 256 events,
 // where an index entry for each would cost a third of an append.
 type topics struct {
-	stretch int64
+	block   int64
 	hashes  map[uint32]struct{}
-	partial bool // some of the stretch could not be read: it gets no summary
+	partial bool // some of the block could not be read: it gets no summary
 }
 
-func (t *topics) reset(stretch int64) {
-	t.stretch, t.hashes, t.partial = stretch, make(map[uint32]struct{}), false
+func (t *topics) reset(block int64) {
+	t.block, t.hashes, t.partial = block, make(map[uint32]struct{}), false
 }
 
 func (t *topics) add(typ, subject string) {
@@ -70,13 +70,13 @@ func mayHave(summary []byte, q event.Query) bool {
 }
 
 // summarize gathers the topics of the group's events, and stores those of the
-// stretches that are complete.
+// blocks that are complete.
 func (g *group) summarize() error {
 	t := &g.s.topics
 	for _, rec := range g.records {
-		if at := int64(rec.Seq >> stretch); at != t.stretch {
+		if at := int64(rec.Seq >> blockBits); at != t.block {
 			if len(t.hashes) > 0 && !t.partial {
-				if _, err := g.exec(g.s.write.setStretch, t.stretch, t.encoded()); err != nil {
+				if _, err := g.exec(g.s.write.setBlock, t.block, t.encoded()); err != nil {
 					return err
 				}
 			}
@@ -87,10 +87,10 @@ func (g *group) summarize() error {
 	return nil
 }
 
-// load reads the topics of the newest stretch from the file. Damage there is for
+// load reads the topics of the newest block from the file. Damage there is for
 // those to report who need the events.
 func (t *topics) load(ctx context.Context, db *sql.DB, last uint64) error {
-	t.reset(int64(last >> stretch))
+	t.reset(int64(last >> blockBits))
 	err := t.scan(ctx, db)
 	if damaged(err) {
 		t.partial = true
@@ -100,7 +100,7 @@ func (t *topics) load(ctx context.Context, db *sql.DB, last uint64) error {
 }
 
 func (t *topics) scan(ctx context.Context, db *sql.DB) error {
-	rows, err := db.QueryContext(ctx, `SELECT type, subject FROM events WHERE seq >= ?`, t.stretch<<stretch)
+	rows, err := db.QueryContext(ctx, `SELECT type, subject FROM events WHERE seq >= ?`, t.block<<blockBits)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 		return err
 	}
 	for end > oldest && len(list) < q.Limit {
-		page, err := s.summaries(ctx, (end-1)>>stretch)
+		page, err := s.summaries(ctx, (end-1)>>blockBits)
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 			if len(list) == q.Limit || end <= oldest {
 				break
 			}
-			from, to := sum.stretch<<stretch, (sum.stretch+1)<<stretch
+			from, to := sum.block<<blockBits, (sum.block+1)<<blockBits
 			if to < end { // what is between has no summary
 				if err := search(to); err != nil {
 					return nil, err
@@ -179,13 +179,13 @@ func (s *Store) list(ctx context.Context, q event.Query) ([]event.Record, error)
 }
 
 type summary struct {
-	stretch int64
-	topics  []byte
+	block  int64
+	topics []byte
 }
 
-// summaries returns the summaries from a stretch on down.
+// summaries returns the summaries from a block on down.
 func (s *Store) summaries(ctx context.Context, from int64) ([]summary, error) {
-	rows, err := s.read.stretches.QueryContext(ctx, from, summaries)
+	rows, err := s.read.blocks.QueryContext(ctx, from, summaries)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (s *Store) summaries(ctx context.Context, from int64) ([]summary, error) {
 	var page []summary
 	for rows.Next() {
 		var sum summary
-		if err := rows.Scan(&sum.stretch, &sum.topics); err != nil {
+		if err := rows.Scan(&sum.block, &sum.topics); err != nil {
 			return nil, err
 		}
 		page = append(page, sum)

@@ -98,8 +98,8 @@ func TestListsAgainstAScan(t *testing.T) {
 			}
 		}
 	}
-	var rows int
-	if err := s.reader.QueryRow(`SELECT count(*) FROM stretches`).Scan(&rows); err != nil || rows < 1 {
-		t.Errorf("there are %d summaries, %v: nothing of this was about them", rows, err)
+	var count int
+	if err := s.reader.QueryRow(`SELECT count(*) FROM stretches`).Scan(&count); err != nil || count < 1 {
+		t.Errorf("there are %d summaries, %v: nothing of this was about them", count, err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 
 // trimStatements are prepared on the writer's connection.
 type trimStatements struct {
-	edge, events, rows                       *sql.Stmt
+	edge, events, deliveries                 *sql.Stmt
 	releasedEdge, releasedEvents, clearQueue *sql.Stmt
-	releasedRows, release, there             *sql.Stmt
-	stretches, releasedStretches             *sql.Stmt
+	releasedDeliveries, release, there       *sql.Stmt
+	blocks, releasedBlocks                   *sql.Stmt
 	restamp                                  *sql.Stmt
 }
 
@@ -27,14 +27,14 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 	return prepare(ctx, db, []statement{
 		{&t.edge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`},
 		{&t.events, `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept},
-		{&t.rows, `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned},
+		{&t.deliveries, `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned},
 		{&t.releasedEdge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`},
 		{&t.releasedEvents, `DELETE FROM events` + released + notKept},
-		{&t.releasedRows, `DELETE FROM deliveries` + released + orphaned},
+		{&t.releasedDeliveries, `DELETE FROM deliveries` + released + orphaned},
 		{&t.clearQueue, `DELETE FROM released WHERE seq <= ?`},
 		{&t.release, `INSERT OR IGNORE INTO released VALUES (?)`},
-		{&t.stretches, `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty},
-		{&t.releasedStretches, `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty},
+		{&t.blocks, `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty},
+		{&t.releasedBlocks, `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty},
 		{&t.restamp, `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT ?)`},
 		{&t.there, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`},
 	})
@@ -80,7 +80,7 @@ func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) 
 		if looked < int64(step) {
 			return total, nil
 		}
-		if err := s.rest(ctx, "trim the log", p); err != nil {
+		if err := s.pause(ctx, "trim the log", p); err != nil {
 			return total, err
 		}
 	}
@@ -97,10 +97,10 @@ func (g *group) trimReleased(before uint64, step int) (looked, removed int64, er
 	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
 		return 0, 0, err
 	}
-	if _, err := g.exec(t.releasedRows, edge); err != nil {
+	if _, err := g.exec(t.releasedDeliveries, edge); err != nil {
 		return 0, 0, err
 	}
-	if _, err := g.exec(t.releasedStretches, edge); err != nil {
+	if _, err := g.exec(t.releasedBlocks, edge); err != nil {
 		return 0, 0, err
 	}
 	_, err = g.exec(t.clearQueue, edge)
@@ -118,13 +118,13 @@ func (g *group) sweep(before uint64, step int) (looked, removed int64, err error
 	if removed, err = g.exec(t.events, from, edge); err != nil {
 		return 0, 0, err
 	}
-	if _, err := g.exec(t.rows, from, edge); err != nil {
+	if _, err := g.exec(t.deliveries, from, edge); err != nil {
 		return 0, 0, err
 	}
 	if _, err := g.exec(g.s.write.setMark, "trimmed", edge); err != nil {
 		return 0, 0, err
 	}
-	if _, err := g.exec(t.stretches, from, edge); err != nil {
+	if _, err := g.exec(t.blocks, from, edge); err != nil {
 		return 0, 0, err
 	}
 	g.trimmed, g.removed = max(g.trimmed, uint64(edge)+1), true

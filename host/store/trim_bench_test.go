@@ -30,11 +30,11 @@ func BenchmarkPublishDuringTrim(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			rows := make([]event.Delivery, batch)
+			outcomes := make([]event.Delivery, batch)
 			for i, r := range receipts {
-				rows[i] = event.Delivery{Handler: "handler", Seq: r.Seq, Status: event.StatusOK, Attempts: 1, At: time.Now()}
+				outcomes[i] = event.Delivery{Handler: "handler", Seq: r.Seq, Status: event.StatusOK, Attempts: 1, At: time.Now()}
 			}
-			if _, err := s.SaveDeliveries(ctx, rows, nil); err != nil {
+			if _, err := s.SaveDeliveries(ctx, outcomes, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

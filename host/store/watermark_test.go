@@ -12,13 +12,13 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-const someStore = "00112233445566778899aabbccddeeff"
+const exampleStore = "00112233445566778899aabbccddeeff"
 
 func TestWatermarkRecord(t *testing.T) {
 	for _, p := range []position{
-		{Store: someStore},
-		{Store: someStore, Seq: 1, Writes: 2},
-		{Store: someStore, Seq: math.MaxUint64, Writes: math.MaxUint64},
+		{Store: exampleStore},
+		{Store: exampleStore, Seq: 1, Writes: 2},
+		{Store: exampleStore, Seq: math.MaxUint64, Writes: math.MaxUint64},
 	} {
 		text := appendWatermark(nil, p)
 		if got, err := parseWatermark(text); err != nil || got != p {
@@ -31,7 +31,7 @@ func TestWatermarkRecord(t *testing.T) {
 }
 
 func FuzzWatermark(f *testing.F) {
-	valid := appendWatermark(nil, position{Store: someStore, Seq: 77, Writes: 99})
+	valid := appendWatermark(nil, position{Store: exampleStore, Seq: 77, Writes: 99})
 	f.Add([]byte(nil))
 	f.Add(valid)
 	f.Add(valid[:len(valid)-1])

@@ -70,24 +70,24 @@ func TestWriteIsBothOrNeither(t *testing.T) {
 			if got := fault.CodeOf(err); got != tt.want || tt.err != nil && !errors.Is(err, tt.err) {
 				t.Errorf("got %v, want code %q", err, tt.want)
 			}
-			rows := 0
+			orders := 0
 			if tt.want == "" {
-				rows = 1
+				orders = 1
 				if len(receipts) != len(tt.events) {
 					t.Errorf("got %d receipts for %d events", len(receipts), len(tt.events))
 				}
 			}
-			if got := countOrders(t, s); got != rows {
-				t.Errorf("got %d rows, want %d", got, rows)
+			if got := countOrders(t, s); got != orders {
+				t.Errorf("got %d orders, want %d", got, orders)
 			}
-			stored := 1
+			events := 1
 			for _, r := range receipts {
 				if !r.Duplicate {
-					stored++
+					events++
 				}
 			}
-			if all := logtest.ReadAll(t, s, 1, 100); len(all) != stored {
-				t.Errorf("the log has %d events, want %d", len(all), stored)
+			if all := logtest.ReadAll(t, s, 1, 100); len(all) != events {
+				t.Errorf("the log has %d events, want %d", len(all), events)
 			}
 			// Neither is the writer any worse for it.
 			if _, err := s.Append(ctx, logtest.Numbered(t, "after", 1)); err != nil {

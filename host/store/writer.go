@@ -23,7 +23,7 @@ type op struct {
 	alone    bool // is a group of its own
 	// A write that only appends has these instead of run, so that neighbours in
 	// the group are inserted together.
-	append   []row
+	append   []insertion
 	size     int64 // of these events in the log
 	receipts []event.Receipt
 
@@ -67,7 +67,7 @@ func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 		return s.coded(doing, errClosed())
 	}
 	select {
-	case s.ops <- o: // there is room, but for a crowd
+	case s.ops <- o: // there is room, but for a gathered
 	default:
 		select {
 		case s.ops <- o:
@@ -77,7 +77,7 @@ func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 			return s.coded(doing, errClosed())
 		}
 	}
-	s.nudge()
+	s.notifyWriter()
 	// The writer fails what is queued when it has closed stopped; what may have
 	// come later fails itself. So nobody need wait for that channel, which all
 	// callers would have to lock.
@@ -168,15 +168,15 @@ func (g *group) run() error {
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; else the file's own error is the one to tell
 	g.tx, g.seq = tx, s.last.Load()
 	g.at = max(s.now().UnixNano(), s.appended)
-	for rest := g.ops; len(rest) > 0; {
-		n, err := g.runSome(rest)
+	for ops := g.ops; len(ops) > 0; {
+		n, err := g.runNext(ops)
 		if err != nil {
 			return err
 		}
 		if err := s.fail.at(s.fail.inOp); err != nil {
 			return err
 		}
-		rest = rest[n:]
+		ops = ops[n:]
 	}
 	if err := g.account(); err != nil {
 		return err
@@ -195,8 +195,8 @@ func (g *group) run() error {
 
 // runSome runs the first operation of rest, or all the appends it begins with,
 // and answers how many that were.
-func (g *group) runSome(rest []*op) (n int, err error) {
-	o := rest[0]
+func (g *group) runNext(ops []*op) (n int, err error) {
+	o := ops[0]
 	switch {
 	case o.isolated:
 		return 1, g.inSavepoint(o)
@@ -204,9 +204,9 @@ func (g *group) runSome(rest []*op) (n int, err error) {
 		return 1, o.run(g)
 	}
 	batch := g.s.batch[:0]
-	for size := int64(0); n < len(rest) && rest[n].append != nil; n++ {
-		o := rest[n]
-		if o.err = g.room(size + o.size); o.err == nil {
+	for size := int64(0); n < len(ops) && ops[n].append != nil; n++ {
+		o := ops[n]
+		if o.err = g.admit(size + o.size); o.err == nil {
 			batch = append(batch, o.append...)
 			size += o.size
 		}
@@ -219,7 +219,7 @@ func (g *group) runSome(rest []*op) (n int, err error) {
 	if err != nil {
 		return n, err
 	}
-	for _, o := range rest[:n] {
+	for _, o := range ops[:n] {
 		if o.err != nil {
 			continue
 		}

@@ -19,20 +19,20 @@ func children(t *testing.T, s State) {
 	mustAppend(t, s, Make(t, event.Draft{IdempotencyKey: "parent"}))
 	save := func(handler string, children ...*event.Event) []event.Delivery {
 		t.Helper()
-		row := event.Delivery{Handler: handler, Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"a":1}`, Children: children}
-		refused, err := s.SaveDeliveries(ctx, []event.Delivery{row}, []event.Cursor{{Name: "handler/" + handler, Seq: 1}})
+		outcome := event.Delivery{Handler: handler, Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"a":1}`, Children: children}
+		refused, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/" + handler, Seq: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return refused
 	}
-	row := func(handler string) event.Delivery {
+	outcome := func(handler string) event.Delivery {
 		t.Helper()
-		rows, err := s.Deliveries(ctx, 1)
+		outcomes, err := s.Deliveries(ctx, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range rows {
+		for _, d := range outcomes {
 			if d.Handler == handler {
 				return d
 			}
@@ -67,7 +67,7 @@ func children(t *testing.T, s State) {
 		t.Errorf("Wait: %v", err)
 	}
 	keys("parent a/1 a/2")
-	if d := row("a"); d.Status != event.StatusOK || d.Result != `{"a":1}` || d.Children != nil {
+	if d := outcome("a"); d.Status != event.StatusOK || d.Result != `{"a":1}` || d.Children != nil {
 		t.Errorf("got %+v", d)
 	}
 
@@ -87,21 +87,21 @@ func children(t *testing.T, s State) {
 	for _, pair := range [][2]*event.Event{
 		{child("b/1", `1`), child("a/1", `9`)}, {child("b/2", `1`), child("b/2", `2`)},
 	} {
-		rows := []event.Delivery{
+		outcomes := []event.Delivery{
 			{Handler: "before", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child("before", `1`)}},
 			{Handler: "b", Seq: 1, Status: event.StatusOK, Result: `1`, Attempts: 3, Children: pair[:]},
 			{Handler: "after", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child("after", `1`)}},
 		}
-		refused, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/b", Seq: 1}})
+		refused, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
 		if err != nil || len(refused) != 1 || refused[0].Handler != "b" {
 			t.Fatalf("got %+v, %v, want b refused", refused, err)
 		}
-		got := row("b")
+		got := outcome("b")
 		if got.Status != event.StatusDead || got.ErrorClass != event.ClassConflict || got.Result != "" || got.Attempts != 3 ||
 			!strings.Contains(got.ErrorMessage, pair[1].Metadata().IdempotencyKey) || got.ErrorMessage != refused[0].ErrorMessage {
 			t.Errorf("got %+v, refused as %+v", got, refused[0])
 		}
-		if row("before").Status != event.StatusOK || row("after").Status != event.StatusOK {
+		if outcome("before").Status != event.StatusOK || outcome("after").Status != event.StatusOK {
 			t.Error("a neighbour is not ok")
 		}
 		if seq, _, _ := s.Cursor(ctx, "handler/b"); seq != 1 {

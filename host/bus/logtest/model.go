@@ -16,11 +16,11 @@ import (
 
 // model is the simplest log there can be.
 type model struct {
-	log     []event.Record
-	last    uint64
-	cursors map[string]uint64
-	rows    map[modelKey]modelRow
-	replays map[string]*event.Replay
+	log        []event.Record
+	last       uint64
+	cursors    map[string]uint64
+	deliveries map[modelKey]modelDelivery
+	replays    map[string]*event.Replay
 }
 
 type modelKey struct {
@@ -28,7 +28,7 @@ type modelKey struct {
 	seq     uint64
 }
 
-type modelRow struct {
+type modelDelivery struct {
 	status event.Status
 	at     time.Time
 	purged bool
@@ -48,7 +48,7 @@ func (m *model) dead(handler string) (keys []modelKey) {
 	for i := len(m.log) - 1; i >= 0; i-- {
 		for _, h := range []string{"b", "a"} {
 			k := modelKey{h, m.log[i].Seq}
-			if row := m.rows[k]; row.status == event.StatusDead && !row.purged && (handler == "" || handler == h) {
+			if d := m.deliveries[k]; d.status == event.StatusDead && !d.purged && (handler == "" || handler == h) {
 				keys = append(keys, k)
 			}
 		}
@@ -61,13 +61,13 @@ func (m *model) trim(before uint64) (removed int) {
 	m.log = slices.DeleteFunc(m.log, func(r event.Record) bool {
 		gone := r.Seq < before
 		for _, h := range []string{"a", "b"} {
-			row, found := m.rows[modelKey{h, r.Seq}]
-			gone = gone && (!found || row.status == event.StatusOK || row.purged)
+			d, found := m.deliveries[modelKey{h, r.Seq}]
+			gone = gone && (!found || d.status == event.StatusOK || d.purged)
 		}
 		if gone {
 			removed++
-			delete(m.rows, modelKey{"a", r.Seq})
-			delete(m.rows, modelKey{"b", r.Seq})
+			delete(m.deliveries, modelKey{"a", r.Seq})
+			delete(m.deliveries, modelKey{"b", r.Seq})
 		}
 		return gone
 	})
@@ -81,9 +81,9 @@ func (m *model) replay(h string, from, to uint64, at time.Time) {
 	if r := m.replays[h]; r != nil && frontier < r.To && r.Resume > frontier {
 		frontier = r.Resume
 	}
-	for k, row := range m.rows {
-		if k.handler == h && k.seq >= from && k.seq <= to && row.status.Final() && row.at.After(at) {
-			at = row.at
+	for k, d := range m.deliveries {
+		if k.handler == h && k.seq >= from && k.seq <= to && d.status.Final() && d.at.After(at) {
+			at = d.at
 		}
 	}
 	m.replays[h] = &event.Replay{From: from, To: to, Resume: frontier, StartedAt: at}
@@ -96,18 +96,18 @@ func (m *model) backlog(h string) (found bool, open, done, pending []uint64) {
 	r := m.replays[h]
 	under := r != nil && cursor < r.To
 	for _, rec := range m.log {
-		row, there := m.rows[modelKey{h, rec.Seq}]
+		d, there := m.deliveries[modelKey{h, rec.Seq}]
 		if !there {
 			continue
 		}
 		found = true
 		switch {
-		case row.status == event.StatusPending:
+		case d.status == event.StatusPending:
 			pending = append(pending, rec.Seq)
-		case !row.status.Final():
+		case !d.status.Final():
 			open = append(open, rec.Seq)
 		case rec.Seq <= cursor:
-		case !under, rec.Seq < r.From, rec.Seq > max(r.To, r.Resume), rec.Seq <= r.To && row.at.After(r.StartedAt):
+		case !under, rec.Seq < r.From, rec.Seq > max(r.To, r.Resume), rec.Seq <= r.To && d.at.After(r.StartedAt):
 			done = append(done, rec.Seq)
 		}
 	}
@@ -115,7 +115,7 @@ func (m *model) backlog(h string) (found bool, open, done, pending []uint64) {
 }
 
 func (m *model) newest(h string) (seq uint64) {
-	for k := range m.rows {
+	for k := range m.deliveries {
 		if k.handler == h {
 			seq = max(seq, k.seq)
 		}
@@ -140,7 +140,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 			}
 		}()
 		base := s.Last()
-		m := &model{last: base, cursors: make(map[string]uint64), rows: make(map[modelKey]modelRow), replays: make(map[string]*event.Replay)}
+		m := &model{last: base, cursors: make(map[string]uint64), deliveries: make(map[modelKey]modelDelivery), replays: make(map[string]*event.Replay)}
 		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
 		seconds := int64(1 << 20)
@@ -211,7 +211,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				if err != nil {
 					rt.Fatalf("SaveDeliveries: %v", err)
 				}
-				m.rows[modelKey{h, seq}], m.cursors[h] = modelRow{status: st, at: at(seconds)}, cursor
+				m.deliveries[modelKey{h, seq}], m.cursors[h] = modelDelivery{status: st, at: at(seconds)}, cursor
 			},
 			"redrive": func(rt *rapid.T) {
 				f, keys := filter(rt)
@@ -219,7 +219,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 					rt.Fatalf("Redrive(%+v): got %d, %v, want %d", f, n, err, len(keys))
 				}
 				for _, k := range keys {
-					m.rows[k] = modelRow{status: event.StatusPending}
+					m.deliveries[k] = modelDelivery{status: event.StatusPending}
 				}
 			},
 			"purge": func(rt *rapid.T) {
@@ -228,9 +228,9 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 					rt.Fatalf("Purge(%+v): got %d, %v, want %d", f, n, err, len(keys))
 				}
 				for _, k := range keys {
-					row := m.rows[k]
-					row.purged = true
-					m.rows[k] = row
+					d := m.deliveries[k]
+					d.purged = true
+					m.deliveries[k] = d
 				}
 			},
 			"replay": func(rt *rapid.T) {
@@ -267,7 +267,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) St
 				delete(m.cursors, h)
 				delete(m.replays, h)
 				for seq := base; seq <= m.last; seq++ {
-					delete(m.rows, modelKey{h, seq})
+					delete(m.deliveries, modelKey{h, seq})
 				}
 			},
 			"": func(rt *rapid.T) {

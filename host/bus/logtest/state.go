@@ -142,12 +142,12 @@ func listsOfEvents(t *testing.T, s State) {
 func deliveries(t *testing.T, s State) {
 	ctx := t.Context()
 	at := time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
-	rows := []event.Delivery{
+	outcomes := []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"ok":true}`, Duration: 1234, Fuel: math.MaxUint64, At: at},
 		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second), FirstAttempt: at.Add(-time.Hour)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
-	if _, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
+	if _, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(seq uint64, want ...event.Delivery) {
@@ -157,8 +157,8 @@ func deliveries(t *testing.T, s State) {
 			t.Errorf("Deliveries(%d): got %+v, %v, want %+v", seq, got, err, want)
 		}
 	}
-	check(1, rows[1], rows[0])
-	check(2, rows[2])
+	check(1, outcomes[1], outcomes[0])
+	check(2, outcomes[2])
 	check(3)
 	if seq, _, _ := s.Cursor(ctx, "handler/b"); seq != 5 {
 		t.Errorf("Cursor: got %d, want 5", seq)
@@ -167,7 +167,7 @@ func deliveries(t *testing.T, s State) {
 	if _, err := s.SaveDeliveries(ctx, []event.Delivery{next}, nil); err != nil {
 		t.Fatal(err)
 	}
-	check(1, next, rows[0])
+	check(1, next, outcomes[0])
 	if _, err := s.SaveDeliveries(ctx, nil, nil); err != nil {
 		t.Errorf("saving nothing: %v", err)
 	}
@@ -197,12 +197,12 @@ func backlog(t *testing.T, s State) {
 		}
 	}
 	check("a", event.Backlog{})
-	row := func(handler string, seq uint64, st event.Status) event.Delivery {
+	outcome := func(handler string, seq uint64, st event.Status) event.Delivery {
 		return event.Delivery{Handler: handler, Seq: seq, Status: st, At: time.Unix(1, 0)}
 	}
 	if _, err := s.SaveDeliveries(ctx, []event.Delivery{
-		row("a", 9, event.StatusOK), row("a", 3, event.StatusRetrying), row("a", 4, event.StatusOK), row("a", 8, event.StatusDead),
-		row("a", 6, event.StatusPending), row("a", 7, event.StatusDelivering), row("b", 2, event.StatusOK),
+		outcome("a", 9, event.StatusOK), outcome("a", 3, event.StatusRetrying), outcome("a", 4, event.StatusOK), outcome("a", 8, event.StatusDead),
+		outcome("a", 6, event.StatusPending), outcome("a", 7, event.StatusDelivering), outcome("b", 2, event.StatusOK),
 	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}, {Name: "thinned-from/a", Seq: 1}, {Name: "thinned-to/a", Seq: 2}}); err != nil {
 		t.Fatal(err)
 	}

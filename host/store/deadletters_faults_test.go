@@ -14,15 +14,15 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// TestLetterFaults fails every step of the transactions that redrive, purge,
+// TestDeadLetterFaults fails every step of the transactions that redrive, purge,
 // start a replay and take a leftover, once each: the answer is an error, and
 // what it says of the file is all of the change, or nothing of it. Trying again
 // makes it whole.
-func TestLetterFaults(t *testing.T) {
+func TestDeadLetterFaults(t *testing.T) {
 	changes := []struct {
 		name          string
 		do            func(context.Context, *Store) error
-		before, after string // as letterState tells
+		before, after string // as deadLetterState tells
 	}{
 		{"redrive", func(ctx context.Context, s *Store) error {
 			_, err := s.Redrive(ctx, event.DeadFilter{Handler: "h"})
@@ -70,13 +70,13 @@ func TestLetterFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer func() { s.Close() }()
-				withLetters(t, s)
+				withDeadLetters(t, s)
 				if change.name == "trim" { // of a leftover: k2, which a purge lets go
 					if n, err := s.Purge(ctx, event.DeadFilter{EventID: "k2"}); n != 1 || err != nil {
 						t.Fatal(n, err)
 					}
 				}
-				if got := letterState(t, s); got != change.before {
+				if got := deadLetterState(t, s); got != change.before {
 					t.Fatalf("before: %s", got)
 				}
 				armed.Store(true)
@@ -87,7 +87,7 @@ func TestLetterFaults(t *testing.T) {
 				if tt.persisted {
 					want = change.after
 				}
-				if got := letterState(t, s); got != want {
+				if got := deadLetterState(t, s); got != want {
 					t.Errorf("here: %s, want %s", got, want)
 				}
 				if err := s.Close(); err != nil {
@@ -96,13 +96,13 @@ func TestLetterFaults(t *testing.T) {
 				if s, err = open(ctx, cfg, faults{}); err != nil {
 					t.Fatal(err)
 				}
-				if got := letterState(t, s); got != want {
+				if got := deadLetterState(t, s); got != want {
 					t.Errorf("opened again: %s, want %s", got, want)
 				}
 				if err := change.do(ctx, s); err != nil {
 					t.Errorf("trying again: %v", err)
 				}
-				if got := letterState(t, s); got != change.after {
+				if got := deadLetterState(t, s); got != change.after {
 					t.Errorf("after trying again: %s, want %s", got, change.after)
 				}
 			})
@@ -110,18 +110,18 @@ func TestLetterFaults(t *testing.T) {
 	}
 }
 
-// withLetters has three events, of which k1 and k2 are dead letters of h, below
+// withDeadLetters has three events, of which k1 and k2 are dead letters of h, below
 // the mark of a trim.
-func withLetters(t *testing.T, s *Store) {
+func withDeadLetters(t *testing.T, s *Store) {
 	ctx := t.Context()
 	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "k1"), makeEvent(t, "k2"), makeEvent(t, "k3")}); err != nil {
 		t.Fatal(err)
 	}
-	var rows []event.Delivery
+	var outcomes []event.Delivery
 	for seq, st := range []event.Status{event.StatusDead, event.StatusDead, event.StatusOK} {
-		rows = append(rows, event.Delivery{Handler: "h", Seq: uint64(seq + 1), Status: st, At: time.Unix(1, 0)})
+		outcomes = append(outcomes, event.Delivery{Handler: "h", Seq: uint64(seq + 1), Status: st, At: time.Unix(1, 0)})
 	}
-	if _, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/h", Seq: 3}}); err != nil {
+	if _, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/h", Seq: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.Trim(ctx, 3); n != 0 || err != nil || s.trimmed.Load() != 2 {
@@ -129,7 +129,7 @@ func withLetters(t *testing.T, s *Store) {
 	}
 }
 
-func letterState(t *testing.T, s *Store) string {
+func deadLetterState(t *testing.T, s *Store) string {
 	t.Helper()
 	ctx := t.Context()
 	records, err := s.Read(ctx, 1, 10)
@@ -163,7 +163,7 @@ func TestTrimLooksAtEachEventOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	withLetters(t, s)
+	withDeadLetters(t, s)
 	queue := func(want int) {
 		t.Helper()
 		var n int

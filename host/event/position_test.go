@@ -9,9 +9,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-func TestParsePlace(t *testing.T) {
+func TestParsePosition(t *testing.T) {
 	at := time.Date(2026, 5, 1, 10, 0, 0, 5e8, time.UTC)
-	for text, want := range map[string]event.Place{
+	for text, want := range map[string]event.Position{
 		"earliest":               {Earliest: true},
 		"1":                      {Seq: 1},
 		"0042":                   {Seq: 42},
@@ -23,7 +23,7 @@ func TestParsePlace(t *testing.T) {
 		"1d12h30m":               {Ago: 36*time.Hour + 30*time.Minute},
 		"2026-05-01T10:00:00.5Z": {Time: at},
 	} {
-		if got, err := event.ParsePlace(text); err != nil || got != want {
+		if got, err := event.ParsePosition(text); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", text, got, err, want)
 		}
 	}
@@ -31,38 +31,38 @@ func TestParsePlace(t *testing.T) {
 		"", "0", "000", "-1", "+1", "1.5", "9223372036854775808", "now", "Earliest", "tomorrow", "1 h", "-1h", "0s", "0d", "1d-1h", "1d+1h", "1d24h", "+1d",
 		"1.5d", "d", "1dd", "70000d", "36501d", "2026-05-01", "2026-05-01T10:00:00", "0001-01-01T00:00:00Z", "1969-12-31T23:00:00Z", strings.Repeat("1", 1000),
 	} {
-		if got, err := event.ParsePlace(text); !fault.Is(err, fault.Invalid) || len(err.Error()) > 300 {
+		if got, err := event.ParsePosition(text); !fault.Is(err, fault.Invalid) || len(err.Error()) > 300 {
 			t.Errorf("%q: got %+v, %v, want a short error", text, got, err)
 		}
 	}
 }
 
-func TestPlaceWhen(t *testing.T) {
+func TestPositionWhen(t *testing.T) {
 	now := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
-		place event.Place
-		want  time.Time
+		position event.Position
+		want     time.Time
 	}{
-		{event.Place{Ago: time.Hour}, now.Add(-time.Hour)},
-		{event.Place{Time: now.Add(5)}, now.Add(5)},
-		{event.Place{Seq: 7}, time.Time{}},
-		{event.Place{Earliest: true}, time.Time{}},
+		{event.Position{Ago: time.Hour}, now.Add(-time.Hour)},
+		{event.Position{Time: now.Add(5)}, now.Add(5)},
+		{event.Position{Seq: 7}, time.Time{}},
+		{event.Position{Earliest: true}, time.Time{}},
 	} {
-		if got, ok := tt.place.When(now); !got.Equal(tt.want) || ok == tt.want.IsZero() {
-			t.Errorf("%+v: got %v, %v", tt.place, got, ok)
+		if got, ok := tt.position.When(now); !got.Equal(tt.want) || ok == tt.want.IsZero() {
+			t.Errorf("%+v: got %v, %v", tt.position, got, ok)
 		}
 	}
 }
 
-// FuzzParsePlace: whatever is typed names exactly one place, or is refused.
-func FuzzParsePlace(f *testing.F) {
+// FuzzParsePosition: whatever is typed names exactly one position, or is refused.
+func FuzzParsePosition(f *testing.F) {
 	for _, text := range []string{"earliest", "12", "1d2h", "-1h", "2026-05-01T10:00:00+02:00", "0001-01-01T00:00:00Z", "1d", "9999999999999h", "\xff"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := event.ParsePlace(text)
+		p, err := event.ParsePosition(text)
 		if err != nil {
-			if !fault.Is(err, fault.Invalid) || p != (event.Place{}) {
+			if !fault.Is(err, fault.Invalid) || p != (event.Position{}) {
 				t.Fatalf("%q: got %+v, %v", text, p, err)
 			}
 			return

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Place names a place in the log as a person does: by a Seq, by a time, by how
+// Position names a place in the log as a person does: by a Seq, by a time, by how
 // long ago it was, or as the earliest. Exactly one of the fields is set.
-type Place struct {
+type Position struct {
 	Seq      uint64        // from 1
 	Time     time.Time     // of publishing
 	Ago      time.Duration // back from now; above zero
@@ -25,30 +25,30 @@ const maxAgo = 36_500 * day
 
 const day = 24 * time.Hour
 
-// ParsePlace reads a place: "earliest", a Seq ("1042"), an RFC 3339 time
+// ParsePosition reads a place: "earliest", a Seq ("1042"), an RFC 3339 time
 // ("2026-05-01T10:00:00Z"), or a duration back from now in days, hours, minutes
 // and seconds ("7d", "1h", "1d12h", "90m"). The error is fault.Invalid, and
 // names no field: the caller knows which one it read.
-func ParsePlace(text string) (Place, error) {
+func ParsePosition(text string) (Position, error) {
 	if text == earliest {
-		return Place{Earliest: true}, nil
+		return Position{Earliest: true}, nil
 	}
 	if isDigits(text) {
 		if n, err := strconv.ParseUint(text, 10, 63); err == nil && n > 0 {
-			return Place{Seq: n}, nil
+			return Position{Seq: n}, nil
 		}
-		return Place{}, fault.New(fault.Invalid, "%s is not a Seq of the log: they start at 1", quoted(text))
+		return Position{}, fault.New(fault.Invalid, "%s is not a Seq of the log: they start at 1", quoted(text))
 	}
 	if ago, ok := parseAgo(text); ok {
 		if ago <= 0 || ago > maxAgo {
-			return Place{}, fault.New(fault.Invalid, "%s is not a time before now, and within 100 years of it", quoted(text))
+			return Position{}, fault.New(fault.Invalid, "%s is not a time before now, and within 100 years of it", quoted(text))
 		}
-		return Place{Ago: ago}, nil
+		return Position{Ago: ago}, nil
 	}
 	if t, err := ParseTime(text); err == nil {
-		return Place{Time: t}, nil
+		return Position{Time: t}, nil
 	}
-	return Place{}, fault.New(fault.Invalid,
+	return Position{}, fault.New(fault.Invalid,
 		"%s is not a place in the log; name one by a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q", quoted(text), earliest)
 }
 
@@ -77,7 +77,7 @@ func isDigits(text string) bool {
 
 // When returns the time that the place stands for, and false for a place that
 // is not named by a time.
-func (p Place) When(now time.Time) (time.Time, bool) {
+func (p Position) When(now time.Time) (time.Time, bool) {
 	switch {
 	case p.Ago > 0:
 		return now.Add(-p.Ago), true

@@ -11,7 +11,7 @@ import (
 )
 
 // dead lists the dead letters that f selects after a place. The caller holds mu.
-func (m *Memory) dead(f event.DeadFilter, after event.DeadPlace) (list []event.DeadLetter) {
+func (m *Memory) dead(f event.DeadFilter, after event.DeadPosition) (list []event.DeadLetter) {
 	for name, rows := range m.rows {
 		if f.Handler != "" && f.Handler != name {
 			continue
@@ -24,8 +24,8 @@ func (m *Memory) dead(f event.DeadFilter, after event.DeadPlace) (list []event.D
 			if !there {
 				continue
 			}
-			l := row.Letter(m.records[i].Event)
-			if (after == event.DeadPlace{} || after.Before(l.Place())) && f.Selects(l) {
+			l := row.DeadLetter(m.records[i].Event)
+			if (after == event.DeadPosition{} || after.Before(l.Position())) && f.Selects(l) {
 				list = append(list, l)
 			}
 		}
@@ -43,7 +43,7 @@ func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor str
 	if limit < 1 || limit > 1000 {
 		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
 	}
-	place, err := event.ParseDeadPlace(cursor)
+	position, err := event.ParseDeadPosition(cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,9 +52,9 @@ func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor str
 	if err := m.usable(ctx, "read dead letters"); err != nil {
 		return nil, "", err
 	}
-	if list = m.dead(f, place); len(list) > limit {
+	if list = m.dead(f, position); len(list) > limit {
 		list = list[:limit:limit]
-		next = list[limit-1].Place().String()
+		next = list[limit-1].Position().String()
 	}
 	return list, next, nil
 }
@@ -80,7 +80,7 @@ func (m *Memory) changeDead(ctx context.Context, doing string, f event.DeadFilte
 	if err := m.usable(ctx, doing); err != nil {
 		return 0, err
 	}
-	list := m.dead(f, event.DeadPlace{})
+	list := m.dead(f, event.DeadPosition{})
 	for _, l := range list {
 		row := m.rows[l.Handler].full[l.Seq]
 		change(&row)
@@ -149,7 +149,7 @@ func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, lim
 func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
 	const doing = "start a replay"
 	if from < 1 || from > to {
-		return fault.New(fault.Invalid, "%s: from %d to %d is no stretch of the log", doing, from, to)
+		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +158,7 @@ func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint6
 	}
 	cursor, found := m.cursors["handler/"+handler]
 	if !found && m.rows[handler].len() == 0 {
-		return fault.New(fault.NotFound, "%s: the handler %s has no place in the log", doing, handler)
+		return fault.New(fault.NotFound, "%s: the handler %s has no position in the log", doing, handler)
 	}
 	rows := m.rows[handler]
 	for seq := range rows.seqs {

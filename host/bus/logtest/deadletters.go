@@ -20,7 +20,7 @@ type State interface {
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
+	SaveDeliveries(ctx context.Context, outcomes []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	ForgetHandler(ctx context.Context, handler string) error
 
@@ -37,9 +37,9 @@ type State interface {
 // at is a time of these tests: so many seconds after the beginning.
 func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-func mustSave(t testing.TB, s State, rows ...event.Delivery) {
+func mustSave(t testing.TB, s State, outcomes ...event.Delivery) {
 	t.Helper()
-	if _, err := s.SaveDeliveries(t.Context(), rows, nil); err != nil {
+	if _, err := s.SaveDeliveries(t.Context(), outcomes, nil); err != nil {
 		t.Fatalf("SaveDeliveries: %v", err)
 	}
 }
@@ -190,11 +190,11 @@ func redrive(t *testing.T, s State) {
 	if got := allDead(t, s, event.DeadFilter{}); got != "b3 a5 b2 b1 a1" && got != "a5 b3 b2 b1 a1" {
 		t.Errorf("left: %s", got)
 	}
-	rows, err := s.Deliveries(ctx, 3)
-	if err != nil || len(rows) != 2 {
-		t.Fatal(rows, err)
+	outcomes, err := s.Deliveries(ctx, 3)
+	if err != nil || len(outcomes) != 2 {
+		t.Fatal(outcomes, err)
 	}
-	if d := rows[0]; d.Status != event.StatusPending || d.Attempts != 0 || d.ErrorClass != "" || d.ErrorMessage != "" || d.Duration != 0 ||
+	if d := outcomes[0]; d.Status != event.StatusPending || d.Attempts != 0 || d.ErrorClass != "" || d.ErrorMessage != "" || d.Duration != 0 ||
 		d.Fuel != 0 || d.At.IsZero() || !d.Due.IsZero() || !d.FirstAttempt.IsZero() {
 		t.Errorf("got %+v", d)
 	}
@@ -240,8 +240,8 @@ func purge(t *testing.T, s State) {
 		t.Errorf("left: %s", got)
 	}
 	// It is dead still, cannot be redriven, and is done.
-	if rows, err := s.Deliveries(ctx, 1); err != nil || len(rows) != 2 || rows[0].Status != event.StatusDead || rows[0].ErrorMessage != "no" {
-		t.Errorf("Deliveries: got %+v, %v", rows, err)
+	if outcomes, err := s.Deliveries(ctx, 1); err != nil || len(outcomes) != 2 || outcomes[0].Status != event.StatusDead || outcomes[0].ErrorMessage != "no" {
+		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
 	if n, err := s.Redrive(ctx, event.DeadFilter{EventID: "key-1"}); n != 0 || err != nil {
 		t.Errorf("Redrive: got %d, %v", n, err)
@@ -259,11 +259,11 @@ func purge(t *testing.T, s State) {
 func manyDeadLetters(t *testing.T, s State) {
 	const n = 1500
 	receipts := mustAppend(t, s, Numbered(t, "k", n)...)
-	var rows []event.Delivery
+	var outcomes []event.Delivery
 	for i, r := range receipts {
-		rows = append(rows, event.Delivery{Handler: []string{"a", "b"}[i%2], Seq: r.Seq, Status: event.StatusDead, At: at(1)})
+		outcomes = append(outcomes, event.Delivery{Handler: []string{"a", "b"}[i%2], Seq: r.Seq, Status: event.StatusDead, At: at(1)})
 	}
-	mustSave(t, s, rows...)
+	mustSave(t, s, outcomes...)
 	if got, err := s.Redrive(t.Context(), event.DeadFilter{Handler: "a"}); got != n/2 || err != nil {
 		t.Errorf("Redrive: got %d, %v", got, err)
 	}
@@ -277,10 +277,10 @@ func manyDeadLetters(t *testing.T, s State) {
 	if got, err := s.Trim(t.Context(), math.MaxUint64); got != n/2 || err != nil {
 		t.Errorf("Trim: got %d, %v", got, err)
 	}
-	for i := range rows {
-		rows[i].Status = event.StatusOK
+	for i := range outcomes {
+		outcomes[i].Status = event.StatusOK
 	}
-	mustSave(t, s, rows...)
+	mustSave(t, s, outcomes...)
 	if got, err := s.Trim(t.Context(), math.MaxUint64); got != n/2 || err != nil {
 		t.Errorf("Trim when all are ok: got %d, %v", got, err)
 	}
@@ -296,8 +296,8 @@ func trimTakesDeliveries(t *testing.T, s State) {
 		t.Fatalf("Trim: got %d, %v", n, err)
 	}
 	for i, want := range []int{0, 1, 1} {
-		if rows, err := s.Deliveries(ctx, receipts[i].Seq); len(rows) != want || err != nil {
-			t.Errorf("deliveries of event %d: got %+v, %v, want %d", i, rows, err, want)
+		if outcomes, err := s.Deliveries(ctx, receipts[i].Seq); len(outcomes) != want || err != nil {
+			t.Errorf("deliveries of event %d: got %+v, %v, want %d", i, outcomes, err, want)
 		}
 	}
 	_, err := s.Event(ctx, "k-0")
@@ -309,11 +309,11 @@ func trimKeeps(t *testing.T, s State) {
 	events := Numbered(t, "k", 1100)
 	receipts := mustAppend(t, s, events...)
 	seq := func(i int) uint64 { return receipts[i].Seq }
-	row := func(h string, i int, st event.Status) event.Delivery {
+	outcome := func(h string, i int, st event.Status) event.Delivery {
 		return event.Delivery{Handler: h, Seq: seq(i), Status: st, At: at(1)}
 	}
-	mustSave(t, s, row("a", 5, event.StatusDead), row("b", 5, event.StatusOK), row("a", 300, event.StatusRetrying), row("c", 301, event.StatusPending),
-		row("a", 700, event.StatusDead), row("b", 700, event.StatusDead), row("a", 701, event.StatusDead), row("a", 702, event.StatusOK))
+	mustSave(t, s, outcome("a", 5, event.StatusDead), outcome("b", 5, event.StatusOK), outcome("a", 300, event.StatusRetrying), outcome("c", 301, event.StatusPending),
+		outcome("a", 700, event.StatusDead), outcome("b", 700, event.StatusDead), outcome("a", 701, event.StatusDead), outcome("a", 702, event.StatusOK))
 	if n, err := s.Purge(ctx, event.DeadFilter{EventID: "k-701"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -346,8 +346,8 @@ func trimKeeps(t *testing.T, s State) {
 	left(5, 300, 301, 700)
 	trim(seq(1000), 0)
 	// They are there for every reader, with their deliveries and their keys.
-	if rows, err := s.Deliveries(ctx, seq(5)); len(rows) != 2 || err != nil {
-		t.Errorf("Deliveries: got %+v, %v", rows, err)
+	if outcomes, err := s.Deliveries(ctx, seq(5)); len(outcomes) != 2 || err != nil {
+		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
 	if r := mustAppend(t, s, events[300])[0]; !r.Duplicate || r.Seq != seq(300) {
 		t.Errorf("the key of a leftover: got %+v", r)
@@ -363,15 +363,15 @@ func trimKeeps(t *testing.T, s State) {
 		t.Fatal(n, err)
 	}
 	trim(seq(1000), 0)
-	mustSave(t, s, row("a", 5, event.StatusRetrying))
+	mustSave(t, s, outcome("a", 5, event.StatusRetrying))
 	trim(seq(1000), 0)
-	mustSave(t, s, row("a", 5, event.StatusOK))
+	mustSave(t, s, outcome("a", 5, event.StatusOK))
 	trim(seq(3), 0)
 	left(5, 300, 301, 700)
 	trim(seq(1000), 1)
 	left(300, 301, 700)
-	if rows, err := s.Deliveries(ctx, seq(5)); len(rows) != 0 || err != nil {
-		t.Errorf("Deliveries of what is gone: got %+v, %v", rows, err)
+	if outcomes, err := s.Deliveries(ctx, seq(5)); len(outcomes) != 0 || err != nil {
+		t.Errorf("Deliveries of what is gone: got %+v, %v", outcomes, err)
 	}
 	if n, err := s.Purge(ctx, event.DeadFilter{Handler: "b"}); n != 1 || err != nil {
 		t.Fatal(n, err)
@@ -383,7 +383,7 @@ func trimKeeps(t *testing.T, s State) {
 	trim(seq(1000), 2)
 	left(301)
 	// Kept again before it was taken.
-	mustSave(t, s, row("c", 301, event.StatusOK), row("d", 301, event.StatusDead))
+	mustSave(t, s, outcome("c", 301, event.StatusOK), outcome("d", 301, event.StatusDead))
 	trim(seq(1000), 0)
 	left(301)
 	if n, err := s.Purge(ctx, event.DeadFilter{}); n != 1 || err != nil {
@@ -402,15 +402,15 @@ func trimmedEventsGetNoDeliveries(t *testing.T, s State) {
 		t.Fatal(n, err)
 	}
 	child := Make(t, event.Draft{IdempotencyKey: "child"})
-	rows := []event.Delivery{
+	outcomes := []event.Delivery{
 		{Handler: "a", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}, At: at(1)},
 		{Handler: "b", Seq: 1, Status: event.StatusDead, At: at(1)}, {Handler: "b", Seq: 2, Status: event.StatusDead, At: at(1)},
 	}
-	if _, err := s.SaveDeliveries(ctx, rows, []event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
+	if _, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
 		t.Fatal(err)
 	}
-	if rows, err := s.Deliveries(ctx, 1); len(rows) != 0 || err != nil {
-		t.Errorf("Deliveries: got %+v, %v", rows, err)
+	if outcomes, err := s.Deliveries(ctx, 1); len(outcomes) != 0 || err != nil {
+		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
 	if got := allDead(t, s, event.DeadFilter{}); got != "b2" {
 		t.Errorf("dead: %s", got)

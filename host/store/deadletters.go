@@ -11,20 +11,20 @@ import (
 )
 
 // letterStatements are prepared on the writer's connection.
-type letterStatements struct {
-	redrive, purge                     *sql.Stmt
-	setReplay, getReplay, deleteReplay *sql.Stmt
-	getCursor, anyRow, releaseHandler  *sql.Stmt
+type deadStatements struct {
+	redrive, purge                         *sql.Stmt
+	setReplay, getReplay, deleteReplay     *sql.Stmt
+	getCursor, anyDelivery, releaseHandler *sql.Stmt
 }
 
-func (l *letterStatements) prepare(ctx context.Context, db *sql.DB) error {
+func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const one = ` WHERE handler = ? AND seq = ? AND status = 'dead' AND purged = 0`
 	return prepare(ctx, db, []statement{
 		{&l.redrive, `UPDATE deliveries SET status = 'pending', attempts = 0, result = '', error_class = '', error_message = '',
 			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0` + one},
 		{&l.purge, `UPDATE deliveries SET purged = 1` + one},
 		{&l.getCursor, `SELECT seq FROM cursors WHERE name = ?`},
-		{&l.anyRow, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
+		{&l.anyDelivery, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
 		{&l.setReplay, `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`},
 		{&l.getReplay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
 		{&l.deleteReplay, `DELETE FROM replays WHERE handler = ?`},
@@ -36,9 +36,9 @@ func (l *letterStatements) prepare(ctx context.Context, db *sql.DB) error {
 const (
 	// letterBatch is how many dead letters one group changes, at most, so that
 	// many do not keep publishers waiting.
-	letterBatch = 512
+	deadBatch = 512
 	// maxLetterBytes ends a page of dead letters: their events are in it.
-	maxLetterBytes = 16 << 20
+	maxDeadPageBytes = 16 << 20
 )
 
 // DeadLetters returns the dead letters that a filter selects, with their events,
@@ -49,24 +49,24 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	if limit < 1 || limit > 1000 {
 		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
 	}
-	place, err := event.ParseDeadPlace(cursor)
+	position, err := event.ParseDeadPosition(cursor)
 	if err != nil {
 		return nil, "", err
 	}
 	if s.closed() {
 		return nil, "", s.coded(doing, errClosed())
 	}
-	list, more, err := s.deadLetters(ctx, f, place, limit)
+	list, more, err := s.deadLetters(ctx, f, position, limit)
 	if err != nil {
 		return nil, "", s.coded(doing, err)
 	}
 	if more {
-		next = list[len(list)-1].Place().String()
+		next = list[len(list)-1].Position().String()
 	}
 	return list, next, nil
 }
 
-func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPlace, limit int) (list []event.DeadLetter, more bool, err error) {
+func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPosition, limit int) (list []event.DeadLetter, more bool, err error) {
 	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(deliveryColumns, ", ", ", d.")+", e.envelope", f, after, limit+1)
 	if err != nil || rows == nil {
 		return nil, false, err
@@ -74,7 +74,7 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 	defer rows.Close()
 	bytes := 0
 	for rows.Next() {
-		if len(list) == limit || bytes > maxLetterBytes {
+		if len(list) == limit || bytes > maxDeadPageBytes {
 			return list, true, nil
 		}
 		var d event.Delivery
@@ -86,7 +86,7 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 		if err != nil {
 			return nil, false, fmt.Errorf("event %d: %w", d.Seq, err)
 		}
-		list = append(list, d.Letter(ev))
+		list = append(list, d.DeadLetter(ev))
 		bytes += len(envelope)
 	}
 	return list, false, rows.Err()
@@ -95,7 +95,7 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 // selectDead queries columns of the dead letters (d) and their events (e) that f
 // selects, in the list's order after a place. It answers nil when f names an
 // event that is not there.
-func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPlace, limit int) (*sql.Rows, error) {
+func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPosition, limit int) (*sql.Rows, error) {
 	index := "deliveries_kept"
 	if f.Handler != "" {
 		index = "deliveries_dead"
@@ -120,7 +120,7 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 	if f.Handler != "" {
 		where("d.handler = ?", f.Handler)
 	}
-	if after != (event.DeadPlace{}) {
+	if after != (event.DeadPosition{}) {
 		where("(d.seq, d.handler) < (?, ?)", sqlSeq(after.Seq), after.Handler)
 	}
 	if f.Type != "" {
@@ -146,8 +146,8 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 // an error, what was redriven until then stays so. One that dies again
 // meanwhile is not redriven twice.
 func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPlace) (int64, error) {
-		return g.exec(s.letters.redrive, s.now().UnixNano(), p.Handler, sqlSeq(p.Seq))
+	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
+		return g.exec(s.dead.redrive, s.now().UnixNano(), p.Handler, sqlSeq(p.Seq))
 	})
 }
 
@@ -155,8 +155,8 @@ func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 // those were: their deliveries stay dead, but cannot be redriven, and no longer
 // keep their events in the log. On an error, what was purged until then stays so.
 func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPlace) (int64, error) {
-		n, err := g.exec(s.letters.purge, p.Handler, sqlSeq(p.Seq))
+	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
+		n, err := g.exec(s.dead.purge, p.Handler, sqlSeq(p.Seq))
 		if err == nil && n > 0 && p.Seq <= g.trimmedTo() {
 			_, err = g.exec(s.trim.release, sqlSeq(p.Seq))
 		}
@@ -166,13 +166,13 @@ func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 
 // changeDead finds dead letters with the readers' connections, and has the
 // writer change them in batches; each is looked at once.
-func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPlace) (int64, error)) (total int, err error) {
+func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
 	if s.closed() {
 		return 0, s.coded(doing, errClosed())
 	}
-	var after event.DeadPlace
+	var after event.DeadPosition
 	for {
-		batch, err := s.deadPlaces(ctx, f, after)
+		batch, err := s.deadPositions(ctx, f, after)
 		if err != nil {
 			return total, s.coded(doing, err)
 		}
@@ -198,20 +198,20 @@ func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter
 	}
 }
 
-func (s *Store) deadPlaces(ctx context.Context, f event.DeadFilter, after event.DeadPlace) ([]event.DeadPlace, error) {
-	rows, err := s.selectDead(ctx, "d.seq, d.handler", f, after, letterBatch)
+func (s *Store) deadPositions(ctx context.Context, f event.DeadFilter, after event.DeadPosition) ([]event.DeadPosition, error) {
+	rows, err := s.selectDead(ctx, "d.seq, d.handler", f, after, deadBatch)
 	if err != nil || rows == nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var list []event.DeadPlace
+	var list []event.DeadPosition
 	for rows.Next() {
 		var seq int64
 		var handler string
 		if err := rows.Scan(&seq, &handler); err != nil {
 			return nil, err
 		}
-		list = append(list, event.DeadPlace{Seq: uint64(seq), Handler: handler})
+		list = append(list, event.DeadPosition{Seq: uint64(seq), Handler: handler})
 	}
 	return list, rows.Err()
 }
