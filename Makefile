@@ -2,8 +2,11 @@
 
 GO       ?= go
 BIN      := bin/berth
-HANDLERS := $(notdir $(wildcard plugins-src/*))
-TOOL     := $(GO) tool -modfile=.ci/tools/go.mod
+HANDLERS := $(patsubst plugins-src/%/,%,$(wildcard plugins-src/*/))
+TOOL     := $(GO) tool -modfile=$(CURDIR)/.ci/tools/go.mod
+# The product, the Go SDK, the SDK's tests in WebAssembly, the example handlers.
+MODULES  := . abi/go abi/go/internal/wasmtest plugins-src
+each      = set -e; for module in $(MODULES); do echo "$$module: $(1)"; (cd $$module && $(1)); done
 FUZZTIME ?= 10s
 # A package whose tests take longer hangs. On a slow machine cmd/berth takes ten minutes.
 HANGS    ?= 25m
@@ -38,22 +41,23 @@ plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins
 # Go knows best whether there is anything to build.
 plugins/%.wasm: FORCE
 	@mkdir -p plugins
-	GOOS=wasip1 GOARCH=wasm $(GO) build -v -trimpath -ldflags '-s -w' -o plugins/.$*.tmp ./plugins-src/$*
+	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -v -trimpath -ldflags '-s -w' -o ../plugins/.$*.tmp ./$*
 	@if [ -f plugins-src/$*/manifest.json ]; then cp plugins-src/$*/manifest.json plugins/$*.wasm.json; fi
 	@mv plugins/.$*.tmp $@
 
 test: ## run the tests; needs only Go
-	CGO_ENABLED=0 $(GO) test -timeout $(HANGS) ./... ./.ci/mutate
+	@$(call each,CGO_ENABLED=0 $(GO) test -timeout $(HANGS) ./...)
+	CGO_ENABLED=0 $(GO) test ./.ci/mutate
 
 race: ## run the tests with the race detector; needs a C compiler
-	CGO_ENABLED=1 $(GO) test -race -timeout $(HANGS) ./...
+	@$(call each,CGO_ENABLED=1 $(GO) test -race -timeout $(HANGS) ./...)
 
 fuzz: ## run every fuzz target for FUZZTIME
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
+	@set -e; for module in $(MODULES); do for pkg in $$($(GO) list -C $$module ./...); do \
+		for f in $$($(GO) test -C $$module -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; $(GO) test -C $$module -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 		done; \
-	done
+	done; done
 
 # make mutate PKG="./host/auth ./host/event" SEED=7 MUTANTS=40; make mutate AT=host/auth/verifier.go:57
 mutate: ## change the code a little, see whether a test fails; prints the rate for each package
@@ -67,12 +71,14 @@ bench: ## measure against the targets, as a table; wants a quiet machine
 
 lint: ## formatting, vet, staticcheck, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
-	$(GO) vet ./... ./testdata/hostile ./.ci/mutate
-	GOOS=wasip1 GOARCH=wasm $(GO) build ./abi/go ./plugins-src/...
+	@$(call each,$(GO) vet ./...)
+	$(GO) vet ./testdata/hostile ./.ci/mutate
+	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -o /dev/null ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
-	$(TOOL) staticcheck ./... ./.ci/mutate
-	$(GO) mod tidy -diff
-	$(GO) mod verify
+	@$(call each,$(TOOL) staticcheck ./...)
+	$(TOOL) staticcheck ./.ci/mutate
+	@$(call each,$(GO) mod tidy -diff)
+	@$(call each,$(GO) mod verify)
 
 guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
 	cd testdata/guests && ./build.sh && wasi/build.sh

@@ -3,6 +3,7 @@ package abi_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -132,6 +133,23 @@ func TestParseManifestErrors(t *testing.T) {
 		}
 		if got := err.Error(); !strings.HasPrefix(got, "manifest: ") || !strings.Contains(got, tt.want) {
 			t.Errorf("%.80s:\n got %s\nwant %s", tt.text, got, tt.want)
+		}
+	}
+}
+
+// TestExampleManifests reads the manifests of the example handlers.
+func TestExampleManifests(t *testing.T) {
+	files, err := filepath.Glob("../plugins-src/*/manifest.json")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("found %v, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := abi.ParseManifest(text); err != nil {
+			t.Errorf("%s: %v", file, err)
 		}
 	}
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/go/berthtest"
 )
 
@@ -91,15 +89,5 @@ func TestUnknownLanguage(t *testing.T) {
 				t.Errorf("%s: no error", config)
 			}
 		})
-	}
-}
-
-func TestManifest(t *testing.T) {
-	text, err := os.ReadFile("manifest.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := abi.ParseManifest(text); err != nil {
-		t.Error(err)
 	}
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/go/berthtest"
 )
 
@@ -85,15 +83,5 @@ func TestAudit(t *testing.T) {
 				t.Error("the result is not JSON")
 			}
 		})
-	}
-}
-
-func TestManifest(t *testing.T) {
-	text, err := os.ReadFile("manifest.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := abi.ParseManifest(text); err != nil {
-		t.Error(err)
 	}
 }

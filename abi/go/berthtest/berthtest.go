@@ -31,11 +31,11 @@ const (
 	Rejected Status = "rejected"
 )
 
-// Outcome is what one delivery did.
+// Outcome is how one delivery ended.
 type Outcome struct {
 	Status   Status
 	Result   string   // JSON text, or "" for an empty result; only when OK
-	Reason   string   // why not; only when not OK
+	Reason   string   // of the retry or reject; only when not OK
 	Logs     []string // "<level> <text>"
 	Children []string // each child as JSON text; only when OK
 }
@@ -51,12 +51,12 @@ func (o Outcome) Decode(t testing.TB, v any) {
 	}
 }
 
-// Host is what handlers run on. The zero Host has no configuration, no secret
-// and no state, grants kv and emit, and refuses HTTP. Deliveries of one or of
-// several Hosts take turns; set the fields between them.
+// Host is the host that handlers run on. The zero Host has no configuration, no
+// secret and no state, grants kv and emit, and denies HTTP. Deliveries run one at
+// a time, also those of several Hosts; set the fields between them.
 type Host struct {
 	Config    string            // JSON text; "" is {}
-	Secrets   map[string]string // what may be read
+	Secrets   map[string]string // readable secrets, by name
 	KV        map[string][]byte // made when first written
 	Attempt   int               // of the next delivery; 0 is 1
 	Remaining time.Duration     // until the deadline; 0 is 5 s
@@ -67,31 +67,33 @@ type Host struct {
 	Denied []string
 }
 
-// Deliver hands one envelope (JSON text, see Event) to a handler on a Host
-// with nothing in it.
+// Deliver passes one envelope (JSON text, see Event) to a handler on the zero Host.
 func Deliver(t testing.TB, handle berth.Handler, envelope string) Outcome {
 	t.Helper()
 	return new(Host).Deliver(t, handle, envelope)
 }
 
-// Deliver hands one envelope to a handler. What the handler panics with goes
-// on to the test.
+// Deliver passes one envelope to a handler. A panic of the handler reaches the test.
 func (h *Host) Deliver(t testing.TB, handle berth.Handler, envelope string) Outcome {
 	t.Helper()
 	if !json.Valid([]byte(envelope)) {
 		t.Fatalf("the envelope is not JSON: %s", envelope)
 	}
-	d := &delivery{host: h, waiting: []string{envelope}}
-	defer wire.Use(d)()
-	berth.Run(handle)
-	return d.outcomes[0]
+	return h.Serve(func() { berth.Run(handle) }, envelope)[0]
 }
 
-// Do calls f with the host in place but no event open: for what a handler does
-// before Run, such as reading its configuration.
-func (h *Host) Do(f func()) {
-	defer wire.Use(&delivery{host: h})()
+// Do calls f with the host in place but no event open: for code that runs before
+// Run, such as reading the configuration.
+func (h *Host) Do(f func()) { h.Serve(f) }
+
+// Serve calls f with the host in place and these envelopes waiting, and returns
+// the outcomes of the events that f has finished, in order: with an f that calls
+// berth.Run, one instance's handling of several events.
+func (h *Host) Serve(f func(), envelopes ...string) []Outcome {
+	d := &delivery{host: h, waiting: envelopes}
+	defer wire.Use(d)()
 	f()
+	return d.outcomes
 }
 
 // Event returns an envelope for data, which is JSON text, with metadata filled

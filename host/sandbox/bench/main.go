@@ -69,7 +69,8 @@ func (b *bench) guest(path string) ([]byte, error) {
 func (b *bench) build(ctx context.Context, source string, flags ...string) ([]byte, error) {
 	out := filepath.Join(b.work, filepath.Base(source)+".wasm")
 	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", out}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "./"+filepath.ToSlash(source))...)
+	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
+	cmd.Dir = source // which may be in a module of its own
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build %s: %w: %s", source, err, text)

@@ -1,4 +1,6 @@
-package berthtest
+// Package wasmtest runs guests as WebAssembly on the Go SDK's host for tests. It is
+// a module of its own, because the SDK requires no engine.
+package wasmtest
 
 import (
 	"bytes"
@@ -12,6 +14,9 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/go/berthtest"
+	"github.com/berth-host/berth/abi/go/internal/exercise/cases"
+	"github.com/berth-host/berth/abi/go/internal/wire"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
@@ -23,6 +28,7 @@ func build(t *testing.T, pkg string) []byte {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "guest.wasm")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
+	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", pkg, err, text)
@@ -34,29 +40,29 @@ func build(t *testing.T, pkg string) []byte {
 	return wasm
 }
 
-// link makes *d, whatever it is at the time of a call, the host of r's modules.
-func link(ctx context.Context, r wazero.Runtime, d **delivery) error {
+// link makes the host that is in place (berthtest.Host.Serve) that of r's modules.
+func link(ctx context.Context, r wazero.Runtime) error {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
 		return err
 	}
 	b := r.NewHostModuleBuilder(abi.ModuleName)
 	for _, f := range abi.Functions() {
-		call := func(_ context.Context, m api.Module, stack []uint64) {
-			answer := (*d).call(f.Name, m.ExportedMemory(abi.MemoryExport), stack)
+		function := func(_ context.Context, m api.Module, stack []uint64) {
+			answer := call(f.Name, m.ExportedMemory(abi.MemoryExport), stack)
 			if f.Results > 0 {
 				stack[0] = api.EncodeI32(answer)
 			}
 		}
 		params := bytes.Repeat([]byte{api.ValueTypeI32}, f.Params)
 		results := bytes.Repeat([]byte{api.ValueTypeI32}, f.Results)
-		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(call), params, results).Export(f.Name)
+		b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(function), params, results).Export(f.Name)
 	}
 	_, err := b.Instantiate(ctx)
 	return err
 }
 
-// call does what the guest asks for.
-func (d *delivery) call(name string, mem api.Memory, p []uint64) int32 {
+// call makes one call of a guest to the host.
+func call(name string, mem api.Memory, p []uint64) int32 {
 	raw := func(i int) []byte {
 		b, ok := mem.Read(uint32(p[i]), uint32(p[i+1]))
 		if !ok {
@@ -67,50 +73,49 @@ func (d *delivery) call(name string, mem api.Memory, p []uint64) int32 {
 	text := func(i int) string { return string(raw(i)) }
 	switch name {
 	case abi.FuncNext:
-		return d.Next(raw(0))
+		return wire.Next(raw(0))
 	case abi.FuncField:
-		return d.Field(text(0), raw(2))
+		return wire.Field(text(0), raw(2))
 	case abi.FuncFinish:
-		return d.Finish(int32(uint32(p[0])), text(1))
+		return wire.Finish(int32(uint32(p[0])), text(1))
 	case abi.FuncEmit:
-		return d.Emit(text(0))
+		return wire.Emit(text(0))
 	case abi.FuncLog:
-		d.Log(int32(uint32(p[0])), text(1))
+		wire.Log(int32(uint32(p[0])), text(1))
 		return 0
 	case abi.FuncConfig:
-		return d.Config(raw(0))
+		return wire.Config(raw(0))
 	case abi.FuncSecret:
-		return d.Secret(text(0), raw(2))
+		return wire.Secret(text(0), raw(2))
 	case abi.FuncKVGet:
-		return d.KVGet(text(0), raw(2))
+		return wire.KVGet(text(0), raw(2))
 	case abi.FuncKVSet:
-		return d.KVSet(text(0), raw(2))
+		return wire.KVSet(text(0), raw(2))
 	case abi.FuncKVCAS:
 		if int32(uint32(p[3])) == -1 {
-			return d.KVCAS(text(0), nil, raw(4))
+			return wire.KVCAS(text(0), nil, raw(4))
 		}
-		return d.KVCAS(text(0), append([]byte{}, raw(2)...), raw(4))
+		return wire.KVCAS(text(0), append([]byte{}, raw(2)...), raw(4))
 	case abi.FuncKVDelete:
-		return d.KVDelete(text(0))
+		return wire.KVDelete(text(0))
 	case abi.FuncHTTP:
-		return d.HTTP(text(0), raw(2))
+		return wire.HTTP(text(0), raw(2))
 	case abi.FuncAttempt:
-		return d.Attempt()
+		return wire.Attempt()
 	case abi.FuncRemaining:
-		return d.Remaining()
+		return wire.Remaining()
 	case abi.FuncLast:
-		return d.Last(raw(0))
+		return wire.Last(raw(0))
 	case abi.FuncError:
-		return d.Error(raw(0))
+		return wire.Error(raw(0))
 	}
 	panic("no such function: " + name)
 }
 
-// guest is a module ready to be run often.
+// guest is a compiled module.
 type guest struct {
 	runtime wazero.Runtime
 	module  wazero.CompiledModule
-	host    *delivery
 }
 
 func newGuest(t *testing.T, wasm []byte) *guest {
@@ -118,7 +123,7 @@ func newGuest(t *testing.T, wasm []byte) *guest {
 	ctx := context.Background() // the runtime outlives t.Context
 	g := &guest{runtime: wazero.NewRuntime(ctx)}
 	t.Cleanup(func() { g.runtime.Close(ctx) })
-	if err := link(ctx, g.runtime, &g.host); err != nil {
+	if err := link(ctx, g.runtime); err != nil {
 		t.Fatal(err)
 	}
 	var err error
@@ -128,11 +133,20 @@ func newGuest(t *testing.T, wasm []byte) *guest {
 	return g
 }
 
-// run has a new instance serve d, and returns what it wrote to stderr.
-func (g *guest) run(t *testing.T, d *delivery) string {
+// run has a new instance handle the envelopes. It returns the outcomes, whether
+// the instance left an event open, and its output to stderr.
+func (g *guest) run(t *testing.T, h *berthtest.Host, envelopes ...string) (outcomes []berthtest.Outcome, open bool, stderr string) {
+	t.Helper()
+	outcomes = h.Serve(func() {
+		stderr = g.start(t)
+		open = wire.Attempt() > 0
+	}, envelopes...)
+	return outcomes, open, stderr
+}
+
+func (g *guest) start(t *testing.T) string {
 	t.Helper()
 	ctx := t.Context()
-	g.host = d
 	var stderr strings.Builder
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStderr(&stderr)
 	m, err := g.runtime.InstantiateModule(ctx, g.module, config)
@@ -149,38 +163,38 @@ func (g *guest) run(t *testing.T, d *delivery) string {
 	return stderr.String()
 }
 
-// TestWebAssembly builds package exercise as a guest and proves that it does
-// there what it does natively.
-func TestWebAssembly(t *testing.T) {
-	g := newGuest(t, build(t, "../internal/exercise/guest"))
-	for _, tt := range exercises() {
-		t.Run(tt.name, func(t *testing.T) {
-			h := exerciseHost()
-			d := &delivery{host: h, waiting: []string{Event("order_status_changed", tt.data)}}
-			stderr := g.run(t, d)
-			if tt.trap != "" {
-				if !d.open || !strings.Contains(stderr, tt.trap) {
-					t.Errorf("event open: %v, stderr %q; want it open, and %q", d.open, stderr, tt.trap)
+// TestSDKInWebAssembly builds package exercise as a guest, and proves that it does
+// there the same as natively.
+func TestSDKInWebAssembly(t *testing.T) {
+	g := newGuest(t, build(t, "./internal/exercise/guest"))
+	for _, tt := range cases.All() {
+		t.Run(tt.Name, func(t *testing.T) {
+			h := cases.NewHost()
+			outcomes, open, stderr := g.run(t, h, berthtest.Event("order_status_changed", tt.Data))
+			if tt.Trap != "" {
+				if !open || !strings.Contains(stderr, tt.Trap) {
+					t.Errorf("event open: %v, stderr %q; want it open, and %q", open, stderr, tt.Trap)
 				}
 				return
 			}
-			if stderr != "" || len(d.outcomes) != 1 {
-				t.Fatalf("%d outcomes, stderr %s", len(d.outcomes), stderr)
+			if stderr != "" || len(outcomes) != 1 {
+				t.Fatalf("%d outcomes, stderr %s", len(outcomes), stderr)
 			}
-			tt.check(t, h, d.outcomes[0])
+			tt.Check(t, h, outcomes[0])
 		})
 	}
 	t.Run("allocations", func(t *testing.T) {
 		// The handler's own: the string of one Field, and the result.
 		const events, allowed = 50, 2
-		d := &delivery{host: exerciseHost()}
+		var envelopes []string
 		for range events {
-			d.waiting = append(d.waiting, Event("x", `{"do":"mallocs","int":7}`))
+			envelopes = append(envelopes, berthtest.Event("x", `{"do":"mallocs","int":7}`))
 		}
-		if stderr := g.run(t, d); stderr != "" || len(d.outcomes) != events {
-			t.Fatalf("%d outcomes, stderr %s", len(d.outcomes), stderr)
+		outcomes, _, stderr := g.run(t, cases.NewHost(), envelopes...)
+		if stderr != "" || len(outcomes) != events {
+			t.Fatalf("%d outcomes, stderr %s", len(outcomes), stderr)
 		}
-		for i, out := range d.outcomes {
+		for i, out := range outcomes {
 			n, err := strconv.Atoi(out.Result)
 			if err != nil {
 				t.Fatal(err)

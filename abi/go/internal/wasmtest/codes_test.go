@@ -1,4 +1,4 @@
-package berth_test
+package wasmtest
 
 import (
 	"testing"
@@ -7,8 +7,8 @@ import (
 	berth "github.com/berth-host/berth/abi/go"
 )
 
-// TestCodes proves that the SDK, which does not import package abi to stay
-// small, has its codes.
+// TestCodes proves that the SDK, which imports nothing of the host, has the codes
+// of package abi.
 func TestCodes(t *testing.T) {
 	for code, want := range map[berth.Code]abi.Code{
 		berth.ErrEnd: abi.End, berth.ErrInvalid: abi.Invalid, berth.ErrDenied: abi.Denied, berth.ErrNotFound: abi.NotFound,

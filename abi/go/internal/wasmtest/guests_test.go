@@ -1,4 +1,4 @@
-package berthtest
+package wasmtest
 
 import (
 	"fmt"
@@ -9,21 +9,22 @@ import (
 	"testing"
 
 	berth "github.com/berth-host/berth/abi/go"
+	"github.com/berth-host/berth/abi/go/berthtest"
 )
 
-// TestGuests runs the test guests that use capabilities on the host of maps:
+// TestGuests runs the C guests that use capabilities on the SDK's host for tests:
 // the guests, the header they are written with and that host agree.
 func TestGuests(t *testing.T) {
 	type delivered struct{ data, want string } // want is "<status> <result or reason>"
-	host := func() *Host {
-		return &Host{
+	host := func() *berthtest.Host {
+		return &berthtest.Host{
 			Secrets: map[string]string{"token": `s"3`},
 			HTTP:    func(request string) (string, berth.Code) { return `{"status":204,"headers":{}}`, 0 },
 		}
 	}
 	tests := []struct {
 		guest  string
-		host   *Host
+		host   *berthtest.Host
 		events []delivered
 	}{
 		{"field_echo", host(), []delivered{
@@ -37,10 +38,10 @@ func TestGuests(t *testing.T) {
 			{`{"child":{"event_type":"a"}}`, `ok {"code":-2,"error":"data is missing"}`},
 			{`{"child":{"event_type":"*","data":1}}`, `ok {"code":-2,"error":"event_type is missing or malformed"}`},
 			{`{"retry":1}`, `retry as the event asked`}}},
-		{"emit_children", &Host{Denied: []string{"emit"}}, []delivered{{`{}`, `ok {"code":-3,"error":"emit is not granted"}`}}},
+		{"emit_children", &berthtest.Host{Denied: []string{"emit"}}, []delivered{{`{}`, `ok {"code":-3,"error":"emit is not granted"}`}}},
 		{"kv_counter", host(), []delivered{
 			{`{}`, `ok {"count":1}`}, {`{}`, `ok {"count":2}`}, {`{"reset":true}`, `ok {"count":0}`}, {`{}`, `ok {"count":1}`}}},
-		{"kv_counter", &Host{Denied: []string{"kv"}}, []delivered{{`{}`, `ok {"code":-3,"error":"kv is not granted"}`}}},
+		{"kv_counter", &berthtest.Host{Denied: []string{"kv"}}, []delivered{{`{}`, `ok {"code":-3,"error":"kv is not granted"}`}}},
 		{"kv_set", host(), []delivered{
 			{`{}`, `ok {"code":0,"error":""}`},
 			{`{"key_bytes":256,"bytes":1048576}`, `ok {"code":0,"error":""}`},
@@ -51,7 +52,7 @@ func TestGuests(t *testing.T) {
 			{`{"name":"token"}`, `ok {"secret":"s\"3"}`},
 			{`{"name":"nope"}`, `ok {"code":-4,"error":"no secret is called nope"}`}}},
 		{"http_fetch", host(), []delivered{{`{"request":{"method":"GET","url":"https://a.example/"}}`, `ok {"status":204,"headers":{}}`}}},
-		{"http_fetch", &Host{}, []delivered{{`{"request":{}}`, `ok {"code":-3,"error":"http is not granted"}`}}},
+		{"http_fetch", &berthtest.Host{}, []delivered{{`{"request":{}}`, `ok {"code":-3,"error":"http is not granted"}`}}},
 		{"big_result", host(), []delivered{{`{}`, `ok "` + strings.Repeat("x", 65534) + `"`}, {`{"bytes":2}`, `ok ""`}}},
 		{"log_lines", host(), []delivered{{`{"lines":3}`, `ok {"lines":3}`}}},
 		{"grow_memory", host(), []delivered{{`{"pages":2}`, `ok {"grown":2}`}}},
@@ -65,18 +66,17 @@ func TestGuests(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.guest, func(t *testing.T) {
-			wasm, err := os.ReadFile(filepath.Join("../../../testdata/guests", tt.guest+".wasm"))
+			wasm, err := os.ReadFile(filepath.Join("../../../../testdata/guests", tt.guest+".wasm"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := &delivery{host: tt.host}
-			var got, want []string
+			var envelopes, got, want []string
 			for _, e := range tt.events {
-				d.waiting = append(d.waiting, Event("x", e.data))
+				envelopes = append(envelopes, berthtest.Event("x", e.data))
 				want = append(want, e.want)
 			}
-			newGuest(t, wasm).run(t, d)
-			for _, out := range d.outcomes {
+			outcomes, _, _ := newGuest(t, wasm).run(t, tt.host, envelopes...)
+			for _, out := range outcomes {
 				got = append(got, fmt.Sprintf("%s %s%s", out.Status, out.Result, out.Reason))
 			}
 			if !reflect.DeepEqual(got, want) {
@@ -88,7 +88,7 @@ func TestGuests(t *testing.T) {
 
 // TestStdio proves the guest of the stdio style, by its import and its answer.
 func TestStdio(t *testing.T) {
-	wasm, err := os.ReadFile("../../../testdata/guests/stdio.wasm")
+	wasm, err := os.ReadFile("../../../../testdata/guests/stdio.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}

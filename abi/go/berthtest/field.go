@@ -1,30 +1,26 @@
-// Package pointer is JSON Pointer (RFC 6901) as the ABI's field has it, in its
-// plainest form: for tests and for the Go SDK's host of maps.
-package pointer
+package berthtest
 
 import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/berth-host/berth/abi"
+	berth "github.com/berth-host/berth/abi/go"
 )
 
-// Resolve is the ABI's field: the text of the value at a JSON Pointer into a document that
-// is valid JSON. It is written for being right, not for speed.
-func Resolve(document, pointer string) (string, abi.Code) {
-	if !abi.ValidPointer(pointer) {
-		return "", abi.Invalid
+// field returns the text of the value at a JSON Pointer (RFC 6901) into a valid
+// JSON document, as the ABI's field does. It is written to be right, not fast.
+func field(document, pointer string) (string, berth.Code) {
+	if !validPointer(pointer) {
+		return "", berth.ErrInvalid
 	}
 	value := json.RawMessage(strings.TrimSpace(document))
-	for i, token := range strings.Split(pointer, "/") {
-		if i == 0 {
-			continue // what is before the first slash: nothing
-		}
+	for _, token := range strings.Split(pointer, "/")[1:] {
 		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 		var ok bool
 		if value, ok = child(value, token); !ok {
-			return "", abi.NotFound
+			return "", berth.ErrNotFound
 		}
 	}
 	if value[0] != '"' {
@@ -32,9 +28,14 @@ func Resolve(document, pointer string) (string, abi.Code) {
 	}
 	var text string
 	if err := json.Unmarshal(value, &text); err != nil {
-		return "", abi.Invalid
+		return "", berth.ErrInvalid
 	}
 	return text, 0
+}
+
+func validPointer(p string) bool {
+	escapes := strings.Count(p, "~0") + strings.Count(p, "~1")
+	return p == "" || p[0] == '/' && utf8.ValidString(p) && strings.Count(p, "~") == escapes
 }
 
 // child returns the member or element of an object or array.
