@@ -17,12 +17,12 @@ type deadLetters struct{ dispatcher *delivery.Dispatcher }
 
 // DeadLetters implements api.DeadLetters.
 func (l deadLetters) DeadLetters(ctx context.Context, q api.DeadLetterQuery, cursor string, limit int) ([]wire.DeadLetter, string, error) {
-	letters, next, err := l.dispatcher.DeadLetters(ctx, deadFilter(q), cursor, limit)
+	dead, next, err := l.dispatcher.DeadLetters(ctx, deadFilter(q), cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
-	list := make([]wire.DeadLetter, len(letters))
-	for i, d := range letters {
+	list := make([]wire.DeadLetter, len(dead))
+	for i, d := range dead {
 		list[i] = deadLetter(d)
 	}
 	return list, next, nil

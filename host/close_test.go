@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestCloseGivesEveryPartItsTime: one that has used the time up leaves the others
+// TestCloseGivesEveryPartGraceTime: one that has used the time up leaves the others
 // enough to write down what they have.
-func TestCloseGivesEveryPartItsTime(t *testing.T) {
+func TestCloseGivesEveryPartGraceTime(t *testing.T) {
 	h := &Host{closed: make(chan struct{})}
 	var order []string
 	broken := errors.New("broken")

@@ -61,7 +61,7 @@ func TestExamine(t *testing.T) {
 			put(filepath.Join(data, "admin.token"), "short", 0o600)
 			put(filepath.Join(data, "berth.db"), strings.Repeat("no database ", 100), 0o600)
 		}, map[string]doctor.Level{
-			"installed plugins: is broken": doctor.Problem, "secrets: mode 0644: others could read it": doctor.Problem, "admin token: does not hold a token": doctor.Problem, "store: cannot be read": doctor.Problem}},
+			"installed plugins: is broken": doctor.Problem, "secrets: mode 0644: other users can read it": doctor.Problem, "admin token: does not hold a token": doctor.Problem, "store: cannot be read": doctor.Problem}},
 	} {
 		tt.setup()
 		report := host.Examine(t.Context(), host.Examination{ConfigPath: path, DataDir: data, Version: "v", Ask: tt.ask, At: "URL"})

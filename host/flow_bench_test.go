@@ -259,14 +259,14 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 	defer f.stop()
 	total, deliveries := 0, float64(events*handlers)
 	var ours, raw, oursCPU, rawCPU, publishing, publishCPU []float64
-	turn := func(list []*event.Event) float64 {
+	deliver := func(list []*event.Event) float64 {
 		start := time.Now()
 		log.publish(b, list)
 		total += events
 		f.await(b, uint64(total))
 		return deliveries / time.Since(start).Seconds()
 	}
-	turn(benchEvents(b, events))
+	deliver(benchEvents(b, events))
 	for b.Loop() {
 		list := benchEvents(b, events)
 		measure := func(rates, costs *[]float64, run func() float64) {
@@ -282,7 +282,7 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 			alone.publish(b, list)
 			return deliveries / time.Since(start).Seconds()
 		})
-		measure(&ours, &oursCPU, func() float64 { return turn(list) })
+		measure(&ours, &oursCPU, func() float64 { return deliver(list) })
 		if _, err := m.Trim(b.Context(), uint64(total)); err != nil {
 			b.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
@@ -57,18 +58,18 @@ type Host struct {
 	table   atomic.Pointer[route.Table]
 	feed    *api.Feed // what the event stream shows besides what is published
 
-	plugins *plugin.Manager
-	install *install.Installer
-	market  *market
-	reach   marketplace.Config                                            // in tests: whom fetches trust, ask for addresses and wait for
-	alarm   func(time.Duration) (ring <-chan time.Time, stop func() bool) // nil: a timer. Set in tests
-	settled atomic.Bool                                                   // every plugin found at the start is active or refused
-	reports *reports                                                      // what vetting found, for the API
-	audit   *audit.Log                                                    // who changed what
-	addr    string
-	secure  bool // the API speaks TLS
+	plugins       *plugin.Manager
+	install       *install.Installer
+	market        *market
+	fetchConfig   marketplace.Config                                             // in tests: whom fetches trust, ask for addresses and wait for
+	newTimer      func(time.Duration) (fired <-chan time.Time, stop func() bool) // nil: a timer. Set in tests
+	pluginsLoaded atomic.Bool                                                    // every plugin found at the start is active or refused
+	reports       *reports                                                       // what vetting found, for the API
+	audit         *audit.Log                                                     // who changed what
+	addr          string
+	secure        bool // the API speaks TLS
 
-	retention   *retention   // of the event log
+	retention   *retention.Retention
 	storeHealth func() error // nil without a file
 	runner      *runner
 
@@ -233,8 +234,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startPlugins(ctx, runner); err != nil {
 		return err
 	}
-	h.startRetention()
-	h.startLetters(runner)
+	h.background("the retention", h.retention.Run)
+	h.background("the dead letters' retention", retention.DeadLetters{
+		Retention: func() time.Duration { return h.current.Load().Bus.DeadLetters.Retention }, Purge: runner.dispatcher.Purge, Logger: h.logger}.Run)
 	h.startRefresh()
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
@@ -352,7 +354,7 @@ func (h *Host) ready() error {
 			return fault.New(fault.Unavailable, "the handler %s is stuck at %s: the log cannot be read there", name, where)
 		}
 	}
-	if !h.settled.Load() {
+	if !h.pluginsLoaded.Load() {
 		return fault.New(fault.Unavailable, "plugins are still being loaded")
 	}
 	return nil

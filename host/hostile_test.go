@@ -26,7 +26,7 @@ import (
 // server or whoever sits in between may do to it, each with an error of its own,
 // and with nothing changed.
 func TestHostileSources(t *testing.T) {
-	b := openBazaar(t)
+	b := openMarketplace(t)
 	b.release("echo", `{"name":"echo","version":"1.0.0"}`)
 	victim := b.release("echo", `{"name":"victim","version":"1.0.0"}`)
 	b.release("refused_import", `{"name":"refused","version":"1.0.0"}`)
@@ -39,16 +39,16 @@ func TestHostileSources(t *testing.T) {
 	check(t, err)
 
 	// A service of this machine that nobody may be led to.
-	var reached atomic.Bool
+	var connected atomic.Bool
 	inner := httptest.NewUnstartedServer(nil)
-	inner.Config.ConnState = func(net.Conn, http.ConnState) { reached.Store(true) }
+	inner.Config.ConnState = func(net.Conn, http.ConnState) { connected.Store(true) }
 	inner.StartTLS()
 	defer inner.Close()
 	_, innerPort, err := net.SplitHostPort(inner.Listener.Addr().String())
 	check(t, err)
 
-	s := b.shopper()
-	b.mend()
+	s := b.startHost()
+	b.restore()
 	var running wire.Plugin
 	if status, p := s.call("POST", "/api/v1/plugins/install", wire.Install{Name: "acme/echo", Version: "1.0.0"}, &running); status != http.StatusCreated || running.State != wire.Active {
 		t.Fatalf("install echo: %d %+v, %+v", status, p, running)
@@ -174,7 +174,7 @@ func TestHostileSources(t *testing.T) {
 		{"a module that cannot run", func() {}, wire.Install{Name: "acme/refused"}, 400, "install refused: the module is rejected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b.mend()
+			b.restore()
 			tt.do()
 			ask := tt.ask
 			if ask == (wire.Install{}) {
@@ -191,7 +191,7 @@ func TestHostileSources(t *testing.T) {
 			}
 		})
 	}
-	if reached.Load() {
+	if connected.Load() {
 		t.Error("a private service was connected to")
 	}
 	if n := b.looked.Load(); n < 2 {
@@ -199,9 +199,9 @@ func TestHostileSources(t *testing.T) {
 	}
 
 	t.Run("slow loris for a list", func(t *testing.T) {
-		fresh := b.shopper() // the other goes by the list it has, until that expires
+		fresh := b.startHost() // the other goes by the list it has, until that expires
 		before := fresh.snapshot()
-		b.mend()
+		b.restore()
 		b.answer(root, drip([]byte(" ")))
 		status, p := fresh.call("POST", "/api/v1/plugins/install", wire.Install{Name: "acme/victim"}, nil)
 		if status != http.StatusBadGateway || !strings.Contains(p.Detail, "in time") {
@@ -213,7 +213,7 @@ func TestHostileSources(t *testing.T) {
 		}
 	})
 	t.Run("slow loris for a blob", func(t *testing.T) {
-		b.mend()
+		b.restore()
 		b.answer("/"+blob, drip(module))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the API gives it three minutes
 		defer cancel()
@@ -225,7 +225,7 @@ func TestHostileSources(t *testing.T) {
 		}
 	})
 	t.Run("a capability grown at an upgrade", func(t *testing.T) {
-		b.mend()
+		b.restore()
 		status, p := s.call("POST", "/api/v1/plugins/echo/upgrade", nil, nil)
 		if status != http.StatusConflict || p.Code != "approval_required" || p.Plan == nil || len(p.Plan.Capabilities) != 1 || !p.Plan.Capabilities[0].New {
 			t.Errorf("got %d %+v", status, p)
@@ -235,9 +235,9 @@ func TestHostileSources(t *testing.T) {
 		}
 	})
 	t.Run("another signer at an upgrade", func(t *testing.T) {
-		b.mend()
+		b.restore()
 		// The marketplace gives the publisher another key, and signs for that.
-		stolen := &bazaar{t: t, by: other, dir: t.TempDir()}
+		stolen := &testMarketplace{t: t, by: other, dir: t.TempDir()}
 		stolen.tree, err = publish.Open(stolen.dir, true)
 		check(t, err)
 		defer stolen.tree.Close()
@@ -266,7 +266,7 @@ func TestHostileSources(t *testing.T) {
 		}
 	})
 	t.Run("and the honest one", func(t *testing.T) {
-		b.mend()
+		b.restore()
 		if status, p := s.call("POST", "/api/v1/plugins/install", wire.Install{Name: "acme/victim"}, nil); status != http.StatusCreated {
 			t.Errorf("got %d %+v", status, p)
 		}

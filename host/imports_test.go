@@ -31,11 +31,11 @@ func layer(path string) int {
 
 // leaf is the first element below host/: a leaf may have packages of its own.
 func leaf(path string) string {
-	rest, ok := strings.CutPrefix(path, module+"host/")
+	below, ok := strings.CutPrefix(path, module+"host/")
 	if !ok {
 		return path
 	}
-	name, _, _ := strings.Cut(rest, "/")
+	name, _, _ := strings.Cut(below, "/")
 	return name
 }
 

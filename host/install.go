@@ -91,18 +91,18 @@ func (i installer) Install(ctx context.Context, in wire.Install, report func(wir
 }
 
 // Upgrade implements api.Installer.
-func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Agreed: agreed}, in.Approve, report)
+func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Agreed: precondition}, in.Approve, report)
 }
 
 // Rollback implements api.Installer.
-func (i installer) Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	return i.Installer.Rollback(ctx, name, version, agreed, report)
+func (i installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Rollback(ctx, name, version, precondition, report)
 }
 
 // Uninstall implements api.Installer.
-func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, agreed func(wire.Plugin) error) error {
-	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Agreed: agreed})
+func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
+	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Agreed: precondition})
 }
 
 // vetting has a module checked as the sandbox has it checked.

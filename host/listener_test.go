@@ -59,7 +59,7 @@ func TestExamineListener(t *testing.T) {
 		{"TLS", config.Server{Listen: "0.0.0.0:0", TLS: long}, false, doctor.OK, "with a certificate until"},
 		{"TLS that ends soon", config.Server{Listen: "127.0.0.1:0", TLS: short}, true, doctor.Warning, "until"},
 		{"no certificate", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: "none.pem", KeyFile: long.KeyFile}}, false, doctor.Problem, "none.pem"},
-		{"no pair", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: long.CertFile, KeyFile: short.KeyFile}}, true, doctor.Problem, "are no pair"},
+		{"no pair", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: long.CertFile, KeyFile: short.KeyFile}}, true, doctor.Problem, "are not a valid pair"},
 		{"no address", config.Server{Listen: "127.0.0.1:no"}, false, doctor.Problem, "127.0.0.1:no"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -16,10 +16,10 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestLockThatIsMendedWhileTheHostRuns: without its lock an installed plugin is
+// TestRepairedLockRunsInstalledPlugins: without its lock an installed plugin is
 // listed as rejected with the reason, also one whose module does not name itself,
 // and it runs without a restart when the lock is back.
-func TestLockThatIsMendedWhileTheHostRuns(t *testing.T) {
+func TestRepairedLockRunsInstalledPlugins(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", "echo.wasm")) // has no manifest
 	check(t, err)
 	sum := sha256.Sum256(wasm)
@@ -36,15 +36,15 @@ func TestLockThatIsMendedWhileTheHostRuns(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, install.LockFile)
 			there := func(h *Host) { h.cfg.DataDir = dir }
-			t.Run("new", func(t *testing.T) { shop(t, "", marketplace.Config{}, there) })
+			t.Run("new", func(t *testing.T) { startHost(t, "", marketplace.Config{}, there) })
 			check(t, os.MkdirAll(filepath.Join(dir, ".store", "sha256"), 0o700))
 			check(t, os.WriteFile(filepath.Join(dir, ".store", "sha256", digest+".wasm"), wasm, 0o600))
 			check(t, os.WriteFile(path, lock, 0o600))
 			t.Run("whole", func(t *testing.T) {
-				shop(t, "routes: {\"*\": {}}\n", marketplace.Config{}, there).becomes("my-echo", wire.Active, "")
+				startHost(t, "routes: {\"*\": {}}\n", marketplace.Config{}, there).becomes("my-echo", wire.Active, "")
 			})
 			check(t, breakIt(path))
-			s := shop(t, "routes: {\"*\": {}}\n", marketplace.Config{}, there)
+			s := startHost(t, "routes: {\"*\": {}}\n", marketplace.Config{}, there)
 			s.becomes("my-echo", wire.Rejected, "plugins.lock.yaml")
 			if status, p := s.call("POST", "/api/v1/plugins/my-echo/rollback", struct{}{}, nil); status != http.StatusConflict {
 				t.Errorf("roll back: %d %+v", status, p)
@@ -57,7 +57,7 @@ func TestLockThatIsMendedWhileTheHostRuns(t *testing.T) {
 }
 
 // becomes waits until a plugin is in a state.
-func (s *shopper) becomes(name string, state wire.PluginState, reason string) {
+func (s *testHost) becomes(name string, state wire.PluginState, reason string) {
 	s.t.Helper()
 	var p wire.Plugin
 	for deadline := time.After(2 * time.Minute); ; {

@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
@@ -81,10 +83,35 @@ func evidence(dataDir string) []string {
 	return list
 }
 
-// bounded puts the retention in front of an engine.
+// bounded returns an engine with the retention in front of it.
 func (h *Host) bounded(log eventLog, orders func(*bus.Bus) orders.Repository) engine {
-	h.retention = newRetention(log, func() config.Bus { return h.current.Load().Bus }, time.Now, h.logger)
+	h.retention = retention.New(retention.Config{Log: log, Limits: func() retention.Limits {
+		c := h.current.Load().Bus
+		return retention.Limits{Retention: c.Retention, MaxAge: c.MaxAge, MaxSize: c.MaxSize}
+	}, Now: time.Now, Logger: h.logger})
 	return engine{boundedLog{log, h.retention}, orders}
+}
+
+// boundedLog is an engine that reclaims space before it refuses a publisher.
+type boundedLog struct {
+	eventLog
+	retention *retention.Retention
+}
+
+// Append implements bus.Log.
+func (l boundedLog) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
+	return l.retention.Append(ctx, events)
+}
+
+// boundedDB is the store of the orders with the same retention.
+type boundedDB struct {
+	*store.Store
+	retention *retention.Retention
+}
+
+// Write implements orders.DB.
+func (d boundedDB) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, error)) ([]event.Receipt, error) {
+	return d.retention.Write(ctx, func() ([]event.Receipt, error) { return d.Store.Write(ctx, fn) })
 }
 
 // startBus starts the bus.

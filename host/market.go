@@ -101,7 +101,7 @@ func (m *market) index() (*index.Client, error) {
 
 // fetcher is what may talk to whom a configuration lets it.
 func (h *Host) fetcher(cfg config.Marketplace) (*marketplace.Fetcher, error) {
-	out := h.reach
+	out := h.fetchConfig
 	out.AllowPrivateHosts = cfg.AllowPrivateHosts
 	out.Secret = h.secrets().Read
 	for _, c := range cfg.Credentials {
@@ -118,7 +118,7 @@ func (m *market) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Mar
 	}
 	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit, Fresh: q.Refresh})
 	if err != nil {
-		return wire.Marketplace{}, elsewhere(err)
+		return wire.Marketplace{}, upstream(err)
 	}
 	out := wire.Marketplace{
 		Items: []wire.Listing{}, Stale: page.Stale, Reason: page.Problem, FetchedAt: page.Fetched, Expires: page.Expires,

@@ -34,7 +34,7 @@ func (h *Host) LimitMemory() {
 const (
 	inflightCost    = 8
 	inflightDefault = 128 << 20 // where the memory is not known
-	inflightMost    = 1 << 30   // by default
+	inflightMax     = 1 << 30   // by default
 )
 
 // maxInflight is what requests under way may have together, in bytes.
@@ -52,5 +52,5 @@ func inflightOf(available, handlers int64) int64 {
 		return inflightDefault
 	}
 	const mebibyte = 1 << 20
-	return max(api.MinInflight, min((available-handlers)/2/inflightCost/mebibyte*mebibyte, inflightMost))
+	return max(api.MinInflight, min((available-handlers)/2/inflightCost/mebibyte*mebibyte, inflightMax))
 }

@@ -94,7 +94,7 @@ func TestInstallFromRegistry(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	config := "plugin_directories: []\nroutes: {\"*\": {}}\nmarketplace: {allow_private_hosts: [127.0.0.1], docker_config: " + docker + "}\n"
-	s := shop(t, config, marketplace.Config{RootCAs: roots})
+	s := startHost(t, config, marketplace.Config{RootCAs: roots})
 	before := s.snapshot()
 	refused := func(ref string, status int, text string) {
 		t.Helper()

@@ -40,14 +40,14 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
 		},
-		OnFile:       h.startFileLog().note,
+		OnFile:       h.auditFiles(),
 		DrainTimeout: h.ShutdownTimeout(),
 		Logger:       h.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
-	r.touch.Store(new(m.ConditionChanged))
+	r.conditionChanged.Store(new(m.ConditionChanged))
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("start the plugins: %w", err)
 	}
@@ -58,7 +58,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	}
 	h.background("the wait for the plugins", func(ctx context.Context) {
 		if m.WaitReady(ctx) == nil {
-			h.settled.Store(true)
+			h.pluginsLoaded.Store(true)
 			n := len(m.List())
 			h.logger.Info("the plugins found at the start are settled", "plugins", n)
 			if n == 0 {

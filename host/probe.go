@@ -21,7 +21,7 @@ func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
 	}
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:         spec.Name,
-		Source:       silence{},
+		Source:       emptySource{},
 		Concurrency:  1,
 		Timeout:      spec.Settings.Timeout,
 		Fuel:         spec.Settings.Fuel,
@@ -39,29 +39,29 @@ func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
 	return nil
 }
 
-// silence is a sandbox.Source without any event.
-type silence struct{}
+// emptySource is a sandbox.Source without any event.
+type emptySource struct{}
 
 // Hand implements sandbox.Source.
-func (silence) Hand() sandbox.Hand { return silentHand{} }
+func (emptySource) Hand() sandbox.Hand { return emptyLease{} }
 
 // TryNext implements sandbox.Source.
-func (silence) TryNext() (a event.Attempt, ok bool) { return a, false }
+func (emptySource) TryNext() (a event.Attempt, ok bool) { return a, false }
 
 // Demand implements sandbox.Source.
-func (silence) Demand() <-chan struct{} { return nil }
+func (emptySource) Demand() <-chan struct{} { return nil }
 
 // Done implements sandbox.Source.
-func (silence) Done(event.Attempt, event.Outcome) {}
+func (emptySource) Done(event.Attempt, event.Outcome) {}
 
-// silentHand is a Hand that gets nothing.
-type silentHand struct{}
+// emptyLease is a Hand that gets nothing.
+type emptyLease struct{}
 
 // Held implements sandbox.Hand.
-func (silentHand) Held() (event.Taken, bool) { return event.Taken{}, false }
+func (emptyLease) Held() (event.Taken, bool) { return event.Taken{}, false }
 
 // Next implements sandbox.Hand.
-func (silentHand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+func (emptyLease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	select {
 	case <-stop:
 	case <-retire:
@@ -70,10 +70,10 @@ func (silentHand) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 }
 
 // Done implements sandbox.Hand.
-func (silentHand) Done(*event.Outcome) bool { return true }
+func (emptyLease) Done(*event.Outcome) bool { return true }
 
 // Rest implements sandbox.Hand.
-func (silentHand) Rest() {}
+func (emptyLease) Rest() {}
 
 // Close implements sandbox.Hand.
-func (silentHand) Close() {}
+func (emptyLease) Close() {}

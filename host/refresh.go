@@ -18,8 +18,8 @@ const soon = time.Minute
 // revokes is heard of although nobody looks at the list. Without a marketplace, and
 // with marketplace.refresh 0s, nothing is asked.
 func (h *Host) startRefresh() {
-	if h.alarm == nil {
-		h.alarm = func(d time.Duration) (<-chan time.Time, func() bool) {
+	if h.newTimer == nil {
+		h.newTimer = func(d time.Duration) (<-chan time.Time, func() bool) {
 			t := time.NewTimer(d)
 			return t.C, t.Stop
 		}
@@ -49,13 +49,13 @@ func (m *market) keepFresh(ctx context.Context) {
 	failed := false
 	for ctx.Err() == nil {
 		client, wait := m.due(failed)
-		var ring <-chan time.Time // for ever silent
+		var fired <-chan time.Time // for ever silent
 		stop := func() bool { return false }
 		if client != nil {
-			ring, stop = m.h.alarm(wait)
+			fired, stop = m.h.newTimer(wait)
 		}
 		select {
-		case <-ring:
+		case <-fired:
 		case <-m.changed:
 			stop()
 			failed = false

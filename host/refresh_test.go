@@ -17,24 +17,24 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// alarms are what a host waits for before it refreshes its list.
-type alarms chan alarm
+// timers are what a host waits for before it refreshes its list.
+type timers chan fakeTimer
 
-type alarm struct {
+type fakeTimer struct {
 	wait time.Duration
-	ring chan time.Time
+	fire chan time.Time
 }
 
-func (a alarms) set(h *Host) {
-	h.alarm = func(d time.Duration) (<-chan time.Time, func() bool) {
-		one := alarm{d, make(chan time.Time, 1)}
+func (a timers) set(h *Host) {
+	h.newTimer = func(d time.Duration) (<-chan time.Time, func() bool) {
+		one := fakeTimer{d, make(chan time.Time, 1)}
 		a <- one
-		return one.ring, func() bool { return true }
+		return one.fire, func() bool { return true }
 	}
 }
 
-// next is the alarm that is set next, for about so long.
-func (a alarms) next(t *testing.T, about time.Duration) alarm {
+// next is the fakeTimer that is set next, for about so long.
+func (a timers) next(t *testing.T, about time.Duration) fakeTimer {
 	t.Helper()
 	select {
 	case one := <-a:
@@ -45,7 +45,7 @@ func (a alarms) next(t *testing.T, about time.Duration) alarm {
 	case <-time.After(30 * time.Second):
 		t.Fatal("no refresh is due")
 	}
-	return alarm{}
+	return fakeTimer{}
 }
 
 // lines are a log.
@@ -69,13 +69,13 @@ func (l *lines) count(text string) int {
 // A revocation is heard of although nobody looks at the list; a marketplace that is
 // down is told of once; and who has none asks nobody.
 func TestRefresh(t *testing.T) {
-	b := openBazaar(t)
+	b := openMarketplace(t)
 	release := b.release("echo", `{"name":"echo","version":"1.0.0"}`)
 	_, err := b.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, b.by)
 	check(t, err)
-	set := make(alarms, 100)
+	set := make(timers, 100)
 	var log lines
-	s := b.shopper(set.set, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := b.startHost(set.set, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	due := set.next(t, time.Minute) // soon after a start, as there is no list
 	if n := b.requests(); n != 0 {
 		t.Errorf("the start made %d requests", n)
@@ -88,14 +88,14 @@ func TestRefresh(t *testing.T) {
 		s.call("GET", "/api/v1/plugins/echo", nil, &p)
 		return strings.Contains(p.Reason, "the marketplace has revoked it: stolen")
 	}
-	due.ring <- time.Now()
+	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)
 	if warned() {
 		t.Error("it is revoked")
 	}
 	b.sign(func(r *format.Root) { r.Revoked = []format.Revocation{{SHA256: release.SHA256, Reason: "stolen"}} })
 	for range 2 {
-		due.ring <- time.Now()
+		due.fire <- time.Now()
 		due = set.next(t, 6*time.Hour)
 	}
 	if !warned() || log.count("THE MARKETPLACE HAS REVOKED AN INSTALLED PLUGIN") != 1 {
@@ -104,14 +104,14 @@ func TestRefresh(t *testing.T) {
 
 	b.answer("/root.json", http.NotFound)
 	for range 3 {
-		due.ring <- time.Now()
+		due.fire <- time.Now()
 		due = set.next(t, 6*time.Hour) // as the list is that young
 	}
 	if n := log.count("cannot be refreshed"); n != 1 {
 		t.Errorf("that it is down is told %d times", n)
 	}
 	b.sign(func(r *format.Root) { r.Sequence += 10 })
-	due.ring <- time.Now()
+	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)
 	if log.count("is refreshed again") != 1 || warned() {
 		t.Error("it is back, and nobody says so")
@@ -133,7 +133,7 @@ func TestRefresh(t *testing.T) {
 		r.Sequence += 20
 		r.Revoked = []format.Revocation{{SHA256: release.SHA256, Reason: "stolen"}}
 	})
-	due.ring <- time.Now()
+	due.fire <- time.Now()
 	set.next(t, 6*time.Hour)
 	configure("enabled: true", "enabled: false")
 	if warned() {
@@ -151,14 +151,14 @@ func TestRefresh(t *testing.T) {
 }
 
 // Without a marketplace, and where it is not to be refreshed, nothing is due.
-func TestNoRefresh(t *testing.T) {
+func TestDisabledMarketplaceIsNotRefreshed(t *testing.T) {
 	for _, config := range []string{
 		"plugin_directories: []\n",
 		"plugin_directories: []\nmarketplace: {enabled: false, index_url: \"https://127.0.0.1:1/\"}\n",
 		"plugin_directories: []\nmarketplace: {enabled: true, index_url: \"https://127.0.0.1:1/\", refresh: 0s}\n",
 	} {
-		set := make(alarms, 1)
-		s := shop(t, config, marketplace.Config{}, set.set)
+		set := make(timers, 1)
+		s := startHost(t, config, marketplace.Config{}, set.set)
 		_, err := s.host.Reload(t.Context())
 		check(t, err)
 		check(t, s.host.Close(context.Background())) // waits for whatever would set one
@@ -169,11 +169,11 @@ func TestNoRefresh(t *testing.T) {
 }
 
 // A fetch that is under way when the marketplace is disabled, or changed, is ended.
-func TestAFetchEndsWithItsMarketplace(t *testing.T) {
+func TestDisablingMarketplaceEndsFetch(t *testing.T) {
 	for _, to := range []string{"enabled: false", "enabled: true\n  minimum_release_age: 1h"} {
-		b := openBazaar(t)
-		set := make(alarms, 100)
-		s := b.shopper(set.set, func(h *Host) { h.reach.Timeout, h.reach.Stall = 10*time.Minute, 10*time.Minute })
+		b := openMarketplace(t)
+		set := make(timers, 100)
+		s := b.startHost(set.set, func(h *Host) { h.fetchConfig.Timeout, h.fetchConfig.Stall = 10*time.Minute, 10*time.Minute })
 		begun, ended := make(chan struct{}), make(chan struct{})
 		var once sync.Once
 		b.answer("/root.json.minisig", func(_ http.ResponseWriter, r *http.Request) {
@@ -184,7 +184,7 @@ func TestAFetchEndsWithItsMarketplace(t *testing.T) {
 			})
 		})
 		due := set.next(t, time.Minute)
-		due.ring <- time.Now()
+		due.fire <- time.Now()
 		wait := func(what string, ch <-chan struct{}) {
 			t.Helper()
 			select {

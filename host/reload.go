@@ -188,7 +188,7 @@ func (h *Host) takeOver(ctx context.Context, n *reading) (wire.ReloadResult, err
 		return wire.ReloadResult{}, err
 	}
 	h.editor.Expect()
-	h.retention.configure()
+	h.retention.Configure()
 	h.market.reconfigure(formerConfig.Marketplace, n.config.Marketplace)
 	waiting := config.Restarts(h.begun, n.config)
 	return wire.ReloadResult{Changed: config.Diff(formerConfig, n.config, waiting), NeedsRestart: waiting}, nil

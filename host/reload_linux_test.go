@@ -9,8 +9,8 @@ import (
 
 // An edit does not read a file that somebody is in the middle of writing: what is
 // there so far may well be a valid configuration, and not what is meant.
-func TestAnEditTakesNoHalfOfAFile(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestEditRefusesFileBeingWritten(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	was := s.text()
 	first, _, _ := strings.Cut(was, "\n")
 	f, err := os.OpenFile(s.yaml, os.O_WRONLY|os.O_TRUNC, 0)

@@ -23,7 +23,7 @@ func put(t *testing.T, path, text string) {
 }
 
 // stocked is a host with the plugin echo, dropped, whose config has a schema.
-func stocked(t *testing.T, text string) *shopper {
+func startWithEcho(t *testing.T, text string) *testHost {
 	t.Helper()
 	plugins := t.TempDir()
 	wasm, err := os.ReadFile("../testdata/guests/echo.wasm")
@@ -31,12 +31,12 @@ func stocked(t *testing.T, text string) *shopper {
 	check(t, os.WriteFile(filepath.Join(plugins, "echo.wasm"), wasm, 0o600))
 	check(t, os.WriteFile(filepath.Join(plugins, "echo.wasm.json"),
 		[]byte(`{"name":"echo","config_schema":{"type":"object","properties":{"n":{"type":"integer"}}}}`), 0o600))
-	s := shop(t, "plugin_directories: ["+plugins+"]\n"+text, marketplace.Config{})
+	s := startHost(t, "plugin_directories: ["+plugins+"]\n"+text, marketplace.Config{})
 	check(t, s.host.Ready(t.Context()))
 	return s
 }
 
-func (s *shopper) text() string {
+func (s *testHost) text() string {
 	s.t.Helper()
 	text, err := os.ReadFile(s.yaml)
 	check(s.t, err)
@@ -58,7 +58,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // audited returns the records of an action, the oldest first.
-func (s *shopper) audited(action string) (found []wire.AuditRecord) {
+func (s *testHost) audited(action string) (found []wire.AuditRecord) {
 	s.t.Helper()
 	all, err := audit.List(filepath.Join(s.host.DataDir(), audit.File), 1000)
 	check(s.t, err)
@@ -74,8 +74,8 @@ const disable = "/api/v1/events/plugins/echo/disable"
 
 // A file that has gone is nothing that an edit may make anew: what is in force
 // would go with it.
-func TestAnEditMakesNoNewFileInPlaceOfOneThatHasGone(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestEditRefusesMissingFile(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	was := s.text()
 	check(t, os.Remove(s.yaml))
 	for range 2 {
@@ -101,8 +101,8 @@ func TestAnEditMakesNoNewFileInPlaceOfOneThatHasGone(t *testing.T) {
 // An empty file is what a program leaves that is about to write it. It is not
 // taken over by itself, and no edit is made in it; a reload that is asked for
 // takes it for what it says.
-func TestAnEmptyFileIsNotTakenOverByItself(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestEmptyFileIsAppliedOnlyOnRequest(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	put(t, s.yaml, " \n")
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is empty") {
 		t.Errorf("an edit: got %d, %+v", status, p)
@@ -144,8 +144,8 @@ func TestReloadWithoutAFile(t *testing.T) {
 
 // What somebody has written by hand is checked and recorded as by a reload before
 // an edit by the API is made in it: the edit must not bring in what a reload refuses.
-func TestAnEditTakesOverWhatWasWrittenByHand(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestEditFirstAppliesManualChanges(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	first, _, _ := strings.Cut(s.text(), "\n")
 	bad := first + "\nroutes: {}\nhandlers:\n  echo:\n    config: {n: many}\n"
 	put(t, s.yaml, bad)
@@ -171,7 +171,7 @@ func TestAnEditTakesOverWhatWasWrittenByHand(t *testing.T) {
 
 // What only a start can change stays what it is until then, in all its uses, and
 // every reload says what waits.
-func TestWhatWaitsForTheNextStart(t *testing.T) {
+func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "berth.yaml")
 	before := "data_dir: " + filepath.Join(dir, "a") + "\nserver: {listen: \"127.0.0.1:0\"}\n"
@@ -200,8 +200,8 @@ func TestWhatWaitsForTheNextStart(t *testing.T) {
 }
 
 // A reload by a signal is in the audit log as one by the API is, and so is one that fails.
-func TestASignalIsAudited(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestSignalReloadIsAudited(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	check(t, s.host.Hangup(t.Context()))
 	put(t, s.yaml, "rutes: {}\n")
 	if err := s.host.Hangup(t.Context()); err == nil {
@@ -220,10 +220,10 @@ func TestASignalIsAudited(t *testing.T) {
 
 // While the audit log cannot be written, dropped files run all the same; what became
 // of them is written down when it can.
-func TestFilesAreAuditedLater(t *testing.T) {
+func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 	var log lines
 	plugins := t.TempDir()
-	s := shop(t, "plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n", marketplace.Config{}, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := startHost(t, "plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n", marketplace.Config{}, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	check(t, s.host.Ready(t.Context()))
 	path := filepath.Join(s.host.DataDir(), audit.File)
 	check(t, os.WriteFile(path, nil, 0o600))
@@ -236,7 +236,7 @@ func TestFilesAreAuditedLater(t *testing.T) {
 			p, err := s.host.plugins.Plugin(name)
 			return err == nil && p.State == wire.Active
 		})
-		eventually(t, "nobody says that nothing is written", func() bool { return log.count("cannot be written into the audit log") == 1 })
+		eventually(t, "nobody says that nothing is written", func() bool { return log.count("cannot be written to the audit log") == 1 })
 	}
 	before := time.Now()
 	check(t, os.Chmod(path, 0o600))
@@ -246,15 +246,15 @@ func TestFilesAreAuditedLater(t *testing.T) {
 		t.Errorf("recorded is %+v", found)
 	}
 	check(t, s.host.Close(t.Context()))
-	if log.count("cannot be written into the audit log") != 1 || log.count("is in the audit log now") != 1 {
+	if log.count("cannot be written to the audit log") != 1 || log.count("are in the audit log again") != 1 {
 		t.Error("it is not said once each")
 	}
 }
 
 // Who changes files in a watched directory is not known, but that they changed is
 // in the audit log: what was there at the start, and what came, changed and went.
-func TestFilesAreAudited(t *testing.T) {
-	s := stocked(t, "routes: {\"*\": {}}\n")
+func TestFileChangesAreAudited(t *testing.T) {
+	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	dir := s.host.current.Load().PluginDirectories[0]
 	recorded := func(action, target string, n int) wire.AuditRecord {
 		t.Helper()

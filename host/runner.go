@@ -40,18 +40,18 @@ func (l loader) Load(ctx context.Context, _ string, wasm []byte, memory int64) (
 // runner puts loaded plugins to work: for each handler one delivery.Handler,
 // from which the sandbox pools of its versions take.
 type runner struct {
-	dispatcher *delivery.Dispatcher
-	engine     *sandbox.Engine
-	state      keyValues
-	network    *guestnet.Network
-	secrets    secret.Source
-	table      *atomic.Pointer[route.Table]
-	logger     *slog.Logger
-	touch      atomic.Pointer[func()] // says that a handler's condition has changed; nil before there is somebody to say it to
+	dispatcher       *delivery.Dispatcher
+	engine           *sandbox.Engine
+	state            keyValues
+	network          *guestnet.Network
+	secrets          secret.Source
+	table            *atomic.Pointer[route.Table]
+	logger           *slog.Logger
+	conditionChanged atomic.Pointer[func()] // says that a handler's condition has changed; nil before there is somebody to say it to
 
-	mu       sync.Mutex // a leaf
-	handlers map[string]*handler
-	turns    map[string]chan struct{} // by handler: holds a token of who opens or closes it
+	mu        sync.Mutex // a leaf
+	handlers  map[string]*handler
+	nameLocks map[string]chan struct{} // by handler: holds a token of who opens or closes it
 }
 
 // handler is an open delivery.Handler with the number of versions that use it.
@@ -85,15 +85,15 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 		return nil, err
 	}
 	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: h.secrets(),
-		table: &h.table, logger: h.logger, handlers: make(map[string]*handler), turns: make(map[string]chan struct{})}
+		table: &h.table, logger: h.logger, handlers: make(map[string]*handler), nameLocks: make(map[string]chan struct{})}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
 		Logger: h.logger,
 		Start:  h.startOf(log),
 		OnCondition: func(string) {
-			if touch := r.touch.Load(); touch != nil {
-				(*touch)()
+			if changed := r.conditionChanged.Load(); changed != nil {
+				(*changed)()
 			}
 		},
 		Observer: func(rec event.Record, d event.Delivery) {
@@ -223,17 +223,17 @@ func orderKey(ptr string) func(*event.Event) string {
 
 // turn keeps everybody else from opening and closing a handler. Both can take as
 // long as the store does, and nobody else's handler waits for that.
-func (r *runner) turn(ctx context.Context, name string) (end func(), err error) {
+func (r *runner) lockName(ctx context.Context, name string) (end func(), err error) {
 	r.mu.Lock()
-	turn := r.turns[name]
-	if turn == nil {
-		turn = make(chan struct{}, 1)
-		r.turns[name] = turn
+	lock := r.nameLocks[name]
+	if lock == nil {
+		lock = make(chan struct{}, 1)
+		r.nameLocks[name] = lock
 	}
 	r.mu.Unlock()
 	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
+	case lock <- struct{}{}:
+		return func() { <-lock }, nil
 	case <-ctx.Done():
 		return nil, fault.New(fault.Unavailable, "wait for the handler %s, which is being opened or closed: %w", name, ctx.Err())
 	}
@@ -247,7 +247,7 @@ func (r *runner) open(name string) *handler {
 }
 
 func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*handler, error) {
-	end, err := r.turn(ctx, name)
+	end, err := r.lockName(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +269,7 @@ func (r *runner) acquire(ctx context.Context, name string, p delivery.Policy) (*
 
 // release closes the handler with the last version that used it.
 func (r *runner) release(ctx context.Context, name string) error {
-	end, _ := r.turn(context.WithoutCancel(ctx), name) // who has it ends with a context of his own
+	end, _ := r.lockName(context.WithoutCancel(ctx), name) // who has it ends with a context of his own
 	defer end()
 	h := r.open(name)
 	if h.versions--; h.versions > 0 {

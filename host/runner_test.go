@@ -19,21 +19,21 @@ type refusing struct {
 	*bus.Bus
 }
 
-func (s refusing) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
-	if len(rows) > 0 {
+func (s refusing) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+	if len(deliveries) > 0 {
 		return nil, errors.New("the disk is full")
 	}
-	return s.Memory.SaveDeliveries(ctx, rows, cursors)
+	return s.Memory.SaveDeliveries(ctx, deliveries, cursors)
 }
 
 func (s refusing) Last() uint64 { return s.Memory.Last() }
 
 func (s refusing) Subscribe(from uint64) delivery.Reader { return s.Bus.Subscribe(from) }
 
-// TestAHandlerThatCannotCloseKeepsNobody closes a handler whose outcomes cannot be
+// TestStuckCloseDoesNotBlockOtherHandlers closes a handler whose outcomes cannot be
 // written: meanwhile others are opened and closed, and the figures are answered.
-func TestAHandlerThatCannotCloseKeepsNobody(t *testing.T) {
-	const patience = 30 * time.Second
+func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
+	const timeout = 30 * time.Second
 	m := bus.NewMemory(bus.MemoryConfig{})
 	defer m.Close() //nolint:errcheck // it is memory
 	b, err := bus.New(bus.Config{Log: m})
@@ -46,7 +46,7 @@ func TestAHandlerThatCannotCloseKeepsNobody(t *testing.T) {
 	defer b.Close(context.Background()) //nolint:errcheck // nothing bounds it
 	log := refusing{m, b}
 	r := &runner{dispatcher: delivery.New(delivery.Config{Store: log, Log: log}), logger: slog.New(slog.DiscardHandler),
-		handlers: make(map[string]*handler), turns: make(map[string]chan struct{})}
+		handlers: make(map[string]*handler), nameLocks: make(map[string]chan struct{})}
 
 	stuck, err := r.acquire(t.Context(), "stuck", delivery.Policy{})
 	if err != nil {
@@ -76,7 +76,7 @@ func TestAHandlerThatCannotCloseKeepsNobody(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Error("the others wait")
 		giveUp()
 	}

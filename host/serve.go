@@ -186,8 +186,8 @@ func (p plugins) Known(name string) bool {
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
 // Approve implements api.Plugins.
-func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
-	return p.h.plugins.Approve(ctx, name, in, agreed)
+func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
+	return p.h.plugins.Approve(ctx, name, in, precondition)
 }
 
 // SetPaused implements api.Pauser.

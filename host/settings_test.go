@@ -76,7 +76,7 @@ func TestHandlerSettings(t *testing.T) {
 
 // Whatever others have made of the file: what was admitted is in force no more, and
 // nothing of theirs is that was not checked.
-func TestTakingBackDoesNotDependOnOthers(t *testing.T) {
+func TestRestoreRevokesGrantsWhateverTheFileHolds(t *testing.T) {
 	asked := []abi.Capability{{Name: abi.CapabilityKV}}
 	for name, tt := range map[string]struct {
 		spoil func(path string) error
@@ -88,7 +88,7 @@ func TestTakingBackDoesNotDependOnOthers(t *testing.T) {
 		"broken": {func(path string) error { return os.WriteFile(path, []byte("routes: {\n"), 0o600) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := stocked(t, "routes: {a: {}, b: {}}\n")
+			s := startWithEcho(t, "routes: {a: {}, b: {}}\n")
 			settings := handlerSettings{s.host}
 			shot, err := settings.Snapshot("x", asked)
 			check(t, err)
@@ -108,7 +108,7 @@ func TestTakingBackDoesNotDependOnOthers(t *testing.T) {
 	}
 }
 
-func TestRoutesThatNameAHandler(t *testing.T) {
+func TestRoutesNamingHandler(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.yaml")
 	if err := os.WriteFile(path, []byte("routes: {order_*: {handlers: [x, y]}, a: {exclude: [x]}, b: {}}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestRoutesThatNameAHandler(t *testing.T) {
 }
 
 // What of a URL may be a secret is not recorded.
-func TestByURL(t *testing.T) {
+func TestReleaseByURLOmitsSecrets(t *testing.T) {
 	const sum = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
 	rel, err := byURL(install.Request{URL: "https://ada:pass@a.example/x.wasm?token=1#f", SHA256: sum, Name: "x"})
 	if err != nil || rel.Source != "url https://a.example/x.wasm" || rel.SHA256[:4] != "e3b0" || rel.Name != "x" {

@@ -45,7 +45,7 @@ func (s sources) byName(ctx context.Context, r install.Request) (install.Release
 	}
 	found, err := client.Resolve(ctx, name, r.Version)
 	if err != nil {
-		return install.Release{}, elsewhere(err)
+		return install.Release{}, upstream(err)
 	}
 	if found.Deprecated != "" {
 		s.h.logger.Warn("a release that is installed is deprecated", "release", found.Reference(), "reason", found.Deprecated)
@@ -69,7 +69,7 @@ func (s sources) byReference(ctx context.Context, r install.Request) (install.Re
 	}
 	a, err := registry.Resolve(ctx, r.Ref)
 	if err != nil {
-		return install.Release{}, aboutRef(err)
+		return install.Release{}, upstreamOfRef(err)
 	}
 	return install.Release{Name: r.Name, SHA256: a.SHA256, Size: a.Size, Handle: a, Source: a.Reference}, nil
 }
@@ -119,9 +119,9 @@ func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (b
 	default:
 		return nil, fault.New(fault.Internal, "%s is no source", rel.Source)
 	}
-	about := elsewhere
+	about := upstream
 	if _, ok := rel.Handle.(oci.Artifact); ok {
-		about = aboutRef
+		about = upstreamOfRef
 	}
 	if err != nil {
 		return nil, about(err)
@@ -142,18 +142,18 @@ func (s sources) openURL(ctx context.Context, rawURL string, offset int64) (io.R
 		session.Close()
 		return nil, err
 	}
-	rest := &sessionBody{bufio.NewReader(body), body, session}
+	module := &sessionBody{bufio.NewReader(body), body, session}
 	if offset == 0 {
 		const magic = "\x00asm"
-		begin, err := rest.Peek(len(magic))
+		begin, err := module.Peek(len(magic))
 		if err == nil && string(begin) != magic || errors.Is(err, io.EOF) {
 			err = fault.Field("url", `the content is not a WebAssembly module: it does not begin with the bytes \0asm`)
 		}
 		if err != nil {
-			return nil, errors.Join(err, rest.Close())
+			return nil, errors.Join(err, module.Close())
 		}
 	}
-	return rest, nil
+	return module, nil
 }
 
 // sessionBody is a body that ends its session with it.
@@ -195,35 +195,35 @@ func (c content) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// aboutRef says of an error about a URL that it is about the reference.
-func aboutRef(err error) error {
+// upstreamOfRef says of an error about a URL that it is about the reference.
+func upstreamOfRef(err error) error {
 	var f *fault.Error
 	if errors.As(err, &f) && f.Field == "url" {
 		about := *f
 		about.Field = "ref"
-		return elsewhere(&about)
+		return upstream(&about)
 	}
-	return elsewhere(err)
+	return upstream(err)
 }
 
-// foreign is an error of a server that is asked for plugins, or of what it has
+// upstreamError is an error of a server that is asked for plugins, or of what it has
 // answered.
-type foreign struct{ error }
+type upstreamError struct{ error }
 
 // Unwrap gives it its code.
-func (f foreign) Unwrap() error { return f.error }
+func (f upstreamError) Unwrap() error { return f.error }
 
 // Foreign implements api.Foreign.
-func (foreign) Foreign() {}
+func (upstreamError) Foreign() {}
 
-// elsewhere marks an error as another server's. That a release may not be had, by
+// upstream marks an error as another server's. That a release may not be had, by
 // a rule that holds here, is none.
-func elsewhere(err error) error {
+func upstream(err error) error {
 	for _, rule := range []format.Kind{format.Revoked, format.TooNew} {
 		var kind format.Kind
 		if errors.As(err, &kind) && kind == rule {
 			return fault.New(fault.Conflict, "%w", err)
 		}
 	}
-	return foreign{err}
+	return upstreamError{err}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/route"
 )
 
-func TestTypesWithoutARouteAreLogged(t *testing.T) {
+func TestUnroutedTypesAreLogged(t *testing.T) {
 	table, err := route.New(route.Config{Routes: []route.Rule{{Pattern: "order_*"}, {Pattern: "never", When: "false"}}})
 	if err != nil {
 		t.Fatal(err)

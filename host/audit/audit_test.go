@@ -53,7 +53,7 @@ func TestAppendThenList(t *testing.T) {
 	}
 }
 
-// Whatever a caller sends, a record is one line of bounded length.
+// A record is one line of bounded length for any input.
 func TestRecordsAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)
 	long := strings.Repeat("\x01\n\"", 1<<20)
@@ -104,7 +104,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-func TestRefusesWhatOthersCanUse(t *testing.T) {
+func TestUnsafeFileIsRefused(t *testing.T) {
 	for name, make := range map[string]func(path string) error{
 		"mode":      func(p string) error { return errors.Join(os.WriteFile(p, nil, 0o600), os.Chmod(p, 0o644)) },
 		"directory": func(p string) error { return os.Mkdir(p, 0o700) },
@@ -122,7 +122,7 @@ func TestRefusesWhatOthersCanUse(t *testing.T) {
 	}
 }
 
-// brokenDisk fails at one step, before it or after it.
+// brokenDisk fails one step, before or after performing it.
 type brokenDisk struct {
 	realDisk
 	step  string
@@ -162,9 +162,9 @@ func (d *brokenDisk) open(path string) (f *os.File, err error) {
 	return f, err
 }
 
-// Each step of an Append, failed and not done, and failed but done: the error
-// says so, and the log goes on afterwards without a damaged record.
-func TestFaults(t *testing.T) {
+// Each step of an Append fails, once without effect and once after its effect: Append
+// returns the error, and later records are intact.
+func TestFailedStepLeavesLogIntact(t *testing.T) {
 	for _, step := range []string{"open", "write", "sync", "rename"} {
 		for _, after := range []bool{false, true} {
 			for want, cause := range map[fault.Code]error{fault.Exhausted: syscall.ENOSPC, fault.Unavailable: syscall.EIO} {
@@ -190,7 +190,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// countingDisk counts what reaches the disk.
+// countingDisk counts writes and fsyncs.
 type countingDisk struct {
 	realDisk
 	writes, syncs int
@@ -229,7 +229,7 @@ func TestSeveralRecordsTakeOneSync(t *testing.T) {
 	}
 }
 
-func TestATornLineSpoilsNoOther(t *testing.T) {
+func TestPartialLineDamagesNoOther(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)
 	l := New(Config{Path: path})
 	if err := l.Append(Record{ID: "1"}); err != nil {
@@ -247,7 +247,7 @@ func TestATornLineSpoilsNoOther(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestConcurrentAppends(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)
 	logs := []*Log{New(Config{Path: path}), New(Config{Path: path, NoRotate: true})}
 	var wg sync.WaitGroup
@@ -264,8 +264,8 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// A follower sees every record, also those at a rotation.
-func TestFollow(t *testing.T) {
+// A follower receives every record across rotations.
+func TestFollowAcrossRotations(t *testing.T) {
 	path := filepath.Join(t.TempDir(), File)
 	l := New(Config{Path: path, MaxSize: 400})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -16,40 +16,40 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// File is the name of the log in the data directory. Older ones are File.1, the
-// youngest, File.2, and so on.
+// File is the name of the log in the data directory. Rotated files are File.1, the
+// newest, File.2, and so on.
 const File = "audit.log"
 
 // The stages of a change.
 const (
-	Begin   = "begin"   // asked for, and about to be made
+	Begin   = "begin"   // requested, not made yet
 	End     = "end"     // made, or failed
-	Refused = "refused" // not allowed; nothing was made
+	Refused = "refused" // not allowed, not made
 )
 
 // Record is one line.
 type Record = wire.AuditRecord
 
-// Bounds of a log.
+// Limits of a log.
 const (
 	maxSize  = 16 << 20  // bytes of a file, by default
-	keep     = 4         // older files, by default: 80 MiB in all
-	maxLine  = 128 << 10 // bytes of a record: reached by no record whose parts are cut
+	keep     = 4         // rotated files, by default: 80 MiB in all
+	maxLine  = 128 << 10 // bytes of a record, above the sum of its truncated parts
 	maxField = 8 << 10   // bytes of Asked, Before and After
 	maxText  = 1 << 10   // bytes of every other text
-	cut      = `"(cut)"` // takes the place of a field that is too long
+	cut      = `"(cut)"` // replaces a field that is too long
 )
 
-// Config is what New takes.
+// Config configures a Log.
 type Config struct {
 	Path     string // of the file; its directory must exist
-	MaxSize  int64  // bytes, after which a file is put aside; 0 is 16 MiB
-	Keep     int    // older files that are kept; 0 is 4
-	NoRotate bool   // for a process beside the host: it only appends
+	MaxSize  int64  // of a file before it is rotated, in bytes; 0: 16 MiB
+	Keep     int    // number of rotated files; 0: 4
+	NoRotate bool   // append only, for a process beside the host
 }
 
 // Log appends records. It is safe for concurrent use, also by several processes
-// as long as one of them rotates.
+// if at most one of them rotates.
 type Log struct {
 	cfg  Config
 	disk disk
@@ -67,7 +67,7 @@ func New(cfg Config) *Log {
 	return &Log{cfg: cfg, disk: realDisk{}}
 }
 
-// disk is what Append asks of the file system. Tests make single steps fail.
+// disk is the file system as Append uses it. Tests make single steps fail.
 type disk interface {
 	open(path string) (*os.File, error)
 	write(f *os.File, line []byte) error
@@ -78,7 +78,7 @@ type disk interface {
 type realDisk struct{}
 
 func (realDisk) open(path string) (*os.File, error) {
-	// Not through a link, and not waiting for the reader of a pipe.
+	// Follow no link, and do not wait for the reader of a pipe.
 	return os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }
 
@@ -90,12 +90,12 @@ func (realDisk) write(f *os.File, line []byte) error {
 func (realDisk) sync(f *os.File) error        { return f.Sync() }
 func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
 
-// Append writes one record; what is too long in it is cut, and a zero At is now.
-// When it returns nil the record is on disk. Errors are fault.Exhausted when the
-// disk is full, and fault.Unavailable.
+// Append writes one record. It truncates long fields and sets a zero At to now. When
+// it returns nil the record is on disk. Errors are fault.Exhausted for a full disk,
+// else fault.Unavailable.
 func (l *Log) Append(r Record) error { return l.AppendAll([]Record{r}) }
 
-// AppendAll is Append for several records, with one fsync. After an error some of
+// AppendAll is Append for several records with one fsync. After an error a part of
 // them may be in the log.
 func (l *Log) AppendAll(records []Record) error {
 	var lines []byte
@@ -109,12 +109,12 @@ func (l *Log) AppendAll(records []Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.append(lines); err != nil {
-		return fault.Disk("write the audit log "+l.cfg.Path, err)
+		return fault.Disk("write audit log "+l.cfg.Path, err)
 	}
 	return nil
 }
 
-// append writes whole lines.
+// append writes complete lines, and rotates the file first when it is due.
 func (l *Log) append(lines []byte) (err error) {
 	f, size, err := l.open()
 	if err != nil {
@@ -131,7 +131,7 @@ func (l *Log) append(lines []byte) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if torn, err := endsTorn(f, size); err != nil {
 		return err
-	} else if torn { // a former write was cut short: its rest does not spoil the next line
+	} else if torn { // end the partial line of an interrupted write
 		lines = append([]byte("\n"), lines...)
 	}
 	if err := l.disk.write(f, lines); err != nil {
@@ -155,9 +155,9 @@ func (l *Log) open() (*os.File, int64, error) {
 	switch {
 	case err != nil:
 	case !info.Mode().IsRegular():
-		err = errors.New("it is not a regular file")
+		err = errors.New("not a regular file")
 	case info.Mode().Perm()&0o077 != 0:
-		err = fmt.Errorf("others can use it (mode %04o): chmod 600 it", info.Mode().Perm())
+		err = fmt.Errorf("other users can use it (mode %04o); run chmod 600", info.Mode().Perm())
 	default:
 		return f, info.Size(), nil
 	}
@@ -175,7 +175,7 @@ func endsTorn(f *os.File, size int64) (bool, error) {
 	return last[0] != '\n', nil
 }
 
-// rotate puts the file aside, and drops the oldest.
+// rotate renames the files, which replaces the oldest.
 func (l *Log) rotate() error {
 	for n := l.cfg.Keep - 1; n >= 1; n-- {
 		err := l.disk.rename(Older(l.cfg.Path, n), Older(l.cfg.Path, n+1))
@@ -189,7 +189,7 @@ func (l *Log) rotate() error {
 	return syncDir(filepath.Dir(l.cfg.Path))
 }
 
-// Older is the path of the n-th older file, the youngest being 1.
+// Older returns the path of the n-th rotated file; 1 is the newest.
 func Older(path string, n int) string { return fmt.Sprintf("%s.%d", path, n) }
 
 func syncDir(dir string) error {
@@ -201,7 +201,7 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// encode makes a record's line, bounded in every part.
+// encode returns a record's line, with every part bounded.
 func encode(r Record) ([]byte, error) {
 	if r.At.IsZero() {
 		r.At = time.Now()
@@ -219,10 +219,10 @@ func encode(r Record) ([]byte, error) {
 	}
 	line, err := json.Marshal(r)
 	if err != nil {
-		return nil, fault.New(fault.Internal, "encode an audit record: %w", err)
+		return nil, fault.New(fault.Internal, "encode audit record: %w", err)
 	}
 	if len(line) > maxLine || bytes.IndexByte(line, '\n') >= 0 {
-		return nil, fault.New(fault.Internal, "an audit record of %d bytes does not fit into a line", len(line))
+		return nil, fault.New(fault.Internal, "encode audit record: %d bytes do not fit into a line", len(line))
 	}
 	return append(line, '\n'), nil
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// List returns the latest records, the oldest of them first: at most limit, from
-// the file and the older ones beside it. Lines that were cut short by a crash
-// are passed over. Without any file it returns none.
+// List returns the latest records, at most limit, the oldest first, from the file
+// and the rotated ones. It skips partial lines of a crash. Without a file it returns
+// none.
 func List(path string, limit int) ([]Record, error) {
 	var found []Record
 	for n := 0; len(found) < limit; n++ {
@@ -27,7 +27,7 @@ func List(path string, limit int) ([]Record, error) {
 		}
 		records, err := readAll(from)
 		if errors.Is(err, fs.ErrNotExist) {
-			if n == 0 { // between two steps of a rotation there is no first file
+			if n == 0 { // between two steps of a rotation the first file is missing
 				continue
 			}
 			break
@@ -51,7 +51,7 @@ func readAll(path string) ([]Record, error) {
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return records, nil // what is left is no whole line
+			return records, nil // a remainder is a partial line
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", path, err)
@@ -68,11 +68,11 @@ func parse(line []byte) (Record, bool) {
 	return r, err == nil && !r.At.IsZero()
 }
 
-// pollEvery is how often Follow looks for new records.
+// pollEvery is the interval at which Follow checks for new records.
 const pollEvery = 200 * time.Millisecond
 
-// Follow calls show with every record that is appended from now on, until ctx
-// ends (nil) or show errs. It goes on in the next file when the log is rotated.
+// Follow calls show with every record appended from now on, until ctx ends (nil) or
+// show returns an error. It follows rotations.
 func Follow(ctx context.Context, path string, show func(Record) error) error {
 	f, at, err := openEnd(path)
 	if err != nil {
@@ -81,9 +81,9 @@ func Follow(ctx context.Context, path string, show func(Record) error) error {
 	return follow(ctx, path, f, at, show)
 }
 
-// follow goes on from an offset of f, nil when there is no file yet, and closes it.
+// follow is Follow from an offset of f, which it closes; nil without a file.
 func follow(ctx context.Context, path string, f *os.File, at int64, show func(Record) error) error {
-	defer func() { _ = f.Close() }() // nil is an error that nobody hears
+	defer func() { _ = f.Close() }() // of nil too: an ignored error
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -100,7 +100,7 @@ func follow(ctx context.Context, path string, f *os.File, at int64, show func(Re
 			return err
 		}
 		same := f != nil && sameFile(f, now)
-		if !same && f != nil { // rotated: first what was written to the former file
+		if !same && f != nil { // rotated: first the remaining records of the former file
 			if at, err = showFrom(f, at, show); err != nil {
 				return errors.Join(err, now.Close())
 			}
@@ -138,7 +138,7 @@ func sameFile(a, b *os.File) bool {
 	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
-// showFrom shows the whole lines from an offset on, and returns where they end.
+// showFrom shows the complete lines from an offset and returns their end.
 func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
 	lines := bufio.NewReader(io.NewSectionReader(f, at, 1<<62))
 	for {
@@ -147,7 +147,7 @@ func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
 			return at, nil
 		}
 		if err != nil {
-			return at, fault.New(fault.Unavailable, "follow the audit log: %w", err)
+			return at, fault.New(fault.Unavailable, "follow audit log: %w", err)
 		}
 		at += int64(len(line))
 		if r, ok := parse(line); ok {
@@ -158,10 +158,10 @@ func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
 	}
 }
 
-// Latest returns the latest changes and refused attempts of a log, at most limit, the
-// newest last.
+// Latest returns the latest changes and refusals of a log, at most limit, the newest
+// last.
 func Latest(path string, limit int) ([]Record, error) {
-	records, err := List(path, 2*limit) // each change has two
+	records, err := List(path, 2*limit) // each change has two records
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +169,12 @@ func Latest(path string, limit int) ([]Record, error) {
 	return changes[max(0, len(changes)-limit):], nil
 }
 
-// Changes joins the two lines of each change into one record, in the order in
-// which they ended. A change without an end was under way, or the host crashed:
-// it keeps the stage begin.
+// Changes merges the two records of each change into one, ordered by their end. A
+// change without an end, because it was in progress or the host crashed, keeps the
+// stage begin.
 func Changes(records []Record) []Record {
 	var out []Record
-	begun := make(map[string]int) // id → its place in out
+	begun := make(map[string]int) // id → index in out
 	for _, r := range records {
 		switch r.Stage {
 		case Begin:

@@ -19,15 +19,15 @@ import (
 const TokenFile = "admin.token"
 
 const (
-	minToken = 32  // characters; one that the host makes has 43
-	maxToken = 512 // likewise
+	minToken = 32  // characters; a token of the host has 43
+	maxToken = 512 // characters
 )
 
-// LoadOrCreateToken returns the admin token of a data directory, which it makes
-// (with the directory, 0700) when there is none: 32 random bytes in base64url.
-// The file has mode 0600 and appears whole; of several processes that start at
-// once, one makes it and the others read it. It errs on a file that other users
-// can read, and on one that does not hold a token.
+// LoadOrCreateToken returns the admin token of a data directory. Without one it
+// creates the directory (0700) and a token of 32 random bytes in base64url. The
+// file has mode 0600 and appears complete: when several processes start together,
+// one creates it and the others read it. fault.Denied: other users can read the
+// file. fault.Invalid: it does not hold a token.
 func LoadOrCreateToken(dir string) (token, path string, created bool, err error) {
 	path = filepath.Join(dir, TokenFile)
 	token, err = ReadToken(dir)
@@ -38,7 +38,7 @@ func LoadOrCreateToken(dir string) (token, path string, created bool, err error)
 		return token, path, false, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", path, false, fmt.Errorf("make the admin token: %w", err)
+		return "", path, false, fmt.Errorf("create admin token: %w", err)
 	}
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails: crypto/rand ends the program instead
@@ -48,13 +48,14 @@ func LoadOrCreateToken(dir string) (token, path string, created bool, err error)
 		token, err = ReadToken(dir)
 		return token, path, false, err
 	case err != nil:
-		return "", path, false, fmt.Errorf("make the admin token: %w", err)
+		return "", path, false, fmt.Errorf("create admin token: %w", err)
 	}
 	return token, path, true, nil
 }
 
-// ReadToken returns the admin token of a data directory. fault.NotFound: it has
-// none. fault.Denied: other users can read it.
+// ReadToken returns the admin token of a data directory. fault.NotFound: the
+// directory has none. fault.Denied: other users can read it. fault.Invalid: the
+// file does not hold a token.
 func ReadToken(dir string) (string, error) {
 	path := filepath.Join(dir, TokenFile)
 	info, err := os.Lstat(path)
@@ -62,37 +63,37 @@ func ReadToken(dir string) (string, error) {
 		return "", fault.New(fault.NotFound, "there is no admin token: %w", err)
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the admin token: %w", err)
+		return "", fmt.Errorf("read admin token: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return "", fault.New(fault.Denied, "the admin token %s is not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("read the admin token: %w", err)
+		return "", fmt.Errorf("read admin token: %w", err)
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return "", fmt.Errorf("read the admin token: %w", err)
+		return "", fmt.Errorf("read admin token: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return "", fault.New(fault.Denied, "the admin token %s can be used by other users (mode %04o): "+
-			"chmod 600 it, or remove it to have a new one made if they may have read it", path, mode)
+			"run chmod 600, or remove the file if they may have read it; the next start creates a new token", path, mode)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxToken+2))
 	if err != nil {
-		return "", fmt.Errorf("read the admin token: %w", err)
+		return "", fmt.Errorf("read admin token: %w", err)
 	}
 	token := strings.TrimSpace(string(text))
 	bad := strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 	if bad || len(token) < minToken || len(token) > maxToken {
 		return "", fault.New(fault.Invalid, "%s does not hold a token (one line of %d to %d visible ASCII characters); "+
-			"remove it to have a new one made", path, minToken, maxToken)
+			"remove it and the next start creates a new one", path, minToken, maxToken)
 	}
 	return token, nil
 }
 
-// writeWhole puts a whole file in place, with mode 0600, or answers fs.ErrExist.
+// writeWhole creates a complete file of mode 0600, or returns fs.ErrExist.
 func writeWhole(dir, name string, content []byte) error {
 	f, err := os.CreateTemp(dir, "."+name+"-*") // mode 0600
 	if err != nil {

@@ -30,7 +30,7 @@ func TestCreateThenLoad(t *testing.T) {
 	}
 }
 
-func TestRefuses(t *testing.T) {
+func TestUnsafeTokenFileIsRefused(t *testing.T) {
 	good := strings.Repeat("a", 43) + "\n"
 	for _, tt := range []struct {
 		name string
@@ -66,7 +66,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// write sets the mode whatever the umask is.
+// write creates a file with exactly this mode, regardless of the umask.
 func write(path, text string, mode os.FileMode) error {
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		return err
@@ -74,8 +74,8 @@ func write(path, text string, mode os.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// Of many that start at once one makes the token, and all have the same.
-func TestConcurrentStarts(t *testing.T) {
+// Of many concurrent starts one creates the token, and all return the same one.
+func TestConcurrentStartsShareOneToken(t *testing.T) {
 	dir := t.TempDir()
 	const n = 16
 	tokens, made := make([]string, n), make([]bool, n)
@@ -99,6 +99,6 @@ func TestConcurrentStarts(t *testing.T) {
 		}
 	}
 	if count != 1 {
-		t.Errorf("%d made it, want 1", count)
+		t.Errorf("%d calls created the token, want 1", count)
 	}
 }

@@ -27,18 +27,18 @@ import (
 // TokenDir is the directory of the tokens in the data directory.
 const TokenDir = "tokens"
 
-// Bounds of what people write.
+// Limits of the input.
 const (
 	maxTokens    = 1000    // of a data directory
 	maxTokenFile = 8 << 10 // bytes
 	maxTokenName = 64      // characters
 )
 
-// secretPrefix begins every token that Create makes, so that scanners for leaked
-// secrets can tell one.
+// secretPrefix begins every secret that Create returns, so that scanners for leaked
+// secrets recognise it.
 const secretPrefix = "berth_"
 
-// Scopes are what a token may be for.
+// Scopes returns the scopes that a token can have.
 func Scopes() []string { return []string{"read", "publish", "operate", "install"} }
 
 // Token is one token without its secret.
@@ -51,20 +51,23 @@ type Token struct {
 	LastUsed time.Time `json:"last_used,omitzero"` // to the minute; zero: not yet
 }
 
-// Expired reports whether the token's time is over.
+// Expired reports whether the token has expired at a time.
 func (t Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
-// tokenFile is what a token's file holds. 256 random bits need no slow hash.
+// tokenFile is the content of a token's file. A secret of 256 random bits needs no
+// slow hash.
 type tokenFile struct {
 	Token
 	SHA256 string `json:"sha256"` // of the secret's text, hex
 }
 
-// An id is 16 characters of base 32 in lower case: 80 random bits.
+// validID matches the id of a token: 16 characters of base 32 in lower case, 80 random bits.
 var validID = regexp.MustCompile(`^[a-z2-7]{16}$`)
 
-// Create makes a token and returns its secret, which is kept nowhere. A zero
-// expires is never. fault.Invalid: the name, a scope or the time is wrong.
+// Create stores a token in a data directory and returns it with its secret, which
+// is stored nowhere. With a zero expires it never expires. fault.Invalid: the name,
+// a scope or the time is wrong. fault.Denied: other users can write to the
+// directory. fault.Exhausted: there are too many tokens.
 func Create(dir, name string, scopes []string, expires time.Time) (Token, string, error) {
 	if err := checkToken(name, scopes, expires); err != nil {
 		return Token{}, "", err
@@ -80,31 +83,31 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 	t.SHA256 = hex.EncodeToString(sum[:])
 	text, err := json.Marshal(t)
 	if err != nil {
-		return Token{}, "", fault.New(fault.Internal, "create a token: %w", err)
+		return Token{}, "", fault.New(fault.Internal, "create token: %w", err)
 	}
 	sub := filepath.Join(dir, TokenDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return Token{}, "", fmt.Errorf("create a token: %w", err)
+		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
-	// A refused user makes no directory, which the host's user could not read.
+	// Check first: a directory created by another user would be unreadable for the host.
 	if err := pathguard.Check(dir); err != nil {
-		return Token{}, "", fault.New(fault.CodeOf(err), "no token in %s would count: %w", sub, err)
+		return Token{}, "", fault.New(fault.CodeOf(err), "a host would ignore tokens in %s: %w", sub, err)
 	}
 	if err := os.MkdirAll(sub, 0o700); err != nil {
-		return Token{}, "", fmt.Errorf("create a token: %w", err)
+		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	if err := checkMode(sub); err != nil {
 		return Token{}, "", err
 	}
 	have, err := os.ReadDir(sub)
 	if err != nil {
-		return Token{}, "", fmt.Errorf("create a token: %w", err)
+		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	if len(have) >= maxTokens {
-		return Token{}, "", fault.New(fault.Exhausted, "there are %d tokens, and no more are kept: revoke some", len(have))
+		return Token{}, "", fault.New(fault.Exhausted, "%d tokens exist, which is the limit: revoke unused tokens", len(have))
 	}
 	if err := writeWhole(sub, t.ID+".json", append(text, '\n')); err != nil {
-		return Token{}, "", fmt.Errorf("create a token: %w", err)
+		return Token{}, "", fmt.Errorf("create token: %w", err)
 	}
 	return t.Token, secret, nil
 }
@@ -114,27 +117,27 @@ func checkToken(name string, scopes []string, expires time.Time) error {
 		return fault.Field("name", "must have 1 to %d printable characters", maxTokenName)
 	}
 	if len(scopes) == 0 {
-		return fault.Field("scope", "is required: some of %s", strings.Join(Scopes(), ", "))
+		return fault.Field("scope", "is required: one or more of %s", strings.Join(Scopes(), ", "))
 	}
 	for _, s := range scopes {
 		if !slices.Contains(Scopes(), s) {
-			return fault.Field("scope", "%q is not a scope; there are %s", s, strings.Join(Scopes(), ", "))
+			return fault.Field("scope", "%q is not a scope; the scopes are %s", s, strings.Join(Scopes(), ", "))
 		}
 	}
 	if !expires.IsZero() && !expires.After(time.Now()) {
-		return fault.Field("expires", "is over already")
+		return fault.Field("expires", "is in the past")
 	}
 	return nil
 }
 
-// Revoke removes a token and returns what it was; fault.NotFound.
+// Revoke removes a token and returns it. fault.NotFound: no token has this id.
 func Revoke(dir, id string) (Token, error) {
 	notFound := fault.New(fault.NotFound, "there is no token %q", id)
 	if !validID.MatchString(id) {
 		return Token{}, notFound
 	}
 	sub := filepath.Join(dir, TokenDir)
-	// What is unreadable is revoked as well: only its description is lost.
+	// An unreadable token is removed too; only its description is lost.
 	t, err := readTokenFile(sub, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Token{}, notFound
@@ -148,14 +151,13 @@ func Revoke(dir, id string) (Token, error) {
 		err = syncDir(sub)
 	}
 	if err != nil {
-		return Token{}, fmt.Errorf("revoke the token %s: %w", id, err)
+		return Token{}, fmt.Errorf("revoke token %s: %w", id, err)
 	}
 	return t.Token, nil
 }
 
-// List returns the tokens, the oldest first, also those that have expired. Files
-// that are damaged are named in the error, and the others are returned all the
-// same.
+// List returns the tokens, expired ones included, the oldest first. With damaged
+// files it returns the other tokens and an error that names the files.
 func List(dir string) ([]Token, error) {
 	files, err := readTokens(filepath.Join(dir, TokenDir))
 	used := readUsed(dir)
@@ -173,7 +175,7 @@ func List(dir string) ([]Token, error) {
 	return list, err
 }
 
-// readTokens reads every token's file; a missing directory has none.
+// readTokens reads all token files. A missing directory has none.
 func readTokens(sub string) ([]tokenFile, error) {
 	entries, err := os.ReadDir(sub)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,18 +185,18 @@ func readTokens(sub string) ([]tokenFile, error) {
 		err = checkMode(sub)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the tokens: %w", err)
+		return nil, fmt.Errorf("read tokens: %w", err)
 	}
 	var tokens []tokenFile
 	var problems []error
 	for _, e := range entries {
 		id, isToken := strings.CutSuffix(e.Name(), ".json")
 		if !isToken || !validID.MatchString(id) {
-			continue // a temporary file, or somebody's notes
+			continue // a temporary or unrelated file
 		}
 		t, err := readTokenFile(sub, id)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // revoked just now
+		case errors.Is(err, fs.ErrNotExist): // revoked meanwhile
 		case err != nil:
 			problems = append(problems, err)
 		default:
@@ -216,10 +218,10 @@ func readTokenFile(sub, id string) (tokenFile, error) {
 		return tokenFile{}, err
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
-		return tokenFile{}, fault.New(fault.Denied, "the token %s does not count: it is no regular file, or others can write it (mode %04o): revoke it", path, info.Mode().Perm())
+		return tokenFile{}, fault.New(fault.Denied, "ignoring token %s: not a regular file, or writable by others (mode %04o): revoke it", path, info.Mode().Perm())
 	}
 	if err := pathguard.Owner(path, info); err != nil {
-		return tokenFile{}, fault.New(fault.Denied, "the token does not count: %w", err)
+		return tokenFile{}, fault.New(fault.Denied, "ignoring token: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
 	if err != nil {
@@ -227,16 +229,15 @@ func readTokenFile(sub, id string) (tokenFile, error) {
 	}
 	t, err := parseToken(text)
 	if err == nil && t.ID != id {
-		err = errors.New("it is another token's file")
+		err = errors.New("the file is named after another token")
 	}
 	if err != nil {
-		return tokenFile{}, fault.New(fault.Invalid, "the token %s does not count: %w", path, err)
+		return tokenFile{}, fault.New(fault.Invalid, "ignoring token %s: %w", path, err)
 	}
 	return t, nil
 }
 
-// parseToken reads a token's file strictly: a right that is not understood is
-// not given.
+// parseToken parses a token's file strictly: an unknown scope is an error.
 func parseToken(text []byte) (tokenFile, error) {
 	var t tokenFile
 	if err := json.Unmarshal(text, &t); err != nil {
@@ -248,23 +249,23 @@ func parseToken(text []byte) (tokenFile, error) {
 	return t, checkToken(t.Name, t.Scopes, time.Time{})
 }
 
-// matches compares in a time that does not depend on how much is right.
+// matches compares the hash of a secret in constant time.
 func (t tokenFile) matches(sum [sha256.Size]byte) bool {
 	want, err := hex.DecodeString(t.SHA256)
 	return err == nil && subtle.ConstantTimeCompare(want, sum[:]) == 1
 }
 
-// checkMode refuses a directory that others can write to: they could add tokens.
+// checkMode refuses a directory that other users can write to: they could add tokens.
 func checkMode(sub string) error {
 	info, err := os.Lstat(sub)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return fault.New(fault.Denied, "no token in %s counts: it is no directory, or others can write to it (mode %04o): chmod 700 it", sub, info.Mode().Perm())
+		return fault.New(fault.Denied, "ignoring tokens in %s: not a directory, or writable by others (mode %04o); run: chmod 700 %[1]s", sub, info.Mode().Perm())
 	}
 	if err := pathguard.Check(sub); err != nil {
-		return fault.New(fault.CodeOf(err), "no token in %s counts: %w", sub, err)
+		return fault.New(fault.CodeOf(err), "ignoring tokens in %s: %w", sub, err)
 	}
 	return nil
 }

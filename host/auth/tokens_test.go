@@ -57,16 +57,16 @@ func TestCreateVerifyRevoke(t *testing.T) {
 	}
 	text, err := os.ReadFile(filepath.Join(dir, auth.TokenDir, token.ID+".json"))
 	if err != nil || strings.Contains(string(text), secret[len(secret)-43:]) {
-		t.Errorf("the secret is kept: %s, %v", text, err)
+		t.Errorf("the file holds the secret: %s, %v", text, err)
 	}
 	if revoked, err := auth.Revoke(dir, token.ID); err != nil || revoked.Name != "deploy" {
 		t.Errorf("got %v, %v", revoked, err)
 	}
 	if _, ok := v.Verify(secret); ok || v.Valid(got.ID) {
-		t.Error("a revoked token counts")
+		t.Error("a revoked token is valid")
 	}
 	if _, ok := v.Verify(otherSecret); !ok {
-		t.Error("another token went with it")
+		t.Error("revoking one token revoked another")
 	}
 	for _, id := range []string{token.ID, "", "../admin", "aaaaaaaaaaaaaaaa"} {
 		if _, err := auth.Revoke(dir, id); !fault.Is(err, fault.NotFound) {
@@ -78,32 +78,32 @@ func TestCreateVerifyRevoke(t *testing.T) {
 	}
 }
 
-// Tokens that come and go faster than a file system's clock ticks.
-func TestChangesAreSeenAtOnce(t *testing.T) {
+// Tokens are created and revoked faster than file times advance.
+func TestCreateAndRevokeTakeEffectAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	v, _ := verifier(dir)
 	for range 50 {
 		token, secret := create(t, dir, "n", time.Time{}, "read")
 		if _, ok := v.Verify(secret); !ok {
-			t.Fatal("a new token does not count")
+			t.Fatal("a new token is not valid")
 		}
 		if _, err := auth.Revoke(dir, token.ID); err != nil {
 			t.Fatal(err)
 		}
 		if _, ok := v.Verify(secret); ok {
-			t.Fatal("a revoked token counts")
+			t.Fatal("a revoked token is valid")
 		}
 	}
 }
 
-// A file system's clock may give two changes the same time. What is read of a
-// directory that was changed just now is looked at again, though its time is the same.
-func TestYoungDirectoryIsReadAgain(t *testing.T) {
+// Two changes of a directory can have the same time: a directory that has just
+// changed is read again although its time is the same.
+func TestRecentlyChangedDirectoryIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	v, _ := verifier(dir)
 	token, secret := create(t, dir, "n", time.Time{}, "read")
 	sub := filepath.Join(dir, auth.TokenDir)
-	at := time.Now().Add(time.Hour).Truncate(time.Second) // young for as long as the test may take
+	at := time.Now().Add(time.Hour).Truncate(time.Second) // recent for as long as the test may take
 	stamp := func() {
 		t.Helper()
 		if err := os.Chtimes(sub, at, at); err != nil {
@@ -112,19 +112,19 @@ func TestYoungDirectoryIsReadAgain(t *testing.T) {
 	}
 	stamp()
 	if _, ok := v.Verify(secret); !ok || !v.Valid(token.ID) {
-		t.Fatal("a new token does not count")
+		t.Fatal("a new token is not valid")
 	}
 	if _, err := auth.Revoke(dir, token.ID); err != nil {
 		t.Fatal(err)
 	}
 	stamp()
 	if _, ok := v.Verify(secret); ok || v.Valid(token.ID) {
-		t.Error("a revoked token counts")
+		t.Error("a revoked token is valid")
 	}
 	_, second := create(t, dir, "m", time.Time{}, "read")
 	stamp()
 	if _, ok := v.Verify(second); !ok {
-		t.Error("a new token does not count")
+		t.Error("a new token is not valid")
 	}
 }
 
@@ -138,14 +138,14 @@ func TestExpiry(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("it never expires")
+			t.Fatal("the token does not expire")
 		}
 	}
 	if !token.Expired(time.Now()) || v.Valid(token.ID) {
-		t.Error("it was refused before its time")
+		t.Error("the token was refused before it expired")
 	}
 	if list, err := auth.List(dir); err != nil || len(list) != 1 {
-		t.Errorf("an expired token is not shown: %v, %v", list, err)
+		t.Errorf("an expired token is not listed: %v, %v", list, err)
 	}
 }
 
@@ -171,13 +171,13 @@ func TestCreateRefuses(t *testing.T) {
 			t.Errorf("%s: got %v", tt.name, err)
 		}
 		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
-			t.Errorf("%s: something was written", tt.name)
+			t.Errorf("%s: a file was written", tt.name)
 		}
 	}
 }
 
-// A file that is damaged, or that others can write, is no token; the others are.
-func TestDamagedTokens(t *testing.T) {
+// A token file that is damaged or writable by others is ignored; other tokens stay valid.
+func TestDamagedTokensAreIgnored(t *testing.T) {
 	for name, damage := range map[string]func(dir, path string) error{
 		"empty":      func(_, p string) error { return os.Truncate(p, 0) },
 		"half":       func(_, p string) error { return os.Truncate(p, 60) },
@@ -200,10 +200,10 @@ func TestDamagedTokens(t *testing.T) {
 			}
 			v, log := verifier(dir)
 			if _, ok := v.Verify(bad); ok {
-				t.Error("it counts")
+				t.Error("the damaged token is valid")
 			}
 			if _, ok := v.Verify(good); !ok {
-				t.Error("the good one does not count")
+				t.Error("the good token is not valid")
 			}
 			if list, err := auth.List(dir); len(list) != 1 || err == nil || log.Len() == 0 {
 				t.Errorf("got %v, %v, logged %q", list, err, log)
@@ -220,7 +220,7 @@ func TestDamagedTokens(t *testing.T) {
 	}
 	v, _ := verifier(dir)
 	if _, ok := v.Verify(secret); ok {
-		t.Error("a directory that others can write to has tokens that count")
+		t.Error("a token in a directory writable by others is valid")
 	}
 }
 
@@ -234,15 +234,15 @@ func replace(path, old, new string) error {
 	return os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
 }
 
-// When a token was last used is known to the minute, and written down at the end.
-func TestLastUsed(t *testing.T) {
+// The last use of a token is recorded to the minute and written when Run ends.
+func TestLastUseIsRecorded(t *testing.T) {
 	dir := t.TempDir()
 	token, secret := create(t, dir, "n", time.Time{}, "read")
 	gone, goneSecret := create(t, dir, "gone", time.Time{}, "read")
 	v, _ := verifier(dir)
 	for _, s := range []string{secret, goneSecret} {
 		if _, ok := v.Verify(s); !ok {
-			t.Fatal("it does not count")
+			t.Fatal("the token is not valid")
 		}
 	}
 	if _, err := auth.Revoke(dir, gone.ID); err != nil {
@@ -258,13 +258,13 @@ func TestLastUsed(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(dir, "tokens.used.json")); err != nil || strings.Contains(string(text), gone.ID) {
 		t.Errorf("got %s, %v", text, err)
 	}
-	// It does not depend on what somebody does to that file.
+	// Verification does not depend on the content of that file.
 	if err := os.WriteFile(filepath.Join(dir, "tokens.used.json"), []byte("null"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	v, _ = verifier(dir)
 	if _, ok := v.Verify(secret); !ok {
-		t.Error("it does not count")
+		t.Error("the token is not valid")
 	}
 }
 
@@ -281,13 +281,13 @@ func TestTokensConcurrently(t *testing.T) {
 					return
 				}
 				if _, ok := v.Verify(secret); !ok {
-					t.Error("a new token does not count")
+					t.Error("a new token is not valid")
 				}
 				if _, err := auth.Revoke(dir, token.ID); err != nil {
 					t.Error(err)
 				}
 				if _, ok := v.Verify(secret); ok {
-					t.Error("a revoked token counts")
+					t.Error("a revoked token is valid")
 				}
 			}
 		})
@@ -295,7 +295,7 @@ func TestTokensConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// Whatever a client sends as its token.
+// FuzzVerify verifies arbitrary secrets of clients.
 func FuzzVerify(f *testing.F) {
 	dir := f.TempDir()
 	_, secret := create(f, dir, "n", time.Time{}, "read")
@@ -316,7 +316,7 @@ func BenchmarkVerify(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, ok := v.Verify(secret); !ok {
-			b.Fatal("it does not count")
+			b.Fatal("the token is not valid")
 		}
 	}
 }

@@ -16,44 +16,44 @@ import (
 	"time"
 )
 
-// usedFile says when tokens were last used. Only the host writes it.
+// usedFile records when tokens were last used. Only the host writes it.
 const usedFile = "tokens.used.json"
 
 const (
-	// young is how recent a change of the directory may be for another one to
-	// have the same time: file systems count in steps of some milliseconds.
-	young = 100 * time.Millisecond
-	// useGrain is how exactly the last use of a token is known.
+	// mtimeGrain bounds the granularity of file times: two changes of the directory
+	// within it may have the same time.
+	mtimeGrain = 100 * time.Millisecond
+	// useGrain is the resolution of a token's last use.
 	useGrain = time.Minute
 )
 
 // AdminID is the id of the admin token.
 const AdminID = "admin"
 
-// Verifier knows the tokens of a data directory by their secrets. It looks
-// whether the directory has changed whenever it is asked, so that a token counts
-// from when it is created and until it is revoked. It is safe for concurrent use.
+// Verifier verifies the secrets of the tokens in a data directory. Each call checks
+// whether the directory has changed, so a new token is valid at once and a revoked
+// one invalid at once. It is safe for concurrent use.
 type Verifier struct {
 	dir    string
 	logger *slog.Logger
-	admin  atomic.Pointer[[sha256.Size]byte] // nil: there is none
+	admin  atomic.Pointer[[sha256.Size]byte] // nil without an admin token
 
 	mu     sync.RWMutex
 	tokens map[string]tokenFile // by id
-	seen   time.Time            // the directory's time when tokens was read; zero: read again
+	seen   time.Time            // modification time of the directory when tokens was read
 	used   map[string]time.Time // by id, to useGrain
-	dirty  bool                 // used is not on disk
+	dirty  bool                 // used has changes that are not on disk
 }
 
 // NewVerifier returns a verifier of the tokens in a data directory and of the
-// admin token. "": there is none.
+// admin token, "" for none.
 func NewVerifier(dir, admin string, logger *slog.Logger) *Verifier {
 	v := &Verifier{dir: dir, logger: logger, used: readUsed(dir)}
 	v.SetAdmin(admin)
 	return v
 }
 
-// SetAdmin replaces the admin token; "" is none.
+// SetAdmin replaces the admin token, "" for none.
 func (v *Verifier) SetAdmin(token string) {
 	if token == "" {
 		v.admin.Store(nil)
@@ -63,16 +63,15 @@ func (v *Verifier) SetAdmin(token string) {
 	v.admin.Store(&sum)
 }
 
-// Verify returns the token with this secret; false when it is not known, was
-// revoked or has expired. The time it takes does not depend on how much of a
-// secret is right.
+// Verify returns the token with this secret, and false for an unknown, revoked or
+// expired one. Secrets are compared in constant time.
 func (v *Verifier) Verify(secret string) (Token, bool) {
 	sum := sha256.Sum256([]byte(secret))
 	if admin := v.admin.Load(); admin != nil && subtle.ConstantTimeCompare(sum[:], admin[:]) == 1 {
 		return Token{ID: AdminID, Name: AdminID, Scopes: Scopes()}, true
 	}
-	rest, ok := strings.CutPrefix(secret, secretPrefix)
-	id, _, _ := strings.Cut(rest, "_")
+	text, ok := strings.CutPrefix(secret, secretPrefix)
+	id, _, _ := strings.Cut(text, "_")
 	if !ok || !validID.MatchString(id) {
 		return Token{}, false
 	}
@@ -81,11 +80,11 @@ func (v *Verifier) Verify(secret string) (Token, bool) {
 	if !found || !t.matches(sum) || t.Expired(now) {
 		return Token{}, false
 	}
-	v.use(id, now)
+	v.recordUse(id, now)
 	return t.Token, true
 }
 
-// Valid reports whether the token with this id, that Verify returned, still counts.
+// Valid reports whether the token with this id, as Verify returned it, is still valid.
 func (v *Verifier) Valid(id string) bool {
 	if id == AdminID {
 		return true
@@ -94,7 +93,7 @@ func (v *Verifier) Valid(id string) bool {
 	return found && !now.Expired(time.Now())
 }
 
-// current returns the tokens as the directory has them.
+// current returns the tokens, read again when the directory has changed.
 func (v *Verifier) current() map[string]tokenFile {
 	sub := filepath.Join(v.dir, TokenDir)
 	at := changed(sub)
@@ -106,23 +105,23 @@ func (v *Verifier) current() map[string]tokenFile {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	at = changed(sub) // before reading: what comes after it is seen the next time
+	at = changed(sub) // before reading, so that the next call sees a later change
 	files, err := readTokens(sub)
 	if err != nil {
-		v.logger.Error("not every token counts", "error", err)
+		v.logger.Error("ignoring tokens", "error", err)
 	}
 	v.tokens = make(map[string]tokenFile, len(files))
 	for _, t := range files {
 		v.tokens[t.ID] = t
 	}
 	v.seen = at
-	if time.Since(at) < young {
-		v.seen = time.Unix(0, 1) // no directory's time
+	if time.Since(at) < mtimeGrain {
+		v.seen = time.Unix(0, 1) // equals no directory's time: read again
 	}
 	return v.tokens
 }
 
-// changed is when the directory was changed last; the zero time when there is none.
+// changed returns the directory's modification time, zero for a missing one.
 func changed(sub string) time.Time {
 	info, err := os.Lstat(sub)
 	if err != nil {
@@ -131,8 +130,8 @@ func changed(sub string) time.Time {
 	return info.ModTime()
 }
 
-// use notes that a token was used, in steps of useGrain.
-func (v *Verifier) use(id string, now time.Time) {
+// recordUse records the use of a token, to useGrain.
+func (v *Verifier) recordUse(id string, now time.Time) {
 	now = now.UTC().Truncate(useGrain)
 	v.mu.RLock()
 	known := v.used[id].Equal(now)
@@ -145,8 +144,8 @@ func (v *Verifier) use(id string, now time.Time) {
 	v.used[id], v.dirty = now, true
 }
 
-// Run writes down, now and then and in the end, when tokens were last used. It
-// returns when ctx ends.
+// Run writes the times of last use to disk every useGrain and once more when ctx
+// ends. It returns then.
 func (v *Verifier) Run(ctx context.Context) {
 	tick := time.NewTicker(useGrain)
 	defer tick.Stop()
@@ -161,7 +160,7 @@ func (v *Verifier) Run(ctx context.Context) {
 	}
 }
 
-// flush writes the times of use. They are worth no fsync.
+// flush writes the times of last use, without fsync.
 func (v *Verifier) flush() {
 	tokens := v.current()
 	v.mu.Lock()
@@ -185,13 +184,13 @@ func (v *Verifier) flush() {
 	}
 	if err != nil {
 		_ = os.Remove(path + ".tmp")
-		v.logger.Warn("it was not written down when tokens were last used", "error", err)
+		v.logger.Warn("times of last token use not written", "error", err)
 		return
 	}
 	v.dirty = false
 }
 
-// readUsed reads when tokens were used. What cannot be read is not known.
+// readUsed reads the times of last use. An unreadable file has none.
 func readUsed(dir string) map[string]time.Time {
 	used := make(map[string]time.Time)
 	text, err := os.ReadFile(filepath.Join(dir, usedFile))

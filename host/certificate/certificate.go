@@ -1,6 +1,5 @@
-// Package certificate keeps the host's TLS certificate as its files have it: it
-// is read again when they change. It imports the standard library and
-// host/fault only.
+// Package certificate loads the host's TLS certificate and reloads it when its
+// files change. It imports the standard library and host/fault only.
 package certificate
 
 import (
@@ -14,33 +13,33 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// checkEvery bounds how often the files are looked at, and so how late a change
-// counts.
+// checkEvery is the minimum interval between checks of the files, and so the
+// maximum delay of a change.
 const checkEvery = time.Second
 
-// Files is a certificate with its key, in two PEM files. It is safe for
-// concurrent use.
+// Files is a certificate and its key in two PEM files. It is safe for concurrent
+// use.
 type Files struct {
 	cert, key string
 	logger    *slog.Logger
 
 	mu      sync.Mutex
 	pair    *tls.Certificate
-	state   [2]fileState // of the files that pair came from, or that were bad
+	state   [2]fileState // of the files read last, good or bad
 	checked time.Time
 }
 
-// fileState tells one content of a file from another.
+// fileState identifies the content of a file.
 type fileState struct {
 	modified time.Time
 	size     int64
 }
 
-// Load reads the pair. fault.Invalid names the files and what is wrong with them.
+// Load reads the certificate and its key. fault.Invalid names the files and the problem.
 func Load(certFile, keyFile string, logger *slog.Logger) (*Files, error) {
 	f := &Files{cert: certFile, key: keyFile, logger: logger}
 	var err error
-	if f.state, err = f.look(); err != nil {
+	if f.state, err = f.stat(); err != nil {
 		return nil, fault.New(fault.Invalid, "server.tls: %w", err)
 	}
 	if f.pair, err = f.read(); err != nil {
@@ -50,7 +49,7 @@ func Load(certFile, keyFile string, logger *slog.Logger) (*Files, error) {
 	return f, nil
 }
 
-// TLS returns a server's configuration with this certificate: TLS 1.2 or 1.3.
+// TLS returns a server configuration with this certificate, for TLS 1.2 and 1.3.
 func (f *Files) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -58,8 +57,8 @@ func (f *Files) TLS() *tls.Config {
 	}
 }
 
-// current is the newest good pair. A pair that is bad, or half replaced, leaves
-// the former one in use, and is reported once.
+// current returns the newest valid pair. An invalid or half replaced pair is logged
+// once, and the former one stays in use.
 func (f *Files) current() *tls.Certificate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,22 +67,22 @@ func (f *Files) current() *tls.Certificate {
 		return f.pair
 	}
 	f.checked = now
-	state, err := f.look()
+	state, err := f.stat()
 	if err != nil || state == f.state {
-		return f.pair // files that are away for a moment are being replaced
+		return f.pair // missing files are being replaced
 	}
 	f.state = state
 	pair, err := f.read()
 	if err != nil {
-		f.logger.Error("the new TLS certificate is not used; the former one stays", "error", err)
+		f.logger.Error("new TLS certificate is not used; the former one stays in use", "error", err)
 		return f.pair
 	}
 	f.pair = pair
-	f.logger.Info("the TLS certificate was read again", "cert_file", f.cert)
+	f.logger.Info("TLS certificate reloaded", "path", f.cert)
 	return f.pair
 }
 
-func (f *Files) look() ([2]fileState, error) {
+func (f *Files) stat() ([2]fileState, error) {
 	var state [2]fileState
 	for i, path := range []string{f.cert, f.key} {
 		info, err := os.Stat(path)
@@ -97,19 +96,19 @@ func (f *Files) look() ([2]fileState, error) {
 
 func (f *Files) read() (*tls.Certificate, error) {
 	bad := func(err error) error {
-		return fault.New(fault.Invalid, "server.tls: cert_file %s and key_file %s are no pair: %w", f.cert, f.key, err)
+		return fault.New(fault.Invalid, "server.tls: cert_file %s and key_file %s are not a valid pair: %w", f.cert, f.key, err)
 	}
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		return nil, bad(err)
 	}
 	if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
-		return nil, bad(fmt.Errorf("the certificate has expired on %s", pair.Leaf.NotAfter.Format(time.DateOnly)))
+		return nil, bad(fmt.Errorf("the certificate expired on %s", pair.Leaf.NotAfter.Format(time.DateOnly)))
 	}
 	return &pair, nil
 }
 
-// Expires is when the pair in use is good no more; zero when that is not known.
+// Expires returns when the certificate in use expires; zero when that is unknown.
 func (f *Files) Expires() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// makePair writes a self-signed certificate of this serial number, and its key.
+// makePair writes a self-signed certificate with this serial number, and its key.
 func makePair(t *testing.T, cert, key string, serial int64, expires time.Time) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -52,7 +52,7 @@ func serial(t *testing.T, c *tls.Certificate) int64 {
 	return leaf.SerialNumber.Int64()
 }
 
-func TestChangedFilesAreReadAgain(t *testing.T) {
+func TestChangedFilesAreReloaded(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	later := time.Now().Add(time.Hour)
@@ -62,23 +62,23 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	look := func() int64 {
-		f.checked = time.Time{} // as if the last look was long ago
+	current := func() int64 {
+		f.checked = time.Time{} // as if the last check was long ago
 		c, err := f.TLS().GetCertificate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return serial(t, c)
 	}
-	if f.TLS().MinVersion != tls.VersionTLS12 || look() != 1 {
-		t.Error("it is not the first one")
+	if f.TLS().MinVersion != tls.VersionTLS12 || current() != 1 {
+		t.Error("the first certificate is not in use")
 	}
 	age := func() { // so that the time differs on any file system
 		f.state[0].modified = time.Time{}
 	}
 	makePair(t, cert, key, 2, later)
-	if age(); look() != 2 {
-		t.Error("the second one is not used")
+	if age(); current() != 2 {
+		t.Error("the second certificate is not in use")
 	}
 	for name, spoil := range map[string]func(){
 		"another key": func() { makePair(t, filepath.Join(dir, "other.pem"), key, 3, later) },
@@ -88,13 +88,13 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 	} {
 		makePair(t, cert, key, 2, later)
 		age()
-		look()
+		current()
 		log.Reset()
 		spoil()
 		age()
-		for range 2 { // the second time it has been looked at before
-			if look() != 2 {
-				t.Errorf("%s: it is used", name)
+		for range 2 { // the second time the state is known
+			if current() != 2 {
+				t.Errorf("%s: the invalid pair is in use", name)
 			}
 		}
 		if n := strings.Count(log.String(), "is not used"); name != "no file" && n != 1 {
@@ -102,12 +102,12 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		}
 	}
 	makePair(t, cert, key, 5, later)
-	if age(); look() != 5 {
-		t.Error("a good one after bad ones is not used")
+	if age(); current() != 5 {
+		t.Error("a valid certificate after invalid ones is not in use")
 	}
 }
 
-func TestLoadNamesTheFiles(t *testing.T) {
+func TestLoadErrorNamesFiles(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	if _, err := Load(cert, key, slog.Default()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), cert) {

@@ -8,35 +8,35 @@ import (
 
 // Bounds of a sane clock.
 const (
-	firstYear = 2025        // the program is younger than that
+	firstYear = 2025        // the program is newer than that
 	lastYear  = 2100        // a clock beyond it was never set
-	tolerated = time.Minute // a file's time may be ahead by
-	maxStep   = time.Second // the wall clock may move against the monotonic one while the doctor looks
+	maxAhead  = time.Minute // of a file's time
+	maxStep   = time.Second // of the wall clock against the monotonic one during the examination
 )
 
-// Clock looks at the clock: began is a time.Now of when the examination began,
-// with its monotonic reading, and now is one of just now. Files were written by
-// a host: their times cannot be ahead.
+// Clock checks the clock: began is the time.Now at which the examination began,
+// with its monotonic reading, now the present one. The files were written by a
+// host, so their times must not be in the future.
 func Clock(began, now time.Time, files ...string) []Finding {
 	const check = "clock"
 	wall := now.Round(0).Sub(began.Round(0)) // without the monotonic reading
 	shown := now.Format(time.RFC3339)
 	var findings []Finding
 	if year := now.UTC().Year(); year < firstYear || year > lastYear {
-		findings = append(findings, Bad(check, fmt.Sprintf("it says %s: it was never set", shown), "set it, and have it kept by NTP; events carry its time"))
+		findings = append(findings, Bad(check, fmt.Sprintf("the clock reads %s: it was never set", shown), "set the clock and synchronise it by NTP; events carry its time"))
 	}
 	if step := (wall - now.Sub(began)).Abs(); step > maxStep {
-		findings = append(findings, Warn(check, fmt.Sprintf("it was moved by %s while it was watched", step.Round(time.Millisecond)),
-			"have it slewed and not stepped; retention and retries go by it"))
+		findings = append(findings, Warn(check, fmt.Sprintf("the clock stepped by %s during the examination", step.Round(time.Millisecond)),
+			"let NTP slew the clock instead of stepping it; retention and retries depend on it"))
 	}
 	for _, path := range files {
 		info, err := os.Stat(path)
 		if err != nil {
-			continue // it is not there, or the look at it says why not
+			continue // missing, or another check reports why
 		}
-		if ahead := info.ModTime().Sub(now); ahead > tolerated {
-			findings = append(findings, Warn(check, fmt.Sprintf("it says %s, but %s was written %s later: it was set back", shown, path, ahead.Round(time.Second)),
-				"set it right; new events would look older than those before them"))
+		if ahead := info.ModTime().Sub(now); ahead > maxAhead {
+			findings = append(findings, Warn(check, fmt.Sprintf("the clock reads %s, but %s was written %s later: the clock was set back", shown, path, ahead.Round(time.Second)),
+				"correct the clock; new events would have earlier times than existing ones"))
 			break
 		}
 	}

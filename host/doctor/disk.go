@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a disk should have left, and how quick it should be.
+// Free space and speed of a disk.
 const (
-	bytesNeeded  = 64 << 20 // below it the host can hardly work
+	bytesNeeded  = 64 << 20 // below it the host can barely work
 	bytesWanted  = 1 << 30
 	inodesNeeded = 100
 	inodesWanted = 1_000
@@ -22,9 +22,9 @@ const (
 	slowSync = 50 * time.Millisecond
 )
 
-// Disk looks at the file system of a directory: its kind, what is left of it,
-// and how long it takes to have a page on the disk. Where the directory is not
-// there yet the nearest one above it is looked at, and nothing is written.
+// Disk checks the file system of a directory: its type, free space and inodes, and
+// the time of an fsync. For a missing directory it checks the nearest existing
+// parent and writes nothing.
 func Disk(dir string) []Finding {
 	at := dir
 	for {
@@ -35,13 +35,13 @@ func Disk(dir string) []Finding {
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(at, &fs); err != nil {
-		return []Finding{Bad("disk", fmt.Sprintf("statfs %s: %v", at, err), "let this user reach it")}
+		return []Finding{Bad("disk", fmt.Sprintf("statfs %s: %v", at, err), "give this user access to it")}
 	}
 	findings := []Finding{
 		fileSystem(at, kindOf(&fs)),
-		space(at, uint64(fs.Bavail)*uint64(fs.Bsize), uint64(fs.Blocks)*uint64(fs.Bsize)),
+		diskFree(at, uint64(fs.Bavail)*uint64(fs.Bsize), uint64(fs.Blocks)*uint64(fs.Bsize)),
 	}
-	if fs.Files > 0 { // some file systems do not count them
+	if fs.Files > 0 { // not every file system counts inodes
 		findings = append(findings, inodes(at, uint64(fs.Ffree), uint64(fs.Files)))
 	}
 	if at == dir {
@@ -50,32 +50,32 @@ func Disk(dir string) []Finding {
 	return findings
 }
 
-// fileSystem judges a kind of file system by name; "" is one that is not known
-// to matter.
+// fileSystem rates a type of file system by name; "" is any type without an effect
+// on the store.
 func fileSystem(path, kind string) Finding {
 	const check = "file system"
 	switch kind {
 	case "nfs", "smb", "cifs", "smb2", "9p", "afs", "ceph", "smbfs", "afpfs", "webdav":
 		return Bad(check, fmt.Sprintf("%s is on %s: the store's log needs memory shared through the file, which a network does not have", path, kind), "put data_dir on a local disk")
 	case "fuse":
-		return Warn(check, path+" is on a fuse file system: whether it keeps what it has synced is not known", "put data_dir on a local disk")
+		return Warn(check, path+" is on a fuse file system, which may lose data after an fsync", "put data_dir on a local disk")
 	case "tmpfs", "ramfs":
-		return Warn(check, path+" is on "+kind+": it is gone when the machine restarts, and every accepted event with it", "put data_dir on a disk")
+		return Warn(check, path+" is on "+kind+": accepted events are lost when the machine restarts", "put data_dir on a disk")
 	case "overlayfs":
-		return Warn(check, path+" is on overlayfs: it is gone with its container, and every accepted event with it", "put data_dir on a volume")
+		return Warn(check, path+" is on overlayfs: accepted events are lost with the container", "put data_dir on a volume")
 	case "":
 		kind = "a local file system"
 	}
 	return Good(check, path+" is on "+kind)
 }
 
-func space(path string, free, total uint64) Finding {
+func diskFree(path string, free, total uint64) Finding {
 	shown := fmt.Sprintf("%s has %s free of %s", path, bytesText(free), bytesText(total))
 	switch {
 	case free < bytesNeeded:
-		return Bad("disk space", shown+": new events are refused when it is used up", "make room, or put data_dir on another disk")
+		return Bad("disk space", shown+": new events are refused when it is used up", "free some space, or put data_dir on another disk")
 	case free < bytesWanted:
-		return Warn("disk space", shown, "make room before new events are refused")
+		return Warn("disk space", shown, "free some space before new events are refused")
 	}
 	return Good("disk space", shown)
 }
@@ -84,14 +84,14 @@ func inodes(path string, free, total uint64) Finding {
 	shown := fmt.Sprintf("%s has %d of %d inodes free", path, free, total)
 	switch {
 	case free < inodesNeeded:
-		return Bad("inodes", shown, "remove files; the host needs a few for its store and its cache")
+		return Bad("inodes", shown, "remove files; the host creates files for its store and its cache")
 	case free < inodesWanted:
-		return Warn("inodes", shown, "remove files before there are none")
+		return Warn("inodes", shown, "remove files before the inodes are used up")
 	}
 	return Good("inodes", shown)
 }
 
-// syncTime writes and flushes a page a few times, as every commit does.
+// syncTime measures writing and fsyncing a page, as every commit does.
 func syncTime(dir string) Finding {
 	const check = "fsync"
 	took, err := probe(dir)
@@ -101,12 +101,12 @@ func syncTime(dir string) Finding {
 	median := took[len(took)/2]
 	shown := fmt.Sprintf("a page takes %s, at most %s", median.Round(time.Microsecond), took[len(took)-1].Round(time.Microsecond))
 	if median > slowSync {
-		return Warn(check, shown+": nobody who publishes has an answer sooner", "put data_dir on a faster disk")
+		return Warn(check, shown+": every publish waits at least that long", "put data_dir on a faster disk")
 	}
 	return Good(check, shown)
 }
 
-// probe returns how long each of the flushes took, the shortest first.
+// probe returns how long each fsync took, the shortest first.
 func probe(dir string) (took []time.Duration, err error) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
@@ -128,7 +128,7 @@ func probe(dir string) (took []time.Duration, err error) {
 	return took, nil
 }
 
-// bytesText is a number of bytes for people.
+// bytesText formats a number of bytes for people.
 func bytesText(n uint64) string {
 	switch {
 	case n >= 10<<30:

@@ -1,9 +1,7 @@
-// Package doctor examines what a host needs of the machine it runs on: its
-// files and who may touch them, the clock, the disk, the limits of the process.
-// It changes nothing but for a probe file in the data directory, which it
-// removes again. Package host adds what only the other parts can tell and makes
-// the whole report.
+// Package doctor examines what a host needs of the machine it runs on: files and
+// their permissions, the clock, the disk and the limits of the process. It changes
+// nothing except a probe file in the data directory, which it removes.
 //
-// Every finding says what was looked at, how it is and, unless it is as it
-// should be, what to do. Start reading in report.go.
+// Every finding names the check and the state it found, and gives advice unless
+// the state is as it should be. Read report.go first.
 package doctor

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// must makes a file or directory with exactly this mode.
+// must creates a file or directory with exactly this mode.
 func must(t *testing.T, path, content string, mode os.FileMode) string {
 	t.Helper()
 	var err error
@@ -57,7 +57,7 @@ func TestFiles(t *testing.T) {
 		{"plugins below what all write", PluginDir(must(t, in("shared/plugins"), "", 0o755)), Warning, "shared has mode 0777: any user could change"},
 		{"a volume of this user's group", DataDir("c", must(t, in("g"), "", 0o770)), Warning, "mode 0770: other users can change"},
 		{"a volume that all write", DataDir("c", must(t, in("all"), "", 0o777)), Problem, "all has mode 0777: any user could change"},
-		{"one that is not there", PrivateDir("c", in("none/of/these")), OK, "it is made when it is needed"},
+		{"one that is not there", PrivateDir("c", in("none/of/these")), OK, "the host creates it when it needs it"},
 		{"one that cannot be", PrivateDir("c", in("file/below")), Problem, "not a directory"},
 		{"a file for a directory", PrivateDir("c", file), Problem, "is not a directory"},
 		{"a private file", private(file), OK, "has mode 0600"},
@@ -66,14 +66,14 @@ func TestFiles(t *testing.T) {
 		{"none", private(in("none")), "", "none"},
 		{"plugins", PluginDir(full), OK, "has 1 module"},
 		{"no plugins", PluginDir(must(t, in("empty"), "", 0o755)), OK, "has 0 modules"},
-		{"plugins of everybody", PluginDir(must(t, in("all"), "", 0o777)), Warning, "any user of this machine"},
-		{"plugins that are not there", PluginDir(in("none")), Warning, "it is watched for"},
+		{"plugins writable by all", PluginDir(must(t, in("all"), "", 0o777)), Warning, "any user of this machine"},
+		{"plugins that are not there", PluginDir(in("none")), Warning, "the host waits for it"},
 		{"a file for plugins", PluginDir(file), Problem, "is not a directory"},
 		{"a configuration", Editable(file, probed(true, true, nil)), OK, "can be replaced"},
 		{"through a link", Editable(link, probed(true, true, nil)), OK, file + " can be replaced"},
 		{"mounted by itself", Editable(file, probed(false, true, errors.New("it is a mount point"))), OK, "can be overwritten, with a copy in the data directory: it cannot be replaced (it is a mount point)"},
 		{"read-only", Editable(file, probed(false, false, errors.New("read-only"))), Warning, "cannot be written (read-only)"},
-		{"none yet", Editable(in("none"), nil), OK, "it is made"},
+		{"none yet", Editable(in("none"), nil), OK, "the host creates it"},
 	} {
 		if tt.got.Level != tt.level || !strings.Contains(tt.got.Detail, tt.detail) {
 			t.Errorf("%s: got %+v, want %s %q", tt.name, tt.got, tt.level, tt.detail)
@@ -121,7 +121,7 @@ func TestDisk(t *testing.T) {
 	}
 	for _, f := range Disk(filepath.Join(dir, "none", "yet")) {
 		if f.Check == "fsync" {
-			t.Error("a page was written where the directory is not")
+			t.Error("a page was written beside a missing directory")
 		}
 	}
 	for _, tt := range []struct {
@@ -129,9 +129,9 @@ func TestDisk(t *testing.T) {
 		got  Finding
 		want Level
 	}{
-		{"plenty", space("/", 2<<30, 4<<30), OK},
-		{"little", space("/", 512<<20, 4<<30), Warning},
-		{"nothing", space("/", 1<<20, 4<<30), Problem},
+		{"plenty", diskFree("/", 2<<30, 4<<30), OK},
+		{"little", diskFree("/", 512<<20, 4<<30), Warning},
+		{"nothing", diskFree("/", 1<<20, 4<<30), Problem},
 		{"many inodes", inodes("/", 5_000, 10_000), OK},
 		{"few", inodes("/", 500, 10_000), Warning},
 		{"none", inodes("/", 5, 10_000), Problem},
@@ -196,7 +196,7 @@ func TestCgroupMemory(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	var r Report
-	r.Add(Good("a", "fine"), Warn("b", "hm", "look"), Bad("c", "no", "mend"))
+	r.Add(Good("a", "fine"), Warn("b", "hm", "look"), Bad("c", "no", "repair"))
 	if r.Problems != 1 || r.Warnings != 1 || len(r.Checks) != 3 {
 		t.Errorf("got %+v", r)
 	}

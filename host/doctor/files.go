@@ -20,16 +20,16 @@ const (
 	othersAny   = 0o077
 )
 
-// PrivateDir looks at a directory that only the host's user may enter. One that
-// is missing is made by the host when it needs it.
+// PrivateDir checks a directory that only the host's user may enter. The host
+// creates a missing one when it needs it.
 func PrivateDir(check, path string) Finding { return privateDir(check, path, true, false) }
 
-// DataDir is PrivateDir of the data directory, which may be a volume that its group
-// can write to, or one that is trusted: a host starts with it.
+// DataDir is PrivateDir for the data directory, which may be a volume that is
+// writable for its group, or a trusted directory: a host starts with it.
 func DataDir(check, path string) Finding { return privateDir(check, path, true, true) }
 
-// SecretDir is PrivateDir of a directory that the host only reads, such as one that is
-// mounted read-only.
+// SecretDir is PrivateDir for a directory that the host only reads, such as a
+// read-only mount.
 func SecretDir(check, path string) Finding { return privateDir(check, path, false, false) }
 
 func privateDir(check, path string, writes, volume bool) Finding {
@@ -38,7 +38,7 @@ func privateDir(check, path string, writes, volume bool) Finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return missing(check, path)
 	case err != nil:
-		return Bad(check, err.Error(), "let this user reach "+path)
+		return Bad(check, err.Error(), "give this user access to "+path)
 	case !info.IsDir():
 		return Bad(check, path+" is not a directory", "move it away, or name another directory")
 	}
@@ -46,30 +46,29 @@ func privateDir(check, path string, writes, volume bool) Finding {
 	shown := fmt.Sprintf("%s has mode %04o", path, mode)
 	switch {
 	case mode&othersWrite != 0 && !volume:
-		return Bad(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path)
+		return Bad(check, shown+": other users can change its content, which includes code that runs", "chmod 700 "+path)
 	case unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.X_OK, unix.AT_EACCESS) != nil:
 		return Bad(check, shown+", and this user cannot read it", "run as its owner, or chown it to this user")
 	}
 	if writes {
 		if err := tryFile(path); err != nil {
-			return Bad(check, fmt.Sprintf("%s, and no file can be made in it: %v", shown, err), writeAdvice(path, err))
+			return Bad(check, fmt.Sprintf("%s, and creating a file in it fails: %v", shown, err), writeAdvice(path, err))
 		}
 	}
 	if err := guard(path, info); err != nil {
-		return Bad(check, err.Error(), "a host does not start with it; keep it where its user and root alone can change things")
+		return Bad(check, err.Error(), "a host does not start with it; move it below directories that only its user and root can write to")
 	}
 	switch {
 	case mode&othersWrite != 0:
-		return Warn(check, shown+": other users can change what is in it, also code that is run", "chmod 700 "+path+", or see that no other user reaches it")
+		return Warn(check, shown+": other users can change its content, which includes code that runs", "chmod 700 "+path+", or make sure that no other user has access to it")
 	case mode&othersAny != 0:
-		return Warn(check, shown+": other users can see what is in it", "chmod 700 "+path)
+		return Warn(check, shown+": other users can see its content", "chmod 700 "+path)
 	}
 	return Good(check, shown)
 }
 
-// guard answers why other users than a directory's can change what is in it or
-// put another in its place; nil when they cannot. Root may look at what is the
-// host's user's.
+// guard returns an error when users other than the owner of a directory can change
+// its content or replace it. Run by root, it checks for the directory's owner.
 func guard(path string, info fs.FileInfo) error {
 	user := os.Geteuid()
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && user == 0 {
@@ -78,7 +77,7 @@ func guard(path string, info fs.FileInfo) error {
 	return pathguard.As(user).Check(path)
 }
 
-// tryFile makes a file in a directory, and removes it.
+// tryFile creates a file in a directory and removes it.
 func tryFile(dir string) error {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
@@ -87,48 +86,48 @@ func tryFile(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// writeAdvice is what to do about a directory in which nothing can be written.
+// writeAdvice returns the advice for a directory that cannot be written to.
 func writeAdvice(dir string, err error) string {
 	switch {
 	case fault.Full(err):
-		return "make room, or put data_dir on another disk"
+		return "free some space, or put data_dir on another disk"
 	case errors.Is(err, unix.EROFS):
-		return "mount it for writing, or put data_dir elsewhere"
+		return "mount it writable, or put data_dir elsewhere"
 	}
 	return "let this user write to " + dir + ": run as its owner, or chown it to this user"
 }
 
-// missing is a directory that the host will make: it must be able to.
+// missing checks whether the host can create a directory.
 func missing(check, path string) Finding {
 	above := filepath.Dir(path)
 	for {
 		info, err := os.Stat(above)
 		if err == nil {
 			if !info.IsDir() {
-				return Bad(check, fmt.Sprintf("%s cannot be made: %s is not a directory", path, above), "move it away, or name another directory")
+				return Bad(check, fmt.Sprintf("%s cannot be created: %s is not a directory", path, above), "move it away, or name another directory")
 			}
 			if unix.Access(above, unix.W_OK|unix.X_OK) != nil {
-				return Bad(check, fmt.Sprintf("%s cannot be made: this user cannot write to %s", path, above), "make it, owned by this user, with mode 0700")
+				return Bad(check, fmt.Sprintf("%s cannot be created: this user cannot write to %s", path, above), "create it, owned by this user, with mode 0700")
 			}
-			return Good(check, path+" is not there yet; it is made when it is needed")
+			return Good(check, path+" does not exist yet; the host creates it when it needs it")
 		}
 		if next := filepath.Dir(above); next != above {
 			above = next
 			continue
 		}
-		return Bad(check, err.Error(), "make it, owned by this user, with mode 0700")
+		return Bad(check, err.Error(), "create it, owned by this user, with mode 0700")
 	}
 }
 
-// PrivateFile looks at a file that nobody but the host's user may read; ok is
-// false when there is none.
+// PrivateFile checks a file that only the host's user may read. ok is false when
+// the file does not exist.
 func PrivateFile(check, path string) (f Finding, ok bool) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Finding{}, false
 	case err != nil:
-		return Bad(check, err.Error(), "let this user reach "+path), true
+		return Bad(check, err.Error(), "give this user access to "+path), true
 	case !info.Mode().IsRegular():
 		return Bad(check, path+" is not a regular file", "move it away"), true
 	}
@@ -143,15 +142,15 @@ func PrivateFile(check, path string) (f Finding, ok bool) {
 	return Good(check, shown), true
 }
 
-// PluginDir looks at a directory whose modules are run.
+// PluginDir checks a watched directory.
 func PluginDir(path string) Finding {
 	const check = "plugin directory"
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Warn(check, path+" is not there; it is watched for", "make it, or take it out of plugin_directories")
+		return Warn(check, path+" does not exist; the host waits for it", "create it, or remove it from plugin_directories")
 	case err != nil:
-		return Bad(check, err.Error(), "let this user reach "+path)
+		return Bad(check, err.Error(), "give this user access to "+path)
 	case !info.IsDir():
 		return Bad(check, path+" is not a directory", "name a directory in plugin_directories")
 	}
@@ -170,17 +169,17 @@ func PluginDir(path string) Finding {
 		shown = path + " has 1 module"
 	}
 	if mode := info.Mode().Perm(); mode&0o002 != 0 {
-		return Warn(check, fmt.Sprintf("%s, and mode %04o: any user of this machine can have a handler run", shown, mode), "chmod o-w "+path)
+		return Warn(check, fmt.Sprintf("%s, and mode %04o: any user of this machine can install a handler", shown, mode), "chmod o-w "+path)
 	}
 	if err := guard(path, info); err != nil {
-		return Warn(check, shown+"; "+err.Error(), "keep it where its user and root alone can change things: who can put a file there can have a handler run")
+		return Warn(check, shown+"; "+err.Error(), "move it below directories that only its user and root can write to: every file in it runs as a handler")
 	}
 	return Good(check, shown)
 }
 
-// Editable says whether the host can write a configuration, as enabling and approving
-// do. probe tries that: it answers whether another file can take the file's place, or
-// it can be overwritten, and if neither, why.
+// Editable checks whether the host can write a configuration, as enabling and
+// approving do. probe returns whether the file can be replaced or overwritten, and
+// the reason when it cannot be replaced.
 func Editable(path string, probe func(path string) (replace, overwrite bool, reason error)) Finding {
 	const check = "configuration edits"
 	real, err := filepath.EvalSymlinks(path)
@@ -188,7 +187,7 @@ func Editable(path string, probe func(path string) (replace, overwrite bool, rea
 	case errors.Is(err, fs.ErrNotExist):
 		return missing(check, path)
 	case err != nil:
-		return Bad(check, err.Error(), "let this user reach "+path)
+		return Bad(check, err.Error(), "give this user access to "+path)
 	}
 	switch replace, overwrite, reason := probe(real); {
 	case replace:
@@ -197,6 +196,6 @@ func Editable(path string, probe func(path string) (replace, overwrite bool, rea
 		return Good(check, fmt.Sprintf("%s can be overwritten, with a copy in the data directory: it cannot be replaced (%v)", real, reason))
 	default:
 		return Warn(check, fmt.Sprintf("%s cannot be written (%v): plugins cannot be enabled, disabled, approved, paused or installed by API", real, reason),
-			"let this user write to it, or edit it by hand where it comes from and reload: the API answers what to write")
+			"give this user write access, or edit the file at its source and reload: the API returns the text to write")
 	}
 }

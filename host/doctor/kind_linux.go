@@ -2,7 +2,7 @@ package doctor
 
 import "golang.org/x/sys/unix"
 
-// kindOf names the file systems that matter to a store; "" for others.
+// kindOf names the file systems that affect a store; "" for others.
 func kindOf(fs *unix.Statfs_t) string {
 	switch uint32(fs.Type) { // magic numbers are 32 bits, and signed on some architectures
 	case unix.NFS_SUPER_MAGIC:
@@ -37,7 +37,7 @@ func kindOf(fs *unix.Statfs_t) string {
 	return ""
 }
 
-// rlimit reads a limit of a process; 0 is this one.
+// rlimit returns a limit of a process; 0 is this one.
 func rlimit(pid, resource int) (l unix.Rlimit, err error) {
 	return l, unix.Prlimit(pid, resource, nil, &l)
 }

@@ -12,22 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open files that a host needs and should have: connections, the store, watches.
+// Open files of a host: connections, the store, watches.
 const (
 	filesNeeded = 256
 	filesWanted = 1_024
 )
 
-// Limits looks at what a host may have: the process pid that is one, or this process
-// (0), from whose place a host may be started.
+// Limits checks the limits of a host: of the process pid, or of this process (0),
+// from which a host may be started.
 func Limits(pid int) []Finding {
 	limit := func(resource int) uint64 { return limitOf(pid, resource) }
 	findings := []Finding{openFiles(limit(unix.RLIMIT_NOFILE))}
 	if n := limit(unix.RLIMIT_FSIZE); n != unlimited {
-		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have %s: the store takes no event beyond it", bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
+		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have at most %s: beyond it the store refuses events", bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
 	}
 	if n := limit(unix.RLIMIT_AS); n != unlimited {
-		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have %s of addresses, which compiling and guests' memories take much of", bytesText(n)),
+		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have at most %s of address space, which compiling and guest memories use heavily", bytesText(n)),
 			"ulimit -v unlimited; bound the memory with defaults.memory_total or a cgroup"))
 	}
 	return findings
@@ -35,13 +35,13 @@ func Limits(pid int) []Finding {
 
 const unlimited = math.MaxUint64
 
-// limitOf is a soft limit of a process; unlimited also where it cannot be read.
+// limitOf returns a soft limit of a process; unlimited when it cannot be read.
 func limitOf(pid, resource int) uint64 {
 	l, err := rlimit(pid, resource)
 	if err != nil {
 		return unlimited
 	}
-	if l.Cur >= math.MaxInt64 { // infinity differs between systems
+	if l.Cur >= math.MaxInt64 { // the value of infinity differs between systems
 		return unlimited
 	}
 	return l.Cur
@@ -49,20 +49,20 @@ func limitOf(pid, resource int) uint64 {
 
 func openFiles(n uint64) Finding {
 	const check, advice = "open files", "ulimit -n 65536, or LimitNOFILE=65536 in the unit"
-	shown := fmt.Sprintf("a process may have %d", n)
+	shown := fmt.Sprintf("a process may have %d open files", n)
 	switch {
 	case n == unlimited:
 		shown = "no limit"
 	case n < filesNeeded:
-		return Bad(check, shown+": connections are refused beyond", advice)
+		return Bad(check, shown+": beyond it connections are refused", advice)
 	case n < filesWanted:
 		return Warn(check, shown, advice)
 	}
 	return Good(check, shown)
 }
 
-// Memory compares what handlers' memories may take together, wanted, with what
-// the machine and the cgroup have, in bytes; 0 is not known.
+// Memory compares the limit of all instances' memory together, wanted, with the
+// memory of the machine and of the cgroup, in bytes; 0 is unknown.
 func Memory(wanted, machine, group uint64) Finding {
 	const check = "memory"
 	has, of := machine, "the machine"
@@ -70,20 +70,20 @@ func Memory(wanted, machine, group uint64) Finding {
 		has, of = group, "the cgroup"
 	}
 	if has == 0 {
-		return Good(check, "how much there is is not known; handlers may take "+bytesText(wanted)+" together")
+		return Good(check, "the available memory is unknown; handlers may use "+bytesText(wanted)+" together")
 	}
-	shown := fmt.Sprintf("handlers may take %s together; %s has %s", bytesText(wanted), of, bytesText(has))
+	shown := fmt.Sprintf("handlers may use %s together; %s has %s", bytesText(wanted), of, bytesText(has))
 	if wanted > has/4*3 {
-		return Warn(check, shown+": the kernel may end the host", "set defaults.memory_total to at most half of that")
+		return Warn(check, shown+": the kernel may kill the host", "set defaults.memory_total to at most half of that")
 	}
 	return Good(check, shown)
 }
 
-// CgroupMemory is what the cgroup of this process may have, in bytes, of version 1
-// (memory.limit_in_bytes) or 2 (memory.max); 0 when there is no limit or it is not known.
+// CgroupMemory returns the memory limit of this process's cgroup in bytes, of
+// version 1 (memory.limit_in_bytes) or 2 (memory.max); 0 when unlimited or unknown.
 func CgroupMemory() uint64 { return CgroupMemoryOf(0) }
 
-// CgroupMemoryOf is CgroupMemory of another process; 0 is this one.
+// CgroupMemoryOf is CgroupMemory for another process; 0 is this one.
 func CgroupMemoryOf(pid int) uint64 {
 	self := "self"
 	if pid > 0 {
@@ -118,11 +118,10 @@ func cgroupMemory(self, mount string) uint64 {
 	return lowest
 }
 
-// noLimit is what version 1 says without a limit: the largest number of whole pages.
+// noLimit is the value in version 1 without a limit: the largest number of whole pages.
 const noLimit = 1 << 62
 
-// lowestLimit is the lowest limit of a cgroup and of those above it, which bound it as
-// well; 0 for none.
+// lowestLimit returns the lowest limit of a cgroup and its parents; 0 for none.
 func lowestLimit(root, path, name string) (lowest uint64) {
 	for dir := filepath.Join(root, filepath.Clean("/"+path)); ; dir = filepath.Dir(dir) {
 		if text, err := os.ReadFile(filepath.Join(dir, name)); err == nil {

@@ -1,24 +1,24 @@
 package doctor
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels.
 const (
 	OK      Level = "ok"
-	Warning Level = "warning" // the host works, but not as well or as safely as it could
-	Problem Level = "problem" // the host does not start, or does not keep its promises
+	Warning Level = "warning" // the host works, but less well or less safely than it could
+	Problem Level = "problem" // the host does not start, or does not keep its guarantees
 )
 
-// Finding is what one look has shown.
+// Finding is the result of one check.
 type Finding struct {
 	Check  string `json:"check"`
 	Level  Level  `json:"level"`
 	Detail string `json:"detail"`
-	Advice string `json:"advice"` // what to do; "" when nothing
+	Advice string `json:"advice"` // how to resolve it; "" when OK
 }
 
-// Report is everything that was found, in the order in which it was looked at.
+// Report lists the findings in the order of the checks.
 type Report struct {
 	Checks   []Finding `json:"checks"`
 	Warnings int       `json:"warnings"`
@@ -38,11 +38,11 @@ func (r *Report) Add(findings ...Finding) {
 	}
 }
 
-// Good is a finding that needs nothing done.
+// Good returns a finding of level OK.
 func Good(check, detail string) Finding { return Finding{Check: check, Level: OK, Detail: detail} }
 
-// Warn is a finding to think about.
+// Warn returns a finding of level Warning.
 func Warn(check, detail, advice string) Finding { return Finding{check, Warning, detail, advice} }
 
-// Bad is a finding to mend.
+// Bad returns a finding of level Problem.
 func Bad(check, detail, advice string) Finding { return Finding{check, Problem, detail, advice} }

@@ -6,17 +6,16 @@ import (
 	"syscall"
 )
 
-// Full reports whether the file system refused to store more: it has no blocks or
-// inodes left (ENOSPC), a quota is used up (EDQUOT), or a file must not grow any
-// further (EFBIG). inotify answers ENOSPC too, for a limit of its own: do not ask
-// about its errors.
+// Full reports whether an error means a full disk: no blocks or inodes left (ENOSPC),
+// quota exceeded (EDQUOT), or file size limit reached (EFBIG). Do not call it with
+// errors of inotify, which returns ENOSPC for a limit of its own.
 func Full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
-// Disk returns an error of the file system with the operation that failed:
-// Exhausted for a full disk (see Full), Unavailable for any other reason. A code
-// that err carries already stays. nil for nil.
+// Disk wraps an error of the file system with the failed operation: Exhausted for a
+// full disk (see Full), Unavailable otherwise. An err that has a code keeps it. It
+// returns nil for nil.
 func Disk(doing string, err error) error {
 	var known *Error
 	switch {
@@ -25,7 +24,7 @@ func Disk(doing string, err error) error {
 	case errors.As(err, &known):
 		return fmt.Errorf("%s: %w", doing, err)
 	case Full(err):
-		return New(Exhausted, "%s: the disk is full: free some space, no restart is needed: %w", doing, err)
+		return New(Exhausted, "%s: the disk is full: free some space; no restart is needed: %w", doing, err)
 	}
 	return New(Unavailable, "%s: %w", doing, err)
 }

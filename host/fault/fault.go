@@ -1,9 +1,8 @@
-// Package fault is the one set of error codes that every part of Berth speaks.
+// Package fault defines the error codes of all parts of Berth.
 //
-// An Error says what kind of failure it is (Code), which input it is about
-// (Field) and, in words for a person, what is wrong. Three places map codes to
-// something else, each in one function: the HTTP API, the delivery outcome and
-// the ABI. Everything else wraps with fmt.Errorf and %w.
+// An Error has the kind of failure (Code), the input at fault (Field) and a text for
+// a person. Three functions map codes to something else: to an HTTP status, to a
+// delivery outcome and to an ABI code. All other code wraps with fmt.Errorf and %w.
 package fault
 
 import (
@@ -15,29 +14,29 @@ import (
 // Code is a kind of failure.
 type Code string
 
-// The kinds of failure. The zero Code is not used: CodeOf answers Internal for
-// an error that carries none.
+// The kinds of failure. The zero Code is not used: CodeOf returns Internal for an
+// error without a code.
 const (
-	Invalid     Code = "invalid"     // the caller's input is wrong; trying again will not help
-	NotFound    Code = "not_found"   // what was named does not exist
-	Conflict    Code = "conflict"    // the state does not allow it, or somebody was first
+	Invalid     Code = "invalid"     // the caller's input is wrong; a retry does not help
+	NotFound    Code = "not_found"   // the named thing does not exist
+	Conflict    Code = "conflict"    // the state does not allow it, or another caller was first
 	Denied      Code = "denied"      // not authenticated, not authorised, or not granted
 	Exhausted   Code = "exhausted"   // a limit or the disk is full
-	Unavailable Code = "unavailable" // a part is down or closing; trying again may help
+	Unavailable Code = "unavailable" // a part is down or closing; a retry may help
 	Timeout     Code = "timeout"     // a deadline passed
-	Trap        Code = "trap"        // a guest stopped by itself or was stopped
-	Internal    Code = "internal"    // a defect of the host; the text is not for outsiders
+	Trap        Code = "trap"        // a guest trapped or was stopped
+	Internal    Code = "internal"    // a defect of the host; the text is not for clients
 
-	// Precondition: the caller asked for the change only in a state (such as a
-	// version it names) that is not the present one. Conflict is about what the
-	// change itself needs.
+	// Precondition: the present state is not the one that the caller made the change
+	// conditional on, such as a version. Conflict is about the needs of the change
+	// itself.
 	Precondition Code = "precondition"
 )
 
-// Error is a failure with its code. Reason already contains the cause's text;
-// Err keeps the cause for errors.Is and errors.As. Field is a JSON path of the input that is
-// wrong ("data.total_cents", "event_type"), or empty. RetryAfter is when trying
-// again is worth it, for a limit that passes; 0 when nobody knows.
+// Error is a failure with its code. Reason includes the text of the cause; Err is
+// the cause for errors.Is and errors.As. Field is the JSON path of the wrong input
+// ("data.total_cents", "event_type"), or empty. RetryAfter is the time until a retry
+// may succeed, 0 when unknown.
 type Error struct {
 	Code   Code
 	Field  string
@@ -70,8 +69,7 @@ func Field(field, format string, args ...any) error {
 	return &Error{Code: Invalid, Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// RetryAfter returns when trying again is worth it, as the outermost Error in
-// err's chain says; 0 when it does not.
+// RetryAfter returns the RetryAfter of the outermost Error in err's chain, else 0.
 func RetryAfter(err error) time.Duration {
 	var e *Error
 	if errors.As(err, &e) {
@@ -80,9 +78,8 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// CodeOf returns the code of the outermost Error in err's chain. Without one it
-// is Exhausted for an error of a full disk (see Full), else Internal; "" when err
-// is nil.
+// CodeOf returns the code of the outermost Error in err's chain. Without an Error it
+// returns Exhausted for a full disk (see Full), else Internal; "" for nil.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -97,5 +94,5 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// Is reports whether err carries this code.
+// Is reports whether err has this code (see CodeOf).
 func Is(err error, code Code) bool { return err != nil && CodeOf(err) == code }

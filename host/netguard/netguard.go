@@ -1,7 +1,7 @@
-// Package netguard keeps connections that somebody else chose (a guest, an index,
-// a redirect, a name server) away from addresses that are not on the public
-// internet. The check is of the address that is about to be connected to, after
-// the name was resolved, so no answer of a name server gets around it.
+// Package netguard restricts connections whose target an untrusted party chose (a
+// guest, an index, a redirect, a name server) to addresses on the public internet.
+// It checks the address of the connection itself, after name resolution, so that
+// no answer of a name server bypasses it.
 //
 // It imports the standard library and host/fault only.
 package netguard
@@ -13,14 +13,14 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// The registries of special-purpose addresses: RFC 6890 and what IANA has added.
+// The special-purpose addresses of RFC 6890 and of IANA's later additions.
 var (
 	notPublic4 = prefixes(
 		"0.0.0.0/8",       // this network
 		"10.0.0.0/8",      // private
 		"100.64.0.0/10",   // shared by carriers (CGNAT)
 		"127.0.0.0/8",     // loopback
-		"169.254.0.0/16",  // link-local, and where clouds tell secrets
+		"169.254.0.0/16",  // link-local, metadata services of clouds
 		"172.16.0.0/12",   // private
 		"192.0.0.0/24",    // protocol assignments
 		"192.0.2.0/24",    // documentation
@@ -32,7 +32,7 @@ var (
 		"224.0.0.0/4",     // multicast
 		"240.0.0.0/4",     // reserved, broadcast
 	)
-	// Of version 6 only the global unicast space is public, and less than that.
+	// Of version 6 only global unicast addresses are public, without these.
 	global6    = netip.MustParsePrefix("2000::/3")
 	notPublic6 = prefixes(
 		"2001::/23",     // protocol assignments, Teredo
@@ -40,7 +40,7 @@ var (
 		"2002::/16",     // 6to4: an address of version 4 inside
 		"3fff::/20",     // documentation
 	)
-	translated = netip.MustParsePrefix("64:ff9b::/96") // NAT64: likewise
+	translated = netip.MustParsePrefix("64:ff9b::/96") // NAT64: an address of version 4 inside
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -51,8 +51,8 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// Public reports whether an address is one of the public internet. An address of
-// version 4 inside one of version 6 (mapped, NAT64) counts as itself.
+// Public reports whether an address is on the public internet. An address of
+// version 4 inside one of version 6 (mapped, NAT64) is checked as version 4.
 func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	if a.Zone() != "" || !a.IsValid() {
@@ -77,14 +77,14 @@ func Public(a netip.Addr) bool {
 	return true
 }
 
-// Control makes a net.Dialer's Control that refuses (fault.Denied) addresses
-// which are neither Public nor allowed by also; nil allows none. The error does
-// not tell the address: it is for whoever chose the name.
+// Control returns a net.Dialer's Control that refuses (fault.Denied) addresses
+// that are neither Public nor allowed by also; nil allows none. The error omits the
+// address, because the untrusted party reads it.
 func Control(also func(netip.Addr) bool) func(network, address string, c syscall.RawConn) error {
 	return func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
-			return fault.New(fault.Denied, "the address cannot be told")
+			return fault.New(fault.Denied, "the address cannot be parsed")
 		}
 		if addr := to.Addr().Unmap(); Public(addr) || also != nil && also(addr) {
 			return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 )
 
-// dir makes a directory with a mode.
+// dir creates a directory with a mode.
 func dir(t *testing.T, mode fs.FileMode, path ...string) string {
 	t.Helper()
 	name := filepath.Join(path...)
@@ -42,7 +42,7 @@ func TestModes(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, path, want string // want: "" for none
-		reach            bool   // by Reach, where the two differ
+		shared           bool   // accepted by CheckShared
 	}{
 		{"private", good, "", true},
 		{"readable", dir(t, 0o755, top, "readable"), "", true},
@@ -65,8 +65,8 @@ func TestModes(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
-		if err := pathguard.Reach(tt.path); (err == nil) != tt.reach {
-			t.Errorf("%s: Reach: got %v", tt.name, err)
+		if err := pathguard.CheckShared(tt.path); (err == nil) != tt.shared {
+			t.Errorf("%s: CheckShared: got %v", tt.name, err)
 		}
 	}
 	if err := pathguard.Check(filepath.Join(good, "missing")); !errors.Is(err, fs.ErrNotExist) {
@@ -74,9 +74,9 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestOwners looks as another user would: all that this one has made is then
-// somebody else's, unless this is root.
-func TestOwners(t *testing.T) {
+// TestFilesOfOtherUsersAreRefused checks as another user, or changes the owner of
+// files when it runs as root.
+func TestFilesOfOtherUsersAreRefused(t *testing.T) {
 	top := t.TempDir()
 	own := dir(t, 0o700, top, "own")
 	info, err := os.Stat(own)
@@ -98,16 +98,16 @@ func TestOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := dir(t, 0o700, own, "inside")
-	foreign := link(t, dir(t, 0o700, top, "mine"), top, "link")
-	if err := os.Lchown(foreign, other, 0); err != nil {
+	otherLink := link(t, dir(t, 0o700, top, "mine"), top, "link")
+	if err := os.Lchown(otherLink, other, 0); err != nil {
 		t.Fatal(err)
 	}
 	group := dir(t, 0o770, top, "group")
 	if err := os.Chown(group, 0, other); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{own: "own belongs to the user with the id 12345", inside: "own belongs to", foreign: "link belongs to",
-		group: "the users of its group could change", dir(t, 0o700, group, "below"): "group has mode 0770"} {
+	for path, want := range map[string]string{own: "own belongs to the user with the id 12345", inside: "own belongs to", otherLink: "link belongs to",
+		group: "users of its group could change", dir(t, 0o700, group, "below"): "group has mode 0770"} {
 		if err := pathguard.Check(path); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", path, err, want)
 		}

@@ -7,13 +7,12 @@ import (
 )
 
 // TrustedEnv is the environment variable that lists directories, separated as in
-// PATH, whose owner and mode are not looked at: volumes of a container that no other
-// user reaches, such as a Kubernetes emptyDir (mode 0777) or a bind mount that the
-// machine's user owns. What is in them is still looked at.
+// PATH, whose owner and mode are not checked: volumes of a container that no other
+// user can access, such as a Kubernetes emptyDir (mode 0777) or a bind mount owned by
+// the machine's user. Their content is still checked.
 const TrustedEnv = "BERTH_TRUSTED_DIRECTORIES"
 
-// Trusted returns the directories that TrustedEnv lists. An entry that is no
-// absolute path counts for nothing, and "/" does not either.
+// Trusted returns the directories in TrustedEnv. It ignores relative paths and "/".
 func Trusted() []string {
 	list := filepath.SplitList(os.Getenv(TrustedEnv))
 	for i, dir := range list {

@@ -11,16 +11,16 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 )
 
-// TestTrustedDirectories has a volume as containers get one: every user can write to
-// it, and this user cannot change that.
-func TestTrustedDirectories(t *testing.T) {
+// TestTrustedDirectoriesAreExempt uses a volume like those of containers: every user
+// can write to it, and this user cannot change that.
+func TestTrustedDirectoriesAreExempt(t *testing.T) {
 	top := t.TempDir()
 	volume, other := dir(t, 0o777, top, "volume"), dir(t, 0o777, top, "other")
 	own := dir(t, 0o700, volume, "own")
 	open := dir(t, 0o777, volume, "open")
 	leads := link(t, volume, top, "link")
 	if err := pathguard.Check(volume); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "name it in BERTH_TRUSTED_DIRECTORIES") {
-		t.Errorf("got %v, want the way out", err)
+		t.Errorf("got %v, want the hint for containers", err)
 	}
 	for _, tt := range []struct {
 		name, value, path string
@@ -60,7 +60,7 @@ func TestTrustedDirectories(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info, err := os.Stat(name); err != nil || pathguard.Owner(name, info) == nil {
-			t.Errorf("another user's file is believed, %v", err)
+			t.Errorf("another user's file is accepted, %v", err)
 		}
 	})
 }

@@ -1,9 +1,9 @@
-// Package secret reads the operator's secrets: one file for each, in one
-// directory, or else an environment variable. They are in no configuration or
-// database, so that what is shown, logged or backed up does not hold them.
+// Package secret reads the operator's secrets: one file each in one directory, or
+// an environment variable. Configuration and database hold no secrets, so neither
+// do their dumps, logs and backups.
 //
-// A secret is read whenever it is asked for: a changed file counts at once, and
-// nothing is kept. Its content never gets into an error or a log.
+// A secret is read on every call: a changed file takes effect at once and nothing
+// is cached. Errors and logs never contain a secret's content.
 package secret
 
 import (
@@ -23,30 +23,29 @@ import (
 // MaxSize bounds a secret, in bytes.
 const MaxSize = 64 << 10
 
-// A name is a file's: no path, and no hidden file.
+// validName matches a secret's name: a file name, no path, not hidden.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
-// Source is where secrets come from: a file of the directory first, then the
-// environment. It is safe for concurrent use.
+// Source reads secrets from a directory first, then from the environment. It is
+// safe for concurrent use.
 type Source struct {
 	Directory Directory
-	// Env looks up an environment variable, as os.LookupEnv does. Nil: there are
-	// files only.
+	// Env looks up an environment variable, as os.LookupEnv does. nil: files only.
 	Env func(name string) (value string, found bool)
 }
 
-// EnvPrefix begins the names of the environment variables that hold secrets.
+// EnvPrefix is the prefix of environment variables that hold secrets.
 const EnvPrefix = "BERTH_SECRET_"
 
-// EnvName is the environment variable of a secret: BERTH_SECRET_ and its name in
-// upper case, with _ for what a variable's name cannot hold (api-key:
+// EnvName returns the environment variable of a secret: BERTH_SECRET_ and its name
+// in upper case, with _ for characters that a variable's name cannot have (api-key:
 // BERTH_SECRET_API_KEY).
 func EnvName(name string) string {
 	return EnvPrefix + strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(name))
 }
 
-// Read returns a secret. Errors are those of Directory.Read: a file that is
-// there and cannot be read is an error, whatever the environment has.
+// Read returns a secret, with the errors of Directory.Read. A file that exists and
+// cannot be read is an error even if the environment has the secret.
 func (s Source) Read(name string) (string, error) {
 	value, err := s.Directory.Read(name)
 	if !fault.Is(err, fault.NotFound) || s.Env == nil {
@@ -62,16 +61,15 @@ func (s Source) Read(name string) (string, error) {
 	return value, nil
 }
 
-// Directory is where the secrets are. It need not exist. It is safe for
-// concurrent use.
+// Directory is the path of the directory of secrets, which need not exist. It is
+// safe for concurrent use.
 type Directory string
 
-// Read returns a secret; a byte order mark and one line end, as editors leave
-// them, are not part of it. A link is followed within the directory. Errors: fault.Invalid for
-// a name that no secret has, fault.NotFound, fault.Exhausted for a file over
-// MaxSize, and fault.Unavailable for what is no regular file, cannot be read, can be
-// read by others than its owner, or is another user's (package pathguard). Their
-// texts are for the operator.
+// Read returns a secret without a byte order mark and one line end, which editors
+// add. Links within the directory are followed. Errors: fault.Invalid for an invalid
+// name, fault.NotFound, fault.Exhausted for a file over MaxSize, and fault.Unavailable
+// for a file that is not regular, not readable, readable by other users or owned by
+// another user (package pathguard). The texts are for the operator.
 func (d Directory) Read(name string) (string, error) {
 	if !validName.MatchString(name) {
 		return "", fault.New(fault.Invalid, "a secret's name is 1 to 128 letters, digits and . _ - (not first)")
@@ -81,10 +79,10 @@ func (d Directory) Read(name string) (string, error) {
 		return "", unreadable(name, err)
 	}
 	defer root.Close()
-	if err := pathguard.Reach(string(d)); err != nil {
+	if err := pathguard.CheckShared(string(d)); err != nil {
 		return "", fault.New(fault.Unavailable, "the secret %s: %w", name, err)
 	}
-	// Without O_NONBLOCK, opening a pipe would wait for its writer.
+	// Without O_NONBLOCK, opening a pipe waits for its writer.
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", unreadable(name, err)
@@ -97,7 +95,7 @@ func (d Directory) Read(name string) (string, error) {
 	case !info.Mode().IsRegular():
 		return "", fault.New(fault.Unavailable, "the secret %s is not a regular file", name)
 	case info.Mode().Perm()&0o077 != 0:
-		return "", fault.New(fault.Unavailable, "the secret %s has mode %04o: others could read it; chmod 600 it", name, info.Mode().Perm())
+		return "", fault.New(fault.Unavailable, "the secret %s has mode %04o: other users can read it; run chmod 600", name, info.Mode().Perm())
 	}
 	if err := pathguard.Owner(name, info); err != nil {
 		return "", fault.New(fault.Unavailable, "the secret %w", err)
@@ -112,10 +110,10 @@ func (d Directory) Read(name string) (string, error) {
 	return string(abi.TrimFileEnd(content)), nil
 }
 
-// unreadable says why without the path, which is no matter of a guest.
+// unreadable returns the reason without the path, which a guest must not learn.
 func unreadable(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.NotFound, "there is no secret %s", name)
+		return fault.New(fault.NotFound, "no secret named %s", name)
 	}
 	var path *fs.PathError
 	if errors.As(err, &path) {

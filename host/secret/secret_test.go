@@ -82,7 +82,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%q: got %.20q, %v, want %.20q, %q", tt.name, got, err, tt.want, tt.code)
 		}
 		if err != nil && (strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), outer)) {
-			t.Errorf("%q: the error tells too much: %v", tt.name, err)
+			t.Errorf("%q: the error shows the secret or the path: %v", tt.name, err)
 		}
 	}
 	put("key", "changed", 0o600)
@@ -122,7 +122,7 @@ func TestDirectoryThatOthersCanChange(t *testing.T) {
 		}
 	}
 	if os.Geteuid() != 0 {
-		return // what belongs to others, only root can make
+		return // only root can give files away
 	}
 	if err := os.Chown(filepath.Join(dir, "key"), 12345, 12345); err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestSource(t *testing.T) {
 			t.Errorf("%q: got %.20q, %v", tt.name, got, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("%q: the error tells too much", tt.name)
+			t.Errorf("%q: the error shows the secret", tt.name)
 		}
 	}
 	if _, err := (secret.Source{Directory: secret.Directory(dir)}).Read("api-key.v2"); !fault.Is(err, fault.NotFound) {

@@ -36,9 +36,9 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// bazaar is a marketplace that can be made to answer anything. It is reached as
+// testMarketplace is a marketplace that can be made to answer anything. It is reached as
 // example.com, a name that its certificate is for, by a resolver of its own.
-type bazaar struct {
+type testMarketplace struct {
 	t        *testing.T
 	by       format.Signer // of the marketplace and of its one publisher
 	tree     *publish.Tree
@@ -53,9 +53,9 @@ type bazaar struct {
 	asked   int                         // requests
 }
 
-func openBazaar(t *testing.T) *bazaar {
+func openMarketplace(t *testing.T) *testMarketplace {
 	t.Helper()
-	b := &bazaar{t: t, dir: t.TempDir(), instead: map[string]http.HandlerFunc{}}
+	b := &testMarketplace{t: t, dir: t.TempDir(), instead: map[string]http.HandlerFunc{}}
 	var err error
 	b.by, err = format.NewSigner()
 	check(t, err)
@@ -92,7 +92,7 @@ func openBazaar(t *testing.T) *bazaar {
 
 // answerNames has every name at 127.0.0.1, but rebind.test, which at first is where
 // nobody listens (RFC 1035, section 4.1).
-func (b *bazaar) answerNames(conn net.PacketConn) {
+func (b *testMarketplace) answerNames(conn net.PacketConn) {
 	query := make([]byte, 512)
 	for {
 		n, from, err := conn.ReadFrom(query)
@@ -122,19 +122,19 @@ func (b *bazaar) answerNames(conn net.PacketConn) {
 }
 
 // url is where a path is, by a name.
-func (b *bazaar) url(path string) string {
+func (b *testMarketplace) url(path string) string {
 	_, port, _ := net.SplitHostPort(b.server.Listener.Addr().String())
 	return "https://example.com:" + port + path
 }
 
-func (b *bazaar) answer(path string, h http.HandlerFunc) {
+func (b *testMarketplace) answer(path string, h http.HandlerFunc) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.instead[path] = h
 }
 
 // requests is how many there were.
-func (b *bazaar) requests() int {
+func (b *testMarketplace) requests() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.asked
@@ -145,7 +145,7 @@ func text(content []byte) http.HandlerFunc {
 }
 
 // release adds a release of a guest to the tree.
-func (b *bazaar) release(guest, manifest string) format.Release {
+func (b *testMarketplace) release(guest, manifest string) format.Release {
 	b.t.Helper()
 	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", guest+".wasm"))
 	check(b.t, err)
@@ -156,8 +156,8 @@ func (b *bazaar) release(guest, manifest string) format.Release {
 	return bundle.Release
 }
 
-// mend has the tree's files answered again, with a list that is newer than any before.
-func (b *bazaar) mend() {
+// restore has the tree's files answered again, with a list that is newer than any before.
+func (b *testMarketplace) restore() {
 	b.mu.Lock()
 	b.instead = map[string]http.HandlerFunc{}
 	b.mu.Unlock()
@@ -165,7 +165,7 @@ func (b *bazaar) mend() {
 }
 
 // sign has a changed root answered, properly signed.
-func (b *bazaar) sign(change func(*format.Root)) {
+func (b *testMarketplace) sign(change func(*format.Root)) {
 	b.t.Helper()
 	content, err := os.ReadFile(filepath.Join(b.dir, format.RootPath))
 	check(b.t, err)
@@ -184,40 +184,40 @@ func (b *bazaar) sign(change func(*format.Root)) {
 }
 
 // forge has another file answered and listed.
-func (b *bazaar) forge(path string, content []byte) {
+func (b *testMarketplace) forge(path string, content []byte) {
 	b.t.Helper()
 	b.sign(func(r *format.Root) { r.Files[path] = format.FileOf(content) })
 	b.answer("/"+path, text(content))
 }
 
-// shopper is a running host that is configured with a bazaar.
-type shopper struct {
+// testHost is a running host that is configured with a testMarketplace.
+type testHost struct {
 	t     *testing.T
 	host  *Host
 	yaml  string
 	token string
 }
 
-// shopper starts a host that trusts the bazaar.
-func (b *bazaar) shopper(change ...func(*Host)) *shopper {
+// startHost starts a host that trusts the testMarketplace.
+func (b *testMarketplace) startHost(change ...func(*Host)) *testHost {
 	b.t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(b.server.Certificate())
-	return shop(b.t, "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: "+b.url("/")+"\n  trusted_keys: ["+b.by.Key().String()+"]\n"+
+	return startHost(b.t, "plugin_directories: []\nroutes: {\"*\": {}} # all\nmarketplace:\n  enabled: true\n  index_url: "+b.url("/")+"\n  trusted_keys: ["+b.by.Key().String()+"]\n"+
 		"  allow_private_hosts: [example.com, 127.0.0.7]\n",
 		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second}, change...)
 }
 
 // shop starts a host with a configuration.
-func shop(t *testing.T, config string, reach marketplace.Config, change ...func(*Host)) *shopper {
+func startHost(t *testing.T, config string, fetchConfig marketplace.Config, change ...func(*Host)) *testHost {
 	t.Helper()
 	dir := t.TempDir()
-	s := &shopper{t: t, yaml: filepath.Join(dir, "berth.yaml")}
+	s := &testHost{t: t, yaml: filepath.Join(dir, "berth.yaml")}
 	check(t, os.WriteFile(s.yaml, []byte(config), 0o600))
 	var err error
 	s.host, err = New(Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0"})
 	check(t, err)
-	s.host.reach = reach
+	s.host.fetchConfig = fetchConfig
 	for _, c := range change {
 		c(s.host)
 	}
@@ -229,7 +229,7 @@ func shop(t *testing.T, config string, reach marketplace.Config, change ...func(
 }
 
 // call asks the host's API; p is the problem that was answered.
-func (s *shopper) call(method, path string, in, out any) (status int, p wire.Problem) {
+func (s *testHost) call(method, path string, in, out any) (status int, p wire.Problem) {
 	s.t.Helper()
 	var body io.Reader
 	if in != nil {
@@ -256,7 +256,7 @@ func (s *shopper) call(method, path string, in, out any) (status int, p wire.Pro
 
 // snapshot is all that an installation that is refused must not change: store, lock,
 // journal, configuration, and the plugins that run.
-func (s *shopper) snapshot() string {
+func (s *testHost) snapshot() string {
 	s.t.Helper()
 	var out strings.Builder
 	show := func(path string) {
@@ -289,7 +289,7 @@ func (s *shopper) snapshot() string {
 }
 
 // delivered waits until an event is ok at every handler it is for.
-func delivered(t *testing.T, s *shopper, id string) {
+func delivered(t *testing.T, s *testHost, id string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)

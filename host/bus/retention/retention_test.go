@@ -1,4 +1,4 @@
-package host
+package retention
 
 import (
 	"bytes"
@@ -15,22 +15,34 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
-	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store"
 )
 
-// retained is an engine with its retention, a clock and what was logged.
-type retained struct {
-	eventLog
-	retention *retention
-	db        *boundedDB // nil for the memory engine
+// engine is a log with the methods that the tests call.
+type engine interface {
+	Log
+	SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error)
+	SetCursor(ctx context.Context, c event.Cursor) error
+	ForgetHandler(ctx context.Context, handler string) error
+}
 
-	mu       sync.Mutex
-	at       time.Time
-	settings config.Bus
-	out      bytes.Buffer
+// retained is an engine with its retention, a clock and a log output.
+type retained struct {
+	engine
+	retention *Retention
+	db        *store.Store // nil for the memory engine
+
+	mu     sync.Mutex
+	at     time.Time
+	limits Limits
+	out    bytes.Buffer
+}
+
+// Append appends with the retention.
+func (r *retained) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
+	return r.retention.Append(ctx, events)
 }
 
 func (r *retained) now() time.Time {
@@ -39,12 +51,12 @@ func (r *retained) now() time.Time {
 	return r.at
 }
 
-func (r *retained) pass(t *testing.T, after time.Duration) {
+func (r *retained) enforce(t *testing.T, after time.Duration) {
 	t.Helper()
 	r.mu.Lock()
 	r.at = r.at.Add(after)
 	r.mu.Unlock()
-	if err := r.retention.pass(t.Context()); err != nil {
+	if err := r.retention.Enforce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -61,7 +73,7 @@ func (r *retained) append(t *testing.T, prefix string, n int) error {
 	return nil
 }
 
-func (r *retained) place(t *testing.T, handler string, seq uint64) {
+func (r *retained) setCursor(t *testing.T, handler string, seq uint64) {
 	t.Helper()
 	if err := r.SetCursor(t.Context(), event.Cursor{Name: "handler/" + handler, Seq: seq}); err != nil {
 		t.Fatal(err)
@@ -77,29 +89,23 @@ func (r *retained) wantEvents(t *testing.T, first, last uint64) {
 }
 
 // onEngines runs a test on every engine.
-func onEngines(t *testing.T, settings config.Bus, run func(*testing.T, *retained)) {
+func onEngines(t *testing.T, limits Limits, run func(*testing.T, *retained)) {
 	for _, name := range []string{"memory", "store"} {
 		t.Run(name, func(t *testing.T) {
-			r := &retained{at: time.Unix(1e9, 0), settings: settings}
-			var log eventLog
-			var s *store.Store
+			r := &retained{at: time.Unix(1e9, 0), limits: limits}
 			if name == "store" {
-				var err error
-				if s, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "berth.db"), Now: r.now}); err != nil {
+				s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "berth.db"), Now: r.now})
+				if err != nil {
 					t.Fatal(err)
 				}
 				defer s.Close()
-				log = s
+				r.engine, r.db = s, s
 			} else {
 				m := bus.NewMemory(bus.MemoryConfig{Now: r.now})
 				defer m.Close()
-				log = m
+				r.engine = m
 			}
-			r.retention = newRetention(log, func() config.Bus { return r.settings }, r.now, slog.New(slog.NewTextHandler(&r.out, nil)))
-			r.eventLog = boundedLog{log, r.retention}
-			if s != nil {
-				r.db = &boundedDB{s, r.retention}
-			}
+			r.retention = New(Config{Log: r.engine, Limits: func() Limits { return r.limits }, Now: r.now, Logger: slog.New(slog.NewTextHandler(&r.out, nil))})
 			run(t, r)
 		})
 	}
@@ -108,15 +114,15 @@ func onEngines(t *testing.T, settings config.Bus, run func(*testing.T, *retained
 const day = 24 * time.Hour
 
 func TestRetentionWaitsForEveryKnownHandler(t *testing.T) {
-	onEngines(t, config.Bus{Retention: 7 * day, MaxAge: 30 * day}, func(t *testing.T, r *retained) {
+	onEngines(t, Limits{Retention: 7 * day, MaxAge: 30 * day}, func(t *testing.T, r *retained) {
 		if err := r.append(t, "k", 10); err != nil {
 			t.Fatal(err)
 		}
-		r.place(t, "quick", 10)
-		r.place(t, "disabled", 4) // nobody runs it, but it has a place
-		r.pass(t, 6*day)
+		r.setCursor(t, "quick", 10)
+		r.setCursor(t, "disabled", 4) // it does not run, but it has a cursor
+		r.enforce(t, 6*day)
 		r.wantEvents(t, 1, 10)
-		r.pass(t, 2*day)
+		r.enforce(t, 2*day)
 		r.wantEvents(t, 5, 10)
 		if err := r.append(t, "l", 1); err != nil {
 			t.Fatal(err)
@@ -124,9 +130,9 @@ func TestRetentionWaitsForEveryKnownHandler(t *testing.T) {
 		if err := r.ForgetHandler(t.Context(), "disabled"); err != nil { // an uninstall
 			t.Fatal(err)
 		}
-		r.pass(t, 0)
+		r.enforce(t, 0)
 		r.wantEvents(t, 11, 11)
-		r.pass(t, 8*day) // quick has not had it
+		r.enforce(t, 8*day) // quick has not had event 11
 		r.wantEvents(t, 11, 11)
 		if strings.Contains(r.out.String(), "ERROR") {
 			t.Errorf("an error was logged:\n%s", &r.out)
@@ -135,42 +141,42 @@ func TestRetentionWaitsForEveryKnownHandler(t *testing.T) {
 }
 
 func TestRetentionGivesUpAtMaxAge(t *testing.T) {
-	onEngines(t, config.Bus{Retention: 7 * day, MaxAge: 30 * day}, func(t *testing.T, r *retained) {
+	onEngines(t, Limits{Retention: 7 * day, MaxAge: 30 * day}, func(t *testing.T, r *retained) {
 		if err := r.append(t, "old", 10); err != nil {
 			t.Fatal(err)
 		}
-		r.place(t, "a", 2)
-		r.place(t, "b", 7)
-		r.place(t, "c", 10)
-		r.pass(t, 29*day)
+		r.setCursor(t, "a", 2)
+		r.setCursor(t, "b", 7)
+		r.setCursor(t, "c", 10)
+		r.enforce(t, 29*day)
 		r.wantEvents(t, 3, 10)
 		if err := r.append(t, "new", 2); err != nil {
 			t.Fatal(err)
 		}
-		r.pass(t, 2*day)
-		r.pass(t, 0) // what is lost is counted once
+		r.enforce(t, 2*day)
+		r.enforce(t, 0) // losses are counted once
 		r.wantEvents(t, 11, 12)
 		for handler, want := range map[string]uint64{"a": 8, "b": 3, "c": 0} {
 			if got := r.retention.Lost(handler); got != want {
 				t.Errorf("%s lost %d events, want %d", handler, got, want)
 			}
-			line := fmt.Sprintf("handler=%s events=%d max_age=720h0m0s", handler, want)
+			line := fmt.Sprintf("plugin=%s events=%d max_age=720h0m0s", handler, want)
 			if got := strings.Count(r.out.String(), line); got != 1 && want > 0 || got > 0 && want == 0 {
 				t.Errorf("%q is logged %d times:\n%s", line, got, &r.out)
 			}
 		}
-		r.settings.MaxAge = 0
-		r.pass(t, 365*day)
+		r.limits.MaxAge = 0
+		r.enforce(t, 365*day)
 		r.wantEvents(t, 11, 12)
 	})
 }
 
-func TestRetentionMakesRoom(t *testing.T) {
-	onEngines(t, config.Bus{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
+func TestFullLogReclaimsDeliveredEvents(t *testing.T) {
+	onEngines(t, Limits{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
 		ctx := t.Context()
-		r.place(t, "slow", 0)
+		r.setCursor(t, "slow", 0)
 		err := r.append(t, "a", 100)
-		if !isFull(err) {
+		if !IsFull(err) {
 			t.Fatalf("got %v, want the log to be full", err)
 		}
 		st, _ := r.Status(ctx)
@@ -178,54 +184,56 @@ func TestRetentionMakesRoom(t *testing.T) {
 			t.Errorf("full at %+v", st)
 		}
 		if !strings.Contains(r.out.String(), "furthest_back=slow") {
-			t.Errorf("nobody was told who holds the log up:\n%s", &r.out)
+			t.Errorf("the log does not name the slowest handler:\n%s", &r.out)
 		}
 		if r.db != nil {
 			write := func() error {
-				_, err := r.db.Write(ctx, func(*sql.Tx) ([]*event.Event, error) {
-					return []*event.Event{logtest.Make(t, event.Draft{IdempotencyKey: "order:1:v1", Data: []byte(`"` + strings.Repeat("x", 2000) + `"`)})}, nil
+				_, err := r.retention.Write(ctx, func() ([]event.Receipt, error) {
+					return r.db.Write(ctx, func(*sql.Tx) ([]*event.Event, error) {
+						return []*event.Event{logtest.Make(t, event.Draft{IdempotencyKey: "order:1:v1", Data: []byte(`"` + strings.Repeat("x", 2000) + `"`)})}, nil
+					})
 				})
 				return err
 			}
-			if err := write(); !isFull(err) {
+			if err := write(); !IsFull(err) {
 				t.Errorf("an order: got %v", err)
 			}
 		}
-		// The handler settles: its outcome, its child and its place need no room.
+		// The handler succeeds: its outcome, child and cursor are exempt from the limit.
 		child := logtest.Make(t, event.Draft{IdempotencyKey: "child", Data: []byte(`"` + strings.Repeat("y", 4000) + `"`)})
 		if _, err := r.SaveDeliveries(ctx, []event.Delivery{{Handler: "slow", Seq: 20, Status: event.StatusOK, Children: []*event.Event{child}}},
 			[]event.Cursor{{Name: "handler/slow", Seq: 20}}); err != nil {
 			t.Fatal(err)
 		}
-		r.pass(t, time.Second) // the clock moves: it is looked at again
+		r.enforce(t, time.Second) // the clock advances beyond the pause
 		if err := r.append(t, "b", 1); err != nil {
-			t.Errorf("after an event was settled: %v", err)
+			t.Errorf("after an event was delivered: %v", err)
 		}
 		st, _ = r.Status(ctx)
 		if st.FirstSeq == 1 || st.FirstSeq > 21 {
-			t.Errorf("room was made up to %+v", st)
+			t.Errorf("events were deleted up to %+v", st)
 		}
-		// Publishing goes on as long as the handler does, without losing a thing.
+		// Publishing continues while the handler progresses, without a loss.
 		for range 50 {
-			r.place(t, "slow", r.Last())
+			r.setCursor(t, "slow", r.Last())
 			if err := r.append(t, fmt.Sprint("c", r.Last()), 10); err != nil {
-				t.Fatalf("with a handler that keeps up: %v", err)
+				t.Fatalf("with a handler that progresses: %v", err)
 			}
 		}
 		if n := r.retention.Lost("slow"); n != 0 {
 			t.Errorf("%d events were lost", n)
 		}
-		r.settings.MaxSize = 0
-		r.retention.configure()
+		r.limits.MaxSize = 0
+		r.retention.Configure()
 		if err := r.append(t, "d", 100); err != nil {
-			t.Errorf("without a bound: %v", err)
+			t.Errorf("without a limit: %v", err)
 		}
 	})
 }
 
-// TestRoomForALargeOne: one event that needs more than the usual room.
-func TestRoomForALargeOne(t *testing.T) {
-	onEngines(t, config.Bus{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
+// TestFullLogReclaimsForLargeEvent: one event that exceeds the usual reserve.
+func TestFullLogReclaimsForLargeEvent(t *testing.T) {
+	onEngines(t, Limits{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
 		if err := r.append(t, "a", 45); err != nil {
 			t.Fatal(err)
 		}
@@ -236,20 +244,20 @@ func TestRoomForALargeOne(t *testing.T) {
 		st, _ := r.Status(t.Context())
 		never := logtest.Make(t, event.Draft{Data: []byte(`"` + strings.Repeat("x", 65<<10) + `"`)})
 		_, err := r.Append(t.Context(), []*event.Event{never})
-		if again, _ := r.Status(t.Context()); !isFull(err) || again != st {
-			t.Errorf("one that never fits: got %v; the log was %+v and is %+v", err, st, again)
+		if again, _ := r.Status(t.Context()); !IsFull(err) || again != st {
+			t.Errorf("an event that never fits: got %v; the log was %+v and is %+v", err, st, again)
 		}
 	})
 }
 
-// TestMakeRoomConcurrently: publishers that meet a full log at once.
-func TestMakeRoomConcurrently(t *testing.T) {
-	onEngines(t, config.Bus{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
+// TestConcurrentPublishersReclaim: concurrent publishers find the log full.
+func TestConcurrentPublishersReclaim(t *testing.T) {
+	onEngines(t, Limits{Retention: 7 * day, MaxAge: 30 * day, MaxSize: 64 << 10}, func(t *testing.T, r *retained) {
 		var wg sync.WaitGroup
 		for p := range 8 {
 			wg.Go(func() {
 				if err := r.append(t, fmt.Sprint(p, "-"), 40); err != nil {
-					t.Errorf("no handler is known, so there is always room: %v", err)
+					t.Errorf("without a known handler every append must succeed: %v", err)
 				}
 			})
 		}
@@ -260,7 +268,7 @@ func TestMakeRoomConcurrently(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := r.retention.pass(ctx); !errors.Is(err, context.Canceled) || fault.CodeOf(err) != fault.Unavailable {
+		if err := r.retention.Enforce(ctx); !errors.Is(err, context.Canceled) || fault.CodeOf(err) != fault.Unavailable {
 			t.Errorf("ended: got %v", err)
 		}
 	})
