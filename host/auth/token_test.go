@@ -102,3 +102,20 @@ func TestConcurrentStartsShareOneToken(t *testing.T) {
 		t.Errorf("%d calls created the token, want 1", count)
 	}
 }
+
+// TestTokenThatCannotBeWritten: the directory's path is so long that the token's own fits
+// in the system's limit and that of the temporary file beside it does not.
+func TestTokenThatCannotBeWritten(t *testing.T) {
+	const pathMax = 4096
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := pathMax - 1 - len("/"+auth.TokenFile) - 1; len(dir) < want; {
+		dir += "/" + strings.Repeat("d", min(200, want-len(dir)-1))
+	}
+	token, _, created, err := auth.LoadOrCreateToken(dir)
+	if err == nil || created || token != "" {
+		t.Errorf("got token %q, created %v, error %v; want an error", token, created, err)
+	}
+}

@@ -66,3 +66,26 @@ func TestRecoverFindsTheDataDirectory(t *testing.T) {
 		}
 	}
 }
+
+// A broken file that still parses says the data directory in any style of YAML.
+func TestRecoverReadsTheDataDirectoryOfAParsedFile(t *testing.T) {
+	dir, data := t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "c.yaml")
+	former := fmt.Sprintf("data_dir : %q\n", data)
+	after := former + "\n# more\n"
+	if err := os.WriteFile(path, []byte(former+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("berth-edit-1 %d %d %q\n%s%s", len(former), len(after), real, former, after)
+	if err := os.WriteFile(filepath.Join(data, file.CopyFile), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	recovered, err := Recover(path, "")
+	if got, _ := os.ReadFile(path); !recovered || err != nil || string(got) != former {
+		t.Errorf("got %q, %v, %v", got, recovered, err)
+	}
+}

@@ -362,3 +362,37 @@ func TestLocals(t *testing.T) {
 		}
 	}
 }
+
+// TestOpcodeNumbers holds each named opcode to the number that the specification gives it
+// (WebAssembly 2.0, section 5.4).
+func TestOpcodeNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		op   Op
+		want uint16
+	}{
+		{"unreachable", OpUnreachable, 0x00}, {"nop", OpNop, 0x01}, {"block", OpBlock, 0x02},
+		{"loop", OpLoop, 0x03}, {"if", OpIf, 0x04}, {"else", OpElse, 0x05}, {"end", OpEnd, 0x0b},
+		{"br", OpBr, 0x0c}, {"br_if", OpBrIf, 0x0d}, {"br_table", OpBrTable, 0x0e},
+		{"return", OpReturn, 0x0f}, {"call", OpCall, 0x10}, {"call_indirect", OpCallIndirect, 0x11},
+		{"drop", OpDrop, 0x1a}, {"select", OpSelect, 0x1b}, {"select t", OpSelectT, 0x1c},
+		{"local.get", OpLocalGet, 0x20}, {"local.set", OpLocalSet, 0x21}, {"local.tee", OpLocalTee, 0x22},
+		{"global.get", OpGlobalGet, 0x23}, {"global.set", OpGlobalSet, 0x24},
+		{"table.get", OpTableGet, 0x25}, {"table.set", OpTableSet, 0x26},
+		{"i32.load", OpI32Load, 0x28}, {"i64.store32", OpI64Store32, 0x3e},
+		{"memory.size", OpMemorySize, 0x3f}, {"memory.grow", OpMemoryGrow, 0x40},
+		{"i32.const", OpI32Const, 0x41}, {"i64.const", OpI64Const, 0x42},
+		{"f32.const", OpF32Const, 0x43}, {"f64.const", OpF64Const, 0x44},
+		{"ref.null", OpRefNull, 0xd0}, {"ref.is_null", OpRefIsNull, 0xd1}, {"ref.func", OpRefFunc, 0xd2},
+		{"memory.init", OpMemoryInit, 0xfc08}, {"data.drop", OpDataDrop, 0xfc09},
+		{"memory.copy", OpMemoryCopy, 0xfc0a}, {"memory.fill", OpMemoryFill, 0xfc0b},
+		{"table.init", OpTableInit, 0xfc0c}, {"elem.drop", OpElemDrop, 0xfc0d},
+		{"table.copy", OpTableCopy, 0xfc0e}, {"table.grow", OpTableGrow, 0xfc0f},
+		{"table.size", OpTableSize, 0xfc10}, {"table.fill", OpTableFill, 0xfc11},
+		{"v128.const", OpV128Const, 0xfd0c},
+	} {
+		if uint16(tt.op) != tt.want {
+			t.Errorf("%s is %#x, want %#x", tt.name, uint16(tt.op), tt.want)
+		}
+	}
+}
