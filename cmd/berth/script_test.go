@@ -23,6 +23,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "curl" {
+		if err := runCurl(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if line := os.Getenv(serveVariable); line != "" {
 		var args []string
 		if err := json.Unmarshal([]byte(line), &args); err != nil {

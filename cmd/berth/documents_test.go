@@ -1,0 +1,407 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// documentTimeout bounds each command of a document, compilation of the example
+// handlers included. Only a hang exceeds it.
+const documentTimeout = 10 * time.Minute
+
+// TestDocuments runs every command of README.md and docs/quickstart.md in order, in
+// a copy of the repository, against the real binary, and compares the output with
+// the one shown. Ids, times, durations and ports match any other; "…" matches any
+// text of a line and, alone on a line, any number of lines. A command that only
+// reads is repeated until its output matches, because deliveries take a moment.
+func TestDocuments(t *testing.T) {
+	for _, name := range []string{"README.md", "docs/quickstart.md"} {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("..", "..", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			blocks, err := fencedBlocks(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newDocumentWorkspace(t)
+			steps := 0
+			for _, b := range blocks {
+				if b.file != "" {
+					w.create(b.file, b.text)
+				}
+				for _, s := range b.steps() {
+					w.run(s)
+					steps++
+				}
+			}
+			if steps == 0 {
+				t.Error("the document has no command")
+			}
+		})
+	}
+}
+
+// fencedBlock is one fenced block of a document.
+type fencedBlock struct {
+	language string
+	file     string // the path to create with its text; "" for none
+	text     string
+	line     int // of its first line
+}
+
+// step is one command and the output shown for it.
+type step struct {
+	line    int
+	command string
+	want    string
+}
+
+// fencedBlocks returns the blocks of a document. A language that could hide
+// commands from the test is an error.
+func fencedBlocks(document string) (blocks []fencedBlock, err error) {
+	var open *fencedBlock
+	for i, line := range strings.Split(document, "\n") {
+		fence, isFence := strings.CutPrefix(line, "```")
+		switch {
+		case isFence && open == nil:
+			language, file, _ := strings.Cut(fence, " file=")
+			if !slices.Contains([]string{"", "console", "go", "json", "yaml"}, language) {
+				return nil, fmt.Errorf("line %d: commands are in blocks of the language console, not %q", i+1, language)
+			}
+			open = &fencedBlock{language: language, file: file, line: i + 2}
+		case isFence:
+			blocks = append(blocks, *open)
+			open = nil
+		case open != nil:
+			open.text += line + "\n"
+		}
+	}
+	if open != nil {
+		return nil, fmt.Errorf("line %d: the block is not closed", open.line-1)
+	}
+	return blocks, nil
+}
+
+// steps returns the commands of a console block.
+func (b fencedBlock) steps() (steps []step) {
+	if b.language != "console" {
+		return nil
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(b.text, "\n"), "\n") {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			steps = append(steps, step{line: b.line + i, command: command})
+		} else if n := len(steps); n > 0 {
+			steps[n-1].want += line + "\n"
+		}
+	}
+	return steps
+}
+
+// documentWorkspace is a copy of the repository in which a document's commands run.
+type documentWorkspace struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// newDocumentWorkspace copies what the commands need: sources, the configuration
+// with a free port, and small guests. bin/berth and bin/curl are this test binary.
+func newDocumentWorkspace(t *testing.T) *documentWorkspace {
+	t.Helper()
+	w := &documentWorkspace{t: t, dir: t.TempDir()}
+	repository := os.DirFS(filepath.Join("..", ".."))
+	for _, tree := range []string{"Makefile", "go.mod", "go.sum", "abi", "cmd/demo", "config", "host", "plugins-src", "testdata/guests"} {
+		err := fs.WalkDir(repository, tree, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				if d != nil && d.Name() == "testdata" {
+					return fs.SkipDir
+				}
+				return err
+			}
+			if !d.Type().IsRegular() || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			text, err := fs.ReadFile(repository, path)
+			if err == nil {
+				w.create(path, string(text))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	configuration := filepath.Join(w.dir, "config", "event_handlers.yaml")
+	text, err := os.ReadFile(configuration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.create("config/event_handlers.yaml", string(text)+"\nserver: {listen: \"127.0.0.1:0\"}\n")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(w.dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"berth", "curl"} {
+		if err := os.Symlink(self, filepath.Join(w.dir, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if !strings.HasPrefix(name, "BERTH_") && !slices.Contains([]string{"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PATH"}, name) {
+			w.env = append(w.env, v)
+		}
+	}
+	w.env = append(w.env, "PATH="+filepath.Join(w.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return w
+}
+
+// create writes a file of the workspace.
+func (w *documentWorkspace) create(path, text string) {
+	w.t.Helper()
+	path = filepath.Join(w.dir, filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+var (
+	shellComment = regexp.MustCompile(`\s+#.*$`)
+	readOnly     = regexp.MustCompile(`^(curl|bin/berth (plugin (list|show)|events (show|list|log|dead-letters list)|orders (show|list)))\b`)
+)
+
+// run runs one command and compares its output.
+func (w *documentWorkspace) run(s step) {
+	w.t.Helper()
+	command := shellComment.ReplaceAllString(s.command, "")
+	switch command {
+	case "make test": // which runs this test
+		w.requireTarget("test")
+		return
+	case "make run":
+		w.requireTarget("run")
+		w.start(s, "make -o build run") // bin/berth is there
+		return
+	}
+	pattern, err := outputPattern(s.want)
+	if err != nil {
+		w.t.Fatalf("line %d: %v", s.line, err)
+	}
+	deadline := time.Now().Add(documentTimeout)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		cmd := exec.CommandContext(w.t.Context(), "sh", "-c", w.addressed(command))
+		cmd.Dir, cmd.Env = w.dir, w.env
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && strings.Contains(s.want, "berth: ") {
+			err = nil // the document shows an error
+		}
+		if err == nil && pattern.MatchString(normalized(string(out))) {
+			return
+		}
+		if !readOnly.MatchString(command) || time.Now().After(deadline) {
+			w.t.Fatalf("line %d: $ %s\ngot (%v):\n%s\nwant:\n%s", s.line, s.command, err, out, s.want)
+		}
+		<-tick.C
+	}
+}
+
+// requireTarget fails the test unless the Makefile has a target.
+func (w *documentWorkspace) requireTarget(name string) {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "Makefile"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^` + name + `:`).Match(text) {
+		w.t.Fatalf("the Makefile has no target %s", name)
+	}
+}
+
+// addressed replaces the documents' address by the one of the running host.
+func (w *documentWorkspace) addressed(command string) string {
+	const shown = "http://127.0.0.1:8080"
+	if !strings.Contains(command, shown) {
+		return command
+	}
+	text, err := os.ReadFile(filepath.Join(w.dir, "data", stateFile))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var host struct{ URL string }
+	if err := json.Unmarshal(text, &host); err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.ReplaceAll(command, shown, host.URL)
+}
+
+// lockedBuffer is a buffer that a process writes while the test reads it.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// start runs a command that goes on until the test ends, and waits for the output
+// that the document shows.
+func (w *documentWorkspace) start(s step, command string) {
+	w.t.Helper()
+	pattern, err := outputPattern(s.want)
+	if err != nil {
+		w.t.Fatalf("line %d: %v", s.line, err)
+	}
+	var out lockedBuffer
+	cmd := exec.Command("sh", "-c", "exec "+command)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.dir, w.env, &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a terminal does; Ctrl-C is for the group
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	w.t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
+		select {
+		case <-ended:
+		case <-time.After(documentTimeout):
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			w.t.Errorf("%s did not end:\n%s", command, &out)
+		}
+	})
+	deadline := time.NewTimer(documentTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !pattern.MatchString(normalized(out.String())) {
+		select {
+		case <-ended:
+			w.t.Fatalf("line %d: $ %s ended:\n%s", s.line, s.command, &out)
+		case <-deadline.C:
+			w.t.Fatalf("line %d: $ %s\ngot:\n%s\nwant:\n%s", s.line, s.command, &out, s.want)
+		case <-tick.C:
+		}
+	}
+}
+
+// variable are the parts of an output that differ from run to run, and what stands
+// for them.
+var variable = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "ID"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?Z?)?`), "TIME"},
+	{regexp.MustCompile(`\d+(\.\d+)? ms`), "DURATION"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
+	{regexp.MustCompile(`\bloop\s+\d+`), "loop INSTANCES"},
+	{regexp.MustCompile(`[ \t]+`), " "}, // columns are as wide as their content
+}
+
+// normalized replaces what differs from run to run.
+func normalized(output string) string {
+	for _, v := range variable {
+		output = v.pattern.ReplaceAllString(output, v.name)
+	}
+	lines := strings.Split(output, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"
+}
+
+// outputPattern returns the pattern of the output that a document shows.
+func outputPattern(shown string) (*regexp.Regexp, error) {
+	shown = strings.TrimRight(normalized(shown), "\n")
+	if shown == "" {
+		return regexp.Compile(`\A\s*\z`)
+	}
+	var pattern strings.Builder
+	for line := range strings.SplitSeq(shown, "\n") {
+		if line == "…" {
+			pattern.WriteString(`(?:[^\n]*\n)*?`)
+			continue
+		}
+		pattern.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", `[^\n]*`) + `\n`)
+	}
+	return regexp.Compile(`\A` + pattern.String() + `\z`)
+}
+
+// TestOutputPattern holds what a document's output matches.
+func TestOutputPattern(t *testing.T) {
+	const shown = "order 01a20976-1f12-7235-b44a-83658258e8b1\n…\necho  ok  0.02 ms  {…,\"n\":1}\n…\n"
+	for got, want := range map[string]bool{
+		"order 99a20976-1f12-7235-b44a-83658258e8b2\necho ok 10.5 ms {\"a\":2,\"n\":1}\n":            true,
+		"order 99a20976-1f12-7235-b44a-83658258e8b2\na\n\nb\necho ok 1 ms {\"a\":2,\"n\":1}\nmore\n": true,
+		"order 99a20976-1f12-7235-b44a-83658258e8b2\necho dead 10.5 ms {\"a\":2,\"n\":1}\n":          false,
+		"order 99a20976-1f12-7235-b44a-83658258e8b2\n":                                               false,
+		"an order 99a20976-1f12-7235-b44a-83658258e8b2\necho ok 1 ms {\"a\":2,\"n\":1}\n":            false,
+	} {
+		pattern, err := outputPattern(shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if matched := pattern.MatchString(normalized(got)); matched != want {
+			t.Errorf("%q: got %v, want %v", got, matched, want)
+		}
+	}
+}
+
+// runCurl is the part of curl that the documents use, so that the tests need none:
+// curl -s -H HEADER URL.
+func runCurl(args []string) error {
+	if len(args) != 4 || args[0] != "-s" || args[1] != "-H" {
+		return fmt.Errorf("curl: this one takes -s -H HEADER URL only, not %q", args)
+	}
+	req, err := http.NewRequest(http.MethodGet, args[3], nil)
+	if err != nil {
+		return err
+	}
+	name, value, _ := strings.Cut(args[2], ": ")
+	req.Header.Set(name, value)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(os.Stdout, resp.Body)
+	return err
+}
