@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -89,7 +90,7 @@ type fleet struct {
 
 var benchPolicy = delivery.Policy{
 	Key:     (*event.Event).Subject,
-	Breaker: delivery.Breaker{Failures: 10},
+	Breaker: spec.BreakerPolicy{Failures: 10},
 }
 
 // source lets a pool take from a handler, as a Host does.
@@ -114,7 +115,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: source{h}, Concurrency: concurrency})
+		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: source{h}, Limits: spec.Limits{Concurrency: concurrency}})
 		if err != nil {
 			b.Fatal(err)
 		}

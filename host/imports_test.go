@@ -23,7 +23,7 @@ func layer(path string) int {
 		return 4
 	case top == "event" || top == "wire":
 		return 1
-	case top == "fault" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):
+	case top == "fault" || top == "spec" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):
 		return 0
 	}
 	return 2
@@ -40,7 +40,7 @@ func leaf(path string) string {
 }
 
 // TestImportsRunOneWay holds the house: cmd → host → leaves → event and wire →
-// fault, one importer of each foreign part, and foreign code only where it belongs.
+// spec and fault, one importer of each foreign part, and foreign code only where it belongs.
 func TestImportsRunOneWay(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "-deps", module+"...")
 	var stderr bytes.Buffer
@@ -111,7 +111,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			from, to := layer(pkg.ImportPath), layer(imp)
 			sameLeaf := from == to && leaf(pkg.ImportPath) == leaf(imp)
 			if to >= from && !sameLeaf && from != 0 {
-				t.Errorf("%s imports %s: imports run cmd → host → leaves → event and wire → fault", pkg.ImportPath, imp)
+				t.Errorf("%s imports %s: imports run cmd → host → leaves → event and wire → spec and fault", pkg.ImportPath, imp)
 			}
 		}
 		if strings.HasPrefix(pkg.ImportPath, module+"abi") || strings.HasPrefix(pkg.ImportPath, module+"plugins-src") {

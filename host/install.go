@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/install"
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -47,15 +46,6 @@ func (h *Host) startInstalls(ctx context.Context, log engine) error {
 	return nil
 }
 
-// pinsOf are installed plugins as the plugin manager knows them.
-func pinsOf(list []install.Pin) []plugin.Pin {
-	pins := make([]plugin.Pin, len(list))
-	for i, p := range list {
-		pins[i] = plugin.Pin(p)
-	}
-	return pins
-}
-
 // lockEvery is how often the lock is looked at while it cannot be used.
 const lockEvery = time.Second
 
@@ -71,7 +61,7 @@ func (h *Host) awaitLock() {
 				return
 			case <-tick.C:
 			}
-			err := h.install.Mended(ctx, func(list []install.Pin) error { return h.plugins.Repin(ctx, pinsOf(list)) })
+			err := h.install.Mended(ctx, func(pins []spec.Pin) error { return h.plugins.Repin(ctx, pins) })
 			if err == nil {
 				h.logger.Info("the lock of the installed plugins is mended; they are run", "plugins", len(h.install.Pins()))
 				return
@@ -124,21 +114,17 @@ type installed struct {
 func (p installed) Free(ctx context.Context, name string) error { return p.h.plugins.Free(ctx, name) }
 
 // Try implements install.Plugins.
-func (p installed) Try(ctx context.Context, pin install.Pin, grants []abi.Capability) error {
-	var extra []plugin.Grant
-	for _, g := range grants {
-		extra = append(extra, plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names})
-	}
-	return p.h.plugins.Try(ctx, plugin.Pin(pin), extra)
+func (p installed) Try(ctx context.Context, pin spec.Pin, grants []spec.Grant) error {
+	return p.h.plugins.Try(ctx, pin, grants)
 }
 
 // Pin implements install.Plugins.
-func (p installed) Pin(ctx context.Context, pin install.Pin) (wire.Plugin, error) {
+func (p installed) Pin(ctx context.Context, pin spec.Pin) (wire.Plugin, error) {
 	backlog, err := p.log.LoadBacklog(ctx, pin.Name)
 	if err != nil {
 		return wire.Plugin{}, fmt.Errorf("install %s: %w", pin.Name, err)
 	}
-	shown, err := p.h.plugins.Pin(ctx, plugin.Pin(pin))
+	shown, err := p.h.plugins.Pin(ctx, pin)
 	if err != nil && !backlog.Found {
 		// Starting it has given it a place in the log. Without a plugin that goes
 		// again, so that a later one begins with its own time.

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -166,7 +167,7 @@ func listing(l index.Listing, installed map[string]install.Entry) wire.Listing {
 func asked(list []abi.Capability) []wire.ListingCapability {
 	out := []wire.ListingCapability{}
 	for _, c := range list {
-		out = append(out, wire.ListingCapability{Name: c.Name, Reason: c.Reason, Required: c.Required, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names})
+		out = append(out, wire.ListingCapability{Name: c.Name, Reason: c.Reason, Required: c.Required, Targets: spec.TargetsOf(c)})
 	}
 	return out
 }

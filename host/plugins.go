@@ -3,13 +3,13 @@ package host
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -21,10 +21,9 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
 		}
 	}
-	pins := h.install.Pins()
 	m, err := plugin.New(plugin.Config{
 		Directories: h.current.Load().PluginDirectories,
-		Pins:        pinsOf(pins),
+		Pins:        h.install.Pins(),
 		Loader:      loader{r.engine},
 		Runner:      r,
 		Settings:    h.settings,
@@ -34,8 +33,8 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 		SetPaused: func(_ context.Context, name string, paused bool) error {
 			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerPaused(name, paused) })
 		},
-		SetGrants: func(_ context.Context, name string, grants []plugin.Grant) error {
-			return h.setGrants(name, grants)
+		SetGrants: func(_ context.Context, name string, grants []spec.Grant) error {
+			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerGrants(name, grants) })
 		},
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
@@ -69,59 +68,17 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	return nil
 }
 
-// settings are what a plugin runs with under the current configuration.
-func (h *Host) settings(name string, m abi.Manifest) (plugin.Settings, error) {
-	return settingsOf(h.current.Load(), name, m), nil
+// settings resolves a plugin's settings under the current configuration.
+func (h *Host) settings(name string, m abi.Manifest) (spec.Settings, error) {
+	return settingsUnder(h.current.Load())(name, m)
 }
 
-// askedBy is what a manifest asks for.
-func askedBy(m abi.Manifest) config.ManifestLimits {
-	return config.ManifestLimits{
-		Timeout:     time.Duration(m.Limits.Timeout),
-		Memory:      int64(m.Limits.Memory),
-		Stack:       int64(m.Limits.Stack),
-		Concurrency: m.Limits.Concurrency,
-		MaxAttempts: m.Retry.MaxAttempts,
-		Backoff:     time.Duration(m.Retry.Backoff),
-		MaxBackoff:  time.Duration(m.Retry.MaxBackoff),
-		OrderBy:     m.OrderBy,
+// settingsUnder resolves settings under a configuration.
+func settingsUnder(c *config.Config) plugin.SettingsFunc {
+	return func(name string, m abi.Manifest) (spec.Settings, error) {
+		s, _ := c.Resolve(name, m)
+		return s, nil
 	}
-}
-
-// settingsOf are what a plugin would run with under a configuration.
-func settingsOf(c *config.Config, name string, m abi.Manifest) plugin.Settings {
-	s := c.Resolve(name, askedBy(m))
-	grants := make([]plugin.Grant, len(s.Grants))
-	for i, g := range s.Grants {
-		grants[i] = plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}
-	}
-	return plugin.Settings{
-		Enabled:       s.Enabled,
-		Hold:          s.Held,
-		Paused:        s.Paused,
-		Config:        s.Config,
-		Timeout:       s.Limits.Timeout,
-		Memory:        s.Limits.Memory,
-		Stack:         s.Limits.Stack,
-		Concurrency:   s.Limits.Concurrency,
-		Fuel:          s.Limits.Fuel,
-		FreshPerEvent: s.Limits.Isolation == config.IsolationEvent,
-		RecycleEvents: s.Limits.RecycleEvents,
-		RecycleAge:    s.Limits.RecycleAge,
-		Breaker:       plugin.Breaker{Failures: s.Breaker.Failures, Cooldown: s.Breaker.Cooldown, MaxCooldown: s.Breaker.MaxCooldown},
-		Retry:         plugin.Retry{MaxAttempts: s.Retry.MaxAttempts, Backoff: s.Retry.Backoff, MaxBackoff: s.Retry.MaxBackoff},
-		OrderBy:       s.OrderBy,
-		Grants:        grants,
-	}
-}
-
-// setGrants writes what is approved into the configuration and takes it over.
-func (h *Host) setGrants(name string, grants []plugin.Grant) error {
-	list := make([]config.Grant, len(grants))
-	for i, g := range grants {
-		list[i] = config.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names}
-	}
-	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerGrants(name, list) })
 }
 
 // setEnabled writes the operator's decision into the configuration and takes it over.

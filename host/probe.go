@@ -19,12 +19,12 @@ func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
 	if err != nil {
 		return err
 	}
+	limits := spec.Settings.Limits
+	limits.Concurrency = 1
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:         spec.Name,
 		Source:       emptySource{},
-		Concurrency:  1,
-		Timeout:      spec.Settings.Timeout,
-		Fuel:         spec.Settings.Fuel,
+		Limits:       limits,
 		Settings:     string(spec.Settings.Config),
 		Capabilities: capabilities,
 		Logger:       r.logger,

@@ -10,10 +10,8 @@ import (
 	"maps"
 	"time"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
-	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -53,7 +51,7 @@ func (h *Host) InForce(handler string) wire.Settings {
 		list = config.Started{Config: h.begun, Listen: h.listen(), DataDir: h.DataDir(), MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}.InForce(c)
 	} else {
 		m, _ := h.plugins.Manifest(handler) // one that is not here asks for nothing
-		list = config.SettingsOf(c, handler, askedBy(m))
+		list = config.SettingsOf(c, handler, m)
 	}
 	s := wire.Settings{File: h.path, Items: make([]wire.Setting, len(list)), NeedsRestart: config.Restarts(h.begun, c)}
 	for i, one := range list {
@@ -253,7 +251,7 @@ func (h *Host) write(change func() (*config.Config, error)) error {
 
 // fits asks the plugins whether they would take the configuration.
 func (h *Host) fits(ctx context.Context, c *config.Config, text []byte) error {
-	misfits, err := h.plugins.Check(ctx, func(name string, m abi.Manifest) (plugin.Settings, error) { return settingsOf(c, name, m), nil })
+	misfits, err := h.plugins.Check(ctx, settingsUnder(c))
 	if err != nil {
 		return err
 	}

@@ -139,18 +139,12 @@ func (r *runner) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, e
 		return nil, err
 	}
 	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
-		Name:          spec.Name,
-		Source:        source{h.Handler},
-		Concurrency:   spec.Settings.Concurrency,
-		Stack:         spec.Settings.Stack,
-		Timeout:       spec.Settings.Timeout,
-		Fuel:          spec.Settings.Fuel,
-		FreshPerEvent: spec.Settings.FreshPerEvent,
-		RecycleEvents: spec.Settings.RecycleEvents,
-		RecycleAge:    spec.Settings.RecycleAge,
-		Settings:      string(spec.Settings.Config),
-		Capabilities:  capabilities,
-		Logger:        r.logger,
+		Name:         spec.Name,
+		Source:       source{h.Handler},
+		Limits:       spec.Settings.Limits,
+		Settings:     string(spec.Settings.Config),
+		Capabilities: capabilities,
+		Logger:       r.logger,
 	})
 	if err != nil {
 		_ = r.release(ctx, spec.Name)
@@ -188,18 +182,10 @@ func (r *runner) policy(spec plugin.Spec) (delivery.Policy, error) {
 			}
 			return takes
 		},
-		Key: orderKey(spec.Settings.OrderBy),
-		Retry: delivery.Retry{
-			MaxAttempts: spec.Settings.Retry.MaxAttempts,
-			Backoff:     spec.Settings.Retry.Backoff,
-			MaxBackoff:  spec.Settings.Retry.MaxBackoff,
-		},
-		Breaker: delivery.Breaker{
-			Failures:    spec.Settings.Breaker.Failures,
-			Cooldown:    spec.Settings.Breaker.Cooldown,
-			MaxCooldown: spec.Settings.Breaker.MaxCooldown,
-		},
-		Paused: spec.Settings.Paused,
+		Key:     orderKey(spec.Settings.OrderBy),
+		Retry:   spec.Settings.Retry,
+		Breaker: spec.Settings.Breaker,
+		Paused:  spec.Settings.Paused,
 	}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // handlerSettings lets package install read and write what the configuration
@@ -18,13 +18,9 @@ type handlerSettings struct{ h *Host }
 
 // Lacking implements install.Settings.
 func (s handlerSettings) Lacking(name string, asked []abi.Capability) (lacking []abi.Capability) {
-	var grants []plugin.Grant
-	for _, g := range s.h.current.Load().Handlers[name].Grants {
-		grants = append(grants, plugin.Grant{Name: g.Name, Hosts: g.Hosts, EventTypes: g.EventTypes, Names: g.Names})
-	}
-	for _, a := range asked {
-		if !plugin.Granted(a, grants) {
-			lacking = append(lacking, a)
+	for _, c := range asked {
+		if !spec.Granted(s.h.current.Load().Handlers[name].Grants, c) {
+			lacking = append(lacking, c)
 		}
 	}
 	return lacking
@@ -61,30 +57,13 @@ func (s handlerSettings) Admit(name string, grants []abi.Capability) error {
 	return s.h.edit(func() (*config.Config, error) { return s.h.editor.SetHandlerGrants(name, s.admitted(name, grants)) })
 }
 
-// admitted are the handler's grants with these as well.
-func (s handlerSettings) admitted(name string, more []abi.Capability) []config.Grant {
+// admitted returns the handler's grants extended by these.
+func (s handlerSettings) admitted(name string, more []abi.Capability) []spec.Grant {
 	grants := slices.Clone(s.h.current.Load().Handlers[name].Grants)
 	for _, c := range more {
-		n := slices.IndexFunc(grants, func(g config.Grant) bool { return g.Name == c.Name })
-		if n < 0 {
-			grants = append(grants, config.Grant{Name: c.Name})
-			n = len(grants) - 1
-		}
-		grants[n].Hosts = union(grants[n].Hosts, c.Hosts)
-		grants[n].EventTypes = union(grants[n].EventTypes, c.EventTypes)
-		grants[n].Names = union(grants[n].Names, c.Names)
+		grants = spec.AddGrant(grants, c)
 	}
 	return grants
-}
-
-func union(a, b []string) []string {
-	all := slices.Clone(a)
-	for _, s := range b {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	return all
 }
 
 // Restore implements install.Settings. The file becomes what it was, to the byte;

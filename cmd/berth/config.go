@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/wire"
@@ -98,7 +99,7 @@ func (a *app) showFile(path, handler string) error {
 	}
 	settings := config.Settings(c)
 	if handler != "" {
-		settings = config.SettingsOf(c, handler, config.ManifestLimits{})
+		settings = config.SettingsOf(c, handler, abi.Manifest{})
 	}
 	answer := wire.Settings{File: path, Items: []wire.Setting{}, NeedsRestart: []string{}}
 	for _, s := range settings {

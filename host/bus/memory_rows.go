@@ -152,6 +152,5 @@ func (m *memoryRows) others(yield func(uint64, memoryRow) bool) {
 
 func (r *plainRow) delivery(handler string, seq uint64) event.Delivery {
 	at := time.Unix(0, r.at).UTC()
-	return event.Delivery{Handler: handler, Seq: seq, Status: event.StatusOK, Attempts: 1, Result: r.result,
-		Duration: r.duration, Fuel: r.fuel, At: at, FirstAttempt: at.Add(-r.duration)}
+	return event.Success{At: at, Duration: r.duration, Fuel: r.fuel}.Delivery(handler, seq, r.result)
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Config is one configuration, checked, with every default filled in. It is a
@@ -46,17 +48,8 @@ type Handler struct {
 	Paused    bool            // at work, but gets no events
 	Start     Start           // where it begins when it has no place in the log yet
 	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
-	Grants    []Grant         // sorted by name, at most one of each
+	Grants    []spec.Grant    // sorted by name, at most one of each
 	Overrides Overrides
-}
-
-// Grant gives a handler one capability. Names that need a list are refused
-// without one.
-type Grant struct {
-	Name       string   `json:"name"`                  // emit, http, kv or secret
-	Hosts      []string `json:"hosts,omitempty"`       // http: host, host:port or *.domain
-	EventTypes []string `json:"event_types,omitempty"` // emit: globs; nil for every type
-	Names      []string `json:"names,omitempty"`       // secret: the secrets' names
 }
 
 // Overrides are settings somebody wrote down; nil means not said.
@@ -66,7 +59,7 @@ type Overrides struct {
 	Stack         *int64
 	Concurrency   *int
 	Fuel          *uint64
-	Isolation     *Isolation
+	Isolation     *spec.Isolation
 	RecycleEvents *uint64
 	RecycleAge    *time.Duration
 	MaxAttempts   *int
@@ -78,15 +71,6 @@ type Overrides struct {
 	BreakerCooldown    *time.Duration
 	BreakerMaxCooldown *time.Duration
 }
-
-// Isolation says how long an instance lives.
-type Isolation string
-
-// The lives of an instance.
-const (
-	IsolationShared Isolation = "shared" // one instance serves many events, one at a time
-	IsolationEvent  Isolation = "event"  // a fresh instance for every event
-)
 
 // Defaults are the settings of every handler that does not have its own.
 type Defaults struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/berth-host/berth/host/config/file"
 	"github.com/berth-host/berth/host/config/splice"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Editor changes single settings of one file, for an API whose changes must
@@ -93,7 +94,7 @@ func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
 // section of that name already, which is the operator's and stays as it is. It
 // returns the configuration as it is now, and whether a section was added.
 // Without grants (nil) the section has no such key.
-func (e *Editor) AddHandler(name string, enabled bool, grants []Grant) (c *Config, added bool, err error) {
+func (e *Editor) AddHandler(name string, enabled bool, grants []spec.Grant) (c *Config, added bool, err error) {
 	value := grantsText(grants)
 	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
 	if err != nil {
@@ -140,7 +141,7 @@ func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
 // SetHandlerGrants replaces handlers.<name>.grants, comments inside it included,
 // and returns the configuration as it is now. Grants that the file could not
 // hold are fault.Invalid.
-func (e *Editor) SetHandlerGrants(name string, grants []Grant) (*Config, error) {
+func (e *Editor) SetHandlerGrants(name string, grants []spec.Grant) (*Config, error) {
 	value := grantsText(grants)
 	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
 	if err != nil {
@@ -320,7 +321,7 @@ func withoutLines(routes []Route) []Route {
 }
 
 // grantsText writes grants as YAML on one line.
-func grantsText(grants []Grant) string {
+func grantsText(grants []spec.Grant) string {
 	b := []byte{'['}
 	lists := func(key string, texts []string) {
 		if texts == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func write(t testing.TB, path, text string) {
@@ -145,7 +146,7 @@ func TestEditShippedFile(t *testing.T) {
 }
 
 func TestSetHandlerGrants(t *testing.T) {
-	grants := []config.Grant{{Name: "kv"}, {Name: "http", Hosts: []string{"a.example", "*.b.example:8443"}}}
+	grants := []spec.Grant{{Name: "kv"}, {Name: "http", Targets: spec.Targets{Hosts: []string{"a.example", "*.b.example:8443"}}}}
 	const text = `["kv", {name: "http", hosts: ["a.example", "*.b.example:8443"]}]`
 	tests := []struct{ name, before, after string }{
 		{"no handler", "", "handlers:\n  x:\n    grants: " + text + "\n"},
@@ -166,7 +167,7 @@ func TestSetHandlerGrants(t *testing.T) {
 		})
 	}
 	path := filepath.Join(t.TempDir(), "c.yaml")
-	_, err := config.NewEditor(path).SetHandlerGrants("x", []config.Grant{{Name: "http"}})
+	_, err := config.NewEditor(path).SetHandlerGrants("x", []spec.Grant{{Name: "http"}})
 	if want := "http needs hosts"; !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -308,7 +309,7 @@ func TestAddHandler(t *testing.T) {
 	write(t, path, "# mine\nhandlers:\n  y: {paused: true}\n")
 	e := config.NewEditor(path)
 	for _, want := range []bool{true, false} {
-		c, added, err := e.AddHandler("x", true, []config.Grant{{Name: "kv"}})
+		c, added, err := e.AddHandler("x", true, []spec.Grant{{Name: "kv"}})
 		if err != nil || added != want || c.Handlers["x"].Enabled == nil || len(c.Handlers["x"].Grants) != 1 {
 			t.Errorf("got %+v, %v, %v; want added %v", c, added, err, want)
 		}
@@ -319,7 +320,7 @@ func TestAddHandler(t *testing.T) {
 	if _, added, err := e.AddHandler("z", false, nil); err != nil || !added {
 		t.Errorf("without grants: got %v, %v", added, err)
 	}
-	if _, added, err := e.AddHandler("w", false, []config.Grant{{Name: "http"}}); !fault.Is(err, fault.Invalid) || added {
+	if _, added, err := e.AddHandler("w", false, []spec.Grant{{Name: "http"}}); !fault.Is(err, fault.Invalid) || added {
 		t.Errorf("a grant that the file cannot hold: got %v, %v", added, err)
 	}
 	const want = "# mine\nhandlers:\n  y: {paused: true}\n  x:\n    enabled: true\n    grants: [\"kv\"]\n  z:\n    enabled: false\n"

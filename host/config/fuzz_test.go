@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -40,7 +41,7 @@ func FuzzParse(f *testing.F) {
 			if !json.Valid(h.Config) || h.Config[0] != '{' {
 				t.Errorf("%s: config is %s", name, h.Config)
 			}
-			s := c.Resolve(name, config.ManifestLimits{})
+			s, _ := c.Resolve(name, abi.Manifest{})
 			if s.Limits.Timeout <= 0 || s.Limits.Memory <= 0 || s.Limits.Concurrency <= 0 || s.Retry.MaxAttempts <= 0 || s.Retry.Backoff > s.Retry.MaxBackoff {
 				t.Errorf("%s: %+v", name, s)
 			}

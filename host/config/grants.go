@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // A capability and the lists its grant may hold. A grant without a list that it
@@ -29,12 +31,12 @@ func capabilities() map[string]capability {
 //
 //	grants: [kv, {name: http, hosts: [api.example.com]}]
 //	grants: {kv: {}, http: {hosts: [api.example.com]}}
-func readGrants(v value) []Grant {
-	var grants []Grant
-	add := func(at value, g Grant, ok bool) {
+func readGrants(v value) []spec.Grant {
+	var grants []spec.Grant
+	add := func(at value, g spec.Grant, ok bool) {
 		switch {
 		case !ok:
-		case slices.ContainsFunc(grants, func(other Grant) bool { return other.Name == g.Name }):
+		case slices.ContainsFunc(grants, func(other spec.Grant) bool { return other.Name == g.Name }):
 			at.fail("%s is granted twice; put both lists into one grant", g.Name)
 		default:
 			grants = append(grants, g)
@@ -61,14 +63,14 @@ func readGrants(v value) []Grant {
 	default:
 		v.fail("must be a list of capabilities, such as [kv, {name: http, hosts: [api.example.com]}], not %s", v.kind())
 	}
-	slices.SortFunc(grants, func(a, b Grant) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(grants, func(a, b spec.Grant) int { return cmp.Compare(a.Name, b.Name) })
 	return grants
 }
 
 // readGrant reads one grant. An empty name means that it is among the fields.
-func readGrant(v value, name string) (Grant, bool) {
+func readGrant(v value, name string) (spec.Grant, bool) {
 	before := len(v.d.problems)
-	g := Grant{Name: name}
+	g := spec.Grant{Name: name}
 	known := map[string]func(value){
 		"hosts":       func(v value) { g.Hosts = v.list(1000, readHost) },
 		"event_types": func(v value) { g.EventTypes = v.list(1000, readGlob) },

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestLoadSeed(t *testing.T) {
@@ -53,8 +55,9 @@ func TestShippedCommentsAreTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	none := config.ManifestLimits{}
-	if got, want := c.Resolve("x", none), config.Default().Resolve("x", none); !reflect.DeepEqual(got, want) {
+	got, _ := c.Resolve("x", abi.Manifest{})
+	want, _ := config.Default().Resolve("x", abi.Manifest{})
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -124,14 +127,14 @@ func TestParseFull(t *testing.T) {
 				Paused:  true,
 				Start:   config.Start{At: time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)},
 				Config:  []byte(`{"threshold":10000,"big":12345678901234567890123,"hex":31,"list":["a",1.50,true,null],"date":"2024-01-02","q\"":"\u003cé\u003e"}`),
-				Grants: []config.Grant{
-					{Name: "http", Hosts: []string{"api.example.com", "*.example.org:8443", "192.0.2.1"}},
+				Grants: []spec.Grant{
+					{Name: "http", Targets: spec.Targets{Hosts: []string{"api.example.com", "*.example.org:8443", "192.0.2.1"}}},
 					{Name: "kv"},
-					{Name: "secret", Names: []string{"API_KEY"}},
+					{Name: "secret", Targets: spec.Targets{Names: []string{"API_KEY"}}},
 				},
 				Overrides: config.Overrides{
 					Timeout: new(2 * time.Second), Memory: new(int64(32 << 20)), Concurrency: new(2), Fuel: new(uint64(1000)),
-					Isolation: new(config.IsolationEvent), RecycleEvents: new(uint64(10)), RecycleAge: new(time.Hour),
+					Isolation: new(spec.IsolationEvent), RecycleEvents: new(uint64(10)), RecycleAge: new(time.Hour),
 					MaxAttempts: new(3), Backoff: new(time.Second), MaxBackoff: new(10 * time.Second), OrderBy: new("/data/id"),
 					BreakerFailures: new(4), BreakerCooldown: new(2 * time.Second), BreakerMaxCooldown: new(20 * time.Second),
 				},
@@ -139,7 +142,7 @@ func TestParseFull(t *testing.T) {
 			"audit": {
 				Enabled:   new(false),
 				Config:    []byte("{}"),
-				Grants:    []config.Grant{{Name: "emit", EventTypes: []string{"audit_*"}}, {Name: "kv"}},
+				Grants:    []spec.Grant{{Name: "emit", Targets: spec.Targets{EventTypes: []string{"audit_*"}}}, {Name: "kv"}},
 				Overrides: config.Overrides{OrderBy: new("")},
 			},
 		},

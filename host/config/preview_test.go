@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestPreviewAndRestore(t *testing.T) {
@@ -25,7 +26,7 @@ func TestPreviewAndRestore(t *testing.T) {
 		}
 	}
 	grant := func(e *config.Editor) error {
-		_, err := e.SetHandlerGrants("x", []config.Grant{{Name: "kv"}})
+		_, err := e.SetHandlerGrants("x", []spec.Grant{{Name: "kv"}})
 		return err
 	}
 	e := config.NewEditor(path)

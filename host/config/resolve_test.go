@@ -5,28 +5,35 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestResolveDefaults(t *testing.T) {
-	got := config.Default().Resolve("x", config.ManifestLimits{})
-	want := config.HandlerSettings{
-		Name: "x", Enabled: true, Config: []byte("{}"),
-		Limits:  config.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Stack: 1 << 20, Concurrency: 4, Isolation: config.IsolationShared},
-		Retry:   config.Retry{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
-		Breaker: config.Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
+	got, capped := config.Default().Resolve("x", abi.Manifest{})
+	want := spec.Settings{
+		Enabled: true, Config: []byte("{}"),
+		Limits:  spec.Limits{Timeout: 5 * time.Second, Memory: 64 << 20, Stack: 1 << 20, Concurrency: 4, Isolation: spec.IsolationShared},
+		Retry:   spec.RetryPolicy{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
+		Breaker: spec.BreakerPolicy{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 		OrderBy: "/metadata/subject",
 	}
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(got, want) || capped != nil {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
 func TestResolve(t *testing.T) {
-	greedy := config.ManifestLimits{Timeout: time.Hour, Memory: 4 << 30, Concurrency: 500, MaxAttempts: 900,
-		Backoff: time.Microsecond, MaxBackoff: 48 * time.Hour, OrderBy: "/data/id"}
-	modest := config.ManifestLimits{Timeout: time.Second, Memory: 1 << 20, Concurrency: 1, MaxAttempts: 2,
-		Backoff: time.Second, MaxBackoff: 2 * time.Second}
+	greedy := abi.Manifest{
+		Limits:  abi.Limits{Timeout: abi.Duration(time.Hour), Memory: 4 * abi.GiB, Concurrency: 500},
+		Retry:   abi.Retry{MaxAttempts: 900, Backoff: abi.Duration(time.Microsecond), MaxBackoff: abi.Duration(48 * time.Hour)},
+		OrderBy: "/data/id",
+	}
+	modest := abi.Manifest{
+		Limits: abi.Limits{Timeout: abi.Duration(time.Second), Memory: abi.MiB, Concurrency: 1},
+		Retry:  abi.Retry{MaxAttempts: 2, Backoff: abi.Duration(time.Second), MaxBackoff: abi.Duration(2 * time.Second)},
+	}
 	type settings struct {
 		timeout     time.Duration
 		memory      int64
@@ -40,17 +47,17 @@ func TestResolve(t *testing.T) {
 	const defaults = "defaults: {limits: {timeout: 10s, memory: 32MiB, concurrency: 2}, retry: {max_attempts: 3, backoff: 5s}, order_by: /a}\n"
 	tests := []struct {
 		name, text string
-		manifest   config.ManifestLimits
+		manifest   abi.Manifest
 		want       settings
 	}{
 		{"a manifest asks for less", "", modest, settings{time.Second, 1 << 20, 1, 2, time.Second, 2 * time.Second, "/metadata/subject", 0}},
 		{"a manifest asks for too much", "", greedy, settings{time.Minute, 256 << 20, 16, 20, 10 * time.Millisecond, time.Hour, "/data/id", 6}},
-		{"defaults", defaults, config.ManifestLimits{}, settings{10 * time.Second, 32 << 20, 2, 3, 5 * time.Second, time.Minute, "/a", 0}},
+		{"defaults", defaults, abi.Manifest{}, settings{10 * time.Second, 32 << 20, 2, 3, 5 * time.Second, time.Minute, "/a", 0}},
 		{"defaults are the manifest's ceiling", defaults, greedy, settings{10 * time.Second, 32 << 20, 2, 3, 5 * time.Second, time.Hour, "/data/id", 6}},
 		{"a manifest below the defaults", defaults, modest, settings{time.Second, 1 << 20, 1, 2, 5 * time.Second, 5 * time.Second, "/a", 2}},
 		{"the handler's own word is last", defaults + "handlers: {x: {limits: {timeout: 30m, memory: 1GiB, concurrency: 64}, retry: {max_attempts: 50, backoff: 1ms, max_backoff: 2s}, order_by: ''}}\n",
 			modest, settings{30 * time.Minute, 1 << 30, 64, 50, time.Millisecond, 2 * time.Second, "", 2}},
-		{"a backoff raised alone", "handlers: {x: {retry: {backoff: 5m}}}\n", config.ManifestLimits{}, settings{5 * time.Second, 64 << 20, 4, 5, 5 * time.Minute, 5 * time.Minute, "/metadata/subject", 0}},
+		{"a backoff raised alone", "handlers: {x: {retry: {backoff: 5m}}}\n", abi.Manifest{}, settings{5 * time.Second, 64 << 20, 4, 5, 5 * time.Minute, 5 * time.Minute, "/metadata/subject", 0}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,10 +65,10 @@ func TestResolve(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := c.Resolve("x", tt.manifest)
-			got := settings{s.Limits.Timeout, s.Limits.Memory, s.Limits.Concurrency, s.Retry.MaxAttempts, s.Retry.Backoff, s.Retry.MaxBackoff, s.OrderBy, len(s.Capped)}
+			s, capped := c.Resolve("x", tt.manifest)
+			got := settings{s.Limits.Timeout, s.Limits.Memory, s.Limits.Concurrency, s.Retry.MaxAttempts, s.Retry.Backoff, s.Retry.MaxBackoff, s.OrderBy, len(capped)}
 			if got != tt.want {
-				t.Errorf("got %+v, want %+v (%q)", got, tt.want, s.Capped)
+				t.Errorf("got %+v, want %+v (%q)", got, tt.want, capped)
 			}
 		})
 	}
@@ -83,8 +90,8 @@ func TestResolveEnabled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := c.Resolve("x", config.ManifestLimits{}); s.Enabled != tt.enabled || s.Held != tt.held {
-			t.Errorf("%q: got enabled %v, held %v; want %v, %v", tt.text, s.Enabled, s.Held, tt.enabled, tt.held)
+		if s, _ := c.Resolve("x", abi.Manifest{}); s.Enabled != tt.enabled || s.Hold != tt.held {
+			t.Errorf("%q: got enabled %v, held %v; want %v, %v", tt.text, s.Enabled, s.Hold, tt.enabled, tt.held)
 		}
 	}
 }
@@ -92,14 +99,14 @@ func TestResolveEnabled(t *testing.T) {
 func TestResolveBreakerAndPause(t *testing.T) {
 	tests := []struct {
 		name, text string
-		want       config.Breaker
+		want       spec.BreakerPolicy
 		paused     bool
 	}{
-		{"built in", "", config.Breaker{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
-		{"none", "defaults: {breaker: {failures: 0}}\n", config.Breaker{Failures: 0, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
+		{"built in", "", spec.BreakerPolicy{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
+		{"none", "defaults: {breaker: {failures: 0}}\n", spec.BreakerPolicy{Failures: 0, Cooldown: time.Second, MaxCooldown: time.Minute}, false},
 		{"the handler's own word is last", "defaults: {breaker: {failures: 0, cooldown: 2s}}\nhandlers: {x: {paused: true, breaker: {failures: 3, max_cooldown: 5s}}}\n",
-			config.Breaker{Failures: 3, Cooldown: 2 * time.Second, MaxCooldown: 5 * time.Second}, true},
-		{"a cooldown raised alone", "handlers: {x: {breaker: {cooldown: 5m}}, y: {paused: true}}\n", config.Breaker{Failures: 10, Cooldown: 5 * time.Minute, MaxCooldown: 5 * time.Minute}, false},
+			spec.BreakerPolicy{Failures: 3, Cooldown: 2 * time.Second, MaxCooldown: 5 * time.Second}, true},
+		{"a cooldown raised alone", "handlers: {x: {breaker: {cooldown: 5m}}, y: {paused: true}}\n", spec.BreakerPolicy{Failures: 10, Cooldown: 5 * time.Minute, MaxCooldown: 5 * time.Minute}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +114,7 @@ func TestResolveBreakerAndPause(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s := c.Resolve("x", config.ManifestLimits{}); s.Breaker != tt.want || s.Paused != tt.paused {
+			if s, _ := c.Resolve("x", abi.Manifest{}); s.Breaker != tt.want || s.Paused != tt.paused {
 				t.Errorf("got %+v, paused %v; want %+v, %v", s.Breaker, s.Paused, tt.want, tt.paused)
 			}
 		})
@@ -135,7 +142,8 @@ func TestResolveStack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Resolve("x", config.ManifestLimits{Stack: tt.asks}).Limits.Stack; got != tt.want {
+		s, _ := c.Resolve("x", abi.Manifest{Limits: abi.Limits{Stack: abi.Size(tt.asks)}})
+		if got := s.Limits.Stack; got != tt.want {
 			t.Errorf("%q, the manifest asks for %d: got %d, want %d", tt.text, tt.asks, got, tt.want)
 		}
 	}

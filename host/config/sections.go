@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // read fills the configuration from the file's root.
@@ -143,7 +145,7 @@ func (o *Overrides) readLimits(v value) {
 		"stack":       func(v value) { o.Stack = new(v.size(minStack, maxStack)) },
 		"concurrency": func(v value) { o.Concurrency = new(int(v.integer(1, 1024))) },
 		"fuel":        func(v value) { o.Fuel = new(uint64(v.integer(0, 1<<62))) },
-		"isolation":   func(v value) { o.Isolation = new(oneOf(v, IsolationShared, IsolationEvent)) },
+		"isolation":   func(v value) { o.Isolation = new(oneOf(v, spec.IsolationShared, spec.IsolationEvent)) },
 		"recycle_after": func(v value) {
 			v.fields(map[string]func(value){
 				"events": func(v value) { o.RecycleEvents = new(uint64(v.integer(0, 1<<62))) },

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Setting is one setting that is in force, in the file's words.
@@ -24,7 +27,7 @@ func Settings(c *Config) []Setting {
 			m[path] = keysOf(c.Handlers[name].Config)
 		}
 	}
-	builtin().override().flatten(m, "defaults.")
+	overridesOf(builtin()).flatten(m, "defaults.")
 	c.Defaults.flatten(m, "defaults.")
 	if c.Defaults.MemoryTotal == 0 {
 		m["defaults.memory_total"] = "half of the machine's"
@@ -66,10 +69,9 @@ func (s Started) InForce(c *Config) []Setting {
 	return sorted(m)
 }
 
-// SettingsOf returns what one handler runs with whose manifest asks for this,
-// sorted by path.
-func SettingsOf(c *Config, name string, asked ManifestLimits) []Setting {
-	s := c.Resolve(name, asked)
+// SettingsOf returns the settings of one handler with this manifest, sorted by path.
+func SettingsOf(c *Config, name string, manifest abi.Manifest) []Setting {
+	s, _ := c.Resolve(name, manifest)
 	prefix := "handlers." + name + "."
 	m := map[string]string{
 		prefix + "enabled": strconv.FormatBool(s.Enabled),
@@ -77,18 +79,18 @@ func SettingsOf(c *Config, name string, asked ManifestLimits) []Setting {
 		prefix + "config":  keysOf(s.Config),
 		prefix + "grants":  "[]",
 	}
-	if s.Held {
+	if s.Hold {
 		m[prefix+"enabled"] = "not decided (hot_drop: hold)"
 	}
 	if s.Grants != nil {
 		m[prefix+"grants"] = text(s.Grants)
 	}
-	s.override().flatten(m, prefix)
+	overridesOf(s).flatten(m, prefix)
 	return sorted(m)
 }
 
-// override returns the settings as if somebody had written all of them down.
-func (s HandlerSettings) override() Overrides {
+// overridesOf returns the overrides that set every setting.
+func overridesOf(s spec.Settings) Overrides {
 	return Overrides{
 		Timeout: &s.Limits.Timeout, Memory: &s.Limits.Memory, Stack: &s.Limits.Stack, Concurrency: &s.Limits.Concurrency, Fuel: &s.Limits.Fuel,
 		Isolation: &s.Limits.Isolation, RecycleEvents: &s.Limits.RecycleEvents, RecycleAge: &s.Limits.RecycleAge,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 )
 
@@ -22,7 +23,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%v is not among %v", want, all)
 		}
 	}
-	one := config.SettingsOf(c, "x", config.ManifestLimits{})
+	one := config.SettingsOf(c, "x", abi.Manifest{})
 	for _, want := range []config.Setting{
 		{"handlers.x.enabled", "true"}, {"handlers.x.paused", "true"}, {"handlers.x.limits.timeout", "9s"}, {"handlers.x.retry.max_attempts", "2"},
 		{"handlers.x.grants", "[]"}, {"handlers.x.order_by", `"/metadata/subject"`}, {"handlers.x.config", "{a: …, b: …}"},

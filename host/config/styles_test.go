@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // With -update the golden files are written as the edits come out; read the
@@ -33,7 +34,7 @@ func styleEdits() []struct {
 		name string
 		edit func(*config.Editor) error
 	}
-	grants := []config.Grant{{Name: "http", Hosts: []string{"api.example.com"}}, {Name: "kv"}}
+	grants := []spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"api.example.com"}}}, {Name: "kv"}}
 	return []edit{
 		{"disable x", func(e *config.Editor) error { _, err := e.SetHandlerEnabled("x", false); return err }},
 		{"enable x", func(e *config.Editor) error { _, err := e.SetHandlerEnabled("x", true); return err }},

@@ -147,7 +147,7 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 		at = time.Now()
 	}
 	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
-		h.succeed(t, &plain{at: at, duration: o.Duration, fuel: o.Fuel}, o.Result)
+		h.succeed(t, &plain{Success: event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}}, o.Result)
 	} else {
 		h.stats.Fuel += o.Fuel
 		h.leave(t)
@@ -185,7 +185,7 @@ func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
 
 // succeed is end for a success at the first attempt, without children.
 func (h *Handler) succeed(t *task, p *plain, result []byte) {
-	h.stats.Fuel += p.fuel
+	h.stats.Fuel += p.Fuel
 	h.stats.Delivered++
 	h.leave(t)
 	h.outcomes.success(t, p, result)
@@ -225,7 +225,7 @@ func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 	default:
 		h.stats.Failed++
 		row.Status = event.StatusRetrying
-		row.Due = at.Add(retry.delay(row.Attempts, h.dispatcher.cfg.Random()))
+		row.Due = at.Add(backoff(retry, row.Attempts, h.dispatcher.cfg.Random()))
 		t.rowless = false
 	}
 	t.past = row

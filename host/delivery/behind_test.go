@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // failing fails every event of the key "stuck".
@@ -17,7 +18,7 @@ func failing(a event.Attempt) event.Outcome {
 }
 
 func stuckPolicy() delivery.Policy {
-	return delivery.Policy{Key: bySubject, Retry: delivery.Retry{Backoff: time.Hour, MaxBackoff: time.Hour}}
+	return delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{Backoff: time.Hour, MaxBackoff: time.Hour}}
 }
 
 func TestManyEventsBehindARetriedOneDoNotKeepOtherKeys(t *testing.T) {

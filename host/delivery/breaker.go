@@ -5,30 +5,8 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
-
-// Breaker says when a handler that keeps failing is left alone for a while. Its
-// events wait then, and waiting costs them no attempt. The zero value is none.
-type Breaker struct {
-	// Failures is how many attempts must fail one after another, and for two
-	// events at least: one poisonous event is a matter for its retries and the
-	// dead letters. 0: there is no breaker.
-	Failures int
-	// Cooldown is waited before one event is tried again; it doubles with each
-	// time that fails, up to MaxCooldown. Defaults 1s and 1m.
-	Cooldown, MaxCooldown time.Duration
-}
-
-func (b Breaker) withDefaults() Breaker {
-	if b.Cooldown <= 0 {
-		b.Cooldown = time.Second
-	}
-	if b.MaxCooldown <= 0 {
-		b.MaxCooldown = time.Minute
-	}
-	b.MaxCooldown = max(b.MaxCooldown, b.Cooldown)
-	return b
-}
 
 // maxReason bounds what a breaker's reason has of the last failure, in bytes.
 const maxReason = 200
@@ -43,10 +21,10 @@ func speaksAgainst(c event.Class) bool {
 	return false
 }
 
-// breaker is the state of a handler's Breaker: closed, open, or open with a
+// breaker is the state of a handler's breaker: closed, open, or open with a
 // probe under way. It has no lock and no clock of its own.
 type breaker struct {
-	cfg      Breaker
+	cfg      spec.BreakerPolicy
 	failures int    // in a row
 	first    uint64 // the event of the first of them
 	several  bool   // they are of more than one event
@@ -62,8 +40,8 @@ type breaker struct {
 
 // configure changes what holds from now on; an open breaker stays open, unless
 // there is to be none.
-func (b *breaker) configure(cfg Breaker) {
-	b.cfg = cfg.withDefaults()
+func (b *breaker) configure(cfg spec.BreakerPolicy) {
+	b.cfg = cfg.WithDefaults()
 	if !b.open || b.cfg.Failures <= 0 {
 		*b = breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown, failures: b.failures, first: b.first, several: b.several}
 	}

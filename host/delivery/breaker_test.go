@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // clock is the time as a test wants it.
@@ -16,7 +17,7 @@ func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
 
 func newBreaker(failures int) (*breaker, *clock) {
 	b := &breaker{}
-	b.configure(Breaker{Failures: failures, Cooldown: time.Second, MaxCooldown: 5 * time.Second})
+	b.configure(spec.BreakerPolicy{Failures: failures, Cooldown: time.Second, MaxCooldown: 5 * time.Second})
 	return b, &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
@@ -139,7 +140,7 @@ func TestBreakerInAHurry(t *testing.T) {
 	if got := b.waits(c.now); got != time.Second {
 		t.Errorf("waits %v, want the first cooldown", got)
 	}
-	b.configure(Breaker{})
+	b.configure(spec.BreakerPolicy{})
 	if b.open || b.waits(c.now) != 0 {
 		t.Error("a breaker that was taken away is open")
 	}

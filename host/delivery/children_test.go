@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // engine is the memory engine as a dispatcher reads it. Its writes fail at
@@ -122,7 +123,7 @@ func TestChildrenAreThereOnce(t *testing.T) {
 				}
 			}})
 			h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
-				Takes: parentsOnly, Key: bySubject, Retry: delivery.Retry{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+				Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
 			}})
 			if err != nil {
 				t.Fatal(err)

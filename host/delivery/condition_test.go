@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -69,7 +70,7 @@ func trap() event.Outcome {
 
 func TestPauseKeepsThePlace(t *testing.T) {
 	f, c := setUpConditions(t)
-	policy := delivery.Policy{Retry: delivery.Retry{Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
+	policy := delivery.Policy{Retry: spec.RetryPolicy{Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
 	h := f.open(t, "h", policy)
 	for range 3 {
 		f.log.publish(t, "")
@@ -133,8 +134,8 @@ func TestPausedFromTheStart(t *testing.T) {
 func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 	f, c := setUpConditions(t)
 	policy := delivery.Policy{
-		Retry:   delivery.Retry{MaxAttempts: 100, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-		Breaker: delivery.Breaker{Failures: 3, Cooldown: time.Hour, MaxCooldown: time.Hour},
+		Retry:   spec.RetryPolicy{MaxAttempts: 100, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: spec.BreakerPolicy{Failures: 3, Cooldown: time.Hour, MaxCooldown: time.Hour},
 	}
 	h := f.open(t, "h", policy)
 	for range 6 {
@@ -183,8 +184,8 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 func TestBreakerProbesByItself(t *testing.T) {
 	f, c := setUpConditions(t)
 	h := f.open(t, "h", delivery.Policy{
-		Retry:   delivery.Retry{MaxAttempts: 1 << 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-		Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Millisecond, MaxCooldown: 2 * time.Millisecond},
+		Retry:   spec.RetryPolicy{MaxAttempts: 1 << 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Millisecond, MaxCooldown: 2 * time.Millisecond},
 	})
 	for range 10 {
 		f.log.publish(t, "")
@@ -219,8 +220,8 @@ func TestOnePoisonousEventDoesNotOpenTheBreaker(t *testing.T) {
 	f, c := setUpConditions(t)
 	h := f.open(t, "h", delivery.Policy{
 		Key:     bySubject,
-		Retry:   delivery.Retry{MaxAttempts: 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-		Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour},
+		Retry:   spec.RetryPolicy{MaxAttempts: 20, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour},
 	})
 	poison := f.log.publish(t, "poison")
 	stop := work(h, 2, func(a event.Attempt) event.Outcome {
@@ -243,7 +244,7 @@ func TestOnePoisonousEventDoesNotOpenTheBreaker(t *testing.T) {
 // TestPauseHidesTheBreaker: what the operator said comes first.
 func TestPauseHidesTheBreaker(t *testing.T) {
 	f, c := setUpConditions(t)
-	policy := delivery.Policy{Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour}}
+	policy := delivery.Policy{Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour}}
 	h := f.open(t, "h", policy)
 	f.log.publish(t, "")
 	f.log.publish(t, "")
@@ -259,7 +260,7 @@ func TestPauseHidesTheBreaker(t *testing.T) {
 	if again := c.await(t, h, wire.BreakerOpen); again != opened {
 		t.Errorf("got %+v, want %+v", again, opened)
 	}
-	policy.Breaker = delivery.Breaker{}
+	policy.Breaker = spec.BreakerPolicy{}
 	h.Update(policy)
 	c.await(t, h, "")
 }

@@ -14,13 +14,14 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEveryHandlerGetsEveryEventAndAFailingOneDelaysNobody(t *testing.T) {
 	f := setUp(t)
-	good, bad := f.open(t, "good", delivery.Policy{}), f.open(t, "bad", delivery.Policy{Retry: delivery.Retry{Backoff: time.Hour, MaxBackoff: time.Hour}})
+	good, bad := f.open(t, "good", delivery.Policy{}), f.open(t, "bad", delivery.Policy{Retry: spec.RetryPolicy{Backoff: time.Hour, MaxBackoff: time.Hour}})
 	defer work(good, 2, ok)()
 	defer work(bad, 1, func(event.Attempt) event.Outcome {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Message: "boom"}
@@ -51,7 +52,7 @@ func TestAttemptsAreBoundedAndRejectIsAtOnce(t *testing.T) {
 	}{{event.Failed, 3}, {event.Retry, 3}, {event.Reject, 1}}
 	for _, tt := range tests {
 		f := setUp(t)
-		h := f.open(t, "h", delivery.Policy{Retry: delivery.Retry{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
+		h := f.open(t, "h", delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
 		var seen []int
 		stop := work(h, 1, func(a event.Attempt) event.Outcome {
 			seen = append(seen, a.Number)
@@ -68,7 +69,7 @@ func TestAttemptsAreBoundedAndRejectIsAtOnce(t *testing.T) {
 
 func TestOrderPerKeyHoldsAcrossRetriesAndOtherKeysGoOn(t *testing.T) {
 	f := setUp(t)
-	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: delivery.Retry{MaxAttempts: 100, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
+	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 100, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
 	var mu sync.Mutex
 	finished := make(map[string][]uint64)
 	otherDone := make(chan struct{})
@@ -182,7 +183,7 @@ func TestNothingIsLostOverRestarts(t *testing.T) {
 		for life := range lives {
 			d := delivery.New(delivery.Config{Store: s, Log: l})
 			h, err := d.Open(context.Background(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
-				Key: bySubject, Retry: delivery.Retry{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+				Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
 			}})
 			if err != nil {
 				t.Fatal(err)

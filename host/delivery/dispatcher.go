@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -273,31 +274,11 @@ func Wire(v event.Delivery) wire.Delivery {
 	return w
 }
 
-// Retry bounds how often an event is tried. Zero values ask for the defaults.
-type Retry struct {
-	MaxAttempts int           // default 5
-	Backoff     time.Duration // before the second attempt; default 200ms
-	MaxBackoff  time.Duration // default 1m
-}
-
-func (r Retry) withDefaults() Retry {
-	if r.MaxAttempts <= 0 {
-		r.MaxAttempts = 5
-	}
-	if r.Backoff <= 0 {
-		r.Backoff = 200 * time.Millisecond
-	}
-	if r.MaxBackoff <= 0 {
-		r.MaxBackoff = time.Minute
-	}
-	return r
-}
-
-// delay is how long to wait after the given number of attempts, at least one: for
+// backoff is how long to wait after the given number of attempts, at least one: for
 // random in [0, 1) anything from Backoff, doubled with each attempt, to twice
 // that. So each gap is longer than the one before, and none is shorter than
 // Backoff. Where twice that is over MaxBackoff it is from half of MaxBackoff on.
-func (r Retry) delay(attempts int, random float64) time.Duration {
+func backoff(r spec.RetryPolicy, attempts int, random float64) time.Duration {
 	hi := r.Backoff
 	for range attempts {
 		if hi >= r.MaxBackoff/2 {

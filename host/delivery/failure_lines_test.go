@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // lines is a log whose warnings a test reads.
@@ -54,7 +55,7 @@ func (l *lines) warnings(t *testing.T, text string, keys ...string) (found []str
 func TestFailuresAreInTheLog(t *testing.T) {
 	var log lines
 	f := setUpWith(t, delivery.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
-	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: delivery.Retry{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
+	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
 	outcomes := map[string]event.Outcome{
 		"crash":  {Verdict: event.Failed, Class: event.ClassExit, Message: "panic: boom (a/main.go:3)\nit exited with code 2\npanic: boom"},
 		"reject": {Verdict: event.Reject, Class: event.ClassRejected, Message: strings.Repeat("x", 501)},

@@ -40,10 +40,8 @@ type Hand struct {
 
 // plain is a success without children.
 type plain struct {
-	at       time.Time
-	duration time.Duration
-	fuel     uint64
-	result   int // where its result ends among the results; it begins where the one before ends
+	event.Success
+	result int // where its result ends among the results; it begins where the one before ends
 }
 
 // Hand makes a Hand. Close it.
@@ -102,8 +100,8 @@ func (x *Hand) Done(o *event.Outcome) (handedIn bool) {
 	if x.at < x.n && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && !x.recalled() && !x.h.dispatcher.watched() {
 		x.bytes = append(x.bytes, o.Result...)
 		p := &x.plain[x.at-1]
-		if *p = (plain{o.At, o.Duration, o.Fuel, len(x.bytes)}); o.At.IsZero() {
-			p.at = time.Now()
+		if *p = (plain{event.Success{At: o.At, Duration: o.Duration, Fuel: o.Fuel}, len(x.bytes)}); o.At.IsZero() {
+			p.At = time.Now()
 		}
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // elapsed is a channel that is ready: with it as retire, Next does not wait.
@@ -51,8 +52,8 @@ func TestHandsAgainstAModel(t *testing.T) {
 		defer d.Close(context.Background())
 		policy := delivery.Policy{
 			Key:     bySubject,
-			Retry:   delivery.Retry{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
-			Breaker: delivery.Breaker{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
+			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
+			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
 		}
 		h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy})
 		if err != nil {
@@ -217,7 +218,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 			}
 			x.Close()
 		}
-		policy.Paused, policy.Breaker = false, delivery.Breaker{}
+		policy.Paused, policy.Breaker = false, spec.BreakerPolicy{}
 		h.Update(policy)
 		x := h.Hand()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -373,7 +374,7 @@ func TestHandComesBack(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			policy := delivery.Policy{Key: bySubject, Breaker: delivery.Breaker{Failures: 2, Cooldown: time.Hour}}
+			policy := delivery.Policy{Key: bySubject, Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour}}
 			f, h, a, b := deep(t, policy)
 			delivering := 0
 			for seq := range 64 {
@@ -401,8 +402,8 @@ func TestHandsHammer(t *testing.T) {
 	f.store.took = func(uint64) bool { return false } // successes may be left out
 	policy := delivery.Policy{
 		Key:     bySubject,
-		Retry:   delivery.Retry{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
-		Breaker: delivery.Breaker{Failures: 4, Cooldown: time.Microsecond, MaxCooldown: 50 * time.Microsecond},
+		Retry:   spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
+		Breaker: spec.BreakerPolicy{Failures: 4, Cooldown: time.Microsecond, MaxCooldown: 50 * time.Microsecond},
 	}
 	h := f.open(t, "h", policy)
 	m := newModel(policy.Retry.MaxAttempts, policy.Breaker)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
@@ -39,8 +40,8 @@ type Policy struct {
 	// Key is what orders events: those with the same key go one at a time, in
 	// order. "" goes at any time. Default: no order.
 	Key     func(*event.Event) string
-	Retry   Retry
-	Breaker Breaker
+	Retry   spec.RetryPolicy
+	Breaker spec.BreakerPolicy
 	// Paused: no attempt begins. Attempts that have begun end, events and retries
 	// wait, and the handler keeps its place.
 	Paused bool
@@ -173,7 +174,7 @@ func (h *Handler) Update(p Policy) {
 	if p.Key == nil {
 		p.Key = func(*event.Event) string { return "" }
 	}
-	p.Retry = p.Retry.withDefaults()
+	p.Retry = p.Retry.WithDefaults()
 	h.mu.Lock()
 	before := h.condition()
 	if p.Paused && !h.policy.Paused {

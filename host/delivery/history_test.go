@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // TestHistoryIsThinnedUnderLoad lets more outcomes wait than the store keeps up
@@ -18,7 +19,7 @@ func TestHistoryIsThinnedUnderLoad(t *testing.T) {
 	kept := func(seq uint64) bool { return seq == 1+retried || seq == 1+dead || seq == 1+parent }
 	f.store.took = kept
 	f.log.publish(t, "") // before the handler is there
-	policy := delivery.Policy{Retry: delivery.Retry{MaxAttempts: 2, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
+	policy := delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 2, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
 	h := f.open(t, "h", policy)
 	f.store.mu.Lock()
 	f.store.refuse = errors.New("too slow")

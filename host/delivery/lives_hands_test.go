@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // TestHandsOverLives drives hands step by step through redrives, purges, replays,
@@ -32,8 +33,8 @@ func TestHandsOverLives(t *testing.T) {
 		policy := delivery.Policy{
 			Takes:   parentsOnly,
 			Key:     bySubject,
-			Retry:   delivery.Retry{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: backoff, MaxBackoff: backoff},
-			Breaker: delivery.Breaker{Failures: rapid.IntRange(0, 3).Draw(t, "failures"), Cooldown: time.Microsecond, MaxCooldown: 10 * time.Microsecond},
+			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: backoff, MaxBackoff: backoff},
+			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 3).Draw(t, "failures"), Cooldown: time.Microsecond, MaxCooldown: 10 * time.Microsecond},
 		}
 		var h *delivery.Handler
 		hands := make([]*holder, 3)
@@ -190,7 +191,7 @@ func TestHandsOverLives(t *testing.T) {
 		l.mu.Lock()
 		clear(l.last)
 		l.mu.Unlock()
-		policy = delivery.Policy{Takes: parentsOnly, Key: bySubject, Retry: delivery.Retry{MaxAttempts: 9, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}}
+		policy = delivery.Policy{Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 9, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}}
 		open()
 		for end := time.Now().Add(patience); ; {
 			for _, x := range hands {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // lives follows one handler over restarts, replays and redrives, and holds what
@@ -170,7 +171,7 @@ func TestDeliveriesOverLives(t *testing.T) {
 			clear(l.last)
 			l.mu.Unlock()
 			h, err := d.Open(ctx, delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
-				Key: bySubject, Retry: delivery.Retry{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+				Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
 			}})
 			if err != nil {
 				rt.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // memory is a Dispatcher over the memory engine, with a guest that the test sets.
@@ -109,8 +110,8 @@ func reject(string, event.Attempt) event.Outcome {
 func (m *memory) open(name string, p delivery.Policy) (h *delivery.Handler, stop func()) {
 	m.t.Helper()
 	p.Key = bySubject
-	if p.Retry == (delivery.Retry{}) {
-		p.Retry = delivery.Retry{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}
+	if p.Retry == (spec.RetryPolicy{}) {
+		p.Retry = spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}
 	}
 	h, err := m.d.Open(context.Background(), delivery.HandlerConfig{Name: name, Policy: p})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // model is what a handler owes to its events. Its methods answer what is wrong.
@@ -24,14 +25,14 @@ type model struct {
 	attempts map[uint64]int      // made and counted
 	final    map[uint64]event.Status
 	flying   map[string]uint64 // the event of a key that is in flight; keyless ones have a key of their own
-	breaker  delivery.Breaker
+	breaker  spec.BreakerPolicy
 	row      []uint64 // the events of the failures in a row
 	open     bool     // the breaker
 	probe    uint64
 	paused   bool
 }
 
-func newModel(most int, b delivery.Breaker) *model {
+func newModel(most int, b spec.BreakerPolicy) *model {
 	return &model{most: most, breaker: b, rest: make(map[string][]uint64), attempts: make(map[uint64]int), final: make(map[uint64]event.Status), flying: make(map[string]uint64)}
 }
 
@@ -122,8 +123,8 @@ func TestHandlerAgainstAModel(t *testing.T) {
 		defer d.Close(context.Background())
 		policy := delivery.Policy{
 			Key:     bySubject,
-			Retry:   delivery.Retry{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
-			Breaker: delivery.Breaker{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
+			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
+			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
 		}
 		h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy})
 		if err != nil {
@@ -213,7 +214,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 				}
 			},
 		})
-		policy.Paused, policy.Breaker, m.paused, m.open = false, delivery.Breaker{}, false, false
+		policy.Paused, policy.Breaker, m.paused, m.open = false, spec.BreakerPolicy{}, false, false
 		h.Update(policy)
 		for len(flying) > 0 {
 			h.Done(flying[0], event.Outcome{})
@@ -248,8 +249,8 @@ func TestHammer(t *testing.T) {
 	f.store.took = func(uint64) bool { return false } // successes may be left out
 	policy := delivery.Policy{
 		Key:     bySubject,
-		Retry:   delivery.Retry{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
-		Breaker: delivery.Breaker{Failures: 4, Cooldown: time.Microsecond, MaxCooldown: 50 * time.Microsecond},
+		Retry:   spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
+		Breaker: spec.BreakerPolicy{Failures: 4, Cooldown: time.Microsecond, MaxCooldown: 50 * time.Microsecond},
 	}
 	h := f.open(t, "h", policy)
 	m := newModel(policy.Retry.MaxAttempts, policy.Breaker)

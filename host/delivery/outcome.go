@@ -1,19 +1,13 @@
 package delivery
 
-import (
-	"time"
-
-	"github.com/berth-host/berth/host/event"
-)
+import "github.com/berth-host/berth/host/event"
 
 // outcome is how an attempt ended, until it is written: a delivery, or in a few
 // words a success at the first attempt, without children.
 type outcome struct {
-	full     *event.Delivery // it never changes; nil: the others say it
-	seq      uint64
-	at       time.Time
-	duration time.Duration
-	fuel     uint64
+	full *event.Delivery // it never changes; nil: the others say it
+	seq  uint64
+	event.Success
 	from, to int  // its result's place among the results
 	rowless  bool // the store has no row of it
 }
@@ -41,8 +35,7 @@ func (o *outcomes) clear() {
 func (o *outcomes) success(t *task, p *plain, result []byte) {
 	from := len(o.results)
 	o.results = append(o.results, result...)
-	o.list = append(o.list, outcome{seq: t.record.Seq, at: p.at, duration: p.duration, fuel: p.fuel,
-		from: from, to: len(o.results), rowless: t.rowless})
+	o.list = append(o.list, outcome{seq: t.record.Seq, Success: p.Success, from: from, to: len(o.results), rowless: t.rowless})
 }
 
 // delivery is the outcome as it is stored and shown.
@@ -50,8 +43,7 @@ func (o *outcome) delivery(handler, result string) event.Delivery {
 	if o.full != nil {
 		return *o.full
 	}
-	return event.Delivery{Handler: handler, Seq: o.seq, Status: event.StatusOK, Attempts: 1, Result: result,
-		Duration: o.duration, Fuel: o.fuel, At: o.at, FirstAttempt: o.at.Add(-o.duration)}
+	return o.Delivery(handler, o.seq, result)
 }
 
 // find returns the delivery of the newest outcome for an event.

@@ -6,21 +6,23 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // TestDelays: every gap is within its bounds, and longer than the one before as
 // long as MaxBackoff allows, whatever the dice say.
 func TestDelays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := Retry{
+		r := spec.RetryPolicy{
 			Backoff:    time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "backoff")),
 			MaxBackoff: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "max")),
-		}.withDefaults()
+		}.WithDefaults()
 		dice := rapid.OneOf(rapid.Just(0.0), rapid.Just(math.Nextafter(1, 0)), rapid.Float64Range(0, math.Nextafter(1, 0)))
 		least := min(r.Backoff, r.MaxBackoff)
 		before := time.Duration(0)
 		for n := 1; n <= rapid.IntRange(1, 1000).Draw(t, "attempts"); n++ {
-			d := r.delay(n, dice.Draw(t, "random"))
+			d := backoff(r, n, dice.Draw(t, "random"))
 			if d < least || d > r.MaxBackoff {
 				t.Fatalf("after attempt %d: %v is not in [%v, %v]", n, d, least, r.MaxBackoff)
 			}
@@ -39,7 +41,7 @@ func TestDelays(t *testing.T) {
 
 // TestDelaysUseTheirWidth: the jitter is as wide as the doubling allows.
 func TestDelaysUseTheirWidth(t *testing.T) {
-	r := Retry{Backoff: 100 * time.Millisecond, MaxBackoff: time.Second}
+	r := spec.RetryPolicy{Backoff: 100 * time.Millisecond, MaxBackoff: time.Second}
 	for _, tt := range []struct {
 		attempts int
 		random   float64
@@ -48,8 +50,8 @@ func TestDelaysUseTheirWidth(t *testing.T) {
 		{1, 0, 100 * time.Millisecond}, {1, 0.5, 150 * time.Millisecond}, {2, 0, 200 * time.Millisecond},
 		{3, 0.75, 700 * time.Millisecond}, {4, 0, 500 * time.Millisecond}, {4, 0.5, 750 * time.Millisecond}, {999, 0, 500 * time.Millisecond},
 	} {
-		if got := r.delay(tt.attempts, tt.random); got != tt.want {
-			t.Errorf("delay(%d, %v): got %v, want %v", tt.attempts, tt.random, got, tt.want)
+		if got := backoff(r, tt.attempts, tt.random); got != tt.want {
+			t.Errorf("backoff(%d, %v): got %v, want %v", tt.attempts, tt.random, got, tt.want)
 		}
 	}
 }

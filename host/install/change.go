@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -53,7 +54,7 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			}
 			return i.store.adopt(c.version.SHA256)
 		}},
-		{"probe", "probe", func() error { return rejected(c.name, i.cfg.Plugins.Try(ctx, pin, c.admit)) }},
+		{"probe", "probe", func() error { return rejected(c.name, i.cfg.Plugins.Try(ctx, pin, spec.GrantsOf(c.admit))) }},
 		{"settings", "commit", func() error { return i.cfg.Settings.Admit(c.name, c.admit) }},
 		{"lock", "commit", func() error { return i.store.write(LockFile, after) }},
 		{"swap", "start", func() (err error) {

@@ -25,6 +25,7 @@ import (
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -114,7 +115,7 @@ type host struct {
 	dir string
 
 	mu      sync.Mutex
-	running map[string]install.Pin
+	running map[string]spec.Pin
 	dropped map[string]bool
 	tried   []string
 	stored  map[string]bool // by name: it has stored something
@@ -220,7 +221,7 @@ func (h *host) Free(_ context.Context, name string) error {
 	return nil
 }
 
-func (h *host) load(p install.Pin) error {
+func (h *host) load(p spec.Pin) error {
 	wasm, err := os.ReadFile(p.Path)
 	switch {
 	case err != nil:
@@ -233,14 +234,14 @@ func (h *host) load(p install.Pin) error {
 	return nil
 }
 
-func (h *host) Try(_ context.Context, p install.Pin, _ []abi.Capability) error {
+func (h *host) Try(_ context.Context, p spec.Pin, _ []spec.Grant) error {
 	h.mu.Lock()
 	h.tried = append(h.tried, p.Name)
 	h.mu.Unlock()
 	return h.load(p)
 }
 
-func (h *host) Pin(_ context.Context, p install.Pin) (wire.Plugin, error) {
+func (h *host) Pin(_ context.Context, p spec.Pin) (wire.Plugin, error) {
 	if err := h.load(p); err != nil {
 		return wire.Plugin{}, err
 	}
@@ -317,7 +318,7 @@ func newWorld(t testing.TB) *world {
 // away, then the pins run.
 func openWorld(t testing.TB, dir string, s *shop) *world {
 	t.Helper()
-	h := &host{dir: dir, running: map[string]install.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}}
+	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}}
 	w := &world{TB: t, shop: s, host: h}
 	w.cfg = install.Config{Dir: dir, Source: s, Vetter: h, Plugins: h, Settings: h, State: h, Codec: newCodec(),
 		Now: func() time.Time { return start }, Backoff: time.Millisecond}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -141,7 +142,7 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 	}
 	c.added = added
 	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,
-		Capabilities: lockCapabilities(m.manifest.Capabilities), Manifest: m.section, InstalledAt: i.cfg.Now().UTC()}
+		Capabilities: spec.GrantsOf(m.manifest.Capabilities), Manifest: m.section, InstalledAt: i.cfg.Now().UTC()}
 	p, err := i.apply(ctx, c, report)
 	return p, i.refuse(rel, err)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestLife(t *testing.T) {
@@ -331,7 +332,7 @@ func TestLostLockTellsWhatWasInstalled(t *testing.T) {
 	}
 	refused := errors.New("not now")
 	again := openWorld(t, w.cfg.Dir, w.shop)
-	use := func([]install.Pin) error { t.Error("the lock cannot be used"); return nil }
+	use := func([]spec.Pin) error { t.Error("the lock cannot be used"); return nil }
 	wants(t, again.i.Mended(t.Context(), use), fault.Conflict, install.LockFile)
 	if err := os.WriteFile(lock+".last", []byte("plugins: ["), 0o600); err != nil {
 		t.Fatal(err)
@@ -343,7 +344,7 @@ func TestLostLockTellsWhatWasInstalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := ""
-	use = func(pins []install.Pin) error {
+	use = func(pins []spec.Pin) error {
 		for _, p := range pins {
 			names += p.Name + p.Refusal + " "
 		}

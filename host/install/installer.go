@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -164,8 +165,8 @@ func (i *Installer) take(ctx context.Context) (done func(), err error) {
 // Pins are the installed plugins as the lock has them. When it cannot be read
 // they are those of its last copy, or without one those whose stored module has a
 // name, refused with the reason.
-func (i *Installer) Pins() []Pin {
-	var pins []Pin
+func (i *Installer) Pins() []spec.Pin {
+	var pins []spec.Pin
 	lock, raw, err := i.readLock()
 	if err == nil {
 		i.keepLast(raw)
@@ -238,7 +239,7 @@ func (i *Installer) readLast() (last Lock, err error) {
 // Mended answers nil when the lock can be used, after use was called with the pins
 // it has and no transaction under way. It is asked again and again while the lock
 // cannot be used.
-func (i *Installer) Mended(ctx context.Context, use func([]Pin) error) error {
+func (i *Installer) Mended(ctx context.Context, use func([]spec.Pin) error) error {
 	if _, _, err := i.readLock(); err != nil {
 		return err
 	}
@@ -253,8 +254,8 @@ func (i *Installer) Mended(ctx context.Context, use func([]Pin) error) error {
 	return use(i.Pins())
 }
 
-func (i *Installer) pinOf(name, digest string) Pin {
-	return Pin{Name: name, Path: i.store.file(digest), SHA256: digest}
+func (i *Installer) pinOf(name, digest string) spec.Pin {
+	return spec.Pin{Name: name, Path: i.store.file(digest), SHA256: digest}
 }
 
 // Installed is what the lock says.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // keepFormer is how many former versions of a plugin stay, to roll back to.
@@ -37,7 +38,7 @@ type Version struct {
 	Size    int64  `json:"size"` // bytes
 	Owner
 	Source       string       `json:"source"`
-	Capabilities []Capability `json:"capabilities,omitempty"` // agreed to when it was installed
+	Capabilities []spec.Grant `json:"capabilities,omitempty"` // agreed to when it was installed
 	Manifest     string       `json:"manifest,omitempty"`     // as it is in the module
 	InstalledAt  time.Time    `json:"installed_at"`
 
@@ -50,14 +51,6 @@ type Version struct {
 type Owner struct {
 	Publisher string `json:"publisher,omitempty"`
 	SignedBy  string `json:"signed_by,omitempty"` // a key's id
-}
-
-// Capability is one thing that was agreed to.
-type Capability struct {
-	Name       string   `json:"name"`
-	Hosts      []string `json:"hosts,omitempty"`
-	EventTypes []string `json:"event_types,omitempty"`
-	Names      []string `json:"names,omitempty"`
 }
 
 func (l Lock) check() error {
@@ -182,20 +175,12 @@ func (o Owner) String() string {
 	return "publisher " + o.Publisher + " with the key " + o.SignedBy
 }
 
-func lockCapabilities(asked []abi.Capability) []Capability {
-	var list []Capability
-	for _, a := range asked {
-		list = append(list, Capability{Name: a.Name, Hosts: a.Hosts, EventTypes: a.EventTypes, Names: a.Names})
-	}
-	return list
-}
-
 // agreed reports whether all that is asked for was agreed to before, word for word.
-func agreed(asked abi.Capability, before []Capability) bool {
+func agreed(asked abi.Capability, before []spec.Grant) bool {
 	in := func(list, of []string) bool {
 		return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
 	}
-	return slices.ContainsFunc(before, func(c Capability) bool {
+	return slices.ContainsFunc(before, func(c spec.Grant) bool {
 		return c.Name == asked.Name && in(asked.Hosts, c.Hosts) && in(asked.EventTypes, c.EventTypes) && in(asked.Names, c.Names)
 	})
 }

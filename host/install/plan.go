@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -91,7 +92,7 @@ func examine(rel Release, wasm []byte, want string) (module, error) {
 func sameCapabilities(a, b []abi.Capability) bool {
 	within := func(a, b []abi.Capability) bool {
 		for _, c := range a {
-			if !agreed(c, lockCapabilities(b)) {
+			if !agreed(c, spec.GrantsOf(b)) {
 				return false
 			}
 		}
@@ -104,7 +105,7 @@ func capabilityNames(list []abi.Capability) string {
 	var texts []string
 	for _, c := range list {
 		text := c.Name
-		if of := slices.Concat(c.Hosts, c.EventTypes, c.Names); len(of) > 0 {
+		if of := spec.TargetsOf(c).List(); len(of) > 0 {
 			text += " (" + strings.Join(of, ", ") + ")"
 		}
 		texts = append(texts, text)
@@ -186,8 +187,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 		if isNew {
 			fresh = append(fresh, c)
 		}
-		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Name: c.Name, Hosts: c.Hosts, EventTypes: c.EventTypes, Names: c.Names,
-			Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
+		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Grant: spec.GrantOf(c), Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
 	}
 	otherKey := lock.otherKey(Owner{rel.Publisher, rel.SignedBy})
 	if stranger {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -65,23 +66,15 @@ type Vetter interface {
 	Vet(ctx context.Context, wasm []byte) error
 }
 
-// Pin is an installed plugin as the host runs it.
-type Pin struct {
-	Name    string
-	Path    string // of the module, absolute
-	SHA256  string // hex
-	Refusal string // why it is not to run; "" when it is
-}
-
 // Plugins runs plugins.
 type Plugins interface {
 	// Free answers nil when the name is nobody's, or an installed plugin's.
 	Free(ctx context.Context, name string) error
 	// Try starts the module as if it had these grants as well, and ends it again.
-	Try(ctx context.Context, p Pin, grants []abi.Capability) error
+	Try(ctx context.Context, p spec.Pin, grants []spec.Grant) error
 	// Pin runs this module in place of the former one of the name, which goes on
 	// if this one does not start.
-	Pin(ctx context.Context, p Pin) (wire.Plugin, error)
+	Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error)
 	// Unpin ends the plugin. fault.NotFound when it is not pinned.
 	Unpin(ctx context.Context, name string) error
 	// Uninstall drains the plugin, calls commit unless it is nil, and forgets the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -46,7 +47,7 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 	switch {
 	case err != nil:
 		// A dropped file has nothing to do with the lock.
-		if slices.ContainsFunc(i.Pins(), func(p Pin) bool { return p.Name == name }) {
+		if slices.ContainsFunc(i.Pins(), func(p spec.Pin) bool { return p.Name == name }) {
 			return err
 		}
 		return i.uninstallFile(ctx, name)

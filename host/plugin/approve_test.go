@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -20,7 +21,7 @@ import (
 func persisting(t *testing.T) (w *world, writes *int) {
 	w = newWorld(t)
 	writes = new(int)
-	change := func(name string, edit func(*plugin.Settings)) error {
+	change := func(name string, edit func(*spec.Settings)) error {
 		*writes++
 		s, err := w.settings.get(name, abi.Manifest{})
 		if err == nil {
@@ -30,13 +31,13 @@ func persisting(t *testing.T) (w *world, writes *int) {
 		return err
 	}
 	w.config.SetEnabled = func(_ context.Context, name string, enabled bool) error {
-		return change(name, func(s *plugin.Settings) { s.Enabled, s.Hold = enabled, false })
+		return change(name, func(s *spec.Settings) { s.Enabled, s.Hold = enabled, false })
 	}
 	w.config.SetPaused = func(_ context.Context, name string, paused bool) error {
-		return change(name, func(s *plugin.Settings) { s.Paused = paused })
+		return change(name, func(s *spec.Settings) { s.Paused = paused })
 	}
-	w.config.SetGrants = func(_ context.Context, name string, grants []plugin.Grant) error {
-		return change(name, func(s *plugin.Settings) { s.Grants = grants })
+	w.config.SetGrants = func(_ context.Context, name string, grants []spec.Grant) error {
+		return change(name, func(s *spec.Settings) { s.Grants = grants })
 	}
 	return w, writes
 }
@@ -44,28 +45,28 @@ func persisting(t *testing.T) (w *world, writes *int) {
 const asking = `{"name":"x","version":"1.0.0","capabilities":[{"name":"http","hosts":["a.example","b.example"],"required":true,"reason":"asks"},{"name":"kv"},{"name":"emit","event_types":["fraud_*"]}]}`
 
 func TestApprove(t *testing.T) {
-	http := plugin.Grant{Name: "http", Hosts: []string{"a.example", "b.example"}}
-	emit := plugin.Grant{Name: "emit", EventTypes: []string{"fraud_*"}}
+	http := spec.Grant{Name: "http", Targets: spec.Targets{Hosts: []string{"a.example", "b.example"}}}
+	emit := spec.Grant{Name: "emit", Targets: spec.Targets{EventTypes: []string{"fraud_*"}}}
 	tests := []struct {
 		name   string
-		grants []plugin.Grant // before
+		grants []spec.Grant // before
 		in     wire.Approval
-		want   []plugin.Grant
+		want   []spec.Grant
 		state  wire.PluginState
 		reason string
 	}{
-		{"all", nil, wire.Approval{}, []plugin.Grant{http, {Name: "kv"}, emit}, wire.Active, ""},
-		{"one", nil, wire.Approval{Capabilities: []string{"http"}}, []plugin.Grant{http}, wire.Active, ""},
-		{"not the one required", nil, wire.Approval{Capabilities: []string{"kv"}}, []plugin.Grant{{Name: "kv"}}, wire.NeedsApproval, "it requires the capability http (hosts a.example, b.example), which is not granted"},
+		{"all", nil, wire.Approval{}, []spec.Grant{http, {Name: "kv"}, emit}, wire.Active, ""},
+		{"one", nil, wire.Approval{Capabilities: []string{"http"}}, []spec.Grant{http}, wire.Active, ""},
+		{"not the one required", nil, wire.Approval{Capabilities: []string{"kv"}}, []spec.Grant{{Name: "kv"}}, wire.NeedsApproval, "it requires the capability http (hosts a.example, b.example), which is not granted"},
 		{"none", nil, wire.Approval{Capabilities: []string{}}, nil, wire.NeedsApproval, "http"},
-		{"on top", []plugin.Grant{{Name: "http", Hosts: []string{"*.other", "b.example"}}, {Name: "secret", Names: []string{"s"}}}, wire.Approval{Capabilities: []string{"http"}},
-			[]plugin.Grant{{Name: "http", Hosts: []string{"*.other", "b.example", "a.example"}}, {Name: "secret", Names: []string{"s"}}}, wire.Active, ""},
-		{"everything is more than a list", []plugin.Grant{{Name: "emit"}}, wire.Approval{}, []plugin.Grant{{Name: "emit"}, http, {Name: "kv"}}, wire.Active, ""},
+		{"on top", []spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"*.other", "b.example"}}}, {Name: "secret", Targets: spec.Targets{Names: []string{"s"}}}}, wire.Approval{Capabilities: []string{"http"}},
+			[]spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"*.other", "b.example", "a.example"}}}, {Name: "secret", Targets: spec.Targets{Names: []string{"s"}}}}, wire.Active, ""},
+		{"everything is more than a list", []spec.Grant{{Name: "emit"}}, wire.Approval{}, []spec.Grant{{Name: "emit"}, http, {Name: "kv"}}, wire.Active, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w, writes := persisting(t)
-			w.settings.set("x", plugin.Settings{Enabled: true, Grants: tt.grants})
+			w.settings.set("x", spec.Settings{Enabled: true, Grants: tt.grants})
 			w.write("x.wasm", module(asking, "1"))
 			w.run()
 			w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
@@ -115,7 +116,7 @@ func TestApproveRefuses(t *testing.T) {
 	w.end()
 	w.m = nil
 
-	w.config.SetGrants = func(context.Context, string, []plugin.Grant) error { return full }
+	w.config.SetGrants = func(context.Context, string, []spec.Grant) error { return full }
 	w.run()
 	if _, err := w.m.Approve(w.bound(), "x", wire.Approval{}, nil); !errors.Is(err, full) || !strings.Contains(err.Error(), "approve x") {
 		t.Errorf("got %v", err)
@@ -137,9 +138,9 @@ func TestApproveWithoutPersisting(t *testing.T) {
 
 func TestApproveDoesNotEnable(t *testing.T) {
 	w, _ := persisting(t)
-	w.settings.set("x", plugin.Settings{})
+	w.settings.set("x", spec.Settings{})
 	w.write("x.wasm", module(asking, "1"))
-	w.settings.set("y", plugin.Settings{Enabled: true, Hold: true})
+	w.settings.set("y", spec.Settings{Enabled: true, Hold: true})
 	w.write("y.wasm", module(strings.Replace(asking, `"x"`, `"y"`, 1), "1"))
 	w.run()
 	for _, step := range []struct {
@@ -177,7 +178,7 @@ func TestUpdatesAndApproval(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w, _ := persisting(t)
-			w.settings.set("x", plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "http", Hosts: []string{"a.example", "*.w.example"}}}})
+			w.settings.set("x", spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"a.example", "*.w.example"}}}}})
 			w.write("x.wasm", module(manifest("1.0.0", one), "1"))
 			w.run()
 			w.waitFor("x", wire.Active, "1.0.0", "")
@@ -302,8 +303,8 @@ func TestConditionsAreShown(t *testing.T) {
 // A disabled plugin's module is known, although it does not run.
 func TestADisabledPluginIsVetted(t *testing.T) {
 	w := newWorld(t)
-	w.settings.set("x", plugin.Settings{})
-	w.settings.set("bad", plugin.Settings{})
+	w.settings.set("x", spec.Settings{})
+	w.settings.set("bad", spec.Settings{})
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.write("bad.wasm", module("", "bad: it forks"))
 	w.run()
@@ -330,11 +331,11 @@ func TestConfigSchema(t *testing.T) {
 	w.waitFor("wild", wire.Rejected, "", "its manifest's config_schema: /$ref: ")
 	w.waitFor("x", wire.Rejected, "1.0.0", `handlers.x.config is not what the manifest's config_schema wants: needs "n"`)
 
-	good := plugin.Settings{Enabled: true, Config: []byte(`{"n":1}`)}
-	bad := plugin.Settings{Enabled: true, Config: []byte(`{"n":"hunter2"}`)}
-	check := func(s plugin.Settings, want string) {
+	good := spec.Settings{Enabled: true, Config: []byte(`{"n":1}`)}
+	bad := spec.Settings{Enabled: true, Config: []byte(`{"n":"hunter2"}`)}
+	check := func(s spec.Settings, want string) {
 		t.Helper()
-		misfits, err := w.m.Check(w.bound(), func(string, abi.Manifest) (plugin.Settings, error) { return s, nil })
+		misfits, err := w.m.Check(w.bound(), func(string, abi.Manifest) (spec.Settings, error) { return s, nil })
 		got := ""
 		for _, m := range misfits {
 			for _, v := range m.Violations {
@@ -345,16 +346,16 @@ func TestConfigSchema(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", s.Config, got, err, want)
 		}
 	}
-	check(plugin.Settings{Enabled: true}, "") // no worse than it is
+	check(spec.Settings{Enabled: true}, "") // no worse than it is
 	check(good, "")
 	check(bad, "x/n: must be integer, not string")
 	w.settings.set("x", good)
 	w.reload(w.dir)
 	w.waitFor("x", wire.Active, "1.0.0", "")
 	check(good, "")
-	check(plugin.Settings{Enabled: true}, `xneeds "n"`)
-	check(plugin.Settings{}, `xneeds "n"`) // it is changed, so it is checked
-	check(plugin.Settings{Config: good.Config}, "")
+	check(spec.Settings{Enabled: true}, `xneeds "n"`)
+	check(spec.Settings{}, `xneeds "n"`) // it is changed, so it is checked
+	check(spec.Settings{Config: good.Config}, "")
 	// Should it come to that all the same, what runs goes on with what it has.
 	w.settings.set("x", bad)
 	w.reload(w.dir)
@@ -365,7 +366,7 @@ func TestConfigSchema(t *testing.T) {
 	if spec := w.only("x", "1.0.0"); string(spec.Settings.Config) != `{"n":1}` {
 		t.Errorf("it runs with %s", spec.Settings.Config)
 	}
-	misfits, err := w.m.Check(w.bound(), func(string, abi.Manifest) (plugin.Settings, error) { return plugin.Settings{}, errors.New("no") })
+	misfits, err := w.m.Check(w.bound(), func(string, abi.Manifest) (spec.Settings, error) { return spec.Settings{}, errors.New("no") })
 	if err != nil || len(misfits) != 1 || misfits[0].Err == nil {
 		t.Errorf("got %+v, %v", misfits, err)
 	}
@@ -376,9 +377,9 @@ func TestConfigSchema(t *testing.T) {
 	w.replace("x.wasm", module(strings.Replace(strings.Replace(manifest, "integer", "string", 1), "1.0.0", "2.0.0", 1), "2"))
 	w.waitFor("x", wire.Active, "1.0.0", "the new file is rejected: its settings: handlers.x.config")
 	// It is enough that the new one takes the config, or the old one.
-	check(plugin.Settings{Enabled: true, Config: []byte(`{"n":2}`)}, "")
-	check(plugin.Settings{Enabled: true, Config: []byte(`{"n":[]}`)}, "x/n: must be integer, not array")
-	follow := plugin.Settings{Enabled: true, Config: []byte(`{"n":"1"}`)}
+	check(spec.Settings{Enabled: true, Config: []byte(`{"n":2}`)}, "")
+	check(spec.Settings{Enabled: true, Config: []byte(`{"n":[]}`)}, "x/n: must be integer, not array")
+	follow := spec.Settings{Enabled: true, Config: []byte(`{"n":"1"}`)}
 	check(follow, "")
 	w.settings.set("x", follow)
 	w.reload(w.dir)

@@ -9,11 +9,12 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/plugin/schema"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // settings resolves the settings for a target's manifest, with the decisions
 // made since the configuration was read, and checks the config of one that may run.
-func (l *loop) settings(e *entry, t target) (Settings, error) {
+func (l *loop) settings(e *entry, t target) (spec.Settings, error) {
 	s, err := l.m.config.Settings(e.name, t.manifest)
 	if err != nil {
 		return s, err
@@ -25,7 +26,7 @@ func (l *loop) settings(e *entry, t target) (Settings, error) {
 	return s, err
 }
 
-func conforms(name string, s *schema.Schema, settings Settings) error {
+func conforms(name string, s *schema.Schema, settings spec.Settings) error {
 	if s == nil {
 		return nil
 	}
@@ -35,7 +36,7 @@ func conforms(name string, s *schema.Schema, settings Settings) error {
 	return nil
 }
 
-func configOf(s Settings) []byte {
+func configOf(s spec.Settings) []byte {
 	if s.Config == nil {
 		return []byte("{}")
 	}
@@ -54,7 +55,7 @@ type known struct {
 	name    string
 	targets []target // what runs, then the file that waits to follow it
 	running bool
-	now     Settings
+	now     spec.Settings
 }
 
 // Check answers which plugins would not take settings that are not in force

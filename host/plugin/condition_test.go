@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -58,7 +59,7 @@ func TestPauseStartsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
-	set := func(s plugin.Settings, state wire.PluginState, reason string, starts int) {
+	set := func(s spec.Settings, state wire.PluginState, reason string, starts int) {
 		t.Helper()
 		w.settings.set("x", s)
 		w.reload(w.dir)
@@ -71,10 +72,10 @@ func TestPauseStartsNothing(t *testing.T) {
 		w.only("x", "1.0.0")
 		w.waitFor("x", state, "1.0.0", reason)
 	}
-	set(plugin.Settings{Enabled: true, Paused: true}, wire.Paused, "paused", 1)
-	set(plugin.Settings{Enabled: true, Paused: true, Concurrency: 2}, wire.Paused, "paused", 2)
-	set(plugin.Settings{Enabled: true, Concurrency: 2}, wire.Active, "", 2)
-	set(plugin.Settings{Enabled: true, Paused: true}, wire.Paused, "paused", 3)
+	set(spec.Settings{Enabled: true, Paused: true}, wire.Paused, "paused", 1)
+	set(spec.Settings{Enabled: true, Paused: true, Limits: spec.Limits{Concurrency: 2}}, wire.Paused, "paused", 2)
+	set(spec.Settings{Enabled: true, Limits: spec.Limits{Concurrency: 2}}, wire.Active, "", 2)
+	set(spec.Settings{Enabled: true, Paused: true}, wire.Paused, "paused", 3)
 	if w.starts != 3 {
 		t.Errorf("%d starts, want 3: one at first, and one for each change of the concurrency", w.starts)
 	}

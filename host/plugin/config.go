@@ -2,11 +2,11 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -48,7 +48,7 @@ type Spec struct {
 	Name     string
 	Module   Module
 	Manifest abi.Manifest // Name is filled in
-	Settings Settings
+	Settings spec.Settings
 }
 
 // Running is a version of a plugin at work.
@@ -85,62 +85,11 @@ type Condition struct {
 	Since  time.Time
 }
 
-// Settings are how the operator wants one plugin to run: the configuration
-// with the manifest and the defaults worked in. Treat them as immutable. Two
-// that differ in anything but Paused are two: the running version is replaced.
-type Settings struct {
-	Enabled bool
-	// Hold makes a plugin that is not running wait for the operator. It is
-	// meant for hot_drop: hold, while nobody has decided about this plugin yet;
-	// what Enabled says does not matter then. SetEnabled takes it away.
-	Hold        bool
-	Paused      bool            // it is loaded, and takes no events: they wait
-	Config      json.RawMessage // what the guest reads; nil stands for {}
-	Timeout     time.Duration   // of one event
-	Memory      int64           // of one instance, in bytes; 0: the Loader's default
-	Stack       int64           // of one instance's calls, in bytes; 0: the default
-	Concurrency int             // instances at a time
-	Fuel        uint64          // of one event; 0: Timeout is the only bound
-	// FreshPerEvent gives every event a fresh instance; RecycleEvents and
-	// RecycleAge give a fresh one after so many events or so long, 0 for never.
-	FreshPerEvent bool
-	RecycleEvents uint64
-	RecycleAge    time.Duration
-	Retry         Retry
-	Breaker       Breaker
-	OrderBy       string // JSON Pointer into the envelope
-	Grants        []Grant
-}
-
-// Retry is what happens after a failed attempt.
-type Retry struct {
-	MaxAttempts int // the first included
-	Backoff     time.Duration
-	MaxBackoff  time.Duration
-}
-
-// Breaker says when a plugin that keeps failing is left alone for a while.
-type Breaker struct {
-	Failures    int           // failed attempts in a row; 0: never
-	Cooldown    time.Duration // before one event is tried again
-	MaxCooldown time.Duration
-}
-
-// Grant allows a plugin one capability. A list that is empty grants all that
-// the manifest asks for; one that is not must take in all of it for the
-// capability to count as granted.
-type Grant struct {
-	Name       string // one of abi's capabilities
-	Hosts      []string
-	EventTypes []string // globs
-	Names      []string
-}
-
 // SettingsFunc resolves the settings of the plugin. An error is the operator's
 // to mend: it becomes the reason for which the plugin is rejected. The function
 // is called often and by the Manager's loop, so it must be quick, and must not
 // call SetEnabled, Pin, Uninstall, Reload or Close.
-type SettingsFunc func(name string, m abi.Manifest) (Settings, error)
+type SettingsFunc func(name string, m abi.Manifest) (spec.Settings, error)
 
 // FileChange is what has become of a module's file in a watched directory.
 type FileChange struct {
@@ -164,7 +113,7 @@ type Config struct {
 	// directory wins, then the earlier path; later the name stays where it is.
 	Directories []string
 	// Pins are the installed plugins, one for a name. See Manager.Pin.
-	Pins   []Pin
+	Pins   []spec.Pin
 	Loader Loader
 	Runner Runner
 	// Settings resolves settings. nil: everything is enabled and nothing granted.
@@ -175,7 +124,7 @@ type Config struct {
 	SetEnabled func(ctx context.Context, name string, enabled bool) error
 	// SetPaused and SetGrants are likewise for SetPaused and Approve.
 	SetPaused func(ctx context.Context, name string, paused bool) error
-	SetGrants func(ctx context.Context, name string, grants []Grant) error
+	SetGrants func(ctx context.Context, name string, grants []spec.Grant) error
 	// OnChange is told about every row of List that has changed otherwise than
 	// in its figures; the last that is heard of a plugin is that it is draining.
 	// It is called by the Manager's loop, in order: it must be quick, and must
@@ -198,7 +147,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Settings == nil {
-		c.Settings = func(string, abi.Manifest) (Settings, error) { return Settings{Enabled: true}, nil }
+		c.Settings = func(string, abi.Manifest) (spec.Settings, error) { return spec.Settings{Enabled: true}, nil }
 	}
 	if c.OnChange == nil {
 		c.OnChange = func(wire.Plugin) {}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin/schema"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // entry is a plugin name and everything that goes by it.
@@ -25,7 +26,7 @@ type entry struct {
 	// How things stand with the holder's contents; see assess.
 	verdict verdict
 	reason  string
-	grants  []Grant
+	grants  []spec.Grant
 
 	waiters []waiter
 }
@@ -58,7 +59,7 @@ type target struct {
 	sha256   string
 	manifest abi.Manifest
 	schema   *schema.Schema // of the manifest
-	settings Settings
+	settings spec.Settings
 	vetOnly  bool // check, and leave it at that
 }
 
@@ -174,7 +175,7 @@ func (l *loop) decide(name string) {
 	switch {
 	case e.running != nil && e.verdict == wanted && fresh.same(e.running.target) && stay != nil:
 		l.pursue(e, f, stay)
-	case e.verdict == wanted, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Memory):
+	case e.verdict == wanted, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Limits.Memory):
 		if stay == nil && e.running != nil {
 			l.stop(e, why)
 		}
@@ -291,12 +292,12 @@ func (l *loop) pursue(e *entry, f *file, t *target) {
 			return
 		}
 		switch {
-		case v.settings.Memory == t.settings.Memory:
+		case v.settings.Limits.Memory == t.settings.Limits.Memory:
 			j.module = v.module // only the settings differ
 		case f.sha256 != t.sha256, f.failed != nil && f.failed.target.equal(*t):
 			// The bound of memory belongs to the module, which cannot be loaded
 			// again: its file is another now, or would not. All else can be had.
-			t.settings.Memory = v.settings.Memory
+			t.settings.Limits.Memory = v.settings.Limits.Memory
 			l.pursue(e, f, t)
 			return
 		}

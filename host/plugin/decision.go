@@ -5,17 +5,18 @@ import (
 	"fmt"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // override is what the operator has decided since the configuration was read.
 type override struct {
 	enabled, paused *bool
-	grants          *[]Grant
+	grants          *[]spec.Grant
 }
 
 // apply works the decisions into settings.
-func (o override) apply(s Settings) Settings {
+func (o override) apply(s spec.Settings) spec.Settings {
 	if o.enabled != nil {
 		s.Enabled, s.Hold = *o.enabled, false
 	}
@@ -93,7 +94,7 @@ func (m *Manager) SetPaused(ctx context.Context, name string, paused bool) (wire
 // the one that would be approved or says too little, and fault.Conflict while the plugin's file is
 // not known.
 func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
-	var grants []Grant
+	var grants []spec.Grant
 	d := decision{doing: "approve " + name, enabled: true, apply: func(o *override) { o.grants = &grants }}
 	d.prepare = func(l *loop, e *entry) (none bool, err error) {
 		if agreed != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -235,29 +236,29 @@ type world struct {
 
 type settingsBook struct {
 	mu sync.Mutex
-	by map[string]plugin.Settings
+	by map[string]spec.Settings
 }
 
-func (s *settingsBook) get(name string, _ abi.Manifest) (plugin.Settings, error) {
+func (s *settingsBook) get(name string, _ abi.Manifest) (spec.Settings, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.by[name]; ok {
 		if string(v.Config) == `"broken"` {
-			return plugin.Settings{}, errors.New("config: must be an object")
+			return spec.Settings{}, errors.New("config: must be an object")
 		}
 		return v, nil
 	}
-	return plugin.Settings{Enabled: true}, nil
+	return spec.Settings{Enabled: true}, nil
 }
 
-func (s *settingsBook) set(name string, v plugin.Settings) {
+func (s *settingsBook) set(name string, v spec.Settings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.by[name] = v
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, fakes: newFakes(), dir: t.TempDir(), settings: &settingsBook{by: map[string]plugin.Settings{}}}
+	w := &world{T: t, fakes: newFakes(), dir: t.TempDir(), settings: &settingsBook{by: map[string]spec.Settings{}}}
 	w.config = plugin.Config{
 		Directories: []string{w.dir},
 		Loader:      w.fakes, Runner: w.fakes,

@@ -13,12 +13,13 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 	"github.com/berth-host/berth/host/plugin/schema"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // file is a module's file as far as it is known.
 type file struct {
-	path      string // of a pin: pinKey
-	pin       *Pin   // nil for a file of a watched directory
+	path      string    // of a pin: pinKey
+	pin       *spec.Pin // nil for a file of a watched directory
 	state     folder.State
 	changedAt time.Time // when it was last seen to change
 	goneAt    time.Time // when it was seen to be gone; zero: it is there

@@ -8,14 +8,15 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // missing says which required capabilities are not granted, "" when all are.
-func missing(m abi.Manifest, grants []Grant) string {
+func missing(m abi.Manifest, grants []spec.Grant) string {
 	var lacks []string
 	for _, asked := range m.Capabilities {
-		if asked.Required && !granted(asked, grants) {
+		if asked.Required && !spec.Granted(grants, asked) {
 			lacks = append(lacks, asksFor(asked))
 		}
 	}
@@ -31,11 +32,11 @@ func missing(m abi.Manifest, grants []Grant) string {
 // widened says for what a new version asks beyond the grants where the running
 // one has all that it asks for, "" when there is nothing of the kind. What the
 // running one does not have either, the operator has seen and decided about.
-func widened(running, next abi.Manifest, grants []Grant) string {
+func widened(running, next abi.Manifest, grants []spec.Grant) string {
 	var more []string
 	for _, asked := range next.Capabilities {
-		had := slices.ContainsFunc(running.Capabilities, func(c abi.Capability) bool { return c.Name == asked.Name && granted(c, grants) })
-		if had && !granted(asked, grants) {
+		had := slices.ContainsFunc(running.Capabilities, func(c abi.Capability) bool { return c.Name == asked.Name && spec.Granted(grants, c) })
+		if had && !spec.Granted(grants, asked) {
 			more = append(more, asksFor(asked))
 		}
 	}
@@ -69,7 +70,7 @@ func some(list []string) string {
 
 // approval works out what a plugin's grants are with what is approved. none
 // says that they are that already.
-func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []Grant, none bool, err error) {
+func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []spec.Grant, none bool, err error) {
 	doing := "approve " + e.name
 	var t target
 	beside := false // its manifest may lie beside the module
@@ -101,77 +102,20 @@ func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []Grant,
 	}
 	none = true
 	for _, asked := range t.manifest.Capabilities {
-		if in.Capabilities != nil && !slices.Contains(in.Capabilities, asked.Name) || granted(asked, grants) {
+		if in.Capabilities != nil && !slices.Contains(in.Capabilities, asked.Name) || spec.Granted(grants, asked) {
 			continue
 		}
-		grants, none = grant(grants, asked), false
+		grants, none = spec.AddGrant(grants, asked), false
 	}
 	return grants, none, nil
 }
 
-// grant adds what is asked for to what is granted.
-func grant(grants []Grant, asked abi.Capability) []Grant {
-	i := slices.IndexFunc(grants, func(g Grant) bool { return g.Name == asked.Name })
-	if i < 0 {
-		return append(grants, Grant{Name: asked.Name, Hosts: asked.Hosts, EventTypes: asked.EventTypes, Names: asked.Names})
-	}
-	g := grants[i]
-	g.Hosts = extend(g.Hosts, asked.Hosts, coversHost)
-	g.EventTypes = extend(g.EventTypes, asked.EventTypes, abi.MatchEventType)
-	g.Names = extend(g.Names, asked.Names, equal)
-	grants[i] = g
-	return grants
-}
-
-// extend adds what is not covered. An empty list covers everything.
-func extend(given, asked []string, match func(given, asked string) bool) []string {
-	if len(given) == 0 {
-		return given
-	}
-	given = slices.Clone(given)
-	for _, a := range asked {
-		if !covers(given, []string{a}, match) {
-			given = append(given, a)
-		}
-	}
-	return given
-}
-
-func granted(asked abi.Capability, grants []Grant) bool {
-	return slices.ContainsFunc(grants, func(g Grant) bool {
-		return g.Name == asked.Name &&
-			covers(g.Hosts, asked.Hosts, coversHost) &&
-			covers(g.EventTypes, asked.EventTypes, abi.MatchEventType) &&
-			covers(g.Names, asked.Names, equal)
-	})
-}
-
-func covers(given, asked []string, match func(given, asked string) bool) bool {
-	if len(given) == 0 {
-		return true
-	}
-	return !slices.ContainsFunc(asked, func(a string) bool {
-		return !slices.ContainsFunc(given, func(g string) bool { return match(g, a) })
-	})
-}
-
-func equal(a, b string) bool { return a == b }
-
-// coversHost takes a name below "*." in, and an address of version 6 with or
-// without brackets.
-func coversHost(given, asked string) bool {
-	if below, ok := strings.CutPrefix(given, "*"); ok {
-		return strings.HasSuffix(asked, below)
-	}
-	return given == asked || "["+given+"]" == asked
-}
-
 // capabilities shows what is asked for and what of it is granted. Never nil.
-func capabilities(m abi.Manifest, grants []Grant) []wire.Capability {
+func capabilities(m abi.Manifest, grants []spec.Grant) []wire.Capability {
 	list := make([]wire.Capability, 0, len(m.Capabilities))
 	for _, asked := range m.Capabilities {
-		list = append(list, wire.Capability{Name: asked.Name, Granted: granted(asked, grants), Reason: asked.Reason,
-			Required: asked.Required, Hosts: asked.Hosts, EventTypes: asked.EventTypes, Names: asked.Names})
+		list = append(list, wire.Capability{Name: asked.Name, Granted: spec.Granted(grants, asked), Reason: asked.Reason,
+			Required: asked.Required, Targets: spec.TargetsOf(asked)})
 	}
 	return list
 }

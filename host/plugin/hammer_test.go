@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -23,7 +23,7 @@ func TestHammer(t *testing.T) {
 	w := newWorld(t)
 	w.config.Debounce, w.config.Quiet, w.config.Rescan = time.Millisecond, 5*time.Millisecond, 20*time.Millisecond
 	w.config.SetEnabled = func(_ context.Context, name string, enabled bool) error {
-		w.settings.set(name, plugin.Settings{Enabled: enabled})
+		w.settings.set(name, spec.Settings{Enabled: enabled})
 		return nil
 	}
 	w.fakes.load = func(ctx context.Context, _, text string) error {
@@ -90,7 +90,7 @@ func TestHammer(t *testing.T) {
 		}
 	})
 	hammer(func(r *rand.Rand, i int) {
-		w.settings.set("steady", plugin.Settings{Enabled: true, Concurrency: r.IntN(2), Memory: int64(r.IntN(2)) << 20})
+		w.settings.set("steady", spec.Settings{Enabled: true, Limits: spec.Limits{Concurrency: r.IntN(2), Memory: int64(r.IntN(2)) << 20}})
 		w.reload(w.dir)
 		w.m.List()
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // job brings a target about. It may be cancelled when something else is
@@ -19,8 +20,8 @@ import (
 type job struct {
 	target
 	path   string
-	pin    *Pin    // what lies at path is this
-	module *module // to start again with other settings; nil: load the file
+	pin    *spec.Pin // what lies at path is this
+	module *module   // to start again with other settings; nil: load the file
 	cancel context.CancelFunc
 }
 
@@ -112,7 +113,7 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	if err != nil || c.SHA256 != j.sha256 {
 		return result{stale: true} // whatever is wrong, the inspection will tell
 	}
-	loaded, err := m.config.Loader.Load(ctx, name, c.Wasm, j.settings.Memory)
+	loaded, err := m.config.Loader.Load(ctx, name, c.Wasm, j.settings.Limits.Memory)
 	if err != nil {
 		late := fault.Is(err, fault.Unavailable) && errors.Is(err, context.DeadlineExceeded)
 		return result{err: err, late: late}
@@ -218,9 +219,9 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	case failed != nil:
 		f.failed = failed
 	case j.vetOnly:
-		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Memory, style: r.style}
+		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Limits.Memory, style: r.style}
 	default:
-		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Memory, style: r.style}
+		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Limits.Memory, style: r.style}
 		f.retries, f.retried = 0, ""
 		l.log.Info("a plugin is active", "plugin", e.name, "version", j.manifest.Version, "path", j.path, "sha256", j.sha256)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -60,10 +61,10 @@ func New(config Config) (*Manager, error) {
 		return nil, err
 	}
 	for i, p := range config.Pins {
-		if err := p.check(); err != nil {
+		if err := checkPin(p); err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(config.Pins[:i], func(o Pin) bool { return o.Name == p.Name }) {
+		if slices.ContainsFunc(config.Pins[:i], func(o spec.Pin) bool { return o.Name == p.Name }) {
 			return nil, fault.New(fault.Internal, "plugin.New: %s is pinned twice", p.Name)
 		}
 	}

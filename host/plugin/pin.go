@@ -10,23 +10,11 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Pin is a plugin whose module lies outside of the watched directories, under a
-// fixed name and with a known digest: an installed one. Its file is hashed again
-// whenever it is loaded, and never run with another digest. A manifest beside
-// the file is not looked at.
-type Pin struct {
-	Name   string // a valid plugin name; the module's manifest must have the same or none
-	Path   string // of the module, absolute
-	SHA256 string // of the module, hex in lower case
-	// Refusal, if not empty, is why the plugin is not to run, whatever lies at
-	// Path: it is listed as rejected with this reason.
-	Refusal string
-}
-
-func (p Pin) check() error {
+func checkPin(p spec.Pin) error {
 	if !abi.ValidName(p.Name) || !filepath.IsAbs(p.Path) && p.Refusal == "" {
 		return fault.New(fault.Internal, "pin %q to %s: a valid name and an absolute path are required", p.Name, p.Path)
 	}
@@ -39,7 +27,7 @@ func pinKey(name string) string { return "the installed plugin " + name }
 
 // pin makes the name's pin this one. What it was before goes on until this one
 // can take its place.
-func (l *loop) pin(p Pin) {
+func (l *loop) pin(p spec.Pin) {
 	key := pinKey(p.Name)
 	f := l.files[key]
 	if f == nil {
@@ -67,7 +55,7 @@ func (l *loop) free(name string) error {
 }
 
 // inspectPin reads a pin's module and claims its name.
-func (m *Manager) inspectPin(p Pin) finding {
+func (m *Manager) inspectPin(p spec.Pin) finding {
 	f := m.judgePin(p)
 	f.manifest.Name = p.Name
 	// Refused ones are claimed as well: their events wait until the reason is repaired.
@@ -75,7 +63,7 @@ func (m *Manager) inspectPin(p Pin) finding {
 	return f
 }
 
-func (m *Manager) judgePin(p Pin) finding {
+func (m *Manager) judgePin(p spec.Pin) finding {
 	if p.Refusal != "" {
 		return finding{refusal: p.Refusal}
 	}
@@ -131,8 +119,8 @@ func (m *Manager) Free(ctx context.Context, name string) error {
 // Try loads the module and has it started and ended again, without an event and
 // without a claim, as if it had these grants besides those of its settings.
 // What runs is not touched. Its error says why it would not run.
-func (m *Manager) Try(ctx context.Context, p Pin, grants []Grant) error {
-	if err := p.check(); err != nil {
+func (m *Manager) Try(ctx context.Context, p spec.Pin, grants []spec.Grant) error {
+	if err := checkPin(p); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.config.LoadTimeout)
@@ -150,7 +138,7 @@ func (m *Manager) Try(ctx context.Context, p Pin, grants []Grant) error {
 	case f.waiting != "":
 		return fault.New(fault.Unavailable, "%s", f.waiting)
 	}
-	var settings Settings
+	var settings spec.Settings
 	var wrong error
 	if err := m.ask(ctx, "try "+p.Name, func(*loop) { settings, wrong = m.config.Settings(p.Name, f.manifest) }); err != nil {
 		return err
@@ -183,12 +171,12 @@ func (m *Manager) Try(ctx context.Context, p Pin, grants []Grant) error {
 // before the former one is drained. When ctx ends before that, or the plugin is
 // rejected, the former pin is back, its version having run all the time.
 // fault.Conflict when a file of a watched directory has the name.
-func (m *Manager) Pin(ctx context.Context, p Pin) (wire.Plugin, error) {
-	if err := p.check(); err != nil {
+func (m *Manager) Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error) {
+	if err := checkPin(p); err != nil {
 		return wire.Plugin{}, err
 	}
 	doing := "install " + p.Name
-	var former *Pin
+	var former *spec.Pin
 	var refusal error
 	if err := m.ask(ctx, doing, func(l *loop) {
 		if refusal = l.free(p.Name); refusal != nil {
@@ -222,7 +210,7 @@ func (m *Manager) Pin(ctx context.Context, p Pin) (wire.Plugin, error) {
 }
 
 // pinBack gives a name its former pin, nil for none, and waits until that is so.
-func (m *Manager) pinBack(ctx context.Context, doing, name string, former *Pin) {
+func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.Pin) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.DrainTimeout)
 	defer cancel()
 	if m.ask(ctx, doing, func(l *loop) {
@@ -270,7 +258,7 @@ func (m *Manager) Unpin(ctx context.Context, name string) error {
 
 // arrived reports whether what became of a pin is known, and if it was refused
 // the error that says so.
-func (l *loop) arrived(p Pin) (bool, error) {
+func (l *loop) arrived(p spec.Pin) (bool, error) {
 	fail := func(code fault.Code, format string, args ...any) (bool, error) {
 		return true, fault.New(code, "install "+p.Name+": "+format, args...)
 	}
@@ -303,6 +291,3 @@ func (l *loop) arrived(p Pin) (bool, error) {
 	}
 	return false, nil
 }
-
-// Granted reports whether grants take in all that is asked for.
-func Granted(asked abi.Capability, grants []Grant) bool { return granted(asked, grants) }

@@ -17,11 +17,12 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // pinned puts a module into a store and returns the pin of it.
-func (w *world) pinned(store, name string, wasm []byte) plugin.Pin {
+func (w *world) pinned(store, name string, wasm []byte) spec.Pin {
 	w.Helper()
 	sum := sha256.Sum256(wasm)
 	digest := hex.EncodeToString(sum[:])
@@ -29,10 +30,10 @@ func (w *world) pinned(store, name string, wasm []byte) plugin.Pin {
 	if err := os.WriteFile(path, wasm, 0o600); err != nil {
 		w.Fatal(err)
 	}
-	return plugin.Pin{Name: name, Path: path, SHA256: digest}
+	return spec.Pin{Name: name, Path: path, SHA256: digest}
 }
 
-func (w *world) pin(p plugin.Pin) (wire.Plugin, error) { return w.m.Pin(w.bound(), p) }
+func (w *world) pin(p spec.Pin) (wire.Plugin, error) { return w.m.Pin(w.bound(), p) }
 
 // A pin is there at the start, is replaced new before old, and goes with its
 // uninstallation, which happens only when it is committed.
@@ -42,7 +43,7 @@ func TestPinLife(t *testing.T) {
 	plain := w.pinned(store, "plain", module("", "1"))
 	same := plain
 	same.Name = "twin" // the same contents under two names
-	w.config.Pins = []plugin.Pin{one, plain, same}
+	w.config.Pins = []spec.Pin{one, plain, same}
 	w.write("x.wasm", versioned("x", "0.1.0"))
 	w.run()
 	w.waitFor("x", wire.Active, "1.0.0", "")
@@ -96,13 +97,13 @@ func TestPinLife(t *testing.T) {
 // It comes to rest as the settings want it.
 func TestPinRests(t *testing.T) {
 	for _, tt := range []struct {
-		settings plugin.Settings
+		settings spec.Settings
 		manifest string
 		state    wire.PluginState
 	}{
-		{plugin.Settings{}, `{"name":"x"}`, wire.Disabled},
-		{plugin.Settings{Enabled: true, Hold: true}, `{"name":"x"}`, wire.Held},
-		{plugin.Settings{Enabled: true}, `{"name":"x","capabilities":[{"name":"kv","required":true}]}`, wire.NeedsApproval},
+		{spec.Settings{}, `{"name":"x"}`, wire.Disabled},
+		{spec.Settings{Enabled: true, Hold: true}, `{"name":"x"}`, wire.Held},
+		{spec.Settings{Enabled: true}, `{"name":"x","capabilities":[{"name":"kv","required":true}]}`, wire.NeedsApproval},
 	} {
 		w := newWorld(t).run()
 		w.settings.set("x", tt.settings)
@@ -119,30 +120,30 @@ func TestPinRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		wasm    []byte
-		prepare func(w *world, p *plugin.Pin)
+		prepare func(w *world, p *spec.Pin)
 		code    fault.Code
 		text    string
 	}{
-		{"changed", full, func(_ *world, p *plugin.Pin) { _ = os.WriteFile(p.Path, versioned("x", "6.6.6"), 0o600) }, fault.Invalid, "does not match the lock"},
-		{"cut off", full, func(_ *world, p *plugin.Pin) { _ = os.Truncate(p.Path, 20) }, fault.Invalid, "does not match the lock"},
-		{"missing", full, func(_ *world, p *plugin.Pin) { _ = os.Remove(p.Path) }, fault.Invalid, "is missing: install it again"},
-		{"a link", full, func(_ *world, p *plugin.Pin) {
+		{"changed", full, func(_ *world, p *spec.Pin) { _ = os.WriteFile(p.Path, versioned("x", "6.6.6"), 0o600) }, fault.Invalid, "does not match the lock"},
+		{"cut off", full, func(_ *world, p *spec.Pin) { _ = os.Truncate(p.Path, 20) }, fault.Invalid, "does not match the lock"},
+		{"missing", full, func(_ *world, p *spec.Pin) { _ = os.Remove(p.Path) }, fault.Invalid, "is missing: install it again"},
+		{"a link", full, func(_ *world, p *spec.Pin) {
 			_ = os.Rename(p.Path, p.Path+".real")
 			_ = os.Symlink(p.Path+".real", p.Path)
 		}, fault.Invalid, "a symbolic link"},
-		{"a directory", full, func(_ *world, p *plugin.Pin) { _ = os.Remove(p.Path); _ = os.Mkdir(p.Path, 0o700) }, fault.Invalid, "a directory"},
+		{"a directory", full, func(_ *world, p *spec.Pin) { _ = os.Remove(p.Path); _ = os.Mkdir(p.Path, 0o700) }, fault.Invalid, "a directory"},
 		{"another name", versioned("y", "1.0.0"), nil, fault.Invalid, "its manifest names it y"},
 		{"broken manifest", module(`{"nome":"x"}`, "1"), nil, fault.Invalid, "nome: unknown key"},
-		{"large", full, func(w *world, _ *plugin.Pin) { w.config.MaxSize = int64(len(full)) - 1 }, fault.Invalid, "the limit is"},
-		{"a refusal of its own", full, func(_ *world, p *plugin.Pin) { p.Refusal = "the lock is broken" }, fault.Invalid, "the lock is broken"},
+		{"large", full, func(w *world, _ *spec.Pin) { w.config.MaxSize = int64(len(full)) - 1 }, fault.Invalid, "the limit is"},
+		{"a refusal of its own", full, func(_ *world, p *spec.Pin) { p.Refusal = "the lock is broken" }, fault.Invalid, "the lock is broken"},
 		{"refused by the loader", module(`{"name":"x"}`, "bad: it forks"), nil, fault.Invalid, "install x: the module is rejected: it forks"},
-		{"settings in error", full, func(w *world, _ *plugin.Pin) {
-			w.settings.set("x", plugin.Settings{Config: []byte(`"broken"`)})
+		{"settings in error", full, func(w *world, _ *spec.Pin) {
+			w.settings.set("x", spec.Settings{Config: []byte(`"broken"`)})
 		}, fault.Invalid, "config: must be an object"},
-		{"no memory for now", full, func(w *world, _ *plugin.Pin) {
+		{"no memory for now", full, func(w *world, _ *spec.Pin) {
 			w.fakes.load = func(context.Context, string, string) error { return fault.New(fault.Exhausted, "no room") }
 		}, fault.Exhausted, "no room"},
-		{"events that cannot be claimed", full, func(w *world, _ *plugin.Pin) {
+		{"events that cannot be claimed", full, func(w *world, _ *spec.Pin) {
 			w.fakes.claim = func(string) error { return errors.New("the disk is full") }
 		}, fault.Unavailable, "the disk is full"},
 	} {
@@ -170,7 +171,7 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 	if err := os.WriteFile(p.Path, versioned("x", "6.6.6"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.config.Pins = []plugin.Pin{p}
+	w.config.Pins = []spec.Pin{p}
 	w.write("x.wasm", versioned("x", "0.1.0"))
 	w.run()
 	w.waitFor("x", wire.Rejected, "", "does not match the lock")
@@ -188,8 +189,8 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 // whose file is refused.
 func TestFreeNames(t *testing.T) {
 	w := newWorld(t)
-	w.settings.set("off", plugin.Settings{})
-	w.config.Pins = []plugin.Pin{w.pinned(t.TempDir(), "pinned", versioned("pinned", "1.0.0"))}
+	w.settings.set("off", spec.Settings{})
+	w.config.Pins = []spec.Pin{w.pinned(t.TempDir(), "pinned", versioned("pinned", "1.0.0"))}
 	w.write("runs.wasm", versioned("runs", "1.0.0"))
 	w.write("off.wasm", versioned("off", "1.0.0"))
 	w.write("bad.wasm", module(`{"name":"bad"}`, "bad: it forks"))
@@ -213,21 +214,21 @@ func TestFreeNames(t *testing.T) {
 func TestRepin(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	x, y, z := w.pinned(store, "x", versioned("x", "1.0.0")), w.pinned(store, "y", versioned("y", "1.0.0")), w.pinned(store, "z", versioned("z", "1.0.0"))
-	refused := func(p plugin.Pin) plugin.Pin { p.Refusal = "the lock is broken"; return p }
-	w.config.Pins = []plugin.Pin{refused(x), refused(y), z}
+	refused := func(p spec.Pin) spec.Pin { p.Refusal = "the lock is broken"; return p }
+	w.config.Pins = []spec.Pin{refused(x), refused(y), z}
 	w.run()
 	w.waitFor("x", wire.Rejected, "", "the lock is broken")
 	w.waitFor("z", wire.Active, "1.0.0", "")
 	other := w.pinned(store, "z", versioned("z", "2.0.0"))
 	fresh := w.pinned(store, "fresh", versioned("fresh", "1.0.0"))
-	if err := w.m.Repin(w.bound(), []plugin.Pin{x, other, fresh}); err != nil {
+	if err := w.m.Repin(w.bound(), []spec.Pin{x, other, fresh}); err != nil {
 		t.Fatal(err)
 	}
 	w.waitFor("x", wire.Active, "1.0.0", "")
 	w.waitFor("fresh", wire.Active, "1.0.0", "")
 	w.waitFor("z", wire.Active, "1.0.0", "") // runs already, as it was
 	w.until("y to go", func() bool { _, err := w.m.Plugin("y"); return fault.Is(err, fault.NotFound) })
-	if err := w.m.Repin(w.bound(), []plugin.Pin{{Name: "x", Path: "relative"}}); err == nil {
+	if err := w.m.Repin(w.bound(), []spec.Pin{{Name: "x", Path: "relative"}}); err == nil {
 		t.Error("a pin without a path: no error")
 	}
 	if err := w.m.Repin(w.bound(), nil); err != nil || w.count("x") != 1 || w.count("z") != 1 {
@@ -239,7 +240,7 @@ func TestRepin(t *testing.T) {
 func TestPinIsHashedAtEveryLoad(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	p := w.pinned(store, "x", versioned("x", "1.0.0"))
-	w.config.Pins = []plugin.Pin{p}
+	w.config.Pins = []spec.Pin{p}
 	w.run()
 	if err := os.WriteFile(p.Path, versioned("x", "6.6.6"), 0o600); err != nil {
 		t.Fatal(err)
@@ -263,7 +264,7 @@ func TestPinThatFailsLeavesTheFormer(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			w, store := newWorld(t), t.TempDir()
 			w.steady = "x"
-			w.config.Pins = []plugin.Pin{w.pinned(store, "x", versioned("x", "1.0.0"))}
+			w.config.Pins = []spec.Pin{w.pinned(store, "x", versioned("x", "1.0.0"))}
 			ctx, cancel := context.WithCancel(w.bound())
 			w.fakes.start = func(c context.Context, spec plugin.Spec) error {
 				switch spec.Manifest.Version {
@@ -289,7 +290,7 @@ func TestPinThatFailsLeavesTheFormer(t *testing.T) {
 
 // A name that a dropped file has is not a pin's.
 func TestPinOfATakenName(t *testing.T) {
-	for what, settings := range map[string]plugin.Settings{"active": {Enabled: true}, "disabled": {}} {
+	for what, settings := range map[string]spec.Settings{"active": {Enabled: true}, "disabled": {}} {
 		w := newWorld(t)
 		w.settings.set("x", settings)
 		w.write("z.wasm", versioned("x", "1.0.0"))
@@ -322,11 +323,11 @@ func TestTry(t *testing.T) {
 		}
 		return nil
 	}
-	w.settings.set("x", plugin.Settings{Grants: []plugin.Grant{{Name: abi.CapabilityEmit}}})
-	w.config.Pins = []plugin.Pin{w.pinned(store, "y", versioned("y", "1.0.0"))}
+	w.settings.set("x", spec.Settings{Grants: []spec.Grant{{Name: abi.CapabilityEmit}}})
+	w.config.Pins = []spec.Pin{w.pinned(store, "y", versioned("y", "1.0.0"))}
 	w.run()
 	good := w.pinned(store, "x", versioned("x", "1.0.0"))
-	if err := w.m.Try(w.bound(), good, []plugin.Grant{{Name: abi.CapabilityKV}}); err != nil {
+	if err := w.m.Try(w.bound(), good, []spec.Grant{{Name: abi.CapabilityKV}}); err != nil {
 		t.Fatal(err)
 	}
 	if len(specs) != 1 || !specs[0].Settings.Enabled || len(specs[0].Settings.Grants) != 2 || specs[0].Name != "x" {
@@ -334,7 +335,7 @@ func TestTry(t *testing.T) {
 	}
 	wants(t, w.m.Try(w.bound(), w.pinned(store, "x", versioned("x", "6.6.6")), nil), fault.Trap, "it trapped")
 	wants(t, w.m.Try(w.bound(), w.pinned(store, "y", module(`{"name":"y"}`, "bad: it forks")), nil), fault.Internal, "it forks")
-	wants(t, w.m.Try(w.bound(), plugin.Pin{Name: "x", Path: good.Path, SHA256: "00"}, nil), fault.Invalid, "does not match the lock")
+	wants(t, w.m.Try(w.bound(), spec.Pin{Name: "x", Path: good.Path, SHA256: "00"}, nil), fault.Invalid, "does not match the lock")
 	if list := w.m.List(); len(list) != 1 || list[0].Version != "1.0.0" {
 		t.Errorf("there is %+v", list)
 	}
@@ -348,7 +349,7 @@ func TestTry(t *testing.T) {
 func TestPinAroundTheLife(t *testing.T) {
 	w := newWorld(t)
 	p := w.pinned(t.TempDir(), "x", versioned("x", "1.0.0"))
-	for _, bad := range [][]plugin.Pin{{p, p}, {{Name: "../x", Path: p.Path}}, {{Name: "x", Path: "x.wasm"}}} {
+	for _, bad := range [][]spec.Pin{{p, p}, {{Name: "../x", Path: p.Path}}, {{Name: "x", Path: "x.wasm"}}} {
 		cfg := w.config
 		cfg.Pins = bad
 		if _, err := plugin.New(cfg); !fault.Is(err, fault.Internal) {
@@ -383,7 +384,7 @@ func TestPinHammer(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	w.config.Debounce, w.config.Quiet, w.config.Rescan = time.Millisecond, 5*time.Millisecond, 20*time.Millisecond
 	w.fakes.load = func(ctx context.Context, _, _ string) error { return w.moment(ctx) }
-	pins := map[string]plugin.Pin{}
+	pins := map[string]spec.Pin{}
 	for _, name := range []string{"p-0", "p-1"} {
 		for _, version := range []string{"1.0.0", "1.1.0"} {
 			pins[name+version] = w.pinned(store, name, versioned(name, version))

@@ -4,15 +4,17 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Repin takes in what is installed once that is known, where it was not before: a
 // pin that was refused, or that there was none of, becomes the one of the list, and
 // one that was refused and is not in the list goes. All others stay as they are. It
 // returns when that is decided; the plugins are then loaded as by Start.
-func (m *Manager) Repin(ctx context.Context, pins []Pin) error {
+func (m *Manager) Repin(ctx context.Context, pins []spec.Pin) error {
 	for _, p := range pins {
-		if err := p.check(); err != nil {
+		if err := checkPin(p); err != nil {
 			return err
 		}
 	}
@@ -24,7 +26,7 @@ func (m *Manager) Repin(ctx context.Context, pins []Pin) error {
 		}
 		var gone []string
 		for key, f := range l.files {
-			listed := slices.ContainsFunc(pins, func(p Pin) bool { return pinKey(p.Name) == key })
+			listed := slices.ContainsFunc(pins, func(p spec.Pin) bool { return pinKey(p.Name) == key })
 			if f.pin != nil && f.pin.Refusal != "" && !listed {
 				gone = append(gone, key)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -139,7 +140,7 @@ func (l *loop) entryRow(e *entry) row {
 		r.live = append(r.live, e.running.running)
 		conditioned(&r.plugin, e.running)
 	case f != nil && f.sha256 != "":
-		t = target{sha256: f.sha256, manifest: f.manifest, settings: Settings{Grants: e.grants}}
+		t = target{sha256: f.sha256, manifest: f.manifest, settings: spec.Settings{Grants: e.grants}}
 		if f.vetted != nil && f.vetted.sha256 == f.sha256 {
 			r.plugin.Style = f.vetted.style
 		}

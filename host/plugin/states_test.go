@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -26,8 +26,8 @@ func TestStates(t *testing.T) {
 		file     string
 		contents []byte
 		sidecar  string
-		settings *plugin.Settings // of the plugin "x"
-		want     string           // the plugin's name
+		settings *spec.Settings // of the plugin "x"
+		want     string         // the plugin's name
 		state    wire.PluginState
 		reason   string
 	}{
@@ -48,13 +48,13 @@ func TestStates(t *testing.T) {
 		{name: "empty", file: "x.wasm", contents: nil, want: "x", state: wire.Rejected, reason: "the file is incomplete: its 0 bytes"},
 		{name: "reserved, not written", file: "x.wasm", contents: make([]byte, 4096), want: "x", state: wire.Rejected, reason: "the file is incomplete"},
 		{name: "refused by the loader", file: "x.wasm", contents: module("", "bad: it forks"), want: "x", state: wire.Rejected, reason: "it forks"},
-		{name: "settings in error", file: "x.wasm", contents: full, settings: &plugin.Settings{Config: json.RawMessage(`"broken"`)}, want: "x", state: wire.Rejected, reason: "its settings: config: must be an object"},
-		{name: "disabled", file: "x.wasm", contents: full, settings: &plugin.Settings{}, want: "x", state: wire.Disabled, reason: "switched off"},
-		{name: "held", file: "x.wasm", contents: full, settings: &plugin.Settings{Enabled: true, Hold: true}, want: "x", state: wire.Held, reason: "waits to be enabled"},
-		{name: "held and broken", file: "x.wasm", contents: module("", "bad: it forks"), settings: &plugin.Settings{Enabled: true, Hold: true}, want: "x", state: wire.Rejected, reason: "it forks"},
+		{name: "settings in error", file: "x.wasm", contents: full, settings: &spec.Settings{Config: json.RawMessage(`"broken"`)}, want: "x", state: wire.Rejected, reason: "its settings: config: must be an object"},
+		{name: "disabled", file: "x.wasm", contents: full, settings: &spec.Settings{}, want: "x", state: wire.Disabled, reason: "switched off"},
+		{name: "held", file: "x.wasm", contents: full, settings: &spec.Settings{Enabled: true, Hold: true}, want: "x", state: wire.Held, reason: "waits to be enabled"},
+		{name: "held and broken", file: "x.wasm", contents: module("", "bad: it forks"), settings: &spec.Settings{Enabled: true, Hold: true}, want: "x", state: wire.Rejected, reason: "it forks"},
 		{name: "needs approval", file: "x.wasm", contents: module(needsHTTP, "1"), want: "x", state: wire.NeedsApproval, reason: "it requires the capability http"},
-		{name: "another host granted", file: "x.wasm", contents: module(needsHTTP, "1"), settings: &plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "http", Hosts: []string{"b.example"}}}}, want: "x", state: wire.NeedsApproval, reason: "http"},
-		{name: "granted", file: "x.wasm", contents: module(needsHTTP, "1"), settings: &plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "http"}}}, want: "x", state: wire.Active},
+		{name: "another host granted", file: "x.wasm", contents: module(needsHTTP, "1"), settings: &spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"b.example"}}}}}, want: "x", state: wire.NeedsApproval, reason: "http"},
+		{name: "granted", file: "x.wasm", contents: module(needsHTTP, "1"), settings: &spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http"}}}, want: "x", state: wire.Active},
 	}
 	for _, test := range tests {
 		for _, hot := range []bool{false, true} {
@@ -93,11 +93,11 @@ func TestStates(t *testing.T) {
 
 func TestCapabilitiesAreShown(t *testing.T) {
 	w := newWorld(t)
-	w.settings.set("x", plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "emit", EventTypes: []string{"fraud_*"}}}})
+	w.settings.set("x", spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "emit", Targets: spec.Targets{EventTypes: []string{"fraud_*"}}}}})
 	w.write("x.wasm", module(`{"subscribes":[{"event_type":"order_*"}],"capabilities":[{"name":"emit","event_types":["fraud_seen"],"reason":"tells"},{"name":"kv"}]}`, "1"))
 	w.run()
 	p := w.waitFor("x", wire.Active, "", "")
-	want := []wire.Capability{{Name: "emit", Granted: true, Reason: "tells", EventTypes: []string{"fraud_seen"}}, {Name: "kv"}}
+	want := []wire.Capability{{Name: "emit", Granted: true, Reason: "tells", Targets: spec.Targets{EventTypes: []string{"fraud_seen"}}}, {Name: "kv"}}
 	if !reflect.DeepEqual(p.Capabilities, want) {
 		t.Errorf("got %+v, want %+v", p.Capabilities, want)
 	}
@@ -172,11 +172,11 @@ func TestEnableDisable(t *testing.T) {
 		w := newWorld(t)
 		if persistent {
 			w.config.SetEnabled = func(_ context.Context, name string, enabled bool) error {
-				w.settings.set(name, plugin.Settings{Enabled: enabled})
+				w.settings.set(name, spec.Settings{Enabled: enabled})
 				return nil
 			}
 		}
-		w.settings.set("held", plugin.Settings{Enabled: true, Hold: true})
+		w.settings.set("held", spec.Settings{Enabled: true, Hold: true})
 		w.write("x.wasm", versioned("x", "1.0.0"))
 		w.write("held.wasm", versioned("held", "1.0.0"))
 		w.run()
@@ -221,12 +221,12 @@ func TestSetEnabledThatCannotBePersisted(t *testing.T) {
 // grant although the file cannot be loaded again.
 func TestSettingsReachAVersionWhoseFileIsBroken(t *testing.T) {
 	w := newWorld(t)
-	w.settings.set("x", plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "kv"}}})
+	w.settings.set("x", spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "kv"}}})
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
 	w.replace("x.wasm", []byte("rubbish that is no module"))
 	w.waitFor("x", wire.Active, "1.0.0", "still running 1.0.0; the new file is rejected: not a WebAssembly module")
-	w.settings.set("x", plugin.Settings{Enabled: true, Memory: 1 << 20})
+	w.settings.set("x", spec.Settings{Enabled: true, Limits: spec.Limits{Memory: 1 << 20}})
 	w.reload(w.dir)
 	w.until("the grant to be taken away", func() bool { return len(w.only("x", "1.0.0").Settings.Grants) == 0 })
 	w.waitFor("x", wire.Active, "1.0.0", "the new file is rejected")
@@ -252,14 +252,14 @@ func TestReload(t *testing.T) {
 	w.run()
 	steps := []struct {
 		name     string
-		settings plugin.Settings
+		settings spec.Settings
 		loads    int // in the end
 	}{
-		{"nothing changes", plugin.Settings{Enabled: true}, 1},
-		{"a setting", plugin.Settings{Enabled: true, Timeout: time.Second}, 1},
-		{"memory", plugin.Settings{Enabled: true, Memory: 1 << 20}, 2},
-		{"broken settings", plugin.Settings{Enabled: true, Config: json.RawMessage(`"broken"`)}, 2},
-		{"mended settings", plugin.Settings{Enabled: true, Memory: 1 << 20}, 2},
+		{"nothing changes", spec.Settings{Enabled: true}, 1},
+		{"a setting", spec.Settings{Enabled: true, Limits: spec.Limits{Timeout: time.Second}}, 1},
+		{"memory", spec.Settings{Enabled: true, Limits: spec.Limits{Memory: 1 << 20}}, 2},
+		{"broken settings", spec.Settings{Enabled: true, Config: json.RawMessage(`"broken"`)}, 2},
+		{"mended settings", spec.Settings{Enabled: true, Limits: spec.Limits{Memory: 1 << 20}}, 2},
 	}
 	for _, s := range steps {
 		w.settings.set("x", s.settings)
@@ -270,7 +270,7 @@ func TestReload(t *testing.T) {
 		}
 		w.until(s.name, func() bool {
 			spec := w.only("x", "1.0.0").Settings
-			return spec.Timeout == s.settings.Timeout && spec.Memory == s.settings.Memory
+			return spec.Limits.Timeout == s.settings.Limits.Timeout && spec.Limits.Memory == s.settings.Limits.Memory
 		})
 		w.waitFor("x", wire.Active, "", "")
 		w.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -42,7 +43,7 @@ func TestFilesAreTold(t *testing.T) {
 		}
 		told = nil
 	}
-	w.config.Pins = []plugin.Pin{w.pinned(store, "pinned", versioned("pinned", "1.0.0"))}
+	w.config.Pins = []spec.Pin{w.pinned(store, "pinned", versioned("pinned", "1.0.0"))}
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
 	w.waitFor("pinned", wire.Active, "1.0.0", "")
@@ -69,7 +70,7 @@ func TestFilesAreTold(t *testing.T) {
 // them by then, and may have been changed there since.
 func TestReloadTakesPersistedDecisionsFromTheSettings(t *testing.T) {
 	w, _ := persisting(t)
-	all := plugin.Settings{Enabled: true, Grants: []plugin.Grant{{Name: "http"}, {Name: "kv"}, {Name: "emit"}}}
+	all := spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http"}, {Name: "kv"}, {Name: "emit"}}}
 	w.settings.set("x", all)
 	w.write("x.wasm", module(asking, "1"))
 	w.run()
@@ -88,13 +89,13 @@ func TestReloadTakesPersistedDecisionsFromTheSettings(t *testing.T) {
 	w.reload(w.dir)
 	w.until("it to go on", func() bool { s := w.only("x", "1.0.0"); return !s.Settings.Paused })
 
-	w.settings.set("x", plugin.Settings{Enabled: true})
+	w.settings.set("x", spec.Settings{Enabled: true})
 	w.reload(w.dir)
 	w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
 	if p, err := w.m.Approve(w.bound(), "x", wire.Approval{}, nil); err != nil || p.State != wire.Active {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	w.settings.set("x", plugin.Settings{Enabled: true})
+	w.settings.set("x", spec.Settings{Enabled: true})
 	w.reload(w.dir)
 	w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // sleepsAfterFinish is a guest that sleeps when it has finished an event, before
@@ -47,7 +48,7 @@ func TestTimeBetweenEvents(t *testing.T) {
 	m := load(t, sleepsAfterFinish(between))
 	q := newQueue()
 	q.push(attempt(t, 1, `{}`), attempt(t, 1, `{}`), attempt(t, 1, `{}`))
-	p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Concurrency: 1})
+	p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Limits: spec.Limits{Concurrency: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

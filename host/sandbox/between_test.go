@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -31,7 +32,7 @@ func TestFailureBetweenEvents(t *testing.T) {
 			var logged bytes.Buffer // one instance, which has ended when it is read
 			m := load(t, tt.wasm)
 			q := newQueue()
-			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Concurrency: 1, Timeout: hostileTimeout, StartTimeout: patience,
+			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, StartTimeout: patience, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout},
 				Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // answered is what the guest any_call says of a call.
@@ -177,7 +178,7 @@ func TestKVLimits(t *testing.T) {
 // TestKVCounts counts with compare and swap in several instances at once.
 func TestKVCounts(t *testing.T) {
 	const events = 40
-	_, q := start(t, load(t, guest(t, "kv_counter")), sandbox.PoolConfig{FreshPerEvent: true, Capabilities: sandbox.Capabilities{KV: newKV(t, 0)}})
+	_, q := start(t, load(t, guest(t, "kv_counter")), sandbox.PoolConfig{Capabilities: sandbox.Capabilities{KV: newKV(t, 0)}, Limits: spec.Limits{Isolation: spec.IsolationEvent}})
 	for range events {
 		q.push(attempt(t, 1, `{}`))
 	}
@@ -234,7 +235,7 @@ func TestOutsideCallsEnd(t *testing.T) {
 	m := load(t, guest(t, "any_call"))
 	t.Run("with the event's time", func(t *testing.T) {
 		waits := make(chan struct{}, 1)
-		_, q := start(t, m, sandbox.PoolConfig{Timeout: 50 * time.Millisecond, Capabilities: sandbox.Capabilities{KV: brokenKV{waits: waits}}})
+		_, q := start(t, m, sandbox.PoolConfig{Capabilities: sandbox.Capabilities{KV: brokenKV{waits: waits}}, Limits: spec.Limits{Timeout: 50 * time.Millisecond}})
 		q.push(call(t, "kv_get", "k", "text", "len", "buf", "cap"))
 		if got := answerOf(t, q.await(t)); got.Code != abi.Timeout {
 			t.Errorf("got %+v, want TIMEOUT", got)
@@ -243,7 +244,7 @@ func TestOutsideCallsEnd(t *testing.T) {
 	t.Run("with the pool", func(t *testing.T) {
 		waits := make(chan struct{}, 1)
 		q := newQueue()
-		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Timeout: time.Hour, Capabilities: sandbox.Capabilities{KV: brokenKV{waits: waits}}})
+		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Capabilities: sandbox.Capabilities{KV: brokenKV{waits: waits}}, Limits: spec.Limits{Timeout: time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}

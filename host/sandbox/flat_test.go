@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -150,7 +151,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue(), Concurrency: 1})
+		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue(), Limits: spec.Limits{Concurrency: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -44,7 +45,7 @@ func TestHostile(t *testing.T) {
 func TestNeighbourOfManySpinners(t *testing.T) {
 	const spinners = 8
 	n := newNeighbour(t)
-	_, q := start(t, load(t, hostile.Named("spin_after_next").Wasm), sandbox.PoolConfig{Concurrency: spinners, Timeout: time.Second})
+	_, q := start(t, load(t, hostile.Named("spin_after_next").Wasm), sandbox.PoolConfig{Limits: spec.Limits{Concurrency: spinners, Timeout: time.Second}})
 	n.during(func() {
 		for range spinners {
 			q.push(attempt(t, 1, `{}`))
@@ -101,7 +102,7 @@ func misbehave(t *testing.T, c hostile.Case) {
 
 // limits are tight where the case is to hit them.
 func limits(c hostile.Case, q *queue) sandbox.PoolConfig {
-	cfg := sandbox.PoolConfig{Source: q, Concurrency: 1, Timeout: hostileTimeout, StartTimeout: patience}
+	cfg := sandbox.PoolConfig{Source: q, StartTimeout: patience, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout}}
 	if c.Unstarted != "" {
 		cfg.StartTimeout = hostileTimeout
 	}

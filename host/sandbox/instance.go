@@ -259,7 +259,7 @@ func stackOf(err error) string {
 // spentUp reports whether the instance shall make room for a fresh one.
 func (in *instance) spentUp() bool {
 	cfg := &in.pool.cfg
-	return cfg.FreshPerEvent && in.served > 0 ||
+	return cfg.FreshPerEvent() && in.served > 0 ||
 		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
 		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }

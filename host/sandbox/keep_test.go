@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // keeping is a queue whose Hand keeps outcomes as long as it may.
@@ -48,7 +49,7 @@ func TestFiguresOfKeptOutcomes(t *testing.T) {
 			const events = 5
 			m := load(t, guest(t, name))
 			k := keeping{newQueue()}
-			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: k, Concurrency: 1})
+			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: k, Limits: spec.Limits{Concurrency: 1}})
 			if err != nil {
 				t.Fatal(err)
 			}

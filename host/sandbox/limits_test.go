@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -31,7 +32,7 @@ func TestSpinIsStopped(t *testing.T) {
 
 // TestOtherModulesGoOn spins one guest on every core while another answers.
 func TestOtherModulesGoOn(t *testing.T) {
-	_, bad := start(t, load(t, guest(t, "spin_on_event")), sandbox.PoolConfig{Concurrency: 8, Timeout: 2 * time.Second})
+	_, bad := start(t, load(t, guest(t, "spin_on_event")), sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 8, Timeout: 2 * time.Second}})
 	_, good := start(t, load(t, guest(t, "echo")), sandbox.PoolConfig{})
 	for range 8 {
 		bad.push(attempt(t, 1, `{"spin":true}`))
@@ -57,7 +58,7 @@ func TestFuelIsTheSameEveryTime(t *testing.T) {
 	a := attempt(t, 1, `{"rounds":100000}`)
 	var first uint64
 	for round := range 5 {
-		_, q := start(t, m, sandbox.PoolConfig{FreshPerEvent: true, Concurrency: 1})
+		_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Isolation: spec.IsolationEvent, Concurrency: 1}})
 		for range 3 {
 			q.push(a)
 			d := q.await(t)
@@ -78,7 +79,7 @@ func TestFuelBudgetIsExact(t *testing.T) {
 	m := load(t, guest(t, "slow"))
 	a := attempt(t, 1, `{"rounds":100000}`)
 	run := func(fuel uint64) event.Outcome {
-		_, q := start(t, m, sandbox.PoolConfig{FreshPerEvent: true, Concurrency: 1, Fuel: fuel})
+		_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Isolation: spec.IsolationEvent, Concurrency: 1, Fuel: fuel}})
 		q.push(a)
 		return q.await(t).outcome
 	}
@@ -109,11 +110,11 @@ func TestFreshAndRecycledInstances(t *testing.T) {
 	if shared[0] == shared[1] || shared[1] == shared[2] {
 		t.Errorf("one instance counts on, but got %v", shared)
 	}
-	fresh := run(sandbox.PoolConfig{FreshPerEvent: true}, 3)
+	fresh := run(sandbox.PoolConfig{Limits: spec.Limits{Isolation: spec.IsolationEvent}}, 3)
 	if fresh[0] != shared[0] || fresh[1] != shared[0] || fresh[2] != shared[0] {
 		t.Errorf("a fresh instance for every event: got %v", fresh)
 	}
-	recycled := run(sandbox.PoolConfig{RecycleEvents: 2}, 3)
+	recycled := run(sandbox.PoolConfig{Limits: spec.Limits{RecycleEvents: 2}}, 3)
 	if recycled[1] != shared[1] || recycled[2] != shared[0] {
 		t.Errorf("a fresh instance after two events: got %v", recycled)
 	}
@@ -139,8 +140,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m2.Close(context.Background()) })
-	_, _ = start(t, m2, sandbox.PoolConfig{Concurrency: 1})
-	_, _ = start(t, m2, sandbox.PoolConfig{Concurrency: 1})
+	_, _ = start(t, m2, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1}})
+	_, _ = start(t, m2, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1}})
 	_, err = m2.NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue()})
 	if !fault.Is(err, fault.Exhausted) || !strings.Contains(err.Error(), "memory_total") {
 		t.Errorf("the third instance: got %v", err)
@@ -148,7 +149,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestIdleInstancesEnd(t *testing.T) {
-	p, q := start(t, load(t, guest(t, "echo")), sandbox.PoolConfig{Concurrency: 4, IdleAfter: 20 * time.Millisecond})
+	p, q := start(t, load(t, guest(t, "echo")), sandbox.PoolConfig{IdleAfter: 20 * time.Millisecond, Limits: spec.Limits{Concurrency: 4}})
 	for range 500 {
 		q.push(attempt(t, 1, `{"status":"x"}`))
 	}
@@ -217,7 +218,7 @@ func TestWhoseMemoryIsUsedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = m.Close(context.Background()) })
-		_, q := start(t, m, sandbox.PoolConfig{Concurrency: 1})
+		_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1}})
 		q.push(attempt(t, 1, `{}`))
 		if d := q.await(t); d.outcome.Class != event.ClassMemory || !strings.Contains(d.outcome.Message, tt.says) || strings.Contains(d.outcome.Message, tt.saysNo) {
 			t.Errorf("%d of its own, %d together: %q %s", tt.own, tt.total, d.outcome.Class, d.outcome.Message)

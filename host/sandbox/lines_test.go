@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // ledger is a slog.Handler that adds up what is logged.
@@ -46,7 +47,7 @@ func TestLogFlood(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got ledger
 			begun := time.Now()
-			_, q := start(t, load(t, guest(t, "log_lines")), sandbox.PoolConfig{Concurrency: 1, Timeout: patience, Logger: slog.New(&got)})
+			_, q := start(t, load(t, guest(t, "log_lines")), sandbox.PoolConfig{Logger: slog.New(&got), Limits: spec.Limits{Concurrency: 1, Timeout: patience}})
 			for n := range 2 {
 				q.push(attempt(t, n+1, tt.data))
 				q.await(t)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -32,7 +33,7 @@ func TestDeadlineOvershoot(t *testing.T) {
 		m := load(t, hostile.Named(tt.name).Wasm)
 		var over []time.Duration
 		for range tt.runs {
-			_, q := start(t, m, sandbox.PoolConfig{Concurrency: 1, Timeout: hostileTimeout})
+			_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout}})
 			q.push(attempt(t, 1, `{}`))
 			d := q.await(t)
 			if d.outcome.Class != event.ClassTimeout {

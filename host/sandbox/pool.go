@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Source hands out attempts. It is safe for concurrent use.
@@ -45,24 +46,19 @@ type Hand interface {
 	Close()
 }
 
-// PoolConfig says how a module is run. The zero value of a field asks for its
-// default.
+// PoolConfig configures a pool. The zero value of a field selects its default.
 type PoolConfig struct {
-	Name          string        // the handler's, for logs
-	Source        Source        // required
-	Concurrency   int           // most instances; default 4
-	Timeout       time.Duration // for one event; default 5s
-	StartTimeout  time.Duration // until the first next; default 10s
-	StartFuel     uint64        // until the first next; default 0: StartTimeout is the only bound
-	Fuel          uint64        // for one event; default 0: Timeout is the only bound
-	Stack         int64         // of one instance's calls, in bytes; default 1 MiB
-	FreshPerEvent bool          // a fresh instance for every event
-	RecycleEvents uint64        // a fresh instance after so many events; default 0: never
-	RecycleAge    time.Duration // likewise by age; default 0: never
-	IdleAfter     time.Duration // an instance that is not needed for so long ends, but for the last; default 1m
-	Settings      string        // the handler's config as JSON; default {}
-	Capabilities  Capabilities  // what it may do besides; default nothing
-	Logger        *slog.Logger  // what guests log; default nowhere
+	Name   string // of the handler, for logs
+	Source Source // required
+	// Limits of the instances. Defaults: a timeout of 5s, a stack of 1 MiB, a concurrency of 4.
+	// Memory has no effect: it is a limit of the module, see Options.
+	spec.Limits
+	StartTimeout time.Duration // until the first next; default 10s
+	StartFuel    uint64        // until the first next; default 0: StartTimeout is the only bound
+	IdleAfter    time.Duration // after which an instance without work ends, except for the last one; default 1m
+	Settings     string        // the handler's config as JSON; default {}
+	Capabilities Capabilities  // default none
+	Logger       *slog.Logger  // for the log lines of guests; default discards them
 }
 
 const defaultStack = 1 << 20

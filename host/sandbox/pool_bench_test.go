@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // endless is a Source with b.N events.
@@ -39,7 +40,7 @@ func BenchmarkPool(b *testing.B) {
 			m := load(b, guest(b, name))
 			e := &endless{a: attempt(b, 1, `{"status":"shipped"}`), left: b.N, done: make(chan struct{}, 1)}
 			b.ReportAllocs()
-			p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Source: e, Concurrency: 1})
+			p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Source: e, Limits: spec.Limits{Concurrency: 1}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // resting is a queue whose Hand says when it is told to rest with an attempt open.
@@ -54,7 +55,7 @@ func TestHandRests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, guest(t, name))
 			r := resting{newQueue(), make(chan struct{}, 1)}
-			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: r, Concurrency: 1, Timeout: time.Hour,
+			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: r, Limits: spec.Limits{Concurrency: 1, Timeout: time.Hour},
 				Capabilities: sandbox.Capabilities{KV: brokenKV{waits: make(chan struct{}, 1)}}})
 			if err != nil {
 				t.Fatal(err)

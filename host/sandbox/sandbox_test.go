@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -250,7 +251,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.guest+"/"+string(tt.class), func(t *testing.T) {
-			_, q := start(t, load(t, guest(t, tt.guest)), sandbox.PoolConfig{Settings: `{"a":1}`, Timeout: 200 * time.Millisecond})
+			_, q := start(t, load(t, guest(t, tt.guest)), sandbox.PoolConfig{Settings: `{"a":1}`, Limits: spec.Limits{Timeout: 200 * time.Millisecond}})
 			q.push(attempt(t, tt.number, tt.data))
 			got := q.await(t)
 			if got.outcome.Verdict != tt.verdict || got.outcome.Class != tt.class {
@@ -274,7 +275,7 @@ func TestOutcomes(t *testing.T) {
 func TestGrowsToConcurrencyAndDrains(t *testing.T) {
 	const n = 3
 	m := load(t, guest(t, "spin_on_event"))
-	p, q := start(t, m, sandbox.PoolConfig{Concurrency: n, Timeout: time.Second})
+	p, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: n, Timeout: time.Second}})
 	for range n {
 		q.push(attempt(t, 1, `{"spin":true}`))
 	}
@@ -290,7 +291,7 @@ func TestGrowsToConcurrencyAndDrains(t *testing.T) {
 
 func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
 	m := load(t, guest(t, "echo"))
-	p, q := start(t, m, sandbox.PoolConfig{Concurrency: 2})
+	p, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 2}})
 	for range 100 {
 		q.push(attempt(t, 1, `{"status":"x"}`))
 	}
@@ -314,7 +315,7 @@ func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
 func TestDrainStopsWhatDoesNotEnd(t *testing.T) {
 	m := load(t, guest(t, "spin_on_event"))
 	q := newQueue()
-	p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Timeout: time.Hour})
+	p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Limits: spec.Limits{Timeout: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -25,7 +26,7 @@ func TestCallStackIsBounded(t *testing.T) {
 		{0, 8000, 64_000}, // 1 MiB
 		{8 << 20, 64_000, 512_000},
 	} {
-		_, q := start(t, m, sandbox.PoolConfig{Concurrency: 1, Stack: tt.limit})
+		_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1, Stack: tt.limit}})
 		ask := func(depth int) done {
 			q.push(attempt(t, 1, fmt.Sprintf(`{"depth":%d}`, depth)))
 			return q.await(t)
@@ -68,7 +69,7 @@ func TestCallStackCountsInMemoryTotal(t *testing.T) {
 		{"its calls nest too deep", 0, false},
 	} {
 		q := newQueue()
-		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Concurrency: 1, Source: q})
+		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Limits: spec.Limits{Concurrency: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +97,7 @@ func TestCallStackCountsInMemoryTotal(t *testing.T) {
 			continue
 		}
 		q := newQueue()
-		p, err := load(c.Wasm).NewPool(t.Context(), sandbox.PoolConfig{Concurrency: 1, Source: q, Timeout: 20 * time.Millisecond, StartTimeout: 20 * time.Millisecond})
+		p, err := load(c.Wasm).NewPool(t.Context(), sandbox.PoolConfig{Source: q, StartTimeout: 20 * time.Millisecond, Limits: spec.Limits{Concurrency: 1, Timeout: 20 * time.Millisecond}})
 		if err == nil {
 			q.push(attempt(t, 1, `{}`))
 			q.await(t)
@@ -119,7 +120,7 @@ func TestCallStackPastMemoryTotal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.Close(context.Background()) })
-	_, q := start(t, m, sandbox.PoolConfig{Concurrency: 1, Stack: 8 << 20})
+	_, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1, Stack: 8 << 20}})
 	q.push(attempt(t, 1, `{"depth":0}`))
 	if d := q.await(t); d.outcome.Class != event.ClassMemory || !strings.Contains(d.outcome.Message, "memory_total") {
 		t.Errorf("%q %s", d.outcome.Class, d.outcome.Message)

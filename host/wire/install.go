@@ -1,5 +1,7 @@
 package wire
 
+import "github.com/berth-host/berth/host/spec"
+
 // Install is what POST /api/v1/plugins/install takes, one of three: a name, and a
 // version, a constraint such as "^1.2" or "" for the latest, of the marketplace; a
 // URL with the SHA-256 (64 hex digits) of what it leads to, and a name if the
@@ -51,14 +53,11 @@ type Plan struct {
 // PlannedCapability is what a plugin asks for. New is what nobody has agreed to
 // yet: approving the plan grants it.
 type PlannedCapability struct {
-	Name       string   `json:"name"`
-	Hosts      []string `json:"hosts,omitempty"`
-	EventTypes []string `json:"event_types,omitempty"`
-	Names      []string `json:"names,omitempty"`
-	Reason     string   `json:"reason"`
-	Required   bool     `json:"required"`
-	Granted    bool     `json:"granted"`
-	New        bool     `json:"new"`
+	spec.Grant
+	Reason   string `json:"reason"`
+	Required bool   `json:"required"`
+	Granted  bool   `json:"granted"`
+	New      bool   `json:"new"`
 }
 
 // Progress is one line of the stream that an installation answers if asked to.

@@ -1,6 +1,10 @@
 package wire
 
-import "time"
+import (
+	"time"
+
+	"github.com/berth-host/berth/host/spec"
+)
 
 // Marketplace is a page of what a marketplace has: GET /api/v1/plugins/marketplace.
 type Marketplace struct {
@@ -39,12 +43,10 @@ type Listing struct {
 
 // ListingCapability is what a version asks for.
 type ListingCapability struct {
-	Name       string   `json:"name"`
-	Reason     string   `json:"reason"`
-	Required   bool     `json:"required"`
-	Hosts      []string `json:"hosts,omitempty"`
-	EventTypes []string `json:"event_types,omitempty"`
-	Names      []string `json:"names,omitempty"`
+	Name     string `json:"name"`
+	Reason   string `json:"reason"`
+	Required bool   `json:"required"`
+	spec.Targets
 }
 
 // ListingVersion is one version of a plugin.

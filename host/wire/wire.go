@@ -9,6 +9,8 @@ package wire
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // VersionHeader is the header of every answer of a host: its version. A client
@@ -65,10 +67,8 @@ type Capability struct {
 	Granted bool   `json:"granted"`
 	Reason  string `json:"reason"`
 
-	Required   bool     `json:"required,omitempty"`    // without it the plugin waits in needs_approval
-	Hosts      []string `json:"hosts,omitempty"`       // of http: whom it would reach
-	EventTypes []string `json:"event_types,omitempty"` // of emit: what it would publish
-	Names      []string `json:"names,omitempty"`       // of secret: which it would read
+	Required bool `json:"required,omitempty"` // without it the plugin waits in needs_approval
+	spec.Targets
 }
 
 // PendingVersion is a newer file of a plugin that waits for approval while the

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // flood is a Source that gives the same event as often as it is told to.
@@ -229,7 +230,7 @@ func (b *bench) spin(ctx context.Context, timeout time.Duration, runs int, meanw
 	if err != nil {
 		return 0, err
 	}
-	stop, err := b.pool(ctx, wasm, sandbox.PoolConfig{Source: f, Timeout: timeout}, "")
+	stop, err := b.pool(ctx, wasm, sandbox.PoolConfig{Source: f, Limits: spec.Limits{Timeout: timeout}}, "")
 	if err != nil {
 		return 0, err
 	}
@@ -354,7 +355,7 @@ func (b *bench) memory(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			p, err := m.NewPool(ctx, sandbox.PoolConfig{Source: f, Concurrency: 1})
+			p, err := m.NewPool(ctx, sandbox.PoolConfig{Source: f, Limits: spec.Limits{Concurrency: 1}})
 			if err != nil {
 				return err
 			}
