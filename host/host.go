@@ -23,6 +23,7 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/sources"
 )
 
 // Config says where a Host finds its configuration and what overrides it.
@@ -60,7 +61,7 @@ type Host struct {
 
 	plugins       *plugin.Manager
 	install       *install.Installer
-	market        *market
+	sources       *sources.Sources
 	fetchConfig   marketplace.Config                                             // in tests: whom fetches trust, ask for addresses and wait for
 	newTimer      func(time.Duration) (fired <-chan time.Time, stop func() bool) // nil: a timer. Set in tests
 	pluginsLoaded atomic.Bool                                                    // every plugin found at the start is active or refused
@@ -226,18 +227,18 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	h.startMarket()
+	h.startSources()
 	if err := h.startInstalls(ctx, log); err != nil {
 		return err
 	}
-	h.startRevoked()
+	h.sources.Load()
 	if err := h.startPlugins(ctx, runner); err != nil {
 		return err
 	}
 	h.background("the retention", h.retention.Run)
 	h.background("the dead letters' retention", retention.DeadLetters{
 		Retention: func() time.Duration { return h.current.Load().Bus.DeadLetters.Retention }, Purge: runner.dispatcher.Purge, Logger: h.logger}.Run)
-	h.startRefresh()
+	h.background("the refresh of the marketplace list", h.sources.Run)
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
 }

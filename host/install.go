@@ -3,10 +3,15 @@ package host
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -17,19 +22,42 @@ const tidyTimeout = 30 * time.Second
 // lockHeader is the first line of the lock file.
 const lockHeader = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration."
 
+// marketFile is the file of the marketplace's last list in the data directory.
+const marketFile = "marketplace.json"
+
+// secretSource reads the operator's secrets: files of the data directory, then the
+// environment.
+func (h *Host) secretSource() secret.Source {
+	return secret.Source{Directory: secret.Directory(filepath.Join(h.dataDir(), "secrets")), Env: os.LookupEnv}
+}
+
+// startSources makes the sources of plugins, which start nothing yet.
+func (h *Host) startSources() {
+	h.sources = sources.New(sources.Config{
+		Settings:  func() config.Marketplace { return h.current.Load().Marketplace },
+		Installed: func() (map[string]install.Entry, error) { return h.install.Installed() },
+		Secret:    h.secretSource().Read,
+		State:     filepath.Join(h.dataDir(), marketFile),
+		Fetch:     h.fetchConfig,
+		NewTimer:  h.newTimer,
+		Logger:    h.logger,
+	})
+	h.undo("the sources of plugins", func(context.Context) error { h.sources.Close(); return nil })
+}
+
 // startInstalls opens the store of installed plugins, and finishes or undoes what
 // a crash left half done. It needs no network.
 func (h *Host) startInstalls(ctx context.Context, log engine) error {
 	i, err := install.New(install.Config{
 		Dir:        h.dataDir(),
-		Source:     sources{h},
+		Source:     h.sources,
 		Vetter:     vetting{h},
 		Plugins:    installed{h, log},
 		Settings:   handlerSettings{h},
 		State:      handlerState{log},
 		Codec:      lockfile.Codec{Header: lockHeader},
 		MinimumAge: func() time.Duration { return h.current.Load().Marketplace.MinimumReleaseAge },
-		Revoked:    h.revocation,
+		Revoked:    h.sources.Revocation,
 		Logger:     h.logger,
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerGrants(name, grants) })
 		},
 		OnChange: func(p wire.Plugin) {
-			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.warned(p))})
+			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.sources.WithRevocation(p))})
 		},
 		OnFile:       h.auditFiles(),
 		DrainTimeout: h.ShutdownTimeout(),

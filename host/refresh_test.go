@@ -107,13 +107,13 @@ func TestRefresh(t *testing.T) {
 		due.fire <- time.Now()
 		due = set.next(t, 6*time.Hour) // as the list is that young
 	}
-	if n := log.count("cannot be refreshed"); n != 1 {
+	if n := log.count("marketplace list not refreshed"); n != 1 {
 		t.Errorf("that it is down is told %d times", n)
 	}
 	b.sign(func(r *format.Root) { r.Sequence += 10 })
 	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)
-	if log.count("is refreshed again") != 1 || warned() {
+	if log.count("marketplace list refreshed again") != 1 || warned() {
 		t.Error("it is back, and nobody says so")
 	}
 

@@ -187,7 +187,7 @@ func (h *Host) takeOver(ctx context.Context, n *reading) (wire.ReloadResult, err
 	}
 	h.editor.Expect()
 	h.retention.Configure()
-	h.market.reconfigure(formerConfig.Marketplace, n.config.Marketplace)
+	h.sources.Reconfigure(formerConfig.Marketplace, n.config.Marketplace)
 	waiting := config.Restarts(h.begun, n.config)
 	return wire.ReloadResult{Changed: config.Diff(formerConfig, n.config, waiting), NeedsRestart: waiting}, nil
 }
@@ -245,7 +245,7 @@ func (h *Host) write(change func() (*config.Config, error)) error {
 	}
 	former := h.current.Swap(c)
 	h.table.Store(table)
-	h.market.reconfigure(former.Marketplace, c.Marketplace) // what a person wrote in this moment is in c as well
+	h.sources.Reconfigure(former.Marketplace, c.Marketplace) // what a person wrote in this moment is in c as well
 	return nil
 }
 

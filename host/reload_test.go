@@ -180,7 +180,7 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 	check(t, err)
 	check(t, h.Start(t.Context()))
 	defer func() { check(t, h.Close(t.Context())) }()
-	secrets := h.secrets()
+	secrets := h.secretSource()
 
 	put(t, path, "data_dir: "+filepath.Join(dir, "b")+"\nserver: {listen: \"127.0.0.1:9\"}\n")
 	for range 2 {
@@ -189,8 +189,8 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 			t.Errorf("got %+v, %v", result, err)
 		}
 	}
-	if h.DataDir() != filepath.Join(dir, "a") || h.listen() != "127.0.0.1:0" || h.secrets().Directory != secrets.Directory {
-		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.listen(), h.secrets().Directory)
+	if h.DataDir() != filepath.Join(dir, "a") || h.listen() != "127.0.0.1:0" || h.secretSource().Directory != secrets.Directory {
+		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.listen(), h.secretSource().Directory)
 	}
 	put(t, path, before)
 	result, err := h.Reload(t.Context())

@@ -84,7 +84,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: h.secrets(),
+	r := &runner{engine: eng, state: log, network: guestnet.New(guestnet.Config{}), secrets: h.secretSource(),
 		table: &h.table, logger: h.logger, handlers: make(map[string]*handler), nameLocks: make(map[string]chan struct{})}
 	r.dispatcher = delivery.New(delivery.Config{
 		Store:  log,

@@ -46,7 +46,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
 		MaxInflight:  h.maxInflight(),
 		TLS:          https,
-		Marketplace:  h.market,
+		Marketplace:  h.sources,
 		DeadLetters:  deadLetters{r.dispatcher},
 		Replayer:     replayer{b, log, r.dispatcher},
 		Pauser:       plugins{h},
@@ -159,7 +159,7 @@ type plugins struct{ h *Host }
 func (p plugins) List() []wire.Plugin {
 	list := p.h.plugins.List()
 	for i := range list {
-		list[i] = p.h.waiting(p.h.warned(list[i]))
+		list[i] = p.h.waiting(p.h.sources.WithRevocation(list[i]))
 	}
 	return list
 }
@@ -170,7 +170,7 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	if err != nil {
 		return found, false
 	}
-	return p.h.waiting(p.h.warned(found)), true
+	return p.h.waiting(p.h.sources.WithRevocation(found)), true
 }
 
 // Known implements api.Plugins.

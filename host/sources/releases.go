@@ -1,4 +1,4 @@
-package host
+package sources
 
 import (
 	"bufio"
@@ -17,13 +17,8 @@ import (
 	"github.com/berth-host/berth/host/marketplace/oci"
 )
 
-// sources are where plugins may be installed from: the marketplace, a URL, a
-// registry. Whom they may talk to is in the configuration, so whatever talks is
-// made for each of their calls.
-type sources struct{ h *Host }
-
 // Resolve implements install.Source.
-func (s sources) Resolve(ctx context.Context, r install.Request) (install.Release, error) {
+func (s *Sources) Resolve(ctx context.Context, r install.Request) (install.Release, error) {
 	switch {
 	case r.URL != "":
 		return byURL(r)
@@ -33,9 +28,10 @@ func (s sources) Resolve(ctx context.Context, r install.Request) (install.Releas
 	return s.byName(ctx, r)
 }
 
-// byName finds a release of the marketplace. An upgrade stays with the publisher.
-func (s sources) byName(ctx context.Context, r install.Request) (install.Release, error) {
-	client, err := s.h.market.index()
+// byName resolves a release of the marketplace. An upgrade names the publisher of
+// the installed version.
+func (s *Sources) byName(ctx context.Context, r install.Request) (install.Release, error) {
+	client, err := s.marketplace()
 	if err != nil {
 		return install.Release{}, err
 	}
@@ -48,11 +44,11 @@ func (s sources) byName(ctx context.Context, r install.Request) (install.Release
 		return install.Release{}, upstream(err)
 	}
 	if found.Deprecated != "" {
-		s.h.logger.Warn("a release that is installed is deprecated", "release", found.Reference(), "reason", found.Deprecated)
+		s.Logger.Warn("installing a deprecated release", "release", found.Reference(), "reason", found.Deprecated)
 	}
 	return install.Release{
 		Name: found.Name, Version: found.Version, Publisher: found.Publisher, SHA256: found.SHA256, Size: found.Size, ABI: found.ABI,
-		Capabilities: append([]abi.Capability{}, found.Capabilities...), // none is said as well
+		Capabilities: append([]abi.Capability{}, found.Capabilities...), // not nil: an empty list is a statement
 		SignedBy:     found.Key,
 		Source:       "marketplace " + found.Source,
 		Released:     found.Released,
@@ -60,9 +56,9 @@ func (s sources) byName(ctx context.Context, r install.Request) (install.Release
 	}, nil
 }
 
-// byReference finds out what a reference leads to now; all else than the digest the
-// module says.
-func (s sources) byReference(ctx context.Context, r install.Request) (install.Release, error) {
+// byReference resolves a reference of a registry to a digest. The module itself
+// states the name and version.
+func (s *Sources) byReference(ctx context.Context, r install.Request) (install.Release, error) {
 	registry, err := s.registry()
 	if err != nil {
 		return install.Release{}, err
@@ -74,17 +70,17 @@ func (s sources) byReference(ctx context.Context, r install.Request) (install.Re
 	return install.Release{Name: r.Name, SHA256: a.SHA256, Size: a.Size, Handle: a, Source: a.Reference}, nil
 }
 
-func (s sources) registry() (*oci.Source, error) {
-	cfg := s.h.current.Load().Marketplace
-	fetcher, err := s.h.fetcher(cfg)
+func (s *Sources) registry() (*oci.Source, error) {
+	cfg := s.Settings()
+	fetcher, err := s.fetcher(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return oci.New(oci.Config{Fetcher: fetcher, DockerConfig: cfg.DockerConfig})
 }
 
-// byURL makes a release of contents that the operator names by digest: all else
-// about them the module says.
+// byURL returns the release of a URL, whose digest the operator states. The module
+// itself states the name and version.
 func byURL(r install.Request) (install.Release, error) {
 	sum, err := hex.DecodeString(r.SHA256)
 	if err != nil || len(sum) != 32 {
@@ -93,7 +89,7 @@ func byURL(r install.Request) (install.Release, error) {
 	return install.Release{Name: r.Name, SHA256: hex.EncodeToString(sum), Handle: r.URL, Source: "url " + bareURL(r.URL)}, nil
 }
 
-// bareURL leaves out of a URL what may be a secret.
+// bareURL removes the parts of a URL that may be secret.
 func bareURL(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -104,35 +100,36 @@ func bareURL(raw string) string {
 }
 
 // Open implements install.Source.
-func (s sources) Open(ctx context.Context, rel install.Release, offset int64) (body io.ReadCloser, err error) {
+func (s *Sources) Open(ctx context.Context, rel install.Release, offset int64) (body io.ReadCloser, err error) {
+	wrap := upstream
 	switch handle := rel.Handle.(type) {
 	case string:
 		body, err = s.openURL(ctx, handle, offset)
 	case index.Release:
-		client, wrong := s.h.market.index()
+		client, wrong := s.marketplace()
 		if wrong != nil {
 			return nil, wrong
 		}
 		body, err = client.Open(ctx, handle, offset)
 	case oci.Artifact:
-		body, err = s.openArtifact(ctx, handle, offset)
+		wrap = upstreamOfRef
+		var registry *oci.Source
+		if registry, err = s.registry(); err == nil {
+			body, err = registry.Open(ctx, handle, offset)
+		}
 	default:
-		return nil, fault.New(fault.Internal, "%s is no source", rel.Source)
-	}
-	about := upstream
-	if _, ok := rel.Handle.(oci.Artifact); ok {
-		about = upstreamOfRef
+		return nil, fault.New(fault.Internal, "open %s: unknown source", rel.Source)
 	}
 	if err != nil {
-		return nil, about(err)
+		return nil, wrap(err)
 	}
-	return content{body, body, about}, nil
+	return upstreamBody{body, body, wrap}, nil
 }
 
-// openURL streams what a URL leads to. What does not begin as a module is not
-// downloaded any further.
-func (s sources) openURL(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
-	fetcher, err := s.h.fetcher(s.h.current.Load().Marketplace)
+// openURL downloads the content of a URL. It fails on content that does not begin
+// like a module.
+func (s *Sources) openURL(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
+	fetcher, err := s.fetcher(s.Settings())
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +153,7 @@ func (s sources) openURL(ctx context.Context, rawURL string, offset int64) (io.R
 	return module, nil
 }
 
-// sessionBody is a body that ends its session with it.
+// sessionBody is a body that closes its session.
 type sessionBody struct {
 	*bufio.Reader
 	body    io.Closer
@@ -170,54 +167,46 @@ func (b *sessionBody) Close() error {
 	return err
 }
 
-// openArtifact streams a registry's module.
-func (s sources) openArtifact(ctx context.Context, a oci.Artifact, offset int64) (io.ReadCloser, error) {
-	registry, err := s.registry()
-	if err != nil {
-		return nil, err
-	}
-	return registry.Open(ctx, a, offset)
-}
-
-// content is a body whose errors say that they are somebody else's.
-type content struct {
+// upstreamBody is a body whose errors are those of an upstream server.
+type upstreamBody struct {
 	io.Reader
 	io.Closer
-	about func(error) error
+	wrap func(error) error
 }
 
 // Read implements io.Reader.
-func (c content) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
+func (b upstreamBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = c.about(err)
+		err = b.wrap(err)
 	}
 	return n, err
 }
 
-// upstreamOfRef says of an error about a URL that it is about the reference.
+// upstreamOfRef is upstream for a reference: an error about the field url is about
+// the field ref.
 func upstreamOfRef(err error) error {
 	var f *fault.Error
 	if errors.As(err, &f) && f.Field == "url" {
-		about := *f
-		about.Field = "ref"
-		return upstream(&about)
+		ref := *f
+		ref.Field = "ref"
+		return upstream(&ref)
 	}
 	return upstream(err)
 }
 
-// upstreamError is an error of a server that is asked for plugins, or of what it has
-// answered.
+// upstreamError is an error of a server that plugins are installed from, or about
+// its answer.
 type upstreamError struct{ error }
 
-// Unwrap gives it its code.
-func (f upstreamError) Unwrap() error { return f.error }
+// Unwrap returns the error with its code.
+func (e upstreamError) Unwrap() error { return e.error }
 
 // Foreign implements api.Foreign.
 func (upstreamError) Foreign() {}
 
-// upstream marks an error as another server's. That a release may not be had, by
-// a rule that holds here, is none.
+// upstream marks an error as one of an upstream server. A release that a rule of
+// this host refuses is a fault.Conflict instead.
 func upstream(err error) error {
 	for _, rule := range []format.Kind{format.Revoked, format.TooNew} {
 		var kind format.Kind
