@@ -89,7 +89,7 @@ func (h *Host) awaitLock() {
 				return
 			case <-tick.C:
 			}
-			err := h.install.Mended(ctx, func(pins []spec.Pin) error { return h.plugins.Repin(ctx, pins) })
+			err := h.install.Repaired(ctx, func(pins []spec.Pin) error { return h.plugins.Repin(ctx, pins) })
 			if err == nil {
 				h.logger.Info("the lock of the installed plugins is mended; they are run", "plugins", len(h.install.Pins()))
 				return
@@ -110,7 +110,7 @@ func (i installer) Install(ctx context.Context, in wire.Install, report func(wir
 
 // Upgrade implements api.Installer.
 func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Agreed: precondition}, in.Approve, report)
+	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Precondition: precondition}, in.Approve, report)
 }
 
 // Rollback implements api.Installer.
@@ -120,7 +120,7 @@ func (i installer) Rollback(ctx context.Context, name, version string, precondit
 
 // Uninstall implements api.Installer.
 func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
-	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Agreed: precondition})
+	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition})
 }
 
 // vetting has a module checked as the sandbox has it checked.

@@ -108,7 +108,7 @@ func TestApproval(t *testing.T) {
 
 // To mend what is installed grants nothing, so it takes no approval: neither of what
 // the operator has taken back, nor of another plan.
-func TestMendedWithoutApproval(t *testing.T) {
+func TestRepairNeedsNoApproval(t *testing.T) {
 	w := newWorld(t)
 	one := versioned("x", "1.0.0", asksKV)
 	w.put(one, nil)
@@ -219,7 +219,7 @@ func TestPublishersOtherKey(t *testing.T) {
 }
 
 // Who has seen the same version twice does not go back by two.
-func TestAgreedIsAskedInTurn(t *testing.T) {
+func TestPreconditionIsCheckedInsideTheTransaction(t *testing.T) {
 	w := newWorld(t)
 	for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {
 		w.put(versioned("x", v, ""), nil)
@@ -235,7 +235,7 @@ func TestAgreedIsAskedInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agreed := func(p wire.Plugin) error {
+	precondition := func(p wire.Plugin) error {
 		if p.SHA256 != seen.SHA256 {
 			return fault.New(fault.Precondition, "it has changed")
 		}
@@ -244,7 +244,7 @@ func TestAgreedIsAskedInTurn(t *testing.T) {
 	errs := make(chan error)
 	for range 2 {
 		go func() {
-			_, err := w.i.Rollback(t.Context(), "x", "", agreed, nil)
+			_, err := w.i.Rollback(t.Context(), "x", "", precondition, nil)
 			errs <- err
 		}()
 	}
@@ -255,10 +255,10 @@ func TestAgreedIsAskedInTurn(t *testing.T) {
 	if b != nil || !fault.Is(a, fault.Precondition) {
 		t.Errorf("got %v and %v", a, b)
 	}
-	if _, err := w.i.Upgrade(t.Context(), "x", install.Request{Agreed: agreed}, "", nil); !fault.Is(err, fault.Precondition) {
+	if _, err := w.i.Upgrade(t.Context(), "x", install.Request{Precondition: precondition}, "", nil); !fault.Is(err, fault.Precondition) {
 		t.Errorf("upgrade: got %v", err)
 	}
-	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Agreed: agreed}); !fault.Is(err, fault.Precondition) {
+	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Precondition: precondition}); !fault.Is(err, fault.Precondition) {
 		t.Errorf("uninstall: got %v", err)
 	}
 }

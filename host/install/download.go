@@ -65,7 +65,7 @@ type part struct {
 	f      *os.File
 	hash   hash.Hash
 	size   int64
-	most   int64
+	limit  int64
 	shown  int64
 	total  int64
 	report Report
@@ -74,8 +74,8 @@ type part struct {
 
 // Write implements io.Writer.
 func (p *part) Write(b []byte) (int, error) {
-	if p.size+int64(len(b)) > p.most {
-		p.err = &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.most)}
+	if p.size+int64(len(b)) > p.limit {
+		p.err = &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.limit)}
 		return 0, p.err
 	}
 	n, err := p.f.Write(b)
@@ -105,14 +105,14 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 			err = coded(closing)
 		}
 	}()
-	p := &part{f: f, hash: sha256.New(), most: i.cfg.MaxSize, total: rel.Size, report: report}
+	p := &part{f: f, hash: sha256.New(), limit: i.cfg.MaxSize, total: rel.Size, report: report}
 	if rel.Size > 0 {
-		p.most = rel.Size
+		p.limit = rel.Size
 	}
-	if p.size, err = io.Copy(p.hash, io.LimitReader(f, p.most+1)); err != nil {
+	if p.size, err = io.Copy(p.hash, io.LimitReader(f, p.limit+1)); err != nil {
 		return false, coded(err)
 	}
-	if p.size > p.most {
+	if p.size > p.limit {
 		p.size = 0
 		p.hash.Reset()
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -168,7 +168,7 @@ func (i *Installer) read(ctx context.Context, rel Release, p *part) error {
 		return err
 	}
 	// One byte more than may come shows that there is too much.
-	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.most-p.size+1))
+	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.limit-p.size+1))
 	return errors.Join(err, from.Close())
 }
 

@@ -48,13 +48,13 @@ func TestDownloadResumes(t *testing.T) {
 		})
 		cuts := rapid.SliceOfN(rapid.IntRange(1, len(wasm)), 0, 8).Draw(r, "cuts")
 		w.shop.open = func(_ install.Release, offset int64) (io.ReadCloser, error) {
-			rest := wasm[offset:]
+			remaining := wasm[offset:]
 			if len(cuts) == 0 {
-				return io.NopCloser(bytes.NewReader(rest)), nil
+				return io.NopCloser(bytes.NewReader(remaining)), nil
 			}
-			n := min(cuts[0], len(rest))
+			n := min(cuts[0], len(remaining))
 			cuts = cuts[1:]
-			return &breaking{bytes.NewReader(rest[:n]), fault.New(fault.Unavailable, "cut")}, nil
+			return &breaking{bytes.NewReader(remaining[:n]), fault.New(fault.Unavailable, "cut")}, nil
 		}
 		var seen []wire.Progress
 		_, err := w.i.Install(t.Context(), install.Request{Name: "x"}, "", func(p wire.Progress) { seen = append(seen, p) })

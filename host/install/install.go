@@ -25,14 +25,14 @@ func (i *Installer) Install(ctx context.Context, r Request, approve string, repo
 	if err != nil {
 		return wire.Plugin{}, err
 	}
-	return i.bring(ctx, r, approve, change{lock: lock, raw: raw}, nil, report)
+	return i.installRelease(ctx, r, approve, change{lock: lock, raw: raw}, nil, report)
 }
 
 // Upgrade puts another release in the place of an installed plugin's, which goes
 // on until the new one has started. Another signer and a lower version are
 // refused. r says from where only if that is not the marketplace.
 func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve string, report Report) (wire.Plugin, error) {
-	done, c, e, err := i.beginOn(ctx, name, r.Agreed)
+	done, c, e, err := i.beginOn(ctx, name, r.Precondition)
 	if err != nil {
 		return wire.Plugin{}, err
 	}
@@ -41,12 +41,12 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name, e.Source)
 	}
 	r.Name, r.Publisher = name, e.Publisher
-	return i.bring(ctx, r, approve, c, &e.Version, report)
+	return i.installRelease(ctx, r, approve, c, &e.Version, report)
 }
 
 // beginOn begins a change of an installed plugin, if that is agreed to of the plugin
 // as it is then. The caller calls done.
-func (i *Installer) beginOn(ctx context.Context, name string, agreed func(wire.Plugin) error) (done func(), c change, e Entry, err error) {
+func (i *Installer) beginOn(ctx context.Context, name string, precondition func(wire.Plugin) error) (done func(), c change, e Entry, err error) {
 	if done, err = i.begin(ctx); err != nil {
 		return nil, change{}, Entry{}, err
 	}
@@ -55,7 +55,7 @@ func (i *Installer) beginOn(ctx context.Context, name string, agreed func(wire.P
 		e, err = i.installed(c.lock, name)
 	}
 	if err == nil {
-		err = i.agreed(name, agreed)
+		err = i.checkPrecondition(name, precondition)
 	}
 	if err != nil {
 		done()
@@ -64,16 +64,16 @@ func (i *Installer) beginOn(ctx context.Context, name string, agreed func(wire.P
 	return done, c, e, nil
 }
 
-// agreed shows a plugin as it is to who may refuse to change it, if anybody.
-func (i *Installer) agreed(name string, agreed func(wire.Plugin) error) error {
-	if agreed == nil {
+// checkPrecondition shows a plugin as it is to who may refuse to change it, if anybody.
+func (i *Installer) checkPrecondition(name string, precondition func(wire.Plugin) error) error {
+	if precondition == nil {
 		return nil
 	}
 	p, err := i.cfg.Plugins.Plugin(name)
 	if err != nil {
 		return err
 	}
-	return agreed(p)
+	return precondition(p)
 }
 
 // installed finds a plugin in the lock.
@@ -88,7 +88,7 @@ func (i *Installer) installed(lock Lock, name string) (Entry, error) {
 }
 
 // bring resolves, fetches, checks and applies; former is nil for an installation.
-func (i *Installer) bring(ctx context.Context, r Request, approve string, c change, former *Version, report Report) (wire.Plugin, error) {
+func (i *Installer) installRelease(ctx context.Context, r Request, approve string, c change, former *Version, report Report) (wire.Plugin, error) {
 	report.say("resolve", 0, 0)
 	rel, err := i.cfg.Source.Resolve(ctx, r)
 	if err != nil {
@@ -105,7 +105,7 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 		want = rel.Name
 	}
 	if want != "" { // before anything is fetched
-		if p, done, err := i.settled(ctx, want, rel, c.lock, former); done || err != nil {
+		if p, done, err := i.existing(ctx, want, rel, c.lock, former); done || err != nil {
 			return p, err
 		}
 	}
@@ -126,7 +126,7 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 		}
 	}
 	c.name = m.name
-	if p, done, err := i.settled(ctx, m.name, rel, c.lock, former); done || err != nil {
+	if p, done, err := i.existing(ctx, m.name, rel, c.lock, former); done || err != nil {
 		return p, err
 	}
 	report.say("vet", 0, 0)
@@ -134,7 +134,7 @@ func (i *Installer) bring(ctx context.Context, r Request, approve string, c chan
 		return wire.Plugin{}, i.refuse(rel, rejected(m.name, err))
 	}
 	if was, ok := c.lock.Plugins[m.name]; ok && was.SHA256 == rel.SHA256 {
-		return i.mend(ctx, m.name, rel.SHA256, added, report)
+		return i.repair(ctx, m.name, rel.SHA256, added, report)
 	}
 	rel.Size = int64(len(content))
 	if c.admit, err = i.approve(rel, m, former, c.lock, approve); err != nil {
@@ -160,7 +160,7 @@ func (i *Installer) refuse(rel Release, err error) error {
 }
 
 // settled answers for a name that needs nothing more, or cannot be had.
-func (i *Installer) settled(ctx context.Context, name string, rel Release, lock Lock, former *Version) (p wire.Plugin, done bool, err error) {
+func (i *Installer) existing(ctx context.Context, name string, rel Release, lock Lock, former *Version) (p wire.Plugin, done bool, err error) {
 	e, known := lock.Plugins[name]
 	switch {
 	case former == nil && known && e.SHA256 != rel.SHA256:
@@ -189,7 +189,7 @@ func (i *Installer) obtain(ctx context.Context, rel Release, report Report) (con
 }
 
 // mend puts a module again into the store that is installed, but was damaged there.
-func (i *Installer) mend(ctx context.Context, name, digest string, added bool, report Report) (wire.Plugin, error) {
+func (i *Installer) repair(ctx context.Context, name, digest string, added bool, report Report) (wire.Plugin, error) {
 	if added {
 		report.say("store", 0, 0)
 		if err := i.step("mend", func() error { return i.store.adopt(digest) }); err != nil {
@@ -206,8 +206,8 @@ func (i *Installer) mend(ctx context.Context, name, digest string, added bool, r
 // no network, and no approval: what the former version may do was agreed to when
 // it was installed, and what has been taken back since stays so. agreed is as
 // Request.Agreed.
-func (i *Installer) Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report Report) (wire.Plugin, error) {
-	done, c, e, err := i.beginOn(ctx, name, agreed)
+func (i *Installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report Report) (wire.Plugin, error) {
+	done, c, e, err := i.beginOn(ctx, name, precondition)
 	if err != nil {
 		return wire.Plugin{}, err
 	}

@@ -299,7 +299,7 @@ func TestUninstall(t *testing.T) {
 
 // TestLostLockTellsWhatWasInstalled: every plugin is listed by its name, also one
 // whose module does not tell it, as long as the copy of the lock is there.
-func TestLostLockTellsWhatWasInstalled(t *testing.T) {
+func TestLostLockListsWhatWasInstalled(t *testing.T) {
 	w := newWorld(t)
 	w.put(module("", "nameless"), func(r *install.Release) { r.Name = "given" })
 	w.put(versioned("x", "1.0.0", ""), nil)
@@ -333,7 +333,7 @@ func TestLostLockTellsWhatWasInstalled(t *testing.T) {
 	refused := errors.New("not now")
 	again := openWorld(t, w.cfg.Dir, w.shop)
 	use := func([]spec.Pin) error { t.Error("the lock cannot be used"); return nil }
-	wants(t, again.i.Mended(t.Context(), use), fault.Conflict, install.LockFile)
+	wants(t, again.i.Repaired(t.Context(), use), fault.Conflict, install.LockFile)
 	if err := os.WriteFile(lock+".last", []byte("plugins: ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestLostLockTellsWhatWasInstalled(t *testing.T) {
 		}
 		return refused
 	}
-	if err := again.i.Mended(t.Context(), use); !errors.Is(err, refused) || names != "given x " {
+	if err := again.i.Repaired(t.Context(), use); !errors.Is(err, refused) || names != "given x " {
 		t.Errorf("mended: %q, %v", names, err)
 	}
 	if last, err := os.ReadFile(lock + ".last"); err != nil || string(last) != string(good) {

@@ -60,9 +60,9 @@ type Config struct {
 // Installer installs plugins. Its methods are safe for concurrent use; one
 // transaction runs at a time, and the others wait for it.
 type Installer struct {
-	cfg   Config
-	store store
-	turn  chan struct{} // held by a transaction
+	cfg         Config
+	store       store
+	transaction chan struct{} // held by a transaction
 
 	// fault, in tests, is called before (done false) and after each step; its
 	// error is the step's.
@@ -100,7 +100,7 @@ func New(cfg Config) (*Installer, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the data directory: %w", err)
 	}
-	return &Installer{cfg: cfg, store: newStore(root, dir), turn: make(chan struct{}, 1),
+	return &Installer{cfg: cfg, store: newStore(root, dir), transaction: make(chan struct{}, 1),
 		fault: func(string, bool) error { return nil }}, nil
 }
 
@@ -138,13 +138,13 @@ func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 // take waits for the turn, here and among processes.
 func (i *Installer) take(ctx context.Context) (done func(), err error) {
 	select {
-	case i.turn <- struct{}{}:
+	case i.transaction <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fault.New(fault.Timeout, "another installation is under way: %w", ctx.Err())
 	}
 	defer func() {
 		if err != nil {
-			<-i.turn
+			<-i.transaction
 		}
 	}()
 	lock := flock.New(filepath.Join(i.store.dir, flockFile), flock.SetPermissions(0o600))
@@ -158,7 +158,7 @@ func (i *Installer) take(ctx context.Context) (done func(), err error) {
 		if err := lock.Close(); err != nil {
 			i.cfg.Logger.Warn("unlock the installations", "error", err)
 		}
-		<-i.turn
+		<-i.transaction
 	}, nil
 }
 
@@ -239,7 +239,7 @@ func (i *Installer) readLast() (last Lock, err error) {
 // Mended answers nil when the lock can be used, after use was called with the pins
 // it has and no transaction under way. It is asked again and again while the lock
 // cannot be used.
-func (i *Installer) Mended(ctx context.Context, use func([]spec.Pin) error) error {
+func (i *Installer) Repaired(ctx context.Context, use func([]spec.Pin) error) error {
 	if _, _, err := i.readLock(); err != nil {
 		return err
 	}

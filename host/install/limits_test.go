@@ -167,7 +167,7 @@ func TestFilesOfOthersAreNotBelieved(t *testing.T) {
 }
 
 // TestProgressTellsEachStepOnce, in the order in which they are done.
-func TestProgressTellsEachStepOnce(t *testing.T) {
+func TestProgressReportsEachStepOnce(t *testing.T) {
 	w := newWorld(t)
 	w.put(versioned("x", "1.0.0", ""), nil)
 	var steps []string

@@ -175,8 +175,8 @@ func (o Owner) String() string {
 	return "publisher " + o.Publisher + " with the key " + o.SignedBy
 }
 
-// agreed reports whether all that is asked for was agreed to before, word for word.
-func agreed(asked abi.Capability, before []spec.Grant) bool {
+// approvedBefore reports whether all that is asked for was agreed to before, word for word.
+func approvedBefore(asked abi.Capability, before []spec.Grant) bool {
 	in := func(list, of []string) bool {
 		return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
 	}

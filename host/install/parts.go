@@ -11,7 +11,7 @@ import (
 // What downloads that nobody has finished may take of the disk.
 const (
 	partsMaxAge = 24 * time.Hour
-	partsMost   = 4 // all of them together, in modules of the largest size
+	maxParts    = 4 // all of them together, in modules of the largest size
 )
 
 // dropOldParts removes downloads that nobody has gone on with: after a day, and the
@@ -33,7 +33,7 @@ func (i *Installer) dropOldParts(wanted string) {
 	slices.SortFunc(parts, func(a, b fs.FileInfo) int { // the latest first
 		return cmp.Or(b.ModTime().Compare(a.ModTime()), cmp.Compare(a.Name(), b.Name()))
 	})
-	left := partsMost * i.cfg.MaxSize
+	left := maxParts * i.cfg.MaxSize
 	for _, p := range parts {
 		path := partDir + "/" + p.Name()
 		if wanted != "" && path == partPath(wanted) {

@@ -18,10 +18,10 @@ import (
 // ApprovalError says that an installation waits for the operator: what it would
 // do is its plan. Its code is fault.Conflict.
 type ApprovalError struct {
-	plan     wire.Plan
-	stranger bool   // somebody else signs it than the version before
-	otherKey string // that signs what is here of the same publisher; "" for none
-	other    bool   // something was approved, but not this
+	plan          wire.Plan
+	signerChanged bool   // somebody else signs it than the version before
+	otherKey      string // that signs what is here of the same publisher; "" for none
+	other         bool   // something was approved, but not this
 }
 
 // Error implements error.
@@ -36,7 +36,7 @@ func (e *ApprovalError) Error() string {
 	if e.other {
 		why = append(why, "what was approved is another plan")
 	}
-	if e.stranger {
+	if e.signerChanged {
 		why = append(why, "it is signed by another than the version before")
 	}
 	if e.otherKey != "" {
@@ -92,7 +92,7 @@ func examine(rel Release, wasm []byte, want string) (module, error) {
 func sameCapabilities(a, b []abi.Capability) bool {
 	within := func(a, b []abi.Capability) bool {
 		for _, c := range a {
-			if !agreed(c, spec.GrantsOf(b)) {
+			if !approvedBefore(c, spec.GrantsOf(b)) {
 				return false
 			}
 		}
@@ -173,27 +173,27 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
 	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
 		SHA256: rel.SHA256, Size: rel.Size, Description: m.manifest.Description, License: m.manifest.License, Capabilities: []wire.PlannedCapability{}}
-	stranger := false
+	signerChanged := false
 	if former != nil {
 		p.Action, p.From = "upgrade", former.label()
-		stranger = former.Owner != Owner{rel.Publisher, rel.SignedBy}
+		signerChanged = former.Owner != Owner{rel.Publisher, rel.SignedBy}
 	}
 	var fresh []abi.Capability
 	for _, c := range m.manifest.Capabilities {
 		lacks := slices.ContainsFunc(lacking, func(l abi.Capability) bool { return l.Name == c.Name })
 		// What was agreed to before and is not granted any more, the operator has
 		// taken back: that is a decision as well, and stands.
-		isNew := lacks && (former == nil || !agreed(c, former.Capabilities))
+		isNew := lacks && (former == nil || !approvedBefore(c, former.Capabilities))
 		if isNew {
 			fresh = append(fresh, c)
 		}
 		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Grant: spec.GrantOf(c), Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
 	}
 	otherKey := lock.otherKey(Owner{rel.Publisher, rel.SignedBy})
-	if stranger {
+	if signerChanged {
 		otherKey = "" // which says it already
 	}
-	if len(fresh) == 0 && !stranger && otherKey == "" && given == "" {
+	if len(fresh) == 0 && !signerChanged && otherKey == "" && given == "" {
 		return nil, nil
 	}
 	plain, err := json.Marshal(p)
@@ -203,7 +203,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 	sum := sha256.Sum256(plain)
 	p.Digest = hex.EncodeToString(sum[:])
 	if given != p.Digest {
-		return nil, &ApprovalError{plan: p, stranger: stranger, otherKey: otherKey, other: given != ""}
+		return nil, &ApprovalError{plan: p, signerChanged: signerChanged, otherKey: otherKey, other: given != ""}
 	}
 	return fresh, nil
 }

@@ -23,7 +23,7 @@ type Request struct {
 	// Agreed is shown, at an upgrade, the plugin as it is when nothing else can be
 	// installed, upgraded or rolled back any more, and refuses by its error. nil: it is
 	// upgraded whatever it is.
-	Agreed func(wire.Plugin) error
+	Precondition func(wire.Plugin) error
 }
 
 // direct reports whether the operator has said where it is.

@@ -18,7 +18,7 @@ type UninstallOptions struct {
 	Force bool // also when a route names the plugin
 	Purge bool // what the plugin has stored as well
 	// Agreed is as Request.Agreed.
-	Agreed func(wire.Plugin) error
+	Precondition func(wire.Plugin) error
 }
 
 // Uninstall drains a plugin and removes it, with its settings, its place in the
@@ -33,7 +33,7 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 		return err
 	}
 	defer done()
-	if err := i.agreed(name, o.Agreed); err != nil {
+	if err := i.checkPrecondition(name, o.Precondition); err != nil {
 		return err
 	}
 	if routes := i.cfg.Settings.Routes(name); len(routes) > 0 && !o.Force {

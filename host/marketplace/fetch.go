@@ -124,8 +124,8 @@ func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
 	return fault.Field("url", "%s is not an address of the public internet; to allow it, list it under marketplace.allow_private_hosts", what)
 }
 
-func tooLarge(most int64) error {
-	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", most)}
+func tooLarge(limit int64) error {
+	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", limit)}
 }
 
 // transport makes connections of its own for every session: what was allowed

@@ -94,14 +94,14 @@ var ErrAbsent = errors.New("there is nothing")
 // fault.Invalid when trying again will not help (ErrAbsent is in it when there is
 // nothing), fault.Exhausted when the content is too large, fault.Unavailable when the
 // server cannot be reached or has failed, fault.Timeout when it was too slow.
-func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, error) {
+func (s *Session) Get(ctx context.Context, rawURL string, limit int64) ([]byte, error) {
 	u, err := s.f.parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.f.cfg.Timeout)
 	defer cancel()
-	content, err := s.small(ctx, u, most)
+	content, err := s.small(ctx, u, limit)
 	switch {
 	case ctx.Err() != nil:
 		// Whatever else came of it: the connection was closed in the middle, and
@@ -113,18 +113,18 @@ func (s *Session) Get(ctx context.Context, rawURL string, most int64) ([]byte, e
 	return content, nil
 }
 
-func (s *Session) small(ctx context.Context, u *url.URL, most int64) ([]byte, error) {
+func (s *Session) small(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
 	resp, err := s.do(ctx, u, request{accept: "application/json, */*;q=0.1"})
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.ContentLength > most {
-		return nil, tooLarge(most)
+	if resp.ContentLength > limit {
+		return nil, tooLarge(limit)
 	}
-	content, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = tooLarge(most)
+	content, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = tooLarge(limit)
 	}
 	return content, err
 }
@@ -167,8 +167,8 @@ func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.Rea
 
 // firstOf reads the first byte's place in a Content-Range; -1 if there is none.
 func firstOf(header string) int64 {
-	rest, ok := strings.CutPrefix(header, "bytes ")
-	first, _, dash := strings.Cut(rest, "-")
+	span, ok := strings.CutPrefix(header, "bytes ")
+	first, _, dash := strings.Cut(span, "-")
 	n, err := strconv.ParseInt(first, 10, 64)
 	if !ok || !dash || err != nil {
 		return -1

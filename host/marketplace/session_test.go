@@ -186,11 +186,11 @@ func TestGet(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	for _, tt := range []struct {
-		path string
-		most int64
-		code fault.Code
+		path  string
+		limit int64
+		code  fault.Code
 	}{{"/", 9, fault.Exhausted}, {"/endless", 5000, fault.Exhausted}, {"/drip", 1 << 20, fault.Timeout}} {
-		if got, err := session.Get(t.Context(), s.URL+tt.path, tt.most); got != nil || !fault.Is(err, tt.code) {
+		if got, err := session.Get(t.Context(), s.URL+tt.path, tt.limit); got != nil || !fault.Is(err, tt.code) {
 			t.Errorf("%s: got %d bytes, %v", tt.path, len(got), err)
 		}
 	}
@@ -324,12 +324,12 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("%s: %v", path, err)
 			}
 		}
-		for place, want := range map[string]string{
+		for server, want := range map[string]string{
 			"first/on": tt.header, "first/here": tt.header, "first/away": tt.header, "first/round": tt.header,
 			"second/there": "", "second/back": "", "first/returned": "",
 		} {
-			if got := strings.Join(seen[place], "|"); len(seen[place]) != 1 || got != want {
-				t.Errorf("%s got the credential %q, want %q", place, got, want)
+			if got := strings.Join(seen[server], "|"); len(seen[server]) != 1 || got != want {
+				t.Errorf("%s got the credential %q, want %q", server, got, want)
 			}
 		}
 	}

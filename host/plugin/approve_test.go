@@ -205,7 +205,7 @@ func TestUpdatesAndApproval(t *testing.T) {
 
 // A manifest beside the module may ask for something else while the module stays
 // what it is: what is agreed to is looked at when it is granted.
-func TestApproveOnlyWhatWasAgreedTo(t *testing.T) {
+func TestApprovePrecondition(t *testing.T) {
 	w, _ := persisting(t)
 	w.write("x.wasm", module("", "1"))
 	w.write("x.wasm.json", []byte(`{"name":"x","capabilities":[{"name":"http","hosts":["evil.example"],"required":true}]}`))
@@ -291,8 +291,8 @@ func TestConditionsAreShown(t *testing.T) {
 		}
 		w.until("the change to be told", func() bool {
 			select {
-			case told := <-changes:
-				return told.State == want
+			case reported := <-changes:
+				return reported.State == want
 			default:
 				return false
 			}

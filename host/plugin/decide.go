@@ -11,7 +11,7 @@ import (
 // entry is a plugin name and everything that goes by it.
 type entry struct {
 	name     string
-	holder   string        // the path of the file that has the name
+	owner    string        // the path of the file that has the name
 	starting chan struct{} // one slot: whoever starts a version
 
 	running  *version
@@ -31,17 +31,17 @@ type entry struct {
 	waiters []waiter
 }
 
-// verdict is what is to become of the contents of a file.
+// verdict classifies the contents of a file.
 type verdict int
 
 const (
-	unknown   verdict = iota // not looked into
-	waiting                  // not all there
-	refused                  // will not do
-	off                      // switched off by the operator
-	held                     // waits for the operator's decision
-	ungranted                // lacks a capability it requires
-	wanted                   // to run
+	notInspected  verdict = iota
+	incomplete            // not all of it is there, or it is retried
+	rejected              // never loaded
+	disabled              // by the operator
+	onHold                // until the operator enables it (wire.Held)
+	needsApproval         // a required capability is not granted
+	runnable
 )
 
 // version is a plugin at work.
@@ -94,7 +94,7 @@ func (l *loop) reload(dirs []string, answer chan struct{}) {
 	l.lookAgain()
 	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
 	for name, e := range l.entries {
-		e.override.settle(l.m.config)
+		e.override.resolveWaiters(l.m.config)
 		l.decide(name)
 	}
 }
@@ -112,10 +112,10 @@ func (l *loop) retry(f *file) {
 // that is any use, or else the first that is. nil: there is none. A pin's name
 // is no other file's, except for one that had it when the pin came.
 func (l *loop) pick(e *entry) *file {
-	if pin := l.files[pinKey(e.name)]; pin != nil && (e.running == nil || e.holder == pin.path) {
+	if pin := l.files[pinKey(e.name)]; pin != nil && (e.running == nil || e.owner == pin.path) {
 		return pin
 	}
-	had := l.files[e.holder]
+	had := l.files[e.owner]
 	if had != nil && had.name != e.name {
 		had = nil
 	}
@@ -153,57 +153,57 @@ func (l *loop) decide(name string) {
 	if e.ending {
 		l.cancel(e)
 		l.stop(e, uninstalling)
-		l.settle(e)
+		l.resolveWaiters(e)
 		return
 	}
 	f := l.pick(e)
 	if f == nil {
 		l.cancel(e)
 		l.stop(e, "its file is gone")
-		l.settle(e)
+		l.resolveWaiters(e)
 		return
 	}
-	e.holder = f.path
+	e.owner = f.path
 	if !f.there() {
 		return // perhaps it was only renamed
 	}
-	fresh := l.assess(e, f)
-	stay, why := l.stay(e)
-	if stay != nil {
-		e.running.running.SetPaused(stay.settings.Paused)
+	fresh := l.evaluate(e, f)
+	keepRunning, why := l.keepRunning(e)
+	if keepRunning != nil {
+		e.running.running.SetPaused(keepRunning.settings.Paused)
 	}
 	switch {
-	case e.running != nil && e.verdict == wanted && fresh.same(e.running.target) && stay != nil:
-		l.pursue(e, f, stay)
-	case e.verdict == wanted, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Limits.Memory):
-		if stay == nil && e.running != nil {
+	case e.running != nil && e.verdict == runnable && fresh.same(e.running.target) && keepRunning != nil:
+		l.reconcile(e, f, keepRunning)
+	case e.verdict == runnable, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Limits.Memory):
+		if keepRunning == nil && e.running != nil {
 			l.stop(e, why)
 		}
-		l.pursue(e, f, &fresh)
-	case stay != nil:
-		l.pursue(e, f, stay)
+		l.reconcile(e, f, &fresh)
+	case keepRunning != nil:
+		l.reconcile(e, f, keepRunning)
 	default:
 		l.cancel(e)
 		l.stop(e, why)
 	}
-	l.settle(e)
+	l.resolveWaiters(e)
 }
 
 // assess sets the verdict on a file's contents, and returns what they would be.
-func (l *loop) assess(e *entry, f *file) target {
+func (l *loop) evaluate(e *entry, f *file) target {
 	set := func(v verdict, reason string) { e.verdict, e.reason = v, reason }
 	switch {
 	case f.refusal != "":
-		set(refused, f.refusal)
+		set(rejected, f.refusal)
 		return target{}
 	case f.sha256 == "":
-		set(waiting, f.waiting)
+		set(incomplete, f.waiting)
 		return target{}
 	}
 	t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
 	var err error
 	if t.settings, err = l.settings(e, t); err != nil {
-		set(refused, "its settings: "+err.Error())
+		set(rejected, "its settings: "+err.Error())
 		return target{}
 	}
 	e.grants = t.settings.Grants
@@ -214,19 +214,19 @@ func (l *loop) assess(e *entry, f *file) target {
 	}
 	switch {
 	case !t.settings.Enabled && !hold:
-		set(off, switchedOff)
+		set(disabled, switchedOff)
 		if e.running != nil {
 			return t // what is known of its module stays known
 		}
 		t.vetOnly = true
 	case lacks != "":
-		set(ungranted, lacks)
+		set(needsApproval, lacks)
 		t.vetOnly = true
 	case hold && e.running == nil:
-		set(held, "waits to be enabled by the operator")
+		set(onHold, "waits to be enabled by the operator")
 		t.vetOnly = true
 	default:
-		set(wanted, "")
+		set(runnable, "")
 	}
 	t.settings.Enabled, t.settings.Hold = true, false
 	if f.failed == nil {
@@ -237,18 +237,18 @@ func (l *loop) assess(e *entry, f *file) target {
 		return t
 	}
 	switch {
-	case e.verdict == off: // whatever it is worth, it does not run
+	case e.verdict == disabled: // whatever it is worth, it does not run
 	case f.failed.passing():
-		set(waiting, "it is tried again by itself: "+f.failed.reason)
+		set(incomplete, "it is tried again by itself: "+f.failed.reason)
 	default:
-		set(refused, f.failed.reason)
+		set(rejected, f.failed.reason)
 	}
 	return target{}
 }
 
 // stay returns what the running version is to be if it goes on running: itself
 // with the settings of now. nil: there is none, or it may not, and why.
-func (l *loop) stay(e *entry) (t *target, why string) {
+func (l *loop) keepRunning(e *entry) (t *target, why string) {
 	v := e.running
 	if v == nil {
 		return nil, ""
@@ -275,7 +275,7 @@ const (
 )
 
 // pursue sees to it that the plugin becomes t, by a job if it is not.
-func (l *loop) pursue(e *entry, f *file, t *target) {
+func (l *loop) reconcile(e *entry, f *file, t *target) {
 	v := e.running
 	if v != nil && v.target.equal(*t) {
 		l.cancel(e)
@@ -298,7 +298,7 @@ func (l *loop) pursue(e *entry, f *file, t *target) {
 			// The bound of memory belongs to the module, which cannot be loaded
 			// again: its file is another now, or would not. All else can be had.
 			t.settings.Limits.Memory = v.settings.Limits.Memory
-			l.pursue(e, f, t)
+			l.reconcile(e, f, t)
 			return
 		}
 	}
@@ -320,8 +320,8 @@ func (l *loop) stop(e *entry, reason string) {
 
 // settle answers who waits for the plugin to come to rest, and forgets a name
 // that nothing goes by any more.
-func (l *loop) settle(e *entry) {
-	f := l.files[e.holder]
+func (l *loop) resolveWaiters(e *entry) {
+	f := l.files[e.owner]
 	has := f != nil && f.name == e.name
 	forget := !has && e.running == nil && len(e.leaving) == 0 && e.jobs == 0
 	if forget && l.entries[e.name] == e {
@@ -329,8 +329,8 @@ func (l *loop) settle(e *entry) {
 	}
 	kept := e.waiters[:0]
 	for _, w := range e.waiters {
-		rests := e.job == nil && !(has && f.dirty && w.enabled) || e.verdict == off && e.job != nil && e.job.vetOnly
-		if forget || rests && (w.enabled || len(e.leaving) == 0) {
+		stable := e.job == nil && !(has && f.dirty && w.enabled) || e.verdict == disabled && e.job != nil && e.job.vetOnly
+		if forget || stable && (w.enabled || len(e.leaving) == 0) {
 			l.answers = append(l.answers, w.answer)
 		} else {
 			kept = append(kept, w)

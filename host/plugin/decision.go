@@ -30,7 +30,7 @@ func (o override) apply(s spec.Settings) spec.Settings {
 }
 
 // settle drops the decisions that were persisted: a Reload has them in its settings.
-func (o *override) settle(c Config) {
+func (o *override) resolveWaiters(c Config) {
 	if c.SetEnabled != nil {
 		o.enabled = nil
 	}
@@ -93,20 +93,20 @@ func (m *Manager) SetPaused(ctx context.Context, name string, paused bool) (wire
 // not asked for, fault.Precondition when in.SHA256 names another module than
 // the one that would be approved or says too little, and fault.Conflict while the plugin's file is
 // not known.
-func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
+func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
 	var grants []spec.Grant
 	d := decision{doing: "approve " + name, enabled: true, apply: func(o *override) { o.grants = &grants }}
 	d.prepare = func(l *loop, e *entry) (none bool, err error) {
-		if agreed != nil {
+		if precondition != nil {
 			p, err := m.Plugin(name) // as the loop has left it, before this
 			if err == nil {
-				err = agreed(p)
+				err = precondition(p)
 			}
 			if err != nil {
 				return false, err
 			}
 		}
-		grants, none, err = l.approval(e, in, agreed != nil)
+		grants, none, err = l.approval(e, in, precondition != nil)
 		return none, err
 	}
 	if persist := m.config.SetGrants; persist != nil {
@@ -117,12 +117,12 @@ func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, ag
 
 func (m *Manager) decide(ctx context.Context, name string, d decision) (wire.Plugin, error) {
 	select {
-	case m.toggles <- struct{}{}:
+	case m.decisions <- struct{}{}:
 	case <-ctx.Done():
 		return wire.Plugin{}, fault.New(fault.Timeout, "%s: %w", d.doing, ctx.Err())
 	}
 	answer, err := m.carryOut(ctx, name, d)
-	<-m.toggles
+	<-m.decisions
 	if err != nil {
 		return wire.Plugin{}, err
 	}

@@ -88,7 +88,7 @@ func newFakes() *fakes {
 	return &fakes{open: map[*fakeModule]bool{}, live: map[string][]*fakeRunning{}, claims: map[string]int{}, changed: make(chan struct{})}
 }
 
-func (f *fakes) touch() { close(f.changed); f.changed = make(chan struct{}) }
+func (f *fakes) markDirty() { close(f.changed); f.changed = make(chan struct{}) }
 
 func (f *fakes) Load(ctx context.Context, name string, wasm []byte, memory int64) (plugin.Module, error) {
 	text, found, err := abi.FindSection(wasm, "text")
@@ -113,7 +113,7 @@ func (f *fakes) Load(ctx context.Context, name string, wasm []byte, memory int64
 	if f.claims[name] == 0 && name != f.tried {
 		f.broken = append(f.broken, name+" was loaded before it was claimed")
 	}
-	f.touch()
+	f.markDirty()
 	return m, nil
 }
 
@@ -126,7 +126,7 @@ func (f *fakes) Claim(_ context.Context, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.claims[name]++
-	f.touch()
+	f.markDirty()
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (f *fakes) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, er
 	r := &fakeRunning{f: f, spec: spec, module: m, paused: spec.Settings.Paused}
 	f.starts++
 	f.live[spec.Name] = append(f.live[spec.Name], r)
-	f.touch()
+	f.markDirty()
 	return r, nil
 }
 
@@ -170,7 +170,7 @@ func (m *fakeModule) Close(context.Context) error {
 	}
 	m.closed = true
 	delete(m.f.open, m)
-	m.f.touch()
+	m.f.markDirty()
 	return nil
 }
 
@@ -195,7 +195,7 @@ func (r *fakeRunning) Drain(ctx context.Context) error {
 	r.module.users--
 	name := r.spec.Name
 	r.f.live[name] = slices.DeleteFunc(r.f.live[name], func(o *fakeRunning) bool { return o == r })
-	r.f.touch()
+	r.f.markDirty()
 	return err
 }
 

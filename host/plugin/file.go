@@ -40,7 +40,7 @@ type file struct {
 	refusal  string
 	waiting  string
 
-	told *FileState // what OnFile was told last
+	reported *FileState // what OnFile was told last
 
 	failed *failure // of the load of these contents
 	vetted *vetted
@@ -67,7 +67,7 @@ type vetted struct {
 
 func (f *file) there() bool { return f.goneAt.IsZero() }
 
-func (f *file) touch(now time.Time) {
+func (f *file) markDirty(now time.Time) {
 	f.dirty = true
 	f.changedAt = now
 	f.retries = 0
@@ -76,7 +76,7 @@ func (f *file) touch(now time.Time) {
 }
 
 // tell tells OnFile what has become of a file, when that is known.
-func (l *loop) tell(f *file) {
+func (l *loop) reportFile(f *file) {
 	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.waiting != "" {
 		return
 	}
@@ -84,11 +84,11 @@ func (l *loop) tell(f *file) {
 	if f.there() {
 		now = &FileState{SHA256: f.sha256, Manifest: f.manifest, Refusal: f.refusal}
 	}
-	if reflect.DeepEqual(f.told, now) {
+	if reflect.DeepEqual(f.reported, now) {
 		return
 	}
-	l.m.config.OnFile(FileChange{Path: f.path, Name: f.title(), Before: f.told, After: now})
-	f.told = now
+	l.m.config.OnFile(FileChange{Path: f.path, Name: f.title(), Before: f.reported, After: now})
+	f.reported = now
 }
 
 // inOrder returns the files, the ones that win a name first. It sorts them after

@@ -50,20 +50,20 @@ func widened(running, next abi.Manifest, grants []spec.Grant) string {
 func asksFor(c abi.Capability) string {
 	switch {
 	case c.Hosts != nil:
-		return c.Name + " (hosts " + some(c.Hosts) + ")"
+		return c.Name + " (hosts " + listFirst(c.Hosts) + ")"
 	case c.EventTypes != nil:
-		return c.Name + " (event types " + some(c.EventTypes) + ")"
+		return c.Name + " (event types " + listFirst(c.EventTypes) + ")"
 	case c.Names != nil:
-		return c.Name + " (names " + some(c.Names) + ")"
+		return c.Name + " (names " + listFirst(c.Names) + ")"
 	}
 	return c.Name
 }
 
 // some lists the first few.
-func some(list []string) string {
-	const most = 10
-	if len(list) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+func listFirst(list []string) string {
+	const limit = 10
+	if len(list) > limit {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:limit], ", "), len(list)-limit)
 	}
 	return strings.Join(list, ", ")
 }
@@ -74,7 +74,7 @@ func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []spec.G
 	doing := "approve " + e.name
 	var t target
 	beside := false // its manifest may lie beside the module
-	switch f := l.files[e.holder]; {
+	switch f := l.files[e.owner]; {
 	case f != nil && f.name == e.name && f.sha256 != "":
 		t = target{sha256: f.sha256, manifest: f.manifest}
 		beside = f.pin == nil && f.state.Sidecar != (folder.Stamp{})

@@ -38,7 +38,7 @@ func TestMissingNamesWhatIsRequired(t *testing.T) {
 	}
 }
 
-func TestWidenedTellsWhatIsNew(t *testing.T) {
+func TestWidenedNamesWhatIsNew(t *testing.T) {
 	manifest := func(c ...abi.Capability) abi.Manifest { return abi.Manifest{Capabilities: c} }
 	one, two := secrets("a"), secrets("a", "b")
 	grants := []spec.Grant{{Name: "secret", Targets: spec.Targets{Names: []string{"a"}}}}
@@ -65,7 +65,7 @@ func TestWidenedTellsWhatIsNew(t *testing.T) {
 func TestLongListsAreCut(t *testing.T) {
 	names := strings.Split("abcdefghijkl", "")
 	for n, want := range map[int]string{1: "a", 10: "a, b, c, d, e, f, g, h, i, j", 11: "a, b, c, d, e, f, g, h, i, j and 1 more", 12: "a, b, c, d, e, f, g, h, i, j and 2 more"} {
-		if got := some(names[:n]); got != want {
+		if got := listFirst(names[:n]); got != want {
 			t.Errorf("%d: %q", n, got)
 		}
 	}

@@ -138,7 +138,7 @@ func slot(ctx context.Context, slots chan struct{}) (release func(), err error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	late := time.AfterFunc(patience, func() { <-slots })
+	late := time.AfterFunc(slotTimeout, func() { <-slots })
 	return func() {
 		if late.Stop() {
 			<-slots
@@ -177,7 +177,7 @@ func (l *loop) finish(e *entry, j *job, r result) {
 		l.conclude(e, j, r)
 	}
 	l.decide(e.name)
-	l.settle(e)
+	l.resolveWaiters(e)
 }
 
 // conclude notes what a job's outcome says about the file or the version.
@@ -209,7 +209,7 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	}
 	switch {
 	case r.stale && f != nil:
-		f.touch(now)
+		f.markDirty(now)
 		l.scanBy(now)
 	case j.module != nil:
 		if v := e.running; v != nil && v.module == j.module {
@@ -243,7 +243,7 @@ func (l *loop) retire(e *entry, v *version) {
 			e.left(v, stats)
 			l.release(v.module)
 			l.decide(e.name)
-			l.settle(e)
+			l.resolveWaiters(e)
 		}
 	})
 }

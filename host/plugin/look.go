@@ -17,10 +17,10 @@ type scanWaiter struct {
 
 // poked notes what the watcher saw. A file in the middle of being written is
 // seen many times, so the look waits a little to see them all.
-func (l *loop) poked(now time.Time) {
+func (l *loop) filesChanged(now time.Time) {
 	for _, path := range l.m.watcher.Take() {
 		if f := l.files[path]; f != nil {
-			f.touch(now)
+			f.markDirty(now)
 		}
 	}
 	l.scanBy(now.Add(l.m.config.Debounce / 8))
@@ -80,14 +80,14 @@ func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
 		switch {
 		case f == nil:
 			f = &file{path: path, state: state}
-			f.touch(now)
+			f.markDirty(now)
 			if newest := time.Unix(0, state.Newest()); l.claimed != nil && newest.Before(now) {
 				f.changedAt = newest // at rest for as long as we were not there
 			}
 			l.add(f)
 		case f.state != state || !f.there():
 			f.state, f.goneAt, f.confirmed = state, time.Time{}, false
-			f.touch(now)
+			f.markDirty(now)
 		case f.recheck && !f.reading:
 			f.recheck = false
 			f.dirty = true
@@ -203,14 +203,14 @@ func (l *loop) found(f *file, found finding, peek bool) {
 	case l.closing || l.files[f.path] != f || !f.there() || peek || f.dirty:
 		return // gone, not at rest, or touched again in the meantime
 	case found.changed:
-		f.touch(now)
+		f.markDirty(now)
 		l.scanBy(now)
 		return
 	case f.pin != nil: // nobody may write to it: its digest decides
 		f.state = found.state
 	case found.state != f.state:
 		f.state = found.state
-		f.touch(now)
+		f.markDirty(now)
 		return
 	}
 	// A change within the resolution of the file's times would not show in them.
@@ -230,7 +230,7 @@ func (l *loop) found(f *file, found finding, peek bool) {
 	if f.sha256 != "" {
 		f.name, f.retries = f.manifest.Name, 0
 	}
-	l.tell(f)
+	l.reportFile(f)
 	if f.name != former {
 		f.failed = nil
 		l.decide(former)

@@ -35,10 +35,10 @@ type loop struct {
 	awaitReady []chan struct{}
 	awaitScan  []scanWaiter
 	awaitState []*stateWaiter
-	rows       map[rowKey]shown
+	views      map[viewKey]shown
 	answers    []chan struct{} // closed when what they wait for can be seen
 	published  time.Time       // when rows were shown last
-	views      int             // how often they were
+	publishes  int             // how often they were
 	sorts      int             // how often order was made
 }
 
@@ -51,7 +51,7 @@ func newLoop(m *Manager, claimed chan<- error) *loop {
 		files:    make(map[string]*file),
 		entries:  make(map[string]*entry),
 		changing: make(map[string]string),
-		rows:     make(map[rowKey]shown),
+		views:    make(map[viewKey]shown),
 		claimed:  claimed,
 	}
 	for _, p := range m.config.Pins {
@@ -69,8 +69,8 @@ func (l *loop) run() {
 		select {
 		case call := <-l.m.calls:
 			call(l)
-		case <-l.m.watcher.Poke():
-			l.poked(time.Now())
+		case <-l.m.watcher.Changed():
+			l.filesChanged(time.Now())
 		case <-l.m.conditions:
 		case <-timer.C:
 		case <-closing:
@@ -80,7 +80,7 @@ func (l *loop) run() {
 		now := time.Now()
 		next := l.tick(now)
 		l.checkState()
-		if due := l.viewDue(); now.Before(due) {
+		if due := l.publishDue(); now.Before(due) {
 			next = earlier(next, due)
 		} else {
 			l.publish()
@@ -93,20 +93,20 @@ func (l *loop) run() {
 const (
 	// manyRows is from how many rows on they are not shown anew with each change: to
 	// look at all of them costs time, and a start or an end changes each several times.
-	manyRows = 64
+	manyViews = 64
 	// viewEvery is how much time passes for each row before all are shown again. It
 	// is twenty times what it takes, or more.
-	viewEvery = 100 * time.Microsecond
+	publishEvery = 100 * time.Microsecond
 )
 
 // viewDue is when the rows are to be shown again. Nobody who waits to see
 // something waits for that.
-func (l *loop) viewDue() time.Time {
+func (l *loop) publishDue() time.Time {
 	n := max(len(l.entries), len(l.files))
-	if n < manyRows || len(l.answers) > 0 {
+	if n < manyViews || len(l.answers) > 0 {
 		return time.Time{}
 	}
-	return l.published.Add(time.Duration(n) * viewEvery)
+	return l.published.Add(time.Duration(n) * publishEvery)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -172,19 +172,19 @@ func (l *loop) tick(now time.Time) time.Time {
 		l.scanIfDue(now, due)
 		return next // the first look is not over
 	}
-	unsettled := l.unsettled()
+	judging := l.judging()
 	for _, f := range l.inOrder() {
 		switch {
 		case !f.there():
 			// The file may have been renamed: its plugin is given up only when
 			// nothing is left that may turn out to be it, up to a limit.
-			switch settled := f.goneAt.Add(l.m.config.Debounce); {
-			case !due(settled):
+			switch quietAt := f.goneAt.Add(l.m.config.Debounce); {
+			case !due(quietAt):
 			case !f.confirmed:
 				l.scanBy(now)
-			case !unsettled || due(settled.Add(l.m.config.Quiet)):
+			case !judging || due(quietAt.Add(l.m.config.Quiet)):
 				l.drop(f.path)
-				l.tell(f)
+				l.reportFile(f)
 				l.decide(f.name)
 			}
 		case f.reading || l.ending(f):
@@ -200,7 +200,7 @@ func (l *loop) tick(now time.Time) time.Time {
 		case f.waiting != "":
 			if due(f.changedAt.Add(l.m.config.Quiet)) {
 				f.refusal, f.waiting = f.waiting, ""
-				l.tell(f)
+				l.reportFile(f)
 				l.decide(f.name)
 			}
 		case f.failed != nil && !f.failed.retryAt.IsZero():
@@ -211,7 +211,7 @@ func (l *loop) tick(now time.Time) time.Time {
 		}
 	}
 	l.scanIfDue(now, due)
-	if !unsettled && len(l.awaitReady) > 0 && !l.working() {
+	if !judging && len(l.awaitReady) > 0 && !l.working() {
 		l.answers = append(l.answers, l.awaitReady...)
 		l.awaitReady = nil
 	}
@@ -219,7 +219,7 @@ func (l *loop) tick(now time.Time) time.Time {
 }
 
 // unsettled reports whether any file is yet to be judged.
-func (l *loop) unsettled() bool {
+func (l *loop) judging() bool {
 	for _, f := range l.files {
 		if f.there() && (f.dirty || f.reading) {
 			return true

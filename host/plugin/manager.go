@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	readers  = 2                // files read at a time
-	loaders  = 16               // modules loaded at a time: the Loader chooses among them who is next
-	large    = 8 << 20          // bytes from which on a module has another slot for its load,
-	larges   = 2                // of which there are these
-	patience = 3 * time.Second  // after it a read or load no longer counts among these
-	leftover = 10 * time.Minute // after it what an installation has left is nobody's
-	overtime = 2 * time.Second  // that Close goes on waiting when its context has ended
+	readers     = 2                // files read at a time
+	loaders     = 16               // modules loaded at a time: the Loader chooses among them who is next
+	large       = 8 << 20          // bytes from which on a module has another slot for its load,
+	larges      = 2                // of which there are these
+	slotTimeout = 3 * time.Second  // after it a read or load no longer counts among these
+	leftover    = 10 * time.Minute // after it what an installation has left is nobody's
+	overtime    = 2 * time.Second  // that Close goes on waiting when its context has ended
 )
 
 // Manager watches directories and runs the plugins in them. All its methods
@@ -31,10 +31,10 @@ type Manager struct {
 	config  Config
 	watcher *folder.Watcher
 
-	toggles chan struct{} // SetEnabled's lock, that a context can give up on
-	reading chan struct{}
-	loading chan struct{}
-	larges  chan struct{}
+	decisions chan struct{} // SetEnabled's lock, that a context can give up on
+	reading   chan struct{}
+	loading   chan struct{}
+	larges    chan struct{}
 
 	calls      chan func(*loop) // what the loop is asked to run
 	conditions chan struct{}    // ConditionChanged's, at most one
@@ -48,7 +48,7 @@ type Manager struct {
 	mu      sync.RWMutex
 	started bool
 	closed  bool
-	rows    []row // replaced, never changed
+	views   []view // replaced, never changed
 }
 
 // New makes a Manager. It does nothing before Start.
@@ -71,12 +71,12 @@ func New(config Config) (*Manager, error) {
 	config = config.withDefaults()
 	config.Directories = dirs
 	m := &Manager{
-		config:  config,
-		toggles: make(chan struct{}, 1),
-		reading: make(chan struct{}, readers),
-		loading: make(chan struct{}, loaders),
-		larges:  make(chan struct{}, larges),
-		calls:   make(chan func(*loop)),
+		config:    config,
+		decisions: make(chan struct{}, 1),
+		reading:   make(chan struct{}, readers),
+		loading:   make(chan struct{}, loaders),
+		larges:    make(chan struct{}, larges),
+		calls:     make(chan func(*loop)),
 
 		conditions: make(chan struct{}, 1),
 		done:       make(chan struct{}),
@@ -147,9 +147,9 @@ func (m *Manager) WaitReady(ctx context.Context) error {
 // List returns the plugins with their figures, sorted by name. A file that is
 // refused for the sake of another of the same name is a row of its own after it.
 func (m *Manager) List() []wire.Plugin {
-	rows := m.snapshot()
-	list := make([]wire.Plugin, len(rows))
-	for i, r := range rows {
+	views := m.snapshot()
+	list := make([]wire.Plugin, len(views))
+	for i, r := range views {
 		list[i] = r.wire()
 	}
 	return list
@@ -222,10 +222,10 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 }
 
-func (m *Manager) snapshot() []row {
+func (m *Manager) snapshot() []view {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.rows
+	return m.views
 }
 
 func notFound(name string) error {

@@ -45,11 +45,11 @@ func (l *loop) free(name string) error {
 		return underWay(name, what)
 	}
 	e := l.entries[name]
-	if e == nil || e.holder == pinKey(name) {
+	if e == nil || e.owner == pinKey(name) {
 		return nil
 	}
-	if f := l.files[e.holder]; e.running != nil || f != nil && f.name == name && f.there() && !f.bad() {
-		return fault.New(fault.Conflict, "the name %s belongs to the plugin in %s: uninstall that first, or remove its file", name, e.holder)
+	if f := l.files[e.owner]; e.running != nil || f != nil && f.name == name && f.there() && !f.bad() {
+		return fault.New(fault.Conflict, "the name %s belongs to the plugin in %s: uninstall that first, or remove its file", name, e.owner)
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.
 	_ = m.when(ctx, doing, func(l *loop) bool {
 		e, f := l.entries[name], l.files[pinKey(name)]
 		if f == nil {
-			return e == nil || e.idle() || e.holder != pinKey(name)
+			return e == nil || e.idle() || e.owner != pinKey(name)
 		}
 		return !f.dirty && !f.reading && (e == nil || e.job == nil)
 	})
@@ -274,19 +274,19 @@ func (l *loop) arrived(p spec.Pin) (bool, error) {
 		return fail(fault.Invalid, "the module is rejected: %s", f.refusal)
 	case e == nil || e.job != nil:
 		return false, nil
-	case e.holder != f.path:
-		return fail(fault.Conflict, "the name belongs to %s", e.holder)
+	case e.owner != f.path:
+		return fail(fault.Conflict, "the name belongs to %s", e.owner)
 	case e.running != nil && e.running.sha256 == p.SHA256:
 		return true, nil
 	}
 	switch e.verdict {
-	case refused:
+	case rejected:
 		return fail(fault.Invalid, "the module is rejected: %s", e.reason)
-	case waiting: // it is tried again and again, which nobody waits for
+	case incomplete: // it is tried again and again, which nobody waits for
 		if f.failed != nil {
 			return fail(f.failed.code, "the module cannot be started for now: %s", f.failed.reason)
 		}
-	case off, held, ungranted:
+	case disabled, onHold, needsApproval:
 		return true, nil
 	}
 	return false, nil

@@ -95,7 +95,7 @@ func TestPinLife(t *testing.T) {
 }
 
 // It comes to rest as the settings want it.
-func TestPinRests(t *testing.T) {
+func TestPinWaitsUntilThePluginIsStable(t *testing.T) {
 	for _, tt := range []struct {
 		settings spec.Settings
 		manifest string
@@ -180,8 +180,8 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 		t.Errorf("claimed %d times, loaded %d times", w.claims["x"], w.loads)
 	}
 	w.mu.Unlock()
-	if mended, err := w.pin(w.pinned(store, "x", versioned("x", "1.0.0"))); err != nil || mended.Version != "1.0.0" {
-		t.Errorf("mended: %+v, %v", mended, err)
+	if repaired, err := w.pin(w.pinned(store, "x", versioned("x", "1.0.0"))); err != nil || repaired.Version != "1.0.0" {
+		t.Errorf("mended: %+v, %v", repaired, err)
 	}
 }
 

@@ -219,7 +219,7 @@ func TestSetEnabledThatCannotBePersisted(t *testing.T) {
 
 // Disabling takes hold although the file in place is broken, and a revoked
 // grant although the file cannot be loaded again.
-func TestSettingsReachAVersionWhoseFileIsBroken(t *testing.T) {
+func TestSettingsApplyToAVersionWhoseFileIsBroken(t *testing.T) {
 	w := newWorld(t)
 	w.settings.set("x", spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "kv"}}})
 	w.write("x.wasm", versioned("x", "1.0.0"))

@@ -31,12 +31,12 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 	var refusal error
 	// Whoever is switching the plugin persists that before it goes, not after.
 	select {
-	case m.toggles <- struct{}{}:
+	case m.decisions <- struct{}{}:
 	case <-ctx.Done():
 		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())
 	}
 	err := m.ask(ctx, doing, func(l *loop) { files, paths, refusal = l.part(name) })
-	<-m.toggles
+	<-m.decisions
 	if err != nil {
 		return err
 	}
@@ -77,15 +77,15 @@ func (l *loop) part(name string) (files []*file, paths []string, refusal error) 
 		return nil, nil, underWay(name, what)
 	}
 	e := l.entries[name]
-	holder := ""
+	owner := ""
 	for _, f := range l.inOrder() {
 		switch {
 		case f.title() != name:
 			continue
 		case f.pin == nil && f.state.Module.Kind() == "a directory":
 			return nil, nil, fault.New(fault.Conflict, "uninstall %s: %s is a directory: remove it by hand", name, f.path)
-		case e != nil && e.holder == f.path && f.pin == nil:
-			holder = f.path
+		case e != nil && e.owner == f.path && f.pin == nil:
+			owner = f.path
 		default:
 			paths = append(paths, f.path)
 		}
@@ -94,8 +94,8 @@ func (l *loop) part(name string) (files []*file, paths []string, refusal error) 
 	if e == nil && len(files) == 0 {
 		return nil, nil, notFound(name)
 	}
-	if holder != "" {
-		paths = append(paths, holder)
+	if owner != "" {
+		paths = append(paths, owner)
 	}
 	l.changing[name] = beingUninstalled
 	if e != nil {

@@ -74,8 +74,8 @@ func TestUnreadableDirectoryEndsNothing(t *testing.T) {
 // The changes are told in order, from the first sight to the end.
 func TestOnChange(t *testing.T) {
 	w := newWorld(t)
-	told := make(chan wire.Plugin, 1000)
-	w.config.OnChange = func(p wire.Plugin) { told <- p }
+	reported := make(chan wire.Plugin, 1000)
+	w.config.OnChange = func(p wire.Plugin) { reported <- p }
 	w.run()
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.waitFor("x", wire.Active, "1.0.0", "")
@@ -87,9 +87,9 @@ func TestOnChange(t *testing.T) {
 	w.waitGone("bad")
 	w.end()
 	w.m = nil
-	close(told)
+	close(reported)
 	var got []wire.PluginState
-	for p := range told {
+	for p := range reported {
 		if len(got) == 0 || got[len(got)-1] != p.State {
 			got = append(got, p.State)
 		}

@@ -20,10 +20,10 @@ const (
 // parse reads one JSON object. The text was bounded by the caller; depth and
 // number of values are bounded here, and no key may be there twice, so that no
 // two readers see different values.
-func parse(what string, text []byte, most int) (map[string]any, error) {
+func parse(what string, text []byte, limit int) (map[string]any, error) {
 	switch {
-	case len(text) > most:
-		return nil, Refuse(TooLarge, "%s: %d bytes are over the limit of %d", what, len(text), most)
+	case len(text) > limit:
+		return nil, Refuse(TooLarge, "%s: %d bytes are over the limit of %d", what, len(text), limit)
 	case !utf8.Valid(text):
 		return nil, Refuse(Malformed, "%s: is not UTF-8", what)
 	case !json.Valid(text):
@@ -117,7 +117,7 @@ func (f fields) note(err error) {
 }
 
 // text reads a string of 1 to most bytes, or "" when the key is not there.
-func (f fields) text(key string, most int) string {
+func (f fields) text(key string, limit int) string {
 	v, there := f.m[key]
 	if !there {
 		return ""
@@ -128,8 +128,8 @@ func (f fields) text(key string, most int) string {
 		f.fail(Malformed, key, "must be a string")
 	case s == "":
 		f.fail(Malformed, key, "must not be empty: leave it out instead")
-	case len(s) > most:
-		f.fail(Malformed, key, "%d bytes are over the limit of %d", len(s), most)
+	case len(s) > limit:
+		f.fail(Malformed, key, "%d bytes are over the limit of %d", len(s), limit)
 	default:
 		if err := shown(s); err != nil {
 			f.fail(Malformed, key, "%v", err)
@@ -140,24 +140,24 @@ func (f fields) text(key string, most int) string {
 }
 
 // need is text for a key that must be there.
-func (f fields) need(key string, most int) string {
+func (f fields) need(key string, limit int) string {
 	if _, there := f.m[key]; !there {
 		f.fail(Malformed, key, "is required")
 		return ""
 	}
-	return f.text(key, most)
+	return f.text(key, limit)
 }
 
 // number reads a whole number from least to most, which must be there.
-func (f fields) number(key string, least, most int64) int64 {
+func (f fields) number(key string, lower, upper int64) int64 {
 	n, ok := f.m[key].(json.Number)
 	if !ok {
 		f.fail(Malformed, key, "is required: a whole number")
 		return 0
 	}
 	v, err := strconv.ParseInt(n.String(), 10, 64)
-	if err != nil || v < least || v > most {
-		f.fail(Malformed, key, "%s is not a whole number from %d to %d", quoted(n.String()), least, most)
+	if err != nil || v < lower || v > upper {
+		f.fail(Malformed, key, "%s is not a whole number from %d to %d", quoted(n.String()), lower, upper)
 		return 0
 	}
 	return v
@@ -193,7 +193,7 @@ func (f fields) digest(key string) string {
 }
 
 // list reads an array of at most so many items; nil when the key is not there.
-func (f fields) list(key string, most int) []any {
+func (f fields) list(key string, limit int) []any {
 	v, there := f.m[key]
 	if !there {
 		return nil
@@ -202,8 +202,8 @@ func (f fields) list(key string, most int) []any {
 	switch {
 	case !ok:
 		f.fail(Malformed, key, "must be an array")
-	case len(list) > most:
-		f.fail(TooLarge, key, "%d items are over the limit of %d", len(list), most)
+	case len(list) > limit:
+		f.fail(TooLarge, key, "%d items are over the limit of %d", len(list), limit)
 	default:
 		return list
 	}
@@ -249,9 +249,9 @@ func encode(v any) ([]byte, error) {
 
 // quoted shows input in an error: short, and safe to print.
 func quoted(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.QuoteToASCII(s[:most]) + "…"
+	const limit = 80
+	if len(s) > limit {
+		return strconv.QuoteToASCII(s[:limit]) + "…"
 	}
 	return strconv.QuoteToASCII(s)
 }

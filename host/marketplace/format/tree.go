@@ -44,9 +44,9 @@ func BlobPath(sha256 string) string { return "blobs/sha256/" + sha256 + ".wasm" 
 
 // ParsePagePath is the inverse of PagePath; false for any other path.
 func ParsePagePath(path string) (publisher, name string, ok bool) {
-	rest, isPage := strings.CutPrefix(path, "p/")
-	rest, isJSON := strings.CutSuffix(rest, ".json")
-	publisher, name, ok = strings.Cut(rest, "/")
+	path, isPage := strings.CutPrefix(path, "p/")
+	path, isJSON := strings.CutSuffix(path, ".json")
+	publisher, name, ok = strings.Cut(path, "/")
 	return publisher, name, ok && isPage && isJSON && abi.ValidName(publisher) && abi.ValidName(name)
 }
 
@@ -63,8 +63,8 @@ func ValidPath(path string) bool {
 		}
 		for i := 0; i < len(element); i++ {
 			c := element[i]
-			letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-			if !letter && (c < '0' || c > '9') && !strings.ContainsRune("._+-", rune(c)) {
+			alphabetic := 'a' <= c|0x20 && c|0x20 <= 'z'
+			if !alphabetic && (c < '0' || c > '9') && !strings.ContainsRune("._+-", rune(c)) {
 				return false
 			}
 		}

@@ -25,7 +25,7 @@ type Config struct {
 	RefreshEvery      time.Duration // a list is fetched again when it is older. 0: 5m
 	RetryEvery        time.Duration // a refresh that failed is tried again for lists after this. 0: 30s
 	RefreshTimeout    time.Duration // of one refresh. 0: 2m
-	Patience          time.Duration // of Listings with a refresh while it has an older list. 0: 3s
+	ListTimeout       time.Duration // of Listings with a refresh while it has an older list. 0: 3s
 
 	// Refreshed is called after a newer list, or the same one again, was accepted.
 	// Close waits for it. nil: nobody wants to know.
@@ -71,7 +71,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fault.New(fault.Internal, "index: Config.Fetcher and Config.State are required")
 	}
 	for value, fallback := range map[*time.Duration]time.Duration{
-		&cfg.RefreshEvery: 5 * time.Minute, &cfg.RetryEvery: 30 * time.Second, &cfg.RefreshTimeout: 2 * time.Minute, &cfg.Patience: 3 * time.Second,
+		&cfg.RefreshEvery: 5 * time.Minute, &cfg.RetryEvery: 30 * time.Second, &cfg.RefreshTimeout: 2 * time.Minute, &cfg.ListTimeout: 3 * time.Second,
 	} {
 		if *value <= 0 {
 			*value = fallback

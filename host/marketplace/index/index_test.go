@@ -146,9 +146,9 @@ func TestDown(t *testing.T) {
 }
 
 // A marketplace that does not answer is not waited for while there is a list.
-func TestSilent(t *testing.T) {
+func TestMarketplaceThatDoesNotAnswer(t *testing.T) {
 	s := stocked(t)
-	c := s.client(func(c *index.Config) { c.Patience = 20 * time.Millisecond })
+	c := s.client(func(c *index.Config) { c.ListTimeout = 20 * time.Millisecond })
 	_, err := c.Listings(t.Context(), index.Query{})
 	check(t, err)
 	s.answer("*", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })

@@ -99,7 +99,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	}
 	words := strings.Fields(strings.ToLower(q.Text))
 	for _, page := range s.pages {
-		if !matches(page, words, q.Publisher) || q.Cursor != "" && comparePlace(placeOf(page), after) <= 0 {
+		if !matches(page, words, q.Publisher) || q.Cursor != "" && comparePositions(positionOf(page), after) <= 0 {
 			continue
 		}
 		if len(p.Items) == limit {
@@ -132,16 +132,16 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 	}
 	r, have := c.start(), c.current != nil
 	c.mu.Unlock()
-	var patience <-chan time.Time
+	var expired <-chan time.Time
 	if have && !fresh {
-		t := time.NewTimer(c.cfg.Patience)
+		t := time.NewTimer(c.cfg.ListTimeout)
 		defer t.Stop()
-		patience = t.C
+		expired = t.C
 	}
 	select {
 	case <-r.done:
 		problem = r.err
-	case <-patience:
+	case <-expired:
 		problem = fault.New(fault.Unavailable, "the marketplace has not answered yet")
 	case <-ctx.Done():
 		if !have {
@@ -159,9 +159,9 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 
 // within reports whether something is at most so long ago. What is still to come is
 // not: the clock was ahead then, and nobody knows how long ago it was.
-func within(now, then time.Time, most time.Duration) bool {
+func within(now, then time.Time, window time.Duration) bool {
 	age := now.Sub(then)
-	return age >= 0 && age <= most
+	return age >= 0 && age <= window
 }
 
 // listing shows a plugin. What is offered is what Resolve takes when nobody names a
@@ -201,24 +201,24 @@ func matches(p format.Page, words []string, publisher string) bool {
 }
 
 // place is where a plugin stands in the list.
-type place struct{ name, publisher string }
+type position struct{ name, publisher string }
 
-func placeOf(p format.Page) place { return place{p.Name, p.Publisher} }
+func positionOf(p format.Page) position { return position{p.Name, p.Publisher} }
 
-func comparePlace(a, b place) int {
+func comparePositions(a, b position) int {
 	if c := strings.Compare(a.name, b.name); c != 0 {
 		return c
 	}
 	return strings.Compare(a.publisher, b.publisher)
 }
 
-func parseCursor(s string) (place, error) {
+func parseCursor(s string) (position, error) {
 	if s == "" {
-		return place{}, nil
+		return position{}, nil
 	}
 	name, publisher, _ := strings.Cut(s, "/")
 	if !abi.ValidName(name) || !abi.ValidName(publisher) {
-		return place{}, fault.Field("cursor", "is not one that a list has given")
+		return position{}, fault.Field("cursor", "is not one that a list has given")
 	}
-	return place{name, publisher}, nil
+	return position{name, publisher}, nil
 }

@@ -268,7 +268,7 @@ func (c *Client) parsePages(next *snapshot) error {
 	for _, r := range slices.Backward(next.root.Revoked) { // of two, the first counts
 		next.revoked[r.SHA256+r.Release] = r.Reason
 	}
-	slices.SortFunc(next.pages, func(a, b format.Page) int { return comparePlace(placeOf(a), placeOf(b)) })
+	slices.SortFunc(next.pages, func(a, b format.Page) int { return comparePositions(positionOf(a), positionOf(b)) })
 	return nil
 }
 

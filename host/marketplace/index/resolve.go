@@ -66,7 +66,7 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}
 	// A list that could not be confirmed will do until it expires, if nothing
 	// worse than silence is the matter.
-	if !silence(problem) {
+	if !usableOffline(problem) {
 		return Release{}, problem
 	}
 	if s.expired(c.cfg.Now()) {
@@ -94,7 +94,7 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 // silence reports whether a refresh failed because nobody has answered, or has had
 // nothing to say. An answer that is refused, such as one that is too large, in a
 // wrong encoding or leads elsewhere, is none: somebody tries something.
-func silence(problem error) bool {
+func usableOffline(problem error) bool {
 	if kind := format.Kind(""); errors.As(problem, &kind) {
 		return false
 	}
@@ -232,13 +232,13 @@ func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, 
 }
 
 // listed gets a file by what the root says of it.
-func (c *Client) listed(ctx context.Context, session *marketplace.Session, s *snapshot, path string, most int64) ([]byte, error) {
+func (c *Client) listed(ctx context.Context, session *marketplace.Session, s *snapshot, path string, limit int64) ([]byte, error) {
 	file, ok := s.root.Files[path]
 	if !ok {
 		return nil, c.wrap("", format.Refuse(format.Absent, "%s: root.json does not list it", path))
 	}
-	if file.Size > most {
-		return nil, c.wrap("", format.Refuse(format.TooLarge, "%s: %d bytes are over the limit of %d", path, file.Size, most))
+	if file.Size > limit {
+		return nil, c.wrap("", format.Refuse(format.TooLarge, "%s: %d bytes are over the limit of %d", path, file.Size, limit))
 	}
 	text, err := session.Get(ctx, c.base+path, file.Size)
 	switch {

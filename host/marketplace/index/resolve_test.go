@@ -327,7 +327,7 @@ func TestUnsignedRelease(t *testing.T) {
 }
 
 // Silence leaves the list from before in use, and an answer that is refused does not.
-func TestSilence(t *testing.T) {
+func TestUnansweredRefreshUsesKeptList(t *testing.T) {
 	s := stocked(t)
 	c := s.client()
 	if _, err := c.Resolve(t.Context(), "count", ""); err != nil {

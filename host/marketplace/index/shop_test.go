@@ -160,7 +160,7 @@ func (s *shop) client(change ...func(*index.Config)) *index.Client {
 	s.t.Helper()
 	cfg := index.Config{
 		URL: s.server.URL + "/root.json", TrustedKeys: []string{signer(s.t, "marketplace").Key().String()},
-		State: filepath.Join(s.t.TempDir(), "marketplace.json"), Now: s.clock, Patience: time.Minute,
+		State: filepath.Join(s.t.TempDir(), "marketplace.json"), Now: s.clock, ListTimeout: time.Minute,
 	}
 	for _, c := range change {
 		c(&cfg)

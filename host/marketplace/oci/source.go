@@ -179,14 +179,14 @@ func (s *Source) tooLarge(size int64) error {
 // parse reads a reference; its tag or digest is required.
 func parse(reference string) (registry.Reference, error) {
 	const field = "url"
-	rest, ok := strings.CutPrefix(reference, Scheme)
+	name, ok := strings.CutPrefix(reference, Scheme)
 	switch {
 	case len(reference) > maxReference:
 		return registry.Reference{}, fault.Field(field, "is %d bytes long: the limit is %d", len(reference), maxReference)
 	case !ok:
 		return registry.Reference{}, fault.Field(field, "must begin with %s", Scheme)
 	}
-	ref, err := registry.ParseReference(rest)
+	ref, err := registry.ParseReference(name)
 	if err != nil {
 		return registry.Reference{}, fault.Field(field, "is not a reference such as oci://registry.example.com/team/echo:1.2.0") // it may hold a password
 	}

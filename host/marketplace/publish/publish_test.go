@@ -216,7 +216,7 @@ func TestAdd(t *testing.T) {
 	forged.Signature = signer(t, "other").Sign(forged.Text, "x")
 	changed := bundle(t, "echo", "2.0.0", "")
 	changed.Module = append(slices.Clone(changed.Module), 0)
-	stranger, err := publish.Make(publish.Draft{Publisher: "emca", Module: header, Name: "echo", Version: "1.0.0", Released: released}, signer(t, "other"))
+	otherPublisher, err := publish.Make(publish.Draft{Publisher: "emca", Module: header, Name: "echo", Version: "1.0.0", Released: released}, signer(t, "other"))
 	check(t, err)
 	unsigned := bundle(t, "echo", "2.0.0", "")
 	unsigned.Signature = nil
@@ -230,8 +230,8 @@ func TestAdd(t *testing.T) {
 		{"other content", bundle(t, "echo", "1.0.0", asksForKV), &key, fault.Conflict, "never changes"},
 		{"the same precedence", bundle(t, "echo", "1.0.0+again", ""), &key, fault.Conflict, "never changes"},
 		{"another key", bundle(t, "echo", "2.0.0", ""), &other, fault.Conflict, "a publisher has one key"},
-		{"a new publisher without a key", stranger, nil, fault.Invalid, "give the publisher's public key"},
-		{"a new publisher with another's key", stranger, &key, fault.Denied, "not trusted"},
+		{"a new publisher without a key", otherPublisher, nil, fault.Invalid, "give the publisher's public key"},
+		{"a new publisher with another's key", otherPublisher, &key, fault.Denied, "not trusted"},
 		{"another's signature", forged, nil, fault.Denied, "not trusted"},
 		{"no signature", unsigned, nil, fault.Denied, "not signed"},
 		{"another module", changed, nil, fault.Denied, "bytes"},
@@ -243,8 +243,8 @@ func TestAdd(t *testing.T) {
 			t.Fatalf("%s has changed the tree", tt.name)
 		}
 	}
-	strangerKey := signer(t, "other").Key()
-	if ok, err := tree.Add(stranger, &strangerKey); !ok || err != nil {
+	otherKey := signer(t, "other").Key()
+	if ok, err := tree.Add(otherPublisher, &otherKey); !ok || err != nil {
 		t.Errorf("a new publisher: %v", err)
 	}
 }

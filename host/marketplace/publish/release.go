@@ -209,11 +209,11 @@ func ReadBundle(dir string) (Bundle, error) {
 	defer t.Close()
 	var b Bundle
 	for _, f := range []struct {
-		name string
-		most int64
-		to   *[]byte
+		name  string
+		limit int64
+		to    *[]byte
 	}{{releaseFile, format.MaxRelease, &b.Text}, {releaseFile + format.SigSuffix, format.MaxSignature, &b.Signature}, {moduleFile, format.MaxBlob, &b.Module}} {
-		if *f.to, err = t.read(f.name, f.most); err != nil {
+		if *f.to, err = t.read(f.name, f.limit); err != nil {
 			return Bundle{}, err
 		}
 	}
@@ -223,27 +223,27 @@ func ReadBundle(dir string) (Bundle, error) {
 
 // ReadFile reads a regular file of at most so many bytes. It follows links, but
 // does not wait for a pipe.
-func ReadFile(path string, most int64) ([]byte, error) {
+func ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, asFault(err)
 	}
 	defer f.Close()
-	return readAll(f, path, most)
+	return readAll(f, path, limit)
 }
 
-func readAll(f *os.File, path string, most int64) ([]byte, error) {
+func readAll(f *os.File, path string, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return nil, asFault(err)
 	case !info.Mode().IsRegular():
 		return nil, fault.New(fault.Invalid, "%s: is not a regular file", path)
-	case info.Size() > most:
-		return nil, format.RefuseAs(fault.Invalid, format.TooLarge, "%s: %d bytes are over the limit of %d", path, info.Size(), most)
+	case info.Size() > limit:
+		return nil, format.RefuseAs(fault.Invalid, format.TooLarge, "%s: %d bytes are over the limit of %d", path, info.Size(), limit)
 	}
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(content)) > most {
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
 		err = fault.New(fault.Invalid, "%s: is growing while it is read", path)
 	}
 	return content, asFault(err)

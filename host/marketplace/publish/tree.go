@@ -40,13 +40,13 @@ func Open(dir string, make bool) (*Tree, error) {
 func (t *Tree) Close() error { return t.root.Close() }
 
 // read reads a regular file of the tree. fault.NotFound when it is not there.
-func (t *Tree) read(name string, most int64) ([]byte, error) {
+func (t *Tree) read(name string, limit int64) ([]byte, error) {
 	f, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, asFault(err)
 	}
 	defer f.Close()
-	return readAll(f, name, most)
+	return readAll(f, name, limit)
 }
 
 // write replaces a file of the tree, unless it has this content already: beside

@@ -46,7 +46,7 @@ type Report struct {
 // Source is where a tree is read from. An error with fault.NotFound says that the
 // file is not there.
 type Source interface {
-	Read(ctx context.Context, path string, most int64) ([]byte, error)
+	Read(ctx context.Context, path string, limit int64) ([]byte, error)
 	// List names the files below p, r and blobs; nil when the source cannot tell.
 	List() ([]string, error)
 }
@@ -55,8 +55,8 @@ type Source interface {
 type DirSource struct{ Tree *Tree }
 
 // Read implements Source.
-func (d DirSource) Read(_ context.Context, path string, most int64) ([]byte, error) {
-	return d.Tree.read(path, most)
+func (d DirSource) Read(_ context.Context, path string, limit int64) ([]byte, error) {
+	return d.Tree.read(path, limit)
 }
 
 // List implements Source.
@@ -69,8 +69,8 @@ type WebSource struct {
 }
 
 // Read implements Source.
-func (w WebSource) Read(ctx context.Context, path string, most int64) ([]byte, error) {
-	content, err := w.Session.Get(ctx, w.URL+path, most)
+func (w WebSource) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
+	content, err := w.Session.Get(ctx, w.URL+path, limit)
 	if errors.Is(err, marketplace.ErrAbsent) {
 		return nil, fault.New(fault.NotFound, "%s: %w", path, err)
 	}
@@ -126,11 +126,11 @@ func (c *checker) problem(err error) {
 }
 
 // read reads a file of the tree; false when that fails, which is noted.
-func (c *checker) read(ctx context.Context, path string, most int64) ([]byte, bool) {
+func (c *checker) read(ctx context.Context, path string, limit int64) ([]byte, bool) {
 	if c.err != nil {
 		return nil, false
 	}
-	content, err := c.from.Read(ctx, path, most)
+	content, err := c.from.Read(ctx, path, limit)
 	kind := format.Kind("")
 	switch {
 	case err == nil:
@@ -217,14 +217,14 @@ func (c *checker) tree(ctx context.Context, root format.Root) {
 }
 
 // listed reads a file and checks it against the root.
-func (c *checker) listed(ctx context.Context, root format.Root, path string, most int64) ([]byte, bool) {
+func (c *checker) listed(ctx context.Context, root format.Root, path string, limit int64) ([]byte, bool) {
 	c.used[path] = true
 	file, ok := root.Files[path]
 	if !ok {
 		c.problem(format.Refuse(format.Absent, "%s: root.json does not list it", path))
 		return nil, false
 	}
-	text, ok := c.read(ctx, path, most)
+	text, ok := c.read(ctx, path, limit)
 	if !ok {
 		return nil, false
 	}

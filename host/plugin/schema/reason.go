@@ -90,9 +90,9 @@ func reason(k jsonschema.ErrorKind) string {
 
 // quoted shows text of a stranger's: short, and safe to print.
 func quoted(s string) string {
-	const most = 80
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+	const limit = 80
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
 	}
 	return strconv.Quote(s)
 }
@@ -103,7 +103,7 @@ func names(keys []string) string {
 	for i, key := range texts {
 		texts[i] = quoted(key)
 	}
-	return some(texts, 5)
+	return listFirst(texts, 5)
 }
 
 // values lists values of the schema, the first few of them.
@@ -112,13 +112,13 @@ func values(list []any) string {
 	for i, v := range list {
 		texts[i] = value(v)
 	}
-	return some(texts, 10)
+	return listFirst(texts, 10)
 }
 
 // some lists at most so many texts, and how many more there are.
-func some(texts []string, most int) string {
-	if more := len(texts) - most; more > 0 {
-		texts = append(slices.Clone(texts[:most]), fmt.Sprintf("%d more", more))
+func listFirst(texts []string, limit int) string {
+	if more := len(texts) - limit; more > 0 {
+		texts = append(slices.Clone(texts[:limit]), fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(texts, ", ")
 }

@@ -28,7 +28,7 @@ type Schema struct {
 }
 
 // place is the name the schema goes by where the library wants a URL. It leads nowhere.
-const place = "berth:config_schema"
+const resourceName = "berth:config_schema"
 
 // Compile reads a JSON Schema (2020-12 unless it says otherwise by $schema;
 // 2019-09 and draft-07 are known too). An error is fault.Invalid and says what
@@ -53,10 +53,10 @@ func Compile(text []byte) (s *Schema, err error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(nowhere{})
-	if err := c.AddResource(place, doc); err != nil {
+	if err := c.AddResource(resourceName, doc); err != nil {
 		return nil, fault.New(fault.Invalid, "the schema cannot be used: %w", err)
 	}
-	compiled, err := c.Compile(place)
+	compiled, err := c.Compile(resourceName)
 	if err != nil {
 		return nil, &fault.Error{Code: fault.Invalid, Reason: wrongSchema(err), Err: err}
 	}
@@ -79,7 +79,7 @@ func wrongSchema(err error) string {
 		list := violations(cause)
 		return "it is not a JSON Schema: " + list[0].String()
 	}
-	return "it is not a JSON Schema: " + strings.ReplaceAll(err.Error(), place, "")
+	return "it is not a JSON Schema: " + strings.ReplaceAll(err.Error(), resourceName, "")
 }
 
 func decode(text []byte) (any, error) {

@@ -21,7 +21,7 @@ const Command = "vet"
 type request struct {
 	Format  int            `json:"format"`
 	Size    int            `json:"size"`   // of the module, bytes
-	Memory  int64          `json:"memory"` // more than the process has before it reads, bytes
+	Memory  int64          `json:"memory"` // bytes, above what the process uses before it reads the module
 	CPU     time.Duration  `json:"cpu"`
 	Nice    int            `json:"nice"`
 	Prescan prescan.Limits `json:"prescan"`
@@ -30,16 +30,16 @@ type request struct {
 const (
 	// format is the version of the request, the Report and the cache's entries.
 	format = 1
-	// ready is what the child writes once it has its limits and the module. What
-	// kills it before is not the module's fault.
+	// ready is the child's first output, written once its limits are set and the
+	// module is read. A death before it is not the module's fault.
 	ready = "ready\n"
-	// ExitNoVerdict is the child's exit code when it could not do its work.
+	// ExitNoVerdict is the exit code of a child that reached no verdict.
 	ExitNoVerdict = 3
-	exitCPU       = 4 // it used up its CPU time
+	exitCPU       = 4 // its CPU time was used up
 )
 
-// RunIfChild makes this process the child, and ends it, if it was started as
-// one. A test binary whose process vets modules calls it first in TestMain.
+// RunIfChild runs this process as the child and exits, if it was started as one. A
+// test binary that vets modules calls it first in TestMain.
 func RunIfChild() {
 	if len(os.Args) != 2 || os.Args[1] != Command {
 		return
@@ -51,10 +51,10 @@ func RunIfChild() {
 	os.Exit(0)
 }
 
-// RunChild vets the module on stdin under the limits named there, which become
-// this process's own for good, and answers on stdout. The metered module and
-// its code are left in the working directory. After an error the process must exit with
-// ExitNoVerdict.
+// RunChild vets the module on stdin under the limits named there, which it sets for
+// this process permanently, and writes the Report to stdout. It leaves the metered
+// module and its code in the working directory. After an error the process must exit
+// with ExitNoVerdict.
 func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	in := bufio.NewReader(stdin)
 	line, err := in.ReadSlice('\n')

@@ -30,12 +30,12 @@ func (c *Code) Close(ctx context.Context) error {
 	return err
 }
 
-// Compile compiles a module that was made metered, and looks at its shape. The
-// code is taken from dir, or put there; "" keeps none. What the module is to
-// blame for is a *Refusal; anything else is fault.Unavailable.
+// Compile compiles a metered module and inspects its shape. It takes the code from
+// the cache in dir, or stores it there; "" uses no cache. The error is a *Refusal if
+// the module is at fault, otherwise fault.Unavailable.
 //
-// The child and the host both compile with this function: the code that the one
-// leaves is what the other looks for.
+// The child and the host both compile with this function, so that the host finds
+// the code that the child stored.
 func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err error) {
 	rc := wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
@@ -43,7 +43,7 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 		WithMemoryCapacityFromMax(false).
 		WithDebugInfoEnabled(false).
 		WithCustomSections(false).
-		WithCloseOnContextDone(false) // fuel stops a guest, at a tenth of the cost
+		WithCloseOnContextDone(false) // fuel stops a guest at a tenth of the cost
 	c := &Code{}
 	if err := c.open(ctx, rc, dir); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 	defer func() {
 		// CompileModule can panic on a damaged module.
 		if r := recover(); r != nil {
-			err = &Refusal{Code: CodeCrash, Reason: fmt.Sprintf("the compiler gave up on the module: %v", r)}
+			err = &Refusal{Code: CodeCrash, Reason: fmt.Sprintf("the compiler panicked on the module: %v", r)}
 		}
 		if err != nil {
 			_ = c.Close(context.WithoutCancel(ctx))
@@ -70,16 +70,16 @@ func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err erro
 	return c, nil
 }
 
-// opening is held while a cache and a runtime are made: wazero then keeps its
-// own version in a variable that it does not guard (1.12, internal/version).
+// opening is held while a cache and a runtime are created: wazero 1.12 then writes
+// its version to an unguarded variable (internal/version).
 var opening sync.Mutex
 
-// open makes the cache, if there is a directory for it, and the runtime.
+// open creates the runtime, with a cache if dir is set.
 func (c *Code) open(ctx context.Context, rc wazero.RuntimeConfig, dir string) (err error) {
 	opening.Lock()
 	defer opening.Unlock()
 	if dir != "" {
-		// A cache per module: closing it closes its engine and frees the code.
+		// One cache for each module: closing it closes its engine and frees the code.
 		if c.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
 			return fault.New(fault.Unavailable, "compilation cache: %w", err)
 		}

@@ -17,21 +17,20 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 )
 
-// entries is the cache's directory. Each module that passed has a directory
-// named by its key, which was renamed into place when it was complete: the
-// verdict, and the metered module and its code, which the child left there.
-// Nobody else may write there, which is what makes an entry authentic; the sums
-// find damage.
+// entries is the cache directory. Each module that passed has a subdirectory named
+// by its key, renamed into place when it was complete. It holds the verdict, and the
+// metered module and its code as the child wrote them. No other user may write there,
+// which makes an entry authentic; the checksums detect damage.
 type entries struct{ dir string }
 
 const (
 	verdictFile = "verdict.json"
 	meteredFile = "metered.wasm" // its digest is in the Report
-	unfinished  = ".vetting-"    // begins the name of a child's directory
+	unfinished  = ".vetting-"    // prefix of a child's directory
 	maxVerdict  = 2 * maxReport
-	maxMetered  = 1 << 30 // a module is at most some times larger when metered
+	maxMetered  = 1 << 30 // bytes
 	keepUnused  = 30 * 24 * time.Hour
-	keepDead    = time.Hour // an unfinished entry; a child lives for seconds
+	keepDead    = time.Hour // of an unfinished entry; a child lives for seconds
 )
 
 // record is the contents of an entry's verdictFile.
@@ -48,14 +47,14 @@ type file struct {
 	CRC  uint32 `json:"crc32c"`
 }
 
-// openEntries makes sure that nobody else can put code into dir.
+// openEntries creates dir and refuses it if another user could write code there.
 func openEntries(dir string) (entries, error) {
 	dir, err := filepath.Abs(dir) // children work in other directories
 	if err != nil {
 		return entries{}, err
 	}
 	if err := os.MkdirAll(dir, 0o700); fault.Full(err) {
-		return entries{dir}, nil // begin makes it when there is space
+		return entries{dir}, nil // begin creates it once the disk has free space
 	} else if err != nil {
 		return entries{}, err
 	}
@@ -77,16 +76,16 @@ func openEntries(dir string) (entries, error) {
 
 func (e entries) path(name key) string { return filepath.Join(e.dir, hex.EncodeToString(name[:])) }
 
-// begin makes a directory for a child. remove removes it, if it still is there.
+// begin creates a directory for a child. remove removes it if it still exists.
 func (e entries) begin() (dir string, remove func(), err error) {
-	if err := os.MkdirAll(e.dir, 0o700); err != nil { // removed, or there was no space for it at the start
+	if err := os.MkdirAll(e.dir, 0o700); err != nil { // removed since, or the disk was full at the start
 		return "", nil, err
 	}
 	dir, err = os.MkdirTemp(e.dir, unfinished)
 	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
 
-// add makes an entry of a child's directory.
+// add turns a child's directory into an entry.
 func (e entries) add(name key, dir string, report Report) error {
 	code, err := codeFile(dir)
 	if err != nil {
@@ -99,18 +98,18 @@ func (e entries) add(name key, dir string, report Report) error {
 	if err := os.WriteFile(filepath.Join(dir, verdictFile), text, 0o600); err != nil {
 		return err
 	}
-	place := e.path(name)
-	err = os.Rename(dir, place)
+	target := e.path(name)
+	err = os.Rename(dir, target)
 	if err != nil {
-		// A damaged entry, or one that another process has made meanwhile.
-		if err = os.RemoveAll(place); err == nil {
-			err = os.Rename(dir, place)
+		// A damaged entry, or one that another process added in the meantime.
+		if err = os.RemoveAll(target); err == nil {
+			err = os.Rename(dir, target)
 		}
 	}
 	return err
 }
 
-// codeFile describes the file that the compiler left somewhere below dir.
+// codeFile describes the one file that the compiler wrote below dir.
 func codeFile(dir string) (file, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -133,12 +132,12 @@ func codeFile(dir string) (file, error) {
 	return file{Path: path, Size: size, CRC: sum}, err
 }
 
-// load finds an entry; ok is false if there is none. An entry that is not whole
-// is an error.
+// load reads an entry and marks it used; ok is false if there is none. An incomplete
+// or damaged entry is an error.
 func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	dir := e.path(name)
 	path := filepath.Join(dir, verdictFile)
-	text, err := readAtMost(path, maxVerdict)
+	text, err := readLimited(path, maxVerdict)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 			return v, false, nil
@@ -154,8 +153,7 @@ func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	if r.Format != format || r.Report.Error != nil || !filepath.IsLocal(r.Code.Path) {
 		return v, false, fmt.Errorf("%s is not a verdict of this version", path)
 	}
-	// Others may have been able to write here before, when the directory's mode was
-	// another.
+	// Other users may have been able to write here while the directory had another mode.
 	for _, path := range []string{dir, path, filepath.Join(dir, meteredFile), filepath.Join(dir, r.Code.Path)} {
 		if err := own(path); err != nil {
 			return v, false, err
@@ -163,7 +161,7 @@ func (e entries) load(name key) (v Verdict, ok bool, err error) {
 	}
 	v = Verdict{Report: r.Report, CodeDir: dir, key: name}
 	metered := filepath.Join(dir, meteredFile)
-	if v.Metered, err = readAtMost(metered, maxMetered); err != nil {
+	if v.Metered, err = readLimited(metered, maxMetered); err != nil {
 		return v, false, err
 	}
 	if digest(v.Metered) != r.Report.Metered {
@@ -178,11 +176,11 @@ func (e entries) load(name key) (v Verdict, ok bool, err error) {
 		return v, false, fmt.Errorf("%s is damaged: %d bytes with CRC %08x, not %d with %08x", code, size, sum, r.Code.Size, r.Code.CRC)
 	}
 	now := time.Now()
-	_ = os.Chtimes(path, now, now) // it is in use
+	_ = os.Chtimes(path, now, now)
 	return v, true, nil
 }
 
-// own refuses what is another user's, or can be written by others.
+// own refuses a file that belongs to another user or that others can write.
 func own(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -194,11 +192,11 @@ func own(path string) error {
 	return pathguard.Owner(path, info)
 }
 
-// drop removes an entry.
-func (e entries) drop(name key) error { return os.RemoveAll(e.path(name)) }
+// remove removes an entry.
+func (e entries) remove(name key) error { return os.RemoveAll(e.path(name)) }
 
-// tidy removes entries that were not used for long, and what killed hosts left.
-func (e entries) tidy(now time.Time) {
+// prune removes entries unused for keepUnused and the directories of killed children.
+func (e entries) prune(now time.Time) {
 	list, err := os.ReadDir(e.dir)
 	if err != nil {
 		return
@@ -219,8 +217,8 @@ func (e entries) tidy(now time.Time) {
 	}
 }
 
-// readAtMost reads a file of at most limit bytes.
-func readAtMost(path string, limit int64) ([]byte, error) {
+// readLimited reads a file. More than limit bytes are an error.
+func readLimited(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -231,7 +229,7 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// sumFile is a file's size and CRC-32C.
+// sumFile returns a file's size in bytes and its CRC-32C.
 func sumFile(path string) (size int64, sum uint32, err error) {
 	f, err := os.Open(path)
 	if err != nil {

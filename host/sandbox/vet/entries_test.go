@@ -216,14 +216,14 @@ func TestTidy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead, live, foreign := filepath.Join(dir, ".vetting-1"), filepath.Join(dir, ".vetting-2"), filepath.Join(dir, "notes")
-	for _, d := range []string{dead, live, foreign} {
+	dead, live, unrelated := filepath.Join(dir, ".vetting-1"), filepath.Join(dir, ".vetting-2"), filepath.Join(dir, "notes")
+	for _, d := range []string{dead, live, unrelated} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	long := time.Now().Add(-31 * 24 * time.Hour)
-	for _, path := range []string{filepath.Join(old.CodeDir, "verdict.json"), filepath.Join(used.CodeDir, "verdict.json"), dead, foreign} {
+	for _, path := range []string{filepath.Join(old.CodeDir, "verdict.json"), filepath.Join(used.CodeDir, "verdict.json"), dead, unrelated} {
 		if err := os.Chtimes(path, long, long); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestTidy(t *testing.T) {
 		t.Fatal(err)
 	}
 	newVetter(t, vet.Config{CacheDir: dir})
-	for path, want := range map[string]bool{old.CodeDir: false, used.CodeDir: true, dead: false, live: true, foreign: true} {
+	for path, want := range map[string]bool{old.CodeDir: false, used.CodeDir: true, dead: false, live: true, unrelated: true} {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s: %v", filepath.Base(path), err)
 		}

@@ -12,10 +12,9 @@ import (
 	"github.com/berth-host/berth/host/sandbox/prescan"
 )
 
-// examine does the work of vetting in this process: on a hostile module it may
-// take any time and memory, or crash. The metered module and its code are left in
-// dir, unless that is "". The error says why there is no verdict; a refusal is in
-// the Report.
+// examine vets a module in this process. On a hostile module it may take any time and
+// memory, or crash. It writes the metered module and its code to dir, unless dir is "".
+// A refusal is in the Report; an error means that there is no verdict.
 func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string) (Report, []byte, error) {
 	r := newReport(wasm)
 	seen, err := prescan.Scan(wasm, limits)
@@ -52,11 +51,11 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// InProcess vets in this process and keeps nothing: no limit holds a hostile
-// module. It is for tests and benchmarks whose modules are known.
+// InProcess vets in this process, without limits and without a cache. It is for tests
+// and benchmarks whose modules are known.
 type InProcess struct{}
 
-// Vet judges a module, as Vetter.Vet does.
+// Vet vets a module, as Vetter.Vet does.
 func (InProcess) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 	r, metered, err := examine(ctx, wasm, prescan.Limits{}, "")
 	if err == nil {

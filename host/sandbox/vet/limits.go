@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitProcess limits this process, for good, as the request says.
+// limitProcess sets the request's limits for this process. They cannot be raised again.
 func limitProcess(req request) error {
 	if req.Memory <= 0 || req.CPU <= 0 {
 		return fmt.Errorf("%d bytes and %v are no limits", req.Memory, req.CPU)
 	}
-	// The soft limit is a signal, on which the process ends by itself and says why;
-	// at the hard one, a second later, the kernel ends it.
+	// At the soft limit the process gets a signal and exits with a code that names the
+	// reason; at the hard limit, one second later, the kernel kills it.
 	over := make(chan os.Signal, 1)
 	signal.Notify(over, unix.SIGXCPU)
 	go func() {
@@ -33,8 +33,8 @@ func limitProcess(req request) error {
 	if err := limitMemory(req.Memory); err != nil {
 		return fmt.Errorf("memory: %w", err)
 	}
-	// The process's own group is all of its threads. A parent that is nicer than
-	// this is the better.
+	// The process group contains all threads. A parent with a lower priority than the
+	// requested one is acceptable.
 	if err := unix.Setpriority(unix.PRIO_PGRP, 0, req.Nice); err != nil && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("priority: %w", err)
 	}

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// weak says which of the limits this system does not hold; "" for none.
+// weak names the limits that this system does not enforce; "" for none.
 const weak = ""
 
-// program is the file this process runs, also when another has taken its name.
+// program returns the file that this process executes, even if its name was reused.
 func program() (string, error) {
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {
@@ -21,22 +21,21 @@ func program() (string, error) {
 	return os.Executable()
 }
 
-// ofParent ties a child to its parent: it dies with it, and has a process group
-// of its own.
+// ofParent makes the kernel kill a child when its parent dies, and gives the child a
+// process group of its own.
 func ofParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// limitMemory bounds private writable memory. RLIMIT_AS would count what is only
-// reserved, and refuse good modules. What the process has already, under the
-// race detector far more than else, is not counted.
+// limitMemory bounds private writable memory to limit bytes above the present use,
+// which is much higher under the race detector. RLIMIT_AS would also count reserved
+// address space, and so refuse good modules.
 func limitMemory(limit int64) error {
-	most := uint64(limit + dataSize())
-	return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: most, Max: most})
+	total := uint64(limit + dataSize())
+	return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: total, Max: total})
 }
 
-// dataSize is the private writable memory of this process in bytes, 0 when it
-// cannot be told.
+// dataSize returns the private writable memory of this process in bytes, 0 if unknown.
 func dataSize() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -51,5 +50,5 @@ func dataSize() int64 {
 	return 0
 }
 
-// resident is the most memory the child had resident, in bytes.
+// resident returns the child's peak resident memory in bytes.
 func resident(usage *syscall.Rusage) int64 { return usage.Maxrss << 10 }

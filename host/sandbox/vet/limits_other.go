@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// weak says which of the limits this system does not hold; "" for none.
-const weak = "the memory limit is not held, and the child outlives a host that is killed"
+// weak names the limits that this system does not enforce; "" for none.
+const weak = "the memory limit is not enforced, and the child outlives a killed host"
 
 func program() (string, error) { return os.Executable() }
 
@@ -16,5 +16,5 @@ func ofParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true
 
 func limitMemory(int64) error { return nil }
 
-// resident is the most memory the child had resident, in bytes.
+// resident returns the child's peak resident memory in bytes.
 func resident(usage *syscall.Rusage) int64 { return usage.Maxrss }

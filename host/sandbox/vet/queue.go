@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// queue gives out the slots for children. Small modules that are new come before
-// large ones and before those whose child was stopped without a verdict: a module
-// that takes a compiler long keeps no other waiting for long. Each goes up with
-// the time it waits, so that all get their slot.
+// queue assigns slots to children. Small new modules come before large ones and before
+// modules whose child was stopped without a verdict, so that a module that compiles
+// slowly does not block the others. Priority rises with waiting time, so that every
+// module gets a slot.
 //
-// A child runs undisturbed for its share of time. After that it is stopped if a
-// new module waits and there is no slot, and begins again later, then without a
-// share: such children keep all slots but one.
+// A new module's child runs undisturbed for its share of time. After that it is stopped
+// if a new module waits and no slot is free. It runs again later, without a share;
+// such children may occupy all slots but one.
 //
 // It is safe for concurrent use.
 type queue struct {
@@ -24,47 +24,47 @@ type queue struct {
 	after func(time.Duration, func()) *time.Timer // nil: time.AfterFunc
 
 	mu      sync.Mutex
-	running []*turn
-	waiting []*turn
+	running []*ticket
+	waiting []*ticket
 }
 
-// turn is a module's place in the queue. It belongs to the goroutine that called
-// enter, but for what the queue's lock guards.
-type turn struct {
+// ticket is a module's entry in the queue. It belongs to the goroutine that called
+// enter, except for the fields that the queue's lock guards.
+type ticket struct {
 	q       *queue
 	size    int // of the module, in bytes
 	arrived time.Time
 
 	// Guarded by the queue's lock.
-	tries  int // times its child was stopped for the sake of another
+	tries  int // times its child was preempted
 	ready  chan struct{}
 	stop   context.CancelCauseFunc // stops its child
-	share  *time.Timer             // until it is over
-	over   bool                    // its child has had its share
+	share  *time.Timer             // fires when the share is used up
+	over   bool                    // the share is used up
 	ending bool                    // its child is being stopped
 }
 
-// errStopped is why a child ends that is stopped for the sake of another.
-var errStopped = errors.New("stopped for the sake of a new module")
+// errPreempted is the cause with which a preempted child's context ends.
+var errPreempted = errors.New("preempted by a new module")
 
 const mebibyte = 1 << 20
 
-// share is how long a new module's child runs undisturbed: longer than a compiler
-// takes for what people write.
+// share returns how long a new module's child runs undisturbed: longer than the
+// compiler takes for typical modules.
 func share(size int) time.Duration {
 	return time.Second + time.Duration(size)*time.Second/mebibyte
 }
 
-// due orders the queue: the one whose time is the earliest is next.
-func (t *turn) due() time.Time {
-	const most, again = 10 * time.Second, 20 * time.Second
-	later := min(time.Duration(t.size)*4*time.Second/mebibyte, most)
-	return t.arrived.Add(later + time.Duration(min(t.tries, 3))*again)
+// due orders the queue: the earliest is next.
+func (t *ticket) due() time.Time {
+	const maxDelay, retryDelay = 10 * time.Second, 20 * time.Second
+	delay := min(time.Duration(t.size)*4*time.Second/mebibyte, maxDelay)
+	return t.arrived.Add(delay + time.Duration(min(t.tries, 3))*retryDelay)
 }
 
-// enter takes a place in the queue, which the caller gives back by leave.
-func (q *queue) enter(size, tries int, now time.Time) *turn {
-	t := &turn{q: q, size: size, tries: tries, arrived: now, ready: make(chan struct{})}
+// enter adds a module of size bytes to the queue. The caller calls leave.
+func (q *queue) enter(size, tries int, now time.Time) *ticket {
+	t := &ticket{q: q, size: size, tries: tries, arrived: now, ready: make(chan struct{})}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, t)
@@ -72,9 +72,9 @@ func (q *queue) enter(size, tries int, now time.Time) *turn {
 	return t
 }
 
-// wait waits for a slot. The context it returns ends with errStopped when the
-// child shall end.
-func (t *turn) wait(ctx context.Context) (context.Context, error) {
+// wait waits for a slot. The context it returns ends with errPreempted when the child
+// must stop.
+func (t *ticket) wait(ctx context.Context) (context.Context, error) {
 	t.q.mu.Lock()
 	ready := t.ready
 	t.q.mu.Unlock()
@@ -88,19 +88,18 @@ func (t *turn) wait(ctx context.Context) (context.Context, error) {
 	defer t.q.mu.Unlock()
 	t.stop = stop
 	if t.ending {
-		stop(errStopped)
+		stop(errPreempted)
 	}
 	return within, nil
 }
 
-// again gives the slot back and waits for another one, because the child was
-// stopped: for the sake of another, which puts the module behind new ones, or because
-// it lacked a processor, which does not.
-func (t *turn) again(behind bool) {
+// requeue releases the slot of a child that ended without a verdict. preempted puts
+// the module behind new ones.
+func (t *ticket) requeue(preempted bool) {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
 	t.q.remove(t)
-	if behind {
+	if preempted {
 		t.tries++
 	}
 	t.ready = make(chan struct{})
@@ -108,17 +107,17 @@ func (t *turn) again(behind bool) {
 	t.q.admit()
 }
 
-// leave gives the slot or the place back.
-func (t *turn) leave() {
+// leave releases the slot, or leaves the queue.
+func (t *ticket) leave() {
 	t.q.mu.Lock()
 	defer t.q.mu.Unlock()
 	t.q.remove(t)
 	t.q.admit()
 }
 
-// remove takes a turn out, wherever it is. The lock is held.
-func (q *queue) remove(t *turn) {
-	is := func(o *turn) bool { return o == t }
+// remove removes a ticket, waiting or running. The lock is held.
+func (q *queue) remove(t *ticket) {
+	is := func(o *ticket) bool { return o == t }
 	q.waiting, q.running = slices.DeleteFunc(q.waiting, is), slices.DeleteFunc(q.running, is)
 	if t.share != nil {
 		t.share.Stop()
@@ -129,9 +128,9 @@ func (q *queue) remove(t *turn) {
 	t.share, t.stop, t.over, t.ending = nil, nil, false, false
 }
 
-// admit gives out free slots, and frees some for new modules. The lock is held.
+// admit assigns free slots, and preempts children if new modules wait. The lock is held.
 func (q *queue) admit() {
-	slices.SortStableFunc(q.waiting, func(a, b *turn) int { return a.due().Compare(b.due()) })
+	slices.SortStableFunc(q.waiting, func(a, b *ticket) int { return a.due().Compare(b.due()) })
 	for len(q.waiting) > 0 && len(q.running) < q.slots {
 		n := q.next()
 		t := q.waiting[n]
@@ -164,47 +163,46 @@ func (q *queue) admit() {
 		wanted--
 		t.ending = true
 		if t.stop != nil {
-			t.stop(errStopped)
+			t.stop(errPreempted)
 		}
 	}
 }
 
-// next is the index of the turn that gets a free slot: the first that is due, but
-// a new one before those that would be stopped for its sake at once. The lock is held.
+// next returns the index of the ticket that gets a free slot: the first that is due,
+// except that a new one precedes those it would preempt at once. The lock is held.
 func (q *queue) next() int {
-	if n := slices.IndexFunc(q.waiting, (*turn).isNew); n > 0 && len(q.others()) >= q.kept() {
+	if n := slices.IndexFunc(q.waiting, (*ticket).isNew); n > 0 && len(q.retries()) >= q.retrySlots() {
 		return n
 	}
 	return 0
 }
 
-func (t *turn) isNew() bool { return t.tries == 0 }
+func (t *ticket) isNew() bool { return t.tries == 0 }
 
-// kept is how many slots the turns that are not new can have for good.
-func (q *queue) kept() int { return max(1, q.slots-1) }
+// retrySlots is how many slots tickets that are not new can occupy without preemption.
+func (q *queue) retrySlots() int { return max(1, q.slots-1) }
 
-// others are the running turns that are not new. The lock is held.
-func (q *queue) others() (others []*turn) {
+// retries returns the running tickets that are not new. The lock is held.
+func (q *queue) retries() (retries []*ticket) {
 	for _, t := range q.running {
 		if !t.isNew() {
-			others = append(others, t)
+			retries = append(retries, t)
 		}
 	}
-	return others
+	return retries
 }
 
-// stoppable are the running turns that can be stopped: new ones that have had
-// their share, and those of the others that run beside as many as may. The lock is
-// held.
-func (q *queue) stoppable() (stoppable []*turn) {
+// stoppable returns the running tickets that can be preempted: new ones whose share is
+// used up, and retries above retrySlots. The lock is held.
+func (q *queue) stoppable() (stoppable []*ticket) {
 	for _, t := range q.running {
 		if t.isNew() && t.over && !t.ending {
 			stoppable = append(stoppable, t)
 		}
 	}
-	others := q.others()
-	slices.SortStableFunc(others, func(a, b *turn) int { return cmp.Compare(b.tries, a.tries) })
-	for _, t := range others[min(q.kept(), len(others)):] {
+	retries := q.retries()
+	slices.SortStableFunc(retries, func(a, b *ticket) int { return cmp.Compare(b.tries, a.tries) })
+	for _, t := range retries[min(q.retrySlots(), len(retries)):] {
 		if !t.ending {
 			stoppable = append(stoppable, t)
 		}
@@ -212,8 +210,8 @@ func (q *queue) stoppable() (stoppable []*turn) {
 	return stoppable
 }
 
-// expire ends a turn's share.
-func (q *queue) expire(t *turn) {
+// expire ends a ticket's share.
+func (q *queue) expire(t *ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if t.share != nil { // it still runs

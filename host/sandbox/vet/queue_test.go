@@ -9,37 +9,37 @@ import (
 	"time"
 )
 
-// bench is a queue whose shares end when a test says so, with turns by name.
+// bench is a queue whose shares end when a test says so, with tickets by name.
 type bench struct {
 	t *testing.T
 	queue
-	turns map[string]*turn
-	ctxs  map[string]context.Context
-	now   time.Time
+	tickets map[string]*ticket
+	ctxs    map[string]context.Context
+	now     time.Time
 }
 
 func newBench(t *testing.T, slots int) *bench {
 	never := func(time.Duration, func()) *time.Timer { return time.NewTimer(1000 * time.Hour) }
-	return &bench{t: t, queue: queue{slots: slots, after: never}, turns: map[string]*turn{}, ctxs: map[string]context.Context{},
+	return &bench{t: t, queue: queue{slots: slots, after: never}, tickets: map[string]*ticket{}, ctxs: map[string]context.Context{},
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 func (b *bench) enter(name string, size, tries int) {
-	b.turns[name] = b.queue.enter(size, tries, b.now)
+	b.tickets[name] = b.queue.enter(size, tries, b.now)
 }
 
-// wants compares the names of the turns that run, and of those whose child is
+// wants compares the names of the tickets that run, and of those whose child is
 // being stopped.
 func (b *bench) wants(when, running, ending string) {
 	b.t.Helper()
 	var runs, ends []string
-	for name, t := range b.turns {
+	for name, t := range b.tickets {
 		if slices.Contains(b.running, t) {
 			runs = append(runs, name)
 			select {
 			case <-t.ready:
 			default:
-				b.t.Errorf("%s: %s was not told", when, name)
+				b.t.Errorf("%s: %s got no signal", when, name)
 			}
 		}
 		if t.ending {
@@ -54,8 +54,8 @@ func (b *bench) wants(when, running, ending string) {
 }
 
 func (b *bench) leave(name string) {
-	b.turns[name].leave()
-	delete(b.turns, name)
+	b.tickets[name].leave()
+	delete(b.tickets, name)
 }
 
 func TestSmallModulesComeFirst(t *testing.T) {
@@ -108,20 +108,20 @@ func TestNewModulesDoNotWaitForSlowOnes(t *testing.T) {
 		b.enter(name, 1000, 0)
 	}
 	b.wants("two slots", "b1 b2", "")
-	b.expire(b.turns["b1"])
+	b.expire(b.tickets["b1"])
 	b.wants("its share is over and others wait", "b1 b2", "b1")
-	b.turns["b1"].again(true)
+	b.tickets["b1"].requeue(true)
 	b.wants("the next begins", "b2 b3", "")
-	b.expire(b.turns["b2"])
-	b.turns["b2"].again(true)
-	b.expire(b.turns["b3"])
+	b.expire(b.tickets["b2"])
+	b.tickets["b2"].requeue(true)
+	b.expire(b.tickets["b3"])
 	b.wants("nothing new waits", "b3 b4", "")
 	b.enter("good", 1000, 0)
 	b.wants("a new one comes when a share is over", "b3 b4", "b3")
-	b.turns["b3"].again(true)
+	b.tickets["b3"].requeue(true)
 	b.wants("it begins", "b4 good", "")
 	b.leave("good")
-	b.expire(b.turns["b4"])
+	b.expire(b.tickets["b4"])
 	b.wants("one that was stopped runs again", "b1 b4", "")
 	b.leave("b4")
 	b.wants("two run again, as nothing new waits", "b1 b2", "")
@@ -129,7 +129,7 @@ func TestNewModulesDoNotWaitForSlowOnes(t *testing.T) {
 	b.wants("one of the two makes room, the other stays", "b1 b2", "b2")
 	b.enter("good2", 1000, 0)
 	b.wants("the other stays still", "b1 b2", "b2")
-	b.turns["b2"].again(true)
+	b.tickets["b2"].requeue(true)
 	b.wants("the new one begins", "b1 good", "")
 	b.leave("good")
 	b.wants("and the next", "b1 good2", "")
@@ -148,7 +148,7 @@ func TestStoppedModulesKeepAllSlotsButOne(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	b.enter("new", 64<<20, 0)
 	b.wants("a new one", "r1 r2 r3", "r3")
-	b.turns["r3"].again(true)
+	b.tickets["r3"].requeue(true)
 	b.wants("it begins, though others are due", "new r1 r2", "")
 	b.leave("r1")
 	b.wants("its slot goes to one of them", "new r2 r4", "")
@@ -158,17 +158,17 @@ func TestStoppedModulesKeepAllSlotsButOne(t *testing.T) {
 	one.wants("with one slot it runs to its end", "r", "")
 }
 
-// TestStarvedModuleIsStillNew: that it lacked a processor puts it behind nobody.
+// TestStarvedModuleIsStillNew: a lack of CPU time costs a module no priority.
 func TestStarvedModuleIsStillNew(t *testing.T) {
 	b := newBench(t, 2)
 	for _, name := range []string{"r1", "r2", "r3"} {
 		b.enter(name, 0, 1)
 	}
 	b.enter("good", 3<<20, 0)
-	b.turns["r2"].again(true)
+	b.tickets["r2"].requeue(true)
 	b.wants("it runs", "good r1", "")
 	for range 3 {
-		b.turns["good"].again(false)
+		b.tickets["good"].requeue(false)
 		b.wants("and again", "good r1", "")
 	}
 }
@@ -176,29 +176,29 @@ func TestStarvedModuleIsStillNew(t *testing.T) {
 func TestStoppedChildKnowsWhy(t *testing.T) {
 	b := newBench(t, 1)
 	b.enter("a", 0, 0)
-	ctx, err := b.turns["a"].wait(t.Context())
+	ctx, err := b.tickets["a"].wait(t.Context())
 	if err != nil || ctx.Err() != nil {
 		t.Fatal(err)
 	}
-	b.expire(b.turns["a"])
+	b.expire(b.tickets["a"])
 	if ctx.Err() != nil {
 		t.Error("it was stopped though none waits")
 	}
 	b.enter("b", 0, 0)
-	if !errors.Is(context.Cause(ctx), errStopped) {
+	if !errors.Is(context.Cause(ctx), errPreempted) {
 		t.Errorf("the cause is %v", context.Cause(ctx))
 	}
-	b.turns["a"].again(true)
+	b.tickets["a"].requeue(true)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.turns["a"].wait(gone); !errors.Is(err, context.Canceled) {
+	if _, err := b.tickets["a"].wait(gone); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	// One that is stopped before it asks learns it then.
-	b.expire(b.turns["b"])
+	b.expire(b.tickets["b"])
 	b.enter("c", 0, 0)
-	ctx, err = b.turns["b"].wait(t.Context())
-	if err != nil || !errors.Is(context.Cause(ctx), errStopped) {
+	ctx, err = b.tickets["b"].wait(t.Context())
+	if err != nil || !errors.Is(context.Cause(ctx), errPreempted) {
 		t.Errorf("%v, the cause is %v", err, context.Cause(ctx))
 	}
 	for _, name := range []string{"a", "b", "c"} {

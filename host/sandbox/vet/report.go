@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/sandbox/prescan"
 )
 
-// Report says what a module is and, in Error, why it is refused. After a
-// refusal it holds what was seen before.
+// Report describes a module and, in Error, why it is refused. After a refusal it holds
+// the findings up to that point.
 type Report struct {
 	SHA256        string          `json:"sha256"` // hex
 	Size          int             `json:"size"`   // bytes
@@ -25,8 +25,8 @@ type Report struct {
 	Largest       []Measure       `json:"largest,omitempty"`
 	Imports       []Extern        `json:"imports"`
 	Exports       []Extern        `json:"exports"`            // the first maxExterns
-	Unlisted      int             `json:"unlisted_exports"`   // how many more there are
-	Manifest      json.RawMessage `json:"manifest,omitempty"` // of its section; a sidecar's counts more
+	Unlisted      int             `json:"unlisted_exports"`   // number of further exports
+	Manifest      json.RawMessage `json:"manifest,omitempty"` // of its section; a sidecar takes precedence
 	ManifestError string          `json:"manifest_error,omitempty"`
 	Fuel          *Fuel           `json:"fuel,omitempty"`
 	Metered       string          `json:"metered_sha256,omitempty"` // of the module as it is compiled, hex
@@ -39,7 +39,7 @@ type Memory struct {
 	Max int64 `json:"max,omitempty"`
 }
 
-// Measure is the largest of a kind that the module has, and the limit of it.
+// Measure is the largest value of its kind in the module, with its limit.
 type Measure struct {
 	What  string `json:"what"`
 	Value uint64 `json:"value"`
@@ -60,7 +60,7 @@ const (
 	maxName    = 200
 )
 
-// Fuel says how the module was made metered.
+// Fuel describes how the module was metered.
 type Fuel struct {
 	Bytes     int   `json:"bytes"`      // size of the metered module
 	Entries   int   `json:"entries"`    // function entries that charge
@@ -71,8 +71,8 @@ type Fuel struct {
 
 // Kinds of refusal.
 const (
-	CodeLimit     = "limit"     // it has more of something than the limit
-	CodeFeature   = "feature"   // it uses a WebAssembly feature that is not run
+	CodeLimit     = "limit"     // it exceeds a limit
+	CodeFeature   = "feature"   // it uses an unsupported WebAssembly feature
 	CodeMalformed = "malformed" // it is not a valid module
 	CodeShape     = "shape"     // its imports and exports are not those of a guest
 	CodeCPU       = "cpu"       // vetting took more CPU time than the limit
@@ -80,13 +80,13 @@ const (
 	CodeCrash     = "crash"     // the compiler crashed
 )
 
-// Refusal is the verdict that a module is not loaded. As an error it is in the
-// chain of the fault.Invalid error that Vet returns.
+// Refusal is the verdict that a module is not loaded. It is in the chain of the
+// fault.Invalid error that Vet returns.
 type Refusal struct {
 	Code   string `json:"code"`
 	Reason string `json:"reason"` // the whole sentence, with limit and value
-	// Limit names what is over its limit, with the measured value and the limit;
-	// "" when it is refused for another reason.
+	// Limit names the exceeded limit, with the measured value in Measured and the limit
+	// in Max; "" if the module is refused for another reason.
 	Limit    string `json:"limit,omitempty"`
 	Measured uint64 `json:"measured,omitempty"`
 	Max      uint64 `json:"max,omitempty"`
@@ -96,7 +96,7 @@ type Refusal struct {
 // Error implements error.
 func (r *Refusal) Error() string { return r.Reason }
 
-// err is what Vet returns for a report: nil, or fault.Invalid.
+// err returns nil if the module passed, otherwise fault.Invalid.
 func (r *Report) err() error {
 	if r.Error == nil {
 		return nil
@@ -104,7 +104,7 @@ func (r *Report) err() error {
 	return fault.New(fault.Invalid, "%w", r.Error)
 }
 
-// scanned takes in what the pre-scan saw.
+// scanned records the result of the pre-scan.
 func (r *Report) scanned(s prescan.Report, limits prescan.Limits, err error) {
 	const page = 64 << 10
 	r.Functions = s.Functions
@@ -144,7 +144,7 @@ func (r *Report) scanned(s prescan.Report, limits prescan.Limits, err error) {
 	}
 }
 
-// metered takes in what the rewriter said.
+// metered records the result of the rewriter.
 func (r *Report) metered(m meter.Report, err error) {
 	var wrong *meter.Error
 	if errors.As(err, &wrong) {
@@ -165,7 +165,7 @@ func extern(module, name, kind string, t prescan.FuncType) Extern {
 	return e
 }
 
-// short cuts a name that is longer than anybody would read.
+// short truncates a name to maxName bytes.
 func short(s string) string {
 	if len(s) <= maxName {
 		return s
@@ -209,7 +209,7 @@ func measures(s prescan.Report, l prescan.Limits) []Measure {
 	return out
 }
 
-// inBytes tells which limits of the pre-scan are sizes.
+// inBytes reports whether a limit of the pre-scan is a size in bytes.
 func inBytes(what string) bool {
 	switch what {
 	case "module", "function body", "custom sections", "name":
@@ -218,7 +218,7 @@ func inBytes(what string) bool {
 	return false
 }
 
-// Amount is a value for a person: 1.2 MiB, 20,000, 1.5s.
+// Amount formats a value for people: 1.2 MiB, 20,000, 1.5s.
 func Amount(n uint64, unit string) string {
 	switch unit {
 	case "ms":

@@ -23,22 +23,22 @@ const (
 
 // ended is how a child ended.
 type ended struct {
-	report   []byte // behind ready
+	report   []byte // the output after ready
 	ready    bool
 	stderr   string
 	state    string         // for people
-	exit     int            // its exit code, -1 when a signal ended it
+	exit     int            // its exit code, -1 after a signal
 	signal   syscall.Signal // that ended it
 	late     bool           // it was killed at the end of its wall time
 	cpu      time.Duration
-	resident int64 // the most, in bytes
+	resident int64 // peak, in bytes
 }
 
-// errStarved is why there is no verdict of a child that lacked a processor.
-var errStarved = errors.New("it lacked a processor")
+// errStarved means that a child got too little CPU time for a verdict.
+var errStarved = errors.New("the child got too little CPU time")
 
-// child vets wasm in a child whose directory is dir. The report is begun with
-// what is known already, for a child that dies.
+// child vets wasm in a child process whose directory is dir. begun is the report so
+// far, which is completed with a refusal if the child dies.
 func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, begun Report) (Report, error) {
 	end, err := v.run(ctx, dir, wasm, v.wall(name))
 	if err != nil {
@@ -59,8 +59,8 @@ func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, b
 	return report, nil
 }
 
-// run starts a child and waits until it has ended. The error says why there was
-// none, or that ctx ended.
+// run runs a child to its end. The error says why it could not be started, or that ctx
+// ended.
 func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Duration) (ended, error) {
 	head, err := json.Marshal(v.request(len(wasm)))
 	if err != nil {
@@ -72,8 +72,8 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	cmd := exec.CommandContext(within, v.cfg.Program, Command)
 	cmd.Args[0] = "berth"
 	cmd.Dir = dir
-	// Nothing of ours but how the runtime is to behave; the last is for tests only:
-	// a race detector waits a second before it exits.
+	// The environment only configures the Go runtime. GORACE is for tests: the race
+	// detector otherwise waits a second before it exits.
 	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", v.cfg.Memory/4*3), "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
 	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), bytes.NewReader(wasm))
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -96,10 +96,10 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	}
 	var exit *exec.ExitError
 	if err != nil && cmd.ProcessState.Success() {
-		return ended{}, fault.New(fault.Unavailable, "vet: talk to the child: %w", err)
+		return ended{}, fault.New(fault.Unavailable, "vet: exchange data with the child: %w", err)
 	}
 	if err != nil && !errors.As(err, &exit) && !late {
-		v.cfg.Logger.Debug("a child has ended", "error", err)
+		v.cfg.Logger.Debug("vet child ended", "error", err)
 	}
 	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), late: late,
 		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
@@ -113,16 +113,16 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	return end, nil
 }
 
-// wholeSeconds rounds up: what a limit of CPU time is counted in.
+// wholeSeconds rounds up to seconds, the unit of the CPU time limit.
 func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-// death tells from how a child died whether its module is to blame: a refusal,
-// or an error that is no verdict.
+// death decides from a child's end whether its module is at fault: a refusal, or an
+// error, which is no verdict.
 func (v *Vetter) death(end ended) (*Refusal, error) {
 	first, _, _ := strings.Cut(end.stderr, "\n")
-	nothing := func(why string) error {
+	noVerdict := func(why string) error {
 		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory)", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
 	}
 	memory := func() *Refusal {
@@ -132,30 +132,30 @@ func (v *Vetter) death(end ended) (*Refusal, error) {
 	cpu := wholeSeconds(v.cfg.CPU)
 	switch {
 	case end.exit == exitCPU, end.signal == syscall.SIGKILL && end.cpu >= cpu/10*9:
-		// What the limit counts and what is reported in the end differ by some percent.
+		// The time that the limit counts and the reported time differ by a few percent.
 		took := max(end.cpu, cpu)
 		return &Refusal{Code: CodeCPU, Limit: "CPU time", Measured: uint64(took.Milliseconds()), Max: uint64(cpu.Milliseconds()), Unit: "ms",
 			Reason: fmt.Sprintf("to compile it takes more CPU time than the limit of %v (it was stopped after %v)", cpu, took.Round(time.Millisecond))}, nil
 	case end.late:
 		return nil, errStarved
 	case !end.ready:
-		return nil, nothing("could not begin: " + first)
+		return nil, noVerdict("could not start: " + first)
 	case end.exit == ExitNoVerdict:
-		return nil, nothing("could not do its work: " + first)
+		return nil, noVerdict("failed: " + first)
 	case strings.Contains(end.stderr, "failed to create new OS thread"):
-		return nil, nothing("could not start a thread")
+		return nil, noVerdict("could not start a thread")
 	case strings.Contains(end.stderr, "out of memory"), strings.Contains(end.stderr, "cannot allocate memory"),
 		strings.Contains(end.stderr, "failed to allocate"): // under the race detector
 		return memory(), nil
 	case end.signal == syscall.SIGKILL && end.resident < v.cfg.Memory/2:
-		return nil, nothing("was killed by somebody else")
+		return nil, noVerdict("was killed by another process")
 	case end.signal == syscall.SIGKILL:
-		return memory(), nil // the system's own guard was first
+		return memory(), nil // by the kernel's out-of-memory killer
 	}
 	return &Refusal{Code: CodeCrash, Reason: fmt.Sprintf("the compiler crashed on it (%v): %s", end.state, first)}, nil
 }
 
-// capped keeps the first bytes written to it and passes over the rest.
+// capped keeps the first bytes written to it and discards the others.
 type capped struct {
 	buf  bytes.Buffer
 	left int

@@ -30,8 +30,8 @@ func TestDeath(t *testing.T) {
 		{"late with CPU time left", killed(ended{ready: true, late: true, cpu: 4499 * time.Millisecond}), "starved", ""},
 		{"late without any CPU time", killed(ended{ready: true, late: true}), "starved", ""},
 		{"late before it began", killed(ended{late: true}), "starved", ""},
-		{"killed before it began", killed(ended{}), "", "could not begin"},
-		{"killed while small", killed(ended{ready: true, cpu: time.Second, resident: 100 << 20}), "", "was killed by somebody else"},
+		{"killed before it began", killed(ended{}), "", "could not start"},
+		{"killed while small", killed(ended{ready: true, cpu: time.Second, resident: 100 << 20}), "", "was killed by another process"},
 		{"killed while large", killed(ended{ready: true, cpu: time.Second, resident: 600 << 20}), CodeMemory, "had 600 MiB"},
 		{"out of memory", ended{ready: true, exit: 2, stderr: "fatal error: runtime: out of memory\n\nmore", resident: 900 << 20}, CodeMemory, "limit of 1 GiB"},
 		{"no thread", ended{ready: true, exit: 2, stderr: "runtime: failed to create new OS thread (have 5 already; errno=11)"}, "", "could not start a thread"},
@@ -57,26 +57,26 @@ func TestDeath(t *testing.T) {
 // TestStarvedModuleGetsMoreTime: twice as long for each child that lacked a
 // processor, and as long as ever after a verdict.
 func TestStarvedModuleGetsMoreTime(t *testing.T) {
-	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]without)}
+	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]stops)}
 	for i, want := range []time.Duration{8, 16, 32, 64, 64} {
 		if got := v.wall(key{1}); got != want*time.Second {
 			t.Errorf("time %d: %v, want %ds", i, got, want)
 		}
-		v.note(key{1}, without{starved: 1})
-		v.note(key{1}, without{others: 1})
+		v.countStop(key{1}, stops{starved: 1})
+		v.countStop(key{1}, stops{preempted: 1})
 	}
-	if had := v.had(key{1}); had != (without{5, 5}) {
+	if had := v.stops(key{1}); had != (stops{5, 5}) {
 		t.Errorf("%+v", had)
 	}
 	if got := v.wall(key{2}); got != 8*time.Second {
 		t.Errorf("another module: %v", got)
 	}
-	v.forget(key{1})
+	v.clearStops(key{1})
 	if got := v.wall(key{1}); got != 8*time.Second {
 		t.Errorf("after a verdict: %v", got)
 	}
 	for i := range 2 * maxRefused {
-		v.note(key{byte(i), byte(i >> 8)}, without{starved: 1})
+		v.countStop(key{byte(i), byte(i >> 8)}, stops{starved: 1})
 	}
 	if len(v.stopped) != maxRefused {
 		t.Errorf("%d are remembered", len(v.stopped))

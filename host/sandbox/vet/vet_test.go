@@ -146,7 +146,7 @@ func TestGuestPasses(t *testing.T) {
 	log := new(bytes.Buffer)
 	second := newVetter(t, vet.Config{CacheDir: dir, Logger: debugTo(log)})
 	again, err := second.Vet(t.Context(), wasm)
-	if err != nil || again.CodeDir != verdict.CodeDir || strings.Contains(log.String(), "was vetted") {
+	if err != nil || again.CodeDir != verdict.CodeDir || strings.Contains(log.String(), "module vetted") {
 		t.Errorf("a second host: %v, %v, %s", again.CodeDir, err, log)
 	}
 }
@@ -198,11 +198,11 @@ func TestBrokenChildren(t *testing.T) {
 		want fault.Code // of what is no verdict
 		text string
 	}{
-		{"die at once", "", fault.Unavailable, "could not begin"},
+		{"die at once", "", fault.Unavailable, "could not start"},
 		{"crash", vet.CodeCrash, "", "the compiler crashed on it (exit status 2): fatal error: something"},
 		{"no thread", "", fault.Unavailable, "could not start a thread"},
 		{"out of memory", vet.CodeMemory, "", "takes more memory than the limit of 1 GiB"},
-		{"be killed", "", fault.Unavailable, "was killed by somebody else"},
+		{"be killed", "", fault.Unavailable, "was killed by another process"},
 		{"no verdict", "", fault.Unavailable, "no space left on device"},
 		{"no report", "", fault.Internal, "the child's report"},
 		{"another's report", "", fault.Internal, "reports on another module"},
@@ -318,7 +318,7 @@ func TestSameModuleAtOnce(t *testing.T) {
 			t.Errorf("%+v", verdict.Report)
 		}
 	}
-	if n := strings.Count(log.String(), "was vetted"); n != 1 {
+	if n := strings.Count(log.String(), "module vetted"); n != 1 {
 		t.Errorf("%d children", n)
 	}
 }
@@ -344,7 +344,7 @@ func TestCannotStart(t *testing.T) {
 	}
 }
 
-func TestRunByHand(t *testing.T) {
+func TestRunManually(t *testing.T) {
 	for _, in := range []string{"", "hello\n", "{}\n", `{"format":1,"size":-1}` + "\n", `{"format":1,"more":2}` + "\n", strings.Repeat("x", 1<<16)} {
 		out := new(bytes.Buffer)
 		if err := vet.RunChild(t.Context(), strings.NewReader(in), out); err == nil || out.Len() > 0 {

@@ -25,8 +25,8 @@ type Config struct {
 	// executed, so it must be writable by this user only; it is created with
 	// mode 0700. Entries not used for 30 days are removed by New.
 	CacheDir string
-	// CacheBytes is the most that the entries may have together; the ones that
-	// were not used for longest make room. 0: 4 GiB, which are some 300 Go guests.
+	// CacheBytes bounds the total size of the entries; the least recently used ones are
+	// evicted. 0: 4 GiB, about 300 Go guests.
 	CacheBytes int64
 	// Version of the program: another version vets again.
 	Version string
@@ -36,20 +36,20 @@ type Config struct {
 	// The child's limits.
 	Memory int64         // private memory in bytes. 0: 1 GiB
 	CPU    time.Duration // rounded up to seconds. 0: 5s
-	// Wall bounds a child's life. A child that has not used up its CPU time by then
-	// lacked a processor: that is no verdict, and another one begins with twice as
-	// long, up to eight times. 0: 8s
+	// Wall bounds a child's wall time. A child that has not used up its CPU time by then
+	// got too little processor: that is no verdict, and the next child gets twice as
+	// long, up to eight times Wall. 0: 8s
 	Wall time.Duration
 	Nice int // priority, 0 to 19. 0: 5
 
 	// Children is how many run at a time. 0: 2
 	Children int
 
-	Logger *slog.Logger // default nowhere
+	Logger *slog.Logger // nil: discard
 
-	// Program is the file executed as the child, with the argument vet: a build of
-	// this very program, or what it compiles is not found. Default: this process's
-	// own file, which for a test binary means that TestMain calls RunIfChild.
+	// Program is the file executed as the child, with the argument vet. It must be the
+	// same build as this process, or the compiled code is not found. Default: this
+	// process's own file; the TestMain of a test binary calls RunIfChild.
 	Program string
 }
 
@@ -87,25 +87,25 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Vetter vets modules. Make it with New. It is safe for concurrent use, and has
-// nothing to close: a child lives only while a Vet waits for it.
+// Vetter vets modules. It is safe for concurrent use and needs no Close: a child lives
+// only while a Vet waits for it.
 type Vetter struct {
 	cfg      Config
 	entries  entries
-	room     room
-	identity []byte // of the program, its limits and the machine, as far as a verdict depends on them
+	quota    quota
+	identity []byte // see identify
 	queue    queue
 
 	mu      sync.Mutex
-	flights map[key]chan struct{} // closed when the verdict is there
-	refused map[key]Report        // what a child refused; at most maxRefused
-	stopped map[key]without       // its children that gave no verdict; at most maxRefused
+	flights map[key]chan struct{} // vettings under way; closed when the verdict is known
+	refused map[key]Report        // refusals by a child; at most maxRefused
+	stopped map[key]stops         // at most maxRefused
 }
 
-// without counts the children of a module that were stopped without a verdict.
-type without struct {
-	starved int // for want of a processor
-	others  int // for the sake of other modules
+// stops counts a module's children that ended without a verdict.
+type stops struct {
+	starved   int // too little CPU time
+	preempted int // in favour of new modules
 }
 
 // key names a verdict: the module's bytes and the identity of the Vetter.
@@ -113,7 +113,7 @@ type key [sha256.Size]byte
 
 const maxRefused = 1000
 
-// New returns a Vetter and tidies up its directory.
+// New returns a Vetter and prunes its cache directory.
 func New(cfg Config) (*Vetter, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -123,21 +123,22 @@ func New(cfg Config) (*Vetter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
-	v := &Vetter{cfg: cfg, entries: entries, room: room{limit: cfg.CacheBytes}, queue: queue{slots: cfg.Children},
-		flights: make(map[key]chan struct{}), refused: make(map[key]Report), stopped: make(map[key]without)}
+	v := &Vetter{cfg: cfg, entries: entries, quota: quota{limit: cfg.CacheBytes}, queue: queue{slots: cfg.Children},
+		flights: make(map[key]chan struct{}), refused: make(map[key]Report), stopped: make(map[key]stops)}
 	if v.identity, err = v.identify(); err != nil {
 		return nil, fmt.Errorf("vet: %w", err)
 	}
-	entries.tidy(time.Now())
-	v.room.fit(entries)
+	entries.prune(time.Now())
+	v.quota.fit(entries)
 	if weak != "" {
 		cfg.Logger.Info("modules are vetted under weaker limits on this system", "system", runtime.GOOS, "weaker", weak)
 	}
 	return v, nil
 }
 
-// identify is what a verdict depends on besides the module: a program that was
-// built anew or rewrites modules otherwise, other limits and another processor vet again.
+// identify returns the inputs of a verdict besides the module: the program's build, the
+// version of the rewriter, the limits and the processor. If one changes, all modules are
+// vetted again.
 func (v *Vetter) identify() ([]byte, error) {
 	info, err := os.Stat(v.cfg.Program)
 	if err != nil {
@@ -155,19 +156,19 @@ func (v *Vetter) request(size int) request {
 	return request{Format: format, Size: size, Memory: v.cfg.Memory, CPU: v.cfg.CPU, Nice: v.cfg.Nice, Prescan: v.cfg.Prescan}
 }
 
-// Verdict is what came of vetting a module.
+// Verdict is the result of vetting a module.
 type Verdict struct {
 	Report Report
-	// Metered is the module as it was compiled, if it passed, and CodeDir where
-	// its compiled code is, both for Compile. CodeDir may be "".
+	// Metered is the metered module, if it passed, and CodeDir the directory of its
+	// compiled code, both for Compile. CodeDir may be "".
 	Metered []byte
 	CodeDir string
 	key     key
 }
 
-// Vet judges a module. It does not keep wasm, which must not change meanwhile.
-// The error of a refused module is fault.Invalid, with a *Refusal in its chain
-// and the Report in the Verdict; any other error is no verdict, and Vet may be
+// Vet vets a module. It does not keep wasm, which must not change during the call. The
+// error of a refused module is fault.Invalid, with a *Refusal in its chain and the
+// Report in the Verdict; after any other error there is no verdict, and Vet may be
 // called again later.
 func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 	name := key(sha256.Sum256(fmt.Appendf(v.identity[:len(v.identity):len(v.identity)], " %s", digest(wasm))))
@@ -189,11 +190,11 @@ func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 				v.mu.Unlock()
 				close(flight)
 			}()
-			// The flight before this one may have brought it about.
+			// The vetting before this one may have reached a verdict.
 			if verdict, ok := v.known(name); ok {
 				return verdict, verdict.Report.err()
 			}
-			return v.judge(ctx, name, wasm)
+			return v.decide(ctx, name, wasm)
 		}
 		select {
 		case <-flight:
@@ -203,7 +204,7 @@ func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 	}
 }
 
-// known finds a verdict that was given before.
+// known returns an earlier verdict.
 func (v *Vetter) known(name key) (Verdict, bool) {
 	v.mu.Lock()
 	report, ok := v.refused[name]
@@ -213,47 +214,46 @@ func (v *Vetter) known(name key) (Verdict, bool) {
 	}
 	verdict, ok, err := v.entries.load(name)
 	if err != nil {
-		// Whoever makes it anew replaces it.
-		v.cfg.Logger.Warn("an entry of the compilation cache is of no use; it is made anew", "error", err)
+		v.cfg.Logger.Warn("unusable compilation cache entry, vetting again", "error", err)
 	}
 	return verdict, ok
 }
 
-// judge scans a module here, and has a child do the rest.
-func (v *Vetter) judge(ctx context.Context, name key, wasm []byte) (Verdict, error) {
+// decide scans a module in this process, then has a child compile it.
+func (v *Vetter) decide(ctx context.Context, name key, wasm []byte) (Verdict, error) {
 	verdict := Verdict{Report: newReport(wasm), key: name}
 	seen, err := prescan.Scan(wasm, v.cfg.Prescan)
 	verdict.Report.scanned(seen, v.cfg.Prescan, err)
 	if err := verdict.Report.err(); err != nil {
 		return verdict, err
 	}
-	turn := v.queue.enter(len(wasm), v.had(name).others, time.Now())
-	defer turn.leave()
+	ticket := v.queue.enter(len(wasm), v.stops(name).preempted, time.Now())
+	defer ticket.leave()
 	for {
-		within, err := turn.wait(ctx)
+		within, err := ticket.wait(ctx)
 		if err != nil {
 			return Verdict{}, err
 		}
 		done, err := v.try(within, &verdict, wasm)
-		stopped := errors.Is(context.Cause(within), errStopped) && ctx.Err() == nil && (err != nil || !done)
+		preempted := errors.Is(context.Cause(within), errPreempted) && ctx.Err() == nil && (err != nil || !done)
 		switch {
-		case stopped:
-			v.note(name, without{others: 1})
+		case preempted:
+			v.countStop(name, stops{preempted: 1})
 		case err != nil:
 			return Verdict{}, err
 		case done:
-			v.forget(name)
+			v.clearStops(name)
 			return verdict, verdict.Report.err()
 		default:
-			v.note(name, without{starved: 1})
-			v.cfg.Logger.Info("waiting for processor: a module is vetted once more, with more time", "sha256", verdict.Report.SHA256, "size", len(wasm), "wall", v.wall(name))
+			v.countStop(name, stops{starved: 1})
+			v.cfg.Logger.Info("waiting for processor: vetting again with more time", "sha256", verdict.Report.SHA256, "size", len(wasm), "wall", v.wall(name))
 		}
-		turn.again(stopped)
+		ticket.requeue(preempted)
 	}
 }
 
-// try has one child vet a module, and keeps its verdict. It answers false when
-// the child lacked a processor.
+// try has one child vet a module, and stores its verdict. done is false if the child
+// got too little CPU time.
 func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done bool, err error) {
 	dir, remove, err := v.entries.begin()
 	if err != nil {
@@ -268,13 +268,13 @@ func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done b
 	if err != nil {
 		return false, err
 	}
-	v.cfg.Logger.Debug("a module was vetted", "sha256", report.SHA256, "duration", time.Since(started), "refused", report.Error)
+	v.cfg.Logger.Debug("module vetted", "sha256", report.SHA256, "duration", time.Since(started), "refused", report.Error)
 	if report.Error != nil {
 		verdict.Report = report
 		v.refuse(verdict.key, report)
 		return true, nil
 	}
-	kept, err := v.room.add(v.entries, verdict.key, dir, report)
+	kept, err := v.quota.add(v.entries, verdict.key, dir, report)
 	if err != nil {
 		return false, fault.Disk("compilation cache", err)
 	}
@@ -282,45 +282,45 @@ func (v *Vetter) try(ctx context.Context, verdict *Verdict, wasm []byte) (done b
 	return true, nil
 }
 
-// refuse remembers a refusal. When there are too many, any other is forgotten.
+// refuse remembers a refusal, in place of any other if there are too many.
 func (v *Vetter) refuse(name key, r Report) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	makeRoom(v.refused)
+	evictOne(v.refused)
 	v.refused[name] = r
 }
 
-// wall is how long a module's child may live.
+// wall returns the wall time of a module's next child.
 func (v *Vetter) wall(name key) time.Duration {
-	return v.cfg.Wall << min(v.had(name).starved, 3)
+	return v.cfg.Wall << min(v.stops(name).starved, 3)
 }
 
-// had is how many children of a module gave no verdict.
-func (v *Vetter) had(name key) without {
+// stops returns how many children of a module ended without a verdict.
+func (v *Vetter) stops(name key) stops {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.stopped[name]
 }
 
-// note counts one more.
-func (v *Vetter) note(name key, one without) {
+// countStop counts one more.
+func (v *Vetter) countStop(name key, one stops) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	had, known := v.stopped[name]
 	if !known {
-		makeRoom(v.stopped)
+		evictOne(v.stopped)
 	}
-	v.stopped[name] = without{had.starved + one.starved, had.others + one.others}
+	v.stopped[name] = stops{had.starved + one.starved, had.preempted + one.preempted}
 }
 
-// forget drops the count: there is a verdict.
-func (v *Vetter) forget(name key) {
+// clearStops deletes the count, because there is a verdict.
+func (v *Vetter) clearStops(name key) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.stopped, name)
 }
 
-func makeRoom[V any](m map[key]V) {
+func evictOne[V any](m map[key]V) {
 	if len(m) < maxRefused {
 		return
 	}
@@ -330,9 +330,9 @@ func makeRoom[V any](m map[key]V) {
 	}
 }
 
-// Forget drops what is kept of a module that passed, for when its compiled code
-// turns out to be of no use: Vet makes it anew.
-func (v *Vetter) Forget(verdict Verdict) error { return v.entries.drop(verdict.key) }
+// Forget removes the cache entry of a module that passed but whose code does not load.
+// The next Vet compiles it again.
+func (v *Vetter) Forget(verdict Verdict) error { return v.entries.remove(verdict.key) }
 
 func waited(ctx context.Context) error {
 	return fault.New(fault.Unavailable, "waiting to be vetted: %w", context.Cause(ctx))

@@ -154,7 +154,7 @@ func TestWatcher(t *testing.T) {
 		late := time.NewTimer(20 * time.Second)
 		defer late.Stop()
 		select {
-		case <-w.Poke():
+		case <-w.Changed():
 		case <-late.C:
 			t.Fatalf("%s was not noticed", what)
 		}
@@ -182,7 +182,7 @@ func TestWatcher(t *testing.T) {
 		w.Take()
 		for drained := false; !drained; { // of the same end
 			select {
-			case <-w.Poke():
+			case <-w.Changed():
 			default:
 				drained = true
 			}

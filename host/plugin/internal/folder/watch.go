@@ -18,22 +18,22 @@ type Watcher struct {
 	make   func() (*fsnotify.Watcher, error) // another one; tests have it fail
 	notify *fsnotify.Watcher                 // under mu; nil: the system gave none, or Close was called
 	closed bool                              // under mu
-	poke   chan struct{}
+	signal chan struct{}
 	done   chan struct{} // closed when the reader of notify has ended
 
-	mu      sync.Mutex
-	dirs    []string        // as given to Follow
-	touched map[string]bool // modules something happened to since Take
-	follow  map[string]Stamp
+	mu     sync.Mutex
+	dirs   []string        // as given to Follow
+	dirty  map[string]bool // modules something happened to since Take
+	follow map[string]Stamp
 }
 
 // NewWatcher returns a Watcher of no directory yet. When the system cannot
 // watch, it works all the same and Follow answers why.
 func NewWatcher() *Watcher {
 	w := &Watcher{
-		poke:    make(chan struct{}, 1),
-		touched: make(map[string]bool),
-		follow:  make(map[string]Stamp),
+		signal: make(chan struct{}, 1),
+		dirty:  make(map[string]bool),
+		follow: make(map[string]Stamp),
 	}
 	// A queue of 4096 for what arrives while a reader is not scheduled; past
 	// the kernel's own queue an overflow is reported and we look at everything.
@@ -61,17 +61,17 @@ func (w *Watcher) open() (*fsnotify.Watcher, error) {
 
 // Poke is sent to when there may be something new. One value stands for any
 // number of changes.
-func (w *Watcher) Poke() <-chan struct{} { return w.poke }
+func (w *Watcher) Changed() <-chan struct{} { return w.signal }
 
 // Take returns, and forgets, the paths of modules something happened to.
 func (w *Watcher) Take() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	paths := make([]string, 0, len(w.touched))
-	for path := range w.touched {
+	paths := make([]string, 0, len(w.dirty))
+	for path := range w.dirty {
 		paths = append(paths, path)
 	}
-	clear(w.touched)
+	clear(w.dirty)
 	return paths
 }
 
@@ -188,7 +188,7 @@ func (w *Watcher) note(path string) {
 	matters := false
 	for _, dir := range w.dirs {
 		if isModule && filepath.Dir(path) == dir {
-			w.touched[module] = true
+			w.dirty[module] = true
 			matters = true
 		}
 		matters = matters || within(dir, path)
@@ -215,7 +215,7 @@ func within(dir, path string) bool {
 
 func (w *Watcher) wake() {
 	select {
-	case w.poke <- struct{}{}:
+	case w.signal <- struct{}{}:
 	default:
 	}
 }

@@ -25,7 +25,7 @@ func TestWatcherIsTriedAgain(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "x.wasm"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	<-w.Poke()
+	<-w.Changed()
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}

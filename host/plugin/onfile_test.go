@@ -14,10 +14,10 @@ import (
 
 // TestFilesAreTold: what becomes of every module's file, once for each change, and
 // nothing of pins and of what is uninstalled.
-func TestFilesAreTold(t *testing.T) {
+func TestOnFileReportsEachChangeOnce(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	var mu sync.Mutex
-	var told []string
+	var reported []string
 	describe := func(s *plugin.FileState) string {
 		switch {
 		case s == nil:
@@ -31,17 +31,17 @@ func TestFilesAreTold(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		name, _ := strings.CutPrefix(c.Path, w.dir+"/")
-		told = append(told, fmt.Sprintf("%s (%s): %s to %s", name, c.Name, describe(c.Before), describe(c.After)))
+		reported = append(reported, fmt.Sprintf("%s (%s): %s to %s", name, c.Name, describe(c.Before), describe(c.After)))
 	}
 	hears := func(want ...string) {
 		t.Helper()
-		w.until("the files to be told", func() bool { mu.Lock(); defer mu.Unlock(); return len(told) >= len(want) })
+		w.until("the files to be told", func() bool { mu.Lock(); defer mu.Unlock(); return len(reported) >= len(want) })
 		mu.Lock()
 		defer mu.Unlock()
-		if strings.Join(told, ", ") != strings.Join(want, ", ") {
-			t.Errorf("told is %q, want %q", told, want)
+		if strings.Join(reported, ", ") != strings.Join(want, ", ") {
+			t.Errorf("told is %q, want %q", reported, want)
 		}
-		told = nil
+		reported = nil
 	}
 	w.config.Pins = []spec.Pin{w.pinned(store, "pinned", versioned("pinned", "1.0.0"))}
 	w.write("x.wasm", versioned("x", "1.0.0"))

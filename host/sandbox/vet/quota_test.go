@@ -33,7 +33,7 @@ func sizeOf(t *testing.T, dir string) (size int64) {
 
 // TestRoom: the cache has a size, and what was not used for longest makes room,
 // while the host runs and when it starts.
-func TestRoom(t *testing.T) {
+func TestQuotaEvictsByLastUse(t *testing.T) {
 	names := []string{"echo", "count", "reject", "retry_once"}
 	vetted := func(v *vet.Vetter, name string) vet.Verdict {
 		t.Helper()
@@ -86,7 +86,7 @@ func TestRoom(t *testing.T) {
 
 // TestRoomWhenTheClockWasSetBack: entries that seem to have been used in the future
 // do not push out the one that is being made.
-func TestRoomWhenTheClockWasSetBack(t *testing.T) {
+func TestQuotaAfterClockSetBack(t *testing.T) {
 	dir := t.TempDir()
 	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1}) // no room but for one
 	for i, name := range []string{"echo", "count", "reject"} {
@@ -107,7 +107,7 @@ func TestRoomWhenTheClockWasSetBack(t *testing.T) {
 
 // TestRoomForSeveral: modules that are vetted at the same time have their verdicts
 // although there is room for one.
-func TestRoomForSeveral(t *testing.T) {
+func TestConcurrentVettingKeepsVerdictsUnderSmallQuota(t *testing.T) {
 	v := newVetter(t, vet.Config{CacheBytes: 1, Children: 4})
 	var vetting sync.WaitGroup
 	for _, name := range []string{"echo", "count", "reject", "retry_once"} {
@@ -126,7 +126,7 @@ func TestRoomForSeveral(t *testing.T) {
 
 // TestRoomStaysInItsDirectory: a link among the entries is neither measured nor
 // emptied at its other end, and what a killed host left unfinished does not count.
-func TestRoomStaysInItsDirectory(t *testing.T) {
+func TestQuotaIgnoresLinksAndUnfinishedEntries(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	precious := filepath.Join(outside, "precious")
 	link := filepath.Join(dir, strings.Repeat("a", 64))

@@ -14,8 +14,8 @@ import (
 )
 
 // row is one line of List without its figures. It never changes.
-type row struct {
-	key    rowKey
+type view struct {
+	key    viewKey
 	plugin wire.Plugin
 	target target    // what the row is about; its sha256 is "" when the file was not looked into
 	live   []Running // the newest first
@@ -24,7 +24,7 @@ type row struct {
 
 // rowKey tells rows apart: a plugin has its name, a file that is none or is
 // ignored has its path as well.
-type rowKey struct{ name, path string }
+type viewKey struct{ name, path string }
 
 // shown is what a row showed last.
 type shown struct {
@@ -33,7 +33,7 @@ type shown struct {
 }
 
 // wire returns the row with the figures of now. The caller owns it.
-func (r row) wire() wire.Plugin {
+func (r view) wire() wire.Plugin {
 	p := r.plugin
 	p.Subscribes = slices.Clone(p.Subscribes)
 	p.Capabilities = slices.Clone(p.Capabilities)
@@ -59,32 +59,32 @@ func (r row) wire() wire.Plugin {
 // publish makes the state visible: to List, then to OnChange, then to whoever
 // waited for it.
 func (l *loop) publish() {
-	rows := make([]row, 0, len(l.entries))
+	views := make([]view, 0, len(l.entries))
 	for _, e := range l.entries {
-		rows = append(rows, l.entryRow(e))
+		views = append(views, l.entryView(e))
 	}
 	for _, f := range l.files {
-		if e := l.entries[f.name]; f.there() && (e == nil || e.holder != f.path) {
-			rows = append(rows, l.fileRow(f, e))
+		if e := l.entries[f.name]; f.there() && (e == nil || e.owner != f.path) {
+			views = append(views, l.fileView(f, e))
 		}
 	}
-	slices.SortFunc(rows, func(a, b row) int {
+	slices.SortFunc(views, func(a, b view) int {
 		if c := strings.Compare(a.key.name, b.key.name); c != 0 {
 			return c
 		}
 		return strings.Compare(a.key.path, b.key.path)
 	})
-	l.views++
+	l.publishes++
 	l.published = time.Now()
 	now := l.published.UTC()
 	var changed []wire.Plugin
-	for key, s := range l.rows {
+	for key, s := range l.views {
 		s.seen = false
-		l.rows[key] = s
+		l.views[key] = s
 	}
-	for i := range rows {
-		p := &rows[i].plugin
-		last, known := l.rows[rows[i].key]
+	for i := range views {
+		p := &views[i].plugin
+		last, known := l.views[views[i].key]
 		switch {
 		case !p.Since.IsZero(): // it knows by itself
 		case !known || last.plugin.State != p.State:
@@ -95,14 +95,14 @@ func (l *loop) publish() {
 		if !known || !reflect.DeepEqual(last.plugin, *p) {
 			changed = append(changed, *p)
 		}
-		l.rows[rows[i].key] = shown{plugin: *p, seen: true}
+		l.views[views[i].key] = shown{plugin: *p, seen: true}
 	}
-	for key, s := range l.rows {
+	for key, s := range l.views {
 		if s.seen {
 			continue
 		}
-		delete(l.rows, key)
-		gone := !slices.ContainsFunc(rows, func(r row) bool { return r.key.name == key.name })
+		delete(l.views, key)
+		gone := !slices.ContainsFunc(views, func(r view) bool { return r.key.name == key.name })
 		if gone && s.plugin.State != wire.Draining {
 			// It had nothing to drain. Who follows the changes hears of its end all the same.
 			s.plugin.State, s.plugin.Reason, s.plugin.Since = wire.Draining, "its file is gone", now
@@ -110,10 +110,10 @@ func (l *loop) publish() {
 		}
 	}
 	l.m.mu.Lock()
-	l.m.rows = rows
+	l.m.views = views
 	l.m.mu.Unlock()
 	for _, p := range changed {
-		l.m.config.OnChange(row{plugin: p}.wire())
+		l.m.config.OnChange(view{plugin: p}.wire())
 	}
 	for _, answer := range l.answers {
 		close(answer)
@@ -121,9 +121,9 @@ func (l *loop) publish() {
 	l.answers = nil
 }
 
-func (l *loop) entryRow(e *entry) row {
-	r := row{key: rowKey{name: e.name}, totals: e.totals}
-	f := l.files[e.holder]
+func (l *loop) entryView(e *entry) view {
+	r := view{key: viewKey{name: e.name}, totals: e.totals}
+	f := l.files[e.owner]
 	if f != nil && f.name != e.name {
 		f = nil
 	}
@@ -152,7 +152,7 @@ func (l *loop) entryRow(e *entry) row {
 	}
 	describe(&r.plugin, t)
 	r.target = t
-	if e.running != nil && e.verdict == ungranted && f != nil && f.there() {
+	if e.running != nil && e.verdict == needsApproval && f != nil && f.there() {
 		r.plugin.Pending = &wire.PendingVersion{Version: f.manifest.Version, SHA256: f.sha256, Capabilities: capabilities(f.manifest, e.grants)}
 	}
 	return r
@@ -191,21 +191,21 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 		return wire.Active, e.news(f)
 	case e.ending:
 		return wire.Draining, uninstalling
-	case e.job != nil && (e.verdict != off || !e.job.vetOnly):
+	case e.job != nil && (e.verdict != disabled || !e.job.vetOnly):
 		return wire.Vetting, e.again(f)
 	case f == nil:
 		return wire.Draining, e.stopped
-	case len(e.leaving) > 0 && (e.verdict == off || e.verdict == ungranted):
+	case len(e.leaving) > 0 && (e.verdict == disabled || e.verdict == needsApproval):
 		return wire.Draining, e.stopped
 	}
 	switch e.verdict {
-	case refused:
+	case rejected:
 		return wire.Rejected, e.reason
-	case off:
+	case disabled:
 		return wire.Disabled, e.reason
-	case held:
+	case onHold:
 		return wire.Held, e.reason
-	case ungranted:
+	case needsApproval:
 		return wire.NeedsApproval, e.reason
 	}
 	return wire.Discovered, e.reason
@@ -228,7 +228,7 @@ func (e *entry) news(f *file) string {
 		return ""
 	case f.sha256 != "" && v.same(target{sha256: f.sha256, manifest: f.manifest}):
 		switch {
-		case e.verdict == refused || e.verdict == waiting:
+		case e.verdict == rejected || e.verdict == incomplete:
 			return still + " with its former settings: " + e.reason
 		case v.failed != nil:
 			return still + " with its former settings: " + v.failed.reason
@@ -236,11 +236,11 @@ func (e *entry) news(f *file) string {
 		return ""
 	}
 	switch e.verdict {
-	case refused:
+	case rejected:
 		return still + "; " + NewFileRejected + ": " + e.reason
-	case waiting:
+	case incomplete:
 		return still + "; the new file is waited for: " + e.reason
-	case ungranted:
+	case needsApproval:
 		return still + "; the new file needs approval: " + e.reason
 	}
 	if e.job != nil {
@@ -270,16 +270,16 @@ func (f *file) title() string {
 
 // fileRow shows a file that has no plugin: it is refused, not looked into yet,
 // or the name is another's. e is who has its name, or nil.
-func (l *loop) fileRow(f *file, e *entry) row {
+func (l *loop) fileView(f *file, e *entry) view {
 	name := f.title()
-	r := row{key: rowKey{name: name, path: f.path}}
+	r := view{key: viewKey{name: name, path: f.path}}
 	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting, File: f.path}
 	switch {
 	case f.refusal != "":
 		r.plugin.State, r.plugin.Reason = wire.Rejected, f.refusal
-	case f.sha256 != "" && e != nil && e.holder != "":
+	case f.sha256 != "" && e != nil && e.owner != "":
 		r.plugin.State = wire.Rejected
-		r.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.holder, f.path)
+		r.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.owner, f.path)
 	}
 	t := target{sha256: f.sha256, manifest: f.manifest}
 	if e != nil {
