@@ -65,18 +65,17 @@ func (s *Server) listMarketplace(c echo.Context) (reply, error) {
 	return reply{body: page}, nil
 }
 
-// Foreign is in the error of a server that was asked for a plugin or for a list of
-// them, or of what it has answered. What it could not do, or what cannot be trusted
-// of it, is answered 502.
-type Foreign interface {
+// UpstreamError is an error of a server that plugins are installed from, or about its
+// answer. Failures of the server are answered 502.
+type UpstreamError interface {
 	error
-	Foreign()
+	Upstream()
 }
 
-// badGateway reports whether an error is another server's.
+// badGateway reports whether an error is a failure of an upstream server.
 func badGateway(err error) bool {
-	var f Foreign
-	if !errors.As(err, &f) {
+	var e UpstreamError
+	if !errors.As(err, &e) {
 		return false
 	}
 	switch fault.CodeOf(err) {

@@ -26,11 +26,11 @@ func (m *market) Listings(_ context.Context, q api.MarketplaceQuery) (wire.Marke
 	return m.page, m.err
 }
 
-// foreign is an error of a marketplace.
-type foreign struct{ error }
+// upstreamError is an error of a marketplace.
+type upstreamError struct{ error }
 
-func (f foreign) Unwrap() error { return f.error }
-func (foreign) Foreign()        {}
+func (f upstreamError) Unwrap() error { return f.error }
+func (upstreamError) Upstream()       {}
 
 func TestMarketplace(t *testing.T) {
 	m := &market{page: wire.Marketplace{
@@ -69,10 +69,10 @@ func TestMarketplace(t *testing.T) {
 		status int
 		code   fault.Code
 	}{
-		{"", foreign{fault.New(fault.Unavailable, "it is down")}, 502, fault.Unavailable},
-		{"", foreign{fault.New(fault.Timeout, "it is slow")}, 502, fault.Timeout},
-		{"", fmt.Errorf("wrapped: %w", foreign{fault.New(fault.Denied, "its signature is wrong")}), 502, fault.Denied},
-		{"", foreign{fault.New(fault.NotFound, "it has none")}, 404, fault.NotFound},
+		{"", upstreamError{fault.New(fault.Unavailable, "it is down")}, 502, fault.Unavailable},
+		{"", upstreamError{fault.New(fault.Timeout, "it is slow")}, 502, fault.Timeout},
+		{"", fmt.Errorf("wrapped: %w", upstreamError{fault.New(fault.Denied, "its signature is wrong")}), 502, fault.Denied},
+		{"", upstreamError{fault.New(fault.NotFound, "it has none")}, 404, fault.NotFound},
 		{"", fault.New(fault.Unavailable, "the host is closing"), 503, fault.Unavailable},
 		{"", fault.New(fault.NotFound, "the marketplace is disabled"), 404, fault.NotFound},
 		{"", fault.Field("cursor", "is none"), 400, fault.Invalid},

@@ -202,8 +202,8 @@ type upstreamError struct{ error }
 // Unwrap returns the error with its code.
 func (e upstreamError) Unwrap() error { return e.error }
 
-// Foreign implements api.Foreign.
-func (upstreamError) Foreign() {}
+// Upstream implements api.UpstreamError.
+func (upstreamError) Upstream() {}
 
 // upstream marks an error as one of an upstream server. A release that a rule of
 // this host refuses is a fault.Conflict instead.
