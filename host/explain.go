@@ -100,14 +100,7 @@ func ExplainRoutes(path string, ev *event.Event) (wire.Explanation, error) {
 
 // newFilter compiles what a manifest subscribes to.
 func newFilter(name string, m abi.Manifest) (*route.Filter, error) {
-	var subs []route.Subscription
-	if m.Subscribes != nil {
-		subs = make([]route.Subscription, len(m.Subscribes))
-		for i, s := range m.Subscribes {
-			subs[i] = route.Subscription{EventType: s.EventType, When: s.When}
-		}
-	}
-	filter, err := route.NewFilter(name, subs)
+	filter, err := route.NewFilter(name, m.Subscribes)
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}

@@ -154,11 +154,7 @@ func ReadConfig(path string) (*config.Config, error) {
 // compile builds the route table; what is wrong with a condition is reported
 // like every other problem of the file.
 func compile(path string, c *config.Config) (*route.Table, error) {
-	rules := make([]route.Rule, len(c.Routes))
-	for i, r := range c.Routes {
-		rules[i] = route.Rule{Pattern: r.Pattern, Handlers: r.Handlers, Exclude: r.Exclude, When: r.When}
-	}
-	table, err := route.New(route.Config{Routes: rules})
+	table, err := route.New(c.Routes)
 	var wrong route.Errors
 	if !errors.As(err, &wrong) {
 		return table, err

@@ -10,10 +10,11 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestUnroutedTypesAreLogged(t *testing.T) {
-	table, err := route.New(route.Config{Routes: []route.Rule{{Pattern: "order_*"}, {Pattern: "never", When: "false"}}})
+	table, err := route.New([]spec.Route{{Pattern: "order_*"}, {Pattern: "never", When: "false"}})
 	if err != nil {
 		t.Fatal(err)
 	}

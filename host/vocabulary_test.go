@@ -58,7 +58,6 @@ var pending = map[string]bool{
 	"host/api":                      true,
 	"host/api/cloudevents":          true,
 	"host/bus":                      true,
-	"host/bus/logtest":              true,
 	"host/config":                   true,
 	"host/config/file":              true,
 	"host/config/splice":            true,

@@ -12,7 +12,7 @@ import (
 type Config struct {
 	PluginDirectories []string // watched directories, in file order; relative ones are relative to the working directory
 	HotDrop           HotDrop
-	Routes            []Route // the operator's allow-list, in file order; at most one per pattern
+	Routes            []spec.Route // the operator's allow-list, in file order; at most one per pattern
 	Handlers          map[string]Handler
 	Defaults          Defaults
 	Server            Server
@@ -32,15 +32,6 @@ const (
 	HotDropEnable HotDrop = "enable" // vetted, then run
 	HotDropHold   HotDrop = "hold"   // vetted, then waits for the operator
 )
-
-// Route lets events whose type matches Pattern reach handlers.
-type Route struct {
-	Pattern  string   // an event type, in which every * stands for any run of characters
-	Handlers []string // only these; nil for every enabled handler that subscribes, [] for none
-	Exclude  []string // all but these
-	When     string   // CEL over event_type, data and metadata; "" for always
-	Line     int      // where it stands in the file
-}
 
 // Handler is what the file says of one handler. Resolve merges it with the rest.
 type Handler struct {

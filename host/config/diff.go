@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Diff says what changed, one line for each setting, in the file's words and
@@ -114,7 +116,7 @@ func flatten(c *Config) map[string]string {
 		"marketplace.refresh":             span(c.Marketplace.Refresh),
 	}
 	for _, r := range c.Routes {
-		m["routes."+r.Pattern] = r.text()
+		m["routes."+r.Pattern] = routeText(r)
 	}
 	if c.Defaults.MemoryTotal != 0 {
 		m["defaults.memory_total"] = sizeText(c.Defaults.MemoryTotal)
@@ -142,7 +144,7 @@ func flatten(c *Config) map[string]string {
 	return m
 }
 
-func (r Route) text() string {
+func routeText(r spec.Route) string {
 	var parts []string
 	if r.Handlers != nil {
 		parts = append(parts, "handlers "+list(r.Handlers))

@@ -312,7 +312,7 @@ func same(a, b *Config) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-func withoutLines(routes []Route) []Route {
+func withoutLines(routes []spec.Route) []spec.Route {
 	routes = slices.Clone(routes)
 	for i := range routes {
 		routes[i].Line = 0

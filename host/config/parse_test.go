@@ -24,7 +24,7 @@ func TestLoadSeed(t *testing.T) {
 	}
 	want := config.Default()
 	want.PluginDirectories = []string{"src/events/plugins", "/opt/custom_plugins"}
-	want.Routes = []config.Route{{Pattern: "order_status_changed", Line: 5}}
+	want.Routes = []spec.Route{{Pattern: "order_status_changed", Line: 5}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -36,7 +36,7 @@ func TestLoadShipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Default()
-	want.Routes = []config.Route{{Pattern: "order_status_changed", Line: 18}}
+	want.Routes = []spec.Route{{Pattern: "order_status_changed", Line: 18}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -117,7 +117,7 @@ func TestParseFull(t *testing.T) {
 	want := &config.Config{
 		PluginDirectories: []string{"plugins", "more"},
 		HotDrop:           config.HotDropHold,
-		Routes: []config.Route{
+		Routes: []spec.Route{
 			{Pattern: "order_*", Handlers: []string{"fraud-check"}, Exclude: []string{"audit"}, When: "data.total_cents > 10000", Line: 5},
 			{Pattern: "*", Line: 6},
 		},

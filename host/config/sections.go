@@ -77,7 +77,7 @@ func (c *Config) readRoutes(v value) {
 	}
 	for _, e := range entries {
 		checkGlob(e.value, e.key)
-		r := Route{Pattern: e.key, Line: e.node.Line}
+		r := spec.Route{Pattern: e.key, Line: e.node.Line}
 		var exclude value
 		e.value.fields(map[string]func(value){
 			"handlers": func(v value) { r.Handlers = v.list(maxNamed, readName) },

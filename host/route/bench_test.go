@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // manyRules are 1,000 routes as a large company's would be: half of them exact
 // types, the others globs of every shape; one in four has a condition.
-func manyRules() []route.Rule {
-	rules := make([]route.Rule, 0, 1000)
+func manyRules() []spec.Route {
+	rules := make([]spec.Route, 0, 1000)
 	for i := range 1000 {
-		r := route.Rule{Pattern: fmt.Sprintf("team%d.order_%d.changed", i%40, i)}
+		r := spec.Route{Pattern: fmt.Sprintf("team%d.order_%d.changed", i%40, i)}
 		switch i % 10 {
 		case 1, 3, 5:
 			r.Pattern = fmt.Sprintf("team%d.order_%d.*", i%40, i)
@@ -27,7 +27,7 @@ func manyRules() []route.Rule {
 		}
 		rules = append(rules, r)
 	}
-	return append(rules[:999], route.Rule{Pattern: "*"})
+	return append(rules[:999], spec.Route{Pattern: "*"})
 }
 
 const order = `{"id":"o-1","customer_id":"ada","total_cents":12345,"currency":"EUR","items":[{"sku":"TEAPOT","quantity":1,"unit_price_cents":12345}],"status":"paid","version":3}`

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // members is an object of n members whose names are of this many bytes.
@@ -21,7 +23,7 @@ func members(n, bytes int) string {
 
 // Comparing two objects costs two for each member, and one more for ten bytes of its name.
 func TestComparingObjectsCostsTheirMembers(t *testing.T) {
-	table := newTable(t, route.Rule{Pattern: "*", When: "data.a == data.b"})
+	table := newTable(t, spec.Route{Pattern: "*", When: "data.a == data.b"})
 	for _, tt := range []struct {
 		n, bytes int
 		ok       bool
@@ -35,7 +37,7 @@ func TestComparingObjectsCostsTheirMembers(t *testing.T) {
 }
 
 func TestNewFilterRefusesOneWrongSubscription(t *testing.T) {
-	for _, subs := range [][]route.Subscription{{{EventType: "UP"}}, {{EventType: "a", When: "nope"}}, {{EventType: "a"}, {EventType: ""}}} {
+	for _, subs := range [][]abi.Subscription{{{EventType: "UP"}}, {{EventType: "a", When: "nope"}}, {{EventType: "a"}, {EventType: ""}}} {
 		if f, err := route.NewFilter("h", subs); !fault.Is(err, fault.Invalid) || f != nil {
 			t.Errorf("%+v: got %v, %v", subs, f, err)
 		}

@@ -8,22 +8,24 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestExplain(t *testing.T) {
 	table := newTable(t,
-		route.Rule{Pattern: "order_*", When: "data.total_cents > 10000"},
-		route.Rule{Pattern: "order_status_changed", Exclude: []string{"deaf"}},
-		route.Rule{Pattern: "only", Handlers: []string{"a", "b"}},
-		route.Rule{Pattern: "none", Handlers: []string{}},
-		route.Rule{Pattern: "costly", When: "data.l.all(a, data.l.all(b, data.l.all(c, a == b && b == c)))"},
+		spec.Route{Pattern: "order_*", When: "data.total_cents > 10000"},
+		spec.Route{Pattern: "order_status_changed", Exclude: []string{"deaf"}},
+		spec.Route{Pattern: "only", Handlers: []string{"a", "b"}},
+		spec.Route{Pattern: "none", Handlers: []string{}},
+		spec.Route{Pattern: "costly", When: "data.l.all(a, data.l.all(b, data.l.all(c, a == b && b == c)))"},
 	)
-	subs := []route.Subscription{{EventType: "order_*", When: "data.vip"}, {EventType: "*_changed", When: "data.total_cents < 5"}}
+	subs := []abi.Subscription{{EventType: "order_*", When: "data.vip"}, {EventType: "*_changed", When: "data.total_cents < 5"}}
 	for _, tt := range []struct {
 		name, handler, typ, data string
-		subs                     []route.Subscription
+		subs                     []abi.Subscription
 		takes                    bool
 		route, reason            string
 	}{
@@ -37,11 +39,11 @@ func TestExplain(t *testing.T) {
 		{"route costs too much", "h", "costly", `{"l":[` + strings.Repeat("1,", 300) + `1]}`, nil, false, "costly", "the condition of the route costly could not be evaluated: cost limit exceeded: all conditions of a handler, or of a route, may cost 20000 for one event (data.l.all("},
 		{"not subscribed", "h", "only", "{}", subs[:1], false, "only", "the route only is for a, b only"},
 		{"manifest is for others", "a", "only", "{}", subs, false, "only", "its manifest does not subscribe to the type only, but to order_*, *_changed"},
-		{"manifest is for nothing", "a", "only", "{}", []route.Subscription{}, false, "only", "its manifest does not subscribe to the type only, but to none"},
+		{"manifest is for nothing", "a", "only", "{}", []abi.Subscription{}, false, "only", "its manifest does not subscribe to the type only, but to none"},
 		{"manifest false and failing", "h", "order_status_changed", `{"vip":false}`, subs, false, "order_status_changed",
 			"the condition of its subscription to order_* does not hold: data.vip; the condition of its subscription to *_changed could not be evaluated: no such key: total_cents (data.total_cents < 5)"},
 		{"manifest true", "h", "order_status_changed", `{"vip":true}`, subs, true, "order_status_changed", "it subscribes to order_*, and the condition holds: data.vip"},
-		{"subscribed", "a", "only", "{}", []route.Subscription{{EventType: "o*"}}, true, "only", "it subscribes to o*"},
+		{"subscribed", "a", "only", "{}", []abi.Subscription{{EventType: "o*"}}, true, "only", "it subscribes to o*"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, err := route.NewFilter(tt.handler, tt.subs)
@@ -64,9 +66,9 @@ func TestExplain(t *testing.T) {
 }
 
 func TestExplainNamesFewOfMany(t *testing.T) {
-	var rules []route.Rule
+	var rules []spec.Route
 	for i := range 1000 {
-		rules = append(rules, route.Rule{Pattern: fmt.Sprintf("t%03d", i)})
+		rules = append(rules, spec.Route{Pattern: fmt.Sprintf("t%03d", i)})
 	}
 	got := newTable(t, rules...).Explain("h", nil, newEvent(t, "a", "1"))
 	if !strings.HasSuffix(got.Reason, "t019 and 980 more") {
@@ -79,11 +81,11 @@ func TestIndexFindsTheMostSpecific(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[ab]{1,5}`)
 		patterns := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab*]{1,6}`), 1, 40, rapid.ID).Draw(t, "patterns")
-		var rules []route.Rule
+		var rules []spec.Route
 		for _, p := range patterns {
-			rules = append(rules, route.Rule{Pattern: p})
+			rules = append(rules, spec.Route{Pattern: p})
 		}
-		table, err := route.New(route.Config{Routes: rules})
+		table, err := route.New(rules)
 		if err != nil {
 			t.Fatal(err)
 		}

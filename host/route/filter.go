@@ -6,15 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
-
-// Subscription is one thing a plugin's manifest asks for.
-type Subscription struct {
-	EventType string // a type or glob
-	When      string // CEL; "" for always
-}
 
 // Filter is what a plugin subscribes to. It is immutable.
 type Filter struct {
@@ -23,14 +18,14 @@ type Filter struct {
 }
 
 type subscription struct {
-	Subscription
+	abi.Subscription
 	when *condition
 }
 
 // NewFilter compiles subscriptions; an event is wanted when one of them wants
 // it. Nil subscribes to every type, an empty list to none. Errors are
 // fault.Invalid and name every subscription that is wrong.
-func NewFilter(handler string, subs []Subscription) (*Filter, error) {
+func NewFilter(handler string, subs []abi.Subscription) (*Filter, error) {
 	f := &Filter{handler: handler}
 	if subs == nil {
 		return f, nil

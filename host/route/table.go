@@ -8,23 +8,11 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // maxCached bounds how many types a Table remembers the route of.
 const maxCached = 1024
-
-// Config is what New takes. Without routes nothing reaches anybody.
-type Config struct {
-	Routes []Rule // in the order they were declared
-}
-
-// Rule is one route.
-type Rule struct {
-	Pattern  string   // an event type, in which every * stands for any run of characters
-	Handlers []string // only these; nil for every one, [] for none
-	Exclude  []string // all but these
-	When     string   // CEL; "" for always
-}
 
 // Table is the operator's routes. It is immutable.
 type Table struct {
@@ -44,7 +32,7 @@ type Table struct {
 }
 
 type rule struct {
-	Rule
+	spec.Route
 	handlers map[string]bool // nil for every one
 	exclude  map[string]bool
 	when     *condition
@@ -52,7 +40,7 @@ type rule struct {
 
 // RuleError is what is wrong with one rule.
 type RuleError struct {
-	Index   int    // in Config.Routes
+	Index   int    // in the routes
 	Pattern string // the rule's
 	Key     string // "when", or "" for the pattern itself
 	Reason  string
@@ -81,13 +69,13 @@ func (e Errors) Error() string {
 
 // New compiles the routes. What is wrong with them comes all at once, as a
 // fault.Invalid that wraps an Errors.
-func New(c Config) (*Table, error) {
-	t := &Table{rules: make([]rule, 0, len(c.Routes))}
+func New(routes []spec.Route) (*Table, error) {
+	t := &Table{rules: make([]rule, 0, len(routes))}
 	t.cached.Store(&map[event.Type]int{})
 	var comp compiler
 	var bad Errors
 	seen := map[string]bool{}
-	for i, r := range c.Routes {
+	for i, r := range routes {
 		if !globPattern.MatchString(r.Pattern) {
 			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is not an event type or a glob"})
 		}
@@ -100,7 +88,7 @@ func New(c Config) (*Table, error) {
 			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Key: "when", Reason: err.Error()})
 		}
 		r.Handlers, r.Exclude = slices.Clone(r.Handlers), slices.Clone(r.Exclude)
-		t.rules = append(t.rules, rule{Rule: r, handlers: set(r.Handlers), exclude: set(r.Exclude), when: when})
+		t.rules = append(t.rules, rule{Route: r, handlers: set(r.Handlers), exclude: set(r.Exclude), when: when})
 	}
 	if len(bad) > 0 {
 		return nil, &fault.Error{Code: fault.Invalid, Reason: bad.Error(), Err: bad}
@@ -137,12 +125,12 @@ func (t *Table) TakesEvent(ev *event.Event) bool {
 }
 
 // Route returns the rule that decides about events of this type.
-func (t *Table) Route(typ event.Type) (Rule, bool) {
+func (t *Table) Route(typ event.Type) (spec.Route, bool) {
 	r := t.find(typ)
 	if r == nil {
-		return Rule{}, false
+		return spec.Route{}, false
 	}
-	return r.Rule, true
+	return r.Route, true
 }
 
 // find returns the most specific rule that matches, or nil.

@@ -8,21 +8,23 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
-func newTable(t testing.TB, rules ...route.Rule) *route.Table {
+func newTable(t testing.TB, rules ...spec.Route) *route.Table {
 	t.Helper()
-	table, err := route.New(route.Config{Routes: rules})
+	table, err := route.New(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return table
 }
 
-func newFilter(t testing.TB, subs ...route.Subscription) *route.Filter {
+func newFilter(t testing.TB, subs ...abi.Subscription) *route.Filter {
 	t.Helper()
 	f, err := route.NewFilter("h", subs)
 	if err != nil {
@@ -55,11 +57,11 @@ func TestMostSpecificDecides(t *testing.T) {
 		{"axc", "a*c*"},
 	}
 	for _, reverse := range []bool{false, true} {
-		var rules []route.Rule
+		var rules []spec.Route
 		for _, p := range patterns {
-			r := route.Rule{Pattern: p}
+			r := spec.Route{Pattern: p}
 			if reverse {
-				rules = append([]route.Rule{r}, rules...)
+				rules = append([]spec.Route{r}, rules...)
 			} else {
 				rules = append(rules, r)
 			}
@@ -78,7 +80,7 @@ func TestMostSpecificDecides(t *testing.T) {
 
 func TestTiesGoByDeclaration(t *testing.T) {
 	for _, patterns := range [][]string{{"a*x*", "a*y*"}, {"a*y*", "a*x*"}} {
-		table := newTable(t, route.Rule{Pattern: patterns[0]}, route.Rule{Pattern: patterns[1]})
+		table := newTable(t, spec.Route{Pattern: patterns[0]}, spec.Route{Pattern: patterns[1]})
 		if r, _ := table.Route("axy"); r.Pattern != patterns[0] {
 			t.Errorf("got %q, want %q", r.Pattern, patterns[0])
 		}
@@ -88,19 +90,19 @@ func TestTiesGoByDeclaration(t *testing.T) {
 func TestTakes(t *testing.T) {
 	order := newEvent(t, "order_status_changed", `{"total_cents":12345,"items":[{"sku":"a"}],"status":"paid","vip":true}`)
 	table := newTable(t,
-		route.Rule{Pattern: "order_*"},
-		route.Rule{Pattern: "only_*", Handlers: []string{"h"}},
-		route.Rule{Pattern: "none_*", Handlers: []string{}},
-		route.Rule{Pattern: "but_*", Exclude: []string{"h"}},
-		route.Rule{Pattern: "when_*", When: "data.total_cents > 10000"},
+		spec.Route{Pattern: "order_*"},
+		spec.Route{Pattern: "only_*", Handlers: []string{"h"}},
+		spec.Route{Pattern: "none_*", Handlers: []string{}},
+		spec.Route{Pattern: "but_*", Exclude: []string{"h"}},
+		spec.Route{Pattern: "when_*", When: "data.total_cents > 10000"},
 	)
-	sub := func(typ, when string) []route.Subscription {
-		return []route.Subscription{{EventType: typ, When: when}}
+	sub := func(typ, when string) []abi.Subscription {
+		return []abi.Subscription{{EventType: typ, When: when}}
 	}
 	tests := []struct {
 		name    string
 		handler string
-		subs    []route.Subscription
+		subs    []abi.Subscription
 		event   *event.Event
 		want    bool
 		err     string
@@ -109,7 +111,7 @@ func TestTakes(t *testing.T) {
 		{"not routed", "h", nil, newEvent(t, "stock_moved", "{}"), false, ""},
 		{"subscribed", "h", sub("order_*", ""), order, true, ""},
 		{"subscribed to another", "h", sub("stock_*", ""), order, false, ""},
-		{"subscribed to nothing", "h", []route.Subscription{}, order, false, ""},
+		{"subscribed to nothing", "h", []abi.Subscription{}, order, false, ""},
 		{"on the list", "h", nil, newEvent(t, "only_a", "{}"), true, ""},
 		{"not on the list", "g", nil, newEvent(t, "only_a", "{}"), false, ""},
 		{"empty list", "h", nil, newEvent(t, "none_a", "{}"), false, ""},
@@ -131,8 +133,8 @@ func TestTakes(t *testing.T) {
 		{"type", "h", sub("*", "event_type.startsWith('order_')"), order, true, ""},
 		{"metadata", "h", sub("*", "metadata.subject == 'o-1' && metadata.hops == 0 && !has(metadata.causation_id) && timestamp(metadata.time) < timestamp('2300-01-01T00:00:00Z')"), order, true, ""},
 		{"regexp", "h", sub("*", "data.status.matches('^pa.d$')"), order, true, ""},
-		{"another one holds", "h", []route.Subscription{{EventType: "*", When: "data.missing"}, {EventType: "order_*"}}, order, true, ""},
-		{"another type's condition", "h", []route.Subscription{{EventType: "stock_*"}, {EventType: "order_*", When: "false"}}, order, false, ""},
+		{"another one holds", "h", []abi.Subscription{{EventType: "*", When: "data.missing"}, {EventType: "order_*"}}, order, true, ""},
+		{"another type's condition", "h", []abi.Subscription{{EventType: "stock_*"}, {EventType: "order_*", When: "false"}}, order, false, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -154,15 +156,15 @@ func TestTakes(t *testing.T) {
 func TestCostIsBounded(t *testing.T) {
 	list := "[" + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + "]"
 	ev := newEvent(t, "a", `{"l":`+list+`}`)
-	f := newFilter(t, route.Subscription{EventType: "*", When: "data.l.all(a, data.l.all(b, data.l.all(c, a == b && b == c)))"})
-	got, err := newTable(t, route.Rule{Pattern: "*"}).Takes("h", f, ev)
+	f := newFilter(t, abi.Subscription{EventType: "*", When: "data.l.all(a, data.l.all(b, data.l.all(c, a == b && b == c)))"})
+	got, err := newTable(t, spec.Route{Pattern: "*"}).Takes("h", f, ev)
 	if got || err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
 		t.Errorf("got %v, %v; want the cost limit", got, err)
 	}
 }
 
 func TestNewNamesEveryProblem(t *testing.T) {
-	_, err := route.New(route.Config{Routes: []route.Rule{
+	_, err := route.New([]spec.Route{
 		{Pattern: "Bad"},
 		{Pattern: "a", When: "data.x >"},
 		{Pattern: "a"},
@@ -171,7 +173,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 		{Pattern: "d", When: "event_type > 1"},
 		{Pattern: "e", When: strings.Repeat("1 == 1 && ", 500) + "true"},
 		{Pattern: "f", When: " \t"},
-	}})
+	})
 	var bad route.Errors
 	if !fault.Is(err, fault.Invalid) || !errors.As(err, &bad) {
 		t.Fatalf("got %v, want invalid", err)
@@ -197,7 +199,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 }
 
 func TestNewFilterNamesEveryProblem(t *testing.T) {
-	_, err := route.NewFilter("h", []route.Subscription{{EventType: "UP"}, {EventType: "a", When: "nope"}})
+	_, err := route.NewFilter("h", []abi.Subscription{{EventType: "UP"}, {EventType: "a", When: "nope"}})
 	want := "h: subscribes[0].event_type: \"UP\" is not an event type or a glob\nsubscribes[1].when: column 1: undeclared reference to 'nope' (in container '')"
 	if !fault.Is(err, fault.Invalid) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -206,8 +208,8 @@ func TestNewFilterNamesEveryProblem(t *testing.T) {
 
 // Any producer can publish any type: what a Table remembers must not grow with it.
 func TestManyTypesConcurrently(t *testing.T) {
-	table := newTable(t, route.Rule{Pattern: "t1*", When: "data > 1"}, route.Rule{Pattern: "t*"})
-	f := newFilter(t, route.Subscription{EventType: "*", When: "data > 0"})
+	table := newTable(t, spec.Route{Pattern: "t1*", When: "data > 1"}, spec.Route{Pattern: "t*"})
+	f := newFilter(t, abi.Subscription{EventType: "*", When: "data > 0"})
 	two, one := newEvent(t, "t1", "2"), newEvent(t, "t1", "1")
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -231,8 +233,8 @@ func TestManyTypesConcurrently(t *testing.T) {
 }
 
 func TestTakesDoesNotAllocate(t *testing.T) {
-	table := newTable(t, route.Rule{Pattern: "order_*", Exclude: []string{"g"}})
-	f := newFilter(t, route.Subscription{EventType: "*_changed"})
+	table := newTable(t, spec.Route{Pattern: "order_*", Exclude: []string{"g"}})
+	f := newFilter(t, abi.Subscription{EventType: "*_changed"})
 	ev := newEvent(t, "order_status_changed", "{}")
 	if n := testing.AllocsPerRun(100, func() {
 		if ok, err := table.Takes("h", f, ev); !ok || err != nil {
@@ -247,8 +249,8 @@ func BenchmarkTakes(b *testing.B) {
 	ev := newEvent(b, "order_status_changed", `{"total_cents":12345,"items":[{"sku":"a","quantity":1}],"status":"paid"}`)
 	for name, when := range map[string]string{"plain": "", "when": "data.total_cents > 10000"} {
 		b.Run(name, func(b *testing.B) {
-			table := newTable(b, route.Rule{Pattern: "order_*"}, route.Rule{Pattern: "*"})
-			f := newFilter(b, route.Subscription{EventType: "order_*", When: when})
+			table := newTable(b, spec.Route{Pattern: "order_*"}, spec.Route{Pattern: "*"})
+			f := newFilter(b, abi.Subscription{EventType: "order_*", When: when})
 			b.ReportAllocs()
 			for b.Loop() {
 				if ok, err := table.Takes("h", f, ev); !ok || err != nil {

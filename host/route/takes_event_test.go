@@ -3,11 +3,11 @@ package route_test
 import (
 	"testing"
 
-	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestTakesEvent(t *testing.T) {
-	table := newTable(t, route.Rule{Pattern: "a"}, route.Rule{Pattern: "b", When: "data.n > 1"}, route.Rule{Pattern: "c", Handlers: []string{}})
+	table := newTable(t, spec.Route{Pattern: "a"}, spec.Route{Pattern: "b", When: "data.n > 1"}, spec.Route{Pattern: "c", Handlers: []string{}})
 	for _, tt := range []struct {
 		typ, data string
 		want      bool

@@ -8,13 +8,13 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // takes answers whether an event with this data meets the condition.
 func takes(t testing.TB, when, data string) bool {
 	t.Helper()
-	ok, err := newTable(t, route.Rule{Pattern: "*", When: when}).Takes("h", nil, newEvent(t, "t", data))
+	ok, err := newTable(t, spec.Route{Pattern: "*", When: when}).Takes("h", nil, newEvent(t, "t", data))
 	if err != nil {
 		t.Errorf("%s on %.60s: %v", when, data, err)
 	}
@@ -81,7 +81,7 @@ func TestConditionsReadEveryNumber(t *testing.T) {
 
 // Integers of JSON, however they are written, compare with integers as they do in mathematics.
 func TestIntegersCompareExactly(t *testing.T) {
-	table := newTable(t, route.Rule{Pattern: "*", When: "data[0] == int(data[1])"})
+	table := newTable(t, spec.Route{Pattern: "*", When: "data[0] == int(data[1])"})
 	rapid.Check(t, func(r *rapid.T) {
 		n := rapid.Int64().Draw(r, "n")
 		m := n + rapid.Int64Range(-1, 1).Draw(r, "further")

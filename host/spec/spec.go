@@ -89,6 +89,15 @@ func positive(d, fallback time.Duration) time.Duration {
 	return d
 }
 
+// Route lets events whose type matches Pattern reach handlers.
+type Route struct {
+	Pattern  string   // an event type; every * matches any run of characters
+	Handlers []string // only these; nil for every enabled handler that subscribes, [] for none
+	Exclude  []string // all except these
+	When     string   // a CEL expression over event_type, data and metadata; "" for always
+	Line     int      // in the configuration file; 0 for a route from elsewhere
+}
+
 // Pin is an installed plugin: a module outside of the watched directories with a
 // fixed name and digest. Every load verifies the digest.
 type Pin struct {
