@@ -30,10 +30,7 @@ const benchHandlers = 10
 // benchLog is an engine with a bus before it, as a Host has them.
 type benchLog struct {
 	*bus.Bus
-	engine interface {
-		bus.Log
-		delivery.Store
-	}
+	engine bus.Engine
 }
 
 func (l benchLog) Subscribe(from uint64) delivery.Reader { return l.Bus.Subscribe(from) }
@@ -41,18 +38,15 @@ func (l benchLog) Read(ctx context.Context, from uint64, limit int) ([]event.Rec
 	return l.engine.Read(ctx, from, limit)
 }
 
-func newBenchLog(b *testing.B, engine interface {
-	bus.Log
-	delivery.Store
-}) benchLog {
-	feed, err := bus.New(bus.Config{Log: engine, RingSize: 4096})
-	if err == nil {
-		err = feed.Start(b.Context())
-	}
+// benchWindow is as large as a Host makes it by default.
+func benchWindow() *bus.Window { return bus.NewWindow(bus.WindowConfig{Events: 4096}) }
+
+func newBenchLog(b *testing.B, engine bus.Engine, window *bus.Window) benchLog {
+	feed, err := bus.New(bus.Config{Log: engine, Window: window})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = feed.Close(context.Background()) })
+	b.Cleanup(feed.Close)
 	return benchLog{feed, engine}
 }
 
@@ -253,8 +247,8 @@ func BenchmarkDelivery(b *testing.B) { compareWithRaw(b, 1, 1, 1, 100_000) }
 // and compares the medians of both. What publishing alone takes is measured apart,
 // with a log that nobody reads: "x-raw-delivering" is without it.
 func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int) {
-	m := bus.NewMemory(bus.MemoryConfig{})
-	log := newBenchLog(b, m)
+	m := bus.NewMemory(bus.MemoryConfig{Window: benchWindow()})
+	log := newBenchLog(b, m, m.Window())
 	wasm := benchGuest(b, "parse_echo")
 	f := newFleet(b, log, wasm, handlers, concurrency)
 	defer f.stop()
@@ -322,11 +316,12 @@ func BenchmarkDurableLog(b *testing.B) {
 	var ours, skipped []float64
 	for b.Loop() {
 		b.StopTimer()
-		s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+		window := benchWindow()
+		s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db"), Window: window})
 		if err != nil {
 			b.Fatal(err)
 		}
-		log := newBenchLog(b, s)
+		log := newBenchLog(b, s, window)
 		d := delivery.New(delivery.Config{Store: s, Log: log})
 		for i := range benchHandlers {
 			if err := d.Claim(b.Context(), fmt.Sprint("h", i)); err != nil {

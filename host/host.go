@@ -215,7 +215,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	feed, err := h.startBus(ctx, log)
+	feed, err := h.startBus(log)
 	if err != nil {
 		return err
 	}

@@ -24,43 +24,32 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// eventLog is what an engine offers: the log, the outcomes, and what the API shows.
-type eventLog interface {
-	bus.Log
-	delivery.Store
-	keyValues
-	Event(ctx context.Context, id string) (event.Record, error)
-	Events(ctx context.Context, q event.Query) ([]event.Record, error)
-	ForgetHandler(ctx context.Context, handler string) error
-	KVClear(ctx context.Context, plugin string) error
-	SeqAt(ctx context.Context, t time.Time) (uint64, error)
-	DeadCounts(ctx context.Context) (map[string]uint64, error)
-	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
-}
-
 // storeFile is the engine sqlite's file in the data directory.
 const storeFile = "berth.db"
 
-// engine is an open event log with the orders that live in it.
+// engine is an open engine with its window of the newest events and its orders.
 type engine struct {
-	eventLog
+	bus.Engine
+	window *bus.Window
 	orders func(*bus.Bus) orders.Repository
 }
 
 // openLog opens the engine that the configuration names.
 func (h *Host) openLog(ctx context.Context) (engine, error) {
-	if h.current.Load().Bus.Engine == config.EngineMemory {
+	settings := h.current.Load().Bus
+	window := bus.NewWindow(bus.WindowConfig{Events: settings.RingSize})
+	if settings.Engine == config.EngineMemory {
 		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
-		return h.bounded(bus.NewMemory(bus.MemoryConfig{}), func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
+		return h.bounded(bus.NewMemory(bus.MemoryConfig{Window: window}), window, func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Logger: h.logger,
+	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Window: window, Logger: h.logger,
 		Evidence: evidence(h.dataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}
 	h.storeHealth = s.Health
 	h.undo("the store", func(context.Context) error { return s.Close() })
-	return h.bounded(s, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
+	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
 }
 
 // evidence names the files of a data directory that a host writes only once it has
@@ -84,17 +73,17 @@ func evidence(dataDir string) []string {
 }
 
 // bounded returns an engine with the retention in front of it.
-func (h *Host) bounded(log eventLog, orders func(*bus.Bus) orders.Repository) engine {
+func (h *Host) bounded(log bus.Engine, window *bus.Window, orders func(*bus.Bus) orders.Repository) engine {
 	h.retention = retention.New(retention.Config{Log: log, Limits: func() retention.Limits {
 		c := h.current.Load().Bus
 		return retention.Limits{Retention: c.Retention, MaxAge: c.MaxAge, MaxSize: c.MaxSize}
 	}, Now: time.Now, Logger: h.logger})
-	return engine{boundedLog{log, h.retention}, orders}
+	return engine{boundedLog{log, h.retention}, window, orders}
 }
 
 // boundedLog is an engine that reclaims space before it refuses a publisher.
 type boundedLog struct {
-	eventLog
+	bus.Engine
 	retention *retention.Retention
 }
 
@@ -114,16 +103,15 @@ func (d boundedDB) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Even
 	return d.retention.Write(ctx, func() ([]event.Receipt, error) { return d.Store.Write(ctx, fn) })
 }
 
-// startBus starts the bus.
-func (h *Host) startBus(ctx context.Context, log engine) (*bus.Bus, error) {
-	b, err := bus.New(bus.Config{Log: log, RingSize: h.current.Load().Bus.RingSize, Logger: h.logger, OnEvents: newUnrouted(h.table.Load, time.Now, h.logger).note})
+// startBus makes the bus, and logs the types of its events that no route takes.
+func (h *Host) startBus(log engine) (*bus.Bus, error) {
+	b, err := bus.New(bus.Config{Log: log, Window: log.window})
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	if err := b.Start(ctx); err != nil {
-		return nil, fmt.Errorf("start the bus: %w", err)
-	}
-	h.undo("the bus", b.Close)
+	h.undo("the bus", func(context.Context) error { b.Close(); return nil })
+	unrouted := newUnrouted(h.table.Load, time.Now, h.logger)
+	h.background("the observer of events without a route", func(ctx context.Context) { unrouted.run(ctx, b) })
 	return b, nil
 }
 

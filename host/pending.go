@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
@@ -34,7 +35,7 @@ func (h *Host) waiting(p wire.Plugin) wire.Plugin {
 // open, such as disabled ones.
 type awaited struct {
 	*delivery.Dispatcher
-	log eventLog
+	log bus.State
 	h   *Host
 }
 

@@ -36,14 +36,11 @@ func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
 	const timeout = 30 * time.Second
 	m := bus.NewMemory(bus.MemoryConfig{})
 	defer m.Close() //nolint:errcheck // it is memory
-	b, err := bus.New(bus.Config{Log: m})
+	b, err := bus.New(bus.Config{Log: m, Window: m.Window()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close(context.Background()) //nolint:errcheck // nothing bounds it
+	defer b.Close()
 	log := refusing{m, b}
 	r := &runner{dispatcher: delivery.New(delivery.Config{Store: log, Log: log}), logger: slog.New(slog.DiscardHandler),
 		handlers: make(map[string]*handler), nameLocks: make(map[string]chan struct{})}

@@ -2,11 +2,13 @@ package host
 
 import (
 	"context"
+
+	"github.com/berth-host/berth/host/bus"
 )
 
 // startOf returns the event after which a new handler starts, as handlers.<name>.start
 // says.
-func (h *Host) startOf(log eventLog) func(ctx context.Context, handler string) (after uint64, err error) {
+func (h *Host) startOf(log bus.Log) func(ctx context.Context, handler string) (after uint64, err error) {
 	return func(ctx context.Context, handler string) (uint64, error) {
 		start := h.current.Load().Handlers[handler].Start
 		if !start.Earliest && start.At.IsZero() {

@@ -1,9 +1,11 @@
 package host
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
 )
@@ -29,7 +31,23 @@ func newUnrouted(table func() *route.Table, now func() time.Time, logger *slog.L
 	return &unrouted{table: table, now: now, logger: logger, said: make(map[event.Type]bool)}
 }
 
-// note looks at events as they are appended to the log.
+// run logs types of events that are published from now on, until ctx ends.
+func (u *unrouted) run(ctx context.Context, b *bus.Bus) {
+	buf := make([]event.Record, 256)
+	for ctx.Err() == nil {
+		sub := b.Subscribe(b.Last() + 1)
+		for n, err := sub.Next(ctx, buf); err == nil; n, err = sub.Next(ctx, buf) {
+			u.note(buf[:n])
+		}
+		sub.Close()
+		select { // events that cannot be read are passed over
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// note logs the types of these events that no route takes.
 func (u *unrouted) note(records []event.Record) {
 	table := u.table()
 	for _, rec := range records {

@@ -3,7 +3,6 @@ package api_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,19 +30,17 @@ import (
 // settings. The client is as small as it can be, because it shares the processors
 // with them. Medians of the rounds are reported.
 func BenchmarkPublishHTTP(b *testing.B) {
-	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	window := bus.NewWindow(bus.WindowConfig{})
+	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db"), Window: window})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	hub, err := bus.New(bus.Config{Log: s})
+	hub, err := bus.New(bus.Config{Log: s, Window: window})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := hub.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	defer hub.Close(context.Background()) //nolint:errcheck // no context, no error
+	defer hub.Close()
 	cfg := config(&parts{})
 	cfg.Publisher = hub
 	cfg.AllowedHosts = append(cfg.AllowedHosts, "bench.example.com")

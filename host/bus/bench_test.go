@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/berth-host/berth/host/bus"
@@ -8,15 +9,14 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// BenchmarkRing is what a subscription pays per event that is in the ring. It
-// must not allocate.
-func BenchmarkRing(b *testing.B) {
+// BenchmarkWindow measures the cost of an event that a subscription copies from the
+// window. It must not allocate.
+func BenchmarkWindow(b *testing.B) {
 	const n = 4096
 	hub := start(b, bus.Config{})
 	if _, err := hub.PublishEvents(b.Context(), logtest.Numbered(b, "k", n)); err != nil {
 		b.Fatal(err)
 	}
-	receive(b, hub.Subscribe(1), n) // the ring is filled
 	buf := make([]event.Record, 64)
 	subs := make([]*bus.Subscription, b.N/n+1)
 	for i := range subs {
@@ -38,7 +38,7 @@ func BenchmarkRing(b *testing.B) {
 }
 
 // BenchmarkPublishNext is one publisher and one subscription over the memory
-// engine: batches of 64, appended, carried by the reader and received.
+// engine: batches of 64, appended and received.
 func BenchmarkPublishNext(b *testing.B) {
 	log := newMemory(b, bus.MemoryConfig{})
 	hub := start(b, bus.Config{Log: log})
@@ -84,5 +84,48 @@ func BenchmarkPingPong(b *testing.B) {
 		if _, err := log.Trim(b.Context(), log.Last()+1); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkFanOut measures an event from Publish until each of ten subscriptions
+// has received it, with batches of 1 and of 100 events.
+func BenchmarkFanOut(b *testing.B) {
+	for _, batch := range []int{1, 100} {
+		b.Run(fmt.Sprint("batches of ", batch), func(b *testing.B) {
+			const subscriptions = 10
+			log := newMemory(b, bus.MemoryConfig{})
+			hub := start(b, bus.Config{Log: log})
+			events := logtest.Numbered(b, "k", batch)
+			received := make(chan struct{}, subscriptions)
+			for range subscriptions {
+				sub := hub.Subscribe(1)
+				go func() {
+					buf := make([]event.Record, batch)
+					for got := 0; ; {
+						n, err := sub.Next(b.Context(), buf)
+						if err != nil {
+							return
+						}
+						if got += n; got == batch {
+							got = 0
+							received <- struct{}{}
+						}
+					}
+				}()
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += batch {
+				if _, err := hub.PublishEvents(b.Context(), events); err != nil {
+					b.Fatal(err)
+				}
+				for range subscriptions {
+					<-received
+				}
+				if _, err := log.Trim(b.Context(), log.Last()+1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

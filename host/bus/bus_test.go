@@ -18,25 +18,25 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
+// start makes a bus over an engine in memory, whose window is cfg.Window.
 func start(t testing.TB, cfg bus.Config) *bus.Bus {
 	t.Helper()
 	if cfg.Log == nil {
 		cfg.Log = newMemory(t, bus.MemoryConfig{})
 	}
+	if m, ok := cfg.Log.(interface{ Window() *bus.Window }); ok {
+		cfg.Window = m.Window()
+	}
 	b, err := bus.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(context.Background()); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
+	t.Cleanup(b.Close)
 	return b
 }
+
+// windowOf is a window of this many events.
+func windowOf(events int) *bus.Window { return bus.NewWindow(bus.WindowConfig{Events: events}) }
 
 // receive takes events until it has n.
 func receive(t testing.TB, s interface {
@@ -102,13 +102,13 @@ func TestPublish(t *testing.T) {
 }
 
 func TestSubscribeBeforeDuringAndAfter(t *testing.T) {
-	for _, ring := range []int{1, 3, 8, 1000} {
-		t.Run(fmt.Sprint("ring of ", ring), func(t *testing.T) {
-			log := newMemory(t, bus.MemoryConfig{})
+	for _, size := range []int{1, 3, 8, 1000} {
+		t.Run(fmt.Sprint("window of ", size), func(t *testing.T) {
+			log := newMemory(t, bus.MemoryConfig{Window: windowOf(size)})
 			if _, err := log.Append(t.Context(), logtest.Numbered(t, "old", 10)); err != nil {
 				t.Fatal(err)
 			}
-			b := start(t, bus.Config{Log: log, RingSize: ring})
+			b := start(t, bus.Config{Log: log})
 			before, middle, after := b.Subscribe(0), b.Subscribe(7), b.Subscribe(b.Last()+1)
 			future := b.Subscribe(25)
 			for _, ev := range logtest.Numbered(t, "new", 20) {
@@ -129,20 +129,17 @@ func TestSubscribeBeforeDuringAndAfter(t *testing.T) {
 // everything.
 func TestNothingIsMissed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		log := bus.NewMemory(bus.MemoryConfig{})
-		defer log.Close()
-		b, err := bus.New(bus.Config{
-			Log:       log,
-			RingSize:  rapid.IntRange(1, 20).Draw(rt, "ring"),
-			RingBytes: rapid.IntRange(1, 20_000).Draw(rt, "bytes"),
+		window := bus.NewWindow(bus.WindowConfig{
+			Events: rapid.IntRange(1, 20).Draw(rt, "window"),
+			Bytes:  rapid.IntRange(1, 20_000).Draw(rt, "bytes"),
 		})
+		log := bus.NewMemory(bus.MemoryConfig{Window: window})
+		defer log.Close()
+		b, err := bus.New(bus.Config{Log: log, Window: window})
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if err := b.Start(t.Context()); err != nil {
-			rt.Fatal(err)
-		}
-		defer b.Close(context.Background()) //nolint:errcheck // no context, no error
+		defer b.Close()
 		n := rapid.IntRange(1, 100).Draw(rt, "events")
 		from := rapid.IntRange(1, n).Draw(rt, "from")
 		sub := b.Subscribe(uint64(from))
@@ -172,13 +169,13 @@ func TestNothingIsMissed(t *testing.T) {
 
 func TestTrimmedIsSkipped(t *testing.T) {
 	ctx := t.Context()
-	log := newMemory(t, bus.MemoryConfig{})
-	b := start(t, bus.Config{Log: log, RingSize: 4})
+	log := newMemory(t, bus.MemoryConfig{Window: windowOf(4)})
+	b := start(t, bus.Config{Log: log})
 	all := b.Subscribe(1)
 	if _, err := b.PublishEvents(ctx, logtest.Numbered(t, "a", 20)); err != nil {
 		t.Fatal(err)
 	}
-	wantSeqs(t, receive(t, all, 20), 1) // so that the ring is at the end
+	wantSeqs(t, receive(t, all, 20), 1) // so that the window is at the end
 	sub, fromStart := b.Subscribe(1), b.Subscribe(1)
 	wantSeqs(t, receive(t, fromStart, 3), 1)
 	if _, err := log.Trim(ctx, 11); err != nil {
@@ -186,7 +183,7 @@ func TestTrimmedIsSkipped(t *testing.T) {
 	}
 	wantSeqs(t, receive(t, sub, 5), 11)
 	wantSeqs(t, receive(t, fromStart, 1), 4) // read from the log before the trim
-	// Trimmed to nothing, with the subscription behind the ring: it goes on with
+	// Trimmed to nothing, with the subscription behind the window: it goes on with
 	// what comes next, wherever that is.
 	if _, err := log.Trim(ctx, 100); err != nil {
 		t.Fatal(err)
@@ -215,8 +212,24 @@ func TestTrimmedIsSkipped(t *testing.T) {
 	wantSeqs(t, receive(t, old, 1), 26)
 }
 
-// gapLog answers with every third Seq only, as a log may after lost Seqs.
-type gapLog struct{ *bus.Memory }
+// gapLog has every third Seq only, as a log may after lost Seqs.
+type gapLog struct {
+	*bus.Memory
+	window *bus.Window
+}
+
+func (l gapLog) Window() *bus.Window { return l.window }
+
+func (l gapLog) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
+	last := l.Last()
+	receipts, err := l.Memory.Append(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	records, err := l.Read(ctx, last+1, len(events))
+	l.window.Add(records)
+	return receipts, err
+}
 
 func (l gapLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
 	records, err := l.Memory.Read(ctx, (max(from, 1)+2)/3, limit)
@@ -226,14 +239,11 @@ func (l gapLog) Read(ctx context.Context, from uint64, limit int) ([]event.Recor
 	}
 	return list, err
 }
+
 func (l gapLog) Last() uint64 { return 3 * l.Memory.Last() }
-func (l gapLog) Wait(ctx context.Context, after uint64) error {
-	return l.Memory.Wait(ctx, after/3)
-}
 
 func TestGapsInSeq(t *testing.T) {
-	log := gapLog{newMemory(t, bus.MemoryConfig{})}
-	b := start(t, bus.Config{Log: log, RingSize: 10})
+	b := start(t, bus.Config{Log: gapLog{newMemory(t, bus.MemoryConfig{}), windowOf(10)}})
 	subs := []*bus.Subscription{b.Subscribe(0), b.Subscribe(1), b.Subscribe(3), b.Subscribe(4), b.Subscribe(20)}
 	if _, err := b.PublishEvents(t.Context(), logtest.Numbered(t, "k", 30)); err != nil {
 		t.Fatal(err)
@@ -276,9 +286,7 @@ func TestCloseWakes(t *testing.T) {
 	for range 3 {
 		go next(ctx, b.Subscribe(0))
 	}
-	if err := b.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
+	b.Close()
 	for range 3 {
 		if err := <-errs; !fault.Is(err, fault.Unavailable) {
 			t.Errorf("a closed bus: got %v", err)
@@ -287,115 +295,94 @@ func TestCloseWakes(t *testing.T) {
 	if _, err := b.Publish(ctx, event.Draft{Type: "t"}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("publishing to a closed bus: got %v", err)
 	}
-	if err := b.Start(ctx); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("starting a closed bus: got %v", err)
-	}
-	if err := b.Close(ctx); err != nil {
-		t.Errorf("closing again: %v", err)
-	}
+	b.Close()
 }
 
-func TestWithoutStart(t *testing.T) {
-	if _, err := bus.New(bus.Config{}); !fault.Is(err, fault.Invalid) {
-		t.Errorf("no log: got %v", err)
-	}
-	b, err := bus.New(bus.Config{Log: newMemory(t, bus.MemoryConfig{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Publish(t.Context(), event.Draft{Type: "t"}); err != nil {
-		t.Errorf("publishing before Start: %v", err)
-	}
-	if err := b.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := start(t, bus.Config{}).Start(t.Context()); !fault.Is(err, fault.Conflict) {
-		t.Errorf("starting twice: got %v", err)
-	}
-}
-
-// brokenLog fails to be read while broken is set.
-type brokenLog struct {
-	*bus.Memory
-	broken atomic.Bool
-	failed chan struct{}
-}
-
-func (l *brokenLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
-	if l.broken.Load() {
-		select {
-		case l.failed <- struct{}{}:
-		default:
+func TestNewRefusesAnIncompleteConfig(t *testing.T) {
+	log := newMemory(t, bus.MemoryConfig{})
+	for _, cfg := range []bus.Config{{}, {Log: log}, {Window: log.Window()}} {
+		if _, err := bus.New(cfg); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%+v: got %v", cfg, err)
 		}
-		return nil, fault.New(fault.Unavailable, "broken")
+	}
+}
+
+// failingLog cannot be read while failing is set.
+type failingLog struct {
+	*bus.Memory
+	failing atomic.Bool
+}
+
+func (l *failingLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
+	if l.failing.Load() {
+		return nil, fault.New(fault.Unavailable, "it is damaged")
 	}
 	return l.Memory.Read(ctx, from, limit)
 }
 
-func TestReaderRecovers(t *testing.T) {
-	log := &brokenLog{Memory: newMemory(t, bus.MemoryConfig{}), failed: make(chan struct{}, 1)}
-	if _, err := log.Append(t.Context(), logtest.Numbered(t, "old", 2)); err != nil {
+// TestUnreadableLogStopsOnlySubscriptionsBehindTheWindow publishes while the log
+// cannot be read: a subscription at its end receives the events from the window, one
+// behind the window gets the error, and later each event once.
+func TestUnreadableLogStopsOnlySubscriptionsBehindTheWindow(t *testing.T) {
+	log := &failingLog{Memory: newMemory(t, bus.MemoryConfig{Window: windowOf(3)})}
+	if _, err := log.Append(t.Context(), logtest.Numbered(t, "old", 5)); err != nil {
 		t.Fatal(err)
 	}
 	b := start(t, bus.Config{Log: log})
-	behind, end := b.Subscribe(1), b.Subscribe(3)
-	log.broken.Store(true)
+	behind, end := b.Subscribe(1), b.Subscribe(6)
+	log.failing.Store(true)
 	if _, err := behind.Next(t.Context(), make([]event.Record, 1)); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("reading the log: got %v", err)
 	}
 	if _, err := b.PublishEvents(t.Context(), logtest.Numbered(t, "new", 3)); err != nil {
 		t.Fatal(err)
 	}
-	<-log.failed
-	log.broken.Store(false)
-	wantSeqs(t, receive(t, end, 3), 3)
-	wantSeqs(t, receive(t, behind, 5), 1)
+	wantSeqs(t, receive(t, end, 3), 6)
+	log.failing.Store(false)
+	wantSeqs(t, receive(t, behind, 8), 1)
 }
 
-func TestDurable(t *testing.T) {
-	ctx := t.Context()
-	log := newMemory(t, bus.MemoryConfig{})
-	b := start(t, bus.Config{Log: log})
-	publish := func(prefix string) {
+// TestSubscriptionReportsAnUnreadableLog waits at the window's end when the engine
+// resets the window, as it does after a write whose result it does not know, and the
+// log cannot be read: the subscription returns the error instead of waiting for
+// events that do not come, and later each event once.
+func TestSubscriptionReportsAnUnreadableLog(t *testing.T) {
+	log, window := &failingLog{Memory: newMemory(t, bus.MemoryConfig{})}, windowOf(8)
+	b, err := bus.New(bus.Config{Log: log, Window: window})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sub := b.Subscribe(1)
+	defer sub.Close()
+	log.failing.Store(true)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := sub.Next(t.Context(), make([]event.Record, 8))
+		failed <- err
+	}()
+	publish := func() {
 		t.Helper()
-		if _, err := b.PublishEvents(ctx, logtest.Numbered(t, prefix, 3)); err != nil {
+		if _, err := b.Publish(t.Context(), event.Draft{Type: "t"}); err != nil {
 			t.Fatal(err)
 		}
+		window.Reset(log.Last())
 	}
-	subscribe := func() *bus.Durable {
-		t.Helper()
-		d, err := b.SubscribeDurable(ctx, "me")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
+	publish()
+	if err := <-failed; err == nil || !strings.Contains(err.Error(), "it is damaged") {
+		t.Fatalf("got %v", err)
 	}
-	publish("before")
-	subscribe().Close() // is remembered from here
-	publish("a")
-	d := subscribe()
-	wantSeqs(t, receive(t, d, 3), 4)
-	for _, seq := range []uint64{5, 4, 0} { // back is nothing new
-		if err := d.Ack(ctx, seq); err != nil {
-			t.Fatal(err)
-		}
-	}
-	d.Close()
-	publish("b")
-	wantSeqs(t, receive(t, subscribe(), 4), 6)
-	if seq, found, _ := log.Cursor(ctx, "subscriber/me"); seq != 5 || !found {
-		t.Errorf("cursor: got %d, %v, want 5", seq, found)
-	}
-	if _, err := b.SubscribeDurable(ctx, ""); !fault.Is(err, fault.Invalid) {
-		t.Errorf("no name: got %v", err)
-	}
+	log.failing.Store(false)
+	publish()
+	publish()
+	wantSeqs(t, receive(t, sub, 3), 1)
 }
 
 // TestHammer races publishers, subscriptions that come, go and give up, a
 // trimmer and, at last, Close.
 func TestHammer(t *testing.T) {
-	log := newMemory(t, bus.MemoryConfig{})
-	b := start(t, bus.Config{Log: log, RingSize: 16})
+	log := newMemory(t, bus.MemoryConfig{Window: windowOf(16)})
+	b := start(t, bus.Config{Log: log})
 	ctx := t.Context()
 	var publishing, receiving sync.WaitGroup
 	for p := range 4 {
@@ -450,8 +437,6 @@ func TestHammer(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := b.Close(ctx); err != nil {
-		t.Error(err)
-	}
+	b.Close()
 	receiving.Wait()
 }

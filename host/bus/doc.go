@@ -1,16 +1,19 @@
-// Package bus takes events in and hands them on: Publish checks an event and
-// appends it to a Log; one reader goroutine follows the log into a ring in
-// memory, and every Subscription copies from the ring, or reads the log when it
-// has fallen behind the ring.
+// Package bus publishes events to a Log and delivers them to subscriptions. It
+// declares what an engine offers, Log and State, and has one engine of its own,
+// Memory.
 //
-// A Subscription sees every event of the log from where it starts, once, in the
-// order of Seq. Events that are trimmed before it gets to them are the
-// exception: it goes on after them. Publish returns when the Log says the event
-// is stored; what that means is the Log's to promise: durable for
-// store.Store, nothing beyond this process for Memory.
+// The newest events are kept once, in a Window. The engine adds events to it as
+// soon as they are stored as the engine guarantees, and before Append returns; that
+// wakes the subscriptions, which copy from the window. A subscription that is behind
+// the window reads the log.
 //
-// Lock order: Bus.mu, then waiters.mu. Memory.mu, then its waiters.mu. A lock
-// is held for copying and never while the log is called.
+// A Subscription receives every event of the log from its start on, once, in the
+// order of Seq, except events that are trimmed before it reads them. Publish
+// returns when the log has stored the event: durably for store.Store, in this
+// process for Memory.
 //
-// Read bus.go first, then ring.go.
+// Lock order: Memory.mu, then Window.mu, then waiters.mu. The bus calls the log
+// without a lock.
+//
+// Read engine.go first, then bus.go and window.go.
 package bus

@@ -1,10 +1,8 @@
 package bus
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -16,15 +14,17 @@ import (
 
 // MemoryConfig sets up a Memory. The zero value of every field is its default.
 type MemoryConfig struct {
-	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: Append
-	// that would go over it is fault.Exhausted with a RetryAfter until events are
-	// trimmed. Children are exempt, or no handler could settle what makes room. 0
-	// is no bound. SetMaxBytes changes it.
+	Window *Window // nil makes one with the defaults; see Memory.Window
+
+	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: an Append
+	// that would exceed it is fault.Exhausted with a RetryAfter until events are
+	// trimmed. Children are exempt, since handlers must be able to finish events
+	// for any to be trimmed. 0 is no bound. SetMaxBytes changes it.
 	MaxBytes int64
 	// KVBytes bounds the key-value state of one plugin: keys, values and 128
 	// bytes for each entry together (default 64 MiB).
 	KVBytes int64
-	Now     func() time.Time // the clock, for when events were appended; nil is time.Now
+	Now     func() time.Time // the clock for the time of an append; nil is time.Now
 }
 
 // Memory is the engine that keeps everything in this process's memory, and loses
@@ -32,32 +32,34 @@ type MemoryConfig struct {
 // behaves as store.Store does in everything else. All methods are safe for
 // concurrent use.
 type Memory struct {
+	window   *Window
 	maxBytes atomic.Int64
 	kvBytes  int64
 	now      func() time.Time
-	waiting  waiters
 	closing  chan struct{}
-	last     atomic.Uint64 // written under mu
 
 	mu sync.RWMutex
-	// records and times are only appended to or replaced, so that what Read
-	// answers stays as it is.
-	records []event.Record
-	times   []int64 // unix ns of each record's append; never goes back
-	bytes   int64
-	latest  int64
-	keys    map[string]event.Record // by idempotency key
-	ids     map[string]event.Record // by event id, of those whose key is another
-	cursors map[string]uint64
-	rows    map[string]*memoryRows   // by handler
-	replays map[string]*event.Replay // by handler; the last one of each
-	trimmed uint64                   // records up to here that are left are kept by a delivery
-	kv      map[string]*memoryKV     // by plugin
-	closed  bool
+	// records and times are only appended to or replaced, so that results of Read
+	// never change.
+	records    []event.Record
+	times      []int64 // unix ns of each record's append; never decreases
+	bytes      int64
+	latest     int64
+	keys       map[string]event.Record // by idempotency key
+	ids        map[string]event.Record // by event id, of events whose key is another
+	cursors    map[string]uint64
+	deliveries map[string]map[uint64]memoryDelivery // by handler and Seq
+	replays    map[string]*event.Replay             // by handler; the last one of each
+	trimmed    uint64                               // records up to here that remain are kept by a delivery
+	kv         map[string]*memoryKV                 // by plugin
+	closed     bool
 }
 
-// NewMemory makes an empty Memory.
+// NewMemory returns an empty Memory.
 func NewMemory(cfg MemoryConfig) *Memory {
+	if cfg.Window == nil {
+		cfg.Window = NewWindow(WindowConfig{})
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -65,19 +67,23 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		cfg.KVBytes = 64 << 20
 	}
 	m := &Memory{
-		kvBytes: cfg.KVBytes,
-		now:     cfg.Now,
-		closing: make(chan struct{}),
-		keys:    make(map[string]event.Record),
-		ids:     make(map[string]event.Record),
-		cursors: make(map[string]uint64),
-		rows:    make(map[string]*memoryRows),
-		replays: make(map[string]*event.Replay),
-		kv:      make(map[string]*memoryKV),
+		window:     cfg.Window,
+		kvBytes:    cfg.KVBytes,
+		now:        cfg.Now,
+		closing:    make(chan struct{}),
+		keys:       make(map[string]event.Record),
+		ids:        make(map[string]event.Record),
+		cursors:    make(map[string]uint64),
+		deliveries: make(map[string]map[uint64]memoryDelivery),
+		replays:    make(map[string]*event.Replay),
+		kv:         make(map[string]*memoryKV),
 	}
 	m.maxBytes.Store(cfg.MaxBytes)
 	return m
 }
+
+// Window returns the window that this log adds its events to, for Config.Window.
+func (m *Memory) Window() *Window { return m.window }
 
 // Close ends every Wait. It is safe to call more than once.
 func (m *Memory) Close() error {
@@ -90,7 +96,7 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// usable is what every method asks first. The caller holds mu.
+// usable returns why the log cannot be used. The caller holds mu.
 func (m *Memory) usable(ctx context.Context, doing string) error {
 	if err := ctx.Err(); err != nil {
 		return ended(doing, err)
@@ -123,14 +129,6 @@ func (m *Memory) Append(ctx context.Context, events []*event.Event) ([]event.Rec
 		}
 		size += ev.Size()
 	}
-	receipts, err := m.append(ctx, doing, events, size)
-	if err == nil {
-		m.waiting.wakeAll()
-	}
-	return receipts, err
-}
-
-func (m *Memory) append(ctx context.Context, doing string, events []*event.Event, size int64) ([]event.Receipt, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, doing); err != nil {
@@ -142,27 +140,27 @@ func (m *Memory) append(ctx context.Context, doing string, events []*event.Event
 	return m.add(events), nil
 }
 
-// SetMaxBytes changes MemoryConfig.MaxBytes. What is there already stays.
+// SetMaxBytes implements Log.
 func (m *Memory) SetMaxBytes(bytes int64) { m.maxBytes.Store(bytes) }
 
-// Status returns how much the log holds.
+// Status implements Log.
 func (m *Memory) Status(ctx context.Context) (event.LogStatus, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if err := m.usable(ctx, "read the log's size"); err != nil {
 		return event.LogStatus{}, err
 	}
-	st := event.LogStatus{LastSeq: m.last.Load(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load()}
+	st := event.LogStatus{LastSeq: m.Last(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load()}
 	if len(m.records) > 0 {
 		st.FirstSeq, st.OldestAt = m.records[0].Seq, time.Unix(0, m.times[0]).UTC()
 	}
 	return st, nil
 }
 
-// add appends what is new of the events. The caller holds mu.
+// add appends the events whose keys are new. The caller holds mu.
 func (m *Memory) add(events []*event.Event) []event.Receipt {
 	m.latest = max(m.latest, m.now().UnixNano())
-	seq := m.last.Load()
+	seq, before := m.Last(), len(m.records)
 	receipts := make([]event.Receipt, 0, len(events))
 	for _, ev := range events {
 		key := ev.Metadata().IdempotencyKey
@@ -181,7 +179,9 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 		}
 		receipts = append(receipts, event.Receipt{Seq: seq, EventID: ev.ID(), IdempotencyKey: key})
 	}
-	m.last.Store(seq)
+	if added := m.records[before:]; len(added) > 0 {
+		m.window.Add(added)
+	}
 	return receipts
 }
 
@@ -201,13 +201,13 @@ func (m *Memory) Read(ctx context.Context, from uint64, limit int) ([]event.Reco
 	return m.records[i:j:j], nil
 }
 
-// index returns the place of the first record at or above seq.
+// index returns the index of the first record at or above seq.
 func (m *Memory) index(seq uint64) int {
 	n := len(m.records)
 	if n == 0 || seq <= m.records[0].Seq {
 		return 0
 	}
-	// There are gaps only below what was never trimmed: count from the end.
+	// Only the part that was trimmed has gaps: count from the end.
 	if last := m.records[n-1].Seq; seq > last {
 		return n
 	} else if seq > m.trimmed {
@@ -216,8 +216,8 @@ func (m *Memory) index(seq uint64) int {
 	return sort.Search(n, func(i int) bool { return m.records[i].Seq >= seq })
 }
 
-// find returns the place of the record with this Seq.
-func (m *Memory) find(seq uint64) (i int, there bool) {
+// find returns the index of the record with this Seq.
+func (m *Memory) find(seq uint64) (i int, found bool) {
 	i = m.index(seq)
 	return i, i < len(m.records) && m.records[i].Seq == seq
 }
@@ -225,32 +225,25 @@ func (m *Memory) find(seq uint64) (i int, there bool) {
 // Wait implements Log.
 func (m *Memory) Wait(ctx context.Context, after uint64) error {
 	const doing = "wait for events"
-	x := m.waiting.take()
-	defer m.waiting.give(x)
-	for {
-		m.waiting.join(x) // before looking, or the wake-up could be missed
-		select {
-		case <-m.closing:
-			return fault.New(fault.Unavailable, "%s: the log is closed", doing)
-		default:
-		}
-		if m.last.Load() > after {
-			return nil
-		}
-		select {
-		case <-x.ch:
-		case <-m.closing:
-		case <-ctx.Done():
-			return ended(doing, ctx.Err())
-		}
+	select {
+	case <-m.closing:
+		return fault.New(fault.Unavailable, "%s: the log is closed", doing)
+	default:
 	}
+	if err := m.window.Wait(ctx, after, m.closing); err != nil {
+		return ended(doing, err)
+	}
+	if m.Last() <= after {
+		return fault.New(fault.Unavailable, "%s: the log is closed", doing)
+	}
+	return nil
 }
 
 // Last implements Log.
-func (m *Memory) Last() uint64 { return m.last.Load() }
+func (m *Memory) Last() uint64 { return m.window.Last() }
 
-// Trim implements Log. An event's deliveries go with it; it stays as long as one
-// of them is a dead letter or is not final.
+// Trim implements Log. An event's deliveries are removed with it; it stays as long
+// as one of them is a dead letter or is not final.
 func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,10 +256,10 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 		return 0, nil
 	}
 	m.trimmed = max(m.trimmed, m.records[n-1].Seq)
-	// New arrays, so that the removed events are freed; what Read answered stays
-	// as it is.
-	rest := len(m.records) - n
-	records, times := make([]event.Record, 0, rest+16), make([]int64, 0, rest+16)
+	m.window.Trim(m.trimmed + 1)
+	// New slices, so that the removed events are freed and results of Read never change.
+	remaining := len(m.records) - n
+	records, times := make([]event.Record, 0, remaining+16), make([]int64, 0, remaining+16)
 	for i, rec := range m.records[:n] {
 		if m.kept(rec.Seq) {
 			records, times = append(records, rec), append(times, m.times[i])
@@ -278,18 +271,18 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	}
 	removed := n - len(records)
 	m.records, m.times = append(records, m.records[n:]...), append(times, m.times[n:]...)
-	for _, rows := range m.rows {
-		for seq := range rows.seqs {
-			if _, there := m.find(seq); !there && seq <= m.trimmed && seq < before {
-				rows.remove(seq)
+	for _, deliveries := range m.deliveries {
+		for seq := range deliveries {
+			if _, found := m.find(seq); !found && seq <= m.trimmed && seq < before {
+				delete(deliveries, seq)
 			}
 		}
 	}
 	return removed, nil
 }
 
-// restamp gives events that bear a time of the future, because the clock was set
-// back, the present one. The caller holds mu.
+// restamp replaces future timestamps, which the clock gave before it was set back,
+// by the present one. The caller holds mu.
 func (m *Memory) restamp() {
 	now := m.now().UnixNano()
 	if m.latest <= now+int64(event.ClockSlack) {
@@ -301,30 +294,31 @@ func (m *Memory) restamp() {
 	m.latest = now
 }
 
-// kept says whether a delivery keeps an event in the log. The caller holds mu.
+// kept reports whether a delivery keeps an event in the log. The caller holds mu.
 func (m *Memory) kept(seq uint64) bool {
-	for _, rows := range m.rows {
-		if row, found := rows.full[seq]; found && row.Status != event.StatusOK && !row.purged {
+	for _, deliveries := range m.deliveries {
+		if d, found := deliveries[seq]; found && d.Status != event.StatusOK && !d.purged {
 			return true
 		}
 	}
 	return false
 }
 
-// Skip passes over events that cannot be read. Here every event can: fault.Conflict.
+// Skip implements Log. Every event in memory can be read: fault.Conflict.
 func (m *Memory) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
 	const doing = "skip events"
+	m.mu.RLock()
+	defer m.mu.RUnlock()
 	if err := m.usable(ctx, doing); err != nil {
 		return event.Skipped{}, err
 	}
 	if from < 1 || from > to {
 		return event.Skipped{}, fault.Field("to", "is %d, but must be at least seq, %d, and seq at least 1", to, from)
 	}
-	return event.Skipped{}, fault.New(fault.Conflict, "%s: events in memory can be read: only events that cannot are skipped", doing)
+	return event.Skipped{}, fault.New(fault.Conflict, "%s: events in memory can be read; only unreadable events are skipped", doing)
 }
 
-// Event returns the event with this event id or, when there is none, with this
-// idempotency key. fault.NotFound when there is neither.
+// Event implements Log.
 func (m *Memory) Event(ctx context.Context, id string) (event.Record, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -340,8 +334,7 @@ func (m *Memory) Event(ctx context.Context, id string) (event.Record, error) {
 	return event.Record{}, fault.New(fault.NotFound, "there is no event with the id or idempotency key %q in the log", id)
 }
 
-// Events returns the newest events that q selects, newest first. fault.Invalid
-// when q.Limit is not 1 to 1000.
+// Events implements Log. fault.Invalid when q.Limit is not 1 to 1000.
 func (m *Memory) Events(ctx context.Context, q event.Query) ([]event.Record, error) {
 	if q.Limit < 1 || q.Limit > 1000 {
 		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", q.Limit)
@@ -370,8 +363,7 @@ func (m *Memory) Events(ctx context.Context, q event.Query) ([]event.Record, err
 	return list, nil
 }
 
-// SeqAt returns the Seq of the first event that was appended at or after t, or
-// Last()+1 when there is none yet.
+// SeqAt implements Log.
 func (m *Memory) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -380,41 +372,7 @@ func (m *Memory) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 	}
 	i := sort.Search(len(m.times), func(i int) bool { return !time.Unix(0, m.times[i]).Before(t) })
 	if i == len(m.times) {
-		return m.last.Load() + 1, nil
+		return m.Last() + 1, nil
 	}
 	return m.records[i].Seq, nil
-}
-
-// Cursor implements Log.
-func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found bool, err error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if err := m.usable(ctx, "read a cursor"); err != nil {
-		return 0, false, err
-	}
-	seq, found = m.cursors[name]
-	return seq, found, nil
-}
-
-// Cursors implements Log.
-func (m *Memory) Cursors(ctx context.Context) ([]event.Cursor, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if err := m.usable(ctx, "list the cursors"); err != nil {
-		return nil, err
-	}
-	list := make([]event.Cursor, 0, len(m.cursors))
-	for name, seq := range m.cursors {
-		list = append(list, event.Cursor{Name: name, Seq: seq})
-	}
-	slices.SortFunc(list, func(a, b event.Cursor) int { return cmp.Compare(a.Name, b.Name) })
-	return list, nil
-}
-
-// SetCursor implements Log: it makes or moves a cursor, also back.
-func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
-	if _, err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
-		return fmt.Errorf("set a cursor: %w", err)
-	}
-	return nil
 }

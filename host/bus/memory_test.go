@@ -21,14 +21,14 @@ func newMemory(t testing.TB, cfg bus.MemoryConfig) *bus.Memory {
 }
 
 func TestMemory(t *testing.T) {
-	logtest.Run(t, func(t *testing.T) bus.Log { return newMemory(t, bus.MemoryConfig{}) })
-	logtest.RunState(t, func(t *testing.T, now func() time.Time) logtest.State {
+	logtest.Run(t, func(t *testing.T, now func() time.Time) bus.Log { return newMemory(t, bus.MemoryConfig{Now: now}) })
+	logtest.RunState(t, func(t *testing.T, now func() time.Time) bus.Engine {
 		return newMemory(t, bus.MemoryConfig{Now: now})
 	}, nil)
 }
 
 func TestMemoryKV(t *testing.T) {
-	logtest.RunKV(t, func(t *testing.T, quota int64) logtest.KV { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
+	logtest.RunKV(t, func(t *testing.T, quota int64) bus.Engine { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
 }
 
 func TestMemoryIsFull(t *testing.T) {

@@ -9,31 +9,34 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Subscription is a place in the log that moves forward. Next is for one
-// goroutine; Close may come from any.
+// pageSize is how many events a subscription behind the window reads at once.
+const pageSize = 256
+
+// Subscription is a position in the log that moves forward. Next is for one
+// goroutine at a time; Close is safe for concurrent use.
 type Subscription struct {
 	bus    *Bus
-	next   uint64         // the lowest Seq not handed out yet
-	page   []event.Record // read from the log, not handed out yet
+	next   uint64         // the lowest Seq not returned yet
+	page   []event.Record // read from the log, not returned yet
 	wake   *waiter
 	done   chan struct{}
 	closed sync.Once
 }
 
-// Subscribe starts a subscription at Seq from (0 is the log's beginning); for
-// what is published from now on, that is Last()+1. Close it when done.
+// Subscribe starts a subscription at Seq from (0 is the log's beginning); for the
+// events published from now on, that is Last()+1. Close it when done.
 func (b *Bus) Subscribe(from uint64) *Subscription {
 	return &Subscription{bus: b, next: max(from, 1), wake: newWaiter(), done: make(chan struct{})}
 }
 
-// Next waits until there is an event, copies as many as there are and as buf has
-// room for, and returns their number, at least one. They come in the order of
-// Seq, each once. When it returns an error no event was taken, and it can be
-// called again: one that wraps the context's, fault.Unavailable when the
-// subscription or the bus is closed, or the log's own.
+// Next waits for an event, copies the available events to buf, at most len(buf),
+// and returns their number, at least one. They come in the order of Seq, each
+// once. When Next returns an error it has consumed no event and can be called
+// again: an error that wraps the context's, fault.Unavailable when the subscription
+// or the bus is closed, or the log's own.
 func (s *Subscription) Next(ctx context.Context, buf []event.Record) (int, error) {
 	if len(buf) == 0 {
-		return 0, fault.New(fault.Invalid, "receive events: the buffer has no room")
+		return 0, fault.New(fault.Invalid, "receive events: the buffer has no capacity")
 	}
 	for {
 		if err := s.ended(ctx); err != nil {
@@ -45,7 +48,7 @@ func (s *Subscription) Next(ctx context.Context, buf []event.Record) (int, error
 			s.next = buf[n-1].Seq + 1
 			return n, nil
 		}
-		n, behind, waiting := s.fromRing(buf)
+		n, behind := s.bus.window.next(buf, s.next, s.wake)
 		switch {
 		case n > 0:
 			s.next = buf[n-1].Seq + 1
@@ -54,14 +57,14 @@ func (s *Subscription) Next(ctx context.Context, buf []event.Record) (int, error
 			if err := s.readPage(ctx); err != nil {
 				return 0, err
 			}
-		case waiting:
+		default:
 			select {
 			case <-s.wake.ch:
 			case <-ctx.Done():
 			case <-s.done:
 			case <-s.bus.closing:
 			}
-			s.bus.waiting.leave(s.wake)
+			s.bus.window.waiting.leave(s.wake)
 		}
 	}
 }
@@ -80,34 +83,9 @@ func (s *Subscription) ended(ctx context.Context) error {
 	return nil
 }
 
-// fromRing copies what the ring has. With nothing to copy it answers that the
-// subscription is behind the ring, or else has joined those who wait for more.
-func (s *Subscription) fromRing(buf []event.Record) (n int, behind, waiting bool) {
-	b := s.bus
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if s.next <= b.ring.low {
-		return 0, true, false
-	}
-	if n = b.ring.copyTo(buf, s.next); n > 0 {
-		return n, false, false
-	}
-	if b.stalled.Load() && b.log.Last() >= s.next {
-		return 0, true, false
-	}
-	// Under the lock: the reader wakes after it has changed the ring.
-	b.waiting.join(s.wake)
-	return 0, false, true
-}
-
-// readPage reads from the log what the ring has let go already.
+// readPage reads events from the log that the window no longer has.
 func (s *Subscription) readPage(ctx context.Context) error {
-	s.bus.mu.RLock()
-	low := s.bus.ring.low // before Read: what is up to here and not in it was trimmed
-	s.bus.mu.RUnlock()
-	if s.bus.stalled.Load() { // the ring says nothing about the log's end
-		low = s.bus.log.Last()
-	}
+	low := s.bus.window.floor() // before Read: events up to there that Read lacks were trimmed
 	page, err := s.bus.log.Read(ctx, s.next, pageSize)
 	if err != nil {
 		return err
@@ -122,52 +100,4 @@ func (s *Subscription) readPage(ctx context.Context) error {
 // Close ends the subscription and wakes its Next. It is safe to call more than once.
 func (s *Subscription) Close() {
 	s.closed.Do(func() { close(s.done) })
-}
-
-// Durable is a subscription with a cursor: it goes on after the last event that
-// was acknowledged, also after a restart.
-type Durable struct {
-	*Subscription
-	name string
-
-	mu    sync.Mutex
-	acked uint64
-}
-
-// SubscribeDurable opens the durable subscription with this name. The first time
-// it starts with what is published from now on, and is remembered at once. Two
-// open at a time under one name share a cursor and get every event each, so keep
-// it to one.
-func (b *Bus) SubscribeDurable(ctx context.Context, name string) (*Durable, error) {
-	if name == "" {
-		return nil, fault.New(fault.Invalid, "subscribe: the name is empty")
-	}
-	name = "subscriber/" + name
-	seq, found, err := b.log.Cursor(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe: %w", err)
-	}
-	if !found {
-		seq = b.log.Last()
-		if err := b.log.SetCursor(ctx, event.Cursor{Name: name, Seq: seq}); err != nil {
-			return nil, fmt.Errorf("subscribe: %w", err)
-		}
-	}
-	return &Durable{Subscription: b.Subscribe(seq + 1), name: name, acked: seq}, nil
-}
-
-// Ack says that everything up to and including seq is done. It is stored when it
-// returns. A seq that was acknowledged already is nothing new. Safe for
-// concurrent use, also with Next.
-func (d *Durable) Ack(ctx context.Context, seq uint64) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if seq <= d.acked {
-		return nil
-	}
-	if err := d.bus.log.SetCursor(ctx, event.Cursor{Name: d.name, Seq: seq}); err != nil {
-		return fmt.Errorf("acknowledge: %w", err)
-	}
-	d.acked = seq
-	return nil
 }

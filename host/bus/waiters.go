@@ -2,20 +2,20 @@ package bus
 
 import "sync"
 
-// waiter is somebody who waits. Its channel has room for one wake-up, so that
-// waking never blocks and a wake-up is never lost.
+// waiter is one goroutine that waits. Its channel buffers one wake-up, so that
+// waking never blocks and no wake-up is lost.
 type waiter struct {
 	ch      chan struct{}
 	waiting bool // in the list
 }
 
-// waiters wakes everybody who waits, without allocating. The order that makes
-// it safe: a waiter joins, then looks again at what it waits for, then blocks;
-// the other side changes that first, then wakes.
+// waiters wakes all waiting goroutines without allocating. A waiter joins, then
+// checks its condition again, then blocks; the other side changes the condition
+// first, then wakes.
 type waiters struct {
 	mu   sync.Mutex
 	list []*waiter
-	free []*waiter // for waiters that are not kept by their owner
+	free []*waiter // for callers of borrow
 }
 
 func newWaiter() *waiter { return &waiter{ch: make(chan struct{}, 1)} }
@@ -29,7 +29,7 @@ func (w *waiters) join(x *waiter) {
 	}
 }
 
-// leave takes x out of the list and takes back a wake-up it did not use.
+// leave removes x from the list and discards a wake-up that x did not use.
 func (w *waiters) leave(x *waiter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,8 +64,8 @@ func (w *waiters) wakeAll() {
 	w.list = w.list[:0]
 }
 
-// take and give lend waiters to callers that come and go.
-func (w *waiters) take() *waiter {
+// borrow returns a waiter for one call; giveBack returns it.
+func (w *waiters) borrow() *waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if n := len(w.free); n > 0 {
@@ -76,7 +76,7 @@ func (w *waiters) take() *waiter {
 	return newWaiter()
 }
 
-func (w *waiters) give(x *waiter) {
+func (w *waiters) giveBack(x *waiter) {
 	w.leave(x)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -46,15 +46,12 @@ func (e *engine) SaveDeliveries(ctx context.Context, rows []event.Delivery, curs
 
 func newEngine(t interface{ Fatal(...any) }) (e *engine, stop func()) {
 	m := bus.NewMemory(bus.MemoryConfig{})
-	b, err := bus.New(bus.Config{Log: m})
-	if err == nil {
-		err = b.Start(context.Background())
-	}
+	b, err := bus.New(bus.Config{Log: m, Window: m.Window()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &engine{Memory: m, Bus: b, fate: func() (bool, bool) { return false, false }}, func() {
-		_ = b.Close(context.Background())
+		b.Close()
 		_ = m.Close()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -24,7 +25,7 @@ func attachedStore(t *testing.T) (s *Store, path string, logged *bytes.Buffer) {
 	}
 	logged = new(bytes.Buffer)
 	path = filepath.Join(dir, "berth.db")
-	s, err := Open(t.Context(), Config{Path: path, RecentEvents: 1, Logger: slog.New(slog.NewTextHandler(logged, nil))})
+	s, err := Open(t.Context(), Config{Path: path, Window: bus.NewWindow(bus.WindowConfig{Events: 1}), Logger: slog.New(slog.NewTextHandler(logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
 		t.Errorf("got %v, %v, want an empty directory", list, err)
 	}
 	for round := range 2 {
-		other, err := Open(t.Context(), Config{Path: path})
+		other, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 		if err != nil {
 			t.Fatalf("start %d: %v", round+1, err)
 		}

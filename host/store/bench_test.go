@@ -32,7 +32,7 @@ func BenchmarkPublish(b *testing.B) {
 
 func benchmarkPublish(b *testing.B, makeEvents func(tb testing.TB, n int) []*event.Event) {
 	ctx := b.Context()
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: filepath.Join(b.TempDir(), "berth.db")})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func benchmarkPublish(b *testing.B, makeEvents func(tb testing.TB, n int) []*eve
 
 // BenchmarkAppend is one call with many events.
 func BenchmarkAppend(b *testing.B) {
-	s, err := store.Open(b.Context(), store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	s, err := store.Open(b.Context(), store.Config{Window: newWindow(), Path: filepath.Join(b.TempDir(), "berth.db")})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/berth-host/berth/host/bus"
@@ -14,19 +13,17 @@ import (
 // as the very values that were published, older ones from the file.
 func TestBusOverStore(t *testing.T) {
 	ctx := t.Context()
-	s := open(t, store.Config{RecentEvents: 50})
+	window := bus.NewWindow(bus.WindowConfig{Events: 50})
+	s := open(t, store.Config{Window: window})
 	old := logtest.Numbered(t, "old", 100)
 	if _, err := s.Append(ctx, old); err != nil {
 		t.Fatal(err)
 	}
-	b, err := bus.New(bus.Config{Log: s})
+	b, err := bus.New(bus.Config{Log: s, Window: window})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close(context.Background()) //nolint:errcheck // no context, no error
+	defer b.Close()
 	whole, end := b.Subscribe(0), b.Subscribe(101)
 	defer whole.Close()
 	defer end.Close()

@@ -34,8 +34,7 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	if err != nil || head.schema < skippedSchema {
 		return found, err // what cannot be read is among the pages; an older file is upgraded first
 	}
-	s := &Store{path: path, reader: db, closing: make(chan struct{})}
-	s.last.Store(head.at.Seq)
+	s := &Store{path: path, reader: db, closing: make(chan struct{}), last: func() uint64 { return head.at.Seq }}
 	if err := s.read.prepare(ctx, db); err != nil {
 		return found, err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -21,7 +22,7 @@ import (
 func damagedStore(t *testing.T, cfg Config, damage func(content []byte)) *Store {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,9 @@ func damagedStore(t *testing.T, cfg Config, damage func(content []byte)) *Store 
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Path = path
+	if cfg.Path = path; cfg.Window == nil {
+		cfg.Window = newWindow()
+	}
 	if s, err = Open(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +108,7 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx := t.Context()
-			s := damagedStore(t, Config{RecentEvents: 1}, func(content []byte) { tt.damage(t, content) })
+			s := damagedStore(t, Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1})}, func(content []byte) { tt.damage(t, content) })
 			got, err := readAll(ctx, s)
 			var bad *event.Unreadable
 			if !errors.As(err, &bad) || !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), bad.Events()+" cannot be read") {
@@ -218,7 +221,7 @@ func TestTrimOfDamagedPageHurtsNobodyElse(t *testing.T) {
 // TestOpenWithDamageAmongTheNewest opens a store of which one of the newest 256
 // events cannot be read. What is listed by type is still all there is.
 func TestOpenWithDamageAmongTheNewest(t *testing.T) {
-	s := damagedStore(t, Config{RecentEvents: 1}, func(content []byte) {
+	s := damagedStore(t, Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1})}, func(content []byte) {
 		page := at(t, content, 20) / 4096 * 4096
 		clear(content[page : page+4096])
 	})
@@ -260,7 +263,7 @@ func TestDamagedIndexIsSaidByHealth(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func TestDeadLetterFaults(t *testing.T) {
 				case "committed":
 					f.committed = trip
 				}
-				cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db")}
+				cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
 				s, err := open(ctx, cfg, f)
 				if err != nil {
 					t.Fatal(err)
@@ -158,7 +158,7 @@ func deadLetterState(t *testing.T, s *Store) string {
 // cheap to trim: leftovers are behind the mark, and nothing is queued for them.
 func TestTrimLooksAtEachEventOnce(t *testing.T) {
 	ctx := t.Context()
-	s, err := open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
+	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func limited(path string) error {
 // what is refused and what still works, makes room and goes on, without opening
 // the file again. In the end everything that was acknowledged is there.
 func fillDisk(ctx context.Context, path string, reclaim func() error) error {
-	s, err := store.Open(ctx, store.Config{Path: path})
+	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: path})
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
-	if s, err = store.Open(ctx, store.Config{Path: path}); err != nil {
+	if s, err = store.Open(ctx, store.Config{Window: newWindow(), Path: path}); err != nil {
 		return err
 	}
 	defer s.Close()

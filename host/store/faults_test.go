@@ -10,11 +10,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
 var errInjected = fault.New(fault.Unavailable, "injected")
+
+func newWindow() *bus.Window { return bus.NewWindow(bus.WindowConfig{}) }
 
 func makeEvent(t *testing.T, key string) *event.Event {
 	t.Helper()
@@ -63,7 +66,7 @@ func TestFaults(t *testing.T) {
 
 func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persisted bool) {
 	ctx := t.Context()
-	cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db")}
+	cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
 	s, err := open(ctx, cfg, f)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +174,7 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 	inGroup := make(chan struct{})
 	release := make(chan struct{})
 	var commits atomic.Int32
-	s, err := open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")}, faults{commit: func() error {
+	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{commit: func() error {
 		switch commits.Add(1) {
 		case 1: // holds the writer while the group gathers
 			close(inGroup)
@@ -235,7 +238,7 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 // disk is full. It must take writes again once there is room, without a restart.
 func TestFullDisk(t *testing.T) {
 	ctx := t.Context()
-	s, err := open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
+	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
 	if err != nil {
 		t.Fatal(err)
 	}

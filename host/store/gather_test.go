@@ -190,7 +190,7 @@ func TestExpect(t *testing.T) {
 func TestCloseAmidPublishers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	for round := range 5 {
-		s, err := Open(t.Context(), Config{Path: path})
+		s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func TestCloseAmidPublishers(t *testing.T) {
 		<-under
 		closed := s.Close()
 		publishers.Wait()
-		s, err = Open(t.Context(), Config{Path: path})
+		s, err = Open(t.Context(), Config{Window: newWindow(), Path: path})
 		if err = errors.Join(closed, err); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ func TestInspect(t *testing.T) {
 	if _, err := Inspect(t.Context(), path); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no file: got %v", err)
 	}
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestInspect(t *testing.T) {
 	}
 
 	// One that a newer program wrote, and one that is something else.
-	if s, err = Open(t.Context(), Config{Path: path}); err != nil {
+	if s, err = Open(t.Context(), Config{Window: newWindow(), Path: path}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.writer.Exec("PRAGMA user_version = 1000"); err != nil {

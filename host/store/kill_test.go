@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	if path := os.Getenv(openPath); path != "" {
-		s, err := store.Open(context.Background(), store.Config{Path: path})
+		s, err := store.Open(context.Background(), store.Config{Window: newWindow(), Path: path})
 		if err != nil {
 			fmt.Println(err)
 		} else {
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 // child writes to the file until it is killed, and prints what was acknowledged.
 func child(path string) error {
 	ctx := context.Background()
-	s, err := store.Open(ctx, store.Config{Path: path})
+	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: path})
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func TestKilledWithoutWAL(t *testing.T) {
 	if err := os.Rename(path+"-wal", path+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Open(t.Context(), store.Config{Path: path})
+	_, err = store.Open(t.Context(), store.Config{Window: newWindow(), Path: path})
 	var from, to, acked int
 	if err == nil || !fault.Is(err, fault.Conflict) {
 		t.Fatalf("got %v, want a refusal", err)

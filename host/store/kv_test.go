@@ -10,7 +10,7 @@ import (
 // TestKVBounds has the bounds as numbers.
 func TestKVBounds(t *testing.T) {
 	ctx := t.Context()
-	s, err := Open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")})
+	s, err := Open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestKVBounds(t *testing.T) {
 // writes that make it no larger are taken, to the byte.
 func TestKVOverALoweredQuota(t *testing.T) {
 	ctx := t.Context()
-	cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db"), KVBytes: 1229} // 1 + 1100 + 128
+	cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db"), KVBytes: 1229} // 1 + 1100 + 128
 	s, err := Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func killedStore(t *testing.T) (killed, empty, older storeFiles) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
 	appendTo := func(from, to int) (s *Store) {
-		s, err := Open(t.Context(), Config{Path: path})
+		s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestOpenRefusesLostData(t *testing.T) {
 	killed, emptyStore, older := killedStore(t)
 	const mark = "berth.db" + watermarkSuffix
 	otherDir := t.TempDir()
-	other, err := Open(t.Context(), Config{Path: filepath.Join(otherDir, "berth.db")})
+	other, err := Open(t.Context(), Config{Window: newWindow(), Path: filepath.Join(otherDir, "berth.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestOpenRefusesLostData(t *testing.T) {
 			tt.damage(files)
 			path := files.put(t)
 			var logged bytes.Buffer
-			cfg := Config{Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Evidence: []string{filepath.Join(filepath.Dir(path), "plugins.lock.yaml")}}
+			cfg := Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Evidence: []string{filepath.Join(filepath.Dir(path), "plugins.lock.yaml")}}
 			_, found := Inspect(t.Context(), path, cfg.Evidence...)
 			if tt.want != "" && (!fault.Is(found, fault.Conflict) || !strings.Contains(found.Error(), tt.want)) {
 				t.Errorf("Inspect: got %v, want %q", found, tt.want)
@@ -260,7 +260,7 @@ func TestRefusedStartKeepsWAL(t *testing.T) {
 	if err := os.Rename(path+"-wal", path+"-moved"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), Config{Path: path}); !fault.Is(err, fault.Conflict) {
+	if _, err := Open(t.Context(), Config{Window: newWindow(), Path: path}); !fault.Is(err, fault.Conflict) {
 		t.Fatalf("got %v, want a refusal", err)
 	}
 	if err := os.Rename(path+"-moved", path+"-wal"); err != nil {
@@ -278,7 +278,7 @@ func TestAcceptedLossSetsFilesAside(t *testing.T) {
 	wal := killed["berth.db-wal"]
 	delete(killed, "berth.db")
 	path := killed.put(t)
-	s, err := Open(t.Context(), Config{Path: path, AcceptDataLoss: true})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path, AcceptDataLoss: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func TestAcceptedLossSetsFilesAside(t *testing.T) {
 // TestKVWriteIsNoticedWhenLost has a write that no event tells of.
 func TestKVWriteIsNoticedWhenLost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestKVWriteIsNoticedWhenLost(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), Config{Path: before.put(t)}); err == nil || !strings.Contains(err.Error(), "lacks the last 1 of 1 acknowledged writes") {
+	if _, err := Open(t.Context(), Config{Window: newWindow(), Path: before.put(t)}); err == nil || !strings.Contains(err.Error(), "lacks the last 1 of 1 acknowledged writes") {
 		t.Errorf("got %v", err)
 	}
 }

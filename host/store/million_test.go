@@ -25,7 +25,7 @@ func millionPath(b *testing.B) string {
 	if path == "" {
 		path = filepath.Join(b.TempDir(), "million.db")
 	}
-	s, err := store.Open(b.Context(), store.Config{Path: path})
+	s, err := store.Open(b.Context(), store.Config{Window: newWindow(), Path: path})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func BenchmarkRestart(b *testing.B) {
 	var opening, reading time.Duration
 	for b.Loop() {
 		start := time.Now()
-		s, err := store.Open(b.Context(), store.Config{Path: path})
+		s, err := store.Open(b.Context(), store.Config{Window: newWindow(), Path: path})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -67,19 +67,17 @@ func BenchmarkRestart(b *testing.B) {
 // BenchmarkReaderFarBehind publishes with a reader at the end of the log, by turns
 // with and without another one that is a million events behind.
 func BenchmarkReaderFarBehind(b *testing.B) {
-	s, err := store.Open(b.Context(), store.Config{Path: millionPath(b)})
+	window := newWindow()
+	s, err := store.Open(b.Context(), store.Config{Window: window, Path: millionPath(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	hub, err := bus.New(bus.Config{Log: s})
+	hub, err := bus.New(bus.Config{Log: s, Window: window})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := hub.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	defer hub.Close(context.Background()) //nolint:errcheck // no context, no error
+	defer hub.Close()
 	// publish sends n events one after the other and waits for each at the end.
 	publish := func(n int) time.Duration {
 		tail := hub.Subscribe(hub.Last() + 1)

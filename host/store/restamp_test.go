@@ -25,7 +25,7 @@ const (
 func openAhead(t *testing.T, path string, f faults) (*Store, *atomic.Int64) {
 	t.Helper()
 	clock := new(atomic.Int64)
-	s, err := open(t.Context(), Config{Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, f)
+	s, err := open(t.Context(), Config{Window: newWindow(), Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func testRestampFault(t *testing.T, step string, nth, restamped int, restart boo
 			t.Fatal(err)
 		}
 		var err error
-		if s, err = open(ctx, Config{Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, faults{}); err != nil {
+		if s, err = open(ctx, Config{Window: newWindow(), Path: path, Now: func() time.Time { return time.Unix(clock.Load(), 0) }}, faults{}); err != nil {
 			t.Fatal(err)
 		}
 	}

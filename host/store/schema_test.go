@@ -44,7 +44,7 @@ func TestUpgrade(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(ctx, Config{Path: path})
+			s, err := Open(ctx, Config{Window: newWindow(), Path: path})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -44,7 +44,7 @@ func sizeOf(t *testing.T, path string) int64 {
 // but for those that the next events will need.
 func TestFileShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestOldFileIsRewrittenOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	oldStore(t, path)
 	for range 2 {
-		s, err := Open(t.Context(), Config{Path: path})
+		s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestOldFileIsRewrittenOnce(t *testing.T) {
 // TestCompact rewrites a file that could give pages back by itself, at once.
 func TestCompact(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestCompact(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(t.Context(), Config{Path: path, Compact: true}); err != nil {
+	if s, err = Open(t.Context(), Config{Window: newWindow(), Path: path, Compact: true}); err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()

@@ -9,20 +9,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Config says where the data is. Path is required; the zero value of every
+// Config sets up a Store. Path and Window are required; the zero value of every
 // other field is its default.
 type Config struct {
 	Path   string       // the data file; its directory must exist
 	Logger *slog.Logger // nil discards
 
-	// How many of the newest events are kept in memory for readers that follow
-	// the log, so that they need not be read back and parsed: at most this many
-	// (default 8192) and this many bytes of envelopes (default 16 MiB).
-	RecentEvents int
-	RecentBytes  int
+	// Window holds the newest events, so that readers at the log's end need not
+	// parse them. Required.
+	Window Window
 
 	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: Append
 	// and Write that would go over it are fault.Exhausted with a RetryAfter until
@@ -46,6 +45,16 @@ type Config struct {
 	Compact bool
 
 	Now func() time.Time // the clock, for when events were appended; nil is time.Now
+}
+
+// Window is the memory of the newest events that the store fills; see bus.Window.
+type Window interface {
+	Add(records []event.Record)
+	Trim(before uint64)
+	Reset(last uint64)
+	Read(from uint64, limit int) (records []event.Record, ok bool)
+	Last() uint64
+	Wait(ctx context.Context, after uint64, closed <-chan struct{}) error
 }
 
 // Store is the open data file. All methods are safe for concurrent use.
@@ -74,10 +83,9 @@ type Store struct {
 	trim   trimStatements
 	read   readStatements
 
-	recent  recent
-	last    atomic.Uint64
+	window  Window
+	last    func() uint64 // the highest Seq that is durable
 	trimmed atomic.Uint64 // the events up to here that are left are leftovers; see Trim
-	grew    signal        // last grew
 
 	ops       chan *op
 	gathered  chan struct{} // told when awaited operations are queued; room for one
@@ -118,17 +126,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
-	if cfg.Path == "" {
-		return nil, fault.New(fault.Invalid, "open the data file: Config.Path is empty")
+	if cfg.Path == "" || cfg.Window == nil {
+		return nil, fault.New(fault.Invalid, "open the data file: Config.Path and Config.Window are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	if cfg.RecentEvents <= 0 {
-		cfg.RecentEvents = 8192
-	}
-	if cfg.RecentBytes <= 0 {
-		cfg.RecentBytes = 16 << 20
 	}
 	if cfg.KVBytes <= 0 {
 		cfg.KVBytes = 64 << 20
@@ -146,7 +148,8 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		now:        cfg.Now,
 		kvBytes:    cfg.KVBytes,
 		fail:       fail,
-		recent:     recent{maxEvents: cfg.RecentEvents, maxBytes: cfg.RecentBytes},
+		window:     cfg.Window,
+		last:       cfg.Window.Last,
 		ops:        make(chan *op, maxQueued),
 		gathered:   make(chan struct{}, 1),
 		closing:    make(chan struct{}),

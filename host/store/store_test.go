@@ -10,10 +10,15 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
+func newWindow() *bus.Window { return bus.NewWindow(bus.WindowConfig{}) }
+
 func open(t testing.TB, cfg store.Config) *store.Store {
 	t.Helper()
 	if cfg.Path == "" {
 		cfg.Path = filepath.Join(t.TempDir(), "berth.db")
+	}
+	if cfg.Window == nil {
+		cfg.Window = newWindow()
 	}
 	s, err := store.Open(t.Context(), cfg)
 	if err != nil {
@@ -33,25 +38,29 @@ func TestLog(t *testing.T) {
 		cfg  store.Config
 	}{
 		{"read from memory", store.Config{}},
-		{"read from the file", store.Config{RecentEvents: 1}},
-		{"read from both", store.Config{RecentEvents: 1000, RecentBytes: 20 << 10}},
+		{"read from the file", store.Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1})}},
+		{"read from both", store.Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1000, Bytes: 20 << 10})}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			logtest.Run(t, func(t *testing.T) bus.Log { return open(t, tt.cfg) })
+			logtest.Run(t, func(t *testing.T, now func() time.Time) bus.Log {
+				cfg := tt.cfg
+				cfg.Now = now
+				return open(t, cfg)
+			})
 		})
 	}
 }
 
 func TestState(t *testing.T) {
-	configs := make(map[logtest.State]store.Config)
-	keep := func(t *testing.T, cfg store.Config) logtest.State {
+	configs := make(map[bus.Engine]store.Config)
+	keep := func(t *testing.T, cfg store.Config) bus.Engine {
 		s := open(t, cfg)
 		configs[s] = cfg
 		return s
 	}
-	logtest.RunState(t, func(t *testing.T, now func() time.Time) logtest.State {
-		return keep(t, store.Config{Now: now, RecentEvents: 5, Path: filepath.Join(t.TempDir(), "berth.db")})
-	}, func(t *testing.T, s logtest.State) logtest.State {
+	logtest.RunState(t, func(t *testing.T, now func() time.Time) bus.Engine {
+		return keep(t, store.Config{Now: now, Window: bus.NewWindow(bus.WindowConfig{Events: 5}), Path: filepath.Join(t.TempDir(), "berth.db")})
+	}, func(t *testing.T, s bus.Engine) bus.Engine {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -24,7 +25,7 @@ func TestListsAgainstAScan(t *testing.T) {
 		}
 		return nil
 	}
-	cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db"), RecentEvents: 10}
+	cfg := Config{Path: filepath.Join(t.TempDir(), "berth.db"), Window: bus.NewWindow(bus.WindowConfig{Events: 10})}
 	s, err := open(ctx, cfg, faults{committed: fail})
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func frozen(t *testing.T, groups, each int) (path string, flushed int64, acknowl
 	ctx := t.Context()
 	path = filepath.Join(t.TempDir(), "berth.db")
 	n, frozen, release := 0, make(chan struct{}), make(chan struct{})
-	s, err := open(ctx, Config{Path: path}, faults{committed: func() error {
+	s, err := open(ctx, Config{Window: newWindow(), Path: path}, faults{committed: func() error {
 		switch n++; n {
 		case groups - 1:
 			info, err := os.Stat(path + "-wal")
@@ -85,7 +85,7 @@ func opened(t *testing.T, db, wal, watermark []byte) map[string]bool {
 
 func keysIn(t *testing.T, path string) map[string]bool {
 	t.Helper()
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 func BenchmarkPublishDuringTrim(b *testing.B) {
 	const events, batch = 200_000, 500
 	ctx := b.Context()
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(b.TempDir(), "berth.db")})
+	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: filepath.Join(b.TempDir(), "berth.db")})
 	if err != nil {
 		b.Fatal(err)
 	}

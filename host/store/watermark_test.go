@@ -75,7 +75,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 			case "committed":
 				f.committed = trip
 			}
-			s, err := open(t.Context(), Config{Path: path}, f)
+			s, err := open(t.Context(), Config{Window: newWindow(), Path: path}, f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 // needs no flush.
 func TestGroupWithoutChangeIsNoWrite(t *testing.T) {
 	ctx := t.Context()
-	s, err := Open(ctx, Config{Path: filepath.Join(t.TempDir(), "berth.db")})
+	s, err := Open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestWatermarkThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	var logged bytes.Buffer
-	s, err := Open(t.Context(), Config{Path: path, AcceptDataLoss: true, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path, AcceptDataLoss: true, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestWatermarkThatCannotBeWritten(t *testing.T) {
 // TestWatermarkIsMadeAgain deletes and replaces the watermark of a running store.
 func TestWatermarkIsMadeAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, err := Open(t.Context(), Config{Path: path})
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

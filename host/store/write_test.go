@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -166,7 +167,7 @@ func TestReaderCannotWrite(t *testing.T) {
 }
 
 func TestKV(t *testing.T) {
-	logtest.RunKV(t, func(t *testing.T, quota int64) logtest.KV { return open(t, store.Config{KVBytes: quota}) })
+	logtest.RunKV(t, func(t *testing.T, quota int64) bus.Engine { return open(t, store.Config{KVBytes: quota}) })
 }
 
 func TestOpenRefuses(t *testing.T) {
@@ -236,7 +237,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.make(t, path)
-			s, err := store.Open(ctx, store.Config{Path: path})
+			s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: path})
 			if err == nil {
 				s.Close()
 				t.Fatal("it was opened")

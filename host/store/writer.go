@@ -166,7 +166,7 @@ func (g *group) run() error {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; else the file's own error is the one to tell
-	g.tx, g.seq = tx, s.last.Load()
+	g.tx, g.seq = tx, s.last()
 	g.at = max(s.now().UnixNano(), s.appended)
 	for ops := g.ops; len(ops) > 0; {
 		n, err := g.runNext(ops)
@@ -285,7 +285,7 @@ func (s *Store) publish(g *group) {
 	s.size, s.writes = g.size, g.writes
 	if g.trimmed > 0 {
 		s.trimmed.Store(g.trimmedTo())
-		s.recent.trim(g.trimmed)
+		s.window.Trim(g.trimmed)
 	}
 	if g.restamped || len(g.records) > 0 {
 		s.appended = g.at
@@ -293,14 +293,12 @@ func (s *Store) publish(g *group) {
 	if len(g.records) == 0 {
 		return
 	}
-	s.recent.add(g.records)
-	s.last.Store(g.seq)
-	s.grew.broadcast()
+	s.window.Add(g.records)
 }
 
 // position is how far the store has come. Only the writer may ask.
 func (s *Store) position() position {
-	return position{Store: s.id, Seq: s.last.Load(), Writes: s.writes}
+	return position{Store: s.id, Seq: s.last(), Writes: s.writes}
 }
 
 // refresh reads the end of the log from the file: at the start, and after a
@@ -323,10 +321,8 @@ func (s *Store) refresh() error {
 	s.stale = false
 	s.writes = uint64(writes)
 	s.appended = max(s.appended, appended)
-	s.recent.reset(uint64(last))
 	s.trimmed.Store(uint64(trimmed))
-	s.last.Store(uint64(last))
-	s.grew.broadcast()
+	s.window.Reset(uint64(last))
 	return nil
 }
 

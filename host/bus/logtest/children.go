@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
 // children: the children of a delivery and its row are stored together, once,
 // and all of them or none.
-func children(t *testing.T, s State) {
+func children(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	child := func(key, data string) *event.Event {
 		return Make(t, event.Draft{Type: "child", IdempotencyKey: key, Data: []byte(data)})

@@ -1,7 +1,6 @@
 package logtest
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -13,31 +12,10 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// State is what an engine that keeps the events' deliveries has besides the log.
-type State interface {
-	bus.Log
-	Event(ctx context.Context, id string) (event.Record, error)
-	Events(ctx context.Context, q event.Query) ([]event.Record, error)
-	SeqAt(ctx context.Context, t time.Time) (uint64, error)
-	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, outcomes []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
-	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
-	ForgetHandler(ctx context.Context, handler string) error
-
-	DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error)
-	DeadCounts(ctx context.Context) (map[string]uint64, error)
-	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
-	Purge(ctx context.Context, f event.DeadFilter) (int, error)
-	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
-	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
-	StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error
-	Close() error
-}
-
 // at is a time of these tests: so many seconds after the beginning.
 func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
-func mustSave(t testing.TB, s State, outcomes ...event.Delivery) {
+func mustSave(t testing.TB, s bus.Engine, outcomes ...event.Delivery) {
 	t.Helper()
 	if _, err := s.SaveDeliveries(t.Context(), outcomes, nil); err != nil {
 		t.Fatalf("SaveDeliveries: %v", err)
@@ -53,7 +31,7 @@ func names(list []event.DeadLetter) string {
 	return strings.Join(texts, " ")
 }
 
-func allDead(t testing.TB, s State, f event.DeadFilter) string {
+func allDead(t testing.TB, s bus.Engine, f event.DeadFilter) string {
 	t.Helper()
 	list, next, err := s.DeadLetters(t.Context(), f, "", 1000)
 	if err != nil || next != "" {
@@ -62,7 +40,7 @@ func allDead(t testing.TB, s State, f event.DeadFilter) string {
 	return names(list)
 }
 
-func pending(t testing.TB, s State, handler string) (seqs []uint64) {
+func pending(t testing.TB, s bus.Engine, handler string) (seqs []uint64) {
 	t.Helper()
 	list, err := s.Redriven(t.Context(), handler, 0, math.MaxInt32)
 	if err != nil {
@@ -76,7 +54,7 @@ func pending(t testing.TB, s State, handler string) (seqs []uint64) {
 
 // sixEvents appends six, of two types and two subjects, and saves a row of each
 // for a and b: all of b are dead, and those of a with an odd Seq.
-func sixEvents(t *testing.T, s State) []*event.Event {
+func sixEvents(t *testing.T, s bus.Engine) []*event.Event {
 	var events []*event.Event
 	for i := range 6 {
 		events = append(events, Make(t, event.Draft{Type: []string{"x", "y"}[i%2], Subject: []string{"s", "t", "s"}[i%3], IdempotencyKey: fmt.Sprint("key-", i+1)}))
@@ -95,7 +73,7 @@ func sixEvents(t *testing.T, s State) []*event.Event {
 	return events
 }
 
-func deadLetters(t *testing.T, s State) {
+func deadLetters(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	events := sixEvents(t, s)
 	for _, tt := range []struct {
@@ -171,7 +149,7 @@ func deadLetters(t *testing.T, s State) {
 	}
 }
 
-func redrive(t *testing.T, s State) {
+func redrive(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	sixEvents(t, s)
 	if _, err := s.SaveDeliveries(ctx, nil, []event.Cursor{{Name: "handler/a", Seq: 6}, {Name: "handler/b", Seq: 2}}); err != nil {
@@ -222,7 +200,7 @@ func redrive(t *testing.T, s State) {
 	}
 }
 
-func purge(t *testing.T, s State) {
+func purge(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	sixEvents(t, s)
 	for _, tt := range []struct {
@@ -256,7 +234,7 @@ func purge(t *testing.T, s State) {
 	}
 }
 
-func manyDeadLetters(t *testing.T, s State) {
+func manyDeadLetters(t *testing.T, s bus.Engine) {
 	const n = 1500
 	receipts := mustAppend(t, s, Numbered(t, "k", n)...)
 	var outcomes []event.Delivery
@@ -286,7 +264,7 @@ func manyDeadLetters(t *testing.T, s State) {
 	}
 }
 
-func trimTakesDeliveries(t *testing.T, s State) {
+func trimTakesDeliveries(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	receipts := mustAppend(t, s, Numbered(t, "k", 3)...)
 	for _, r := range receipts {
@@ -304,7 +282,7 @@ func trimTakesDeliveries(t *testing.T, s State) {
 	wantCode(t, "Event after Trim", err, fault.NotFound)
 }
 
-func trimKeeps(t *testing.T, s State) {
+func trimKeeps(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	events := Numbered(t, "k", 1100)
 	receipts := mustAppend(t, s, events...)
@@ -395,7 +373,7 @@ func trimKeeps(t *testing.T, s State) {
 	}
 }
 
-func trimmedEventsGetNoDeliveries(t *testing.T, s State) {
+func trimmedEventsGetNoDeliveries(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	mustAppend(t, s, Numbered(t, "k", 2)...)
 	if n, err := s.Trim(ctx, 2); n != 1 || err != nil {

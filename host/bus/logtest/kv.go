@@ -7,23 +7,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/fault"
 )
-
-// KV is the plugins' key-value state of an engine.
-type KV interface {
-	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
-	KVSet(ctx context.Context, plugin, key string, value []byte) error
-	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
-	KVDelete(ctx context.Context, plugin, key string) error
-	KVClear(ctx context.Context, plugin string) error
-	Close() error
-}
 
 // RunKV runs the tests of an engine's key-value state. open returns an empty one
 // with this bound for each plugin, in bytes (0 for the default), and closes it
 // when the test ends.
-func RunKV(t *testing.T, open func(t *testing.T, quota int64) KV) {
+func RunKV(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
 	t.Run("entries", func(t *testing.T) { kvEntries(t, open(t, 0)) })
 	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000+2*entry)) })
 	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
@@ -31,14 +22,14 @@ func RunKV(t *testing.T, open func(t *testing.T, quota int64) KV) {
 	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
 }
 
-func kvValue(t *testing.T, s KV, plugin, key, want string, wantFound bool) {
+func kvValue(t *testing.T, s bus.Engine, plugin, key, want string, wantFound bool) {
 	t.Helper()
 	if v, found, err := s.KVGet(t.Context(), plugin, key); string(v) != want || found != wantFound || err != nil {
 		t.Errorf("KVGet(%s, %q): got %q, %v, %v, want %q, %v", plugin, key, v, found, err, want, wantFound)
 	}
 }
 
-func kvEntries(t *testing.T, s KV) {
+func kvEntries(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	kvValue(t, s, "p", "k", "", false)
 	wantCode(t, "set", s.KVSet(ctx, "p", "k", []byte("a\x00b")), "")
@@ -81,7 +72,7 @@ func kvEntries(t *testing.T, s KV) {
 // entry is what an entry counts besides its key and its value, in bytes.
 const entry = 128
 
-func kvQuota(t *testing.T, s KV) {
+func kvQuota(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	over := func(what string, err error) {
 		t.Helper()
@@ -111,7 +102,7 @@ func kvQuota(t *testing.T, s KV) {
 	wantCode(t, "another small one", s.KVSet(ctx, "p", "j", nil), "")
 }
 
-func kvCopies(t *testing.T, s KV) {
+func kvCopies(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	given := []byte("abc")
 	wantCode(t, "set", s.KVSet(ctx, "p", "k", given), "")
@@ -122,7 +113,7 @@ func kvCopies(t *testing.T, s KV) {
 	kvValue(t, s, "p", "k", "abc", true)
 }
 
-func kvOneWinner(t *testing.T, s KV) {
+func kvOneWinner(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	wantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0}), "")
 	var wg sync.WaitGroup
@@ -150,7 +141,7 @@ func kvOneWinner(t *testing.T, s KV) {
 	kvValue(t, s, "p", "n", string([]byte{adders * each}), true)
 }
 
-func kvEnded(t *testing.T, s KV) {
+func kvEnded(t *testing.T, s bus.Engine) {
 	calls := map[string]func(context.Context) error{
 		"KVGet":    func(ctx context.Context) error { _, _, err := s.KVGet(ctx, "p", "k"); return err },
 		"KVSet":    func(ctx context.Context) error { return s.KVSet(ctx, "p", "k", nil) },

@@ -2,7 +2,6 @@ package logtest
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +134,7 @@ func fullForMany(t *testing.T, l bus.Log) {
 
 // childrenOfAFullLog: what a handler settles is stored, with its children, or it
 // could never make room.
-func childrenOfAFullLog(t *testing.T, s State) {
+func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	parent := Make(t, event.Draft{IdempotencyKey: "parent"})
 	mustAppend(t, s, parent)
 	s.SetMaxBytes(1)
@@ -159,27 +158,4 @@ func childrenOfAFullLog(t *testing.T, s State) {
 	if st := mustStatus(t, s); st.Events != 3 || st.Bytes != parent.Size()+child.Size()+beside.Size() {
 		t.Errorf("after a conflict: got %+v", st)
 	}
-}
-
-// listOfCursors: every cursor, by name.
-func listOfCursors(t *testing.T, l bus.Log) {
-	ctx := t.Context()
-	check := func(want ...event.Cursor) {
-		t.Helper()
-		got, err := l.Cursors(ctx)
-		if err != nil || len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
-			t.Errorf("Cursors: got %v, %v, want %v", got, err, want)
-		}
-	}
-	check()
-	for i, name := range []string{"handler/b", "subscriber/a", "handler/a", "handler/B"} {
-		if err := l.SetCursor(ctx, event.Cursor{Name: name, Seq: uint64(i)}); err != nil {
-			t.Fatal(fmt.Errorf("SetCursor(%s): %w", name, err))
-		}
-	}
-	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 2}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
-	if err := l.SetCursor(ctx, event.Cursor{Name: "handler/a", Seq: 1}); err != nil {
-		t.Fatal(err)
-	}
-	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 1}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Run runs the tests of a log. open returns an empty one, and closes it when the
-// test ends.
-func Run(t *testing.T, open func(t *testing.T) bus.Log) {
+// Run runs the tests of a log. open returns an empty one with this clock, and closes
+// it when the test ends.
+func Run(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Log) {
 	tests := []struct {
 		name string
 		run  func(*testing.T, bus.Log)
@@ -29,8 +29,8 @@ func Run(t *testing.T, open func(t *testing.T) bus.Log) {
 		{"refused calls", refusedCalls},
 		{"waiting", waiting},
 		{"trimming", trimming},
-		{"cursors", cursors},
-		{"list of cursors", listOfCursors},
+		{"one event", oneEvent},
+		{"lists of events", listsOfEvents},
 		{"status", status},
 		{"a full log", fullLog},
 		{"a full log for many", fullForMany},
@@ -38,8 +38,16 @@ func Run(t *testing.T, open func(t *testing.T) bus.Log) {
 		{"hammer", hammer},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })
+		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t, time.Now)) })
 	}
+	t.Run("times", func(t *testing.T) {
+		var clock clock
+		times(t, open(t, clock.now), &clock)
+	})
+	t.Run("times of the future", func(t *testing.T) {
+		var clock clock
+		timesOfTheFuture(t, open(t, clock.now), &clock)
+	})
 }
 
 // Make makes an event; a failure is the test's.
@@ -332,42 +340,15 @@ func trimming(t *testing.T, l bus.Log) {
 	}
 }
 
-func cursors(t *testing.T, l bus.Log) {
-	ctx := t.Context()
-	check := func(name string, want uint64, wantFound bool) {
-		t.Helper()
-		if seq, found, err := l.Cursor(ctx, name); seq != want || found != wantFound || err != nil {
-			t.Errorf("Cursor(%q): got %d, %v, %v, want %d, %v", name, seq, found, err, want, wantFound)
-		}
-	}
-	set := func(name string, seq uint64) {
-		t.Helper()
-		if err := l.SetCursor(ctx, event.Cursor{Name: name, Seq: seq}); err != nil {
-			t.Errorf("SetCursor(%q): %v", name, err)
-		}
-	}
-	check("handler/a", 0, false)
-	set("handler/a", 7)
-	set("handler/b", 0)
-	check("handler/a", 7, true)
-	check("handler/b", 0, true)
-	set("handler/a", 3) // back, as a replay does
-	check("handler/a", 3, true)
-	check("handler/A", 0, false)
-}
-
 func endedContext(t *testing.T, l bus.Log) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	calls := map[string]func() error{
-		"Append":    func() error { _, err := l.Append(ctx, Numbered(t, "k", 1)); return err },
-		"Read":      func() error { _, err := l.Read(ctx, 1, 1); return err },
-		"Wait":      func() error { return l.Wait(ctx, 5) },
-		"Trim":      func() error { _, err := l.Trim(ctx, 5); return err },
-		"Cursor":    func() error { _, _, err := l.Cursor(ctx, "x"); return err },
-		"Cursors":   func() error { _, err := l.Cursors(ctx); return err },
-		"Status":    func() error { _, err := l.Status(ctx); return err },
-		"SetCursor": func() error { return l.SetCursor(ctx, event.Cursor{Name: "x"}) },
+		"Append": func() error { _, err := l.Append(ctx, Numbered(t, "k", 1)); return err },
+		"Read":   func() error { _, err := l.Read(ctx, 1, 1); return err },
+		"Wait":   func() error { return l.Wait(ctx, 5) },
+		"Trim":   func() error { _, err := l.Trim(ctx, 5); return err },
+		"Status": func() error { _, err := l.Status(ctx); return err },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {

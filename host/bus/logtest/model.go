@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -125,7 +126,7 @@ func (m *model) newest(h string) (seq uint64) {
 
 // againstModel does the same random things to an engine and to a model, and
 // compares every answer.
-func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) State, reopen func(*testing.T, State) State) {
+func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine, reopen func(*testing.T, bus.Engine) bus.Engine) {
 	s := open(t, time.Now) // one for all runs, which each leave it empty
 	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
 // backlogText shows a backlog as "cursor 5 open [3] done [8 9] replay 1-4 resume 5".
-func backlogText(t testing.TB, s State, handler string) string {
+func backlogText(t testing.TB, s bus.Engine, handler string) string {
 	t.Helper()
 	b, err := s.LoadBacklog(t.Context(), handler)
 	if err != nil {
@@ -28,7 +29,7 @@ func backlogText(t testing.TB, s State, handler string) string {
 
 // standing appends twelve events and puts the handlers a and b at 8: 3 waits for
 // a retry, 5 is dead, 10 is done, 11 waits for a retry, the others up to 8 are ok.
-func standing(t *testing.T, s State) (save func(handler string, seq uint64, st event.Status, seconds int64), cursor func(uint64)) {
+func standing(t *testing.T, s bus.Engine) (save func(handler string, seq uint64, st event.Status, seconds int64), cursor func(uint64)) {
 	mustAppend(t, s, Numbered(t, "k", 12)...)
 	save = func(handler string, seq uint64, st event.Status, seconds int64) {
 		mustSave(t, s, event.Delivery{Handler: handler, Seq: seq, Status: st, Attempts: 1, At: at(seconds)})
@@ -54,21 +55,21 @@ func standing(t *testing.T, s State) (save func(handler string, seq uint64, st e
 	return save, cursor
 }
 
-func wantBacklog(t *testing.T, s State, handler, want string) {
+func wantBacklog(t *testing.T, s bus.Engine, handler, want string) {
 	t.Helper()
 	if got := backlogText(t, s, handler); got != want {
 		t.Errorf("%s: got %s, want %s", handler, got, want)
 	}
 }
 
-func start(t *testing.T, s State, from, to uint64, seconds int64) {
+func start(t *testing.T, s bus.Engine, from, to uint64, seconds int64) {
 	t.Helper()
 	if err := s.StartReplay(t.Context(), "a", from, to, at(seconds)); err != nil {
 		t.Fatalf("StartReplay: %v", err)
 	}
 }
 
-func replay(t *testing.T, s State) {
+func replay(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	save, cursor := standing(t, s)
 	const before = "cursor 8 open [3 11] done [10]"
@@ -116,7 +117,7 @@ func replay(t *testing.T, s State) {
 	wantBacklog(t, s, "a", "cursor 7 open [] done []")
 }
 
-func replayAgain(t *testing.T, s State) {
+func replayAgain(t *testing.T, s bus.Engine) {
 	save, cursor := standing(t, s)
 	start(t, s, 2, 6, 100)
 	save("a", 2, event.StatusOK, 101)
@@ -138,7 +139,7 @@ func replayAgain(t *testing.T, s State) {
 	wantBacklog(t, s, "a", "cursor 9 open [3 11] done [10] replay 12-12 resume 9")
 }
 
-func replayAhead(t *testing.T, s State) {
+func replayAhead(t *testing.T, s bus.Engine) {
 	save, _ := standing(t, s)
 	save("a", 12, event.StatusOK, 1)
 	start(t, s, 11, 12, 100)
@@ -149,7 +150,7 @@ func replayAhead(t *testing.T, s State) {
 
 // replayEarlier starts one while outcomes seem to be of the future, because the
 // clock was set back: they are from before it all the same.
-func replayEarlier(t *testing.T, s State) {
+func replayEarlier(t *testing.T, s bus.Engine) {
 	save, _ := standing(t, s)
 	save("a", 2, event.StatusOK, 500)
 	save("a", 4, event.StatusDead, 600)

@@ -10,20 +10,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// RunState runs the tests of an engine that keeps deliveries. open returns an
-// empty one with this clock, and closes it when the test ends. reopen closes one
-// and opens it again with what it kept; nil for an engine that keeps nothing.
-func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State, reopen func(*testing.T, State) State) {
+// RunState runs the tests of what an engine keeps besides the log. open returns an
+// empty one with this clock, and closes it when the test ends. reopen closes one and
+// opens it again with what it stored; nil for an engine that stores nothing.
+func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine, reopen func(*testing.T, bus.Engine) bus.Engine) {
 	tests := []struct {
 		name string
-		run  func(*testing.T, State)
+		run  func(*testing.T, bus.Engine)
 	}{
-		{"one event", oneEvent},
-		{"lists of events", listsOfEvents},
+		{"cursors", cursors},
+		{"list of cursors", listOfCursors},
 		{"deliveries", deliveries},
 		{"backlog", backlog},
 		{"children", children},
@@ -39,107 +40,79 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) State,
 		{"replay while another is under way", replayAgain},
 		{"replay ahead of the cursor", replayAhead},
 		{"replay after the clock was set back", replayEarlier},
+		{"an ended context of cursors", endedContextOfCursors},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t, time.Now)) })
 	}
-	t.Run("times", func(t *testing.T) {
-		var clock clock
-		times(t, open(t, clock.now), &clock)
-	})
-	t.Run("times of the future", func(t *testing.T) {
-		var clock clock
-		timesOfTheFuture(t, open(t, clock.now), &clock)
-	})
 	t.Run("against a model", func(t *testing.T) { againstModel(t, open, reopen) })
 }
 
-func oneEvent(t *testing.T, s State) {
+func cursors(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
-	named := Make(t, event.Draft{IdempotencyKey: "order:7:v1"})
-	plain := Make(t, event.Draft{})
-	// Its key is another event's id: that event's id wins a look-up.
-	claims := Make(t, event.Draft{IdempotencyKey: named.ID()})
-	mustAppend(t, s, named, plain, claims)
-	for id, want := range map[string]*event.Event{
-		"order:7:v1": named, named.ID(): named, plain.ID(): plain, claims.ID(): claims,
-	} {
-		if got, err := s.Event(ctx, id); err != nil || got.Event.ID() != want.ID() || got.Seq == 0 {
-			t.Errorf("Event(%q): got %+v, %v, want %s", id, got, err, want.ID())
+	check := func(name string, want uint64, wantFound bool) {
+		t.Helper()
+		if seq, found, err := s.Cursor(ctx, name); seq != want || found != wantFound || err != nil {
+			t.Errorf("Cursor(%q): got %d, %v, %v, want %d, %v", name, seq, found, err, want, wantFound)
 		}
 	}
-	// By its key each is found, also one whose key is another event's id.
-	for _, ev := range []*event.Event{named, plain, claims} {
-		key := ev.Metadata().IdempotencyKey
-		list, err := s.Events(ctx, event.Query{Key: key, Limit: 2})
-		if err != nil || len(list) != 1 || list[0].Event.ID() != ev.ID() || list[0].Seq == 0 {
-			t.Errorf("Events by the key %q: got %+v, %v, want %s", key, list, err, ev.ID())
+	set := func(name string, seq uint64) {
+		t.Helper()
+		if err := s.SetCursor(ctx, event.Cursor{Name: name, Seq: seq}); err != nil {
+			t.Errorf("SetCursor(%q): %v", name, err)
 		}
 	}
-	for _, q := range []event.Query{{Key: "ORDER:7:V1"}, {Key: "order:7:v1", Type: "other"}, {Key: "order:7:v1", Subject: "x"}, {Key: "order:7:v1", Before: 1}} {
-		q.Limit = 1
-		if list, err := s.Events(ctx, q); err != nil || len(list) != 0 {
-			t.Errorf("Events(%+v): got %+v, %v, want none", q, list, err)
+	check("handler/a", 0, false)
+	set("handler/a", 7)
+	set("handler/b", 0)
+	check("handler/a", 7, true)
+	check("handler/b", 0, true)
+	set("handler/a", 3) // back, as a replay does
+	check("handler/a", 3, true)
+	check("handler/A", 0, false)
+}
+
+// listOfCursors: every cursor, by name.
+func listOfCursors(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	check := func(want ...event.Cursor) {
+		t.Helper()
+		got, err := s.Cursors(ctx)
+		if err != nil || len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
+			t.Errorf("Cursors: got %v, %v, want %v", got, err, want)
 		}
 	}
-	for _, id := range []string{"", "order:7:v2", "ORDER:7:V1"} {
-		_, err := s.Event(ctx, id)
-		wantCode(t, fmt.Sprintf("Event(%q)", id), err, fault.NotFound)
+	check()
+	for i, name := range []string{"handler/b", "subscriber/a", "handler/a", "handler/B"} {
+		if err := s.SetCursor(ctx, event.Cursor{Name: name, Seq: uint64(i)}); err != nil {
+			t.Fatal(fmt.Errorf("SetCursor(%s): %w", name, err))
+		}
+	}
+	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 2}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
+	if err := s.SetCursor(ctx, event.Cursor{Name: "handler/a", Seq: 1}); err != nil {
+		t.Fatal(err)
+	}
+	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 1}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
+}
+
+func endedContextOfCursors(t *testing.T, s bus.Engine) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := map[string]func() error{
+		"Cursor":    func() error { _, _, err := s.Cursor(ctx, "x"); return err },
+		"Cursors":   func() error { _, err := s.Cursors(ctx); return err },
+		"SetCursor": func() error { return s.SetCursor(ctx, event.Cursor{Name: "x"}) },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v, want the context's error", name, err)
+		}
 	}
 }
 
-func listsOfEvents(t *testing.T, s State) {
-	ctx := t.Context()
-	var all []event.Record
-	for i := range 60 {
-		ev := Make(t, event.Draft{Type: []string{"a", "b"}[i%2], Subject: []string{"", "x", "y"}[i%3]})
-		all = append(all, event.Record{Seq: mustAppend(t, s, ev)[0].Seq, Event: ev})
-	}
-	for _, q := range []event.Query{
-		{Limit: 1000}, {Limit: 7}, {Type: "a", Limit: 5}, {Type: "none", Limit: 5}, {Subject: "x", Limit: 100},
-		{Type: "b", Subject: "y", Limit: 3}, {Before: all[30].Seq, Limit: 4}, {Before: 1, Limit: 4},
-		{Before: math.MaxUint64, Type: "a", Subject: "x", Limit: 1}, {Subject: "none", Limit: 2},
-	} {
-		var want []string
-		for i := len(all) - 1; i >= 0 && len(want) < q.Limit; i-- {
-			ev := all[i].Event
-			if (q.Type == "" || q.Type == ev.Type()) && (q.Subject == "" || q.Subject == ev.Metadata().Subject) && (q.Before == 0 || all[i].Seq < q.Before) {
-				want = append(want, ev.ID())
-			}
-		}
-		records, err := s.Events(ctx, q)
-		if err != nil {
-			t.Fatalf("Events(%+v): %v", q, err)
-		}
-		var got []string
-		for _, r := range records {
-			got = append(got, r.Event.ID())
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("Events(%+v): got %v, want %v", q, got, want)
-		}
-	}
-	// A rare one, far back.
-	var many []*event.Event
-	for i := range 3000 {
-		many = append(many, Make(t, event.Draft{Type: "many", Subject: fmt.Sprint(i % 7)}))
-	}
-	mustAppend(t, s, many...)
-	if records, err := s.Events(ctx, event.Query{Type: "b", Subject: "x", Limit: 1}); err != nil || len(records) != 1 || records[0].Seq != all[55].Seq {
-		t.Errorf("a rare one: got %+v, %v, want Seq %d", records, err, all[55].Seq)
-	}
-	if records, err := s.Events(ctx, event.Query{Type: "many", Subject: "3", Limit: 400}); err != nil || len(records) != 400 || records[399].Event.ID() != many[2999-7*399].ID() {
-		t.Errorf("many: got %d, %v", len(records), err)
-	}
-	for _, limit := range []int{-1, 0, 1001} {
-		_, err := s.Events(ctx, event.Query{Limit: limit})
-		wantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
-	}
-}
-
-func deliveries(t *testing.T, s State) {
+func deliveries(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	at := time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 	outcomes := []event.Delivery{
@@ -173,7 +146,7 @@ func deliveries(t *testing.T, s State) {
 	}
 }
 
-func backlog(t *testing.T, s State) {
+func backlog(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	check := func(handler string, want event.Backlog) {
 		t.Helper()
@@ -230,97 +203,7 @@ func backlog(t *testing.T, s State) {
 	}
 }
 
-// clock is a clock that a test sets, also back.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) set(seconds int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = time.Unix(seconds, 0)
-}
-
-func times(t *testing.T, s State, clock *clock) {
-	ctx := t.Context()
-	var seqs []uint64
-	for _, at := range []int64{100, 100, 110, 105 /* back: taken as 110 */, 120, 130} {
-		clock.set(at)
-		seqs = append(seqs, mustAppend(t, s, Make(t, event.Draft{}))[0].Seq)
-	}
-	check := func(at int64, want uint64) {
-		t.Helper()
-		if got, err := s.SeqAt(ctx, time.Unix(at, 0)); got != want || err != nil {
-			t.Errorf("SeqAt(%d): got %d, %v, want %d", at, got, err, want)
-		}
-	}
-	end := s.Last() + 1
-	check(0, seqs[0])
-	check(100, seqs[0])
-	check(101, seqs[2])
-	check(110, seqs[2])
-	check(111, seqs[4])
-	check(130, seqs[5])
-	check(131, end)
-	if _, err := s.Trim(ctx, seqs[3]); err != nil {
-		t.Fatal(err)
-	}
-	check(0, seqs[3])
-	check(111, seqs[4])
-	if _, err := s.Trim(ctx, end); err != nil {
-		t.Fatal(err)
-	}
-	check(0, end)
-	if got, err := s.SeqAt(ctx, time.Time{}); got != end || err != nil {
-		t.Errorf("SeqAt of the zero time: got %d, %v, want %d", got, err, end)
-	}
-}
-
-// timesOfTheFuture sets the clock far back again. Trim then gives the events that
-// bear times of the future the present one.
-func timesOfTheFuture(t *testing.T, s State, clock *clock) {
-	ctx := t.Context()
-	clock.set(1000)
-	first := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
-	clock.set(1 << 30)
-	ahead := mustAppend(t, s, Numbered(t, "ahead", 1200)...)[0].Seq
-	clock.set(2000)
-	mustAppend(t, s, Make(t, event.Draft{}))
-	check := func(what string, at int64, want uint64) {
-		t.Helper()
-		if got, err := s.SeqAt(ctx, time.Unix(at, 0)); got != want || err != nil {
-			t.Errorf("%s: SeqAt(%d): got %d, %v, want %d", what, at, got, err, want)
-		}
-	}
-	check("before", 2001, ahead)
-	before, err := s.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := s.Trim(ctx, 0); n != 0 || err != nil {
-		t.Fatalf("Trim: got %d, %v", n, err)
-	}
-	if after, err := s.Status(ctx); after != before || err != nil {
-		t.Errorf("Status: got %+v, %v, want %+v", after, err, before)
-	}
-	check("after", 1000, first)
-	check("after", 1001, ahead)
-	check("after", 2000, ahead)
-	check("after", 2001, s.Last()+1)
-	clock.set(3000)
-	next := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
-	check("what came then", 2001, next)
-	check("what came then", 3001, next+1)
-}
-
-func closing(t *testing.T, s State) {
+func closing(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	mustAppend(t, s, Make(t, event.Draft{}))
 	if err := s.Close(); err != nil {
@@ -361,7 +244,7 @@ func closing(t *testing.T, s State) {
 	}
 }
 
-func closingWhileBusy(t *testing.T, s State) {
+func closingWhileBusy(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	var wg sync.WaitGroup
 	until := func(call func() error) {

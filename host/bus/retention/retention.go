@@ -33,7 +33,7 @@ const (
 // Log is the part of an engine that a Retention uses.
 type Log interface {
 	bus.Log
-	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	Cursors(ctx context.Context) ([]event.Cursor, error)
 }
 
 // Limits bound the log.

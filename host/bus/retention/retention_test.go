@@ -94,7 +94,7 @@ func onEngines(t *testing.T, limits Limits, run func(*testing.T, *retained)) {
 		t.Run(name, func(t *testing.T) {
 			r := &retained{at: time.Unix(1e9, 0), limits: limits}
 			if name == "store" {
-				s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "berth.db"), Now: r.now})
+				s, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "berth.db"), Window: bus.NewWindow(bus.WindowConfig{}), Now: r.now})
 				if err != nil {
 					t.Fatal(err)
 				}

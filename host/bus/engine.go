@@ -1,0 +1,114 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// Log is the part of an engine that keeps events: an append-only sequence with a
+// Seq for each event. All methods are safe for concurrent use. Package logtest
+// states the same in tests that every engine passes.
+type Log interface {
+	// Append stores events in this order and returns when they are stored, with
+	// one receipt each. An event whose key the log has already is a duplicate or,
+	// with other content, in conflict (Receipt.Err, fault.Conflict); neither keeps
+	// the other events from being stored. The events of one call become visible
+	// together, before Append returns. An error means that none of them was
+	// stored: fault.Exhausted without capacity (with a RetryAfter at the log's own
+	// bound, see event.LogFull), fault.Unavailable otherwise. After an error that
+	// is not the context's the caller tries again with the same keys: an engine
+	// whose disk did not confirm a write may have stored the events after all, and
+	// then answers duplicate.
+	Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
+	// Read returns the events from Seq from on, ascending, at most limit. The
+	// result can be shared and must not be written to. It may be shorter than
+	// limit when there are more; it is empty only when the log has none from there on.
+	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+	// Wait returns nil once Last is above after, an error that wraps the
+	// context's when that ends first, fault.Unavailable when the log is closed.
+	Wait(ctx context.Context, after uint64) error
+	// Last returns the highest Seq that was stored, trimmed or not; 0 for none.
+	Last() uint64
+	// Trim removes the events below before and returns their number.
+	Trim(ctx context.Context, before uint64) (int, error)
+	// Status returns the size of the log: exactly, and without counting.
+	Status(ctx context.Context) (event.LogStatus, error)
+	// SetMaxBytes bounds Status.Bytes for what publishers append; 0 is no bound.
+	// Children, which come with an outcome, are exempt.
+	SetMaxBytes(bytes int64)
+
+	// Event returns the event with this id or, without one, with this idempotency
+	// key. fault.NotFound when there is neither.
+	Event(ctx context.Context, id string) (event.Record, error)
+	// Events returns the newest events that q selects, newest first.
+	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+	// SeqAt returns the Seq of the first event that was appended at or after t, or
+	// Last()+1 when there is none yet.
+	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	// Skip makes readers pass over unreadable events from one Seq to another, both
+	// included. fault.Conflict when one of them can be read.
+	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
+}
+
+// State is the part of an engine that keeps the progress of handlers and the
+// key-value state of plugins. All methods are safe for concurrent use; what a
+// writing method stored survives as the log's events do.
+type State interface {
+	// Cursor returns a named cursor, and whether there is one; Cursors returns all
+	// of them by name. SetCursor makes or moves one, also back.
+	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
+	Cursors(ctx context.Context) ([]event.Cursor, error)
+	SetCursor(ctx context.Context, c event.Cursor) error
+
+	// SaveDeliveries stores deliveries, each in place of the one with the same
+	// handler and Seq, appends their children to the log and moves cursors, in one
+	// transaction. A child that the log has already is skipped. When a child is in
+	// conflict, no child of its delivery is appended, and the delivery is stored as
+	// Delivery.Refuse makes it and returned as refused.
+	SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
+	// Deliveries returns the deliveries of one event, by handler.
+	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
+	// LoadBacklog returns a handler's progress, as of one moment.
+	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
+	// ForgetHandler removes a handler's cursors, deliveries and replay.
+	ForgetHandler(ctx context.Context, handler string) error
+
+	// DeadLetters returns the dead letters that f selects, with their events,
+	// newest event first, at most limit (1 to 1000). next is the cursor for more,
+	// or "". A malformed cursor is fault.Invalid.
+	DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error)
+	// DeadCounts returns the number of dead letters of each handler that has any.
+	DeadCounts(ctx context.Context) (map[string]uint64, error)
+	// Redrive makes the dead letters that f selects pending, without an attempt,
+	// and returns their number. Purge keeps their deliveries dead, but they are no
+	// longer dead letters and no longer keep their events in the log.
+	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
+	Purge(ctx context.Context, f event.DeadFilter) (int, error)
+	// Redriven returns a handler's pending deliveries above a Seq, ascending, at
+	// most limit. CountRedriven counts those from one Seq to another, both included.
+	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
+	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
+	// StartReplay sets a handler back to receive the events from one Seq to
+	// another again, both included; see event.BeginReplay. fault.NotFound for a
+	// handler that has no position in the log.
+	StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error
+
+	// KVGet returns a plugin's value, and whether there is one. KVSet stores one;
+	// KVCAS does so only if the present value equals old or, when old is nil, if
+	// there is none, and otherwise returns fault.Conflict. KVDelete removes one,
+	// KVClear all of a plugin. fault.Exhausted in the field "value" is the quota's.
+	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
+	KVSet(ctx context.Context, plugin, key string, value []byte) error
+	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
+	KVDelete(ctx context.Context, plugin, key string) error
+	KVClear(ctx context.Context, plugin string) error
+}
+
+// Engine is what a host stores its events and its progress in.
+type Engine interface {
+	Log
+	State
+	Close() error
+}

@@ -1,0 +1,327 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// memoryDelivery is a delivery as it is stored.
+type memoryDelivery struct {
+	event.Delivery
+	purged bool // a dead one that is no longer a dead letter
+}
+
+// SaveDeliveries implements State. A delivery of an event that was trimmed is not
+// stored: nothing could be done with it.
+func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, "save deliveries"); err != nil {
+		return nil, err
+	}
+	for _, d := range deliveries {
+		if conflict := m.conflict(d.Children); conflict != nil {
+			d = d.Refuse(conflict)
+			refused = append(refused, d)
+		}
+		if len(d.Children) > 0 {
+			m.add(d.Children)
+			d.Children = nil
+		}
+		if _, found := m.find(d.Seq); !found && d.Seq <= m.trimmed {
+			continue
+		}
+		of := m.deliveries[d.Handler]
+		if of == nil {
+			of = make(map[uint64]memoryDelivery)
+			m.deliveries[d.Handler] = of
+		}
+		d.At, d.Due, d.FirstAttempt = d.At.UTC(), d.Due.UTC(), d.FirstAttempt.UTC()
+		of[d.Seq] = memoryDelivery{Delivery: d}
+	}
+	for _, c := range cursors {
+		m.cursors[c.Name] = c.Seq
+	}
+	return refused, nil
+}
+
+// conflict returns why events cannot be appended: their keys have other content in
+// the log or among the events.
+func (m *Memory) conflict(events []*event.Event) (conflict error) {
+	if len(events) == 0 {
+		return nil
+	}
+	among := make(map[string]event.Record)
+	for _, ev := range events {
+		key := ev.Metadata().IdempotencyKey
+		first, found := m.keys[key]
+		if !found {
+			first, found = among[key]
+		}
+		if found {
+			conflict = errors.Join(conflict, event.Repeated(first, ev).Err)
+			continue
+		}
+		among[key] = event.Record{Event: ev}
+	}
+	return conflict
+}
+
+// Cursor implements State.
+func (m *Memory) Cursor(ctx context.Context, name string) (seq uint64, found bool, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read a cursor"); err != nil {
+		return 0, false, err
+	}
+	seq, found = m.cursors[name]
+	return seq, found, nil
+}
+
+// Cursors implements State.
+func (m *Memory) Cursors(ctx context.Context) ([]event.Cursor, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "list the cursors"); err != nil {
+		return nil, err
+	}
+	list := make([]event.Cursor, 0, len(m.cursors))
+	for name, seq := range m.cursors {
+		list = append(list, event.Cursor{Name: name, Seq: seq})
+	}
+	slices.SortFunc(list, func(a, b event.Cursor) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// SetCursor implements State.
+func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
+	if _, err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
+		return fmt.Errorf("set a cursor: %w", err)
+	}
+	return nil
+}
+
+// Deliveries implements State.
+func (m *Memory) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read deliveries"); err != nil {
+		return nil, err
+	}
+	var list []event.Delivery
+	for _, deliveries := range m.deliveries {
+		if d, found := deliveries[seq]; found {
+			list = append(list, d.Delivery)
+		}
+	}
+	slices.SortFunc(list, func(a, b event.Delivery) int { return cmp.Compare(a.Handler, b.Handler) })
+	return list, nil
+}
+
+// LoadBacklog implements State.
+func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read a handler's backlog"); err != nil {
+		return event.Backlog{}, err
+	}
+	var b event.Backlog
+	position, _, _ := event.HandlerCursors(handler)
+	deliveries := m.deliveries[handler]
+	b.Cursor, b.Found = m.cursors[position]
+	b.Found = b.Found || len(deliveries) > 0
+	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
+		under := *r
+		b.Replay = &under
+	}
+	for seq, d := range deliveries {
+		b.Newest = max(b.Newest, seq)
+		switch {
+		case d.Status == event.StatusPending: // for Redriven
+		case !d.Status.Final():
+			b.Open = append(b.Open, d.Delivery)
+		case seq > b.Cursor && !b.Replay.Skips(seq) && b.Replay.Done(seq, d.At):
+			b.Done = append(b.Done, seq)
+		}
+	}
+	slices.SortFunc(b.Open, bySeq)
+	slices.Sort(b.Done)
+	return b, nil
+}
+
+func bySeq(a, b event.Delivery) int { return cmp.Compare(a.Seq, b.Seq) }
+
+// ForgetHandler implements State.
+func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, "forget a handler"); err != nil {
+		return err
+	}
+	position, from, to := event.HandlerCursors(handler)
+	for _, name := range []string{position, from, to} {
+		delete(m.cursors, name)
+	}
+	delete(m.deliveries, handler)
+	delete(m.replays, handler)
+	return nil
+}
+
+// dead lists the dead letters that f selects after a position. The caller holds mu.
+func (m *Memory) dead(f event.DeadFilter, after event.DeadPosition) (list []event.DeadLetter) {
+	for handler, deliveries := range m.deliveries {
+		if f.Handler != "" && f.Handler != handler {
+			continue
+		}
+		for seq, d := range deliveries {
+			if d.Status != event.StatusDead || d.purged {
+				continue
+			}
+			i, found := m.find(seq)
+			if !found {
+				continue
+			}
+			l := d.DeadLetter(m.records[i].Event)
+			if (after == event.DeadPosition{} || after.Before(l.Position())) && f.Selects(l) {
+				list = append(list, l)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b event.DeadLetter) int {
+		return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(b.Handler, a.Handler))
+	})
+	return list
+}
+
+// DeadLetters implements State.
+func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
+	if limit < 1 || limit > 1000 {
+		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
+	}
+	after, err := event.ParseDeadPosition(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read dead letters"); err != nil {
+		return nil, "", err
+	}
+	if list = m.dead(f, after); len(list) > limit {
+		list = list[:limit:limit]
+		next = list[limit-1].Position().String()
+	}
+	return list, next, nil
+}
+
+// Redrive implements State.
+func (m *Memory) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
+	return m.changeDead(ctx, "redrive dead letters", f, func(d *memoryDelivery) {
+		d.Delivery = event.Delivery{Handler: d.Handler, Seq: d.Seq, Status: event.StatusPending, At: m.now().UTC()}
+	})
+}
+
+// Purge implements State.
+func (m *Memory) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
+	return m.changeDead(ctx, "purge dead letters", f, func(d *memoryDelivery) { d.purged = true })
+}
+
+func (m *Memory) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*memoryDelivery)) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return 0, err
+	}
+	list := m.dead(f, event.DeadPosition{})
+	for _, l := range list {
+		d := m.deliveries[l.Handler][l.Seq]
+		change(&d)
+		m.deliveries[l.Handler][l.Seq] = d
+	}
+	return len(list), nil
+}
+
+// DeadCounts implements State.
+func (m *Memory) DeadCounts(ctx context.Context) (map[string]uint64, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "count dead letters"); err != nil {
+		return nil, err
+	}
+	counts := make(map[string]uint64)
+	for handler, deliveries := range m.deliveries {
+		for _, d := range deliveries {
+			if d.Status == event.StatusDead && !d.purged {
+				counts[handler]++
+			}
+		}
+	}
+	return counts, nil
+}
+
+// CountRedriven implements State.
+func (m *Memory) CountRedriven(ctx context.Context, handler string, from, to uint64) (n int, err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "count redriven deliveries"); err != nil {
+		return 0, err
+	}
+	for seq, d := range m.deliveries[handler] {
+		if d.Status == event.StatusPending && seq >= from && seq <= to {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Redriven implements State.
+func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if err := m.usable(ctx, "read redriven deliveries"); err != nil {
+		return nil, err
+	}
+	var list []event.Delivery
+	for seq, d := range m.deliveries[handler] {
+		if d.Status == event.StatusPending && seq > after {
+			list = append(list, d.Delivery)
+		}
+	}
+	slices.SortFunc(list, bySeq)
+	return list[:min(limit, len(list))], nil
+}
+
+// StartReplay implements State. The replay starts no earlier than the outcomes of
+// its events: the clock may have been set back.
+func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
+	const doing = "start a replay"
+	if from < 1 || from > to {
+		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, doing); err != nil {
+		return err
+	}
+	position, _, _ := event.HandlerCursors(handler)
+	deliveries := m.deliveries[handler]
+	cursor, found := m.cursors[position]
+	if !found && len(deliveries) == 0 {
+		return fault.New(fault.NotFound, "%s: the handler %s has no position in the log", doing, handler)
+	}
+	for seq, d := range deliveries {
+		if seq >= from && seq <= to && d.Status.Final() && d.At.After(at) {
+			at = d.At
+		}
+	}
+	r, back := event.BeginReplay(cursor, m.replays[handler], from, to, at)
+	m.replays[handler], m.cursors[position] = &r, back
+	return nil
+}
