@@ -64,7 +64,7 @@ func Examine(ctx context.Context, e Examination) doctor.Report {
 	dir := e.DataDir
 	r.Add(doctor.Editable(path, func(path string) (replace, overwrite bool, reason error) {
 		way, reason := config.Probe(path, dir)
-		return way == config.ByRename, way == config.InPlace, reason
+		return way == config.ByRename, way == config.ByOverwrite, reason
 	}))
 	r.Add(e.files(c, dir)...)
 	r.Add(doctor.Disk(dir)...)

@@ -49,6 +49,7 @@ var permitted = map[string]string{}
 // pending are the directories whose names are still to be changed. An entry goes
 // when its directory is done; none is added.
 var pending = map[string]bool{
+	"host/config":                   true,
 	".ci/mutate":                    true,
 	"abi":                           true,
 	"abi/go":                        true,
@@ -58,14 +59,10 @@ var pending = map[string]bool{
 	"host/api":                      true,
 	"host/api/cloudevents":          true,
 	"host/bus":                      true,
-	"host/config":                   true,
-	"host/config/file":              true,
-	"host/config/splice":            true,
 	"host/delivery":                 true,
 	"host/event":                    true,
 	"host/event/jsonscan":           true,
 	"host/orders":                   true,
-	"host/route":                    true,
 	"host/sandbox":                  true,
 	"host/sandbox/bench":            true,
 	"host/sandbox/guestnet":         true,

@@ -90,40 +90,6 @@ func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
 	})
 }
 
-// AddHandler writes handlers.<name> with these settings, unless the file has a
-// section of that name already, which is the operator's and stays as it is. It
-// returns the configuration as it is now, and whether a section was added.
-// Without grants (nil) the section has no such key.
-func (e *Editor) AddHandler(name string, enabled bool, grants []spec.Grant) (c *Config, added bool, err error) {
-	value := grantsText(grants)
-	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
-	if err != nil {
-		return nil, false, err
-	}
-	c, err = e.edit(name, "", func(c *Config) {
-		if _, there := c.Handlers[name]; there {
-			added = false
-			return
-		}
-		added = true
-		h := c.handler(name)
-		h.Enabled = &enabled
-		if grants != nil {
-			h.Grants = alone.Handlers["x"].Grants
-		}
-		c.Handlers[name] = h
-	}, func(src []byte) ([][]byte, error) {
-		texts := [][]byte{src}
-		if grants != nil {
-			if texts, err = splice.Set(src, []string{"handlers", name, "grants"}, value); err != nil {
-				return nil, err
-			}
-		}
-		return setIn(texts, []string{"handlers", name, "enabled"}, strconv.FormatBool(enabled))
-	})
-	return c, added && err == nil, err
-}
-
 // setIn sets a key in each of the texts, of which at least one must let it.
 func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
 	var with [][]byte

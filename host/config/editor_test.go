@@ -304,31 +304,6 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func TestAddHandler(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "c.yaml")
-	write(t, path, "# mine\nhandlers:\n  y: {paused: true}\n")
-	e := config.NewEditor(path)
-	for _, want := range []bool{true, false} {
-		c, added, err := e.AddHandler("x", true, []spec.Grant{{Name: "kv"}})
-		if err != nil || added != want || c.Handlers["x"].Enabled == nil || len(c.Handlers["x"].Grants) != 1 {
-			t.Errorf("got %+v, %v, %v; want added %v", c, added, err, want)
-		}
-	}
-	if c, added, err := e.AddHandler("y", true, nil); err != nil || added || c.Handlers["y"].Enabled != nil {
-		t.Errorf("a section that is there: got %v, %v", added, err)
-	}
-	if _, added, err := e.AddHandler("z", false, nil); err != nil || !added {
-		t.Errorf("without grants: got %v, %v", added, err)
-	}
-	if _, added, err := e.AddHandler("w", false, []spec.Grant{{Name: "http"}}); !fault.Is(err, fault.Invalid) || added {
-		t.Errorf("a grant that the file cannot hold: got %v, %v", added, err)
-	}
-	const want = "# mine\nhandlers:\n  y: {paused: true}\n  x:\n    enabled: true\n    grants: [\"kv\"]\n  z:\n    enabled: false\n"
-	if got := read(t, path); got != want {
-		t.Errorf("got\n%q, want\n%q", got, want)
-	}
-}
-
 // What other parts refuse is not written.
 func TestEditorAsksCheck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")

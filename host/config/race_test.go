@@ -18,9 +18,9 @@ import (
 // as most editors do or in place as the others do. Every save is in the file
 // until the person's next: an edit never puts back what was before it.
 func TestEditsRaceWithAPerson(t *testing.T) {
-	for _, inPlace := range []bool{false, true} {
-		t.Run(map[bool]string{false: "renamed", true: "in place"}[inPlace], func(t *testing.T) {
-			if inPlace && runtime.GOOS != "linux" {
+	for _, overwrite := range []bool{false, true} {
+		t.Run(map[bool]string{false: "renamed", true: "in place"}[overwrite], func(t *testing.T) {
+			if overwrite && runtime.GOOS != "linux" {
 				t.Skip("only Linux tells who has a file open for writing")
 			}
 			path := filepath.Join(t.TempDir(), "c.yaml")
@@ -53,7 +53,7 @@ func TestEditsRaceWithAPerson(t *testing.T) {
 			})
 			for i := 1; i <= 300; i++ {
 				mine := fmt.Sprintf("data_dir: s%d\n", i)
-				if inPlace {
+				if overwrite {
 					write(t, path, mine)
 				} else {
 					write(t, path+".mine", mine)

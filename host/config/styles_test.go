@@ -41,7 +41,13 @@ func styleEdits() []struct {
 		{"pause x", func(e *config.Editor) error { _, err := e.SetHandlerPaused("x", true); return err }},
 		{"resume x", func(e *config.Editor) error { _, err := e.SetHandlerPaused("x", false); return err }},
 		{"approve x", func(e *config.Editor) error { _, err := e.SetHandlerGrants("x", grants); return err }},
-		{"install new", func(e *config.Editor) error { _, _, err := e.AddHandler("new", true, grants[1:]); return err }},
+		{"install new", func(e *config.Editor) error {
+			if _, err := e.SetHandlerGrants("new", grants[1:]); err != nil {
+				return err
+			}
+			_, err := e.SetHandlerEnabled("new", true)
+			return err
+		}},
 		{"uninstall x", func(e *config.Editor) error { _, err := e.RemoveHandler("x"); return err }},
 		{"uninstall y", func(e *config.Editor) error { _, err := e.RemoveHandler("y"); return err }},
 	}

@@ -33,8 +33,8 @@ var dataDirLine = regexp.MustCompile(`(?m)data_dir["']?:[ \t]*["']?([^"'\s#]+)`)
 
 // The ways in which a file can be edited; see file.Probe.
 const (
-	ByRename = file.ByRename
-	InPlace  = file.InPlace
+	ByRename    = file.ByRename
+	ByOverwrite = file.ByOverwrite
 )
 
 // Probe finds out how an Editor with this data directory could edit a file; see

@@ -49,7 +49,7 @@ func (t *Table) ExplainRoute(ev *event.Event) Explanation {
 		if len(t.rules) == 0 {
 			return Explanation{Reason: "there are no routes, so no event reaches anybody"}
 		}
-		return Explanation{Reason: fmt.Sprintf("no route is for the type %s; tried: %s", ev.Type(), few(t.Patterns()))}
+		return Explanation{Reason: fmt.Sprintf("no route is for the type %s; tried: %s", ev.Type(), shorten(t.Patterns()))}
 	}
 	if r.when == nil {
 		return Explanation{Takes: true, Route: r.Pattern, Reason: fmt.Sprintf("the route %s is the most specific that matches", r.Pattern)}
@@ -111,18 +111,18 @@ func (f *Filter) patterns() string {
 	if len(patterns) == 0 {
 		return "none"
 	}
-	return few(patterns)
+	return shorten(patterns)
 }
 
 func only(handlers []string) string {
 	if len(handlers) == 0 {
 		return "no handler (handlers: [])"
 	}
-	return few(handlers) + " only"
+	return shorten(handlers) + " only"
 }
 
-// few lists the first of many.
-func few(names []string) string {
+// shorten lists the first maxNamed names and the number of the others.
+func shorten(names []string) string {
 	if more := len(names) - maxNamed; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), more)
 	}

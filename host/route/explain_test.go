@@ -65,7 +65,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestExplainNamesFewOfMany(t *testing.T) {
+func TestExplainShortensLongLists(t *testing.T) {
 	var rules []spec.Route
 	for i := range 1000 {
 		rules = append(rules, spec.Route{Pattern: fmt.Sprintf("t%03d", i)})
@@ -76,8 +76,8 @@ func TestExplainNamesFewOfMany(t *testing.T) {
 	}
 }
 
-// TestIndexFindsTheMostSpecific compares the index with trying every pattern.
-func TestIndexFindsTheMostSpecific(t *testing.T) {
+// TestIndexFindsTheDecidingPattern compares the index with trying every pattern.
+func TestIndexFindsTheDecidingPattern(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[ab]{1,5}`)
 		patterns := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab*]{1,6}`), 1, 40, rapid.ID).Draw(t, "patterns")

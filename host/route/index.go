@@ -10,7 +10,7 @@ import (
 // characters they begin with, the longest beginning first, which is the order of
 // moreSpecific. It is immutable.
 type index struct {
-	exact  map[string]int    // pattern → its place
+	exact  map[string]int    // pattern → its position
 	globs  map[string][]glob // literal beginning → the globs that begin so, most specific first
 	starts []int             // the lengths of these beginnings, longest first
 }
@@ -19,23 +19,23 @@ type index struct {
 type glob struct {
 	pattern string
 	suffix  string // its literal end, that a type must have
-	place   int
+	at      int
 }
 
 // newIndex takes the patterns most specific first; a pattern's place is its
 // position in them.
 func newIndex(patterns []string) index {
 	x := index{exact: make(map[string]int), globs: make(map[string][]glob)}
-	for place, p := range patterns {
+	for at, p := range patterns {
 		start := prefixLen(p)
 		if start == len(p) {
-			x.exact[p] = place
+			x.exact[p] = at
 			continue
 		}
 		if !slices.Contains(x.starts, start) {
 			x.starts = append(x.starts, start)
 		}
-		x.globs[p[:start]] = append(x.globs[p[:start]], glob{p, p[strings.LastIndexByte(p, '*')+1:], place})
+		x.globs[p[:start]] = append(x.globs[p[:start]], glob{p, p[strings.LastIndexByte(p, '*')+1:], at})
 	}
 	slices.SortFunc(x.starts, func(a, b int) int { return b - a })
 	return x
@@ -43,8 +43,8 @@ func newIndex(patterns []string) index {
 
 // find returns the place of the most specific pattern that matches, or -1.
 func (x *index) find(typ string) int {
-	if place, ok := x.exact[typ]; ok {
-		return place
+	if at, ok := x.exact[typ]; ok {
+		return at
 	}
 	for _, start := range x.starts {
 		if start > len(typ) {
@@ -52,7 +52,7 @@ func (x *index) find(typ string) int {
 		}
 		for _, g := range x.globs[typ[:start]] {
 			if strings.HasSuffix(typ, g.suffix) && match(g.pattern[start:], typ[start:]) {
-				return g.place
+				return g.at
 			}
 		}
 	}

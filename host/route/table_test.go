@@ -42,7 +42,7 @@ func newEvent(t testing.TB, typ, data string) *event.Event {
 	return ev
 }
 
-func TestMostSpecificDecides(t *testing.T) {
+func TestSpecificityDecides(t *testing.T) {
 	patterns := []string{"*", "order_*", "*_changed", "order_s*", "order_status_changed", "order_*_deleted", "*_*", "a*b", "a*c*"}
 	tests := []struct{ typ, want string }{
 		{"order_status_changed", "order_status_changed"},

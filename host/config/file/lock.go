@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	lockPatience = 5 * time.Second // that Lock waits for another process
-	lockEvery    = 5 * time.Millisecond
+	lockTimeout = 5 * time.Second // that Lock waits for another process
+	lockEvery   = 5 * time.Millisecond
 )
 
 // Lock keeps other processes that Lock the same file away until unlock is
@@ -37,14 +37,14 @@ func Lock(path string) (unlock func(), err error) {
 		return nil, fault.Disk("lock "+path, err)
 	}
 	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
 	defer cancel()
 	_, err = lock.TryLockContext(ctx, lockEvery)
 	switch {
 	case err == nil:
 		return func() { _ = lock.Close() }, nil // it goes with the descriptor at the latest
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fault.New(fault.Unavailable, "lock %s: another process has locked its directory for %v; try again", path, lockPatience)
+		return nil, fault.New(fault.Unavailable, "lock %s: another process has locked its directory for %v; try again", path, lockTimeout)
 	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOLCK),
 		errors.Is(err, unix.EBADF), errors.Is(err, unix.EACCES):
 		return func() {}, nil

@@ -99,7 +99,7 @@ func TestReplaceWaitsForAWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !beingWritten(f) && !canTell(t, path) {
+	if !beingWritten(f) && !detectsWriters(t, path) {
 		t.Log("this system does not tell who writes to a file; only renames are looked at")
 		f.Close()
 		return
@@ -118,7 +118,7 @@ func TestReplaceWaitsForAWriter(t *testing.T) {
 	}
 }
 
-func canTell(t *testing.T, path string) bool {
+func detectsWriters(t *testing.T, path string) bool {
 	t.Helper()
 	_, err := read(path)
 	return errors.Is(err, ErrChanged)
@@ -128,7 +128,7 @@ func TestLock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	path := filepath.Join(dir, "c.yaml")
 	var wg sync.WaitGroup
-	inside, most := 0, 0
+	inside, peak := 0, 0
 	var mu sync.Mutex
 	for range 8 {
 		wg.Go(func() {
@@ -139,7 +139,7 @@ func TestLock(t *testing.T) {
 			}
 			mu.Lock()
 			inside++
-			most = max(most, inside)
+			peak = max(peak, inside)
 			mu.Unlock()
 			mu.Lock()
 			inside--
@@ -148,8 +148,8 @@ func TestLock(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if most != 1 {
-		t.Errorf("%d were inside at a time", most)
+	if peak != 1 {
+		t.Errorf("%d were inside at a time", peak)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)

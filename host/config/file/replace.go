@@ -106,7 +106,7 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	}
 	target, stat, err := locate(path, old != nil)
 	if err == nil {
-		err = putInPlace(d, target, stat, old, data)
+		err = replaceByRename(d, target, stat, old, data)
 		switch {
 		case !cannotRename(err):
 		case old != nil:
@@ -121,8 +121,8 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	return fault.Disk("replace "+path, err)
 }
 
-// putInPlace puts a new file in the place of target.
-func putInPlace(d disk, target string, stat fs.FileInfo, old, data []byte) error {
+// replaceByRename puts a new file in the place of target.
+func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) error {
 	dir := filepath.Dir(target)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(target)+".*")
 	if err != nil {
@@ -175,7 +175,7 @@ const exchanges = 100
 // that target did not hold old, it puts back what it did hold: ErrChanged. keep
 // says that temp has something of somebody else's in the end.
 func exchange(d disk, temp, target string, old, data []byte) (keep bool, err error) {
-	placed, displaced := data, old
+	installed, displaced := data, old
 	for i := range exchanges {
 		done, err := d.swap(temp, target)
 		if err != nil {
@@ -192,7 +192,7 @@ func exchange(d disk, temp, target string, old, data []byte) (keep bool, err err
 			return false, ErrChanged // what was theirs is theirs again
 		}
 		// Somebody was first. What temp has now is newer than what it had before.
-		placed, displaced = now, placed
+		installed, displaced = now, installed
 	}
 	return true, ErrChanged
 }

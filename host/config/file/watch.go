@@ -24,7 +24,7 @@ import (
 // when nothing has happened for debounce (at the latest after ten times that),
 // by the content; a file that is touched, or is gone for a while, is no change.
 // As long as somebody has the file open for writing it is not judged, up to
-// writerPatience: half a configuration may well be a valid one. Only Linux can
+// writerTimeout: half a configuration may well be a valid one. Only Linux can
 // tell, and only to the file's owner or to root.
 // The file, and directories on the way to it, may be missing.
 //
@@ -87,7 +87,7 @@ func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
 			w.looked = looks
 		case <-timer.C:
 			since = time.Time{}
-			if BeingWritten(w.path) && (writing.IsZero() || time.Since(writing) < writerPatience) {
+			if BeingWritten(w.path) && (writing.IsZero() || time.Since(writing) < writerTimeout) {
 				if writing.IsZero() {
 					writing = time.Now()
 				}
@@ -131,9 +131,9 @@ func looksOf(path string) (l looks) {
 	return l
 }
 
-// writerPatience is how long a file may be open for writing before it is judged
+// writerTimeout is how long a file may be open for writing before it is judged
 // all the same. Whoever keeps it open longer is not about to finish it.
-const writerPatience = 30 * time.Second
+const writerTimeout = 30 * time.Second
 
 // BeingWritten reports whether somebody is known to be writing to the file: on
 // Linux, and to the file's owner or to root.
@@ -250,10 +250,10 @@ func onTheWay(path string) ([]string, error) {
 	}
 	sep := string(filepath.Separator)
 	at := sep
-	rest := strings.Split(abs, sep)
-	for links := 0; len(rest) > 0 && links <= 40; {
-		name := rest[0]
-		rest = rest[1:]
+	parts := strings.Split(abs, sep)
+	for links := 0; len(parts) > 0 && links <= 40; {
+		name := parts[0]
+		parts = parts[1:]
 		if name == "" || name == "." {
 			continue
 		}
@@ -277,7 +277,7 @@ func onTheWay(path string) ([]string, error) {
 			if filepath.IsAbs(target) {
 				at = sep
 			}
-			rest = append(strings.Split(target, sep), rest...)
+			parts = append(strings.Split(target, sep), parts...)
 		case stat.IsDir():
 			at = next
 		default:

@@ -8,8 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// most bounds how many texts Set and Remove propose.
-const most = 64
+// maxProposals bounds how many texts Set and Remove propose.
+const maxProposals = 64
 
 // step is one mapping on the way to the key, and where the key is in it.
 type step struct {
@@ -37,13 +37,13 @@ func Set(src []byte, path []string, value string) ([][]byte, error) {
 		return t.appended(path, value), nil
 	}
 	last := steps[len(steps)-1]
-	rest := path[len(steps):]
+	missing := path[len(steps):]
 	switch {
 	case last.at < 0:
 		return t.insert(steps, path[len(steps)-1:], value)
 	case null(last.value()):
-		return t.fill(last, rest, value)
-	case len(rest) > 0:
+		return t.fill(last, missing, value)
+	case len(missing) > 0:
 		return nil, fmt.Errorf("line %d: %s is not a mapping", last.value().Line, strings.Join(path[:len(steps)], "."))
 	}
 	return t.replace(last.value(), value)
@@ -144,10 +144,10 @@ func (t *text) replace(old *yaml.Node, value string) ([][]byte, error) {
 
 // fill gives a key without a value one: a block below it when the line ends
 // there, else something on the line.
-func (t *text) fill(s step, rest []string, value string) ([][]byte, error) {
+func (t *text) fill(s step, missing []string, value string) ([][]byte, error) {
 	n := s.value()
 	from := t.offset(n)
-	inline := nested(rest, value)
+	inline := nested(missing, value)
 	if n.Value != "" { // null or ~
 		return t.replace(n, inline)
 	}
@@ -161,7 +161,7 @@ func (t *text) fill(s step, rest []string, value string) ([][]byte, error) {
 	if flow(s.mapping) {
 		return append(onLine, t.put(from, from, ": "+inline)), nil
 	}
-	if len(rest) == 0 || !t.blank(from, t.start(n.Line)) {
+	if len(missing) == 0 || !t.blank(from, t.start(n.Line)) {
 		return onLine, nil
 	}
 	indent, err := t.indent(s.key())
@@ -169,7 +169,7 @@ func (t *text) fill(s step, rest []string, value string) ([][]byte, error) {
 		return nil, err
 	}
 	below := t.start(n.Line)
-	return append([][]byte{t.putLines(below, t.block(indent+t.unit, rest, value))}, onLine...), nil
+	return append([][]byte{t.putLines(below, t.block(indent+t.unit, missing, value))}, onLine...), nil
 }
 
 // insert adds keys, the first of which is not in the last step's mapping, to it.
@@ -267,7 +267,7 @@ func (t *text) cutFlow(s step, from int) [][]byte {
 			texts = append(texts, t.cut(from, to))
 		}
 	}
-	for i := t.offset(innermost(s.value())); i < len(t.src) && len(texts) < most; i++ {
+	for i := t.offset(innermost(s.value())); i < len(t.src) && len(texts) < maxProposals; i++ {
 		if t.src[i] != '}' && t.src[i] != ',' {
 			continue
 		}

@@ -126,8 +126,8 @@ func (t *text) indent(key *yaml.Node) (string, error) {
 
 // blank reports whether there is nothing but blanks and a comment.
 func (t *text) blank(from, to int) bool {
-	rest := strings.TrimLeft(string(t.src[from:max(from, to)]), " \t")
-	return rest == "" || breakLen([]byte(rest)) > 0 || rest[0] == '#'
+	after := strings.TrimLeft(string(t.src[from:max(from, to)]), " \t")
+	return after == "" || breakLen([]byte(after)) > 0 || after[0] == '#'
 }
 
 // skippable reports whether a line (from 0) is blank, or a comment that is

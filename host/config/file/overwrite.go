@@ -58,17 +58,17 @@ func (r Replacer) overwrite(d disk, target string, old, data []byte) error {
 	if target, err = filepath.Abs(target); err != nil {
 		return err
 	}
-	held := filepath.Join(r.Copies, CopyFile)
-	if err := writeCopy(d, held, editCopy{target, old, data}); err != nil {
+	copyPath := filepath.Join(r.Copies, CopyFile)
+	if err := writeCopy(d, copyPath, editCopy{target, old, data}); err != nil {
 		return fmt.Errorf("keep a copy: %w", err)
 	}
 	err = writeOver(d, f, data)
 	if err != nil {
 		if undo := writeOver(d, f, old); undo != nil {
-			return fmt.Errorf("%w; what it held is in %s, and the next start puts it back (%w)", err, held, undo)
+			return fmt.Errorf("%w; what it held is in %s, and the next start puts it back (%w)", err, copyPath, undo)
 		}
 	}
-	_ = d.remove(held) // one that stays says nothing: the file holds one of the two texts
+	_ = d.remove(copyPath) // one that stays says nothing: the file holds one of the two texts
 	return err
 }
 
@@ -110,15 +110,15 @@ func writeCopy(d disk, name string, c editCopy) error {
 
 // parseCopy reads what writeCopy wrote, and nothing else.
 func parseCopy(text []byte) (c editCopy, err error) {
-	head, rest, _ := bytes.Cut(text, []byte("\n"))
+	head, body, _ := bytes.Cut(text, []byte("\n"))
 	var olds, news int
 	if _, err := fmt.Sscanf(string(head)+"\n", copyHead, &olds, &news, &c.path); err != nil {
 		return c, errors.New("it is not a copy of Berth's")
 	}
-	if olds < 0 || news < 0 || olds > len(rest) || len(rest)-olds != news {
+	if olds < 0 || news < 0 || olds > len(body) || len(body)-olds != news {
 		return c, errors.New("it is not complete")
 	}
-	c.old, c.new = rest[:olds:olds], rest[olds:]
+	c.old, c.new = body[:olds:olds], body[olds:]
 	return c, nil
 }
 
@@ -208,9 +208,9 @@ type Way string
 
 // The ways.
 const (
-	ByRename Way = "rename"   // another file takes its place
-	InPlace  Way = "in place" // it is overwritten, with a copy in Replacer.Copies
-	Never    Way = "never"    // it is read-only
+	ByRename    Way = "rename"   // another file takes its place
+	ByOverwrite Way = "in place" // it is overwritten, with a copy in Replacer.Copies
+	Never       Way = "never"    // it is read-only
 )
 
 // Probe tries what Replace would do with a file that exists, as far as that changes
@@ -232,7 +232,7 @@ func Probe(path, copies string) (way Way, reason error) {
 	if err != nil {
 		return Never, err
 	}
-	return InPlace, reason
+	return ByOverwrite, reason
 }
 
 func probeRename(target string) error {

@@ -114,7 +114,7 @@ func TestOverwriteSurvivesACrashAtEachStep(t *testing.T) {
 					t.Errorf("%s: a second recovery: %v, %v", name, again, err)
 				}
 				if _, err := os.Stat(filepath.Join(copies, CopyFile)); err == nil {
-					t.Errorf("%s: the copy stays", name)
+					t.Errorf("%s: the copy is left behind", name)
 				}
 			}
 		}
@@ -188,7 +188,7 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, holds, path, want string
-		stays                   bool
+		copyKept                bool
 	}{
 		{"torn", "newformer", "c.yaml", "oldformer", false},
 		{"torn with a hole", "new\x00\x00rmer", "c.yaml", "oldformer", false},
@@ -206,7 +206,7 @@ func TestRecoverLeavesOthersAlone(t *testing.T) {
 		if err != nil || string(got) != tt.want || recovered != (tt.want != tt.holds) {
 			t.Errorf("%s: got %q, %v, %v", tt.name, got, recovered, err)
 		}
-		if _, err := os.Stat(filepath.Join(copies, CopyFile)); (err == nil) != tt.stays {
+		if _, err := os.Stat(filepath.Join(copies, CopyFile)); (err == nil) != tt.copyKept {
 			t.Errorf("%s: the copy: %v", tt.name, err)
 		}
 	}
