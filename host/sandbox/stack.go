@@ -19,7 +19,7 @@ import (
 // against the budget of all instances, and belongs to the instance's goroutine.
 //
 // The engine says nothing of it through its API, so its size and its top are read from
-// the engine's own fields (see RATIONALE.md). meter has the module call refill before
+// the engine's own fields (see docs/design/metering.md). meter has the module call refill before
 // the stack can have grown by more than what was allowed at the last look.
 type callStack struct {
 	budget  *budget
