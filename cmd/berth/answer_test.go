@@ -332,7 +332,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 }
 
 // Every command is tried with answers that are not to be believed, or asks no host.
-func TestEveryCommandIsTriedWithStrangers(t *testing.T) {
+func TestEveryCommandRefusesServersThatAreNoHost(t *testing.T) {
 	offline := []string{"completion", "config check", "doctor", "marketplace add", "marketplace keygen", "marketplace mark", "marketplace release",
 		"marketplace serve", "marketplace sign", "marketplace verify", "plugin inspect", "serve", "token create", "token list", "token revoke", "version", "vet",
 		"plugin add", "plugin wait"} // these two ask by pluginNow, as plugin show does

@@ -152,5 +152,5 @@ func auditLine(r audit.Record) cells {
 	if r.Suppressed > 0 {
 		what += fmt.Sprintf(" (and %d more refused before it)", r.Suppressed)
 	}
-	return filled(r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what)
+	return withDashes(r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what)
 }

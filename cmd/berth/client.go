@@ -64,8 +64,8 @@ func (a *app) connectTo(at string) (*client, error) {
 	if at == "" && os.Getenv("BERTH_URL") != "" {
 		c.token = "" // BERTH_TOKEN is of the host there
 	}
-	if a.patience > 0 {
-		c.http.Timeout = a.patience
+	if a.timeout > 0 {
+		c.http.Timeout = a.timeout
 	}
 	dir := a.dataDirectory()
 	if c.url != "" {
@@ -249,7 +249,7 @@ func (c *client) do(ctx context.Context, method, path, kind string, body any) (*
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.silent(err)
+		return nil, c.unreachable(err)
 	}
 	if err := c.check(resp, method, path, kind); err != nil {
 		resp.Body.Close()
@@ -273,7 +273,7 @@ func (c *client) recognise(ctx context.Context) error {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return c.silent(err)
+		return c.unreachable(err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 1<<10) // so that the connection serves again
@@ -284,7 +284,7 @@ func (c *client) recognise(ctx context.Context) error {
 	return nil
 }
 
-func (c *client) silent(err error) error {
+func (c *client) unreachable(err error) error {
 	return fmt.Errorf("the host at %s does not answer (is it running?): %w", c.url, err)
 }
 

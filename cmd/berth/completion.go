@@ -87,12 +87,12 @@ type words func(ctx context.Context) []string
 
 // addCompletions says what stands at which place of which command.
 func (a *app) addCompletions(root *cobra.Command) {
-	plugins, types, letters, orders := words(a.pluginNames), words(a.eventTypes), words(a.deadEvents), words(a.orderIDs)
+	plugins, types, deadEvents, orders := words(a.pluginNames), words(a.eventTypes), words(a.deadEvents), words(a.orderIDs)
 	statuses := fixed("pending", "confirmed", "processing", "shipped", "delivered", "cancelled", "refunded")
 	for path, args := range map[string][]words{
 		"plugin show": {plugins}, "plugin wait": {plugins}, "plugin enable": {plugins}, "plugin disable": {plugins}, "plugin pause": {plugins}, "plugin resume": {plugins},
 		"plugin approve": {plugins}, "plugin report": {plugins}, "plugin upgrade": {plugins}, "plugin rollback": {plugins}, "plugin uninstall": {plugins},
-		"events emit": {types}, "events dead-letters show": {letters},
+		"events emit": {types}, "events dead-deadEvents show": {deadEvents},
 		"orders show": {orders}, "orders move": {orders, statuses},
 		"token revoke": {a.tokenIDs},
 	} {
@@ -110,15 +110,15 @@ func (a *app) addCompletions(root *cobra.Command) {
 	}
 	classes := fixed(failures...)
 	for path, flags := range map[string]map[string]words{
-		"events list":                 {"type": types},
-		"events replay":               {"plugin": plugins, "from": fixed("earliest"), "to": nil},
-		"events dead-letters list":    {"plugin": plugins, "event": letters, "type": types, "class": classes},
-		"events dead-letters show":    {"plugin": plugins},
-		"events dead-letters redrive": {"plugin": plugins, "event": letters, "type": types, "class": classes},
-		"events dead-letters purge":   {"plugin": plugins, "event": letters, "type": types, "class": classes},
-		"orders list":                 {"status": statuses},
-		"config show":                 {"handler": plugins},
-		"token create":                {"scope": fixed(auth.Scopes()...)},
+		"events list":                    {"type": types},
+		"events replay":                  {"plugin": plugins, "from": fixed("earliest"), "to": nil},
+		"events dead-deadEvents list":    {"plugin": plugins, "event": deadEvents, "type": types, "class": classes},
+		"events dead-letters show":       {"plugin": plugins},
+		"events dead-deadEvents redrive": {"plugin": plugins, "event": deadEvents, "type": types, "class": classes},
+		"events dead-deadEvents purge":   {"plugin": plugins, "event": deadEvents, "type": types, "class": classes},
+		"orders list":                    {"status": statuses},
+		"config show":                    {"handler": plugins},
+		"token create":                   {"scope": fixed(auth.Scopes()...)},
 	} {
 		cmd := command(root, path)
 		for flag, list := range flags {
@@ -155,7 +155,7 @@ func fixed(list ...string) words { return func(context.Context) []string { retur
 
 // known asks the host for a list; none on any failure.
 func known[T any](ctx context.Context, a *app, path string) []T {
-	a.patience = hurried
+	a.timeout = hurried
 	c, err := a.connect()
 	if err != nil {
 		return nil

@@ -21,8 +21,8 @@ func (a *app) eventsDeadLetters() *cobra.Command {
 		a.deadLettersList(), a.deadLettersShow(), a.deadLettersRedrive(), a.deadLettersPurge())
 }
 
-// letterFlags adds a flag for everything dead letters can be chosen by.
-func letterFlags(cmd *cobra.Command, f *wire.DeadLetterFilter) {
+// deadLetterFlags adds a flag for everything dead letters can be chosen by.
+func deadLetterFlags(cmd *cobra.Command, f *wire.DeadLetterFilter) {
 	cmd.Flags().StringVar(&f.Plugin, "plugin", "", "only this plugin's")
 	cmd.Flags().StringVar(&f.EventID, "event", "", "only those of the event with this id")
 	cmd.Flags().StringVar(&f.EventType, "type", "", "only events of this type")
@@ -32,8 +32,8 @@ func letterFlags(cmd *cobra.Command, f *wire.DeadLetterFilter) {
 	cmd.Flags().StringVar(&f.Until, "until", "", "dead before then")
 }
 
-// letterFilter puts what flags say into the API's words.
-func letterFilter(f wire.DeadLetterFilter, now time.Time) (wire.DeadLetterFilter, error) {
+// deadLetterFilter puts what flags say into the API's words.
+func deadLetterFilter(f wire.DeadLetterFilter, now time.Time) (wire.DeadLetterFilter, error) {
 	for _, at := range []struct {
 		flag string
 		text *string
@@ -54,7 +54,7 @@ func letterFilter(f wire.DeadLetterFilter, now time.Time) (wire.DeadLetterFilter
 	return f, nil
 }
 
-func letterQuery(f wire.DeadLetterFilter, limit int, cursor string) url.Values {
+func deadLetterQuery(f wire.DeadLetterFilter, limit int, cursor string) url.Values {
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	for name, value := range map[string]string{"plugin": f.Plugin, "event_id": f.EventID, "event_type": f.EventType, "subject": f.Subject,
 		"class": f.Class, "since": f.Since, "until": f.Until, "cursor": cursor} {
@@ -72,11 +72,11 @@ func (a *app) deadLettersList() *cobra.Command {
 		Short: "List dead letters, latest event first",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := letterFilter(filter, time.Now())
+			f, err := deadLetterFilter(filter, time.Now())
 			if err != nil {
 				return err
 			}
-			path := deadLettersPath + "?" + letterQuery(f, limit, cursor).Encode()
+			path := deadLettersPath + "?" + deadLetterQuery(f, limit, cursor).Encode()
 			return fetch(cmd.Context(), a, "GET", path, nil, func(list wire.List[wire.DeadLetter]) error {
 				return a.page("SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list.Next, len(list.Items), func(i int) cells {
 					d := list.Items[i]
@@ -86,7 +86,7 @@ func (a *app) deadLettersList() *cobra.Command {
 			})
 		},
 	}
-	letterFlags(cmd, &filter)
+	deadLetterFlags(cmd, &filter)
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
 	cmd.Flags().StringVar(&cursor, "cursor", "", "go on where the page before ended")
 	return a.talks(cmd)
@@ -157,27 +157,27 @@ func (a *app) deadLettersShow() *cobra.Command {
 }
 
 func (a *app) deadLettersRedrive() *cobra.Command {
-	return changeLetters(a, lettersChange{
+	return changeDeadLetters(a, deadLetterChange{
 		verb: "redrive", short: "Deliver dead letters to their handlers again", question: "Deliver %s again?",
 		example: "  berth events dead-letters redrive --plugin fraud-check --class timeout --since 2h",
 	}, func(n wire.Redriven) int { return n.Redriven }, "on the way again")
 }
 
 func (a *app) deadLettersPurge() *cobra.Command {
-	return changeLetters(a, lettersChange{
+	return changeDeadLetters(a, deadLetterChange{
 		verb: "purge", short: "Remove dead letters for good", question: "Remove %s for good?",
 		example: "  berth events dead-letters purge --plugin fraud-check --until 30d", final: true,
 	}, func(n wire.Purged) int { return n.Purged }, "removed")
 }
 
-// lettersChange is what can be done to dead letters.
-type lettersChange struct {
+// deadLetterChange is what can be done to dead letters.
+type deadLetterChange struct {
 	verb, short, question, example string
 
 	final bool // it cannot be taken back: without a terminal to ask at, --yes is needed
 }
 
-func (what lettersChange) note() string {
+func (what deadLetterChange) note() string {
 	if what.final {
 		return "\nWithout a terminal --yes is required: this cannot be taken back."
 	}
@@ -187,10 +187,10 @@ func (what lettersChange) note() string {
 // maxCounted bounds the counting before a question.
 const maxCounted = 10_000
 
-// changeLetters is a command that changes dead letters. T is the API's answer,
+// changeDeadLetters is a command that changes dead letters. T is the API's answer,
 // count takes the number out of it. A person who would change more than one is
 // told how many, and asked.
-func changeLetters[T any](a *app, what lettersChange, count func(T) int, done string) *cobra.Command {
+func changeDeadLetters[T any](a *app, what deadLetterChange, count func(T) int, done string) *cobra.Command {
 	var filter wire.DeadLetterFilter
 	var yes bool
 	cmd := &cobra.Command{
@@ -201,7 +201,7 @@ More than one at a terminal are counted first and asked about, unless --yes is g
 		Example: what.example,
 		Args:    usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := letterFilter(filter, time.Now())
+			f, err := deadLetterFilter(filter, time.Now())
 			if err != nil {
 				return err
 			}
@@ -209,7 +209,7 @@ More than one at a terminal are counted first and asked about, unless --yes is g
 				return usageError{errors.New("give --plugin or --event: whose dead letters, or those of which event")}
 			}
 			if !yes && (a.interactive() || what.final) {
-				n, err := a.countLetters(cmd.Context(), f)
+				n, err := a.countDeadLetters(cmd.Context(), f)
 				if err != nil {
 					return err
 				}
@@ -229,14 +229,14 @@ More than one at a terminal are counted first and asked about, unless --yes is g
 			})
 		},
 	}
-	letterFlags(cmd, &filter)
+	deadLetterFlags(cmd, &filter)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return a.talks(cmd)
 }
 
-// countLetters says how many dead letters a filter finds, or "" for not more
+// countDeadLetters says how many dead letters a filter finds, or "" for not more
 // than one.
-func (a *app) countLetters(ctx context.Context, f wire.DeadLetterFilter) (string, error) {
+func (a *app) countDeadLetters(ctx context.Context, f wire.DeadLetterFilter) (string, error) {
 	c, err := a.connect()
 	if err != nil {
 		return "", err
@@ -244,7 +244,7 @@ func (a *app) countLetters(ctx context.Context, f wire.DeadLetterFilter) (string
 	n := 0
 	for cursor := ""; ; {
 		var page wire.List[wire.DeadLetter]
-		if _, err := c.call(ctx, "GET", deadLettersPath+"?"+letterQuery(f, 500, cursor).Encode(), nil, &page); err != nil {
+		if _, err := c.call(ctx, "GET", deadLettersPath+"?"+deadLetterQuery(f, 500, cursor).Encode(), nil, &page); err != nil {
 			return "", err
 		}
 		n += len(page.Items)

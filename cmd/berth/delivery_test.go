@@ -96,13 +96,13 @@ func (d *desk) run(t *testing.T, stdin, line string) (code int, stdout, stderr s
 	return code, out.String(), errs.String()
 }
 
-const oneLetter = `{"plugin":"fraud-check","event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963","seq":9,"event_type":"order_placed","subject":"A\u001b1","idempotency_key":"k","status":"dead",` +
+const oneDeadLetter = `{"plugin":"fraud-check","event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963","seq":9,"event_type":"order_placed","subject":"A\u001b1","idempotency_key":"k","status":"dead",` +
 	`"reason":"attempts","attempts":5,"error":{"class":"trap","message":"unreachable\nat main"},"published_at":"2026-05-01T10:00:00Z",` +
 	`"first_attempt_at":"2026-05-01T10:00:01Z","at":"2026-05-01T10:00:09Z"`
 
 var deliveryAnswers = map[string]string{
-	"GET /api/v1/events/dead-letters":                                      `{"items":[` + oneLetter + `},` + oneLetter + `}],"next":"7"}`,
-	"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + oneLetter + `,"event":{"event_type":"order_placed"}}],"next":null}`,
+	"GET /api/v1/events/dead-letters":                                      `{"items":[` + oneDeadLetter + `},` + oneDeadLetter + `}],"next":"7"}`,
+	"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + oneDeadLetter + `,"event":{"event_type":"order_placed"}}],"next":null}`,
 	"POST /api/v1/events/dead-letters/redrive":                             `{"redriven":1}`,
 	"POST /api/v1/events/dead-letters/purge":                               `{"purged":12}`,
 	"POST /api/v1/events/replay":                                           `{"plugin":"fraud-check","from_seq":3,"to_seq":9}`,
@@ -173,7 +173,7 @@ func TestDeliveryCommands(t *testing.T) {
 // Times back from now are told to the host as times.
 func TestDeadLettersSince(t *testing.T) {
 	now := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
-	got, err := letterFilter(wire.DeadLetterFilter{Since: "1h", Until: "30m"}, now)
+	got, err := deadLetterFilter(wire.DeadLetterFilter{Since: "1h", Until: "30m"}, now)
 	if err != nil || got.Since != "2026-05-01T09:00:00Z" || got.Until != "2026-05-01T09:30:00Z" {
 		t.Errorf("got %+v, %v", got, err)
 	}

@@ -58,7 +58,7 @@ func TestFullDisk(t *testing.T) {
 
 // full publishes until the host takes no more, looks how it stands, makes room,
 // and goes on with the same process. What was acknowledged must be delivered.
-func full(t *testing.T, s *server, makeRoom func() error) {
+func full(t *testing.T, s *server, freeDisk func() error) {
 	t.Helper()
 	s.active(t, "echo")
 	const publishers, enough = 4, 2_000 // far more than there is room for
@@ -144,7 +144,7 @@ func full(t *testing.T, s *server, makeRoom func() error) {
 	}
 
 	// There is room again, and the same process goes on.
-	if err := makeRoom(); err != nil {
+	if err := freeDisk(); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "events are taken again", func() error {

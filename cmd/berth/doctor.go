@@ -32,7 +32,7 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 			if a.dataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
 				a.dataDir = host.DataDirOf(configPath)
 			}
-			a.patience = examined
+			a.timeout = examined
 			e := host.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
 			if a.elsewhere() {
 				a.note("The doctor examines this machine and its data directory %s, not the host at BERTH_URL.\n", a.dataDirectory())

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestFiguresTellWhatBecameOfEvents: a handler that was content with an event whose
+// TestCountersReportOutcomes: a handler that was content with an event whose
 // child could not be published has failed, in the figures too.
-func TestFiguresTellWhatBecameOfEvents(t *testing.T) {
+func TestCountersReportOutcomes(t *testing.T) {
 	dir, config, plugins := workplace(t)
 	write(t, config, []byte("plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\nhandlers: {emitter: {grants: [emit]}}\n"))
 	write(t, filepath.Join(plugins, "emitter.wasm"), guest(t, "emit_children"))

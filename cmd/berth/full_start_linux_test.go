@@ -115,7 +115,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			d.stop(t, s)
 
 			// With space again nothing is missing.
-			d.makeSpace(t)
+			d.freeDisk(t)
 			s = d.serve(t)
 			s.active(t, "echo")
 			for _, id := range acked {
@@ -147,7 +147,7 @@ func TestFullDiskPasses(t *testing.T) {
 	d.fill(t, false)
 	t.Setenv("BERTH_TOKEN", secret)
 	s = d.serve(t)
-	d.makeSpace(t)
+	d.freeDisk(t)
 	id := ""
 	await(t, "events are taken", func() error {
 		resp, text, err := s.post("/api/v1/events", []byte(`{"event_type":"t","data":{"status":"x"}}`))
@@ -316,7 +316,7 @@ func (d fullDisk) fill(t *testing.T, inodes bool) {
 	}
 }
 
-func (d fullDisk) makeSpace(t *testing.T) {
+func (d fullDisk) freeDisk(t *testing.T) {
 	t.Helper()
 	ballast, err := filepath.Glob(filepath.Join(d.data, "ballast-*"))
 	for _, path := range ballast {
@@ -336,7 +336,7 @@ func (d fullDisk) stop(t *testing.T, s *server) {
 	}
 	select {
 	case <-s.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the host did not shut down")
 	}
 }

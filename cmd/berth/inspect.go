@@ -91,70 +91,70 @@ func readModule(path string) ([]byte, error) {
 // showReport prints a report for people.
 func (a *app) showReport(r vet.Report) error {
 	s := a.newSheet()
-	row := func(name, format string, args ...any) {
-		s.row(name, fmt.Sprintf(format, args...))
+	line := func(name, format string, args ...any) {
+		s.line(name, fmt.Sprintf(format, args...))
 	}
 	verdict := "passed"
 	if r.Error != nil {
 		verdict = "refused (" + r.Error.Code + ")"
 	}
-	row("verdict", "%s", verdict)
+	line("verdict", "%s", verdict)
 	if e := r.Error; e != nil {
-		row("reason", "%s", e.Reason)
+		line("reason", "%s", e.Reason)
 		if e.Limit != "" {
-			row("limit", "%s: %s, the limit is %s", e.Limit, vet.Amount(e.Measured, e.Unit), vet.Amount(e.Max, e.Unit))
+			line("limit", "%s: %s, the limit is %s", e.Limit, vet.Amount(e.Measured, e.Unit), vet.Amount(e.Max, e.Unit))
 		}
 	}
-	row("sha256", "%s", r.SHA256)
-	row("size", "%s", vet.Amount(uint64(r.Size), "bytes"))
+	line("sha256", "%s", r.SHA256)
+	line("size", "%s", vet.Amount(uint64(r.Size), "bytes"))
 	if r.Style != "" {
-		row("style", "%s, entered at %s", r.Style, r.Entry)
+		line("style", "%s, entered at %s", r.Style, r.Entry)
 	}
-	most := "no maximum of its own"
+	maximum := "no maximum of its own"
 	if r.Memory.Max > 0 {
-		most = "at most " + vet.Amount(uint64(r.Memory.Max), "bytes")
+		maximum = "at maximum " + vet.Amount(uint64(r.Memory.Max), "bytes")
 	}
-	row("memory", "%s from the start, %s", vet.Amount(uint64(r.Memory.Min), "bytes"), most)
-	row("functions", "%s", vet.Amount(uint64(r.Functions), ""))
+	line("memory", "%s from the start, %s", vet.Amount(uint64(r.Memory.Min), "bytes"), maximum)
+	line("functions", "%s", vet.Amount(uint64(r.Functions), ""))
 	if f := r.Fuel; f != nil {
-		row("fuel", "charged at %s function entries and %s loops, at most %s at once",
+		line("fuel", "charged at %s function entries and %s loops, at most %s at once",
 			vet.Amount(uint64(f.Entries), ""), vet.Amount(uint64(f.Loops), ""), vet.Amount(uint64(max(f.MaxCharge, 0)), ""))
 	}
-	showManifest(row, r)
+	showManifest(line, r)
 	section := func(titles string) { s.title("\n" + titles) }
 	section("LARGEST\tVALUE\tLIMIT")
 	for _, m := range r.Largest {
 		if r.Error != nil && m.Value == 0 {
 			continue // it may not have been looked at
 		}
-		s.row(m.What, vet.Amount(m.Value, m.Unit), vet.Amount(m.Limit, m.Unit))
+		s.line(m.What, vet.Amount(m.Value, m.Unit), vet.Amount(m.Limit, m.Unit))
 	}
 	if len(r.Imports) > 0 {
 		section("IMPORT\tTYPE")
 	}
 	for _, i := range r.Imports {
-		s.row(i.Module+"."+i.Name, kindOf(i))
+		s.line(i.Module+"."+i.Name, kindOf(i))
 	}
 	if len(r.Exports) > 0 {
 		section("EXPORT\tTYPE")
 	}
 	for _, e := range r.Exports {
-		s.row(e.Name, kindOf(e))
+		s.line(e.Name, kindOf(e))
 	}
 	if r.Unlisted > 0 {
-		s.row("and " + vet.Amount(uint64(r.Unlisted), "") + " more")
+		s.line("and " + vet.Amount(uint64(r.Unlisted), "") + " more")
 	}
 	return s.flush()
 }
 
-func showManifest(row func(name, format string, args ...any), r vet.Report) {
+func showManifest(line func(name, format string, args ...any), r vet.Report) {
 	switch {
 	case r.ManifestError != "":
-		row("manifest", "not valid: %s", r.ManifestError)
+		line("manifest", "not valid: %s", r.ManifestError)
 	case r.Manifest != nil:
-		row("manifest", "%s", string(r.Manifest))
+		line("manifest", "%s", string(r.Manifest))
 	case r.Error == nil:
-		row("manifest", "none inside; it may lie beside the file")
+		line("manifest", "none inside; it may lie beside the file")
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// installPatience is how long an installation may take: the host gives up before.
-const installPatience = 4 * time.Minute
+// installTimeout is how long an installation may take: the host gives up before.
+const installTimeout = 4 * time.Minute
 
 // consent is how the operator agrees to what a plugin asks for.
 type consent struct {
@@ -31,7 +31,7 @@ func (c *consent) flags(cmd *cobra.Command) *cobra.Command {
 
 func (a *app) pluginInstall() *cobra.Command {
 	var in wire.Install
-	var agreed consent
+	var given consent
 	cmd := a.talks(&cobra.Command{
 		Use:   "install NAME[@VERSION] | oci://REFERENCE | --url URL --sha256 HEX",
 		Short: "Have the host fetch a plugin and run it",
@@ -48,7 +48,7 @@ lists them under marketplace.allow_private_hosts.`,
 			if err := installFrom(args, &in); err != nil {
 				return err
 			}
-			return a.install(cmd.Context(), "/api/v1/plugins/install", in.Name[strings.LastIndex(in.Name, "/")+1:], agreed, func(approve string) any {
+			return a.install(cmd.Context(), "/api/v1/plugins/install", in.Name[strings.LastIndex(in.Name, "/")+1:], given, func(approve string) any {
 				in.Approve = approve
 				return in
 			})
@@ -57,7 +57,7 @@ lists them under marketplace.allow_private_hosts.`,
 	cmd.Flags().StringVar(&in.URL, "url", "", "where the module is: https://...")
 	cmd.Flags().StringVar(&in.SHA256, "sha256", "", "SHA-256 of the module: 64 hexadecimal digits")
 	cmd.Flags().StringVar(&in.Name, "name", "", "name of the plugin, if its module has no manifest that names it")
-	return agreed.flags(cmd)
+	return given.flags(cmd)
 }
 
 // installFrom takes in what to install, which is named once.
@@ -84,7 +84,7 @@ func installFrom(args []string, in *wire.Install) error {
 
 func (a *app) pluginUpgrade() *cobra.Command {
 	var in wire.Upgrade
-	var agreed consent
+	var given consent
 	cmd := a.talks(&cobra.Command{
 		Use:   "upgrade NAME[@VERSION]",
 		Short: "Put another version in the place of an installed plugin's",
@@ -99,7 +99,7 @@ Another signer than the former version's is refused.`,
 			}
 			var name string
 			name, in.Version, _ = strings.Cut(args[0], "@")
-			return a.install(cmd.Context(), pluginPath(name)+"/upgrade", name, agreed, func(approve string) any {
+			return a.install(cmd.Context(), pluginPath(name)+"/upgrade", name, given, func(approve string) any {
 				in.Approve = approve
 				return in
 			})
@@ -108,7 +108,7 @@ Another signer than the former version's is refused.`,
 	cmd.Flags().StringVar(&in.URL, "url", "", "where the module is: https://...")
 	cmd.Flags().StringVar(&in.SHA256, "sha256", "", "SHA-256 of the module: 64 hexadecimal digits")
 	cmd.Flags().StringVar(&in.Ref, "ref", "", "where the module is in a registry: oci://...")
-	return agreed.flags(cmd)
+	return given.flags(cmd)
 }
 
 func (a *app) pluginRollback() *cobra.Command {
@@ -132,16 +132,16 @@ SHA-256 that 'berth plugin verify' shows.`,
 
 // install asks the host for an installation, shows how far it is, and asks the
 // operator where the host does. name is the plugin's, "" where the module names it.
-func (a *app) install(ctx context.Context, path, name string, agreed consent, body func(approve string) any) error {
-	a.patience = installPatience
+func (a *app) install(ctx context.Context, path, name string, given consent, body func(approve string) any) error {
+	a.timeout = installTimeout
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	raw, err := a.stream(ctx, c, path, body(agreed.approve))
+	raw, err := a.stream(ctx, c, path, body(given.approve))
 	var p problem
-	if errors.As(err, &p) && p.Plan != nil && agreed.approve == "" {
-		if err := a.agreeToPlan(*p.Plan, agreed); err != nil {
+	if errors.As(err, &p) && p.Plan != nil && given.approve == "" {
+		if err := a.agreeToPlan(*p.Plan, given); err != nil {
 			return err
 		}
 		raw, err = a.stream(ctx, c, path, body(p.Plan.Digest))
@@ -199,7 +199,7 @@ func (a *app) pluginVerify() *cobra.Command {
 be rolled back to, and compares it with the lock. Fails if any is not as it should be.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.patience = installPatience
+			a.timeout = installTimeout
 			bad := 0
 			err := fetch(cmd.Context(), a, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
 				return a.table("NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", len(list.Items), func(i int) cells {

@@ -47,7 +47,7 @@ func TestKillNine(t *testing.T) {
 		wg.Go(func() { l.order(ctx, s.client) })
 		select {
 		case <-enough:
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatal("the load stands still")
 		}
 		s.kill()
@@ -243,12 +243,12 @@ type sightings struct{ attempts, again int }
 func (c *sightings) add(t *testing.T, subject, ledger string, before func(int) int, last int) {
 	t.Helper()
 	ok := map[int]bool{}
-	for rest := ledger; rest != ""; {
-		end := strings.IndexAny(rest, "+-")
+	for remaining := ledger; remaining != ""; {
+		end := strings.IndexAny(remaining, "+-")
 		if end < 0 {
-			t.Fatalf("the ledger of %s ends with %q", subject, rest)
+			t.Fatalf("the ledger of %s ends with %q", subject, remaining)
 		}
-		n, err := strconv.Atoi(rest[:end])
+		n, err := strconv.Atoi(remaining[:end])
 		if err != nil {
 			t.Fatalf("the ledger of %s: %v (an event of it was in flight twice if there is a !): %s", subject, err, ledger)
 		}
@@ -259,8 +259,8 @@ func (c *sightings) add(t *testing.T, subject, ledger string, before func(int) i
 		if ok[n] {
 			c.again++
 		}
-		ok[n] = ok[n] || rest[end] == '+'
-		rest = rest[end+1:]
+		ok[n] = ok[n] || remaining[end] == '+'
+		remaining = remaining[end+1:]
 	}
 	for n := last; n > 0; n = before(n) {
 		if !ok[n] {

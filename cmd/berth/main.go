@@ -69,7 +69,7 @@ type app struct {
 	stdout, stderr io.Writer
 	dataDir        string        // --data-dir
 	json           bool          // --json
-	patience       time.Duration // with an answer of the host; 0 for the usual
+	timeout        time.Duration // with an answer of the host; 0 for the usual
 	atTerminal     bool          // stdin is a person, though it is no terminal
 	ifMatch        string        // the header If-Match of what is sent; "" for none
 }

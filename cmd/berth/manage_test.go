@@ -181,9 +181,9 @@ func TestManagement(t *testing.T) {
 	s.terminate(t)
 }
 
-// TestOnePlace holds that a switch changes one place of a file that a person
+// TestSwitchChangesOneLineOfTheFile holds that a switch changes one place of a file that a person
 // wrote, and that a broken file changes nothing.
-func TestOnePlace(t *testing.T) {
+func TestSwitchChangesOneLineOfTheFile(t *testing.T) {
 	dir, config, plugins := workplace(t)
 	write(t, config, []byte(commented))
 	write(t, filepath.Join(plugins, "echo.wasm"), guest(t, "echo"))
@@ -234,9 +234,9 @@ func TestOnePlace(t *testing.T) {
 	s.terminate(t)
 }
 
-// TestForeignRequests holds that a page in a browser cannot use a host on the
+// TestRequestsOfOtherSitesAreRefused holds that a page in a browser cannot use a host on the
 // same machine: neither by its own name for the address nor across sites.
-func TestForeignRequests(t *testing.T) {
+func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	dir, config, _ := workplace(t)
 	s := serve(t, dir, config)
 	port := s.url[strings.LastIndex(s.url, ":"):]

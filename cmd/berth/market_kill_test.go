@@ -138,7 +138,7 @@ func (k *killed) after(n int, do func(context.Context) error) (finished bool) {
 		k.must(w.Add(dir))
 	}
 	done := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(k.t.Context(), testTimeout)
 	defer cancel()
 	go func() { done <- do(ctx) }()
 	for n > 0 && !finished {

@@ -33,7 +33,7 @@ cannot be reached this is the last list that was, and says so.`,
 			}
 			a.listState(list)
 			return a.table("NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", len(list.Items), func(i int) cells {
-				return listingRow(list.Items[i])
+				return listingRecord(list.Items[i])
 			})
 		},
 	})
@@ -93,7 +93,7 @@ func (a *app) listState(list wire.Marketplace) {
 	}
 }
 
-func listingRow(l wire.Listing) cells {
+func listingRecord(l wire.Listing) cells {
 	var asks []string
 	for _, c := range l.Capabilities {
 		asks = append(asks, c.Name)
@@ -110,5 +110,5 @@ func listingRow(l wire.Listing) cells {
 	if l.UpdateAvailable != nil {
 		update = *l.UpdateAvailable
 	}
-	return filled(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description)
+	return withDashes(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description)
 }

@@ -97,7 +97,7 @@ func (s *server) terminate(t *testing.T) {
 	}
 	select {
 	case <-s.done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatal("the host did not shut down")
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
@@ -108,7 +108,7 @@ func (s *server) terminate(t *testing.T) {
 // await tries ok until it succeeds.
 func await(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {

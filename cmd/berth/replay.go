@@ -57,9 +57,9 @@ func (a *app) eventsLog() *cobra.Command {
 }
 
 func (a *app) showLog(s wire.LogStatus) error {
-	room := "no limit"
+	used := "no limit"
 	if s.MaxBytes > 0 {
-		room = fmt.Sprintf("of %s, %.0f %%", size(s.MaxBytes), 100*float64(s.Bytes)/float64(s.MaxBytes))
+		used = fmt.Sprintf("of %s, %.0f %%", size(s.MaxBytes), 100*float64(s.Bytes)/float64(s.MaxBytes))
 	}
 	state := "takes events"
 	if s.Full {
@@ -69,7 +69,7 @@ func (a *app) showLog(s wire.LogStatus) error {
 		state = "STOPPED: " + s.Problem
 	}
 	a.print("engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
-		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), room, clockOr(s.OldestAt), retention(s.RetentionS))
+		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), used, clockOr(s.OldestAt), retention(s.RetentionS))
 	if len(s.Handlers) == 0 {
 		err := a.print("\nNo handler has a place in it.\n")
 		return err
@@ -115,8 +115,8 @@ func retention(seconds int64) string {
 	if days := seconds / day; days > 0 {
 		parts = append(parts, fmt.Sprintf("%dd", days))
 	}
-	if rest := seconds % day; rest > 0 {
-		parts = append(parts, (time.Duration(rest) * time.Second).String())
+	if remainder := seconds % day; remainder > 0 {
+		parts = append(parts, (time.Duration(remainder) * time.Second).String())
 	}
 	return strings.Join(parts, " ")
 }

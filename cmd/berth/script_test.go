@@ -47,8 +47,8 @@ func beBerth(args []string) {
 	os.Exit(doMain(ctx, args, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// patience bounds every wait of these tests: reached only by a hang.
-const patience = 60 * time.Second
+// testTimeout bounds every wait of these tests: reached only by a hang.
+const testTimeout = 60 * time.Second
 
 // TestScripts runs the real binary through testdata/script.
 func TestScripts(t *testing.T) {
@@ -80,7 +80,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(testTimeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -257,7 +257,7 @@ func TestTLS(t *testing.T) {
 
 // Secrets, of the host and of its tokens, are in no log, no answer, no error and
 // no file but their own.
-func TestSecretsStayHidden(t *testing.T) {
+func TestSecretsAreNotPrinted(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	hidden := map[string]string{"granted file": "tops3cret-file", "granted variable": "tops3cret-env", "not granted": "tops3cret-other",

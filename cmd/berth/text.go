@@ -13,7 +13,7 @@ import (
 
 // Everything a command prints goes through this file: names, reasons, results,
 // errors and logs are the words of others, and none of them may steer the
-// terminal, forge a row of a table or hide what it says. TestTextIsPrintedInOnePlace
+// terminal, forge a row of a table or hide what it says. TestOnlyTheTextFilePrints
 // holds it.
 
 // line is text from outside as one line. A run of line ends and tabs is one space;
@@ -63,14 +63,14 @@ func breaks(r rune) bool {
 
 // printable is the character that is shown for this one.
 func printable(r rune) rune {
-	if !strconv.IsPrint(r) || blankLetters(r) {
+	if !strconv.IsPrint(r) || invisible(r) {
 		return utf8.RuneError
 	}
 	return r
 }
 
-// blankLetters reports whether a character counts as a letter and shows as nothing.
-func blankLetters(r rune) bool {
+// invisible reports whether a character counts as a letter and shows as nothing.
+func invisible(r rune) bool {
 	switch r {
 	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0':
 		return true
@@ -160,30 +160,30 @@ func escaped(text []byte) string {
 // cells are the columns of a row.
 type cells []any
 
-// filled are columns with a dash where there is no text.
-func filled(texts ...string) cells {
-	row := make(cells, len(texts))
+// withDashes returns columns with a dash where there is no text.
+func withDashes(texts ...string) cells {
+	filled := make(cells, len(texts))
 	for i, text := range texts {
-		if row[i] = line(text); row[i] == "" {
-			row[i] = "-"
+		if filled[i] = line(text); filled[i] == "" {
+			filled[i] = "-"
 		}
 	}
-	return row
+	return filled
 }
 
 // table prints rows with aligned columns; the titles are separated by tabs.
-func (a *app) table(titles string, rows int, row func(int) cells) error {
+func (a *app) table(titles string, n int, cellsOf func(int) cells) error {
 	s := a.newSheet()
 	s.title(titles)
-	for i := range rows {
-		s.row(row(i)...)
+	for i := range n {
+		s.line(cellsOf(i)...)
 	}
 	return s.flush()
 }
 
 // page is table for a part of a longer list: next is where to go on, nil at its end.
-func (a *app) page(titles string, next *string, rows int, row func(int) cells) error {
-	err := a.table(titles, rows, row)
+func (a *app) page(titles string, next *string, n int, cellsOf func(int) cells) error {
+	err := a.table(titles, n, cellsOf)
 	if err == nil && next != nil {
 		a.note("There are more: go on with --cursor %s.\n", *next)
 	}
@@ -195,12 +195,12 @@ type sheet struct{ w *tabwriter.Writer }
 
 func (a *app) newSheet() sheet { return sheet{tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)} }
 
-// title adds a row of words of this program, separated by tabs.
+// title adds a line of words of this program, separated by tabs.
 func (s sheet) title(titles string) { _, _ = fmt.Fprintln(s.w, titles) } // flush has the error
 
-// row adds a row of words of others. Two spaces are between columns, so there is
+// line adds a line of words of others. Two spaces are between columns, so there is
 // one at most between words.
-func (s sheet) row(cols ...any) {
+func (s sheet) line(cols ...any) {
 	for i, col := range cleaned(cols) {
 		if i > 0 {
 			_, _ = io.WriteString(s.w, "\t") // flush has the error

@@ -199,7 +199,7 @@ func poison(v reflect.Value, text, field, value string) {
 }
 
 // What a command prints, it prints by text.go.
-func TestTextIsPrintedInOnePlace(t *testing.T) {
+func TestOnlyTheTextFilePrints(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 20 {
 		t.Fatalf("%d files, %v", len(files), err)

@@ -79,14 +79,14 @@ func (a *app) agreeToUninstall(ctx context.Context, c *client, name string, purg
 	}
 	a.note("Uninstalling %s removes\n", name)
 	stored := purge
-	for _, row := range list.Items {
+	for _, p := range list.Items {
 		switch {
-		case row.Name != name:
-		case row.File != "":
+		case p.Name != name:
+		case p.File != "":
 			stored = true
-			a.note("  the file %s (%s), and the manifest beside it\n", row.File, row.State)
+			a.note("  the file %s (%s), and the manifest beside it\n", p.File, p.State)
 		default:
-			a.note("  the installed version %s (%s)\n", row.Version, row.State)
+			a.note("  the installed version %s (%s)\n", p.Version, p.State)
 		}
 	}
 	a.note("  its settings in the configuration, its place in the log and its outcomes\n")

@@ -30,9 +30,9 @@ const waitCodes = `Exit codes:
 
 const (
 	waitPoll = 200 * time.Millisecond
-	// waitRest is for how long a state other than active must stay before it is
+	// finalAfter is for how long a state other than active must stay before it is
 	// believed: a file that has just been copied is not looked at yet.
-	waitRest = 3 * time.Second
+	finalAfter = 3 * time.Second
 )
 
 func (a *app) pluginWait() *cobra.Command {
@@ -90,7 +90,7 @@ func (a *app) awaitPlugin(ctx context.Context, c *client, w waited, timeout time
 			if why != last {
 				last, since = why, time.Now()
 			}
-			if final && time.Since(since) >= waitRest {
+			if final && time.Since(since) >= finalAfter {
 				return exitError{fmt.Errorf("plugin %s is not active: %s", w.name, why), exitNotActive}
 			}
 		}

@@ -183,10 +183,10 @@ type tail struct {
 
 // Write implements io.Writer.
 func (t *tail) Write(p []byte) (int, error) {
-	const most = 4 << 10
+	const limit = 4 << 10
 	t.mu.Lock()
 	t.kept = append(t.kept, p...)
-	t.kept = t.kept[max(0, len(t.kept)-most):]
+	t.kept = t.kept[max(0, len(t.kept)-limit):]
 	t.mu.Unlock()
 	return t.to.Write(p)
 }
@@ -362,8 +362,8 @@ func ready(ctx context.Context, c cli, host *process, stdout io.Writer, all bool
 }
 
 // find returns the row of a plugin: the active one, as a file that claims the same name has a row as well.
-func find(rows []wire.Plugin, name string) (found wire.Plugin, ok bool) {
-	for _, p := range rows {
+func find(list []wire.Plugin, name string) (found wire.Plugin, ok bool) {
+	for _, p := range list {
 		if p.Name == name && (!ok || p.State == wire.Active) {
 			found, ok = p, true
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// patience bounds what a test waits for: reached only by a hang.
-const patience = 3 * time.Minute
+// testTimeout bounds what a test waits for: reached only by a hang.
+const testTimeout = 3 * time.Minute
 
 // output is what the demo prints. It calls seen with all of it.
 type output struct {
@@ -93,7 +93,7 @@ func surroundings(t *testing.T) (dir string) {
 func TestDemoDoesNotCareForWhatLiesAbout(t *testing.T) {
 	berth, dir := binary(t), surroundings(t)
 	t.Chdir(dir)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	var stdout, stderr output
 	if err := run(ctx, []string{"-berth", berth}, &stdout, &stderr); err != nil {
@@ -113,9 +113,9 @@ func TestDemoDoesNotCareForWhatLiesAbout(t *testing.T) {
 	}
 }
 
-// TestRunInForeignSurroundings keeps a host with the plugins and the configuration that
+// TestRunWithOtherPortsAndPlugins keeps a host with the plugins and the configuration that
 // are here, one of its own handlers switched off, a route more, and its port taken.
-func TestRunInForeignSurroundings(t *testing.T) {
+func TestRunWithOtherPortsAndPlugins(t *testing.T) {
 	berth, dir := binary(t), surroundings(t)
 	t.Chdir(dir)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -131,7 +131,7 @@ func TestRunInForeignSurroundings(t *testing.T) {
 	if err := os.WriteFile("config/event_handlers.yaml", []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	stdout, stderr := output{seen: func(text string) {
 		if strings.Contains(text, "The host goes on at") {
@@ -149,13 +149,13 @@ func TestRunInForeignSurroundings(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	rows := []wire.Plugin{{Name: "a", State: wire.Rejected}, {Name: "a", State: wire.Active}, {Name: "a", State: wire.Rejected}, {Name: "b", State: wire.Held}}
+	list := []wire.Plugin{{Name: "a", State: wire.Rejected}, {Name: "a", State: wire.Active}, {Name: "a", State: wire.Rejected}, {Name: "b", State: wire.Held}}
 	for _, tt := range []struct {
 		name  string
 		state wire.PluginState
 		found bool
 	}{{"a", wire.Active, true}, {"b", wire.Held, true}, {"c", "", false}} {
-		if p, found := find(rows, tt.name); p.State != tt.state || found != tt.found {
+		if p, found := find(list, tt.name); p.State != tt.state || found != tt.found {
 			t.Errorf("%s: got %+v, %v", tt.name, p, found)
 		}
 	}
