@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/config"
@@ -57,7 +57,7 @@ type Host struct {
 	begun   *config.Config // what New read: what only a start can change is as it says
 	current atomic.Pointer[config.Config]
 	table   atomic.Pointer[route.Table]
-	feed    *api.Feed // what the event stream shows besides what is published
+	feed    *stream.Feed // what the event stream shows besides what is published
 
 	plugins       *plugin.Manager
 	install       *install.Installer
@@ -93,7 +93,7 @@ func New(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger, path: cfg.ConfigPath, feed: api.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1)}
+	h := &Host{cfg: cfg, logger: cfg.Logger, path: cfg.ConfigPath, feed: stream.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1)}
 	named := h.path != ""
 	if !named {
 		h.path = DefaultConfigPath

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/retention"
@@ -124,8 +124,8 @@ type deliveryLog struct {
 // Subscribe implements delivery.Log.
 func (l deliveryLog) Subscribe(from uint64) delivery.Reader { return l.Bus.Subscribe(from) }
 
-// Follow implements api.PublishedLog.
-func (l deliveryLog) Follow(from uint64) api.Follower { return l.Bus.Subscribe(from) }
+// Follow implements stream.Log.
+func (l deliveryLog) Follow(from uint64) stream.Follower { return l.Bus.Subscribe(from) }
 
 // Read implements delivery.Log.
 func (l deliveryLog) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {

@@ -5,7 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/inflight"
 	"github.com/berth-host/berth/host/doctor"
 )
 
@@ -52,5 +52,5 @@ func inflightOf(available, handlers int64) int64 {
 		return inflightDefault
 	}
 	const mebibyte = 1 << 20
-	return max(api.MinInflight, min((available-handlers)/2/inflightCost/mebibyte*mebibyte, inflightMax))
+	return max(inflight.MinBytes, min((available-handlers)/2/inflightCost/mebibyte*mebibyte, inflightMax))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
@@ -27,35 +28,32 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 		return err
 	}
 	h.background("the times of the tokens' use", verifier.Run)
-	limit := h.current.Load().Server.RateLimit
+	settings := h.current.Load()
 	server, err := api.New(api.Config{
-		Publisher:    b,
-		Events:       log,
-		Deliveries:   awaited{r.dispatcher, log, h},
-		Orders:       orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
-		Plugins:      plugins{h},
-		Explainer:    h,
-		Router:       h,
-		Installer:    installer{h.install},
-		Reloader:     h,
-		Activities:   h.feed,
-		Published:    deliveryLog{b, log},
-		Tokens:       tokens{verifier},
-		Audit:        h.audit,
-		AuditLog:     auditLog(filepath.Join(h.DataDir(), audit.File)),
-		RateLimit:    api.RateLimit{PerSecond: float64(limit.RequestsPerSecond), Burst: limit.Burst},
-		MaxInflight:  h.maxInflight(),
-		TLS:          https,
-		Marketplace:  h.sources,
-		DeadLetters:  deadLetters{r.dispatcher},
-		Replayer:     replayer{b, log, r.dispatcher},
-		Pauser:       plugins{h},
-		LogStatus:    logStatus{h, log, r},
-		Version:      h.cfg.Version,
-		Ready:        h.ready,
-		Listen:       h.listen(),
-		AllowedHosts: h.current.Load().Auth.AllowedHosts,
-		Logger:       h.logger,
+		Events: api.Events{
+			Publisher:   b,
+			Log:         log,
+			Published:   deliveryLog{b, log},
+			Activities:  h.feed,
+			Router:      h,
+			Deliveries:  awaited{r.dispatcher, log, h},
+			DeadLetters: deadLetters{r.dispatcher},
+			Replayer:    replayer{b, log, r.dispatcher},
+			Status:      logStatus{h, log, r},
+		},
+		Orders:  orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
+		Plugins: api.Plugins{Registry: plugins{h}, Installer: installer{h.install}, Marketplace: h.sources},
+		Admin:   api.Admin{Reloader: h, Audit: h.audit, AuditLog: auditLog(filepath.Join(h.DataDir(), audit.File)), Ready: h.ready},
+		Guard: guard.Config{
+			Tokens:       tokens{verifier},
+			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
+			Listen:       h.listen(),
+			AllowedHosts: settings.Auth.AllowedHosts,
+		},
+		Limits:  api.Limits{MaxInflight: h.maxInflight()},
+		TLS:     https,
+		Version: h.cfg.Version,
+		Logger:  h.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("api: %w", err)
@@ -128,21 +126,21 @@ func (h *Host) startTokens() (*auth.Verifier, error) {
 // tokens shows the tokens to the API.
 type tokens struct{ *auth.Verifier }
 
-// Verify implements api.Verifier.
-func (t tokens) Verify(secret string) (api.Token, bool) {
+// Verify implements guard.Verifier.
+func (t tokens) Verify(secret string) (guard.Token, bool) {
 	known, ok := t.Verifier.Verify(secret)
 	if !ok {
-		return api.Token{}, false
+		return guard.Token{}, false
 	}
-	token := api.Token{ID: known.ID, Name: known.Name, Scopes: make([]api.Scope, len(known.Scopes))}
+	token := guard.Token{ID: known.ID, Name: known.Name, Scopes: make([]guard.Scope, len(known.Scopes))}
 	for i, s := range known.Scopes {
-		token.Scopes[i] = api.Scope(s)
+		token.Scopes[i] = guard.Scope(s)
 	}
 	return token, true
 }
 
-// Valid implements api.Verifier.
-func (t tokens) Valid(token api.Token) bool { return t.Verifier.Valid(token.ID) }
+// Valid implements guard.Verifier.
+func (t tokens) Valid(token guard.Token) bool { return t.Verifier.Valid(token.ID) }
 
 // orderBook shows the orders to the API.
 type orderBook struct{ *orders.Service }
@@ -155,7 +153,7 @@ func (o orderBook) List(ctx context.Context, q api.OrderQuery) (wire.List[wire.O
 // plugins shows the plugins to the API.
 type plugins struct{ h *Host }
 
-// List implements api.Plugins.
+// List implements api.Registry.
 func (p plugins) List() []wire.Plugin {
 	list := p.h.plugins.List()
 	for i := range list {
@@ -164,7 +162,7 @@ func (p plugins) List() []wire.Plugin {
 	return list
 }
 
-// Plugin implements api.Plugins.
+// Plugin implements api.Registry.
 func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	found, err := p.h.plugins.Plugin(name)
 	if err != nil {
@@ -173,7 +171,7 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	return p.h.waiting(p.h.sources.WithRevocation(found)), true
 }
 
-// Known implements api.Plugins.
+// Known implements api.Registry.
 func (p plugins) Known(name string) bool {
 	if _, configured := p.h.current.Load().Handlers[name]; configured {
 		return true
@@ -182,20 +180,20 @@ func (p plugins) Known(name string) bool {
 	return err == nil
 }
 
-// Report implements api.Plugins.
+// Report implements api.Registry.
 func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
 
-// Approve implements api.Plugins.
+// Approve implements api.Registry.
 func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
 	return p.h.plugins.Approve(ctx, name, in, precondition)
 }
 
-// SetPaused implements api.Pauser.
+// SetPaused implements api.Registry.
 func (p plugins) SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error) {
 	return p.h.plugins.SetPaused(ctx, name, paused)
 }
 
-// SetEnabled implements api.Plugins.
+// SetEnabled implements api.Registry.
 func (p plugins) SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error) {
 	return p.h.plugins.SetEnabled(ctx, name, enabled)
 }

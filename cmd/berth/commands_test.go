@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -50,17 +52,25 @@ var commands = map[string]string{
 	"GET /api/v1/events/plugins/:name/report":    "plugin report",
 }
 
-// outcomes has another name than its method.
-type outcomes = api.Deliveries
+// Interfaces under another name than that of their method.
+type (
+	outcomes = api.Deliveries
+	dead     = api.DeadLetters
+)
 
-// TestEveryAbilityHasACommand holds the commands against the routes: whatever
-// needs a token can be done from the command line, and the answer had as JSON.
+// TestEveryAbilityHasACommand compares the commands with the routes: each endpoint that needs
+// a token has a command, which can print the answer as JSON.
 func TestEveryAbilityHasACommand(t *testing.T) {
 	s, err := api.New(api.Config{
-		Publisher: struct{ api.Publisher }{}, Events: struct{ api.EventLog }{}, Deliveries: struct{ outcomes }{},
-		Orders: struct{ api.Orders }{}, Plugins: struct{ api.Plugins }{}, Explainer: struct{ api.Explainer }{},
-		Installer: struct{ api.Installer }{}, Reloader: struct{ api.Reloader }{}, Activities: struct{ api.Activities }{},
-		Published: struct{ api.PublishedLog }{}, Tokens: struct{ api.Verifier }{},
+		Events: api.Events{
+			Publisher: struct{ api.Publisher }{}, Log: struct{ api.EventLog }{}, Published: struct{ stream.Log }{}, Activities: struct{ stream.Activities }{},
+			Router: struct{ api.Router }{}, Deliveries: struct{ outcomes }{}, DeadLetters: struct{ dead }{}, Replayer: struct{ api.Replayer }{}, Status: struct{ api.LogStatuser }{},
+		},
+		Orders:  struct{ api.Orders }{},
+		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
+		Admin: api.Admin{Reloader: struct{ api.Reloader }{}, Audit: struct{ api.Auditor }{}, AuditLog: struct{ api.AuditLog }{},
+			Ready: func() error { return nil }},
+		Guard: guard.Config{Tokens: struct{ guard.Verifier }{}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,7 @@ func TestEndpoints(t *testing.T) {
 			[]string{"Host: berth.example.com", "Origin: https://berth.example.com"}, 200, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newServer(t, config(seeded(t))).Handler()
+			h := newServer(t, setup(t).cfg).Handler()
 			w := call(h, tt.method, tt.path, tt.body, tt.headers...)
 			if w.Code != tt.status {
 				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
@@ -338,8 +338,8 @@ func TestErrorsOfParts(t *testing.T) {
 		for _, e := range endpoints {
 			t.Run(fmt.Sprintf("%v at %s %s", tt.err, e.method, e.path), func(t *testing.T) {
 				var log bytes.Buffer
-				p := seeded(t)
-				cfg := config(p)
+				b := setup(t)
+				p, cfg := b.parts, b.cfg
 				cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				p.err = fmt.Errorf("do it: %w", tt.err)
 				w := call(newServer(t, cfg).Handler(), e.method, e.path, e.body)
@@ -363,8 +363,8 @@ func TestErrorsOfParts(t *testing.T) {
 
 func TestPanicIsAnInternalError(t *testing.T) {
 	var log bytes.Buffer
-	p := seeded(t)
-	cfg := config(p)
+	b := setup(t)
+	p, cfg := b.parts, b.cfg
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	p.before = func() { panic("the secret") }
 	h := newServer(t, cfg).Handler()
@@ -397,8 +397,8 @@ func TestNotReady(t *testing.T) {
 		{fault.New(fault.Unavailable, "the plugins are still loading"), "the plugins are still loading"},
 		{errors.New("the secret"), "the host is not ready; its log says why"},
 	} {
-		cfg := config(seeded(t))
-		cfg.Ready = func() error { return tt.err }
+		cfg := setup(t).cfg
+		cfg.Admin.Ready = func() error { return tt.err }
 		w := call(newServer(t, cfg).Handler(), "GET", "/readyz", "", "Authorization: -")
 		if got := problemIn(t, w); got.Status != 503 || got.Detail != tt.detail {
 			t.Errorf("got %+v", got)
@@ -412,15 +412,15 @@ func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
 	starting, stuck := fault.New(fault.Unavailable, "plugins are still being loaded"), fault.New(fault.Unavailable, "stuck at event 7")
 	var log bytes.Buffer
 	var now error
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	cfg.Ready = func() error { return now }
+	cfg.Admin.Ready = func() error { return now }
 	h := newServer(t, cfg).Handler()
 	for i, step := range []struct {
 		err  error
 		says string
 	}{
-		{starting, `level=INFO msg="not ready yet" reason="plugins are still being loaded"`},
+		{starting, `level=INFO msg="not ready yet" error="plugins are still being loaded"`},
 		{starting, ""},
 		{errors.New("the disk is gone"), `level=WARN msg="not ready" error="the disk is gone"`},
 		{nil, "level=INFO msg=ready"},
@@ -440,7 +440,7 @@ func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
 }
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.Orders = nil
 	if _, err := api.New(cfg); err == nil || !strings.Contains(err.Error(), "Config.Orders") {
 		t.Errorf("got %v", err)

@@ -15,14 +15,11 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/time/rate"
 
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
-
-// Auditor keeps the audit log. What it takes without an error is durable.
-type Auditor interface {
-	Append(r wire.AuditRecord) error
-}
 
 // The stages of an audit record.
 const (
@@ -33,23 +30,23 @@ const (
 
 const (
 	auditKey     = "berth.audit" // of the request's echo.Context: a *wire.AuditRecord
-	maxAsked     = 8 << 10       // bytes of a body that are looked at
-	refusalRate  = 1             // refused attempts written, a second
+	maxAsked     = 8 << 10       // bytes of a body that are recorded
+	refusalRate  = 1             // refused attempts recorded, a second
 	refusalBurst = 20            // likewise, at once
 )
 
-// refusals bounds what refused attempts write.
+// refusals bounds the records of refused attempts.
 type refusals struct {
 	rate       *rate.Limiter
-	suppressed atomic.Int64 // since the last one that was written
+	suppressed atomic.Int64 // since the last recorded one
 }
 
-// audited writes down what a change is about before it is made, and what became
-// of it. It wraps every route that changes something for the scopes operate and
-// install; without the first record the change is not made. Of a plugin's route
-// (:name) the states before and after are recorded, of others the answer.
-func (s *Server) audited(method, path string, scope Scope, next echo.HandlerFunc) echo.HandlerFunc {
-	if s.cfg.Audit == nil || method == http.MethodGet || scope != ScopeOperate && scope != ScopeInstall {
+// audited records a change before it is made, and its outcome. It wraps every route that
+// changes something with the scope operate or install; the change is not made unless the
+// first record is stored. Records of a plugin's route (:name) have its states before and
+// after, others the answer.
+func (s *Server) audited(method, path string, scope guard.Scope, next echo.HandlerFunc) echo.HandlerFunc {
+	if method == http.MethodGet || scope != guard.ScopeOperate && scope != guard.ScopeInstall {
 		return next
 	}
 	action := actionOf(path)
@@ -67,14 +64,14 @@ func (s *Server) audited(method, path string, scope Scope, next echo.HandlerFunc
 			rec.Target = named(rec.Asked)
 		}
 		rec.Before = s.snapshot(rec.Target)
-		if err := s.cfg.Audit.Append(rec); err != nil {
+		if err := s.cfg.Admin.Audit.Append(rec); err != nil {
 			return fault.New(fault.CodeOf(err), "nothing was changed, because it could not be recorded: %w", err)
 		}
 		rec.Stage, rec.At, rec.Result = auditEnd, time.Time{}, "failed"
 		rec.Status, rec.Error = http.StatusInternalServerError, "panic"
 		defer func() {
-			if err := s.cfg.Audit.Append(rec); err != nil {
-				s.cfg.Logger.Error("the outcome of a change is not in the audit log", "action", action, "target", rec.Target, "id", rec.ID, "error", err)
+			if err := s.cfg.Admin.Audit.Append(rec); err != nil {
+				s.cfg.Logger.Error("outcome of a change not in the audit log", "action", action, "target", rec.Target, "id", rec.ID, "error", err)
 			}
 		}()
 		c.Set(auditKey, &rec)
@@ -95,17 +92,17 @@ func (s *Server) audited(method, path string, scope Scope, next echo.HandlerFunc
 	}
 }
 
-// noteAnswer keeps what a change was answered with.
+// noteAnswer keeps the answer to a change for its record.
 func noteAnswer(c echo.Context, body []byte) {
 	if rec, ok := c.Get(auditKey).(*wire.AuditRecord); ok {
 		rec.After = bytes.TrimSpace(body)
 	}
 }
 
-// auditRefusal records an attempt for which a right was missing. Many are not
-// all written; the next one says how many were not.
+// auditRefusal records an attempt that was not authenticated or not authorised. Beyond the
+// refusal rate they are only counted, and the next record has the number.
 func (s *Server) auditRefusal(c echo.Context, err error) {
-	if err == nil || s.cfg.Audit == nil || c.Get(auditKey) != nil { // the latter has its record
+	if err == nil || c.Get(auditKey) != nil { // a change has its own records
 		return
 	}
 	status, reason := s.outcome(err, c)
@@ -117,16 +114,16 @@ func (s *Server) auditRefusal(c echo.Context, err error) {
 		return
 	}
 	rec := s.record(c, actionOf(c.Path()))
-	rec.Target, _ = param(c, "name") // what is malformed names nothing
+	rec.Target, _ = param(c, "name") // a malformed name is no target
 	rec.Stage, rec.Status, rec.Error, rec.Suppressed = auditRefused, status, reason, int(s.refusals.suppressed.Swap(0))
-	if err := s.cfg.Audit.Append(rec); err != nil {
-		s.cfg.Logger.Error("a refused attempt is not in the audit log", "action", rec.Action, "remote", rec.Remote, "status", status, "error", err)
+	if err := s.cfg.Admin.Audit.Append(rec); err != nil {
+		s.cfg.Logger.Error("refused attempt not in the audit log", "action", rec.Action, "remote", rec.Remote, "status", status, "error", err)
 	}
 }
 
-// outcome is what an error says to the caller.
+// outcome returns the status and the reason that the caller gets for an error.
 func (s *Server) outcome(err error, c echo.Context) (status int, reason string) {
-	p := problemOf(s.routing(err, c))
+	p := problem.Of(s.routing(err, c))
 	if p.Status == http.StatusInternalServerError {
 		return p.Status, "internal error"
 	}
@@ -136,14 +133,14 @@ func (s *Server) outcome(err error, c echo.Context) (status int, reason string) 
 	return p.Status, p.Detail
 }
 
-// record begins a record of this request.
+// record returns a new record of this request.
 func (s *Server) record(c echo.Context, action string) wire.AuditRecord {
 	r, token := c.Request(), tokenOf(c)
 	return wire.AuditRecord{ID: rand.Text()[:16], Action: action, Who: token.Name, TokenID: token.ID,
 		Remote: r.RemoteAddr, Request: r.Method + " " + r.URL.Path}
 }
 
-// actionOf is the last word of a route that is no parameter.
+// actionOf returns the last element of a route that is not a parameter.
 func actionOf(path string) string {
 	words := strings.Split(path, "/")
 	for i := len(words) - 1; i >= 0; i-- {
@@ -154,12 +151,12 @@ func actionOf(path string) string {
 	return ""
 }
 
-// snapshot is what of a plugin a change can change; nil when there is none.
+// snapshot returns the parts of a plugin that changes affect; nil when there is none.
 func (s *Server) snapshot(name string) json.RawMessage {
 	if name == "" {
 		return nil
 	}
-	p, found := s.cfg.Plugins.Plugin(name)
+	p, found := s.cfg.Plugins.Registry.Plugin(name)
 	if !found {
 		return nil
 	}
@@ -180,8 +177,8 @@ func raw(v any) json.RawMessage {
 	return text
 }
 
-// asked looks at the beginning of a body and leaves it to be read. A body that
-// is no JSON is not recorded, and of a long one that it was long.
+// asked returns a body for the record, and leaves it to be read. A body that is not JSON is
+// not recorded; of a long one only the fact is.
 func asked(r *http.Request) (json.RawMessage, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -206,7 +203,7 @@ func asked(r *http.Request) (json.RawMessage, error) {
 	return raw(withoutSecrets(v)), nil
 }
 
-// withoutSecrets takes out of URLs what may be a secret: user, password, query.
+// withoutSecrets removes the parts of URLs that may be secret: user, password, query.
 func withoutSecrets(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -231,8 +228,8 @@ func withoutSecrets(v any) any {
 	return v
 }
 
-// named is the plugin that a body or an answer is about. Keys count in their exact
-// spelling only, as for who acts on the body.
+// named returns the plugin that a body or an answer is about. Keys are matched exactly, as
+// the decoder of the body does.
 func named(text json.RawMessage) string {
 	var v map[string]any
 	if json.Unmarshal(text, &v) != nil {

@@ -51,8 +51,8 @@ func TestChangesAreAudited(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log := &auditLog{}
-			cfg := config(seeded(t))
-			cfg.Audit = log
+			cfg := setup(t).cfg
+			cfg.Admin.Audit = log
 			w := call(newServer(t, cfg).Handler(), tt.method, tt.path, tt.body)
 			if w.Code != tt.status || len(log.records) != 2 {
 				t.Fatalf("got %d and %d records: %s", w.Code, len(log.records), w.Body)
@@ -78,14 +78,14 @@ func TestChangesAreAudited(t *testing.T) {
 // make it look as if there had been none.
 func TestLongBodyIsNotedInTheAudit(t *testing.T) {
 	const body = `{"url":"https://a.example/x.wasm","sha256":"00ff","name":"x"}`
-	for spaces, want := range map[int]string{
+	for padding, want := range map[int]string{
 		8192 - len(body): `{"name":"x","sha256":"00ff","url":"https://a.example/x.wasm"}`,
 		8193 - len(body): `{"not_recorded":"the body is longer than 8192 bytes"}`,
 	} {
 		log := &auditLog{}
-		cfg := config(seeded(t))
-		cfg.Audit = log
-		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/plugins/install", body+strings.Repeat(" ", spaces))
+		cfg := setup(t).cfg
+		cfg.Admin.Audit = log
+		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/plugins/install", body+strings.Repeat(" ", padding))
 		if w.Code != 201 || len(log.records) != 2 || string(log.records[0].Asked) != want {
 			t.Errorf("got %d and %+v; want %s", w.Code, log.records, want)
 		}
@@ -100,8 +100,8 @@ func TestStreamedChangesAreAudited(t *testing.T) {
 		{"waits for a plan", `{"url":"https://a.example/","sha256":"asks"}`, "failed", "approv", ""},
 	} {
 		log := &auditLog{}
-		cfg := config(seeded(t))
-		cfg.Audit = log
+		cfg := setup(t).cfg
+		cfg.Admin.Audit = log
 		w := call(newServer(t, cfg).Handler(), "POST", "/api/v1/plugins/install", tt.body, "Accept: text/event-stream")
 		if w.Code != 200 || len(log.records) != 2 {
 			t.Fatalf("%s: got %d and %d records: %s", tt.name, w.Code, len(log.records), w.Body)
@@ -119,8 +119,8 @@ func TestStreamedChangesAreAudited(t *testing.T) {
 // What only reads, and what publishes, is not recorded.
 func TestOtherRequestsAreNotAudited(t *testing.T) {
 	log := &auditLog{}
-	cfg := config(seeded(t))
-	cfg.Audit = log
+	cfg := setup(t).cfg
+	cfg.Admin.Audit = log
 	h := newServer(t, cfg).Handler()
 	call(h, "GET", "/api/v1/plugins/order-audit", "")
 	call(h, "POST", "/api/v1/events", `{"event_type":"t"}`)
@@ -144,14 +144,14 @@ func TestAuditFaults(t *testing.T) {
 		{1, 503, fault.New(fault.Unavailable, "the disk is broken"), true},
 		{2, 200, fault.New(fault.Exhausted, "the disk is full"), false},
 	} {
-		p := seeded(t)
-		cfg := config(p)
-		cfg.Audit = &auditLog{failAt: tt.failAt, err: tt.err}
+		b := setup(t)
+		p, cfg := b.parts, b.cfg
+		cfg.Admin.Audit = &auditLog{failAt: tt.failAt, err: tt.err}
 		h := newServer(t, cfg).Handler()
 		w := call(h, "POST", "/api/v1/events/plugins/order-audit/disable", "")
-		_, touched := p.enabled["order-audit"]
-		if w.Code != tt.status || touched == tt.enabled {
-			t.Errorf("%+v: got %d, changed %v: %s", tt, w.Code, touched, w.Body)
+		_, changed := p.enabled["order-audit"]
+		if w.Code != tt.status || changed == tt.enabled {
+			t.Errorf("%+v: got %d, changed %v: %s", tt, w.Code, changed, w.Body)
 		}
 		if w.Code >= 500 && !strings.Contains(problemIn(t, w).Detail, "nothing was changed") {
 			t.Errorf("got %s", w.Body)
@@ -166,7 +166,7 @@ func TestAuditFaults(t *testing.T) {
 func TestAuditOfAPanic(t *testing.T) {
 	p, log := seeded(t), &auditLog{}
 	cfg := config(p)
-	cfg.Audit = log
+	cfg.Admin.Audit = log
 	p.before = func() { panic(errors.New("boom")) }
 	h := newServer(t, cfg).Handler()
 	if w := call(h, "POST", "/api/v1/events/reload-config", ""); w.Code != http.StatusInternalServerError {
@@ -180,8 +180,8 @@ func TestAuditOfAPanic(t *testing.T) {
 // Refused attempts are recorded, and many of them do not fill the disk.
 func TestRefusalsAreAudited(t *testing.T) {
 	log := &auditLog{}
-	cfg := config(seeded(t))
-	cfg.Audit = log
+	cfg := setup(t).cfg
+	cfg.Admin.Audit = log
 	h := newServer(t, cfg).Handler()
 	for _, headers := range [][]string{
 		{"Authorization: Bearer narrow"}, {"Authorization: Bearer wrong-" + secret}, {"Host: evil.example"}, {"Sec-Fetch-Site: cross-site"},

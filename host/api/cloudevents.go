@@ -7,15 +7,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/berth-host/berth/host/api/cloudevents"
+	"github.com/berth-host/berth/host/api/inflight"
+	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// format is how a publisher sends events.
+// format is the encoding of published events.
 type format int
 
 const (
@@ -23,11 +23,11 @@ const (
 	structuredFormat
 	batchFormat
 	binaryFormat
-	otherFormat // CloudEvents in a format that is not taken
+	otherFormat // CloudEvents in an unsupported format
 )
 
-// cloudEventFormat tells by the headers what a publisher sends (CloudEvents HTTP
-// protocol binding 1.0, section 3).
+// cloudEventFormat returns the format that the headers announce (CloudEvents HTTP protocol
+// binding 1.0, section 3).
 func cloudEventFormat(r *http.Request) format {
 	given := r.Header.Get("Content-Type")
 	if given == "application/json" && !cloudevents.IsBinary(r.Header) {
@@ -48,50 +48,48 @@ func cloudEventFormat(r *http.Request) format {
 	return nativeFormat
 }
 
-// publishCloudEvents is POST /api/v1/events with CloudEvents: answers, limits
-// and errors are those of native events.
-func (s *Server) publishCloudEvents(c echo.Context, f format) (reply, error) {
-	r := c.Request()
+// publishCloudEvents is POST /api/v1/events with CloudEvents: answers, limits and errors are
+// those of native events.
+func (s *Server) publishCloudEvents(r *request, f format) (any, error) {
+	in := r.Request()
 	if f == otherFormat {
-		return reply{}, unsupported("is %q; CloudEvents are taken as %s, as %s (both in UTF-8) and in binary mode", shown(r.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
+		return nil, unsupported("is %q; CloudEvents are taken as %s, as %s (both in UTF-8) and in binary mode", problem.Short(in.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
 	}
-	if err := checkCoding(r); err != nil {
-		return reply{}, err
-	}
-	if len(r.Header.Values("Idempotency-Key")) > 0 {
-		return reply{}, fault.Field("Idempotency-Key", "is not for CloudEvents: their source and id are the key")
+	r.fail(checkCoding(in))
+	if len(in.Header.Values("Idempotency-Key")) > 0 {
+		r.fail(fault.Field("Idempotency-Key", "is not for CloudEvents: their source and id are the key"))
 	}
 	if f == batchFormat {
-		body, err := s.readBody(c, maxBatchBody, maxBatchBody)
-		if err != nil {
-			return reply{}, err
+		text := r.readBody(inflight.MaxList, inflight.MaxList)
+		switch {
+		case r.err != nil:
+			return nil, r.err
+		case !inflight.IsList(text):
+			return nil, fault.Field("body", "must be a list of CloudEvents; a single one is %s", cloudevents.Structured)
+		case isEmptyList(text): // which the JSON Batch Format allows in a request
+			return reply{status: http.StatusAccepted, body: wire.List[wire.BatchReceipt]{Items: []wire.BatchReceipt{}}}, nil
 		}
-		if !isList(body) {
-			return reply{}, fault.Field("body", "must be a list of CloudEvents; a single one is %s", cloudevents.Structured)
-		}
-		if isEmptyList(body) { // which the JSON Batch Format allows in a request
-			return reply{status: http.StatusAccepted, body: wire.List[batchReceipt]{Items: []batchReceipt{}}}, nil
-		}
-		return s.publishBatch(c, body, parseCloudEvent, cloudevents.Named)
+		return s.publishBatch(r, text, parseCloudEvent, cloudevents.Named)
 	}
-	body, err := s.readBody(c, maxBody, maxBody)
-	if err != nil {
-		return reply{}, err
+	text := r.readBody(inflight.MaxBody, inflight.MaxBody)
+	if r.err != nil {
+		return nil, r.err
 	}
 	var d event.Draft
+	var err error
 	if f == structuredFormat {
-		d, err = cloudevents.ParseStructured(body)
+		d, err = cloudevents.ParseStructured(text)
 	} else {
-		d, err = cloudevents.ParseBinary(r.Header, body)
+		d, err = cloudevents.ParseBinary(in.Header, text)
 	}
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	ev, err := cloudevents.New(d)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	return s.publishOne(c, ev, cloudevents.Named)
+	return s.publishOne(r.ctx(), ev, cloudevents.Named)
 }
 
 func parseCloudEvent(body []byte) (*event.Event, error) {
@@ -108,8 +106,8 @@ func isEmptyList(body []byte) bool {
 	return found && string(bytes.TrimLeft(inside, " \t\r\n")) == "]"
 }
 
-// prefersCloudEvent reports whether Accept names CloudEvents, and not JSON as
-// what is rather wanted (RFC 9110, section 12.5.1). Wildcards mean JSON.
+// prefersCloudEvent reports whether Accept names CloudEvents with at least the weight of
+// JSON (RFC 9110, section 12.5.1). Wildcards mean JSON.
 func prefersCloudEvent(accept []string) bool {
 	weight := map[string]float64{}
 	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {

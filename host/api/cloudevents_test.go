@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	structured = "Content-Type: application/cloudevents+json"
-	batched    = "Content-Type: application/cloudevents-batch+json; charset=utf-8"
-	placed     = `{"specversion":"1.0","id":"A-1","source":"/shop","type":"order_placed","subject":"A-1","data":{"n":1}}`
+	structured   = "Content-Type: application/cloudevents+json"
+	batched      = "Content-Type: application/cloudevents-batch+json; charset=utf-8"
+	orderCreated = `{"specversion":"1.0","id":"A-1","source":"/shop","type":"order_placed","subject":"A-1","data":{"n":1}}`
 )
 
 // One event, said in each of the modes, is the same event.
@@ -27,11 +27,11 @@ func TestCloudEvents(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		{placed, []string{structured}, `"idempotency_key":"/shop A-1","duplicate":false}`},
-		{placed, []string{structured}, `"duplicate":true}`},
-		{`{"n": 1}`, binary, `"duplicate":true}`},
-		{"[" + placed + "]", []string{batched}, `"duplicate":true}],"next":null}`},
-		{`{"event_type":"order_placed","data":{"n":1},"metadata":{"idempotency_key":"/shop A-1","subject":"A-1"}}`, nil, `"duplicate":true}`},
+		{orderCreated, []string{structured}, `"idempotency_key":"/shop A-1","duplicate":false,"routed":true}`},
+		{orderCreated, []string{structured}, `"duplicate":true,"routed":true}`},
+		{`{"n": 1}`, binary, `"duplicate":true,"routed":true}`},
+		{"[" + orderCreated + "]", []string{batched}, `"duplicate":true,"routed":true}],"next":null}`},
+		{`{"event_type":"order_placed","data":{"n":1},"metadata":{"idempotency_key":"/shop A-1","subject":"A-1"}}`, nil, `"duplicate":true,"routed":true}`},
 	} {
 		w := call(h, "POST", "/api/v1/events", tt.body, tt.headers...)
 		if w.Code != 202 || !strings.Contains(w.Body.String(), tt.want) {
@@ -72,7 +72,7 @@ func TestCloudEvents(t *testing.T) {
 
 func TestCloudEventRefusals(t *testing.T) {
 	big := strings.Repeat("x", 1<<20)
-	with := func(old, new string) string { return strings.Replace(placed, old, new, 1) }
+	with := func(old, new string) string { return strings.Replace(orderCreated, old, new, 1) }
 	for _, tt := range []struct {
 		name, body    string
 		headers       []string
@@ -83,13 +83,13 @@ func TestCloudEventRefusals(t *testing.T) {
 		{"another type", with("order_placed", "Com.Example.Placed"), []string{structured}, 400, fault.Invalid, "type", "does not match"},
 		{"a repeated key", with(`"id"`, `"id":"A-2","id"`), []string{structured}, 400, fault.Invalid, "id", "twice"},
 		{"an extension", with(`"id"`, `"partitionkey":"x","id"`), []string{structured}, 400, fault.Invalid, "partitionkey", "traceparent"},
-		{"a list", "[" + placed + "]", []string{structured}, 400, fault.Invalid, "body", "application/cloudevents-batch+json"},
-		{"no list", placed, []string{batched}, 400, fault.Invalid, "body", "application/cloudevents+json"},
-		{"one is wrong", "[" + placed + `,{"specversion":"1.0"}]`, []string{batched}, 400, fault.Invalid, "[1].id", "required"},
+		{"a list", "[" + orderCreated + "]", []string{structured}, 400, fault.Invalid, "body", "application/cloudevents-batch+json"},
+		{"no list", orderCreated, []string{batched}, 400, fault.Invalid, "body", "application/cloudevents+json"},
+		{"one is wrong", "[" + orderCreated + `,{"specversion":"1.0"}]`, []string{batched}, 400, fault.Invalid, "[1].id", "required"},
 		{"one is native", `[{"event_type":"t"}]`, []string{batched}, 400, fault.Invalid, "[0].specversion", "required"},
 		{"a taken key", with(`{"n":1}`, `{"n":2}`), []string{structured}, 409, fault.Conflict, "id", ""},
-		{"an idempotency key", placed, []string{structured, "Idempotency-Key: k"}, 400, fault.Invalid, "Idempotency-Key", "source and id"},
-		{"compressed", placed, []string{structured, "Content-Encoding: gzip"}, 415, fault.Invalid, "Content-Type", "gzip"},
+		{"an idempotency key", orderCreated, []string{structured, "Idempotency-Key: k"}, 400, fault.Invalid, "Idempotency-Key", "source and id"},
+		{"compressed", orderCreated, []string{structured, "Content-Encoding: gzip"}, 415, fault.Invalid, "Content-Type", "gzip"},
 		{"as XML", "<event/>", []string{"Content-Type: application/cloudevents+xml"}, 415, fault.Invalid, "Content-Type", "application/cloudevents+json"},
 		{"as Avro, with a header", "x", []string{"Content-Type: application/cloudevents+avro", "Ce-Id: 1"}, 415, fault.Invalid, "Content-Type", ""},
 		{"large", with(`{"n":1}`, `"`+big+`"`), []string{structured}, 413, fault.Exhausted, "data", "1048576"},
@@ -98,12 +98,12 @@ func TestCloudEventRefusals(t *testing.T) {
 		{"binary, half", `{}`, []string{"Ce-Type: order_placed"}, 400, fault.Invalid, "ce-specversion", "required"},
 		{"binary, an old version", `{}`, []string{"Ce-Specversion: 0.3"}, 400, fault.Invalid, "ce-specversion", "0.3"},
 		{"an order", `{"customer_id":"c"}`, []string{structured}, 415, fault.Invalid, "Content-Type", "must be application/json"},
-		{"scope publish", placed, []string{structured, "Authorization: Bearer narrow"}, 403, fault.Denied, "", "publish"},
+		{"scope publish", orderCreated, []string{structured, "Authorization: Bearer narrow"}, 403, fault.Denied, "", "publish"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := seeded(t)
 			h := newServer(t, config(p)).Handler()
-			if w := call(h, "POST", "/api/v1/events", placed, structured); w.Code != 202 {
+			if w := call(h, "POST", "/api/v1/events", orderCreated, structured); w.Code != 202 {
 				t.Fatalf("got %d: %s", w.Code, w.Body)
 			}
 			path := "/api/v1/events"
@@ -125,7 +125,7 @@ func TestCloudEventRefusals(t *testing.T) {
 	// In a batch a taken key concerns its event only.
 	p := seeded(t)
 	h := newServer(t, config(p)).Handler()
-	w := call(h, "POST", "/api/v1/events", "["+placed+","+with(`{"n":1}`, `{"n":2}`)+"]", batched)
+	w := call(h, "POST", "/api/v1/events", "["+orderCreated+","+with(`{"n":1}`, `{"n":2}`)+"]", batched)
 	list := decode[wire.List[struct {
 		wire.Receipt
 		Error *wire.Problem
@@ -138,8 +138,8 @@ func TestCloudEventRefusals(t *testing.T) {
 // FuzzCloudEvents: no request of a producer is answered with a 5xx or a panic,
 // and only a 202 or 207 stores something, but for an empty batch.
 func FuzzCloudEvents(f *testing.F) {
-	f.Add([]byte(placed), "application/cloudevents+json", "", "")
-	f.Add([]byte("["+placed+","+placed+"]"), "application/cloudevents-batch+json", "", "")
+	f.Add([]byte(orderCreated), "application/cloudevents+json", "", "")
+	f.Add([]byte("["+orderCreated+","+orderCreated+"]"), "application/cloudevents-batch+json", "", "")
 	f.Add([]byte("{}"), "application/json", "Ce-Id", "1")
 	f.Add([]byte(`[ ]`), "application/cloudevents-batch+json", "", "")
 	f.Add([]byte(`{}`), "application/json", "Ce-Subject", `"a\"%20"`)

@@ -1,20 +1,17 @@
-// Package api is the HTTP API under /api/v1, with /healthz and /readyz. It is
-// the only importer of Echo, and knows the other parts by the small interfaces
-// in parts.go.
+// Package api is the HTTP API under /api/v1, with /healthz and /readyz. It is the only
+// importer of Echo, and knows the other parts by the small interfaces in config.go.
 //
-// Every request but the two health checks must name a host it may name (a page
-// of another site cannot reach a local host by DNS rebinding), and every one
-// under /api must carry a bearer token with the scope of its endpoint. Errors
-// are application/problem+json; problemOf alone decides their status. An
-// internal error's text goes to the log, never into an answer.
+// Package guard admits each request; all but the health checks and the description need a
+// bearer token with the scope of their endpoint. Errors are application/problem+json; package
+// problem maps them to statuses. An internal error's text is logged, and never answered.
+// Package inflight bounds the bytes of requests under way, package stream serves the event
+// stream, package describe is the OpenAPI document, and package cloudevents converts events.
 //
-// Each token, and each address that shows none, has a bounded rate of requests.
-// What changes something for an operator is in the audit log before it is made,
-// and so is what was refused.
+// A change with the scope operate or install is in the audit log before it is made, and so
+// is every refusal for a missing right.
 //
-// A Server holds no lock but the Feed's and the rates', which are never held
-// while anything is waited for. Plugins are switched one at a time, by a token
-// that a request waits for no longer than its caller does. Package cloudevents,
-// below, turns CloudEvents into events and back. Read server.go first: it lists
-// every endpoint, those about deliveries in deadletters.go.
+// A Server holds a lock only for its readiness, and none during I/O. Requests that enable,
+// disable, pause or resume plugins run one at a time; a request waits for that no longer
+// than its caller does. Read routes.go first: it lists every endpoint. request.go reads
+// their input and encodes their answers.
 package api

@@ -10,7 +10,7 @@ import (
 )
 
 func TestOrderNotModified(t *testing.T) {
-	h := newServer(t, config(seeded(t))).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	for _, tag := range []string{`"1"`, `W/"1"`, `"9", "1"`, "*"} {
 		w := call(h, "GET", "/api/v1/orders/A-1", "", "If-None-Match: "+tag)
 		if w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("ETag") != `"1"` {
@@ -21,7 +21,7 @@ func TestOrderNotModified(t *testing.T) {
 
 // Every way to write the header wrong, at every place that reads it.
 func TestMalformedTags(t *testing.T) {
-	h := newServer(t, config(seeded(t))).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	for _, tag := range []string{"", ",", `"`, `"a`, `a"`, `"a" "b"`, `"a"b`, `w/"a"`, "W/", `*, "a"`, "\"a\x7f\"", `"a b"`, "-1", "abc", strings.Repeat("9", 20)} {
 		for _, path := range []string{"/api/v1/orders/A-1/status", "/api/v1/events/plugins/order-audit/disable", "/api/v1/events/plugins/order-audit/approve"} {
 			body := ""
@@ -37,10 +37,7 @@ func TestMalformedTags(t *testing.T) {
 }
 
 func TestSwitchIfMatch(t *testing.T) {
-	p := seeded(t)
-	cfg := config(p)
-	cfg.Pauser = pauser{p}
-	h := newServer(t, cfg).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	tag := func() string {
 		t.Helper()
 		got := call(h, "GET", "/api/v1/events/plugins/order-audit", "").Header().Get("ETag")
@@ -103,7 +100,7 @@ func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 }
 
 // Who waits for its turn finds what has become of the plugin meanwhile.
-func TestIfMatchCountsWhenTheTurnHasCome(t *testing.T) {
+func TestIfMatchIsCheckedAgainBeforeTheChange(t *testing.T) {
 	for _, request := range []string{"POST /api/v1/events/plugins/order-audit/upgrade", "POST /api/v1/events/plugins/order-audit/rollback", "DELETE /api/v1/plugins/uninstall/order-audit"} {
 		p := seeded(t)
 		h := newServer(t, config(p)).Handler()
@@ -154,10 +151,10 @@ func (s *states) Plugin(string) (wire.Plugin, bool) { return s.plugin, true }
 
 // The tag follows what was decided, and not what happens by itself.
 func TestPluginTag(t *testing.T) {
-	p := seeded(t)
-	cfg := config(p)
+	b := setup(t)
+	p, cfg := b.parts, b.cfg
 	s := &states{parts: p}
-	cfg.Plugins = s
+	cfg.Plugins.Registry = s
 	h := newServer(t, cfg).Handler()
 	tag := func(change wire.Plugin) string {
 		s.plugin = change

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
@@ -132,7 +134,7 @@ func (p *parts) Last() uint64 {
 	return p.log[len(p.log)-1].Seq
 }
 
-func (p *parts) Follow(from uint64) api.Follower { return &follower{parts: p, next: from} }
+func (p *parts) Follow(from uint64) stream.Follower { return &follower{parts: p, next: from} }
 
 type follower struct {
 	*parts
@@ -266,9 +268,9 @@ func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
 	return json.RawMessage(`{"sha256":"` + sha256 + `"}`), sha256 != ""
 }
 
-func (p *parts) Approve(_ context.Context, name string, in wire.Approval, agreed func(wire.Plugin) error) (wire.Plugin, error) {
-	if now, found := p.Plugin(name); found && agreed != nil {
-		if err := agreed(now); err != nil {
+func (p *parts) Approve(_ context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
+	if now, found := p.Plugin(name); found && precondition != nil {
+		if err := precondition(now); err != nil {
 			return wire.Plugin{}, err
 		}
 	}
@@ -314,29 +316,29 @@ func (planned) Error() string     { return "approve it" }
 func (planned) Unwrap() error     { return fault.New(fault.Conflict, "approval is required") }
 func (p planned) Plan() wire.Plan { return p.plan }
 
-// agree has somebody else switch the plugin off first, if so.
-func (p *parts) agree(name string, agreed func(wire.Plugin) error) error {
+// checkPrecondition has somebody else switch the plugin off first, if so.
+func (p *parts) checkPrecondition(name string, precondition func(wire.Plugin) error) error {
 	p.mu.Lock()
 	if p.switched {
 		p.enabled = map[string]bool{name: false}
 	}
 	p.mu.Unlock()
-	if agreed == nil {
+	if precondition == nil {
 		return nil
 	}
 	found, _ := p.Plugin(name)
-	return agreed(found)
+	return precondition(found)
 }
 
-func (p *parts) Upgrade(ctx context.Context, name string, in wire.Upgrade, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	if err := p.agree(name, agreed); err != nil {
+func (p *parts) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	if err := p.checkPrecondition(name, precondition); err != nil {
 		return wire.Plugin{}, err
 	}
 	return p.Install(ctx, wire.Install{Name: name + " upgraded", Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Approve: in.Approve}, report)
 }
 
-func (p *parts) Rollback(ctx context.Context, name, version string, agreed func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	if err := p.agree(name, agreed); err != nil {
+func (p *parts) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	if err := p.checkPrecondition(name, precondition); err != nil {
 		return wire.Plugin{}, err
 	}
 	return p.Install(ctx, wire.Install{Name: name + " rolled back", Version: version, Ref: "-"}, report)
@@ -348,8 +350,8 @@ func (p *parts) Verify(context.Context) ([]wire.Stored, error) {
 	return []wire.Stored{{Plugin: "x", OK: true}}, err
 }
 
-func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, agreed func(wire.Plugin) error) error {
-	if err := p.agree(name, agreed); err != nil {
+func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
+	if err := p.checkPrecondition(name, precondition); err != nil {
 		return err
 	}
 	p.flags = fmt.Sprint(force, purge)
@@ -384,27 +386,50 @@ func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 // that is revoked.
 type tokens struct{ revoked atomic.Bool }
 
-func (v *tokens) Verify(s string) (api.Token, bool) {
-	narrow := api.Token{ID: "n", Name: "narrow", Scopes: []api.Scope{api.ScopeRead}}
+func (v *tokens) Verify(s string) (guard.Token, bool) {
+	narrow := guard.Token{ID: "n", Name: "narrow", Scopes: []guard.Scope{guard.ScopeRead}}
 	switch {
 	case s == secret:
-		return api.Token{ID: "admin", Name: "admin", Scopes: []api.Scope{api.ScopeRead, api.ScopePublish, api.ScopeOperate, api.ScopeInstall}}, true
+		return guard.Token{ID: "admin", Name: "admin", Scopes: []guard.Scope{guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall}}, true
 	case s == "narrow" && v.Valid(narrow):
 		return narrow, true
 	}
-	return api.Token{}, false
+	return guard.Token{}, false
 }
 
-func (v *tokens) Valid(t api.Token) bool { return t.ID != "n" || !v.revoked.Load() }
+func (v *tokens) Valid(t guard.Token) bool { return t.ID != "n" || !v.revoked.Load() }
 
-// config is a working Config over parts.
+// SetPaused pauses as SetEnabled disables.
+func (p *parts) SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error) {
+	return p.SetEnabled(ctx, name, !paused)
+}
+
+// bundle is a complete configuration, whose parts are fakes in memory.
+type bundle struct {
+	*parts
+	cfg         api.Config
+	deadLetters *deadLetters
+}
+
+// setup returns a bundle with one event, "first", one order, "A-1", and three dead letters.
+func setup(t testing.TB) *bundle {
+	p := seeded(t)
+	cfg := config(p)
+	return &bundle{parts: p, cfg: cfg, deadLetters: cfg.Events.DeadLetters.(*deadLetters)}
+}
+
+// config is a complete configuration over parts.
 func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
+	d := newDeadLetters()
 	return api.Config{
-		Publisher: p, Events: p, Deliveries: p, Orders: fakeOrders{p}, Plugins: p, Explainer: p, Installer: p, Reloader: p,
-		Activities: api.NewFeed(0), Published: p, Tokens: &tokens{},
-		Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"},
-		Heartbeat: time.Hour,
+		Events:  api.Events{Publisher: p, Log: p, Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
+		Orders:  fakeOrders{p},
+		Plugins: api.Plugins{Registry: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
+		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
+			Ready: func() error { return nil }},
+		Guard:  guard.Config{Tokens: &tokens{}, Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"}},
+		Limits: api.Limits{Heartbeat: time.Hour},
 	}
 }
 

@@ -5,49 +5,49 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/fault"
 )
 
 // documented is the scope of every endpoint, as the documents have it; "" needs
 // none beyond the guard's own checks. A new endpoint is added here.
-var documented = map[string]api.Scope{
+var documented = map[string]guard.Scope{
 	"GET /healthz": "",
 	"GET /readyz":  "",
 
-	"POST /api/v1/events":                             api.ScopePublish,
-	"GET /api/v1/events":                              api.ScopeRead,
-	"GET /api/v1/events/:id":                          api.ScopeRead,
-	"GET /api/v1/events/stream":                       api.ScopeRead,
-	"GET /api/v1/events/log":                          api.ScopeRead,
-	"POST /api/v1/events/explain":                     api.ScopeRead,
-	"POST /api/v1/events/replay":                      api.ScopeOperate,
-	"POST /api/v1/events/skip":                        api.ScopeOperate,
-	"POST /api/v1/events/reload-config":               api.ScopeOperate,
-	"GET /api/v1/events/dead-letters":                 api.ScopeRead,
-	"GET /api/v1/events/dead-letters/:id":             api.ScopeRead,
-	"POST /api/v1/events/dead-letters/redrive":        api.ScopeOperate,
-	"POST /api/v1/events/dead-letters/purge":          api.ScopeOperate,
-	"GET /api/v1/events/plugins":                      api.ScopeRead,
-	"POST /api/v1/events/plugins/:name/enable":        api.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/disable":       api.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/pause":         api.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/resume":        api.ScopeOperate,
-	"GET /api/v1/audit":                               api.ScopeOperate,
-	"GET /api/v1/config":                              api.ScopeOperate,
-	"GET /api/v1/orders":                              api.ScopeRead,
-	"POST /api/v1/orders":                             api.ScopePublish,
-	"GET /api/v1/orders/:id":                          api.ScopeRead,
-	"POST /api/v1/orders/:id/status":                  api.ScopePublish,
-	"GET /api/v1/plugins/verify":                      api.ScopeRead,
-	"GET /api/v1/plugins/marketplace":                 api.ScopeRead,
-	"POST /api/v1/plugins/install":                    api.ScopeInstall,
-	"DELETE /api/v1/plugins/uninstall/:name":          api.ScopeInstall,
-	"GET /api/v1/events/plugins/:name":                api.ScopeRead,
-	"GET /api/v1/events/plugins/:name/report":         api.ScopeRead,
-	"POST /api/v1/events/plugins/:name/approve":       api.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/upgrade":       api.ScopeInstall,
-	"POST /api/v1/events/plugins/:name/rollback":      api.ScopeInstall,
+	"POST /api/v1/events":                             guard.ScopePublish,
+	"GET /api/v1/events":                              guard.ScopeRead,
+	"GET /api/v1/events/:id":                          guard.ScopeRead,
+	"GET /api/v1/events/stream":                       guard.ScopeRead,
+	"GET /api/v1/events/log":                          guard.ScopeRead,
+	"POST /api/v1/events/explain":                     guard.ScopeRead,
+	"POST /api/v1/events/replay":                      guard.ScopeOperate,
+	"POST /api/v1/events/skip":                        guard.ScopeOperate,
+	"POST /api/v1/events/reload-config":               guard.ScopeOperate,
+	"GET /api/v1/events/dead-letters":                 guard.ScopeRead,
+	"GET /api/v1/events/dead-letters/:id":             guard.ScopeRead,
+	"POST /api/v1/events/dead-letters/redrive":        guard.ScopeOperate,
+	"POST /api/v1/events/dead-letters/purge":          guard.ScopeOperate,
+	"GET /api/v1/events/plugins":                      guard.ScopeRead,
+	"POST /api/v1/events/plugins/:name/enable":        guard.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/disable":       guard.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/pause":         guard.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/resume":        guard.ScopeOperate,
+	"GET /api/v1/audit":                               guard.ScopeOperate,
+	"GET /api/v1/config":                              guard.ScopeOperate,
+	"GET /api/v1/orders":                              guard.ScopeRead,
+	"POST /api/v1/orders":                             guard.ScopePublish,
+	"GET /api/v1/orders/:id":                          guard.ScopeRead,
+	"POST /api/v1/orders/:id/status":                  guard.ScopePublish,
+	"GET /api/v1/plugins/verify":                      guard.ScopeRead,
+	"GET /api/v1/plugins/marketplace":                 guard.ScopeRead,
+	"POST /api/v1/plugins/install":                    guard.ScopeInstall,
+	"DELETE /api/v1/plugins/uninstall/:name":          guard.ScopeInstall,
+	"GET /api/v1/events/plugins/:name":                guard.ScopeRead,
+	"GET /api/v1/events/plugins/:name/report":         guard.ScopeRead,
+	"POST /api/v1/events/plugins/:name/approve":       guard.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/upgrade":       guard.ScopeInstall,
+	"POST /api/v1/events/plugins/:name/rollback":      guard.ScopeInstall,
 	"GET /api/v1/events/reload-config (405)":          "",
 	"GET /api/v1/events/explain (405)":                "",
 	"GET /api/v1/plugins/install (405)":               "",
@@ -61,11 +61,11 @@ var documented = map[string]api.Scope{
 	"GET /api/v1/events/plugins/:name/approve (405)":  "",
 	"GET /api/v1/events/plugins/:name/upgrade (405)":  "",
 	"GET /api/v1/events/plugins/:name/rollback (405)": "",
-	"GET /api/v1/plugins/:name":                       api.ScopeRead,
-	"GET /api/v1/plugins/:name/report":                api.ScopeRead,
-	"POST /api/v1/plugins/:name/approve":              api.ScopeOperate,
-	"POST /api/v1/plugins/:name/upgrade":              api.ScopeInstall,
-	"POST /api/v1/plugins/:name/rollback":             api.ScopeInstall,
+	"GET /api/v1/plugins/:name":                       guard.ScopeRead,
+	"GET /api/v1/plugins/:name/report":                guard.ScopeRead,
+	"POST /api/v1/plugins/:name/approve":              guard.ScopeOperate,
+	"POST /api/v1/plugins/:name/upgrade":              guard.ScopeInstall,
+	"POST /api/v1/plugins/:name/rollback":             guard.ScopeInstall,
 	"GET /api/v1/events/plugins/:name/resume (405)":   "",
 	"GET /openapi.json":                               "",
 	"GET /metrics":                                    "",
@@ -74,10 +74,10 @@ var documented = map[string]api.Scope{
 // oneScope knows a token for each set of all scopes but one, and one without any.
 type oneScope struct{}
 
-func (oneScope) Verify(secret string) (api.Token, bool) {
+func (oneScope) Verify(secret string) (guard.Token, bool) {
 	without, ok := strings.CutPrefix(secret, "all-but-")
-	t := api.Token{ID: secret, Name: secret}
-	for _, s := range []api.Scope{api.ScopeRead, api.ScopePublish, api.ScopeOperate, api.ScopeInstall} {
+	t := guard.Token{ID: secret, Name: secret}
+	for _, s := range []guard.Scope{guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall} {
 		if string(s) != without {
 			t.Scopes = append(t.Scopes, s)
 		}
@@ -85,13 +85,13 @@ func (oneScope) Verify(secret string) (api.Token, bool) {
 	return t, ok
 }
 
-func (oneScope) Valid(api.Token) bool { return true }
+func (oneScope) Valid(guard.Token) bool { return true }
 
 // Every endpoint has the documented scope, and enforces it: no token and a wrong
 // one are 401, one with all scopes but that is 403.
 func TestEveryRouteEnforcesItsScope(t *testing.T) {
-	cfg := config(seeded(t))
-	cfg.Tokens = oneScope{}
+	cfg := setup(t).cfg
+	cfg.Guard.Tokens = oneScope{}
 	s := newServer(t, cfg)
 	if len(s.Routes()) < 20 {
 		t.Fatalf("there are %d routes", len(s.Routes()))

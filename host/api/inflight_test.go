@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/inflight"
 )
 
 // Large batches under way take what is theirs, and no more: another one is refused
@@ -18,7 +18,7 @@ import (
 func TestLargeBatchesLeaveTheOthersTheirShare(t *testing.T) {
 	p := &parts{}
 	cfg := config(p)
-	cfg.MaxInflight, cfg.QuotaWait = api.MinInflight, time.Nanosecond
+	cfg.MaxInflight, cfg.QuotaWait = inflight.MinBytes, time.Nanosecond
 	s := newServer(t, cfg)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var calls atomic.Int32

@@ -108,7 +108,7 @@ func (i waiting) Install(ctx context.Context, _ wire.Install, _ func(wire.Progre
 func TestClosingEndsAnInstallation(t *testing.T) {
 	installer := waiting{seeded(t), make(chan struct{})}
 	cfg := config(installer.parts)
-	cfg.Installer = installer
+	cfg.Plugins.Installer = installer
 	s := newServer(t, cfg)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

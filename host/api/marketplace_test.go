@@ -37,8 +37,8 @@ func TestMarketplace(t *testing.T) {
 		Marketplace: "shop", FetchedAt: time.Unix(0, 0).UTC(), Expires: time.Unix(1, 0).UTC(), Stale: true, Reason: "it is down",
 		Items: []wire.Listing{{Publisher: "acme", Name: "echo", Version: "1.0.0", Capabilities: []wire.ListingCapability{}, Versions: []wire.ListingVersion{}}},
 	}}
-	cfg := config(seeded(t))
-	cfg.Marketplace = m
+	cfg := setup(t).cfg
+	cfg.Plugins.Marketplace = m
 	h := newServer(t, cfg).Handler()
 	w := call(h, "GET", "/api/v1/plugins/marketplace?q=echo+x&publisher=acme&limit=7&cursor=a%2Fb", "")
 	want := api.MarketplaceQuery{Text: "echo x", Publisher: "acme", Limit: 7, Cursor: "a/b"}

@@ -10,8 +10,7 @@ import (
 // stream, which does not end. No other method is answered where the table has none,
 // and Allow names just the ones that are.
 func TestMethods(t *testing.T) {
-	cfg := config(seeded(t))
-	cfg.Pauser = pauser{seeded(t)}
+	cfg := setup(t).cfg
 	s := newServer(t, cfg)
 	methods := map[string][]string{}
 	for _, r := range s.Routes() {

@@ -7,7 +7,7 @@ import (
 
 // One event has its deliveries, also when nobody takes it; a list's have none.
 func TestAnEventThatNobodyTakesHasNoDeliveries(t *testing.T) {
-	h := newServer(t, config(seeded(t))).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	if w := call(h, "POST", "/api/v1/events", `{"event_type":"nobody","metadata":{"idempotency_key":"n"}}`); w.Code != 202 {
 		t.Fatalf("got %d: %s", w.Code, w.Body)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/openapi/openapitest"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -32,7 +33,7 @@ func description(t testing.TB, s *api.Server) *openapitest.Document {
 
 // Every endpoint is described, with its scope, and nothing else is.
 func TestEveryRouteIsDescribed(t *testing.T) {
-	s := newServer(t, config(seeded(t)))
+	s := newServer(t, setup(t).cfg)
 	scopes := map[string]string{}
 	for _, op := range description(t, s).Operations {
 		scopes[op.Method+" "+op.Path] = op.Scope
@@ -62,7 +63,7 @@ var document = flag.String("document", "", "write the description of the API to 
 // Generators of clients read a part of JSON Schema only: a schema is an object, and
 // has one type at most.
 func TestDescriptionIsOfWhatGeneratorsRead(t *testing.T) {
-	text := call(newServer(t, config(seeded(t))).Handler(), "GET", "/openapi.json", "").Body.Bytes()
+	text := call(newServer(t, setup(t).cfg).Handler(), "GET", "/openapi.json", "").Body.Bytes()
 	if *document != "" {
 		if err := os.WriteFile(*document, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -108,7 +109,7 @@ func TestDescriptionIsOfWhatGeneratorsRead(t *testing.T) {
 }
 
 func TestDescriptionIsCached(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.Version = "1.2.3"
 	h := newServer(t, cfg).Handler()
 	first := call(h, "GET", "/openapi.json", "")
@@ -147,10 +148,11 @@ func (vetted) Report(sha256 string) (json.RawMessage, bool) {
 // What the endpoints answer is what the document says: each at least once.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	const cloudJSON = "Content-Type: application/cloudevents+json"
-	l, cfg := withLetters(t)
+	b := setup(t)
+	l, cfg := b.deadLetters, b.cfg
 	l.status.Handlers = []wire.LogReader{{Plugin: "a"}}
-	cfg.Marketplace = &market{page: wire.Marketplace{Items: []wire.Listing{{Name: "echo", Capabilities: []wire.ListingCapability{{Name: "kv"}}, Versions: []wire.ListingVersion{}}}}}
-	cfg.Plugins = vetted{cfg.Plugins.(*parts)}
+	cfg.Plugins.Marketplace = &market{page: wire.Marketplace{Items: []wire.Listing{{Name: "echo", Capabilities: []wire.ListingCapability{{Name: "kv"}}, Versions: []wire.ListingVersion{}}}}}
+	cfg.Plugins.Registry = vetted{cfg.Plugins.Registry.(*parts)}
 	s := newServer(t, cfg)
 	d := description(t, s)
 	done := map[string]bool{}
@@ -263,9 +265,9 @@ func checkFrames(t *testing.T, d *openapitest.Document, op openapitest.Operation
 }
 
 func TestStreamIsAsDescribed(t *testing.T) {
-	p, feed := seeded(t), api.NewFeed(0)
+	p, feed := seeded(t), stream.NewFeed(0)
 	cfg := config(p)
-	cfg.Activities = feed
+	cfg.Events.Activities = feed
 	s := serve(t, cfg)
 	d := description(t, s.Server)
 	op := operationOf(t, d, "streamActivity")

@@ -7,120 +7,86 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/labstack/echo/v4"
-
+	"github.com/berth-host/berth/host/api/describe"
+	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// EventIDHeader names the event that a change of an order published.
-const EventIDHeader = "Berth-Event-Id"
-
-const (
-	ordersPage = 50
-	ordersMost = 500
-)
-
 // createOrder is POST /api/v1/orders.
-func (s *Server) createOrder(c echo.Context) (reply, error) {
-	n, err := decodeBody[wire.NewOrder](s, c)
-	if err != nil {
-		return reply{}, err
-	}
-	o, receipt, err := s.cfg.Orders.Create(c.Request().Context(), n)
-	if err != nil {
-		return reply{}, err
-	}
+func (s *Server) createOrder(ctx context.Context, n wire.NewOrder) (reply, error) {
+	o, receipt, err := s.cfg.Orders.Create(ctx, n)
 	r := orderReply(o, &receipt)
 	r.status = http.StatusCreated
-	r.header["Location"] = "/api/v1/orders/" + url.PathEscape(o.ID)
-	return r, nil
-}
-
-// listOrders is GET /api/v1/orders?status&customer_id&limit&cursor.
-func (s *Server) listOrders(c echo.Context) (reply, error) {
-	q, err := query(c, "status", "customer_id", "limit", "cursor")
-	if err != nil {
-		return reply{}, err
-	}
-	limit, err := limitOf(q, ordersPage, ordersMost)
-	if err != nil {
-		return reply{}, err
-	}
-	page, err := s.cfg.Orders.List(c.Request().Context(), OrderQuery{
-		Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"), Limit: limit,
-	})
-	if err != nil {
-		return reply{}, err
-	}
-	if page.Items == nil {
-		page.Items = []wire.Order{}
-	}
-	return reply{body: page}, nil
-}
-
-// showOrder is GET /api/v1/orders/:id.
-func (s *Server) showOrder(c echo.Context) (reply, error) {
-	id, err := param(c, "id")
-	if err != nil {
-		return reply{}, err
-	}
-	o, err := s.cfg.Orders.Get(c.Request().Context(), id)
-	if err != nil {
-		return reply{}, err
-	}
-	r := orderReply(o, nil)
-	seen, err := unchanged(c, r.header["ETag"])
-	if seen {
-		r.status, r.body = http.StatusNotModified, nil
-	}
+	r.header["Location"] = ordersPath + "/" + url.PathEscape(o.ID)
 	return r, err
 }
 
+func (r *request) orderQuery() OrderQuery {
+	q := r.query("status", "customer_id", "limit", "cursor")
+	return OrderQuery{Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"), Limit: r.limit(q, describe.MaxPage)}
+}
+
+// listOrders is GET /api/v1/orders?status&customer_id&limit&cursor.
+func (s *Server) listOrders(ctx context.Context, q OrderQuery) (wire.List[wire.Order], error) {
+	page, err := s.cfg.Orders.List(ctx, q)
+	page.Items = orEmpty(page.Items)
+	return page, err
+}
+
+// showOrder is GET /api/v1/orders/:id.
+func (s *Server) showOrder(r *request) (any, error) {
+	id := r.param("id")
+	if r.err != nil {
+		return nil, r.err
+	}
+	o, err := s.cfg.Orders.Get(r.ctx(), id)
+	if err != nil {
+		return nil, err
+	}
+	answer := orderReply(o, nil)
+	same, err := etag.Unchanged(r.Request(), answer.header["ETag"])
+	if same {
+		answer.status, answer.body = http.StatusNotModified, nil
+	}
+	return answer, err
+}
+
 // moveOrder is POST /api/v1/orders/:id/status.
-func (s *Server) moveOrder(c echo.Context) (reply, error) {
-	id, err := param(c, "id")
-	if err != nil {
-		return reply{}, err
-	}
-	wanted, err := ifMatch(c)
-	if err != nil {
-		return reply{}, err
-	}
-	move, err := decodeBody[struct {
+func (s *Server) moveOrder(r *request) (any, error) {
+	id, wanted := r.param("id"), r.ifMatch()
+	move := body[struct {
 		Status string `json:"status"`
-	}](s, c)
-	if err != nil {
-		return reply{}, err
+	}](r)
+	if r.err != nil {
+		return nil, r.err
 	}
-	version, err := s.wantedVersion(c.Request().Context(), id, wanted)
+	version, err := s.wantedVersion(r.ctx(), id, wanted)
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
-	o, receipt, err := s.cfg.Orders.SetStatus(c.Request().Context(), id, move.Status, version)
-	if err != nil {
-		return reply{}, err
-	}
-	return orderReply(o, &receipt), nil
+	o, receipt, err := s.cfg.Orders.SetStatus(r.ctx(), id, move.Status, version)
+	return orderReply(o, &receipt), err
 }
 
 // orderReply shows an order with its version as the entity tag.
 func orderReply(o wire.Order, receipt *event.Receipt) reply {
 	r := reply{body: o, header: map[string]string{"ETag": strconv.Quote(strconv.FormatInt(o.Version, 10))}}
 	if receipt != nil {
-		r.header[EventIDHeader] = receipt.EventID
+		r.header[describe.EventIDHeader] = receipt.EventID
 	}
 	return r
 }
 
-// wantedVersion is the version that an order must have for a change, 0 for any.
-// Of several the one it has counts; SetStatus looks again in its transaction.
-func (s *Server) wantedVersion(ctx context.Context, id string, wanted entityTags) (int64, error) {
-	if !wanted.given || wanted.any {
+// wantedVersion returns the version that an order must have for a change, 0 for any. If
+// the header names several, it must name the present one; SetStatus compares again in its
+// transaction.
+func (s *Server) wantedVersion(ctx context.Context, id string, wanted etag.Tags) (int64, error) {
+	if !wanted.Given || wanted.Any {
 		return 0, nil
 	}
-	if version, ok := wanted.single(); ok {
+	if version, ok := wanted.Version(); ok {
 		return version, nil
 	}
 	o, err := s.cfg.Orders.Get(ctx, id)
@@ -128,7 +94,7 @@ func (s *Server) wantedVersion(ctx context.Context, id string, wanted entityTags
 		return 0, err
 	}
 	tag := strconv.FormatInt(o.Version, 10)
-	if !wanted.match(tag) {
+	if !wanted.Match(tag) {
 		return 0, &fault.Error{Code: fault.Precondition, Field: "If-Match",
 			Reason: fmt.Sprintf("none of the versions named is the order's: that is %q", tag)}
 	}

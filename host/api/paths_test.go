@@ -11,7 +11,7 @@ import (
 // Where a plugin's name stands in a path, others choose it. A word of the API in the
 // same place of another path is reserved, and nothing else is.
 func TestWordsBesidePluginNamesAreReserved(t *testing.T) {
-	routes := newServer(t, config(seeded(t))).Routes()
+	routes := newServer(t, setup(t).cfg).Routes()
 	found := map[string]bool{}
 	for _, r := range routes {
 		parts := strings.Split(r.Path, "/")
@@ -43,7 +43,7 @@ func TestWordsBesidePluginNamesAreReserved(t *testing.T) {
 // is meant that both match, unless one of them has no parameter where the other has.
 func TestPathsAreNotAmbiguous(t *testing.T) {
 	var paths []string
-	for _, op := range description(t, newServer(t, config(seeded(t)))).Operations {
+	for _, op := range description(t, newServer(t, setup(t).cfg)).Operations {
 		if !slices.Contains(paths, op.Path) {
 			paths = append(paths, op.Path)
 		}
@@ -79,7 +79,7 @@ func ambiguous(a, b string) bool {
 
 // The paths that plugins had before are answered like the ones they have.
 func TestFormerPathsOfPlugins(t *testing.T) {
-	s := newServer(t, config(seeded(t)))
+	s := newServer(t, setup(t).cfg)
 	former := 0
 	for _, r := range s.Routes() {
 		if r.Now == "" {

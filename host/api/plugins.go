@@ -1,132 +1,179 @@
 package api
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
 	"github.com/labstack/echo/v4"
 
-	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/api/describe"
+	"github.com/berth-host/berth/host/api/etag"
+	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// reload is POST /api/v1/events/reload-config.
-func (s *Server) reload(c echo.Context) (reply, error) {
-	result, err := s.cfg.Reloader.Reload(c.Request().Context())
-	if err != nil {
-		return reply{}, err
-	}
-	if result.Changed == nil {
-		result.Changed = []string{}
-	}
-	if result.NeedsRestart == nil {
-		result.NeedsRestart = []string{}
-	}
-	return reply{body: result}, nil
-}
-
-// showConfig is GET /api/v1/config?handler.
-func (s *Server) showConfig(c echo.Context) (reply, error) {
-	q, err := query(c, "handler")
-	if err != nil {
-		return reply{}, err
-	}
-	name := q.Get("handler")
-	if q.Has("handler") && !abi.ValidName(name) {
-		return reply{}, fault.Field("handler", "%q is not the name of a handler", shown(name))
-	}
-	return reply{body: s.cfg.Reloader.InForce(name)}, nil
-}
-
 // listPlugins is GET /api/v1/events/plugins.
-func (s *Server) listPlugins(echo.Context) (reply, error) {
+func (s *Server) listPlugins(context.Context, struct{}) (wire.List[wire.Plugin], error) {
 	list := wire.List[wire.Plugin]{Items: []wire.Plugin{}}
-	for _, p := range s.cfg.Plugins.List() {
+	for _, p := range s.cfg.Plugins.Registry.List() {
 		list.Items = append(list.Items, whole(p))
 	}
-	return reply{body: list}, nil
+	return list, nil
 }
 
 // showPlugin is GET /api/v1/events/plugins/:name.
-func (s *Server) showPlugin(c echo.Context) (reply, error) {
-	name, err := param(c, "name")
-	if err != nil {
-		return reply{}, err
-	}
-	p, found := s.cfg.Plugins.Plugin(name)
-	if !found {
-		return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
-	}
-	return pluginReply(p), nil
+func (s *Server) showPlugin(_ context.Context, name string) (reply, error) {
+	p, err := s.plugin(name)
+	return pluginReply(p), err
 }
 
-// showReport is GET /api/v1/events/plugins/:name/report: what berth plugin inspect
-// prints of the plugin's file.
-func (s *Server) showReport(c echo.Context) (reply, error) {
-	name, err := param(c, "name")
-	if err != nil {
-		return reply{}, err
-	}
-	p, found := s.cfg.Plugins.Plugin(name)
+// plugin finds a plugin.
+func (s *Server) plugin(name string) (wire.Plugin, error) {
+	p, found := s.cfg.Plugins.Registry.Plugin(name)
 	if !found {
-		return reply{}, fault.New(fault.NotFound, "there is no plugin %q", shown(name))
+		return p, fault.New(fault.NotFound, "there is no plugin %q", problem.Short(name))
 	}
-	report, found := s.cfg.Plugins.Report(p.SHA256)
-	if !found {
-		return reply{}, fault.New(fault.NotFound, "plugin %q was not vetted since the host started: it is %s", shown(name), p.State)
-	}
-	return reply{body: report}, nil
+	return p, nil
 }
 
-// whole gives a plugin's lists their empty form.
+// showReport is GET /api/v1/events/plugins/:name/report: what berth plugin inspect prints
+// of the plugin's file.
+func (s *Server) showReport(_ context.Context, name string) (json.RawMessage, error) {
+	p, err := s.plugin(name)
+	if err != nil {
+		return nil, err
+	}
+	report, found := s.cfg.Plugins.Registry.Report(p.SHA256)
+	if !found {
+		return nil, fault.New(fault.NotFound, "plugin %q was not vetted since the host started: it is %s", problem.Short(name), p.State)
+	}
+	return report, nil
+}
+
+// change makes a handler that enables, disables, pauses or resumes a plugin, if it is still
+// what If-Match names. Such requests run one at a time, so that of two callers who have seen
+// the same state only the first succeeds.
+func (s *Server) change(set func(context.Context, string, bool) (wire.Plugin, error), on bool) echo.HandlerFunc {
+	return s.serve(func(r *request) (any, error) {
+		name, wanted := r.pluginName(), r.ifMatch()
+		if r.err != nil {
+			return nil, r.err
+		}
+		select {
+		case s.changes <- struct{}{}:
+			defer func() { <-s.changes }()
+		case <-r.ctx().Done():
+			return nil, fmt.Errorf("wait for another change: %w", r.ctx().Err())
+		}
+		if err := s.unchanged(name, wanted); err != nil {
+			return nil, err
+		}
+		p, err := set(r.ctx(), name, on)
+		return pluginReply(p), err
+	})
+}
+
+// unchanged returns an error unless the plugin is what If-Match names.
+func (s *Server) unchanged(name string, wanted etag.Tags) error {
+	if !wanted.Given {
+		return nil
+	}
+	p, err := s.plugin(name)
+	if err != nil {
+		return err
+	}
+	return precondition(wanted)(p)
+}
+
+// precondition returns a function that refuses a plugin which is not what If-Match names.
+func precondition(wanted etag.Tags) func(wire.Plugin) error {
+	return func(p wire.Plugin) error {
+		if !wanted.Given || wanted.Any || wanted.Match(pluginTag(p)) {
+			return nil
+		}
+		return &fault.Error{Code: fault.Precondition, Field: "If-Match",
+			Reason: fmt.Sprintf("the plugin has changed since: it is %s now, and its ETag %q", p.State, pluginTag(p))}
+	}
+}
+
+// approve is POST /api/v1/events/plugins/:name/approve. Without a body everything that the
+// plugin asks for is approved. If-Match or sha256 must name the plugin whose requests the
+// caller has seen.
+func (s *Server) approve(r *request) (any, error) {
+	name, in := r.pluginName(), optionalBody[wire.Approval](r)
+	if in.SHA256 != "" && !isSHA256(in.SHA256) {
+		r.fail(fault.Field("sha256", "must be 64 hexadecimal digits in lower case"))
+	}
+	wanted := r.ifMatch()
+	if in.SHA256 == "" && !wanted.Named() {
+		r.fail(&problem.Refusal{Status: http.StatusPreconditionRequired, Err: &fault.Error{Code: fault.Precondition, Field: "If-Match",
+			Reason: "is required, or sha256 in the body: look at what the plugin asks for (GET " + pluginAt(name) + "), and send the ETag of that answer as If-Match"}})
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	var check func(wire.Plugin) error
+	if wanted.Named() {
+		check = precondition(wanted)
+	}
+	p, err := s.cfg.Plugins.Registry.Approve(r.ctx(), name, in, check)
+	return pluginReply(p), err
+}
+
+func isSHA256(s string) bool {
+	for _, r := range s {
+		if (r < '0' || r > '9') && (r < 'a' || r > 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
+}
+
+// pluginReply shows a plugin with its entity tag.
+func pluginReply(p wire.Plugin) reply {
+	return reply{body: whole(p), header: map[string]string{"ETag": `"` + pluginTag(p) + `"`}}
+}
+
+// pluginTag returns a tag of what a plugin is and of the decisions about it: its module,
+// version, subscriptions and grants, those of a version that waits for approval, and whether
+// it is to run. It excludes what changes without a decision: counters, and states on the way
+// to running or through failures. So it is no tag of the answer, and GET does not take
+// If-None-Match.
+func pluginTag(p wire.Plugin) string {
+	p = whole(p)
+	decided := p.State
+	switch p.State {
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck, wire.Draining: // the capabilities have the missing grants
+		decided = wire.Active
+	}
+	parts := []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}
+	if p.Pending != nil {
+		parts = append(parts, *p.Pending)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", parts))
+	return hex.EncodeToString(sum[:12])
+}
+
+// whole returns a plugin whose lists are not nil.
 func whole(p wire.Plugin) wire.Plugin {
-	if p.Subscribes == nil {
-		p.Subscribes = []string{}
-	}
-	if p.Capabilities == nil {
-		p.Capabilities = []wire.Capability{}
-	}
+	p.Subscribes, p.Capabilities = orEmpty(p.Subscribes), orEmpty(p.Capabilities)
 	return p
 }
 
-// health is GET /healthz: the process answers.
-func (s *Server) health(echo.Context) (reply, error) {
-	return reply{body: map[string]string{"status": "ok"}}, nil
+func (r *request) marketplaceQuery() MarketplaceQuery {
+	q := r.query("q", "publisher", "limit", "cursor", "refresh")
+	return MarketplaceQuery{Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"),
+		Limit: r.limit(q, describe.MaxListings), Refresh: r.flag(q, "refresh")}
 }
 
-// ready is GET /readyz: the host takes events.
-func (s *Server) ready(echo.Context) (reply, error) {
-	if s.isClosing() {
-		return reply{}, fault.New(fault.Unavailable, "the host is shutting down")
-	}
-	err := s.cfg.Ready()
-	s.noteReady(err)
-	if err != nil {
-		if !fault.Is(err, fault.Unavailable) { // asked without a token: say no more than needed
-			err = fault.New(fault.Unavailable, "the host is not ready; its log says why")
-		}
-		return reply{}, err
-	}
-	return reply{body: map[string]string{"status": "ready"}}, nil
-}
-
-// noteReady logs that the host is or is not ready when that has changed since the
-// last probe. Before it was ready for the first time this is no reason for alarm:
-// a start takes as long as the modules that are new to it.
-func (s *Server) noteReady(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	s.readiness.Lock()
-	defer s.readiness.Unlock()
-	before, first := s.readiness.said, !s.readiness.reached
-	s.readiness.said, s.readiness.reached = text, !first || err == nil
-	switch {
-	case err == nil && before != "":
-		s.cfg.Logger.Info("ready")
-	case err == nil || text == before:
-	case first && fault.Is(err, fault.Unavailable):
-		s.cfg.Logger.Info("not ready yet", "reason", text)
-	default:
-		s.cfg.Logger.Warn("not ready", "error", err)
-	}
+// listMarketplace is GET /api/v1/plugins/marketplace?q&publisher&limit&cursor&refresh.
+func (s *Server) listMarketplace(ctx context.Context, q MarketplaceQuery) (wire.Marketplace, error) {
+	page, err := s.cfg.Plugins.Marketplace.Listings(ctx, q)
+	page.Items = orEmpty(page.Items)
+	return page, err
 }

@@ -42,8 +42,8 @@ func BenchmarkPublishHTTP(b *testing.B) {
 	}
 	defer hub.Close()
 	cfg := config(&parts{})
-	cfg.Publisher = hub
-	cfg.AllowedHosts = append(cfg.AllowedHosts, "bench.example.com")
+	cfg.Events.Publisher = hub
+	cfg.Guard.AllowedHosts = append(cfg.Guard.AllowedHosts, "bench.example.com")
 	berth := httptest.NewServer(newServer(b, cfg).Handler())
 	defer berth.Close()
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
 )
 
 // callFrom is call from another address.
@@ -42,8 +43,8 @@ func until429(t *testing.T, do func() *httptest.ResponseRecorder) map[int]int {
 }
 
 func TestRates(t *testing.T) {
-	cfg := config(seeded(t))
-	cfg.RateLimit = api.RateLimit{PerSecond: 0.001, Burst: 3}
+	cfg := setup(t).cfg
+	cfg.Guard.Rate = guard.RateLimit{PerSecond: 0.001, Burst: 3}
 	h := newServer(t, cfg).Handler()
 
 	// Each token has its own rate, at every endpoint together.
@@ -92,7 +93,7 @@ func TestRates(t *testing.T) {
 
 // Without a configured rate a token has none.
 func TestNoRateByDefault(t *testing.T) {
-	h := newServer(t, config(seeded(t))).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	for i := range 2000 {
 		if w := call(h, "GET", "/api/v1/orders", ""); w.Code != 200 {
 			t.Fatalf("request %d: got %d", i, w.Code)
@@ -122,9 +123,9 @@ func serving(t *testing.T, cfg api.Config) string {
 // A caller that sends slowly is cut off: while it sends its header, and while it
 // sends a body, at every endpoint that takes one.
 func TestSlowCallers(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.HeaderTimeout, cfg.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
-	cfg.Audit = &auditLog{}
+	cfg.Admin.Audit = &auditLog{}
 	addr := serving(t, cfg)
 	slow := func(sent string) (status int) {
 		conn, err := net.Dial("tcp", addr)
@@ -166,26 +167,22 @@ func TestSlowCallers(t *testing.T) {
 // A body over the limit is refused or not read, at every endpoint.
 func TestLargeBodies(t *testing.T) {
 	large := `{"x":"` + strings.Repeat("x", 17<<20) + `"}`
-	for _, audit := range []api.Auditor{nil, &auditLog{}} {
-		cfg := config(seeded(t))
-		cfg.Audit = audit
-		s := newServer(t, cfg)
-		for _, r := range s.Routes() {
-			if r.Method == http.MethodGet {
-				continue
-			}
-			path := strings.NewReplacer(":name", "order-audit", ":id", "A-1").Replace(r.Path)
-			body := &counted{Reader: strings.NewReader(large)}
-			req := httptest.NewRequest(r.Method, path, body)
-			req.Host = "localhost"
-			req.ContentLength = -1 // as a chunked body: the limit must not depend on what is said
-			req.Header.Set("Authorization", "Bearer "+secret)
-			req.Header.Set("Content-Type", "application/json")
-			w := httptest.NewRecorder()
-			s.Handler().ServeHTTP(w, req)
-			if w.Code >= 500 || body.n > 2<<20 {
-				t.Errorf("%s %s: got %d, %d bytes were read", r.Method, r.Path, w.Code, body.n)
-			}
+	s := newServer(t, setup(t).cfg)
+	for _, r := range s.Routes() {
+		if r.Method == http.MethodGet {
+			continue
+		}
+		path := strings.NewReplacer(":name", "order-audit", ":id", "A-1").Replace(r.Path)
+		body := &counted{Reader: strings.NewReader(large)}
+		req := httptest.NewRequest(r.Method, path, body)
+		req.Host = "localhost"
+		req.ContentLength = -1 // as a chunked body: the limit must not depend on what is said
+		req.Header.Set("Authorization", "Bearer "+secret)
+		req.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, req)
+		if w.Code >= 500 || body.n > 2<<20 {
+			t.Errorf("%s %s: got %d, %d bytes were read", r.Method, r.Path, w.Code, body.n)
 		}
 	}
 }
@@ -203,9 +200,9 @@ func (c *counted) Read(b []byte) (int, error) {
 
 // A stream ends when its token is revoked.
 func TestRevokedTokenEndsItsStream(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	known := &tokens{}
-	cfg.Tokens, cfg.TokenCheck = known, time.Millisecond
+	cfg.Guard.Tokens, cfg.Guard.TokenCheck = known, time.Millisecond
 	addr := serving(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -32,7 +32,7 @@ func TestReference(t *testing.T) {
 		t.Fatalf("%s does not have the line %q", path, generatedBelow)
 	}
 	var d referenceDocument
-	if err := json.Unmarshal(call(newServer(t, config(seeded(t))).Handler(), "GET", "/openapi.json", "").Body.Bytes(), &d); err != nil {
+	if err := json.Unmarshal(call(newServer(t, setup(t).cfg).Handler(), "GET", "/openapi.json", "").Body.Bytes(), &d); err != nil {
 		t.Fatal(err)
 	}
 	want := d.markdown()

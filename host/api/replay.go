@@ -4,113 +4,88 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// replay is POST /api/v1/events/replay.
-func (s *Server) replay(c echo.Context) (reply, error) {
-	if s.cfg.Replayer == nil {
-		return reply{}, missing("replay is")
-	}
-	if _, err := query(c); err != nil {
-		return reply{}, err
-	}
-	in, err := decodeBody[struct {
+// replayInput is the body of POST /api/v1/events/replay.
+type replayInput struct {
+	plugin   string
+	from, to *event.Position // to is nil for the end of the log
+}
+
+func (r *request) replay() replayInput {
+	r.query()
+	in := body[struct {
 		Plugin string          `json:"plugin"`
 		From   json.RawMessage `json:"from"`
 		To     json.RawMessage `json:"to"`
-	}](s, c)
-	if err != nil {
-		return reply{}, err
-	}
+	}](r)
 	if in.Plugin == "" {
-		return reply{}, fault.Field("plugin", "is required: which one has the events again")
+		r.fail(fault.Field("plugin", "is required: the plugin that gets the events again"))
 	}
-	from, err := placeOf("from", in.From)
-	if err != nil {
-		return reply{}, err
+	read := replayInput{plugin: in.Plugin, from: r.position("from", in.From)}
+	if read.from == nil {
+		r.fail(fault.Field("from", `is required: a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or "earliest"`))
 	}
-	if from == nil {
-		return reply{}, fault.Field("from", `is required: a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or "earliest"`)
+	if read.to = r.position("to", in.To); read.to != nil && read.to.Earliest {
+		r.fail(fault.Field("to", `cannot be "earliest"; leave it out for all there is until now`))
 	}
-	to, err := placeOf("to", in.To)
-	if err != nil {
-		return reply{}, err
+	return read
+}
+
+// replay is POST /api/v1/events/replay.
+func (s *Server) replay(ctx context.Context, in replayInput) (answer reply, err error) {
+	done := wire.Replaying{Plugin: in.plugin}
+	if done.FromSeq, done.ToSeq, err = s.seqRange(ctx, *in.from, in.to, time.Now()); err != nil {
+		return answer, err
 	}
-	if to != nil && to.Earliest {
-		return reply{}, fault.Field("to", `cannot be "earliest"; leave it out for all there is until now`)
+	return reply{status: 202, body: done}, s.cfg.Events.Replayer.Replay(ctx, in.plugin, done.FromSeq, done.ToSeq)
+}
+
+// skipInput is the body of POST /api/v1/events/skip. To is Seq by default.
+type skipInput struct {
+	Seq *uint64 `json:"seq"`
+	To  *uint64 `json:"to"`
+}
+
+func (r *request) skip() skipInput {
+	r.query()
+	in := body[skipInput](r)
+	if in.Seq == nil {
+		r.fail(fault.Field("seq", "is required: the event that cannot be read"))
 	}
-	ctx := c.Request().Context()
-	answer := wire.Replaying{Plugin: in.Plugin}
-	if answer.FromSeq, answer.ToSeq, err = s.stretch(ctx, *from, to, time.Now()); err != nil {
-		return reply{}, err
+	if in.To == nil {
+		in.To = in.Seq
 	}
-	if err := s.cfg.Replayer.Replay(ctx, in.Plugin, answer.FromSeq, answer.ToSeq); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusAccepted, body: answer}, nil
+	return in
 }
 
 // skip is POST /api/v1/events/skip.
-func (s *Server) skip(c echo.Context) (reply, error) {
-	if s.cfg.Replayer == nil {
-		return reply{}, missing("skipping is")
-	}
-	if _, err := query(c); err != nil {
-		return reply{}, err
-	}
-	in, err := decodeBody[struct {
-		Seq *uint64 `json:"seq"`
-		To  *uint64 `json:"to"`
-	}](s, c)
-	switch {
-	case err != nil:
-		return reply{}, err
-	case in.Seq == nil:
-		return reply{}, fault.Field("seq", "is required: the event that cannot be read")
-	case in.To == nil:
-		in.To = in.Seq
-	}
-	done, err := s.cfg.Replayer.Skip(c.Request().Context(), *in.Seq, *in.To)
-	if err != nil {
-		return reply{}, err
-	}
-	answer := wire.Skipped{Seq: done.From, To: done.To, Plugins: done.Handlers}
-	if answer.Plugins == nil {
-		answer.Plugins = []string{}
-	}
-	return reply{body: answer}, nil
+func (s *Server) skip(ctx context.Context, in skipInput) (wire.Skipped, error) {
+	done, err := s.cfg.Events.Replayer.Skip(ctx, *in.Seq, *in.To)
+	return wire.Skipped{Seq: done.From, To: done.To, Plugins: orEmpty(done.Handlers)}, err
 }
 
-// placeOf reads a place in the log, as a string or a number; nil for none.
-func placeOf(field string, raw json.RawMessage) (*event.Position, error) {
+// position reads a position in the log, as a string or a number; nil for none.
+func (r *request) position(field string, raw json.RawMessage) *event.Position {
 	if len(raw) == 0 || string(raw) == "null" {
-		return nil, nil
+		return nil
 	}
 	text := string(raw)
-	switch c := raw[0]; {
-	case c == '"':
-		if err := json.Unmarshal(raw, &text); err != nil {
-			return nil, fault.Field(field, "must be a string or a Seq")
-		}
-	case c < '0' || c > '9':
-		return nil, fault.Field(field, "must be a string or a Seq")
+	if c := raw[0]; c == '"' && json.Unmarshal(raw, &text) != nil || c != '"' && (c < '0' || c > '9') {
+		r.fail(fault.Field(field, "must be a string or a Seq"))
+		return nil
 	}
 	p, err := event.ParsePosition(text)
-	if err != nil {
-		return nil, inField(field, err)
-	}
-	return &p, nil
+	r.fail(inField(field, err))
+	return &p
 }
 
-// inField says which field an error is about that names none.
+// inField names the field of an error that names none.
 func inField(field string, err error) error {
 	var f *fault.Error
 	if !errors.As(err, &f) {
@@ -121,12 +96,13 @@ func inField(field string, err error) error {
 	return &named
 }
 
-// stretch finds the Seqs of a part of the log, both ends included. An end that
-// is a time is not included: what was published before it is.
-func (s *Server) stretch(ctx context.Context, from event.Position, to *event.Position, now time.Time) (first, last uint64, err error) {
-	first, last = max(from.Seq, 1), s.cfg.Replayer.Last()
+// seqRange returns the Seqs of a part of the log, both ends included. The event at an end
+// that is a time is excluded: the range has what was published before it.
+func (s *Server) seqRange(ctx context.Context, from event.Position, to *event.Position, now time.Time) (first, last uint64, err error) {
+	log := s.cfg.Events.Replayer
+	first, last = max(from.Seq, 1), log.Last()
 	if t, ok := from.When(now); ok {
-		if first, err = s.cfg.Replayer.SeqAt(ctx, t); err != nil {
+		if first, err = log.SeqAt(ctx, t); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -139,7 +115,7 @@ func (s *Server) stretch(ctx context.Context, from event.Position, to *event.Pos
 		last = min(last, to.Seq)
 	default:
 		t, _ := to.When(now)
-		after, err := s.cfg.Replayer.SeqAt(ctx, t)
+		after, err := log.SeqAt(ctx, t)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -7,10 +7,7 @@ import (
 
 // A publisher is told that no route takes its event; one whose event was refused is not.
 func TestReceiptSaysWhetherAnEventIsRouted(t *testing.T) {
-	p := seeded(t)
-	cfg := config(p)
-	cfg.Router = p
-	h := newServer(t, cfg).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	for _, tt := range []struct {
 		body    string
 		headers []string

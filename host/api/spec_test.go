@@ -11,9 +11,9 @@ import (
 // HTTP protocol binding, J the JSON event format, S the specification itself.
 func TestCloudEventsSpecification(t *testing.T) {
 	const kind = "Content-Type: "
-	least := []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", "ce-id: 1"}
+	required := []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", "ce-id: 1"}
 	binary := func(more ...string) []string {
-		return append(append([]string{kind + "application/json"}, least...), more...)
+		return append(append([]string{kind + "application/json"}, required...), more...)
 	}
 	json1 := func(members string) string {
 		return `{"specversion":"1.0","type":"t","source":"/s","id":"1"` + members + `}`
@@ -32,7 +32,7 @@ func TestCloudEventsSpecification(t *testing.T) {
 		{"H 3", "a format that is not handled is no native event", []string{kind + "application/cloudevents+avro"}, "x", 415, "application/cloudevents+avro"},
 		{"H 3", "the prefix counts also where the rest is malformed", []string{kind + "application/cloudevents+json; charset"}, json1(""), 415, "CloudEvents are taken"},
 		{"H 3", "not all mandatory headers: no valid CloudEvent", []string{kind + "application/json", "ce-id: 1"}, `{"event_type":"t"}`, 400, "ce-specversion"},
-		{"H 3.1.1", "Content-Type is datacontenttype", append([]string{kind + "text/plain"}, least...), "a", 202, `"data":"a"`},
+		{"H 3.1.1", "Content-Type is datacontenttype", append([]string{kind + "text/plain"}, required...), "a", 202, `"data":"a"`},
 		{"H 3.1.1", "ce-datacontenttype must not be there", binary("ce-datacontenttype: application/json"), `1`, 400, "Content-Type"},
 		{"H 3.1.2", "the body is the data as it is", binary(), ` [1, 2]`, 202, `"data":[1,2]`},
 		{"H 3.1.2", "no body is no data", binary(), ``, 202, `"data":null`},
@@ -72,7 +72,7 @@ func TestCloudEventsSpecification(t *testing.T) {
 		{"J 3.1.1", "+json inside of a subtype is none", event1, json1(`,"datacontenttype":"a/b+json-x","data":{"a":1}`), 400, "data"},
 		{"J 3.1.2", "data_base64 is decoded", event1, json1(`,"datacontenttype":"text/plain","data_base64":"YQ=="`), 202, `"data":"a"`},
 		{"J 3.1.2", "without a type no JSON is assumed", event1, json1(`,"data_base64":"eyAieHl6IjogMTIzIH0="`), 202, `"data":{"data_base64":"eyAieHl6IjogMTIzIH0="}`},
-		{"J 3.1.2", "nor in the binary mode", least, `{ "xyz": 123 }`, 202, `"data":{"data_base64":"eyAieHl6IjogMTIzIH0="}`},
+		{"J 3.1.2", "nor in the binary mode", required, `{ "xyz": 123 }`, 202, `"data":{"data_base64":"eyAieHl6IjogMTIzIH0="}`},
 		{"J 3.1.2", "null is no data_base64", event1, json1(`,"data":1,"data_base64":null`), 202, `"data":1`},
 		{"J 3.1.2", "base64 has padding and no line breaks", event1, json1(`,"datacontenttype":"a/b","data_base64":"YQ"`), 400, "base64"},
 		{"J 3.1.2", "and the standard alphabet", event1, json1(`,"datacontenttype":"a/b","data_base64":"_w=="`), 400, "base64"},

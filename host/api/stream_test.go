@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
@@ -126,8 +127,8 @@ func deliveryFrame(t *testing.T, seq uint64) string {
 }
 
 func TestStream(t *testing.T) {
-	p := seeded(t)
-	cfg := config(p)
+	b := setup(t)
+	p, cfg := b.parts, b.cfg
 	cfg.MaxStreams = 1
 	s := serve(t, cfg)
 	resp := s.get(t, "/api/v1/events/stream")
@@ -176,9 +177,9 @@ func TestStreamResumes(t *testing.T) {
 			for n := range 199 { // more than two pages
 				emit(t, p, fmt.Sprint(n))
 			}
-			feed := api.NewFeed(0)
+			feed := stream.NewFeed(0)
 			cfg := config(p)
-			cfg.Activities = feed
+			cfg.Events.Activities = feed
 			var header []string
 			if tt.id != "" {
 				header = append(header, "Last-Event-ID: "+strings.Trim(tt.id, "-"))
@@ -215,9 +216,9 @@ func TestStreamResumes(t *testing.T) {
 // A delivery is never shown before its event, though it may be known first.
 func TestStreamOrder(t *testing.T) {
 	p := seeded(t)
-	feed := api.NewFeed(0)
+	feed := stream.NewFeed(0)
 	cfg := config(p)
-	cfg.Activities = feed
+	cfg.Events.Activities = feed
 	r := bufio.NewReader(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
 	block(t, r)
 	feed.Publish(delivered(3))
@@ -242,10 +243,10 @@ func TestStreamOrder(t *testing.T) {
 }
 
 // Deliveries of events that never come do not pile up.
-func TestStreamHoldsFew(t *testing.T) {
-	feed := api.NewFeed(1000)
-	cfg := config(seeded(t))
-	cfg.Activities = feed
+func TestStreamBuffersABoundedNumberOfDeliveries(t *testing.T) {
+	feed := stream.NewFeed(1000)
+	cfg := setup(t).cfg
+	cfg.Events.Activities = feed
 	r := bufio.NewReader(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
 	block(t, r)
 	for range 300 {
@@ -257,7 +258,7 @@ func TestStreamHoldsFew(t *testing.T) {
 }
 
 func TestStreamRefusals(t *testing.T) {
-	s := serve(t, config(seeded(t)))
+	s := serve(t, setup(t).cfg)
 	for _, tt := range []struct{ path, header, field string }{
 		{"/api/v1/events/stream?since=x", "", "since"},
 		{"/api/v1/events/stream?since=-1", "", "since"},
@@ -294,7 +295,7 @@ func TestStreamOfABrokenLog(t *testing.T) {
 }
 
 func TestStreamHeartbeat(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.Heartbeat = time.Millisecond
 	r := bufio.NewReader(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
 	block(t, r)
@@ -316,8 +317,8 @@ func (closedFeed) Subscribe(context.Context) <-chan wire.Activity {
 }
 
 func TestStreamLagged(t *testing.T) {
-	cfg := config(seeded(t))
-	cfg.Activities = closedFeed{}
+	cfg := setup(t).cfg
+	cfg.Events.Activities = closedFeed{}
 	body, err := io.ReadAll(serve(t, cfg).get(t, "/api/v1/events/stream").Body)
 	if err != nil {
 		t.Fatal(err)
@@ -329,9 +330,9 @@ func TestStreamLagged(t *testing.T) {
 }
 
 func TestStreamReaderLeaves(t *testing.T) {
-	feed := api.NewFeed(0)
-	cfg := config(seeded(t))
-	cfg.Activities, cfg.MaxStreams = feed, 1
+	feed := stream.NewFeed(0)
+	cfg := setup(t).cfg
+	cfg.Events.Activities, cfg.MaxStreams = feed, 1
 	s := serve(t, cfg)
 	for range 3 { // each finds the one place free again
 		for {
@@ -417,14 +418,14 @@ func TestServeReportsABrokenListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	if err := newServer(t, config(seeded(t))).Serve(t.Context(), ln); err == nil {
+	if err := newServer(t, setup(t).cfg).Serve(t.Context(), ln); err == nil {
 		t.Error("no error")
 	}
 }
 
 // The address a connection came to may be named, without configuration.
 func TestHostOfTheConnection(t *testing.T) {
-	h := newServer(t, config(seeded(t))).Handler()
+	h := newServer(t, setup(t).cfg).Handler()
 	for _, tt := range []struct {
 		local, host string
 		status      int

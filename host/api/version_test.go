@@ -8,7 +8,7 @@ import (
 
 // A client knows a host by a header, whatever is answered.
 func TestEveryAnswerNamesTheVersion(t *testing.T) {
-	cfg := config(seeded(t))
+	cfg := setup(t).cfg
 	cfg.Version = "1.2.3"
 	h := newServer(t, cfg).Handler()
 	for _, tt := range []struct {
@@ -33,7 +33,7 @@ func TestEveryAnswerNamesTheVersion(t *testing.T) {
 			t.Errorf("%s %s (%s): got %d with %q", tt.method, tt.path, tt.header, w.Code, got)
 		}
 	}
-	if w := call(newServer(t, config(seeded(t))).Handler(), "GET", "/healthz", ""); w.Header().Get(wire.VersionHeader) != "dev" {
+	if w := call(newServer(t, setup(t).cfg).Handler(), "GET", "/healthz", ""); w.Header().Get(wire.VersionHeader) != "dev" {
 		t.Errorf("without a version: got %q", w.Header())
 	}
 }

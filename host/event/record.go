@@ -117,6 +117,12 @@ const (
 	ClassCancelled  Class = "cancelled"  // the host stopped it; does not count as an attempt
 )
 
+// FailureClasses returns the classes that the last error of a dead letter can have.
+func FailureClasses() []string {
+	return []string{string(ClassTimeout), string(ClassFuel), string(ClassTrap), string(ClassMemory), string(ClassStack), string(ClassExit),
+		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict)}
+}
+
 // Outcome is how one attempt ended, with what it cost.
 type Outcome struct {
 	Verdict  Verdict

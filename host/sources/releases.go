@@ -202,7 +202,7 @@ type upstreamError struct{ error }
 // Unwrap returns the error with its code.
 func (e upstreamError) Unwrap() error { return e.error }
 
-// Upstream implements api.UpstreamError.
+// Upstream implements problem.UpstreamError.
 func (upstreamError) Upstream() {}
 
 // upstream marks an error as one of an upstream server. A release that a rule of

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -32,6 +33,12 @@ type Receipt struct {
 	// Routed is false when no route takes the event: no handler gets it. It is not
 	// there for an event that was refused.
 	Routed *bool `json:"routed,omitempty"`
+}
+
+// BatchReceipt is the receipt of one event of a batch, or the reason why it was refused.
+type BatchReceipt struct {
+	Receipt
+	Error *Problem `json:"error,omitempty"`
 }
 
 // Delivery is one event on its way to one handler.
@@ -255,4 +262,15 @@ type DeliveryOfEvent struct {
 	EventID string `json:"event_id"`
 	Seq     uint64 `json:"seq"`
 	Delivery
+}
+
+// Encode returns a value as the API writes it: JSON on one line, without escapes for HTML.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }

@@ -160,7 +160,7 @@ func headers(pairs ...string) http.Header {
 }
 
 func TestBinary(t *testing.T) {
-	least := []string{"ce-specversion: 1.0", "ce-id: A-1", "ce-source: /shop", "ce-type: order_placed", "Other: x"}
+	required := []string{"ce-specversion: 1.0", "ce-id: A-1", "ce-source: /shop", "ce-type: order_placed", "Other: x"}
 	for _, tt := range []struct {
 		headers []string
 		body    string
@@ -184,7 +184,7 @@ func TestBinary(t *testing.T) {
 		{[]string{"ce-dataschema: a"}, "", "", "ce-dataschema"},
 		{[]string{"ce-subject: "}, "", "", "ce-subject"},
 	} {
-		d, err := cloudevents.ParseBinary(headers(append(least, tt.headers...)...), []byte(tt.body))
+		d, err := cloudevents.ParseBinary(headers(append(required, tt.headers...)...), []byte(tt.body))
 		if err == nil {
 			_, err = cloudevents.New(d)
 		}
@@ -198,13 +198,13 @@ func TestBinary(t *testing.T) {
 		}
 	}
 	for _, missing := range []string{"specversion", "id", "source", "type"} {
-		h := headers(least...)
+		h := headers(required...)
 		h.Del("ce-" + missing)
 		if _, err := cloudevents.ParseBinary(h, nil); err == nil || !strings.HasPrefix(err.Error(), "ce-"+missing+":") {
 			t.Errorf("without %s: got %v", missing, err)
 		}
 	}
-	d, err := cloudevents.ParseBinary(headers(append(least, "ce-subject: Euro%20%E2%82%AC%25", "ce-traceparent: "+trace, "ce-tracestate: x=y", "ce-time: 2026-05-01T10:00:00Z")...), nil)
+	d, err := cloudevents.ParseBinary(headers(append(required, "ce-subject: Euro%20%E2%82%AC%25", "ce-traceparent: "+trace, "ce-tracestate: x=y", "ce-time: 2026-05-01T10:00:00Z")...), nil)
 	if err != nil || d.Subject != "Euro €%" || d.TraceParent != trace || d.Time.IsZero() {
 		t.Errorf("got %+v, %v", d, err)
 	}

@@ -97,25 +97,25 @@ func ParseStructured(body []byte) (event.Draft, error) {
 func ParseBinary(h http.Header, body []byte) (event.Draft, error) {
 	attributes := make(map[string]string)
 	for _, name := range slices.Sorted(maps.Keys(h)) {
-		rest, ok := strings.CutPrefix(name, header)
+		attribute, ok := strings.CutPrefix(name, header)
 		if !ok {
 			continue
 		}
-		rest = strings.ToLower(rest)
-		if rest == contentType {
-			return event.Draft{}, inHeader(fault.Field(rest, "is what the header Content-Type says"))
+		attribute = strings.ToLower(attribute)
+		if attribute == contentType {
+			return event.Draft{}, inHeader(fault.Field(attribute, "is what the header Content-Type says"))
 		}
 		if len(h[name]) > 1 {
-			return event.Draft{}, inHeader(fault.Field(rest, "is given %d times", len(h[name])))
+			return event.Draft{}, inHeader(fault.Field(attribute, "is given %d times", len(h[name])))
 		}
 		text, err := headerValue(h[name][0])
 		if err != nil {
-			return event.Draft{}, inHeader(fault.Field(rest, "%v", err))
+			return event.Draft{}, inHeader(fault.Field(attribute, "%v", err))
 		}
-		if rest == attrSource && strings.Contains(text, " ") && !strings.ContainsAny(h[name][0], `" `) {
+		if attribute == attrSource && strings.Contains(text, " ") && !strings.ContainsAny(h[name][0], `" `) {
 			text = h[name][0] // a URI-reference whose %20 the sender did not encode again, as it must
 		}
-		attributes[rest] = text
+		attributes[attribute] = text
 	}
 	if given := h.Get("Content-Type"); given != "" {
 		attributes[contentType] = given
@@ -378,9 +378,9 @@ func structuredData(kind string, raw, base json.RawMessage) (json.RawMessage, er
 
 // short keeps input small in an error.
 func short(s string) string {
-	const most = 64
-	if len(s) > most {
-		s = s[:most]
+	const limit = 64
+	if len(s) > limit {
+		s = s[:limit]
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }

@@ -1,40 +1,43 @@
-package api
+// Package describe describes the API: every operation with its parameters, bodies and
+// answers, as an OpenAPI 3.1 document (package openapi writes it). A test compares it with
+// the routes. Read describe.go first.
+package describe
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
-
-	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/api/openapi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// document is the description of the API, as OpenAPI 3.1.
-type document struct {
-	text []byte
-	etag string // with its quotes
-}
+// Sizes of pages, in items.
+const (
+	PageSize    = 50   // of every list, unless the caller says otherwise
+	MaxPage     = 500  // of events, dead letters and orders
+	MaxListings = 200  // of the marketplace
+	MaxAudit    = 1000 // of the audit log
+	MaxBatch    = 1000 // events of a batch
+)
 
-// describe builds the document of the operations. Their scopes are those of the
-// routes, which there must be.
-func (s *Server) describe() error {
-	ops := operations()
+// EventIDHeader names the event that a change of an order published.
+const EventIDHeader = "Berth-Event-Id"
+
+// Document returns the OpenAPI document of the API. scope returns the scope that an
+// operation needs, false if there is no such endpoint, which is an error.
+func Document(version string, scope func(method, path string) (string, bool)) ([]byte, error) {
+	ops := Operations()
 	for i, op := range ops {
-		at := slices.IndexFunc(s.table, func(r Route) bool { return r.Method == op.Method && templated(r.Path) == op.Path })
-		if at < 0 {
-			return fault.New(fault.Internal, "api: %s %s is described, and no endpoint", op.Method, op.Path)
+		var found bool
+		if ops[i].Scope, found = scope(op.Method, op.Path); !found {
+			return nil, fault.New(fault.Internal, "describe: %s %s is described, and no endpoint", op.Method, op.Path)
 		}
-		ops[i].Scope = string(s.table[at].Scope)
 	}
 	text, err := openapi.Build(openapi.Info{
 		Title:   "Berth",
-		Version: s.cfg.Version,
+		Version: version,
 		Description: "The API of a Berth host: publish events and look after the handlers that get them. " +
 			"Every request under /api needs a bearer token; x-scope names the scope it must have. " +
 			"Failures are application/problem+json with a stable code; 429, 503 and 507 say in Retry-After when to try again. " +
@@ -42,56 +45,24 @@ func (s *Server) describe() error {
 			"Answers may get more keys in later versions; requests with keys that are not known are refused.",
 	}, wire.Problem{}, ops)
 	if err != nil {
-		return fault.New(fault.Internal, "api: %w", err)
+		return nil, fmt.Errorf("describe: %w", err)
 	}
-	sum := sha256.Sum256(text)
-	s.document = document{text: text, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
-	return nil
+	return text, nil
 }
 
-// templated writes a route's parameters in braces: :name becomes {name}.
-func templated(path string) string {
-	parts := strings.Split(path, "/")
-	for i, p := range parts {
-		if name, ok := strings.CutPrefix(p, ":"); ok {
-			parts[i] = "{" + name + "}"
-		}
-	}
-	return strings.Join(parts, "/")
-}
-
-// showDocument is GET /openapi.json.
-func (s *Server) showDocument(c echo.Context) error {
-	header := c.Response().Header()
-	header.Set("ETag", s.document.etag)
-	header.Set("Cache-Control", "no-cache") // the next version has another
-	same, err := unchanged(c, s.document.etag)
-	if err != nil {
-		return err
-	}
-	if same {
-		return c.NoContent(http.StatusNotModified)
-	}
-	if err := c.Blob(http.StatusOK, "application/json", s.document.text); err != nil {
-		return fmt.Errorf("answer the document: %w", err)
-	}
-	return nil
-}
-
-// operations describes every endpoint. The routes' table in server.go says which
-// there are; a test holds the two together.
-func operations() []openapi.Operation {
+// Operations describes every operation, without its scope.
+func Operations() []openapi.Operation {
 	return slices.Concat(hostOperations(), eventOperations(), deliveryOperations(), orderOperations(), pluginOperations(), installOperations())
 }
 
-// The tags, in which a document's reader finds the operations together.
+// The tags group the operations of the document.
 const (
-	tagHost    = "host"
-	tagEvents  = "events"
-	tagLetters = "dead letters"
-	tagOrders  = "orders"
-	tagPlugins = "plugins"
-	tagInstall = "installation"
+	tagHost        = "host"
+	tagEvents      = "events"
+	tagDeadLetters = "dead letters"
+	tagOrders      = "orders"
+	tagPlugins     = "plugins"
+	tagInstall     = "installation"
 )
 
 // answers is one answer, with a JSON body unless value is nil.
@@ -106,16 +77,16 @@ func answers(status int, value any, headers ...openapi.Parameter) []openapi.Answ
 // body is a JSON body.
 func body(value any) []openapi.Content { return []openapi.Content{{Value: value}} }
 
-// inQuery is a parameter of the query; schema nil for any text.
+// inQuery is a parameter of the query; a nil schema is any text.
 func inQuery(name, description string, schema map[string]any) openapi.Parameter {
 	return openapi.Parameter{In: "query", Name: name, Description: description, Schema: schema}
 }
 
 // pageParameters are those of every list.
-func pageParameters(standard, most int) []openapi.Parameter {
+func pageParameters(maxLimit int) []openapi.Parameter {
 	return []openapi.Parameter{
 		inQuery("limit", "How many at most. A page may end earlier; next says whether there is more.",
-			map[string]any{"type": "integer", "minimum": 1, "maximum": most, "default": standard}),
+			map[string]any{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": PageSize}),
 		inQuery("cursor", "next of the page before; absent for the first page.", nil),
 	}
 }
@@ -177,7 +148,7 @@ func hostOperations() []openapi.Operation {
 			Parameters:  []openapi.Parameter{inQuery("handler", "What this handler runs with, its manifest's wishes included.", pluginNamePath().Schema)},
 			Answers:     answers(http.StatusOK, wire.Settings{})},
 		{Method: http.MethodGet, Path: "/api/v1/audit", ID: "listAudit", Tag: tagHost, Summary: "List the latest changes and refused attempts, the newest last",
-			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.", map[string]any{"type": "integer", "minimum": 1, "maximum": auditMost, "default": auditPage})},
+			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.", map[string]any{"type": "integer", "minimum": 1, "maximum": MaxAudit, "default": PageSize})},
 			Answers:    answers(http.StatusOK, wire.List[wire.AuditRecord]{})},
 	}
 }

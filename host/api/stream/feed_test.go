@@ -1,4 +1,4 @@
-package api_test
+package stream_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -15,7 +15,7 @@ func published(n int) wire.Activity {
 }
 
 func TestFeed(t *testing.T) {
-	feed := api.NewFeed(2)
+	feed := stream.NewFeed(2)
 	feed.Publish(published(0)) // nobody listens
 	ctx, cancel := context.WithCancel(t.Context())
 	slow, quick := feed.Subscribe(t.Context()), feed.Subscribe(ctx)
@@ -42,7 +42,7 @@ func TestFeed(t *testing.T) {
 }
 
 func TestFeedHammer(t *testing.T) {
-	feed := api.NewFeed(4)
+	feed := stream.NewFeed(4)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

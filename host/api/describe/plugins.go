@@ -1,4 +1,4 @@
-package api
+package describe
 
 import (
 	"net/http"
@@ -57,7 +57,7 @@ func installOperations() []openapi.Operation {
 				inQuery("q", "Words that name, publisher or description hold.", nil),
 				inQuery("publisher", "Only this publisher's.", nil),
 				flag("refresh", "Fetch the list first, whatever its age."),
-			}, pageParameters(listingsPage, listingsMost)...),
+			}, pageParameters(MaxListings)...),
 			Answers: answers(http.StatusOK, wire.Marketplace{})},
 		{Method: http.MethodPost, Path: "/api/v1/plugins/install", ID: "installPlugin", Tag: tagInstall, Summary: "Install a plugin",
 			Description: "One of: a name, and a version or constraint, of the marketplace; url and sha256; ref into a registry." + plan + streams,

@@ -1,4 +1,4 @@
-package api
+package describe
 
 import (
 	"encoding/json"
@@ -57,7 +57,7 @@ type closing struct {
 
 // batchOf is the schema of a batch of these.
 func batchOf(item openapi.Schema) openapi.Schema {
-	return openapi.Schema{"type": "array", "items": item, "minItems": 1, "maxItems": maxBatch}
+	return openapi.Schema{"type": "array", "items": item, "minItems": 1, "maxItems": MaxBatch}
 }
 
 // eventOperations are about publishing and reading events.
@@ -81,15 +81,15 @@ func eventOperations() []openapi.Operation {
 				{Media: cloudevents.Batch, Value: batchOf(openapi.Schema{"$ref": "#/components/schemas/CloudEventInput"})},
 			},
 			Answers: []openapi.Answer{
-				{Status: http.StatusAccepted, Description: "It is stored.", Content: body(openapi.OneOf{wire.Receipt{}, wire.List[batchReceipt]{}})},
-				{Status: http.StatusMultiStatus, Description: "Of the batch some events are stored; the others have an error.", Content: body(wire.List[batchReceipt]{})},
+				{Status: http.StatusAccepted, Description: "It is stored.", Content: body(openapi.OneOf{wire.Receipt{}, wire.List[wire.BatchReceipt]{}})},
+				{Status: http.StatusMultiStatus, Description: "Of the batch some events are stored; the others have an error.", Content: body(wire.List[wire.BatchReceipt]{})},
 			}},
 		{Method: http.MethodGet, Path: "/api/v1/events", ID: "listEvents", Tag: tagEvents, Summary: "List events, newest first",
 			Parameters: append([]openapi.Parameter{
 				inQuery("type", "Only events of this type.", eventTypeSchema()),
 				inQuery("subject", "Only events of this subject.", nil),
 				inQuery("key", "Only the event with this idempotency key. This finds every key, also one that the path of getEvent cannot have: log, stream and the other words of this API, dots, or a slash.", nil),
-			}, pageParameters(eventsPage, eventsMost)...),
+			}, pageParameters(MaxPage)...),
 			Answers: answers(http.StatusOK, wire.List[wire.Event]{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",
 			Description: "With Accept: " + cloudevents.Structured + " it is shown as a CloudEvent, without its deliveries.",
@@ -111,34 +111,34 @@ func eventOperations() []openapi.Operation {
 
 // deliveryOperations are about dead letters, replay and the log.
 func deliveryOperations() []openapi.Operation {
-	const letters = "/api/v1/events/dead-letters"
+	const deadLetters = "/api/v1/events/dead-letters"
 	plugin := inQuery("plugin", "Only those of this plugin.", nil)
 	choice := "The body says which: those to which everything in it applies. It must name a plugin or an event."
-	// place is a place in the log, as event.ParsePosition reads it.
-	place := openapi.Schema{"oneOf": []any{map[string]any{"type": "string", "minLength": 1}, map[string]any{"type": "integer", "minimum": 1}},
+	// position is a position in the log, as event.ParsePosition reads it.
+	position := openapi.Schema{"oneOf": []any{map[string]any{"type": "string", "minLength": 1}, map[string]any{"type": "integer", "minimum": 1}},
 		"description": `A time (RFC 3339), a duration back from now ("1h", "7d"), a Seq, or "earliest".`}
 	return []openapi.Operation{
-		{Method: http.MethodGet, Path: letters, ID: "listDeadLetters", Tag: tagLetters, Summary: "List dead letters, newest event first",
+		{Method: http.MethodGet, Path: deadLetters, ID: "listDeadLetters", Tag: tagDeadLetters, Summary: "List dead letters, newest event first",
 			Parameters: append([]openapi.Parameter{
 				plugin,
 				inQuery("event_id", "Only those of this event.", nil),
 				inQuery("event_type", "Only those of this type of event.", eventTypeSchema()),
 				inQuery("subject", "Only those of this subject.", nil),
-				inQuery("class", "Only those whose last attempt failed like this.", oneOfTexts(deadClasses()...)),
+				inQuery("class", "Only those whose last attempt failed like this.", oneOfTexts(event.FailureClasses()...)),
 				inQuery("since", "Only those that died from then on.", atTime()),
 				inQuery("until", "Only those that died before then.", atTime()),
-			}, pageParameters(lettersPage, lettersMost)...),
+			}, pageParameters(MaxPage)...),
 			Answers: answers(http.StatusOK, wire.List[wire.DeadLetter]{})},
-		{Method: http.MethodGet, Path: letters + "/{id}", ID: "getDeadLetters", Tag: tagLetters, Summary: "Show an event's dead letters, with the event",
+		{Method: http.MethodGet, Path: deadLetters + "/{id}", ID: "getDeadLetters", Tag: tagDeadLetters, Summary: "Show an event's dead letters, with the event",
 			Parameters: []openapi.Parameter{{In: "path", Name: "id", Description: "The event's id."}, plugin},
 			Answers:    answers(http.StatusOK, wire.List[wire.DeadLetter]{})},
-		{Method: http.MethodPost, Path: letters + "/redrive", ID: "redriveDeadLetters", Tag: tagLetters, Summary: "Give dead letters to their handlers again",
+		{Method: http.MethodPost, Path: deadLetters + "/redrive", ID: "redriveDeadLetters", Tag: tagDeadLetters, Summary: "Give dead letters to their handlers again",
 			Description: choice, Body: body(wire.DeadLetterFilter{}), Answers: answers(http.StatusOK, wire.Redriven{})},
-		{Method: http.MethodPost, Path: letters + "/purge", ID: "purgeDeadLetters", Tag: tagLetters, Summary: "Remove dead letters",
+		{Method: http.MethodPost, Path: deadLetters + "/purge", ID: "purgeDeadLetters", Tag: tagDeadLetters, Summary: "Remove dead letters",
 			Description: choice, Body: body(wire.DeadLetterFilter{}), Answers: answers(http.StatusOK, wire.Purged{})},
 		{Method: http.MethodPost, Path: "/api/v1/events/replay", ID: "replayEvents", Tag: tagEvents, Summary: "Deliver a part of the log to a plugin again",
 			Body: body(openapi.Schema{"type": "object", "required": []string{"plugin", "from"}, "additionalProperties": false, "properties": map[string]any{
-				"plugin": map[string]any{"type": "string", "minLength": 1}, "from": place, "to": place}}),
+				"plugin": map[string]any{"type": "string", "minLength": 1}, "from": position, "to": position}}),
 			Answers: answers(http.StatusAccepted, wire.Replaying{})},
 		{Method: http.MethodPost, Path: "/api/v1/events/skip", ID: "skipEvents", Tag: tagEvents, Summary: "Pass over events that cannot be read",
 			Description: "Where the log is damaged, handlers are stuck until the store is restored or an operator gives the damaged events up. " +
@@ -163,7 +163,7 @@ func orderOperations() []openapi.Operation {
 			Parameters: append([]openapi.Parameter{
 				inQuery("status", "Only orders of this status.", status),
 				inQuery("customer_id", "Only orders of this customer.", nil),
-			}, pageParameters(ordersPage, ordersMost)...),
+			}, pageParameters(MaxPage)...),
 			Answers: answers(http.StatusOK, wire.List[wire.Order]{})},
 		{Method: http.MethodPost, Path: "/api/v1/orders", ID: "createOrder", Tag: tagOrders, Summary: "Create an order",
 			Description: "The order and its event are stored together. Without an id it gets one.",

@@ -1,4 +1,4 @@
-package api
+package inflight
 
 import (
 	"context"
@@ -62,7 +62,7 @@ func TestQuotaServesInOrder(t *testing.T) {
 		}
 	}
 	granted := make(chan string)
-	wait := func(name, token string, n int64, place int) {
+	wait := func(name, token string, n int64, position int) {
 		t.Helper()
 		go func() {
 			if _, err := q.acquire(t.Context(), token, n); err != nil {
@@ -70,7 +70,7 @@ func TestQuotaServesInOrder(t *testing.T) {
 			}
 			granted <- name
 		}()
-		for waiting := -1; waiting != place; { // until it is in the queue
+		for waiting := -1; waiting != position; { // until it is in the queue
 			q.mu.Lock()
 			waiting = len(q.waiting)
 			q.mu.Unlock()
@@ -145,11 +145,11 @@ func TestQuotaIsExact(t *testing.T) {
 
 // A body of an unknown length counts as a large one as soon as it is over 64 KiB.
 func TestReservationGrows(t *testing.T) {
-	qs := newQuotas(32<<20, time.Nanosecond)
+	qs := New(32<<20, time.Nanosecond, Pacing{})
 	if qs.small.limit != 4<<20 || qs.large.limit != 16<<20 || qs.answers.limit != 12<<20 {
 		t.Fatalf("got %d, %d, %d", qs.small.limit, qs.large.limit, qs.answers.limit)
 	}
-	r := &reservation{quotas: qs, token: "a"}
+	r := qs.Reserve("a")
 	if err := r.begin(t.Context(), -1); err != nil {
 		t.Fatal(err)
 	}
@@ -160,15 +160,15 @@ func TestReservationGrows(t *testing.T) {
 			t.Errorf("%d bytes: %v; %d small and %d large ones are used", step.size, err, qs.small.used, qs.large.used)
 		}
 	}
-	other := &reservation{quotas: qs, token: "b"}
+	other := qs.Reserve("b")
 	if err := other.begin(t.Context(), 64<<10+1); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a large one beside it: got %v", err)
 	}
 	if err := other.begin(t.Context(), 64<<10); err != nil {
 		t.Errorf("a small one beside it: %v", err)
 	}
-	r.release()
-	other.release()
+	r.Release()
+	other.Release()
 	if qs.small.used != 0 || qs.large.used != 0 {
 		t.Errorf("%d and %d stay used", qs.small.used, qs.large.used)
 	}

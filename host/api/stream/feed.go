@@ -1,4 +1,4 @@
-package api
+package stream
 
 import (
 	"context"
@@ -8,9 +8,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Feed hands every activity to every subscriber, and never waits for one: a
-// subscriber whose buffer is full is dropped, and its channel closed after what
-// is in it. It is safe for concurrent use.
+// Feed sends every activity to every subscriber without blocking. It closes the channel of
+// a subscriber whose buffer is full, once that is read. It is safe for concurrent use.
 type Feed struct {
 	size    int
 	readers atomic.Int64
@@ -19,7 +18,7 @@ type Feed struct {
 	subs map[chan wire.Activity]struct{}
 }
 
-// NewFeed returns a feed with buffers of this many activities; 0 is 256.
+// NewFeed returns a feed with buffers of size activities; 0 is 256.
 func NewFeed(size int) *Feed {
 	if size <= 0 {
 		size = 256
@@ -27,11 +26,11 @@ func NewFeed(size int) *Feed {
 	return &Feed{size: size, subs: make(map[chan wire.Activity]struct{})}
 }
 
-// Watched reports whether anybody would see an activity, so that a producer can
-// save making it. It is cheap.
+// Watched reports whether there are subscribers, so that producers can skip making an
+// activity. It costs one atomic load.
 func (f *Feed) Watched() bool { return f.readers.Load() > 0 }
 
-// Publish hands an activity to every subscriber, which must not change it.
+// Publish sends an activity to every subscriber. They must not change it.
 func (f *Feed) Publish(a wire.Activity) {
 	if !f.Watched() {
 		return
@@ -42,7 +41,7 @@ func (f *Feed) Publish(a wire.Activity) {
 		select {
 		case ch <- a:
 		default:
-			f.drop(ch)
+			f.unsubscribe(ch)
 		}
 	}
 }
@@ -57,13 +56,13 @@ func (f *Feed) Subscribe(ctx context.Context) <-chan wire.Activity {
 	context.AfterFunc(ctx, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.drop(ch)
+		f.unsubscribe(ch)
 	})
 	return ch
 }
 
-// drop ends a subscription. The lock is held.
-func (f *Feed) drop(ch chan wire.Activity) {
+// unsubscribe ends a subscription. The caller holds the lock.
+func (f *Feed) unsubscribe(ch chan wire.Activity) {
 	if _, found := f.subs[ch]; found {
 		delete(f.subs, ch)
 		f.readers.Add(-1)

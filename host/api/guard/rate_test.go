@@ -1,4 +1,4 @@
-package api
+package guard
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/berth-host/berth/host/api/problem"
 )
 
 // clock is a time that the test moves.
@@ -14,9 +16,9 @@ type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
 
-func bucketsAt(c *clock, perSecond float64, burst, most int) *buckets {
+func bucketsAt(c *clock, perSecond float64, burst, maxKeys int) *buckets {
 	b := newBuckets(perSecond, burst, "it")
-	b.now, b.most = c.now, most
+	b.now, b.maxKeys = c.now, maxKeys
 	return b
 }
 
@@ -25,8 +27,8 @@ func refused(t *testing.T, err error) bool {
 	if err == nil {
 		return false
 	}
-	var r *refusal
-	if !errors.As(err, &r) || r.status != http.StatusTooManyRequests || r.header[0] != "Retry-After" || r.header[1] == "0" {
+	var r *problem.Refusal
+	if !errors.As(err, &r) || r.Status != http.StatusTooManyRequests || r.Header[0] != "Retry-After" || r.Header[1] == "0" {
 		t.Fatalf("got %#v", err)
 	}
 	return true

@@ -1,4 +1,4 @@
-package api
+package guard
 
 import (
 	"math"
@@ -10,22 +10,22 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// RateLimit bounds what one token may ask. The zero value does not.
+// RateLimit bounds the requests of one token. The zero value is no limit.
 type RateLimit struct {
 	PerSecond float64 // requests; 0 is no limit
 	Burst     int     // requests at once; 0 is what comes in a second, at least 1
 }
 
-// What one address may ask without a valid token. A wrong token costs its
-// sender, and nobody else: who has a right one is not kept out by others at the
-// same address.
+// The rates of one address without a valid token. Requests with a valid token do not
+// count, so that other clients at the same address cannot exclude them.
 const (
 	anonymousRate, anonymousBurst = 100, 200 // health checks, the console's files, unknown hosts
 	failureRate, failureBurst     = 5, 20    // missing and wrong tokens
-	maxBuckets                    = 4096     // addresses, and tokens, that are told apart at a time
+	maxBuckets                    = 4096     // addresses, and tokens, with a bucket of their own at a time
 )
 
 // limits are the server's token buckets.
@@ -47,31 +47,32 @@ func newLimits(perToken RateLimit) limits {
 	}
 }
 
-// buckets are token buckets by key. It is bounded: when there are too many keys
-// at a time, the ones that come last share a bucket.
+// buckets are token buckets by key. Their number is bounded: keys beyond maxKeys share
+// the overflow bucket. It is safe for concurrent use.
 type buckets struct {
-	rate  rate.Limit
-	burst int
-	whose string
-	most  int
-	now   func() time.Time
+	rate    rate.Limit
+	burst   int
+	whose   string
+	maxKeys int
+	now     func() time.Time
 
-	mu    sync.Mutex
-	byKey map[string]*rate.Limiter
-	rest  *rate.Limiter // of the keys for which there is no room
-	swept time.Time
+	mu       sync.Mutex
+	byKey    map[string]*rate.Limiter
+	overflow *rate.Limiter // shared by the keys beyond maxKeys
+	swept    time.Time
 }
 
-// newBuckets returns nil, which lets everything through, for the rate 0.
+// newBuckets returns nil, which admits everything, for the rate 0.
 func newBuckets(perSecond float64, burst int, whose string) *buckets {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &buckets{rate: rate.Limit(perSecond), burst: burst, whose: whose, most: maxBuckets, now: time.Now,
-		byKey: make(map[string]*rate.Limiter), rest: rate.NewLimiter(rate.Limit(perSecond), burst)}
+	return &buckets{rate: rate.Limit(perSecond), burst: burst, whose: whose, maxKeys: maxBuckets, now: time.Now,
+		byKey: make(map[string]*rate.Limiter), overflow: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
-// take takes one request out of the key's bucket, or says that it is empty: 429.
+// take counts one request of the key. It returns a refusal with 429 when the key's bucket
+// is empty.
 func (b *buckets) take(key string) error {
 	if b == nil {
 		return nil
@@ -92,17 +93,17 @@ func (b *buckets) take(key string) error {
 		return nil
 	}
 	seconds := max(1, int64(math.Ceil(wait.Seconds())))
-	return &refusal{
-		status: http.StatusTooManyRequests,
-		header: [2]string{"Retry-After", strconv.FormatInt(seconds, 10)},
-		error:  fault.New(fault.Exhausted, "there are too many requests: %s may make %g a second; try again after %d s", b.whose, float64(b.rate), seconds),
+	return &problem.Refusal{
+		Status: http.StatusTooManyRequests,
+		Header: [2]string{"Retry-After", strconv.FormatInt(seconds, 10)},
+		Err:    fault.New(fault.Exhausted, "there are too many requests: %s may make %g a second; try again after %d s", b.whose, float64(b.rate), seconds),
 	}
 }
 
-// add makes a bucket for a new key. A bucket that is full again is as good as
-// none and makes room; they are looked for once a second at most.
+// add makes a bucket for a new key. At maxKeys it first evicts the full buckets, at most
+// once a second: a full bucket limits nothing.
 func (b *buckets) add(key string, now time.Time) *rate.Limiter {
-	if len(b.byKey) >= b.most && now.Sub(b.swept) >= time.Second {
+	if len(b.byKey) >= b.maxKeys && now.Sub(b.swept) >= time.Second {
 		b.swept = now
 		for k, bucket := range b.byKey {
 			if bucket.TokensAt(now) >= float64(b.burst) {
@@ -110,16 +111,16 @@ func (b *buckets) add(key string, now time.Time) *rate.Limiter {
 			}
 		}
 	}
-	if len(b.byKey) >= b.most {
-		return b.rest
+	if len(b.byKey) >= b.maxKeys {
+		return b.overflow
 	}
 	bucket := rate.NewLimiter(b.rate, b.burst)
 	b.byKey[key] = bucket
 	return bucket
 }
 
-// remoteOf is whom a connection comes from: an IPv4 address, or the IPv6 network
-// of 64 bits that one subscriber has. No header is believed.
+// remoteOf returns the client of a connection: its IPv4 address, or its IPv6 network of
+// 64 bits, which belongs to one subscriber. Headers of proxies are ignored.
 func remoteOf(r *http.Request) string {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

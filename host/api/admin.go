@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/api/describe"
+	"github.com/berth-host/berth/host/api/etag"
+	"github.com/berth-host/berth/host/api/problem"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// reload is POST /api/v1/events/reload-config.
+func (s *Server) reload(ctx context.Context, _ struct{}) (wire.ReloadResult, error) {
+	result, err := s.cfg.Admin.Reloader.Reload(ctx)
+	result.Changed, result.NeedsRestart = orEmpty(result.Changed), orEmpty(result.NeedsRestart)
+	return result, err
+}
+
+// showConfig is GET /api/v1/config?handler.
+func (s *Server) showConfig(r *request) (any, error) {
+	q := r.query("handler")
+	name := q.Get("handler")
+	if q.Has("handler") && !abi.ValidName(name) {
+		r.fail(fault.Field("handler", "%q is not the name of a handler", problem.Short(name)))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return s.cfg.Admin.Reloader.InForce(name), nil
+}
+
+// listAudit is GET /api/v1/audit?limit.
+func (s *Server) listAudit(r *request) (any, error) {
+	limit := r.limit(r.query("limit"), describe.MaxAudit)
+	if r.err != nil {
+		return nil, r.err
+	}
+	list, err := s.cfg.Admin.AuditLog.Changes(limit)
+	return wire.List[wire.AuditRecord]{Items: orEmpty(list)}, err
+}
+
+// showDocument is GET /openapi.json.
+func (s *Server) showDocument(c echo.Context) error {
+	header := c.Response().Header()
+	header.Set("ETag", s.document.etag)
+	header.Set("Cache-Control", "no-cache") // the document changes with the version
+	same, err := etag.Unchanged(c.Request(), s.document.etag)
+	if err != nil {
+		return err
+	}
+	if same {
+		return c.NoContent(http.StatusNotModified)
+	}
+	if err := c.Blob(http.StatusOK, "application/json", s.document.text); err != nil {
+		return fmt.Errorf("answer the document: %w", err)
+	}
+	return nil
+}
+
+// status is the answer to a probe.
+type status struct {
+	Status string `json:"status"`
+}
+
+// health is GET /healthz: the process answers.
+func (s *Server) health(context.Context, struct{}) (status, error) { return status{"ok"}, nil }
+
+// ready is GET /readyz: the host takes events.
+func (s *Server) ready(context.Context, struct{}) (status, error) {
+	if s.isClosing() {
+		return status{}, fault.New(fault.Unavailable, "the host is shutting down")
+	}
+	err := s.cfg.Admin.Ready()
+	s.noteReady(err)
+	if err != nil && !fault.Is(err, fault.Unavailable) { // the caller has no token
+		err = fault.New(fault.Unavailable, "the host is not ready; its log says why")
+	}
+	return status{"ready"}, err
+}
+
+// noteReady logs when the readiness has changed since the last probe. Before the host was
+// ready for the first time this is not a warning: a start takes as long as the modules that
+// are new to it.
+func (s *Server) noteReady(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	s.readiness.Lock()
+	defer s.readiness.Unlock()
+	before, first := s.readiness.said, !s.readiness.wasReady
+	s.readiness.said, s.readiness.wasReady = text, !first || err == nil
+	switch {
+	case err == nil && before != "":
+		s.cfg.Logger.Info("ready")
+	case err == nil || text == before:
+	case first && fault.Is(err, fault.Unavailable):
+		s.cfg.Logger.Info("not ready yet", "error", err)
+	default:
+		s.cfg.Logger.Warn("not ready", "error", err)
+	}
+}

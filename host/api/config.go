@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/stream"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Config holds what a Server needs. Every part of Events, Orders, Plugins and Admin is
+// required, and so is Guard.Tokens.
+type Config struct {
+	Events  Events
+	Orders  Orders
+	Plugins Plugins
+	Admin   Admin
+	Guard   guard.Config
+	Limits
+
+	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
+	TLS *tls.Config
+	// Version is the program's, for the header wire.VersionHeader and /openapi.json; "" is "dev".
+	Version string
+	Logger  *slog.Logger // nil discards
+}
+
+// Limits are the bounds of requests and streams. Zero fields have defaults.
+type Limits struct {
+	// MaxInflight bounds the bodies of requests under way, and the answers with events, in
+	// bytes; less than inflight.MinBytes is inflight.MinBytes.
+	MaxInflight int64
+
+	Heartbeat  time.Duration // between comments on an idle event stream; 0 is 15 s
+	MaxStreams int           // event streams at once; 0 is 64
+
+	HeaderTimeout time.Duration // for a request's header; 0 is 10 s
+	ReadTimeout   time.Duration // for a whole request; 0 is 1 minute
+	BodyStall     time.Duration // for each 64 KiB of a body; 0 is 10 s
+	QuotaWait     time.Duration // that a request waits for its part of MaxInflight; 0 is 2 s
+	WriteTimeout  time.Duration // for a whole request and its answer; 0 is 2 minutes
+}
+
+// withDefaults fills in the defaults.
+func (c Config) withDefaults() Config {
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 64
+	}
+	for field, standard := range map[*time.Duration]time.Duration{
+		&c.Heartbeat: 15 * time.Second, &c.HeaderTimeout: 10 * time.Second, &c.ReadTimeout: time.Minute, &c.BodyStall: 10 * time.Second,
+		&c.QuotaWait: 2 * time.Second, &c.WriteTimeout: 2 * time.Minute, &c.Guard.TokenCheck: 2 * time.Second,
+	} {
+		if *field <= 0 {
+			*field = standard
+		}
+	}
+	return c
+}
+
+// check returns an error that names the first part that is missing.
+func (c Config) check() error {
+	for _, group := range []struct {
+		prefix string
+		parts  any
+	}{
+		{"Events.", c.Events}, {"", struct{ Orders Orders }{c.Orders}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin},
+		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
+	} {
+		v := reflect.ValueOf(group.parts)
+		for i := range v.NumField() {
+			if v.Field(i).IsNil() {
+				return fault.New(fault.Internal, "api: Config.%s%s is not set", group.prefix, v.Type().Field(i).Name)
+			}
+		}
+	}
+	return nil
+}
+
+// Events are the parts that publish, read and deliver events.
+type Events struct {
+	Publisher   Publisher
+	Log         EventLog
+	Published   stream.Log
+	Activities  stream.Activities
+	Router      Router
+	Deliveries  Deliveries
+	DeadLetters DeadLetters
+	Replayer    Replayer
+	Status      LogStatuser
+}
+
+// Plugins are the parts that show, switch and install plugins.
+type Plugins struct {
+	Registry    Registry
+	Installer   Installer
+	Marketplace Marketplace
+}
+
+// Admin are the parts for operators.
+type Admin struct {
+	Reloader Reloader
+	Audit    Auditor
+	AuditLog AuditLog
+	Ready    func() error // why the host is not ready, or nil
+}
+
+// Publisher stores events. An event that it returns a receipt for is durable.
+type Publisher interface {
+	// PublishEvents appends events and returns one receipt for each, in the same order; a
+	// receipt with an Err stored nothing.
+	PublishEvents(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
+}
+
+// Router finds the handlers of an event.
+type Router interface {
+	// Routed reports whether a route takes the event: its type has one whose condition holds.
+	Routed(ev *event.Event) bool
+	// Explain returns which handlers would get the event, and why.
+	Explain(ctx context.Context, ev *event.Event) (wire.Explanation, error)
+}
+
+// EventLog reads what was published.
+type EventLog interface {
+	// Event finds an event by its id, or else by its idempotency key; fault.NotFound.
+	Event(ctx context.Context, id string) (event.Record, error)
+	// Events lists events, newest first.
+	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+}
+
+// Deliveries returns the deliveries of an event, one for each handler that takes it.
+type Deliveries interface {
+	Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error)
+}
+
+// DeadLetterQuery selects the dead letters that match every field which is not zero.
+type DeadLetterQuery struct {
+	Plugin, EventID, EventType, Subject, Class string
+	Since, Until                               time.Time // of death: from Since on, before Until
+}
+
+// DeadLetters keeps the events that handlers have given up on.
+type DeadLetters interface {
+	// DeadLetters lists at most limit of them, latest Seq first, with their events. next is
+	// the cursor of the next page, or "". fault.Invalid about "cursor": it is not of this list.
+	DeadLetters(ctx context.Context, q DeadLetterQuery, cursor string, limit int) (list []wire.DeadLetter, next string, err error)
+	// Redrive delivers them to their handlers again, as if they had just been published,
+	// and returns their number.
+	Redrive(ctx context.Context, q DeadLetterQuery) (int, error)
+	// Purge removes them, and returns their number.
+	Purge(ctx context.Context, q DeadLetterQuery) (int, error)
+}
+
+// Replayer delivers a part of the log to one plugin again.
+type Replayer interface {
+	// Replay stores that the events between from and to, both included, are delivered
+	// again; the deliveries follow. fault.NotFound: no handler of this name has a position
+	// in the log.
+	Replay(ctx context.Context, plugin string, from, to uint64) error
+	// SeqAt returns the Seq of the first event published at or after t, Last()+1 for none.
+	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+	// Last returns the log's highest Seq; 0 for none.
+	Last() uint64
+	// Skip passes over events that cannot be read, both ends included, and returns the
+	// handlers that had not processed them. fault.Conflict: one of them can be read.
+	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
+}
+
+// LogStatuser returns the status of the event log.
+type LogStatuser interface {
+	LogStatus(ctx context.Context) (wire.LogStatus, error)
+}
+
+// OrderQuery selects orders, newest first.
+type OrderQuery struct {
+	Status   string // "" for all
+	Customer string // "" for all
+	Cursor   string // "" for the first page
+	Limit    int    // 0 for the default
+}
+
+// Orders keeps orders. SetStatus returns fault.Precondition when ifMatch is not 0 and not
+// the order's version.
+type Orders interface {
+	Create(ctx context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error)
+	SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error)
+	Get(ctx context.Context, id string) (wire.Order, error)
+	List(ctx context.Context, q OrderQuery) (wire.List[wire.Order], error)
+}
+
+// Registry shows and switches plugins. Changes are written to the configuration.
+type Registry interface {
+	List() []wire.Plugin
+	Plugin(name string) (wire.Plugin, bool)
+	// Known reports whether a plugin of the name is present, or configured.
+	Known(name string) bool
+	// SetEnabled enables or disables a plugin; fault.NotFound.
+	SetEnabled(ctx context.Context, name string, enabled bool) (wire.Plugin, error)
+	// SetPaused stops a plugin from taking events, without losing its position, or resumes
+	// it; fault.NotFound.
+	SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error)
+	// Approve grants a plugin what it asks for; fault.NotFound, fault.Invalid for what it
+	// does not ask for, and fault.Precondition when it is not the module named.
+	Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error)
+	// Report returns the report of vetting the module with this SHA-256 (hex), as JSON;
+	// false when it was not vetted since the host started.
+	Report(sha256 string) (json.RawMessage, bool)
+}
+
+// Installer installs and uninstalls plugins. A plugin that it returns is in a final state:
+// active, disabled, held or in need of approval. After an error nothing has changed; a
+// problem.Planned error waits for its plan to be approved. report, unless nil, is called with
+// the progress. precondition, unless nil, is called when the change starts. fault.Conflict:
+// the name is taken, or the state does not allow it.
+type Installer interface {
+	// Install fetches a module and makes a plugin of it.
+	Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error)
+	// Upgrade replaces an installed plugin by another version.
+	Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
+	// Rollback returns to a former version, "" for the previous one.
+	Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
+	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound. force: also
+	// if a route names it. purge: its stored values as well.
+	Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error
+	// Verify hashes every stored version of every installed plugin.
+	Verify(ctx context.Context) ([]wire.Stored, error)
+}
+
+// MarketplaceQuery selects plugins of a marketplace.
+type MarketplaceQuery struct {
+	Text      string // words in name, publisher or description; "" for all
+	Publisher string // "" for all
+	Cursor    string // "" for the first page
+	Limit     int
+	Refresh   bool // fetch the list first, whatever its age
+}
+
+// Marketplace lists the plugins that can be installed from a marketplace.
+type Marketplace interface {
+	// Listings returns a page of the list. fault.NotFound: the marketplace is disabled.
+	// fault.Unavailable, fault.Timeout, fault.Denied: the list cannot be fetched, or not be
+	// trusted, and there is no older one.
+	Listings(ctx context.Context, q MarketplaceQuery) (wire.Marketplace, error)
+}
+
+// Reloader owns the configuration in force.
+type Reloader interface {
+	// Reload reads the configuration again. fault.Invalid: it is invalid, and nothing
+	// changed; the error is a problem.Detailed.
+	Reload(ctx context.Context) (wire.ReloadResult, error)
+	// InForce returns the settings in force: all, or those that one handler runs with.
+	InForce(handler string) wire.Settings
+}
+
+// Auditor writes the audit log. A record that it appends without an error is durable.
+type Auditor interface {
+	Append(r wire.AuditRecord) error
+}
+
+// AuditLog reads the audit log.
+type AuditLog interface {
+	// Changes returns the latest changes and refused attempts, at most limit, newest last.
+	// One that is under way has the stage begin.
+	Changes(limit int) ([]wire.AuditRecord, error)
+}

@@ -1,0 +1,201 @@
+// Package guard admits requests: it checks the host that a request names, its origin, its
+// bearer token and the rates. A page of another site cannot use a local host by DNS
+// rebinding, and guessing tokens is slow. A Guard is safe for concurrent use; its buckets
+// hold a lock for the time of one arithmetic operation. Read guard.go first.
+package guard
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/berth-host/berth/host/api/problem"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// Config holds what a Guard checks requests against.
+type Config struct {
+	Tokens Verifier
+	// Rate bounds each token's requests.
+	Rate RateLimit
+	// Listen is the address that the host was configured to listen on ("127.0.0.1:8080").
+	// Requests may name its host; they may always name localhost, loopback addresses and
+	// the address that their connection was made to.
+	Listen string
+	// AllowedHosts are further names or addresses, without port, that requests may name,
+	// such as the public name of a proxy.
+	AllowedHosts []string
+	// TokenCheck is the interval at which WhileValid checks a token.
+	TokenCheck time.Duration
+}
+
+// Guard admits requests. It is safe for concurrent use.
+type Guard struct {
+	cfg    Config
+	hosts  map[string]bool
+	limits limits
+}
+
+// New returns a guard.
+func New(cfg Config) *Guard {
+	return &Guard{cfg: cfg, hosts: allowedHosts(cfg.Listen, cfg.AllowedHosts), limits: newLimits(cfg.Rate)}
+}
+
+// Admit returns the token of a request under /api, the zero Token for other paths, or the
+// refusal. Health probes name the host by its address, and are only rate limited.
+func (g *Guard) Admit(r *http.Request, probe bool) (Token, error) {
+	remote := remoteOf(r)
+	if probe {
+		return Token{}, g.limits.anonymous.take(remote)
+	}
+	if err := g.checkHost(r); err != nil {
+		return Token{}, or(g.limits.anonymous.take(remote), err)
+	}
+	if !UnderAPI(r) {
+		return Token{}, g.limits.anonymous.take(remote)
+	}
+	secret, err := bearer(r.Header.Get("Authorization"))
+	if err != nil {
+		return Token{}, or(g.limits.failures.take(remote), err)
+	}
+	token, known := g.cfg.Tokens.Verify(secret)
+	if !known {
+		return Token{}, or(g.limits.failures.take(remote), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
+			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
+	}
+	return token, g.limits.tokens.take(token.ID)
+}
+
+// or returns the first error there is.
+func or(first, otherwise error) error {
+	if first != nil {
+		return first
+	}
+	return otherwise
+}
+
+// UnderAPI reports whether a request needs a token.
+func UnderAPI(r *http.Request) bool {
+	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/")
+}
+
+// WhileValid returns a context that also ends when the token is revoked or expires. The
+// caller must call cancel.
+func (g *Guard) WhileValid(parent context.Context, token Token) (ctx context.Context, cancel func()) {
+	ctx, end := context.WithCancel(parent)
+	var checks sync.WaitGroup
+	checks.Go(func() {
+		tick := time.NewTicker(g.cfg.TokenCheck)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if !g.cfg.Tokens.Valid(token) {
+					end()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, func() {
+		end()
+		checks.Wait()
+	}
+}
+
+// bearer returns the token of an Authorization header (RFC 6750, section 2.1).
+func bearer(header string) (string, error) {
+	const challenge = `Bearer realm="berth"`
+	if header == "" {
+		return "", unauthenticated(challenge,
+			"a bearer token is required: Authorization: Bearer TOKEN; the admin token is the file admin.token in the host's data directory")
+	}
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(secret) == "" {
+		return "", unauthenticated(challenge, "the header must be Authorization: Bearer TOKEN")
+	}
+	return strings.TrimSpace(secret), nil
+}
+
+func unauthenticated(challenge, reason string) error {
+	return &problem.Refusal{
+		Status: http.StatusUnauthorized,
+		Header: [2]string{"WWW-Authenticate", challenge},
+		Err:    &fault.Error{Code: fault.Denied, Field: "Authorization", Reason: reason},
+	}
+}
+
+// allowedHosts returns the configured hosts that a request may name.
+func allowedHosts(listen string, more []string) map[string]bool {
+	hosts := map[string]bool{"localhost": true}
+	for _, h := range append([]string{listen}, more...) {
+		if h = hostOf(h); h != "" {
+			hosts[h] = true
+		}
+	}
+	// Wildcard addresses to listen on are not names of a host.
+	delete(hosts, "0.0.0.0")
+	delete(hosts, "::")
+	return hosts
+}
+
+// checkHost refuses a request that names a host which is not this one: another site's name
+// has led a browser here (DNS rebinding). The Origin of a request that a page made must be
+// this host. So must be its site (Sec-Fetch-Site, Fetch Metadata); pages of other sites may
+// only link to the console.
+func (g *Guard) checkHost(r *http.Request) error {
+	if !g.hosts[r.Host] && !g.known(r, hostOf(r.Host)) { // the map has the usual spelling
+		return &fault.Error{Code: fault.Denied, Field: "Host",
+			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the configuration", problem.Short(r.Host))}
+	}
+	origins := r.Header.Values("Origin")
+	if len(origins) > 0 {
+		u, err := url.Parse(origins[0])
+		if len(origins) > 1 || err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+			return &fault.Error{Code: fault.Denied, Field: "Origin",
+				Reason: fmt.Sprintf("pages of %q may not use this host", problem.Short(strings.Join(origins, ", ")))}
+		}
+	}
+	link := (r.Method == http.MethodGet || r.Method == http.MethodHead) && !UnderAPI(r)
+	for _, site := range r.Header.Values("Sec-Fetch-Site") {
+		if site != "same-origin" && site != "none" && !link {
+			return &fault.Error{Code: fault.Denied, Field: "Sec-Fetch-Site",
+				Reason: fmt.Sprintf("is %q: pages of other sites may not use this host", problem.Short(site))}
+		}
+	}
+	return nil
+}
+
+func (g *Guard) known(r *http.Request, host string) bool {
+	if g.hosts[host] {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	if ip.IsLoopback() {
+		return true
+	}
+	// An address cannot be rebound: a request may name the one its connection was made to.
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return local.AddrPort().Addr().Unmap() == ip.Unmap()
+	}
+	return false
+}
+
+// hostOf returns the host of "host:port", "[v6]:port" or "host", in lower case.
+func hostOf(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

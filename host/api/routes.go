@@ -1,0 +1,152 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// Route is one endpoint.
+type Route struct {
+	Method, Path string
+	Scope        guard.Scope // that a token needs; "" for every caller the guard admits
+	Now          string      // not "": Path is a former path, still answered, of the endpoint at Now
+}
+
+// endpoint is one method of one path.
+type endpoint struct {
+	method, path string
+	scope        guard.Scope // "" for every caller
+	handler      echo.HandlerFunc
+}
+
+// Paths of more than one endpoint.
+const (
+	eventsPath      = "/api/v1/events"
+	streamPath      = eventsPath + "/stream"
+	deadLettersPath = eventsPath + "/dead-letters"
+	ordersPath      = "/api/v1/orders"
+	pluginPath      = eventsPath + "/plugins/:name" // no word of the API has the position of the name
+	installPath     = "/api/v1/plugins"
+)
+
+// pluginAt is the path of one plugin.
+func pluginAt(name string) string {
+	return strings.Replace(pluginPath, ":name", url.PathEscape(name), 1)
+}
+
+// endpoints lists every endpoint.
+func (s *Server) endpoints() []endpoint {
+	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	const read, publish, operate, install = guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall
+	plugins := s.cfg.Plugins.Registry
+	return []endpoint{
+		{get, "/healthz", "", serveJSON(s, nothing, s.health)},
+		{get, "/readyz", "", serveJSON(s, nothing, s.ready)},
+		{get, "/openapi.json", "", s.showDocument},
+
+		{post, eventsPath, publish, s.serve(s.publish)},
+		{get, eventsPath, read, s.serve(s.listEvents)},
+		{get, streamPath, read, s.stream},
+		{post, eventsPath + "/explain", read, serveJSON(s, (*request).event, s.cfg.Events.Router.Explain)},
+		{get, eventsPath + "/log", read, serveJSON(s, noQuery, s.showLog)},
+		{post, eventsPath + "/replay", operate, serveJSON(s, (*request).replay, s.replay)},
+		{post, eventsPath + "/skip", operate, serveJSON(s, (*request).skip, s.skip)},
+		{post, eventsPath + "/reload-config", operate, serveJSON(s, nothing, s.reload)},
+		{get, eventsPath + "/:id", read, s.serve(s.showEvent)},
+
+		{get, deadLettersPath, read, s.serve(s.listDeadLetters)},
+		{post, deadLettersPath + "/redrive", operate, serveJSON(s, (*request).deadLetterSelection, s.redrive)},
+		{post, deadLettersPath + "/purge", operate, serveJSON(s, (*request).deadLetterSelection, s.purge)},
+		{get, deadLettersPath + "/:id", read, s.serve(s.showDeadLetters)},
+
+		{get, "/api/v1/config", operate, s.serve(s.showConfig)},
+		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},
+		{get, ordersPath, read, serveJSON(s, (*request).orderQuery, s.listOrders)},
+		{post, ordersPath, publish, serveJSON(s, body[wire.NewOrder], s.createOrder)},
+		{get, ordersPath + "/:id", read, s.serve(s.showOrder)},
+		{post, ordersPath + "/:id/status", publish, s.serve(s.moveOrder)},
+
+		{get, eventsPath + "/plugins", read, serveJSON(s, nothing, s.listPlugins)},
+		{get, pluginPath, read, serveJSON(s, (*request).pluginName, s.showPlugin)},
+		{get, pluginPath + "/report", read, serveJSON(s, (*request).pluginName, s.showReport)},
+		{post, pluginPath + "/enable", operate, s.change(plugins.SetEnabled, true)},
+		{post, pluginPath + "/disable", operate, s.change(plugins.SetEnabled, false)},
+		{post, pluginPath + "/pause", operate, s.change(plugins.SetPaused, true)},
+		{post, pluginPath + "/resume", operate, s.change(plugins.SetPaused, false)},
+		{post, pluginPath + "/approve", operate, s.serve(s.approve)},
+		{post, pluginPath + "/upgrade", install, s.progress(http.StatusOK, s.upgrade)},
+		{post, pluginPath + "/rollback", install, s.progress(http.StatusOK, s.rollback)},
+
+		{get, installPath + "/marketplace", read, serveJSON(s, (*request).marketplaceQuery, s.listMarketplace)},
+		{post, installPath + "/install", install, s.progress(http.StatusCreated, s.install)},
+		{del, installPath + "/uninstall/:name", install, s.serve(s.uninstall)},
+		{get, installPath + "/verify", read, serveJSON(s, nothing, s.verify)},
+	}
+}
+
+// routes registers every endpoint, and what belongs to it: its former path, and 405 for GET
+// at a path that would otherwise be an event's id or a plugin's name.
+func (s *Server) routes() {
+	for _, e := range s.endpoints() {
+		s.add(e, "")
+		if former := formerPath(e.path); former != "" {
+			now := e.path
+			e.path = former
+			s.add(e, now)
+			e.path = now
+		}
+		if e.method == http.MethodPost && (strings.HasPrefix(e.path, eventsPath+"/") || e.path == installPath+"/install") {
+			s.add(endpoint{http.MethodGet, e.path, "", nowhere}, "")
+		}
+	}
+	for path, methods := range s.allow {
+		s.echo.OPTIONS(path, func(c echo.Context) error {
+			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
+			return c.NoContent(http.StatusNoContent)
+		})
+	}
+}
+
+// formerPath returns the path that an endpoint of one plugin had before it moved, or "". In
+// those paths the name has the position of words of the API, such as verify: see
+// abi.ReservedName.
+func formerPath(path string) string {
+	suffix, ok := strings.CutPrefix(path, pluginPath)
+	if ok && slices.Contains([]string{"", "/report", "/approve", "/upgrade", "/rollback"}, suffix) {
+		return installPath + "/:name" + suffix
+	}
+	return ""
+}
+
+// add serves one endpoint.
+func (s *Server) add(e endpoint, now string) {
+	const get = http.MethodGet
+	handler := scoped(e.scope, s.audited(e.method, e.path, e.scope, e.handler))
+	s.echo.Add(e.method, e.path, handler)
+	s.table = append(s.table, Route{Method: e.method, Path: e.path, Scope: e.scope, Now: now})
+	switch real := e.scope != "" || !strings.HasPrefix(e.path, "/api/"); {
+	case e.method != get:
+	case real && e.path == streamPath: // HEAD would not end
+		s.echo.Add(http.MethodHead, e.path, nowhere)
+	default: // net/http leaves the body out (RFC 9110, 9.3.2)
+		s.echo.Add(http.MethodHead, e.path, handler)
+		if real {
+			s.allow[e.path] = append(s.allow[e.path], get, http.MethodHead)
+		}
+		return
+	}
+	s.allow[e.path] = append(s.allow[e.path], e.method)
+}
+
+// nowhere answers 405.
+func nowhere(echo.Context) error { return echo.ErrMethodNotAllowed }
+
+// Routes returns every endpoint. Paths have parameters as :name.
+func (s *Server) Routes() []Route { return slices.Clone(s.table) }
