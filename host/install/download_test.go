@@ -113,6 +113,25 @@ func TestDownloadGivenUp(t *testing.T) {
 	again.runs("x", "1.0.0", wasm)
 }
 
+// A part with one byte behind the whole module is discarded too.
+func TestDownloadOfAPartThatIsTooLong(t *testing.T) {
+	w := newWorld(t)
+	wasm := versioned("x", "1.0.0", "")
+	w.put(wasm, nil)
+	part := filepath.Join(w.cfg.Dir, "downloads", digestOf(wasm)+".part")
+	long := append(bytes.Clone(wasm), 'x')
+	if err := errors.Join(os.Mkdir(filepath.Dir(part), 0o700), os.WriteFile(part, long, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.install("x"); err != nil {
+		t.Fatal(err)
+	}
+	w.runs("x", "1.0.0", wasm)
+	if len(w.opened) != 1 || w.opened[0] != 0 {
+		t.Errorf("the download began at %v, want 0", w.opened)
+	}
+}
+
 // A part that does not belong to the module is thrown away, once.
 func TestDownloadOfAWrongPart(t *testing.T) {
 	for what, rubbish := range map[string][]byte{"other": []byte("rubbish"), "longer": bytes.Repeat([]byte("x"), 1000)} {
@@ -241,6 +260,9 @@ func TestOldDownloadsGo(t *testing.T) {
 	// It was 20 of 4,000 bytes; what it is now is in the store.
 	if got := left(); got != "1 2 3 4" {
 		t.Errorf("after an installation there are %q", got)
+	}
+	if len(w.opened) == 0 || w.opened[0] != 20 {
+		t.Errorf("the download began at %v; the part of the release in progress must stay", w.opened)
 	}
 	fill()
 	if err := w.i.Recover(t.Context()); err != nil {
