@@ -279,6 +279,9 @@ func (in *instance) take() bool {
 			in.stack.accountAlways()
 			p.parked.Add(1)
 			taken, ok = in.hand.Next(p.stop, p.retire)
+			if u, late := in.hand.(*unattached); late && ok {
+				in.hand = u.hand
+			}
 			p.unpark()
 			in.tell()
 		}

@@ -49,7 +49,7 @@ type Hand interface {
 // PoolConfig configures a pool. The zero value of a field selects its default.
 type PoolConfig struct {
 	Name   string // of the handler, for logs
-	Source Source // required
+	Source Source // nil: the instances wait for Attach
 	// Limits of the instances. Defaults: a timeout of 5s, a stack of 1 MiB, a concurrency of 4.
 	// Memory has no effect: it is a limit of the module, see Options.
 	spec.Limits
@@ -106,19 +106,21 @@ const (
 // is demand, and a new one for each that is discarded. It is safe for
 // concurrent use.
 type Pool struct {
-	module *Module
-	cfg    PoolConfig
-	lines  *lines
-	killed atomic.Bool     // instances must be stopped at once
-	life   context.Context // ends then
-	end    context.CancelFunc
-	stop   chan struct{} // closed when instances must finish through END
-	retire chan struct{} // a token: one that waits may end
-	once   sync.Once
-	epoch  time.Time     // what instances count time from
-	grow   chan struct{} // a token: start another instance if there is room
-	exits  chan exit     // from instances
-	wg     sync.WaitGroup
+	module   *Module
+	cfg      PoolConfig
+	lines    *lines
+	source   Source          // once attached is closed
+	killed   atomic.Bool     // instances must be stopped at once
+	life     context.Context // ends then
+	end      context.CancelFunc
+	stop     chan struct{} // closed when instances must finish through END
+	attached chan struct{} // closed when source is set
+	retire   chan struct{} // a token: one that waits may end
+	once     sync.Once
+	epoch    time.Time     // what instances count time from
+	grow     chan struct{} // a token: start another instance if there is room
+	exits    chan exit     // from instances
+	wg       sync.WaitGroup
 
 	live      atomic.Int64
 	parked    atomic.Int64 // instances that wait for an event
@@ -142,14 +144,19 @@ type Stats struct {
 func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	cfg.defaults()
 	p := &Pool{
-		module: m,
-		cfg:    cfg,
-		lines:  newLines(),
-		epoch:  time.Now(),
-		stop:   make(chan struct{}),
-		retire: make(chan struct{}),
-		grow:   make(chan struct{}, 1),
-		exits:  make(chan exit),
+		module:   m,
+		cfg:      cfg,
+		lines:    newLines(),
+		epoch:    time.Now(),
+		stop:     make(chan struct{}),
+		retire:   make(chan struct{}),
+		attached: make(chan struct{}),
+		grow:     make(chan struct{}, 1),
+		exits:    make(chan exit),
+	}
+	if cfg.Source != nil {
+		p.source = cfg.Source
+		close(p.attached)
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	ready := make(chan error, 1)
@@ -166,8 +173,10 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		p.wg.Wait()
 		return nil, err
 	}
-	p.wg.Add(1)
-	go p.supervise()
+	if cfg.Source != nil {
+		p.wg.Add(1)
+		go p.supervise()
+	}
 	return p, nil
 }
 
@@ -270,7 +279,7 @@ type exit struct {
 // runOne is the life of one instance; of a stdio module, of one place for the
 // instances that each serve one event.
 func (p *Pool) runOne(started func(error)) exit {
-	hand := p.cfg.Source.Hand()
+	hand := p.hand()
 	var untold tally
 	defer p.count(&untold) // of what Close tells
 	defer hand.Close()
@@ -314,7 +323,7 @@ func (p *Pool) supervise() {
 	idle := time.NewTicker(p.cfg.IdleAfter)
 	defer idle.Stop()
 	for {
-		demand := p.cfg.Source.Demand()
+		demand := p.source.Demand()
 		if wait != nil {
 			demand = nil
 		}
@@ -388,7 +397,7 @@ func (p *Pool) tryStart(started func(error)) {
 // failOne charges a failed start to the event that waits for it: otherwise a
 // module that no longer starts would hold its events for ever.
 func (p *Pool) failOne(err error) {
-	a, ok := p.cfg.Source.TryNext()
+	a, ok := p.source.TryNext()
 	if !ok {
 		return
 	}
@@ -396,7 +405,7 @@ func (p *Pool) failOne(err error) {
 	var t tally
 	t.add(&o)
 	p.count(&t)
-	p.cfg.Source.Done(a, o)
+	p.source.Done(a, o)
 }
 
 // wantMore is called by an instance that saw more waiting than it took.
