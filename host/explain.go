@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
@@ -27,7 +26,7 @@ func (h *Host) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 			answer.Handlers = append(answer.Handlers, line)
 			continue
 		}
-		filter, err := newFilter(p.Name, manifest)
+		filter, err := route.FilterOf(p.Name, manifest)
 		if err != nil {
 			return wire.Explanation{}, err
 		}
@@ -96,13 +95,4 @@ func ExplainRoutes(path string, ev *event.Event) (wire.Explanation, error) {
 		answer.Handlers = append(answer.Handlers, line)
 	}
 	return answer, nil
-}
-
-// newFilter compiles what a manifest subscribes to.
-func newFilter(name string, m abi.Manifest) (*route.Filter, error) {
-	filter, err := route.NewFilter(name, m.Subscribes)
-	if err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	return filter, nil
 }

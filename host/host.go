@@ -23,6 +23,7 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/sources"
 )
 
@@ -65,14 +66,14 @@ type Host struct {
 	fetchConfig   marketplace.Config                                             // in tests: whom fetches trust, ask for addresses and wait for
 	newTimer      func(time.Duration) (fired <-chan time.Time, stop func() bool) // nil: a timer. Set in tests
 	pluginsLoaded atomic.Bool                                                    // every plugin found at the start is active or refused
-	reports       *reports                                                       // what vetting found, for the API
+	reports       *run.Reports                                                   // what vetting found, for the API
 	audit         *audit.Log                                                     // who changed what
 	addr          string
 	secure        bool // the API speaks TLS
 
 	retention   *retention.Retention
 	storeHealth func() error // nil without a file
-	runner      *runner
+	runner      *run.Runner
 
 	reload   sync.Mutex // one Reload or edit of the configuration at a time
 	cleanups []cleanup  // of Start, undone by Close, last in first out
@@ -233,7 +234,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	h.background("the retention", h.retention.Run)
 	h.background("the dead letters' retention", retention.DeadLetters{
-		Retention: func() time.Duration { return h.current.Load().Bus.DeadLetters.Retention }, Purge: runner.dispatcher.Purge, Logger: h.logger}.Run)
+		Retention: func() time.Duration { return h.current.Load().Bus.DeadLetters.Retention }, Purge: runner.Dispatcher.Purge, Logger: h.logger}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)
 	h.startWatch()
 	return h.startAPI(ctx, log, feed, runner)
@@ -346,10 +347,8 @@ func (h *Host) ready() error {
 	if err := h.storeFault(); err != nil {
 		return err
 	}
-	if h.runner != nil {
-		if name, where := h.runner.stuck(); name != "" {
-			return fault.New(fault.Unavailable, "the handler %s is stuck at %s: the log cannot be read there", name, where)
-		}
+	if err := h.runner.Ready(); err != nil {
+		return err
 	}
 	if !h.pluginsLoaded.Load() {
 		return fault.New(fault.Unavailable, "plugins are still being loaded")

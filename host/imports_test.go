@@ -21,8 +21,8 @@ func layer(path string) int {
 		return 5
 	case path == module+"host":
 		return 4
-	case top == "sources":
-		return 3 // joins leaves: install, marketplace and config
+	case top == "run" || top == "sources":
+		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1
 	case top == "fault" || top == "spec" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):

@@ -9,13 +9,14 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // startPlugins starts the manager: when it returns, every plugin that is there
 // has its place in the log.
-func (h *Host) startPlugins(ctx context.Context, r *runner) error {
+func (h *Host) startPlugins(ctx context.Context, r *run.Runner) error {
 	for _, dir := range h.current.Load().PluginDirectories {
 		if err := pathguard.Check(dir); fault.Is(err, fault.Denied) {
 			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
@@ -24,7 +25,7 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	m, err := plugin.New(plugin.Config{
 		Directories: h.current.Load().PluginDirectories,
 		Pins:        h.install.Pins(),
-		Loader:      loader{r.engine},
+		Loader:      r,
 		Runner:      r,
 		Settings:    h.settings,
 		SetEnabled: func(_ context.Context, name string, enabled bool) error {
@@ -46,11 +47,10 @@ func (h *Host) startPlugins(ctx context.Context, r *runner) error {
 	if err != nil {
 		return fmt.Errorf("plugins: %w", err)
 	}
-	r.conditionChanged.Store(new(m.ConditionChanged))
+	h.plugins = m
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("start the plugins: %w", err)
 	}
-	h.plugins = m
 	h.undo("the plugins", m.Close)
 	if _, err := h.install.Installed(); err != nil {
 		h.awaitLock()

@@ -12,13 +12,15 @@ import (
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // startAPI makes the admin token if there is none, and listens.
-func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) error {
+func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *run.Runner) error {
 	https, err := h.certificate()
 	if err != nil {
 		return err
@@ -36,10 +38,10 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *runner) 
 			Published:   deliveryLog{b, log},
 			Activities:  h.feed,
 			Router:      h,
-			Deliveries:  awaited{r.dispatcher, log, h},
-			DeadLetters: deadLetters{r.dispatcher},
-			Replayer:    replayer{b, log, r.dispatcher},
-			Status:      logStatus{h, log, r},
+			Deliveries:  run.Deliveries{Dispatcher: r.Dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.table.Load},
+			DeadLetters: deadLetters{r.Dispatcher},
+			Replayer:    replayer{b, log, r.Dispatcher},
+			Status:      run.LogStatus{Log: log, Runner: r, Settings: func() config.Bus { return h.current.Load().Bus }, Lost: h.retention.Lost, Health: h.storeFault},
 		},
 		Orders:  orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins: api.Plugins{Registry: plugins{h}, Installer: installer{h.install}, Marketplace: h.sources},
@@ -157,7 +159,7 @@ type plugins struct{ h *Host }
 func (p plugins) List() []wire.Plugin {
 	list := p.h.plugins.List()
 	for i := range list {
-		list[i] = p.h.waiting(p.h.sources.WithRevocation(list[i]))
+		list[i] = p.h.runner.WithLag(p.h.sources.WithRevocation(list[i]))
 	}
 	return list
 }
@@ -168,7 +170,7 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 	if err != nil {
 		return found, false
 	}
-	return p.h.waiting(p.h.sources.WithRevocation(found)), true
+	return p.h.runner.WithLag(p.h.sources.WithRevocation(found)), true
 }
 
 // Known implements api.Registry.
@@ -181,7 +183,7 @@ func (p plugins) Known(name string) bool {
 }
 
 // Report implements api.Registry.
-func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.report(sha256) }
+func (p plugins) Report(sha256 string) (json.RawMessage, bool) { return p.h.reports.Report(sha256) }
 
 // Approve implements api.Registry.
 func (p plugins) Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {

@@ -1,4 +1,4 @@
-package host
+package run
 
 import (
 	"context"
@@ -11,47 +11,46 @@ import (
 	"github.com/berth-host/berth/host/secret"
 )
 
-// capabilities are what a plugin has: what its manifest asks for, as far as the
-// operator grants it. What is not asked for is not given, so a plugin without a
-// manifest has none.
-func (r *runner) capabilities(spec plugin.Spec) (sandbox.Capabilities, error) {
+// capabilities returns the capabilities that a version's manifest requests and the
+// operator grants. A plugin without a manifest has none.
+func (r *Runner) capabilities(version plugin.Spec) (sandbox.Capabilities, error) {
 	var c sandbox.Capabilities
-	for _, asked := range spec.Manifest.Capabilities {
-		for _, grant := range spec.Settings.Grants {
-			if grant.Name != asked.Name {
+	for _, requested := range version.Manifest.Capabilities {
+		for _, grant := range version.Settings.Grants {
+			if grant.Name != requested.Name {
 				continue
 			}
-			switch asked.Name {
+			switch requested.Name {
 			case abi.CapabilityEmit:
-				c.Emit = both(asked.EventTypes, grant.EventTypes, abi.MatchEventType)
+				c.Emit = both(requested.EventTypes, grant.EventTypes, abi.MatchEventType)
 			case abi.CapabilityHTTP:
-				client, err := r.network.Client(asked.Hosts, grant.Hosts)
+				client, err := r.Network.Client(requested.Hosts, grant.Hosts)
 				if err != nil {
 					return c, fmt.Errorf("capability http: %w", err)
 				}
 				c.HTTP = client
 			case abi.CapabilitySecret:
-				c.Secrets = grantedSecrets{r.secrets, both(asked.Names, grant.Names, func(a, b string) bool { return a == b })}
+				c.Secrets = grantedSecrets{r.Secrets, both(requested.Names, grant.Names, func(a, b string) bool { return a == b })}
 			case abi.CapabilityKV:
-				c.KV = pluginKV{r.state, spec.Name}
+				c.KV = pluginKV{r.KV, version.Name}
 			}
 		}
 	}
 	return c, nil
 }
 
-// both answers whether something is asked for and granted. A grant without a
-// list takes in all that is asked for.
-func both(asked, granted []string, match func(pattern, s string) bool) func(string) bool {
+// both returns the function that reports whether a value is requested and granted. A
+// grant without a list covers everything requested.
+func both(requested, granted []string, match func(pattern, s string) bool) func(string) bool {
 	in := func(patterns []string, s string) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool { return match(p, s) })
 	}
 	return func(s string) bool {
-		return in(asked, s) && (len(granted) == 0 || in(granted, s))
+		return in(requested, s) && (len(granted) == 0 || in(granted, s))
 	}
 }
 
-// grantedSecrets are the secrets that a plugin may read.
+// grantedSecrets is a source of secrets restricted to the granted ones.
 type grantedSecrets struct {
 	secret.Source
 	granted func(name string) bool
@@ -60,18 +59,18 @@ type grantedSecrets struct {
 // Granted implements sandbox.Secrets.
 func (s grantedSecrets) Granted(name string) bool { return s.granted(name) }
 
-// keyValues is an engine's key-value state of all plugins.
-type keyValues interface {
+// KeyValues is the key-value state of all plugins in an engine.
+type KeyValues interface {
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error
 }
 
-// pluginKV is the state of one plugin, under its name: it outlives versions and
+// pluginKV is the state of one plugin under its name, which survives versions and
 // restarts.
 type pluginKV struct {
-	all    keyValues
+	all    KeyValues
 	plugin string
 }
 

@@ -1,4 +1,4 @@
-package host
+package run
 
 import (
 	"log/slog"
@@ -12,19 +12,23 @@ import (
 
 func TestStartPositionOfNewHandler(t *testing.T) {
 	c, err := config.Parse("f", []byte(`handlers: {a: {start: now}, b: {start: earliest}, c: {start: 1970-01-01T02:00:00Z}, d: {start: 1970-01-01T02:00:01Z}, e: {start: 2100-01-01T00:00:00Z}}`))
-	check(t, err)
-	h := &Host{logger: slog.New(slog.DiscardHandler)}
-	h.current.Store(c)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var hour time.Duration
 	log := bus.NewMemory(bus.MemoryConfig{Now: func() time.Time { hour++; return time.Unix(0, 0).Add(hour * time.Hour) }})
 	defer log.Close() //nolint:errcheck // it is memory
 	for range 3 {     // of the hours 1 to 3
 		ev, err := event.New(event.Draft{Type: "t"})
-		check(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
 		_, err = log.Append(t.Context(), []*event.Event{ev})
-		check(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	start := h.startOf(log)
+	start := StartPosition(log, func(handler string) config.Start { return c.Handlers[handler].Start }, slog.New(slog.DiscardHandler))
 	for handler, want := range map[string]uint64{"a": 3, "b": 0, "c": 1, "d": 2, "e": 3, "not in the file": 3} {
 		if got, err := start(t.Context(), handler); got != want || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", handler, got, err, want)

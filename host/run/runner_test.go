@@ -1,10 +1,9 @@
-package host
+package run
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// refusing is an engine that takes no outcomes, as on a full disk; places it takes.
+// refusing is an engine that refuses outcomes, as on a full disk, and stores cursors.
 type refusing struct {
 	*bus.Memory
 	*bus.Bus
@@ -31,7 +30,7 @@ func (s refusing) Last() uint64 { return s.Memory.Last() }
 func (s refusing) Subscribe(from uint64) delivery.Reader { return s.Bus.Subscribe(from) }
 
 // TestStuckCloseDoesNotBlockOtherHandlers closes a handler whose outcomes cannot be
-// written: meanwhile others are opened and closed, and the figures are answered.
+// written. Meanwhile other handlers are opened.
 func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
 	const timeout = 30 * time.Second
 	m := bus.NewMemory(bus.MemoryConfig{})
@@ -42,10 +41,10 @@ func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
 	}
 	defer b.Close()
 	log := refusing{m, b}
-	r := &runner{dispatcher: delivery.New(delivery.Config{Store: log, Log: log}), logger: slog.New(slog.DiscardHandler),
-		handlers: make(map[string]*handler), nameLocks: make(map[string]chan struct{})}
+	dispatcher := delivery.New(delivery.Config{Store: log, Log: log})
+	open := newHandlers(dispatcher)
 
-	stuck, err := r.acquire(t.Context(), "stuck", delivery.Policy{})
+	stuck, err := open.acquire(t.Context(), "stuck", delivery.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,27 +59,27 @@ func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
 	stuck.Done(taken.Attempt, event.Outcome{})
 	closing, giveUp := context.WithCancel(t.Context())
 	closed := make(chan error, 1)
-	go func() { closed <- r.release(closing, "stuck") }()
+	go func() { closed <- open.release(closing, "stuck") }()
 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for r.open("stuck") != nil && closing.Err() == nil { // until it is closing
+		for open.get("stuck") != nil && closing.Err() == nil { // until it is closing
 		}
-		if _, err := r.acquire(t.Context(), "other", delivery.Policy{}); err != nil {
+		if _, err := open.acquire(t.Context(), "other", delivery.Policy{}); err != nil {
 			t.Error(err)
 		}
 	}()
 	select {
 	case <-done:
 	case <-time.After(timeout):
-		t.Error("the others wait")
+		t.Error("another handler waits for the one that closes")
 		giveUp()
 	}
-	// Who wants it again waits for it to be closed, as long as he likes.
+	// Opening it again waits for its close, until the context ends.
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.acquire(short, "stuck", delivery.Policy{}); !errors.Is(err, context.Canceled) {
+	if _, err := open.acquire(short, "stuck", delivery.Policy{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("while it closes: got %v", err)
 	}
 	giveUp()
@@ -88,10 +87,10 @@ func TestStuckCloseDoesNotBlockOtherHandlers(t *testing.T) {
 	if err := <-closed; !errors.Is(err, context.Canceled) {
 		t.Errorf("release: got %v", err)
 	}
-	if _, err := r.acquire(t.Context(), "stuck", delivery.Policy{}); err != nil {
+	if _, err := open.acquire(t.Context(), "stuck", delivery.Policy{}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 	end, cancel := context.WithCancel(t.Context())
 	cancel()
-	_ = r.dispatcher.Close(end) // what is not written is forgotten
+	_ = dispatcher.Close(end) // the unwritten outcome is lost
 }

@@ -1,4 +1,4 @@
-package host
+package run
 
 import (
 	"context"
@@ -9,37 +9,36 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 )
 
-// probeDrain bounds how long a plugin that was only tried may take to end.
+// probeDrain bounds the drain of a plugin that was started as a probe.
 const probeDrain = 5 * time.Second
 
-// Probe implements plugin.Runner: an instance gets as far as waiting for an
-// event, of which there is none, and is told to end.
-func (r *runner) Probe(ctx context.Context, spec plugin.Spec) error {
-	capabilities, err := r.capabilities(spec)
+// Probe implements plugin.Runner: it starts an instance until that waits for an event,
+// and drains it.
+func (r *Runner) Probe(ctx context.Context, version plugin.Spec) error {
+	capabilities, err := r.capabilities(version)
 	if err != nil {
 		return err
 	}
-	limits := spec.Settings.Limits
+	limits := version.Settings.Limits
 	limits.Concurrency = 1
-	pool, err := spec.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
-		Name:         spec.Name,
+	pool, err := version.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
+		Name:         version.Name,
 		Source:       emptySource{},
 		Limits:       limits,
-		Settings:     string(spec.Settings.Config),
+		Settings:     string(version.Settings.Config),
 		Capabilities: capabilities,
-		Logger:       r.logger,
+		Logger:       r.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeDrain)
 	defer cancel()
-	// One that will not end has answered all the same; it is stopped.
-	_ = pool.Drain(ctx)
+	_ = pool.Drain(ctx) // the start has succeeded; an instance that does not end is stopped
 	return nil
 }
 
-// emptySource is a sandbox.Source without any event.
+// emptySource is a sandbox.Source without events.
 type emptySource struct{}
 
 // Hand implements sandbox.Source.
@@ -54,7 +53,7 @@ func (emptySource) Demand() <-chan struct{} { return nil }
 // Done implements sandbox.Source.
 func (emptySource) Done(event.Attempt, event.Outcome) {}
 
-// emptyLease is a Hand that gets nothing.
+// emptyLease is a Hand without events.
 type emptyLease struct{}
 
 // Held implements sandbox.Hand.

@@ -1,4 +1,4 @@
-package host
+package run
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-// maxReports bounds the reports that are kept for the API.
+// maxReports bounds the number of stored reports.
 const maxReports = 512
 
-// reports is a Vetter that remembers what it found, the latest modules of all.
-// It is safe for concurrent use.
-type reports struct {
+// Reports is a Vetter that stores its latest reports for the API. It is safe for
+// concurrent use.
+type Reports struct {
 	sandbox.Vetter
 
 	mu    sync.Mutex
@@ -22,22 +22,23 @@ type reports struct {
 	order []string                   // of kept, oldest first
 }
 
-func newReports(v sandbox.Vetter) *reports {
-	return &reports{Vetter: v, kept: make(map[string]json.RawMessage)}
+// NewReports returns a vetter that vets with v.
+func NewReports(v sandbox.Vetter) *Reports {
+	return &Reports{Vetter: v, kept: make(map[string]json.RawMessage)}
 }
 
 // Vet implements sandbox.Vetter.
-func (r *reports) Vet(ctx context.Context, wasm []byte) (vet.Verdict, error) {
+func (r *Reports) Vet(ctx context.Context, wasm []byte) (vet.Verdict, error) {
 	verdict, err := r.Vetter.Vet(ctx, wasm)
 	if sum := verdict.Report.SHA256; sum != "" {
 		if text, e := json.Marshal(verdict.Report); e == nil {
-			r.keep(sum, text)
+			r.store(sum, text)
 		}
 	}
 	return verdict, err
 }
 
-func (r *reports) keep(sum string, text json.RawMessage) {
+func (r *Reports) store(sum string, text json.RawMessage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.kept[sum]; !known {
@@ -50,8 +51,8 @@ func (r *reports) keep(sum string, text json.RawMessage) {
 	r.kept[sum] = text
 }
 
-// report answers what was found of a module.
-func (r *reports) report(sum string) (json.RawMessage, bool) {
+// Report returns the report of a module as JSON.
+func (r *Reports) Report(sum string) (json.RawMessage, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text, ok := r.kept[sum]

@@ -1,0 +1,80 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// statsTimeout bounds the reading of a handler's lag.
+const statsTimeout = 2 * time.Second
+
+// WithLag returns a plugin without instances with the lag of its handler, whose
+// events wait.
+func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
+	if p.Instances > 0 || p.Lag > 0 {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
+	defer cancel()
+	f, err := r.Dispatcher.Figures(ctx, p.Name)
+	if err != nil {
+		r.Logger.Warn("lag of plugin unknown", "plugin", p.Name, "error", err)
+		return p
+	}
+	p.Lag = f.Lag
+	return p
+}
+
+// Deliveries are the deliveries of events, with the pending ones of handlers that are
+// not open, such as disabled ones.
+type Deliveries struct {
+	*delivery.Dispatcher
+	Cursors  func(context.Context) ([]event.Cursor, error)
+	Manifest func(plugin string) (m abi.Manifest, known bool)
+	Table    func() *route.Table
+}
+
+// Deliveries implements api.Deliveries.
+func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
+	list, err := d.Dispatcher.Deliveries(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	cursors, err := d.Cursors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range cursors {
+		name, isHandler := strings.CutPrefix(c.Name, "handler/")
+		listed := slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == name })
+		if !isHandler || listed || c.Seq >= rec.Seq || d.IsOpen(name) || !d.takes(name, rec.Event) {
+			continue
+		}
+		list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}))
+	}
+	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
+	return list, nil
+}
+
+// takes reports whether a plugin takes an event, by its manifest and the routes; false
+// for a plugin whose file is missing.
+func (d Deliveries) takes(name string, ev *event.Event) bool {
+	manifest, known := d.Manifest(name)
+	if !known {
+		return false
+	}
+	filter, err := route.FilterOf(name, manifest)
+	if err != nil {
+		return false
+	}
+	takes, err := d.Table().Takes(name, filter, ev)
+	return err == nil && takes
+}

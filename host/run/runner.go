@@ -1,0 +1,136 @@
+package run
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/guestnet"
+	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/host/secret"
+)
+
+// Config configures a Runner. All fields are required.
+type Config struct {
+	Dispatcher *delivery.Dispatcher
+	Engine     *sandbox.Engine
+	KV         KeyValues
+	Network    *guestnet.Network
+	Secrets    secret.Source
+	Table      func() *route.Table // in force now
+	Logger     *slog.Logger
+}
+
+// Runner implements plugin.Loader and plugin.Runner. It is safe for concurrent use.
+type Runner struct {
+	Config
+	handlers handlers
+}
+
+// New returns a runner without handlers.
+func New(cfg Config) *Runner {
+	return &Runner{Config: cfg, handlers: newHandlers(cfg.Dispatcher)}
+}
+
+// Load implements plugin.Loader.
+func (r *Runner) Load(ctx context.Context, _ string, wasm []byte, memory int64) (plugin.Module, error) {
+	m, err := r.Engine.Load(ctx, wasm, sandbox.Options{Memory: memory})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Claim implements plugin.Runner.
+func (r *Runner) Claim(ctx context.Context, name string) error { return r.Dispatcher.Claim(ctx, name) }
+
+// Start implements plugin.Runner.
+func (r *Runner) Start(ctx context.Context, version plugin.Spec) (plugin.Running, error) {
+	policy, err := r.policy(version)
+	if err != nil {
+		return nil, err
+	}
+	capabilities, err := r.capabilities(version)
+	if err != nil {
+		return nil, err
+	}
+	h, err := r.handlers.acquire(ctx, version.Name, policy)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := version.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
+		Name:         version.Name,
+		Source:       source{h.Handler},
+		Limits:       version.Settings.Limits,
+		Settings:     string(version.Settings.Config),
+		Capabilities: capabilities,
+		Logger:       r.Logger,
+	})
+	if err != nil {
+		_ = r.handlers.release(ctx, version.Name)
+		return nil, err
+	}
+	h.update(func(p *delivery.Policy) {
+		policy.Paused = p.Paused // SetPaused may have changed it during the start
+		*p = policy
+	})
+	h.Probe() // the new version may succeed where the former one failed
+	return &running{handlers: &r.handlers, name: version.Name, handler: h, pool: pool}, nil
+}
+
+// source adapts a handler to the sandbox.
+type source struct{ *delivery.Handler }
+
+// Hand implements sandbox.Source.
+func (s source) Hand() sandbox.Hand { return s.Handler.Hand() }
+
+// policy returns which events a version takes, in which order, and its retries.
+func (r *Runner) policy(version plugin.Spec) (delivery.Policy, error) {
+	filter, err := route.FilterOf(version.Name, version.Manifest)
+	if err != nil {
+		return delivery.Policy{}, err
+	}
+	logger := r.Logger.With("plugin", version.Name)
+	sometimes := &rate.Sometimes{First: 3, Interval: 10 * time.Second}
+	return delivery.Policy{
+		Takes: func(ev *event.Event) bool {
+			takes, err := r.Table().Takes(version.Name, filter, ev)
+			if err != nil {
+				sometimes.Do(func() {
+					logger.Warn("condition not evaluated; event skipped", "event_id", ev.ID(), "error", err)
+				})
+			}
+			return takes
+		},
+		Key:     orderKey(version.Settings.OrderBy),
+		Retry:   version.Settings.Retry,
+		Breaker: version.Settings.Breaker,
+		Paused:  version.Settings.Paused,
+	}, nil
+}
+
+// orderKey returns the function that reads the value at a JSON Pointer into the
+// envelope. An event without a value is not ordered.
+func orderKey(ptr string) func(*event.Event) string {
+	switch ptr {
+	case "":
+		return nil
+	case "/metadata/subject":
+		return (*event.Event).Subject
+	}
+	return func(ev *event.Event) string {
+		key, code := pointer.Get(ev.Envelope(), ptr)
+		if code != abi.Code(0) {
+			return ""
+		}
+		return key
+	}
+}
