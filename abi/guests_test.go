@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/sandbox/pointer"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 )
@@ -80,10 +80,11 @@ func (h *bareHost) call(name string, mem api.Memory, p []uint64) int32 {
 		h.open, h.events = h.events[0], h.events[1:]
 		return yield(0, []byte(h.open))
 	case abi.FuncField:
-		text, code := pointer.Get(h.open, read(0))
-		if code != 0 {
+		pointer := read(0)
+		text, found := strictjson.Get(h.open, pointer)
+		if !abi.ValidPointer(pointer) || !found {
 			view(mem, uint32(p[2]), uint32(p[3]))
-			return int32(code)
+			return int32(abi.NotFound)
 		}
 		return yield(2, []byte(text))
 	case abi.FuncFinish:

@@ -3,7 +3,7 @@ package event
 import (
 	"slices"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 // scanDraft reads a native envelope as most producers write it: each key at most
@@ -26,7 +26,7 @@ func scanDraft(body []byte) (d Draft, ok bool) {
 		}
 		return false
 	})
-	return d, ok && typed && jsonscan.Space(body, s.at) == len(body)
+	return d, ok && typed && strictjson.NonBlank(body, s.at) == len(body)
 }
 
 func first(seen *bool) bool {
@@ -101,7 +101,7 @@ func (s *draftScanner) object(member func(key []byte) bool) bool {
 
 // next moves to the next byte that is no white space, and answers it; 0 at the end.
 func (s *draftScanner) next() byte {
-	if s.at = jsonscan.Space(s.text, s.at); s.at < len(s.text) {
+	if s.at = strictjson.NonBlank(s.text, s.at); s.at < len(s.text) {
 		return s.text[s.at]
 	}
 	return 0
@@ -109,7 +109,7 @@ func (s *draftScanner) next() byte {
 
 // plain takes a string without escapes.
 func (s *draftScanner) plain() ([]byte, bool) {
-	end, plain, ok := jsonscan.String(s.text, s.at)
+	end, plain, ok := strictjson.String(s.text, s.at)
 	if !ok || !plain {
 		return nil, false
 	}
@@ -126,7 +126,7 @@ func (s *draftScanner) string(to *string) bool {
 
 // value moves over any value and answers where it ends.
 func (s *draftScanner) value() int {
-	end, _, ok := jsonscan.Value(s.text, s.at)
+	end, _, ok := strictjson.Value(s.text, s.at)
 	if s.ok = ok; ok {
 		s.at = end
 	}

@@ -53,7 +53,7 @@ var scannedDrafts = []struct {
 	{`[]`, false},
 	{`null`, false},
 	{``, false},
-	{`{"event_type":"a","data":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, false},
+	{`{"event_type":"a","data":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, false},
 }
 
 func TestScanDraft(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -137,11 +137,11 @@ func (e *Event) Size() int64 {
 func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
 
 // SameContent reports whether two events have the same type, the same subject and
-// data of the same value (jsonscan.Equal): members may be in another order, and
+// data of the same value (strictjson.Equal): members may be in another order, and
 // numbers and strings written otherwise. Two events with one idempotency key are
 // duplicates then, and in conflict otherwise.
 func (e *Event) SameContent(other *Event) bool {
-	return e.typ == other.typ && e.meta.Subject == other.meta.Subject && (e.data == other.data || jsonscan.Equal([]byte(e.data), []byte(other.data)))
+	return e.typ == other.typ && e.meta.Subject == other.meta.Subject && (e.data == other.data || strictjson.Equal([]byte(e.data), []byte(other.data)))
 }
 
 // MarshalJSON returns the envelope.
@@ -284,7 +284,7 @@ func compact(data json.RawMessage) ([]byte, error) {
 	if !utf8.Valid(data) {
 		return nil, fault.Field("data", "is not valid UTF-8")
 	}
-	if end, compact, ok := jsonscan.Value(data, 0); ok && compact && end == len(data) {
+	if end, compact, ok := strictjson.Value(data, 0); ok && compact && end == len(data) {
 		return data, nil // as most producers send it
 	}
 	var b bytes.Buffer
@@ -292,7 +292,7 @@ func compact(data json.RawMessage) ([]byte, error) {
 	if err := json.Compact(&b, data); err != nil {
 		return nil, fault.Field("data", "is not valid JSON: %v", err)
 	}
-	if depth := jsonscan.Depth(b.Bytes()); depth > MaxDepth {
+	if depth := strictjson.Depth(b.Bytes()); depth > MaxDepth {
 		return nil, fault.Field("data", "nests %d levels of lists and objects; the limit is %d", depth, MaxDepth)
 	}
 	return b.Bytes(), nil

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 // scanEnvelope reads an envelope as encode lays it out. It answers false for
@@ -188,135 +190,11 @@ func (s *scanner) hops() int {
 	return v
 }
 
-// maxScanDepth is how deep scanner.value follows arrays and objects; the decoder
-// takes what is deeper.
-const maxScanDepth = 256
-
-// value walks over one JSON value without spaces between its tokens, and checks
-// it (RFC 8259) as the decoder does: strings may hold invalid UTF-8.
+// value moves past one JSON value without white space between its tokens.
 func (s *scanner) value() {
-	var objects [maxScanDepth / 64]uint64 // a bit for each level: an object, not an array
-	depth := 0
-	inObject := func() bool { return objects[(depth-1)/64]>>((depth-1)%64)&1 == 1 }
-	for !s.failed {
-		if s.at >= len(s.text) {
-			s.failed = true
-			return
-		}
-		switch c := s.text[s.at]; {
-		case c == '{' || c == '[':
-			if depth == maxScanDepth {
-				s.failed = true
-				return
-			}
-			bit := uint64(1) << (depth % 64)
-			if objects[depth/64] &^= bit; c == '{' {
-				objects[depth/64] |= bit
-			}
-			depth++
-			s.at++
-			if c == '[' && !s.found("]") {
-				continue
-			} else if c == '{' && !s.found("}") {
-				s.name()
-				continue
-			}
-			depth--
-		case c == '"':
-			s.at++
-			s.skipString()
-		case c == '-' || isDigit(c):
-			s.number()
-		case c == 't':
-			s.expect("true")
-		case c == 'f':
-			s.expect("false")
-		default:
-			s.expect("null")
-		}
-		// A value has ended, and perhaps what it was in.
-		for depth > 0 && !s.failed {
-			if s.found(",") {
-				if inObject() {
-					s.name()
-				}
-				break
-			}
-			if inObject() {
-				s.expect("}")
-			} else {
-				s.expect("]")
-			}
-			depth--
-		}
-		// Only a comma, or the beginning of a list, leads to another value.
-		if depth == 0 {
-			return
-		}
+	if s.failed {
+		return
 	}
-}
-
-// name walks over an object member's name and the colon.
-func (s *scanner) name() {
-	s.expect(`"`)
-	s.skipString()
-	s.expect(":")
-}
-
-// skipString walks over the rest of a string and its closing quote.
-func (s *scanner) skipString() {
-	for i := s.at; i < len(s.text) && !s.failed; i++ {
-		switch c := s.text[i]; {
-		case c == '"':
-			s.at = i + 1
-			return
-		case c == '\\':
-			i++
-			if i == len(s.text) || strings.IndexByte(`"\/bfnrtu`, s.text[i]) < 0 {
-				s.failed = true
-				return
-			}
-			if s.text[i] == 'u' {
-				for range 4 {
-					i++
-					if i == len(s.text) || !isHex(s.text[i]) {
-						s.failed = true
-						return
-					}
-				}
-			}
-		case c < ' ':
-			s.failed = true
-			return
-		}
-	}
-	s.failed = true
-}
-
-func isHex(c byte) bool {
-	return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-func (s *scanner) number() {
-	run := func() (n int) {
-		for s.at < len(s.text) && isDigit(s.text[s.at]) {
-			s.at, n = s.at+1, n+1
-		}
-		return n
-	}
-	s.found("-")
-	if !s.found("0") && run() == 0 {
-		s.failed = true
-	}
-	if s.found(".") && run() == 0 {
-		s.failed = true
-	}
-	if s.found("e") || s.found("E") {
-		if !s.found("+") {
-			s.found("-")
-		}
-		if run() == 0 {
-			s.failed = true
-		}
-	}
+	end, compact, ok := strictjson.Value(s.text, s.at)
+	s.at, s.failed = end, !ok || !compact
 }

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -206,7 +206,7 @@ func (s *keyScanner) entries(t reflect.Type, path string) error {
 func (s *keyScanner) checkString(t reflect.Type, field string) error {
 	from := s.at
 	s.skipString()
-	if t.Kind() != reflect.Slice && jsonscan.LoneSurrogate(s.text[from:s.at]) {
+	if t.Kind() != reflect.Slice && strictjson.LoneSurrogate(s.text[from:s.at]) {
 		return fault.Field(field, "has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
 	}
 	return nil

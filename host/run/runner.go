@@ -7,14 +7,13 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
-	"github.com/berth-host/berth/host/sandbox/pointer"
 	"github.com/berth-host/berth/host/secret"
 )
 
@@ -127,10 +126,7 @@ func orderKey(ptr string) func(*event.Event) string {
 		return (*event.Event).Subject
 	}
 	return func(ev *event.Event) string {
-		key, code := pointer.Get(ev.Envelope(), ptr)
-		if code != abi.Code(0) {
-			return ""
-		}
+		key, _ := strictjson.Get(ev.Envelope(), ptr)
 		return key
 	}
 }

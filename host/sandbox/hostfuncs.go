@@ -11,8 +11,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/sandbox/pointer"
 )
 
 // hostFunction is one function of the ABI as wazero calls it. The arguments are
@@ -89,15 +89,17 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
 		return
 	}
-	value, code := pointer.Get(envelope, string(ptr))
-	switch code {
-	case abi.NotFound:
-		stack[0] = in.refuse(code, "the event has no such field")
-	case abi.Invalid:
-		stack[0] = in.refuse(code, "not a JSON Pointer (RFC 6901)")
-	default:
-		stack[0] = in.yield(stack[2], stack[3], value)
+	pointer := string(ptr)
+	if !abi.ValidPointer(pointer) {
+		stack[0] = in.refuse(abi.Invalid, "not a JSON Pointer (RFC 6901)")
+		return
 	}
+	value, found := strictjson.Get(envelope, pointer)
+	if !found {
+		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
+		return
+	}
+	stack[0] = in.yield(stack[2], stack[3], value)
 }
 
 // finish closes the open event: (status, ptr, len) -> 0.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/event/jsonscan"
 )
 
 // badResult says why bytes are no result: they are not JSON in UTF-8, or nest deeper
@@ -17,10 +17,10 @@ func badResult(bytes []byte) (reason string) {
 	case len(bytes) == 0:
 		return ""
 	case !utf8.Valid(bytes):
-	case jsonscan.Valid(bytes): // it nests at most 64 levels
+	case strictjson.Valid(bytes): // it nests at most 64 levels
 		return ""
 	case json.Valid(bytes):
-		if depth := jsonscan.Depth(bytes); depth > event.MaxDepth {
+		if depth := strictjson.Depth(bytes); depth > event.MaxDepth {
 			return fmt.Sprintf("nests %d levels of lists and objects; the limit is %d", depth, event.MaxDepth)
 		}
 		return ""

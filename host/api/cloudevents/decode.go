@@ -17,8 +17,8 @@ import (
 
 	sdk "github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/event/jsonscan"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -77,7 +77,7 @@ func ParseStructured(body []byte) (event.Draft, error) {
 			}
 			return event.Draft{}, fault.Field(name, "must be a string")
 		}
-		if jsonscan.LoneSurrogate(raw) {
+		if strictjson.LoneSurrogate(raw) {
 			return event.Draft{}, fault.Field(name, "has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
 		}
 		attributes[name] = text

@@ -21,7 +21,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/marketplace"
 )
@@ -142,8 +142,8 @@ func (s *Source) judge(ref registry.Reference, sum digest.Digest, text []byte) (
 	if err := json.Unmarshal(text, &m); err != nil {
 		return Artifact{}, fault.Field("url", "%s has a manifest that cannot be read", ref)
 	}
-	if key, found := jsonscan.Repeated(text); found {
-		return Artifact{}, fault.Field("url", "%s has a manifest that names %.80q twice, perhaps in other case: other tools may read another artifact in it", ref, key)
+	if shape := strictjson.Inspect(text, true); shape.Repeated {
+		return Artifact{}, fault.Field("url", "%s has a manifest that names %.80q twice, perhaps in other case: other tools may read another artifact in it", ref, shape.Key)
 	}
 	wrong := func(format string, args ...any) (Artifact, error) {
 		return Artifact{}, fault.Field("url", "%s is not an artifact of one WebAssembly module: %s", ref, fmt.Sprintf(format, args...))

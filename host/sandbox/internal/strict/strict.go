@@ -11,7 +11,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -71,7 +71,7 @@ func Text(value []byte) (string, error) {
 // Characters is Text for strings that are compared: half of a surrogate pair,
 // which Text reads as U+FFFD, is refused.
 func Characters(value []byte) (string, error) {
-	if jsonscan.LoneSurrogate(value) {
+	if strictjson.LoneSurrogate(value) {
 		return "", errors.New("has half of a surrogate pair (an escape from \\ud800 to \\udfff), which is no character")
 	}
 	return Text(value)

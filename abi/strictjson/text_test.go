@@ -1,11 +1,11 @@
-package jsonscan_test
+package strictjson_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 func TestDepth(t *testing.T) {
@@ -16,7 +16,7 @@ func TestDepth(t *testing.T) {
 		{`1`, 0}, {`"[[["`, 0}, {`[]`, 1}, {`{"a":{}}`, 2}, {`[[],[[]],[]]`, 3}, {`{"[":"]"}`, 1}, {`["\"[",[]]`, 2},
 		{strings.Repeat("[", 1000) + strings.Repeat("]", 1000), 1000}, {`"`, 0}, {`]`, 0}, {``, 0},
 	} {
-		if got := jsonscan.Depth([]byte(tt.text)); got != tt.want {
+		if got := strictjson.Depth([]byte(tt.text)); got != tt.want {
 			t.Errorf("Depth(%.20q) = %d, want %d", tt.text, got, tt.want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestLoneSurrogate(t *testing.T) {
 		{`"\ud800"`, true}, {`"\udc00"`, true}, {`"\ud83dx"`, true}, {`"\ud83d\n"`, true}, {`"\ude00\ud83d"`, true}, {`"\ud83d\ud83d\ude00"`, true},
 		{`"\ud83d\ude00\udfff"`, true}, {`"\ud7ff\ue000"`, false}, {`"\uDBFF\uDFFF"`, false}, {`"\\\ud800"`, true}, {`"\ud800`, true}, {`\`, false}, {`\ud8`, false},
 	} {
-		if got := jsonscan.LoneSurrogate([]byte(tt.text)); got != tt.want {
+		if got := strictjson.LoneSurrogate([]byte(tt.text)); got != tt.want {
 			t.Errorf("LoneSurrogate(%q) = %v, want %v", tt.text, got, tt.want)
 		}
 	}
@@ -42,8 +42,8 @@ func FuzzLoneSurrogate(f *testing.F) {
 	f.Add(`\ud83d\ude00 \ud800 \\ud800`)
 	f.Fuzz(func(t *testing.T, inside string) {
 		text := []byte(`"` + inside + `"`)
-		jsonscan.Depth(text)
-		lone := jsonscan.LoneSurrogate(text)
+		strictjson.Depth(text)
+		lone := strictjson.LoneSurrogate(text)
 		var decoded string
 		if !json.Valid(text) || strings.ContainsAny(inside, "\uFFFD") || strings.Contains(strings.ToLower(inside), `\ufffd`) {
 			return

@@ -1,12 +1,14 @@
-package jsonscan
+package strictjson_test
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
-func TestRepeated(t *testing.T) {
+func TestInspectFindsRepeatedKeys(t *testing.T) {
 	for text, want := range map[string]string{
 		`{}`:                                  "",
 		`{"a":1,"b":{"a":2},"c":[{"a":3}]}`:   "",
@@ -24,21 +26,40 @@ func TestRepeated(t *testing.T) {
 		`{"a":1,"a"`:                          "a",
 		`{"a" 1`:                              "",
 	} {
-		if key, found := Repeated([]byte(text)); key != want || found != (want != "") {
-			t.Errorf("%s: got %q, %v; want %q", text, key, found, want)
+		if got := strictjson.Inspect([]byte(text), true); got.Key != want || got.Repeated != (want != "") {
+			t.Errorf("%s: got %q, %v; want %q", text, got.Key, got.Repeated, want)
 		}
 	}
 }
 
-// FuzzRepeated: text without a repeated key means the same to a reader that takes keys
+func TestShape(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want strictjson.Shape
+	}{
+		{`1`, strictjson.Shape{Values: 1}},
+		{` [ ] `, strictjson.Shape{Values: 1}},
+		{`{"a":[1,{"b":2}],"A":0}`, strictjson.Shape{Values: 6}},
+		{`{"a":[1,[{"b":{"c":1,"\u0063":2,"c":3},"b":4}]]}`, strictjson.Shape{Values: 10, Repeated: true, Path: "a[1][0].b.c", Key: "c"}},
+		{`[{"":1,"":2}]`, strictjson.Shape{Values: 4, Repeated: true, Path: "[0]"}},
+		{`[}`, strictjson.Shape{Values: 2}},
+		{strings.Repeat("[", 20_000), strictjson.Shape{Values: 10_001}},
+	} {
+		if got := strictjson.Inspect([]byte(tt.text), false); got != tt.want {
+			t.Errorf("%.80s: got %+v, want %+v", tt.text, got, tt.want)
+		}
+	}
+}
+
+// FuzzInspect: text without a repeated key means the same to a reader that takes keys
 // in any case.
-func FuzzRepeated(f *testing.F) {
+func FuzzInspect(f *testing.F) {
 	f.Add([]byte(`{"layers":[1],"Layers":[2]}`))
 	f.Add([]byte(`{"layers":[1],"layer\u017f":{"a":[]}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var folded struct{ Layers json.RawMessage }
 		var exact map[string]json.RawMessage
-		if _, found := Repeated(text); found || json.Unmarshal(text, &folded) != nil || json.Unmarshal(text, &exact) != nil {
+		if strictjson.Inspect(text, true).Repeated || json.Unmarshal(text, &folded) != nil || json.Unmarshal(text, &exact) != nil {
 			return
 		}
 		for key, value := range exact {

@@ -1,4 +1,4 @@
-package jsonscan_test
+package strictjson_test
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 func TestEqual(t *testing.T) {
@@ -75,7 +75,7 @@ func TestEqual(t *testing.T) {
 		{`1.5`, `15`, false},
 	} {
 		for _, pair := range [][2]string{{tt.a, tt.b}, {tt.b, tt.a}, {"[" + tt.a + "]", "[ " + tt.b + "]"}, {`{"k":` + tt.a + "}", `{"k": ` + tt.b + "}"}} {
-			if got := jsonscan.Equal([]byte(pair[0]), []byte(pair[1])); got != tt.want {
+			if got := strictjson.Equal([]byte(pair[0]), []byte(pair[1])); got != tt.want {
 				t.Errorf("Equal(%s, %s) = %v, want %v", pair[0], pair[1], got, tt.want)
 			}
 		}
@@ -84,21 +84,21 @@ func TestEqual(t *testing.T) {
 
 // respell writes a value in another way.
 func respell(r *rand.Rand, v any) string {
-	space := func() string { return strings.Repeat(" ", r.IntN(2)) }
+	gap := func() string { return strings.Repeat(" ", r.IntN(2)) }
 	switch v := v.(type) {
 	case map[string]any:
 		var members []string
 		for name, inner := range v {
-			members = append(members, space()+respell(r, name)+space()+":"+respell(r, inner))
+			members = append(members, gap()+respell(r, name)+gap()+":"+respell(r, inner))
 		}
 		r.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-		return space() + "{" + strings.Join(members, ",") + space() + "}"
+		return gap() + "{" + strings.Join(members, ",") + gap() + "}"
 	case []any:
 		var items []string
 		for _, inner := range v {
-			items = append(items, respell(r, inner)+space())
+			items = append(items, respell(r, inner)+gap())
 		}
-		return "[" + space() + strings.Join(items, ",") + "]"
+		return "[" + gap() + strings.Join(items, ",") + "]"
 	case string:
 		var b strings.Builder
 		b.WriteByte('"')
@@ -152,12 +152,12 @@ func TestEqualComparesValues(t *testing.T) {
 		if !json.Valid([]byte(one)) {
 			t.Fatalf("%s is no JSON", one)
 		}
-		if !jsonscan.Equal([]byte(one), []byte(again)) {
+		if !strictjson.Equal([]byte(one), []byte(again)) {
 			t.Fatalf("%s and %s are equal", one, again)
 		}
 		x, _ := json.Marshal(a)
 		y, _ := json.Marshal(b)
-		if got, want := jsonscan.Equal([]byte(one), []byte(other)), string(x) == string(y); got != want {
+		if got, want := strictjson.Equal([]byte(one), []byte(other)), string(x) == string(y); got != want {
 			t.Fatalf("Equal(%s, %s) = %v", one, other, got)
 		}
 	})
@@ -169,7 +169,7 @@ func FuzzEqual(f *testing.F) {
 	f.Add(`-12.50e3`, `-1250E+1`)
 	f.Add(`"\ud83d\ude00`, `{"a":[`)
 	f.Fuzz(func(t *testing.T, a, b string) {
-		same := jsonscan.Equal([]byte(a), []byte(b))
+		same := strictjson.Equal([]byte(a), []byte(b))
 		if a == b && !same {
 			t.Fatalf("%q is not equal to itself", a)
 		}
@@ -195,7 +195,7 @@ func BenchmarkEqual(b *testing.B) {
 	b.SetBytes(int64(len(one)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if !jsonscan.Equal(one, other) {
+		if !strictjson.Equal(one, other) {
 			b.Fatal("they are equal")
 		}
 	}

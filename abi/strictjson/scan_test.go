@@ -1,4 +1,4 @@
-package jsonscan_test
+package strictjson_test
 
 import (
 	"bytes"
@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host/event/jsonscan"
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 // depth is how deep the brackets outside of strings nest.
 func depth(text []byte) int {
-	n, most, inside := 0, 0, false
+	n, deepest, inside := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case inside && c == '\\':
@@ -21,25 +21,25 @@ func depth(text []byte) int {
 		case inside:
 		case c == '{' || c == '[':
 			n++
-			most = max(most, n)
+			deepest = max(deepest, n)
 		case c == '}' || c == ']':
 			n--
 		}
 	}
-	return most
+	return deepest
 }
 
 func check(t *testing.T, text []byte) {
 	t.Helper()
-	got, want := jsonscan.Valid(text), json.Valid(text)
-	if got && !want || want && !got && depth(text) <= 64 {
+	got, want := strictjson.Valid(text), json.Valid(text)
+	if got && !want || want && !got && depth(text) <= strictjson.MaxDepth {
 		t.Fatalf("Valid(%q) = %v, encoding/json says %v", text, got, want)
 	}
 	if !got {
 		return
 	}
-	from := jsonscan.Space(text, 0)
-	end, compact, ok := jsonscan.Value(text, from)
+	from := strictjson.NonBlank(text, 0)
+	end, compact, ok := strictjson.Value(text, from)
 	if !ok {
 		t.Fatalf("Value(%q) does not take what is valid", text)
 	}
@@ -57,6 +57,7 @@ var texts = []string{
 	`""`, `"a`, `"a\"b"`, `"\u00e9"`, `"\u00g9"`, `"\u00"`, `"\x"`, "\"\n\"", `"\`, `{}`, `[]`, `[1,2]`, `[1,]`, `[,1]`, `{"a":1}`, `{"a":1,}`,
 	`{"a"}`, `{a:1}`, `{"a":1 ,"b":[ {"c":null} ]}`, " {\"a\" : 1}\n", `[1}`, `{]`, `}`, `[[]`, `1 2`, `"a" "b"`, "\x00", "[\x0b1]", `{"a":"b  c"}`,
 	strings.Repeat("[", 64) + strings.Repeat("]", 64), strings.Repeat("[", 65) + strings.Repeat("]", 65), strings.Repeat(`{"a":`, 64) + "1" + strings.Repeat("}", 64),
+	strings.Repeat("[", 256) + strings.Repeat("]", 256), strings.Repeat("[", 257) + strings.Repeat("]", 257), strings.Repeat(`[{"a":`, 128) + "1" + strings.Repeat("}]", 128), strings.Repeat(`[{"a":`, 100) + "1" + strings.Repeat("]}", 100),
 }
 
 func TestSameAsEncodingJSON(t *testing.T) {

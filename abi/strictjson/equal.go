@@ -1,4 +1,4 @@
-package jsonscan
+package strictjson
 
 import (
 	"bytes"
@@ -6,7 +6,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strconv"
-	"unicode/utf8"
+	"strings"
 )
 
 // Equal reports whether two valid JSON texts have the same value: members of an
@@ -17,11 +17,13 @@ import (
 //
 // It compares hashes of 128 bits under seeds of its own, in one pass over each
 // text and in memory for the members of one path.
-func Equal(a, b []byte) bool {
-	if bytes.Equal(a, b) {
+func Equal[T Text](a, b T) bool { return equal(view(a), view(b)) }
+
+func equal(a, b string) bool {
+	if a == b {
 		return true
 	}
-	h := hasher{}
+	var h hasher
 	h.hash[0].SetSeed(maphash.MakeSeed())
 	h.hash[1].SetSeed(maphash.MakeSeed())
 	x, ok1 := h.text(a)
@@ -41,10 +43,10 @@ type hasher struct {
 	small   []byte
 }
 
-func (h *hasher) text(text []byte) (sum, bool) {
+func (h *hasher) text(text string) (sum, bool) {
 	h.s, h.members = scanner{text: text}, h.members[:0]
 	v, ok := h.value()
-	return v, ok && Space(text, h.s.at) == len(text)
+	return v, ok && nonBlank(text, h.s.at) == len(text)
 }
 
 // of hashes what parts write, under the kind of the value.
@@ -66,9 +68,7 @@ func (h *hasher) value() (sum, bool) {
 		return h.string()
 	}
 	from := h.s.at
-	for h.s.at < len(h.s.text) && bytes.IndexByte([]byte(" \t\r\n,]}"), h.s.text[h.s.at]) < 0 {
-		h.s.at++
-	}
+	h.s.at = scalarEnd(h.s.text, from)
 	h.small = appendNumber(h.small[:0], h.s.text[from:h.s.at]) // or true, false, null
 	return h.of('0', func(m *maphash.Hash) { _, _ = m.Write(h.small) }), h.s.at > from
 }
@@ -78,12 +78,8 @@ func (h *hasher) string() (sum, bool) {
 	if !h.s.str() {
 		return sum{}, false
 	}
-	inside := h.s.text[from+1 : h.s.at-1]
-	if bytes.IndexByte(inside, '\\') >= 0 {
-		h.small = appendCharacters(h.small[:0], inside)
-		inside = h.small
-	}
-	return h.of('"', func(m *maphash.Hash) { _, _ = m.Write(inside) }), true
+	h.small = appendUnescaped(h.small[:0], h.s.text[from+1:h.s.at-1], true)
+	return h.of('"', func(m *maphash.Hash) { _, _ = m.Write(h.small) }), true
 }
 
 // composed hashes an object or a list.
@@ -131,26 +127,26 @@ const maxExponent = 15
 
 // appendNumber appends a number as its digits, without zeros around them, and
 // its power of ten; anything else as it is.
-func appendNumber(b, text []byte) []byte {
-	rest, negative := bytes.CutPrefix(text, []byte("-"))
-	mantissa, exponent := rest, []byte(nil)
-	if at := bytes.IndexAny(rest, "eE"); at >= 0 && rest[0] >= '0' && rest[0] <= '9' {
-		mantissa, exponent = rest[:at], rest[at+1:]
+func appendNumber(b []byte, text string) []byte {
+	unsigned, negative := strings.CutPrefix(text, "-")
+	mantissa, exponent := unsigned, ""
+	if at := strings.IndexAny(unsigned, "eE"); at >= 0 && unsigned[0] >= '0' && unsigned[0] <= '9' {
+		mantissa, exponent = unsigned[:at], unsigned[at+1:]
 	}
-	whole, fraction, _ := bytes.Cut(mantissa, []byte("."))
+	whole, fraction, _ := strings.Cut(mantissa, ".")
 	if len(whole) == 0 || whole[0] < '0' || whole[0] > '9' {
 		return append(b, text...) // true, false, null
 	}
 	power := int64(0)
 	if len(exponent) > 0 {
-		digits := bytes.TrimLeft(bytes.TrimLeft(exponent, "+-"), "0")
+		digits := strings.TrimLeft(strings.TrimLeft(exponent, "+-"), "0")
 		if len(digits) > maxExponent {
-			if len(bytes.Trim(mantissa, "0.")) == 0 {
+			if len(strings.Trim(mantissa, "0.")) == 0 {
 				return append(b, '0')
 			}
 			return append(append(b, '='), text...)
 		}
-		power, _ = strconv.ParseInt("0"+string(digits), 10, 64)
+		power, _ = strconv.ParseInt("0"+digits, 10, 64)
 		if exponent[0] == '-' {
 			power = -power
 		}
@@ -169,46 +165,4 @@ func appendNumber(b, text []byte) []byte {
 	power += int64(len(digits)-len(significant)) - int64(len(fraction))
 	b = append(b[:at], significant...)
 	return strconv.AppendInt(append(b, 'e'), power, 10)
-}
-
-// appendCharacters appends the inside of a string with its escapes resolved. Half
-// of a surrogate pair stays what it is, unlike any character.
-func appendCharacters(b, inside []byte) []byte {
-	for at := 0; at < len(inside); at++ {
-		c := inside[at]
-		if c != '\\' || at+1 == len(inside) {
-			b = append(b, c)
-			continue
-		}
-		at++
-		switch c = inside[at]; c {
-		case 'b':
-			b = append(b, '\b')
-		case 'f':
-			b = append(b, '\f')
-		case 'n':
-			b = append(b, '\n')
-		case 'r':
-			b = append(b, '\r')
-		case 't':
-			b = append(b, '\t')
-		case 'u':
-			unit, ok := escapedUnit(inside, at)
-			if !ok {
-				return append(b, inside[at:]...)
-			}
-			at += 4
-			if low, ok := escapedUnit(inside, at+2); ok && inside[at+1] == '\\' && unit>>10 == 0xd800>>10 && low>>10 == 0xdc00>>10 {
-				unit, at = 0x10000+(unit&0x3ff)<<10+low&0x3ff, at+6
-			}
-			if unit>>11 == 0xd800>>11 {
-				b = append(b, 0xed, 0x80|byte(unit>>6&0x3f), 0x80|byte(unit&0x3f))
-				continue
-			}
-			b = utf8.AppendRune(b, unit)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
 }
