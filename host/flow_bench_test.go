@@ -78,7 +78,7 @@ func (l benchLog) publish(b *testing.B, events []*event.Event) {
 
 // fleet is some handlers with a pool of the same guest each.
 type fleet struct {
-	handlers []*delivery.Handler
+	handlers []*delivery.Source
 	stop     func()
 }
 
@@ -88,9 +88,9 @@ var benchPolicy = delivery.Policy{
 }
 
 // source lets a pool take from a handler, as a Host does.
-type source struct{ *delivery.Handler }
+type source struct{ *delivery.Source }
 
-func (s source) Hand() sandbox.Hand { return s.Handler.Hand() }
+func (s source) Lease() sandbox.Lease { return s.Source.Lease() }
 
 func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int) *fleet {
 	engine, err := sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
@@ -105,7 +105,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 		if err != nil {
 			b.Fatal(err)
 		}
-		h, err := d.Open(b.Context(), delivery.HandlerConfig{Name: fmt.Sprint("h", i), Policy: benchPolicy})
+		h, err := d.Open(b.Context(), fmt.Sprint("h", i), benchPolicy)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -6,45 +6,20 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// Next takes one attempt, as Hand.Next does. It goes back through Done.
-func (h *Handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	waited, ok := h.await(stop, retire)
-	if !ok {
-		return event.Taken{}, false
-	}
-	t := h.ready.pop()
-	h.begin(t)
-	return event.Taken{Attempt: t.attempt(), More: h.ready.len() > 0 && h.mayBegin(), Waited: waited}, true
-}
-
-// TryNext is Next without waiting.
-func (h *Handler) TryNext() (event.Attempt, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ready.len() == 0 || !h.mayBegin() {
-		return event.Attempt{}, false
-	}
-	t := h.ready.pop()
-	h.begin(t)
-	return t.attempt(), true
-}
-
-// await waits until an attempt may begin and one is ready. It answers false once
-// stop is closed, or when it waits and gets a token from retire.
-func (h *Handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
+// await waits until an attempt may start and one is ready. It returns false once stop
+// is closed, or when it waits and gets a token from retire.
+func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 	for ; ; waited = true {
 		select {
 		case <-stop:
-			h.signal() // the token it may have taken is another's
+			h.signal() // it may have received the token of another instance
 			return waited, false
 		default:
 		}
-		if h.ready.len() > 0 && h.mayBegin() {
+		if h.ready.len() > 0 && h.mayStart() {
 			return waited, true
 		}
-		h.recall() // others may hold what this one could begin
+		h.revoke() // other leases may have what this instance could start
 		h.parked++
 		h.mu.Unlock()
 		retired := false
@@ -63,177 +38,182 @@ func (h *Handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 	}
 }
 
-// Demand yields a token when something is ready and nobody is in Next.
-func (h *Handler) Demand() <-chan struct{} { return h.demand }
-
-// begin counts a task that was taken out of the ready ones as one of an instance's.
-func (h *Handler) begin(t *task) {
-	h.breaker.begin(t.record.Seq)
-	if h.parked > 0 && h.ready.len() > 0 && h.mayBegin() {
+// startAttempt counts a task that was popped from the ready ones as delivering.
+func (h *handler) startAttempt(t *task) {
+	h.breaker.start(t.record.Seq)
+	if h.parked > 0 && h.ready.len() > 0 && h.mayStart() {
 		token(h.wake)
 	}
 	t.delivering = true
 	h.inFlight++
-	h.makeRoom() // many slow attempts may need more than is ready
+	h.wakeReader() // many slow attempts may need more than is ready
 }
 
-// putBack is the opposite of begin.
-func (h *Handler) putBack(t *task) {
-	h.leave(t)
-	h.breaker.cancelled(t.record.Seq)
+// putBack undoes startAttempt.
+func (h *handler) putBack(t *task) {
+	h.endAttempt(t)
+	h.breaker.cancel(t.record.Seq)
 	h.ready.pushFront(t)
-	h.makeRoom()
+	h.wakeReader()
 }
 
-// leave counts a task as no longer an instance's.
-func (h *Handler) leave(t *task) {
+// endAttempt counts a task as no longer delivering.
+func (h *handler) endAttempt(t *task) {
 	t.delivering = false
-	if h.inFlight--; h.inFlight == 0 && h.held {
+	if h.inFlight--; h.inFlight == 0 && h.suspended {
 		token(h.idle)
 	}
 }
 
-// Done takes back an attempt of Next or TryNext and what became of it.
-func (h *Handler) Done(a event.Attempt, o event.Outcome) {
-	h.mu.Lock()
-	t := h.open.get(a.Seq)
-	if t == nil || !t.delivering || t.hand != nil {
-		h.mu.Unlock()
-		return
-	}
-	ended := h.end(t, &o)
-	h.mu.Unlock()
-	ended.tell()
-}
-
-// aftermath is what is told of the end of an attempt once the lock is free.
-type aftermath struct {
-	handler    *Handler
+// notification is what is logged and observed of a completed attempt once the lock is
+// free.
+type notification struct {
+	handler    *handler
 	record     event.Record
-	row        *event.Delivery // nil: there is nobody to see it
-	changed    bool            // the handler's condition
-	failed     *event.Delivery // a failure that is logged, or nil
-	suppressed int             // failures before it that were not
+	delivery   *event.Delivery // for the observer; nil without one
+	condition  bool            // the handler's condition has changed
+	failed     *event.Delivery // a failure to be logged, or nil
+	suppressed int             // earlier failures that were not logged
 }
 
-func (e *aftermath) tell() {
-	if e.failed != nil {
-		logger := e.handler.dispatcher.cfg.Logger
-		if e.failed.Status == event.StatusDead {
-			logDeadLetter(logger, e.record.Event.ID(), e.failed)
+func (n *notification) send() {
+	if n.failed != nil {
+		logger := n.handler.dispatcher.cfg.Logger
+		if n.failed.Status == event.StatusDead {
+			logDeadLetter(logger, n.record.Event.ID(), n.failed)
 		} else {
-			logFailure(logger, e.record, e.failed, e.suppressed)
+			logFailure(logger, n.record, n.failed, n.suppressed)
 		}
 	}
-	if e.row != nil {
-		e.handler.dispatcher.cfg.Observer(e.record, *e.row)
+	if n.delivery != nil {
+		n.handler.dispatcher.cfg.Observer(n.record, *n.delivery)
 	}
-	if e.changed {
-		e.handler.tell()
+	if n.condition {
+		n.handler.reportCondition()
 	}
 }
 
-// end decides what becomes of a task after an attempt.
-func (h *Handler) end(t *task, o *event.Outcome) (e aftermath) {
-	e.handler, e.record = h, t.record
+// complete records the outcome of an attempt and schedules what follows from it.
+func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification) {
+	n.handler, n.record = h, t.record
 	if o.Class == event.ClassCancelled {
-		h.stats.Fuel += o.Fuel
+		s.fuel += o.Fuel
 		h.putBack(t)
 		h.signal()
-		return e
+		return n
 	}
 	at := o.At
 	if at.IsZero() {
 		at = time.Now()
 	}
 	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
-		h.succeed(t, &plain{Success: event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}}, o.Result)
+		h.succeed(t, event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}, o.Result, s)
 	} else {
-		h.stats.Fuel += o.Fuel
-		h.leave(t)
-		row := h.judge(t, o, at)
-		h.outcomes.list = append(h.outcomes.list, outcome{full: row, seq: e.record.Seq})
-		h.settle(t)
-		if row.Status.Final() {
+		s.fuel += o.Fuel
+		h.endAttempt(t)
+		d := h.judge(t, o, at)
+		h.outcomes.list = append(h.outcomes.list, outcome{full: d, seq: n.record.Seq, source: s})
+		s.count(d)
+		h.markRecorded(t)
+		if d.Status.Final() {
 			h.release(t)
 		} else {
-			h.makeRoom()
+			h.wakeReader()
 			h.schedule(t)
 		}
-		if row.Status == event.StatusDead {
-			e.failed = row
-		} else if row.Status == event.StatusRetrying {
-			if suppressed, logged := h.failures.count(row.ErrorClass, time.Now()); logged {
-				e.failed, e.suppressed = row, suppressed
+		if d.Status == event.StatusDead {
+			n.failed = d
+		} else if d.Status == event.StatusRetrying {
+			if suppressed, logged := h.failures.count(d.ErrorClass, time.Now()); logged {
+				n.failed, n.suppressed = d, suppressed
 			}
 		}
 	}
-	if e.changed = h.breaker.ended(e.record.Seq, o.Class, o.Message, at); e.changed {
+	if n.condition = h.breaker.complete(n.record.Seq, o.Class, o.Message, at); n.condition {
 		h.setTimer()
 		h.signal()
 	}
-	if h.breaker.failures > 0 || !h.mayBegin() {
-		h.recall() // what comes next is decided one at a time
+	if h.breaker.failures > 0 || !h.mayStart() {
+		h.revoke() // whether the next attempt starts is decided one at a time
 	}
 	if h.dispatcher.watched() {
-		row, _ := h.outcomes.find(h.name, e.record.Seq)
-		row.Children = nil
-		e.row = &row
+		d, _ := h.outcomes.find(h.name, n.record.Seq)
+		d.Children = nil
+		n.delivery = &d
 	}
-	return e
+	return n
 }
 
-// succeed is end for a success at the first attempt, without children.
-func (h *Handler) succeed(t *task, p *plain, result []byte) {
-	h.stats.Fuel += p.Fuel
-	h.stats.Delivered++
-	h.leave(t)
+// count counts a completed attempt, but a success with children only once the store has
+// published them: see stored.
+func (s *Source) count(d *event.Delivery) {
+	switch {
+	case d.Status != event.StatusOK:
+		s.failed++
+	case len(d.Children) == 0:
+		s.delivered++
+	}
+}
+
+// stored counts a success with children, which the store has published or refused.
+func (s *Source) stored(refused bool) {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	if refused {
+		s.failed++
+	} else {
+		s.delivered++
+	}
+}
+
+// succeed is complete for a successful first attempt without children.
+func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
+	s.fuel += p.Fuel
+	s.delivered++
+	h.endAttempt(t)
 	h.outcomes.success(t, p, result)
-	h.settle(t)
+	h.markRecorded(t)
 	h.release(t)
 }
 
-// settle says that the outcome of a task is in h.outcomes now, the last one there.
-func (h *Handler) settle(t *task) {
-	t.settled = true
+// markRecorded notes that the outcome of a task is the last of h.outcomes.
+func (h *handler) markRecorded(t *task) {
+	t.recorded = true
 	h.unsaved++
 	if len(h.outcomes.list) == 1 {
-		h.dispatcher.recorder.touch(h)
+		h.dispatcher.recorder.markDirty(h)
 	}
 }
 
-// judge decides what becomes of a task after an attempt.
-func (h *Handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
-	row := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
+// judge returns the delivery that follows from an outcome: ok, retrying or dead.
+func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
+	d := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
 		ErrorClass: o.Class, ErrorMessage: o.Message}
 	if t.past != nil {
-		row.Attempts += t.past.Attempts
-		row.FirstAttempt = t.past.FirstAttempt
+		d.Attempts += t.past.Attempts
+		d.FirstAttempt = t.past.FirstAttempt
 	}
-	if row.FirstAttempt.IsZero() {
-		row.FirstAttempt = at.Add(-o.Duration)
+	if d.FirstAttempt.IsZero() {
+		d.FirstAttempt = at.Add(-o.Duration)
 	}
 	retry := h.policy.Retry
 	switch {
 	case o.Verdict == event.OK:
-		h.stats.Delivered++
-		row.Status, row.Result, row.Children = event.StatusOK, string(o.Result), o.Children
-		h.children += childBytes(row.Children)
-	case o.Verdict == event.Reject || row.Attempts >= retry.MaxAttempts:
-		h.stats.Failed++
-		row.Status = event.StatusDead
+		d.Status, d.Result, d.Children = event.StatusOK, string(o.Result), o.Children
+		h.children += childBytes(d.Children)
+	case o.Verdict == event.Reject || d.Attempts >= retry.MaxAttempts:
+		d.Status = event.StatusDead
 	default:
-		h.stats.Failed++
-		row.Status = event.StatusRetrying
-		row.Due = at.Add(backoff(retry, row.Attempts, h.dispatcher.cfg.Random()))
-		t.rowless = false
+		d.Status = event.StatusRetrying
+		d.Due = at.Add(backoff(retry, d.Attempts, h.dispatcher.cfg.Random()))
+		t.unstored = false
 	}
-	t.past = row
-	return row
+	t.past = d
+	return d
 }
 
-// release forgets a final task and lets the next of its key go.
-func (h *Handler) release(t *task) {
+// release forgets a final task and schedules the next one of its key.
+func (h *handler) release(t *task) {
 	h.open.remove(t.record.Seq)
 	size := len(t.record.Event.Envelope())
 	h.bytes -= size
@@ -241,8 +221,8 @@ func (h *Handler) release(t *task) {
 		h.fedOpen--
 		h.fedBytes -= size
 	}
-	t.record.Event = nil // the window may hold the task for long
-	h.makeRoom()
+	t.record.Event = nil // the window may keep the task for long
+	h.wakeReader()
 	switch {
 	case t.lane == 0:
 	case t.next == nil:

@@ -10,7 +10,7 @@ import (
 )
 
 // noStore accepts everything and keeps nothing.
-type noStore struct{ delivery.Letters }
+type noStore struct{ delivery.DeadLetterStore }
 
 func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
 	return event.Backlog{Found: true}, nil
@@ -44,21 +44,21 @@ func BenchmarkHandler(b *testing.B) {
 			}
 			d := delivery.New(delivery.Config{Store: noStore{}, Log: l})
 			defer d.Close(context.Background())
-			h, err := d.Open(b.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Key: kind.key}})
-			if err != nil {
-				b.Fatal(err)
-			}
+			h := open(b, d, "h", delivery.Policy{Key: kind.key})
+			x := h.Lease()
 			b.ReportAllocs()
 			done := 0
 			for b.Loop() {
 				if done++; done%50_000 == 0 { // the same log again, by another handler
+					x.Close()
 					_ = h.Close(b.Context())
-					if h, err = d.Open(b.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Key: kind.key}}); err != nil {
-						b.Fatal(err)
-					}
+					h = open(b, d, "h", delivery.Policy{Key: kind.key})
+					x = h.Lease()
 				}
-				a, _ := h.Next(nil, nil)
-				h.Done(a.Attempt, event.Outcome{})
+				if _, ok := x.NextBuffered(); !ok {
+					x.Next(nil, nil)
+				}
+				x.Done(&event.Outcome{})
 			}
 		})
 	}

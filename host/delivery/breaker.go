@@ -8,12 +8,12 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// maxReason bounds what a breaker's reason has of the last failure, in bytes.
+// maxReason bounds the part of a breaker's reason that quotes the last failure, in bytes.
 const maxReason = 200
 
-// speaksAgainst reports whether an attempt of this class speaks against the
-// handler. With every other one, ok included, the guest has given an answer.
-func speaksAgainst(c event.Class) bool {
+// countsAgainst reports whether an attempt of this class counts against the handler.
+// Every other class, ok included, is an answer of the guest.
+func countsAgainst(c event.Class) bool {
 	switch c {
 	case event.ClassTrap, event.ClassTimeout, event.ClassFuel, event.ClassMemory, event.ClassStack, event.ClassExit:
 		return true
@@ -21,25 +21,24 @@ func speaksAgainst(c event.Class) bool {
 	return false
 }
 
-// breaker is the state of a handler's breaker: closed, open, or open with a
-// probe under way. It has no lock and no clock of its own.
+// breaker is the state of a handler's breaker: closed, open, or open with a probe in
+// flight. It has neither a lock nor a clock of its own.
 type breaker struct {
 	cfg      spec.BreakerPolicy
 	failures int    // in a row
 	first    uint64 // the event of the first of them
 	several  bool   // they are of more than one event
 
-	open     bool
-	since    time.Time     // when it opened
-	probeAt  time.Time     // from when on one attempt may begin
-	cooldown time.Duration // for the next time it opens
-	probe    uint64        // the event that is tried; 0: none
-	atOnce   bool          // hurry came while one was being tried
-	reason   string
+	open      bool
+	since     time.Time     // when it opened
+	probeAt   time.Time     // when the next probe may start
+	cooldown  time.Duration // after the next failure
+	probe     uint64        // the event that is tried; 0: none
+	immediate bool          // probeNow was called during a probe
+	reason    string
 }
 
-// configure changes what holds from now on; an open breaker stays open, unless
-// there is to be none.
+// configure changes the policy. An open breaker stays open, unless the policy is none.
 func (b *breaker) configure(cfg spec.BreakerPolicy) {
 	b.cfg = cfg.WithDefaults()
 	if !b.open || b.cfg.Failures <= 0 {
@@ -48,7 +47,7 @@ func (b *breaker) configure(cfg spec.BreakerPolicy) {
 	b.cooldown = min(b.cooldown, b.cfg.MaxCooldown)
 }
 
-// waits is how long no attempt may begin by the time alone: 0 if one may.
+// waits returns how long the cooldown still keeps attempts from starting.
 func (b *breaker) waits(now time.Time) time.Duration {
 	if !b.open {
 		return 0
@@ -56,25 +55,25 @@ func (b *breaker) waits(now time.Time) time.Duration {
 	return max(b.probeAt.Sub(now), 0)
 }
 
-// begin says that an attempt begins, which waits allowed.
-func (b *breaker) begin(seq uint64) {
+// start notes that an attempt starts, which waits has allowed.
+func (b *breaker) start(seq uint64) {
 	if b.open {
 		b.probe = seq
 	}
 }
 
-// cancelled says that an attempt ended without counting as one.
-func (b *breaker) cancelled(seq uint64) {
+// cancel notes that an attempt ended without an outcome.
+func (b *breaker) cancel(seq uint64) {
 	if b.open && b.probe == seq {
-		b.probe, b.atOnce = 0, false
+		b.probe, b.immediate = 0, false
 	}
 }
 
-// ended says how an attempt ended, and answers whether that has opened the
-// breaker, again or for the first time, or closed it. Attempts that began before
-// it opened change nothing.
-func (b *breaker) ended(seq uint64, class event.Class, message string, now time.Time) (changed bool) {
-	against := speaksAgainst(class)
+// complete notes the outcome of an attempt. It returns true if that has opened the
+// breaker, for the first time or again, or closed it. Attempts that started before it
+// opened change nothing.
+func (b *breaker) complete(seq uint64, class event.Class, message string, now time.Time) (changed bool) {
+	against := countsAgainst(class)
 	switch {
 	case b.open && b.probe != seq:
 		return false
@@ -97,22 +96,21 @@ func (b *breaker) ended(seq uint64, class event.Class, message string, now time.
 		b.open, b.since = true, now
 	}
 	b.probe, b.probeAt = 0, now
-	if !b.atOnce {
+	if !b.immediate {
 		b.probeAt = now.Add(b.cooldown)
 		b.cooldown = min(2*b.cooldown, b.cfg.MaxCooldown)
 	}
-	b.atOnce = false
+	b.immediate = false
 	b.reason = fmt.Sprintf("%d attempts in a row failed, the last with %s: %s; one event is tried again at %s",
 		b.failures, class, event.Headline(message, maxReason), b.probeAt.UTC().Format(time.RFC3339))
 	return true
 }
 
-// hurry lets the next probe go at once: there is reason to think that it will
-// end otherwise than the last.
-func (b *breaker) hurry(now time.Time) {
+// probeNow lets the next probe start now, because it may end differently than the last.
+func (b *breaker) probeNow(now time.Time) {
 	if b.open {
 		b.cooldown = b.cfg.Cooldown
 		b.probeAt = now
-		b.atOnce = b.probe != 0
+		b.immediate = b.probe != 0
 	}
 }

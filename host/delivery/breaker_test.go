@@ -23,7 +23,7 @@ func newBreaker(failures int) (*breaker, *clock) {
 
 func trip(b *breaker, c *clock, n int) {
 	for i := range n {
-		b.ended(uint64(i+1), event.ClassTrap, "unreachable", c.now)
+		b.complete(uint64(i+1), event.ClassTrap, "unreachable", c.now)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 			b, c := newBreaker(tt.failures)
 			opened := false
 			for _, s := range tt.steps {
-				opened = b.ended(s.seq, s.class, "", c.now) || opened
+				opened = b.complete(s.seq, s.class, "", c.now) || opened
 			}
 			if b.open != tt.want || opened != tt.want {
 				t.Errorf("open %v, told %v; want %v", b.open, opened, tt.want)
@@ -88,14 +88,14 @@ func TestBreakerProbes(t *testing.T) {
 		if b.waits(c.now) != 0 {
 			t.Fatalf("round %d: may not begin", i)
 		}
-		b.begin(100)
-		if b.ended(7, "", "", c.now) {
+		b.start(100)
+		if b.complete(7, "", "", c.now) {
 			t.Fatal("an attempt from before it opened closed it")
 		}
-		if b.ended(8, event.ClassTrap, "", c.now) || b.probe != 100 {
+		if b.complete(8, event.ClassTrap, "", c.now) || b.probe != 100 {
 			t.Fatal("an attempt from before it opened changed it")
 		}
-		if !b.ended(100, event.ClassTimeout, "too slow", c.now) || !b.open {
+		if !b.complete(100, event.ClassTimeout, "too slow", c.now) || !b.open {
 			t.Fatalf("round %d: a failed probe did not reopen it", i)
 		}
 	}
@@ -103,13 +103,13 @@ func TestBreakerProbes(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", b.reason, want)
 	}
 	c.pass(5 * time.Second)
-	b.begin(101)
-	b.cancelled(101)
+	b.start(101)
+	b.cancel(101)
 	if b.probe != 0 || b.waits(c.now) != 0 {
 		t.Error("a probe that was stopped by the host must be made again at once")
 	}
-	b.begin(102)
-	if !b.ended(102, event.ClassRejected, "no", c.now) || b.open {
+	b.start(102)
+	if !b.complete(102, event.ClassRejected, "no", c.now) || b.open {
 		t.Error("a word of the guest did not close it")
 	}
 	trip(b, c, 2)
@@ -120,23 +120,23 @@ func TestBreakerProbes(t *testing.T) {
 
 func TestBreakerInAHurry(t *testing.T) {
 	b, c := newBreaker(2)
-	b.hurry(c.now) // closed: nothing
+	b.probeNow(c.now) // closed: nothing
 	trip(b, c, 2)
 	c.pass(time.Second)
-	b.begin(3)
-	b.ended(3, event.ClassTrap, "", c.now)
-	b.hurry(c.now)
+	b.start(3)
+	b.complete(3, event.ClassTrap, "", c.now)
+	b.probeNow(c.now)
 	if b.waits(c.now) != 0 {
 		t.Fatal("it waits on")
 	}
-	b.begin(4)
-	b.hurry(c.now) // a new version starts while the old one has the probe
-	b.ended(4, event.ClassTrap, "", c.now)
+	b.start(4)
+	b.probeNow(c.now) // a new version starts while the old one has the probe
+	b.complete(4, event.ClassTrap, "", c.now)
 	if b.waits(c.now) != 0 {
 		t.Fatal("it waits on, though it was hurried during the probe")
 	}
-	b.begin(5)
-	b.ended(5, event.ClassTrap, "", c.now)
+	b.start(5)
+	b.complete(5, event.ClassTrap, "", c.now)
 	if got := b.waits(c.now); got != time.Second {
 		t.Errorf("waits %v, want the first cooldown", got)
 	}
@@ -159,17 +159,17 @@ func TestBreakerAgainstAModel(t *testing.T) {
 				continue
 			}
 			class := rapid.SampledFrom([]event.Class{"", event.ClassTrap, event.ClassFuel, event.ClassRetry, event.ClassCancelled}).Draw(t, "class")
-			b.begin(seq)
+			b.start(seq)
 			switch {
 			case class == event.ClassCancelled:
-				b.cancelled(seq)
+				b.cancel(seq)
 				continue
-			case speaksAgainst(class):
+			case countsAgainst(class):
 				row = append(row, seq)
 			default:
 				row = nil
 			}
-			b.ended(seq, class, "", c.now)
+			b.complete(seq, class, "", c.now)
 			different := false
 			for _, s := range row {
 				different = different || s != row[0]

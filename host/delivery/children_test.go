@@ -119,12 +119,9 @@ func TestChildrenAreThereOnce(t *testing.T) {
 				default:
 				}
 			}})
-			h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
+			h := open(t, d, "h", delivery.Policy{
 				Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			})
 			stopWork := work(h, 3, func(a event.Attempt) event.Outcome {
 				mu.Lock()
 				defer mu.Unlock()
@@ -139,7 +136,7 @@ func TestChildrenAreThereOnce(t *testing.T) {
 					cancel() // what is not written is forgotten
 				}
 			} else {
-				for h.Settled() < uint64(1+parents) {
+				for oldest(t, d) <= uint64(1+parents) {
 					select {
 					case <-judged:
 					case <-ctx.Done():
@@ -194,10 +191,7 @@ func TestChildInConflict(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{Takes: parentsOnly, Key: bySubject}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(t, d, "h", delivery.Policy{Takes: parentsOnly, Key: bySubject})
 	for _, key := range []string{"one", "two"} {
 		if _, err := e.Append(t.Context(), []*event.Event{makeEvent(t, event.Draft{Type: "parent", IdempotencyKey: key, Subject: "same"})}); err != nil {
 			t.Fatal(err)

@@ -6,25 +6,18 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Condition says why a handler's events wait although it is at work.
+// Condition is the reason why the events of an open handler wait.
 type Condition struct {
-	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, or "" when they do not
+	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, or "" when they do not wait
 	Reason string
 	Since  time.Time
 }
 
-// Condition returns how the handler is.
-func (h *Handler) Condition() Condition {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.condition()
-}
-
-func (h *Handler) condition() Condition {
+func (h *handler) condition() Condition {
 	switch {
 	case h.policy.Paused:
 		return Condition{wire.Paused, "paused by the operator; its events wait", h.pausedAt}
-	case h.obstacle().where != "":
+	case h.obstacle().at != "":
 		o := h.obstacle()
 		return Condition{wire.Stuck, o.reason, o.since}
 	case h.breaker.open:
@@ -33,10 +26,10 @@ func (h *Handler) condition() Condition {
 	return Condition{}
 }
 
-// mayBegin reports whether an attempt may begin now.
-func (h *Handler) mayBegin() bool {
+// mayStart reports whether an attempt may start now.
+func (h *handler) mayStart() bool {
 	switch {
-	case h.held || h.policy.Paused || h.children >= maxChildBytes:
+	case h.suspended || h.policy.Paused || h.children >= maxChildBytes:
 		return false
 	case h.breaker.open:
 		return h.breaker.probe == 0 && h.breaker.waits(time.Now()) == 0
@@ -44,25 +37,28 @@ func (h *Handler) mayBegin() bool {
 	return true
 }
 
-// Probe lets an open breaker try an event at once instead of after its cooldown:
-// a new version is at work, or an operator wants to know.
-func (h *Handler) Probe() {
+// probe is Source.Probe.
+func (h *handler) probe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.breaker.hurry(time.Now())
+	h.breaker.probeNow(time.Now())
 	h.signal()
 }
 
-// tell says that the condition has changed. The caller holds no lock.
-func (h *Handler) tell() {
+// reportCondition logs a changed condition and calls OnCondition. The caller holds no
+// lock.
+func (h *handler) reportCondition() {
 	logger := h.dispatcher.cfg.Logger.With("plugin", h.name)
-	switch c := h.Condition(); c.State {
+	h.mu.Lock()
+	c := h.condition()
+	h.mu.Unlock()
+	switch c.State {
 	case wire.BreakerOpen:
-		logger.Warn("the breaker is open: events wait", "reason", c.Reason)
+		logger.Warn("breaker open; events wait", "reason", c.Reason)
 	case wire.Paused:
-		logger.Info("the handler is paused: events wait")
+		logger.Info("handler paused; events wait")
 	case wire.Stuck:
-		logger.Error("the handler is stuck: events wait", "reason", c.Reason)
+		logger.Error("handler stuck; events wait", "reason", c.Reason)
 	default:
 		logger.Info("events no longer wait")
 	}

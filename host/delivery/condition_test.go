@@ -29,7 +29,7 @@ func (c *conditions) on(string) {
 	c.changed = make(chan struct{})
 }
 
-func (c *conditions) await(t *testing.T, h *delivery.Handler, want wire.PluginState) delivery.Condition {
+func (c *conditions) await(t *testing.T, h *handler, want wire.PluginState) delivery.Condition {
 	t.Helper()
 	timeout := time.After(patience)
 	for {
@@ -53,7 +53,7 @@ func setUpConditions(t *testing.T) (fixture, *conditions) {
 }
 
 // take gets an attempt that must be there.
-func take(t *testing.T, h *delivery.Handler) event.Attempt {
+func take(t *testing.T, h *handler) event.Attempt {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -182,12 +182,9 @@ func TestNothingIsLostOverRestarts(t *testing.T) {
 		published := 0
 		for life := range lives {
 			d := delivery.New(delivery.Config{Store: s, Log: l})
-			h, err := d.Open(context.Background(), delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
+			h := open(t, d, "h", delivery.Policy{
 				Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			})
 			var failure string
 			stop := work(h, 3, func(a event.Attempt) event.Outcome {
 				mu.Lock()

@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// Wrong compares what a handler counts with what it has, and answers the first
-// difference, or "". The hands are all of the handler's, of which none is in use now.
-func (h *Handler) Wrong(hands ...*Hand) string {
+// Inconsistency compares the counters of a handler with its contents, and returns the
+// first difference, or "". The leases are all of the handler's; none is in use.
+func (s *Source) Inconsistency(leases ...*Lease) string {
+	h := s.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var n struct{ open, delivering, behind, bytes, fed, fedBytes, lanes int }
@@ -44,7 +45,7 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 			}
 		}
 	}
-	place := func(t *task, where string) string {
+	visit := func(t *task, where string) string {
 		if seen[t] != "" || next[t] || h.open.get(t.record.Seq) != t {
 			return fmt.Sprintf("task %d is with %s, and with %q; behind another: %v, open: %v",
 				t.record.Seq, where, seen[t], next[t], h.open.get(t.record.Seq) == t)
@@ -53,17 +54,17 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 		return ""
 	}
 	for _, t := range h.ready.tasks[h.ready.head:] {
-		if wrong := place(t, "the ready ones"); wrong != "" {
+		if wrong := visit(t, "ready"); wrong != "" {
 			return wrong
 		}
 	}
 	for _, t := range h.retries {
-		if wrong := place(t, "the retries"); wrong != "" {
+		if wrong := visit(t, "retries"); wrong != "" {
 			return wrong
 		}
 	}
 	if len(seen)+n.behind != n.open {
-		return fmt.Sprintf("%d tasks are open, and %d have a place, %d behind another", n.open, len(seen)+n.behind, n.behind)
+		return fmt.Sprintf("%d tasks are open, and %d have a position, %d behind another", n.open, len(seen)+n.behind, n.behind)
 	}
 	users := make(map[*task]uint8)
 	for t := range h.open.all {
@@ -76,8 +77,8 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 			return fmt.Sprintf("task %d comes after %d in the window", t.record.Seq, last)
 		}
 		last = t.record.Seq
-		if !t.settled && h.open.get(t.record.Seq) != t {
-			return fmt.Sprintf("task %d is not settled and not open", t.record.Seq)
+		if !t.recorded && h.open.get(t.record.Seq) != t {
+			return fmt.Sprintf("task %d is not recorded and not open", t.record.Seq)
 		}
 	}
 	for t, want := range users {
@@ -90,22 +91,22 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 			return fmt.Sprintf("a task that is free is not: %+v", *t)
 		}
 	}
-	several, held := 0, 0
-	for i, x := range hands {
-		if x.several {
-			several++
+	multi, inLeases := 0, 0
+	for i, x := range leases {
+		if x.counted {
+			multi++
 		}
-		for place, t := range x.tasks {
-			is := place >= x.in && place < x.n
-			if is != (t != nil) || is && (t.hand != x || int(t.place) != place || !t.delivering) {
-				return fmt.Sprintf("hand %d, with %d dealt, %d begun, %d handed in: task %+v at %d", i, x.n, x.at, x.in, t, place)
+		for slot, t := range x.tasks {
+			is := slot >= x.recorded && slot < x.acquired
+			if is != (t != nil) || is && (t.lease != x || int(t.slot) != slot || !t.delivering) {
+				return fmt.Sprintf("lease %d, with %d acquired, %d started, %d recorded: task %+v in slot %d", i, x.acquired, x.started, x.recorded, t, slot)
 			}
 			if is {
-				held++
+				inLeases++
 			}
 		}
-		if x.in > x.at || x.at > x.n || int(x.begun.Load()) != x.at || !x.several && x.n > x.at {
-			return fmt.Sprintf("hand %d has %d dealt, %d begun, %d handed in; several: %v", i, x.n, x.at, x.in, x.several)
+		if x.recorded > x.started || x.started > x.acquired || int(x.visible.Load()) != x.started || !x.counted && x.acquired > x.started {
+			return fmt.Sprintf("lease %d has %d acquired, %d started, %d recorded; counted: %v", i, x.acquired, x.started, x.recorded, x.counted)
 		}
 	}
 	for _, c := range []struct {
@@ -114,7 +115,7 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 	}{
 		{"open", h.open.n, n.open}, {"inFlight", h.inFlight, n.delivering}, {"behind", h.behind, n.behind}, {"lanes", h.lanes.n, n.lanes},
 		{"bytes", h.bytes, n.bytes}, {"fedOpen", h.fedOpen, n.fed}, {"fedBytes", h.fedBytes, n.fedBytes},
-		{"hands", h.hands, len(hands)}, {"several", h.several, several}, {"in hands", n.delivering, held},
+		{"leases", h.leases, len(leases)}, {"multiLeases", h.multiLeases, multi}, {"in leases", n.delivering, inLeases},
 	} {
 		if c.got != c.want {
 			return fmt.Sprintf("%s is %d, want %d", c.what, c.got, c.want)
@@ -127,31 +128,43 @@ func (h *Handler) Wrong(hands ...*Hand) string {
 		}
 	}
 	if h.unsaved < len(h.outcomes.list) || h.children < children || len(h.outcomes.list) == 0 && h.unsaved == 0 && h.children != 0 {
-		return fmt.Sprintf("%d outcomes with %d bytes of children are not written, and %d with %d not fetched", h.unsaved, h.children, len(h.outcomes.list), children)
+		return fmt.Sprintf("%d outcomes with %d bytes of children are not written, and %d with %d not collected", h.unsaved, h.children, len(h.outcomes.list), children)
 	}
 	return ""
 }
 
-// Idle reports whether the store has all that the handler knows, and the handler
-// all that is redriven.
-func (h *Handler) Idle(ctx context.Context, fail func(...any)) bool {
+// Idle reports whether all outcomes are stored, and all redriven events final.
+func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
+	h := s.h
 	if err := h.dispatcher.recorder.flush(ctx, nil); err != nil {
 		fail(err)
 	}
-	rows, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, 0, 1)
+	redriven, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, 0, 1)
 	if err != nil {
 		fail(err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(rows) > 0 || h.open.n > 0 || len(h.outcomes.list) > 0 {
+	if len(redriven) > 0 || h.open.n > 0 || len(h.outcomes.list) > 0 {
 		return false
 	}
 	if h.redriven != 0 {
-		return false // the feeder has yet to find that there is none
+		return false // the feeder has yet to find that none is left
 	}
 	if h.unsaved != 0 || h.children != 0 {
-		fail(fmt.Sprintf("%d outcomes with %d bytes of children are counted, and all are written", h.unsaved, h.children))
+		fail(fmt.Sprintf("%d outcomes with %d bytes of children are counted although all are written", h.unsaved, h.children))
 	}
 	return true
 }
+
+// Recorded reports whether the lease has recorded all completed attempts.
+func (x *Lease) Recorded() bool { return x.recorded == x.started }
+
+// Closing reports whether a handler has begun to close.
+func (d *Dispatcher) Closing(handler string) bool {
+	h := d.handler(handler)
+	return h != nil && h.life.Err() != nil
+}
+
+// Condition returns the present condition.
+func (s *Source) Condition() Condition { return s.Stats().Condition }

@@ -75,7 +75,7 @@ func TestFailuresAreInTheLog(t *testing.T) {
 	f.store.await(t, "all is final", func() bool { return f.store.finals("h") == 6 })
 	stop() // what is logged of the last attempt is logged now
 	id := func(seq int) string { return f.log.at(seq).Event.ID() }
-	dead := log.warnings(t, "an event is in the dead letters", "plugin", "event_id", "seq", "attempts", "class", "message")
+	dead := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempts", "class", "message")
 	slices.Sort(dead)
 	long := strings.Repeat("x", 500) + "…"
 	want := []string{
@@ -88,7 +88,7 @@ func TestFailuresAreInTheLog(t *testing.T) {
 	if !slices.Equal(dead, want) {
 		t.Errorf("dead letters: got %q, want %q", dead, want)
 	}
-	failed := log.warnings(t, "an attempt failed; the event is tried again", "plugin", "event_id", "seq", "attempt", "class", "message", "suppressed")
+	failed := log.warnings(t, "attempt failed; retry scheduled", "plugin", "event_id", "seq", "attempt", "class", "message", "suppressed")
 	for _, want := range []string{
 		fmt.Sprintf("h %s 1 1 exit panic: boom (a/main.go:3) 0", id(1)),
 		fmt.Sprintf("h %s 3 1 retry no ledger 0", id(3)),
@@ -124,7 +124,7 @@ func TestRefusedChildrenAreInTheLog(t *testing.T) {
 	if err := h.Close(t.Context()); err != nil { // the recorder has written and logged everything then
 		t.Fatal(err)
 	}
-	if got := log.warnings(t, "an event is in the dead letters", "plugin", "event_id", "seq", "attempts", "class"); !slices.Equal(got, []string{want}) {
+	if got := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempts", "class"); !slices.Equal(got, []string{want}) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -232,8 +233,61 @@ func (s *store) finals(handler string) (n int) {
 
 func bySubject(ev *event.Event) string { return ev.Metadata().Subject }
 
-// work takes attempts with n goroutines until stop is called.
-func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
+// handler is a Source whose attempts are taken one at a time, each through a lease of
+// its own.
+type handler struct {
+	*delivery.Source
+	mu     sync.Mutex
+	leases map[uint64]*delivery.Lease // by Seq
+}
+
+func single(s *delivery.Source) *handler {
+	return &handler{Source: s, leases: make(map[uint64]*delivery.Lease)}
+}
+
+// Next waits for an attempt, as Lease.Next does. It ends with Done.
+func (h *handler) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	x := h.Lease()
+	taken, ok := x.Next(stop, retire)
+	if !ok {
+		x.Close()
+		return taken, false
+	}
+	x.Flush()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leases[taken.Seq] = x
+	return taken, true
+}
+
+// Done completes an attempt of Next or TryNext.
+func (h *handler) Done(a event.Attempt, o event.Outcome) {
+	h.mu.Lock()
+	x := h.leases[a.Seq]
+	delete(h.leases, a.Seq)
+	h.mu.Unlock()
+	if x == nil {
+		h.Source.Done(a, o)
+		return
+	}
+	x.Done(&o)
+	x.Close()
+}
+
+// Inconsistency includes the leases of open attempts.
+func (h *handler) Inconsistency(leases ...*delivery.Lease) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Source.Inconsistency(slices.AppendSeq(leases, maps.Values(h.leases))...)
+}
+
+// Update sets the policy.
+func (h *handler) Update(p delivery.Policy) {
+	h.Source.Update(func(now *delivery.Policy) { *now = p })
+}
+
+// work handles attempts one at a time in each of n goroutines until stop is called.
+func work(h *handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	for range n {
@@ -250,27 +304,27 @@ func work(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) 
 	return sync.OnceFunc(func() { close(quit); wg.Wait() })
 }
 
-// workHands is work with hands, as instances have them.
-func workHands(h *delivery.Handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
+// workLeases is work with leases of several attempts, as instances have them.
+func workLeases(h *handler, n int, handle func(event.Attempt) event.Outcome) (stop func()) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			x := h.Hand()
+			x := h.Lease()
 			defer func() { x.Close() }()
 			for n := 0; ; n++ {
-				if n%16 == 15 { // it ends, and another takes its place
+				if n%16 == 15 { // the instance ends, and another one starts
 					x.Close()
-					x = h.Hand()
+					x = h.Lease()
 				}
-				taken, ok := x.Held()
+				taken, ok := x.NextBuffered()
 				if !ok {
 					if taken, ok = x.Next(quit, nil); !ok {
 						return
 					}
 				}
 				if n%7 == 3 {
-					x.Rest()
+					x.Flush()
 				}
 				o := handle(taken.Attempt)
 				x.Done(&o)
@@ -304,11 +358,29 @@ func setUpWith(t *testing.T, cfg delivery.Config) fixture {
 	return f
 }
 
-func (f fixture) open(t *testing.T, name string, p delivery.Policy) *delivery.Handler {
+func (f fixture) open(t *testing.T, name string, p delivery.Policy) *handler {
 	t.Helper()
-	h, err := f.d.Open(t.Context(), delivery.HandlerConfig{Name: name, Policy: p})
+	return open(t, f.d, name, p)
+}
+
+// open opens a handler.
+func open(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, d *delivery.Dispatcher, name string, p delivery.Policy) *handler {
+	t.Helper()
+	s, err := d.Open(context.Background(), name, p)
+	if err != nil {
+		t.Fatalf("open %s: %v", name, err)
+	}
+	return single(s)
+}
+
+// oldest returns the first event that is not final for h.
+func oldest(t interface{ Fatal(...any) }, d *delivery.Dispatcher) uint64 {
+	f, err := d.Figures(context.Background(), "h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	return f.Oldest
 }

@@ -44,7 +44,7 @@ type figures struct {
 	t      *testing.T
 	m      *memory
 	random *rand.Rand
-	h      *delivery.Handler
+	h      *handler
 	stop   func()
 	last   uint64
 	waits  map[uint64]bool

@@ -77,7 +77,7 @@ func TestHistoryIsThinnedUnderLoad(t *testing.T) {
 	}
 	again := delivery.New(delivery.Config{Store: f.store, Log: f.log})
 	defer again.Close(context.Background())
-	if h, err := again.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy}); err != nil {
+	if h, err := again.Open(t.Context(), "h", policy); err != nil {
 		t.Fatal(err)
 	} else if a, ok := h.TryNext(); ok {
 		t.Errorf("%d is delivered again", a.Seq)

@@ -1,26 +1,26 @@
 package delivery
 
-// index finds tasks by a number. It is a table of chains through the tasks, so
-// that putting one in and taking it out allocates nothing, and what came one
-// after another lies side by side. It grows, and keeps its size.
+// index finds tasks by number. It is a hash table of chains through the tasks, so that
+// insertion and removal allocate nothing, and consecutive numbers are adjacent. It grows
+// and does not shrink.
 type index struct {
 	buckets []*task
 	n       int
 	which   int // of a task's links
 }
 
-// link is a task's place in an index.
+// link is a task's entry in an index.
 type link struct {
 	number uint64
 	next   *task
 }
 
-const leastBuckets = 64 // a power of two, as is every size
+const minBuckets = 64 // a power of two, as is every size
 
 // The links of a task.
 const (
-	bySeq  = iota // its place in Handler.open
-	byLane        // its place in Handler.lanes
+	bySeq  = iota // in handler.open
+	byLane        // in handler.lanes
 )
 
 func (x *index) link(t *task) *link { return &t.links[x.which] }
@@ -40,8 +40,7 @@ func (x *index) get(number uint64) *task {
 	return t
 }
 
-// put takes a task in, in the place of the one with the same number, which it
-// returns.
+// put inserts a task. It replaces the one with the same number and returns it.
 func (x *index) put(number uint64, t *task) (before *task) {
 	before = x.remove(number)
 	if x.n >= len(x.buckets) {
@@ -60,7 +59,7 @@ func (x *index) insert(number uint64, t *task) {
 
 func (x *index) grow() {
 	old := x.buckets
-	x.buckets = make([]*task, max(leastBuckets, 2*len(old)))
+	x.buckets = make([]*task, max(minBuckets, 2*len(old)))
 	for _, t := range old {
 		for t != nil {
 			l := *x.link(t)
@@ -70,7 +69,7 @@ func (x *index) grow() {
 	}
 }
 
-// remove takes the task out and returns it, nil if there is none.
+// remove removes the task with the number and returns it, nil if there is none.
 func (x *index) remove(number uint64) *task {
 	if x.n == 0 {
 		return nil
@@ -89,7 +88,7 @@ func (x *index) remove(number uint64) *task {
 	return nil
 }
 
-// all yields every task, in no order.
+// all yields every task in arbitrary order.
 func (x *index) all(yield func(*task) bool) {
 	for _, t := range x.buckets {
 		for t != nil {

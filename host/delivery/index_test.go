@@ -58,8 +58,8 @@ func TestIndexIsAMap(t *testing.T) {
 
 // TestReuseIsClean: a task that is used again knows nothing of its first event.
 func TestReuseIsClean(t *testing.T) {
-	var h Handler
-	old := &task{lane: 1, users: 1, settled: true, rowless: true, past: &event.Delivery{Attempts: 3}, hand: &Hand{}, place: 2}
+	var h handler
+	old := &task{lane: 1, users: 1, recorded: true, unstored: true, past: &event.Delivery{Attempts: 3}, lease: &Lease{}, slot: 2}
 	h.drop(old)
 	got := h.reuse(nil, 5)
 	if len(got) != 1 || got[0] != old || len(h.free) != 0 {

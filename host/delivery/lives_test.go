@@ -170,15 +170,12 @@ func TestDeliveriesOverLives(t *testing.T) {
 			l.mu.Lock()
 			clear(l.last)
 			l.mu.Unlock()
-			h, err := d.Open(ctx, delivery.HandlerConfig{Name: "h", Policy: delivery.Policy{
+			h := open(rt, d, "h", delivery.Policy{
 				Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-			}})
-			if err != nil {
-				rt.Fatal(err)
-			}
+			})
 			take := work
-			if rapid.Bool().Draw(rt, "hands") {
-				take = workHands
+			if rapid.Bool().Draw(rt, "leases") {
+				take = workLeases
 			}
 			stop := take(h, 3, answer)
 			for range rapid.IntRange(0, 6).Draw(rt, "deeds") {
@@ -206,7 +203,7 @@ func TestDeliveriesOverLives(t *testing.T) {
 				closing = dead
 			}
 			stop()
-			if wrong := h.Wrong(); wrong != "" {
+			if wrong := h.Inconsistency(); wrong != "" {
 				rt.Fatal(wrong)
 			}
 			_ = d.Close(closing)
@@ -236,7 +233,7 @@ func TestDeliveriesOverLives(t *testing.T) {
 	})
 }
 
-func awaitLag(rt *rapid.T, h *delivery.Handler, want uint64) {
+func awaitLag(rt *rapid.T, h *handler, want uint64) {
 	for end := time.Now().Add(patience); h.Stats().Lag != want; {
 		if time.Now().After(end) {
 			rt.Fatalf("the lag stays at %d", h.Stats().Lag)
@@ -247,7 +244,7 @@ func awaitLag(rt *rapid.T, h *delivery.Handler, want uint64) {
 
 // awaitAllOK waits until the handler has nothing to do, and redrives what is
 // dead, until everything is ok.
-func awaitAllOK(rt *rapid.T, l *lives, d *delivery.Dispatcher, h *delivery.Handler, published uint64) {
+func awaitAllOK(rt *rapid.T, l *lives, d *delivery.Dispatcher, h *handler, published uint64) {
 	for end := time.Now().Add(patience); ; {
 		awaitLag(rt, h, 0)
 		if _, err := d.Redrive(context.Background(), event.DeadFilter{}); err != nil {

@@ -107,16 +107,13 @@ func reject(string, event.Attempt) event.Outcome {
 }
 
 // open opens a handler that three instances take from; order is by subject.
-func (m *memory) open(name string, p delivery.Policy) (h *delivery.Handler, stop func()) {
+func (m *memory) open(name string, p delivery.Policy) (h *handler, stop func()) {
 	m.t.Helper()
 	p.Key = bySubject
 	if p.Retry == (spec.RetryPolicy{}) {
 		p.Retry = spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}
 	}
-	h, err := m.d.Open(context.Background(), delivery.HandlerConfig{Name: name, Policy: p})
-	if err != nil {
-		m.t.Fatalf("Open: %v", err)
-	}
+	h = open(m.t, m.d, name, p)
 	return h, work(h, 3, func(a event.Attempt) event.Outcome {
 		m.mu.Lock()
 		handle := m.handle

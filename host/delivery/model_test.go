@@ -126,10 +126,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
 			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
 		}
-		h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy})
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := open(t, d, "h", policy)
 		m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
 		var flying []event.Attempt
 		probed := false // Probe was called, and no attempt has begun since
@@ -321,7 +318,7 @@ func TestHammer(t *testing.T) {
 
 // unrest pauses and resumes a handler, hurries it, and looks at it and at what became
 // of the event that which names, until quit is closed.
-func unrest(t *testing.T, f fixture, h *delivery.Handler, policy delivery.Policy, quit <-chan struct{}, which func() int) {
+func unrest(t *testing.T, f fixture, h *handler, policy delivery.Policy, quit <-chan struct{}, which func() int) {
 	for paused := true; ; paused = !paused {
 		select {
 		case <-quit:
@@ -332,7 +329,10 @@ func unrest(t *testing.T, f fixture, h *delivery.Handler, policy delivery.Policy
 		p.Paused = paused
 		h.Update(p)
 		h.Probe()
-		_, _ = h.Stats(), h.Settled()
+		_ = h.Stats()
+		if _, err := f.d.Figures(t.Context(), "h"); err != nil {
+			t.Error(err)
+		}
 		if _, err := f.d.Deliveries(t.Context(), f.log.at(which())); err != nil {
 			t.Error(err)
 		}

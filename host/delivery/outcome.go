@@ -2,27 +2,28 @@ package delivery
 
 import "github.com/berth-host/berth/host/event"
 
-// outcome is how an attempt ended, until it is written: a delivery, or in a few
-// words a success at the first attempt, without children.
+// outcome is a completed attempt until it is written: a delivery or, in compact form, a
+// success at the first attempt without children.
 type outcome struct {
-	full *event.Delivery // it never changes; nil: the others say it
-	seq  uint64
+	full   *event.Delivery // immutable; nil for the compact form
+	source *Source         // of full
+	seq    uint64
 	event.Success
-	from, to int  // its result's place among the results
-	rowless  bool // the store has no row of it
+	from, to int  // the range of its result in outcomes.results
+	unstored bool // the store has no delivery of the event
 }
 
-// outcomes are those of one handler that the recorder fetches together. The
-// results are kept apart, in one piece of memory that is used again.
+// outcomes are those of one handler that the recorder collects together. The results are
+// in one block of memory, which is reused.
 type outcomes struct {
 	list    []outcome
 	results []byte
 }
 
-// maxResults bounds the memory for results that is kept to be used again, in bytes.
+// maxResults bounds the memory for results that is kept for reuse, in bytes.
 const maxResults = 256 << 10
 
-// clear empties them and keeps their memory.
+// clear empties the outcomes and keeps their memory.
 func (o *outcomes) clear() {
 	clear(o.list)
 	o.list, o.results = o.list[:0], o.results[:0]
@@ -31,14 +32,14 @@ func (o *outcomes) clear() {
 	}
 }
 
-// success adds a plain success.
-func (o *outcomes) success(t *task, p *plain, result []byte) {
+// success adds an outcome in the compact form.
+func (o *outcomes) success(t *task, s event.Success, result []byte) {
 	from := len(o.results)
 	o.results = append(o.results, result...)
-	o.list = append(o.list, outcome{seq: t.record.Seq, Success: p.Success, from: from, to: len(o.results), rowless: t.rowless})
+	o.list = append(o.list, outcome{seq: t.record.Seq, Success: s, from: from, to: len(o.results), unstored: t.unstored})
 }
 
-// delivery is the outcome as it is stored and shown.
+// delivery returns the outcome in the form in which it is stored and shown.
 func (o *outcome) delivery(handler, result string) event.Delivery {
 	if o.full != nil {
 		return *o.full

@@ -18,10 +18,7 @@ func TestManySlowAttempts(t *testing.T) {
 	}
 	d := delivery.New(delivery.Config{Store: noStore{}, Log: l})
 	defer d.Close(context.Background()) //nolint:errcheck // nothing is written
-	h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(t, d, "h", delivery.Policy{})
 	for range events {
 		take(t, h) // and does not give it back
 	}

@@ -12,46 +12,46 @@ import (
 )
 
 const (
-	cursorEvery  = time.Second           // how often cursors that moved alone are written
+	cursorEvery  = time.Second           // how often cursors without outcomes are written
 	saveRetryMin = 50 * time.Millisecond // after the store refused a write
 	saveRetryMax = 2000 * time.Millisecond
 )
 
-// recorder writes outcomes and cursors: whatever has come while one write was
-// on its way goes into the next. When the store refuses, it keeps trying with
-// the same write, and the handlers stop reading once they hold too much.
+// recorder writes outcomes and cursors: all that arrive during one write go into the
+// next. When the store refuses a write, the recorder retries it, and the handlers stop
+// reading at their limits.
 type recorder struct {
 	cfg       Config
-	handlers  func() []*Handler
-	dirty     chan struct{}
-	flushes   chan flush
+	handlers  func() []*handler
+	wake      chan struct{} // a token: a handler is dirty
+	requests  chan flushRequest
 	ctx       context.Context
 	stop      context.CancelFunc
 	done      chan struct{}
-	thinUntil time.Time // see history.go
+	skipUntil time.Time // see history.go
 
-	touching sync.Mutex // a leaf
-	touched  []*Handler // they have outcomes
+	dirtyMu sync.Mutex // a leaf
+	dirty   []*handler // they have outcomes
 
-	mu     sync.Mutex // before Handler.mu
+	mu     sync.Mutex // before handler.mu
 	saving batch
 
-	troubleMu sync.Mutex    // a leaf
-	trouble   error         // why nothing has been written for a while; nil when all is well
-	troubled  chan struct{} // closed while there is trouble
+	failureMu sync.Mutex    // a leaf
+	failure   error         // of a write that has failed for a while; nil otherwise
+	failing   chan struct{} // closed while failure is set
 	full      error         // of the last write that a full disk refused
 	refused   chan struct{} // closed, and replaced, when a full disk refuses a write
 	retry     chan struct{} // a token: write again without waiting
 }
 
-func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
+func newRecorder(cfg Config, handlers func() []*handler) *recorder {
 	r := &recorder{
 		cfg:      cfg,
 		handlers: handlers,
-		dirty:    make(chan struct{}, 1),
-		flushes:  make(chan flush),
+		wake:     make(chan struct{}, 1),
+		requests: make(chan flushRequest),
 		done:     make(chan struct{}),
-		troubled: make(chan struct{}),
+		failing:  make(chan struct{}),
 		refused:  make(chan struct{}),
 		retry:    make(chan struct{}, 1),
 	}
@@ -60,21 +60,21 @@ func newRecorder(cfg Config, handlers func() []*Handler) *recorder {
 	return r
 }
 
-// touch says that a handler has something to write, and had nothing before.
-func (r *recorder) touch(h *Handler) {
-	r.touching.Lock()
-	r.touched = append(r.touched, h)
-	r.touching.Unlock()
-	token(r.dirty)
+// markDirty notes that a handler has outcomes, and had none before.
+func (r *recorder) markDirty(h *handler) {
+	r.dirtyMu.Lock()
+	r.dirty = append(r.dirty, h)
+	r.dirtyMu.Unlock()
+	token(r.wake)
 }
 
-// take returns the handlers that were touched, and the one whose cursor is to be
-// written as well, if it is not nil; all of them, if all is true.
-func (r *recorder) take(all bool, one *Handler) []*Handler {
-	r.touching.Lock()
-	taken := r.touched
-	r.touched = nil
-	r.touching.Unlock()
+// takeDirty returns and clears the dirty handlers, with one in addition if it is not
+// nil; all handlers, if all is true.
+func (r *recorder) takeDirty(all bool, one *handler) []*handler {
+	r.dirtyMu.Lock()
+	taken := r.dirty
+	r.dirty = nil
+	r.dirtyMu.Unlock()
 	if all {
 		return r.handlers()
 	}
@@ -84,72 +84,62 @@ func (r *recorder) take(all bool, one *Handler) []*Handler {
 	return taken
 }
 
-// flush asks for a write.
-type flush struct {
-	handler *Handler // whose cursor must be in it; nil: all handlers'
+// flushRequest asks for a write.
+type flushRequest struct {
+	handler *handler // whose cursor is written; nil: all handlers'
 	written chan struct{}
 }
 
-// flush waits until everything of a handler that was there when it was called is
-// written. Other handlers' cursors are not looked at: a host that ends closes
-// them one by one.
-func (r *recorder) flush(ctx context.Context, h *Handler) error { return r.await(ctx, h, nil) }
+// flush waits until all present outcomes and the cursor of a handler are written. It
+// does not include the cursors of other handlers: a host closes them one by one.
+func (r *recorder) flush(ctx context.Context, h *handler) error { return r.await(ctx, h, nil) }
 
-// finish is flush for a handler that closes. A full disk may stay full for long:
-// finish has the write repeated at once, and when the disk refuses it again returns
-// fault.Exhausted. The events are delivered again when the handler is opened next.
-func (r *recorder) finish(ctx context.Context, h *Handler) error {
-	r.troubleMu.Lock()
+// flushAll waits until all present outcomes and cursors are written. It returns the
+// reason when writes have failed for a while.
+func (r *recorder) flushAll(ctx context.Context) error {
+	r.failureMu.Lock()
+	failing := r.failing
+	r.failureMu.Unlock()
+	return r.await(ctx, nil, failing)
+}
+
+// finish is flush for a handler that closes. A disk can stay full for long: finish has
+// the write repeated at once, and returns fault.Exhausted when the disk refuses it again.
+// The events are delivered again when the handler is opened next.
+func (r *recorder) finish(ctx context.Context, h *handler) error {
+	r.failureMu.Lock()
 	refused := r.refused
-	r.troubleMu.Unlock()
+	r.failureMu.Unlock()
 	token(r.retry)
 	return r.await(ctx, h, refused)
 }
 
-// noteFull signals that a full disk has refused a write.
-func (r *recorder) noteFull(err error) {
-	r.troubleMu.Lock()
-	defer r.troubleMu.Unlock()
-	r.full = err
-	close(r.refused)
-	r.refused = make(chan struct{})
-}
-
-// settle is flush for an operator, who is told why when nothing has been written
-// for a while.
-func (r *recorder) settle(ctx context.Context) error {
-	r.troubleMu.Lock()
-	troubled := r.troubled
-	r.troubleMu.Unlock()
-	return r.await(ctx, nil, troubled)
-}
-
-func (r *recorder) await(ctx context.Context, h *Handler, troubled <-chan struct{}) error {
+func (r *recorder) await(ctx context.Context, h *handler, failing <-chan struct{}) error {
 	written := make(chan struct{})
 	select {
-	case r.flushes <- flush{h, written}:
+	case r.requests <- flushRequest{h, written}:
 	case <-r.done:
 		return nil
-	case <-troubled:
-		return r.why()
+	case <-failing:
+		return r.writeError()
 	case <-ctx.Done():
 		return fault.New(fault.Unavailable, "wait until outcomes are written: %w", ctx.Err())
 	}
 	select {
 	case <-written:
 		return nil
-	case <-troubled:
-		return r.why()
+	case <-failing:
+		return r.writeError()
 	case <-ctx.Done():
 		return fault.New(fault.Unavailable, "wait until outcomes are written: %w", ctx.Err())
 	}
 }
 
-// why is the trouble there is, or was a moment ago.
-func (r *recorder) why() error {
-	r.troubleMu.Lock()
-	defer r.troubleMu.Unlock()
-	err := r.trouble
+// writeError returns why writes fail, or failed a moment ago.
+func (r *recorder) writeError() error {
+	r.failureMu.Lock()
+	defer r.failureMu.Unlock()
+	err := r.failure
 	if err == nil {
 		err = r.full
 	}
@@ -159,20 +149,29 @@ func (r *recorder) why() error {
 	return fmt.Errorf("outcomes cannot be written: %w", err)
 }
 
-// tellTrouble says why nothing is written, or that it is again.
-func (r *recorder) tellTrouble(err error) {
-	r.troubleMu.Lock()
-	defer r.troubleMu.Unlock()
+// setFailure notes that writes have failed for a while, or with nil that they succeed.
+func (r *recorder) setFailure(err error) {
+	r.failureMu.Lock()
+	defer r.failureMu.Unlock()
 	switch {
-	case err != nil && r.trouble == nil:
-		close(r.troubled)
-	case err == nil && r.trouble != nil:
-		r.troubled = make(chan struct{})
+	case err != nil && r.failure == nil:
+		close(r.failing)
+	case err == nil && r.failure != nil:
+		r.failing = make(chan struct{})
 	}
-	r.trouble = err
+	r.failure = err
 	if err == nil {
 		r.full = nil
 	}
+}
+
+// noteFull notes that a full disk has refused a write.
+func (r *recorder) noteFull(err error) {
+	r.failureMu.Lock()
+	defer r.failureMu.Unlock()
+	r.full = err
+	close(r.refused)
+	r.refused = make(chan struct{})
 }
 
 func (r *recorder) close() {
@@ -186,58 +185,58 @@ func (r *recorder) run() {
 	defer tick.Stop()
 	for {
 		all := true
-		var asked flush
+		var request flushRequest
 		select {
-		case <-r.dirty:
+		case <-r.wake:
 			all = false
 		case <-tick.C:
-		case asked = <-r.flushes:
-			all = asked.handler == nil
+		case request = <-r.requests:
+			all = request.handler == nil
 		case <-r.ctx.Done():
 			return
 		}
-		if !r.write(all, asked.handler) {
+		if !r.write(all, request.handler) {
 			return
 		}
-		if asked.written != nil {
-			close(asked.written)
+		if request.written != nil {
+			close(request.written)
 		}
 	}
 }
 
-// write fetches what there is and writes it. It answers false when the recorder
-// was stopped before the store took it.
-func (r *recorder) write(all bool, one *Handler) bool {
-	handlers := r.take(all, one)
-	waiting := 0
+// write collects the outcomes and writes them. It returns false when the recorder was
+// stopped before the store accepted them.
+func (r *recorder) write(all bool, one *handler) bool {
+	handlers := r.takeDirty(all, one)
+	outcomes := 0
 	for _, h := range handlers {
-		waiting += h.waiting()
+		outcomes += h.uncollected()
 	}
 	now := time.Now()
-	if waiting > thinAbove {
-		r.thinUntil = now.Add(thinFor)
+	if outcomes > skipAbove {
+		r.skipUntil = now.Add(skipFor)
 	}
 	r.mu.Lock()
 	b := &r.saving
 	for _, h := range handlers {
-		h.collect(b, all || h == one, now.Before(r.thinUntil))
+		h.collect(b, all || h == one, now.Before(r.skipUntil))
 	}
 	r.mu.Unlock()
 	var refused []event.Delivery
-	if len(b.rows)+len(b.cursors) > 0 {
+	if len(b.deliveries)+len(b.cursors) > 0 {
 		var ok bool
-		if refused, ok = r.save(b.rows, b.cursors); !ok {
+		if refused, ok = r.save(b.deliveries, b.cursors); !ok {
 			return false
 		}
 	}
+	for _, p := range b.parents {
+		p.source.stored(slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == p.handler && d.Seq == p.seq }))
+	}
 	for _, p := range b.parts {
-		p.handler.wrote(p.outcomes, p.children)
-		for _, row := range refused {
-			if row.Handler == p.handler.name {
-				p.handler.refused()
-				r.tell(row)
-			}
-		}
+		p.handler.written(p.outcomes, p.children)
+	}
+	for _, d := range refused {
+		r.reportRefused(d)
 	}
 	r.mu.Lock()
 	b.clear()
@@ -245,27 +244,28 @@ func (r *recorder) write(all bool, one *Handler) bool {
 	return true
 }
 
-// tell says that a delivery whose outcome was ok is dead.
-func (r *recorder) tell(row event.Delivery) {
-	records, err := r.cfg.Log.Read(r.ctx, row.Seq, 1)
-	if err != nil || len(records) != 1 || records[0].Seq != row.Seq {
-		logDeadLetter(r.cfg.Logger, "", &row)
+// reportRefused logs a dead letter whose outcome was ok, and notifies the observer.
+func (r *recorder) reportRefused(d event.Delivery) {
+	records, err := r.cfg.Log.Read(r.ctx, d.Seq, 1)
+	if err != nil || len(records) != 1 || records[0].Seq != d.Seq {
+		logDeadLetter(r.cfg.Logger, "", &d)
 		return
 	}
-	logDeadLetter(r.cfg.Logger, records[0].Event.ID(), &row)
+	logDeadLetter(r.cfg.Logger, records[0].Event.ID(), &d)
 	if r.cfg.Observer != nil {
-		r.cfg.Observer(records[0], row)
+		r.cfg.Observer(records[0], d)
 	}
 }
 
-func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, ok bool) {
+// save writes until the store accepts, or returns false when the recorder is stopped.
+func (r *recorder) save(list []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, ok bool) {
 	wait := time.Duration(0)
 	for {
-		refused, err := r.cfg.Store.SaveDeliveries(r.ctx, rows, cursors)
+		refused, err := r.cfg.Store.SaveDeliveries(r.ctx, list, cursors)
 		if err == nil {
 			if wait > 0 {
-				r.tellTrouble(nil)
-				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(rows))
+				r.setFailure(nil)
+				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(list))
 			}
 			return refused, true
 		}
@@ -273,10 +273,10 @@ func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused 
 			return nil, false
 		}
 		if wait == 0 {
-			r.cfg.Logger.Error("outcomes cannot be written; trying on", "outcomes", len(rows), "error", err)
+			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(list), "error", err)
 		}
 		if wait == saveRetryMax {
-			r.tellTrouble(err)
+			r.setFailure(err)
 		}
 		if fault.Is(err, fault.Exhausted) {
 			r.noteFull(err)
@@ -291,14 +291,14 @@ func (r *recorder) save(rows []event.Delivery, cursors []event.Cursor) (refused 
 	}
 }
 
-// unsaved returns the outcomes for an event that are on their way to the store.
+// unsaved returns the outcomes for an event that are being written.
 func (r *recorder) unsaved(seq uint64) []event.Delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []event.Delivery
-	for _, row := range r.saving.rows {
-		if row.Seq == seq {
-			found = append(found, row)
+	for _, d := range r.saving.deliveries {
+		if d.Seq == seq {
+			found = append(found, d)
 		}
 	}
 	return found

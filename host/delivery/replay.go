@@ -1,26 +1,27 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Replay delivers the events from one Seq to another, both included, again to
-// one handler, and to no other. It takes the handler's policy of then: what is
-// not for it is passed over. Order per key holds: the events of a key come in the
-// order of the log, then those that were published since. What waits for a retry
-// keeps its attempts, and comes once, in its place. A replay survives crashes and
-// goes on where it was; a new one takes the place of one that is under way.
+// Replay delivers the events from one Seq to another, both included, again to one
+// handler. The handler's present policy decides which events it takes. Order per key
+// holds: the events of a key are delivered in the order of the log, then those published
+// since. An event that waits for a retry keeps its attempts and is delivered once, at its
+// position. A replay survives crashes and continues where it was; a new one replaces it.
 //
-// from 0 is the log's beginning, to 0 and whatever is beyond it its end.
-// fault.NotFound: the handler has no place in the log. fault.Invalid: there is
-// nothing to replay. An error that wraps ctx's: attempts were open until then,
-// and nothing was changed. It returns when the replay is stored and has begun.
+// from 0 is the log's start; to 0, and every to beyond the log's end, is its end. Replay
+// returns when the replay is stored and has begun. Errors: fault.NotFound when the
+// handler has no position in the log, fault.Invalid when there is nothing to replay, and
+// an error that wraps ctx's when attempts were open until then; nothing has changed.
 func (d *Dispatcher) Replay(ctx context.Context, handler string, from, to uint64) error {
 	last := d.cfg.Log.Last()
 	from = max(from, 1)
@@ -32,90 +33,51 @@ func (d *Dispatcher) Replay(ctx context.Context, handler string, from, to uint64
 	case to == 0 || to > last:
 		to = last
 	}
-	unlock, err := d.lockPlace(ctx, handler)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	for {
-		d.mu.Lock()
-		h := d.handlers[handler]
-		d.mu.Unlock()
-		if h == nil {
-			// What a closed handler left behind comes first.
-			if err := d.recorder.settle(ctx); err != nil {
-				return fmt.Errorf("start a replay: %w", err)
-			}
-			return d.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
-		}
-		if err := h.restartAt(ctx, from, to); !errors.Is(err, errClosing) {
+		h, unlock, err := d.lock(ctx, handler)
+		if err != nil {
 			return err
 		}
-		select { // it is closing, and nothing has changed
-		case <-h.removed:
-		case <-ctx.Done():
-			return ended(ctx, handler)
+		if h != nil {
+			err = h.replayFrom(ctx, from, to)
+		} else if err = d.recorder.flushAll(ctx); err != nil { // the outcomes of a closed handler
+			err = fmt.Errorf("start a replay: %w", err)
+		} else {
+			err = d.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
+		}
+		unlock()
+		if !errors.Is(err, errClosing) {
+			return err
 		}
 	}
-}
-
-// lockPlace keeps everybody else from opening or replaying a handler.
-func (d *Dispatcher) lockPlace(ctx context.Context, handler string) (unlock func(), err error) {
-	d.mu.Lock()
-	place := d.places[handler]
-	if place == nil {
-		place = make(chan struct{}, 1)
-		d.places[handler] = place
-	}
-	d.mu.Unlock()
-	select {
-	case place <- struct{}{}:
-		return func() { <-place }, nil
-	case <-ctx.Done():
-		return nil, ended(ctx, handler)
-	}
-}
-
-// ended is the answer for somebody who waited in vain.
-func ended(ctx context.Context, handler string) error {
-	return fault.New(fault.Unavailable, "wait for the handler %s, which is being opened, replayed or closed: %w", handler, ctx.Err())
 }
 
 var errClosing = errors.New("the handler is closing")
 
-// restartAt stops the handler, writes the replay down and lets the handler go on
-// from where it then stands. Pools that take from it notice a pause only.
-func (h *Handler) restartAt(ctx context.Context, from, to uint64) error {
-	select {
-	case h.moving <- struct{}{}:
-	case <-ctx.Done():
-		return ended(ctx, h.name)
-	}
-	defer func() { <-h.moving }()
-	if h.life.Err() != nil {
-		return errClosing
-	}
+// replayFrom suspends the handler, stores the replay and resumes the handler at its new
+// position. The pools that take from the handler only see a pause. The caller has locked
+// the handler's name. errClosing: nothing has changed.
+func (h *handler) replayFrom(ctx context.Context, from, to uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()
 
-	h.setHeld(true)
-	defer h.setHeld(false)
-	h.stop()
-	h.reader.Wait()
+	h.setSuspended(true)
+	defer h.setSuspended(false)
+	h.stopReading()
+	h.reading.Wait()
 	defer func() {
 		if h.life.Err() == nil {
-			h.start()
+			h.startReading()
 		}
 	}()
 	if err := h.awaitIdle(ctx); err != nil {
 		return h.orClosing(fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
 	}
-	if err := h.dispatcher.recorder.settle(ctx); err != nil {
+	if err := h.dispatcher.recorder.flushAll(ctx); err != nil {
 		return h.orClosing(fmt.Errorf("start a replay: %w", err))
 	}
-	// Nothing is in flight now. Whatever becomes of the write, the store knows
-	// where the handler stands.
+	// No attempt is open now. Even if the write fails, the store has the position.
 	err := h.dispatcher.cfg.Store.StartReplay(ctx, h.name, from, to, time.Now())
 	h.reload()
 	if err != nil {
@@ -124,44 +86,43 @@ func (h *Handler) restartAt(ctx context.Context, from, to uint64) error {
 	return nil
 }
 
-// orClosing is the error for somebody who waited: the reason may be Close.
-func (h *Handler) orClosing(err error) error {
+// orClosing returns errClosing if close has begun, which may be the reason of err.
+func (h *handler) orClosing(err error) error {
 	if h.life.Err() != nil {
 		return errClosing
 	}
 	return err
 }
 
-// reload puts the handler where the store says that it stands, and tries until
-// it has, or until Close.
-func (h *Handler) reload() {
+// reload loads the position from the store. It retries until it succeeds or close begins.
+func (h *handler) reload() {
 	for {
 		b, err := h.dispatcher.cfg.Store.LoadBacklog(h.life, h.name)
 		if err == nil {
 			err = h.load(h.life, b)
 		}
 		if err == nil {
-			h.recovered(reading)
+			h.recovered(partReader)
 			return
 		}
-		if h.life.Err() != nil || !h.pause(h.life, reading, err) {
+		if h.life.Err() != nil || !h.pause(h.life, partReader, err) {
 			return
 		}
 	}
 }
 
-// setHeld keeps attempts from beginning, or lets them.
-func (h *Handler) setHeld(held bool) {
+// setSuspended keeps attempts from starting, or lets them start again.
+func (h *handler) setSuspended(suspended bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held = held
-	h.recall()
+	h.suspended = suspended
+	h.revoke()
 	h.setTimer()
 	h.signal()
 }
 
 // awaitIdle waits until no attempt is open.
-func (h *Handler) awaitIdle(ctx context.Context) error {
+func (h *handler) awaitIdle(ctx context.Context) error {
 	for {
 		h.mu.Lock()
 		inFlight := h.inFlight
@@ -177,11 +138,79 @@ func (h *Handler) awaitIdle(ctx context.Context) error {
 	}
 }
 
-// replaySkips is how many events between the reader and the log's end it will
-// pass over because they were done before the replay.
+// replaySkips returns how many events between the reader and the log's end it will skip
+// because they were final before the replay.
 func replaySkips(r *event.Replay, readTo uint64) uint64 {
 	if r == nil || readTo >= r.Resume || r.To >= r.Resume {
 		return 0
 	}
 	return r.Resume - max(r.To, readTo)
+}
+
+// ahead reports whether the reader is yet to read the event.
+func (h *handler) ahead(seq uint64) bool { return seq > h.readTo && !h.replay.Skips(seq) }
+
+// readReplay reads the rest of the events that are replayed. It returns false when ctx
+// has ended.
+func (h *handler) readReplay(ctx context.Context) bool {
+	for {
+		h.mu.Lock()
+		r, from := h.replay, h.readTo+1
+		h.mu.Unlock()
+		if r == nil || from > max(r.To, r.Resume) {
+			return true
+		}
+		var records []event.Record
+		var err error
+		if from <= r.To {
+			records, err = h.dispatcher.cfg.Log.Read(ctx, from, readBatch)
+		}
+		n, _ := slices.BinarySearchFunc(records, r.To+1, func(rec event.Record, seq uint64) int { return cmp.Compare(rec.Seq, seq) })
+		for unread := records[:n]; err == nil && len(unread) > 0; {
+			fit := h.awaitCapacity(ctx, unread)
+			if fit == 0 {
+				return false
+			}
+			h.arrive(unread[:fit])
+			unread = unread[fit:]
+		}
+		if err == nil && n == 0 { // all are read
+			err = h.endReplay(ctx, r)
+		}
+		if err == nil {
+			h.recovered(partReader)
+		} else if ctx.Err() != nil || !h.pause(ctx, partReader, err) {
+			return false
+		}
+	}
+}
+
+// endReplay moves the reader to its position before the replay. It first admits what
+// waited there for another attempt.
+func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
+	var waiting []event.Delivery
+	for seq, d := range h.later { // only this goroutine changes it
+		if r.Skips(seq) {
+			waiting = append(waiting, d)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b event.Delivery) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, d := range waiting {
+		t, err := h.restored(ctx, d)
+		if err != nil {
+			return err
+		}
+		h.mu.Lock()
+		delete(h.later, d.Seq)
+		h.laterOpen--
+		if t != nil {
+			h.admit(t)
+		}
+		h.mu.Unlock()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readTo = max(h.readTo, r.To, r.Resume)
+	h.stored = max(h.stored, h.readTo)
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -11,22 +13,23 @@ import (
 
 // The parts of a handler that read the log.
 const (
-	reading = iota // the reader, and a replay that is being started
-	feeding        // the feeder
+	partReader = iota // also a replay that is being started
+	partFeeder
 	parts
 )
 
-// obstacle is what a part of a handler cannot get past; it tries on.
+// obstacle is what keeps a part of a handler from reading the log. The part retries.
 type obstacle struct {
 	failures int    // in a row
-	where    string // for a person, such as "event 41"; "" while it may pass by itself
+	at       string // for a person, such as "event 41"; "" while it may be temporary
 	reason   string
 	since    time.Time
 }
 
-// pause waits before a part reads the log again after an error. One that fails
-// twice, and an event that cannot be read, make the handler stuck until it gets on.
-func (h *Handler) pause(ctx context.Context, part int, err error) bool {
+// pause waits before a part reads the log again after an error. Two failures in a row, or
+// an event that cannot be read, make the handler stuck until the part succeeds. It returns
+// false when ctx has ended.
+func (h *handler) pause(ctx context.Context, part int, err error) bool {
 	h.obstructed(part, err)
 	select {
 	case <-time.After(readRetry):
@@ -36,38 +39,38 @@ func (h *Handler) pause(ctx context.Context, part int, err error) bool {
 	}
 }
 
-func (h *Handler) obstructed(part int, err error) {
+func (h *handler) obstructed(part int, err error) {
 	var bad *event.Unreadable
-	where := ""
+	at := ""
 	h.mu.Lock()
 	before := h.condition()
 	o := &h.stuck[part]
 	o.failures++
 	switch {
 	case errors.As(err, &bad):
-		where = bad.Events()
-	case o.failures > 1 && part == reading:
-		where = fmt.Sprintf("event %d", h.readTo+1)
+		at = bad.Events()
+	case o.failures > 1 && part == partReader:
+		at = fmt.Sprintf("event %d", h.readTo+1)
 	case o.failures > 1:
-		where = "its redriven events"
+		at = "its redriven events"
 	}
-	if where != "" {
-		if o.where == "" {
+	if at != "" {
+		if o.at == "" {
 			o.since = time.Now()
 		}
-		o.where, o.reason = where, fmt.Sprintf("stuck at %s: %v", where, err)
+		o.at, o.reason = at, fmt.Sprintf("stuck at %s: %v", at, err)
 	}
 	h.troubled.Store(true)
 	changed := h.condition() != before
 	h.mu.Unlock()
 	if changed {
-		h.dispatcher.cfg.Logger.Error("the handler is stuck; it tries on", "plugin", h.name, "at", where, "error", err)
+		h.dispatcher.cfg.Logger.Error("handler stuck; retrying", "plugin", h.name, "at", at, "error", err)
 		h.dispatcher.cfg.OnCondition(h.name)
 	}
 }
 
-// recovered says that a part has read the log.
-func (h *Handler) recovered(part int) {
+// recovered notes that a part has read the log.
+func (h *handler) recovered(part int) {
 	if !h.troubled.Load() {
 		return
 	}
@@ -78,44 +81,34 @@ func (h *Handler) recovered(part int) {
 	changed := h.condition() != before
 	h.mu.Unlock()
 	if changed {
-		h.tell()
+		h.reportCondition()
 	}
 }
 
-// Stuck returns what the handler cannot get past, such as "event 41", and why; ""
-// when it can.
-func (h *Handler) Stuck() (where, reason string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	o := h.obstacle()
-	return o.where, o.reason
-}
-
-// obstacle is the first that is there.
-func (h *Handler) obstacle() obstacle {
+// obstacle returns the first one with a position.
+func (h *handler) obstacle() obstacle {
 	for _, o := range h.stuck {
-		if o.where != "" {
+		if o.at != "" {
 			return o
 		}
 	}
 	return obstacle{}
 }
 
-// restoreUnread takes up the deliveries that load could not, as far as their
-// events can be read or were skipped.
-func (h *Handler) restoreUnread(ctx context.Context) error {
-	for len(h.unread) > 0 {
-		t, err := h.restored(ctx, h.unread[0])
-		if err != nil {
-			return err
-		}
-		h.unread = h.unread[1:]
+// Stuck returns a handler that cannot read on in the log, the first by name, and where it
+// is stuck, such as "event 41"; "" when none is.
+func (d *Dispatcher) Stuck() (handler, at string) {
+	d.mu.Lock()
+	open := maps.Clone(d.handlers)
+	d.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(open)) {
+		h := open[name]
 		h.mu.Lock()
-		h.laterOpen--
-		if t != nil {
-			h.admit(t)
-		}
+		at := h.obstacle().at
 		h.mu.Unlock()
+		if at != "" {
+			return name, at
+		}
 	}
-	return nil
+	return "", ""
 }

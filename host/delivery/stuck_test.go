@@ -118,18 +118,15 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, s, d, c := setUpDamaged(t)
-			h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h"})
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := open(t, d, "h", delivery.Policy{})
 			defer work(h, 1, ok)()
 			l.set(3, false, tt.err)
 			for range 5 {
 				l.publish(t, "")
 			}
 			got := c.await(t, h, wire.Stuck)
-			if where, reason := h.Stuck(); where != "event 3" || !strings.HasPrefix(reason, tt.want) || got.Reason != reason {
-				t.Errorf("got %q, %q; the condition %q", where, reason, got.Reason)
+			if name, at := d.Stuck(); name != "h" || at != "event 3" || !strings.HasPrefix(got.Reason, tt.want) {
+				t.Errorf("got %q, %q; the condition %q", name, at, got.Reason)
 			}
 			s.await(t, "what is before it", func() bool { return s.finals("h") == 2 })
 			if tt.skipped {
@@ -141,8 +138,8 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 				l.set(0, false, nil)
 			}
 			c.await(t, h, "")
-			if where, _ := h.Stuck(); where != "" {
-				t.Errorf("it is stuck at %s", where)
+			if _, at := d.Stuck(); at != "" {
+				t.Errorf("it is stuck at %s", at)
 			}
 			s.await(t, "the rest", func() bool { return s.finals("h") == tt.finals })
 		})
@@ -152,17 +149,14 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 // TestOneFailureIsNotStuck reads on after a single error.
 func TestOneFailureIsNotStuck(t *testing.T) {
 	l, s, d, c := setUpDamaged(t)
-	h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(t, d, "h", delivery.Policy{})
 	defer work(h, 1, ok)()
 	l.once = true
 	l.set(1, false, nil)
 	l.publish(t, "")
 	s.await(t, "the event", func() bool { return s.finals("h") == 1 })
-	if where, _ := h.Stuck(); where != "" || c.told != 0 {
-		t.Errorf("it is stuck at %q, and that was said %d times", where, c.told)
+	if _, at := d.Stuck(); at != "" || c.told != 0 {
+		t.Errorf("it is stuck at %q, and OnCondition was called %d times", at, c.told)
 	}
 }
 
@@ -180,10 +174,7 @@ func TestRetryOfUnreadableEventDoesNotKeepFromOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.set(1, false, nil)
-	h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(t, d, "h", delivery.Policy{})
 	defer work(h, 1, ok)()
 	s.await(t, "the event behind it", func() bool { return s.finals("h") == 1 })
 	if got := c.await(t, h, wire.Stuck); !strings.HasPrefix(got.Reason, "stuck at event 1: ") {

@@ -6,43 +6,42 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// task is one event on its way. It is settled when the cursor may pass it: its
-// outcome, or its next attempt, is in the hands of the recorder. Tasks are small
-// and few, because a busy handler goes through them as fast as it can read them.
+// task is one event of a handler's queue. Tasks are small and reused, because a busy
+// handler uses them up as fast as it reads events.
 type task struct {
 	record     event.Record    // without the event when it is final
 	lane       uint64          // of its order key; 0 without one
-	next       *task           // waits for this one, having the same key
+	next       *task           // the next task of the lane, which waits for this one
 	links      [2]link         // see index
-	past       *event.Delivery // how the attempt before ended, or what the store has; it never changes. nil: nothing
-	hand       *Hand           // the instance's that has it; nil if it was taken without one
-	arrived    int64           // when it was read, unix ns; 0 when past says more
-	place      uint8           // in the hand
-	users      uint8           // of these: the open tasks, the window
-	delivering bool            // it is an instance's
-	settled    bool
-	rowless    bool // the store has no row of it
-	fed        bool // the feeder brought it
+	past       *event.Delivery // after the previous attempt, or as stored; immutable. nil: no attempt
+	lease      *Lease          // that has it; nil without one
+	arrived    int64           // when it was read, Unix ns; 0 when past is set
+	slot       uint8           // its index in the lease
+	users      uint8           // of these: handler.open, handler.window
+	delivering bool            // an instance has it, or its lease
+	recorded   bool            // the cursor may pass it: its outcome or its next attempt is with the recorder
+	unstored   bool            // the store has no delivery of it
+	fed        bool            // the feeder added it
 }
 
-// maxFree bounds the tasks that are kept to be used again.
+// maxFree bounds the tasks that are kept for reuse.
 const maxFree = maxWindow
 
-// shown is the delivery of a task that is not final.
-func (h *Handler) shown(t *task) event.Delivery {
+// delivery returns the delivery of a task that is not final.
+func (h *handler) delivery(t *task) event.Delivery {
 	d := event.Delivery{Handler: h.name, Seq: t.record.Seq, Status: event.StatusPending}
 	if t.past != nil {
 		d = *t.past
 	} else {
 		d.At = time.Unix(0, t.arrived).UTC()
 	}
-	if t.delivering && (t.hand == nil || t.hand.hasBegun(t)) {
+	if t.delivering && (t.lease == nil || t.lease.hasStarted(t)) {
 		d.Status = event.StatusDelivering
 	}
 	return d
 }
 
-// due is when the next attempt may begin, and whether that is to be waited for.
+// due returns when the next attempt may start, and whether it has to wait for that.
 func (t *task) due() (at time.Time, waits bool) {
 	if t.past == nil || t.past.Status != event.StatusRetrying {
 		return time.Time{}, false
@@ -50,7 +49,7 @@ func (t *task) due() (at time.Time, waits bool) {
 	return t.past.Due, true
 }
 
-// attempt is the one that is made, or will be made next.
+// attempt returns the current or next attempt.
 func (t *task) attempt() event.Attempt {
 	a := event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: 1}
 	if t.past != nil {
@@ -59,15 +58,14 @@ func (t *task) attempt() event.Attempt {
 	return a
 }
 
-// drop says that one of the task's users is done with it. The last one makes it
-// free.
-func (h *Handler) drop(t *task) {
+// drop removes one user of the task and recycles the task after the last one.
+func (h *handler) drop(t *task) {
 	if t.users--; t.users == 0 {
 		h.recycle(t)
 	}
 }
 
-func (h *Handler) recycle(t *task) {
+func (h *handler) recycle(t *task) {
 	if len(h.free) >= maxFree {
 		return
 	}
@@ -75,8 +73,8 @@ func (h *Handler) recycle(t *task) {
 	h.free = append(h.free, t)
 }
 
-// reuse appends up to n free tasks, of which the last was used last.
-func (h *Handler) reuse(to []*task, n int) []*task {
+// reuse appends up to n free tasks, the most recently used last.
+func (h *handler) reuse(to []*task, n int) []*task {
 	from := max(0, len(h.free)-n)
 	to = append(to, h.free[from:]...)
 	clear(h.free[from:])

@@ -11,23 +11,23 @@ import (
 )
 
 // TestWatcherSeesWhatAHandKept holds that who comes to watch is told of each outcome
-// that was not there to be seen when he came: what a hand has kept is delivering
+// that was not there to be seen when he came: what a lease has kept is delivering
 // until then.
 func TestWatcherSeesWhatAHandKept(t *testing.T) {
-	for name, handIn := range map[string]func(x *delivery.Hand){
-		"rest":  (*delivery.Hand).Rest,
-		"close": (*delivery.Hand).Close,
-		"next": func(x *delivery.Hand) {
+	for name, submit := range map[string]func(x *delivery.Lease){
+		"flush": (*delivery.Lease).Flush,
+		"close": (*delivery.Lease).Close,
+		"next": func(x *delivery.Lease) {
 			for n := 0; n < 2; { // until it has had to ask the queue
-				if _, ok := x.Held(); !ok {
+				if _, ok := x.NextBuffered(); !ok {
 					x.Next(nil, elapsed)
 					n = 2
 				}
 				x.Done(&event.Outcome{})
 			}
 		},
-		"done": func(x *delivery.Hand) {
-			x.Held()
+		"done": func(x *delivery.Lease) {
+			x.NextBuffered()
 			x.Done(&event.Outcome{})
 		},
 	} {
@@ -38,7 +38,7 @@ func TestWatcherSeesWhatAHandKept(t *testing.T) {
 				seen = append(seen, fmt.Sprint(rec.Seq, d.Seq, " ", d.Status, " ", d.Result))
 			}})
 			h := f.open(t, "h", delivery.Policy{})
-			x := h.Hand()
+			x := h.Lease()
 			for range 64 {
 				f.log.publish(t, "")
 			}
@@ -49,8 +49,8 @@ func TestWatcherSeesWhatAHandKept(t *testing.T) {
 				if !ok {
 					t.Fatal("no attempt")
 				}
-				if x.Done(&event.Outcome{Result: []byte(fmt.Sprint(a.Seq))}) {
-					t.Fatal("it was handed in: nothing is kept")
+				if x.Done(&event.Outcome{Result: []byte(fmt.Sprint(a.Seq))}); x.Recorded() {
+					t.Fatal("the outcome is recorded already")
 				}
 				want = append(want, fmt.Sprint(a.Seq, a.Seq, " ok ", a.Seq))
 			}
@@ -59,7 +59,7 @@ func TestWatcherSeesWhatAHandKept(t *testing.T) {
 			if err != nil || len(list) != 1 || list[0].Status != "delivering" {
 				t.Fatalf("got %+v, %v: it is kept", list, err)
 			}
-			handIn(x)
+			submit(x)
 			if len(seen) < 3 || !slices.Equal(seen[:3], want) {
 				t.Errorf("the watcher saw %q, want %q first", seen, want)
 			}

@@ -1,8 +1,8 @@
-// Package run puts loaded plugins to work. For each handler it opens one
-// delivery.Handler, and for each version of its plugin a pool of sandbox instances
-// that take events from it, with the capabilities that are requested and granted.
+// Package run puts loaded plugins to work. For each version of a plugin it starts a pool
+// of sandbox instances, with the capabilities that are requested and granted, which take
+// their attempts from a delivery.Source of the plugin's handler.
 // It implements plugin.Loader and plugin.Runner, and reports on handlers that are
 // not open: their pending deliveries and lag.
 //
-// Lock order: a name's lock, then Runner.mu or handler.mu. Read runner.go first.
+// Read runner.go first.
 package run

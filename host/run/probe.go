@@ -41,8 +41,8 @@ func (r *Runner) Probe(ctx context.Context, version plugin.Spec) error {
 // emptySource is a sandbox.Source without events.
 type emptySource struct{}
 
-// Hand implements sandbox.Source.
-func (emptySource) Hand() sandbox.Hand { return emptyLease{} }
+// Lease implements sandbox.Source.
+func (emptySource) Lease() sandbox.Lease { return emptyLease{} }
 
 // TryNext implements sandbox.Source.
 func (emptySource) TryNext() (a event.Attempt, ok bool) { return a, false }
@@ -53,13 +53,13 @@ func (emptySource) Demand() <-chan struct{} { return nil }
 // Done implements sandbox.Source.
 func (emptySource) Done(event.Attempt, event.Outcome) {}
 
-// emptyLease is a Hand without events.
+// emptyLease is a Lease without attempts.
 type emptyLease struct{}
 
-// Held implements sandbox.Hand.
-func (emptyLease) Held() (event.Taken, bool) { return event.Taken{}, false }
+// NextBuffered implements sandbox.Lease.
+func (emptyLease) NextBuffered() (event.Taken, bool) { return event.Taken{}, false }
 
-// Next implements sandbox.Hand.
+// Next implements sandbox.Lease.
 func (emptyLease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	select {
 	case <-stop:
@@ -68,11 +68,11 @@ func (emptyLease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	return event.Taken{}, false
 }
 
-// Done implements sandbox.Hand.
-func (emptyLease) Done(*event.Outcome) bool { return true }
+// Done implements sandbox.Lease.
+func (emptyLease) Done(*event.Outcome) {}
 
-// Rest implements sandbox.Hand.
-func (emptyLease) Rest() {}
+// Flush implements sandbox.Lease.
+func (emptyLease) Flush() {}
 
-// Close implements sandbox.Hand.
+// Close implements sandbox.Lease.
 func (emptyLease) Close() {}

@@ -29,15 +29,10 @@ type Config struct {
 }
 
 // Runner implements plugin.Loader and plugin.Runner. It is safe for concurrent use.
-type Runner struct {
-	Config
-	handlers handlers
-}
+type Runner struct{ Config }
 
-// New returns a runner without handlers.
-func New(cfg Config) *Runner {
-	return &Runner{Config: cfg, handlers: newHandlers(cfg.Dispatcher)}
-}
+// New returns a Runner.
+func New(cfg Config) *Runner { return &Runner{cfg} }
 
 // Load implements plugin.Loader.
 func (r *Runner) Load(ctx context.Context, _ string, wasm []byte, memory int64) (plugin.Module, error) {
@@ -61,35 +56,29 @@ func (r *Runner) Start(ctx context.Context, version plugin.Spec) (plugin.Running
 	if err != nil {
 		return nil, err
 	}
-	h, err := r.handlers.acquire(ctx, version.Name, policy)
+	src, err := r.Dispatcher.Open(ctx, version.Name, policy)
 	if err != nil {
 		return nil, err
 	}
 	pool, err := version.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:         version.Name,
-		Source:       source{h.Handler},
+		Source:       source{src},
 		Limits:       version.Settings.Limits,
 		Settings:     string(version.Settings.Config),
 		Capabilities: capabilities,
 		Logger:       r.Logger,
 	})
 	if err != nil {
-		_ = r.handlers.release(ctx, version.Name)
+		_ = src.Close(ctx)
 		return nil, err
 	}
-	h.update(func(p *delivery.Policy) {
+	src.Update(func(p *delivery.Policy) {
 		policy.Paused = p.Paused // SetPaused may have changed it during the start
 		*p = policy
 	})
-	h.Probe() // the new version may succeed where the former one failed
-	return &running{handlers: &r.handlers, name: version.Name, handler: h, pool: pool}, nil
+	src.Probe() // the new version may succeed where the former one failed
+	return &running{source: src, pool: pool}, nil
 }
-
-// source adapts a handler to the sandbox.
-type source struct{ *delivery.Handler }
-
-// Hand implements sandbox.Source.
-func (s source) Hand() sandbox.Hand { return s.Handler.Hand() }
 
 // policy returns which events a version takes, in which order, and its retries.
 func (r *Runner) policy(version plugin.Spec) (delivery.Policy, error) {

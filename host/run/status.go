@@ -14,7 +14,7 @@ import (
 
 // Ready returns fault.Unavailable when a handler is stuck in the log.
 func (r *Runner) Ready() error {
-	if name, position := r.handlers.stuck(); name != "" {
+	if name, position := r.Dispatcher.Stuck(); name != "" {
 		return fault.New(fault.Unavailable, "the handler %s is stuck at %s: the log cannot be read there", name, position)
 	}
 	return nil

@@ -11,59 +11,59 @@ func (p *Pool) Attach(source Source) {
 	go p.supervise()
 }
 
-// hand returns an instance's hold on the source.
-func (p *Pool) hand() Hand {
+// lease returns the lease of an instance.
+func (p *Pool) lease() Lease {
 	select {
 	case <-p.attached:
-		return p.source.Hand()
+		return p.source.Lease()
 	default:
 		return &unattached{pool: p}
 	}
 }
 
-// unattached is the Hand of an instance that was started before Attach. It waits in
-// Next for the source; instance.take then replaces it by the source's own Hand.
+// unattached is the Lease of an instance that was started before Attach. It waits in
+// Next for the source; instance.take then replaces it by the source's own Lease.
 type unattached struct {
-	pool *Pool
-	hand Hand // nil before Attach
+	pool  *Pool
+	lease Lease // nil before Attach
 }
 
-// Held implements Hand.
-func (u *unattached) Held() (event.Taken, bool) {
-	if u.hand == nil {
+// NextBuffered implements Lease.
+func (u *unattached) NextBuffered() (event.Taken, bool) {
+	if u.lease == nil {
 		return event.Taken{}, false
 	}
-	return u.hand.Held()
+	return u.lease.NextBuffered()
 }
 
-// Next implements Hand.
+// Next implements Lease.
 func (u *unattached) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
-	if u.hand == nil {
+	if u.lease == nil {
 		select {
 		case <-u.pool.attached:
-			u.hand = u.pool.source.Hand()
+			u.lease = u.pool.source.Lease()
 		case <-stop:
 			return event.Taken{}, false
 		case <-retire:
 			return event.Taken{}, false
 		}
 	}
-	return u.hand.Next(stop, retire)
+	return u.lease.Next(stop, retire)
 }
 
-// Done implements Hand.
-func (u *unattached) Done(o *event.Outcome) bool { return u.hand.Done(o) }
+// Done implements Lease.
+func (u *unattached) Done(o *event.Outcome) { u.lease.Done(o) }
 
-// Rest implements Hand.
-func (u *unattached) Rest() {
-	if u.hand != nil {
-		u.hand.Rest()
+// Flush implements Lease.
+func (u *unattached) Flush() {
+	if u.lease != nil {
+		u.lease.Flush()
 	}
 }
 
-// Close implements Hand.
+// Close implements Lease.
 func (u *unattached) Close() {
-	if u.hand != nil {
-		u.hand.Close()
+	if u.lease != nil {
+		u.lease.Close()
 	}
 }

@@ -21,7 +21,7 @@ import (
 // instance is one live guest. All of it belongs to the goroutine that runs it.
 type instance struct {
 	pool    *Pool
-	hand    Hand
+	lease   Lease
 	memory  api.Memory
 	linear  linearMemory
 	stack   callStack
@@ -48,7 +48,6 @@ type instance struct {
 	finished time.Duration // when the attempt before ended
 	rested   bool          // since then, because the guest took its time
 	outcome  event.Outcome // of the attempt that is being ended
-	untold   *tally        // what the pool's figures do not have yet, of all instances in its place
 	wall     time.Time     // the time of day at wallAt, which is as now counts
 	wallAt   time.Duration
 	refused  string // why finish did not take the result of the open attempt
@@ -62,8 +61,8 @@ type instance struct {
 	trapped   *trap // why the host stopped the guest
 }
 
-func newInstance(p *Pool, hand Hand, untold *tally, started func(error)) *instance {
-	in := &instance{pool: p, hand: hand, untold: untold, started: started}
+func newInstance(p *Pool, lease Lease, started func(error)) *instance {
+	in := &instance{pool: p, lease: lease, started: started}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, mover: in}
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
@@ -275,15 +274,14 @@ func (in *instance) take() bool {
 	ok := false
 	if !in.spentUp() && !p.stopping() {
 		var taken event.Taken
-		if taken, ok = in.hand.Held(); !ok {
+		if taken, ok = in.lease.NextBuffered(); !ok {
 			in.stack.accountAlways()
 			p.parked.Add(1)
-			taken, ok = in.hand.Next(p.stop, p.retire)
-			if u, late := in.hand.(*unattached); late && ok {
-				in.hand = u.hand
+			taken, ok = in.lease.Next(p.stop, p.retire)
+			if u, late := in.lease.(*unattached); late && ok {
+				in.lease = u.lease
 			}
 			p.unpark()
-			in.tell()
 		}
 		if ok {
 			if taken.More {
@@ -326,10 +324,10 @@ func (in *instance) done(o event.Outcome) {
 	}
 	in.children, in.childBytes = nil, 0
 	in.open, in.attempt = false, event.Attempt{}
-	in.untold.add(end)
-	if in.hand.Done(end) {
-		in.tell()
+	if end.Verdict == event.OK && !in.pool.succeeded.Load() {
+		in.pool.succeeded.Store(true)
 	}
+	in.lease.Done(end)
 	*end = event.Outcome{} // the result is the guest's memory
 	// What the guest does until it asks for the next event is not the event's,
 	// but it must come to an end.
@@ -348,12 +346,8 @@ func (in *instance) rest() {
 func (in *instance) flush() {
 	in.rested = true
 	in.stack.accountAlways()
-	in.hand.Rest()
-	in.tell()
+	in.lease.Flush()
 }
-
-// tell adds the outcomes that the source knows to the pool's figures.
-func (in *instance) tell() { in.pool.count(in.untold) }
 
 // wallEvery is for how long the wall clock is reckoned from the monotonic one.
 const wallEvery = 10 * time.Millisecond

@@ -159,11 +159,11 @@ func TestIdleInstancesEnd(t *testing.T) {
 	deadline := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for p.Stats().Instances > 1 {
+	for p.Instances() > 1 {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%d instances are still there", p.Stats().Instances)
+			t.Fatalf("%d instances are still there", p.Instances())
 		}
 	}
 	q.push(attempt(t, 1, `{"status":"x"}`))

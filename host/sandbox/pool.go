@@ -13,36 +13,34 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Source hands out attempts. It is safe for concurrent use.
+// Source provides attempts. It is safe for concurrent use.
 type Source interface {
-	// Hand is where one instance gets its attempts.
-	Hand() Hand
-	// TryNext begins an attempt that no instance gets, if there is one.
+	// Lease returns the lease of one instance.
+	Lease() Lease
+	// TryNext starts an attempt without a lease, if one is ready.
 	TryNext() (a event.Attempt, ok bool)
-	// Done ends an attempt of TryNext.
+	// Done completes an attempt of TryNext.
 	Done(a event.Attempt, o event.Outcome)
-	// Demand yields a token when an attempt waits and nobody is in a Hand's Next.
+	// Demand yields a token when an attempt is ready and no instance waits in Lease.Next.
 	Demand() <-chan struct{}
 }
 
-// Hand is one instance's hold on a Source, for one goroutine. It may keep a few
-// attempts at hand, and the outcomes of such: Rest lets go of both.
-type Hand interface {
-	// Held begins an attempt that is at hand. It answers false when there is none,
-	// or Next shall be asked.
-	Held() (event.Taken, bool)
-	// Next waits for an attempt and begins it. It answers false once stop is closed,
-	// or when it waits and gets a token from retire.
+// Lease is where one instance gets its attempts, for one goroutine. It may buffer a few
+// attempts and outcomes; Flush clears both buffers.
+type Lease interface {
+	// NextBuffered starts a buffered attempt. It returns false when there is none, or
+	// when Next has to be called.
+	NextBuffered() (event.Taken, bool)
+	// Next waits for an attempt and starts it. It returns false once stop is closed, or
+	// when it waits and gets a token from retire.
 	Next(stop, retire <-chan struct{}) (event.Taken, bool)
-	// Done ends the attempt that was begun. What o points to is the caller's again
-	// when it returns. It answers false when the outcome is kept to be told with
-	// later ones.
-	Done(o *event.Outcome) (told bool)
-	// Rest tells the outcomes and gives back what has not begun. It is called when
-	// the attempt that is open may take long, which stays open, or the guest does
-	// something else than ask for the next.
-	Rest()
-	// Close ends the hold; no attempt is open.
+	// Done completes the open attempt. The caller may reuse what o points to afterwards.
+	Done(o *event.Outcome)
+	// Flush records buffered outcomes and returns buffered attempts; an open attempt
+	// stays open. It is called when the open attempt may take long, and when the guest
+	// does anything else than ask for the next event.
+	Flush()
+	// Close ends the lease; no attempt is open.
 	Close()
 }
 
@@ -122,20 +120,10 @@ type Pool struct {
 	exits    chan exit     // from instances
 	wg       sync.WaitGroup
 
-	live      atomic.Int64
+	live      atomic.Int64 // instances
 	parked    atomic.Int64 // instances that wait for an event
-	leastIdle atomic.Int64 // the fewest that were parked since the supervisor looked
-	delivered atomic.Uint64
-	failed    atomic.Uint64
-	fuel      atomic.Uint64
-}
-
-// Stats are a pool's figures: Instances now, the others since its start.
-type Stats struct {
-	Instances int
-	Delivered uint64 // attempts that were ok
-	Failed    uint64 // attempts that were not
-	Fuel      uint64
+	minParked atomic.Int64 // the minimum of parked since the supervisor reset it
+	succeeded atomic.Bool  // an attempt was successful since the supervisor reset it
 }
 
 // NewPool starts the first instance and returns when it waits for an event, so
@@ -180,42 +168,8 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	return p, nil
 }
 
-// Stats returns the figures.
-func (p *Pool) Stats() Stats {
-	return Stats{
-		Instances: int(p.live.Load()),
-		Delivered: p.delivered.Load(),
-		Failed:    p.failed.Load(),
-		Fuel:      p.fuel.Load(),
-	}
-}
-
-// tally counts ended attempts.
-type tally struct{ delivered, failed, fuel uint64 }
-
-func (t *tally) add(o *event.Outcome) {
-	switch {
-	case o.Verdict == event.OK:
-		t.delivered++
-	case o.Class != event.ClassCancelled:
-		t.failed++
-	}
-	t.fuel += o.Fuel
-}
-
-// count adds what a tally has to the pool's figures, and clears it.
-func (p *Pool) count(t *tally) {
-	if t.delivered > 0 {
-		p.delivered.Add(t.delivered)
-	}
-	if t.failed > 0 {
-		p.failed.Add(t.failed)
-	}
-	if t.fuel > 0 {
-		p.fuel.Add(t.fuel)
-	}
-	*t = tally{}
-}
+// Instances returns the number of live instances.
+func (p *Pool) Instances() int { return int(p.live.Load()) }
 
 // Drain answers END to every instance that asks for an event and waits until
 // all have finished. When ctx ends first, the rest are stopped; their attempts
@@ -279,22 +233,20 @@ type exit struct {
 // runOne is the life of one instance; of a stdio module, of one place for the
 // instances that each serve one event.
 func (p *Pool) runOne(started func(error)) exit {
-	hand := p.hand()
-	var untold tally
-	defer p.count(&untold) // of what Close tells
-	defer hand.Close()
+	lease := p.lease()
+	defer lease.Close()
 	if p.module.shape.Style == vet.Loop {
-		in := newInstance(p, hand, &untold, started)
+		in := newInstance(p, lease, started)
 		err := in.run()
 		return exit{err, in.failed}
 	}
 	var pause backoff
-	for in := newInstance(p, hand, &untold, started); in.take(); in = newInstance(p, hand, &untold, nil) {
+	for in := newInstance(p, lease, started); in.take(); in = newInstance(p, lease, nil) {
 		in.runStdio()
 		if !in.failed {
 			pause = 0
 		} else if wait := pause.next(restartBackoffMin, restartBackoffMax); wait > 0 {
-			hand.Rest()
+			lease.Flush()
 			select {
 			case <-time.After(wait):
 			case <-p.stop:
@@ -317,7 +269,6 @@ func (b *backoff) next(least, most time.Duration) time.Duration {
 func (p *Pool) supervise() {
 	defer p.wg.Done()
 	var starts, restarts backoff
-	delivered := uint64(0)
 	var wait <-chan time.Time // set while starting is held back
 	nothing := func(error) {}
 	idle := time.NewTicker(p.cfg.IdleAfter)
@@ -342,8 +293,8 @@ func (p *Pool) supervise() {
 			wait = nil
 			p.tryStart(nothing)
 		case end := <-p.exits:
-			if now := p.delivered.Load(); now != delivered || !end.failed {
-				delivered, restarts = now, 0
+			if p.succeeded.Swap(false) || !end.failed {
+				restarts = 0
 			}
 			if end.start == nil {
 				starts = 0
@@ -368,8 +319,8 @@ func (p *Pool) supervise() {
 // unpark counts an instance that no longer waits, and remembers how few do.
 func (p *Pool) unpark() {
 	for idle := p.parked.Add(-1); ; {
-		least := p.leastIdle.Load()
-		if idle >= least || p.leastIdle.CompareAndSwap(least, idle) {
+		least := p.minParked.Load()
+		if idle >= least || p.minParked.CompareAndSwap(least, idle) {
 			return
 		}
 	}
@@ -378,7 +329,7 @@ func (p *Pool) unpark() {
 // shrink lets the instances end that nobody needed since it was called last,
 // but for one.
 func (p *Pool) shrink() {
-	unneeded := p.leastIdle.Swap(p.parked.Load())
+	unneeded := p.minParked.Swap(p.parked.Load())
 	for unneeded = min(unneeded, p.live.Load()-1); unneeded > 0; unneeded-- {
 		select {
 		case p.retire <- struct{}{}:
@@ -402,9 +353,6 @@ func (p *Pool) failOne(err error) {
 		return
 	}
 	o := event.Outcome{Verdict: event.Failed, Class: classOf(err), Message: "no instance could be started: " + err.Error()}
-	var t tally
-	t.add(&o)
-	p.count(&t)
 	p.source.Done(a, o)
 }
 

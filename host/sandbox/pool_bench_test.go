@@ -17,7 +17,7 @@ type endless struct {
 
 func (e *endless) TryNext() (event.Attempt, bool) { return event.Attempt{}, false }
 func (e *endless) Demand() <-chan struct{}        { return nil }
-func (e *endless) Hand() sandbox.Hand             { return &single{source: e} }
+func (e *endless) Lease() sandbox.Lease           { return &single{source: e} }
 func (e *endless) Next(stop, _ <-chan struct{}) (event.Taken, bool) {
 	if e.left == 0 {
 		<-stop

@@ -113,9 +113,9 @@ func (q *queue) Done(a event.Attempt, o event.Outcome) {
 }
 
 func (q *queue) Demand() <-chan struct{} { return q.demand }
-func (q *queue) Hand() sandbox.Hand      { return &single{source: q} }
+func (q *queue) Lease() sandbox.Lease    { return &single{source: q} }
 
-// single is a Hand that holds nothing but the attempt that is open.
+// single is a Lease that buffers nothing.
 type single struct {
 	source interface {
 		Next(stop, retire <-chan struct{}) (event.Taken, bool)
@@ -124,9 +124,9 @@ type single struct {
 	a event.Attempt
 }
 
-func (s *single) Held() (event.Taken, bool) { return event.Taken{}, false }
-func (s *single) Rest()                     {}
-func (s *single) Close()                    {}
+func (s *single) NextBuffered() (event.Taken, bool) { return event.Taken{}, false }
+func (s *single) Flush()                            {}
+func (s *single) Close()                            {}
 
 func (s *single) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	t, ok := s.source.Next(stop, retire)
@@ -134,10 +134,7 @@ func (s *single) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	return t, ok
 }
 
-func (s *single) Done(o *event.Outcome) bool {
-	s.source.Done(s.a, *o)
-	return true
-}
+func (s *single) Done(o *event.Outcome) { s.source.Done(s.a, *o) }
 
 func (q *queue) await(t testing.TB) done {
 	t.Helper()
@@ -284,7 +281,7 @@ func TestGrowsToConcurrencyAndDrains(t *testing.T) {
 			t.Errorf("got %q, %s", d.outcome.Class, d.outcome.Message)
 		}
 	}
-	if live := p.Stats().Instances; live > n {
+	if live := p.Instances(); live > n {
 		t.Errorf("%d instances live; concurrency is %d", live, n)
 	}
 }
@@ -298,8 +295,8 @@ func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
 	if err := p.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if p.Stats().Instances != 0 {
-		t.Errorf("%d instances after drain", p.Stats().Instances)
+	if p.Instances() != 0 {
+		t.Errorf("%d instances after drain", p.Instances())
 	}
 	left := len(q.waiting)
 	if got := len(q.dones); got+left != 100 {

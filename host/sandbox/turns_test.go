@@ -15,14 +15,14 @@ func computing(t *testing.T, turns *turns) *instance {
 	p := &Pool{module: &Module{turns: turns, memory: newBudget(0)}, epoch: time.Now().Add(-time.Hour)}
 	p.life, p.end = context.WithCancel(context.Background())
 	t.Cleanup(p.end)
-	in := newInstance(p, idleHand{}, new(tally), nil)
+	in := newInstance(p, idleLease{}, nil)
 	in.allow(in.now()-turnGrace, time.Hour, 0)
 	return in
 }
 
-type idleHand struct{ Hand }
+type idleLease struct{ Lease }
 
-func (idleHand) Rest() {}
+func (idleLease) Flush() {}
 
 // trapOf runs do, which traps the guest, and returns the class.
 func trapOf(t *testing.T, do func()) (class event.Class) {

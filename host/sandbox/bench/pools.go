@@ -50,10 +50,10 @@ func (f *flood) run(n int) event.Outcome {
 // TryNext implements sandbox.Source.
 func (f *flood) TryNext() (event.Attempt, bool) { return event.Attempt{}, false }
 
-// Hand implements sandbox.Source.
-func (f *flood) Hand() sandbox.Hand { return floodHand{f} }
+// Lease implements sandbox.Source.
+func (f *flood) Lease() sandbox.Lease { return floodLease{f} }
 
-// Next waits for the next one; see sandbox.Hand.
+// Next waits for the next one; see sandbox.Lease.
 func (f *flood) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	for waited := false; ; waited = true {
 		f.mu.Lock()
@@ -87,23 +87,20 @@ func (f *flood) Done(_ event.Attempt, o event.Outcome) {
 // Demand implements sandbox.Source.
 func (f *flood) Demand() <-chan struct{} { return nil }
 
-// floodHand is a sandbox.Hand that holds nothing but the attempt that is open.
-type floodHand struct{ *flood }
+// floodLease is a sandbox.Lease that buffers nothing.
+type floodLease struct{ *flood }
 
-// Held implements sandbox.Hand.
-func (floodHand) Held() (event.Taken, bool) { return event.Taken{}, false }
+// NextBuffered implements sandbox.Lease.
+func (floodLease) NextBuffered() (event.Taken, bool) { return event.Taken{}, false }
 
-// Done implements sandbox.Hand.
-func (h floodHand) Done(o *event.Outcome) bool {
-	h.flood.Done(h.attempt, *o)
-	return true
-}
+// Done implements sandbox.Lease.
+func (l floodLease) Done(o *event.Outcome) { l.flood.Done(l.attempt, *o) }
 
-// Rest implements sandbox.Hand.
-func (floodHand) Rest() {}
+// Flush implements sandbox.Lease.
+func (floodLease) Flush() {}
 
-// Close implements sandbox.Hand.
-func (floodHand) Close() {}
+// Close implements sandbox.Lease.
+func (floodLease) Close() {}
 
 // newEngine returns an engine that vets in a child with this cache, or here
 // without one.

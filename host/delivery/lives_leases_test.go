@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// TestHandsOverLives drives hands step by step through redrives, purges, replays,
+// TestHandsOverLives drives leases step by step through redrives, purges, replays,
 // pauses, breakers, backoffs and restarts, with children and keys: after every step
 // what the handler counts is what it has, no key is in flight twice or out of order,
 // and in the end each event is ok that was not given up.
@@ -36,25 +36,22 @@ func TestHandsOverLives(t *testing.T) {
 			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: backoff, MaxBackoff: backoff},
 			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 3).Draw(t, "failures"), Cooldown: time.Microsecond, MaxCooldown: 10 * time.Microsecond},
 		}
-		var h *delivery.Handler
-		hands := make([]*holder, 3)
-		open := func() {
-			var err error
-			if h, err = d.Open(ctx, delivery.HandlerConfig{Name: "h", Policy: policy}); err != nil {
-				t.Fatal(err)
-			}
-			for i := range hands {
-				hands[i] = &holder{Hand: h.Hand()}
+		var h *handler
+		leases := make([]*holder, 3)
+		openAll := func() {
+			h = open(t, d, "h", policy)
+			for i := range leases {
+				leases[i] = &holder{Lease: h.Lease()}
 			}
 		}
 		if err := d.Claim(ctx, "h"); err != nil {
 			t.Fatal(err)
 		}
-		open()
+		openAll()
 		published := uint64(0)
 		begins := func(x *holder) bool {
 			if x.open == nil {
-				if a, ok := begin(x.Hand); ok {
+				if a, ok := begin(x.Lease); ok {
 					l.begin(a)
 					x.open = &a
 				}
@@ -69,7 +66,7 @@ func TestHandsOverLives(t *testing.T) {
 			x.open = nil
 			x.Done(&o)
 		}
-		pick := func(t *rapid.T) *holder { return hands[rapid.IntRange(0, 2).Draw(t, "hand")] }
+		pick := func(t *rapid.T) *holder { return leases[rapid.IntRange(0, 2).Draw(t, "lease")] }
 		subjects := rapid.SampledFrom([]string{"", "", "", "a", "b", "c"})
 		purged := false
 		t.Repeat(map[string]func(*rapid.T){
@@ -100,11 +97,11 @@ func TestHandsOverLives(t *testing.T) {
 					ends(x, event.Outcome{})
 				}
 			},
-			"rest": func(t *rapid.T) { pick(t).Rest() },
+			"rest": func(t *rapid.T) { pick(t).Flush() },
 			"end and come back": func(t *rapid.T) {
 				if x := pick(t); x.open == nil {
 					x.Close()
-					x.Hand = h.Hand()
+					x.Lease = h.Lease()
 				}
 			},
 			"policy": func(t *rapid.T) {
@@ -145,7 +142,7 @@ func TestHandsOverLives(t *testing.T) {
 						}
 						started = true
 					default:
-						for _, x := range hands { // as instances that are at work
+						for _, x := range leases { // as instances that are at work
 							begins(x)
 							ends(x, event.Outcome{})
 						}
@@ -153,11 +150,11 @@ func TestHandsOverLives(t *testing.T) {
 				}
 			},
 			"restart": func(t *rapid.T) {
-				for _, x := range hands {
+				for _, x := range leases {
 					ends(x, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
 					x.Close()
 				}
-				if wrong := h.Wrong(); wrong != "" {
+				if wrong := h.Inconsistency(); wrong != "" {
 					t.Fatal(wrong)
 				}
 				if err := h.Close(ctx); err != nil {
@@ -166,10 +163,10 @@ func TestHandsOverLives(t *testing.T) {
 				l.mu.Lock()
 				clear(l.last)
 				l.mu.Unlock()
-				open()
+				openAll()
 			},
 			"": func(t *rapid.T) {
-				if wrong := h.Wrong(hands[0].Hand, hands[1].Hand, hands[2].Hand); wrong != "" {
+				if wrong := h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease); wrong != "" {
 					t.Fatal(wrong)
 				}
 				l.mu.Lock()
@@ -181,7 +178,7 @@ func TestHandsOverLives(t *testing.T) {
 		})
 		// Everything comes to its end when nothing is in the way. What waits for its
 		// retry for hours comes at once after a restart with another policy.
-		for _, x := range hands {
+		for _, x := range leases {
 			ends(x, event.Outcome{})
 			x.Close()
 		}
@@ -192,15 +189,15 @@ func TestHandsOverLives(t *testing.T) {
 		clear(l.last)
 		l.mu.Unlock()
 		policy = delivery.Policy{Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 9, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}}
-		open()
+		openAll()
 		for end := time.Now().Add(patience); ; {
-			for _, x := range hands {
+			for _, x := range leases {
 				for begins(x) {
 					ends(x, event.Outcome{})
 				}
 			}
-			for _, x := range hands {
-				x.Rest()
+			for _, x := range leases {
+				x.Flush()
 			}
 			if h.Stats().Lag == 0 {
 				if n, err := d.Redrive(ctx, event.DeadFilter{}); err != nil {
@@ -210,14 +207,14 @@ func TestHandsOverLives(t *testing.T) {
 				}
 			}
 			if time.Now().After(end) {
-				t.Fatalf("it comes to no end: %+v; %s", h.Stats(), h.Wrong(hands[0].Hand, hands[1].Hand, hands[2].Hand))
+				t.Fatalf("it comes to no end: %+v; %s", h.Stats(), h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease))
 			}
 			runtime.Gosched()
 		}
-		if wrong := h.Wrong(hands[0].Hand, hands[1].Hand, hands[2].Hand); wrong != "" {
+		if wrong := h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease); wrong != "" {
 			t.Fatal(wrong)
 		}
-		for _, x := range hands {
+		for _, x := range leases {
 			x.Close()
 		}
 		if l.wrong != "" {

@@ -26,8 +26,8 @@ var elapsed = func() chan struct{} {
 }()
 
 // begin begins an attempt as an instance does, without waiting.
-func begin(x *delivery.Hand) (event.Attempt, bool) {
-	taken, ok := x.Held()
+func begin(x *delivery.Lease) (event.Attempt, bool) {
+	taken, ok := x.NextBuffered()
 	if !ok {
 		taken, ok = x.Next(nil, elapsed)
 	}
@@ -36,12 +36,12 @@ func begin(x *delivery.Hand) (event.Attempt, bool) {
 
 // holder is an instance of a test.
 type holder struct {
-	*delivery.Hand
+	*delivery.Lease
 	open   *event.Attempt
 	untold int // successes that are not handed in
 }
 
-// TestHandsAgainstAModel drives three hands step by step, with a backlog that is
+// TestHandsAgainstAModel drives three leases step by step, with a backlog that is
 // deep at times: attempts begin, end in any way, run long, while events come, the
 // handler is paused, and a breaker opens that only Probe helps.
 func TestHandsAgainstAModel(t *testing.T) {
@@ -55,14 +55,11 @@ func TestHandsAgainstAModel(t *testing.T) {
 			Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
 			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
 		}
-		h, err := d.Open(t.Context(), delivery.HandlerConfig{Name: "h", Policy: policy})
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := open(t, d, "h", policy)
 		m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
-		hands := make([]*holder, 3)
-		for i := range hands {
-			hands[i] = &holder{Hand: h.Hand()}
+		leases := make([]*holder, 3)
+		for i := range leases {
+			leases[i] = &holder{Lease: h.Lease()}
 		}
 		probed := false // Probe was called, and no attempt has begun since
 		subjects := rapid.SampledFrom([]string{"", "", "", "a", "b", "c"})
@@ -70,7 +67,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 			if x.open != nil {
 				return
 			}
-			a, ok := begin(x.Hand)
+			a, ok := begin(x.Lease)
 			if !ok {
 				x.untold = 0 // it had to ask the queue
 				return
@@ -96,7 +93,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 			x.open = nil
 			m.done(a, o)
 			o.Result = []byte(fmt.Sprint(a.Seq))
-			if x.Done(&o) {
+			if x.Done(&o); x.Recorded() {
 				x.untold = 0
 			} else {
 				x.untold++
@@ -134,27 +131,27 @@ func TestHandsAgainstAModel(t *testing.T) {
 					}
 				}
 			},
-			"begin": func(t *rapid.T) { begins(t, hands[rapid.IntRange(0, 2).Draw(t, "hand")]) },
+			"begin": func(t *rapid.T) { begins(t, leases[rapid.IntRange(0, 2).Draw(t, "lease")]) },
 			"end": func(t *rapid.T) {
-				ends(hands[rapid.IntRange(0, 2).Draw(t, "hand")], rapid.SampledFrom(outcomes).Draw(t, "outcome"))
+				ends(leases[rapid.IntRange(0, 2).Draw(t, "lease")], rapid.SampledFrom(outcomes).Draw(t, "outcome"))
 			},
 			"go on": func(t *rapid.T) {
-				x := hands[rapid.IntRange(0, 2).Draw(t, "hand")]
+				x := leases[rapid.IntRange(0, 2).Draw(t, "lease")]
 				for range rapid.IntRange(1, 6).Draw(t, "successes") {
 					begins(t, x)
 					ends(x, event.Outcome{})
 				}
 			},
 			"rest": func(t *rapid.T) {
-				x := hands[rapid.IntRange(0, 2).Draw(t, "hand")]
-				x.Rest()
+				x := leases[rapid.IntRange(0, 2).Draw(t, "lease")]
+				x.Flush()
 				x.untold = 0
 			},
 			"end and come back": func(t *rapid.T) {
-				i := rapid.IntRange(0, 2).Draw(t, "hand")
-				if hands[i].open == nil {
-					hands[i].Close()
-					hands[i] = &holder{Hand: h.Hand()}
+				i := rapid.IntRange(0, 2).Draw(t, "lease")
+				if leases[i].open == nil {
+					leases[i].Close()
+					leases[i] = &holder{Lease: h.Lease()}
 				}
 			},
 			"pause": func(t *rapid.T) {
@@ -180,7 +177,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 					t.Fatalf("the condition is %q, want %q", got, want)
 				}
 				least := len(m.subjects) - len(m.final)
-				most := least + hands[0].untold + hands[1].untold + hands[2].untold
+				most := least + leases[0].untold + leases[1].untold + leases[2].untold
 				if lag := int(h.Stats().Lag); lag < least || lag > most {
 					t.Fatalf("lag %d; %d are not final, and %d are not handed in", lag, least, most-least)
 				}
@@ -200,7 +197,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 						t.Fatalf("event %d is shown as %s; begun: %v, final: %q, not handed in: %d", seq, got, begun, m.final[seq], most-least)
 					}
 				}
-				if wrong := h.Wrong(hands[0].Hand, hands[1].Hand, hands[2].Hand); wrong != "" {
+				if wrong := h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease); wrong != "" {
 					t.Fatal(wrong)
 				}
 				s.mu.Lock()
@@ -210,7 +207,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 				}
 			},
 		})
-		for _, x := range hands {
+		for _, x := range leases {
 			if x.open != nil {
 				m.done(*x.open, event.Outcome{})
 				o := event.Outcome{Result: []byte(fmt.Sprint(x.open.Seq))}
@@ -220,11 +217,11 @@ func TestHandsAgainstAModel(t *testing.T) {
 		}
 		policy.Paused, policy.Breaker = false, spec.BreakerPolicy{}
 		h.Update(policy)
-		x := h.Hand()
+		x := h.Lease()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		for len(m.final) < len(m.subjects) {
-			taken, ok := x.Held()
+			taken, ok := x.NextBuffered()
 			if !ok {
 				taken, ok = x.Next(ctx.Done(), nil)
 			}
@@ -257,13 +254,13 @@ func TestHandsAgainstAModel(t *testing.T) {
 	}
 }
 
-// deep opens a handler with so many events that a hand is dealt several, with one
-// key each, and two hands of it.
-func deep(t *testing.T, policy delivery.Policy) (f fixture, h *delivery.Handler, a, b *delivery.Hand) {
+// deep opens a handler with so many events that a lease is dealt several, with one
+// key each, and two leases of it.
+func deep(t *testing.T, policy delivery.Policy) (f fixture, h *handler, a, b *delivery.Lease) {
 	t.Helper()
 	f = setUp(t)
 	h = f.open(t, "h", policy)
-	a, b = h.Hand(), h.Hand()
+	a, b = h.Lease(), h.Lease()
 	for i := range 64 {
 		f.log.publish(t, fmt.Sprint("o-", i))
 	}
@@ -275,7 +272,7 @@ func deep(t *testing.T, policy delivery.Policy) (f fixture, h *delivery.Handler,
 }
 
 // awaitOpen waits until the handler has read so many events.
-func (f fixture) awaitOpen(t *testing.T, h *delivery.Handler, want uint64) {
+func (f fixture) awaitOpen(t *testing.T, h *handler, want uint64) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
@@ -287,12 +284,12 @@ func (f fixture) awaitOpen(t *testing.T, h *delivery.Handler, want uint64) {
 }
 
 // TestHandComesBack holds that what one instance holds is not kept from others: it
-// comes back when its attempt runs long, and when it is recalled.
+// comes back when its attempt runs long, and when it is revoked.
 func TestHandComesBack(t *testing.T) {
 	ok := &event.Outcome{}
-	tests := map[string]func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand){
-		"its attempt runs long": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
-			a.Rest()
+	tests := map[string]func(t *testing.T, h *handler, a, b *delivery.Lease){
+		"its attempt runs long": func(t *testing.T, _ *handler, a, b *delivery.Lease) {
+			a.Flush()
 			for n := 63; n > 0; n-- { // all but the one that a is at
 				if _, ok := begin(b); !ok {
 					t.Fatalf("%d are left, and b gets none of them", n)
@@ -303,7 +300,7 @@ func TestHandComesBack(t *testing.T) {
 				t.Error("b got what a is at")
 			}
 		},
-		"another finds nothing": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
+		"another finds nothing": func(t *testing.T, _ *handler, a, b *delivery.Lease) {
 			for {
 				if _, ok := begin(b); !ok {
 					break // it has looked, in vain
@@ -311,7 +308,7 @@ func TestHandComesBack(t *testing.T) {
 				b.Done(ok)
 			}
 			a.Done(ok)
-			if _, is := a.Held(); is {
+			if _, is := a.NextBuffered(); is {
 				t.Error("a has gone on with what it held")
 			}
 			if _, is := begin(b); !is {
@@ -319,7 +316,7 @@ func TestHandComesBack(t *testing.T) {
 			}
 			b.Done(ok)
 		},
-		"a pause": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+		"a pause": func(t *testing.T, h *handler, a, b *delivery.Lease) {
 			h.Update(delivery.Policy{Key: bySubject, Paused: true})
 			a.Done(ok)
 			if _, is := begin(a); is {
@@ -329,7 +326,7 @@ func TestHandComesBack(t *testing.T) {
 				t.Errorf("got %+v", h.Stats())
 			}
 		},
-		"a breaker that opens": func(t *testing.T, _ *delivery.Handler, a, b *delivery.Hand) {
+		"a breaker that opens": func(t *testing.T, _ *handler, a, b *delivery.Lease) {
 			for range 2 {
 				begin(b)
 				o := trap()
@@ -340,8 +337,8 @@ func TestHandComesBack(t *testing.T) {
 				t.Error("an attempt has begun")
 			}
 		},
-		"a success after a failure": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
-			a.Rest()
+		"a success after a failure": func(t *testing.T, h *handler, a, b *delivery.Lease) {
+			a.Flush()
 			a.Done(ok)
 			fail := func() {
 				begin(b)
@@ -356,9 +353,9 @@ func TestHandComesBack(t *testing.T) {
 				t.Errorf("got %+v", c)
 			}
 		},
-		"its instance ends": func(t *testing.T, h *delivery.Handler, a, b *delivery.Hand) {
+		"its instance ends": func(t *testing.T, h *handler, a, b *delivery.Lease) {
 			a.Done(ok)
-			a.Held()
+			a.NextBuffered()
 			a.Done(ok)
 			a.Close()
 			if got := h.Stats(); got.Delivered != 2 || got.Open != 62 {
@@ -394,7 +391,7 @@ func TestHandComesBack(t *testing.T) {
 	}
 }
 
-// TestHandsHammer is TestHammer with hands: workers that rest at times, publishers,
+// TestHandsHammer is TestHammer with leases: workers that rest at times, publishers,
 // pauses, a breaker that opens and probes by itself, and readers of the figures.
 func TestHandsHammer(t *testing.T) {
 	const events, keys = 4000, 40
@@ -416,10 +413,10 @@ func TestHandsHammer(t *testing.T) {
 	var workers, others sync.WaitGroup
 	for range 4 {
 		workers.Go(func() {
-			x := h.Hand()
+			x := h.Lease()
 			defer x.Close()
 			for n := 0; ; n++ {
-				taken, ok := x.Held()
+				taken, ok := x.NextBuffered()
 				if !ok {
 					if taken, ok = x.Next(quit, nil); !ok {
 						return
@@ -430,7 +427,7 @@ func TestHandsHammer(t *testing.T) {
 					o = outcomes[rand.IntN(len(outcomes))]
 				}
 				if rand.IntN(20) == 0 {
-					x.Rest()
+					x.Flush()
 				}
 				m.mu.Lock()
 				if w := m.taken(taken.Attempt); w != "" {

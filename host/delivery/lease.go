@@ -1,0 +1,241 @@
+package delivery
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// maxLease bounds the attempts of one lease: the open one, and those that start after
+// it without a look at the queue.
+const maxLease = 16
+
+// Lease is where one instance gets its attempts. While many are ready it acquires up to
+// half of its share at once, and it records plain successes together, so that the
+// queue's lock is taken once for all of them.
+//
+// A lease returns its unstarted attempts when the instance calls Flush, which it does
+// before it waits and when an attempt outlasts one fuel slice, and on the first call
+// after a revoke. Any outcome but a plain success is recorded at once, with all before it.
+//
+// A Lease is for one goroutine.
+type Lease struct {
+	source      *Source
+	revocations uint64 // handler.revocations when the attempts were acquired
+	tasks       [maxLease]*task
+	successes   [maxLease]success // of the completed attempts that are not recorded
+	results     []byte            // of those successes
+	notices     []notification    // of recorded outcomes, to be sent once the lock is free
+	acquired    int               // tasks
+	started     int               // of them
+	recorded    int               // of them
+	open        bool              // the one that started last is not completed
+
+	visible atomic.Int32 // started, for those that hold handler.mu
+	counted bool         // in handler.multiLeases
+}
+
+// success is a successful first attempt without children.
+type success struct {
+	event.Success
+	result int // where its result ends among the results; it starts where the one before ends
+}
+
+// Lease returns a Lease. The caller closes it.
+func (s *Source) Lease() *Lease {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	s.h.leases++
+	return &Lease{source: s}
+}
+
+// Close returns unstarted attempts. No attempt may be open.
+func (x *Lease) Close() {
+	h := x.source.h
+	h.mu.Lock()
+	x.flush()
+	h.leases--
+	h.mu.Unlock()
+	x.notify()
+}
+
+// NextBuffered starts an attempt that is already acquired. It returns false when there
+// is none, or when the lease was revoked: see Next.
+func (x *Lease) NextBuffered() (event.Taken, bool) {
+	if x.started == x.acquired || x.revoked() {
+		return event.Taken{}, false
+	}
+	return x.start(), true
+}
+
+// Next waits for an attempt and starts it. It returns false once stop is closed,
+// or when it waits and gets a token from retire. No attempt may be open.
+func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	h := x.source.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x.flush()
+	if len(x.notices) > 0 {
+		h.mu.Unlock()
+		x.notify()
+		h.mu.Lock()
+	}
+	waited, ok := h.await(stop, retire)
+	if !ok {
+		return event.Taken{}, false
+	}
+	x.acquire()
+	taken := x.start()
+	taken.Waited, taken.More = waited, taken.More || h.ready.len() > 0 && h.mayStart()
+	return taken, true
+}
+
+// Done completes the open attempt. The caller may reuse o and its Result afterwards.
+func (x *Lease) Done(o *event.Outcome) {
+	h := x.source.h
+	x.open = false
+	t := x.tasks[x.started-1]
+	if x.started < x.acquired && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && !x.revoked() && !h.dispatcher.watched() {
+		x.results = append(x.results, o.Result...)
+		s := &x.successes[x.started-1]
+		if *s = (success{event.Success{At: o.At, Duration: o.Duration, Fuel: o.Fuel}, len(x.results)}); o.At.IsZero() {
+			s.At = time.Now()
+		}
+		return
+	}
+	h.mu.Lock()
+	x.record(x.started - 1)
+	x.tasks[x.recorded], t.lease = nil, nil
+	x.recorded++
+	completed := h.complete(t, o, x.source)
+	if x.revoked() {
+		x.returnUnstarted()
+	}
+	h.mu.Unlock()
+	x.notify()
+	completed.send()
+}
+
+// Flush records completed attempts and returns unstarted ones. An open attempt stays open.
+func (x *Lease) Flush() {
+	if x.acquired-x.recorded == 0 || x.acquired-x.recorded == 1 && x.open {
+		return
+	}
+	h := x.source.h
+	h.mu.Lock()
+	x.flush()
+	h.mu.Unlock()
+	x.notify()
+}
+
+// hasStarted reports whether a task of the lease has started. The caller holds handler.mu.
+func (x *Lease) hasStarted(t *task) bool { return int32(t.slot) < x.visible.Load() }
+
+func (x *Lease) revoked() bool { return x.revocations != x.source.h.revocations.Load() }
+
+// acquire takes the lease's share of what is ready: at least one attempt. The lease is
+// empty, and the caller holds handler.mu, as for what follows.
+func (x *Lease) acquire() {
+	h := x.source.h
+	x.revocations = h.revocations.Load()
+	x.started, x.recorded = 0, 0
+	x.visible.Store(0)
+	x.acquired = h.share()
+	for i := range x.acquired {
+		t := h.ready.pop()
+		t.lease, t.slot = x, uint8(i)
+		h.startAttempt(t)
+		x.tasks[i] = t
+	}
+	if x.counted = x.acquired > 1; x.counted {
+		h.multiLeases++
+	}
+}
+
+// start starts the next acquired attempt. The owner calls it, with or without the lock.
+func (x *Lease) start() event.Taken {
+	t := x.tasks[x.started]
+	x.started++
+	x.visible.Store(int32(x.started))
+	x.open = true
+	return event.Taken{Attempt: t.attempt(), More: x.started < x.acquired}
+}
+
+// flush is Flush.
+func (x *Lease) flush() {
+	completed := x.started
+	if x.open {
+		completed--
+	}
+	x.record(completed)
+	x.returnUnstarted()
+}
+
+// record records the successes before the given attempt. They do not concern the
+// breaker: no attempt failed before them, because a failure revokes every lease.
+// Observers registered after these attempts completed are notified too; until now the
+// attempts were reported as delivering.
+func (x *Lease) record(before int) {
+	if x.recorded >= before {
+		return
+	}
+	h := x.source.h
+	watched := h.dispatcher.watched()
+	for from := 0; x.recorded < before; x.recorded++ {
+		t, s := x.tasks[x.recorded], &x.successes[x.recorded]
+		x.tasks[x.recorded], t.lease = nil, nil
+		record := t.record
+		h.succeed(t, s.Success, x.results[from:s.result], x.source)
+		from = s.result
+		if watched {
+			d, _ := h.outcomes.find(h.name, record.Seq)
+			x.notices = append(x.notices, notification{handler: h, record: record, delivery: &d})
+		}
+	}
+	if x.results = x.results[:0]; cap(x.results) > maxResults {
+		x.results = nil
+	}
+	h.cursor() // drops the tasks that it has passed
+}
+
+// notify sends the notifications of recorded outcomes. The lock is free.
+func (x *Lease) notify() {
+	for i := range x.notices {
+		x.notices[i].send()
+	}
+	clear(x.notices)
+	x.notices = x.notices[:0]
+}
+
+// returnUnstarted puts unstarted attempts back to the front of the queue.
+func (x *Lease) returnUnstarted() {
+	h := x.source.h
+	for ; x.acquired > x.started; x.acquired-- {
+		t := x.tasks[x.acquired-1]
+		x.tasks[x.acquired-1], t.lease = nil, nil
+		h.putBack(t)
+	}
+	if x.counted {
+		x.counted = false
+		h.multiLeases--
+	}
+	h.signal()
+}
+
+// share is how many attempts a lease may acquire: half of an even share, so that
+// instances which ask later find some; and one while an instance waits, or while each
+// outcome may decide whether the next attempt starts.
+func (h *handler) share() int {
+	if h.parked > 0 || h.breaker.open || h.breaker.failures > 0 {
+		return 1
+	}
+	return max(1, min(maxLease, h.ready.len()/(2*h.leases)))
+}
+
+// revoke has every lease return to the queue before it starts another attempt.
+func (h *handler) revoke() {
+	if h.multiLeases > 0 {
+		h.revocations.Add(1)
+	}
+}

@@ -1,0 +1,166 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+const (
+	// maxWindow bounds the events that a handler has read and that are not final, plus
+	// the outcomes that are not written yet; but see counted.
+	maxWindow = 4096
+	// maxWindowBytes bounds the envelopes of those events.
+	maxWindowBytes = 64 << 20
+	// maxAhead bounds the events that are read past one whose outcome is not recorded.
+	maxAhead = 16 * maxWindow
+	// maxChildBytes bounds the children that are not written yet: above it no attempt
+	// starts.
+	maxChildBytes = 64 << 20
+	readBatch     = 64
+	// maxReady bounds the ready events while attempts are open: more would not make a
+	// busy handler faster, and the processor's caches are small.
+	maxReady  = 2 * readBatch
+	readRetry = time.Second // after the log could not be read
+)
+
+// startReading starts the reader and the feeder.
+func (h *handler) startReading() {
+	ctx, cancel := context.WithCancel(context.Background())
+	h.stopReading = cancel
+	token(h.refill) // events may have been redriven before
+	h.reading.Go(func() { h.read(ctx) })
+	h.reading.Go(func() { h.feed(ctx) })
+}
+
+// read is the reader.
+func (h *handler) read(ctx context.Context) {
+	if !h.readReplay(ctx) {
+		return
+	}
+	sub := h.dispatcher.cfg.Log.Subscribe(h.readTo + 1)
+	defer sub.Close()
+	buf := make([]event.Record, readBatch)
+	for {
+		n, err := sub.Next(ctx, buf)
+		if err != nil {
+			if ctx.Err() != nil || !h.pause(ctx, partReader, err) {
+				return
+			}
+			continue
+		}
+		h.recovered(partReader)
+		for unread := buf[:n]; len(unread) > 0; {
+			fit := h.awaitCapacity(ctx, unread)
+			if fit == 0 {
+				return
+			}
+			h.arrive(unread[:fit])
+			unread = unread[fit:]
+		}
+		clear(buf[:n])
+	}
+}
+
+// awaitCapacity waits until the handler has capacity for more events. It returns how
+// many of the records fit, from the first on; 0 when ctx has ended.
+func (h *handler) awaitCapacity(ctx context.Context, records []event.Record) int {
+	for ctx.Err() == nil {
+		h.mu.Lock()
+		fit := h.fit(records)
+		h.readerFull = fit == 0
+		h.mu.Unlock()
+		if fit > 0 {
+			return fit
+		}
+		select {
+		case <-h.readerWake:
+		case <-ctx.Done():
+		}
+	}
+	return 0
+}
+
+func (h *handler) fit(records []event.Record) (n int) {
+	h.cursor() // drops the tasks that it has passed
+	bytes := h.bytes
+	limit := min(len(records), maxWindow-h.counted(), maxAhead-h.window.len())
+	if h.inFlight > 0 {
+		limit = min(limit, maxReady-h.ready.len())
+	}
+	for ; n < limit && bytes < maxWindowBytes; n++ {
+		bytes += len(records[n].Event.Envelope())
+	}
+	return n
+}
+
+// counted returns how much of maxWindow is used. While keys wait for a retry and nothing
+// else is ready, the events behind them do not count: the reader continues with the
+// events of other keys, up to maxAhead or maxWindowBytes.
+func (h *handler) counted() int {
+	n := h.open.n + h.unsaved
+	if h.retries.Len() > 0 && h.ready.len() == 0 {
+		n -= h.behind
+	}
+	return n
+}
+
+// wakeReader wakes the reader, and the feeder, if it waits for capacity and there is
+// enough for several events.
+func (h *handler) wakeReader() {
+	busy := h.inFlight > 0 && h.ready.len() > maxReady-readBatch
+	if h.readerFull && h.counted() <= maxWindow-readBatch && !busy {
+		h.readerFull = false
+		token(h.readerWake)
+	}
+	h.wakeFeeder()
+}
+
+// arrive admits events that were read from the log.
+func (h *handler) arrive(records []event.Record) {
+	h.mu.Lock()
+	policy := h.policy
+	h.batch = h.reuse(h.batch[:0], len(records))
+	h.mu.Unlock()
+	n := 0
+	for _, rec := range records {
+		if _, waits := h.later[rec.Seq]; !waits && !policy.Takes(rec.Event) {
+			continue
+		}
+		if n == len(h.batch) {
+			h.batch = append(h.batch, new(task))
+		}
+		h.batch[n].record, h.batch[n].lane = rec, h.lane(policy.Key(rec.Event))
+		n++
+	}
+	now := time.Now().UnixNano()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.batch[:n] {
+		seq := t.record.Seq
+		if h.done[seq] {
+			h.recycle(t)
+			continue
+		}
+		if past, waits := h.later[seq]; waits {
+			delete(h.later, seq)
+			t.past, t.recorded = &past, true
+			h.admit(t)
+			continue
+		}
+		t.unstored, t.arrived = seq > h.stored, now
+		t.users++
+		h.window.push(t)
+		h.admit(t)
+	}
+	h.free = append(h.free, h.batch[n:]...) // these are unused
+	clear(h.batch)
+	if len(h.done) > 0 {
+		for _, rec := range records {
+			delete(h.done, rec.Seq)
+		}
+	}
+	h.readTo = records[len(records)-1].Seq
+	h.stored = max(h.stored, h.readTo)
+}

@@ -1,0 +1,108 @@
+package delivery
+
+import (
+	"context"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// Source is where one version of a handler gets its attempts. The sources of a handler
+// share its queue, and each counts its own attempts. A Source is safe for concurrent
+// use. The caller closes it after the pool that takes from it is drained.
+type Source struct {
+	h      *handler
+	closed bool // under Dispatcher.mu
+
+	// Under handler.mu. A success with children is counted when the store has published
+	// them, every other attempt when it is completed.
+	delivered, failed, fuel uint64
+}
+
+// Stats counts the attempts of a source, and describes the queue of its handler.
+type Stats struct {
+	Delivered uint64 // successful attempts
+	Failed    uint64 // failed attempts, also those whose children could not be published
+	Fuel      uint64 // of all attempts, also cancelled ones
+	// Open counts the events in the queue that are not final: read, waiting for a retry,
+	// or redriven.
+	Open uint64
+	// Lag is Open and every event of the log that is not read, except those that are
+	// final. A handler reads 4,096 of its events ahead, 65,536 while some wait behind a
+	// retry; whether it takes an event is known only when the event is read.
+	Lag            uint64
+	HistorySkipped uint64 // successes without a stored outcome since the handler was opened, see history.go
+	Condition      Condition
+}
+
+// Stats returns the present values in constant time.
+func (s *Source) Stats() Stats {
+	last := s.h.dispatcher.cfg.Log.Last()
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	f := s.h.figures(last)
+	return Stats{Delivered: s.delivered, Failed: s.failed, Fuel: s.fuel,
+		Open: f.Open, Lag: f.Lag, HistorySkipped: f.HistorySkipped, Condition: s.h.condition()}
+}
+
+// Update changes the handler's policy: the filter and the order key for events that are
+// not read yet, the rest at once. It holds a lock while it calls change.
+func (s *Source) Update(change func(*Policy)) { s.h.update(change) }
+
+// Probe lets an open breaker try an event now instead of after its cooldown, for
+// example because a new version runs.
+func (s *Source) Probe() { s.h.probe() }
+
+// Demand yields a token when an attempt is ready and no instance waits in Lease.Next.
+func (s *Source) Demand() <-chan struct{} { return s.h.demand }
+
+// TryNext starts an attempt without a lease. It returns false when none may start.
+func (s *Source) TryNext() (event.Attempt, bool) {
+	h := s.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ready.len() == 0 || !h.mayStart() {
+		return event.Attempt{}, false
+	}
+	t := h.ready.pop()
+	h.startAttempt(t)
+	return t.attempt(), true
+}
+
+// Done completes an attempt of TryNext.
+func (s *Source) Done(a event.Attempt, o event.Outcome) {
+	h := s.h
+	h.mu.Lock()
+	t := h.open.get(a.Seq)
+	if t == nil || !t.delivering || t.lease != nil {
+		h.mu.Unlock()
+		return
+	}
+	completed := h.complete(t, &o, s)
+	h.mu.Unlock()
+	completed.send()
+}
+
+// Close ends the use of the handler by this source. The last one to close also closes
+// the handler: it stops reading and waits until the outcomes are written, ctx ends, or a
+// full disk refuses them (fault.Exhausted). Outcomes that are not written then are
+// delivered again when the handler is opened next.
+func (s *Source) Close(ctx context.Context) error {
+	h, d := s.h, s.h.dispatcher
+	d.mu.Lock()
+	if s.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	h.sources--
+	last := h.sources == 0
+	if last {
+		h.endLife()
+	}
+	d.mu.Unlock()
+	if !last {
+		h.probe() // the last probe may have been by an instance of this version
+		return nil
+	}
+	return h.close(ctx)
+}

@@ -1,0 +1,42 @@
+package run
+
+import (
+	"context"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/sandbox"
+)
+
+// running is one version of a plugin at work.
+type running struct {
+	source *delivery.Source
+	pool   *sandbox.Pool
+}
+
+// Drain implements plugin.Running.
+func (v *running) Drain(ctx context.Context) error {
+	err := v.pool.Drain(ctx)
+	if e := v.source.Close(ctx); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Stats implements plugin.Running.
+func (v *running) Stats() plugin.Stats {
+	s := v.source.Stats()
+	return plugin.Stats{Instances: v.pool.Instances(), Delivered: s.Delivered, Failed: s.Failed, Fuel: s.Fuel,
+		Lag: s.Lag, Condition: plugin.Condition{State: s.Condition.State, Reason: s.Condition.Reason, Since: s.Condition.Since}}
+}
+
+// SetPaused implements plugin.Running.
+func (v *running) SetPaused(paused bool) {
+	v.source.Update(func(p *delivery.Policy) { p.Paused = paused })
+}
+
+// source adapts a delivery.Source to the sandbox.
+type source struct{ *delivery.Source }
+
+// Lease implements sandbox.Source.
+func (s source) Lease() sandbox.Lease { return s.Source.Lease() }
