@@ -79,7 +79,7 @@ func validIdentifiers(s string, pre bool) bool {
 		number := true
 		for i := 0; i < len(id); i++ {
 			c := id[i]
-			if !isLetter(c) && !isDigit(c) && c != '-' {
+			if !isAlpha(c) && !isDigit(c) && c != '-' {
 				return false
 			}
 			number = number && isDigit(c)
@@ -153,8 +153,8 @@ func ValidPointer(p string) bool {
 // host name in lower case or an IP address (version 6 in brackets), with an
 // optional port. There are no wildcards: whom a plugin talks to is written out.
 func ValidHost(h string) bool {
-	if rest, ok := strings.CutPrefix(h, "["); ok {
-		address, port, ok := strings.Cut(rest, "]")
+	if bracketed, ok := strings.CutPrefix(h, "["); ok {
+		address, port, ok := strings.Cut(bracketed, "]")
 		if !ok || address == "" || strings.Trim(address, "0123456789abcdef:.") != "" || !strings.Contains(address, ":") {
 			return false
 		}
@@ -196,7 +196,7 @@ func secretError(name string) error {
 		return fmt.Errorf("%q is not a secret's name: 1 to 128 bytes", name)
 	}
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; !isLetter(c) && !isDigit(c) && !strings.ContainsRune("._-/", rune(c)) {
+		if c := name[i]; !isAlpha(c) && !isDigit(c) && !strings.ContainsRune("._-/", rune(c)) {
 			return fmt.Errorf("%q is not a secret's name: letters, digits and . _ - /", name)
 		}
 	}
@@ -218,5 +218,5 @@ func textError(text string) error {
 }
 
 func isLower(c byte) bool  { return 'a' <= c && c <= 'z' }
-func isLetter(c byte) bool { return isLower(c|0x20) && c < 0x80 }
+func isAlpha(c byte) bool { return isLower(c|0x20) && c < 0x80 }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }

@@ -35,13 +35,13 @@ func FindSection(wasm []byte, name string) ([]byte, bool, error) {
 	}
 	var found []byte
 	ok := false
-	for rest := wasm[8:]; len(rest) > 0; {
-		id := rest[0]
-		section, after, fits := cut(rest[1:])
+	for unread := wasm[8:]; len(unread) > 0; {
+		id := unread[0]
+		section, after, fits := cut(unread[1:])
 		if !fits {
 			return nil, false, ErrSection
 		}
-		rest = after
+		unread = after
 		if id != 0 {
 			continue
 		}
@@ -61,8 +61,8 @@ func FindSection(wasm []byte, name string) ([]byte, bool, error) {
 }
 
 // cut splits b, which begins with a length in unsigned LEB128 of at most 32
-// bits, into the bytes of that length and the rest.
-func cut(b []byte) (head, rest []byte, ok bool) {
+// bits, into the bytes of that length and the remaining ones.
+func cut(b []byte) (head, tail []byte, ok bool) {
 	var n uint32
 	for i := 0; i < len(b) && i < 5; i++ {
 		c := b[i]

@@ -84,7 +84,7 @@ func memory(session int) (bytes int) {
 // stat answers the fields after the command's name: state, parent, group, session, ...
 func stat(path string) ([]string, bool) {
 	b, err := os.ReadFile(path)
-	_, rest, ok := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
+	_, fields, ok := strings.Cut(string(b), ") ")
+	f := strings.Fields(fields)
 	return f, err == nil && ok && len(f) > 21
 }

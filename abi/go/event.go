@@ -23,14 +23,14 @@ func (e *Event) next() bool {
 	if n < 0 {
 		panic(callError("next", n).Error())
 	}
-	e.envelope = room(e.envelope, n)
+	e.envelope = refill(e.envelope, n)
 	e.size = int(n)
 	return true
 }
 
-// room returns a buffer with the n bytes that a call has yielded: buf when
-// they did fit, otherwise a larger one, filled by asking for them again.
-func room(buf []byte, n int32) []byte {
+// refill returns the buffer with the n bytes that a call has yielded: buf if they
+// fit, otherwise a larger one, filled by asking for them again.
+func refill(buf []byte, n int32) []byte {
 	if int(n) <= len(buf) {
 		return buf
 	}
@@ -65,7 +65,7 @@ func (e *Event) FieldBytes(pointer string) ([]byte, bool) {
 	if n < 0 {
 		panic(callError("field "+pointer, n).Error())
 	}
-	e.field = room(e.field, n)
+	e.field = refill(e.field, n)
 	return e.field[:n:n], true
 }
 

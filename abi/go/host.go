@@ -87,5 +87,5 @@ func yielded(call string, buf []byte, n int32) ([]byte, error) {
 	if n < 0 {
 		return nil, callError(call, n)
 	}
-	return room(buf, n)[:n], nil
+	return refill(buf, n)[:n], nil
 }

@@ -46,7 +46,7 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-func TestSilentStatuses(t *testing.T) {
+func TestStatusWithoutMessageIsSkipped(t *testing.T) {
 	for _, status := range []string{"pending", "processing", "lost"} {
 		out := deliver(t, "", order(status))
 		if want := `{"skipped":true,"reason":"status ` + status + ` needs no message"}`; out.Result != want {

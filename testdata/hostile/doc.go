@@ -44,11 +44,11 @@ const (
 // Cases are all of them. The slice is the caller's to keep.
 func Cases() []Case {
 	var all []Case
-	for _, some := range [][]Case{
+	for _, cases := range [][]Case{
 		loops(), recursions(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(),
 		shapes(), features(), counts(), bombs(),
 	} {
-		all = append(all, some...)
+		all = append(all, cases...)
 	}
 	return all
 }

@@ -69,13 +69,13 @@ func recursions() []Case {
 			for i := range 60 { // all live over the call
 				code = append(code, B(localGet, i)...)
 			}
-			params, drops := "", B()
+			params, discards := "", B()
 			for range 60 {
 				params += i64
-				drops = append(drops, drop)
+				discards = append(discards, drop)
 			}
-			m.define(params, "", nil, code, calls(f+1), code, drops)
-			m.define(params, "", nil, code, calls(f), code, drops)
+			m.define(params, "", nil, code, calls(f+1), code, discards)
+			m.define(params, "", nil, code, calls(f), code, discards)
 			args := B()
 			for i := range 60 {
 				args = append(args, long(int64(i))...)

@@ -28,7 +28,7 @@ func shapes() []Case {
 		}
 		m.exports = kept
 	}
-	foreign := func(from, name, params, results string) []byte {
+	importing := func(from, name, params, results string) []byte {
 		m := blank()
 		own, taken := m.byName[name]
 		m.imported(from, name, params, results)
@@ -98,14 +98,14 @@ func shapes() []Case {
 				drop, drop, drop, end)
 		}),
 		{Name: "never_reads", Wasm: idle.bytes(), Refused: "never reads an event"},
-		{Name: "imports_another_function_of_the_abi", Wasm: foreign("berth_v1", "format_disk", "", ""), Refused: "berth_v1.format_disk"},
-		{Name: "imports_next_with_another_signature", Wasm: foreign("berth_v1", "finish", i64, i64), Refused: "another signature"},
-		{Name: "imports_a_later_abi", Wasm: foreign("berth_v2", "next", i32+i32, i32), Refused: "berth_v2.next"},
-		{Name: "imports_something_else", Wasm: foreign("env", "system", i32, i32), Refused: "env.system"},
-		{Name: "imports_abort_with_another_signature", Wasm: foreign("env", "abort", i32, ""), Refused: "env.abort"},
-		{Name: "imports_an_unknown_wasi_function", Wasm: foreign("wasi_snapshot_preview1", "sudo", "", i32), Refused: "sudo"},
-		{Name: "imports_wasi_with_another_signature", Wasm: foreign("wasi_snapshot_preview1", "fd_close", i64, i64), Refused: "fd_close"},
-		{Name: "imports_the_meter", Wasm: foreign("berth_meter", "refill", i64, i64), Refused: "berth_meter"},
+		{Name: "imports_another_function_of_the_abi", Wasm: importing("berth_v1", "format_disk", "", ""), Refused: "berth_v1.format_disk"},
+		{Name: "imports_next_with_another_signature", Wasm: importing("berth_v1", "finish", i64, i64), Refused: "another signature"},
+		{Name: "imports_a_later_abi", Wasm: importing("berth_v2", "next", i32+i32, i32), Refused: "berth_v2.next"},
+		{Name: "imports_something_else", Wasm: importing("env", "system", i32, i32), Refused: "env.system"},
+		{Name: "imports_abort_with_another_signature", Wasm: importing("env", "abort", i32, ""), Refused: "env.abort"},
+		{Name: "imports_an_unknown_wasi_function", Wasm: importing("wasi_snapshot_preview1", "sudo", "", i32), Refused: "sudo"},
+		{Name: "imports_wasi_with_another_signature", Wasm: importing("wasi_snapshot_preview1", "fd_close", i64, i64), Refused: "fd_close"},
+		{Name: "imports_the_meter", Wasm: importing("berth_meter", "refill", i64, i64), Refused: "berth_meter"},
 		{Name: "imports_a_global", Wasm: importsGlobal.bytes(), Refused: "berth_v1.fuel"},
 		{Name: "imports_the_memory", Wasm: Module(Section(2, Vec(Import("env", "memory", wasmbin.KindMemory, 0, 1)))), Refused: "env.memory"},
 		{Name: "imports_a_table", Wasm: Module(Section(2, Vec(Import("env", "t", wasmbin.KindTable, 0x70, 0, 1)))), Refused: "env.t"},

@@ -48,16 +48,16 @@ func loops() []Case {
 				localGet, 0, number(0x3ffff00), 0x71, 0x28, 0, 0, drop))
 		}), Class: event.ClassTimeout},
 		{Name: "sixty_four_results", Wasm: on(func(m *module) []byte {
-			results, values, drops := "", B(), B()
+			results, values, discards := "", B(), B()
 			for i := range 64 {
 				results += i64
 				values = append(values, long(int64(i))...)
-				drops = append(drops, drop)
+				discards = append(discards, drop)
 			}
 			one := m.define("", results, nil, values)
 			two := m.define("", results, nil, calls(one))
 			three := m.define("", results, nil, calls(two))
-			return forever(calls(three), drops)
+			return forever(calls(three), discards)
 		}), Class: event.ClassTimeout},
 		{Name: "divisions", Wasm: on(func(m *module) []byte {
 			code := B()
@@ -149,9 +149,9 @@ func pieces() []Case {
 		}
 		return code
 	}
-	flood := func(name string, fd, size, n int64, rest ...any) []byte {
+	flood := func(name string, fd, size, n int64, trailing ...any) []byte {
 		return large(1000, func(m *module) []byte {
-			args := B(number(fd), number(64), number(n), B(rest...), number(16))
+			args := B(number(fd), number(64), number(n), B(trailing...), number(16))
 			return B(vector(size, n), forever(args, call, U(m.byName[name]), drop))
 		})
 	}

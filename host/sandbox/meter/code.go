@@ -107,7 +107,7 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 	case stack > 0:
 		out = append(m.refillElse(m.bothLeft(out, wasmbin.BlockVoid), 0), byte(wasmbin.OpEnd))
 	default:
-		out = m.refillInPlace(out)
+		out = m.refillInline(out)
 	}
 	frames := append(m.frames[:0], emitFrame{charge: 0})
 	wraps, loop, jumps := int32(0), 0, 0
@@ -272,10 +272,10 @@ func (m *module) refillElse(out []byte, charge int64) []byte {
 	return m.callHelper(wasmbin.AppendS64(out, charge), helperRefill)
 }
 
-// refillInPlace appends a refill, if one is needed, behind which the code goes on.
+// refillInline appends a refill, if one is needed, behind which the code goes on.
 // The call stands in the else, since the engine lays out the then part as the
 // likely one.
-func (m *module) refillInPlace(out []byte) []byte {
+func (m *module) refillInline(out []byte) []byte {
 	out = m.refillElse(m.fuelLeft(out, wasmbin.BlockVoid), 0)
 	return append(out, byte(wasmbin.OpEnd))
 }

@@ -174,12 +174,12 @@ func (e *emitter) chargeTimes(fuel int64) {
 // subtract takes the amount on the stack from the counter below it.
 func (e *emitter) subtract() {
 	e.op(opI64Sub)
-	e.out = e.m.refillInPlace(e.m.globalSet(e.out))
+	e.out = e.m.refillInline(e.m.globalSet(e.out))
 }
 
 // chargeChunk charges one chunk.
 func (e *emitter) chargeChunk() {
-	e.out = e.m.refillInPlace(e.m.subtract(e.out, chunkBytes>>bytesPerUnitLog2))
+	e.out = e.m.refillInline(e.m.subtract(e.out, chunkBytes>>bytesPerUnitLog2))
 }
 
 // tooLong leaves whether local 2, the length, is more than a chunk.

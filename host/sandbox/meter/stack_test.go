@@ -157,8 +157,8 @@ func TestFramesAreBounded(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		types := func(what string, most int) string {
-			return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{i32, i64, f64, v128}), 0, most).Draw(t, what), "")
+		types := func(what string, limit int) string {
+			return strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{i32, i64, f64, v128}), 0, limit).Draw(t, what), "")
 		}
 		s := frameShape{params: types("params", 40), results: types("results", 40), locals: types("locals", 200),
 			operands: rapid.IntRange(0, 100).Draw(t, "operands"), blocks: rapid.IntRange(0, 10).Draw(t, "blocks")}
@@ -275,11 +275,11 @@ func TestFrameTooLargeIsRefused(t *testing.T) {
 		_, _, err := Rewrite(Func("", "", Vec(B(U(n), i64)), 0x0b), Config{})
 		return err
 	}
-	most := (maxFrame - frameFixed - savedRegs*frameSaved) / frameSlot
-	if err := of(most); err != nil {
+	limit := (maxFrame - frameFixed - savedRegs*frameSaved) / frameSlot
+	if err := of(limit); err != nil {
 		t.Error(err)
 	}
-	if err := of(most + 1); err == nil || !strings.Contains(err.Error(), "bytes of stack") {
+	if err := of(limit + 1); err == nil || !strings.Contains(err.Error(), "bytes of stack") {
 		t.Errorf("a larger one: got %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func (s *scan) body(r *wasmbin.Reader) error {
 	if err := s.over(at, "locals", uint64(locals), s.limits.Locals); err != nil {
 		return err
 	}
-	s.report.MostLocals = max(s.report.MostLocals, int(locals))
+	s.report.MaxLocals = max(s.report.MaxLocals, int(locals))
 	if err := s.code(&code); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (s *scan) code(r *wasmbin.Reader) error {
 			return e
 		}
 	}
-	s.report.MostControls = max(s.report.MostControls, controls)
+	s.report.MaxControls = max(s.report.MaxControls, controls)
 	return r.Done("the function body")
 }
 

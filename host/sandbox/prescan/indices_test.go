@@ -196,7 +196,7 @@ func TestMultiValueBlocks(t *testing.T) {
 		Section(3, Vec(U(0))),
 		Section(10, Vec(Body(0x00, 0x02, 1, 0x00, end, 0x00, 0x03, 1, 0x02, 1, 0x03, 0x81, 0, 0x00, end, end, end, 0x00, 0x04, 1, 0x00, 0x05, 0x00, end, 0x00, end))))
 	r, err := prescan.Scan(wasm, prescan.Limits{})
-	if err != nil || r.MostControls != 5 || r.DeepestNest != 3 || r.DeepestLoops != 2 || r.MostParams != 3 {
+	if err != nil || r.MaxControls != 5 || r.DeepestNest != 3 || r.DeepestLoops != 2 || r.MaxParams != 3 {
 		t.Errorf("%v, %+v", err, r)
 	}
 }
@@ -207,8 +207,8 @@ func TestLargest(t *testing.T) {
 	wasm := Module(Section(1, Vec(FuncType("\x7f\x7f\x7f", ""), FuncType("", "\x7f"))), Section(3, Vec(U(0), U(0), U(0))),
 		Section(10, Vec(Body(0x02, 0x40, end, end), large, Body(end))))
 	r, err := prescan.Scan(wasm, prescan.Limits{})
-	want := prescan.Report{Bytes: len(wasm), Types: 2, Functions: 3, CodeBytes: 5 + 18 + 2, LargestBody: 18, MostLocals: 5, MostControls: 2,
-		DeepestLoops: 2, DeepestNest: 2, LargestTable: 4, MostParams: 3}
+	want := prescan.Report{Bytes: len(wasm), Types: 2, Functions: 3, CodeBytes: 5 + 18 + 2, LargestBody: 18, MaxLocals: 5, MaxControls: 2,
+		DeepestLoops: 2, DeepestNest: 2, LargestTable: 4, MaxParams: 3}
 	if err != nil || !reflect.DeepEqual(r, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, r, want)
 	}

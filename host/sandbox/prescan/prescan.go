@@ -215,7 +215,7 @@ func (s *scan) funcType(r *wasmbin.Reader) error {
 	if err := s.over(at, "results", uint64(len(results)), s.limits.Params); err != nil {
 		return err
 	}
-	s.report.MostParams = max(s.report.MostParams, len(params), len(results))
+	s.report.MaxParams = max(s.report.MaxParams, len(params), len(results))
 	s.types = append(s.types, funcType{params: params, results: results})
 	s.report.Types++
 	return nil

@@ -142,10 +142,10 @@ func TestReport(t *testing.T) {
 	if !r.HasMemory || r.MemoryMin != 2 || !r.HasMemoryMax || r.MemoryMax != 20 || len(r.Tables) != 1 || r.Tables[0] != 7 {
 		t.Errorf("memory and tables: %+v", r)
 	}
-	if r.Types != 2 || r.Functions != 2 || r.Globals != 1 || r.Elements != 2 || r.DataSegments != 1 || r.DataBytes != 5 || r.MostParams != 2 {
+	if r.Types != 2 || r.Functions != 2 || r.Globals != 1 || r.Elements != 2 || r.DataSegments != 1 || r.DataBytes != 5 || r.MaxParams != 2 {
 		t.Errorf("counts: %+v", r)
 	}
-	if r.MostLocals != 5 || r.MostControls != 2 || r.DeepestLoops != 1 || r.DeepestNest != 2 || r.LargestTable != 3 || r.LargestBody != 15 {
+	if r.MaxLocals != 5 || r.MaxControls != 2 || r.DeepestLoops != 1 || r.DeepestNest != 2 || r.LargestTable != 3 || r.LargestBody != 15 {
 		t.Errorf("largest: %+v", r)
 	}
 	wasm[len(wasm)-2] = '!'

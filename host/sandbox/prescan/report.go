@@ -67,12 +67,12 @@ type Report struct {
 
 	// The largest of any function:
 	LargestBody  int // bytes
-	MostLocals   int // parameters not counted
-	MostControls int
+	MaxLocals   int // parameters not counted
+	MaxControls int
 	DeepestLoops int
 	DeepestNest  int
 	LargestTable int // labels of a br_table
-	MostParams   int // parameters or results of a type
+	MaxParams   int // parameters or results of a type
 }
 
 // Imported reports whether the module imports a function of that name.

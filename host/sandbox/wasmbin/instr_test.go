@@ -30,9 +30,9 @@ func drawInstr(t *rapid.T) (in Instr, canonical, encoded []byte) {
 		return rapid.SampledFrom([]byte{I32, I64, F32, F64, V128, FuncRef, ExternRef}).Draw(t, "type")
 	}
 	emit := func(b ...byte) { canonical, encoded = append(canonical, b...), append(encoded, b...) }
-	leb := func(b []byte, fill byte, most int) { // the same integer in more bytes
+	leb := func(b []byte, fill byte, limit int) { // the same integer in more bytes
 		canonical = append(canonical, b...)
-		if more := rapid.IntRange(0, most-len(b)).Draw(t, "more"); more > 0 {
+		if more := rapid.IntRange(0, limit-len(b)).Draw(t, "more"); more > 0 {
 			b = slices.Clone(b)
 			b[len(b)-1] |= 0x80
 			b = append(b, bytes.Repeat([]byte{0x80 | fill}, more-1)...)
@@ -41,7 +41,7 @@ func drawInstr(t *rapid.T) (in Instr, canonical, encoded []byte) {
 		encoded = append(encoded, b...)
 	}
 	unsigned := func(v uint32) { leb(AppendU32(nil, v), 0, 5) }
-	signed := func(v int64, most int) { leb(AppendS64(nil, v), byte(v>>63)&0x7f, most) }
+	signed := func(v int64, limit int) { leb(AppendS64(nil, v), byte(v>>63)&0x7f, limit) }
 	if prefix := in.Op >> 8; prefix != 0 {
 		emit(byte(prefix))
 		emit(AppendU32(nil, uint32(in.Op&0xff))...)

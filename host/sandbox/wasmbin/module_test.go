@@ -189,16 +189,16 @@ func TestFuncTypes(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	const most = 1<<32 - 1
+	const limit = 1<<32 - 1
 	for _, tt := range []struct {
 		in   string
 		want Limits
 		err  string
 	}{
 		{"\x00\x05", Limits{Min: 5}, ""},
-		{"\x00\xff\xff\xff\xff\x0f", Limits{Min: most}, ""},
+		{"\x00\xff\xff\xff\xff\x0f", Limits{Min: limit}, ""},
 		{"\x01\x05\x05", Limits{Min: 5, Max: 5, HasMax: true}, ""},
-		{"\x01\x05\xff\xff\xff\xff\x0f", Limits{Min: 5, Max: most, HasMax: true}, ""},
+		{"\x01\x05\xff\xff\xff\xff\x0f", Limits{Min: 5, Max: limit, HasMax: true}, ""},
 		{"\x01\x05\x04", Limits{}, "at byte 1: limits whose maximum is below their minimum"},
 		{"\x02\x05", Limits{}, "at byte 1: threads (shared memory) is not supported"},
 		{"\x03\x05\x06", Limits{}, "at byte 1: threads (shared memory) is not supported"},
@@ -378,8 +378,8 @@ func TestAppendIntegers(t *testing.T) {
 	}
 }
 
-// TestErrorNamesItsPlace: an error with and without a feature.
-func TestErrorNamesItsPlace(t *testing.T) {
+// TestErrorNamesOffsetAndFeature: an error with and without a feature.
+func TestErrorNamesOffsetAndFeature(t *testing.T) {
 	if err := Unsupported(7, "x"); !reflect.DeepEqual(err, &Error{Offset: 7, Feature: "x", Reason: "x is not supported"}) || err.Error() != "at byte 7: x is not supported" {
 		t.Errorf("%#v", err)
 	}

@@ -31,13 +31,13 @@ const (
 var signatures = [numTypes][]byte{wasmtest.FuncType("", ""), wasmtest.FuncType("\x7f", "\x7f"), wasmtest.FuncType("", "\x7f\x7e"), wasmtest.FuncType("\x7f\x7e", ""), wasmtest.FuncType("\x7b", "\x7b")}
 
 // longer appends, now and then, bytes to an integer that do not change it.
-func (g *generator) longer(b []byte, fill byte, most int, often float64) []byte {
-	if g.rand.Float64() >= often || len(b) >= most {
+func (g *generator) longer(b []byte, fill byte, limit int, often float64) []byte {
+	if g.rand.Float64() >= often || len(b) >= limit {
 		return b
 	}
 	b = bytes.Clone(b)
 	b[len(b)-1] |= 0x80
-	for range g.rand.IntN(most - len(b)) {
+	for range g.rand.IntN(limit - len(b)) {
 		b = append(b, 0x80|fill)
 	}
 	return append(b, fill)
@@ -45,8 +45,8 @@ func (g *generator) longer(b []byte, fill byte, most int, often float64) []byte 
 
 func (g *generator) u32(v int) []byte { return g.longer(wasmtest.U(v), 0, 5, g.pad) }
 
-func (g *generator) signed(v int64, most int) []byte {
-	return g.longer(wasmtest.S(v), byte(v>>63)&0x7f, most, g.pad)
+func (g *generator) signed(v int64, limit int) []byte {
+	return g.longer(wasmtest.S(v), byte(v>>63)&0x7f, limit, g.pad)
 }
 
 // value is an integer of any size, the ends of the ranges more often than chance.

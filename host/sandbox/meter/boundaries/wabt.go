@@ -58,8 +58,8 @@ func parseDisassembly(text []byte) (l listing, err error) {
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if head, rest, ok := strings.Cut(line, " func["); ok && !strings.HasPrefix(line, " ") {
-			number, _, _ := strings.Cut(rest, "]")
+		if head, label, ok := strings.Cut(line, " func["); ok && !strings.HasPrefix(line, " ") {
+			number, _, _ := strings.Cut(label, "]")
 			index, err := strconv.Atoi(number)
 			if err != nil {
 				return nil, fmt.Errorf("%q: %w", line, err)
@@ -70,8 +70,8 @@ func parseDisassembly(text []byte) (l listing, err error) {
 			l = append(l, function{index: index})
 			continue
 		}
-		offset, rest, ok := strings.Cut(line, ": ")
-		code, text, isCode := strings.Cut(rest, "|")
+		offset, columns, ok := strings.Cut(line, ": ")
+		code, text, isCode := strings.Cut(columns, "|")
 		if !ok || !isCode || !strings.HasPrefix(line, " ") || len(l) == 0 {
 			continue
 		}
