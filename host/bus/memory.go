@@ -41,18 +41,18 @@ type Memory struct {
 	mu sync.RWMutex
 	// records and times are only appended to or replaced, so that results of Read
 	// never change.
-	records    []event.Record
-	times      []int64 // unix ns of each record's append; never decreases
-	bytes      int64
-	latest     int64
-	keys       map[string]event.Record // by idempotency key
-	ids        map[string]event.Record // by event id, of events whose key is another
-	cursors    map[string]uint64
-	deliveries map[string]map[uint64]memoryDelivery // by handler and Seq
-	replays    map[string]*event.Replay             // by handler; the last one of each
-	trimmed    uint64                               // records up to here that remain are kept by a delivery
-	kv         map[string]*memoryKV                 // by plugin
-	closed     bool
+	records  []event.Record
+	times    []int64 // unix ns of each record's append; never decreases
+	bytes    int64
+	latest   int64
+	keys     map[string]event.Record // by idempotency key
+	ids      map[string]event.Record // by event id, of events whose key is another
+	cursors  map[string]uint64
+	outcomes map[string]*outcomes     // by handler
+	replays  map[string]*event.Replay // by handler; the last one of each
+	trimmed  uint64                   // records up to here that remain are kept by a delivery
+	kv       map[string]*memoryKV     // by plugin
+	closed   bool
 }
 
 // NewMemory returns an empty Memory.
@@ -67,16 +67,16 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		cfg.KVBytes = 64 << 20
 	}
 	m := &Memory{
-		window:     cfg.Window,
-		kvBytes:    cfg.KVBytes,
-		now:        cfg.Now,
-		closing:    make(chan struct{}),
-		keys:       make(map[string]event.Record),
-		ids:        make(map[string]event.Record),
-		cursors:    make(map[string]uint64),
-		deliveries: make(map[string]map[uint64]memoryDelivery),
-		replays:    make(map[string]*event.Replay),
-		kv:         make(map[string]*memoryKV),
+		window:   cfg.Window,
+		kvBytes:  cfg.KVBytes,
+		now:      cfg.Now,
+		closing:  make(chan struct{}),
+		keys:     make(map[string]event.Record),
+		ids:      make(map[string]event.Record),
+		cursors:  make(map[string]uint64),
+		outcomes: make(map[string]*outcomes),
+		replays:  make(map[string]*event.Replay),
+		kv:       make(map[string]*memoryKV),
 	}
 	m.maxBytes.Store(cfg.MaxBytes)
 	return m
@@ -271,12 +271,11 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	}
 	removed := n - len(records)
 	m.records, m.times = append(records, m.records[n:]...), append(times, m.times[n:]...)
-	for _, deliveries := range m.deliveries {
-		for seq := range deliveries {
-			if _, found := m.find(seq); !found && seq <= m.trimmed && seq < before {
-				delete(deliveries, seq)
-			}
-		}
+	for _, of := range m.outcomes {
+		of.remove(func(seq uint64) bool {
+			_, found := m.find(seq)
+			return !found && seq <= m.trimmed && seq < before
+		})
 	}
 	return removed, nil
 }
@@ -296,8 +295,8 @@ func (m *Memory) restamp() {
 
 // kept reports whether a delivery keeps an event in the log. The caller holds mu.
 func (m *Memory) kept(seq uint64) bool {
-	for _, deliveries := range m.deliveries {
-		if d, found := deliveries[seq]; found && d.Status != event.StatusOK && !d.purged {
+	for _, of := range m.outcomes {
+		if d, found := of.others[seq]; found && d.Status != event.StatusOK && !d.purged {
 			return true
 		}
 	}

@@ -12,12 +12,6 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// memoryDelivery is a delivery as it is stored.
-type memoryDelivery struct {
-	event.Delivery
-	purged bool // a dead one that is no longer a dead letter
-}
-
 // SaveDeliveries implements State. A delivery of an event that was trimmed is not
 // stored: nothing could be done with it.
 func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
@@ -26,6 +20,7 @@ func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery
 	if err := m.usable(ctx, "save deliveries"); err != nil {
 		return nil, err
 	}
+	var of *outcomes // of the handler of the delivery before
 	for _, d := range deliveries {
 		if conflict := m.conflict(d.Children); conflict != nil {
 			d = d.Refuse(conflict)
@@ -38,18 +33,26 @@ func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery
 		if _, found := m.find(d.Seq); !found && d.Seq <= m.trimmed {
 			continue
 		}
-		of := m.deliveries[d.Handler]
-		if of == nil {
-			of = make(map[uint64]memoryDelivery)
-			m.deliveries[d.Handler] = of
+		if of == nil || of.handler != d.Handler {
+			if of = m.outcomes[d.Handler]; of == nil {
+				of = &outcomes{handler: d.Handler, others: make(map[uint64]memoryDelivery)}
+				m.outcomes[d.Handler] = of
+			}
 		}
-		d.At, d.Due, d.FirstAttempt = d.At.UTC(), d.Due.UTC(), d.FirstAttempt.UTC()
-		of[d.Seq] = memoryDelivery{Delivery: d}
+		of.put(&d)
 	}
 	for _, c := range cursors {
 		m.cursors[c.Name] = c.Seq
 	}
 	return refused, nil
+}
+
+// of returns a handler's outcomes. The caller holds mu.
+func (m *Memory) of(handler string) *outcomes {
+	if of := m.outcomes[handler]; of != nil {
+		return of
+	}
+	return &outcomes{}
 }
 
 // conflict returns why events cannot be appended: their keys have other content in
@@ -116,8 +119,8 @@ func (m *Memory) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, 
 		return nil, err
 	}
 	var list []event.Delivery
-	for _, deliveries := range m.deliveries {
-		if d, found := deliveries[seq]; found {
+	for _, of := range m.outcomes {
+		if d, found := of.get(seq); found {
 			list = append(list, d.Delivery)
 		}
 	}
@@ -134,15 +137,13 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	}
 	var b event.Backlog
 	position, _, _ := event.HandlerCursors(handler)
-	deliveries := m.deliveries[handler]
 	b.Cursor, b.Found = m.cursors[position]
-	b.Found = b.Found || len(deliveries) > 0
 	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
 		under := *r
 		b.Replay = &under
 	}
-	for seq, d := range deliveries {
-		b.Newest = max(b.Newest, seq)
+	for seq, d := range m.of(handler).all {
+		b.Found, b.Newest = true, max(b.Newest, seq)
 		switch {
 		case d.Status == event.StatusPending: // for Redriven
 		case !d.Status.Final():
@@ -169,18 +170,18 @@ func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	for _, name := range []string{position, from, to} {
 		delete(m.cursors, name)
 	}
-	delete(m.deliveries, handler)
+	delete(m.outcomes, handler)
 	delete(m.replays, handler)
 	return nil
 }
 
 // dead lists the dead letters that f selects after a position. The caller holds mu.
 func (m *Memory) dead(f event.DeadFilter, after event.DeadPosition) (list []event.DeadLetter) {
-	for handler, deliveries := range m.deliveries {
+	for handler, of := range m.outcomes {
 		if f.Handler != "" && f.Handler != handler {
 			continue
 		}
-		for seq, d := range deliveries {
+		for seq, d := range of.others {
 			if d.Status != event.StatusDead || d.purged {
 				continue
 			}
@@ -241,9 +242,9 @@ func (m *Memory) changeDead(ctx context.Context, doing string, f event.DeadFilte
 	}
 	list := m.dead(f, event.DeadPosition{})
 	for _, l := range list {
-		d := m.deliveries[l.Handler][l.Seq]
+		d := m.outcomes[l.Handler].others[l.Seq]
 		change(&d)
-		m.deliveries[l.Handler][l.Seq] = d
+		m.outcomes[l.Handler].others[l.Seq] = d
 	}
 	return len(list), nil
 }
@@ -256,8 +257,8 @@ func (m *Memory) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 		return nil, err
 	}
 	counts := make(map[string]uint64)
-	for handler, deliveries := range m.deliveries {
-		for _, d := range deliveries {
+	for handler, of := range m.outcomes {
+		for _, d := range of.others {
 			if d.Status == event.StatusDead && !d.purged {
 				counts[handler]++
 			}
@@ -273,7 +274,7 @@ func (m *Memory) CountRedriven(ctx context.Context, handler string, from, to uin
 	if err := m.usable(ctx, "count redriven deliveries"); err != nil {
 		return 0, err
 	}
-	for seq, d := range m.deliveries[handler] {
+	for seq, d := range m.of(handler).others {
 		if d.Status == event.StatusPending && seq >= from && seq <= to {
 			n++
 		}
@@ -289,7 +290,7 @@ func (m *Memory) Redriven(ctx context.Context, handler string, after uint64, lim
 		return nil, err
 	}
 	var list []event.Delivery
-	for seq, d := range m.deliveries[handler] {
+	for seq, d := range m.of(handler).others {
 		if d.Status == event.StatusPending && seq > after {
 			list = append(list, d.Delivery)
 		}
@@ -311,15 +312,15 @@ func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint6
 		return err
 	}
 	position, _, _ := event.HandlerCursors(handler)
-	deliveries := m.deliveries[handler]
-	cursor, found := m.cursors[position]
-	if !found && len(deliveries) == 0 {
-		return fault.New(fault.NotFound, "%s: the handler %s has no position in the log", doing, handler)
-	}
-	for seq, d := range deliveries {
+	cursor, known := m.cursors[position]
+	for seq, d := range m.of(handler).all {
+		known = true
 		if seq >= from && seq <= to && d.Status.Final() && d.At.After(at) {
 			at = d.At
 		}
+	}
+	if !known {
+		return fault.New(fault.NotFound, "%s: the handler %s has no position in the log", doing, handler)
 	}
 	r, back := event.BeginReplay(cursor, m.replays[handler], from, to, at)
 	m.replays[handler], m.cursors[position] = &r, back

@@ -135,7 +135,11 @@ func TestDeliveryReplacesTheOneBefore(t *testing.T) {
 		if _, err := m.SaveDeliveries(t.Context(), []event.Delivery{d}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(m.deliveries["h"]); n != 1 {
+		n := 0
+		for range m.of("h").all {
+			n++
+		}
+		if n != 1 {
 			t.Fatalf("%d: there are %d deliveries, want 1", i, n)
 		}
 		got, err := m.Deliveries(t.Context(), 1)
