@@ -244,11 +244,14 @@ func (s referenceSchema) write(out *strings.Builder, name string) {
 	out.WriteString("| field | type | |\n|---|---|---|\n")
 	for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
 		p := s.Properties[field]
-		optional := ""
+		var about []string
 		if !slices.Contains(s.Required, field) {
-			optional = "optional. "
+			about = append(about, "optional")
 		}
-		fmt.Fprintf(out, "| `%s` | %s | %s |\n", field, p.text(), strings.TrimSpace(optional+cell(p.Description)))
+		if p.Description != "" && p.Description != "Any JSON value." {
+			about = append(about, cell(p.Description))
+		}
+		fmt.Fprintf(out, "| `%s` | %s | %s |\n", field, p.text(), strings.Join(about, "; "))
 	}
 }
 
