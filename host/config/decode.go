@@ -203,12 +203,13 @@ func (v value) merge(own []entry, first map[string]int, from value) []entry {
 	return own
 }
 
-// fields reads a mapping whose keys are known. A key without a value is as good
-// as absent.
-func (v value) fields(known map[string]func(value)) {
+// fields reads a mapping whose keys are known, and returns the values. A key
+// without a value counts as absent.
+func (v value) fields(known map[string]func(value)) map[string]value {
 	if v.isNull() {
-		return
+		return nil
 	}
+	found := make(map[string]value)
 	for _, e := range v.entries() {
 		read, ok := known[e.key]
 		switch {
@@ -216,9 +217,11 @@ func (v value) fields(known map[string]func(value)) {
 			e.value.line = e.node.Line
 			e.value.fail("unknown key; the nearest known key is %s", nearest(e.key, known))
 		case !e.value.isNull():
+			found[e.key] = e.value
 			read(e.value)
 		}
 	}
+	return found
 }
 
 // items returns a list's values.
@@ -237,18 +240,39 @@ func (v value) items() []value {
 	return items
 }
 
+// limitedEntries returns the entries of a mapping whose keys are names, or none when
+// there are more than maxNamed.
+func (v value) limitedEntries(what string) []entry {
+	entries := v.entries()
+	if len(entries) > maxNamed {
+		v.fail("has %d %s; the limit is %d", len(entries), what, maxNamed)
+		return nil
+	}
+	return entries
+}
+
+// limitedItems returns a list's values, or none when there are more than limit.
+func (v value) limitedItems(limit int) []value {
+	items := v.items()
+	if len(items) > limit {
+		v.fail("has %d items; the limit is %d", len(items), limit)
+		return nil
+	}
+	return items
+}
+
 // nearest returns the known key most like this one: few edits away, and better
 // if it starts the same, as abbreviations do.
 func nearest[T any](key string, known map[string]T) string {
 	key = key[:min(len(key), 64)]
-	best, least := "", 0
+	best, fewest := "", 0
 	for name := range known {
 		d := levenshtein.ComputeDistance(key, name)
 		for i := 0; i < min(len(key), len(name)) && key[i] == name[i]; i++ {
 			d--
 		}
-		if best == "" || d < least || d == least && name < best {
-			best, least = name, d
+		if best == "" || d < fewest || d == fewest && name < best {
+			best, fewest = name, d
 		}
 	}
 	return best
@@ -269,9 +293,9 @@ func pathPart(key string) string {
 
 // quoted shows input in an error: short, and safe to print.
 func quoted(s string) string {
-	const most = 64
-	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+	const limit = 64
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "…"
 	}
 	return strconv.Quote(s)
 }

@@ -2,11 +2,7 @@ package config
 
 import (
 	"cmp"
-	"net/netip"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/berth-host/berth/host/spec"
 )
@@ -104,55 +100,4 @@ func readGrant(v value, name string) (spec.Grant, bool) {
 	check("event_types", g.EventTypes)
 	check("names", g.Names)
 	return g, len(v.d.problems) == before
-}
-
-func readGlob(v value) string {
-	s := v.text()
-	if s != "" {
-		checkGlob(v, s)
-	}
-	return s
-}
-
-func readSecret(v value) string {
-	s := v.text()
-	if s != "" && !secretPattern.MatchString(s) {
-		v.fail("%s is not a secret's name: it must match %s", quoted(s), secretPattern)
-	}
-	return s
-}
-
-var hostPattern = regexp.MustCompile(`^(?i)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
-
-// readHost reads whom an http grant reaches: a host name or address, "*." before
-// a name for all below it, and a port behind it for that port only.
-func readHost(v value) string {
-	s := strings.ToLower(v.text())
-	if s == "" {
-		return ""
-	}
-	if strings.Contains(s, "://") || strings.Contains(s, "/") {
-		v.fail("%s must be a host, not a URL; write api.example.com or api.example.com:8443", quoted(s))
-		return ""
-	}
-	host := s
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.String()
-	}
-	if i := strings.LastIndexByte(s, ':'); i >= 0 {
-		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err != nil || n == 0 {
-			v.fail("the port %s is not a number from 1 to 65535", quoted(s[i+1:]))
-			return ""
-		}
-		host = s[:i]
-		if trimmed, ok := strings.CutPrefix(host, "["); ok {
-			if _, err := netip.ParseAddr(strings.TrimSuffix(trimmed, "]")); err == nil {
-				return s
-			}
-		}
-	}
-	if len(host) > 253 || !hostPattern.MatchString(strings.TrimPrefix(host, "*.")) {
-		v.fail("%s is not a host; write api.example.com, *.example.com or 192.0.2.7:8080", quoted(s))
-	}
-	return s
 }

@@ -1,74 +1,42 @@
 package config
 
-import (
-	"strconv"
+import "strconv"
 
-	"gopkg.in/yaml.v3"
-)
-
-// Locate returns the line on which the value at a way of keys and indices
-// stands in a text that Parse has taken, or the line of the nearest that is there
-// above it; 1 at the least. Package host uses it for what only other parts can
-// check.
-func Locate(data []byte, way ...string) int {
+// Locate returns the line of the value at a path of keys and indices in a text that
+// Parse accepts, or the line of the nearest value above it that exists; at least 1.
+// Package host locates by it what only other parts can check.
+func Locate(data []byte, path ...string) int {
 	root, err := parseYAML("", data)
 	if err != nil || root == nil {
 		return 1
 	}
-	line, n := root.Line, root
-	for _, name := range way {
-		key, value := below(n, name, 0)
-		if value == nil {
+	d := &decoder{budget: maxExpansion}
+	v := d.at(root, nil, "")
+	line := v.line
+	for _, name := range path {
+		next, at, found := v.member(name)
+		if !found {
 			break
 		}
-		line, n = key.Line, value
+		v, line = next, at
 	}
 	return max(line, 1)
 }
 
-// below finds what a mapping, with those merged into it, or a list has at a name.
-func below(n *yaml.Node, name string, depth int) (key, value *yaml.Node) {
-	for range maxDepth {
-		if n.Kind != yaml.AliasNode {
-			break
-		}
-		n = n.Alias
-	}
-	if depth > maxDepth {
-		return nil, nil
-	}
-	switch n.Kind {
-	case yaml.SequenceNode:
-		if i, err := strconv.ParseUint(name, 10, 31); err == nil && i < uint64(len(n.Content)) {
-			return n.Content[i], n.Content[i]
-		}
-	case yaml.MappingNode:
-		var merged []*yaml.Node
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			switch k := n.Content[i]; {
-			case k.ShortTag() == "!!merge":
-				merged = append(merged, n.Content[i+1])
-			case k.Value == name && k.Kind == yaml.ScalarNode:
-				return k, n.Content[i+1]
+// member returns the value of a key or at an index, and its line.
+func (v value) member(name string) (member value, line int, found bool) {
+	switch v.tag() {
+	case "!!map":
+		for _, e := range v.entries() {
+			if e.key == name {
+				return e.value, e.node.Line, true
 			}
 		}
-		for _, m := range merged {
-			for range maxDepth {
-				if m.Kind != yaml.AliasNode {
-					break
-				}
-				m = m.Alias
-			}
-			from := []*yaml.Node{m}
-			if m.Kind == yaml.SequenceNode {
-				from = m.Content
-			}
-			for _, part := range from {
-				if k, v := below(part, name, depth+1); v != nil {
-					return k, v
-				}
-			}
+	case "!!seq":
+		items := v.items()
+		if i, err := strconv.ParseUint(name, 10, 31); err == nil && i < uint64(len(items)) {
+			return items[i], items[i].line, true
 		}
 	}
-	return nil, nil
+	return v, 0, false
 }

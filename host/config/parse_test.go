@@ -256,7 +256,7 @@ func TestParseProblems(t *testing.T) {
 		{"a credential's secret", "marketplace: {credentials: [{host: a.example, secret: \"s3 cret\"}]}\n", `f.yaml:1: marketplace.credentials[0].secret: "s3 cret" is not a secret's name; put the token into a file of the directory secrets, and name that here`},
 		{"a credential's type", "marketplace: {credentials: [{host: a.example, secret: s, type: digest}]}\n", `f.yaml:1: marketplace.credentials[0].type: must be bearer or basic, not the text "digest"`},
 		{"a credential in part", "marketplace: {credentials: [{host: a.example}]}\n", `f.yaml:1: marketplace.credentials[0]: needs host and secret`},
-		{"a refresh too often", "marketplace: {refresh: 59s}\n", `f.yaml:1: marketplace.refresh: is 59s; it must be 0s, for never, or at least 1m0s`},
+		{"a refresh too often", "marketplace: {refresh: 59s}\n", `f.yaml:1: marketplace.refresh: is 59s; it must be at least 1m, or 0s for never`},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
 		{"too large", strings.Repeat("#\n", config.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},

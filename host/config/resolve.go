@@ -61,30 +61,6 @@ func (c *Config) Resolve(name string, m abi.Manifest) (s spec.Settings, capped [
 	return s, capped
 }
 
-func (o Overrides) apply(s *spec.Settings) {
-	set(&s.Limits.Timeout, o.Timeout)
-	set(&s.Limits.Memory, o.Memory)
-	set(&s.Limits.Stack, o.Stack)
-	set(&s.Limits.Concurrency, o.Concurrency)
-	set(&s.Limits.Fuel, o.Fuel)
-	set(&s.Limits.Isolation, o.Isolation)
-	set(&s.Limits.RecycleEvents, o.RecycleEvents)
-	set(&s.Limits.RecycleAge, o.RecycleAge)
-	set(&s.Retry.MaxAttempts, o.MaxAttempts)
-	set(&s.Retry.Backoff, o.Backoff)
-	set(&s.Retry.MaxBackoff, o.MaxBackoff)
-	set(&s.Breaker.Failures, o.BreakerFailures)
-	set(&s.Breaker.Cooldown, o.BreakerCooldown)
-	set(&s.Breaker.MaxCooldown, o.BreakerMaxCooldown)
-	set(&s.OrderBy, o.OrderBy)
-}
-
-func set[T any](to *T, value *T) {
-	if value != nil {
-		*to = *value
-	}
-}
-
 func applyManifest(s *spec.Settings, m abi.Manifest, operator Overrides) (capped []string) {
 	duration := time.Duration.String
 	request(&capped, "timeout", &s.Limits.Timeout, time.Duration(m.Limits.Timeout), time.Millisecond, or(operator.Timeout, ceilingTimeout), duration)

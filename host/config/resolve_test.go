@@ -77,7 +77,7 @@ func TestResolve(t *testing.T) {
 func TestResolveEnabled(t *testing.T) {
 	tests := []struct {
 		text          string
-		enabled, held bool
+		enabled, hold bool
 	}{
 		{"", true, false},
 		{"hot_drop: hold\n", false, true},
@@ -90,8 +90,8 @@ func TestResolveEnabled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, _ := c.Resolve("x", abi.Manifest{}); s.Enabled != tt.enabled || s.Hold != tt.held {
-			t.Errorf("%q: got enabled %v, held %v; want %v, %v", tt.text, s.Enabled, s.Hold, tt.enabled, tt.held)
+		if s, _ := c.Resolve("x", abi.Manifest{}); s.Enabled != tt.enabled || s.Hold != tt.hold {
+			t.Errorf("%q: got enabled %v, hold %v; want %v, %v", tt.text, s.Enabled, s.Hold, tt.enabled, tt.hold)
 		}
 	}
 }

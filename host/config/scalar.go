@@ -50,34 +50,34 @@ func (v value) bool() bool {
 	return false
 }
 
-// integer reads a whole number between least and most.
-func (v value) integer(least, most int64) int64 {
+// integer reads a whole number between low and high.
+func (v value) integer(low, high int64) int64 {
 	if v.tag() != "!!int" {
 		v.fail("must be a whole number, not %s", v.kind())
-		return least
+		return low
 	}
 	n, err := strconv.ParseInt(v.node.Value, 0, 64)
-	if err != nil || n < least || n > most {
-		v.fail("is %s; it must be between %d and %d", clip(v.node.Value), least, most)
-		return least
+	if err != nil || n < low || n > high {
+		v.fail("is %s; it must be between %d and %d", clip(v.node.Value), low, high)
+		return low
 	}
 	return n
 }
 
 // duration reads a time with its unit, such as 200ms, 5s, 1m30s, 12h or 7d.
-func (v value) duration(least, most time.Duration) time.Duration {
+func (v value) duration(low, high time.Duration) time.Duration {
 	if v.tag() != "!!str" {
 		v.fail("must be a duration with a unit such as 200ms, 5s or 1m, not %s", v.kind())
-		return least
+		return low
 	}
 	d, ok := parseDuration(v.node.Value)
 	if !ok {
 		v.fail("%s is not a duration; write it with a unit, such as 200ms, 5s, 1m30s or 7d", quoted(v.node.Value))
-		return least
+		return low
 	}
-	if d < least || d > most {
-		v.fail("is %s; it must be between %s and %s", d, least, most)
-		return least
+	if d < low || d > high {
+		v.fail("is %s; it must be between %s and %s", d, low, high)
+		return low
 	}
 	return d
 }
@@ -94,11 +94,11 @@ func parseDuration(s string) (time.Duration, bool) {
 var sizePattern = regexp.MustCompile(`^([0-9]{1,15}) ?(B|[kKMGT]B|[KMGT]iB)?$`)
 
 // size reads a number of bytes, such as 65536, 512KiB, 64MiB, 1GiB or 64MB.
-func (v value) size(least, most int64) int64 {
+func (v value) size(low, high int64) int64 {
 	m := sizePattern.FindStringSubmatch(v.node.Value)
 	if tag := v.tag(); tag != "!!str" && tag != "!!int" || m == nil {
 		v.fail("must be a size such as 512KiB, 64MiB or 1GiB, not %s", v.kind())
-		return least
+		return low
 	}
 	n, _ := strconv.ParseInt(m[1], 10, 64) // 15 digits cannot overflow
 	unit := int64(1)
@@ -110,9 +110,9 @@ func (v value) size(least, most int64) int64 {
 			unit *= 1000
 		}
 	}
-	if n > math.MaxInt64/unit || n*unit < least || n*unit > most {
-		v.fail("is %s; it must be between %s and %s", clip(v.node.Value), sizeText(least), sizeText(most))
-		return least
+	if n > math.MaxInt64/unit || n*unit < low || n*unit > high {
+		v.fail("is %s; it must be between %s and %s", clip(v.node.Value), sizeText(low), sizeText(high))
+		return low
 	}
 	return n * unit
 }
@@ -162,14 +162,9 @@ func either[T ~string](words []T) string {
 
 // list reads a list, each item by read. It reports items that are there twice.
 // The result is not nil.
-func (v value) list(most int, read func(value) string) []string {
+func (v value) list(limit int, read func(value) string) []string {
 	texts := []string{}
-	items := v.items()
-	if len(items) > most {
-		v.fail("has %d items; the limit is %d", len(items), most)
-		return texts
-	}
-	for _, item := range items {
+	for _, item := range v.limitedItems(limit) {
 		before := len(v.d.problems)
 		s := read(item)
 		switch {
