@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Log is the part of an engine that keeps events: an append-only sequence with a
@@ -67,7 +68,12 @@ type State interface {
 	// transaction. A child that the log has already is skipped. When a child is in
 	// conflict, no child of its delivery is appended, and the delivery is stored as
 	// Delivery.Refuse makes it and returned as refused.
-	SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
+	//
+	// fences name the epochs in which the caller owns the handlers. A fence whose
+	// epoch is not the present one is returned as fenced, and nothing of its
+	// handler is stored: no delivery, no child and no cursor. A handler without a
+	// fence is not checked. Engines of one host know epoch 0 only.
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
 	// Deliveries returns the deliveries of one event, by handler.
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	// LoadBacklog returns a handler's progress, as of one moment.

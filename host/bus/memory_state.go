@@ -10,18 +10,23 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // SaveDeliveries implements State. A delivery of an event that was trimmed is not
 // stored: nothing could be done with it.
-func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, "save deliveries"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	fenced = spec.Stale(fences, spec.OneHost)
 	var of *outcomes // of the handler of the delivery before
 	for _, d := range deliveries {
+		if spec.Names(fenced, d.Handler) {
+			continue
+		}
 		if conflict := m.conflict(d.Children); conflict != nil {
 			d = d.Refuse(conflict)
 			refused = append(refused, d)
@@ -42,9 +47,11 @@ func (m *Memory) SaveDeliveries(ctx context.Context, deliveries []event.Delivery
 		of.put(&d)
 	}
 	for _, c := range cursors {
-		m.cursors[c.Name] = c.Seq
+		if !spec.Names(fenced, c.Handler()) {
+			m.cursors[c.Name] = c.Seq
+		}
 	}
-	return refused, nil
+	return refused, fenced, nil
 }
 
 // of returns a handler's outcomes. The caller holds mu.
@@ -105,7 +112,7 @@ func (m *Memory) Cursors(ctx context.Context) ([]event.Cursor, error) {
 
 // SetCursor implements State.
 func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
-	if _, err := m.SaveDeliveries(ctx, nil, []event.Cursor{c}); err != nil {
+	if _, _, err := m.SaveDeliveries(ctx, nil, nil, []event.Cursor{c}); err != nil {
 		return fmt.Errorf("set a cursor: %w", err)
 	}
 	return nil

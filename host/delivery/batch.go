@@ -1,6 +1,9 @@
 package delivery
 
-import "github.com/berth-host/berth/host/event"
+import (
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
+)
 
 // cursor returns the Seq up to which every outcome is recorded, and drops the tasks up
 // to there from the window.
@@ -26,6 +29,7 @@ func cursorName(handler string) string {
 
 // batch is the contents of one write.
 type batch struct {
+	fences     []spec.Fence // of the collected handlers
 	deliveries []event.Delivery
 	cursors    []event.Cursor
 	parts      []part
@@ -51,7 +55,8 @@ func (b *batch) clear() {
 	clear(b.deliveries)
 	clear(b.parts)
 	clear(b.parents)
-	b.deliveries, b.cursors, b.parts, b.parents = b.deliveries[:0], b.cursors[:0], b.parts[:0], b.parents[:0]
+	b.fences, b.deliveries, b.cursors = b.fences[:0], b.deliveries[:0], b.cursors[:0]
+	b.parts, b.parents = b.parts[:0], b.parents[:0]
 }
 
 // uncollected returns how many outcomes the recorder has not collected.
@@ -72,6 +77,7 @@ func (h *handler) collect(b *batch, all, skip bool) {
 		h.mu.Unlock()
 		return
 	}
+	b.fences = append(b.fences, spec.Fence{Unit: h.name})
 	if c := h.cursor(); c > h.saved && (all || len(h.outcomes.list) > 0) {
 		h.saved = c
 		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // noStore accepts everything and keeps nothing.
@@ -16,8 +17,8 @@ func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
 	return event.Backlog{Found: true}, nil
 }
 
-func (noStore) SaveDeliveries(context.Context, []event.Delivery, []event.Cursor) ([]event.Delivery, error) {
-	return nil, nil
+func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+	return nil, nil, nil
 }
 
 func (noStore) Deliveries(context.Context, uint64) ([]event.Delivery, error) { return nil, nil }

@@ -30,18 +30,18 @@ func (e *engine) Subscribe(from uint64) delivery.Reader { return e.Bus.Subscribe
 func (e *engine) Last() uint64                          { return e.Memory.Last() }
 func (e *engine) Close() error                          { return e.Memory.Close() }
 
-func (e *engine) SaveDeliveries(ctx context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+func (e *engine) SaveDeliveries(ctx context.Context, fences []spec.Fence, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	e.mu.Lock()
 	before, after := e.fate()
 	e.mu.Unlock()
 	if before {
-		return nil, errors.New("not written")
+		return nil, nil, errors.New("not written")
 	}
-	refused, err := e.Memory.SaveDeliveries(ctx, rows, cursors)
+	refused, fenced, err := e.Memory.SaveDeliveries(ctx, fences, rows, cursors)
 	if after {
-		return nil, errors.New("written, and the answer lost")
+		return nil, nil, errors.New("written, and the answer lost")
 	}
-	return refused, err
+	return refused, fenced, err
 }
 
 func newEngine(t interface{ Fatal(...any) }) (e *engine, stop func()) {

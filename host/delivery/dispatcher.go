@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments or none,
@@ -16,10 +17,11 @@ import (
 // survives a crash as far as the store guarantees. It skips a child that was published
 // before. When the idempotency key of a child was used with other content, it stores the
 // delivery as event.Delivery.Refuse makes it, publishes none of its children, and
-// returns it among refused.
+// returns it among refused. It stores nothing of a handler whose fence is of a past
+// epoch, and returns that fence among fenced.
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, list []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, list []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
 	DeadLetterStore
@@ -115,7 +117,7 @@ func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 			return err
 		}
 	}
-	_, err = d.cfg.Store.SaveDeliveries(ctx, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
+	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // patience bounds every wait of these tests: reached only by a hang.
@@ -135,14 +136,14 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error) {
+func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
 		s.refused++
 		close(s.changed)
 		s.changed = make(chan struct{})
-		return nil, s.refuse
+		return nil, nil, s.refuse
 	}
 	var refused []event.Delivery
 	for _, row := range rows {
@@ -166,7 +167,7 @@ func (s *store) SaveDeliveries(_ context.Context, rows []event.Delivery, cursors
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return refused, nil
+	return refused, nil, nil
 }
 
 // publish keeps the children's keys.

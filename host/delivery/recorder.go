@@ -225,7 +225,7 @@ func (r *recorder) write(all bool, one *handler) bool {
 	var refused []event.Delivery
 	if len(b.deliveries)+len(b.cursors) > 0 {
 		var ok bool
-		if refused, ok = r.save(b.deliveries, b.cursors); !ok {
+		if refused, ok = r.save(b); !ok {
 			return false
 		}
 	}
@@ -258,14 +258,17 @@ func (r *recorder) reportRefused(d event.Delivery) {
 }
 
 // save writes until the store accepts, or returns false when the recorder is stopped.
-func (r *recorder) save(list []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, ok bool) {
+func (r *recorder) save(b *batch) (refused []event.Delivery, ok bool) {
 	wait := time.Duration(0)
 	for {
-		refused, err := r.cfg.Store.SaveDeliveries(r.ctx, list, cursors)
+		refused, fenced, err := r.cfg.Store.SaveDeliveries(r.ctx, b.fences, b.deliveries, b.cursors)
 		if err == nil {
+			for _, f := range fenced {
+				r.cfg.Logger.Error("outcomes discarded: another host owns the handler", "plugin", f.Unit, "epoch", f.Epoch)
+			}
 			if wait > 0 {
 				r.setFailure(nil)
-				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(list))
+				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(b.deliveries))
 			}
 			return refused, true
 		}
@@ -273,7 +276,7 @@ func (r *recorder) save(list []event.Delivery, cursors []event.Cursor) (refused 
 			return nil, false
 		}
 		if wait == 0 {
-			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(list), "error", err)
+			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(b.deliveries), "error", err)
 		}
 		if wait == saveRetryMax {
 			r.setFailure(err)

@@ -130,7 +130,7 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 			}
 			s.await(t, "what is before it", func() bool { return s.finals("h") == 2 })
 			if tt.skipped {
-				if _, err := s.SaveDeliveries(t.Context(), []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusDead, ErrorClass: event.ClassUnreadable}}, nil); err != nil {
+				if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusDead, ErrorClass: event.ClassUnreadable}}, nil); err != nil {
 					t.Fatal(err)
 				}
 				l.set(3, true, nil)
@@ -168,7 +168,7 @@ func TestRetryOfUnreadableEventDoesNotKeepFromOpening(t *testing.T) {
 	for range 3 {
 		l.publish(t, "")
 	}
-	_, err := s.SaveDeliveries(t.Context(), []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusRetrying, Attempts: 1, Due: time.Now()}},
+	_, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusRetrying, Attempts: 1, Due: time.Now()}},
 		[]event.Cursor{{Name: "handler/h", Seq: 2}})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
@@ -183,6 +184,13 @@ func (d Delivery) Refuse(reason error) Delivery {
 type Cursor struct {
 	Name string
 	Seq  uint64
+}
+
+// Handler returns the handler whose cursor it is: the name is a kind and a handler,
+// with a slash in between.
+func (c Cursor) Handler() string {
+	_, handler, _ := strings.Cut(c.Name, "/")
+	return handler
 }
 
 // HandlerCursors names the cursors that are kept of a handler: its place in the

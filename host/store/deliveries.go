@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at`
@@ -37,14 +38,16 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 	}})
 }
 
-// SaveDeliveries stores deliveries, each in the place of the one with the same
-// handler and Seq, appends their children to the log, and moves cursors, in one
-// transaction. It is durable when it returns. A child that the log has already
-// is left out. When one is in conflict, none of its delivery's are appended, the
-// delivery is stored as Delivery.Refuse makes it, and answered as refused. A
-// delivery of an event that was trimmed is not stored: nothing could be done
-// with it.
-func (s *Store) SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, err error) {
+// SaveDeliveries stores deliveries, each in place of the one with the same handler
+// and Seq, appends their children to the log and moves cursors, in one transaction.
+// It is durable when it returns. A child that the log has already is skipped. When a
+// child is in conflict, no child of its delivery is appended, and the delivery is
+// stored as Delivery.Refuse makes it and returned as refused. A delivery of an event
+// that was trimmed is not stored: nothing could be done with it.
+//
+// The store belongs to one host: a fence of another epoch than 0 is returned as
+// fenced, and nothing of its handler is stored.
+func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	o := &op{events: len(deliveries) + len(cursors)}
 	for i := range deliveries {
 		o.bytes += len(deliveries[i].Result) + len(deliveries[i].ErrorMessage)
@@ -53,12 +56,16 @@ func (s *Store) SaveDeliveries(ctx context.Context, deliveries []event.Delivery,
 			o.bytes += len(child.Envelope())
 		}
 	}
+	fenced = spec.Stale(fences, spec.OneHost)
 	if o.events == 0 {
-		return nil, nil
+		return nil, fenced, nil
 	}
 	o.run = func(g *group) error {
 		for i := range deliveries {
 			d := &deliveries[i]
+			if spec.Names(fenced, d.Handler) {
+				continue
+			}
 			if len(d.Children) > 0 {
 				conflict, err := g.appendAll(d.Children)
 				if err != nil {
@@ -69,19 +76,14 @@ func (s *Store) SaveDeliveries(ctx context.Context, deliveries []event.Delivery,
 					d = &refused[len(refused)-1]
 				}
 			}
-			if d.Seq <= g.trimmedTo() {
-				if there, err := g.leftover(d); err != nil {
-					return err
-				} else if !there {
-					continue
-				}
-			}
-			if _, err := g.exec(s.write.setDelivery, d.Handler, sqlSeq(d.Seq), string(d.Status), d.Attempts, d.Result,
-				string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt)); err != nil {
+			if err := g.setDelivery(d); err != nil {
 				return err
 			}
 		}
 		for _, c := range cursors {
+			if spec.Names(fenced, c.Handler()) {
+				continue
+			}
 			if _, err := g.exec(s.write.setCursor, c.Name, sqlSeq(c.Seq)); err != nil {
 				return err
 			}
@@ -89,9 +91,21 @@ func (s *Store) SaveDeliveries(ctx context.Context, deliveries []event.Delivery,
 		return nil
 	}
 	if err := s.submit(ctx, "save deliveries", o); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return refused, nil
+	return refused, fenced, nil
+}
+
+// setDelivery stores a delivery, unless its event was trimmed.
+func (g *group) setDelivery(d *event.Delivery) error {
+	if d.Seq <= g.trimmedTo() {
+		if found, err := g.leftover(d); err != nil || !found {
+			return err
+		}
+	}
+	_, err := g.exec(g.s.write.setDelivery, d.Handler, sqlSeq(d.Seq), string(d.Status), d.Attempts, d.Result,
+		string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt))
+	return err
 }
 
 // appendAll appends events, or none of them when one is in conflict.

@@ -137,7 +137,7 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 		return err
 	}
 	outcome := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); !fault.Is(err, fault.Exhausted) {
+	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); !fault.Is(err, fault.Exhausted) {
 		return fmt.Errorf("a child on a full disk: got %v, want %s", err, fault.Exhausted)
 	}
 	if err := allThere(ctx, s, acked, orders); err != nil {
@@ -149,7 +149,7 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	if err := publish("after", 10); err != nil {
 		return fmt.Errorf("with room again: %w", err)
 	}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
 		return fmt.Errorf("the child with room again: %w", err)
 	}
 	acked["child"] = true

@@ -88,7 +88,7 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 	case "trim":
 		_, err = s.Trim(ctx, 2)
 	case "deliveries":
-		_, err = s.SaveDeliveries(ctx, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}},
+		_, _, err = s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}},
 			[]event.Cursor{{Name: "handler/h", Seq: 1}})
 	}
 	if !errors.Is(err, errInjected) || !fault.Is(err, fault.Unavailable) {
@@ -154,7 +154,7 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		return
 	}
 	if write == "deliveries" { // the recorder tries again: one outcome, one child
-		refused, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
+		refused, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
 		if err != nil || refused != nil || s.Last() != 2 {
 			t.Errorf("trying again: got %+v, %v, Last %d", refused, err, s.Last())
 		}

@@ -21,7 +21,7 @@ func children(t *testing.T, s bus.Engine) {
 	save := func(handler string, children ...*event.Event) []event.Delivery {
 		t.Helper()
 		outcome := event.Delivery{Handler: handler, Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"a":1}`, Children: children}
-		refused, err := s.SaveDeliveries(ctx, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/" + handler, Seq: 1}})
+		refused, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/" + handler, Seq: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func children(t *testing.T, s bus.Engine) {
 			{Handler: "b", Seq: 1, Status: event.StatusOK, Result: `1`, Attempts: 3, Children: pair[:]},
 			{Handler: "after", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child("after", `1`)}},
 		}
-		refused, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
+		refused, _, err := s.SaveDeliveries(ctx, nil, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
 		if err != nil || len(refused) != 1 || refused[0].Handler != "b" {
 			t.Fatalf("got %+v, %v, want b refused", refused, err)
 		}
@@ -118,7 +118,7 @@ func children(t *testing.T, s bus.Engine) {
 	// Refused as a whole: neither row nor child.
 	late, cancel := context.WithTimeout(ctx, 0)
 	defer cancel()
-	_, err = s.SaveDeliveries(late, []event.Delivery{{Handler: "late", Seq: 1, Children: []*event.Event{child("late", `1`)}}}, nil)
+	_, _, err = s.SaveDeliveries(late, nil, []event.Delivery{{Handler: "late", Seq: 1, Children: []*event.Event{child("late", `1`)}}}, nil)
 	wantCode(t, "after the deadline", err, fault.Timeout)
 	keys("parent a/1 a/2 a/3 o/1 before after")
 }

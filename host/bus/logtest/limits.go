@@ -139,7 +139,7 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	mustAppend(t, s, parent)
 	s.SetMaxBytes(1)
 	child := Make(t, event.Draft{IdempotencyKey: "child"})
-	if _, err := s.SaveDeliveries(t.Context(), []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child, child}}},
+	if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child, child}}},
 		[]event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	// Refused children do not count, their neighbours do.
 	clash := Make(t, event.Draft{IdempotencyKey: "child", Data: []byte("1")})
 	beside := Make(t, event.Draft{IdempotencyKey: "beside"})
-	if refused, err := s.SaveDeliveries(t.Context(), []event.Delivery{
+	if refused, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Children: []*event.Event{Make(t, event.Draft{}), clash}},
 		{Handler: "c", Seq: 1, Status: event.StatusOK, Children: []*event.Event{beside}},
 	}, nil); err != nil || len(refused) != 1 {

@@ -207,7 +207,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 				st := rapid.SampledFrom([]event.Status{event.StatusOK, event.StatusDead, event.StatusRetrying}).Draw(rt, "status")
 				cursor := seqs.Draw(rt, "cursor")
 				seconds++
-				_, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: at(seconds)}},
+				_, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: at(seconds)}},
 					[]event.Cursor{{Name: "handler/" + h, Seq: cursor}})
 				if err != nil {
 					rt.Fatalf("SaveDeliveries: %v", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // RunState runs the tests of what an engine keeps besides the log. open returns an
@@ -26,6 +27,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) bus.En
 		{"cursors", cursors},
 		{"list of cursors", listOfCursors},
 		{"deliveries", deliveries},
+		{"fences of one host", fencesOfOneHost},
 		{"backlog", backlog},
 		{"children", children},
 		{"dead letters", deadLetters},
@@ -120,7 +122,7 @@ func deliveries(t *testing.T, s bus.Engine) {
 		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second), FirstAttempt: at.Add(-time.Hour)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
-	if _, err := s.SaveDeliveries(ctx, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(seq uint64, want ...event.Delivery) {
@@ -137,12 +139,44 @@ func deliveries(t *testing.T, s bus.Engine) {
 		t.Errorf("Cursor: got %d, want 5", seq)
 	}
 	next := event.Delivery{Handler: "a", Seq: 1, Status: event.StatusOK, Attempts: 3, At: at.Add(time.Minute)}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{next}, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{next}, nil); err != nil {
 		t.Fatal(err)
 	}
 	check(1, next, outcomes[0])
-	if _, err := s.SaveDeliveries(ctx, nil, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, nil); err != nil {
 		t.Errorf("saving nothing: %v", err)
+	}
+}
+
+// fencesOfOneHost saves with a fence of epoch 0, which is stored, and with one of a
+// later epoch, which an engine of one host never has: nothing of that handler is
+// stored, and everything of the others is.
+func fencesOfOneHost(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	seq := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
+	child := func(key string) []*event.Event { return []*event.Event{Make(t, event.Draft{IdempotencyKey: key})} }
+	ours, stale := spec.Fence{Unit: "ours"}, spec.Fence{Unit: "stale", Epoch: 1}
+	refused, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours, stale}, []event.Delivery{
+		{Handler: "stale", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("stale")},
+		{Handler: "ours", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("ours")},
+		{Handler: "free", Seq: seq, Status: event.StatusOK, At: at(1)},
+	}, []event.Cursor{{Name: "handler/stale", Seq: seq}, {Name: "handler/ours", Seq: seq}})
+	if err != nil || len(refused) != 0 || !reflect.DeepEqual(fenced, []spec.Fence{stale}) {
+		t.Fatalf("got refused %+v, fenced %+v, %v", refused, fenced, err)
+	}
+	list, err := s.Deliveries(ctx, seq)
+	if err != nil || len(list) != 2 || list[0].Handler != "free" || list[1].Handler != "ours" {
+		t.Errorf("Deliveries: got %+v, %v", list, err)
+	}
+	for key, want := range map[string]fault.Code{"ours": "", "stale": fault.NotFound} {
+		_, err := s.Event(ctx, key)
+		wantCode(t, "the child of "+key, err, want)
+	}
+	if list, err := s.Cursors(ctx); err != nil || len(list) != 1 || list[0].Name != "handler/ours" {
+		t.Errorf("Cursors: got %+v, %v", list, err)
+	}
+	if _, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours}, nil, nil); err != nil || len(fenced) != 0 {
+		t.Errorf("saving nothing: got fenced %+v, %v", fenced, err)
 	}
 }
 
@@ -173,7 +207,7 @@ func backlog(t *testing.T, s bus.Engine) {
 	outcome := func(handler string, seq uint64, st event.Status) event.Delivery {
 		return event.Delivery{Handler: handler, Seq: seq, Status: st, At: time.Unix(1, 0)}
 	}
-	if _, err := s.SaveDeliveries(ctx, []event.Delivery{
+	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{
 		outcome("a", 9, event.StatusOK), outcome("a", 3, event.StatusRetrying), outcome("a", 4, event.StatusOK), outcome("a", 8, event.StatusDead),
 		outcome("a", 6, event.StatusPending), outcome("a", 7, event.StatusDelivering), outcome("b", 2, event.StatusOK),
 	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}, {Name: "thinned-from/a", Seq: 1}, {Name: "thinned-to/a", Seq: 2}}); err != nil {
@@ -222,7 +256,7 @@ func closing(t *testing.T, s bus.Engine) {
 		"Events":         func() error { _, err := s.Events(ctx, event.Query{Limit: 1}); return err },
 		"SeqAt":          func() error { _, err := s.SeqAt(ctx, time.Now()); return err },
 		"LoadBacklog":    func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
-		"SaveDeliveries": func() error { _, err := s.SaveDeliveries(ctx, []event.Delivery{{Handler: "a"}}, nil); return err },
+		"SaveDeliveries": func() error { _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "a"}}, nil); return err },
 		"Deliveries":     func() error { _, err := s.Deliveries(ctx, 1); return err },
 		"DeadCounts":     func() error { _, err := s.DeadCounts(ctx); return err },
 		"DeadLetters":    func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },

@@ -17,13 +17,14 @@ import (
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store"
 )
 
 // engine is a log with the methods that the tests call.
 type engine interface {
 	Log
-	SaveDeliveries(ctx context.Context, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error)
 	SetCursor(ctx context.Context, c event.Cursor) error
 	ForgetHandler(ctx context.Context, handler string) error
 }
@@ -201,7 +202,7 @@ func TestFullLogReclaimsDeliveredEvents(t *testing.T) {
 		}
 		// The handler succeeds: its outcome, child and cursor are exempt from the limit.
 		child := logtest.Make(t, event.Draft{IdempotencyKey: "child", Data: []byte(`"` + strings.Repeat("y", 4000) + `"`)})
-		if _, err := r.SaveDeliveries(ctx, []event.Delivery{{Handler: "slow", Seq: 20, Status: event.StatusOK, Children: []*event.Event{child}}},
+		if _, _, err := r.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "slow", Seq: 20, Status: event.StatusOK, Children: []*event.Event{child}}},
 			[]event.Cursor{{Name: "handler/slow", Seq: 20}}); err != nil {
 			t.Fatal(err)
 		}
