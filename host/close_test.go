@@ -13,15 +13,15 @@ func TestCloseGivesEveryPartGraceTime(t *testing.T) {
 	h := &Host{closed: make(chan struct{})}
 	var order []string
 	broken := errors.New("broken")
-	h.undo("the first that was started", func(ctx context.Context) error {
+	h.onClose("the first that was started", func(ctx context.Context) error {
 		order = append(order, "first")
 		return ctx.Err()
 	})
-	h.undo("a broken one", func(ctx context.Context) error {
+	h.onClose("a broken one", func(ctx context.Context) error {
 		order = append(order, "broken")
 		return errors.Join(broken, ctx.Err())
 	})
-	h.undo("an endless one", func(ctx context.Context) error {
+	h.onClose("an endless one", func(ctx context.Context) error {
 		order = append(order, "endless")
 		<-ctx.Done()
 		return nil

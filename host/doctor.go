@@ -20,6 +20,7 @@ import (
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/secret"
@@ -38,19 +39,6 @@ type Examination struct {
 	Ask func(ctx context.Context, path string, answer any) error
 	// At is where Ask asks, for the report.
 	At string
-}
-
-// DataDirOf is the data directory that a configuration names, as Config.ConfigPath;
-// the usual one where the file cannot be read.
-func DataDirOf(configPath string) string {
-	if configPath == "" {
-		configPath = DefaultConfigPath
-	}
-	c, err := ReadConfig(configPath)
-	if err != nil {
-		c = config.Default()
-	}
-	return c.DataDir
 }
 
 // Examine looks at everything a host needs: its configuration, files, clock,
@@ -95,9 +83,9 @@ func (e Examination) configuration(r *doctor.Report) (*config.Config, string) {
 	const check = "configuration"
 	path := e.ConfigPath
 	if path == "" {
-		path = DefaultConfigPath
+		path = live.DefaultPath
 	}
-	c, err := ReadConfig(path)
+	c, err := live.Read(path)
 	if err == nil {
 		r.Add(doctor.Good(check, path+" is valid"))
 		return c, path

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/live"
 )
 
 // TestExamine looks at what the doctor makes of a host's answers, and of what
@@ -25,7 +26,7 @@ func TestExamine(t *testing.T) {
 		}
 	}
 	put(path, "plugin_directories: []\ndata_dir: "+data+"\n", 0o600)
-	if got := host.DataDirOf(path); got != data {
+	if got := live.DataDirOf(path); got != data {
 		t.Errorf("the data directory is %s", got)
 	}
 	answers := func(list map[string]string) func(context.Context, string, any) error {

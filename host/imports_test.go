@@ -21,7 +21,7 @@ func layer(path string) int {
 		return 5
 	case path == module+"host":
 		return 4
-	case top == "run" || top == "sources":
+	case top == "live" || top == "run" || top == "sources":
 		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/spec"
@@ -28,42 +28,43 @@ const marketFile = "marketplace.json"
 // secretSource reads the operator's secrets: files of the data directory, then the
 // environment.
 func (h *Host) secretSource() secret.Source {
-	return secret.Source{Directory: secret.Directory(filepath.Join(h.dataDir(), "secrets")), Env: os.LookupEnv}
+	return secret.Source{Directory: secret.Directory(h.dataFile("secrets")), Env: os.LookupEnv}
 }
 
 // startSources makes the sources of plugins, which start nothing yet.
 func (h *Host) startSources() {
 	h.sources = sources.New(sources.Config{
-		Settings:  func() config.Marketplace { return h.current.Load().Marketplace },
+		Settings:  func() config.Marketplace { return h.live.Config().Marketplace },
 		Installed: func() (map[string]install.Entry, error) { return h.install.Installed() },
 		Secret:    h.secretSource().Read,
-		State:     filepath.Join(h.dataDir(), marketFile),
-		Fetch:     h.fetchConfig,
-		NewTimer:  h.newTimer,
+		State:     h.dataFile(marketFile),
+		Fetch:     h.cfg.fetch,
+		NewTimer:  h.cfg.newTimer,
 		Logger:    h.logger,
 	})
-	h.undo("the sources of plugins", func(context.Context) error { h.sources.Close(); return nil })
+	h.live.OnChange(func(former, now *config.Config) { h.sources.Reconfigure(former.Marketplace, now.Marketplace) })
+	h.onClose("the sources of plugins", func(context.Context) error { h.sources.Close(); return nil })
 }
 
 // startInstalls opens the store of installed plugins, and finishes or undoes what
 // a crash left half done. It needs no network.
 func (h *Host) startInstalls(ctx context.Context, log engine) error {
 	i, err := install.New(install.Config{
-		Dir:        h.dataDir(),
+		Dir:        h.live.DataDir(),
 		Source:     h.sources,
 		Vetter:     vetting{h},
 		Plugins:    installed{h, log},
-		Settings:   handlerSettings{h},
+		Settings:   live.Handlers{Live: h.live},
 		State:      handlerState{log},
 		Codec:      lockfile.Codec{Header: lockHeader},
-		MinimumAge: func() time.Duration { return h.current.Load().Marketplace.MinimumReleaseAge },
+		MinimumAge: func() time.Duration { return h.live.Config().Marketplace.MinimumReleaseAge },
 		Revoked:    h.sources.Revocation,
 		Logger:     h.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("installed plugins: %w", err)
 	}
-	h.undo("the installed plugins", func(context.Context) error { return i.Close() })
+	h.onClose("the installed plugins", func(context.Context) error { return i.Close() })
 	h.install = i
 	ctx, cancel := context.WithTimeout(ctx, tidyTimeout) // another process may be installing
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 
 // certificate is what the API proves its name with; nil for plain HTTP.
 func (h *Host) certificate() (*tls.Config, error) {
-	named := h.begun.Server.TLS
+	named := h.live.Started().Server.TLS
 	if named.CertFile == "" {
 		return nil, nil
 	}
@@ -31,17 +31,17 @@ func (h *Host) certificate() (*tls.Config, error) {
 // unless told otherwise: tokens would cross the network for all to read.
 func (h *Host) openListener(ctx context.Context, secure bool) (net.Listener, error) {
 	fail := func(err error) error {
-		return fault.New(fault.Unavailable, "listen on %s (choose another address with --listen or server.listen): %w", h.listen(), err)
+		return fault.New(fault.Unavailable, "listen on %s (choose another address with --listen or server.listen): %w", h.live.Listen(), err)
 	}
-	addr, err := net.ResolveTCPAddr("tcp", h.listen()) // once: what is judged is what is listened on
+	addr, err := net.ResolveTCPAddr("tcp", h.live.Listen()) // once: what is judged is what is listened on
 	if err != nil {
 		return nil, fail(err)
 	}
 	if exposed(addr, secure) {
-		if !h.cfg.Insecure && !h.begun.Server.Insecure {
-			return nil, refusedExposure(h.listen())
+		if !h.cfg.Insecure && !h.live.Started().Server.Insecure {
+			return nil, refusedExposure(h.live.Listen())
 		}
-		h.logger.Warn("tokens and events cross the network unencrypted (insecure)", "listen", h.listen())
+		h.logger.Warn("tokens and events cross the network unencrypted (insecure)", "listen", h.live.Listen())
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
 	if err != nil {

@@ -35,7 +35,7 @@ func TestRepairedLockRunsInstalledPlugins(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, install.LockFile)
-			there := func(h *Host) { h.cfg.DataDir = dir }
+			there := func(c *Config) { c.DataDir = dir }
 			t.Run("new", func(t *testing.T) { startHost(t, "", marketplace.Config{}, there) })
 			check(t, os.MkdirAll(filepath.Join(dir, ".store", "sha256"), 0o700))
 			check(t, os.WriteFile(filepath.Join(dir, ".store", "sha256", digest+".wasm"), wasm, 0o600))

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -36,19 +37,20 @@ type engine struct {
 
 // openLog opens the engine that the configuration names.
 func (h *Host) openLog(ctx context.Context) (engine, error) {
-	settings := h.current.Load().Bus
+	settings := h.live.Config().Bus
 	window := bus.NewWindow(bus.WindowConfig{Events: settings.RingSize})
 	if settings.Engine == config.EngineMemory {
-		h.logger.Warn("events, orders and outcomes are kept in memory and are gone when the host stops (bus.engine: memory)")
+		h.logger.Warn("bus.engine is memory: events, orders and outcomes are lost when the host stops")
+		h.storeHealth = func() error { return nil }
 		return h.bounded(bus.NewMemory(bus.MemoryConfig{Window: window}), window, func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
-	s, err := store.Open(ctx, store.Config{Path: filepath.Join(h.dataDir(), storeFile), Window: window, Logger: h.logger,
-		Evidence: evidence(h.dataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
+	s, err := store.Open(ctx, store.Config{Path: h.dataFile(storeFile), Window: window, Logger: h.logger,
+		Evidence: evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}
 	h.storeHealth = s.Health
-	h.undo("the store", func(context.Context) error { return s.Close() })
+	h.onClose("the store", func(context.Context) error { return s.Close() })
 	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
 }
 
@@ -75,9 +77,10 @@ func evidence(dataDir string) []string {
 // bounded returns an engine with the retention in front of it.
 func (h *Host) bounded(log bus.Engine, window *bus.Window, orders func(*bus.Bus) orders.Repository) engine {
 	h.retention = retention.New(retention.Config{Log: log, Limits: func() retention.Limits {
-		c := h.current.Load().Bus
+		c := h.live.Config().Bus
 		return retention.Limits{Retention: c.Retention, MaxAge: c.MaxAge, MaxSize: c.MaxSize}
 	}, Now: time.Now, Logger: h.logger})
+	h.live.OnChange(func(_, _ *config.Config) { h.retention.Configure() })
 	return engine{boundedLog{log, h.retention}, window, orders}
 }
 
@@ -109,9 +112,9 @@ func (h *Host) startBus(log engine) (*bus.Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	h.undo("the bus", func(context.Context) error { b.Close(); return nil })
-	unrouted := newUnrouted(h.table.Load, time.Now, h.logger)
-	h.background("the observer of events without a route", func(ctx context.Context) { unrouted.run(ctx, b) })
+	h.onClose("the bus", func(context.Context) error { b.Close(); return nil })
+	unrouted := run.NewUnrouted(h.live.Table, time.Now, h.logger)
+	h.background("the observer of events without a route", func(ctx context.Context) { unrouted.Run(ctx, b) })
 	return b, nil
 }
 

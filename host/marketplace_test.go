@@ -199,7 +199,7 @@ type testHost struct {
 }
 
 // startHost starts a host that trusts the testMarketplace.
-func (b *testMarketplace) startHost(change ...func(*Host)) *testHost {
+func (b *testMarketplace) startHost(change ...func(*Config)) *testHost {
 	b.t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(b.server.Certificate())
@@ -209,18 +209,18 @@ func (b *testMarketplace) startHost(change ...func(*Host)) *testHost {
 }
 
 // shop starts a host with a configuration.
-func startHost(t *testing.T, config string, fetchConfig marketplace.Config, change ...func(*Host)) *testHost {
+func startHost(t *testing.T, config string, fetch marketplace.Config, change ...func(*Config)) *testHost {
 	t.Helper()
 	dir := t.TempDir()
 	s := &testHost{t: t, yaml: filepath.Join(dir, "berth.yaml")}
 	check(t, os.WriteFile(s.yaml, []byte(config), 0o600))
-	var err error
-	s.host, err = New(Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0"})
-	check(t, err)
-	s.host.fetchConfig = fetchConfig
+	cfg := Config{ConfigPath: s.yaml, DataDir: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", fetch: fetch}
 	for _, c := range change {
-		c(s.host)
+		c(&cfg)
 	}
+	var err error
+	s.host, err = New(cfg)
+	check(t, err)
 	check(t, s.host.Start(t.Context()))
 	t.Cleanup(func() { check(t, s.host.Close(context.Background())) })
 	s.token, err = auth.ReadToken(s.host.DataDir())

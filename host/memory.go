@@ -39,7 +39,7 @@ const (
 
 // maxInflight is what requests under way may have together, in bytes.
 func (h *Host) maxInflight() int64 {
-	if configured := h.begun.Server.MaxInflight; configured > 0 {
+	if configured := h.live.Started().Server.MaxInflight; configured > 0 {
 		return configured
 	}
 	return inflightOf(availableMemory(), h.memoryTotal())

@@ -4,39 +4,29 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
-	"github.com/berth-host/berth/host/run"
-	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // startPlugins starts the manager: when it returns, every plugin that is there
 // has its place in the log.
-func (h *Host) startPlugins(ctx context.Context, r *run.Runner) error {
-	for _, dir := range h.current.Load().PluginDirectories {
+func (h *Host) startPlugins(ctx context.Context) error {
+	for _, dir := range h.live.Config().PluginDirectories {
 		if err := pathguard.Check(dir); fault.Is(err, fault.Denied) {
 			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
 		}
 	}
 	m, err := plugin.New(plugin.Config{
-		Directories: h.current.Load().PluginDirectories,
+		Directories: h.live.Config().PluginDirectories,
 		Pins:        h.install.Pins(),
-		Loader:      r,
-		Runner:      r,
-		Settings:    h.settings,
-		SetEnabled: func(_ context.Context, name string, enabled bool) error {
-			return h.setEnabled(name, enabled)
-		},
-		SetPaused: func(_ context.Context, name string, paused bool) error {
-			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerPaused(name, paused) })
-		},
-		SetGrants: func(_ context.Context, name string, grants []spec.Grant) error {
-			return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerGrants(name, grants) })
-		},
+		Loader:      h.runner,
+		Runner:      h.runner,
+		Settings:    h.live.Settings,
+		SetEnabled:  h.live.SetEnabled,
+		SetPaused:   h.live.SetPaused,
+		SetGrants:   h.live.SetGrants,
 		OnChange: func(p wire.Plugin) {
 			h.feed.Publish(wire.Activity{Kind: "plugin", Plugin: new(h.sources.WithRevocation(p))})
 		},
@@ -51,7 +41,8 @@ func (h *Host) startPlugins(ctx context.Context, r *run.Runner) error {
 	if err := m.Start(ctx); err != nil {
 		return fmt.Errorf("start the plugins: %w", err)
 	}
-	h.undo("the plugins", m.Close)
+	h.onClose("the plugins", m.Close)
+	h.live.Attach(m)
 	if _, err := h.install.Installed(); err != nil {
 		h.awaitLock()
 	}
@@ -61,27 +52,9 @@ func (h *Host) startPlugins(ctx context.Context, r *run.Runner) error {
 			n := len(m.List())
 			h.logger.Info("the plugins found at the start are settled", "plugins", n)
 			if n == 0 {
-				h.logger.Info("there is no plugin yet: add one with 'berth plugin add FILE'", "plugin_directories", h.current.Load().PluginDirectories)
+				h.logger.Info("there is no plugin yet: add one with 'berth plugin add FILE'", "plugin_directories", h.live.Config().PluginDirectories)
 			}
 		}
 	})
 	return nil
-}
-
-// settings resolves a plugin's settings under the current configuration.
-func (h *Host) settings(name string, m abi.Manifest) (spec.Settings, error) {
-	return settingsUnder(h.current.Load())(name, m)
-}
-
-// settingsUnder resolves settings under a configuration.
-func settingsUnder(c *config.Config) plugin.SettingsFunc {
-	return func(name string, m abi.Manifest) (spec.Settings, error) {
-		s, _ := c.Resolve(name, m)
-		return s, nil
-	}
-}
-
-// setEnabled writes the operator's decision into the configuration and takes it over.
-func (h *Host) setEnabled(name string, enabled bool) error {
-	return h.edit(func() (*config.Config, error) { return h.editor.SetHandlerEnabled(name, enabled) })
 }

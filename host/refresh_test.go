@@ -25,8 +25,8 @@ type fakeTimer struct {
 	fire chan time.Time
 }
 
-func (a timers) set(h *Host) {
-	h.newTimer = func(d time.Duration) (<-chan time.Time, func() bool) {
+func (a timers) set(c *Config) {
+	c.newTimer = func(d time.Duration) (<-chan time.Time, func() bool) {
 		one := fakeTimer{d, make(chan time.Time, 1)}
 		a <- one
 		return one.fire, func() bool { return true }
@@ -75,7 +75,7 @@ func TestRefresh(t *testing.T) {
 	check(t, err)
 	set := make(timers, 100)
 	var log lines
-	s := b.startHost(set.set, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := b.startHost(set.set, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	due := set.next(t, time.Minute) // soon after a start, as there is no list
 	if n := b.requests(); n != 0 {
 		t.Errorf("the start made %d requests", n)
@@ -126,7 +126,7 @@ func TestRefresh(t *testing.T) {
 			t.Fatalf("there is no %q in %s", from, text)
 		}
 		check(t, os.WriteFile(s.yaml, []byte(strings.Replace(string(text), from, to, 1)), 0o600))
-		_, err = s.host.Reload(t.Context())
+		_, err = s.host.live.Reload(t.Context())
 		check(t, err)
 	}
 	b.sign(func(r *format.Root) {
@@ -159,7 +159,7 @@ func TestDisabledMarketplaceIsNotRefreshed(t *testing.T) {
 	} {
 		set := make(timers, 1)
 		s := startHost(t, config, marketplace.Config{}, set.set)
-		_, err := s.host.Reload(t.Context())
+		_, err := s.host.live.Reload(t.Context())
 		check(t, err)
 		check(t, s.host.Close(context.Background())) // waits for whatever would set one
 		if len(set) != 0 {
@@ -173,7 +173,7 @@ func TestDisablingMarketplaceEndsFetch(t *testing.T) {
 	for _, to := range []string{"enabled: false", "enabled: true\n  minimum_release_age: 1h"} {
 		b := openMarketplace(t)
 		set := make(timers, 100)
-		s := b.startHost(set.set, func(h *Host) { h.fetchConfig.Timeout, h.fetchConfig.Stall = 10*time.Minute, 10*time.Minute })
+		s := b.startHost(set.set, func(c *Config) { c.fetch.Timeout, c.fetch.Stall = 10*time.Minute, 10*time.Minute })
 		begun, ended := make(chan struct{}), make(chan struct{})
 		var once sync.Once
 		b.answer("/root.json.minisig", func(_ http.ResponseWriter, r *http.Request) {

@@ -23,7 +23,7 @@ func TestEditRefusesFileBeingWritten(t *testing.T) {
 			t.Errorf("%s: got %d, %+v", path, status, p)
 		}
 	}
-	if got := s.host.current.Load(); len(got.Routes) != 1 || len(got.Handlers) != 0 {
+	if got := s.host.live.Config(); len(got.Routes) != 1 || len(got.Handlers) != 0 {
 		t.Errorf("half a file is in force: %+v", got)
 	}
 	_, err = f.WriteString("routes: {\"a\": {}, \"b\": {}}\n")
@@ -32,7 +32,7 @@ func TestEditRefusesFileBeingWritten(t *testing.T) {
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusOK {
 		t.Errorf("when it is written: got %d, %+v", status, p)
 	}
-	if got := s.host.current.Load(); len(got.Routes) != 2 {
+	if got := s.host.live.Config(); len(got.Routes) != 2 {
 		t.Errorf("the routes are %+v", got.Routes)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -107,10 +108,7 @@ func TestEmptyFileIsAppliedOnlyOnRequest(t *testing.T) {
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is empty") {
 		t.Errorf("an edit: got %d, %+v", status, p)
 	}
-	if err := s.host.fileChanged(t.Context()); err == nil || !strings.Contains(err.Error(), "is empty") {
-		t.Errorf("a change of the file: got %v", err)
-	}
-	if got := s.host.current.Load().Routes; len(got) != 1 {
+	if got := s.host.live.Config().Routes; len(got) != 1 {
 		t.Errorf("the routes are %+v", got)
 	}
 	var result wire.ReloadResult
@@ -129,15 +127,15 @@ func TestReloadWithoutAFile(t *testing.T) {
 	check(t, err)
 	check(t, h.Start(t.Context()))
 	defer func() { check(t, h.Close(t.Context())) }()
-	result, err := h.Reload(t.Context())
+	result, err := h.live.Reload(t.Context())
 	if err != nil || len(result.Changed)+len(result.NeedsRestart) != 0 {
 		t.Errorf("got %+v, %v", result, err)
 	}
 	check(t, os.MkdirAll("config", 0o700))
-	put(t, DefaultConfigPath, "routes: {\"*\": {}}\n")
-	eventually(t, "the file is not taken over", func() bool { return len(h.current.Load().Routes) == 1 })
-	check(t, os.Remove(DefaultConfigPath))
-	if _, err := h.Reload(t.Context()); len(config.Problems(err)) != 1 {
+	put(t, live.DefaultPath, "routes: {\"*\": {}}\n")
+	eventually(t, "the file is not taken over", func() bool { return len(h.live.Config().Routes) == 1 })
+	check(t, os.Remove(live.DefaultPath))
+	if _, err := h.live.Reload(t.Context()); len(config.Problems(err)) != 1 {
 		t.Errorf("without the file that was there: got %v", err)
 	}
 }
@@ -152,7 +150,7 @@ func TestEditFirstAppliesManualChanges(t *testing.T) {
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusUnprocessableEntity || len(p.Errors) != 1 || p.Errors[0].Line != 5 {
 		t.Errorf("got %d, %+v", status, p)
 	}
-	if got := s.host.current.Load(); len(got.Routes) != 1 || s.text() != bad {
+	if got := s.host.live.Config(); len(got.Routes) != 1 || s.text() != bad {
 		t.Errorf("routes %+v, file %s", got.Routes, s.text())
 	}
 
@@ -184,16 +182,16 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 
 	put(t, path, "data_dir: "+filepath.Join(dir, "b")+"\nserver: {listen: \"127.0.0.1:9\"}\n")
 	for range 2 {
-		result, err := h.Reload(t.Context())
+		result, err := h.live.Reload(t.Context())
 		if err != nil || strings.Join(result.NeedsRestart, " ") != "data_dir server.listen" {
 			t.Errorf("got %+v, %v", result, err)
 		}
 	}
-	if h.DataDir() != filepath.Join(dir, "a") || h.listen() != "127.0.0.1:0" || h.secretSource().Directory != secrets.Directory {
-		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.listen(), h.secretSource().Directory)
+	if h.DataDir() != filepath.Join(dir, "a") || h.live.Listen() != "127.0.0.1:0" || h.secretSource().Directory != secrets.Directory {
+		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.live.Listen(), h.secretSource().Directory)
 	}
 	put(t, path, before)
-	result, err := h.Reload(t.Context())
+	result, err := h.live.Reload(t.Context())
 	if err != nil || len(result.NeedsRestart) != 0 || strings.Contains(strings.Join(result.Changed, " "), "next start") {
 		t.Errorf("back: got %+v, %v", result, err)
 	}
@@ -223,7 +221,7 @@ func TestSignalReloadIsAudited(t *testing.T) {
 func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 	var log lines
 	plugins := t.TempDir()
-	s := startHost(t, "plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n", marketplace.Config{}, func(h *Host) { h.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := startHost(t, "plugin_directories: ["+plugins+"]\nroutes: {\"*\": {}}\n", marketplace.Config{}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	check(t, s.host.Ready(t.Context()))
 	path := filepath.Join(s.host.DataDir(), audit.File)
 	check(t, os.WriteFile(path, nil, 0o600))
@@ -255,7 +253,7 @@ func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 // in the audit log: what was there at the start, and what came, changed and went.
 func TestFileChangesAreAudited(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
-	dir := s.host.current.Load().PluginDirectories[0]
+	dir := s.host.live.Config().PluginDirectories[0]
 	recorded := func(action, target string, n int) wire.AuditRecord {
 		t.Helper()
 		var found []wire.AuditRecord

@@ -15,25 +15,25 @@ import (
 )
 
 // startRunner starts the sandbox and the deliveries.
-func (h *Host) startRunner(b *bus.Bus, log engine) (*run.Runner, error) {
-	limits := h.current.Load().Vet
-	vetter, err := vet.New(vet.Config{CacheDir: h.cacheDir(), Version: h.cfg.Version,
+func (h *Host) startRunner(b *bus.Bus, log engine) error {
+	limits := h.live.Config().Vet
+	vetter, err := vet.New(vet.Config{CacheDir: h.dataFile("cache"), Version: h.cfg.Version,
 		Memory: limits.Memory, CPU: limits.CPU, Wall: limits.Wall, Logger: h.logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h.reports = run.NewReports(vetter)
 	eng, err := sandbox.New(sandbox.Config{Vetter: h.reports, MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	network := guestnet.New(guestnet.Config{})
-	h.undo("the connections of guests", func(context.Context) error { network.Close(); return nil })
+	h.onClose("the connections of guests", func(context.Context) error { network.Close(); return nil })
 	dispatcher := delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{b, log},
 		Logger: h.logger,
-		Start: run.StartPosition(log, func(handler string) config.Start { return h.current.Load().Handlers[handler].Start },
+		Start: run.StartPosition(log, func(handler string) config.Start { return h.live.Config().Handlers[handler].Start },
 			h.logger),
 		OnCondition: func(string) { h.plugins.ConditionChanged() },
 		Observer: func(rec event.Record, d event.Delivery) {
@@ -42,15 +42,15 @@ func (h *Host) startRunner(b *bus.Bus, log engine) (*run.Runner, error) {
 		},
 		Watched: h.feed.Watched,
 	})
-	h.undo("the deliveries", dispatcher.Close)
+	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secretSource(),
-		Table: h.table.Load, Logger: h.logger})
-	return h.runner, nil
+		Table: h.live.Table, Logger: h.logger})
+	return nil
 }
 
 // memoryTotal is what all instances may have together, in bytes: as configured,
 // or half of the memory there is, or no bound where that is not known.
-func (h *Host) memoryTotal() int64 { return memoryTotal(h.begun) }
+func (h *Host) memoryTotal() int64 { return memoryTotal(h.live.Started()) }
 
 func memoryTotal(c *config.Config) int64 {
 	if configured := c.Defaults.MemoryTotal; configured > 0 {

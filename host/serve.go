@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/berth-host/berth/host/api"
@@ -14,13 +13,15 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // startAPI makes the admin token if there is none, and listens.
-func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *run.Runner) error {
+func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus) error {
+	r := h.runner
 	https, err := h.certificate()
 	if err != nil {
 		return err
@@ -30,26 +31,26 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *run.Runn
 		return err
 	}
 	h.background("the times of the tokens' use", verifier.Run)
-	settings := h.current.Load()
+	settings := h.live.Config()
 	server, err := api.New(api.Config{
 		Events: api.Events{
 			Publisher:   b,
 			Log:         log,
 			Published:   deliveryLog{b, log},
 			Activities:  h.feed,
-			Router:      h,
-			Deliveries:  run.Deliveries{Dispatcher: r.Dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.table.Load},
+			Router:      h.live,
+			Deliveries:  run.Deliveries{Dispatcher: r.Dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table},
 			DeadLetters: deadLetters{r.Dispatcher},
 			Replayer:    replayer{b, log, r.Dispatcher},
-			Status:      run.LogStatus{Log: log, Runner: r, Settings: func() config.Bus { return h.current.Load().Bus }, Lost: h.retention.Lost, Health: h.storeFault},
+			Status:      run.LogStatus{Log: log, Runner: r, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost, Health: h.storeHealth},
 		},
 		Orders:  orderBook{orders.New(orders.Config{Repository: log.orders(b), Logger: h.logger})},
 		Plugins: api.Plugins{Registry: plugins{h}, Installer: installer{h.install}, Marketplace: h.sources},
-		Admin:   api.Admin{Reloader: h, Audit: h.audit, AuditLog: auditLog(filepath.Join(h.DataDir(), audit.File)), Ready: h.ready},
+		Admin:   api.Admin{Reloader: h.reloader(), Audit: h.audit, AuditLog: auditLog(h.dataFile(audit.File)), Ready: h.ready},
 		Guard: guard.Config{
 			Tokens:       tokens{verifier},
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
-			Listen:       h.listen(),
+			Listen:       h.live.Listen(),
 			AllowedHosts: settings.Auth.AllowedHosts,
 		},
 		Limits:  api.Limits{MaxInflight: h.maxInflight()},
@@ -73,12 +74,25 @@ func (h *Host) startAPI(ctx context.Context, log engine, b *bus.Bus, r *run.Runn
 			h.failed <- fmt.Errorf("the API has ended: %w", err)
 		}
 	}()
-	h.undo("the API", func(ctx context.Context) error {
+	h.onClose("the API", func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
 		<-served
 		return err
 	})
 	return nil
+}
+
+// reloader is the configuration in force with the values in use since the start.
+type reloader struct {
+	*live.Live
+	started config.Started
+}
+
+// InForce implements api.Reloader.
+func (r reloader) InForce(handler string) wire.Settings { return r.Live.InForce(handler, r.started) }
+
+func (h *Host) reloader() reloader {
+	return reloader{h.live, config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(), MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}}
 }
 
 // tokenRetry is how often the admin token is tried to be made on a full disk.
@@ -89,7 +103,7 @@ const tokenRetry = 2 * time.Second
 // tokens count meanwhile.
 func (h *Host) startTokens() (*auth.Verifier, error) {
 	load := func() (string, error) {
-		token, path, created, err := auth.LoadOrCreateToken(h.dataDir())
+		token, path, created, err := auth.LoadOrCreateToken(h.live.DataDir())
 		if created {
 			h.logger.Info("an admin token was made", "path", path)
 		}
@@ -102,7 +116,7 @@ func (h *Host) startTokens() (*auth.Verifier, error) {
 	if err != nil && !fault.Is(err, fault.Exhausted) {
 		return nil, err
 	}
-	verifier := auth.NewVerifier(h.dataDir(), token, h.logger)
+	verifier := auth.NewVerifier(h.live.DataDir(), token, h.logger)
 	if err == nil {
 		return verifier, nil
 	}
@@ -175,7 +189,7 @@ func (p plugins) Plugin(name string) (wire.Plugin, bool) {
 
 // Known implements api.Registry.
 func (p plugins) Known(name string) bool {
-	if _, configured := p.h.current.Load().Handlers[name]; configured {
+	if _, configured := p.h.live.Config().Handlers[name]; configured {
 		return true
 	}
 	_, err := p.h.plugins.Plugin(name)

@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -136,7 +136,7 @@ func (a *app) watchedDirectories(url string) ([]string, error) {
 		return nil, errors.New("the host does not say where its configuration is: it is older than this command")
 	}
 	c := config.Default()
-	if read, err := host.ReadConfig(state.Config); err == nil {
+	if read, err := live.Read(state.Config); err == nil {
 		c = read
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -25,11 +25,11 @@ func (a *app) configCheck() *cobra.Command {
 handler's config must be is in its plugin, and is checked by the host.`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path := host.DefaultConfigPath
+			path := live.DefaultPath
 			if len(args) > 0 {
 				path = args[0]
 			}
-			_, err := host.ReadConfig(path)
+			_, err := live.Read(path)
 			if a.json {
 				answer := struct {
 					Valid  bool               `json:"valid"`
@@ -93,7 +93,7 @@ With --file no host is asked: it shows what a host would start with.`,
 
 // showFile shows what a configuration file comes to.
 func (a *app) showFile(path, handler string) error {
-	c, err := host.ReadConfig(path)
+	c, err := live.Read(path)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/live"
 )
 
 // examined bounds the doctor's questions to a host.
@@ -30,7 +31,7 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.dataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
-				a.dataDir = host.DataDirOf(configPath)
+				a.dataDir = live.DataDirOf(configPath)
 			}
 			a.timeout = examined
 			e := host.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
@@ -56,7 +57,7 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 			return nil
 		},
 	})
-	cmd.Flags().StringVar(&configPath, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
+	cmd.Flags().StringVar(&configPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	return cmd
 }
 

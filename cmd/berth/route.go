@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -48,7 +48,7 @@ manifests count as if they subscribed to every type.`,
 			if err != nil {
 				return err
 			}
-			answer, err := host.ExplainRoutes(configPath, ev)
+			answer, err := live.ExplainRoutes(configPath, ev)
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/host"
+	"github.com/berth-host/berth/host/live"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) serveCommand() *cobra.Command {
 			return a.serve(cmd.Context(), cfg)
 		},
 	}
-	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+host.DefaultConfigPath+")")
+	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
 	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
@@ -58,7 +59,7 @@ func (a *app) serve(ctx context.Context, cfg host.Config) error {
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
-	state, err := stateOf(h, cmp.Or(cfg.ConfigPath, host.DefaultConfigPath))
+	state, err := stateOf(h, cmp.Or(cfg.ConfigPath, live.DefaultPath))
 	if err != nil {
 		return errors.Join(err, a.shutDown(h))
 	}

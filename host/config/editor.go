@@ -41,7 +41,8 @@ type Editor struct {
 	path     string
 	expected atomic.Bool // see Expect
 	edits    atomic.Uint64
-	mu       sync.Mutex // one edit at a time
+	mu       sync.Mutex // one edit or read at a time
+	last     parsed     // the text parsed last
 	replace  func(path string, old, data []byte) error
 }
 
@@ -59,6 +60,38 @@ func (e *Editor) Expect() { e.expected.Store(true) }
 
 // Edits counts the edits that have written the file.
 func (e *Editor) Edits() uint64 { return e.edits.Load() }
+
+// parsed is a text with its configuration.
+type parsed struct {
+	text   []byte
+	config *Config
+}
+
+// Read returns the configuration and the text of the file. A text equal to the one
+// parsed last is not parsed again: the configuration is then the same pointer. Errors
+// are those of Load.
+func (e *Editor) Read() (*Config, []byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	text, err := readFile(e.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := e.parse(text)
+	return c, text, err
+}
+
+// parse parses a text of the file, unless it is the one parsed last. It requires e.mu.
+func (e *Editor) parse(text []byte) (*Config, error) {
+	if e.last.config != nil && bytes.Equal(e.last.text, text) {
+		return e.last.config, nil
+	}
+	c, err := Parse(e.path, text)
+	if err == nil {
+		e.last = parsed{text, c}
+	}
+	return c, err
+}
 
 // Expecting reports whether the file was there.
 func (e *Editor) Expecting() bool { return e.expected.Load() }
@@ -212,7 +245,7 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 	case e.Expecting():
 		return nil, Gone(e.path)
 	}
-	before, err := Parse(e.path, old)
+	before, err := e.parse(old)
 	if err != nil {
 		return nil, err
 	}
@@ -244,6 +277,7 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 		}
 		e.Expect()
 		e.edits.Add(1)
+		e.last = parsed{text, after}
 		return after, nil
 	}
 	return nil, fault.New(fault.Conflict, "edit %s in %s: cannot change it alone in a file of this layout; change it by hand", what, e.path)

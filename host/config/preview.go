@@ -21,7 +21,7 @@ func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err er
 		return nil, nil, err
 	}
 	after = before
-	err = edit(&Editor{path: e.path, replace: func(_ string, old, text []byte) error {
+	err = edit(&Editor{path: e.path, last: e.last, replace: func(_ string, old, text []byte) error {
 		before, after = old, text
 		return nil
 	}})

@@ -1,4 +1,4 @@
-package host
+package run
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func TestUnroutedTypesAreLogged(t *testing.T) {
 	}
 	var log bytes.Buffer
 	now := time.Unix(1_000_000, 0)
-	u := newUnrouted(func() *route.Table { return table }, func() time.Time { return now }, slog.New(slog.NewTextHandler(&log, nil)))
+	u := NewUnrouted(func() *route.Table { return table }, func() time.Time { return now }, slog.New(slog.NewTextHandler(&log, nil)))
 	note := func(types ...string) int {
 		t.Helper()
 		var records []event.Record
@@ -33,7 +33,7 @@ func TestUnroutedTypesAreLogged(t *testing.T) {
 		}
 		log.Reset()
 		u.note(records)
-		return strings.Count(log.String(), "no route is for this type")
+		return strings.Count(log.String(), "event type has no route")
 	}
 	if n := note("order_placed", "never"); n != 0 {
 		t.Errorf("routed types: %d lines: %s", n, &log)
@@ -53,7 +53,7 @@ func TestUnroutedTypesAreLogged(t *testing.T) {
 	for i := range 150 {
 		many = append(many, fmt.Sprintf("many%d", i))
 	}
-	if n := note(many...); n != 99 || !strings.Contains(log.String(), "not named for a while") {
+	if n := note(many...); n != 99 || !strings.Contains(log.String(), "further event types without a route") {
 		t.Errorf("150 types: %d lines", n)
 	}
 	if n := note("yet.another"); n != 0 {

@@ -1,4 +1,4 @@
-package host
+package live
 
 import (
 	"cmp"
@@ -13,16 +13,17 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Explain implements api.Explainer: it says for every plugin there is whether it
-// would get this event now.
-func (h *Host) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
-	table := h.table.Load()
+// Explain implements api.Router: it reports for every plugin whether it would take an
+// event now, and why.
+func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
+	plugins := *l.plugins.Load()
+	table := l.Table()
 	answer := explainRoute(table, ev)
-	for _, p := range h.plugins.List() {
+	for _, p := range plugins.List() {
 		line := wire.ExplainedHandler{Plugin: p.Name, State: p.State}
-		manifest, known := h.plugins.Manifest(p.Name)
+		manifest, known := plugins.Manifest(p.Name)
 		if p.State == wire.Rejected || !known {
-			line.Reason = stands(p)
+			line.Reason = stateText(p)
 			answer.Handlers = append(answer.Handlers, line)
 			continue
 		}
@@ -33,7 +34,7 @@ func (h *Host) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 		found := table.Explain(p.Name, filter, ev)
 		line.Takes, line.Reason = found.Takes && p.State == wire.Active, found.Reason
 		if found.Takes && !line.Takes {
-			line.Reason = fmt.Sprintf("%s; the event would wait for it, because %s", stands(p), found.Reason)
+			line.Reason = fmt.Sprintf("%s; the event would wait for it, because %s", stateText(p), found.Reason)
 		}
 		answer.Handlers = append(answer.Handlers, line)
 	}
@@ -41,10 +42,10 @@ func (h *Host) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 }
 
 // Routed implements api.Router.
-func (h *Host) Routed(ev *event.Event) bool { return h.table.Load().TakesEvent(ev) }
+func (l *Live) Routed(ev *event.Event) bool { return l.Table().TakesEvent(ev) }
 
-// stands says where a plugin is that gets nothing now.
-func stands(p wire.Plugin) string {
+// stateText describes the state of a plugin that takes no events now.
+func stateText(p wire.Plugin) string {
 	if p.Reason == "" {
 		return "it is " + string(p.State)
 	}
@@ -60,9 +61,9 @@ func explainRoute(table *route.Table, ev *event.Event) wire.Explanation {
 	return answer
 }
 
-// ExplainRoutes says without a host what the routes of a configuration file
-// make of an event: for every handler that the file names, as if it subscribed
-// to every type. Errors are those of New.
+// ExplainRoutes reports how the routes of a configuration file route an event, without
+// a host: for every handler that the file names, as if it subscribed to every type. Its
+// errors are those of Open.
 func ExplainRoutes(path string, ev *event.Event) (wire.Explanation, error) {
 	c, err := config.Load(path)
 	if err != nil {
