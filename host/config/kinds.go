@@ -35,8 +35,11 @@ func numberKind[T int | uint64](low, high T) kind[T] {
 		func(v value) T { return T(v.integer(int64(low), int64(high))) }, func(n T) string { return fmt.Sprint(n) })
 }
 
+// durationPattern is what parseDuration takes, but for its bounds.
+const durationPattern = `^([+-]?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|[0-9]+d|[+-]?0)$`
+
 func durationKind(low, high time.Duration) kind[time.Duration] {
-	return newKind(fmt.Sprintf("duration, %s to %s", durationText(low), durationText(high)), object{"type": "string", "pattern": `^[0-9.]+(ns|us|µs|ms|s|m|h|d)`},
+	return newKind(fmt.Sprintf("duration, %s to %s", dayText(low), dayText(high)), object{"type": "string", "pattern": durationPattern},
 		func(v value) time.Duration { return v.duration(low, high) }, durationText)
 }
 
@@ -55,7 +58,7 @@ func orZero[T int64 | time.Duration](k kind[T], low T, meaning string) kind[T] {
 		}
 		return n
 	}
-	k.label = strings.Replace(k.label, text(0)+" to ", text(low)+" to ", 1) + ", or " + text(0) + " for " + meaning
+	k.label = strings.Replace(k.label, " "+text(0)+" to ", " "+text(low)+" to ", 1) + ", or " + text(0) + " for " + meaning
 	return k
 }
 
@@ -112,7 +115,7 @@ func credentialsKind() kind[[]Credential] {
 			"A file in `<data_dir>/secrets` with a token, or with user:password."),
 		setting("type", wordKind("bearer", "basic"), func(c *Credential) *string { return &c.Type }, "How the server takes it; bearer by default."),
 	}
-	return kind[[]Credential]{description{label: "list of mappings", schema: object{"type": "array"}, parts: describe(fields)}, func(v value) (list []Credential) {
+	return kind[[]Credential]{description{label: "list of {host, secret, type}", schema: object{"type": "array"}, parts: describe(fields)}, func(v value) (list []Credential) {
 		seen := map[string]bool{}
 		for _, item := range v.limitedItems(100) {
 			c := Credential{Type: "bearer"}
@@ -143,6 +146,14 @@ func durationText(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// dayText is durationText in days where there are whole ones.
+func dayText(d time.Duration) string {
+	if d > 0 && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return durationText(d)
 }
 
 // plainText writes a text as it is, and an empty one as "".

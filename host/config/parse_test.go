@@ -36,7 +36,7 @@ func TestLoadShipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Default()
-	want.Routes = []spec.Route{{Pattern: "order_status_changed", Line: 18}}
+	want.Routes = []spec.Route{{Pattern: "order_status_changed", Line: 20}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
