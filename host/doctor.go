@@ -24,6 +24,7 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -201,7 +202,7 @@ func (e Examination) compiler(ctx context.Context, limits config.Vet) doctor.Fin
 		return fail(err)
 	}
 	began := time.Now()
-	if _, err := vetter.Vet(ctx, smallest); err != nil {
+	if _, err := vetter.Vet(ctx, spec.NewArtifact(smallest)); err != nil {
 		return fail(err)
 	}
 	return doctor.Good(check, fmt.Sprintf("a module was vetted and compiled in %s", time.Since(began).Round(time.Millisecond)))

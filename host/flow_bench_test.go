@@ -101,7 +101,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 	f := &fleet{}
 	var undo []func()
 	for i := range handlers {
-		m, err := engine.Load(b.Context(), wasm, sandbox.Options{})
+		m, err := engine.Load(b.Context(), spec.NewArtifact(wasm), sandbox.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

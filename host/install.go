@@ -6,10 +6,12 @@ import (
 	"os"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/lockfile"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/spec"
@@ -128,8 +130,8 @@ func (i installer) Uninstall(ctx context.Context, name string, force, purge bool
 type vetting struct{ h *Host }
 
 // Vet implements install.Vetter.
-func (v vetting) Vet(ctx context.Context, wasm []byte) error {
-	_, err := v.h.reports.Vet(ctx, wasm)
+func (v vetting) Vet(ctx context.Context, module spec.Artifact) error {
+	_, err := v.h.reports.Vet(ctx, module)
 	return err
 }
 
@@ -142,26 +144,47 @@ type installed struct {
 // Free implements install.Plugins.
 func (p installed) Free(ctx context.Context, name string) error { return p.h.plugins.Free(ctx, name) }
 
-// Try implements install.Plugins.
-func (p installed) Try(ctx context.Context, pin spec.Pin, grants []spec.Grant) error {
-	return p.h.plugins.Try(ctx, pin, grants)
+// Prepare implements install.Plugins.
+func (p installed) Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (install.Candidate, error) {
+	c, err := p.h.plugins.Prepare(ctx, name, module, approved)
+	if err != nil {
+		return nil, err
+	}
+	return candidate{c, p, name}, nil
+}
+
+// candidate is a version on trial in the plugin manager.
+type candidate struct {
+	*plugin.Candidate
+	plugins installed
+	name    string
+}
+
+// Promote implements install.Candidate.
+func (c candidate) Promote(ctx context.Context, path string) (wire.Plugin, error) {
+	return c.plugins.start(ctx, c.name, func() (wire.Plugin, error) { return c.Candidate.Promote(ctx, path) })
 }
 
 // Pin implements install.Plugins.
 func (p installed) Pin(ctx context.Context, pin spec.Pin) (wire.Plugin, error) {
-	backlog, err := p.log.LoadBacklog(ctx, pin.Name)
+	return p.start(ctx, pin.Name, func() (wire.Plugin, error) { return p.h.plugins.Pin(ctx, pin) })
+}
+
+// start starts a plugin. If that fails and the name has no plugin, it drops the position
+// in the log that the start has given the handler.
+func (p installed) start(ctx context.Context, name string, start func() (wire.Plugin, error)) (wire.Plugin, error) {
+	backlog, err := p.log.LoadBacklog(ctx, name)
 	if err != nil {
-		return wire.Plugin{}, fmt.Errorf("install %s: %w", pin.Name, err)
+		return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
 	}
-	shown, err := p.h.plugins.Pin(ctx, pin)
+	shown, err := start()
 	if err != nil && !backlog.Found {
-		// Starting it has given it a place in the log. Without a plugin that goes
-		// again, so that a later one begins with its own time.
-		if _, missing := p.h.plugins.Plugin(pin.Name); missing != nil {
+		// A later plugin of the name then begins with its own time.
+		if _, missing := p.h.plugins.Plugin(name); missing != nil {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 			defer cancel()
-			if tidy := p.log.ForgetHandler(ctx, pin.Name); tidy != nil {
-				p.h.logger.Warn("the place in the log of a plugin that was not installed stays", "plugin", pin.Name, "error", tidy)
+			if tidy := p.log.ForgetHandler(ctx, name); tidy != nil {
+				p.h.logger.Warn("the place in the log of a plugin that was not installed stays", "plugin", name, "error", tidy)
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/sandbox/prescan"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func (a *app) pluginInspect() *cobra.Command {
@@ -36,7 +37,7 @@ module that a host would refuse is printed too, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			verdict, err := vetter.Vet(cmd.Context(), wasm)
+			verdict, err := vetter.Vet(cmd.Context(), spec.NewArtifact(wasm))
 			var refusal *vet.Refusal
 			if err != nil && !errors.As(err, &refusal) {
 				return err // no verdict

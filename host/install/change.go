@@ -14,6 +14,7 @@ import (
 type change struct {
 	name    string
 	version Version
+	module  spec.Artifact
 	added   bool             // its module is a finished download, not in the store yet
 	admit   []abi.Capability // what the operator has agreed to just now
 	left    []string         // digests of what a rollback goes back from
@@ -41,7 +42,12 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 	if c.added {
 		r.Added = c.version.SHA256
 	}
-	pin := i.pinOf(c.name, c.version.SHA256)
+	var candidate Candidate
+	defer func() {
+		if candidate != nil {
+			candidate.Discard()
+		}
+	}()
 	var answer wire.Plugin
 	steps := []struct {
 		name, shown string
@@ -54,11 +60,14 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			}
 			return i.store.adopt(c.version.SHA256)
 		}},
-		{"probe", "probe", func() error { return rejected(c.name, i.cfg.Plugins.Try(ctx, pin, spec.GrantsOf(c.admit))) }},
+		{"prepare", "probe", func() (err error) {
+			candidate, err = i.cfg.Plugins.Prepare(ctx, c.name, c.module, c.admit)
+			return rejected(c.name, err)
+		}},
 		{"settings", "commit", func() error { return i.cfg.Settings.Admit(c.name, c.admit) }},
 		{"lock", "commit", func() error { return i.store.write(LockFile, after) }},
-		{"swap", "start", func() (err error) {
-			answer, err = i.cfg.Plugins.Pin(ctx, pin)
+		{"promote", "start", func() (err error) {
+			answer, err = candidate.Promote(ctx, i.store.file(c.version.SHA256))
 			return err
 		}},
 	}
@@ -67,7 +76,7 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			report.say(s.shown, 0, 0)
 		}
 		if err := i.step(s.name, s.do); err != nil {
-			if s.name == "swap" {
+			if s.name == "promote" {
 				i.restore(context.WithoutCancel(ctx), c)
 			}
 			if back := i.undo(r); back != nil {

@@ -2,17 +2,15 @@ package install
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
@@ -25,46 +23,39 @@ const (
 // one that was broken off, and returns its contents, whose digest is the
 // release's. A file whose contents are wrong is removed; one that is only
 // incomplete stays.
-func (i *Installer) download(ctx context.Context, rel Release, report Report) ([]byte, error) {
+func (i *Installer) download(ctx context.Context, rel Release, report Report) (spec.Artifact, error) {
 	if rel.Size > i.cfg.MaxSize {
-		return nil, &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
+		return spec.Artifact{}, &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
 	}
 	if err := i.store.makeDir(partDir); err != nil {
-		return nil, coded(err)
+		return spec.Artifact{}, coded(err)
 	}
 	i.dropOldParts(rel.SHA256)
 	for again := false; ; again = true {
-		resumed, err := i.fetch(ctx, rel, report)
+		content, resumed, err := i.fetch(ctx, rel, report)
 		if err != nil {
 			if resumed && !again && wrong(err) {
 				continue // the part, which fetch has removed, may have been what was wrong
 			}
-			return nil, err
+			return spec.Artifact{}, err
 		}
-		// What is vetted is this buffer; what is loaded later is hashed again.
-		content, err := i.store.read(partPath(rel.SHA256), i.cfg.MaxSize)
-		if err != nil {
-			return nil, coded(err)
-		}
-		sum := sha256.Sum256(content)
-		got := hex.EncodeToString(sum[:])
+		got := content.SHA256()
 		if got == rel.SHA256 {
-			return content, nil
+			return content.Artifact(), nil
 		}
 		if err := i.store.remove(partPath(rel.SHA256)); err != nil {
-			return nil, coded(err)
+			return spec.Artifact{}, coded(err)
 		}
 		if !resumed || again { // likewise
-			return nil, fault.Field("sha256", "what %s gives has the SHA-256 %s, and %s was promised: it is another version, or somebody has changed it", rel.Source, got, rel.SHA256)
+			return spec.Artifact{}, fault.Field("sha256", "what %s gives has the SHA-256 %s, and %s was promised: it is another version, or somebody has changed it", rel.Source, got, rel.SHA256)
 		}
 	}
 }
 
-// part is a download under way. It counts and hashes what is written.
+// part is a download under way: its file, and the same bytes in memory.
 type part struct {
+	*spec.Collector
 	f      *os.File
-	hash   hash.Hash
-	size   int64
 	limit  int64
 	shown  int64
 	total  int64
@@ -72,60 +63,58 @@ type part struct {
 	err    error // of the disk, or of too much
 }
 
+func (p *part) size() int64 { return int64(p.Len()) }
+
 // Write implements io.Writer.
 func (p *part) Write(b []byte) (int, error) {
-	if p.size+int64(len(b)) > p.limit {
+	if p.size()+int64(len(b)) > p.limit {
 		p.err = &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.limit)}
 		return 0, p.err
 	}
 	n, err := p.f.Write(b)
-	p.hash.Write(b[:n])
-	p.size += int64(n)
+	_, _ = p.Collector.Write(b[:n])
 	if err != nil {
 		p.err = coded(err)
 	}
-	if p.size-p.shown >= reportEach || p.size == p.total {
-		p.shown = p.size
-		p.report.say("download", p.size, p.total)
+	if p.size()-p.shown >= reportEach || p.size() == p.total {
+		p.shown = p.size()
+		p.report.say("download", p.size(), p.total)
 	}
 	return n, err
 }
 
-func (p *part) whole(want string) bool { return hex.EncodeToString(p.hash.Sum(nil)) == want }
-
 // fetch completes the download's file, and removes it when that goes wrong. resumed
 // says that not all of it came in one piece.
-func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resumed bool, err error) {
+func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (content *spec.Collector, resumed bool, err error) {
 	f, err := i.openPart(rel.SHA256)
 	if err != nil {
-		return false, coded(err)
+		return nil, false, coded(err)
 	}
 	defer func() {
 		if closing := f.Close(); err == nil {
 			err = coded(closing)
 		}
 	}()
-	p := &part{f: f, hash: sha256.New(), limit: i.cfg.MaxSize, total: rel.Size, report: report}
+	p := &part{f: f, Collector: spec.NewCollector(), limit: i.cfg.MaxSize, total: rel.Size, report: report}
 	if rel.Size > 0 {
 		p.limit = rel.Size
 	}
-	if p.size, err = io.Copy(p.hash, io.LimitReader(f, p.limit+1)); err != nil {
-		return false, coded(err)
+	if _, err := io.Copy(p.Collector, io.LimitReader(f, p.limit+1)); err != nil {
+		return nil, false, coded(err)
 	}
-	if p.size > p.limit {
-		p.size = 0
-		p.hash.Reset()
+	if p.size() > p.limit {
+		p.Reset()
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return false, coded(err)
+			return nil, false, coded(err)
 		}
 		if err := f.Truncate(0); err != nil {
-			return false, coded(err)
+			return nil, false, coded(err)
 		}
 	}
-	resumed = p.size > 0
-	report.say("download", p.size, p.total)
-	for all, failed := 0, 0; !p.whole(rel.SHA256); all++ {
-		before := p.size
+	resumed = p.size() > 0
+	report.say("download", p.size(), p.total)
+	for all, failed := 0, 0; p.SHA256() != rel.SHA256; all++ {
+		before := p.size()
 		resumed = resumed || before > 0
 		err := i.read(ctx, rel, p)
 		switch {
@@ -133,42 +122,42 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (resu
 			if fault.Is(p.err, fault.Exhausted) { // nothing that resuming would help
 				_ = i.store.remove(partPath(rel.SHA256))
 			}
-			return resumed, p.err
-		case err == nil && (rel.Size == 0 || p.size == rel.Size):
-			return resumed, nil // whole or wrong
+			return nil, resumed, p.err
+		case err == nil && (rel.Size == 0 || p.size() == rel.Size):
+			return p.Collector, resumed, nil // whole or wrong
 		case err == nil:
-			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size, rel.Size)
+			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size(), rel.Size)
 		case !passing(err):
 			if wrong(err) { // likewise
 				_ = i.store.remove(partPath(rel.SHA256))
 			}
-			return resumed, err
+			return nil, resumed, err
 		}
-		if p.size > before {
+		if p.size() > before {
 			failed = 0
 		}
 		if failed++; failed >= tries || all >= allTries {
-			return resumed, err
+			return nil, resumed, err
 		}
 		pause := time.NewTimer(i.cfg.Backoff << min(failed-1, 6))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return resumed, fault.New(fault.Timeout, "download %s: %w", rel.Source, ctx.Err())
+			return nil, resumed, fault.New(fault.Timeout, "download %s: %w", rel.Source, ctx.Err())
 		}
 	}
-	return resumed, nil
+	return p.Collector, resumed, nil
 }
 
 // read takes in what the source gives from where the part ends.
 func (i *Installer) read(ctx context.Context, rel Release, p *part) error {
-	from, err := i.cfg.Source.Open(ctx, rel, p.size)
+	from, err := i.cfg.Source.Open(ctx, rel, p.size())
 	if err != nil {
 		return err
 	}
 	// One byte more than may come shows that there is too much.
-	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.limit-p.size+1))
+	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.limit-p.size()+1))
 	return errors.Join(err, from.Close())
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/spec"
 )
 
 var temporary = regexp.MustCompile(`^\.(.*)\.[A-Z0-9]+\.tmp$`)
@@ -86,7 +87,7 @@ func TestUndoThatCannotRemove(t *testing.T) {
 		var content []byte
 		w.i.SetFault(func(step string, done bool) (err error) {
 			switch {
-			case step == "swap" && done:
+			case step == "promote" && done:
 				return errStep
 			case step == tt.step && !done: // a directory that is not empty cannot be removed
 				content, err = os.ReadFile(path)
@@ -185,7 +186,7 @@ func TestVettingComesBeforeApproval(t *testing.T) {
 
 type vetter func() error
 
-func (v vetter) Vet(context.Context, []byte) error { return v() }
+func (v vetter) Vet(context.Context, spec.Artifact) error { return v() }
 
 // TestNoVerdictIsNoRejection: the module is not to blame, its download stays, and
 // what is answered does not say that anything goes on by itself.

@@ -114,13 +114,14 @@ func (s *shop) Open(_ context.Context, rel install.Release, offset int64) (io.Re
 type host struct {
 	dir string
 
-	mu      sync.Mutex
-	running map[string]spec.Pin
-	dropped map[string]bool
-	tried   []string
-	stored  map[string]bool // by name: it has stored something
-	routes  map[string][]string
-	admit   error // of Admit
+	mu       sync.Mutex
+	running  map[string]spec.Pin
+	dropped  map[string]bool
+	parked   map[*candidate]bool // neither promoted nor discarded
+	prepared []string
+	stored   map[string]bool // by name: it has stored something
+	routes   map[string][]string
+	admit    error // of Admit
 }
 
 func (h *host) file() string { return filepath.Join(h.dir, "settings.json") }
@@ -205,8 +206,8 @@ func (h *host) Purge(_ context.Context, name string) error {
 	return nil
 }
 
-func (h *host) Vet(_ context.Context, wasm []byte) error {
-	if bytes.Contains(wasm, []byte("bad")) {
+func (h *host) Vet(_ context.Context, module spec.Artifact) error {
+	if bytes.Contains(module.Wasm(), []byte("bad")) {
 		return fault.New(fault.Invalid, "it forks")
 	}
 	return nil
@@ -234,11 +235,35 @@ func (h *host) load(p spec.Pin) error {
 	return nil
 }
 
-func (h *host) Try(_ context.Context, p spec.Pin, _ []spec.Grant) error {
+func (h *host) Prepare(_ context.Context, name string, module spec.Artifact, _ []abi.Capability) (install.Candidate, error) {
 	h.mu.Lock()
-	h.tried = append(h.tried, p.Name)
-	h.mu.Unlock()
-	return h.load(p)
+	defer h.mu.Unlock()
+	h.prepared = append(h.prepared, name)
+	if bytes.Contains(module.Wasm(), []byte("traps")) {
+		return nil, fault.New(fault.Trap, "it trapped")
+	}
+	c := &candidate{host: h, pin: spec.Pin{Name: name, SHA256: module.SHA256()}}
+	h.parked[c] = true
+	return c, nil
+}
+
+// candidate is a version that is started and gets no events.
+type candidate struct {
+	*host
+	pin spec.Pin
+}
+
+// Promote reads the stored module, which must be there by now.
+func (c *candidate) Promote(ctx context.Context, path string) (wire.Plugin, error) {
+	c.Discard()
+	c.pin.Path = path
+	return c.Pin(ctx, c.pin)
+}
+
+func (c *candidate) Discard() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.parked, c)
 }
 
 func (h *host) Pin(_ context.Context, p spec.Pin) (wire.Plugin, error) {
@@ -318,11 +343,18 @@ func newWorld(t testing.TB) *world {
 // away, then the pins run.
 func openWorld(t testing.TB, dir string, s *shop) *world {
 	t.Helper()
-	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}}
+	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}, parked: map[*candidate]bool{}}
 	w := &world{TB: t, shop: s, host: h}
 	w.cfg = install.Config{Dir: dir, Source: s, Vetter: h, Plugins: h, Settings: h, State: h, Codec: newCodec(),
 		Now: func() time.Time { return start }, Backoff: time.Millisecond}
 	w.open()
+	t.Cleanup(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.parked) != 0 {
+			t.Errorf("%d candidates are still parked", len(h.parked))
+		}
+	})
 	if err := w.i.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func TestEveryUndoFails(t *testing.T) {
 				switch {
 				case failed:
 					return next(moment{step, done})
-				case step == "swap" && done:
+				case step == "promote" && done:
 					failed = true
 					return errStep
 				}

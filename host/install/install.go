@@ -113,8 +113,8 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	if err != nil {
 		return wire.Plugin{}, err
 	}
-	if rel.Size > 0 && rel.Size != int64(len(content)) {
-		return wire.Plugin{}, i.refuse(rel, fault.New(fault.Invalid, "the module is %d bytes long, and the release says %d: it is not what it claims to be", len(content), rel.Size))
+	if rel.Size > 0 && rel.Size != int64(content.Size()) {
+		return wire.Plugin{}, i.refuse(rel, fault.New(fault.Invalid, "the module is %d bytes long, and the release says %d: it is not what it claims to be", content.Size(), rel.Size))
 	}
 	m, err := examine(rel, content, want)
 	if err != nil {
@@ -136,13 +136,13 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	if was, ok := c.lock.Plugins[m.name]; ok && was.SHA256 == rel.SHA256 {
 		return i.repair(ctx, m.name, rel.SHA256, added, report)
 	}
-	rel.Size = int64(len(content))
+	rel.Size = int64(content.Size())
 	if c.admit, err = i.approve(rel, m, former, c.lock, approve); err != nil {
 		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
 	}
-	c.added = added
+	c.module, c.added = m.Artifact, added
 	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,
-		Capabilities: spec.GrantsOf(m.manifest.Capabilities), Manifest: m.section, InstalledAt: i.cfg.Now().UTC()}
+		Capabilities: spec.GrantsOf(m.manifest.Capabilities), Manifest: string(m.Section()), InstalledAt: i.cfg.Now().UTC()}
 	p, err := i.apply(ctx, c, report)
 	return p, i.refuse(rel, err)
 }
@@ -179,13 +179,12 @@ func (i *Installer) existing(ctx context.Context, name string, rel Release, lock
 }
 
 // obtain returns the release's module: out of the store, or fetched (added).
-func (i *Installer) obtain(ctx context.Context, rel Release, report Report) (content []byte, added bool, err error) {
-	if i.store.verify(rel.SHA256) == nil {
-		content, err = i.store.read(storePath(rel.SHA256), i.cfg.MaxSize)
-		return content, false, coded(err)
+func (i *Installer) obtain(ctx context.Context, rel Release, report Report) (module spec.Artifact, added bool, err error) {
+	if module, err = i.store.load(rel.SHA256, i.cfg.MaxSize); err == nil {
+		return module, false, nil
 	}
-	content, err = i.download(ctx, rel, report)
-	return content, true, err
+	module, err = i.download(ctx, rel, report)
+	return module, true, err
 }
 
 // mend puts a module again into the store that is installed, but was damaged there.
@@ -233,7 +232,7 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, precondi
 	case to == nil:
 		return wire.Plugin{}, fault.New(fault.NotFound, "roll back %s: %q is none of its former versions: %s", name, version, strings.Join(have, ", "))
 	}
-	if err := i.store.verify(to.SHA256); err != nil {
+	if c.module, err = i.store.load(to.SHA256, i.cfg.MaxSize); err != nil {
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %w", name, to.label(), err)
 	}
 	if why := i.cfg.Revoked(to.SHA256); why != "" {

@@ -204,7 +204,7 @@ func (i *Installer) named() map[string]string {
 		if err != nil {
 			continue
 		}
-		if name, err := nameOf(wasm, ""); err == nil && names[name] == "" {
+		if name, _, err := nameOf(spec.NewArtifact(wasm), ""); err == nil && names[name] == "" {
 			names[name] = digest
 		}
 	}
@@ -367,31 +367,22 @@ func (i *Installer) verifyAll(ctx context.Context) ([]wire.Stored, error) {
 	return list, nil
 }
 
-// nameOf returns the name that a module is installed under: the one of its own
-// manifest, or else the one that is wanted. fault.Invalid when it is no whole
-// module, when the two differ, and when there is neither; the field is then name.
-func nameOf(wasm []byte, want string) (string, error) {
-	section, inside, err := abi.FindSection(wasm, abi.ManifestSection)
-	if err != nil {
-		return "", fault.New(fault.Invalid, "the module: %w", err)
-	}
-	var own string
-	if inside {
-		manifest, err := abi.ParseManifest(section)
-		if err != nil {
-			return "", fault.New(fault.Invalid, "the module: section %s: %w", abi.ManifestSection, err)
-		}
-		own = manifest.Name
-	}
+// nameOf returns the name that a module is installed under, and the manifest inside it:
+// the name of that manifest, otherwise want. fault.Invalid when it is no whole module,
+// when the two differ, and when there is neither; the field is then name.
+func nameOf(module spec.Artifact, want string) (string, abi.Manifest, error) {
+	m, _, err := module.Manifest()
 	switch {
-	case own == "" && want == "":
-		return "", fault.Field("name", "is required: the module has no manifest that names it")
-	case own == "":
-		return want, checkName(want)
-	case want != "" && want != own:
-		return "", fault.Field("name", "the module's manifest names it %s; leave the name out, or give that one", own)
+	case err != nil:
+		return "", m, fault.New(fault.Invalid, "the module: %w", err)
+	case m.Name == "" && want == "":
+		return "", m, fault.Field("name", "is required: the module has no manifest that names it")
+	case m.Name == "":
+		return want, m, checkName(want)
+	case want != "" && want != m.Name:
+		return "", m, fault.Field("name", "the module's manifest names it %s; leave the name out, or give that one", m.Name)
 	}
-	return own, nil
+	return m.Name, m, nil
 }
 
 // checkName refuses what no plugin can have for a name.

@@ -54,28 +54,20 @@ func (e *ApprovalError) Unwrap() error { return fault.New(fault.Conflict, "appro
 // Plan is what is to be approved.
 func (e *ApprovalError) Plan() wire.Plan { return e.plan }
 
-// module is what a release's contents say of themselves.
+// module is a release's module and what it says of itself.
 type module struct {
+	spec.Artifact
 	name     string
 	manifest abi.Manifest
-	section  string // the manifest as it is in the module
 }
 
-// examine reads a module's manifest and compares it with what its source says.
-func examine(rel Release, wasm []byte, want string) (module, error) {
-	name, err := nameOf(wasm, want)
+// examine compares a module with what its source says.
+func examine(rel Release, a spec.Artifact, want string) (module, error) {
+	name, manifest, err := nameOf(a, want)
 	if err != nil {
 		return module{}, err
 	}
-	m := module{name: name}
-	section, inside, err := abi.FindSection(wasm, abi.ManifestSection)
-	if err == nil && inside {
-		m.section = string(section)
-		m.manifest, err = abi.ParseManifest(section)
-	}
-	if err != nil {
-		return module{}, fault.New(fault.Invalid, "the module: %w", err)
-	}
+	m := module{Artifact: a, name: name, manifest: manifest}
 	differs := func(what, said, is string) error {
 		return fault.New(fault.Invalid, "the release says its %s is %s, and the module itself %s: it is not what it claims to be", what, said, is)
 	}

@@ -61,17 +61,19 @@ type Source interface {
 	Open(ctx context.Context, r Release, offset int64) (io.ReadCloser, error)
 }
 
-// Vetter checks a module's bytes without running them, and keeps no reference.
+// Vetter vets modules without running them, and keeps no reference to their bytes.
 type Vetter interface {
-	Vet(ctx context.Context, wasm []byte) error
+	Vet(ctx context.Context, module spec.Artifact) error
 }
 
 // Plugins runs plugins.
 type Plugins interface {
 	// Free answers nil when the name is nobody's, or an installed plugin's.
 	Free(ctx context.Context, name string) error
-	// Try starts the module as if it had these grants as well, and ends it again.
-	Try(ctx context.Context, p spec.Pin, grants []spec.Grant) error
+	// Prepare loads the module and starts its first instance, without an event, as if
+	// approved were granted besides what the settings grant. The candidate of an error
+	// is nil.
+	Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (Candidate, error)
 	// Pin runs this module in place of the former one of the name, which goes on
 	// if this one does not start.
 	Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error)
@@ -82,6 +84,15 @@ type Plugins interface {
 	Uninstall(ctx context.Context, name string, commit func() error) error
 	// Plugin shows a plugin; fault.NotFound.
 	Plugin(name string) (wire.Plugin, error)
+}
+
+// Candidate is a version that is started and gets no events yet.
+type Candidate interface {
+	// Promote makes it the plugin of its name, in place of the former version, which goes
+	// on if this one fails. path is that of the stored module.
+	Promote(ctx context.Context, path string) (wire.Plugin, error)
+	// Discard ends it, unless it was promoted.
+	Discard()
 }
 
 // Settings is the configuration file as far as installing concerns it.

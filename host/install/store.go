@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
@@ -94,7 +95,7 @@ func (s store) read(name string, max int64) ([]byte, error) {
 func (s store) verify(digest string) error {
 	f, err := s.open(storePath(digest), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("its stored file is missing")
+		return errMissing
 	}
 	if err != nil {
 		return err
@@ -104,7 +105,27 @@ func (s store) verify(digest string) error {
 	if _, err := io.Copy(h, f); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+	return matches(hex.EncodeToString(h.Sum(nil)), digest)
+}
+
+// load reads a stored module of at most max bytes. Its error says what is wrong with it.
+func (s store) load(digest string, max int64) (spec.Artifact, error) {
+	wasm, err := s.read(storePath(digest), max)
+	if errors.Is(err, fs.ErrNotExist) {
+		return spec.Artifact{}, errMissing
+	}
+	if err != nil {
+		return spec.Artifact{}, err
+	}
+	module := spec.NewArtifact(wasm)
+	return module, matches(module.SHA256(), digest)
+}
+
+var errMissing = errors.New("its stored file is missing")
+
+// matches refuses a stored module with another digest than that of its name.
+func matches(got, digest string) error {
+	if got != digest {
 		return fmt.Errorf("its stored file does not match the lock: it has the SHA-256 %s", got)
 	}
 	return nil

@@ -10,40 +10,48 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Loader checks and compiles a module. It keeps no reference to wasm. When ctx
-// ends it should give up: nobody waits for its answer any more, and a Module
-// it answers nevertheless is closed. Errors of the codes fault.Unavailable and
-// fault.Exhausted are tried again by and by, all others when something changes.
+// Loader vets and compiles modules.
 type Loader interface {
-	// Load takes the bound of an instance's memory in bytes, 0 for the default.
-	Load(ctx context.Context, name string, wasm []byte, memory int64) (Module, error)
+	// Load vets and compiles a module, and keeps no reference to its bytes. memory bounds
+	// an instance's memory in bytes, 0 for the default. A Module returned after ctx has
+	// ended is closed. The Manager retries errors of the codes fault.Unavailable and
+	// fault.Exhausted with a backoff, all others after a change.
+	Load(ctx context.Context, name string, a spec.Artifact, memory int64) (Module, error)
 }
 
-// Module is a compiled module. One Module may be started more than once, with
-// other settings, and then has more than one Running at a time.
+// Module is a compiled module. Several versions of a plugin, with different settings,
+// may run from one Module at the same time.
 type Module interface {
 	Style() string // loop or stdio
-	// Close is called once, after every Running of the Module is drained.
+	// Close is called once, after every Running of the Module is drained and every
+	// Prepared discarded.
 	Close(ctx context.Context) error
 }
 
-// Runner puts loaded plugins to work.
+// Runner runs loaded plugins.
 type Runner interface {
-	// Claim makes sure that from now on every event for the handler waits for
-	// it, durably. It is called before the module is checked, again and again,
-	// so it must be cheap and idempotent. Claims are never taken back here. After
-	// fault.Exhausted a later Claim must count from the time of the first one.
+	// Claim reserves the handler's start position durably: from now on its events wait
+	// for it. It is called repeatedly, before the module is vetted, so it must be cheap
+	// and idempotent. The Manager never revokes a claim. After fault.Exhausted a later
+	// Claim must count from the time of the first one.
 	Claim(ctx context.Context, name string) error
-	// Start returns when the first instance waits for events; ctx bounds the
-	// start only. While an older version of the name runs, both take events
-	// until the older one is drained. There is one Start of a name at a time.
-	Start(ctx context.Context, spec Spec) (Running, error)
-	// Probe starts the plugin as Start would, gives it no event, and ends it
-	// again. Nothing of it is left when it returns. ctx bounds the whole.
-	Probe(ctx context.Context, spec Spec) error
+	// Prepare starts the first instance and returns when it waits for its first event,
+	// of which it gets none before Promote. ctx bounds the start only.
+	Prepare(ctx context.Context, s Spec) (Prepared, error)
 }
 
-// Spec is what Runner.Start is asked to put to work.
+// Prepared is a version whose first instance is started and parked. The Manager calls
+// Promote or Discard once, and Discard after a Promote that failed.
+type Prepared interface {
+	// Promote lets the version receive events. While an older version of the name runs,
+	// both receive events until the older one is drained. The Manager promotes one version
+	// of a name at a time.
+	Promote(ctx context.Context) (Running, error)
+	// Discard ends the instance within seconds.
+	Discard()
+}
+
+// Spec describes a version of a plugin to Runner.Prepare.
 type Spec struct {
 	Name     string
 	Module   Module
@@ -51,18 +59,17 @@ type Spec struct {
 	Settings spec.Settings
 }
 
-// Running is a version of a plugin at work.
+// Running is a running version of a plugin.
 type Running interface {
-	// Drain ends the instances, and waits for the open events. When ctx ends
-	// they are stopped, and their events delivered again to somebody else.
-	// When it returns nothing of the Running uses the Module any more.
+	// Drain ends the instances and waits for their open events. When ctx ends it stops
+	// them; their events are delivered again. After it nothing uses the Module.
 	Drain(ctx context.Context) error
-	// Stats counts for this Running alone; the Manager adds up. It may be
-	// called at any time, also after Drain, concurrently.
+	// Stats returns this version's counts. It is safe for concurrent use, also after
+	// Drain.
 	Stats() Stats
-	// SetPaused makes the handler's events wait, or go on, without a new start.
-	// It is called by the Manager's loop, again and again, also for what it is
-	// already: it must be quick. While it starts, Settings.Paused says it.
+	// SetPaused pauses or resumes the handler without a restart. The Manager's loop
+	// calls it repeatedly, also without a change: it must be quick. During a start
+	// Settings.Paused applies.
 	SetPaused(paused bool)
 }
 

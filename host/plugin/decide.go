@@ -10,9 +10,9 @@ import (
 
 // entry is a plugin name and everything that goes by it.
 type entry struct {
-	name     string
-	owner    string        // the path of the file that has the name
-	starting chan struct{} // one slot: whoever starts a version
+	name      string
+	owner     string        // the path of the file that has the name
+	promoting chan struct{} // one slot: promotions of the name are one after the other
 
 	running  *version
 	leaving  []*version // being drained
@@ -82,7 +82,7 @@ type waiter struct {
 func (l *loop) entry(name string) *entry {
 	e := l.entries[name]
 	if e == nil {
-		e = &entry{name: name, starting: make(chan struct{}, 1), ending: l.changing[name] == beingUninstalled}
+		e = &entry{name: name, promoting: make(chan struct{}, 1), ending: l.changing[name] == beingUninstalled}
 		l.entries[name] = e
 	}
 	return e
@@ -286,7 +286,9 @@ func (l *loop) reconcile(e *entry, f *file, t *target) {
 		return
 	}
 	j := &job{target: *t, path: f.path, pin: f.pin}
-	if v != nil && v.same(*t) {
+	if c := f.candidate; c != nil && c.loadedFor(*t) && c.take() {
+		j.candidate = c
+	} else if v != nil && v.same(*t) {
 		if v.failed != nil && v.failed.target.equal(*t) {
 			l.cancel(e)
 			return
@@ -303,7 +305,7 @@ func (l *loop) reconcile(e *entry, f *file, t *target) {
 		}
 	}
 	l.cancel(e)
-	if j.module == nil && f.dirty {
+	if j.module == nil && j.candidate == nil && f.dirty {
 		return // it has changed: what to load is decided when it was looked into again
 	}
 	l.start(e, j)

@@ -46,25 +46,26 @@ func versioned(name, version string) []byte {
 
 // fakes are a Loader and a Runner that keep books.
 type fakes struct {
-	mu      sync.Mutex
-	loads   int
-	starts  int
-	open    map[*fakeModule]bool
-	live    map[string][]*fakeRunning // by plugin name, in the order of their starts
-	claims  map[string]int
-	broken  []string      // promises the Manager did not keep
-	changed chan struct{} // closed and replaced at every change
-	steady  string        // the plugin that must not be without a version
-	tried   string        // the plugin that is only tried, which claims nothing
+	mu        sync.Mutex
+	loads     int
+	starts    int
+	parked    int // versions that are started and not promoted
+	open      map[*fakeModule]bool
+	live      map[string][]*fakeRunning // by plugin name, in the order of their starts
+	claims    map[string]int
+	broken    []string      // promises the Manager did not keep
+	changed   chan struct{} // closed and replaced at every change
+	steady    string        // the plugin that must not be without a version
+	unclaimed string        // a plugin whose candidates are loaded without a claim
 
 	condition plugin.Condition // of every Running
 
 	// load and start, when set, are called before the fake does its work.
-	load  func(ctx context.Context, name, text string) error
-	start func(ctx context.Context, spec plugin.Spec) error
-	drain func(ctx context.Context, name string) error
-	probe func(ctx context.Context, spec plugin.Spec) error
-	claim func(name string) error
+	load    func(ctx context.Context, name, text string) error
+	start   func(ctx context.Context, spec plugin.Spec) error
+	drain   func(ctx context.Context, name string) error
+	promote func(ctx context.Context, spec plugin.Spec) error
+	claim   func(name string) error
 }
 
 type fakeModule struct {
@@ -88,10 +89,10 @@ func newFakes() *fakes {
 	return &fakes{open: map[*fakeModule]bool{}, live: map[string][]*fakeRunning{}, claims: map[string]int{}, changed: make(chan struct{})}
 }
 
-func (f *fakes) markDirty() { close(f.changed); f.changed = make(chan struct{}) }
+func (f *fakes) signal() { close(f.changed); f.changed = make(chan struct{}) }
 
-func (f *fakes) Load(ctx context.Context, name string, wasm []byte, memory int64) (plugin.Module, error) {
-	text, found, err := abi.FindSection(wasm, "text")
+func (f *fakes) Load(ctx context.Context, name string, a spec.Artifact, memory int64) (plugin.Module, error) {
+	text, found, err := abi.FindSection(a.Wasm(), "text")
 	if err != nil || !found {
 		f.mu.Lock()
 		f.broken = append(f.broken, "half a module was loaded")
@@ -110,10 +111,10 @@ func (f *fakes) Load(ctx context.Context, name string, wasm []byte, memory int64
 	defer f.mu.Unlock()
 	f.loads++
 	f.open[m] = true
-	if f.claims[name] == 0 && name != f.tried {
+	if f.claims[name] == 0 && name != f.unclaimed {
 		f.broken = append(f.broken, name+" was loaded before it was claimed")
 	}
-	f.markDirty()
+	f.signal()
 	return m, nil
 }
 
@@ -126,11 +127,11 @@ func (f *fakes) Claim(_ context.Context, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.claims[name]++
-	f.markDirty()
+	f.signal()
 	return nil
 }
 
-func (f *fakes) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, error) {
+func (f *fakes) Prepare(ctx context.Context, spec plugin.Spec) (plugin.Prepared, error) {
 	if f.start != nil {
 		if err := f.start(ctx, spec); err != nil {
 			return nil, err
@@ -143,18 +144,52 @@ func (f *fakes) Start(ctx context.Context, spec plugin.Spec) (plugin.Running, er
 		f.broken = append(f.broken, spec.Name+" was started from a closed module")
 	}
 	m.users++
-	r := &fakeRunning{f: f, spec: spec, module: m, paused: spec.Settings.Paused}
 	f.starts++
-	f.live[spec.Name] = append(f.live[spec.Name], r)
-	f.markDirty()
+	f.parked++
+	f.signal()
+	return &fakePrepared{f: f, spec: spec, module: m}, nil
+}
+
+// fakePrepared is a version that is started and gets no events.
+type fakePrepared struct {
+	f      *fakes
+	spec   plugin.Spec
+	module *fakeModule
+	ended  bool
+}
+
+func (p *fakePrepared) Promote(ctx context.Context) (plugin.Running, error) {
+	if p.f.promote != nil {
+		if err := p.f.promote(ctx, p.spec); err != nil {
+			return nil, err
+		}
+	}
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p.end()
+	r := &fakeRunning{f: p.f, spec: p.spec, module: p.module, paused: p.spec.Settings.Paused}
+	p.f.live[p.spec.Name] = append(p.f.live[p.spec.Name], r)
+	p.f.signal()
 	return r, nil
 }
 
-func (f *fakes) Probe(ctx context.Context, spec plugin.Spec) error {
-	if f.probe != nil {
-		return f.probe(ctx, spec)
+func (p *fakePrepared) Discard() {
+	p.f.mu.Lock()
+	defer p.f.mu.Unlock()
+	p.end()
+	p.module.users--
+	p.f.signal()
+}
+
+func (p *fakePrepared) end() {
+	if p.ended {
+		p.f.broken = append(p.f.broken, p.spec.Name+" was promoted or discarded twice")
 	}
-	return nil
+	p.ended = true
+	p.f.parked--
 }
 
 func (m *fakeModule) Style() string { return "loop" }
@@ -170,7 +205,7 @@ func (m *fakeModule) Close(context.Context) error {
 	}
 	m.closed = true
 	delete(m.f.open, m)
-	m.f.markDirty()
+	m.f.signal()
 	return nil
 }
 
@@ -195,7 +230,7 @@ func (r *fakeRunning) Drain(ctx context.Context) error {
 	r.module.users--
 	name := r.spec.Name
 	r.f.live[name] = slices.DeleteFunc(r.f.live[name], func(o *fakeRunning) bool { return o == r })
-	r.f.markDirty()
+	r.f.signal()
 	return err
 }
 
@@ -311,6 +346,9 @@ func (w *world) end() {
 		if len(live) != 0 {
 			w.Errorf("%d versions of %s still run", len(live), name)
 		}
+	}
+	if w.parked != 0 {
+		w.Errorf("%d versions are still parked", w.parked)
 	}
 	for _, b := range w.broken {
 		w.Error(b)

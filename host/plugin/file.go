@@ -44,6 +44,8 @@ type file struct {
 
 	failed *failure // of the load of these contents
 	vetted *vetted
+
+	candidate *Candidate // of a pin that is being promoted
 }
 
 // failure is a target that could not be brought about.

@@ -66,29 +66,26 @@ func (m *Manager) claim(f *finding) {
 
 // judge tells whether the contents are all of a module, and finds its manifest.
 func judge(path string, c folder.Content) finding {
-	c.Manifest = abi.TrimBOM(c.Manifest)
-	section, inside, err := abi.FindSection(c.Wasm, abi.ManifestSection)
-	switch {
+	c.SidecarText = abi.TrimBOM(c.SidecarText)
+	switch err := c.Whole(); {
 	case err == nil:
-	case err == abi.ErrSection, err == abi.ErrNotModule && beginsModule(c.Wasm):
-		return finding{waiting: fmt.Sprintf("the file is incomplete: its %d bytes end inside the module", len(c.Wasm))}
+	case err == abi.ErrSection, err == abi.ErrNotModule && beginsModule(c.Wasm()):
+		return finding{waiting: fmt.Sprintf("the file is incomplete: its %d bytes end inside the module", c.Size())}
 	default:
 		return finding{refusal: err.Error()}
 	}
-	var manifest abi.Manifest
+	manifest, _, err := c.Artifact.Manifest()
 	switch {
-	case c.Manifest != nil && !json.Valid(c.Manifest):
+	case c.SidecarText != nil && !json.Valid(c.SidecarText):
 		// As a half copied one is not. In the end it is refused with this text.
-		_, err := abi.ParseManifest(c.Manifest)
+		_, err := abi.ParseManifest(c.SidecarText)
 		return finding{waiting: fmt.Sprintf("%s: %v", folder.Sidecar(path), err)}
-	case c.Manifest != nil:
-		if manifest, err = abi.ParseManifest(c.Manifest); err != nil {
+	case c.SidecarText != nil:
+		if manifest, err = abi.ParseManifest(c.SidecarText); err != nil {
 			return finding{refusal: fmt.Sprintf("%s: %v", folder.Sidecar(path), err)}
 		}
-	case inside:
-		if manifest, err = abi.ParseManifest(section); err != nil {
-			return finding{refusal: fmt.Sprintf("section %s: %v", abi.ManifestSection, err)}
-		}
+	case err != nil:
+		return finding{refusal: err.Error()}
 	}
 	if manifest.Name == "" {
 		manifest.Name = nameOf(path)
@@ -96,7 +93,7 @@ func judge(path string, c folder.Content) finding {
 			return finding{refusal: fmt.Sprintf("the file gives no name: %v; rename it or add a manifest", err)}
 		}
 	}
-	f := finding{sha256: c.SHA256, manifest: manifest}
+	f := finding{sha256: c.SHA256(), manifest: manifest}
 	if manifest.ConfigSchema != nil {
 		if f.schema, err = schema.Compile(manifest.ConfigSchema); err != nil {
 			return finding{refusal: fmt.Sprintf("its manifest's config_schema: %v", err)}

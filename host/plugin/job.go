@@ -15,14 +15,15 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// job brings a target about. It may be cancelled when something else is
-// wanted; what it has brought about by then is put away again.
+// job loads and starts a target. It is cancelled when another target replaces it; a
+// version that it has started by then is drained again.
 type job struct {
 	target
-	path   string
-	pin    *spec.Pin // what lies at path is this
-	module *module   // to start again with other settings; nil: load the file
-	cancel context.CancelFunc
+	path      string
+	pin       *spec.Pin  // the file at path
+	candidate *Candidate // owned by the job; nil: load the file, or start module again
+	module    *module    // to start again with other settings
+	cancel    context.CancelFunc
 }
 
 // module is a Module and how many versions and jobs use it. The loop counts.
@@ -31,17 +32,18 @@ type module struct {
 	users int
 }
 
-// result is what a job came to.
+// result is the result of a job.
 type result struct {
-	stale   bool // the file is not what it was
-	late    bool // its load was not done in time, which is no fault of its own
-	loaded  Module
-	style   string
-	running Running
-	err     error
+	stale    bool // the file has changed
+	late     bool // the load timed out for lack of processor time
+	loaded   Module
+	style    string
+	prepared Prepared // until it is promoted
+	running  Running
+	err      error
 }
 
-// cancel gives up the job under way, if there is one.
+// cancel cancels the current job, if there is one.
 func (l *loop) cancel(e *entry) {
 	if e.job != nil {
 		e.job.cancel()
@@ -65,41 +67,68 @@ func (l *loop) start(e *entry, j *job) {
 	})
 }
 
-// run does a job's work.
+// run loads what is to be loaded, starts it and makes it live.
 func (m *Manager) run(ctx context.Context, e *entry, j *job) (r result) {
-	var use Module
-	if j.module != nil {
+	use := Module(nil)
+	switch c := j.candidate; {
+	case c != nil:
+		r = result{loaded: c.module, style: c.style, prepared: c.prepared}
+		if !c.target.equal(j.target) { // started with other settings
+			r.prepared.Discard()
+			r.prepared = nil
+		}
+		use = c.module
+	case j.module != nil:
 		use, r.style = j.module.Module, j.module.Style()
-	} else {
+	default:
 		r = m.load(ctx, e.name, j)
 		if r.err != nil || r.stale || j.vetOnly {
 			return r
 		}
 		use = r.loaded
 	}
-	select {
-	case e.starting <- struct{}{}:
-	case <-ctx.Done():
-		r.err = ctx.Err()
-		return r
+	if r.prepared == nil {
+		r.prepared, r.err = m.config.Runner.Prepare(ctx, Spec{Name: e.name, Module: use, Manifest: j.manifest, Settings: j.settings})
 	}
-	defer func() { <-e.starting }()
-	spec := Spec{Name: e.name, Module: use, Manifest: j.manifest, Settings: j.settings}
-	if r.running, r.err = m.config.Runner.Start(ctx, spec); r.err != nil {
-		r.running = nil
+	if r.err == nil {
+		if r.running, r.err = e.promote(ctx, r.prepared); r.err != nil {
+			r.running = nil
+			r.prepared.Discard()
+		}
+	}
+	if r.err != nil {
 		r.err = fmt.Errorf("start: %w", r.err)
 	}
 	return r
 }
 
-// load reads the file again and loads what it read, if that still is what was
-// inspected. The buffer lives in one of the few slots only.
+// promote makes a version live. A job that was cancelled does not promote its version
+// after that of the job that replaced it.
+func (e *entry) promote(ctx context.Context, p Prepared) (Running, error) {
+	select {
+	case e.promoting <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-e.promoting }()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return p.Promote(ctx)
+}
+
+// load reads the file again and loads it, if its contents are those that were
+// inspected. The bytes are in memory only while a slot is occupied.
 func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	path := j.path
 	if j.pin != nil {
 		path = j.pin.Path
 	}
-	release, err := slot(ctx, m.slotsFor(path))
+	size := int64(0)
+	if info, err := os.Stat(path); err == nil {
+		size = info.Size()
+	}
+	release, err := slot(ctx, m.slotsFor(size))
 	if err != nil {
 		return result{err: fault.New(fault.Unavailable, "wait for the modules before it: %w", err), late: errors.Is(err, context.DeadlineExceeded)}
 	}
@@ -110,10 +139,10 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	} else {
 		c, err = folder.Read(j.path, m.config.MaxSize, abi.MaxManifest)
 	}
-	if err != nil || c.SHA256 != j.sha256 {
-		return result{stale: true} // whatever is wrong, the inspection will tell
+	if err != nil || c.SHA256() != j.sha256 {
+		return result{stale: true} // the next inspection finds the reason
 	}
-	loaded, err := m.config.Loader.Load(ctx, name, c.Wasm, j.settings.Limits.Memory)
+	loaded, err := m.config.Loader.Load(ctx, name, c.Artifact, j.settings.Limits.Memory)
 	if err != nil {
 		late := fault.Is(err, fault.Unavailable) && errors.Is(err, context.DeadlineExceeded)
 		return result{err: err, late: late}
@@ -121,17 +150,17 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	return result{loaded: loaded, style: loaded.Style()}
 }
 
-// slotsFor are the slots for loading a file: large ones have their own, so that
-// few of them are in memory and the others do not wait for them.
-func (m *Manager) slotsFor(path string) chan struct{} {
-	if info, err := os.Stat(path); err == nil && info.Size() >= large {
+// slotsFor returns the slots for loading a module of size bytes. Large modules have
+// their own, so that few of them are in memory and small ones do not wait for them.
+func (m *Manager) slotsFor(size int64) chan struct{} {
+	if size >= large {
 		return m.larges
 	}
 	return m.loading
 }
 
-// slot takes one of the slots. It is given back by release, or by itself after
-// a while: what takes that long, or hangs, must not keep the others waiting.
+// slot occupies one of the slots until release is called, or for slotTimeout: slow work
+// must not block the others.
 func slot(ctx context.Context, slots chan struct{}) (release func(), err error) {
 	select {
 	case slots <- struct{}{}:
@@ -146,7 +175,7 @@ func slot(ctx context.Context, slots chan struct{}) (release func(), err error) 
 	}, nil
 }
 
-// finish takes in what a job came to.
+// finish applies a job's result.
 func (l *loop) finish(e *entry, j *job, r result) {
 	e.jobs--
 	wanted := e.job == j && !l.closing

@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Whatever lies in a file: it is one of refused, waited for, or named with a
@@ -19,7 +20,7 @@ func FuzzJudge(f *testing.F) {
 		if string(sidecar) == "-" {
 			sidecar = nil
 		}
-		found := judge(path, folder.Content{Wasm: wasm, SHA256: "digest", Manifest: sidecar})
+		found := judge(path, folder.Content{Artifact: spec.NewArtifact(wasm), SidecarText: sidecar})
 		named := found.sha256 != ""
 		if named == (found.refusal != "" || found.waiting != "") || found.refusal != "" && found.waiting != "" {
 			t.Errorf("got %+v", found)

@@ -148,7 +148,7 @@ func (l *loop) note(unreadable map[string]error) {
 func (l *loop) inspect(f *file, peek bool) {
 	f.reading, f.dirty = true, peek
 	first := l.claimed != nil
-	path, pin, m := f.path, f.pin, l.m
+	path, pin, candidate, m := f.path, f.pin, f.candidate, l.m
 	l.spawn(func() func() {
 		release, err := slot(m.work, m.reading)
 		if err != nil {
@@ -156,7 +156,7 @@ func (l *loop) inspect(f *file, peek bool) {
 		}
 		var found finding
 		if pin != nil {
-			found = m.inspectPin(*pin)
+			found = m.inspectPin(*pin, candidate)
 		} else {
 			found = m.inspect(path)
 		}
@@ -229,6 +229,9 @@ func (l *loop) found(f *file, found finding, peek bool) {
 	f.sha256, f.manifest, f.schema = found.sha256, found.manifest, found.schema
 	if f.sha256 != "" {
 		f.name, f.retries = f.manifest.Name, 0
+	}
+	if c := f.candidate; c != nil {
+		f.vetted = &vetted{sha256: c.target.sha256, memory: c.target.settings.Limits.Memory, style: c.style}
 	}
 	l.reportFile(f)
 	if f.name != former {

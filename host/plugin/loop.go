@@ -55,7 +55,7 @@ func newLoop(m *Manager, claimed chan<- error) *loop {
 		claimed:  claimed,
 	}
 	for _, p := range m.config.Pins {
-		l.pin(p)
+		l.pin(p, nil)
 	}
 	return l
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
@@ -27,14 +26,14 @@ func pinKey(name string) string { return "the installed plugin " + name }
 
 // pin makes the name's pin this one. What it was before goes on until this one
 // can take its place.
-func (l *loop) pin(p spec.Pin) {
+func (l *loop) pin(p spec.Pin, c *Candidate) {
 	key := pinKey(p.Name)
 	f := l.files[key]
 	if f == nil {
 		f = &file{path: key, name: p.Name}
 		l.add(f)
 	}
-	f.pin, f.failed = &p, nil
+	f.pin, f.candidate, f.failed = &p, c, nil
 	f.refusal, f.waiting = "", ""
 	f.dirty, f.retries = true, 0
 }
@@ -54,9 +53,14 @@ func (l *loop) free(name string) error {
 	return nil
 }
 
-// inspectPin reads a pin's module and claims its name.
-func (m *Manager) inspectPin(p spec.Pin) finding {
-	f := m.judgePin(p)
+// inspectPin inspects a pin's module, of which a candidate is known already.
+func (m *Manager) inspectPin(p spec.Pin, c *Candidate) finding {
+	f := finding{}
+	if c != nil {
+		f.sha256, f.manifest = c.target.sha256, c.target.manifest
+	} else {
+		f = m.judgePin(p)
+	}
 	f.manifest.Name = p.Name
 	// Refused ones are claimed as well: their events wait until the reason is repaired.
 	f.claims = f.waiting == ""
@@ -80,22 +84,20 @@ func (m *Manager) judgePin(p spec.Pin) finding {
 		f.refusal = fmt.Sprintf("its stored file %s: %s: install it again", p.Path, refusal)
 	case err != nil:
 		f.waiting, f.retry = "its stored file cannot be read: "+err.Error(), true
-	case c.SHA256 != p.SHA256:
-		f.refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was changed or damaged: install it again", p.Path, c.SHA256, p.SHA256)
+	case c.SHA256() != p.SHA256:
+		f.refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
 	default:
-		f.manifest, f.refusal = pinnedManifest(p.Name, c.Wasm)
+		f.manifest, f.refusal = pinnedManifest(p.Name, c.Artifact)
 		if f.refusal == "" {
-			f.sha256 = c.SHA256
+			f.sha256 = c.SHA256()
 		}
 	}
 	return f
 }
 
-func pinnedManifest(name string, wasm []byte) (m abi.Manifest, refusal string) {
-	section, inside, err := abi.FindSection(wasm, abi.ManifestSection)
-	if err == nil && inside {
-		m, err = abi.ParseManifest(section)
-	}
+// pinnedManifest returns the manifest inside a module with the name filled in.
+func pinnedManifest(name string, a spec.Artifact) (m abi.Manifest, refusal string) {
+	m, _, err := a.Manifest()
 	switch {
 	case err != nil:
 		return abi.Manifest{}, err.Error()
@@ -116,62 +118,18 @@ func (m *Manager) Free(ctx context.Context, name string) error {
 	return refusal
 }
 
-// Try loads the module and has it started and ended again, without an event and
-// without a claim, as if it had these grants besides those of its settings.
-// What runs is not touched. Its error says why it would not run.
-func (m *Manager) Try(ctx context.Context, p spec.Pin, grants []spec.Grant) error {
-	if err := checkPin(p); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, m.config.LoadTimeout)
-	defer cancel()
-	defer context.AfterFunc(m.work, cancel)()
-	release, err := slot(ctx, m.slotsFor(p.Path))
-	if err != nil {
-		return fault.New(fault.Unavailable, "try %s: %w", p.Name, err)
-	}
-	f := m.judgePin(p)
-	release()
-	switch {
-	case f.refusal != "":
-		return fault.New(fault.Invalid, "%s", f.refusal)
-	case f.waiting != "":
-		return fault.New(fault.Unavailable, "%s", f.waiting)
-	}
-	var settings spec.Settings
-	var wrong error
-	if err := m.ask(ctx, "try "+p.Name, func(*loop) { settings, wrong = m.config.Settings(p.Name, f.manifest) }); err != nil {
-		return err
-	}
-	if wrong != nil {
-		return fault.New(fault.Invalid, "its settings: %w", wrong)
-	}
-	settings.Enabled, settings.Hold = true, false
-	settings.Grants = slices.Concat(settings.Grants, grants)
-	j := &job{target: target{sha256: f.sha256, manifest: f.manifest, settings: settings}, path: pinKey(p.Name), pin: &p}
-	r := m.load(ctx, p.Name, j)
-	switch {
-	case r.stale:
-		return fault.New(fault.Conflict, "its stored file %s was changed meanwhile", p.Path)
-	case r.err != nil:
-		return r.err
-	}
-	err = m.config.Runner.Probe(ctx, Spec{Name: p.Name, Module: r.loaded, Manifest: j.manifest, Settings: settings})
-	closing, done := context.WithTimeout(context.WithoutCancel(ctx), m.config.DrainTimeout)
-	defer done()
-	if closed := r.loaded.Close(closing); closed != nil {
-		m.config.Logger.Warn("close a module that was tried", "plugin", p.Name, "error", closed)
-	}
-	return err
+// Pin makes the module in a file the plugin of its name, in place of the pin that the
+// name may have had, and waits until it is stable: active, or disabled, held or in need
+// of approval, as the settings say. The new version is ready before the former one is
+// drained. If ctx ends before that, or the plugin is rejected, the former pin is
+// restored; its version runs throughout. fault.Conflict when a file of a watched
+// directory has the name.
+func (m *Manager) Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error) {
+	return m.pin(ctx, p, nil)
 }
 
-// Pin makes this module the plugin of its name, in place of the pin that the
-// name may have had, and waits until it has come to rest: active, or disabled,
-// held or in need of approval, as the settings want it. The new version is ready
-// before the former one is drained. When ctx ends before that, or the plugin is
-// rejected, the former pin is back, its version having run all the time.
-// fault.Conflict when a file of a watched directory has the name.
-func (m *Manager) Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error) {
+// pin is Pin of a candidate, nil for none.
+func (m *Manager) pin(ctx context.Context, p spec.Pin, c *Candidate) (wire.Plugin, error) {
 	if err := checkPin(p); err != nil {
 		return wire.Plugin{}, err
 	}
@@ -186,7 +144,7 @@ func (m *Manager) Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error) {
 			former = f.pin
 		}
 		l.changing[p.Name] = beingInstalled
-		l.pin(p)
+		l.pin(p, c)
 	}); err != nil {
 		return wire.Plugin{}, err
 	}
@@ -215,7 +173,7 @@ func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.
 	defer cancel()
 	if m.ask(ctx, doing, func(l *loop) {
 		if former != nil {
-			l.pin(*former)
+			l.pin(*former, nil)
 			return
 		}
 		l.forget(pinKey(name))

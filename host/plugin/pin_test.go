@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/spec"
@@ -309,40 +308,6 @@ func TestPinOfATakenName(t *testing.T) {
 	w.run()
 	if got, err := w.pin(w.pinned(t.TempDir(), "x", versioned("x", "2.0.0"))); err != nil || got.State != wire.Active {
 		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestTry(t *testing.T) {
-	w, store := newWorld(t), t.TempDir()
-	w.tried = "x"
-	var specs []plugin.Spec
-	w.fakes.probe = func(_ context.Context, spec plugin.Spec) error {
-		specs = append(specs, spec)
-		if spec.Manifest.Version == "6.6.6" {
-			return fault.New(fault.Trap, "it trapped")
-		}
-		return nil
-	}
-	w.settings.set("x", spec.Settings{Grants: []spec.Grant{{Name: abi.CapabilityEmit}}})
-	w.config.Pins = []spec.Pin{w.pinned(store, "y", versioned("y", "1.0.0"))}
-	w.run()
-	good := w.pinned(store, "x", versioned("x", "1.0.0"))
-	if err := w.m.Try(w.bound(), good, []spec.Grant{{Name: abi.CapabilityKV}}); err != nil {
-		t.Fatal(err)
-	}
-	if len(specs) != 1 || !specs[0].Settings.Enabled || len(specs[0].Settings.Grants) != 2 || specs[0].Name != "x" {
-		t.Errorf("probed with %+v", specs)
-	}
-	wants(t, w.m.Try(w.bound(), w.pinned(store, "x", versioned("x", "6.6.6")), nil), fault.Trap, "it trapped")
-	wants(t, w.m.Try(w.bound(), w.pinned(store, "y", module(`{"name":"y"}`, "bad: it forks")), nil), fault.Internal, "it forks")
-	wants(t, w.m.Try(w.bound(), spec.Pin{Name: "x", Path: good.Path, SHA256: "00"}, nil), fault.Invalid, "does not match the lock")
-	if list := w.m.List(); len(list) != 1 || list[0].Version != "1.0.0" {
-		t.Errorf("there is %+v", list)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.claims["x"] != 0 || len(w.open) != 1 {
-		t.Errorf("claimed %d times; %d modules are open", w.claims["x"], len(w.open))
 	}
 }
 

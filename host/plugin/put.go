@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // NewFileRejected is in the reason of a plugin that runs on, because the file that
@@ -22,7 +23,7 @@ func Sidecar(path string) string { return folder.Sidecar(path) }
 // says why a host would not take the file; that nothing is wrong with the code is
 // not checked.
 func Named(path string, wasm, manifest []byte) (string, error) {
-	f := judge(path, folder.Content{Wasm: wasm, Manifest: manifest})
+	f := judge(path, folder.Content{Artifact: spec.NewArtifact(wasm), SidecarText: manifest})
 	switch {
 	case f.refusal != "":
 		return "", errors.New(f.refusal)

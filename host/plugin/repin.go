@@ -21,7 +21,7 @@ func (m *Manager) Repin(ctx context.Context, pins []spec.Pin) error {
 	return m.ask(ctx, "take in the installed plugins", func(l *loop) {
 		for _, p := range pins {
 			if f := l.files[pinKey(p.Name)]; f == nil || f.pin.Refusal != "" {
-				l.pin(p)
+				l.pin(p, nil)
 			}
 		}
 		var gone []string

@@ -143,7 +143,10 @@ func (m *Manager) changed(ctx context.Context, name string) {
 		if e := l.entries[name]; e != nil {
 			e.ending = false
 		}
-		l.decide(name) // a file of the name may have come meanwhile
+		if f := l.files[pinKey(name)]; f != nil {
+			f.candidate = nil
+		}
+		l.decide(name) // a file of the name may have appeared in the meantime
 		return true
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // maxReports bounds the number of stored reports.
@@ -28,8 +29,8 @@ func NewReports(v sandbox.Vetter) *Reports {
 }
 
 // Vet implements sandbox.Vetter.
-func (r *Reports) Vet(ctx context.Context, wasm []byte) (vet.Verdict, error) {
-	verdict, err := r.Vetter.Vet(ctx, wasm)
+func (r *Reports) Vet(ctx context.Context, module spec.Artifact) (vet.Verdict, error) {
+	verdict, err := r.Vetter.Vet(ctx, module)
 	if sum := verdict.Report.SHA256; sum != "" {
 		if text, e := json.Marshal(verdict.Report); e == nil {
 			r.store(sum, text)

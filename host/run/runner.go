@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Config configures a Runner. All fields are required.
@@ -35,8 +36,8 @@ type Runner struct{ Config }
 func New(cfg Config) *Runner { return &Runner{cfg} }
 
 // Load implements plugin.Loader.
-func (r *Runner) Load(ctx context.Context, _ string, wasm []byte, memory int64) (plugin.Module, error) {
-	m, err := r.Engine.Load(ctx, wasm, sandbox.Options{Memory: memory})
+func (r *Runner) Load(ctx context.Context, _ string, a spec.Artifact, memory int64) (plugin.Module, error) {
+	m, err := r.Engine.Load(ctx, a, sandbox.Options{Memory: memory})
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +47,8 @@ func (r *Runner) Load(ctx context.Context, _ string, wasm []byte, memory int64) 
 // Claim implements plugin.Runner.
 func (r *Runner) Claim(ctx context.Context, name string) error { return r.Dispatcher.Claim(ctx, name) }
 
-// Start implements plugin.Runner.
-func (r *Runner) Start(ctx context.Context, version plugin.Spec) (plugin.Running, error) {
+// Prepare implements plugin.Runner.
+func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepared, error) {
 	policy, err := r.policy(version)
 	if err != nil {
 		return nil, err
@@ -56,28 +57,17 @@ func (r *Runner) Start(ctx context.Context, version plugin.Spec) (plugin.Running
 	if err != nil {
 		return nil, err
 	}
-	src, err := r.Dispatcher.Open(ctx, version.Name, policy)
-	if err != nil {
-		return nil, err
-	}
 	pool, err := version.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:         version.Name,
-		Source:       source{src},
 		Limits:       version.Settings.Limits,
 		Settings:     string(version.Settings.Config),
 		Capabilities: capabilities,
 		Logger:       r.Logger,
 	})
 	if err != nil {
-		_ = src.Close(ctx)
 		return nil, err
 	}
-	src.Update(func(p *delivery.Policy) {
-		policy.Paused = p.Paused // SetPaused may have changed it during the start
-		*p = policy
-	})
-	src.Probe() // the new version may succeed where the former one failed
-	return &running{source: src, pool: pool}, nil
+	return &prepared{runner: r, name: version.Name, policy: policy, pool: pool}, nil
 }
 
 // policy returns which events a version takes, in which order, and its retries.

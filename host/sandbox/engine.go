@@ -7,14 +7,15 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Vetter judges modules before the Engine touches them; package vet has the real
 // one. It must be safe for concurrent use.
 type Vetter interface {
 	// Vet returns nil only for a module that passed, with what to compile and where
-	// its compiled code is. It neither keeps nor changes wasm.
-	Vet(ctx context.Context, wasm []byte) (vet.Verdict, error)
+	// its compiled code is. It keeps no reference to the module's bytes.
+	Vet(ctx context.Context, module spec.Artifact) (vet.Verdict, error)
 	// Forget drops the compiled code, so that the next Vet compiles again.
 	Forget(vet.Verdict) error
 }
@@ -57,11 +58,11 @@ const defaultMemory = 64 << 20
 // which must not change meanwhile. A module that will never run is a
 // fault.Invalid error that says what to build instead; fault.Unavailable is no
 // verdict. The caller closes the Module.
-func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
+func (e *Engine) Load(ctx context.Context, module spec.Artifact, opts Options) (*Module, error) {
 	if opts.Memory <= 0 {
 		opts.Memory = defaultMemory
 	}
-	code, report, err := e.compile(ctx, wasm)
+	code, report, err := e.compile(ctx, module)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +81,9 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, opts Options) (*Module, 
 
 // compile compiles what has passed, out of the cache. What cannot be compiled
 // although it passed is vetted once again: its code in the cache is damaged.
-func (e *Engine) compile(ctx context.Context, wasm []byte) (*vet.Code, vet.Report, error) {
+func (e *Engine) compile(ctx context.Context, module spec.Artifact) (*vet.Code, vet.Report, error) {
 	for again := false; ; again = true {
-		verdict, err := e.cfg.Vetter.Vet(ctx, wasm)
+		verdict, err := e.cfg.Vetter.Vet(ctx, module)
 		if err != nil {
 			return nil, vet.Report{}, err
 		}

@@ -107,7 +107,7 @@ func TestHostileRoundsLeaveNothing(t *testing.T) {
 // once brings a case from its load to its end, with one event.
 func once(t *testing.T, engine *sandbox.Engine, c hostile.Case, first event.Attempt) {
 	t.Helper()
-	m, err := engine.Load(t.Context(), c.Wasm, sandbox.Options{})
+	m, err := engine.Load(t.Context(), spec.NewArtifact(c.Wasm), sandbox.Options{})
 	if err != nil {
 		if c.Refused == "" {
 			t.Errorf("%s: %v", c.Name, err)
@@ -147,7 +147,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 	engine := newEngine(t, 0)
 	wasm := guest(t, "echo")
 	reload := func() {
-		m, err := engine.Load(t.Context(), wasm, sandbox.Options{})
+		m, err := engine.Load(t.Context(), spec.NewArtifact(wasm), sandbox.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ func TestNeighbourOfManySpinners(t *testing.T) {
 func misbehave(t *testing.T, c hostile.Case) {
 	t.Helper()
 	engine := newEngine(t, 0)
-	m, err := engine.Load(t.Context(), c.Wasm, sandbox.Options{})
+	m, err := engine.Load(t.Context(), spec.NewArtifact(c.Wasm), sandbox.Options{})
 	if c.Refused != "" || err != nil {
 		says(t, "the refusal", err, c.Refused)
 		if c.Refused == "" {

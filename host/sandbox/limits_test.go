@@ -122,7 +122,7 @@ func TestFreshAndRecycledInstances(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	engine := newEngine(t, 0)
-	m, err := engine.Load(t.Context(), guest(t, "grow_memory"), sandbox.Options{Memory: 1 << 20})
+	m, err := engine.Load(t.Context(), spec.NewArtifact(guest(t, "grow_memory")), sandbox.Options{Memory: 1 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,11 +131,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	q.push(attempt(t, 1, `{"pages":1000}`))
 	d := q.await(t)
 	t.Logf("%q %s %s", d.outcome.Class, d.outcome.Message, d.result)
-	if _, err := engine.Load(t.Context(), guest(t, "big_result"), sandbox.Options{Memory: 1 << 20}); !fault.Is(err, fault.Invalid) {
+	if _, err := engine.Load(t.Context(), spec.NewArtifact(guest(t, "big_result")), sandbox.Options{Memory: 1 << 20}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a module that needs more from its start: got %v", err)
 	}
 	small := newEngine(t, 160<<10) // two instances with their stacks
-	m2, err := small.Load(t.Context(), guest(t, "echo"), sandbox.Options{})
+	m2, err := small.Load(t.Context(), spec.NewArtifact(guest(t, "echo")), sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestWhoseMemoryIsUsedUp(t *testing.T) {
 		{1 << 20, 64 << 20, "limits.memory", "memory_total"},
 		{64 << 20, 1 << 20, "memory_total", "limits.memory"},
 	} {
-		m, err := newEngine(t, tt.total).Load(t.Context(), wasm, sandbox.Options{Memory: tt.own})
+		m, err := newEngine(t, tt.total).Load(t.Context(), spec.NewArtifact(wasm), sandbox.Options{Memory: tt.own})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestNobodyVets(t *testing.T) {
@@ -34,8 +35,8 @@ type damaging struct {
 	forgotten int
 }
 
-func (d *damaging) Vet(ctx context.Context, wasm []byte) (vet.Verdict, error) {
-	verdict, err := d.Vetter.Vet(ctx, wasm)
+func (d *damaging) Vet(ctx context.Context, module spec.Artifact) (vet.Verdict, error) {
+	verdict, err := d.Vetter.Vet(ctx, module)
 	if d.times--; d.times >= 0 && err == nil {
 		code, err := filepath.Glob(filepath.Join(verdict.CodeDir, "wazero-*", "*"))
 		if err != nil || len(code) != 1 {
@@ -70,7 +71,7 @@ func TestDamagedCode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := engine.Load(t.Context(), guest(t, "echo"), sandbox.Options{})
+		m, err := engine.Load(t.Context(), spec.NewArtifact(guest(t, "echo")), sandbox.Options{})
 		if fault.CodeOf(err) != want || d.forgotten != min(times, 1) {
 			t.Errorf("damaged %d times: %v, forgotten %d times", times, err, d.forgotten)
 		}
@@ -105,7 +106,7 @@ func goGuest(b *testing.B) []byte {
 func BenchmarkLoad(b *testing.B) {
 	wasm := goGuest(b)
 	loadOnce := func(engine *sandbox.Engine) {
-		m, err := engine.Load(b.Context(), wasm, sandbox.Options{})
+		m, err := engine.Load(b.Context(), spec.NewArtifact(wasm), sandbox.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}

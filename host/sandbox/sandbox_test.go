@@ -182,7 +182,7 @@ func newEngine(t testing.TB, memoryTotal int64) *sandbox.Engine {
 func load(t testing.TB, wasm []byte) *sandbox.Module {
 	t.Helper()
 	engine := newEngine(t, 0)
-	m, err := engine.Load(t.Context(), wasm, sandbox.Options{})
+	m, err := engine.Load(t.Context(), spec.NewArtifact(wasm), sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := engine.Load(t.Context(), []byte(tt.wasm), sandbox.Options{})
+			_, err := engine.Load(t.Context(), spec.NewArtifact([]byte(tt.wasm)), sandbox.Options{})
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an invalid error with %q", err, tt.want)
 			}

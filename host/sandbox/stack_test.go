@@ -51,7 +51,7 @@ func TestCallStackCountsInMemoryTotal(t *testing.T) {
 	const memory = 1 << 30
 	engine := newEngine(t, memory)
 	load := func(wasm []byte) *sandbox.Module {
-		m, err := engine.Load(t.Context(), wasm, sandbox.Options{})
+		m, err := engine.Load(t.Context(), spec.NewArtifact(wasm), sandbox.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestCallStackCountsInMemoryTotal(t *testing.T) {
 // its own limit would let grow.
 func TestCallStackPastMemoryTotal(t *testing.T) {
 	engine := newEngine(t, 1<<20)
-	m, err := engine.Load(t.Context(), guest(t, "recurse"), sandbox.Options{})
+	m, err := engine.Load(t.Context(), spec.NewArtifact(guest(t, "recurse")), sandbox.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

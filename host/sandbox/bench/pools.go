@@ -121,7 +121,7 @@ func (b *bench) pool(ctx context.Context, wasm []byte, cfg sandbox.PoolConfig, c
 	if err != nil {
 		return nil, err
 	}
-	m, err := engine.Load(ctx, wasm, sandbox.Options{})
+	m, err := engine.Load(ctx, spec.NewArtifact(wasm), sandbox.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +338,7 @@ func (b *bench) memory(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m, err := engine.Load(ctx, k.wasm, sandbox.Options{})
+		m, err := engine.Load(ctx, spec.NewArtifact(k.wasm), sandbox.Options{})
 		if err != nil {
 			return err
 		}

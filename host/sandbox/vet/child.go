@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Command is the argument that makes a program the child: berth vet.
@@ -80,7 +81,7 @@ func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if _, err := io.WriteString(stdout, ready); err != nil {
 		return err
 	}
-	report, _, err := examine(ctx, wasm, req.Prescan, ".")
+	report, _, err := examine(ctx, spec.NewArtifact(wasm), req.Prescan, ".")
 	if err != nil {
 		return err
 	}

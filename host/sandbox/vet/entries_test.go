@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // TestDamagedEntries: whatever is damaged, the module is vetted again.
@@ -37,7 +38,7 @@ func TestDamagedEntries(t *testing.T) {
 		for _, file := range []string{"verdict.json", "metered.wasm", "wazero-*/*"} {
 			t.Run(name+" "+file[:6], func(t *testing.T) {
 				v := newVetter(t, vet.Config{})
-				verdict, err := v.Vet(t.Context(), wasm)
+				verdict, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -48,7 +49,7 @@ func TestDamagedEntries(t *testing.T) {
 				if err := damage(found[0]); err != nil {
 					t.Fatal(err)
 				}
-				verdict, err = v.Vet(t.Context(), wasm)
+				verdict, err = v.Vet(t.Context(), spec.NewArtifact(wasm))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -73,7 +74,7 @@ func TestEntriesOfOthersAreMadeAnew(t *testing.T) {
 				continue // only root can make it
 			}
 			v := newVetter(t, vet.Config{})
-			verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+			verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +86,7 @@ func TestEntriesOfOthersAreMadeAnew(t *testing.T) {
 			if err := errors.Join(err, change(filepath.Clean(found[0]))); err != nil {
 				t.Fatal(err)
 			}
-			if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil {
+			if verdict, err = v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo"))); err != nil {
 				t.Fatal(err)
 			}
 			found, _ = filepath.Glob(filepath.Join(verdict.CodeDir, file))
@@ -107,7 +108,7 @@ func TestVerdictOfAnotherVersionIsMadeAnew(t *testing.T) {
 		"text":    {`{`, ``},
 	} {
 		v := newVetter(t, vet.Config{})
-		verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+		verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestVerdictOfAnotherVersionIsMadeAnew(t *testing.T) {
 		if err := errors.Join(err, os.WriteFile(path, []byte(changed), 0o600)); err != nil || changed == string(text) {
 			t.Fatalf("%s: %v, %s", name, err, text)
 		}
-		if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil || verdict.Report.Error != nil {
+		if verdict, err = v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo"))); err != nil || verdict.Report.Error != nil {
 			t.Fatalf("%s: %+v, %v", name, verdict.Report.Error, err)
 		}
 		if now, err := os.ReadFile(path); err != nil || string(now) == changed {
@@ -129,7 +130,7 @@ func TestVerdictOfAnotherVersionIsMadeAnew(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	v := newVetter(t, vet.Config{})
-	verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+	verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestForget(t *testing.T) {
 	if _, err := os.Stat(verdict.CodeDir); !os.IsNotExist(err) {
 		t.Errorf("the entry is still there: %v", err)
 	}
-	if verdict, err = v.Vet(t.Context(), guest(t, "echo")); err != nil {
+	if verdict, err = v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo"))); err != nil {
 		t.Fatal(err)
 	}
 	compiles(t, verdict)
@@ -152,7 +153,7 @@ func TestOthersVerdicts(t *testing.T) {
 	seen := map[string]bool{}
 	for _, cfg := range []vet.Config{{}, {Version: "2"}, {CPU: 4 * time.Second}, {Memory: 900 << 20}, {Wall: time.Minute}} {
 		cfg.CacheDir = dir
-		verdict, err := newVetter(t, cfg).Vet(t.Context(), guest(t, "echo"))
+		verdict, err := newVetter(t, cfg).Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 		if err != nil || seen[verdict.CodeDir] {
 			t.Errorf("%+v: %v, %v", cfg, verdict.CodeDir, err)
 		}
@@ -208,11 +209,11 @@ func TestDirectoryMustBePrivate(t *testing.T) {
 func TestTidy(t *testing.T) {
 	dir := t.TempDir()
 	v := newVetter(t, vet.Config{CacheDir: dir})
-	old, err := v.Vet(t.Context(), guest(t, "echo"))
+	old, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	used, err := v.Vet(t.Context(), guest(t, "stdio"))
+	used, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "stdio")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +229,7 @@ func TestTidy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := v.Vet(t.Context(), guest(t, "stdio")); err != nil { // uses it
+	if _, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "stdio"))); err != nil { // uses it
 		t.Fatal(err)
 	}
 	newVetter(t, vet.Config{CacheDir: dir})

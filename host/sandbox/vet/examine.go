@@ -10,19 +10,20 @@ import (
 
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // examine vets a module in this process. On a hostile module it may take any time and
 // memory, or crash. It writes the metered module and its code to dir, unless dir is "".
 // A refusal is in the Report; an error means that there is no verdict.
-func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string) (Report, []byte, error) {
-	r := newReport(wasm)
-	seen, err := prescan.Scan(wasm, limits)
+func examine(ctx context.Context, module spec.Artifact, limits prescan.Limits, dir string) (Report, []byte, error) {
+	r := newReport(module)
+	seen, err := prescan.Scan(module.Wasm(), limits)
 	r.scanned(seen, limits, err)
 	if r.Error != nil {
 		return r, nil, nil
 	}
-	metered, m, err := meter.Rewrite(wasm, meter.Config{})
+	metered, m, err := meter.Rewrite(module.Wasm(), meter.Config{})
 	r.metered(m, err)
 	if r.Error != nil {
 		return r, nil, nil
@@ -42,8 +43,8 @@ func examine(ctx context.Context, wasm []byte, limits prescan.Limits, dir string
 	return r, metered, errors.Join(err, code.Close(ctx))
 }
 
-func newReport(wasm []byte) Report {
-	return Report{SHA256: digest(wasm), Size: len(wasm)}
+func newReport(module spec.Artifact) Report {
+	return Report{SHA256: module.SHA256(), Size: module.Size()}
 }
 
 func digest(b []byte) string {
@@ -56,8 +57,8 @@ func digest(b []byte) string {
 type InProcess struct{}
 
 // Vet vets a module, as Vetter.Vet does.
-func (InProcess) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
-	r, metered, err := examine(ctx, wasm, prescan.Limits{}, "")
+func (InProcess) Vet(ctx context.Context, module spec.Artifact) (Verdict, error) {
+	r, metered, err := examine(ctx, module, prescan.Limits{}, "")
 	if err == nil {
 		err = r.err()
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // sizeOf is what a directory takes, in bytes of its files.
@@ -37,7 +38,7 @@ func TestQuotaEvictsByLastUse(t *testing.T) {
 	names := []string{"echo", "count", "reject", "retry_once"}
 	vetted := func(v *vet.Vetter, name string) vet.Verdict {
 		t.Helper()
-		verdict, err := v.Vet(t.Context(), guest(t, name))
+		verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, name)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +91,7 @@ func TestQuotaAfterClockSetBack(t *testing.T) {
 	dir := t.TempDir()
 	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1}) // no room but for one
 	for i, name := range []string{"echo", "count", "reject"} {
-		verdict, err := v.Vet(t.Context(), guest(t, name))
+		verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, name)))
 		if err != nil {
 			t.Fatalf("%s, with %d of the future: %v", name, min(i, 1), err)
 		}
@@ -114,7 +115,7 @@ func TestConcurrentVettingKeepsVerdictsUnderSmallQuota(t *testing.T) {
 		wasm := guest(t, name)
 		vetting.Go(func() {
 			for range 3 {
-				verdict, err := v.Vet(t.Context(), wasm)
+				verdict, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 				if err != nil || len(verdict.Metered) == 0 {
 					t.Errorf("%s: %d bytes, %v", name, len(verdict.Metered), err)
 				}
@@ -142,7 +143,7 @@ func TestQuotaIgnoresLinksAndUnfinishedEntries(t *testing.T) {
 		}
 	}
 	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 4 << 20})
-	verdict, err := v.Vet(t.Context(), guest(t, "echo"))
+	verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -103,7 +104,7 @@ func guest(t testing.TB, name string) []byte {
 func refusal(t testing.TB, v *vet.Vetter, wasm []byte) *vet.Refusal {
 	t.Helper()
 	for {
-		verdict, err := v.Vet(t.Context(), wasm)
+		verdict, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 		if fault.Is(err, fault.Unavailable) {
 			t.Log(err)
 			continue
@@ -124,7 +125,7 @@ func TestGuestPasses(t *testing.T) {
 	v := newVetter(t, vet.Config{CacheDir: dir})
 	wasm := guest(t, "echo")
 	original := bytes.Clone(wasm)
-	verdict, err := v.Vet(t.Context(), wasm)
+	verdict, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestGuestPasses(t *testing.T) {
 	// Another host over the same directory needs no child.
 	log := new(bytes.Buffer)
 	second := newVetter(t, vet.Config{CacheDir: dir, Logger: debugTo(log)})
-	again, err := second.Vet(t.Context(), wasm)
+	again, err := second.Vet(t.Context(), spec.NewArtifact(wasm))
 	if err != nil || again.CodeDir != verdict.CodeDir || strings.Contains(log.String(), "module vetted") {
 		t.Errorf("a second host: %v, %v, %s", again.CodeDir, err, log)
 	}
@@ -214,7 +215,7 @@ func TestBrokenChildren(t *testing.T) {
 			cfg := vet.Config{CacheDir: t.TempDir()}
 			v := newVetter(t, cfg)
 			wasm := append(guest(t, "echo"), wasmtest.Custom("how", "misbehave: "+tt.way+".")...)
-			_, err := v.Vet(t.Context(), wasm)
+			_, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 			var r *vet.Refusal
 			switch {
 			case err == nil || !strings.Contains(err.Error(), tt.text):
@@ -236,7 +237,7 @@ func TestBrokenChildren(t *testing.T) {
 func TestChildWithoutProcessorIsNoFailure(t *testing.T) {
 	log := new(bytes.Buffer)
 	v := newVetter(t, vet.Config{Wall: time.Second, Logger: debugTo(log)})
-	verdict, err := v.Vet(t.Context(), append(guest(t, "echo"), wasmtest.Custom("how", "misbehave: hang once.")...))
+	verdict, err := v.Vet(t.Context(), spec.NewArtifact(append(guest(t, "echo"), wasmtest.Custom("how", "misbehave: hang once.")...)))
 	if err != nil || verdict.Report.Style != "loop" {
 		t.Errorf("%+v, %v", verdict.Report, err)
 	}
@@ -253,7 +254,7 @@ func TestNewModuleDoesNotWaitForSlowOne(t *testing.T) {
 	slow := append(guest(t, "echo"), wasmtest.Custom("how", "misbehave: hang once.")...)
 	verdict := make(chan error, 1)
 	go func() {
-		_, err := v.Vet(t.Context(), slow)
+		_, err := v.Vet(t.Context(), spec.NewArtifact(slow))
 		verdict <- err
 	}()
 	for deadline := time.After(time.Minute); ; {
@@ -266,7 +267,7 @@ func TestNewModuleDoesNotWaitForSlowOne(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	if _, err := v.Vet(t.Context(), guest(t, "count")); err != nil {
+	if _, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "count"))); err != nil {
 		t.Errorf("the new module: %v", err)
 	}
 	if err := <-verdict; err != nil {
@@ -283,7 +284,7 @@ func TestNobodyWaitsLonger(t *testing.T) {
 	errs := make(chan error)
 	for range 3 { // one waits for the child, two for the one
 		go func() {
-			_, err := v.Vet(ctx, hanging)
+			_, err := v.Vet(ctx, spec.NewArtifact(hanging))
 			errs <- err
 		}()
 	}
@@ -293,7 +294,7 @@ func TestNobodyWaitsLonger(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if _, err := v.Vet(t.Context(), guest(t, "echo")); err != nil {
+	if _, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo"))); err != nil {
 		t.Error(err)
 	}
 }
@@ -306,7 +307,7 @@ func TestSameModuleAtOnce(t *testing.T) {
 	verdicts := make(chan vet.Verdict, 8)
 	for range cap(verdicts) {
 		go func() {
-			verdict, err := v.Vet(t.Context(), wasm)
+			verdict, err := v.Vet(t.Context(), spec.NewArtifact(wasm))
 			if err != nil {
 				t.Error(err)
 			}
@@ -333,7 +334,7 @@ func TestCannotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := newVetter(t, vet.Config{Program: file})
-	if _, err := v.Vet(t.Context(), guest(t, "echo")); !fault.Is(err, fault.Unavailable) {
+	if _, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo"))); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := vet.New(vet.Config{CacheDir: t.TempDir(), Program: file + "x"}); err == nil {

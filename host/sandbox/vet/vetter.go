@@ -17,6 +17,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Config says how to vet. CacheDir is required.
@@ -166,12 +167,11 @@ type Verdict struct {
 	key     key
 }
 
-// Vet vets a module. It does not keep wasm, which must not change during the call. The
-// error of a refused module is fault.Invalid, with a *Refusal in its chain and the
+// Vet vets a module. It keeps no reference to its bytes. The error of a refused module is fault.Invalid, with a *Refusal in its chain and the
 // Report in the Verdict; after any other error there is no verdict, and Vet may be
 // called again later.
-func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
-	name := key(sha256.Sum256(fmt.Appendf(v.identity[:len(v.identity):len(v.identity)], " %s", digest(wasm))))
+func (v *Vetter) Vet(ctx context.Context, module spec.Artifact) (Verdict, error) {
+	name := key(sha256.Sum256(fmt.Appendf(v.identity[:len(v.identity):len(v.identity)], " %s", module.SHA256())))
 	for {
 		if verdict, ok := v.known(name); ok {
 			return verdict, verdict.Report.err()
@@ -194,7 +194,7 @@ func (v *Vetter) Vet(ctx context.Context, wasm []byte) (Verdict, error) {
 			if verdict, ok := v.known(name); ok {
 				return verdict, verdict.Report.err()
 			}
-			return v.decide(ctx, name, wasm)
+			return v.decide(ctx, name, module)
 		}
 		select {
 		case <-flight:
@@ -220,21 +220,21 @@ func (v *Vetter) known(name key) (Verdict, bool) {
 }
 
 // decide scans a module in this process, then has a child compile it.
-func (v *Vetter) decide(ctx context.Context, name key, wasm []byte) (Verdict, error) {
-	verdict := Verdict{Report: newReport(wasm), key: name}
-	seen, err := prescan.Scan(wasm, v.cfg.Prescan)
+func (v *Vetter) decide(ctx context.Context, name key, module spec.Artifact) (Verdict, error) {
+	verdict := Verdict{Report: newReport(module), key: name}
+	seen, err := prescan.Scan(module.Wasm(), v.cfg.Prescan)
 	verdict.Report.scanned(seen, v.cfg.Prescan, err)
 	if err := verdict.Report.err(); err != nil {
 		return verdict, err
 	}
-	ticket := v.queue.enter(len(wasm), v.stops(name).preempted, time.Now())
+	ticket := v.queue.enter(module.Size(), v.stops(name).preempted, time.Now())
 	defer ticket.leave()
 	for {
 		within, err := ticket.wait(ctx)
 		if err != nil {
 			return Verdict{}, err
 		}
-		done, err := v.try(within, &verdict, wasm)
+		done, err := v.try(within, &verdict, module.Wasm())
 		preempted := errors.Is(context.Cause(within), errPreempted) && ctx.Err() == nil && (err != nil || !done)
 		switch {
 		case preempted:
@@ -246,7 +246,7 @@ func (v *Vetter) decide(ctx context.Context, name key, wasm []byte) (Verdict, er
 			return verdict, verdict.Report.err()
 		default:
 			v.countStop(name, stops{starved: 1})
-			v.cfg.Logger.Info("waiting for processor: vetting again with more time", "sha256", verdict.Report.SHA256, "size", len(wasm), "wall", v.wall(name))
+			v.cfg.Logger.Info("waiting for processor: vetting again with more time", "sha256", verdict.Report.SHA256, "size", module.Size(), "wall", v.wall(name))
 		}
 		ticket.requeue(preempted)
 	}

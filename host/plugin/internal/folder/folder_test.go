@@ -57,15 +57,15 @@ func TestRead(t *testing.T) {
 	must(t, os.WriteFile(path, []byte("0123456789"), 0o600))
 	c, err := read()
 	// The digest was computed with sha256sum.
-	if err != nil || string(c.Wasm) != "0123456789" || c.Manifest != nil || c.Writing ||
-		c.SHA256 != "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882" {
+	if err != nil || string(c.Wasm()) != "0123456789" || c.SidecarText != nil || c.Writing ||
+		c.SHA256() != "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882" {
 		t.Errorf("got %+v, %v", c, err)
 	}
 	if s, err := folder.Stat(path); err != nil || s != c.State {
 		t.Errorf("Stat answers %+v, %v, Read %+v", s, err, c.State)
 	}
 	must(t, os.WriteFile(path+".json", nil, 0o600))
-	if c, err = read(); err != nil || c.Manifest == nil || len(c.Manifest) != 0 {
+	if c, err = read(); err != nil || c.SidecarText == nil || len(c.SidecarText) != 0 {
 		t.Errorf("an empty sidecar: %+v, %v", c, err)
 	}
 

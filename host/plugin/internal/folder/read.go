@@ -1,23 +1,22 @@
 package folder
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
-// Content is the bytes of a module and its sidecar, and the state they had
-// before, while and after they were read.
+// Content is a module and its sidecar, with the one state that the files had while
+// they were read.
 type Content struct {
 	State
-	Wasm     []byte
-	SHA256   string // of Wasm, hex
-	Manifest []byte // the sidecar's bytes; nil when there is none
+	spec.Artifact
+	SidecarText []byte // nil without a sidecar
 	// Writing reports that a process has the module's file open for writing.
 	// Only Linux can tell, and only to the file's owner or to root; elsewhere
 	// it is false.
@@ -45,20 +44,20 @@ func Read(path string, maxModule, maxSidecar int64) (Content, error) {
 		return Content{}, ErrChanged
 	}
 	c := Content{State: before}
-	c.Wasm, c.Writing, err = readFile(path, before.Module, maxModule)
+	wasm, writing, err := readFile(path, before.Module, maxModule)
 	if err != nil {
 		return Content{State: before}, err
 	}
 	if before.Sidecar != (Stamp{}) {
-		c.Manifest, _, err = readFile(Sidecar(path), before.Sidecar, maxSidecar)
+		c.SidecarText, _, err = readFile(Sidecar(path), before.Sidecar, maxSidecar)
 		if refusal := Refusal(""); errors.As(err, &refusal) {
 			return Content{State: before}, Refusal("its manifest " + Sidecar(path) + ": " + string(refusal))
 		}
 		if err != nil {
 			return Content{State: before}, err
 		}
-		if c.Manifest == nil {
-			c.Manifest = []byte{}
+		if c.SidecarText == nil {
+			c.SidecarText = []byte{}
 		}
 	}
 	after, err := Stat(path)
@@ -68,8 +67,7 @@ func Read(path string, maxModule, maxSidecar int64) (Content, error) {
 	if after != before {
 		return Content{State: before}, ErrChanged
 	}
-	sum := sha256.Sum256(c.Wasm)
-	c.SHA256 = hex.EncodeToString(sum[:])
+	c.Artifact, c.Writing = spec.NewArtifact(wasm), writing
 	return c, nil
 }
 
@@ -83,11 +81,11 @@ func ReadAlone(path string, maxModule int64) (Content, error) {
 		return Content{}, ErrChanged
 	}
 	c := Content{State: State{Module: at}}
-	if c.Wasm, c.Writing, err = readFile(path, at, maxModule); err != nil {
-		return Content{State: c.State}, err
+	wasm, writing, err := readFile(path, at, maxModule)
+	if err != nil {
+		return c, err
 	}
-	sum := sha256.Sum256(c.Wasm)
-	c.SHA256 = hex.EncodeToString(sum[:])
+	c.Artifact, c.Writing = spec.NewArtifact(wasm), writing
 	return c, nil
 }
 

@@ -1,0 +1,43 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/sandbox"
+)
+
+// discardTimeout bounds the drain of a version that was not promoted.
+const discardTimeout = 5 * time.Second
+
+// prepared is a version whose pool has no source of events yet.
+type prepared struct {
+	runner *Runner
+	name   string
+	policy delivery.Policy
+	pool   *sandbox.Pool
+}
+
+// Promote implements plugin.Prepared.
+func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
+	src, err := v.runner.Dispatcher.Open(ctx, v.name, v.policy)
+	if err != nil {
+		return nil, err
+	}
+	v.pool.Attach(source{src})
+	src.Update(func(p *delivery.Policy) {
+		v.policy.Paused = p.Paused // SetPaused may have changed it during the start
+		*p = v.policy
+	})
+	src.Probe() // the new version may succeed where the former one failed
+	return &running{source: src, pool: v.pool}, nil
+}
+
+// Discard implements plugin.Prepared.
+func (v *prepared) Discard() {
+	ctx, cancel := context.WithTimeout(context.Background(), discardTimeout)
+	defer cancel()
+	_ = v.pool.Drain(ctx) // an instance that does not end in time is stopped
+}
