@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
+
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 // Manifest is what a plugin says about itself: who it is, what it wants to
@@ -87,13 +90,36 @@ func ParseManifest(text []byte) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("manifest: %d bytes are over the limit of %d", len(text), MaxManifest)
 	}
 	var m Manifest
-	if err := decodeStrict(text, &m); err != nil {
+	if err := decode(text, &m); err != nil {
 		return Manifest{}, fmt.Errorf("manifest: %w", err)
 	}
 	if err := m.Validate(); err != nil {
 		return Manifest{}, fmt.Errorf("manifest: %w", err)
 	}
 	return m, nil
+}
+
+func decode(text []byte, m *Manifest) error {
+	err := strictjson.Decoder{LoneSurrogates: true}.Decode(text, m)
+	var known *strictjson.Error
+	if errors.As(err, &known) {
+		switch known.Type {
+		case reflect.TypeFor[Duration]():
+			known.Reason = `must be a duration in quotes, like "2s"`
+		case reflect.TypeFor[Size]():
+			known.Reason = `must be a size in quotes, like "32MiB"`
+		}
+	}
+	if err != nil || m.ConfigSchema == nil {
+		return err
+	}
+	if first := m.ConfigSchema[0]; first != '{' && first != 't' && first != 'f' {
+		return errors.New("config_schema: must be a JSON Schema: an object, true or false")
+	}
+	if shape := strictjson.Inspect(m.ConfigSchema, false); shape.Repeated {
+		return fmt.Errorf("config_schema.%s: duplicate key", shape.Path)
+	}
+	return nil
 }
 
 // Validate checks the values of a manifest, and answers an error for the first

@@ -217,6 +217,6 @@ func textError(text string) error {
 	return nil
 }
 
-func isLower(c byte) bool  { return 'a' <= c && c <= 'z' }
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
 func isAlpha(c byte) bool { return isLower(c|0x20) && c < 0x80 }
-func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -369,6 +369,9 @@ func (r *reader) mismatch(t reflect.Type) *Error {
 	default:
 		got = short(raw)
 	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	want := t.String()
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:

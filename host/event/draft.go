@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/json"
-	"reflect"
 	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/fault"
@@ -25,9 +24,6 @@ type draftText struct {
 	} `json:"metadata"`
 }
 
-// draftKeys are draftText's, found once: this is the way of every event.
-var draftKeys = keysOf(reflect.TypeFor[draftText]())
-
 // ParseDraft reads a producer's native envelope:
 //
 //	{"event_type", "data"?, "metadata"?: {"idempotency_key"?, "source"?, "subject"?, "time"?, "correlation_id"?, "causation_id"?, "traceparent"?}}
@@ -48,10 +44,7 @@ func ParseDraft(body []byte) (Draft, error) {
 // decodeDraft reads every envelope, and says what is wrong with one.
 func decodeDraft(body []byte) (Draft, error) {
 	var wire draftText
-	if err := json.Unmarshal(body, &wire); err != nil {
-		return Draft{}, decodeError(err, body)
-	}
-	if err := checkKeys(body, reflect.TypeOf(wire), draftKeys); err != nil {
+	if err := DecodeStrict(body, &wire); err != nil {
 		return Draft{}, err
 	}
 	if wire.Type == nil {

@@ -40,7 +40,7 @@ func TestCutEnvelopesAreRefused(t *testing.T) {
 
 // What is wrong with a short body is said of that body.
 func TestShortBodies(t *testing.T) {
-	for body, want := range map[string]string{"": "the body is empty", " \n\t": "the body is empty", "x": "malformed", "{": "ends at byte 1", " [": "ends at byte 2", "1 2": "after the JSON value"} {
+	for body, want := range map[string]string{"": "body: the text is empty", " \n\t": "body: the text is empty", "x": "malformed", "{": "ends at byte 1", " [": "ends at byte 2", "1 2": "after the JSON value"} {
 		var v struct {
 			A string `json:"a"`
 		}

@@ -1,15 +1,16 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/sandbox/internal/strict"
 )
 
 // maxChildren bounds the children of one event together, in bytes of their
@@ -59,33 +60,18 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 		TraceParent:   parent.TraceParent,
 		Hops:          min(parent.Hops+1, event.MaxHops), // emit traps one that is over
 	}
-	var own string
-	err := strict.Object(text, func(key string, value []byte) (err error) {
-		switch key {
-		case "event_type":
-			d.Type, err = strict.Text(value)
-		case "data":
-			d.Data = value
-		case "metadata":
-			err = strict.Object(value, func(key string, value []byte) (err error) {
-				switch key {
-				case "idempotency_key":
-					own, err = strict.Characters(value)
-				case "subject":
-					d.Subject, err = strict.Characters(value)
-				default:
-					err = strict.ErrUnknown
-				}
-				return err
-			})
-		default:
-			err = strict.ErrUnknown
-		}
-		return err
-	})
-	if err != nil {
+	var c struct {
+		Type     string          `json:"event_type"`
+		Data     json.RawMessage `json:"data"`
+		Metadata struct {
+			Key     string `json:"idempotency_key"`
+			Subject string `json:"subject"`
+		} `json:"metadata"`
+	}
+	if err := event.DecodeWith(strictjson.Decoder{}, "", text, &c); err != nil {
 		return nil, err
 	}
+	d.Type, d.Data, d.Subject = c.Type, c.Data, c.Metadata.Subject
 	if d.Data == nil {
 		return nil, fault.Field("data", "is required")
 	}
@@ -98,7 +84,7 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 	if err := event.CheckSource(event.Type(d.Type), plugin); err != nil { // the plugin may be named so
 		return nil, err
 	}
-	d.IdempotencyKey = event.ChildKey(plugin, parent.EventID, len(in.children), own)
+	d.IdempotencyKey = event.ChildKey(plugin, parent.EventID, len(in.children), c.Metadata.Key)
 	ev, err := event.New(d)
 	var known *fault.Error
 	if errors.As(err, &known) && known.Field == "metadata.idempotency_key" {

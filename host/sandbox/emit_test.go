@@ -41,15 +41,15 @@ func TestEmit(t *testing.T) {
 		{`{"event_type":7,"data":1}`, abi.Invalid, "event_type: must be a string"},
 		{`{"data":1}`, abi.Invalid, "event_type: is required"},
 		{`{"event_type":"child"}`, abi.Invalid, "data: is required"},
-		{`{"event_type":"child","data":1,"x":1}`, abi.Invalid, "x: is not a known key"},
-		{`{"event_type":"child","data":1,"Metadata":{}}`, abi.Invalid, "Metadata: is not a known key"},
-		{`{"event_type":"child","data":1,"metadata":null}`, abi.Invalid, "metadata: it is not a JSON object"},
-		{`{"event_type":"child","data":1,"metadata":{"source":"orders"}}`, abi.Invalid, "metadata.source: is not a known key"},
-		{`{"event_type":"child","data":1,"data":2}`, abi.Invalid, "data: is there twice"},
-		{`{"event_type":"child","data":1} {}`, abi.Invalid, "after the JSON object"},
+		{`{"event_type":"child","data":1,"x":1}`, abi.Invalid, "x: unknown key"},
+		{`{"event_type":"child","data":1,"Metadata":{}}`, abi.Invalid, "Metadata: unknown key"},
+		{`{"event_type":"child","data":1,"metadata":null}`, abi.Invalid, "metadata: must be an object"},
+		{`{"event_type":"child","data":1,"metadata":{"source":"orders"}}`, abi.Invalid, "metadata.source: unknown key"},
+		{`{"event_type":"child","data":1,"data":2}`, abi.Invalid, "data: duplicate key"},
+		{`{"event_type":"child","data":1} {}`, abi.Invalid, "after the JSON value"},
 		{`{"event_type":"child","data":}`, abi.Invalid, "malformed JSON"},
-		{`[]`, abi.Invalid, "not a JSON object"},
-		{``, abi.Invalid, "malformed JSON"},
+		{`[]`, abi.Invalid, "must be an object"},
+		{``, abi.Invalid, "the text is empty"},
 	} {
 		a := call(t, "emit", tt.child, "text", "len")
 		q.push(a)

@@ -50,10 +50,10 @@ func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "empty",
 		"format: 1\nformat: 2":           "already defined",
-		"format: 1\nfromat: 2":           "fromat: is not a known key here",
-		"format: 1\nFormat: 2":           "Format: is not a known key here",
+		"format: 1\nfromat: 2":           "fromat: unknown key",
+		"format: 1\nFormat: 2":           "Format: unknown key",
 		"format: 1\n<<: {pages: {}}":     "line 2: an alias or a merge",
-		"pages: {a: {text: x, TEXT: y}}": "is not a known key here",
+		"pages: {a: {text: x, TEXT: y}}": "unknown key",
 		"format: 1\n---\nformat: 2":      "more than one document",
 		"format: one":                    "format: must be a whole number",
 		"format: &a 1\npages: {}":        "line 1: an alias or a merge",

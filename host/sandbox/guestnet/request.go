@@ -2,13 +2,16 @@ package guestnet
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/berth-host/berth/abi/strictjson"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/sandbox/internal/strict"
 )
 
 // request is what a guest wants to send.
@@ -21,84 +24,76 @@ type request struct {
 
 // parse reads {"method", "url", "headers"?, "body"?, "body_base64"?}.
 func parse(text []byte) (*request, error) {
-	r := &request{header: make(http.Header)}
-	bodies := 0
-	err := strict.Object(text, func(key string, value []byte) (err error) {
-		if key == "headers" {
-			return strict.Object(value, r.addHeader)
-		}
-		s, err := "", error(nil)
-		switch key {
-		case "method", "url", "body", "body_base64":
-			if s, err = strict.Text(value); err != nil {
-				return err
-			}
-		default:
-			return strict.ErrUnknown
-		}
-		switch key {
-		case "method":
-			r.method = s
-			if !token(s) {
-				return fault.New(fault.Invalid, "is not a method")
-			}
-			if strings.EqualFold(s, http.MethodConnect) || strings.EqualFold(s, http.MethodTrace) {
-				return fault.New(fault.Denied, "%s is not let through", s)
-			}
-		case "url":
-			if r.url, err = url.Parse(s); err != nil || r.url.Hostname() == "" || r.url.Opaque != "" {
-				return fault.New(fault.Invalid, "is not an absolute URL")
-			}
-			r.url.Fragment, r.url.RawFragment = "", ""
-		case "body":
-			bodies++
-			r.body = []byte(s)
-		case "body_base64":
-			bodies++
-			if r.body, err = base64.StdEncoding.DecodeString(s); err != nil {
-				return fault.New(fault.Invalid, "is not base64")
-			}
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
+	var in struct {
+		Method  *string           `json:"method"`
+		URL     *string           `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Body    *string           `json:"body"`
+		Base64  *string           `json:"body_base64"`
+	}
+	if err := event.DecodeWith(strictjson.Decoder{LoneSurrogates: true}, "", text, &in); err != nil {
 		return nil, err
-	case r.method == "":
+	}
+	switch method := in.Method; {
+	case method == nil:
 		return nil, fault.Field("method", "is required")
-	case r.url == nil:
+	case !token(*method):
+		return nil, fault.Field("method", "is not a method")
+	case strings.EqualFold(*method, http.MethodConnect) || strings.EqualFold(*method, http.MethodTrace):
+		return nil, denied("method", *method+" is not let through")
+	case in.URL == nil:
 		return nil, fault.Field("url", "is required")
-	case bodies > 1:
+	case in.Body != nil && in.Base64 != nil:
 		return nil, fault.Field("body", "and body_base64 exclude each other")
+	}
+	r := &request{method: *in.Method, header: make(http.Header)}
+	var err error
+	if r.url, err = url.Parse(*in.URL); err != nil || r.url.Hostname() == "" || r.url.Opaque != "" {
+		return nil, fault.Field("url", "is not an absolute URL")
+	}
+	r.url.Fragment, r.url.RawFragment = "", ""
+	for _, name := range slices.Sorted(maps.Keys(in.Headers)) {
+		if err := r.addHeader(name, in.Headers[name]); err != nil {
+			return nil, err
+		}
+	}
+	if in.Body != nil {
+		r.body = []byte(*in.Body)
+	} else if in.Base64 != nil {
+		if r.body, err = base64.StdEncoding.DecodeString(*in.Base64); err != nil {
+			return nil, fault.Field("body_base64", "is not base64")
+		}
 	}
 	return r, nil
 }
 
-// addHeader takes one header. Those of the connection, and what the URL and the
-// body say, are the host's.
-func (r *request) addHeader(name string, value []byte) error {
-	s, err := strict.Text(value)
+func denied(field, reason string) error {
+	return &fault.Error{Code: fault.Denied, Field: field, Reason: reason}
+}
+
+// addHeader adds one header. The host sets the headers of the connection and those
+// that follow from the URL and the body.
+func (r *request) addHeader(name, value string) error {
+	field := "headers." + name
 	switch {
-	case err != nil:
-		return err
 	case !token(name):
-		return fault.New(fault.Invalid, "is not the name of a header")
-	case strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
-		return fault.New(fault.Invalid, "has a control character")
+		return fault.Field(field, "is not the name of a header")
+	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
+		return fault.Field(field, "has a control character")
 	}
 	canonical := http.CanonicalHeaderKey(name)
 	switch canonical {
 	case "Host", "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Content-Length", "Accept-Encoding", "Expect", "Http2-Settings":
-		return fault.New(fault.Denied, "is set by the host")
+		return denied(field, "is set by the host")
 	}
 	if strings.HasPrefix(canonical, "Proxy-") {
-		return fault.New(fault.Denied, "is set by the host")
+		return denied(field, "is set by the host")
 	}
 	if _, there := r.header[canonical]; there {
-		return fault.New(fault.Invalid, "is there twice")
+		return fault.Field(field, "is there twice")
 	}
-	r.header[canonical] = []string{s}
+	r.header[canonical] = []string{value}
 	return nil
 }
 

@@ -67,12 +67,12 @@ type Report struct {
 
 	// The largest of any function:
 	LargestBody  int // bytes
-	MaxLocals   int // parameters not counted
-	MaxControls int
+	MaxLocals    int // parameters not counted
+	MaxControls  int
 	DeepestLoops int
 	DeepestNest  int
 	LargestTable int // labels of a br_table
-	MaxParams   int // parameters or results of a type
+	MaxParams    int // parameters or results of a type
 }
 
 // Imported reports whether the module imports a function of that name.
