@@ -15,7 +15,7 @@ import (
 func (h *Host) startPlugins(ctx context.Context) error {
 	for _, dir := range h.live.Config().PluginDirectories {
 		if err := pathguard.Check(dir); fault.Is(err, fault.Denied) {
-			h.logger.Warn("other users can have a handler run", "plugin_directory", dir, "error", err)
+			h.logger.Warn("other users can write to a watched directory", "path", dir, "error", err)
 		}
 	}
 	m, err := plugin.New(plugin.Config{
@@ -50,9 +50,9 @@ func (h *Host) startPlugins(ctx context.Context) error {
 		if m.WaitReady(ctx) == nil {
 			h.pluginsLoaded.Store(true)
 			n := len(m.List())
-			h.logger.Info("the plugins found at the start are settled", "plugins", n)
+			h.logger.Info("plugins found at the start are loaded", "plugins", n)
 			if n == 0 {
-				h.logger.Info("there is no plugin yet: add one with 'berth plugin add FILE'", "plugin_directories", h.live.Config().PluginDirectories)
+				h.logger.Info("no plugins yet; add one with: berth plugin add FILE", "plugin_directories", h.live.Config().PluginDirectories)
 			}
 		}
 	})
