@@ -89,7 +89,9 @@ type reloader struct {
 }
 
 // InForce implements api.Reloader.
-func (r reloader) InForce(handler string) wire.Settings { return r.Live.InForce(handler, r.started) }
+func (r reloader) InForce(handler string) (wire.Settings, error) {
+	return r.Live.InForce(handler, r.started)
+}
 
 func (h *Host) reloader() reloader {
 	return reloader{h.live, config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(), MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}}

@@ -100,6 +100,9 @@ func (a *app) showFile(path, handler string) error {
 	settings := config.Settings(c)
 	if handler != "" {
 		settings = config.SettingsOf(c, handler, abi.Manifest{})
+		if _, configured := c.Handlers[handler]; !configured {
+			a.note("no handler %s is configured in %s: an installed one runs with these defaults and what its manifest requests\n", handler, path)
+		}
 	}
 	answer := wire.Settings{File: path, Items: []wire.Setting{}, NeedsRestart: []string{}}
 	for _, s := range settings {

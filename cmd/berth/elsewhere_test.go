@@ -47,6 +47,8 @@ func TestCommandsHeedBerthURL(t *testing.T) {
 		{"config show --json", exitOK, []string{`{"path":"defaults.memory_total","value":"96MiB"}`, `"file":"` + config + `"`}, nil, "hunter2"},
 		{"config show --handler count", exitOK, []string{"handlers.count.breaker.failures: 3", "handlers.count.breaker.max_cooldown: 1m\n", "handlers.count.limits.memory: 64MiB"}, nil, "hunter2"},
 		{"config show --handler No", exitFailed, nil, []string{"handler: \"No\" is not the name of a handler"}, ""},
+		{"config show --handler nobody", exitFailed, nil, []string{"no handler nobody is configured in " + config + " or installed"}, ""},
+		{"config show --file changed.yaml --handler nobody", exitOK, []string{"handlers.nobody.limits.timeout: 5s\n"}, []string{"no handler nobody is configured in changed.yaml"}, ""},
 		{"config show --file changed.yaml", exitOK, []string{"defaults.memory_total: 1GiB", "defaults.breaker.cooldown: 1m30s", "bus.max_age: 192h\n"}, nil, "count"},
 		{"config show --file missing.yaml", exitFailed, nil, []string{"missing.yaml"}, ""},
 		{"token list", exitFailed, nil, []string{"BERTH_URL is set, and tokens are files of the host's data directory", filepath.Join(other, "data")}, ""},

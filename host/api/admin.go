@@ -32,7 +32,7 @@ func (s *Server) showConfig(r *request) (any, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return s.cfg.Admin.Reloader.InForce(name), nil
+	return s.cfg.Admin.Reloader.InForce(name)
 }
 
 // listAudit is GET /api/v1/audit?limit.

@@ -261,7 +261,8 @@ type Reloader interface {
 	// changed; the error is a problem.Detailed.
 	Reload(ctx context.Context) (wire.ReloadResult, error)
 	// InForce returns the settings in force: all, or those that one handler runs with.
-	InForce(handler string) wire.Settings
+	// fault.NotFound: no handler of this name is configured or installed.
+	InForce(handler string) (wire.Settings, error)
 }
 
 // Auditor writes the audit log. A record that it appends without an error is durable.

@@ -372,8 +372,8 @@ func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, e
 	return wire.Explanation{EventType: string(ev.Type()), Reason: "there are no routes", Handlers: []wire.ExplainedHandler{}}, err
 }
 
-func (p *parts) InForce(handler string) wire.Settings {
-	return wire.Settings{File: "berth.yaml", Items: []wire.Setting{{Path: "handlers." + handler + ".enabled", Value: "true"}}, NeedsRestart: []string{}}
+func (p *parts) InForce(handler string) (wire.Settings, error) {
+	return wire.Settings{File: "berth.yaml", Items: []wire.Setting{{Path: "handlers." + handler + ".enabled", Value: "true"}}, NeedsRestart: []string{}}, nil
 }
 
 func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {

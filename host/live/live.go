@@ -5,12 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/spec"
@@ -190,21 +192,27 @@ func settingsUnder(c *config.Config) plugin.SettingsFunc {
 }
 
 // InForce returns the settings in force: of one handler, or for "" those of the host,
-// with the values in use from its start.
-func (l *Live) InForce(handler string, started config.Started) wire.Settings {
+// with the values in use from its start. It returns fault.NotFound for a handler that
+// is neither configured nor installed.
+func (l *Live) InForce(handler string, started config.Started) (wire.Settings, error) {
 	c := l.Config()
 	var list []config.Setting
 	if handler == "" {
 		list = started.InForce(c)
 	} else {
-		m, _ := (*l.plugins.Load()).Manifest(handler) // an unknown handler requests nothing
+		plugins := *l.plugins.Load()
+		_, configured := c.Handlers[handler]
+		if !configured && !slices.ContainsFunc(plugins.List(), func(p wire.Plugin) bool { return p.Name == handler }) {
+			return wire.Settings{}, fault.New(fault.NotFound, "no handler %s is configured in %s or installed", handler, l.path)
+		}
+		m, _ := plugins.Manifest(handler) // without a manifest it requests nothing
 		list = config.SettingsOf(c, handler, m)
 	}
 	s := wire.Settings{File: l.path, Items: make([]wire.Setting, len(list)), NeedsRestart: config.Restarts(l.started, c)}
 	for i, one := range list {
 		s.Items[i] = wire.Setting{Path: one.Path, Value: one.Value}
 	}
-	return s
+	return s, nil
 }
 
 // compile returns a configuration with its route table. The one compiled last is not
