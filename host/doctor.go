@@ -26,6 +26,7 @@ import (
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store"
+	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -209,13 +210,13 @@ func (e Examination) compiler(ctx context.Context, limits config.Vet) doctor.Fin
 }
 
 // inspectStore looks at the event log.
-func inspectStore(ctx context.Context, c *config.Config, dir string) (store.Inspection, doctor.Finding) {
+func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.Inspection, doctor.Finding) {
 	const check = "store"
 	if c.Bus.Engine == config.EngineMemory {
-		return store.Inspection{}, doctor.Warn(check, "bus.engine is memory: events, orders and outcomes are gone when the host stops", "bus: {engine: sqlite}, unless that is meant")
+		return datafile.Inspection{}, doctor.Warn(check, "bus.engine is memory: events, orders and outcomes are gone when the host stops", "bus: {engine: sqlite}, unless that is meant")
 	}
 	path := filepath.Join(dir, storeFile)
-	found, err := store.Inspect(ctx, path, evidence(dir)...)
+	found, err := datafile.Inspect(ctx, path, evidence(dir)...)
 	switch {
 	case fault.Is(err, fault.Conflict):
 		return found, doctor.Bad(check, err.Error(), "put the file back or restore a backup; else start once with --accept-data-loss")

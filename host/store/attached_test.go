@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // attachedStore is a store with one event in a directory of its own below t.TempDir.
@@ -116,7 +117,7 @@ func TestDetachedStoreTakesNoWrites(t *testing.T) {
 				t.Error(err)
 			}
 			text := logged.String()
-			if n, m := strings.Count(text, "level=ERROR"), strings.Count(text, "it takes writes again"); n != 1 || m != 1 {
+			if n, m := strings.Count(text, "level=ERROR"), strings.Count(text, "store takes writes again"); n != 1 || m != 1 {
 				t.Errorf("%d errors and %d recoveries were logged:\n%s", n, m, text)
 			}
 			keys := keysIn(t, path)
@@ -160,7 +161,7 @@ func TestDetachedStoreOpensNoOtherFile(t *testing.T) {
 	}
 	// connect takes every connection that is there, and answers why there is no more.
 	connect := func() (refused error) {
-		for range readers() {
+		for range datafile.Readers() {
 			conn, err := s.reader.Conn(t.Context())
 			if err != nil {
 				return err
@@ -191,7 +192,7 @@ func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if s.keep() {
+	if s.file.Keep() {
 		t.Error("the store is attached to files that were deleted")
 	}
 	if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
@@ -205,8 +206,8 @@ func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
 		if _, err := other.Append(t.Context(), []*event.Event{makeEvent(t, strings.Repeat("k", round+1))}); err != nil {
 			t.Error(err)
 		}
-		s.keep()
-		if p, found, err := readWatermark(path); err != nil || !found || p.Store != other.id {
+		s.file.Keep()
+		if p, found, err := datafile.ReadWatermark(path); err != nil || !found || p.Store != other.id {
 			t.Errorf("start %d: got %+v, %v, %v, want store %s", round+1, p, found, err, other.id)
 		}
 		if err := other.Close(); err != nil {

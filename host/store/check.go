@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
 // Damage is what Check has found.
@@ -22,7 +25,7 @@ const (
 // Check reads all of a data file and changes nothing; a host may be using it.
 // It takes seconds for each GiB: ctx bounds it.
 func Check(ctx context.Context, path string) (found Damage, err error) {
-	db, err := sql.Open(driver, dsn(path, "mode=ro", "_pragma=query_only(1)"))
+	db, err := datafile.OpenReadOnly(path)
 	if err != nil {
 		return found, err
 	}
@@ -30,11 +33,11 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	if found.Pages, err = checkPages(ctx, db, path); err != nil {
 		return found, err
 	}
-	head, err := examine(ctx, path, sharedIndex)
-	if err != nil || head.schema < skippedSchema {
+	version, at, err := datafile.Examine(ctx, path)
+	if err != nil || version < schema.Skipped {
 		return found, err // what cannot be read is among the pages; an older file is upgraded first
 	}
-	s := &Store{path: path, reader: db, closing: make(chan struct{}), last: func() uint64 { return head.at.Seq }}
+	s := &Store{path: path, reader: db, closing: make(chan struct{}), last: func() uint64 { return at.Seq }}
 	if err := s.read.prepare(ctx, db); err != nil {
 		return found, err
 	}
@@ -48,16 +51,13 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	return found, nil
 }
 
-// skippedSchema is the schema from which on a store notes what was skipped.
-const skippedSchema = 9
-
 func checkPages(ctx context.Context, db *sql.DB, path string) (problems []string, err error) {
 	check := "PRAGMA quick_check(20)"
-	if _, size, err := stat(path); err == nil && size <= fullCheckUpTo {
+	if info, err := os.Stat(path); err == nil && info.Size() <= fullCheckUpTo {
 		check = "PRAGMA integrity_check(20)"
 	}
 	rows, err := db.QueryContext(ctx, check)
-	if damaged(err) {
+	if datafile.Damaged(err) {
 		return []string{err.Error()}, nil
 	}
 	if err != nil {
@@ -73,7 +73,7 @@ func checkPages(ctx context.Context, db *sql.DB, path string) (problems []string
 			problems = append(problems, text)
 		}
 	}
-	if err := rows.Err(); damaged(err) {
+	if err := rows.Err(); datafile.Damaged(err) {
 		return append(problems, err.Error()), nil
 	} else if err != nil {
 		return problems, err

@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"errors"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // A damaged page, or a row whose envelope is no event, stops everybody who reads
@@ -19,28 +17,6 @@ import (
 // nearby is how many Seqs are tried one by one to find where damage begins and ends.
 const nearby = 1024
 
-// damaged reports whether an error means that this part of the file cannot be read,
-// now or later.
-func damaged(err error) bool {
-	var unreadable *event.Unreadable
-	if errors.As(err, &unreadable) {
-		return true
-	}
-	var lite *sqlite.Error
-	if !errors.As(err, &lite) {
-		return false
-	}
-	switch lite.Code() {
-	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS:
-		return true
-	}
-	switch lite.Code() & 0xff {
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG:
-		return true
-	}
-	return false
-}
-
 // readLog is Read from the file. It answers what is before a damaged place, and
 // *event.Unreadable when it begins with one that was not skipped.
 func (s *Store) readLog(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
@@ -50,7 +26,7 @@ func (s *Store) readLog(ctx context.Context, from uint64, limit int) ([]event.Re
 		switch {
 		case err == nil:
 			return records, nil
-		case !damaged(err):
+		case !datafile.Damaged(err):
 			return nil, err
 		case len(records) > 0:
 			return records, nil // the rest is for the next call
@@ -80,7 +56,7 @@ func (s *Store) readNewest(ctx context.Context, end int64, limit int, query func
 		if len(records) > 0 {
 			list, end = append(list, records...), int64(records[len(records)-1].Seq)
 		}
-		if err == nil || !damaged(err) {
+		if err == nil || !datafile.Damaged(err) {
 			return list, err
 		}
 		var from int64
@@ -106,7 +82,7 @@ func (s *Store) locate(ctx context.Context, from uint64, cause error) (*event.Un
 	last := s.Last()
 	if known == nil {
 		for seq := from; seq <= min(last, from+nearby); seq++ {
-			if _, err := s.eventAt(ctx, seq); damaged(err) {
+			if _, err := s.eventAt(ctx, seq); datafile.Damaged(err) {
 				bad.Seq = seq
 				break
 			} else if err != nil {
@@ -164,7 +140,7 @@ func (s *Store) eventAt(ctx context.Context, seq uint64) (there bool, err error)
 func (s *Store) readableFrom(ctx context.Context, seq uint64) (bool, error) {
 	rows, err := s.read.events.QueryContext(ctx, sqlSeq(seq), 1)
 	_, err = scanRecords(rows, err)
-	if damaged(err) {
+	if datafile.Damaged(err) {
 		return false, nil
 	}
 	return err == nil, err

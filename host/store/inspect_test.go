@@ -7,26 +7,28 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
 func TestInspect(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	if _, err := Inspect(t.Context(), path); !fault.Is(err, fault.NotFound) {
+	if _, err := datafile.Inspect(t.Context(), path); !fault.Is(err, fault.NotFound) {
 		t.Errorf("no file: got %v", err)
 	}
 	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := Inspect(t.Context(), path)
+	found, err := datafile.Inspect(t.Context(), path)
 	if err != nil || !found.InUse || found.PID != fmt.Sprint(os.Getpid()) {
 		t.Errorf("in use: got %+v, %v", found, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	found, err = Inspect(t.Context(), path)
-	if want := (Inspection{Schema: len(migrations), Latest: len(migrations)}); err != nil || found != want {
+	found, err = datafile.Inspect(t.Context(), path)
+	if want := (datafile.Inspection{Schema: schema.Latest(), Latest: schema.Latest()}); err != nil || found != want {
 		t.Errorf("got %+v, %v, want %+v", found, err, want)
 	}
 
@@ -40,14 +42,14 @@ func TestInspect(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(t.Context(), path); !fault.Is(err, fault.Invalid) {
+	if _, err := datafile.Inspect(t.Context(), path); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a newer one: got %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text.db")
 	if err := os.WriteFile(text, []byte("this is not a database, however long one looks at it"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(t.Context(), text); !fault.Is(err, fault.Internal) {
+	if _, err := datafile.Inspect(t.Context(), text); !fault.Is(err, fault.Internal) {
 		t.Errorf("a text: got %v", err)
 	}
 }

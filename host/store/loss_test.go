@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // storeFiles are the files of a store and what they hold.
@@ -78,7 +80,7 @@ func killedStore(t *testing.T) (killed, empty, older storeFiles) {
 
 func TestOpenRefusesLostData(t *testing.T) {
 	killed, emptyStore, older := killedStore(t)
-	const mark = "berth.db" + watermarkSuffix
+	const mark = "berth.db" + datafile.WatermarkSuffix
 	otherDir := t.TempDir()
 	other, err := Open(t.Context(), Config{Window: newWindow(), Path: filepath.Join(otherDir, "berth.db")})
 	if err != nil {
@@ -175,7 +177,7 @@ func TestOpenRefusesLostData(t *testing.T) {
 			path := files.put(t)
 			var logged bytes.Buffer
 			cfg := Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Evidence: []string{filepath.Join(filepath.Dir(path), "plugins.lock.yaml")}}
-			_, found := Inspect(t.Context(), path, cfg.Evidence...)
+			_, found := datafile.Inspect(t.Context(), path, cfg.Evidence...)
 			if tt.want != "" && (!fault.Is(found, fault.Conflict) || !strings.Contains(found.Error(), tt.want)) {
 				t.Errorf("Inspect: got %v, want %q", found, tt.want)
 			}
@@ -219,15 +221,11 @@ func TestOpenRefusesLostData(t *testing.T) {
 func emptyDatabase(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "empty.db")
-	s := &Store{path: path}
-	if err := create(path); err != nil {
-		t.Fatal(err)
-	}
-	db, err := s.openPool(dsn(path, "mode=rw", "_pragma=journal_mode(wal)"))
+	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Ping(); err != nil {
+	if _, err := db.Exec("PRAGMA journal_mode = wal"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -241,7 +239,7 @@ func emptyDatabase(t *testing.T) []byte {
 func unchanged(t *testing.T, path string, want storeFiles) {
 	t.Helper()
 	got := filesOf(t, path)
-	for _, name := range []string{"berth.db", "berth.db-wal", "berth.db" + watermarkSuffix} {
+	for _, name := range []string{"berth.db", "berth.db-wal", "berth.db" + datafile.WatermarkSuffix} {
 		_, had := want[name]
 		if _, has := got[name]; name == "berth.db-wal" && !had && has {
 			continue // SQLite made an empty one
@@ -300,7 +298,7 @@ func TestKVWriteIsNoticedWhenLost(t *testing.T) {
 	if err := s.KVSet(t.Context(), "p", "k", []byte("v")); err != nil {
 		t.Fatal(err)
 	}
-	before["berth.db"+watermarkSuffix] = mustRead(t, path+watermarkSuffix)
+	before["berth.db"+datafile.WatermarkSuffix] = mustRead(t, path+datafile.WatermarkSuffix)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

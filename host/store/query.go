@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // readStatements are prepared on the reader pool.
@@ -158,7 +159,7 @@ func (s *Store) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
 func (s *Store) appendedFrom(ctx context.Context, from uint64) (seq, at int64, err error) {
 	for {
 		err = s.read.at.QueryRowContext(ctx, sqlSeq(from)).Scan(&seq, &at)
-		if !damaged(err) {
+		if !datafile.Damaged(err) {
 			return seq, at, err
 		}
 		next, skipped, failed := s.afterSkipped(ctx, from)

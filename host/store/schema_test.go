@@ -7,19 +7,20 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
 // TestUpgrade opens a file of every older schema, with an event in it.
 func TestUpgrade(t *testing.T) {
 	ctx := t.Context()
-	for version := 1; version <= len(migrations); version++ {
+	for version := 1; version <= schema.Latest(); version++ {
 		t.Run(fmt.Sprint("from ", version), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "berth.db")
-			db, err := sql.Open(driver, path)
+			db, err := sql.Open("sqlite", path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range migrations[:version] {
+			for _, m := range schema.Migrations(version) {
 				if _, err := db.Exec(m); err != nil {
 					t.Fatal(err)
 				}
@@ -38,7 +39,7 @@ func TestUpgrade(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, version, applicationID)); err != nil {
+			if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, version, schema.ApplicationID)); err != nil {
 				t.Fatal(err)
 			}
 			if err := db.Close(); err != nil {
@@ -50,8 +51,8 @@ func TestUpgrade(t *testing.T) {
 			}
 			defer s.Close()
 			var got int
-			if err := s.reader.QueryRow(`PRAGMA user_version`).Scan(&got); err != nil || got != len(migrations) {
-				t.Errorf("schema: got %d, %v, want %d", got, err, len(migrations))
+			if err := s.reader.QueryRow(`PRAGMA user_version`).Scan(&got); err != nil || got != schema.Latest() {
+				t.Errorf("schema: got %d, %v, want %d", got, err, schema.Latest())
 			}
 			added := makeEvent(t, "new")
 			receipts, err := s.Append(ctx, []*event.Event{makeEvent(t, "old"), added})

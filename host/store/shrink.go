@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -57,10 +58,11 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 	if err != nil || p.incremental && !s.compact {
 		return err
 	}
-	_, bytes, err := stat(s.path)
+	info, err := os.Stat(s.path)
 	if err != nil {
-		return fault.New(fault.Unavailable, "%s: %w", s.path, err)
+		return fault.New(fault.Unavailable, "%w", err)
 	}
+	bytes := info.Size()
 	if bytes > compactAtOnce && !s.compact {
 		s.log.Info("the data file was made by an older version and never becomes smaller; start once with --compact, which rewrites it", "path", s.path, "bytes", bytes)
 		return nil
@@ -80,9 +82,9 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rewrite the data file: %w", err)
 	}
-	_, after, err := stat(s.path)
+	info, err = os.Stat(s.path)
 	if s.compact && err == nil {
-		s.log.Info("the data file was rewritten", "path", s.path, "bytes_before", bytes, "bytes_after", after)
+		s.log.Info("the data file was rewritten", "path", s.path, "bytes_before", bytes, "bytes_after", info.Size())
 	}
 	return err
 }

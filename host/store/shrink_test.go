@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
 // fill appends n events of about 1 KiB each.
@@ -95,12 +96,12 @@ func TestSurplusPages(t *testing.T) {
 // an event and free pages.
 func oldStore(t *testing.T, path string) {
 	t.Helper()
-	db, err := sql.Open(driver, path)
+	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, m := range migrations[:7] {
+	for _, m := range schema.Migrations(7) {
 		if _, err := db.Exec(m); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +110,7 @@ func oldStore(t *testing.T, path string) {
 	if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = 7; PRAGMA application_id = %d`, applicationID)); err != nil {
+	if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = 7; PRAGMA application_id = %d`, schema.ApplicationID)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // maxSkip bounds how many Seqs one call skips.
@@ -35,7 +36,7 @@ func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error
 	for seq := from; seq <= min(to, s.Last()); seq++ {
 		there, err := s.eventAt(ctx, seq)
 		switch {
-		case damaged(err):
+		case datafile.Damaged(err):
 			bad = append(bad, seq)
 		case err != nil:
 			return event.Skipped{}, s.coded(doing, err)

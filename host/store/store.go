@@ -4,13 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // Config sets up a Store. Path and Window are required; the zero value of every
@@ -63,33 +63,27 @@ type Store struct {
 	log  *slog.Logger
 	now  func() time.Time
 
-	evidence   []string
-	acceptLoss bool
-	compact    bool
-	lost       uint64 // the Seq up to which events were accepted as lost; used by Open only
-
+	compact bool
 	kvBytes int64
 	max     atomic.Int64 // Config.MaxBytes
 	fail    faults
 
-	lock      *fileLock
-	watermark watermark
-	attached  attachment
-
-	writer *sql.DB // one connection, used by the writer goroutine only
-	reader *sql.DB // read-only connections
-	write  writeStatements
-	dead   deadStatements
-	trim   trimStatements
-	read   readStatements
+	file    *datafile.File
+	writer  *sql.DB     // one connection, used by the writer goroutine only
+	reader  *sql.DB     // read-only connections
+	damaged atomic.Bool // the last write failed because a page is damaged
+	write   writeStatements
+	dead    deadStatements
+	trim    trimStatements
+	read    readStatements
 
 	window  Window
 	last    func() uint64 // the highest Seq that is durable
-	trimmed atomic.Uint64 // the events up to here that are left are leftovers; see Trim
+	trimmed atomic.Uint64 // the events up to here that remain are leftovers; see Trim
 
 	ops       chan *op
-	gathered  chan struct{} // told when awaited operations are queued; room for one
-	awaited   atomic.Int64  // 0: none are
+	gathered  chan struct{} // buffers one signal that awaited operations are queued
+	awaited   atomic.Int64  // operations that the writer waits for; 0 for none
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer goroutine has ended
 	kept      chan struct{} // closed when the keeper goroutine has ended
@@ -97,37 +91,33 @@ type Store struct {
 	closeErr  error
 
 	// Owned by the keeper goroutine.
-	vacuum pace // of the steps that give pages back
-	shrunk bool // and the file is not cut yet
+	vacuum pace // of the steps that free pages
+	shrunk bool // since the file was truncated last
 
 	// Owned by the writer goroutine.
 	callers  int           // operations to expect in a group, from the groups before
-	took     time.Duration // writing the group before
-	expired  bool          // the newest group has waited for more than came
-	batch    []insertion   // room for a group's events
-	carried  *op           // was taken from ops, and begins the next group
-	stale    bool          // what the file holds must be read again before the next group
-	appended int64         // unix ns at which the newest event was appended; never goes back
+	took     time.Duration // to write the group before
+	expired  bool          // the newest group has waited in vain for more operations
+	batch    []insertion   // buffer for a group's events
+	carried  *op           // taken from ops for the next group
+	stale    bool          // the end of the log must be read again before the next group
+	appended int64         // unix ns at which the newest event was appended; never decreases
 	size     size          // of the log
 	id       string        // of the store
 	writes   uint64        // that were committed
 	topics   topics        // of the newest block
 }
 
-// Open opens the data file, creates it when it is missing, and upgrades an
-// older one. It refuses, with an error that says what to do: a file another
-// process has open, one that a newer Berth wrote, one that is not Berth's, a
-// damaged one, a file system on which WAL does not work, and, as fault.Conflict
-// unless Config.AcceptDataLoss is set, a file that lacks acknowledged writes.
-//
-// Call Close when done. ctx bounds Open alone.
+// Open opens the data file, creates it when it is missing, and upgrades an older one;
+// datafile.Open says what it refuses. Call Close when done. ctx bounds Open alone.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return open(ctx, cfg, faults{})
 }
 
 func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
+	const doing = "open the data file"
 	if cfg.Path == "" || cfg.Window == nil {
-		return nil, fault.New(fault.Invalid, "open the data file: Config.Path and Config.Window are required")
+		return nil, fault.New(fault.Invalid, "%s: Config.Path and Config.Window are required", doing)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -139,47 +129,63 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		cfg.Now = time.Now
 	}
 	s := &Store{
-		path:       cfg.Path,
-		evidence:   cfg.Evidence,
-		acceptLoss: cfg.AcceptDataLoss,
-		compact:    cfg.Compact,
-		vacuum:     *newPace(vacuumPages),
-		log:        cfg.Logger,
-		now:        cfg.Now,
-		kvBytes:    cfg.KVBytes,
-		fail:       fail,
-		window:     cfg.Window,
-		last:       cfg.Window.Last,
-		ops:        make(chan *op, maxQueued),
-		gathered:   make(chan struct{}, 1),
-		closing:    make(chan struct{}),
-		stopped:    make(chan struct{}),
-		kept:       make(chan struct{}),
+		path:     cfg.Path,
+		compact:  cfg.Compact,
+		vacuum:   *newPace(vacuumPages),
+		log:      cfg.Logger,
+		now:      cfg.Now,
+		kvBytes:  cfg.KVBytes,
+		fail:     fail,
+		window:   cfg.Window,
+		last:     cfg.Window.Last,
+		ops:      make(chan *op, maxQueued),
+		gathered: make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
+		kept:     make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
-	if err := s.openFile(ctx); err != nil {
-		s.closeFile() //nolint:errcheck // the first error is the one to tell
-		return nil, s.coded("open the data file", err)
+	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss, Logger: cfg.Logger}, s.prepare)
+	if err != nil {
+		return nil, s.coded(doing, err)
 	}
 	go s.runWriter()
 	go s.runKeeper()
 	return s, nil
 }
 
-// Close waits for the group that is being written, fails what waits behind it,
-// and closes the file. It is safe to call more than once.
+// prepare prepares the statements and reads the end of the log.
+func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
+	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
+	err := s.prepareShrink(ctx)
+	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare} {
+		if err == nil {
+			err = prepare(ctx, s.writer)
+		}
+	}
+	if err == nil {
+		err = s.read.prepare(ctx, s.reader)
+	}
+	if err == nil {
+		err = s.refresh()
+	}
+	return s.position(), err
+}
+
+// Close waits for the group that is being written, fails the operations behind it and
+// closes the file. It is safe to call more than once.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		<-s.stopped
 		<-s.kept
-		s.closeErr = s.coded("close the data file", s.closeFile())
+		s.closeErr = s.coded("close the data file", s.file.Close())
 	})
 	return s.closeErr
 }
 
-// Reader returns the pool of read-only connections, for queries on tables that
-// another package owns. It is closed with the store.
+// Reader returns the pool of read-only connections, for queries on tables that another
+// package owns. Close closes it.
 func (s *Store) Reader() *sql.DB { return s.reader }
 
 func (s *Store) closed() bool {
@@ -191,9 +197,59 @@ func (s *Store) closed() bool {
 	}
 }
 
-func errClosed() error {
-	return fault.New(fault.Unavailable, "the data file is closed")
+func errClosed() error { return datafile.ErrClosed() }
+
+// coded wraps an error with the operation and gives it a code.
+func (s *Store) coded(doing string, err error) error {
+	return datafile.Coded(doing, s.path, s.closed(), err)
 }
 
-// readers is how many read-only connections there may be.
-func readers() int { return max(4, runtime.GOMAXPROCS(0)) }
+// keepEvery is how often the keeper flushes the watermark and checks the names of the
+// store's files, which the writer checks after every commit as well.
+const keepEvery = time.Second
+
+// runKeeper maintains the file until Close.
+func (s *Store) runKeeper() {
+	defer close(s.kept)
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if s.file.Keep() {
+				s.shrinkStep()
+			}
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// Health returns nil while the store takes writes, and otherwise why it does not: one of
+// its files was deleted, moved, replaced or truncated, or the last write failed on a
+// damaged page. The former is detected with the next write, and without one within
+// about a second.
+func (s *Store) Health() error {
+	if err := s.file.Detached(); err != nil {
+		return err
+	}
+	if s.damaged.Load() {
+		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and restore it from a copy")
+	}
+	return nil
+}
+
+// noteDamage records whether a write of a client failed because of damage, until events
+// are appended again. The store's own tasks, such as trimming, report it in their errors.
+func (s *Store) noteDamage(g *group, err error) {
+	if g.ops[0].alone || err != nil && !datafile.Damaged(err) || err == nil && len(g.records) == 0 {
+		return
+	}
+	if is := err != nil; s.damaged.Swap(is) != is {
+		if is {
+			s.log.Error("write failed because the store is damaged; berth doctor lists the unreadable events", "path", s.path, "error", err)
+		} else {
+			s.log.Info("events are appended again")
+		}
+	}
+}

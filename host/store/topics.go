@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // blockBits is how many Seqs, as a power of two, one summary is of.
@@ -92,7 +93,7 @@ func (g *group) summarize() error {
 func (t *topics) load(ctx context.Context, db *sql.DB, last uint64) error {
 	t.reset(int64(last >> blockBits))
 	err := t.scan(ctx, db)
-	if damaged(err) {
+	if datafile.Damaged(err) {
 		t.partial = true
 		return nil
 	}

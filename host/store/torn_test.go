@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // frozen is a store whose writer stands still after the commit of a group and
@@ -75,7 +76,7 @@ func frozen(t *testing.T, groups, each int) (path string, flushed int64, acknowl
 func opened(t *testing.T, db, wal, watermark []byte) map[string]bool {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
-	for name, content := range map[string][]byte{path: db, path + "-wal": wal, path + watermarkSuffix: watermark} {
+	for name, content := range map[string][]byte{path: db, path + "-wal": wal, path + datafile.WatermarkSuffix: watermark} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +130,7 @@ func mustRead(t *testing.T, path string) []byte {
 // is there, and the last group whole or not at all.
 func TestTornTail(t *testing.T) {
 	path, flushed, acknowledged, unanswered := frozen(t, 6, 20)
-	db, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+watermarkSuffix)
+	db, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+datafile.WatermarkSuffix)
 	if len(wal) <= int(flushed) {
 		t.Fatalf("the WAL is %d bytes and was %d: there is nothing to cut", len(wal), flushed)
 	}
@@ -171,7 +172,7 @@ func TestTornTail(t *testing.T) {
 // file: any of its pages may be old or new, as long as the WAL is there.
 func TestTornCheckpoint(t *testing.T) {
 	path, _, acknowledged, unanswered := frozen(t, 8, 30)
-	before, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+watermarkSuffix)
+	before, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+datafile.WatermarkSuffix)
 	// A checkpoint of the copy, by the code that does it.
 	copied := filepath.Join(t.TempDir(), "berth.db")
 	for name, content := range map[string][]byte{copied: before, copied + "-wal": wal} {

@@ -3,48 +3,14 @@ package store
 import (
 	"bytes"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
-
-const exampleStore = "00112233445566778899aabbccddeeff"
-
-func TestWatermarkRecord(t *testing.T) {
-	for _, p := range []position{
-		{Store: exampleStore},
-		{Store: exampleStore, Seq: 1, Writes: 2},
-		{Store: exampleStore, Seq: math.MaxUint64, Writes: math.MaxUint64},
-	} {
-		text := appendWatermark(nil, p)
-		if got, err := parseWatermark(text); err != nil || got != p {
-			t.Errorf("%+v: got %+v, %v", p, got, err)
-		}
-		if len(text) != watermarkSize {
-			t.Errorf("%+v: %d bytes, want %d: an overwrite would leave some of the one before", p, len(text), watermarkSize)
-		}
-	}
-}
-
-func FuzzWatermark(f *testing.F) {
-	valid := appendWatermark(nil, position{Store: exampleStore, Seq: 77, Writes: 99})
-	f.Add([]byte(nil))
-	f.Add(valid)
-	f.Add(valid[:len(valid)-1])
-	f.Add(append(bytes.Clone(valid), 'x'))
-	f.Add(bytes.Replace(valid, []byte("77"), []byte("78"), 1))
-	f.Add(bytes.ToUpper(valid))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := parseWatermark(text)
-		if err == nil && !bytes.Equal(appendWatermark(nil, p), text) {
-			t.Errorf("%q was read as %+v, which is written otherwise", text, p)
-		}
-	})
-}
 
 // TestWatermarkIsNeverAhead compares the watermark with the store at each step of
 // a write that fails, and of one whose answer is lost.
@@ -59,7 +25,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 					return nil
 				}
 				armed = false
-				if p, _, err := readWatermark(path); err != nil || p.Seq != 1 || p.Writes != 1 {
+				if p, _, err := datafile.ReadWatermark(path); err != nil || p.Seq != 1 || p.Writes != 1 {
 					t.Errorf("during the write: got %+v, %v, want event 1", p, err)
 				}
 				return errInjected
@@ -94,7 +60,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 			if err := appendOne("3"); err != nil {
 				t.Fatal(err)
 			}
-			p, _, err := readWatermark(path)
+			p, _, err := datafile.ReadWatermark(path)
 			if err != nil || p.Seq != s.Last() || p.Writes != s.writes || p.Store != s.id {
 				t.Errorf("after the write: got %+v, %v, want event %d, write %d", p, err, s.Last(), s.writes)
 			}
@@ -136,7 +102,7 @@ func TestGroupWithoutChangeIsNoWrite(t *testing.T) {
 // TestWatermarkThatCannotBeWritten fails no write, says so once, and is made again.
 func TestWatermarkThatCannotBeWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
-	if err := os.Mkdir(path+watermarkSuffix, 0o700); err != nil {
+	if err := os.Mkdir(path+datafile.WatermarkSuffix, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	var logged bytes.Buffer
@@ -149,20 +115,20 @@ func TestWatermarkThatCannotBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Remove(path + watermarkSuffix); err != nil {
+	if err := os.Remove(path + datafile.WatermarkSuffix); err != nil {
 		t.Fatal(err)
 	}
-	s.watermark.sync(true)
-	if p, found, err := readWatermark(path); err != nil || !found || p.Seq != 2 {
+	s.file.Keep()
+	if p, found, err := datafile.ReadWatermark(path); err != nil || !found || p.Seq != 2 {
 		t.Errorf("got %+v, %v, %v, want event 2", p, found, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(logged.String(), "the watermark cannot be written"); n != 1 {
+	if n := strings.Count(logged.String(), "watermark not written"); n != 1 {
 		t.Errorf("it was said %d times:\n%s", n, &logged)
 	}
-	if !strings.Contains(logged.String(), "the watermark is written again") {
+	if !strings.Contains(logged.String(), "watermark written again") {
 		t.Errorf("that it is written again was not said:\n%s", &logged)
 	}
 }
@@ -176,13 +142,13 @@ func TestWatermarkIsMadeAgain(t *testing.T) {
 	}
 	defer s.Close()
 	for i, damage := range []func() error{
-		func() error { return os.Remove(path + watermarkSuffix) },
-		func() error { return os.Rename(path+watermarkSuffix, path+"-elsewhere") },
+		func() error { return os.Remove(path + datafile.WatermarkSuffix) },
+		func() error { return os.Rename(path+datafile.WatermarkSuffix, path+"-elsewhere") },
 		func() error {
 			if err := os.WriteFile(path+"-new", bytes.Repeat([]byte("x"), 1000), 0o600); err != nil {
 				return err
 			}
-			return os.Rename(path+"-new", path+watermarkSuffix)
+			return os.Rename(path+"-new", path+datafile.WatermarkSuffix)
 		},
 	} {
 		if err := damage(); err != nil {
@@ -191,8 +157,8 @@ func TestWatermarkIsMadeAgain(t *testing.T) {
 		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, strings.Repeat("k", i+1))}); err != nil {
 			t.Fatal(err)
 		}
-		s.watermark.sync(true)
-		if p, _, err := readWatermark(path); err != nil || p.Seq != uint64(i+1) {
+		s.file.Keep()
+		if p, _, err := datafile.ReadWatermark(path); err != nil || p.Seq != uint64(i+1) {
 			t.Errorf("%d: got %+v, %v", i, p, err)
 		}
 	}

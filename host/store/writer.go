@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // op is one caller's write.
@@ -123,9 +124,9 @@ type group struct {
 func (s *Store) writeGroup(ops []*op) {
 	began := time.Now()
 	g := &group{s: s, ops: ops}
-	err := s.detached()
+	err := s.file.Detached()
 	if err != nil { // it may be over
-		err = s.checkFiles(len(s.attached.files))
+		err = s.file.Check()
 	}
 	if err == nil {
 		err = g.run()
@@ -142,7 +143,7 @@ func (s *Store) writeGroup(ops []*op) {
 	} else {
 		s.publish(g)
 		if g.changed {
-			s.watermark.record(s.position()) // before the callers know
+			s.file.Acknowledge(s.position()) // before the callers know
 		}
 	}
 	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers are back
@@ -187,7 +188,7 @@ func (g *group) run() error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if err := s.checkFiles(eachCommit); err != nil { // what was committed to a deleted file is not kept
+	if err := s.file.CheckCommit(); err != nil { // what was committed to a deleted file is not kept
 		return err
 	}
 	return s.fail.at(s.fail.committed)
@@ -239,7 +240,7 @@ func (g *group) inSavepoint(o *op) error {
 		return err
 	}
 	if o.err != nil {
-		if ofTheFile(o.err) {
+		if datafile.Failed(o.err) {
 			return o.err
 		}
 		if _, err := g.tx.Exec("ROLLBACK TO op"); err != nil {
@@ -297,14 +298,14 @@ func (s *Store) publish(g *group) {
 }
 
 // position is how far the store has come. Only the writer may ask.
-func (s *Store) position() position {
-	return position{Store: s.id, Seq: s.last(), Writes: s.writes}
+func (s *Store) position() datafile.Position {
+	return datafile.Position{Store: s.id, Seq: s.last(), Writes: s.writes}
 }
 
 // refresh reads the end of the log from the file: at the start, and after a
 // group whose commit may or may not have happened.
 func (s *Store) refresh() error {
-	ctx, cancel := context.WithTimeout(context.Background(), busyTimeout+time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), datafile.BusyTimeout+time.Second)
 	defer cancel()
 	var last, appended, trimmed, writes int64
 	err := s.writer.QueryRowContext(ctx, `SELECT

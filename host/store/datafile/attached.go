@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"context"
@@ -7,17 +7,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/fault"
 )
 
-// fileID tells files apart. The store keeps its files open, so that no other file
-// can have the same one.
+// fileID identifies a file. The store keeps its files open, so that no other file
+// gets the same id.
 type fileID struct{ dev, ino uint64 }
 
 // stat returns a file's id and size without allocating.
@@ -41,8 +39,8 @@ type namedFile struct {
 	min  int64 // bytes that it has at least
 }
 
-// check says what has become of the name. Clients without a token can see the
-// error: it has no path.
+// check returns why the name no longer leads to the file. Clients without a token see
+// the error: it contains no path.
 func (f *namedFile) check() error {
 	id, size, err := stat(f.name)
 	base := filepath.Base(f.name)
@@ -59,26 +57,24 @@ func (f *namedFile) check() error {
 	return nil
 }
 
-// attachment checks that the store's files are still under their names: what is
-// written to a deleted file is gone when the process ends. Safe for concurrent use.
+// attachment checks that the store's files still have their names: a deleted file is
+// lost when the process ends. Safe for concurrent use.
 type attachment struct {
 	store string      // the data file
 	files []namedFile // set by Open; the data file and its WAL come first
 
 	mu   sync.Mutex // a leaf
-	lost error      // why the store is detached; nil: it is not
-
-	damaged atomic.Bool // the last write failed because a page is damaged
+	lost error      // why the store is detached; nil when it is not
 }
 
-// eachCommit is how many of the files are checked after each commit: those that
-// hold what is acknowledged.
+// eachCommit is the number of files checked after each commit: those that contain the
+// acknowledged writes.
 const eachCommit = 2
 
 const minDataFile = 512 // bytes; SQLite's smallest page
 
-// attach notes which files the store has open; shared says that the index of the WAL
-// is one of them.
+// attach records which files the store has open; shared reports whether the index of
+// the WAL is one of them.
 func (a *attachment) attach(path string, shared bool) error {
 	a.store = path
 	names := []string{path, path + "-wal", lockName(path)}
@@ -96,8 +92,8 @@ func (a *attachment) attach(path string, shared bool) error {
 	return nil
 }
 
-// check looks at the first n files, or at all of them while the store is detached,
-// and reports why it is, and whether that is new.
+// check checks the first n files, or all of them while the store is detached. It
+// returns why the store is detached, and whether that has changed.
 func (a *attachment) check(n int) (lost error, changed bool) {
 	a.mu.Lock()
 	before := a.lost
@@ -114,66 +110,22 @@ func (a *attachment) check(n int) (lost error, changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if n < len(a.files) && a.lost != nil {
-		return a.lost, false // found by the other checker, about another file
+		return a.lost, false // the other caller found it, in another file
 	}
 	changed = (a.lost == nil) != (lost == nil)
 	a.lost = lost
 	return lost, changed
 }
 
-// Health returns nil while the store takes writes, and otherwise why it does not:
-// one of its files was deleted, moved, replaced or truncated, or the last write
-// came upon a damaged page. The former is noticed with the next write, and without
-// one within about a second.
-func (s *Store) Health() error {
-	if err := s.detached(); err != nil {
-		return err
-	}
-	if s.attached.damaged.Load() {
-		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and restore it from a copy")
-	}
-	return nil
+// lostError returns why the store is detached; nil when it is not.
+func (a *attachment) lostError() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost
 }
 
-// detached is why the store's files are not under their names; nil when they are.
-func (s *Store) detached() error {
-	s.attached.mu.Lock()
-	defer s.attached.mu.Unlock()
-	return s.attached.lost
-}
-
-// noteDamage remembers whether a write of clients failed because of damage, until
-// events are appended again. What the store does by itself, such as trimming, says
-// that in its own errors.
-func (s *Store) noteDamage(g *group, err error) {
-	if g.ops[0].alone || err != nil && !damaged(err) || err == nil && len(g.records) == 0 {
-		return
-	}
-	if is := err != nil; s.attached.damaged.Swap(is) != is {
-		if is {
-			s.log.Error("a write failed because the store is damaged; berth doctor lists what cannot be read", "path", s.path, "error", err)
-		} else {
-			s.log.Info("events are appended again")
-		}
-	}
-}
-
-// checkFiles checks the names of the first n files and logs what has changed.
-func (s *Store) checkFiles(n int) error {
-	lost, changed := s.attached.check(n)
-	switch {
-	case !changed:
-	case lost != nil:
-		s.log.Error("the store takes no writes until its file is back under its name; copy the open files before the host ends, they are gone then",
-			"error", lost, "path", s.path, "open_files", strings.Join(s.attached.openFiles(), " "))
-	default:
-		s.log.Info("the store's files are back under their names: it takes writes again")
-	}
-	return lost
-}
-
-// openFiles lists the descriptors of this process that lead to the data file and
-// its WAL, on systems that show them, each with the file's former name.
+// openFiles lists this process's descriptors of the data file and its WAL, on systems
+// that show them, each with the file's former name.
 func (a *attachment) openFiles() (list []string) {
 	const fds = "/proc/self/fd"
 	entries, err := os.ReadDir(fds)
@@ -192,8 +144,8 @@ func (a *attachment) openFiles() (list []string) {
 	return list
 }
 
-// connector opens connections and refuses one that leads to another file than the
-// store's: the name may have been given to another since the first was opened.
+// connector opens connections and refuses one to another file than the store's:
+// another file may have got the name since the first connection.
 type connector struct {
 	sqldriver.Connector
 	store *attachment

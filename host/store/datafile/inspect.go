@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"context"
@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
-// Inspection is how a data file is found.
+// Inspection describes a data file.
 type Inspection struct {
 	InUse  bool   // by a Store of another process, or of this one
-	PID    string // of the process that uses it, as it has left it; may be ""
+	PID    string // of the process that uses it, from the lock file; may be ""
 	Schema int    // migrations it has had; 0 while InUse
 	Latest int    // migrations this program knows
 	Last   uint64 // its last Seq; 0 while InUse
@@ -30,7 +31,7 @@ type Inspection struct {
 // acknowledged writes, or is missing or empty although a store was in use here;
 // evidence is as Config.Evidence.
 func Inspect(ctx context.Context, path string, evidence ...string) (found Inspection, err error) {
-	found.Latest = len(migrations)
+	found.Latest = schema.Latest()
 	if found.InUse, found.PID, err = lockOwner(path); err != nil || found.InUse {
 		return found, err
 	}
@@ -49,23 +50,23 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 		return found, fault.New(fault.Unavailable, "%w", err)
 	}
 	head, err := examine(ctx, path, sharedIndex)
-	found.Schema, found.Last = head.schema, head.at.Seq
+	found.Schema, found.Last = head.Schema, head.At.Seq
 	var lacks *loss
 	switch {
 	case err != nil && outOfSpace(path):
 		return found, fault.New(fault.Exhausted, "%s cannot be read: the disk is full: %w", path, err)
 	case err != nil:
 		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
-	case head.fresh(): // a start was broken off before anything was written
+	case head.fresh(): // the first start ended before it wrote anything
 		if !past.empty {
 			lacks = past.ofEmpty(path)
 		}
-	case head.application != applicationID:
+	case head.Application != schema.ApplicationID:
 		return found, fault.New(fault.Invalid, "%s is not a file of Berth", path)
-	case head.schema > found.Latest:
+	case head.Schema > found.Latest:
 		return found, fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d)", path, found.Schema, found.Latest)
 	default:
-		lacks = past.of(path, head.at)
+		lacks = past.of(path, head.At)
 	}
 	if lacks != nil {
 		return found, lacks.err()
@@ -73,7 +74,7 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	return found, nil
 }
 
-// lockOwner reports whether somebody holds the lock of a data file, and who.
+// lockOwner reports whether a data file is locked, and the owner's process id.
 func lockOwner(path string) (bool, string, error) {
 	f, err := os.Open(path + ".lock")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// fileLock keeps a second process, or a second Store of this one, off a data
+// fileLock excludes a second process, and a second File of this one, from a data
 // file. It is a file of its own: closing any descriptor of the data file would
-// drop the locks SQLite has on it. The kernel drops it with the process.
+// release the locks SQLite has on it. The kernel releases it with the process.
 type fileLock struct {
 	f    *os.File
 	data *os.File // the data file, with a lock of its own; nil where there is none
@@ -26,7 +26,7 @@ func lockFile(path string) (*fileLock, error) {
 	name := lockName(path)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fault.Disk("make the lock file", err)
+		return nil, fault.Disk("create the lock file", err)
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -53,17 +53,17 @@ func inUse(path, pid string) error {
 	return fault.New(fault.Conflict, "%s is in use by another process%s; stop it, or use another data directory", path, pid)
 }
 
-// sign writes the process id into the lock file. It is for the error of a second
-// process, and says that there is a complete store here; a lock without it works
-// too, so a full disk does not keep the host from starting.
+// sign writes the process id into the lock file, for the error of a second process
+// and as evidence of a complete store. A lock without it works too, so that the host
+// starts on a full disk.
 func (l *fileLock) sign() {
 	if l.f.Truncate(0) == nil {
 		_, _ = l.f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 }
 
-// release leaves the file: removing it would let two processes lock two files
-// of one name. Call it after SQLite has closed the data file.
+// release keeps the lock file: without it two processes could lock two files of one
+// name. Call it after SQLite has closed the data file.
 func (l *fileLock) release() error {
 	if l.data != nil {
 		return errors.Join(l.data.Close(), l.f.Close())

@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"context"
@@ -14,26 +14,27 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/schema"
 )
 
-// history is what lies beside a data file and tells what the file must hold.
+// history is the evidence beside a data file of what the file must contain.
 type history struct {
-	mark    position // of the watermark
+	mark    Position // of the watermark
 	marked  bool     // the watermark can be read
 	markErr error    // it exists and cannot be read
-	files   []string // what says that a store was here, without saying how far it had come
-	wal     []string // what SQLite leaves beside a file that was not closed
+	files   []string // evidence of a store, without its position
+	wal     []string // files that SQLite leaves beside a file that was not closed
 	empty   bool     // the data file is missing or has no byte
 	signed  bool     // the lock file has a process id
 }
 
-// readHistory looks at the files beside a data file. evidence names further files
-// of the data directory that exist only after a store was used.
+// readHistory reads the files beside a data file. evidence names further files of the
+// data directory that exist only after a store was used.
 func readHistory(path string, evidence []string) (h history, err error) {
-	h.mark, h.marked, h.markErr = readWatermark(path)
+	h.mark, h.marked, h.markErr = ReadWatermark(path)
 	if h.markErr != nil {
 		h.marked = false
-		h.files = append(h.files, path+watermarkSuffix)
+		h.files = append(h.files, path+WatermarkSuffix)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -66,16 +67,16 @@ func readHistory(path string, evidence []string) (h history, err error) {
 	return h, nil
 }
 
-// loss is what acknowledged writes a data file lacks; nil for none.
+// loss describes the acknowledged writes that a data file lacks; nil for none.
 type loss struct {
 	what   string // for a person
 	seq    uint64 // the highest acknowledged Seq, 0 when it is not known
 	advice string
 }
 
-const goOn = "--accept-data-loss goes on without what is lost"
+const acceptHint = "--accept-data-loss continues without the lost data"
 
-// ofEmpty returns what a data file lacks that is missing, has no byte or has no
+// ofEmpty returns the loss of a data file that is missing, has no byte or has no
 // table. A file with a header and no table may have a WAL of its own, from a first
 // start that was killed.
 func (h *history) ofEmpty(path string) *loss {
@@ -92,7 +93,7 @@ func (h *history) ofEmpty(path string) *loss {
 		state = "is missing"
 	}
 	l := &loss{what: fmt.Sprintf("%s %s, but a store was in use here", path, state),
-		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and begins with an empty log", filepath.Base(path), goOn)}
+		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and starts with an empty log", filepath.Base(path), acceptHint)}
 	if acknowledged {
 		l.seq = h.mark.Seq
 		l.what += ": " + h.mark.events()
@@ -107,8 +108,8 @@ func (h *history) ofEmpty(path string) *loss {
 	return l
 }
 
-// of returns what a store at the position lacks.
-func (h *history) of(path string, at position) *loss {
+// of returns the loss of a store at this position.
+func (h *history) of(path string, at Position) *loss {
 	if !h.marked {
 		return nil
 	}
@@ -117,21 +118,21 @@ func (h *history) of(path string, at position) *loss {
 	switch {
 	case at.Store != "" && at.Store != m.Store:
 		l.what = fmt.Sprintf("%s is another store (id %s, last event %d) than the one that was in use here (id %s): of that one %s", path, at.Store, at.Seq, m.Store, m.events())
-		l.advice = "put the former file back, or use another data directory; " + goOn + " and takes this store"
+		l.advice = "put the former file back, or use another data directory; " + acceptHint + " and takes this store"
 	case at.Seq < m.Seq:
 		l.what = fmt.Sprintf("%s ends at event %d, but event %d was acknowledged: the events %d to %d are missing", path, at.Seq, m.Seq, at.Seq+1, m.Seq)
-		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s", filepath.Base(path), goOn)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s", filepath.Base(path), acceptHint)
 	case at.Store != "" && at.Writes < m.Writes:
 		l.what = fmt.Sprintf("%s has every event, but lacks the last %d of %d acknowledged writes (outcomes, cursors, state of plugins)", path, m.Writes-at.Writes, m.Writes)
-		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s: events can be delivered again", filepath.Base(path), goOn)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s: events can be delivered again", filepath.Base(path), acceptHint)
 	default:
 		return nil
 	}
 	return l
 }
 
-// events says what of the log was acknowledged.
-func (p position) events() string {
+// events describes the acknowledged part of the log.
+func (p Position) events() string {
 	if p.Seq == 0 {
 		return fmt.Sprintf("%d writes were acknowledged, and no event", p.Writes)
 	}
@@ -140,29 +141,15 @@ func (p position) events() string {
 
 func (l *loss) err() error { return fault.New(fault.Conflict, "%s: %s", l.what, l.advice) }
 
-// accept refuses a loss or, when the operator accepts it, logs it and has the log
-// go on after the last acknowledged Seq, so that no Seq is used twice.
-func (s *Store) accept(l *loss) error {
-	switch {
-	case l == nil:
-		return nil
-	case !s.acceptLoss:
-		return l.err()
-	}
-	s.log.Error("acknowledged data is lost, and accepted as lost", "loss", l.what, "last_acknowledged_seq", l.seq)
-	s.lost = max(s.lost, l.seq)
-	return nil
-}
-
-// setAside renames what is left of a store whose data file is gone: SQLite would
-// delete it.
+// setAside renames the files that remain of a store whose data file is missing: SQLite
+// would delete them.
 func setAside(path string, now time.Time, log *slog.Logger) error {
 	for _, suffix := range []string{"-wal", "-shm"} {
 		name := path + suffix
 		aside := fmt.Sprintf("%s.lost-%s", name, now.UTC().Format("20060102T150405.000000000Z"))
 		switch err := os.Rename(name, aside); {
 		case err == nil:
-			log.Warn("a file of the lost store was set aside", "path", aside)
+			log.Warn("file of the lost store set aside", "path", aside)
 		case !errors.Is(err, fs.ErrNotExist):
 			return fault.New(fault.Unavailable, "%w", err)
 		}
@@ -170,27 +157,30 @@ func setAside(path string, now time.Time, log *slog.Logger) error {
 	return nil
 }
 
-// stored is what is read of a data file before it is changed.
-type stored struct {
-	application, schema, objects int
-	at                           position
+// head is the state of a data file before it is changed.
+type head struct {
+	Application, Schema, objects int
+	At                           Position
 }
 
 // fresh reports whether the file has nothing in it.
-func (f stored) fresh() bool { return f.schema == 0 && f.application == 0 && f.objects == 0 }
+func (f head) fresh() bool { return f.Schema == 0 && f.Application == 0 && f.objects == 0 }
 
 // ours reports whether this program knows the file's tables.
-func (f stored) ours() bool {
-	return f.application == applicationID && f.schema > 0 && f.schema <= len(migrations)
+func (f head) ours() bool {
+	return f.Application == schema.ApplicationID && f.Schema > 0 && f.Schema <= schema.Latest()
 }
 
-// identitySchema is the schema from which on a store has an id and counts writes.
-const identitySchema = 8
+// Examine returns the schema and the position of a data file. It changes nothing.
+func Examine(ctx context.Context, path string) (schema int, at Position, err error) {
+	f, err := examine(ctx, path, sharedIndex)
+	return f.Schema, f.At, err
+}
 
 // examine reads a data file's header and, when it is one of Berth's, its position.
 // It changes nothing: a connection that can write would empty the WAL. One with the
-// private index has to write; it moves what the WAL holds into the data file.
-func examine(ctx context.Context, path, index string) (f stored, err error) {
+// private index has to write; it moves the WAL's content into the data file.
+func examine(ctx context.Context, path, index string) (f head, err error) {
 	mode := "mode=ro"
 	if index == privateIndex {
 		mode = "mode=rw" // a reader alone makes the file of the index
@@ -209,15 +199,15 @@ func examine(ctx context.Context, path, index string) (f stored, err error) {
 		return f, err
 	}
 	err = db.QueryRowContext(ctx, `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
-		FROM pragma_application_id, pragma_user_version`).Scan(&f.application, &f.schema, &f.objects)
+		FROM pragma_application_id, pragma_user_version`).Scan(&f.Application, &f.Schema, &f.objects)
 	if err != nil || !f.ours() {
 		return f, err
 	}
 	var seq, writes int64
 	err = db.QueryRowContext(ctx, `SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))`).Scan(&seq)
-	if err == nil && f.schema >= identitySchema {
-		err = db.QueryRowContext(ctx, `SELECT store, writes FROM identity, log_size`).Scan(&f.at.Store, &writes)
+	if err == nil && f.Schema >= schema.Identity {
+		err = db.QueryRowContext(ctx, `SELECT store, writes FROM identity, log_size`).Scan(&f.At.Store, &writes)
 	}
-	f.at.Seq, f.at.Writes = uint64(seq), uint64(writes)
+	f.At.Seq, f.At.Writes = uint64(seq), uint64(writes)
 	return f, err
 }

@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// claimByte is the byte of the data file that the host has locked. SQLite locks
-// 512 bytes from 1 GiB on, and no other.
+// claimByte is the byte of the data file that the host locks. SQLite locks 512 bytes
+// from 1 GiB on, and no other.
 const claimByte = 1<<30 + 1<<20
 
-// claim locks the data file itself, so that a second process cannot use it when
-// the lock file was deleted under the first. It is a lock of the open file
-// description: SQLite's locks, which belong to the process, are not touched, as
-// long as the descriptor stays open until SQLite has closed the file.
+// claim locks the data file itself, so that a second process cannot use it after the
+// lock file was deleted. The lock belongs to the open file description: SQLite's
+// locks, which belong to the process, stay as they are as long as the descriptor is
+// open until SQLite has closed the file.
 func (l *fileLock) claim(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"errors"
@@ -16,20 +16,20 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// position is how far a store has come: its id, the highest Seq of its log and
-// how many writes it has committed.
-type position struct {
+// Position is the progress of a store: its id, the highest Seq of its log and the
+// number of writes it has committed.
+type Position struct {
 	Store  string // 32 hex digits; "" before schema 8
 	Seq    uint64
 	Writes uint64
 }
 
 // watermark is the file beside the data file that has the last acknowledged
-// position, so that a start can tell a data file that is behind from one that is
-// complete. The writer overwrites it in place after each commit and before it
-// acknowledges, so it is never ahead of what is durable; the kernel keeps it when
-// the process dies, and sync flushes it about once a second. After a power
-// failure it may be behind the data file, which is no error.
+// position, so that a start can distinguish a data file that lacks writes from a
+// complete one. The writer overwrites it in place after each commit and before it
+// acknowledges, so it is never ahead of the durable position; it survives the process,
+// and sync flushes it about once a second. After a power failure it may be behind the
+// data file, which is valid.
 //
 // A watermark that cannot be written fails no commit. Safe for concurrent use.
 type watermark struct {
@@ -45,38 +45,38 @@ type watermark struct {
 }
 
 const (
-	watermarkSuffix = ".watermark"
+	WatermarkSuffix = ".watermark" // of the watermark's name, after the data file's
 	watermarkFormat = "berth-watermark-1 %32s %020d %020d"
 	watermarkSize   = 17 + 1 + 32 + 1 + 20 + 1 + 20 + 1 + 8 + 1 // with the checksum and a line feed
 )
 
 // appendWatermark appends the record of a position to b. Every record has the
 // same length, so that overwriting one needs no capacity on the disk.
-func appendWatermark(b []byte, p position) []byte {
+func appendWatermark(b []byte, p Position) []byte {
 	from := len(b)
 	b = fmt.Appendf(b, watermarkFormat, p.Store, p.Seq, p.Writes)
 	return fmt.Appendf(b, " %08x\n", crc32.ChecksumIEEE(b[from:]))
 }
 
 // parseWatermark reads what appendWatermark wrote, and nothing else.
-func parseWatermark(text []byte) (p position, err error) {
+func parseWatermark(text []byte) (p Position, err error) {
 	_, err = fmt.Sscanf(string(text), watermarkFormat, &p.Store, &p.Seq, &p.Writes)
 	if err != nil || string(appendWatermark(nil, p)) != string(text) {
-		return position{}, fault.New(fault.Internal, "it is damaged")
+		return Position{}, fault.New(fault.Internal, "watermark damaged")
 	}
 	return p, nil
 }
 
-// readWatermark returns the acknowledged position beside a data file, and whether
+// ReadWatermark returns the acknowledged position beside a data file, and whether
 // the watermark exists. One that exists and cannot be read is an error.
-func readWatermark(path string) (p position, found bool, err error) {
-	name := path + watermarkSuffix
+func ReadWatermark(path string) (p Position, found bool, err error) {
+	name := path + WatermarkSuffix
 	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return position{}, false, nil
+		return Position{}, false, nil
 	}
 	if err != nil {
-		return position{}, true, err
+		return Position{}, true, err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, watermarkSize+1))
@@ -84,13 +84,13 @@ func readWatermark(path string) (p position, found bool, err error) {
 		p, err = parseWatermark(text)
 	}
 	if err != nil {
-		return position{}, true, fmt.Errorf("%s: %w", name, err)
+		return Position{}, true, fmt.Errorf("%s: %w", name, err)
 	}
 	return p, true, nil
 }
 
 // record overwrites the watermark. Only the writer calls it, after a commit.
-func (w *watermark) record(p position) {
+func (w *watermark) record(p Position) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.text = appendWatermark(w.text[:0], p)
@@ -110,16 +110,16 @@ func (w *watermark) write() {
 func (w *watermark) report(err error) {
 	switch {
 	case err != nil && !w.failing:
-		w.log.Warn("the watermark cannot be written: a start after a crash may not notice that acknowledged events are missing", "path", w.name, "error", err)
+		w.log.Warn("watermark not written; a start after a crash may not detect that acknowledged events are missing", "path", w.name, "error", err)
 	case err == nil && w.failing:
-		w.log.Info("the watermark is written again", "path", w.name)
+		w.log.Info("watermark written again", "path", w.name)
 	}
 	w.failing = err != nil
 }
 
-// sync flushes the watermark. If it is missing and the store is attached, sync makes
-// it anew; a detached store leaves the name alone, which may be another store's by
-// now. Until the first sync a power failure can leave none, which is no error either.
+// sync flushes the watermark. If it is missing and the store is attached, sync creates
+// it again; a detached store does not use the name, which another store may have by
+// now. Before the first sync a power failure can leave none, which is valid.
 func (w *watermark) sync(attached bool) {
 	w.mu.Lock()
 	if attached && (w.file == nil || !sameFile(w.name, w.file)) {
@@ -128,7 +128,7 @@ func (w *watermark) sync(attached bool) {
 	}
 	f, dirty, made := w.file, w.dirty, w.made
 	w.dirty, w.made = false, false
-	w.mu.Unlock() // the writer does not wait for a flush
+	w.mu.Unlock() // the writer must not wait for a flush
 	if f != nil && dirty {
 		_ = f.Sync()
 	}
@@ -137,8 +137,8 @@ func (w *watermark) sync(attached bool) {
 	}
 }
 
-// open makes or opens the file and writes the present record. The caller has the
-// mutex, or nobody else has the watermark yet.
+// open creates or opens the file and writes the present record. The caller holds mu,
+// or has the only reference.
 func (w *watermark) open() error {
 	f, err := os.OpenFile(w.name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {

@@ -1,4 +1,4 @@
-package store
+package datafile
 
 import (
 	"context"
@@ -16,16 +16,17 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// coded says what was being done and gives the error its code. It is the only
-// place that reads SQLite's codes. nil stays nil, a code stays as it is.
-func (s *Store) coded(doing string, err error) error {
+// Coded wraps an error with the operation and gives it a fault code. Only this file
+// interprets SQLite's codes. nil stays nil, and an error that has a code keeps it.
+// closed reports whether the file was closed, which explains any other error.
+func Coded(doing, path string, closed bool, err error) error {
 	var known *fault.Error
 	var lite *sqlite.Error
 	var unreadable *event.Unreadable
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &unreadable): // its cause can have a code, which is not this one; the text is for clients
+	case errors.As(err, &unreadable): // its cause may have another code; clients see the text
 		return fault.New(fault.Unavailable, "%s: %w (restore the store from a copy, or pass over it: berth events skip)", doing, err)
 	case errors.As(err, &known):
 		return fmt.Errorf("%s: %w", doing, err)
@@ -33,8 +34,8 @@ func (s *Store) coded(doing string, err error) error {
 		return fault.New(fault.Timeout, "%s: %w", doing, err)
 	case errors.Is(err, context.Canceled):
 		return fault.New(fault.Unavailable, "%s: %w", doing, err)
-	case s.closed():
-		return fmt.Errorf("%s: %w", doing, errClosed())
+	case closed:
+		return fmt.Errorf("%s: %w", doing, ErrClosed())
 	case errors.Is(err, sql.ErrConnDone):
 		return fault.New(fault.Unavailable, "%s: %w", doing, err)
 	case fault.Full(err):
@@ -46,28 +47,31 @@ func (s *Store) coded(doing string, err error) error {
 	case sqlite3.SQLITE_FULL:
 		return diskFull(doing, err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		if outOfSpace(s.path) {
+		if outOfSpace(path) {
 			return diskFull(doing, err)
 		}
-		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, s.path, err)
+		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or move it away to start anew: %w", doing, s.path, err)
+		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or move it away to start anew: %w", doing, path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fault.New(fault.Unavailable, "%s: something else holds %s locked: %w", doing, s.path, err)
+		return fault.New(fault.Unavailable, "%s: another program has %s locked: %w", doing, path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
 		sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT:
-		return fault.New(fault.Unavailable, "%s: %s: %w", doing, s.path, err)
+		return fault.New(fault.Unavailable, "%s: %s: %w", doing, path, err)
 	case sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG:
 		return fault.New(fault.Exhausted, "%s: %w", doing, err)
 	}
 	return fault.New(fault.Internal, "%s: %w", doing, err)
 }
 
+// ErrClosed is the error of every call after Close.
+func ErrClosed() error { return fault.New(fault.Unavailable, "the data file is closed") }
+
 func diskFull(doing string, err error) error {
 	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space, no restart is needed: %w", doing, err)
 }
 
-// noSpace reports whether the file's disk has no room or no inodes left, or this
+// outOfSpace reports whether the file's disk has no room or no inodes left, or this
 // process's limit on the size of files (ulimit -f) is reached. SQLite answers some failures
 // to grow its files with a plain I/O error.
 func outOfSpace(path string) bool {
@@ -87,10 +91,10 @@ func outOfSpace(path string) bool {
 	return uint64(fs.Bavail)*uint64(fs.Bsize) < page || fs.Files > 0 && fs.Ffree == 0
 }
 
-// ofTheFile reports whether an error comes from the file and not from what was
-// asked of it. SQLite may have undone the whole transaction then, so nothing
-// more may run in it.
-func ofTheFile(err error) bool {
+// Failed reports whether an error comes from the file and not from the statement.
+// SQLite may have rolled back the whole transaction then, so that nothing more may
+// run in it.
+func Failed(err error) bool {
 	if errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone) {
 		return true
 	}
@@ -102,6 +106,28 @@ func ofTheFile(err error) bool {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
 		sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN,
 		sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// Damaged reports whether an error means that this part of the file cannot be read,
+// now or later.
+func Damaged(err error) bool {
+	var unreadable *event.Unreadable
+	if errors.As(err, &unreadable) {
+		return true
+	}
+	var lite *sqlite.Error
+	if !errors.As(err, &lite) {
+		return false
+	}
+	switch lite.Code() {
+	case sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS:
+		return true
+	}
+	switch lite.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG:
 		return true
 	}
 	return false

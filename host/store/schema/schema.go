@@ -1,4 +1,6 @@
-package store
+// Package schema has the tables of the data file and their migrations. A published
+// migration is never edited, only followed by another.
+package schema
 
 import (
 	"context"
@@ -9,12 +11,23 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// applicationID marks the file as Berth's in its header ("Brth").
-const applicationID = 0x42727468
+// ApplicationID marks the file as Berth's in its header ("Brth").
+const ApplicationID = 0x42727468
 
-// migrations make the schema. The file's user_version is how many of them it
-// has had; a published one is never edited, only followed by another.
-// Times are unix nanoseconds.
+// The schemas from which on a file has these tables.
+const (
+	Identity = 8 // the store's id and the count of its writes
+	Skipped  = 9 // the Seqs that readers pass over
+)
+
+// Latest returns the number of migrations that this program knows.
+func Latest() int { return len(migrations) }
+
+// Migrations returns the first n migrations.
+func Migrations(n int) []string { return migrations[:n:n] }
+
+// migrations make the tables. The file's user_version is the number of migrations it
+// has had. Times are unix nanoseconds.
 var migrations = [...]string{
 	// 1: the event log. A Seq is never used twice, also when the log has been
 	// trimmed to nothing: marks keeps the highest that was trimmed ("trimmed").
@@ -148,8 +161,8 @@ var migrations = [...]string{
 	`CREATE TABLE skipped (seq INTEGER PRIMARY KEY, until INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;`,
 }
 
-// upgrade brings the file to the newest schema, in one transaction.
-func upgrade(ctx context.Context, db *sql.DB, path string) error {
+// Upgrade brings the file to the newest schema, in one transaction.
+func Upgrade(ctx context.Context, db *sql.DB, path string) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -167,7 +180,7 @@ func upgrade(ctx context.Context, db *sql.DB, path string) error {
 	}
 	fresh := version == 0 && application == 0 && objects == 0
 	switch {
-	case !fresh && application != applicationID:
+	case !fresh && application != ApplicationID:
 		return fault.New(fault.Invalid, "%s is an SQLite file, but not one of Berth's; use another data directory", path)
 	case version > len(migrations):
 		return fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d); use that version, or another data directory",
@@ -181,7 +194,7 @@ func upgrade(ctx context.Context, db *sql.DB, path string) error {
 		}
 	}
 	_, err1 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
-	_, err2 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	_, err2 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", ApplicationID))
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
