@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/berth-host/berth/abi/strictjson"
 )
 
 const (
@@ -17,80 +19,31 @@ const (
 	maxValues = 400_000 // of one file
 )
 
-// parse reads one JSON object. The text was bounded by the caller; depth and
-// number of values are bounded here, and no key may be there twice, so that no
-// two readers see different values.
+// parse reads one JSON object of at most limit bytes. Depth and number of values are
+// bounded, and a repeated key is refused, so that no two readers see different values.
 func parse(what string, text []byte, limit int) (map[string]any, error) {
-	switch {
-	case len(text) > limit:
+	if len(text) > limit {
 		return nil, Refuse(TooLarge, "%s: %d bytes are over the limit of %d", what, len(text), limit)
-	case !utf8.Valid(text):
-		return nil, Refuse(Malformed, "%s: is not UTF-8", what)
-	case !json.Valid(text):
-		// The decoder's tokens are laxer than that.
-		return nil, Refuse(Malformed, "%s: is not JSON", what)
+	}
+	if err := strictjson.Check(text); err != nil {
+		return nil, Refuse(Malformed, "%s: %v", what, err)
+	}
+	if strictjson.Depth(text) > maxDepth {
+		return nil, Refuse(Malformed, "%s: nests more than %d deep", what, maxDepth)
+	}
+	switch shape := strictjson.Inspect(text, false); {
+	case shape.Values > maxValues:
+		return nil, Refuse(Malformed, "%s: holds more than %d values", what, maxValues)
+	case shape.Repeated:
+		return nil, Refuse(Malformed, "%s: %s: duplicate key", what, quoted(shape.Path))
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	p := parser{dec: dec, left: maxValues}
-	v, err := p.value(0)
-	if err != nil {
-		return nil, Refuse(Malformed, "%s: %v", what, err)
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
+	var m map[string]any
+	if err := dec.Decode(&m); err != nil || m == nil {
 		return nil, Refuse(Malformed, "%s: must be an object", what)
 	}
 	return m, nil
-}
-
-type parser struct {
-	dec  *json.Decoder
-	left int
-}
-
-func (p *parser) value(depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nests more than %d deep", maxDepth)
-	}
-	if p.left--; p.left < 0 {
-		return nil, fmt.Errorf("holds more than %d values", maxValues)
-	}
-	token, err := p.dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch token {
-	case json.Delim('{'):
-		m := map[string]any{}
-		for p.dec.More() {
-			key, err := p.dec.Token()
-			if err != nil {
-				return nil, err
-			}
-			name := key.(string) // the syntax was checked
-			if _, twice := m[name]; twice {
-				return nil, fmt.Errorf("the key %s is there twice", quoted(name))
-			}
-			if m[name], err = p.value(depth + 1); err != nil {
-				return nil, err
-			}
-		}
-		_, err := p.dec.Token()
-		return m, err
-	case json.Delim('['):
-		list := []any{}
-		for p.dec.More() {
-			v, err := p.value(depth + 1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err := p.dec.Token()
-		return list, err
-	}
-	return token, nil
 }
 
 // fields reads the members of one object by their exact names and leaves the
