@@ -69,7 +69,7 @@ boundaries: ## compare how code is read with wabt and the engine, for BOUNDTIME,
 bench: ## measure against the targets, as a table; wants a quiet machine
 	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench
 
-lint: ## formatting, vet, staticcheck, tidy modules
+lint: ## formatting, vet, staticcheck, unreachable functions, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	@$(call each,$(GO) vet ./...)
 	$(GO) vet ./testdata/hostile ./.ci/mutate
@@ -77,6 +77,7 @@ lint: ## formatting, vet, staticcheck, tidy modules
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
 	@$(call each,$(TOOL) staticcheck ./...)
 	$(TOOL) staticcheck ./.ci/mutate
+	@out=$$($(TOOL) deadcode ./cmd/...); test -z "$$out" || { echo "no command reaches:"; echo "$$out"; exit 1; }
 	@$(call each,$(GO) mod tidy -diff)
 	@$(call each,$(GO) mod verify)
 

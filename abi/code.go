@@ -45,16 +45,6 @@ func (c Code) String() string {
 	return "code " + strconv.Itoa(int(c))
 }
 
-// ParseCode is the inverse of String for the codes this version defines.
-func ParseCode(name string) (Code, bool) {
-	for c := End; c >= Conflict; c-- {
-		if c.String() == name {
-			return c, true
-		}
-	}
-	return 0, false
-}
-
 // Status is the first argument of finish: how the open event ended.
 type Status int32
 
@@ -64,19 +54,6 @@ const (
 	StatusRetry  Status = 1 // the bytes are the reason; deliver again after backoff
 	StatusReject Status = 2 // the bytes are the reason; to the dead letters at once
 )
-
-// String returns ok, retry or reject, or the bare number.
-func (s Status) String() string {
-	switch s {
-	case StatusOK:
-		return "ok"
-	case StatusRetry:
-		return "retry"
-	case StatusReject:
-		return "reject"
-	}
-	return "status " + strconv.Itoa(int(s))
-}
 
 // Level is the first argument of log.
 type Level int32
@@ -89,19 +66,6 @@ const (
 	LevelWarn  Level = 2
 	LevelError Level = 3
 )
-
-// String returns debug, info, warn or error. What is not a level is error.
-func (l Level) String() string {
-	switch l {
-	case LevelDebug:
-		return "debug"
-	case LevelInfo:
-		return "info"
-	case LevelWarn:
-		return "warn"
-	}
-	return "error"
-}
 
 // Exit codes of a plugin of the stdio style. Any other code rejects the event.
 const (

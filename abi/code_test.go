@@ -10,19 +10,13 @@ import (
 )
 
 func TestCodes(t *testing.T) {
-	for code := abi.End; code >= abi.Conflict; code-- {
-		back, ok := abi.ParseCode(code.String())
-		if !ok || back != code {
-			t.Errorf("%v reads as %d, %v", code, back, ok)
+	for code, want := range map[abi.Code]string{
+		-1: "END", -2: "INVALID", -3: "DENIED", -4: "NOT_FOUND", -5: "TOO_LARGE", -6: "UNAVAILABLE", -7: "TIMEOUT", -8: "CONFLICT",
+		-9: "code -9", 0: "ok", 1: "ok",
+	} {
+		if got := code.String(); got != want {
+			t.Errorf("%d: got %q, want %q", int32(code), got, want)
 		}
-	}
-	for _, name := range []string{"", "ok", "code -9", "end"} {
-		if code, ok := abi.ParseCode(name); ok {
-			t.Errorf("%q reads as %v", name, code)
-		}
-	}
-	if got := abi.Code(-9).String(); got != "code -9" {
-		t.Errorf("got %q", got)
 	}
 }
 

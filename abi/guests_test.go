@@ -28,7 +28,6 @@ type bareHost struct {
 	ended    bool   // next has answered END
 	last     []byte
 	outcomes []string // "<status> <bytes>"
-	logs     []string
 }
 
 // define links every function of the ABI with its declared signature.
@@ -96,12 +95,11 @@ func (h *bareHost) call(name string, mem api.Memory, p []uint64) int32 {
 		if status == abi.StatusOK && result != "" && !json.Valid([]byte(result)) {
 			return int32(abi.Invalid)
 		}
-		h.outcomes = append(h.outcomes, status.String()+" "+result)
+		h.outcomes = append(h.outcomes, []string{"ok", "retry", "reject"}[status]+" "+result)
 		h.open = ""
 		return 0
 	case abi.FuncLog:
-		text := string(view(mem, uint32(p[1]), uint32(p[2])))
-		h.logs = append(h.logs, abi.Level(uint32(p[0])).String()+" "+text)
+		view(mem, uint32(p[1]), uint32(p[2]))
 		return 0
 	case abi.FuncConfig:
 		return yield(0, []byte(h.config))

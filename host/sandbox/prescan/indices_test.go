@@ -238,12 +238,6 @@ func TestReportKinds(t *testing.T) {
 	if got := second.String(); got != "() -> (i32, i64)" || second.Equal(first) || !second.Equal(r.Imports[1].Type) {
 		t.Errorf("the type is %s", got)
 	}
-	if !r.Imported("m", "g") || r.Imported("m", "h") || r.Imported("n", "g") {
-		t.Error("imported")
-	}
-	if e, found := r.Exported("x"); found || e.Name != "" {
-		t.Errorf("exported: %+v", e)
-	}
 	if r.MemoryMin != 3 || r.HasMemoryMax || r.MemoryMax != 0 || !reflect.DeepEqual(r.Tables, []uint32{2}) {
 		t.Errorf("memory and table: %+v", r)
 	}

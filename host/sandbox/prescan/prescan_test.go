@@ -127,10 +127,10 @@ func TestReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Imported("berth_v1", "next") || r.Imported("env", "next") || r.Imports[0].Type.String() != "(i32, i32) -> (i32)" {
+	if i := r.Imports[0]; i.Module != "berth_v1" || i.Name != "next" || i.Kind != "func" || i.Type.String() != "(i32, i32) -> (i32)" {
 		t.Errorf("imports: %+v", r.Imports)
 	}
-	if e, ok := r.Exported("run"); !ok || e.Kind != "func" || !e.Type.Equal(prescan.FuncType{}) {
+	if e := r.Exports[1]; e.Name != "run" || e.Kind != "func" || !e.Type.Equal(prescan.FuncType{}) {
 		t.Errorf("exports: %+v", r.Exports)
 	}
 	if string(r.Manifest) != `{"name":"x"}` || len(r.Customs) != 2 || r.Customs[0].Name != "producers" || r.Customs[0].Size != 8 {

@@ -74,23 +74,3 @@ type Report struct {
 	LargestTable int // labels of a br_table
 	MaxParams    int // parameters or results of a type
 }
-
-// Imported reports whether the module imports a function of that name.
-func (r *Report) Imported(module, name string) bool {
-	for _, i := range r.Imports {
-		if i.Module == module && i.Name == name && i.Kind == "func" {
-			return true
-		}
-	}
-	return false
-}
-
-// Exported returns the export of that name.
-func (r *Report) Exported(name string) (Export, bool) {
-	for _, e := range r.Exports {
-		if e.Name == name {
-			return e, true
-		}
-	}
-	return Export{}, false
-}
