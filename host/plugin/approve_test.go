@@ -17,31 +17,6 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// persisting makes a world whose decisions go into its settings.
-func persisting(t *testing.T) (w *world, writes *int) {
-	w = newWorld(t)
-	writes = new(int)
-	change := func(name string, edit func(*spec.Settings)) error {
-		*writes++
-		s, err := w.settings.get(name, abi.Manifest{})
-		if err == nil {
-			edit(&s)
-			w.settings.set(name, s)
-		}
-		return err
-	}
-	w.config.SetEnabled = func(_ context.Context, name string, enabled bool) error {
-		return change(name, func(s *spec.Settings) { s.Enabled, s.Hold = enabled, false })
-	}
-	w.config.SetPaused = func(_ context.Context, name string, paused bool) error {
-		return change(name, func(s *spec.Settings) { s.Paused = paused })
-	}
-	w.config.SetGrants = func(_ context.Context, name string, grants []spec.Grant) error {
-		return change(name, func(s *spec.Settings) { s.Grants = grants })
-	}
-	return w, writes
-}
-
 const asking = `{"name":"x","version":"1.0.0","capabilities":[{"name":"http","hosts":["a.example","b.example"],"required":true,"reason":"asks"},{"name":"kv"},{"name":"emit","event_types":["fraud_*"]}]}`
 
 func TestApprove(t *testing.T) {
@@ -65,7 +40,7 @@ func TestApprove(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w, writes := persisting(t)
+			w := newWorld(t)
 			w.settings.set("x", spec.Settings{Enabled: true, Grants: tt.grants})
 			w.write("x.wasm", module(asking, "1"))
 			w.run()
@@ -77,22 +52,21 @@ func TestApprove(t *testing.T) {
 			if s, _ := w.settings.get("x", abi.Manifest{}); !reflect.DeepEqual(s.Grants, tt.want) {
 				t.Errorf("got the grants %+v, want %+v", s.Grants, tt.want)
 			}
-			before := *writes
+			before := w.settings.writes
 			again, err := w.m.Approve(w.bound(), "x", tt.in, nil)
-			if err != nil || again.State != tt.state || *writes != before {
-				t.Errorf("again: got %+v, %v and %d writes", again, err, *writes-before)
+			if err != nil || again.State != tt.state || w.settings.writes != before {
+				t.Errorf("again: got %+v, %v and %d writes", again, err, w.settings.writes-before)
 			}
 		})
 	}
 }
 
 func TestApproveRefuses(t *testing.T) {
-	w, writes := persisting(t)
+	w := newWorld(t)
 	w.write("x.wasm", module(asking, "1"))
 	w.write("b a d.wasm", module("", "1"))
 	w.run()
 	full := fault.New(fault.Exhausted, "the disk is full")
-	w.config.SetGrants = nil
 	tests := []struct {
 		name string
 		in   wire.Approval
@@ -110,8 +84,8 @@ func TestApproveRefuses(t *testing.T) {
 		}
 	}
 	w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
-	if *writes != 0 {
-		t.Errorf("%d writes", *writes)
+	if w.settings.writes != 0 {
+		t.Errorf("%d writes", w.settings.writes)
 	}
 	w.end()
 	w.m = nil
@@ -124,8 +98,7 @@ func TestApproveRefuses(t *testing.T) {
 	w.waitFor("x", wire.NeedsApproval, "1.0.0", "http")
 }
 
-// What is approved without anywhere to write it lasts over a reload.
-func TestApproveWithoutPersisting(t *testing.T) {
+func TestApprovedGrantsOutlastAReload(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", module(asking, "1"))
 	w.run()
@@ -137,7 +110,7 @@ func TestApproveWithoutPersisting(t *testing.T) {
 }
 
 func TestApproveDoesNotEnable(t *testing.T) {
-	w, _ := persisting(t)
+	w := newWorld(t)
 	w.settings.set("x", spec.Settings{})
 	w.write("x.wasm", module(asking, "1"))
 	w.settings.set("y", spec.Settings{Enabled: true, Hold: true})
@@ -177,7 +150,7 @@ func TestUpdatesAndApproval(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w, _ := persisting(t)
+			w := newWorld(t)
 			w.settings.set("x", spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http", Targets: spec.Targets{Hosts: []string{"a.example", "*.w.example"}}}}})
 			w.write("x.wasm", module(manifest("1.0.0", one), "1"))
 			w.run()
@@ -206,7 +179,7 @@ func TestUpdatesAndApproval(t *testing.T) {
 // A manifest beside the module may ask for something else while the module stays
 // what it is: what is agreed to is looked at when it is granted.
 func TestApprovePrecondition(t *testing.T) {
-	w, _ := persisting(t)
+	w := newWorld(t)
 	w.write("x.wasm", module("", "1"))
 	w.write("x.wasm.json", []byte(`{"name":"x","capabilities":[{"name":"http","hosts":["evil.example"],"required":true}]}`))
 	w.run()
@@ -239,7 +212,7 @@ func TestAnUpdateOfWhatWasNeverGranted(t *testing.T) {
 }
 
 func TestPause(t *testing.T) {
-	w, writes := persisting(t)
+	w := newWorld(t)
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
 	steps := []struct {
@@ -254,8 +227,8 @@ func TestPause(t *testing.T) {
 		}
 		w.only("x", "1.0.0") // the very version that ran before
 	}
-	if *writes != len(steps) {
-		t.Errorf("%d writes", *writes)
+	if w.settings.writes != len(steps) {
+		t.Errorf("%d writes", w.settings.writes)
 	}
 	// A paused plugin is replaced by a new file, which is paused as well.
 	if _, err := w.m.SetPaused(w.bound(), "x", true); err != nil {

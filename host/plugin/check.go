@@ -19,7 +19,6 @@ func (l *loop) settings(e *entry, t target) (spec.Settings, error) {
 	if err != nil {
 		return s, err
 	}
-	s = e.override.apply(s)
 	if s.Enabled || s.Hold {
 		err = conforms(e.name, t.schema, s)
 	}

@@ -125,13 +125,12 @@ type Config struct {
 	Runner Runner
 	// Settings resolves settings. nil: everything is enabled and nothing granted.
 	Settings SettingsFunc
-	// SetEnabled persists the operator's decision before it is applied. After
-	// it, and after the next Reload, Settings is expected to answer the same.
-	// nil: the decision lasts as long as the Manager.
+	// SetEnabled, SetPaused and SetGrants persist the operator's decisions. When one of
+	// them returns, Settings returns what it has set. Required for the methods of the
+	// Manager that call them: SetEnabled, SetPaused and Approve.
 	SetEnabled func(ctx context.Context, name string, enabled bool) error
-	// SetPaused and SetGrants are likewise for SetPaused and Approve.
-	SetPaused func(ctx context.Context, name string, paused bool) error
-	SetGrants func(ctx context.Context, name string, grants []spec.Grant) error
+	SetPaused  func(ctx context.Context, name string, paused bool) error
+	SetGrants  func(ctx context.Context, name string, grants []spec.Grant) error
 	// OnChange is told about every row of List that has changed otherwise than
 	// in its figures; the last that is heard of a plugin is that it is draining.
 	// It is called by the Manager's loop, in order: it must be quick, and must

@@ -14,14 +14,13 @@ type entry struct {
 	owner     string        // the path of the file that has the name
 	promoting chan struct{} // one slot: promotions of the name are one after the other
 
-	running  *version
-	leaving  []*version // being drained
-	job      *job       // what is being brought about
-	jobs     int        // goroutines of jobs that have not answered, superseded ones too
-	totals   Stats      // of all that have left
-	stopped  string     // why the last running version was stopped
-	ending   bool       // it is being uninstalled, and is not to run
-	override override   // decisions that the settings do not have yet
+	running *version
+	leaving []*version // being drained
+	job     *job       // what is being brought about
+	jobs    int        // goroutines of jobs that have not answered, superseded ones too
+	totals  Stats      // of all that have left
+	stopped string     // why the last running version was stopped
+	ending  bool       // it is being uninstalled, and is not to run
 
 	// How things stand with the holder's contents; see assess.
 	verdict verdict
@@ -93,8 +92,7 @@ func (l *loop) reload(dirs []string, answer chan struct{}) {
 	l.dirs, l.order = dirs, nil
 	l.lookAgain()
 	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
-	for name, e := range l.entries {
-		e.override.resolveWaiters(l.m.config)
+	for name := range l.entries {
 		l.decide(name)
 	}
 }

@@ -269,9 +269,35 @@ type world struct {
 	settings *settingsBook
 }
 
+// settingsBook holds settings, into which decisions are written.
 type settingsBook struct {
-	mu sync.Mutex
-	by map[string]spec.Settings
+	mu     sync.Mutex
+	by     map[string]spec.Settings
+	writes int
+}
+
+func (s *settingsBook) change(name string, edit func(*spec.Settings)) error {
+	v, err := s.get(name, abi.Manifest{})
+	if err == nil {
+		edit(&v)
+		s.set(name, v)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes++
+	return err
+}
+
+func (s *settingsBook) setEnabled(_ context.Context, name string, enabled bool) error {
+	return s.change(name, func(v *spec.Settings) { v.Enabled, v.Hold = enabled, false })
+}
+
+func (s *settingsBook) setPaused(_ context.Context, name string, paused bool) error {
+	return s.change(name, func(v *spec.Settings) { v.Paused = paused })
+}
+
+func (s *settingsBook) setGrants(_ context.Context, name string, grants []spec.Grant) error {
+	return s.change(name, func(v *spec.Settings) { v.Grants = grants })
 }
 
 func (s *settingsBook) get(name string, _ abi.Manifest) (spec.Settings, error) {
@@ -297,7 +323,7 @@ func newWorld(t *testing.T) *world {
 	w.config = plugin.Config{
 		Directories: []string{w.dir},
 		Loader:      w.fakes, Runner: w.fakes,
-		Settings: w.settings.get,
+		Settings: w.settings.get, SetEnabled: w.settings.setEnabled, SetPaused: w.settings.setPaused, SetGrants: w.settings.setGrants,
 		Debounce: 20 * time.Millisecond, Quiet: 100 * time.Millisecond,
 	}
 	t.Cleanup(w.end)

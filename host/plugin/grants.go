@@ -93,7 +93,6 @@ func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []spec.G
 	if err != nil {
 		return nil, false, fmt.Errorf("%s: %w", doing, err)
 	}
-	s = e.override.apply(s)
 	grants = slices.Clone(s.Grants)
 	for i, name := range in.Capabilities {
 		if !slices.ContainsFunc(t.manifest.Capabilities, func(c abi.Capability) bool { return c.Name == name }) {

@@ -31,10 +31,9 @@ type Manager struct {
 	config  Config
 	watcher *folder.Watcher
 
-	decisions chan struct{} // SetEnabled's lock, that a context can give up on
-	reading   chan struct{}
-	loading   chan struct{}
-	larges    chan struct{}
+	reading chan struct{}
+	loading chan struct{}
+	larges  chan struct{}
 
 	calls      chan func(*loop) // what the loop is asked to run
 	conditions chan struct{}    // ConditionChanged's, at most one
@@ -71,12 +70,11 @@ func New(config Config) (*Manager, error) {
 	config = config.withDefaults()
 	config.Directories = dirs
 	m := &Manager{
-		config:    config,
-		decisions: make(chan struct{}, 1),
-		reading:   make(chan struct{}, readers),
-		loading:   make(chan struct{}, loaders),
-		larges:    make(chan struct{}, larges),
-		calls:     make(chan func(*loop)),
+		config:  config,
+		reading: make(chan struct{}, readers),
+		loading: make(chan struct{}, loaders),
+		larges:  make(chan struct{}, larges),
+		calls:   make(chan func(*loop)),
 
 		conditions: make(chan struct{}, 1),
 		done:       make(chan struct{}),

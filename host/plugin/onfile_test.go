@@ -69,7 +69,7 @@ func TestOnFileReportsEachChangeOnce(t *testing.T) {
 // TestReloadTakesPersistedDecisionsFromTheSettings: what an operator decided is in
 // them by then, and may have been changed there since.
 func TestReloadTakesPersistedDecisionsFromTheSettings(t *testing.T) {
-	w, _ := persisting(t)
+	w := newWorld(t)
 	all := spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http"}, {Name: "kv"}, {Name: "emit"}}}
 	w.settings.set("x", all)
 	w.write("x.wasm", module(asking, "1"))

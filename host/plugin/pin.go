@@ -40,9 +40,6 @@ func (l *loop) pin(p spec.Pin, c *Candidate) {
 
 // free says who else has the name, if anybody has.
 func (l *loop) free(name string) error {
-	if what := l.changing[name]; what != "" {
-		return underWay(name, what)
-	}
 	e := l.entries[name]
 	if e == nil || e.owner == pinKey(name) {
 		return nil
@@ -112,7 +109,13 @@ func pinnedManifest(name string, a spec.Artifact) (m abi.Manifest, refusal strin
 // it, or a pin does, or a file that is rejected anyway. fault.Conflict otherwise.
 func (m *Manager) Free(ctx context.Context, name string) error {
 	var refusal error
-	if err := m.ask(ctx, "install "+name, func(l *loop) { refusal = l.free(name) }); err != nil {
+	if err := m.ask(ctx, "install "+name, func(l *loop) {
+		if change := l.changing[name]; change == beingInstalled || change == beingUninstalled {
+			refusal = underWay(name, change)
+		} else {
+			refusal = l.free(name)
+		}
+	}); err != nil {
 		return err
 	}
 	return refusal
@@ -135,21 +138,17 @@ func (m *Manager) pin(ctx context.Context, p spec.Pin, c *Candidate) (wire.Plugi
 	}
 	doing := "install " + p.Name
 	var former *spec.Pin
-	var refusal error
-	if err := m.ask(ctx, doing, func(l *loop) {
-		if refusal = l.free(p.Name); refusal != nil {
-			return
+	if err := m.reserve(ctx, doing, p.Name, beingInstalled, func(l *loop) error {
+		if err := l.free(p.Name); err != nil {
+			return err
 		}
 		if f := l.files[pinKey(p.Name)]; f != nil {
 			former = f.pin
 		}
-		l.changing[p.Name] = beingInstalled
 		l.pin(p, c)
+		return nil
 	}); err != nil {
 		return wire.Plugin{}, err
-	}
-	if refusal != nil {
-		return wire.Plugin{}, refusal
 	}
 	defer m.changed(ctx, p.Name)
 	var outcome error
@@ -193,21 +192,13 @@ func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.
 // that has the same name takes its place. fault.NotFound when there is no such pin.
 func (m *Manager) Unpin(ctx context.Context, name string) error {
 	doing := "uninstall " + name
-	var refusal error
-	if err := m.ask(ctx, doing, func(l *loop) {
-		switch {
-		case l.changing[name] != "":
-			refusal = underWay(name, l.changing[name])
-		case l.files[pinKey(name)] == nil:
-			refusal = notFound(name)
-		default:
-			l.changing[name] = beingUninstalled
+	if err := m.reserve(ctx, doing, name, beingUninstalled, func(l *loop) error {
+		if l.files[pinKey(name)] == nil {
+			return notFound(name)
 		}
+		return nil
 	}); err != nil {
 		return err
-	}
-	if refusal != nil {
-		return refusal
 	}
 	defer m.changed(ctx, name)
 	m.pinBack(ctx, doing, name, nil)

@@ -338,7 +338,7 @@ func TestPinAroundTheLife(t *testing.T) {
 		w.m.Unpin(w.bound(), "x"),
 		second(w.m.SetEnabled(w.bound(), "x", false)),
 	} {
-		wants(t, err, fault.Conflict, "just being installed")
+		wants(t, err, fault.Conflict, "is being installed")
 	}
 	w.end()
 	wants(t, <-answered, fault.Unavailable, "closed")

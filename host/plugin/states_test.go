@@ -168,41 +168,31 @@ func sparse(t *testing.T, path string) string {
 }
 
 func TestEnableDisable(t *testing.T) {
-	for _, persistent := range []bool{false, true} {
-		w := newWorld(t)
-		if persistent {
-			w.config.SetEnabled = func(_ context.Context, name string, enabled bool) error {
-				w.settings.set(name, spec.Settings{Enabled: enabled})
-				return nil
-			}
-		}
-		w.settings.set("held", spec.Settings{Enabled: true, Hold: true})
-		w.write("x.wasm", versioned("x", "1.0.0"))
-		w.write("held.wasm", versioned("held", "1.0.0"))
-		w.run()
-		steps := []struct {
-			name    string
-			enabled bool
-			want    wire.PluginState
-			count   int
-		}{
-			{"x", false, wire.Disabled, 0}, {"x", false, wire.Disabled, 0}, {"x", true, wire.Active, 1}, {"x", true, wire.Active, 1},
-			{"held", true, wire.Active, 1}, {"held", false, wire.Disabled, 0},
-		}
-		for _, s := range steps {
-			p, err := w.m.SetEnabled(w.bound(), s.name, s.enabled)
-			if err != nil || p.State != s.want || w.count(s.name) != s.count {
-				t.Errorf("SetEnabled(%s, %v) = %+v, %v, want %s", s.name, s.enabled, p, err, s.want)
-			}
-		}
-		if err := w.m.Reload(w.bound(), []string{w.dir}); err != nil {
-			t.Fatal(err)
-		}
-		w.waitFor("held", wire.Disabled, "1.0.0", "switched off")
-		w.waitFor("x", wire.Active, "1.0.0", "")
-		w.end()
-		w.m = nil
+	w := newWorld(t)
+	w.settings.set("held", spec.Settings{Enabled: true, Hold: true})
+	w.write("x.wasm", versioned("x", "1.0.0"))
+	w.write("held.wasm", versioned("held", "1.0.0"))
+	w.run()
+	steps := []struct {
+		name    string
+		enabled bool
+		want    wire.PluginState
+		count   int
+	}{
+		{"x", false, wire.Disabled, 0}, {"x", false, wire.Disabled, 0}, {"x", true, wire.Active, 1}, {"x", true, wire.Active, 1},
+		{"held", true, wire.Active, 1}, {"held", false, wire.Disabled, 0},
 	}
+	for _, s := range steps {
+		p, err := w.m.SetEnabled(w.bound(), s.name, s.enabled)
+		if err != nil || p.State != s.want || w.count(s.name) != s.count {
+			t.Errorf("SetEnabled(%s, %v) = %+v, %v, want %s", s.name, s.enabled, p, err, s.want)
+		}
+	}
+	if err := w.m.Reload(w.bound(), []string{w.dir}); err != nil {
+		t.Fatal(err)
+	}
+	w.waitFor("held", wire.Disabled, "1.0.0", "switched off")
+	w.waitFor("x", wire.Active, "1.0.0", "")
 }
 
 func TestSetEnabledThatCannotBePersisted(t *testing.T) {

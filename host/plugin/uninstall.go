@@ -8,16 +8,6 @@ import (
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
 
-// What is being done to a name.
-const (
-	beingInstalled   = "installed"
-	beingUninstalled = "uninstalled"
-)
-
-func underWay(name, what string) error {
-	return fault.New(fault.Conflict, "%s is just being %s; try again when that is done", name, what)
-}
-
 // Uninstall drains the plugin, removes the files that go by its name, with
 // their manifests, forgets its pin, and returns when it is gone. commit, if not
 // nil, is called when the plugin is drained and before anything is removed: it
@@ -28,20 +18,12 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 	doing := "uninstall " + name
 	var files []*file // the loop's
 	var paths []string
-	var refusal error
-	// Whoever is switching the plugin persists that before it goes, not after.
-	select {
-	case m.decisions <- struct{}{}:
-	case <-ctx.Done():
-		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())
-	}
-	err := m.ask(ctx, doing, func(l *loop) { files, paths, refusal = l.part(name) })
-	<-m.decisions
+	err := m.reserve(ctx, doing, name, beingUninstalled, func(l *loop) (err error) {
+		files, paths, err = l.part(name)
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if refusal != nil {
-		return refusal
 	}
 	defer m.changed(ctx, name)
 	if err := m.when(ctx, doing, func(l *loop) bool { return l.parted(name, files) }); err != nil {
@@ -73,9 +55,6 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 // part ends the plugin, and returns the files that go by its name, a pin first
 // and the one it runs from last.
 func (l *loop) part(name string) (files []*file, paths []string, refusal error) {
-	if what := l.changing[name]; what != "" {
-		return nil, nil, underWay(name, what)
-	}
 	e := l.entries[name]
 	owner := ""
 	for _, f := range l.inOrder() {
@@ -97,7 +76,6 @@ func (l *loop) part(name string) (files []*file, paths []string, refusal error) 
 	if owner != "" {
 		paths = append(paths, owner)
 	}
-	l.changing[name] = beingUninstalled
 	if e != nil {
 		e.ending = true
 		l.decide(name)

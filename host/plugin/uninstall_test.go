@@ -50,7 +50,7 @@ func TestUninstallThatFails(t *testing.T) {
 	go func() { answered <- w.m.Uninstall(ctx, "x", nil) }()
 	w.waitFor("x", wire.Draining, "1.0.0", "it is being uninstalled")
 	_, err := w.m.SetEnabled(w.bound(), "x", true)
-	wants(t, err, fault.Conflict, "just being uninstalled")
+	wants(t, err, fault.Conflict, "is being uninstalled")
 	w.reload(w.dir)
 	if p := w.waitFor("x", wire.Draining, "", "uninstalled"); p.Instances != 1 {
 		t.Errorf("got %+v", p)
@@ -90,7 +90,7 @@ func TestUninstallWhileInspected(t *testing.T) {
 	answered := make(chan error)
 	go func() { answered <- w.m.Uninstall(w.bound(), "x", nil) }()
 	w.until("the uninstall to be under way", func() bool {
-		return strings.Contains(second(w.m.SetEnabled(w.bound(), "x", true)).Error(), "just being uninstalled")
+		return strings.Contains(second(w.m.SetEnabled(w.bound(), "x", true)).Error(), "is being uninstalled")
 	})
 	close(claim)
 	if err := <-answered; err != nil || w.files() != "" || len(w.m.List()) != 0 {

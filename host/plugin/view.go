@@ -56,6 +56,15 @@ func (r view) wire() wire.Plugin {
 	return p
 }
 
+// current returns a plugin as publish would show it now.
+func (l *loop) current(e *entry) wire.Plugin {
+	v := l.entryView(e)
+	if last, known := l.views[v.key]; known && v.plugin.Since.IsZero() && last.plugin.State == v.plugin.State {
+		v.plugin.Since = last.plugin.Since
+	}
+	return v.wire()
+}
+
 // publish makes the state visible: to List, then to OnChange, then to whoever
 // waited for it.
 func (l *loop) publish() {
