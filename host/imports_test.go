@@ -18,9 +18,11 @@ const module = "github.com/berth-host/berth/"
 func layer(path string) int {
 	switch top := leaf(path); {
 	case strings.HasPrefix(path, module+"cmd/"):
-		return 5
+		return 6
 	case path == module+"host":
-		return 4
+		return 5
+	case top == "doctor":
+		return 4 // it examines every part
 	case top == "live" || top == "run" || top == "sources":
 		return 3 // they join leaves
 	case top == "event" || top == "wire":

@@ -21,9 +21,6 @@ import (
 // tidyTimeout bounds what is still to be done when a plugin is gone.
 const tidyTimeout = 30 * time.Second
 
-// lockHeader is the first line of the lock file.
-const lockHeader = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration."
-
 // marketFile is the file of the marketplace's last list in the data directory.
 const marketFile = "marketplace.json"
 
@@ -58,7 +55,7 @@ func (h *Host) startInstalls(ctx context.Context, log engine) error {
 		Plugins:    installed{h, log},
 		Settings:   live.Handlers{Live: h.live},
 		State:      handlerState{log},
-		Codec:      lockfile.Codec{Header: lockHeader},
+		Codec:      lockfile.Codec{Header: install.LockHeader},
 		MinimumAge: func() time.Duration { return h.live.Config().Marketplace.MinimumReleaseAge },
 		Revoked:    h.sources.Revocation,
 		Logger:     h.logger,

@@ -24,7 +24,7 @@ func TestRepairedLockRunsInstalledPlugins(t *testing.T) {
 	check(t, err)
 	sum := sha256.Sum256(wasm)
 	digest := hex.EncodeToString(sum[:])
-	lock, err := lockfile.Codec{Header: lockHeader}.Marshal(install.Lock{Format: 1, Plugins: map[string]install.Entry{
+	lock, err := lockfile.Codec{Header: install.LockHeader}.Marshal(install.Lock{Format: 1, Plugins: map[string]install.Entry{
 		"my-echo": {Version: install.Version{SHA256: digest, Size: int64(len(wasm)), Source: "a test", InstalledAt: time.Now()}}}})
 	check(t, err)
 	for name, breakIt := range map[string]func(path string) error{

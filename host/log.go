@@ -1,32 +1,22 @@
 package host
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/api/stream"
-	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/store"
 )
-
-// storeFile is the engine sqlite's file in the data directory.
-const storeFile = "berth.db"
 
 // engine is an open engine with its window of the newest events and its orders.
 type engine struct {
@@ -44,34 +34,14 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 		h.storeHealth = func() error { return nil }
 		return h.bounded(bus.NewMemory(bus.MemoryConfig{Window: window}), window, func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
-	s, err := store.Open(ctx, store.Config{Path: h.dataFile(storeFile), Window: window, Logger: h.logger,
-		Evidence: evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
+	s, err := store.Open(ctx, store.Config{Path: h.dataFile(doctor.StoreFile), Window: window, Logger: h.logger,
+		Evidence: doctor.Evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
 	if err != nil {
 		return engine{}, fmt.Errorf("open the store: %w", err)
 	}
 	h.storeHealth = s.Health
 	h.onClose("the store", func(context.Context) error { return s.Close() })
 	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
-}
-
-// evidence names the files of a data directory that a host writes only once it has
-// a store. Commands write to the audit log as well, also before the first start.
-func evidence(dataDir string) []string {
-	list := []string{filepath.Join(dataDir, install.LockFile)}
-	path := filepath.Join(dataDir, audit.File)
-	f, err := os.Open(path)
-	if err != nil {
-		return list
-	}
-	defer f.Close()
-	const limit = 1 << 20 // bytes of the log that are read
-	for lines := bufio.NewScanner(io.LimitReader(f, limit)); lines.Scan(); {
-		var rec audit.Record
-		if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Request != "" && !strings.HasPrefix(rec.Request, "berth ") {
-			return append(list, path)
-		}
-	}
-	return list
 }
 
 // bounded returns an engine with the retention in front of it.

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"math"
 	"os"
 	"runtime/debug"
 
@@ -9,44 +8,36 @@ import (
 	"github.com/berth-host/berth/host/doctor"
 )
 
-// availableMemory is what this process may have, in bytes: the machine's memory, or
-// its cgroup's limit where that is lower; 0 when neither is known.
-func availableMemory() int64 { return lowerLimit(machineMemory(), doctor.CgroupMemory()) }
-
-func lowerLimit(machine int64, group uint64) int64 {
-	if group > 0 && group <= math.MaxInt64 && (machine == 0 || int64(group) < machine) {
-		return int64(group)
-	}
-	return machine
-}
-
-// LimitMemory has the garbage collector work harder before the memory that this
-// process may have is used up. It changes the whole process, and nothing where
-// GOMEMLIMIT is set or no limit is known.
+// LimitMemory sets the memory limit of the garbage collector to 90 % of the available
+// memory. It affects the whole process. It does nothing when GOMEMLIMIT is set or the
+// available memory is unknown.
 func (h *Host) LimitMemory() {
-	if n := availableMemory(); n > 0 && os.Getenv("GOMEMLIMIT") == "" {
+	if n := doctor.AvailableMemory(); n > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(n / 10 * 9)
 	}
 }
 
-// A byte of a request's body takes up to inflightCost bytes of memory: the body, its
-// events apart, decoded and encoded, and what the garbage collector has not freed yet.
+// A byte of a request's body uses up to inflightCost bytes of memory: the body, its
+// events, decoded and encoded, and garbage not collected yet.
 const (
 	inflightCost    = 8
-	inflightDefault = 128 << 20 // where the memory is not known
+	inflightDefault = 128 << 20 // when the memory is unknown
 	inflightMax     = 1 << 30   // by default
 )
 
-// maxInflight is what requests under way may have together, in bytes.
+// memoryTotal returns the limit of the memory of all instances together, in bytes.
+func (h *Host) memoryTotal() int64 { return h.live.Started().MemoryTotal(doctor.AvailableMemory()) }
+
+// maxInflight returns the limit of all request bodies in progress, in bytes.
 func (h *Host) maxInflight() int64 {
 	if configured := h.live.Started().Server.MaxInflight; configured > 0 {
 		return configured
 	}
-	return inflightOf(availableMemory(), h.memoryTotal())
+	return inflightOf(doctor.AvailableMemory(), h.memoryTotal())
 }
 
-// inflightOf leaves half of the memory beside the handlers' for everything else. It
-// answers whole MiB.
+// inflightOf returns the limit of request bodies in whole MiB: it leaves half of the
+// memory without the handlers' for everything else.
 func inflightOf(available, handlers int64) int64 {
 	if available <= 0 {
 		return inflightDefault

@@ -19,13 +19,4 @@ func TestInflightByMemory(t *testing.T) {
 			t.Errorf("%d MiB, %d of them for handlers: got %d, want %d", tt.available/mib, tt.handlers/mib, got, tt.want)
 		}
 	}
-	for _, tt := range []struct {
-		machine int64
-		group   uint64
-		want    int64
-	}{{8, 0, 8}, {8, 7, 7}, {8, 8, 8}, {8, 9, 8}, {0, 5, 5}, {0, 0, 0}, {8, 1 << 63, 8}} {
-		if got := lowerLimit(tt.machine, tt.group); got != tt.want {
-			t.Errorf("machine %d, cgroup %d: got %d, want %d", tt.machine, tt.group, got, tt.want)
-		}
-	}
 }

@@ -47,14 +47,3 @@ func (h *Host) startRunner(b *bus.Bus, log engine) error {
 		Table: h.live.Table, Logger: h.logger})
 	return nil
 }
-
-// memoryTotal is what all instances may have together, in bytes: as configured,
-// or half of the memory there is, or no bound where that is not known.
-func (h *Host) memoryTotal() int64 { return memoryTotal(h.live.Started()) }
-
-func memoryTotal(c *config.Config) int64 {
-	if configured := c.Defaults.MemoryTotal; configured > 0 {
-		return configured
-	}
-	return availableMemory() / 2
-}

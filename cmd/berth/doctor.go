@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/live"
 )
@@ -34,7 +33,7 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 				a.dataDir = live.DataDirOf(configPath)
 			}
 			a.timeout = examined
-			e := host.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
+			e := doctor.Examination{ConfigPath: configPath, DataDir: a.dataDirectory(), Version: version}
 			if a.elsewhere() {
 				a.note("The doctor examines this machine and its data directory %s, not the host at BERTH_URL.\n", a.dataDirectory())
 			}
@@ -47,7 +46,7 @@ The exit code is 1 when there is a problem; warnings leave it at 0.`,
 					return err
 				}
 			}
-			report := host.Examine(cmd.Context(), e)
+			report := doctor.Examine(cmd.Context(), e)
 			if err := a.showExamination(report); err != nil {
 				return err
 			}

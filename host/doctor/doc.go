@@ -3,5 +3,5 @@
 // nothing except a probe file in the data directory, which it removes.
 //
 // Every finding names the check and the state it found, and gives advice unless
-// the state is as it should be. Read report.go first.
+// the state is as it should be. Read report.go and examine.go first.
 package doctor

@@ -205,3 +205,15 @@ func TestReport(t *testing.T) {
 func probed(replace, overwrite bool, reason error) func(string) (bool, bool, error) {
 	return func(string) (bool, bool, error) { return replace, overwrite, reason }
 }
+
+func TestLowerLimit(t *testing.T) {
+	for _, tt := range []struct {
+		machine int64
+		group   uint64
+		want    int64
+	}{{8, 0, 8}, {8, 7, 7}, {8, 8, 8}, {8, 9, 8}, {0, 5, 5}, {0, 0, 0}, {8, 1 << 63, 8}} {
+		if got := lowerLimit(tt.machine, tt.group); got != tt.want {
+			t.Errorf("machine %d, cgroup %d: got %d, want %d", tt.machine, tt.group, got, tt.want)
+		}
+	}
+}

@@ -135,3 +135,14 @@ func lowestLimit(root, path, name string) (lowest uint64) {
 		}
 	}
 }
+
+// AvailableMemory returns the memory available to this process in bytes: the machine's,
+// or the limit of its cgroup if that is lower; 0 when unknown.
+func AvailableMemory() int64 { return lowerLimit(machineMemory(), CgroupMemory()) }
+
+func lowerLimit(machine int64, group uint64) int64 {
+	if group > 0 && group <= math.MaxInt64 && (machine == 0 || int64(group) < machine) {
+		return int64(group)
+	}
+	return machine
+}

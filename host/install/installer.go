@@ -25,7 +25,8 @@ import (
 // Names in the data directory.
 const (
 	LockFile    = "plugins.lock.yaml"
-	lastFile    = "plugins.lock.yaml.last" // a copy of the lock, for when it is lost
+	LockHeader  = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration." // the first line of LockFile
+	lastFile    = "plugins.lock.yaml.last"                                                                            // a copy of the lock, for when it is lost
 	journalFile = "install.journal"
 	flockFile   = "install.lock"
 )

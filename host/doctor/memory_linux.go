@@ -1,8 +1,8 @@
-package host
+package doctor
 
 import "golang.org/x/sys/unix"
 
-// machineMemory is the machine's memory in bytes, 0 when it is not known.
+// machineMemory returns the machine's memory in bytes, 0 when unknown.
 func machineMemory() int64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {

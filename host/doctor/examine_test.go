@@ -1,4 +1,4 @@
-package host_test
+package doctor_test
 
 import (
 	"context"
@@ -9,13 +9,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-// TestExamine looks at what the doctor makes of a host's answers, and of what
-// lies in its data directory.
+// TestMain lets this test binary be the child process that vets a module.
+func TestMain(m *testing.M) {
+	vet.RunIfChild()
+	m.Run()
+}
+
+// TestExamine checks the findings for the answers of a host and the content of its data
+// directory.
 func TestExamine(t *testing.T) {
 	dir := t.TempDir()
 	data, path := filepath.Join(dir, "data"), filepath.Join(dir, "berth.yaml")
@@ -50,7 +56,7 @@ func TestExamine(t *testing.T) {
 		want  map[string]doctor.Level // by "check: part of the detail"
 	}{
 		{"nothing yet", nil, func() {}, map[string]doctor.Level{
-			"configuration: is valid": doctor.OK, "compiler: vetted and compiled": doctor.OK, "store: not there yet": doctor.OK, "host: none is running": doctor.OK, "installed plugins: 0 stored": doctor.OK}},
+			"configuration: is valid": doctor.OK, "compiler: vetted and compiled": doctor.OK, "store: does not exist yet": doctor.OK, "host: none is running": doctor.OK, "installed plugins: 0 stored": doctor.OK}},
 		{"killed", answers(nil), func() {}, map[string]doctor.Level{"host: was killed": doctor.Warning}},
 		{"alive", answers(alive), func() {}, map[string]doctor.Level{
 			"host: one is running at URL": doctor.OK, "event log: it is full": doctor.Problem, "plugins: b is breaker_open: traps": doctor.Warning,
@@ -65,7 +71,7 @@ func TestExamine(t *testing.T) {
 			"installed plugins: is broken": doctor.Problem, "secrets: mode 0644: other users can read it": doctor.Problem, "admin token: does not hold a token": doctor.Problem, "store: cannot be read": doctor.Problem}},
 	} {
 		tt.setup()
-		report := host.Examine(t.Context(), host.Examination{ConfigPath: path, DataDir: data, Version: "v", Ask: tt.ask, At: "URL"})
+		report := doctor.Examine(t.Context(), doctor.Examination{ConfigPath: path, DataDir: data, Version: "v", Ask: tt.ask, At: "URL"})
 		for want, level := range tt.want {
 			check, detail, _ := strings.Cut(want, ": ")
 			found := false

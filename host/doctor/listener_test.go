@@ -1,4 +1,4 @@
-package host
+package doctor
 
 import (
 	"context"
@@ -17,10 +17,16 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/config"
-	"github.com/berth-host/berth/host/doctor"
 )
 
-// pair writes a certificate that is good for a while, and its key.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pair writes a certificate that is valid for a while, and its key.
 func pair(t *testing.T, dir string, good time.Duration) config.TLS {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -37,7 +43,7 @@ func pair(t *testing.T, dir string, good time.Duration) config.TLS {
 	return files
 }
 
-// The doctor finds whatever a host would not listen for.
+// The doctor finds every reason for which a host would not listen.
 func TestExamineListener(t *testing.T) {
 	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	check(t, err)
@@ -47,25 +53,25 @@ func TestExamineListener(t *testing.T) {
 		name    string
 		server  config.Server
 		running bool
-		level   doctor.Level
+		level   Level
 		want    string
 	}{
-		{"free", config.Server{Listen: "127.0.0.1:0"}, false, doctor.OK, "is free"},
-		{"taken", config.Server{Listen: taken.Addr().String()}, false, doctor.Warning, "in use"},
-		{"taken by the host", config.Server{Listen: taken.Addr().String()}, true, doctor.OK, ""},
-		{"open", config.Server{Listen: "0.0.0.0:0"}, false, doctor.Problem, "reachable from other machines"},
-		{"open by a flag", config.Server{Listen: "0.0.0.0:0"}, true, doctor.OK, ""},
-		{"open and said so", config.Server{Listen: "0.0.0.0:0", Insecure: true}, false, doctor.OK, "is free"},
-		{"TLS", config.Server{Listen: "0.0.0.0:0", TLS: long}, false, doctor.OK, "with a certificate until"},
-		{"TLS that ends soon", config.Server{Listen: "127.0.0.1:0", TLS: short}, true, doctor.Warning, "until"},
-		{"no certificate", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: "none.pem", KeyFile: long.KeyFile}}, false, doctor.Problem, "none.pem"},
-		{"no pair", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: long.CertFile, KeyFile: short.KeyFile}}, true, doctor.Problem, "are not a valid pair"},
-		{"no address", config.Server{Listen: "127.0.0.1:no"}, false, doctor.Problem, "127.0.0.1:no"},
+		{"free", config.Server{Listen: "127.0.0.1:0"}, false, OK, "is free"},
+		{"taken", config.Server{Listen: taken.Addr().String()}, false, Warning, "in use"},
+		{"taken by the host", config.Server{Listen: taken.Addr().String()}, true, OK, ""},
+		{"open", config.Server{Listen: "0.0.0.0:0"}, false, Problem, "reachable from other machines"},
+		{"open by a flag", config.Server{Listen: "0.0.0.0:0"}, true, OK, ""},
+		{"open and said so", config.Server{Listen: "0.0.0.0:0", Insecure: true}, false, OK, "is free"},
+		{"TLS", config.Server{Listen: "0.0.0.0:0", TLS: long}, false, OK, "with a certificate until"},
+		{"TLS that ends soon", config.Server{Listen: "127.0.0.1:0", TLS: short}, true, Warning, "until"},
+		{"no certificate", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: "none.pem", KeyFile: long.KeyFile}}, false, Problem, "none.pem"},
+		{"no pair", config.Server{Listen: "127.0.0.1:0", TLS: config.TLS{CertFile: long.CertFile, KeyFile: short.KeyFile}}, true, Problem, "are not a valid pair"},
+		{"no address", config.Server{Listen: "127.0.0.1:no"}, false, Problem, "127.0.0.1:no"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		f := Examination{}.listener(ctx, tt.server, tt.running)
 		cancel()
-		if f.Check != "listener" || f.Level != tt.level || !strings.Contains(f.Detail, tt.want) || f.Level != doctor.OK && f.Advice == "" {
+		if f.Check != "listener" || f.Level != tt.level || !strings.Contains(f.Detail, tt.want) || f.Level != OK && f.Advice == "" {
 			t.Errorf("%s: got %+v, want %s with %q", tt.name, f, tt.level, tt.want)
 		}
 	}

@@ -1,0 +1,86 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/berth-host/berth/host/config/lockfile"
+	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// installed compares installed plugins with the lock file.
+func (e Examination) installed(ctx context.Context, dir string, running bool) []Finding {
+	const check = "installed plugins"
+	var list []wire.Stored
+	var err error
+	if running && e.Ask != nil {
+		var answer wire.List[wire.Stored]
+		err = e.Ask(ctx, "/api/v1/plugins/verify", &answer)
+		list = answer.Items
+	} else if _, missing := os.Stat(dir); missing == nil {
+		list, err = install.Check(ctx, dir, lockfile.Codec{Header: install.LockHeader})
+	}
+	if err != nil {
+		return []Finding{Bad(check, err.Error(), "installed plugins do not run until this is resolved")}
+	}
+	var findings []Finding
+	for _, s := range list {
+		if !s.OK {
+			findings = append(findings, Bad(check, fmt.Sprintf("%s %s: %s", s.Plugin, s.Version, s.Problem), "install it again, or roll it back"))
+		}
+	}
+	if findings == nil {
+		findings = append(findings, Good(check, fmt.Sprintf("%d stored versions match the lock file", len(list))))
+	}
+	return findings
+}
+
+// host queries the running host.
+func (e Examination) host(ctx context.Context, inUse bool) []Finding {
+	const check = "host"
+	if e.Ask == nil {
+		if inUse {
+			return []Finding{Bad(check, "a process uses the store, but has not announced its URL", "it is starting or ending: run the doctor again; otherwise stop it by its pid")}
+		}
+		return []Finding{Good(check, "none is running")}
+	}
+	if err := e.Ask(ctx, "/healthz", nil); err != nil {
+		if !inUse {
+			return []Finding{Warn(check, fmt.Sprintf("one was running at %s and was killed", e.At), "nothing, if that was intended: the next start continues at its position")}
+		}
+		return []Finding{Bad(check, err.Error(), "read its log; SIGTERM shuts it down in order")}
+	}
+	findings := []Finding{Good(check, "one is running at "+e.At)}
+	if err := e.Ask(ctx, "/readyz", nil); err != nil {
+		findings[0] = Warn(check, fmt.Sprintf("the one at %s is not ready: %v", e.At, err), "wait: it compiles new modules first")
+	}
+	var log wire.LogStatus
+	if err := e.Ask(ctx, "/api/v1/events/log", &log); err == nil && log.Problem != "" {
+		findings = append(findings, Bad("event log", log.Problem, "put the file back under its name; copy the open files named in the log before the host ends"))
+	} else if err == nil && log.Full {
+		findings = append(findings, Bad("event log", "it is full: the host refuses events", "repair slow handlers, or raise bus.max_size"))
+	}
+	var plugins wire.List[wire.Plugin]
+	if err := e.Ask(ctx, "/api/v1/events/plugins", &plugins); err != nil {
+		return append(findings, Bad("plugins", err.Error(), "set BERTH_TOKEN to a token with the scope read"))
+	}
+	active := 0
+	for _, p := range plugins.Items {
+		text := fmt.Sprintf("%s is %s: %s", p.Name, p.State, p.Reason)
+		switch p.State {
+		case wire.Active:
+			active++
+		case wire.Rejected:
+			findings = append(findings, Warn("plugins", text, "berth plugin report "+p.Name))
+		case wire.NeedsApproval, wire.Held:
+			findings = append(findings, Warn("plugins", text, "berth plugin show "+p.Name+", then approve or enable it"))
+		case wire.Stuck:
+			findings = append(findings, Bad("plugins", text, "restore the store from a copy, or skip the event: berth events skip"))
+		case wire.BreakerOpen:
+			findings = append(findings, Warn("plugins", text, "its events wait; install a repaired version"))
+		}
+	}
+	return append(findings, Good("plugins", fmt.Sprintf("%d of %d are active", active, len(plugins.Items))))
+}
