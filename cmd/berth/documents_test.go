@@ -30,6 +30,7 @@ const documentTimeout = 10 * time.Minute
 // text of a line and, alone on a line, any number of lines. A command that only
 // reads is repeated until its output matches, because deliveries take a moment.
 func TestDocuments(t *testing.T) {
+	berth := buildBerth(t)
 	for _, name := range []string{"README.md", "docs/quickstart.md"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("..", "..", name))
@@ -40,7 +41,7 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := newDocumentWorkspace(t)
+			w := newDocumentWorkspace(t, berth)
 			steps := 0
 			for _, b := range blocks {
 				if b.file != "" {
@@ -121,9 +122,22 @@ type documentWorkspace struct {
 	env []string
 }
 
+// buildBerth builds the binary without the race detector, with which compiling a
+// handler in Go takes more than the vet's limit of CPU time.
+func buildBerth(t *testing.T) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "berth")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", file, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return file
+}
+
 // newDocumentWorkspace copies what the commands need: sources, the configuration
-// with a free port, and small guests. bin/berth and bin/curl are this test binary.
-func newDocumentWorkspace(t *testing.T) *documentWorkspace {
+// with a free port, and small guests. bin/curl is this test binary.
+func newDocumentWorkspace(t *testing.T, berth string) *documentWorkspace {
 	t.Helper()
 	w := &documentWorkspace{t: t, dir: t.TempDir()}
 	repository := os.DirFS(filepath.Join("..", ".."))
@@ -161,8 +175,8 @@ func newDocumentWorkspace(t *testing.T) *documentWorkspace {
 	if err := os.Mkdir(filepath.Join(w.dir, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"berth", "curl"} {
-		if err := os.Symlink(self, filepath.Join(w.dir, "bin", name)); err != nil {
+	for name, target := range map[string]string{"berth": berth, "curl": self} {
+		if err := os.Symlink(target, filepath.Join(w.dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,7 +186,7 @@ func newDocumentWorkspace(t *testing.T) *documentWorkspace {
 			w.env = append(w.env, v)
 		}
 	}
-	w.env = append(w.env, "PATH="+filepath.Join(w.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	w.env = append(w.env, "CGO_ENABLED=0", "PATH="+filepath.Join(w.dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return w
 }
 
