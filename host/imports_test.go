@@ -33,8 +33,12 @@ func layer(path string) int {
 	return 2
 }
 
-// leaf is the first element below host/: a leaf may have packages of its own.
+// leaf is the first element below host/, or the program below cmd/: both may have packages
+// of their own.
 func leaf(path string) string {
+	if program, _, ok := strings.Cut(path, "/internal/"); ok && strings.HasPrefix(path, module+"cmd/") {
+		return program
+	}
 	below, ok := strings.CutPrefix(path, module+"host/")
 	if !ok {
 		return path

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -67,21 +68,21 @@ func TestNothingButTheAnswerIsBelieved(t *testing.T) {
 		want       string
 		token      bool // it is sent there
 	}{
-		{"another server's JSON", `{"ok":true}`, 200, map[string]string{"Content-Type": jsonType}, "is not a Berth host", false},
+		{"another server's JSON", `{"ok":true}`, 200, map[string]string{"Content-Type": client.JSONType}, "is not a Berth host", false},
 		{"a login page", "<html>", 200, map[string]string{"Content-Type": "text/html"}, "is not a Berth host", false},
 		{"a redirect to a login page", "", 302, map[string]string{"Location": "https://login.example/"}, "302 Found, to https://login.example/", false},
 		{"a broken gateway", "<html>", 502, map[string]string{"Content-Type": "text/html"}, "502 Bad Gateway, text/html", false},
-		{"another server's problem", `{"title":"No","status":404,"detail":"no","type":"","code":""}`, 404, map[string]string{"Content-Type": problemType}, "is not a Berth host", false},
+		{"another server's problem", `{"title":"No","status":404,"detail":"no","type":"","code":""}`, 404, map[string]string{"Content-Type": client.ProblemType}, "is not a Berth host", false},
 
-		{"an object that lacks everything", `{"ok":true}`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
-		{"an empty object", `{}`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
-		{"null", `null`, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
-		{"nothing", ``, 0, map[string]string{host: "1", "Content-Type": jsonType}, "the answer is not what was expected", true},
+		{"an object that lacks everything", `{"ok":true}`, 0, map[string]string{host: "1", "Content-Type": client.JSONType}, "the answer is not what was expected", true},
+		{"an empty object", `{}`, 0, map[string]string{host: "1", "Content-Type": client.JSONType}, "the answer is not what was expected", true},
+		{"null", `null`, 0, map[string]string{host: "1", "Content-Type": client.JSONType}, "the answer is not what was expected", true},
+		{"nothing", ``, 0, map[string]string{host: "1", "Content-Type": client.JSONType}, "the answer is not what was expected", true},
 		{"a page", `<html>`, 0, map[string]string{host: "1", "Content-Type": "text/html"}, "the answer is not what was expected", true},
-		{"another status", `{}`, 203, map[string]string{host: "1", "Content-Type": jsonType}, "its status is 203", true},
+		{"another status", `{}`, 203, map[string]string{host: "1", "Content-Type": client.JSONType}, "its status is 203", true},
 		{"a redirect of a host", ``, 307, map[string]string{host: "1", "Location": "https://elsewhere.example/"}, "its status is 307", true},
-		{"an error without a reason", `{}`, 500, map[string]string{host: "1", "Content-Type": problemType}, "does not say why", true},
-		{"an error of another status", `{"type":"","title":"No","status":404,"detail":"believe this","code":""}`, 500, map[string]string{host: "1", "Content-Type": problemType}, "does not say why", true},
+		{"an error without a reason", `{}`, 500, map[string]string{host: "1", "Content-Type": client.ProblemType}, "does not say why", true},
+		{"an error of another status", `{"type":"","title":"No","status":404,"detail":"believe this","code":""}`, 500, map[string]string{host: "1", "Content-Type": client.ProblemType}, "does not say why", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var tokens, followed int
@@ -97,7 +98,7 @@ func TestNothingButTheAnswerIsBelieved(t *testing.T) {
 				}
 				status := tt.status
 				if status == 0 {
-					status = success(r.Method, r.URL.Path)[0]
+					status = client.Success(r.Method, r.URL.Path)[0]
 				}
 				w.WriteHeader(status)
 				if status != http.StatusNoContent {
@@ -107,9 +108,9 @@ func TestNothingButTheAnswerIsBelieved(t *testing.T) {
 			defer s.Close()
 			t.Setenv("BERTH_URL", s.URL)
 			t.Setenv("BERTH_TOKEN", "secret")
-			for command, line := range online {
+			for name, line := range online {
 				tokens = 0
-				empty := tt.status == 0 && command == "plugin uninstall" // its answer is a status
+				empty := tt.status == 0 && name == "plugin uninstall" // its answer is a status
 				var stdout, stderr strings.Builder
 				for _, flag := range []string{"", " --json"} {
 					stdout.Reset()
@@ -118,7 +119,7 @@ func TestNothingButTheAnswerIsBelieved(t *testing.T) {
 					if empty {
 						continue
 					}
-					if code != exitFailed || stdout.Len() > 0 || strings.Contains(stderr.String(), "believe this") {
+					if code != command.ExitFailed || stdout.Len() > 0 || strings.Contains(stderr.String(), "believe this") {
 						t.Errorf("%s: exit code %d, prints %q, %q", line+flag, code, &stdout, &stderr)
 					}
 					if want := tt.want; !strings.Contains(stderr.String(), want) && !(strings.HasPrefix(want, "the answer") && strings.Contains(stderr.String(), `it is "application/json", not text/event-stream`)) {
@@ -149,15 +150,15 @@ func TestAnswersAreAboutWhatWasAsked(t *testing.T) {
 		"POST /api/v1/events/replay": complete[wire.Replaying](`{"plugin":"other"}`),
 		"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + complete[wire.DeadLetter](`{"event_id":"other","idempotency_key":"k"}`) + `],"next":null}`,
 	})
-	for _, command := range []string{"plugin show", "plugin approve", "plugin enable", "plugin disable", "plugin pause", "plugin resume",
+	for _, name := range []string{"plugin show", "plugin approve", "plugin enable", "plugin disable", "plugin pause", "plugin resume",
 		"events show", "events emit", "events publish", "events replay", "events dead-letters show", "orders show", "orders move", "orders create"} {
 		for _, flag := range []string{"", " --json"} {
-			code, stdout, stderr := d.run(t, `{"event_type":"t"}`, online[command]+flag)
-			if code != exitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
-				t.Errorf("%s: exit code %d, prints %q, %q", online[command]+flag, code, stdout, stderr)
+			code, stdout, stderr := d.run(t, `{"event_type":"t"}`, online[name]+flag)
+			if code != command.ExitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
+				t.Errorf("%s: exit code %d, prints %q, %q", online[name]+flag, code, stdout, stderr)
 			}
 		}
-		if command == "plugin approve" && strings.Contains(strings.Join(d.asked, "\n"), "POST") {
+		if name == "plugin approve" && strings.Contains(strings.Join(d.asked, "\n"), "POST") {
 			t.Error("another plugin's capabilities were approved")
 		}
 	}
@@ -177,107 +178,10 @@ func TestAnswersAreOfWhatWasAskedFor(t *testing.T) {
 	} {
 		d := newDesk(t, map[string]string{tt.request: tt.answer})
 		code, stdout, stderr := d.run(t, tt.input, tt.command)
-		if code != exitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
+		if code != command.ExitFailed || stdout != "" || !strings.Contains(stderr, "not about") {
 			t.Errorf("%s, answered %s: exit code %d, prints %q, %q", tt.command, tt.answer, code, stdout, stderr)
 		}
 	}
-}
-
-// A question mark or a number sign would make each path a part of what follows it,
-// though nothing does.
-func TestHostURLHasNoQuery(t *testing.T) {
-	for _, raw := range []string{"http://h?", "http://h/?", "http://h#", "http://h?a", "http://h#a"} {
-		if got, err := hostURL(raw); err == nil || !strings.Contains(err.Error(), "query") {
-			t.Errorf("%s: got %q, %v", raw, got, err)
-		}
-	}
-	if got, err := hostURL("http://h/a/"); err != nil || got != "http://h/a" {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func TestDecodeAnswer(t *testing.T) {
-	type inner struct {
-		N int `json:"n"`
-	}
-	type answer struct {
-		inner
-		Name  string           `json:"name"`
-		At    time.Time        `json:"at"`
-		List  []inner          `json:"list"`
-		Map   map[string]inner `json:"map"`
-		Maybe *inner           `json:"maybe"`
-		Any   json.RawMessage  `json:"any"`
-		Left  string           `json:"left,omitempty"`
-		Zero  time.Time        `json:"zero,omitzero"`
-	}
-	const good = `{"n":1,"name":"x","at":"2026-05-01T10:00:00Z","list":[{"n":2}],"map":{"a":{"n":3}},"maybe":null,"any":null}`
-	with := func(old, new string) string {
-		if !strings.Contains(good, old) {
-			t.Fatalf("%s is not there", old)
-		}
-		return strings.Replace(good, old, new, 1)
-	}
-	for _, tt := range []struct{ text, want string }{
-		{good, ""},
-		{" " + good + "\n", ""},
-		{with(`"n":1`, `"n":1,"later":{"x":[]}`), ""},
-		{with(`"maybe":null`, `"maybe":{"n":4}`), ""},
-		{with(`"any":null`, `"any":[1,{"N":2}],"left":"y","zero":"2026-05-01T10:00:00Z"`), ""},
-		{with(`"list":[{"n":2}]`, `"list":[]`), ""},
-
-		{"", "unexpected end"},
-		{"null", "the answer is null"},
-		{"[]", "the answer: json: cannot unmarshal array"},
-		{`"x"`, "cannot unmarshal string"},
-		{good + "{}", "invalid character"},
-		{with(`"n":1,`, ``), "the answer.n is missing"},
-		{with(`"name":"x",`, ``), "the answer.name is missing"},
-		{with(`"any":null`, `"left":"y"`), "the answer.any is missing"},
-		{with(`"maybe":null,`, ``), "the answer.maybe is missing"},
-		{with(`"name":"x"`, `"name":null`), "the answer.name is null"},
-		{with(`"name":"x"`, `"name":7`), "cannot unmarshal number"},
-		{with(`"name":"x"`, `"Name":"x"`), "the answer.name is written Name"},
-		{with(`"name":"x"`, `"name":"x","NAME":"y"`), "the answer.name is written NAME"},
-		{with(`"name":"x"`, "\"name\":\"\xff\""), "not UTF-8"},
-		{with(`"list":[{"n":2}]`, `"list":null`), "the answer.list is null"},
-		{with(`"list":[{"n":2}]`, `"list":{}`), "the answer.list: json"},
-		{with(`{"n":2}`, `{"n":2},{}`), "the answer.list[1].n is missing"},
-		{with(`{"n":2}`, `null`), "the answer.list[0] is null"},
-		{with(`{"n":3}`, `{"n":null}`), "the answer.map.a.n is null"},
-		{with(`"maybe":null`, `"maybe":{}`), "the answer.maybe.n is missing"},
-		{with(`"at":"2026-05-01T10:00:00Z"`, `"at":null`), "the answer.at is null"},
-		{with(`"at":"2026-05-01T10:00:00Z"`, `"at":"soon"`), "soon"},
-		{with(`"any":null`, `"any":null,"zero":null`), "the answer.zero is null"},
-		{with(`"any":null`, `"any":null,"left":7`), "cannot unmarshal number"},
-	} {
-		err := decodeAnswer([]byte(tt.text), new(answer))
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: got %v, want %q", tt.text, err, tt.want)
-		}
-	}
-}
-
-// FuzzDecodeAnswer: what is taken is all there, so that it is taken again as it is
-// encoded.
-func FuzzDecodeAnswer(f *testing.F) {
-	f.Add([]byte(complete[wire.Plugin](`{"name":"x","state":"active","capabilities":[{"name":"kv"}]}`)))
-	f.Add([]byte(`{"ok":true}`))
-	f.Add([]byte(`{"Name":"x","capabilities":null}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var p wire.Plugin
-		if decodeAnswer(text, &p) != nil {
-			return
-		}
-		again, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var q wire.Plugin
-		if err := decodeAnswer(again, &q); err != nil {
-			t.Errorf("%q was taken, and %s is not: %v", text, again, err)
-		}
-	})
 }
 
 // The statuses that a command expects are those that the API is described with.
@@ -287,7 +191,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 	var document struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
-	if _, err := s.call(t.Context(), "GET", "/openapi.json", nil, &document); err != nil {
+	if _, err := s.Call(t.Context(), "GET", "/openapi.json", nil, &document); err != nil {
 		t.Fatal(err)
 	}
 	checked := 0
@@ -306,14 +210,14 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 			}
 			var want []string
 			for status, r := range op.Responses {
-				_, streamed := r.Content[streamType]
+				_, streamed := r.Content[client.StreamType]
 				if status[0] == '2' && !(streamed && len(r.Content) == 1) {
 					want = append(want, status)
 				}
 			}
 			slices.Sort(want)
 			var got []string
-			for _, status := range success(strings.ToUpper(method), path) {
+			for _, status := range client.Success(strings.ToUpper(method), path) {
 				got = append(got, http.StatusText(status))
 			}
 			for i, status := range want {
@@ -346,5 +250,5 @@ func TestEveryCommandRefusesServersThatAreNoHost(t *testing.T) {
 			look(sub)
 		}
 	}
-	look(rootCommand(strings.NewReader(""), io.Discard, io.Discard))
+	look(testRoot())
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -18,7 +20,7 @@ func TestWhereTheHostIs(t *testing.T) {
 		if r.Header.Get("Authorization") != "" {
 			asked = append(asked, r.URL.Path)
 		}
-		w.Header().Set("Content-Type", jsonType)
+		w.Header().Set("Content-Type", client.JSONType)
 		_, _ = w.Write([]byte(`{"items":[],"next":null}`)) // the recorder of a test
 	}))
 	defer s.Close()
@@ -43,9 +45,9 @@ func TestWhereTheHostIs(t *testing.T) {
 		t.Setenv("BERTH_TOKEN", tt.token)
 		code, _, stderr := berth(t, "plugin", "list")
 		switch {
-		case tt.path != "" && (code != exitOK || len(asked) != 1 || asked[0] != tt.path):
+		case tt.path != "" && (code != command.ExitOK || len(asked) != 1 || asked[0] != tt.path):
 			t.Errorf("%s: exit code %d, asked %q: %s", tt.url, code, asked, stderr)
-		case tt.path == "" && (code != exitFailed || len(asked) != 0 || !strings.Contains(stderr, tt.want)):
+		case tt.path == "" && (code != command.ExitFailed || len(asked) != 0 || !strings.Contains(stderr, tt.want)):
 			t.Errorf("%s: exit code %d, asked %q: %s", tt.url, code, asked, stderr)
 		}
 		if strings.Contains(stderr, "hunter2") {

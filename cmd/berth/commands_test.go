@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/stream"
@@ -75,7 +76,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := rootCommand(strings.NewReader(""), io.Discard, io.Discard)
+	root := testRoot()
 	checked := 0
 	for _, r := range s.Routes() {
 		if r.Scope == "" || r.Now != "" {
@@ -87,7 +88,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 			t.Errorf("%s %s has no command", r.Method, r.Path)
 			continue
 		}
-		cmd := command(root, path)
+		cmd, _, _ := root.Find(strings.Fields(path))
 		if cmd.CommandPath() != "berth "+path {
 			t.Errorf("there is no command %q", path)
 		} else if cmd.Flags().Lookup("json") == nil {
@@ -105,14 +106,14 @@ func TestHelp(t *testing.T) {
 	look = func(cmd *cobra.Command) {
 		var out bytes.Buffer
 		code := doMain(t.Context(), append(strings.Fields(cmd.CommandPath())[1:], "--help"), strings.NewReader(""), &out, &out)
-		if code != exitOK || cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") || !strings.Contains(out.String(), cmd.UseLine()) && !cmd.HasSubCommands() {
+		if code != command.ExitOK || cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") || !strings.Contains(out.String(), cmd.UseLine()) && !cmd.HasSubCommands() {
 			t.Errorf("%s: exit code %d, %q:\n%s", cmd.CommandPath(), code, cmd.Short, out.String())
 		}
 		for _, sub := range cmd.Commands() {
 			look(sub)
 		}
 	}
-	look(rootCommand(strings.NewReader(""), io.Discard, io.Discard))
+	look(testRoot())
 }
 
 func TestCompletion(t *testing.T) {
@@ -156,12 +157,12 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if code, out, errs := d.run(t, "", "completion "+shell); code != exitOK || !strings.Contains(out, "__complete") {
+		if code, out, errs := d.run(t, "", "completion "+shell); code != command.ExitOK || !strings.Contains(out, "__complete") {
 			t.Errorf("%s: got %d, %d bytes, %s", shell, code, len(out), errs)
 		}
 	}
 	for _, wrong := range []string{"completion", "completion powershell"} {
-		if code, out, _ := d.run(t, "", wrong); code != exitUsage || out != "" {
+		if code, out, _ := d.run(t, "", wrong); code != command.ExitUsage || out != "" {
 			t.Errorf("%s: got %d, %q", wrong, code, out)
 		}
 	}
@@ -169,7 +170,7 @@ func TestCompletion(t *testing.T) {
 	// Without a host there is nothing to say, and nothing is said.
 	t.Setenv("BERTH_URL", "http://127.0.0.1:1")
 	var out, errs bytes.Buffer
-	if code := doMain(t.Context(), []string{"__completeNoDesc", "plugin", "show", ""}, strings.NewReader(""), &out, &errs); code != exitOK || out.String() != ":4\n" {
+	if code := doMain(t.Context(), []string{"__completeNoDesc", "plugin", "show", ""}, strings.NewReader(""), &out, &errs); code != command.ExitOK || out.String() != ":4\n" {
 		t.Errorf("got %d, %q, %q", code, out.String(), errs.String())
 	}
 }

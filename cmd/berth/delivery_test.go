@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/events"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -40,13 +41,13 @@ func newDesk(t *testing.T, answers map[string]string) *desk {
 		answer, ok := d.answers[r.Method+" "+r.URL.Path]
 		w.Header().Set(wire.VersionHeader, "test")
 		if !ok {
-			w.Header().Set("Content-Type", problemType)
+			w.Header().Set("Content-Type", client.ProblemType)
 			w.WriteHeader(404)
 			_ = json.NewEncoder(w).Encode(wire.Problem{Title: "Not Found", Status: 404, Detail: "there is nothing"})
 			return
 		}
-		w.Header().Set("Content-Type", jsonType)
-		w.WriteHeader(success(r.Method, r.URL.Path)[0])
+		w.Header().Set("Content-Type", client.JSONType)
+		w.WriteHeader(client.Success(r.Method, r.URL.Path)[0])
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(s.Close)
@@ -72,7 +73,7 @@ func complete[T any](members string) string {
 // fill makes lists of a value that are nil empty.
 func fill(v reflect.Value) {
 	switch {
-	case v.Type() == rawType, v.Type() == timeType:
+	case v.Type() == reflect.TypeFor[json.RawMessage](), v.Type() == reflect.TypeFor[time.Time]():
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i))
@@ -170,15 +171,6 @@ func TestDeliveryCommands(t *testing.T) {
 	}
 }
 
-// Times back from now are told to the host as times.
-func TestDeadLettersSince(t *testing.T) {
-	now := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
-	got, err := deadLetterFilter(wire.DeadLetterFilter{Since: "1h", Until: "30m"}, now)
-	if err != nil || got.Since != "2026-05-01T09:00:00Z" || got.Until != "2026-05-01T09:30:00Z" {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
 // A person is told how many there are, and asked; one letter needs no question.
 func TestDeadLettersAsk(t *testing.T) {
 	one := complete[wire.DeadLetter]("{}")
@@ -188,7 +180,7 @@ func TestDeadLettersAsk(t *testing.T) {
 		question                  string
 		changed                   bool
 	}{
-		{"yes", `{"items":[` + one + `,` + one + `,` + one + `],"next":null}`, "", "Yes\n", "Remove 3 dead letters for good? [y/N] ", true},
+		{"yes", `{"items":[` + one + `,` + one + `,` + one + `],"next":null}`, "", "Yes\n", "Remove 3 dead letters permanently? [y/N] ", true},
 		{"y without a line's end", `{"items":[` + one + `,` + one + `],"next":null}`, "", "y", "Remove 2 dead letters", true},
 		{"no", `{"items":[` + one + `,` + one + `],"next":null}`, "", "no\n", "Remove 2 dead letters", false},
 		{"nothing", `{"items":[` + one + `,` + one + `],"next":null}`, "", "", "Remove 2 dead letters", false},
@@ -200,11 +192,7 @@ func TestDeadLettersAsk(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t, map[string]string{"GET /api/v1/events/dead-letters": tt.page, "POST /api/v1/events/dead-letters/purge": `{"purged":3}`})
 			var out, errs bytes.Buffer
-			a := &app{stdin: strings.NewReader(tt.answer), stdout: &out, stderr: &errs, atTerminal: true}
-			cmd := a.deadLettersPurge()
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			cmd.SetArgs(append(strings.Fields(tt.flags), "--plugin", "p"))
-			err := cmd.ExecuteContext(context.Background())
+			err := atTerminal(t, tt.answer, &out, &errs, "events dead-letters purge --plugin p "+tt.flags)
 			changed := strings.Contains(strings.Join(d.asked, "\n"), "POST")
 			if changed != tt.changed || (err == nil) != tt.changed || !strings.HasPrefix(errs.String(), tt.question) || tt.question == "" && errs.Len() > 0 {
 				t.Errorf("got %v, changed: %v, asked with %q: %q", err, changed, errs.String(), d.asked)
@@ -253,20 +241,7 @@ func TestPublishFile(t *testing.T) {
 			t.Errorf("%s: got %d, %s", line, got, stderr)
 		}
 	}
-	if code, _, stderr := d.run(t, strings.Repeat(" ", maxPublish+1), "events publish -"); code != 1 || !strings.Contains(stderr, "over the limit") {
+	if code, _, stderr := d.run(t, strings.Repeat(" ", events.MaxPublish+1), "events publish -"); code != 1 || !strings.Contains(stderr, "over the limit") {
 		t.Errorf("a large file: got %d, %s", code, stderr)
-	}
-}
-
-func TestSizes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 5 << 29: "2.5 GiB", 1<<63 - 1: "8.0 EiB"} {
-		if got := size(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
-	for s, want := range map[int64]string{0: "for ever", 60: "1m0s", 86400: "1d", 86400 + 30: "1d 30s"} {
-		if got := retention(s); got != want {
-			t.Errorf("%d: got %s, want %s", s, got, want)
-		}
 	}
 }

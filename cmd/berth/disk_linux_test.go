@@ -162,13 +162,13 @@ func full(t *testing.T, s *server, freeDisk func() error) {
 
 // post sends JSON, and returns the answer with its whole body.
 func (s *server) post(path string, body []byte) (*http.Response, []byte, error) {
-	req, err := http.NewRequest(http.MethodPost, s.url+path, bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, s.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Authorization", "Bearer "+s.Token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := s.http.Do(req)
+	resp, err := s.HTTP.Do(req)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 )
 
 // documentTimeout bounds each command of a document, compilation of the example
@@ -263,7 +265,7 @@ func (w *documentWorkspace) addressed(command string) string {
 	if !strings.Contains(command, shown) {
 		return command
 	}
-	text, err := os.ReadFile(filepath.Join(w.dir, "data", stateFile))
+	text, err := os.ReadFile(filepath.Join(w.dir, "data", client.StateFile))
 	if err != nil {
 		w.t.Fatal(err)
 	}

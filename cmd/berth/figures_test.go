@@ -22,12 +22,12 @@ func TestCountersReportOutcomes(t *testing.T) {
 	for i, want := range []string{"ok", "dead"} {
 		var r wire.Receipt
 		body := fmt.Sprintf(`{"event_type":"parent","data":{"child":{"event_type":"child","data":%d,"metadata":{"idempotency_key":"one"}}}}`, i)
-		if _, err := s.call(t.Context(), "POST", "/api/v1/events", json.RawMessage(body), &r); err != nil {
+		if _, err := s.Call(t.Context(), "POST", "/api/v1/events", json.RawMessage(body), &r); err != nil {
 			t.Fatal(err)
 		}
 		await(t, fmt.Sprintf("the event %d is %s", i, want), func() error {
 			var ev wire.Event
-			if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+r.EventID, nil, &ev); err != nil {
+			if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+r.EventID, nil, &ev); err != nil {
 				return err
 			}
 			if len(ev.Deliveries) != 1 || ev.Deliveries[0].Status != want {

@@ -78,7 +78,7 @@ func TestFirstStart(t *testing.T) {
 	}
 	publish := func() (id string, ev wire.Event) {
 		t.Helper()
-		r, err := post(t.Context(), s.client)
+		r, err := post(t.Context(), s.Client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestFirstStart(t *testing.T) {
 
 	// An edit makes the file that there is not.
 	for _, verb := range []string{"disable", "enable"} {
-		if _, err := s.call(t.Context(), "POST", "/api/v1/events/plugins/echo/"+verb, nil, new(any)); err != nil {
+		if _, err := s.Call(t.Context(), "POST", "/api/v1/events/plugins/echo/"+verb, nil, new(any)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -115,7 +115,7 @@ func TestFirstStart(t *testing.T) {
 	write(t, path, []byte("routes: {\"*\": {}}\n"+string(text)))
 	own(path)
 	var result wire.ReloadResult
-	if _, err := s.call(t.Context(), "POST", "/api/v1/events/reload-config", nil, &result); err != nil {
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events/reload-config", nil, &result); err != nil {
 		t.Fatal(err)
 	}
 	id, _ := publish()

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -52,7 +53,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 		{name: "no lock files", prepare: remove("berth.db.lock", "install.lock")},
 		{name: "no audit log", prepare: remove("audit.log")},
 		{name: "a state of a killed host", killed: true, prepare: func(t *testing.T, d fullDisk) {
-			write(t, filepath.Join(d.data, stateFile), []byte(`{"url":"http://127.0.0.1:1"}`))
+			write(t, filepath.Join(d.data, client.StateFile), []byte(`{"url":"http://127.0.0.1:1"}`))
 		}},
 		{name: "no admin token", prepare: remove("admin.token")},
 	} {
@@ -93,7 +94,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			for name, reason := range tt.status {
 				await(t, name+" waits", func() error {
 					var p wire.Plugin
-					_, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
+					_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
 					if err == nil && (p.State != wire.Discovered || !strings.Contains(p.Reason, reason)) {
 						err = fmt.Errorf("it is %s: %s", p.State, p.Reason)
 					}
@@ -164,16 +165,16 @@ func TestFullDiskPasses(t *testing.T) {
 	// The plugin that had no place in the log misses nothing published since the start.
 	s.delivered(t, id, "late")
 	await(t, "there is an admin token, and the commands find the host", func() error {
-		if _, err := os.Stat(filepath.Join(d.data, stateFile)); err != nil {
+		if _, err := os.Stat(filepath.Join(d.data, client.StateFile)); err != nil {
 			return err
 		}
 		_, err := auth.ReadToken(d.data)
 		return err
 	})
 	t.Setenv("BERTH_TOKEN", "")
-	if c, err := (&app{dataDir: d.data}).connect(); err != nil {
+	if c, err := client.Connect(client.Config{URL: os.Getenv("BERTH_URL"), DataDir: d.data}); err != nil {
 		t.Error(err)
-	} else if _, err := c.call(t.Context(), "GET", "/api/v1/events/plugins", nil, new(any)); err != nil {
+	} else if _, err := c.Call(t.Context(), "GET", "/api/v1/events/plugins", nil, new(any)); err != nil {
 		t.Errorf("with the admin token: %v", err)
 	}
 	s.terminate(t)
@@ -281,7 +282,7 @@ func (d fullDisk) publish(t *testing.T, s *server, key string) string {
 	t.Helper()
 	var r wire.Receipt
 	body := map[string]any{"event_type": "t", "data": map[string]string{"status": "x"}, "metadata": map[string]string{"idempotency_key": key}}
-	if _, err := s.call(t.Context(), "POST", "/api/v1/events", body, &r); err != nil {
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events", body, &r); err != nil {
 		t.Fatal(err)
 	}
 	return r.EventID

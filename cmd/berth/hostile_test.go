@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 	"github.com/berth-host/berth/testdata/hostile"
@@ -44,7 +45,7 @@ func TestHostileModulesInADirectory(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	published := make(chan []sent, 1)
-	go func() { published <- publish(ctx, s.client) }()
+	go func() { published <- publish(ctx, s.Client) }()
 	for _, name := range dropped {
 		c := hostile.Named(name)
 		state := s.drop(t, plugins, c)
@@ -117,7 +118,7 @@ func (s *server) drop(t *testing.T, plugins string, c hostile.Case) string {
 	}
 	await(t, c.Name+" is gone", func() error {
 		p, err := s.plugin(t, name)
-		var gone problem
+		var gone client.Problem
 		if errors.As(err, &gone) && gone.Status == http.StatusNotFound {
 			return nil
 		}
@@ -138,7 +139,7 @@ func (s *server) report(t *testing.T, name string, c hostile.Case) {
 			Reason string `json:"reason"`
 		} `json:"error,omitempty"`
 	}
-	if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name+"/report", nil, &r); err != nil {
+	if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+name+"/report", nil, &r); err != nil {
 		t.Errorf("report of %s: %v", name, err)
 		return
 	}
@@ -151,7 +152,7 @@ func (s *server) report(t *testing.T, name string, c hostile.Case) {
 }
 
 func (s *server) plugin(t *testing.T, name string) (p wire.Plugin, err error) {
-	_, err = s.call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
+	_, err = s.Call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
 	return p, err
 }
 
@@ -159,14 +160,14 @@ func (s *server) plugin(t *testing.T, name string) (p wire.Plugin, err error) {
 // delivery of it has.
 func (s *server) class(t *testing.T, handler string) event.Class {
 	t.Helper()
-	r, err := post(t.Context(), s.client)
+	r, err := post(t.Context(), s.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
 	class := ""
 	await(t, "a delivery of "+handler+" has failed", func() error {
 		var ev wire.Event
-		if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+r.EventID, nil, &ev); err != nil {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+r.EventID, nil, &ev); err != nil {
 			return err
 		}
 		for _, d := range ev.Deliveries {
@@ -189,14 +190,14 @@ type sent struct {
 	at time.Time
 }
 
-func post(ctx context.Context, c *client) (r wire.Receipt, err error) {
+func post(ctx context.Context, c *client.Client) (r wire.Receipt, err error) {
 	body := map[string]any{"event_type": "load", "data": map[string]string{"status": "x"}}
-	_, err = c.call(ctx, "POST", "/api/v1/events", body, &r)
+	_, err = c.Call(ctx, "POST", "/api/v1/events", body, &r)
 	return r, err
 }
 
 // publish publishes twenty events a second until ctx ends.
-func publish(ctx context.Context, c *client) (events []sent) {
+func publish(ctx context.Context, c *client.Client) (events []sent) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -42,7 +43,7 @@ func TestInstall(t *testing.T) {
 	install := func(path string, content []byte, name string) (wire.Plugin, error) {
 		var p wire.Plugin
 		in := wire.Install{URL: shop.URL + path, SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), Name: name}
-		_, err := s.call(t.Context(), "POST", "/api/v1/plugins/install", in, &p)
+		_, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", in, &p)
 		return p, err
 	}
 	// files are the stored modules, and whatever may have come into the watched directory.
@@ -74,12 +75,12 @@ func TestInstall(t *testing.T) {
 		{"/elsewhere", "echo", echo, 400, "url", "leads on to another URL: 10.0.0.1"},
 	} {
 		_, err := install(tt.path, tt.content, tt.name)
-		var p problem
+		var p client.Problem
 		if !errors.As(err, &p) || p.Status != tt.status || p.Field != tt.field || !strings.Contains(p.Detail, tt.text) {
 			t.Errorf("%s as %q: got %v, want %d about %s: %s", tt.path, tt.name, err, tt.status, tt.field, tt.text)
 		}
 		var list wire.List[wire.Plugin]
-		if _, err := s.call(t.Context(), "GET", "/api/v1/events/plugins", nil, &list); err != nil || len(list.Items) != 0 || files() != "" {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/events/plugins", nil, &list); err != nil || len(list.Items) != 0 || files() != "" {
 			t.Errorf("after %s there is %s: %+v, %v", tt.path, files(), list.Items, err)
 		}
 	}
@@ -96,7 +97,7 @@ func TestInstall(t *testing.T) {
 	}
 	s.delivered(t, emit(t, s, "after"), "echo")
 	var ev wire.Event
-	if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+before, nil, &ev); err != nil || len(ev.Deliveries) != 0 {
+	if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+before, nil, &ev); err != nil || len(ev.Deliveries) != 0 {
 		t.Errorf("an event from before has %+v, %v", ev.Deliveries, err)
 	}
 
@@ -104,7 +105,7 @@ func TestInstall(t *testing.T) {
 	shop.Close() // a start needs nobody
 	again := serve(t, dir, config)
 	again.active(t, "echo")
-	if _, err := again.call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/echo", nil, nil); err != nil || files() != "" {
+	if _, err := again.Call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/echo", nil, nil); err != nil || files() != "" {
 		t.Errorf("got %v, %s", err, files())
 	}
 	again.terminate(t)
@@ -115,7 +116,7 @@ func emit(t *testing.T, s *server, key string) string {
 	t.Helper()
 	var receipt wire.Receipt
 	body := map[string]any{"event_type": "order_placed", "data": map[string]string{"status": "pending"}, "metadata": map[string]string{"idempotency_key": key}}
-	if _, err := s.call(t.Context(), "POST", "/api/v1/events", body, &receipt); err != nil {
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events", body, &receipt); err != nil {
 		t.Fatal(err)
 	}
 	return receipt.EventID

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -42,9 +43,9 @@ func TestKillNine(t *testing.T) {
 		enough := l.expect(perRound)
 		var wg sync.WaitGroup
 		for p := range publishers {
-			wg.Go(func() { l.publish(ctx, s.client, p) })
+			wg.Go(func() { l.publish(ctx, s.Client, p) })
 		}
-		wg.Go(func() { l.order(ctx, s.client) })
+		wg.Go(func() { l.order(ctx, s.Client) })
 		select {
 		case <-enough:
 		case <-time.After(testTimeout):
@@ -154,7 +155,7 @@ func (l *mixedLoad) ack(note func()) {
 	}
 }
 
-func (l *mixedLoad) publish(ctx context.Context, c *client, p int) {
+func (l *mixedLoad) publish(ctx context.Context, c *client.Client, p int) {
 	for n := l.acked[p] + 1; ctx.Err() == nil; n++ {
 		data := map[string]any{"n": n, "child": hasChild(n)}
 		if n%failEvery == 0 {
@@ -162,23 +163,23 @@ func (l *mixedLoad) publish(ctx context.Context, c *client, p int) {
 		}
 		body := map[string]any{"event_type": "load", "data": data,
 			"metadata": map[string]string{"subject": l.subject(p), "idempotency_key": l.key(p, n)}}
-		if _, err := c.call(ctx, "POST", "/api/v1/events", body, new(wire.Receipt)); err != nil {
+		if _, err := c.Call(ctx, "POST", "/api/v1/events", body, new(wire.Receipt)); err != nil {
 			return
 		}
 		l.ack(func() { l.acked[p] = n })
 	}
 }
 
-func (l *mixedLoad) order(ctx context.Context, c *client) {
+func (l *mixedLoad) order(ctx context.Context, c *client.Client) {
 	for ctx.Err() == nil {
 		var o wire.Order
 		order := wire.NewOrder{CustomerID: "c", Currency: "EUR", Items: []wire.OrderItem{{SKU: "A", Quantity: 1, UnitPriceCents: 1}}}
-		if _, err := c.call(ctx, "POST", "/api/v1/orders", order, &o); err != nil {
+		if _, err := c.Call(ctx, "POST", "/api/v1/orders", order, &o); err != nil {
 			return
 		}
 		l.ack(func() { l.orders[o.ID] = o.Version })
 		for _, status := range []string{"confirmed", "processing", "shipped"} {
-			if _, err := c.call(ctx, "POST", "/api/v1/orders/"+o.ID+"/status", map[string]string{"status": status}, &o); err != nil {
+			if _, err := c.Call(ctx, "POST", "/api/v1/orders/"+o.ID+"/status", map[string]string{"status": status}, &o); err != nil {
 				return
 			}
 			l.ack(func() { l.orders[o.ID] = o.Version })
@@ -188,7 +189,7 @@ func (l *mixedLoad) order(ctx context.Context, c *client) {
 
 func (s *server) get(t *testing.T, path string, to any) {
 	t.Helper()
-	if _, err := s.call(t.Context(), "GET", path, nil, to); err != nil {
+	if _, err := s.Call(t.Context(), "GET", path, nil, to); err != nil {
 		t.Fatalf("GET %s: %v", path, err)
 	}
 }
@@ -225,7 +226,7 @@ func (s *server) ledger(t *testing.T, subject string) string {
 	t.Helper()
 	var r wire.Receipt
 	body := map[string]any{"event_type": "report", "data": map[string]string{"of": subject}}
-	if _, err := s.call(t.Context(), "POST", "/api/v1/events", body, &r); err != nil {
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events", body, &r); err != nil {
 		t.Fatal(err)
 	}
 	var result struct{ Ledger string }

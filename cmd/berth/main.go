@@ -1,4 +1,4 @@
-// Command berth runs the event-handler host, and talks to one that runs.
+// Command berth runs the event-handler host, and commands for one that runs.
 package main
 
 import (
@@ -10,10 +10,18 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/berth-host/berth/cmd/berth/internal/admin"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/completion"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/cmd/berth/internal/daemon"
+	"github.com/berth-host/berth/cmd/berth/internal/events"
+	"github.com/berth-host/berth/cmd/berth/internal/market"
+	"github.com/berth-host/berth/cmd/berth/internal/orders"
+	"github.com/berth-host/berth/cmd/berth/internal/plugins"
 )
 
 // version is set by the Makefile.
@@ -25,141 +33,58 @@ func main() {
 	os.Exit(doMain(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// exitError is a failure with an exit code of its own.
-type exitError struct {
-	error
-	code int
-}
-
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
-
 // doMain runs one command line and returns its exit code.
 func doMain(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := rootCommand(stdin, stdout, stderr)
+	env := &command.Env{Console: &console.Console{In: stdin, Out: stdout, Err: stderr}, Version: version}
+	root := rootCommand(env)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil {
+		env.Note("berth: %s\n", console.Lines(err.Error()))
 	}
-	a := &app{stderr: stderr}
-	a.note("berth: %s\n", lines(err.Error()))
-	var usage usageError
-	if errors.As(err, &usage) {
-		a.note("See '%s --help'.\n", cmd.CommandPath())
-		return exitUsage
+	if errors.As(err, new(command.UsageError)) {
+		env.Note("See '%s --help'.\n", cmd.CommandPath())
 	}
-	var own exitError
-	if errors.As(err, &own) {
-		return own.code
-	}
-	return exitFailed
+	return command.Code(err)
 }
 
-// app is what the commands share.
-type app struct {
-	stdin          io.Reader
-	stdout, stderr io.Writer
-	dataDir        string        // --data-dir
-	json           bool          // --json
-	timeout        time.Duration // with an answer of the host; 0 for the usual
-	atTerminal     bool          // stdin is a person, though it is no terminal
-	ifMatch        string        // the header If-Match of what is sent; "" for none
-}
-
-func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cobra.Command {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	about := fmt.Sprintf("berth %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+func rootCommand(env *command.Env) *cobra.Command {
+	about := fmt.Sprintf("berth %s %s %s/%s\n", env.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	root := &cobra.Command{
 		Use:     "berth",
-		Version: version, // which gives it the flag --version
+		Version: env.Version, // adds the flag --version
 		Short:   "A host for sandboxed event handlers",
 		Long: `Berth is a host for sandboxed event handlers: it delivers every event to the
 WebAssembly modules that want it, each in a sandbox of its own.
 
-Commands that talk to a running host find it by its data directory. To reach
-another one set BERTH_URL and BERTH_TOKEN.
+Commands that call a running host find it by its data directory. To call another
+one set BERTH_URL and BERTH_TOKEN.
 
 Exit codes:
   0  it is done
   1  it failed, or the host refused it; the reason is on standard error
-  2  the command line makes no sense; nothing was done`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          usage(cobra.NoArgs),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.ValidateRequiredFlags(); err != nil {
-				return usageError{err}
-			}
-			return refuseEmptyFlags(cmd)
-		},
+  2  the command line is invalid; nothing was done`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              cobra.NoArgs,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return command.CheckFlags(cmd) },
 	}
 	root.SetVersionTemplate(about)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage("%w", err) })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(a.serveCommand(), a.ordersCommand(), a.eventsCommand(), a.pluginCommand(), a.marketplaceCommand(), a.routeCommand(), a.configCommand(), a.tokenCommand(), a.auditCommand(), a.doctorCommand(), a.completionCommand(), a.vetCommand(), &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			return a.print("%s\n", about)
-		},
-	})
-	a.addCompletions(root)
+	root.AddCommand(daemon.Command(env), orders.Command(env), events.Command(env), plugins.Command(env),
+		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
+		admin.AuditCommand(env), admin.DoctorCommand(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
+			Use:   "version",
+			Short: "Print the version",
+			Args:  cobra.NoArgs,
+			RunE:  func(*cobra.Command, []string) error { return env.Print("%s\n", about) },
+		})
+	completion.Add(env, root)
+	command.Prepare(root)
 	return root
-}
-
-// usage marks what an argument check refuses as a usage error.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
-}
-
-// group is a command that only has subcommands.
-func group(use, short string, subs ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{
-		Use: use, Short: short,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
-	}
-	g.AddCommand(subs...)
-	return g
-}
-
-// talks adds the flags of a command that talks to a running host.
-func (a *app) talks(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVar(&a.dataDir, "data-dir", "", "data directory of the host (default: $BERTH_DATA_DIR, or data)")
-	cmd.Flags().BoolVar(&a.json, "json", false, "print the answer of the API as JSON")
-	return cmd
-}
-
-// refuseEmptyFlags refuses a flag that is given with an empty value, as a script
-// gives it whose variable is not set: it would mean the same as no flag, and a
-// purge of one subject would be a purge of all.
-func refuseEmptyFlags(cmd *cobra.Command) (err error) {
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if err == nil && f.Changed && f.Value.String() == "" {
-			err = usageError{fmt.Errorf("--%s is empty; leave it out for none", f.Name)}
-		}
-	})
-	return err
 }

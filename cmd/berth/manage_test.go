@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/marketplace/format"
 	market "github.com/berth-host/berth/host/marketplace/publish"
 	"github.com/berth-host/berth/host/wire"
@@ -27,7 +28,7 @@ type request struct {
 // ask sends a request and returns the status and the body.
 func (s *server) ask(t *testing.T, r request) (int, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), r.method, s.url+r.path, strings.NewReader(r.body))
+	req, err := http.NewRequestWithContext(t.Context(), r.method, s.URL+r.path, strings.NewReader(r.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func (s *server) ask(t *testing.T, r request) (int, []byte) {
 		}
 		req.Header.Set(name, value)
 	}
-	resp, err := s.http.Do(req)
+	resp, err := s.HTTP.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func (s *server) ask(t *testing.T, r request) (int, []byte) {
 func scoped(t *testing.T, data, scope string) string {
 	t.Helper()
 	code, secret, stderr := berth(t, "token", "create", "--name", scope, "--scope", scope, "--data-dir", data)
-	if code != exitOK {
+	if code != command.ExitOK {
 		t.Fatal(stderr)
 	}
 	return strings.TrimSpace(secret)
@@ -150,7 +151,7 @@ func TestManagement(t *testing.T) {
 		{"DELETE", "/api/v1/plugins/uninstall/echo", "", install, operate, 204, ``, 404, `there is no plugin \"echo\"`, "/api/v1/plugins/uninstall/nobody"},
 	} {
 		call := request{method: tt.method, path: tt.path, body: tt.body}
-		for token, want := range map[string]int{"": 401, s.token + "x": 401, tt.wrong: 403} {
+		for token, want := range map[string]int{"": 401, s.Token + "x": 401, tt.wrong: 403} {
 			call.token = token
 			got, text := 0, []byte(nil)
 			await(t, "another guess is allowed", func() error {
@@ -199,7 +200,7 @@ func TestSwitchChangesOneLineOfTheFile(t *testing.T) {
 	}
 	disabled := strings.Replace(commented, "enabled: true    # 'twas", "enabled: false    # 'twas", 1)
 	for _, tt := range []struct{ verb, want string }{{"disable", disabled}, {"disable", disabled}, {"enable", commented}, {"enable", commented}} {
-		got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/plugins/echo/" + tt.verb, token: s.token})
+		got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/plugins/echo/" + tt.verb, token: s.Token})
 		if got != 200 || text() != tt.want {
 			t.Errorf("%s: got %d, %s\nand the file\n%s", tt.verb, got, body, text())
 		}
@@ -209,7 +210,7 @@ func TestSwitchChangesOneLineOfTheFile(t *testing.T) {
 	// A broken file is refused with every line that is wrong.
 	write(t, config, []byte("plugin_directories: [plugins]\nroutes:\n  \"*\": {}\nhandlers:\n  echo:\n    enabeld: false\n    limits: {timeout: soon}\n"))
 	for range 2 {
-		got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/reload-config", token: s.token})
+		got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/reload-config", token: s.Token})
 		var p wire.Problem
 		if err := json.Unmarshal(body, &p); err != nil || got != 422 || len(p.Errors) != 2 {
 			t.Fatalf("got %d, %s", got, body)
@@ -221,13 +222,13 @@ func TestSwitchChangesOneLineOfTheFile(t *testing.T) {
 		}
 	}
 	var r wire.Receipt
-	if _, err := s.call(t.Context(), "POST", "/api/v1/events", map[string]any{"event_type": "t", "data": map[string]string{"status": "on"}}, &r); err != nil {
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events", map[string]any{"event_type": "t", "data": map[string]string{"status": "on"}}, &r); err != nil {
 		t.Fatal(err)
 	}
 	s.delivered(t, r.EventID, "echo")
 	// It cannot be edited either, and is not overwritten.
 	broken := text()
-	if got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/plugins/echo/disable", token: s.token}); got != 422 || text() != broken {
+	if got, body := s.ask(t, request{method: "POST", path: "/api/v1/events/plugins/echo/disable", token: s.Token}); got != 422 || text() != broken {
 		t.Errorf("got %d, %s\nand the file\n%s", got, body, text())
 	}
 	s.active(t, "echo")
@@ -239,7 +240,7 @@ func TestSwitchChangesOneLineOfTheFile(t *testing.T) {
 func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	dir, config, _ := workplace(t)
 	s := serve(t, dir, config)
-	port := s.url[strings.LastIndex(s.url, ":"):]
+	port := s.URL[strings.LastIndex(s.URL, ":"):]
 	body := `{"event_type":"t","data":null}`
 	for _, tt := range []struct {
 		name   string
@@ -248,7 +249,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 	}{
 		{"a program", nil, 202},
 		{"by localhost", map[string]string{"Host": "localhost" + port}, 202},
-		{"a page of the host's own", map[string]string{"Origin": s.url, "Sec-Fetch-Site": "same-origin"}, 202},
+		{"a page of the host's own", map[string]string{"Origin": s.URL, "Sec-Fetch-Site": "same-origin"}, 202},
 		{"a foreign Host", map[string]string{"Host": "evil.example" + port}, 403},
 		{"a foreign Host that looks like it", map[string]string{"Host": "127.0.0.1.evil.example"}, 403},
 		{"a foreign Origin", map[string]string{"Origin": "https://evil.example"}, 403},
@@ -257,7 +258,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		{"across sites", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
 		{"a form", map[string]string{"Content-Type": "text/plain"}, 415},
 	} {
-		got, text := s.ask(t, request{method: "POST", path: "/api/v1/events", token: s.token, body: body, header: tt.header})
+		got, text := s.ask(t, request{method: "POST", path: "/api/v1/events", token: s.Token, body: body, header: tt.header})
 		if got != tt.want {
 			t.Errorf("%s: got %d, want %d: %s", tt.name, got, tt.want, text)
 		}
@@ -266,7 +267,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 			if want == http.StatusAccepted {
 				want = http.StatusOK
 			}
-			if got, text := s.ask(t, request{method: "GET", path: "/api/v1/events", token: s.token, header: tt.header}); got != want {
+			if got, text := s.ask(t, request{method: "GET", path: "/api/v1/events", token: s.Token, header: tt.header}); got != want {
 				t.Errorf("%s, reading: got %d, want %d: %s", tt.name, got, want, text)
 			}
 		}

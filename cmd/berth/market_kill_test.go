@@ -13,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -32,26 +33,26 @@ func TestInstallKillNine(t *testing.T) {
 	install := func(version string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			in := wire.Install{Name: "acme/kv-counter", Version: version}
-			_, err := k.s.call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
-			var p problem
+			_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
+			var p client.Problem
 			if errors.As(err, &p) && p.Plan != nil {
 				in.Approve = p.Plan.Digest
-				_, err = k.s.call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
+				_, err = k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
 			}
 			return err
 		}
 	}
 	upgrade := func(ctx context.Context) error {
-		_, err := k.s.call(ctx, "POST", "/api/v1/plugins/kv-counter/upgrade", nil, new(wire.Plugin))
+		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/kv-counter/upgrade", nil, new(wire.Plugin))
 		return err
 	}
 	rollback := func(ctx context.Context) error {
-		_, err := k.s.call(ctx, "POST", "/api/v1/plugins/kv-counter/rollback", nil, new(wire.Plugin))
+		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/kv-counter/rollback", nil, new(wire.Plugin))
 		return err
 	}
 	remove := func(query string) func(context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := k.s.call(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil, nil)
+			_, err := k.s.Call(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil, nil)
 			return err
 		}
 	}
@@ -175,7 +176,7 @@ func (k *killed) state() string {
 	k.t.Helper()
 	var list wire.List[wire.Stored]
 	var versions []string
-	_, err := k.s.call(k.t.Context(), "GET", "/api/v1/plugins/verify", nil, &list)
+	_, err := k.s.Call(k.t.Context(), "GET", "/api/v1/plugins/verify", nil, &list)
 	k.must(err)
 	for _, s := range list.Items {
 		if !s.OK {
@@ -208,7 +209,7 @@ func (k *killed) whole() {
 	}
 	if version == "" {
 		_, err := k.s.plugin(k.t, "kv-counter")
-		var gone problem
+		var gone client.Problem
 		if !errors.As(err, &gone) || gone.Status != http.StatusNotFound {
 			k.t.Errorf("it is not installed, and there all the same: %v", err)
 		}
@@ -219,13 +220,13 @@ func (k *killed) whole() {
 			k.t.Errorf("with %s installed it is %+v, %v", version, p, err)
 		}
 		var r wire.Receipt
-		_, err = k.s.call(k.t.Context(), "POST", "/api/v1/events", map[string]any{"event_type": "t", "data": map[string]string{"status": "x"}}, &r)
+		_, err = k.s.Call(k.t.Context(), "POST", "/api/v1/events", map[string]any{"event_type": "t", "data": map[string]string{"status": "x"}}, &r)
 		k.must(err)
 		k.s.delivered(k.t, r.EventID, "kv-counter")
 	}
 	var refers, stored []string
 	var list wire.List[wire.Stored]
-	_, err = k.s.call(k.t.Context(), "GET", "/api/v1/plugins/verify", nil, &list)
+	_, err = k.s.Call(k.t.Context(), "GET", "/api/v1/plugins/verify", nil, &list)
 	k.must(err)
 	for _, s := range list.Items {
 		refers = append(refers, s.SHA256+".wasm")

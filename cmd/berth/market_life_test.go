@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -118,7 +119,7 @@ func TestMarketplaceLife(t *testing.T) {
 	}
 	post := func(path string, in any) (p wire.Plugin) {
 		t.Helper()
-		if _, err := s.call(t.Context(), "POST", path, in, &p); err != nil {
+		if _, err := s.Call(t.Context(), "POST", path, in, &p); err != nil {
 			t.Errorf("POST %s: %v", path, err)
 		}
 		return p
@@ -145,9 +146,9 @@ func TestMarketplaceLife(t *testing.T) {
 	without("")
 	m.release("echo", `{"name":"echo","version":"1.1.0","description":"Says it again","license":"MIT"}`)
 	m.release("kv_counter", `{"name":"kv-counter","version":"2.0.0","description":"Counts","license":"MIT","capabilities":[{"name":"kv","reason":"keeps the count","required":true}]}`)
-	var p problem
+	var p client.Problem
 	in := wire.Install{Name: "kv-counter", Version: "^1"}
-	if _, err := s.call(t.Context(), "POST", "/api/v1/plugins/install", in, new(wire.Plugin)); !errors.As(err, &p) || p.Code != "approval_required" || p.Plan == nil ||
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", in, new(wire.Plugin)); !errors.As(err, &p) || p.Code != "approval_required" || p.Plan == nil ||
 		p.Plan.Publisher != "acme" || p.Plan.SignedBy == "" || p.Plan.Version != "1.0.0" {
 		t.Fatalf("a plugin that asks for more: %v", err)
 	}
@@ -199,7 +200,7 @@ func TestMarketplaceLife(t *testing.T) {
 	}
 	s.delivered(t, emit(t, s, "fourth"), "kv-counter")
 	says("echo is uninstalled", "plugin", "uninstall", "echo", "--purge", "--yes")
-	if _, err := s.call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil, nil); err != nil {
+	if _, err := s.Call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil, nil); err != nil {
 		t.Fatalf("uninstall: %v", err)
 	}
 	without("")
@@ -216,7 +217,7 @@ func TestMarketplaceLife(t *testing.T) {
 		t.Error("the start says nothing of a revoked plugin")
 	}
 	s = serve(t, dir, config)
-	_, err := s.call(t.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
+	_, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
 	if !errors.As(err, &p) || p.Status != http.StatusBadGateway || !strings.Contains(p.Detail, m.server.URL) {
 		t.Errorf("a marketplace that is down: %+v, %v", p.Problem, err)
 	}

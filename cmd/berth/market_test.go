@@ -90,7 +90,7 @@ func TestMarketplace(t *testing.T) {
 	list := func() wire.Marketplace {
 		t.Helper()
 		var page wire.Marketplace
-		_, err := s.call(t.Context(), "GET", "/api/v1/plugins/marketplace?q=again", nil, &page)
+		_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/marketplace?q=again", nil, &page)
 		must(err)
 		return page
 	}
@@ -107,8 +107,8 @@ func TestMarketplace(t *testing.T) {
 	if page := list(); page.Items[0].Version != "1.0.0" {
 		t.Errorf("got %+v", page)
 	}
-	t.Setenv("BERTH_URL", s.url)
-	t.Setenv("BERTH_TOKEN", s.token)
+	t.Setenv("BERTH_URL", s.URL)
+	t.Setenv("BERTH_TOKEN", s.Token)
 	if code, stdout, stderr := berth(t, "plugin", "outdated", "--refresh=false"); code != 0 || strings.Contains(stdout, "1.1.0") {
 		t.Errorf("outdated of the young list: %d, %s%s", code, stdout, stderr)
 	}
@@ -132,10 +132,10 @@ func TestMarketplace(t *testing.T) {
 		t.Errorf("after a restart, with the marketplace down: %+v", page)
 	}
 	write(t, config, append(text, "marketplace: {enabled: false}\n"...))
-	_, err = s.call(t.Context(), "POST", "/api/v1/events/reload-config", nil, new(wire.ReloadResult))
+	_, err = s.Call(t.Context(), "POST", "/api/v1/events/reload-config", nil, new(wire.ReloadResult))
 	must(err)
 	var none wire.Marketplace
-	if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/marketplace", nil, &none); err == nil || !strings.Contains(err.Error(), "the marketplace is disabled") {
+	if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/marketplace", nil, &none); err == nil || !strings.Contains(err.Error(), "the marketplace is disabled") {
 		t.Errorf("disabled: %v", err)
 	}
 	s.terminate(t)

@@ -97,7 +97,7 @@ func TestMountedConfiguration(t *testing.T) {
 	}
 	holds(former)
 	var p wire.Plugin
-	if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil || p.State != wire.Active {
+	if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil || p.State != wire.Active {
 		t.Errorf("echo is %s, %v; want active", p.State, err)
 	}
 	examined("cannot be written")

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -27,7 +28,7 @@ type server struct {
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
 	done chan struct{}
-	*client
+	*client.Client
 }
 
 // serve starts the real binary and waits until it answers.
@@ -52,7 +53,7 @@ func start(t *testing.T, cmd *exec.Cmd, dir string, flags ...string) *server {
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), serveVariable+"="+string(args))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	_ = os.Remove(filepath.Join(data, stateFile)) // a killed host leaves it behind
+	_ = os.Remove(filepath.Join(data, client.StateFile)) // a killed host leaves it behind
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,12 +73,12 @@ func start(t *testing.T, cmd *exec.Cmd, dir string, flags ...string) *server {
 			t.Fatalf("the host has ended:\n%s", s.log)
 		default:
 		}
-		c, err := (&app{dataDir: data}).connect()
+		c, err := client.Connect(client.Config{URL: os.Getenv("BERTH_URL"), DataDir: data})
 		if err != nil {
 			return err
 		}
-		s.client = c
-		_, err = c.call(t.Context(), "GET", "/readyz", nil, new(any))
+		s.Client = c
+		_, err = c.Call(t.Context(), "GET", "/readyz", nil, new(any))
 		return err
 	})
 	return s
@@ -127,7 +128,7 @@ func (s *server) active(t *testing.T, name string) {
 	t.Helper()
 	await(t, name+" is active", func() error {
 		var p wire.Plugin
-		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p); err != nil {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p); err != nil {
 			return err
 		}
 		if p.State != wire.Active {
@@ -143,7 +144,7 @@ func (s *server) delivered(t *testing.T, id, handler string) wire.Delivery {
 	var found wire.Delivery
 	await(t, id+" is delivered", func() error {
 		var ev wire.Event
-		if _, err := s.call(t.Context(), "GET", "/api/v1/events/"+id, nil, &ev); err != nil {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/events/"+id, nil, &ev); err != nil {
 			return err
 		}
 		for _, d := range ev.Deliveries {
@@ -211,7 +212,7 @@ func TestReplaceUnderLoad(t *testing.T) {
 	ids := make(chan string, total)
 	published := make(chan error, 1)
 	go func() {
-		published <- load(t.Context(), s.client, rate, total, ids)
+		published <- load(t.Context(), s.Client, rate, total, ids)
 	}()
 	for i := 1; ; i++ {
 		next := versions[i%len(versions)]
@@ -251,8 +252,8 @@ loaded:
 	}
 	await(t, "the plugin is gone", func() error {
 		var p wire.Plugin
-		_, err := s.call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p)
-		var gone problem
+		_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p)
+		var gone client.Problem
 		if errors.As(err, &gone) && gone.Status == http.StatusNotFound {
 			return nil
 		}
@@ -266,7 +267,7 @@ func awaitSHA(t *testing.T, s *server, wasm []byte) {
 	want := fmt.Sprintf("%x", sha256.Sum256(wasm))
 	await(t, "the new version is active", func() error {
 		var p wire.Plugin
-		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil {
 			return err
 		}
 		if p.State != wire.Active || p.SHA256 != want || p.Reason != "" {
@@ -277,7 +278,7 @@ func awaitSHA(t *testing.T, s *server, wasm []byte) {
 }
 
 // load publishes total events at rate a second by eight publishers.
-func load(ctx context.Context, c *client, rate, total int, ids chan<- string) error {
+func load(ctx context.Context, c *client.Client, rate, total int, ids chan<- string) error {
 	const publishers = 8
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
@@ -289,7 +290,7 @@ func load(ctx context.Context, c *client, rate, total int, ids chan<- string) er
 			for i := range work {
 				var r wire.Receipt
 				body := map[string]any{"event_type": "load", "data": map[string]any{"status": "x", "i": i}}
-				if _, err := c.call(ctx, "POST", "/api/v1/events", body, &r); err != nil {
+				if _, err := c.Call(ctx, "POST", "/api/v1/events", body, &r); err != nil {
 					first = errors.Join(first, err)
 					continue
 				}

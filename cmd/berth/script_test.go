@@ -7,18 +7,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
@@ -45,6 +50,19 @@ func beBerth(args []string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(doMain(ctx, args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// testRoot returns every command, without streams.
+func testRoot() *cobra.Command {
+	return rootCommand(&command.Env{Console: &console.Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}})
+}
+
+// atTerminal runs a command line for a person who types answer.
+func atTerminal(t *testing.T, answer string, stdout, stderr io.Writer, line string) error {
+	t.Helper()
+	root := rootCommand(&command.Env{Console: &console.Console{In: strings.NewReader(answer), Out: stdout, Err: stderr, AtTerminal: true}})
+	root.SetArgs(strings.Fields(line))
+	return root.ExecuteContext(t.Context())
 }
 
 // testTimeout bounds every wait of these tests: reached only by a hang.

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 )
@@ -45,12 +46,12 @@ func put(t *testing.T, path, text string, mode os.FileMode) {
 // status is what the API answers to a token.
 func (s *server) status(t *testing.T, token, method, path string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := s.http.Do(req)
+	resp, err := s.HTTP.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,13 +68,13 @@ func TestTokens(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	put(t, filepath.Join(dir, "berth.yaml"), "routes: {}\n", 0o644)
-	if code, _, stderr := berth(t, "token", "create", "--name", "n", "--scope", "read", "--data-dir", data); code != exitFailed || !strings.Contains(stderr, "no data directory") {
+	if code, _, stderr := berth(t, "token", "create", "--name", "n", "--scope", "read", "--data-dir", data); code != command.ExitFailed || !strings.Contains(stderr, "no data directory") {
 		t.Errorf("without a data directory: got %d, %s", code, stderr)
 	}
 	s := serve(t, dir, filepath.Join(dir, "berth.yaml"))
 	code, secret, stderr := berth(t, "token", "create", "--name", "deploy", "--scope", "read,publish", "--expires", "30d", "--data-dir", data)
 	secret = strings.TrimSpace(secret)
-	if code != exitOK || !strings.HasPrefix(secret, "berth_") || !strings.Contains(stderr, "publish, read") {
+	if code != command.ExitOK || !strings.HasPrefix(secret, "berth_") || !strings.Contains(stderr, "publish, read") {
 		t.Fatalf("got %d, %q, %s", code, secret, stderr)
 	}
 	for _, tt := range []struct {
@@ -84,8 +85,8 @@ func TestTokens(t *testing.T) {
 		{secret, "POST", "/api/v1/events/reload-config", 403},
 		{secret, "DELETE", "/api/v1/plugins/uninstall/none", 403},
 		{secret + "x", "GET", "/api/v1/events", 401},
-		{s.token, "POST", "/api/v1/events/reload-config", 200},
-		{s.token, "POST", "/api/v1/events/plugins/none/enable", 404},
+		{s.Token, "POST", "/api/v1/events/reload-config", 200},
+		{s.Token, "POST", "/api/v1/events/plugins/none/enable", 404},
 	} {
 		if got := s.status(t, tt.token, tt.method, tt.path); got != tt.want {
 			t.Errorf("%s %s: got %d, want %d", tt.method, tt.path, got, tt.want)
@@ -96,27 +97,27 @@ func TestTokens(t *testing.T) {
 		t.Fatalf("got %v, %v", tokens, err)
 	}
 	id := tokens[0].ID
-	if code, stdout, _ := berth(t, "token", "list", "--data-dir", data); code != exitOK || !strings.Contains(stdout, id) || !strings.Contains(stdout, "publish,read") {
+	if code, stdout, _ := berth(t, "token", "list", "--data-dir", data); code != command.ExitOK || !strings.Contains(stdout, id) || !strings.Contains(stdout, "publish,read") {
 		t.Errorf("got %d, %s", code, stdout)
 	}
-	if code, stdout, _ := berth(t, "token", "revoke", id, "--data-dir", data); code != exitOK || !strings.Contains(stdout, "is revoked") {
+	if code, stdout, _ := berth(t, "token", "revoke", id, "--data-dir", data); code != command.ExitOK || !strings.Contains(stdout, "is revoked") {
 		t.Errorf("got %d, %s", code, stdout)
 	}
 	if got := s.status(t, secret, "GET", "/api/v1/events"); got != 401 {
 		t.Errorf("a revoked token: got %d", got)
 	}
-	if code, _, stderr := berth(t, "token", "revoke", id, "--data-dir", data); code != exitFailed || !strings.Contains(stderr, "there is no token") {
+	if code, _, stderr := berth(t, "token", "revoke", id, "--data-dir", data); code != command.ExitFailed || !strings.Contains(stderr, "there is no token") {
 		t.Errorf("again: got %d, %s", code, stderr)
 	}
 	for _, wrong := range [][]string{{"--scope", "root"}, {"--scope", ""}, {"--expires", "soon", "--scope", "read"}, {"--name", "", "--scope", "read"}} {
-		if code, stdout, _ := berth(t, append([]string{"token", "create", "--name", "n", "--data-dir", data}, wrong...)...); code == exitOK || stdout != "" {
+		if code, stdout, _ := berth(t, append([]string{"token", "create", "--name", "n", "--data-dir", data}, wrong...)...); code == command.ExitOK || stdout != "" {
 			t.Errorf("%v: got %d, %s", wrong, code, stdout)
 		}
 	}
 
 	code, stdout, _ := berth(t, "audit", "list", "--json", "--data-dir", data)
 	var list struct{ Items []audit.Record }
-	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != exitOK {
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != command.ExitOK {
 		t.Fatalf("%v in %s", err, stdout)
 	}
 	var got []string
@@ -130,7 +131,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", line, strings.Join(got, "\n"))
 		}
 	}
-	if code, stdout, _ := berth(t, "audit", "list", "--limit", "2", "--data-dir", data); code != exitOK || strings.Count(stdout, "\n") != 3 {
+	if code, stdout, _ := berth(t, "audit", "list", "--limit", "2", "--data-dir", data); code != command.ExitOK || strings.Count(stdout, "\n") != 3 {
 		t.Errorf("got %d, %s", code, stdout)
 	}
 	put(t, filepath.Join(dir, "berth.yaml"), "routes: {order_new: {}}\n", 0o644)
@@ -153,13 +154,13 @@ func TestNoChangeWithoutAudit(t *testing.T) {
 	put(t, filepath.Join(dir, "berth.yaml"), "routes: {}\n", 0o644)
 	put(t, filepath.Join(dir, "data", audit.File), "", 0o644) // others could read it
 	s := serve(t, dir, filepath.Join(dir, "berth.yaml"))
-	if got := s.status(t, s.token, "POST", "/api/v1/events/reload-config"); got != 503 {
+	if got := s.status(t, s.Token, "POST", "/api/v1/events/reload-config"); got != 503 {
 		t.Errorf("reload: got %d", got)
 	}
-	if got := s.status(t, s.token, "GET", "/api/v1/events"); got != 200 {
+	if got := s.status(t, s.Token, "GET", "/api/v1/events"); got != 200 {
 		t.Errorf("list: got %d", got)
 	}
-	if code, stdout, stderr := berth(t, "token", "create", "--name", "n", "--scope", "read", "--data-dir", filepath.Join(dir, "data")); code == exitOK || stdout != "" || !strings.Contains(stderr, "chmod 600") {
+	if code, stdout, stderr := berth(t, "token", "create", "--name", "n", "--scope", "read", "--data-dir", filepath.Join(dir, "data")); code == command.ExitOK || stdout != "" || !strings.Contains(stderr, "chmod 600") {
 		t.Errorf("token create: got %d, %s, %s", code, stdout, stderr)
 	}
 	s.terminate(t)
@@ -184,7 +185,7 @@ func TestListeningBeyondLoopback(t *testing.T) {
 			put(t, filepath.Join(dir, "berth.yaml"), tt.config, 0o644)
 			args := append([]string{"serve", "--config", filepath.Join(dir, "berth.yaml"), "--data-dir", filepath.Join(dir, "data"), "--listen", tt.listen}, tt.flags...)
 			code, _, stderr := berth(t, args...)
-			if code != exitFailed || !strings.Contains(stderr, tt.want) {
+			if code != command.ExitFailed || !strings.Contains(stderr, tt.want) {
 				t.Errorf("got %d, %s", code, stderr)
 			}
 		})
@@ -223,23 +224,23 @@ func TestTLS(t *testing.T) {
 	selfSigned(t, cert, key)
 	put(t, filepath.Join(dir, "berth.yaml"), fmt.Sprintf("server: {tls: {cert_file: %q, key_file: %q}}\n", cert, key), 0o644)
 	s := serve(t, dir, filepath.Join(dir, "berth.yaml"))
-	if !strings.HasPrefix(s.url, "https://127.0.0.1:") {
-		t.Fatalf("the host is at %s", s.url)
+	if !strings.HasPrefix(s.URL, "https://127.0.0.1:") {
+		t.Fatalf("the host is at %s", s.URL)
 	}
-	if got := s.status(t, s.token, "GET", "/api/v1/events"); got != 200 {
+	if got := s.status(t, s.Token, "GET", "/api/v1/events"); got != 200 {
 		t.Errorf("got %d", got)
 	}
-	if resp, err := http.Get(strings.Replace(s.url, "https", "http", 1) + "/healthz"); err == nil {
+	if resp, err := http.Get(strings.Replace(s.URL, "https", "http", 1) + "/healthz"); err == nil {
 		resp.Body.Close()
 		if resp.StatusCode != 400 {
 			t.Errorf("plain HTTP: got %d", resp.StatusCode)
 		}
 	}
-	if _, err := http.Get(s.url + "/healthz"); err == nil {
+	if _, err := http.Get(s.URL + "/healthz"); err == nil {
 		t.Error("the test's own certificate is trusted by everybody")
 	}
 	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	if conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), old); err == nil {
+	if conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), old); err == nil {
 		conn.Close()
 		t.Error("TLS 1.1 is spoken")
 	}
@@ -247,7 +248,7 @@ func TestTLS(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	await(t, "the new certificate is shown", func() error {
 		code, _, stderr := berth(t, "events", "list", "--data-dir", data) // it trusts the new one only
-		if code != exitOK {
+		if code != command.ExitOK {
 			return errors.New(stderr)
 		}
 		return nil
@@ -279,23 +280,23 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			State  string `json:"state"`
 			Reason string `json:"reason"`
 		}
-		if _, err := s.call(t.Context(), "GET", "/api/v1/plugins/teller", nil, &p); err != nil || p.State != "active" {
+		if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/teller", nil, &p); err != nil || p.State != "active" {
 			return fmt.Errorf("%v %v", p, err)
 		}
 		return nil
 	})
 	_, made, _ := berth(t, "token", "create", "--name", "n", "--scope", "read", "--data-dir", data)
-	hidden["a token"], hidden["the admin token"] = strings.TrimSpace(made), s.token
+	hidden["a token"], hidden["the admin token"] = strings.TrimSpace(made), s.Token
 
 	// The guest gets what it is granted, and its answer is its own affair: those
 	// two deliveries are the only place where the secrets are.
 	for name, want := range map[string]string{"from-file": hidden["granted file"], "from-env": hidden["granted variable"], "mode": "reading the secret mode failed", "other": "is not granted"} {
 		body := map[string]any{"event_type": "tell", "data": map[string]string{"name": name}, "metadata": map[string]string{"idempotency_key": name}}
-		if _, err := s.call(t.Context(), "POST", "/api/v1/events", body, new(any)); err != nil {
+		if _, err := s.Call(t.Context(), "POST", "/api/v1/events", body, new(any)); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "the guest answers "+name, func() error {
-			text, err := s.call(t.Context(), "GET", "/api/v1/events/"+name, nil, new(any))
+			text, err := s.Call(t.Context(), "GET", "/api/v1/events/"+name, nil, new(any))
 			if err == nil && !bytes.Contains(text, []byte(want)) {
 				err = fmt.Errorf("got %s", text)
 			}
@@ -304,19 +305,19 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	var seen bytes.Buffer
 	for _, request := range []struct{ token, method, path, body string }{
-		{s.token, "GET", "/api/v1/events", ""}, {s.token, "GET", "/api/v1/events/mode", ""}, {s.token, "GET", "/api/v1/events/other", ""},
-		{s.token, "GET", "/api/v1/events/plugins", ""}, {s.token, "GET", "/api/v1/plugins/teller/report", ""}, {hidden["a token"], "GET", "/api/v1/events", ""},
-		{s.token, "POST", "/api/v1/events/reload-config", ""}, {hidden["a token"], "POST", "/api/v1/events/reload-config", ""},
+		{s.Token, "GET", "/api/v1/events", ""}, {s.Token, "GET", "/api/v1/events/mode", ""}, {s.Token, "GET", "/api/v1/events/other", ""},
+		{s.Token, "GET", "/api/v1/events/plugins", ""}, {s.Token, "GET", "/api/v1/plugins/teller/report", ""}, {hidden["a token"], "GET", "/api/v1/events", ""},
+		{s.Token, "POST", "/api/v1/events/reload-config", ""}, {hidden["a token"], "POST", "/api/v1/events/reload-config", ""},
 		{hidden["a guess"], "GET", "/api/v1/events", ""},
-		{s.token, "POST", "/api/v1/plugins/install", `{"url":"https://u:` + hidden["a URL's password"] + `@127.0.0.1/x?k=` + hidden["a URL's query"] + `","sha256":"` + strings.Repeat("0", 64) + `"}`},
+		{s.Token, "POST", "/api/v1/plugins/install", `{"url":"https://u:` + hidden["a URL's password"] + `@127.0.0.1/x?k=` + hidden["a URL's query"] + `","sha256":"` + strings.Repeat("0", 64) + `"}`},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), request.method, s.url+request.path, strings.NewReader(request.body))
+		req, err := http.NewRequestWithContext(t.Context(), request.method, s.URL+request.path, strings.NewReader(request.body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+request.token)
 		req.Header.Set("Content-Type", "application/json")
-		resp, err := s.http.Do(req)
+		resp, err := s.HTTP.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

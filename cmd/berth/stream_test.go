@@ -31,11 +31,11 @@ func TestStreamOverRestart(t *testing.T) {
 	for range 2 {
 		publish() // before the stream is open
 		before := n
-		req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/api/v1/events/stream?since=0", nil)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/api/v1/events/stream?since=0", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+s.token)
+		req.Header.Set("Authorization", "Bearer "+s.Token)
 		req.Header.Set("Last-Event-ID", strconv.FormatUint(last, 10))
 		resp, err := new(http.Client).Do(req)
 		if err != nil {

@@ -9,88 +9,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/wire"
 )
-
-func TestLine(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                                   "",
-		"order-audit":                        "order-audit",
-		"café, 注文, заказ, 🫖":                 "café, 注文, заказ, 🫖",
-		"two  spaces stay ":                  "two  spaces stay ",
-		"a\nb":                               "a b",
-		"a\r\n\t\tb":                         "a b",
-		"\n\ta\n":                            "a",
-		"a\u0085b\u2028c\u2029d\ve\ff":       "a b c d e f",
-		"\x1b[2J":                            "\ufffd[2J",
-		"\x1b]0;title\a":                     "\ufffd]0;title\ufffd",
-		"\u009b2J":                           "\ufffd2J",
-		"a\x00b\x7fc":                        "a\ufffdb\ufffdc",
-		"\u202egnp.exe\u202c":                "\ufffdgnp.exe\ufffd",
-		"\u2066x\u2069 \u200e\u200f\u061c":   "\ufffdx\ufffd \ufffd\ufffd\ufffd",
-		"zero\u200bwidth\u2060and\ufeffmore": "zero\ufffdwidth\ufffdand\ufffdmore",
-		"no\u00a0break\u3000wide":            "no\ufffdbreak\ufffdwide",
-		"\u3164\u115f\u2800":                 "\ufffd\ufffd\ufffd",
-		"not \xff UTF-8 \xc3":                "not \ufffd UTF-8 \ufffd",
-		"\U000e0041\U000f0000":               "\ufffd\ufffd",
-	} {
-		if got := line(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestBlock(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                                   "",
-		"one line":                           "one line",
-		"panic: x\r\n\tmain.go:7\n":          "panic: x\n      main.go:7",
-		"a\nberth: it is done":               "a\n  berth: it is done",
-		"a\n\n\tb\x1b[1m":                    "a\n  \n      b\ufffd[1m",
-		"a\rb\u2028c":                        "a b c",
-		"first\n    deep\n  less\u202e last": "first\n      deep\n    less\ufffd last",
-	} {
-		if got := block(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
-// Whatever text is, it is one line without anything that is not printed; and JSON
-// that is printed is the same JSON.
-func FuzzText(f *testing.F) {
-	f.Add("a\tb\n\x1b[2J\u202e")
-	f.Add("\u009b\ufeff\U0001f1e6")
-	f.Fuzz(func(t *testing.T, text string) {
-		shown := line(text)
-		for _, r := range shown {
-			if printable(r) != r {
-				t.Errorf("%q shows %q", text, r)
-			}
-		}
-		if again := line(shown); again != shown {
-			t.Errorf("%q shows as %q, and that as %q", text, shown, again)
-		}
-		for i, l := range strings.Split(block(text), "\n") {
-			if i > 0 && !strings.HasPrefix(l, "  ") {
-				t.Errorf("%q has a line of its own: %q", text, l)
-			}
-		}
-		raw, err := json.Marshal(map[string]string{text: text})
-		if err != nil {
-			t.Fatal(err)
-		}
-		printed := escaped(raw)
-		var want, got any
-		if json.Unmarshal(raw, &want) != nil || json.Unmarshal([]byte(printed), &got) != nil || !reflect.DeepEqual(want, got) {
-			t.Errorf("%s is printed as %s", raw, printed)
-		}
-		if strings.ContainsFunc(printed, func(r rune) bool { return printable(r) != r }) {
-			t.Errorf("%q has what is not printable", printed)
-		}
-	})
-}
 
 // Every command that shows what others wrote, with an attack in every text.
 func TestNoTextSteersTheTerminal(t *testing.T) {
@@ -126,7 +49,7 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 			_, stdout, stderr := d.run(t, `{"event_type":"t"}`, command+flag)
 			for _, out := range []string{stdout, stderr} {
 				for i, l := range strings.Split(out, "\n") {
-					if strings.ContainsFunc(l, func(r rune) bool { return printable(r) != r }) || strings.HasPrefix(l, "FORGED") {
+					if strings.ContainsFunc(l, func(r rune) bool { return console.Line(string(r)) != string(r) }) || strings.HasPrefix(l, "FORGED") {
 						t.Errorf("%s: line %d is %q", command+flag, i, l)
 					}
 				}
@@ -138,18 +61,6 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	}
 	if shown < 20 {
 		t.Errorf("only %d outputs had a text in them", shown)
-	}
-}
-
-// A text cannot pretend to be more columns than one.
-func TestCellsAreOneColumn(t *testing.T) {
-	var out strings.Builder
-	a := &app{stdout: &out}
-	if err := a.table("NAME\tSTATE", 2, func(i int) cells { return cells{[]string{"a  active", " b\t\tactive "}[i], wire.Rejected} }); err != nil {
-		t.Fatal(err)
-	}
-	if want := "NAME      STATE\na active  rejected\nb active  rejected\n"; out.String() != want {
-		t.Errorf("got\n%s", out.String())
 	}
 }
 
@@ -167,8 +78,8 @@ func attacked[T any](text, field, value string) string {
 
 func poison(v reflect.Value, text, field, value string) {
 	switch {
-	case v.Type() == timeType:
-	case v.Type() == rawType:
+	case v.Type() == reflect.TypeFor[time.Time]():
+	case v.Type() == reflect.TypeFor[json.RawMessage]():
 		raw, err := json.Marshal(map[string]string{"event_id": "e", "idempotency_key": text, "subject": text})
 		if err != nil {
 			panic(err)
@@ -198,20 +109,19 @@ func poison(v reflect.Value, text, field, value string) {
 	}
 }
 
-// What a command prints, it prints by text.go.
-func TestOnlyTheTextFilePrints(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+// Commands print by package console.
+func TestOnlyTheConsolePrints(t *testing.T) {
+	files, err := filepath.Glob("internal/*/*.go")
 	if err != nil || len(files) < 20 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	// What is not text of others: the logger, which quotes it; the shells' scripts; the
-	// child's report to the host; cobra's help; a bar on a terminal.
+	// Output without text of other parties: the logger, which quotes it; the shells' scripts;
+	// the child's report to the host; cobra's help.
 	passes := map[string]bool{"serve.go slog.NewTextHandler": true, "completion.go root.GenBashCompletionV2": true, "completion.go root.GenZshCompletion": true,
-		"completion.go root.GenFishCompletion": true, "completion.go io.WriteString": true, "vet.go vet.RunChild": true, "main.go root.SetOut": true, "main.go root.SetErr": true, "main.go rootCommand": true,
-		"progress.go progressbar.OptionSetWriter": true, "progress.go terminal": true}
+		"completion.go root.GenFishCompletion": true, "completion.go io.WriteString": true, "vet.go vet.RunChild": true, "main.go root.SetOut": true, "main.go root.SetErr": true}
 	fset := token.NewFileSet()
-	for _, path := range files {
-		if strings.HasSuffix(path, "_test.go") || path == "text.go" {
+	for _, path := range append(files, "main.go") {
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "internal/console/") {
 			continue
 		}
 		file, err := parser.ParseFile(fset, path, nil, 0)
@@ -225,15 +135,18 @@ func TestOnlyTheTextFilePrints(t *testing.T) {
 			}
 			name := spelled(call.Fun)
 			for _, arg := range call.Args {
-				if what := spelled(arg); (strings.HasSuffix(what, "stdout") || strings.HasSuffix(what, "stderr") || strings.HasPrefix(what, "os.Std")) && !passes[path+" "+name] && path+" "+name != "main.go doMain" {
-					t.Errorf("%s: %s has %s: print by a.print, a.note, a.table or a.printJSON", fset.Position(call.Pos()), name, what)
+				what := spelled(arg)
+				direct := strings.HasSuffix(what, "env.Out") || strings.HasSuffix(what, "env.Err") || strings.HasSuffix(what, "a.Out") || strings.HasSuffix(what, "a.Err") || strings.HasPrefix(what, "os.Std")
+				if at := filepath.Base(path) + " " + name; direct && !passes[at] && at != "main.go doMain" {
+					t.Errorf("%s: %s has %s: print by Print, Note, PrintJSON or console.Table", fset.Position(call.Pos()), name, what)
 				}
 			}
-			if strings.HasPrefix(name, "fmt.Print") || strings.HasPrefix(name, "a.stdout.") || strings.HasPrefix(name, "a.stderr.") || name == "println" || name == "tabwriter.NewWriter" {
-				t.Errorf("%s: %s: print by a.print, a.note, a.table or a.printJSON", fset.Position(call.Pos()), name)
+			method := name[strings.LastIndex(name, ".")+1:]
+			if strings.HasPrefix(name, "fmt.Print") || strings.Contains(name, ".Out.") || strings.Contains(name, ".Err.") || name == "println" || name == "tabwriter.NewWriter" {
+				t.Errorf("%s: %s: print by Print, Note, PrintJSON or console.Table", fset.Position(call.Pos()), name)
 			}
-			if (name == "a.print" || name == "a.note") && !constant(call.Args[0]) {
-				t.Errorf("%s: the format of %s is not of this program", fset.Position(call.Pos()), name)
+			if (method == "Print" || method == "Note") && !constant(call.Args[0]) {
+				t.Errorf("%s: the format of %s is not a constant", fset.Position(call.Pos()), name)
 			}
 			return true
 		})

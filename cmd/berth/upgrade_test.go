@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -174,12 +175,12 @@ func TestInstallStream(t *testing.T) {
 	in := wire.Install{URL: shop.URL + "/?token=secret", SHA256: fmt.Sprintf("%x", sha256.Sum256(wasm))}
 	ask := func() (steps []string, last string, problem wire.Problem) {
 		t.Helper()
-		resp, err := s.do(t.Context(), "POST", "/api/v1/plugins/install", streamType, in)
+		resp, err := s.Do(t.Context(), "POST", "/api/v1/plugins/install", client.StreamType, in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		err = readEvents(resp.Body, func(kind string, data []byte) error {
+		err = client.ReadEvents(resp.Body, func(kind string, data []byte) error {
 			last = kind
 			switch kind {
 			case "progress":
@@ -218,7 +219,7 @@ func TestInstallStream(t *testing.T) {
 func TestReadEvents(t *testing.T) {
 	var got []string
 	on := func(kind string, data []byte) error { got = append(got, kind+"="+string(data)); return nil }
-	if err := readEvents(strings.NewReader(": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\n\ndata: x\n\nevent: cut\ndata: off"), on); err != nil {
+	if err := client.ReadEvents(strings.NewReader(": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\n\ndata: x\n\nevent: cut\ndata: off"), on); err != nil {
 		t.Fatal(err)
 	}
 	if want := "a=1\n2|=x"; strings.Join(got, "|") != want {

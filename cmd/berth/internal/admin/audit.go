@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// AuditCommand returns the command audit.
+func AuditCommand(env *command.Env) *cobra.Command {
+	a := app{env}
+	return command.Group("audit", "See who changed what: of the data directory's audit.log, or of the host at BERTH_URL", a.listAudit(), a.tailAudit())
+}
+
+func (a app) listAudit() *cobra.Command {
+	var limit int
+	cmd := a.Local(&cobra.Command{
+		Use:   "list",
+		Short: "List the latest changes and refused attempts, the newest last",
+		Long: `Lists the latest changes and refused attempts, the newest last. With BERTH_URL the
+host there is asked, which needs a token of the scope operate. Without it the file
+audit.log of the data directory is read, also while no host runs.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			show := func(list wire.List[wire.AuditRecord]) error {
+				return console.Table(a.Console, "TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", list.Items, auditLine)
+			}
+			if a.Elsewhere() {
+				if limit < 1 || limit > 1000 {
+					return command.Usage("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", limit)
+				}
+				return command.Fetch(cmd.Context(), a.Env, "GET", auditPath(limit), nil, show)
+			}
+			if err := a.NeedDataDir(); err != nil {
+				return err
+			}
+			if limit < 1 || limit > 100_000 {
+				return command.Usage("--limit must be 1 to 100000, not %d", limit)
+			}
+			changes, err := audit.Latest(a.auditFile(), limit)
+			if err != nil {
+				return err
+			}
+			list := wire.List[wire.AuditRecord]{Items: slices.Concat([]wire.AuditRecord{}, changes)}
+			return command.Show(a.Env, list, show)
+		},
+	})
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
+	return cmd
+}
+
+func auditPath(limit int) string { return fmt.Sprintf("/api/v1/audit?limit=%d", limit) }
+
+func (a app) tailAudit() *cobra.Command {
+	return a.Local(&cobra.Command{
+		Use:   "tail",
+		Short: "Follow the audit log until Ctrl-C",
+		Long: `Follows the audit log until Ctrl-C: the file of the data directory, or with BERTH_URL
+that of the host there, which is asked once a second.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			show := func(r wire.AuditRecord) error {
+				return command.Show(a.Env, r, func(r wire.AuditRecord) error {
+					return a.Print("%s  %s  %s  %s  %s  %s  %s\n", auditLine(r)...)
+				})
+			}
+			if a.Elsewhere() {
+				return a.followAudit(cmd.Context(), show)
+			}
+			if err := a.NeedDataDir(); err != nil {
+				return err
+			}
+			return audit.Follow(cmd.Context(), a.auditFile(), show)
+		},
+	})
+}
+
+// auditEvery is the interval at which a host is asked for its latest changes.
+const auditEvery = time.Second
+
+// followAudit shows new records of the audit log of the host at BERTH_URL, until ctx ends.
+func (a app) followAudit(ctx context.Context, show func(wire.AuditRecord) error) error {
+	c, err := a.Connect()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(auditEvery)
+	defer tick.Stop()
+	for seen := map[string]bool(nil); ; {
+		var list wire.List[wire.AuditRecord]
+		if _, err := c.Call(ctx, "GET", auditPath(1000), nil, &list); err != nil {
+			if ctx.Err() != nil {
+				return nil // Ctrl-C
+			}
+			return err
+		}
+		now := make(map[string]bool, len(list.Items))
+		for _, r := range list.Items {
+			key := r.ID + " " + r.Stage
+			now[key] = true
+			if seen != nil && !seen[key] { // records that exist at the start are not shown
+				if err := show(r); err != nil {
+					return err
+				}
+			}
+		}
+		seen = now
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (a app) auditFile() string { return filepath.Join(a.DataDirectory(), audit.File) }
+
+// auditLine returns a record for a person.
+func auditLine(r audit.Record) console.Cells {
+	result := r.Result
+	switch r.Stage {
+	case audit.Refused:
+		result = "refused"
+	case audit.Begin:
+		result = "begun"
+	}
+	if r.Status != 0 {
+		result += fmt.Sprintf(" (%d)", r.Status)
+	}
+	what := r.Error
+	switch {
+	case what != "":
+	case len(r.Before) > 0 && len(r.After) > 0:
+		what = string(r.Before) + " → " + string(r.After)
+	case len(r.After) > 0:
+		what = string(r.After)
+	case len(r.Before) > 0:
+		what = string(r.Before) + " → nothing"
+	}
+	if r.Suppressed > 0 {
+		what += fmt.Sprintf(" (and %d more refused before it)", r.Suppressed)
+	}
+	return console.WithDashes(r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what)
+}

@@ -1,0 +1,149 @@
+// Package admin has the commands for operators: the configuration, tokens, the audit log and
+// the doctor.
+package admin
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/wire"
+)
+
+type app struct{ *command.Env }
+
+// ConfigCommand returns the command config.
+func ConfigCommand(env *command.Env) *cobra.Command {
+	a := app{env}
+	return command.Group("config", "Check, show and reload configurations", a.checkConfig(), a.showConfig(), a.reloadConfig())
+}
+
+func (a app) checkConfig() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a configuration: exit code 0, or 1 with every problem",
+		Long: `Checks a configuration as a start would: its keys, values and conditions. What a
+handler's config must be is in its plugin, and is checked by the host.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := live.DefaultPath
+			if len(args) > 0 {
+				path = args[0]
+			}
+			_, err := live.Read(path)
+			if a.JSON {
+				answer := struct {
+					Valid  bool               `json:"valid"`
+					Errors []wire.ErrorDetail `json:"errors"`
+				}{err == nil, []wire.ErrorDetail{}}
+				var e *config.Error
+				switch {
+				case errors.As(err, &e):
+					answer.Errors = e.Details()
+				case err != nil:
+					return err
+				}
+				if err := a.EncodeJSON(answer, false); err != nil || answer.Valid {
+					return err
+				}
+				return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
+			}
+			if err == nil {
+				err = a.Print("%s is valid\n", path)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&a.JSON, "json", false, "print the problems as JSON")
+	return cmd
+}
+
+func (a app) showConfig() *cobra.Command {
+	var path, handler string
+	cmd := a.Remote(&cobra.Command{
+		Use:   "show",
+		Short: "Show the settings that are in force in the running host",
+		Long: `Shows every setting with which the host runs, one a line, as reloads name them:
+what its file says and what holds where that says nothing. What only a start can
+change is as at the start. With --handler it shows what one handler runs with, its
+manifest's wishes included. A handler's config may contain secrets: only its keys are
+shown.
+
+With --file no host is asked: it shows what a host would start with.`,
+		Example: "  berth config show\n  berth config show --handler fraud-check\n  berth config show --file config/event_handlers.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if path != "" {
+				return a.showFile(path, handler)
+			}
+			return command.Fetch(cmd.Context(), a.Env, "GET", command.Path("/api/v1/config", "handler", handler), nil, a.printSettings)
+		},
+	})
+	cmd.Flags().StringVar(&path, "file", "", "show this configuration file instead")
+	cmd.Flags().StringVar(&path, "config", "", "the same as --file")
+	cmd.Flags().StringVar(&handler, "handler", "", "show what this handler runs with")
+	cmd.MarkFlagsMutuallyExclusive("file", "config")
+	return cmd
+}
+
+// showFile shows the settings of a configuration file.
+func (a app) showFile(path, handler string) error {
+	c, err := live.Read(path)
+	if err != nil {
+		return err
+	}
+	settings := config.Settings(c)
+	if handler != "" {
+		settings = config.SettingsOf(c, handler, abi.Manifest{})
+		if _, configured := c.Handlers[handler]; !configured {
+			a.Note("no handler %s is configured in %s: an installed one runs with these defaults and what its manifest requests\n", handler, path)
+		}
+	}
+	answer := wire.Settings{File: path, Items: []wire.Setting{}, NeedsRestart: []string{}}
+	for _, s := range settings {
+		answer.Items = append(answer.Items, wire.Setting{Path: s.Path, Value: s.Value})
+	}
+	return command.Show(a.Env, answer, a.printSettings)
+}
+
+func (a app) printSettings(s wire.Settings) error {
+	for _, one := range s.Items {
+		if err := a.Print("%s: %s\n", one.Path, one.Value); err != nil {
+			return err
+		}
+	}
+	for _, path := range s.NeedsRestart {
+		a.Note("%s: the file %s says otherwise; that counts from the next start on\n", path, s.File)
+	}
+	return nil
+}
+
+func (a app) reloadConfig() *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   "reload",
+		Short: "Have the host read its configuration again, and show what changed",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return command.Fetch(cmd.Context(), a.Env, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
+				lines := r.Changed
+				if len(lines) == 0 {
+					lines = []string{"nothing has changed"}
+					for _, path := range r.NeedsRestart {
+						lines = append(lines, path+": the file's value counts from the next start on")
+					}
+				}
+				for _, line := range lines {
+					if err := a.Print("%s\n", line); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	})
+}

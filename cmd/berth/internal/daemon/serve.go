@@ -1,0 +1,124 @@
+// Package daemon has the commands that run a host, and the child process that vets a module.
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/host"
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/live"
+)
+
+// Command returns the command serve.
+func Command(env *command.Env) *cobra.Command {
+	var cfg host.Config
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Version = env.Version
+			cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
+			return run(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
+	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
+	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
+	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false, "start although the store is missing or lacks acknowledged events; the log says which")
+	cmd.Flags().BoolVar(&cfg.Compact, "compact", false, "rewrite the store before it is used, so that it takes no more disk than it needs")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
+	return cmd
+}
+
+// run runs a host until ctx ends, and then shuts it down in order.
+func run(ctx context.Context, cfg host.Config) error {
+	h, err := host.New(cfg)
+	if err != nil {
+		return err
+	}
+	h.LimitMemory()
+	hangups := make(chan os.Signal, 1) // one during the start is handled after it
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	if err := h.Start(ctx); err != nil {
+		if fault.Full(err) {
+			return fmt.Errorf("%w; the host has ended: start it again when there is space", err)
+		}
+		return err
+	}
+	state, err := stateOf(h, cmp.Or(cfg.ConfigPath, live.DefaultPath))
+	if err != nil {
+		return errors.Join(err, shutDown(h))
+	}
+	defer client.RemoveState(h.DataDir())
+	var again <-chan time.Time // to write the state; nil when it is written
+	if err := state.Write(h.DataDir()); err != nil {
+		again = time.Tick(stateRetry)
+		cfg.Logger.Warn("commands on this machine do not find this host by its data directory: give them BERTH_URL; trying again", "error", err)
+	}
+	cfg.Logger.Info("berth is up", "url", h.URL(), "token", filepath.Join(h.DataDir(), auth.TokenFile))
+	for {
+		select {
+		case <-again:
+			if state.Write(h.DataDir()) == nil {
+				again = nil
+			}
+		case <-hangups:
+			_ = h.Hangup(ctx) // it logs the result
+		case <-ctx.Done():
+			cfg.Logger.Info("shutting down")
+			return shutDown(h)
+		case err := <-h.Failed():
+			return errors.Join(err, shutDown(h))
+		}
+	}
+}
+
+func shutDown(h *host.Host) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.ShutdownTimeout())
+	defer cancel()
+	return h.Close(ctx)
+}
+
+// stateRetry is the interval between attempts to write the state, such as on a full disk.
+const stateRetry = 2 * time.Second
+
+// stateOf returns the state by which the commands on this machine find the host. Its paths
+// are absolute: commands run in other directories.
+func stateOf(h *host.Host, configPath string) (state client.State, err error) {
+	state = client.State{URL: h.URL(), PID: os.Getpid(), CertFile: h.CertFile()}
+	if state.CertFile != "" {
+		state.CertFile, err = filepath.Abs(state.CertFile)
+	}
+	if err == nil {
+		state.Config, err = filepath.Abs(configPath)
+	}
+	if err == nil {
+		state.Directory, err = os.Getwd()
+	}
+	if err != nil {
+		err = fmt.Errorf("find the host's directory: %w", err)
+	}
+	return state, err
+}

@@ -1,0 +1,80 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/wire"
+)
+
+func (a app) log() *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   "log",
+		Short: "Show the event log, and how far each handler is in it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return command.Fetch(cmd.Context(), a.Env, "GET", path+"/log", nil, a.printLog)
+		},
+	})
+}
+
+func (a app) printLog(s wire.LogStatus) error {
+	used := "no limit"
+	if s.MaxBytes > 0 {
+		used = fmt.Sprintf("of %s, %.0f %%", size(s.MaxBytes), 100*float64(s.Bytes)/float64(s.MaxBytes))
+	}
+	state := "takes events"
+	if s.Full {
+		state = "FULL: it takes no events"
+	}
+	if s.Problem != "" {
+		state = "STOPPED: " + s.Problem
+	}
+	a.Print("engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
+		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
+	if len(s.Handlers) == 0 {
+		return a.Print("\nNo handler has a position in it.\n")
+	}
+	a.Print("\n")
+	err := console.Table(a.Console, "HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", s.Handlers, func(h wire.LogReader) console.Cells {
+		return console.Cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, console.ClockOr(h.OldestAt), h.HistorySkipped, h.Lost}
+	})
+	if err == nil {
+		err = a.Print("\nSKIPPED and LOST count since the host started.\n")
+	}
+	return err
+}
+
+// size returns a number of bytes, for people.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, prefixes := float64(n)/unit, "KMGTPE"
+	for value >= unit && len(prefixes) > 1 {
+		value, prefixes = value/unit, prefixes[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, prefixes[0])
+}
+
+// retention returns a duration in days and the remainder.
+func retention(seconds int64) string {
+	if seconds <= 0 {
+		return "for ever"
+	}
+	const day = 24 * 60 * 60
+	var parts []string
+	if days := seconds / day; days > 0 {
+		parts = append(parts, fmt.Sprintf("%dd", days))
+	}
+	if remainder := seconds % day; remainder > 0 {
+		parts = append(parts, (time.Duration(remainder) * time.Second).String())
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,84 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// RouteCommand returns the command route.
+func RouteCommand(env *command.Env) *cobra.Command {
+	return command.Group("route", "See which handlers an event would reach", app{env}.explain())
+}
+
+func (a app) explain() *cobra.Command {
+	var configPath string
+	cmd := a.Remote(&cobra.Command{
+		Use:   "explain EVENT.json",
+		Short: "Say which handlers would get an event, and why the others would not",
+		Long: `Asks the running host which handlers would get this event, and why the others
+would not. Nothing is published. The event is written as for publishing:
+{"event_type": ..., "data": ..., "metadata": {"subject": ...}}; - reads it from
+standard input.
+
+With --config no host is asked: the answer is what the file's routes say, and
+manifests count as if they subscribed to every type.`,
+		Example: "  echo '{\"event_type\": \"order_status_changed\", \"data\": {}}' | berth route explain -",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.ReadFile(args[0], maxEvent)
+			if err != nil {
+				return err
+			}
+			if !json.Valid(text) {
+				return fmt.Errorf("%s is not JSON", args[0])
+			}
+			if configPath == "" {
+				return command.Fetch(cmd.Context(), a.Env, "POST", path+"/explain", json.RawMessage(text), a.printExplanation)
+			}
+			d, err := event.ParseDraft(text)
+			if err != nil {
+				return err
+			}
+			ev, err := event.New(d)
+			if err != nil {
+				return err
+			}
+			answer, err := live.ExplainRoutes(configPath, ev)
+			if err != nil {
+				return err
+			}
+			return command.Show(a.Env, answer, a.printExplanation)
+		},
+	})
+	cmd.Flags().StringVar(&configPath, "config", "", "ask this configuration file's routes instead of a host")
+	return cmd
+}
+
+func (a app) printExplanation(e wire.Explanation) error {
+	a.Print("type    %s\nroute   ", e.EventType)
+	if e.Route == nil {
+		a.Print("none\n")
+	} else {
+		a.Print("%s\n", *e.Route)
+	}
+	a.Print("reason  %s\n\n", e.Reason)
+	return console.Table(a.Console, "HANDLER\tGETS IT\tSTATE\tREASON", e.Handlers, func(h wire.ExplainedHandler) console.Cells {
+		takes := "no"
+		if h.Takes {
+			takes = "yes"
+		}
+		state := string(h.State)
+		if state == "" {
+			state = "-"
+		}
+		return console.Cells{h.Plugin, takes, state, h.Reason}
+	})
+}

@@ -1,0 +1,102 @@
+package plugins
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// SearchCommand returns the command search of the group marketplace.
+func SearchCommand(env *command.Env) *cobra.Command {
+	a := app{env}
+	var publisher string
+	var refresh bool
+	cmd := a.Remote(&cobra.Command{
+		Use:     "search [WORD]...",
+		Aliases: []string{"list"},
+		Short:   "List what the host's marketplace has",
+		Long: `Lists the plugins of the marketplace that a running host is configured with: all,
+or those whose name, publisher or description contain every word. While the
+marketplace is unreachable this is the last list, with a note that it is.`,
+		Example: `  berth marketplace search
+  berth marketplace search fraud --publisher acme`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.listings(cmd.Context(), strings.Join(args, " "), publisher, refresh)
+			if err != nil {
+				return err
+			}
+			return command.Show(a.Env, list, func(list wire.Marketplace) error {
+				a.noteListing(list)
+				return console.Table(a.Console, "NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", list.Items, listingRecord)
+			})
+		},
+	})
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "have the host fetch the list first, whatever its age")
+	cmd.Flags().StringVar(&publisher, "publisher", "", "only this publisher's")
+	return cmd
+}
+
+// listings returns all pages of the host's list. refresh has the host fetch it first.
+func (a app) listings(ctx context.Context, query, publisher string, refresh bool) (wire.Marketplace, error) {
+	c, err := a.Connect()
+	if err != nil {
+		return wire.Marketplace{}, err
+	}
+	all := []wire.Listing{}
+	for cursor := ""; ; {
+		at := command.Path("/api/v1/plugins/marketplace", "q", query, "publisher", publisher, "cursor", cursor, "refresh", isTrue(refresh && cursor == ""))
+		var page wire.Marketplace
+		if _, err := c.Call(ctx, "GET", at, nil, &page); err != nil {
+			return wire.Marketplace{}, err
+		}
+		all = append(all, page.Items...)
+		if page.Next == nil || *page.Next == cursor {
+			page.Items, page.Next = all, nil
+			return page, nil
+		}
+		cursor = *page.Next
+	}
+}
+
+// noteListing notes when a list is stale, expired or unsigned.
+func (a app) noteListing(list wire.Marketplace) {
+	if list.Stale {
+		why := list.Reason
+		if why == "" {
+			why = "the marketplace has not answered yet"
+		}
+		a.Note("This is the list of %s: %s\n", console.Clock(list.FetchedAt), why)
+	}
+	if list.Expired {
+		a.Note("It has expired at %s: nothing is installed by it.\n", console.Clock(list.Expires))
+	}
+	if list.Unsigned {
+		a.Note("It is not signed.\n")
+	}
+}
+
+func listingRecord(l wire.Listing) console.Cells {
+	var asks []string
+	for _, c := range l.Capabilities {
+		asks = append(asks, c.Name)
+	}
+	state, here, update := l.Version, "-", "-"
+	if l.Version == "" {
+		state = "none offered"
+	} else if l.Deprecated != "" {
+		state += " (deprecated)"
+	}
+	if l.Installed != nil {
+		here = *l.Installed
+	}
+	if l.UpdateAvailable != nil {
+		update = *l.UpdateAvailable
+	}
+	return console.WithDashes(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description)
+}

@@ -1,0 +1,160 @@
+// Package plugins has the commands about the plugins of a host: show and switch them, add
+// files, wait for them, inspect modules, install, upgrade and uninstall. Read plugins.go
+// first.
+package plugins
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
+	"github.com/berth-host/berth/host/wire"
+)
+
+const path = "/api/v1/events/plugins"
+
+type app struct{ *command.Env }
+
+// Command returns the command plugin.
+func Command(env *command.Env) *cobra.Command {
+	a := app{env}
+	return command.Group("plugin", "See, add, switch, approve, inspect, install and uninstall plugins",
+		a.list(), a.show(), a.add(), a.wait(), a.change("enable", "Enable a plugin"), a.change("disable", "Disable a plugin"),
+		a.change("pause", "Have a plugin take no events, and keep its position in the log"),
+		a.change("resume", "Have a paused plugin continue at its position"),
+		a.approve(), a.inspect(), a.report(), a.install(), a.upgrade(), a.rollback(), a.outdated(), a.verify(), a.uninstall())
+}
+
+func (a app) list() *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   "list",
+		Short: "List plugins with their states",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return command.Fetch(cmd.Context(), a.Env, "GET", path, nil, func(list wire.List[wire.Plugin]) error {
+				err := console.Table(a.Console, "NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", list.Items, func(p wire.Plugin) console.Cells {
+					reason, _, _ := strings.Cut(p.Reason, "\n")
+					return console.Cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
+				})
+				if err == nil && len(list.Items) > 0 {
+					err = a.Print("\nDELIVERED and FAILED count since the host started.\n")
+				}
+				return err
+			})
+		},
+	})
+}
+
+func (a app) show() *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one plugin",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.Connect()
+			if err != nil {
+				return err
+			}
+			return command.FetchBy(cmd.Context(), a.Env, c, "GET", pluginPath(args[0]), nil, func(p wire.Plugin) error {
+				if err := a.print(p); err != nil {
+					return err
+				}
+				return a.printBacklog(cmd.Context(), c, p.Name)
+			}, named(args[0]))
+		},
+	})
+}
+
+// printBacklog prints the open events and dead letters of a plugin, if the log has them.
+func (a app) printBacklog(ctx context.Context, c *client.Client, name string) error {
+	var log wire.LogStatus
+	if _, err := c.Call(ctx, "GET", "/api/v1/events/log", nil, &log); err != nil {
+		return nil //nolint:nilerr // the plugin is shown; the counts are an addition
+	}
+	for _, h := range log.Handlers {
+		if h.Plugin == name {
+			return a.Print("backlog     %d open, %d dead\n", h.Open, h.Dead)
+		}
+	}
+	return nil
+}
+
+func (a app) report() *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   "report NAME",
+		Short: "Show what the running host's vetting has found in a plugin's module",
+		Long: `Shows what the running host's vetting has found in a plugin's module, as
+'berth plugin inspect' shows it of a file: also of one that was rejected.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return command.Fetch(cmd.Context(), a.Env, "GET", pluginPath(args[0])+"/report", nil, a.printReport)
+		},
+	})
+}
+
+func (a app) change(action, short string) *cobra.Command {
+	return a.Remote(&cobra.Command{
+		Use:   action + " NAME",
+		Short: short + "; written into the configuration",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return command.Fetch(cmd.Context(), a.Env, "POST", pluginPath(args[0])+"/"+action, nil, a.print, named(args[0]))
+		},
+	})
+}
+
+// pluginPath returns the path of one plugin in the API.
+func pluginPath(name string) string { return path + "/" + url.PathEscape(name) }
+
+// named checks that an answer is about the plugin of this name.
+func named(name string) func(wire.Plugin) error {
+	return func(p wire.Plugin) error { return client.About("plugin", p.Name, name) }
+}
+
+func (a app) print(p wire.Plugin) error {
+	state := string(p.State)
+	if p.Reason != "" {
+		state += ": " + p.Reason
+	}
+	a.Print("plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
+		strings.TrimSpace(p.Name+" "+p.Version), console.Lines(state), console.Clock(p.Since), p.SHA256, p.Style, strings.Join(p.Subscribes, ", "))
+	for _, c := range p.Capabilities {
+		a.Print("asks for    %s\n", asks(c))
+	}
+	if next := p.Pending; next != nil {
+		a.Print("waiting     %s sha256 %s\n", next.Version, next.SHA256)
+		for _, c := range next.Capabilities {
+			a.Print("  asks for  %s\n", asks(c))
+		}
+	}
+	return a.Print("figures     %d instances, a lag of %d; since the host started %d delivered, %d failed\n", p.Instances, p.Lag, p.Delivered, p.Failed)
+}
+
+// asks describes a capability on one line.
+func asks(c wire.Capability) string {
+	given := "not granted"
+	if c.Granted {
+		given = "granted"
+	}
+	if c.Required {
+		given += ", required"
+	}
+	text := c.Name + " (" + given + ")"
+	for _, list := range []struct {
+		of    string
+		items []string
+	}{{"hosts", c.Hosts}, {"event types", c.EventTypes}, {"names", c.Names}} {
+		if list.items != nil {
+			text += " " + list.of + " " + strings.Join(list.items, ", ")
+		}
+	}
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	return text
+}

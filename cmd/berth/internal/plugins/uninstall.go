@@ -1,0 +1,98 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/berth-host/berth/cmd/berth/internal/client"
+	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/host/wire"
+)
+
+func (a app) uninstall() *cobra.Command {
+	var force, purge, yes bool
+	cmd := a.Remote(&cobra.Command{
+		Use:   "uninstall NAME",
+		Short: "Remove a plugin, its file, its settings and its place in the log",
+		Long: `Drains a plugin and removes it, with its settings in the configuration, its place in
+the log and its outcomes. The file of a plugin in a watched directory is deleted,
+with the manifest beside it, and what the plugin has stored goes too; what an
+installed plugin has stored stays for the time it is installed again, unless it is
+purged. What would go is shown, and goes when you agree. It needs no network.`,
+		Example: "  berth plugin uninstall fraud-check\n  berth plugin uninstall fraud-check --yes",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.Connect()
+			if err != nil {
+				return err
+			}
+			at := command.Path("/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), "force", isTrue(force), "purge", isTrue(purge))
+			if !yes {
+				if err := a.agreeToUninstall(cmd.Context(), c, args[0], purge); err != nil {
+					return err
+				}
+			}
+			if _, err := c.Call(cmd.Context(), "DELETE", at, nil, nil); err != nil || a.JSON {
+				return err
+			}
+			return a.Print("%s is uninstalled\n", args[0])
+		},
+	})
+	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
+	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// agreeToUninstall shows what is removed with a plugin, and asks. The request that follows
+// removes the plugin that was shown, and no other.
+func (a app) agreeToUninstall(ctx context.Context, c *client.Client, name string, purge bool) error {
+	var p wire.Plugin
+	_, tag, err := c.Tagged(ctx, "GET", pluginPath(name), nil, &p)
+	var refused client.Problem
+	switch {
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && purge: // it may have left something
+		a.Note("Uninstalling %s removes what it has stored.\n", name)
+		return a.Confirm("Uninstall it?", notUninstalled)
+	case err != nil:
+		return err
+	}
+	if err := named(name)(p); err != nil {
+		return err
+	}
+	var list wire.List[wire.Plugin] // in which a name may have further files, which go too
+	if _, err := c.Call(ctx, "GET", path, nil, &list); err != nil {
+		return err
+	}
+	a.Note("Uninstalling %s removes\n", name)
+	stored := purge
+	for _, p := range list.Items {
+		switch {
+		case p.Name != name:
+		case p.File != "":
+			stored = true
+			a.Note("  the file %s (%s), and the manifest beside it\n", p.File, p.State)
+		default:
+			a.Note("  the installed version %s (%s)\n", p.Version, p.State)
+		}
+	}
+	a.Note("  its settings in the configuration, its place in the log and its outcomes\n")
+	if stored {
+		a.Note("  what it has stored\n")
+	}
+	c.IfMatch = tag
+	return a.Confirm("Uninstall it?", notUninstalled)
+}
+
+const notUninstalled = "nothing was removed: answer y at a terminal, or give --yes"
+
+func isTrue(flag bool) string {
+	if flag {
+		return "true"
+	}
+	return ""
+}
