@@ -18,7 +18,7 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests sdk-requests generators check clean
+.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests sdk-requests docs generators check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ generators: ## generate clients of the API by oapi-codegen and ogen, which must 
 	$(GO) test ./host/api -count=1 -run TestDescriptionIsOfWhatGeneratorsRead -args -document "$$dir/openapi.json" && \
 	$(GO) tool -modfile=.ci/generators/go.mod oapi-codegen -generate types,client -package client -o "$$dir/client.go" "$$dir/openapi.json" && \
 	$(GO) tool -modfile=.ci/generators/go.mod ogen -target "$$dir/ogen" -package client "$$dir/openapi.json" >"$$dir/log" 2>&1 || { cat "$$dir/log" 2>/dev/null; exit 1; }
+
+docs: ## write the generated parts of docs/ and the schema of the configuration
+	$(GO) test ./host/api -count=1 -run TestReference -update
+	$(GO) test ./host/config -count=1 -run TestDocumentation -update
 
 sdk-requests: ## record anew what the JavaScript SDK of CloudEvents sends; needs node and npm
 	cd host/api/testdata/cloudevents-sdk && npm ci --ignore-scripts --no-audit --no-fund && node record.mjs
