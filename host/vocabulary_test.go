@@ -51,16 +51,11 @@ var permitted = map[string]string{
 // pending are the directories whose names are still to be changed. An entry goes
 // when its directory is done; none is added.
 var pending = map[string]bool{
-	"host":                  true,
-	"host/bus":              true,
-	"host/delivery":         true,
-	"host/event":            true,
-	"host/orders":           true,
-	"host/sandbox":          true,
-	"host/sandbox/bench":    true,
-	"host/sandbox/guestnet": true,
-	"host/sandbox/wasi":     true,
-	"host/store":            true,
+	"host":        true,
+	"host/bus":    true,
+	"host/event":  true,
+	"host/orders": true,
+	"host/store":  true,
 }
 
 var (

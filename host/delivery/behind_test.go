@@ -21,7 +21,7 @@ func stuckPolicy() delivery.Policy {
 	return delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{Backoff: time.Hour, MaxBackoff: time.Hour}}
 }
 
-func TestManyEventsBehindARetriedOneDoNotKeepOtherKeys(t *testing.T) {
+func TestRetriedKeyDoesNotDelayOtherKeys(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", stuckPolicy())
 	defer work(h, 2, failing)()
@@ -31,31 +31,31 @@ func TestManyEventsBehindARetriedOneDoNotKeepOtherKeys(t *testing.T) {
 		f.log.publish(t, "stuck")
 	}
 	free := f.log.publish(t, "free")
-	f.store.await(t, "the event of the other key", func() bool { return f.store.rows[key{"h", free}].Status == event.StatusOK })
+	f.store.await(t, "the event of the other key", func() bool { return f.store.deliveries[key{"h", free}].Status == event.StatusOK })
 	if s := h.Stats(); s.Lag != behind+1 || s.Delivered != 1 {
 		t.Errorf("%+v", s)
 	}
 }
 
-func TestWhatWaitsBehindARetriedEventIsBounded(t *testing.T) {
+func TestEventsBehindRetryAreBounded(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", stuckPolicy())
 	defer work(h, 1, failing)()
-	const most = 16 * 4096 // maxAhead
-	for range most + 5000 {
+	const limit = 16 * 4096 // maxAhead
+	for range limit + 5000 {
 		f.log.publish(t, "stuck")
 	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); h.Stats().Open < most && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); h.Stats().Open < limit && time.Now().Before(deadline); {
 		<-tick.C
 	}
-	if open := h.Stats().Open; open < most || open > most+1 {
-		t.Errorf("%d events are held, want %d, and the one that waits for its retry", open, most)
+	if open := h.Stats().Open; open < limit || open > limit+1 {
+		t.Errorf("%d events are open, want %d and the one that waits for its retry", open, limit)
 	}
 }
 
-func TestRedrivenEventsGoOnBesideABusyKey(t *testing.T) {
+func TestRedrivenEventsAreDeliveredBesideBusyKey(t *testing.T) {
 	m := onMemory(t)
 	m.set(reject)
 	h, stop := m.open("h", delivery.Policy{})
@@ -65,14 +65,14 @@ func TestRedrivenEventsGoOnBesideABusyKey(t *testing.T) {
 		list, _, err := m.d.DeadLetters(t.Context(), event.DeadFilter{}, "", 10)
 		return err == nil && len(list) == 1
 	})
-	held := make(chan struct{})
+	release := make(chan struct{})
 	m.set(func(_ string, a event.Attempt) event.Outcome {
 		if bySubject(a.Event) == "busy" {
-			<-held
+			<-release
 		}
 		return event.Outcome{}
 	})
-	defer close(held) // before stop, which waits for it
+	defer close(release) // before stop, which waits for it
 	for range 5000 {
 		m.publish("busy")
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// noStore accepts everything and keeps nothing.
+// noStore accepts and discards everything.
 type noStore struct{ delivery.DeadLetterStore }
 
 func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
@@ -31,8 +31,8 @@ func (noStore) CountRedriven(context.Context, string, uint64, uint64) (int, erro
 
 func (noStore) Cursor(context.Context, string) (uint64, bool, error) { return 0, false, nil }
 
-// BenchmarkHandler is what one handler does for an event, from the log to the
-// outcome's write, with one worker that does nothing.
+// BenchmarkHandler measures one handler per event, from the log to the write of the outcome,
+// with one worker that does nothing.
 func BenchmarkHandler(b *testing.B) {
 	for _, kind := range []struct {
 		name string

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// clock is the time as a test wants it.
+// clock is a time that a test sets.
 type clock struct{ now time.Time }
 
 func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
@@ -27,7 +27,7 @@ func trip(b *breaker, c *clock, n int) {
 	}
 }
 
-func TestWhatOpensTheBreaker(t *testing.T) {
+func TestBreakerOpens(t *testing.T) {
 	type step struct {
 		seq   uint64
 		class event.Class
@@ -65,7 +65,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 				opened = b.complete(s.seq, s.class, "", c.now) || opened
 			}
 			if b.open != tt.want || opened != tt.want {
-				t.Errorf("open %v, told %v; want %v", b.open, opened, tt.want)
+				t.Errorf("open %v, reported %v; want %v", b.open, opened, tt.want)
 			}
 		})
 	}
@@ -82,11 +82,11 @@ func TestBreakerProbes(t *testing.T) {
 		}
 		c.pass(want - 1)
 		if b.waits(c.now) == 0 {
-			t.Fatalf("round %d: may begin a nanosecond early", i)
+			t.Fatalf("round %d: may start a nanosecond early", i)
 		}
 		c.pass(1)
 		if b.waits(c.now) != 0 {
-			t.Fatalf("round %d: may not begin", i)
+			t.Fatalf("round %d: may not start", i)
 		}
 		b.start(100)
 		if b.complete(7, "", "", c.now) {
@@ -106,19 +106,19 @@ func TestBreakerProbes(t *testing.T) {
 	b.start(101)
 	b.cancel(101)
 	if b.probe != 0 || b.waits(c.now) != 0 {
-		t.Error("a probe that was stopped by the host must be made again at once")
+		t.Error("a probe that the host cancelled does not start again at once")
 	}
 	b.start(102)
 	if !b.complete(102, event.ClassRejected, "no", c.now) || b.open {
-		t.Error("a word of the guest did not close it")
+		t.Error("an answer of the guest did not close it")
 	}
 	trip(b, c, 2)
 	if got := b.waits(c.now); got != time.Second {
-		t.Errorf("opened anew it waits %v, want 1s", got)
+		t.Errorf("opened again it waits %v, want 1s", got)
 	}
 }
 
-func TestBreakerInAHurry(t *testing.T) {
+func TestProbeNowEndsCooldown(t *testing.T) {
 	b, c := newBreaker(2)
 	b.probeNow(c.now) // closed: nothing
 	trip(b, c, 2)
@@ -127,13 +127,13 @@ func TestBreakerInAHurry(t *testing.T) {
 	b.complete(3, event.ClassTrap, "", c.now)
 	b.probeNow(c.now)
 	if b.waits(c.now) != 0 {
-		t.Fatal("it waits on")
+		t.Fatal("it still waits")
 	}
 	b.start(4)
 	b.probeNow(c.now) // a new version starts while the old one has the probe
 	b.complete(4, event.ClassTrap, "", c.now)
 	if b.waits(c.now) != 0 {
-		t.Fatal("it waits on, though it was hurried during the probe")
+		t.Fatal("it still waits, although probeNow was called during the probe")
 	}
 	b.start(5)
 	b.complete(5, event.ClassTrap, "", c.now)
@@ -142,16 +142,16 @@ func TestBreakerInAHurry(t *testing.T) {
 	}
 	b.configure(spec.BreakerPolicy{})
 	if b.open || b.waits(c.now) != 0 {
-		t.Error("a breaker that was taken away is open")
+		t.Error("a removed breaker is open")
 	}
 }
 
-// TestBreakerAgainstAModel: it opens exactly when it has seen enough.
+// TestBreakerAgainstAModel: it opens exactly after enough failures.
 func TestBreakerAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		failures := rapid.IntRange(1, 5).Draw(t, "failures")
 		b, c := newBreaker(failures)
-		var row []uint64 // the failed events in a row
+		var failed []uint64 // the failed events in a row
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
 			c.pass(time.Duration(rapid.Int64Range(0, int64(6*time.Second)).Draw(t, "time")))
 			seq := rapid.Uint64Range(1, 3).Draw(t, "seq")
@@ -165,17 +165,17 @@ func TestBreakerAgainstAModel(t *testing.T) {
 				b.cancel(seq)
 				continue
 			case countsAgainst(class):
-				row = append(row, seq)
+				failed = append(failed, seq)
 			default:
-				row = nil
+				failed = nil
 			}
 			b.complete(seq, class, "", c.now)
 			different := false
-			for _, s := range row {
-				different = different || s != row[0]
+			for _, s := range failed {
+				different = different || s != failed[0]
 			}
-			if want := different && len(row) >= failures; b.open != want {
-				t.Fatalf("open %v after %v failed in a row, of %d", b.open, row, failures)
+			if want := different && len(failed) >= failures; b.open != want {
+				t.Fatalf("open %v after %v failed in a row, of %d", b.open, failed, failures)
 			}
 			if b.open && (b.waits(c.now) < time.Second || b.waits(c.now) > 5*time.Second) {
 				t.Fatalf("it waits %v", b.waits(c.now))

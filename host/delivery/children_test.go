@@ -17,8 +17,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// engine is the memory engine as a dispatcher reads it. Its writes fail at
-// times: before they are done, or with the answer lost after them.
+// engine is the memory engine for a dispatcher. Some of its writes fail: before they are
+// done, or after, so that only the response is lost.
 type engine struct {
 	*bus.Memory
 	*bus.Bus
@@ -30,14 +30,14 @@ func (e *engine) Subscribe(from uint64) delivery.Reader { return e.Bus.Subscribe
 func (e *engine) Last() uint64                          { return e.Memory.Last() }
 func (e *engine) Close() error                          { return e.Memory.Close() }
 
-func (e *engine) SaveDeliveries(ctx context.Context, fences []spec.Fence, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (e *engine) SaveDeliveries(ctx context.Context, fences []spec.Fence, stored []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	e.mu.Lock()
 	before, after := e.fate()
 	e.mu.Unlock()
 	if before {
 		return nil, nil, errors.New("not written")
 	}
-	refused, fenced, err := e.Memory.SaveDeliveries(ctx, fences, rows, cursors)
+	refused, fenced, err := e.Memory.SaveDeliveries(ctx, fences, stored, cursors)
 	if after {
 		return nil, nil, errors.New("written, and the answer lost")
 	}
@@ -66,8 +66,8 @@ func makeEvent(t interface{ Fatal(...any) }, d event.Draft) *event.Event {
 	return ev
 }
 
-// childrenOf are what a guest emits for an attempt: like the sandbox, with keys
-// that derive from the parent and fresh ids.
+// childrenOf returns the children that a guest emits for an attempt: like in the sandbox,
+// their keys derive from the parent, and their ids are new.
 func childrenOf(t interface{ Fatal(...any) }, a event.Attempt, n int) []*event.Event {
 	list := make([]*event.Event, n)
 	for i := range list {
@@ -76,10 +76,10 @@ func childrenOf(t interface{ Fatal(...any) }, a event.Attempt, n int) []*event.E
 	return list
 }
 
-// TestChildrenAreThereOnce delivers events again and again: after failed
-// attempts, failed writes of which some were done, and crashes. In the end each
-// parent that is ok has its children once.
-func TestChildrenAreThereOnce(t *testing.T) {
+// TestChildrenArePublishedOnce delivers events repeatedly: after failed attempts, failed
+// writes of which some were done, and crashes. In the end each successful parent has its
+// children once.
+func TestChildrenArePublishedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e, stop := newEngine(t)
 		defer stop()
@@ -130,10 +130,10 @@ func TestChildrenAreThereOnce(t *testing.T) {
 				}
 				return event.Outcome{Children: childrenOf(t, a, each)}
 			})
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			if life < lives-1 {
 				if rapid.Bool().Draw(t, "crash") {
-					cancel() // what is not written is forgotten
+					cancel() // unwritten outcomes are lost
 				}
 			} else {
 				for oldest(t, d) <= uint64(1+parents) {
@@ -159,33 +159,33 @@ func TestChildrenAreThereOnce(t *testing.T) {
 			}
 		}
 		if len(count) != parents*each {
-			t.Fatalf("there are %d different children of %d parents, want %d of each", len(count), parents, each)
+			t.Fatalf("%d different children of %d parents, want %d of each", len(count), parents, each)
 		}
 		for key, n := range count {
 			if n != 1 {
-				t.Fatalf("%s is there %d times", key, n)
+				t.Fatalf("%s was published %d times", key, n)
 			}
 		}
 		for i := range parents {
-			rows, err := e.Memory.Deliveries(t.Context(), uint64(2+i))
-			if err != nil || len(rows) != 1 || rows[0].Status != event.StatusOK {
-				t.Fatalf("parent %d: got %+v, %v", i, rows, err)
+			stored, err := e.Memory.Deliveries(t.Context(), uint64(2+i))
+			if err != nil || len(stored) != 1 || stored[0].Status != event.StatusOK {
+				t.Fatalf("parent %d: got %+v, %v", i, stored, err)
 			}
 		}
 	})
 }
 
-// TestChildInConflict: a key that was used with other content makes the delivery
-// a dead letter that says so, and the events behind it go on.
-func TestChildInConflict(t *testing.T) {
+// TestConflictingChildIsDeadLetter: a key that was used with other content makes the
+// delivery a dead letter with the reason; later events are delivered.
+func TestConflictingChildIsDeadLetter(t *testing.T) {
 	e, stop := newEngine(t)
 	defer stop()
 	taken := makeEvent(t, event.Draft{Type: "child", IdempotencyKey: "h/own", Data: []byte(`"other"`)})
 	if _, err := e.Append(t.Context(), []*event.Event{taken}); err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan event.Delivery, 16)
-	d := delivery.New(delivery.Config{Store: e, Log: e, Observer: func(_ event.Record, d event.Delivery) { told <- d }})
+	observed := make(chan event.Delivery, 16)
+	d := delivery.New(delivery.Config{Store: e, Log: e, Observer: func(_ event.Record, d event.Delivery) { observed <- d }})
 	defer func() {
 		if err := d.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -207,9 +207,9 @@ func TestChildInConflict(t *testing.T) {
 	last := make(map[uint64]event.Delivery)
 	for last[2].Status != event.StatusDead || last[3].Status != event.StatusOK {
 		select {
-		case d := <-told:
+		case d := <-observed:
 			last[d.Seq] = d
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			t.Fatalf("got %+v", last)
 		}
 	}
@@ -229,9 +229,9 @@ func TestChildInConflict(t *testing.T) {
 	}
 }
 
-// TestUnwrittenChildrenHoldAttemptsBack: while the store refuses, children do not
-// pile up without bound.
-func TestUnwrittenChildrenHoldAttemptsBack(t *testing.T) {
+// TestUnwrittenChildrenDelayAttempts: while the store refuses writes, the children in memory
+// are bounded.
+func TestUnwrittenChildrenDelayAttempts(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{})
 	f.store.mu.Lock()
@@ -252,13 +252,13 @@ func TestUnwrittenChildrenHoldAttemptsBack(t *testing.T) {
 	go next()
 	retire <- struct{}{} // taken by one that waits
 	if <-got {
-		t.Fatal("an attempt began while too many children wait")
+		t.Fatal("an attempt started while too many children wait")
 	}
 	go next()
 	f.store.mu.Lock()
 	f.store.refuse = nil
 	f.store.mu.Unlock()
 	if !<-got {
-		t.Error("no attempt began after the children were written")
+		t.Error("no attempt started after the children were written")
 	}
 }

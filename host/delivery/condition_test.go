@@ -14,24 +14,24 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// conditions hears of changed conditions, and lets a test wait for one.
+// conditions observes changed conditions, and lets a test wait for one.
 type conditions struct {
 	mu      sync.Mutex
 	changed chan struct{}
-	told    int
+	calls   int
 }
 
 func (c *conditions) on(string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told++
+	c.calls++
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
 func (c *conditions) await(t *testing.T, h *handler, want wire.PluginState) delivery.Condition {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(testTimeout)
 	for {
 		c.mu.Lock()
 		changed := c.changed
@@ -52,10 +52,10 @@ func setUpConditions(t *testing.T) (fixture, *conditions) {
 	return setUpWith(t, delivery.Config{OnCondition: c.on}), c
 }
 
-// take gets an attempt that must be there.
+// take returns an attempt, which must be ready.
 func take(t *testing.T, h *handler) event.Attempt {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	a, ok := h.Next(ctx.Done(), nil)
 	if !ok {
@@ -68,7 +68,7 @@ func trap() event.Outcome {
 	return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Message: "unreachable\nstack"}
 }
 
-func TestPauseKeepsThePlace(t *testing.T) {
+func TestPauseKeepsPosition(t *testing.T) {
 	f, c := setUpConditions(t)
 	policy := delivery.Policy{Retry: spec.RetryPolicy{Backoff: time.Microsecond, MaxBackoff: time.Microsecond}}
 	h := f.open(t, "h", policy)
@@ -82,12 +82,12 @@ func TestPauseKeepsThePlace(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	h.Update(policy) // nothing new
-	if c.told != 1 {
-		t.Errorf("told %d times of one pause", c.told)
+	if c.calls != 1 {
+		t.Errorf("OnCondition was called %d times for one pause", c.calls)
 	}
 	h.Done(flying, event.Outcome{}) // ends normally
 	h.Done(failing, trap())         // its retry waits
-	f.store.await(t, "the outcomes", func() bool { return len(f.store.rows) == 2 })
+	f.store.await(t, "the outcomes", func() bool { return len(f.store.deliveries) == 2 })
 	for range 5 {
 		f.log.publish(t, "")
 	}
@@ -97,14 +97,14 @@ func TestPauseKeepsThePlace(t *testing.T) {
 		got <- a
 	}()
 	if _, ok := h.TryNext(); ok {
-		t.Error("an attempt began while the handler is paused")
+		t.Error("an attempt started while the handler is paused")
 	}
 	if s := h.Stats(); s.Lag != 7 {
 		t.Errorf("lag %d, want 7: two of three and five more", s.Lag)
 	}
 	select {
 	case a := <-got:
-		t.Fatalf("%d was handed out while the handler is paused", a.Seq)
+		t.Fatalf("%d was started while the handler is paused", a.Seq)
 	default:
 	}
 	policy.Paused = false
@@ -119,7 +119,7 @@ func TestPauseKeepsThePlace(t *testing.T) {
 	}
 }
 
-func TestPausedFromTheStart(t *testing.T) {
+func TestHandlerOpensPaused(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{Paused: true})
 	f.log.publish(t, "")
@@ -150,9 +150,9 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 		t.Errorf("got %q", got.Reason)
 	}
 	h.Done(late, event.Outcome{}) // in flight: ends normally, and is no probe
-	f.store.await(t, "the late one", func() bool { return f.store.rows[key{"h", late.Seq}].Status == event.StatusOK })
+	f.store.await(t, "the late one", func() bool { return f.store.deliveries[key{"h", late.Seq}].Status == event.StatusOK })
 	if _, ok := h.TryNext(); ok {
-		t.Fatal("an attempt began while the breaker is open")
+		t.Fatal("an attempt started while the breaker is open")
 	}
 	if s := h.Stats(); s.Lag != 5 || s.Condition.State != wire.BreakerOpen {
 		t.Errorf("got %+v", s)
@@ -161,13 +161,13 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 	h.Probe()
 	probe := take(t, h)
 	if _, ok := h.TryNext(); ok {
-		t.Fatal("a second attempt began during the probe")
+		t.Fatal("a second attempt started during the probe")
 	}
 	h.Done(probe, event.Outcome{Verdict: event.Failed, Class: event.ClassCancelled})
 	probe = take(t, h) // a probe that was stopped is made again
 	h.Done(probe, trap())
 	if _, ok := h.TryNext(); ok {
-		t.Fatal("an attempt began after the failed probe")
+		t.Fatal("an attempt started after the failed probe")
 	}
 	h.Probe()
 	h.Done(take(t, h), event.Outcome{Verdict: event.Retry, Class: event.ClassRetry})
@@ -180,7 +180,7 @@ func TestBreakerOpensWaitsAndCloses(t *testing.T) {
 	}
 }
 
-// TestBreakerProbesByItself: nobody has to help.
+// TestBreakerProbesByItself: without a call of Probe.
 func TestBreakerProbesByItself(t *testing.T) {
 	f, c := setUpConditions(t)
 	h := f.open(t, "h", delivery.Policy{
@@ -197,7 +197,7 @@ func TestBreakerProbesByItself(t *testing.T) {
 		defer mu.Unlock()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.told == 0 { // it has not opened
+		if c.calls == 0 { // it has not opened
 			return trap()
 		}
 		if calls++; calls <= 5 {
@@ -210,13 +210,13 @@ func TestBreakerProbesByItself(t *testing.T) {
 	c.await(t, h, "")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.told < 2 {
-		t.Errorf("told %d times: it never opened", c.told)
+	if c.calls < 2 {
+		t.Errorf("OnCondition was called %d times: the breaker never opened", c.calls)
 	}
 }
 
-// TestOnePoisonousEventDoesNotOpenTheBreaker: the others go on.
-func TestOnePoisonousEventDoesNotOpenTheBreaker(t *testing.T) {
+// TestOneFailingEventDoesNotOpenBreaker: other events are delivered.
+func TestOneFailingEventDoesNotOpenBreaker(t *testing.T) {
 	f, c := setUpConditions(t)
 	h := f.open(t, "h", delivery.Policy{
 		Key:     bySubject,
@@ -231,18 +231,18 @@ func TestOnePoisonousEventDoesNotOpenTheBreaker(t *testing.T) {
 		return event.Outcome{}
 	})
 	defer stop()
-	f.store.await(t, "dead", func() bool { return f.store.rows[key{"h", poison}].Status == event.StatusDead })
+	f.store.await(t, "dead", func() bool { return f.store.deliveries[key{"h", poison}].Status == event.StatusDead })
 	for i := range 5 {
 		f.log.publish(t, fmt.Sprint(i))
 	}
 	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 6 })
-	if c.told != 0 {
+	if c.calls != 0 {
 		t.Error("the breaker opened")
 	}
 }
 
-// TestPauseHidesTheBreaker: what the operator said comes first.
-func TestPauseHidesTheBreaker(t *testing.T) {
+// TestPauseTakesPrecedenceOverBreaker in the condition.
+func TestPauseTakesPrecedenceOverBreaker(t *testing.T) {
 	f, c := setUpConditions(t)
 	policy := delivery.Policy{Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour}}
 	h := f.open(t, "h", policy)

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestEveryHandlerGetsEveryEventAndAFailingOneDelaysNobody(t *testing.T) {
+func TestFailingHandlerDelaysNoOther(t *testing.T) {
 	f := setUp(t)
 	good, bad := f.open(t, "good", delivery.Policy{}), f.open(t, "bad", delivery.Policy{Retry: spec.RetryPolicy{Backoff: time.Hour, MaxBackoff: time.Hour}})
 	defer work(good, 2, ok)()
@@ -31,7 +31,7 @@ func TestEveryHandlerGetsEveryEventAndAFailingOneDelaysNobody(t *testing.T) {
 		f.log.publish(t, "o-1")
 	}
 	f.store.await(t, "all delivered to good", func() bool { return f.store.finals("good") == n })
-	f.store.await(t, "bad waits for a retry", func() bool { return len(f.store.rows) >= n+1 })
+	f.store.await(t, "bad waits for a retry", func() bool { return len(f.store.deliveries) >= n+1 })
 	got, err := f.d.Deliveries(t.Context(), f.log.records[0])
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestEveryHandlerGetsEveryEventAndAFailingOneDelaysNobody(t *testing.T) {
 	}
 }
 
-func TestAttemptsAreBoundedAndRejectIsAtOnce(t *testing.T) {
+func TestAttemptsAreBoundedAndRejectIsFinal(t *testing.T) {
 	tests := []struct {
 		verdict  event.Verdict
 		attempts int
@@ -59,15 +59,15 @@ func TestAttemptsAreBoundedAndRejectIsAtOnce(t *testing.T) {
 			return event.Outcome{Verdict: tt.verdict, Class: event.ClassTrap, Message: "no"}
 		})
 		seq := f.log.publish(t, "")
-		f.store.await(t, "dead", func() bool { return f.store.rows[key{"h", seq}].Status == event.StatusDead })
+		f.store.await(t, "dead", func() bool { return f.store.deliveries[key{"h", seq}].Status == event.StatusDead })
 		stop()
-		if row := f.store.rows[key{"h", seq}]; row.Attempts != tt.attempts || len(seen) != tt.attempts || seen[len(seen)-1] != tt.attempts {
-			t.Errorf("verdict %d: %d attempts recorded, seen %v; want %d", tt.verdict, row.Attempts, seen, tt.attempts)
+		if d := f.store.deliveries[key{"h", seq}]; d.Attempts != tt.attempts || len(seen) != tt.attempts || seen[len(seen)-1] != tt.attempts {
+			t.Errorf("verdict %d: %d attempts recorded, seen %v; want %d", tt.verdict, d.Attempts, seen, tt.attempts)
 		}
 	}
 }
 
-func TestOrderPerKeyHoldsAcrossRetriesAndOtherKeysGoOn(t *testing.T) {
+func TestOrderPerKeyHoldsAcrossRetries(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 100, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
 	var mu sync.Mutex
@@ -94,7 +94,9 @@ func TestOrderPerKeyHoldsAcrossRetriesAndOtherKeysGoOn(t *testing.T) {
 		f.log.publish(t, "slow")
 		f.log.publish(t, "other")
 	}
-	f.store.await(t, "all final", func() bool { return f.store.finals("h") == 40 || f.store.rows[key{"h", 1}].Status == event.StatusDead })
+	f.store.await(t, "all final", func() bool {
+		return f.store.finals("h") == 40 || f.store.deliveries[key{"h", 1}].Status == event.StatusDead
+	})
 	stop()
 	for subject, seqs := range finished {
 		if !slices.IsSorted(seqs) {
@@ -103,7 +105,7 @@ func TestOrderPerKeyHoldsAcrossRetriesAndOtherKeysGoOn(t *testing.T) {
 	}
 }
 
-func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
+func TestCancelledAttemptIsNotCounted(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
@@ -116,10 +118,10 @@ func TestCancelledAttemptIsGivenAgainAndNotCounted(t *testing.T) {
 	}
 	h.Done(b.Attempt, event.Outcome{})
 	h.Done(b.Attempt, event.Outcome{}) // a second time changes nothing
-	f.store.await(t, "ok", func() bool { return f.store.rows[key{"h", 1}].Attempts == 1 })
+	f.store.await(t, "ok", func() bool { return f.store.deliveries[key{"h", 1}].Attempts == 1 })
 }
 
-func TestStatusesBeforeTheOutcome(t *testing.T) {
+func TestStatusBeforeOutcome(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{})
 	f.log.publish(t, "")
@@ -153,7 +155,7 @@ func TestStatusesBeforeTheOutcome(t *testing.T) {
 	f.store.await(t, "written after the store recovered", func() bool { return f.store.finals("h") == 1 })
 }
 
-func TestUntakenEventsMoveTheCursorAndLagIsZero(t *testing.T) {
+func TestFilteredEventsMoveCursorAndLagIsZero(t *testing.T) {
 	f := setUp(t)
 	f.store.took = func(uint64) bool { return false }
 	h := f.open(t, "h", delivery.Policy{Takes: func(*event.Event) bool { return false }})
@@ -166,9 +168,9 @@ func TestUntakenEventsMoveTheCursorAndLagIsZero(t *testing.T) {
 	}
 }
 
-// TestNothingIsLostOverRestarts closes the dispatcher at arbitrary moments, with
-// the store refusing at times, and starts again from what was stored.
-func TestNothingIsLostOverRestarts(t *testing.T) {
+// TestNoEventIsLostInRestarts closes the dispatcher at arbitrary moments, while the store
+// refuses some writes, and starts again from the store.
+func TestNoEventIsLostInRestarts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := newLog(), newStore()
 		total := rapid.IntRange(1, 60).Draw(t, "events")

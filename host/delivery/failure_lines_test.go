@@ -16,7 +16,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// lines is a log whose warnings a test reads.
+// lines is a log with its warnings.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -28,7 +28,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
-// warnings are the values of the given keys of every warning that has this text.
+// warnings returns the values of the given keys of every warning with this text.
 func (l *lines) warnings(t *testing.T, text string, keys ...string) (found []string) {
 	t.Helper()
 	l.mu.Lock()
@@ -50,9 +50,9 @@ func (l *lines) warnings(t *testing.T, text string, keys ...string) (found []str
 	return found
 }
 
-// TestFailuresAreInTheLog: one warning for each dead letter, one for the failed
-// attempts of a class, and none for what ends well.
-func TestFailuresAreInTheLog(t *testing.T) {
+// TestFailuresAreLogged: one warning for each dead letter, one for the failed attempts of a
+// class, and none for successes.
+func TestFailuresAreLogged(t *testing.T) {
 	var log lines
 	f := setUpWith(t, delivery.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	h := f.open(t, "h", delivery.Policy{Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond}})
@@ -99,9 +99,9 @@ func TestFailuresAreInTheLog(t *testing.T) {
 	}
 }
 
-// TestRefusedChildrenAreInTheLog has an attempt that was ok end in the dead letters,
-// because of a child whose key is taken.
-func TestRefusedChildrenAreInTheLog(t *testing.T) {
+// TestRefusedChildrenAreLogged: a successful attempt with a child whose key is used becomes
+// a dead letter.
+func TestRefusedChildrenAreLogged(t *testing.T) {
 	var log lines
 	f := setUpWith(t, delivery.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	child := func(data string) *event.Event {
@@ -118,7 +118,7 @@ func TestRefusedChildrenAreInTheLog(t *testing.T) {
 	})
 	defer stop()
 	f.log.publish(t, "a")
-	f.store.await(t, "it is dead", func() bool { return f.store.rows[key{"h", 1}].Status == event.StatusDead })
+	f.store.await(t, "it is dead", func() bool { return f.store.deliveries[key{"h", 1}].Status == event.StatusDead })
 	want := fmt.Sprintf("h %s 1 1 conflict", f.log.at(1).Event.ID())
 	stop()
 	if err := h.Close(t.Context()); err != nil { // the recorder has written and logged everything then

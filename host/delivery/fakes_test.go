@@ -17,8 +17,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// patience bounds every wait of these tests: reached only by a hang.
-const patience = 30 * time.Second
+// testTimeout bounds every wait of these tests; only a hang exceeds it.
+const testTimeout = 30 * time.Second
 
 // log is an event log in memory.
 type log struct {
@@ -42,7 +42,7 @@ func (l *log) publish(t interface{ Fatal(...any) }, subject string) uint64 {
 	return uint64(len(l.records))
 }
 
-// at returns a record, the zero one when it is not there yet.
+// at returns a record; an event of another type when it is not published yet.
 func (l *log) at(seq int) event.Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,8 +65,8 @@ func (l *log) Read(_ context.Context, from uint64, limit int) ([]event.Record, e
 	if from > uint64(len(l.records)) {
 		return nil, nil
 	}
-	rest := l.records[from-1:]
-	return slices.Clone(rest[:min(limit, len(rest))]), nil
+	records := l.records[from-1:]
+	return slices.Clone(records[:min(limit, len(records))]), nil
 }
 
 func (l *log) Subscribe(from uint64) delivery.Reader { return &reader{l, from} }
@@ -100,23 +100,23 @@ type key struct {
 	seq     uint64
 }
 
-// store keeps deliveries in memory, can refuse, and checks that no cursor
-// passes an event without an outcome.
+// store is a Store in memory. It can refuse writes, and checks that no cursor passes an event
+// without an outcome.
 type store struct {
-	mu      sync.Mutex
-	rows    map[key]event.Delivery
-	cursors map[string]uint64
-	refuse  error
-	refused int // writes
-	changed chan struct{}
-	wrong   string
-	took    func(seq uint64) bool // nil: every event has a row
+	mu         sync.Mutex
+	deliveries map[key]event.Delivery
+	cursors    map[string]uint64
+	refuse     error
+	refused    int // writes
+	changed    chan struct{}
+	wrong      string
+	took       func(seq uint64) bool // nil: every event has a delivery
 
 	children map[string]*event.Event // published, by key
 }
 
 func newStore() *store {
-	return &store{rows: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
+	return &store{deliveries: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
 }
 
 func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
@@ -124,11 +124,11 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	defer s.mu.Unlock()
 	var b event.Backlog
 	b.Cursor, b.Found = s.cursors["handler/"+handler]
-	for k, row := range s.rows {
+	for k, d := range s.deliveries {
 		switch {
 		case k.handler != handler:
-		case !row.Status.Final():
-			b.Open = append(b.Open, row)
+		case !d.Status.Final():
+			b.Open = append(b.Open, d)
 		case k.seq > b.Cursor:
 			b.Done = append(b.Done, k.seq)
 		}
@@ -136,7 +136,7 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, rows []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
@@ -146,20 +146,20 @@ func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, rows []event.D
 		return nil, nil, s.refuse
 	}
 	var refused []event.Delivery
-	for _, row := range rows {
-		if err := s.publish(row.Children); err != nil {
-			row = row.Refuse(err)
-			refused = append(refused, row)
+	for _, d := range deliveries {
+		if err := s.publish(d.Children); err != nil {
+			d = d.Refuse(err)
+			refused = append(refused, d)
 		}
-		row.Children = nil
-		s.rows[key{row.Handler, row.Seq}] = row
+		d.Children = nil
+		s.deliveries[key{d.Handler, d.Seq}] = d
 	}
 	for _, c := range cursors {
 		handler, is := strings.CutPrefix(c.Name, "handler/")
 		from, had := s.cursors[c.Name]
 		had = had && is
 		for seq := from + 1; had && seq <= c.Seq; seq++ {
-			if _, ok := s.rows[key{handler, seq}]; !ok && (s.took == nil || s.took(seq)) {
+			if _, ok := s.deliveries[key{handler, seq}]; !ok && (s.took == nil || s.took(seq)) {
 				s.wrong = fmt.Sprintf("cursor %s passed %d, which has no outcome", c.Name, seq)
 			}
 		}
@@ -186,13 +186,13 @@ func (s *store) publish(children []*event.Event) error {
 func (s *store) Deliveries(_ context.Context, seq uint64) ([]event.Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var rows []event.Delivery
-	for k, row := range s.rows {
+	var deliveries []event.Delivery
+	for k, d := range s.deliveries {
 		if k.seq == seq {
-			rows = append(rows, row)
+			deliveries = append(deliveries, d)
 		}
 	}
-	return rows, nil
+	return deliveries, nil
 }
 
 func (s *store) Cursor(_ context.Context, name string) (uint64, bool, error) {
@@ -202,9 +202,9 @@ func (s *store) Cursor(_ context.Context, name string) (uint64, bool, error) {
 	return seq, found, nil
 }
 
-// await waits until the store satisfies ok, which is called under its lock.
+// await waits until ok returns true. It calls ok under the store's lock.
 func (s *store) await(t interface{ Fatalf(string, ...any) }, what string, ok func() bool) {
-	timeout := time.After(patience)
+	timeout := time.After(testTimeout)
 	for {
 		s.mu.Lock()
 		changed, good, wrong := s.changed, ok(), s.wrong
@@ -218,14 +218,14 @@ func (s *store) await(t interface{ Fatalf(string, ...any) }, what string, ok fun
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("never came: %s", what)
+			t.Fatalf("timeout: waiting for: %s", what)
 		}
 	}
 }
 
 func (s *store) finals(handler string) (n int) {
-	for k, row := range s.rows {
-		if k.handler == handler && row.Status.Final() {
+	for k, d := range s.deliveries {
+		if k.handler == handler && d.Status.Final() {
 			n++
 		}
 	}
@@ -350,7 +350,7 @@ func setUpWith(t *testing.T, cfg delivery.Config) fixture {
 	cfg.Store, cfg.Log = f.store, f.log
 	f.d = delivery.New(cfg)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := f.d.Close(ctx); err != nil {
 			t.Error(err)

@@ -10,10 +10,10 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// TestLagIsWhatIsNotFinal does to a handler what operators do, in any order: publish,
-// pause, disable (close) and enable (open), redrive, replay. After each step the lag
-// is the number of events that are not final for it, whether it is open or not.
-func TestLagIsWhatIsNotFinal(t *testing.T) {
+// TestLagCountsEventsThatAreNotFinal publishes, pauses, disables (closes), enables (opens),
+// redrives and replays in random order. After each step the lag is the number of events
+// that are not final for the handler, whether it is open or not.
+func TestLagCountsEventsThatAreNotFinal(t *testing.T) {
 	for seed := range uint64(60) {
 		e, stop := newEngine(t)
 		m := newMemory(t, e)
@@ -24,22 +24,22 @@ func TestLagIsWhatIsNotFinal(t *testing.T) {
 			}
 			return event.Outcome{}
 		})
-		f.toggle()
+		f.openOrClose()
 		for range 14 {
 			f.step()
 			f.check(fmt.Sprintf("seed %d, %v", seed, f.steps))
 		}
 		if f.h != nil {
-			f.toggle()
+			f.openOrClose()
 		}
 		m.close(t)
 		stop()
 	}
 }
 
-// figures is one handler and what is known of it: last is the log's end, waits what was
-// published or redriven and is not final, again what the last replay is to deliver, and
-// dead what can be redriven.
+// figures is one handler and its expected state: last is the log's end, waits has the events
+// that were published or redriven and are not final, again those of the last replay, and
+// dead those that can be redriven.
 type figures struct {
 	t      *testing.T
 	m      *memory
@@ -53,10 +53,10 @@ type figures struct {
 	steps  []string
 }
 
-// dies tells of every third event, at random, that it is rejected.
+// dies reports whether the guest rejects the event.
 func (f *figures) dies(seq uint64) bool { return seq%3 == 0 }
 
-func (f *figures) toggle() {
+func (f *figures) openOrClose() {
 	if f.h == nil {
 		f.h, f.stop = f.m.open("h", delivery.Policy{Paused: true})
 		return
@@ -95,7 +95,7 @@ func (f *figures) step() {
 		f.m.await("it is written", func() bool { return f.h.Idle(ctx, func(args ...any) { f.t.Fatal(args...) }) })
 	case n < 7:
 		note("open or close")
-		f.toggle()
+		f.openOrClose()
 	case n < 8:
 		note("redrive")
 		got, err := f.m.d.Redrive(ctx, event.DeadFilter{Handler: "h"})
@@ -116,7 +116,7 @@ func (f *figures) step() {
 		if err := f.m.d.Replay(ctx, "h", from, to); err != nil {
 			f.t.Fatalf("%v: %v", f.steps, err)
 		}
-		clear(f.again) // the rest of the one before is given up
+		clear(f.again) // it replaces the previous replay
 		for seq := from; seq <= to; seq++ {
 			f.again[seq] = true
 		}
@@ -145,9 +145,9 @@ func (f *figures) check(what string) {
 	f.m.await(fmt.Sprintf("a lag of %d after %s", want, what), func() bool { return f.lag() == want })
 }
 
-// While the feeder is held back, what it has yet to take up counts all the same: at
-// once when it is redriven, after a restart, and when the handler is closed.
-func TestLagCountsWhatTheFeederHasNotTakenUp(t *testing.T) {
+// TestLagCountsRedrivenEventsOfBlockedFeeder: at once after the redrive, after a restart, and
+// when the handler is closed.
+func TestLagCountsRedrivenEventsOfBlockedFeeder(t *testing.T) {
 	const events = 2500 // the feeder takes up 2,048 at a time
 	m := onMemory(t)
 	m.set(reject)

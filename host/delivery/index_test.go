@@ -25,7 +25,7 @@ func TestIndexIsAMap(t *testing.T) {
 			if rapid.Bool().Draw(t, "put") {
 				fresh := &task{}
 				if got := x[i].put(n, fresh); got != want[i][n] {
-					t.Fatalf("put(%d) answers %p, want %p", n, got, want[i][n])
+					t.Fatalf("put(%d) returns %p, want %p", n, got, want[i][n])
 				}
 				want[i][n] = fresh
 				// In the other one as well, as tasks are.
@@ -34,7 +34,7 @@ func TestIndexIsAMap(t *testing.T) {
 					want[1-i][n] = fresh
 				}
 			} else if got := x[i].remove(n); got != want[i][n] {
-				t.Fatalf("remove(%d) answers %p, want %p", n, got, want[i][n])
+				t.Fatalf("remove(%d) returns %p, want %p", n, got, want[i][n])
 			} else {
 				delete(want[i], n)
 			}
@@ -49,15 +49,15 @@ func TestIndexIsAMap(t *testing.T) {
 			}
 			for n, w := range want[i] {
 				if got := x[i].get(n); got != w {
-					t.Fatalf("get(%d) answers %p, want %p", n, got, w)
+					t.Fatalf("get(%d) returns %p, want %p", n, got, w)
 				}
 			}
 		}
 	})
 }
 
-// TestReuseIsClean: a task that is used again knows nothing of its first event.
-func TestReuseIsClean(t *testing.T) {
+// TestReusedTaskIsClean: a reused task has nothing of its former event.
+func TestReusedTaskIsClean(t *testing.T) {
 	var h handler
 	old := &task{lane: 1, users: 1, recorded: true, unstored: true, past: &event.Delivery{Attempts: 3}, lease: &Lease{}, slot: 2}
 	h.drop(old)

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// memory is a Dispatcher over the memory engine, with a guest that the test sets.
+// memory is a Dispatcher over the memory engine, with the outcomes of a test.
 type memory struct {
 	t interface {
 		Fatalf(string, ...any)
@@ -36,7 +36,7 @@ func onMemory(t *testing.T) *memory {
 	return m
 }
 
-// hooked is an engine whose callers are held up at times.
+// hooked is an engine with hooks that delay its callers.
 type hooked struct {
 	*engine
 	redrive  func()           // before
@@ -88,14 +88,14 @@ func newMemory(t interface {
 }
 
 func (m *memory) close(t interface{ Error(...any) }) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := m.d.Close(ctx); err != nil {
 		t.Error(err)
 	}
 }
 
-// set makes handle what guests answer.
+// set sets the outcomes of guests.
 func (m *memory) set(handle func(handler string, a event.Attempt) event.Outcome) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,12 +141,12 @@ func (m *memory) publish(subjects ...string) {
 	}
 }
 
-// await waits until ok, which is asked again and again.
+// await waits until ok returns true.
 func (m *memory) await(what string, ok func() bool) {
 	m.t.Helper()
-	for end := time.Now().Add(patience); !ok(); {
+	for end := time.Now().Add(testTimeout); !ok(); {
 		if time.Now().After(end) {
-			m.t.Fatalf("never came: %s; h has %s", what, m.statuses("h"))
+			m.t.Fatalf("timeout: waiting for: %s; h has %s", what, m.statuses("h"))
 		}
 		m.mu.Lock()
 		grown := m.grown
@@ -158,7 +158,7 @@ func (m *memory) await(what string, ok func() bool) {
 	}
 }
 
-// statuses shows one handler's deliveries of all events, as the API would.
+// statuses returns one handler's deliveries of all events, as the API shows them.
 func (m *memory) statuses(handler string) string {
 	m.t.Helper()
 	records, err := m.engine.Read(context.Background(), 1, 1000)

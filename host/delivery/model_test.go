@@ -16,31 +16,31 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// model is what a handler owes to its events. Its methods answer what is wrong.
+// model is the expected state of a handler. Its methods return what is wrong.
 type model struct {
-	mu       sync.Mutex
-	most     int // attempts
-	subjects []string
-	rest     map[string][]uint64 // the events of a key that are not final, in order
-	attempts map[uint64]int      // made and counted
-	final    map[uint64]event.Status
-	flying   map[string]uint64 // the event of a key that is in flight; keyless ones have a key of their own
-	breaker  spec.BreakerPolicy
-	row      []uint64 // the events of the failures in a row
-	open     bool     // the breaker
-	probe    uint64
-	paused   bool
+	mu          sync.Mutex
+	maxAttempts int // attempts
+	subjects    []string
+	waiting     map[string][]uint64 // the events of a key that are not final, in order
+	attempts    map[uint64]int      // made and counted
+	final       map[uint64]event.Status
+	flying      map[string]uint64 // the event of a key that is in flight; keyless ones have a key of their own
+	breaker     spec.BreakerPolicy
+	failures    []uint64 // the failed events in a row
+	open        bool     // the breaker
+	probe       uint64
+	paused      bool
 }
 
-func newModel(most int, b spec.BreakerPolicy) *model {
-	return &model{most: most, breaker: b, rest: make(map[string][]uint64), attempts: make(map[uint64]int), final: make(map[uint64]event.Status), flying: make(map[string]uint64)}
+func newModel(maxAttempts int, b spec.BreakerPolicy) *model {
+	return &model{maxAttempts: maxAttempts, breaker: b, waiting: make(map[string][]uint64), attempts: make(map[uint64]int), final: make(map[uint64]event.Status), flying: make(map[string]uint64)}
 }
 
 // add notes the next event.
 func (m *model) add(subject string) {
 	m.subjects = append(m.subjects, subject)
 	seq := uint64(len(m.subjects))
-	m.rest[m.key(seq)] = append(m.rest[m.key(seq)], seq)
+	m.waiting[m.key(seq)] = append(m.waiting[m.key(seq)], seq)
 }
 
 func (m *model) key(seq uint64) string {
@@ -50,19 +50,19 @@ func (m *model) key(seq uint64) string {
 	return fmt.Sprint("seq ", seq)
 }
 
-// taken judges an attempt that was handed out.
+// taken checks an attempt that was started.
 func (m *model) taken(a event.Attempt) string {
 	key := m.key(a.Seq)
 	if other, busy := m.flying[key]; busy {
-		return fmt.Sprintf("%d was handed out while %d of the same key is in flight", a.Seq, other)
+		return fmt.Sprintf("%d was started while %d of the same key is in flight", a.Seq, other)
 	}
 	if m.final[a.Seq] != "" {
 		return fmt.Sprintf("%d was handed out though it is %s", a.Seq, m.final[a.Seq])
 	}
-	if a.Number != m.attempts[a.Seq]+1 || a.Number > m.most {
-		return fmt.Sprintf("attempt %d of %d; %d were made, and %d may be", a.Number, a.Seq, m.attempts[a.Seq], m.most)
+	if a.Number != m.attempts[a.Seq]+1 || a.Number > m.maxAttempts {
+		return fmt.Sprintf("attempt %d of %d; %d were made, and %d may be", a.Number, a.Seq, m.attempts[a.Seq], m.maxAttempts)
 	}
-	if first := m.rest[key][0]; first != a.Seq {
+	if first := m.waiting[key][0]; first != a.Seq {
 		return fmt.Sprintf("%d was handed out before %d, which is not final", a.Seq, first)
 	}
 	m.flying[key] = a.Seq
@@ -79,21 +79,21 @@ func (m *model) done(a event.Attempt, o event.Outcome) {
 	switch {
 	case o.Verdict == event.OK:
 		m.final[a.Seq] = event.StatusOK
-	case o.Verdict == event.Reject || m.attempts[a.Seq] == m.most:
+	case o.Verdict == event.Reject || m.attempts[a.Seq] == m.maxAttempts:
 		m.final[a.Seq] = event.StatusDead
 	}
 	if key := m.key(a.Seq); m.final[a.Seq] != "" {
-		m.rest[key] = m.rest[key][1:]
+		m.waiting[key] = m.waiting[key][1:]
 	}
 }
 
-// stored compares the rows in the end.
-func (m *model) stored(rows map[key]event.Delivery) string {
+// stored compares the stored deliveries with the model.
+func (m *model) stored(deliveries map[key]event.Delivery) string {
 	for i := range m.subjects {
 		seq := uint64(i + 1)
-		row := rows[key{"h", seq}]
-		if row.Status != m.final[seq] || row.Attempts != m.attempts[seq] || row.Attempts > m.most {
-			return fmt.Sprintf("event %d is %s after %d attempts, want %s after %d", seq, row.Status, row.Attempts, m.final[seq], m.attempts[seq])
+		d := deliveries[key{"h", seq}]
+		if d.Status != m.final[seq] || d.Attempts != m.attempts[seq] || d.Attempts > m.maxAttempts {
+			return fmt.Sprintf("event %d is %s after %d attempts, want %s after %d", seq, d.Status, d.Attempts, m.final[seq], m.attempts[seq])
 		}
 	}
 	return ""
@@ -109,13 +109,13 @@ var outcomes = []event.Outcome{
 	{Verdict: event.Failed, Class: event.ClassCancelled},
 }
 
-// against says whether an outcome speaks against the handler, in the words of the contract.
+// against reports whether an outcome counts against the handler.
 func against(o event.Outcome) bool {
 	return slices.Contains([]event.Class{event.ClassTrap, event.ClassTimeout, event.ClassFuel, event.ClassMemory, event.ClassExit}, o.Class)
 }
 
-// TestHandlerAgainstAModel drives one handler step by step: events, attempts that
-// end in any order and any way, pauses, and a breaker that only Probe helps.
+// TestHandlerAgainstAModel drives one handler step by step: events, attempts that end in any
+// order and any way, pauses, and a breaker that is open until Probe is called.
 func TestHandlerAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := newLog(), newStore()
@@ -133,9 +133,9 @@ func TestHandlerAgainstAModel(t *testing.T) {
 		took := func(a event.Attempt) {
 			switch {
 			case m.paused:
-				t.Fatalf("%d was handed out while the handler is paused", a.Seq)
+				t.Fatalf("%d was started while the handler is paused", a.Seq)
 			case m.open && (!probed || m.probe != 0):
-				t.Fatalf("%d was handed out while the breaker is open", a.Seq)
+				t.Fatalf("%d was started while the breaker is open", a.Seq)
 			case m.open:
 				m.probe, probed = a.Seq, false
 			}
@@ -156,11 +156,11 @@ func TestHandlerAgainstAModel(t *testing.T) {
 				}
 			case m.open && m.probe != a.Seq:
 			case !against(o):
-				m.row, m.open, m.probe = nil, false, 0
+				m.failures, m.open, m.probe = nil, false, 0
 			default:
-				m.row, m.probe = append(m.row, a.Seq), 0
-				different := slices.ContainsFunc(m.row, func(seq uint64) bool { return seq != m.row[0] })
-				m.open = policy.Breaker.Failures > 0 && different && len(m.row) >= policy.Breaker.Failures
+				m.failures, m.probe = append(m.failures, a.Seq), 0
+				different := slices.ContainsFunc(m.failures, func(seq uint64) bool { return seq != m.failures[0] })
+				m.open = policy.Breaker.Failures > 0 && different && len(m.failures) >= policy.Breaker.Failures
 			}
 			want := delivery.Condition{}.State
 			if m.open {
@@ -218,12 +218,12 @@ func TestHandlerAgainstAModel(t *testing.T) {
 			m.done(flying[0], event.Outcome{})
 			flying = flying[1:]
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		for len(m.final) < len(m.subjects) {
 			a, ok := h.Next(ctx.Done(), nil)
 			if !ok {
-				t.Fatalf("%d of %d are final, and nothing comes", len(m.final), len(m.subjects))
+				t.Fatalf("%d of %d are final, and no attempt is ready", len(m.final), len(m.subjects))
 			}
 			if wrong := m.taken(a.Attempt); wrong != "" {
 				t.Fatal(wrong)
@@ -232,7 +232,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 			h.Done(a.Attempt, event.Outcome{})
 		}
 		s.await(t, "everything final", func() bool { return s.finals("h") == len(m.subjects) })
-		if wrong := m.stored(s.rows); wrong != "" {
+		if wrong := m.stored(s.deliveries); wrong != "" {
 			t.Fatal(wrong)
 		}
 	})
@@ -243,7 +243,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 func TestHammer(t *testing.T) {
 	const events, keys = 3000, 17
 	f := setUp(t)
-	f.store.took = func(uint64) bool { return false } // successes may be left out
+	f.store.took = func(uint64) bool { return false } // successes may be skipped
 	policy := delivery.Policy{
 		Key:     bySubject,
 		Retry:   spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: 100 * time.Microsecond},
@@ -285,10 +285,10 @@ func TestHammer(t *testing.T) {
 			f.log.publish(t, subject)
 		}
 	})
-	wg.Go(func() { unrest(t, f, h, policy, quit, func() int { return 1 }) })
+	wg.Go(func() { disturb(t, f, h, policy, quit, func() int { return 1 }) })
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Errorf("not all became final: %+v", h.Stats())
 	}
 	close(quit)
@@ -309,16 +309,16 @@ func TestHammer(t *testing.T) {
 		t.Errorf("the cursor is at %d, want %d: %s", f.store.cursors["handler/h"], events, f.store.wrong)
 	}
 	for seq, status := range m.final {
-		row, kept := f.store.rows[key{"h", seq}]
-		if kept && (row.Status != status || row.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
-			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, row, status, m.attempts[seq])
+		d, kept := f.store.deliveries[key{"h", seq}]
+		if kept && (d.Status != status || d.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
+			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, d, status, m.attempts[seq])
 		}
 	}
 }
 
-// unrest pauses and resumes a handler, hurries it, and looks at it and at what became
-// of the event that which names, until quit is closed.
-func unrest(t *testing.T, f fixture, h *handler, policy delivery.Policy, quit <-chan struct{}, which func() int) {
+// disturb pauses, resumes and probes a handler, and reads its figures and the deliveries of
+// the event that which names, until quit is closed.
+func disturb(t *testing.T, f fixture, h *handler, policy delivery.Policy, quit <-chan struct{}, which func() int) {
 	for paused := true; ; paused = !paused {
 		select {
 		case <-quit:

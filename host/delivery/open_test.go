@@ -62,7 +62,7 @@ func TestClosingHandlerDelaysOnlyItself(t *testing.T) {
 	closing, giveUp := context.WithCancel(t.Context())
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close(closing) }()
-	for end := time.Now().Add(patience); !f.d.Closing("h"); runtime.Gosched() {
+	for end := time.Now().Add(testTimeout); !f.d.Closing("h"); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("it does not close")
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 )
 
-// TestManySlowAttempts holds that a handler is given as many events at a time as
-// it asks for, also more than are kept ready for a busy one.
-func TestManySlowAttempts(t *testing.T) {
+// TestSlowAttemptsAreNotLimitedByReadyEvents: a handler may have more open attempts than the
+// number of events that are kept ready.
+func TestSlowAttemptsAreNotLimitedByReadyEvents(t *testing.T) {
 	const events = 1500
 	l := newLog()
 	for i := range events {

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-func TestReplayOfAnOpenHandler(t *testing.T) {
+func TestReplayOfOpenHandler(t *testing.T) {
 	m := onMemory(t)
 	fail := true
 	m.set(func(h string, a event.Attempt) event.Outcome {
@@ -57,7 +57,7 @@ func TestReplayOfAnOpenHandler(t *testing.T) {
 	}
 	m.awaitStatuses("other", "ok ok ok ok ok ok ok")
 	if got := fmt.Sprint(m.sequence("other")); got != "[7]" {
-		t.Errorf("other was given %s", got)
+		t.Errorf("other got %s", got)
 	}
 	if s := h.Stats(); s.Lag != 0 {
 		t.Errorf("the lag is %d, want 0", s.Lag)
@@ -69,7 +69,7 @@ func TestReplayOfAnOpenHandler(t *testing.T) {
 	})
 }
 
-func TestReplayOfAHandlerThatIsNotOpen(t *testing.T) {
+func TestReplayOfClosedHandler(t *testing.T) {
 	m := onMemory(t)
 	h, stop := m.open("h", delivery.Policy{})
 	m.publish("a", "b", "a", "b")
@@ -94,7 +94,7 @@ func TestReplayOfAHandlerThatIsNotOpen(t *testing.T) {
 	}
 }
 
-func TestReplayIsRefused(t *testing.T) {
+func TestInvalidReplayIsRefused(t *testing.T) {
 	m := onMemory(t)
 	m.publish("a", "a")
 	if err := m.d.Claim(t.Context(), "h"); err != nil {
@@ -113,9 +113,9 @@ func TestReplayIsRefused(t *testing.T) {
 	}
 }
 
-// TestReplayWaitsForWhatIsInFlight gives up with its caller, and then changes
-// nothing; or is closed over, and then happens at the next start.
-func TestReplayWaitsForWhatIsInFlight(t *testing.T) {
+// TestReplayWaitsForOpenAttempts: when its context ends it changes nothing; when the handler
+// closes meanwhile, it takes effect at the next start.
+func TestReplayWaitsForOpenAttempts(t *testing.T) {
 	m := onMemory(t)
 	release := make(chan struct{})
 	m.set(func(_ string, a event.Attempt) event.Outcome {
@@ -159,19 +159,19 @@ func TestReplayWaitsForWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// TestReplayKeepsRetriesInTheirPlace replays a stretch with an event that waits
-// for a retry, and goes on with one behind it that does.
-func TestReplayKeepsRetriesInTheirPlace(t *testing.T) {
+// TestReplayKeepsOrderOfRetries replays a range with an event that waits for a retry, before
+// another one that does.
+func TestReplayKeepsOrderOfRetries(t *testing.T) {
 	m := onMemory(t)
 	again := func(seq uint64) event.Delivery {
 		return event.Delivery{Handler: "h", Seq: seq, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, At: time.Now(), Due: time.Now()}
 	}
 	m.publish("k", "k", "k", "k", "k", "k")
-	rows := []event.Delivery{again(2), again(4)}
+	stored := []event.Delivery{again(2), again(4)}
 	for _, seq := range []uint64{1, 3, 5} {
-		rows = append(rows, event.Delivery{Handler: "h", Seq: seq, Status: event.StatusOK, Attempts: 1, At: time.Now()})
+		stored = append(stored, event.Delivery{Handler: "h", Seq: seq, Status: event.StatusOK, Attempts: 1, At: time.Now()})
 	}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, rows, []event.Cursor{{Name: "handler/h", Seq: 5}}); err != nil {
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, stored, []event.Cursor{{Name: "handler/h", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.d.Replay(t.Context(), "h", 1, 3); err != nil {
@@ -198,15 +198,15 @@ func TestReplayKeepsRetriesInTheirPlace(t *testing.T) {
 	}
 }
 
-func TestANewReplayReplacesTheOneUnderWay(t *testing.T) {
+func TestNewReplayReplacesRunningOne(t *testing.T) {
 	m := onMemory(t)
 	_, stop := m.open("h", delivery.Policy{})
 	defer stop()
 	m.publish("k", "k", "k", "k", "k", "k")
 	m.awaitStatuses("h", "ok ok ok ok ok ok")
 	m.forget()
-	held, release := make(chan struct{}), make(chan struct{})
-	once := sync.OnceFunc(func() { close(held) })
+	started, release := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(started) })
 	m.set(func(string, event.Attempt) event.Outcome {
 		once()
 		<-release
@@ -215,7 +215,7 @@ func TestANewReplayReplacesTheOneUnderWay(t *testing.T) {
 	if err := m.d.Replay(t.Context(), "h", 1, 5); err != nil {
 		t.Fatal(err)
 	}
-	<-held
+	<-started
 	answer := make(chan error, 1)
 	go func() { answer <- m.d.Replay(t.Context(), "h", 4, 4) }()
 	close(release)
@@ -231,15 +231,14 @@ func TestANewReplayReplacesTheOneUnderWay(t *testing.T) {
 	}
 }
 
-// TestCursorPassesWhatAReplaySkips looks at what is stored between a replay's
-// last event and the handler's going on: a crash there must not deliver what
-// lies between the replay and where the handler stood.
-func TestCursorPassesWhatAReplaySkips(t *testing.T) {
+// TestCursorPassesEventsThatReplaySkips: after a crash at the end of a replay, the events
+// between the replay and the former position are not delivered.
+func TestCursorPassesEventsThatReplaySkips(t *testing.T) {
 	h := &hooked{}
 	m := onHooked(t, h)
 	m.publish("a", "a", "a", "a")
-	rows := []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusRetrying, Attempts: 1, At: time.Now(), Due: time.Now()}}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, rows, []event.Cursor{{Name: "handler/h", Seq: 4}}); err != nil {
+	stored := []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusRetrying, Attempts: 1, At: time.Now(), Due: time.Now()}}
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, stored, []event.Cursor{{Name: "handler/h", Seq: 4}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.d.Replay(t.Context(), "h", 1, 2); err != nil {

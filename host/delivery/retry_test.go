@@ -10,21 +10,21 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// TestDelays: every gap is within its bounds, and longer than the one before as
-// long as MaxBackoff allows, whatever the dice say.
-func TestDelays(t *testing.T) {
+// TestBackoffGrows: every backoff is within its bounds, and longer than the one before as
+// long as MaxBackoff allows, for any random number.
+func TestBackoffGrows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := spec.RetryPolicy{
 			Backoff:    time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "backoff")),
 			MaxBackoff: time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "max")),
 		}.WithDefaults()
 		dice := rapid.OneOf(rapid.Just(0.0), rapid.Just(math.Nextafter(1, 0)), rapid.Float64Range(0, math.Nextafter(1, 0)))
-		least := min(r.Backoff, r.MaxBackoff)
+		shortest := min(r.Backoff, r.MaxBackoff)
 		before := time.Duration(0)
 		for n := 1; n <= rapid.IntRange(1, 1000).Draw(t, "attempts"); n++ {
 			d := backoff(r, n, dice.Draw(t, "random"))
-			if d < least || d > r.MaxBackoff {
-				t.Fatalf("after attempt %d: %v is not in [%v, %v]", n, d, least, r.MaxBackoff)
+			if d < shortest || d > r.MaxBackoff {
+				t.Fatalf("after attempt %d: %v is not in [%v, %v]", n, d, shortest, r.MaxBackoff)
 			}
 			// 2·Backoff·2^(n-1), where it is not cut.
 			if n < 40 && r.Backoff <= r.MaxBackoff>>n {
@@ -39,8 +39,8 @@ func TestDelays(t *testing.T) {
 	})
 }
 
-// TestDelaysUseTheirWidth: the jitter is as wide as the doubling allows.
-func TestDelaysUseTheirWidth(t *testing.T) {
+// TestBackoffJitter: the jitter covers the whole range up to the doubled backoff.
+func TestBackoffJitter(t *testing.T) {
 	r := spec.RetryPolicy{Backoff: 100 * time.Millisecond, MaxBackoff: time.Second}
 	for _, tt := range []struct {
 		attempts int

@@ -13,8 +13,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// damagedLog is a log of which one event cannot be read, until it is mended or
-// skipped.
+// damagedLog is a log with one event that cannot be read, until it is repaired or skipped.
 type damagedLog struct {
 	*log
 	mu      sync.Mutex
@@ -30,7 +29,7 @@ func (l *damagedLog) set(bad uint64, skipped bool, err error) {
 	l.bad, l.skipped, l.err = bad, skipped, err
 }
 
-// readable answers what is before the damaged event.
+// readable returns the records before the damaged event.
 func (l *damagedLog) readable(records []event.Record) ([]event.Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +92,7 @@ func setUpDamaged(t *testing.T) (*damagedLog, *store, *delivery.Dispatcher, *con
 	l, s, c := &damagedLog{log: newLog()}, newStore(), &conditions{changed: make(chan struct{})}
 	d := delivery.New(delivery.Config{Store: s, Log: l, OnCondition: c.on})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := d.Close(ctx); err != nil {
 			t.Error(err)
@@ -102,9 +101,9 @@ func setUpDamaged(t *testing.T) (*damagedLog, *store, *delivery.Dispatcher, *con
 	return l, s, d, c
 }
 
-// TestStuckHandlerSaysWhere has an event that cannot be read, or a log that fails
-// again and again. The handler says so, and goes on when that is over.
-func TestStuckHandlerSaysWhere(t *testing.T) {
+// TestStuckHandlerReportsPosition: of an event that cannot be read, or of a log that fails
+// repeatedly. The handler continues when the cause is removed.
+func TestStuckHandlerReportsPosition(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		err     error
@@ -112,7 +111,7 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 		want    string
 		finals  int
 	}{
-		{"an unreadable event that is mended", nil, false, "stuck at event 3: event 3 cannot be read: it is damaged", 5},
+		{"an unreadable event that is repaired", nil, false, "stuck at event 3: event 3 cannot be read: it is damaged", 5},
 		{"an unreadable event that is skipped", nil, true, "stuck at event 3: event 3 cannot be read: it is damaged", 5},
 		{"a log that fails", errors.New("no such luck"), false, "stuck at event 3: no such luck", 5},
 	} {
@@ -146,7 +145,7 @@ func TestStuckHandlerSaysWhere(t *testing.T) {
 	}
 }
 
-// TestOneFailureIsNotStuck reads on after a single error.
+// TestOneFailureIsNotStuck: the handler continues after a single error.
 func TestOneFailureIsNotStuck(t *testing.T) {
 	l, s, d, c := setUpDamaged(t)
 	h := open(t, d, "h", delivery.Policy{})
@@ -155,15 +154,14 @@ func TestOneFailureIsNotStuck(t *testing.T) {
 	l.set(1, false, nil)
 	l.publish(t, "")
 	s.await(t, "the event", func() bool { return s.finals("h") == 1 })
-	if _, at := d.Stuck(); at != "" || c.told != 0 {
-		t.Errorf("it is stuck at %q, and OnCondition was called %d times", at, c.told)
+	if _, at := d.Stuck(); at != "" || c.calls != 0 {
+		t.Errorf("it is stuck at %q, and OnCondition was called %d times", at, c.calls)
 	}
 }
 
-// TestRetryOfUnreadableEventDoesNotKeepFromOpening opens a handler with a retry
-// whose event cannot be read: the other events come, and the retry is dropped when
-// its event is skipped.
-func TestRetryOfUnreadableEventDoesNotKeepFromOpening(t *testing.T) {
+// TestHandlerOpensWithUnreadableRetry: the other events are delivered, and the retry is
+// dropped when its event is skipped.
+func TestHandlerOpensWithUnreadableRetry(t *testing.T) {
 	l, s, d, c := setUpDamaged(t)
 	for range 3 {
 		l.publish(t, "")

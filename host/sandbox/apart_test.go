@@ -12,8 +12,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// sleepsAfterFinish is a guest that sleeps when it has finished an event, before
-// it asks for the next one.
+// sleepsAfterFinish is a guest that sleeps between finish and next.
 func sleepsAfterFinish(between time.Duration) []byte {
 	const (
 		i32   = "\x7f"
@@ -41,9 +40,9 @@ func sleepsAfterFinish(between time.Duration) []byte {
 		Section(wasmbin.SectionCode, Vec(Body(run))))
 }
 
-// TestTimeBetweenEvents holds that what a guest does after finish takes nothing of
-// the next event's time, also when that event has been waiting.
-func TestTimeBetweenEvents(t *testing.T) {
+// TestTimeBetweenEventsIsNotCharged: what a guest does after finish does not count for the
+// next event, even if that one is waiting.
+func TestTimeBetweenEventsIsNotCharged(t *testing.T) {
 	const between = 30 * time.Millisecond
 	m := load(t, sleepsAfterFinish(between))
 	q := newQueue()
@@ -60,7 +59,7 @@ func TestTimeBetweenEvents(t *testing.T) {
 		}
 		began := d.outcome.At.Add(-d.outcome.Duration)
 		if apart := began.Sub(before.outcome.At); apart < between {
-			t.Errorf("it began %v after the one before had ended, and the guest slept for %v", apart, between)
+			t.Errorf("it started %v after the previous one had ended, and the guest slept for %v", apart, between)
 		}
 		before = d
 	}

@@ -21,8 +21,8 @@ func (p *Pool) lease() Lease {
 	}
 }
 
-// unattached is the Lease of an instance that was started before Attach. It waits in
-// Next for the source; instance.take then replaces it by the source's own Lease.
+// unattached is the Lease of an instance that was started before Attach. It waits in Next
+// for the source; instance.take then replaces it by the source's own Lease.
 type unattached struct {
 	pool  *Pool
 	lease Lease // nil before Attach

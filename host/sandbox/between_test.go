@@ -13,13 +13,12 @@ import (
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
-// TestFailureBetweenEvents has instances fail when no event can tell of it: the
-// log must.
-func TestFailureBetweenEvents(t *testing.T) {
+// TestFailureBetweenEventsIsLogged: no outcome can report a failure without an open event.
+func TestFailureBetweenEventsIsLogged(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		wasm []byte
-		says string
+		want string
 	}{
 		{"spins after finish", hostile.Named("spin_after_finish").Wasm, "it ran longer than"},
 		{"spins after END", hostile.Named("spin_after_end").Wasm, "it ran longer than"},
@@ -32,7 +31,7 @@ func TestFailureBetweenEvents(t *testing.T) {
 			var logged bytes.Buffer // one instance, which has ended when it is read
 			m := load(t, tt.wasm)
 			q := newQueue()
-			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, StartTimeout: patience, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout},
+			p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, StartTimeout: testTimeout, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout},
 				Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			if err != nil {
 				t.Fatal(err)
@@ -41,14 +40,14 @@ func TestFailureBetweenEvents(t *testing.T) {
 			if d := q.await(t); d.outcome.Verdict != event.OK {
 				t.Errorf("%q: %s", d.outcome.Class, d.outcome.Message)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			if err := p.Drain(ctx); err != nil {
 				t.Fatal(err)
 			}
 			got := logged.String()
-			if want := "an instance failed while it had no event"; tt.says == "" && got != "" || tt.says != "" && !(strings.Contains(got, want) && strings.Contains(got, tt.says)) {
-				t.Errorf("the log says %q, want %q", got, tt.says)
+			if text := "instance failed without an event"; tt.want == "" && got != "" || tt.want != "" && !(strings.Contains(got, text) && strings.Contains(got, tt.want)) {
+				t.Errorf("the log says %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -40,9 +40,9 @@ func (l *bufferingLease) Flush() {
 
 func (l *bufferingLease) Close() { l.Flush() }
 
-// TestBufferedOutcomesReachSource: every outcome reaches the source once, also those of
+// TestBufferedOutcomesAreRecordedOnce: every outcome is recorded once, also those of
 // an instance that ends with its attempt.
-func TestBufferedOutcomesReachSource(t *testing.T) {
+func TestBufferedOutcomesAreRecordedOnce(t *testing.T) {
 	for _, name := range []string{"echo", "return_early", "trap_on_event", "stdio"} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, guest(t, name))
@@ -57,7 +57,7 @@ func TestBufferedOutcomesReachSource(t *testing.T) {
 					t.Errorf("got %+v, want the outcome of attempt %d with its fuel", d, number)
 				}
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 			defer cancel()
 			if err := p.Drain(ctx); err != nil {
 				t.Fatal(err)

@@ -11,16 +11,16 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Capabilities are what one plugin may do besides reading events: what its
-// manifest asks for and the operator grants. The zero value is nothing.
+// Capabilities are those of one plugin: what its manifest requests and the operator
+// grants. The zero value is none. The functions of a nil capability return DENIED.
 type Capabilities struct {
-	KV      KV                          // its state; nil: kv_* answer DENIED
-	Emit    func(eventType string) bool // whether it may emit events of the type; nil: emit answers DENIED
-	HTTP    HTTP                        // whom it may talk to; nil: http answers DENIED
-	Secrets Secrets                     // it may read; nil: secret answers DENIED
+	KV      KV                          // its durable state
+	Emit    func(eventType string) bool // reports whether it may emit events of the type
+	HTTP    HTTP
+	Secrets Secrets
 }
 
-// has tells whether the functions of a capability do anything.
+// has reports whether a capability is granted.
 func (c *Capabilities) has(name string) bool {
 	switch name {
 	case abi.CapabilityKV:
@@ -37,8 +37,8 @@ func (c *Capabilities) has(name string) bool {
 
 type hostCallFunc = func(*instance, api.Module, []uint64)
 
-// capabilityCalls names the functions that need a capability. Each answers
-// DENIED to a plugin that does not have it.
+// capabilityCalls returns the functions that need a capability. Each returns DENIED to a
+// plugin without it.
 func capabilityCalls() map[string]hostCallFunc {
 	calls := map[string]hostCallFunc{
 		abi.FuncEmit:     (*instance).emit,
@@ -65,7 +65,7 @@ func capabilityCalls() map[string]hostCallFunc {
 	return calls
 }
 
-// deniedCall answers DENIED after checking the pointers, which come in pairs.
+// deniedCall returns DENIED after checking the pointers, which are in pairs.
 func deniedCall(f abi.Function) hostCallFunc {
 	text := fmt.Sprintf("the capability %s is not granted to this plugin", f.Capability)
 	return func(in *instance, _ api.Module, stack []uint64) {
@@ -79,10 +79,10 @@ func deniedCall(f abi.Function) hostCallFunc {
 	}
 }
 
-// outside makes a call that can wait: it ends with the guest's time, as
-// fault.Timeout, and traps when the pool is stopped meanwhile.
+// outside makes a call that can wait. It returns fault.Timeout when the guest's time is up,
+// and traps when the pool is killed meanwhile.
 func (in *instance) outside(call func(context.Context) error) error {
-	in.rest()
+	in.beforeWait()
 	ctx, cancel := context.WithTimeout(in.pool.life, in.deadline-in.now())
 	defer cancel()
 	err := call(ctx)
@@ -95,7 +95,7 @@ func (in *instance) outside(call func(context.Context) error) error {
 	return err
 }
 
-// answer turns the error of a call into its result: 0 when there is none.
+// answer returns the result of a call that ended with err: 0 for nil.
 func (in *instance) answer(err error) uint64 {
 	if err == nil {
 		return 0
@@ -103,8 +103,8 @@ func (in *instance) answer(err error) uint64 {
 	return in.refuse(codeFor(err), err.Error())
 }
 
-// conceal keeps what failed inside the host from the guest: it learns of what,
-// and the log why.
+// conceal logs an error of the host itself, and returns one for the guest without its
+// cause.
 func (in *instance) conceal(what string, err error) error {
 	if err == nil || codeFor(err) != abi.Unavailable {
 		return err
@@ -115,16 +115,16 @@ func (in *instance) conceal(what string, err error) error {
 	return fault.New(fault.Unavailable, "%s failed; trying again may help", what)
 }
 
-// logCause logs the cause of an error that says to the guest only what failed.
+// logCause logs the cause of an error whose text for the guest does not contain it.
 func (in *instance) logCause(what string, err error) {
 	if cause := errors.Unwrap(err); cause != nil && codeFor(err) == abi.Unavailable && in.pool.lines.allow(0) {
 		in.pool.cfg.Logger.Warn(what, "reason", err.Error(), "error", cause)
 	}
 }
 
-// codeFor is the one place that turns an error into a code of the ABI. An
-// exhausted limit that names a field is about what the guest passed; any other
-// is the host's own, such as a full disk.
+// codeFor is the one mapping from errors to codes of the ABI. An exhausted limit with a
+// field is about an argument of the guest; without one it is the host's, such as a full
+// disk.
 func codeFor(err error) abi.Code {
 	var known *fault.Error
 	if !errors.As(err, &known) {

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// answered is what the guest any_call says of a call.
+// answered is the result of the guest any_call.
 type answered struct {
 	Code    abi.Code `json:"code"`
 	Error   string   `json:"error"`
@@ -44,13 +44,13 @@ func answerOf(t testing.TB, d done) answered {
 	return a
 }
 
-// capable is what a test grants when it grants everything.
+// capable grants all capabilities.
 func capable(t testing.TB) sandbox.Capabilities {
 	return sandbox.Capabilities{KV: newKV(t, 0), Emit: func(string) bool { return true }, HTTP: answering{}, Secrets: secrets{}}
 }
 
-// TestCapabilitiesCheckPointers passes every function that needs a capability
-// every pointer that is not inside the memory: the instance traps, granted or not.
+// TestCapabilitiesCheckPointers: every function that needs a capability traps for every
+// pointer that is not inside the memory, granted or not.
 func TestCapabilitiesCheckPointers(t *testing.T) {
 	m := load(t, guest(t, "any_call"))
 	const end = 1 << 30 // beyond the memory
@@ -226,7 +226,7 @@ func TestKVFailures(t *testing.T) {
 			t.Errorf("%v: got %v, want %v", tt.err, got.Code, tt.want)
 		}
 		if got.Code == abi.Unavailable && got.Error != "the plugin's state failed; trying again may help" {
-			t.Errorf("%v: the guest is told %q", tt.err, got.Error)
+			t.Errorf("%v: the guest gets %q", tt.err, got.Error)
 		}
 	}
 }

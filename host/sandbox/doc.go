@@ -1,21 +1,19 @@
-// Package sandbox runs guests: it loads modules that were vetted, each in a
-// wazero runtime of its own, and keeps pools of instances that read attempts
-// from a Source and finish them. Only this package and vet, below it, import
-// wazero; no byte that vet has not passed reaches it in this process.
+// Package sandbox runs guests: it loads vetted modules, each in a wazero runtime of its
+// own, and runs pools of instances that take attempts from a Source and complete them. Only
+// this package and vet, below it, import wazero; no module that vet has not passed is
+// loaded in this process.
 //
-// What it promises: an instance serves one attempt at a time and is discarded
-// after any trap, exit or timeout; whatever a guest does, the pool of another
-// module is not touched; every attempt taken from the Source is given back
-// through Done exactly once.
+// Guarantees: an instance serves one attempt at a time and is discarded after any trap,
+// exit or timeout; no guest affects the pool of another module; every attempt taken from
+// the Source is completed exactly once.
 //
-// An instance is one goroutine. It sits in the guest's entry point, and parks
-// in the host function next until the Source has an attempt. Everything of an
-// instance belongs to that goroutine but for what guard.go shares with its
-// timer. Lock order: Pool.mu before guard.mu; neither is held while a guest or
-// the Source runs.
+// An instance is one goroutine. It runs the guest's entry point, and parks in the host
+// function next until the Source has an attempt. All state of an instance belongs to that
+// goroutine. The mutexes of the package are leaves; none is held while a guest or the
+// Source runs.
 //
-// What a guest may do besides reading events is in Capabilities: whatever is not
-// there answers DENIED.
+// Capabilities are what a guest may do besides reading events. The functions of a
+// capability that is not granted return DENIED.
 //
 // Read pool.go first, then instance.go, hostfuncs.go and capability.go.
 package sandbox

@@ -17,7 +17,7 @@ import (
 // envelopes.
 const maxChildren = 8 << 20
 
-// emit adds a child to the open event: (ptr, len) -> 0.
+// emit adds a child of the open event: (ptr, len) -> 0.
 func (in *instance) emit(_ api.Module, stack []uint64) {
 	text := in.view(stack[0], stack[1])
 	if !in.open {
@@ -49,7 +49,7 @@ func (in *instance) emit(_ api.Module, stack []uint64) {
 	stack[0] = 0
 }
 
-// child makes the event that text asks for.
+// child makes the event that text describes.
 func (in *instance) child(text []byte) (*event.Event, error) {
 	parent := in.attempt.Event.Metadata()
 	plugin := in.pool.cfg.Name

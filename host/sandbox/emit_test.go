@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 )
 
-// emits is a plugin's configuration that may emit types that begin with child.
+// emits is the configuration of a plugin that may emit types that start with child.
 func emits() sandbox.PoolConfig {
 	return sandbox.PoolConfig{Name: "p", Capabilities: sandbox.Capabilities{
 		Emit: func(eventType string) bool { return strings.HasPrefix(eventType, "child") },
@@ -134,8 +134,7 @@ func TestEmitBounds(t *testing.T) {
 	}
 }
 
-// TestEmitSizes passes texts from the edge of the limit, of which a child's
-// envelope takes more than its own text.
+// TestEmitSizes emits texts around the limit; a child's envelope is larger than its text.
 func TestEmitSizes(t *testing.T) {
 	_, q := start(t, load(t, guest(t, "emit_big")), emits())
 	for _, tt := range []struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
-// footprint is what a process holds. Mappings and resident are of Linux, and
+// footprint is the resource use of a process. Mappings and resident are of Linux, and
 // 0 elsewhere.
 type footprint struct {
 	goroutines int
@@ -34,8 +34,8 @@ func takeFootprint() footprint {
 		f.mappings = bytes.Count(maps, []byte("\n"))
 	}
 	if status, err := os.ReadFile("/proc/self/status"); err == nil {
-		_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-		for _, c := range bytes.TrimSpace(rest) {
+		_, value, _ := bytes.Cut(status, []byte("VmRSS:"))
+		for _, c := range bytes.TrimSpace(value) {
 			if c < '0' || c > '9' {
 				break
 			}
@@ -46,8 +46,8 @@ func takeFootprint() footprint {
 	return f
 }
 
-// flat checks that nothing has grown since before. The bounds are far below what
-// one leaked thing for each of hundreds of rounds would come to.
+// flat checks that nothing has grown since before. The bounds are far below one leak for
+// each of hundreds of rounds.
 func flat(t *testing.T, before, after footprint) {
 	t.Helper()
 	t.Logf("before %+v", before)
@@ -66,7 +66,7 @@ func flat(t *testing.T, before, after footprint) {
 	}
 }
 
-// representative are cases of every kind that take little time.
+// representative are quick cases of every kind.
 var representative = []string{
 	"loop_free_fib_60", "spin_in_start_section", "memory_grow_by_4_gib", "random_in_a_loop", "iovec_count_that_overflows",
 	"pointer_field_2_wrap", "exit_4026531839_with_event", "exit_0_before_next", "trap_call_indirect_of_null",
@@ -74,9 +74,9 @@ var representative = []string{
 	"imports_an_unknown_wasi_function", "import_count_bomb_of_14_bytes", "next_after_end", "emit_denied",
 }
 
-// TestHostileRoundsLeaveNothing loads, starts, feeds and closes hostile modules
-// a hundred times.
-func TestHostileRoundsLeaveNothing(t *testing.T) {
+// TestHostileRoundsLeakNothing loads, starts and closes hostile modules a hundred times,
+// with one event each.
+func TestHostileRoundsLeakNothing(t *testing.T) {
 	const rounds = 100
 	engine := newEngine(t, 0)
 	var cases []hostile.Case
@@ -86,7 +86,7 @@ func TestHostileRoundsLeaveNothing(t *testing.T) {
 		}
 	}
 	if len(cases) != len(representative) {
-		t.Fatalf("%d of %d cases are there", len(cases), len(representative))
+		t.Fatalf("%d of %d cases were found", len(cases), len(representative))
 	}
 	first := attempt(t, 1, `{}`)
 	round := func() {
@@ -94,17 +94,17 @@ func TestHostileRoundsLeaveNothing(t *testing.T) {
 			once(t, engine, c, first)
 		}
 	}
-	for range 5 { // what is made once, and the heap's way to its size
+	for range 5 { // fills caches, and grows the heap to its size
 		round()
 	}
 	before := takeFootprint()
 	for range rounds {
 		round()
 	}
-	flat(t, before, settled(before))
+	flat(t, before, stable(before))
 }
 
-// once brings a case from its load to its end, with one event.
+// once runs a case from its load to its end, with one event.
 func once(t *testing.T, engine *sandbox.Engine, c hostile.Case, first event.Attempt) {
 	t.Helper()
 	m, err := engine.Load(t.Context(), spec.NewArtifact(c.Wasm), sandbox.Options{})
@@ -120,7 +120,7 @@ func once(t *testing.T, engine *sandbox.Engine, c hostile.Case, first event.Atte
 	if p, err := m.NewPool(t.Context(), cfg); err == nil {
 		q.push(first)
 		if d := q.await(t); (d.outcome.Verdict == event.OK) && c.Class != "" {
-			t.Errorf("%s: ended well", c.Name)
+			t.Errorf("%s: succeeded", c.Name)
 		}
 		if err := p.Drain(t.Context()); err != nil {
 			t.Errorf("%s: %v", c.Name, err)
@@ -133,17 +133,17 @@ func once(t *testing.T, engine *sandbox.Engine, c hostile.Case, first event.Atte
 	}
 }
 
-// settled waits until goroutines that are on their way out have gone.
-func settled(before footprint) footprint {
-	deadline := time.Now().Add(patience)
+// stable waits until goroutines that are ending have ended.
+func stable(before footprint) footprint {
+	deadline := time.Now().Add(testTimeout)
 	for runtime.NumGoroutine() > before.goroutines && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
 	return takeFootprint()
 }
 
-// TestReloadsLeaveNothing reloads one small module again and again.
-func TestReloadsLeaveNothing(t *testing.T) {
+// TestReloadsLeakNothing reloads one small module many times.
+func TestReloadsLeakNothing(t *testing.T) {
 	engine := newEngine(t, 0)
 	wasm := guest(t, "echo")
 	reload := func() {
@@ -170,5 +170,5 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		reload()
 	}
 	t.Logf("%d reloads, %v each", reloads, (time.Since(begun) / reloads).Round(time.Microsecond))
-	flat(t, before, settled(before))
+	flat(t, before, stable(before))
 }

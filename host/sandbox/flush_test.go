@@ -63,7 +63,7 @@ func TestLongAttemptFlushesLease(t *testing.T) {
 			r.push(attempt(t, 1, `{"status":"shipped","spin":true}`))
 			select {
 			case <-r.flushed:
-			case <-time.After(patience):
+			case <-time.After(testTimeout):
 				t.Error("the lease was never flushed")
 			}
 			ctx, cancel := context.WithCancel(t.Context())

@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// slice is how much fuel a guest gets at a time. Between two slices the host
-	// looks at the clock, and the garbage collector gets its turn; one lasts well
-	// under a millisecond or so of simple instructions.
+	// slice is how much fuel a guest gets at a time. Between two slices the host looks at
+	// the clock, and the garbage collector can run; a slice of simple instructions lasts
+	// well under a millisecond.
 	slice = 500_000
-	// hostCall is the fuel that a call of the host costs, and hostBytes how many
-	// bytes the host copies or scans for one unit.
+	// hostCall is the fuel that a host call costs, and hostBytes the number of bytes that
+	// the host copies or scans for one unit.
 	hostCall  = 50
 	hostBytes = 8
 )
 
-// tank is an instance's fuel. The guest burns a counter that meter put into the
-// module; what the host does for it is added. It belongs to the instance's
+// tank is an instance's fuel. The guest decrements a counter that meter added to the
+// module; the work of the host for the guest is added. It belongs to the instance's
 // goroutine.
 type tank struct {
 	counter api.MutableGlobal // nil until the module is instantiated
 	granted int64             // into the counter, ever
 	work    int64             // of the host, ever
 	checked int64             // work when the clock was looked at
-	begun   int64             // used at the begin of the span
+	begun   int64             // used at the start of the span
 	limit   int64             // of the span; 0 for none
 }
 
-// used is what was burnt since the instance began.
+// used returns the fuel used since the instance started.
 func (t *tank) used() int64 {
 	left := int64(0)
 	if t.counter != nil {
@@ -42,11 +42,11 @@ func (t *tank) used() int64 {
 	return t.granted - left + t.work
 }
 
-// begin starts a span with a limit. A budget is exact: what is left of the last
-// slice is taken back, so that every unit is granted within this span.
+// begin starts a span with a limit. The limit is exact: begin takes back the rest of the
+// last slice, so that every unit is granted within this span.
 func (t *tank) begin(limit uint64) { t.beginAt(t.used(), limit) }
 
-// beginAt is begin for who knows what is used.
+// beginAt is begin for a caller that knows the fuel used.
 func (t *tank) beginAt(used int64, limit uint64) {
 	t.begun = used
 	t.limit = int64(min(limit, 1<<62))
@@ -58,11 +58,11 @@ func (t *tank) beginAt(used int64, limit uint64) {
 	}
 }
 
-// spent is what the span has burnt when so much is used.
+// spent returns the fuel that the span has used, of so much in total.
 func (t *tank) spent(used int64) uint64 { return uint64(max(0, used-t.begun)) }
 
-// refill is the import that meter gave the module: left -> counter. It is called when
-// the counter or the stack left is below zero.
+// refill is the import that meter added to the module: left -> counter. The module calls
+// it when the counter or the stack left is below zero.
 type refill struct{}
 
 // Call implements api.GoModuleFunction.
@@ -72,14 +72,14 @@ func (refill) Call(ctx context.Context, mod api.Module, stack []uint64) {
 	if t.counter == nil {
 		t.counter, _ = mod.ExportedGlobal(meter.DefaultGlobal).(api.MutableGlobal)
 	}
-	in.lookAtStack(ctx, mod, stack)
+	in.checkStack(ctx, mod, stack)
 	left := int64(stack[0])
 	if left >= 0 { // only the stack left was below zero
 		return
 	}
 	grant := int64(slice)
 	if t.limit > 0 {
-		// used, with the counter as it is passed: the charge that emptied it counts.
+		// used, with the counter as passed: it includes the charge that emptied it.
 		used := t.granted - left + t.work - t.begun
 		if used > t.limit {
 			in.outOfFuel()
@@ -95,8 +95,8 @@ func (in *instance) outOfFuel() {
 	in.trap(event.ClassFuel, "its fuel was used up; the limit is set by limits.fuel")
 }
 
-// charge adds work of the host for the guest, by the bytes it touched, and
-// looks at the clock when that has come to some time.
+// charge adds work of the host for the guest, by the bytes processed, and looks at the
+// clock after every quarter of a slice.
 func (in *instance) charge(bytes int) {
 	t := &in.fuel
 	t.work += hostCall + int64(bytes)/hostBytes
@@ -109,26 +109,25 @@ func (in *instance) charge(bytes int) {
 	}
 }
 
-// yieldEvery is how long a guest runs at least between two yields. A slice of what costs
-// much fuel and little time, as memory.grow that is refused, takes some microseconds:
-// yielding after each kept the lock of Go's scheduler busy, and everything else waited.
+// yieldEvery is the minimum time between two yields of a guest. A slice of instructions
+// that cost much fuel and little time, such as a refused memory.grow, takes microseconds:
+// yielding after each would keep the lock of Go's scheduler busy, and delay everything else.
 const yieldEvery = 200 * time.Microsecond
 
-// checkTime stops a guest whose time is up, or whose pool is stopped. It is
-// called once a slice, and lets others run: a guest that computes would keep its
-// processor for 10 ms otherwise, and the host's own work waits for one at each of
-// its steps. And they get what this instance holds besides its open attempt.
+// checkTime traps a guest whose time is up, or whose pool is killed. It is called once per
+// slice, and yields the processor and flushes the lease: a guest that computes would keep
+// its processor for 10 ms otherwise, and the host's own work waits for one at each step.
 func (in *instance) checkTime() {
 	now := in.now()
 	if now-in.yielded >= yieldEvery {
-		in.letOthersRun(now)
+		in.yieldCPU(now)
 		now = in.now()
 		in.yielded = now
 	}
 	in.checkDeadline(now)
 }
 
-// checkDeadline stops a guest whose time is up, or whose pool is stopped.
+// checkDeadline traps a guest whose time is up, or whose pool is killed.
 func (in *instance) checkDeadline(now time.Duration) {
 	if in.pool.killed.Load() {
 		in.trap(event.ClassCancelled, "the host stopped it")

@@ -6,22 +6,22 @@ import (
 	"sync"
 )
 
-// collectAfter is how many bytes of guests' memory are left to the garbage collector
-// before it is started. By itself it starts when the heap has doubled: beside guests that
-// hold hundreds of megabytes, as much again would be left.
+// collectAfter is how many bytes of discarded guest memory start the garbage collector.
+// By itself it starts when the heap has doubled: beside guests that have hundreds of
+// megabytes, as much again would be garbage.
 const collectAfter = 64 << 20
 
-// garbage is the guests' memory that nobody needs any more and that may not be collected
-// yet. It is safe for concurrent use.
+// garbage counts the guest memory that was discarded and may not be collected yet. It is
+// safe for concurrent use.
 type garbage struct {
 	mu         sync.Mutex
-	bytes      int64  // since the last look
-	cycles     uint64 // of the collector, at the last look
+	bytes      int64  // since the last check
+	cycles     uint64 // of the collector, at the last check
 	collecting bool
 }
 
-// add notes so many bytes. It collects, which takes milliseconds, when there are
-// collectAfter of them and the collector has not begun since the last look.
+// add counts n bytes. It collects, which takes milliseconds, when there are collectAfter
+// bytes and the collector has not run since the last check.
 func (g *garbage) add(n int64) {
 	if g.due(n, collections) {
 		runtime.GC()
@@ -31,7 +31,7 @@ func (g *garbage) add(n int64) {
 	}
 }
 
-// due reports whether the caller shall collect.
+// due counts n bytes, and reports whether the caller must collect.
 func (g *garbage) due(n int64, collections func() uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -49,7 +49,7 @@ func (g *garbage) due(n int64, collections func() uint64) bool {
 	return true
 }
 
-// collections is how often the garbage collector has run.
+// collections returns how often the garbage collector has run.
 func collections() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(sample)

@@ -19,7 +19,7 @@ func TestGuestsGarbageIsCollected(t *testing.T) {
 	cycles++
 	step("while that is collected", 67108864, false)
 	g.collecting = false
-	step("what came meanwhile", 0, true)
+	step("garbage added meanwhile", 0, true)
 	g.collecting = false
 	cycles += 2
 	step("the collector has run by itself", 67108864, false)
@@ -27,40 +27,40 @@ func TestGuestsGarbageIsCollected(t *testing.T) {
 	step("64 MiB after that", 1, true)
 }
 
-// TestGuestsGarbageIsCounted: what a growing memory leaves behind, and an instance that ends.
-func TestGuestsGarbageIsCounted(t *testing.T) {
+// TestGuestMemoryIsCountedAsGarbage: after the memory has grown, and after the instance ends.
+func TestGuestMemoryIsCountedAsGarbage(t *testing.T) {
 	b := newBudget(0)
-	m := &linearMemory{budget: b, limit: 1 << 20, mover: new(countedMover)}
+	m := &linearMemory{budget: b, limit: 1 << 20, guest: new(countingGuest)}
 	if err := m.reserve(65536); err != nil {
 		t.Fatal(err)
 	}
 	m.Reallocate(65536)
 	m.Reallocate(131072) // with a quarter more
-	if b.waste.bytes != 65536 {
-		t.Errorf("%d bytes after a move; want 65536", b.waste.bytes)
+	if b.garbage.bytes != 65536 {
+		t.Errorf("%d bytes after a copy; want 65536", b.garbage.bytes)
 	}
 	m.release()
-	if b.waste.bytes != 65536+163840 || b.used.Load() != 0 {
-		t.Errorf("%d bytes after the end, %d used; want 229376 and 0", b.waste.bytes, b.used.Load())
+	if b.garbage.bytes != 65536+163840 || b.used.Load() != 0 {
+		t.Errorf("%d bytes after the end, %d used; want 229376 and 0", b.garbage.bytes, b.used.Load())
 	}
 }
 
-// countedMover counts what a move asks of its instance.
-type countedMover struct {
+// countingGuest counts the calls of a copy.
+type countingGuest struct {
 	looks  int
 	awaits int
 }
 
-func (m *countedMover) checkTime() { m.looks++ }
+func (g *countingGuest) checkTime() { g.looks++ }
 
-func (m *countedMover) await(tokens chan<- struct{}) {
-	m.awaits++
+func (g *countingGuest) await(tokens chan<- struct{}) {
+	g.awaits++
 	tokens <- struct{}{}
 }
 
-// TestMoveInPieces: a memory is copied by 1 MiB between two looks at the clock, and one of
-// 4 MiB or more waits for the others; all of it arrives.
-func TestMoveInPieces(t *testing.T) {
+// TestMemoryIsCopiedInChunks: of 1 MiB between two looks at the clock; memories of 4 MiB
+// or more wait for each other; all bytes are copied.
+func TestMemoryIsCopiedInChunks(t *testing.T) {
 	for _, tt := range []struct{ size, looks, awaits int }{
 		{65536, 1, 0},
 		{1048576, 1, 0},
@@ -69,8 +69,8 @@ func TestMoveInPieces(t *testing.T) {
 		{4194304, 4, 1},
 		{4194304 + 65536, 5, 1},
 	} {
-		mover := new(countedMover)
-		m := &linearMemory{budget: newBudget(0), limit: 64 << 20, mover: mover}
+		guest := new(countingGuest)
+		m := &linearMemory{budget: newBudget(0), limit: 64 << 20, guest: guest}
 		if err := m.reserve(int64(tt.size)); err != nil {
 			t.Fatal(err)
 		}
@@ -78,8 +78,8 @@ func TestMoveInPieces(t *testing.T) {
 			buf[i] = byte(i>>16 + i%251)
 		}
 		grown := m.Reallocate(uint64(tt.size) + 65536)
-		if len(grown) != tt.size+65536 || mover.looks != tt.looks || mover.awaits != tt.awaits {
-			t.Errorf("%d: %d bytes, %d looks, %d waits; want %d looks and %d waits", tt.size, len(grown), mover.looks, mover.awaits, tt.looks, tt.awaits)
+		if len(grown) != tt.size+65536 || guest.looks != tt.looks || guest.awaits != tt.awaits {
+			t.Errorf("%d: %d bytes, %d looks, %d waits; want %d looks and %d waits", tt.size, len(grown), guest.looks, guest.awaits, tt.looks, tt.awaits)
 		}
 		for i, b := range grown {
 			want := byte(0)
@@ -90,13 +90,13 @@ func TestMoveInPieces(t *testing.T) {
 				t.Fatalf("%d: byte %d is %d; want %d", tt.size, i, b, want)
 			}
 		}
-		if len(m.budget.moving) != 0 {
-			t.Errorf("%d: the next move waits for ever", tt.size)
+		if len(m.budget.copying) != 0 {
+			t.Errorf("%d: the next copy waits for ever", tt.size)
 		}
 	}
 }
 
-// TestBackoffDoubles: from its least to its most, and from its least again once cleared.
+// TestBackoffDoubles: from its minimum to its maximum, and from its minimum once cleared.
 func TestBackoffDoubles(t *testing.T) {
 	var b backoff
 	for i, want := range []int64{2, 4, 8, 16, 32, 64, 100, 100} {

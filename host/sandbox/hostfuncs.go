@@ -37,7 +37,7 @@ func instanceOf(ctx context.Context) *instance {
 	return ctx.Value(instanceKey{}).(*instance)
 }
 
-// hostCalls names the functions of abi.Functions.
+// hostCalls returns the functions of abi.Functions by name.
 func hostCalls() map[string]func(*instance, api.Module, []uint64) {
 	calls := map[string]func(*instance, api.Module, []uint64){
 		abi.FuncNext:      (*instance).next,
@@ -102,7 +102,7 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 	stack[0] = in.yield(stack[2], stack[3], value)
 }
 
-// finish closes the open event: (status, ptr, len) -> 0.
+// finish completes the open event: (status, ptr, len) -> 0.
 func (in *instance) finish(_ api.Module, stack []uint64) {
 	bytes := in.view(stack[1], stack[2])
 	if !in.open {
@@ -148,15 +148,15 @@ func (in *instance) logLine(_ api.Module, stack []uint64) {
 	in.log(level, line(text))
 }
 
-// log writes what the guest says, as far as its rate allows.
+// log writes a line of the guest, within its quota.
 func (in *instance) log(level slog.Level, text string) {
 	p := in.pool
 	if !p.lines.allow(len(text)) {
 		return
 	}
-	in.rest() // writing may take its time
+	in.beforeWait() // writing may take long
 	if n := p.lines.missed(); n > 0 {
-		p.cfg.Logger.Warn("log lines of the guest were dropped", "lines", n)
+		p.cfg.Logger.Warn("guest log lines dropped", "lines", n)
 	}
 	if in.open {
 		p.cfg.Logger.Log(context.Background(), level, text, "event_id", in.attempt.Event.ID())
@@ -189,7 +189,7 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 	stack[0] = uint64(min(max(0, (in.deadline-in.now()).Milliseconds()), 1<<31-1))
 }
 
-// last yields again what the latest yielding call yielded: (buf, cap) -> n.
+// last yields the text of the latest yielding call again: (buf, cap) -> n.
 func (in *instance) last(_ api.Module, stack []uint64) {
 	in.view(stack[0], stack[1])
 	if !in.hasLast {
@@ -212,8 +212,8 @@ func (in *instance) abort(_ api.Module, stack []uint64) {
 		strings.ReplaceAll(in.utf16(uint32(stack[0])), "\n", " "), in.utf16(uint32(stack[1])), uint32(stack[2]), uint32(stack[3])))
 }
 
-// view returns guest memory, valid until the guest runs again. A range outside
-// the memory traps.
+// view returns guest memory, which is valid until the guest runs again. It traps for a
+// range outside the memory.
 func (in *instance) view(ptr, size uint64) []byte {
 	if in.memory != nil {
 		if b, ok := in.memory.Read(uint32(ptr), uint32(size)); ok {
@@ -225,8 +225,8 @@ func (in *instance) view(ptr, size uint64) []byte {
 	return nil
 }
 
-// yield copies text to the guest when it fits, and answers its true length.
-// The caller has checked the buffer.
+// yield copies text to the guest if it fits, and returns its length. The caller has checked
+// the buffer.
 func (in *instance) yield(buf, size uint64, text string) uint64 {
 	in.lastText, in.hasLast = text, true
 	if len(text) <= int(uint32(size)) {
@@ -236,7 +236,7 @@ func (in *instance) yield(buf, size uint64, text string) uint64 {
 	return uint64(len(text))
 }
 
-// refuse answers a code, and keeps the text for the function error.
+// refuse returns a code, and keeps the text for the function error.
 func (in *instance) refuse(code abi.Code, text string) uint64 {
 	in.errorText = text
 	return in.code(code)
@@ -244,14 +244,14 @@ func (in *instance) refuse(code abi.Code, text string) uint64 {
 
 func (in *instance) code(code abi.Code) uint64 { return uint64(uint32(code)) }
 
-// trap stops the guest. It does not return.
+// trap traps the guest. It does not return.
 func (in *instance) trap(class event.Class, text string) {
 	in.trapped = &trap{class, text}
 	panic(in.trapped)
 }
 
-// line makes a guest's text fit for a log or an error: UTF-8, at most
-// abi.MaxLogLine bytes, cut at a character.
+// line converts a guest's text for a log line or an error: UTF-8, at most abi.MaxLogLine
+// bytes, cut at a character.
 func line(b []byte) string {
 	if len(b) > abi.MaxLogLine {
 		b = b[:abi.MaxLogLine]
@@ -272,15 +272,15 @@ func lastRune(b []byte) int {
 }
 
 func excerpt(b []byte) string {
-	const most = 80
-	if len(b) > most {
-		return fmt.Sprintf("%q…", b[:most])
+	const maxBytes = 80
+	if len(b) > maxBytes {
+		return fmt.Sprintf("%q…", b[:maxBytes])
 	}
 	return fmt.Sprintf("%q", b)
 }
 
 func (in *instance) utf16(ptr uint32) string {
-	const most = 2048
+	const maxBytes = 2048
 	if ptr < 4 || in.memory == nil {
 		return ""
 	}
@@ -288,7 +288,7 @@ func (in *instance) utf16(ptr uint32) string {
 	if !ok {
 		return ""
 	}
-	b, ok := in.memory.Read(ptr, min(size, most)&^1)
+	b, ok := in.memory.Read(ptr, min(size, maxBytes)&^1)
 	if !ok {
 		return ""
 	}

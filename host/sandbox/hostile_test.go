@@ -39,9 +39,9 @@ func TestHostile(t *testing.T) {
 	t.Log(n.report())
 }
 
-// TestNeighbourOfManySpinners computes in more instances than there are
-// processors. Whatever the host does goes through several goroutines: each would
-// wait for a processor behind all of them if they kept theirs.
+// TestNeighbourOfManySpinners runs more computing instances than there are processors. The
+// host's work goes through several goroutines: each would wait for a processor if the
+// instances kept theirs.
 func TestNeighbourOfManySpinners(t *testing.T) {
 	const spinners = 8
 	n := newNeighbour(t)
@@ -62,7 +62,7 @@ func TestNeighbourOfManySpinners(t *testing.T) {
 	}
 }
 
-// misbehave checks what becomes of a case, from its load to its end.
+// misbehave runs a case from its load to its end and checks the errors and outcomes.
 func misbehave(t *testing.T, c hostile.Case) {
 	t.Helper()
 	engine := newEngine(t, 0)
@@ -90,7 +90,7 @@ func misbehave(t *testing.T, c hostile.Case) {
 	}
 	twice(t, c, q)
 	begun := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := p.Drain(ctx); err != nil {
 		t.Error(err)
@@ -100,19 +100,19 @@ func misbehave(t *testing.T, c hostile.Case) {
 	}
 }
 
-// limits are tight where the case is to hit them.
+// limits are tight where the case has to exceed them.
 func limits(c hostile.Case, q *queue) sandbox.PoolConfig {
-	cfg := sandbox.PoolConfig{Source: q, StartTimeout: patience, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout}}
+	cfg := sandbox.PoolConfig{Source: q, StartTimeout: testTimeout, Limits: spec.Limits{Concurrency: 1, Timeout: hostileTimeout}}
 	if c.Unstarted != "" {
 		cfg.StartTimeout = hostileTimeout
 	}
 	if c.Slow {
-		cfg.Timeout = patience
+		cfg.Timeout = testTimeout
 	}
 	return cfg
 }
 
-// twice serves two events: one that the guest misbehaves at, and one more.
+// twice serves two events: the one that makes the guest misbehave, and another.
 func twice(t *testing.T, c hostile.Case, q *queue) {
 	t.Helper()
 	q.push(attempt(t, 1, `{}`))
@@ -131,8 +131,8 @@ func twice(t *testing.T, c hostile.Case, q *queue) {
 	}
 }
 
-// most bytes that the message of an outcome may have: a log line of the guest,
-// a stack and what it said.
+// maxMessage bounds the message of an outcome: a log line of the guest, a stack and the
+// output.
 const maxMessage = 32 << 10
 
 func checkOutcome(t *testing.T, which string, c hostile.Case, d done) {
@@ -152,7 +152,7 @@ func checkOutcome(t *testing.T, which string, c hostile.Case, d done) {
 	}
 }
 
-// says checks that err is there, tells what it must, and is of a length.
+// says checks that err is not nil, has the text, and is not too long.
 func says(t *testing.T, what string, err error, want string) {
 	t.Helper()
 	switch {

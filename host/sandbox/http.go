@@ -6,12 +6,11 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// HTTP sends a guest's requests. It must be safe for concurrent use and must not
-// keep the request. Package guestnet has the one that hosts use.
+// HTTP sends a guest's requests. It must be safe for concurrent use and must not keep the
+// request. Package guestnet implements it.
 type HTTP interface {
-	// Send sends the request that the JSON text is, and answers the response as
-	// JSON. What its errors say is told to the guest; the cause of one that is
-	// fault.Unavailable goes to the log instead.
+	// Send sends a request, as JSON text, and returns the response as JSON text. The guest
+	// gets the texts of its errors; the cause of a fault.Unavailable is logged instead.
 	Send(ctx context.Context, request []byte) (response string, err error)
 }
 
@@ -26,7 +25,7 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 		return err
 	})
 	if err != nil {
-		in.logCause("a request of the guest has no answer", err)
+		in.logCause("guest request failed", err)
 		stack[0] = in.answer(err)
 		return
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 )
 
-// answering is an HTTP that answers with the request, or fails.
+// answering is an HTTP that returns the request, or fails.
 type answering struct{ err error }
 
 func (a answering) Send(_ context.Context, request []byte) (string, error) {
@@ -44,7 +44,7 @@ func TestHTTPCodes(t *testing.T) {
 	}
 }
 
-// TestHTTP talks to a server on the loopback, which the grant names.
+// TestHTTP sends requests to a server on the loopback, which the grant names.
 func TestHTTP(t *testing.T) {
 	release, waits := make(chan struct{}), make(chan struct{}, 16)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,23 +2,19 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
-// instance is one live guest. All of it belongs to the goroutine that runs it.
+// instance is one live guest. It belongs to the goroutine that runs it.
 type instance struct {
 	pool    *Pool
 	lease   Lease
@@ -33,29 +29,30 @@ type instance struct {
 	born    time.Duration // as now counts
 	served  uint64        // events
 
-	span     time.Duration // how long the guest may run now
-	deadline time.Duration // when that is over, as now counts
-	yielded  time.Duration // when others were let run last, as now counts
+	// These times are those of now.
+	span     time.Duration // how long the guest may run
+	deadline time.Duration // when that is over
+	yielded  time.Duration // the last yieldCPU
 
-	turn      turn          // that it has now
-	turnBegun time.Duration // as now counts
+	slot      cpuSlot
+	slotSince time.Duration
 
-	ended    bool          // next has answered END
-	open     bool          // an attempt is open
-	failed   bool          // it ended with an attempt open
-	attempt  event.Attempt // the open one
-	begun    time.Duration // as now counts
-	finished time.Duration // when the attempt before ended
-	rested   bool          // since then, because the guest took its time
-	outcome  event.Outcome // of the attempt that is being ended
-	wall     time.Time     // the time of day at wallAt, which is as now counts
-	wallAt   time.Duration
-	refused  string // why finish did not take the result of the open attempt
+	ended     bool          // next has returned END
+	open      bool          // an attempt is open
+	failed    bool          // it ended with an attempt open
+	attempt   event.Attempt // the open one
+	begun     time.Duration // when that started
+	completed time.Duration // when the attempt before was completed
+	flushed   bool          // since then, because the guest took long
+	outcome   event.Outcome // of the attempt that is being completed
+	wall      time.Time     // the time of day at wallAt
+	wallAt    time.Duration
+	refused   string // why finish refused the result of the open attempt
 
-	children   []*event.Event // that the guest emitted for the open attempt
+	children   []*event.Event // emitted for the open attempt
 	childBytes int            // of their envelopes
 
-	lastText  string // what last yields
+	lastText  string // for last
 	hasLast   bool
 	errorText string
 	trapped   *trap // why the host stopped the guest
@@ -64,7 +61,7 @@ type instance struct {
 func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in := &instance{pool: p, lease: lease, started: started}
 	in.born = in.now()
-	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, mover: in}
+	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, guest: in}
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
 	return in
 }
@@ -85,7 +82,7 @@ func (c callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// trap is what a host function panics with: wazero unwinds the guest and
+// trap is the value with which a host function panics: wazero unwinds the guest and
 // returns it from the call.
 type trap struct {
 	class event.Class
@@ -95,9 +92,9 @@ type trap struct {
 // Error implements error.
 func (t *trap) Error() string { return t.text }
 
-// run instantiates the guest and stays in its entry point until it ends. The
-// error says why it never came to ask for an event; an instance that did is no
-// error, however it ended.
+// run instantiates the guest and runs its entry point until that returns. It returns an
+// error if the guest never asked for an event; for any other it returns nil, however the
+// guest ended.
 func (in *instance) run() error {
 	in.allow(in.now(), in.pool.cfg.StartTimeout, in.pool.cfg.StartFuel)
 	err := in.call("")
@@ -115,44 +112,11 @@ func (in *instance) run() error {
 	return reason
 }
 
-// logFailure tells of a failure that no event can tell of: after finish, or after END.
-func (in *instance) logFailure(err error) {
-	var exit *sys.ExitError
-	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
-		return
-	}
-	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
-		in.pool.cfg.Logger.Warn("an instance failed while it had no event", "class", o.Class, "error", event.Headline(o.Message, maxLogged))
-	}
-}
-
-// startError is a start that failed, with the class of its cause.
-type startError struct{ outcome event.Outcome }
-
-// Error implements error.
-func (e *startError) Error() string { return e.outcome.Message }
-
-// Unwrap gives the failure its code.
-func (e *startError) Unwrap() error {
-	if e.outcome.Class == event.ClassMemory {
-		return fault.New(fault.Exhausted, "%s", e.outcome.Message)
-	}
-	return fault.New(fault.Trap, "%s", e.outcome.Message)
-}
-
-func classOf(err error) event.Class {
-	var s *startError
-	if errors.As(err, &s) {
-		return s.outcome.Class
-	}
-	return event.ClassTrap
-}
-
-// now is the time since the pool began. It reads the monotonic clock only,
-// which is half the work of time.Now, several times an event.
+// now returns the time since the pool started. It only reads the monotonic clock, which
+// costs half of time.Now; it is called several times per event.
 func (in *instance) now() time.Duration { return time.Since(in.pool.epoch) }
 
-// allow gives the guest time and fuel from now on.
+// allow grants the guest time and fuel from now on.
 func (in *instance) allow(now, span time.Duration, fuel uint64) {
 	in.span, in.deadline = span, now+span
 	in.fuel.begin(fuel)
@@ -168,16 +132,16 @@ func (in *instance) call(stdin string) (err error) {
 	}
 	defer in.linear.release()
 	defer in.stack.release()
-	defer in.endTurn()
+	defer in.releaseSlot()
 	defer func() {
-		if r := recover(); r != nil { // a defect of the host's; the guest must not gain by it
+		if r := recover(); r != nil { // a defect of the host, from which the guest must not benefit
 			err = fmt.Errorf("the host panicked: %v", r)
 		}
 	}()
 	background := context.Background()
 	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
 	starting := ctx
-	starting.Context = experimental.WithSnapshotter(starting.Context) // lets the start function's stack be measured
+	starting.Context = experimental.WithSnapshotter(starting.Context) // to measure the stack of the start function
 	guest, err := m.code.Runtime.InstantiateModule(starting, m.code.Module, in.moduleConfig())
 	if err != nil {
 		return err
@@ -207,75 +171,27 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 		WithStartFunctions()
 }
 
-// failure says how an attempt ended that the guest did not finish. It judges
-// by what the host itself did, never by codes that a guest can forge.
-func (in *instance) failure(err error) event.Outcome {
-	o := event.Outcome{Verdict: event.Failed}
-	written := in.output.stderr.text()
-	var exit *sys.ExitError
-	switch {
-	case in.trapped != nil:
-		o.Class, o.Message = in.trapped.class, in.trapped.text
-		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
-			o.Message += stackOf(err)
-		}
-	case in.linear.refused != refusedNone:
-		o.Class, o.Message = event.ClassMemory, in.linear.refusedBecause()
-		if err != nil && err.Error() != o.Message {
-			o.Message += ": " + err.Error()
-		}
-	case errors.As(err, &exit):
-		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), written)
-		return o
-	case err != nil:
-		o.Class, o.Message = event.ClassTrap, explain(err.Error(), written)
-		return o
-	case in.open:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", written)
-		return o
-	default:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", written)
-		return o
-	}
-	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
-	if written != "" {
-		o.Message += "\n" + written
-	}
-	return o
-}
-
-// stackOf is the guest's stack in the error of a call, from its own line on.
-func stackOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	if _, stack, ok := strings.Cut(err.Error(), "wasm stack trace:"); ok {
-		return "\nwasm stack trace:" + stack
-	}
-	return ""
-}
-
-// spentUp reports whether the instance shall make room for a fresh one.
-func (in *instance) spentUp() bool {
+// needsRecycling reports whether a new instance has to replace this one.
+func (in *instance) needsRecycling() bool {
 	cfg := &in.pool.cfg
 	return cfg.FreshPerEvent() && in.served > 0 ||
 		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
 		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }
 
-// take asks the hand for an attempt. It answers false when the guest shall end.
+// take starts the next attempt. It returns false when the guest has to end.
 func (in *instance) take() bool {
 	p := in.pool
-	in.endTurn()
+	in.releaseSlot()
 	if in.started != nil {
 		in.started(nil)
 		in.started = nil
 	}
 	ok := false
-	if !in.spentUp() && !p.stopping() {
+	if !in.needsRecycling() && !p.stopping() {
 		var taken event.Taken
 		if taken, ok = in.lease.NextBuffered(); !ok {
-			in.stack.accountAlways()
+			in.stack.chargeAlways()
 			p.parked.Add(1)
 			taken, ok = in.lease.Next(p.stop, p.retire)
 			if u, late := in.lease.(*unattached); late && ok {
@@ -287,17 +203,17 @@ func (in *instance) take() bool {
 			if taken.More {
 				p.wantMore()
 			}
-			if taken.Waited || in.served == 0 || in.rested {
+			if taken.Waited || in.served == 0 || in.flushed {
 				in.begun = in.now()
 			} else {
-				in.begun = in.finished // one look at the clock an event is enough
+				in.begun = in.completed // reading the clock once per event is enough
 			}
 			in.attempt, in.open = taken.Attempt, true
 		}
 	}
 	if !ok {
 		in.ended = true
-		in.rest()
+		in.beforeWait()
 		in.allow(in.now(), p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
 		return false
 	}
@@ -310,14 +226,14 @@ func (in *instance) take() bool {
 	return true
 }
 
-// done ends the open attempt.
+// done completes the open attempt.
 func (in *instance) done(o event.Outcome) {
-	now := in.now() // the only look at the clock of an event, when they come one after another
+	now := in.now() // the only reading of the clock per event while events follow each other
 	used := in.fuel.used()
 	in.outcome = o
 	end := &in.outcome
 	end.At = in.wallTime(now)
-	end.Duration, in.finished = now-in.begun, now
+	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
 	if end.Verdict == event.OK {
 		end.Children = in.children
@@ -328,31 +244,31 @@ func (in *instance) done(o event.Outcome) {
 		in.pool.succeeded.Store(true)
 	}
 	in.lease.Done(end)
-	*end = event.Outcome{} // the result is the guest's memory
-	// What the guest does until it asks for the next event is not the event's,
-	// but it must come to an end.
-	in.rested = false
+	*end = event.Outcome{} // the result is guest memory
+	// What the guest does before it asks for the next event does not count for this one,
+	// but is bounded too.
+	in.flushed = false
 	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
 	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 
-// rest lets go of everything but the open attempt, because the guest waits, perhaps for long.
-func (in *instance) rest() {
-	in.endTurn()
+// beforeWait releases everything but the open attempt before a wait, which may be long.
+func (in *instance) beforeWait() {
+	in.releaseSlot()
 	in.flush()
 }
 
-// flush lets go of what others may need before the open attempt ends.
+// flush flushes the lease, because the open attempt may take long.
 func (in *instance) flush() {
-	in.rested = true
-	in.stack.accountAlways()
+	in.flushed = true
+	in.stack.chargeAlways()
 	in.lease.Flush()
 }
 
-// wallEvery is for how long the wall clock is reckoned from the monotonic one.
+// wallEvery is how long the time of day is derived from the monotonic clock.
 const wallEvery = 10 * time.Millisecond
 
-// wallTime is the time of day at a moment that has just been.
+// wallTime returns the time of day at now.
 func (in *instance) wallTime(now time.Duration) time.Time {
 	if in.wall.IsZero() || now-in.wallAt > wallEvery {
 		in.wall = time.Now()

@@ -9,23 +9,22 @@ import (
 	"github.com/berth-host/berth/abi"
 )
 
-// KV is the durable state of one plugin, shared by all its instances. Keys are 1
-// to abi.MaxKVKey bytes of any kind, values at most abi.MaxKVValue. It must be
-// safe for concurrent use, and must not keep or change the values it is given.
-// Errors: fault.Exhausted in a field when the plugin has no room for the value
-// (TOO_LARGE), fault.Conflict of CompareAndSet, fault.Timeout; any other is
-// UNAVAILABLE to the guest.
+// KV is the durable state of one plugin, shared by all its instances. Keys are 1 to
+// abi.MaxKVKey arbitrary bytes, values at most abi.MaxKVValue. It must be safe for
+// concurrent use, and must not keep or change the values it is given. Errors:
+// fault.Exhausted with a field when the value exceeds the plugin's quota (TOO_LARGE),
+// fault.Conflict of CompareAndSet, fault.Timeout; any other is UNAVAILABLE to the guest.
 type KV interface {
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 	Set(ctx context.Context, key string, value []byte) error
-	// CompareAndSet writes if the present value equals old, or, when old is nil,
-	// if there is none; otherwise fault.Conflict.
+	// CompareAndSet writes if the present value equals old or, when old is nil, if there
+	// is none; otherwise it returns fault.Conflict.
 	CompareAndSet(ctx context.Context, key string, old, value []byte) error
 	// Delete succeeds when there is no such key.
 	Delete(ctx context.Context, key string) error
 }
 
-// kvWork is what a look into the store costs, as bytes to charge for.
+// kvWork is the cost of an access to the store, as bytes to charge for.
 const kvWork = 64 << 10
 
 // kvGet yields a value: (key, key_len, buf, cap) -> n.
@@ -86,7 +85,7 @@ func (in *instance) kvDelete(_ api.Module, stack []uint64) {
 	})
 }
 
-// kv checks the sizes and makes the call.
+// kv checks the sizes and calls the store.
 func (in *instance) kv(key, value []byte, call func(context.Context, KV, string) error) uint64 {
 	switch {
 	case len(key) == 0:

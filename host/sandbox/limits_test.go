@@ -30,8 +30,9 @@ func TestSpinIsStopped(t *testing.T) {
 	}
 }
 
-// TestOtherModulesGoOn spins one guest on every core while another answers.
-func TestOtherModulesGoOn(t *testing.T) {
+// TestSpinnersDoNotStopOtherModules spins one guest on every core while another one
+// completes events.
+func TestSpinnersDoNotStopOtherModules(t *testing.T) {
 	_, bad := start(t, load(t, guest(t, "spin_on_event")), sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 8, Timeout: 2 * time.Second}})
 	_, good := start(t, load(t, guest(t, "echo")), sandbox.PoolConfig{})
 	for range 8 {
@@ -51,8 +52,7 @@ func TestOtherModulesGoOn(t *testing.T) {
 	}
 }
 
-// TestFuelIsTheSameEveryTime holds Must show: the same event on a fresh
-// instance costs the same number of units.
+// TestFuelIsTheSameEveryTime: the same event on a new instance costs the same fuel.
 func TestFuelIsTheSameEveryTime(t *testing.T) {
 	m := load(t, guest(t, "slow"))
 	a := attempt(t, 1, `{"rounds":100000}`)
@@ -156,7 +156,7 @@ func TestIdleInstancesEnd(t *testing.T) {
 	for range 500 {
 		q.await(t)
 	}
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for p.Instances() > 1 {
@@ -201,9 +201,9 @@ func TestStdioStyle(t *testing.T) {
 	}
 }
 
-// TestWhoseMemoryIsUsedUp: a guest that is refused memory fails by its own limit
-// or by that of all together, and the operator is told the right one.
-func TestWhoseMemoryIsUsedUp(t *testing.T) {
+// TestMemoryFailureNamesItsLimit: the message of a guest that is refused memory names its
+// own limit or that of all guests, whichever applies.
+func TestMemoryFailureNamesItsLimit(t *testing.T) {
 	wasm := hostile.Named("memory_grow_page_by_page_then_trap").Wasm
 	for _, tt := range []struct {
 		own, total   int64

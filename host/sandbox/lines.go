@@ -7,23 +7,23 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What the guests of one pool may log: lines, and bytes of them, because a line
-// may have 8 KiB, and on a disk four times that when each byte is escaped.
+// Log quota of the guests of one pool: lines, and bytes, because a line may have 8 KiB, and
+// four times as much on disk when each byte is escaped.
 const (
 	logLinesPerSecond = 200
 	logLinesBurst     = 400
 	logBytesPerSecond = 64 << 10
 	logBytesBurst     = 512 << 10
-	logSummaries      = time.Second // at most one in that time tells what was dropped
+	logSummaries      = time.Second // between two reports of dropped lines
 )
 
-// lines bounds what the guests of one pool log. It is safe for concurrent use.
+// lines limits the log lines of the guests of one pool. It is safe for concurrent use.
 type lines struct {
 	mu      sync.Mutex
 	count   *rate.Limiter
 	bytes   *rate.Limiter
-	dropped int64 // since that was told
-	told    time.Time
+	dropped int64 // since the last report
+	report  time.Time
 }
 
 func newLines() *lines {
@@ -45,15 +45,15 @@ func (l *lines) allow(size int) bool {
 	return true
 }
 
-// missed is how many lines were not logged since it was asked, or 0 when that is
-// not long ago.
+// missed returns the lines that were dropped since the last report, or 0 when the next
+// report is not due.
 func (l *lines) missed() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, now := l.dropped, time.Now()
-	if n == 0 || now.Sub(l.told) < logSummaries {
+	if n == 0 || now.Sub(l.report) < logSummaries {
 		return 0
 	}
-	l.dropped, l.told = 0, now
+	l.dropped, l.report = 0, now
 	return n
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// ledger is a slog.Handler that adds up what is logged.
+// ledger is a slog.Handler that counts lines and bytes.
 type ledger struct {
 	mu           sync.Mutex
 	bytes, lines int // of guests
@@ -35,9 +35,9 @@ func (l *ledger) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestLogFlood has a guest log as much as it can: the operator's disk gets so
-// many lines and so many bytes of it, and is told of the rest now and then.
-func TestLogFlood(t *testing.T) {
+// TestLogFloodIsLimited: of a guest that logs as much as it can, the quota of lines and
+// bytes is logged, and the number of dropped lines now and then.
+func TestLogFloodIsLimited(t *testing.T) {
 	for _, tt := range []struct {
 		name, data string
 	}{
@@ -47,7 +47,7 @@ func TestLogFlood(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got ledger
 			begun := time.Now()
-			_, q := start(t, load(t, guest(t, "log_lines")), sandbox.PoolConfig{Logger: slog.New(&got), Limits: spec.Limits{Concurrency: 1, Timeout: patience}})
+			_, q := start(t, load(t, guest(t, "log_lines")), sandbox.PoolConfig{Logger: slog.New(&got), Limits: spec.Limits{Concurrency: 1, Timeout: testTimeout}})
 			for n := range 2 {
 				q.push(attempt(t, n+1, tt.data))
 				q.await(t)
@@ -55,14 +55,14 @@ func TestLogFlood(t *testing.T) {
 			seconds := int(time.Since(begun)/time.Second) + 1
 			got.mu.Lock()
 			defer got.mu.Unlock()
-			if most := 400 + seconds*200; got.lines > most {
-				t.Errorf("%d lines were logged in %d s, want at most %d", got.lines, seconds, most)
+			if limit := 400 + seconds*200; got.lines > limit {
+				t.Errorf("%d lines were logged in %d s, want at most %d", got.lines, seconds, limit)
 			}
-			if most := 512<<10 + seconds*64<<10; got.bytes > most {
-				t.Errorf("%d bytes were logged in %d s, want at most %d", got.bytes, seconds, most)
+			if limit := 512<<10 + seconds*64<<10; got.bytes > limit {
+				t.Errorf("%d bytes were logged in %d s, want at most %d", got.bytes, seconds, limit)
 			}
 			if got.summaries > seconds {
-				t.Errorf("%d times in %d s it was told that lines were dropped", got.summaries, seconds)
+				t.Errorf("dropped lines were reported %d times in %d s", got.summaries, seconds)
 			}
 			if got.lines < 60 {
 				t.Errorf("only %d lines were logged", got.lines)

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-func TestNobodyVets(t *testing.T) {
+func TestEngineWithoutVetterIsAnError(t *testing.T) {
 	if _, err := sandbox.New(sandbox.Config{}); err == nil {
 		t.Error("an engine without a Vetter: no error")
 	}
@@ -27,7 +27,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// damaging is a Vetter whose first verdicts lead to code that cannot be loaded.
+// damaging is a Vetter that damages the compiled code of its first verdicts.
 type damaging struct {
 	sandbox.Vetter
 	t         *testing.T
@@ -59,8 +59,9 @@ func (d *damaging) Forget(v vet.Verdict) error {
 	return d.Vetter.Forget(v)
 }
 
-// TestDamagedCode damages compiled code after it was vetted: it is made anew once.
-func TestDamagedCode(t *testing.T) {
+// TestDamagedCodeIsCompiledAgain damages compiled code after it was vetted: it is compiled
+// again, once.
+func TestDamagedCodeIsCompiledAgain(t *testing.T) {
 	for times, want := range []fault.Code{"", "", fault.Internal} {
 		vetter, err := vet.New(vet.Config{CacheDir: t.TempDir()})
 		if err != nil {
@@ -79,7 +80,7 @@ func TestDamagedCode(t *testing.T) {
 			if err := m.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
-		} else if !strings.Contains(err.Error(), "it was vetted, but does not compile") {
+		} else if !strings.Contains(err.Error(), "a vetted module does not compile") {
 			t.Error(err)
 		}
 	}

@@ -18,23 +18,23 @@ type Module struct {
 	code   *vet.Code
 	shape  vet.Shape
 	report vet.Report
-	memory *budget // of all modules together
-	turns  *turns  // likewise
-	limit  int64   // of one instance's memory, in bytes
+	memory *budget   // of all modules together
+	slots  *cpuSlots // likewise
+	limit  int64     // of one instance's memory, in bytes
 	logger *slog.Logger
 }
 
-// Style tells how the guest takes its events.
+// Style returns how the guest receives events.
 func (m *Module) Style() string { return string(m.shape.Style) }
 
-// Report is what vetting has found out about the module.
+// Report returns the report of the vetter.
 func (m *Module) Report() vet.Report { return m.report }
 
 // Close frees the code and everything else of the runtime.
 func (m *Module) Close(ctx context.Context) error { return m.code.Close(ctx) }
 
-// linkHost puts the host's modules into the runtime: every function is always
-// there, so that a module never fails to load for want of a grant.
+// linkHost adds the host's modules to the runtime, with all functions, so that no module
+// fails to load because of a missing grant.
 func (m *Module) linkHost(ctx context.Context) error {
 	builder := m.code.Runtime.NewHostModuleBuilder(abi.ModuleName)
 	calls := hostCalls()

@@ -10,13 +10,12 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 )
 
-// neighbour is a healthy pool that is asked again and again how it does, while
-// something else goes on.
+// neighbour is a healthy pool whose latency is measured while other guests run.
 type neighbour struct {
 	t     *testing.T
 	queue *queue
 	event event.Attempt
-	waits []time.Duration // the last something's
+	waits []time.Duration // during the last measurement
 	all   []time.Duration
 }
 
@@ -26,10 +25,10 @@ func newNeighbour(t *testing.T) *neighbour {
 	return &neighbour{t: t, queue: q, event: attempt(t, 1, `{"status":"well"}`)}
 }
 
-// pause is between an answer and the next question.
+// pause is the time between an outcome and the next event.
 const pause = 500 * time.Microsecond
 
-// during asks until do returns, at least once.
+// during measures until do returns, at least once.
 func (n *neighbour) during(do func()) {
 	n.waits = n.waits[:0]
 	over, ended := make(chan struct{}), make(chan struct{})
@@ -37,7 +36,7 @@ func (n *neighbour) during(do func()) {
 		defer close(ended)
 		due := time.Now()
 		for {
-			n.ask(due)
+			n.measure(due)
 			due = time.Now().Add(pause)
 			select {
 			case <-over:
@@ -51,9 +50,8 @@ func (n *neighbour) during(do func()) {
 	do()
 }
 
-// ask sends an event that was due at a time: to be late with the question is to
-// wait for the answer.
-func (n *neighbour) ask(due time.Time) {
+// measure sends an event that was due at a time. A late event counts as latency.
+func (n *neighbour) measure(due time.Time) {
 	n.queue.push(n.event)
 	<-n.queue.taken
 	select {
@@ -61,19 +59,19 @@ func (n *neighbour) ask(due time.Time) {
 		if d.outcome.Verdict != event.OK || d.result != `{"echo":"well"}` {
 			n.t.Errorf("the neighbour: %q %s %s", d.outcome.Class, d.outcome.Message, d.result)
 		}
-	case <-time.After(patience):
-		n.t.Error("the neighbour does not answer")
+	case <-time.After(testTimeout):
+		n.t.Error("no outcome from the neighbour")
 	}
 	wait := time.Since(due)
 	n.waits = append(n.waits, wait)
 	n.all = append(n.all, wait)
 }
 
-// worst is the longest that the neighbour took during the last something.
+// worst returns the maximum latency during the last measurement.
 func (n *neighbour) worst() time.Duration { return slices.Max(n.waits) }
 
 func (n *neighbour) report() string {
 	slices.Sort(n.all)
 	at := func(q float64) time.Duration { return n.all[int(q*float64(len(n.all)-1))].Round(time.Microsecond) }
-	return fmt.Sprintf("the neighbour answered %d events: p50 %v, p99 %v, p99.9 %v, worst %v", len(n.all), at(0.5), at(0.99), at(0.999), at(1))
+	return fmt.Sprintf("latency of %d events of the neighbour: p50 %v, p99 %v, p99.9 %v, worst %v", len(n.all), at(0.5), at(0.99), at(0.999), at(1))
 }

@@ -7,18 +7,20 @@ import (
 	"io"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/berth-host/berth/host/sandbox/crash"
 )
 
 const (
-	maxTail   = 8 << 10 // bytes kept of what a guest wrote last
-	maxHead   = 2 << 10 // bytes kept besides of what it wrote when it crashed, see crashOf
+	maxTail   = 8 << 10 // bytes kept of the end of a guest's output
+	maxHead   = 2 << 10 // bytes kept in addition of a crash before that, see package crash
 	maxOutput = 1 << 20 // bytes a guest may write for one event, to each of stdout and stderr
 	maxRandom = 1 << 20 // random bytes a guest may have for one event
 )
 
 // output is what a guest writes to stdout and stderr.
 type output struct {
-	result io.Writer // stdout of a stdio guest; nil otherwise: stdout is then kept with stderr
+	result io.Writer // stdout of a stdio guest; nil otherwise: stdout is added to stderr
 	stderr tail
 }
 
@@ -29,13 +31,12 @@ func (o *output) stdout() io.Writer {
 	return &o.stderr
 }
 
-// tail keeps the last of what a guest writes, for the error of the attempt it
-// fails, and the beginning of a crash before that: a long stack does not displace
-// its cause. It refuses to take more than its quota: the guest gets an error from
-// fd_write, and a write of millions of pieces ends there. It belongs to the
-// instance's goroutine.
+// tail keeps the end of a guest's output for the error of a failed attempt, and the start
+// of a crash before that, so that a long stack does not displace its cause. It refuses
+// writes beyond its quota: the guest gets an error from fd_write, and a write of millions of
+// pieces ends there. It belongs to the instance's goroutine.
 type tail struct {
-	buf     []byte // up to twice maxTail, so that it is looked through once for as much as it keeps
+	buf     []byte // up to twice maxTail, so that it is scanned once per maxTail bytes
 	head    string // of the last crash before buf
 	written int
 }
@@ -47,24 +48,24 @@ func (t *tail) Write(p []byte) (int, error) {
 	if t.written += len(p); t.written > maxOutput {
 		return 0, errQuota
 	}
-	for rest := p; len(rest) > 0; {
+	for left := p; len(left) > 0; {
 		if len(t.buf) == 2*maxTail {
 			t.cut()
 		}
-		n := min(len(rest), 2*maxTail-len(t.buf))
-		t.buf, rest = append(t.buf, rest[:n]...), rest[n:]
+		n := min(len(left), 2*maxTail-len(t.buf))
+		t.buf, left = append(t.buf, left[:n]...), left[n:]
 	}
 	return len(p), nil
 }
 
-// cut drops all but maxTail bytes.
+// cut drops all but the last maxTail bytes.
 func (t *tail) cut() {
 	drop := len(t.buf) - maxTail
 	if drop <= 0 {
 		return
 	}
 	text := string(t.buf)
-	if crash, at := crashOf(text); crash != "" && at < drop {
+	if headline, at := crash.Find(text); headline != "" && at < drop {
 		t.head = text[at:min(at+maxHead, len(text))]
 	}
 	t.buf = append(t.buf[:0], t.buf[drop:]...)
@@ -72,12 +73,12 @@ func (t *tail) cut() {
 
 func (t *tail) reset() { t.buf, t.head, t.written = t.buf[:0], "", 0 }
 
-// text is what is kept, as UTF-8.
+// text returns what is kept, as UTF-8.
 func (t *tail) text() string {
 	t.cut()
 	text := string(bytes.TrimSpace(t.buf))
 	if t.head != "" {
-		if crash, _ := crashOf(text); crash == "" {
+		if headline, _ := crash.Find(text); headline == "" {
 			text = t.head + "\n…\n" + text
 		}
 	}

@@ -11,10 +11,9 @@ import (
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
-// TestDeadlineOvershoot holds Must show 2: a spin loop on the first event with a
-// timeout of 100 ms ends as timeout, and the next event is served by a fresh
-// instance. By how much the deadline is missed is in the log; the bound is for a
-// machine that does other things too.
+// TestDeadlineOvershoot: a guest that spins on its first event with a timeout of 100 ms
+// ends as timeout, and a new instance serves the next event. The test logs by how much the
+// deadline is missed; the bound allows for a busy machine.
 func TestDeadlineOvershoot(t *testing.T) {
 	for _, tt := range []struct {
 		name string

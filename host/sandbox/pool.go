@@ -92,31 +92,30 @@ const (
 	startBackoffMax = 10 * time.Second
 )
 
-// Backoff between instances that fail at events, one after the other. It is short: what
-// fails is tried again as the handler's own retries say, but a fresh instance for each
-// attempt costs memory that is zeroed and collected, and the processor's time of others.
+// Backoff between instances that fail events, one after the other. It is short, because
+// the handler's retries have their own backoff; but a new instance for each attempt costs
+// memory that is cleared and collected, and processor time of others.
 const (
 	restartBackoffMin = 2 * time.Millisecond
 	restartBackoffMax = 100 * time.Millisecond
 )
 
-// Pool keeps between one and Concurrency instances of a module, more when there
-// is demand, and a new one for each that is discarded. It is safe for
-// concurrent use.
+// Pool runs between one and Concurrency instances of a module, by demand, and replaces
+// discarded ones. It is safe for concurrent use.
 type Pool struct {
 	module   *Module
 	cfg      PoolConfig
 	lines    *lines
 	source   Source          // once attached is closed
-	killed   atomic.Bool     // instances must be stopped at once
+	killed   atomic.Bool     // instances are trapped
 	life     context.Context // ends then
 	end      context.CancelFunc
-	stop     chan struct{} // closed when instances must finish through END
+	stop     chan struct{} // closed when next returns END
 	attached chan struct{} // closed when source is set
-	retire   chan struct{} // a token: one that waits may end
+	retire   chan struct{} // a token: an instance that waits ends
 	once     sync.Once
-	epoch    time.Time     // what instances count time from
-	grow     chan struct{} // a token: start another instance if there is room
+	epoch    time.Time     // the start of the instances' clock
+	grow     chan struct{} // a token: start another instance, within Concurrency
 	exits    chan exit     // from instances
 	wg       sync.WaitGroup
 
@@ -126,9 +125,8 @@ type Pool struct {
 	succeeded atomic.Bool  // an attempt was successful since the supervisor reset it
 }
 
-// NewPool starts the first instance and returns when it waits for an event, so
-// that a module which cannot start fails here: fault.Trap with the reason. ctx
-// bounds that wait only.
+// NewPool starts the first instance and returns when it waits for an event. A module that
+// cannot start is an error: fault.Trap with the reason. ctx bounds that wait only.
 func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	cfg.defaults()
 	p := &Pool{
@@ -171,9 +169,8 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 // Instances returns the number of live instances.
 func (p *Pool) Instances() int { return int(p.live.Load()) }
 
-// Drain answers END to every instance that asks for an event and waits until
-// all have finished. When ctx ends first, the rest are stopped; their attempts
-// come back as cancelled.
+// Drain returns END to every instance that asks for an event, and waits until all have
+// ended. When ctx ends first, it traps the others; their attempts are cancelled.
 func (p *Pool) Drain(ctx context.Context) error {
 	p.once.Do(func() { close(p.stop) })
 	done := make(chan struct{})
@@ -189,7 +186,7 @@ func (p *Pool) Drain(ctx context.Context) error {
 	}
 	p.kill()
 	<-done
-	return fault.New(fault.Timeout, "handler %s: its open events were stopped: %w", p.cfg.Name, ctx.Err())
+	return fault.New(fault.Timeout, "handler %s: its open events were cancelled: %w", p.cfg.Name, ctx.Err())
 }
 
 // stopping reports whether Drain was called.
@@ -202,14 +199,14 @@ func (p *Pool) stopping() bool {
 	}
 }
 
-// kill stops every instance at its next look at the clock.
+// kill traps every instance at its next look at the clock.
 func (p *Pool) kill() {
 	p.killed.Store(true)
 	p.end()
 }
 
-// start runs one more instance. started is called once, when the instance waits
-// for its first event (nil) or has failed before that.
+// start runs one more instance. started is called once: with nil when the instance waits
+// for its first event, or with the reason why it failed before.
 func (p *Pool) start(started func(error)) {
 	p.live.Add(1)
 	p.wg.Add(1)
@@ -224,14 +221,14 @@ func (p *Pool) start(started func(error)) {
 	}()
 }
 
-// exit is how an instance ended.
+// exit is the end of an instance.
 type exit struct {
 	start  error // why it did not start
-	failed bool  // with an event that it failed
+	failed bool  // it failed an event
 }
 
-// runOne is the life of one instance; of a stdio module, of one place for the
-// instances that each serve one event.
+// runOne runs one instance; for a stdio module, one instance after the other, each of
+// which serves one event.
 func (p *Pool) runOne(started func(error)) exit {
 	lease := p.lease()
 	defer lease.Close()
@@ -256,20 +253,20 @@ func (p *Pool) runOne(started func(error)) exit {
 	return exit{}
 }
 
-// backoff is how long was waited last.
+// backoff is the previous wait.
 type backoff time.Duration
 
 // next doubles it within bounds.
-func (b *backoff) next(least, most time.Duration) time.Duration {
-	*b = backoff(min(max(2*time.Duration(*b), least), most))
+func (b *backoff) next(lower, upper time.Duration) time.Duration {
+	*b = backoff(min(max(2*time.Duration(*b), lower), upper))
 	return time.Duration(*b)
 }
 
-// supervise starts instances: on demand, and in place of the last one.
+// supervise starts instances on demand, and replaces the last one. It retires idle ones.
 func (p *Pool) supervise() {
 	defer p.wg.Done()
 	var starts, restarts backoff
-	var wait <-chan time.Time // set while starting is held back
+	var wait <-chan time.Time // set during a backoff
 	nothing := func(error) {}
 	idle := time.NewTicker(p.cfg.IdleAfter)
 	defer idle.Stop()
@@ -307,7 +304,7 @@ func (p *Pool) supervise() {
 				}
 				continue
 			}
-			p.cfg.Logger.Warn("an instance did not start", "error", event.Headline(end.start.Error(), maxLogged))
+			p.cfg.Logger.Warn("instance not started", "error", event.Headline(end.start.Error(), maxLogged))
 			if p.live.Load() == 0 {
 				p.failOne(end.start)
 			}
@@ -316,18 +313,17 @@ func (p *Pool) supervise() {
 	}
 }
 
-// unpark counts an instance that no longer waits, and remembers how few do.
+// unpark counts an instance that no longer waits, and updates minParked.
 func (p *Pool) unpark() {
 	for idle := p.parked.Add(-1); ; {
-		least := p.minParked.Load()
-		if idle >= least || p.minParked.CompareAndSwap(least, idle) {
+		lowest := p.minParked.Load()
+		if idle >= lowest || p.minParked.CompareAndSwap(lowest, idle) {
 			return
 		}
 	}
 }
 
-// shrink lets the instances end that nobody needed since it was called last,
-// but for one.
+// shrink retires the instances that were idle since the last call, except for one.
 func (p *Pool) shrink() {
 	unneeded := p.minParked.Swap(p.parked.Load())
 	for unneeded = min(unneeded, p.live.Load()-1); unneeded > 0; unneeded-- {
@@ -345,8 +341,8 @@ func (p *Pool) tryStart(started func(error)) {
 	}
 }
 
-// failOne charges a failed start to the event that waits for it: otherwise a
-// module that no longer starts would hold its events for ever.
+// failOne fails the next attempt because no instance starts: otherwise the events of a
+// module that no longer starts would wait for ever.
 func (p *Pool) failOne(err error) {
 	a, ok := p.source.TryNext()
 	if !ok {
@@ -356,7 +352,7 @@ func (p *Pool) failOne(err error) {
 	p.source.Done(a, o)
 }
 
-// wantMore is called by an instance that saw more waiting than it took.
+// wantMore is called by an instance that left attempts for others.
 func (p *Pool) wantMore() {
 	if p.live.Load() < int64(p.cfg.Concurrency) {
 		select {

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// badResult says why bytes are no result: they are not JSON in UTF-8, or nest deeper
-// than data may, so that the API's answers could not be read. "" is for a result,
-// which may be empty. The caller has checked the size.
+// badResult returns why bytes are not a valid result: they are not JSON in UTF-8, or nest
+// deeper than data may, so that clients could not decode the API's responses. It returns
+// "" for a valid result, which may be empty. The caller has checked the size.
 func badResult(bytes []byte) (reason string) {
 	switch {
 	case len(bytes) == 0:

@@ -13,8 +13,8 @@ func nested(levels int) string {
 	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 }
 
-// TestResultNestsNoDeeperThanData has results that decoders of the API's answers
-// refuse, which read 10,000 levels, and those of the limit.
+// TestResultNestsNoDeeperThanData has results at the limit, and results that decoders of
+// the API's responses reject, which read 10,000 levels.
 func TestResultNestsNoDeeperThanData(t *testing.T) {
 	m := load(t, guest(t, "config_echo"))
 	for _, tt := range []struct {

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// patience bounds every wait of these tests: reached only by a hang.
-const patience = 30 * time.Second
+// testTimeout bounds every wait of these tests; only a hang exceeds it.
+const testTimeout = 30 * time.Second
 
 type done struct {
 	attempt event.Attempt
@@ -40,7 +40,7 @@ type queue struct {
 	parked  int
 	wake    chan struct{}
 	demand  chan struct{}
-	taken   chan struct{} // one for each attempt that an instance took
+	taken   chan struct{} // a token for each attempt that an instance took
 	dones   chan done
 }
 
@@ -141,8 +141,8 @@ func (q *queue) await(t testing.TB) done {
 	select {
 	case d := <-q.dones:
 		return d
-	case <-time.After(patience):
-		t.Fatal("no attempt came back")
+	case <-time.After(testTimeout):
+		t.Fatal("no outcome")
 		return done{}
 	}
 }
@@ -203,7 +203,7 @@ func start(t testing.TB, m *sandbox.Module, cfg sandbox.PoolConfig) (*sandbox.Po
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 		defer cancel()
 		if err := p.Drain(ctx); err != nil {
 			t.Error(err)
@@ -286,7 +286,7 @@ func TestGrowsToConcurrencyAndDrains(t *testing.T) {
 	}
 }
 
-func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
+func TestDrainCompletesOpenAttemptsOnly(t *testing.T) {
 	m := load(t, guest(t, "echo"))
 	p, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 2}})
 	for range 100 {
@@ -309,7 +309,7 @@ func TestDrainFinishesWhatIsOpenAndLeavesTheRest(t *testing.T) {
 	}
 }
 
-func TestDrainStopsWhatDoesNotEnd(t *testing.T) {
+func TestDrainCancelsAttemptsThatDoNotEnd(t *testing.T) {
 	m := load(t, guest(t, "spin_on_event"))
 	q := newQueue()
 	p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: q, Limits: spec.Limits{Timeout: time.Hour}})
@@ -328,7 +328,7 @@ func TestDrainStopsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-func TestLoadRefuses(t *testing.T) {
+func TestLoadRejectsInvalidModules(t *testing.T) {
 	engine := newEngine(t, 0)
 	header := "\x00asm\x01\x00\x00\x00"
 	tests := []struct{ name, wasm, want string }{

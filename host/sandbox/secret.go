@@ -11,17 +11,17 @@ import (
 // Secrets are the secrets that a plugin may read. They must be safe for
 // concurrent use.
 type Secrets interface {
-	// Granted reports whether the plugin may read the secret, there or not.
+	// Granted reports whether the plugin may read the secret, which need not exist.
 	Granted(name string) bool
-	// Read answers a granted secret: fault.NotFound when there is none. What its
-	// errors say is told to the guest, but for why a secret is fault.Unavailable.
+	// Read returns a granted secret, or fault.NotFound when it does not exist. The guest
+	// gets the texts of its errors, except for the cause of a fault.Unavailable.
 	Read(name string) (string, error)
 }
 
-// maxSecretName bounds what is looked at as a name, in bytes.
+// maxSecretName bounds a name, in bytes.
 const maxSecretName = 128
 
-// secretWork is what opening a file costs, as bytes to charge for.
+// secretWork is the cost of opening a file, as bytes to charge for.
 const secretWork = 64 << 10
 
 // secret yields a secret: (ptr, len, buf, cap) -> n.
@@ -34,7 +34,7 @@ func (in *instance) secret(_ api.Module, stack []uint64) {
 		return
 	}
 	in.charge(secretWork)
-	in.rest()
+	in.beforeWait()
 	value, err := secrets.Read(string(ptr))
 	if err != nil {
 		stack[0] = in.answer(in.conceal("reading the secret "+string(ptr), err))

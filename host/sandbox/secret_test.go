@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox"
 )
 
-// secrets grants every name in it; an empty value is a secret that is not there.
+// secrets grants every name in it; an empty value is a missing secret.
 type secrets map[string]string
 
 func (s secrets) Granted(name string) bool { _, granted := s[name]; return granted }

@@ -14,24 +14,24 @@ import (
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
-// callStack is the stack on which the engine runs an instance's code. It lies outside
-// of the linear memory and doubles as calls nest deeper; it does not shrink. It counts
-// against the budget of all instances, and belongs to the instance's goroutine.
+// callStack is the stack on which the engine runs an instance's code. It is outside of
+// the linear memory and doubles as calls nest deeper; it does not shrink. It is charged to
+// the budget of all instances, and belongs to the instance's goroutine.
 //
-// The engine says nothing of it through its API, so its size and its top are read from
-// the engine's own fields (see docs/design/metering.md). meter has the module call refill before
-// the stack can have grown by more than what was allowed at the last look.
+// The engine's API does not expose it, so its size and its top are read from the engine's
+// own fields (see docs/design/metering.md). The metered module calls refill before the
+// stack can have grown beyond the allowance of the last check.
 type callStack struct {
 	budget  *budget
 	limit   int64             // bytes
-	held    int64             // bytes taken from the budget
-	counter api.MutableGlobal // the stack left until the next look; nil until the first
-	size    reflect.Value     // of the call that runs: the engine's slice
-	top     reflect.Value     // and the address where it begins
+	charged int64             // bytes taken from the budget
+	counter api.MutableGlobal // the stack left until the next check; nil until the first
+	size    reflect.Value     // the engine's slice, of the running call
+	top     reflect.Value     // the address of its top
 }
 
 // run makes s measure a call of the engine: an api.Function, or the Snapshotter of the
-// call that runs.
+// running call.
 func (s *callStack) run(call any) error {
 	v := reflect.ValueOf(call)
 	if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct {
@@ -41,10 +41,10 @@ func (s *callStack) run(call any) error {
 			return nil
 		}
 	}
-	return fault.New(fault.Internal, "the engine's call stack cannot be measured: this host was built with a version of wazero that it does not know")
+	return fault.New(fault.Internal, "the engine's call stack cannot be measured: build this host with a supported version of wazero")
 }
 
-// allocated is how much the engine has taken for the stack.
+// allocated returns the size of the stack.
 func (s *callStack) allocated() int64 {
 	if !s.size.IsValid() {
 		return 0
@@ -52,51 +52,51 @@ func (s *callStack) allocated() int64 {
 	return int64(s.size.Len())
 }
 
-// account takes from the budget what the engine has taken since. It answers false when
-// the budget is used up.
-func (s *callStack) account() bool {
-	n := s.allocated() - s.held
+// charge charges growth of the stack to the budget. It returns false when the budget is
+// used up.
+func (s *callStack) charge() bool {
+	n := s.allocated() - s.charged
 	if n <= 0 {
 		return true
 	}
 	if !s.budget.take(n) {
 		return false
 	}
-	s.held += n
+	s.charged += n
 	return true
 }
 
-// accountAlways is account past the end of the budget: the engine has taken it.
-func (s *callStack) accountAlways() {
-	if n := s.allocated() - s.held; n > 0 {
+// chargeAlways is charge beyond the end of the budget: the engine has the memory.
+func (s *callStack) chargeAlways() {
+	if n := s.allocated() - s.charged; n > 0 {
 		s.budget.force(n)
-		s.held += n
+		s.charged += n
 	}
 }
 
-// release gives everything back to the budget.
+// release returns the memory to the budget.
 func (s *callStack) release() {
-	freed := s.held
+	freed := s.charged
 	s.budget.give(freed)
-	s.held, s.size, s.top = 0, reflect.Value{}, reflect.Value{}
-	s.budget.waste.add(2 * freed) // with those before it, which it has outgrown
+	s.charged, s.size, s.top = 0, reflect.Value{}, reflect.Value{}
+	s.budget.garbage.add(2 * freed) // with the smaller stacks before it
 }
 
-// lookAtStack is called by refill with what the module passed, which lies at the end of
-// the stack. It traps a guest whose calls nest too deep, and says how much more stack
-// may be used before the next look.
-func (in *instance) lookAtStack(ctx context.Context, mod api.Module, passed []uint64) {
+// checkStack is called by refill with the arguments of the call, which are at the end of
+// the stack. It traps a guest whose calls nest too deep, and sets the allowance until the
+// next check.
+func (in *instance) checkStack(ctx context.Context, mod api.Module, passed []uint64) {
 	s := &in.stack
 	if s.counter == nil {
 		s.counter, _ = mod.ExportedGlobal(meter.DefaultStack).(api.MutableGlobal)
 	}
-	if !s.size.IsValid() { // the start function: nobody called it by an api.Function
+	if !s.size.IsValid() { // the start function: it is not called by an api.Function
 		if err := s.run(experimental.GetSnapshotter(ctx)); err != nil {
 			panic(err)
 		}
 	}
-	if !s.account() {
-		s.accountAlways()
+	if !s.charge() {
+		s.chargeAlways()
 		in.trap(event.ClassMemory, "its calls need stack: "+s.budget.usedUp())
 	}
 	depth := int64(s.top.Uint()) - int64(uintptr(unsafe.Pointer(&passed[0])))

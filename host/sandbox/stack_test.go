@@ -14,8 +14,8 @@ import (
 	"github.com/berth-host/berth/testdata/hostile"
 )
 
-// TestCallStackIsBounded: the deeper the limit, the deeper calls nest, and past it the
-// attempt fails with a class of its own; the next event finds a fresh instance.
+// TestCallStackIsBounded: calls nest deeper with a higher limit; beyond it the attempt fails
+// with its own class, and the next event gets a new instance.
 func TestCallStackIsBounded(t *testing.T) {
 	m := load(t, guest(t, "recurse"))
 	for _, tt := range []struct {
@@ -45,8 +45,8 @@ func TestCallStackIsBounded(t *testing.T) {
 	}
 }
 
-// TestCallStackCountsInMemoryTotal: a stack counts while its instance lives, by what
-// the engine took for it, and is given back however the instance ends.
+// TestCallStackCountsInMemoryTotal: the size of a stack in the engine counts while its
+// instance lives, and is returned however the instance ends.
 func TestCallStackCountsInMemoryTotal(t *testing.T) {
 	const memory = 1 << 30
 	engine := newEngine(t, memory)
@@ -111,8 +111,8 @@ func TestCallStackCountsInMemoryTotal(t *testing.T) {
 	}
 }
 
-// TestCallStackPastMemoryTotal: the memory of all handlers together ends a stack that
-// its own limit would let grow.
+// TestCallStackPastMemoryTotal: the limit of all handlers together bounds a stack within
+// its own limit.
 func TestCallStackPastMemoryTotal(t *testing.T) {
 	engine := newEngine(t, 1<<20)
 	m, err := engine.Load(t.Context(), spec.NewArtifact(guest(t, "recurse")), sandbox.Options{})
@@ -131,7 +131,7 @@ func TestCallStackPastMemoryTotal(t *testing.T) {
 	}
 }
 
-// TestUnknownCallStackIsRefused: with an engine that keeps its stack elsewhere nothing
+// TestUnknownCallStackIsRefused: with an engine whose stack cannot be measured nothing
 // runs, instead of running without a bound.
 func TestUnknownCallStackIsRefused(t *testing.T) {
 	for _, call := range []any{nil, 1, "stack", struct{ stack []byte }{}, &struct{ stack []byte }{}, &struct{ stack, stackTop uintptr }{}} {

@@ -12,15 +12,15 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// runStdio runs a WASI command for the open attempt: the envelope is its stdin,
-// its stdout the result. Exit code 0 is ok, 75 asks for a retry, and any other
-// rejects, with what it wrote to stderr last, or its crash, as the reason.
+// runStdio runs a WASI command for the open attempt: the envelope is its stdin, its stdout
+// the result. Exit code 0 is ok, 75 requests a retry, and any other rejects the event; the
+// reason is its crash, or the last line that it wrote to stderr.
 func (in *instance) runStdio() {
-	result := &limited{most: abi.MaxResult}
+	result := &limited{limit: abi.MaxResult}
 	in.output.result = result
 	err := in.call(in.attempt.Event.Envelope())
-	for said := range strings.Lines(in.output.stderr.text()) {
-		in.log(slog.LevelInfo, strings.TrimRight(said, "\r\n"))
+	for text := range strings.Lines(in.output.stderr.text()) {
+		in.log(slog.LevelInfo, strings.TrimRight(text, "\r\n"))
 	}
 	o := in.stdioOutcome(err, result)
 	in.failed = o.Verdict == event.Failed
@@ -58,16 +58,16 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 	return event.Outcome{Verdict: event.OK, Result: answer}
 }
 
-// limited keeps what is written up to a size, and refuses the rest.
+// limited keeps writes up to a limit, and refuses more.
 type limited struct {
-	most int
-	buf  []byte
-	over bool
+	limit int
+	buf   []byte
+	over  bool
 }
 
 // Write implements io.Writer.
 func (l *limited) Write(p []byte) (int, error) {
-	if len(l.buf)+len(p) > l.most {
+	if len(l.buf)+len(p) > l.limit {
 		l.over = true
 		return 0, errQuota
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
-// linkWASI puts WASI preview 1 into the runtime, and refuses a guest that
-// imports what is not a part of it.
+// linkWASI adds WASI preview 1 to the runtime, and rejects a guest that imports a function
+// that is not part of it.
 func (m *Module) linkWASI(ctx context.Context) error {
 	builder := m.code.Runtime.NewHostModuleBuilder(abi.WASIModuleName)
 	for name, f := range wasi.Functions() {
@@ -24,13 +24,13 @@ func (m *Module) linkWASI(ctx context.Context) error {
 	if err != nil {
 		return fault.New(fault.Internal, "link %s: %w", abi.WASIModuleName, err)
 	}
-	there := host.ExportedFunctionDefinitions()
+	defined := host.ExportedFunctionDefinitions()
 	for _, def := range m.code.Module.ImportedFunctions() {
 		module, name, _ := def.Import()
 		if module != abi.WASIModuleName {
 			continue
 		}
-		has, ok := there[name]
+		has, ok := defined[name]
 		if !ok {
 			return fault.New(fault.Invalid, "it imports %s.%s, which is not a function of WASI preview 1", module, name)
 		}
@@ -61,14 +61,14 @@ func exportWASI(builder wazero.HostModuleBuilder, name string, f wasi.Function) 
 // processHost implements wasi.Host.
 type processHost struct{ in *instance }
 
-// Monotonic implements wasi.Host. It is never zero, which Go's runtime takes for
-// a clock that does not work.
+// Monotonic implements wasi.Host. It is never zero, which Go's runtime interprets as a
+// broken clock.
 func (h processHost) Monotonic() time.Duration { return h.in.now() + time.Second }
 
-// Sleep implements wasi.Host: the guest sleeps, but not past its deadline.
+// Sleep implements wasi.Host. The guest does not sleep past its deadline.
 func (h processHost) Sleep(d time.Duration) {
 	in := h.in
-	in.rest()
+	in.beforeWait()
 	timer := time.NewTimer(min(d, in.deadline-in.now()+time.Millisecond))
 	defer timer.Stop()
 	select {
@@ -84,6 +84,5 @@ func (h processHost) Yield() { h.in.checkTime() }
 // Charge implements wasi.Host.
 func (h processHost) Charge(bytes int) { h.in.charge(bytes) }
 
-// Exit implements wasi.Host: wazero unwinds the guest and returns the error from
-// the call.
+// Exit implements wasi.Host. wazero unwinds the guest and returns the error from the call.
 func (h processHost) Exit(code uint32) { panic(sys.NewExitError(code)) }

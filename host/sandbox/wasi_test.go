@@ -54,9 +54,8 @@ func same(t *testing.T, got, want map[string]any) {
 	}
 }
 
-// TestLibrariesOfThreeLanguages runs what programs in C, Rust and Go make of WASI
-// with their own libraries: each sees its name, an empty environment, three pipes
-// and no file.
+// TestLibrariesOfThreeLanguages runs programs in C, Rust and Go with their own WASI
+// libraries: each sees its name, an empty environment, three pipes and no file.
 func TestLibrariesOfThreeLanguages(t *testing.T) {
 	const (
 		badf = "Bad file descriptor"
@@ -101,7 +100,7 @@ func TestLibrariesOfThreeLanguages(t *testing.T) {
 	})
 }
 
-// TestLoopGuestHasItsNameAsArgument holds that every style has the same argv.
+// TestLoopGuestHasItsNameAsArgument: every style has the same arguments.
 func TestLoopGuestHasItsNameAsArgument(t *testing.T) {
 	m := load(t, guest(t, "wasi/argv"))
 	if m.Style() != "loop" {

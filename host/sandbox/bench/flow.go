@@ -11,27 +11,26 @@ import (
 	"strings"
 )
 
-// flow measures what takes more of Berth than the sandbox: the benchmarks are
-// with the packages that they are about, which this one must not know.
+// flow runs the benchmarks of other packages, which this one must not import.
 func (b *bench) flow(ctx context.Context) error {
 	got, err := benchmark(ctx, "./host", "^Benchmark(FanOut|Delivery)$", "5x")
 	if err != nil {
 		return err
 	}
-	b.atMost("delivery through bus and sandbox, against a bare loop of the same guest", got["x-raw BenchmarkDelivery"], 1.3, "×")
+	b.upperBound("delivery through bus and sandbox, against a bare loop of the same guest", got["x-raw BenchmarkDelivery"], 1.3, "×")
 	b.because("the guest's own work is 0.6 µs; metering it costs a tenth of that, and the two calls of the host, the clock, the lock, the order and the outcome more than the rest; the publisher and the reader share the two cores.")
-	b.atLeast("fan-out of an event to 10 handlers, of two bare loops", got["%raw BenchmarkFanOut"], 75, "%")
+	b.lowerBound("fan-out of an event to 10 handlers, of two bare loops", got["%raw BenchmarkFanOut"], 75, "%")
 	b.because("as for one handler, and each outcome that the history keeps is a row in memory.")
 	if got, err = benchmark(ctx, "./host/api", "^BenchmarkPublishHTTP$", "5x"); err != nil {
 		return err
 	}
-	b.atLeast("durable publish over HTTP, against Echo that decodes the same body", got["x-echo BenchmarkPublishHTTP"], 0.6, "×")
+	b.lowerBound("durable publish over HTTP, against Echo that decodes the same body", got["x-echo BenchmarkPublishHTTP"], 0.6, "×")
 	b.because("the disk's flush and SQLite's work are a third of it, and most of the rest is net/http's, for both.")
 	return nil
 }
 
-// benchmark runs benchmarks of a package, and answers the medians of three runs,
-// each by its unit and name.
+// benchmark runs benchmarks of a package, and returns the medians of three runs by unit and
+// name.
 func benchmark(ctx context.Context, pkg, pattern, times string) (map[string]float64, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", pkg, "-run", "^$", "-bench", pattern, "-benchtime", times, "-count", "3")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -46,7 +45,7 @@ func benchmark(ctx context.Context, pkg, pattern, times string) (map[string]floa
 			continue
 		}
 		name, _, _ := strings.Cut(fields[0], "-")
-		for i := 2; i+1 < len(fields); i += 2 { // after the name and the turns: pairs of a value and its unit
+		for i := 2; i+1 < len(fields); i += 2 { // pairs of a value and its unit follow the name and the iterations
 			value, err := strconv.ParseFloat(fields[i], 64)
 			if err != nil {
 				return nil, fmt.Errorf("go test %s: read %q: %w", pkg, lines.Text(), err)

@@ -1,6 +1,6 @@
 // Command bench measures Berth against its targets and prints a table.
-// Every figure that is a ratio comes from one run, in which the things compared
-// take turns; run it on a machine that does nothing else.
+// Every ratio is from one run, in which the compared measurements alternate. Run it on an
+// idle machine.
 package main
 
 import (
@@ -27,38 +27,38 @@ func main() {
 	}
 }
 
-// row is one line of the table. Met compares got with target.
-type row struct {
+// result is one line of the table.
+type result struct {
 	what, unit  string
 	got, target float64
-	least       bool   // target is a lower bound
-	why         string // it may be missed, and is known to be
+	lower       bool   // target is a lower bound
+	why         string // why the target may be missed
 }
 
-func (r row) met() bool {
-	if r.least {
+func (r result) met() bool {
+	if r.lower {
 		return r.got >= r.target
 	}
 	return r.got <= r.target
 }
 
-// bench is what the measurements share.
+// bench is the state that the measurements share.
 type bench struct {
 	testdata string
-	work     string // a directory of its own
-	rows     []row
+	work     string // a temporary directory
+	results  []result
 }
 
-func (b *bench) atMost(what string, got, target float64, unit string) {
-	b.rows = append(b.rows, row{what: what, got: got, target: target, unit: unit})
+func (b *bench) upperBound(what string, got, target float64, unit string) {
+	b.results = append(b.results, result{what: what, got: got, target: target, unit: unit})
 }
 
-func (b *bench) atLeast(what string, got, target float64, unit string) {
-	b.rows = append(b.rows, row{what: what, got: got, target: target, unit: unit, least: true})
+func (b *bench) lowerBound(what string, got, target float64, unit string) {
+	b.results = append(b.results, result{what: what, got: got, target: target, unit: unit, lower: true})
 }
 
-// because says why the last figure may miss its target.
-func (b *bench) because(why string) { b.rows[len(b.rows)-1].why = why }
+// because explains why the last result may miss its target.
+func (b *bench) because(why string) { b.results[len(b.results)-1].why = why }
 
 // guest reads a module of testdata.
 func (b *bench) guest(path string) ([]byte, error) {
@@ -107,9 +107,9 @@ func run(ctx context.Context, testdata, only string) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tMEASURED\tTARGET\t")
-	for _, r := range b.rows {
+	for _, r := range b.results {
 		bound, verdict := "≤", "met"
-		if r.least {
+		if r.lower {
 			bound = "≥"
 		}
 		if !r.met() {
@@ -120,7 +120,7 @@ func run(ctx context.Context, testdata, only string) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, r := range b.rows {
+	for _, r := range b.results {
 		if !r.met() && r.why != "" {
 			fmt.Printf("\n%s: %s\n", r.what, r.why)
 		}

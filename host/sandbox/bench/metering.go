@@ -12,19 +12,19 @@ import (
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
-// order is what the JSON guests parse.
+// order is the input of the JSON guests.
 const order = `{"event_type":"order_status_changed","data":{"id":"o-1001","customer_id":"ada","currency":"EUR","items":[{"sku":"TEAPOT","quantity":1,"unit_price_cents":2490},{"sku":"CUP","quantity":4,"unit_price_cents":890}],"total_cents":6050,"status":"shipped","version":4,"order_id":"o-1001","previous_status":"processing"},"metadata":{"subject":"o-1001","hops":0}}`
 
-// workload is a function of a module that is called again and again.
+// workload is a function of a module that is called repeatedly.
 type workload struct {
 	name     string
 	wasm     []byte
 	function string
 	arg      uint64 // ignored for JSON: the length of order
 	json     bool
-	most     float64 // metered against plain
-	faster   float64 // least of wazero's termination against metered; 0: not a target
-	why      string  // most may be missed
+	slower   float64 // upper bound of metered against plain
+	faster   float64 // lower bound of wazero's termination against metered; 0: no target
+	why      string  // why slower may be missed
 }
 
 func (b *bench) metering(ctx context.Context) error {
@@ -41,31 +41,31 @@ func (b *bench) metering(ctx context.Context) error {
 		return err
 	}
 	for _, w := range []workload{
-		{name: "Go, JSON", wasm: goJSON, function: "handle", json: true, most: 1.05, faster: 4,
+		{name: "Go, JSON", wasm: goJSON, function: "handle", json: true, slower: 1.05, faster: 4,
 			why: "0.85 to 0.89 were measured: jumps forwards do not pass the switch that they pass unmetered."},
-		{name: "C -O3, JSON", wasm: fast, function: "handle", json: true, most: 1.15,
+		{name: "C -O3, JSON", wasm: fast, function: "handle", json: true, slower: 1.15,
 			why: "at -O3 the parser is loops of a few instructions each, and where they happen to lie in memory counts as much as their charges: 0.98 to 1.13 were measured."},
-		{name: "C -Oz, JSON", wasm: small, function: "handle", json: true, most: 1.15},
-		{name: "C, recursive fib", wasm: fast, function: "fib", arg: 20, most: 1.3},
+		{name: "C -Oz, JSON", wasm: small, function: "handle", json: true, slower: 1.15},
+		{name: "C, recursive fib", wasm: fast, function: "fib", arg: 20, slower: 1.3},
 	} {
 		metered, checked, err := compare(ctx, w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		b.atMost(w.name+": metered against unmetered", metered, w.most, "×")
+		b.upperBound(w.name+": metered against unmetered", metered, w.slower, "×")
 		b.because(w.why)
 		if w.faster > 0 {
-			b.atLeast(w.name+": faster than WithCloseOnContextDone", checked, w.faster, "×")
+			b.lowerBound(w.name+": faster than WithCloseOnContextDone", checked, w.faster, "×")
 			b.because("what the runtime's own checks cost differs from machine to machine, by the price of leaving compiled code; 3 to 5 times were measured.")
 		}
 	}
 	return nil
 }
 
-// compare answers by how much a call of the metered module is slower than one of
-// the module as it is, and faster than one with wazero's own termination. The
-// three take turns, each beginning as often; a ratio is of one turn, which the
-// machine's drift does not change, and the answer their median.
+// compare returns by how much a call of the metered module is slower than one of the
+// original module, and faster than one with wazero's own termination. The three alternate,
+// and each starts a round equally often; a ratio is of one round, so that the machine's
+// drift cancels out, and the result is the median.
 func compare(ctx context.Context, w workload) (slower, faster float64, err error) {
 	rewritten, _, err := meter.Rewrite(w.wasm, meter.Config{})
 	if err != nil {
@@ -83,15 +83,15 @@ func compare(ctx context.Context, w workload) (slower, faster float64, err error
 			return 0, 0, err
 		}
 	}
-	const turns, turn = 90, 10 * time.Millisecond
+	const rounds, each = 90, 10 * time.Millisecond
 	var slowers, fasters []float64
-	for round := range turns {
+	for round := range rounds {
 		var times [3]float64
 		for i := range calls {
 			which := (round + i) % len(calls)
 			n := 0
 			begin := time.Now()
-			for time.Since(begin) < turn {
+			for time.Since(begin) < each {
 				if err := calls[which](); err != nil {
 					return 0, 0, err
 				}
@@ -105,7 +105,7 @@ func compare(ctx context.Context, w workload) (slower, faster float64, err error
 	return median(slowers), median(fasters), nil
 }
 
-// prepare instantiates a module and returns what calls its function.
+// prepare instantiates a module and returns a function that calls the workload's.
 func (w workload) prepare(ctx context.Context, r wazero.Runtime, wasm []byte) (func() error, error) {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
 		return nil, err

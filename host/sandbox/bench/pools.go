@@ -21,7 +21,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// flood is a Source that gives the same event as often as it is told to.
+// flood is a Source that provides the same event a given number of times.
 type flood struct {
 	mu      sync.Mutex
 	left    int
@@ -38,7 +38,7 @@ func newFlood(data string) (*flood, error) {
 	return &flood{attempt: event.Attempt{Seq: 1, Event: ev, Number: 1}, more: make(chan struct{}, 1), done: make(chan event.Outcome, 1)}, nil
 }
 
-// run gives n events and waits for the last outcome.
+// run provides n events and waits for the last outcome.
 func (f *flood) run(n int) event.Outcome {
 	f.mu.Lock()
 	f.left = n
@@ -102,8 +102,8 @@ func (floodLease) Flush() {}
 // Close implements sandbox.Lease.
 func (floodLease) Close() {}
 
-// newEngine returns an engine that vets in a child with this cache, or here
-// without one.
+// newEngine returns an engine that vets in a child process with this cache, or in this
+// process without one.
 func newEngine(cache string) (*sandbox.Engine, error) {
 	if cache == "" {
 		return sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
@@ -115,7 +115,7 @@ func newEngine(cache string) (*sandbox.Engine, error) {
 	return sandbox.New(sandbox.Config{Vetter: vetter})
 }
 
-// pool starts one instance of a guest; stop it with the function returned.
+// pool starts one instance of a guest. The caller calls stop.
 func (b *bench) pool(ctx context.Context, wasm []byte, cfg sandbox.PoolConfig, cache string) (stop func(), err error) {
 	engine, err := newEngine(cache)
 	if err != nil {
@@ -136,8 +136,8 @@ func (b *bench) pool(ctx context.Context, wasm []byte, cfg sandbox.PoolConfig, c
 	}, nil
 }
 
-// bookkeeping is what the sandbox adds to an event, over the same guest in a
-// bare wazero that does nothing but copy the envelope in.
+// bookkeeping measures the cost of the sandbox per event, over the same guest in a bare
+// wazero that only copies the envelope.
 func (b *bench) bookkeeping(ctx context.Context) error {
 	wasm, err := b.guest("guests/no_finish.wasm")
 	if err != nil {
@@ -152,14 +152,14 @@ func (b *bench) bookkeeping(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	const events, turns = 100_000, 15
+	const events, rounds = 100_000, 15
 	f.run(events)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f.run(events)
 	runtime.ReadMemStats(&after)
 	var ours, bare []float64
-	for range turns {
+	for range rounds {
 		begin := time.Now()
 		f.run(events)
 		ours = append(ours, float64(time.Since(begin).Nanoseconds())/events)
@@ -169,13 +169,13 @@ func (b *bench) bookkeeping(ctx context.Context) error {
 		}
 		bare = append(bare, ns)
 	}
-	b.atMost("bookkeeping for an event, over a bare loop of the same guest", median(ours)-median(bare), 100, "ns")
-	b.atMost("allocations for an event in the sandbox", float64((after.Mallocs-before.Mallocs)/events), 0, "")
+	b.upperBound("bookkeeping for an event, over a bare loop of the same guest", median(ours)-median(bare), 100, "ns")
+	b.upperBound("allocations for an event in the sandbox", float64((after.Mallocs-before.Mallocs)/events), 0, "")
 	return nil
 }
 
-// bareLoop runs a loop guest over n events with the least that a host can do,
-// and answers ns for each.
+// bareLoop runs a loop guest over n events with the minimum that a host can do, and returns
+// the ns per event.
 func bareLoop(ctx context.Context, wasm []byte, envelope string, n int) (float64, error) {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
 	defer r.Close(ctx)
@@ -205,19 +205,19 @@ func bareLoop(ctx context.Context, wasm []byte, envelope string, n int) (float64
 	return float64(time.Since(begin).Nanoseconds()) / float64(n), nil
 }
 
-// deadlines is how late a guest that spins is stopped.
+// deadlines measures how late a spinning guest is stopped.
 func (b *bench) deadlines(ctx context.Context) error {
 	const timeout, runs = 20 * time.Millisecond, 25
 	worst, err := b.spin(ctx, timeout, runs, func() {})
 	if err != nil {
 		return err
 	}
-	b.atMost(fmt.Sprintf("a spinning guest is stopped late by, worst of %d", runs), worst, 5, "ms")
+	b.upperBound(fmt.Sprintf("a spinning guest is stopped late by, worst of %d", runs), worst, 5, "ms")
 	return nil
 }
 
-// spin lets a guest spin into its timeout again and again, and answers by how
-// many ms it was stopped late at worst. meanwhile runs beside each.
+// spin lets a guest spin into its timeout repeatedly, and returns the maximum delay of its
+// stop in ms. meanwhile runs concurrently, once per run.
 func (b *bench) spin(ctx context.Context, timeout time.Duration, runs int, meanwhile func()) (float64, error) {
 	wasm, err := b.guest("guests/spin_on_event.wasm")
 	if err != nil {
@@ -246,7 +246,7 @@ func (b *bench) spin(ctx context.Context, timeout time.Duration, runs int, meanw
 	return worst, nil
 }
 
-// collection is how long a garbage collection takes longer because a guest spins.
+// collection measures how much longer a garbage collection takes while a guest spins.
 func (b *bench) collection(ctx context.Context) error {
 	collect := func() float64 {
 		begin := time.Now()
@@ -265,7 +265,7 @@ func (b *bench) collection(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	b.atMost("a garbage collection waits for a spinning guest, worst", worst, 25, "ms")
+	b.upperBound("a garbage collection waits for a spinning guest, worst", worst, 25, "ms")
 	return nil
 }
 
@@ -300,11 +300,11 @@ func (b *bench) starts(ctx context.Context) error {
 			return err
 		}
 	}
-	b.atLeast(fmt.Sprintf("warm start of a Go guest (%.0f ms) against cold (%.0f ms)", median(warm), median(cold)), median(cold)/median(warm), 20, "×")
+	b.lowerBound(fmt.Sprintf("warm start of a Go guest (%.0f ms) against cold (%.0f ms)", median(warm), median(cold)), median(cold)/median(warm), 20, "×")
 	return nil
 }
 
-// resident is the process's resident memory in bytes (Linux, proc(5)).
+// resident returns the process's resident memory in bytes (Linux, proc(5)).
 func resident() (float64, error) {
 	debug.FreeOSMemory()
 	text, err := os.ReadFile("/proc/self/statm")
@@ -318,7 +318,7 @@ func resident() (float64, error) {
 	return float64(pages * os.Getpagesize()), nil
 }
 
-// memory is what an idle instance takes.
+// memory measures the memory of an idle instance.
 func (b *bench) memory(ctx context.Context) error {
 	c, err := b.guest("guests/echo.wasm")
 	if err != nil {
@@ -362,7 +362,7 @@ func (b *bench) memory(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.atMost("resident memory of an idle "+k.name+" instance", (after-before)/float64(k.n)/1024, k.target, "KiB")
+		b.upperBound("resident memory of an idle "+k.name+" instance", (after-before)/float64(k.n)/1024, k.target, "KiB")
 		for _, p := range pools {
 			_ = p.Drain(ctx)
 		}

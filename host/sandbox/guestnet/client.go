@@ -19,7 +19,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Limits of a request and its answer.
+// Limits of a request and its response.
 const (
 	MaxRequest   = 1 << 20 // bytes of the request's JSON
 	MaxResponse  = 1 << 20 // bytes of the response's body
@@ -32,8 +32,8 @@ type Client struct {
 	http           http.Client
 }
 
-// Client makes the client of a plugin that reaches what is both asked for and
-// granted. An empty granted takes in all that is asked for.
+// Client returns the client of a plugin, which connects to hosts that are both requested
+// (asked) and granted. An empty granted grants all requested hosts.
 func (n *Network) Client(asked, granted []string) (*Client, error) {
 	c := &Client{}
 	for _, list := range []struct {
@@ -52,11 +52,11 @@ func (n *Network) Client(asked, granted []string) (*Client, error) {
 	return c, nil
 }
 
-// Send sends the request that text is (ABI v1, http) and answers the response as
-// JSON. Errors: fault.Invalid for what is malformed, fault.Denied for what may
-// not be reached or set, fault.Exhausted in a field for a request or response
-// that is too large, fault.Timeout and fault.Unavailable when no answer came.
-// Their texts are for the guest; why no answer came is told by the cause alone.
+// Send sends a request in the JSON form of ABI v1 (http) and returns the response as JSON.
+// Errors: fault.Invalid for a malformed request, fault.Denied for a host that is not
+// granted or a header of the host, fault.Exhausted with a field for a request or response
+// that is too large, fault.Timeout and fault.Unavailable when no response came. The texts
+// are for the guest; the detailed reason of fault.Unavailable is in the cause.
 func (c *Client) Send(ctx context.Context, text []byte) (string, error) {
 	if len(text) > MaxRequest {
 		return "", tooLarge("request", len(text), MaxRequest)
@@ -87,7 +87,7 @@ func (c *Client) Send(ctx context.Context, text []byte) (string, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return "", fault.New(fault.Unavailable, "%s switched to another protocol, which nobody had asked for", r.url.Host)
+		return "", fault.New(fault.Unavailable, "%s switched to another protocol without a request", r.url.Host)
 	}
 	content, err := io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *Client) Send(ctx context.Context, text []byte) (string, error) {
 	return encode(resp, content)
 }
 
-// check asks whether the plugin may reach a URL.
+// check returns fault.Denied for a URL that is not granted.
 func (c *Client) check(u *url.URL) error {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return fault.New(fault.Denied, "the scheme %q is neither http nor https", u.Scheme)
@@ -114,8 +114,8 @@ func (c *Client) check(u *url.URL) error {
 	return nil
 }
 
-// redirect checks every redirect as if the guest had asked for it, and takes
-// what may be secret out of a request that goes to another origin.
+// redirect checks every redirect like a request of the guest, and removes headers that may
+// be secret from a request to another origin.
 func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	if len(via) > MaxRedirects {
 		return fault.New(fault.Denied, "it was redirected more than %d times", MaxRedirects)
@@ -134,11 +134,11 @@ func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 			}
 		}
 	}
-	req.Header.Del("Referer") // the URL before may hold a secret
+	req.Header.Del("Referer") // the previous URL may contain a secret
 	return nil
 }
 
-// failed gives an error of the transport its code.
+// failed returns the fault for an error of the transport.
 func failed(err error) error {
 	var known *fault.Error
 	var wait net.Error
@@ -152,15 +152,15 @@ func failed(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // without the URL
 	}
-	// net/http has no value for it; the texts are of its two protocols.
+	// net/http has no error value for it; these are the texts of its two protocols
 	if text := err.Error(); strings.Contains(text, "response headers exceeded") || strings.Contains(text, "response header list larger") {
 		return tooLarge("response headers", -1, maxHeader)
 	}
 	return &fault.Error{Code: fault.Unavailable, Reason: "no answer came: " + why(err), Err: err}
 }
 
-// why tells a guest what went wrong. The error's own text is not for it: it has the
-// addresses of name servers and of the host, and what a name stands for inside.
+// why returns the reason of an error for a guest. The error's own text has addresses of name
+// servers, of the host, and of internal names.
 func why(err error) string {
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -198,7 +198,7 @@ func tooLarge(what string, size, limit int) error {
 	return &fault.Error{Code: fault.Exhausted, Field: what, Reason: reason + " " + itoa(limit) + " bytes"}
 }
 
-// encode makes the JSON that the guest gets.
+// encode returns the response as JSON.
 func encode(resp *http.Response, content []byte) (string, error) {
 	out := struct {
 		Status  int               `json:"status"`

@@ -28,7 +28,7 @@ type response struct {
 	Base64  string `json:"body_base64"`
 }
 
-// serve starts a server on the loopback and tells its host:port.
+// serve starts a server on the loopback and returns its host:port.
 func serve(t *testing.T, handler http.HandlerFunc) string {
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
@@ -89,7 +89,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestInvalidRequestsAreRefused(t *testing.T) {
 	c := client(t, guestnet.Config{}, "127.0.0.1", "127.0.0.1:1", "api.example.com")
 	with := func(members string) string { return `{"method":"GET","url":"http://127.0.0.1:1/",` + members + `}` }
 	for _, tt := range []struct {
@@ -180,8 +180,8 @@ func TestAskedAndGranted(t *testing.T) {
 	}
 }
 
-// TestAddresses resolves a granted name to addresses that it must not reach, and
-// reaches the loopback by grants that name it.
+// TestAddresses resolves a granted name to addresses that are not public, and connects to
+// the loopback by grants that name it.
 func TestAddresses(t *testing.T) {
 	host := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	_, port, _ := net.SplitHostPort(host)
@@ -251,7 +251,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-func TestResponsesThatAreTooMuch(t *testing.T) {
+func TestLargeResponsesAreRefused(t *testing.T) {
 	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/fits":
@@ -273,7 +273,7 @@ func TestResponsesThatAreTooMuch(t *testing.T) {
 	}
 }
 
-func TestNoAnswerInTime(t *testing.T) {
+func TestLateResponseIsTimeout(t *testing.T) {
 	release := make(chan struct{})
 	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
@@ -294,7 +294,7 @@ func TestNoAnswerInTime(t *testing.T) {
 	}
 }
 
-// TestSwitchedProtocol: an answer that never ends is no answer.
+// TestSwitchedProtocol: a response that never ends is an error.
 func TestSwitchedProtocol(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -317,7 +317,7 @@ func TestSwitchedProtocol(t *testing.T) {
 	}
 }
 
-// resolver answers every question with one address of version 4, or with none.
+// resolver resolves every name to one IPv4 address, or to none.
 func resolver(addr string) *net.Resolver {
 	ip := net.ParseIP(addr).To4() // nil for ""
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {

@@ -15,9 +15,9 @@ import (
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 )
 
-// TestErrorsTellNothingOfTheHost: a guest learns what failed, and no address of a
-// name server, of the host, or of what a name stands for.
-func TestErrorsTellNothingOfTheHost(t *testing.T) {
+// TestErrorsExposeNoAddress: an error for the guest contains no address of a name server,
+// of the host, or of a resolved name.
+func TestErrorsExposeNoAddress(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestErrorsTellNothingOfTheHost(t *testing.T) {
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	answering := serve(t, func(http.ResponseWriter, *http.Request) {})
-	silent := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	mute := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "udp", Addr: &net.UDPAddr{IP: net.IPv4(10, 0, 0, 53), Port: 53}, Err: errors.New("lookup on 10.0.0.53:53 by proxy.internal")}
 	}}
 	slow := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -56,7 +56,7 @@ func TestErrorsTellNothingOfTheHost(t *testing.T) {
 		{"no TLS", "https://" + garbage + "/", nil, fault.Unavailable, "no answer came: TLS failed"},
 		{"HTTP instead of TLS", "https://" + answering + "/", nil, fault.Unavailable, "no answer came: the exchange failed"},
 		{"no such name", "http://api.test/", resolver(""), fault.Unavailable, "no answer came: there is no host of that name"},
-		{"no name server", "http://api.test/", silent, fault.Unavailable, "no answer came: the host's name cannot be resolved"},
+		{"no name server", "http://api.test/", mute, fault.Unavailable, "no answer came: the host's name cannot be resolved"},
 		{"a slow name server", "http://api.test/", slow, fault.Timeout, "no answer came in time"},
 		{"a private address", "http://api.test/", resolver("10.0.0.1"), fault.Denied, "the address is not a public one"},
 	} {
@@ -92,10 +92,10 @@ func listen(t *testing.T, do func(net.Conn)) string {
 	return ln.Addr().String()
 }
 
-// port is the port of a URL, or one that nobody has.
+// port returns the port of a URL, or an unused one.
 func port(t *testing.T, url string) string {
-	_, rest, _ := strings.Cut(url, "://")
-	_, port, err := net.SplitHostPort(strings.TrimSuffix(rest, "/"))
+	_, address, _ := strings.Cut(url, "://")
+	_, port, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
 	if err != nil {
 		return "1"
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 )
 
-// TestHeadersTooLarge: to ask again does not help, so it is no UNAVAILABLE. An
-// exhausted limit in a field is what package sandbox answers TOO_LARGE to.
+// TestHeadersTooLarge: a retry does not help, so the code is not UNAVAILABLE. Package
+// sandbox maps an exhausted limit with a field to TOO_LARGE.
 func TestHeadersTooLarge(t *testing.T) {
 	host := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		for i := range 600 {

@@ -19,7 +19,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 )
 
-// TestHeaderValues sends what a header may hold, byte for byte.
+// TestHeaderValues sends every byte that a header may contain.
 func TestHeaderValues(t *testing.T) {
 	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, base64.StdEncoding.EncodeToString([]byte(r.Header.Get("X-Value")))) //nolint:errcheck // the client looks
@@ -49,8 +49,8 @@ func TestHeaderValues(t *testing.T) {
 	}
 }
 
-// TestHeadersOfTheHost are not the guest's to set, however they are written.
-func TestHeadersOfTheHost(t *testing.T) {
+// TestGuestCannotSetHostHeaders, in any notation.
+func TestGuestCannotSetHostHeaders(t *testing.T) {
 	c := client(t, guestnet.Config{}, "127.0.0.1:1")
 	for _, name := range []string{"host", "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
 		"content-length", "accept-encoding", "expect", "http2-settings", "proxy-authorization", "Proxy-Anything", "HOST"} {
@@ -72,7 +72,7 @@ func TestHeadersOfTheHost(t *testing.T) {
 	}
 }
 
-// TestPatterns parses what a grant or a manifest may list, and asks whom it reaches.
+// TestPatterns parses the hosts of grants and manifests, and matches URLs.
 func TestPatterns(t *testing.T) {
 	for _, tt := range []struct {
 		pattern string
@@ -106,7 +106,7 @@ func TestPatterns(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := c.Reaches(u); got != want {
+				if got := c.Allows(u); got != want {
 					t.Errorf("%s reaches %s: %v", tt.pattern, raw, got)
 				}
 			}
@@ -119,7 +119,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestRequestIsBoundedToTheByte: 1 MiB of JSON and no more.
+// TestRequestIsBoundedToTheByte: 1 MiB of JSON.
 func TestRequestIsBoundedToTheByte(t *testing.T) {
 	c := client(t, guestnet.Config{}, "127.0.0.1:1")
 	request := func(size int) string {
@@ -134,7 +134,7 @@ func TestRequestIsBoundedToTheByte(t *testing.T) {
 	}
 }
 
-// TestAgentAndEncoding: a guest's own agent stays, the host's is berth.
+// TestAgentAndEncoding: the guest's agent is kept; the default is berth.
 func TestAgentAndEncoding(t *testing.T) {
 	host := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s|%s", r.UserAgent(), r.Header.Get("Accept-Encoding"))
@@ -147,7 +147,7 @@ func TestAgentAndEncoding(t *testing.T) {
 	}
 }
 
-// TestCloseEndsIdleConnections, which a guest's requests leave.
+// TestCloseEndsIdleConnections of guests' requests.
 func TestCloseEndsIdleConnections(t *testing.T) {
 	closed := make(chan struct{}, 1)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

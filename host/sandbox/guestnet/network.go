@@ -12,14 +12,14 @@ import (
 	"github.com/berth-host/berth/host/netguard"
 )
 
-// Config sets up a Network. The zero value of every field is its default.
+// Config configures a Network. The zero value of every field is its default.
 type Config struct {
 	Resolver *net.Resolver // default the system's
 	TLS      *tls.Config   // default: the system's roots
 }
 
-// Network holds the connections of all guests. Whether an address may be
-// connected to follows from the URL's host alone, so plugins can share them.
+// Network has the connections of all guests. The URL's host alone decides which addresses
+// are allowed, so plugins can share connections.
 type Network struct {
 	dialer    net.Dialer
 	transport http.Transport
@@ -28,7 +28,7 @@ type Network struct {
 // maxHeader bounds the header of a response, in bytes.
 const maxHeader = 64 << 10
 
-// New makes a Network. Close it.
+// New returns a Network. The caller closes it.
 func New(cfg Config) *Network {
 	n := &Network{dialer: net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver}}
 	n.transport = http.Transport{
@@ -45,11 +45,11 @@ func New(cfg Config) *Network {
 	return n
 }
 
-// Close closes the connections that no request uses.
+// Close closes idle connections.
 func (n *Network) Close() { n.transport.CloseIdleConnections() }
 
-// dial connects to a host of a URL. That a URL may name an address at all, or
-// localhost, the client has checked: only a grant for just that allows it.
+// dial connects to the host of a URL. The client has checked that an address, or localhost,
+// is granted as such.
 func (n *Network) dial(ctx context.Context, network, target string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(target)
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Pattern is whom a grant, or the list of a manifest, reaches: a host name or
-// address, "*." before a name for every name below it, and a port. Without a
-// port it stands for the default one of a URL's scheme.
+// Pattern is a host in a grant or a manifest: a name or an address, with "*." before a name
+// for all its subdomains, and a port. Without a port it matches the default one of a URL's
+// scheme.
 type Pattern struct {
 	name  string     // lower case; "" when it is an address
 	addr  netip.Addr // unmapped
-	below bool       // every name below, not the name itself
+	below bool       // all subdomains, not the name itself
 	port  string     // "" for the scheme's default
 }
 

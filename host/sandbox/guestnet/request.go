@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// request is what a guest wants to send.
+// request is a decoded request of a guest.
 type request struct {
 	method string
 	url    *url.URL
@@ -22,7 +22,7 @@ type request struct {
 	body   []byte // nil for none
 }
 
-// parse reads {"method", "url", "headers"?, "body"?, "body_base64"?}.
+// parse decodes {"method", "url", "headers"?, "body"?, "body_base64"?}.
 func parse(text []byte) (*request, error) {
 	var in struct {
 		Method  *string           `json:"method"`

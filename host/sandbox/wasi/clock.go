@@ -13,9 +13,8 @@ const (
 	clockThread    = 3
 )
 
-// clock is what a clock shows, in nanoseconds; false for one that does not
-// exist. The clocks of process and thread count since the guest began, as the C
-// library's emulation of them does.
+// clock returns the time of a clock in nanoseconds; false if it does not exist. The clocks
+// of process and thread count since the guest started, like the C library's emulation.
 func (p *Process) clock(id uint64) (ns uint64, ok bool) {
 	switch uint32(id) {
 	case clockRealtime:
@@ -36,8 +35,8 @@ func clockResGet(p *Process, m Memory, a []uint64) Errno {
 	return put64(m, a[1], 1)
 }
 
-// clockTimeGet is clock_time_get: (id, precision, result) -> errno. It is always
-// as precise as it can be.
+// clockTimeGet is clock_time_get: (id, precision, result) -> errno. It ignores the
+// precision.
 func clockTimeGet(p *Process, m Memory, a []uint64) Errno {
 	ns, ok := p.clock(a[0])
 	if !ok {
@@ -64,14 +63,14 @@ const (
 	eventRead  = 1
 	eventWrite = 2
 
-	absolute = 1 // of a clock's subscription: the time is a moment
-	hangup   = 1 // of an event: no more will come
+	absolute = 1 // of a clock's subscription: the time is absolute
+	hangup   = 1 // of an event: the stream has ended
 
-	writable = 64 << 10 // bytes that a stream is said to take
+	writable = 64 << 10 // reported capacity of an output stream, in bytes
 )
 
 // pollOneoff is poll_oneoff: (subscriptions, events, count, result) -> errno. The
-// streams are always ready; the guest sleeps when it waits for clocks alone.
+// streams are always ready; the guest sleeps if it only waits for clocks.
 func pollOneoff(p *Process, m Memory, a []uint64) Errno {
 	count := uint32(a[2])
 	if count == 0 || count > maxVector {
@@ -107,10 +106,10 @@ func pollOneoff(p *Process, m Memory, a []uint64) Errno {
 	happened := uint32(0)
 	for i := range waits {
 		if waits[i] > wait {
-			continue // its time has not come
+			continue // it is not due
 		}
 		s, e := subs[i*subscriptionSize:], events[happened*eventSize:]
-		copy(e, s[:8]) // the guest's own mark
+		copy(e, s[:8]) // the guest's user data
 		e[10] = s[8]
 		if s[8] != eventClock {
 			p.ready(e, s[8], uint64(le.Uint32(s[16:])))
@@ -121,8 +120,8 @@ func pollOneoff(p *Process, m Memory, a []uint64) Errno {
 	return Success
 }
 
-// until is how long it is to the moment of a clock's subscription, not below
-// zero; false when that is malformed.
+// until returns the time until a clock's subscription is due, at least 0; false when the
+// subscription is malformed.
 func (p *Process) until(s []byte) (time.Duration, bool) {
 	now, ok := p.clock(uint64(le.Uint32(s[16:])))
 	at := le.Uint64(s[24:])
@@ -135,8 +134,7 @@ func (p *Process) until(s []byte) (time.Duration, bool) {
 	return time.Duration(min(at, math.MaxInt64-1)), true
 }
 
-// ready fills in the event of a stream: its error, or how many bytes can be read
-// or written.
+// ready sets the event of a stream: its error, or how many bytes can be read or written.
 func (p *Process) ready(e []byte, kind byte, fd uint64) {
 	right := uint64(rightRead)
 	if kind == eventWrite {

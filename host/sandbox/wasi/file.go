@@ -4,12 +4,12 @@ import "encoding/binary"
 
 var le = binary.LittleEndian
 
-// maxVector is the most pieces of one read or write, IOV_MAX of Linux: a call
-// with more of them takes these and answers how many bytes they were, as every
-// caller must expect.
+// maxVector bounds the pieces of one read or write, like IOV_MAX of Linux: a call with more
+// processes the first ones and returns how many bytes they have, which every caller must
+// expect.
 const maxVector = 1024
 
-// stream is what a descriptor stands for.
+// stream is the stream of a descriptor.
 type stream uint8
 
 const (
@@ -30,8 +30,7 @@ const (
 	rightPoll           = 1 << 27
 )
 
-// rights are those a stream has from the start. They do not contain the ones to
-// seek and to tell.
+// rights returns the initial rights of a stream, which exclude seek and tell.
 func (s stream) rights() uint64 {
 	const each = rightFdstatSetFlags | rightFilestatGet | rightPoll
 	switch s {
@@ -49,8 +48,8 @@ const (
 	flagNonblock = 1 << 2
 )
 
-// typeUnknown is the type of the streams. Preview 1 has none for pipes. With the
-// type of a character device a library takes a stream for a terminal.
+// typeUnknown is the type of the streams. Preview 1 has none for pipes; a library treats a
+// character device as a terminal.
 const typeUnknown = 0
 
 // file is a descriptor.
@@ -68,14 +67,14 @@ func (p *Process) file(fd uint64) *file {
 	return nil
 }
 
-// use returns the stream of a descriptor that is open for what a right allows.
+// use returns the stream of an open descriptor that has a right.
 func (p *Process) use(fd uint64, right uint64) (stream, Errno) {
 	f := p.file(fd)
 	switch {
 	case f == nil || f.stream.rights()&right == 0:
 		return closed, Ebadf
 	case f.rights&right == 0:
-		return closed, Enotcapable // the guest has given the right away
+		return closed, Enotcapable // the guest has dropped the right
 	}
 	return f.stream, Success
 }
@@ -113,9 +112,9 @@ func fdWrite(p *Process, m Memory, a []uint64) Errno {
 	return p.pieces(m, a, p.output[s-stdout].Write)
 }
 
-// pieces calls do for each piece of a vector, until one is not taken whole, and
-// stores how many bytes were. What fails behind some bytes that were taken fails
-// again at the next call, and is answered there.
+// pieces calls do for each piece of a vector, until one is not processed completely, and
+// stores the number of bytes. An error after some bytes is returned by the next call, where
+// it occurs again.
 func (p *Process) pieces(m Memory, a []uint64, do func([]byte) (int, error)) Errno {
 	count := min(uint32(a[2]), maxVector)
 	vector, ok := m.Read(uint32(a[1]), count*8)
@@ -185,8 +184,8 @@ func fdClose(p *Process, _ Memory, a []uint64) Errno {
 	return Success
 }
 
-// fdRenumber is fd_renumber: (from, to) -> errno. Both are open; to is closed and
-// stands for what from stood for, which is no longer open.
+// fdRenumber is fd_renumber: (from, to) -> errno. Both are open; from replaces to, and is no
+// longer open.
 func fdRenumber(p *Process, _ Memory, a []uint64) Errno {
 	from, to := p.file(a[0]), p.file(a[1])
 	if from == nil || to == nil {
@@ -211,7 +210,7 @@ func fdFdstatGet(p *Process, m Memory, a []uint64) Errno {
 	clear(stat)
 	stat[0] = typeUnknown
 	le.PutUint16(stat[2:], f.flags)
-	le.PutUint64(stat[8:], f.rights) // nothing can be opened with what it would inherit
+	le.PutUint64(stat[8:], f.rights) // there is nothing to open with inherited rights
 	return Success
 }
 
@@ -228,7 +227,7 @@ func fdFdstatSetFlags(p *Process, _ Memory, a []uint64) Errno {
 }
 
 // fdFdstatSetRights is fd_fdstat_set_rights: (fd, base, inheriting) -> errno.
-// Rights can only be given away.
+// Rights can only be dropped.
 func fdFdstatSetRights(p *Process, _ Memory, a []uint64) Errno {
 	f := p.file(a[0])
 	switch {
@@ -241,8 +240,8 @@ func fdFdstatSetRights(p *Process, _ Memory, a []uint64) Errno {
 	return Success
 }
 
-// fdFilestatGet is fd_filestat_get: (fd, result) -> errno. Each stream has another
-// inode: a program that compares them must not take its input for its output.
+// fdFilestatGet is fd_filestat_get: (fd, result) -> errno. The streams have
+// different inodes, so that a program does not mistake its input for its output.
 func fdFilestatGet(p *Process, m Memory, a []uint64) Errno {
 	s, errno := p.use(a[0], rightFilestatGet)
 	if errno != Success {

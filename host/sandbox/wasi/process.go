@@ -12,14 +12,13 @@ type Memory interface {
 	Read(offset, size uint32) (view []byte, ok bool)
 }
 
-// Host is what a Process needs from the one that runs the guest. Each method may
-// panic to stop the guest.
+// Host is the interface to the host of the guest. Each method may panic to trap the guest.
 type Host interface {
-	// Monotonic is the time since a moment before the guest began; it is above zero.
+	// Monotonic returns the time since a moment before the guest started; it is positive.
 	Monotonic() time.Duration
-	// Sleep returns after d, or earlier when the guest has to stop.
+	// Sleep returns after d, or earlier when the guest has to end.
 	Sleep(d time.Duration)
-	// Yield lets others run.
+	// Yield yields the processor.
 	Yield()
 	// Charge charges the guest for bytes that were read, written or copied for it.
 	Charge(bytes int)
@@ -27,18 +26,18 @@ type Host interface {
 	Exit(code uint32)
 }
 
-// Process is what one guest sees of the system. Make it with New.
+// Process is the system of one guest. New makes it.
 type Process struct {
 	host   Host
 	args   []string
-	stdin  string // what was not read yet
+	stdin  string // the unread part
 	output [2]io.Writer
 	random io.Reader
 	began  time.Duration
 	files  [3]file // by descriptor
 }
 
-// Config is what a guest is given.
+// Config configures a Process.
 type Config struct {
 	Host           Host // required
 	Args           []string
@@ -60,8 +59,8 @@ func New(cfg Config) Process {
 // Function is a function of preview 1.
 type Function struct {
 	Params string // "i" for an i32, "I" for an i64
-	// Call takes the arguments from stack and returns the result. Of proc_exit,
-	// which has none, it does not return.
+	// Call takes the arguments from stack and returns the result. For proc_exit, which has
+	// none, it does not return.
 	Call func(p *Process, m Memory, stack []uint64) Errno
 }
 
@@ -94,7 +93,7 @@ func Functions() map[string]Function {
 		"fd_advise":             {"iIIi", fdAdvise},
 		"fd_allocate":           {"iII", onStream(Espipe)},
 		"fd_close":              {"i", fdClose},
-		"fd_datasync":           {"i", onStream(Success)}, // what was written is with the host
+		"fd_datasync":           {"i", onStream(Success)}, // writes are complete
 		"fd_sync":               {"i", onStream(Success)},
 		"fd_fdstat_get":         {"ii", fdFdstatGet},
 		"fd_fdstat_set_flags":   {"ii", fdFdstatSetFlags},
@@ -128,7 +127,7 @@ func Functions() map[string]Function {
 // Errno is an error of preview 1.
 type Errno uint16
 
-// The errors that are answered.
+// The errors that functions return.
 const (
 	Success     Errno = 0
 	Ebadf       Errno = 8
@@ -142,7 +141,7 @@ const (
 	Enotcapable Errno = 76
 )
 
-// onStream answers a call on an open descriptor, its first argument, with errno.
+// onStream returns errno for an open descriptor, its first argument.
 func onStream(errno Errno) func(*Process, Memory, []uint64) Errno {
 	return func(p *Process, _ Memory, a []uint64) Errno {
 		if p.file(a[0]) == nil {
@@ -166,7 +165,7 @@ func argsSizesGet(p *Process, m Memory, a []uint64) Errno {
 	return put32(m, a[0], uint32(len(p.args)), a[1], uint32(size))
 }
 
-// argsGet is args_get: (pointers, bytes) -> errno. The arguments end with a zero.
+// argsGet is args_get: (pointers, bytes) -> errno. Each argument ends with a zero byte.
 func argsGet(p *Process, m Memory, a []uint64) Errno {
 	pointers, at := uint32(a[0]), uint32(a[1])
 	for i, arg := range p.args {
@@ -199,8 +198,7 @@ func randomGet(p *Process, m Memory, a []uint64) Errno {
 // maxSignal is the highest signal of preview 1.
 const maxSignal = 30
 
-// procRaise is proc_raise: (signal) -> errno. There are no signals; signal 0 is
-// none.
+// procRaise is proc_raise: (signal) -> errno. There are no signals; signal 0 has no effect.
 func procRaise(_ *Process, _ Memory, a []uint64) Errno {
 	switch signal := uint32(a[0]); {
 	case signal == 0:

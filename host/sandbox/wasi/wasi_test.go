@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
-// guest is a Process with a memory, and a Host whose clock moves only when the
-// guest sleeps.
+// guest is a Process with a memory, and a Host whose clock only advances when the guest
+// sleeps.
 type guest struct {
 	wasi.Process
 	memory         memory
@@ -34,7 +34,7 @@ func (m memory) Read(offset, size uint32) ([]byte, bool) {
 	return nil, false
 }
 
-// quota keeps what is written up to 100 bytes.
+// quota keeps up to 100 bytes.
 type quota struct{ bytes.Buffer }
 
 func (q *quota) Write(p []byte) (int, error) {
@@ -277,8 +277,8 @@ func TestReadAndWriteVectors(t *testing.T) {
 	}
 }
 
-// TestManyPiecesAreTakenInParts: 1,024 of them at a call.
-func TestManyPiecesAreTakenInParts(t *testing.T) {
+// TestLongVectorIsProcessedInParts: 1,024 pieces per call.
+func TestLongVectorIsProcessedInParts(t *testing.T) {
 	for count, want := range map[uint64]uint32{1023: 1023, 1024: 1024, 1025: 1024, 1 << 29: 1024} {
 		g := newGuest(strings.Repeat("x", 2000))
 		for i := range 1100 {
@@ -431,7 +431,7 @@ func TestPoll(t *testing.T) {
 	}
 }
 
-func TestPollTellsWhatCanBeRead(t *testing.T) {
+func TestPollReportsReadableBytes(t *testing.T) {
 	g := newGuest("12345")
 	if g.poll(t, subscription{kind: 1}); g.u64(20016) != 5 || g.memory[20024] != 0 {
 		t.Errorf("%d bytes, flags %d", g.u64(20016), g.memory[20024])

@@ -1,13 +1,11 @@
-package sandbox
+package crash
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-	"unicode/utf8"
 )
 
-// written is what runtimes have written when a program of theirs gave up. Go: 1.26.8 as wasip1; Rust: 1.95.
+// written has the output of crashed programs. Go: 1.26.8 as wasip1; Rust: 1.95.
 var written = []struct{ name, stderr, headline string }{
 	{"nothing", "", ""},
 	{"lines of a log", "starting\n2026/11/29 14:55:24 cannot connect\n", ""},
@@ -93,117 +91,30 @@ main.main()
 	{"a word within a line is none", "I do not panic: all is well\nan assertion failed: no\n", ""},
 }
 
-func TestCrashOf(t *testing.T) {
+func TestFind(t *testing.T) {
 	for _, tt := range written {
-		if got, _ := crashOf(tt.stderr); got != tt.headline {
+		if got, _ := Find(tt.stderr); got != tt.headline {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.headline)
 		}
 	}
 }
 
-func TestExplain(t *testing.T) {
-	const trap = "wasm error: unreachable\nwasm stack trace:\n\t.run()"
-	for _, tt := range []struct{ name, cause, written, want string }{
-		{"nothing written", trap, "", trap},
-		{"a trap after plain lines", trap, "starting\ncannot open the ledger\n",
-			"wasm error: unreachable: cannot open the ledger\nwasm stack trace:\n\t.run()\nstarting\ncannot open the ledger\n"},
-		{"a trap after a panic", trap, "thread 'main' panicked at src/lib.rs:5:9:\nno ledger",
-			"panic: no ledger (src/lib.rs:5:9)\n" + trap + "\nthread 'main' panicked at src/lib.rs:5:9:\nno ledger"},
-		{"an exit after a plain line", "it exited with code 1", "2026/11/29 14:55:24 cannot connect",
-			"it exited with code 1: 2026/11/29 14:55:24 cannot connect\n2026/11/29 14:55:24 cannot connect"},
-		{"an exit after a panic", "it exited with code 2", "panic: boom", "panic: boom\nit exited with code 2\npanic: boom"},
-	} {
-		if got := explain(tt.cause, tt.written); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
-		}
-	}
-	for _, tt := range []struct{ written, want string }{
-		{"no total", "no total"},
-		{"reading\nno total", "no total\nreading\nno total"},
-		{"reading\npanic: no total\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1",
-			"panic: no total (a/main.go:3)\nreading\npanic: no total\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1"},
-	} {
-		if got := explainExit(tt.written); got != tt.want {
-			t.Errorf("exit: got %q, want %q", got, tt.want)
-		}
-	}
-}
-
-// A stack that is longer than what is kept must not displace the panic before it.
-func TestTailKeepsTheCrashBeforeALongStack(t *testing.T) {
-	frames := func(n int) string {
-		var b strings.Builder
-		for i := range n {
-			fmt.Fprintf(&b, "example.com/shop.f%d(0x1, 0x2)\n\texample.com/shop/deep.go:%d +0x1\n", i, i+1)
-		}
-		return b.String()
-	}
-	const panicked = "panic: deep\n\ngoroutine 1 [running]:\n"
-	const headline = "panic: deep (shop/deep.go:1)"
-	for _, tt := range []struct {
-		name, stderr, want string
-	}{
-		{"short", panicked + frames(3), headline},
-		{"long", panicked + frames(1000), headline},
-		{"much before it", strings.Repeat("a line\n", 20_000) + panicked + frames(1000), headline},
-		{"an older one does not count", "panic: old\n\n" + strings.Repeat("a line\n", 3000) + panicked + frames(1000), headline},
-		{"the end is plain, after a crash that was survived", "panic: old\n\n" + strings.Repeat("a line\n", 3000), "panic: old"},
-		{"no crash", strings.Repeat("a line\n", 3000), ""},
-	} {
-		for _, step := range []int{1, 7, 4096, len(tt.stderr)} {
-			var kept tail
-			for rest := tt.stderr; rest != ""; {
-				n := min(step, len(rest))
-				if got, err := kept.Write([]byte(rest[:n])); got != n || err != nil {
-					t.Fatalf("%s: Write answered %d, %v", tt.name, got, err)
-				}
-				rest = rest[n:]
-			}
-			text := kept.text()
-			if got, _ := crashOf(text); got != tt.want {
-				t.Errorf("%s, %d bytes at a time: got %q, want %q", tt.name, step, got, tt.want)
-			}
-			if len(text) > maxTail+maxHead+8 {
-				t.Errorf("%s: %d bytes are kept", tt.name, len(text))
-			}
-			if end := tt.stderr[max(0, len(tt.stderr)-maxTail):]; !strings.HasSuffix(text, strings.TrimSpace(end)) {
-				t.Errorf("%s: the end is lost", tt.name)
-			}
-		}
-	}
-	var kept tail
-	if n, err := kept.Write(make([]byte, maxOutput)); n != maxOutput || err != nil {
-		t.Errorf("a write at the quota answered %d, %v", n, err)
-	}
-	if _, err := kept.Write([]byte{1}); err == nil {
-		t.Error("a write over the quota was taken")
-	}
-	kept.reset()
-	if got := kept.text(); got != "" {
-		t.Errorf("after reset it has %q", got)
-	}
-}
-
-func FuzzCrashOf(f *testing.F) {
+func FuzzFind(f *testing.F) {
 	for _, w := range written {
 		f.Add(w.stderr)
 	}
 	f.Fuzz(func(t *testing.T, stderr string) {
-		headline, at := crashOf(stderr)
+		headline, start := Find(stderr)
 		if strings.ContainsAny(headline, "\n") {
 			t.Errorf("several lines: %q", headline)
 		}
-		if at < 0 || at > len(stderr) || at > 0 && stderr[at-1] != '\n' {
-			t.Errorf("it begins at %d of %q", at, stderr)
+		if start < 0 || start > len(stderr) || start > 0 && stderr[start-1] != '\n' {
+			t.Errorf("it starts at %d of %q", start, stderr)
 		}
 		if headline != "" {
-			if again, _ := crashOf(stderr[at:]); again != headline {
-				t.Errorf("from its beginning on it is %q, was %q", again, headline)
+			if again, _ := Find(stderr[start:]); again != headline {
+				t.Errorf("from its start on it is %q, was %q", again, headline)
 			}
-		}
-		message := explain("it exited with code 2", strings.ToValidUTF8(stderr, ""))
-		if first, _, _ := strings.Cut(message, "\n"); strings.TrimSpace(first) == "" || !utf8.ValidString(message) {
-			t.Errorf("the message begins with %q", first)
 		}
 	})
 }

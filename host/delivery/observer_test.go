@@ -10,15 +10,14 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// TestWatcherSeesWhatAHandKept holds that who comes to watch is told of each outcome
-// that was not there to be seen when he came: what a lease has kept is delivering
-// until then.
-func TestWatcherSeesWhatAHandKept(t *testing.T) {
+// TestLateObserverSeesBufferedOutcomes: an observer registered after attempts completed is
+// notified of the outcomes that a lease still buffers; until then they are delivering.
+func TestLateObserverSeesBufferedOutcomes(t *testing.T) {
 	for name, submit := range map[string]func(x *delivery.Lease){
 		"flush": (*delivery.Lease).Flush,
 		"close": (*delivery.Lease).Close,
 		"next": func(x *delivery.Lease) {
-			for n := 0; n < 2; { // until it has had to ask the queue
+			for n := 0; n < 2; { // until it has called Next
 				if _, ok := x.NextBuffered(); !ok {
 					x.Next(nil, elapsed)
 					n = 2
@@ -33,7 +32,7 @@ func TestWatcherSeesWhatAHandKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var watched atomic.Bool
-			var seen []string // of this goroutine: nobody else ends attempts
+			var seen []string // of this goroutine, the only one that completes attempts
 			f := setUpWith(t, delivery.Config{Watched: watched.Load, Observer: func(rec event.Record, d event.Delivery) {
 				seen = append(seen, fmt.Sprint(rec.Seq, d.Seq, " ", d.Status, " ", d.Result))
 			}})
@@ -57,11 +56,11 @@ func TestWatcherSeesWhatAHandKept(t *testing.T) {
 			watched.Store(true)
 			list, err := f.d.Deliveries(t.Context(), f.log.at(1))
 			if err != nil || len(list) != 1 || list[0].Status != "delivering" {
-				t.Fatalf("got %+v, %v: it is kept", list, err)
+				t.Fatalf("got %+v, %v; want delivering", list, err)
 			}
 			submit(x)
 			if len(seen) < 3 || !slices.Equal(seen[:3], want) {
-				t.Errorf("the watcher saw %q, want %q first", seen, want)
+				t.Errorf("the observer saw %q, want %q first", seen, want)
 			}
 			if name != "close" {
 				x.Close()

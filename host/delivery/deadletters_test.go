@@ -13,7 +13,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// The store of the tests that ask for no dead letters keeps none.
+// The fake store has no dead letters.
 
 func (s *store) Redriven(context.Context, string, uint64, int) ([]event.Delivery, error) {
 	return nil, nil
@@ -32,7 +32,7 @@ func (s *store) StartReplay(context.Context, string, uint64, uint64, time.Time) 
 	return errKeepsNone
 }
 
-func TestRedriveOfAnOpenHandler(t *testing.T) {
+func TestRedriveOfOpenHandler(t *testing.T) {
 	m := onMemory(t)
 	m.set(reject)
 	_, stop := m.open("h", delivery.Policy{})
@@ -42,18 +42,18 @@ func TestRedriveOfAnOpenHandler(t *testing.T) {
 	m.publish("a", "b", "a", "b")
 	m.awaitStatuses("h", "dead dead dead dead")
 	m.awaitStatuses("other", "dead dead dead dead")
-	var letters []event.DeadLetter
+	var list []event.DeadLetter
 	m.await("they are written", func() bool {
 		var next string
 		var err error
-		letters, next, err = m.d.DeadLetters(t.Context(), event.DeadFilter{Handler: "h"}, "", 10)
-		return err == nil && next == "" && len(letters) == 4
+		list, next, err = m.d.DeadLetters(t.Context(), event.DeadFilter{Handler: "h"}, "", 10)
+		return err == nil && next == "" && len(list) == 4
 	})
-	if l := letters[0]; l.Seq != 4 || l.Event.Metadata().Subject != "b" || l.Reason != event.ReasonRejected || l.FirstAt.IsZero() || l.At.Before(l.FirstAt) || l.ErrorMessage != "no" {
+	if l := list[0]; l.Seq != 4 || l.Event.Metadata().Subject != "b" || l.Reason != event.ReasonRejected || l.FirstAt.IsZero() || l.At.Before(l.FirstAt) || l.ErrorMessage != "no" {
 		t.Errorf("got %+v", l)
 	}
 	// One that fails again is a dead letter again.
-	m.redrive(event.DeadFilter{Handler: "h", EventID: letters[0].Event.ID()}, 1)
+	m.redrive(event.DeadFilter{Handler: "h", EventID: list[0].Event.ID()}, 1)
 	m.await("the event again", func() bool { return len(m.sequence("h")) == 5 })
 	m.awaitStatuses("h", "dead dead dead dead")
 	// All of the handler, now that it works, and nobody else's.
@@ -65,7 +65,7 @@ func TestRedriveOfAnOpenHandler(t *testing.T) {
 		t.Errorf("other has %s", got)
 	}
 	if got := len(m.sequence("other")); got != 4 {
-		t.Errorf("other was given %d", got)
+		t.Errorf("other got %d", got)
 	}
 	if n, err := m.d.Purge(t.Context(), event.DeadFilter{Handler: "other"}); n != 4 || err != nil {
 		t.Errorf("Purge: got %d, %v", n, err)
@@ -73,8 +73,8 @@ func TestRedriveOfAnOpenHandler(t *testing.T) {
 	m.redrive(event.DeadFilter{}, 0)
 }
 
-// TestRedrivenEventKeepsToItsKey holds one event of a key in flight: the redriven
-// one of that key waits, that of another key goes on.
+// TestRedrivenEventKeepsToItsKey: while an event of a key is in flight, the redriven one of
+// that key waits, and that of another key is delivered.
 func TestRedrivenEventKeepsToItsKey(t *testing.T) {
 	m := onMemory(t)
 	m.set(reject)
@@ -102,10 +102,9 @@ func TestRedrivenEventKeepsToItsKey(t *testing.T) {
 	}
 }
 
-// TestRedriveOfWhatHasJustSucceeded redrives an old dead letter while a replay
-// has its event in flight, which succeeds before the redrive is written and is
-// itself not written yet: it comes once.
-func TestRedriveOfWhatHasJustSucceeded(t *testing.T) {
+// TestRedriveDuringReplayDeliversOnce redrives a dead letter while a replay has its event in
+// flight; the attempt succeeds before the redrive is stored, and its outcome is unwritten.
+func TestRedriveDuringReplayDeliversOnce(t *testing.T) {
 	release := make(chan struct{})
 	passed := make(chan struct{}, 8)
 	h := &hooked{redriven: func() { passed <- struct{}{} }}
@@ -137,8 +136,8 @@ func TestRedriveOfWhatHasJustSucceeded(t *testing.T) {
 	<-passed
 	full.Store(false)
 	m.await("the outcome is written", func() bool {
-		rows, err := m.engine.Deliveries(context.Background(), 1)
-		return err == nil && len(rows) == 1 && rows[0].Status == event.StatusOK
+		stored, err := m.engine.Deliveries(context.Background(), 1)
+		return err == nil && len(stored) == 1 && stored[0].Status == event.StatusOK
 	})
 	m.publish("b")
 	m.awaitStatuses("h", "ok ok")
@@ -147,9 +146,9 @@ func TestRedriveOfWhatHasJustSucceeded(t *testing.T) {
 	}
 }
 
-// TestReaderBringsWhatTheFeederHasSeen lets the reader bring, and the guest
-// handle, what the feeder has just read as pending: it comes once.
-func TestReaderBringsWhatTheFeederHasSeen(t *testing.T) {
+// TestReaderAndFeederDeliverOnce: the reader admits an event, and the guest completes it,
+// after the feeder has read it as pending.
+func TestReaderAndFeederDeliverOnce(t *testing.T) {
 	h := &hooked{}
 	m := onHooked(t, h)
 	m.publish("a", "b")
@@ -189,7 +188,7 @@ func TestReaderBringsWhatTheFeederHasSeen(t *testing.T) {
 	}
 }
 
-func TestRedriveOfAHandlerThatIsNotOpen(t *testing.T) {
+func TestRedriveOfClosedHandler(t *testing.T) {
 	m := onMemory(t)
 	m.set(reject)
 	h, stop := m.open("h", delivery.Policy{})
@@ -210,9 +209,9 @@ func TestRedriveOfAHandlerThatIsNotOpen(t *testing.T) {
 	m.awaitStatuses("h", "ok dead ok ok")
 }
 
-// TestRedriveOfMoreThanTheWindow takes up more than a handler may have at once,
-// while new events go on.
-func TestRedriveOfMoreThanTheWindow(t *testing.T) {
+// TestRedriveBeyondWindow redrives more events than a handler may have open, while new
+// events are delivered.
+func TestRedriveBeyondWindow(t *testing.T) {
 	m := onMemory(t)
 	m.set(reject)
 	_, stop := m.open("h", delivery.Policy{})
@@ -235,7 +234,7 @@ func TestRedriveOfMoreThanTheWindow(t *testing.T) {
 	m.await("all again", func() bool { return len(m.sequence("h")) >= n })
 }
 
-// redriveUntil redrives until so many were, as outcomes are written.
+// redriveUntil redrives until so many events are redriven in total, as outcomes are written.
 func (m *memory) redriveUntil(n int) {
 	m.t.Helper()
 	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })
@@ -249,7 +248,7 @@ func (m *memory) redriveUntil(n int) {
 	})
 }
 
-func TestClaimStartsWhereItIsTold(t *testing.T) {
+func TestClaimStartsAtConfiguredPosition(t *testing.T) {
 	m := onMemory(t)
 	e := m.engine
 	m.publish("a", "b", "c")
@@ -274,6 +273,6 @@ func TestClaimStartsWhereItIsTold(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, found, _ := e.Cursor(t.Context(), "handler/broken"); found {
-		t.Error("a handler was claimed without a place")
+		t.Error("a handler was claimed without a position")
 	}
 }

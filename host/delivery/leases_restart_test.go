@@ -14,17 +14,17 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// TestHandsOverLives drives leases step by step through redrives, purges, replays,
-// pauses, breakers, backoffs and restarts, with children and keys: after every step
-// what the handler counts is what it has, no key is in flight twice or out of order,
-// and in the end each event is ok that was not given up.
-func TestHandsOverLives(t *testing.T) {
+// TestLeasesAcrossRestarts drives leases step by step through redrives, purges, replays,
+// pauses, breakers, backoffs and restarts, with children and keys. After every step the
+// counters match the contents, and no key is in flight twice or out of order; in the end
+// each event that was not purged is ok.
+func TestLeasesAcrossRestarts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e, stopEngine := newEngine(t)
 		defer stopEngine()
 		l := &lives{engine: e, inFlight: map[string]int{}, last: map[string]uint64{}, redriven: map[uint64]bool{},
 			handled: map[uint64]int{}, since: map[uint64]bool{}}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*testTimeout)
 		defer cancel()
 		watched := false
 		d := delivery.New(delivery.Config{Store: l, Log: l, Observer: func(event.Record, event.Delivery) {}, Watched: func() bool { return watched }})
@@ -37,11 +37,11 @@ func TestHandsOverLives(t *testing.T) {
 			Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 3).Draw(t, "failures"), Cooldown: time.Microsecond, MaxCooldown: 10 * time.Microsecond},
 		}
 		var h *handler
-		leases := make([]*holder, 3)
+		leases := make([]*testInstance, 3)
 		openAll := func() {
 			h = open(t, d, "h", policy)
 			for i := range leases {
-				leases[i] = &holder{Lease: h.Lease()}
+				leases[i] = &testInstance{Lease: h.Lease()}
 			}
 		}
 		if err := d.Claim(ctx, "h"); err != nil {
@@ -49,7 +49,7 @@ func TestHandsOverLives(t *testing.T) {
 		}
 		openAll()
 		published := uint64(0)
-		begins := func(x *holder) bool {
+		begins := func(x *testInstance) bool {
 			if x.open == nil {
 				if a, ok := begin(x.Lease); ok {
 					l.begin(a)
@@ -58,7 +58,7 @@ func TestHandsOverLives(t *testing.T) {
 			}
 			return x.open != nil
 		}
-		ends := func(x *holder, o event.Outcome) {
+		ends := func(x *testInstance, o event.Outcome) {
 			if x.open == nil {
 				return
 			}
@@ -66,7 +66,7 @@ func TestHandsOverLives(t *testing.T) {
 			x.open = nil
 			x.Done(&o)
 		}
-		pick := func(t *rapid.T) *holder { return leases[rapid.IntRange(0, 2).Draw(t, "lease")] }
+		pick := func(t *rapid.T) *testInstance { return leases[rapid.IntRange(0, 2).Draw(t, "lease")] }
 		subjects := rapid.SampledFrom([]string{"", "", "", "a", "b", "c"})
 		purged := false
 		t.Repeat(map[string]func(*rapid.T){
@@ -97,7 +97,7 @@ func TestHandsOverLives(t *testing.T) {
 					ends(x, event.Outcome{})
 				}
 			},
-			"rest": func(t *rapid.T) { pick(t).Flush() },
+			"flush": func(t *rapid.T) { pick(t).Flush() },
 			"end and come back": func(t *rapid.T) {
 				if x := pick(t); x.open == nil {
 					x.Close()
@@ -190,7 +190,7 @@ func TestHandsOverLives(t *testing.T) {
 		l.mu.Unlock()
 		policy = delivery.Policy{Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 9, Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond}}
 		openAll()
-		for end := time.Now().Add(patience); ; {
+		for end := time.Now().Add(testTimeout); ; {
 			for _, x := range leases {
 				for begins(x) {
 					ends(x, event.Outcome{})
@@ -207,7 +207,7 @@ func TestHandsOverLives(t *testing.T) {
 				}
 			}
 			if time.Now().After(end) {
-				t.Fatalf("it comes to no end: %+v; %s", h.Stats(), h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease))
+				t.Fatalf("it does not finish: %+v; %s", h.Stats(), h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease))
 			}
 			runtime.Gosched()
 		}
@@ -221,14 +221,14 @@ func TestHandsOverLives(t *testing.T) {
 			t.Fatal(l.wrong)
 		}
 		for seq := uint64(1); seq <= published; seq++ {
-			rows, err := e.Deliveries(ctx, seq)
+			stored, err := e.Deliveries(ctx, seq)
 			rec, _ := e.Read(ctx, seq, 1)
 			switch {
 			case err != nil:
 				t.Fatal(err)
 			case !parentsOnly(rec[0].Event):
-			case len(rows) != 1 || rows[0].Status != event.StatusOK && !(purged && rows[0].Status == event.StatusDead):
-				t.Fatalf("event %d has %+v", seq, rows)
+			case len(stored) != 1 || stored[0].Status != event.StatusOK && !(purged && stored[0].Status == event.StatusDead):
+				t.Fatalf("event %d has %+v", seq, stored)
 			}
 		}
 	})

@@ -10,9 +10,9 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// TestOperatorsAreAnsweredWhileNothingCanBeWritten asks for what has to wait until
-// outcomes are written, while they are not: as on a disk that is full for long.
-func TestOperatorsAreAnsweredWhileNothingCanBeWritten(t *testing.T) {
+// TestOperationsFailWhileOutcomesCannotBeWritten: operations that wait for the outcomes to be
+// written return the reason, for example on a disk that stays full.
+func TestOperationsFailWhileOutcomesCannotBeWritten(t *testing.T) {
 	m := onMemory(t)
 	full := true
 	set := func(now bool) {
@@ -28,13 +28,13 @@ func TestOperatorsAreAnsweredWhileNothingCanBeWritten(t *testing.T) {
 	set(true)
 	m.publish("a")
 	m.await("the attempt", func() bool { return len(m.sequence("h")) == 1 })
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	_, redrive := m.d.Redrive(ctx, event.DeadFilter{Handler: "h"})
 	_, purge := m.d.Purge(ctx, event.DeadFilter{Handler: "h"})
 	for what, err := range map[string]error{"redrive": redrive, "purge": purge, "replay": m.d.Replay(ctx, "h", 1, 0)} {
 		if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not written") {
-			t.Errorf("%s: got %v, want why nothing is written", what, err)
+			t.Errorf("%s: got %v, want why outcomes are not written", what, err)
 		}
 	}
 	set(false)

@@ -16,8 +16,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// lives follows one handler over restarts, replays and redrives, and holds what
-// may be said of its deliveries at every moment.
+// lives follows one handler across restarts, replays and redrives, and checks its deliveries
+// at every moment.
 type lives struct {
 	*engine
 	mu       sync.Mutex
@@ -38,7 +38,7 @@ func (l *lives) fail(format string, args ...any) {
 	}
 }
 
-// StartReplay moves the handler, while nothing is in flight.
+// StartReplay moves the cursor, while no attempt is open.
 func (l *lives) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
 	for range 100 { // for who would begin an attempt now, and must not
 		runtime.Gosched()
@@ -66,14 +66,14 @@ func (l *lives) StartReplay(ctx context.Context, handler string, from, to uint64
 	return nil
 }
 
-// Redrive notes what may come out of order.
+// Redrive notes events that may be delivered out of order.
 func (l *lives) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, err := l.engine.Redrive(ctx, f)
-	rows, err2 := l.Redriven(ctx, "h", 0, 1000) // all of which are, and none has begun since: begin needs the lock
-	for _, row := range rows {
-		l.redriven[row.Seq] = true
+	stored, err2 := l.Redriven(ctx, "h", 0, 1000) // all of which are, and none has begun since: begin needs the lock
+	for _, d := range stored {
+		l.redriven[d.Seq] = true
 	}
 	return n, errors.Join(err, err2)
 }
@@ -103,11 +103,10 @@ func (l *lives) end(a event.Attempt, ok bool) {
 	}
 }
 
-// TestDeliveriesOverLives publishes, redrives and replays at random, over clean
-// restarts and crashes, with writes that fail: no key is ever in flight twice or
-// out of order, and in the end every event was handled, and every one of the
-// last replay again.
-func TestDeliveriesOverLives(t *testing.T) {
+// TestDeliveriesAcrossRestarts publishes, redrives and replays at random, across clean
+// restarts and crashes, with failing writes. No key is ever in flight twice or out of order;
+// in the end every event was handled, and every event of the last replay again.
+func TestDeliveriesAcrossRestarts(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		e, stopEngine := newEngine(t)
 		defer stopEngine()
@@ -179,14 +178,14 @@ func TestDeliveriesOverLives(t *testing.T) {
 			}
 			stop := take(h, 3, answer)
 			for range rapid.IntRange(0, 6).Draw(rt, "deeds") {
-				switch rapid.SampledFrom([]string{"publish", "redrive", "replay", "settle"}).Draw(rt, "deed") {
+				switch rapid.SampledFrom([]string{"publish", "redrive", "replay", "flush"}).Draw(rt, "deed") {
 				case "publish":
 					publish(rapid.IntRange(1, 60).Draw(rt, "events"))
 				case "redrive":
 					redrive()
 				case "replay":
 					replay(rt)
-				case "settle":
+				case "flush":
 					awaitLag(rt, h, 0)
 				}
 			}
@@ -234,7 +233,7 @@ func TestDeliveriesOverLives(t *testing.T) {
 }
 
 func awaitLag(rt *rapid.T, h *handler, want uint64) {
-	for end := time.Now().Add(patience); h.Stats().Lag != want; {
+	for end := time.Now().Add(testTimeout); h.Stats().Lag != want; {
 		if time.Now().After(end) {
 			rt.Fatalf("the lag stays at %d", h.Stats().Lag)
 		}
@@ -242,21 +241,21 @@ func awaitLag(rt *rapid.T, h *handler, want uint64) {
 	}
 }
 
-// awaitAllOK waits until the handler has nothing to do, and redrives what is
-// dead, until everything is ok.
+// awaitAllOK waits until the handler is idle, and redrives dead letters, until every event
+// is ok.
 func awaitAllOK(rt *rapid.T, l *lives, d *delivery.Dispatcher, h *handler, published uint64) {
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(testTimeout); ; {
 		awaitLag(rt, h, 0)
 		if _, err := d.Redrive(context.Background(), event.DeadFilter{}); err != nil {
 			rt.Fatal(err)
 		}
 		notOK := uint64(0)
 		for seq := uint64(1); seq <= published; seq++ {
-			rows, err := l.Deliveries(context.Background(), seq)
+			stored, err := l.Deliveries(context.Background(), seq)
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if len(rows) != 1 || rows[0].Status != event.StatusOK {
+			if len(stored) != 1 || stored[0].Status != event.StatusOK {
 				notOK = seq
 			}
 		}
@@ -264,9 +263,9 @@ func awaitAllOK(rt *rapid.T, l *lives, d *delivery.Dispatcher, h *handler, publi
 			return
 		}
 		if time.Now().After(end) {
-			rows, _ := l.Deliveries(context.Background(), notOK)
+			stored, _ := l.Deliveries(context.Background(), notOK)
 			b, _ := l.LoadBacklog(context.Background(), "h")
-			rt.Fatalf("%d is never ok: %+v; %+v, %+v", notOK, rows, b, h.Stats())
+			rt.Fatalf("%d is never ok: %+v; %+v, %+v", notOK, stored, b, h.Stats())
 		}
 		<-time.After(100 * time.Microsecond)
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// A handler and a Dispatcher close on a full disk as soon as the store has refused
-// the outcomes once more, without waiting for the end of the context.
-func TestCloseOnAFullDisk(t *testing.T) {
+// TestCloseOnFullDisk: a handler and a Dispatcher close as soon as the store has refused the
+// outcomes once more, before the end of the context.
+func TestCloseOnFullDisk(t *testing.T) {
 	f := fixture{log: newLog(), store: newStore()}
 	f.d = delivery.New(delivery.Config{Store: f.store, Log: f.log})
 	h := f.open(t, "h", delivery.Policy{})
@@ -24,7 +24,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	f.log.publish(t, "a")
 	f.store.await(t, "a refused write", func() bool { return f.store.refused > 0 })
 	stop()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	if err := h.Close(ctx); !errors.Is(err, full) || ctx.Err() != nil {
 		t.Errorf("close a handler: got %v, want that the disk is full", err)
@@ -47,8 +47,9 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	}
 }
 
-// A passing refusal that is no full disk is waited for, as before.
-func TestCloseWaitsForTheStore(t *testing.T) {
+// TestCloseWaitsForStore: Close waits while the store refuses writes for another reason than
+// a full disk.
+func TestCloseWaitsForStore(t *testing.T) {
 	f := setUp(t)
 	h := f.open(t, "h", delivery.Policy{})
 	f.store.mu.Lock()
@@ -75,8 +76,8 @@ func TestCloseWaitsForTheStore(t *testing.T) {
 	f.store.await(t, "the outcome", func() bool { return f.store.finals("h") == 1 })
 }
 
-// A claim that the disk refuses counts from when it was made.
-func TestClaimOnAFullDiskMissesNothing(t *testing.T) {
+// TestClaimOnFullDiskKeepsPosition: the position of a refused claim is that of its first call.
+func TestClaimOnFullDiskKeepsPosition(t *testing.T) {
 	f := setUp(t)
 	f.log.publish(t, "before")
 	f.store.mu.Lock()
@@ -93,6 +94,6 @@ func TestClaimOnAFullDiskMissesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seq, found, err := f.store.Cursor(t.Context(), "handler/h"); seq != 1 || !found || err != nil {
-		t.Errorf("got %d, %v, %v; want the place of the first claim, 1", seq, found, err)
+		t.Errorf("got %d, %v, %v; want the position of the first claim, 1", seq, found, err)
 	}
 }

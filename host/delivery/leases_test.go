@@ -25,7 +25,7 @@ var elapsed = func() chan struct{} {
 	return c
 }()
 
-// begin begins an attempt as an instance does, without waiting.
+// begin starts an attempt like an instance, without waiting.
 func begin(x *delivery.Lease) (event.Attempt, bool) {
 	taken, ok := x.NextBuffered()
 	if !ok {
@@ -34,18 +34,18 @@ func begin(x *delivery.Lease) (event.Attempt, bool) {
 	return taken.Attempt, ok
 }
 
-// holder is an instance of a test.
-type holder struct {
+// testInstance is an instance of a test.
+type testInstance struct {
 	*delivery.Lease
-	open   *event.Attempt
-	untold int // successes that are not handed in
+	open       *event.Attempt
+	unrecorded int // successes that are not recorded
 }
 
-// TestHandsAgainstAModel drives three leases step by step, with a backlog that is
-// deep at times: attempts begin, end in any way, run long, while events come, the
-// handler is paused, and a breaker opens that only Probe helps.
-func TestHandsAgainstAModel(t *testing.T) {
-	kept := 0 // successes that were handed in later
+// TestLeasesAgainstAModel drives three leases step by step, with a backlog of varying depth:
+// attempts start, end in any way and run long, while events are published, the handler is
+// paused, and a breaker opens until Probe is called.
+func TestLeasesAgainstAModel(t *testing.T) {
+	kept := 0 // successes that were recorded later
 	rapid.Check(t, func(t *rapid.T) {
 		l, s := newLog(), newStore()
 		d := delivery.New(delivery.Config{Store: s, Log: l})
@@ -57,26 +57,26 @@ func TestHandsAgainstAModel(t *testing.T) {
 		}
 		h := open(t, d, "h", policy)
 		m := newModel(policy.Retry.MaxAttempts, policy.Breaker)
-		leases := make([]*holder, 3)
+		leases := make([]*testInstance, 3)
 		for i := range leases {
-			leases[i] = &holder{Lease: h.Lease()}
+			leases[i] = &testInstance{Lease: h.Lease()}
 		}
-		probed := false // Probe was called, and no attempt has begun since
+		probed := false // Probe was called, and no attempt has started since
 		subjects := rapid.SampledFrom([]string{"", "", "", "a", "b", "c"})
-		begins := func(t *rapid.T, x *holder) {
+		begins := func(t *rapid.T, x *testInstance) {
 			if x.open != nil {
 				return
 			}
 			a, ok := begin(x.Lease)
 			if !ok {
-				x.untold = 0 // it had to ask the queue
+				x.unrecorded = 0 // Next has flushed it
 				return
 			}
 			switch {
 			case m.paused:
-				t.Fatalf("%d has begun while the handler is paused", a.Seq)
+				t.Fatalf("%d started while the handler is paused", a.Seq)
 			case m.open && (!probed || m.probe != 0):
-				t.Fatalf("%d has begun while the breaker is open", a.Seq)
+				t.Fatalf("%d started while the breaker is open", a.Seq)
 			case m.open:
 				m.probe, probed = a.Seq, false
 			}
@@ -85,7 +85,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 			}
 			x.open = &a
 		}
-		ends := func(x *holder, o event.Outcome) {
+		ends := func(x *testInstance, o event.Outcome) {
 			if x.open == nil {
 				return
 			}
@@ -94,13 +94,13 @@ func TestHandsAgainstAModel(t *testing.T) {
 			m.done(a, o)
 			o.Result = []byte(fmt.Sprint(a.Seq))
 			if x.Done(&o); x.Recorded() {
-				x.untold = 0
+				x.unrecorded = 0
 			} else {
-				x.untold++
+				x.unrecorded++
 				kept++
 			}
 			for i := range o.Result {
-				o.Result[i] = '?' // it is the instance's again
+				o.Result[i] = '?' // the instance reuses it
 			}
 			switch {
 			case o.Class == event.ClassCancelled:
@@ -109,11 +109,11 @@ func TestHandsAgainstAModel(t *testing.T) {
 				}
 			case m.open && m.probe != a.Seq:
 			case !against(o):
-				m.row, m.open, m.probe = nil, false, 0
+				m.failures, m.open, m.probe = nil, false, 0
 			default:
-				m.row, m.probe = append(m.row, a.Seq), 0
-				different := slices.ContainsFunc(m.row, func(seq uint64) bool { return seq != m.row[0] })
-				m.open = policy.Breaker.Failures > 0 && different && len(m.row) >= policy.Breaker.Failures
+				m.failures, m.probe = append(m.failures, a.Seq), 0
+				different := slices.ContainsFunc(m.failures, func(seq uint64) bool { return seq != m.failures[0] })
+				m.open = policy.Breaker.Failures > 0 && different && len(m.failures) >= policy.Breaker.Failures
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -125,7 +125,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 				}
 				// Some are read before what follows: only a deep backlog is dealt several at once.
 				want := uint64(min(40, len(m.subjects)-len(m.final)))
-				for end := time.Now().Add(patience); h.Stats().Open < want; runtime.Gosched() {
+				for end := time.Now().Add(testTimeout); h.Stats().Open < want; runtime.Gosched() {
 					if time.Now().After(end) {
 						t.Fatalf("it has %d events, want %d", h.Stats().Open, want)
 					}
@@ -142,16 +142,16 @@ func TestHandsAgainstAModel(t *testing.T) {
 					ends(x, event.Outcome{})
 				}
 			},
-			"rest": func(t *rapid.T) {
+			"flush": func(t *rapid.T) {
 				x := leases[rapid.IntRange(0, 2).Draw(t, "lease")]
 				x.Flush()
-				x.untold = 0
+				x.unrecorded = 0
 			},
 			"end and come back": func(t *rapid.T) {
 				i := rapid.IntRange(0, 2).Draw(t, "lease")
 				if leases[i].open == nil {
 					leases[i].Close()
-					leases[i] = &holder{Lease: h.Lease()}
+					leases[i] = &testInstance{Lease: h.Lease()}
 				}
 			},
 			"pause": func(t *rapid.T) {
@@ -176,10 +176,10 @@ func TestHandsAgainstAModel(t *testing.T) {
 				if got := h.Condition().State; got != want {
 					t.Fatalf("the condition is %q, want %q", got, want)
 				}
-				least := len(m.subjects) - len(m.final)
-				most := least + leases[0].untold + leases[1].untold + leases[2].untold
-				if lag := int(h.Stats().Lag); lag < least || lag > most {
-					t.Fatalf("lag %d; %d are not final, and %d are not handed in", lag, least, most-least)
+				minLag := len(m.subjects) - len(m.final)
+				maxLag := minLag + leases[0].unrecorded + leases[1].unrecorded + leases[2].unrecorded
+				if lag := int(h.Stats().Lag); lag < minLag || lag > maxLag {
+					t.Fatalf("lag %d; %d are not final, and %d are not recorded", lag, minLag, maxLag-minLag)
 				}
 				for range 3 { // that many events, anywhere
 					if len(m.subjects) == 0 {
@@ -193,8 +193,8 @@ func TestHandsAgainstAModel(t *testing.T) {
 					begun := m.flying[m.key(seq)] == seq
 					switch got := list[0].Status; {
 					case begun != (got == "delivering") && m.final[seq] != event.StatusOK,
-						m.final[seq] == event.StatusOK && got != "ok" && (most == least || got != "delivering"):
-						t.Fatalf("event %d is shown as %s; begun: %v, final: %q, not handed in: %d", seq, got, begun, m.final[seq], most-least)
+						m.final[seq] == event.StatusOK && got != "ok" && (maxLag == minLag || got != "delivering"):
+						t.Fatalf("event %d is shown as %s; begun: %v, final: %q, not recorded: %d", seq, got, begun, m.final[seq], maxLag-minLag)
 					}
 				}
 				if wrong := h.Inconsistency(leases[0].Lease, leases[1].Lease, leases[2].Lease); wrong != "" {
@@ -218,7 +218,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 		policy.Paused, policy.Breaker = false, spec.BreakerPolicy{}
 		h.Update(policy)
 		x := h.Lease()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 		defer cancel()
 		for len(m.final) < len(m.subjects) {
 			taken, ok := x.NextBuffered()
@@ -226,7 +226,7 @@ func TestHandsAgainstAModel(t *testing.T) {
 				taken, ok = x.Next(ctx.Done(), nil)
 			}
 			if !ok {
-				t.Fatalf("%d of %d are final, and nothing comes", len(m.final), len(m.subjects))
+				t.Fatalf("%d of %d are final, and no attempt is ready", len(m.final), len(m.subjects))
 			}
 			if wrong := m.taken(taken.Attempt); wrong != "" {
 				t.Fatal(wrong)
@@ -239,23 +239,23 @@ func TestHandsAgainstAModel(t *testing.T) {
 		s.await(t, "everything final", func() bool { return s.finals("h") == len(m.subjects) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if wrong := m.stored(s.rows); wrong != "" {
+		if wrong := m.stored(s.deliveries); wrong != "" {
 			t.Fatal(wrong)
 		}
-		for k, row := range s.rows {
-			if want := fmt.Sprint(k.seq); row.Status == event.StatusOK && (row.Result != want || row.At.IsZero() || row.FirstAttempt.IsZero()) {
-				t.Fatalf("event %d has %+v, want the result %s", k.seq, row, want)
+		for k, d := range s.deliveries {
+			if want := fmt.Sprint(k.seq); d.Status == event.StatusOK && (d.Result != want || d.At.IsZero() || d.FirstAttempt.IsZero()) {
+				t.Fatalf("event %d has %+v, want the result %s", k.seq, d, want)
 			}
 		}
 	})
 	t.Log(kept, "successes were handed in later")
 	if kept == 0 {
-		t.Error("no success was ever kept to be handed in later: nothing was tried")
+		t.Error("no success was ever buffered")
 	}
 }
 
-// deep opens a handler with so many events that a lease is dealt several, with one
-// key each, and two leases of it.
+// deep opens a handler with enough events, of different keys, that a lease acquires several,
+// and two leases of it.
 func deep(t *testing.T, policy delivery.Policy) (f fixture, h *handler, a, b *delivery.Lease) {
 	t.Helper()
 	f = setUp(t)
@@ -276,28 +276,27 @@ func (f fixture) awaitOpen(t *testing.T, h *handler, want uint64) {
 	t.Helper()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	for end := time.Now().Add(patience); h.Stats().Open != want; <-look.C {
+	for end := time.Now().Add(testTimeout); h.Stats().Open != want; <-look.C {
 		if time.Now().After(end) {
 			t.Fatalf("it has %d events, want %d", h.Stats().Open, want)
 		}
 	}
 }
 
-// TestHandComesBack holds that what one instance holds is not kept from others: it
-// comes back when its attempt runs long, and when it is revoked.
-func TestHandComesBack(t *testing.T) {
+// TestLeaseReturnsUnstartedAttempts: when its attempt runs long, and when it is revoked.
+func TestLeaseReturnsUnstartedAttempts(t *testing.T) {
 	ok := &event.Outcome{}
 	tests := map[string]func(t *testing.T, h *handler, a, b *delivery.Lease){
 		"its attempt runs long": func(t *testing.T, _ *handler, a, b *delivery.Lease) {
 			a.Flush()
-			for n := 63; n > 0; n-- { // all but the one that a is at
+			for n := 63; n > 0; n-- { // all but the open one of a
 				if _, ok := begin(b); !ok {
 					t.Fatalf("%d are left, and b gets none of them", n)
 				}
 				b.Done(ok)
 			}
 			if _, ok := begin(b); ok {
-				t.Error("b got what a is at")
+				t.Error("b got the open attempt of a")
 			}
 		},
 		"another finds nothing": func(t *testing.T, _ *handler, a, b *delivery.Lease) {
@@ -309,7 +308,7 @@ func TestHandComesBack(t *testing.T) {
 			}
 			a.Done(ok)
 			if _, is := a.NextBuffered(); is {
-				t.Error("a has gone on with what it held")
+				t.Error("a has started a revoked attempt")
 			}
 			if _, is := begin(b); !is {
 				t.Error("b got nothing")
@@ -320,7 +319,7 @@ func TestHandComesBack(t *testing.T) {
 			h.Update(delivery.Policy{Key: bySubject, Paused: true})
 			a.Done(ok)
 			if _, is := begin(a); is {
-				t.Error("an attempt has begun")
+				t.Error("an attempt has started")
 			}
 			if h.Update(delivery.Policy{Key: bySubject}); h.Stats().Delivered != 1 {
 				t.Errorf("got %+v", h.Stats())
@@ -334,7 +333,7 @@ func TestHandComesBack(t *testing.T) {
 			}
 			a.Done(ok)
 			if _, is := begin(a); is {
-				t.Error("an attempt has begun")
+				t.Error("an attempt has started")
 			}
 		},
 		"a success after a failure": func(t *testing.T, h *handler, a, b *delivery.Lease) {
@@ -347,7 +346,7 @@ func TestHandComesBack(t *testing.T) {
 			}
 			fail()
 			begin(a)
-			a.Done(ok) // known at once: the failures are not in a row
+			a.Done(ok) // recorded at once: the failures are not in a row
 			fail()
 			if c := h.Condition(); c.State != "" {
 				t.Errorf("got %+v", c)
@@ -384,16 +383,16 @@ func TestHandComesBack(t *testing.T) {
 				}
 			}
 			if delivering != 1 {
-				t.Errorf("%d are delivering, want 1: the others have not begun", delivering)
+				t.Errorf("%d are delivering, want 1: the others have not started", delivering)
 			}
 			test(t, h, a, b)
 		})
 	}
 }
 
-// TestHandsHammer is TestHammer with leases: workers that rest at times, publishers,
+// TestLeasesHammer is TestHammer with leases: workers that flush now and then, publishers,
 // pauses, a breaker that opens and probes by itself, and readers of the figures.
-func TestHandsHammer(t *testing.T) {
+func TestLeasesHammer(t *testing.T) {
 	const events, keys = 4000, 40
 	f := setUp(t)
 	f.store.took = func(uint64) bool { return false } // successes may be left out
@@ -448,10 +447,10 @@ func TestHandsHammer(t *testing.T) {
 			f.log.publish(t, subject)
 		}
 	})
-	others.Go(func() { unrest(t, f, h, policy, quit, func() int { return 1 + rand.IntN(events) }) })
+	others.Go(func() { disturb(t, f, h, policy, quit, func() int { return 1 + rand.IntN(events) }) })
 	select {
 	case <-finished:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Errorf("not all became final: %+v", h.Stats())
 	}
 	close(quit)
@@ -473,9 +472,9 @@ func TestHandsHammer(t *testing.T) {
 		t.Errorf("the cursor is at %d, want %d: %s", f.store.cursors["handler/h"], events, f.store.wrong)
 	}
 	for seq, status := range m.final {
-		row, kept := f.store.rows[key{"h", seq}]
-		if kept && (row.Status != status || row.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
-			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, row, status, m.attempts[seq])
+		d, kept := f.store.deliveries[key{"h", seq}]
+		if kept && (d.Status != status || d.Attempts != m.attempts[seq]) || !kept && (status != event.StatusOK || m.attempts[seq] != 1) {
+			t.Fatalf("event %d is %+v, want %s after %d attempts", seq, d, status, m.attempts[seq])
 		}
 	}
 }

@@ -1,0 +1,194 @@
+// Package crash finds the crash report that a program's runtime wrote: a panic, a failed
+// assertion or an uncaught exception, with its location in the source. It knows Go, TinyGo,
+// Rust, Zig, Python, JavaScript, C, C++, Swift and AssemblyScript.
+package crash
+
+import (
+	"path"
+	"strings"
+)
+
+// Find returns the last crash in a program's output: its headline, which is one line, and
+// where its report starts. The headline is "" when there is none.
+func Find(written string) (headline string, start int) {
+	for end := len(written); end > 0; {
+		start := strings.LastIndexByte(written[:end], '\n') + 1
+		for _, match := range []func(string) string{goCrash, rustCrash, zigCrash, pythonCrash, scriptCrash, assertion} {
+			if headline := match(written[start:]); headline != "" {
+				return headline, start
+			}
+		}
+		end = start - 1
+	}
+	return "", 0
+}
+
+// nextLine splits off the first line.
+func nextLine(text string) (first, following string) {
+	first, following, _ = strings.Cut(text, "\n")
+	return strings.TrimRight(first, "\r"), following
+}
+
+// located appends the location, if it is known, to a text.
+func located(text, location string) string {
+	if location == "" {
+		return text
+	}
+	return text + " (" + location + ")"
+}
+
+// goCrash reads a panic or fatal error of Go or TinyGo, and the first frame of
+// its stack that is neither the runtime's nor the standard library's nor the SDK's:
+//
+//	panic: runtime error: index out of range [7] with length 3
+//
+//	goroutine 1 [running]:
+//	main.handle(...)
+//		example.com/hello/main.go:12 +0x93
+func goCrash(written string) string {
+	line, following := nextLine(written)
+	line = strings.TrimPrefix(line, "\t") // a panic during another one
+	if !strings.HasPrefix(line, "panic: ") && !strings.HasPrefix(line, "fatal error: ") {
+		return ""
+	}
+	text, marker, more := strings.Cut(line, " [recovered")
+	if more && marker != "]" && marker != ", repanicked]" {
+		text = line
+	}
+	for strings.HasPrefix(following, "\t") { // further lines of the text are indented
+		line, following = nextLine(following)
+		text += " " + strings.TrimSpace(line)
+	}
+	_, stack, ok := strings.Cut("\n"+following, "\ngoroutine ")
+	if !ok {
+		return text
+	}
+	_, stack = nextLine(stack)
+	location := ""
+	for stack != "" && stack[0] != '\n' {
+		var function, file string
+		function, stack = nextLine(stack)
+		if file, stack = nextLine(stack); !strings.HasPrefix(file, "\t") {
+			break
+		}
+		file, _, _ = strings.Cut(strings.TrimSpace(file), " +0x")
+		file = path.Join(path.Base(path.Dir(file)), path.Base(file))
+		if location == "" {
+			location = file
+		}
+		owner, _, _ := strings.Cut(function, "(")
+		first, _, nested := strings.Cut(owner, "/")
+		own := strings.HasPrefix(owner, "main.") || nested && strings.Contains(first, ".")
+		if own && !strings.HasPrefix(owner, "github.com/berth-host/berth/abi/go.") {
+			location = file
+			break
+		}
+	}
+	return located(text, location)
+}
+
+// rustCrash reads a panic of Rust:
+//
+//	thread 'main' panicked at src/lib.rs:5:9:
+//	index out of bounds: the len is 3 but the index is 7
+//	note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+func rustCrash(written string) string {
+	line, following := nextLine(written)
+	thread, location, ok := strings.Cut(line, " panicked at ")
+	if !ok || !strings.HasPrefix(thread, "thread ") {
+		return ""
+	}
+	if before, quoted := strings.CutPrefix(location, "'"); quoted { // before Rust 1.73: 'the text', src/lib.rs:5:9
+		if i := strings.LastIndex(before, "', "); i >= 0 {
+			return located("panic: "+before[:i], before[i+3:])
+		}
+	}
+	text := "panic:"
+	for following != "" {
+		line, following = nextLine(following)
+		if line = strings.TrimSpace(line); line == "" || line == "stack backtrace:" || strings.HasPrefix(line, "note: ") {
+			break
+		}
+		text += " " + line
+	}
+	return located(text, strings.TrimSuffix(location, ":"))
+}
+
+// zigCrash reads a panic of Zig:
+//
+//	thread 1 panic: index out of bounds: index 3, len 2
+//	src/main.zig:5:9: 0x1f2 in handle (main)
+func zigCrash(written string) string {
+	line, following := nextLine(written)
+	thread, text, ok := strings.Cut(line, " panic: ")
+	if !ok || !strings.HasPrefix(thread, "thread ") {
+		return ""
+	}
+	line, _ = nextLine(following)
+	location, _, ok := strings.Cut(line, ": 0x")
+	if !ok {
+		location = ""
+	}
+	return located("panic: "+text, location)
+}
+
+// pythonCrash reads an uncaught exception of Python:
+//
+//	Traceback (most recent call last):
+//	  File "handler.py", line 3, in <module>
+//	    total = order["total"]
+//	KeyError: 'total'
+func pythonCrash(written string) string {
+	line, following := nextLine(written)
+	if line != "Traceback (most recent call last):" {
+		return ""
+	}
+	location := ""
+	for following != "" {
+		line, following = nextLine(following)
+		if line != "" && line[0] != ' ' {
+			return located(line, location)
+		}
+		if file, number, ok := strings.Cut(line, "\", line "); ok {
+			number, _, _ = strings.Cut(number, ",")
+			location = strings.TrimPrefix(strings.TrimSpace(file), "File \"") + ":" + number
+		}
+	}
+	return ""
+}
+
+// scriptCrash reads an uncaught error of JavaScript, or of any runtime with stacks in that
+// format:
+//
+//	TypeError: cannot read property 'total' of undefined
+//	    at handle (handler.js:3:7)
+func scriptCrash(written string) string {
+	line, following := nextLine(written)
+	frame, _ := nextLine(following)
+	text, call := strings.TrimSpace(line), strings.TrimLeft(frame, " \t")
+	location, ok := strings.CutPrefix(call, "at ")
+	if indented := call != frame; !ok || !indented || text == "" || line[0] == ' ' || line[0] == '\t' {
+		return ""
+	}
+	if _, inner, ok := strings.Cut(location, "("); ok {
+		location = strings.TrimSuffix(inner, ")")
+	}
+	return located(text, location)
+}
+
+// assertion reads failed assertions of C and AssemblyScript, and the last lines of C++ and
+// Swift.
+func assertion(written string) string {
+	line, following := nextLine(written)
+	switch {
+	case strings.HasPrefix(line, "Assertion failed: "), strings.Contains(line, ": Assertion `"),
+		strings.HasPrefix(line, "abort: "), strings.HasPrefix(line, "libc++abi: "), strings.Contains(line, "Fatal error: "):
+		return line
+	case strings.HasPrefix(line, "terminate called "):
+		if what, _ := nextLine(following); strings.HasPrefix(what, "  what():  ") {
+			return line + ": " + strings.TrimPrefix(what, "  what():  ")
+		}
+		return line
+	}
+	return ""
+}

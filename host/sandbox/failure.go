@@ -1,0 +1,138 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/crash"
+)
+
+// maxLogged bounds the logged part of an instance's error, in bytes.
+const maxLogged = 1000
+
+// failure returns the outcome of an attempt that the guest did not finish. It depends on
+// what the host did, never on codes that a guest can forge.
+func (in *instance) failure(err error) event.Outcome {
+	o := event.Outcome{Verdict: event.Failed}
+	written := in.output.stderr.text()
+	var exit *sys.ExitError
+	switch {
+	case in.trapped != nil:
+		o.Class, o.Message = in.trapped.class, in.trapped.text
+		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
+			o.Message += stackOf(err)
+		}
+	case in.linear.refused != refusedNone:
+		o.Class, o.Message = event.ClassMemory, in.linear.refusedBecause()
+		if err != nil && err.Error() != o.Message {
+			o.Message += ": " + err.Error()
+		}
+	case errors.As(err, &exit):
+		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), written)
+		return o
+	case err != nil:
+		o.Class, o.Message = event.ClassTrap, explain(err.Error(), written)
+		return o
+	case in.open:
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", written)
+		return o
+	default:
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", written)
+		return o
+	}
+	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
+	if written != "" {
+		o.Message += "\n" + written
+	}
+	return o
+}
+
+// stackOf returns the guest's stack in the error of a call.
+func stackOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if _, stack, ok := strings.Cut(err.Error(), "wasm stack trace:"); ok {
+		return "\nwasm stack trace:" + stack
+	}
+	return ""
+}
+
+// logFailure logs a failure without an open event: after finish, or after END.
+func (in *instance) logFailure(err error) {
+	var exit *sys.ExitError
+	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
+		return
+	}
+	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
+		in.pool.cfg.Logger.Warn("instance failed without an event", "class", o.Class, "error", event.Headline(o.Message, maxLogged))
+	}
+}
+
+// startError is a failed start, with the class of its cause.
+type startError struct{ outcome event.Outcome }
+
+// Error implements error.
+func (e *startError) Error() string { return e.outcome.Message }
+
+// Unwrap gives the error its code.
+func (e *startError) Unwrap() error {
+	if e.outcome.Class == event.ClassMemory {
+		return fault.New(fault.Exhausted, "%s", e.outcome.Message)
+	}
+	return fault.New(fault.Trap, "%s", e.outcome.Message)
+}
+
+func classOf(err error) event.Class {
+	var s *startError
+	if errors.As(err, &s) {
+		return s.outcome.Class
+	}
+	return event.ClassTrap
+}
+
+// lastLine returns the last line that is not blank.
+func lastLine(written string) string {
+	written = strings.TrimRight(written, " \t\r\n")
+	return strings.TrimSpace(written[strings.LastIndexByte(written, '\n')+1:])
+}
+
+// explain returns the message of an attempt that the guest ended itself. Its first line is
+// the crash that the guest reported, or the cause with the last line that it wrote; the
+// cause, as the runtime reports it, and the guest's output follow.
+func explain(cause, written string) string {
+	headline, details, more := strings.Cut(cause, "\n")
+	if report, _ := crash.Find(written); report != "" {
+		headline, details, more = report, cause, true
+	} else if last := lastLine(written); last != "" {
+		headline += ": " + last
+	}
+	message := line([]byte(headline))
+	if more {
+		message += "\n" + line([]byte(details)) // the names in a stack are the guest's
+	}
+	if written != "" && message != written {
+		message += "\n" + written
+	}
+	return message
+}
+
+// explainExit returns the reason of a stdio guest that reports its verdict by an exit code.
+// Its first line is the crash or the last line that the guest wrote; its output follows if
+// that is more.
+func explainExit(written string) string {
+	headline, _ := crash.Find(written)
+	if headline == "" {
+		headline = lastLine(written)
+	}
+	if headline = line([]byte(headline)); headline == written {
+		return headline
+	}
+	return headline + "\n" + written
+}
