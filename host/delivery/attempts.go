@@ -40,7 +40,7 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 
 // startAttempt counts a task that was popped from the ready ones as delivering.
 func (h *handler) startAttempt(t *task) {
-	h.breaker.start(t.record.Seq)
+	h.breaker.Start(t.record.Seq)
 	if h.parked > 0 && h.ready.len() > 0 && h.mayStart() {
 		token(h.wake)
 	}
@@ -52,7 +52,7 @@ func (h *handler) startAttempt(t *task) {
 // putBack undoes startAttempt.
 func (h *handler) putBack(t *task) {
 	h.endAttempt(t)
-	h.breaker.cancel(t.record.Seq)
+	h.breaker.Cancel(t.record.Seq)
 	h.ready.pushFront(t)
 	h.wakeReader()
 }
@@ -129,11 +129,11 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 			}
 		}
 	}
-	if n.condition = h.breaker.complete(n.record.Seq, o.Class, o.Message, at); n.condition {
+	if n.condition = h.breaker.Complete(n.record.Seq, o.Class, o.Message, at); n.condition {
 		h.setTimer()
 		h.signal()
 	}
-	if h.breaker.failures > 0 || !h.mayStart() {
+	if h.breaker.Failing() || !h.mayStart() {
 		h.revoke() // whether the next attempt starts is decided one at a time
 	}
 	if h.dispatcher.watched() {
@@ -145,23 +145,12 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 }
 
 // count counts a completed attempt, but a success with children only once the store has
-// published them: see stored.
+// published them: see handler.Written.
 func (s *Source) count(d *event.Delivery) {
 	switch {
 	case d.Status != event.StatusOK:
 		s.failed++
 	case len(d.Children) == 0:
-		s.delivered++
-	}
-}
-
-// stored counts a success with children, which the store has published or refused.
-func (s *Source) stored(refused bool) {
-	s.h.mu.Lock()
-	defer s.h.mu.Unlock()
-	if refused {
-		s.failed++
-	} else {
 		s.delivered++
 	}
 }
@@ -181,7 +170,7 @@ func (h *handler) markRecorded(t *task) {
 	t.recorded = true
 	h.unsaved++
 	if len(h.outcomes.list) == 1 {
-		h.dispatcher.recorder.markDirty(h)
+		h.dispatcher.recorder.MarkDirty(h)
 	}
 }
 

@@ -1,6 +1,9 @@
 package delivery
 
 import (
+	"slices"
+
+	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -27,104 +30,97 @@ func cursorName(handler string) string {
 	return name
 }
 
-// batch is the contents of one write.
-type batch struct {
-	fences     []spec.Fence // of the collected handlers
-	deliveries []event.Delivery
-	cursors    []event.Cursor
-	parts      []part
-	parents    []parent
-}
-
-// part is the share of one handler in a batch.
-type part struct {
-	handler  *handler
+// collected describes the outcomes of a handler that are being written.
+type collected struct {
 	outcomes int // also skipped ones
 	children int // bytes
+	parents  []parent
 }
 
 // parent is a success with children, which counts for its source once it is written.
 type parent struct {
-	source  *Source
-	handler string
-	seq     uint64
+	source *Source
+	seq    uint64
 }
 
-// clear empties the batch and keeps its memory.
-func (b *batch) clear() {
-	clear(b.deliveries)
-	clear(b.parts)
-	clear(b.parents)
-	b.fences, b.deliveries, b.cursors = b.fences[:0], b.deliveries[:0], b.cursors[:0]
-	b.parts, b.parents = b.parts[:0], b.parents[:0]
-}
-
-// uncollected returns how many outcomes the recorder has not collected.
-func (h *handler) uncollected() int {
+// Uncollected implements recorder.Handler.
+func (h *handler) Uncollected() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.outcomes.list)
 }
 
-// collect moves the outcomes and the cursor into b. It omits a cursor that has not
-// moved, and a cursor without outcomes unless all is true: that only saves reading events
-// again that the handler does not take. If skip is true it omits the successes that the
-// cursor covers. Only the recorder calls it, and holds its own lock: an outcome that is
-// not in h.outcomes is in b.
-func (h *handler) collect(b *batch, all, skip bool) {
+// Collect implements recorder.Handler.
+func (h *handler) Collect(b *recorder.Batch, all, skip bool) {
 	h.mu.Lock()
 	if h.gone {
 		h.mu.Unlock()
 		return
 	}
-	b.fences = append(b.fences, spec.Fence{Unit: h.name})
+	b.Fences = append(b.Fences, spec.Fence{Unit: h.name})
 	if c := h.cursor(); c > h.saved && (all || len(h.outcomes.list) > 0) {
 		h.saved = c
-		b.cursors = append(b.cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
+		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
 	// Outcomes do not change any more: attempts continue while they are copied.
-	collected, saved, before := h.outcomes, h.saved, h.skipped
+	taken, saved, before := h.outcomes, h.saved, h.skipped
 	h.outcomes, h.spare = h.spare, outcomes{}
 	h.mu.Unlock()
-	p, skipped, skips := part{handler: h, outcomes: len(collected.list)}, before, 0
+	skipped, skips, children := before, 0, 0
+	var parents []parent
 	results, copied := "", false
-	for i := range collected.list {
-		o := &collected.list[i]
+	for i := range taken.list {
+		o := &taken.list[i]
 		if skip && o.unstored && o.full == nil && o.seq <= saved {
 			skipped.add(o.seq)
 			skips++
 			continue
 		}
 		if !copied {
-			results, copied = string(collected.results), true
+			results, copied = string(taken.results), true
 		}
 		d := o.delivery(h.name, results[o.from:o.to])
 		if len(d.Children) > 0 {
-			p.children += childBytes(d.Children)
-			b.parents = append(b.parents, parent{o.source, h.name, d.Seq})
+			children += childBytes(d.Children)
+			parents = append(parents, parent{o.source, d.Seq})
 		}
-		b.deliveries = append(b.deliveries, d)
+		b.Deliveries = append(b.Deliveries, d)
 	}
-	collected.clear()
+	n := len(taken.list)
+	taken.clear()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.spare = collected
-	if p.outcomes > 0 {
+	h.spare = taken
+	h.collected.outcomes += n // a handler that was marked dirty twice is collected twice
+	h.collected.children += children
+	h.collected.parents = append(h.collected.parents, parents...)
+	if n > 0 {
 		h.skipped = skipped
 		h.historySkipped += uint64(skips)
-		b.cursors = skipped.save(b.cursors, before, h.name)
-		b.parts = append(b.parts, p)
+		b.Cursors = skipped.save(b.Cursors, before, h.name)
 	}
 }
 
-// written notes that n outcomes are in the store, with so many bytes of children.
-func (h *handler) written(n, children int) {
+// Written implements recorder.Handler.
+func (h *handler) Written(refused []event.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.unsaved -= n
-	h.children -= children
+	c := h.collected
+	h.collected = collected{}
+	if c.outcomes == 0 {
+		return
+	}
+	for _, p := range c.parents {
+		if slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == p.seq }) {
+			p.source.failed++
+		} else {
+			p.source.delivered++
+		}
+	}
+	h.unsaved -= c.outcomes
+	h.children -= c.children
 	h.wakeReader()
-	if children > 0 {
+	if c.children > 0 {
 		h.signal() // instances may have waited for it
 	}
 }

@@ -20,28 +20,26 @@ func (h *handler) condition() Condition {
 	case h.obstacle().at != "":
 		o := h.obstacle()
 		return Condition{wire.Stuck, o.reason, o.since}
-	case h.breaker.open:
-		return Condition{wire.BreakerOpen, h.breaker.reason, h.breaker.since}
+	case h.breaker.Open():
+		since, reason := h.breaker.Reason()
+		return Condition{wire.BreakerOpen, reason, since}
 	}
 	return Condition{}
 }
 
 // mayStart reports whether an attempt may start now.
 func (h *handler) mayStart() bool {
-	switch {
-	case h.suspended || h.policy.Paused || h.children >= maxChildBytes:
+	if h.suspended || h.policy.Paused || h.children >= maxChildBytes {
 		return false
-	case h.breaker.open:
-		return h.breaker.probe == 0 && h.breaker.waits(time.Now()) == 0
 	}
-	return true
+	return !h.breaker.Open() || h.breaker.MayStart(time.Now())
 }
 
 // probe is Source.Probe.
 func (h *handler) probe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.breaker.probeNow(time.Now())
+	h.breaker.ProbeNow(time.Now())
 	h.signal()
 }
 

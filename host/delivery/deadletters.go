@@ -38,7 +38,7 @@ func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor
 // other when it is opened next. Events that are not dead stay as they are, so a second
 // Redrive changes nothing. On an error, those redriven before it stay redriven.
 func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.flushAll(ctx); err != nil { // unwritten dead letters are redriven too
+	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten dead letters are redriven too
 		return 0, fmt.Errorf("redrive: %w", err)
 	}
 	n, err := d.cfg.Store.Redrive(ctx, f)
@@ -60,7 +60,7 @@ func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, erro
 // cannot be redriven any more, and no longer keep their events in the log. Their
 // deliveries stay dead.
 func (d *Dispatcher) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.flushAll(ctx); err != nil {
+	if err := d.recorder.FlushAll(ctx); err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}
 	return d.cfg.Store.Purge(ctx, f)

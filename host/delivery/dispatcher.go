@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -63,7 +64,7 @@ type Config struct {
 // Dispatcher owns the queues of all handlers. It is safe for concurrent use.
 type Dispatcher struct {
 	cfg      Config
-	recorder *recorder
+	recorder *recorder.Recorder
 
 	mu       sync.Mutex
 	handlers map[string]*handler      // that are open
@@ -87,7 +88,7 @@ func New(cfg Config) *Dispatcher {
 		cfg.Random = rand.Float64
 	}
 	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler), names: make(map[string]chan struct{}), claims: make(map[string]uint64)}
-	d.recorder = newRecorder(cfg, d.list)
+	d.recorder = recorder.New(recorder.Config{Save: cfg.Store.SaveDeliveries, Refused: d.reportRefused, Logger: cfg.Logger, Handlers: d.recorded})
 	return d
 }
 
@@ -259,6 +260,14 @@ func (d *Dispatcher) list() []*handler {
 	return hs
 }
 
+// recorded returns the open handlers for the recorder.
+func (d *Dispatcher) recorded() (list []recorder.Handler) {
+	for _, h := range d.list() {
+		list = append(list, h)
+	}
+	return list
+}
+
 // Close closes every handler and stops the recorder when it has written all outcomes, or
 // when ctx ends: what it could not write is delivered again.
 func (d *Dispatcher) Close(ctx context.Context) error {
@@ -269,6 +278,6 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	for _, h := range d.list() {
 		errs = append(errs, h.close(ctx))
 	}
-	d.recorder.close()
+	d.recorder.Close()
 	return errors.Join(errs...)
 }

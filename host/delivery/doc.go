@@ -31,9 +31,9 @@
 //
 // Lock order: the lock of a handler's name (Dispatcher.lockName), which opening, replaying
 // and closing the handler hold across calls of the store; then Dispatcher.mu or
-// recorder.mu; then handler.mu. recorder.dirtyMu and recorder.failureMu are leaves. No
-// mutex is held during calls of the store, the log, an observer or OnCondition;
-// Config.Watched and the function passed to Source.Update are called under handler.mu.
+// Recorder.mu; then handler.mu. No mutex is held during calls of the store, the log, an
+// observer or OnCondition; Config.Watched and the function passed to Source.Update are
+// called under handler.mu.
 //
-// Read handler.go first, then source.go, attempts.go, lease.go, recorder.go and restore.go.
+// Read handler.go first, then source.go, attempts.go, lease.go, recorder and restore.go.
 package delivery

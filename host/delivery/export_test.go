@@ -136,7 +136,7 @@ func (s *Source) Inconsistency(leases ...*Lease) string {
 // Idle reports whether all outcomes are stored, and all redriven events final.
 func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	h := s.h
-	if err := h.dispatcher.recorder.flush(ctx, nil); err != nil {
+	if err := h.dispatcher.recorder.Flush(ctx, nil); err != nil {
 		fail(err)
 	}
 	redriven, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, 0, 1)

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -51,4 +52,17 @@ func logFailure(logger *slog.Logger, rec event.Record, d *event.Delivery, suppre
 func logDeadLetter(logger *slog.Logger, id string, d *event.Delivery) {
 	logger.Warn("dead letter", "plugin", d.Handler, "event_id", id, "seq", d.Seq,
 		"attempts", d.Attempts, "class", d.ErrorClass, "message", event.Headline(d.ErrorMessage, maxLogged))
+}
+
+// reportRefused logs a dead letter whose outcome was ok, and notifies the observer.
+func (d *Dispatcher) reportRefused(ctx context.Context, refused event.Delivery) {
+	records, err := d.cfg.Log.Read(ctx, refused.Seq, 1)
+	if err != nil || len(records) != 1 || records[0].Seq != refused.Seq {
+		logDeadLetter(d.cfg.Logger, "", &refused)
+		return
+	}
+	logDeadLetter(d.cfg.Logger, records[0].Event.ID(), &refused)
+	if d.cfg.Observer != nil {
+		d.cfg.Observer(records[0], refused)
+	}
 }

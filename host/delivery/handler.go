@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/breaker"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -59,7 +60,7 @@ type handler struct {
 	pausedAt time.Time
 	troubled atomic.Bool     // an element of stuck is not empty; written under mu
 	stuck    [parts]obstacle // by part
-	breaker  breaker
+	breaker  breaker.Breaker
 	parked   int // instances that wait
 	ready    fifo
 	open     index // every task that is not final, by Seq
@@ -80,13 +81,14 @@ type handler struct {
 	readerFull bool // the reader waits for capacity
 	readTo     uint64
 	saved      uint64 // the cursor that the recorder has
-	// outcomes are those that the recorder has not collected. unsaved counts them and
-	// those that it has and is yet to write.
-	outcomes outcomes
-	spare    outcomes // memory for the next ones
-	unsaved  int
-	children int // bytes of the children among them
-	done     map[uint64]bool
+	// outcomes are those that the recorder has not collected, and collected those that it is
+	// writing. unsaved counts both.
+	outcomes  outcomes
+	spare     outcomes // memory for the next ones
+	collected collected
+	unsaved   int
+	children  int // bytes of the children among them
+	done      map[uint64]bool
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
 	later       map[uint64]event.Delivery
@@ -140,7 +142,7 @@ func (h *handler) update(change func(*Policy)) {
 	if h.policy.Paused && !paused {
 		h.pausedAt = time.Now()
 	}
-	h.breaker.configure(h.policy.Breaker)
+	h.breaker.Configure(h.policy.Breaker)
 	h.revoke()
 	changed := h.condition() != before
 	h.signal()
@@ -170,7 +172,7 @@ func (h *handler) close(ctx context.Context) error {
 		h.timer.Stop()
 	}
 	h.mu.Unlock()
-	err := h.dispatcher.recorder.finish(ctx, h)
+	err := h.dispatcher.recorder.Finish(ctx, h)
 	h.mu.Lock()
 	h.gone = true
 	h.mu.Unlock()
@@ -235,7 +237,7 @@ func token(c chan struct{}) {
 // setTimer sets the timer to the first retry or the breaker's next probe.
 func (h *handler) setTimer() {
 	now := time.Now()
-	wait := h.breaker.waits(now)
+	wait := h.breaker.Waits(now)
 	if h.retries.Len() > 0 {
 		due := h.retries[0].past.Due.Sub(now)
 		if wait == 0 || due < wait {

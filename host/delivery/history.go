@@ -2,23 +2,18 @@ package delivery
 
 import (
 	"context"
-	"time"
 
 	"github.com/berth-host/berth/host/event"
 )
 
-// The history has the last attempt of every event that needed several or failed. It has
-// the plain successes as long as the store keeps up: once a write would have more than
-// skipAbove outcomes, the recorder skips, for skipFor, the successes that need no stored
-// delivery, because they are first attempts without children that the cursor in the same
-// write passes. A crash still only loses outcomes that neither the store nor a cursor has.
-const (
-	skipAbove = 2048
-	skipFor   = time.Second
-)
-
 // skipped is the range of a handler's skipped successes: at from, at to, and at any Seq
 // between. The zero value is an empty range.
+//
+// The history has the last attempt of every event that needed several or failed, and the
+// plain successes as long as the store keeps up. When it does not, the recorder skips the
+// successes that need no stored delivery: first attempts without children that the cursor
+// in the same write passes. A crash still only loses outcomes that neither the store nor a
+// cursor has.
 type skipped struct{ from, to uint64 }
 
 func (s *skipped) add(seq uint64) {

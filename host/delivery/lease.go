@@ -227,7 +227,7 @@ func (x *Lease) returnUnstarted() {
 // instances which ask later find some; and one while an instance waits, or while each
 // outcome may decide whether the next attempt starts.
 func (h *handler) share() int {
-	if h.parked > 0 || h.breaker.open || h.breaker.failures > 0 {
+	if h.parked > 0 || h.breaker.Failing() {
 		return 1
 	}
 	return max(1, min(maxLease, h.ready.len()/(2*h.leases)))

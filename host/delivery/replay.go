@@ -40,7 +40,7 @@ func (d *Dispatcher) Replay(ctx context.Context, handler string, from, to uint64
 		}
 		if h != nil {
 			err = h.replayFrom(ctx, from, to)
-		} else if err = d.recorder.flushAll(ctx); err != nil { // the outcomes of a closed handler
+		} else if err = d.recorder.FlushAll(ctx); err != nil { // the outcomes of a closed handler
 			err = fmt.Errorf("start a replay: %w", err)
 		} else {
 			err = d.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
@@ -74,7 +74,7 @@ func (h *handler) replayFrom(ctx context.Context, from, to uint64) error {
 	if err := h.awaitIdle(ctx); err != nil {
 		return h.orClosing(fault.New(fault.Unavailable, "start a replay: wait for open attempts: %w", err))
 	}
-	if err := h.dispatcher.recorder.flushAll(ctx); err != nil {
+	if err := h.dispatcher.recorder.FlushAll(ctx); err != nil {
 		return h.orClosing(fmt.Errorf("start a replay: %w", err))
 	}
 	// No attempt is open now. Even if the write fails, the store has the position.

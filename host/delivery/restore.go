@@ -160,7 +160,7 @@ func (h *handler) feedAll(ctx context.Context) (again bool, err error) {
 	for after := uint64(0); ; {
 		// In this order: an outcome that is written between the two is no longer pending
 		// in the store.
-		busy := h.dispatcher.recorder.busy(h)
+		busy := h.busy()
 		redriven, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, after, feedPage)
 		if err != nil {
 			return false, err
@@ -185,7 +185,7 @@ func (h *handler) feedAll(ctx context.Context) (again bool, err error) {
 		}
 		if len(redriven) < feedPage {
 			if !written {
-				return true, h.dispatcher.recorder.flush(ctx, h)
+				return true, h.dispatcher.recorder.Flush(ctx, h)
 			}
 			h.mu.Lock()
 			if !again && h.recounts == recounts { // all are admitted
@@ -228,23 +228,23 @@ type busy struct {
 
 func (b busy) ahead(seq uint64) bool { return seq > b.readTo && !b.replay.Skips(seq) }
 
-func (r *recorder) busy(h *handler) busy {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	b := busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
-	for i := range h.outcomes.list {
-		b.seqs[h.outcomes.list[i].seq] = false
-	}
-	for i := range r.saving.deliveries {
-		if r.saving.deliveries[i].Handler == h.name {
-			b.seqs[r.saving.deliveries[i].Seq] = false
+func (h *handler) busy() (b busy) {
+	h.dispatcher.recorder.View(func(saving []event.Delivery) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		b = busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
+		for i := range h.outcomes.list {
+			b.seqs[h.outcomes.list[i].seq] = false
 		}
-	}
-	for t := range h.open.all {
-		b.seqs[t.record.Seq] = true
-	}
+		for i := range saving {
+			if saving[i].Handler == h.name {
+				b.seqs[saving[i].Seq] = false
+			}
+		}
+		for t := range h.open.all {
+			b.seqs[t.record.Seq] = true
+		}
+	})
 	return b
 }
 

@@ -23,11 +23,13 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 			views[h.name], since[h.name] = v, from
 		}
 	}
-	for _, v := range d.recorder.unsaved(rec.Seq) {
-		if _, live := views[v.Handler]; !live {
-			views[v.Handler], since[v.Handler] = v, justBefore(v)
+	d.recorder.View(func(saving []event.Delivery) {
+		for _, v := range saving {
+			if _, live := views[v.Handler]; !live && v.Seq == rec.Seq {
+				views[v.Handler], since[v.Handler] = v, justBefore(v)
+			}
 		}
-	}
+	})
 	stored, err := d.cfg.Store.Deliveries(ctx, rec.Seq)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package delivery
+package breaker
 
 import (
 	"testing"
@@ -15,15 +15,15 @@ type clock struct{ now time.Time }
 
 func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
 
-func newBreaker(failures int) (*breaker, *clock) {
-	b := &breaker{}
-	b.configure(spec.BreakerPolicy{Failures: failures, Cooldown: time.Second, MaxCooldown: 5 * time.Second})
+func newBreaker(failures int) (*Breaker, *clock) {
+	b := &Breaker{}
+	b.Configure(spec.BreakerPolicy{Failures: failures, Cooldown: time.Second, MaxCooldown: 5 * time.Second})
 	return b, &clock{time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
-func trip(b *breaker, c *clock, n int) {
+func trip(b *Breaker, c *clock, n int) {
 	for i := range n {
-		b.complete(uint64(i+1), event.ClassTrap, "unreachable", c.now)
+		b.Complete(uint64(i+1), event.ClassTrap, "unreachable", c.now)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestBreakerOpens(t *testing.T) {
 			b, c := newBreaker(tt.failures)
 			opened := false
 			for _, s := range tt.steps {
-				opened = b.complete(s.seq, s.class, "", c.now) || opened
+				opened = b.Complete(s.seq, s.class, "", c.now) || opened
 			}
 			if b.open != tt.want || opened != tt.want {
 				t.Errorf("open %v, reported %v; want %v", b.open, opened, tt.want)
@@ -77,25 +77,25 @@ func TestBreakerProbes(t *testing.T) {
 	// 1s, doubling, 5s at most.
 	for i, want := range []time.Duration{1, 2, 4, 5, 5} {
 		want *= time.Second
-		if got := b.waits(c.now); got != want {
+		if got := b.Waits(c.now); got != want {
 			t.Fatalf("round %d: waits %v, want %v", i, got, want)
 		}
 		c.pass(want - 1)
-		if b.waits(c.now) == 0 {
+		if b.Waits(c.now) == 0 {
 			t.Fatalf("round %d: may start a nanosecond early", i)
 		}
 		c.pass(1)
-		if b.waits(c.now) != 0 {
+		if b.Waits(c.now) != 0 {
 			t.Fatalf("round %d: may not start", i)
 		}
-		b.start(100)
-		if b.complete(7, "", "", c.now) {
+		b.Start(100)
+		if b.Complete(7, "", "", c.now) {
 			t.Fatal("an attempt from before it opened closed it")
 		}
-		if b.complete(8, event.ClassTrap, "", c.now) || b.probe != 100 {
+		if b.Complete(8, event.ClassTrap, "", c.now) || b.probe != 100 {
 			t.Fatal("an attempt from before it opened changed it")
 		}
-		if !b.complete(100, event.ClassTimeout, "too slow", c.now) || !b.open {
+		if !b.Complete(100, event.ClassTimeout, "too slow", c.now) || !b.open {
 			t.Fatalf("round %d: a failed probe did not reopen it", i)
 		}
 	}
@@ -103,45 +103,45 @@ func TestBreakerProbes(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", b.reason, want)
 	}
 	c.pass(5 * time.Second)
-	b.start(101)
-	b.cancel(101)
-	if b.probe != 0 || b.waits(c.now) != 0 {
+	b.Start(101)
+	b.Cancel(101)
+	if b.probe != 0 || b.Waits(c.now) != 0 {
 		t.Error("a probe that the host cancelled does not start again at once")
 	}
-	b.start(102)
-	if !b.complete(102, event.ClassRejected, "no", c.now) || b.open {
+	b.Start(102)
+	if !b.Complete(102, event.ClassRejected, "no", c.now) || b.open {
 		t.Error("an answer of the guest did not close it")
 	}
 	trip(b, c, 2)
-	if got := b.waits(c.now); got != time.Second {
+	if got := b.Waits(c.now); got != time.Second {
 		t.Errorf("opened again it waits %v, want 1s", got)
 	}
 }
 
 func TestProbeNowEndsCooldown(t *testing.T) {
 	b, c := newBreaker(2)
-	b.probeNow(c.now) // closed: nothing
+	b.ProbeNow(c.now) // closed: nothing
 	trip(b, c, 2)
 	c.pass(time.Second)
-	b.start(3)
-	b.complete(3, event.ClassTrap, "", c.now)
-	b.probeNow(c.now)
-	if b.waits(c.now) != 0 {
+	b.Start(3)
+	b.Complete(3, event.ClassTrap, "", c.now)
+	b.ProbeNow(c.now)
+	if b.Waits(c.now) != 0 {
 		t.Fatal("it still waits")
 	}
-	b.start(4)
-	b.probeNow(c.now) // a new version starts while the old one has the probe
-	b.complete(4, event.ClassTrap, "", c.now)
-	if b.waits(c.now) != 0 {
+	b.Start(4)
+	b.ProbeNow(c.now) // a new version starts while the old one has the probe
+	b.Complete(4, event.ClassTrap, "", c.now)
+	if b.Waits(c.now) != 0 {
 		t.Fatal("it still waits, although probeNow was called during the probe")
 	}
-	b.start(5)
-	b.complete(5, event.ClassTrap, "", c.now)
-	if got := b.waits(c.now); got != time.Second {
+	b.Start(5)
+	b.Complete(5, event.ClassTrap, "", c.now)
+	if got := b.Waits(c.now); got != time.Second {
 		t.Errorf("waits %v, want the first cooldown", got)
 	}
-	b.configure(spec.BreakerPolicy{})
-	if b.open || b.waits(c.now) != 0 {
+	b.Configure(spec.BreakerPolicy{})
+	if b.open || b.Waits(c.now) != 0 {
 		t.Error("a removed breaker is open")
 	}
 }
@@ -155,21 +155,21 @@ func TestBreakerAgainstAModel(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "attempts") {
 			c.pass(time.Duration(rapid.Int64Range(0, int64(6*time.Second)).Draw(t, "time")))
 			seq := rapid.Uint64Range(1, 3).Draw(t, "seq")
-			if b.waits(c.now) > 0 {
+			if b.Waits(c.now) > 0 {
 				continue
 			}
 			class := rapid.SampledFrom([]event.Class{"", event.ClassTrap, event.ClassFuel, event.ClassRetry, event.ClassCancelled}).Draw(t, "class")
-			b.start(seq)
+			b.Start(seq)
 			switch {
 			case class == event.ClassCancelled:
-				b.cancel(seq)
+				b.Cancel(seq)
 				continue
 			case countsAgainst(class):
 				failed = append(failed, seq)
 			default:
 				failed = nil
 			}
-			b.complete(seq, class, "", c.now)
+			b.Complete(seq, class, "", c.now)
 			different := false
 			for _, s := range failed {
 				different = different || s != failed[0]
@@ -177,8 +177,8 @@ func TestBreakerAgainstAModel(t *testing.T) {
 			if want := different && len(failed) >= failures; b.open != want {
 				t.Fatalf("open %v after %v failed in a row, of %d", b.open, failed, failures)
 			}
-			if b.open && (b.waits(c.now) < time.Second || b.waits(c.now) > 5*time.Second) {
-				t.Fatalf("it waits %v", b.waits(c.now))
+			if b.open && (b.Waits(c.now) < time.Second || b.Waits(c.now) > 5*time.Second) {
+				t.Fatalf("it waits %v", b.Waits(c.now))
 			}
 		}
 	})

@@ -1,4 +1,5 @@
-package delivery
+// Package breaker decides when the attempts of a failing handler wait.
+package breaker
 
 import (
 	"fmt"
@@ -21,9 +22,9 @@ func countsAgainst(c event.Class) bool {
 	return false
 }
 
-// breaker is the state of a handler's breaker: closed, open, or open with a probe in
-// flight. It has neither a lock nor a clock of its own.
-type breaker struct {
+// Breaker is closed, open, or open with a probe in flight. It has neither a lock nor a
+// clock of its own. The zero value never opens.
+type Breaker struct {
 	cfg      spec.BreakerPolicy
 	failures int    // in a row
 	first    uint64 // the event of the first of them
@@ -34,45 +35,59 @@ type breaker struct {
 	probeAt   time.Time     // when the next probe may start
 	cooldown  time.Duration // after the next failure
 	probe     uint64        // the event that is tried; 0: none
-	immediate bool          // probeNow was called during a probe
+	immediate bool          // ProbeNow was called during a probe
 	reason    string
 }
 
-// configure changes the policy. An open breaker stays open, unless the policy is none.
-func (b *breaker) configure(cfg spec.BreakerPolicy) {
+// Configure changes the policy. An open breaker stays open, unless the policy is none.
+func (b *Breaker) Configure(cfg spec.BreakerPolicy) {
 	b.cfg = cfg.WithDefaults()
 	if !b.open || b.cfg.Failures <= 0 {
-		*b = breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown, failures: b.failures, first: b.first, several: b.several}
+		*b = Breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown, failures: b.failures, first: b.first, several: b.several}
 	}
 	b.cooldown = min(b.cooldown, b.cfg.MaxCooldown)
 }
 
-// waits returns how long the cooldown still keeps attempts from starting.
-func (b *breaker) waits(now time.Time) time.Duration {
+// Waits returns how long the cooldown still keeps attempts from starting.
+func (b *Breaker) Waits(now time.Time) time.Duration {
 	if !b.open {
 		return 0
 	}
 	return max(b.probeAt.Sub(now), 0)
 }
 
-// start notes that an attempt starts, which waits has allowed.
-func (b *breaker) start(seq uint64) {
+// MayStart reports whether an attempt may start.
+func (b *Breaker) MayStart(now time.Time) bool {
+	return !b.open || b.probe == 0 && b.Waits(now) == 0
+}
+
+// Failing reports whether the next outcome may open or close the breaker.
+func (b *Breaker) Failing() bool { return b.open || b.failures > 0 }
+
+// Open reports whether the breaker is open.
+func (b *Breaker) Open() bool { return b.open }
+
+// Reason returns since when and why the breaker is open.
+func (b *Breaker) Reason() (since time.Time, reason string) { return b.since, b.reason }
+
+// Start notes that an attempt starts, which MayStart has allowed.
+func (b *Breaker) Start(seq uint64) {
 	if b.open {
 		b.probe = seq
 	}
 }
 
-// cancel notes that an attempt ended without an outcome.
-func (b *breaker) cancel(seq uint64) {
+// Cancel notes that an attempt ended without an outcome.
+func (b *Breaker) Cancel(seq uint64) {
 	if b.open && b.probe == seq {
 		b.probe, b.immediate = 0, false
 	}
 }
 
-// complete notes the outcome of an attempt. It returns true if that has opened the
+// Complete notes the outcome of an attempt. It returns true if that has opened the
 // breaker, for the first time or again, or closed it. Attempts that started before it
 // opened change nothing.
-func (b *breaker) complete(seq uint64, class event.Class, message string, now time.Time) (changed bool) {
+func (b *Breaker) Complete(seq uint64, class event.Class, message string, now time.Time) (changed bool) {
 	against := countsAgainst(class)
 	switch {
 	case b.open && b.probe != seq:
@@ -81,7 +96,7 @@ func (b *breaker) complete(seq uint64, class event.Class, message string, now ti
 		return false
 	case !against:
 		closed := b.open
-		*b = breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown}
+		*b = Breaker{cfg: b.cfg, cooldown: b.cfg.Cooldown}
 		return closed
 	case b.failures == 0:
 		b.first = seq
@@ -106,8 +121,8 @@ func (b *breaker) complete(seq uint64, class event.Class, message string, now ti
 	return true
 }
 
-// probeNow lets the next probe start now, because it may end differently than the last.
-func (b *breaker) probeNow(now time.Time) {
+// ProbeNow lets the next probe start now, because it may end differently than the last.
+func (b *Breaker) ProbeNow(now time.Time) {
 	if b.open {
 		b.cooldown = b.cfg.Cooldown
 		b.probeAt = now

@@ -1,42 +1,89 @@
-package delivery
+// Package recorder writes the outcomes and cursors of handlers in batches: all that arrive
+// during one write go into the next. When the store refuses a write, the recorder retries
+// it; the handlers stop reading at their limits.
+//
+// Lock order: Recorder.mu, then the lock of a Handler. dirtyMu and failureMu are leaves.
+package recorder
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const (
 	cursorEvery  = time.Second           // how often cursors without outcomes are written
 	saveRetryMin = 50 * time.Millisecond // after the store refused a write
 	saveRetryMax = 2000 * time.Millisecond
+
+	// A write with more than skipAbove outcomes shows that the store does not keep up:
+	// for skipFor, batches do not contain plain successes that a cursor covers.
+	skipAbove = 2048
+	skipFor   = time.Second
 )
 
-// recorder writes outcomes and cursors: all that arrive during one write go into the
-// next. When the store refuses a write, the recorder retries it, and the handlers stop
-// reading at their limits.
-type recorder struct {
+// Handler is a handler whose outcomes are written. Its methods are called by one
+// goroutine.
+type Handler interface {
+	// Uncollected returns the number of outcomes that wait to be collected.
+	Uncollected() int
+	// Collect moves the outcomes and the cursor into a batch. It omits a cursor that has
+	// not moved, and a cursor without outcomes unless all is true: such a cursor only
+	// saves reading events again that the handler does not take. If skip is true it omits
+	// plain successes that the cursor covers. It is called with Recorder.mu locked, so
+	// that an outcome is always with the handler or in the batch.
+	Collect(b *Batch, all, skip bool)
+	// Written notes that the store has the collected outcomes, and which of all
+	// deliveries it has refused.
+	Written(refused []event.Delivery)
+}
+
+// Batch is the contents of one write.
+type Batch struct {
+	Fences     []spec.Fence // of the collected handlers
+	Deliveries []event.Delivery
+	Cursors    []event.Cursor
+}
+
+// clear empties the batch and keeps its memory.
+func (b *Batch) clear() {
+	clear(b.Deliveries)
+	b.Fences, b.Deliveries, b.Cursors = b.Fences[:0], b.Deliveries[:0], b.Cursors[:0]
+}
+
+// Config configures a Recorder. All fields are required.
+type Config struct {
+	// Save writes a batch; see delivery.Store.
+	Save     func(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
+	Handlers func() []Handler                      // that are open
+	Refused  func(context.Context, event.Delivery) // called for each refused delivery
+	Logger   *slog.Logger
+}
+
+// Recorder writes outcomes and cursors. It is safe for concurrent use.
+type Recorder struct {
 	cfg       Config
-	handlers  func() []*handler
 	wake      chan struct{} // a token: a handler is dirty
 	requests  chan flushRequest
 	ctx       context.Context
 	stop      context.CancelFunc
 	done      chan struct{}
-	skipUntil time.Time // see history.go
+	skipUntil time.Time
 
-	dirtyMu sync.Mutex // a leaf
-	dirty   []*handler // they have outcomes
+	dirtyMu sync.Mutex
+	dirty   []Handler // they have outcomes
 
-	mu     sync.Mutex // before handler.mu
-	saving batch
+	mu     sync.Mutex
+	saving Batch
 
-	failureMu sync.Mutex    // a leaf
+	failureMu sync.Mutex
 	failure   error         // of a write that has failed for a while; nil otherwise
 	failing   chan struct{} // closed while failure is set
 	full      error         // of the last write that a full disk refused
@@ -44,10 +91,10 @@ type recorder struct {
 	retry     chan struct{} // a token: write again without waiting
 }
 
-func newRecorder(cfg Config, handlers func() []*handler) *recorder {
-	r := &recorder{
+// New returns a running Recorder. The caller closes it.
+func New(cfg Config) *Recorder {
+	r := &Recorder{
 		cfg:      cfg,
-		handlers: handlers,
 		wake:     make(chan struct{}, 1),
 		requests: make(chan flushRequest),
 		done:     make(chan struct{}),
@@ -60,23 +107,23 @@ func newRecorder(cfg Config, handlers func() []*handler) *recorder {
 	return r
 }
 
-// markDirty notes that a handler has outcomes, and had none before.
-func (r *recorder) markDirty(h *handler) {
+// MarkDirty notes that a handler has outcomes, and had none before.
+func (r *Recorder) MarkDirty(h Handler) {
 	r.dirtyMu.Lock()
 	r.dirty = append(r.dirty, h)
 	r.dirtyMu.Unlock()
-	token(r.wake)
+	signal(r.wake)
 }
 
 // takeDirty returns and clears the dirty handlers, with one in addition if it is not
 // nil; all handlers, if all is true.
-func (r *recorder) takeDirty(all bool, one *handler) []*handler {
+func (r *Recorder) takeDirty(all bool, one Handler) []Handler {
 	r.dirtyMu.Lock()
 	taken := r.dirty
 	r.dirty = nil
 	r.dirtyMu.Unlock()
 	if all {
-		return r.handlers()
+		return r.cfg.Handlers()
 	}
 	if one != nil && !slices.Contains(taken, one) {
 		taken = append(taken, one)
@@ -86,35 +133,35 @@ func (r *recorder) takeDirty(all bool, one *handler) []*handler {
 
 // flushRequest asks for a write.
 type flushRequest struct {
-	handler *handler // whose cursor is written; nil: all handlers'
+	handler Handler // whose cursor is written; nil: all handlers'
 	written chan struct{}
 }
 
-// flush waits until all present outcomes and the cursor of a handler are written. It
+// Flush waits until all present outcomes and the cursor of a handler are written. It
 // does not include the cursors of other handlers: a host closes them one by one.
-func (r *recorder) flush(ctx context.Context, h *handler) error { return r.await(ctx, h, nil) }
+func (r *Recorder) Flush(ctx context.Context, h Handler) error { return r.await(ctx, h, nil) }
 
-// flushAll waits until all present outcomes and cursors are written. It returns the
+// FlushAll waits until all present outcomes and cursors are written. It returns the
 // reason when writes have failed for a while.
-func (r *recorder) flushAll(ctx context.Context) error {
+func (r *Recorder) FlushAll(ctx context.Context) error {
 	r.failureMu.Lock()
 	failing := r.failing
 	r.failureMu.Unlock()
 	return r.await(ctx, nil, failing)
 }
 
-// finish is flush for a handler that closes. A disk can stay full for long: finish has
+// Finish is Flush for a handler that closes. A disk can stay full for long: Finish has
 // the write repeated at once, and returns fault.Exhausted when the disk refuses it again.
 // The events are delivered again when the handler is opened next.
-func (r *recorder) finish(ctx context.Context, h *handler) error {
+func (r *Recorder) Finish(ctx context.Context, h Handler) error {
 	r.failureMu.Lock()
 	refused := r.refused
 	r.failureMu.Unlock()
-	token(r.retry)
+	signal(r.retry)
 	return r.await(ctx, h, refused)
 }
 
-func (r *recorder) await(ctx context.Context, h *handler, failing <-chan struct{}) error {
+func (r *Recorder) await(ctx context.Context, h Handler, failing <-chan struct{}) error {
 	written := make(chan struct{})
 	select {
 	case r.requests <- flushRequest{h, written}:
@@ -136,7 +183,7 @@ func (r *recorder) await(ctx context.Context, h *handler, failing <-chan struct{
 }
 
 // writeError returns why writes fail, or failed a moment ago.
-func (r *recorder) writeError() error {
+func (r *Recorder) writeError() error {
 	r.failureMu.Lock()
 	defer r.failureMu.Unlock()
 	err := r.failure
@@ -150,7 +197,7 @@ func (r *recorder) writeError() error {
 }
 
 // setFailure notes that writes have failed for a while, or with nil that they succeed.
-func (r *recorder) setFailure(err error) {
+func (r *Recorder) setFailure(err error) {
 	r.failureMu.Lock()
 	defer r.failureMu.Unlock()
 	switch {
@@ -166,7 +213,7 @@ func (r *recorder) setFailure(err error) {
 }
 
 // noteFull notes that a full disk has refused a write.
-func (r *recorder) noteFull(err error) {
+func (r *Recorder) noteFull(err error) {
 	r.failureMu.Lock()
 	defer r.failureMu.Unlock()
 	r.full = err
@@ -174,12 +221,13 @@ func (r *recorder) noteFull(err error) {
 	r.refused = make(chan struct{})
 }
 
-func (r *recorder) close() {
+// Close stops the Recorder; unwritten outcomes are lost.
+func (r *Recorder) Close() {
 	r.stop()
 	<-r.done
 }
 
-func (r *recorder) run() {
+func (r *Recorder) run() {
 	defer close(r.done)
 	tick := time.NewTicker(cursorEvery)
 	defer tick.Stop()
@@ -206,11 +254,11 @@ func (r *recorder) run() {
 
 // write collects the outcomes and writes them. It returns false when the recorder was
 // stopped before the store accepted them.
-func (r *recorder) write(all bool, one *handler) bool {
+func (r *Recorder) write(all bool, one Handler) bool {
 	handlers := r.takeDirty(all, one)
 	outcomes := 0
 	for _, h := range handlers {
-		outcomes += h.uncollected()
+		outcomes += h.Uncollected()
 	}
 	now := time.Now()
 	if outcomes > skipAbove {
@@ -219,24 +267,21 @@ func (r *recorder) write(all bool, one *handler) bool {
 	r.mu.Lock()
 	b := &r.saving
 	for _, h := range handlers {
-		h.collect(b, all || h == one, now.Before(r.skipUntil))
+		h.Collect(b, all || h == one, now.Before(r.skipUntil))
 	}
 	r.mu.Unlock()
 	var refused []event.Delivery
-	if len(b.deliveries)+len(b.cursors) > 0 {
+	if len(b.Deliveries)+len(b.Cursors) > 0 {
 		var ok bool
 		if refused, ok = r.save(b); !ok {
 			return false
 		}
 	}
-	for _, p := range b.parents {
-		p.source.stored(slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == p.handler && d.Seq == p.seq }))
-	}
-	for _, p := range b.parts {
-		p.handler.written(p.outcomes, p.children)
+	for _, h := range handlers {
+		h.Written(refused)
 	}
 	for _, d := range refused {
-		r.reportRefused(d)
+		r.cfg.Refused(r.ctx, d)
 	}
 	r.mu.Lock()
 	b.clear()
@@ -244,31 +289,18 @@ func (r *recorder) write(all bool, one *handler) bool {
 	return true
 }
 
-// reportRefused logs a dead letter whose outcome was ok, and notifies the observer.
-func (r *recorder) reportRefused(d event.Delivery) {
-	records, err := r.cfg.Log.Read(r.ctx, d.Seq, 1)
-	if err != nil || len(records) != 1 || records[0].Seq != d.Seq {
-		logDeadLetter(r.cfg.Logger, "", &d)
-		return
-	}
-	logDeadLetter(r.cfg.Logger, records[0].Event.ID(), &d)
-	if r.cfg.Observer != nil {
-		r.cfg.Observer(records[0], d)
-	}
-}
-
 // save writes until the store accepts, or returns false when the recorder is stopped.
-func (r *recorder) save(b *batch) (refused []event.Delivery, ok bool) {
+func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 	wait := time.Duration(0)
 	for {
-		refused, fenced, err := r.cfg.Store.SaveDeliveries(r.ctx, b.fences, b.deliveries, b.cursors)
+		refused, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Deliveries, b.Cursors)
 		if err == nil {
 			for _, f := range fenced {
 				r.cfg.Logger.Error("outcomes discarded: another host owns the handler", "plugin", f.Unit, "epoch", f.Epoch)
 			}
 			if wait > 0 {
 				r.setFailure(nil)
-				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(b.deliveries))
+				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(b.Deliveries))
 			}
 			return refused, true
 		}
@@ -276,7 +308,7 @@ func (r *recorder) save(b *batch) (refused []event.Delivery, ok bool) {
 			return nil, false
 		}
 		if wait == 0 {
-			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(b.deliveries), "error", err)
+			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(b.Deliveries), "error", err)
 		}
 		if wait == saveRetryMax {
 			r.setFailure(err)
@@ -294,15 +326,18 @@ func (r *recorder) save(b *batch) (refused []event.Delivery, ok bool) {
 	}
 }
 
-// unsaved returns the outcomes for an event that are being written.
-func (r *recorder) unsaved(seq uint64) []event.Delivery {
+// View calls view with the outcomes that are being written. No handler is collected
+// meanwhile.
+func (r *Recorder) View(view func([]event.Delivery)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var found []event.Delivery
-	for _, d := range r.saving.deliveries {
-		if d.Seq == seq {
-			found = append(found, d)
-		}
+	view(r.saving.Deliveries)
+}
+
+// signal puts a token into a channel, unless it has one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	return found
 }
