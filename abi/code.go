@@ -2,14 +2,14 @@ package abi
 
 import "strconv"
 
-// Code is what a host function answers when it does not succeed. Codes are
-// negative; zero and above are results. The zero Code is success.
+// Code is the result of a host function that fails. Codes are negative; zero and
+// above are results. The zero Code is success.
 type Code int32
 
 // The codes of ABI version 1.
 const (
 	End         Code = -1 // no more events: return from the entry point
-	Invalid     Code = -2 // an argument is malformed, or the call makes no sense now
+	Invalid     Code = -2 // an argument is malformed, or the call is not allowed in this state
 	Denied      Code = -3 // the capability is not granted to this plugin
 	NotFound    Code = -4 // no such key, field or secret
 	TooLarge    Code = -5 // over a limit

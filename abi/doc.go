@@ -3,9 +3,8 @@
 // codes, limits, and the manifest a plugin carries. It needs nothing but the
 // standard library and runs no WebAssembly.
 //
-// ABI.md in this directory is the contract in words; read it first. The files
-// in testdata are golden vectors that the host and every guest SDK are run
-// against.
+// ABI.md in this directory is the contract as text; read it first. The files in
+// testdata are golden vectors for the host and for every guest SDK.
 //
 // Everything here is a constant or a pure function, safe for concurrent use.
 package abi

@@ -1,9 +1,9 @@
 package abi
 
-// Names a module and its host agree on.
+// Names that are part of the contract.
 const (
 	ModuleName      = "berth_v1"               // module of the imports; its number is the ABI's version
-	WASIModuleName  = "wasi_snapshot_preview1" // the only other module a guest may import from, but for env.abort
+	WASIModuleName  = "wasi_snapshot_preview1" // the only other module to import from, besides env.abort
 	EnvModuleName   = "env"                    // only with AbortFunction, for AssemblyScript
 	AbortFunction   = "abort"
 	ManifestSection = "berth.manifest" // custom section that holds the manifest
@@ -41,11 +41,11 @@ type Function struct {
 	Name    string
 	Params  int
 	Results int // 0 or 1
-	// Yields says that the last two parameters are a buffer and its capacity,
-	// and that the result is the true length of what was put there.
+	// Yields: the last two parameters are a buffer and its capacity, and the result
+	// is the length of the content, also of content that did not fit.
 	Yields bool
-	// Capability is what must be granted for it, or "" when it is always
-	// allowed. Without the grant the function answers Denied.
+	// Capability must be granted, or is "" for a function that is always allowed.
+	// Without the grant the function returns Denied.
 	Capability string
 }
 

@@ -1,6 +1,6 @@
 package abi
 
-// Limits of ABI version 1. ABI.md says what happens past each of them.
+// Limits of ABI version 1. ABI.md states the effect of exceeding each.
 const (
 	MaxLogLine  = 8 << 10  // bytes of one log line, and of a retry's or reject's reason; the rest is cut off
 	MaxChildren = 64       // child events of one event

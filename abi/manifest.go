@@ -10,9 +10,9 @@ import (
 	"github.com/berth-host/berth/abi/strictjson"
 )
 
-// Manifest is what a plugin says about itself: who it is, what it wants to
-// hear, what it asks for. Every part is optional and the zero value is a valid
-// manifest that says nothing. It asks only; grants are the operator's.
+// Manifest describes a plugin: its name and version, its subscriptions, and the
+// capabilities and limits that it requests. Every field is optional, and the zero
+// value is valid. The operator grants capabilities.
 type Manifest struct {
 	// Name identifies the plugin on one host; see ValidName. Empty: the name
 	// comes from the file.
@@ -23,10 +23,10 @@ type Manifest struct {
 	License     string `json:"license,omitzero"`  // an SPDX expression by custom; not checked
 	Homepage    string `json:"homepage,omitzero"` // an http or https link for people; never fetched
 
-	// Subscribes lists the events it wants; one match is enough. Absent (nil):
-	// every type the operator routes. Empty but present: none.
+	// Subscribes selects events; one match is enough. Absent (nil): every type that
+	// the operator routes. Empty but present: none.
 	Subscribes []Subscription `json:"subscribes,omitzero"`
-	// Capabilities lists what it asks for, each name at most once.
+	// Capabilities lists the requested capabilities, each name at most once.
 	Capabilities []Capability `json:"capabilities,omitzero"`
 	// ConfigSchema is a JSON Schema for the handler's config, kept as written.
 	ConfigSchema json.RawMessage `json:"config_schema,omitzero"`
@@ -37,13 +37,13 @@ type Manifest struct {
 	OrderBy string `json:"order_by,omitzero"`
 }
 
-// Subscription is one kind of event a plugin wants.
+// Subscription selects events.
 type Subscription struct {
 	EventType string `json:"event_type"`    // a glob; see ValidEventTypeGlob. Required
 	When      string `json:"when,omitzero"` // a CEL expression over event_type, data and metadata; not compiled here
 }
 
-// Names of the capabilities. Everything else a guest may call is always allowed.
+// Names of the capabilities. All other calls of a guest are always allowed.
 const (
 	CapabilityEmit   = "emit"
 	CapabilityKV     = "kv"
@@ -51,22 +51,22 @@ const (
 	CapabilityHTTP   = "http"
 )
 
-// Capability is one thing a plugin asks for.
+// Capability is one requested capability.
 type Capability struct {
 	Name string `json:"name"` // emit, kv, secret or http. Required
-	// Hosts are whom http may reach, at least one; see ValidHost.
+	// Hosts are the hosts that http may connect to, at least one; see ValidHost.
 	Hosts []string `json:"hosts,omitzero"`
-	// EventTypes are globs of what emit may publish, at least one.
+	// EventTypes are globs of the types that emit may publish, at least one.
 	EventTypes []string `json:"event_types,omitzero"`
 	// Names are the secrets that secret may read, at least one.
 	Names []string `json:"names,omitzero"`
-	// Reason tells the operator what it is for.
+	// Reason explains the request to the operator.
 	Reason string `json:"reason,omitzero"`
-	// Required: without the grant the plugin is of no use and must wait.
+	// Required: the plugin waits until the capability is granted.
 	Required bool `json:"required,omitzero"`
 }
 
-// Limits are what a plugin says it needs. Zero values: the host's defaults.
+// Limits are requested by a plugin. Zero values: the host's defaults.
 type Limits struct {
 	Timeout     Duration `json:"timeout,omitzero"`     // for one event
 	Memory      Size     `json:"memory,omitzero"`      // of one instance, 64KiB up to but not including 4GiB
@@ -74,17 +74,16 @@ type Limits struct {
 	Concurrency int      `json:"concurrency,omitzero"` // instances at a time, 1 to 1024
 }
 
-// Retry is what happens after a failed attempt. Zero values: the host's defaults.
+// Retry is the policy after a failed attempt. Zero values: the host's defaults.
 type Retry struct {
 	MaxAttempts int      `json:"max_attempts,omitzero"` // the first included, 1 to 100
 	Backoff     Duration `json:"backoff,omitzero"`      // before the second attempt
-	MaxBackoff  Duration `json:"max_backoff,omitzero"`  // what it grows to, not below Backoff
+	MaxBackoff  Duration `json:"max_backoff,omitzero"`  // the upper bound of the backoff, at least Backoff
 }
 
-// ParseManifest reads a manifest. It is strict: text that is not JSON, keys it
-// does not know, keys named twice, values of another kind (null included) and
-// values out of range are errors, which name the place and the reason. It
-// takes at most MaxManifest bytes.
+// ParseManifest reads a manifest of at most MaxManifest bytes. Malformed JSON,
+// unknown and duplicate keys, values of another type (null included) and values out
+// of range are errors, which name the path and the reason.
 func ParseManifest(text []byte) (Manifest, error) {
 	if len(text) > MaxManifest {
 		return Manifest{}, fmt.Errorf("manifest: %d bytes are over the limit of %d", len(text), MaxManifest)
@@ -122,8 +121,7 @@ func decode(text []byte, m *Manifest) error {
 	return nil
 }
 
-// Validate checks the values of a manifest, and answers an error for the first
-// one that is wrong. ParseManifest has called it already.
+// Validate returns an error for the first invalid value. ParseManifest calls it.
 func (m Manifest) Validate() error {
 	if m.Name != "" {
 		if err := CheckName(m.Name); err != nil {
@@ -154,7 +152,7 @@ func (m Manifest) Validate() error {
 			return fmt.Errorf("capabilities[%d].%w", i, err)
 		}
 		if asked[c.Name] {
-			return fmt.Errorf("capabilities[%d].name: %q is asked for twice", i, c.Name)
+			return fmt.Errorf("capabilities[%d].name: %q is requested twice", i, c.Name)
 		}
 		asked[c.Name] = true
 	}

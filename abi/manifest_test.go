@@ -49,7 +49,7 @@ func TestParseManifest(t *testing.T) {
 		}
 	}
 	if m, _ := abi.ParseManifest([]byte(`{"subscribes":[]}`)); m.Subscribes == nil {
-		t.Error("an empty list of subscriptions reads as none given")
+		t.Error("an empty list of subscriptions reads as an absent one")
 	}
 }
 
@@ -82,8 +82,8 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"name":"../x"}`, `name: "../x" must be`},
 		{`{"name":"` + strings.Repeat("a", 64) + `"}`, "must be 1 to 63 of"},
 		{`{"version":"1.2"}`, `version: "1.2" is not a semantic version`},
-		{`{"description":"a\u001b[2J"}`, `description: '\x1b' is a character that is not shown`},
-		{`{"capabilities":[{"name":"kv","reason":"\u202etxet"}]}`, `capabilities[0].reason: '\u202e' is a character that is not shown`},
+		{`{"description":"a\u001b[2J"}`, `description: '\x1b' is an invisible character`},
+		{`{"capabilities":[{"name":"kv","reason":"\u202etxet"}]}`, `capabilities[0].reason: '\u202e' is an invisible character`},
 		{`{"homepage":"javascript:alert(1)"}`, `homepage: "javascript:alert(1)" does not begin with https://`},
 		{`{"subscribes":{}}`, "subscribes: must be an array"},
 		{`{"subscribes":["order_*"]}`, "subscribes[0]: must be an object"},
@@ -91,7 +91,7 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"subscribes":[{"event_type":"a b"}]}`, `subscribes[0].event_type: "a b" is not an event type`},
 		{`{"capabilities":[{"name":"log"}]}`, `capabilities[0].name: "log" is not a capability`},
 		{`{"capabilities":[{"reason":"x"}]}`, `capabilities[0].name: "" is not a capability`},
-		{`{"capabilities":[{"name":"kv"},{"name":"kv"}]}`, `capabilities[1].name: "kv" is asked for twice`},
+		{`{"capabilities":[{"name":"kv"},{"name":"kv"}]}`, `capabilities[1].name: "kv" is requested twice`},
 		{`{"capabilities":[{"name":"kv","hosts":[]}]}`, "capabilities[0].hosts: belongs to http, not to kv"},
 		{`{"capabilities":[{"name":"http"}]}`, "capabilities[0].hosts: http needs at least one"},
 		{`{"capabilities":[{"name":"http","hosts":[]}]}`, "capabilities[0].hosts: http needs at least one"},
@@ -154,8 +154,7 @@ func TestExampleManifests(t *testing.T) {
 	}
 }
 
-// TestManifestSchema proves that the JSON Schema knows the same keys as the
-// structs, everywhere.
+// TestManifestSchema compares the keys of the JSON Schema with those of the structs.
 func TestManifestSchema(t *testing.T) {
 	text, err := os.ReadFile("manifest.schema.json")
 	if err != nil {
@@ -167,7 +166,7 @@ func TestManifestSchema(t *testing.T) {
 		Additional *bool `json:"additionalProperties"`
 	}
 	var root schema
-	// "hosts": false stands below allOf only, which is not looked into.
+	// "hosts": false is below allOf only, which is not compared.
 	if err := json.Unmarshal(text, &root); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +210,7 @@ func FuzzParseManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What was accepted can be written and reads the same.
+		// An accepted manifest can be encoded, and reads the same.
 		again, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)

@@ -25,8 +25,8 @@ func ValidName(name string) bool {
 	return true
 }
 
-// ReservedName reports whether no plugin may have the name, valid though it is:
-// the API has the word where the name of a plugin stands in others of its paths.
+// ReservedName reports whether the name, though valid, is reserved: paths of the
+// API have these words in the position of a plugin's name.
 func ReservedName(name string) bool {
 	switch name {
 	case "install", "marketplace", "uninstall", "verify":
@@ -35,7 +35,7 @@ func ReservedName(name string) bool {
 	return false
 }
 
-// CheckName answers why a plugin cannot have the name, or nil.
+// CheckName returns an error for a name that is invalid or reserved.
 func CheckName(name string) error {
 	switch {
 	case !ValidName(name):
@@ -65,8 +65,8 @@ func ValidVersion(v string) bool {
 		return false
 	}
 	for _, n := range numbers {
-		// Longer numbers than a uint64 are allowed by semver.org, and are
-		// refused here because no reader of versions agrees on them.
+		// semver.org allows numbers beyond a uint64; readers of versions differ in
+		// how they compare those.
 		if _, err := strconv.ParseUint(n, 10, 64); err != nil || n[0] == '+' || leadingZero(n) {
 			return false
 		}
@@ -93,9 +93,9 @@ func validIdentifiers(s string, pre bool) bool {
 
 func leadingZero(digits string) bool { return len(digits) > 1 && digits[0] == '0' }
 
-// ValidEventTypeGlob reports whether glob may stand where event types are
-// chosen: 1 to MaxEventType bytes of a-z, 0-9 and . _ - as in the types of
-// events (^[a-z0-9][a-z0-9_.-]{0,127}$), and '*', which stands for any run of characters, none included.
+// ValidEventTypeGlob reports whether glob selects event types: 1 to MaxEventType
+// bytes of a-z, 0-9 and . _ - as in the types of events
+// (^[a-z0-9][a-z0-9_.-]{0,127}$), and '*' for any run of characters, also an empty one.
 func ValidEventTypeGlob(glob string) bool {
 	if glob == "" || len(glob) > MaxEventType {
 		return false
@@ -109,8 +109,8 @@ func ValidEventTypeGlob(glob string) bool {
 	return true
 }
 
-// MatchEventType reports whether the glob takes in the whole of eventType.
-// Only '*' is special. The time is at most len(glob) times len(eventType).
+// MatchEventType reports whether the glob matches the whole of eventType. Only '*'
+// is special. The time is at most len(glob) times len(eventType).
 func MatchEventType(glob, eventType string) bool {
 	g, t := 0, 0
 	star, resume := -1, 0
@@ -122,7 +122,7 @@ func MatchEventType(glob, eventType string) bool {
 		case g < len(glob) && glob[g] == eventType[t]:
 			g++
 			t++
-		case star >= 0: // let the last star take one more
+		case star >= 0: // the last star matches one byte more
 			resume++
 			g, t = star+1, resume
 		default:
@@ -149,9 +149,9 @@ func ValidPointer(p string) bool {
 	return true
 }
 
-// ValidHost reports whether h may stand in the list of the capability http: a
-// host name in lower case or an IP address (version 6 in brackets), with an
-// optional port. There are no wildcards: whom a plugin talks to is written out.
+// ValidHost reports whether h is a host for the capability http: a host name in lower
+// case or an IP address (version 6 in brackets), with an optional port. There are
+// no wildcards.
 func ValidHost(h string) bool {
 	if bracketed, ok := strings.CutPrefix(h, "["); ok {
 		address, port, ok := strings.Cut(bracketed, "]")
@@ -188,7 +188,7 @@ func globError(glob string) error {
 	if ValidEventTypeGlob(glob) {
 		return nil
 	}
-	return fmt.Errorf("%q is not an event type: 1 to %d of a-z, 0-9 and . _ - (not first), where * stands for anything", glob, MaxEventType)
+	return fmt.Errorf("%q is not an event type: 1 to %d of a-z, 0-9 and . _ - (not first), where * matches anything", glob, MaxEventType)
 }
 
 func secretError(name string) error {
@@ -203,15 +203,15 @@ func secretError(name string) error {
 	return nil
 }
 
-// textError refuses characters that change what a person sees elsewhere than
-// where they stand: an operator decides by these texts, in a terminal too.
+// textError refuses control characters and those that change the direction of text:
+// an operator decides by these texts, also in a terminal.
 func textError(text string) error {
 	for _, r := range text {
 		if r == '\n' || r == '\t' {
 			continue
 		}
 		if unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' {
-			return fmt.Errorf("%+q is a character that is not shown", r)
+			return fmt.Errorf("%+q is an invisible character", r)
 		}
 	}
 	return nil

@@ -1,27 +1,26 @@
 package abi
 
-// SectionError says why FindSection could not look through a module. Its
-// values are constants, so == compares them.
+// SectionError is an error of FindSection. Its values are constants, so == compares
+// them.
 type SectionError string
 
-// What is wrong with the bytes given to FindSection.
+// The errors of FindSection.
 const (
 	ErrNotModule SectionError = "not a WebAssembly module: it does not begin with the bytes \\0asm"
 	ErrComponent SectionError = "a WebAssembly component: build a core module instead (target wasip1 or wasm32-unknown-unknown)"
 	ErrVersion   SectionError = "not WebAssembly of version 1"
-	ErrSection   SectionError = "a damaged module: a section does not lie inside the file"
+	ErrSection   SectionError = "a damaged module: a section exceeds the file"
 	ErrTwice     SectionError = "the module has two custom sections of that name"
 )
 
 // Error returns the text of the constant.
 func (e SectionError) Error() string { return string(e) }
 
-// FindSection returns the contents of a module's custom section. The slice
-// shares wasm's memory. It looks at the section headers only, once each,
-// copies and allocates nothing, and stops at the first thing that is not as
-// the WebAssembly binary format says; what lies inside other sections is not
-// looked at. A name that occurs twice is an error, so that no two readers can
-// take two different sections for the manifest. Errors are SectionErrors.
+// FindSection returns the contents of a module's custom section. The slice shares
+// wasm's memory. It reads the section headers only, once each, allocates nothing,
+// and stops at the first violation of the WebAssembly binary format; the contents of
+// other sections are not checked. Two sections of the name are an error, so that no
+// two readers take different sections for the manifest. Errors are SectionErrors.
 func FindSection(wasm []byte, name string) ([]byte, bool, error) {
 	if len(wasm) < 8 || string(wasm[:4]) != "\x00asm" {
 		return nil, false, ErrNotModule

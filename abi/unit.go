@@ -10,8 +10,8 @@ import (
 )
 
 // Duration is a time.Duration that is written as text with a unit: "200ms",
-// "2s", "1m30s". Zero means it was not said. It reads and writes JSON strings
-// and YAML scalars alike.
+// "2s", "1m30s". Zero means absent. It reads and writes JSON strings and YAML
+// scalars alike.
 type Duration time.Duration
 
 // String returns the text form, such as 1m30s.
@@ -34,8 +34,8 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 // Size is a number of bytes that is written as text with a binary unit:
-// "64KiB", "32MiB". Zero means it was not said. It reads and writes JSON
-// strings and YAML scalars alike.
+// "64KiB", "32MiB". Zero means absent. It reads and writes JSON strings
+// and YAML scalars alike.
 type Size int64
 
 // Units of a Size.
@@ -62,7 +62,7 @@ func (s Size) String() string {
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText accepts a whole number above zero followed by B, KiB, MiB or
-// GiB. KB, MB and GB are refused, because people differ on what they mean.
+// GiB. KB, MB and GB are refused, because they are ambiguous.
 func (s *Size) UnmarshalText(text []byte) error {
 	t := string(text)
 	digits := strings.TrimRight(t, "BKMGi")
@@ -87,7 +87,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a size above zero", t)
 	}
 	if err != nil || n > math.MaxInt64/int64(unit) {
-		return fmt.Errorf("%q is too large a size", t)
+		return fmt.Errorf("%q is too large", t)
 	}
 	*s = Size(n) * unit
 	return nil

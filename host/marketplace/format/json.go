@@ -184,7 +184,7 @@ func shown(text string) error {
 		return nil
 	}
 	r, _ := utf8.DecodeRuneInString(text[i:])
-	return fmt.Errorf("%+q is a character that is not shown", r)
+	return fmt.Errorf("%+q is an invisible character", r)
 }
 
 // encode writes a file as the tools do: indented, keys in a fixed order, a line
