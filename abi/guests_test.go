@@ -17,8 +17,8 @@ import (
 
 const guestsDir = "../testdata/guests"
 
-// bareHost is the least host that the guests of testdata run on: enough of
-// the ABI to prove the checked-in binaries, with none of the real host's care.
+// bareHost is a minimal host for the guests of testdata: enough of the ABI to check
+// the binaries, without the real host's limits.
 type bareHost struct {
 	events  []string // envelopes yet to be delivered
 	attempt int
@@ -113,7 +113,7 @@ func (h *bareHost) call(name string, mem api.Memory, p []uint64) int32 {
 	return int32(abi.Denied)
 }
 
-// view is the guest's memory from p on, of n bytes, or a trap.
+// view returns n bytes of the guest's memory at p, or traps.
 func view(mem api.Memory, p, n uint32) []byte {
 	b, ok := mem.Read(p, n)
 	if !ok {
@@ -122,7 +122,7 @@ func view(mem api.Memory, p, n uint32) []byte {
 	return b
 }
 
-// run delivers events to a guest until it returns, and answers how it ended.
+// run delivers events to a guest until it returns, and returns its error.
 func (h *bareHost) run(t *testing.T, guest string) error {
 	t.Helper()
 	ctx := t.Context()

@@ -3,8 +3,8 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags='-s -w' -o my-handler.wasm
 //
-// whose main hands Run a function. Run calls it once per event, one event at a
-// time, and returns when the host wants the instance to finish:
+// whose main passes a function to Run. Run calls it once per event, one event at a
+// time, and returns when the host ends the instance:
 //
 //	func main() { berth.Run(handle) }
 //
@@ -20,21 +20,21 @@
 // How an event ends:
 //
 //   - a Result and no error: the event is done.
-//   - an error of Reject, or one that wraps it: the event is not delivered to
-//     this handler again; it goes to the dead letters at once.
-//   - any other error, Retry's included: it is delivered again after a pause.
+//   - an error of Reject, also a wrapped one: the event goes to the handler's dead
+//     letters at once.
+//   - any other error, Retry's included: it is delivered again after a backoff.
 //     After the last attempt it goes to the dead letters.
-//   - a panic: the same as an error, but the instance is lost with all that it
-//     had in memory. The host keeps the panic's text.
+//   - a panic: as an error, but the instance is lost with its memory. The host keeps
+//     the panic's text.
 //
 // Fields are read by the host: Field, FieldBytes, Int and Bool need no JSON
 // parser, and neither do Object and RawJSON, which make results. A handler that
 // leaves Decode, JSON, Config and HTTP alone is a megabyte smaller, because
 // encoding/json is not linked, and several times faster.
 //
-// An instance handles one event at a time, and everything stops while it waits
-// for the next one: do not leave goroutines behind. What must survive an
-// instance belongs in KV. Nothing here is safe for concurrent use.
+// An instance handles one event at a time, and its goroutines stop while it waits for
+// the next one: leave none running. State that must survive an instance belongs in
+// KV. Nothing here is safe for concurrent use.
 //
 // Package berthtest runs handlers in ordinary tests, without WebAssembly.
 package berth

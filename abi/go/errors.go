@@ -6,33 +6,32 @@ import (
 	"github.com/berth-host/berth/abi/go/internal/wire"
 )
 
-// RetryError says that an event should be delivered again later. Any error but
-// a RejectError does that; this one is for saying so.
+// RetryError has the event delivered again later, as any error that is not a
+// RejectError does.
 type RetryError struct{ Reason string }
 
 // Error returns the reason.
 func (e *RetryError) Error() string { return e.Reason }
 
-// Retry returns a *RetryError. Of the reason the host keeps 8 KiB.
+// Retry returns a *RetryError. The host keeps 8 KiB of the reason.
 func Retry(reason string) error { return &RetryError{reason} }
 
-// RejectError says that an event will never succeed: it goes to the dead
-// letters without further attempts.
+// RejectError sends the event to the dead letters without further attempts.
 type RejectError struct{ Reason string }
 
 // Error returns the reason.
 func (e *RejectError) Error() string { return e.Reason }
 
-// Reject returns a *RejectError. Of the reason the host keeps 8 KiB.
+// Reject returns a *RejectError. The host keeps 8 KiB of the reason.
 func Reject(reason string) error { return &RejectError{reason} }
 
-// Code is why a call to the host failed. Codes are errors, to be used with
-// errors.Is: errors.Is(err, berth.ErrConflict).
+// Code is the reason of a failed call to the host. Codes are errors for errors.Is:
+// errors.Is(err, berth.ErrConflict).
 type Code int32
 
 // The codes of the ABI.
 const (
-	ErrEnd         Code = -1 // no more events; Run sees to it
+	ErrEnd         Code = -1 // no more events; handled by Run
 	ErrInvalid     Code = -2 // an argument is malformed
 	ErrDenied      Code = -3 // the capability is not granted to this plugin
 	ErrNotFound    Code = -4 // no such key, field or secret
@@ -42,7 +41,7 @@ const (
 	ErrConflict    Code = -8 // the compared value differs
 )
 
-// Error returns the code in words.
+// Error returns the code's name in lower case.
 func (c Code) Error() string {
 	switch c {
 	case ErrEnd:
@@ -69,10 +68,10 @@ func (c Code) Error() string {
 type CallError struct {
 	Call string // the function, such as kv_get
 	Code Code
-	Text string // the host's words, may be empty
+	Text string // the host's explanation, may be empty
 }
 
-// Error names the call, the code and what the host said.
+// Error returns the call, the code and the host's explanation.
 func (e *CallError) Error() string {
 	text := "berth: " + e.Call + ": " + e.Code.Error()
 	if e.Text != "" {
@@ -99,7 +98,7 @@ func callError(call string, code int32) error {
 	return e
 }
 
-// failed is callError for results that may be none.
+// failed returns nil for a code that is not negative, else callError's error.
 func failed(call string, code int32) error {
 	if code >= 0 {
 		return nil

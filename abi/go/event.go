@@ -6,8 +6,7 @@ import (
 	"github.com/berth-host/berth/abi/go/internal/wire"
 )
 
-// Event is the event being handled. Its methods may be called only until the
-// handler returns.
+// Event is the event being handled. Call its methods only until the handler returns.
 type Event struct {
 	envelope []byte // buffer, reused; the first size bytes are the event
 	size     int
@@ -70,8 +69,8 @@ func (e *Event) FieldBytes(pointer string) ([]byte, bool) {
 }
 
 // Int returns the whole number at a JSON Pointer. It reports false when there
-// is nothing, something else, a fraction or exponent, or more than an int64
-// holds. A string of digits counts as a number.
+// is nothing, something else, a fraction or exponent, or a number beyond an
+// int64. A string of digits is read as a number.
 func (e *Event) Int(pointer string) (int64, bool) {
 	b, ok := e.FieldBytes(pointer)
 	if !ok {
@@ -128,7 +127,7 @@ func (e *Event) ID() string { return e.text("/metadata/event_id") }
 // delivered, and the same for an event that was published twice.
 func (e *Event) IdempotencyKey() string { return e.text("/metadata/idempotency_key") }
 
-// Subject returns what the event is about, such as an order's id, or "".
+// Subject returns the event's subject, such as an order's id, or "".
 func (e *Event) Subject() string { return e.text("/metadata/subject") }
 
 func (e *Event) text(pointer string) string {
@@ -140,7 +139,7 @@ func (e *Event) text(pointer string) string {
 func (e *Event) Attempt() int { return int(wire.Attempt()) }
 
 // Remaining returns the time until the event's deadline, in whole milliseconds.
-// When it is over, the host ends the instance.
+// The host ends an instance that exceeds it.
 func (e *Event) Remaining() time.Duration {
 	return time.Duration(wire.Remaining()) * time.Millisecond
 }

@@ -3,7 +3,7 @@ package berth
 import "github.com/berth-host/berth/abi/go/internal/wire"
 
 // RawConfig returns the handler's configuration as JSON text, "{}" when it has
-// none. It does not change while an instance lives: ask once, before Run.
+// none. It does not change while an instance lives: read it once, before Run.
 func RawConfig() string {
 	buf := make([]byte, 1024)
 	text, err := yielded("config", buf, wire.Config(buf))
@@ -21,9 +21,8 @@ func Secret(name string) (string, error) {
 	return string(text), err
 }
 
-// KV is the plugin's durable state: all its instances and versions see the
-// same. Each call is its own transaction and counts at once, however the event
-// ends. Keys are 1 to 256 bytes, values at most 1 MiB (ErrTooLarge). It needs
+// KV is the plugin's durable state, shared by all its instances and versions. Each
+// call is its own transaction and takes effect at once, also if the event fails. Keys are 1 to 256 bytes, values at most 1 MiB (ErrTooLarge). It needs
 // the capability kv (ErrDenied).
 var KV kv
 
@@ -40,8 +39,8 @@ func (kv) Set(key string, value []byte) error {
 	return failed("kv_set", wire.KVSet(key, value))
 }
 
-// CAS writes a value only if the present one equals old, or, when old is nil,
-// only if there is none. It answers ErrConflict otherwise.
+// CAS writes a value only if the current one equals old, or, when old is nil,
+// only if there is none. Otherwise it returns ErrConflict.
 func (kv) CAS(key string, old, value []byte) error {
 	return failed("kv_cas", wire.KVCAS(key, old, value))
 }
@@ -59,9 +58,9 @@ type Child struct {
 	IdempotencyKey string // "": the host derives one from the parent's
 }
 
-// Emit adds a child to the open event. The host publishes the children, all or
-// none, when the event has ended well, and never twice however often the event
-// is delivered. An event may have 64. It needs the capability emit for the
+// Emit adds a child to the open event. The host publishes all children together when
+// the event succeeds, and once, also if the event is delivered again. An event may
+// have 64. It needs the capability emit for the
 // child's type (ErrDenied).
 func Emit(c Child) error {
 	if c.Data == "" {
@@ -81,8 +80,8 @@ func Emit(c Child) error {
 	return failed("emit", wire.Emit(child.Text()))
 }
 
-// yielded returns what a call has yielded, n bytes of buf or of a larger
-// buffer, or the error n stands for.
+// yielded returns the n bytes that a call has yielded, in buf or a larger buffer, or
+// the error of a negative n.
 func yielded(call string, buf []byte, n int32) ([]byte, error) {
 	if n < 0 {
 		return nil, callError(call, n)

@@ -1,7 +1,7 @@
 package berth
 
-// This file is the only one that imports encoding/json. A handler that calls
-// nothing in it does not carry the encoder and the decoder.
+// Only this file imports encoding/json: a handler that does not call its functions is
+// linked without the encoder and the decoder.
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ func (e *Event) Decode(v any) error {
 	if !ok {
 		return Reject("the event has no data")
 	}
-	// Field takes the quotes off a string, so that is read from the envelope.
+	// Field returns a string without quotes, so read that from the envelope.
 	if len(data) == 0 || data[0] != '{' && data[0] != '[' {
 		var envelope struct {
 			Data json.RawMessage `json:"data"`
@@ -38,8 +38,8 @@ func JSON(v any) Result {
 }
 
 // Config reads the handler's configuration into v, as json.Unmarshal does.
-// Call it before Run: a configuration that cannot be read is a reason to panic,
-// which stops the plugin from being started.
+// Call it before Run, and panic if the configuration cannot be read: the host then
+// does not start the plugin.
 func Config(v any) error {
 	return json.Unmarshal([]byte(RawConfig()), v)
 }
@@ -52,7 +52,7 @@ type Request struct {
 	Body    []byte
 }
 
-// Response is the answer to a Request, whatever its status.
+// Response is the response to a Request, of any status.
 type Response struct {
 	Status  int
 	Headers map[string]string // names in lower case
@@ -61,7 +61,7 @@ type Response struct {
 
 // HTTP sends a request. It needs the capability http with the URL's host on
 // its list (ErrDenied); it fails with ErrUnavailable or ErrTimeout when there
-// is no answer, and ErrTooLarge when the answer is over the host's limit.
+// is no response, and ErrTooLarge when it is over the host's limit.
 func HTTP(r Request) (Response, error) {
 	type body struct {
 		Text   *string `json:"body,omitempty"`

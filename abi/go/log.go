@@ -2,8 +2,8 @@ package berth
 
 import "github.com/berth-host/berth/abi/go/internal/wire"
 
-// Debug writes a line to the host's log. Of each line the host keeps 8 KiB,
-// and it drops lines of a plugin that writes too many.
+// Debug writes a line to the host's log. The host keeps 8 KiB of a line,
+// and drops lines of a plugin that writes too many.
 func Debug(text string) { wire.Log(0, text) }
 
 // Info writes a line to the host's log; see Debug.

@@ -6,14 +6,14 @@ import (
 )
 
 // Object writes a JSON object without reflection, member by member. The zero
-// Object is empty and ready. It does not look for keys given twice.
+// Object is empty and ready. It does not check for duplicate keys.
 //
 //	var o berth.Object
 //	o.Str("audit", "ok").Int("total_cents", 1999)
 //	return o.Result(), nil
 type Object struct{ buf []byte }
 
-// Str adds a string. What is not UTF-8 in it becomes U+FFFD.
+// Str adds a string. Invalid UTF-8 in it becomes U+FFFD.
 func (o *Object) Str(key, value string) *Object {
 	o.key(key)
 	o.buf = appendString(o.buf, value)
@@ -79,7 +79,7 @@ func (o *Object) key(key string) {
 func appendString(buf []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	buf = append(buf, '"')
-	clean := 0 // what is before s[clean] is in buf
+	clean := 0 // s[:clean] is in buf
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {

@@ -23,7 +23,7 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// FuzzAppendString holds appendString against encoding/json.
+// FuzzAppendString compares appendString with encoding/json.
 func FuzzAppendString(f *testing.F) {
 	f.Add("plain")
 	f.Add("\"\\\x00\x1f\x7f\x80\xff\xed\xa0\x80é\u2028😀\ufffd")
@@ -46,7 +46,7 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// FuzzParseInt holds parseInt against strconv.
+// FuzzParseInt compares parseInt with strconv.
 func FuzzParseInt(f *testing.F) {
 	for _, s := range []string{"", "-", "0", "-0", "007", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "99999999999999999999", "1.0", "1e3", "+1", "--1"} {
 		f.Add(s)

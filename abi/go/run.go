@@ -6,8 +6,8 @@ import (
 	"github.com/berth-host/berth/abi/go/internal/wire"
 )
 
-// Handler handles one event. The event and what its methods return as []byte
-// are the handler's only until it returns.
+// Handler handles one event. The event, and byte slices that its methods return, are
+// valid until the handler returns.
 type Handler func(*Event) (Result, error)
 
 // Statuses of the ABI's finish.
@@ -17,8 +17,8 @@ const (
 	statusReject = 2
 )
 
-// Run hands each event to handle, and returns when the host has no more for
-// this instance: main should return then too. It panics when the host fails.
+// Run calls handle for each event, and returns when the host ends the instance: main
+// should return then. It panics when the host fails.
 func Run(handle Handler) {
 	ev := &Event{envelope: make([]byte, 4096), field: make([]byte, 256)}
 	for ev.next() {
@@ -36,7 +36,7 @@ func finish(result Result, err error) {
 		if code >= 0 {
 			return
 		}
-		// The result is the handler's mistake and would be one again.
+		// A retry would make the same result.
 		err = Reject("the host refused the result: " + callError("finish", code).Error())
 	}
 	status := int32(statusRetry)
@@ -49,7 +49,7 @@ func finish(result Result, err error) {
 	}
 }
 
-// Result is what a handled event answers. The zero Result is an empty one.
+// Result is the result of a handled event. The zero Result is empty.
 type Result struct {
 	json string
 	err  error
@@ -59,10 +59,9 @@ type Result struct {
 func OK() Result { return Result{} }
 
 // RawJSON is a result that is JSON text already, of at most 64 KiB. It is not
-// looked at here: if it is not JSON, the host refuses it and the event is
-// rejected.
+// checked here: if it is not JSON, the host refuses it and the event is rejected.
 func RawJSON(text string) Result { return Result{json: text} }
 
-// Text returns the result as JSON text, "" when it is empty, or the error that
-// making it ran into.
+// Text returns the result as JSON text, "" when it is empty, or the error of encoding
+// it.
 func (r Result) Text() (string, error) { return r.json, r.err }

@@ -8,8 +8,8 @@
 //		}
 //	}
 //
-// A Host is for handlers that need more: configuration, secrets, state, HTTP.
-// It holds to the ABI's limits, so that what passes here is not refused later.
+// A Host is for handlers that need more: configuration, secrets, state, HTTP. It
+// enforces the ABI's limits.
 package berthtest
 
 import (
@@ -60,8 +60,8 @@ type Host struct {
 	KV        map[string][]byte // made when first written
 	Attempt   int               // of the next delivery; 0 is 1
 	Remaining time.Duration     // until the deadline; 0 is 5 s
-	// HTTP answers requests, both as the ABI has them: JSON text. The Code
-	// is 0 or why there is no response. Nil: every request is denied.
+	// HTTP returns the response to a request, both JSON text as in the ABI, or a
+	// Code other than 0 for none. Nil: every request is denied.
 	HTTP func(request string) (response string, code berth.Code)
 	// Denied lists the capabilities that are not granted: emit, kv.
 	Denied []string

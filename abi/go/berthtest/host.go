@@ -132,7 +132,7 @@ func (d *delivery) Emit(child string) int32 {
 		return d.fail(berth.ErrInvalid, err.Error())
 	}
 	if dec.More() {
-		return d.fail(berth.ErrInvalid, "something follows the child")
+		return d.fail(berth.ErrInvalid, "unexpected data after the child")
 	}
 	if c.Data == nil {
 		return d.fail(berth.ErrInvalid, "data is missing")
@@ -193,7 +193,7 @@ func (d *delivery) Secret(name string, buf []byte) int32 {
 	return d.yield(buf, []byte(secret))
 }
 
-// kv answers why a call of kv with this key and value cannot be, or 0.
+// kv returns the code of a call of kv with an invalid key or value, or 0.
 func (d *delivery) kv(key string, value []byte) int32 {
 	switch {
 	case slices.Contains(d.host.Denied, "kv"):
@@ -255,7 +255,7 @@ func (d *delivery) HTTP(request string, buf []byte) int32 {
 	}
 	response, code := d.host.HTTP(request)
 	if code != 0 {
-		return d.fail(code, "the test said so")
+		return d.fail(code, "refused by the test")
 	}
 	return d.yield(buf, []byte(response))
 }

@@ -11,7 +11,7 @@ import (
 	berth "github.com/berth-host/berth/abi/go"
 )
 
-// Handle does what the event's /data/do says.
+// Handle does the action that the event's /data/do names.
 func Handle(ev *berth.Event) (berth.Result, error) {
 	do, ok := ev.Field("/data/do")
 	if !ok {

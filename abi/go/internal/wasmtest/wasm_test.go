@@ -158,7 +158,7 @@ func (g *guest) start(t *testing.T) string {
 	if entry == nil {
 		entry = m.ExportedFunction(abi.StartExport)
 	}
-	// A command leaves by exit, so that an error says little: stderr does.
+	// A command ends by exit; the cause is on stderr.
 	_, _ = entry.Call(ctx)
 	return stderr.String()
 }

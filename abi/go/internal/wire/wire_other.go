@@ -4,8 +4,8 @@ package wire
 
 import "sync"
 
-// Host is what a test stands in for: the imports of the ABI, by name. The
-// meaning of each, of its result and of last and error, is the ABI's.
+// Host is a test's implementation of the ABI's imports, by name, with their meaning
+// in the ABI.
 type Host interface {
 	Next(buf []byte) int32
 	Field(pointer string, buf []byte) int32
@@ -25,15 +25,15 @@ type Host interface {
 	Error(buf []byte) int32
 }
 
-// A guest has one host, the process's. So has a test, one at a time: using is
-// held from Use to the call of what it returns.
+// A guest has one host for its process. A test process has one at a time: using is
+// locked from Use until done is called.
 var (
 	using sync.Mutex
 	host  Host
 )
 
-// Use puts h in place until done is called. It waits until no other host is in
-// place, so tests that run in parallel take turns.
+// Use makes h the host until done is called. It blocks while another host is in use,
+// so tests that run in parallel use their hosts one after the other.
 func Use(h Host) (done func()) {
 	using.Lock()
 	host = h
