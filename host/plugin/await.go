@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// stateWaiter waits for something about the loop's state.
+// stateWaiter is a caller that waits for a condition of the loop's state.
 type stateWaiter struct {
 	met    func() bool
 	answer chan struct{}
 }
 
-// when waits until met answers true, and until that can be seen in List. The
-// loop calls it now and whenever something may have changed. After an error it
-// is not called any more; what it has noted is then not to be looked at.
+// when waits until met returns true, and until List shows that state. The loop calls met
+// after every change. After an error met is not called any more, and what it has written
+// must not be read.
 func (m *Manager) when(ctx context.Context, doing string, met func(*loop) bool) error {
 	w := &stateWaiter{answer: make(chan struct{})}
 	if err := m.ask(ctx, doing, func(l *loop) {
@@ -42,9 +42,9 @@ func (l *loop) checkState() {
 	})
 }
 
-// lookAgain has the directories looked at at once; what a look finds that is
-// under way is not taken in.
-func (l *loop) lookAgain() {
+// rescan makes the loop scan the directories now; the result of a scan under way is
+// dropped.
+func (l *loop) rescan() {
 	l.generation++
 	l.scanDue = time.Now()
 }

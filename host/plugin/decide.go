@@ -26,8 +26,6 @@ type entry struct {
 	verdict verdict
 	reason  string
 	grants  []spec.Grant
-
-	waiters []waiter
 }
 
 // verdict classifies the contents of a file.
@@ -72,12 +70,6 @@ func (t target) same(u target) bool {
 	return t.sha256 == u.sha256 && reflect.DeepEqual(t.manifest, u.manifest)
 }
 
-// waiter is a decision of the operator's that waits for the plugin to come to rest.
-type waiter struct {
-	enabled bool // what was at work need not have drained
-	answer  chan struct{}
-}
-
 func (l *loop) entry(name string) *entry {
 	e := l.entries[name]
 	if e == nil {
@@ -87,11 +79,10 @@ func (l *loop) entry(name string) *entry {
 	return e
 }
 
-// reload takes new directories and resolves all settings anew.
-func (l *loop) reload(dirs []string, answer chan struct{}) {
+// reload sets the directories and resolves all settings again.
+func (l *loop) reload(dirs []string) {
 	l.dirs, l.order = dirs, nil
-	l.lookAgain()
-	l.awaitScan = append(l.awaitScan, scanWaiter{l.generation, answer})
+	l.rescan()
 	for name := range l.entries {
 		l.decide(name)
 	}
@@ -151,14 +142,14 @@ func (l *loop) decide(name string) {
 	if e.ending {
 		l.cancel(e)
 		l.stop(e, uninstalling)
-		l.resolveWaiters(e)
+		l.forgetUnused(e)
 		return
 	}
 	f := l.pick(e)
 	if f == nil {
 		l.cancel(e)
 		l.stop(e, "its file is gone")
-		l.resolveWaiters(e)
+		l.forgetUnused(e)
 		return
 	}
 	e.owner = f.path
@@ -184,7 +175,7 @@ func (l *loop) decide(name string) {
 		l.cancel(e)
 		l.stop(e, why)
 	}
-	l.resolveWaiters(e)
+	l.forgetUnused(e)
 }
 
 // assess sets the verdict on a file's contents, and returns what they would be.
@@ -318,23 +309,30 @@ func (l *loop) stop(e *entry, reason string) {
 	}
 }
 
-// settle answers who waits for the plugin to come to rest, and forgets a name
-// that nothing goes by any more.
-func (l *loop) resolveWaiters(e *entry) {
-	f := l.files[e.owner]
-	has := f != nil && f.name == e.name
-	forget := !has && e.running == nil && len(e.leaving) == 0 && e.jobs == 0
-	if forget && l.entries[e.name] == e {
+// forgetUnused forgets a name without a file, a version or a job.
+func (l *loop) forgetUnused(e *entry) {
+	if l.fileOf(e) == nil && e.running == nil && len(e.leaving) == 0 && e.jobs == 0 && l.entries[e.name] == e {
 		delete(l.entries, e.name)
 	}
-	kept := e.waiters[:0]
-	for _, w := range e.waiters {
-		stable := e.job == nil && !(has && f.dirty && w.enabled) || e.verdict == disabled && e.job != nil && e.job.vetOnly
-		if forget || stable && (w.enabled || len(e.leaving) == 0) {
-			l.answers = append(l.answers, w.answer)
-		} else {
-			kept = append(kept, w)
-		}
+}
+
+// fileOf returns the file that has an entry's name, nil for none.
+func (l *loop) fileOf(e *entry) *file {
+	if f := l.files[e.owner]; f != nil && f.name == e.name {
+		return f
 	}
-	e.waiters = kept
+	return nil
+}
+
+// stable reports whether the plugin of a name is what its file and settings say. To be
+// disabled it must have drained; to be enabled, the former version may still drain.
+func (l *loop) stable(name string, enabled bool) bool {
+	e := l.entries[name]
+	if e == nil {
+		return true
+	}
+	f := l.fileOf(e)
+	idle := e.job == nil && !(f != nil && f.dirty && enabled)
+	vetting := e.verdict == disabled && e.job != nil && e.job.vetOnly
+	return (idle || vetting) && (enabled || len(e.leaving) == 0)
 }

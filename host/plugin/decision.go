@@ -16,7 +16,7 @@ type decision struct {
 	// needs to be written.
 	prepare func(l *loop, e *entry) (done bool, err error)
 	persist func(context.Context) error
-	enabled bool // see waiter
+	enabled bool // see stable
 }
 
 // SetEnabled persists the operator's decision, applies it and waits until the plugin is
@@ -84,13 +84,10 @@ func (m *Manager) decide(ctx context.Context, name string, d decision) (wire.Plu
 			err = fmt.Errorf("%s: %w", d.doing, err)
 		}
 	}
-	var answer chan struct{}
 	// A persisted decision is applied even if ctx has ended.
 	if asked := m.ask(context.WithoutCancel(ctx), d.doing, func(l *loop) {
 		delete(l.changing, name)
-		if e := l.entries[name]; err == nil && !done && e != nil && !l.closing {
-			answer = make(chan struct{})
-			e.waiters = append(e.waiters, waiter{d.enabled, answer})
+		if err == nil && !done && l.entries[name] != nil && !l.closing {
 			l.reconsider(name)
 		}
 	}); err == nil {
@@ -99,12 +96,8 @@ func (m *Manager) decide(ctx context.Context, name string, d decision) (wire.Plu
 	if err != nil {
 		return wire.Plugin{}, err
 	}
-	if answer != nil {
-		select {
-		case <-answer:
-		case <-ctx.Done():
-		case <-m.done:
-		}
+	if !done {
+		_ = m.when(ctx, d.doing, func(l *loop) bool { return l.stable(name, d.enabled) })
 	}
 	return m.Plugin(name)
 }

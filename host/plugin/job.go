@@ -206,7 +206,7 @@ func (l *loop) finish(e *entry, j *job, r result) {
 		l.conclude(e, j, r)
 	}
 	l.decide(e.name)
-	l.resolveWaiters(e)
+	l.forgetUnused(e)
 }
 
 // conclude notes what a job's outcome says about the file or the version.
@@ -272,7 +272,7 @@ func (l *loop) retire(e *entry, v *version) {
 			e.left(v, stats)
 			l.release(v.module)
 			l.decide(e.name)
-			l.resolveWaiters(e)
+			l.forgetUnused(e)
 		}
 	})
 }

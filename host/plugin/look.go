@@ -10,11 +10,6 @@ import (
 	"github.com/berth-host/berth/host/plugin/internal/folder"
 )
 
-type scanWaiter struct {
-	generation int
-	answer     chan struct{}
-}
-
 // poked notes what the watcher saw. A file in the middle of being written is
 // seen many times, so the look waits a little to see them all.
 func (l *loop) filesChanged(now time.Time) {
@@ -65,13 +60,13 @@ func (l *loop) scanIfDue(now time.Time, due func(time.Time) bool) {
 				// Something may have happened before it was watched.
 				l.scanBy(time.Now().Add(l.m.config.Debounce))
 			}
-			l.scanned(listing, now, time.Now())
+			l.applyScan(listing, now, time.Now())
 		}
 	})
 }
 
-// scanned takes in what a look at the directories found that began at a time.
-func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
+// applyScan applies the result of a scan of the directories that began at a time.
+func (l *loop) applyScan(listing folder.Listing, began, now time.Time) {
 	if l.closing {
 		return
 	}
@@ -112,13 +107,7 @@ func (l *loop) scanned(listing folder.Listing, began, now time.Time) {
 		}
 	}
 	l.note(listing.Unreadable)
-	l.awaitScan = slices.DeleteFunc(l.awaitScan, func(w scanWaiter) bool {
-		if w.generation <= l.generation {
-			l.answers = append(l.answers, w.answer)
-			return true
-		}
-		return false
-	})
+	l.scanned = l.generation
 	if l.claimed != nil {
 		for _, f := range l.inOrder() {
 			l.peeking++

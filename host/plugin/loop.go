@@ -17,7 +17,8 @@ type loop struct {
 	busy    int // goroutines that will answer
 
 	dirs       []string
-	generation int // of dirs, and of what was done to them that a look must not miss
+	generation int // grows when a scan under way must be repeated, see rescan
+	scanned    int // generation of the last scan that was applied
 	scanning   bool
 	scanDue    time.Time
 	troubles   map[string]string // what could not be looked at or watched, as logged
@@ -32,8 +33,6 @@ type loop struct {
 
 	claimed    chan<- error // answered once: all names are claimed, or the error; nil afterwards
 	peeking    int          // inspections Start waits for
-	awaitReady []chan struct{}
-	awaitScan  []scanWaiter
 	awaitState []*stateWaiter
 	views      map[viewKey]shown
 	answers    []chan struct{} // closed when what they wait for can be seen
@@ -211,10 +210,6 @@ func (l *loop) tick(now time.Time) time.Time {
 		}
 	}
 	l.scanIfDue(now, due)
-	if !judging && len(l.awaitReady) > 0 && !l.working() {
-		l.answers = append(l.answers, l.awaitReady...)
-		l.awaitReady = nil
-	}
 	return next
 }
 

@@ -134,12 +134,7 @@ func (m *Manager) Start(ctx context.Context) error {
 // WaitReady waits until everything that the first look found is judged and,
 // where it is to run, started or rejected.
 func (m *Manager) WaitReady(ctx context.Context) error {
-	answer := make(chan struct{})
-	const doing = "wait for the plugins"
-	if err := m.ask(ctx, doing, func(l *loop) { l.awaitReady = append(l.awaitReady, answer) }); err != nil {
-		return err
-	}
-	return m.await(ctx, doing, answer)
+	return m.when(ctx, "wait for the plugins", func(l *loop) bool { return l.claimed == nil && !l.judging() && !l.working() })
 }
 
 // List returns the plugins with their figures, sorted by name. A file that is
@@ -182,12 +177,15 @@ func (m *Manager) Reload(ctx context.Context, directories []string) error {
 	if err != nil {
 		return err
 	}
-	answer := make(chan struct{})
 	const doing = "reload the plugins"
-	if err := m.ask(ctx, doing, func(l *loop) { l.reload(dirs, answer) }); err != nil {
+	generation := 0
+	if err := m.ask(ctx, doing, func(l *loop) {
+		l.reload(dirs)
+		generation = l.generation
+	}); err != nil {
 		return err
 	}
-	return m.await(ctx, doing, answer)
+	return m.when(ctx, doing, func(l *loop) bool { return l.scanned >= generation })
 }
 
 // Close ends everything: it stops watching and loading and drains all plugins

@@ -105,7 +105,7 @@ func (l *loop) ending(f *file) bool {
 // forget takes note that files have been removed. A look at the directories
 // that is under way may have seen them, so it does not count.
 func (l *loop) forget(paths ...string) {
-	l.lookAgain()
+	l.rescan()
 	for _, path := range paths {
 		if f := l.files[path]; f != nil {
 			l.drop(path)
