@@ -23,37 +23,32 @@ func AuditCommand(env *command.Env) *cobra.Command {
 
 func (a app) listAudit() *cobra.Command {
 	var limit int
-	cmd := a.Local(&cobra.Command{
-		Use:   "list",
-		Short: "List the latest changes and refused attempts, the newest last",
-		Long: `Lists the latest changes and refused attempts, the newest last. With BERTH_URL the
-host there is asked, which needs a token of the scope operate. Without it the file
-audit.log of the data directory is read, also while no host runs.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			show := func(list wire.List[wire.AuditRecord]) error {
-				return console.Table(a.Console, "TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", list.Items, auditLine)
+	cmd := a.Local("list", "List the latest changes and refused attempts, the newest last", func(ctx context.Context, _ []string) error {
+		show := func(list wire.List[wire.AuditRecord]) error {
+			return console.Table(a.Console, "TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", list.Items, auditLine)
+		}
+		if a.Elsewhere() {
+			if limit < 1 || limit > 1000 {
+				return command.Usage("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", limit)
 			}
-			if a.Elsewhere() {
-				if limit < 1 || limit > 1000 {
-					return command.Usage("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", limit)
-				}
-				return command.Fetch(cmd.Context(), a.Env, "GET", auditPath(limit), nil, show)
-			}
-			if err := a.NeedDataDir(); err != nil {
-				return err
-			}
-			if limit < 1 || limit > 100_000 {
-				return command.Usage("--limit must be 1 to 100000, not %d", limit)
-			}
-			changes, err := audit.Latest(a.auditFile(), limit)
-			if err != nil {
-				return err
-			}
-			list := wire.List[wire.AuditRecord]{Items: slices.Concat([]wire.AuditRecord{}, changes)}
-			return command.Show(a.Env, list, show)
-		},
+			return command.Fetch(ctx, a.Env, "GET", auditPath(limit), nil, show)
+		}
+		if err := a.NeedDataDir(); err != nil {
+			return err
+		}
+		if limit < 1 || limit > 100_000 {
+			return command.Usage("--limit must be 1 to 100000, not %d", limit)
+		}
+		changes, err := audit.Latest(a.auditFile(), limit)
+		if err != nil {
+			return err
+		}
+		list := wire.List[wire.AuditRecord]{Items: slices.Concat([]wire.AuditRecord{}, changes)}
+		return command.Show(a.Env, list, show)
 	})
+	cmd.Long = `Lists the latest changes and refused attempts, the newest last. With BERTH_URL the
+host there is asked, which needs a token of the scope operate. Without it the file
+audit.log of the data directory is read, also while no host runs.`
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
 	return cmd
 }
@@ -61,27 +56,23 @@ audit.log of the data directory is read, also while no host runs.`,
 func auditPath(limit int) string { return fmt.Sprintf("/api/v1/audit?limit=%d", limit) }
 
 func (a app) tailAudit() *cobra.Command {
-	return a.Local(&cobra.Command{
-		Use:   "tail",
-		Short: "Follow the audit log until Ctrl-C",
-		Long: `Follows the audit log until Ctrl-C: the file of the data directory, or with BERTH_URL
-that of the host there, which is asked once a second.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			show := func(r wire.AuditRecord) error {
-				return command.Show(a.Env, r, func(r wire.AuditRecord) error {
-					return a.Print("%s  %s  %s  %s  %s  %s  %s\n", auditLine(r)...)
-				})
-			}
-			if a.Elsewhere() {
-				return a.followAudit(cmd.Context(), show)
-			}
-			if err := a.NeedDataDir(); err != nil {
-				return err
-			}
-			return audit.Follow(cmd.Context(), a.auditFile(), show)
-		},
+	cmd := a.Local("tail", "Follow the audit log until Ctrl-C", func(ctx context.Context, _ []string) error {
+		show := func(r wire.AuditRecord) error {
+			return command.Show(a.Env, r, func(r wire.AuditRecord) error {
+				return a.Print("%s  %s  %s  %s  %s  %s  %s\n", auditLine(r)...)
+			})
+		}
+		if a.Elsewhere() {
+			return a.followAudit(ctx, show)
+		}
+		if err := a.NeedDataDir(); err != nil {
+			return err
+		}
+		return audit.Follow(ctx, a.auditFile(), show)
 	})
+	cmd.Long = `Follows the audit log until Ctrl-C: the file of the data directory, or with BERTH_URL
+that of the host there, which is asked once a second.`
+	return cmd
 }
 
 // auditEvery is the interval at which a host is asked for its latest changes.

@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -24,66 +25,56 @@ func ConfigCommand(env *command.Env) *cobra.Command {
 }
 
 func (a app) checkConfig() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "check [FILE]",
-		Short: "Check a configuration: exit code 0, or 1 with every problem",
-		Long: `Checks a configuration as a start would: its keys, values and conditions. What a
-handler's config must be is in its plugin, and is checked by the host.`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			path := live.DefaultPath
-			if len(args) > 0 {
-				path = args[0]
+	cmd := command.New("check [FILE]", "Check a configuration: exit code 0, or 1 with every problem", func(_ context.Context, args []string) error {
+		path := live.DefaultPath
+		if len(args) > 0 {
+			path = args[0]
+		}
+		_, err := live.Read(path)
+		if a.JSON {
+			answer := struct {
+				Valid  bool               `json:"valid"`
+				Errors []wire.ErrorDetail `json:"errors"`
+			}{err == nil, []wire.ErrorDetail{}}
+			var e *config.Error
+			switch {
+			case errors.As(err, &e):
+				answer.Errors = e.Details()
+			case err != nil:
+				return err
 			}
-			_, err := live.Read(path)
-			if a.JSON {
-				answer := struct {
-					Valid  bool               `json:"valid"`
-					Errors []wire.ErrorDetail `json:"errors"`
-				}{err == nil, []wire.ErrorDetail{}}
-				var e *config.Error
-				switch {
-				case errors.As(err, &e):
-					answer.Errors = e.Details()
-				case err != nil:
-					return err
-				}
-				if err := a.EncodeJSON(answer, false); err != nil || answer.Valid {
-					return err
-				}
-				return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
+			if err := a.EncodeJSON(answer, false); err != nil || answer.Valid {
+				return err
 			}
-			if err == nil {
-				err = a.Print("%s is valid\n", path)
-			}
-			return err
-		},
-	}
+			return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
+		}
+		if err == nil {
+			err = a.Print("%s is valid\n", path)
+		}
+		return err
+	})
+	cmd.Long = `Checks a configuration as a start would: its keys, values and conditions. What a
+handler's config must be is in its plugin, and is checked by the host.`
 	cmd.Flags().BoolVar(&a.JSON, "json", false, "print the problems as JSON")
 	return cmd
 }
 
 func (a app) showConfig() *cobra.Command {
 	var path, handler string
-	cmd := a.Remote(&cobra.Command{
-		Use:   "show",
-		Short: "Show the settings that are in force in the running host",
-		Long: `Shows every setting with which the host runs, one a line, as reloads name them:
+	cmd := a.Remote("show", "Show the settings that are in force in the running host", func(ctx context.Context, _ []string) error {
+		if path != "" {
+			return a.showFile(path, handler)
+		}
+		return command.Fetch(ctx, a.Env, "GET", command.Path("/api/v1/config", "handler", handler), nil, a.printSettings)
+	})
+	cmd.Long = `Shows every setting with which the host runs, one a line, as reloads name them:
 what its file says and what holds where that says nothing. What only a start can
 change is as at the start. With --handler it shows what one handler runs with, its
 manifest's wishes included. A handler's config may contain secrets: only its keys are
 shown.
 
-With --file no host is asked: it shows what a host would start with.`,
-		Example: "  berth config show\n  berth config show --handler fraud-check\n  berth config show --file config/event_handlers.yaml",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if path != "" {
-				return a.showFile(path, handler)
-			}
-			return command.Fetch(cmd.Context(), a.Env, "GET", command.Path("/api/v1/config", "handler", handler), nil, a.printSettings)
-		},
-	})
+With --file no host is asked: it shows what a host would start with.`
+	cmd.Example = "  berth config show\n  berth config show --handler fraud-check\n  berth config show --file config/event_handlers.yaml"
 	cmd.Flags().StringVar(&path, "file", "", "show this configuration file instead")
 	cmd.Flags().StringVar(&path, "config", "", "the same as --file")
 	cmd.Flags().StringVar(&handler, "handler", "", "show what this handler runs with")
@@ -124,26 +115,21 @@ func (a app) printSettings(s wire.Settings) error {
 }
 
 func (a app) reloadConfig() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "reload",
-		Short: "Have the host read its configuration again, and show what changed",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
-				lines := r.Changed
-				if len(lines) == 0 {
-					lines = []string{"nothing has changed"}
-					for _, path := range r.NeedsRestart {
-						lines = append(lines, path+": the file's value counts from the next start on")
-					}
+	return a.Remote("reload", "Have the host read its configuration again, and show what changed", func(ctx context.Context, _ []string) error {
+		return command.Fetch(ctx, a.Env, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
+			lines := r.Changed
+			if len(lines) == 0 {
+				lines = []string{"nothing has changed"}
+				for _, path := range r.NeedsRestart {
+					lines = append(lines, path+": the file's value counts from the next start on")
 				}
-				for _, line := range lines {
-					if err := a.Print("%s\n", line); err != nil {
-						return err
-					}
+			}
+			for _, line := range lines {
+				if err := a.Print("%s\n", line); err != nil {
+					return err
 				}
-				return nil
-			})
-		},
+			}
+			return nil
+		})
 	})
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -30,44 +31,39 @@ func TokenCommand(env *command.Env) *cobra.Command {
 func (a app) createToken() *cobra.Command {
 	var name, expires string
 	var scopes []string
-	cmd := a.Local(&cobra.Command{
-		Use:   "create --name NAME --scope SCOPE,...",
-		Short: "Make a token and print its secret, this once",
-		Long: `Makes a token in the data directory and prints its secret, which is kept
+	cmd := a.Local("create --name NAME --scope SCOPE,...", "Make a token and print its secret, this once", func(_ context.Context, _ []string) error {
+		if err := a.OnlyHere(tokensAreLocal); err != nil {
+			return err
+		}
+		until, err := expiry(expires, time.Now().Truncate(time.Second))
+		if err != nil {
+			return command.Usage("--expires: %w", err)
+		}
+		var token auth.Token
+		var secret string
+		asked := map[string]any{"name": name, "scopes": scopes, "expires": expires}
+		err = a.change("token-create", "", asked, func() (any, string, error) {
+			token, secret, err = auth.Create(a.DataDirectory(), name, scopes, until)
+			return token, token.ID, err
+		})
+		if err != nil {
+			return err
+		}
+		if a.JSON {
+			return a.EncodeJSON(struct {
+				auth.Token
+				Secret string `json:"secret"`
+			}{token, secret}, false)
+		}
+		a.Note("Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, token.Name, strings.Join(token.Scopes, ", "))
+		return a.Print("%s\n", secret)
+	})
+	cmd.Long = `Makes a token in the data directory and prints its secret, which is kept
 nowhere: only its hash is. A host that runs takes the token at once.
 
 Scopes: read (look), publish (events and orders), operate (reload, enable,
-disable, redrive, replay), install (install and uninstall plugins).`,
-		Example: "  berth token create --name deploy --scope read,publish --expires 30d",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if err := a.OnlyHere(tokensAreLocal); err != nil {
-				return err
-			}
-			until, err := expiry(expires, time.Now().Truncate(time.Second))
-			if err != nil {
-				return command.Usage("--expires: %w", err)
-			}
-			var token auth.Token
-			var secret string
-			asked := map[string]any{"name": name, "scopes": scopes, "expires": expires}
-			err = a.change("token-create", "", asked, func() (any, string, error) {
-				token, secret, err = auth.Create(a.DataDirectory(), name, scopes, until)
-				return token, token.ID, err
-			})
-			if err != nil {
-				return err
-			}
-			if a.JSON {
-				return a.EncodeJSON(struct {
-					auth.Token
-					Secret string `json:"secret"`
-				}{token, secret}, false)
-			}
-			a.Note("Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, token.Name, strings.Join(token.Scopes, ", "))
-			return a.Print("%s\n", secret)
-		},
-	})
+disable, redrive, replay), install (install and uninstall plugins).`
+	cmd.Example = "  berth token create --name deploy --scope read,publish --expires 30d"
 	cmd.Flags().StringVar(&name, "name", "", "who uses it, for the list and the audit log")
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "some of "+strings.Join(auth.Scopes(), ", "))
 	cmd.Flags().StringVar(&expires, "expires", "", "from now on, such as 12h or 30d, or a time such as 2027-01-31T00:00:00Z (default: never)")
@@ -95,27 +91,22 @@ func expiry(text string, now time.Time) (time.Time, error) {
 }
 
 func (a app) listTokens() *cobra.Command {
-	return a.Local(&cobra.Command{
-		Use:   "list",
-		Short: "List the tokens, without their secrets",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if err := a.OnlyHere(tokensAreLocal); err != nil {
-				return err
+	return a.Local("list", "List the tokens, without their secrets", func(_ context.Context, _ []string) error {
+		if err := a.OnlyHere(tokensAreLocal); err != nil {
+			return err
+		}
+		tokens, damaged := auth.List(a.DataDirectory()) // what is damaged does not hide the others
+		if a.JSON {
+			return errors.Join(a.EncodeJSON(wire.List[auth.Token]{Items: tokens}, false), damaged)
+		}
+		now := time.Now()
+		return errors.Join(console.Table(a.Console, "ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", tokens, func(t auth.Token) console.Cells {
+			expires := day(t.Expires, "never")
+			if t.Expired(now) {
+				expires += " (expired)"
 			}
-			tokens, damaged := auth.List(a.DataDirectory()) // what is damaged does not hide the others
-			if a.JSON {
-				return errors.Join(a.EncodeJSON(wire.List[auth.Token]{Items: tokens}, false), damaged)
-			}
-			now := time.Now()
-			return errors.Join(console.Table(a.Console, "ID\tNAME\tSCOPES\tCREATED\tEXPIRES\tLAST USED", tokens, func(t auth.Token) console.Cells {
-				expires := day(t.Expires, "never")
-				if t.Expired(now) {
-					expires += " (expired)"
-				}
-				return console.Cells{t.ID, t.Name, strings.Join(t.Scopes, ","), day(t.Created, ""), expires, day(t.LastUsed, "not yet")}
-			}), damaged)
-		},
+			return console.Cells{t.ID, t.Name, strings.Join(t.Scopes, ","), day(t.Created, ""), expires, day(t.LastUsed, "not yet")}
+		}), damaged)
 	})
 }
 
@@ -127,24 +118,19 @@ func day(t time.Time, none string) string {
 }
 
 func (a app) revokeToken() *cobra.Command {
-	return a.Local(&cobra.Command{
-		Use:   "revoke ID",
-		Short: "Remove a token; a host that runs refuses it at once",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := a.OnlyHere(tokensAreLocal); err != nil {
-				return err
-			}
-			var token auth.Token
-			err := a.change("token-revoke", args[0], nil, func() (_ any, _ string, err error) {
-				token, err = auth.Revoke(a.DataDirectory(), args[0])
-				return nil, args[0], err
-			})
-			if err != nil || a.JSON {
-				return err
-			}
-			return a.Print("%s (%s) is revoked\n", token.ID, token.Name)
-		},
+	return a.Local("revoke ID", "Remove a token; a host that runs refuses it at once", func(_ context.Context, args []string) error {
+		if err := a.OnlyHere(tokensAreLocal); err != nil {
+			return err
+		}
+		var token auth.Token
+		err := a.change("token-revoke", args[0], nil, func() (_ any, _ string, err error) {
+			token, err = auth.Revoke(a.DataDirectory(), args[0])
+			return nil, args[0], err
+		})
+		if err != nil || a.JSON {
+			return err
+		}
+		return a.Print("%s (%s) is revoked\n", token.ID, token.Name)
 	})
 }
 

@@ -3,11 +3,13 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -127,13 +129,54 @@ func (e *Env) ReadFile(path string, limit int64) ([]byte, error) {
 	return abi.TrimBOM(text), err
 }
 
-// Remote adds the flags of a command that calls a running host.
-func (e *Env) Remote(cmd *cobra.Command) *cobra.Command {
-	return e.flags(cmd, "print the answer of the API as JSON")
+// New returns a command. Its use line defines how many arguments it takes: NAME is required,
+// [NAME] optional, and a name with ... may be repeated.
+func New(use, short string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: positional(use),
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) }}
 }
 
-// Local adds the flags of a command that works on the data directory.
-func (e *Env) Local(cmd *cobra.Command) *cobra.Command { return e.flags(cmd, "print JSON") }
+// positional returns the check of the arguments of a use line.
+func positional(use string) cobra.PositionalArgs {
+	required, optional := 0, 0
+	for _, word := range strings.Fields(use)[1:] {
+		switch {
+		case strings.HasSuffix(word, "...") && word[0] == '[':
+			return cobra.MinimumNArgs(required)
+		case strings.HasSuffix(word, "..."):
+			return cobra.MinimumNArgs(required + 1)
+		case word[0] == '-' || word[0] == '(': // flags follow
+			return rangeOf(required, optional)
+		case word[0] == '[':
+			optional++
+		default:
+			required++
+		}
+	}
+	return rangeOf(required, optional)
+}
+
+func rangeOf(required, optional int) cobra.PositionalArgs {
+	switch {
+	case optional > 0 && required > 0:
+		return cobra.RangeArgs(required, required+optional)
+	case optional > 0:
+		return cobra.MaximumNArgs(optional)
+	case required > 0:
+		return cobra.ExactArgs(required)
+	}
+	return cobra.NoArgs
+}
+
+// Remote is New, with the flags of a command that calls a running host.
+func (e *Env) Remote(use, short string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	return e.flags(New(use, short, run), "print the answer of the API as JSON")
+}
+
+// Local is New, with the flags of a command that works on the data directory.
+func (e *Env) Local(use, short string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	return e.flags(New(use, short, run), "print JSON")
+}
 
 func (e *Env) flags(cmd *cobra.Command, json string) *cobra.Command {
 	cmd.Flags().StringVar(&e.DataDir, "data-dir", "", "data directory of the host (default: $BERTH_DATA_DIR, or data)")

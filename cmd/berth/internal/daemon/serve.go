@@ -27,20 +27,15 @@ import (
 func Command(env *command.Env) *cobra.Command {
 	var cfg host.Config
 	var verbose bool
-	cmd := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			level := slog.LevelInfo
-			if verbose {
-				level = slog.LevelDebug
-			}
-			cfg.Version = env.Version
-			cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
-			return run(cmd.Context(), cfg)
-		},
-	}
+	cmd := command.New("serve", "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again", func(ctx context.Context, _ []string) error {
+		level := slog.LevelInfo
+		if verbose {
+			level = slog.LevelDebug
+		}
+		cfg.Version = env.Version
+		cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
+		return run(ctx, cfg)
+	})
 	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")

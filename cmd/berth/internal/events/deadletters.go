@@ -63,23 +63,18 @@ func parameters(f wire.DeadLetterFilter) []string {
 func (a app) deadLettersList() *cobra.Command {
 	var filter wire.DeadLetterFilter
 	var page command.Paging
-	cmd := a.Remote(&cobra.Command{
-		Use:   "list",
-		Short: "List dead letters, latest event first",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := deadLetterFilter(filter, time.Now())
-			if err != nil {
-				return err
-			}
-			at := page.Path(deadLettersPath, parameters(f)...)
-			return command.Fetch(cmd.Context(), a.Env, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
-				return console.Page(a.Console, "SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list, func(d wire.DeadLetter) console.Cells {
-					return console.Cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
-						d.Attempts, console.Clock(d.At), failure(d.Error)}
-				})
+	cmd := a.Remote("list", "List dead letters, latest event first", func(ctx context.Context, _ []string) error {
+		f, err := deadLetterFilter(filter, time.Now())
+		if err != nil {
+			return err
+		}
+		at := page.Path(deadLettersPath, parameters(f)...)
+		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
+			return console.Page(a.Console, "SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list, func(d wire.DeadLetter) console.Cells {
+				return console.Cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
+					d.Attempts, console.Clock(d.At), failure(d.Error)}
 			})
-		},
+		})
 	})
 	deadLetterFlags(cmd, &filter)
 	page.Flags(cmd, 50)
@@ -96,47 +91,42 @@ func failure(e *wire.DeliveryError) string {
 
 func (a app) deadLettersShow() *cobra.Command {
 	var plugin string
-	cmd := a.Remote(&cobra.Command{
-		Use:   "show EVENT-ID",
-		Short: "Show an event's dead letters, with the event",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Connect()
-			if err != nil {
-				return err
+	cmd := a.Remote("show EVENT-ID", "Show an event's dead letters, with the event", func(ctx context.Context, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		id, err := findEvent(ctx, c, args[0], false)
+		if err != nil {
+			return err
+		}
+		at := command.Path(deadLettersPath+"/"+id, "plugin", plugin)
+		return command.FetchBy(ctx, a.Env, c, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
+			for i, d := range list.Items {
+				if i > 0 {
+					a.Print("\n")
+				}
+				a.Print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
+					d.Plugin, d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
+					console.Clock(d.PublishedAt), console.ClockOr(d.FirstAttemptAt), console.Clock(d.At))
+				if d.Error != nil {
+					a.Print("error      %s: %s\n", d.Error.Class, console.Lines(d.Error.Message))
+				}
+				if d.Event != nil {
+					a.Print("envelope   %s\n", string(d.Event))
+				}
 			}
-			id, err := findEvent(cmd.Context(), c, args[0], false)
-			if err != nil {
-				return err
-			}
-			at := command.Path(deadLettersPath+"/"+id, "plugin", plugin)
-			return command.FetchBy(cmd.Context(), a.Env, c, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
-				for i, d := range list.Items {
-					if i > 0 {
-						a.Print("\n")
-					}
-					a.Print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
-						d.Plugin, d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
-						console.Clock(d.PublishedAt), console.ClockOr(d.FirstAttemptAt), console.Clock(d.At))
-					if d.Error != nil {
-						a.Print("error      %s: %s\n", d.Error.Class, console.Lines(d.Error.Message))
-					}
-					if d.Event != nil {
-						a.Print("envelope   %s\n", string(d.Event))
+			return nil
+		}, func(list wire.List[wire.DeadLetter]) error {
+			for _, d := range list.Items {
+				if d.IdempotencyKey != args[0] {
+					if err := client.About("event", d.EventID, args[0]); err != nil {
+						return err
 					}
 				}
-				return nil
-			}, func(list wire.List[wire.DeadLetter]) error {
-				for _, d := range list.Items {
-					if d.IdempotencyKey != args[0] {
-						if err := client.About("event", d.EventID, args[0]); err != nil {
-							return err
-						}
-					}
-				}
-				return nil
-			})
-		},
+			}
+			return nil
+		})
 	})
 	cmd.Flags().StringVar(&plugin, "plugin", "", "only this plugin's")
 	return cmd
@@ -172,35 +162,30 @@ const maxCounted = 10_000
 func changeDeadLetters[T any](a app, what deadLetterChange, count func(T) int, done string) *cobra.Command {
 	var filter wire.DeadLetterFilter
 	var yes bool
-	cmd := a.Remote(&cobra.Command{
-		Use:   what.verb + " (--plugin NAME | --event ID)",
-		Short: what.short,
-		Long: what.short + `: all to which every flag that is given applies.
-More than one at a terminal are counted first and asked about, unless --yes is given.` + what.note,
-		Example: what.example,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f, err := deadLetterFilter(filter, time.Now())
+	cmd := a.Remote(what.verb+" (--plugin NAME | --event ID)", what.short, func(ctx context.Context, _ []string) error {
+		f, err := deadLetterFilter(filter, time.Now())
+		if err != nil {
+			return err
+		}
+		if f.Plugin == "" && f.EventID == "" {
+			return command.Usage("give --plugin or --event: whose dead letters, or those of which event")
+		}
+		if !yes && (a.Interactive() || what.final) {
+			n, err := a.countDeadLetters(ctx, f)
+			if err == nil && n != "" {
+				err = a.Confirm(fmt.Sprintf(what.question, n+" dead letters"), "nothing was changed: answer y at a terminal, or give --yes")
+			}
 			if err != nil {
 				return err
 			}
-			if f.Plugin == "" && f.EventID == "" {
-				return command.Usage("give --plugin or --event: whose dead letters, or those of which event")
-			}
-			if !yes && (a.Interactive() || what.final) {
-				n, err := a.countDeadLetters(cmd.Context(), f)
-				if err == nil && n != "" {
-					err = a.Confirm(fmt.Sprintf(what.question, n+" dead letters"), "nothing was changed: answer y at a terminal, or give --yes")
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return command.Fetch(cmd.Context(), a.Env, "POST", deadLettersPath+"/"+what.verb, f, func(answer T) error {
-				return a.Print("%s %s\n", console.Count(count(answer), "dead letter"), done)
-			})
-		},
+		}
+		return command.Fetch(ctx, a.Env, "POST", deadLettersPath+"/"+what.verb, f, func(answer T) error {
+			return a.Print("%s %s\n", console.Count(count(answer), "dead letter"), done)
+		})
 	})
+	cmd.Long = what.short + `: all to which every flag that is given applies.
+More than one at a terminal are counted first and asked about, unless --yes is given.` + what.note
+	cmd.Example = what.example
 	deadLetterFlags(cmd, &filter)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd

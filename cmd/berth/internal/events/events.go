@@ -35,19 +35,14 @@ func Command(env *command.Env) *cobra.Command {
 func (a app) list() *cobra.Command {
 	var typ, subject string
 	var page command.Paging
-	cmd := a.Remote(&cobra.Command{
-		Use:   "list",
-		Short: "List events, newest first",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			at := page.Path(path, "type", typ, "subject", subject)
-			return command.Fetch(cmd.Context(), a.Env, "GET", at, nil, func(list wire.List[wire.Event]) error {
-				return console.Page(a.Console, "SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list, func(ev wire.Event) console.Cells {
-					meta := metadata(ev)
-					return console.Cells{ev.Seq, meta.EventID, ev.EventType, meta.Subject, console.Clock(meta.Time)}
-				})
+	cmd := a.Remote("list", "List events, newest first", func(ctx context.Context, _ []string) error {
+		at := page.Path(path, "type", typ, "subject", subject)
+		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.Event]) error {
+			return console.Page(a.Console, "SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list, func(ev wire.Event) console.Cells {
+				meta := metadata(ev)
+				return console.Cells{ev.Seq, meta.EventID, ev.EventType, meta.Subject, console.Clock(meta.Time)}
 			})
-		},
+		})
 	})
 	cmd.Flags().StringVar(&typ, "type", "", "only this type")
 	cmd.Flags().StringVar(&subject, "subject", "", "only this subject")
@@ -63,27 +58,22 @@ func metadata(ev wire.Event) event.Metadata {
 
 func (a app) show() *cobra.Command {
 	byKey := false
-	cmd := a.Remote(&cobra.Command{
-		Use:   "show ID",
-		Short: "Show one event and its deliveries, by event id or idempotency key",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Connect()
-			if err != nil {
-				return err
+	cmd := a.Remote("show ID", "Show one event and its deliveries, by event id or idempotency key", func(ctx context.Context, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		id, err := findEvent(ctx, c, args[0], byKey)
+		if err != nil {
+			return err
+		}
+		return command.FetchBy(ctx, a.Env, c, "GET", path+"/"+id, nil, a.print, func(ev wire.Event) error {
+			meta := metadata(ev)
+			if meta.IdempotencyKey == id { // a key that is written as an event id
+				return nil
 			}
-			id, err := findEvent(cmd.Context(), c, args[0], byKey)
-			if err != nil {
-				return err
-			}
-			return command.FetchBy(cmd.Context(), a.Env, c, "GET", path+"/"+id, nil, a.print, func(ev wire.Event) error {
-				meta := metadata(ev)
-				if meta.IdempotencyKey == id { // a key that is written as an event id
-					return nil
-				}
-				return client.About("event", meta.EventID, id)
-			})
-		},
+			return client.About("event", meta.EventID, id)
+		})
 	})
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
 	return cmd
@@ -139,31 +129,26 @@ func answer(d wire.Delivery) string {
 
 func (a app) tail() *cobra.Command {
 	var since string
-	cmd := a.Remote(&cobra.Command{
-		Use:   "tail",
-		Short: "Follow what is published and what handlers answer, until Ctrl-C",
-		Long: `Follow what is published and what handlers answer, until Ctrl-C. With --since
-what was published after that Seq comes first; answers are shown as they happen,
-and those of the past are not.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			c.HTTP.Timeout = 0 // the stream lasts until Ctrl-C
-			resp, err := c.Do(cmd.Context(), "GET", command.Path(path+"/stream", "since", since), client.StreamType, nil)
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			err = a.follow(resp.Body)
-			if cmd.Context().Err() != nil {
-				return nil // Ctrl-C
-			}
+	cmd := a.Remote("tail", "Follow what is published and what handlers answer, until Ctrl-C", func(ctx context.Context, _ []string) error {
+		c, err := a.Connect()
+		if err != nil {
 			return err
-		},
+		}
+		c.HTTP.Timeout = 0 // the stream lasts until Ctrl-C
+		resp, err := c.Do(ctx, "GET", command.Path(path+"/stream", "since", since), client.StreamType, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		err = a.follow(resp.Body)
+		if ctx.Err() != nil {
+			return nil // Ctrl-C
+		}
+		return err
 	})
+	cmd.Long = `Follow what is published and what handlers answer, until Ctrl-C. With --since
+what was published after that Seq comes first; answers are shown as they happen,
+and those of the past are not.`
 	cmd.Flags().StringVar(&since, "since", "", "begin with what was published after this Seq; 0 is all there is")
 	return cmd
 }
@@ -209,62 +194,52 @@ func (a app) printActivity(act wire.Activity) error {
 
 func (a app) skip() *cobra.Command {
 	var to uint64
-	cmd := a.Remote(&cobra.Command{
-		Use:   "skip SEQ",
-		Short: "Pass over an event that cannot be read because the store is damaged",
-		Long: `Pass over an event that cannot be read because the store is damaged. A handler
+	cmd := a.Remote("skip SEQ", "Pass over an event that cannot be read because the store is damaged", func(ctx context.Context, args []string) error {
+		seq, err := strconv.ParseUint(args[0], 10, 64)
+		if err != nil || seq == 0 {
+			return command.Usage("%q is no Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
+		}
+		return command.Fetch(ctx, a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
+			whose := "every handler had had it"
+			if len(s.Plugins) > 0 {
+				whose = "a dead delivery was recorded for " + strings.Join(s.Plugins, ", ")
+			}
+			what := fmt.Sprintf("event %d is skipped", s.Seq)
+			if s.To > s.Seq {
+				what = fmt.Sprintf("events %d to %d are skipped", s.Seq, s.To)
+			}
+			return a.Print("%s; %s\n", what, whose)
+		}, func(s wire.Skipped) error { return client.About("event", fmt.Sprint(s.Seq), args[0]) })
+	})
+	cmd.Long = `Pass over an event that cannot be read because the store is damaged. A handler
 that is stuck at the event continues with the next one, and no handler gets the
 event any more. A dead delivery is recorded for every handler that has not had it.
-An event that can be read is not skipped. berth doctor lists the events that cannot.`,
-		Example: "  berth events skip 41\n  berth events skip 41 --to 48",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			seq, err := strconv.ParseUint(args[0], 10, 64)
-			if err != nil || seq == 0 {
-				return command.Usage("%q is no Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
-			}
-			return command.Fetch(cmd.Context(), a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
-				whose := "every handler had had it"
-				if len(s.Plugins) > 0 {
-					whose = "a dead delivery was recorded for " + strings.Join(s.Plugins, ", ")
-				}
-				what := fmt.Sprintf("event %d is skipped", s.Seq)
-				if s.To > s.Seq {
-					what = fmt.Sprintf("events %d to %d are skipped", s.Seq, s.To)
-				}
-				return a.Print("%s; %s\n", what, whose)
-			}, func(s wire.Skipped) error { return client.About("event", fmt.Sprint(s.Seq), args[0]) })
-		},
-	})
+An event that can be read is not skipped. berth doctor lists the events that cannot.`
+	cmd.Example = "  berth events skip 41\n  berth events skip 41 --to 48"
 	cmd.Flags().Uint64Var(&to, "to", 0, "the last one of several in a row (default: only SEQ)")
 	return cmd
 }
 
 func (a app) replay() *cobra.Command {
 	var in wire.Replay
-	cmd := a.Remote(&cobra.Command{
-		Use:   "replay --plugin NAME --from PLACE",
-		Short: "Deliver a part of the log to one plugin again",
-		Long: `Deliver a part of the log to one plugin again, and to no other. PLACE is a time
+	cmd := a.Remote("replay --plugin NAME --from PLACE", "Deliver a part of the log to one plugin again", func(ctx context.Context, _ []string) error {
+		for flag, text := range map[string]string{"--from": in.From, "--to": in.To} {
+			if flag == "--to" && text == "" {
+				continue
+			}
+			if _, err := event.ParsePosition(text); err != nil {
+				return command.Usage("%s: %w", flag, err)
+			}
+		}
+		return command.Fetch(ctx, a.Env, "POST", path+"/replay", in, func(r wire.Replaying) error {
+			return a.Print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
+		}, func(r wire.Replaying) error { return client.About("plugin", r.Plugin, in.Plugin) })
+	})
+	cmd.Long = `Deliver a part of the log to one plugin again, and to no other. PLACE is a time
 (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or
 earliest. An end that is a Seq is included; of an end that is a time, what was
-published before it is.`,
-		Example: "  berth events replay --plugin order-audit --from 1h\n  berth events replay --plugin order-audit --from 1042 --to 1100",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for flag, text := range map[string]string{"--from": in.From, "--to": in.To} {
-				if flag == "--to" && text == "" {
-					continue
-				}
-				if _, err := event.ParsePosition(text); err != nil {
-					return command.Usage("%s: %w", flag, err)
-				}
-			}
-			return command.Fetch(cmd.Context(), a.Env, "POST", path+"/replay", in, func(r wire.Replaying) error {
-				return a.Print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
-			}, func(r wire.Replaying) error { return client.About("plugin", r.Plugin, in.Plugin) })
-		},
-	})
+published before it is.`
+	cmd.Example = "  berth events replay --plugin order-audit --from 1h\n  berth events replay --plugin order-audit --from 1042 --to 1100"
 	cmd.Flags().StringVar(&in.Plugin, "plugin", "", "the plugin that gets the events again")
 	cmd.Flags().StringVar(&in.From, "from", "", "where to start")
 	cmd.Flags().StringVar(&in.To, "to", "", "where to end (default: the last event there is)")

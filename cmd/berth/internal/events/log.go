@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -13,13 +14,8 @@ import (
 )
 
 func (a app) log() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "log",
-		Short: "Show the event log, and how far each handler is in it",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "GET", path+"/log", nil, a.printLog)
-		},
+	return a.Remote("log", "Show the event log, and how far each handler is in it", func(ctx context.Context, _ []string) error {
+		return command.Fetch(ctx, a.Env, "GET", path+"/log", nil, a.printLog)
 	})
 }
 

@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -23,38 +24,33 @@ const maxEvent = 2 * event.MaxSize
 
 func (a app) emit() *cobra.Command {
 	var data, subject, key string
-	cmd := a.Remote(&cobra.Command{
-		Use:     "emit TYPE",
-		Short:   "Publish an event",
-		Example: "  berth events emit stock_low --subject TEAPOT --data '{\"left\": 2}'",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			text := []byte(data)
-			if file, isFile := strings.CutPrefix(data, "@"); isFile || data == "-" {
-				if text, err = a.ReadFile(file, maxEvent); err != nil {
-					return err
-				}
-			}
-			if !json.Valid(text) {
-				return command.Usage("--data is not JSON")
-			}
-			meta := map[string]string{"source": "cli"}
-			if subject != "" {
-				meta["subject"] = subject
-			}
-			if key != "" {
-				meta["idempotency_key"] = key
-			}
-			body := map[string]any{"event_type": args[0], "data": json.RawMessage(text), "metadata": meta}
-			return command.Fetch(cmd.Context(), a.Env, "POST", path, body, func(r wire.Receipt) error {
-				err := a.printReceipt(r)
-				a.noteUnrouted([]wire.Receipt{r})
+	cmd := a.Remote("emit TYPE", "Publish an event", func(ctx context.Context, args []string) (err error) {
+		text := []byte(data)
+		if file, isFile := strings.CutPrefix(data, "@"); isFile || data == "-" {
+			if text, err = a.ReadFile(file, maxEvent); err != nil {
 				return err
-			}, func(r wire.Receipt) error {
-				return cmp.Or(client.About("event", r.EventID, r.EventID), client.About("key", r.IdempotencyKey, cmp.Or(key, r.IdempotencyKey)))
-			})
-		},
+			}
+		}
+		if !json.Valid(text) {
+			return command.Usage("--data is not JSON")
+		}
+		meta := map[string]string{"source": "cli"}
+		if subject != "" {
+			meta["subject"] = subject
+		}
+		if key != "" {
+			meta["idempotency_key"] = key
+		}
+		body := map[string]any{"event_type": args[0], "data": json.RawMessage(text), "metadata": meta}
+		return command.Fetch(ctx, a.Env, "POST", path, body, func(r wire.Receipt) error {
+			err := a.printReceipt(r)
+			a.noteUnrouted([]wire.Receipt{r})
+			return err
+		}, func(r wire.Receipt) error {
+			return cmp.Or(client.About("event", r.EventID, r.EventID), client.About("key", r.IdempotencyKey, cmp.Or(key, r.IdempotencyKey)))
+		})
 	})
+	cmd.Example = "  berth events emit stock_low --subject TEAPOT --data '{\"left\": 2}'"
 	cmd.Flags().StringVar(&data, "data", "null", "the data as JSON, @FILE, or - for standard input")
 	cmd.Flags().StringVar(&subject, "subject", "", "what it is about, such as an order id")
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key (default: the event's id)")
@@ -62,34 +58,30 @@ func (a app) emit() *cobra.Command {
 }
 
 func (a app) publish() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "publish FILE",
-		Short: "Publish a file of events",
-		Long: `Publish the events of a JSON file, or of standard input with -: an event as
+	cmd := a.Remote("publish FILE", "Publish a file of events", func(ctx context.Context, args []string) error {
+		text, err := a.ReadFile(args[0], MaxPublish)
+		if err != nil {
+			return err
+		}
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		var list bool
+		c.Kind, list = kindOf(text)
+		var answer json.RawMessage
+		if _, err := c.Call(ctx, "POST", path, json.RawMessage(text), &answer); err != nil {
+			return err
+		}
+		return a.printReceipts(text, answer, list)
+	})
+	cmd.Long = `Publish the events of a JSON file, or of standard input with -: an event as
 {"event_type", "data", "metadata"}, a CloudEvent, or a list of up to 1,000 of
 either. Nothing is published unless all of them are valid. Prints the id of each;
 if the idempotency key of one was used for something else, the others are
-published, and the exit code is 1.`,
-		Example: "  berth events publish orders.json\n  jq -s . events.ndjson | berth events publish -",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.ReadFile(args[0], MaxPublish)
-			if err != nil {
-				return err
-			}
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			var list bool
-			c.Kind, list = kindOf(text)
-			var answer json.RawMessage
-			if _, err := c.Call(cmd.Context(), "POST", path, json.RawMessage(text), &answer); err != nil {
-				return err
-			}
-			return a.printReceipts(text, answer, list)
-		},
-	})
+published, and the exit code is 1.`
+	cmd.Example = "  berth events publish orders.json\n  jq -s . events.ndjson | berth events publish -"
+	return cmd
 }
 
 // kindOf returns the media type of events by their members, and whether they are a list. It

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -20,44 +21,39 @@ func RouteCommand(env *command.Env) *cobra.Command {
 
 func (a app) explain() *cobra.Command {
 	var configPath string
-	cmd := a.Remote(&cobra.Command{
-		Use:   "explain EVENT.json",
-		Short: "Say which handlers would get an event, and why the others would not",
-		Long: `Asks the running host which handlers would get this event, and why the others
+	cmd := a.Remote("explain EVENT.json", "Say which handlers would get an event, and why the others would not", func(ctx context.Context, args []string) error {
+		text, err := a.ReadFile(args[0], maxEvent)
+		if err != nil {
+			return err
+		}
+		if !json.Valid(text) {
+			return fmt.Errorf("%s is not JSON", args[0])
+		}
+		if configPath == "" {
+			return command.Fetch(ctx, a.Env, "POST", path+"/explain", json.RawMessage(text), a.printExplanation)
+		}
+		d, err := event.ParseDraft(text)
+		if err != nil {
+			return err
+		}
+		ev, err := event.New(d)
+		if err != nil {
+			return err
+		}
+		answer, err := live.ExplainRoutes(configPath, ev)
+		if err != nil {
+			return err
+		}
+		return command.Show(a.Env, answer, a.printExplanation)
+	})
+	cmd.Long = `Asks the running host which handlers would get this event, and why the others
 would not. Nothing is published. The event is written as for publishing:
 {"event_type": ..., "data": ..., "metadata": {"subject": ...}}; - reads it from
 standard input.
 
 With --config no host is asked: the answer is what the file's routes say, and
-manifests count as if they subscribed to every type.`,
-		Example: "  echo '{\"event_type\": \"order_status_changed\", \"data\": {}}' | berth route explain -",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.ReadFile(args[0], maxEvent)
-			if err != nil {
-				return err
-			}
-			if !json.Valid(text) {
-				return fmt.Errorf("%s is not JSON", args[0])
-			}
-			if configPath == "" {
-				return command.Fetch(cmd.Context(), a.Env, "POST", path+"/explain", json.RawMessage(text), a.printExplanation)
-			}
-			d, err := event.ParseDraft(text)
-			if err != nil {
-				return err
-			}
-			ev, err := event.New(d)
-			if err != nil {
-				return err
-			}
-			answer, err := live.ExplainRoutes(configPath, ev)
-			if err != nil {
-				return err
-			}
-			return command.Show(a.Env, answer, a.printExplanation)
-		},
-	})
+manifests count as if they subscribed to every type.`
+	cmd.Example = "  echo '{\"event_type\": \"order_status_changed\", \"data\": {}}' | berth route explain -"
 	cmd.Flags().StringVar(&configPath, "config", "", "ask this configuration file's routes instead of a host")
 	return cmd
 }

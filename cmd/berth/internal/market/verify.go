@@ -24,45 +24,40 @@ import (
 func (a app) verify() *cobra.Command {
 	var keys, private []string
 	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "verify TREE|URL --key KEY",
-		Short: "Check a whole marketplace, and list everything that is wrong with it",
-		Long: `Checks a marketplace's directory, or one that a server has, from the signature of
+	cmd := command.New("verify TREE|URL --key KEY", "Check a whole marketplace, and list everything that is wrong with it", func(ctx context.Context, args []string) (err error) {
+		if len(keys) == 0 {
+			return command.Usage("give --key, the marketplace's public key: its file, or the key itself")
+		}
+		var trusted []format.Key
+		for _, k := range keys {
+			key, err := publicKey(k)
+			if err != nil {
+				return err
+			}
+			trusted = append(trusted, key)
+		}
+		from, done, err := source(args[0], private)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, done()) }()
+		r, err := market.Verify(ctx, from, trusted, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := a.showVerified(r, asJSON); err != nil {
+			return err
+		}
+		if n := len(r.Problems); n > 0 {
+			return fmt.Errorf("%s does not hold: %s", args[0], console.Count(n, "problem"))
+		}
+		return nil
+	})
+	cmd.Long = `Checks a marketplace's directory, or one that a server has, from the signature of
 its list down to the modules. What is wrong is listed, each with its kind; the exit
-code is 1 then.`,
-		Example: `  berth marketplace verify tree --key shop.pub
-  berth marketplace verify https://plugins.example.com/ --key RWQ...`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if len(keys) == 0 {
-				return command.Usage("give --key, the marketplace's public key: its file, or the key itself")
-			}
-			var trusted []format.Key
-			for _, k := range keys {
-				key, err := publicKey(k)
-				if err != nil {
-					return err
-				}
-				trusted = append(trusted, key)
-			}
-			from, done, err := source(args[0], private)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, done()) }()
-			r, err := market.Verify(cmd.Context(), from, trusted, time.Now())
-			if err != nil {
-				return err
-			}
-			if err := a.showVerified(r, asJSON); err != nil {
-				return err
-			}
-			if n := len(r.Problems); n > 0 {
-				return fmt.Errorf("%s does not hold: %s", args[0], console.Count(n, "problem"))
-			}
-			return nil
-		},
-	}
+code is 1 then.`
+	cmd.Example = `  berth marketplace verify tree --key shop.pub
+  berth marketplace verify https://plugins.example.com/ --key RWQ...`
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed it: its file, or the key itself")
 	cmd.Flags().StringArrayVar(&private, "allow-private-host", nil, "host name, address or range that may be private, and speak plain http")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was found as JSON")
@@ -121,43 +116,38 @@ func (a app) showVerified(r market.Report, asJSON bool) error {
 
 func (a app) serve() *cobra.Command {
 	var listen, cert, key string
-	cmd := &cobra.Command{
-		Use:   "serve TREE",
-		Short: "Serve a marketplace's directory, to try it out",
-		Long: `Serves the files of a marketplace's directory until Ctrl-C. It is for trying a
+	cmd := command.New("serve TREE", "Serve a marketplace's directory, to try it out", func(ctx context.Context, args []string) (err error) {
+		if (cert == "") != (key == "") {
+			return command.Usage("give both of --tls-cert and --tls-key, or none")
+		}
+		if cert == "" && !loopbackAddress(listen) {
+			return command.Usage("%s is not an address of this machine alone: give --tls-cert and --tls-key to listen there", listen)
+		}
+		t, err := market.Open(args[0], false)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+		if err != nil {
+			return err
+		}
+		where := url.URL{Scheme: "http", Host: ln.Addr().String(), Path: "/"}
+		if cert != "" {
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			if err != nil {
+				return errors.Join(err, ln.Close())
+			}
+			ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+			where.Scheme = "https"
+		}
+		a.Print("serving %s at %s\n", args[0], where.String())
+		return serveUntil(ctx, ln, t.Handler())
+	})
+	cmd.Long = `Serves the files of a marketplace's directory until Ctrl-C. It is for trying a
 marketplace out, on this machine unless there is TLS; any web server that serves
-files can serve it in production.`,
-		Example: "  berth marketplace serve tree --listen 127.0.0.1:8765",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if (cert == "") != (key == "") {
-				return command.Usage("give both of --tls-cert and --tls-key, or none")
-			}
-			if cert == "" && !loopbackAddress(listen) {
-				return command.Usage("%s is not an address of this machine alone: give --tls-cert and --tls-key to listen there", listen)
-			}
-			t, err := market.Open(args[0], false)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, t.Close()) }()
-			ln, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", listen)
-			if err != nil {
-				return err
-			}
-			where := url.URL{Scheme: "http", Host: ln.Addr().String(), Path: "/"}
-			if cert != "" {
-				pair, err := tls.LoadX509KeyPair(cert, key)
-				if err != nil {
-					return errors.Join(err, ln.Close())
-				}
-				ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
-				where.Scheme = "https"
-			}
-			a.Print("serving %s at %s\n", args[0], where.String())
-			return serveUntil(cmd.Context(), ln, t.Handler())
-		},
-	}
+files can serve it in production.`
+	cmd.Example = "  berth marketplace serve tree --listen 127.0.0.1:8765"
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8765", "host:port to listen on")
 	cmd.Flags().StringVar(&cert, "tls-cert", "", "certificate, as PEM")
 	cmd.Flags().StringVar(&key, "tls-key", "", "its key, as PEM")

@@ -3,6 +3,7 @@ package orders
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -29,24 +30,19 @@ func Command(env *command.Env) *cobra.Command {
 func (a app) create() *cobra.Command {
 	var order wire.NewOrder
 	var items []string
-	cmd := a.Remote(&cobra.Command{
-		Use:     "create --customer ID --item SKU:QUANTITY:CENTS ...",
-		Short:   "Create an order",
-		Example: "  berth orders create --customer ada --item TEAPOT:1:2490 --item CUP:4:890",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, text := range items {
-				item, err := parseItem(text)
-				if err != nil {
-					return command.Usage("%w", err)
-				}
-				order.Items = append(order.Items, item)
+	cmd := a.Remote("create --customer ID --item SKU:QUANTITY:CENTS ...", "Create an order", func(ctx context.Context, _ []string) error {
+		for _, text := range items {
+			item, err := parseItem(text)
+			if err != nil {
+				return command.Usage("%w", err)
 			}
-			return command.Fetch(cmd.Context(), a.Env, "POST", path, order, a.print, func(o wire.Order) error {
-				return cmp.Or(client.About("order", o.ID, cmp.Or(order.ID, o.ID)), client.About("customer", o.CustomerID, order.CustomerID))
-			})
-		},
+			order.Items = append(order.Items, item)
+		}
+		return command.Fetch(ctx, a.Env, "POST", path, order, a.print, func(o wire.Order) error {
+			return cmp.Or(client.About("order", o.ID, cmp.Or(order.ID, o.ID)), client.About("customer", o.CustomerID, order.CustomerID))
+		})
 	})
+	cmd.Example = "  berth orders create --customer ada --item TEAPOT:1:2490 --item CUP:4:890"
 	cmd.Flags().StringVar(&order.ID, "id", "", "the order's id (default: the host gives one)")
 	cmd.Flags().StringVar(&order.CustomerID, "customer", "", "who orders")
 	cmd.Flags().StringVar(&order.Currency, "currency", "EUR", "ISO 4217 code")
@@ -72,18 +68,13 @@ func parseItem(text string) (wire.OrderItem, error) {
 func (a app) list() *cobra.Command {
 	var status, customer string
 	var page command.Paging
-	cmd := a.Remote(&cobra.Command{
-		Use:   "list",
-		Short: "List orders, newest first",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			at := page.Path(path, "status", status, "customer_id", customer)
-			return command.Fetch(cmd.Context(), a.Env, "GET", at, nil, func(list wire.List[wire.Order]) error {
-				return console.Page(a.Console, "ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list, func(o wire.Order) console.Cells {
-					return console.Cells{o.ID, o.CustomerID, o.Status, money(o), o.Version, console.Clock(o.UpdatedAt)}
-				})
+	cmd := a.Remote("list", "List orders, newest first", func(ctx context.Context, _ []string) error {
+		at := page.Path(path, "status", status, "customer_id", customer)
+		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.Order]) error {
+			return console.Page(a.Console, "ID\tCUSTOMER\tSTATUS\tTOTAL\tVERSION\tUPDATED", list, func(o wire.Order) console.Cells {
+				return console.Cells{o.ID, o.CustomerID, o.Status, money(o), o.Version, console.Clock(o.UpdatedAt)}
 			})
-		},
+		})
 	})
 	cmd.Flags().StringVar(&status, "status", "", "only this status")
 	cmd.Flags().StringVar(&customer, "customer", "", "only this customer")
@@ -92,41 +83,32 @@ func (a app) list() *cobra.Command {
 }
 
 func (a app) show() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "show ID",
-		Short: "Show one order",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "GET", path+"/"+url.PathEscape(args[0]), nil, a.print, func(o wire.Order) error {
-				return client.About("order", o.ID, args[0])
-			})
-		},
+	return a.Remote("show ID", "Show one order", func(ctx context.Context, args []string) error {
+		return command.Fetch(ctx, a.Env, "GET", path+"/"+url.PathEscape(args[0]), nil, a.print, func(o wire.Order) error {
+			return client.About("order", o.ID, args[0])
+		})
 	})
 }
 
 func (a app) move() *cobra.Command {
 	var seen int64
-	cmd := a.Remote(&cobra.Command{
-		Use:   "move ID STATUS",
-		Short: "Move an order to another status",
-		Long: `Move an order to another status: pending → confirmed → processing → shipped →
-delivered; cancelled from the first three; refunded from delivered or cancelled.
-With --if-version it is moved only while it has the version that was seen.`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			if cmd.Flags().Changed("if-version") {
-				c.IfMatch = fmt.Sprintf("%q", strconv.FormatInt(seen, 10))
-			}
-			body := map[string]string{"status": args[1]}
-			return command.FetchBy(cmd.Context(), a.Env, c, "POST", path+"/"+url.PathEscape(args[0])+"/status", body, a.print, func(o wire.Order) error {
-				return cmp.Or(client.About("order", o.ID, args[0]), client.About("status", o.Status, args[1]))
-			})
-		},
+	var cmd *cobra.Command
+	cmd = a.Remote("move ID STATUS", "Move an order to another status", func(ctx context.Context, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("if-version") {
+			c.IfMatch = fmt.Sprintf("%q", strconv.FormatInt(seen, 10))
+		}
+		body := map[string]string{"status": args[1]}
+		return command.FetchBy(ctx, a.Env, c, "POST", path+"/"+url.PathEscape(args[0])+"/status", body, a.print, func(o wire.Order) error {
+			return cmp.Or(client.About("order", o.ID, args[0]), client.About("status", o.Status, args[1]))
+		})
 	})
+	cmd.Long = `Move an order to another status: pending → confirmed → processing → shipped →
+delivered; cancelled from the first three; refunded from delivered or cancelled.
+With --if-version it is moved only while it has the version that was seen.`
 	cmd.Flags().Int64Var(&seen, "if-version", 0, "the version it must have")
 	return cmd
 }

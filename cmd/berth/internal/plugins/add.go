@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,32 +35,27 @@ type addition struct {
 
 func (a app) add() *cobra.Command {
 	var add addition
-	cmd := a.Remote(&cobra.Command{
-		Use:   "add FILE",
-		Short: "Copy a module into a watched directory, and wait until it is active",
-		Long: `Copies a module, and the manifest FILE.json if there is one, into a directory that the host on this
+	cmd := a.Remote("add FILE", "Copy a module into a watched directory, and wait until it is active", func(ctx context.Context, args []string) error {
+		if add.timeout <= 0 {
+			return command.Usage("--timeout must be above zero")
+		}
+		add.file = args[0]
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		if !client.Loopback(c.URL) {
+			return fmt.Errorf("the host at %s is not on this machine: a file reaches it by 'berth plugin install'", c.URL)
+		}
+		return a.addFile(ctx, c, add)
+	})
+	cmd.Long = `Copies a module, and the manifest FILE.json if there is one, into a directory that the host on this
 machine watches, and waits until the plugin is active, so that it takes every event that is published
 then. The host never sees a half of it. A file that no host would take is refused, and nothing is
 copied; one that is there already is replaced if you agree, or with --replace.
 
-` + waitCodes,
-		Example: "  berth plugin add build/fraud-check.wasm",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if add.timeout <= 0 {
-				return command.Usage("--timeout must be above zero")
-			}
-			add.file = args[0]
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			if !client.Loopback(c.URL) {
-				return fmt.Errorf("the host at %s is not on this machine: a file reaches it by 'berth plugin install'", c.URL)
-			}
-			return a.addFile(cmd, c, add)
-		},
-	})
+` + waitCodes
+	cmd.Example = "  berth plugin add build/fraud-check.wasm"
 	cmd.Flags().StringVar(&add.name, "name", "", "the plugin's name, where its manifest gives none (default: the file's)")
 	cmd.Flags().StringVar(&add.dir, "dir", "", "the watched directory to copy to (default: the first of plugin_directories)")
 	cmd.Flags().BoolVar(&add.replaces, "replace", false, "replace a plugin of that name without asking")
@@ -67,7 +63,7 @@ copied; one that is there already is replaced if you agree, or with --replace.
 	return cmd
 }
 
-func (a app) addFile(cmd *cobra.Command, c *client.Client, add addition) error {
+func (a app) addFile(ctx context.Context, c *client.Client, add addition) error {
 	wasm, err := readModule(add.file)
 	if err != nil {
 		return err
@@ -98,7 +94,7 @@ func (a app) addFile(cmd *cobra.Command, c *client.Client, add addition) error {
 	if err != nil {
 		return err
 	}
-	before, _, err := pluginNow(cmd.Context(), c, name)
+	before, _, err := pluginNow(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -111,7 +107,7 @@ func (a app) addFile(cmd *cobra.Command, c *client.Client, add addition) error {
 		return fmt.Errorf("copy %s to %s: %w", add.file, path, err)
 	}
 	a.Note("%s is copied to %s; waiting until it is active.\n", add.file, path)
-	return a.await(cmd.Context(), c, awaited{name: name, sha256: digest}, add.timeout)
+	return a.await(ctx, c, awaited{name: name, sha256: digest}, add.timeout)
 }
 
 // mayReplace asks before a plugin is replaced, and refuses a copy that the host would ignore.

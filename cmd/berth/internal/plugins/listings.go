@@ -17,26 +17,22 @@ func SearchCommand(env *command.Env) *cobra.Command {
 	a := app{env}
 	var publisher string
 	var refresh bool
-	cmd := a.Remote(&cobra.Command{
-		Use:     "search [WORD]...",
-		Aliases: []string{"list"},
-		Short:   "List what the host's marketplace has",
-		Long: `Lists the plugins of the marketplace that a running host is configured with: all,
-or those whose name, publisher or description contain every word. While the
-marketplace is unreachable this is the last list, with a note that it is.`,
-		Example: `  berth marketplace search
-  berth marketplace search fraud --publisher acme`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := a.listings(cmd.Context(), strings.Join(args, " "), publisher, refresh)
-			if err != nil {
-				return err
-			}
-			return command.Show(a.Env, list, func(list wire.Marketplace) error {
-				a.noteListing(list)
-				return console.Table(a.Console, "NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", list.Items, listingRecord)
-			})
-		},
+	cmd := a.Remote("search [WORD]...", "List what the host's marketplace has", func(ctx context.Context, args []string) error {
+		list, err := a.listings(ctx, strings.Join(args, " "), publisher, refresh)
+		if err != nil {
+			return err
+		}
+		return command.Show(a.Env, list, func(list wire.Marketplace) error {
+			a.noteListing(list)
+			return console.Table(a.Console, "NAME\tVERSION\tINSTALLED\tUPDATE\tSIZE\tLICENSE\tASKS FOR\tDESCRIPTION", list.Items, listingRecord)
+		})
 	})
+	cmd.Aliases = []string{"list"}
+	cmd.Long = `Lists the plugins of the marketplace that a running host is configured with: all,
+or those whose name, publisher or description contain every word. While the
+marketplace is unreachable this is the last list, with a note that it is.`
+	cmd.Example = `  berth marketplace search
+  berth marketplace search fraud --publisher acme`
 	cmd.Flags().BoolVar(&refresh, "refresh", false, "have the host fetch the list first, whatever its age")
 	cmd.Flags().StringVar(&publisher, "publisher", "", "only this publisher's")
 	return cmd

@@ -31,42 +31,32 @@ func Command(env *command.Env) *cobra.Command {
 }
 
 func (a app) list() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "list",
-		Short: "List plugins with their states",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "GET", path, nil, func(list wire.List[wire.Plugin]) error {
-				err := console.Table(a.Console, "NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", list.Items, func(p wire.Plugin) console.Cells {
-					reason, _, _ := strings.Cut(p.Reason, "\n")
-					return console.Cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
-				})
-				if err == nil && len(list.Items) > 0 {
-					err = a.Print("\nDELIVERED and FAILED count since the host started.\n")
-				}
-				return err
+	return a.Remote("list", "List plugins with their states", func(ctx context.Context, _ []string) error {
+		return command.Fetch(ctx, a.Env, "GET", path, nil, func(list wire.List[wire.Plugin]) error {
+			err := console.Table(a.Console, "NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", list.Items, func(p wire.Plugin) console.Cells {
+				reason, _, _ := strings.Cut(p.Reason, "\n")
+				return console.Cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
 			})
-		},
+			if err == nil && len(list.Items) > 0 {
+				err = a.Print("\nDELIVERED and FAILED count since the host started.\n")
+			}
+			return err
+		})
 	})
 }
 
 func (a app) show() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "show NAME",
-		Short: "Show one plugin",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Connect()
-			if err != nil {
+	return a.Remote("show NAME", "Show one plugin", func(ctx context.Context, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		return command.FetchBy(ctx, a.Env, c, "GET", pluginPath(args[0]), nil, func(p wire.Plugin) error {
+			if err := a.print(p); err != nil {
 				return err
 			}
-			return command.FetchBy(cmd.Context(), a.Env, c, "GET", pluginPath(args[0]), nil, func(p wire.Plugin) error {
-				if err := a.print(p); err != nil {
-					return err
-				}
-				return a.printBacklog(cmd.Context(), c, p.Name)
-			}, named(args[0]))
-		},
+			return a.printBacklog(ctx, c, p.Name)
+		}, named(args[0]))
 	})
 }
 
@@ -85,26 +75,17 @@ func (a app) printBacklog(ctx context.Context, c *client.Client, name string) er
 }
 
 func (a app) report() *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   "report NAME",
-		Short: "Show what the running host's vetting has found in a plugin's module",
-		Long: `Shows what the running host's vetting has found in a plugin's module, as
-'berth plugin inspect' shows it of a file: also of one that was rejected.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "GET", pluginPath(args[0])+"/report", nil, a.printReport)
-		},
+	cmd := a.Remote("report NAME", "Show what the running host's vetting has found in a plugin's module", func(ctx context.Context, args []string) error {
+		return command.Fetch(ctx, a.Env, "GET", pluginPath(args[0])+"/report", nil, a.printReport)
 	})
+	cmd.Long = `Shows what the running host's vetting has found in a plugin's module, as
+'berth plugin inspect' shows it of a file: also of one that was rejected.`
+	return cmd
 }
 
 func (a app) change(action, short string) *cobra.Command {
-	return a.Remote(&cobra.Command{
-		Use:   action + " NAME",
-		Short: short + "; written into the configuration",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return command.Fetch(cmd.Context(), a.Env, "POST", pluginPath(args[0])+"/"+action, nil, a.print, named(args[0]))
-		},
+	return a.Remote(action+" NAME", short+"; written into the configuration", func(ctx context.Context, args []string) error {
+		return command.Fetch(ctx, a.Env, "POST", pluginPath(args[0])+"/"+action, nil, a.print, named(args[0]))
 	})
 }
 

@@ -15,33 +15,28 @@ import (
 
 func (a app) uninstall() *cobra.Command {
 	var force, purge, yes bool
-	cmd := a.Remote(&cobra.Command{
-		Use:   "uninstall NAME",
-		Short: "Remove a plugin, its file, its settings and its place in the log",
-		Long: `Drains a plugin and removes it, with its settings in the configuration, its place in
+	cmd := a.Remote("uninstall NAME", "Remove a plugin, its file, its settings and its place in the log", func(ctx context.Context, args []string) error {
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		at := command.Path("/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), "force", isTrue(force), "purge", isTrue(purge))
+		if !yes {
+			if err := a.agreeToUninstall(ctx, c, args[0], purge); err != nil {
+				return err
+			}
+		}
+		if _, err := c.Call(ctx, "DELETE", at, nil, nil); err != nil || a.JSON {
+			return err
+		}
+		return a.Print("%s is uninstalled\n", args[0])
+	})
+	cmd.Long = `Drains a plugin and removes it, with its settings in the configuration, its place in
 the log and its outcomes. The file of a plugin in a watched directory is deleted,
 with the manifest beside it, and what the plugin has stored goes too; what an
 installed plugin has stored stays for the time it is installed again, unless it is
-purged. What would go is shown, and goes when you agree. It needs no network.`,
-		Example: "  berth plugin uninstall fraud-check\n  berth plugin uninstall fraud-check --yes",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			at := command.Path("/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), "force", isTrue(force), "purge", isTrue(purge))
-			if !yes {
-				if err := a.agreeToUninstall(cmd.Context(), c, args[0], purge); err != nil {
-					return err
-				}
-			}
-			if _, err := c.Call(cmd.Context(), "DELETE", at, nil, nil); err != nil || a.JSON {
-				return err
-			}
-			return a.Print("%s is uninstalled\n", args[0])
-		},
-	})
+purged. What would go is shown, and goes when you agree. It needs no network.`
+	cmd.Example = "  berth plugin uninstall fraud-check\n  berth plugin uninstall fraud-check --yes"
 	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
 	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")

@@ -41,25 +41,20 @@ const (
 func (a app) wait() *cobra.Command {
 	var timeout time.Duration
 	var digest string
-	cmd := a.Remote(&cobra.Command{
-		Use:   "wait NAME",
-		Short: "Wait until a plugin is active, or say why it will not be",
-		Long: `Waits until a plugin is active, at most --timeout. A plugin that the host does not know yet is waited
+	cmd := a.Remote("wait NAME", "Wait until a plugin is active, or say why it will not be", func(ctx context.Context, args []string) error {
+		if timeout <= 0 {
+			return command.Usage("--timeout must be above zero")
+		}
+		c, err := a.Connect()
+		if err != nil {
+			return err
+		}
+		return a.await(ctx, c, awaited{name: args[0], sha256: strings.ToLower(digest)}, timeout)
+	})
+	cmd.Long = `Waits until a plugin is active, at most --timeout. A plugin that the host does not know yet is waited
 for as well. With --sha256 only that module counts, and not an older one that runs until it is ready.
 
-` + waitCodes,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if timeout <= 0 {
-				return command.Usage("--timeout must be above zero")
-			}
-			c, err := a.Connect()
-			if err != nil {
-				return err
-			}
-			return a.await(cmd.Context(), c, awaited{name: args[0], sha256: strings.ToLower(digest)}, timeout)
-		},
-	})
+` + waitCodes
 	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "wait no longer")
 	cmd.Flags().StringVar(&digest, "sha256", "", "wait for the module with this digest")
 	return cmd
