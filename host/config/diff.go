@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,14 +13,11 @@ import (
 // handler's config may hold what is not for everybody's eyes: it is named, not
 // shown.
 func Diff(old, new *Config, waiting []string) []string {
-	before, after := states(old, configFields()), states(new, configFields())
 	var lines []string
-	for _, path := range sortedKeys(before, after) {
-		was, is := before[path], after[path]
+	for _, c := range changes(old, new) {
+		was, is, path := c.was, c.is, c.path
 		var line string
 		switch {
-		case was.text == is.text:
-			continue
 		case was.secret || is.secret:
 			line = path + ": changed"
 		case was.text == "":
@@ -53,15 +51,36 @@ func Diff(old, new *Config, waiting []string) []string {
 	return lines
 }
 
+// change is a setting whose text differs between two configurations.
+type change struct {
+	path    string
+	was, is state
+}
+
+// changes returns what differs, by path.
+func changes(old, new *Config) (list []change) {
+	before, after := configTable(old).states(), configTable(new).states()
+	for path, s := range before {
+		if s.text != after[path].text {
+			list = append(list, change{path, s, after[path]})
+		}
+	}
+	for path, s := range after {
+		if _, found := before[path]; !found && s.text != "" {
+			list = append(list, change{path, state{}, s})
+		}
+	}
+	slices.SortFunc(list, func(a, b change) int { return cmp.Compare(a.path, b.path) })
+	return list
+}
+
 // Restarts returns the settings, by path, that are read only when the host starts
 // and are others in the file than in what it has begun with. Never nil.
 func Restarts(begun, file *Config) []string {
-	before, after := states(begun, configFields()), states(file, configFields())
-	waits := startSettings()
-	paths := []string{}
-	for _, path := range sortedKeys(before, after) {
-		if waits[path] && before[path].text != after[path].text {
-			paths = append(paths, path)
+	start, paths := startSettings(), []string{}
+	for _, c := range changes(begun, file) {
+		if start[c.path] {
+			paths = append(paths, c.path)
 		}
 	}
 	return paths
@@ -70,7 +89,7 @@ func Restarts(begun, file *Config) []string {
 // startSettings are the paths of the settings that are read only when the host starts.
 func startSettings() map[string]bool {
 	paths := make(map[string]bool)
-	for _, f := range configFields() {
+	for _, f := range configTable(new(Config)).fields {
 		if f.restart {
 			paths[f.path] = true
 		}

@@ -51,33 +51,35 @@ func TestDocumentation(t *testing.T) {
 
 // reference is the generated part of the documentation: a table for each section.
 func reference() string {
-	defaults := states(Default(), configFields())
+	t := configTable(Default())
+	defaults := t.states()
 	var out strings.Builder
 	section := ""
-	for _, d := range describe(configFields()) {
+	for _, d := range t.fields {
+		a := d.about()
 		name, _, nested := strings.Cut(d.path, ".")
-		if !nested && d.key == "" {
+		if !nested && a.key == "" {
 			name = "general"
 		}
 		if name != section {
 			section = name
 			fmt.Fprintf(&out, "\n## %s\n\n", strings.ToUpper(section[:1])+section[1:])
-			if d.key != "" {
+			if a.key != "" {
 				fmt.Fprintf(&out, "%s\n\n", wrapped(d.doc))
 			}
 			out.WriteString("| key | value | default | |\n|---|---|---|---|\n")
 		}
-		if d.key == "" {
+		if a.key == "" {
 			writeRow(&out, "", d, defaults)
 			continue
 		}
 		own := map[string]state{}
 		if d.path == "handlers" {
-			own = states(&Handler{Config: []byte("{}")}, handlerFields())
+			own = handlerTable(newHandler()).states()
 		}
-		for _, part := range d.parts {
+		for _, part := range a.parts {
 			if _, shared := defaults["defaults."+part.path]; !shared {
-				writeRow(&out, d.path+"."+d.key+".", part, own)
+				writeRow(&out, d.path+"."+a.key+".", part, own)
 			}
 		}
 		if d.path == "handlers" {
@@ -87,9 +89,10 @@ func reference() string {
 	return out.String()
 }
 
-func writeRow(out *strings.Builder, prefix string, d description, defaults map[string]state) {
-	if d.schema["type"] == nil && len(d.parts) > 0 { // each of its keys has a row
-		for _, part := range d.parts {
+func writeRow(out *strings.Builder, prefix string, d field, defaults map[string]state) {
+	a := d.about()
+	if a.schema == nil && len(a.parts) > 0 { // each of its keys has a row
+		for _, part := range a.parts {
 			part.restart = d.restart
 			part.path = d.path + "." + part.path
 			writeRow(out, prefix, part, map[string]state{})
@@ -109,7 +112,7 @@ func writeRow(out *strings.Builder, prefix string, d description, defaults map[s
 	} else if defaults[d.path].text != "" {
 		value = "`" + value + "`"
 	}
-	fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", prefix+d.path, strings.ReplaceAll(d.label, "|", `\|`), value, strings.ReplaceAll(doc, "|", `\|`))
+	fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", prefix+d.path, strings.ReplaceAll(a.label, "|", `\|`), value, strings.ReplaceAll(doc, "|", `\|`))
 }
 
 // wrapped breaks a paragraph into lines.
@@ -132,7 +135,7 @@ func wrapped(text string) string {
 
 func schemaText(t *testing.T) string {
 	t.Helper()
-	schema := mappingSchema(describe(configFields()), states(Default(), configFields()))
+	schema := mappingSchema(configTable(Default()).fields, configTable(Default()).states())
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["title"] = "Berth configuration"
 	var b bytes.Buffer
@@ -147,10 +150,10 @@ func schemaText(t *testing.T) string {
 
 // mappingSchema is the schema of a mapping with these settings. Every value may be
 // null: a key without a value counts as absent.
-func mappingSchema(settings []description, defaults map[string]state) object {
+func mappingSchema(settings []field, defaults map[string]state) object {
 	properties := object{}
 	mapping := object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": properties}
-	groups := map[string][]description{}
+	groups := map[string][]field{}
 	for _, d := range settings {
 		key, tail, nested := strings.Cut(d.path, ".")
 		if nested {
@@ -172,15 +175,17 @@ func mappingSchema(settings []description, defaults map[string]state) object {
 	return mapping
 }
 
-func valueSchema(d description, shown string) object {
-	value := object{}
-	maps.Copy(value, d.schema)
-	switch inner := mappingSchema(d.parts, nil); {
-	case d.key != "":
+func valueSchema(d field, shown string) object {
+	a, value := d.about(), object{}
+	maps.Copy(value, a.schema)
+	switch inner := mappingSchema(a.parts, nil); {
+	case a.key != "":
 		value["type"], value["additionalProperties"] = []string{"object", "null"}, inner
-	case len(d.parts) > 0 && value["type"] == "array":
+	case d.path == "grants":
+		value = grantsSchema(inner["properties"].(object))
+	case len(a.parts) > 0 && value["type"] == "array":
 		value["items"] = inner
-	case len(d.parts) > 0:
+	case len(a.parts) > 0:
 		value = inner
 	}
 	switch typ := value["type"].(type) {
@@ -203,6 +208,20 @@ func valueSchema(d description, shown string) object {
 		value["description"] = fmt.Sprintf("%s Default: %s.", value["description"], shown)
 	}
 	return value
+}
+
+// grantsSchema is a list of names and mappings, or a mapping of names.
+func grantsSchema(targets object) object {
+	names, byName := sortedKeys(capabilities()), object{}
+	for _, name := range names {
+		byName[name] = object{"type": []string{"object", "null"}, "properties": targets, "additionalProperties": false}
+	}
+	one := object{"type": "object", "properties": maps.Clone(targets), "additionalProperties": false, "required": []string{"name"}}
+	one["properties"].(object)["name"] = object{"enum": names}
+	return object{"anyOf": []object{
+		{"type": "array", "items": object{"anyOf": []object{{"enum": names}, one}}},
+		{"type": "object", "properties": byName, "additionalProperties": false},
+	}}
 }
 
 // TestSchemaAcceptsValidFiles, and refuses keys and values that Parse refuses.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -175,7 +174,7 @@ func (c *Config) handler(name string) Handler {
 	if h, ok := c.Handlers[name]; ok {
 		return h
 	}
-	return Handler{Config: json.RawMessage("{}")}
+	return *newHandler()
 }
 
 // How long an edit goes on trying while somebody else changes the file.
@@ -186,8 +185,8 @@ const (
 
 // edit writes the first proposed text that means what change makes of the old one.
 func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
-	if !namePattern.MatchString(name) {
-		return nil, fault.Field("name", "%s is not a handler's name: it must match %s", quoted(name), namePattern)
+	if _, err := parseName(name); err != nil {
+		return nil, fault.Field("name", "%v", err)
 	}
 	what := "handlers." + name
 	if key != "" {

@@ -7,33 +7,47 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// A capability and the lists its grant may hold. A grant without a list that it
-// needs would either give nothing or give everything; it is refused instead.
+// A grant without a list that its capability needs would either give nothing or give
+// everything; it is refused instead.
 type capability struct {
-	list  string // the key of the list, "" for none
-	needs bool   // the list must be there and not empty
+	list   string // the key of the list that a grant may have, "" for none
+	needed bool   // the list must be there and not empty
 }
 
 func capabilities() map[string]capability {
 	return map[string]capability{
 		"emit":   {list: "event_types"},
-		"http":   {list: "hosts", needs: true},
+		"http":   {list: "hosts", needed: true},
 		"kv":     {},
-		"secret": {list: "names", needs: true},
+		"secret": {list: "names", needed: true},
 	}
 }
 
-// readGrants reads grants in either shape:
+// grantsKind is a list of grants, or a mapping of them by name:
 //
 //	grants: [kv, {name: http, hosts: [api.example.com]}]
 //	grants: {kv: {}, http: {hosts: [api.example.com]}}
+func grantsKind() kind[[]spec.Grant] {
+	text := func(grants []spec.Grant) string {
+		if grants == nil {
+			return "[]"
+		}
+		return jsonText(grants)
+	}
+	return kind[[]spec.Grant]{readGrants, text, func() about {
+		return about{label: "list of capabilities", schema: object{"type": []string{"array", "object"}}, parts: grantTable(new(spec.Grant)).fields}
+	}}
+}
+
 func readGrants(v value) []spec.Grant {
 	var grants []spec.Grant
-	add := func(at value, g spec.Grant, ok bool) {
+	add := func(v value, name string) {
+		before := len(v.d.problems)
+		g := readGrant(v, name)
 		switch {
-		case !ok:
+		case len(v.d.problems) > before:
 		case slices.ContainsFunc(grants, func(other spec.Grant) bool { return other.Name == g.Name }):
-			at.fail("%s is granted twice; put both lists into one grant", g.Name)
+			v.fail("%s is granted twice; put both lists into one grant", g.Name)
 		default:
 			grants = append(grants, g)
 		}
@@ -41,19 +55,14 @@ func readGrants(v value) []spec.Grant {
 	switch v.tag() {
 	case "!!map":
 		for _, e := range v.entries() {
-			g, ok := readGrant(e.value, e.key)
-			add(e.value, g, ok)
+			add(e.value, e.key)
 		}
 	case "!!seq":
 		for _, item := range v.items() {
 			if item.tag() == "!!map" {
-				g, ok := readGrant(item, "")
-				add(item, g, ok)
-				continue
-			}
-			if name := item.text(); name != "" {
-				g, ok := readGrant(item.null(), name)
-				add(item, g, ok)
+				add(item, "")
+			} else if name := item.text(); name != "" {
+				add(item.null(), name)
 			}
 		}
 	default:
@@ -63,41 +72,39 @@ func readGrants(v value) []spec.Grant {
 	return grants
 }
 
-// readGrant reads one grant. An empty name means that it is among the fields.
-func readGrant(v value, name string) (spec.Grant, bool) {
+func grantTable(g *spec.Grant) table {
+	return table{fields: []field{
+		setting("hosts", listKind("hosts", 1000, parseHost), &g.Hosts, "Of http: `host`, `host:port` or `*.domain`."),
+		setting("event_types", listKind("globs", 1000, parseGlob), &g.EventTypes, "Of emit."),
+		setting("names", listKind("names of secrets", 1000, parseSecret), &g.Names, "Of secret."),
+	}}
+}
+
+// readGrant reads one grant. An empty name means that it is one of the keys.
+func readGrant(v value, name string) spec.Grant {
 	before := len(v.d.problems)
 	g := spec.Grant{Name: name}
-	known := map[string]func(value){
-		"hosts":       func(v value) { g.Hosts = v.list(1000, readHost) },
-		"event_types": func(v value) { g.EventTypes = v.list(1000, readGlob) },
-		"names":       func(v value) { g.Names = v.list(1000, readSecret) },
-	}
+	t := grantTable(&g)
 	if name == "" {
-		known["name"] = func(v value) { g.Name = v.text() }
+		t.fields = append(t.fields, setting("name", textKind("name", anyText), &g.Name, ""))
 	}
-	v.fields(known)
-	if len(v.d.problems) > before {
-		return g, false
-	}
+	keys := t.read(v)
 	all := capabilities()
-	c, ok := all[g.Name]
+	c, known := all[g.Name]
 	switch {
+	case len(v.d.problems) > before:
+		return g
 	case g.Name == "":
 		v.fail("needs a name: emit, http, kv or secret")
-	case !ok:
+	case !known:
 		v.fail("unknown capability %s; the nearest known one is %s", quoted(g.Name), nearest(g.Name, all))
+	case c.needed && len(g.List()) == 0:
+		v.fail("%s needs %s, a list of what it may use", g.Name, c.list)
 	}
-	check := func(key string, list []string) {
-		switch {
-		case !ok:
-		case c.list != key && list != nil:
-			v.fail("%s does not take %s", g.Name, key)
-		case c.list == key && c.needs && len(list) == 0:
-			v.fail("%s needs %s, a list of what it may use", g.Name, key)
+	for _, f := range t.fields {
+		if _, found := keys[f.path]; found && known && f.path != "name" && f.path != c.list {
+			v.fail("%s does not take %s", g.Name, f.path)
 		}
 	}
-	check("hosts", g.Hosts)
-	check("event_types", g.EventTypes)
-	check("names", g.Names)
-	return g, len(v.d.problems) == before
+	return g
 }

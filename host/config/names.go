@@ -2,6 +2,8 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -9,40 +11,38 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/berth-host/berth/abi"
 )
 
 var (
 	globPattern   = regexp.MustCompile(`^[a-z0-9_.*-]{1,128}$`)
-	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	secretPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	hostPattern   = regexp.MustCompile(`^(?i)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 )
 
-func checkGlob(v value, glob string) {
-	if !globPattern.MatchString(glob) {
-		v.fail("%s is not an event type or a glob: it may hold a-z 0-9 _ . - and *, and is at most 128 long", quoted(glob))
+func anyText(s string) (string, error) { return s, nil }
+
+// valid returns s, or the error about it unless ok.
+func valid(s string, ok bool, format string, args ...any) (string, error) {
+	if !ok {
+		return s, errors.New(quoted(s) + " " + fmt.Sprintf(format, args...))
 	}
+	return s, nil
 }
 
-func checkName(v value, name string) {
-	if !namePattern.MatchString(name) {
-		v.fail("%s is not a handler's name: it must match %s", quoted(name), namePattern)
-	}
+func parseGlob(s string) (string, error) {
+	return valid(s, globPattern.MatchString(s), "is not an event type or a glob: it may hold a-z 0-9 _ . - and *, and is at most 128 long")
 }
 
-func readName(v value) string {
-	name := v.text()
-	if name != "" {
-		checkName(v, name)
-	}
-	return name
+func parseName(s string) (string, error) {
+	return valid(s, abi.ValidName(s), "is not a handler's name: it must be 1 to 63 of a-z 0-9 and -, and not begin with -")
 }
 
-func readDirectory(v value) string {
-	s := v.text()
-	if s == "" {
-		return ""
-	}
-	return filepath.Clean(s)
+func parseDirectory(s string) (string, error) { return filepath.Clean(s), nil }
+
+func parsePointer(s string) (string, error) {
+	return valid(s, len(s) <= 256 && abi.ValidPointer(s), `is not a JSON Pointer; write one like /metadata/subject, or "" for no order`)
 }
 
 // readPointer reads a JSON Pointer (RFC 6901), or "" for no order at all.
@@ -50,151 +50,83 @@ func readPointer(v value) string {
 	if v.tag() == "!!str" && v.node.Value == "" {
 		return ""
 	}
-	s := v.text()
-	if s != "" && !validPointer(s) {
-		v.fail(`%s is not a JSON Pointer; write one like /metadata/subject, or "" for no order`, quoted(s))
-	}
-	return s
+	return v.parsed(parsePointer)
 }
 
-func validPointer(s string) bool {
-	if len(s) > 256 || s[0] != '/' {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] == '~' && (i+1 == len(s) || s[i+1] != '0' && s[i+1] != '1') {
-			return false
-		}
-	}
-	return true
-}
-
-func readAddress(v value) string {
-	s := v.text()
-	if s == "" {
-		return ""
-	}
+func parseAddress(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || strings.ContainsAny(host, "/ ") {
-		v.fail("%s is not an address; write host:port, such as 127.0.0.1:8080", quoted(s))
-		return ""
+		return valid(s, false, "is not an address; write host:port, such as 127.0.0.1:8080")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		v.fail("the port %s is not a number from 0 to 65535", quoted(port))
+		return s, fmt.Errorf("the port %s is not a number from 0 to 65535", quoted(port))
 	}
-	return s
+	return s, nil
 }
 
-// readHostName reads a name or address that requests may carry as their Host,
+// parseHostName takes a name or address that requests may carry as their Host,
 // without a port.
-func readHostName(v value) string {
-	s := v.text()
-	if strings.Contains(s, "*") { // which a reader might take for "every name", and would be none
-		v.fail("%s is not a host name: each one is listed, as it is", quoted(s))
-		return s
+func parseHostName(s string) (string, error) {
+	if strings.Contains(s, "*") { // a reader might take it for every name, and it would match none
+		return valid(s, false, "is not a host name: each one is listed, as it is")
 	}
-	if strings.ContainsAny(s, "/ @") || strings.Contains(s, ":") && net.ParseIP(s) == nil {
-		v.fail("%s is not a host name; write it without scheme and port, such as berth.example.com", quoted(s))
-	}
-	return s
+	return valid(s, !strings.ContainsAny(s, "/ @") && (!strings.Contains(s, ":") || net.ParseIP(s) != nil),
+		"is not a host name; write it without scheme and port, such as berth.example.com")
 }
 
-// readKey reads a minisign public key: the algorithm "Ed", 8 bytes of key id,
-// 32 of key (minisign's format description).
-func readKey(v value) string {
-	s := v.text()
-	if s == "" {
-		return ""
-	}
+// parseKey takes a minisign public key: the algorithm "Ed", 8 bytes of key id and 32
+// of key (minisign's format description).
+func parseKey(s string) (string, error) {
 	raw, err := base64.StdEncoding.DecodeString(s)
-	if err != nil || len(raw) != 42 || string(raw[:2]) != "Ed" {
-		v.fail("%s is not a minisign public key; copy the line of the .pub file that starts with RW", quoted(s))
-	}
-	return s
+	return valid(s, err == nil && len(raw) == 42 && string(raw[:2]) == "Ed",
+		"is not a minisign public key; copy the line of the .pub file that starts with RW")
 }
 
-func readPrivateHost(v value) string {
-	s := v.text()
-	if s == "" {
-		return ""
-	}
-	if _, err := netip.ParsePrefix(s); err == nil {
-		return s
-	}
-	if _, err := netip.ParseAddr(s); err == nil {
-		return s
-	}
-	if !hostPattern.MatchString(s) {
-		v.fail("%s is not a host name, an address or a range such as 10.0.0.0/8", quoted(s))
-	}
-	return s
+func parsePrivateHost(s string) (string, error) {
+	_, noRange := netip.ParsePrefix(s)
+	_, noAddress := netip.ParseAddr(s)
+	return valid(s, noRange == nil || noAddress == nil || hostPattern.MatchString(s),
+		"is not a host name, an address or a range such as 10.0.0.0/8")
 }
 
-// readCredentialHost reads who gets a credential: host or host:port, in lower case.
-func readCredentialHost(v value) string {
-	s := v.text()
+// parseServer takes host or host:port, in lower case.
+func parseServer(s string) (string, error) {
 	u, err := url.Parse("https://" + s)
-	if err != nil || u.Host != s || u.Hostname() == "" || s != strings.ToLower(s) {
-		v.fail("%s is not a host such as plugins.example.com or registry.local:5000", quoted(s))
-	}
-	return s
+	return valid(s, err == nil && u.Host == s && u.Hostname() != "" && s == strings.ToLower(s),
+		"is not a host such as plugins.example.com or registry.local:5000")
 }
 
-func readSecretName(v value) string {
-	s := v.text()
-	if !secretPattern.MatchString(s) {
-		v.fail("%s is not a secret's name; put the token into a file of the directory secrets, and name that here", quoted(s))
-	}
-	return s
+func parseSecretFile(s string) (string, error) {
+	return valid(s, secretPattern.MatchString(s),
+		"is not a secret's name; put the token into a file of the directory secrets, and name that here")
 }
 
-func readGlob(v value) string {
-	s := v.text()
-	if s != "" {
-		checkGlob(v, s)
-	}
-	return s
+func parseSecret(s string) (string, error) {
+	return valid(s, secretPattern.MatchString(s), "is not a secret's name: it must match %s", secretPattern)
 }
 
-func readSecret(v value) string {
-	s := v.text()
-	if s != "" && !secretPattern.MatchString(s) {
-		v.fail("%s is not a secret's name: it must match %s", quoted(s), secretPattern)
-	}
-	return s
-}
-
-var hostPattern = regexp.MustCompile(`^(?i)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
-
-// readHost reads whom an http grant reaches: a host name or address, "*." before
-// a name for all below it, and a port behind it for that port only.
-func readHost(v value) string {
-	s := strings.ToLower(v.text())
-	if s == "" {
-		return ""
-	}
-	if strings.Contains(s, "://") || strings.Contains(s, "/") {
-		v.fail("%s must be a host, not a URL; write api.example.com or api.example.com:8443", quoted(s))
-		return ""
+// parseHost takes a target of http: a host name or address, "*." before a name for all
+// names below it, and a port behind it for that port only.
+func parseHost(s string) (string, error) {
+	s = strings.ToLower(s)
+	if strings.Contains(s, "/") {
+		return valid(s, false, "must be a host, not a URL; write api.example.com or api.example.com:8443")
 	}
 	host := s
 	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.String()
+		return addr.String(), nil
 	}
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
 		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err != nil || n == 0 {
-			v.fail("the port %s is not a number from 1 to 65535", quoted(s[i+1:]))
-			return ""
+			return s, fmt.Errorf("the port %s is not a number from 1 to 65535", quoted(s[i+1:]))
 		}
 		host = s[:i]
 		if trimmed, ok := strings.CutPrefix(host, "["); ok {
 			if _, err := netip.ParseAddr(strings.TrimSuffix(trimmed, "]")); err == nil {
-				return s
+				return s, nil
 			}
 		}
 	}
-	if len(host) > 253 || !hostPattern.MatchString(strings.TrimPrefix(host, "*.")) {
-		v.fail("%s is not a host; write api.example.com, *.example.com or 192.0.2.7:8080", quoted(s))
-	}
-	return s
+	return valid(s, len(host) <= 253 && hostPattern.MatchString(strings.TrimPrefix(host, "*.")),
+		"is not a host; write api.example.com, *.example.com or 192.0.2.7:8080")
 }

@@ -68,7 +68,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	d := &decoder{file: name, budget: maxExpansion}
 	c := Default()
 	if root != nil {
-		readTable(d.at(root, nil, ""), c, configFields(), configChecks())
+		configTable(c).read(d.at(root, nil, ""))
 	}
 	if len(d.problems) > 0 {
 		return nil, NewError(d.problems...)

@@ -209,7 +209,7 @@ func TestParseProblems(t *testing.T) {
 		{"duplicate", "data_dir: a\nbus: {}\ndata_dir: b\n", "f.yaml:3: data_dir: is here twice; the first is on line 1"},
 		{"duplicate route", "routes: {a: {}, \"a\": {}}\n", "f.yaml:1: routes.a: is here twice; the first is on line 1"},
 		{"bad glob", "routes:\n  Order: {}\n", `f.yaml:2: routes.Order: "Order" is not an event type or a glob: it may hold a-z 0-9 _ . - and *, and is at most 128 long`},
-		{"bad name", "handlers:\n  Bad_Name: {}\n", `f.yaml:2: handlers.Bad_Name: "Bad_Name" is not a handler's name: it must match ^[a-z0-9][a-z0-9-]{0,62}$`},
+		{"bad name", "handlers:\n  Bad_Name: {}\n", `f.yaml:2: handlers.Bad_Name: "Bad_Name" is not a handler's name: it must be 1 to 63 of a-z 0-9 and -, and not begin with -`},
 		{"both lists", "routes:\n  a: {handlers: [x, y], exclude: [x]}\n", "f.yaml:2: routes.a.exclude: x is under handlers too; leave it out of one"},
 		{"bool", "handlers: {x: {enabled: yes}}\n", `f.yaml:1: handlers.x.enabled: must be true or false, not the text "yes"`},
 		{"no unit", "defaults: {limits: {timeout: 5}}\n", `f.yaml:1: defaults.limits.timeout: must be a duration with a unit such as 200ms, 5s or 1m, not the number "5"`},

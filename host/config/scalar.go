@@ -160,13 +160,25 @@ func either[T ~string](words []T) string {
 	return b.String()
 }
 
-// list reads a list, each item by read. It reports items that are there twice.
-// The result is not nil.
-func (v value) list(limit int, read func(value) string) []string {
+// parsed reads a text and parses it.
+func (v value) parsed(parse func(string) (string, error)) string {
+	s := v.text()
+	if s == "" {
+		return ""
+	}
+	parsed, err := parse(s)
+	if err != nil {
+		v.fail("%v", err)
+	}
+	return parsed
+}
+
+// list reads a list of different texts. It is not nil.
+func (v value) list(limit int, parse func(string) (string, error)) []string {
 	texts := []string{}
 	for _, item := range v.limitedItems(limit) {
 		before := len(v.d.problems)
-		s := read(item)
+		s := item.parsed(parse)
 		switch {
 		case len(v.d.problems) > before:
 		case slices.Contains(texts, s):
@@ -177,5 +189,8 @@ func (v value) list(limit int, read func(value) string) []string {
 	}
 	return texts
 }
+
+// durationPattern is what parseDuration takes, in a JSON Schema.
+const durationPattern = `^([+-]?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|[0-9]+d|[+-]?0)$`
 
 func clip(s string) string { return s[:min(len(s), 64)] }

@@ -20,7 +20,7 @@ func Settings(c *Config) []Setting { return sorted(shown(c)) }
 // shown returns the settings in force by path.
 func shown(c *Config) map[string]string {
 	m := make(map[string]string)
-	for path, s := range states(c, configFields()) {
+	for path, s := range configTable(c).states() {
 		if s.shown != "" {
 			m[path] = s.shown
 		}
@@ -55,9 +55,9 @@ func (s Started) InForce(c *Config) []Setting {
 // SettingsOf returns what one handler with this manifest runs with, sorted by path.
 func SettingsOf(c *Config, name string, manifest abi.Manifest) []Setting {
 	s, _ := c.Resolve(name, manifest)
-	h := Handler{Enabled: &s.Enabled, Paused: s.Paused, Start: c.Handlers[name].Start, Config: s.Config, Grants: s.Grants, Overrides: *overridesOf(&s)}
+	h := Handler{Enabled: &s.Enabled, Paused: s.Paused, Start: c.Handlers[name].Start, Config: s.Config, Grants: s.Grants, Overrides: *overridesOf(s)}
 	m := make(map[string]string)
-	for path, one := range states(&h, handlerFields()) {
+	for path, one := range handlerTable(&h).states() {
 		m["handlers."+name+"."+path] = one.shown
 	}
 	if s.Hold {

@@ -2,91 +2,88 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// description is what the documentation and the editors' schema say of a setting.
-type description struct {
-	path    string // of keys, from the mapping that holds it
-	doc     string
-	label   string         // its type and bounds
-	schema  map[string]any // a JSON Schema of its value, without that of parts
-	parts   []description  // of the mapping, or of each element, that it is
-	key     string         // what the keys stand for, in a mapping whose keys are names
-	restart bool           // it is read only when the host starts
-}
-
 // kind is a type of values: how they are read from YAML and written as text.
 type kind[T any] struct {
-	description
-	read func(value) T
-	text func(T) string // as the file could hold it
+	read  func(value) T
+	text  func(T) string // as the file could hold it
+	about func() about
 }
 
-// field is one setting of a C. The tables of fields are the only list of settings:
-// Parse reads them, Diff compares them, Settings shows them, Resolve applies them,
-// and the documentation and the editors' schema are generated from them.
-type field[C any] struct {
-	description
-	read func(*C, value)
-	show func(*C, func(path string, s state))
+// about is what the documentation and the editors' schema say of a kind.
+type about struct {
+	label  string // the type and its bounds
+	schema object // a JSON Schema, without that of parts
+	parts  []field
+	key    string // what the keys stand for, in a mapping whose keys are names
 }
 
-// state is a setting as it is in a configuration.
+// object is a JSON object.
+type object = map[string]any
+
+// field is one setting of a configuration or a part of one. The tables of fields are
+// the only list of settings: Parse reads them, Diff compares them, Settings shows
+// them, Resolve applies them, and the documentation and the editors' schema are
+// generated from them.
+type field struct {
+	path    string // of keys, from the mapping that the table is of
+	doc     string
+	restart bool // it is read only when the host starts
+	about   func() about
+	read    func(value)
+	state   func() state
+	each    func(emit func(path string, s state)) // instead of state: several settings
+}
+
+// state is a setting as it is.
 type state struct {
 	text   string // as the file holds it; "" where the file does not set it
 	shown  string // the value in force; "" for none
 	secret bool   // text is not for everyone
 }
 
+// table is the settings of a value that it is bound to.
+type table struct {
+	fields []field
+	checks []check
+}
+
+// check is a rule about several fields of the mapping at path. keys are the values in it.
+type check struct {
+	path string // "" for the table's own mapping
+	run  func(v value, keys map[string]value)
+}
+
 // setting returns a field that always has a value.
-func setting[C, T any](path string, k kind[T], of func(*C) *T, doc string) field[C] {
-	f := field[C]{description: k.description,
-		read: func(c *C, v value) { *of(c) = k.read(v) },
-		show: func(c *C, emit func(string, state)) {
-			text := k.text(*of(c))
-			emit(path, state{text: text, shown: text})
-		}}
-	f.path, f.doc = path, doc
-	return f
+func setting[T any](path string, k kind[T], p *T, doc string) field {
+	return field{path: path, doc: doc, about: k.about, read: func(v value) { *p = k.read(v) }, state: func() state {
+		text := k.text(*p)
+		return state{text: text, shown: text}
+	}}
 }
 
 // optional returns a field that is nil where the file does not set it.
-func optional[C, T any](path string, k kind[T], of func(*C) **T, doc string) field[C] {
-	f := setting(path, k, func(c *C) *T { return *of(c) }, doc)
-	show := f.show
-	f.read = func(c *C, v value) { *of(c) = new(k.read(v)) }
-	f.show = func(c *C, emit func(string, state)) {
-		if *of(c) != nil {
-			show(c, emit)
+func optional[T any](path string, k kind[T], p **T, doc string) field {
+	return field{path: path, doc: doc, about: k.about, read: func(v value) { *p = new(k.read(v)) }, state: func() state {
+		if *p == nil {
+			return state{}
 		}
-	}
-	return f
+		return state{text: k.text(**p), shown: k.text(**p)}
+	}}
 }
 
 // atStart marks a field as one that is read only when the host starts.
-func (f field[C]) atStart() field[C] {
+func (f field) atStart() field {
 	f.restart = true
 	return f
 }
 
-// with changes what a field shows.
-func (f field[C]) with(change func(*state)) field[C] {
-	show := f.show
-	f.show = func(c *C, emit func(string, state)) {
-		show(c, func(path string, s state) {
-			change(&s)
-			emit(path, s)
-		})
-	}
-	return f
-}
-
 // unset takes this text for a setting that the file does not have.
-func (f field[C]) unset(text string) field[C] {
+func (f field) unset(text string) field {
 	return f.with(func(s *state) {
 		if s.text == text {
 			s.text = ""
@@ -95,7 +92,7 @@ func (f field[C]) unset(text string) field[C] {
 }
 
 // zero shows these words for the value 0.
-func (f field[C]) zero(words string) field[C] {
+func (f field) zero(words string) field {
 	return f.with(func(s *state) {
 		if s.shown == "0" {
 			s.shown = words
@@ -103,101 +100,81 @@ func (f field[C]) zero(words string) field[C] {
 	})
 }
 
-// within returns the fields of a part as fields of the C that it is in.
-func within[C, P any](prefix string, fields []field[P], part func(*C) *P) []field[C] {
-	list := make([]field[C], len(fields))
-	for i, f := range fields {
-		list[i] = field[C]{description: f.description,
-			read: func(c *C, v value) { f.read(part(c), v) },
-			show: func(c *C, emit func(string, state)) {
-				f.show(part(c), func(path string, s state) { emit(prefix+path, s) })
-			}}
-		list[i].path = prefix + f.path
+// with changes the state of a field.
+func (f field) with(change func(*state)) field {
+	of := f.state
+	f.state = func() state {
+		s := of()
+		change(&s)
+		return s
 	}
-	return list
+	return f
 }
 
-// check is a rule about several fields of a mapping. keys are the mapping's values.
-type check[C any] struct {
-	path string // of the mapping; "" for the C itself
-	run  func(c *C, v value, keys map[string]value)
-}
-
-func checksWithin[C, P any](prefix string, checks []check[P], part func(*C) *P) []check[C] {
-	list := make([]check[C], len(checks))
-	for i, k := range checks {
-		list[i] = check[C]{prefix + k.path, func(c *C, v value, keys map[string]value) { k.run(part(c), v, keys) }}
+// add adds another table below a prefix, "" or one that ends with a dot.
+func (t *table) add(prefix string, other table) {
+	for _, f := range other.fields {
+		f.path = prefix + f.path
+		t.fields = append(t.fields, f)
 	}
-	return list
+	for _, c := range other.checks {
+		c.path = strings.TrimSuffix(prefix+c.path, ".")
+		t.checks = append(t.checks, c)
+	}
 }
 
-// readTable reads a mapping into c.
-func readTable[C any](v value, c *C, fields []field[C], checks []check[C]) {
-	readMapping(v, c, "", fields, checks)
-}
+// read reads a mapping, and returns its values by key.
+func (t table) read(v value) map[string]value { return t.readBelow(v, "") }
 
-func readMapping[C any](v value, c *C, path string, fields []field[C], checks []check[C]) {
+func (t table) readBelow(v value, path string) map[string]value {
 	known := make(map[string]func(value))
-	for _, f := range fields {
+	for _, f := range t.fields {
 		tail, ok := strings.CutPrefix(f.path, path)
-		if !ok {
-			continue
-		}
-		key, _, deeper := strings.Cut(tail, ".")
-		known[key] = func(v value) { f.read(c, v) }
-		if deeper {
-			known[key] = func(v value) { readMapping(v, c, path+key+".", fields, checks) }
+		key, _, nested := strings.Cut(tail, ".")
+		switch {
+		case ok && nested:
+			known[key] = func(v value) { t.readBelow(v, path+key+".") }
+		case ok:
+			known[key] = f.read
 		}
 	}
 	keys := v.fields(known)
-	for _, k := range checks {
-		if k.path == strings.TrimSuffix(path, ".") {
-			k.run(c, v, keys)
+	for _, c := range t.checks {
+		if c.path == strings.TrimSuffix(path, ".") {
+			c.run(v, keys)
 		}
 	}
+	return keys
 }
 
-// objectKind is a mapping that is one setting.
-func objectKind[T any](fields []field[T], checks ...check[T]) kind[T] {
-	return kind[T]{description: description{label: "mapping", parts: describe(fields)}, text: jsonText[T],
-		read: func(v value) (t T) {
-			readTable(v, &t, fields, checks)
-			return t
-		}}
-}
-
-func describe[C any](fields []field[C]) []description {
-	list := make([]description, len(fields))
-	for i, f := range fields {
-		list[i] = f.description
-	}
-	return list
-}
-
-// states returns the settings of c by path.
-func states[C any](c *C, fields []field[C]) map[string]state {
+// states returns the settings by path.
+func (t table) states() map[string]state {
 	m := make(map[string]state)
-	for _, f := range fields {
-		f.show(c, func(path string, s state) { m[path] = s })
+	for _, f := range t.fields {
+		if f.each != nil {
+			f.each(func(path string, s state) { m[path] = s })
+		} else if s := f.state(); s != (state{}) {
+			m[f.path] = s
+		}
 	}
 	return m
 }
 
-func sortedKeys[V any](sets ...map[string]V) []string {
-	all := make(map[string]bool)
-	for _, m := range sets {
-		for key := range m {
-			all[key] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
+// objectKind is a mapping that is one setting.
+func objectKind[T any](bind func(*T) table) kind[T] {
+	return kind[T]{text: jsonText[T], about: func() about { return about{parts: bind(new(T)).fields} }, read: func(v value) (t T) {
+		bind(&t).read(v)
+		return t
+	}}
 }
 
 // jsonText writes a value as JSON, which YAML takes as well.
 func jsonText[T any](v T) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Sprint(v)
+		panic(err) // the kinds of settings always encode
 	}
 	return string(b)
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
