@@ -274,7 +274,7 @@ func (s *testHost) snapshot() string {
 			return err
 		case d.IsDir() && (d.Name() == "cache" || d.Name() == "downloads"):
 			return fs.SkipDir // what was compiled, and what a download may go on with
-		case d.IsDir() || d.Name() == "audit.log" || d.Name() == marketFile || strings.HasPrefix(d.Name(), "berth.db"):
+		case d.IsDir() || d.Name() == "audit.log" || d.Name() == listFile || strings.HasPrefix(d.Name(), "berth.db"):
 			return nil
 		}
 		show(path)

@@ -178,7 +178,7 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 	check(t, err)
 	check(t, h.Start(t.Context()))
 	defer func() { check(t, h.Close(t.Context())) }()
-	secrets := h.secretSource()
+	secrets := h.secrets()
 
 	put(t, path, "data_dir: "+filepath.Join(dir, "b")+"\nserver: {listen: \"127.0.0.1:9\"}\n")
 	for range 2 {
@@ -187,8 +187,8 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 			t.Errorf("got %+v, %v", result, err)
 		}
 	}
-	if h.DataDir() != filepath.Join(dir, "a") || h.live.Listen() != "127.0.0.1:0" || h.secretSource().Directory != secrets.Directory {
-		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.live.Listen(), h.secretSource().Directory)
+	if h.DataDir() != filepath.Join(dir, "a") || h.live.Listen() != "127.0.0.1:0" || h.secrets().Directory != secrets.Directory {
+		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.live.Listen(), h.secrets().Directory)
 	}
 	put(t, path, before)
 	result, err := h.live.Reload(t.Context())

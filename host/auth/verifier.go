@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/berth-host/berth/host/fault"
 )
 
 // usedFile records when tokens were last used. Only the host writes it.
@@ -25,6 +28,8 @@ const (
 	mtimeGrain = 100 * time.Millisecond
 	// useGrain is the resolution of a token's last use.
 	useGrain = time.Minute
+	// adminRetry is the interval between attempts to create the admin token.
+	adminRetry = 2 * time.Second
 )
 
 // AdminID is the id of the admin token.
@@ -37,6 +42,8 @@ type Verifier struct {
 	dir    string
 	logger *slog.Logger
 	admin  atomic.Pointer[[sha256.Size]byte] // nil without an admin token
+
+	adminDue bool // Run creates the admin token
 
 	mu     sync.RWMutex
 	tokens map[string]tokenFile // by id
@@ -51,6 +58,35 @@ func NewVerifier(dir, admin string, logger *slog.Logger) *Verifier {
 	v := &Verifier{dir: dir, logger: logger, used: readUsed(dir)}
 	v.SetAdmin(admin)
 	return v
+}
+
+// Open returns the verifier of a data directory, and creates the admin token if there is
+// none. When the disk is too full for that it returns a verifier without an admin token,
+// which Run creates once there is space. Other errors are those of LoadOrCreateToken.
+func Open(dir string, logger *slog.Logger) (*Verifier, error) {
+	v := NewVerifier(dir, "", logger)
+	err := v.loadAdmin()
+	if v.adminDue = fault.Is(err, fault.Exhausted); v.adminDue {
+		logger.Error("admin token not created on a full disk; retrying, other tokens are valid", "error", err)
+		return v, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("admin token: %w", err)
+	}
+	return v, nil
+}
+
+// loadAdmin loads the admin token, or creates it.
+func (v *Verifier) loadAdmin() error {
+	token, path, created, err := LoadOrCreateToken(v.dir)
+	if err != nil {
+		return err
+	}
+	if created {
+		v.logger.Info("admin token created", "path", path)
+	}
+	v.SetAdmin(token)
+	return nil
 }
 
 // SetAdmin replaces the admin token, "" for none.
@@ -144,19 +180,28 @@ func (v *Verifier) recordUse(id string, now time.Time) {
 	v.used[id], v.dirty = now, true
 }
 
-// Run writes the times of last use to disk every useGrain and once more when ctx
-// ends. It returns then.
+// Run writes the times of last use to disk every useGrain and once more when ctx ends,
+// and creates the admin token if Open could not. It returns when ctx ends.
 func (v *Verifier) Run(ctx context.Context) {
 	tick := time.NewTicker(useGrain)
 	defer tick.Stop()
+	retry := time.NewTicker(adminRetry)
+	defer retry.Stop()
+	if !v.adminDue {
+		retry.Stop()
+	}
 	for {
 		select {
+		case <-retry.C:
+			if v.loadAdmin() == nil {
+				retry.Stop()
+			}
 		case <-tick.C:
+			v.flush()
 		case <-ctx.Done():
 			v.flush()
 			return
 		}
-		v.flush()
 	}
 }
 

@@ -18,14 +18,15 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// engine is an open engine with its window of the newest events and its orders.
+// engine is an open engine with the retention in front of it, its window of the newest
+// events and its orders.
 type engine struct {
 	bus.Engine
 	window *bus.Window
 	orders func(*bus.Bus) orders.Repository
 }
 
-// openLog opens the engine that the configuration names.
+// openLog opens the configured engine.
 func (h *Host) openLog(ctx context.Context) (engine, error) {
 	settings := h.live.Config().Bus
 	window := bus.NewWindow(bus.WindowConfig{Events: settings.RingSize})
@@ -37,7 +38,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 	s, err := store.Open(ctx, store.Config{Path: h.dataFile(doctor.StoreFile), Window: window, Logger: h.logger,
 		Evidence: doctor.Evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})
 	if err != nil {
-		return engine{}, fmt.Errorf("open the store: %w", err)
+		return engine{}, fmt.Errorf("open store: %w", err)
 	}
 	h.storeHealth = s.Health
 	h.onClose("the store", func(context.Context) error { return s.Close() })
@@ -76,7 +77,7 @@ func (d boundedDB) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Even
 	return d.retention.Write(ctx, func() ([]event.Receipt, error) { return d.Store.Write(ctx, fn) })
 }
 
-// startBus makes the bus, and logs the types of its events that no route takes.
+// startBus makes the bus, and logs the types of its events without a route.
 func (h *Host) startBus(log engine) (*bus.Bus, error) {
 	b, err := bus.New(bus.Config{Log: log, Window: log.window})
 	if err != nil {
@@ -88,7 +89,7 @@ func (h *Host) startBus(log engine) (*bus.Bus, error) {
 	return b, nil
 }
 
-// deliveryLog is the bus and its engine as packages delivery and api read them.
+// deliveryLog is the log as packages delivery and api read it: the bus and its engine.
 type deliveryLog struct {
 	*bus.Bus
 	log engine

@@ -14,8 +14,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// startRunner starts the sandbox and the deliveries.
-func (h *Host) startRunner(b *bus.Bus, log engine) error {
+// startRunner makes the sandbox, the dispatcher and the runner of the handlers.
+func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	limits := h.live.Config().Vet
 	vetter, err := vet.New(vet.Config{CacheDir: h.dataFile("cache"), Version: h.cfg.Version,
 		Memory: limits.Memory, CPU: limits.CPU, Wall: limits.Wall, Logger: h.logger})
@@ -31,7 +31,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) error {
 	h.onClose("the connections of guests", func(context.Context) error { network.Close(); return nil })
 	dispatcher := delivery.New(delivery.Config{
 		Store:  log,
-		Log:    deliveryLog{b, log},
+		Log:    deliveryLog{events, log},
 		Logger: h.logger,
 		Start: run.StartPosition(log, func(handler string) config.Start { return h.live.Config().Handlers[handler].Start },
 			h.logger),
@@ -43,7 +43,7 @@ func (h *Host) startRunner(b *bus.Bus, log engine) error {
 		Watched: h.feed.Watched,
 	})
 	h.onClose("the deliveries", dispatcher.Close)
-	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secretSource(),
+	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
 		Table: h.live.Table, Logger: h.logger})
 	return nil
 }

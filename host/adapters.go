@@ -1,0 +1,304 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// pluginRegistry is the plugins with their revocations and lags, for the API.
+type pluginRegistry struct {
+	*plugin.Manager
+	*run.Reports
+	live    *live.Live
+	details func(wire.Plugin) wire.Plugin
+}
+
+// List implements api.Registry.
+func (r pluginRegistry) List() []wire.Plugin {
+	list := r.Manager.List()
+	for i := range list {
+		list[i] = r.details(list[i])
+	}
+	return list
+}
+
+// Plugin implements api.Registry.
+func (r pluginRegistry) Plugin(name string) (wire.Plugin, bool) {
+	p, err := r.Manager.Plugin(name)
+	if err != nil {
+		return p, false
+	}
+	return r.details(p), true
+}
+
+// Known implements api.Registry.
+func (r pluginRegistry) Known(name string) bool {
+	if _, configured := r.live.Config().Handlers[name]; configured {
+		return true
+	}
+	_, err := r.Manager.Plugin(name)
+	return err == nil
+}
+
+// reloader is the configuration in force with the values in use since the start.
+type reloader struct {
+	*live.Live
+	started config.Started
+}
+
+// InForce implements api.Reloader.
+func (r reloader) InForce(handler string) (wire.Settings, error) {
+	return r.Live.InForce(handler, r.started)
+}
+
+// tokens verifies tokens for the API.
+type tokens struct{ *auth.Verifier }
+
+// Verify implements guard.Verifier.
+func (t tokens) Verify(secret string) (guard.Token, bool) {
+	known, ok := t.Verifier.Verify(secret)
+	if !ok {
+		return guard.Token{}, false
+	}
+	token := guard.Token{ID: known.ID, Name: known.Name, Scopes: make([]guard.Scope, len(known.Scopes))}
+	for i, s := range known.Scopes {
+		token.Scopes[i] = guard.Scope(s)
+	}
+	return token, true
+}
+
+// Valid implements guard.Verifier.
+func (t tokens) Valid(token guard.Token) bool { return t.Verifier.Valid(token.ID) }
+
+// orderBook is the orders for the API.
+type orderBook struct{ *orders.Service }
+
+// List implements api.Orders.
+func (o orderBook) List(ctx context.Context, q api.OrderQuery) (wire.List[wire.Order], error) {
+	return o.Service.List(ctx, orders.Query(q))
+}
+
+// auditLog is the path of the audit log, for the API.
+type auditLog string
+
+// Changes implements api.AuditLog.
+func (path auditLog) Changes(limit int) ([]wire.AuditRecord, error) {
+	return audit.Latest(string(path), limit)
+}
+
+// deadLetters is the dead letters for the API.
+type deadLetters struct{ dispatcher *delivery.Dispatcher }
+
+// DeadLetters implements api.DeadLetters.
+func (l deadLetters) DeadLetters(ctx context.Context, q api.DeadLetterQuery, cursor string, limit int) ([]wire.DeadLetter, string, error) {
+	dead, next, err := l.dispatcher.DeadLetters(ctx, deadFilter(q), cursor, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	list := make([]wire.DeadLetter, len(dead))
+	for i, d := range dead {
+		list[i] = deadLetter(d)
+	}
+	return list, next, nil
+}
+
+// Redrive implements api.DeadLetters.
+func (l deadLetters) Redrive(ctx context.Context, q api.DeadLetterQuery) (int, error) {
+	return l.dispatcher.Redrive(ctx, deadFilter(q))
+}
+
+// Purge implements api.DeadLetters.
+func (l deadLetters) Purge(ctx context.Context, q api.DeadLetterQuery) (int, error) {
+	return l.dispatcher.Purge(ctx, deadFilter(q))
+}
+
+func deadFilter(q api.DeadLetterQuery) event.DeadFilter {
+	return event.DeadFilter{Handler: q.Plugin, EventID: q.EventID, Type: q.EventType, Subject: q.Subject,
+		Class: event.Class(q.Class), Since: q.Since, Until: q.Until}
+}
+
+func deadLetter(d event.DeadLetter) wire.DeadLetter {
+	meta := d.Event.Metadata()
+	w := wire.DeadLetter{
+		Plugin: d.Handler, EventID: meta.EventID, Seq: d.Seq, EventType: string(d.Event.Type()), Subject: meta.Subject,
+		IdempotencyKey: meta.IdempotencyKey, Status: string(d.Status), Reason: d.Reason, Attempts: d.Attempts,
+		Error: delivery.Wire(d.Delivery).Error, PublishedAt: meta.Time, At: d.At, Event: json.RawMessage(d.Event.Envelope()),
+	}
+	if !d.FirstAt.IsZero() {
+		w.FirstAttemptAt = &d.FirstAt
+	}
+	return w
+}
+
+// replayer replays and skips parts of the log for the API.
+type replayer struct {
+	*bus.Bus
+	log        bus.Engine
+	dispatcher *delivery.Dispatcher
+}
+
+// SeqAt implements api.Replayer.
+func (r replayer) SeqAt(ctx context.Context, t time.Time) (uint64, error) { return r.log.SeqAt(ctx, t) }
+
+// Replay implements api.Replayer.
+func (r replayer) Replay(ctx context.Context, plugin string, from, to uint64) error {
+	return r.dispatcher.Replay(ctx, plugin, from, to)
+}
+
+// Skip implements api.Replayer.
+func (r replayer) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
+	return r.log.Skip(ctx, from, to)
+}
+
+// installer installs plugins for the API. Lock order: package install's lock, then the
+// plugin manager, which locks the configuration (live.Live.SetEnabled).
+type installer struct{ *install.Installer }
+
+// Install implements api.Installer.
+func (i installer) Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Install(ctx, install.Request{Name: in.Name, Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref}, in.Approve, report)
+}
+
+// Upgrade implements api.Installer.
+func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Precondition: precondition}, in.Approve, report)
+}
+
+// Rollback implements api.Installer.
+func (i installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Rollback(ctx, name, version, precondition, report)
+}
+
+// Uninstall implements api.Installer.
+func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
+	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition})
+}
+
+// vetter vets modules for installs.
+type vetter struct{ *run.Reports }
+
+// Vet implements install.Vetter.
+func (v vetter) Vet(ctx context.Context, module spec.Artifact) error {
+	_, err := v.Reports.Vet(ctx, module)
+	return err
+}
+
+// installedPlugins runs installed plugins in the plugin manager, which starts after the
+// installs have been recovered.
+type installedPlugins struct {
+	manager func() *plugin.Manager
+	state   bus.State
+	logger  *slog.Logger
+}
+
+// Free implements install.Plugins.
+func (p installedPlugins) Free(ctx context.Context, name string) error {
+	return p.manager().Free(ctx, name)
+}
+
+// Prepare implements install.Plugins.
+func (p installedPlugins) Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (install.Candidate, error) {
+	c, err := p.manager().Prepare(ctx, name, module, approved)
+	if err != nil {
+		return nil, err
+	}
+	return candidate{c, p, name}, nil
+}
+
+// candidate is a version on trial in the plugin manager.
+type candidate struct {
+	*plugin.Candidate
+	plugins installedPlugins
+	name    string
+}
+
+// Promote implements install.Candidate.
+func (c candidate) Promote(ctx context.Context, path string) (wire.Plugin, error) {
+	return c.plugins.start(ctx, c.name, func() (wire.Plugin, error) { return c.Candidate.Promote(ctx, path) })
+}
+
+// Pin implements install.Plugins.
+func (p installedPlugins) Pin(ctx context.Context, pin spec.Pin) (wire.Plugin, error) {
+	return p.start(ctx, pin.Name, func() (wire.Plugin, error) { return p.manager().Pin(ctx, pin) })
+}
+
+// start starts a plugin. When that fails and no plugin has the name, it deletes the
+// position in the log that the start has given to the handler, so that a later plugin of
+// the name starts at its own time.
+func (p installedPlugins) start(ctx context.Context, name string, start func() (wire.Plugin, error)) (wire.Plugin, error) {
+	backlog, err := p.state.LoadBacklog(ctx, name)
+	if err != nil {
+		return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
+	}
+	started, err := start()
+	if err == nil || backlog.Found {
+		return started, err
+	}
+	if _, missing := p.manager().Plugin(name); missing != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		if e := p.state.ForgetHandler(ctx, name); e != nil {
+			p.logger.Warn("position in the log not deleted after a failed install", "plugin", name, "error", e)
+		}
+	}
+	return started, err
+}
+
+// Unpin implements install.Plugins.
+func (p installedPlugins) Unpin(ctx context.Context, name string) error {
+	return p.manager().Unpin(ctx, name)
+}
+
+// Uninstall implements install.Plugins.
+func (p installedPlugins) Uninstall(ctx context.Context, name string, commit func() error) error {
+	return p.manager().Uninstall(ctx, name, commit)
+}
+
+// Plugin implements install.Plugins.
+func (p installedPlugins) Plugin(name string) (wire.Plugin, error) { return p.manager().Plugin(name) }
+
+// cleanupTimeout bounds the clean-up of a removed handler.
+const cleanupTimeout = 30 * time.Second
+
+// handlerState is the state of handlers in the engine, for installs.
+type handlerState struct{ state bus.State }
+
+// Forget implements install.State.
+func (s handlerState) Forget(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	if err := s.state.ForgetHandler(ctx, name); err != nil {
+		return fmt.Errorf("its position in the log and its outcomes remain: %w", err)
+	}
+	return nil
+}
+
+// Purge implements install.State.
+func (s handlerState) Purge(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
+	defer cancel()
+	if err := s.state.KVClear(ctx, name); err != nil {
+		return fmt.Errorf("its key-value state remains: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// startAPI loads the tokens, listens and serves.
+func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error {
+	https, err := h.certificate()
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.Open(h.live.DataDir(), h.logger)
+	if err != nil {
+		return err
+	}
+	h.background("the tokens", verifier.Run)
+	settings := h.live.Config()
+	dispatcher := h.runner.Dispatcher
+	details := func(p wire.Plugin) wire.Plugin { return h.runner.WithLag(h.sources.WithRevocation(p)) }
+	started := config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(),
+		MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}
+	server, err := api.New(api.Config{
+		Events: api.Events{
+			Publisher:   events,
+			Log:         log,
+			Published:   deliveryLog{events, log},
+			Activities:  h.feed,
+			Router:      h.live,
+			Deliveries:  run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table},
+			DeadLetters: deadLetters{dispatcher},
+			Replayer:    replayer{events, log, dispatcher},
+			Status: run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
+				Health: h.storeHealth},
+		},
+		Orders:  orderBook{orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger})},
+		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Installer: installer{h.install}, Marketplace: h.sources},
+		Admin:   api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: auditLog(h.dataFile(audit.File)), Ready: h.ready},
+		Guard: guard.Config{
+			Tokens:       tokens{verifier},
+			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
+			Listen:       started.Listen,
+			AllowedHosts: settings.Auth.AllowedHosts,
+		},
+		Limits:  api.Limits{MaxInflight: started.MaxInflight},
+		TLS:     https,
+		Version: h.cfg.Version,
+		Logger:  h.logger,
+	})
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	ln, err := h.openListener(ctx, https != nil)
+	if err != nil {
+		return err
+	}
+	h.secure = https != nil
+	h.addr = ln.Addr().String()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(context.WithoutCancel(ctx), ln); err != nil {
+			h.failed <- fmt.Errorf("the API failed: %w", err)
+		}
+	}()
+	h.onClose("the API", func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		<-served
+		return err
+	})
+	return nil
+}
