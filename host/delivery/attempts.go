@@ -65,8 +65,8 @@ func (h *handler) endAttempt(t *task) {
 	}
 }
 
-// notification is what is logged and observed of a completed attempt once the lock is
-// free.
+// notification is the log line and the observer's notification of a completed attempt,
+// sent once the lock is free.
 type notification struct {
 	handler    *handler
 	record     event.Record

@@ -28,7 +28,8 @@ type DeadLetterStore interface {
 
 // DeadLetters returns the dead letters that a filter selects, newest event first, at most
 // limit (1 to 1000). next is the cursor for more, or "".
-func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
+func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (
+	list []event.DeadLetter, next string, err error) {
 	return d.cfg.Store.DeadLetters(ctx, f, cursor, limit)
 }
 

@@ -14,15 +14,16 @@ import (
 )
 
 // Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments or none,
-// and publishes the deliveries' Children in the same transaction; what it has accepted
-// survives a crash as far as the store guarantees. It skips a child that was published
+// and publishes the deliveries' Children in the same transaction; accepted arguments
+// survive a crash as far as the store guarantees. It skips a child that was published
 // before. When the idempotency key of a child was used with other content, it stores the
 // delivery as event.Delivery.Refuse makes it, publishes none of its children, and
 // returns it among refused. It stores nothing of a handler whose fence is of a past
 // epoch, and returns that fence among fenced.
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, list []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, list []event.Delivery, cursors []event.Cursor) (
+		refused []event.Delivery, fenced []spec.Fence, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
 	DeadLetterStore
@@ -87,8 +88,10 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler), names: make(map[string]chan struct{}), claims: make(map[string]uint64)}
-	d.recorder = recorder.New(recorder.Config{Save: cfg.Store.SaveDeliveries, Refused: d.reportRefused, Logger: cfg.Logger, Handlers: d.recorded})
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler), names: make(map[string]chan struct{}),
+		claims: make(map[string]uint64)}
+	d.recorder = recorder.New(recorder.Config{Save: cfg.Store.SaveDeliveries, Handlers: d.recorded,
+		Refused: d.reportRefused, Logger: cfg.Logger})
 	return d
 }
 
@@ -269,7 +272,7 @@ func (d *Dispatcher) recorded() (list []recorder.Handler) {
 }
 
 // Close closes every handler and stops the recorder when it has written all outcomes, or
-// when ctx ends: what it could not write is delivered again.
+// when ctx ends: events with unwritten outcomes are delivered again.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	d.mu.Lock()
 	d.closed = true

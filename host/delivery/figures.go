@@ -13,8 +13,8 @@ type Figures struct {
 	Oldest                    uint64
 }
 
-// Figures returns those of a handler. For a handler that is not open, Open and Lag count
-// what it will have when it is opened, and HistorySkipped is 0.
+// Figures returns those of a handler. For a handler that is not open, Open and Lag are
+// the counts after it is opened, and HistorySkipped is 0.
 func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, err error) {
 	if h := d.handler(handler); h != nil {
 		last := d.cfg.Log.Last()

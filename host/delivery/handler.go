@@ -111,7 +111,7 @@ type handler struct {
 	historySkipped uint64
 	failures       failureLog
 	closed         bool
-	gone           bool // close has ended: what is not written is discarded
+	gone           bool // close has ended: unwritten outcomes are discarded
 }
 
 func newHandler(d *Dispatcher, name string, policy Policy) *handler {

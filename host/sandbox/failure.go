@@ -17,7 +17,7 @@ import (
 const maxLogged = 1000
 
 // failure returns the outcome of an attempt that the guest did not finish. It depends on
-// what the host did, never on codes that a guest can forge.
+// actions of the host, never on codes that a guest can forge.
 func (in *instance) failure(err error) event.Outcome {
 	o := event.Outcome{Verdict: event.Failed}
 	written := in.output.stderr.text()

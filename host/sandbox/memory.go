@@ -115,7 +115,7 @@ func (m *linearMemory) release() {
 func (m *linearMemory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 
 // Reallocate implements experimental.LinearMemory. Nil makes memory.grow
-// answer -1.
+// return -1.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	n := int64(size)
 	if n > m.limit {

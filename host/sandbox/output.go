@@ -73,7 +73,7 @@ func (t *tail) cut() {
 
 func (t *tail) reset() { t.buf, t.head, t.written = t.buf[:0], "", 0 }
 
-// text returns what is kept, as UTF-8.
+// text returns the kept output as UTF-8.
 func (t *tail) text() string {
 	t.cut()
 	text := string(bytes.TrimSpace(t.buf))

@@ -50,7 +50,8 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 	}
 	answer := []byte(strings.TrimSpace(string(result.buf)))
 	if result.over {
-		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: fmt.Sprintf("its result is over the limit of %d bytes", abi.MaxResult)}
+		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult,
+			Message: fmt.Sprintf("its result is over the limit of %d bytes", abi.MaxResult)}
 	}
 	if reason := badResult(answer); reason != "" {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (stdout) " + reason}

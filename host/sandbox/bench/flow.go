@@ -18,9 +18,10 @@ func (b *bench) flow(ctx context.Context) error {
 		return err
 	}
 	b.upperBound("delivery through bus and sandbox, against a bare loop of the same guest", got["x-raw BenchmarkDelivery"], 1.3, "×")
-	b.because("the guest's own work is 0.6 µs; metering it costs a tenth of that, and the two calls of the host, the clock, the lock, the order and the outcome more than the rest; the publisher and the reader share the two cores.")
+	b.because("the guest's own work is 0.6 µs; metering it costs a tenth of that, and the two host calls, the clock, the lock, the order " +
+		"and the outcome more than all else; the publisher and the reader share the two cores.")
 	b.lowerBound("fan-out of an event to 10 handlers, of two bare loops", got["%raw BenchmarkFanOut"], 75, "%")
-	b.because("as for one handler, and each outcome that the history keeps is a row in memory.")
+	b.because("as for one handler, and each outcome in the history is an entry in memory.")
 	if got, err = benchmark(ctx, "./host/api", "^BenchmarkPublishHTTP$", "5x"); err != nil {
 		return err
 	}

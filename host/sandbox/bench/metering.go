@@ -13,7 +13,9 @@ import (
 )
 
 // order is the input of the JSON guests.
-const order = `{"event_type":"order_status_changed","data":{"id":"o-1001","customer_id":"ada","currency":"EUR","items":[{"sku":"TEAPOT","quantity":1,"unit_price_cents":2490},{"sku":"CUP","quantity":4,"unit_price_cents":890}],"total_cents":6050,"status":"shipped","version":4,"order_id":"o-1001","previous_status":"processing"},"metadata":{"subject":"o-1001","hops":0}}`
+const order = `{"event_type":"order_status_changed","data":{"id":"o-1001","customer_id":"ada","currency":"EUR","items":[{"sku":"TEAPOT"` +
+	`,"quantity":1,"unit_price_cents":2490},{"sku":"CUP","quantity":4,"unit_price_cents":890}],"total_cents":6050,"status":"s` +
+	`hipped","version":4,"order_id":"o-1001","previous_status":"processing"},"metadata":{"subject":"o-1001","hops":0}}`
 
 // workload is a function of a module that is called repeatedly.
 type workload struct {
@@ -44,7 +46,8 @@ func (b *bench) metering(ctx context.Context) error {
 		{name: "Go, JSON", wasm: goJSON, function: "handle", json: true, slower: 1.05, faster: 4,
 			why: "0.85 to 0.89 were measured: jumps forwards do not pass the switch that they pass unmetered."},
 		{name: "C -O3, JSON", wasm: fast, function: "handle", json: true, slower: 1.15,
-			why: "at -O3 the parser is loops of a few instructions each, and where they happen to lie in memory counts as much as their charges: 0.98 to 1.13 were measured."},
+			why: "at -O3 the parser is loops of a few instructions each, and their addresses in memory count as much " +
+				"as their charges: 0.98 to 1.13 were measured."},
 		{name: "C -Oz, JSON", wasm: small, function: "handle", json: true, slower: 1.15},
 		{name: "C, recursive fib", wasm: fast, function: "fib", arg: 20, slower: 1.3},
 	} {
@@ -56,7 +59,8 @@ func (b *bench) metering(ctx context.Context) error {
 		b.because(w.why)
 		if w.faster > 0 {
 			b.lowerBound(w.name+": faster than WithCloseOnContextDone", checked, w.faster, "×")
-			b.because("what the runtime's own checks cost differs from machine to machine, by the price of leaving compiled code; 3 to 5 times were measured.")
+			b.because("the cost of the runtime's own checks differs between machines, by the cost of leaving compiled code; " +
+				"3 to 5 times were measured.")
 		}
 	}
 	return nil

@@ -300,7 +300,8 @@ func (b *bench) starts(ctx context.Context) error {
 			return err
 		}
 	}
-	b.lowerBound(fmt.Sprintf("warm start of a Go guest (%.0f ms) against cold (%.0f ms)", median(warm), median(cold)), median(cold)/median(warm), 20, "×")
+	what := fmt.Sprintf("warm start of a Go guest (%.0f ms) against cold (%.0f ms)", median(warm), median(cold))
+	b.lowerBound(what, median(cold)/median(warm), 20, "×")
 	return nil
 }
 

@@ -7,8 +7,8 @@ import (
 
 // Memory is a guest's linear memory.
 type Memory interface {
-	// Read returns a view of size bytes at offset, which writes through. It answers
-	// false for a range that is not inside the memory.
+	// Read returns a view of size bytes at offset, which writes through. It returns
+	// false for a range outside the memory.
 	Read(offset, size uint32) (view []byte, ok bool)
 }
 
