@@ -70,8 +70,8 @@ func (m *Manager) Check(ctx context.Context, settings SettingsFunc) ([]Misfit, e
 			if k.running {
 				k.targets = append(k.targets, e.running.target)
 			}
-			if f := l.files[e.owner]; f != nil && f.name == e.name && f.sha256 != "" {
-				t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
+			if f := l.files[e.owner]; f != nil && f.name == e.name && f.SHA256 != "" {
+				t := target{sha256: f.SHA256, manifest: f.Manifest, schema: f.Schema}
 				if !k.running || !e.running.same(t) {
 					k.targets = append(k.targets, t)
 				}

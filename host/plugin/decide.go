@@ -129,7 +129,7 @@ func (l *loop) pick(e *entry) *file {
 	return first
 }
 
-func (f *file) bad() bool { return f.sha256 == "" || f.failed != nil }
+func (f *file) bad() bool { return f.SHA256 == "" || f.failed != nil }
 
 // decide compares what a plugin is with what it is to be, and starts what is
 // needed to get there. It is called when anything about the name has changed,
@@ -182,14 +182,14 @@ func (l *loop) decide(name string) {
 func (l *loop) evaluate(e *entry, f *file) target {
 	set := func(v verdict, reason string) { e.verdict, e.reason = v, reason }
 	switch {
-	case f.refusal != "":
-		set(rejected, f.refusal)
+	case f.Refusal != "":
+		set(rejected, f.Refusal)
 		return target{}
-	case f.sha256 == "":
-		set(incomplete, f.waiting)
+	case f.SHA256 == "":
+		set(incomplete, f.Incomplete)
 		return target{}
 	}
-	t := target{sha256: f.sha256, manifest: f.manifest, schema: f.schema}
+	t := target{sha256: f.SHA256, manifest: f.Manifest, schema: f.Schema}
 	var err error
 	if t.settings, err = l.settings(e, t); err != nil {
 		set(rejected, "its settings: "+err.Error())
@@ -285,7 +285,7 @@ func (l *loop) reconcile(e *entry, f *file, t *target) {
 		switch {
 		case v.settings.Limits.Memory == t.settings.Limits.Memory:
 			j.module = v.module // only the settings differ
-		case f.sha256 != t.sha256, f.failed != nil && f.failed.target.equal(*t):
+		case f.SHA256 != t.sha256, f.failed != nil && f.failed.target.equal(*t):
 			// The bound of memory belongs to the module, which cannot be loaded
 			// again: its file is another now, or would not. All else can be had.
 			t.settings.Limits.Memory = v.settings.Limits.Memory

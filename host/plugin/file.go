@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
-	"github.com/berth-host/berth/host/plugin/schema"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -33,12 +31,8 @@ type file struct {
 
 	// What the last inspection came to. name outlives contents that have none,
 	// so that a broken new file stays the business of the plugin it was.
-	name     string
-	sha256   string // "": nothing to load, refusal or waiting says why
-	manifest abi.Manifest
-	schema   *schema.Schema
-	refusal  string
-	waiting  string
+	name string
+	folder.Identity
 
 	reported *FileState // what OnFile was told last
 
@@ -79,12 +73,12 @@ func (f *file) markDirty(now time.Time) {
 
 // tell tells OnFile what has become of a file, when that is known.
 func (l *loop) reportFile(f *file) {
-	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.waiting != "" {
+	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.Incomplete != "" {
 		return
 	}
 	var now *FileState
 	if f.there() {
-		now = &FileState{SHA256: f.sha256, Manifest: f.manifest, Refusal: f.refusal}
+		now = &FileState{SHA256: f.SHA256, Manifest: f.Manifest, Refusal: f.Refusal}
 	}
 	if reflect.DeepEqual(f.reported, now) {
 		return

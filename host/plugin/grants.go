@@ -7,7 +7,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -75,8 +75,8 @@ func (l *loop) approval(e *entry, in wire.Approval, shown bool) (grants []spec.G
 	var t target
 	beside := false // its manifest may lie beside the module
 	switch f := l.files[e.owner]; {
-	case f != nil && f.name == e.name && f.sha256 != "":
-		t = target{sha256: f.sha256, manifest: f.manifest}
+	case f != nil && f.name == e.name && f.SHA256 != "":
+		t = target{sha256: f.SHA256, manifest: f.Manifest}
 		beside = f.pin == nil && f.state.Sidecar != (folder.Stamp{})
 	case e.running != nil:
 		t = e.running.target

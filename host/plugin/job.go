@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -213,7 +213,7 @@ func (l *loop) finish(e *entry, j *job, r result) {
 func (l *loop) conclude(e *entry, j *job, r result) {
 	now := time.Now()
 	f := l.files[j.path]
-	if f != nil && (f.sha256 != j.sha256 || f.name != e.name) {
+	if f != nil && (f.SHA256 != j.sha256 || f.name != e.name) {
 		f = nil // it holds something else by now
 	}
 	var failed *failure

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 )
 
 // poked notes what the watcher saw. A file in the middle of being written is
@@ -151,7 +151,7 @@ func (l *loop) inspect(f *file, peek bool) {
 		}
 		release()
 		if m.claim(&found); pin != nil && found.claimErr != nil {
-			found.refusal = ""
+			found.Refusal = ""
 		}
 		return func() {
 			f.reading = false
@@ -159,7 +159,7 @@ func (l *loop) inspect(f *file, peek bool) {
 			if first {
 				l.peeking--
 				if found.claimErr != nil && !fault.Is(found.claimErr, fault.Exhausted) {
-					l.claimedAll(fmt.Errorf("claim the events of plugin %s: %w", found.manifest.Name, found.claimErr))
+					l.claimedAll(fmt.Errorf("claim the events of plugin %s: %w", found.Manifest.Name, found.claimErr))
 				}
 				l.peeked()
 			}
@@ -206,18 +206,17 @@ func (l *loop) found(f *file, found finding, peek bool) {
 	f.recheck = now.Sub(time.Unix(0, f.state.Newest())).Abs() < 2*time.Second
 	former := f.name
 	if found.claimErr != nil {
-		found.waiting = fmt.Sprintf("its events cannot be claimed: %v", found.claimErr)
-		found.retry, found.sha256 = true, ""
-		f.name = found.manifest.Name
+		found.Incomplete = fmt.Sprintf("its events cannot be claimed: %v", found.claimErr)
+		found.retry, found.SHA256 = true, ""
+		f.name = found.Manifest.Name
 	}
 	if found.retry {
 		f.retryAt = now.Add(min(l.m.config.Debounce<<min(f.retries, 6), 2*time.Second))
 		f.retries++
 	}
-	f.refusal, f.waiting = found.refusal, found.waiting
-	f.sha256, f.manifest, f.schema = found.sha256, found.manifest, found.schema
-	if f.sha256 != "" {
-		f.name, f.retries = f.manifest.Name, 0
+	f.Identity = found.Identity
+	if f.SHA256 != "" {
+		f.name, f.retries = f.Manifest.Name, 0
 	}
 	if c := f.candidate; c != nil {
 		f.vetted = &vetted{sha256: c.target.sha256, memory: c.target.settings.Limits.Memory, style: c.style}

@@ -196,9 +196,9 @@ func (l *loop) tick(now time.Time) time.Time {
 				f.retryAt = time.Time{}
 				l.inspect(f, false)
 			}
-		case f.waiting != "":
+		case f.Incomplete != "":
 			if due(f.changedAt.Add(l.m.config.Quiet)) {
-				f.refusal, f.waiting = f.waiting, ""
+				f.Refusal, f.Incomplete = f.Incomplete, ""
 				l.reportFile(f)
 				l.decide(f.name)
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -34,7 +34,7 @@ func (l *loop) pin(p spec.Pin, c *Candidate) {
 		l.add(f)
 	}
 	f.pin, f.candidate, f.failed = &p, c, nil
-	f.refusal, f.waiting = "", ""
+	f.Refusal, f.Incomplete = "", ""
 	f.dirty, f.retries = true, 0
 }
 
@@ -54,39 +54,39 @@ func (l *loop) free(name string) error {
 func (m *Manager) inspectPin(p spec.Pin, c *Candidate) finding {
 	f := finding{}
 	if c != nil {
-		f.sha256, f.manifest = c.target.sha256, c.target.manifest
+		f.SHA256, f.Manifest = c.target.sha256, c.target.manifest
 	} else {
 		f = m.judgePin(p)
 	}
-	f.manifest.Name = p.Name
+	f.Manifest.Name = p.Name
 	// Refused ones are claimed as well: their events wait until the reason is repaired.
-	f.claims = f.waiting == ""
+	f.claims = f.Incomplete == ""
 	return f
 }
 
 func (m *Manager) judgePin(p spec.Pin) finding {
 	if p.Refusal != "" {
-		return finding{refusal: p.Refusal}
+		return finding{Identity: folder.Identity{Refusal: p.Refusal}}
 	}
 	if err := abi.CheckName(p.Name); err != nil { // a host that did not reserve the name installed it
-		return finding{refusal: err.Error() + "; uninstall it"}
+		return finding{Identity: folder.Identity{Refusal: err.Error() + "; uninstall it"}}
 	}
 	c, err := folder.ReadAlone(p.Path, m.config.MaxSize)
 	f := finding{state: c.State}
 	var refusal folder.Refusal
 	switch {
 	case errors.Is(err, folder.ErrChanged):
-		f.refusal = fmt.Sprintf("its stored file %s is missing: install it again", p.Path)
+		f.Refusal = fmt.Sprintf("its stored file %s is missing: install it again", p.Path)
 	case errors.As(err, &refusal):
-		f.refusal = fmt.Sprintf("its stored file %s: %s: install it again", p.Path, refusal)
+		f.Refusal = fmt.Sprintf("its stored file %s: %s: install it again", p.Path, refusal)
 	case err != nil:
-		f.waiting, f.retry = "its stored file cannot be read: "+err.Error(), true
+		f.Incomplete, f.retry = "its stored file cannot be read: "+err.Error(), true
 	case c.SHA256() != p.SHA256:
-		f.refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
+		f.Refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
 	default:
-		f.manifest, f.refusal = pinnedManifest(p.Name, c.Artifact)
-		if f.refusal == "" {
-			f.sha256 = c.SHA256()
+		f.Manifest, f.Refusal = pinnedManifest(p.Name, c.Artifact)
+		if f.Refusal == "" {
+			f.SHA256 = c.SHA256()
 		}
 	}
 	return f
@@ -215,12 +215,12 @@ func (l *loop) arrived(p spec.Pin) (bool, error) {
 	switch {
 	case f == nil:
 		return fail(fault.Conflict, "it was uninstalled meanwhile")
-	case f.waiting != "" && f.retries > 1: // it is tried again for ever, which nobody waits for
-		return fail(fault.Unavailable, "%s", f.waiting)
-	case f.dirty || f.reading || f.waiting != "":
+	case f.Incomplete != "" && f.retries > 1: // it is tried again for ever, which nobody waits for
+		return fail(fault.Unavailable, "%s", f.Incomplete)
+	case f.dirty || f.reading || f.Incomplete != "":
 		return false, nil
-	case f.refusal != "":
-		return fail(fault.Invalid, "the module is rejected: %s", f.refusal)
+	case f.Refusal != "":
+		return fail(fault.Invalid, "the module is rejected: %s", f.Refusal)
 	case e == nil || e.job != nil:
 		return false, nil
 	case e.owner != f.path:

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 )
 
 // Uninstall drains the plugin, removes the files that go by its name, with

@@ -9,11 +9,16 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// row is one line of List without its figures. It never changes.
+// NewFileRejected is in the reason of a plugin that runs on because its new file is
+// rejected.
+const NewFileRejected = "the new file is rejected"
+
+// view is one plugin of List without its figures. It is immutable.
 type view struct {
 	key    viewKey
 	plugin wire.Plugin
@@ -148,9 +153,9 @@ func (l *loop) entryView(e *entry) view {
 		r.plugin.Style = e.running.style
 		r.live = append(r.live, e.running.running)
 		conditioned(&r.plugin, e.running)
-	case f != nil && f.sha256 != "":
-		t = target{sha256: f.sha256, manifest: f.manifest, settings: spec.Settings{Grants: e.grants}}
-		if f.vetted != nil && f.vetted.sha256 == f.sha256 {
+	case f != nil && f.SHA256 != "":
+		t = target{sha256: f.SHA256, manifest: f.Manifest, settings: spec.Settings{Grants: e.grants}}
+		if f.vetted != nil && f.vetted.sha256 == f.SHA256 {
 			r.plugin.Style = f.vetted.style
 		}
 	case len(e.leaving) > 0:
@@ -162,7 +167,7 @@ func (l *loop) entryView(e *entry) view {
 	describe(&r.plugin, t)
 	r.target = t
 	if e.running != nil && e.verdict == needsApproval && f != nil && f.there() {
-		r.plugin.Pending = &wire.PendingVersion{Version: f.manifest.Version, SHA256: f.sha256, Capabilities: capabilities(f.manifest, e.grants)}
+		r.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: capabilities(f.Manifest, e.grants)}
 	}
 	return r
 }
@@ -222,7 +227,7 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 
 // again says why a file is being checked once more, "" if it is not.
 func (e *entry) again(f *file) string {
-	if f == nil || f.retried == "" || e.job == nil || e.job.sha256 != f.sha256 {
+	if f == nil || f.retried == "" || e.job == nil || e.job.sha256 != f.SHA256 {
 		return ""
 	}
 	return "checked again after: " + f.retried
@@ -235,7 +240,7 @@ func (e *entry) news(f *file) string {
 	switch {
 	case f == nil || !f.there():
 		return ""
-	case f.sha256 != "" && v.same(target{sha256: f.sha256, manifest: f.manifest}):
+	case f.SHA256 != "" && v.same(target{sha256: f.SHA256, manifest: f.Manifest}):
 		switch {
 		case e.verdict == rejected || e.verdict == incomplete:
 			return still + " with its former settings: " + e.reason
@@ -271,7 +276,7 @@ func (f *file) title() string {
 	if f.name != "" {
 		return f.name
 	}
-	if name := nameOf(f.path); abi.ValidName(name) {
+	if name := folder.NameOf(f.path); abi.ValidName(name) {
 		return name
 	}
 	return strings.TrimSuffix(filepath.Base(f.path), ".wasm")
@@ -282,15 +287,15 @@ func (f *file) title() string {
 func (l *loop) fileView(f *file, e *entry) view {
 	name := f.title()
 	r := view{key: viewKey{name: name, path: f.path}}
-	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.waiting, File: f.path}
+	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.Incomplete, File: f.path}
 	switch {
-	case f.refusal != "":
-		r.plugin.State, r.plugin.Reason = wire.Rejected, f.refusal
-	case f.sha256 != "" && e != nil && e.owner != "":
+	case f.Refusal != "":
+		r.plugin.State, r.plugin.Reason = wire.Rejected, f.Refusal
+	case f.SHA256 != "" && e != nil && e.owner != "":
 		r.plugin.State = wire.Rejected
 		r.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.owner, f.path)
 	}
-	t := target{sha256: f.sha256, manifest: f.manifest}
+	t := target{sha256: f.SHA256, manifest: f.Manifest}
 	if e != nil {
 		t.settings.Grants = e.grants
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/live"
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -68,7 +68,7 @@ func (a app) addFile(ctx context.Context, c *client.Client, add addition) error 
 	if err != nil {
 		return err
 	}
-	manifest, err := readManifest(plugin.Sidecar(add.file))
+	manifest, err := readManifest(folder.Sidecar(add.file))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a app) addFile(ctx context.Context, c *client.Client, add addition) error 
 		}
 		named = add.name
 	}
-	name, err := plugin.Named(named, wasm, manifest)
+	name, err := folder.Named(named, wasm, manifest)
 	if err != nil {
 		return fmt.Errorf("%s is not added: %s", add.file, err.Error())
 	}
@@ -103,7 +103,7 @@ func (a app) addFile(ctx context.Context, c *client.Client, add addition) error 
 	if err := a.mayReplace(add, before, path, taken, digest); err != nil {
 		return err
 	}
-	if err := plugin.Put(path, wasm, manifest); err != nil {
+	if err := folder.Put(path, wasm, manifest); err != nil {
 		return fmt.Errorf("copy %s to %s: %w", add.file, path, err)
 	}
 	a.Note("%s is copied to %s; waiting until it is active.\n", add.file, path)
@@ -164,7 +164,7 @@ func destination(dirs []string, dir, name string) (path string, taken bool, err 
 		dirs = []string{dir}
 	}
 	for _, dir := range dirs {
-		if path, err = plugin.FileOf(dir, name); path != "" || err != nil {
+		if path, err = folder.FileOf(dir, name); path != "" || err != nil {
 			return path, path != "", err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

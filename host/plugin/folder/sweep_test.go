@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/host/plugin/internal/folder"
+	"github.com/berth-host/berth/host/plugin/folder"
 )
 
 func TestSweep(t *testing.T) {

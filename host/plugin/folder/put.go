@@ -1,4 +1,4 @@
-package plugin
+package folder
 
 import (
 	"errors"
@@ -6,32 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/berth-host/berth/host/plugin/internal/folder"
-	"github.com/berth-host/berth/host/spec"
 )
-
-// NewFileRejected is in the reason of a plugin that runs on, because the file that
-// took the place of its own is rejected.
-const NewFileRejected = "the new file is rejected"
-
-// Sidecar is the path of the manifest beside a module.
-func Sidecar(path string) string { return folder.Sidecar(path) }
-
-// Named answers the name that a module would have in a watched directory, in a file
-// of the given name. manifest is what lies beside it, nil for nothing. The error
-// says why a host would not take the file; that nothing is wrong with the code is
-// not checked.
-func Named(path string, wasm, manifest []byte) (string, error) {
-	f := judge(path, folder.Content{Artifact: spec.NewArtifact(wasm), SidecarText: manifest})
-	switch {
-	case f.refusal != "":
-		return "", errors.New(f.refusal)
-	case f.waiting != "":
-		return "", errors.New(f.waiting)
-	}
-	return f.manifest.Name, nil
-}
 
 // FileOf finds the module in a directory that gives its plugin the name by the name
 // of the file. "" means that there is none.
@@ -45,7 +20,7 @@ func FileOf(dir, name string) (string, error) {
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if module, ok := folder.ModuleOf(path); ok && module == path && nameOf(path) == name {
+		if module, ok := ModuleOf(path); ok && module == path && NameOf(path) == name {
 			return path, nil
 		}
 	}
@@ -56,7 +31,7 @@ func FileOf(dir, name string) (string, error) {
 // place of what is there. Both are complete on the disk before one of them gets its
 // name, and what was there is back if the second one cannot get it.
 func Put(path string, wasm, manifest []byte) (err error) {
-	sidecar := folder.Sidecar(path)
+	sidecar := Sidecar(path)
 	module, err := writeTemporary(path, wasm)
 	if err != nil {
 		return err

@@ -1,16 +1,15 @@
-package plugin
+package folder
 
 import (
 	"testing"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/plugin/internal/folder"
 	"github.com/berth-host/berth/host/spec"
 )
 
 // Whatever lies in a file: it is one of refused, waited for, or named with a
 // name that may be used.
-func FuzzJudge(f *testing.F) {
+func FuzzIdentify(f *testing.F) {
 	for _, wasm := range []string{"", "\x00asm\x01\x00\x00\x00", "\x00asm\x01\x00\x00\x00\x00\x02\x01a", "\x00asm\x0d\x00\x01\x00", "\x00\x00\x00\x00\x00\x00\x00\x00", "#!"} {
 		for _, sidecar := range []string{"-", "", "{}", `{"name":"x"}`, `{"name":`} {
 			f.Add("/d/My_plugin.wasm", []byte(wasm), []byte(sidecar))
@@ -20,13 +19,13 @@ func FuzzJudge(f *testing.F) {
 		if string(sidecar) == "-" {
 			sidecar = nil
 		}
-		found := judge(path, folder.Content{Artifact: spec.NewArtifact(wasm), SidecarText: sidecar})
-		named := found.sha256 != ""
-		if named == (found.refusal != "" || found.waiting != "") || found.refusal != "" && found.waiting != "" {
+		found := Identify(path, Content{Artifact: spec.NewArtifact(wasm), SidecarText: sidecar})
+		named := found.SHA256 != ""
+		if named == (found.Refusal != "" || found.Incomplete != "") || found.Refusal != "" && found.Incomplete != "" {
 			t.Errorf("got %+v", found)
 		}
-		if named && !abi.ValidName(found.manifest.Name) {
-			t.Errorf("the name is %q", found.manifest.Name)
+		if named && !abi.ValidName(found.Manifest.Name) {
+			t.Errorf("the name is %q", found.Manifest.Name)
 		}
 	})
 }

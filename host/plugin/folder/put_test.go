@@ -1,4 +1,4 @@
-package plugin_test
+package folder_test
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/plugin/folder"
 )
 
 func TestPut(t *testing.T) {
@@ -40,20 +40,20 @@ func TestPut(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for file, text := range map[string]string{path: tt.before, plugin.Sidecar(path): tt.beside} {
+		for file, text := range map[string]string{path: tt.before, folder.Sidecar(path): tt.beside} {
 			if text != "" {
 				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		if err := plugin.Put(path, []byte("new"), tt.manifest); (err != nil) != tt.refused {
+		if err := folder.Put(path, []byte("new"), tt.manifest); (err != nil) != tt.refused {
 			t.Errorf("%s: got %v", tt.name, err)
 		}
 		if got := read(path); got != tt.module {
 			t.Errorf("%s: the module is %q, want %q", tt.name, got, tt.module)
 		}
-		if got := read(plugin.Sidecar(path)); got != tt.want {
+		if got := read(folder.Sidecar(path)); got != tt.want {
 			t.Errorf("%s: the manifest is %q, want %q", tt.name, got, tt.want)
 		}
 		var left []string
@@ -66,7 +66,7 @@ func TestPut(t *testing.T) {
 			t.Errorf("%s: it leaves %v, %v", tt.name, left, err)
 		}
 	}
-	if err := plugin.Put(filepath.Join(t.TempDir(), "gone", "x.wasm"), nil, nil); err == nil {
+	if err := folder.Put(filepath.Join(t.TempDir(), "gone", "x.wasm"), nil, nil); err == nil {
 		t.Error("it wrote into a directory that is not there")
 	}
 }
@@ -88,7 +88,7 @@ func TestNamed(t *testing.T) {
 		{"x.wasm", empty[:5], nil, ""},
 		{"x.wasm", []byte("not wasm"), nil, ""},
 	} {
-		if got, err := plugin.Named(tt.path, tt.wasm, tt.manifest); got != tt.want || (err == nil) != (tt.want != "") {
+		if got, err := folder.Named(tt.path, tt.wasm, tt.manifest); got != tt.want || (err == nil) != (tt.want != "") {
 			t.Errorf("%s with %q: got %q, %v", tt.path, tt.manifest, got, err)
 		}
 	}
