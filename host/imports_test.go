@@ -4,8 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/scanner"
+	"go/token"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,8 +20,8 @@ import (
 
 const module = "github.com/berth-host/berth/"
 
-// layer tells how high a package of the project stands: a package may import
-// only what is lower, and leaves do not import each other.
+// layer returns the layer of a package of the project: a package imports only lower
+// layers, so leaves do not import each other.
 func layer(path string) int {
 	switch top := leaf(path); {
 	case strings.HasPrefix(path, module+"cmd/"):
@@ -47,8 +54,9 @@ func leaf(path string) string {
 	return name
 }
 
-// TestImportsRunOneWay holds the house: cmd → host → leaves → event and wire →
-// spec and fault, one importer of each foreign part, and foreign code only where it belongs.
+// TestImportsRunOneWay holds the order of the imports: cmd → host → doctor → live, run and
+// sources → leaves → event and wire → spec and fault. Each third-party package has one
+// importer.
 func TestImportsRunOneWay(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "-deps", module+"...")
 	var stderr bytes.Buffer
@@ -57,7 +65,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, stderr.String())
 	}
-	only := map[string]string{ // foreign package → the leaf that may import it
+	only := map[string]string{ // third-party package → the leaf that may import it
 		"github.com/tetratelabs/wazero":     "sandbox",
 		"github.com/tetratelabs/wazero/api": "sandbox",
 		"github.com/labstack/echo/v4":       "api",
@@ -112,14 +120,14 @@ func TestImportsRunOneWay(t *testing.T) {
 			if !strings.HasPrefix(imp, module) {
 				bottom := layer(pkg.ImportPath) <= 1 && imp != "github.com/google/uuid"
 				if bottom && strings.Contains(strings.Split(imp, "/")[0], ".") {
-					t.Errorf("%s imports %s: it stands at the bottom and needs only the standard library", pkg.ImportPath, imp)
+					t.Errorf("%s imports %s: the lowest layers import only the standard library", pkg.ImportPath, imp)
 				}
 				continue
 			}
 			from, to := layer(pkg.ImportPath), layer(imp)
 			sameLeaf := from == to && leaf(pkg.ImportPath) == leaf(imp)
 			if to >= from && !sameLeaf && from != 0 {
-				t.Errorf("%s imports %s: imports run cmd → host → leaves → event and wire → spec and fault", pkg.ImportPath, imp)
+				t.Errorf("%s imports %s: imports run cmd → host → doctor → live, run, sources → leaves → event, wire → spec, fault", pkg.ImportPath, imp)
 			}
 		}
 		if strings.HasPrefix(pkg.ImportPath, module+"abi") || strings.HasPrefix(pkg.ImportPath, module+"plugins-src") {
@@ -129,6 +137,128 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 	}
 	if checked < 10 {
-		t.Fatalf("only %d packages were looked at", checked)
+		t.Fatalf("only %d packages were checked", checked)
+	}
+}
+
+// TestPartsDoNotReceiveHost holds that no type of package host contains a Host and no
+// function of it takes one, so that no part and no adapter can: parts receive the
+// functions they need. Methods of Host, New and the tests are exempt.
+func TestPartsDoNotReceiveHost(t *testing.T) {
+	files := token.NewFileSet()
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		checked++
+		file, err := parser.ParseFile(files, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuse := func(list *ast.FieldList) {
+			ast.Inspect(list, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok && id.Name == "Host" {
+					t.Errorf("%s: a Host is passed: pass the functions that are needed", files.Position(id.Pos()))
+				}
+				_, selector := n.(*ast.SelectorExpr) // a Host of another package
+				return !selector
+			})
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.StructType:
+				refuse(n.Fields)
+			case *ast.InterfaceType:
+				refuse(n.Methods)
+			case *ast.FuncType:
+				refuse(n.Params)
+			}
+			return true
+		})
+	}
+	if checked < 5 {
+		t.Fatalf("only %d files were checked", checked)
+	}
+}
+
+const (
+	maxPackageLines = 2500 // without tests, comments and blank lines
+	maxRootLines    = 1100 // of package host
+)
+
+// largePackages are known to be larger than maxPackageLines and are to be split. An
+// entry goes when its package is done; none is added.
+var largePackages = map[string]bool{
+	"host/plugin": true,
+	"host/store":  true,
+}
+
+func TestPackagesStaySmall(t *testing.T) {
+	lines := make(map[string]int)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		lines[strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../")] += codeLines(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) < 20 {
+		t.Fatalf("only %d packages were counted", len(lines))
+	}
+	for dir, n := range lines {
+		limit := maxPackageLines
+		if dir == "host" {
+			limit = maxRootLines
+		}
+		if n > limit && !largePackages[dir] {
+			t.Errorf("%s has %d lines, over the limit of %d: split it", dir, n, limit)
+		}
+		if n <= limit && largePackages[dir] {
+			t.Errorf("%s has %d lines: delete its entry in largePackages", dir, n)
+		}
+	}
+	for dir := range largePackages {
+		if lines[dir] == 0 {
+			t.Errorf("largePackages: there is no package %s", dir)
+		}
+	}
+}
+
+// codeLines counts the lines of a file that have code.
+func codeLines(text []byte) int {
+	file := token.NewFileSet().AddFile("", -1, len(text))
+	var s scanner.Scanner
+	s.Init(file, text, nil, 0)
+	last, n := 0, 0
+	for {
+		pos, tok, literal := s.Scan()
+		if tok == token.EOF {
+			return n
+		}
+		if tok == token.SEMICOLON && literal == "\n" {
+			continue
+		}
+		first := max(file.Line(pos), last+1)
+		end := file.Line(pos) + strings.Count(literal, "\n")
+		if end >= first {
+			n += end - first + 1
+			last = end
+		}
+	}
+}
+
+func TestCodeLines(t *testing.T) {
+	const text = "package p\n\n// comment\nvar s = `a\n\nb` // end\n\n/* more\n*/\nfunc f() {\n}\n"
+	if got := codeLines([]byte(text)); got != 6 {
+		t.Errorf("got %d lines, want 6", got)
 	}
 }
