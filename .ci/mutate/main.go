@@ -177,7 +177,7 @@ const (
 	survived
 )
 
-// timeout runs the tests of the unchanged package and answers how long those of a mutant may take.
+// timeout runs the tests of the unchanged package and returns how long those of a mutant may take.
 func (r *run) timeout(ctx context.Context, p pkg) (time.Duration, error) {
 	bin := filepath.Join(r.dir, "unchanged")
 	if out, err := r.build(ctx, p, bin, ""); err != nil {
@@ -261,7 +261,7 @@ func (r *run) exec(ctx context.Context, p pkg, bin string, bound time.Duration) 
 
 func tail(b []byte) []byte { return b[max(0, len(b)-2000):] }
 
-// pkg is what `go list` says of a package.
+// pkg is a package as `go list` describes it.
 type pkg struct {
 	ImportPath, Dir string
 	GoFiles         []string
@@ -295,7 +295,7 @@ func list(ctx context.Context, patterns []string) ([]pkg, error) {
 	}
 }
 
-// status is what git says of the tree.
+// status returns the output of git status.
 func status(ctx context.Context) string {
 	out, _ := exec.CommandContext(ctx, "git", "status", "--porcelain").Output()
 	return string(out)

@@ -121,7 +121,7 @@ func newChecker(ctx context.Context, p pkg) (*checker, error) {
 	return c, nil
 }
 
-// sample shuffles the mutants and answers the first n that type-check; 0 means all.
+// sample shuffles the mutants and returns the first n that type-check; 0 means all.
 // With at they are those of one FILE:LINE.
 func (c *checker) sample(seed uint64, n int, at string) []mutant {
 	h := fnv.New64a()
@@ -287,7 +287,7 @@ func (v *visitor) result(r ast.Expr) {
 // remove leaves an empty statement.
 func (v *visitor) remove(n ast.Node) { v.replace("statement removed", n.Pos(), n.End(), "") }
 
-// capacity tells a call whose constants change no result: they say how much to allocate.
+// capacity reports whether a call's constants change no result, only how much is allocated.
 func (v *visitor) capacity(n *ast.CallExpr) bool {
 	switch f := n.Fun.(type) {
 	case *ast.Ident:

@@ -81,7 +81,7 @@ func memory(session int) (bytes int) {
 	return bytes
 }
 
-// stat answers the fields after the command's name: state, parent, group, session, ...
+// stat returns the fields after the command's name: state, parent, group, session, ...
 func stat(path string) ([]string, bool) {
 	b, err := os.ReadFile(path)
 	_, fields, ok := strings.Cut(string(b), ") ")

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Error says why a text was refused.
+// Error is the reason why a text was refused.
 type Error struct {
 	Path   string       // of the value: limits.memory, items[1].sku; "" for the whole text
 	Reason string       // such as "must be a string, not null"

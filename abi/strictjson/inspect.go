@@ -49,7 +49,7 @@ func (in *inspector) value(at int) int {
 		for i := 0; at < len(in.text) && in.text[at] != ']'; i++ {
 			before, repeated := at, in.Repeated
 			if at = in.next(in.value(at)); at == before {
-				return at // it is no JSON
+				return at // malformed
 			}
 			if in.Repeated && !repeated {
 				in.Path = join("["+strconv.Itoa(i)+"]", in.Path)

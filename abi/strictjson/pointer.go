@@ -7,7 +7,7 @@ import (
 
 // Get returns the value at a JSON Pointer (RFC 6901) in a valid JSON text: a string
 // without quotes and escapes, any other value as its JSON. The pointer is valid;
-// found is false when there is no such value. Where an object has a key twice, the
+// found is false if the text has no such value. Where an object has a key twice, the
 // last one counts, as in encoding/json. Get allocates only for a string with escapes.
 func Get(text, pointer string) (value string, found bool) {
 	at := blank(text, 0)

@@ -47,8 +47,8 @@ func LoneSurrogate[T Text](of T) bool {
 	return false
 }
 
-// AppendUnescaped appends the characters of a JSON string's inside, which is what
-// its quotes enclose, as UTF-8. Half of a surrogate pair becomes U+FFFD.
+// AppendUnescaped appends the characters of a JSON string as UTF-8; inside is the
+// string without its quotes. Half of a surrogate pair becomes U+FFFD.
 func AppendUnescaped[T Text](b []byte, inside T) []byte {
 	return appendUnescaped(b, view(inside), false)
 }

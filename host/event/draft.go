@@ -41,7 +41,7 @@ func ParseDraft(body []byte) (Draft, error) {
 	return decodeDraft(body)
 }
 
-// decodeDraft reads every envelope, and says what is wrong with one.
+// decodeDraft reads any envelope; its errors name the field.
 func decodeDraft(body []byte) (Draft, error) {
 	var wire draftText
 	if err := DecodeStrict(body, &wire); err != nil {

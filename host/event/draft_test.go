@@ -59,7 +59,7 @@ func TestParseDraft(t *testing.T) {
 	}
 }
 
-// FuzzParseDraft: whatever a producer sends is an event or the producer's error.
+// FuzzParseDraft: any body is an event or an error of the producer.
 func FuzzParseDraft(f *testing.F) {
 	for _, body := range []string{
 		``, `{}`, `{"event_type":"t"}`, `{"event_type":"t","data":{"a":[1,2.5e3,"\u00e9\ud83d\ude00"]},"metadata":{"subject":"\"\\","time":"2026-05-01T10:00:00Z"}}`,

@@ -6,10 +6,10 @@ import (
 	"github.com/berth-host/berth/abi/strictjson"
 )
 
-// scanDraft reads a native envelope as most producers write it: each key at most
-// once, exactly as documented, texts without escapes. It answers false for every
-// other one, be it valid or not: ParseDraft then decodes it as JSON. What it
-// takes it reads exactly as the decoder would. The text is valid UTF-8.
+// scanDraft reads a native envelope in the usual form: each key at most once, exactly
+// as documented, texts without escapes. It returns false for any other text, valid or
+// not: ParseDraft then decodes it. An accepted text reads the same as decoded. The text
+// is valid UTF-8.
 func scanDraft(body []byte) (d Draft, ok bool) {
 	s := draftScanner{text: body}
 	var typed, data, meta bool
@@ -39,7 +39,7 @@ func first(seen *bool) bool {
 type draftScanner struct {
 	text []byte
 	at   int
-	ok   bool // value found one
+	ok   bool // value found a value
 }
 
 func (s *draftScanner) metadata(d *Draft) bool {
@@ -68,7 +68,7 @@ func (s *draftScanner) metadata(d *Draft) bool {
 	})
 }
 
-// object moves over an object, and lets member move over each of the values.
+// object moves past an object; member moves past each of its values.
 func (s *draftScanner) object(member func(key []byte) bool) bool {
 	if s.next() != '{' {
 		return false
@@ -99,7 +99,7 @@ func (s *draftScanner) object(member func(key []byte) bool) bool {
 	return true
 }
 
-// next moves to the next byte that is no white space, and answers it; 0 at the end.
+// next moves to the next byte that is not white space, and returns it; 0 at the end.
 func (s *draftScanner) next() byte {
 	if s.at = strictjson.NonBlank(s.text, s.at); s.at < len(s.text) {
 		return s.text[s.at]
@@ -124,7 +124,7 @@ func (s *draftScanner) string(to *string) bool {
 	return ok
 }
 
-// value moves over any value and answers where it ends.
+// value moves past any value and returns where it ends.
 func (s *draftScanner) value() int {
 	end, _, ok := strictjson.Value(s.text, s.at)
 	if s.ok = ok; ok {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// sameDraft holds that the scanner reads what it takes as the decoder does.
+// sameDraft compares the scanner with the decoder.
 func sameDraft(t *testing.T, body []byte) (taken bool) {
 	t.Helper()
 	if !utf8.Valid(body) {
@@ -64,9 +64,9 @@ func TestScanDraft(t *testing.T) {
 	}
 }
 
-// One byte of a draft is another one, missing, or there twice: what the scanner
-// still takes, the decoder reads the same.
-func TestScanDraftTakesNoOtherByte(t *testing.T) {
+// One byte of a draft is changed, removed or repeated: if the scanner accepts the
+// result, the decoder reads the same.
+func TestScanDraftOfChangedBytes(t *testing.T) {
 	const others = "\"\\{}[]:;=,. \t\n\x00+-019aAenu_/\x7f"
 	for _, c := range scannedDrafts {
 		if len(c.body) > 200 {
@@ -88,8 +88,8 @@ func TestScanDraftTakesNoOtherByte(t *testing.T) {
 	}
 }
 
-// TestScannedDataIsItsOwn: a body's memory may be used again.
-func TestScannedDataIsItsOwn(t *testing.T) {
+// TestScannedDataIsCopied: a body's memory may be reused.
+func TestScannedDataIsCopied(t *testing.T) {
 	body := []byte(`{"event_type":"a","data":{"b":1}}`)
 	d, ok := scanDraft(body)
 	clear(body)

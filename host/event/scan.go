@@ -8,9 +8,9 @@ import (
 	"github.com/berth-host/berth/abi/strictjson"
 )
 
-// scanEnvelope reads an envelope as encode lays it out. It answers false for
-// every other text, also for valid ones: Parse then decodes it as JSON. What it
-// accepts it reads exactly as the decoder would.
+// scanEnvelope reads an envelope in the layout of encode. It returns false for any
+// other text, also a valid one: Parse then decodes it. An accepted text reads the same
+// as decoded.
 func scanEnvelope(envelope string) (*Event, bool) {
 	s := scanner{text: envelope}
 	e := &Event{envelope: envelope}
@@ -48,7 +48,7 @@ func scanEnvelope(envelope string) (*Event, bool) {
 	return e, true
 }
 
-// scanner walks a text. Once it failed it stays where it is.
+// scanner moves over a text. After a failure it does not move any more.
 type scanner struct {
 	text   string
 	at     int
@@ -82,7 +82,7 @@ func (s *scanner) rest() string {
 			s.at = i + 1
 			text := s.text[from:i]
 			if !ascii && !utf8.ValidString(text) {
-				break // the decoder would replace what is not valid
+				break // the decoder would replace invalid bytes
 			}
 			if escapes == 0 {
 				return text

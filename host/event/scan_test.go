@@ -49,7 +49,7 @@ func encoded(tb testing.TB, d Draft) string {
 	return ev.Envelope()
 }
 
-// sameAsDecoded holds the scanner to the decoder.
+// sameAsDecoded compares the scanner with the decoder.
 func sameAsDecoded(t *testing.T, envelope string) (scanned bool) {
 	t.Helper()
 	got, ok := scanEnvelope(envelope)

@@ -104,8 +104,8 @@ func TestParseDraftKeys(t *testing.T) {
 	}
 }
 
-// FuzzDecodeStrict: what is accepted has every key in its own spelling, once, as
-// a second, simple-minded look at the tokens says.
+// FuzzDecodeStrict: an accepted text has every key in its exact spelling, once, by a
+// second, simple reading of the tokens.
 func FuzzDecodeStrict(f *testing.F) {
 	for _, text := range []string{
 		`{}`, `{"name":"a","items":[{"sku":"x"}],"one":{"sku":"\\\""},"raw":{"a":[1,2,{"b":null}]},"texts":["\\"],"Plain":3}`,
@@ -128,7 +128,7 @@ func FuzzDecodeStrict(f *testing.F) {
 	})
 }
 
-// keysOnce looks at the keys of the outermost object.
+// keysOnce checks the keys of the outermost object.
 func keysOnce(text []byte, known map[string]bool) error {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	if token, err := dec.Token(); err != nil || token != json.Delim('{') {

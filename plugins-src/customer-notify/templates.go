@@ -1,8 +1,8 @@
 package main
 
 // templates are the texts of one language. {order}, {shop} and {total} are
-// filled in. A status without a message is a silent one: nobody wants to hear
-// of an order being processed.
+// filled in. A status without a message needs none: customers are not
+// notified of an order being processed.
 type templates struct {
 	point    string // between units and cents
 	greeting string

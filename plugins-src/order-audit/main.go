@@ -93,8 +93,8 @@ func illegal(from, to string) string {
 	return "an order must not go from " + from + " to " + to
 }
 
-// itemSum adds up the order's items, or says what is wrong with the first item
-// that cannot be counted.
+// itemSum returns the sum of the order's items, or a finding about the first invalid
+// item.
 func itemSum(ev *berth.Event) (sum int64, finding string) {
 	for i := range maxItems {
 		number := strconv.Itoa(i)

@@ -45,7 +45,7 @@ const (
 	page       = 64 << 10
 )
 
-// function is one that the module defines.
+// function is a defined function.
 type function struct {
 	signature int
 	locals    []byte
@@ -167,7 +167,7 @@ func (m *module) asks(name string, args ...int64) []byte {
 	return B(code, call, U(i))
 }
 
-// number is an i32.const. What does not fit 32 bits signed is taken as unsigned.
+// number is an i32.const. A number beyond 32 bits signed is encoded as unsigned.
 func number(n int64) []byte { return B(0x41, S(int64(int32(n)))) }
 
 // long is an i64.const.

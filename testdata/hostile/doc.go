@@ -1,12 +1,11 @@
 // Package hostile is a collection of modules that try to stop, freeze, fill or
-// fool a host, each with what the host must make of it. They are put together
-// byte by byte, so that a test needs no compiler for WebAssembly and a case is
-// read where it is written.
+// deceive a host, each with the outcome that the host must produce. They are encoded
+// in Go, so that a test needs no compiler for WebAssembly.
 //
 // A guest of Cases misbehaves at the first attempt of an event only. At any
-// later attempt it answers [g,m]: a global and a byte of memory that it sets to
-// 1 before it misbehaves. A fresh instance therefore answers [0,0], and one that
-// outlived its first attempt [1,1].
+// later attempt its result is [g,m]: a global and a byte of memory that it sets to
+// 1 before it misbehaves. A fresh instance therefore returns [0,0], and an
+// instance that outlived its first attempt [1,1].
 //
 // Read Case first, then build.go.
 package hostile
@@ -19,7 +18,7 @@ type Case struct {
 	Name string
 	Wasm []byte
 
-	// Refused is a part of what the refusal to load it says.
+	// Refused is a part of the error of loading it.
 	Refused string
 	// Unstarted is a part of why its first instance never asked for an event.
 	Unstarted string
@@ -28,10 +27,10 @@ type Case struct {
 	// of its message, and of its result when it ends well.
 	Class event.Class
 	Says  string
-	// Always says that it misbehaves at every attempt: the second ends as the first.
+	// Always: it misbehaves at every attempt, and the second ends as the first.
 	Always bool
-	// Slow says that it comes to its end by itself, but that this takes more than
-	// the fraction of a second which others are given.
+	// Slow: it ends by itself, but takes more than the fraction of a second that other
+	// cases have.
 	Slow bool
 }
 
@@ -53,7 +52,7 @@ func Cases() []Case {
 	return all
 }
 
-// Named returns the case of that name. It panics when there is none.
+// Named returns the case of that name. It panics without one.
 func Named(name string) Case {
 	for _, c := range Cases() {
 		if c.Name == name {

@@ -8,8 +8,8 @@ import (
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
-// codes are what guests exit with: two that WASI knows, and two that the runtime
-// uses for a cancelled and an expired context.
+// codes are exit codes of guests: two of WASI, and two that the runtime uses for a
+// cancelled and an expired context.
 var codes = []int64{0, 1, abi.ExitRetry, 0xffffffff, 0xefffffff}
 
 // exits leave with proc_exit, at any time.

@@ -58,10 +58,10 @@ type emitFrame struct {
 }
 
 // emitBody appends the defined function fn, charged. No byte of the guest's is
-// copied: each instruction is encoded anew from what was decoded, so that the engine,
-// whatever it makes of odd encodings, can only read what was charged here.
+// copied: each instruction is encoded anew from what was decoded, so that the engine
+// reads the charged code, also where it decodes unusual encodings differently.
 //
-// A charge subtracts from the counter, and what it pays for stands in an if whose
+// A charge subtracts from the counter, and the charged code is in an if whose
 // condition is that fuel is left. Its else refills and tries again: it jumps to
 // the loop's head, or calls the function anew with the same arguments. So the
 // engine sees no way back from the cold code into the hot: it keeps values in
@@ -99,7 +99,7 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 	}
 	switch {
 	case entry == 0 && stack == 0:
-	case a.merged && stack == 0: // the loop that follows looks at the counter
+	case a.merged && stack == 0: // the loop that follows checks the counter
 	case shape.wrap && stack > 0: // a branch to the function's label now ends the if, which is the same
 		out, wrapped = m.bothLeft(out, shape.result), true
 	case shape.wrap:

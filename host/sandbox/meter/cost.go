@@ -24,7 +24,7 @@ type frame struct {
 	dispatch int32 // loop: its dispatch's index, and 1; 0: none
 }
 
-// analysis is what one function's code costs. Its slices are reused.
+// analysis has the costs of one function's code. Its slices are reused.
 type analysis struct {
 	charges []int64 // [0] the entry's, then each loop head's in order; dead: cannot be reached
 	merged  bool    // the entry leads straight to the first loop, whose charge checks for both
@@ -203,7 +203,7 @@ func (a *analysis) branch(in *wasmbin.Instr, label uint32, cur int64) error {
 	return nil
 }
 
-// opens says whether an instruction has a block type.
+// opens reports whether an instruction has a block type.
 func opens(op wasmbin.Op) bool {
 	return op >= wasmbin.OpBlock && op <= wasmbin.OpIf
 }
@@ -219,7 +219,7 @@ func plain(op wasmbin.Op) bool {
 	return op >= wasmbin.OpDrop && op < 0xfc00
 }
 
-// traps says whether a plain instruction can trap.
+// traps reports whether a plain instruction can trap.
 func traps(op wasmbin.Op) bool {
 	switch {
 	case op >= wasmbin.OpI32Load && op <= wasmbin.OpI64Store32, op == wasmbin.OpTableGet, op == wasmbin.OpTableSet:
@@ -230,7 +230,7 @@ func traps(op wasmbin.Op) bool {
 	return op >= 0xa8 && op <= 0xb1 && op != 0xac && op != 0xad // truncation
 }
 
-// callWeight is what the caller pays for a direct call, a folded callee included.
+// callWeight is the caller's charge for a direct call, a folded callee included.
 func (m *module) callWeight(callee uint32) int64 {
 	if callee < m.importFuncs {
 		return weightHostCall

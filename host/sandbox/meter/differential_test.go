@@ -190,8 +190,8 @@ func countEach(t interface{ Fatal(...any) }, wasm []byte) []byte {
 	}
 }
 
-// TestGeneratedModules: whatever rapid draws behaves the same metered and not, takes
-// the same fuel whatever the slices, and no less than its instructions weigh.
+// TestGeneratedModules: a generated module behaves the same metered and not, uses
+// the same fuel with slices of any size, and no less than its instructions weigh.
 func TestGeneratedModules(t *testing.T) {
 	cache := wazero.NewCompilationCache()
 	defer cache.Close(context.Background())

@@ -2,8 +2,8 @@ package meter
 
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
-// A compiler that cannot say a function's jumps with blocks, as Go's cannot, makes
-// the function one loop that begins with a switch over where to go on,
+// A compiler that does not express a function's jumps by blocks, such as Go's, makes
+// the function one loop that begins with a switch over the next block,
 //
 //	loop  block block ...  local.get p  br_table ...
 //
@@ -12,8 +12,8 @@ import "github.com/berth-host/berth/host/sandbox/wasmbin"
 //	i32.const k  local.set p  br (to the loop)
 //
 // A jump whose case of the switch ends a block that is still open can leave that
-// block instead: what runs next is the same, with the same locals, and the loop's
-// head, its charge and the switch are not passed. The jumps backwards still pass
+// block instead: the same code runs next, with the same locals, and the loop's head,
+// its charge and the switch are not passed. The jumps backwards still pass
 // them, so nothing repeats without a charge.
 
 // dispatch is the switch that a loop begins with.
@@ -44,9 +44,9 @@ type setting struct {
 	local uint32
 }
 
-// watch looks for dispatches and for what comes before jumps. It sees each
-// instruction when the frames are as behind it; void says that it opened a block
-// that takes and leaves nothing.
+// watch finds dispatches and the instructions before jumps. It is called with each
+// instruction when the frames are as behind it; void: the instruction opened a block
+// without parameters and results.
 func (a *analysis) watch(in *wasmbin.Instr, void bool) error {
 	switch s := &a.setting; {
 	case in.Op == wasmbin.OpI32Const:

@@ -19,14 +19,14 @@
 //
 // left is the counter, below zero unless refill is called for the stack (below), with the charge that emptied it
 // already subtracted; the result becomes the counter. A host that grants slices
-// answers left + slice and adds slice to its sum of grants, so that at any time
+// returns left + slice and adds slice to its sum of grants, so that at any time
 //
 //	fuel used = granted - counter
 //
-// exactly, whatever the slices were. The counter starts at 0: the first charge
+// exactly, with slices of any size. The counter starts at 0: the first charge
 // calls refill, even in a start function. The host reads the counter at event
 // boundaries from the exported global, and may write it there, in a host call
-// made by the instance, together with its sum of grants. To hold an event to a
+// made by the instance, together with its sum of grants. To limit an event to a
 // budget, grant slices that add up to it and trap when refill is called after
 // that: the charge that trapped is then the same on every machine. A result that
 // is still below zero is allowed: refill is called again at once, until it is
@@ -34,8 +34,8 @@
 // be called again. A slice of 1<<20 lasted 0.06 to 0.7 ms in
 // TestRunawaysAreStopped; filling memory never touched before takes longer.
 //
-// What is exact holds for events that end by themselves, trap or run out of fuel;
-// where a stack overflow strikes depends on the engine, and on where refills fell.
+// Fuel is exact for events that end by themselves, trap or run out of fuel; the point of
+// a stack overflow depends on the engine and on the points of refills.
 //
 // # The stack
 //
@@ -45,7 +45,7 @@
 // is called when either counter is below zero, so left may be zero or more: then the
 // result must be left.
 //
-// # What one unit is
+// # The unit
 //
 // About one simple instruction; weights.go has the table. A charge is the
 // cost of the most expensive path from one charge to the next that passes no
@@ -53,13 +53,13 @@
 // what can run between two charges is bounded by the size of one function
 // body and of the small functions it calls. The same module and input consume the same fuel everywhere.
 //
-// # Promises
+// # Guarantees
 //
 // Rewrite never panics, recurses or writes to its input; it allocates less than
 // 32 bytes for each byte of input, plus 4 MiB at the default nesting. The guest
 // cannot name the counter, refill or the helper functions: each index is checked
 // against what the guest itself declared, and the reserved names are refused in
-// its imports and exports. What is not checked is types: hand the result to an engine that
+// its imports and exports. Types are not checked: give the result to an engine that
 // validates.
 //
 // The output is encoded anew, section by section and instruction by instruction, from

@@ -66,7 +66,7 @@ func closeSection(out []byte, start int) []byte {
 	return out[:at+n]
 }
 
-// emitSection appends a section, encoded anew from what its entries say.
+// emitSection appends a section, encoded anew from its decoded entries.
 func (m *module) emitSection(out []byte, id byte) (_ []byte, err error) {
 	r := m.sections[id]
 	n := uint32(0)

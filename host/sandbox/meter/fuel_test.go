@@ -86,8 +86,8 @@ func TestFoldedLeaf(t *testing.T) {
 // there, once the loop's head is paid for; any other passes the head as before.
 func TestJumps(t *testing.T) {
 	i := "\x7f"
-	// Local 0, the argument, is what the switch is over. Case 0 jumps as the test says;
-	// case 1 adds 10 to local 1 and ends, case 2 adds 100, and what no case is for 1000.
+	// The switch is over local 0, the argument. Case 0 jumps as the test has it; case 1
+	// adds 10 to local 1 and ends, case 2 adds 100, and the default adds 1000.
 	add := func(n int64) []byte { return B(0x20, 1, 0x41, S(n), 0x6a, 0x21, 1) }
 	out := B(0x20, 1, 0x0f)
 	in := func(jump []byte, more ...any) []byte {
@@ -147,7 +147,7 @@ func TestJumps(t *testing.T) {
 	}
 }
 
-// TestFuelIsExact: the same work takes the same fuel whatever the slices, run after
+// TestFuelIsExact: the same work takes the same fuel with slices of any size, run after
 // run, and a budget stops it at the same charge.
 func TestFuelIsExact(t *testing.T) {
 	for _, w := range workloads {
@@ -185,7 +185,7 @@ func TestFuelIsExact(t *testing.T) {
 	}
 }
 
-// TestRunawaysAreStopped: whatever a guest does without end calls refill soon.
+// TestRunawaysAreStopped: a guest that runs without end calls refill soon.
 func TestRunawaysAreStopped(t *testing.T) {
 	i := "\x7f"
 	// fib(60) with no loop; its callee is itself.
@@ -286,7 +286,7 @@ func TestChunks(t *testing.T) {
 }
 
 // TestHostReadsAndSetsTheCounter: in a host call the exported global is exact, and
-// what the host writes there counts: how events are told apart.
+// the host's writes to it take effect: so it accounts for each event.
 func TestHostReadsAndSetsTheCounter(t *testing.T) {
 	wasm := Module(
 		Section(1, Vec(FuncType("", ""))), Section(2, Vec(Import("env", "next", 0, 0))), Section(3, Vec(U(0))), Section(7, Vec(Export("f", 0, 1))),

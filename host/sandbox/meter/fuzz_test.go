@@ -28,7 +28,7 @@ func allocated(f func()) uint64 {
 	return sample[0].Value.Uint64() - before
 }
 
-// checkBounds wants the package's promise about allocation kept.
+// checkBounds checks the package's bound of allocation.
 func checkBounds(t testing.TB, wasm []byte) {
 	t.Helper()
 	got := allocated(func() { Rewrite(wasm, Config{}) })
@@ -63,9 +63,9 @@ func TestAllocationIsBounded(t *testing.T) {
 	}
 }
 
-// withoutCustom leaves the custom sections out, most of which the rewriter leaves
-// out too: they decide nothing, and the engine refuses some, and takes all the
-// memory there is for others. It answers false when these are no sections at all.
+// withoutCustom removes the custom sections, most of which the rewriter drops, too:
+// they have no effect, and the engine refuses some and runs out of memory for others.
+// It returns false for bytes that are not sections.
 func withoutCustom(wasm []byte) ([]byte, bool) {
 	sections, err := wasmbin.NewSections(wasm)
 	if err != nil {

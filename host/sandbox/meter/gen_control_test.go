@@ -112,8 +112,8 @@ func (g *generator) block() {
 	g.emit(0x0b)
 }
 
-// dispatch draws a loop that begins with a switch, as compilers write it that know no
-// blocks, or nearly so. What counts down stands behind the switch, at each case.
+// dispatch draws a loop that begins with a switch, as compilers without blocks write
+// it, or nearly so. The countdown is behind the switch, at each case.
 func (g *generator) dispatch() {
 	selectors := g.selectors()
 	if len(selectors) == 0 || len(g.labels) > 8 {

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// generator makes valid modules out of whatever rapid draws. They end by
+// generator makes valid modules from the values that rapid draws. They end by
 // themselves: each function entry and loop head counts down a global of the
 // guest's own, and traps at the end.
 type generator struct {
@@ -25,7 +25,7 @@ type generator struct {
 	dispatches bool // begins with one; more of them, and of jumps
 }
 
-// label is an open block: what a branch to it takes, and where its stack begins.
+// label is an open block: the types that a branch to it takes, and the start of its stack.
 type label struct {
 	branch   string
 	base     int

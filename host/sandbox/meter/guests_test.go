@@ -19,7 +19,7 @@ import (
 
 const testdata = "../../../testdata/meter"
 
-// order is what the JSON guests read.
+// order is the input of the JSON guests.
 const order = `{"event_type":"order_status_changed","data":{"id":"ord_1029","customer_id":"cus_77","currency":"EUR",` +
 	`"items":[{"sku":"SKU-1","quantity":2,"unit_price_cents":1999},{"sku":"SKU-7","quantity":1,"unit_price_cents":49900},` +
 	`{"sku":"SKU-3","quantity":10,"unit_price_cents":150}],"total_cents":55398,"status":"confirmed","previous_status":"pending",` +

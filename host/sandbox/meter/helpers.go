@@ -99,7 +99,7 @@ func (m *module) emitHelper(out []byte, h helper) []byte {
 		e.local(0)
 		e.op(opI64Add)
 		e.out = m.globalSet(e.out)
-	// A length that cannot be costs nothing: the instruction traps or answers -1.
+	// An impossible length costs nothing: the instruction traps or returns -1.
 	case helperBytes:
 		e.local(0)
 		e.op(opI64ExtendU)

@@ -15,14 +15,14 @@ const (
 	DefaultStack  = "berth:stack"
 )
 
-// Version changes with what Rewrite makes of a module: what was compiled from an
-// earlier one's output is out of date.
+// Version changes with Rewrite's output: code compiled from the output of an earlier
+// version is out of date.
 const Version = 5
 
-// DefaultMaxNesting is how deep blocks may nest when Config does not say.
+// DefaultMaxNesting is how deep blocks may nest by default.
 const DefaultMaxNesting = 8192
 
-// Config says how to rewrite. The zero value is usable.
+// Config has the parameters of Rewrite. The zero value is usable.
 type Config struct {
 	// Module and Name of the refill import. A guest that imports anything from
 	// Module is refused. Defaults: DefaultModule, DefaultName.
@@ -58,7 +58,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Report says what Rewrite did.
+// Report describes a rewrite.
 type Report struct {
 	BytesIn, BytesOut int
 
@@ -79,16 +79,16 @@ type Report struct {
 	RefillIndex uint32 // function index of refill in the output; the guest's own functions from here on moved up by one
 	GlobalIndex uint32 // global index of the counter in the output
 
-	DroppedCustom int  // custom sections left out
-	DroppedNames  bool // the name section was malformed and left out
-	DroppedBytes  int  // size of the custom sections left out
+	DroppedCustom int  // custom sections dropped
+	DroppedNames  bool // the name section was malformed and dropped
+	DroppedBytes  int  // size of the custom sections dropped
 }
 
-// Error says why a module cannot be rewritten.
+// Error is the reason why a module cannot be rewritten.
 type Error struct {
 	Offset  int    // from the start of the module, in bytes
 	Section string // the specification's name of the section, or "header"
-	Reason  string // what is wrong
+	Reason  string // of the refusal
 	Feature string // the WebAssembly feature that is not supported, if that is the reason
 }
 

@@ -116,7 +116,7 @@ func BenchmarkRatios(b *testing.B) {
 	}
 }
 
-// stackOf calls a function without parameters and answers its result.
+// stackOf calls a function without parameters and returns its result.
 func (r *runner) stackOf(t testing.TB, fn string) uint64 {
 	t.Helper()
 	got, err := r.mod.ExportedFunction(fn).Call(context.Background())

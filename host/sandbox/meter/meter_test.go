@@ -81,8 +81,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestVersion: what Rewrite makes of the same modules changes only with Version, or
-// what an earlier one made would be used as this one's.
+// TestVersion: Rewrite's output changes only with Version; otherwise the output of an
+// earlier version would be used as this one's.
 func TestVersion(t *testing.T) {
 	all := guests(t)
 	names := slices.Sorted(maps.Keys(all))
@@ -182,7 +182,7 @@ func TestOwnNames(t *testing.T) {
 	}
 }
 
-// TestModuleWithoutAnything: what no section is there for is made.
+// TestModuleWithoutAnything: Rewrite makes the sections that the module lacks.
 func TestModuleWithoutAnything(t *testing.T) {
 	out := mustRewrite(t, Module())
 	mod := start(t, out, &tank{slice: 1}, wazero.NewRuntimeConfigCompiler())

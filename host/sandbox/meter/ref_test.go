@@ -12,7 +12,7 @@ import (
 )
 
 // TestReferencesTakeNoMemory: the engine keeps 40 bytes for each ref.func that runs; a
-// metered one runs none, and still answers the function.
+// metered one runs none, and still returns the function.
 func TestReferencesTakeNoMemory(t *testing.T) {
 	const end = 0x0b
 	wasm := Module(

@@ -39,7 +39,7 @@ func inTable(code []byte, exported bool, elements []byte, others ...[]byte) []by
 		Section(7, Vec(exports...)), Section(9, elements), Section(10, Vec(bodies...)))
 }
 
-// TestReport: what is charged where, and by how much, in literal numbers.
+// TestReport: the charges of modules, in literal numbers.
 func TestReport(t *testing.T) {
 	direct := func(fn int) []byte { return B(0x20, 0, 0x10, fn) }
 	indirect := B(0x20, 0, 0x41, 0, 0x11, 0, 0)

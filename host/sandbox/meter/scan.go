@@ -11,7 +11,7 @@ import (
 type module struct {
 	cfg     Config
 	wasm    []byte
-	section string // where an error would be
+	section string // of the next error
 	report  Report
 
 	sections [wasmbin.SectionDataCount + 1]wasmbin.Reader // contents; empty if absent
@@ -33,9 +33,9 @@ type module struct {
 	minElems      uint32 // largest minimum of a table
 	maxElems      uint32 // largest maximum of a table, 2^32-1 if one declares none
 
-	folded      []uint8           // of defined functions: what callers pay for the whole callee, 0 if it charges itself
+	folded      []uint8           // of defined functions: the callers' charge for the whole callee, 0 if it charges itself
 	pins        bool              // while scanning: folded holds marks too
-	sharesTable bool              // imports or exports a table: what is called from elsewhere charges itself
+	sharesTable bool              // imports or exports a table: functions called from elsewhere charge themselves
 	growsTable  bool              // some code has table.grow
 	indirect    int64             // what call_indirect pays for its callee: as much as the dearest folded one
 	sites       int               // constant charges, an upper bound
@@ -48,8 +48,8 @@ type module struct {
 	calls       []uint32          // the calls of all functions: nodes of the call graph
 	callsOf     []uint32          // of defined functions: where theirs begin in calls
 	frameBytes  []int32           // of defined functions
-	stackOf     []int32           // of defined functions: what the entry charges the stack, or 0
-	stackOfType []int32           // of different types: what a call_indirect charges the stack, or 0
+	stackOf     []int32           // of defined functions: the entry's charge of the stack, or 0
+	stackOfType []int32           // of different types: a call_indirect's charge of the stack, or 0
 	declares    []uint64          // a bit for each function that code may refer to
 	refs        []uint32          // functions that code refers to by ref.func
 	refOf       map[uint32]uint32 // their indexes in refs
@@ -61,8 +61,8 @@ type module struct {
 	way []visited
 }
 
-// scan checks the module and learns everything that emit needs before it can
-// write the first byte.
+// scan checks the module and collects the data that emit needs before it writes the
+// first byte.
 func (m *module) scan() error {
 	s, err := wasmbin.NewSections(m.wasm)
 	if err != nil {
@@ -269,7 +269,7 @@ func (m *module) setMemory(l wasmbin.Limits) {
 	if l.HasMax {
 		m.maxPages = min(l.Max, m.maxPages)
 	}
-	m.maxPages = max(m.maxPages, 1) // not 0, which says that there is no memory
+	m.maxPages = max(m.maxPages, 1) // 0 means that there is no memory
 }
 
 func (m *module) scanImports(r wasmbin.Reader) error {

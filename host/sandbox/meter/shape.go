@@ -6,7 +6,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
-// shape is what the charge at a function's entry must know of its type.
+// shape has the properties of a function's type that the charge at its entry needs.
 type shape struct {
 	wrap   bool // its body can be wrapped: few parameters, at most one result
 	params uint32

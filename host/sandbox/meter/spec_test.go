@@ -117,7 +117,7 @@ func newWorld(t *testing.T, host []byte, metered bool) *world {
 	return w
 }
 
-// instantiate answers how far a module got: what the engine said of it, by kind.
+// instantiate returns the kind of the engine's answer to a module.
 func (w *world) instantiate(wasm []byte, name string) string {
 	ctx := context.Background()
 	if w.metered {
@@ -192,7 +192,7 @@ func (w *world) invoke(c command) string {
 	return s
 }
 
-// run answers what one command did; as is the name the next command registers.
+// run returns the result of one command; as is the name that the next command registers.
 func (w *world) run(dir string, c command, as string) string {
 	switch c.Type {
 	case "module", "assert_malformed", "assert_invalid", "assert_unlinkable", "assert_uninstantiable":
@@ -221,12 +221,12 @@ func (w *world) run(dir string, c command, as string) string {
 }
 
 // refusedHere are the modules of the specification's tests that the rewriter refuses
-// although they are valid: their opcodes have encodings that the engine does not read as
-// the specification says.
+// although they are valid: the engine does not read the encodings of their opcodes as
+// specified.
 var refusedHere = map[string]bool{"binary-leb128.81.wasm": true}
 
 // TestSpecification runs the core specification's tests twice, as they are and
-// metered, and wants the same answer to each command: the same results, the same
+// metered, and compares the answers to each command: the same results, the same
 // traps, the same modules refused.
 func TestSpecification(t *testing.T) {
 	dir := specDir(t)

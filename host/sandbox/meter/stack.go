@@ -8,12 +8,12 @@ import (
 )
 
 // A second counter, the stack left, bounds how far the call stack can grow before the
-// host looks at it. It is subtracted from where a call can lead deeper without end:
+// host measures it. It is subtracted from where a call can lead deeper without end:
 // at the entry of one function, or at the call_indirects of one type, of each cycle of
-// the call graph. What is subtracted is a bound of the stack that the engine uses from
-// there to the next such place. Nothing is added back on return: the host measures
-// the real stack when the counter is below zero, and sets it to what may be used before
-// it looks again. So a bound that is too high costs time only, and leaf functions pay
+// the call graph. The charge is a bound of the stack that the engine uses from
+// there to the next such point. Nothing is added back on return: the host measures
+// the real stack when the counter is below zero, and sets it to the bytes that may be used
+// before the next measurement. So a bound that is too high costs time only, and leaf functions pay
 // nothing.
 
 const (
@@ -24,7 +24,7 @@ const (
 	// compilers make comes near it.
 	maxFrame = 16 << 20
 
-	// What the engine's frame of a function is made of, in bytes.
+	// The parts of the engine's frame of a function, in bytes.
 	frameFixed    = 64 // return address, frame pointer, alignment, the engine's own check
 	frameSaved    = 16 // a register that the function saves for its caller
 	savedRegs     = 24 // as many are there at most, on any architecture
@@ -39,7 +39,7 @@ const (
 // assignment of a local behind them counts for every block around it.
 const trackedLocals = 1 << 13
 
-// stackUse is what is known of a function's frame while its code is read.
+// stackUse describes a function's frame while its code is read.
 type stackUse struct {
 	values  int64 // that the engine may keep on the stack
 	outputs int64 // most bytes of arguments and results of one call
@@ -161,7 +161,7 @@ type callGraph struct {
 	next   []uint32 // of a function: the next of its type, and 1
 	state  []uint8  // of a node
 	chain  []int32  // of a node: the bytes of stack that it and what it calls may use, up to what charges
-	charge []int32  // of a node: what it charges, or 0
+	charge []int32  // of a node; 0 for none
 }
 
 const (
@@ -257,7 +257,7 @@ func (g *callGraph) callee(at *visited) (uint32, bool) {
 	return calls[at.edge-1], true
 }
 
-// below notes that a node calls one that is closed.
+// below records that a node calls a closed node.
 func (g *callGraph) below(node, callee uint32) {
 	if g.charge[callee] == 0 {
 		g.chain[node] = max(g.chain[node], g.chain[callee])

@@ -16,8 +16,8 @@ import (
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
-// frameShape is a function that calls itself as often as its first parameter says, and
-// what it has on the stack meanwhile.
+// frameShape is a function that calls itself as often as its first parameter, with the
+// contents of its frame.
 type frameShape struct {
 	params, results, locals string // value types; an i32 comes before params
 	operands                int    // i64s that lie below the call's arguments
@@ -93,7 +93,7 @@ func depthOf(fn api.Function, passed []uint64) int64 {
 	return int64(top) - int64(uintptr(unsafe.Pointer(&passed[:1][0])))
 }
 
-// measure answers how much stack one call of the function takes, and the bound of that.
+// measure returns how much stack one call of the function takes, and the bound of that.
 func (s frameShape) measure(t interface{ Fatal(...any) }) (real, bound int64) {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
@@ -168,8 +168,8 @@ func TestFramesAreBounded(t *testing.T) {
 	})
 }
 
-// TestCyclesChargeTheStack: of random call graphs, what does not charge has no cycle,
-// and no chain of it is longer than it may be, each function counted with its frame.
+// TestCyclesChargeTheStack: in random call graphs, the functions without a charge form
+// no cycle and no chain beyond the bound, each function counted with its frame.
 func TestCyclesChargeTheStack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 30).Draw(t, "functions")
@@ -231,7 +231,7 @@ func TestCyclesChargeTheStack(t *testing.T) {
 	})
 }
 
-// TestLeavesDoNotChargeTheStack: only what can nest without end looks at the stack.
+// TestLeavesDoNotChargeTheStack: only functions that can nest without end charge the stack.
 func TestLeavesDoNotChargeTheStack(t *testing.T) {
 	sections := func(bodies ...[]byte) []byte {
 		indexes := make([][]byte, len(bodies))

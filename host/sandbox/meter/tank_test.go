@@ -15,7 +15,7 @@ var errOutOfFuel = errors.New("out of fuel")
 type tank struct {
 	slice   int64 // granted by each refill
 	budget  int64 // 0: none
-	stack   int64 // granted by each look at the stack; 0: look at every charge of it
+	stack   int64 // granted by each measurement of the stack; 0: measure at every charge
 	granted int64
 	refills int
 	looks   int // at the stack

@@ -3,8 +3,8 @@ package meter
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
 // Weights in fuel, in units of a simple instruction, which takes 0.1 to 0.3 ns. Each
-// was measured in a loop: a unit of any other instruction takes no more than some times as
-// long, or a slice of it would keep others waiting. What compiles to nothing weighs nothing.
+// was measured in a loop: a unit of any other instruction takes at most a few times as long;
+// otherwise a slice of it would delay other guests. Instructions that compile to nothing weigh nothing.
 const (
 	weightEntry    = 2  // entering a function: frame and stack check
 	weightSimple   = 1  // everything not named here
@@ -22,14 +22,14 @@ const (
 	// Dynamic parts.
 	bytesPerUnitLog2 = 3       // memory.fill, memory.copy, memory.init: 8 bytes a unit
 	fuelPerElement   = 1       // table.fill, table.copy, table.init, table.grow
-	fuelPerPage      = 1 << 17 // memory.grow: zeroes 64 KiB, and now and then copies what there was
-	chunkBytes       = 1 << 20 // most that memory.fill and memory.copy do between two looks at the counter
+	fuelPerPage      = 1 << 17 // memory.grow: zeroes 64 KiB, and sometimes copies the old memory
+	chunkBytes       = 1 << 20 // upper bound of memory.fill and memory.copy between two checks of the counter
 	smallBytes       = 128
-	foldLimit        = 32 // most a leaf function may cost to be paid for by its callers
-	mergeLimit       = 8  // most an entry may cost to be added to the charge of the loop it leads straight to
+	foldLimit        = 32 // upper bound of a leaf function's cost to be charged to its callers
+	mergeLimit       = 8  // upper bound of an entry's cost to be added to the charge of the loop that it leads straight to
 )
 
-// weight is the constant part of what an instruction costs, apart from calls.
+// weight is the constant part of an instruction's cost, apart from calls.
 func weight(op wasmbin.Op) int64 {
 	switch op {
 	case wasmbin.OpUnreachable, wasmbin.OpNop, wasmbin.OpBlock, wasmbin.OpLoop, wasmbin.OpElse,

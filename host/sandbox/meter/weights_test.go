@@ -6,8 +6,8 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
-// TestWeights: the weight of every opcode, in literal numbers. What is not listed
-// weighs 1.
+// TestWeights: the weight of every opcode, in literal numbers. Opcodes that are
+// not listed weigh 1.
 func TestWeights(t *testing.T) {
 	want := map[wasmbin.Op]int64{
 		0x00: 0, 0x01: 0, 0x02: 0, 0x03: 0, 0x05: 0, 0x0b: 0, 0x0f: 0, 0x1a: 0, // unreachable to end, return, drop
@@ -38,7 +38,7 @@ func every(check func(op wasmbin.Op)) {
 	}
 }
 
-// ranges says whether op is in one of some ranges.
+// ranges reports whether op is in one of the ranges.
 func ranges(op wasmbin.Op, pairs ...wasmbin.Op) bool {
 	for i := 0; i < len(pairs); i += 2 {
 		if op >= pairs[i] && op <= pairs[i+1] {

@@ -157,7 +157,7 @@ func moved(text string, by int) string {
 	return text[:at] + string(rune('0'+n/10)) + string(rune('0'+n%10)) + ")"
 }
 
-// TestSectionContents: what a section says of others, and bytes left over.
+// TestSectionContents: references to other sections, and trailing bytes.
 func TestSectionContents(t *testing.T) {
 	types := Section(1, Vec(FuncType("", "")))
 	for _, tt := range []struct {

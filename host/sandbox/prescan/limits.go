@@ -2,7 +2,7 @@ package prescan
 
 import "strconv"
 
-// Limits are the most a module may have of each. A zero field means its default,
+// Limits are the upper bounds of a module's parts. A zero field means its default,
 // given in parentheses: all bombs tried were over it, and all legitimate modules
 // seen well under.
 type Limits struct {
@@ -58,14 +58,14 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// Error says why a module is refused.
+// Error is the reason why a module is refused.
 type Error struct {
 	Offset   int    // from the start of the module, in bytes
 	Section  string // the specification's name of the section, or "header"
 	Function int    // index of the function, imports counted; -1 when not in one
 
-	// What is over a limit, the measured value and the limit; Limit is "" when the
-	// module is refused for another reason.
+	// The exceeded limit's name, the measured value and the limit; Limit is "" when
+	// the module is refused for another reason.
 	Limit    string
 	Got, Max uint64
 	Reason   string // the whole sentence, without the place

@@ -39,8 +39,8 @@ func TestDefaultLimits(t *testing.T) {
 // many is a vector of n times an entry.
 func many(n int, entry []byte) []byte { return B(U(n), bytes.Repeat(entry, n)) }
 
-// TestEachLimit: what is at a limit of 3 passes, and one more is refused by name, with
-// both numbers and the place.
+// TestEachLimit: 3 of a thing pass a limit of 3, and 4 are refused with the limit's
+// name, both numbers and the offset.
 func TestEachLimit(t *testing.T) {
 	types := Section(wasmbin.SectionType, Vec(FuncType("", "")))
 	funcs := func(n int) []byte {

@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestAtTheLimit: what is exactly at a limit passes.
+// TestAtTheLimit: a value equal to its limit passes.
 func TestAtTheLimit(t *testing.T) {
 	for name, wasm := range map[string][]byte{
 		"locals":   Func("", "", Vec(B(U(4096), 0x7f)), end),
@@ -206,7 +206,7 @@ func allocated(f func()) uint64 {
 	return sample[0].Value.Uint64() - before
 }
 
-// checkBounds wants the package's promise about allocation kept.
+// checkBounds checks the package's bound of allocation.
 func checkBounds(t testing.TB, wasm []byte) {
 	t.Helper()
 	got := allocated(func() { prescan.Scan(wasm, prescan.Limits{}) })
@@ -232,8 +232,8 @@ func TestAllocationIsBounded(t *testing.T) {
 	}
 }
 
-// checkManifest wants the manifest that the host decides on (abi.FindSection) to be the
-// one that is reported.
+// checkManifest compares the manifest that the host uses (abi.FindSection) with the
+// reported one.
 func checkManifest(t testing.TB, wasm []byte, r prescan.Report) {
 	t.Helper()
 	got, found, err := abi.FindSection(wasm, abi.ManifestSection)
@@ -242,8 +242,8 @@ func checkManifest(t testing.TB, wasm []byte, r prescan.Report) {
 	}
 }
 
-// TestManifestIsOne: the scan and abi.FindSection find the same manifest, whatever the
-// section's name and length are encoded in.
+// TestManifestIsOne: the scan and abi.FindSection find the same manifest, with any encoding
+// of the section's name and length.
 func TestManifestIsOne(t *testing.T) {
 	if prescan.ManifestSection != abi.ManifestSection {
 		t.Fatalf("%q and %q", prescan.ManifestSection, abi.ManifestSection)

@@ -39,10 +39,10 @@ type Custom struct {
 	Offset, Size int // of its contents behind the name, in bytes
 }
 
-// Report is what Scan has seen. After an error it holds what came before.
+// Report describes a scanned module. After an error it describes the part before it.
 type Report struct {
 	Bytes     int
-	Component bool // it is not a core module; Scan's error says so too
+	Component bool // it is not a core module, as Scan's error states, too
 
 	Imports []Import
 	Exports []Export

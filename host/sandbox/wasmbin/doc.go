@@ -4,10 +4,9 @@
 // calls CoreFeaturesV2). It encodes the same again, each integer in as few bytes as
 // it needs.
 //
-// It promises that no input makes it panic, recurse or allocate: every count is
-// checked against the bytes that remain, every integer must be encoded within
-// its length and without stray bits, and whatever belongs to a later proposal is
-// refused by that proposal's name. It does not check types; the engine does.
+// No input makes it panic, recurse or allocate: every count is checked against the
+// bytes that remain, every integer must be encoded within its length and without stray
+// bits, and features of later proposals are refused by the proposal's name. It does not check types; the engine does.
 //
 // A Reader is a value with no shared state: use one per goroutine.
 //

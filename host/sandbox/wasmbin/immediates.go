@@ -1,7 +1,7 @@
 package wasmbin
 
-// immediates says what follows an opcode. Reader.Instr and AppendInstr both go by it,
-// so that what one reads the other writes.
+// immediates are the kinds of bytes behind an opcode. Reader.Instr and AppendInstr both
+// use them, so that they agree.
 type immediates byte
 
 const (
@@ -34,7 +34,7 @@ var opcodes = struct{ plain, bulk, vector [256]immediates }{
 	vector: ofRanges(vectorOpcodes),
 }
 
-// immediates of an opcode; immRefused of one that is not supported.
+// immediates of an opcode; immRefused for an unsupported one.
 func (op Op) immediates() immediates {
 	switch op >> 8 {
 	case 0:
@@ -108,7 +108,7 @@ var vectorOpcodes = []opcodeRange{
 	{84, 91, immMemArgLane}, // loads and stores of a lane
 	{92, 93, immMemArg},     // load32_zero, load64_zero
 	{94, 0xff, immNone},
-	// What means nothing:
+	// Undefined opcodes:
 	{0x9a, 0x9a, immRefused}, {0xa2, 0xa2, immRefused}, {0xa5, 0xa6, immRefused}, {0xaf, 0xb0, immRefused},
 	{0xb2, 0xb4, immRefused}, {0xbb, 0xbb, immRefused}, {0xc2, 0xc2, immRefused}, {0xc5, 0xc6, immRefused},
 	{0xcf, 0xd0, immRefused}, {0xd2, 0xd4, immRefused}, {0xe2, 0xe2, immRefused}, {0xee, 0xee, immRefused},

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// drawInstr draws an instruction and an encoding of it whose integers are now and then
-// longer than they need to be.
+// drawInstr draws an instruction and an encoding of it whose integers are sometimes
+// longer than needed.
 func drawInstr(t *rapid.T) (in Instr, canonical, encoded []byte) {
 	var ops []Op
 	for b := range 256 {
@@ -137,8 +137,8 @@ func same(a, b Instr) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// TestInstrRoundTrip: whatever encoding an instruction comes in, it is decoded to the
-// same fields, and encoded from them in as few bytes as it needs.
+// TestInstrRoundTrip: every encoding of an instruction decodes to the same fields, and
+// these are encoded in as few bytes as possible.
 func TestInstrRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, canonical, encoded := drawInstr(t)
@@ -158,8 +158,8 @@ func TestInstrRoundTrip(t *testing.T) {
 	})
 }
 
-// TestOverlongOpcodesAreRefused: the engine takes one byte behind 0xfd for the opcode
-// whatever follows it, so an opcode has one encoding.
+// TestOverlongOpcodesAreRefused: the engine always reads one byte behind 0xfd as the
+// opcode, so an opcode has one encoding.
 func TestOverlongOpcodesAreRefused(t *testing.T) {
 	const behind = "is encoded in more bytes than it needs"
 	for _, prefix := range []byte{0xfc, 0xfd} {
@@ -184,8 +184,8 @@ func TestOverlongOpcodesAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzInstr: what is decoded at all is encoded to what decodes the same, and encoding
-// that again changes nothing.
+// FuzzInstr: a decoded instruction is encoded to bytes that decode the same, and
+// encoding it again changes nothing.
 func FuzzInstr(f *testing.F) {
 	for _, code := range []string{"\x00", "\x02\x40", "\x03\x85\x00", "\x0e\x02\x80\x00\x01\x02", "\x11\x01\x80\x00", "\x1c\x81\x00\x7f",
 		"\x28\x82\x00\x80\x80\x00", "\x41\xff\x7f", "\x42\x80\x80\x00", "\x43\x00\x00\xc0\x7f", "\xfc\x08\x80\x00\x00",

@@ -50,7 +50,7 @@ func KindName(kind byte) string {
 	return "unknown"
 }
 
-// ComponentHint is what a person who offers a component is told.
+// ComponentHint is the refusal of a component.
 const ComponentHint = "this is a WebAssembly component, not a core module: build a core module instead (target wasm32-wasip1, WASI preview 1)"
 
 // Header reads the magic and version words. A component is refused with
@@ -66,7 +66,7 @@ func (r *Reader) Header() error {
 	case "\x0d\x00\x01\x00":
 		return &Error{Offset: 4, Reason: ComponentHint, Feature: "the component model"}
 	}
-	if b[6] == 1 && b[7] == 0 { // the layer field says component, of another version
+	if b[6] == 1 && b[7] == 0 { // the layer field is that of a component, of another version
 		return &Error{Offset: 4, Reason: ComponentHint, Feature: "the component model"}
 	}
 	return &Error{Offset: 4, Reason: "unknown version of WebAssembly"}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// reads runs a reading over bytes and wants it to take all but one, or to fail as said.
+// reads runs a reading over bytes: it must take all but one, or fail with want.
 func reads(t *testing.T, code, want string, read func(r *Reader) error) {
 	t.Helper()
 	r := NewReader([]byte("\xaa" + code + "\xbb"))
@@ -276,7 +276,7 @@ func TestTablesGlobalsAndKinds(t *testing.T) {
 	}
 }
 
-// TestReader: the ends of what is read, bytes and lengths to the last.
+// TestReader: reads at the end of the input.
 func TestReader(t *testing.T) {
 	r := NewReader([]byte("\x00\x01\x02\x03\x04"))
 	for _, err := range []error{r.Skip(-1), r.Skip(6), r.Done("it")} {

@@ -9,7 +9,7 @@ import (
 )
 
 // The opcodes of the core specification 2.0, as its index of instructions has them, a
-// row for each 16: what stands behind each. "." is no instruction, "0" nothing.
+// line for each 16: the immediates of each. "." is no instruction, "0" nothing.
 const (
 	plainMap = `
 0 0 b b b 0 . . . . . 0 i i t 0
@@ -75,7 +75,7 @@ var behind = map[string]struct {
 	"V": {"\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x90", Instr{Bits: 0x0807060504030201, High: 0x900f0e0d0c0b0a09}},
 }
 
-// TestOpcodes decodes every opcode there is, and every one that there is not.
+// TestOpcodes decodes every defined and every undefined opcode.
 func TestOpcodes(t *testing.T) {
 	for _, plane := range []struct {
 		prefix string
@@ -106,7 +106,7 @@ func TestOpcodes(t *testing.T) {
 	}
 }
 
-// refusesOpcode wants an error at the opcode, whatever follows.
+// refusesOpcode expects an error at the opcode, with any bytes behind it.
 func refusesOpcode(t *testing.T, opcode string) {
 	r := NewReader([]byte("\x01" + opcode + strings.Repeat("\x00", 32)))
 	var in Instr
@@ -119,8 +119,8 @@ func refusesOpcode(t *testing.T, opcode string) {
 	}
 }
 
-// decodes wants an opcode with its immediates decoded, all of it and no more, from
-// anywhere in a module, and refused if it breaks off anywhere.
+// decodes expects an opcode to be decoded with exactly its immediates, at any offset in
+// a module, and to be refused if it is cut at any byte.
 func decodes(t *testing.T, opcode string, op Op, kind string) {
 	sample := behind[kind]
 	want := sample.want
@@ -292,7 +292,7 @@ func TestMemArgs(t *testing.T) {
 	}
 }
 
-// TestConstExpr: what may stand in one, and where it ends.
+// TestConstExpr: the instructions of a constant expression, and its end.
 func TestConstExpr(t *testing.T) {
 	for code, want := range map[string]string{
 		"\x41\x00\x0b":                             "",

@@ -5,8 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Error says where a module is malformed or which feature it uses that is not
-// supported.
+// Error is the position of a malformation, or the unsupported feature of a module.
 type Error struct {
 	Offset  int    // from the start of the module, in bytes
 	Reason  string // what is wrong, without the offset
@@ -155,7 +154,7 @@ func (r *Reader) S33() (int64, error) { return r.signed(33) }
 func (r *Reader) S64() (int64, error) { return r.signed(64) }
 
 // Count reads the length of a vector whose entries take at least size bytes each,
-// and refuses one that the bytes that remain cannot hold.
+// and refuses one that exceeds the remaining bytes.
 func (r *Reader) Count(what string, size int) (uint32, error) {
 	start := r.pos
 	n, err := r.U32()

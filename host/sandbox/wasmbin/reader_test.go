@@ -78,7 +78,7 @@ func TestCountIsBoundedByTheBytesThatRemain(t *testing.T) {
 	}
 }
 
-// TestIndexes: what an instruction names or holds.
+// TestIndexes: the indexes and constants of instructions.
 func TestIndexes(t *testing.T) {
 	for _, tt := range []struct {
 		code string

@@ -28,8 +28,8 @@ var buffer [1 << 16]byte
 //go:wasmexport input
 func input() uint32 { return uint32(uintptr(unsafe.Pointer(&buffer[0]))) }
 
-// handle reads n bytes of the buffer and answers the length of the result that it
-// leaves there.
+// handle reads n bytes of the buffer and returns the length of the result that it
+// writes there.
 //
 //go:wasmexport handle
 func handle(n uint32) uint32 {

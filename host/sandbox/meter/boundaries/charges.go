@@ -72,7 +72,7 @@ type walk struct {
 	calls       []int // of the guest's functions, but for the one after a refill
 }
 
-// label is an open block: what it is, whether it was entered, and whether a branch
+// label is an open block: its kind, whether it was entered, and whether a branch
 // leads to its end.
 type label struct {
 	loop, cond, entered, left bool
@@ -143,19 +143,19 @@ func (w *walk) check() error {
 	return nil
 }
 
-// charge says whether a charge begins at instruction i: the counter, less a constant.
+// charge reports whether a charge begins at instruction i: the counter, less a constant.
 func (w *walk) charge(i int) bool {
 	return i+3 < len(w.f.instrs) && w.is(i, "global.get", w.fuel) && w.f.instrs[i+1].name == "i64.const" && w.number(i+1) > 0 &&
 		w.f.instrs[i+2].name == "i64.sub" && w.is(i+3, "global.set", w.fuel)
 }
 
-// deeper says whether at instruction i a constant is added to the stack left.
+// deeper reports whether at instruction i a constant is added to the stack left.
 func (w *walk) deeper(i int) bool {
 	return i+3 < len(w.f.instrs) && w.is(i, "global.get", w.stack) && w.f.instrs[i+1].name == "i64.const" &&
 		w.f.instrs[i+2].name == "i64.add" && w.is(i+3, "global.set", w.stack)
 }
 
-// deepens says whether the function's entry charges the stack.
+// deepens reports whether the function's entry charges the stack.
 func (w *walk) deepens() bool {
 	i := 0
 	if w.charge(0) {
@@ -164,7 +164,7 @@ func (w *walk) deepens() bool {
 	return w.deeper(i) && strings.HasPrefix(w.f.instrs[i+1].args, "-")
 }
 
-// anew says whether instruction i calls the function anew, after the refill that its
+// anew reports whether instruction i calls the function anew, after the refill that its
 // entry's charge ended with: that is one call deeper at most.
 func (w *walk) anew(i int) bool {
 	if w.number(i) != w.f.index || i != len(w.f.instrs)-3 {
@@ -178,16 +178,16 @@ func (w *walk) anew(i int) bool {
 	return i >= 2 && w.f.instrs[i].name == "call" && w.number(i) >= w.firstHelper && w.f.instrs[i-1].name == "i64.const" && w.f.instrs[i-2].name == "else"
 }
 
-// guarded says whether at instruction i an if begins that is entered while fuel is left.
+// guarded reports whether at instruction i an if begins that is entered while fuel is left.
 func (w *walk) guarded(i int) bool {
 	return i+3 < len(w.f.instrs) && w.is(i, "global.get", w.fuel) && w.is(i+1, "i64.const", "0") && w.f.instrs[i+2].name == "i64.ge_s" &&
 		w.f.instrs[i+3].name == "if"
 }
 
-// merged says whether the function leads straight to a loop, whose charge is then for
+// merged reports whether the function leads straight to a loop, whose charge is then for
 // the entry too. The entry's charge of the stack may come before.
 func (w *walk) merged() bool {
-	from := w.stackLook()
+	from := w.stackCheck()
 	for i, in := range w.f.instrs[from:] {
 		switch in.name {
 		case "loop":
@@ -200,9 +200,9 @@ func (w *walk) merged() bool {
 	return false
 }
 
-// stackLook is how many instructions charge the stack alone at the entry. What
-// follows stands in their if, or behind the refill that is all of its else.
-func (w *walk) stackLook() int {
+// stackCheck is how many instructions charge the stack alone at the entry. The
+// code after them is in their if, or behind the refill that is the whole else.
+func (w *walk) stackCheck() int {
 	look := []string{"global.get", "i64.const", "i64.add", "global.set", "global.get", "global.get", "i64.or", "i64.const", "i64.ge_s", "if"}
 	refill := []string{"else", "i64.const", "call", "end"}
 	if !w.deeper(0) || !w.names(0, look) {
@@ -214,7 +214,7 @@ func (w *walk) stackLook() int {
 	return len(look)
 }
 
-// names says whether the instructions from i on have these names.
+// names reports whether the instructions from i on have these names.
 func (w *walk) names(i int, names []string) bool {
 	for j, name := range names {
 		if i+j >= len(w.f.instrs) || w.f.instrs[i+j].name != name {

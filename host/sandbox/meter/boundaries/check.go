@@ -12,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
-// counts of what was compared.
+// counts are the numbers of compared items.
 type counts struct {
 	Modules      int // generated and mutated
 	Refused      int // by the scan or the rewriter
@@ -48,7 +48,7 @@ type checker struct {
 	counts      counts
 }
 
-// check compares the readings of a module and of what the rewriter makes of it.
+// check compares the readings of a module and of the rewriter's output.
 func (c *checker) check(ctx context.Context, wasm []byte) error {
 	c.counts.Modules++
 	_, err := prescan.Scan(wasm, prescan.Limits{})
@@ -71,7 +71,7 @@ func (c *checker) check(ctx context.Context, wasm []byte) error {
 	return nil
 }
 
-// input compares the readings of what the rewriter accepted.
+// input compares the readings of an accepted module.
 func (c *checker) input(ctx context.Context, wasm []byte) error {
 	own, err := decode(wasm, false)
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *checker) input(ctx context.Context, wasm []byte) error {
 	return c.probe(ctx, wasm, own)
 }
 
-// output compares the readings of what the rewriter made, and looks for its charges.
+// output compares the readings of the rewriter's output, and finds its charges.
 func (c *checker) output(ctx context.Context, out []byte, rep meter.Report) error {
 	own, err := decode(out, true)
 	if err != nil {

@@ -1,7 +1,6 @@
 // Command boundaries compares where instructions begin: as the rewriter's decoder
 // reads them (wasmbin), as wabt's wasm-objdump does, and as the engine's validator
-// does. Two decoders that disagree on one boundary run different code, whatever each
-// of them accepts; a module that is charged for one reading and runs in the other
+// does. Two decoders that disagree on one boundary run different code; a module that is charged for one reading and runs in the other
 // escapes its fuel.
 //
 // It generates modules with every opcode and every immediate, many encoded in more

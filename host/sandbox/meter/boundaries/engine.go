@@ -39,7 +39,7 @@ func (e engine) accepts(ctx context.Context, wasm []byte) (err error) {
 // unknownOpcodes mean nothing to the engine.
 var unknownOpcodes = []byte{0x27, 0x1d, 0x1e, 0xc5, 0xc6, 0xc7, 0xc8, 0xe0, 0xe1, 0xe2, 0xf0, 0xf1, 0xf8}
 
-// begins says whether the engine sees an instruction begin at an offset of a module that
+// begins reports whether the engine sees an instruction begin at an offset of a module that
 // it accepts. probe must be an unknown opcode that is not in the function's code.
 func (e engine) begins(ctx context.Context, wasm []byte, at int, probe byte) bool {
 	old := wasm[at]

@@ -17,7 +17,7 @@ type generator struct {
 	depth int // open blocks of the function that is being made
 }
 
-// What each module declares, so that code can name it.
+// Each module declares as many of each, for code to refer to.
 const (
 	numTypes   = 5 // () -> (), (i32) -> (i32), () -> (i32 i64), (i32 i64) -> (), (v128) -> (v128)
 	numImports = 2
@@ -30,7 +30,7 @@ const (
 
 var signatures = [numTypes][]byte{wasmtest.FuncType("", ""), wasmtest.FuncType("\x7f", "\x7f"), wasmtest.FuncType("", "\x7f\x7e"), wasmtest.FuncType("\x7f\x7e", ""), wasmtest.FuncType("\x7b", "\x7b")}
 
-// longer appends, now and then, bytes to an integer that do not change it.
+// longer appends, with the probability often, bytes to an integer that do not change it.
 func (g *generator) longer(b []byte, fill byte, limit int, often float64) []byte {
 	if g.rand.Float64() >= often || len(b) >= limit {
 		return b

@@ -10,7 +10,7 @@ import (
 // instr is one instruction as one decoder has read it.
 type instr struct {
 	at   int    // offset in the module
-	name string // as in the text format; "" if the decoder does not say
+	name string // as in the text format; "" if the decoder has none
 	args string // wabt's text of the immediates
 	op   wasmbin.Op
 }

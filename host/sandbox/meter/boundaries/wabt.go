@@ -23,8 +23,8 @@ type wabt struct {
 // errRefused says that a decoder refuses a module.
 var errRefused = errors.New("refused")
 
-// disassemble lists a module's code. The error is errRefused, wrapped with what wabt
-// says, when wabt refuses it.
+// disassemble lists a module's code. The error is errRefused, wrapped with wabt's
+// message, when wabt refuses it.
 func (w wabt) disassemble(ctx context.Context, wasm []byte) (listing, error) {
 	path := filepath.Join(w.dir, "module.wasm")
 	if err := os.WriteFile(path, wasm, 0o600); err != nil {
@@ -85,7 +85,7 @@ func parseDisassembly(text []byte) (l listing, err error) {
 		if name == "" || strings.HasPrefix(name, "local[") { // the bytes go on, or locals
 			continue
 		}
-		args, _, _ = strings.Cut(args, " <") // the name of what the index is of
+		args, _, _ = strings.Cut(args, " <") // the name of the indexed item
 		f.instrs = append(f.instrs, instr{at: int(at), name: name, args: args})
 	}
 	return l, lines.Err()

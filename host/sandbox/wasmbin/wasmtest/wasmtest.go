@@ -1,5 +1,5 @@
-// Package wasmtest puts WebAssembly modules together by hand, for tests. Nothing
-// is checked: wrong modules are half of what tests need.
+// Package wasmtest encodes WebAssembly modules for tests. It checks nothing: tests
+// need invalid modules, too.
 package wasmtest
 
 import (

@@ -1,5 +1,5 @@
-// A stdio guest on Go's standard library: it answers what its packages make of
-// WASI preview 1.
+// A stdio guest on Go's standard library: its result reports how the library's
+// packages use WASI preview 1.
 package main
 
 import (
