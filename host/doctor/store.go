@@ -15,8 +15,8 @@ import (
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
-	"github.com/berth-host/berth/host/store"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/logread"
 )
 
 // StoreFile is the name of the store in the data directory.
@@ -81,7 +81,7 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeCheckTime)
 	defer cancel()
-	found, err := store.Check(ctx, path)
+	found, err := logread.Check(ctx, path)
 	for _, text := range found.Pages {
 		findings = append(findings, Bad(check, "SQLite finds: "+text, "restore the store from a copy; until then events on that page cannot be read or written"))
 	}

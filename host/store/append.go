@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // writeStatements are prepared on the writer's connection.
@@ -30,50 +31,36 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
 			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
 	}
-	return prepare(ctx, db, []statement{
-		{&w.insert[0], insert(insertSizes[0])},
-		{&w.insert[1], insert(insertSizes[1])},
-		{&w.insert[2], insert(insertSizes[2])},
-		{&w.seqs, `SELECT seq FROM events WHERE seq >= ? AND seq < ?`},
-		{&w.findKey, `SELECT seq, envelope FROM events WHERE idempotency_key = ?`},
-		{&w.setBlock, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`},
-		{&w.addSize, `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`},
-		{&w.size, `SELECT events, bytes FROM log_size`},
-		{&w.setMark, `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`},
-		{&w.setCursor, `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`},
-		{&w.setDelivery, `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&w.deleteCursor, `DELETE FROM cursors WHERE name = ?`},
-		{&w.deleteDeliveries, `DELETE FROM deliveries WHERE handler = ?`},
-		{&w.kvGet, `SELECT value FROM kv WHERE plugin = ? AND key = ?`},
-		{&w.kvUsage, `SELECT bytes FROM kv_usage WHERE plugin = ?`},
-		{&w.kvSet, `INSERT INTO kv VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`},
-		{&w.kvDelete, `DELETE FROM kv WHERE plugin = ? AND key = ?`},
-		{&w.kvClear, `DELETE FROM kv WHERE plugin = ?`},
-		{&w.skip, `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`},
-		{&w.handlersBefore, `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
-			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`},
-		{&w.skipDelivery, `INSERT INTO deliveries (` + deliveryColumns + `, purged)
+	return datafile.Prepare(ctx, db, datafile.Statements{
+		&w.insert[0]:        insert(insertSizes[0]),
+		&w.insert[1]:        insert(insertSizes[1]),
+		&w.insert[2]:        insert(insertSizes[2]),
+		&w.seqs:             `SELECT seq FROM events WHERE seq >= ? AND seq < ?`,
+		&w.findKey:          `SELECT seq, envelope FROM events WHERE idempotency_key = ?`,
+		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
+		&w.addSize:          `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`,
+		&w.size:             `SELECT events, bytes FROM log_size`,
+		&w.setMark:          `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`,
+		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
+		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.deleteCursor:     `DELETE FROM cursors WHERE name = ?`,
+		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
+		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
+		&w.kvUsage:          `SELECT bytes FROM kv_usage WHERE plugin = ?`,
+		&w.kvSet:            `INSERT INTO kv VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+		&w.kvDelete:         `DELETE FROM kv WHERE plugin = ? AND key = ?`,
+		&w.kvClear:          `DELETE FROM kv WHERE plugin = ?`,
+		&w.skip:             `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`,
+		&w.handlersBefore: `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
+			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`,
+		&w.skipDelivery: `INSERT INTO deliveries (` + deliveryColumns + `, purged)
 			SELECT ?1, ?2, 'dead', 0, '', 'unreadable', 'the event cannot be read, and an operator skipped it', 0, 0, ?3, 0, 0, 1
 			WHERE coalesce((SELECT seq FROM cursors WHERE name = ?4), 0) < ?2
 				OR EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1 AND seq = ?2 AND status NOT IN ('ok', 'dead'))
 			ON CONFLICT DO UPDATE SET status = 'dead', result = '', error_class = excluded.error_class,
-				error_message = excluded.error_message, at = excluded.at, due = 0, purged = 1 WHERE status NOT IN ('ok', 'dead')`},
-		{&w.purgeSeq, `UPDATE deliveries SET purged = 1 WHERE seq = ? AND status = 'dead' AND purged = 0`},
+				error_message = excluded.error_message, at = excluded.at, due = 0, purged = 1 WHERE status NOT IN ('ok', 'dead')`,
+		&w.purgeSeq: `UPDATE deliveries SET purged = 1 WHERE seq = ? AND status = 'dead' AND purged = 0`,
 	})
-}
-
-type statement struct {
-	to   **sql.Stmt
-	text string
-}
-
-func prepare(ctx context.Context, db *sql.DB, list []statement) (err error) {
-	for _, st := range list {
-		if *st.to, err = db.PrepareContext(ctx, st.text); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Append adds events to the log, in this order. They are durable when it

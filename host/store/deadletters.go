@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // letterStatements are prepared on the writer's connection.
@@ -19,17 +20,17 @@ type deadStatements struct {
 
 func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const one = ` WHERE handler = ? AND seq = ? AND status = 'dead' AND purged = 0`
-	return prepare(ctx, db, []statement{
-		{&l.redrive, `UPDATE deliveries SET status = 'pending', attempts = 0, result = '', error_class = '', error_message = '',
-			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0` + one},
-		{&l.purge, `UPDATE deliveries SET purged = 1` + one},
-		{&l.getCursor, `SELECT seq FROM cursors WHERE name = ?`},
-		{&l.anyDelivery, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`},
-		{&l.setReplay, `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`},
-		{&l.getReplay, `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`},
-		{&l.deleteReplay, `DELETE FROM replays WHERE handler = ?`},
-		{&l.releaseHandler, `INSERT OR IGNORE INTO released SELECT seq FROM deliveries INDEXED BY deliveries_kept
-			WHERE status <> 'ok' AND purged = 0 AND handler = ?1 AND seq <= ?2`},
+	return datafile.Prepare(ctx, db, datafile.Statements{
+		&l.redrive: `UPDATE deliveries SET status = 'pending', attempts = 0, result = '', error_class = '', error_message = '',
+			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0` + one,
+		&l.purge:        `UPDATE deliveries SET purged = 1` + one,
+		&l.getCursor:    `SELECT seq FROM cursors WHERE name = ?`,
+		&l.anyDelivery:  `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?)`,
+		&l.setReplay:    `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`,
+		&l.getReplay:    `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
+		&l.deleteReplay: `DELETE FROM replays WHERE handler = ?`,
+		&l.releaseHandler: `INSERT OR IGNORE INTO released SELECT seq FROM deliveries INDEXED BY deliveries_kept
+			WHERE status <> 'ok' AND purged = 0 AND handler = ?1 AND seq <= ?2`,
 	})
 }
 
@@ -52,9 +53,6 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	position, err := event.ParseDeadPosition(cursor)
 	if err != nil {
 		return nil, "", err
-	}
-	if s.closed() {
-		return nil, "", s.coded(doing, errClosed())
 	}
 	list, more, err := s.deadLetters(ctx, f, position, limit)
 	if err != nil {
@@ -115,13 +113,13 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 		if err != nil {
 			return nil, err
 		}
-		where("d.seq = ?", sqlSeq(rec.Seq))
+		where("d.seq = ?", datafile.Seq(rec.Seq))
 	}
 	if f.Handler != "" {
 		where("d.handler = ?", f.Handler)
 	}
 	if after != (event.DeadPosition{}) {
-		where("(d.seq, d.handler) < (?, ?)", sqlSeq(after.Seq), after.Handler)
+		where("(d.seq, d.handler) < (?, ?)", datafile.Seq(after.Seq), after.Handler)
 	}
 	if f.Type != "" {
 		where("e.type = ?", f.Type)
@@ -147,7 +145,7 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 // meanwhile is not redriven twice.
 func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
-		return g.exec(s.dead.redrive, s.now().UnixNano(), p.Handler, sqlSeq(p.Seq))
+		return g.exec(s.dead.redrive, s.now().UnixNano(), p.Handler, datafile.Seq(p.Seq))
 	})
 }
 
@@ -156,9 +154,9 @@ func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 // keep their events in the log. On an error, what was purged until then stays so.
 func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
-		n, err := g.exec(s.dead.purge, p.Handler, sqlSeq(p.Seq))
+		n, err := g.exec(s.dead.purge, p.Handler, datafile.Seq(p.Seq))
 		if err == nil && n > 0 && p.Seq <= g.trimmedTo() {
-			_, err = g.exec(s.trim.release, sqlSeq(p.Seq))
+			_, err = g.exec(s.trim.release, datafile.Seq(p.Seq))
 		}
 		return n, err
 	})
@@ -167,9 +165,6 @@ func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 // changeDead finds dead letters with the readers' connections, and has the
 // writer change them in batches; each is looked at once.
 func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
-	if s.closed() {
-		return 0, s.coded(doing, errClosed())
-	}
 	var after event.DeadPosition
 	for {
 		batch, err := s.deadPositions(ctx, f, after)
@@ -219,9 +214,6 @@ func (s *Store) deadPositions(ctx context.Context, f event.DeadFilter, after eve
 // DeadCounts returns how many dead letters each handler has that has any.
 func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 	const doing = "count dead letters"
-	if s.closed() {
-		return nil, s.coded(doing, errClosed())
-	}
 	rows, err := s.read.deadCounts.QueryContext(ctx)
 	if err != nil {
 		return nil, s.coded(doing, err)
@@ -243,10 +235,7 @@ func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 // included.
 func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint64) (n int, err error) {
 	const doing = "count redriven deliveries"
-	if s.closed() {
-		return 0, s.coded(doing, errClosed())
-	}
-	err = s.read.countRedriven.QueryRowContext(ctx, handler, sqlSeq(from), sqlSeq(to)).Scan(&n)
+	err = s.read.countRedriven.QueryRowContext(ctx, handler, datafile.Seq(from), datafile.Seq(to)).Scan(&n)
 	return n, s.coded(doing, err)
 }
 
@@ -254,10 +243,7 @@ func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint
 // most limit.
 func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
 	const doing = "read redriven deliveries"
-	if s.closed() {
-		return nil, s.coded(doing, errClosed())
-	}
-	rows, err := s.read.redriven.QueryContext(ctx, handler, sqlSeq(after), limit)
+	rows, err := s.read.redriven.QueryContext(ctx, handler, datafile.Seq(after), limit)
 	list, err := scanDeliveries(rows, err)
 	return list, s.coded(doing, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at`
@@ -19,9 +20,6 @@ func handlerCursor(handler string) string { return "handler/" + handler }
 // Cursor returns the Seq of a named cursor, and whether there is one.
 func (s *Store) Cursor(ctx context.Context, name string) (seq uint64, found bool, err error) {
 	const doing = "read a cursor"
-	if s.closed() {
-		return 0, false, s.coded(doing, errClosed())
-	}
 	var n int64
 	err = s.read.cursor.QueryRowContext(ctx, name).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -33,7 +31,7 @@ func (s *Store) Cursor(ctx context.Context, name string) (seq uint64, found bool
 // SetCursor makes or moves a cursor, also back. It is durable when it returns.
 func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 	return s.submit(ctx, "set a cursor", &op{events: 1, run: func(g *group) error {
-		_, err := g.exec(s.write.setCursor, c.Name, sqlSeq(c.Seq))
+		_, err := g.exec(s.write.setCursor, c.Name, datafile.Seq(c.Seq))
 		return err
 	}})
 }
@@ -84,7 +82,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliver
 			if spec.Names(fenced, c.Handler()) {
 				continue
 			}
-			if _, err := g.exec(s.write.setCursor, c.Name, sqlSeq(c.Seq)); err != nil {
+			if _, err := g.exec(s.write.setCursor, c.Name, datafile.Seq(c.Seq)); err != nil {
 				return err
 			}
 		}
@@ -103,7 +101,7 @@ func (g *group) setDelivery(d *event.Delivery) error {
 			return err
 		}
 	}
-	_, err := g.exec(g.s.write.setDelivery, d.Handler, sqlSeq(d.Seq), string(d.Status), d.Attempts, d.Result,
+	_, err := g.exec(g.s.write.setDelivery, d.Handler, datafile.Seq(d.Seq), string(d.Status), d.Attempts, d.Result,
 		string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt))
 	return err
 }
@@ -138,10 +136,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 // Deliveries returns what is kept of one event's deliveries, by handler.
 func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error) {
 	const doing = "read deliveries"
-	if s.closed() {
-		return nil, s.coded(doing, errClosed())
-	}
-	rows, err := s.read.deliveries.QueryContext(ctx, sqlSeq(seq))
+	rows, err := s.read.deliveries.QueryContext(ctx, datafile.Seq(seq))
 	list, err := scanDeliveries(rows, err)
 	return list, s.coded(doing, err)
 }
@@ -149,9 +144,6 @@ func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, e
 // LoadBacklog returns where a handler stands, as of one moment.
 func (s *Store) LoadBacklog(ctx context.Context, handler string) (event.Backlog, error) {
 	const doing = "read a handler's backlog"
-	if s.closed() {
-		return event.Backlog{}, s.coded(doing, errClosed())
-	}
 	b, err := s.backlog(ctx, handler)
 	return b, s.coded(doing, err)
 }
@@ -203,7 +195,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 
 // doneSeqs adds the final deliveries above after, up to until, that count.
 func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until uint64, b *event.Backlog) error {
-	rows, err := stmt.QueryContext(ctx, handler, sqlSeq(after), sqlSeq(until))
+	rows, err := stmt.QueryContext(ctx, handler, datafile.Seq(after), datafile.Seq(until))
 	if err != nil {
 		return err
 	}
@@ -232,7 +224,7 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 		if _, err := g.exec(s.dead.deleteReplay, handler); err != nil {
 			return err
 		}
-		if _, err := g.exec(s.dead.releaseHandler, handler, sqlSeq(g.trimmedTo())); err != nil {
+		if _, err := g.exec(s.dead.releaseHandler, handler, datafile.Seq(g.trimmedTo())); err != nil {
 			return err
 		}
 		_, err := g.exec(s.write.deleteDeliveries, handler)

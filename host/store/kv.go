@@ -27,9 +27,6 @@ func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, fo
 	if err := checkKV(key, nil); err != nil {
 		return nil, false, s.coded(doing, err)
 	}
-	if s.closed() {
-		return nil, false, s.coded(doing, errClosed())
-	}
 	err = s.read.kvGet.QueryRowContext(ctx, plugin, key).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // StartReplay sets a handler back, so that it gets the events from one Seq to
@@ -19,11 +20,8 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	if from < 1 || from > to {
 		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
 	}
-	if s.closed() {
-		return s.coded(doing, errClosed())
-	}
 	var newest int64 // not in the group, which it would hold up: there can be millions
-	if err := s.read.newestOutcome.QueryRowContext(ctx, handler, sqlSeq(from), sqlSeq(to)).Scan(&newest); err != nil {
+	if err := s.read.newestOutcome.QueryRowContext(ctx, handler, datafile.Seq(from), datafile.Seq(to)).Scan(&newest); err != nil {
 		return s.coded(doing, err)
 	}
 	if t := fromUnixNano(newest); t.After(at) {
@@ -48,10 +46,10 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 			return err
 		}
 		r, back := event.BeginReplay(uint64(cursor), last, from, to, at)
-		if _, err := g.exec(s.dead.setReplay, handler, sqlSeq(r.From), sqlSeq(r.To), sqlSeq(r.Resume), r.StartedAt.UnixNano()); err != nil {
+		if _, err := g.exec(s.dead.setReplay, handler, datafile.Seq(r.From), datafile.Seq(r.To), datafile.Seq(r.Resume), r.StartedAt.UnixNano()); err != nil {
 			return err
 		}
-		_, err = g.exec(s.write.setCursor, handlerCursor(handler), sqlSeq(back))
+		_, err = g.exec(s.write.setCursor, handlerCursor(handler), datafile.Seq(back))
 		return err
 	}
 	return s.submit(ctx, doing, o)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // restamp gives events that bear a time of the future the present one: the clock
@@ -17,9 +18,6 @@ import (
 // order holds meanwhile and after a crash. The steps become larger while publishers
 // append about as much as one mends.
 func (s *Store) restamp(ctx context.Context) error {
-	if s.closed() {
-		return s.coded("trim the log", errClosed())
-	}
 	var newest, restamped int64
 	if err := s.read.newestAt.QueryRowContext(ctx).Scan(&newest); err != nil {
 		return s.coded("trim the log", err)
@@ -41,7 +39,7 @@ func (s *Store) restamp(ctx context.Context) error {
 		}
 		n, limit := int64(0), int64(step)
 		o := &op{events: int(step), run: func(g *group) (err error) {
-			if n, err = g.exec(s.trim.restamp, now.UnixNano(), sqlSeq(from), limit); err == nil && n < limit {
+			if n, err = g.exec(s.trim.restamp, now.UnixNano(), datafile.Seq(from), limit); err == nil && n < limit {
 				g.at, g.restamped = now.UnixNano(), true
 			}
 			return err

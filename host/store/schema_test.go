@@ -20,10 +20,8 @@ func TestUpgrade(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range schema.Migrations(version) {
-				if _, err := db.Exec(m); err != nil {
-					t.Fatal(err)
-				}
+			if err := schema.Upgrade(ctx, db, path, version); err != nil {
+				t.Fatal(err)
 			}
 			ev := makeEvent(t, "old")
 			if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
@@ -38,9 +36,6 @@ func TestUpgrade(t *testing.T) {
 				if _, err := db.Exec(`UPDATE log_size SET events = 1, bytes = ?`, ev.Size()); err != nil {
 					t.Fatal(err)
 				}
-			}
-			if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = %d; PRAGMA application_id = %d`, version, schema.ApplicationID)); err != nil {
-				t.Fatal(err)
 			}
 			if err := db.Close(); err != nil {
 				t.Fatal(err)

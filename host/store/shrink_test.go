@@ -101,16 +101,11 @@ func oldStore(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, m := range schema.Migrations(7) {
-		if _, err := db.Exec(m); err != nil {
-			t.Fatal(err)
-		}
+	if err := schema.Upgrade(t.Context(), db, path, 7); err != nil {
+		t.Fatal(err)
 	}
 	ev := makeEvent(t, "old")
 	if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Exec(fmt.Sprintf(`PRAGMA user_version = 7; PRAGMA application_id = %d`, schema.ApplicationID)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/logread"
 )
 
 // size is how much the log holds. The file has the same in log_size, changed in
@@ -54,9 +55,6 @@ func (g *group) reset(to group) { g.seq, g.added, g.records = to.seq, to.added, 
 // Status returns how much the log holds.
 func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 	const doing = "read the log's size"
-	if s.closed() {
-		return event.LogStatus{}, s.coded(doing, errClosed())
-	}
 	st := event.LogStatus{MaxBytes: s.max.Load()}
 	var first, last, at int64
 	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &last, &first, &at); err != nil {
@@ -72,9 +70,6 @@ func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 // Cursors returns every cursor, by name.
 func (s *Store) Cursors(ctx context.Context) ([]event.Cursor, error) {
 	const doing = "list the cursors"
-	if s.closed() {
-		return nil, s.coded(doing, errClosed())
-	}
 	rows, err := s.read.cursors.QueryContext(ctx)
 	if err != nil {
 		return nil, s.coded(doing, err)
@@ -91,4 +86,22 @@ func (s *Store) Cursors(ctx context.Context) ([]event.Cursor, error) {
 		list = append(list, c)
 	}
 	return list, s.coded(doing, rows.Err())
+}
+
+// summarize adds the topics of the group's events, and stores those of the blocks that
+// are complete.
+func (g *group) summarize() error {
+	t := &g.s.topics
+	for _, rec := range g.records {
+		if at := int64(rec.Seq >> logread.BlockBits); at != t.Block {
+			if t.Complete() {
+				if _, err := g.exec(g.s.write.setBlock, t.Block, t.Encoded()); err != nil {
+					return err
+				}
+			}
+			t.Reset(at)
+		}
+		t.Add(string(rec.Event.Type()), rec.Event.Subject())
+	}
+	return nil
 }

@@ -34,7 +34,7 @@ func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error
 	}
 	var bad []uint64
 	for seq := from; seq <= min(to, s.Last()); seq++ {
-		there, err := s.eventAt(ctx, seq)
+		there, err := s.Has(ctx, seq)
 		switch {
 		case datafile.Damaged(err):
 			bad = append(bad, seq)
@@ -63,10 +63,10 @@ func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error
 // has not had it.
 func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []string, err error) {
 	t := &g.s.write
-	if _, err := g.exec(t.skip, sqlSeq(from), sqlSeq(to), now.UnixNano()); err != nil {
+	if _, err := g.exec(t.skip, datafile.Seq(from), datafile.Seq(to), now.UnixNano()); err != nil {
 		return nil, err
 	}
-	rows, err := g.bind(t.handlersBefore).Query(sqlSeq(bad[len(bad)-1]), sqlSeq(from), sqlSeq(to))
+	rows, err := g.bind(t.handlersBefore).Query(datafile.Seq(bad[len(bad)-1]), datafile.Seq(from), datafile.Seq(to))
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +82,13 @@ func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []s
 		return nil, err
 	}
 	for _, seq := range bad { // what is dead already cannot be shown or redriven either
-		if _, err := g.exec(t.purgeSeq, sqlSeq(seq)); err != nil {
+		if _, err := g.exec(t.purgeSeq, datafile.Seq(seq)); err != nil {
 			return nil, err
 		}
 	}
 	for _, name := range handlers {
 		for _, seq := range bad {
-			if _, err := g.exec(t.skipDelivery, name, sqlSeq(seq), now.UnixNano(), handlerCursor(name)); err != nil {
+			if _, err := g.exec(t.skipDelivery, name, datafile.Seq(seq), now.UnixNano(), handlerCursor(name)); err != nil {
 				return nil, err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/logread"
 )
 
 // Config sets up a Store. Path and Window are required; the zero value of every
@@ -57,6 +58,8 @@ type Window interface {
 	Wait(ctx context.Context, after uint64, closed <-chan struct{}) error
 }
 
+type eventReader = logread.Reader
+
 // Store is the open data file. All methods are safe for concurrent use.
 type Store struct {
 	path string
@@ -77,9 +80,10 @@ type Store struct {
 	trim    trimStatements
 	read    readStatements
 
-	window  Window
-	last    func() uint64 // the highest Seq that is durable
-	trimmed atomic.Uint64 // the events up to here that remain are leftovers; see Trim
+	*eventReader // reads the file
+	window       Window
+	last         func() uint64 // the highest Seq that is durable
+	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
 
 	ops       chan *op
 	gathered  chan struct{} // buffers one signal that awaited operations are queued
@@ -95,17 +99,17 @@ type Store struct {
 	shrunk bool // since the file was truncated last
 
 	// Owned by the writer goroutine.
-	callers  int           // operations to expect in a group, from the groups before
-	took     time.Duration // to write the group before
-	expired  bool          // the newest group has waited in vain for more operations
-	batch    []insertion   // buffer for a group's events
-	carried  *op           // taken from ops for the next group
-	stale    bool          // the end of the log must be read again before the next group
-	appended int64         // unix ns at which the newest event was appended; never decreases
-	size     size          // of the log
-	id       string        // of the store
-	writes   uint64        // that were committed
-	topics   topics        // of the newest block
+	callers  int            // operations to expect in a group, from the groups before
+	took     time.Duration  // to write the group before
+	expired  bool           // the newest group has waited in vain for more operations
+	batch    []insertion    // buffer for a group's events
+	carried  *op            // taken from ops for the next group
+	stale    bool           // the end of the log must be read again before the next group
+	appended int64          // unix ns at which the newest event was appended; never decreases
+	size     size           // of the log
+	id       string         // of the store
+	writes   uint64         // that were committed
+	topics   logread.Topics // of the newest block
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an older one;
@@ -165,6 +169,9 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Posi
 	}
 	if err == nil {
 		err = s.read.prepare(ctx, s.reader)
+	}
+	if err == nil {
+		s.eventReader, err = logread.New(ctx, logread.Config{DB: s.reader, Last: s.last, Coded: s.coded})
 	}
 	if err == nil {
 		err = s.refresh()

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // trimStatements are prepared on the writer's connection.
@@ -24,19 +25,19 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 		released = ` WHERE seq IN (SELECT seq FROM released WHERE seq <= ?)`
 		empty    = ` AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= stretch << 8 AND seq < (stretch + 1) << 8)`
 	)
-	return prepare(ctx, db, []statement{
-		{&t.edge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`},
-		{&t.events, `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept},
-		{&t.deliveries, `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned},
-		{&t.releasedEdge, `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`},
-		{&t.releasedEvents, `DELETE FROM events` + released + notKept},
-		{&t.releasedDeliveries, `DELETE FROM deliveries` + released + orphaned},
-		{&t.clearQueue, `DELETE FROM released WHERE seq <= ?`},
-		{&t.release, `INSERT OR IGNORE INTO released VALUES (?)`},
-		{&t.blocks, `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty},
-		{&t.releasedBlocks, `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty},
-		{&t.restamp, `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT ?)`},
-		{&t.there, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`},
+	return datafile.Prepare(ctx, db, datafile.Statements{
+		&t.edge:               `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`,
+		&t.events:             `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept,
+		&t.deliveries:         `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned,
+		&t.releasedEdge:       `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`,
+		&t.releasedEvents:     `DELETE FROM events` + released + notKept,
+		&t.releasedDeliveries: `DELETE FROM deliveries` + released + orphaned,
+		&t.clearQueue:         `DELETE FROM released WHERE seq <= ?`,
+		&t.release:            `INSERT OR IGNORE INTO released VALUES (?)`,
+		&t.blocks:             `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty,
+		&t.releasedBlocks:     `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty,
+		&t.restamp:            `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT ?)`,
+		&t.there:              `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`,
 	})
 }
 
@@ -91,7 +92,7 @@ func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) 
 func (g *group) trimReleased(before uint64, step int) (looked, removed int64, err error) {
 	t := &g.s.trim
 	var edge int64
-	if err := g.queryRow(t.releasedEdge, sqlSeq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
+	if err := g.queryRow(t.releasedEdge, datafile.Seq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
@@ -111,8 +112,8 @@ func (g *group) trimReleased(before uint64, step int) (looked, removed int64, er
 // sweep goes on from the mark, and answers like trimReleased.
 func (g *group) sweep(before uint64, step int) (looked, removed int64, err error) {
 	t := &g.s.trim
-	from, edge := sqlSeq(g.trimmedTo()), int64(0)
-	if err := g.queryRow(t.edge, from, sqlSeq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
+	from, edge := datafile.Seq(g.trimmedTo()), int64(0)
+	if err := g.queryRow(t.edge, from, datafile.Seq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.events, from, edge); err != nil {
@@ -142,11 +143,11 @@ func (g *group) trimmedTo() uint64 {
 // leftover is asked before a delivery at or below the mark is stored: whether
 // its event is there. When the delivery is ok, the event may be free to go.
 func (g *group) leftover(d *event.Delivery) (there bool, err error) {
-	if err := g.queryRow(g.s.trim.there, sqlSeq(d.Seq)).Scan(&there); err != nil || !there {
+	if err := g.queryRow(g.s.trim.there, datafile.Seq(d.Seq)).Scan(&there); err != nil || !there {
 		return false, err
 	}
 	if d.Status == event.StatusOK {
-		_, err = g.exec(g.s.trim.release, sqlSeq(d.Seq))
+		_, err = g.exec(g.s.trim.release, datafile.Seq(d.Seq))
 	}
 	return true, err
 }

@@ -316,7 +316,7 @@ func (s *Store) refresh() error {
 	if err != nil {
 		return err
 	}
-	if err := s.topics.load(ctx, s.writer, uint64(last)); err != nil {
+	if err := s.topics.Load(ctx, s.writer, uint64(last)); err != nil {
 		return err
 	}
 	s.stale = false

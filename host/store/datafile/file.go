@@ -146,7 +146,7 @@ func (f *File) openDatabase(ctx context.Context, index string, prepare func(ctx 
 	if err := f.verify(ctx); err != nil {
 		return err
 	}
-	if err := schema.Upgrade(ctx, f.Writer, path); err != nil {
+	if err := schema.Upgrade(ctx, f.Writer, path, schema.Latest()); err != nil {
 		return err
 	}
 	f.Reader, err = f.openPool(dsn(path, index, "mode=rw", "_pragma=query_only(1)"))

@@ -23,9 +23,6 @@ const (
 // Latest returns the number of migrations that this program knows.
 func Latest() int { return len(migrations) }
 
-// Migrations returns the first n migrations.
-func Migrations(n int) []string { return migrations[:n:n] }
-
 // migrations make the tables. The file's user_version is the number of migrations it
 // has had. Times are unix nanoseconds.
 var migrations = [...]string{
@@ -161,20 +158,21 @@ var migrations = [...]string{
 	`CREATE TABLE skipped (seq INTEGER PRIMARY KEY, until INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;`,
 }
 
-// Upgrade brings the file to the newest schema, in one transaction.
-func Upgrade(ctx context.Context, db *sql.DB, path string) error {
+// Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a
+// file that is not one of Berth's, and one of a newer schema: fault.Invalid.
+func Upgrade(ctx context.Context, db *sql.DB, path string, to int) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit
 	var version, application, objects int
-	for pragma, to := range map[string]*int{
+	for pragma, value := range map[string]*int{
 		"PRAGMA user_version":                &version,
 		"PRAGMA application_id":              &application,
 		"SELECT count(*) FROM sqlite_schema": &objects,
 	} {
-		if err := tx.QueryRowContext(ctx, pragma).Scan(to); err != nil {
+		if err := tx.QueryRowContext(ctx, pragma).Scan(value); err != nil {
 			return err
 		}
 	}
@@ -182,18 +180,18 @@ func Upgrade(ctx context.Context, db *sql.DB, path string) error {
 	switch {
 	case !fresh && application != ApplicationID:
 		return fault.New(fault.Invalid, "%s is an SQLite file, but not one of Berth's; use another data directory", path)
-	case version > len(migrations):
+	case version > to:
 		return fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d); use that version, or another data directory",
-			path, version, len(migrations))
-	case version == len(migrations):
+			path, version, to)
+	case version == to:
 		return nil
 	}
-	for i := version; i < len(migrations); i++ {
+	for i := version; i < to; i++ {
 		if _, err := tx.ExecContext(ctx, migrations[i]); err != nil {
 			return fmt.Errorf("upgrade to schema %d: %w", i+1, err)
 		}
 	}
-	_, err1 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(migrations)))
+	_, err1 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", to))
 	_, err2 := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", ApplicationID))
 	if err := errors.Join(err1, err2); err != nil {
 		return err

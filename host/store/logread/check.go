@@ -1,4 +1,4 @@
-package store
+package logread
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"github.com/berth-host/berth/host/store/schema"
 )
 
-// Damage is what Check has found.
+// Damage is the result of Check.
 type Damage struct {
-	Pages  []string            // what SQLite says of its pages and indexes, the first 20
-	Events []*event.Unreadable // what cannot be read and was not skipped, the first 20 places
+	Pages  []string            // SQLite's findings about its pages and indexes, the first 20
+	Events []*event.Unreadable // ranges that cannot be read and were not skipped, the first 20
 }
 
 const (
@@ -35,14 +35,15 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	}
 	version, at, err := datafile.Examine(ctx, path)
 	if err != nil || version < schema.Skipped {
-		return found, err // what cannot be read is among the pages; an older file is upgraded first
+		return found, err // Pages has the damage; an older file is upgraded first
 	}
-	s := &Store{path: path, reader: db, closing: make(chan struct{}), last: func() uint64 { return at.Seq }}
-	if err := s.read.prepare(ctx, db); err != nil {
+	r, err := New(ctx, Config{DB: db, Last: func() uint64 { return at.Seq },
+		Coded: func(doing string, err error) error { return datafile.Coded(doing, path, false, err) }})
+	if err != nil {
 		return found, err
 	}
 	for from := uint64(1); len(found.Events) < maxDamage; {
-		bad, err := s.Unreadable(ctx, from)
+		bad, err := r.Unreadable(ctx, from)
 		if err != nil || bad == nil {
 			return found, err
 		}

@@ -1,0 +1,23 @@
+package datafile
+
+import (
+	"context"
+	"database/sql"
+	"math"
+)
+
+// Statements are the texts of statements, by where they are prepared.
+type Statements map[**sql.Stmt]string
+
+// Prepare prepares statements.
+func Prepare(ctx context.Context, db *sql.DB, list Statements) (err error) {
+	for to, text := range list {
+		if *to, err = db.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Seq is a Seq as SQLite stores it. No Seq of a log is above the maximum.
+func Seq(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }

@@ -1,0 +1,151 @@
+// Package logread reads the events of a store's data file: pages of the log, single
+// events, lists by type and subject. It passes over the damaged parts that an operator
+// has skipped, and reports the others as *event.Unreadable.
+//
+// Read this file first, then damage.go and topics.go.
+package logread
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
+)
+
+// Config sets up a Reader. All fields are required.
+type Config struct {
+	DB    *sql.DB
+	Last  func() uint64                       // the highest Seq of the log
+	Coded func(doing string, err error) error // wraps an error with the operation and gives it a code
+}
+
+// Reader reads the log of a data file. It is safe for concurrent use.
+type Reader struct {
+	cfg Config
+
+	events, event, byKey, at, newest, newestOfTopic     *sql.Stmt
+	bounds, blocks, eventOfSeq, skippedAt, skippedBelow *sql.Stmt
+}
+
+// New returns a Reader.
+func New(ctx context.Context, cfg Config) (*Reader, error) {
+	r := &Reader{cfg: cfg}
+	return r, datafile.Prepare(ctx, cfg.DB, datafile.Statements{
+		&r.events:       `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`,
+		&r.eventOfSeq:   `SELECT seq, envelope FROM events WHERE seq = ?`,
+		&r.skippedAt:    `SELECT until FROM skipped WHERE seq <= ? ORDER BY seq DESC LIMIT 1`,
+		&r.skippedBelow: `SELECT seq FROM skipped WHERE seq < ? ORDER BY seq DESC LIMIT 1`,
+		&r.newest:       `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`, // not < ?, which looks for ? itself: its page may be damaged,
+		&r.newestOfTopic: `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
+			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`,
+		&r.blocks: `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`,
+		&r.bounds: `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`,
+		&r.event: `SELECT seq, envelope FROM (
+			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
+			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`,
+		&r.byKey: `SELECT seq, envelope FROM events WHERE idempotency_key = ?`,
+		&r.at:    `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`,
+	})
+}
+
+// scanRecords reads rows of seq and envelope. With an error it also returns the records
+// before it; a row that is no event is *event.Unreadable.
+func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []event.Record
+	for rows.Next() {
+		var seq int64
+		var envelope sql.RawBytes
+		if err := rows.Scan(&seq, &envelope); err != nil {
+			return records, err
+		}
+		ev, err := event.Parse(string(envelope))
+		if err != nil {
+			return records, &event.Unreadable{Seq: uint64(seq), To: uint64(seq), Err: err}
+		}
+		records = append(records, event.Record{Seq: uint64(seq), Event: ev})
+	}
+	return records, rows.Err()
+}
+
+// Event returns the event with this event id or, when there is none, with this
+// idempotency key. fault.NotFound when there is neither.
+func (r *Reader) Event(ctx context.Context, id string) (event.Record, error) {
+	const doing = "look up an event"
+	rows, err := r.event.QueryContext(ctx, id)
+	records, err := scanRecords(rows, err)
+	if err != nil {
+		return event.Record{}, r.cfg.Coded(doing, err)
+	}
+	if len(records) == 0 {
+		return event.Record{}, fault.New(fault.NotFound, "there is no event with the id or idempotency key %q in the log", id)
+	}
+	return records[0], nil
+}
+
+// Events returns the newest events that q selects, newest first. fault.Invalid
+// when q.Limit is not 1 to 1000.
+func (r *Reader) Events(ctx context.Context, q event.Query) ([]event.Record, error) {
+	const doing = "list events"
+	if q.Limit < 1 || q.Limit > 1000 {
+		return nil, fault.Field("limit", "is %d, but must be 1 to 1000", q.Limit)
+	}
+	records, err := r.list(ctx, q)
+	if err != nil {
+		return nil, r.cfg.Coded(doing, err)
+	}
+	return records, nil
+}
+
+// SeqAt returns the Seq of the first event that was appended at or after t, or
+// Last()+1 when there is none yet.
+func (r *Reader) SeqAt(ctx context.Context, t time.Time) (uint64, error) {
+	const doing = "find a time in the log"
+	// appended_at never decreases: a binary search needs no index.
+	low, high := uint64(1), r.cfg.Last()+1
+	for low < high {
+		mid := low + (high-low)/2
+		seq, at, err := r.appendedFrom(ctx, mid)
+		switch {
+		case errors.Is(err, sql.ErrNoRows) || err == nil && uint64(seq) >= high:
+			high = mid // no event is from mid to high
+		case err != nil:
+			return 0, r.cfg.Coded(doing, err)
+		case before(at, t):
+			low = uint64(seq) + 1
+		default:
+			high = mid
+		}
+	}
+	// high may lie in a gap: the next event is the one.
+	seq, _, err := r.appendedFrom(ctx, high)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r.cfg.Last() + 1, nil
+	}
+	return uint64(seq), r.cfg.Coded(doing, err)
+}
+
+// appendedFrom returns the first event from a Seq on, and when it was appended. It
+// passes over skipped events.
+func (r *Reader) appendedFrom(ctx context.Context, from uint64) (seq, at int64, err error) {
+	for {
+		err = r.at.QueryRowContext(ctx, datafile.Seq(from)).Scan(&seq, &at)
+		if !datafile.Damaged(err) {
+			return seq, at, err
+		}
+		next, skipped, failed := r.afterSkipped(ctx, from)
+		if failed != nil || !skipped {
+			return 0, 0, errors.Join(err, failed)
+		}
+		from = next
+	}
+}
+
+func before(unixNano int64, t time.Time) bool { return time.Unix(0, unixNano).Before(t) }
