@@ -52,35 +52,52 @@ func (e Examination) host(ctx context.Context, inUse bool) []Finding {
 		}
 		return []Finding{Bad(check, err.Error(), "read its log; SIGTERM shuts it down in order")}
 	}
-	findings := []Finding{Good(check, "one is running at "+e.At)}
+	first := Good(check, "one is running at "+e.At)
+	others, advice := e.parts(ctx)
 	if err := e.Ask(ctx, "/readyz", nil); err != nil {
-		findings[0] = Warn(check, fmt.Sprintf("the one at %s is not ready: %v", e.At, err), "wait: it compiles new modules first")
+		first = Warn(check, fmt.Sprintf("the one at %s is not ready: %v", e.At, err), advice)
 	}
+	return append([]Finding{first}, others...)
+}
+
+// parts queries the event log and the plugins of the running host. advice is what to do when
+// the host is not ready.
+func (e Examination) parts(ctx context.Context) (findings []Finding, advice string) {
+	advice = "read its log"
 	var log wire.LogStatus
 	if err := e.Ask(ctx, "/api/v1/events/log", &log); err == nil && log.Problem != "" {
 		findings = append(findings, Bad("event log", log.Problem, "put the file back under its name; copy the open files named in the log before the host ends"))
+		advice = "repair the event log, see below"
 	} else if err == nil && log.Full {
 		findings = append(findings, Bad("event log", "it is full: the host refuses events", "repair slow handlers, or raise bus.max_size"))
 	}
 	var plugins wire.List[wire.Plugin]
 	if err := e.Ask(ctx, "/api/v1/events/plugins", &plugins); err != nil {
-		return append(findings, Bad("plugins", err.Error(), "set BERTH_TOKEN to a token with the scope read"))
+		return append(findings, Bad("plugins", err.Error(), "set BERTH_TOKEN to a token with the scope read")), advice
 	}
-	active := 0
+	active, stuck := 0, ""
 	for _, p := range plugins.Items {
 		text := fmt.Sprintf("%s is %s: %s", p.Name, p.State, p.Reason)
 		switch p.State {
 		case wire.Active:
 			active++
+		case wire.Discovered, wire.Vetting:
+			if log.Problem == "" {
+				advice = "wait: it compiles new modules first"
+			}
 		case wire.Rejected:
 			findings = append(findings, Warn("plugins", text, "berth plugin report "+p.Name))
 		case wire.NeedsApproval, wire.Held:
 			findings = append(findings, Warn("plugins", text, "berth plugin show "+p.Name+", then approve or enable it"))
 		case wire.Stuck:
+			stuck = p.Name
 			findings = append(findings, Bad("plugins", text, "restore the store from a copy, or skip the event: berth events skip"))
 		case wire.BreakerOpen:
 			findings = append(findings, Warn("plugins", text, "its events wait; install a repaired version"))
 		}
 	}
-	return append(findings, Good("plugins", fmt.Sprintf("%d of %d are active", active, len(plugins.Items))))
+	if stuck != "" {
+		advice = "see the plugin " + stuck + " below"
+	}
+	return append(findings, Good("plugins", fmt.Sprintf("%d of %d are active", active, len(plugins.Items)))), advice
 }

@@ -24,7 +24,7 @@ func Disk(doing string, err error) error {
 	case errors.As(err, &known):
 		return fmt.Errorf("%s: %w", doing, err)
 	case Full(err):
-		return New(Exhausted, "%s: the disk is full: free some space; no restart is needed: %w", doing, err)
+		return New(Exhausted, "%s: the disk is full: free some space: %w", doing, err)
 	}
 	return New(Unavailable, "%s: %w", doing, err)
 }

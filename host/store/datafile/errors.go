@@ -68,7 +68,7 @@ func Coded(doing, path string, closed bool, err error) error {
 func ErrClosed() error { return fault.New(fault.Unavailable, "the data file is closed") }
 
 func diskFull(doing string, err error) error {
-	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space, no restart is needed: %w", doing, err)
+	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space: %w", doing, err)
 }
 
 // outOfSpace reports whether the file's disk has no room or no inodes left, or this
