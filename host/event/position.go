@@ -54,7 +54,7 @@ func ParsePosition(text string) (Position, error) {
 
 // parseAgo reads a duration. Days come first, and are whole.
 func parseAgo(text string) (time.Duration, bool) {
-	days, rest, found := strings.Cut(text, "d")
+	days, clock, found := strings.Cut(text, "d")
 	if !found {
 		d, err := time.ParseDuration(text)
 		return d, err == nil
@@ -64,11 +64,11 @@ func parseAgo(text string) (time.Duration, bool) {
 		return 0, false
 	}
 	ago := time.Duration(n) * day
-	if rest == "" {
+	if clock == "" {
 		return ago, true
 	}
-	d, err := time.ParseDuration(rest)
-	return ago + d, err == nil && d >= 0 && d < day && rest[0] >= '0' && rest[0] <= '9'
+	d, err := time.ParseDuration(clock)
+	return ago + d, err == nil && d >= 0 && d < day && clock[0] >= '0' && clock[0] <= '9'
 }
 
 func isDigits(text string) bool {

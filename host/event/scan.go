@@ -15,29 +15,29 @@ func scanEnvelope(envelope string) (*Event, bool) {
 	s := scanner{text: envelope}
 	e := &Event{envelope: envelope}
 	s.expect(`{"event_type":"`)
-	e.typ = Type(s.rest())
+	e.typ = Type(s.tail())
 	s.expect(`,"data":`)
 	from := s.at
 	s.value()
 	e.data = envelope[from:s.at]
 	m := &e.meta
 	s.expect(`,"metadata":{"event_id":"`)
-	m.EventID = s.rest()
+	m.EventID = s.tail()
 	s.expect(`,"idempotency_key":"`)
-	m.IdempotencyKey = s.rest()
+	m.IdempotencyKey = s.tail()
 	s.expect(`,"source":"`)
-	m.Source = s.rest()
+	m.Source = s.tail()
 	s.expect(`,"subject":"`)
-	m.Subject = s.rest()
+	m.Subject = s.tail()
 	s.expect(`,"time":"`)
 	m.Time = s.time()
 	s.expect(`,"correlation_id":"`)
-	m.CorrelationID = s.rest()
+	m.CorrelationID = s.tail()
 	if s.found(`,"causation_id":"`) {
-		m.CausationID = s.rest()
+		m.CausationID = s.tail()
 	}
 	if s.found(`,"traceparent":"`) {
-		m.TraceParent = s.rest()
+		m.TraceParent = s.tail()
 	}
 	s.expect(`,"hops":`)
 	m.Hops = s.hops()
@@ -69,9 +69,9 @@ func (s *scanner) expect(word string) {
 	}
 }
 
-// rest reads the rest of a string and its closing quote. It knows the escapes
+// tail reads the rest of a string and its closing quote. It knows the escapes
 // that appendText writes.
-func (s *scanner) rest() string {
+func (s *scanner) tail() string {
 	if s.failed {
 		return ""
 	}

@@ -87,8 +87,7 @@ const columns = `rowid, id, customer_id, currency, items, total_cents, status, v
 
 // Get implements Repository.
 func (r *SQL) Get(ctx context.Context, id string) (Order, error) {
-	row := r.db.Reader().QueryRowContext(ctx, `SELECT `+columns+` FROM orders WHERE id = ?`, id)
-	o, _, err := scan(row.Scan)
+	o, _, err := scan(r.db.Reader().QueryRowContext(ctx, `SELECT `+columns+` FROM orders WHERE id = ?`, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Order{}, notFound(id)
 	}

@@ -47,7 +47,7 @@ func Coded(doing, path string, closed bool, err error) error {
 	case sqlite3.SQLITE_FULL:
 		return diskFull(doing, err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
-		if outOfSpace(path) {
+		if lacksCapacity(path) {
 			return diskFull(doing, err)
 		}
 		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, path, err)
@@ -71,10 +71,10 @@ func diskFull(doing string, err error) error {
 	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space: %w", doing, err)
 }
 
-// outOfSpace reports whether the file's disk has no room or no inodes left, or this
+// lacksCapacity reports whether the file's disk has no room or no inodes left, or this
 // process's limit on the size of files (ulimit -f) is reached. SQLite answers some failures
 // to grow its files with a plain I/O error.
-func outOfSpace(path string) bool {
+func lacksCapacity(path string) bool {
 	const page = 64 << 10 // what one growth of the shared-memory file may take, rounded up
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil {

@@ -53,7 +53,7 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	found.Schema, found.Last = head.Schema, head.At.Seq
 	var lacks *loss
 	switch {
-	case err != nil && outOfSpace(path):
+	case err != nil && lacksCapacity(path):
 		return found, fault.New(fault.Exhausted, "%s cannot be read: the disk is full: %w", path, err)
 	case err != nil:
 		return found, fault.New(fault.Internal, "%s cannot be read: %w", path, err)
