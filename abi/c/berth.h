@@ -15,7 +15,7 @@
  *         }
  *     }
  *
- * A function with (buf, cap) answers the true length n of what it yields, or a
+ * A function with (buf, cap) returns the whole length n of what it yields, or a
  * negative code. If n > cap nothing was copied: call berth_last with a buffer
  * of n bytes. Lengths are bytes; nothing ends with a zero byte. The header
  * needs no C library. ABI.md is the contract in full.
@@ -30,7 +30,7 @@ extern "C" {
 #define BERTH_IMPORT(name) __attribute__((import_module("berth_v1"), import_name(name)))
 #define BERTH_EXPORT(name) __attribute__((export_name(name)))
 
-/* Codes: what a call answers when it fails. */
+/* Codes: the results of calls that fail. */
 #define BERTH_END (-1)         /* no more events: return from run */
 #define BERTH_INVALID (-2)     /* an argument is malformed, or no event is open */
 #define BERTH_DENIED (-3)      /* the capability is not granted */

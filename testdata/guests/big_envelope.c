@@ -1,6 +1,6 @@
 // Takes each event with a buffer of 16 bytes and fetches the whole by last,
 // twice, growing its memory when needed. It answers {"bytes": n, "copied": c}:
-// the length that next told, and how many bytes were the same both times.
+// the length that next returned, and how many bytes were the same both times.
 #include "berth.h"
 
 static char small[16], result[64];

@@ -1,4 +1,4 @@
-// Finishes each event twice and tells what the second finish answered in the
+// Finishes each event twice and writes the second finish's result to the
 // log: "second finish: -2".
 #include "answer.h"
 
