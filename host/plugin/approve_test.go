@@ -75,7 +75,7 @@ func TestApproveRefuses(t *testing.T) {
 	}{
 		{"nobody", wire.Approval{}, fault.NotFound, "there is no plugin"},
 		{"b a d", wire.Approval{}, fault.Conflict, "is rejected"},
-		{"x", wire.Approval{Capabilities: []string{"kv", "secret"}}, fault.Invalid, `capabilities[1]: "secret" is not a capability that x asks for`},
+		{"x", wire.Approval{Capabilities: []string{"kv", "secret"}}, fault.Invalid, `capabilities[1]: "secret" is not a capability that the plugin requests`},
 		{"x", wire.Approval{SHA256: strings.Repeat("0", 64)}, fault.Precondition, "has another sha256"},
 	}
 	for _, tt := range tests {

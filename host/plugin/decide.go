@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/plugin/grants"
 	"github.com/berth-host/berth/host/plugin/schema"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -197,9 +198,9 @@ func (l *loop) evaluate(e *entry, f *file) target {
 	}
 	e.grants = t.settings.Grants
 	hold := t.settings.Hold
-	lacks := missing(t.manifest, t.settings.Grants)
+	lacks := grants.Missing(t.manifest.Capabilities, t.settings.Grants)
 	if lacks == "" && e.running != nil {
-		lacks = widened(e.running.manifest, t.manifest, t.settings.Grants)
+		lacks = grants.Widened(e.running.manifest.Capabilities, t.manifest.Capabilities, t.settings.Grants)
 	}
 	switch {
 	case !t.settings.Enabled && !hold:
@@ -250,7 +251,7 @@ func (l *loop) keepRunning(e *entry) (t *target, why string) {
 	if !s.Enabled && !s.Hold {
 		return nil, switchedOff
 	}
-	if lacks := missing(now.manifest, s.Grants); lacks != "" {
+	if lacks := grants.Missing(now.manifest.Capabilities, s.Grants); lacks != "" {
 		return nil, lacks
 	}
 	now.settings = s

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/plugin/folder"
+	"github.com/berth-host/berth/host/plugin/grants"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -54,7 +56,7 @@ func (m *Manager) SetPaused(ctx context.Context, name string, paused bool) (wire
 // one to be approved or is not sufficient, and fault.Conflict while the plugin's file is
 // not inspected.
 func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
-	var grants []spec.Grant
+	var approved []spec.Grant
 	return m.decide(ctx, name, decision{doing: "approve " + name, enabled: true,
 		prepare: func(l *loop, e *entry) (done bool, err error) {
 			if precondition != nil {
@@ -62,10 +64,10 @@ func (m *Manager) Approve(ctx context.Context, name string, in wire.Approval, pr
 					return false, err
 				}
 			}
-			grants, done, err = l.approval(e, in, precondition != nil)
+			approved, done, err = l.approval(e, in, precondition != nil)
 			return done, err
 		},
-		persist: func(ctx context.Context) error { return m.config.SetGrants(ctx, name, grants) },
+		persist: func(ctx context.Context) error { return m.config.SetGrants(ctx, name, approved) },
 	})
 }
 
@@ -116,6 +118,34 @@ func (l *loop) prepare(name string, d decision) (done bool, err error) {
 		return false, nil
 	}
 	return d.prepare(l, e)
+}
+
+// approval returns a plugin's grants extended by what is approved. done means that they
+// contain it already. shown means that the caller has checked the plugin as it is.
+func (l *loop) approval(e *entry, in wire.Approval, shown bool) (extended []spec.Grant, done bool, err error) {
+	doing := "approve " + e.name
+	var t target
+	sidecar := false
+	switch f := l.fileOf(e); {
+	case f != nil && f.SHA256 != "":
+		t = target{sha256: f.SHA256, manifest: f.Manifest}
+		sidecar = f.pin == nil && f.state.Sidecar != (folder.Stamp{})
+	case e.running != nil:
+		t = e.running.target
+	default:
+		return nil, false, fault.New(fault.Conflict, "%s: its manifest is not known yet; try again", doing)
+	}
+	if in.SHA256 != "" && in.SHA256 != t.sha256 {
+		return nil, false, fault.New(fault.Precondition, "%s: its file has another sha256 now, %s; look at its capabilities first", doing, t.sha256)
+	}
+	if in.SHA256 != "" && sidecar && !shown {
+		return nil, false, fault.New(fault.Precondition, "%s: sha256 does not cover the manifest, which is in a file beside the module; send its ETag as If-Match", doing)
+	}
+	s, err := l.m.config.Settings(e.name, t.manifest)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", doing, err)
+	}
+	return grants.Extend(t.manifest.Capabilities, s.Grants, in.Capabilities)
 }
 
 // reconsider decides about a name anew, and retries what has failed.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/plugin/folder"
+	"github.com/berth-host/berth/host/plugin/grants"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -167,7 +168,7 @@ func (l *loop) entryView(e *entry) view {
 	describe(&r.plugin, t)
 	r.target = t
 	if e.running != nil && e.verdict == needsApproval && f != nil && f.there() {
-		r.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: capabilities(f.Manifest, e.grants)}
+		r.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: grants.Capabilities(f.Manifest.Capabilities, e.grants)}
 	}
 	return r
 }
@@ -187,6 +188,18 @@ func conditioned(p *wire.Plugin, v *version) {
 	p.State, p.Reason, p.Since = c.State, c.Reason, c.Since
 }
 
+// subscribes lists the event types of a manifest. It is never nil.
+func subscribes(m abi.Manifest) []string {
+	if m.Subscribes == nil {
+		return []string{"*"} // every routed type
+	}
+	list := make([]string, 0, len(m.Subscribes))
+	for _, s := range m.Subscribes {
+		list = append(list, s.EventType)
+	}
+	return list
+}
+
 // describe fills in what the manifest says, as far as there is one.
 func describe(p *wire.Plugin, t target) {
 	p.SHA256 = t.sha256
@@ -195,7 +208,7 @@ func describe(p *wire.Plugin, t target) {
 	if t.sha256 != "" {
 		p.Subscribes = subscribes(t.manifest)
 	}
-	p.Capabilities = capabilities(t.manifest, t.settings.Grants)
+	p.Capabilities = grants.Capabilities(t.manifest.Capabilities, t.settings.Grants)
 }
 
 // state says where the plugin stands; f is the file that has its name, or nil.

@@ -1,7 +1,6 @@
-package plugin
+package grants
 
 import (
-	"reflect"
 	"strings"
 	"testing"
 
@@ -17,10 +16,10 @@ func secrets(names ...string) abi.Capability { return abi.Capability{Name: "secr
 
 func TestMissingNamesWhatIsRequired(t *testing.T) {
 	required := func(c abi.Capability) abi.Capability { c.Required = true; return c }
-	manifest := func(c ...abi.Capability) abi.Manifest { return abi.Manifest{Capabilities: c} }
+	manifest := func(c ...abi.Capability) []abi.Capability { return c }
 	kv := abi.Capability{Name: "kv"}
 	for _, tt := range []struct {
-		manifest abi.Manifest
+		manifest []abi.Capability
 		grants   []spec.Grant
 		want     string
 	}{
@@ -32,19 +31,19 @@ func TestMissingNamesWhatIsRequired(t *testing.T) {
 		{manifest(required(http("a.test")), kv, required(emit("x_*"))), nil,
 			"it requires the capabilities http (hosts a.test) and emit (event types x_*), which are not granted"},
 	} {
-		if got := missing(tt.manifest, tt.grants); got != tt.want {
+		if got := Missing(tt.manifest, tt.grants); got != tt.want {
 			t.Errorf("%+v with %+v: %q, want %q", tt.manifest, tt.grants, got, tt.want)
 		}
 	}
 }
 
 func TestWidenedNamesWhatIsNew(t *testing.T) {
-	manifest := func(c ...abi.Capability) abi.Manifest { return abi.Manifest{Capabilities: c} }
+	manifest := func(c ...abi.Capability) []abi.Capability { return c }
 	one, two := secrets("a"), secrets("a", "b")
 	grants := []spec.Grant{{Name: "secret", Targets: spec.Targets{Names: []string{"a"}}}}
 	for _, tt := range []struct {
 		name          string
-		running, next abi.Manifest
+		running, next []abi.Capability
 		grants        []spec.Grant
 		want          string
 	}{
@@ -56,7 +55,7 @@ func TestWidenedNamesWhatIsNew(t *testing.T) {
 		{"two", manifest(one, http("a.test")), manifest(two, http("b.test")), append(grants, spec.Grant{Name: "http", Targets: spec.Targets{Hosts: []string{"a.test"}}}),
 			"it asks for more than is granted: secret (names a, b) and http (hosts b.test)"},
 	} {
-		if got := widened(tt.running, tt.next, tt.grants); got != tt.want {
+		if got := Widened(tt.running, tt.next, tt.grants); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -69,21 +68,13 @@ func TestLongListsAreCut(t *testing.T) {
 			t.Errorf("%d: %q", n, got)
 		}
 	}
-	if got := asksFor(abi.Capability{Name: "kv"}); got != "kv" {
+	if got := describe(abi.Capability{Name: "kv"}); got != "kv" {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestSubscribesIsNeverNil(t *testing.T) {
-	for _, tt := range []struct {
-		list []abi.Subscription
-		want []string
-	}{{nil, []string{"*"}}, {[]abi.Subscription{}, []string{}}, {[]abi.Subscription{{EventType: "a"}, {EventType: "b_*"}}, []string{"a", "b_*"}}} {
-		if got := subscribes(abi.Manifest{Subscribes: tt.list}); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%v: got %#v, want %#v", tt.list, got, tt.want)
-		}
-	}
-	if got := capabilities(abi.Manifest{}, nil); got == nil || len(got) != 0 {
+func TestCapabilitiesIsNeverNil(t *testing.T) {
+	if got := Capabilities(nil, nil); got == nil || len(got) != 0 {
 		t.Errorf("got %#v", got)
 	}
 }
