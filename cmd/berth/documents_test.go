@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,22 +17,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/berth-host/berth/cmd/berth/internal/client"
 )
 
 // documentTimeout bounds each command of a document, compilation of the example
 // handlers included. Only a hang exceeds it.
 const documentTimeout = 10 * time.Minute
 
-// TestDocuments runs every command of README.md and docs/quickstart.md in order, in
+// TestDocuments runs every command of README.md and two more documents in order, in
 // a copy of the repository, against the real binary, and compares the output with
-// the one shown. Ids, times, durations and ports match any other; "…" matches any
-// text of a line and, alone on a line, any number of lines. A command that only
-// reads is repeated until its output matches, because deliveries take a moment.
+// the one shown. Ids, keys, times, durations and addresses match any other, and stand
+// for the real ones in later commands and files; "…" matches any text of a line and,
+// alone on a line, any number of lines. A command that only reads is repeated until
+// its output matches, because deliveries take a moment.
 func TestDocuments(t *testing.T) {
 	berth := buildBerth(t)
-	for _, name := range []string{"README.md", "docs/quickstart.md"} {
+	for _, name := range []string{"README.md", "docs/quickstart.md", "docs/marketplace.md"} {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("..", "..", name))
 			if err != nil {
@@ -47,7 +45,7 @@ func TestDocuments(t *testing.T) {
 			steps := 0
 			for _, b := range blocks {
 				if b.file != "" {
-					w.create(b.file, b.text)
+					w.create(b.file, w.real(b.text))
 				}
 				for _, s := range b.steps() {
 					w.run(s)
@@ -85,7 +83,7 @@ func fencedBlocks(document string) (blocks []fencedBlock, err error) {
 		switch {
 		case isFence && open == nil:
 			language, file, _ := strings.Cut(fence, " file=")
-			if !slices.Contains([]string{"", "console", "go", "json", "yaml"}, language) {
+			if !slices.Contains([]string{"", "console", "go", "json", "text", "yaml"}, language) {
 				return nil, fmt.Errorf("line %d: commands are in blocks of the language console, not %q", i+1, language)
 			}
 			open = &fencedBlock{language: language, file: file, line: i + 2}
@@ -119,9 +117,10 @@ func (b fencedBlock) steps() (steps []step) {
 
 // documentWorkspace is a copy of the repository in which a document's commands run.
 type documentWorkspace struct {
-	t   *testing.T
-	dir string
-	env []string
+	t     *testing.T
+	dir   string
+	env   []string
+	shown map[string]string // a document's ids, keys and addresses: the real ones
 }
 
 // buildBerth builds the binary without the race detector, with which compiling a
@@ -141,7 +140,7 @@ func buildBerth(t *testing.T) (file string) {
 // with a free port, and small guests. bin/curl is this test binary.
 func newDocumentWorkspace(t *testing.T, berth string) *documentWorkspace {
 	t.Helper()
-	w := &documentWorkspace{t: t, dir: t.TempDir()}
+	w := &documentWorkspace{t: t, dir: t.TempDir(), shown: make(map[string]string)}
 	repository := os.DirFS(filepath.Join("..", ".."))
 	for _, tree := range []string{"Makefile", "go.mod", "go.sum", "abi", "cmd/demo", "config", "host", "plugins-src", "testdata/guests"} {
 		err := fs.WalkDir(repository, tree, func(path string, d fs.DirEntry, err error) error {
@@ -206,38 +205,39 @@ func (w *documentWorkspace) create(path, text string) {
 
 var (
 	shellComment = regexp.MustCompile(`\s+#.*$`)
-	readOnly     = regexp.MustCompile(`^(curl|bin/berth (plugin (list|show)|events (show|list|log|dead-letters list)|orders (show|list)))\b`)
+	readOnly     = regexp.MustCompile(`^(curl|(bin/)?berth (plugin (list|show)|events (show|list|log|dead-letters list)|orders (show|list)|marketplace search))\b`)
+	foreground   = regexp.MustCompile(`^berth (serve|marketplace serve)\b`)
 )
 
 // run runs one command and compares its output.
 func (w *documentWorkspace) run(s step) {
 	w.t.Helper()
-	command := shellComment.ReplaceAllString(s.command, "")
-	switch command {
-	case "make test": // which runs this test
+	command := w.real(shellComment.ReplaceAllString(s.command, ""))
+	switch {
+	case command == "make test": // which runs this test
 		w.requireTarget("test")
 		return
-	case "make run":
+	case command == "make run":
 		w.requireTarget("run")
 		w.start(s, "make -o build run") // bin/berth is there
 		return
+	case foreground.MatchString(command):
+		w.start(s, command+" --listen 127.0.0.1:0")
+		return
 	}
-	pattern, err := outputPattern(s.want)
-	if err != nil {
-		w.t.Fatalf("line %d: %v", s.line, err)
-	}
+	pattern := w.pattern(s)
 	deadline := time.Now().Add(documentTimeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		cmd := exec.CommandContext(w.t.Context(), "sh", "-c", w.addressed(command))
+		cmd := exec.CommandContext(w.t.Context(), "sh", "-c", command)
 		cmd.Dir, cmd.Env = w.dir, w.env
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && strings.Contains(s.want, "berth: ") {
 			err = nil // the document shows an error
 		}
-		if err == nil && pattern.MatchString(normalized(string(out))) {
+		if err == nil && pattern.match(string(out), w.shown) {
 			return
 		}
 		if !readOnly.MatchString(command) || time.Now().After(deadline) {
@@ -245,6 +245,24 @@ func (w *documentWorkspace) run(s step) {
 		}
 		<-tick.C
 	}
+}
+
+// pattern returns the pattern of a step's output.
+func (w *documentWorkspace) pattern(s step) outputPattern {
+	w.t.Helper()
+	p, err := newOutputPattern(s.want)
+	if err != nil {
+		w.t.Fatalf("line %d: %v", s.line, err)
+	}
+	return p
+}
+
+// real replaces what a document shows by what its commands printed.
+func (w *documentWorkspace) real(text string) string {
+	for shown, real := range w.shown {
+		text = strings.ReplaceAll(text, shown, real)
+	}
+	return text
 }
 
 // requireTarget fails the test unless the Makefile has a target.
@@ -257,23 +275,6 @@ func (w *documentWorkspace) requireTarget(name string) {
 	if !regexp.MustCompile(`(?m)^` + name + `:`).Match(text) {
 		w.t.Fatalf("the Makefile has no target %s", name)
 	}
-}
-
-// addressed replaces the documents' address by the one of the running host.
-func (w *documentWorkspace) addressed(command string) string {
-	const shown = "http://127.0.0.1:8080"
-	if !strings.Contains(command, shown) {
-		return command
-	}
-	text, err := os.ReadFile(filepath.Join(w.dir, "data", client.StateFile))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var host struct{ URL string }
-	if err := json.Unmarshal(text, &host); err != nil {
-		w.t.Fatal(err)
-	}
-	return strings.ReplaceAll(command, shown, host.URL)
 }
 
 // lockedBuffer is a buffer that a process writes while the test reads it.
@@ -298,10 +299,7 @@ func (b *lockedBuffer) String() string {
 // that the document shows.
 func (w *documentWorkspace) start(s step, command string) {
 	w.t.Helper()
-	pattern, err := outputPattern(s.want)
-	if err != nil {
-		w.t.Fatalf("line %d: %v", s.line, err)
-	}
+	pattern := w.pattern(s)
 	var out lockedBuffer
 	cmd := exec.Command("sh", "-c", "exec "+command)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.dir, w.env, &out, &out
@@ -327,7 +325,7 @@ func (w *documentWorkspace) start(s step, command string) {
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !pattern.MatchString(normalized(out.String())) {
+	for !pattern.match(out.String(), w.shown) {
 		select {
 		case <-ended:
 			w.t.Fatalf("line %d: $ %s ended:\n%s", s.line, s.command, &out)
@@ -338,65 +336,82 @@ func (w *documentWorkspace) start(s step, command string) {
 	}
 }
 
-// variable are the parts of an output that differ from run to run, and what stands
-// for them.
-var variable = []struct {
+// variable is what differs from run to run: ids, keys, addresses, and then, which
+// nothing refers to, times, durations and the number of instances.
+var variable = regexp.MustCompile(`([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|RW[0-9A-Za-z+/]{54}|127\.0\.0\.1:\d+)` +
+	`|\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?Z?)?|\d+(?:\.\d+)? ms|\bloop +\d+`)
+
+// outputPattern is the output that a document shows, as a pattern.
+type outputPattern struct {
 	pattern *regexp.Regexp
-	name    string
-}{
-	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "ID"},
-	{regexp.MustCompile(`\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?Z?)?`), "TIME"},
-	{regexp.MustCompile(`\d+(\.\d+)? ms`), "DURATION"},
-	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
-	{regexp.MustCompile(`\bloop\s+\d+`), "loop INSTANCES"},
-	{regexp.MustCompile(`[ \t]+`), " "}, // columns are as wide as their content
+	shown   []string // what stands in the document for each group
 }
 
-// normalized replaces what differs from run to run.
-func normalized(output string) string {
-	for _, v := range variable {
-		output = v.pattern.ReplaceAllString(output, v.name)
-	}
-	lines := strings.Split(output, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
-	}
-	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"
-}
-
-// outputPattern returns the pattern of the output that a document shows.
-func outputPattern(shown string) (*regexp.Regexp, error) {
-	shown = strings.TrimRight(normalized(shown), "\n")
-	if shown == "" {
-		return regexp.Compile(`\A\s*\z`)
-	}
+// newOutputPattern returns the pattern of an output.
+func newOutputPattern(output string) (p outputPattern, err error) {
 	var pattern strings.Builder
-	for line := range strings.SplitSeq(shown, "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(output), "\n") {
 		if line == "…" {
-			pattern.WriteString(`(?:[^\n]*\n)*?`)
+			pattern.WriteString(`(?:.*\n)*?`)
 			continue
 		}
-		pattern.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), "…", `[^\n]*`) + `\n`)
+		line = strings.TrimSpace(line)
+		for _, at := range variable.FindAllStringSubmatchIndex(line, -1) {
+			if at[2] >= 0 {
+				p.shown = append(p.shown, line[at[2]:at[3]])
+			}
+		}
+		var parts []string
+		for _, part := range variable.Split(line, -1) {
+			part = strings.ReplaceAll(regexp.QuoteMeta(part), "…", `.*`)
+			parts = append(parts, spaces.ReplaceAllString(part, ` +`)) // columns are as wide as their content
+		}
+		pattern.WriteString(` *` + strings.Join(parts, `(?:`+variable.String()+`)`) + ` *\n`)
 	}
-	return regexp.Compile(`\A` + pattern.String() + `\z`)
+	p.pattern, err = regexp.Compile(`\A` + pattern.String() + `\s*\z`)
+	return p, err
+}
+
+var spaces = regexp.MustCompile(` +`)
+
+// match reports whether an output is the one shown, and then notes in real what
+// stands for what.
+func (p outputPattern) match(output string, real map[string]string) bool {
+	found := p.pattern.FindStringSubmatch(strings.TrimRight(output, "\n") + "\n")
+	if found == nil {
+		return false
+	}
+	shown := p.shown
+	for _, value := range found[1:] {
+		if value != "" && len(shown) > 0 {
+			real[shown[0]] = value
+			shown = shown[1:]
+		}
+	}
+	return true
 }
 
 // TestOutputPattern holds what a document's output matches.
 func TestOutputPattern(t *testing.T) {
-	const shown = "order 01a20976-1f12-7235-b44a-83658258e8b1\n…\necho  ok  0.02 ms  {…,\"n\":1}\n…\n"
+	const id, other = "01a20976-1f12-7235-b44a-83658258e8b1", "99a20976-1f12-7235-b44a-83658258e8b2"
+	const shown = "order " + id + "\n…\necho  ok  0.02 ms  {…,\"n\":1}\n…\nat http://127.0.0.1:8080\n"
+	p, err := newOutputPattern(shown)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for got, want := range map[string]bool{
-		"order 99a20976-1f12-7235-b44a-83658258e8b2\necho ok 10.5 ms {\"a\":2,\"n\":1}\n":            true,
-		"order 99a20976-1f12-7235-b44a-83658258e8b2\na\n\nb\necho ok 1 ms {\"a\":2,\"n\":1}\nmore\n": true,
-		"order 99a20976-1f12-7235-b44a-83658258e8b2\necho dead 10.5 ms {\"a\":2,\"n\":1}\n":          false,
-		"order 99a20976-1f12-7235-b44a-83658258e8b2\n":                                               false,
-		"an order 99a20976-1f12-7235-b44a-83658258e8b2\necho ok 1 ms {\"a\":2,\"n\":1}\n":            false,
+		"order " + other + "\necho ok 10.5 ms {\"a\":2,\"n\":1}\nat http://127.0.0.1:7\n":            true,
+		"order " + other + "\na\n\nb\necho ok 1 ms {\"a\":2,\"n\":1}\nmore\nat http://127.0.0.1:7\n": true,
+		"order " + other + "\necho dead 10.5 ms {\"a\":2,\"n\":1}\nat http://127.0.0.1:7\n":          false,
+		"order " + other + "\n": false,
+		"an order " + other + "\necho ok 1 ms {\"a\":2,\"n\":1}\nat http://127.0.0.1:7\n": false,
 	} {
-		pattern, err := outputPattern(shown)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if matched := pattern.MatchString(normalized(got)); matched != want {
+		real := make(map[string]string)
+		if matched := p.match(got, real); matched != want {
 			t.Errorf("%q: got %v, want %v", got, matched, want)
+		}
+		if want && (real[id] != other || real["127.0.0.1:8080"] != "127.0.0.1:7") {
+			t.Errorf("%q: got %v", got, real)
 		}
 	}
 }
