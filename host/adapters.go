@@ -176,16 +176,20 @@ type installer struct{ *install.Installer }
 
 // Install implements api.Installer.
 func (i installer) Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error) {
-	return i.Installer.Install(ctx, install.Request{Name: in.Name, Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref}, in.Approve, report)
+	return i.Installer.Install(ctx, install.Request{Name: in.Name, Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref},
+		in.Approve, report)
 }
 
 // Upgrade implements api.Installer.
-func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
-	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref, Precondition: precondition}, in.Approve, report)
+func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error,
+	report func(wire.Progress)) (wire.Plugin, error) {
+	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref,
+		Precondition: precondition}, in.Approve, report)
 }
 
 // Rollback implements api.Installer.
-func (i installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error) {
+func (i installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error,
+	report func(wire.Progress)) (wire.Plugin, error) {
 	return i.Installer.Rollback(ctx, name, version, precondition, report)
 }
 
@@ -217,7 +221,8 @@ func (p installedPlugins) Free(ctx context.Context, name string) error {
 }
 
 // Prepare implements install.Plugins.
-func (p installedPlugins) Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (install.Candidate, error) {
+func (p installedPlugins) Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (
+	install.Candidate, error) {
 	c, err := p.manager().Prepare(ctx, name, module, approved)
 	if err != nil {
 		return nil, err

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestCloseGivesEveryPartGraceTime: one that has used the time up leaves the others
-// enough to write down what they have.
+// TestCloseGivesEveryPartGraceTime: a part that uses up the timeout leaves the other
+// parts enough time to flush.
 func TestCloseGivesEveryPartGraceTime(t *testing.T) {
 	h := &Host{closed: make(chan struct{})}
 	var order []string
@@ -30,7 +30,7 @@ func TestCloseGivesEveryPartGraceTime(t *testing.T) {
 	cancel()
 	err := h.Close(ctx)
 	if !errors.Is(err, broken) || errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want what was broken alone", err)
+		t.Errorf("got %v, want the error of the broken part alone", err)
 	}
 	if want := []string{"endless", "broken", "first"}; !slices.Equal(order, want) {
 		t.Errorf("got %v, want %v", order, want)

@@ -33,7 +33,8 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 	if settings.Engine == config.EngineMemory {
 		h.logger.Warn("bus.engine is memory: events, orders and outcomes are lost when the host stops")
 		h.storeHealth = func() error { return nil }
-		return h.bounded(bus.NewMemory(bus.MemoryConfig{Window: window}), window, func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
+		return h.bounded(bus.NewMemory(bus.MemoryConfig{Window: window}), window,
+			func(b *bus.Bus) orders.Repository { return orders.NewMemory(b) }), nil
 	}
 	s, err := store.Open(ctx, store.Config{Path: h.dataFile(doctor.StoreFile), Window: window, Logger: h.logger,
 		Evidence: doctor.Evidence(h.live.DataDir()), AcceptDataLoss: h.cfg.AcceptDataLoss, Compact: h.cfg.Compact})

@@ -76,7 +76,7 @@ func (l benchLog) publish(b *testing.B, events []*event.Event) {
 	}
 }
 
-// fleet is some handlers with a pool of the same guest each.
+// fleet is a number of handlers, each with a pool of the same guest.
 type fleet struct {
 	handlers []*delivery.Source
 	stop     func()
@@ -87,7 +87,7 @@ var benchPolicy = delivery.Policy{
 	Breaker: spec.BreakerPolicy{Failures: 10},
 }
 
-// source lets a pool take from a handler, as a Host does.
+// source adapts a handler to the sandbox, as a Host does.
 type source struct{ *delivery.Source }
 
 func (s source) Lease() sandbox.Lease { return s.Source.Lease() }
@@ -127,7 +127,7 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 	return f
 }
 
-// await waits until every handler has delivered so many events.
+// await waits until every handler has delivered this number of events.
 func (f *fleet) await(b *testing.B, delivered uint64) {
 	look := time.NewTicker(200 * time.Microsecond)
 	defer look.Stop()
@@ -144,10 +144,10 @@ func (f *fleet) await(b *testing.B, delivered uint64) {
 	}
 }
 
-// rawLoops is the ceiling: the same guest's function in a bare wazero, without
-// metering and without Berth, in so many goroutines with a runtime each, which
-// call it for each of the events so many times together. Each turn is write the
-// envelope, call, read the result. It answers the calls per second.
+// rawLoops measures the ceiling: goroutines that each run the same guest in a wazero
+// runtime of their own, without metering and without Berth, and together call it for each
+// event this number of times. Each iteration writes the envelope, calls the function and
+// reads the result. It returns the calls per second.
 func rawLoops(b *testing.B, wasm []byte, goroutines, times int, events []*event.Event) float64 {
 	n := times * len(events)
 	var ready, done sync.WaitGroup
@@ -220,8 +220,8 @@ func bare(ctx context.Context, r wazero.Runtime, wasm []byte) (api.Module, error
 	return r.InstantiateModule(ctx, m, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 }
 
-// cpu is the processor time that this process has used. Where others use the
-// machine too it tells more than the clock on the wall.
+// cpu returns the processor time that this process has used. On a shared machine it is
+// more precise than elapsed time.
 func cpu(b *testing.B) time.Duration {
 	var used unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
@@ -235,17 +235,17 @@ func middle(xs []float64) float64 {
 	return xs[len(xs)/2]
 }
 
-// BenchmarkFanOut is what ten handlers deliver together from the memory engine,
-// publishing included, against the same guest run bare on two cores.
+// BenchmarkFanOut compares ten handlers on the memory engine, publishing included, with
+// the same guest in plain wazero on two cores.
 func BenchmarkFanOut(b *testing.B) { compareWithRaw(b, 10, 4, 2, 20_000) }
 
-// BenchmarkDelivery is what one handler with one instance delivers from the memory
-// engine, publishing included, against the same guest run bare by one goroutine.
+// BenchmarkDelivery compares one handler with one instance on the memory engine,
+// publishing included, with the same guest in plain wazero in one goroutine.
 func BenchmarkDelivery(b *testing.B) { compareWithRaw(b, 1, 1, 1, 100_000) }
 
-// compareWithRaw lets a fleet and the bare guest take turns with the same events,
-// and compares the medians of both. What publishing alone takes is measured apart,
-// with a log that nobody reads: "x-raw-delivering" is without it.
+// compareWithRaw alternates between a fleet and plain wazero with the same events and
+// compares the medians. It measures publishing alone on a log without readers:
+// "x-raw-delivering" excludes it.
 func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int) {
 	m := bus.NewMemory(bus.MemoryConfig{Window: benchWindow()})
 	log := newBenchLog(b, m, m.Window())
@@ -265,8 +265,8 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 	for b.Loop() {
 		list := benchEvents(b, events)
 		measure := func(rates, costs *[]float64, run func() float64) {
-			runtime.GC() // what was made before is not this one's to collect
-			runtime.GC() // and is swept then
+			runtime.GC() // garbage of the former iteration is not part of this one
+			runtime.GC() // completes the sweep
 			before := cpu(b)
 			*rates = append(*rates, run())
 			*costs = append(*costs, float64(cpu(b)-before)/deliveries)
@@ -308,8 +308,8 @@ func benchGuest(b *testing.B, name string) []byte {
 	return wasm
 }
 
-// BenchmarkDurableLog is what ten handlers deliver together from the SQLite file,
-// in which the events are already, and in which outcomes and cursors are written.
+// BenchmarkDurableLog measures ten handlers on the SQLite engine that read stored events
+// and write outcomes and cursors.
 func BenchmarkDurableLog(b *testing.B) {
 	wasm := benchGuest(b, "echo")
 	const events = 50_000

@@ -142,7 +142,10 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	h.background("the retention", h.retention.Run)
 	h.background("the retention of dead letters", retention.DeadLetters{
-		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention }, Purge: h.runner.Dispatcher.Purge, Logger: h.logger}.Run)
+		Retention: func() time.Duration { return h.live.Config().Bus.DeadLetters.Retention },
+		Purge:     h.runner.Dispatcher.Purge,
+		Logger:    h.logger,
+	}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)
 	h.background("the watch of the configuration", h.live.Run)
 	return h.startAPI(ctx, log, events)

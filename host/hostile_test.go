@@ -22,10 +22,10 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestHostileSources has a running host refuse everything that a marketplace, a
-// server or whoever sits in between may do to it, each with an error of its own,
-// and with nothing changed.
-func TestHostileSources(t *testing.T) {
+// TestHostileSourcesAreRefused sends a running host every attack by a marketplace, a
+// server or a party in between. The host refuses each with its own error and changes
+// nothing.
+func TestHostileSourcesAreRefused(t *testing.T) {
 	b := openMarketplace(t)
 	b.release("echo", `{"name":"echo","version":"1.0.0"}`)
 	victim := b.release("echo", `{"name":"victim","version":"1.0.0"}`)
@@ -38,7 +38,7 @@ func TestHostileSources(t *testing.T) {
 	other, err := format.NewSigner()
 	check(t, err)
 
-	// A service of this machine that nobody may be led to.
+	// A private service of this machine, which the host must not connect to.
 	var connected atomic.Bool
 	inner := httptest.NewUnstartedServer(nil)
 	inner.Config.ConnState = func(net.Conn, http.ConnState) { connected.Store(true) }
@@ -55,7 +55,7 @@ func TestHostileSources(t *testing.T) {
 	}
 	before := s.snapshot()
 	if !strings.Contains(before, "plugins.lock.yaml") || !strings.Contains(before, running.SHA256) || !strings.Contains(before, ".store") {
-		t.Fatalf("the snapshot is not what it should be:\n%.2000s", before)
+		t.Fatalf("the snapshot is incomplete:\n%.2000s", before)
 	}
 
 	blob, release := format.BlobPath(victim.SHA256), format.ReleasePath("acme", "victim", "1.0.0")
@@ -186,20 +186,20 @@ func TestHostileSources(t *testing.T) {
 			}
 			t.Logf("%d %s", status, p.Detail)
 			if after := s.snapshot(); after != before {
-				t.Errorf("something has changed:\n%s\nto\n%s", before, after)
+				t.Errorf("the state has changed from\n%s\nto\n%s", before, after)
 				before = after
 			}
 		})
 	}
 	if connected.Load() {
-		t.Error("a private service was connected to")
+		t.Error("the host connected to a private service")
 	}
 	if n := b.looked.Load(); n < 2 {
 		t.Errorf("rebind.test was looked up %d times", n)
 	}
 
 	t.Run("slow loris for a list", func(t *testing.T) {
-		fresh := b.startHost() // the other goes by the list it has, until that expires
+		fresh := b.startHost() // the other one uses its stored list until that expires
 		before := fresh.snapshot()
 		b.restore()
 		b.answer(root, drip([]byte(" ")))
@@ -209,19 +209,19 @@ func TestHostileSources(t *testing.T) {
 		}
 		t.Logf("%d %s", status, p.Detail)
 		if fresh.snapshot() != before {
-			t.Error("something has changed")
+			t.Error("the state has changed")
 		}
 	})
 	t.Run("slow loris for a blob", func(t *testing.T) {
 		b.restore()
 		b.answer("/"+blob, drip(module))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the API gives it three minutes
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // the API allows three minutes
 		defer cancel()
 		if _, err := s.host.install.Install(ctx, install.Request{Name: "acme/victim"}, "", nil); !fault.Is(err, fault.Timeout) {
 			t.Errorf("got %v", err)
 		}
 		if s.snapshot() != before {
-			t.Error("something has changed")
+			t.Error("the state has changed")
 		}
 	})
 	t.Run("a capability grown at an upgrade", func(t *testing.T) {
@@ -231,12 +231,12 @@ func TestHostileSources(t *testing.T) {
 			t.Errorf("got %d %+v", status, p)
 		}
 		if s.snapshot() != before {
-			t.Error("something has changed")
+			t.Error("the state has changed")
 		}
 	})
 	t.Run("another signer at an upgrade", func(t *testing.T) {
 		b.restore()
-		// The marketplace gives the publisher another key, and signs for that.
+		// The marketplace assigns another key to the publisher and signs the list.
 		stolen := &testMarketplace{t: t, by: other, dir: t.TempDir()}
 		stolen.tree, err = publish.Open(stolen.dir, true)
 		check(t, err)
@@ -262,7 +262,7 @@ func TestHostileSources(t *testing.T) {
 			t.Errorf("got %d %+v", status, p)
 		}
 		if s.snapshot() != before {
-			t.Error("something has changed")
+			t.Error("the state has changed")
 		}
 	})
 	t.Run("and the honest one", func(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestRepairedLockRunsInstalledPlugins: without its lock an installed plugin is
-// listed as rejected with the reason, also one whose module does not name itself,
-// and it runs without a restart when the lock is back.
+// TestRepairedLockRunsInstalledPlugins: without the lock an installed plugin is listed as
+// rejected with the reason, even if its module has no name, and it runs without a
+// restart once the lock is restored.
 func TestRepairedLockRunsInstalledPlugins(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join("..", "testdata", "guests", "echo.wasm")) // has no manifest
 	check(t, err)
@@ -56,7 +56,7 @@ func TestRepairedLockRunsInstalledPlugins(t *testing.T) {
 	}
 }
 
-// becomes waits until a plugin is in a state.
+// becomes waits until a plugin has a state and reason.
 func (s *testHost) becomes(name string, state wire.PluginState, reason string) {
 	s.t.Helper()
 	var p wire.Plugin

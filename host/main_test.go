@@ -6,7 +6,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
-// TestMain lets this test binary be the child that vets modules for a Host.
+// TestMain lets this test binary be the child process that vets modules for a Host.
 func TestMain(m *testing.M) {
 	vet.RunIfChild()
 	m.Run()

@@ -36,8 +36,8 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// testMarketplace is a marketplace that can be made to answer anything. It is reached as
-// example.com, a name that its certificate is for, by a resolver of its own.
+// testMarketplace is a marketplace whose answers a test can replace. Its certificate is
+// for example.com, which its own resolver resolves to it.
 type testMarketplace struct {
 	t        *testing.T
 	by       format.Signer // of the marketplace and of its one publisher
@@ -45,12 +45,12 @@ type testMarketplace struct {
 	dir      string
 	server   *httptest.Server
 	resolver *net.Resolver
-	looked   atomic.Int64 // how often rebind.test was looked up
+	looked   atomic.Int64 // lookups of rebind.test
 	sequence int64
 
 	mu      sync.Mutex
 	instead map[string]http.HandlerFunc // of the tree's files, by path
-	asked   int                         // requests
+	asked   int                         // number of requests
 }
 
 func openMarketplace(t *testing.T) *testMarketplace {
@@ -90,8 +90,8 @@ func openMarketplace(t *testing.T) *testMarketplace {
 	return b
 }
 
-// answerNames has every name at 127.0.0.1, but rebind.test, which at first is where
-// nobody listens (RFC 1035, section 4.1).
+// answerNames resolves every name to 127.0.0.1 (RFC 1035, section 4.1), except for the
+// first lookup of rebind.test, which resolves to an address without a listener.
 func (b *testMarketplace) answerNames(conn net.PacketConn) {
 	query := make([]byte, 512)
 	for {
@@ -121,7 +121,7 @@ func (b *testMarketplace) answerNames(conn net.PacketConn) {
 	}
 }
 
-// url is where a path is, by a name.
+// url returns the URL of a path, by name.
 func (b *testMarketplace) url(path string) string {
 	_, port, _ := net.SplitHostPort(b.server.Listener.Addr().String())
 	return "https://example.com:" + port + path
@@ -133,7 +133,7 @@ func (b *testMarketplace) answer(path string, h http.HandlerFunc) {
 	b.instead[path] = h
 }
 
-// requests is how many there were.
+// requests returns the number of requests so far.
 func (b *testMarketplace) requests() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,7 +156,7 @@ func (b *testMarketplace) release(guest, manifest string) format.Release {
 	return bundle.Release
 }
 
-// restore has the tree's files answered again, with a list that is newer than any before.
+// restore serves the tree's files again, with a list newer than any before.
 func (b *testMarketplace) restore() {
 	b.mu.Lock()
 	b.instead = map[string]http.HandlerFunc{}
@@ -164,7 +164,7 @@ func (b *testMarketplace) restore() {
 	b.sign(nil)
 }
 
-// sign has a changed root answered, properly signed.
+// sign serves a changed root with a valid signature.
 func (b *testMarketplace) sign(change func(*format.Root)) {
 	b.t.Helper()
 	content, err := os.ReadFile(filepath.Join(b.dir, format.RootPath))
@@ -183,14 +183,14 @@ func (b *testMarketplace) sign(change func(*format.Root)) {
 	b.answer("/"+format.RootPath+format.SigSuffix, text(b.by.Sign(content, "")))
 }
 
-// forge has another file answered and listed.
+// forge serves and lists another file.
 func (b *testMarketplace) forge(path string, content []byte) {
 	b.t.Helper()
 	b.sign(func(r *format.Root) { r.Files[path] = format.FileOf(content) })
 	b.answer("/"+path, text(content))
 }
 
-// testHost is a running host that is configured with a testMarketplace.
+// testHost is a running host with a client for its API.
 type testHost struct {
 	t     *testing.T
 	host  *Host
@@ -198,7 +198,7 @@ type testHost struct {
 	token string
 }
 
-// startHost starts a host that trusts the testMarketplace.
+// startHost starts a host that trusts the marketplace.
 func (b *testMarketplace) startHost(change ...func(*Config)) *testHost {
 	b.t.Helper()
 	roots := x509.NewCertPool()
@@ -208,7 +208,7 @@ func (b *testMarketplace) startHost(change ...func(*Config)) *testHost {
 		marketplace.Config{RootCAs: roots, Resolver: b.resolver, Timeout: 5 * time.Second, Stall: 2 * time.Second}, change...)
 }
 
-// shop starts a host with a configuration.
+// startHost starts a host with a configuration.
 func startHost(t *testing.T, config string, fetch marketplace.Config, change ...func(*Config)) *testHost {
 	t.Helper()
 	dir := t.TempDir()
@@ -228,7 +228,7 @@ func startHost(t *testing.T, config string, fetch marketplace.Config, change ...
 	return s
 }
 
-// call asks the host's API; p is the problem that was answered.
+// call sends a request to the host's API; p is the problem of an error.
 func (s *testHost) call(method, path string, in, out any) (status int, p wire.Problem) {
 	s.t.Helper()
 	var body io.Reader
@@ -254,8 +254,8 @@ func (s *testHost) call(method, path string, in, out any) (status int, p wire.Pr
 	return resp.StatusCode, p
 }
 
-// snapshot is all that an installation that is refused must not change: store, lock,
-// journal, configuration, and the plugins that run.
+// snapshot returns the state that a refused install must not change: store, lock,
+// journal, configuration and running plugins.
 func (s *testHost) snapshot() string {
 	s.t.Helper()
 	var out strings.Builder
@@ -273,7 +273,7 @@ func (s *testHost) snapshot() string {
 		case err != nil:
 			return err
 		case d.IsDir() && (d.Name() == "cache" || d.Name() == "downloads"):
-			return fs.SkipDir // what was compiled, and what a download may go on with
+			return fs.SkipDir // compiled code and partial downloads
 		case d.IsDir() || d.Name() == "audit.log" || d.Name() == listFile || strings.HasPrefix(d.Name(), "berth.db"):
 			return nil
 		}
@@ -288,7 +288,7 @@ func (s *testHost) snapshot() string {
 	return out.String()
 }
 
-// delivered waits until an event is ok at every handler it is for.
+// delivered waits until the delivery of an event is ok.
 func delivered(t *testing.T, s *testHost, id string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

@@ -25,8 +25,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// pushed puts a module into a registry as the CNCF's layout has it, and returns the
-// module's digest.
+// pushed pushes a module to a registry in the CNCF's layout and returns its digest.
 func pushed(t *testing.T, files http.Handler, tag string, wasm []byte) string {
 	t.Helper()
 	put := func(method, path, kind string, body []byte) {
@@ -53,8 +52,8 @@ func pushed(t *testing.T, files http.Handler, tag string, wasm []byte) string {
 	return fmt.Sprintf("%x", sha256.Sum256(wasm))
 }
 
-// TestInstallFromRegistry installs, runs and upgrades a plugin of a registry that
-// wants the credentials of docker's file.
+// TestInstallFromRegistry installs, runs and upgrades a plugin from a registry that
+// requires the credentials of docker's file.
 func TestInstallFromRegistry(t *testing.T) {
 	var other []byte // as long as the module
 	files := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
@@ -103,7 +102,7 @@ func TestInstallFromRegistry(t *testing.T) {
 			t.Errorf("%s: got %d %+v, want %d %s", ref, got, p, status, text)
 		}
 		if s.snapshot() != before {
-			t.Errorf("%s: something has changed", ref)
+			t.Errorf("%s: the state has changed", ref)
 		}
 	}
 	repo := "oci://" + at + "/team/echo"
@@ -119,7 +118,7 @@ func TestInstallFromRegistry(t *testing.T) {
 		t.Fatalf("install: %d %+v, %+v", status, problem, p)
 	}
 	if !asked.Load() {
-		t.Error("the registry has asked for no credentials")
+		t.Error("the registry required no credentials")
 	}
 	lock, err := os.ReadFile(filepath.Join(s.host.DataDir(), "plugins.lock.yaml"))
 	if err != nil || !strings.Contains(string(lock), repo+"@sha256:") {

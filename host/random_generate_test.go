@@ -17,21 +17,21 @@ import (
 	"github.com/berth-host/berth/host/api/openapi/openapitest"
 )
 
-// generator makes the requests of a document. The request of a number is the
-// same for the same seed and the same known values.
+// generator generates requests from an OpenAPI document. A request depends only on its
+// number, the seed and the known values.
 type generator struct {
 	doc   *openapitest.Document
 	known map[string][]string // values that exist, by the name of the parameter or key, or by operation and name
-	whole map[string][]string // bodies that are right, by operation and media type
+	whole map[string][]string // valid bodies, by operation and media type
 	seed  uint64
 }
 
-// request is a request that can be made, and printed, more than once.
+// request is a request that can be sent and printed repeatedly.
 type request struct {
 	method, path, query string // the path is escaped
 	header              http.Header
 	body                []byte
-	chunked             bool // the length is not said
+	chunked             bool // without a Content-Length
 	token               string
 }
 
@@ -43,7 +43,7 @@ func (r request) String() string {
 	return fmt.Sprintf("%s %s?%s %v %q", r.method, r.path, r.query, r.header, body)
 }
 
-// draw is one request being made up.
+// draw draws the random choices of one request.
 type draw struct {
 	*rand.Rand
 	g  *generator
@@ -55,13 +55,13 @@ func (d draw) oneIn(n int) bool { return d.IntN(n) == 0 }
 
 func pick[T any](d draw, list ...T) T { return list[d.IntN(len(list))] }
 
-// request makes the n-th request.
+// request generates the n-th request.
 func (g *generator) request(n int) request {
 	d := draw{rand.New(rand.NewPCG(g.seed, uint64(n))), g, openapitest.Operation{}}
 	for {
 		d.op = pick(d, g.doc.Operations...)
 		rare := slices.Contains([]string{"streamActivity", "installPlugin", "upgradePlugin", "reloadConfig", "getDescription"}, d.op.ID)
-		if !rare || d.oneIn(4) { // these take longer than others
+		if !rare || d.oneIn(4) { // these are slow
 			break
 		}
 	}
@@ -77,14 +77,14 @@ func (g *generator) request(n int) request {
 	return r
 }
 
-// text is what nobody expects.
+// text returns unusual text.
 func (d draw) text() string {
 	return pick(d, "", " ", ".", "..", "../x", "../../etc/passwd", "a/b", "%2F", "%00", "\x00", "\n", "\xff\xfe", "\u202e", "é", "日本", "\U0001F4A5", "İ", "ſ",
 		"'; DROP TABLE events; --", "*", "%", "_", "\"", "\\", "<script>", "null", "true", "-1", "0", "1e999", "18446744073709551616", "9223372036854775808",
 		"NaN", "redrive", "replay", "plugins", "stream", "log", "install", "verify", strings.Repeat("x", 300), strings.Repeat("é/", 2000), "2026-13-45T99:00:00Z", "0001-01-01T00:00:00Z", "1d", "-7d")
 }
 
-// knownAs are the values that exist of what is named so.
+// knownAs returns the existing values of a name.
 func (d draw) knownAs(name string) []string {
 	if known, ok := d.g.known[d.op.ID+" "+name]; ok {
 		return known
@@ -92,8 +92,8 @@ func (d draw) knownAs(name string) []string {
 	return d.g.known[name]
 }
 
-// named is a value for a name: one that exists, one that the schema allows, or
-// any text.
+// named returns a value for a name: an existing one, one allowed by the schema, or any
+// text.
 func (d draw) named(name string, schema map[string]any) string {
 	known := d.knownAs(name)
 	switch {
@@ -194,8 +194,7 @@ func (d draw) headers(h http.Header) {
 	}
 }
 
-// body gives a request a body: mostly one that its schema allows, or what is
-// left of it.
+// body adds a body to a request: usually one allowed by its schema, or a mutation.
 func (d draw) body(r *request) {
 	if len(d.op.Bodies) == 0 {
 		if d.oneIn(30) {
@@ -208,7 +207,7 @@ func (d draw) body(r *request) {
 	value := d.value("", d.op.Bodies[media], 0)
 	if whole := d.g.whole[d.op.ID+" "+media]; len(whole) > 0 && d.oneIn(2) {
 		if err := json.Unmarshal([]byte(pick(d, whole...)), &value); err != nil {
-			panic(err) // it is written in the test
+			panic(err) // the test defines it
 		}
 	}
 	if d.oneIn(5) {
@@ -230,7 +229,7 @@ func (d draw) body(r *request) {
 	}
 }
 
-// mutated changes one thing in a value.
+// mutated returns a value with one change.
 func (d draw) mutated(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -260,8 +259,8 @@ func (d draw) mutated(value any) any {
 	return d.any(0)
 }
 
-// spoilt makes of JSON text what is no JSON, or other JSON. A text with a URL in
-// it stays one with that URL, or no JSON: the host must not be sent elsewhere.
+// spoilt changes JSON text to invalid or other JSON. A URL in valid JSON stays unchanged,
+// so that the host connects to no other server.
 func (d draw) spoilt(text []byte) []byte {
 	switch d.IntN(7) {
 	case 0:
@@ -298,7 +297,7 @@ func (d draw) spoilt(text []byte) []byte {
 	return out
 }
 
-// any is any JSON value.
+// any returns any JSON value.
 func (d draw) any(depth int) any {
 	switch n := d.IntN(10); {
 	case n < 3 || depth > 3:
@@ -323,7 +322,7 @@ func (d draw) any(depth int) any {
 	return object
 }
 
-// value is one that the schema allows, for what is named so.
+// value returns a value allowed by the schema of a name.
 func (d draw) value(name string, of any, depth int) any {
 	schema := d.g.doc.Resolve(of)
 	if list, ok := schema["oneOf"].([]any); ok {
@@ -357,8 +356,8 @@ func (d draw) value(name string, of any, depth int) any {
 		}
 		return list
 	case "integer":
-		least, most := number(schema["minimum"], 0), number(schema["maximum"], 1000)
-		return pick(d, least, least, min(least+3, most), most, least+d.Int64N(most-least+1))
+		lower, upper := number(schema["minimum"], 0), number(schema["maximum"], 1000)
+		return pick(d, lower, lower, min(lower+3, upper), upper, lower+d.Int64N(upper-lower+1))
 	case "boolean":
 		return d.oneIn(2)
 	case "string":
@@ -388,14 +387,14 @@ func (d draw) string(schema map[string]any) string {
 	return text[:min(int64(len(text)), number(schema["maxLength"], 1<<20))]
 }
 
-// matching is a text that a pattern matches, shorter than it may be.
+// matching returns a short text that matches a pattern.
 func (d draw) matching(re *syntax.Regexp) string {
-	repeat := func(least, most int) string {
-		if most < 0 || most > least+6 {
-			most = least + 6
+	repeat := func(lower, upper int) string {
+		if upper < 0 || upper > lower+6 {
+			upper = lower + 6
 		}
 		var b strings.Builder
-		for range least + d.IntN(most-least+1) {
+		for range lower + d.IntN(upper-lower+1) {
 			b.WriteString(d.matching(re.Sub[0]))
 		}
 		return b.String()
@@ -435,7 +434,7 @@ func number(v any, otherwise int64) int64 {
 	return otherwise
 }
 
-// http makes the request one of the client's.
+// http returns the request for an HTTP client.
 func (r request) http(ctx context.Context, base string, tokens map[string]string) (*http.Request, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -449,7 +448,7 @@ func (r request) http(ctx context.Context, base string, tokens map[string]string
 	if len(r.body) > 0 {
 		body = bytes.NewReader(r.body)
 		if r.chunked {
-			body = io.MultiReader(body) // whose length is not known
+			body = io.MultiReader(body) // hides the length
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, base, body)

@@ -33,14 +33,12 @@ import (
 const (
 	randomRequests = 5_000 // of each engine
 	randomWorkers  = 4
-	randomHang     = time.Minute // that a request never takes
+	randomHang     = time.Minute // longer than any request takes
 )
 
-// TestRandomRequests makes 10,000 requests that nobody thought of, half of a host with
-// each engine. None may be answered by a 5xx: everything that an
-// answer needs is there, and what is not is asked for wrongly. Whatever is
-// answered must be what /openapi.json says of it; and at the end the host must
-// still deliver an event. BERTH_RANDOM_SEED=N repeats the requests of a failure.
+// TestRandomRequests sends 10,000 random requests, half of them to a host with each
+// engine. No answer is a 5xx, every answer conforms to /openapi.json, and the host still
+// delivers an event at the end. BERTH_RANDOM_SEED=N repeats the requests of a failure.
 func TestRandomRequests(t *testing.T) {
 	seed := rand.Uint64()
 	if text := os.Getenv("BERTH_RANDOM_SEED"); text != "" {
@@ -77,11 +75,11 @@ func TestRandomRequests(t *testing.T) {
 	}
 }
 
-// randomHost is a Host with everything that requests can be about.
+// randomHost is a Host with the objects that requests refer to.
 type randomHost struct {
 	*host.Host
 	doc     *openapitest.Document
-	reading sync.Mutex // of doc, which is not for concurrent use
+	reading sync.Mutex // guards doc
 	gen     *generator
 	client  *http.Client
 	tokens  map[string]string
@@ -89,10 +87,10 @@ type randomHost struct {
 	log     lockedBuffer
 
 	mu       sync.Mutex
-	statuses map[string]map[int]int // of each operation, how often
+	statuses map[string]map[int]int // counts by operation and status
 }
 
-// lockedBuffer is a buffer that a logger may write to.
+// lockedBuffer is a buffer for a logger.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -180,7 +178,7 @@ func startRandomHost(t *testing.T, engine string) *randomHost {
 	return h
 }
 
-// know reads the document, makes some things to ask for, and tells the generator.
+// know reads the document, creates objects, and adds their names to the generator.
 func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte) {
 	t.Helper()
 	admin, err := auth.ReadToken(data)
@@ -194,13 +192,13 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 
 	known := map[string][]string{
 		"name": {"echo", "reject", "shopped", "extra", "nobody"}, "plugin": {"echo", "reject", "nobody"},
-		"uninstallPlugin name": {"shopped", "extra", "nobody"}, // so that there are some left
+		"uninstallPlugin name": {"shopped", "extra", "nobody"}, // names of existing plugins are rare
 		"event_type":           {"t", "order_status_changed"}, "type": {"t", "order_status_changed"},
 		"subject": {"s-1", "s-2"}, "idempotency_key": {"key-1", "key-2", "key-3"}, "Idempotency-Key": {"key-1", "key-4"},
 		"customer_id": {"c-1", "c-2"}, "q": {"shopped", "acme"}, "publisher": {"acme"},
 		"from": {"earliest", "1", "1h", "2026-05-01T10:00:00Z"}, "to": {"1h", "3", "2030-01-01T00:00:00Z"},
 		"since": {"1", "2026-05-01T10:00:00Z"}, "version": {"1.0.0", "^1", "not a version"}, "Last-Event-ID": {"1", "0"},
-		// No other place may be asked: there is no network.
+		// The test needs no network: these are the only sources.
 		"url":    {shop + "/files/extra.wasm", shop + "/files/refused.wasm", shop + "/files/none", "https://10.0.0.1/x.wasm", "http://192.168.0.1/", "file:///etc/passwd", "ftp://127.0.0.1/x", "x", "//", "https://"},
 		"ref":    {"x", "oci://", "oci:// /x", "docker://x/y"},
 		"sha256": {fmt.Sprintf("%x", sha256.Sum256(files)), fmt.Sprintf("%x", sha256.Sum256(refused))},
@@ -274,7 +272,7 @@ func (h *randomHost) ask(ctx context.Context, method, path, body string) ([]byte
 	return text, err
 }
 
-// try makes a request and judges the answer.
+// try sends a request and checks the answer.
 func (h *randomHost) try(ctx context.Context, r request) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -288,7 +286,7 @@ func (h *randomHost) try(ctx context.Context, r request) error {
 	}
 	defer resp.Body.Close()
 	method := r.method
-	if method == http.MethodHead { // which is GET without the body, and not described for itself
+	if method == http.MethodHead { // described by GET
 		method = http.MethodGet
 	}
 	op, described := h.operation(method, resp.Request.URL.EscapedPath())
@@ -306,7 +304,7 @@ func (h *randomHost) try(ctx context.Context, r request) error {
 	case resp.StatusCode >= 500:
 		return fmt.Errorf("%s: %s", resp.Status, body)
 	case resp.StatusCode >= 400 && r.method == http.MethodHead:
-		return nil // no body to look at
+		return nil // no body to check
 	case resp.StatusCode >= 400:
 		if err := h.doc.Problem(kind, body); err != nil {
 			return fmt.Errorf("%s: %w: %s", resp.Status, err, body)
@@ -324,7 +322,7 @@ func (h *randomHost) try(ctx context.Context, r request) error {
 	case r.method == http.MethodHead && described && len(body) == 0:
 		return nil
 	case !described:
-		return fmt.Errorf("%s, of what is not described: %s", resp.Status, body)
+		return fmt.Errorf("%s, which is not described: %s", resp.Status, body)
 	}
 	if err := h.doc.Answer(op, resp.StatusCode, kind, body); err != nil {
 		return fmt.Errorf("%s: %w: %s", resp.Status, err, body)
@@ -356,8 +354,8 @@ func (h *randomHost) frames(op openapitest.Operation, body []byte) error {
 	return nil
 }
 
-// operation finds what a path leads to, as the router does: a word goes before a
-// parameter.
+// operation finds the operation of a path as the router does: a literal element wins
+// over a parameter.
 func (h *randomHost) operation(method, path string) (openapitest.Operation, bool) {
 	words := strings.Split(path, "/")
 	var found openapitest.Operation
@@ -393,8 +391,8 @@ func (h *randomHost) count(id string, status int) {
 	h.statuses[id][status]++
 }
 
-// report says how often what was answered, and fails the test if an operation
-// never succeeded: its requests would then not go far.
+// report logs the counts of the answers, and fails the test for an operation that never
+// succeeded, since its requests would test little.
 func (h *randomHost) report(t *testing.T) {
 	t.Helper()
 	total := make(map[int]int)
@@ -409,15 +407,15 @@ func (h *randomHost) report(t *testing.T) {
 		}
 		t.Logf("%s: %v", op.ID, h.statuses[op.ID])
 	}
-	t.Logf("all: %v, and of what is not described: %v", total, h.statuses[""])
+	t.Logf("all: %v, not described: %v", total, h.statuses[""])
 }
 
-// rareSuccess is of operations that depend on what was done before.
+// rareSuccess reports whether the success of an operation depends on earlier requests.
 func rareSuccess(id string) bool {
-	return id == "upgradePlugin" || id == "rollbackPlugin" || id == "skipEvents" // which needs a damaged log
+	return id == "upgradePlugin" || id == "rollbackPlugin" || id == "skipEvents" // needs a damaged log
 }
 
-// delivers fails the test unless an event that is published now is delivered.
+// delivers fails the test unless an event published now is delivered.
 func (h *randomHost) delivers(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), randomHang)

@@ -17,7 +17,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// timers are what a host waits for before it refreshes its list.
+// timers are the timers that a host starts between refreshes of its list.
 type timers chan fakeTimer
 
 type fakeTimer struct {
@@ -33,22 +33,22 @@ func (a timers) set(c *Config) {
 	}
 }
 
-// next is the fakeTimer that is set next, for about so long.
+// next returns the timer started next, and checks its duration to 11 %.
 func (a timers) next(t *testing.T, about time.Duration) fakeTimer {
 	t.Helper()
 	select {
 	case one := <-a:
 		if one.wait < about*89/100 || one.wait > about*111/100 {
-			t.Errorf("it waits for %v, not for about %v", one.wait, about)
+			t.Errorf("the timer waits for %v, want about %v", one.wait, about)
 		}
 		return one
 	case <-time.After(30 * time.Second):
-		t.Fatal("no refresh is due")
+		t.Fatal("no timer was started")
 	}
 	return fakeTimer{}
 }
 
-// lines are a log.
+// lines is a log that a test can search.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -66,9 +66,9 @@ func (l *lines) count(text string) int {
 	return strings.Count(l.b.String(), text)
 }
 
-// A revocation is heard of although nobody looks at the list; a marketplace that is
-// down is told of once; and who has none asks nobody.
-func TestRefresh(t *testing.T) {
+// The host learns of a revocation without a request by a client, logs a marketplace that
+// is down once, and applies changes of the configuration.
+func TestListIsRefreshedInBackground(t *testing.T) {
 	b := openMarketplace(t)
 	release := b.release("echo", `{"name":"echo","version":"1.0.0"}`)
 	_, err := b.tree.Sign(t.Context(), publish.Signing{Name: "bazaar", Expires: time.Now().Add(time.Hour)}, b.by)
@@ -76,7 +76,7 @@ func TestRefresh(t *testing.T) {
 	set := make(timers, 100)
 	var log lines
 	s := b.startHost(set.set, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	due := set.next(t, time.Minute) // soon after a start, as there is no list
+	due := set.next(t, time.Minute) // the minimum, without a list
 	if n := b.requests(); n != 0 {
 		t.Errorf("the start made %d requests", n)
 	}
@@ -91,7 +91,7 @@ func TestRefresh(t *testing.T) {
 	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)
 	if warned() {
-		t.Error("it is revoked")
+		t.Error("the plugin is revoked before the list says so")
 	}
 	b.sign(func(r *format.Root) { r.Revoked = []format.Revocation{{SHA256: release.SHA256, Reason: "stolen"}} })
 	for range 2 {
@@ -99,25 +99,25 @@ func TestRefresh(t *testing.T) {
 		due = set.next(t, 6*time.Hour)
 	}
 	if !warned() || log.count("THE MARKETPLACE HAS REVOKED AN INSTALLED PLUGIN") != 1 {
-		t.Error("it was revoked, and nobody says so")
+		t.Error("the revocation is not reported once")
 	}
 
 	b.answer("/root.json", http.NotFound)
 	for range 3 {
 		due.fire <- time.Now()
-		due = set.next(t, 6*time.Hour) // as the list is that young
+		due = set.next(t, 6*time.Hour) // from the age of the list
 	}
 	if n := log.count("marketplace list not refreshed"); n != 1 {
-		t.Errorf("that it is down is told %d times", n)
+		t.Errorf("the failure is logged %d times, want once", n)
 	}
 	b.sign(func(r *format.Root) { r.Sequence += 10 })
 	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)
 	if log.count("marketplace list refreshed again") != 1 || warned() {
-		t.Error("it is back, and nobody says so")
+		t.Error("the recovery is not logged once, or the revocation remains")
 	}
 
-	// The operator changes his mind.
+	// The operator disables the marketplace and enables it again.
 	configure := func(from, to string) {
 		t.Helper()
 		text, err := os.ReadFile(s.yaml)
@@ -137,20 +137,20 @@ func TestRefresh(t *testing.T) {
 	set.next(t, 6*time.Hour)
 	configure("enabled: true", "enabled: false")
 	if warned() {
-		t.Error("a marketplace that is disabled has its say")
+		t.Error("a disabled marketplace revokes a plugin")
 	}
 	before := b.requests()
 	configure("enabled: false", "enabled: true\n  refresh: 1h")
 	if !warned() { // before any request
-		t.Error("what the kept list has revoked does not count")
+		t.Error("the revocation of the stored list has no effect")
 	}
 	set.next(t, time.Hour)
 	if b.requests() != before {
-		t.Error("a reload has asked the marketplace")
+		t.Error("a reload sent a request to the marketplace")
 	}
 }
 
-// Without a marketplace, and where it is not to be refreshed, nothing is due.
+// Without a marketplace, or with a refresh of 0s, the host starts no timer.
 func TestDisabledMarketplaceIsNotRefreshed(t *testing.T) {
 	for _, config := range []string{
 		"plugin_directories: []\n",
@@ -161,14 +161,14 @@ func TestDisabledMarketplaceIsNotRefreshed(t *testing.T) {
 		s := startHost(t, config, marketplace.Config{}, set.set)
 		_, err := s.host.live.Reload(t.Context())
 		check(t, err)
-		check(t, s.host.Close(context.Background())) // waits for whatever would set one
+		check(t, s.host.Close(context.Background())) // waits for the goroutine that would start one
 		if len(set) != 0 {
 			t.Errorf("%s: a refresh is due in %v", config, (<-set).wait)
 		}
 	}
 }
 
-// A fetch that is under way when the marketplace is disabled, or changed, is ended.
+// A fetch in progress ends when the marketplace is disabled or reconfigured.
 func TestDisablingMarketplaceEndsFetch(t *testing.T) {
 	for _, to := range []string{"enabled: false", "enabled: true\n  minimum_release_age: 1h"} {
 		b := openMarketplace(t)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An edit does not read a file that somebody is in the middle of writing: what is
-// there so far may well be a valid configuration, and not what is meant.
+// An edit is refused while a process writes the file: a partial file can be a valid
+// configuration.
 func TestEditRefusesFileBeingWritten(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	was := s.text()
@@ -16,7 +16,7 @@ func TestEditRefusesFileBeingWritten(t *testing.T) {
 	f, err := os.OpenFile(s.yaml, os.O_WRONLY|os.O_TRUNC, 0)
 	check(t, err)
 	defer f.Close()
-	_, err = f.WriteString(first + "\n") // the routes are yet to come
+	_, err = f.WriteString(first + "\n") // the routes follow later
 	check(t, err)
 	for _, path := range []string{disable, "/api/v1/events/plugins/echo/enable"} {
 		if status, p := s.call("POST", path, nil, nil); status != http.StatusConflict || !strings.Contains(p.Detail, "is being written") {
@@ -24,13 +24,13 @@ func TestEditRefusesFileBeingWritten(t *testing.T) {
 		}
 	}
 	if got := s.host.live.Config(); len(got.Routes) != 1 || len(got.Handlers) != 0 {
-		t.Errorf("half a file is in force: %+v", got)
+		t.Errorf("a partial file is in force: %+v", got)
 	}
 	_, err = f.WriteString("routes: {\"a\": {}, \"b\": {}}\n")
 	check(t, err)
 	check(t, f.Close())
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusOK {
-		t.Errorf("when it is written: got %d, %+v", status, p)
+		t.Errorf("after the write: got %d, %+v", status, p)
 	}
 	if got := s.host.live.Config(); len(got.Routes) != 2 {
 		t.Errorf("the routes are %+v", got.Routes)

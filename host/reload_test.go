@@ -16,14 +16,14 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// put writes a file as a whole: who looks at any moment finds the old or the new.
+// put replaces a file: a reader finds the old content or the new.
 func put(t *testing.T, path, text string) {
 	t.Helper()
 	check(t, os.WriteFile(path+".new", []byte(text), 0o600))
 	check(t, os.Rename(path+".new", path))
 }
 
-// stocked is a host with the plugin echo, dropped, whose config has a schema.
+// startWithEcho starts a host with the dropped plugin echo, whose config has a schema.
 func startWithEcho(t *testing.T, text string) *testHost {
 	t.Helper()
 	plugins := t.TempDir()
@@ -44,7 +44,7 @@ func (s *testHost) text() string {
 	return string(text)
 }
 
-// eventually waits for something that comes by itself.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -73,8 +73,7 @@ func (s *testHost) audited(action string) (found []wire.AuditRecord) {
 
 const disable = "/api/v1/events/plugins/echo/disable"
 
-// A file that has gone is nothing that an edit may make anew: what is in force
-// would go with it.
+// An edit must not create a missing file again: the settings in force would be lost.
 func TestEditRefusesMissingFile(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	was := s.text()
@@ -88,20 +87,19 @@ func TestEditRefusesMissingFile(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(s.yaml); err == nil {
-		t.Errorf("there is a file again: %s", s.text())
+		t.Errorf("the file was created again: %s", s.text())
 	}
 	put(t, s.yaml, was)
 	if status, p := s.call("POST", disable, nil, nil); status != http.StatusOK {
-		t.Errorf("with the file back: got %d, %+v", status, p)
+		t.Errorf("with the file restored: got %d, %+v", status, p)
 	}
 	if got := s.text(); !strings.HasPrefix(got, was) || !strings.Contains(got, "enabled: false") {
 		t.Errorf("the file is %s", got)
 	}
 }
 
-// An empty file is what a program leaves that is about to write it. It is not
-// taken over by itself, and no edit is made in it; a reload that is asked for
-// takes it for what it says.
+// A program that is about to write a file may leave it empty. The watch does not apply an
+// empty file and an edit is refused; a requested reload applies it.
 func TestEmptyFileIsAppliedOnlyOnRequest(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	put(t, s.yaml, " \n")
@@ -120,7 +118,7 @@ func TestEmptyFileIsAppliedOnlyOnRequest(t *testing.T) {
 	}
 }
 
-// Without a file there is nothing to reload, which is no mistake.
+// A reload without a file that ever existed changes nothing and is no error.
 func TestReloadWithoutAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	h, err := New(Config{Listen: "127.0.0.1:0"})
@@ -133,15 +131,15 @@ func TestReloadWithoutAFile(t *testing.T) {
 	}
 	check(t, os.MkdirAll("config", 0o700))
 	put(t, live.DefaultPath, "routes: {\"*\": {}}\n")
-	eventually(t, "the file is not taken over", func() bool { return len(h.live.Config().Routes) == 1 })
+	eventually(t, "the file is not applied", func() bool { return len(h.live.Config().Routes) == 1 })
 	check(t, os.Remove(live.DefaultPath))
 	if _, err := h.live.Reload(t.Context()); len(config.Problems(err)) != 1 {
-		t.Errorf("without the file that was there: got %v", err)
+		t.Errorf("after the file was removed: got %v", err)
 	}
 }
 
-// What somebody has written by hand is checked and recorded as by a reload before
-// an edit by the API is made in it: the edit must not bring in what a reload refuses.
+// A change by hand is checked and audited as by a reload before an edit by the API: the
+// edit must not apply a change that a reload refuses.
 func TestEditFirstAppliesManualChanges(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	first, _, _ := strings.Cut(s.text(), "\n")
@@ -160,15 +158,15 @@ func TestEditFirstAppliesManualChanges(t *testing.T) {
 	}
 	found := s.audited("reload-config")
 	if len(found) == 0 {
-		t.Fatal("what was written by hand is not in the audit log")
+		t.Fatal("the change by hand is not in the audit log")
 	}
 	if got := found[len(found)-1]; got.Who != "the file" || got.Result != "ok" || !strings.Contains(string(got.After), "routes.b: added") {
-		t.Errorf("recorded is %+v, %s", got, got.After)
+		t.Errorf("the audit log has %+v, %s", got, got.After)
 	}
 }
 
-// What only a start can change stays what it is until then, in all its uses, and
-// every reload says what waits.
+// A setting that only a start applies keeps its value in all uses until then, and every
+// reload lists it.
 func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "berth.yaml")
@@ -188,22 +186,22 @@ func TestRestartOnlySettingsKeepTheirValue(t *testing.T) {
 		}
 	}
 	if h.DataDir() != filepath.Join(dir, "a") || h.live.Listen() != "127.0.0.1:0" || h.secrets().Directory != secrets.Directory {
-		t.Errorf("in force are %s, %s, %s", h.DataDir(), h.live.Listen(), h.secrets().Directory)
+		t.Errorf("the values in force are %s, %s, %s", h.DataDir(), h.live.Listen(), h.secrets().Directory)
 	}
 	put(t, path, before)
 	result, err := h.live.Reload(t.Context())
 	if err != nil || len(result.NeedsRestart) != 0 || strings.Contains(strings.Join(result.Changed, " "), "next start") {
-		t.Errorf("back: got %+v, %v", result, err)
+		t.Errorf("with the former file: got %+v, %v", result, err)
 	}
 }
 
-// A reload by a signal is in the audit log as one by the API is, and so is one that fails.
+// Successful and failed reloads by a signal are in the audit log.
 func TestSignalReloadIsAudited(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	check(t, s.host.Hangup(t.Context()))
 	put(t, s.yaml, "rutes: {}\n")
 	if err := s.host.Hangup(t.Context()); err == nil {
-		t.Error("a wrong file was taken")
+		t.Error("an invalid file was applied")
 	}
 	var of []string
 	for _, r := range s.audited("reload-config") {
@@ -212,12 +210,12 @@ func TestSignalReloadIsAudited(t *testing.T) {
 		}
 	}
 	if len(of) != 2 || of[0] != "ok " || !strings.HasPrefix(of[1], "failed ") || !strings.Contains(of[1], "rutes") {
-		t.Errorf("recorded is %q", of)
+		t.Errorf("the audit log has %q", of)
 	}
 }
 
-// While the audit log cannot be written, dropped files run all the same; what became
-// of them is written down when it can.
+// Dropped files run while the audit log cannot be written; the records are written once
+// it can.
 func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 	var log lines
 	plugins := t.TempDir()
@@ -225,7 +223,7 @@ func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 	check(t, s.host.Ready(t.Context()))
 	path := filepath.Join(s.host.DataDir(), audit.File)
 	check(t, os.WriteFile(path, nil, 0o600))
-	check(t, os.Chmod(path, 0o644)) // which is refused
+	check(t, os.Chmod(path, 0o644)) // which the log refuses
 	wasm, err := os.ReadFile("../testdata/guests/echo.wasm")
 	check(t, err)
 	for _, name := range []string{"a", "b"} {
@@ -234,30 +232,30 @@ func TestFileChangesAreAuditedOnceTheLogIsWritable(t *testing.T) {
 			p, err := s.host.plugins.Plugin(name)
 			return err == nil && p.State == wire.Active
 		})
-		eventually(t, "nobody says that nothing is written", func() bool { return log.count("cannot be written to the audit log") == 1 })
+		eventually(t, "the failure is not logged once", func() bool { return log.count("cannot be written to the audit log") == 1 })
 	}
 	before := time.Now()
 	check(t, os.Chmod(path, 0o600))
-	eventually(t, "they are not recorded", func() bool { return len(s.audited("drop")) >= 2 })
+	eventually(t, "the drops are not audited", func() bool { return len(s.audited("drop")) >= 2 })
 	found := s.audited("drop")
 	if len(found) != 2 || found[0].Target != "a" || found[1].Target != "b" || found[1].At.After(before) {
-		t.Errorf("recorded is %+v", found)
+		t.Errorf("the audit log has %+v", found)
 	}
 	check(t, s.host.Close(t.Context()))
 	if log.count("cannot be written to the audit log") != 1 || log.count("are in the audit log again") != 1 {
-		t.Error("it is not said once each")
+		t.Error("failure and recovery are not logged once each")
 	}
 }
 
-// Who changes files in a watched directory is not known, but that they changed is
-// in the audit log: what was there at the start, and what came, changed and went.
+// The audit log has the files found at the start in watched directories, and every file
+// added, changed and removed later, without an author.
 func TestFileChangesAreAudited(t *testing.T) {
 	s := startWithEcho(t, "routes: {\"*\": {}}\n")
 	dir := s.host.live.Config().PluginDirectories[0]
 	recorded := func(action, target string, n int) wire.AuditRecord {
 		t.Helper()
 		var found []wire.AuditRecord
-		eventually(t, action+" of "+target+" is not recorded", func() bool {
+		eventually(t, action+" of "+target+" is not audited", func() bool {
 			found = nil
 			for _, r := range s.audited(action) {
 				if r.Target == target {
@@ -295,6 +293,6 @@ func TestFileChangesAreAudited(t *testing.T) {
 	}
 	check(t, s.host.Close(t.Context()))
 	if got := len(s.audited("remove")); got != 1 {
-		t.Errorf("%d removals are recorded; what the host removes is not the file system's", got)
+		t.Errorf("%d removals are audited, want none for a removal by the host", got)
 	}
 }

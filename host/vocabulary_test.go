@@ -57,7 +57,6 @@ var permitted = map[string]string{
 // pending are the directories whose names are still to be changed. An entry goes
 // when its directory is done; none is added.
 var pending = map[string]bool{
-	"host": true,
 }
 
 var (

@@ -75,7 +75,8 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 	scopes = slices.Clone(scopes)
 	slices.Sort(scopes)
 	now := time.Now().UTC().Truncate(time.Second)
-	t := tokenFile{Token: Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes), Created: now, Expires: expires.UTC()}}
+	t := tokenFile{Token: Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes), Created: now,
+		Expires: expires.UTC()}}
 	random := make([]byte, 32)
 	rand.Read(random) // never fails: crypto/rand ends the program instead
 	secret := secretPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(random)
@@ -218,7 +219,8 @@ func readTokenFile(sub, id string) (tokenFile, error) {
 		return tokenFile{}, err
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
-		return tokenFile{}, fault.New(fault.Denied, "ignoring token %s: not a regular file, or writable by others (mode %04o): revoke it", path, info.Mode().Perm())
+		return tokenFile{}, fault.New(fault.Denied, "ignoring token %s: not a regular file, or writable by others (mode %04o): revoke it",
+			path, info.Mode().Perm())
 	}
 	if err := pathguard.Owner(path, info); err != nil {
 		return tokenFile{}, fault.New(fault.Denied, "ignoring token: %w", err)
@@ -262,7 +264,8 @@ func checkMode(sub string) error {
 		return err
 	}
 	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
-		return fault.New(fault.Denied, "ignoring tokens in %s: not a directory, or writable by others (mode %04o); run: chmod 700 %[1]s", sub, info.Mode().Perm())
+		return fault.New(fault.Denied, "ignoring tokens in %s: not a directory, or writable by others (mode %04o); run: chmod 700 %[1]s", sub,
+			info.Mode().Perm())
 	}
 	if err := pathguard.Check(sub); err != nil {
 		return fault.New(fault.CodeOf(err), "ignoring tokens in %s: %w", sub, err)

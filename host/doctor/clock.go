@@ -23,7 +23,8 @@ func Clock(began, now time.Time, files ...string) []Finding {
 	shown := now.Format(time.RFC3339)
 	var findings []Finding
 	if year := now.UTC().Year(); year < firstYear || year > lastYear {
-		findings = append(findings, Bad(check, fmt.Sprintf("the clock reads %s: it was never set", shown), "set the clock and synchronise it by NTP; events carry its time"))
+		findings = append(findings, Bad(check, fmt.Sprintf("the clock reads %s: it was never set", shown),
+			"set the clock and synchronise it by NTP; events carry its time"))
 	}
 	if step := (wall - now.Sub(began)).Abs(); step > maxStep {
 		findings = append(findings, Warn(check, fmt.Sprintf("the clock stepped by %s during the examination", step.Round(time.Millisecond)),
@@ -35,7 +36,8 @@ func Clock(began, now time.Time, files ...string) []Finding {
 			continue // missing, or another check reports why
 		}
 		if ahead := info.ModTime().Sub(now); ahead > maxAhead {
-			findings = append(findings, Warn(check, fmt.Sprintf("the clock reads %s, but %s was written %s later: the clock was set back", shown, path, ahead.Round(time.Second)),
+			findings = append(findings, Warn(check, fmt.Sprintf("the clock reads %s, but %s was written %s later: the clock was set back", shown,
+				path, ahead.Round(time.Second)),
 				"correct the clock; new events would have earlier times than existing ones"))
 			break
 		}

@@ -56,7 +56,8 @@ func fileSystem(path, kind string) Finding {
 	const check = "file system"
 	switch kind {
 	case "nfs", "smb", "cifs", "smb2", "9p", "afs", "ceph", "smbfs", "afpfs", "webdav":
-		return Bad(check, fmt.Sprintf("%s is on %s: the store's log needs memory shared through the file, which a network does not have", path, kind), "put data_dir on a local disk")
+		return Bad(check, fmt.Sprintf("%s is on %s: the store's log needs memory shared through the file, which a network does not have",
+			path, kind), "put data_dir on a local disk")
 	case "fuse":
 		return Warn(check, path+" is on a fuse file system, which may lose data after an fsync", "put data_dir on a local disk")
 	case "tmpfs", "ramfs":

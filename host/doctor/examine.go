@@ -80,7 +80,8 @@ func (e Examination) configuration(r *Report) (*config.Config, string) {
 		return c, path
 	}
 	if e.ConfigPath == "" && errors.Is(err, fs.ErrNotExist) {
-		r.Add(Warn(check, path+" does not exist: a host runs with the defaults, which route no event", "create it, or name another file with --config"))
+		r.Add(Warn(check, path+" does not exist: a host runs with the defaults, which route no event",
+			"create it, or name another file with --config"))
 		return config.Default(), path
 	}
 	problems := config.Problems(err)
@@ -140,7 +141,8 @@ func secrets(dir string, entries []os.DirEntry) (findings []Finding) {
 			continue // not a secret's name; mounted directories have such files
 		}
 		if _, err := secret.Directory(dir).Read(entry.Name()); err != nil {
-			findings = append(findings, Bad("secrets", fmt.Sprintf("%s: %v", entry.Name(), err), "no handler can read it; run chmod 600, or move it away"))
+			findings = append(findings, Bad("secrets", fmt.Sprintf("%s: %v", entry.Name(), err),
+				"no handler can read it; run chmod 600, or move it away"))
 		}
 	}
 	return findings
@@ -151,7 +153,8 @@ func watches(c *config.Config, path string) (findings []Finding) {
 	const check = "watches"
 	for _, path := range append([]string{path}, c.PluginDirectories...) {
 		if err := config.ProbeWatch(path); err != nil {
-			return []Finding{Warn(check, err.Error()+": changes are detected within seconds instead of at once", "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches")}
+			return []Finding{Warn(check, err.Error()+": changes are detected within seconds instead of at once",
+				"raise fs.inotify.max_user_instances and fs.inotify.max_user_watches")}
 		}
 	}
 	return []Finding{Good(check, "the configuration and the plugin directories can be watched")}

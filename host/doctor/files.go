@@ -60,7 +60,8 @@ func privateDir(check, path string, writes, volume bool) Finding {
 	}
 	switch {
 	case mode&othersWrite != 0:
-		return Warn(check, shown+": other users can change its content, which includes code that runs", "chmod 700 "+path+", or make sure that no other user has access to it")
+		return Warn(check, shown+": other users can change its content, which includes code that runs",
+			"chmod 700 "+path+", or make sure that no other user has access to it")
 	case mode&othersAny != 0:
 		return Warn(check, shown+": other users can see its content", "chmod 700 "+path)
 	}
@@ -107,7 +108,8 @@ func missing(check, path string) Finding {
 				return Bad(check, fmt.Sprintf("%s cannot be created: %s is not a directory", path, above), "move it away, or name another directory")
 			}
 			if unix.Access(above, unix.W_OK|unix.X_OK) != nil {
-				return Bad(check, fmt.Sprintf("%s cannot be created: this user cannot write to %s", path, above), "create it, owned by this user, with mode 0700")
+				return Bad(check, fmt.Sprintf("%s cannot be created: this user cannot write to %s", path, above),
+					"create it, owned by this user, with mode 0700")
 			}
 			return Good(check, path+" does not exist yet; the host creates it when it needs it")
 		}
@@ -172,7 +174,8 @@ func PluginDir(path string) Finding {
 		return Warn(check, fmt.Sprintf("%s, and mode %04o: any user of this machine can install a handler", shown, mode), "chmod o-w "+path)
 	}
 	if err := guard(path, info); err != nil {
-		return Warn(check, shown+"; "+err.Error(), "move it below directories that only its user and root can write to: every file in it runs as a handler")
+		return Warn(check, shown+"; "+err.Error(),
+			"move it below directories that only its user and root can write to: every file in it runs as a handler")
 	}
 	return Good(check, shown)
 }
@@ -195,7 +198,8 @@ func Editable(path string, probe func(path string) (replace, overwrite bool, rea
 	case overwrite:
 		return Good(check, fmt.Sprintf("%s can be overwritten, with a copy in the data directory: it cannot be replaced (%v)", real, reason))
 	default:
-		return Warn(check, fmt.Sprintf("%s cannot be written (%v): plugins cannot be enabled, disabled, approved, paused or installed by API", real, reason),
+		return Warn(check, fmt.Sprintf("%s cannot be written (%v): plugins cannot be enabled, disabled, approved, paused or installed by API",
+			real, reason),
 			"give this user write access, or edit the file at its source and reload: the API returns the text to write")
 	}
 }

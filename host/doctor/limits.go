@@ -24,10 +24,11 @@ func Limits(pid int) []Finding {
 	limit := func(resource int) uint64 { return limitOf(pid, resource) }
 	findings := []Finding{openFiles(limit(unix.RLIMIT_NOFILE))}
 	if n := limit(unix.RLIMIT_FSIZE); n != unlimited {
-		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have at most %s: beyond it the store refuses events", bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
+		findings = append(findings, Warn("file size limit", fmt.Sprintf("a file may have at most %s: beyond it the store refuses events",
+			bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
 	}
 	if n := limit(unix.RLIMIT_AS); n != unlimited {
-		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have at most %s of address space, which compiling and guest memories use heavily", bytesText(n)),
+		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have at most %s of address space: compiling and guests use a lot", bytesText(n)),
 			"ulimit -v unlimited; bound the memory with defaults.memory_total or a cgroup"))
 	}
 	return findings

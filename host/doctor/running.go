@@ -42,13 +42,15 @@ func (e Examination) host(ctx context.Context, inUse bool) []Finding {
 	const check = "host"
 	if e.Ask == nil {
 		if inUse {
-			return []Finding{Bad(check, "a process uses the store, but has not announced its URL", "it is starting or ending: run the doctor again; otherwise stop it by its pid")}
+			return []Finding{Bad(check, "a process uses the store, but has not announced its URL",
+				"it is starting or ending: run the doctor again; otherwise stop it by its pid")}
 		}
 		return []Finding{Good(check, "none is running")}
 	}
 	if err := e.Ask(ctx, "/healthz", nil); err != nil {
 		if !inUse {
-			return []Finding{Warn(check, fmt.Sprintf("one was running at %s and was killed", e.At), "nothing, if that was intended: the next start continues at its position")}
+			return []Finding{Warn(check, fmt.Sprintf("one was running at %s and was killed", e.At),
+				"nothing, if that was intended: the next start continues at its position")}
 		}
 		return []Finding{Bad(check, err.Error(), "read its log; SIGTERM shuts it down in order")}
 	}
@@ -66,7 +68,8 @@ func (e Examination) parts(ctx context.Context) (findings []Finding, advice stri
 	advice = "read its log"
 	var log wire.LogStatus
 	if err := e.Ask(ctx, "/api/v1/events/log", &log); err == nil && log.Problem != "" {
-		findings = append(findings, Bad("event log", log.Problem, "put the file back under its name; copy the open files named in the log before the host ends"))
+		findings = append(findings, Bad("event log", log.Problem,
+			"put the file back under its name; copy the open files named in the log before the host ends"))
 		advice = "repair the event log, see below"
 	} else if err == nil && log.Full {
 		findings = append(findings, Bad("event log", "it is full: the host refuses events", "repair slow handlers, or raise bus.max_size"))

@@ -47,7 +47,8 @@ func Evidence(dataDir string) []string {
 func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.Inspection, Finding) {
 	const check = "store"
 	if c.Bus.Engine == config.EngineMemory {
-		return datafile.Inspection{}, Warn(check, "bus.engine is memory: events, orders and outcomes are lost when the host stops", "bus: {engine: sqlite}, unless that is intended")
+		return datafile.Inspection{}, Warn(check, "bus.engine is memory: events, orders and outcomes are lost when the host stops",
+			"bus: {engine: sqlite}, unless that is intended")
 	}
 	path := filepath.Join(dir, StoreFile)
 	found, err := datafile.Inspect(ctx, path, Evidence(dir)...)
@@ -65,7 +66,8 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 	case found.InUse:
 		return found, Good(check, fmt.Sprintf("%s is in use by a running host (pid %s)", path, found.PID))
 	case found.Schema < found.Latest:
-		return found, Good(check, fmt.Sprintf("%s can be read, up to event %d; the next start upgrades it from schema %d to %d", path, found.Last, found.Schema, found.Latest))
+		return found, Good(check, fmt.Sprintf("%s can be read, up to event %d; the next start upgrades it from schema %d to %d", path,
+			found.Last, found.Schema, found.Latest))
 	}
 	return found, Good(check, fmt.Sprintf("%s can be read, up to event %d; no host uses it", path, found.Last))
 }
@@ -83,7 +85,8 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	defer cancel()
 	found, err := logread.Check(ctx, path)
 	for _, text := range found.Pages {
-		findings = append(findings, Bad(check, "SQLite finds: "+text, "restore the store from a copy; until then events on that page cannot be read or written"))
+		findings = append(findings, Bad(check, "SQLite finds: "+text,
+			"restore the store from a copy; until then events on that page cannot be read or written"))
 	}
 	for _, bad := range found.Events {
 		skip := fmt.Sprintf("berth events skip %d", bad.Seq)
@@ -94,7 +97,8 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	}
 	switch {
 	case ctx.Err() != nil:
-		findings = append(findings, Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime), "check it with the sqlite3 shell: PRAGMA quick_check"))
+		findings = append(findings, Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime),
+			"check it with the sqlite3 shell: PRAGMA quick_check"))
 	case err != nil:
 		findings = append(findings, Bad(check, err.Error(), "restore the store from a copy"))
 	case findings == nil:

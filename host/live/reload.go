@@ -118,7 +118,8 @@ func (l *Live) readUnasked() (*loaded, error) {
 	n, err := l.read()
 	if err == nil && n != nil && len(bytes.TrimSpace(n.text)) == 0 && n.changes(l.Config()) {
 		return nil, config.NewError(config.Problem{File: l.path, Line: 1,
-			Reason: "the file is empty; the configuration read before stays in force. Write the file again, or run berth config reload to return to the defaults"})
+			Reason: "the file is empty; the configuration read before stays in force. " +
+				"Write the file again, or run berth config reload to return to the defaults"})
 	}
 	return n, err
 }
@@ -183,10 +184,12 @@ func (l *Live) check(ctx context.Context, n *loaded) error {
 	for _, m := range misfits {
 		for _, v := range m.Violations {
 			keys := append([]string{"handlers", m.Name, "config"}, v.Way()...)
-			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, keys...), Path: "handlers." + m.Name + ".config" + v.Pointer, Reason: v.Reason})
+			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, keys...),
+				Path: "handlers." + m.Name + ".config" + v.Pointer, Reason: v.Reason})
 		}
 		if m.Violations == nil {
-			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, "handlers", m.Name), Path: "handlers." + m.Name, Reason: m.Err.Error()})
+			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, "handlers", m.Name),
+				Path: "handlers." + m.Name, Reason: m.Err.Error()})
 		}
 	}
 	if problems == nil {

@@ -111,7 +111,8 @@ func (u As) owner(path string, info fs.FileInfo) error {
 	if !ok || stat.Uid == 0 || int(stat.Uid) == int(u) || unmapped(stat.Uid) {
 		return nil
 	}
-	return fault.New(fault.Denied, "%s belongs to the user with the id %d, who can change it: run as its owner, or chown it to this user (%d)", path, stat.Uid, int(u))
+	return fault.New(fault.Denied, "%s belongs to the user with the id %d, who can change it: run as its owner, or chown it to this user (%d)",
+		path, stat.Uid, int(u))
 }
 
 // mode refuses a path that users who are not trusted can write to.
@@ -125,7 +126,8 @@ func (u As) mode(path string, info fs.FileInfo, private bool) error {
 	case mode.Perm()&others != 0:
 		return fault.New(fault.Denied, "%s has mode %s: any user could change or replace its content; run chmod o-w %s", path, octal(mode), path)
 	case mode.Perm()&group != 0 && !ofGroup(info):
-		return fault.New(fault.Denied, "%s has mode %s: users of its group could change or replace its content; run chmod g-w %s", path, octal(mode), path)
+		return fault.New(fault.Denied, "%s has mode %s: users of its group could change or replace its content; run chmod g-w %s", path,
+			octal(mode), path)
 	}
 	return nil
 }

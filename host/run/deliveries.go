@@ -58,7 +58,8 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		if !isHandler || listed || c.Seq >= rec.Seq || d.IsOpen(name) || !d.takes(name, rec.Event) {
 			continue
 		}
-		list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}))
+		list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending,
+			At: rec.Event.Metadata().Time}))
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
 	return list, nil

@@ -16,7 +16,8 @@ type StartLog interface {
 
 // StartPosition returns the function that returns the event after which a new handler
 // starts, as handlers.<name>.start says. start reads the configuration in force.
-func StartPosition(log StartLog, start func(handler string) config.Start, logger *slog.Logger) func(context.Context, string) (after uint64, err error) {
+func StartPosition(log StartLog, start func(handler string) config.Start, logger *slog.Logger) func(context.Context, string) (
+	after uint64, err error) {
 	return func(ctx context.Context, handler string) (uint64, error) {
 		s := start(handler)
 		if !s.Earliest && s.At.IsZero() {

@@ -121,7 +121,8 @@ func (s *Sources) fetcher(cfg config.Marketplace) (*marketplace.Fetcher, error) 
 	out.AllowPrivateHosts = cfg.AllowPrivateHosts
 	out.Secret = s.Secret
 	for _, c := range cfg.Credentials {
-		out.Credentials = append(out.Credentials, marketplace.Credential{Host: c.Host, Secret: c.Secret, Type: marketplace.CredentialType(c.Type)})
+		out.Credentials = append(out.Credentials, marketplace.Credential{Host: c.Host, Secret: c.Secret,
+			Type: marketplace.CredentialType(c.Type)})
 	}
 	return marketplace.New(out)
 }

@@ -227,7 +227,8 @@ func (r *Retention) Write(ctx context.Context, write func() ([]event.Receipt, er
 }
 
 // retry repeats a refused write of so many bytes, and reclaims before each attempt.
-func (r *Retention) retry(ctx context.Context, bytes int64, err error, write func() ([]event.Receipt, error)) (receipts []event.Receipt, _ error) {
+func (r *Retention) retry(ctx context.Context, bytes int64, err error, write func() ([]event.Receipt, error)) (
+	receipts []event.Receipt, _ error) {
 	for tries := 0; IsFull(err) && tries < maxReclaims && r.reclaim(ctx, bytes); tries++ {
 		receipts, err = write()
 	}
