@@ -56,8 +56,7 @@ var permitted = map[string]string{
 
 // pending are the directories whose names are still to be changed. An entry goes
 // when its directory is done; none is added.
-var pending = map[string]bool{
-}
+var pending = map[string]bool{}
 
 var (
 	acronymEnd = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)

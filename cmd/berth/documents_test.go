@@ -366,7 +366,7 @@ func newOutputPattern(output string) (p outputPattern, err error) {
 		var parts []string
 		for _, part := range variable.Split(line, -1) {
 			part = strings.ReplaceAll(regexp.QuoteMeta(part), "…", `.*`)
-			parts = append(parts, spaces.ReplaceAllString(part, ` +`)) // columns are as wide as their content
+			parts = append(parts, blanks.ReplaceAllString(part, ` +`)) // columns are as wide as their content
 		}
 		pattern.WriteString(` *` + strings.Join(parts, `(?:`+variable.String()+`)`) + ` *\n`)
 	}
@@ -374,7 +374,7 @@ func newOutputPattern(output string) (p outputPattern, err error) {
 	return p, err
 }
 
-var spaces = regexp.MustCompile(` +`)
+var blanks = regexp.MustCompile(` +`)
 
 // match reports whether an output is the one shown, and then notes in real what
 // stands for what.

@@ -70,7 +70,7 @@ func reference() string {
 			out.WriteString("| key | value | default | |\n|---|---|---|---|\n")
 		}
 		if a.key == "" {
-			writeRow(&out, "", d, defaults)
+			writeField(&out, "", d, defaults)
 			continue
 		}
 		own := map[string]state{}
@@ -79,7 +79,7 @@ func reference() string {
 		}
 		for _, part := range a.parts {
 			if _, shared := defaults["defaults."+part.path]; !shared {
-				writeRow(&out, d.path+"."+a.key+".", part, own)
+				writeField(&out, d.path+"."+a.key+".", part, own)
 			}
 		}
 		if d.path == "handlers" {
@@ -89,13 +89,13 @@ func reference() string {
 	return out.String()
 }
 
-func writeRow(out *strings.Builder, prefix string, d field, defaults map[string]state) {
+func writeField(out *strings.Builder, prefix string, d field, defaults map[string]state) {
 	a := d.about()
 	if a.schema == nil && len(a.parts) > 0 { // each of its keys has a row
 		for _, part := range a.parts {
 			part.restart = d.restart
 			part.path = d.path + "." + part.path
-			writeRow(out, prefix, part, map[string]state{})
+			writeField(out, prefix, part, map[string]state{})
 		}
 		return
 	}
