@@ -1,4 +1,4 @@
-// Command berth runs the event-handler host, and commands for one that runs.
+// Command berth runs the event-handler host, and commands for a running host.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Command demo shows Berth at work: it starts a host, moves a few sample orders
-// through their statuses by the command line, and prints what each handler
-// answered. With -keep the host goes on running.
+// Command demo starts a host, moves sample orders through their statuses by the command line,
+// and prints the answer of each handler. With -keep the host continues to run.
 package main
 
 import (
@@ -34,7 +33,7 @@ func main() {
 	}
 }
 
-// Bounds: reached only when something is wrong.
+// Timeouts, which only failures reach.
 const (
 	startTimeout  = 5 * time.Minute // a first start compiles every handler
 	answerTimeout = 30 * time.Second
@@ -42,10 +41,10 @@ const (
 	pollEvery     = 50 * time.Millisecond
 )
 
-// handlers are what `make plugins` builds and the demo waits for.
+// handlers are built by `make plugins`; the demo waits for their answers.
 var handlers = []string{"customer-notify", "order-audit"}
 
-// sample is one order and the statuses it goes through.
+// sample is one order and its statuses.
 type sample struct {
 	customer string
 	items    []string
@@ -72,20 +71,20 @@ func (c cli) call(ctx context.Context, answer any, args ...string) error {
 		return fmt.Errorf("berth %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	if err := json.Unmarshal(stdout.Bytes(), answer); err != nil {
-		return fmt.Errorf("berth %s: its answer is not the JSON expected: %w", strings.Join(args, " "), err)
+		return fmt.Errorf("berth %s: unexpected JSON: %w", strings.Join(args, " "), err)
 	}
 	return nil
 }
 
-// withoutHost leaves out what would send the sample orders to another host than the
-// one of the data directory.
+// withoutHost removes the variables that would send the sample orders to another host than
+// the data directory's.
 func withoutHost(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		return strings.HasPrefix(v, "BERTH_URL=") || strings.HasPrefix(v, "BERTH_TOKEN=")
 	})
 }
 
-// running is what a host says of itself in its data directory.
+// running is the state that a host writes into its data directory.
 type running struct {
 	URL string
 	PID int
@@ -142,8 +141,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(err, host.stop())
 }
 
-// alone makes a configuration in a directory and copies the demo's own handlers
-// beside it, so that nothing else which lies about has a part in it.
+// alone writes a configuration into a directory and copies the demo's handlers beside it, so
+// that no other plugin takes part.
 func alone(dir, plugins string) (config string, err error) {
 	own := filepath.Join(dir, "plugins")
 	if err := os.Mkdir(own, 0o700); err != nil {
@@ -169,11 +168,11 @@ type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error // of the process, once done is closed
-	said *tail // what it wrote to stderr last
+	said *tail // the end of its stderr
 	args []string
 }
 
-// tail passes on what is written, and keeps the last of it.
+// tail forwards its input, and keeps the end of it.
 type tail struct {
 	to io.Writer
 
@@ -198,10 +197,10 @@ func (t *tail) has(text string) bool {
 }
 
 func start(berth string, args []string, stderr io.Writer) (*process, error) {
-	// Not by a context: the host is to be stopped by SIGTERM, and in order.
+	// Without a context, which would kill the host: SIGTERM shuts it down in order.
 	p := &process{cmd: exec.Command(berth, args...), done: make(chan struct{}), said: &tail{to: stderr}, args: args}
 	p.cmd.Stdout, p.cmd.Stderr = stderr, p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is the demo's to pass on
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C signals the demo only, which stops the host
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -212,8 +211,8 @@ func start(berth string, args []string, stderr io.Writer) (*process, error) {
 	return p, nil
 }
 
-// moved waits until the host answers or has ended. One that ends because another
-// program has its port is started once more, on a free one.
+// moved waits until the host answers or has ended. If another program has its port, the host
+// is started again on a free one.
 func (p *process) moved(ctx context.Context, c cli, stdout io.Writer) (*process, error) {
 	err := p.until(ctx, startTimeout, "start the host", p.up(c))
 	if err == nil {
@@ -238,8 +237,7 @@ func (p *process) moved(ctx context.Context, c cli, stdout io.Writer) (*process,
 	return again, nil
 }
 
-// up reports whether the host answers: this one, not another that runs for the
-// same data directory.
+// up reports whether this process answers, and not another host of the same data directory.
 func (p *process) up(c cli) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		at, err := c.host()
@@ -252,7 +250,7 @@ func (p *process) up(c cli) func(context.Context) (bool, error) {
 	}
 }
 
-// stop asks the host to shut down and waits until it has.
+// stop shuts the host down and waits for its end.
 func (p *process) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -265,7 +263,7 @@ func (p *process) stop() error {
 	}
 }
 
-// until polls ok until it answers true, an error, or time is up.
+// until polls ok until it returns true, the host ends, or the limit expires.
 func (p *process) until(ctx context.Context, limit time.Duration, what string, ok func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -290,9 +288,8 @@ func (p *process) until(ctx context.Context, limit time.Duration, what string, o
 	}
 }
 
-// show moves the sample orders and prints what the handlers answer. With all, both
-// of the demo's own must answer everything; otherwise those that are at work and
-// that the routes give the events to.
+// show moves the sample orders and prints the answers of the handlers. With all, both of the
+// demo's handlers must answer every event; otherwise those that are active and routed.
 func show(ctx context.Context, c cli, host *process, stdout io.Writer, all bool) error {
 	at, err := ready(ctx, c, host, stdout, all)
 	if err != nil {
@@ -329,9 +326,8 @@ func show(ctx context.Context, c cli, host *process, stdout io.Writer, all bool)
 	return nil
 }
 
-// ready waits until each of the demo's own handlers is active, and answers those
-// that are. Unless all must be, one that the operator has switched off is left out.
-// What becomes of other plugins does not matter.
+// ready waits until the demo's handlers are active, and returns their names. Unless all is
+// set it skips handlers that the operator has switched off. Other plugins do not matter.
 func ready(ctx context.Context, c cli, host *process, stdout io.Writer, all bool) (at []string, err error) {
 	var off []string
 	err = host.until(ctx, startTimeout, "start the handlers "+strings.Join(handlers, " and "), func(ctx context.Context) (bool, error) {
@@ -361,7 +357,8 @@ func ready(ctx context.Context, c cli, host *process, stdout io.Writer, all bool
 	return at, err
 }
 
-// find returns the row of a plugin: the active one, as a file that claims the same name has a row as well.
+// find returns the view of a plugin: the active one, since a file that claims the same name
+// has a view as well.
 func find(list []wire.Plugin, name string) (found wire.Plugin, ok bool) {
 	for _, p := range list {
 		if p.Name == name && (!ok || p.State == wire.Active) {
@@ -380,8 +377,8 @@ func idle(s wire.PluginState) bool {
 	return false
 }
 
-// await prints what the handlers answered to the order's latest event, and counts
-// the answers of the demo's own.
+// await prints the answers to the order's latest event, and counts those of the demo's
+// handlers.
 func await(ctx context.Context, c cli, host *process, order wire.Order, stdout io.Writer, at []string, all bool) (answers int, err error) {
 	key := fmt.Sprintf("order:%s:v%d", order.ID, order.Version)
 	var ev wire.Event
@@ -422,7 +419,7 @@ func await(ctx context.Context, c cli, host *process, order wire.Order, stdout i
 	return answers, err
 }
 
-// serveOn says what to try and leaves the host running until ctx ends.
+// serveOn prints what to try and lets the host run until ctx ends.
 func serveOn(ctx context.Context, c cli, host *process, stdout io.Writer) error {
 	at, err := c.host()
 	if err != nil {

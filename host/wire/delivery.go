@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// DeadLetter is an event that a handler has given up on. Event is the envelope,
-// and only there when one event's are shown.
+// DeadLetter is an event that a handler has given up on. Event is the envelope; lists of
+// several events omit it.
 type DeadLetter struct {
 	Plugin         string          `json:"plugin"`
 	EventID        string          `json:"event_id"`
@@ -19,14 +19,14 @@ type DeadLetter struct {
 	Attempts       int             `json:"attempts"`
 	Error          *DeliveryError  `json:"error" jsonschema:"nullable"` // of the last attempt
 	PublishedAt    time.Time       `json:"published_at"`
-	FirstAttemptAt *time.Time      `json:"first_attempt_at" jsonschema:"nullable"` // null when it is not known
+	FirstAttemptAt *time.Time      `json:"first_attempt_at" jsonschema:"nullable"` // null when unknown
 	At             time.Time       `json:"at"`                                     // of death
 	Event          json.RawMessage `json:"event,omitempty"`
 }
 
-// DeadLetterFilter selects dead letters: those to which everything in it that
-// is not empty applies. It is the query of their list, and the body of redrive
-// and purge, which need a plugin or an event.
+// DeadLetterFilter selects the dead letters that match every field which is not empty. It
+// is the query of their list, and the body of redrive and purge, which require a plugin or
+// an event.
 type DeadLetterFilter struct {
 	Plugin    string `json:"plugin,omitempty"`
 	EventID   string `json:"event_id,omitempty"`
@@ -37,12 +37,12 @@ type DeadLetterFilter struct {
 	Until     string `json:"until,omitempty"` // RFC 3339, of death: before then
 }
 
-// Redriven says how many dead letters are on their way to their handlers again.
+// Redriven is the number of dead letters that are delivered again.
 type Redriven struct {
 	Redriven int `json:"redriven"`
 }
 
-// Purged says how many dead letters were removed.
+// Purged is the number of dead letters that were removed.
 type Purged struct {
 	Purged int `json:"purged"`
 }
@@ -57,7 +57,7 @@ type Replay struct {
 	To     string `json:"to,omitempty"`
 }
 
-// Replaying says which events, both ends included, are delivered again.
+// Replaying is the range of events, both ends included, that are delivered again.
 type Replaying struct {
 	Plugin  string `json:"plugin"`
 	FromSeq uint64 `json:"from_seq"`
@@ -70,18 +70,18 @@ type Skip struct {
 	To  uint64 `json:"to,omitempty" jsonschema:"minimum=1"` // 0: only Seq
 }
 
-// Skipped says which events, both ends included, nobody gets any more, and for which
-// handlers a dead delivery was recorded.
+// Skipped is the range of events, both ends included, that are no longer delivered, and the
+// handlers for which a dead delivery was recorded.
 type Skipped struct {
 	Seq     uint64   `json:"seq"`
 	To      uint64   `json:"to"`
 	Plugins []string `json:"plugins"`
 }
 
-// LogStatus is how the event log stands, and how far each handler is in it.
+// LogStatus is the state of the event log, and how far each handler has read it.
 type LogStatus struct {
 	Engine     string      `json:"engine"`
-	FirstSeq   uint64      `json:"first_seq"` // of what is there; 0 when it is empty
+	FirstSeq   uint64      `json:"first_seq"` // 0 when the log is empty
 	LastSeq    uint64      `json:"last_seq"`
 	Events     uint64      `json:"events"`
 	Bytes      int64       `json:"bytes"`
@@ -89,18 +89,18 @@ type LogStatus struct {
 	OldestAt   *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
 	RetentionS int64       `json:"retention_s"`
 	Handlers   []LogReader `json:"handlers"`
-	Full       bool        `json:"full"`              // it takes no events at present
-	Problem    string      `json:"problem,omitempty"` // why it takes no writes at all
+	Full       bool        `json:"full"`              // it refuses events at present
+	Problem    string      `json:"problem,omitempty"` // why it refuses all writes
 }
 
-// LogReader is how far one handler is in the log.
+// LogReader is how far one handler has read the log.
 type LogReader struct {
 	Plugin         string     `json:"plugin"`
-	Lag            uint64     `json:"lag"`                             // Open, and the events of the log that it has not read
-	Cursor         uint64     `json:"cursor"`                          // everything up to here is final, or open
+	Lag            uint64     `json:"lag"`                             // Open, and the events that it has not read
+	Cursor         uint64     `json:"cursor"`                          // every event up to here is final or open
 	OldestAt       *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
-	Open           uint64     `json:"open"`                            // taken and not final: under way, waiting for another attempt, or redriven
+	Open           uint64     `json:"open"`                            // read and not final: being delivered, waiting for a retry, or redriven
 	Dead           uint64     `json:"dead"`                            // dead letters
-	HistorySkipped uint64     `json:"history_skipped"`                 // successes that were not kept, since the host started
-	Lost           uint64     `json:"lost"`                            // events removed by bus.max_age before it had them, since the host started
+	HistorySkipped uint64     `json:"history_skipped"`                 // successes that were not stored, since the host started
+	Lost           uint64     `json:"lost"`                            // events that bus.max_age removed before the handler read them, since the host started
 }

@@ -2,10 +2,10 @@ package wire
 
 import "github.com/berth-host/berth/host/spec"
 
-// Install is what POST /api/v1/plugins/install takes, one of three: a name, and a
+// Install is the body of POST /api/v1/plugins/install, one of three: a name, and a
 // version, a constraint such as "^1.2" or "" for the latest, of the marketplace; a
-// URL with the SHA-256 (64 hex digits) of what it leads to, and a name if the
-// module has none of its own; or a reference into a registry, oci://...
+// URL with the SHA-256 (64 hex digits) of the module, and a name if the
+// module has none; or a reference into a registry, oci://...
 type Install struct {
 	Name    string `json:"name,omitempty"`
 	Version string `json:"version,omitempty"`
@@ -16,8 +16,8 @@ type Install struct {
 	Approve string `json:"approve,omitempty"`
 }
 
-// Upgrade is what POST /api/v1/events/plugins/{name}/upgrade takes; all of it may be
-// absent for a plugin of the marketplace.
+// Upgrade is the body of POST /api/v1/events/plugins/{name}/upgrade. It may be empty for a
+// plugin of the marketplace.
 type Upgrade struct {
 	Version string `json:"version,omitempty"`
 	URL     string `json:"url,omitempty"`
@@ -26,22 +26,22 @@ type Upgrade struct {
 	Approve string `json:"approve,omitempty"`
 }
 
-// Rollback is what POST /api/v1/events/plugins/{name}/rollback takes: a former version,
-// or the SHA-256 of one; "" for the one before.
+// Rollback is the body of POST /api/v1/events/plugins/{name}/rollback: a former version, or
+// its SHA-256; "" is the previous one.
 type Rollback struct {
 	Version string `json:"version,omitempty"`
 }
 
-// Plan is what an installation would do, for the operator to approve. Its digest
-// covers all the rest of it.
+// Plan describes an installation, for the operator to approve. Its digest covers all other
+// fields.
 type Plan struct {
 	Digest       string              `json:"digest"` // SHA-256, hex
 	Action       string              `json:"action"` // install or upgrade
 	Name         string              `json:"name"`
 	Version      string              `json:"version"`
-	From         string              `json:"from,omitempty"` // the version it takes the place of
+	From         string              `json:"from,omitempty"` // the version that is replaced
 	Publisher    string              `json:"publisher,omitempty"`
-	SignedBy     string              `json:"signed_by"` // a key's id, "" when nobody signed it
+	SignedBy     string              `json:"signed_by"` // a key's id, "" when unsigned
 	Source       string              `json:"source"`
 	SHA256       string              `json:"sha256"`
 	Size         int64               `json:"size"` // bytes
@@ -50,8 +50,8 @@ type Plan struct {
 	Capabilities []PlannedCapability `json:"capabilities"`
 }
 
-// PlannedCapability is what a plugin asks for. New is what nobody has agreed to
-// yet: approving the plan grants it.
+// PlannedCapability is a capability that a plugin requests. New: it was not approved before;
+// approving the plan grants it.
 type PlannedCapability struct {
 	spec.Grant
 	Reason   string `json:"reason"`
@@ -60,14 +60,15 @@ type PlannedCapability struct {
 	New      bool   `json:"new"`
 }
 
-// Progress is one line of the stream that an installation answers if asked to.
+// Progress is one event of the stream that an installation can answer.
 type Progress struct {
 	Step  string `json:"step"`  // resolve, download, vet, store, probe, commit or start
 	Done  int64  `json:"done"`  // bytes, of a download
-	Total int64  `json:"total"` // bytes, 0 when that is not known
+	Total int64  `json:"total"` // bytes, 0 when unknown
 }
 
-// Stored is a version of an installed plugin in the host's store, as hashed just now.
+// Stored is a version of an installed plugin in the host's store, with the result of
+// hashing it.
 type Stored struct {
 	Plugin   string `json:"plugin"`
 	Version  string `json:"version"`

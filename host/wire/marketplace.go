@@ -6,21 +6,21 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Marketplace is a page of what a marketplace has: GET /api/v1/plugins/marketplace.
+// Marketplace is a page of a marketplace's list: GET /api/v1/plugins/marketplace.
 type Marketplace struct {
 	Items       []Listing `json:"items"`
 	Next        *string   `json:"next" jsonschema:"nullable"`
-	Stale       bool      `json:"stale"`              // since FetchedAt nobody could tell whether it is still so
+	Stale       bool      `json:"stale"`              // it could not be confirmed since FetchedAt
 	Reason      string    `json:"reason,omitempty"`   // why it is stale
-	FetchedAt   time.Time `json:"fetched_at"`         // when it was last found to be the marketplace's
-	Expires     time.Time `json:"expires"`            // from then on nothing is installed by it
-	Expired     bool      `json:"expired"`            // that has passed
-	Unsigned    bool      `json:"unsigned,omitempty"` // nobody has signed for it
+	FetchedAt   time.Time `json:"fetched_at"`         // when the marketplace last confirmed it
+	Expires     time.Time `json:"expires"`            // from then on the host installs nothing from it
+	Expired     bool      `json:"expired"`            // Expires has passed
+	Unsigned    bool      `json:"unsigned,omitempty"` // it has no signature
 	Marketplace string    `json:"marketplace"`        // its name
 }
 
-// Listing is a plugin of a marketplace, with the version that is offered of it;
-// its fields about a version are empty when none is.
+// Listing is a plugin of a marketplace, with the version that it offers; the fields about a
+// version are empty when it offers none.
 type Listing struct {
 	Publisher       string              `json:"publisher"`
 	Name            string              `json:"name"`
@@ -36,8 +36,8 @@ type Listing struct {
 	Released        *time.Time          `json:"released" jsonschema:"nullable"`
 	Deprecated      string              `json:"deprecated"` // why it should not be used any more, or ""
 	Yanked          bool                `json:"yanked"`
-	Versions        []ListingVersion    `json:"versions"`                               // all, the highest first
-	Installed       *string             `json:"installed" jsonschema:"nullable"`        // the version of the plugin of this name here
+	Versions        []ListingVersion    `json:"versions"`                               // all, highest first
+	Installed       *string             `json:"installed" jsonschema:"nullable"`        // the installed version of the plugin of this name
 	UpdateAvailable *string             `json:"update_available" jsonschema:"nullable"` // Version, when it is higher than Installed
 }
 

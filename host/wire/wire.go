@@ -1,8 +1,7 @@
-// Package wire holds the JSON shapes of the API, exactly as they are named
-// there. The API writes them, the command line reads them, and the parts of the
-// host that the API shows answer with them. Values only; standard library only.
+// Package wire has the JSON types of the API. The API writes them, the command line reads
+// them, and the parts of the host return them. Plain values; safe to copy.
 //
-// The tags named jsonschema are for /openapi.json, which is read off these types.
+// The tags named jsonschema are for /openapi.json, which is generated from these types.
 // A pointer that is encoded as null needs the tag nullable.
 package wire
 
@@ -14,12 +13,11 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// VersionHeader is the header of every answer of a host: its version. A client
-// knows a host by it.
+// VersionHeader is in every answer of a host, with its version. Clients recognise a host by
+// it.
 const VersionHeader = "Berth-Version"
 
-// List is every list the API answers. Next is the cursor to pass for the next
-// page, or null at the end.
+// List is a list in an answer. Next is the cursor of the next page, or null at the end.
 type List[T any] struct {
 	Items []T     `json:"items"`
 	Next  *string `json:"next" jsonschema:"nullable"`
@@ -30,8 +28,8 @@ type Receipt struct {
 	EventID        string `json:"event_id"`
 	IdempotencyKey string `json:"idempotency_key"`
 	Duplicate      bool   `json:"duplicate"`
-	// Routed is false when no route takes the event: no handler gets it. It is not
-	// there for an event that was refused.
+	// Routed is false when no route takes the event, so that no handler gets it; absent for a
+	// refused event.
 	Routed *bool `json:"routed,omitempty"`
 }
 
@@ -41,7 +39,7 @@ type BatchReceipt struct {
 	Error *Problem `json:"error,omitempty"`
 }
 
-// Delivery is one event on its way to one handler.
+// Delivery is the delivery of one event to one handler.
 type Delivery struct {
 	Plugin     string          `json:"plugin"`
 	Status     string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
@@ -53,22 +51,22 @@ type Delivery struct {
 	At         time.Time       `json:"at"`
 }
 
-// DeliveryError says why the last attempt failed.
+// DeliveryError is the error of the last attempt.
 type DeliveryError struct {
 	Class   string `json:"class"`
-	Message string `json:"message"` // its first line says why; what the guest wrote, and its stack, may follow
+	Message string `json:"message"` // the reason in the first line; the guest's output and stack may follow
 }
 
-// Event is the envelope with its place in the log.
+// Event is an envelope with its position in the log.
 type Event struct {
 	Seq        uint64          `json:"seq"`
 	EventType  string          `json:"event_type"`
 	Data       json.RawMessage `json:"data"`
 	Metadata   json.RawMessage `json:"metadata"`
-	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil: a list does not show them
+	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil in lists
 }
 
-// Capability is something a plugin asks for.
+// Capability is a capability that a plugin requests.
 type Capability struct {
 	Name    string `json:"name"`
 	Granted bool   `json:"granted"`
@@ -83,25 +81,25 @@ type Capability struct {
 type PendingVersion struct {
 	Version      string       `json:"version"`
 	SHA256       string       `json:"sha256"`
-	Capabilities []Capability `json:"capabilities"` // with what is granted now
+	Capabilities []Capability `json:"capabilities"` // with the present grants
 }
 
-// Approval is what POST /api/v1/events/plugins/{name}/approve takes; the body may be
-// left out where If-Match is sent.
+// Approval is the body of POST /api/v1/events/plugins/{name}/approve. It may be absent when
+// the request has If-Match.
 type Approval struct {
-	// Capabilities are what is approved; absent for all that is asked for.
+	// Capabilities are those to grant; absent for all that the plugin requests.
 	Capabilities []string `json:"capabilities,omitempty"`
-	// SHA256, when there, is of the module that was looked at: another one is
-	// not approved.
+	// SHA256 is of the module that the caller has seen: the host approves no other; absent for
+	// any.
 	SHA256 string `json:"sha256,omitempty" jsonschema:"pattern=^[0-9a-f]{64}$"`
 }
 
-// PluginState is where a plugin stands.
+// PluginState is the state of a plugin.
 type PluginState string
 
 // The states of a plugin.
 const (
-	Discovered    PluginState = "discovered"     // seen, not looked into yet
+	Discovered    PluginState = "discovered"     // found, not inspected yet
 	Vetting       PluginState = "vetting"        // being checked and compiled
 	Rejected      PluginState = "rejected"       // will not run; reason says why
 	Held          PluginState = "held"           // waits for the operator (hot_drop: hold)
@@ -110,11 +108,11 @@ const (
 	Active        PluginState = "active"
 	Paused        PluginState = "paused"
 	BreakerOpen   PluginState = "breaker_open" // repeated failures; probes again by itself
-	Stuck         PluginState = "stuck"        // the log cannot be read where it stands; reason says where
-	Draining      PluginState = "draining"     // finishes what it has, then goes
+	Stuck         PluginState = "stuck"        // the log cannot be read at its position; the reason has it
+	Draining      PluginState = "draining"     // finishes its open events, then ends
 )
 
-// Plugin is a plugin and what it is doing.
+// Plugin is a plugin with its state and counters.
 type Plugin struct {
 	Name         string       `json:"name"`
 	State        PluginState  `json:"state"`
@@ -174,14 +172,14 @@ type Problem struct {
 	Code   string `json:"code"`
 	Field  string `json:"field,omitempty"`
 
-	// Errors are what is wrong with a file of the host's, one by one.
+	// Errors are the errors in a file of the host.
 	Errors []ErrorDetail `json:"errors,omitempty"`
 
 	// Plan is set when Code is approval_required.
 	Plan *Plan `json:"plan,omitempty"`
 }
 
-// ErrorDetail is one thing that is wrong with a file of the host's.
+// ErrorDetail is one error in a file of the host.
 type ErrorDetail struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`           // from 1
@@ -189,15 +187,15 @@ type ErrorDetail struct {
 	Reason string `json:"reason"`
 }
 
-// ReloadResult says what a reload of the configuration changed, one line each.
+// ReloadResult lists the changes of a reload, one line each.
 type ReloadResult struct {
 	Changed []string `json:"changed"`
-	// NeedsRestart are the settings, by path, that the file says otherwise than what
-	// is in force, and that only a start of the host can change.
+	// NeedsRestart are the paths of settings whose values in the file and in force differ, and
+	// which only a restart changes.
 	NeedsRestart []string `json:"needs_restart"`
 }
 
-// Settings are those in force: GET /api/v1/config.
+// Settings are the settings in force: GET /api/v1/config.
 type Settings struct {
 	File  string    `json:"file"`  // path of the configuration file on the host's machine
 	Items []Setting `json:"items"` // sorted by path
@@ -205,14 +203,13 @@ type Settings struct {
 	NeedsRestart []string `json:"needs_restart"`
 }
 
-// Setting is one setting, in the file's words. Of a handler's config it has the keys
-// only.
+// Setting is one setting, as the file writes it. Of a handler's config it has only the keys.
 type Setting struct {
 	Path  string `json:"path"` // such as server.listen
 	Value string `json:"value"`
 }
 
-// Explanation says which handlers would get an event, and why the others would not.
+// Explanation lists the handlers that would get an event, and why others would not.
 type Explanation struct {
 	EventType string             `json:"event_type"`
 	Route     *string            `json:"route" jsonschema:"nullable"` // the pattern of the route that decides, or null
@@ -228,28 +225,28 @@ type ExplainedHandler struct {
 	State  PluginState `json:"state"` // "" when no host was asked
 }
 
-// AuditRecord is one line of the audit log. A change has two of the same ID: one
-// before it is made, one with the outcome. What is refused has one.
+// AuditRecord is one line of the audit log. A change has two with the same ID: one before it
+// is made, one with the outcome. A refused attempt has one.
 type AuditRecord struct {
 	At         time.Time       `json:"at"`
 	ID         string          `json:"id"`
 	Stage      string          `json:"stage"`            // begin, end or refused
 	Action     string          `json:"action"`           // such as disable
 	Target     string          `json:"target,omitempty"` // such as a plugin's name
-	Who        string          `json:"who"`              // the token's name; "" when nobody was known
+	Who        string          `json:"who"`              // the token's name; "" without a valid token
 	TokenID    string          `json:"token_id,omitempty"`
 	Remote     string          `json:"remote,omitempty"`     // address and port the request came from
 	Request    string          `json:"request,omitempty"`    // method and path
-	Asked      json.RawMessage `json:"asked,omitempty"`      // what the request said
+	Asked      json.RawMessage `json:"asked,omitempty"`      // the request's body
 	Before     json.RawMessage `json:"before,omitempty"`     // state of the target
-	After      json.RawMessage `json:"after,omitempty"`      // likewise, or what was answered
+	After      json.RawMessage `json:"after,omitempty"`      // likewise, or the answer
 	Status     int             `json:"status,omitempty"`     // of the answer
 	Result     string          `json:"result,omitempty"`     // ok or failed
 	Error      string          `json:"error,omitempty"`      // why it failed or was refused
-	Suppressed int             `json:"suppressed,omitempty"` // refusals that were not written before this one
+	Suppressed int             `json:"suppressed,omitempty"` // refusals before this one that were not recorded
 }
 
-// Activity is one line of the event stream: exactly one of the pointers is set.
+// Activity is one event of the event stream: exactly one of the pointers is set.
 type Activity struct {
 	Kind     string           `json:"kind" jsonschema:"enum=published,enum=delivery,enum=plugin"`
 	Event    *Event           `json:"event,omitempty"`

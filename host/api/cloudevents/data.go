@@ -11,12 +11,12 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Data makes an event's data, which is JSON, of content of this media type:
+// Data converts content of a media type to an event's data, which is JSON:
 //
-//   - JSON (*/json, and what ends in +json) is the data as it is;
-//   - text in UTF-8 (text/*, application/xml and what ends in +xml) is a string;
-//   - anything else is {"datacontenttype": TYPE, "data_base64": BASE64}, without
-//     the first when there is no type.
+//   - JSON (*/json and *+json) is unchanged;
+//   - text in UTF-8 (text/*, application/xml and *+xml) is a string;
+//   - other content is {"datacontenttype": TYPE, "data_base64": BASE64}, without the
+//     first when there is no type.
 func Data(kind string, content []byte) (json.RawMessage, error) {
 	switch {
 	case kind != "" && isJSON(kind):
@@ -43,8 +43,7 @@ func encode(v any) (json.RawMessage, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
-// isJSON reports whether a media type is JSON, as it is for the member data when
-// there is none.
+// isJSON reports whether a media type is JSON, which is the default.
 func isJSON(kind string) bool {
 	if kind == "" {
 		return true

@@ -28,7 +28,7 @@ const (
 	Batch      = "application/cloudevents-batch+json"
 )
 
-// Names of attributes, and of the members that have the data.
+// Names of attributes, and of the members with the data.
 const (
 	specVersion = "specversion"
 	attrID      = "id"
@@ -58,7 +58,7 @@ func IsBinary(h http.Header) bool {
 	return false
 }
 
-// ParseStructured reads one event as JSON (CloudEvents JSON format 1.0, section
+// ParseStructured parses one event as JSON (CloudEvents JSON format 1.0, section
 // 3). Errors are fault.Invalid with the member that is wrong.
 func ParseStructured(body []byte) (event.Draft, error) {
 	members, err := membersOf(body)
@@ -67,7 +67,7 @@ func ParseStructured(body []byte) (event.Draft, error) {
 	}
 	attributes := make(map[string]string, len(members))
 	for name, raw := range members {
-		if name == memberData || name == member64 || string(raw) == "null" { // null is as good as not there
+		if name == memberData || name == member64 || string(raw) == "null" { // null is the same as absent
 			continue
 		}
 		var text string
@@ -90,7 +90,7 @@ func ParseStructured(body []byte) (event.Draft, error) {
 	return d, err
 }
 
-// ParseBinary reads one event of HTTP's binary mode (CloudEvents HTTP protocol
+// ParseBinary parses one event of HTTP's binary mode (CloudEvents HTTP protocol
 // binding 1.0, section 3.1): its attributes are the headers that begin with
 // ce-, its datacontenttype is Content-Type. Errors are fault.Invalid with the
 // header that is wrong.
@@ -113,7 +113,7 @@ func ParseBinary(h http.Header, body []byte) (event.Draft, error) {
 			return event.Draft{}, inHeader(fault.Field(attribute, "%v", err))
 		}
 		if attribute == attrSource && strings.Contains(text, " ") && !strings.ContainsAny(h[name][0], `" `) {
-			text = h[name][0] // a URI-reference whose %20 the sender did not encode again, as it must
+			text = h[name][0] // a URI-reference whose %20 the sender should have encoded again
 		}
 		attributes[attribute] = text
 	}
@@ -163,14 +163,13 @@ func headerValue(text string) (string, error) {
 	return text, nil
 }
 
-// New makes an event of a draft that was read here, with errors in the words of
-// CloudEvents.
+// New returns the event of a parsed draft. Errors name attributes of CloudEvents.
 func New(d event.Draft) (*event.Event, error) {
 	ev, err := event.New(d)
 	return ev, Named(err)
 }
 
-// Named has an error of an event name CloudEvents' attribute instead of the event's field.
+// Named replaces the field of an event in an error by the attribute of CloudEvents.
 func Named(err error) error {
 	var f *fault.Error
 	if !errors.As(err, &f) {
@@ -188,7 +187,7 @@ func Named(err error) error {
 	return &named
 }
 
-// inHeader has an error about an attribute name the header that has it.
+// inHeader replaces the attribute in an error by its header.
 func inHeader(err error) error {
 	var f *fault.Error
 	if !errors.As(err, &f) || f.Field == "" || strings.Contains(f.Field, "-") {
@@ -202,7 +201,7 @@ func inHeader(err error) error {
 	return &named
 }
 
-// membersOf takes a JSON object apart. A member that is there twice is refused.
+// membersOf returns the members of a JSON object. It refuses duplicates.
 func membersOf(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, fault.Field("body", "the body is not valid UTF-8")
@@ -237,11 +236,11 @@ func membersOf(body []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// maxMembers is well above what there can be, so that a body of nothing but
-// names costs little to refuse.
+// maxMembers exceeds the number of valid members, and bounds the cost of refusing a body of
+// many names.
 const maxMembers = 64
 
-// known reports whether an attribute has a place in an event.
+// known reports whether an event stores an attribute.
 func known(name string) bool {
 	switch name {
 	case specVersion, attrID, attrSource, attrType, attrSubject, attrTime, contentType, traceParent, traceState, correlation, causation:
@@ -252,12 +251,12 @@ func known(name string) bool {
 
 func unknown(name string) error {
 	if name == "dataschema" {
-		return fault.Field(name, "is not kept with an event here, and so it is not taken; leave it out")
+		return fault.Field(name, "is not stored with an event, and so it is refused; leave it out")
 	}
-	return fault.Field(short(name), "is an extension that has no place in an event here; those taken are %s, %s, %s and %s", traceParent, traceState, correlation, causation)
+	return fault.Field(short(name), "is an extension that events do not store; the supported ones are %s, %s, %s and %s", traceParent, traceState, correlation, causation)
 }
 
-// draftOf makes a draft of an event's attributes; the data is yet to come.
+// draftOf returns a draft of an event's attributes, without its data.
 func draftOf(attributes map[string]string) (event.Draft, error) {
 	switch version := attributes[specVersion]; version {
 	case sdk.CloudEventsVersionV1:
@@ -296,7 +295,7 @@ func draftOf(attributes map[string]string) (event.Draft, error) {
 		return event.Draft{}, fault.Field(attrSource, "is not a URI-reference: it has a space")
 	}
 	d := event.Draft{
-		Type:           attributes[attrType], // the SDK trims space, which is as wrong as any
+		Type:           attributes[attrType], // the SDK would trim space, which is invalid
 		IdempotencyKey: keyOf(ev.Source(), attributes[attrID]),
 		Source:         ev.Source(),
 		Subject:        attributes[attrSubject],
@@ -317,18 +316,18 @@ func draftOf(attributes map[string]string) (event.Draft, error) {
 	return d, nil
 }
 
-// checkCharacters refuses what no attribute may hold (CloudEvents 1.0.2, section
+// checkCharacters refuses characters that no attribute may contain (CloudEvents 1.0.2, section
 // "Type System"): control characters, and code points that are no characters.
 func checkCharacters(text string) error {
 	for _, r := range text {
 		if r < ' ' || r >= 0x7f && r <= 0x9f || r >= 0xfdd0 && r <= 0xfdef || r&0xfffe == 0xfffe {
-			return fmt.Errorf("contains %U, which no attribute may hold", r)
+			return fmt.Errorf("contains %U, which no attribute may contain", r)
 		}
 	}
 	return nil
 }
 
-// invalid is what the SDK finds wrong, about the first attribute by name.
+// invalid returns the SDK's error about the first attribute by name.
 func invalid(err error) error {
 	var all sdk.ValidationError
 	if !errors.As(err, &all) || len(all) == 0 {
@@ -338,8 +337,8 @@ func invalid(err error) error {
 	return fault.Field(name, "is not valid: %v", all[name])
 }
 
-// keyOf is the idempotency key: source and id together are what makes a
-// CloudEvent the one it is. A source has no space, so that no two pairs have one key.
+// keyOf returns the idempotency key: source and id identify a CloudEvent. A source has no
+// space, so no two pairs have the same key.
 func keyOf(source, id string) string {
 	key := source + " " + id
 	if len(key) <= event.MaxText {
@@ -349,8 +348,8 @@ func keyOf(source, id string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// structuredData is the data of the JSON format: a JSON value, or, if the media
-// type is another, a string; or base64 of what it is.
+// structuredData returns the data of the JSON format: a JSON value; a string, for another
+// media type; or base64.
 func structuredData(kind string, raw, base json.RawMessage) (json.RawMessage, error) {
 	if string(base) == "null" {
 		base = nil
@@ -376,7 +375,7 @@ func structuredData(kind string, raw, base json.RawMessage) (json.RawMessage, er
 	return raw, nil
 }
 
-// short keeps input small in an error.
+// short shortens input for an error.
 func short(s string) string {
 	const limit = 64
 	if len(s) > limit {

@@ -1,7 +1,7 @@
-// Package cloudevents takes and gives events as CloudEvents 1.0: structured and
-// batched JSON, and the binary mode of HTTP. It is the only importer of the
-// CloudEvents SDK, whose model and validation it uses; JSON is read here, where
-// every member counts once and has the type it must have.
+// Package cloudevents converts between events and CloudEvents 1.0: structured and batched
+// JSON, and the binary mode of HTTP. It is the only importer of the CloudEvents SDK, whose
+// model and validation it uses. It decodes JSON itself, and refuses duplicate members and
+// wrong types. Its functions are safe for concurrent use.
 //
 //	CloudEvents            event
 //	type                   event_type; it must match its pattern
@@ -12,13 +12,12 @@
 //	traceparent            metadata.traceparent
 //	correlationid          metadata.correlation_id
 //	causationid            metadata.causation_id
-//	tracestate             left out, as W3C Trace Context allows
+//	tracestate             dropped, as W3C Trace Context allows
 //	data                   data: see Data
 //
-// The other way the id is the one that came, where the idempotency key has it,
-// and the event's id otherwise; data is always JSON. dataschema and extensions
-// that are not in the table have no place in an event: they are refused, not
-// dropped. An error names the attribute it is about.
+// The id of an encoded CloudEvent is the one in the idempotency key, or else the event's id;
+// its data is always JSON. dataschema and extensions that are not in the table are refused,
+// not dropped, because events do not store them. Errors name the attribute.
 //
 // Read decode.go first.
 package cloudevents

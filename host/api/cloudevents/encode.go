@@ -21,7 +21,7 @@ func Encode(ev *event.Event) ([]byte, error) {
 	}
 	// Not by the SDK's setters, which trim space.
 	attributes := &sdk.EventContextV1{ID: idOf(ev.ID(), meta), Source: *source, Type: string(ev.Type()), Time: &types.Timestamp{Time: meta.Time}}
-	if strings.TrimSpace(meta.Subject) != "" { // space alone is as good as none there
+	if strings.TrimSpace(meta.Subject) != "" { // CloudEvents treat white space as empty
 		attributes.Subject = &meta.Subject
 	}
 	out := sdk.Event{Context: attributes}
@@ -44,7 +44,7 @@ func Encode(ev *event.Event) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// idOf is the id that came with the event's source, if its key has it.
+// idOf returns the CloudEvent's id, if the idempotency key has it.
 func idOf(eventID string, meta event.Metadata) string {
 	if id, ok := strings.CutPrefix(meta.IdempotencyKey, meta.Source+" "); ok && strings.TrimSpace(id) != "" {
 		return id
@@ -52,10 +52,10 @@ func idOf(eventID string, meta event.Metadata) string {
 	return eventID
 }
 
-// sourceOf makes a URI-reference of a source, which is any text.
+// sourceOf converts a source, which may be any text, to a URI-reference.
 func sourceOf(source string) string {
 	if u, err := url.Parse(source); err == nil && strings.TrimSpace(u.String()) != "" && !strings.Contains(u.String(), " ") {
 		return source
 	}
-	return url.QueryEscape(source) // which leaves nothing that could mean something
+	return url.QueryEscape(source) // which escapes every delimiter
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// pluginFigures says what the figures of a plugin count.
+// pluginFigures describes the counters of a plugin.
 const pluginFigures = "lag is how many events of the log are not final for the plugin, also while it is disabled; whether it takes an event counts only once it has read it. " +
 	"delivered, failed and fuel count since the host started."
 

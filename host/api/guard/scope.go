@@ -19,7 +19,7 @@ const (
 	ScopeInstall Scope = "install" // install and uninstall plugins
 )
 
-// Token identifies a caller and says what it may do.
+// Token identifies a caller and lists its scopes.
 type Token struct {
 	ID     string // for the audit log and the rate limits; never the secret
 	Name   string // for people

@@ -1,5 +1,4 @@
-// Package openapi writes the description of an HTTP API as an OpenAPI 3.1
-// document, from a list of operations whose bodies are Go types: the schemas are
-// read off the types, so that they cannot tell of another shape than the one
-// that is encoded. Values only; it serves nothing.
+// Package openapi builds an OpenAPI 3.1 document from a list of operations and the Go types
+// that they encode. The schemas are generated from the types, so that they describe what is
+// encoded. It knows nothing about Berth's API. Read openapi.go first.
 package openapi

@@ -11,7 +11,7 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// Info says what the document is of.
+// Info is the title and description of the document.
 type Info struct {
 	Title, Version, Description string
 }
@@ -24,15 +24,15 @@ type Operation struct {
 	Tag         string
 	Summary     string
 	Description string
-	Scope       string // that the token needs; "" when none is asked for
+	Scope       string // that the token needs; "" for no token
 	Parameters  []Parameter
 	Body        []Content // alternatives by media type; none: no body
 	BodyMayMiss bool
 	Answers     []Answer // of success; every failure is a problem
 }
 
-// Parameter is one parameter. Those in the path need not be listed, unless there
-// is more to say of them than their name.
+// Parameter is one parameter. A parameter of the path is listed only if it has a description
+// or a schema.
 type Parameter struct {
 	In          string // query, header or path
 	Name        string
@@ -47,17 +47,17 @@ type Content struct {
 	Value any
 }
 
-// Schema is a JSON Schema to be used as it stands.
+// Schema is a JSON Schema, which is used unchanged.
 type Schema map[string]any
 
-// OneOf is a body of which there are several shapes: values, as in Content.
+// OneOf is a body with several alternative types: values, as in Content.
 type OneOf []any
 
-// Stream is a body of server-sent events: for each name of an event a value, as
-// in Content, of which the event's data is the JSON.
+// Stream is a body of server-sent events: for each event name a value, as in Content, whose
+// JSON is the event's data.
 type Stream map[string]any
 
-// Answer is what an operation answers with one status.
+// Answer is the answer of an operation with one status.
 type Answer struct {
 	Status      int
 	Description string // "": the status's text
@@ -72,9 +72,9 @@ type builder struct {
 	ids     map[string]bool
 }
 
-// Build writes the document. problem is a value of the type that failures
-// answer, as application/problem+json. The error names an operation that is
-// described wrongly: it is a defect of the program.
+// Build returns the document. problem is a value of the type of failures, which are
+// application/problem+json. The error names an operation with an invalid description, which
+// is a defect of the program.
 func Build(info Info, problem any, operations []Operation) ([]byte, error) {
 	b := &builder{schemas: schemas{make(map[string]*jsonschema.Schema), make(map[string]bool)}, ids: make(map[string]bool)}
 	failure := map[string]any{

@@ -11,14 +11,13 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// schemas collects the schemas of Go types, by name. What a request holds is
-// closed, as it is decoded strictly; what is answered may get more keys in a
-// later version, and says so by staying open. So a type that is both has two: the
-// request's is named NameInput. Every answer must have been collected before the
-// first request.
+// schemas collects the schemas of Go types, by name. Types of requests have no additional
+// properties, since requests are decoded strictly; types of answers may have more in a later
+// version. A type of both has two schemas: the request's is named NameInput. Answers must be
+// collected before requests.
 type schemas struct {
 	byName   map[string]*jsonschema.Schema
-	answered map[string]bool // names of what is answered
+	answered map[string]bool // names of types of answers
 }
 
 // of returns the schema of a value's type, a reference where it has a name.
@@ -70,8 +69,8 @@ var (
 	path    = regexp.MustCompile(`[\w./-]*\.`)
 )
 
-// openAny writes a property that may be anything as an object without a type. The
-// reflector writes true, which generators of clients do not read.
+// openAny describes a property of any type by an object without a type. The reflector writes
+// true, which generators of clients do not support.
 func openAny(definition *jsonschema.Schema) {
 	for p := definition.Properties.Oldest(); p != nil; p = p.Next() {
 		if text, err := json.Marshal(p.Value); err == nil && string(text) == "true" {
@@ -80,8 +79,7 @@ func openAny(definition *jsonschema.Schema) {
 	}
 }
 
-// name turns the name of a type into one that a reference can hold: List[pkg.T]
-// becomes TList.
+// name returns the name of a type as a reference can contain it: List[pkg.T] becomes TList.
 func name(t reflect.Type) string {
 	if m := generic.FindStringSubmatch(t.Name()); m != nil {
 		return upper(path.ReplaceAllString(m[2], "")) + upper(m[1])
@@ -96,8 +94,8 @@ func upper(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// inComponents makes the references of the schemas, which the reflector writes as
-// if each were a document of its own, lead to where they are in this one.
+// inComponents rewrites the references of the schemas, each of which the reflector writes as
+// a document of its own, to their location in this document.
 func inComponents(document []byte) []byte {
 	return bytes.ReplaceAll(document, []byte(`"$ref": "#/$defs/`), []byte(`"$ref": "#/components/schemas/`))
 }

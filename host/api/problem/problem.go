@@ -63,7 +63,7 @@ var statuses = map[fault.Code]int{
 	fault.Timeout:      http.StatusGatewayTimeout,
 }
 
-// status refines the status of a code by what the error says beside it.
+// status returns the status of a code, refined by other parts of the error.
 func status(code fault.Code, p wire.Problem, err error) int {
 	switch {
 	case code == fault.Invalid && p.Errors != nil: // a file of the host is invalid, not the request
@@ -134,7 +134,7 @@ func Conceal(p *wire.Problem, id string) {
 // diskRetry is the Retry-After of a full disk, which recovers at an unknown time.
 const diskRetry = 10 * time.Second
 
-// RetryAfter returns how long the caller should wait (RFC 9110, 10.2.3); 0 is not to say.
+// RetryAfter returns how long the caller should wait (RFC 9110, 10.2.3); 0 is no Retry-After.
 func RetryAfter(err error, status int) time.Duration {
 	if status == http.StatusInsufficientStorage {
 		return diskRetry

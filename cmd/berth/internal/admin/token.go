@@ -95,7 +95,7 @@ func (a app) listTokens() *cobra.Command {
 		if err := a.OnlyHere(tokensAreLocal); err != nil {
 			return err
 		}
-		tokens, damaged := auth.List(a.DataDirectory()) // what is damaged does not hide the others
+		tokens, damaged := auth.List(a.DataDirectory()) // the tokens that are not damaged are listed
 		if a.JSON {
 			return errors.Join(a.EncodeJSON(wire.List[auth.Token]{Items: tokens}, false), damaged)
 		}

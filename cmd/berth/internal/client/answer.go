@@ -88,7 +88,7 @@ func (c *Client) Unexpected(resp *http.Response, err error) error {
 		resp.Request.Method, resp.Request.URL.Path, err, resp.Header.Get(wire.VersionHeader), c.version)
 }
 
-// About refuses an answer about another thing than the one that was asked for.
+// About refuses an answer about another thing than the requested one.
 func About(what, is, asked string) error {
 	if is == "" || is != asked {
 		return fmt.Errorf("the answer is not what was expected: it is about the %s %q, not about %q", what, is, asked)

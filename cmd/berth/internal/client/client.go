@@ -25,7 +25,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Config says which host a client calls, and how.
+// Config is the configuration of a client.
 type Config struct {
 	URL     string        // of the host; "" is the host of the data directory
 	DataDir string        // of the host on this machine

@@ -209,7 +209,7 @@ func sidecar(module, named string, wasm []byte) ([]byte, error) {
 		return abi.TrimBOM(text), err
 	}
 	if _, inside, err := abi.FindSection(wasm, abi.ManifestSection); err != nil || inside {
-		return nil, nil // market.Make says what is wrong
+		return nil, nil // market.Make returns the error
 	}
 	text, err := market.ReadFile(module+".json", abi.MaxManifest)
 	if fault.Is(err, fault.NotFound) {
