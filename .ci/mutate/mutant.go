@@ -83,7 +83,8 @@ type checker struct {
 }
 
 func newChecker(ctx context.Context, p pkg) (*checker, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-export", "-deps", "-f", "{{if .Export}}{{.ImportPath}}={{.Export}}{{end}}", p.ImportPath)
+	cmd := exec.CommandContext(ctx, "go", "list", "-export", "-deps",
+		"-f", "{{if .Export}}{{.ImportPath}}={{.Export}}{{end}}", p.ImportPath)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.Output()
 	if err != nil {

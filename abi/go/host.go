@@ -22,8 +22,9 @@ func Secret(name string) (string, error) {
 }
 
 // KV is the plugin's durable state, shared by all its instances and versions. Each
-// call is its own transaction and takes effect at once, also if the event fails. Keys are 1 to 256 bytes, values at most 1 MiB (ErrTooLarge). It needs
-// the capability kv (ErrDenied).
+// call is its own transaction and takes effect at once, also if the event fails.
+// Keys are 1 to 256 bytes, values at most 1 MiB (ErrTooLarge). It needs the capability
+// kv (ErrDenied).
 var KV kv
 
 type kv struct{}

@@ -26,7 +26,8 @@ type draftText struct {
 
 // ParseDraft reads a producer's native envelope:
 //
-//	{"event_type", "data"?, "metadata"?: {"idempotency_key"?, "source"?, "subject"?, "time"?, "correlation_id"?, "causation_id"?, "traceparent"?}}
+//	{"event_type", "data"?, "metadata"?: {"idempotency_key"?, "source"?, "subject"?, "time"?,
+//	 "correlation_id"?, "causation_id"?, "traceparent"?}}
 //
 // Unknown and repeated keys are refused, and so are the ones the host gives (event_id,
 // hops): a producer that sets them expects something it would not get. Errors

@@ -28,7 +28,8 @@ func exits() []Case {
 		cases = append(cases,
 			Case{Name: fmt.Sprintf("exit_%d_before_next", code), Wasm: before.bytes(), Unstarted: said},
 			Case{Name: fmt.Sprintf("exit_%d_in_start_section", code), Wasm: start.bytes(), Unstarted: said},
-			Case{Name: fmt.Sprintf("exit_%d_with_event", code), Wasm: on(func(m *module) []byte { return m.host("proc_exit", code) }), Class: event.ClassExit, Says: said},
+			Case{Name: fmt.Sprintf("exit_%d_with_event", code), Wasm: on(func(m *module) []byte { return m.host("proc_exit", code) }),
+				Class: event.ClassExit, Says: said},
 			Case{Name: fmt.Sprintf("exit_%d_after_end", code), Wasm: after.bytes(), Always: true},
 		)
 	}
@@ -96,11 +97,13 @@ func traps() []Case {
 	}
 	exit := func(m *module) []byte { return m.host("proc_exit", 2) }
 	trapped := func(*module) []byte { return B(unreachable) }
-	panics := written("panics_as_go", "panic: no ledger\n\ngoroutine 1 [running]:\nmain.handle(...)\n\tshop/hello/main.go:12 +0x9\n", "panic: no ledger (hello/main.go:12)\nit exited with code 2\n", exit)
+	panics := written("panics_as_go", "panic: no ledger\n\ngoroutine 1 [running]:\nmain.handle(...)\n\tshop/hello/main.go:12 +0x9\n",
+		"panic: no ledger (hello/main.go:12)\nit exited with code 2\n", exit)
 	panics.Class = event.ClassExit
 	return []Case{
 		panics,
-		written("panics_as_rust", "thread 'main' panicked at src/lib.rs:5:9:\nno ledger\nnote: run with\n", "panic: no ledger (src/lib.rs:5:9)\nwasm error: unreachable\n", trapped),
+		written("panics_as_rust", "thread 'main' panicked at src/lib.rs:5:9:\nno ledger\nnote: run with\n",
+			"panic: no ledger (src/lib.rs:5:9)\nwasm error: unreachable\n", trapped),
 		written("trap_after_a_line", "reading\nno ledger\n", "wasm error: unreachable: no ledger\n", trapped),
 		trap("unreachable", "unreachable", unreachable),
 		trap("division_by_zero", "divide by zero", number(1), number(0), 0x6d, drop),
@@ -162,7 +165,8 @@ func answers() []Case {
 		{Name: "result_one_byte_too_large", Wasm: large(4, func(m *module) []byte {
 			return B(number(0), number('1'), number(abi.MaxResult+1), 0xfc, 11, 0, m.host("finish", 0, 0, abi.MaxResult+1))
 		}), Class: event.ClassBadResult, Says: "the limit is"},
-		{Name: "result_of_60_mib", Wasm: large(1000, func(m *module) []byte { return m.host("finish", 0, 0, 60<<20) }), Class: event.ClassBadResult, Says: "the limit is"},
+		{Name: "result_of_60_mib", Wasm: large(1000, func(m *module) []byte { return m.host("finish", 0, 0, 60<<20) }),
+			Class: event.ClassBadResult, Says: "the limit is"},
 		{Name: "reason_is_invalid_utf8", Wasm: finish(2, "no\xff\xfe"), Class: event.ClassRejected, Says: "no"},
 		{Name: "reason_of_60_mib", Wasm: large(1000, func(m *module) []byte {
 			return B(m.host("finish", 2, 0, 60<<20), br, 1)

@@ -94,7 +94,8 @@ func shapes() []Case {
 		refused("code_read_in_two_ways", "encoded in more bytes than it needs", func(m *module) {
 			m.define("", "", nil, block, none, 0x41, 1, brIf, 0, // over the unreachable below
 				0xfd, 0x0c, make([]byte, 16), 0x41, 0,
-				0xfd, 0x8c, 0x00, end, loop, none, br, 0, end, block, none, unreachable, 1, 1, 1, 1, 1, 1, 1, // a v128.const, or a shift and an endless loop
+				0xfd, 0x8c, 0x00, end, loop, none, br, 0, end, block, none, unreachable,
+				1, 1, 1, 1, 1, 1, 1, // a v128.const, or a shift and an endless loop
 				drop, drop, drop, end)
 		}),
 		{Name: "never_reads", Wasm: idle.bytes(), Refused: "never reads an event"},
@@ -107,14 +108,16 @@ func shapes() []Case {
 		{Name: "imports_wasi_with_another_signature", Wasm: importing("wasi_snapshot_preview1", "fd_close", i64, i64), Refused: "fd_close"},
 		{Name: "imports_the_meter", Wasm: importing("berth_meter", "refill", i64, i64), Refused: "berth_meter"},
 		{Name: "imports_a_global", Wasm: importsGlobal.bytes(), Refused: "berth_v1.fuel"},
-		{Name: "imports_the_memory", Wasm: Module(Section(2, Vec(Import("env", "memory", wasmbin.KindMemory, 0, 1)))), Refused: "env.memory"},
+		{Name: "imports_the_memory", Wasm: Module(Section(2, Vec(Import("env", "memory", wasmbin.KindMemory, 0, 1)))),
+			Refused: "env.memory"},
 		{Name: "imports_a_table", Wasm: Module(Section(2, Vec(Import("env", "t", wasmbin.KindTable, 0x70, 0, 1)))), Refused: "env.t"},
 		refused("exports_the_counters_name", "berth:fuel", func(m *module) {
 			m.exports = append(m.exports, Export("berth:fuel", wasmbin.KindGlobal, 0))
 		}),
 		{Name: "sets_the_counter", Wasm: counter(globalSet), Refused: "global index"},
 		{Name: "reads_the_counter", Wasm: counter(globalGet), Refused: "global index"},
-		refused("exports_the_counter", "unknown global index", func(m *module) { m.exports = append(m.exports, Export("mine", wasmbin.KindGlobal, 1)) }),
+		refused("exports_the_counter", "unknown global index",
+			func(m *module) { m.exports = append(m.exports, Export("mine", wasmbin.KindGlobal, 1)) }),
 		refused("calls_the_refill", "function index", func(m *module) { m.define("", "", nil, calls(m.next()+1)) }),
 		{Name: "names_itself_env", Wasm: named("env"), Says: Stale},
 		{Name: "names_itself_berth_v1", Wasm: named("berth_v1"), Says: Stale},
@@ -164,7 +167,8 @@ func counts() []Case {
 		return Case{Name: name, Wasm: Module(Section(section, U(n))), Refused: says}
 	}
 	return []Case{
-		{Name: "import_count_bomb_of_14_bytes", Wasm: []byte("\x00asm\x01\x00\x00\x00\x02\x04\xff\xff\xff\x7f"), Refused: "268435455 imports declared"},
+		{Name: "import_count_bomb_of_14_bytes", Wasm: []byte("\x00asm\x01\x00\x00\x00\x02\x04\xff\xff\xff\x7f"),
+			Refused: "268435455 imports declared"},
 		declared("type_count_bomb", 1, 1<<31, "types declared"),
 		declared("function_count_bomb", 3, 1<<31, "functions declared"),
 		declared("table_count_bomb", 4, 1<<31, "tables declared"),
@@ -179,11 +183,15 @@ func counts() []Case {
 		{Name: "locals_bomb", Wasm: Func("", "", Vec(B(U(1<<29), 0x7f)), end), Refused: "locals"},
 		{Name: "parameters_bomb", Wasm: Module(Section(1, Vec(B(0x60, U(1<<30))))), Refused: "parameters declared"},
 		{Name: "br_table_bomb", Wasm: Func("", "", Vec(), number(0), 0x0e, U(1<<30), 0, end), Refused: "br_table"},
-		{Name: "huge_signature", Wasm: Module(Section(1, Vec(FuncType(strings.Repeat(i64, 1000), "")))), Refused: "parameters 1,000 is over the limit"},
-		{Name: "huge_results", Wasm: Module(Section(1, Vec(FuncType("", strings.Repeat(i64, 1000))))), Refused: "results 1,000 is over the limit"},
+		{Name: "huge_signature", Wasm: Module(Section(1, Vec(FuncType(strings.Repeat(i64, 1000), "")))),
+			Refused: "parameters 1,000 is over the limit"},
+		{Name: "huge_results", Wasm: Module(Section(1, Vec(FuncType("", strings.Repeat(i64, 1000))))),
+			Refused: "results 1,000 is over the limit"},
 		{Name: "huge_table", Wasm: Module(Section(4, Vec(B(0x70, 0, U(1<<31))))), Refused: "table elements"},
-		{Name: "huge_import_name", Wasm: Module(Section(1, Vec(FuncType("", ""))), Section(2, Vec(Import(strings.Repeat("m", 1<<20), "f", 0, 0)))), Refused: "name 1 MiB is over the limit"},
-		{Name: "huge_export_name", Wasm: Module(Section(7, Vec(Export(strings.Repeat("m", 1<<20), 2, 0)))), Refused: "name 1 MiB is over the limit"},
+		{Name: "huge_import_name", Wasm: Module(Section(1, Vec(FuncType("", ""))), Section(2, Vec(Import(strings.Repeat("m", 1<<20), "f", 0, 0)))),
+			Refused: "name 1 MiB is over the limit"},
+		{Name: "huge_export_name", Wasm: Module(Section(7, Vec(Export(strings.Repeat("m", 1<<20), 2, 0)))),
+			Refused: "name 1 MiB is over the limit"},
 		{Name: "name_section_count_bomb", Wasm: B(healthy().bytes(), Custom("name", 1, U(5), U(1<<31))), Says: Stale},
 	}
 }
@@ -232,7 +240,8 @@ func bombs() []Case {
 		body("body_of_1_mib", "function body", nil, repeat(1<<20, 1)),
 		atLimit("loops_below_the_limit", Vec(B(U(64), i32)), repeat(1500, loop, none, localGet, 0, localSet, 1, end)),
 		atLimit("nest_at_the_limit", Vec(B(U(64), i32)), repeat(2000, block, none, localGet, 1, brIf, 0), repeat(2000, end)),
-		{Name: "module_name_times_functions", Wasm: B(many(2000, nil), name(B(0, U(len(moduleName)), moduleName))), Says: Stale, Slow: true},
+		{Name: "module_name_times_functions", Wasm: B(many(2000, nil), name(B(0, U(len(moduleName)), moduleName))),
+			Says: Stale, Slow: true},
 		{Name: "local_names_times_functions", Wasm: B(many(2000, nil), name(B(2, U(len(locals)), locals))), Says: Stale, Slow: true},
 		{Name: "exports_times_functions", Wasm: exporting(10000-2, 15000), Says: Stale, Slow: true},
 		atLimit("br_table_at_the_limit", nil, block, none, number(0), 0x0e, U(8000), make([]byte, 8001), end),

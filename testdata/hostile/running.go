@@ -26,7 +26,8 @@ func loops() []Case {
 	before := blank()
 	before.export("run", before.define("", "", nil, forever(), before.host("next", 0, 0)))
 	afterFinish := blank()
-	afterFinish.export("run", afterFinish.define("", "", nil, afterFinish.host("next", 0, 0), afterFinish.host("finish", 0, 0, 0), forever()))
+	afterFinish.export("run", afterFinish.define("", "", nil, afterFinish.host("next", 0, 0),
+		afterFinish.host("finish", 0, 0, 0), forever()))
 	afterEnd := blank()
 	afterEnd.export("run", afterEnd.define("", "", nil, loop, none,
 		afterEnd.asks("next", 0, 0), number(0), lessThan, when, none, forever(), end,
@@ -41,7 +42,8 @@ func loops() []Case {
 		{Name: "spin_after_finish", Wasm: afterFinish.bytes(), Always: true},
 		{Name: "spin_after_end", Wasm: afterEnd.bytes(), Always: true},
 		{Name: "spin_in_start_section_with_event", Wasm: eventInStart.bytes(), Class: event.ClassTimeout, Always: true},
-		{Name: "loop_free_fib_60", Wasm: on(func(m *module) []byte { f := fib(m); return B(number(60), calls(f), drop) }), Class: event.ClassTimeout},
+		{Name: "loop_free_fib_60", Wasm: on(func(m *module) []byte { f := fib(m); return B(number(60), calls(f), drop) }),
+			Class: event.ClassTimeout},
 		{Name: "random_reads_over_the_memory", Wasm: large(1024, func(m *module) []byte {
 			return B(number(1), localSet, 0, forever( // a linear congruence, and a load from where it points
 				localGet, 0, number(1664525), 0x6c, number(1013904223), add, localSet, 0,
@@ -97,7 +99,8 @@ func floods() []Case {
 		{Name: "memory_grow_page_by_page_then_trap", Wasm: on(func(m *module) []byte {
 			return forever(number(1), 0x40, 0, number(0), lessThan, when, none, unreachable, end)
 		}), Class: event.ClassMemory, Says: "limits.memory", Slow: true},
-		{Name: "memory_grow_in_a_loop", Wasm: on(func(*module) []byte { return forever(number(1), 0x40, 0, drop) }), Class: event.ClassTimeout},
+		{Name: "memory_grow_in_a_loop", Wasm: on(func(*module) []byte { return forever(number(1), 0x40, 0, drop) }),
+			Class: event.ClassTimeout},
 		{Name: "memory_grow_by_4_gib", Wasm: on(func(*module) []byte { return forever(number(-1), 0x40, 0, drop) }), Class: timeout},
 		{Name: "field_in_a_loop", Wasm: host("field", answerAt, 0, 64, 64), Class: timeout},
 		{Name: "field_with_a_pointer_of_60_mib", Wasm: large(1000, func(m *module) []byte {
@@ -121,7 +124,8 @@ func floods() []Case {
 			return B(number(0), number('['), number(60000), 0xfc, 11, 0, forever(m.host("finish", 0, 0, 60000)))
 		}), Class: timeout},
 		{Name: "random_in_a_loop", Wasm: host("random_get", 0, page), Class: timeout},
-		{Name: "random_of_60_mib", Wasm: large(1000, func(m *module) []byte { return forever(m.host("random_get", 0, 60<<20)) }), Class: timeout},
+		{Name: "random_of_60_mib", Wasm: large(1000, func(m *module) []byte { return forever(m.host("random_get", 0, 60<<20)) }),
+			Class: timeout},
 		// A table of descriptors that grew to this one would have 16 GiB.
 		{Name: "renumber_to_the_last_descriptor", Wasm: on(func(m *module) []byte {
 			var code []byte

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -176,9 +175,8 @@ func (f fields) inner(key string, i int, v any) (fields, bool) {
 // they stand.
 func shown(text string) error {
 	i := strings.IndexFunc(text, func(r rune) bool {
-		return r != '\n' && r != '\t' && (unicode.IsControl(r) || slices.ContainsFunc([][2]rune{{'\u202a', '\u202e'}, {'\u2066', '\u2069'}}, func(span [2]rune) bool {
-			return span[0] <= r && r <= span[1]
-		}))
+		return r != '\n' && r != '\t' &&
+			(unicode.IsControl(r) || '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069')
 	})
 	if i < 0 {
 		return nil

@@ -51,7 +51,8 @@ func KindName(kind byte) string {
 }
 
 // ComponentHint is the refusal of a component.
-const ComponentHint = "this is a WebAssembly component, not a core module: build a core module instead (target wasm32-wasip1, WASI preview 1)"
+const ComponentHint = "this is a WebAssembly component, not a core module: " +
+	"build a core module instead (target wasm32-wasip1, WASI preview 1)"
 
 // Header reads the magic and version words. A component is refused with
 // ComponentHint.

@@ -43,7 +43,8 @@ func handle(n uint32) uint32 {
 		skus = append(skus, item.SKU)
 	}
 	sort.Strings(skus)
-	out, err := json.Marshal(map[string]any{"id": e.Data.ID, "total_cents": total, "skus": strings.Join(skus, ","), "source": e.Metadata["source"]})
+	out, err := json.Marshal(map[string]any{"id": e.Data.ID, "total_cents": total, "skus": strings.Join(skus, ","),
+		"source": e.Metadata["source"]})
 	if err != nil {
 		panic(err)
 	}

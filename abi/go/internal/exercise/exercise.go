@@ -68,7 +68,8 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 	case "kv":
 		return kv()
 	case "http":
-		r, err := berth.HTTP(berth.Request{Method: "POST", URL: "https://api.example.com/", Headers: map[string]string{"x-a": "1"}, Body: []byte("hi")})
+		r, err := berth.HTTP(berth.Request{Method: "POST", URL: "https://api.example.com/",
+			Headers: map[string]string{"x-a": "1"}, Body: []byte("hi")})
 		return berth.JSON([]any{r.Status, r.Headers["x-b"], string(r.Body)}), err
 	case "http bytes":
 		r, err := berth.HTTP(berth.Request{Method: "POST", URL: "https://api.example.com/", Body: []byte{0xff, 0}})

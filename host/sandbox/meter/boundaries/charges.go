@@ -132,7 +132,8 @@ func (w *walk) check() error {
 			}
 		case "memory.fill", "memory.copy":
 			long = true
-			if i < 3 || w.f.instrs[i-1].name != "if" || w.f.instrs[i-2].name != "i32.le_u" || w.f.instrs[i-3].name != "i32.const" || w.number(i-3) > 128 {
+			if i < 3 || w.f.instrs[i-1].name != "if" || w.f.instrs[i-2].name != "i32.le_u" ||
+				w.f.instrs[i-3].name != "i32.const" || w.number(i-3) > 128 {
 				return fmt.Errorf("byte %d: %s of any length without a charge", in.at, in.name)
 			}
 		}
@@ -175,7 +176,8 @@ func (w *walk) anew(i int) bool {
 	if i >= 3 && w.deeper(i-3) {
 		i -= 4
 	}
-	return i >= 2 && w.f.instrs[i].name == "call" && w.number(i) >= w.firstHelper && w.f.instrs[i-1].name == "i64.const" && w.f.instrs[i-2].name == "else"
+	return i >= 2 && w.f.instrs[i].name == "call" && w.number(i) >= w.firstHelper &&
+		w.f.instrs[i-1].name == "i64.const" && w.f.instrs[i-2].name == "else"
 }
 
 // guarded reports whether at instruction i an if begins that is entered while fuel is left.
@@ -203,7 +205,8 @@ func (w *walk) merged() bool {
 // stackCheck is how many instructions charge the stack alone at the entry. The
 // code after them is in their if, or behind the refill that is the whole else.
 func (w *walk) stackCheck() int {
-	look := []string{"global.get", "i64.const", "i64.add", "global.set", "global.get", "global.get", "i64.or", "i64.const", "i64.ge_s", "if"}
+	look := []string{"global.get", "i64.const", "i64.add", "global.set", "global.get", "global.get",
+		"i64.or", "i64.const", "i64.ge_s", "if"}
 	refill := []string{"else", "i64.const", "call", "end"}
 	if !w.deeper(0) || !w.names(0, look) {
 		return 0

@@ -28,7 +28,8 @@ const (
 	numLocals  = 6
 )
 
-var signatures = [numTypes][]byte{wasmtest.FuncType("", ""), wasmtest.FuncType("\x7f", "\x7f"), wasmtest.FuncType("", "\x7f\x7e"), wasmtest.FuncType("\x7f\x7e", ""), wasmtest.FuncType("\x7b", "\x7b")}
+var signatures = [numTypes][]byte{wasmtest.FuncType("", ""), wasmtest.FuncType("\x7f", "\x7f"), wasmtest.FuncType("", "\x7f\x7e"),
+	wasmtest.FuncType("\x7f\x7e", ""), wasmtest.FuncType("\x7b", "\x7b")}
 
 // longer appends, with the probability often, bytes to an integer that do not change it.
 func (g *generator) longer(b []byte, fill byte, limit int, often float64) []byte {
@@ -101,7 +102,8 @@ func (g *generator) module() []byte {
 	offset := func() []byte { return wasmtest.B(0x41, g.signed(int64(g.rand.IntN(3)), 5), 0x0b) }
 	return wasmtest.Module(
 		g.section(wasmbin.SectionType, g.vec(types...)),
-		g.section(wasmbin.SectionImport, g.vec(wasmtest.B(g.name("env"), g.name("a"), 0, g.u32(0)), wasmtest.B(g.name("env"), g.name("b"), 0, g.u32(1)))),
+		g.section(wasmbin.SectionImport, g.vec(wasmtest.B(g.name("env"), g.name("a"), 0, g.u32(0)),
+			wasmtest.B(g.name("env"), g.name("b"), 0, g.u32(1)))),
 		g.section(wasmbin.SectionFunction, g.vec(indices...)),
 		g.section(wasmbin.SectionTable, g.vec(wasmtest.B(0x70, 0, g.u32(40)), wasmtest.B(0x6f, 1, g.u32(2), g.u32(300)))),
 		g.section(wasmbin.SectionMemory, g.vec(wasmtest.B(1, g.u32(1), g.u32(200)))),
@@ -111,13 +113,17 @@ func (g *generator) module() []byte {
 			wasmtest.B(0x7b, 1, 0xfd, 0x0c, g.bytes(16), 0x0b), wasmtest.B(0x70, 1, 0xd2, fn(), 0x0b))),
 		g.section(wasmbin.SectionExport, g.vec(exports...)),
 		g.section(wasmbin.SectionElement, g.vec(
-			wasmtest.B(g.u32(0), offset(), g.vec(fn())), wasmtest.B(g.u32(1), 0, g.vec(fn(), fn())), wasmtest.B(g.u32(2), g.u32(0), offset(), 0, g.vec(fn())),
-			wasmtest.B(g.u32(3), 0, g.vec(fn())), wasmtest.B(g.u32(4), offset(), g.vec(wasmtest.B(0xd2, fn(), 0x0b))), wasmtest.B(g.u32(5), 0x70, g.vec(funcs...)),
-			wasmtest.B(g.u32(6), g.u32(1), offset(), 0x6f, g.vec(wasmtest.B(0xd0, 0x6f, 0x0b))), wasmtest.B(g.u32(7), 0x70, g.vec(wasmtest.B(0xd0, 0x70, 0x0b))))),
+			wasmtest.B(g.u32(0), offset(), g.vec(fn())), wasmtest.B(g.u32(1), 0, g.vec(fn(), fn())),
+			wasmtest.B(g.u32(2), g.u32(0), offset(), 0, g.vec(fn())),
+			wasmtest.B(g.u32(3), 0, g.vec(fn())), wasmtest.B(g.u32(4), offset(), g.vec(wasmtest.B(0xd2, fn(), 0x0b))),
+			wasmtest.B(g.u32(5), 0x70, g.vec(funcs...)),
+			wasmtest.B(g.u32(6), g.u32(1), offset(), 0x6f, g.vec(wasmtest.B(0xd0, 0x6f, 0x0b))),
+			wasmtest.B(g.u32(7), 0x70, g.vec(wasmtest.B(0xd0, 0x70, 0x0b))))),
 		g.section(wasmbin.SectionDataCount, g.u32(numData)),
 		g.section(wasmbin.SectionCode, g.vec(bodies...)),
 		g.section(wasmbin.SectionData, g.vec(
-			wasmtest.B(g.u32(0), offset(), g.name("zero")), wasmtest.B(g.u32(1), g.name("one")), wasmtest.B(g.u32(2), g.u32(0), offset(), g.name("two")))))
+			wasmtest.B(g.u32(0), offset(), g.name("zero")), wasmtest.B(g.u32(1), g.name("one")),
+			wasmtest.B(g.u32(2), g.u32(0), offset(), g.name("two")))))
 }
 
 // body is a function of a type of signatures.
@@ -321,7 +327,8 @@ func (g *generator) any(functions int) []byte {
 }
 
 // vectorHoles are the opcodes behind 0xfd that mean nothing.
-var vectorHoles = []byte{0x9a, 0xa2, 0xa5, 0xa6, 0xaf, 0xb0, 0xb2, 0xb3, 0xb4, 0xbb, 0xc2, 0xc5, 0xc6, 0xcf, 0xd0, 0xd2, 0xd3, 0xd4, 0xe2, 0xee}
+var vectorHoles = []byte{0x9a, 0xa2, 0xa5, 0xa6, 0xaf, 0xb0, 0xb2, 0xb3, 0xb4, 0xbb,
+	0xc2, 0xc5, 0xc6, 0xcf, 0xd0, 0xd2, 0xd3, 0xd4, 0xe2, 0xee}
 
 // mutate changes some bytes of a module behind its header.
 func (g *generator) mutate(wasm []byte) []byte {

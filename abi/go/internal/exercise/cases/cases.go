@@ -34,7 +34,8 @@ func All() []Case {
 		return berthtest.Outcome{Status: berthtest.Rejected, Reason: reason}
 	}
 	return []Case{
-		{Name: "metadata", Data: `{"id":"o-1"}`, Want: ok(`{"id":"0197a3c5-7b1e-7000-8000-000000000001","key":"test-1","subject":"o-1","type":"order_status_changed"}`)},
+		{Name: "metadata", Data: `{"id":"o-1"}`,
+			Want: ok(`{"id":"0197a3c5-7b1e-7000-8000-000000000001","key":"test-1","subject":"o-1","type":"order_status_changed"}`)},
 		{Name: "raw", Data: do("raw"), Want: ok(berthtest.Event("order_status_changed", do("raw")))},
 		{Name: "large field", Data: `{"do":"large field","large":"` + large + `"}`, Want: ok("20000")},
 		{Name: "numbers", Data: `{"do":"numbers","int":12,"negative":-9223372036854775808,"fraction":1.5,"text":"7","yes":true}`,
@@ -42,7 +43,8 @@ func All() []Case {
 		{Name: "decode", Data: `{"do":"decode","large":"` + large + `"}`, Want: ok("20000")},
 		{Name: "time", Data: do("time"), Want: ok("[3,1500]")},
 		{Name: "config", Data: do("config"), Want: ok(`{"a":1}`)},
-		{Name: "log", Data: do("log"), Want: berthtest.Outcome{Status: berthtest.OK, Logs: []string{"debug d", "info i", "warn w", "error e", "info "}}},
+		{Name: "log", Data: do("log"),
+			Want: berthtest.Outcome{Status: berthtest.OK, Logs: []string{"debug d", "info i", "warn w", "error e", "info "}}},
 		{Name: "emit", Data: do("emit"), Want: berthtest.Outcome{Status: berthtest.OK, Children: []string{
 			`{"event_type":"order_noted","data":null}`,
 			`{"event_type":"order_noted","data":{"a":1},"metadata":{"idempotency_key":"k","subject":"\"s\""}}`}}},
@@ -50,12 +52,14 @@ func All() []Case {
 		{Name: "secret", Data: do("secret"), Want: ok(`"s3cret"`)},
 		{Name: "no secret", Data: do("no secret"), Want: retry("berth: secret: not found: no secret is called nope")},
 		{Name: "kv", Data: do("kv"), Want: ok(`{"k":"two"}`), KV: map[string][]byte{"k": []byte("two")}},
-		{Name: "http", Data: do("http"), Want: ok(`[201,"2","{\"method\":\"POST\",\"url\":\"https://api.example.com/\",\"headers\":{\"x-a\":\"1\"},\"body\":\"hi\"}"]`)},
+		{Name: "http", Data: do("http"),
+			Want: ok(`[201,"2","{\"method\":\"POST\",\"url\":\"https://api.example.com/\",\"headers\":{\"x-a\":\"1\"},\"body\":\"hi\"}"]`)},
 		{Name: "http bytes", Data: do("http bytes"), Want: ok(`"/wA="`)},
 		{Name: "retry", Data: do("retry"), Want: retry("try later")},
 		{Name: "error", Data: do("error"), Want: retry("an ordinary error")},
 		{Name: "reject", Data: do("reject"), Want: reject("wrapped: never")},
-		{Name: "not JSON", Data: do("not JSON"), Want: reject("the host refused the result: berth: finish: invalid: the result is not JSON")},
+		{Name: "not JSON", Data: do("not JSON"),
+			Want: reject("the host refused the result: berth: finish: invalid: the result is not JSON")},
 		{Name: "cannot encode", Data: do("cannot encode"), Want: retry("json: unsupported type: func()")},
 		{Name: "nothing", Data: do("x"), Want: reject(`nothing to do for "x"`)},
 		{Name: "bad pointer", Data: do("bad pointer"), Trap: "berth: field no slash: invalid"},
