@@ -76,6 +76,44 @@ func childrenOf(t interface{ Fatal(...any) }, a event.Attempt, n int) []*event.E
 	return list
 }
 
+// families are parents with children, and the faults of their deliveries.
+type families struct {
+	*engine
+	parents, each int
+	failEvery     int // the interval of failed attempts
+	mu            sync.Mutex
+	attempts      int
+}
+
+// newFamilies publishes the parents, from event 2 on.
+func newFamilies(t *rapid.T, e *engine) *families {
+	f := &families{engine: e, parents: rapid.IntRange(1, 20).Draw(t, "parents"), each: rapid.IntRange(1, 4).Draw(t, "children of each"),
+		failEvery: rapid.IntRange(2, 5).Draw(t, "interval of failed attempts")}
+	fates := rapid.SliceOfN(rapid.IntRange(0, 2), 0, 3).Draw(t, "first writes: 1 fails before, 2 after")
+	e.fate = func() (before, after bool) {
+		if len(fates) == 0 {
+			return false, false
+		}
+		fate := fates[0]
+		fates = fates[1:]
+		return fate == 1, fate == 2
+	}
+	events := []*event.Event{makeEvent(t, event.Draft{Type: "other"})}
+	for i := range f.parents {
+		events = append(events, makeEvent(t, event.Draft{Type: "parent", IdempotencyKey: fmt.Sprint(i), Subject: fmt.Sprint(i % 3)}))
+	}
+	if _, err := e.Append(t.Context(), events[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SetCursor(t.Context(), event.Cursor{Name: "handler/h", Seq: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Append(t.Context(), events[1:]); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestChildrenArePublishedOnce delivers events repeatedly: after failed attempts, failed
 // writes of which some were done, and crashes. In the end each successful parent has its
 // children once.
@@ -83,96 +121,78 @@ func TestChildrenArePublishedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e, stop := newEngine(t)
 		defer stop()
-		parents := rapid.IntRange(1, 20).Draw(t, "parents")
-		each := rapid.IntRange(1, 4).Draw(t, "children of each")
+		f := newFamilies(t, e)
 		lives := rapid.IntRange(1, 3).Draw(t, "lives")
-		fates := rapid.SliceOfN(rapid.IntRange(0, 2), 0, 3).Draw(t, "first writes: 1 fails before, 2 after")
-		failEvery := rapid.IntRange(2, 5).Draw(t, "one attempt in so many fails")
-		e.fate = func() (before, after bool) {
-			if len(fates) == 0 {
-				return false, false
-			}
-			fate := fates[0]
-			fates = fates[1:]
-			return fate == 1, fate == 2
-		}
-		var events []*event.Event
-		for i := range parents {
-			events = append(events, makeEvent(t, event.Draft{Type: "parent", IdempotencyKey: fmt.Sprint(i), Subject: fmt.Sprint(i % 3)}))
-		}
-		if _, err := e.Append(t.Context(), []*event.Event{makeEvent(t, event.Draft{Type: "other"})}); err != nil {
-			t.Fatal(err)
-		}
-		if err := e.SetCursor(t.Context(), event.Cursor{Name: "handler/h", Seq: 1}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := e.Append(t.Context(), events); err != nil {
-			t.Fatal(err)
-		}
-		var mu sync.Mutex
-		attempts := 0
 		for life := range lives {
-			judged := make(chan struct{}, 1)
-			d := delivery.New(delivery.Config{Store: e, Log: e, Observer: func(event.Record, event.Delivery) {
-				select {
-				case judged <- struct{}{}:
-				default:
-				}
-			}})
-			h := open(t, d, "h", delivery.Policy{
-				Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
-			})
-			stopWork := work(h, 3, func(a event.Attempt) event.Outcome {
-				mu.Lock()
-				defer mu.Unlock()
-				if attempts++; attempts%failEvery == 0 {
-					return event.Outcome{Verdict: event.Failed, Class: event.ClassTrap, Children: childrenOf(t, a, each)}
-				}
-				return event.Outcome{Children: childrenOf(t, a, each)}
-			})
-			ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-			if life < lives-1 {
-				if rapid.Bool().Draw(t, "crash") {
-					cancel() // unwritten outcomes are lost
-				}
-			} else {
-				for oldest(t, d) <= uint64(1+parents) {
-					select {
-					case <-judged:
-					case <-ctx.Done():
-						t.Fatal("not all events were delivered")
-					}
-				}
-			}
-			stopWork()
-			_ = d.Close(ctx)
-			cancel()
+			f.live(t, life == lives-1)
 		}
-		records, err := e.Read(t.Context(), 1, 10_000)
-		if err != nil {
-			t.Fatal(err)
-		}
-		count := make(map[string]int)
-		for _, rec := range records {
-			if rec.Event.Type() == "child" {
-				count[rec.Event.Metadata().IdempotencyKey]++
-			}
-		}
-		if len(count) != parents*each {
-			t.Fatalf("%d different children of %d parents, want %d of each", len(count), parents, each)
-		}
-		for key, n := range count {
-			if n != 1 {
-				t.Fatalf("%s was published %d times", key, n)
-			}
-		}
-		for i := range parents {
-			stored, err := e.Memory.Deliveries(t.Context(), uint64(2+i))
-			if err != nil || len(stored) != 1 || stored[0].Status != event.StatusOK {
-				t.Fatalf("parent %d: got %+v, %v", i, stored, err)
-			}
-		}
+		f.check(t)
 	})
+}
+
+// live delivers events until a close or a crash, in the last life all of them.
+func (f *families) live(t *rapid.T, last bool) {
+	judged := make(chan struct{}, 1)
+	d := delivery.New(delivery.Config{Store: f.engine, Log: f.engine, Observer: func(event.Record, event.Delivery) {
+		select {
+		case judged <- struct{}{}:
+		default:
+		}
+	}})
+	h := open(t, d, "h", delivery.Policy{
+		Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+	})
+	stop := work(h, 3, func(a event.Attempt) event.Outcome {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		o := event.Outcome{Children: childrenOf(t, a, f.each)}
+		if f.attempts++; f.attempts%f.failEvery == 0 {
+			o.Verdict, o.Class = event.Failed, event.ClassTrap
+		}
+		return o
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if !last && rapid.Bool().Draw(t, "crash") {
+		cancel() // unwritten outcomes are lost
+	}
+	for last && oldest(t, d) <= uint64(1+f.parents) {
+		select {
+		case <-judged:
+		case <-ctx.Done():
+			t.Fatal("not all events were delivered")
+		}
+	}
+	stop()
+	_ = d.Close(ctx)
+}
+
+// check checks that every parent is ok and each of its children was published once.
+func (f *families) check(t *rapid.T) {
+	records, err := f.Read(t.Context(), 1, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[string]int)
+	for _, rec := range records {
+		if rec.Event.Type() == "child" {
+			count[rec.Event.Metadata().IdempotencyKey]++
+		}
+	}
+	if len(count) != f.parents*f.each {
+		t.Fatalf("%d different children of %d parents, want %d of each", len(count), f.parents, f.each)
+	}
+	for key, n := range count {
+		if n != 1 {
+			t.Fatalf("%s was published %d times", key, n)
+		}
+	}
+	for i := range f.parents {
+		stored, err := f.Memory.Deliveries(t.Context(), uint64(2+i))
+		if err != nil || len(stored) != 1 || stored[0].Status != event.StatusOK {
+			t.Fatalf("parent %d: got %+v, %v", i, stored, err)
+		}
+	}
 }
 
 // TestConflictingChildIsDeadLetter: a key that was used with other content makes the
