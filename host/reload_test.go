@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/audit"
-	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/wire"
@@ -133,7 +133,7 @@ func TestReloadWithoutAFile(t *testing.T) {
 	put(t, live.DefaultPath, "routes: {\"*\": {}}\n")
 	eventually(t, "the file is not applied", func() bool { return len(h.live.Config().Routes) == 1 })
 	check(t, os.Remove(live.DefaultPath))
-	if _, err := h.live.Reload(t.Context()); len(config.Problems(err)) != 1 {
+	if _, err := h.live.Reload(t.Context()); len(document.Problems(err)) != 1 {
 		t.Errorf("after the file was removed: got %v", err)
 	}
 }

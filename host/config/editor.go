@@ -72,7 +72,7 @@ type parsed struct {
 func (e *Editor) Read() (*Config, []byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	text, err := readFile(e.path)
+	text, err := Read(e.path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -235,7 +235,7 @@ func (e *Editor) whole() error {
 }
 
 func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
-	old, err := readFile(e.path)
+	old, err := Read(e.path)
 	switch {
 	case err == nil:
 		e.Expect()
@@ -331,7 +331,7 @@ func grantsText(grants []spec.Grant) string {
 			if i > 0 {
 				b = append(b, ", "...)
 			}
-			b = appendString(b, s)
+			b = append(b, jsonText(s)...)
 		}
 		b = append(b, ']')
 	}
@@ -340,11 +340,11 @@ func grantsText(grants []spec.Grant) string {
 			b = append(b, ", "...)
 		}
 		if g.Hosts == nil && g.EventTypes == nil && g.Names == nil {
-			b = appendString(b, g.Name)
+			b = append(b, jsonText(g.Name)...)
 			continue
 		}
 		b = append(b, "{name: "...)
-		b = appendString(b, g.Name)
+		b = append(b, jsonText(g.Name)...)
 		lists("hosts", g.Hosts)
 		lists("event_types", g.EventTypes)
 		lists("names", g.Names)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -26,11 +27,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse("f", data)
 		if err != nil {
-			if !fault.Is(err, fault.Invalid) || len(config.Problems(err)) == 0 {
+			if !fault.Is(err, fault.Invalid) || len(document.Problems(err)) == 0 {
 				t.Fatalf("got %v, want invalid with problems", err)
 			}
 			lines := 1 + bytes.Count(data, []byte("\n")) + bytes.Count(data, []byte("\r")) + bytes.Count(data, []byte("\u0085")) + bytes.Count(data, []byte("\u2028")) + bytes.Count(data, []byte("\u2029"))
-			for _, p := range config.Problems(err) {
+			for _, p := range document.Problems(err) {
 				if p.Line < 1 || p.Line > lines || p.Reason == "" {
 					t.Errorf("%+v of %d lines", p, lines)
 				}

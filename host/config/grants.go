@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -39,34 +40,34 @@ func grantsKind() kind[[]spec.Grant] {
 	}}
 }
 
-func readGrants(v value) []spec.Grant {
+func readGrants(v document.Value) []spec.Grant {
 	var grants []spec.Grant
-	add := func(v value, name string) {
-		before := len(v.d.problems)
+	add := func(v document.Value, name string) {
+		before := v.Problems()
 		g := readGrant(v, name)
 		switch {
-		case len(v.d.problems) > before:
+		case v.Problems() > before:
 		case slices.ContainsFunc(grants, func(other spec.Grant) bool { return other.Name == g.Name }):
-			v.fail("%s is granted twice; put both lists into one grant", g.Name)
+			v.Fail("%s is granted twice; put both lists into one grant", g.Name)
 		default:
 			grants = append(grants, g)
 		}
 	}
-	switch v.tag() {
+	switch v.Tag() {
 	case "!!map":
-		for _, e := range v.entries() {
-			add(e.value, e.key)
+		for _, e := range v.Entries() {
+			add(e.Value, e.Key)
 		}
 	case "!!seq":
-		for _, item := range v.items() {
-			if item.tag() == "!!map" {
+		for _, item := range v.Items() {
+			if item.Tag() == "!!map" {
 				add(item, "")
-			} else if name := item.text(); name != "" {
-				add(item.null(), name)
+			} else if name := item.Text(); name != "" {
+				add(item.Null(), name)
 			}
 		}
 	default:
-		v.fail("must be a list of capabilities, such as [kv, {name: http, hosts: [api.example.com]}], not %s", v.kind())
+		v.Fail("must be a list of capabilities, such as [kv, {name: http, hosts: [api.example.com]}], not %s", v.Kind())
 	}
 	slices.SortFunc(grants, func(a, b spec.Grant) int { return cmp.Compare(a.Name, b.Name) })
 	return grants
@@ -81,8 +82,8 @@ func grantTable(g *spec.Grant) table {
 }
 
 // readGrant reads one grant. An empty name means that it is one of the keys.
-func readGrant(v value, name string) spec.Grant {
-	before := len(v.d.problems)
+func readGrant(v document.Value, name string) spec.Grant {
+	before := v.Problems()
 	g := spec.Grant{Name: name}
 	t := grantTable(&g)
 	if name == "" {
@@ -92,18 +93,18 @@ func readGrant(v value, name string) spec.Grant {
 	all := capabilities()
 	c, known := all[g.Name]
 	switch {
-	case len(v.d.problems) > before:
+	case v.Problems() > before:
 		return g
 	case g.Name == "":
-		v.fail("needs a name: emit, http, kv or secret")
+		v.Fail("needs a name: emit, http, kv or secret")
 	case !known:
-		v.fail("unknown capability %s; the nearest known one is %s", quoted(g.Name), nearest(g.Name, all))
+		v.Fail("unknown capability %s; the nearest known one is %s", document.Quote(g.Name), document.Nearest(g.Name, all))
 	case c.needed && len(g.List()) == 0:
-		v.fail("%s needs %s, a list of what it may use", g.Name, c.list)
+		v.Fail("%s needs %s, a list of what it may use", g.Name, c.list)
 	}
 	for _, f := range t.fields {
 		if _, found := keys[f.path]; found && known && f.path != "name" && f.path != c.list {
-			v.fail("%s does not take %s", g.Name, f.path)
+			v.Fail("%s does not take %s", g.Name, f.path)
 		}
 	}
 	return g

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -30,13 +31,13 @@ func routesField(c *Config) field {
 		about: func() about {
 			return about{key: "<type>", schema: object{"propertyNames": object{"pattern": globPattern.String()}}, parts: routeTable(new(spec.Route)).fields}
 		},
-		read: func(v value) {
-			for _, e := range v.limitedEntries("routes") {
-				if _, err := parseGlob(e.key); err != nil {
-					e.value.fail("%v", err)
+		read: func(v document.Value) {
+			for _, e := range v.EntriesUpTo(maxNamed, "routes") {
+				if _, err := parseGlob(e.Key); err != nil {
+					e.Value.Fail("%v", err)
 				}
-				r := spec.Route{Pattern: e.key, Line: e.node.Line}
-				routeTable(&r).read(e.value)
+				r := spec.Route{Pattern: e.Key, Line: e.Line}
+				routeTable(&r).read(e.Value)
 				c.Routes = append(c.Routes, r)
 			}
 		},
@@ -55,10 +56,10 @@ func routeTable(r *spec.Route) table {
 		setting("exclude", names, &r.Exclude, "All handlers except these."),
 		setting("when", textKind("CEL expression", anyText), &r.When,
 			"A condition over `event_type`, `data` and `metadata`. If it cannot be evaluated, the event is skipped, and the host's log says so."),
-	}, []check{{"", func(_ value, keys map[string]value) {
+	}, []check{{"", func(_ document.Value, keys map[string]document.Value) {
 		for _, name := range r.Exclude {
 			if slices.Contains(r.Handlers, name) {
-				keys["exclude"].fail("%s is under handlers too; leave it out of one", name)
+				keys["exclude"].Fail("%s is under handlers too; leave it out of one", name)
 			}
 		}
 	}}}}
@@ -90,14 +91,14 @@ func handlersField(c *Config) field {
 		about: func() about {
 			return about{key: "<name>", schema: object{"propertyNames": object{"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}}, parts: handlerTable(newHandler()).fields}
 		},
-		read: func(v value) {
-			for _, e := range v.limitedEntries("handlers") {
-				if _, err := parseName(e.key); err != nil {
-					e.value.fail("%v", err)
+		read: func(v document.Value) {
+			for _, e := range v.EntriesUpTo(maxNamed, "handlers") {
+				if _, err := parseName(e.Key); err != nil {
+					e.Value.Fail("%v", err)
 				}
 				h := newHandler()
-				handlerTable(h).read(e.value)
-				c.Handlers[e.key] = *h
+				handlerTable(h).read(e.Value)
+				c.Handlers[e.Key] = *h
 			}
 		},
 		each: func(emit func(string, state)) {
@@ -121,7 +122,7 @@ func handlerTable(h *Handler) (t table) {
 		setting("paused", boolKind(), &h.Paused, "Its events wait; it stays loaded and keeps its position.").unset("false"),
 		setting("start", newKind(readStart, Start.String, object{"type": "string"}, "now, earliest or a time as in RFC 3339"), &h.Start,
 			"Where the handler begins if it has no position in the log yet.").unset("now"),
-		setting("config", newKind(value.object, jsonText[json.RawMessage], object{"type": "object"}, "mapping"), &h.Config,
+		setting("config", newKind(document.Value.Object, jsonText[json.RawMessage], object{"type": "object"}, "mapping"), &h.Config,
 			"The object that the plugin reads, checked against its manifest's config_schema. Numbers keep every digit.",
 		).unset("{}").with(func(s *state) { s.shown, s.secret = keysOf(s.shown), true }),
 		setting("grants", grantsKind(), &h.Grants,
@@ -202,13 +203,13 @@ func overrideTable(o *Overrides) (t table) {
 	for _, one := range overrides(o, new(spec.Settings)) {
 		t.fields = append(t.fields, one.field)
 	}
-	t.checks = []check{{"retry", func(v value, _ map[string]value) {
+	t.checks = []check{{"retry", func(v document.Value, _ map[string]document.Value) {
 		if o.Backoff != nil && o.MaxBackoff != nil && *o.Backoff > *o.MaxBackoff {
-			v.fail("backoff is %s, which is longer than max_backoff, %s", *o.Backoff, *o.MaxBackoff)
+			v.Fail("backoff is %s, which is longer than max_backoff, %s", *o.Backoff, *o.MaxBackoff)
 		}
-	}}, {"breaker", func(v value, _ map[string]value) {
+	}}, {"breaker", func(v document.Value, _ map[string]document.Value) {
 		if o.BreakerCooldown != nil && o.BreakerMaxCooldown != nil && *o.BreakerCooldown > *o.BreakerMaxCooldown {
-			v.fail("cooldown is %s, which is longer than max_cooldown, %s", *o.BreakerCooldown, *o.BreakerMaxCooldown)
+			v.Fail("cooldown is %s, which is longer than max_cooldown, %s", *o.BreakerCooldown, *o.BreakerMaxCooldown)
 		}
 	}}}
 	return t

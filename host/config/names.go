@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/config/document"
 )
 
 var (
@@ -26,7 +27,7 @@ func anyText(s string) (string, error) { return s, nil }
 // valid returns s, or the error about it unless ok.
 func valid(s string, ok bool, format string, args ...any) (string, error) {
 	if !ok {
-		return s, errors.New(quoted(s) + " " + fmt.Sprintf(format, args...))
+		return s, errors.New(document.Quote(s) + " " + fmt.Sprintf(format, args...))
 	}
 	return s, nil
 }
@@ -46,11 +47,11 @@ func parsePointer(s string) (string, error) {
 }
 
 // readPointer reads a JSON Pointer (RFC 6901), or "" for no order at all.
-func readPointer(v value) string {
-	if v.tag() == "!!str" && v.node.Value == "" {
+func readPointer(v document.Value) string {
+	if v.Tag() == "!!str" && v.Raw() == "" {
 		return ""
 	}
-	return v.parsed(parsePointer)
+	return v.Parsed(parsePointer)
 }
 
 func parseAddress(s string) (string, error) {
@@ -59,7 +60,7 @@ func parseAddress(s string) (string, error) {
 		return valid(s, false, "is not an address; write host:port, such as 127.0.0.1:8080")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return s, fmt.Errorf("the port %s is not a number from 0 to 65535", quoted(port))
+		return s, fmt.Errorf("the port %s is not a number from 0 to 65535", document.Quote(port))
 	}
 	return s, nil
 }
@@ -118,7 +119,7 @@ func parseHost(s string) (string, error) {
 	}
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
 		if n, err := strconv.ParseUint(s[i+1:], 10, 16); err != nil || n == 0 {
-			return s, fmt.Errorf("the port %s is not a number from 1 to 65535", quoted(s[i+1:]))
+			return s, fmt.Errorf("the port %s is not a number from 1 to 65535", document.Quote(s[i+1:]))
 		}
 		host = s[:i]
 		if trimmed, ok := strings.CutPrefix(host, "["); ok {

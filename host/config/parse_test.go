@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -259,7 +260,7 @@ func TestParseProblems(t *testing.T) {
 		{"a refresh too often", "marketplace: {refresh: 59s}\n", `f.yaml:1: marketplace.refresh: is 59s; it must be at least 1m, or 0s for never`},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
-		{"too large", strings.Repeat("#\n", config.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},
+		{"too large", strings.Repeat("#\n", document.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -277,7 +278,7 @@ func TestParseProblems(t *testing.T) {
 func TestParseReportsEverything(t *testing.T) {
 	_, err := config.Parse("f.yaml", []byte("hot_drop: maybe\nroutes:\n  UP: {wen: x}\nhandlers:\n  a:\n    enabled: 1\n    limits: {fuel: -1}\n"))
 	var lines []int
-	for _, p := range config.Problems(err) {
+	for _, p := range document.Problems(err) {
 		lines = append(lines, p.Line)
 	}
 	if want := []int{1, 3, 3, 6, 7}; !slices.Equal(lines, want) {

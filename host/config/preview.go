@@ -13,7 +13,7 @@ import (
 func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before, err = readFile(e.path)
+	before, err = Read(e.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		before, err = nil, nil
 	}
@@ -34,7 +34,7 @@ func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err er
 func (e *Editor) Restore(before, after []byte) (*Config, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now, err := readFile(e.path)
+	now, err := Read(e.path)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -64,8 +65,8 @@ func (c *Config) Resolve(name string, m abi.Manifest) (s spec.Settings, capped [
 func applyManifest(s *spec.Settings, m abi.Manifest, operator Overrides) (capped []string) {
 	duration := time.Duration.String
 	request(&capped, "timeout", &s.Limits.Timeout, time.Duration(m.Limits.Timeout), time.Millisecond, or(operator.Timeout, ceilingTimeout), duration)
-	request(&capped, "memory", &s.Limits.Memory, int64(m.Limits.Memory), 1<<16, or(operator.Memory, ceilingMemory), sizeText)
-	request(&capped, "stack", &s.Limits.Stack, int64(m.Limits.Stack), minStack, or(operator.Stack, ceilingStack), sizeText)
+	request(&capped, "memory", &s.Limits.Memory, int64(m.Limits.Memory), 1<<16, or(operator.Memory, ceilingMemory), document.SizeText)
+	request(&capped, "stack", &s.Limits.Stack, int64(m.Limits.Stack), minStack, or(operator.Stack, ceilingStack), document.SizeText)
 	request(&capped, "concurrency", &s.Limits.Concurrency, m.Limits.Concurrency, 1, or(operator.Concurrency, ceilingConcurrency), strconv.Itoa)
 	request(&capped, "max_attempts", &s.Retry.MaxAttempts, m.Retry.MaxAttempts, 1, or(operator.MaxAttempts, ceilingAttempts), strconv.Itoa)
 	floor := or(operator.Backoff, floorBackoff)

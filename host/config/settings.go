@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/berth-host/berth/host/config/document"
 )
 
 const (
@@ -59,9 +61,9 @@ func tlsTable(t *TLS) table {
 		setting("cert_file", textKind("path", anyText), &t.CertFile,
 			"PEM: the certificate, followed by those that lead to its root; without it plain HTTP. It is read again when it changes."),
 		setting("key_file", textKind("path", anyText), &t.KeyFile, "PEM: the private key, also read again."),
-	}, []check{{"", func(v value, _ map[string]value) {
+	}, []check{{"", func(v document.Value, _ map[string]document.Value) {
 		if (t.CertFile == "") != (t.KeyFile == "") {
-			v.fail("needs both cert_file and key_file")
+			v.Fail("needs both cert_file and key_file")
 		}
 	}}}}
 }
@@ -88,12 +90,12 @@ func busTable(b *Bus) table {
 				"the number; `0s`: never. It is at least `retention`, and follows a longer one where it is not set."),
 		setting("dead_letters.retention", durationKind(0, 3650*day), &b.DeadLetters.Retention,
 			"The age at which dead letters and their events are removed; `0s`: never."),
-	}, []check{{"", func(_ value, keys map[string]value) {
+	}, []check{{"", func(_ document.Value, keys map[string]document.Value) {
 		switch at, found := keys["max_age"]; {
 		case !found:
 			b.MaxAge = max(b.MaxAge, b.Retention)
 		case b.MaxAge != 0 && b.MaxAge < b.Retention:
-			at.fail("is %s, but must be at least bus.retention (%s), or 0s for never", b.MaxAge, b.Retention)
+			at.Fail("is %s, but must be at least bus.retention (%s), or 0s for never", b.MaxAge, b.Retention)
 		}
 	}}}}
 }
@@ -129,34 +131,34 @@ func marketplaceTable(m *Marketplace) table {
 	}, []check{{"", m.checkURL}}}
 }
 
-func (m *Marketplace) checkURL(_ value, keys map[string]value) {
+func (m *Marketplace) checkURL(_ document.Value, keys map[string]document.Value) {
 	if m.IndexURL == "" {
 		return
 	}
 	u, err := url.Parse(m.IndexURL)
 	switch at := keys["index_url"]; {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		at.fail("%s is not an https URL", quoted(m.IndexURL))
+		at.Fail("%s is not an https URL", document.Quote(m.IndexURL))
 	case u.User != nil:
-		at.fail("must not hold a user or a password")
+		at.Fail("must not hold a user or a password")
 	case u.Scheme == "http" && !slices.Contains(m.AllowPrivateHosts, u.Hostname()):
-		at.fail("must be https (http is for hosts listed under allow_private_hosts only)")
+		at.Fail("must be https (http is for hosts listed under allow_private_hosts only)")
 	}
 }
 
 // credentialsKind is a list of credentials, at most one for a host. The file names a
 // secret and never holds it.
 func credentialsKind() kind[[]Credential] {
-	read := func(v value) (list []Credential) {
+	read := func(v document.Value) (list []Credential) {
 		seen := map[string]bool{}
-		for _, item := range v.limitedItems(100) {
+		for _, item := range v.ItemsUpTo(100) {
 			c := Credential{Type: "bearer"}
 			credentialTable(&c).read(item)
 			switch {
 			case c.Host == "" || c.Secret == "":
-				item.fail("needs host and secret")
+				item.Fail("needs host and secret")
 			case seen[c.Host]:
-				item.fail("%s is here twice", quoted(c.Host))
+				item.Fail("%s is here twice", document.Quote(c.Host))
 			}
 			seen[c.Host] = true
 			list = append(list, c)

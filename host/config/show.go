@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/config/document"
 )
 
 // Setting is one setting that is in force, in the file's words.
@@ -46,9 +47,9 @@ func (s Started) InForce(c *Config) []Setting {
 	m["server.listen"], m["data_dir"] = plainText(s.Listen), plainText(s.DataDir)
 	m["defaults.memory_total"] = "no bound"
 	if s.MemoryTotal > 0 {
-		m["defaults.memory_total"] = sizeText(s.MemoryTotal)
+		m["defaults.memory_total"] = document.SizeText(s.MemoryTotal)
 	}
-	m["server.max_inflight_bytes"] = sizeText(s.MaxInflight)
+	m["server.max_inflight_bytes"] = document.SizeText(s.MaxInflight)
 	return sorted(m)
 }
 

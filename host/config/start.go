@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/berth-host/berth/host/config/document"
+)
 
 // Start says where in the log a handler begins that has no place there yet. The
 // zero value is now: it gets what is published from then on.
@@ -20,19 +24,19 @@ func (s Start) String() string {
 	return "now"
 }
 
-func readStart(v value) (s Start) {
-	if tag := v.tag(); tag != "!!str" && tag != "!!timestamp" {
-		v.fail("must be now, earliest or a time such as 2026-01-31T08:00:00Z, not %s", v.kind())
+func readStart(v document.Value) (s Start) {
+	if tag := v.Tag(); tag != "!!str" && tag != "!!timestamp" {
+		v.Fail("must be now, earliest or a time such as 2026-01-31T08:00:00Z, not %s", v.Kind())
 		return s
 	}
-	switch text := v.node.Value; text {
+	switch text := v.Raw(); text {
 	case "now":
 	case "earliest":
 		s.Earliest = true
 	default:
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil || at.Year() < 1970 {
-			v.fail("%s is not now, earliest or a time as in RFC 3339, such as 2026-01-31T08:00:00Z", quoted(text))
+			v.Fail("%s is not now, earliest or a time as in RFC 3339, such as 2026-01-31T08:00:00Z", document.Quote(text))
 			return s
 		}
 		s.At = at.UTC()

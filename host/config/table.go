@@ -5,11 +5,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/berth-host/berth/host/config/document"
 )
 
 // kind is a type of values: how they are read from YAML and written as text.
 type kind[T any] struct {
-	read  func(value) T
+	read  func(document.Value) T
 	text  func(T) string // as the file could hold it
 	about func() about
 }
@@ -34,7 +36,7 @@ type field struct {
 	doc     string
 	restart bool // it is read only when the host starts
 	about   func() about
-	read    func(value)
+	read    func(document.Value)
 	state   func() state
 	each    func(emit func(path string, s state)) // instead of state: several settings
 }
@@ -55,12 +57,12 @@ type table struct {
 // check is a rule about several fields of the mapping at path. keys are the values in it.
 type check struct {
 	path string // "" for the table's own mapping
-	run  func(v value, keys map[string]value)
+	run  func(v document.Value, keys map[string]document.Value)
 }
 
 // setting returns a field that always has a value.
 func setting[T any](path string, k kind[T], p *T, doc string) field {
-	return field{path: path, doc: doc, about: k.about, read: func(v value) { *p = k.read(v) }, state: func() state {
+	return field{path: path, doc: doc, about: k.about, read: func(v document.Value) { *p = k.read(v) }, state: func() state {
 		text := k.text(*p)
 		return state{text: text, shown: text}
 	}}
@@ -68,7 +70,7 @@ func setting[T any](path string, k kind[T], p *T, doc string) field {
 
 // optional returns a field that is nil where the file does not set it.
 func optional[T any](path string, k kind[T], p **T, doc string) field {
-	return field{path: path, doc: doc, about: k.about, read: func(v value) { *p = new(k.read(v)) }, state: func() state {
+	return field{path: path, doc: doc, about: k.about, read: func(v document.Value) { *p = new(k.read(v)) }, state: func() state {
 		if *p == nil {
 			return state{}
 		}
@@ -124,21 +126,21 @@ func (t *table) add(prefix string, other table) {
 }
 
 // read reads a mapping, and returns its values by key.
-func (t table) read(v value) map[string]value { return t.readBelow(v, "") }
+func (t table) read(v document.Value) map[string]document.Value { return t.readBelow(v, "") }
 
-func (t table) readBelow(v value, path string) map[string]value {
-	known := make(map[string]func(value))
+func (t table) readBelow(v document.Value, path string) map[string]document.Value {
+	known := make(map[string]func(document.Value))
 	for _, f := range t.fields {
 		tail, ok := strings.CutPrefix(f.path, path)
 		key, _, nested := strings.Cut(tail, ".")
 		switch {
 		case ok && nested:
-			known[key] = func(v value) { t.readBelow(v, path+key+".") }
+			known[key] = func(v document.Value) { t.readBelow(v, path+key+".") }
 		case ok:
 			known[key] = f.read
 		}
 	}
-	keys := v.fields(known)
+	keys := v.Fields(known)
 	for _, c := range t.checks {
 		if c.path == strings.TrimSuffix(path, ".") {
 			c.run(v, keys)
@@ -162,7 +164,7 @@ func (t table) states() map[string]state {
 
 // objectKind is a mapping that is one setting.
 func objectKind[T any](bind func(*T) table) kind[T] {
-	return kind[T]{text: jsonText[T], about: func() about { return about{parts: bind(new(T)).fields} }, read: func(v value) (t T) {
+	return kind[T]{text: jsonText[T], about: func() about { return about{parts: bind(new(T)).fields} }, read: func(v document.Value) (t T) {
 		bind(&t).read(v)
 		return t
 	}}

@@ -14,6 +14,8 @@ import (
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
+	"github.com/berth-host/berth/host/config/file"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/secret"
 )
@@ -40,8 +42,8 @@ func Examine(ctx context.Context, e Examination) Report {
 	c, path := e.configuration(&r)
 	dir := e.DataDir
 	r.Add(Editable(path, func(path string) (replace, overwrite bool, reason error) {
-		way, reason := config.Probe(path, dir)
-		return way == config.ByRename, way == config.ByOverwrite, reason
+		way, reason := file.Probe(path, dir)
+		return way == file.ByRename, way == file.ByOverwrite, reason
 	}))
 	r.Add(e.files(c, dir)...)
 	r.Add(Disk(dir)...)
@@ -84,7 +86,7 @@ func (e Examination) configuration(r *Report) (*config.Config, string) {
 			"create it, or name another file with --config"))
 		return config.Default(), path
 	}
-	problems := config.Problems(err)
+	problems := document.Problems(err)
 	for _, p := range problems {
 		r.Add(Bad(check, p.String(), "correct it: a host does not start with it, and a running host keeps the former configuration"))
 	}
@@ -152,7 +154,7 @@ func secrets(dir string, entries []os.DirEntry) (findings []Finding) {
 func watches(c *config.Config, path string) (findings []Finding) {
 	const check = "watches"
 	for _, path := range append([]string{path}, c.PluginDirectories...) {
-		if err := config.ProbeWatch(path); err != nil {
+		if err := file.ProbeWatch(path); err != nil {
 			return []Finding{Warn(check, err.Error()+": changes are detected within seconds instead of at once",
 				"raise fs.inotify.max_user_instances and fs.inotify.max_user_watches")}
 		}

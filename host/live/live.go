@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
@@ -237,13 +238,13 @@ func compile(path string, c *config.Config) (*route.Table, error) {
 	if !errors.As(err, &wrong) {
 		return table, err
 	}
-	problems := make([]config.Problem, len(wrong))
+	problems := make([]document.Problem, len(wrong))
 	for i, w := range wrong {
 		setting := "routes." + w.Pattern
 		if w.Key != "" {
 			setting += "." + w.Key
 		}
-		problems[i] = config.Problem{File: path, Line: c.Routes[w.Index].Line, Path: setting, Reason: w.Reason}
+		problems[i] = document.Problem{File: path, Line: c.Routes[w.Index].Line, Path: setting, Reason: w.Reason}
 	}
-	return nil, config.NewError(problems...)
+	return nil, document.NewError(problems...)
 }

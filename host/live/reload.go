@@ -11,6 +11,8 @@ import (
 
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
+	"github.com/berth-host/berth/host/config/file"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -26,7 +28,7 @@ const (
 
 // Run reloads the file when it changes, until ctx ends.
 func (l *Live) Run(ctx context.Context) {
-	config.Watch(ctx, l.path, debounce, l.editor.Edits, func(err error) {
+	file.Watch(ctx, l.path, debounce, l.editor.Edits, func(err error) {
 		if err != nil {
 			l.cfg.Logger.Warn("configuration file cannot be watched; polling it and retrying", "error", err)
 		} else {
@@ -117,7 +119,7 @@ func (l *Live) read() (*loaded, error) {
 func (l *Live) readUnasked() (*loaded, error) {
 	n, err := l.read()
 	if err == nil && n != nil && len(bytes.TrimSpace(n.text)) == 0 && n.changes(l.Config()) {
-		return nil, config.NewError(config.Problem{File: l.path, Line: 1,
+		return nil, document.NewError(document.Problem{File: l.path, Line: 1,
 			Reason: "the file is empty; the configuration read before stays in force. " +
 				"Write the file again, or run berth config reload to return to the defaults"})
 	}
@@ -180,20 +182,20 @@ func (l *Live) check(ctx context.Context, n *loaded) error {
 	if err != nil {
 		return err
 	}
-	var problems []config.Problem
+	var problems []document.Problem
 	for _, m := range misfits {
 		for _, v := range m.Violations {
 			keys := append([]string{"handlers", m.Name, "config"}, v.Way()...)
-			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, keys...),
+			problems = append(problems, document.Problem{File: l.path, Line: document.Locate(n.text, keys...),
 				Path: "handlers." + m.Name + ".config" + v.Pointer, Reason: v.Reason})
 		}
 		if m.Violations == nil {
-			problems = append(problems, config.Problem{File: l.path, Line: config.Locate(n.text, "handlers", m.Name),
+			problems = append(problems, document.Problem{File: l.path, Line: document.Locate(n.text, "handlers", m.Name),
 				Path: "handlers." + m.Name, Reason: m.Err.Error()})
 		}
 	}
 	if problems == nil {
 		return nil
 	}
-	return config.NewError(problems...)
+	return document.NewError(problems...)
 }

@@ -8,6 +8,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/berth-host/berth/host/spec"
@@ -185,6 +186,14 @@ type ErrorDetail struct {
 	Line   int    `json:"line"`           // from 1
 	Path   string `json:"path,omitempty"` // "handlers.fraud-check.limits.timeout"; "" for the file as a whole
 	Reason string `json:"reason"`
+}
+
+// String returns "file:line: path: reason".
+func (d ErrorDetail) String() string {
+	if d.Path == "" {
+		return fmt.Sprintf("%s:%d: %s", d.File, d.Line, d.Reason)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", d.File, d.Line, d.Path, d.Reason)
 }
 
 // ReloadResult lists the changes of a reload, one line each.

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -36,7 +37,7 @@ func (a app) checkConfig() *cobra.Command {
 				Valid  bool               `json:"valid"`
 				Errors []wire.ErrorDetail `json:"errors"`
 			}{err == nil, []wire.ErrorDetail{}}
-			var e *config.Error
+			var e *document.Error
 			switch {
 			case errors.As(err, &e):
 				answer.Errors = e.Details()

@@ -1,4 +1,4 @@
-package config
+package document
 
 import "strconv"
 
@@ -10,7 +10,7 @@ func Locate(data []byte, path ...string) int {
 	if err != nil || root == nil {
 		return 1
 	}
-	d := &decoder{budget: maxExpansion}
+	d := &Document{budget: maxExpansion}
 	v := d.at(root, nil, "")
 	line := v.line
 	for _, name := range path {
@@ -24,16 +24,16 @@ func Locate(data []byte, path ...string) int {
 }
 
 // member returns the value of a key or at an index, and its line.
-func (v value) member(name string) (member value, line int, found bool) {
-	switch v.tag() {
+func (v Value) member(name string) (member Value, line int, found bool) {
+	switch v.Tag() {
 	case "!!map":
-		for _, e := range v.entries() {
-			if e.key == name {
-				return e.value, e.node.Line, true
+		for _, e := range v.Entries() {
+			if e.Key == name {
+				return e.Value, e.Line, true
 			}
 		}
 	case "!!seq":
-		items := v.items()
+		items := v.Items()
 		if i, err := strconv.ParseUint(name, 10, 31); err == nil && i < uint64(len(items)) {
 			return items[i], items[i].line, true
 		}

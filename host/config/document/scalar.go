@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"math"
@@ -10,19 +10,19 @@ import (
 )
 
 // text reads a non-empty text of at most 4096 bytes without control characters.
-func (v value) text() string {
-	if tag := v.tag(); tag != "!!str" {
-		v.fail("must be text, not %s%s", v.kind(), quoteHint(tag))
+func (v Value) Text() string {
+	if tag := v.Tag(); tag != "!!str" {
+		v.Fail("must be text, not %s%s", v.Kind(), quoteHint(tag))
 		return ""
 	}
 	s := v.node.Value
 	switch {
 	case s == "":
-		v.fail("must not be empty")
+		v.Fail("must not be empty")
 	case len(s) > 4096:
-		v.fail("is %d bytes; the limit is 4096", len(s))
+		v.Fail("is %d bytes; the limit is 4096", len(s))
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }):
-		v.fail("contains a control character")
+		v.Fail("contains a control character")
 	default:
 		return s
 	}
@@ -37,8 +37,8 @@ func quoteHint(tag string) string {
 	return ""
 }
 
-func (v value) bool() bool {
-	if v.tag() == "!!bool" {
+func (v Value) Bool() bool {
+	if v.Tag() == "!!bool" {
 		switch v.node.Value {
 		case "true", "True", "TRUE":
 			return true
@@ -46,37 +46,37 @@ func (v value) bool() bool {
 			return false
 		}
 	}
-	v.fail("must be true or false, not %s", v.kind())
+	v.Fail("must be true or false, not %s", v.Kind())
 	return false
 }
 
 // integer reads a whole number between low and high.
-func (v value) integer(low, high int64) int64 {
-	if v.tag() != "!!int" {
-		v.fail("must be a whole number, not %s", v.kind())
+func (v Value) Integer(low, high int64) int64 {
+	if v.Tag() != "!!int" {
+		v.Fail("must be a whole number, not %s", v.Kind())
 		return low
 	}
 	n, err := strconv.ParseInt(v.node.Value, 0, 64)
 	if err != nil || n < low || n > high {
-		v.fail("is %s; it must be between %d and %d", clip(v.node.Value), low, high)
+		v.Fail("is %s; it must be between %d and %d", clip(v.node.Value), low, high)
 		return low
 	}
 	return n
 }
 
 // duration reads a time with its unit, such as 200ms, 5s, 1m30s, 12h or 7d.
-func (v value) duration(low, high time.Duration) time.Duration {
-	if v.tag() != "!!str" {
-		v.fail("must be a duration with a unit such as 200ms, 5s or 1m, not %s", v.kind())
+func (v Value) Duration(low, high time.Duration) time.Duration {
+	if v.Tag() != "!!str" {
+		v.Fail("must be a duration with a unit such as 200ms, 5s or 1m, not %s", v.Kind())
 		return low
 	}
 	d, ok := parseDuration(v.node.Value)
 	if !ok {
-		v.fail("%s is not a duration; write it with a unit, such as 200ms, 5s, 1m30s or 7d", quoted(v.node.Value))
+		v.Fail("%s is not a duration; write it with a unit, such as 200ms, 5s, 1m30s or 7d", Quote(v.node.Value))
 		return low
 	}
 	if d < low || d > high {
-		v.fail("is %s; it must be between %s and %s", d, low, high)
+		v.Fail("is %s; it must be between %s and %s", d, low, high)
 		return low
 	}
 	return d
@@ -91,13 +91,13 @@ func parseDuration(s string) (time.Duration, bool) {
 	return d, err == nil
 }
 
-var sizePattern = regexp.MustCompile(`^([0-9]{1,15}) ?(B|[kKMGT]B|[KMGT]iB)?$`)
+var SizePattern = regexp.MustCompile(`^([0-9]{1,15}) ?(B|[kKMGT]B|[KMGT]iB)?$`)
 
 // size reads a number of bytes, such as 65536, 512KiB, 64MiB, 1GiB or 64MB.
-func (v value) size(low, high int64) int64 {
-	m := sizePattern.FindStringSubmatch(v.node.Value)
-	if tag := v.tag(); tag != "!!str" && tag != "!!int" || m == nil {
-		v.fail("must be a size such as 512KiB, 64MiB or 1GiB, not %s", v.kind())
+func (v Value) Size(low, high int64) int64 {
+	m := SizePattern.FindStringSubmatch(v.node.Value)
+	if tag := v.Tag(); tag != "!!str" && tag != "!!int" || m == nil {
+		v.Fail("must be a size such as 512KiB, 64MiB or 1GiB, not %s", v.Kind())
 		return low
 	}
 	n, _ := strconv.ParseInt(m[1], 10, 64) // 15 digits cannot overflow
@@ -111,7 +111,7 @@ func (v value) size(low, high int64) int64 {
 		}
 	}
 	if n > math.MaxInt64/unit || n*unit < low || n*unit > high {
-		v.fail("is %s; it must be between %s and %s", clip(v.node.Value), sizeText(low), sizeText(high))
+		v.Fail("is %s; it must be between %s and %s", clip(v.node.Value), SizeText(low), SizeText(high))
 		return low
 	}
 	return n * unit
@@ -124,8 +124,8 @@ func upper(unit string) byte {
 	return strings.ToUpper(unit)[0]
 }
 
-// sizeText writes bytes in the largest binary unit that divides them.
-func sizeText(n int64) string {
+// SizeText writes bytes in the largest binary unit that divides them.
+func SizeText(n int64) string {
 	for _, u := range []struct {
 		bytes int64
 		name  string
@@ -137,16 +137,16 @@ func sizeText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// oneOf reads one of the words.
-func oneOf[T ~string](v value, words ...T) T {
-	if v.tag() == "!!str" && slices.Contains(words, T(v.node.Value)) {
+// OneOf reads one of the words.
+func OneOf[T ~string](v Value, words ...T) T {
+	if v.Tag() == "!!str" && slices.Contains(words, T(v.node.Value)) {
 		return T(v.node.Value)
 	}
-	v.fail("must be %s, not %s", either(words), v.kind())
+	v.Fail("must be %s, not %s", Either(words), v.Kind())
 	return words[0]
 }
 
-func either[T ~string](words []T) string {
+func Either[T ~string](words []T) string {
 	var b strings.Builder
 	for i, w := range words {
 		switch {
@@ -161,28 +161,28 @@ func either[T ~string](words []T) string {
 }
 
 // parsed reads a text and parses it.
-func (v value) parsed(parse func(string) (string, error)) string {
-	s := v.text()
+func (v Value) Parsed(parse func(string) (string, error)) string {
+	s := v.Text()
 	if s == "" {
 		return ""
 	}
 	parsed, err := parse(s)
 	if err != nil {
-		v.fail("%v", err)
+		v.Fail("%v", err)
 	}
 	return parsed
 }
 
 // list reads a list of different texts. It is not nil.
-func (v value) list(limit int, parse func(string) (string, error)) []string {
+func (v Value) Texts(limit int, parse func(string) (string, error)) []string {
 	texts := []string{}
-	for _, item := range v.limitedItems(limit) {
+	for _, item := range v.ItemsUpTo(limit) {
 		before := len(v.d.problems)
-		s := item.parsed(parse)
+		s := item.Parsed(parse)
 		switch {
 		case len(v.d.problems) > before:
 		case slices.Contains(texts, s):
-			item.fail("%s is here twice", quoted(s))
+			item.Fail("%s is here twice", Quote(s))
 		default:
 			texts = append(texts, s)
 		}
@@ -190,7 +190,7 @@ func (v value) list(limit int, parse func(string) (string, error)) []string {
 	return texts
 }
 
-// durationPattern is what parseDuration takes, in a JSON Schema.
-const durationPattern = `^([+-]?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|[0-9]+d|[+-]?0)$`
+// DurationPattern is what parseDuration takes, in a JSON Schema.
+const DurationPattern = `^([+-]?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|[0-9]+d|[+-]?0)$`
 
 func clip(s string) string { return s[:min(len(s), 64)] }

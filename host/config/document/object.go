@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"encoding/json"
@@ -12,13 +12,13 @@ const maxObject = 256 << 10
 // object reads any mapping as a JSON object, in file order. What JSON cannot
 // say (a key that is not text, .inf, .nan, binary) is reported, by its place and
 // never with its value: what a guest is told may be a secret.
-func (v value) object() json.RawMessage {
-	if v.tag() != "!!map" {
+func (v Value) Object() json.RawMessage {
+	if v.Tag() != "!!map" {
 		kind := "a single value" // which may be a secret, and is not shown
-		if v.tag() == "!!seq" {
+		if v.Tag() == "!!seq" {
 			kind = "a list"
 		}
-		v.fail("must be a mapping (key: value), not %s", kind)
+		v.Fail("must be a mapping (key: value), not %s", kind)
 		return json.RawMessage("{}")
 	}
 	before := len(v.d.problems)
@@ -27,31 +27,31 @@ func (v value) object() json.RawMessage {
 	case len(v.d.problems) > before:
 		return json.RawMessage("{}")
 	case len(b) > maxObject:
-		v.fail("is %d bytes as JSON; the limit is %d", len(b), maxObject)
+		v.Fail("is %d bytes as JSON; the limit is %d", len(b), maxObject)
 		return json.RawMessage("{}")
 	}
 	return b
 }
 
-func (v value) appendJSON(b []byte) []byte {
-	switch v.tag() {
+func (v Value) appendJSON(b []byte) []byte {
+	switch v.Tag() {
 	case "!!map":
 		b = append(b, '{')
-		for i, e := range v.entries() {
+		for i, e := range v.Entries() {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			if e.node.ShortTag() != "!!str" {
-				e.value.fail("a key must be text in JSON; put it in quotes")
+			if !e.text {
+				e.Value.Fail("a key must be text in JSON; put it in quotes")
 			}
-			b = appendString(b, e.key)
+			b = appendString(b, e.Key)
 			b = append(b, ':')
-			b = e.value.appendJSON(b)
+			b = e.Value.appendJSON(b)
 		}
 		return append(b, '}')
 	case "!!seq":
 		b = append(b, '[')
-		for i, item := range v.items() {
+		for i, item := range v.Items() {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -61,7 +61,7 @@ func (v value) appendJSON(b []byte) []byte {
 	case "!!null":
 		return append(b, "null"...)
 	case "!!bool":
-		return strconv.AppendBool(b, v.bool())
+		return strconv.AppendBool(b, v.Bool())
 	case "!!int", "!!float":
 		return v.appendNumber(b)
 	}
@@ -69,12 +69,12 @@ func (v value) appendJSON(b []byte) []byte {
 }
 
 // appendNumber keeps a number that JSON can say as it was written, however long.
-func (v value) appendNumber(b []byte) []byte {
+func (v Value) appendNumber(b []byte) []byte {
 	s := v.node.Value
 	if plainNumber(s) {
 		return append(b, s...)
 	}
-	if v.tag() == "!!int" {
+	if v.Tag() == "!!int" {
 		if n, ok := new(big.Int).SetString(s, 0); ok { // 0x1F, 0o17, 1_000, +1
 			return n.Append(b, 10)
 		}
@@ -85,7 +85,7 @@ func (v value) appendNumber(b []byte) []byte {
 			return append(b, text...)
 		}
 	}
-	v.fail("is not a number that JSON can say; put it in quotes")
+	v.Fail("is not a number that JSON can say; put it in quotes")
 	return append(b, '0')
 }
 

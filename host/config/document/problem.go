@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"errors"
@@ -13,21 +13,8 @@ import (
 // maxProblems bounds how many problems one Error lists.
 const maxProblems = 100
 
-// Problem is one thing that is wrong with a file.
-type Problem struct {
-	File   string
-	Line   int    // from 1
-	Path   string // "handlers.fraud-check.limits.timeout"; "" for the file as a whole
-	Reason string // what is wrong and, where it is not plain, what to write instead
-}
-
-// String returns "file:line: path: reason".
-func (p Problem) String() string {
-	if p.Path == "" {
-		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Reason)
-	}
-	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Path, p.Reason)
-}
+// Problem is one thing that is wrong with a file. Its Path is "" for the file as a whole.
+type Problem = wire.ErrorDetail
 
 // Error is everything that is wrong with a file, by line. Load and Parse wrap
 // it in a fault.Invalid; reach it with errors.As.
@@ -62,19 +49,8 @@ func NewError(problems ...Problem) error {
 	return &fault.Error{Code: fault.Invalid, Reason: e.Error(), Err: e}
 }
 
-// Gone is the error about a file that was there.
-func Gone(path string) error {
-	return NewError(Problem{File: path, Line: 1, Reason: "the file is gone; what was read from it stays in force until it is back"})
-}
-
-// Details returns the problems as the API shows them.
-func (e *Error) Details() []wire.ErrorDetail {
-	list := make([]wire.ErrorDetail, len(e.Problems))
-	for i, p := range e.Problems {
-		list[i] = wire.ErrorDetail{File: p.File, Line: p.Line, Path: p.Path, Reason: p.Reason}
-	}
-	return list
-}
+// Details returns the problems.
+func (e *Error) Details() []wire.ErrorDetail { return e.Problems }
 
 // Problems returns what is wrong with a file, one by one, when err came from
 // Load, Parse or an Editor; nil otherwise.

@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"fmt"
@@ -19,43 +19,39 @@ const (
 	maxDepth = 64
 )
 
-// decoder reads a tree of YAML nodes and collects what is wrong with it. Its
-// methods go on after a problem, so that all of them are reported at once.
-type decoder struct {
-	file     string
-	problems []Problem
-	budget   int // what is left of maxExpansion; negative once it was overdrawn
-}
-
-// value is a node at its path. Aliases have been followed.
-type value struct {
-	d      *decoder
-	node   *yaml.Node
-	parent *value // nil for the root
-	name   string // its key in parent, or its [index]; shown in paths only
+// Value is a value with its place in the document. It is null where the document is
+// malformed there, which has been reported then.
+type Value struct {
+	d      *Document
+	node   *yaml.Node // with aliases followed
+	parent *Value     // nil for the root
+	name   string     // its key in parent, or its [index]; only for paths
 	line   int
 	depth  int
-	bad    bool // reported already, or past the end of the budget: no more of it
+	bad    bool // reported already, or past the end of the budget: no more is reported
 }
 
-// entry is one key of a mapping.
-type entry struct {
-	key   string
-	node  *yaml.Node // the key's
-	value value
+// Entry is one key of a mapping.
+type Entry struct {
+	Key   string
+	Line  int // of the key
+	Value Value
+
+	text bool // the key is text
 }
 
-func (v value) fail(format string, args ...any) {
+// Fail reports a problem of the value.
+func (v Value) Fail(format string, args ...any) {
 	if v.bad {
 		return
 	}
 	v.d.problems = append(v.d.problems, Problem{File: v.d.file, Line: v.line, Path: v.path(), Reason: fmt.Sprintf(format, args...)})
 	if len(v.d.problems) > 10*maxProblems {
-		v.d.budget = -1 // nobody reads on
+		v.d.budget = -1 // enough: stop reading
 	}
 }
 
-func (v value) path() string {
+func (v Value) path() string {
 	if v.parent == nil {
 		return v.name
 	}
@@ -67,12 +63,12 @@ func (v value) path() string {
 }
 
 // child returns a member's value; name is its key or its [index].
-func (v *value) child(n *yaml.Node, name string) value { return v.d.at(n, v, name) }
+func (v *Value) child(n *yaml.Node, name string) Value { return v.d.at(n, v, name) }
 
 // at makes a value of a node. One that is past a bound or has a tag of its own
 // is reported and reads as null.
-func (d *decoder) at(n *yaml.Node, parent *value, name string) value {
-	v := value{d: d, node: n, parent: parent, name: name, line: n.Line}
+func (d *Document) at(n *yaml.Node, parent *Value, name string) Value {
+	v := Value{d: d, node: n, parent: parent, name: name, line: n.Line}
 	if parent != nil {
 		v.depth = parent.depth + 1
 	}
@@ -89,10 +85,10 @@ func (d *decoder) at(n *yaml.Node, parent *value, name string) value {
 	d.budget -= 1 + len(n.Value)
 	switch {
 	case d.budget < 0:
-		v.fail("expands to more than %d bytes when its aliases are followed", maxExpansion)
+		v.Fail("expands to more than %d bytes when its aliases are followed", maxExpansion)
 		return v.spoilt()
 	case v.depth > maxDepth:
-		v.fail("nests more than %d levels deep", maxDepth)
+		v.Fail("nests more than %d levels deep", maxDepth)
 		d.budget = -1 // where one value nests too deep, thousands may
 		return v.spoilt()
 	}
@@ -100,7 +96,7 @@ func (d *decoder) at(n *yaml.Node, parent *value, name string) value {
 	case n.Kind == yaml.MappingNode && tag == "!!map", n.Kind == yaml.SequenceNode && tag == "!!seq":
 	case n.Kind == yaml.ScalarNode && slices.Contains(scalarTags, tag):
 	default:
-		v.fail("the tag %s has no meaning here", quoted(tag))
+		v.Fail("the tag %s has no meaning here", Quote(tag))
 		return v.spoilt()
 	}
 	return v
@@ -108,24 +104,31 @@ func (d *decoder) at(n *yaml.Node, parent *value, name string) value {
 
 var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}
 
-func (v value) null() value {
+func (v Value) Null() Value {
 	v.node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: v.line}
 	return v
 }
 
-func (v value) spoilt() value {
-	v = v.null()
+func (v Value) spoilt() Value {
+	v = v.Null()
 	v.bad = true
 	return v
 }
 
-func (v value) isNull() bool { return v.tag() == "!!null" }
+// Raw returns the text of a scalar, whatever its type.
+func (v Value) Raw() string { return v.node.Value }
 
-func (v value) tag() string { return v.node.ShortTag() }
+// Problems returns how many problems were reported in the document.
+func (v Value) Problems() int { return len(v.d.problems) }
+
+// IsNull reports whether the value is null.
+func (v Value) IsNull() bool { return v.Tag() == "!!null" }
+
+func (v Value) Tag() string { return v.node.ShortTag() }
 
 // kind names the value's kind for a person.
-func (v value) kind() string {
-	switch v.tag() {
+func (v Value) Kind() string {
+	switch v.Tag() {
 	case "!!map":
 		return "a mapping"
 	case "!!seq":
@@ -133,21 +136,21 @@ func (v value) kind() string {
 	case "!!null":
 		return "nothing"
 	case "!!int", "!!float":
-		return "the number " + quoted(v.node.Value)
+		return "the number " + Quote(v.node.Value)
 	case "!!bool":
-		return quoted(v.node.Value)
+		return Quote(v.node.Value)
 	}
-	return "the text " + quoted(v.node.Value)
+	return "the text " + Quote(v.node.Value)
 }
 
 // entries returns the mapping's keys in file order, those of merged mappings
 // (<<) after its own. It reports duplicates and keys that are not plain.
-func (v value) entries() []entry {
-	if v.tag() != "!!map" {
-		v.fail("must be a mapping (key: value), not %s", v.kind())
+func (v Value) Entries() []Entry {
+	if v.Tag() != "!!map" {
+		v.Fail("must be a mapping (key: value), not %s", v.Kind())
 		return nil
 	}
-	var own []entry
+	var own []Entry
 	var merged []*yaml.Node
 	first := map[string]int{}
 	for i := 0; i+1 < len(v.node.Content) && v.d.budget >= 0; i += 2 {
@@ -161,16 +164,16 @@ func (v value) entries() []entry {
 		case key.bad:
 			continue
 		case key.node.Kind != yaml.ScalarNode:
-			key.fail("a key must be a word, not %s", key.kind())
+			key.Fail("a key must be a word, not %s", key.Kind())
 			continue
 		}
 		name := key.node.Value
 		if line, found := first[name]; found {
-			key.fail("is here twice; the first is on line %d", line)
+			key.Fail("is here twice; the first is on line %d", line)
 			continue
 		}
 		first[name] = k.Line
-		own = append(own, entry{key: name, node: key.node, value: v.child(n, pathPart(name))})
+		own = append(own, Entry{Key: name, Line: key.node.Line, Value: v.child(n, pathPart(name)), text: key.Tag() == "!!str"})
 	}
 	for _, n := range merged {
 		if v.d.budget < 0 {
@@ -182,21 +185,21 @@ func (v value) entries() []entry {
 }
 
 // merge adds what << names: a mapping, or a list of them, of which the earlier wins.
-func (v value) merge(own []entry, first map[string]int, from value) []entry {
-	if from.tag() == "!!seq" {
-		for _, part := range from.items() {
-			if part.tag() == "!!seq" {
-				part.fail("must be a mapping, not a list")
+func (v Value) merge(own []Entry, first map[string]int, from Value) []Entry {
+	if from.Tag() == "!!seq" {
+		for _, part := range from.Items() {
+			if part.Tag() == "!!seq" {
+				part.Fail("must be a mapping, not a list")
 				continue
 			}
 			own = v.merge(own, first, part)
 		}
 		return own
 	}
-	for _, e := range from.entries() {
-		if _, found := first[e.key]; !found {
-			first[e.key] = e.node.Line
-			e.value.parent = &v // it counts as v's own
+	for _, e := range from.Entries() {
+		if _, found := first[e.Key]; !found {
+			first[e.Key] = e.Line
+			e.Value.parent = &v // it counts as v's own
 			own = append(own, e)
 		}
 	}
@@ -205,32 +208,32 @@ func (v value) merge(own []entry, first map[string]int, from value) []entry {
 
 // fields reads a mapping whose keys are known, and returns the values. A key
 // without a value counts as absent.
-func (v value) fields(known map[string]func(value)) map[string]value {
-	if v.isNull() {
+func (v Value) Fields(known map[string]func(Value)) map[string]Value {
+	if v.IsNull() {
 		return nil
 	}
-	found := make(map[string]value)
-	for _, e := range v.entries() {
-		read, ok := known[e.key]
+	found := make(map[string]Value)
+	for _, e := range v.Entries() {
+		read, ok := known[e.Key]
 		switch {
 		case !ok:
-			e.value.line = e.node.Line
-			e.value.fail("unknown key; the nearest known key is %s", nearest(e.key, known))
-		case !e.value.isNull():
-			found[e.key] = e.value
-			read(e.value)
+			e.Value.line = e.Line
+			e.Value.Fail("unknown key; the nearest known key is %s", Nearest(e.Key, known))
+		case !e.Value.IsNull():
+			found[e.Key] = e.Value
+			read(e.Value)
 		}
 	}
 	return found
 }
 
 // items returns a list's values.
-func (v value) items() []value {
-	if v.tag() != "!!seq" {
-		v.fail("must be a list, not %s", v.kind())
+func (v Value) Items() []Value {
+	if v.Tag() != "!!seq" {
+		v.Fail("must be a list, not %s", v.Kind())
 		return nil
 	}
-	var items []value
+	var items []Value
 	for i, n := range v.node.Content {
 		if v.d.budget < 0 {
 			break
@@ -240,30 +243,29 @@ func (v value) items() []value {
 	return items
 }
 
-// limitedEntries returns the entries of a mapping whose keys are names, or none when
-// there are more than maxNamed.
-func (v value) limitedEntries(what string) []entry {
-	entries := v.entries()
-	if len(entries) > maxNamed {
-		v.fail("has %d %s; the limit is %d", len(entries), what, maxNamed)
+// EntriesUpTo returns the entries of a mapping, or none when there are more than limit.
+func (v Value) EntriesUpTo(limit int, what string) []Entry {
+	entries := v.Entries()
+	if len(entries) > limit {
+		v.Fail("has %d %s; the limit is %d", len(entries), what, limit)
 		return nil
 	}
 	return entries
 }
 
-// limitedItems returns a list's values, or none when there are more than limit.
-func (v value) limitedItems(limit int) []value {
-	items := v.items()
+// ItemsUpTo returns a list's values, or none when there are more than limit.
+func (v Value) ItemsUpTo(limit int) []Value {
+	items := v.Items()
 	if len(items) > limit {
-		v.fail("has %d items; the limit is %d", len(items), limit)
+		v.Fail("has %d items; the limit is %d", len(items), limit)
 		return nil
 	}
 	return items
 }
 
-// nearest returns the known key most like this one: few edits away, and better
+// Nearest returns the known key most like this one: few edits away, and better
 // if it starts the same, as abbreviations do.
-func nearest[T any](key string, known map[string]T) string {
+func Nearest[T any](key string, known map[string]T) string {
 	key = key[:min(len(key), 64)]
 	best, fewest := "", 0
 	for name := range known {
@@ -282,17 +284,17 @@ func nearest[T any](key string, known map[string]T) string {
 func pathPart(key string) string {
 	for _, r := range key {
 		if r <= ' ' || r > '~' || r == '"' {
-			return quoted(key)
+			return Quote(key)
 		}
 	}
 	if key == "" || len(key) > 64 {
-		return quoted(key)
+		return Quote(key)
 	}
 	return key
 }
 
 // quoted shows input in an error: short, and safe to print.
-func quoted(s string) string {
+func Quote(s string) string {
 	const limit = 64
 	if len(s) > limit {
 		return strconv.Quote(s[:limit]) + "…"
