@@ -58,7 +58,7 @@ func sameAsDecoded(t *testing.T, envelope string) (scanned bool) {
 	}
 	want, err := decodeEnvelope(envelope)
 	if err != nil {
-		t.Fatalf("the scanner takes what the decoder refuses (%v): %q", err, envelope)
+		t.Fatalf("the scanner accepts a text that the decoder refuses (%v): %q", err, envelope)
 	}
 	if *got != *want {
 		t.Fatalf("of %q\ngot  %+v\nwant %+v", envelope, got, want)

@@ -126,7 +126,7 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		{with(`"headers":{"":""}`), fault.Invalid, "is not the name of a header"},
 		{with(`"headers":{"a":"x\r\ny"}`), fault.Invalid, "control character"},
 		{with(`"headers":{"a":["x"]}`), fault.Invalid, "headers.a: must be a string"},
-		{with(`"headers":{"a":"x","A":"y"}`), fault.Invalid, "headers.a: is there twice"},
+		{with(`"headers":{"a":"x","A":"y"}`), fault.Invalid, "headers.a: is set twice"},
 		{with(`"headers":{"host":"x"}`), fault.Denied, "headers.host: is set by the host"},
 		{with(`"headers":{"Transfer-Encoding":"chunked"}`), fault.Denied, "is set by the host"},
 		{with(`"headers":{"proxy-authorization":"x"}`), fault.Denied, "is set by the host"},

@@ -91,7 +91,7 @@ func (r *request) addHeader(name, value string) error {
 		return denied(field, "is set by the host")
 	}
 	if _, there := r.header[canonical]; there {
-		return fault.Field(field, "is there twice")
+		return fault.Field(field, "is set twice")
 	}
 	r.header[canonical] = []string{value}
 	return nil

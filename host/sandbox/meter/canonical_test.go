@@ -145,8 +145,8 @@ func TestOutputIsCanonical(t *testing.T) {
 	}
 }
 
-// TestReportOfEverything: the counts of a module that has one of each, in literal numbers.
-func TestReportOfEverything(t *testing.T) {
+// TestReportOfAllSections: the counts of a module that has one of each, in literal numbers.
+func TestReportOfAllSections(t *testing.T) {
 	for _, tt := range []struct {
 		wasm []byte
 		want Report

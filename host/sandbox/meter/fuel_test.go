@@ -103,8 +103,8 @@ func TestJumps(t *testing.T) {
 	}{
 		{"to the next case", in(to(1, 3)), 11, 1},
 		{"past one", in(to(2, 3)), 101, 1},
-		{"to what no case is for", in(to(3, 3)), 1001, 1},
-		{"to what no case is for, far", in(to(1<<30, 3)), 1001, 1},
+		{"to the default", in(to(3, 3)), 1001, 1},
+		{"to the default, far", in(to(1<<30, 3)), 1001, 1},
 		{"to a negative number", in(to(-1, 3)), 1001, 1},
 		{"sometimes", in(B(0x20, 1, 0x04, 0x40, to(2, 4), end, to(1, 3))), 101, 2},
 		{"from a block of its own", in(B(0x02, 0x40, to(2, 4), end)), 101, 1},

@@ -124,7 +124,7 @@ func FuzzRewrite(f *testing.F) {
 				t.Fatalf("%#v", err)
 			}
 			if ok && refused == nil && len(wasm) < 1<<16 && accepts(plain) == nil && !strings.Contains(err.Error(), "reserves") {
-				t.Fatalf("the engine accepts what the rewriter refuses: %v", err)
+				t.Fatalf("the engine accepts a module that the rewriter refuses: %v", err)
 			}
 			return
 		}
@@ -132,7 +132,7 @@ func FuzzRewrite(f *testing.F) {
 			return
 		}
 		if !ok {
-			t.Fatal("what was rewritten has no sections")
+			t.Fatal("the output has no sections")
 		}
 		want, got := accepts(plain), accepts(out)
 		if (want == nil) != (got == nil) {

@@ -146,7 +146,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestMalformedNamesAreLeftOut(t *testing.T) {
+func TestMalformedNamesAreDropped(t *testing.T) {
 	for _, names := range []string{"\x01", "\x01\xff\x01", "\x01\x02\x05\x00", "\x01\x04\x01\x09\x01x", "\x00\x00", "\x00\x02\x05x", "\x00\x03\x01xy"} {
 		wasm := Module(Custom("name", names))
 		out, rep, err := Rewrite(wasm, Config{})
@@ -182,8 +182,8 @@ func TestOwnNames(t *testing.T) {
 	}
 }
 
-// TestModuleWithoutAnything: Rewrite makes the sections that the module lacks.
-func TestModuleWithoutAnything(t *testing.T) {
+// TestMissingSectionsAreAdded: Rewrite makes the sections that the module lacks.
+func TestMissingSectionsAreAdded(t *testing.T) {
 	out := mustRewrite(t, Module())
 	mod := start(t, out, &tank{slice: 1}, wazero.NewRuntimeConfigCompiler())
 	if g, ok := mod.ExportedGlobal(DefaultGlobal).(api.MutableGlobal); !ok || g.Get() != 0 {

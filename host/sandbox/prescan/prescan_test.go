@@ -71,7 +71,7 @@ func TestRefused(t *testing.T) {
 		{"throw", code(0x08, 0, end), "exception handling is not supported"},
 		{"tag section", Module(Section(13, Vec())), "exception handling is not supported"},
 		{"no body", Module(types, Section(3, Vec(U(0)))), "1 functions declared, but 0 bodies"},
-		{"sections out of order", Module(Section(3, Vec()), types), "the type section is out of order or there twice"},
+		{"sections out of order", Module(Section(3, Vec()), types), "the type section is out of order or repeated"},
 		{"two manifests", Module(Custom(prescan.ManifestSection, "{}"), Custom(prescan.ManifestSection, "{}")), "a second custom section berth.manifest"},
 		{"long name", Module(Section(7, Vec(Export(strings.Repeat("x", 4097), wasmbin.KindMemory, 0)))), "name 4.1 KiB is over the limit of 4 KiB"},
 		{"unknown type of a block", code(0x02, 5, end, end), "unknown type index"},

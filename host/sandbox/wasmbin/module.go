@@ -112,7 +112,7 @@ func (s *Sections) Next() (id byte, body Reader, ok bool, err error) {
 			rank = 2*SectionElement + 1
 		}
 		if rank <= s.rank {
-			return 0, Reader{}, false, &Error{Offset: at, Reason: "the " + SectionName(id) + " section is out of order or there twice"}
+			return 0, Reader{}, false, &Error{Offset: at, Reason: "the " + SectionName(id) + " section is out of order or repeated"}
 		}
 		s.rank = rank
 	}

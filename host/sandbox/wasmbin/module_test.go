@@ -73,12 +73,12 @@ func TestSections(t *testing.T) {
 		{"", "", ""},
 		{all, "0:c 1:x 0:c 2:x 0:c 3:x 0:c 4:x 0:c 5:x 0:c 6:x 0:c 7:x 0:c 8:x 0:c 9:x 0:c 12:x 0:c 10:x 0:c 11:x", ""},
 		{"\x01\x82\x80\x00ab\x00\x00", "1:ab 0:", ""},
-		{"\x01\x00\x01\x00", "1:", "at byte 10: the type section is out of order or there twice"},
-		{"\x0c\x00\x09\x00", "12:", "at byte 10: the element section is out of order or there twice"},
-		{"\x0a\x00\x0c\x00", "10:", "at byte 10: the data count section is out of order or there twice"},
-		{"\x0c\x00\x0c\x00", "12:", "at byte 10: the data count section is out of order or there twice"},
-		{"\x0b\x00\x0a\x00", "11:", "at byte 10: the code section is out of order or there twice"},
-		{"\x0b\x00\x0c\x00", "11:", "at byte 10: the data count section is out of order or there twice"},
+		{"\x01\x00\x01\x00", "1:", "at byte 10: the type section is out of order or repeated"},
+		{"\x0c\x00\x09\x00", "12:", "at byte 10: the element section is out of order or repeated"},
+		{"\x0a\x00\x0c\x00", "10:", "at byte 10: the data count section is out of order or repeated"},
+		{"\x0c\x00\x0c\x00", "12:", "at byte 10: the data count section is out of order or repeated"},
+		{"\x0b\x00\x0a\x00", "11:", "at byte 10: the code section is out of order or repeated"},
+		{"\x0b\x00\x0c\x00", "11:", "at byte 10: the data count section is out of order or repeated"},
 		{"\x0d\x00", "", "at byte 8: exception handling is not supported"},
 		{"\x0e\x00", "", "at byte 8: unknown section id 14"},
 		{"\xff\x00", "", "at byte 8: unknown section id 255"},
@@ -93,7 +93,7 @@ func TestSections(t *testing.T) {
 	}
 }
 
-func TestNamesOfThings(t *testing.T) {
+func TestDisplayNames(t *testing.T) {
 	for id, want := range []string{"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code", "data", "data count", "unknown"} {
 		if got := SectionName(byte(id)); got != want {
 			t.Errorf("section %d: %s; want %s", id, got, want)

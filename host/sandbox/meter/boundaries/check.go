@@ -75,7 +75,7 @@ func (c *checker) check(ctx context.Context, wasm []byte) error {
 func (c *checker) input(ctx context.Context, wasm []byte) error {
 	own, err := decode(wasm, false)
 	if err != nil {
-		return fmt.Errorf("the rewriter accepts what its decoder refuses: %w", err)
+		return fmt.Errorf("the rewriter accepts a module that its decoder refuses: %w", err)
 	}
 	if c.disassemble != nil {
 		switch other, err := c.disassemble(ctx, wasm); {

@@ -269,9 +269,9 @@ func TestBoundariesAreCompared(t *testing.T) {
 	}
 }
 
-// TestWabtIsAsked: both readings of wabt's are compared, and its refusal of an output that
+// TestWabtDisassembles: both readings of wabt's are compared, and its refusal of an output that
 // the engine accepts is a disagreement.
-func TestWabtIsAsked(t *testing.T) {
+func TestWabtDisassembles(t *testing.T) {
 	wasm := Module(Section(1, Vec(FuncType("", ""))), Section(3, Vec(U(0))), Section(10, Vec(Body(0x01, 0x0b)))) // its callers would pay
 	for name, tt := range map[string]struct {
 		answer func(calls int, wasm []byte) (listing, error)
