@@ -170,6 +170,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// slowLoad is after how long a load is shown as waiting for processor: longer than
+// vetting and compiling take on a processor of their own.
+func (c Config) slowLoad() time.Duration { return min(10*time.Second, c.LoadTimeout/2) }
+
 func orDefault[T ~int64](v, fallback T) T {
 	if v <= 0 {
 		return fallback

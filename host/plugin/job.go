@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -24,7 +25,12 @@ type job struct {
 	candidate *Candidate // owned by the job; nil: load the file, or start module again
 	module    *module    // to start again with other settings
 	cancel    context.CancelFunc
+	loading   atomic.Bool
+	slowAt    time.Time // when a load that has not ended is slow
 }
+
+// slow reports whether the load takes so long that the processor must be busy.
+func (j *job) slow(now time.Time) bool { return j.loading.Load() && !now.Before(j.slowAt) }
 
 // module is a Module and how many versions and jobs use it. The loop counts.
 type module struct {
@@ -60,8 +66,11 @@ func (l *loop) start(e *entry, j *job) {
 		j.module.users++
 	}
 	m := l.m
+	slow := m.config.slowLoad()
+	j.slowAt = time.Now().Add(slow)
 	l.spawn(func() func() {
 		defer cancel()
+		defer time.AfterFunc(slow, m.ConditionChanged).Stop() // shows it
 		r := m.run(ctx, e, j)
 		return func() { l.finish(e, j, r) }
 	})
@@ -81,7 +90,9 @@ func (m *Manager) run(ctx context.Context, e *entry, j *job) (r result) {
 	case j.module != nil:
 		use, r.style = j.module.Module, j.module.Style()
 	default:
+		j.loading.Store(true)
 		r = m.load(ctx, e.name, j)
+		j.loading.Store(false)
 		if r.err != nil || r.stale || j.vetOnly {
 			return r
 		}

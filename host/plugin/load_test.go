@@ -91,7 +91,8 @@ func TestLoadThatIsLateIsNoFailure(t *testing.T) {
 		return fault.New(fault.Unavailable, "waiting to be vetted: %w", ctx.Err())
 	}
 	w.write("x.wasm", versioned("x", "1.0.0"))
-	w.run()
+	w.begin()
+	w.waitFor("x", wire.Vetting, "1.0.0", "waiting for processor")
 	w.waitFor("x", wire.Discovered, "1.0.0", "waiting for processor: it was not checked and compiled within 1s")
 	w.waitFor("x", wire.Active, "1.0.0", "")
 	w.end()

@@ -219,7 +219,7 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 	case e.ending:
 		return wire.Draining, uninstalling
 	case e.job != nil && (e.verdict != disabled || !e.job.vetOnly):
-		return wire.Vetting, e.again(f)
+		return wire.Vetting, e.vettingReason(f)
 	case f == nil:
 		return wire.Draining, e.stopped
 	case len(e.leaving) > 0 && (e.verdict == disabled || e.verdict == needsApproval):
@@ -238,12 +238,15 @@ func (e *entry) state(f *file) (wire.PluginState, string) {
 	return wire.Discovered, e.reason
 }
 
-// again says why a file is being checked once more, "" if it is not.
-func (e *entry) again(f *file) string {
-	if f == nil || f.retried == "" || e.job == nil || e.job.sha256 != f.SHA256 {
-		return ""
+// vettingReason says why a file is vetted again or slowly; "" otherwise.
+func (e *entry) vettingReason(f *file) string {
+	if f != nil && f.retried != "" && e.job.sha256 == f.SHA256 {
+		return "checked again after: " + f.retried
 	}
-	return "checked again after: " + f.retried
+	if e.job.slow(time.Now()) {
+		return "waiting for processor"
+	}
+	return ""
 }
 
 // news says why what runs is not what lies in the file, "" if it is.
