@@ -359,7 +359,7 @@ func TestConfigSchema(t *testing.T) {
 	w.waitFor("x", wire.Active, "2.0.0", "")
 }
 
-// What an installation that was cut short has left is removed at the start.
+// Temporary files of an interrupted Put are removed at the start.
 func TestLeftoversAreSwept(t *testing.T) {
 	w := newWorld(t)
 	w.write(".x.wasm.123.tmp", versioned("x", "1.0.0"))

@@ -93,7 +93,7 @@ func (c *Candidate) closeModule() {
 	ctx, cancel := context.WithTimeout(context.Background(), c.m.config.DrainTimeout)
 	defer cancel()
 	if err := c.module.Close(ctx); err != nil {
-		c.m.config.Logger.Warn("close a module", "plugin", c.name, "error", err)
+		c.m.config.Logger.Warn("close module", "plugin", c.name, "error", err)
 	}
 }
 

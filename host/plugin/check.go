@@ -12,8 +12,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// settings resolves the settings for a target's manifest, with the decisions
-// made since the configuration was read, and checks the config of one that may run.
+// settings resolves the settings for a target's manifest, and checks its config if the
+// plugin may run.
 func (l *loop) settings(e *entry, t target) (spec.Settings, error) {
 	s, err := l.m.config.Settings(e.name, t.manifest)
 	if err != nil {
@@ -42,26 +42,25 @@ func configOf(s spec.Settings) []byte {
 	return s.Config
 }
 
-// Misfit is a plugin whose config would not be what its manifest wants.
+// Misfit is a plugin whose config would violate its manifest's config_schema.
 type Misfit struct {
 	Name       string
 	Violations []schema.Violation
-	Err        error // the settings cannot be resolved at all; Violations is then nil
+	Err        error // why the settings cannot be resolved; Violations is then nil
 }
 
-// known is what Check looks at of a plugin.
+// known is a plugin as Check checks it.
 type known struct {
 	name    string
-	targets []target // what runs, then the file that waits to follow it
+	targets []target // the running version, then the new file
 	running bool
 	now     spec.Settings
 }
 
-// Check answers which plugins would not take settings that are not in force
-// yet, sorted by name, without changing anything. A plugin that does not run,
-// and has no better settings now, is passed over: it is known to be in error,
-// and its reason says so. Where a new file waits beside the version that runs,
-// it is enough that one of the two takes them. Call it before Reload.
+// Check returns the plugins that would reject settings which are not in force yet, sorted
+// by name. It changes nothing. A plugin that does not run and whose present settings are
+// wrong too is skipped: its state shows the error. If a new file waits beside the running
+// version, one of the two must accept the settings. Call it before Reload.
 func (m *Manager) Check(ctx context.Context, settings SettingsFunc) ([]Misfit, error) {
 	var plugins []known
 	if err := m.ask(ctx, "check the plugins' settings", func(l *loop) {
@@ -97,8 +96,8 @@ func (m *Manager) Check(ctx context.Context, settings SettingsFunc) ([]Misfit, e
 	return misfits, nil
 }
 
-// check returns what the first of the targets has against the settings, nil
-// when one of them takes them.
+// check returns why the first of the targets rejects the settings; nil if one of them
+// accepts them.
 func (k known) check(settings SettingsFunc) *Misfit {
 	var first *Misfit
 	for _, t := range k.targets {

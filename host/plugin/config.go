@@ -73,51 +73,49 @@ type Running interface {
 	SetPaused(paused bool)
 }
 
-// Stats are the figures of a Running.
+// Stats are the counts of a Running.
 type Stats struct {
 	Instances int    // live now
 	Delivered uint64 // since its start
 	Failed    uint64 // failed attempts since its start
 	Fuel      uint64 // spent since its start
-	Lag       uint64 // events of the log not yet final for the handler
-	// Condition is why it does not take events for now, if so. Tell the Manager
-	// by ConditionChanged when it changes.
+	Lag       uint64 // events without a final outcome of the handler
+	// Condition is why the handler receives no events now. After a change call
+	// Manager.ConditionChanged.
 	Condition Condition
 }
 
-// Condition is a state that a Running is in by itself, such as an open breaker.
+// Condition is a state of the handler itself, such as an open breaker.
 type Condition struct {
-	State  wire.PluginState // Paused, Stuck or BreakerOpen; "" when it takes events
+	State  wire.PluginState // Paused, Stuck or BreakerOpen; "" when it receives events
 	Reason string
 	Since  time.Time
 }
 
-// SettingsFunc resolves the settings of the plugin. An error is the operator's
-// to mend: it becomes the reason for which the plugin is rejected. The function
-// is called often and by the Manager's loop, so it must be quick, and must not
-// call SetEnabled, Pin, Uninstall, Reload or Close.
+// SettingsFunc resolves the settings of a plugin. An error becomes the reason for which
+// the plugin is rejected. The Manager's loop calls it often: it must be quick, and must
+// not call SetEnabled, Pin, Uninstall, Reload or Close.
 type SettingsFunc func(name string, m abi.Manifest) (spec.Settings, error)
 
-// FileChange is what has become of a module's file in a watched directory.
+// FileChange is a change of a module's file in a watched directory.
 type FileChange struct {
 	Path          string
-	Name          string // of the plugin, or what the file goes by
+	Name          string // of the plugin, or derived from the file's name
 	Before, After *FileState
 }
 
-// FileState is what a module's file holds, with its sidecar; nil where there is
-// no file.
+// FileState is a module's file with its sidecar; nil if there is no file.
 type FileState struct {
-	SHA256   string // "": it is refused
+	SHA256   string // "" if it is refused
 	Manifest abi.Manifest
-	Refusal  string // why, "" when it is not
+	Refusal  string // "" if it is not refused
 }
 
-// Config is what a Manager is made of. Loader and Runner are required.
+// Config configures a Manager. Loader and Runner are required.
 type Config struct {
-	// Directories to watch, made absolute by New. They need not exist. Where
-	// two files that were at rest before Start claim one name, the earlier
-	// directory wins, then the earlier path; later the name stays where it is.
+	// Directories to watch, made absolute by New. They need not exist. If two files that
+	// were unchanged before Start claim one name, the earlier directory wins, then the
+	// earlier path; afterwards the name keeps its file.
 	Directories []string
 	// Pins are the installed plugins, one for a name. See Manager.Pin.
 	Pins   []spec.Pin
@@ -131,23 +129,22 @@ type Config struct {
 	SetEnabled func(ctx context.Context, name string, enabled bool) error
 	SetPaused  func(ctx context.Context, name string, paused bool) error
 	SetGrants  func(ctx context.Context, name string, grants []spec.Grant) error
-	// OnChange is told about every row of List that has changed otherwise than
-	// in its figures; the last that is heard of a plugin is that it is draining.
-	// It is called by the Manager's loop, in order: it must be quick, and must
-	// not call SetEnabled, Pin, Uninstall, Reload or Close.
+	// OnChange gets every plugin of List after a change of a field other than its counts;
+	// the last state of a plugin is draining. The Manager's loop calls it, in order: it
+	// must be quick, and must not call SetEnabled, Pin, Uninstall, Reload or Close.
 	OnChange func(wire.Plugin)
-	// OnFile is told what becomes of the modules' files in the watched directories:
-	// every one that is there at the start, and then every change, when the file
-	// has come to rest. What Uninstall removes is not told. It is called by the
-	// Manager's loop, as OnChange is. nil: nobody is told.
+	// OnFile gets the module files in the watched directories, first those present at the
+	// start, then every change, once the file is unchanged for Debounce. Files removed by
+	// Uninstall are not reported. The Manager's loop calls it, as it calls OnChange. nil:
+	// no reports.
 	OnFile func(FileChange)
 	Logger *slog.Logger // nil: discard
 
-	Debounce     time.Duration // how long a file must be at rest before it is judged. 0: 150ms
-	Quiet        time.Duration // how long an incomplete file is waited for before it is rejected. 0: 2s
-	Rescan       time.Duration // how often everything is looked at without a reason. 0: 10s, and 1s where watching fails
-	LoadTimeout  time.Duration // for one load and start. 0: 1m
-	DrainTimeout time.Duration // for a drain before open events are stopped. 0: 30s
+	Debounce     time.Duration // a file must be unchanged for so long before it is judged. 0: 150ms
+	Quiet        time.Duration // before an incomplete file is rejected. 0: 2s
+	Rescan       time.Duration // between scans without a change. 0: 10s, and 1s where watching fails
+	LoadTimeout  time.Duration // of one load and start. 0: 1m
+	DrainTimeout time.Duration // of a drain, before open events are stopped. 0: 30s
 	MaxSize      int64         // of a module's file, in bytes. 0: 64 MiB
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// entry is a plugin name and everything that goes by it.
+// entry is a plugin name with its file, versions and job.
 type entry struct {
 	name      string
 	owner     string        // the path of the file that has the name
@@ -17,13 +17,13 @@ type entry struct {
 
 	running *version
 	leaving []*version // being drained
-	job     *job       // what is being brought about
-	jobs    int        // goroutines of jobs that have not answered, superseded ones too
-	totals  Stats      // of all that have left
+	job     *job       // under way
+	jobs    int        // goroutines of jobs, cancelled ones too
+	totals  Stats      // of all drained versions
 	stopped string     // why the last running version was stopped
-	ending  bool       // it is being uninstalled, and is not to run
+	ending  bool       // it is being uninstalled, and must not run
 
-	// How things stand with the holder's contents; see assess.
+	// The result of evaluate.
 	verdict verdict
 	reason  string
 	grants  []spec.Grant
@@ -42,31 +42,31 @@ const (
 	runnable
 )
 
-// version is a plugin at work.
+// version is a running version of a plugin.
 type version struct {
 	target
 	module  *module
 	style   string
 	running Running
 	serial  uint64   // grows with every version that is started
-	failed  *failure // of putting it to work with other settings
+	failed  *failure // of starting it with other settings
 }
 
-// target is what a plugin is to be.
+// target is a module with the settings to run it with.
 type target struct {
 	sha256   string
 	manifest abi.Manifest
 	schema   *schema.Schema // of the manifest
 	settings spec.Settings
-	vetOnly  bool // check, and leave it at that
+	vetOnly  bool // load it without starting it
 }
 
 func (t target) equal(u target) bool {
-	t.settings.Paused = u.settings.Paused // needs no new start, see decide
+	t.settings.Paused = u.settings.Paused // needs no restart, see decide
 	return t.vetOnly == u.vetOnly && t.same(u) && reflect.DeepEqual(t.settings, u.settings)
 }
 
-// same reports whether they are the same plugin, with whatever settings.
+// same reports whether they are the same module and manifest, under any settings.
 func (t target) same(u target) bool {
 	return t.sha256 == u.sha256 && reflect.DeepEqual(t.manifest, u.manifest)
 }
@@ -89,7 +89,7 @@ func (l *loop) reload(dirs []string) {
 	}
 }
 
-// retry tries again what failed for a passing reason.
+// retry retries a load that failed temporarily.
 func (l *loop) retry(f *file) {
 	retries := f.failed.retries
 	f.retried = f.failed.reason
@@ -98,9 +98,9 @@ func (l *loop) retry(f *file) {
 	l.decide(f.name)
 }
 
-// pick returns the file that has the name: the one that had it, as long as
-// that is any use, or else the first that is. nil: there is none. A pin's name
-// is no other file's, except for one that had it when the pin came.
+// pick returns the file that gets the name: its present owner while that is usable,
+// otherwise the first usable one; nil for none. A pin precedes all files, except for one
+// that runs under the name already.
 func (l *loop) pick(e *entry) *file {
 	if pin := l.files[pinKey(e.name)]; pin != nil && (e.running == nil || e.owner == pin.path) {
 		return pin
@@ -132,9 +132,9 @@ func (l *loop) pick(e *entry) *file {
 
 func (f *file) bad() bool { return f.SHA256 == "" || f.failed != nil }
 
-// decide compares what a plugin is with what it is to be, and starts what is
-// needed to get there. It is called when anything about the name has changed,
-// and may be called at any time.
+// decide compares the plugin of a name with its file and settings, and starts or stops
+// what differs. It is called after every change of the name, and may be called at any
+// time.
 func (l *loop) decide(name string) {
 	if l.closing || l.claimed != nil || name == "" {
 		return
@@ -155,7 +155,7 @@ func (l *loop) decide(name string) {
 	}
 	e.owner = f.path
 	if !f.there() {
-		return // perhaps it was only renamed
+		return // it may have been renamed
 	}
 	fresh := l.evaluate(e, f)
 	keepRunning, why := l.keepRunning(e)
@@ -179,7 +179,7 @@ func (l *loop) decide(name string) {
 	l.forgetUnused(e)
 }
 
-// assess sets the verdict on a file's contents, and returns what they would be.
+// evaluate sets the verdict on a file's contents, and returns their target.
 func (l *loop) evaluate(e *entry, f *file) target {
 	set := func(v verdict, reason string) { e.verdict, e.reason = v, reason }
 	switch {
@@ -206,7 +206,7 @@ func (l *loop) evaluate(e *entry, f *file) target {
 	case !t.settings.Enabled && !hold:
 		set(disabled, switchedOff)
 		if e.running != nil {
-			return t // what is known of its module stays known
+			return t // its vetting stays valid
 		}
 		t.vetOnly = true
 	case lacks != "":
@@ -227,17 +227,17 @@ func (l *loop) evaluate(e *entry, f *file) target {
 		return t
 	}
 	switch {
-	case e.verdict == disabled: // whatever it is worth, it does not run
-	case f.failed.passing():
-		set(incomplete, "it is tried again by itself: "+f.failed.reason)
+	case e.verdict == disabled: // the failure does not matter now
+	case f.failed.temporary():
+		set(incomplete, "it is retried automatically: "+f.failed.reason)
 	default:
 		set(rejected, f.failed.reason)
 	}
 	return target{}
 }
 
-// stay returns what the running version is to be if it goes on running: itself
-// with the settings of now. nil: there is none, or it may not, and why.
+// keepRunning returns the target of the running version under the present settings; nil
+// if none runs or it must stop, and why.
 func (l *loop) keepRunning(e *entry) (t *target, why string) {
 	v := e.running
 	if v == nil {
@@ -246,7 +246,7 @@ func (l *loop) keepRunning(e *entry) (t *target, why string) {
 	now := v.target
 	s, err := l.settings(e, now)
 	if err != nil {
-		return &now, "" // with what it has, until the operator has mended it
+		return &now, "" // with its former settings, until the operator repairs them
 	}
 	if !s.Enabled && !s.Hold {
 		return nil, switchedOff
@@ -264,7 +264,7 @@ const (
 	uninstalling = "it is being uninstalled"
 )
 
-// pursue sees to it that the plugin becomes t, by a job if it is not.
+// reconcile makes the plugin run t, by a job if it does not yet.
 func (l *loop) reconcile(e *entry, f *file, t *target) {
 	v := e.running
 	if v != nil && v.target.equal(*t) {
@@ -287,8 +287,8 @@ func (l *loop) reconcile(e *entry, f *file, t *target) {
 		case v.settings.Limits.Memory == t.settings.Limits.Memory:
 			j.module = v.module // only the settings differ
 		case f.SHA256 != t.sha256, f.failed != nil && f.failed.target.equal(*t):
-			// The bound of memory belongs to the module, which cannot be loaded
-			// again: its file is another now, or would not. All else can be had.
+			// The memory bound needs another load, which is impossible: the file has other
+			// contents now, or its load has failed. All other settings are applied.
 			t.settings.Limits.Memory = v.settings.Limits.Memory
 			l.reconcile(e, f, t)
 			return
@@ -296,7 +296,7 @@ func (l *loop) reconcile(e *entry, f *file, t *target) {
 	}
 	l.cancel(e)
 	if j.module == nil && j.candidate == nil && f.dirty {
-		return // it has changed: what to load is decided when it was looked into again
+		return // the file has changed; its inspection decides
 	}
 	l.start(e, j)
 }

@@ -14,27 +14,27 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// file is a module's file as far as it is known.
+// file is a module's file, and what is known of it.
 type file struct {
 	path      string    // of a pin: pinKey
 	pin       *spec.Pin // nil for a file of a watched directory
 	state     folder.State
 	changedAt time.Time // when it was last seen to change
 	goneAt    time.Time // when it was seen to be gone; zero: it is there
-	confirmed bool      // a look that began a while after goneAt found the same
-	dirty     bool      // to be inspected when at rest
+	confirmed bool      // a scan that began well after goneAt has confirmed it
+	dirty     bool      // to be inspected when it is unchanged for Debounce
 	reading   bool      // is being inspected
-	recheck   bool      // was read so shortly after a change that its times could not tell of another
-	retryAt   time.Time // look again though nothing changed; zero: no
+	recheck   bool      // was read so soon after a change that its times may hide another
+	retryAt   time.Time // of an inspection without a change; zero: none
 	retries   int
-	retried   string // why the load that is tried again has failed; "" when it is not
+	retried   string // why the load that is retried has failed; "" if it is not
 
-	// What the last inspection came to. name outlives contents that have none,
-	// so that a broken new file stays the business of the plugin it was.
+	// The result of the last inspection. name outlives contents without a name, so that a
+	// broken new file stays a file of its plugin.
 	name string
 	folder.Identity
 
-	reported *FileState // what OnFile was told last
+	reported *FileState // last argument of OnFile
 
 	failed *failure // of the load of these contents
 	vetted *vetted
@@ -42,19 +42,19 @@ type file struct {
 	candidate *Candidate // of a pin that is being promoted
 }
 
-// failure is a target that could not be brought about.
+// failure is a target that could not be loaded or started.
 type failure struct {
 	target  target
 	reason  string
 	code    fault.Code
-	retryAt time.Time // zero: not before something changes
-	retries int       // 0: it is not tried again by itself
+	retryAt time.Time // zero: after a change only
+	retries int       // 0: it is not retried automatically
 }
 
-// passing reports whether it is tried again by itself.
-func (f *failure) passing() bool { return f.retries > 0 }
+// temporary reports whether it is retried automatically.
+func (f *failure) temporary() bool { return f.retries > 0 }
 
-// vetted is what passed the Loader without having been started.
+// vetted is a module that has passed the Loader.
 type vetted struct {
 	sha256 string
 	memory int64
@@ -71,7 +71,7 @@ func (f *file) markDirty(now time.Time) {
 	f.retryAt = time.Time{}
 }
 
-// tell tells OnFile what has become of a file, when that is known.
+// reportFile reports a change of a file to OnFile, once its contents are judged.
 func (l *loop) reportFile(f *file) {
 	if f.pin != nil || l.m.config.OnFile == nil || f.there() && f.Incomplete != "" {
 		return
@@ -87,9 +87,8 @@ func (l *loop) reportFile(f *file) {
 	f.reported = now
 }
 
-// inOrder returns the files, the ones that win a name first. It sorts them after
-// one has come or gone, or the directories have changed. The slice is not changed
-// afterwards.
+// inOrder returns the files by precedence for a name. The order is cached until a file
+// appears or disappears or the directories change. The slice is immutable.
 func (l *loop) inOrder() []*file {
 	if l.order == nil {
 		l.sorts++
@@ -104,7 +103,7 @@ func (l *loop) inOrder() []*file {
 	return l.order
 }
 
-// add and drop change which files there are.
+// add and drop change the set of files.
 func (l *loop) add(f *file) {
 	l.files[f.path] = f
 	l.order = nil

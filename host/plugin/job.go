@@ -32,7 +32,7 @@ type job struct {
 // slow reports whether the load takes so long that the processor must be busy.
 func (j *job) slow(now time.Time) bool { return j.loading.Load() && !now.Before(j.slowAt) }
 
-// module is a Module and how many versions and jobs use it. The loop counts.
+// module is a Module with the number of versions and jobs that use it, which the loop counts.
 type module struct {
 	Module
 	users int
@@ -220,12 +220,12 @@ func (l *loop) finish(e *entry, j *job, r result) {
 	l.forgetUnused(e)
 }
 
-// conclude notes what a job's outcome says about the file or the version.
+// conclude records a job's result in its file or version.
 func (l *loop) conclude(e *entry, j *job, r result) {
 	now := time.Now()
 	f := l.files[j.path]
 	if f != nil && (f.SHA256 != j.sha256 || f.name != e.name) {
-		f = nil // it holds something else by now
+		f = nil // it has other contents now
 	}
 	var failed *failure
 	if r.err != nil {
@@ -240,12 +240,12 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 			failed.retries = f.retries + 1
 			failed.retryAt = now.Add(min(time.Second<<min(f.retries, 6), time.Minute))
 		}
-		level, text := slog.LevelWarn, "a plugin cannot be started"
+		level, text := slog.LevelWarn, "plugin not started"
 		if r.late {
-			level, text = slog.LevelInfo, "a plugin is waiting for processor"
+			level, text = slog.LevelInfo, "plugin waiting for processor"
 		}
 		l.log.Log(context.Background(), level, text, "plugin", e.name, "path", j.path, "sha256", j.sha256,
-			"error", event.Headline(r.err.Error(), 1000)) // its state has the whole
+			"error", event.Headline(r.err.Error(), 1000)) // in full in the plugin's state
 	}
 	switch {
 	case r.stale && f != nil:
@@ -253,7 +253,7 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 		l.scanBy(now)
 	case j.module != nil:
 		if v := e.running; v != nil && v.module == j.module {
-			v.failed = failed // nil when it is the new one
+			v.failed = failed // nil if v is the new version
 		}
 	case f == nil:
 	case failed != nil:
@@ -263,11 +263,11 @@ func (l *loop) conclude(e *entry, j *job, r result) {
 	default:
 		f.vetted = &vetted{sha256: j.sha256, memory: j.settings.Limits.Memory, style: r.style}
 		f.retries, f.retried = 0, ""
-		l.log.Info("a plugin is active", "plugin", e.name, "version", j.manifest.Version, "path", j.path, "sha256", j.sha256)
+		l.log.Info("plugin active", "plugin", e.name, "version", j.manifest.Version, "path", j.path, "sha256", j.sha256)
 	}
 }
 
-// retire drains a version and gives its module back.
+// retire drains a version and releases its module.
 func (l *loop) retire(e *entry, v *version) {
 	e.leaving = append(e.leaving, v)
 	m := l.m
@@ -278,7 +278,7 @@ func (l *loop) retire(e *entry, v *version) {
 		stats := v.running.Stats()
 		return func() {
 			if err != nil {
-				l.log.Warn("a plugin was stopped before it had drained", "plugin", e.name, "version", v.manifest.Version, "error", err)
+				l.log.Warn("plugin stopped before it was drained", "plugin", e.name, "version", v.manifest.Version, "error", err)
 			}
 			e.left(v, stats)
 			l.release(v.module)
@@ -300,7 +300,7 @@ func (e *entry) left(v *version, stats Stats) {
 	e.totals.Fuel += stats.Fuel
 }
 
-// release closes a module that nobody uses any more.
+// release closes a module after its last user.
 func (l *loop) release(used *module) {
 	if used.users--; used.users > 0 {
 		return
@@ -312,7 +312,7 @@ func (l *loop) release(used *module) {
 		err := used.Close(ctx)
 		return func() {
 			if err != nil {
-				l.log.Warn("close a module", "error", err)
+				l.log.Warn("close module", "error", err)
 			}
 		}
 	})

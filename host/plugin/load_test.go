@@ -97,7 +97,7 @@ func TestLoadThatIsLateIsNoFailure(t *testing.T) {
 	w.waitFor("x", wire.Active, "1.0.0", "")
 	w.end()
 	w.m = nil
-	if text := log.String(); !strings.Contains(text, `level=INFO msg="a plugin is waiting for processor"`) || strings.Contains(text, "level=WARN") {
+	if text := log.String(); !strings.Contains(text, `level=INFO msg="plugin waiting for processor"`) || strings.Contains(text, "level=WARN") {
 		t.Error(text)
 	}
 }

@@ -8,37 +8,37 @@ import (
 	"time"
 )
 
-// loop is the Manager's state and the goroutine that owns it. Nothing here is
-// touched by another goroutine, except by what spawn's answers do in the loop.
+// loop is the Manager's state and the goroutine that owns it. Other goroutines change it
+// only by functions that the loop runs, see ask and spawn.
 type loop struct {
 	m       *Manager
 	log     *slog.Logger
 	closing bool
-	busy    int // goroutines that will answer
+	busy    int // goroutines started by spawn
 
 	dirs       []string
 	generation int // grows when a scan under way must be repeated, see rescan
 	scanned    int // generation of the last scan that was applied
 	scanning   bool
 	scanDue    time.Time
-	troubles   map[string]string // what could not be looked at or watched, as logged
+	troubles   map[string]string // errors that are logged already, by path
 	polling    bool              // watching fails
 
 	files   map[string]*file  // by path; changed by add and drop
 	order   []*file           // see inOrder; nil: to be sorted again
 	entries map[string]*entry // by plugin name
 	serial  uint64            // of the last version started
-	// changing has the names that are being installed or uninstalled, and which of the two.
+	// changing are the reserved names, with the change; see reserve.
 	changing map[string]string
 
-	claimed    chan<- error // answered once: all names are claimed, or the error; nil afterwards
-	peeking    int          // inspections Start waits for
-	awaitState []*stateWaiter
-	views      map[viewKey]shown
-	answers    []chan struct{} // closed when what they wait for can be seen
-	published  time.Time       // when rows were shown last
-	publishes  int             // how often they were
-	sorts      int             // how often order was made
+	claimed          chan<- error // gets the result of the first claims, then nil
+	firstInspections int          // under way, of the first scan
+	awaitState       []*stateWaiter
+	views            map[viewKey]shown
+	answers          []chan struct{} // closed by the next publish
+	published        time.Time       // time of the last publish
+	publishes        int             // number of publishes
+	sorts            int             // number of sorts by inOrder
 }
 
 func newLoop(m *Manager, claimed chan<- error) *loop {
@@ -90,16 +90,15 @@ func (l *loop) run() {
 }
 
 const (
-	// manyRows is from how many rows on they are not shown anew with each change: to
-	// look at all of them costs time, and a start or an end changes each several times.
+	// manyViews is the number of views from which on not every change is published at
+	// once: a publish builds all views, and a start changes each several times.
 	manyViews = 64
-	// viewEvery is how much time passes for each row before all are shown again. It
-	// is twenty times what it takes, or more.
+	// publishEvery is the time between two publishes for each view, at least twenty times
+	// the cost of building it.
 	publishEvery = 100 * time.Microsecond
 )
 
-// viewDue is when the rows are to be shown again. Nobody who waits to see
-// something waits for that.
+// publishDue returns when to publish next: at once if a caller of when waits for it.
 func (l *loop) publishDue() time.Time {
 	n := max(len(l.entries), len(l.files))
 	if n < manyViews || len(l.answers) > 0 {
@@ -115,7 +114,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// spawn runs work in a goroutine, and what it answers in the loop.
+// spawn runs work in a goroutine, and the function that it returns in the loop.
 func (l *loop) spawn(work func() func()) {
 	l.busy++
 	go func() {
@@ -152,7 +151,7 @@ func (l *loop) close() {
 	}
 }
 
-// tick starts everything that is due, and returns when to come again.
+// tick starts everything that is due, and returns the time of the next tick.
 func (l *loop) tick(now time.Time) time.Time {
 	next := now.Add(time.Hour)
 	if l.closing {
@@ -169,14 +168,14 @@ func (l *loop) tick(now time.Time) time.Time {
 	}
 	if l.claimed != nil {
 		l.scanIfDue(now, due)
-		return next // the first look is not over
+		return next
 	}
 	judging := l.judging()
 	for _, f := range l.inOrder() {
 		switch {
 		case !f.there():
-			// The file may have been renamed: its plugin is given up only when
-			// nothing is left that may turn out to be it, up to a limit.
+			// The file may have been renamed: its plugin is stopped only when no file is left
+			// to inspect that could be it, or after a limit.
 			switch quietAt := f.goneAt.Add(l.m.config.Debounce); {
 			case !due(quietAt):
 			case !f.confirmed:
@@ -213,7 +212,7 @@ func (l *loop) tick(now time.Time) time.Time {
 	return next
 }
 
-// unsettled reports whether any file is yet to be judged.
+// judging reports whether a file is still to be inspected.
 func (l *loop) judging() bool {
 	for _, f := range l.files {
 		if f.there() && (f.dirty || f.reading) {
@@ -223,6 +222,7 @@ func (l *loop) judging() bool {
 	return false
 }
 
+// working reports whether a job is under way.
 func (l *loop) working() bool {
 	for _, e := range l.entries {
 		if e.job != nil {

@@ -17,12 +17,12 @@ import (
 
 const (
 	readers     = 2                // files read at a time
-	loaders     = 16               // modules loaded at a time: the Loader chooses among them who is next
-	large       = 8 << 20          // bytes from which on a module has another slot for its load,
-	larges      = 2                // of which there are these
-	slotTimeout = 3 * time.Second  // after it a read or load no longer counts among these
-	leftover    = 10 * time.Minute // after it what an installation has left is nobody's
-	overtime    = 2 * time.Second  // that Close goes on waiting when its context has ended
+	loaders     = 16               // modules loaded at a time; the Loader chooses their order
+	large       = 8 << 20          // bytes from which on a module takes a slot for large ones
+	larges      = 2                // large modules loaded at a time
+	slotTimeout = 3 * time.Second  // after which a read or load releases its slot
+	leftover    = 10 * time.Minute // age from which on a temporary file is removed
+	overtime    = 2 * time.Second  // that Close waits after its context has ended
 )
 
 // Manager watches directories and runs the plugins in them. All its methods
@@ -35,8 +35,8 @@ type Manager struct {
 	loading chan struct{}
 	larges  chan struct{}
 
-	calls      chan func(*loop) // what the loop is asked to run
-	conditions chan struct{}    // ConditionChanged's, at most one
+	calls      chan func(*loop) // functions that the loop runs
+	conditions chan struct{}    // wake-ups of ConditionChanged, at most one
 	done       chan struct{}    // closed when the loop has ended
 
 	work       context.Context // ends when the Manager closes: reading, loading, starting
@@ -47,10 +47,10 @@ type Manager struct {
 	mu      sync.RWMutex
 	started bool
 	closed  bool
-	views   []view // replaced, never changed
+	views   []view // immutable; replaced by publish
 }
 
-// New makes a Manager. It does nothing before Start.
+// New returns a Manager, which does nothing before Start.
 func New(config Config) (*Manager, error) {
 	if config.Loader == nil || config.Runner == nil {
 		return nil, fault.New(fault.Internal, "plugin.New: Loader and Runner are required")
@@ -84,7 +84,7 @@ func New(config Config) (*Manager, error) {
 	return m, nil
 }
 
-// clean makes directories absolute and drops the ones named twice.
+// clean makes directories absolute and drops duplicates.
 func clean(dirs []string) ([]string, error) {
 	var list []string
 	for _, dir := range dirs {
@@ -99,11 +99,11 @@ func clean(dirs []string) ([]string, error) {
 	return list, nil
 }
 
-// Start looks at the directories, and returns when the name of every module
-// that is complete there is claimed: from then on no event passes it by. The
-// modules are loaded after that; see WaitReady. A plugin whose claim a full disk
-// refuses (fault.Exhausted) waits, and is claimed again by and by; any other error
-// of a claim, or the end of ctx, ends the Manager. ctx bounds the call only. Start may be called once.
+// Start scans the directories, and returns when the name of every complete module is
+// claimed: from then on its events wait for it. The modules are loaded afterwards; see
+// WaitReady. A claim that a full disk refuses (fault.Exhausted) is retried; any other
+// error of a claim, or the end of ctx, closes the Manager. ctx bounds the call only. Start
+// may be called once.
 func (m *Manager) Start(ctx context.Context) error {
 	m.mu.Lock()
 	if m.started || m.closed {
@@ -125,20 +125,20 @@ func (m *Manager) Start(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// Nothing runs yet that an expired context could hurt.
+	// Nothing runs yet, so an expired context stops nothing.
 	expired, cancel := context.WithCancel(context.Background())
 	cancel()
 	return errors.Join(err, m.Close(expired))
 }
 
-// WaitReady waits until everything that the first look found is judged and,
-// where it is to run, started or rejected.
+// WaitReady waits until every file is inspected, and every plugin that is to run is started
+// or rejected.
 func (m *Manager) WaitReady(ctx context.Context) error {
 	return m.when(ctx, "wait for the plugins", func(l *loop) bool { return l.claimed == nil && !l.judging() && !l.working() })
 }
 
-// List returns the plugins with their figures, sorted by name. A file that is
-// refused for the sake of another of the same name is a row of its own after it.
+// List returns the plugins with their counts, sorted by name. A file whose name belongs to
+// another file is a plugin of its own, after that.
 func (m *Manager) List() []wire.Plugin {
 	views := m.snapshot()
 	list := make([]wire.Plugin, len(views))
@@ -158,8 +158,8 @@ func (m *Manager) Plugin(name string) (wire.Plugin, error) {
 	return wire.Plugin{}, notFound(name)
 }
 
-// Manifest returns the manifest of the plugin of the name; false when there is
-// none, or its file was not looked into yet. Nobody may change what it holds.
+// Manifest returns the manifest of the plugin of the name; false if there is none, or its
+// file is not inspected yet. The caller must not change it.
 func (m *Manager) Manifest(name string) (abi.Manifest, bool) {
 	for _, r := range m.snapshot() {
 		if r.plugin.Name == name && r.target.sha256 != "" {
@@ -169,9 +169,8 @@ func (m *Manager) Manifest(name string) (abi.Manifest, bool) {
 	return abi.Manifest{}, false
 }
 
-// Reload takes the directories in place of the former ones, and resolves all
-// settings anew. It returns when that is decided; a plugin whose settings
-// differ is then replaced, new before old, as by a new file.
+// Reload sets the directories and resolves all settings again. It returns before plugins
+// with changed settings are replaced, each after its new version has started.
 func (m *Manager) Reload(ctx context.Context, directories []string) error {
 	dirs, err := clean(directories)
 	if err != nil {
@@ -188,10 +187,9 @@ func (m *Manager) Reload(ctx context.Context, directories []string) error {
 	return m.when(ctx, doing, func(l *loop) bool { return l.scanned >= generation })
 }
 
-// Close ends everything: it stops watching and loading and drains all plugins
-// at the same time, the last started first. When ctx ends open events are
-// stopped. It returns when every goroutine has ended, or fault.Timeout when
-// some will not. It may be called more than once.
+// Close stops watching and loading, and drains all plugins at the same time, the last
+// started first. When ctx ends, open events are stopped. It returns when every goroutine
+// has ended, or fault.Timeout if one does not end. It may be called more than once.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
@@ -228,7 +226,7 @@ func notFound(name string) error {
 	return fault.New(fault.NotFound, "there is no plugin %q", name)
 }
 
-// ask has the loop run fn, and waits for it.
+// ask makes the loop run fn, and waits for it.
 func (m *Manager) ask(ctx context.Context, doing string, fn func(*loop)) error {
 	m.mu.RLock()
 	started := m.started
@@ -239,7 +237,7 @@ func (m *Manager) ask(ctx context.Context, doing string, fn func(*loop)) error {
 	ran := make(chan struct{})
 	select {
 	case m.calls <- func(l *loop) { fn(l); close(ran) }:
-		<-ran // the loop never waits, so this is not long
+		<-ran // soon: the loop does not block
 		return nil
 	case <-ctx.Done():
 		return fault.New(fault.Timeout, "%s: %w", doing, ctx.Err())

@@ -20,12 +20,11 @@ func checkPin(p spec.Pin) error {
 	return nil
 }
 
-// pinKey is what stands for a pin where files have their path; no absolute path
-// is equal to it.
+// pinKey is the key of a pin among the paths of files. It is not an absolute path.
 func pinKey(name string) string { return "the installed plugin " + name }
 
-// pin makes the name's pin this one. What it was before goes on until this one
-// can take its place.
+// pin sets the pin of a name, with the candidate for it, nil for none. The running version
+// goes on until the new one replaces it.
 func (l *loop) pin(p spec.Pin, c *Candidate) {
 	key := pinKey(p.Name)
 	f := l.files[key]
@@ -38,7 +37,7 @@ func (l *loop) pin(p spec.Pin, c *Candidate) {
 	f.dirty, f.retries = true, 0
 }
 
-// free says who else has the name, if anybody has.
+// free refuses a name that belongs to a file.
 func (l *loop) free(name string) error {
 	e := l.entries[name]
 	if e == nil || e.owner == pinKey(name) {
@@ -59,7 +58,7 @@ func (m *Manager) inspectPin(p spec.Pin, c *Candidate) finding {
 		f = m.judgePin(p)
 	}
 	f.Manifest.Name = p.Name
-	// Refused ones are claimed as well: their events wait until the reason is repaired.
+	// A refused pin is claimed as well: its events wait until it is repaired.
 	f.claims = f.Incomplete == ""
 	return f
 }
@@ -68,7 +67,7 @@ func (m *Manager) judgePin(p spec.Pin) finding {
 	if p.Refusal != "" {
 		return finding{Identity: folder.Identity{Refusal: p.Refusal}}
 	}
-	if err := abi.CheckName(p.Name); err != nil { // a host that did not reserve the name installed it
+	if err := abi.CheckName(p.Name); err != nil { // installed before the name was reserved
 		return finding{Identity: folder.Identity{Refusal: err.Error() + "; uninstall it"}}
 	}
 	c, err := folder.ReadAlone(p.Path, m.config.MaxSize)
@@ -105,8 +104,8 @@ func pinnedManifest(name string, a spec.Artifact) (m abi.Manifest, refusal strin
 	return m, ""
 }
 
-// Free answers nil when a plugin may be installed under the name: nobody has
-// it, or a pin does, or a file that is rejected anyway. fault.Conflict otherwise.
+// Free returns nil if a plugin can be installed under the name: it is unused, or belongs
+// to a pin or a rejected file. Otherwise fault.Conflict.
 func (m *Manager) Free(ctx context.Context, name string) error {
 	var refusal error
 	if err := m.ask(ctx, "install "+name, func(l *loop) {
@@ -166,7 +165,7 @@ func (m *Manager) pin(ctx context.Context, p spec.Pin, c *Candidate) (wire.Plugi
 	return wire.Plugin{}, err
 }
 
-// pinBack gives a name its former pin, nil for none, and waits until that is so.
+// pinBack restores the former pin of a name, nil for none, and waits until it is stable.
 func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.Pin) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.config.DrainTimeout)
 	defer cancel()
@@ -188,8 +187,8 @@ func (m *Manager) pinBack(ctx context.Context, doing, name string, former *spec.
 	})
 }
 
-// Unpin ends the plugin of a pin and forgets it. A file of a watched directory
-// that has the same name takes its place. fault.NotFound when there is no such pin.
+// Unpin stops the plugin of a pin and removes the pin. A file with the same name replaces
+// it. fault.NotFound if there is no such pin.
 func (m *Manager) Unpin(ctx context.Context, name string) error {
 	doing := "uninstall " + name
 	if err := m.reserve(ctx, doing, name, beingUninstalled, func(l *loop) error {
@@ -205,8 +204,7 @@ func (m *Manager) Unpin(ctx context.Context, name string) error {
 	return nil
 }
 
-// arrived reports whether what became of a pin is known, and if it was refused
-// the error that says so.
+// arrived reports whether a pin is stable, and the error if it is rejected.
 func (l *loop) arrived(p spec.Pin) (bool, error) {
 	fail := func(code fault.Code, format string, args ...any) (bool, error) {
 		return true, fault.New(code, "install "+p.Name+": "+format, args...)
@@ -214,8 +212,8 @@ func (l *loop) arrived(p spec.Pin) (bool, error) {
 	f, e := l.files[pinKey(p.Name)], l.entries[p.Name]
 	switch {
 	case f == nil:
-		return fail(fault.Conflict, "it was uninstalled meanwhile")
-	case f.Incomplete != "" && f.retries > 1: // it is tried again for ever, which nobody waits for
+		return fail(fault.Conflict, "it was uninstalled in the meantime")
+	case f.Incomplete != "" && f.retries > 1: // it is retried without end; the caller does not wait
 		return fail(fault.Unavailable, "%s", f.Incomplete)
 	case f.dirty || f.reading || f.Incomplete != "":
 		return false, nil
@@ -231,7 +229,7 @@ func (l *loop) arrived(p spec.Pin) (bool, error) {
 	switch e.verdict {
 	case rejected:
 		return fail(fault.Invalid, "the module is rejected: %s", e.reason)
-	case incomplete: // it is tried again and again, which nobody waits for
+	case incomplete: // likewise
 		if f.failed != nil {
 			return fail(f.failed.code, "the module cannot be started for now: %s", f.failed.reason)
 		}

@@ -8,17 +8,16 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Repin takes in what is installed once that is known, where it was not before: a
-// pin that was refused, or that there was none of, becomes the one of the list, and
-// one that was refused and is not in the list goes. All others stay as they are. It
-// returns when that is decided; the plugins are then loaded as by Start.
+// Repin sets the pins once the list of installed plugins can be read: it adds the missing
+// ones, and replaces or removes those with a Refusal. The others are unchanged. It
+// returns before the plugins are loaded.
 func (m *Manager) Repin(ctx context.Context, pins []spec.Pin) error {
 	for _, p := range pins {
 		if err := checkPin(p); err != nil {
 			return err
 		}
 	}
-	return m.ask(ctx, "take in the installed plugins", func(l *loop) {
+	return m.ask(ctx, "set the installed plugins", func(l *loop) {
 		for _, p := range pins {
 			if f := l.files[pinKey(p.Name)]; f == nil || f.pin.Refusal != "" {
 				l.pin(p, nil)

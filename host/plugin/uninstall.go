@@ -8,15 +8,14 @@ import (
 	"github.com/berth-host/berth/host/plugin/folder"
 )
 
-// Uninstall drains the plugin, removes the files that go by its name, with
-// their manifests, forgets its pin, and returns when it is gone. commit, if not
-// nil, is called when the plugin is drained and before anything is removed: it
-// sees to it that the pin is not there at the next start. When ctx ends before
-// the plugin has drained, when commit fails, or when its file cannot be removed,
-// the plugin goes on as before. fault.NotFound for a name nobody has.
+// Uninstall drains the plugin, removes the files of its name with their sidecars and its
+// pin, and returns when all is removed. commit, unless nil, is called after the drain and
+// before the removal: it makes the next start begin without the pin. If ctx ends before
+// the drain, commit fails or a file cannot be removed, the plugin runs as before.
+// fault.NotFound if no plugin has the name.
 func (m *Manager) Uninstall(ctx context.Context, name string, commit func() error) error {
 	doing := "uninstall " + name
-	var files []*file // the loop's
+	var files []*file // for the loop only
 	var paths []string
 	err := m.reserve(ctx, doing, name, beingUninstalled, func(l *loop) (err error) {
 		files, paths, err = l.part(name)
@@ -42,9 +41,9 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 			}
 		}
 		removed++
-		m.config.Logger.Info("a plugin was uninstalled", "plugin", name, "path", path)
+		m.config.Logger.Info("plugin uninstalled", "plugin", name, "path", path)
 	}
-	// Closing in the meantime does not matter: the next start will not find it.
+	// If the Manager is closed by now, the next start does not find the files.
 	_ = m.ask(context.WithoutCancel(ctx), doing, func(l *loop) { l.forget(paths[:removed]...) })
 	if err != nil {
 		return fault.New(fault.Unavailable, "%s: %w", doing, err)
@@ -52,8 +51,8 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 	return nil
 }
 
-// part ends the plugin, and returns the files that go by its name, a pin first
-// and the one it runs from last.
+// part stops the plugin, and returns the files of its name: a pin first, and the file it
+// runs from last.
 func (l *loop) part(name string) (files []*file, paths []string, refusal error) {
 	e := l.entries[name]
 	owner := ""
@@ -83,7 +82,7 @@ func (l *loop) part(name string) (files []*file, paths []string, refusal error) 
 	return files, paths, nil
 }
 
-// parted reports whether nothing of the plugin is at work any more.
+// parted reports whether the plugin has stopped and none of its files is being inspected.
 func (l *loop) parted(name string, files []*file) bool {
 	for _, f := range files {
 		if f.reading {
@@ -96,14 +95,14 @@ func (l *loop) parted(name string, files []*file) bool {
 
 func (e *entry) idle() bool { return e.running == nil && len(e.leaving) == 0 && e.jobs == 0 }
 
-// ending reports whether the file is about to be removed.
+// ending reports whether the file is being uninstalled.
 func (l *loop) ending(f *file) bool {
 	e := l.entries[f.name]
 	return e != nil && e.ending
 }
 
-// forget takes note that files have been removed. A look at the directories
-// that is under way may have seen them, so it does not count.
+// forget drops files that were removed. A scan under way may have found them, so it is
+// repeated.
 func (l *loop) forget(paths ...string) {
 	l.rescan()
 	for _, path := range paths {
@@ -114,7 +113,7 @@ func (l *loop) forget(paths ...string) {
 	}
 }
 
-// changed ends what welcome or part began, and returns when that can be seen.
+// changed ends a reservation by Pin or Uninstall, and returns when List shows the result.
 func (m *Manager) changed(ctx context.Context, name string) {
 	_ = m.when(context.WithoutCancel(ctx), "finish with "+name, func(l *loop) bool {
 		delete(l.changing, name)

@@ -23,24 +23,23 @@ const NewFileRejected = "the new file is rejected"
 type view struct {
 	key    viewKey
 	plugin wire.Plugin
-	target target    // what the row is about; its sha256 is "" when the file was not looked into
+	target target    // sha256 is "" before the inspection
 	live   []Running // the newest first
-	totals Stats     // of the versions that have left
+	totals Stats     // of the drained versions
 }
 
-// rowKey tells rows apart: a plugin has its name, a file that is none or is
-// ignored has its path as well.
+// viewKey identifies a view: a plugin by its name, a file without a plugin by its path too.
 type viewKey struct{ name, path string }
 
-// shown is what a row showed last.
+// shown is a view as it was published last.
 type shown struct {
 	plugin wire.Plugin
 	seen   bool
 }
 
-// wire returns the row with the figures of now. The caller owns it.
-func (r view) wire() wire.Plugin {
-	p := r.plugin
+// wire returns the view with the present figures. The caller owns it.
+func (v view) wire() wire.Plugin {
+	p := v.plugin
 	p.Subscribes = slices.Clone(p.Subscribes)
 	p.Capabilities = slices.Clone(p.Capabilities)
 	if p.Pending != nil {
@@ -48,8 +47,8 @@ func (r view) wire() wire.Plugin {
 		pending.Capabilities = slices.Clone(pending.Capabilities)
 		p.Pending = &pending
 	}
-	p.Delivered, p.Failed, p.Fuel = r.totals.Delivered, r.totals.Failed, r.totals.Fuel
-	for i, running := range r.live {
+	p.Delivered, p.Failed, p.Fuel = v.totals.Delivered, v.totals.Failed, v.totals.Fuel
+	for i, running := range v.live {
 		s := running.Stats()
 		p.Instances += s.Instances
 		p.Delivered += s.Delivered
@@ -71,8 +70,7 @@ func (l *loop) current(e *entry) wire.Plugin {
 	return v.wire()
 }
 
-// publish makes the state visible: to List, then to OnChange, then to whoever
-// waited for it.
+// publish makes the state visible to List, then to OnChange, then to the callers of when.
 func (l *loop) publish() {
 	views := make([]view, 0, len(l.entries))
 	for _, e := range l.entries {
@@ -101,7 +99,7 @@ func (l *loop) publish() {
 		p := &views[i].plugin
 		last, known := l.views[views[i].key]
 		switch {
-		case !p.Since.IsZero(): // it knows by itself
+		case !p.Since.IsZero(): // set by the running version
 		case !known || last.plugin.State != p.State:
 			p.Since = now
 		default:
@@ -119,7 +117,7 @@ func (l *loop) publish() {
 		delete(l.views, key)
 		gone := !slices.ContainsFunc(views, func(r view) bool { return r.key.name == key.name })
 		if gone && s.plugin.State != wire.Draining {
-			// It had nothing to drain. Who follows the changes hears of its end all the same.
+			// It had nothing to drain; its end is reported all the same.
 			s.plugin.State, s.plugin.Reason, s.plugin.Since = wire.Draining, "its file is gone", now
 			changed = append(changed, s.plugin)
 		}
@@ -137,43 +135,43 @@ func (l *loop) publish() {
 }
 
 func (l *loop) entryView(e *entry) view {
-	r := view{key: viewKey{name: e.name}, totals: e.totals}
+	v := view{key: viewKey{name: e.name}, totals: e.totals}
 	f := l.files[e.owner]
 	if f != nil && f.name != e.name {
 		f = nil
 	}
 	state, reason := e.state(f)
-	r.plugin = wire.Plugin{Name: e.name, State: state, Reason: reason}
+	v.plugin = wire.Plugin{Name: e.name, State: state, Reason: reason}
 	if f != nil && f.pin == nil {
-		r.plugin.File = f.path
+		v.plugin.File = f.path
 	}
 	var t target
 	switch {
 	case e.running != nil:
 		t = e.running.target
-		r.plugin.Style = e.running.style
-		r.live = append(r.live, e.running.running)
-		conditioned(&r.plugin, e.running)
+		v.plugin.Style = e.running.style
+		v.live = append(v.live, e.running.running)
+		conditioned(&v.plugin, e.running)
 	case f != nil && f.SHA256 != "":
 		t = target{sha256: f.SHA256, manifest: f.Manifest, settings: spec.Settings{Grants: e.grants}}
 		if f.vetted != nil && f.vetted.sha256 == f.SHA256 {
-			r.plugin.Style = f.vetted.style
+			v.plugin.Style = f.vetted.style
 		}
 	case len(e.leaving) > 0:
 		t = e.leaving[len(e.leaving)-1].target
 	}
-	for _, v := range slices.Backward(e.leaving) {
-		r.live = append(r.live, v.running)
+	for _, version := range slices.Backward(e.leaving) {
+		v.live = append(v.live, version.running)
 	}
-	describe(&r.plugin, t)
-	r.target = t
+	describe(&v.plugin, t)
+	v.target = t
 	if e.running != nil && e.verdict == needsApproval && f != nil && f.there() {
-		r.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: grants.Capabilities(f.Manifest.Capabilities, e.grants)}
+		v.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: grants.Capabilities(f.Manifest.Capabilities, e.grants)}
 	}
-	return r
+	return v
 }
 
-// conditioned shows a running version's own condition, or that it is paused.
+// conditioned applies a running version's Condition to its view.
 func conditioned(p *wire.Plugin, v *version) {
 	c := v.running.Stats().Condition
 	if c.State == "" {
@@ -200,7 +198,7 @@ func subscribes(m abi.Manifest) []string {
 	return list
 }
 
-// describe fills in what the manifest says, as far as there is one.
+// describe fills in the fields of the manifest.
 func describe(p *wire.Plugin, t target) {
 	p.SHA256 = t.sha256
 	p.Version = t.manifest.Version
@@ -211,7 +209,7 @@ func describe(p *wire.Plugin, t target) {
 	p.Capabilities = grants.Capabilities(t.manifest.Capabilities, t.settings.Grants)
 }
 
-// state says where the plugin stands; f is the file that has its name, or nil.
+// state returns the plugin's state and the reason; f is the file that has its name, or nil.
 func (e *entry) state(f *file) (wire.PluginState, string) {
 	switch {
 	case e.running != nil:
@@ -249,7 +247,7 @@ func (e *entry) vettingReason(f *file) string {
 	return ""
 }
 
-// news says why what runs is not what lies in the file, "" if it is.
+// news says why the running version differs from the file; "" if it does not.
 func (e *entry) news(f *file) string {
 	v := e.running
 	still := "still running " + label(v.target)
@@ -279,7 +277,7 @@ func (e *entry) news(f *file) string {
 	return ""
 }
 
-// label names a version for a person.
+// label names a version for people.
 func label(t target) string {
 	if t.manifest.Version != "" {
 		return t.manifest.Version
@@ -287,7 +285,7 @@ func label(t target) string {
 	return "the version with sha256 " + t.sha256[:min(12, len(t.sha256))]
 }
 
-// title is the name that a file goes by in List, which need not be valid.
+// title returns a file's name in List, which need not be valid.
 func (f *file) title() string {
 	if f.name != "" {
 		return f.name
@@ -298,24 +296,24 @@ func (f *file) title() string {
 	return strings.TrimSuffix(filepath.Base(f.path), ".wasm")
 }
 
-// fileRow shows a file that has no plugin: it is refused, not looked into yet,
-// or the name is another's. e is who has its name, or nil.
+// fileView is the view of a file without a plugin: it is rejected, not inspected yet, or
+// its name belongs to another file. e is the entry of its name, or nil.
 func (l *loop) fileView(f *file, e *entry) view {
 	name := f.title()
-	r := view{key: viewKey{name: name, path: f.path}}
-	r.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.Incomplete, File: f.path}
+	v := view{key: viewKey{name: name, path: f.path}}
+	v.plugin = wire.Plugin{Name: name, State: wire.Discovered, Reason: f.Incomplete, File: f.path}
 	switch {
 	case f.Refusal != "":
-		r.plugin.State, r.plugin.Reason = wire.Rejected, f.Refusal
+		v.plugin.State, v.plugin.Reason = wire.Rejected, f.Refusal
 	case f.SHA256 != "" && e != nil && e.owner != "":
-		r.plugin.State = wire.Rejected
-		r.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.owner, f.path)
+		v.plugin.State = wire.Rejected
+		v.plugin.Reason = fmt.Sprintf("the name %s belongs to %s; %s is ignored as long as that is there", f.name, e.owner, f.path)
 	}
 	t := target{sha256: f.SHA256, manifest: f.Manifest}
 	if e != nil {
 		t.settings.Grants = e.grants
 	}
-	describe(&r.plugin, t)
-	r.target = t
-	return r
+	describe(&v.plugin, t)
+	v.target = t
+	return v
 }

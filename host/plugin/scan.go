@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/plugin/folder"
 )
 
-// poked notes what the watcher saw. A file in the middle of being written is
-// seen many times, so the look waits a little to see them all.
+// filesChanged marks the files that the watcher reports. A file is reported many times
+// while it is written, so the scan waits a little.
 func (l *loop) filesChanged(now time.Time) {
 	for _, path := range l.m.watcher.Take() {
 		if f := l.files[path]; f != nil {
@@ -41,7 +41,7 @@ func (l *loop) scanIfDue(now time.Time, due func(time.Time) bool) {
 	l.spawn(func() func() {
 		if first {
 			for _, path := range folder.Sweep(dirs, now.Add(-leftover)) {
-				l.log.Info("what an installation that was cut short has left was removed", "path", path)
+				l.log.Info("temporary file of an interrupted installation removed", "path", path)
 			}
 		}
 		changed, err := l.m.watcher.Follow(dirs)
@@ -57,7 +57,7 @@ func (l *loop) scanIfDue(now time.Time, due func(time.Time) bool) {
 				return
 			}
 			if changed {
-				// Something may have happened before it was watched.
+				// It may have changed before it was watched.
 				l.scanBy(time.Now().Add(l.m.config.Debounce))
 			}
 			l.applyScan(listing, now, time.Now())
@@ -77,7 +77,7 @@ func (l *loop) applyScan(listing folder.Listing, began, now time.Time) {
 			f = &file{path: path, state: state}
 			f.markDirty(now)
 			if newest := time.Unix(0, state.Newest()); l.claimed != nil && newest.Before(now) {
-				f.changedAt = newest // at rest for as long as we were not there
+				f.changedAt = newest // unchanged since before the start
 			}
 			l.add(f)
 		case f.state != state || !f.there():
@@ -97,7 +97,7 @@ func (l *loop) applyScan(listing folder.Listing, began, now time.Time) {
 		unknown := listing.Unreadable[filepath.Dir(path)] != nil || listing.Unreadable[path] != nil
 		switch {
 		case listed:
-		case !followed: // no rename: the directory was taken away
+		case !followed: // not a rename: the directory is not watched any more
 			f.goneAt, f.confirmed = now.Add(-l.m.config.Debounce-l.m.config.Quiet), true
 		case unknown && f.there():
 		case unknown, f.there():
@@ -106,23 +106,23 @@ func (l *loop) applyScan(listing folder.Listing, began, now time.Time) {
 			f.confirmed = true
 		}
 	}
-	l.note(listing.Unreadable)
+	l.logUnreadable(listing.Unreadable)
 	l.scanned = l.generation
 	if l.claimed != nil {
 		for _, f := range l.inOrder() {
-			l.peeking++
+			l.firstInspections++
 			l.inspect(f, now.Before(f.changedAt.Add(l.m.config.Debounce)))
 		}
-		l.peeked()
+		l.endFirstScan()
 	}
 }
 
-// note logs what cannot be looked at, once.
-func (l *loop) note(unreadable map[string]error) {
+// logUnreadable logs each directory or file that cannot be read, once.
+func (l *loop) logUnreadable(unreadable map[string]error) {
 	for path, err := range unreadable {
 		if text := err.Error(); l.troubles[path] != text {
 			l.troubles[path] = text
-			l.log.Warn("cannot look after a plugin directory; trying again and again", "path", path, "error", err)
+			l.log.Warn("plugin directory not watched or read; retrying", "path", path, "error", err)
 		}
 	}
 	for path := range l.troubles {
@@ -132,10 +132,10 @@ func (l *loop) note(unreadable map[string]error) {
 	}
 }
 
-// inspect looks into a file. peek says that it is not at rest yet: its name is
-// claimed as far as it has one, and all else is left for later.
-func (l *loop) inspect(f *file, peek bool) {
-	f.reading, f.dirty = true, peek
+// inspect inspects a file. claimOnly is for a file that may still be changing: if it has
+// a name, that is claimed, and the rest is left to a later inspection.
+func (l *loop) inspect(f *file, claimOnly bool) {
+	f.reading, f.dirty = true, claimOnly
 	first := l.claimed != nil
 	path, pin, candidate, m := f.path, f.pin, f.candidate, l.m
 	l.spawn(func() func() {
@@ -155,21 +155,21 @@ func (l *loop) inspect(f *file, peek bool) {
 		}
 		return func() {
 			f.reading = false
-			l.found(f, found, peek)
+			l.found(f, found, claimOnly)
 			if first {
-				l.peeking--
+				l.firstInspections--
 				if found.claimErr != nil && !fault.Is(found.claimErr, fault.Exhausted) {
 					l.claimedAll(fmt.Errorf("claim the events of plugin %s: %w", found.Manifest.Name, found.claimErr))
 				}
-				l.peeked()
+				l.endFirstScan()
 			}
 		}
 	})
 }
 
-// peeked ends the first look when the last file has been looked into.
-func (l *loop) peeked() {
-	if l.claimed == nil || l.peeking > 0 {
+// endFirstScan ends Start's wait after the last inspection of the first scan.
+func (l *loop) endFirstScan() {
+	if l.claimed == nil || l.firstInspections > 0 {
 		return
 	}
 	l.claimedAll(nil)
@@ -185,24 +185,24 @@ func (l *loop) claimedAll(err error) {
 	}
 }
 
-// found takes in what an inspection came to.
-func (l *loop) found(f *file, found finding, peek bool) {
+// found applies the result of an inspection.
+func (l *loop) found(f *file, found finding, claimOnly bool) {
 	now := time.Now()
 	switch {
-	case l.closing || l.files[f.path] != f || !f.there() || peek || f.dirty:
-		return // gone, not at rest, or touched again in the meantime
+	case l.closing || l.files[f.path] != f || !f.there() || claimOnly || f.dirty:
+		return // gone, still changing, or changed again
 	case found.changed:
 		f.markDirty(now)
 		l.scanBy(now)
 		return
-	case f.pin != nil: // nobody may write to it: its digest decides
+	case f.pin != nil: // its digest decides, not its times
 		f.state = found.state
 	case found.state != f.state:
 		f.state = found.state
 		f.markDirty(now)
 		return
 	}
-	// A change within the resolution of the file's times would not show in them.
+	// The file's times do not show a change within their resolution.
 	f.recheck = now.Sub(time.Unix(0, f.state.Newest())).Abs() < 2*time.Second
 	former := f.name
 	if found.claimErr != nil {
