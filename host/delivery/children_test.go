@@ -240,6 +240,7 @@ func TestConflictingChildIsDeadLetter(t *testing.T) {
 	if err != nil || len(dead) != 1 || dead[0].Seq != 2 {
 		t.Errorf("dead letters: got %+v, %v", dead, err)
 	}
+	h.AwaitWritten(t.Context(), t.Fatal) // parents count once they are written
 	if s := h.Stats(); s.Delivered != 1 || s.Failed != 1 {
 		t.Errorf("got %+v", s)
 	}

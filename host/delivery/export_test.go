@@ -8,9 +8,7 @@ import (
 // Idle reports whether all outcomes are stored, and all redriven events final.
 func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	h := s.h
-	if err := h.dispatcher.recorder.Flush(ctx, nil); err != nil {
-		fail(err)
-	}
+	s.AwaitWritten(ctx, fail)
 	redriven, err := h.dispatcher.cfg.Store.Redriven(ctx, h.name, 0, 1)
 	if err != nil {
 		fail(err)
@@ -27,6 +25,13 @@ func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 		fail(fmt.Sprintf("%d outcomes with %d bytes of children are counted although all are written", h.unsaved, h.children))
 	}
 	return true
+}
+
+// AwaitWritten waits until all present outcomes are written and counted.
+func (s *Source) AwaitWritten(ctx context.Context, fail func(...any)) {
+	if err := s.h.dispatcher.recorder.Flush(ctx, nil); err != nil {
+		fail(err)
+	}
 }
 
 // Recorded reports whether the lease has recorded all completed attempts.

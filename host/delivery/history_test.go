@@ -45,6 +45,7 @@ func TestHistorySkipsSuccessesUnderLoad(t *testing.T) {
 	f.store.refuse = nil
 	f.store.mu.Unlock()
 	f.store.await(t, "the cursor", func() bool { return f.store.cursors["handler/h"] == 1+events })
+	h.AwaitWritten(t.Context(), t.Fatal) // the parent counts once it is written
 	s := h.Stats()
 	if s.HistorySkipped < events/2 || s.Delivered != events-1 || s.Failed != 3 {
 		t.Fatalf("got %+v", s)
