@@ -5,16 +5,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Bounds of one entry of a plugin's state, in bytes (ABI v1, kv_set).
-const (
-	maxKVKey   = 256
-	maxKVValue = 1 << 20
-)
-
-// kvEntry is what an entry counts besides its key and value, in bytes.
+// kvEntry is the size of an entry besides its key and value, in bytes.
 const kvEntry = 128
 
 // memoryKV is one plugin's state.
@@ -23,8 +18,7 @@ type memoryKV struct {
 	bytes  int64 // of keys and values, and kvEntry for each
 }
 
-// KVGet returns a plugin's value, and whether there is one. The value is the
-// caller's.
+// KVGet implements State. The caller owns the value.
 func (m *Memory) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
 	const doing = "read a key"
 	if err := checkKV(doing, key, nil); err != nil {
@@ -41,15 +35,14 @@ func (m *Memory) KVGet(ctx context.Context, plugin, key string) (value []byte, f
 	return bytes.Clone(value), found, nil
 }
 
-// KVSet stores a plugin's value. fault.Exhausted, in the field "value", when the
-// plugin would have more than MemoryConfig.KVBytes, or when the value is over
-// 1 MiB; fault.Invalid when the key is empty or over 256 bytes.
+// KVSet implements State. fault.Exhausted, in the field "value", when the plugin would
+// exceed MemoryConfig.KVBytes, or when the value is over 1 MiB; fault.Invalid when the
+// key is empty or over 256 bytes.
 func (m *Memory) KVSet(ctx context.Context, plugin, key string, value []byte) error {
 	return m.kvWrite(ctx, "set a key", plugin, key, value, func([]byte, bool) bool { return true })
 }
 
-// KVCAS stores a plugin's value only if the present one equals old, or, only
-// when old is nil, if there is none. Otherwise fault.Conflict.
+// KVCAS implements State.
 func (m *Memory) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
 	return m.kvWrite(ctx, "compare and set a key", plugin, key, value, func(present []byte, found bool) bool {
 		return found == (old != nil) && bytes.Equal(present, old)
@@ -87,7 +80,7 @@ func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value [
 	return nil
 }
 
-// KVDelete removes a plugin's value; there need not be one.
+// KVDelete implements State.
 func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
 	const doing = "delete a key"
 	if err := checkKV(doing, key, nil); err != nil {
@@ -107,7 +100,7 @@ func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
 	return nil
 }
 
-// KVClear removes all of a plugin's state.
+// KVClear implements State.
 func (m *Memory) KVClear(ctx context.Context, plugin string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,10 +112,10 @@ func (m *Memory) KVClear(ctx context.Context, plugin string) error {
 }
 
 func checkKV(doing, key string, value []byte) error {
-	if key == "" || len(key) > maxKVKey {
-		return fmt.Errorf("%s: %w", doing, fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), maxKVKey))
+	if key == "" || len(key) > abi.MaxKVKey {
+		return fmt.Errorf("%s: %w", doing, fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), abi.MaxKVKey))
 	}
-	if len(value) > maxKVValue {
+	if len(value) > abi.MaxKVValue {
 		return fmt.Errorf("%s: %w", doing, &fault.Error{Code: fault.Exhausted, Field: "value", Reason: "is larger than 1 MiB"})
 	}
 	return nil

@@ -63,13 +63,12 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-// Append adds events to the log, in this order. They are durable when it
-// returns. Each event has its own receipt: an event whose idempotency key the
-// log has already is a duplicate of that one when the content is the same, and
-// otherwise in conflict (Receipt.Err, fault.Conflict); neither keeps the others
-// from being stored. This holds between events of one call, too. The error is
-// for the call as a whole: then no event of it was stored. fault.Exhausted with
-// a RetryAfter when the log would be over its bound (Config.MaxBytes),
+// Append adds events to the log, in this order. They are durable when it returns. Each
+// event has its own receipt: an event whose idempotency key the log has already is a
+// duplicate when the content is the same, and otherwise in conflict (Receipt.Err,
+// fault.Conflict); neither prevents the others from being stored. The same holds
+// between events of one call. The error is for the call as a whole: then no event was
+// stored. fault.Exhausted with a RetryAfter when the log would exceed Config.MaxBytes,
 // fault.Exhausted without one when the disk is full.
 func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
 	if len(events) == 0 {
@@ -91,12 +90,12 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	return resolved(o.receipts), nil
 }
 
-// insertion is an event as it is inserted. Callers make it, so that the writer, whom
-// everybody waits for, has less to do.
+// insertion is an event with the arguments of its INSERT. Callers prepare it, because
+// every write waits for the writer.
 type insertion struct {
 	ev           *event.Event
 	key          string
-	args         [insertionArgs]any // for Seq and time the writer leaves its own
+	args         [insertionArgs]any // the writer sets Seq and time
 	receiptOfNew event.Receipt
 }
 
@@ -128,8 +127,8 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 // is used, because running a statement costs a third of what an insert does.
 var insertSizes = [...]int{16, 4, 1}
 
-// append inserts events. Seqs are given before it is known which keys are there
-// already, so a duplicate can leave a gap.
+// append inserts events. Seqs are assigned before it is known which keys exist, so a
+// duplicate can leave a gap.
 func (g *group) append(list []insertion) ([]event.Receipt, error) {
 	receipts := make([]event.Receipt, 0, len(list))
 	args := make([]any, 0, min(len(list), insertSizes[0])*insertionArgs)
@@ -174,7 +173,7 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 	return receipts, nil
 }
 
-// there answers which of n Seqs from first on have an event.
+// there returns which of n Seqs from first on have an event.
 func (g *group) there(first uint64, n int) (func(seq uint64) bool, error) {
 	found := make(map[uint64]bool, n)
 	rows, err := g.bind(g.s.write.seqs).Query(int64(first), int64(first)+int64(n))
@@ -192,7 +191,7 @@ func (g *group) there(first uint64, n int) (func(seq uint64) bool, error) {
 	return func(seq uint64) bool { return found[seq] }, rows.Err()
 }
 
-// duplicate answers for an event whose key the log has.
+// duplicate returns the receipt of an event whose key the log has.
 func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 	var seq int64
 	var envelope string
@@ -200,7 +199,7 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 		return event.Receipt{}, err
 	}
 	first, err := event.Parse(envelope)
-	if err != nil { // the file is damaged in this place; the other writes of the group are not
+	if err != nil { // this event is damaged; the other writes of the group are not
 		return event.Receipt{Seq: uint64(seq), IdempotencyKey: key, Err: fmt.Errorf("event %d: %w", seq, err)}, nil
 	}
 	r := event.Receipt{Seq: uint64(seq), EventID: first.ID(), IdempotencyKey: key}
@@ -210,10 +209,9 @@ func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
 	return r, nil
 }
 
-// unsettled is the error of a receipt for an event whose key the log has, by an
-// event that is spelled otherwise. Whether both mean the same takes long to find
-// out for large ones, and is left to the caller of Append: the writer has every
-// other write waiting.
+// unresolved is the error of a receipt for an event whose key the log has with other
+// bytes. Whether both have the same content takes long to compare for large events.
+// The caller of Append compares, because every other write waits for the writer.
 type unresolved struct {
 	first event.Record
 	again *event.Event
@@ -221,10 +219,10 @@ type unresolved struct {
 
 // Error implements error.
 func (u *unresolved) Error() string {
-	return "the receipt of event " + u.again.ID() + " is not settled"
+	return "the receipt of event " + u.again.ID() + " is not resolved"
 }
 
-// settled replaces the receipts that are unsettled.
+// resolved replaces the unresolved receipts.
 func resolved(receipts []event.Receipt) []event.Receipt {
 	for i, r := range receipts {
 		if u, ok := r.Err.(*unresolved); ok {
@@ -234,23 +232,22 @@ func resolved(receipts []event.Receipt) []event.Receipt {
 	return receipts
 }
 
-// Write runs fn in the writer's transaction, and appends the events it returns
-// to the log in the same one: what fn changed and its events become durable
-// together, or not at all. When fn fails or panics, or one of its events is in
-// conflict, all of it is undone and the error is the answer; other writes of the
-// group are not touched.
+// Write runs fn in the writer's transaction, and appends the events that fn returns to
+// the log in the same transaction: both become durable together, or neither. When fn
+// fails or panics, or one of its events is in conflict, everything is rolled back and
+// the error is returned; other writes of the group are not affected.
 //
 // fn must be quick, since every other write waits for it; it must use tx for
-// everything, return the first error tx gives it, leave the transaction's end
-// to the store, and call no method of the store. It runs at most once, on another goroutine, and never after Write
-// has returned.
+// everything, return the first error of tx, leave the end of the transaction to the
+// store, and call no method of the store. It runs at most once, on another goroutine,
+// and never after Write has returned.
 func (s *Store) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, error)) ([]event.Receipt, error) {
 	var receipts []event.Receipt
 	o := &op{isolated: true, events: 1}
 	o.run = func(g *group) error {
-		// Some errors of the file end the whole transaction, and what comes next
-		// would be committed by itself. fn may have looked past such an error;
-		// then this second savepoint is gone.
+		// Some errors of the file end the whole transaction, and the statements after them
+		// would be committed alone. fn may have ignored such an error; then this second
+		// savepoint does not exist any more.
 		if _, err := g.tx.Exec("SAVEPOINT alive"); err != nil {
 			return err
 		}

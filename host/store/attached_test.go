@@ -39,8 +39,8 @@ func attachedStore(t *testing.T) (s *Store, path string, logged *bytes.Buffer) {
 	return s, path, logged
 }
 
-// TestDetachedStoreTakesNoWrites takes each file away under a running store, in
-// several ways. No write is acknowledged until it is back.
+// TestDetachedStoreTakesNoWrites removes each file of a running store, in several
+// ways. The store acknowledges no write until the file is back.
 func TestDetachedStoreTakesNoWrites(t *testing.T) {
 	away := func(suffix string) func(path string) (back func() error, err error) {
 		return func(path string) (func() error, error) {
@@ -59,7 +59,7 @@ func TestDetachedStoreTakesNoWrites(t *testing.T) {
 		name  string
 		take  func(path string) (back func() error, err error)
 		want  string
-		later bool // noticed by the keeper, not by the write
+		later bool // detected by the keeper, not by the write
 	}{
 		{"the data file moved", away(""), "berth.db was deleted or moved", false},
 		{"the data file replaced", replaced(""), "berth.db was replaced by another file", false},
@@ -130,8 +130,8 @@ func TestDetachedStoreTakesNoWrites(t *testing.T) {
 	}
 }
 
-// TestKeeperNoticesWithoutWrites has nobody who writes.
-func TestKeeperNoticesWithoutWrites(t *testing.T) {
+// TestKeeperDetectsAMovedFile moves the data file of a store without writers.
+func TestKeeperDetectsAMovedFile(t *testing.T) {
 	s, path, logged := attachedStore(t)
 	if err := os.Rename(path, path+".aside"); err != nil {
 		t.Fatal(err)
@@ -149,8 +149,8 @@ func TestKeeperNoticesWithoutWrites(t *testing.T) {
 	}
 }
 
-// TestDetachedStoreOpensNoOtherFile gives the name to another file and has more
-// readers than there are connections: none of them reads that file.
+// TestDetachedStoreOpensNoOtherFile gives the name to another file and opens more
+// connections than there are: none of them opens that file.
 func TestDetachedStoreOpensNoOtherFile(t *testing.T) {
 	s, path, _ := attachedStore(t)
 	if err := os.Rename(path, path+".aside"); err != nil {
@@ -184,8 +184,8 @@ func TestDetachedStoreOpensNoOtherFile(t *testing.T) {
 	}
 }
 
-// TestDetachedStoreLeavesWatermarkAlone deletes the directory under a running store
-// and makes it anew, for another store: the watermark there is the other's.
+// TestDetachedStoreLeavesWatermarkAlone deletes the directory of a running store and
+// creates it again for another store, which owns the watermark there.
 func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
 	s, path, _ := attachedStore(t)
 	dir := filepath.Dir(path)
@@ -219,8 +219,8 @@ func TestDetachedStoreLeavesWatermarkAlone(t *testing.T) {
 // openPath is as in kill_test.go.
 const openPath = "BERTH_STORE_TEST_OPEN"
 
-// TestSecondProcessWithoutLockFile deletes the lock file under a running store: a
-// second process is refused all the same.
+// TestSecondProcessWithoutLockFile deletes the lock file of a running store: a second
+// process is refused nevertheless.
 func TestSecondProcessWithoutLockFile(t *testing.T) {
 	s, path, _ := attachedStore(t)
 	open := func() string {
@@ -258,7 +258,7 @@ func waitFor(t *testing.T, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("it does not come")
+			t.Fatal("the condition does not become true")
 		}
 	}
 }

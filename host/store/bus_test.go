@@ -9,8 +9,8 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// TestBusOverStore follows a store with a bus: the events of this process come
-// as the very values that were published, older ones from the file.
+// TestBusOverStore subscribes to a store: the events of this process arrive as the
+// published values, older ones from the file.
 func TestBusOverStore(t *testing.T) {
 	ctx := t.Context()
 	window := bus.NewWindow(bus.WindowConfig{Events: 50})

@@ -17,9 +17,9 @@ import (
 	"github.com/berth-host/berth/host/store/logread"
 )
 
-// damagedStore is a store of 40 events of which several share a page, closed,
-// damaged by damage, which gets the file's content, and opened again. marker(n) is
-// in event n and nowhere else.
+// damagedStore returns a store of 40 events of which several share a page. It was
+// closed, damaged by damage, which gets the file's content, and opened again.
+// marker(n) is in event n only.
 func damagedStore(t *testing.T, cfg Config, damage func(content []byte)) *Store {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
@@ -61,7 +61,7 @@ func damagedStore(t *testing.T, cfg Config, damage func(content []byte)) *Store 
 
 func marker(n int) string { return fmt.Sprintf("marker-%04d-marker", n) }
 
-// at is where event n's marker is in the file.
+// at returns the offset of event n's marker in the file.
 func at(t *testing.T, content []byte, n int) int {
 	t.Helper()
 	i := bytes.Index(content, []byte(marker(n)))
@@ -71,7 +71,7 @@ func at(t *testing.T, content []byte, n int) int {
 	return i
 }
 
-// readAll reads the log like a subscriber and answers which events it got.
+// readAll reads the log like a subscriber and returns the Seqs of its events.
 func readAll(ctx context.Context, s *Store) (got []uint64, err error) {
 	for from := uint64(1); ; {
 		records, err := s.Read(ctx, from, 7)
@@ -116,7 +116,7 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 				t.Fatalf("got %v, %v, want an unreadable event", got, err)
 			}
 			if len(got) != int(bad.Seq)-1 || bad.Seq > 20 || bad.To < 20 || (bad.To > bad.Seq) != tt.page {
-				t.Fatalf("%d events came, then %+v", len(got), bad)
+				t.Fatalf("got %d events, then %+v", len(got), bad)
 			}
 			if all, err := s.Unreadable(ctx, 1); err != nil || all == nil || all.Seq != bad.Seq || all.To != bad.To {
 				t.Errorf("Unreadable: got %+v, %v, want %+v", all, err, bad)
@@ -125,7 +125,7 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 				t.Errorf("Check: got %+v, %v, want %+v", found, err, bad)
 			}
 			if _, err := s.Events(ctx, event.Query{Limit: 40}); err == nil {
-				t.Error("a list that lacks events is answered as if it were whole")
+				t.Error("a list without the unreadable events was returned without an error")
 			}
 			skipRefusals(t, s, bad)
 
@@ -135,7 +135,7 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 			}
 			want := 40 - int(bad.To-bad.Seq+1)
 			if got, err := readAll(ctx, s); err != nil || len(got) != want {
-				t.Errorf("after it was skipped %d events came, want %d: %v", len(got), want, err)
+				t.Errorf("after Skip: got %d events, want %d: %v", len(got), want, err)
 			}
 			for _, q := range []event.Query{{Limit: 40}, {Limit: 40, Type: "t"}, {Limit: 40, Subject: "s", Before: 41}} {
 				if list, err := s.Events(ctx, q); err != nil || len(list) != want {
@@ -157,7 +157,7 @@ func TestDamagedEventIsNamedAndSkipped(t *testing.T) {
 			if found, err := logread.Check(ctx, s.path); err != nil || len(found.Events) != 0 || (len(found.Pages) > 0) != tt.page {
 				t.Errorf("Check after it was skipped: got %+v, %v", found, err)
 			}
-			// Everything goes on, and another time changes nothing.
+			// Everything continues, and a second Skip changes nothing.
 			if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "next")}); err != nil {
 				t.Error(err)
 			}
@@ -192,8 +192,8 @@ func skipRefusals(t *testing.T, s *Store, bad *event.Unreadable) {
 	}
 }
 
-// TestTrimOfDamagedPageHurtsNobodyElse has a page that cannot be deleted from.
-func TestTrimOfDamagedPageHurtsNobodyElse(t *testing.T) {
+// TestTrimOfDamagedPageFailsAlone has a page from which no event can be deleted.
+func TestTrimOfDamagedPageFailsAlone(t *testing.T) {
 	ctx := t.Context()
 	s := damagedStore(t, Config{}, func(content []byte) {
 		page := at(t, content, 20) / 4096 * 4096
@@ -220,8 +220,8 @@ func TestTrimOfDamagedPageHurtsNobodyElse(t *testing.T) {
 	<-stopped
 }
 
-// TestOpenWithDamageAmongTheNewest opens a store of which one of the newest 256
-// events cannot be read. What is listed by type is still all there is.
+// TestOpenWithDamageAmongTheNewest opens a store where one of the newest 256 events
+// cannot be read. Lists by type are complete nevertheless.
 func TestOpenWithDamageAmongTheNewest(t *testing.T) {
 	s := damagedStore(t, Config{Window: bus.NewWindow(bus.WindowConfig{Events: 1})}, func(content []byte) {
 		page := at(t, content, 20) / 4096 * 4096
@@ -245,9 +245,9 @@ func TestOpenWithDamageAmongTheNewest(t *testing.T) {
 	}
 }
 
-// TestDamagedIndexIsSaidByHealth has a page of the index of keys that no event can
+// TestHealthReportsADamagedIndex has a page of the index of keys that no event can
 // be inserted into: publishers get an error, and the host is not ready.
-func TestDamagedIndexIsSaidByHealth(t *testing.T) {
+func TestHealthReportsADamagedIndex(t *testing.T) {
 	s := damagedStore(t, Config{}, func([]byte) {})
 	if err := s.Health(); err != nil {
 		t.Fatal(err)
@@ -282,11 +282,11 @@ func TestDamagedIndexIsSaidByHealth(t *testing.T) {
 	if found, err := logread.Check(t.Context(), path); err != nil || len(found.Pages) == 0 {
 		t.Errorf("Check: got %+v, %v", found, err)
 	}
-	// What needs no such page is written; that makes the host no more ready.
+	// Writes that do not need the page succeed; the host is still not ready.
 	if err := s.KVSet(t.Context(), "p", "k", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Health(); err == nil {
-		t.Error("Health: no event can be appended, and all is well")
+		t.Error("Health: got nil, but no event can be appended")
 	}
 }

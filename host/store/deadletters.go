@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// letterStatements are prepared on the writer's connection.
+// deadStatements are prepared on the writer's connection.
 type deadStatements struct {
 	redrive, purge                         *sql.Stmt
 	setReplay, getReplay, deleteReplay     *sql.Stmt
@@ -35,16 +35,16 @@ func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
 }
 
 const (
-	// letterBatch is how many dead letters one group changes, at most, so that
-	// many do not keep publishers waiting.
+	// deadBatch is the maximum number of dead letters that one group changes, so that
+	// publishers do not wait for many.
 	deadBatch = 512
-	// maxLetterBytes ends a page of dead letters: their events are in it.
+	// maxDeadPageBytes ends a page of dead letters, which contains their events.
 	maxDeadPageBytes = 16 << 20
 )
 
 // DeadLetters returns the dead letters that a filter selects, with their events,
-// newest event first: at most limit (1 to 1000), and fewer when the events are
-// large. next is the cursor for more, or "". A bad cursor is fault.Invalid.
+// newest event first: at most limit (1 to 1000), and fewer when the events are large.
+// next is the cursor for more, or "". A malformed cursor is fault.Invalid.
 func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
 	const doing = "read dead letters"
 	if limit < 1 || limit > 1000 {
@@ -90,9 +90,9 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 	return list, false, rows.Err()
 }
 
-// selectDead queries columns of the dead letters (d) and their events (e) that f
-// selects, in the list's order after a place. It answers nil when f names an
-// event that is not there.
+// selectDead queries columns of the dead letters (d) that f selects and their events
+// (e), in the list's order after a position. It returns nil when f names an event that
+// does not exist.
 func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPosition, limit int) (*sql.Rows, error) {
 	index := "deliveries_kept"
 	if f.Handler != "" {
@@ -139,19 +139,19 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 	return s.reader.QueryContext(ctx, text+` ORDER BY d.seq DESC, d.handler DESC LIMIT ?`, append(args, limit)...)
 }
 
-// Redrive makes the dead letters that a filter selects pending again, with no
-// attempt made, and answers how many those were. They are durable in steps: on
-// an error, what was redriven until then stays so. One that dies again
-// meanwhile is not redriven twice.
+// Redrive makes the dead letters that a filter selects pending again, without an
+// attempt, and returns their number. It commits in steps: on an error, the ones
+// redriven so far stay redriven. A delivery that dies again meanwhile is not redriven
+// twice.
 func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
 		return g.exec(s.dead.redrive, s.now().UnixNano(), p.Handler, datafile.Seq(p.Seq))
 	})
 }
 
-// Purge gives up the dead letters that a filter selects, and answers how many
-// those were: their deliveries stay dead, but cannot be redriven, and no longer
-// keep their events in the log. On an error, what was purged until then stays so.
+// Purge discards the dead letters that a filter selects, and returns their number:
+// their deliveries stay dead, but cannot be redriven, and no longer keep their events
+// in the log. On an error, the ones purged so far stay purged.
 func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
 		n, err := g.exec(s.dead.purge, p.Handler, datafile.Seq(p.Seq))
@@ -162,8 +162,8 @@ func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 	})
 }
 
-// changeDead finds dead letters with the readers' connections, and has the
-// writer change them in batches; each is looked at once.
+// changeDead finds dead letters with the readers' connections, and lets the writer
+// change them in batches, each once.
 func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
 	var after event.DeadPosition
 	for {
@@ -211,7 +211,7 @@ func (s *Store) deadPositions(ctx context.Context, f event.DeadFilter, after eve
 	return list, rows.Err()
 }
 
-// DeadCounts returns how many dead letters each handler has that has any.
+// DeadCounts returns the number of dead letters of each handler that has any.
 func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
 	const doing = "count dead letters"
 	rows, err := s.read.deadCounts.QueryContext(ctx)

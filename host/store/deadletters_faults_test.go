@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,15 +13,14 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// TestDeadLetterFaults fails every step of the transactions that redrive, purge,
-// start a replay and take a leftover, once each: the answer is an error, and
-// what it says of the file is all of the change, or nothing of it. Trying again
-// makes it whole.
+// TestDeadLetterFaults fails every step of the transactions that redrive, purge, start
+// a replay and remove a leftover, once each: the call returns an error, and the file
+// has the whole change or none of it. A retry completes the change.
 func TestDeadLetterFaults(t *testing.T) {
 	changes := []struct {
 		name          string
 		do            func(context.Context, *Store) error
-		before, after string // as deadLetterState tells
+		before, after string // as deadLetterState returns
 	}{
 		{"redrive", func(ctx context.Context, s *Store) error {
 			_, err := s.Redrive(ctx, event.DeadFilter{Handler: "h"})
@@ -39,33 +37,13 @@ func TestDeadLetterFaults(t *testing.T) {
 		{"trim", func(ctx context.Context, s *Store) error { _, err := s.Trim(ctx, 3); return err },
 			"log [k1 k2 k3] dead 1 pending [] cursor 3", "log [k1 k3] dead 1 pending [] cursor 3"},
 	}
-	for _, tt := range []struct {
-		step      string
-		persisted bool
-	}{{"begin", false}, {"in an operation", false}, {"commit", false}, {"committed", true}} {
+	for _, tt := range faultSteps {
 		for _, change := range changes {
 			t.Run(tt.step+"/"+change.name, func(t *testing.T) {
 				ctx := t.Context()
-				var armed atomic.Bool
-				trip := func() error {
-					if armed.CompareAndSwap(true, false) {
-						return errInjected
-					}
-					return nil
-				}
-				var f faults
-				switch tt.step {
-				case "begin":
-					f.begin = trip
-				case "in an operation":
-					f.inOp = trip
-				case "commit":
-					f.commit = trip
-				case "committed":
-					f.committed = trip
-				}
+				var armed trigger
 				cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
-				s, err := open(ctx, cfg, f)
+				s, err := open(ctx, cfg, armed.at(tt.step))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -79,7 +57,7 @@ func TestDeadLetterFaults(t *testing.T) {
 				if got := deadLetterState(t, s); got != change.before {
 					t.Fatalf("before: %s", got)
 				}
-				armed.Store(true)
+				armed.fail(1)
 				if err := change.do(ctx, s); !errors.Is(err, errInjected) || !fault.Is(err, fault.Unavailable) {
 					t.Fatalf("got %v, want the injected error", err)
 				}
@@ -110,8 +88,8 @@ func TestDeadLetterFaults(t *testing.T) {
 	}
 }
 
-// withDeadLetters has three events, of which k1 and k2 are dead letters of h, below
-// the mark of a trim.
+// withDeadLetters appends three events, of which k1 and k2 are dead letters of h,
+// below the mark of a trim.
 func withDeadLetters(t *testing.T, s *Store) {
 	ctx := t.Context()
 	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "k1"), makeEvent(t, "k2"), makeEvent(t, "k3")}); err != nil {
@@ -154,9 +132,9 @@ func deadLetterState(t *testing.T, s *Store) string {
 	return text
 }
 
-// TestTrimLooksAtEachEventOnce holds what keeps a log with many dead letters
-// cheap to trim: leftovers are behind the mark, and nothing is queued for them.
-func TestTrimLooksAtEachEventOnce(t *testing.T) {
+// TestTrimExaminesEachEventOnce checks that a log with many dead letters is cheap to
+// trim: leftovers are behind the mark, and none of them is queued.
+func TestTrimExaminesEachEventOnce(t *testing.T) {
 	ctx := t.Context()
 	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
 	if err != nil {

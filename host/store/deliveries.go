@@ -133,7 +133,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 	return conflict, err
 }
 
-// Deliveries returns what is kept of one event's deliveries, by handler.
+// Deliveries returns the deliveries of one event, by handler.
 func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error) {
 	const doing = "read deliveries"
 	rows, err := s.read.deliveries.QueryContext(ctx, datafile.Seq(seq))
@@ -141,7 +141,7 @@ func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, e
 	return list, s.coded(doing, err)
 }
 
-// LoadBacklog returns where a handler stands, as of one moment.
+// LoadBacklog returns a handler's progress, as of one moment.
 func (s *Store) LoadBacklog(ctx context.Context, handler string) (event.Backlog, error) {
 	const doing = "read a handler's backlog"
 	b, err := s.backlog(ctx, handler)
@@ -172,7 +172,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	if b.Replay, err = scanReplay(tx.Stmt(s.read.replay).QueryRowContext(ctx, handler)); err != nil {
 		return event.Backlog{}, err
 	}
-	skipTo := b.Cursor // no delivery from here to there is of interest
+	skipTo := b.Cursor // deliveries from Cursor to here do not count
 	if b.Replay != nil && b.Cursor < b.Replay.To {
 		skipTo = max(b.Replay.To, b.Replay.Resume)
 	} else {
@@ -248,7 +248,7 @@ func scanDeliveries(rows *sql.Rows, err error) ([]event.Delivery, error) {
 	return list, rows.Err()
 }
 
-// scanDelivery reads deliveryColumns, and what comes after them into more.
+// scanDelivery scans deliveryColumns, and the columns after them into more.
 func scanDelivery(rows *sql.Rows, d *event.Delivery, more ...any) error {
 	var seq, duration, fuel, at, due, first int64
 	err := rows.Scan(append([]any{&d.Handler, &seq, &d.Status, &d.Attempts, &d.Result, &d.ErrorClass, &d.ErrorMessage,

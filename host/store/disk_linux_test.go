@@ -23,11 +23,11 @@ import (
 )
 
 // TestFullTmpfs fills a real file system, where one can be mounted (as root);
-// TestFileSizeLimit does the same for everybody, so that neither is skipped.
+// TestFileSizeLimit does the same for every user, so that neither is skipped.
 func TestFullTmpfs(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
-		t.Logf("no file system can be mounted (%v): TestFileSizeLimit stands in", err)
+		t.Logf("no file system can be mounted (%v): TestFileSizeLimit covers it", err)
 		return
 	}
 	unmount(t, dir)
@@ -74,9 +74,9 @@ func limited(path string) error {
 	return fillDisk(context.Background(), path, func() error { return unix.Setrlimit(unix.RLIMIT_FSIZE, &was) })
 }
 
-// fillDisk publishes from several goroutines until there is no room, looks at
-// what is refused and what still works, makes room and goes on, without opening
-// the file again. In the end everything that was acknowledged is there.
+// fillDisk publishes from several goroutines until the disk is full, checks which
+// writes are refused and which calls still succeed, frees capacity and continues
+// without opening the file again. In the end every acknowledged event is there.
 func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: path})
 	if err != nil {
@@ -124,14 +124,14 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 		}
 		return first
 	}
-	const enough = 10_000 // far more than there is room for
+	const enough = 10_000 // far more than fits
 	switch err := publish("filling", enough); {
 	case !fault.Is(err, fault.Exhausted) || !strings.Contains(err.Error(), "disk is full"):
 		return fmt.Errorf("filling the disk: got %w, want %s", err, fault.Exhausted)
 	case fault.RetryAfter(err) != 0:
 		return fmt.Errorf("a full disk is not the log's own limit: %w", err)
 	}
-	// A child needs room, too: it is refused with its parent's outcome.
+	// A child needs capacity, too: it is refused with its parent's outcome.
 	child, err := event.New(event.Draft{Type: "t", IdempotencyKey: "child", Data: fmt.Appendf(nil, "%q", strings.Repeat("x", 100_000))})
 	if err != nil {
 		return err
@@ -147,14 +147,14 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 		return err
 	}
 	if err := publish("after", 10); err != nil {
-		return fmt.Errorf("with room again: %w", err)
+		return fmt.Errorf("with capacity again: %w", err)
 	}
 	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
-		return fmt.Errorf("the child with room again: %w", err)
+		return fmt.Errorf("the child with capacity again: %w", err)
 	}
 	acked["child"] = true
 	if err := allThere(ctx, s, acked, orders); err != nil {
-		return fmt.Errorf("with room again: %w", err)
+		return fmt.Errorf("with capacity again: %w", err)
 	}
 	if err := s.Close(); err != nil {
 		return err
@@ -208,19 +208,18 @@ func allThere(ctx context.Context, s *store.Store, want map[string]bool, orders 
 	return nil
 }
 
-// TestPowerFailure lets a process write to a file system in an image, stops it
-// at any moment, copies the image as the power failing then would leave it, and
-// looks into the copy: everything acknowledged until then is there. Where no
-// image can be mounted, TestTornTail and TestTornCheckpoint stand in, which
-// leave the file system out.
+// TestPowerFailure lets a process write to a file system in an image, stops it at any
+// moment, copies the image as a power failure at that moment would leave it, and
+// checks that the copy has every event acknowledged until then. Where no image can be
+// mounted, TestTornTail and TestTornCheckpoint cover it without the file system.
 func TestPowerFailure(t *testing.T) {
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	if err := makeImage(image); err != nil {
-		t.Logf("no image can be made (%v): the torn copies stand in", err)
+		t.Logf("no image can be made (%v): the torn copies cover it", err)
 		return
 	}
 	if err := mountImage(image, dir); err != nil {
-		t.Logf("no image can be mounted (%v): the torn copies stand in", err)
+		t.Logf("no image can be mounted (%v): the torn copies cover it", err)
 		return
 	}
 	unmount(t, dir)
@@ -260,7 +259,7 @@ func TestPowerFailure(t *testing.T) {
 		for range 100 + 333*round {
 			id, running := <-ids
 			if !running {
-				t.Fatal("the writer ended by itself")
+				t.Fatal("the writer ended unexpectedly")
 			}
 			acked[id] = true
 		}
@@ -305,8 +304,8 @@ func run(name string, args ...string) error {
 	return nil
 }
 
-// stableCopy copies an image to which nobody writes any more but, for a moment,
-// the kernel: two copies that are equal are the image as it was between them.
+// stableCopy copies an image that no process writes any more but, for a moment, the
+// kernel: two equal copies are the image as it was between them.
 func stableCopy(t *testing.T, image string) string {
 	t.Helper()
 	before := mustRead(t, image)

@@ -28,46 +28,66 @@ func makeEvent(t *testing.T, key string) *event.Event {
 	return ev
 }
 
-// TestFaults fails every step of the writer's transaction, once each, and looks
-// at what the callers, the readers and the file say afterwards.
+// faultSteps are the steps of the writer's transaction that a test can fail.
+// persisted: the transaction is committed nevertheless.
+var faultSteps = []struct {
+	step      string
+	persisted bool
+}{
+	{"begin", false}, {"in an operation", false}, {"commit", false},
+	{"committed", true}, // the flush was done, its result was lost
+}
+
+// trigger makes a step of the writer's transaction fail.
+type trigger struct {
+	left atomic.Int64
+	seen func() // called when the step fails
+}
+
+// fail makes the nth execution of the step from now on fail.
+func (tr *trigger) fail(nth int) { tr.left.Store(int64(nth)) }
+
+// at returns the faults that fail the step.
+func (tr *trigger) at(step string) (f faults) {
+	fail := func() error {
+		if tr.left.Add(-1) != 0 {
+			return nil
+		}
+		if tr.seen != nil {
+			tr.seen()
+		}
+		return errInjected
+	}
+	switch step {
+	case "begin":
+		f.begin = fail
+	case "in an operation":
+		f.inOp = fail
+	case "commit":
+		f.commit = fail
+	case "committed":
+		f.committed = fail
+	}
+	return f
+}
+
+// TestFaults fails every step of the writer's transaction, once each, and checks the
+// results of the callers, the readers and the file.
 func TestFaults(t *testing.T) {
-	for _, tt := range []struct {
-		step      string
-		persisted bool
-	}{
-		{"begin", false}, {"in an operation", false}, {"commit", false},
-		{"committed", true}, // the flush was done, its answer was lost
-	} {
+	for _, tt := range faultSteps {
 		for _, write := range []string{"append", "write", "trim", "deliveries"} {
 			t.Run(tt.step+"/"+write, func(t *testing.T) {
-				var armed atomic.Bool
-				trip := func() error {
-					if armed.CompareAndSwap(true, false) {
-						return errInjected
-					}
-					return nil
-				}
-				var f faults
-				switch tt.step {
-				case "begin":
-					f.begin = trip
-				case "in an operation":
-					f.inOp = trip
-				case "commit":
-					f.commit = trip
-				case "committed":
-					f.committed = trip
-				}
-				testFault(t, f, &armed, write, tt.persisted)
+				testFault(t, tt.step, write, tt.persisted)
 			})
 		}
 	}
 }
 
-func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persisted bool) {
+func testFault(t *testing.T, step, write string, persisted bool) {
 	ctx := t.Context()
 	cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
-	s, err := open(ctx, cfg, f)
+	var armed trigger
+	s, err := open(ctx, cfg, armed.at(step))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +96,7 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		t.Fatal(err)
 	}
 	second := makeEvent(t, "second")
-	armed.Store(true)
+	armed.fail(1)
 	switch write {
 	case "append":
 		_, err = s.Append(ctx, []*event.Event{second})
@@ -119,9 +139,9 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 			t.Errorf("Last: got %d, want %d", s.Last(), want)
 		}
 		if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
-			t.Errorf("what was written by hand is there: %v", found)
+			t.Errorf("the cursor written by hand is there: %v", found)
 		}
-		// What is counted and listed is what is there.
+		// The status and the lists agree with the log.
 		status, err := s.Status(ctx)
 		counted := event.LogStatus{LastSeq: s.Last(), OldestAt: status.OldestAt}
 		for i, r := range records {
@@ -160,15 +180,15 @@ func testFault(t *testing.T, f faults, armed *atomic.Bool, write string, persist
 		}
 		return
 	}
-	// The caller tries again: stored once, however it was.
+	// The caller tries again: the event is stored once in any case.
 	receipts, err := s.Append(ctx, []*event.Event{second})
 	if err != nil || receipts[0].Seq != 2 || receipts[0].Duplicate != persisted {
 		t.Errorf("trying again: got %+v, %v, want Seq 2, duplicate %v", receipts, err, persisted)
 	}
 }
 
-// TestFailedCommitFailsItsGroup holds the writer until several callers wait, so
-// that they are one group, and fails that group's commit.
+// TestFailedCommitFailsItsGroup blocks the writer until several callers wait, so that
+// they form one group, and fails that group's commit.
 func TestFailedCommitFailsItsGroup(t *testing.T) {
 	ctx := t.Context()
 	inGroup := make(chan struct{})
@@ -200,7 +220,7 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 	for i := range callers {
 		go call(fmt.Sprint("k", i), errs)
 	}
-	// Those who give up while they wait are not in the group.
+	// A caller that gives up while it waits is not in the group.
 	canceled, cancel := context.WithCancel(ctx)
 	gaveUp := make(chan error)
 	go func() {
@@ -234,8 +254,8 @@ func TestFailedCommitFailsItsGroup(t *testing.T) {
 	}
 }
 
-// TestFullDisk lets the file grow no further: SQLite answers as it does when the
-// disk is full. It must take writes again once there is room, without a restart.
+// TestFullDisk bounds the size of the file: SQLite returns the error of a full disk.
+// The store takes writes again once there is capacity, without a restart.
 func TestFullDisk(t *testing.T) {
 	ctx := t.Context()
 	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{})
@@ -268,7 +288,7 @@ func TestFullDisk(t *testing.T) {
 			t.Log(err)
 		}
 	}
-	// Full for everybody, also for a caller who does not look at his errors.
+	// Every write fails, also that of a caller that ignores its errors.
 	if err := s.KVSet(ctx, "p", "k", make([]byte, 100<<10)); !fault.Is(err, fault.Exhausted) {
 		t.Errorf("KVSet: got %v, want %s", err, fault.Exhausted)
 	}
@@ -286,6 +306,6 @@ func TestFullDisk(t *testing.T) {
 	bound(1 << 30)
 	receipts, err := s.Append(ctx, []*event.Event{full})
 	if err != nil || receipts[0].Seq != uint64(acked)+1 || receipts[0].Duplicate {
-		t.Fatalf("with room again: got %+v, %v", receipts, err)
+		t.Fatalf("with capacity again: got %+v, %v", receipts, err)
 	}
 }

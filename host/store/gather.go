@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Bounds of one group: it is closed as soon as one is reached. One operation
-// that is larger makes a group of its own.
+// Bounds of one group: it is closed as soon as one is reached. A larger operation
+// forms a group of its own.
 const (
-	maxQueued      = 1024 // operations that wait; more callers block
+	maxQueued      = 1024 // waiting operations; further callers block
 	maxGroupEvents = 512  // events and rows
 	maxGroupBytes  = 8 << 20
 	maxGroupAge    = time.Millisecond
 )
 
 const (
-	// patience is how long a group waits for the next caller, when there were more
-	// of them: small against a flush, long against the way back of a caller that
-	// does nothing else.
+	// lingerStep is how long a group waits for the next caller when the groups before
+	// had more: short compared with a flush, long enough for a caller that does nothing
+	// between two writes.
 	lingerStep = 20 * time.Microsecond
-	// crowded is from how many callers on a group waits for those that have a
-	// longer way back, such as a client's over HTTP. Few callers that come now and
-	// then would only be slowed by it.
+	// batchThreshold is the number of callers from which on a group also waits for
+	// callers that take longer between two writes, such as clients over HTTP. It would
+	// only delay fewer, occasional callers.
 	batchThreshold = 8
 )
 
@@ -46,7 +46,7 @@ func (s *Store) runWriter() {
 	}
 }
 
-// runGroups writes what is queued, until the store is closed.
+// runGroups writes the queued operations until the store is closed.
 func (s *Store) runGroups() {
 	var ops []*op
 	for {
@@ -72,9 +72,9 @@ func (s *Store) runGroups() {
 	}
 }
 
-// expect notes how many callers there are: those of the group that was written,
-// and those that came meanwhile. It forgets an eighth of them at a time, but all
-// at once when a group has waited for a crowd that did not come.
+// expect updates the number of callers: those of the group that was written, and those
+// that came meanwhile. The number decays by an eighth per group, and at once when a
+// group has waited in vain.
 func (s *Store) expect(callers int, took time.Duration) {
 	if !s.expired {
 		callers = max(callers, s.callers-s.callers/8-1)
@@ -82,18 +82,19 @@ func (s *Store) expect(callers int, took time.Duration) {
 	s.callers, s.took = min(callers, maxGroupEvents), took
 }
 
-// gather takes what waits into one group. With one caller it closes at once, and with
-// none, when all had given up.
-// With several, those of the group before have just been woken and are likely to
-// be back: it waits for as many, while they keep coming. Otherwise every other
-// group would hold a few early ones only. For a crowd that takes longer, because
-// it has other work in between, it waits once, until three quarters are there or
-// for as long as the last group took to write: a group costs about the same for
-// few events as for many, and the processors have that other work to do. The last
-// quarter is work for them while the group is written.
+// gather takes the waiting operations into one group. With one caller it closes the
+// group at once. With several, the callers of the group before have just been woken
+// and are likely to write again: gather waits for as many, while they keep coming.
+// Otherwise every other group would have a few early operations only.
+//
+// From batchThreshold callers on it lingers once for those that have other work
+// between two writes, until three quarters of them are there, or for as long as the
+// last group took to write: a group costs about the same for few events as for many,
+// and the processors are busy with that other work. The last quarter does its work
+// while the group is written.
 func (s *Store) gather(ops []*op, first *op) []*op {
 	events, bytes := 0, 0
-	var opened, arrived time.Time // looked at only when nothing waits
+	var opened, arrived time.Time // set only when no operation waits
 	waited := false
 	s.expired = false
 	o := first
@@ -147,9 +148,9 @@ func (s *Store) gather(ops []*op, first *op) []*op {
 	return ops
 }
 
-// await returns true when n operations are queued, and false after most when
-// they are not. Unlike Gosched it leaves the processor to others, which may have
-// to be fetched from the other processors' queues or from the network.
+// await returns true when n operations are queued, and false after limit when they are
+// not. Unlike Gosched it leaves the processor to others, which may be in other
+// processors' queues or wait for the network.
 func (s *Store) await(n int, limit time.Duration) bool {
 	if limit <= 0 {
 		return false
@@ -160,7 +161,7 @@ func (s *Store) await(n int, limit time.Duration) bool {
 	defer timer.Stop()
 	for len(s.ops) < n {
 		select {
-		case <-s.gathered: // or a late one for an await before
+		case <-s.gathered: // possibly a late one, of an await before
 		case <-timer.C:
 			return len(s.ops) >= n
 		case <-s.closing:
@@ -170,8 +171,8 @@ func (s *Store) await(n int, limit time.Duration) bool {
 	return true
 }
 
-// nudge ends an await when what it waits for is queued. Callers do it, so that
-// the writer need not be woken for each of them.
+// notifyWriter ends an await when its operations are queued. Callers check that, so
+// that they do not wake the writer one by one.
 func (s *Store) notifyWriter() {
 	if n := s.awaited.Load(); n == 0 || len(s.ops) < int(n) {
 		return

@@ -55,14 +55,14 @@ func TestGather(t *testing.T) {
 				first = nil
 			}
 			if len(s.ops) > 0 || s.carried != nil {
-				t.Error("some were left")
+				t.Error("operations are left")
 			}
 		})
 	}
 }
 
-// TestGatherEnds: a group ends by its age, however many callers were expected,
-// and although new ones keep coming.
+// TestGatherEnds: a group ends by its age, however many callers are expected, and
+// although new ones keep coming.
 func TestGatherEnds(t *testing.T) {
 	s, first := gatherer(1_000_000, 1)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -85,13 +85,13 @@ func TestGatherEnds(t *testing.T) {
 	<-stopped
 }
 
-// TestGatherWaitsOnce: a crowd that has gone is waited for once, and nobody is waited
-// for by a writer that has nothing in hand.
-func TestGatherWaitsOnce(t *testing.T) {
+// TestGatherLingersOnce: the writer lingers once for callers that do not come, and not
+// at all with an empty group.
+func TestGatherLingersOnce(t *testing.T) {
 	s, lone := gatherer(64, 1)
 	s.took = time.Microsecond
 	if got := s.gather(nil, lone); len(got) != 1 || !s.expired {
-		t.Errorf("a gathered that has gone: got %d operations, expired %v", len(got), s.expired)
+		t.Errorf("callers that do not come: got %d operations, expired %v", len(got), s.expired)
 	}
 	if s.expect(1, time.Second); s.callers != 1 {
 		t.Errorf("then %d callers are expected", s.callers)
@@ -102,12 +102,12 @@ func TestGatherWaitsOnce(t *testing.T) {
 	s, gone := gatherer(64, 1)
 	gone.state.Store(withdrawn)
 	if got := s.gather(nil, gone); len(got) != 0 || s.expired {
-		t.Errorf("one that has given up: got %d operations, expired %v", len(got), s.expired)
+		t.Errorf("a withdrawn operation: got %d operations, expired %v", len(got), s.expired)
 	}
 }
 
-// TestAwait: the writer is woken by the caller that makes the crowd complete, by
-// the time, and by Close.
+// TestAwait: the writer is woken by the last caller it waits for, by the timer, and by
+// Close.
 func TestAwait(t *testing.T) {
 	const long = time.Minute // only a hang reaches it
 	await := func(s *Store, n int) chan bool {
@@ -132,10 +132,10 @@ func TestAwait(t *testing.T) {
 			t.Error("got false")
 		}
 		if s.awaited.Load() != 0 {
-			t.Error("callers still look for somebody who waits")
+			t.Error("callers still check for a waiting writer")
 		}
 	})
-	t.Run("a nudge too many", func(t *testing.T) {
+	t.Run("a late notification", func(t *testing.T) {
 		s, _ := gatherer(0, 1)
 		s.gathered <- struct{}{} // for an await that had ended
 		done := await(s, 1)
@@ -173,7 +173,7 @@ func TestExpect(t *testing.T) {
 		{"more", 1, false, 64, 64},
 		{"fewer", 64, false, 1, 55},
 		{"down to one", 2, false, 1, 1},
-		{"a gathered that has gone", 64, true, 1, 1},
+		{"callers that did not come", 64, true, 1, 1},
 		{"more than a group has", 1, false, 1000, maxGroupEvents},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -185,8 +185,8 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// TestCloseAmidPublishers: Close leaves nobody waiting, and each of them has the
-// true answer.
+// TestCloseAmidPublishers: Close leaves no publisher waiting, and each gets its real
+// result.
 func TestCloseAmidPublishers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	for round := range 5 {

@@ -32,7 +32,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", found, err, want)
 	}
 
-	// One that a newer program wrote, and one that is something else.
+	// A file of a newer program, and a text file.
 	if s, err = Open(t.Context(), Config{Window: newWindow(), Path: path}); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("a newer one: got %v", err)
 	}
 	text := filepath.Join(t.TempDir(), "text.db")
-	if err := os.WriteFile(text, []byte("this is not a database, however long one looks at it"), 0o600); err != nil {
+	if err := os.WriteFile(text, []byte("this is not a database, but a text of some length"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := datafile.Inspect(t.Context(), text); !fault.Is(err, fault.Internal) {

@@ -24,7 +24,7 @@ import (
 // that is killed: it names the data file.
 const childPath = "BERTH_STORE_TEST_CHILD"
 
-// openPath makes it a process that opens the store and prints how that went.
+// openPath makes it a process that opens the store and prints the result.
 const openPath = "BERTH_STORE_TEST_OPEN"
 
 func TestMain(m *testing.M) {
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child writes to the file until it is killed, and prints what was acknowledged.
+// child writes to the file until it is killed, and prints the acknowledged ids.
 func child(path string) error {
 	ctx := context.Background()
 	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: path})
@@ -90,9 +90,8 @@ func child(path string) error {
 	return <-errs
 }
 
-// TestKill kills a writing process without warning, again and again, and looks
-// for every event it had acknowledged. An order is there if and only if its
-// event is.
+// TestKill kills a writing process without warning, again and again, and looks for
+// every event it has acknowledged. An order is there if and only if its event is.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	acked := make(map[string]bool)
@@ -117,7 +116,7 @@ func TestKill(t *testing.T) {
 			acked[lines.Text()] = true // also what it had printed when it died
 		}
 		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatalf("the child ended by itself: %v", err)
+			t.Fatalf("the child ended unexpectedly: %v", err)
 		}
 	}
 	s := open(t, store.Config{Path: path})
@@ -179,7 +178,7 @@ func TestKilledWithoutWAL(t *testing.T) {
 		}
 	}
 	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Fatalf("the child ended by itself: %v", err)
+		t.Fatalf("the child ended unexpectedly: %v", err)
 	}
 	if err := os.Rename(path+"-wal", path+"-away"); err != nil {
 		t.Fatal(err)

@@ -7,21 +7,15 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Bounds of one entry of a plugin's state, in bytes (ABI v1, kv_set).
-const (
-	MaxKVKey   = 256
-	MaxKVValue = 1 << 20
-)
-
-// kvEntry is what an entry counts besides its key and value, in bytes: without it
+// kvEntry is the size of an entry besides its key and value, in bytes: without it
 // 64 MiB of tiny entries would be a gigabyte of file.
 const kvEntry = 128
 
-// KVGet returns a plugin's value, and whether there is one. The value is the
-// caller's.
+// KVGet returns a plugin's value, and whether there is one. The caller owns the value.
 func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
 	const doing = "read a key"
 	if err := checkKV(key, nil); err != nil {
@@ -36,14 +30,14 @@ func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, fo
 
 // KVSet stores a plugin's value. It is durable when it returns. fault.Exhausted,
 // in the field "value", when the plugin would have more than Config.KVBytes, or
-// when the value is over MaxKVValue; fault.Invalid when the key is empty or over MaxKVKey.
+// when the value is over abi.MaxKVValue; fault.Invalid when the key is empty or over abi.MaxKVKey.
 func (s *Store) KVSet(ctx context.Context, plugin, key string, value []byte) error {
 	return s.kvWrite(ctx, "set a key", plugin, key, value, nil)
 }
 
-// KVCAS stores a plugin's value only if the present one equals old, or, when old
-// is nil, only if there is none. Otherwise fault.Conflict. (An empty old that is
-// not nil is an empty value.)
+// KVCAS stores a plugin's value only if the present one equals old or, when old is
+// nil, if there is none. Otherwise fault.Conflict. An empty old that is not nil is an
+// empty value.
 func (s *Store) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
 	return s.kvWrite(ctx, "compare and set a key", plugin, key, value, func(present []byte, found bool) error {
 		if found != (old != nil) || !bytes.Equal(present, old) {
@@ -82,7 +76,7 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 			grows += int64(len(key)) + kvEntry
 		}
 		if grows > 0 && usage+grows > s.kvBytes {
-			// It names the value, unlike a full disk: trying again does not help.
+			// Field distinguishes it from a full disk: a retry does not help.
 			o.err = &fault.Error{Code: fault.Exhausted, Field: "value",
 				Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, usage+grows, s.kvBytes)}
 			return nil
@@ -93,7 +87,7 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 	return s.submit(ctx, doing, o)
 }
 
-// KVDelete removes a plugin's value; there need not be one.
+// KVDelete removes a plugin's value, if there is one.
 func (s *Store) KVDelete(ctx context.Context, plugin, key string) error {
 	const doing = "delete a key"
 	if err := checkKV(key, nil); err != nil {
@@ -105,7 +99,7 @@ func (s *Store) KVDelete(ctx context.Context, plugin, key string) error {
 	}})
 }
 
-// KVClear removes all of a plugin's state, for an uninstall that keeps nothing.
+// KVClear removes all of a plugin's state.
 func (s *Store) KVClear(ctx context.Context, plugin string) error {
 	return s.submit(ctx, "clear a plugin's keys", &op{events: 1, run: func(g *group) error {
 		_, err := g.exec(s.write.kvClear, plugin)
@@ -114,10 +108,10 @@ func (s *Store) KVClear(ctx context.Context, plugin string) error {
 }
 
 func checkKV(key string, value []byte) error {
-	if key == "" || len(key) > MaxKVKey {
-		return fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), MaxKVKey)
+	if key == "" || len(key) > abi.MaxKVKey {
+		return fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), abi.MaxKVKey)
 	}
-	if len(value) > MaxKVValue {
+	if len(value) > abi.MaxKVValue {
 		return &fault.Error{Code: fault.Exhausted, Field: "value", Reason: "is larger than 1 MiB"}
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// TestKVBounds has the bounds as numbers.
+// TestKVBounds checks the bounds as numbers.
 func TestKVBounds(t *testing.T) {
 	ctx := t.Context()
 	s, err := Open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")})
@@ -32,8 +32,8 @@ func TestKVBounds(t *testing.T) {
 	}
 }
 
-// TestKVOverALoweredQuota opens a store with a smaller quota than what a plugin has:
-// writes that make it no larger are taken, to the byte.
+// TestKVOverALoweredQuota opens a store with a smaller quota than a plugin uses: it
+// accepts writes that do not grow the state, to the byte.
 func TestKVOverALoweredQuota(t *testing.T) {
 	ctx := t.Context()
 	cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db"), KVBytes: 1229} // 1 + 1100 + 128

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// storeFiles are the files of a store and what they hold.
+// storeFiles are the files of a store and their content.
 type storeFiles map[string][]byte
 
 // filesOf reads the files of a store.
@@ -234,8 +234,8 @@ func emptyDatabase(t *testing.T) []byte {
 	return mustRead(t, path)
 }
 
-// unchanged requires that a refused start has left everything that can bring the
-// events back: the data file and its WAL.
+// unchanged requires that a refused start has not changed the files from which the
+// events can be recovered: the data file and its WAL.
 func unchanged(t *testing.T, path string, want storeFiles) {
 	t.Helper()
 	got := filesOf(t, path)
@@ -251,7 +251,7 @@ func unchanged(t *testing.T, path string, want storeFiles) {
 }
 
 // TestRefusedStartKeepsWAL moves the WAL away and back: the start in between is
-// refused, and costs nothing.
+// refused and loses nothing.
 func TestRefusedStartKeepsWAL(t *testing.T) {
 	killed, _, _ := killedStore(t)
 	path := killed.put(t)
@@ -269,8 +269,8 @@ func TestRefusedStartKeepsWAL(t *testing.T) {
 	}
 }
 
-// TestAcceptedLossSetsFilesAside keeps the WAL of a data file that is gone: it may
-// be all that is left of it.
+// TestAcceptedLossSetsFilesAside keeps the WAL of a missing data file: it may be all
+// that remains of it.
 func TestAcceptedLossSetsFilesAside(t *testing.T) {
 	killed, _, _ := killedStore(t)
 	wal := killed["berth.db-wal"]
@@ -287,8 +287,8 @@ func TestAcceptedLossSetsFilesAside(t *testing.T) {
 	}
 }
 
-// TestKVWriteIsNoticedWhenLost has a write that no event tells of.
-func TestKVWriteIsNoticedWhenLost(t *testing.T) {
+// TestLostKVWriteIsDetected loses a write without an event.
+func TestLostKVWriteIsDetected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// million is how many events the benchmarks of a long log have.
+// million is the number of events of the benchmarks of a long log.
 const million = 1_000_000
 
-// millionPath names a file with a million events. It is made where
-// BERTH_BENCH_FILE says, and kept there for the next time; without that, in a
-// directory of the benchmark.
+// millionPath returns the path of a file with a million events: the one of
+// BERTH_BENCH_FILE, which it creates and keeps for the next run, or one in a directory
+// of the benchmark.
 func millionPath(b *testing.B) string {
 	b.Helper()
 	path := os.Getenv("BERTH_BENCH_FILE")
@@ -64,7 +64,7 @@ func BenchmarkRestart(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkReaderFarBehind publishes with a reader at the end of the log, by turns
+// BenchmarkReaderFarBehind publishes with a reader at the end of the log, alternately
 // with and without another one that is a million events behind.
 func BenchmarkReaderFarBehind(b *testing.B) {
 	window := newWindow()

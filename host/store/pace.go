@@ -12,9 +12,9 @@ const (
 )
 
 // pace sizes the steps of a long task of the writer, such as a trim of a million
-// events: publishers wait for the step that is under way, so each takes about
-// paceGoal, and the task rests as long as its last step took, so that it has half
-// of the writer's time at most.
+// events. Publishers wait for the step that is under way, so each takes about
+// paceGoal, and the task pauses for as long as its last step took: it uses at most
+// half of the writer's time.
 type pace struct {
 	step int           // of the next step, in events or pages
 	max  int           // of a step
@@ -23,7 +23,7 @@ type pace struct {
 
 func newPace(max int) *pace { return &pace{step: min(paceStart, max), max: max} }
 
-// done sizes the next step by what the last one took.
+// done sizes the next step by the duration of the last one.
 func (p *pace) done(took time.Duration) {
 	p.took = took
 	switch {
@@ -34,8 +34,8 @@ func (p *pace) done(took time.Duration) {
 	}
 }
 
-// paced runs one step of a long task in a transaction of its own: what is wrong with
-// the part of the file that it works on is no error of a publisher's.
+// paced runs one step of a long task in a transaction of its own: an error of the part
+// of the file that it works on is not a publisher's.
 func (s *Store) paced(ctx context.Context, doing string, p *pace, step func(g *group) error) error {
 	var took time.Duration // without the commit, which publishers of the group wait for anyway
 	err := s.submit(ctx, doing, &op{events: p.step, alone: true, run: func(g *group) error {
@@ -49,7 +49,7 @@ func (s *Store) paced(ctx context.Context, doing string, p *pace, step func(g *g
 	return err
 }
 
-// rest leaves the writer to others between two steps.
+// pause leaves the writer to others between two steps.
 func (s *Store) pause(ctx context.Context, doing string, p *pace) error {
 	timer := time.NewTimer(min(p.took, pacePause))
 	defer timer.Stop()

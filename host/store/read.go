@@ -40,8 +40,8 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-// Last returns the highest Seq that is durable, also when that event has been
-// trimmed; 0 when there never was one.
+// Last returns the highest Seq that is durable, also when that event has been trimmed;
+// 0 when there never was one.
 func (s *Store) Last() uint64 { return s.last() }
 
 // Wait returns nil as soon as Last is above after. It returns an error that wraps
@@ -58,12 +58,12 @@ func (s *Store) Wait(ctx context.Context, after uint64) error {
 	return s.coded(doing, err)
 }
 
-const maxRead = 4096 // records one Read answers at most
+const maxRead = 4096 // records that one Read returns at most
 
-// Read returns the events from Seq from on, ascending, at most limit (at least
-// 1; more than 4096 is read as 4096) of them. None means that the log ends
-// before from. The caller must not write to the result: it can be shared. Where the
-// log is damaged the error wraps *event.Unreadable, until it is skipped.
+// Read returns the events from Seq from on, ascending, at most limit (at least 1; more
+// than 4096 is read as 4096). None means that the log ends before from. The caller
+// must not write to the result: it can be shared. Where the log is damaged the error
+// wraps *event.Unreadable, until it is skipped.
 func (s *Store) Read(ctx context.Context, from uint64, limit int) ([]event.Record, error) {
 	const doing = "read the log"
 	if limit < 1 {

@@ -11,16 +11,16 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// StartReplay sets a handler back, so that it gets the events from one Seq to
-// another (both included, from at least 1) again, and writes down where it goes
-// on then, in one transaction; see event.BeginReplay. fault.NotFound for a
-// handler that has no place in the log.
+// StartReplay sets a handler back, so that it gets the events from one Seq to another
+// (both included, from at least 1) again, and stores where it resumes then, in one
+// transaction; see event.BeginReplay. fault.NotFound for a handler that has no
+// position in the log.
 func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64, at time.Time) error {
 	const doing = "start a replay"
 	if from < 1 || from > to {
 		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
 	}
-	var newest int64 // not in the group, which it would hold up: there can be millions
+	var newest int64 // read outside the group, which it would delay: there can be millions
 	if err := s.read.newestOutcome.QueryRowContext(ctx, handler, datafile.Seq(from), datafile.Seq(to)).Scan(&newest); err != nil {
 		return s.coded(doing, err)
 	}
@@ -34,7 +34,7 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 		if errors.Is(err, sql.ErrNoRows) {
 			var known bool
 			if err = g.queryRow(s.dead.anyDelivery, handler).Scan(&known); err == nil && !known {
-				o.err = fault.New(fault.NotFound, "the handler %s has no place in the log", handler)
+				o.err = fault.New(fault.NotFound, "the handler %s has no position in the log", handler)
 				return nil
 			}
 		}

@@ -9,14 +9,14 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// restamp gives events that bear a time of the future the present one: the clock
-// was far ahead when they were appended, and was set back. appended_at never goes
-// back along the log, so what is appended bears such a time as well until then,
-// and no retention would take any of it.
+// restamp replaces future timestamps by the present one: the clock was far ahead when
+// these events were appended, and was set back. appended_at never decreases along the
+// log, so new events would get such a timestamp as well until then, and no retention
+// would remove any of them.
 //
-// It goes from the oldest of them to the newest, a step in each group, and so the
-// order holds meanwhile and after a crash. The steps become larger while publishers
-// append about as much as one mends.
+// It goes from the oldest to the newest, a step in each group, so that the order holds
+// meanwhile and after a crash. The steps grow while publishers append about as much as
+// one step restamps.
 func (s *Store) restamp(ctx context.Context) error {
 	var newest, restamped int64
 	if err := s.read.newestAt.QueryRowContext(ctx).Scan(&newest); err != nil {
@@ -28,13 +28,13 @@ func (s *Store) restamp(ctx context.Context) error {
 	step, left := uint64(trimStep), uint64(math.MaxUint64)
 	for {
 		now := s.now()
-		// Outside of the group: until it is done the place only moves up by this loop.
+		// Outside the group: only this loop moves the position up.
 		from, err := s.SeqAt(ctx, now.Add(1))
 		if err != nil {
 			return err
 		}
 		before := left
-		if left = s.Last() + 1 - from; left+step/2 > before { // it gained less than half of a step
+		if left = s.Last() + 1 - from; left+step/2 > before { // the publishers appended more than half of a step
 			step *= 2
 		}
 		n, limit := int64(0), int64(step)
@@ -44,7 +44,7 @@ func (s *Store) restamp(ctx context.Context) error {
 			}
 			return err
 		}}
-		if err := s.submit(ctx, "mend times of the future", o); err != nil {
+		if err := s.submit(ctx, "replace future timestamps", o); err != nil {
 			return err
 		}
 		if restamped += n; n < limit {
@@ -52,7 +52,7 @@ func (s *Store) restamp(ctx context.Context) error {
 		}
 	}
 	if restamped > 0 {
-		s.log.Warn("the clock was set back: events bore times of the future, and bear the present one now",
+		s.log.Warn("future timestamps replaced: the clock was set back",
 			"events", restamped, "time", s.now().UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -17,11 +17,12 @@ import (
 const (
 	restampAhead = 1 << 30 // seconds, of the clock that was ahead
 	restampNow   = 2000    // of the clock that was set back
-	// restampEvents bear times of the future: three steps.
+	// restampEvents have future timestamps: three steps.
 	restampEvents = 2*trimStep + 100
 )
 
-// openAhead opens a log of one event of second 1000, and restampEvents of the future.
+// openAhead opens a log of one event of second 1000, and restampEvents with future
+// timestamps.
 func openAhead(t *testing.T, path string, f faults) (*Store, *atomic.Int64) {
 	t.Helper()
 	clock := new(atomic.Int64)
@@ -45,7 +46,8 @@ func openAhead(t *testing.T, path string, f faults) (*Store, *atomic.Int64) {
 	return s, clock
 }
 
-// ahead checks that times do not go back along the log, and counts those of the future.
+// ahead checks that timestamps do not decrease along the log, and counts the future
+// ones.
 func ahead(t *testing.T, s *Store, now int64) (n int) {
 	t.Helper()
 	rows, err := s.reader.QueryContext(t.Context(), `SELECT appended_at FROM events ORDER BY seq`)
@@ -72,19 +74,20 @@ func ahead(t *testing.T, s *Store, now int64) (n int) {
 	return n
 }
 
-// TestRestampFaults fails each of the steps that mend times of the future, at each
-// point of its transaction. What was mended until then stays, times never go back
-// along the log, not by what is appended then nor after a restart, and the next Trim
-// mends the rest.
+// TestRestampFaults fails each of the steps that replace future timestamps, at each
+// point of its transaction. The steps before stay done, timestamps never decrease
+// along the log, neither by later appends nor after a restart, and the next Trim
+// replaces the remaining ones.
 func TestRestampFaults(t *testing.T) {
-	for _, tt := range []struct {
-		step      string
-		persisted int
-	}{{"begin", 0}, {"in an operation", 0}, {"commit", 0}, {"committed", 1}} {
+	for _, tt := range faultSteps {
 		for nth := 1; nth <= 3; nth++ {
 			for _, restart := range []bool{false, true}[:1+nth%2] { // a restart after the first and the last
 				t.Run(fmt.Sprintf("%s/%d/restart %v", tt.step, nth, restart), func(t *testing.T) {
-					testRestampFault(t, tt.step, nth, nth-1+tt.persisted, restart)
+					done := nth - 1
+					if tt.persisted {
+						done++
+					}
+					testRestampFault(t, tt.step, nth, done, restart)
 				})
 			}
 		}
@@ -93,34 +96,17 @@ func TestRestampFaults(t *testing.T) {
 
 func testRestampFault(t *testing.T, step string, nth, restamped int, restart bool) {
 	ctx := t.Context()
-	var armed atomic.Int64
-	trip := func() error {
-		if armed.Add(-1) == 0 {
-			return errInjected
-		}
-		return nil
-	}
-	var f faults
-	switch step {
-	case "begin":
-		f.begin = trip
-	case "in an operation":
-		f.inOp = trip
-	case "commit":
-		f.commit = trip
-	case "committed":
-		f.committed = trip
-	}
+	var armed trigger
 	path := filepath.Join(t.TempDir(), "berth.db")
-	s, clock := openAhead(t, path, f)
+	s, clock := openAhead(t, path, armed.at(step))
 	defer func() { s.Close() }()
-	armed.Store(int64(nth))
+	armed.fail(nth)
 	if _, err := s.Trim(ctx, 2); !errors.Is(err, errInjected) {
 		t.Fatalf("got %v, want the injected error", err)
 	}
 	left := max(restampEvents-restamped*trimStep, 0)
 	if got := ahead(t, s, restampNow); got != left {
-		t.Errorf("%d are left; want %d", got, left)
+		t.Errorf("%d future timestamps remain; want %d", got, left)
 	}
 	if restart {
 		if err := s.Close(); err != nil {
@@ -133,7 +119,7 @@ func testRestampFault(t *testing.T, step string, nth, restamped int, restart boo
 	}
 	from, err := s.SeqAt(ctx, time.Unix(restampNow, 1))
 	if want := uint64(restampEvents + 2 - left); from != want || err != nil {
-		t.Errorf("the first of the future: got %d, %v, want %d", from, err, want)
+		t.Errorf("the first future timestamp: got %d, %v, want %d", from, err, want)
 	}
 	if _, err := s.Append(ctx, []*event.Event{makeEvent(t, "meanwhile")}); err != nil {
 		t.Fatal(err)
@@ -143,10 +129,10 @@ func testRestampFault(t *testing.T, step string, nth, restamped int, restart boo
 	}
 	clock.Add(10)
 	if n, err := s.Trim(ctx, 2); n != 1 || err != nil {
-		t.Fatalf("trying again: got %d, %v, want the one event of before removed", n, err)
+		t.Fatalf("trying again: got %d, %v, want the first event removed", n, err)
 	}
 	if got := ahead(t, s, clock.Load()); got != 0 {
-		t.Errorf("%d are left in the end", got)
+		t.Errorf("%d future timestamps remain", got)
 	}
 	next := s.Last() + 1
 	clock.Add(10)
@@ -154,15 +140,16 @@ func testRestampFault(t *testing.T, step string, nth, restamped int, restart boo
 		t.Fatal(err)
 	}
 	if got, err := s.SeqAt(ctx, time.Unix(clock.Load(), 0)); got != next || err != nil {
-		t.Errorf("what was appended last: got %d, %v, want %d", got, err, next)
+		t.Errorf("the last event: got %d, %v, want %d", got, err, next)
 	}
 	if got := ahead(t, s, clock.Load()); got != 0 {
-		t.Errorf("%d of the future were appended", got)
+		t.Errorf("%d future timestamps were appended", got)
 	}
 }
 
-// TestRestampAmidPublishers: publishers go on while times are mended, and find their
-// events with times that do not go back; the clock may go on meanwhile, or back again.
+// TestRestampAmidPublishers: publishers continue while timestamps are replaced, and
+// their events get timestamps that do not decrease; the clock may advance meanwhile,
+// or be set back again.
 func TestRestampAmidPublishers(t *testing.T) {
 	ctx := t.Context()
 	steps := 0              // of the writer goroutine
@@ -201,12 +188,12 @@ func TestRestampAmidPublishers(t *testing.T) {
 		t.Errorf("%v; %d are left", err, left)
 	}
 	if left := ahead(t, s, restampNow+1000_000); left != 0 {
-		t.Errorf("%d of the future were appended", left)
+		t.Errorf("%d future timestamps were appended", left)
 	}
 }
 
-// TestRestampEnds: it catches up with a publisher that appends more in each turn than a
-// step mends, as somebody does who brings in a file.
+// TestRestampEnds: restamping catches up with a publisher that appends more per group
+// than one step replaces, as an import of a file does.
 func TestRestampEnds(t *testing.T) {
 	ctx := t.Context()
 	const batches = 40
@@ -238,7 +225,7 @@ func TestRestampEnds(t *testing.T) {
 		}
 	}
 	if stepping.Swap(false) {
-		t.Errorf("%d batches were appended meanwhile, and it has not caught up", n)
+		t.Errorf("%d batches were appended meanwhile without catching up", n)
 	}
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -10,24 +10,23 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// What is deleted leaves free pages in the file. A file with incremental vacuum
-// gives them back: the keeper moves the last pages of the file into free ones, a
-// paced step at a time, and cuts the file. Some stay free for the events to come.
-// Each step is a transaction, so that a crash leaves a whole file at any time.
+// Deleted events leave free pages in the file. With incremental vacuum the keeper
+// moves the last pages of the file into free ones, a paced step at a time, and
+// truncates the file. Some pages remain free for the next events. Each step is a
+// transaction, so that a crash leaves a valid file at any time.
 //
-// Files are made with incremental vacuum from schema 8 on. An older one needs to be
-// rewritten once: at its next start when it is small, else when the operator says
-// so (Config.Compact).
+// Files have incremental vacuum from schema 8 on. An older one must be rewritten once:
+// at its next start when it is small, otherwise with Config.Compact.
 const (
-	vacuumPages   = 512      // at most, that one step gives back
-	vacuumSteps   = 32       // at most, between two looks at the watermark and the files
-	minFreePages  = 1024     // that stay free: 4 MiB
-	freeShare     = 8        // of the used pages, one in so many may be free
-	compactAtOnce = 64 << 20 // bytes; a smaller file is rewritten without being asked
+	vacuumPages   = 512      // freed by one step at most
+	vacuumSteps   = 32       // at most, between two checks of the watermark and the files
+	minFreePages  = 1024     // that remain free: 4 MiB
+	freeShare     = 8        // one free page per so many used ones may remain
+	compactAtOnce = 64 << 20 // bytes; Open rewrites a smaller file without Compact
 )
 
-// pages is how many pages the file has, how many of them are free, and whether it
-// can give them back.
+// pages are the numbers of the file's pages and of its free ones, and whether it can
+// return them.
 type pages struct {
 	total, free int64
 	incremental bool
@@ -42,7 +41,7 @@ func readPages(ctx context.Context, db *sql.DB) (p pages, err error) {
 	return p, err
 }
 
-// surplus is how many free pages are to be given back.
+// surplus returns the number of free pages to return.
 func (p pages) surplus() int64 {
 	if !p.incremental {
 		return 0
@@ -50,7 +49,7 @@ func (p pages) surplus() int64 {
 	return max(0, p.free-max(minFreePages, (p.total-p.free)/freeShare))
 }
 
-// prepareShrink rewrites a file that cannot give pages back, if it is small or
+// prepareShrink rewrites a file that cannot return pages, if it is small or
 // Config.Compact is set. A file that cannot be rewritten for lack of disk space is
 // used as it is.
 func (s *Store) prepareShrink(ctx context.Context) error {
@@ -64,19 +63,19 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 	}
 	bytes := info.Size()
 	if bytes > compactAtOnce && !s.compact {
-		s.log.Info("the data file was made by an older version and never becomes smaller; start once with --compact, which rewrites it", "path", s.path, "bytes", bytes)
+		s.log.Info("data file of an older version never shrinks; start once with --compact to rewrite it", "path", s.path, "bytes", bytes)
 		return nil
 	}
 	if s.compact {
-		s.log.Info("the data file is being rewritten; this takes a few seconds for each GiB, and as much free disk space as it has data", "path", s.path, "bytes", bytes)
+		s.log.Info("rewriting the data file; this takes a few seconds for each GiB, and as much free disk space as it has data", "path", s.path, "bytes", bytes)
 	}
 	_, err = s.writer.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; VACUUM")
 	if err == nil {
-		// The new pages are in the WAL: move them into the file, and cut both.
+		// The new pages are in the WAL: move them into the file, and truncate both.
 		_, err = s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	}
 	if err != nil && ctx.Err() == nil && fault.Is(s.coded("rewrite", err), fault.Exhausted) {
-		s.log.Warn("the data file could not be rewritten and is used as it is", "path", s.path, "error", err)
+		s.log.Warn("data file not rewritten and used as it is", "path", s.path, "error", err)
 		return nil
 	}
 	if err != nil {
@@ -84,22 +83,22 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 	}
 	info, err = os.Stat(s.path)
 	if s.compact && err == nil {
-		s.log.Info("the data file was rewritten", "path", s.path, "bytes_before", bytes, "bytes_after", info.Size())
+		s.log.Info("data file rewritten", "path", s.path, "bytes_before", bytes, "bytes_after", info.Size())
 	}
 	return err
 }
 
-// shrinkStep gives some of the surplus back, if there is any.
+// shrinkStep returns a part of the surplus, if there is any.
 func (s *Store) shrinkStep() {
 	if err := s.shrink(context.Background(), vacuumSteps); err != nil && !s.closed() {
-		// It is tried again a second later; what keeps it from writing is said where it matters.
-		s.log.Debug("no pages could be given back", "error", err)
+		// The keeper retries a second later; other writes report the cause.
+		s.log.Debug("free pages not returned to the disk", "error", err)
 	}
 }
 
-// shrink gives the surplus back in at most so many steps.
+// shrink returns the surplus in at most so many steps.
 func (s *Store) shrink(ctx context.Context, steps int) error {
-	const doing = "give pages back"
+	const doing = "return free pages to the disk"
 	p := &s.vacuum
 	for range steps {
 		have, err := readPages(ctx, s.reader)
@@ -108,7 +107,7 @@ func (s *Store) shrink(ctx context.Context, steps int) error {
 		}
 		surplus := have.surplus()
 		if surplus == 0 {
-			return s.cut(ctx)
+			return s.truncate(ctx)
 		}
 		n := min(int64(p.step), surplus)
 		err = s.paced(ctx, doing, p, func(g *group) error {
@@ -126,8 +125,8 @@ func (s *Store) shrink(ctx context.Context, steps int) error {
 	return nil
 }
 
-// vacuum gives n pages back. The statement has to be run to its end: each of its
-// steps is one page.
+// vacuum returns n pages. The statement has to be run to its end: each of its steps is
+// one page.
 func (g *group) vacuum(n int64) error {
 	rows, err := g.tx.Query(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", n))
 	if err != nil {
@@ -138,9 +137,9 @@ func (g *group) vacuum(n int64) error {
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-// cut moves the WAL into the file after pages were given back: only that makes the
-// file smaller, and without further writes nothing else would.
-func (s *Store) cut(ctx context.Context) error {
+// truncate moves the WAL into the file after pages were returned: only that makes the file
+// smaller, and without further writes nothing else would.
+func (s *Store) truncate(ctx context.Context) error {
 	if !s.shrunk {
 		return nil
 	}
@@ -148,5 +147,5 @@ func (s *Store) cut(ctx context.Context) error {
 	if err == nil {
 		s.shrunk = false
 	}
-	return s.coded("cut the data file", err)
+	return s.coded("truncate the data file", err)
 }

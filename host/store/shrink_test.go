@@ -41,8 +41,8 @@ func sizeOf(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// TestFileShrinks trims a log of 8 MB: the running store gives the pages back,
-// but for those that the next events will need.
+// TestFileShrinks trims a log of 8 MB: the running store returns the free pages,
+// except those that the next events will need.
 func TestFileShrinks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
@@ -92,8 +92,8 @@ func TestSurplusPages(t *testing.T) {
 	}
 }
 
-// oldStore makes a file as a version without incremental vacuum has made it, with
-// an event and free pages.
+// oldStore creates a file as a version without incremental vacuum did, with an event
+// and free pages.
 func oldStore(t *testing.T, path string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -110,7 +110,7 @@ func oldStore(t *testing.T, path string) {
 	}
 }
 
-// TestOldFileIsRewrittenOnce has one that is small.
+// TestOldFileIsRewrittenOnce opens a small one.
 func TestOldFileIsRewrittenOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	oldStore(t, path)
@@ -131,7 +131,7 @@ func TestOldFileIsRewrittenOnce(t *testing.T) {
 	}
 }
 
-// TestCompact rewrites a file that could give pages back by itself, at once.
+// TestCompact rewrites a file at once that could return its pages step by step.
 func TestCompact(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})

@@ -8,14 +8,14 @@ import (
 	"github.com/berth-host/berth/host/store/logread"
 )
 
-// size is how much the log holds. The file has the same in log_size, changed in
-// the transactions that change the log.
+// size is the size of the log. The file has the same in log_size, changed in the
+// transactions that change the log.
 type size struct{ events, bytes int64 }
 
-// SetMaxBytes changes Config.MaxBytes. What is there already stays.
+// SetMaxBytes changes Config.MaxBytes. Events that are stored already remain.
 func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
 
-// room asks whether publishers may have so many bytes more.
+// admit checks whether publishers may append so many bytes more.
 func (g *group) admit(bytes int64) error {
 	limit := g.s.max.Load()
 	if used := g.s.size.bytes + g.added; limit > 0 && bytes > 0 && used+bytes > limit {
@@ -24,8 +24,8 @@ func (g *group) admit(bytes int64) error {
 	return nil
 }
 
-// account counts the write, and what it adds to the log. A group that changed
-// nothing is no write, and its commit needs no flush.
+// account counts the write, and the events it appends. A group that changed nothing is
+// no write, and its commit needs no flush.
 func (g *group) account() error {
 	g.size, g.writes = g.s.size, g.s.writes
 	if !g.changed {
@@ -45,14 +45,14 @@ func (g *group) account() error {
 	return nil
 }
 
-// mark and reset undo what a savepoint undoes in the file.
+// mark and reset undo the effects of a rolled back savepoint on the group.
 func (g *group) mark() group {
 	return group{seq: g.seq, added: g.added, records: g.records}
 }
 
 func (g *group) reset(to group) { g.seq, g.added, g.records = to.seq, to.added, to.records }
 
-// Status returns how much the log holds.
+// Status returns the size of the log.
 func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 	const doing = "read the log's size"
 	st := event.LogStatus{MaxBytes: s.max.Load()}

@@ -9,17 +9,17 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// maxSkip bounds how many Seqs one call skips.
+// maxSkip is the maximum number of Seqs that one call skips.
 const maxSkip = 100_000
 
-// Skip passes over events that cannot be read, from one Seq to another, both
-// included: nobody gets them any more, unless they can be read again. For every
-// handler that has not had such an event, or has it open, a dead delivery is
-// recorded, which cannot be redriven. It is durable when it returns.
+// Skip makes readers pass over unreadable events from one Seq to another, both
+// included, as long as they cannot be read. For every handler that has not had such an
+// event, or has it open, it records a dead delivery, which cannot be redriven. It is
+// durable when it returns.
 //
-// fault.Conflict: one of the events can be read. fault.NotFound: none of them is
-// in the log. fault.Invalid: a range that is none, or has more than 100,000 Seqs.
-// Skipping what was skipped changes nothing.
+// fault.Conflict: one of the events can be read. fault.NotFound: none of them is in
+// the log. fault.Invalid: the range is empty, or has more than 100,000 Seqs. Skipping
+// a range again changes nothing.
 func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
 	const doing = "skip events"
 	switch {
@@ -55,12 +55,12 @@ func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error
 	if err := s.submit(ctx, doing, o); err != nil {
 		return event.Skipped{}, err
 	}
-	s.log.Warn("events that cannot be read were skipped by an operator", "from_seq", from, "to_seq", to, "unreadable", len(bad), "handlers", done.Handlers)
+	s.log.Warn("unreadable events skipped by an operator", "from_seq", from, "to_seq", to, "unreadable", len(bad), "handlers", done.Handlers)
 	return done, nil
 }
 
-// skip notes the range, and the outcome of each of its events for each handler that
-// has not had it.
+// skip records the range, and a dead delivery of each of its events for each handler
+// that has not had it.
 func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []string, err error) {
 	t := &g.s.write
 	if _, err := g.exec(t.skip, datafile.Seq(from), datafile.Seq(to), now.UnixNano()); err != nil {
@@ -81,7 +81,7 @@ func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []s
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	for _, seq := range bad { // what is dead already cannot be shown or redriven either
+	for _, seq := range bad { // without the event a dead letter cannot be shown or redriven
 		if _, err := g.exec(t.purgeSeq, datafile.Seq(seq)); err != nil {
 			return nil, err
 		}

@@ -24,10 +24,10 @@ type Config struct {
 	// parse them. Required.
 	Window Window
 
-	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: Append
-	// and Write that would go over it are fault.Exhausted with a RetryAfter until
-	// events are trimmed. Children are exempt, or no handler could settle what
-	// makes room. 0 is no bound. SetMaxBytes changes it.
+	// MaxBytes bounds the log, in bytes as event.Event.Size counts them: an Append or
+	// Write that would exceed it is fault.Exhausted with a RetryAfter until events are
+	// trimmed. Children are exempt, since handlers must be able to finish events for
+	// any to be trimmed. 0 is no bound. SetMaxBytes changes it.
 	MaxBytes int64
 
 	// KVBytes bounds the key-value state of one plugin: keys, values and 128
@@ -35,17 +35,17 @@ type Config struct {
 	KVBytes int64
 
 	// Evidence names files beside the data file that exist only after a store was
-	// used: with one of them, a missing or empty data file is refused.
+	// used: when one of them exists, Open refuses a missing or empty data file.
 	Evidence []string
-	// AcceptDataLoss opens a data file that lacks acknowledged writes, or makes a
-	// new one in the place of one that is missing, and logs what is lost as an error.
+	// AcceptDataLoss opens a data file that lacks acknowledged writes, or creates a
+	// missing one again, and logs the loss as an error.
 	AcceptDataLoss bool
 
-	// Compact rewrites the file at Open, so that it has no free pages and becomes
-	// smaller by itself from then on. It takes as much free disk space again.
+	// Compact rewrites the file at Open, so that it has no free pages and shrinks by
+	// itself from then on. It needs as much free disk space again.
 	Compact bool
 
-	Now func() time.Time // the clock, for when events were appended; nil is time.Now
+	Now func() time.Time // the clock for the time of an append; nil is time.Now
 }
 
 // Window is the memory of the newest events that the store fills; see bus.Window.

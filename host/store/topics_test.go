@@ -12,9 +12,8 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// TestListsAgainstAScan compares lists by type and subject with a scan of
-// everything, across stretches, restarts, failed commits, trims, and stretches
-// that have no summary.
+// TestListsAgainstAScan compares lists by type and subject with a scan of the whole
+// log, across blocks, restarts, failed commits, trims, and blocks without a summary.
 func TestListsAgainstAScan(t *testing.T) {
 	ctx := t.Context()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -43,12 +42,12 @@ func TestListsAgainstAScan(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		armed.Store(round%5 == 4) // the answer of this commit is lost, not the commit
+		armed.Store(round%5 == 4) // the result of this commit is lost, not the commit
 		if _, err := s.Append(ctx, events); err != nil != (round%5 == 4) {
 			t.Fatal(err)
 		}
 		switch round % 4 {
-		case 1: // as a crash would: what the summary was to be is read back
+		case 1: // the topics of the newest block are read back, as after a crash
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -101,6 +100,6 @@ func TestListsAgainstAScan(t *testing.T) {
 	}
 	var count int
 	if err := s.reader.QueryRow(`SELECT count(*) FROM stretches`).Scan(&count); err != nil || count < 1 {
-		t.Errorf("there are %d summaries, %v: nothing of this was about them", count, err)
+		t.Errorf("there are %d summaries, %v: the test covered no summary", count, err)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// frozen is a store whose writer stands still after the commit of a group and
-// before anybody was told. flushed is how long the WAL was when the group before
+// frozen returns a store whose writer is blocked after the commit of a group and
+// before its callers return. flushed is the length of the WAL when the group before
 // was acknowledged.
 func frozen(t *testing.T, groups, each int) (path string, flushed int64, acknowledged, unanswered []string) {
 	t.Helper()
@@ -71,8 +71,9 @@ func frozen(t *testing.T, groups, each int) (path string, flushed int64, acknowl
 	return path, flushed, acknowledged, unanswered
 }
 
-// opened writes the files of a crash elsewhere, opens them, and returns the keys
-// that are there. The watermark is among them: it must not be ahead of the WAL.
+// opened writes the files of a crash to another directory, opens them, and returns the
+// keys of the events. The watermark is among the files: it must not be ahead of the
+// WAL.
 func opened(t *testing.T, db, wal, watermark []byte) map[string]bool {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "berth.db")
@@ -125,9 +126,9 @@ func mustRead(t *testing.T, path string) []byte {
 	return content
 }
 
-// TestTornTail is a power failure during the last group's write: its part of the
-// WAL is cut, or filled with rubbish, at any place. What was acknowledged before
-// is there, and the last group whole or not at all.
+// TestTornTail is a power failure during the last group's write: its part of the WAL
+// is truncated at any position, or filled with garbage. Events acknowledged before are
+// there, and the last group is complete or missing.
 func TestTornTail(t *testing.T) {
 	path, flushed, acknowledged, unanswered := frozen(t, 6, 20)
 	db, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+datafile.WatermarkSuffix)
@@ -136,9 +137,9 @@ func TestTornTail(t *testing.T) {
 	}
 	whole, none := 0, 0
 	for cut := len(wal); cut >= int(flushed); cut -= max(1, (len(wal)-int(flushed))/11) {
-		for _, rubbish := range []bool{false, true} {
+		for _, garbage := range []bool{false, true} {
 			torn := wal[:cut:cut]
-			if rubbish {
+			if garbage {
 				torn = append(torn, bytes.Repeat([]byte{0xa5}, len(wal)-cut)...)
 			}
 			got := opened(t, db, torn, watermark)
@@ -164,12 +165,12 @@ func TestTornTail(t *testing.T) {
 		}
 	}
 	if whole == 0 || none == 0 {
-		t.Errorf("the last group was there %d times and missing %d times: the cuts missed it", whole, none)
+		t.Errorf("the last group was complete %d times and missing %d times, want both", whole, none)
 	}
 }
 
-// TestTornCheckpoint is a power failure while the WAL is being copied into the
-// file: any of its pages may be old or new, as long as the WAL is there.
+// TestTornCheckpoint is a power failure while the WAL is being copied into the file:
+// each of its pages may be old or new, as long as the WAL is there.
 func TestTornCheckpoint(t *testing.T) {
 	path, _, acknowledged, unanswered := frozen(t, 8, 30)
 	before, wal, watermark := mustRead(t, path), mustRead(t, path+"-wal"), mustRead(t, path+datafile.WatermarkSuffix)

@@ -41,22 +41,21 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-// trimStep is how many events one group looks at, at most.
+// trimStep is the maximum number of events that one group examines.
 const trimStep = 512
 
-// Trim removes the events below before, with their deliveries, oldest first,
-// and answers how many events it removed. An event stays, with all its
-// deliveries, as long as one of these is a dead letter or is not final. Besides
-// that it asks nobody: the caller knows which events are still wanted. Keys of
-// removed events can be used again; their Seqs are not. On an error, what was
-// removed until then stays removed. Trim also mends times of the future; see restamp.
-// It goes in small transactions and pauses between them, so that publishers do not
-// wait for a long trim; see pace.
+// Trim removes the events below before, with their deliveries, oldest first, and
+// returns the number of removed events. An event stays, with all its deliveries, as
+// long as one of these is a dead letter or is not final. Trim applies no other rule:
+// the caller knows which events are still needed. Keys of removed events can be used
+// again; their Seqs are not. On an error, the events removed so far stay removed. Trim
+// also replaces future timestamps; see restamp. It runs in small transactions with
+// pauses between them, so that publishers do not wait for a long trim; see pace.
 //
-// Every event is looked at once. The mark "trimmed" says how far that went:
-// what is left up to there are leftovers, each with something that keeps it.
-// When that ends, the event's Seq goes into the table released in the same
-// transaction, and the next Trim looks at it again.
+// Every event is examined once. The mark "trimmed" is the position reached: the events
+// that remain up to there are leftovers, each with a delivery that keeps it. When the
+// last such delivery ends, the same transaction adds the event's Seq to the table
+// released, and the next Trim examines it again.
 func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) {
 	if err := s.restamp(ctx); err != nil {
 		return 0, err
@@ -64,21 +63,21 @@ func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) 
 	p := newPace(trimStep)
 	for {
 		step := p.step
-		var looked, removed int64
+		var examined, removed int64
 		err := s.paced(ctx, "trim the log", p, func(g *group) error {
 			freedOf, freed, err := g.trimReleased(before, step)
 			if err != nil {
 				return err
 			}
 			sweptOf, swept, err := g.sweep(before, step)
-			looked, removed = max(freedOf, sweptOf), freed+swept
+			examined, removed = max(freedOf, sweptOf), freed+swept
 			return err
 		})
 		if err != nil {
 			return total, err
 		}
 		total += int(removed)
-		if looked < int64(step) {
+		if examined < int64(step) {
 			return total, nil
 		}
 		if err := s.pause(ctx, "trim the log", p); err != nil {
@@ -87,12 +86,12 @@ func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) 
 	}
 }
 
-// trimReleased removes leftovers that nothing keeps any more, and answers how
-// many it looked at and removed.
-func (g *group) trimReleased(before uint64, step int) (looked, removed int64, err error) {
+// trimReleased removes leftovers that no delivery keeps any more, and returns the
+// numbers of examined and removed events.
+func (g *group) trimReleased(before uint64, step int) (examined, removed int64, err error) {
 	t := &g.s.trim
 	var edge int64
-	if err := g.queryRow(t.releasedEdge, datafile.Seq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
+	if err := g.queryRow(t.releasedEdge, datafile.Seq(before), step).Scan(&examined, &edge); err != nil || examined == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
@@ -106,14 +105,14 @@ func (g *group) trimReleased(before uint64, step int) (looked, removed int64, er
 	}
 	_, err = g.exec(t.clearQueue, edge)
 	g.removed = true
-	return looked, removed, err
+	return examined, removed, err
 }
 
-// sweep goes on from the mark, and answers like trimReleased.
-func (g *group) sweep(before uint64, step int) (looked, removed int64, err error) {
+// sweep continues from the mark, and returns the same as trimReleased.
+func (g *group) sweep(before uint64, step int) (examined, removed int64, err error) {
 	t := &g.s.trim
 	from, edge := datafile.Seq(g.trimmedTo()), int64(0)
-	if err := g.queryRow(t.edge, from, datafile.Seq(before), step).Scan(&looked, &edge); err != nil || looked == 0 {
+	if err := g.queryRow(t.edge, from, datafile.Seq(before), step).Scan(&examined, &edge); err != nil || examined == 0 {
 		return 0, 0, err
 	}
 	if removed, err = g.exec(t.events, from, edge); err != nil {
@@ -129,10 +128,10 @@ func (g *group) sweep(before uint64, step int) (looked, removed int64, err error
 		return 0, 0, err
 	}
 	g.trimmed, g.removed = max(g.trimmed, uint64(edge)+1), true
-	return looked, removed, nil
+	return examined, removed, nil
 }
 
-// trimmedTo is the mark "trimmed", as this group sees it.
+// trimmedTo returns the mark "trimmed", as this group sees it.
 func (g *group) trimmedTo() uint64 {
 	if g.trimmed > 0 {
 		return max(g.s.trimmed.Load(), g.trimmed-1)
@@ -140,8 +139,8 @@ func (g *group) trimmedTo() uint64 {
 	return g.s.trimmed.Load()
 }
 
-// leftover is asked before a delivery at or below the mark is stored: whether
-// its event is there. When the delivery is ok, the event may be free to go.
+// leftover reports whether the event of a delivery at or below the mark exists. Call
+// it before storing the delivery: an event whose delivery becomes ok may be released.
 func (g *group) leftover(d *event.Delivery) (there bool, err error) {
 	if err := g.queryRow(g.s.trim.there, datafile.Seq(d.Seq)).Scan(&there); err != nil || !there {
 		return false, err

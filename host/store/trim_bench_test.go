@@ -11,9 +11,9 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// BenchmarkPublishDuringTrim trims a large log, with a delivery of each event,
-// while one publisher appends an event at a time, and reports how long the
-// publisher waited, and how many events a second were trimmed.
+// BenchmarkPublishDuringTrim trims a large log, with a delivery of each event, while
+// one publisher appends an event at a time, and reports the publisher's latency and
+// the events trimmed per second.
 func BenchmarkPublishDuringTrim(b *testing.B) {
 	const events, batch = 200_000, 500
 	ctx := b.Context()

@@ -12,36 +12,19 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// TestWatermarkIsNeverAhead compares the watermark with the store at each step of
-// a write that fails, and of one whose answer is lost.
+// TestWatermarkIsNeverAhead compares the watermark with the store at each step of a
+// write that fails, and of one whose result is lost.
 func TestWatermarkIsNeverAhead(t *testing.T) {
-	for _, step := range []string{"begin", "in an operation", "commit", "committed"} {
-		t.Run(step, func(t *testing.T) {
+	for _, tt := range faultSteps {
+		t.Run(tt.step, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "berth.db")
-			var s *Store
-			armed := false
-			trip := func() error {
-				if !armed {
-					return nil
-				}
-				armed = false
+			var armed trigger
+			armed.seen = func() {
 				if p, _, err := datafile.ReadWatermark(path); err != nil || p.Seq != 1 || p.Writes != 1 {
 					t.Errorf("during the write: got %+v, %v, want event 1", p, err)
 				}
-				return errInjected
 			}
-			var f faults
-			switch step {
-			case "begin":
-				f.begin = trip
-			case "in an operation":
-				f.inOp = trip
-			case "commit":
-				f.commit = trip
-			case "committed":
-				f.committed = trip
-			}
-			s, err := open(t.Context(), Config{Window: newWindow(), Path: path}, f)
+			s, err := open(t.Context(), Config{Window: newWindow(), Path: path}, armed.at(tt.step))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +36,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 			if err := appendOne("1"); err != nil {
 				t.Fatal(err)
 			}
-			armed = true
+			armed.fail(1)
 			if err := appendOne("2"); err == nil {
 				t.Fatal("the fault did not happen")
 			}
@@ -72,7 +55,7 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 	}
 }
 
-// TestGroupWithoutChangeIsNoWrite has duplicates and refused writes: their commit
+// TestGroupWithoutChangeIsNoWrite commits duplicates and refused writes: their commit
 // needs no flush.
 func TestGroupWithoutChangeIsNoWrite(t *testing.T) {
 	ctx := t.Context()
@@ -99,8 +82,8 @@ func TestGroupWithoutChangeIsNoWrite(t *testing.T) {
 	}
 }
 
-// TestWatermarkThatCannotBeWritten fails no write, says so once, and is made again.
-func TestWatermarkThatCannotBeWritten(t *testing.T) {
+// TestUnwritableWatermarkFailsNoWrite checks that it is logged once, and created again.
+func TestUnwritableWatermarkFailsNoWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	if err := os.Mkdir(path+datafile.WatermarkSuffix, 0o700); err != nil {
 		t.Fatal(err)
@@ -126,15 +109,15 @@ func TestWatermarkThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := strings.Count(logged.String(), "watermark not written"); n != 1 {
-		t.Errorf("it was said %d times:\n%s", n, &logged)
+		t.Errorf("logged %d times:\n%s", n, &logged)
 	}
 	if !strings.Contains(logged.String(), "watermark written again") {
-		t.Errorf("that it is written again was not said:\n%s", &logged)
+		t.Errorf("the recovery was not logged:\n%s", &logged)
 	}
 }
 
-// TestWatermarkIsMadeAgain deletes and replaces the watermark of a running store.
-func TestWatermarkIsMadeAgain(t *testing.T) {
+// TestWatermarkIsCreatedAgain deletes and replaces the watermark of a running store.
+func TestWatermarkIsCreatedAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
 	if err != nil {

@@ -90,7 +90,7 @@ func TestWriteIsBothOrNeither(t *testing.T) {
 			if all := logtest.ReadAll(t, s, 1, 100); len(all) != events {
 				t.Errorf("the log has %d events, want %d", len(all), events)
 			}
-			// Neither is the writer any worse for it.
+			// The writer works as before.
 			if _, err := s.Append(ctx, logtest.Numbered(t, "after", 1)); err != nil {
 				t.Error(err)
 			}
@@ -98,7 +98,7 @@ func TestWriteIsBothOrNeither(t *testing.T) {
 	}
 }
 
-// TestWritesOfOneGroup races writes that fail with others: each has its own fate.
+// TestWritesOfOneGroup races writes that fail with others: each gets its own result.
 func TestWritesOfOneGroup(t *testing.T) {
 	s := open(t, store.Config{})
 	ctx := t.Context()
@@ -215,7 +215,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, fault.Internal, "is damaged or not a database"},
-		{"somebody else's database", func(t *testing.T, path string) {
+		{"another program's database", func(t *testing.T, path string) {
 			sqlFile(t, path, `CREATE TABLE mine (x)`)
 		}, fault.Invalid, "not one of Berth's"},
 		{"a newer version", func(t *testing.T, path string) {

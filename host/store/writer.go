@@ -16,12 +16,11 @@ import (
 
 // op is one caller's write.
 type op struct {
-	// run does the write. It sets err for what is wrong with this write alone;
-	// it then has changed nothing, unless isolated. It returns what is wrong
-	// with the file, which ends the group.
+	// run does the write. It sets err when this write alone fails; then it has changed
+	// nothing, unless isolated. It returns an error of the file, which ends the group.
 	run      func(g *group) error
-	isolated bool // runs in a savepoint of its own, undone when err is set
-	alone    bool // is a group of its own
+	isolated bool // runs in a savepoint of its own, rolled back when err is set
+	alone    bool // forms a group of its own
 	// A write that only appends has these instead of run, so that neighbours in
 	// the group are inserted together.
 	append   []insertion
@@ -33,7 +32,7 @@ type op struct {
 
 	state atomic.Int32 // queued, then taken or withdrawn
 	err   error
-	done  chan struct{} // closed when err is set and the group's fate is known
+	done  chan struct{} // closed when the group is committed or has failed
 }
 
 const (
@@ -44,8 +43,8 @@ const (
 
 // faults makes the writer fail on purpose, for tests. A nil function does not.
 type faults struct {
-	begin, inOp, commit func() error // before the step: what was done is undone
-	committed           func() error // after the commit, as if its answer was lost
+	begin, inOp, commit func() error // before the step: the transaction is rolled back
+	committed           func() error // after the commit, as if its result was lost
 }
 
 func (f faults) at(step func() error) error {
@@ -55,10 +54,10 @@ func (f faults) at(step func() error) error {
 	return step()
 }
 
-// submit queues a write and waits for its fate. When ctx ends first and the
-// writer has not taken the write yet, it is withdrawn and never runs; when the
-// writer has, its real result is waited for: a group takes milliseconds, and the
-// caller's memory is in use until then.
+// submit queues a write and waits for its result. When ctx ends before the writer has
+// taken the write, it is withdrawn and never runs; afterwards submit waits for the
+// result: a group takes milliseconds, and the writer uses the caller's memory until
+// then.
 func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 	o.done = make(chan struct{})
 	if err := ctx.Err(); err != nil {
@@ -68,7 +67,7 @@ func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 		return s.coded(doing, errClosed())
 	}
 	select {
-	case s.ops <- o: // there is room, but for a gathered
+	case s.ops <- o: // the queue is rarely full
 	default:
 		select {
 		case s.ops <- o:
@@ -79,9 +78,8 @@ func (s *Store) submit(ctx context.Context, doing string, o *op) error {
 		}
 	}
 	s.notifyWriter()
-	// The writer fails what is queued when it has closed stopped; what may have
-	// come later fails itself. So nobody need wait for that channel, which all
-	// callers would have to lock.
+	// After closing stopped the writer fails the queued operations; later ones fail
+	// here. So callers need not wait for that channel, which all of them would lock.
 	select {
 	case <-s.stopped:
 		if o.state.CompareAndSwap(queued, withdrawn) {
@@ -106,26 +104,26 @@ type group struct {
 	tx  *sql.Tx
 	ops []*op
 
-	// What the commit makes visible.
-	seq       uint64 // the highest given so far
+	// Published by the commit.
+	seq       uint64 // the highest assigned so far
 	added     int64  // bytes of records
 	size      size   // of the log; set before the commit
 	writes    uint64 // of the store; set before the commit
 	changed   bool   // the group has changed something
 	at        int64  // unix ns, the time of this group's events
 	records   []event.Record
-	trimmed   uint64                  // events below this were removed, but for leftovers
+	trimmed   uint64                  // events below this were removed, except leftovers
 	removed   bool                    // events were removed
 	restamped bool                    // at is before the time of the last group
 	bound     map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
 }
 
-// writeGroup runs the operations in one transaction and tells each its fate.
+// writeGroup runs the operations in one transaction and reports each its result.
 func (s *Store) writeGroup(ops []*op) {
 	began := time.Now()
 	g := &group{s: s, ops: ops}
 	err := s.file.Detached()
-	if err != nil { // it may be over
+	if err != nil { // the file may have its name again
 		err = s.file.Check()
 	}
 	if err == nil {
@@ -133,20 +131,20 @@ func (s *Store) writeGroup(ops []*op) {
 		s.noteDamage(g, err)
 	}
 	if err != nil {
-		s.stale = true // the commit may have happened all the same
+		s.stale = true // the commit may have succeeded nevertheless
 		for _, o := range ops {
 			o.err = err
 		}
 		if err := s.refresh(); err != nil {
-			s.log.Warn("the end of the log could not be read back after a failed write; the next write tries again", "error", err)
+			s.log.Warn("end of the log not read after a failed write; the next write retries", "error", err)
 		}
 	} else {
 		s.publish(g)
 		if g.changed {
-			s.file.Acknowledge(s.position()) // before the callers know
+			s.file.Acknowledge(s.position()) // before the callers return
 		}
 	}
-	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers are back
+	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers return
 	for _, o := range ops {
 		close(o.done)
 	}
@@ -166,7 +164,7 @@ func (g *group) run() error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; else the file's own error is the one to tell
+	defer tx.Rollback() //nolint:errcheck // does nothing after the commit; otherwise the file's own error is returned
 	g.tx, g.seq = tx, s.last()
 	g.at = max(s.now().UnixNano(), s.appended)
 	for ops := g.ops; len(ops) > 0; {
@@ -188,14 +186,14 @@ func (g *group) run() error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if err := s.file.CheckCommit(); err != nil { // what was committed to a deleted file is not kept
+	if err := s.file.CheckCommit(); err != nil { // a commit to a deleted file is lost
 		return err
 	}
 	return s.fail.at(s.fail.committed)
 }
 
-// runSome runs the first operation of rest, or all the appends it begins with,
-// and answers how many that were.
+// runNext runs the first operation, or all the appends before the next other
+// operation, and returns their number.
 func (g *group) runNext(ops []*op) (n int, err error) {
 	o := ops[0]
 	switch {
@@ -215,7 +213,7 @@ func (g *group) runNext(ops []*op) (n int, err error) {
 	receipts, err := g.append(batch)
 	clear(batch)
 	if g.s.batch = batch; cap(batch) > 2*maxGroupEvents {
-		g.s.batch = nil // one large call is no measure
+		g.s.batch = nil // free the buffer of a single large call
 	}
 	if err != nil {
 		return n, err
@@ -230,7 +228,7 @@ func (g *group) runNext(ops []*op) (n int, err error) {
 	return n, nil
 }
 
-// inSavepoint runs an operation so that it can be undone alone.
+// inSavepoint runs an operation that can be rolled back alone.
 func (g *group) inSavepoint(o *op) error {
 	if _, err := g.tx.Exec("SAVEPOINT op"); err != nil {
 		return err
@@ -248,7 +246,7 @@ func (g *group) inSavepoint(o *op) error {
 		}
 		g.reset(before)
 	} else {
-		g.changed = true // by the caller's function, for all the store knows
+		g.changed = true // possibly, by the caller's function
 	}
 	_, err := g.tx.Exec("RELEASE op")
 	return err
@@ -281,7 +279,7 @@ func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
 	return b
 }
 
-// publish makes a committed group visible to readers, before its callers are told.
+// publish makes a committed group visible to readers, before its callers return.
 func (s *Store) publish(g *group) {
 	s.size, s.writes = g.size, g.writes
 	if g.trimmed > 0 {
@@ -297,13 +295,13 @@ func (s *Store) publish(g *group) {
 	s.window.Add(g.records)
 }
 
-// position is how far the store has come. Only the writer may ask.
+// position returns the progress of the store. Only the writer may call it.
 func (s *Store) position() datafile.Position {
 	return datafile.Position{Store: s.id, Seq: s.last(), Writes: s.writes}
 }
 
-// refresh reads the end of the log from the file: at the start, and after a
-// group whose commit may or may not have happened.
+// refresh reads the end of the log from the file: at the start, and after a group
+// whose commit may or may not have succeeded.
 func (s *Store) refresh() error {
 	ctx, cancel := context.WithTimeout(context.Background(), datafile.BusyTimeout+time.Second)
 	defer cancel()
@@ -327,8 +325,8 @@ func (s *Store) refresh() error {
 	return nil
 }
 
-// protect runs a caller's function on the writer goroutine: its panic is its
-// own failure, not the host's.
+// protect runs a caller's function on the writer goroutine: a panic fails that call,
+// not the host.
 func protect(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

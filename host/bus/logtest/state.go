@@ -244,28 +244,31 @@ func closing(t *testing.T, s bus.Engine) {
 		t.Fatal(err)
 	}
 	calls := map[string]func() error{
-		"Append":         func() error { _, err := s.Append(ctx, Numbered(t, "k", 1)); return err },
-		"Read":           func() error { _, err := s.Read(ctx, 1, 1); return err },
-		"Wait":           func() error { return s.Wait(ctx, 1) },
-		"Trim":           func() error { _, err := s.Trim(ctx, 5); return err },
-		"Cursors":        func() error { _, err := s.Cursors(ctx); return err },
-		"Status":         func() error { _, err := s.Status(ctx); return err },
-		"Cursor":         func() error { _, _, err := s.Cursor(ctx, "x"); return err },
-		"SetCursor":      func() error { return s.SetCursor(ctx, event.Cursor{Name: "x"}) },
-		"Event":          func() error { _, err := s.Event(ctx, "x"); return err },
-		"Events":         func() error { _, err := s.Events(ctx, event.Query{Limit: 1}); return err },
-		"SeqAt":          func() error { _, err := s.SeqAt(ctx, time.Now()); return err },
-		"LoadBacklog":    func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
-		"SaveDeliveries": func() error { _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "a"}}, nil); return err },
-		"Deliveries":     func() error { _, err := s.Deliveries(ctx, 1); return err },
-		"DeadCounts":     func() error { _, err := s.DeadCounts(ctx); return err },
-		"DeadLetters":    func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },
-		"Redrive":        func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },
-		"Purge":          func() error { _, err := s.Purge(ctx, event.DeadFilter{}); return err },
-		"Redriven":       func() error { _, err := s.Redriven(ctx, "x", 0, 1); return err },
-		"CountRedriven":  func() error { _, err := s.CountRedriven(ctx, "x", 0, 1); return err },
-		"StartReplay":    func() error { return s.StartReplay(ctx, "x", 1, 1, time.Now()) },
-		"ForgetHandler":  func() error { return s.ForgetHandler(ctx, "x") },
+		"Append":      func() error { _, err := s.Append(ctx, Numbered(t, "k", 1)); return err },
+		"Read":        func() error { _, err := s.Read(ctx, 1, 1); return err },
+		"Wait":        func() error { return s.Wait(ctx, 1) },
+		"Trim":        func() error { _, err := s.Trim(ctx, 5); return err },
+		"Cursors":     func() error { _, err := s.Cursors(ctx); return err },
+		"Status":      func() error { _, err := s.Status(ctx); return err },
+		"Cursor":      func() error { _, _, err := s.Cursor(ctx, "x"); return err },
+		"SetCursor":   func() error { return s.SetCursor(ctx, event.Cursor{Name: "x"}) },
+		"Event":       func() error { _, err := s.Event(ctx, "x"); return err },
+		"Events":      func() error { _, err := s.Events(ctx, event.Query{Limit: 1}); return err },
+		"SeqAt":       func() error { _, err := s.SeqAt(ctx, time.Now()); return err },
+		"LoadBacklog": func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
+		"SaveDeliveries": func() error {
+			_, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "a"}}, nil)
+			return err
+		},
+		"Deliveries":    func() error { _, err := s.Deliveries(ctx, 1); return err },
+		"DeadCounts":    func() error { _, err := s.DeadCounts(ctx); return err },
+		"DeadLetters":   func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },
+		"Redrive":       func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },
+		"Purge":         func() error { _, err := s.Purge(ctx, event.DeadFilter{}); return err },
+		"Redriven":      func() error { _, err := s.Redriven(ctx, "x", 0, 1); return err },
+		"CountRedriven": func() error { _, err := s.CountRedriven(ctx, "x", 0, 1); return err },
+		"StartReplay":   func() error { return s.StartReplay(ctx, "x", 1, 1, time.Now()) },
+		"ForgetHandler": func() error { return s.ForgetHandler(ctx, "x") },
 	}
 	for name, call := range calls {
 		wantCode(t, name+" after Close", call(), fault.Unavailable)

@@ -71,9 +71,9 @@ func diskFull(doing string, err error) error {
 	return fault.New(fault.Exhausted, "%s: the disk is full: nothing was written; free some space: %w", doing, err)
 }
 
-// lacksCapacity reports whether the file's disk has no room or no inodes left, or this
-// process's limit on the size of files (ulimit -f) is reached. SQLite answers some failures
-// to grow its files with a plain I/O error.
+// lacksCapacity reports whether the file's disk has no free space or no inodes, or this
+// process's limit on the size of files (ulimit -f) is reached. SQLite returns a plain I/O
+// error when it cannot grow some of its files.
 func lacksCapacity(path string) bool {
 	const page = 64 << 10 // what one growth of the shared-memory file may take, rounded up
 	var limit unix.Rlimit

@@ -19,7 +19,7 @@ func TestWatermarkRecord(t *testing.T) {
 			t.Errorf("%+v: got %+v, %v", p, got, err)
 		}
 		if len(text) != watermarkSize {
-			t.Errorf("%+v: %d bytes, want %d: an overwrite would leave some of the one before", p, len(text), watermarkSize)
+			t.Errorf("%+v: %d bytes, want %d: an overwrite would leave a part of the record before", p, len(text), watermarkSize)
 		}
 	}
 }

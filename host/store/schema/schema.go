@@ -27,10 +27,9 @@ func Latest() int { return len(migrations) }
 // has had. Times are unix nanoseconds.
 var migrations = [...]string{
 	// 1: the event log. A Seq is never used twice, also when the log has been
-	// trimmed to nothing: marks keeps the highest that was trimmed ("trimmed").
-	// events_by_topic is cut into stretches of 256 Seqs, so that an insert
-	// touches the few pages of the newest stretch and not one anywhere in the
-	// index; see Events.
+	// trimmed to nothing: marks has the highest that was trimmed ("trimmed").
+	// events_by_topic is divided into blocks of 256 Seqs, so that an insert changes
+	// the few pages of the newest block and not one anywhere in the index.
 	`CREATE TABLE events (
 		seq INTEGER PRIMARY KEY,
 		event_id TEXT, -- NULL when it is the idempotency key
@@ -100,9 +99,9 @@ var migrations = [...]string{
 	CREATE INDEX orders_by_customer ON orders(customer_id);`,
 
 	// 5: dead letters and replays. A dead delivery is a dead letter until it is
-	// purged. deliveries_kept has what keeps an event in the log beyond its time;
-	// released has the events below the mark "trimmed" that something kept and
-	// that may go now (see Trim). first_at is 0 when it is not known.
+	// purged. deliveries_kept has the deliveries that keep an event in the log beyond
+	// its time; released has the events below the mark "trimmed" that a delivery kept
+	// and that may be removed now (see Store.Trim). first_at is 0 when it is unknown.
 	`ALTER TABLE deliveries ADD COLUMN first_at INTEGER NOT NULL DEFAULT 0;
 	ALTER TABLE deliveries ADD COLUMN purged INTEGER NOT NULL DEFAULT 0;
 	DROP INDEX deliveries_dead;
@@ -119,11 +118,11 @@ var migrations = [...]string{
 		started_at INTEGER NOT NULL
 	) STRICT, WITHOUT ROWID;`,
 
-	// 6: the size of the log, and summaries in the place of the index by topic.
-	// The writer adds to log_size what it appends; what is deleted subtracts
-	// itself, however it is deleted. One event counts as event.Event.Size says. A
-	// row of stretches says which types and subjects a stretch of 256 Seqs may
-	// have; see topics.go. A stretch without one is searched.
+	// 6: the size of the log, and summaries in place of the index by topic. The writer
+	// adds appended events to log_size; a trigger subtracts deleted ones. The size of
+	// an event is event.Event.Size. A row of stretches has the types and subjects that
+	// a block of 256 Seqs may have; see logread/topics.go. A block without one is
+	// searched.
 	`DROP INDEX events_by_topic;
 	CREATE TABLE stretches (stretch INTEGER PRIMARY KEY, topics BLOB NOT NULL) STRICT;
 	CREATE TABLE log_size (id INTEGER PRIMARY KEY, events INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
@@ -134,8 +133,8 @@ var migrations = [...]string{
 			octet_length(OLD.idempotency_key) - octet_length(OLD.type) - octet_length(OLD.subject) - 64;
 	END;`,
 
-	// 7: an entry of a plugin's state counts 128 bytes (kvEntry) besides its key
-	// and value, for its row and its place in the index.
+	// 7: an entry of a plugin's state counts 128 bytes (kvEntry) besides its key and
+	// value, for its row and its index entry.
 	`DROP TRIGGER kv_insert;
 	DROP TRIGGER kv_delete;
 	DELETE FROM kv_usage;
@@ -148,13 +147,14 @@ var migrations = [...]string{
 		UPDATE kv_usage SET bytes = bytes - octet_length(OLD.key) - length(OLD.value) - 128 WHERE plugin = OLD.plugin;
 	END;`,
 
-	// 8: the store's id, which a copy keeps, and how many writes it has committed,
-	// for the watermark. log_size is the row that most writes change anyway.
+	// 8: the store's id, which a copy keeps, and the number of committed writes, for
+	// the watermark. log_size is the row that most writes change anyway.
 	`CREATE TABLE identity (store TEXT NOT NULL) STRICT;
 	INSERT INTO identity VALUES (lower(hex(randomblob(16))));
 	ALTER TABLE log_size ADD COLUMN writes INTEGER NOT NULL DEFAULT 0;`,
 
-	// 9: the Seqs at which reading passes over what cannot be read; both ends included.
+	// 9: the ranges of Seqs in which readers pass over unreadable events; both ends
+	// included.
 	`CREATE TABLE skipped (seq INTEGER PRIMARY KEY, until INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;`,
 }
 
