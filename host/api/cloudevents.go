@@ -53,7 +53,8 @@ func cloudEventFormat(r *http.Request) format {
 func (s *Server) publishCloudEvents(r *request, f format) (any, error) {
 	in := r.Request()
 	if f == otherFormat {
-		return nil, unsupported("is %q; CloudEvents are taken as %s, as %s (both in UTF-8) and in binary mode", problem.Short(in.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
+		return nil, unsupported("is %q; CloudEvents are taken as %s, as %s (both in UTF-8) and in binary mode",
+			problem.Short(in.Header.Get("Content-Type")), cloudevents.Structured, cloudevents.Batch)
 	}
 	r.fail(checkCoding(in))
 	if len(in.Header.Values("Idempotency-Key")) > 0 {

@@ -228,7 +228,8 @@ type Installer interface {
 	// Install fetches a module and makes a plugin of it.
 	Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error)
 	// Upgrade replaces an installed plugin by another version.
-	Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
+	Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error,
+		report func(wire.Progress)) (wire.Plugin, error)
 	// Rollback returns to a former version, "" for the previous one.
 	Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report func(wire.Progress)) (wire.Plugin, error)
 	// Uninstall removes a plugin, and what the host keeps for it; fault.NotFound. force: also

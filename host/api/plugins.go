@@ -112,7 +112,8 @@ func (s *Server) approve(r *request) (any, error) {
 	wanted := r.ifMatch()
 	if in.SHA256 == "" && !wanted.Named() {
 		r.fail(&problem.Refusal{Status: http.StatusPreconditionRequired, Err: &fault.Error{Code: fault.Precondition, Field: "If-Match",
-			Reason: "is required, or sha256 in the body: look at what the plugin asks for (GET " + pluginAt(name) + "), and send the ETag of that answer as If-Match"}})
+			Reason: "is required, or sha256 in the body: look at what the plugin asks for (GET " + pluginAt(name) +
+				"), and send the ETag of that answer as If-Match"}})
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -148,7 +149,8 @@ func pluginTag(p wire.Plugin) string {
 	p = whole(p)
 	decided := p.State
 	switch p.State {
-	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck, wire.Draining: // the capabilities have the missing grants
+	case wire.Discovered, wire.Vetting, wire.NeedsApproval, wire.Active, wire.BreakerOpen, wire.Stuck,
+		wire.Draining: // the capabilities have the missing grants
 		decided = wire.Active
 	}
 	parts := []any{p.Name, p.SHA256, p.Version, decided, p.Subscribes, p.Capabilities}

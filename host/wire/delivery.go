@@ -101,6 +101,6 @@ type LogReader struct {
 	OldestAt       *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
 	Open           uint64     `json:"open"`                            // read and not final: being delivered, waiting for a retry, or redriven
 	Dead           uint64     `json:"dead"`                            // dead letters
-	HistorySkipped uint64     `json:"history_skipped"`                 // successes that were not stored, since the host started
-	Lost           uint64     `json:"lost"`                            // events that bus.max_age removed before the handler read them, since the host started
+	HistorySkipped uint64     `json:"history_skipped"`                 // successes not stored, since the host started
+	Lost           uint64     `json:"lost"`                            // events removed unread by bus.max_age, since the host started
 }

@@ -177,7 +177,8 @@ func Named(err error) error {
 	}
 	name, ok := map[string]string{
 		"event_type": attrType, "metadata.source": attrSource, "metadata.idempotency_key": attrID, "metadata.subject": attrSubject,
-		"metadata.time": attrTime, "metadata.traceparent": traceParent, "metadata.correlation_id": correlation, "metadata.causation_id": causation,
+		"metadata.time": attrTime, "metadata.traceparent": traceParent, "metadata.correlation_id": correlation,
+		"metadata.causation_id": causation,
 	}[f.Field]
 	if !ok {
 		return err
@@ -253,7 +254,8 @@ func unknown(name string) error {
 	if name == "dataschema" {
 		return fault.Field(name, "is not stored with an event, and so it is refused; leave it out")
 	}
-	return fault.Field(short(name), "is an extension that events do not store; the supported ones are %s, %s, %s and %s", traceParent, traceState, correlation, causation)
+	return fault.Field(short(name), "is an extension that events do not store; the supported ones are %s, %s, %s and %s", traceParent,
+		traceState, correlation, causation)
 }
 
 // draftOf returns a draft of an event's attributes, without its data.

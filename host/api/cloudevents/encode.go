@@ -20,7 +20,8 @@ func Encode(ev *event.Event) ([]byte, error) {
 		return nil, fault.New(fault.Internal, "show event %s as a CloudEvent: the source %q is no URI-reference", ev.ID(), meta.Source)
 	}
 	// Not by the SDK's setters, which trim space.
-	attributes := &sdk.EventContextV1{ID: idOf(ev.ID(), meta), Source: *source, Type: string(ev.Type()), Time: &types.Timestamp{Time: meta.Time}}
+	attributes := &sdk.EventContextV1{ID: idOf(ev.ID(), meta), Source: *source, Type: string(ev.Type()),
+		Time: &types.Timestamp{Time: meta.Time}}
 	if strings.TrimSpace(meta.Subject) != "" { // CloudEvents treat white space as empty
 		attributes.Subject = &meta.Subject
 	}

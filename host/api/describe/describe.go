@@ -118,7 +118,8 @@ func ifMatchHeader(of string) openapi.Parameter {
 }
 
 func ifNoneMatchHeader() openapi.Parameter {
-	return openapi.Parameter{In: "header", Name: "If-None-Match", Description: "An ETag that the caller has: the answer is 304 if it is still so."}
+	return openapi.Parameter{In: "header", Name: "If-None-Match",
+		Description: "An ETag that the caller has: the answer is 304 if it is still so."}
 }
 
 func etagHeader(of string) openapi.Parameter {
@@ -138,17 +139,21 @@ func hostOperations() []openapi.Operation {
 			Answers:     answers(http.StatusOK, status{})},
 		{Method: http.MethodGet, Path: "/openapi.json", ID: "getDescription", Tag: tagHost, Summary: "This document",
 			Parameters: []openapi.Parameter{ifNoneMatchHeader()},
-			Answers: append(answers(http.StatusOK, openapi.Schema{"type": "object"}, openapi.Parameter{Name: "ETag", Description: "Of this document."}),
+			Answers: append(answers(http.StatusOK, openapi.Schema{"type": "object"},
+				openapi.Parameter{Name: "ETag", Description: "Of this document."}),
 				openapi.Answer{Status: http.StatusNotModified, Description: "It is the one the caller has."})},
 		{Method: http.MethodPost, Path: "/api/v1/events/reload-config", ID: "reloadConfig", Tag: tagHost, Summary: "Read the configuration again",
 			Description: "A configuration that is wrong changes nothing: the answer is 422, and errors lists what is wrong, by file and line.",
 			Answers:     answers(http.StatusOK, wire.ReloadResult{})},
 		{Method: http.MethodGet, Path: "/api/v1/config", ID: "getConfig", Tag: tagHost, Summary: "Show the settings in force",
 			Description: "Defaults included. What only a start can change is as at the start. Of a handler's config there are the keys only.",
-			Parameters:  []openapi.Parameter{inQuery("handler", "What this handler runs with, its manifest's wishes included.", pluginNamePath().Schema)},
-			Answers:     answers(http.StatusOK, wire.Settings{})},
-		{Method: http.MethodGet, Path: "/api/v1/audit", ID: "listAudit", Tag: tagHost, Summary: "List the latest changes and refused attempts, the newest last",
-			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.", map[string]any{"type": "integer", "minimum": 1, "maximum": MaxAudit, "default": PageSize})},
-			Answers:    answers(http.StatusOK, wire.List[wire.AuditRecord]{})},
+			Parameters: []openapi.Parameter{inQuery("handler", "What this handler runs with, its manifest's wishes included.",
+				pluginNamePath().Schema)},
+			Answers: answers(http.StatusOK, wire.Settings{})},
+		{Method: http.MethodGet, Path: "/api/v1/audit", ID: "listAudit", Tag: tagHost,
+			Summary: "List the latest changes and refused attempts, the newest last",
+			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.",
+				map[string]any{"type": "integer", "minimum": 1, "maximum": MaxAudit, "default": PageSize})},
+			Answers: answers(http.StatusOK, wire.List[wire.AuditRecord]{})},
 	}
 }

@@ -8,24 +8,30 @@ import (
 )
 
 // pluginFigures describes the counters of a plugin.
-const pluginFigures = "lag is how many events of the log are not final for the plugin, also while it is disabled; whether it takes an event counts only once it has read it. " +
+const pluginFigures = "lag is how many events of the log are not final for the plugin, also while it is disabled; whether it takes an " +
+	"event counts only once it has read it. " +
 	"delivered, failed and fuel count since the host started."
 
 // pluginOperations are about the plugins that are here.
 func pluginOperations() []openapi.Operation {
 	list := []openapi.Operation{
-		{Method: http.MethodGet, Path: "/api/v1/events/plugins", ID: "listPlugins", Tag: tagPlugins, Summary: "List the plugins", Description: pluginFigures,
-			Answers: answers(http.StatusOK, wire.List[wire.Plugin]{})},
-		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}", ID: "getPlugin", Tag: tagPlugins, Summary: "Show a plugin", Description: pluginFigures,
-			Parameters: []openapi.Parameter{pluginNamePath()},
-			Answers:    answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
-		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}/report", ID: "getPluginReport", Tag: tagPlugins, Summary: "Show what vetting found of a plugin's module",
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins", ID: "listPlugins", Tag: tagPlugins, Summary: "List the plugins",
+			Description: pluginFigures,
+			Answers:     answers(http.StatusOK, wire.List[wire.Plugin]{})},
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}", ID: "getPlugin", Tag: tagPlugins, Summary: "Show a plugin",
+			Description: pluginFigures,
+			Parameters:  []openapi.Parameter{pluginNamePath()},
+			Answers:     answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}/report", ID: "getPluginReport", Tag: tagPlugins,
+			Summary:    "Show what vetting found of a plugin's module",
 			Parameters: []openapi.Parameter{pluginNamePath()},
 			Answers: answers(http.StatusOK, openapi.Schema{"type": "object", "required": []string{"sha256", "size", "imports", "exports"},
 				"properties": map[string]any{"sha256": map[string]any{"type": "string"}, "size": map[string]any{"type": "integer"}}})},
-		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/approve", ID: "approvePlugin", Tag: tagPlugins, Summary: "Grant a plugin what it asks for",
-			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428); sha256 is not enough where a manifest lies beside the module (412). The grants are written to the configuration.",
-			Parameters:  []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")}, Body: body(wire.Approval{}), BodyMayMiss: true,
+		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/approve", ID: "approvePlugin", Tag: tagPlugins,
+			Summary: "Grant a plugin what it asks for",
+			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428); sha256 " +
+				"is not enough where a manifest lies beside the module (412). The grants are written to the configuration.",
+			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")}, Body: body(wire.Approval{}), BodyMayMiss: true,
 			Answers: answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 	}
 	for _, verb := range []struct{ path, id, summary string }{
@@ -34,7 +40,8 @@ func pluginOperations() []openapi.Operation {
 		{"pause", "pausePlugin", "Keep a plugin's events waiting"},
 		{"resume", "resumePlugin", "Let a paused plugin go on"},
 	} {
-		list = append(list, openapi.Operation{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/" + verb.path, ID: verb.id, Tag: tagPlugins,
+		list = append(list, openapi.Operation{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/" + verb.path, ID: verb.id,
+			Tag:     tagPlugins,
 			Summary: verb.summary, Description: "This is written to the configuration.",
 			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")},
 			Answers:    answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))})
@@ -44,14 +51,17 @@ func pluginOperations() []openapi.Operation {
 
 // installOperations put plugins in and take them out.
 func installOperations() []openapi.Operation {
-	progress := openapi.Content{Media: "text/event-stream", Value: openapi.Stream{"progress": wire.Progress{}, "plugin": wire.Plugin{}, "problem": wire.Problem{}}}
+	progress := openapi.Content{Media: "text/event-stream", Value: openapi.Stream{"progress": wire.Progress{}, "plugin": wire.Plugin{},
+		"problem": wire.Problem{}}}
 	const streams = " With Accept: text/event-stream the answer is 200 and a stream of progress, and then the plugin or the problem."
-	const plan = " What the plugin asks for is to be agreed to first: 409 with the code approval_required and a plan, whose digest goes into approve."
+	const plan = " What the plugin asks for is to be agreed to first: 409 with the code approval_required and a plan, whose digest goes " +
+		"into approve."
 	flag := func(name, description string) openapi.Parameter {
 		return inQuery(name, description, map[string]any{"type": "boolean", "default": false})
 	}
 	return []openapi.Operation{
-		{Method: http.MethodGet, Path: "/api/v1/plugins/marketplace", ID: "listMarketplace", Tag: tagInstall, Summary: "List what the marketplace has",
+		{Method: http.MethodGet, Path: "/api/v1/plugins/marketplace", ID: "listMarketplace", Tag: tagInstall,
+			Summary:     "List what the marketplace has",
 			Description: "404 when the marketplace is disabled, 502 when it cannot be had and there is no older list.",
 			Parameters: append([]openapi.Parameter{
 				inQuery("q", "Words that name, publisher or description hold.", nil),
@@ -64,18 +74,23 @@ func installOperations() []openapi.Operation {
 			Body:        body(wire.Install{}),
 			Answers: append(answers(http.StatusCreated, wire.Plugin{}, openapi.Parameter{Name: "Location", Description: "Where the plugin is."}),
 				openapi.Answer{Status: http.StatusOK, Description: "How far it is.", Content: []openapi.Content{progress}})},
-		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/upgrade", ID: "upgradePlugin", Tag: tagInstall, Summary: "Put another version in an installed plugin's place",
-			Description: "Without a body the marketplace's latest." + plan + streams, Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")},
-			Body: body(wire.Upgrade{}), BodyMayMiss: true,
+		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/upgrade", ID: "upgradePlugin", Tag: tagInstall,
+			Summary:     "Put another version in an installed plugin's place",
+			Description: "Without a body the marketplace's latest." + plan + streams,
+			Parameters:  []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")},
+			Body:        body(wire.Upgrade{}), BodyMayMiss: true,
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: append(body(wire.Plugin{}), progress)}}},
-		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/rollback", ID: "rollbackPlugin", Tag: tagInstall, Summary: "Go back to a former version of an installed plugin",
+		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/rollback", ID: "rollbackPlugin", Tag: tagInstall,
+			Summary:     "Go back to a former version of an installed plugin",
 			Description: "Without a body the one before." + streams, Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")},
 			Body: body(wire.Rollback{}), BodyMayMiss: true,
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: append(body(wire.Plugin{}), progress)}}},
 		{Method: http.MethodDelete, Path: "/api/v1/plugins/uninstall/{name}", ID: "uninstallPlugin", Tag: tagInstall, Summary: "Remove a plugin",
-			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin"), flag("force", "Also if a route names it."), flag("purge", "Also what it has stored.")},
-			Answers:    answers(http.StatusNoContent, nil)},
-		{Method: http.MethodGet, Path: "/api/v1/plugins/verify", ID: "verifyPlugins", Tag: tagInstall, Summary: "Hash every stored version of every installed plugin",
+			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin"), flag("force", "Also if a route names it."),
+				flag("purge", "Also what it has stored.")},
+			Answers: answers(http.StatusNoContent, nil)},
+		{Method: http.MethodGet, Path: "/api/v1/plugins/verify", ID: "verifyPlugins", Tag: tagInstall,
+			Summary: "Hash every stored version of every installed plugin",
 			Answers: answers(http.StatusOK, wire.List[wire.Stored]{})},
 	}
 }

@@ -153,7 +153,8 @@ func allowedHosts(listen string, more []string) map[string]bool {
 func (g *Guard) checkHost(r *http.Request) error {
 	if !g.hosts[r.Host] && !g.known(r, hostOf(r.Host)) { // the map has the usual spelling
 		return &fault.Error{Code: fault.Denied, Field: "Host",
-			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the configuration", problem.Short(r.Host))}
+			Reason: fmt.Sprintf("%q is not a name of this host; use localhost or the address it listens on, or allow the name in the "+
+				"configuration", problem.Short(r.Host))}
 	}
 	origins := r.Header.Values("Origin")
 	if len(origins) > 0 {

@@ -96,7 +96,8 @@ func (b *buckets) take(key string) error {
 	return &problem.Refusal{
 		Status: http.StatusTooManyRequests,
 		Header: [2]string{"Retry-After", strconv.FormatInt(seconds, 10)},
-		Err:    fault.New(fault.Exhausted, "there are too many requests: %s may make %g a second; try again after %d s", b.whose, float64(b.rate), seconds),
+		Err: fault.New(fault.Exhausted, "there are too many requests: %s may make %g a second; try again after %d s", b.whose,
+			float64(b.rate), seconds),
 	}
 }
 

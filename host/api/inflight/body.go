@@ -173,5 +173,6 @@ func (p *pace) end() { _ = p.control.SetReadDeadline(p.until) }
 // tooSlow is the error of a body that missed its deadline.
 func (p *pace) tooSlow(have int) error {
 	return &problem.Refusal{Status: http.StatusRequestTimeout, Header: [2]string{"Connection", "close"},
-		Err: fault.New(fault.Timeout, "the body came too slowly: %d bytes were there when its time was over, and 64 KiB must come every %v", have, p.stall)}
+		Err: fault.New(fault.Timeout, "the body came too slowly: %d bytes were there when its time was over, and 64 KiB must come every %v",
+			have, p.stall)}
 }

@@ -175,5 +175,6 @@ func (q *quota) grant() {
 
 func (q *quota) refusal() error {
 	return &fault.Error{Code: fault.Unavailable, RetryAfter: quotaRetry, Reason: fmt.Sprintf(
-		"the host has as many bytes of requests under way as it takes (%s: %d bytes, half of them for one token; server.max_inflight_bytes): try again after 1 s, with smaller requests or fewer at a time", q.what, q.limit)}
+		"the host has as many bytes of requests under way as it takes (%s: %d bytes, half of them for one token; "+
+			"server.max_inflight_bytes): try again after 1 s, with smaller requests or fewer at a time", q.what, q.limit)}
 }

@@ -187,7 +187,8 @@ func (st *streaming) run(ctx context.Context, batches <-chan []event.Record) err
 			case ctx.Err() != nil: // the reader has disconnected
 				return nil
 			default:
-				out.Event("lagged", map[string]string{"reason": "the reader was too slow; connect again with Last-Event-ID for what is published, the deliveries meanwhile are not shown"})
+				out.Event("lagged", map[string]string{"reason": "the reader was too slow; connect again with Last-Event-ID for what is published, " +
+					"the deliveries meanwhile are not shown"})
 				out.Flush()
 				return out.Err
 			}

@@ -18,7 +18,8 @@ import (
 // AuditCommand returns the command audit.
 func AuditCommand(env *command.Env) *cobra.Command {
 	a := app{env}
-	return command.Group("audit", "See who changed what: of the data directory's audit.log, or of the host at BERTH_URL", a.listAudit(), a.tailAudit())
+	return command.Group("audit", "See who changed what: of the data directory's audit.log, or of the host at BERTH_URL", a.listAudit(),
+		a.tailAudit())
 }
 
 func (a app) listAudit() *cobra.Command {

@@ -26,34 +26,35 @@ func ConfigCommand(env *command.Env) *cobra.Command {
 }
 
 func (a app) checkConfig() *cobra.Command {
-	cmd := command.New("check [FILE]", "Check a configuration: exit code 0, or 1 with every problem", func(_ context.Context, args []string) error {
-		path := live.DefaultPath
-		if len(args) > 0 {
-			path = args[0]
-		}
-		_, err := live.Read(path)
-		if a.JSON {
-			answer := struct {
-				Valid  bool               `json:"valid"`
-				Errors []wire.ErrorDetail `json:"errors"`
-			}{err == nil, []wire.ErrorDetail{}}
-			var e *document.Error
-			switch {
-			case errors.As(err, &e):
-				answer.Errors = e.Details()
-			case err != nil:
-				return err
+	cmd := command.New("check [FILE]", "Check a configuration: exit code 0, or 1 with every problem",
+		func(_ context.Context, args []string) error {
+			path := live.DefaultPath
+			if len(args) > 0 {
+				path = args[0]
 			}
-			if err := a.EncodeJSON(answer, false); err != nil || answer.Valid {
-				return err
+			_, err := live.Read(path)
+			if a.JSON {
+				answer := struct {
+					Valid  bool               `json:"valid"`
+					Errors []wire.ErrorDetail `json:"errors"`
+				}{err == nil, []wire.ErrorDetail{}}
+				var e *document.Error
+				switch {
+				case errors.As(err, &e):
+					answer.Errors = e.Details()
+				case err != nil:
+					return err
+				}
+				if err := a.EncodeJSON(answer, false); err != nil || answer.Valid {
+					return err
+				}
+				return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
 			}
-			return fmt.Errorf("%s has %d problems", path, len(answer.Errors))
-		}
-		if err == nil {
-			err = a.Print("%s is valid\n", path)
-		}
-		return err
-	})
+			if err == nil {
+				err = a.Print("%s is valid\n", path)
+			}
+			return err
+		})
 	cmd.Long = `Checks a configuration as a start would: its keys, values and conditions. What a
 handler's config must be is in its plugin, and is checked by the host.`
 	cmd.Flags().BoolVar(&a.JSON, "json", false, "print the problems as JSON")
@@ -116,21 +117,22 @@ func (a app) printSettings(s wire.Settings) error {
 }
 
 func (a app) reloadConfig() *cobra.Command {
-	return a.Remote("reload", "Have the host read its configuration again, and show what changed", func(ctx context.Context, _ []string) error {
-		return command.Fetch(ctx, a.Env, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
-			lines := r.Changed
-			if len(lines) == 0 {
-				lines = []string{"nothing has changed"}
-				for _, path := range r.NeedsRestart {
-					lines = append(lines, path+": the file's value counts from the next start on")
+	return a.Remote("reload", "Have the host read its configuration again, and show what changed",
+		func(ctx context.Context, _ []string) error {
+			return command.Fetch(ctx, a.Env, "POST", "/api/v1/events/reload-config", nil, func(r wire.ReloadResult) error {
+				lines := r.Changed
+				if len(lines) == 0 {
+					lines = []string{"nothing has changed"}
+					for _, path := range r.NeedsRestart {
+						lines = append(lines, path+": the file's value counts from the next start on")
+					}
 				}
-			}
-			for _, line := range lines {
-				if err := a.Print("%s\n", line); err != nil {
-					return err
+				for _, line := range lines {
+					if err := a.Print("%s\n", line); err != nil {
+						return err
+					}
 				}
-			}
-			return nil
+				return nil
+			})
 		})
-	})
 }

@@ -21,32 +21,33 @@ const examined = 10 * time.Second
 func DoctorCommand(env *command.Env) *cobra.Command {
 	a := app{env}
 	var configPath string
-	cmd := a.Local("doctor", "Examine what a host needs: files, disk, clock, limits, compiler, configuration", func(ctx context.Context, _ []string) error {
-		if a.DataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
-			a.DataDir = live.DataDirOf(configPath)
-		}
-		e := doctor.Examination{ConfigPath: configPath, DataDir: a.DataDirectory(), Version: a.Version}
-		if a.Elsewhere() {
-			a.Note("The doctor examines this machine and its data directory %s, not the host at BERTH_URL.\n", a.DataDirectory())
-		}
-		if c, err := a.ConnectTo("", examined); err == nil {
-			e.At, e.Ask = c.URL, func(ctx context.Context, path string, answer any) error {
-				if answer == nil {
-					answer = new(any)
+	cmd := a.Local("doctor", "Examine what a host needs: files, disk, clock, limits, compiler, configuration",
+		func(ctx context.Context, _ []string) error {
+			if a.DataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
+				a.DataDir = live.DataDirOf(configPath)
+			}
+			e := doctor.Examination{ConfigPath: configPath, DataDir: a.DataDirectory(), Version: a.Version}
+			if a.Elsewhere() {
+				a.Note("The doctor examines this machine and its data directory %s, not the host at BERTH_URL.\n", a.DataDirectory())
+			}
+			if c, err := a.ConnectTo("", examined); err == nil {
+				e.At, e.Ask = c.URL, func(ctx context.Context, path string, answer any) error {
+					if answer == nil {
+						answer = new(any)
+					}
+					_, err := c.Call(ctx, "GET", path, nil, answer)
+					return err
 				}
-				_, err := c.Call(ctx, "GET", path, nil, answer)
+			}
+			report := doctor.Examine(ctx, e)
+			if err := command.Show(a.Env, report, a.printReport); err != nil {
 				return err
 			}
-		}
-		report := doctor.Examine(ctx, e)
-		if err := command.Show(a.Env, report, a.printReport); err != nil {
-			return err
-		}
-		if report.Problems > 0 {
-			return fmt.Errorf("the doctor found %s and %s", console.Count(report.Problems, "problem"), console.Count(report.Warnings, "warning"))
-		}
-		return nil
-	})
+			if report.Problems > 0 {
+				return fmt.Errorf("the doctor found %s and %s", console.Count(report.Problems, "problem"), console.Count(report.Warnings, "warning"))
+			}
+			return nil
+		})
 	cmd.Long = `Examines everything a host needs on this machine: the configuration, directories
 and their permissions, tokens and secrets, the disk, the limits of a process, the
 compiler, the store, the address to listen on and its certificate, installed

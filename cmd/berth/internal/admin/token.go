@@ -31,33 +31,34 @@ func TokenCommand(env *command.Env) *cobra.Command {
 func (a app) createToken() *cobra.Command {
 	var name, expires string
 	var scopes []string
-	cmd := a.Local("create --name NAME --scope SCOPE,...", "Make a token and print its secret, this once", func(_ context.Context, _ []string) error {
-		if err := a.OnlyHere(tokensAreLocal); err != nil {
-			return err
-		}
-		until, err := expiry(expires, time.Now().Truncate(time.Second))
-		if err != nil {
-			return command.Usage("--expires: %w", err)
-		}
-		var token auth.Token
-		var secret string
-		asked := map[string]any{"name": name, "scopes": scopes, "expires": expires}
-		err = a.change("token-create", "", asked, func() (any, string, error) {
-			token, secret, err = auth.Create(a.DataDirectory(), name, scopes, until)
-			return token, token.ID, err
+	cmd := a.Local("create --name NAME --scope SCOPE,...", "Make a token and print its secret, this once",
+		func(_ context.Context, _ []string) error {
+			if err := a.OnlyHere(tokensAreLocal); err != nil {
+				return err
+			}
+			until, err := expiry(expires, time.Now().Truncate(time.Second))
+			if err != nil {
+				return command.Usage("--expires: %w", err)
+			}
+			var token auth.Token
+			var secret string
+			asked := map[string]any{"name": name, "scopes": scopes, "expires": expires}
+			err = a.change("token-create", "", asked, func() (any, string, error) {
+				token, secret, err = auth.Create(a.DataDirectory(), name, scopes, until)
+				return token, token.ID, err
+			})
+			if err != nil {
+				return err
+			}
+			if a.JSON {
+				return a.EncodeJSON(struct {
+					auth.Token
+					Secret string `json:"secret"`
+				}{token, secret}, false)
+			}
+			a.Note("Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, token.Name, strings.Join(token.Scopes, ", "))
+			return a.Print("%s\n", secret)
 		})
-		if err != nil {
-			return err
-		}
-		if a.JSON {
-			return a.EncodeJSON(struct {
-				auth.Token
-				Secret string `json:"secret"`
-			}{token, secret}, false)
-		}
-		a.Note("Token %s (%s) for %s. This is its secret; it is not shown again:\n", token.ID, token.Name, strings.Join(token.Scopes, ", "))
-		return a.Print("%s\n", secret)
-	})
 	cmd.Long = `Makes a token in the data directory and prints its secret, which is kept
 nowhere: only its hash is. A host that runs takes the token at once.
 
@@ -143,7 +144,8 @@ func (a app) change(action, target string, asked any, do func() (after any, id s
 		return err
 	}
 	log := audit.New(audit.Config{Path: filepath.Join(a.DataDirectory(), audit.File), NoRotate: true})
-	rec := audit.Record{ID: rand.Text()[:16], Stage: audit.Begin, Action: action, Target: target, Who: operator(), Request: "berth " + strings.Replace(action, "-", " ", 1)}
+	rec := audit.Record{ID: rand.Text()[:16], Stage: audit.Begin, Action: action, Target: target, Who: operator(), Request: "berth " +
+		strings.Replace(action, "-", " ", 1)}
 	if asked != nil {
 		text, err := json.Marshal(asked)
 		if err != nil {

@@ -56,7 +56,8 @@ func (c *Client) recognised(resp *http.Response) error {
 	if to := resp.Header.Get("Location"); to != "" {
 		what += ", to " + to
 	}
-	return fmt.Errorf("the server at %s is not a Berth host, or an older one than this program: it answered %s %s with %s, and without the header %s; set BERTH_URL to the address of the host itself",
+	return fmt.Errorf("the server at %s is not a Berth host, or an older one than this program: it answered %s %s with %s, and without "+
+		"the header %s; set BERTH_URL to the address of the host itself",
 		c.URL, resp.Request.Method, resp.Request.URL.Path, what, wire.VersionHeader)
 }
 

@@ -28,7 +28,8 @@ func ReadState(dataDir string) (state State, err error) {
 	path := filepath.Join(dataDir, StateFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return state, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir or BERTH_URL", dataDir)
+		return state, fmt.Errorf("no host is running for the data directory %s: start one with 'berth serve', or say which with --data-dir "+
+			"or BERTH_URL", dataDir)
 	}
 	if err != nil {
 		return state, err

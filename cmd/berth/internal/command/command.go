@@ -224,7 +224,8 @@ func (e *Env) OnlyHere(what string) error {
 		return err
 	}
 	if e.Elsewhere() && e.DataDir == "" {
-		return fmt.Errorf("BERTH_URL is set, and %s: do it on that host's machine; or unset BERTH_URL, or give --data-dir, to do it in %s", what, dir)
+		return fmt.Errorf("BERTH_URL is set, and %s: do it on that host's machine; or unset BERTH_URL, or give --data-dir, to do it in %s",
+			what, dir)
 	}
 	if err := e.NeedDataDir(); err != nil {
 		return err

@@ -19,7 +19,8 @@ func Fetch[T any](ctx context.Context, e *Env, method, path string, body any, sh
 }
 
 // FetchBy is Fetch with a client.
-func FetchBy[T any](ctx context.Context, e *Env, c *client.Client, method, path string, body any, show func(T) error, checks ...func(T) error) error {
+func FetchBy[T any](ctx context.Context, e *Env, c *client.Client, method, path string, body any, show func(T) error,
+	checks ...func(T) error) error {
 	var answer T
 	raw, err := c.Call(ctx, method, path, body, &answer)
 	if err != nil {

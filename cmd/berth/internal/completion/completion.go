@@ -102,9 +102,11 @@ func Add(env *command.Env, root *cobra.Command) {
 	orders := names(a, "/api/v1/orders?limit=50", func(o wire.Order) string { return o.ID })
 	statuses := fixed("pending", "confirmed", "processing", "shipped", "delivered", "cancelled", "refunded")
 	for path, args := range map[string][]words{
-		"plugin show": {plugins}, "plugin wait": {plugins}, "plugin enable": {plugins}, "plugin disable": {plugins}, "plugin pause": {plugins}, "plugin resume": {plugins},
-		"plugin approve": {plugins}, "plugin report": {plugins}, "plugin upgrade": {plugins}, "plugin rollback": {plugins}, "plugin uninstall": {plugins},
-		"events emit": {types}, "events dead-letters show": {deadEvents},
+		"plugin show": {plugins}, "plugin wait": {plugins}, "plugin enable": {plugins}, "plugin disable": {plugins}, "plugin pause": {plugins},
+		"plugin resume":  {plugins},
+		"plugin approve": {plugins}, "plugin report": {plugins}, "plugin upgrade": {plugins}, "plugin rollback": {plugins},
+		"plugin uninstall": {plugins},
+		"events emit":      {types}, "events dead-letters show": {deadEvents},
 		"orders show": {orders}, "orders move": {orders, statuses},
 		"token revoke": {a.tokenIDs},
 	} {

@@ -55,4 +55,5 @@ func (c *Console) Passphrase(twice bool) (string, error) {
 	return p, err
 }
 
-var errNoPassphrase = fault.New(fault.Invalid, "the secret key needs a passphrase: type one at a terminal, or set %s (keygen --no-passphrase makes a key without)", PassphraseVariable)
+var errNoPassphrase = fault.New(fault.Invalid, "the secret key needs a passphrase: type one at a terminal, or set %s (keygen "+
+	"--no-passphrase makes a key without)", PassphraseVariable)

@@ -27,20 +27,22 @@ import (
 func Command(env *command.Env) *cobra.Command {
 	var cfg host.Config
 	var verbose bool
-	cmd := command.New("serve", "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again", func(ctx context.Context, _ []string) error {
-		level := slog.LevelInfo
-		if verbose {
-			level = slog.LevelDebug
-		}
-		cfg.Version = env.Version
-		cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
-		return run(ctx, cfg)
-	})
+	cmd := command.New("serve", "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again",
+		func(ctx context.Context, _ []string) error {
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Version = env.Version
+			cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
+			return run(ctx, cfg)
+		})
 	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
 	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "", "data directory; overrides data_dir")
 	cmd.Flags().BoolVar(&cfg.Insecure, "insecure", false, "listen beyond loopback although there is no TLS, as server.insecure")
-	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false, "start although the store is missing or lacks acknowledged events; the log says which")
+	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false,
+		"start although the store is missing or lacks acknowledged events; the log says which")
 	cmd.Flags().BoolVar(&cfg.Compact, "compact", false, "rewrite the store before it is used, so that it takes no more disk than it needs")
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
 	return cmd

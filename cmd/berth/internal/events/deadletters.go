@@ -57,7 +57,8 @@ func deadLetterFilter(f wire.DeadLetterFilter, now time.Time) (wire.DeadLetterFi
 
 // parameters returns a filter as the parameters of a query.
 func parameters(f wire.DeadLetterFilter) []string {
-	return []string{"plugin", f.Plugin, "event_id", f.EventID, "event_type", f.EventType, "subject", f.Subject, "class", f.Class, "since", f.Since, "until", f.Until}
+	return []string{"plugin", f.Plugin, "event_id", f.EventID, "event_type", f.EventType, "subject", f.Subject, "class", f.Class, "since",
+		f.Since, "until", f.Until}
 }
 
 func (a app) deadLettersList() *cobra.Command {
@@ -70,10 +71,11 @@ func (a app) deadLettersList() *cobra.Command {
 		}
 		at := page.Path(deadLettersPath, parameters(f)...)
 		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.DeadLetter]) error {
-			return console.Page(a.Console, "SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list, func(d wire.DeadLetter) console.Cells {
-				return console.Cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
-					d.Attempts, console.Clock(d.At), failure(d.Error)}
-			})
+			return console.Page(a.Console, "SEQ\tEVENT ID\tPLUGIN\tTYPE\tSUBJECT\tREASON\tATTEMPTS\tDIED\tERROR", list,
+				func(d wire.DeadLetter) console.Cells {
+					return console.Cells{d.Seq, d.EventID, d.Plugin, d.EventType, d.Subject, d.Reason,
+						d.Attempts, console.Clock(d.At), failure(d.Error)}
+				})
 		})
 	})
 	deadLetterFlags(cmd, &filter)
@@ -106,7 +108,8 @@ func (a app) deadLettersShow() *cobra.Command {
 				if i > 0 {
 					a.Print("\n")
 				}
-				a.Print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
+				a.Print("plugin     %s\nevent      %s (%d)\ntype       %s\nsubject    %s\nkey        %s\nreason     %s after %d "+
+					"attempts\npublished  %s\nfirst try  %s\ndied       %s\n",
 					d.Plugin, d.EventID, d.Seq, d.EventType, d.Subject, d.IdempotencyKey, d.Reason, d.Attempts,
 					console.Clock(d.PublishedAt), console.ClockOr(d.FirstAttemptAt), console.Clock(d.At))
 				if d.Error != nil {
@@ -200,7 +203,8 @@ func (a app) countDeadLetters(ctx context.Context, f wire.DeadLetterFilter) (str
 	n := 0
 	for cursor := ""; ; {
 		var page wire.List[wire.DeadLetter]
-		if _, err := c.Call(ctx, "GET", command.Path(deadLettersPath, append(parameters(f), "limit", "500", "cursor", cursor)...), nil, &page); err != nil {
+		if _, err := c.Call(ctx, "GET", command.Path(deadLettersPath, append(parameters(f), "limit", "500", "cursor", cursor)...), nil,
+			&page); err != nil {
 			return "", err
 		}
 		n += len(page.Items)

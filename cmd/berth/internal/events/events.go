@@ -58,23 +58,24 @@ func metadata(ev wire.Event) event.Metadata {
 
 func (a app) show() *cobra.Command {
 	byKey := false
-	cmd := a.Remote("show ID", "Show one event and its deliveries, by event id or idempotency key", func(ctx context.Context, args []string) error {
-		c, err := a.Connect()
-		if err != nil {
-			return err
-		}
-		id, err := findEvent(ctx, c, args[0], byKey)
-		if err != nil {
-			return err
-		}
-		return command.FetchBy(ctx, a.Env, c, "GET", path+"/"+id, nil, a.print, func(ev wire.Event) error {
-			meta := metadata(ev)
-			if meta.IdempotencyKey == id { // a key that is written as an event id
-				return nil
+	cmd := a.Remote("show ID", "Show one event and its deliveries, by event id or idempotency key",
+		func(ctx context.Context, args []string) error {
+			c, err := a.Connect()
+			if err != nil {
+				return err
 			}
-			return client.About("event", meta.EventID, id)
+			id, err := findEvent(ctx, c, args[0], byKey)
+			if err != nil {
+				return err
+			}
+			return command.FetchBy(ctx, a.Env, c, "GET", path+"/"+id, nil, a.print, func(ev wire.Event) error {
+				meta := metadata(ev)
+				if meta.IdempotencyKey == id { // a key that is written as an event id
+					return nil
+				}
+				return client.About("event", meta.EventID, id)
+			})
 		})
-	})
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
 	return cmd
 }
@@ -194,23 +195,24 @@ func (a app) printActivity(act wire.Activity) error {
 
 func (a app) skip() *cobra.Command {
 	var to uint64
-	cmd := a.Remote("skip SEQ", "Pass over an event that cannot be read because the store is damaged", func(ctx context.Context, args []string) error {
-		seq, err := strconv.ParseUint(args[0], 10, 64)
-		if err != nil || seq == 0 {
-			return command.Usage("%q is no Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
-		}
-		return command.Fetch(ctx, a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
-			whose := "every handler had had it"
-			if len(s.Plugins) > 0 {
-				whose = "a dead delivery was recorded for " + strings.Join(s.Plugins, ", ")
+	cmd := a.Remote("skip SEQ", "Pass over an event that cannot be read because the store is damaged",
+		func(ctx context.Context, args []string) error {
+			seq, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil || seq == 0 {
+				return command.Usage("%q is no Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
 			}
-			what := fmt.Sprintf("event %d is skipped", s.Seq)
-			if s.To > s.Seq {
-				what = fmt.Sprintf("events %d to %d are skipped", s.Seq, s.To)
-			}
-			return a.Print("%s; %s\n", what, whose)
-		}, func(s wire.Skipped) error { return client.About("event", fmt.Sprint(s.Seq), args[0]) })
-	})
+			return command.Fetch(ctx, a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
+				whose := "every handler had had it"
+				if len(s.Plugins) > 0 {
+					whose = "a dead delivery was recorded for " + strings.Join(s.Plugins, ", ")
+				}
+				what := fmt.Sprintf("event %d is skipped", s.Seq)
+				if s.To > s.Seq {
+					what = fmt.Sprintf("events %d to %d are skipped", s.Seq, s.To)
+				}
+				return a.Print("%s; %s\n", what, whose)
+			}, func(s wire.Skipped) error { return client.About("event", fmt.Sprint(s.Seq), args[0]) })
+		})
 	cmd.Long = `Pass over an event that cannot be read because the store is damaged. A handler
 that is stuck at the event continues with the next one, and no handler gets the
 event any more. A dead delivery is recorded for every handler that has not had it.
@@ -222,19 +224,20 @@ An event that can be read is not skipped. berth doctor lists the events that can
 
 func (a app) replay() *cobra.Command {
 	var in wire.Replay
-	cmd := a.Remote("replay --plugin NAME --from PLACE", "Deliver a part of the log to one plugin again", func(ctx context.Context, _ []string) error {
-		for flag, text := range map[string]string{"--from": in.From, "--to": in.To} {
-			if flag == "--to" && text == "" {
-				continue
+	cmd := a.Remote("replay --plugin NAME --from PLACE", "Deliver a part of the log to one plugin again",
+		func(ctx context.Context, _ []string) error {
+			for flag, text := range map[string]string{"--from": in.From, "--to": in.To} {
+				if flag == "--to" && text == "" {
+					continue
+				}
+				if _, err := event.ParsePosition(text); err != nil {
+					return command.Usage("%s: %w", flag, err)
+				}
 			}
-			if _, err := event.ParsePosition(text); err != nil {
-				return command.Usage("%s: %w", flag, err)
-			}
-		}
-		return command.Fetch(ctx, a.Env, "POST", path+"/replay", in, func(r wire.Replaying) error {
-			return a.Print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
-		}, func(r wire.Replaying) error { return client.About("plugin", r.Plugin, in.Plugin) })
-	})
+			return command.Fetch(ctx, a.Env, "POST", path+"/replay", in, func(r wire.Replaying) error {
+				return a.Print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
+			}, func(r wire.Replaying) error { return client.About("plugin", r.Plugin, in.Plugin) })
+		})
 	cmd.Long = `Deliver a part of the log to one plugin again, and to no other. PLACE is a time
 (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or
 earliest. An end that is a Seq is included; of an end that is a time, what was

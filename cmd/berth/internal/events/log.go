@@ -37,9 +37,10 @@ func (a app) printLog(s wire.LogStatus) error {
 		return a.Print("\nNo handler has a position in it.\n")
 	}
 	a.Print("\n")
-	err := console.Table(a.Console, "HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", s.Handlers, func(h wire.LogReader) console.Cells {
-		return console.Cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, console.ClockOr(h.OldestAt), h.HistorySkipped, h.Lost}
-	})
+	err := console.Table(a.Console, "HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", s.Handlers,
+		func(h wire.LogReader) console.Cells {
+			return console.Cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, console.ClockOr(h.OldestAt), h.HistorySkipped, h.Lost}
+		})
 	if err == nil {
 		err = a.Print("\nSKIPPED and LOST count since the host started.\n")
 	}

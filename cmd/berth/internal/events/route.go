@@ -21,31 +21,32 @@ func RouteCommand(env *command.Env) *cobra.Command {
 
 func (a app) explain() *cobra.Command {
 	var configPath string
-	cmd := a.Remote("explain EVENT.json", "Say which handlers would get an event, and why the others would not", func(ctx context.Context, args []string) error {
-		text, err := a.ReadFile(args[0], maxEvent)
-		if err != nil {
-			return err
-		}
-		if !json.Valid(text) {
-			return fmt.Errorf("%s is not JSON", args[0])
-		}
-		if configPath == "" {
-			return command.Fetch(ctx, a.Env, "POST", path+"/explain", json.RawMessage(text), a.printExplanation)
-		}
-		d, err := event.ParseDraft(text)
-		if err != nil {
-			return err
-		}
-		ev, err := event.New(d)
-		if err != nil {
-			return err
-		}
-		answer, err := live.ExplainRoutes(configPath, ev)
-		if err != nil {
-			return err
-		}
-		return command.Show(a.Env, answer, a.printExplanation)
-	})
+	cmd := a.Remote("explain EVENT.json", "Say which handlers would get an event, and why the others would not",
+		func(ctx context.Context, args []string) error {
+			text, err := a.ReadFile(args[0], maxEvent)
+			if err != nil {
+				return err
+			}
+			if !json.Valid(text) {
+				return fmt.Errorf("%s is not JSON", args[0])
+			}
+			if configPath == "" {
+				return command.Fetch(ctx, a.Env, "POST", path+"/explain", json.RawMessage(text), a.printExplanation)
+			}
+			d, err := event.ParseDraft(text)
+			if err != nil {
+				return err
+			}
+			ev, err := event.New(d)
+			if err != nil {
+				return err
+			}
+			answer, err := live.ExplainRoutes(configPath, ev)
+			if err != nil {
+				return err
+			}
+			return command.Show(a.Env, answer, a.printExplanation)
+		})
 	cmd.Long = `Asks the running host which handlers would get this event, and why the others
 would not. Nothing is published. The event is written as for publishing:
 {"event_type": ..., "data": ..., "metadata": {"subject": ...}}; - reads it from

@@ -54,36 +54,37 @@ and in the configuration of a host:
 
 func (a app) keygen() *cobra.Command {
 	var bare bool
-	cmd := command.New("keygen NAME", "Make a key to sign with: NAME.key, which is secret, and NAME.pub", func(_ context.Context, args []string) error {
-		secret, public := args[0]+".key", args[0]+".pub"
-		for _, path := range []string{secret, public} {
-			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%s is there already: a key is not replaced; give another name", path)
+	cmd := command.New("keygen NAME", "Make a key to sign with: NAME.key, which is secret, and NAME.pub",
+		func(_ context.Context, args []string) error {
+			secret, public := args[0]+".key", args[0]+".pub"
+			for _, path := range []string{secret, public} {
+				if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+					return fmt.Errorf("%s is there already: a key is not replaced; give another name", path)
+				}
 			}
-		}
-		var phrase string
-		var err error
-		if !bare {
-			if phrase, err = a.Passphrase(true); err != nil {
+			var phrase string
+			var err error
+			if !bare {
+				if phrase, err = a.Passphrase(true); err != nil {
+					return err
+				}
+			}
+			s, err := format.NewSigner()
+			if err != nil {
 				return err
 			}
-		}
-		s, err := format.NewSigner()
-		if err != nil {
-			return err
-		}
-		text, err := s.Encode(phrase)
-		if err != nil {
-			return err
-		}
-		if err := create(secret, text, 0o600); err != nil {
-			return err
-		}
-		if err := create(public, s.Key().File(), 0o644); err != nil {
-			return errors.Join(err, os.Remove(secret))
-		}
-		return a.Print("secret key  %s (keep it where no other user can read it)\npublic key  %s\n            %s\n", secret, public, s.Key())
-	})
+			text, err := s.Encode(phrase)
+			if err != nil {
+				return err
+			}
+			if err := create(secret, text, 0o600); err != nil {
+				return err
+			}
+			if err := create(public, s.Key().File(), 0o644); err != nil {
+				return errors.Join(err, os.Remove(secret))
+			}
+			return a.Print("secret key  %s (keep it where no other user can read it)\npublic key  %s\n            %s\n", secret, public, s.Key())
+		})
 	cmd.Long = `Makes a minisign key: NAME.key is secret and stays with the signer; NAME.pub
 is public. The secret key is encrypted with a passphrase, which is asked
 for or taken from ` + console.PassphraseVariable + `. Keys that minisign has made do as well.`
@@ -142,49 +143,52 @@ func publicKey(s string) (format.Key, error) {
 func (a app) release() *cobra.Command {
 	var draft market.Draft
 	var key, manifest, out string
-	cmd := command.New("release FILE.wasm --publisher NAME --key FILE", "Make a signed release of a module", func(_ context.Context, args []string) error {
-		if draft.Publisher == "" {
-			return command.Usage("give --publisher, the name of the publisher")
-		}
-		by, err := a.signer(key)
-		if err != nil {
-			return err
-		}
-		if draft.Module, err = market.ReadFile(args[0], format.MaxBlob); err != nil {
-			return err
-		}
-		if draft.Manifest, err = sidecar(args[0], manifest, draft.Module); err != nil {
-			return err
-		}
-		draft.Released = time.Now()
-		b, err := market.Make(draft, by)
-		if err != nil {
-			return fmt.Errorf("%s: %w", args[0], err)
-		}
-		if out == "" {
-			out = market.DefaultBundle(b.Release)
-		}
-		switch old, err := market.ReadBundle(out); {
-		case fault.Is(err, fault.NotFound):
-		case err != nil:
-			return fmt.Errorf("%s: %w", out, err)
-		case old.Release.Reference() != b.Release.Reference() || old.Release.SHA256 != b.Release.SHA256:
-			return fmt.Errorf("%s has another release, %s of another module: give that one a new version, or this one another --out", out, old.Release.Reference())
-		default: // the same release: keep its time
-			draft.Released = old.Release.Released
-			if b, err = market.Make(draft, by); err != nil {
+	cmd := command.New("release FILE.wasm --publisher NAME --key FILE", "Make a signed release of a module",
+		func(_ context.Context, args []string) error {
+			if draft.Publisher == "" {
+				return command.Usage("give --publisher, the name of the publisher")
+			}
+			by, err := a.signer(key)
+			if err != nil {
 				return err
 			}
-		}
-		if err := b.Write(out); err != nil {
-			return err
-		}
-		a.Print("release     %s\nsha256      %s\nsize        %d bytes\nsigned by   %s\n", b.Release.Reference(), b.Release.SHA256, b.Release.Size, by.Key().ID())
-		for _, c := range b.Release.Capabilities {
-			a.Print("asks for    %s %s\n", c.Name, c.Reason)
-		}
-		return a.Print("written to  %s\n", out)
-	})
+			if draft.Module, err = market.ReadFile(args[0], format.MaxBlob); err != nil {
+				return err
+			}
+			if draft.Manifest, err = sidecar(args[0], manifest, draft.Module); err != nil {
+				return err
+			}
+			draft.Released = time.Now()
+			b, err := market.Make(draft, by)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			if out == "" {
+				out = market.DefaultBundle(b.Release)
+			}
+			switch old, err := market.ReadBundle(out); {
+			case fault.Is(err, fault.NotFound):
+			case err != nil:
+				return fmt.Errorf("%s: %w", out, err)
+			case old.Release.Reference() != b.Release.Reference() || old.Release.SHA256 != b.Release.SHA256:
+				return fmt.Errorf("%s has another release, %s of another module: give that one a new version, or this one another --out", out,
+					old.Release.Reference())
+			default: // the same release: keep its time
+				draft.Released = old.Release.Released
+				if b, err = market.Make(draft, by); err != nil {
+					return err
+				}
+			}
+			if err := b.Write(out); err != nil {
+				return err
+			}
+			a.Print("release     %s\nsha256      %s\nsize        %d bytes\nsigned by   %s\n", b.Release.Reference(), b.Release.SHA256,
+				b.Release.Size, by.Key().ID())
+			for _, c := range b.Release.Capabilities {
+				a.Print("asks for    %s %s\n", c.Name, c.Reason)
+			}
+			return a.Print("written to  %s\n", out)
+		})
 	cmd.Long = `Makes a release: a directory with the module, release.json (who publishes what,
 its SHA-256, its size and what it asks for) and its signature. Name, version and
 capabilities are those of the module's manifest. A module that has no manifest
@@ -220,37 +224,38 @@ func sidecar(module, named string, wasm []byte) ([]byte, error) {
 
 func (a app) add() *cobra.Command {
 	var publisher string
-	cmd := command.New("add TREE RELEASE...", "Put releases into a marketplace's directory", func(_ context.Context, args []string) (err error) {
-		var key *format.Key
-		if publisher != "" {
-			k, err := publicKey(publisher)
+	cmd := command.New("add TREE RELEASE...", "Put releases into a marketplace's directory",
+		func(_ context.Context, args []string) (err error) {
+			var key *format.Key
+			if publisher != "" {
+				k, err := publicKey(publisher)
+				if err != nil {
+					return err
+				}
+				key = &k
+			}
+			t, err := market.Open(args[0], true)
 			if err != nil {
 				return err
 			}
-			key = &k
-		}
-		t, err := market.Open(args[0], true)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, t.Close()) }()
-		for _, dir := range args[1:] {
-			b, err := market.ReadBundle(dir)
-			if err != nil {
-				return fmt.Errorf("%s: %w", dir, err)
+			defer func() { err = errors.Join(err, t.Close()) }()
+			for _, dir := range args[1:] {
+				b, err := market.ReadBundle(dir)
+				if err != nil {
+					return fmt.Errorf("%s: %w", dir, err)
+				}
+				changed, err := t.Add(b, key)
+				if err != nil {
+					return fmt.Errorf("%s: %w", dir, err)
+				}
+				what := "is added; sign the tree now"
+				if !changed {
+					what = "is there already"
+				}
+				a.Print("%s %s\n", b.Release.Reference(), what)
 			}
-			changed, err := t.Add(b, key)
-			if err != nil {
-				return fmt.Errorf("%s: %w", dir, err)
-			}
-			what := "is added; sign the tree now"
-			if !changed {
-				what = "is there already"
-			}
-			a.Print("%s %s\n", b.Release.Reference(), what)
-		}
-		return nil
-	})
+			return nil
+		})
 	cmd.Long = `Puts releases, the directories that release has made, into a marketplace's
 directory, once their signatures and modules were checked. The publisher's first
 release needs --publisher-key; from then on that is the publisher's key there. A
@@ -303,42 +308,43 @@ func (a app) sign() *cobra.Command {
 	var key, reason string
 	var valid time.Duration
 	var revoke []string
-	cmd := command.New("sign TREE --key FILE", "Make and sign the next list of everything in a marketplace", func(ctx context.Context, args []string) (err error) {
-		if valid < time.Minute || valid > 10*365*24*time.Hour {
-			return command.Usage("--valid must be from 1m to 87600h (ten years)")
-		}
-		if len(revoke) > 0 && reason == "" {
-			return command.Usage("give --reason: why the release is revoked")
-		}
-		for _, what := range revoke {
-			r := format.Revocation{Release: what, Reason: reason}
-			if !strings.Contains(what, "@") {
-				r = format.Revocation{SHA256: what, Reason: reason}
+	cmd := command.New("sign TREE --key FILE", "Make and sign the next list of everything in a marketplace",
+		func(ctx context.Context, args []string) (err error) {
+			if valid < time.Minute || valid > 10*365*24*time.Hour {
+				return command.Usage("--valid must be from 1m to 87600h (ten years)")
 			}
-			s.Revoke = append(s.Revoke, r)
-		}
-		by, err := a.signer(key)
-		if err != nil {
-			return err
-		}
-		t, err := market.Open(args[0], false)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, t.Close()) }()
-		s.Expires = time.Now().Add(valid)
-		root, err := t.Sign(ctx, s, by)
-		var problems market.Problems
-		if errors.As(err, &problems) {
-			a.showProblems(problems)
-			return fmt.Errorf("%s is not signed: %s", args[0], console.Count(len(problems), "problem"))
-		}
-		if err != nil {
-			return err
-		}
-		return a.Print("marketplace %s\nsequence    %d\nexpires     %s\nfiles       %d\nrevoked     %d\nsigned by   %s\n",
-			root.Marketplace, root.Sequence, root.Expires.Format(time.RFC3339), len(root.Files), len(root.Revoked), by.Key().ID())
-	})
+			if len(revoke) > 0 && reason == "" {
+				return command.Usage("give --reason: why the release is revoked")
+			}
+			for _, what := range revoke {
+				r := format.Revocation{Release: what, Reason: reason}
+				if !strings.Contains(what, "@") {
+					r = format.Revocation{SHA256: what, Reason: reason}
+				}
+				s.Revoke = append(s.Revoke, r)
+			}
+			by, err := a.signer(key)
+			if err != nil {
+				return err
+			}
+			t, err := market.Open(args[0], false)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, t.Close()) }()
+			s.Expires = time.Now().Add(valid)
+			root, err := t.Sign(ctx, s, by)
+			var problems market.Problems
+			if errors.As(err, &problems) {
+				a.showProblems(problems)
+				return fmt.Errorf("%s is not signed: %s", args[0], console.Count(len(problems), "problem"))
+			}
+			if err != nil {
+				return err
+			}
+			return a.Print("marketplace %s\nsequence    %d\nexpires     %s\nfiles       %d\nrevoked     %d\nsigned by   %s\n",
+				root.Marketplace, root.Sequence, root.Expires.Format(time.RFC3339), len(root.Files), len(root.Revoked), by.Key().ID())
+		})
 	cmd.Long = `Checks everything in a marketplace's directory, and makes and signs root.json of
 it, with the next sequence number and a new expiry. Hosts install nothing by a list
 that has expired: sign again before, changed or not. Hosts refuse a list that is

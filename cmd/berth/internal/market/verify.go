@@ -24,35 +24,36 @@ import (
 func (a app) verify() *cobra.Command {
 	var keys, private []string
 	var asJSON bool
-	cmd := command.New("verify TREE|URL --key KEY", "Check a whole marketplace, and list everything that is wrong with it", func(ctx context.Context, args []string) (err error) {
-		if len(keys) == 0 {
-			return command.Usage("give --key, the marketplace's public key: its file, or the key itself")
-		}
-		var trusted []format.Key
-		for _, k := range keys {
-			key, err := publicKey(k)
+	cmd := command.New("verify TREE|URL --key KEY", "Check a whole marketplace, and list everything that is wrong with it",
+		func(ctx context.Context, args []string) (err error) {
+			if len(keys) == 0 {
+				return command.Usage("give --key, the marketplace's public key: its file, or the key itself")
+			}
+			var trusted []format.Key
+			for _, k := range keys {
+				key, err := publicKey(k)
+				if err != nil {
+					return err
+				}
+				trusted = append(trusted, key)
+			}
+			from, done, err := source(args[0], private)
 			if err != nil {
 				return err
 			}
-			trusted = append(trusted, key)
-		}
-		from, done, err := source(args[0], private)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, done()) }()
-		r, err := market.Verify(ctx, from, trusted, time.Now())
-		if err != nil {
-			return err
-		}
-		if err := a.showVerified(r, asJSON); err != nil {
-			return err
-		}
-		if n := len(r.Problems); n > 0 {
-			return fmt.Errorf("%s does not hold: %s", args[0], console.Count(n, "problem"))
-		}
-		return nil
-	})
+			defer func() { err = errors.Join(err, done()) }()
+			r, err := market.Verify(ctx, from, trusted, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := a.showVerified(r, asJSON); err != nil {
+				return err
+			}
+			if n := len(r.Problems); n > 0 {
+				return fmt.Errorf("%s does not hold: %s", args[0], console.Count(n, "problem"))
+			}
+			return nil
+		})
 	cmd.Long = `Checks a marketplace's directory, or one that a server has, from the signature of
 its list down to the modules. What is wrong is listed, each with its kind; the exit
 code is 1 then.`
@@ -110,7 +111,8 @@ func (a app) showVerified(r market.Report, asJSON bool) error {
 	if r.Root.Format == "" || len(r.Problems) > 0 {
 		return nil
 	}
-	return a.Print("marketplace %s\nsequence    %d\nexpires     %s\nsigned by   %s\nplugins     %d\nreleases    %d, %d bytes of modules\nEverything holds.\n",
+	return a.Print("marketplace %s\nsequence    %d\nexpires     %s\nsigned by   %s\nplugins     %d\nreleases    %d, %d bytes of "+
+		"modules\nEverything holds.\n",
 		r.Root.Marketplace, r.Root.Sequence, r.Root.Expires.Format(time.RFC3339), r.Signer, r.Plugins, r.Releases, r.Bytes)
 }
 
@@ -156,7 +158,8 @@ files can serve it in production.`
 
 // serveUntil serves until ctx ends, and then waits for the answers under way.
 func serveUntil(ctx context.Context, ln net.Listener, h http.Handler) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 5 * time.Minute, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 64 << 10}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
 	select {

@@ -35,20 +35,21 @@ type addition struct {
 
 func (a app) add() *cobra.Command {
 	var add addition
-	cmd := a.Remote("add FILE", "Copy a module into a watched directory, and wait until it is active", func(ctx context.Context, args []string) error {
-		if add.timeout <= 0 {
-			return command.Usage("--timeout must be above zero")
-		}
-		add.file = args[0]
-		c, err := a.Connect()
-		if err != nil {
-			return err
-		}
-		if !client.Loopback(c.URL) {
-			return fmt.Errorf("the host at %s is not on this machine: a file reaches it by 'berth plugin install'", c.URL)
-		}
-		return a.addFile(ctx, c, add)
-	})
+	cmd := a.Remote("add FILE", "Copy a module into a watched directory, and wait until it is active",
+		func(ctx context.Context, args []string) error {
+			if add.timeout <= 0 {
+				return command.Usage("--timeout must be above zero")
+			}
+			add.file = args[0]
+			c, err := a.Connect()
+			if err != nil {
+				return err
+			}
+			if !client.Loopback(c.URL) {
+				return fmt.Errorf("the host at %s is not on this machine: a file reaches it by 'berth plugin install'", c.URL)
+			}
+			return a.addFile(ctx, c, add)
+		})
 	cmd.Long = `Copies a module, and the manifest FILE.json if there is one, into a directory that the host on this
 machine watches, and waits until the plugin is active, so that it takes every event that is published
 then. The host never sees a half of it. A file that no host would take is refused, and nothing is
@@ -114,12 +115,14 @@ func (a app) addFile(ctx context.Context, c *client.Client, add addition) error 
 func (a app) mayReplace(add addition, before wire.Plugin, path string, taken bool, digest string) error {
 	switch {
 	case !taken && before.Name != "" && before.State != wire.Draining:
-		return fmt.Errorf("the host has a plugin %s (%s) that is not %s: it is installed, or another file's manifest names it so. Remove that one first, or choose another name",
+		return fmt.Errorf("the host has a plugin %s (%s) that is not %s: it is installed, or another file's manifest names it so. Remove "+
+			"that one first, or choose another name",
 			before.Name, before.State, path)
 	case !taken, add.replaces, before.SHA256 == digest:
 		return nil
 	}
-	return a.Confirm(fmt.Sprintf("Replace %s?", path), fmt.Sprintf("%s is there already, and nothing is changed: say --replace to replace it", path))
+	return a.Confirm(fmt.Sprintf("Replace %s?", path),
+		fmt.Sprintf("%s is there already, and nothing is changed: say --replace to replace it", path))
 }
 
 // watchedDirectories returns the plugin directories of the host on this machine.

@@ -14,31 +14,32 @@ import (
 func (a app) approve() *cobra.Command {
 	var only []string
 	var yes bool
-	cmd := a.Remote("approve NAME", "Grant a plugin what it asks for, and write that into the configuration", func(ctx context.Context, args []string) error {
-		c, err := a.Connect()
-		if err != nil {
-			return err
-		}
-		at := pluginPath(args[0])
-		var p wire.Plugin
-		if _, c.IfMatch, err = c.Tagged(ctx, "GET", at, nil, &p); err != nil {
-			return err
-		}
-		if err := named(args[0])(p); err != nil {
-			return err
-		}
-		in := wire.Approval{Capabilities: only, SHA256: p.SHA256}
-		asked := p.Capabilities
-		if p.Pending != nil {
-			in.SHA256, asked = p.Pending.SHA256, p.Pending.Capabilities
-		}
-		if !yes {
-			if err := a.agree(p, asked, only); err != nil {
+	cmd := a.Remote("approve NAME", "Grant a plugin what it asks for, and write that into the configuration",
+		func(ctx context.Context, args []string) error {
+			c, err := a.Connect()
+			if err != nil {
 				return err
 			}
-		}
-		return command.FetchBy(ctx, a.Env, c, "POST", at+"/approve", in, a.print, named(args[0]))
-	})
+			at := pluginPath(args[0])
+			var p wire.Plugin
+			if _, c.IfMatch, err = c.Tagged(ctx, "GET", at, nil, &p); err != nil {
+				return err
+			}
+			if err := named(args[0])(p); err != nil {
+				return err
+			}
+			in := wire.Approval{Capabilities: only, SHA256: p.SHA256}
+			asked := p.Capabilities
+			if p.Pending != nil {
+				in.SHA256, asked = p.Pending.SHA256, p.Pending.Capabilities
+			}
+			if !yes {
+				if err := a.agree(p, asked, only); err != nil {
+					return err
+				}
+			}
+			return command.FetchBy(ctx, a.Env, c, "POST", at+"/approve", in, a.print, named(args[0]))
+		})
 	cmd.Long = `Shows what a plugin asks for, with its reasons, and grants it when you agree.
 Where a newer file waits for approval while the older version runs, it is the
 newer one's that is shown and granted. What is granted is exactly what was shown:

@@ -18,41 +18,43 @@ import (
 
 func (a app) inspect() *cobra.Command {
 	var asJSON bool
-	cmd := command.New("inspect FILE", "Vet a module file and print what it is; needs no running host", func(ctx context.Context, args []string) error {
-		wasm, err := readModule(args[0])
-		if err != nil {
-			return err
-		}
-		dir, err := os.MkdirTemp("", "berth-inspect-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
-		if err != nil {
-			return err
-		}
-		verdict, err := vetter.Vet(ctx, spec.NewArtifact(wasm))
-		var refusal *vet.Refusal
-		if err != nil && !errors.As(err, &refusal) {
-			return err // no verdict
-		}
-		if asJSON {
-			err = a.EncodeJSON(verdict.Report, true)
-		} else {
-			err = a.printReport(verdict.Report)
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
-			a.Note("berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n", args[0]+".json")
-		}
-		if refusal != nil {
-			return fmt.Errorf("%s is refused: %s", args[0], refusal.Reason)
-		}
-		return nil
-	})
+	cmd := command.New("inspect FILE", "Vet a module file and print what it is; needs no running host",
+		func(ctx context.Context, args []string) error {
+			wasm, err := readModule(args[0])
+			if err != nil {
+				return err
+			}
+			dir, err := os.MkdirTemp("", "berth-inspect-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
+			if err != nil {
+				return err
+			}
+			verdict, err := vetter.Vet(ctx, spec.NewArtifact(wasm))
+			var refusal *vet.Refusal
+			if err != nil && !errors.As(err, &refusal) {
+				return err // no verdict
+			}
+			if asJSON {
+				err = a.EncodeJSON(verdict.Report, true)
+			} else {
+				err = a.printReport(verdict.Report)
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
+				a.Note("berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n",
+					args[0]+".json")
+			}
+			if refusal != nil {
+				return fmt.Errorf("%s is refused: %s", args[0], refusal.Reason)
+			}
+			return nil
+		})
 	cmd.Long = `Vet a module file as a host would, and print what it is: its style, imports and
 exports, and its largest constructs with their limits. Nothing of it is run. A
 module that a host would refuse is printed too, and the exit code is 1.`
@@ -77,7 +79,8 @@ func readModule(path string) ([]byte, error) {
 	}
 	limit := int64(prescan.Limits{}.WithDefaults().ModuleBytes)
 	if info.Size() > limit {
-		return nil, fmt.Errorf("%s is %s long: a module has at most %s", path, vet.Amount(uint64(info.Size()), "bytes"), vet.Amount(uint64(limit), "bytes"))
+		return nil, fmt.Errorf("%s is %s long: a module has at most %s", path, vet.Amount(uint64(info.Size()), "bytes"),
+			vet.Amount(uint64(limit), "bytes"))
 	}
 	wasm, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(wasm)) > limit {

@@ -36,15 +36,16 @@ func (c *consent) flags(cmd *cobra.Command) *cobra.Command {
 func (a app) install() *cobra.Command {
 	var in wire.Install
 	var given consent
-	cmd := a.Remote("install NAME[@VERSION] | oci://REFERENCE | --url URL --sha256 HEX", "Have the host fetch a plugin and run it", func(ctx context.Context, args []string) error {
-		if err := installFrom(args, &in); err != nil {
-			return err
-		}
-		return a.changeVersion(ctx, "/api/v1/plugins/install", in.Name[strings.LastIndex(in.Name, "/")+1:], given, func(approve string) any {
-			in.Approve = approve
-			return in
+	cmd := a.Remote("install NAME[@VERSION] | oci://REFERENCE | --url URL --sha256 HEX", "Have the host fetch a plugin and run it",
+		func(ctx context.Context, args []string) error {
+			if err := installFrom(args, &in); err != nil {
+				return err
+			}
+			return a.changeVersion(ctx, "/api/v1/plugins/install", in.Name[strings.LastIndex(in.Name, "/")+1:], given, func(approve string) any {
+				in.Approve = approve
+				return in
+			})
 		})
-	})
 	cmd.Long = `Has the host fetch a plugin, check it and run it: one of its marketplace by name,
 one out of a registry, or a module at a URL that has the SHA-256 given. What
 cannot run is not installed. If the plugin asks for what the configuration does
@@ -85,17 +86,18 @@ func installFrom(args []string, in *wire.Install) error {
 func (a app) upgrade() *cobra.Command {
 	var in wire.Upgrade
 	var given consent
-	cmd := a.Remote("upgrade NAME[@VERSION]", "Put another version in the place of an installed plugin's", func(ctx context.Context, args []string) error {
-		if (in.URL == "") != (in.SHA256 == "") {
-			return command.Usage("give --url and --sha256, the SHA-256 of what is there")
-		}
-		var name string
-		name, in.Version, _ = strings.Cut(args[0], "@")
-		return a.changeVersion(ctx, pluginPath(name)+"/upgrade", name, given, func(approve string) any {
-			in.Approve = approve
-			return in
+	cmd := a.Remote("upgrade NAME[@VERSION]", "Put another version in the place of an installed plugin's",
+		func(ctx context.Context, args []string) error {
+			if (in.URL == "") != (in.SHA256 == "") {
+				return command.Usage("give --url and --sha256, the SHA-256 of what is there")
+			}
+			var name string
+			name, in.Version, _ = strings.Cut(args[0], "@")
+			return a.changeVersion(ctx, pluginPath(name)+"/upgrade", name, given, func(approve string) any {
+				in.Approve = approve
+				return in
+			})
 		})
-	})
 	cmd.Long = `Puts another version in the place of an installed plugin's: of the marketplace the
 latest, or the one given; or, with --url and --sha256 or --ref, from elsewhere. The
 former version goes on until the new one has started, and stays to roll back to.
@@ -107,13 +109,14 @@ Another signer than the former version's is refused.`
 }
 
 func (a app) rollback() *cobra.Command {
-	cmd := a.Remote("rollback NAME [VERSION]", "Go back to a former version of an installed plugin", func(ctx context.Context, args []string) error {
-		var in wire.Rollback
-		if len(args) > 1 {
-			in.Version = args[1]
-		}
-		return a.changeVersion(ctx, pluginPath(args[0])+"/rollback", args[0], consent{}, func(string) any { return in })
-	})
+	cmd := a.Remote("rollback NAME [VERSION]", "Go back to a former version of an installed plugin",
+		func(ctx context.Context, args []string) error {
+			var in wire.Rollback
+			if len(args) > 1 {
+				in.Version = args[1]
+			}
+			return a.changeVersion(ctx, pluginPath(args[0])+"/rollback", args[0], consent{}, func(string) any { return in })
+		})
 	cmd.Long = `Goes back to one of the last three former versions of an installed plugin, the one
 before if none is named. A version that was rolled back from is not gone back to
 again, unless it is named. It needs no network. A version may also be named by the
@@ -154,20 +157,21 @@ func (a app) changeVersion(ctx context.Context, path, name string, given consent
 
 func (a app) outdated() *cobra.Command {
 	var refresh bool
-	cmd := a.Remote("outdated", "List installed plugins of which the marketplace has a newer version", func(ctx context.Context, _ []string) error {
-		list, err := a.listings(ctx, "", "", refresh)
-		if err != nil {
-			return err
-		}
-		list.Items = slices.DeleteFunc(list.Items, func(l wire.Listing) bool { return l.UpdateAvailable == nil })
-		if a.JSON {
-			return a.EncodeJSON(list, false)
-		}
-		a.noteListing(list)
-		return console.Table(a.Console, "NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", list.Items, func(p wire.Listing) console.Cells {
-			return console.Cells{p.Name, *p.Installed, *p.UpdateAvailable, p.Publisher}
+	cmd := a.Remote("outdated", "List installed plugins of which the marketplace has a newer version",
+		func(ctx context.Context, _ []string) error {
+			list, err := a.listings(ctx, "", "", refresh)
+			if err != nil {
+				return err
+			}
+			list.Items = slices.DeleteFunc(list.Items, func(l wire.Listing) bool { return l.UpdateAvailable == nil })
+			if a.JSON {
+				return a.EncodeJSON(list, false)
+			}
+			a.noteListing(list)
+			return console.Table(a.Console, "NAME\tINSTALLED\tAVAILABLE\tPUBLISHER", list.Items, func(p wire.Listing) console.Cells {
+				return console.Cells{p.Name, *p.Installed, *p.UpdateAvailable, p.Publisher}
+			})
 		})
-	})
 	cmd.Long = `Lists installed plugins of which the marketplace has a newer version, as 'berth plugin
 upgrade' would find it now: the host fetches the marketplace's list first. With
 --refresh=false it answers of the list that it has, which may be minutes old.`
@@ -176,29 +180,30 @@ upgrade' would find it now: the host fetches the marketplace's list first. With
 }
 
 func (a app) verify() *cobra.Command {
-	cmd := a.Remote("verify", "Hash every stored version of every installed plugin against the lock", func(ctx context.Context, _ []string) error {
-		c, err := a.ConnectTo(os.Getenv("BERTH_URL"), installTimeout)
-		if err != nil {
-			return err
-		}
-		bad := 0
-		err = command.FetchBy(ctx, a.Env, c, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
-			return console.Table(a.Console, "NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", list.Items, func(s wire.Stored) console.Cells {
-				state := "current"
-				if !s.Current {
-					state = "former"
-				}
-				if !s.OK {
-					state, bad = "damaged", bad+1
-				}
-				return console.Cells{s.Plugin, s.Version, state, s.SHA256, s.Source, s.Problem}
+	cmd := a.Remote("verify", "Hash every stored version of every installed plugin against the lock",
+		func(ctx context.Context, _ []string) error {
+			c, err := a.ConnectTo(os.Getenv("BERTH_URL"), installTimeout)
+			if err != nil {
+				return err
+			}
+			bad := 0
+			err = command.FetchBy(ctx, a.Env, c, "GET", "/api/v1/plugins/verify", nil, func(list wire.List[wire.Stored]) error {
+				return console.Table(a.Console, "NAME\tVERSION\tSTATE\tSHA256\tSOURCE\tPROBLEM", list.Items, func(s wire.Stored) console.Cells {
+					state := "current"
+					if !s.Current {
+						state = "former"
+					}
+					if !s.OK {
+						state, bad = "damaged", bad+1
+					}
+					return console.Cells{s.Plugin, s.Version, state, s.SHA256, s.Source, s.Problem}
+				})
 			})
+			if err == nil && bad > 0 {
+				err = fmt.Errorf("%d stored modules are damaged: install those plugins again", bad)
+			}
+			return err
 		})
-		if err == nil && bad > 0 {
-			err = fmt.Errorf("%d stored modules are damaged: install those plugins again", bad)
-		}
-		return err
-	})
 	cmd.Long = `Hashes every stored version of every installed plugin, also the former ones that can
 be rolled back to, and compares it with the lock. Fails if any is not as it should be.`
 	return cmd

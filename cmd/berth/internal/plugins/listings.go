@@ -46,7 +46,8 @@ func (a app) listings(ctx context.Context, query, publisher string, refresh bool
 	}
 	all := []wire.Listing{}
 	for cursor := ""; ; {
-		at := command.Path("/api/v1/plugins/marketplace", "q", query, "publisher", publisher, "cursor", cursor, "refresh", isTrue(refresh && cursor == ""))
+		at := command.Path("/api/v1/plugins/marketplace", "q", query, "publisher", publisher, "cursor", cursor, "refresh",
+			isTrue(refresh && cursor == ""))
 		var page wire.Marketplace
 		if _, err := c.Call(ctx, "GET", at, nil, &page); err != nil {
 			return wire.Marketplace{}, err
@@ -94,5 +95,6 @@ func listingRecord(l wire.Listing) console.Cells {
 	if l.UpdateAvailable != nil {
 		update = *l.UpdateAvailable
 	}
-	return console.WithDashes(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "), l.Description)
+	return console.WithDashes(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "),
+		l.Description)
 }

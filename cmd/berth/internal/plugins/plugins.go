@@ -33,10 +33,11 @@ func Command(env *command.Env) *cobra.Command {
 func (a app) list() *cobra.Command {
 	return a.Remote("list", "List plugins with their states", func(ctx context.Context, _ []string) error {
 		return command.Fetch(ctx, a.Env, "GET", path, nil, func(list wire.List[wire.Plugin]) error {
-			err := console.Table(a.Console, "NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", list.Items, func(p wire.Plugin) console.Cells {
-				reason, _, _ := strings.Cut(p.Reason, "\n")
-				return console.Cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
-			})
+			err := console.Table(a.Console, "NAME\tSTATE\tVERSION\tSTYLE\tINSTANCES\tDELIVERED\tFAILED\tLAG\tREASON", list.Items,
+				func(p wire.Plugin) console.Cells {
+					reason, _, _ := strings.Cut(p.Reason, "\n")
+					return console.Cells{p.Name, p.State, p.Version, p.Style, p.Instances, p.Delivered, p.Failed, p.Lag, reason}
+				})
 			if err == nil && len(list.Items) > 0 {
 				err = a.Print("\nDELIVERED and FAILED count since the host started.\n")
 			}
@@ -75,9 +76,10 @@ func (a app) printBacklog(ctx context.Context, c *client.Client, name string) er
 }
 
 func (a app) report() *cobra.Command {
-	cmd := a.Remote("report NAME", "Show what the running host's vetting has found in a plugin's module", func(ctx context.Context, args []string) error {
-		return command.Fetch(ctx, a.Env, "GET", pluginPath(args[0])+"/report", nil, a.printReport)
-	})
+	cmd := a.Remote("report NAME", "Show what the running host's vetting has found in a plugin's module",
+		func(ctx context.Context, args []string) error {
+			return command.Fetch(ctx, a.Env, "GET", pluginPath(args[0])+"/report", nil, a.printReport)
+		})
 	cmd.Long = `Shows what the running host's vetting has found in a plugin's module, as
 'berth plugin inspect' shows it of a file: also of one that was rejected.`
 	return cmd
@@ -103,7 +105,8 @@ func (a app) print(p wire.Plugin) error {
 		state += ": " + p.Reason
 	}
 	a.Print("plugin      %s\nstate       %s\nsince       %s\nsha256      %s\nstyle       %s\nsubscribes  %s\n",
-		strings.TrimSpace(p.Name+" "+p.Version), console.Lines(state), console.Clock(p.Since), p.SHA256, p.Style, strings.Join(p.Subscribes, ", "))
+		strings.TrimSpace(p.Name+" "+p.Version), console.Lines(state), console.Clock(p.Since), p.SHA256, p.Style,
+		strings.Join(p.Subscribes, ", "))
 	for _, c := range p.Capabilities {
 		a.Print("asks for    %s\n", asks(c))
 	}
@@ -113,7 +116,8 @@ func (a app) print(p wire.Plugin) error {
 			a.Print("  asks for  %s\n", asks(c))
 		}
 	}
-	return a.Print("figures     %d instances, a lag of %d; since the host started %d delivered, %d failed\n", p.Instances, p.Lag, p.Delivered, p.Failed)
+	return a.Print("figures     %d instances, a lag of %d; since the host started %d delivered, %d failed\n", p.Instances, p.Lag,
+		p.Delivered, p.Failed)
 }
 
 // asks describes a capability on one line.

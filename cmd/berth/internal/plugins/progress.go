@@ -56,7 +56,8 @@ func (a app) agreeToPlan(p wire.Plan, given consent) error {
 	if given.yes {
 		return nil
 	}
-	return a.Confirm("Agree to this?", fmt.Sprintf("nothing was changed: %s of %s needs your agreement: answer y at a terminal, or repeat the command with --approve %s, or with --yes", p.Action, p.Name, p.Digest))
+	return a.Confirm("Agree to this?", fmt.Sprintf("nothing was changed: %s of %s needs your agreement: answer y at a terminal, or "+
+		"repeat the command with --approve %s, or with --yes", p.Action, p.Name, p.Digest))
 }
 
 // showPlan prints a plan on standard error.

@@ -15,22 +15,23 @@ import (
 
 func (a app) uninstall() *cobra.Command {
 	var force, purge, yes bool
-	cmd := a.Remote("uninstall NAME", "Remove a plugin, its file, its settings and its place in the log", func(ctx context.Context, args []string) error {
-		c, err := a.Connect()
-		if err != nil {
-			return err
-		}
-		at := command.Path("/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), "force", isTrue(force), "purge", isTrue(purge))
-		if !yes {
-			if err := a.agreeToUninstall(ctx, c, args[0], purge); err != nil {
+	cmd := a.Remote("uninstall NAME", "Remove a plugin, its file, its settings and its place in the log",
+		func(ctx context.Context, args []string) error {
+			c, err := a.Connect()
+			if err != nil {
 				return err
 			}
-		}
-		if _, err := c.Call(ctx, "DELETE", at, nil, nil); err != nil || a.JSON {
-			return err
-		}
-		return a.Print("%s is uninstalled\n", args[0])
-	})
+			at := command.Path("/api/v1/plugins/uninstall/"+url.PathEscape(args[0]), "force", isTrue(force), "purge", isTrue(purge))
+			if !yes {
+				if err := a.agreeToUninstall(ctx, c, args[0], purge); err != nil {
+					return err
+				}
+			}
+			if _, err := c.Call(ctx, "DELETE", at, nil, nil); err != nil || a.JSON {
+				return err
+			}
+			return a.Print("%s is uninstalled\n", args[0])
+		})
 	cmd.Long = `Drains a plugin and removes it, with its settings in the configuration, its place in
 the log and its outcomes. The file of a plugin in a watched directory is deleted,
 with the manifest beside it, and what the plugin has stored goes too; what an
