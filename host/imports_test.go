@@ -54,6 +54,35 @@ func leaf(path string) string {
 	return name
 }
 
+// importers are the leaves that may import a third-party package; "" is any.
+var importers = map[string]string{
+	"github.com/tetratelabs/wazero":     "sandbox",
+	"github.com/tetratelabs/wazero/api": "sandbox",
+	"github.com/labstack/echo/v4":       "api",
+	"modernc.org/sqlite":                "store",
+	"cel.dev/cel-go/cel":                "route",
+	"gopkg.in/yaml.v3":                  "config",
+	"github.com/gofrs/flock":            "",
+	"github.com/invopop/jsonschema":     "api",
+
+	"github.com/santhosh-tekuri/jsonschema/v6":      "plugin",
+	"github.com/santhosh-tekuri/jsonschema/v6/kind": "plugin",
+
+	"github.com/cloudevents/sdk-go/v2/event": "api",
+	"github.com/cloudevents/sdk-go/v2/types": "api",
+
+	"github.com/spf13/cobra": module + "cmd/berth",
+	"golang.org/x/term":      module + "cmd/berth",
+
+	"github.com/schollz/progressbar/v3": module + "cmd/berth",
+
+	"aead.dev/minisign":                                "marketplace",
+	"github.com/Masterminds/semver/v3":                 "",
+	"oras.land/oras-go/v2/registry/remote":             "marketplace",
+	"oras.land/oras-go/v2/registry":                    "marketplace",
+	"github.com/opencontainers/image-spec/specs-go/v1": "marketplace",
+}
+
 // TestImportsRunOneWay holds the order of the imports: cmd → host → doctor → live, run and
 // sources → leaves → event and wire → spec and fault. Each third-party package has one
 // importer.
@@ -64,33 +93,6 @@ func TestImportsRunOneWay(t *testing.T) {
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, stderr.String())
-	}
-	only := map[string]string{ // third-party package → the leaf that may import it
-		"github.com/tetratelabs/wazero":     "sandbox",
-		"github.com/tetratelabs/wazero/api": "sandbox",
-		"github.com/labstack/echo/v4":       "api",
-		"modernc.org/sqlite":                "store",
-		"cel.dev/cel-go/cel":                "route",
-		"gopkg.in/yaml.v3":                  "config",
-		"github.com/gofrs/flock":            "",
-		"github.com/invopop/jsonschema":     "api",
-
-		"github.com/santhosh-tekuri/jsonschema/v6":      "plugin",
-		"github.com/santhosh-tekuri/jsonschema/v6/kind": "plugin",
-
-		"github.com/cloudevents/sdk-go/v2/event": "api",
-		"github.com/cloudevents/sdk-go/v2/types": "api",
-
-		"github.com/spf13/cobra": module + "cmd/berth",
-		"golang.org/x/term":      module + "cmd/berth",
-
-		"github.com/schollz/progressbar/v3": module + "cmd/berth",
-
-		"aead.dev/minisign":                                "marketplace",
-		"github.com/Masterminds/semver/v3":                 "",
-		"oras.land/oras-go/v2/registry/remote":             "marketplace",
-		"oras.land/oras-go/v2/registry":                    "marketplace",
-		"github.com/opencontainers/image-spec/specs-go/v1": "marketplace",
 	}
 	checked := 0
 	dec := json.NewDecoder(bytes.NewReader(out))
@@ -110,7 +112,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 		checked++
 		for _, imp := range pkg.Imports {
-			if owner, known := only[imp]; known {
+			if owner, known := importers[imp]; known {
 				suite := strings.HasSuffix(pkg.ImportPath, "test") // for tests only, and in no binary
 				if owner != "" && leaf(pkg.ImportPath) != owner && !suite {
 					t.Errorf("%s imports %s, which only %s may", pkg.ImportPath, imp, owner)

@@ -52,29 +52,20 @@ func pushed(t *testing.T, files http.Handler, tag string, wasm []byte) string {
 	return fmt.Sprintf("%x", sha256.Sum256(wasm))
 }
 
-// TestInstallFromRegistry installs, runs and upgrades a plugin from a registry that
-// requires the credentials of docker's file.
-func TestInstallFromRegistry(t *testing.T) {
-	var other []byte // as long as the module
-	files := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	var asked, spoilt atomic.Bool
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, ok := r.BasicAuth(); !ok || user != "ada" || password != "s3cret" {
-			asked.Store(true)
-			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		if spoilt.Load() && strings.Contains(r.URL.Path, "/blobs/") {
-			_, _ = w.Write(other)
-			return
-		}
-		files.ServeHTTP(w, r)
-	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	at := server.Listener.Addr().String()
+// testRegistry is a registry that requires the credentials of docker's file, with two
+// versions of a module.
+type testRegistry struct {
+	server        *httptest.Server
+	repo          string      // the reference without a version
+	first, second string      // digests of the tags 1.0.0 and latest
+	asked         atomic.Bool // for credentials
+	spoilt        atomic.Bool // answers zeros instead of the module
+}
+
+// openRegistry starts a registry, and a host that may install from it.
+func openRegistry(t *testing.T) (*testRegistry, *testHost) {
+	t.Helper()
+	r := new(testRegistry)
 	by, err := format.NewSigner()
 	check(t, err)
 	module := func(version string) []byte {
@@ -84,16 +75,40 @@ func TestInstallFromRegistry(t *testing.T) {
 		check(t, err)
 		return b.Module
 	}
-	first := pushed(t, files, "1.0.0", module("1.0.0"))
-	other = make([]byte, len(module("1.0.0")))
-	second := pushed(t, files, "latest", module("1.1.0"))
+	files := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	r.first = pushed(t, files, "1.0.0", module("1.0.0"))
+	r.second = pushed(t, files, "latest", module("1.1.0"))
+	zeros := make([]byte, len(module("1.0.0")))
+	r.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if user, password, ok := req.BasicAuth(); !ok || user != "ada" || password != "s3cret" {
+			r.asked.Store(true)
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.spoilt.Load() && strings.Contains(req.URL.Path, "/blobs/") {
+			_, _ = w.Write(zeros)
+			return
+		}
+		files.ServeHTTP(w, req)
+	}))
+	r.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	r.server.StartTLS()
+	t.Cleanup(r.server.Close)
+	at := r.server.Listener.Addr().String()
+	r.repo = "oci://" + at + "/team/echo"
 
 	docker := filepath.Join(t.TempDir(), "config.json")
 	check(t, os.WriteFile(docker, fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, at, base64.StdEncoding.EncodeToString([]byte("ada:s3cret"))), 0o600))
 	roots := x509.NewCertPool()
-	roots.AddCert(server.Certificate())
+	roots.AddCert(r.server.Certificate())
 	config := "plugin_directories: []\nroutes: {\"*\": {}}\nmarketplace: {allow_private_hosts: [127.0.0.1], docker_config: " + docker + "}\n"
-	s := startHost(t, config, marketplace.Config{RootCAs: roots})
+	return r, startHost(t, config, marketplace.Config{RootCAs: roots})
+}
+
+// TestInstallFromRegistry installs, runs and upgrades a plugin from a registry.
+func TestInstallFromRegistry(t *testing.T) {
+	r, s := openRegistry(t)
 	before := s.snapshot()
 	refused := func(ref string, status int, text string) {
 		t.Helper()
@@ -105,23 +120,22 @@ func TestInstallFromRegistry(t *testing.T) {
 			t.Errorf("%s: the state has changed", ref)
 		}
 	}
-	repo := "oci://" + at + "/team/echo"
-	refused(repo, 400, "names no version")
-	refused(repo+":2.0.0", 404, "has no")
+	refused(r.repo, 400, "names no version")
+	refused(r.repo+":2.0.0", 404, "has no")
 	refused("oci://10.0.0.1/team/echo:1", 400, "is not an address of the public internet")
-	spoilt.Store(true)
-	refused(repo+":1.0.0", 400, first+" was promised: it is another version, or somebody has changed it")
-	spoilt.Store(false)
+	r.spoilt.Store(true)
+	refused(r.repo+":1.0.0", 400, r.first+" was promised: it is another version, or somebody has changed it")
+	r.spoilt.Store(false)
 
 	var p wire.Plugin
-	if status, problem := s.call("POST", "/api/v1/plugins/install", wire.Install{Ref: repo + ":1.0.0"}, &p); status != http.StatusCreated || p.State != wire.Active || p.SHA256 != first || p.Version != "1.0.0" {
+	if status, problem := s.call("POST", "/api/v1/plugins/install", wire.Install{Ref: r.repo + ":1.0.0"}, &p); status != http.StatusCreated || p.State != wire.Active || p.SHA256 != r.first || p.Version != "1.0.0" {
 		t.Fatalf("install: %d %+v, %+v", status, problem, p)
 	}
-	if !asked.Load() {
+	if !r.asked.Load() {
 		t.Error("the registry required no credentials")
 	}
 	lock, err := os.ReadFile(filepath.Join(s.host.DataDir(), "plugins.lock.yaml"))
-	if err != nil || !strings.Contains(string(lock), repo+"@sha256:") {
+	if err != nil || !strings.Contains(string(lock), r.repo+"@sha256:") {
 		t.Errorf("the lock is\n%s, %v", lock, err)
 	}
 	var receipt wire.Receipt
@@ -129,14 +143,14 @@ func TestInstallFromRegistry(t *testing.T) {
 		t.Fatalf("publish: %d %+v", status, problem)
 	}
 	delivered(t, s, receipt.EventID)
-	if status, problem := s.call("POST", "/api/v1/plugins/echo/upgrade", wire.Upgrade{Ref: repo + ":latest"}, &p); status != http.StatusOK || p.SHA256 != second || p.Version != "1.1.0" {
+	if status, problem := s.call("POST", "/api/v1/plugins/echo/upgrade", wire.Upgrade{Ref: r.repo + ":latest"}, &p); status != http.StatusOK || p.SHA256 != r.second || p.Version != "1.1.0" {
 		t.Errorf("upgrade: %d %+v, %+v", status, problem, p)
 	}
-	server.Close()
-	if status, problem := s.call("POST", "/api/v1/plugins/echo/rollback", nil, &p); status != http.StatusOK || p.SHA256 != first {
+	r.server.Close()
+	if status, problem := s.call("POST", "/api/v1/plugins/echo/rollback", nil, &p); status != http.StatusOK || p.SHA256 != r.first {
 		t.Errorf("rollback: %d %+v, %+v", status, problem, p)
 	}
-	if status, problem := s.call("POST", "/api/v1/plugins/echo/upgrade", wire.Upgrade{Ref: repo + ":latest"}, nil); status != http.StatusBadGateway {
+	if status, problem := s.call("POST", "/api/v1/plugins/echo/upgrade", wire.Upgrade{Ref: r.repo + ":latest"}, nil); status != http.StatusBadGateway {
 		t.Errorf("a registry that is down: %d %+v", status, problem)
 	}
 	if status, problem := s.call("DELETE", "/api/v1/plugins/uninstall/echo?purge=true", nil, nil); status != http.StatusNoContent {

@@ -197,7 +197,7 @@ func TestDisablingMarketplaceEndsFetch(t *testing.T) {
 		text, err := os.ReadFile(s.yaml)
 		check(t, err)
 		put(t, s.yaml, strings.Replace(string(text), "enabled: true", to, 1))
-		wait(to+": the fetch goes on", ended)
+		wait(to+": the fetch continues", ended)
 		check(t, s.host.Close(t.Context()))
 	}
 }

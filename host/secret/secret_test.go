@@ -91,10 +91,9 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// A file wins over the environment, also one that cannot be read.
-// TestDirectoryThatOthersCanChange: what lies in it or is put in its place may be
-// somebody else's.
-func TestDirectoryThatOthersCanChange(t *testing.T) {
+// Secrets below a directory that other users can change are refused: their content may
+// come from them.
+func TestDirectoryWritableByOthersIsRefused(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "secrets")
 	for _, err := range []error{os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "key"), []byte("s3cret"), 0o600)} {
@@ -132,7 +131,8 @@ func TestDirectoryThatOthersCanChange(t *testing.T) {
 	}
 }
 
-func TestSource(t *testing.T) {
+// A file wins over the environment, even one that cannot be read.
+func TestFileWinsOverEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"both": 0o600, "shared": 0o644} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("file\n"), mode); err != nil {
