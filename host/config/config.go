@@ -7,10 +7,10 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Config is one configuration, checked, with every default filled in. It is a
-// plain value that nothing changes after Parse: safe for concurrent reads.
+// Config is a valid configuration with every default filled in. It is immutable after
+// Parse, and safe for concurrent reads.
 type Config struct {
-	PluginDirectories []string // watched directories, in file order; relative ones are relative to the working directory
+	PluginDirectories []string // watched, in file order; relative to the working directory
 	HotDrop           HotDrop
 	Routes            []spec.Route // the operator's allow-list, in file order; at most one per pattern
 	Handlers          map[string]Handler
@@ -23,27 +23,27 @@ type Config struct {
 	Marketplace       Marketplace
 }
 
-// HotDrop says what becomes of a file dropped into a watched directory whose
-// handler has no `enabled` of its own.
+// HotDrop selects what happens to a file dropped into a watched directory whose
+// handler has no `enabled`.
 type HotDrop string
 
-// The answers to a dropped file.
+// The values of hot_drop.
 const (
-	HotDropEnable HotDrop = "enable" // vetted, then run
-	HotDropHold   HotDrop = "hold"   // vetted, then waits for the operator
+	HotDropEnable HotDrop = "enable" // it runs after the vet
+	HotDropHold   HotDrop = "hold"   // it waits for the operator after the vet
 )
 
-// Handler is what the file says of one handler. Resolve merges it with the rest.
+// Handler is the section of one handler in the file. Resolve merges it with the defaults.
 type Handler struct {
-	Enabled   *bool           // nil when the file does not say
-	Paused    bool            // at work, but gets no events
-	Start     Start           // where it begins when it has no place in the log yet
-	Config    json.RawMessage // what the guest reads: a JSON object, {} when the file has none
+	Enabled   *bool           // nil where the file does not set it
+	Paused    bool            // stays loaded and receives no events
+	Start     Start           // used while it has no position in the log
+	Config    json.RawMessage // a JSON object for the guest; {} where the file has none
 	Grants    []spec.Grant    // sorted by name, at most one of each
 	Overrides Overrides
 }
 
-// Overrides are settings somebody wrote down; nil means not said.
+// Overrides are the settings that the file sets; nil for the others.
 type Overrides struct {
 	Timeout       *time.Duration
 	Memory        *int64
@@ -63,85 +63,85 @@ type Overrides struct {
 	BreakerMaxCooldown *time.Duration
 }
 
-// Defaults are the settings of every handler that does not have its own.
+// Defaults are the settings of every handler that does not override them.
 type Defaults struct {
 	Overrides
-	MemoryTotal int64 // bytes all handlers' memories may take together; 0 for half of what there is
+	MemoryTotal int64 // bytes of all instances of all handlers; 0 for half of the machine's memory
 }
 
-// Server is the HTTP server.
+// Server configures the HTTP server.
 type Server struct {
 	Listen          string        // host:port
 	ShutdownTimeout time.Duration // how long requests and deliveries may take to finish
 	TLS             TLS
-	Insecure        bool // may listen beyond loopback without TLS
+	Insecure        bool // allows an address beyond loopback without TLS
 	RateLimit       RateLimit
-	MaxInflight     int64 // bytes of the requests under way; 0: as the memory allows
+	MaxInflight     int64 // bytes of all requests under way; 0 derives it from the memory
 }
 
 // TLS names the files of a certificate and its key, both or neither.
 type TLS struct {
-	CertFile string `json:"cert_file"` // PEM: the certificate, then those that lead to its root
+	CertFile string `json:"cert_file"` // PEM: the certificate, followed by those that lead to its root
 	KeyFile  string `json:"key_file"`  // PEM
 }
 
 // RateLimit bounds the requests of each token.
 type RateLimit struct {
-	RequestsPerSecond int `json:"requests_per_second"` // 0: no limit
-	Burst             int `json:"burst"`               // at once; 0: as many as in a second
+	RequestsPerSecond int `json:"requests_per_second"` // 0 for no limit
+	Burst             int `json:"burst"`               // at once; 0 for as many as in a second
 }
 
-// Engine is where the event log is kept.
+// Engine selects where the event log is kept.
 type Engine string
 
 // The engines.
 const (
 	EngineSQLite Engine = "sqlite" // one file in the data directory; durable
-	EngineMemory Engine = "memory" // gone when the host stops
+	EngineMemory Engine = "memory" // lost when the host stops
 )
 
-// Bus is the event log and the ring in front of it.
+// Bus configures the event log and the newest events in memory.
 type Bus struct {
 	Engine    Engine
-	RingSize  int           // events kept in memory for the readers
-	Retention time.Duration // how long the log keeps an event and its idempotency key; longer until every handler has had it
-	MaxSize   int64         // bytes of the log at which publishers are refused; 0 for no bound
-	MaxAge    time.Duration // events older than this go even if a handler has not had them; at least Retention, 0 for never
+	RingSize  int           // newest events in memory
+	Retention time.Duration // age at which events that every handler has had are removed
+	MaxSize   int64         // bytes of the log at which publishing is refused; 0 for no bound
+	MaxAge    time.Duration // age at which events are removed in any case; at least Retention, 0 for never
 
 	DeadLetters DeadLetters
 }
 
-// DeadLetters is what is kept of deliveries that have failed for good.
+// DeadLetters configures the retention of deliveries that failed permanently.
 type DeadLetters struct {
-	Retention time.Duration // how long, with their events; 0 for ever
+	Retention time.Duration // of them and their events; 0 for ever
 }
 
 // Vet bounds the child process that checks and compiles a module.
 type Vet struct {
 	Memory int64         // bytes
-	CPU    time.Duration // of CPU time, counted in whole seconds
-	Wall   time.Duration
+	CPU    time.Duration // CPU time, in whole seconds
+	Wall   time.Duration // elapsed time
 }
 
-// Auth is who may call the API.
+// Auth restricts the calls of the API.
 type Auth struct {
-	AllowedHosts []string // names the API may be called by, besides loopback and server.listen
+	AllowedHosts []string // host names in requests, besides loopback and server.listen
 }
 
-// Marketplace is where plugins may be installed from.
+// Marketplace configures where plugins may be installed from.
 type Marketplace struct {
 	Enabled           bool
 	IndexURL          string   // https; http only to a host of AllowPrivateHosts
 	TrustedKeys       []string // minisign public keys, base64
 	AllowUnsigned     bool
 	AllowPrivateHosts []string      // host names, addresses or CIDR ranges that may be private
-	MinimumReleaseAge time.Duration // how long a release must have been out before it is installed
-	Refresh           time.Duration // how often the list is fetched although nobody asks for it; 0 for never
+	MinimumReleaseAge time.Duration // of a release that is installed
+	Refresh           time.Duration // interval of fetches in the background; 0 for never
 	Credentials       []Credential
-	DockerConfig      string // docker's config.json with credentials of registries; "" for none
+	DockerConfig      string // path of docker's config.json with credentials of registries; "" for none
 }
 
-// Credential is what one server of plugins is shown.
+// Credential authenticates the host to one server of plugins.
 type Credential struct {
 	Host   string `json:"host"`   // host or host:port
 	Secret string `json:"secret"` // name of a secret: a token, or user:password
@@ -158,7 +158,7 @@ func Default() *Config {
 		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
 		Marketplace:       Marketplace{Refresh: 6 * time.Hour},
-		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * 24 * time.Hour, MaxAge: 30 * 24 * time.Hour,
-			DeadLetters: DeadLetters{Retention: 30 * 24 * time.Hour}},
+		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * day, MaxAge: 30 * day,
+			DeadLetters: DeadLetters{Retention: 30 * day}},
 	}
 }

@@ -7,11 +7,10 @@ import (
 	"slices"
 )
 
-// Diff says what changed, one line for each setting, in the file's words and
-// sorted: "handlers.fraud-check.enabled: true → false". waiting are the paths,
-// from Restarts, that take effect when the host starts again, and say so. A
-// handler's config may hold what is not for everybody's eyes: it is named, not
-// shown.
+// Diff returns what changed, a line for each setting, sorted by path:
+// "handlers.fraud-check.enabled: true → false". The settings in waiting, from
+// Restarts, are marked as taking effect at the next start. The values of a handler's
+// config are not shown.
 func Diff(old, new *Config, waiting []string) []string {
 	var lines []string
 	for _, c := range changes(old, new) {
@@ -74,11 +73,11 @@ func changes(old, new *Config) (list []change) {
 	return list
 }
 
-// Restarts returns the settings, by path, that are read only when the host starts
-// and are others in the file than in what it has begun with. Never nil.
-func Restarts(begun, file *Config) []string {
+// Restarts returns the paths of the settings that are read only when the host starts
+// and have other values in the file than at the start. Never nil.
+func Restarts(started, file *Config) []string {
 	start, paths := startSettings(), []string{}
-	for _, c := range changes(begun, file) {
+	for _, c := range changes(started, file) {
 		if start[c.path] {
 			paths = append(paths, c.path)
 		}
@@ -86,7 +85,7 @@ func Restarts(begun, file *Config) []string {
 	return paths
 }
 
-// startSettings are the paths of the settings that are read only when the host starts.
+// startSettings returns the paths of the settings that are read only when the host starts.
 func startSettings() map[string]bool {
 	paths := make(map[string]bool)
 	for _, f := range configTable(new(Config)).fields {

@@ -1,17 +1,16 @@
 // Package config reads, checks, watches and edits the operator's configuration
 // file, config/event_handlers.yaml.
 //
-// It promises that a Config is either whole and valid or absent with every
-// problem named by file, line and path; that a hostile file costs bounded
-// memory and time; and that an edit changes the one thing it says and nothing
-// else: comments, order, blank lines and line ends of a person's file survive.
+// A Config is complete and valid; otherwise every problem is reported with its file,
+// line and path. A hostile file costs bounded memory and time. An edit changes one
+// setting: comments, order, blank lines and line ends of the file are preserved.
 //
-// Expressions (`when`) are kept as text here; package route compiles them.
-// Values of a handler's config may be secrets: no error and no Diff shows them.
+// Expressions (`when`) are kept as text; package route compiles them. Values of a
+// handler's config may be secrets: no error and no Diff contains them.
 //
-// An Editor serialises the edits of one file: first by its own lock, then, for
-// other processes, by a lock on the file's directory. Everything else is values.
+// An Editor serialises the edits of one file: first by its own lock, then, for other
+// processes, by a lock on the file's directory. All other types are plain values.
 //
-// Read config.go first, then sections.go for what each key takes; editor.go by
-// itself, with testdata/styles for what edits look like.
+// Read config.go first, then settings.go and handlers.go, the tables of settings, and
+// table.go for how they are used. editor.go stands alone; testdata/styles shows edits.
 package config

@@ -20,21 +20,21 @@ import (
 )
 
 // Editor changes single settings of one file, for an API whose changes must
-// outlive the host. Every other byte stays as the operator wrote it.
+// outlive the host. All other bytes of the file are preserved.
 //
-// An edit is made in memory, parsed, and written only if the result means what
-// the file meant before but for the one change. The file is replaced by rename,
-// fsynced, with its mode: readers see the old text or the new one. A symbolic
-// link stays, the file it leads to is replaced. Other processes that edit the
-// file are locked out (see file.Lock); what a person saves at the same time is
-// read again and edited, never overwritten. Errors are fault.Invalid (the file
-// is not valid as it is), fault.Conflict (it cannot be edited safely, or somebody
-// goes on changing it; the text says what to do) and fault.Unavailable
-// (the disk's). Safe for concurrent use; make one Editor for a file.
+// An edit is made in memory, parsed, and written only if the new text differs in
+// meaning from the old one by that change alone. The file is replaced by rename,
+// fsynced, with its mode: readers see the old text or the new one. A symbolic link is
+// kept, and its target replaced. Other processes that edit the file wait (see
+// file.Lock). When another program saves the file during an edit, the edit starts again
+// with the saved text. Errors are fault.Invalid (the file is not valid), fault.Conflict
+// (the file cannot be edited safely, or keeps changing; the text says what to do) and
+// fault.Unavailable (the disk fails). It is safe for concurrent use; make one Editor
+// for a file.
 type Editor struct {
-	// Check says what only other parts can tell of a configuration, such as a
-	// condition that does not compile: what it refuses is not written. nil refuses
-	// nothing. Set it before the first edit.
+	// Check refuses configurations for reasons that only other parts know, such as a
+	// condition that does not compile; they are not written. nil refuses none. Set it
+	// before the first edit.
 	Check func(*Config) error
 
 	path     string
@@ -48,13 +48,13 @@ type Editor struct {
 // NewEditor returns the editor of a file, which need not exist yet.
 func NewEditor(path string) *Editor { return &Editor{path: path, replace: file.Replacer{}.Replace} }
 
-// KeepCopies names the directory for the copy of a file that can only be edited in
-// place (see file.Replacer.Copies). Call it before the first edit.
+// KeepCopies sets the directory for the copy of a file that can only be overwritten
+// (see file.Replacer.Copies). Call it before the first edit.
 func (e *Editor) KeepCopies(dir string) { e.replace = file.Replacer{Copies: dir}.Replace }
 
-// Expect says that the file was there: from then on an edit makes no new one when
-// it has gone, for what it said would be lost. It is so too after an edit that
-// has read or written it.
+// Expect marks the file as one that existed: when it is missing, edits fail instead of
+// creating it, because its other settings would be lost. An edit that has read or
+// written the file marks it too.
 func (e *Editor) Expect() { e.expected.Store(true) }
 
 // Edits counts the edits that have written the file.
@@ -92,11 +92,11 @@ func (e *Editor) parse(text []byte) (*Config, error) {
 	return c, err
 }
 
-// Expecting reports whether the file was there.
+// Expecting reports whether the file has existed; see Expect.
 func (e *Editor) Expecting() bool { return e.expected.Load() }
 
-// SetHandlerEnabled writes handlers.<name>.enabled and returns the
-// configuration as it is now. Nothing is written when the file says so already.
+// SetHandlerEnabled writes handlers.<name>.enabled and returns the new configuration.
+// It does not write the file when the setting has the value already.
 func (e *Editor) SetHandlerEnabled(name string, enabled bool) (*Config, error) {
 	return e.edit(name, "enabled", func(c *Config) {
 		h := c.handler(name)
@@ -107,8 +107,8 @@ func (e *Editor) SetHandlerEnabled(name string, enabled bool) (*Config, error) {
 	})
 }
 
-// SetHandlerPaused writes handlers.<name>.paused, likewise. A handler that is
-// not paused need not say so, and nothing is written for it then.
+// SetHandlerPaused writes handlers.<name>.paused, likewise. It does not write false
+// where the setting is missing.
 func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
 	return e.edit(name, "paused", func(c *Config) {
 		h := c.handler(name)
@@ -122,7 +122,7 @@ func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
 	})
 }
 
-// setIn sets a key in each of the texts, of which at least one must let it.
+// setIn sets a key in each of the texts. It fails when it fails in all of them.
 func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
 	var with [][]byte
 	var errs error
@@ -136,9 +136,8 @@ func setIn(texts [][]byte, path []string, value string) ([][]byte, error) {
 	return nil, errs
 }
 
-// SetHandlerGrants replaces handlers.<name>.grants, comments inside it included,
-// and returns the configuration as it is now. Grants that the file could not
-// hold are fault.Invalid.
+// SetHandlerGrants replaces handlers.<name>.grants, with the comments inside it, and
+// returns the new configuration. Invalid grants are fault.Invalid.
 func (e *Editor) SetHandlerGrants(name string, grants []spec.Grant) (*Config, error) {
 	value := grantsText(grants)
 	alone, err := Parse("grants of "+name, []byte("handlers: {x: {grants: "+value+"}}"))
@@ -159,8 +158,8 @@ func (e *Editor) SetHandlerGrants(name string, grants []spec.Grant) (*Config, er
 	})
 }
 
-// RemoveHandler removes handlers.<name>, with the comments inside it, and
-// returns the configuration as it is now. Routes that name the handler stay.
+// RemoveHandler removes handlers.<name>, with the comments inside it, and returns the
+// new configuration. It does not change routes that name the handler.
 func (e *Editor) RemoveHandler(name string) (*Config, error) {
 	return e.edit(name, "", func(c *Config) {
 		delete(c.Handlers, name)
@@ -169,7 +168,7 @@ func (e *Editor) RemoveHandler(name string) (*Config, error) {
 	})
 }
 
-// handler returns what the file says of a handler, or what an empty section says.
+// handler returns the section of a handler, or an empty one.
 func (c *Config) handler(name string) Handler {
 	if h, ok := c.Handlers[name]; ok {
 		return h
@@ -177,13 +176,13 @@ func (c *Config) handler(name string) Handler {
 	return *newHandler()
 }
 
-// How long an edit goes on trying while somebody else changes the file.
+// The waits between attempts at an edit while the file keeps changing.
 const (
 	firstWait = 2 * time.Millisecond
 	lastWait  = time.Second
 )
 
-// edit writes the first proposed text that means what change makes of the old one.
+// edit writes the first proposed text whose configuration equals the old one after change.
 func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
 	if _, err := parseName(name); err != nil {
 		return nil, fault.Field("name", "%v", err)
@@ -200,8 +199,8 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 	}
 	defer unlock()
 	var c *Config
-	err = patiently(func() error {
-		if err := e.whole(); err != nil {
+	err = retry(func() error {
+		if err := e.refuseWriters(); err != nil {
 			return err
 		}
 		c, err = e.try(what, change, propose)
@@ -210,8 +209,8 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 	return c, err
 }
 
-// patiently tries again while somebody else changes the file.
-func patiently(try func() error) error {
+// retry calls try again while it fails with file.ErrChanged, for about two seconds.
+func retry(try func() error) error {
 	for wait := firstWait; ; wait *= 2 {
 		err := try()
 		if !errors.Is(err, file.ErrChanged) || wait > lastWait {
@@ -221,15 +220,14 @@ func patiently(try func() error) error {
 	}
 }
 
-// AwaitWriters waits until nobody writes to the file any more, as long as an edit
-// would: half a configuration may well be a valid one. fault.Conflict when somebody
-// does not come to an end. Only Linux can tell.
-func (e *Editor) AwaitWriters() error { return patiently(e.whole) }
+// AwaitWriters waits until no process has the file open for writing, because a partly
+// written configuration can be valid. It returns fault.Conflict when a writer keeps it
+// open for as long as an edit would wait. Only Linux reports writers.
+func (e *Editor) AwaitWriters() error { return retry(e.refuseWriters) }
 
-// whole refuses a file that somebody is writing to.
-func (e *Editor) whole() error {
+func (e *Editor) refuseWriters() error {
 	if file.BeingWritten(e.path) {
-		return fault.New(fault.Conflict, "%s is being written, that is, open for writing; try again when that is done (%w)", e.path, file.ErrChanged)
+		return fault.New(fault.Conflict, "%s is open for writing; try again when it is closed (%w)", e.path, file.ErrChanged)
 	}
 	return nil
 }
@@ -270,7 +268,7 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 		}
 		if err := e.replace(e.path, old, text); err != nil {
 			if errors.Is(err, file.ErrReadOnly) {
-				err = fault.New(fault.Conflict, "%w: nothing was changed; write it by hand where the file comes from, and reload. %s", err, difference(old, text))
+				err = fault.New(fault.Conflict, "%w: nothing was changed; edit the file at its source, and reload. %s", err, difference(old, text))
 			}
 			return nil, err
 		}
@@ -282,7 +280,7 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 	return nil, fault.New(fault.Conflict, "edit %s in %s: cannot change it alone in a file of this layout; change it by hand", what, e.path)
 }
 
-// difference describes how to make after of before by hand.
+// difference tells a person how to turn before into after.
 func difference(before, after []byte) string {
 	a, b := bytes.SplitAfter(before, []byte("\n")), bytes.SplitAfter(after, []byte("\n"))
 	first := 0
@@ -293,18 +291,18 @@ func difference(before, after []byte) string {
 	for last < min(len(a), len(b))-first && bytes.Equal(a[len(a)-1-last], b[len(b)-1-last]) {
 		last++
 	}
-	from, to := first+1, len(a)-last // of before, as lines count
+	from, to := first+1, len(a)-last // line numbers in before
 	text := string(bytes.Join(b[first:len(b)-last], nil))
 	switch {
 	case text == "":
-		return fmt.Sprintf("Remove the lines %d to %d", from, to)
+		return fmt.Sprintf("Remove lines %d to %d", from, to)
 	case to < from:
-		return fmt.Sprintf("Before line %d goes:\n%s", from, text)
+		return fmt.Sprintf("Insert before line %d:\n%s", from, text)
 	}
-	return fmt.Sprintf("In place of the lines %d to %d goes:\n%s", from, to, text)
+	return fmt.Sprintf("Replace lines %d to %d by:\n%s", from, to, text)
 }
 
-// same reports whether two configurations mean the same, wherever they stand in their files.
+// same reports whether two configurations are equal apart from line numbers.
 func same(a, b *Config) bool {
 	x, y := *a, *b
 	x.Routes, y.Routes = withoutLines(a.Routes), withoutLines(b.Routes)

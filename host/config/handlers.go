@@ -120,7 +120,7 @@ func handlerTable(h *Handler) (t table) {
 	t.fields = []field{
 		optional("enabled", boolKind(), &h.Enabled, "Whether the handler runs. Without it `hot_drop` decides."),
 		setting("paused", boolKind(), &h.Paused, "Its events wait; it stays loaded and keeps its position.").unset("false"),
-		setting("start", newKind(readStart, Start.String, object{"type": "string"}, "now, earliest or a time as in RFC 3339"), &h.Start,
+		setting("start", newKind(readStart, Start.String, object{"type": "string"}, "now, earliest or an RFC 3339 time"), &h.Start,
 			"Where the handler begins if it has no position in the log yet.").unset("now"),
 		setting("config", newKind(document.Value.Object, jsonText[json.RawMessage], object{"type": "object"}, "mapping"), &h.Config,
 			"The object that the plugin reads, checked against its manifest's config_schema. Numbers keep every digit.",
@@ -215,7 +215,7 @@ func overrideTable(o *Overrides) (t table) {
 	return t
 }
 
-// apply sets the settings that o has.
+// apply changes the settings that have an override.
 func (o Overrides) apply(s *spec.Settings) {
 	for _, one := range overrides(&o, s) {
 		one.apply()

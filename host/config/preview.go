@@ -7,9 +7,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Preview does an edit without writing the file, and returns the file's text as
-// it is, nil when there is none, and as it would be; the two are equal when
-// nothing would be written.
+// Preview makes an edit without writing the file. It returns the text of the file, nil
+// when there is none, and the text after the edit; they are equal when the edit would
+// not write the file.
 func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -28,9 +28,9 @@ func (e *Editor) Preview(edit func(*Editor) error) (before, after []byte, err er
 	return before, after, err
 }
 
-// Restore puts the text before in the place of after, which Preview gave, and
-// returns the configuration as it is then. Nothing is done when the file holds
-// before already; fault.Conflict when it holds neither.
+// Restore replaces the text after, from Preview, by the text before, and returns the
+// configuration of before. It does nothing when the file holds before already, and
+// returns fault.Conflict when the file holds neither.
 func (e *Editor) Restore(before, after []byte) (*Config, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -52,5 +52,5 @@ func (e *Editor) Restore(before, after []byte) (*Config, error) {
 		}
 		return c, err
 	}
-	return nil, fault.New(fault.Conflict, "%s was changed by somebody else", e.path)
+	return nil, fault.New(fault.Conflict, "%s was changed by another writer", e.path)
 }

@@ -18,9 +18,9 @@ func TestReadOnlyConfigurationAnswersTheYAML(t *testing.T) {
 		name, text, want string
 		edit             func(*Editor) error
 	}{
-		{"a new section", "routes: {}\n", "Before line 2 goes:\nhandlers:\n  x:\n    enabled: false\n", func(e *Editor) error { _, err := e.SetHandlerEnabled("x", false); return err }},
-		{"a changed line", "handlers:\n  x:\n    enabled: true # why\nroutes: {}\n", "In place of the lines 3 to 3 goes:\n    enabled: false # why\n", func(e *Editor) error { _, err := e.SetHandlerEnabled("x", false); return err }},
-		{"a removed section", "handlers:\n  x:\n    enabled: true\n  y: {}\n", "Remove the lines 2 to 3", func(e *Editor) error { _, err := e.RemoveHandler("x"); return err }},
+		{"a new section", "routes: {}\n", "Insert before line 2:\nhandlers:\n  x:\n    enabled: false\n", func(e *Editor) error { _, err := e.SetHandlerEnabled("x", false); return err }},
+		{"a changed line", "handlers:\n  x:\n    enabled: true # why\nroutes: {}\n", "Replace lines 3 to 3 by:\n    enabled: false # why\n", func(e *Editor) error { _, err := e.SetHandlerEnabled("x", false); return err }},
+		{"a removed section", "handlers:\n  x:\n    enabled: true\n  y: {}\n", "Remove lines 2 to 3", func(e *Editor) error { _, err := e.RemoveHandler("x"); return err }},
 	} {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {

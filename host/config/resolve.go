@@ -11,9 +11,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// What a manifest may ask for where the operator has not said anything: room for
-// a garbage-collected guest or a slow partner, and no more. Beyond it the
-// operator has to agree, under handlers.<name>.
+// The bounds of a manifest's requests where `defaults:` sets none: enough for a
+// garbage-collected guest or a slow upstream. More requires handlers.<name>.
 const (
 	ceilingTimeout     = time.Minute
 	ceilingMemory      = 256 << 20

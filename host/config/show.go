@@ -6,17 +6,13 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config/document"
+	"github.com/berth-host/berth/host/wire"
 )
 
-// Setting is one setting that is in force, in the file's words.
-type Setting struct {
-	Path  string // "server.listen"
-	Value string // never what a handler's config holds, only its keys
-}
-
-// Settings returns all settings of a configuration, sorted by path. What handlers run
-// with where neither the file nor their manifest says otherwise is under defaults.
-func Settings(c *Config) []Setting { return sorted(shown(c)) }
+// Settings returns all settings of a configuration, sorted by path, with the values as
+// the file could hold them. Of a handler's config they have the keys only. The built-in
+// settings of handlers are under defaults.
+func Settings(c *Config) []wire.Setting { return sorted(shown(c)) }
 
 // shown returns the settings in force by path.
 func shown(c *Config) map[string]string {
@@ -29,20 +25,20 @@ func shown(c *Config) map[string]string {
 	return m
 }
 
-// Started is what a host that runs has begun with.
+// Started is what a running host was started with.
 type Started struct {
-	Config      *Config // what only a start can change is as it says
+	Config      *Config // has the settings that are read only at the start
 	Listen      string  // host:port
 	DataDir     string
 	MemoryTotal int64 // bytes; 0 for no bound
 	MaxInflight int64 // bytes
 }
 
-// InForce returns what holds in a host that runs with c, sorted by path.
-func (s Started) InForce(c *Config) []Setting {
-	m, begun := shown(c), shown(s.Config)
+// InForce returns the settings of a running host whose file is c, sorted by path.
+func (s Started) InForce(c *Config) []wire.Setting {
+	m, started := shown(c), shown(s.Config)
 	for path := range startSettings() {
-		m[path] = begun[path]
+		m[path] = started[path]
 	}
 	m["server.listen"], m["data_dir"] = plainText(s.Listen), plainText(s.DataDir)
 	m["defaults.memory_total"] = "no bound"
@@ -53,10 +49,11 @@ func (s Started) InForce(c *Config) []Setting {
 	return sorted(m)
 }
 
-// SettingsOf returns what one handler with this manifest runs with, sorted by path.
-func SettingsOf(c *Config, name string, manifest abi.Manifest) []Setting {
+// SettingsOf returns the settings of one handler with this manifest, sorted by path.
+func SettingsOf(c *Config, name string, manifest abi.Manifest) []wire.Setting {
 	s, _ := c.Resolve(name, manifest)
-	h := Handler{Enabled: &s.Enabled, Paused: s.Paused, Start: c.Handlers[name].Start, Config: s.Config, Grants: s.Grants, Overrides: *overridesOf(s)}
+	h := Handler{Enabled: &s.Enabled, Paused: s.Paused, Start: c.Handlers[name].Start, Config: s.Config, Grants: s.Grants,
+		Overrides: *overridesOf(s)}
 	m := make(map[string]string)
 	for path, one := range handlerTable(&h).states() {
 		m["handlers."+name+"."+path] = one.shown
@@ -67,15 +64,15 @@ func SettingsOf(c *Config, name string, manifest abi.Manifest) []Setting {
 	return sorted(m)
 }
 
-func sorted(m map[string]string) []Setting {
-	list := make([]Setting, 0, len(m))
+func sorted(m map[string]string) []wire.Setting {
+	list := make([]wire.Setting, 0, len(m))
 	for _, path := range sortedKeys(m) {
-		list = append(list, Setting{path, m[path]})
+		list = append(list, wire.Setting{Path: path, Value: m[path]})
 	}
 	return list
 }
 
-// keysOf names what is in a JSON object, and not what it is.
+// keysOf returns the keys of a JSON object without their values.
 func keysOf(object string) string {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(object), &m); err != nil || len(m) == 0 {

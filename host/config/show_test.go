@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/wire"
 )
 
 func TestSettings(t *testing.T) {
@@ -15,18 +16,18 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := config.Settings(c)
-	for _, want := range []config.Setting{
-		{"server.listen", "127.0.0.1:8080"}, {"defaults.limits.timeout", "9s"}, {"defaults.limits.memory", "64MiB"}, {"defaults.retry.max_attempts", "5"},
-		{"handlers.x.config", "{a: …, b: …}"}, {"handlers.x.paused", "true"}, {"handlers.x.retry.max_attempts", "2"},
+	for _, want := range []wire.Setting{
+		{Path: "server.listen", Value: "127.0.0.1:8080"}, {Path: "defaults.limits.timeout", Value: "9s"}, {Path: "defaults.limits.memory", Value: "64MiB"}, {Path: "defaults.retry.max_attempts", Value: "5"},
+		{Path: "handlers.x.config", Value: "{a: …, b: …}"}, {Path: "handlers.x.paused", Value: "true"}, {Path: "handlers.x.retry.max_attempts", Value: "2"},
 	} {
 		if !slices.Contains(all, want) {
 			t.Errorf("%v is not among %v", want, all)
 		}
 	}
 	one := config.SettingsOf(c, "x", abi.Manifest{})
-	for _, want := range []config.Setting{
-		{"handlers.x.enabled", "true"}, {"handlers.x.paused", "true"}, {"handlers.x.limits.timeout", "9s"}, {"handlers.x.retry.max_attempts", "2"},
-		{"handlers.x.grants", "[]"}, {"handlers.x.order_by", `"/metadata/subject"`}, {"handlers.x.config", "{a: …, b: …}"},
+	for _, want := range []wire.Setting{
+		{Path: "handlers.x.enabled", Value: "true"}, {Path: "handlers.x.paused", Value: "true"}, {Path: "handlers.x.limits.timeout", Value: "9s"}, {Path: "handlers.x.retry.max_attempts", Value: "2"},
+		{Path: "handlers.x.grants", Value: "[]"}, {Path: "handlers.x.order_by", Value: `"/metadata/subject"`}, {Path: "handlers.x.config", Value: "{a: …, b: …}"},
 	} {
 		if !slices.Contains(one, want) {
 			t.Errorf("%v is not among %v", want, one)
@@ -46,9 +47,9 @@ func TestSettingsInForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := config.Started{Config: c, Listen: "127.0.0.1:9", DataDir: "d", MemoryTotal: 3 << 30, MaxInflight: 96 << 20}
-	for _, tt := range []struct{ list, want []config.Setting }{
-		{config.Settings(c), []config.Setting{{"defaults.memory_total", "half of the machine's"}, {"server.max_inflight_bytes", "as the memory allows"}}},
-		{begun.InForce(c), []config.Setting{{"defaults.memory_total", "3GiB"}, {"server.max_inflight_bytes", "96MiB"}, {"server.listen", "127.0.0.1:9"}, {"data_dir", "d"}}},
+	for _, tt := range []struct{ list, want []wire.Setting }{
+		{config.Settings(c), []wire.Setting{{Path: "defaults.memory_total", Value: "half of the machine's"}, {Path: "server.max_inflight_bytes", Value: "as the memory allows"}}},
+		{begun.InForce(c), []wire.Setting{{Path: "defaults.memory_total", Value: "3GiB"}, {Path: "server.max_inflight_bytes", Value: "96MiB"}, {Path: "server.listen", Value: "127.0.0.1:9"}, {Path: "data_dir", Value: "d"}}},
 	} {
 		for _, want := range tt.want {
 			if !slices.Contains(tt.list, want) {

@@ -6,14 +6,14 @@ import (
 	"github.com/berth-host/berth/host/config/document"
 )
 
-// Start says where in the log a handler begins that has no place there yet. The
-// zero value is now: it gets what is published from then on.
+// Start is where a handler without a position in the log begins. The zero value is
+// now: the handler receives events published from then on.
 type Start struct {
-	Earliest bool      // with the first event that the log still has
-	At       time.Time // with the first event of this time or later; zero: not said
+	Earliest bool      // the first event that the log has
+	At       time.Time // the first event of this time or later; zero if unset
 }
 
-// String writes it as the file would.
+// String returns the value as the file could hold it.
 func (s Start) String() string {
 	switch {
 	case s.Earliest:
@@ -36,7 +36,7 @@ func readStart(v document.Value) (s Start) {
 	default:
 		at, err := time.Parse(time.RFC3339, text)
 		if err != nil || at.Year() < 1970 {
-			v.Fail("%s is not now, earliest or a time as in RFC 3339, such as 2026-01-31T08:00:00Z", document.Quote(text))
+			v.Fail("%s is not now, earliest or an RFC 3339 time such as 2026-01-31T08:00:00Z", document.Quote(text))
 			return s
 		}
 		s.At = at.UTC()

@@ -197,7 +197,7 @@ func settingsUnder(c *config.Config) plugin.SettingsFunc {
 // is neither configured nor installed.
 func (l *Live) InForce(handler string, started config.Started) (wire.Settings, error) {
 	c := l.Config()
-	var list []config.Setting
+	var list []wire.Setting
 	if handler == "" {
 		list = started.InForce(c)
 	} else {
@@ -209,11 +209,7 @@ func (l *Live) InForce(handler string, started config.Started) (wire.Settings, e
 		m, _ := plugins.Manifest(handler) // without a manifest it requests nothing
 		list = config.SettingsOf(c, handler, m)
 	}
-	s := wire.Settings{File: l.path, Items: make([]wire.Setting, len(list)), NeedsRestart: config.Restarts(l.started, c)}
-	for i, one := range list {
-		s.Items[i] = wire.Setting{Path: one.Path, Value: one.Value}
-	}
-	return s, nil
+	return wire.Settings{File: l.path, Items: list, NeedsRestart: config.Restarts(l.started, c)}, nil
 }
 
 // compile returns a configuration with its route table. The one compiled last is not

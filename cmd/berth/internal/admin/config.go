@@ -97,10 +97,7 @@ func (a app) showFile(path, handler string) error {
 			a.Note("no handler %s is configured in %s: an installed one runs with these defaults and what its manifest requests\n", handler, path)
 		}
 	}
-	answer := wire.Settings{File: path, Items: []wire.Setting{}, NeedsRestart: []string{}}
-	for _, s := range settings {
-		answer.Items = append(answer.Items, wire.Setting{Path: s.Path, Value: s.Value})
-	}
+	answer := wire.Settings{File: path, Items: settings, NeedsRestart: []string{}}
 	return command.Show(a.Env, answer, a.printSettings)
 }
 
