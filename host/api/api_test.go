@@ -17,15 +17,44 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Every endpoint, answering well.
-func TestEndpoints(t *testing.T) {
-	for _, tt := range []struct {
-		name, method, path, body string
-		headers                  []string
-		status                   int
-		want                     []string // in the body
-		header                   map[string]string
-	}{
+// exchange is a request and its answer.
+type exchange struct {
+	name, method, path, body string
+	headers                  []string
+	status                   int
+	want                     []string // in the body
+	header                   map[string]string
+}
+
+// succeed checks the answer to each request.
+func succeed(t *testing.T, list []exchange) {
+	t.Helper()
+	for _, tt := range list {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newServer(t, setup(t).cfg).Handler()
+			w := call(h, tt.method, tt.path, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(w.Body.String(), want) {
+					t.Errorf("%s is missing in\n%s", want, w.Body)
+				}
+			}
+			for name, want := range tt.header {
+				if got := w.Header().Get(name); got != want {
+					t.Errorf("%s is %q, want %q", name, got, want)
+				}
+			}
+			if w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Error("the type may be sniffed")
+			}
+		})
+	}
+}
+
+func TestEventAndPluginEndpoints(t *testing.T) {
+	succeed(t, []exchange{
 		{"publish", "POST", "/api/v1/events", `{"event_type":"t","metadata":{"idempotency_key":"k"}}`, nil, 202,
 			[]string{`"event_id":"`, `"idempotency_key":"k"`, `"duplicate":false`}, nil},
 		{"publish with a charset and white space", "POST", "/api/v1/events", "\n {\"event_type\":\"t\"} \n",
@@ -59,6 +88,11 @@ func TestEndpoints(t *testing.T) {
 		{"approve some of a module", "POST", "/api/v1/events/plugins/order-audit/approve", `{"capabilities":["kv"],"sha256":"` + strings.Repeat("0a", 32) + `"}`, nil, 200, []string{`"name":"order-audit"`}, nil},
 		{"install", "POST", "/api/v1/plugins/install", `{"url":"https://a.example/x.wasm","sha256":"00ff","name":"x"}`, nil, 201,
 			[]string{`"name":"x","state":"active"`, `"sha256":"00ff"`, `"subscribes":[],"capabilities":[]`}, map[string]string{"Location": "/api/v1/events/plugins/x"}},
+	})
+}
+
+func TestOrderEndpointsAndProbes(t *testing.T) {
+	succeed(t, []exchange{
 		{"create an order", "POST", "/api/v1/orders", `{"id":"B-1","customer_id":"c<d"}`, nil, 201, []string{`"customer_id":"c<d"`},
 			map[string]string{"Location": "/api/v1/orders/B-1", "Etag": `"1"`, "Berth-Event-Id": "event-of-B-1"}},
 		{"list orders", "GET", "/api/v1/orders?customer_id=cust&limit=5", "", nil, 200, []string{`{"items":[{"id":"A-1"`, `"next":null`}, nil},
@@ -79,28 +113,7 @@ func TestEndpoints(t *testing.T) {
 		{"host: listen address", "GET", "/api/v1/orders", "", []string{"Host: BERTH.internal.:8080"}, 200, nil, nil},
 		{"host: allowed, with its origin", "GET", "/api/v1/orders", "",
 			[]string{"Host: berth.example.com", "Origin: https://berth.example.com"}, 200, nil, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			h := newServer(t, setup(t).cfg).Handler()
-			w := call(h, tt.method, tt.path, tt.body, tt.headers...)
-			if w.Code != tt.status {
-				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
-			}
-			for _, want := range tt.want {
-				if !strings.Contains(w.Body.String(), want) {
-					t.Errorf("%s is missing in\n%s", want, w.Body)
-				}
-			}
-			for name, want := range tt.header {
-				if got := w.Header().Get(name); got != want {
-					t.Errorf("%s is %q, want %q", name, got, want)
-				}
-			}
-			if w.Header().Get("X-Content-Type-Options") != "nosniff" {
-				t.Error("the type may be sniffed")
-			}
-		})
-	}
+	})
 }
 
 // seeded has one event, "first", and one order, "A-1".
@@ -112,16 +125,47 @@ func seeded(t testing.TB) *parts {
 	return p
 }
 
-// Everything that is wrong with a request, and that nothing is stored for it.
-func TestRefusals(t *testing.T) {
-	big := strings.Repeat("x", 1<<20)
-	for _, tt := range []struct {
-		name, method, path, body string
-		headers                  []string
-		status                   int
-		code                     fault.Code
-		field, detail            string
-	}{
+// refusal is a request that is refused.
+type refusal struct {
+	name, method, path, body string
+	headers                  []string
+	status                   int
+	code                     fault.Code
+	field, detail            string
+}
+
+// big is half of the largest event.
+var big = strings.Repeat("x", 1<<20)
+
+// refuse checks that each request is refused as it should be, and stores nothing.
+func refuse(t *testing.T, list []refusal) {
+	t.Helper()
+	for _, tt := range list {
+		t.Run(tt.name, func(t *testing.T) {
+			p := seeded(t)
+			w := call(newServer(t, config(p)).Handler(), tt.method, tt.path, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
+			}
+			got := problemIn(t, w)
+			if got.Code != string(tt.code) || got.Field != tt.field || !strings.Contains(got.Detail, tt.detail) {
+				t.Errorf("got %+v", got)
+			}
+			if (w.Code == 401 || w.Code == 403 && got.Field == "") != (w.Header().Get("WWW-Authenticate") != "") {
+				t.Errorf("WWW-Authenticate is %q", w.Header().Get("WWW-Authenticate"))
+			}
+			if (w.Code == 405) != (w.Header().Get("Allow") != "") {
+				t.Errorf("Allow is %q", w.Header().Get("Allow"))
+			}
+			if len(p.log) != 1 || len(p.orders) != 1 {
+				t.Errorf("something was stored: %d events, %d orders", len(p.log), len(p.orders))
+			}
+		})
+	}
+}
+
+func TestCallersAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"no token", "GET", "/api/v1/events", "", []string{"Authorization: -"}, 401, fault.Denied, "Authorization", "admin.token"},
 		{"another scheme", "GET", "/api/v1/events", "", []string{"Authorization: Basic x"}, 401, fault.Denied, "Authorization", "Bearer TOKEN"},
 		{"an empty token", "GET", "/api/v1/events", "", []string{"Authorization: Bearer "}, 401, fault.Denied, "Authorization", "Bearer TOKEN"},
@@ -140,7 +184,11 @@ func TestRefusals(t *testing.T) {
 		{"another origin", "GET", "/api/v1/events", "", []string{"Origin: https://evil.example"}, 403, fault.Denied, "Origin", "evil.example"},
 		{"another local origin", "GET", "/api/v1/events", "", []string{"Origin: http://localhost:3000"}, 403, fault.Denied, "Origin", ""},
 		{"a null origin", "GET", "/api/v1/events", "", []string{"Origin: null"}, 403, fault.Denied, "Origin", ""},
+	})
+}
 
+func TestPathsAndMethodsAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"unknown path", "GET", "/api/v1/nothing", "", nil, 404, fault.NotFound, "", "/api/v1/nothing"},
 		{"unknown path outside the API", "GET", "/nothing", "", []string{"Authorization: -"}, 404, fault.NotFound, "", "/nothing"},
 		{"wrong method", "DELETE", "/api/v1/events", "", nil, 405, fault.Invalid, "", "it has POST, GET, HEAD"},
@@ -152,12 +200,20 @@ func TestRefusals(t *testing.T) {
 		{"explain a form", "POST", "/api/v1/events/explain", `{}`, []string{"Content-Type: text/plain"}, 415, fault.Invalid, "Content-Type", ""},
 		{"explain too much", "POST", "/api/v1/events/explain", `{"event_type":"t","data":"` + big + big + `"}`, nil, 413, fault.Exhausted, "body", ""},
 		{"get install", "GET", "/api/v1/plugins/install", "", nil, 405, fault.Invalid, "", "it has POST"},
+	})
+}
 
+func TestMediaTypesAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"no content type", "POST", "/api/v1/events", `{"event_type":"t"}`, []string{"Content-Type: -"}, 415, fault.Invalid, "Content-Type", "application/json"},
 		{"a form", "POST", "/api/v1/orders", `{}`, []string{"Content-Type: text/plain"}, 415, fault.Invalid, "Content-Type", "text/plain"},
 		{"a bad content type", "POST", "/api/v1/orders", `{}`, []string{"Content-Type: ;"}, 415, fault.Invalid, "Content-Type", ""},
 		{"compressed", "POST", "/api/v1/events", `{}`, []string{"Content-Encoding: gzip"}, 415, fault.Invalid, "Content-Type", "gzip"},
+	})
+}
 
+func TestBodiesAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"empty body", "POST", "/api/v1/events", "", []string{"Content-Type: application/json"}, 400, fault.Invalid, "body", "empty"},
 		{"malformed", "POST", "/api/v1/events", `{"event_type":}`, nil, 400, fault.Invalid, "body", "byte 15"},
 		{"cut short", "POST", "/api/v1/events", `{"event_type":"t"`, nil, 400, fault.Invalid, "body", "byte 17"},
@@ -201,7 +257,11 @@ func TestRefusals(t *testing.T) {
 		{"large body", "POST", "/api/v1/events", `{"event_type":"t","data":"` + big + big + `"}`, nil, 413, fault.Exhausted, "body", ""},
 		{"large order", "POST", "/api/v1/orders", `{"id":"` + big + big + `"}`, nil, 413, fault.Exhausted, "body", ""},
 		{"large batch", "POST", "/api/v1/events", "[" + strings.Repeat(`"`+big+`",`, 16) + "1]", nil, 413, fault.Exhausted, "body", "16777216"},
+	})
+}
 
+func TestBatchesAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"batch: empty", "POST", "/api/v1/events", `[]`, nil, 400, fault.Invalid, "", "empty"},
 		{"batch: too many", "POST", "/api/v1/events", "[" + strings.Repeat(`{"event_type":"t"},`, 1000) + `{"event_type":"t"}]`, nil, 400, fault.Invalid, "", "1000"},
 		{"batch: one is wrong", "POST", "/api/v1/events", `[{"event_type":"t"},{"event_type":"t","metadata":{"subject":"a\n"}}]`, nil, 400, fault.Invalid, "[1].metadata.subject", "control"},
@@ -213,7 +273,11 @@ func TestRefusals(t *testing.T) {
 		{"batch: cut short", "POST", "/api/v1/events", `[{"event_type":"t"},`, nil, 400, fault.Invalid, "body", "byte 20"},
 		{"batch: two lists", "POST", "/api/v1/events", `[{"event_type":"t"}] []`, nil, 400, fault.Invalid, "body", "after"},
 		{"batch: key header", "POST", "/api/v1/events", `[{"event_type":"t"}]`, []string{"Idempotency-Key: k"}, 400, fault.Invalid, "Idempotency-Key", "batch"},
+	})
+}
 
+func TestQueriesOfEventsAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"unknown event", "GET", "/api/v1/events/none", "", nil, 404, fault.NotFound, "", "none"},
 		{"an empty type", "GET", "/api/v1/events?type=", "", nil, 400, fault.Invalid, "type", "empty"},
 		{"an empty subject", "GET", "/api/v1/events?subject=", "", nil, 400, fault.Invalid, "subject", "empty"},
@@ -227,7 +291,11 @@ func TestRefusals(t *testing.T) {
 		{"unknown parameter", "GET", "/api/v1/events?typ=a", "", nil, 400, fault.Invalid, "typ", "type"},
 		{"parameter twice", "GET", "/api/v1/events?type=a&type=b", "", nil, 400, fault.Invalid, "type", "2 times"},
 		{"malformed query", "GET", "/api/v1/events?type=%zz", "", nil, 400, fault.Invalid, "", "malformed"},
+	})
+}
 
+func TestOrdersAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"bad order", "POST", "/api/v1/orders", `{}`, nil, 400, fault.Invalid, "customer_id", "is required"},
 		{"bad quantity", "POST", "/api/v1/orders", `{"items":[{"quantity":"many"}]}`, nil, 400, fault.Invalid, "items.quantity", "a whole number"},
 		{"unknown order", "GET", "/api/v1/orders/none", "", nil, 404, fault.NotFound, "", "none"},
@@ -244,7 +312,11 @@ func TestRefusals(t *testing.T) {
 		{"two tags", "POST", "/api/v1/orders/A-1/status", `{"status":"shipped"}`, []string{`If-Match: "3", "2"`}, 412, fault.Precondition, "If-Match", "is \"1\""},
 		{"orders: bad limit", "GET", "/api/v1/orders?limit=x", "", nil, 400, fault.Invalid, "limit", ""},
 		{"orders: bad status", "GET", "/api/v1/orders?status=lost", "", nil, 400, fault.Invalid, "status", ""},
+	})
+}
 
+func TestPluginRequestsAreRefused(t *testing.T) {
+	refuse(t, []refusal{
 		{"report of an unknown plugin", "GET", "/api/v1/events/plugins/none/report", "", nil, 404, fault.NotFound, "", "none"},
 		{"report of one not vetted", "GET", "/api/v1/events/plugins/order-audit/report", "", nil, 404, fault.NotFound, "", "was not vetted"},
 		{"unknown plugin", "GET", "/api/v1/events/plugins/none", "", nil, 404, fault.NotFound, "", "none"},
@@ -274,28 +346,7 @@ func TestRefusals(t *testing.T) {
 		{"uninstall an unknown plugin", "DELETE", "/api/v1/plugins/uninstall/x%2Fy", "", nil, 404, fault.NotFound, "", "x/y"},
 		{"uninstall, wrong method", "POST", "/api/v1/plugins/uninstall/x", "", nil, 405, fault.Invalid, "", "it has DELETE"},
 		{"scope install, to uninstall", "DELETE", "/api/v1/plugins/uninstall/x", "", []string{"Authorization: Bearer narrow"}, 403, fault.Denied, "", "scope install"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p := seeded(t)
-			w := call(newServer(t, config(p)).Handler(), tt.method, tt.path, tt.body, tt.headers...)
-			if w.Code != tt.status {
-				t.Fatalf("got %d, want %d: %s", w.Code, tt.status, w.Body)
-			}
-			got := problemIn(t, w)
-			if got.Code != string(tt.code) || got.Field != tt.field || !strings.Contains(got.Detail, tt.detail) {
-				t.Errorf("got %+v", got)
-			}
-			if (w.Code == 401 || w.Code == 403 && got.Field == "") != (w.Header().Get("WWW-Authenticate") != "") {
-				t.Errorf("WWW-Authenticate is %q", w.Header().Get("WWW-Authenticate"))
-			}
-			if (w.Code == 405) != (w.Header().Get("Allow") != "") {
-				t.Errorf("Allow is %q", w.Header().Get("Allow"))
-			}
-			if len(p.log) != 1 || len(p.orders) != 1 {
-				t.Errorf("something was stored: %d events, %d orders", len(p.log), len(p.orders))
-			}
-		})
-	}
+	})
 }
 
 // Whatever a part answers, at every endpoint that can answer an error.

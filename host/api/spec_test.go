@@ -2,30 +2,70 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// The sentences of CloudEvents 1.0.2 that a receiver over HTTP must meet. Each row
-// is a request and what becomes of it; says is the sentence in short. H is the
-// HTTP protocol binding, J the JSON event format, S the specification itself.
-func TestCloudEventsSpecification(t *testing.T) {
-	const kind = "Content-Type: "
-	required := []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", "ce-id: 1"}
-	binary := func(more ...string) []string {
-		return append(append([]string{kind + "application/json"}, required...), more...)
+// statement is a requirement of CloudEvents 1.0.2 for a receiver over HTTP, with a request
+// and its result. H is the HTTP protocol binding, J the JSON event format, S the
+// specification itself.
+type statement struct {
+	section, says string
+	headers       []string
+	body          string
+	status        int
+	want          string // a part of the envelope when it is 202, of the answer otherwise
+}
+
+const kind = "Content-Type: "
+
+var (
+	required = []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", "ce-id: 1"}
+	event1   = []string{kind + "application/cloudevents+json"}
+)
+
+// binary returns the headers of an event in binary mode.
+func binary(more ...string) []string {
+	return slices.Concat([]string{kind + "application/json"}, required, more)
+}
+
+// json1 returns an event in the JSON format, with further members.
+func json1(members string) string {
+	return `{"specversion":"1.0","type":"t","source":"/s","id":"1"` + members + `}`
+}
+
+// conform publishes an event for each statement.
+func conform(t *testing.T, list []statement) {
+	t.Helper()
+	for _, tt := range list {
+		t.Run(tt.section+" "+tt.says, func(t *testing.T) {
+			p := &parts{}
+			w := call(newServer(t, config(p)).Handler(), "POST", "/api/v1/events", tt.body, append([]string{kind + "-"}, tt.headers...)...)
+			if w.Code != tt.status {
+				t.Fatalf("got %d %s, want %d", w.Code, w.Body, tt.status)
+			}
+			if tt.status != http.StatusAccepted {
+				if problem := problemIn(t, w); !strings.Contains(problem.Field+": "+problem.Detail, tt.want) || len(p.log) != 0 {
+					t.Errorf("got %+v and %d events, want %q and none", problem, len(p.log), tt.want)
+				}
+				return
+			}
+			if tt.want == "" {
+				if len(p.log) != 0 || strings.TrimSpace(w.Body.String()) != `{"items":[],"next":null}` {
+					t.Errorf("got %s and %d events", w.Body, len(p.log))
+				}
+				return
+			}
+			if len(p.log) != 1 || !strings.Contains(p.log[0].Event.Envelope(), tt.want) {
+				t.Errorf("got %+v, want %s", p.log, tt.want)
+			}
+		})
 	}
-	json1 := func(members string) string {
-		return `{"specversion":"1.0","type":"t","source":"/s","id":"1"` + members + `}`
-	}
-	event1 := []string{kind + "application/cloudevents+json"}
-	for _, tt := range []struct {
-		section, says string
-		headers       []string
-		body          string
-		status        int
-		want          string // a part of the envelope when it is 202, of the answer otherwise
-	}{
+}
+
+func TestCloudEventsOverHTTP(t *testing.T) {
+	conform(t, []statement{
 		{"H 3", "the media type's prefix tells the mode, in any case", []string{kind + "Application/CloudEvents+JSON; Charset=UTF-8"}, json1(""), 202, `"/s 1"`},
 		{"H 3", "the prefix of a batch tells the batched mode", []string{kind + "APPLICATION/cloudevents-batch+json"}, "[" + json1("") + "]", 202, `"/s 1"`},
 		{"H 3", "otherwise it is the binary mode", binary(), `{"n":1}`, 202, `"data":{"n":1}`},
@@ -60,7 +100,11 @@ func TestCloudEventsSpecification(t *testing.T) {
 		{"H 3.1.3.2", "a percent sign without two digits is an error", binary(`ce-subject: 100%`), ``, 400, "%25"},
 		{"H 3.2.1", "charset is UTF-8, or is not said", []string{kind + "application/cloudevents+json; charset=utf-16"}, json1(""), 415, "UTF-8"},
 		{"H 3.2.3", "of headers and payload the payload counts", append([]string{"ce-id: 2", "ce-type: other"}, event1...), json1(""), 202, `"/s 1"`},
+	})
+}
 
+func TestCloudEventsInJSON(t *testing.T) {
+	conform(t, []statement{
 		{"J 2.2", "null is unset", event1, json1(`,"subject":null,"time":null,"datacontenttype":null,"comexample":null`), 202, `"subject":""`},
 		{"J 2.2", "null does not fill in what is required", event1, `{"specversion":"1.0","type":"t","source":"/s","id":null}`, 400, "id"},
 		{"J 2.2", "a String is a JSON string", event1, json1(`,"subject":7`), 400, "subject"},
@@ -82,7 +126,11 @@ func TestCloudEventsSpecification(t *testing.T) {
 		{"J 3.1.2", "and may be refused otherwise", event1, json1(`,"datacontenttype":"application/xml","data":{}`), 400, "data"},
 		{"J 4", "an empty batch is valid in a request", []string{kind + "application/cloudevents-batch+json"}, " [ \n] ", 202, ""},
 		{"J 4", "a batch is a list", []string{kind + "application/cloudevents-batch+json"}, json1(""), 400, "a list"},
+	})
+}
 
+func TestCloudEventsAttributes(t *testing.T) {
+	conform(t, []statement{
 		{"S id", "must not be empty", event1, `{"specversion":"1.0","type":"t","source":"/s","id":""}`, 400, "id"},
 		{"S id", "nor in a header", []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", "ce-id: "}, ``, 400, "ce-id"},
 		{"S id", "nor in quotes", []string{"ce-specversion: 1.0", "ce-type: t", "ce-source: /s", `ce-id: ""`}, ``, 400, "ce-id"},
@@ -104,28 +152,5 @@ func TestCloudEventsSpecification(t *testing.T) {
 		{"S types", "no half of a surrogate pair", event1, json1(`,"subject":"a\ud800"`), 400, "subject"},
 		{"S names", "are small letters and digits", event1, json1(`,"my_ext":"x"`), 400, "my_ext"},
 		{"S names", "in any case they are no attribute", event1, json1(`,"Subject":"x"`), 400, "Subject"},
-	} {
-		t.Run(tt.section+" "+tt.says, func(t *testing.T) {
-			p := &parts{}
-			w := call(newServer(t, config(p)).Handler(), "POST", "/api/v1/events", tt.body, append([]string{kind + "-"}, tt.headers...)...)
-			if w.Code != tt.status {
-				t.Fatalf("got %d %s, want %d", w.Code, w.Body, tt.status)
-			}
-			if tt.status != http.StatusAccepted {
-				if problem := problemIn(t, w); !strings.Contains(problem.Field+": "+problem.Detail, tt.want) || len(p.log) != 0 {
-					t.Errorf("got %+v and %d events, want %q and none", problem, len(p.log), tt.want)
-				}
-				return
-			}
-			if tt.want == "" {
-				if len(p.log) != 0 || strings.TrimSpace(w.Body.String()) != `{"items":[],"next":null}` {
-					t.Errorf("got %s and %d events", w.Body, len(p.log))
-				}
-				return
-			}
-			if len(p.log) != 1 || !strings.Contains(p.log[0].Event.Envelope(), tt.want) {
-				t.Errorf("got %+v, want %s", p.log, tt.want)
-			}
-		})
-	}
+	})
 }
