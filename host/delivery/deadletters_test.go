@@ -56,7 +56,7 @@ func TestRedriveOfOpenHandler(t *testing.T) {
 	m.redrive(event.DeadFilter{Handler: "h", EventID: list[0].Event.ID()}, 1)
 	m.await("the event again", func() bool { return len(m.sequence("h")) == 5 })
 	m.awaitStatuses("h", "dead dead dead dead")
-	// All of the handler, now that it works, and nobody else's.
+	// All dead letters of the handler, now that it works, and of no other.
 	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })
 	m.redrive(event.DeadFilter{Handler: "h"}, 4)
 	m.awaitStatuses("h", "ok ok ok ok")

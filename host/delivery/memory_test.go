@@ -153,7 +153,7 @@ func (m *memory) await(what string, ok func() bool) {
 		m.mu.Unlock()
 		select {
 		case <-grown:
-		case <-time.After(time.Millisecond): // what is written later tells nobody
+		case <-time.After(time.Millisecond): // a later write does not signal
 		}
 	}
 }

@@ -134,7 +134,7 @@ func TestReplayWaitsForOpenAttempts(t *testing.T) {
 	if err := <-answer; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
-	m.publish("c") // it goes on
+	m.publish("c") // it still delivers
 	m.awaitStatuses("h", "ok delivering ok")
 	m.forget()
 

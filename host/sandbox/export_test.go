@@ -3,5 +3,5 @@ package sandbox
 // MemoryUsed is what all instances have taken of the engine's memory.
 func (e *Engine) MemoryUsed() int64 { return e.memory.used.Load() }
 
-// MeasureStack tells whether the call stack of a call of the engine can be measured.
+// MeasureStack returns an error when the call stack of a call of the engine cannot be measured.
 func MeasureStack(call any) error { return new(callStack).run(call) }

@@ -127,7 +127,7 @@ func twice(t *testing.T, c hostile.Case, q *queue) {
 		t.Errorf("the second event: %q, %s", d.outcome.Class, d.outcome.Message)
 	case c.Class != event.ClassTimeout && c.Class != event.ClassTrap && c.Class != event.ClassMemory && c.Class != event.ClassExit:
 	case d.result != hostile.Fresh:
-		t.Errorf("the second event was answered %s, not by a fresh instance", d.result)
+		t.Errorf("the result of the second event is %s, not that of a new instance", d.result)
 	}
 }
 

@@ -102,7 +102,7 @@ func goGuest(b *testing.B) []byte {
 	return wasm
 }
 
-// BenchmarkLoad loads a Go guest that nobody has seen before (cold: a child
+// BenchmarkLoad loads a new Go guest (cold: a child
 // compiles it) and one that has passed at an earlier start (warm).
 func BenchmarkLoad(b *testing.B) {
 	wasm := goGuest(b)

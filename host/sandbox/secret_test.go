@@ -50,7 +50,7 @@ func TestSecret(t *testing.T) {
 		}
 	}
 	if strings.Contains(logged.String(), "s3cret") {
-		t.Errorf("the log tells the secret: %s", logged.String())
+		t.Errorf("the log has the secret: %s", logged.String())
 	}
 	_, q = start(t, load(t, guest(t, "secret_echo")), sandbox.PoolConfig{Capabilities: sandbox.Capabilities{Secrets: secrets{"key": "s3cret"}}})
 	q.push(attempt(t, 1, `{"name":"key"}`))

@@ -132,7 +132,7 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		{with(`"headers":{"proxy-authorization":"x"}`), fault.Denied, "is set by the host"},
 		{with(`"headers":{"upgrade":"websocket"}`), fault.Denied, "is set by the host"},
 		{with(`"body":"` + strings.Repeat("x", 1<<20) + `"`), fault.Exhausted, "request: is"},
-		{with(`"body":""`), fault.Unavailable, "no answer came"}, // nobody listens
+		{with(`"body":""`), fault.Unavailable, "no answer came"}, // no server listens
 	} {
 		_, err := send(t, c, tt.request)
 		if fault.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.text) {

@@ -66,7 +66,7 @@ func TestErrorsExposeNoAddress(t *testing.T) {
 			t.Errorf("%s: got %v, want %s %q", tt.name, err, tt.code, tt.want)
 		}
 		if tt.code == fault.Unavailable && errors.Unwrap(err) == nil {
-			t.Errorf("%s: the operator is not told why", tt.name)
+			t.Errorf("%s: the cause is missing", tt.name)
 		}
 	}
 }

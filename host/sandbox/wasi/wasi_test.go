@@ -260,7 +260,7 @@ func TestReadAndWriteVectors(t *testing.T) {
 			t.Errorf("fd_write(%d) = %d, %d bytes: %q", fd, errno, g.u32(50), out)
 		}
 	}
-	// A piece that fails ends a call behind others, and fails one that begins with it.
+	// A failing piece ends a call after others, and fails a call that starts with it.
 	g.put(0, 100, 3, 400, 91, 100, 3)
 	if errno := g.call(t, "fd_write", 1, 0, 3, 50); errno != 0 || g.u32(50) != 3 || g.stdout.Len() != 10 {
 		t.Errorf("a piece over the quota: %d, %d bytes of %d", errno, g.u32(50), g.stdout.Len())
@@ -470,7 +470,7 @@ func TestPollBounds(t *testing.T) {
 	}
 }
 
-// FuzzCalls calls any function with any arguments: it answers, and touches
+// FuzzCalls calls any function with any arguments: it returns, and accesses
 // nothing outside the memory.
 func FuzzCalls(f *testing.F) {
 	names := make([]string, 0, 64)
