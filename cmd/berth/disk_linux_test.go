@@ -56,12 +56,12 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// full publishes until the host takes no more, looks how it stands, makes room,
-// and goes on with the same process. What was acknowledged must be delivered.
+// full publishes until the host refuses events, checks its answers, frees disk space, and
+// continues with the same process. Acknowledged events must be delivered.
 func full(t *testing.T, s *server, freeDisk func() error) {
 	t.Helper()
 	s.active(t, "echo")
-	const publishers, enough = 4, 2_000 // far more than there is room for
+	const publishers, enough = 4, 2_000 // more than fit
 	type refusal struct {
 		status     int
 		retryAfter string
@@ -114,12 +114,46 @@ func full(t *testing.T, s *server, freeDisk func() error) {
 	}
 	t.Logf("full after %d events: %d, Retry-After %s: %s", len(acked), refusals[0].status, refusals[0].retryAfter, refusals[0].problem.Detail)
 
-	// It answers, and says so again.
+	// It still answers.
 	for _, path := range []string{"/healthz", "/readyz", "/api/v1/events", "/api/v1/events/" + acked[0], "/api/v1/events/plugins", "/api/v1/orders"} {
 		s.get(t, path, new(any))
 	}
+	acked = append(acked, s.orderUntilFull(t, enough)...)
+	s.reloadWhileFull(t)
+
+	// With free space the same process continues.
+	if err := freeDisk(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "events are taken again", func() error {
+		r, err := publish("after")
+		if r != nil {
+			err = fmt.Errorf("%+v", *r)
+		}
+		return err
+	})
+	for _, key := range acked {
+		s.delivered(t, key, "echo")
+	}
+	s.terminate(t)
+}
+
+// reloadWhileFull checks that a change is made only if it can be recorded.
+func (s *server) reloadWhileFull(t *testing.T) {
+	t.Helper()
+	if resp, text, err := s.post("/api/v1/events/reload-config", nil); err != nil {
+		t.Fatal(err)
+	} else if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusInsufficientStorage {
+		t.Errorf("reload: got %d, %s", resp.StatusCode, text)
+	}
+}
+
+// orderUntilFull creates orders until one is refused, and returns the keys of the others'
+// events.
+func (s *server) orderUntilFull(t *testing.T, limit int) (acked []string) {
+	t.Helper()
 	refused := false
-	for n := 0; n < enough && !refused; n++ { // a small one may still find a place
+	for n := 0; n < limit && !refused; n++ { // a small one may still fit
 		id := fmt.Sprintf("order-%d", n)
 		resp, text, err := s.post("/api/v1/orders", []byte(`{"id":"`+id+`","customer_id":"c","currency":"EUR","items":[{"sku":"S","quantity":1,"unit_price_cents":1}]}`))
 		switch {
@@ -136,28 +170,7 @@ func full(t *testing.T, s *server, freeDisk func() error) {
 	if !refused {
 		t.Error("orders are taken although the disk is full")
 	}
-	// A change is made if it can be recorded, and refused if not.
-	if resp, text, err := s.post("/api/v1/events/reload-config", nil); err != nil {
-		t.Fatal(err)
-	} else if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusInsufficientStorage {
-		t.Errorf("reload: got %d, %s", resp.StatusCode, text)
-	}
-
-	// There is room again, and the same process goes on.
-	if err := freeDisk(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, "events are taken again", func() error {
-		r, err := publish("after")
-		if r != nil {
-			err = fmt.Errorf("%+v", *r)
-		}
-		return err
-	})
-	for _, key := range acked {
-		s.delivered(t, key, "echo")
-	}
-	s.terminate(t)
+	return acked
 }
 
 // post sends JSON, and returns the answer with its whole body.

@@ -35,12 +35,7 @@ func TestCommandsHeedBerthURL(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	data := filepath.Join(dir, "data")
-	for _, tt := range []struct {
-		line           string
-		code           int
-		stdout, stderr []string
-		not            string
-	}{
+	for _, tt := range []commandLine{
 		{"audit list", command.ExitOK, []string{"reload-config", "ok (200)"}, nil, "of-the-other-host"},
 		{"audit list --json", command.ExitOK, []string{`"action":"reload-config"`}, nil, "of-the-other-host"},
 		{"audit list --limit 1001", command.ExitUsage, nil, []string{"--limit must be 1 to 1000"}, ""},
@@ -60,23 +55,7 @@ func TestCommandsHeedBerthURL(t *testing.T) {
 		{"token list --data-dir data", command.ExitOK, []string{"x     read"}, []string{"data directory " + filepath.Join(other, "data")}, ""},
 		{"doctor", command.ExitFailed, nil, []string{"The doctor examines this machine and its data directory data, not the host at BERTH_URL."}, s.URL},
 	} {
-		code, stdout, stderr := berth(t, strings.Fields(tt.line)...)
-		if code != tt.code && tt.line != "doctor" {
-			t.Errorf("%s: exit code %d: %s%s", tt.line, code, stdout, stderr)
-		}
-		for _, want := range tt.stdout {
-			if !strings.Contains(stdout, want) {
-				t.Errorf("%s: %q is missing in\n%s", tt.line, want, stdout)
-			}
-		}
-		for _, want := range tt.stderr {
-			if !strings.Contains(stderr, want) {
-				t.Errorf("%s: %q is missing in %q", tt.line, want, stderr)
-			}
-		}
-		if tt.not != "" && strings.Contains(stdout, tt.not) {
-			t.Errorf("%s: %q is in\n%s", tt.line, tt.not, stdout)
-		}
+		tt.check(t)
 	}
 	if records, err := os.ReadFile(filepath.Join(data, "audit.log")); err != nil || strings.Contains(string(records), "token-create") {
 		t.Errorf("%v, %s", err, records)
@@ -94,5 +73,35 @@ func TestCommandsHeedBerthURL(t *testing.T) {
 	}
 	if _, stdout, stderr := berth(t, "config", "show"); !strings.Contains(stdout, "defaults.memory_total: 96MiB") || !strings.Contains(stderr, "defaults.memory_total: the file "+config+" says otherwise; that counts from the next start on") {
 		t.Errorf("got %s%s", stdout, stderr)
+	}
+}
+
+// commandLine is a command line with its exit code, parts of its output, and a text that is not
+// in its standard output.
+type commandLine struct {
+	line           string
+	code           int
+	stdout, stderr []string
+	not            string
+}
+
+func (tt commandLine) check(t *testing.T) {
+	t.Helper()
+	code, stdout, stderr := berth(t, strings.Fields(tt.line)...)
+	if code != tt.code && tt.line != "doctor" {
+		t.Errorf("%s: exit code %d: %s%s", tt.line, code, stdout, stderr)
+	}
+	for _, want := range tt.stdout {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%s: %q is missing in\n%s", tt.line, want, stdout)
+		}
+	}
+	for _, want := range tt.stderr {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%s: %q is missing in %q", tt.line, want, stderr)
+		}
+	}
+	if tt.not != "" && strings.Contains(stdout, tt.not) {
+		t.Errorf("%s: %q is in\n%s", tt.line, tt.not, stdout)
 	}
 }

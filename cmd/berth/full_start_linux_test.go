@@ -85,34 +85,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			t.Setenv("BERTH_TOKEN", secret)
 
 			s = d.serve(t)
-			for _, path := range []string{"/healthz", "/api/v1/events", "/api/v1/events/" + acked[0], "/api/v1/events/plugins", "/api/v1/orders", "/api/v1/events/log"} {
-				s.get(t, path, new(any))
-			}
-			if _, there := tt.status["echo"]; !there {
-				s.active(t, "echo")
-			}
-			for name, reason := range tt.status {
-				await(t, name+" waits", func() error {
-					var p wire.Plugin
-					_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
-					if err == nil && (p.State != wire.Discovered || !strings.Contains(p.Reason, reason)) {
-						err = fmt.Errorf("it is %s: %s", p.State, p.Reason)
-					}
-					return err
-				})
-			}
-			for path, body := range map[string]string{
-				"/api/v1/events": `{"event_type":"t","data":{"padding":"` + strings.Repeat("x", 64<<10) + `"}}`,
-				"/api/v1/orders": `{"customer_id":"c","currency":"EUR","items":[{"sku":"S","quantity":1,"unit_price_cents":1}]}`,
-			} {
-				resp, text, err := s.post(path, []byte(body))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if resp.StatusCode != http.StatusInsufficientStorage && !tt.inodes {
-					t.Errorf("%s: got %d, %s", path, resp.StatusCode, text)
-				}
-			}
+			d.answersWhileFull(t, s, acked[0], tt.status, tt.inodes)
 			d.stop(t, s)
 
 			// With space again nothing is missing.
@@ -124,6 +97,40 @@ func TestStartOnAFullDisk(t *testing.T) {
 			}
 			s.terminate(t)
 		})
+	}
+}
+
+// answersWhileFull checks that the host answers reads, shows the plugins in their states, and
+// refuses what needs space.
+func (d fullDisk) answersWhileFull(t *testing.T, s *server, event string, status map[string]string, inodes bool) {
+	t.Helper()
+	for _, path := range []string{"/healthz", "/api/v1/events", "/api/v1/events/" + event, "/api/v1/events/plugins", "/api/v1/orders", "/api/v1/events/log"} {
+		s.get(t, path, new(any))
+	}
+	if _, there := status["echo"]; !there {
+		s.active(t, "echo")
+	}
+	for name, reason := range status {
+		await(t, name+" waits", func() error {
+			var p wire.Plugin
+			_, err := s.Call(t.Context(), "GET", "/api/v1/plugins/"+name, nil, &p)
+			if err == nil && (p.State != wire.Discovered || !strings.Contains(p.Reason, reason)) {
+				err = fmt.Errorf("it is %s: %s", p.State, p.Reason)
+			}
+			return err
+		})
+	}
+	for path, body := range map[string]string{
+		"/api/v1/events": `{"event_type":"t","data":{"padding":"` + strings.Repeat("x", 64<<10) + `"}}`,
+		"/api/v1/orders": `{"customer_id":"c","currency":"EUR","items":[{"sku":"S","quantity":1,"unit_price_cents":1}]}`,
+	} {
+		resp, text, err := s.post(path, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusInsufficientStorage && !inodes {
+			t.Errorf("%s: got %d, %s", path, resp.StatusCode, text)
+		}
 	}
 }
 

@@ -46,19 +46,7 @@ func TestInstall(t *testing.T) {
 		_, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", in, &p)
 		return p, err
 	}
-	// files are the stored modules, and whatever may have come into the watched directory.
-	files := func() string {
-		stored, err := filepath.Glob(filepath.Join(dir, "data", ".store", "sha256", "*"))
-		list, listErr := filepath.Glob(filepath.Join(plugins, "*"))
-		hidden, hiddenErr := filepath.Glob(filepath.Join(plugins, ".*"))
-		if err := errors.Join(err, listErr, hiddenErr); err != nil {
-			t.Fatal(err)
-		}
-		for i := range stored {
-			stored[i] = filepath.Base(stored[i])
-		}
-		return strings.Join(append(append(stored, list...), hidden...), " ")
-	}
+	files := func() string { return modulesIn(t, dir, plugins) }
 	installed := fmt.Sprintf("%x.wasm", sha256.Sum256(echo))
 
 	for _, tt := range []struct {
@@ -109,6 +97,21 @@ func TestInstall(t *testing.T) {
 		t.Errorf("got %v, %s", err, files())
 	}
 	again.terminate(t)
+}
+
+// modulesIn returns the names of the stored modules and the paths in the watched directory.
+func modulesIn(t *testing.T, dir, plugins string) string {
+	t.Helper()
+	stored, err := filepath.Glob(filepath.Join(dir, "data", ".store", "sha256", "*"))
+	list, listErr := filepath.Glob(filepath.Join(plugins, "*"))
+	hidden, hiddenErr := filepath.Glob(filepath.Join(plugins, ".*"))
+	if err := errors.Join(err, listErr, hiddenErr); err != nil {
+		t.Fatal(err)
+	}
+	for i := range stored {
+		stored[i] = filepath.Base(stored[i])
+	}
+	return strings.Join(append(append(stored, list...), hidden...), " ")
 }
 
 // emit publishes an event and returns its id.

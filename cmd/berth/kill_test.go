@@ -80,23 +80,7 @@ func TestKillNine(t *testing.T) {
 		}
 		l.orders[id] = o.Version
 	}
-	// Every parent has one child, which is delivered, too.
-	children := map[string]int{} // parent's event id → how many
-	for _, ev := range s.eventsOf(t, "child") {
-		meta := metadataOf(t, ev)
-		children[meta.CausationID]++
-		s.delivered(t, meta.EventID, "ledger")
-	}
-	for id, subject := range parents {
-		if n := children[id]; n != 1 {
-			t.Errorf("event %s of %s has %d children, want 1", id, subject, n)
-		}
-	}
-	for id, n := range children {
-		if n != 1 {
-			t.Errorf("event %s has %d children", id, n)
-		}
-	}
+	s.checkChildren(t, parents)
 	// Every subject was seen in order.
 	var seen sightings
 	events := 0
@@ -115,6 +99,28 @@ func TestKillNine(t *testing.T) {
 		t.Fatal("there was hardly any load")
 	}
 	s.terminate(t)
+}
+
+// checkChildren checks that every parent has one child, which is delivered. parents has
+// subjects by event id.
+func (s *server) checkChildren(t *testing.T, parents map[string]string) {
+	t.Helper()
+	children := map[string]int{} // parent's event id → how many
+	for _, ev := range s.eventsOf(t, "child") {
+		meta := metadataOf(t, ev)
+		children[meta.CausationID]++
+		s.delivered(t, meta.EventID, "ledger")
+	}
+	for id, subject := range parents {
+		if n := children[id]; n != 1 {
+			t.Errorf("event %s of %s has %d children, want 1", id, subject, n)
+		}
+	}
+	for id, n := range children {
+		if n != 1 {
+			t.Errorf("event %s has %d children", id, n)
+		}
+	}
 }
 
 // mixedLoad publishes, and remembers what was acknowledged. Publisher p numbers

@@ -30,39 +30,13 @@ func TestInstallKillNine(t *testing.T) {
 	write(t, config, []byte(yaml))
 	k := &killed{t: t, dir: dir, config: config, yaml: yaml, data: filepath.Join(dir, "data"), s: serve(t, dir, config)}
 
-	install := func(version string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			in := wire.Install{Name: "acme/kv-counter", Version: version}
-			_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
-			var p client.Problem
-			if errors.As(err, &p) && p.Plan != nil {
-				in.Approve = p.Plan.Digest
-				_, err = k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
-			}
-			return err
-		}
-	}
-	upgrade := func(ctx context.Context) error {
-		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/kv-counter/upgrade", nil, new(wire.Plugin))
-		return err
-	}
-	rollback := func(ctx context.Context) error {
-		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/kv-counter/rollback", nil, new(wire.Plugin))
-		return err
-	}
-	remove := func(query string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			_, err := k.s.Call(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil, nil)
-			return err
-		}
-	}
 	// The states: a version and those before it; "kept" is what an uninstallation leaves.
 	ways := map[string][]func(context.Context) error{
 		"":            {},
-		"1.0.0":       {install("1.0.0")},
-		"2.0.0":       {install("2.0.0")},
-		"2.0.0 1.0.0": {install("1.0.0"), upgrade},
-		"kept":        {install("1.0.0"), remove("")},
+		"1.0.0":       {k.install("1.0.0")},
+		"2.0.0":       {k.install("2.0.0")},
+		"2.0.0 1.0.0": {k.install("1.0.0"), k.post("upgrade")},
+		"kept":        {k.install("1.0.0"), k.remove("")},
 	}
 	to := func(state string) { // what a round begins with
 		t.Helper()
@@ -71,7 +45,7 @@ func TestInstallKillNine(t *testing.T) {
 			return
 		}
 		if now != "" {
-			k.must(remove("?purge=true")(t.Context()))
+			k.must(k.remove("?purge=true")(t.Context()))
 		}
 		for _, do := range ways[state] {
 			k.must(do(t.Context()))
@@ -82,11 +56,11 @@ func TestInstallKillNine(t *testing.T) {
 		name, from, to string
 		do             func(context.Context) error
 	}{
-		{"install", "", "1.0.0", install("1.0.0")},
-		{"upgrade", "1.0.0", "2.0.0 1.0.0", upgrade},
-		{"rollback", "2.0.0 1.0.0", "1.0.0 2.0.0", rollback},
-		{"uninstall", "2.0.0", "", remove("?purge=true")},
-		{"purge", "kept", "", remove("?purge=true")},
+		{"install", "", "1.0.0", k.install("1.0.0")},
+		{"upgrade", "1.0.0", "2.0.0 1.0.0", k.post("upgrade")},
+		{"rollback", "2.0.0 1.0.0", "1.0.0 2.0.0", k.post("rollback")},
+		{"uninstall", "2.0.0", "", k.remove("?purge=true")},
+		{"purge", "kept", "", k.remove("?purge=true")},
 	} {
 		became := map[string]int{}
 		for n := 1; ; n++ {
@@ -112,6 +86,35 @@ func TestInstallKillNine(t *testing.T) {
 		}
 	}
 	k.s.terminate(t)
+}
+
+// install installs a version, and approves its plan.
+func (k *killed) install(version string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		in := wire.Install{Name: "acme/kv-counter", Version: version}
+		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
+		var p client.Problem
+		if errors.As(err, &p) && p.Plan != nil {
+			in.Approve = p.Plan.Digest
+			_, err = k.s.Call(ctx, "POST", "/api/v1/plugins/install", in, new(wire.Plugin))
+		}
+		return err
+	}
+}
+
+// post upgrades the plugin or rolls it back.
+func (k *killed) post(action string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := k.s.Call(ctx, "POST", "/api/v1/plugins/kv-counter/"+action, nil, new(wire.Plugin))
+		return err
+	}
+}
+
+func (k *killed) remove(query string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := k.s.Call(ctx, "DELETE", "/api/v1/plugins/uninstall/kv-counter"+query, nil, nil)
+		return err
+	}
 }
 
 // killed is a host that is killed again and again.

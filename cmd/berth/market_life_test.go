@@ -83,11 +83,16 @@ func (m *stall) yaml() string {
 	return "marketplace: # ours\n  enabled: true\n  index_url: " + m.server.URL + "/\n  trusted_keys: [" + lines[len(lines)-1] + "] # of shop.pub\n  allow_private_hosts: [127.0.0.1]\n"
 }
 
-// TestMarketplaceLife makes a signed marketplace of two handlers with the tools and
-// points the real binary at it: it lists them, installs, runs, upgrades, rolls back
-// and uninstalls them, by API and by command line, and what people wrote into the
-// configuration stays to the byte.
-func TestMarketplaceLife(t *testing.T) {
+// marketLife is a marketplace, and a host that is configured with it.
+type marketLife struct {
+	*testing.T
+	m                       *stall
+	s                       *server
+	dir, config, data, yaml string
+}
+
+func newMarketLife(t *testing.T) *marketLife {
+	t.Helper()
 	m := openStall(t)
 	m.release("echo", `{"name":"echo","version":"1.0.0","description":"Says it again","license":"MIT"}`)
 	m.release("kv_counter", `{"name":"kv-counter","version":"1.0.0","description":"Counts","license":"MIT","capabilities":[{"name":"kv","reason":"keeps the count","required":true}]}`)
@@ -95,131 +100,169 @@ func TestMarketplaceLife(t *testing.T) {
 
 	dir, config, plugins := workplace(t)
 	yaml := "# The team's.\nplugin_directories: [" + plugins + "]\nroutes:\n  \"*\": {} # all of it\n\n" + m.yaml() +
-		"\nhandlers:\n  # Somebody else's.\n  other:\n    enabled: false   # for now\n"
+		"\nhandlers:\n  # Another team's.\n  other:\n    enabled: false   # for now\n"
 	write(t, config, []byte(yaml))
-	s := serve(t, dir, config)
-	data := filepath.Join(dir, "data")
-	berth := func(args ...string) (stdout, stderr string, code int) {
-		t.Helper()
-		var out, problems bytes.Buffer
-		code = doMain(t.Context(), append(args, "--data-dir", data), strings.NewReader(""), &out, &problems)
-		return out.String(), problems.String(), code
-	}
-	says := func(want string, args ...string) {
-		t.Helper()
-		if out, problems, code := berth(args...); code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
-			t.Errorf("berth %q: %d, %s%s, want %s", args, code, out, problems, want)
-		}
-	}
-	refuses := func(want string, args ...string) {
-		t.Helper()
-		if out, problems, code := berth(args...); code != 1 || !strings.Contains(problems, want) {
-			t.Errorf("berth %q: %d, %s%s, want %s", args, code, out, problems, want)
-		}
-	}
-	post := func(path string, in any) (p wire.Plugin) {
-		t.Helper()
-		if _, err := s.Call(t.Context(), "POST", path, in, &p); err != nil {
-			t.Errorf("POST %s: %v", path, err)
-		}
-		return p
-	}
-	// without is the configuration without what the host has written.
-	without := func(written string) {
-		t.Helper()
-		text, err := os.ReadFile(config)
-		if err != nil || strings.Count(string(text), written) < 1 || strings.Replace(string(text), written, "", 1) != yaml {
-			t.Errorf("more or less than %q was written:\n%s%v", written, text, err)
-		}
-	}
+	return &marketLife{T: t, m: m, s: serve(t, dir, config), dir: dir, config: config, data: filepath.Join(dir, "data"), yaml: yaml}
+}
 
-	// What there is.
-	if _, err := os.Stat(filepath.Join(data, "marketplace.json")); err == nil {
-		t.Error("the marketplace was asked at the start")
-	}
-	says("acme/kv-counter 1.0.0 - - ", "marketplace", "search")
-	says("acme/echo 1.0.0 - - ", "marketplace", "list", "again")
-	refuses("has no plugin nothing", "plugin", "install", "nothing")
+func (l *marketLife) berth(args ...string) (stdout, stderr string, code int) {
+	var out, problems bytes.Buffer
+	code = doMain(l.Context(), append(args, "--data-dir", l.data), strings.NewReader(""), &out, &problems)
+	return out.String(), problems.String(), code
+}
 
-	// One by the command line, the other by the API.
-	says("plugin echo 1.0.0 state active", "plugin", "install", "acme/echo")
-	without("")
-	m.release("echo", `{"name":"echo","version":"1.1.0","description":"Says it again","license":"MIT"}`)
-	m.release("kv_counter", `{"name":"kv-counter","version":"2.0.0","description":"Counts","license":"MIT","capabilities":[{"name":"kv","reason":"keeps the count","required":true}]}`)
+// says checks the output of a command.
+func (l *marketLife) says(want string, args ...string) {
+	l.Helper()
+	if out, problems, code := l.berth(args...); code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+		l.Errorf("berth %q: %d, %s%s, want %s", args, code, out, problems, want)
+	}
+}
+
+// refuses checks the error of a command.
+func (l *marketLife) refuses(want string, args ...string) {
+	l.Helper()
+	if out, problems, code := l.berth(args...); code != 1 || !strings.Contains(problems, want) {
+		l.Errorf("berth %q: %d, %s%s, want %s", args, code, out, problems, want)
+	}
+}
+
+func (l *marketLife) post(path string, in any) (p wire.Plugin) {
+	l.Helper()
+	if _, err := l.s.Call(l.Context(), "POST", path, in, &p); err != nil {
+		l.Errorf("POST %s: %v", path, err)
+	}
+	return p
+}
+
+// without checks that the host has written this, and nothing else, into the configuration.
+func (l *marketLife) without(written string) {
+	l.Helper()
+	text, err := os.ReadFile(l.config)
+	if err != nil || strings.Count(string(text), written) < 1 || strings.Replace(string(text), written, "", 1) != l.yaml {
+		l.Errorf("more or less than %q was written:\n%s%v", written, text, err)
+	}
+}
+
+// TestMarketplaceLife makes a signed marketplace of two handlers with the tools and
+// points the real binary at it: it lists them, installs, runs, upgrades, rolls back
+// and uninstalls them, by API and by command line, and what people wrote into the
+// configuration stays to the byte.
+func TestMarketplaceLife(t *testing.T) {
+	l := newMarketLife(t)
+	l.lists()
+	l.installs()
+	l.upgrades()
+	l.keepsARevokedPlugin()
+	l.worksOffline()
+	l.failsWithoutAList()
+}
+
+// lists lists the marketplace.
+func (l *marketLife) lists() {
+	l.Helper()
+	if _, err := os.Stat(filepath.Join(l.data, "marketplace.json")); err == nil {
+		l.Error("the marketplace was asked at the start")
+	}
+	l.says("acme/kv-counter 1.0.0 - - ", "marketplace", "search")
+	l.says("acme/echo 1.0.0 - - ", "marketplace", "list", "again")
+	l.refuses("has no plugin nothing", "plugin", "install", "nothing")
+}
+
+// installs installs one plugin by the command line and one by the API.
+func (l *marketLife) installs() {
+	l.Helper()
+	l.says("plugin echo 1.0.0 state active", "plugin", "install", "acme/echo")
+	l.without("")
+	l.m.release("echo", `{"name":"echo","version":"1.1.0","description":"Says it again","license":"MIT"}`)
+	l.m.release("kv_counter", `{"name":"kv-counter","version":"2.0.0","description":"Counts","license":"MIT","capabilities":[{"name":"kv","reason":"keeps the count","required":true}]}`)
 	var p client.Problem
 	in := wire.Install{Name: "kv-counter", Version: "^1"}
-	if _, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", in, new(wire.Plugin)); !errors.As(err, &p) || p.Code != "approval_required" || p.Plan == nil ||
+	if _, err := l.s.Call(l.Context(), "POST", "/api/v1/plugins/install", in, new(wire.Plugin)); !errors.As(err, &p) || p.Code != "approval_required" || p.Plan == nil ||
 		p.Plan.Publisher != "acme" || p.Plan.SignedBy == "" || p.Plan.Version != "1.0.0" {
-		t.Fatalf("a plugin that asks for more: %v", err)
+		l.Fatalf("a plugin that asks for more: %v", err)
 	}
-	without("")
+	l.without("")
 	in.Approve = p.Plan.Digest
-	if got := post("/api/v1/plugins/install", in); got.State != wire.Active || got.Version != "1.0.0" {
-		t.Errorf("got %+v", got)
+	if got := l.post("/api/v1/plugins/install", in); got.State != wire.Active || got.Version != "1.0.0" {
+		l.Errorf("got %+v", got)
 	}
-	without("  kv-counter:\n    grants: [\"kv\"]\n")
-	first := emit(t, s, "first")
-	s.delivered(t, first, "echo")
-	s.delivered(t, first, "kv-counter")
+	l.without("  kv-counter:\n    grants: [\"kv\"]\n")
+	first := emit(l.T, l.s, "first")
+	l.s.delivered(l.T, first, "echo")
+	l.s.delivered(l.T, first, "kv-counter")
+}
 
-	// What is newer.
-	says("acme/kv-counter 2.0.0 1.0.0 2.0.0", "marketplace", "search")
-	says("echo 1.0.0 1.1.0 acme kv-counter 1.0.0 2.0.0 acme", "plugin", "outdated")
-	says(`"update_available":"1.1.0"`, "plugin", "outdated", "--json")
-	says("plugin echo 1.1.0 state active", "plugin", "upgrade", "echo")
-	if got := post("/api/v1/plugins/kv-counter/upgrade", nil); got.State != wire.Active || got.Version != "2.0.0" {
-		t.Errorf("got %+v", got)
+// upgrades upgrades both.
+func (l *marketLife) upgrades() {
+	l.Helper()
+	l.says("acme/kv-counter 2.0.0 1.0.0 2.0.0", "marketplace", "search")
+	l.says("echo 1.0.0 1.1.0 acme kv-counter 1.0.0 2.0.0 acme", "plugin", "outdated")
+	l.says(`"update_available":"1.1.0"`, "plugin", "outdated", "--json")
+	l.says("plugin echo 1.1.0 state active", "plugin", "upgrade", "echo")
+	if got := l.post("/api/v1/plugins/kv-counter/upgrade", nil); got.State != wire.Active || got.Version != "2.0.0" {
+		l.Errorf("got %+v", got)
 	}
-	if out, _, code := berth("plugin", "outdated"); code != 0 || strings.Count(out, "\n") != 1 {
-		t.Errorf("outdated: %d, %s", code, out)
+	if out, _, code := l.berth("plugin", "outdated"); code != 0 || strings.Count(out, "\n") != 1 {
+		l.Errorf("outdated: %d, %s", code, out)
 	}
-	second := emit(t, s, "second")
-	s.delivered(t, second, "echo")
-	s.delivered(t, second, "kv-counter")
+	second := emit(l.T, l.s, "second")
+	l.s.delivered(l.T, second, "echo")
+	l.s.delivered(l.T, second, "kv-counter")
+}
 
-	// What was revoked goes on, loudly, and is not to be had any more.
-	says("plugin echo 1.0.0 state active", "plugin", "rollback", "echo")
-	m.sign("--revoke", "acme/echo@1.0.0", "--reason", "it tells secrets")
-	m.sign("--revoke", "acme/echo@1.1.0", "--reason", "it tells others")
-	refuses("it tells others", "plugin", "upgrade", "echo@1.1.0")
-	refuses("it tells others", "plugin", "rollback", "echo", "1.1.0")
-	says("state active: the marketplace has revoked it: it tells secrets", "plugin", "show", "echo")
-	s.delivered(t, emit(t, s, "third"), "echo")
+// keepsARevokedPlugin keeps a revoked plugin running, with a warning, and does not install it again.
+func (l *marketLife) keepsARevokedPlugin() {
+	l.Helper()
+	l.says("plugin echo 1.0.0 state active", "plugin", "rollback", "echo")
+	l.m.sign("--revoke", "acme/echo@1.0.0", "--reason", "it tells secrets")
+	l.m.sign("--revoke", "acme/echo@1.1.0", "--reason", "it tells others")
+	l.refuses("it tells others", "plugin", "upgrade", "echo@1.1.0")
+	l.refuses("it tells others", "plugin", "rollback", "echo", "1.1.0")
+	l.says("state active: the marketplace has revoked it: it tells secrets", "plugin", "show", "echo")
+	l.s.delivered(l.T, emit(l.T, l.s, "third"), "echo")
+}
 
-	// All the rest without the marketplace.
-	m.server.Close()
-	s.terminate(t)
-	s = serve(t, dir, config)
-	s.active(t, "echo")
-	s.active(t, "kv-counter")
-	if out, _, code := berth("marketplace", "search"); code != 0 || !strings.Contains(out, "acme/echo") {
-		t.Errorf("search, with the marketplace down: %d, %s", code, out)
+// worksOffline rolls back and uninstalls while the marketplace is down.
+func (l *marketLife) worksOffline() {
+	l.Helper()
+	l.m.server.Close()
+	l.s.terminate(l.T)
+	l.s = serve(l.T, l.dir, l.config)
+	l.s.active(l.T, "echo")
+	l.s.active(l.T, "kv-counter")
+	if out, _, code := l.berth("marketplace", "search"); code != 0 || !strings.Contains(out, "acme/echo") {
+		l.Errorf("search, with the marketplace down: %d, %s", code, out)
 	}
-	if got := post("/api/v1/plugins/kv-counter/rollback", nil); got.Version != "1.0.0" {
-		t.Errorf("got %+v", got)
+	if got := l.post("/api/v1/plugins/kv-counter/rollback", nil); got.Version != "1.0.0" {
+		l.Errorf("got %+v", got)
 	}
-	s.delivered(t, emit(t, s, "fourth"), "kv-counter")
-	says("echo is uninstalled", "plugin", "uninstall", "echo", "--purge", "--yes")
-	if _, err := s.Call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil, nil); err != nil {
-		t.Fatalf("uninstall: %v", err)
+	l.s.delivered(l.T, emit(l.T, l.s, "fourth"), "kv-counter")
+	l.says("echo is uninstalled", "plugin", "uninstall", "echo", "--purge", "--yes")
+	if _, err := l.s.Call(l.Context(), "DELETE", "/api/v1/plugins/uninstall/kv-counter?purge=true", nil, nil); err != nil {
+		l.Fatalf("uninstall: %v", err)
 	}
-	without("")
-	if left, err := filepath.Glob(filepath.Join(data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
-		t.Errorf("left: %q, %v", left, err)
+	l.without("")
+	if left, err := filepath.Glob(filepath.Join(l.data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
+		l.Errorf("left: %q, %v", left, err)
 	}
+}
 
-	// A name it has never listed cannot be had: that is the marketplace's fault.
-	if err := os.Remove(filepath.Join(data, "marketplace.json")); err != nil {
-		t.Fatal(err)
+// failsWithoutAList cannot install a name that it has never listed: the marketplace is at fault.
+func (l *marketLife) failsWithoutAList() {
+	l.Helper()
+	if err := os.Remove(filepath.Join(l.data, "marketplace.json")); err != nil {
+		l.Fatal(err)
 	}
-	s.terminate(t)
-	if !strings.Contains(s.log.String(), "REVOKED AN INSTALLED PLUGIN") {
-		t.Error("the start says nothing of a revoked plugin")
+	l.s.terminate(l.T)
+	if !strings.Contains(l.s.log.String(), "REVOKED AN INSTALLED PLUGIN") {
+		l.Error("the start says nothing of a revoked plugin")
 	}
-	s = serve(t, dir, config)
-	_, err := s.Call(t.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
-	if !errors.As(err, &p) || p.Status != http.StatusBadGateway || !strings.Contains(p.Detail, m.server.URL) {
-		t.Errorf("a marketplace that is down: %+v, %v", p.Problem, err)
+	l.s = serve(l.T, l.dir, l.config)
+	var p client.Problem
+	_, err := l.s.Call(l.Context(), "POST", "/api/v1/plugins/install", wire.Install{Name: "echo"}, new(wire.Plugin))
+	if !errors.As(err, &p) || p.Status != http.StatusBadGateway || !strings.Contains(p.Detail, l.m.server.URL) {
+		l.Errorf("a marketplace that is down: %+v, %v", p.Problem, err)
 	}
-	s.terminate(t)
+	l.s.terminate(l.T)
 }

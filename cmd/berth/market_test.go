@@ -107,19 +107,10 @@ func TestMarketplace(t *testing.T) {
 	if page := list(); page.Items[0].Version != "1.0.0" {
 		t.Errorf("got %+v", page)
 	}
-	t.Setenv("BERTH_URL", s.URL)
-	t.Setenv("BERTH_TOKEN", s.Token)
-	if code, stdout, stderr := berth(t, "plugin", "outdated", "--refresh=false"); code != 0 || strings.Contains(stdout, "1.1.0") {
-		t.Errorf("outdated of the young list: %d, %s%s", code, stdout, stderr)
-	}
-	if code, _, stderr := berth(t, "plugin", "outdated"); code != 0 || stderr != "" {
-		t.Errorf("outdated: %d, %s", code, stderr)
-	}
+	outdated(t, s)
 	if page := list(); page.Items[0].Version != "1.1.0" {
 		t.Errorf("outdated has not fetched the list: %+v", page)
 	}
-	t.Setenv("BERTH_URL", "")
-	t.Setenv("BERTH_TOKEN", "")
 	var out, errs strings.Builder
 	if code := doMain(t.Context(), []string{"marketplace", "verify", shop.URL, "--key", by.Key().String(), "--allow-private-host", "127.0.0.1"}, http.NoBody, &out, &errs); code != 0 || !strings.Contains(out.String(), "Everything holds.") {
 		t.Errorf("verify: %d, %s%s", code, out.String(), errs.String())
@@ -132,11 +123,33 @@ func TestMarketplace(t *testing.T) {
 		t.Errorf("after a restart, with the marketplace down: %+v", page)
 	}
 	write(t, config, append(text, "marketplace: {enabled: false}\n"...))
-	_, err = s.Call(t.Context(), "POST", "/api/v1/events/reload-config", nil, new(wire.ReloadResult))
-	must(err)
+	s.refusesDisabledMarketplace(t)
+	s.terminate(t)
+}
+
+// refusesDisabledMarketplace reloads the configuration and lists the marketplace.
+func (s *server) refusesDisabledMarketplace(t *testing.T) {
+	t.Helper()
+	if _, err := s.Call(t.Context(), "POST", "/api/v1/events/reload-config", nil, new(wire.ReloadResult)); err != nil {
+		t.Fatal(err)
+	}
 	var none wire.Marketplace
 	if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/marketplace", nil, &none); err == nil || !strings.Contains(err.Error(), "the marketplace is disabled") {
 		t.Errorf("disabled: %v", err)
 	}
-	s.terminate(t)
+}
+
+// outdated lists outdated plugins without and with a fetch of the list.
+func outdated(t *testing.T, s *server) {
+	t.Helper()
+	t.Setenv("BERTH_URL", s.URL)
+	t.Setenv("BERTH_TOKEN", s.Token)
+	if code, stdout, stderr := berth(t, "plugin", "outdated", "--refresh=false"); code != 0 || strings.Contains(stdout, "1.1.0") {
+		t.Errorf("outdated of the young list: %d, %s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := berth(t, "plugin", "outdated"); code != 0 || stderr != "" {
+		t.Errorf("outdated: %d, %s", code, stderr)
+	}
+	t.Setenv("BERTH_URL", "")
+	t.Setenv("BERTH_TOKEN", "")
 }

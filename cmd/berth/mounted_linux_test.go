@@ -36,19 +36,6 @@ func TestMountedConfiguration(t *testing.T) {
 			t.Errorf("unmount: %v", err)
 		}
 	})
-	examined := func(want string) {
-		t.Helper()
-		exe, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), serveVariable+`=["doctor","--config","`+config+`","--data-dir","`+filepath.Join(dir, "data")+`"]`)
-		out, _ := cmd.CombinedOutput() // some of this machine may be wrong
-		if !strings.Contains(string(out), want) {
-			t.Errorf("doctor does not say %q:\n%s", want, out)
-		}
-	}
 	holds := func(want string) {
 		t.Helper()
 		if got, err := os.ReadFile(real); err != nil || string(got) != want {
@@ -62,18 +49,18 @@ func TestMountedConfiguration(t *testing.T) {
 		t.Fatalf("disable: %v, %s", err, text)
 	}
 	holds(edited)
-	examined("can be overwritten, with a copy in the data directory")
+	doctorSays(t, dir, config, "can be overwritten, with a copy in the data directory")
 	if _, err := os.Stat(filepath.Join(dir, "data", file.CopyFile)); err == nil {
 		t.Error("the copy stays")
 	}
-	// A change under its other name tells this name's directory nothing.
+	// A change under its other name is no event of this name's directory.
 	if err := os.WriteFile(real, []byte(former), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.active(t, "echo")
 	s.kill()
 
-	// An edit that a crash broke off in the middle is taken back by the next start.
+	// The next start undoes an edit that a crash has interrupted.
 	resolved, err := filepath.EvalSymlinks(config)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +74,7 @@ func TestMountedConfiguration(t *testing.T) {
 	s.active(t, "echo")
 	holds(former)
 
-	// Mounted read-only, it stays as it is, and the answer says what to write.
+	// Mounted read-only, it is unchanged, and the answer has the edit.
 	if err := unix.Mount("", config, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +87,21 @@ func TestMountedConfiguration(t *testing.T) {
 	if _, err := s.Call(t.Context(), "GET", "/api/v1/plugins/echo", nil, &p); err != nil || p.State != wire.Active {
 		t.Errorf("echo is %s, %v; want active", p.State, err)
 	}
-	examined("cannot be written")
+	doctorSays(t, dir, config, "cannot be written")
 	s.terminate(t)
+}
+
+// doctorSays checks the doctor's findings about a host's directory.
+func doctorSays(t *testing.T, dir, config, want string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), serveVariable+`=["doctor","--config","`+config+`","--data-dir","`+filepath.Join(dir, "data")+`"]`)
+	out, _ := cmd.CombinedOutput() // this machine may have problems of its own
+	if !strings.Contains(string(out), want) {
+		t.Errorf("doctor does not say %q:\n%s", want, out)
+	}
 }

@@ -115,6 +115,27 @@ func TestTokens(t *testing.T) {
 		}
 	}
 
+	checkAuditLog(t, data)
+	if code, stdout, _ := berth(t, "audit", "list", "--limit", "2", "--data-dir", data); code != command.ExitOK || strings.Count(stdout, "\n") != 3 {
+		t.Errorf("got %d, %s", code, stdout)
+	}
+	put(t, filepath.Join(dir, "berth.yaml"), "routes: {order_new: {}}\n", 0o644)
+	await(t, "the change of the file is recorded", func() error {
+		_, stdout, _ := berth(t, "audit", "list", "--data-dir", data)
+		if !strings.Contains(stdout, "the file") || !strings.Contains(stdout, "routes.order_new: added") {
+			return errors.New(stdout)
+		}
+		return nil
+	})
+	s.terminate(t)
+	if tokens, err := auth.List(data); err != nil || len(tokens) != 0 {
+		t.Errorf("got %v, %v", tokens, err)
+	}
+}
+
+// checkAuditLog checks the records of TestTokens.
+func checkAuditLog(t *testing.T, data string) {
+	t.Helper()
 	code, stdout, _ := berth(t, "audit", "list", "--json", "--data-dir", data)
 	var list struct{ Items []audit.Record }
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != command.ExitOK {
@@ -130,21 +151,6 @@ func TestTokens(t *testing.T) {
 		if !strings.Contains(strings.Join(got, "\n")+"\n", strings.TrimSuffix(line, "user")) {
 			t.Errorf("%q is missing in\n%s", line, strings.Join(got, "\n"))
 		}
-	}
-	if code, stdout, _ := berth(t, "audit", "list", "--limit", "2", "--data-dir", data); code != command.ExitOK || strings.Count(stdout, "\n") != 3 {
-		t.Errorf("got %d, %s", code, stdout)
-	}
-	put(t, filepath.Join(dir, "berth.yaml"), "routes: {order_new: {}}\n", 0o644)
-	await(t, "the change of the file is recorded", func() error {
-		_, stdout, _ := berth(t, "audit", "list", "--data-dir", data)
-		if !strings.Contains(stdout, "the file") || !strings.Contains(stdout, "routes.order_new: added") {
-			return errors.New(stdout)
-		}
-		return nil
-	})
-	s.terminate(t)
-	if tokens, err := auth.List(data); err != nil || len(tokens) != 0 {
-		t.Errorf("got %v, %v", tokens, err)
 	}
 }
 
@@ -338,7 +344,14 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 			}
 		}
 	}
-	err = filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+	checkNoFileHas(t, data, hidden)
+}
+
+// checkNoFileHas checks that no file of the data directory has a hidden text, except for the
+// secrets themselves and the guest's answers.
+func checkNoFileHas(t *testing.T, data string, hidden map[string]string) {
+	t.Helper()
+	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(path)) == "secrets" || d.Name() == auth.TokenFile {
 			return err
 		}

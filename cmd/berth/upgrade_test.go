@@ -27,9 +27,17 @@ func withManifest(wasm []byte, manifest string) []byte {
 	return append(binary.AppendUvarint(out, uint64(len(body))), body...)
 }
 
-// TestUpgrade installs, upgrades, rolls back and uninstalls by the command line,
-// with the real binary, and looks at the configuration, the lock and the store.
-func TestUpgrade(t *testing.T) {
+// upgrading is a host, and a server of four modules.
+type upgrading struct {
+	*testing.T
+	s                       *server
+	shop                    *httptest.Server
+	modules                 map[string][]byte // by path
+	dir, config, data, yaml string
+}
+
+func newUpgrading(t *testing.T) *upgrading {
+	t.Helper()
 	echo := guest(t, "echo")
 	modules := map[string][]byte{
 		"/1": withManifest(echo, `{"name":"echo","version":"1.0.0"}`),
@@ -42,122 +50,150 @@ func TestUpgrade(t *testing.T) {
 	dir, config, plugins := workplace(t)
 	yaml := "# The team's.\nplugin_directories: [" + plugins + "]\nroutes:\n  \"*\": {} # all of it\nmarketplace: {allow_private_hosts: [127.0.0.1]}\n\nhandlers:\n  # Ours.\n  echo:\n    # Twice is enough.\n    retry: {max_attempts: 2}\n"
 	write(t, config, []byte(yaml))
-	s := serve(t, dir, config)
-	data := filepath.Join(dir, "data")
+	return &upgrading{T: t, s: serve(t, dir, config), shop: shop, modules: modules, dir: dir, config: config, data: filepath.Join(dir, "data"), yaml: yaml}
+}
 
-	berth := func(args ...string) (stdout, stderr string, code int) {
-		t.Helper()
-		var out, problems bytes.Buffer
-		code = doMain(t.Context(), append([]string{"plugin"}, append(args, "--data-dir", data)...), strings.NewReader(""), &out, &problems)
-		return out.String(), problems.String(), code
-	}
-	from := func(path string) []string {
-		return []string{"--url", shop.URL + path, "--sha256", fmt.Sprintf("%x", sha256.Sum256(modules[path]))}
-	}
-	version := func(want string) {
-		t.Helper()
-		out, _, _ := berth("show", "echo")
-		if !strings.Contains(out, "plugin      echo "+want+"\n") || !strings.Contains(out, "state       active\n") {
-			t.Errorf("want %s: %s", want, out)
-		}
-	}
-	text := func() string {
-		t.Helper()
-		content, err := os.ReadFile(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(content)
-	}
+// berth runs a command of the group plugin.
+func (u *upgrading) berth(args ...string) (stdout, stderr string, code int) {
+	var out, problems bytes.Buffer
+	code = doMain(u.Context(), append([]string{"plugin"}, append(args, "--data-dir", u.data)...), strings.NewReader(""), &out, &problems)
+	return out.String(), problems.String(), code
+}
 
-	if out, problems, code := berth(append([]string{"install"}, from("/1")...)...); code != 0 || !strings.Contains(out, "plugin      echo 1.0.0") {
-		t.Fatalf("install: %d, %s%s", code, out, problems)
-	}
-	version("1.0.0")
-	if text() != yaml {
-		t.Errorf("the configuration was changed to\n%s", text())
-	}
+// from returns the flags of a module's URL.
+func (u *upgrading) from(path string) []string {
+	return []string{"--url", u.shop.URL + path, "--sha256", fmt.Sprintf("%x", sha256.Sum256(u.modules[path]))}
+}
 
-	// What asks for more waits for exactly its plan to be approved.
-	_, problems, code := berth(append([]string{"upgrade", "echo"}, from("/2")...)...)
+// version checks the version that is active.
+func (u *upgrading) version(want string) {
+	u.Helper()
+	out, _, _ := u.berth("show", "echo")
+	if !strings.Contains(out, "plugin      echo "+want+"\n") || !strings.Contains(out, "state       active\n") {
+		u.Errorf("want %s: %s", want, out)
+	}
+}
+
+// text returns the configuration.
+func (u *upgrading) text() string {
+	u.Helper()
+	content, err := os.ReadFile(u.config)
+	if err != nil {
+		u.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestUpgrade installs, upgrades, rolls back and uninstalls by the command line, with the
+// real binary, and checks the configuration, the lock and the store.
+func TestUpgrade(t *testing.T) {
+	u := newUpgrading(t)
+	u.installs()
+	u.approvesAPlan()
+	u.rollsBackAfterACrash()
+	u.refusesADamagedModule()
+	u.uninstalls()
+}
+
+func (u *upgrading) installs() {
+	u.Helper()
+	if out, problems, code := u.berth(append([]string{"install"}, u.from("/1")...)...); code != 0 || !strings.Contains(out, "plugin      echo 1.0.0") {
+		u.Fatalf("install: %d, %s%s", code, out, problems)
+	}
+	u.version("1.0.0")
+	if u.text() != u.yaml {
+		u.Errorf("the configuration was changed to\n%s", u.text())
+	}
+}
+
+func (u *upgrading) approvesAPlan() {
+	u.Helper()
+	_, problems, code := u.berth(append([]string{"upgrade", "echo"}, u.from("/2")...)...)
 	if code != 1 || !strings.Contains(problems, "echo 1.0.0 → 2.0.0") || !strings.Contains(problems, "asks for    kv (NEW) counts orders") || !strings.Contains(problems, "asks for    http api.example.com (NEW) tells") {
-		t.Fatalf("upgrade: %d, %s", code, problems)
+		u.Fatalf("upgrade: %d, %s", code, problems)
 	}
-	version("1.0.0")
-	if text() != yaml {
-		t.Errorf("the configuration was changed to\n%s", text())
+	u.version("1.0.0")
+	if u.text() != u.yaml {
+		u.Errorf("the configuration was changed to\n%s", u.text())
 	}
 	_, after, found := strings.Cut(problems, "--approve ")
 	digest, _, _ := strings.Cut(after, ",")
 	if !found || len(digest) != 64 {
-		t.Fatalf("no digest in %s", problems)
+		u.Fatalf("no digest in %s", problems)
 	}
 	for path, why := range map[string]string{"/3": "is rejected", "/4": "names it other"} {
-		if _, problems, code := berth(append([]string{"upgrade", "echo", "--yes"}, from(path)...)...); code != 1 || !strings.Contains(problems, why) {
-			t.Errorf("%s: %d, %s", path, code, problems)
+		if _, problems, code := u.berth(append([]string{"upgrade", "echo", "--yes"}, u.from(path)...)...); code != 1 || !strings.Contains(problems, why) {
+			u.Errorf("%s: %d, %s", path, code, problems)
 		}
 	}
-	version("1.0.0")
-	if out, problems, code := berth(append([]string{"upgrade", "echo", "--approve", digest, "--json"}, from("/2")...)...); code != 0 {
-		t.Fatalf("approved: %d, %s%s", code, out, problems)
+	u.version("1.0.0")
+	if out, problems, code := u.berth(append([]string{"upgrade", "echo", "--approve", digest, "--json"}, u.from("/2")...)...); code != 0 {
+		u.Fatalf("approved: %d, %s%s", code, out, problems)
 	} else {
 		var p wire.Plugin
 		if err := json.Unmarshal([]byte(out), &p); err != nil || p.Version != "2.0.0" || len(p.Capabilities) != 2 || !p.Capabilities[0].Granted || !p.Capabilities[1].Granted {
-			t.Errorf("got %+v, %v", p, err)
+			u.Errorf("got %+v, %v", p, err)
 		}
 	}
-	granted := text()
-	if strings.Replace(granted, "    grants: [\"kv\", {name: \"http\", hosts: [\"api.example.com\"]}]\n", "", 1) != yaml {
-		t.Errorf("more than the grants was changed:\n%s", granted)
+	granted := u.text()
+	if strings.Replace(granted, "    grants: [\"kv\", {name: \"http\", hosts: [\"api.example.com\"]}]\n", "", 1) != u.yaml {
+		u.Errorf("more than the grants was changed:\n%s", granted)
 	}
-	s.delivered(t, emit(t, s, "one"), "echo")
+	u.s.delivered(u.T, emit(u.T, u.s, "one"), "echo")
+}
 
-	// After a crash it is what the lock says, and needs nobody.
-	shop.Close()
-	s.kill()
-	s = serve(t, dir, config)
-	s.active(t, "echo")
-	version("2.0.0")
-	if out, problems, code := berth("rollback", "echo"); code != 0 || !strings.Contains(out, "echo 1.0.0") {
-		t.Errorf("rollback: %d, %s%s", code, out, problems)
+func (u *upgrading) rollsBackAfterACrash() {
+	u.Helper()
+	u.shop.Close()
+	u.s.kill()
+	u.s = serve(u.T, u.dir, u.config)
+	u.s.active(u.T, "echo")
+	u.version("2.0.0")
+	if out, problems, code := u.berth("rollback", "echo"); code != 0 || !strings.Contains(out, "echo 1.0.0") {
+		u.Errorf("rollback: %d, %s%s", code, out, problems)
 	}
-	version("1.0.0")
-	if out, _, code := berth("verify"); code != 0 || strings.Count(out, "\n") != 3 || !strings.Contains(out, "2.0.0    former") {
-		t.Errorf("verify: %d, %s", code, out)
+	u.version("1.0.0")
+	if out, _, code := u.berth("verify"); code != 0 || strings.Count(out, "\n") != 3 || !strings.Contains(out, "2.0.0    former") {
+		u.Errorf("verify: %d, %s", code, out)
 	}
-	s.delivered(t, emit(t, s, "two"), "echo")
+	u.s.delivered(u.T, emit(u.T, u.s, "two"), "echo")
+}
 
-	// A stored module that is not what it was is not run.
-	s.terminate(t)
-	stored := filepath.Join(data, ".store", "sha256", fmt.Sprintf("%x.wasm", sha256.Sum256(modules["/1"])))
-	if err := errors.Join(os.Chmod(stored, 0o600), os.WriteFile(stored, modules["/4"], 0o600)); err != nil {
-		t.Fatal(err)
+func (u *upgrading) refusesADamagedModule() {
+	u.Helper()
+	u.s.terminate(u.T)
+	stored := filepath.Join(u.data, ".store", "sha256", fmt.Sprintf("%x.wasm", sha256.Sum256(u.modules["/1"])))
+	if err := errors.Join(os.Chmod(stored, 0o600), os.WriteFile(stored, u.modules["/4"], 0o600)); err != nil {
+		u.Fatal(err)
 	}
-	s = serve(t, dir, config)
-	if out, _, code := berth("show", "echo"); code != 0 || !strings.Contains(out, "rejected") || !strings.Contains(out, "does not match the lock") {
-		t.Errorf("damaged: %d, %s", code, out)
+	u.s = serve(u.T, u.dir, u.config)
+	if out, _, code := u.berth("show", "echo"); code != 0 || !strings.Contains(out, "rejected") || !strings.Contains(out, "does not match the lock") {
+		u.Errorf("damaged: %d, %s", code, out)
 	}
-	if out, problems, code := berth("verify"); code != 1 || !strings.Contains(out, "1.0.0    damaged") || !strings.Contains(problems, "1 stored modules are damaged") {
-		t.Errorf("verify: %d, %s%s", code, out, problems)
+	if out, problems, code := u.berth("verify"); code != 1 || !strings.Contains(out, "1.0.0    damaged") || !strings.Contains(problems, "1 stored modules are damaged") {
+		u.Errorf("verify: %d, %s%s", code, out, problems)
 	}
-	if out, problems, code := berth("rollback", "echo", "2.0.0"); code != 0 {
-		t.Errorf("rollback: %d, %s%s", code, out, problems)
+	if out, problems, code := u.berth("rollback", "echo", "2.0.0"); code != 0 {
+		u.Errorf("rollback: %d, %s%s", code, out, problems)
 	}
-	version("2.0.0")
+	u.version("2.0.0")
+}
 
-	if _, problems, code := berth("uninstall", "echo", "--purge", "--yes"); code != 0 {
-		t.Errorf("uninstall: %s", problems)
+func (u *upgrading) uninstalls() {
+	u.Helper()
+	if _, problems, code := u.berth("uninstall", "echo", "--purge", "--yes"); code != 0 {
+		u.Errorf("uninstall: %s", problems)
 	}
-	if left, err := filepath.Glob(filepath.Join(data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
-		t.Errorf("left: %q, %v", left, err)
+	if left, err := filepath.Glob(filepath.Join(u.data, ".store", "sha256", "*")); err != nil || len(left) != 0 {
+		u.Errorf("left: %q, %v", left, err)
 	}
-	if got := text(); strings.Contains(got, "echo") || !strings.HasPrefix(got, "# The team's.\n") || !strings.Contains(got, "# all of it") {
-		t.Errorf("the configuration is\n%s", got)
+	if got := u.text(); strings.Contains(got, "echo") || !strings.HasPrefix(got, "# The team's.\n") || !strings.Contains(got, "# all of it") {
+		u.Errorf("the configuration is\n%s", got)
 	}
-	if lock, err := os.ReadFile(filepath.Join(data, "plugins.lock.yaml")); err != nil || strings.Contains(string(lock), "echo") {
-		t.Errorf("the lock is\n%s, %v", lock, err)
+	if lock, err := os.ReadFile(filepath.Join(u.data, "plugins.lock.yaml")); err != nil || strings.Contains(string(lock), "echo") {
+		u.Errorf("the lock is\n%s, %v", lock, err)
 	}
-	s.terminate(t)
+	u.s.terminate(u.T)
 }
 
 // The plan is agreed to with --yes at once, and installing tells how far it is.
