@@ -22,7 +22,7 @@ const (
 	maxStack = 32 << 20
 )
 
-// routesField is the allow-list of events, by patterns of their types.
+// routesField is the routes, by patterns of event types.
 func routesField(c *Config) field {
 	return field{path: "routes",
 		doc: "Which events may reach handlers: by event type, or by a glob such as `order_*` or `\"*\"`. `{}` is every enabled handler " +

@@ -65,10 +65,9 @@ func parseAddress(s string) (string, error) {
 	return s, nil
 }
 
-// parseHostName takes a name or address that requests may carry as their Host,
-// without a port.
+// parseHostName takes a name or address of a request's Host header, without a port.
 func parseHostName(s string) (string, error) {
-	if strings.Contains(s, "*") { // a reader might take it for every name, and it would match none
+	if strings.Contains(s, "*") { // a reader could take it for a wildcard
 		return valid(s, false, "is not a host name: each one is listed, as it is")
 	}
 	return valid(s, !strings.ContainsAny(s, "/ @") && (!strings.Contains(s, ":") || net.ParseIP(s) != nil),

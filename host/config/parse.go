@@ -10,9 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Load reads and parses the file. A file that does not exist is fault.NotFound
-// (and fs.ErrNotExist), one that cannot be read fault.Unavailable, one that is
-// wrong fault.Invalid (see Error).
+// Load reads and parses the file. Errors are fault.NotFound (and fs.ErrNotExist) for a
+// missing file, fault.Unavailable for an unreadable one, and those of Parse.
 func Load(path string) (*Config, error) {
 	data, err := Read(path)
 	if err != nil {
@@ -21,9 +20,9 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Read returns the text of the file, for Parse. Its errors are Load's.
+// Read returns the text of the file, for Parse. Its errors are those of Load.
 func Read(path string) ([]byte, error) {
-	stat, err := os.Stat(path) // before Open, which waits for ever on a named pipe
+	stat, err := os.Stat(path) // before Open, which would block on a named pipe
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.NotFound, "read the configuration: %w", err)
 	}
@@ -38,16 +37,16 @@ func Read(path string) ([]byte, error) {
 		return nil, fault.New(fault.Unavailable, "read the configuration: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, document.MaxSize+1)) // Parse refuses the byte too many
+	data, err := io.ReadAll(io.LimitReader(f, document.MaxSize+1)) // Parse refuses a larger text
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "read the configuration: %w", err)
 	}
 	return data, nil
 }
 
-// Parse reads a whole configuration. The name is how errors call the file. All
-// problems are reported at once, as a fault.Invalid that wraps an *Error; only
-// text that is not YAML at all stops at its first.
+// Parse reads a whole configuration. Errors call the file by name. All problems are
+// reported at once, as a fault.Invalid that wraps a *document.Error; a malformed text has
+// one problem.
 func Parse(name string, data []byte) (*Config, error) {
 	doc, err := document.Parse(name, data)
 	if err != nil {

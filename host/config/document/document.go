@@ -1,7 +1,6 @@
-// Package document reads a YAML text for which a person is to be told what is wrong
-// where. A Value knows its line and its path; its methods report problems and go on,
-// so that one reading finds all of them. A hostile text costs bounded memory and
-// time: aliases are followed within a budget.
+// Package document reads YAML and reports every problem with its line and path. The
+// methods of a Value report problems and continue, so that one pass finds all of them.
+// A hostile text costs bounded memory and time: aliases are followed within a budget.
 //
 // Read document.go first, then value.go.
 package document
@@ -22,17 +21,17 @@ import (
 // MaxSize bounds a text, in bytes.
 const MaxSize = 1 << 20
 
-// Document is a YAML text whose syntax is right, and the problems that its values
-// have. It is for one goroutine.
+// Document is a well-formed YAML text with the problems reported of its values. It is
+// not safe for concurrent use.
 type Document struct {
 	file     string
 	root     *yaml.Node // nil for an empty text
 	problems []Problem
-	budget   int // what is left of maxExpansion; negative once it was overdrawn
+	budget   int // remainder of maxExpansion; negative when it is exceeded
 }
 
-// Parse reads a text. The name is how errors call the file. A text that is not YAML is
-// a fault.Invalid that wraps an *Error.
+// Parse reads a text. Errors call the file by name. A malformed text is a fault.Invalid
+// that wraps an *Error.
 func Parse(name string, data []byte) (*Document, error) {
 	root, err := parseYAML(name, data)
 	if err != nil {
@@ -57,8 +56,8 @@ func (d *Document) Err() error {
 	return NewError(d.problems...)
 }
 
-// parseYAML returns the root of the only document, or nil when there is none.
-// Aliases stay nodes: nothing is expanded here.
+// parseYAML returns the root of the only document, or nil when there is none. It does
+// not expand aliases.
 func parseYAML(name string, data []byte) (*yaml.Node, error) {
 	fail := func(line int, format string, args ...any) error {
 		return NewError(Problem{File: name, Line: line, Reason: fmt.Sprintf(format, args...)})
@@ -99,10 +98,10 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// malformedLine finds the line at which the YAML parser gives up. Its own line
-// numbers are of the surrounding block, or one off, or absent; but it reads
-// from front to back, so the shortest run of lines that fails the same way
-// ends with the culprit.
+// malformedLine returns the line at which the YAML parser fails. The parser's own line
+// numbers are those of the surrounding block, or one off, or missing. It reads from
+// front to back, so the shortest run of lines that fails with the same error ends with
+// that line.
 func malformedLine(data []byte, err error) int {
 	lines := bytes.SplitAfter(data, []byte{'\n'})
 	ends := make([]int, len(lines))

@@ -2,9 +2,8 @@ package document
 
 import "strconv"
 
-// Locate returns the line of the value at a path of keys and indices in a text that
-// Parse accepts, or the line of the nearest value above it that exists; at least 1.
-// Package host locates by it what only other parts can check.
+// Locate returns the line of the value at a path of keys and indices in a valid text,
+// or the line of the nearest value above it that exists; at least 1.
 func Locate(data []byte, path ...string) int {
 	root, err := parseYAML("", data)
 	if err != nil || root == nil {

@@ -6,15 +6,15 @@ import (
 	"strconv"
 )
 
-// maxObject bounds a handler's config, in bytes of JSON.
+// maxObject bounds an object, in bytes of JSON.
 const maxObject = 256 << 10
 
-// object reads any mapping as a JSON object, in file order. What JSON cannot
-// say (a key that is not text, .inf, .nan, binary) is reported, by its place and
-// never with its value: what a guest is told may be a secret.
+// Object reads any mapping as a JSON object, in file order. It reports values that JSON
+// cannot represent (a key that is not text, .inf, .nan, binary) by their position and
+// without the value, which may be a secret.
 func (v Value) Object() json.RawMessage {
 	if v.Tag() != "!!map" {
-		kind := "a single value" // which may be a secret, and is not shown
+		kind := "a single value" // may be a secret
 		if v.Tag() == "!!seq" {
 			kind = "a list"
 		}
@@ -65,10 +65,10 @@ func (v Value) appendJSON(b []byte) []byte {
 	case "!!int", "!!float":
 		return v.appendNumber(b)
 	}
-	return appendString(b, v.node.Value) // text, and a timestamp as it was written
+	return appendString(b, v.node.Value) // text, and timestamps as written
 }
 
-// appendNumber keeps a number that JSON can say as it was written, however long.
+// appendNumber keeps the digits of a number that is valid JSON.
 func (v Value) appendNumber(b []byte) []byte {
 	s := v.node.Value
 	if plainNumber(s) {
@@ -85,7 +85,7 @@ func (v Value) appendNumber(b []byte) []byte {
 			return append(b, text...)
 		}
 	}
-	v.Fail("is not a number that JSON can say; put it in quotes")
+	v.Fail("is not a number that JSON can represent; put it in quotes")
 	return append(b, '0')
 }
 

@@ -13,17 +13,17 @@ import (
 // maxProblems bounds how many problems one Error lists.
 const maxProblems = 100
 
-// Problem is one thing that is wrong with a file. Its Path is "" for the file as a whole.
+// Problem is one problem of a file. Its Path is "" for the file as a whole.
 type Problem = wire.ErrorDetail
 
-// Error is everything that is wrong with a file, by line. Load and Parse wrap
-// it in a fault.Invalid; reach it with errors.As.
+// Error lists the problems of a file, by line. It is wrapped in a fault.Invalid: use
+// errors.As.
 type Error struct {
 	Problems []Problem // at least one, at most 100
-	More     int       // how many were left off
+	More     int       // problems that are not listed
 }
 
-// Error lists the problems, one a line.
+// Error returns the problems, one a line.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
@@ -38,8 +38,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// NewError returns the problems, by line, as a fault.Invalid that wraps an *Error.
-// Package host uses it for what only other parts can check, such as expressions.
+// NewError returns a fault.Invalid that wraps an *Error of the problems, sorted by line.
 func NewError(problems ...Problem) error {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 	e := &Error{Problems: problems}
@@ -52,8 +51,7 @@ func NewError(problems ...Problem) error {
 // Details returns the problems.
 func (e *Error) Details() []wire.ErrorDetail { return e.Problems }
 
-// Problems returns what is wrong with a file, one by one, when err came from
-// Load, Parse or an Editor; nil otherwise.
+// Problems returns the problems of an *Error that err wraps, nil when there is none.
 func Problems(err error) []Problem {
 	var e *Error
 	if !errors.As(err, &e) {

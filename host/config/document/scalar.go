@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// text reads a non-empty text of at most 4096 bytes without control characters.
+// Text reads a non-empty text of at most 4096 bytes without control characters.
 func (v Value) Text() string {
 	if tag := v.Tag(); tag != "!!str" {
 		v.Fail("must be text, not %s%s", v.Kind(), quoteHint(tag))
@@ -37,6 +37,7 @@ func quoteHint(tag string) string {
 	return ""
 }
 
+// Bool reads true or false.
 func (v Value) Bool() bool {
 	if v.Tag() == "!!bool" {
 		switch v.node.Value {
@@ -50,7 +51,8 @@ func (v Value) Bool() bool {
 	return false
 }
 
-// integer reads a whole number between low and high.
+// Integer reads a whole number between low and high. Like Duration and Size it returns
+// low when it reports a problem.
 func (v Value) Integer(low, high int64) int64 {
 	if v.Tag() != "!!int" {
 		v.Fail("must be a whole number, not %s", v.Kind())
@@ -64,7 +66,7 @@ func (v Value) Integer(low, high int64) int64 {
 	return n
 }
 
-// duration reads a time with its unit, such as 200ms, 5s, 1m30s, 12h or 7d.
+// Duration reads a duration with its unit, such as 200ms, 5s, 1m30s, 12h or 7d.
 func (v Value) Duration(low, high time.Duration) time.Duration {
 	if v.Tag() != "!!str" {
 		v.Fail("must be a duration with a unit such as 200ms, 5s or 1m, not %s", v.Kind())
@@ -91,9 +93,10 @@ func parseDuration(s string) (time.Duration, bool) {
 	return d, err == nil
 }
 
+// SizePattern is the pattern of a size in a JSON Schema.
 var SizePattern = regexp.MustCompile(`^([0-9]{1,15}) ?(B|[kKMGT]B|[KMGT]iB)?$`)
 
-// size reads a number of bytes, such as 65536, 512KiB, 64MiB, 1GiB or 64MB.
+// Size reads a number of bytes, such as 65536, 512KiB, 64MiB, 1GiB or 64MB.
 func (v Value) Size(low, high int64) int64 {
 	m := SizePattern.FindStringSubmatch(v.node.Value)
 	if tag := v.Tag(); tag != "!!str" && tag != "!!int" || m == nil {
@@ -119,7 +122,7 @@ func (v Value) Size(low, high int64) int64 {
 
 func upper(unit string) byte {
 	if unit == "" || unit == "B" {
-		return '-' // not among the prefixes
+		return '-' // none of the prefixes
 	}
 	return strings.ToUpper(unit)[0]
 }
@@ -137,7 +140,7 @@ func SizeText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// OneOf reads one of the words.
+// OneOf reads one of the words. It returns the first when it reports a problem.
 func OneOf[T ~string](v Value, words ...T) T {
 	if v.Tag() == "!!str" && slices.Contains(words, T(v.node.Value)) {
 		return T(v.node.Value)
@@ -146,6 +149,7 @@ func OneOf[T ~string](v Value, words ...T) T {
 	return words[0]
 }
 
+// Either lists words: a, b or c.
 func Either[T ~string](words []T) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -160,7 +164,7 @@ func Either[T ~string](words []T) string {
 	return b.String()
 }
 
-// parsed reads a text and parses it.
+// Parsed reads a text and parses it. It reports the error of parse.
 func (v Value) Parsed(parse func(string) (string, error)) string {
 	s := v.Text()
 	if s == "" {
@@ -173,7 +177,7 @@ func (v Value) Parsed(parse func(string) (string, error)) string {
 	return parsed
 }
 
-// list reads a list of different texts. It is not nil.
+// Texts reads a list of at most limit texts, and reports repeated ones. It is never nil.
 func (v Value) Texts(limit int, parse func(string) (string, error)) []string {
 	texts := []string{}
 	for _, item := range v.ItemsUpTo(limit) {
@@ -190,7 +194,7 @@ func (v Value) Texts(limit int, parse func(string) (string, error)) []string {
 	return texts
 }
 
-// DurationPattern is what parseDuration takes, in a JSON Schema.
+// DurationPattern is the pattern of a duration in a JSON Schema.
 const DurationPattern = `^([+-]?([0-9.]+(ns|us|µs|μs|ms|s|m|h))+|[0-9]+d|[+-]?0)$`
 
 func clip(s string) string { return s[:min(len(s), 64)] }

@@ -11,24 +11,23 @@ import (
 )
 
 const (
-	// maxExpansion bounds what a file may grow to when its aliases are followed:
-	// one for each value, and one for each byte of text. A file without aliases
-	// cannot reach it.
+	// maxExpansion bounds a text with its aliases followed: it counts values and bytes
+	// of text. A text without aliases cannot exceed it.
 	maxExpansion = 2 * MaxSize
-	// maxDepth bounds how deep values may nest, aliases followed.
+	// maxDepth bounds the nesting of values, with aliases followed.
 	maxDepth = 64
 )
 
-// Value is a value with its place in the document. It is null where the document is
-// malformed there, which has been reported then.
+// Value is a value with its position in the document. A value that was reported as
+// unreadable is null.
 type Value struct {
 	d      *Document
 	node   *yaml.Node // with aliases followed
 	parent *Value     // nil for the root
-	name   string     // its key in parent, or its [index]; only for paths
+	name   string     // its key in parent, or its [index], for paths
 	line   int
 	depth  int
-	bad    bool // reported already, or past the end of the budget: no more is reported
+	bad    bool // reported already, or beyond the budget: Fail does nothing
 }
 
 // Entry is one key of a mapping.
@@ -47,7 +46,7 @@ func (v Value) Fail(format string, args ...any) {
 	}
 	v.d.problems = append(v.d.problems, Problem{File: v.d.file, Line: v.line, Path: v.path(), Reason: fmt.Sprintf(format, args...)})
 	if len(v.d.problems) > 10*maxProblems {
-		v.d.budget = -1 // enough: stop reading
+		v.d.budget = -1 // stop reading
 	}
 }
 
@@ -62,11 +61,11 @@ func (v Value) path() string {
 	return path + v.name
 }
 
-// child returns a member's value; name is its key or its [index].
+// child returns the value of a member; name is its key or its [index].
 func (v *Value) child(n *yaml.Node, name string) Value { return v.d.at(n, v, name) }
 
-// at makes a value of a node. One that is past a bound or has a tag of its own
-// is reported and reads as null.
+// at returns the value of a node. A node beyond a bound, or with a custom tag, is
+// reported and reads as null.
 func (d *Document) at(n *yaml.Node, parent *Value, name string) Value {
 	v := Value{d: d, node: n, parent: parent, name: name, line: n.Line}
 	if parent != nil {
@@ -89,7 +88,7 @@ func (d *Document) at(n *yaml.Node, parent *Value, name string) Value {
 		return v.spoilt()
 	case v.depth > maxDepth:
 		v.Fail("nests more than %d levels deep", maxDepth)
-		d.budget = -1 // where one value nests too deep, thousands may
+		d.budget = -1 // thousands of values may nest too deep
 		return v.spoilt()
 	}
 	switch tag := n.ShortTag(); {
@@ -104,6 +103,7 @@ func (d *Document) at(n *yaml.Node, parent *Value, name string) Value {
 
 var scalarTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge"}
 
+// Null returns a null value in the same position.
 func (v Value) Null() Value {
 	v.node = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Line: v.line}
 	return v
@@ -124,9 +124,10 @@ func (v Value) Problems() int { return len(v.d.problems) }
 // IsNull reports whether the value is null.
 func (v Value) IsNull() bool { return v.Tag() == "!!null" }
 
+// Tag returns the YAML tag, such as !!map.
 func (v Value) Tag() string { return v.node.ShortTag() }
 
-// kind names the value's kind for a person.
+// Kind describes the type of the value, and a scalar's value, for an error.
 func (v Value) Kind() string {
 	switch v.Tag() {
 	case "!!map":
@@ -143,8 +144,8 @@ func (v Value) Kind() string {
 	return "the text " + Quote(v.node.Value)
 }
 
-// entries returns the mapping's keys in file order, those of merged mappings
-// (<<) after its own. It reports duplicates and keys that are not plain.
+// Entries returns the keys of a mapping in file order, followed by those of merged
+// mappings (<<). It reports duplicates and keys that are not scalars.
 func (v Value) Entries() []Entry {
 	if v.Tag() != "!!map" {
 		v.Fail("must be a mapping (key: value), not %s", v.Kind())
@@ -184,7 +185,8 @@ func (v Value) Entries() []Entry {
 	return own
 }
 
-// merge adds what << names: a mapping, or a list of them, of which the earlier wins.
+// merge adds the entries of a merged mapping, or of a list of them; the first of equal
+// keys counts.
 func (v Value) merge(own []Entry, first map[string]int, from Value) []Entry {
 	if from.Tag() == "!!seq" {
 		for _, part := range from.Items() {
@@ -199,15 +201,15 @@ func (v Value) merge(own []Entry, first map[string]int, from Value) []Entry {
 	for _, e := range from.Entries() {
 		if _, found := first[e.Key]; !found {
 			first[e.Key] = e.Line
-			e.Value.parent = &v // it counts as v's own
+			e.Value.parent = &v // its path is below v
 			own = append(own, e)
 		}
 	}
 	return own
 }
 
-// fields reads a mapping whose keys are known, and returns the values. A key
-// without a value counts as absent.
+// Fields calls the function of each key of a mapping, and returns the values by key. It
+// reports unknown keys. A key without a value counts as absent.
 func (v Value) Fields(known map[string]func(Value)) map[string]Value {
 	if v.IsNull() {
 		return nil
@@ -227,7 +229,7 @@ func (v Value) Fields(known map[string]func(Value)) map[string]Value {
 	return found
 }
 
-// items returns a list's values.
+// Items returns the values of a list.
 func (v Value) Items() []Value {
 	if v.Tag() != "!!seq" {
 		v.Fail("must be a list, not %s", v.Kind())
@@ -253,7 +255,7 @@ func (v Value) EntriesUpTo(limit int, what string) []Entry {
 	return entries
 }
 
-// ItemsUpTo returns a list's values, or none when there are more than limit.
+// ItemsUpTo returns the values of a list, or none when there are more than limit.
 func (v Value) ItemsUpTo(limit int) []Value {
 	items := v.Items()
 	if len(items) > limit {
@@ -263,8 +265,8 @@ func (v Value) ItemsUpTo(limit int) []Value {
 	return items
 }
 
-// Nearest returns the known key most like this one: few edits away, and better
-// if it starts the same, as abbreviations do.
+// Nearest returns the known key with the smallest edit distance, which a common
+// beginning reduces, as for abbreviations.
 func Nearest[T any](key string, known map[string]T) string {
 	key = key[:min(len(key), 64)]
 	best, fewest := "", 0
@@ -280,7 +282,7 @@ func Nearest[T any](key string, known map[string]T) string {
 	return best
 }
 
-// pathPart shows a key in a path: as it is when it is a plain word.
+// pathPart returns a key as a path shows it: quoted unless it is a plain word.
 func pathPart(key string) string {
 	for _, r := range key {
 		if r <= ' ' || r > '~' || r == '"' {
@@ -293,7 +295,7 @@ func pathPart(key string) string {
 	return key
 }
 
-// quoted shows input in an error: short, and safe to print.
+// Quote returns input as an error shows it: shortened, and safe to print.
 func Quote(s string) string {
 	const limit = 64
 	if len(s) > limit {

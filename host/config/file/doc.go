@@ -1,6 +1,6 @@
-// Package file keeps a file that a person and a program both write: it replaces
-// its content all at once, and notices when the content has changed. It knows
-// nothing of what is inside.
+// Package file replaces the content of a file atomically and reports changes of the
+// content, for files that people and programs both write. It does not interpret the
+// content.
 //
-// Read replace.go and watch.go; either stands alone.
+// Read replace.go or watch.go; they are independent.
 package file

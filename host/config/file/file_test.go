@@ -295,7 +295,7 @@ func TestWatchSeesASwappedDirectory(t *testing.T) {
 	next("4")
 }
 
-func TestOnTheWay(t *testing.T) {
+func TestDirectoriesOf(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +321,7 @@ func TestOnTheWay(t *testing.T) {
 		{at("loop", "c"), []string{dir}},
 	}
 	for _, tt := range tests {
-		got, err := onTheWay(tt.path)
+		got, err := directoriesOf(tt.path)
 		if err != nil || len(got) != len(tt.want) {
 			t.Errorf("%s: got %v, %v; want %v", tt.path, got, err, tt.want)
 			continue

@@ -14,20 +14,19 @@ import (
 )
 
 const (
-	lockTimeout = 5 * time.Second // that Lock waits for another process
+	lockTimeout = 5 * time.Second // for another process to unlock
 	lockEvery   = 5 * time.Millisecond
 )
 
-// Lock keeps other processes that Lock the same file away until unlock is
-// called; it is not for goroutines of one process. What is locked is the
-// directory that holds the file itself, symbolic links followed: a lock file
-// beside it would show in a version control's status and could not be made in
-// a read-only directory, and a lock on the file would be lost with the rename
-// that replaces it. A missing directory is made.
+// Lock excludes other processes that lock the same file until unlock is called. It does
+// not exclude goroutines of one process. It locks the directory of the file, with
+// symbolic links followed: a lock file would appear in a version control's status and
+// could not be created in a read-only directory, and a rename would drop a lock on the
+// file itself. It creates a missing directory.
 //
-// Where the file system cannot lock a directory there is no lock; what is left
-// then is Replace's own care. fault.Unavailable when another process does not
-// give the lock back.
+// Where the file system cannot lock directories Lock succeeds without a lock; Replace
+// still detects changes. It returns fault.Unavailable when another process holds the
+// lock for more than lockTimeout.
 func Lock(path string) (unlock func(), err error) {
 	dir := filepath.Dir(path)
 	if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -42,7 +41,7 @@ func Lock(path string) (unlock func(), err error) {
 	_, err = lock.TryLockContext(ctx, lockEvery)
 	switch {
 	case err == nil:
-		return func() { _ = lock.Close() }, nil // it goes with the descriptor at the latest
+		return func() { _ = lock.Close() }, nil // closing the descriptor unlocks
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fault.New(fault.Unavailable, "lock %s: another process has locked its directory for %v; try again", path, lockTimeout)
 	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOLCK),

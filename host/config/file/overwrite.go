@@ -13,17 +13,16 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// CopyFile is the file in Replacer.Copies that has the former text of a file while
-// that is overwritten in place.
+// CopyFile is the file in Replacer.Copies with the former text of a file that is being
+// overwritten.
 const CopyFile = "configuration.edit"
 
-// ErrReadOnly is why Replace has done nothing: the file can neither be replaced nor
-// overwritten, such as on a read-only mount.
+// ErrReadOnly is the error of Replace for a file that can neither be replaced nor
+// overwritten, such as on a read-only mount. The file is unchanged.
 var ErrReadOnly = errors.New("it cannot be written")
 
-// cannotRename reports whether an error says that no other file can take the place of
-// this one: it is a mount point (a bind-mounted file), or its directory cannot be
-// written. Nothing has changed then.
+// cannotRename reports whether an error means that the file cannot be replaced by
+// rename: it is a mount point (a bind-mounted file), or its directory is read-only.
 func cannotRename(err error) bool {
 	for _, errno := range []error{unix.EBUSY, unix.EXDEV, unix.EACCES, unix.EPERM, unix.EROFS} {
 		if errors.Is(err, errno) {
@@ -33,12 +32,12 @@ func cannotRename(err error) bool {
 	return false
 }
 
-// overwrite writes data over a file that holds old, where it cannot be replaced.
-// Readers can see a part of either text for a moment; a copy in r.Copies has both until
-// the file is flushed, so that Recover can put the former one back after a crash.
+// overwrite writes data over a file that holds old. Readers can see a part of either
+// text meanwhile. A copy in r.Copies holds both until the file is flushed, so that
+// Recover can restore the former text after a crash.
 func (r Replacer) overwrite(d disk, target string, old, data []byte) error {
 	if r.Copies == "" {
-		return fmt.Errorf("%w: no other file can take its place, and there is no directory for a copy", ErrReadOnly)
+		return fmt.Errorf("%w: it cannot be replaced by rename, and there is no directory for a copy", ErrReadOnly)
 	}
 	now, err := read(target)
 	if err != nil {
@@ -65,14 +64,14 @@ func (r Replacer) overwrite(d disk, target string, old, data []byte) error {
 	err = writeOver(d, f, data)
 	if err != nil {
 		if undo := writeOver(d, f, old); undo != nil {
-			return fmt.Errorf("%w; what it held is in %s, and the next start puts it back (%w)", err, copyPath, undo)
+			return fmt.Errorf("%w; the former content is in %s, and the next start restores it (%w)", err, copyPath, undo)
 		}
 	}
-	_ = d.remove(copyPath) // one that stays says nothing: the file holds one of the two texts
+	_ = d.remove(copyPath) // a copy left behind is harmless: the file holds one of the two texts
 	return err
 }
 
-// writeOver makes an open file hold data, durably.
+// writeOver replaces the content of an open file and flushes it.
 func writeOver(d disk, f *os.File, data []byte) error {
 	if err := d.overwrite(f, data); err != nil {
 		return err
@@ -93,7 +92,7 @@ func writeCopy(d disk, name string, c editCopy) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already where it was renamed
+	defer os.Remove(f.Name()) // fails after the rename
 	defer f.Close()
 	text := fmt.Appendf(nil, copyHead, len(c.old), len(c.new), c.path)
 	if err := d.write(f, append(append(text, c.old...), c.new...)); err != nil {
@@ -108,12 +107,12 @@ func writeCopy(d disk, name string, c editCopy) error {
 	return d.syncDir(filepath.Dir(name))
 }
 
-// parseCopy reads what writeCopy wrote, and nothing else.
+// parseCopy parses a copy that writeCopy wrote.
 func parseCopy(text []byte) (c editCopy, err error) {
 	head, body, _ := bytes.Cut(text, []byte("\n"))
 	var olds, news int
 	if _, err := fmt.Sscanf(string(head)+"\n", copyHead, &olds, &news, &c.path); err != nil {
-		return c, errors.New("it is not a copy of Berth's")
+		return c, errors.New("it was not written by Berth")
 	}
 	if olds < 0 || news < 0 || olds > len(body) || len(body)-olds != news {
 		return c, errors.New("it is not complete")
@@ -122,8 +121,8 @@ func parseCopy(text []byte) (c editCopy, err error) {
 	return c, nil
 }
 
-// torn reports whether text is what an interrupted write of the new text over the old
-// one can have left: at each place a byte of either, or one that was never written.
+// torn reports whether text can be the result of an interrupted write of the new text
+// over the old one: each byte is that of either text, or zero, as in a hole.
 func (c editCopy) torn(text []byte) bool {
 	if len(text) > max(len(c.old), len(c.new)) {
 		return false
@@ -136,9 +135,9 @@ func (c editCopy) torn(text []byte) bool {
 	return true
 }
 
-// Recover puts back the former text of a file whose overwriting a crash has
-// interrupted, from the copy in one of these directories, and reports whether there was
-// anything to put back. A file that holds anything else is left as it is.
+// Recover restores the former text of a file whose overwriting a crash interrupted, from
+// the copy in one of the directories, and reports whether it did. It does not change a
+// file with any other content.
 func Recover(path string, copies ...string) (recovered bool, err error) {
 	return recoverFrom(realDisk{}, path, copies)
 }
@@ -165,7 +164,7 @@ func recoverFrom(d disk, path string, copies []string) (recovered bool, err erro
 			c, err = parseCopy(text)
 		}
 		if err != nil {
-			return recovered, fault.New(fault.Unavailable, "recover %s: the copy %s: %w; see what the file holds, then remove the copy", path, name, err)
+			return recovered, fault.New(fault.Unavailable, "recover %s: the copy %s: %w; check the file, then remove the copy", path, name, err)
 		}
 		if c.path != target {
 			continue // of another file
@@ -183,7 +182,7 @@ func recoverFrom(d disk, path string, copies []string) (recovered bool, err erro
 }
 
 func (c editCopy) putBack(d disk) (bool, error) {
-	unlock, err := Lock(c.path) // another process may be in the middle of an edit
+	unlock, err := Lock(c.path) // another process may be editing the file
 	if err != nil {
 		return false, err
 	}
@@ -203,19 +202,19 @@ func (c editCopy) putBack(d disk) (bool, error) {
 	return true, writeOver(d, f, c.old)
 }
 
-// Way is how a file can be edited.
+// Way is the method by which a file can be edited.
 type Way string
 
 // The ways.
 const (
-	ByRename    Way = "rename"   // another file takes its place
-	ByOverwrite Way = "in place" // it is overwritten, with a copy in Replacer.Copies
+	ByRename    Way = "rename"   // a new file replaces it
+	ByOverwrite Way = "in place" // its content is overwritten, with a copy in Replacer.Copies
 	Never       Way = "never"    // it is read-only
 )
 
-// Probe tries what Replace would do with a file that exists, as far as that changes
-// nothing: it makes and removes a file beside it and in copies, and opens the file for
-// writing. The reason says why it is not ByRename.
+// Probe determines how Replace would edit an existing file. It creates and removes a
+// file in its directory and in copies, and opens the file for writing. The reason
+// explains any way but ByRename.
 func Probe(path, copies string) (way Way, reason error) {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -248,12 +247,13 @@ func probeRename(target string) error {
 		return err
 	}
 	if me := uint32(os.Geteuid()); in.Mode&unix.S_ISVTX != 0 && me != 0 && me != of.Uid && me != in.Uid {
-		return fmt.Errorf("%s belongs to another user, and in %s only the owner of a file can replace it (sticky bit)", target, dir)
+		return fmt.Errorf("%s belongs to another user, and in %s only the owner of a file can replace it (sticky bit)",
+			target, dir)
 	}
 	return nil
 }
 
-// tryFile makes a file in a directory, and removes it.
+// tryFile creates a file in a directory and removes it.
 func tryFile(dir string) error {
 	f, err := os.CreateTemp(dir, ".berth-probe-*")
 	if err != nil {

@@ -87,7 +87,7 @@ func TestReplaceGivesUp(t *testing.T) {
 		})
 	}
 	err := Replacer{disk: d}.Replace(path, []byte("old"), []byte("mine"))
-	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "what it held at some time is in "+dir) {
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "an earlier content is in "+dir) {
 		t.Errorf("got %v", err)
 	}
 }

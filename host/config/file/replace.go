@@ -15,22 +15,22 @@ import (
 
 // Replacer replaces files. Its zero value is ready to use.
 type Replacer struct {
-	// Copies is a directory on a disk. A file in whose place no other can be put is
-	// overwritten with a copy there; "": it is not.
+	// Copies is a durable directory for the copy of a file that cannot be replaced by
+	// rename and is overwritten. "": such files are not overwritten.
 	Copies string
 
 	disk disk // nil for the real one
 }
 
-// disk is what Replace asks of the file system. Tests make single steps fail.
+// disk is the file system as Replace uses it. Tests make single steps fail.
 type disk interface {
 	write(f *os.File, data []byte) error
 	sync(f *os.File) error
-	create(from, to string) error // renames; ErrChanged when there is a file
+	create(from, to string) error // renames; ErrChanged when to exists
 	rename(from, to string) error
 	swap(a, b string) (done bool, err error)
 	syncDir(dir string) error
-	overwrite(f *os.File, data []byte) error // makes it hold data
+	overwrite(f *os.File, data []byte) error // replaces the content
 	remove(name string) error                // durably
 }
 
@@ -44,7 +44,7 @@ func (realDisk) write(f *os.File, data []byte) error {
 func (realDisk) sync(f *os.File) error { return f.Sync() }
 
 func (realDisk) create(from, to string) error {
-	err := os.Link(from, to) // which replaces nothing; the other name goes with Replace
+	err := os.Link(from, to) // never replaces a file; Replace removes the other name
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return ErrChanged
@@ -81,24 +81,21 @@ func (d realDisk) remove(name string) error {
 	return d.syncDir(filepath.Dir(name))
 }
 
-// ErrChanged is why Replace has done nothing: the file does not hold what it
-// was said to hold, or somebody has it open for writing.
-var ErrChanged = errors.New("somebody else changed it meanwhile")
+// ErrChanged is the error of Replace for a file that does not hold the expected
+// content, or that another process has open for writing. The file is unchanged.
+var ErrChanged = errors.New("another program changed it meanwhile")
 
-// Replace puts data in the place of old, or of no file when old is nil: readers
-// see the one or the other. The mode stays, and so does a symbolic link, whose
-// target is replaced. A missing file's directory is made.
+// Replace replaces the content old of a file by data, or creates the file when old is
+// nil. Readers see one or the other. The mode is preserved, and a symbolic link, whose
+// target is replaced. Replace creates a missing directory. A file that cannot be
+// replaced by rename, such as a bind-mounted one, is overwritten; see Copies.
 //
-// Where no other file can be put in its place, such as a file that is mounted by
-// itself, it is overwritten instead: see Copies.
-//
-// It fails with fault.Conflict, wrapping ErrChanged, when the file does not
-// hold old any more, or ErrReadOnly when it cannot be written at all; with
-// fault.Exhausted when the disk is full, and fault.Unavailable when it fails. Before the
-// rename a failure leaves the old file untouched; after it the new one is in
-// place but might not survive a power failure. Either way no temporary file is
-// left. Where the system can exchange two files, nothing that somebody has
-// renamed to path in the meantime is lost either: it is put back.
+// Errors are fault.Conflict, which wraps ErrChanged when the file does not hold old, or
+// ErrReadOnly when it cannot be written; fault.Exhausted when the disk is full; and
+// fault.Unavailable when it fails. Before the rename a failure leaves the old file
+// unchanged; after it the new file may not survive a power failure. No temporary file
+// is left. Where the system can exchange two files atomically, a file that another
+// program renames to path meanwhile is restored.
 func (r Replacer) Replace(path string, old, data []byte) error {
 	d := r.disk
 	if d == nil {
@@ -121,7 +118,7 @@ func (r Replacer) Replace(path string, old, data []byte) error {
 	return fault.Disk("replace "+path, err)
 }
 
-// replaceByRename puts a new file in the place of target.
+// replaceByRename replaces target by a new file.
 func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) error {
 	dir := filepath.Dir(target)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(target)+".*")
@@ -131,7 +128,7 @@ func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) 
 	keep := false
 	defer func() {
 		if !keep {
-			os.Remove(f.Name()) // gone already where it was renamed
+			os.Remove(f.Name()) // fails after the rename
 		}
 	}()
 	defer f.Close()
@@ -144,7 +141,7 @@ func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) 
 	if err := d.sync(f); err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil { // or we would be the one who writes to it
+	if err := f.Close(); err != nil { // otherwise read would detect this writer
 		return err
 	}
 	now, err := read(target)
@@ -160,7 +157,7 @@ func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) 
 	if old == nil {
 		err = d.create(f.Name(), target)
 	} else if keep, err = exchange(d, f.Name(), target, old, data); keep {
-		err = fmt.Errorf("%w again and again; what it held at some time is in %s", err, f.Name())
+		err = fmt.Errorf("%w repeatedly; an earlier content is in %s", err, f.Name())
 	}
 	if err != nil {
 		return err
@@ -168,12 +165,12 @@ func replaceByRename(d disk, target string, stat fs.FileInfo, old, data []byte) 
 	return d.syncDir(dir)
 }
 
-// exchanges bounds how often exchange tries to give back what it has displaced.
+// exchanges bounds the attempts of exchange to restore the file it displaced.
 const exchanges = 100
 
-// exchange puts temp, which holds data, in the place of target. When it finds
-// that target did not hold old, it puts back what it did hold: ErrChanged. keep
-// says that temp has something of somebody else's in the end.
+// exchange exchanges temp, which holds data, and target. When target did not hold old
+// it restores target and returns ErrChanged. keep reports that temp holds another
+// program's content at the end.
 func exchange(d disk, temp, target string, old, data []byte) (keep bool, err error) {
 	installed, displaced := data, old
 	for i := range exchanges {
@@ -189,15 +186,15 @@ func exchange(d disk, temp, target string, old, data []byte) (keep bool, err err
 		case err == nil && bytes.Equal(now, displaced) && i == 0:
 			return false, nil
 		case err == nil && bytes.Equal(now, displaced):
-			return false, ErrChanged // what was theirs is theirs again
+			return false, ErrChanged // the other program's file is restored
 		}
-		// Somebody was first. What temp has now is newer than what it had before.
+		// Another program changed target first. temp is newer now than before.
 		installed, displaced = now, installed
 	}
 	return true, ErrChanged
 }
 
-// read returns what a file holds. ErrChanged when somebody is writing to it.
+// read returns the content of a file, or ErrChanged when a process is writing to it.
 func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -210,8 +207,7 @@ func read(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// locate follows symbolic links to the file itself. A missing file's directory
-// is made.
+// locate follows symbolic links to the file. It creates the directory of a missing one.
 func locate(path string, exists bool) (string, fs.FileInfo, error) {
 	if exists {
 		target, err := filepath.EvalSymlinks(path)
@@ -227,8 +223,8 @@ func locate(path string, exists bool) (string, fs.FileInfo, error) {
 	return path, nil, os.MkdirAll(filepath.Dir(path), 0o755)
 }
 
-// copyOwner gives the new file the old one's mode, and its owner where the
-// process may do that (a host run by root edits a person's file).
+// copyOwner copies the mode of the old file, and its owner where the process may
+// change it (a host run by root edits a user's file).
 func copyOwner(f *os.File, stat fs.FileInfo) error {
 	if stat == nil {
 		return f.Chmod(0o644)

@@ -19,8 +19,8 @@ func swap(a, b string) (done bool, err error) {
 	}
 }
 
-// beingWritten cannot be told on this system.
+// beingWritten is false: this system does not report writers.
 func beingWritten(*os.File) bool { return false }
 
-// mountPoint is false: files are not mounted by themselves on this system.
+// mountPoint is false: this system has no bind mounts of files.
 func mountPoint(string) bool { return false }

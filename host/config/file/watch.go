@@ -18,24 +18,22 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Watch calls fn once when it has begun to watch, so that nothing is missed
-// between a Load and a Watch, and then whenever the file's content has changed:
-// written, renamed over, or reached through another symbolic link. It judges
-// when nothing has happened for debounce (at the latest after ten times that),
-// by the content; a file that is touched, or is gone for a while, is no change.
-// As long as somebody has the file open for writing it is not judged, up to
-// writerTimeout: half a configuration may well be a valid one. Only Linux can
-// tell, and only to the file's owner or to root.
-// The file, and directories on the way to it, may be missing.
+// Watch calls fn once when it watches the file, so that no change between a Load and a
+// Watch is missed, and then after each change of the content: by a write, a rename, or
+// another target of a symbolic link. It compares the content when there were no events
+// for debounce, at the latest after ten times that. A changed time stamp, or a file that
+// is missing for a while, is no change. While a process has the file open for writing
+// Watch waits, up to writerTimeout, because a partly written configuration can be valid;
+// only Linux reports writers, to the file's owner and to root. The file, and directories
+// of its path, may be missing.
 //
-// The system's notifications are not all there is: every pollEvery the file's times
-// and size are looked at too, which sees what no notification tells (a file that is
-// mounted by itself, network file systems). When the system refuses to watch, for want
-// of inotify instances or watches, notice is called with the reason, looking goes on,
-// and watching is tried again each time; when it succeeds notice is called with nil.
-// edits counts what the caller itself has written (nil: nothing): fn is called after
-// that too, because the file may hold again by then what fn has seen before.
-// Watch returns when ctx ends. fn and notice run on its goroutine.
+// Every pollEvery Watch also compares the time stamp and size of the file, which detects
+// changes without a notification (bind-mounted files, network file systems). When the
+// system refuses a watch, for lack of inotify instances or watches, Watch calls notice
+// with the reason, continues to poll, and tries again each time; when that succeeds it
+// calls notice with nil. edits returns the number of the caller's own writes, nil for
+// none: fn is called after these too, because the content can equal the last one that fn
+// has seen. Watch returns when ctx ends. fn and notice run on its goroutine.
 func Watch(ctx context.Context, path string, debounce time.Duration, edits func() uint64, notice func(error), fn func()) {
 	if edits == nil {
 		edits = func() uint64 { return 0 }
@@ -43,7 +41,7 @@ func Watch(ctx context.Context, path string, debounce time.Duration, edits func(
 	(&watcher{path: path, edits: edits, notice: notice, make: fsnotify.NewWatcher, pollEvery: pollEvery}).run(ctx, debounce, fn)
 }
 
-// ProbeWatch does what Watch does first, and returns why it fails.
+// ProbeWatch watches a file or directory as Watch does, and returns the error.
 func ProbeWatch(path string) error {
 	var failed error
 	w := &watcher{path: path, notice: func(err error) { failed = err }, make: fsnotify.NewWatcher}
@@ -52,7 +50,7 @@ func ProbeWatch(path string) error {
 	return failed
 }
 
-// pollEvery is how often the file is looked at without a notification.
+// pollEvery is the interval of polling.
 const pollEvery = 2 * time.Second
 
 func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
@@ -67,15 +65,15 @@ func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
 	timer := time.NewTimer(debounce)
 	defer timer.Stop()
 	timer.Stop()
-	var since time.Time   // of the burst's first event; zero when nothing is waiting
-	var writing time.Time // since when the file is known to be open for writing; zero: it is not
+	var since time.Time   // the first event of the burst; zero when none is pending
+	var writing time.Time // when the file was first found open for writing; zero if it is not
 	for {
 		events, errs := w.channels()
 		select {
 		case <-ctx.Done():
 			return
 		case <-events:
-		case <-errs: // an overflow: something happened, whatever it was
+		case <-errs: // an overflow: there were events
 		case <-poll.C:
 			if w.failed != nil {
 				w.follow()
@@ -91,13 +89,13 @@ func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
 				if writing.IsZero() {
 					writing = time.Now()
 				}
-				timer.Reset(debounce) // its closing is no event
+				timer.Reset(debounce) // closing the file causes no event
 				continue
 			}
 			writing = time.Time{}
 			w.follow()
 			edited := w.edits()
-			w.looked = looksOf(w.path) // before the content: a change after it is seen by the next look
+			w.looked = looksOf(w.path) // before the content: the next poll detects a later change
 			if now, ok := fingerprint(w.path); ok && (now != w.seen || edited != w.edited) {
 				w.seen, w.edited = now, edited
 				fn()
@@ -111,14 +109,14 @@ func (w *watcher) run(ctx context.Context, debounce time.Duration, fn func()) {
 	}
 }
 
-// looks is what changes with a file's content, at the cost of one call.
+// looks identifies a version of a file by its metadata.
 type looks struct {
 	device, node uint64
 	size         int64
 	changed      time.Time
 }
 
-// looksOf answers the zero looks for a file that is not there.
+// looksOf returns the zero looks for a missing file.
 func looksOf(path string) (l looks) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -131,12 +129,12 @@ func looksOf(path string) (l looks) {
 	return l
 }
 
-// writerTimeout is how long a file may be open for writing before it is judged
-// all the same. Whoever keeps it open longer is not about to finish it.
+// writerTimeout is how long Watch waits for a process that has the file open for
+// writing. A process that keeps it open longer is not about to finish.
 const writerTimeout = 30 * time.Second
 
-// BeingWritten reports whether somebody is known to be writing to the file: on
-// Linux, and to the file's owner or to root.
+// BeingWritten reports whether a process has the file open for writing. Only Linux
+// reports it, to the file's owner and to root.
 func BeingWritten(path string) bool {
 	if stat, err := os.Stat(path); err != nil || !stat.Mode().IsRegular() {
 		return false
@@ -153,14 +151,14 @@ type watcher struct {
 	path      string
 	edits     func() uint64
 	notice    func(error)
-	make      func() (*fsnotify.Watcher, error) // fsnotify.NewWatcher, but for tests
+	make      func() (*fsnotify.Watcher, error) // fsnotify.NewWatcher, except in tests
 	pollEvery time.Duration
 
-	fsw    *fsnotify.Watcher // nil: the system gives none
-	failed error             // why not everything is watched
-	seen   [sha256.Size]byte // of the content fn knows; zero when there was none
+	fsw    *fsnotify.Watcher // nil when the system refuses one
+	failed error             // why some directory is not watched
+	seen   [sha256.Size]byte // hash of the content at the last call of fn; zero for no file
 	looked looks
-	edited uint64 // of edits, that fn knows
+	edited uint64 // edits at the last call of fn
 }
 
 func (w *watcher) channels() (<-chan fsnotify.Event, <-chan error) {
@@ -172,12 +170,12 @@ func (w *watcher) channels() (<-chan fsnotify.Event, <-chan error) {
 
 func (w *watcher) close() {
 	if w.fsw != nil {
-		_ = w.fsw.Close() // nothing is left to be done with it
+		_ = w.fsw.Close() // it is not used any more
 	}
 }
 
-// follow watches what can be watched, and tells notice when that has become possible
-// or impossible.
+// follow updates the watched directories, and calls notice when watching starts or
+// stops to fail.
 func (w *watcher) follow() {
 	var err error
 	if w.fsw == nil {
@@ -199,11 +197,11 @@ func (w *watcher) follow() {
 	w.failed = err
 }
 
-// add watches the directories in which a change can lead path to other content. It
-// looks again after it has added one: the way may have changed before.
+// add watches the directories whose entries determine the target of path. It repeats
+// after each addition, because the target may have changed before.
 func (w *watcher) add() error {
 	for range 10 {
-		want, err := onTheWay(w.path)
+		want, err := directoriesOf(w.path)
 		if err != nil {
 			return err
 		}
@@ -215,7 +213,7 @@ func (w *watcher) add() error {
 			}
 			switch err := w.fsw.Add(dir); {
 			case errors.Is(err, fs.ErrNotExist):
-				added = true // it has just gone: look again
+				added = true // it was just removed: repeat
 			case err != nil:
 				return err
 			default:
@@ -224,7 +222,7 @@ func (w *watcher) add() error {
 		}
 		for _, dir := range have {
 			if !slices.Contains(want, dir) {
-				_ = w.fsw.Remove(dir) // fails when the directory is gone, which is the same
+				_ = w.fsw.Remove(dir) // fails for a removed directory
 			}
 		}
 		if !added {
@@ -234,10 +232,10 @@ func (w *watcher) add() error {
 	return nil
 }
 
-// onTheWay returns the directories, themselves free of links, whose entries
-// decide what path leads to: the file's own, that of every symbolic link on the
-// way, and where the way ends too early the last directory that exists.
-func onTheWay(path string) ([]string, error) {
+// directoriesOf returns the directories, without links, whose entries determine the
+// target of path: the directory of the file, that of every symbolic link in the path,
+// and the last existing directory of a path that is incomplete.
+func directoriesOf(path string) ([]string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -288,9 +286,9 @@ func onTheWay(path string) ([]string, error) {
 	return dirs, nil
 }
 
-// fingerprint returns the content's hash, and whether there is any content.
+// fingerprint returns the hash of the content, and whether there is a regular file.
 func fingerprint(path string) (sum [sha256.Size]byte, ok bool) {
-	stat, err := os.Stat(path) // before Open, which waits for ever on a named pipe
+	stat, err := os.Stat(path) // before Open, which would block on a named pipe
 	if err != nil || !stat.Mode().IsRegular() {
 		return sum, false
 	}
