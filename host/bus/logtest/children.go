@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// children: the children of a delivery and its row are stored together, once,
-// and all of them or none.
+// children checks that the children of a delivery and the delivery are stored
+// together, once, and all of them or none.
 func children(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	child := func(key, data string) *event.Event {
@@ -72,19 +72,19 @@ func children(t *testing.T, s bus.Engine) {
 		t.Errorf("got %+v", d)
 	}
 
-	// Delivered again: the same children are there, one more is new.
+	// Delivered again: the same children exist, one more is new.
 	if refused := save("a", child("a/1", `1`), child("a/3", `3`), child("a/2", `2`), child("a/3", `3`)); refused != nil {
 		t.Errorf("refused: %+v", refused)
 	}
 	keys("parent a/1 a/2 a/3")
-	// With the same values, spelled otherwise, they are the same.
+	// The same values in another spelling are the same content.
 	save("obj", child("o/1", `{"a":1,"b":2}`))
 	if refused := save("obj", child("o/1", `{"b":2.0,"a":1}`), child("a/1", `1e0`)); refused != nil {
 		t.Errorf("refused: %+v", refused)
 	}
 
-	// One in conflict, with the log or with a sibling: none is stored, and the
-	// delivery is dead. The rows beside it are not touched.
+	// A child in conflict, with the log or with a sibling: none is stored, and the
+	// delivery is dead. The deliveries beside it are not affected.
 	for _, pair := range [][2]*event.Event{
 		{child("b/1", `1`), child("a/1", `9`)}, {child("b/2", `1`), child("b/2", `2`)},
 	} {
@@ -115,7 +115,7 @@ func children(t *testing.T, s bus.Engine) {
 		t.Errorf("DeadLetters: got %+v, %v", dead, err)
 	}
 
-	// Refused as a whole: neither row nor child.
+	// Refused as a whole: neither delivery nor child is stored.
 	late, cancel := context.WithTimeout(ctx, 0)
 	defer cancel()
 	_, _, err = s.SaveDeliveries(late, nil, []event.Delivery{{Handler: "late", Seq: 1, Children: []*event.Event{child("late", `1`)}}}, nil)

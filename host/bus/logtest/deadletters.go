@@ -12,7 +12,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// at is a time of these tests: so many seconds after the beginning.
+// at is a time of these tests: so many seconds after 1970.
 func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 func mustSave(t testing.TB, s bus.Engine, outcomes ...event.Delivery) {
@@ -52,8 +52,8 @@ func pending(t testing.TB, s bus.Engine, handler string) (seqs []uint64) {
 	return seqs
 }
 
-// sixEvents appends six, of two types and two subjects, and saves a row of each
-// for a and b: all of b are dead, and those of a with an odd Seq.
+// sixEvents appends six events, of two types and two subjects, and saves a delivery of
+// each for a and b: all of b are dead, and those of a with an odd Seq.
 func sixEvents(t *testing.T, s bus.Engine) []*event.Event {
 	var events []*event.Event
 	for i := range 6 {
@@ -128,7 +128,7 @@ func deadLetters(t *testing.T, s bus.Engine) {
 	if l := list[1]; l.Reason != event.ReasonRejected || !l.FirstAt.IsZero() {
 		t.Errorf("got %+v", l)
 	}
-	// A place in the list that is gone is a place all the same.
+	// The position of a purged dead letter is still a valid cursor.
 	_, next, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 3)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func deadLetters(t *testing.T, s bus.Engine) {
 		t.Fatal(n, err)
 	}
 	if list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, next, 2); names(list) != "b4 b3" || err != nil {
-		t.Errorf("after a place that is gone: got %s, %v", names(list), err)
+		t.Errorf("after a purged position: got %s, %v", names(list), err)
 	}
 	for _, cursor := range []string{"x", "5", ".a", "0.a", "-1.a", "05.a", "99999999999999999999.a"} {
 		_, _, err := s.DeadLetters(ctx, event.DeadFilter{}, cursor, 2)
@@ -186,7 +186,7 @@ func redrive(t *testing.T, s bus.Engine) {
 	if err != nil || len(b.Open) != 0 || fmt.Sprint(b.Done) != "[3]" {
 		t.Errorf("the backlog: got %+v, %v", b, err)
 	}
-	// In flight and waiting are not dead; dead again is.
+	// Open deliveries are not dead; one that is dead again is.
 	mustSave(t, s, event.Delivery{Handler: "b", Seq: 4, Status: event.StatusRetrying, Attempts: 1, At: at(70), Due: at(80)},
 		event.Delivery{Handler: "b", Seq: 5, Status: event.StatusDead, Attempts: 2, ErrorClass: event.ClassFuel, At: at(70)},
 		event.Delivery{Handler: "b", Seq: 6, Status: event.StatusOK, Attempts: 1, At: at(70)})
@@ -217,7 +217,7 @@ func purge(t *testing.T, s bus.Engine) {
 	if got := allDead(t, s, event.DeadFilter{}); got != "b5 a5 a3" {
 		t.Errorf("left: %s", got)
 	}
-	// It is dead still, cannot be redriven, and is done.
+	// It is still dead and final, and cannot be redriven.
 	if outcomes, err := s.Deliveries(ctx, 1); err != nil || len(outcomes) != 2 || outcomes[0].Status != event.StatusDead || outcomes[0].ErrorMessage != "no" {
 		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
@@ -227,7 +227,7 @@ func purge(t *testing.T, s bus.Engine) {
 	if b, err := s.LoadBacklog(ctx, "b"); err != nil || fmt.Sprint(b.Done) != "[1 2 3 4 5 6]" {
 		t.Errorf("the backlog: got %+v, %v", b, err)
 	}
-	// A replay may bring it back.
+	// A replay may make it a dead letter again.
 	mustSave(t, s, event.Delivery{Handler: "a", Seq: 1, Status: event.StatusDead, At: at(99)})
 	if got := allDead(t, s, event.DeadFilter{Handler: "a"}); got != "a5 a3 a1" {
 		t.Errorf("dead again: got %s", got)
@@ -323,7 +323,7 @@ func trimKeeps(t *testing.T, s bus.Engine) {
 	trim(seq(1000), 996)
 	left(5, 300, 301, 700)
 	trim(seq(1000), 0)
-	// They are there for every reader, with their deliveries and their keys.
+	// Every reader finds them, with their deliveries and their keys.
 	if outcomes, err := s.Deliveries(ctx, seq(5)); len(outcomes) != 2 || err != nil {
 		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
@@ -336,7 +336,7 @@ func trimKeeps(t *testing.T, s bus.Engine) {
 	if got, err := s.SeqAt(ctx, time.Time{}); got != seq(5) || err != nil {
 		t.Errorf("SeqAt: got %d, %v, want %d", got, err, seq(5))
 	}
-	// Each goes when nothing keeps it any more, and not before.
+	// Each is removed when no delivery keeps it any more, and not before.
 	if n, err := s.Redrive(ctx, event.DeadFilter{Handler: "a", EventID: "k-5"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}

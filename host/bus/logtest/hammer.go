@@ -12,9 +12,9 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// hammer races publishers, some of whom give up, with readers that follow the
-// log and a trimmer that follows the readers. Every reader sees every event that
-// was acknowledged, once and in order, unless it was trimmed.
+// hammer races publishers, some of which give up, with readers that follow the log and
+// a trimmer that follows the readers. Every reader sees every acknowledged event, once
+// and in order, unless it was trimmed.
 func hammer(t *testing.T, l bus.Log) {
 	const publishers, each, readers = 8, 40, 3
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,9 +11,9 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// RunKV runs the tests of an engine's key-value state. open returns an empty one
-// with this bound for each plugin, in bytes (0 for the default), and closes it
-// when the test ends.
+// RunKV runs the tests of an engine's key-value state. open returns an empty engine
+// with this quota for each plugin, in bytes (0 for the default), and closes it when
+// the test ends.
 func RunKV(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
 	t.Run("entries", func(t *testing.T) { kvEntries(t, open(t, 0)) })
 	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000+2*entry)) })
@@ -67,11 +67,11 @@ func kvEntries(t *testing.T, s bus.Engine) {
 	wantCode(t, "longest value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20)), "")
 }
 
-// kvQuota: the bound is per plugin, exact, and what is freed can be used again.
-// The error names the value, which tells it from a full disk.
-// entry is what an entry counts besides its key and its value, in bytes.
+// entry is the size of an entry besides its key and value, in bytes.
 const entry = 128
 
+// kvQuota checks that the bound is per plugin and exact, and that freed capacity can be
+// used again. The error names the value, which distinguishes it from a full disk.
 func kvQuota(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	over := func(what string, err error) {

@@ -21,8 +21,8 @@ func mustStatus(t testing.TB, l bus.Log) event.LogStatus {
 	return st
 }
 
-// status: what is there is counted exactly: no duplicate, no conflict, nothing
-// that was trimmed.
+// status checks that the status is exact: it counts no duplicate, no conflict and no
+// trimmed event.
 func status(t *testing.T, l bus.Log) {
 	before := time.Now()
 	check := func(first uint64, events ...*event.Event) {
@@ -58,8 +58,8 @@ func status(t *testing.T, l bus.Log) {
 	check(0)
 }
 
-// fullLog: what would go over the bound is refused as a whole, and nothing that
-// fits is; trimming or another bound makes room.
+// fullLog checks that calls over the bound are refused as a whole, and no others;
+// trimming or another bound frees capacity.
 func fullLog(t *testing.T, l bus.Log) {
 	ctx := t.Context()
 	refused := func(what string, events ...*event.Event) {
@@ -98,7 +98,7 @@ func fullLog(t *testing.T, l bus.Log) {
 		t.Fatal(err)
 	}
 	mustAppend(t, l, events[6])
-	l.SetMaxBytes(1) // far below what is there: it stays
+	l.SetMaxBytes(1) // far below the present size: events stay
 	refused("over a lowered bound", events[7])
 	if got := len(ReadAll(t, l, 1, 100)); got != 6 {
 		t.Errorf("the log has %d events, want 6", got)
@@ -107,7 +107,8 @@ func fullLog(t *testing.T, l bus.Log) {
 	mustAppend(t, l, events[7])
 }
 
-// fullForMany: publishers that race for the last room do not go over the bound.
+// fullForMany checks that publishers that race for the last bytes do not exceed the
+// bound.
 func fullForMany(t *testing.T, l bus.Log) {
 	const publishers, each = 8, 30
 	one := Make(t, event.Draft{Type: "t"}).Size()
@@ -132,8 +133,8 @@ func fullForMany(t *testing.T, l bus.Log) {
 	}
 }
 
-// childrenOfAFullLog: what a handler settles is stored, with its children, or it
-// could never make room.
+// childrenOfAFullLog checks that outcomes are stored in a full log, with their
+// children: otherwise no event could ever be trimmed.
 func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	parent := Make(t, event.Draft{IdempotencyKey: "parent"})
 	mustAppend(t, s, parent)

@@ -50,7 +50,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Log) {
 	})
 }
 
-// Make makes an event; a failure is the test's.
+// Make makes an event; an error fails the test.
 func Make(t testing.TB, d event.Draft) *event.Event {
 	t.Helper()
 	if d.Type == "" {
@@ -174,7 +174,7 @@ func readsInPages(t *testing.T, l bus.Log) {
 		}
 		for i, r := range all {
 			if r.Event.ID() != events[i].ID() {
-				t.Fatalf("pages of %d: event %d is in the wrong place", page, i)
+				t.Fatalf("pages of %d: event %d is at the wrong position", page, i)
 			}
 		}
 	}
@@ -210,7 +210,7 @@ func duplicates(t *testing.T, l bus.Log) {
 	if got := l.Last(); got != seq {
 		t.Errorf("Last: got %d, want %d: a duplicate was stored", got, seq)
 	}
-	// The value counts, not how it is spelled.
+	// The value counts, not its spelling.
 	mustAppend(t, l, value, large)
 	for _, tt := range []struct {
 		name string
@@ -218,7 +218,7 @@ func duplicates(t *testing.T, l bus.Log) {
 		same bool
 	}{
 		{"members in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":1.50,"c":"é"}],"a":1}`)}, true},
-		{"numbers and strings written otherwise", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":15e-1,"c":"\u00e9"}],"a":1.0}`)}, true},
+		{"numbers and strings in another spelling", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":15e-1,"c":"\u00e9"}],"a":1.0}`)}, true},
 		{"a list in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"d":1.50},{"c":"é"}]}`)}, false},
 		{"a number as a string", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":"1","b":[{"c":"é","d":1.50}]}`)}, false},
 		{"a member that is null", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"c":"é","d":1.50}],"e":null}`)}, false},
@@ -291,9 +291,9 @@ func waiting(t *testing.T, l bus.Log) {
 		}
 	}
 	if err := l.Wait(ctx, 0); err != nil {
-		t.Errorf("Wait for what is there: %v", err)
+		t.Errorf("Wait for an existing event: %v", err)
 	}
-	// An append that stores nothing wakes nobody for good.
+	// An append that stores nothing ends no Wait.
 	canceled, cancel := context.WithCancel(ctx)
 	go func() { woken <- l.Wait(canceled, l.Last()) }()
 	cancel()
@@ -326,7 +326,7 @@ func trimming(t *testing.T, l bus.Log) {
 	if again[0].Duplicate || again[0].Err != nil || again[0].Seq <= last || !again[1].Duplicate {
 		t.Errorf("keys after Trim: got %+v", again)
 	}
-	// A log that was trimmed to nothing goes on where it was.
+	// A log that was trimmed to nothing continues where it was.
 	last = l.Last()
 	trim(math.MaxUint64, 1101)
 	if got := l.Last(); got != last {

@@ -17,7 +17,7 @@ func oneEvent(t *testing.T, l bus.Log) {
 	ctx := t.Context()
 	named := Make(t, event.Draft{IdempotencyKey: "order:7:v1"})
 	plain := Make(t, event.Draft{})
-	// Its key is another event's id: that event's id wins a look-up.
+	// Its key is another event's id: a look-up finds that event.
 	claims := Make(t, event.Draft{IdempotencyKey: named.ID()})
 	mustAppend(t, l, named, plain, claims)
 	for id, want := range map[string]*event.Event{
@@ -27,7 +27,7 @@ func oneEvent(t *testing.T, l bus.Log) {
 			t.Errorf("Event(%q): got %+v, %v, want %s", id, got, err, want.ID())
 		}
 	}
-	// By its key each is found, also one whose key is another event's id.
+	// Each is found by its key, also the one whose key is another event's id.
 	for _, ev := range []*event.Event{named, plain, claims} {
 		key := ev.Metadata().IdempotencyKey
 		list, err := l.Events(ctx, event.Query{Key: key, Limit: 2})
@@ -78,7 +78,7 @@ func listsOfEvents(t *testing.T, l bus.Log) {
 			t.Errorf("Events(%+v): got %v, want %v", q, got, want)
 		}
 	}
-	// A rare one, far back.
+	// A rare event, far back.
 	var many []*event.Event
 	for i := range 3000 {
 		many = append(many, Make(t, event.Draft{Type: "many", Subject: fmt.Sprint(i % 7)}))
@@ -149,8 +149,8 @@ func times(t *testing.T, l bus.Log, clock *clock) {
 	}
 }
 
-// timesOfTheFuture sets the clock far back again. Trim then gives the events that
-// bear times of the future the present one.
+// timesOfTheFuture sets the clock far back again. Trim then replaces the future
+// timestamps by the present one.
 func timesOfTheFuture(t *testing.T, l bus.Log, clock *clock) {
 	ctx := t.Context()
 	clock.set(1000)
@@ -182,6 +182,6 @@ func timesOfTheFuture(t *testing.T, l bus.Log, clock *clock) {
 	check("after", 2001, l.Last()+1)
 	clock.set(3000)
 	next := mustAppend(t, l, Make(t, event.Draft{}))[0].Seq
-	check("what came then", 2001, next)
-	check("what came then", 3001, next+1)
+	check("the next event", 2001, next)
+	check("the next event", 3001, next+1)
 }

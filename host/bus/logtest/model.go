@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// model is the simplest log there can be.
+// model is the simplest possible engine.
 type model struct {
 	log        []event.Record
 	last       uint64
@@ -57,7 +57,7 @@ func (m *model) dead(handler string) (keys []modelKey) {
 	return keys
 }
 
-// trim removes what nothing keeps and answers how many events those were.
+// trim removes events that no delivery keeps, and returns their number.
 func (m *model) trim(before uint64) (removed int) {
 	m.log = slices.DeleteFunc(m.log, func(r event.Record) bool {
 		gone := r.Seq < before
@@ -75,8 +75,8 @@ func (m *model) trim(before uint64) (removed int) {
 	return removed
 }
 
-// replay sets a handler back. All up to frontier is done or open, of what it
-// ever had to deliver.
+// replay sets a handler back. All events up to frontier are final or open, of those it
+// ever had to receive.
 func (m *model) replay(h string, from, to uint64, at time.Time) {
 	frontier := m.cursors[h]
 	if r := m.replays[h]; r != nil && frontier < r.To && r.Resume > frontier {
@@ -91,7 +91,7 @@ func (m *model) replay(h string, from, to uint64, at time.Time) {
 	m.cursors[h] = min(frontier, from-1)
 }
 
-// backlog answers as LoadBacklog and Redriven do.
+// backlog returns the same as LoadBacklog and Redriven.
 func (m *model) backlog(h string) (found bool, open, done, pending []uint64) {
 	cursor, found := m.cursors[h]
 	r := m.replays[h]
@@ -124,10 +124,10 @@ func (m *model) newest(h string) (seq uint64) {
 	return seq
 }
 
-// againstModel does the same random things to an engine and to a model, and
-// compares every answer.
+// againstModel makes the same random calls to an engine and to a model, and compares
+// every result.
 func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine, reopen func(*testing.T, bus.Engine) bus.Engine) {
-	s := open(t, time.Now) // one for all runs, which each leave it empty
+	s := open(t, time.Now) // one for all runs, each of which empties it
 	ctx := t.Context()
 	rapid.Check(t, func(rt *rapid.T) {
 		defer func() {
@@ -145,7 +145,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
 		seconds := int64(1 << 20)
-		// filter draws one that the model can follow: a handler, or an event, or both.
+		// filter draws a filter that the model implements: a handler, an event, or both.
 		filter := func(rt *rapid.T) (f event.DeadFilter, keys []modelKey) {
 			f.Handler = rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "of")
 			keys = m.dead(f.Handler)
@@ -322,7 +322,7 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 				if err != nil || !slices.EqualFunc(redriven, pendingSeqs, func(d event.Delivery, seq uint64) bool { return d.Seq == seq }) {
 					rt.Fatalf("Redriven(%s): got %+v, %v, want %v", h, redriven, err, pendingSeqs)
 				}
-				for i, seq := range pendingSeqs { // up to it, from it on, and beside it
+				for i, seq := range pendingSeqs { // up to seq, from seq on, and beside it
 					for _, c := range []struct {
 						from, to uint64
 						want     int

@@ -27,8 +27,8 @@ func backlogText(t testing.TB, s bus.Engine, handler string) string {
 	return text
 }
 
-// standing appends twelve events and puts the handlers a and b at 8: 3 waits for
-// a retry, 5 is dead, 10 is done, 11 waits for a retry, the others up to 8 are ok.
+// standing appends twelve events and puts the handlers a and b at 8: 3 waits for a
+// retry, 5 is dead, 10 is done, 11 waits for a retry, the others up to 8 are ok.
 func standing(t *testing.T, s bus.Engine) (save func(handler string, seq uint64, st event.Status, seconds int64), cursor func(uint64)) {
 	mustAppend(t, s, Numbered(t, "k", 12)...)
 	save = func(handler string, seq uint64, st event.Status, seconds int64) {
@@ -82,8 +82,8 @@ func replay(t *testing.T, s bus.Engine) {
 	start(t, s, 2, 6, 100)
 	wantBacklog(t, s, "a", "cursor 1 open [3 11] done [10] replay 2-6 resume 8")
 	wantBacklog(t, s, "b", before)
-	// Delivered out of order, at the very moment it began, which is no proof, and
-	// later; and one whose outcome is none yet.
+	// Delivered out of order, at the moment the replay began, which does not count, and
+	// later; and one that is not final.
 	save("a", 2, event.StatusOK, 100)
 	save("a", 4, event.StatusOK, 101)
 	save("a", 5, event.StatusDead, 102)
@@ -94,13 +94,13 @@ func replay(t *testing.T, s bus.Engine) {
 	}
 	cursor(5)
 	wantBacklog(t, s, "a", "cursor 5 open [3 6 11] done [10] replay 2-6 resume 8")
-	cursor(8) // it is over
+	cursor(8) // the replay has ended
 	wantBacklog(t, s, "a", "cursor 8 open [3 6 11] done [10]")
 	if got := allDead(t, s, event.DeadFilter{Handler: "a"}); got != "a5" {
 		t.Errorf("dead: %s", got)
 	}
 
-	// Up to beyond where it stood: what was done out of order comes again, too.
+	// Up to beyond the former cursor: events finished out of order come again, too.
 	start(t, s, 7, 12, 200)
 	wantBacklog(t, s, "a", "cursor 6 open [3 6 11] done [] replay 7-12 resume 8")
 	save("a", 12, event.StatusOK, 201)
@@ -125,10 +125,10 @@ func replayAgain(t *testing.T, s bus.Engine) {
 	cursor(2)
 	start(t, s, 3, 5, 200)
 	wantBacklog(t, s, "a", "cursor 2 open [3 11] done [10] replay 3-5 resume 8")
-	start(t, s, 7, 7, 300) // the rest of 3-5 is given up
+	start(t, s, 7, 7, 300) // replaces the rest of 3-5
 	wantBacklog(t, s, "a", "cursor 6 open [3 11] done [10] replay 7-7 resume 8")
-	// Beyond where it stood before any of them: 9 was never delivered and is not
-	// given up.
+	// Beyond the cursor before all of them: 9 was never delivered and must be
+	// delivered.
 	start(t, s, 1, 10, 400)
 	cursor(9)
 	start(t, s, 2, 3, 500)
@@ -148,8 +148,8 @@ func replayAhead(t *testing.T, s bus.Engine) {
 	wantBacklog(t, s, "a", "cursor 8 open [3 11] done [10 12] replay 11-12 resume 8")
 }
 
-// replayEarlier starts one while outcomes seem to be of the future, because the
-// clock was set back: they are from before it all the same.
+// replayEarlier starts a replay while outcomes seem to be of the future, because the
+// clock was set back: they still precede it.
 func replayEarlier(t *testing.T, s bus.Engine) {
 	save, _ := standing(t, s)
 	save("a", 2, event.StatusOK, 500)

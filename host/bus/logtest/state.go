@@ -219,7 +219,7 @@ func backlog(t *testing.T, s bus.Engine) {
 		}
 		return list
 	}
-	check("a", event.Backlog{Found: true, Cursor: 5, Open: open(3, 7), Done: []uint64{8, 9}}) // 6 is Redriven's
+	check("a", event.Backlog{Found: true, Cursor: 5, Open: open(3, 7), Done: []uint64{8, 9}}) // Redriven has 6
 	check("b", event.Backlog{Found: true, Done: []uint64{2}})
 	check("c", event.Backlog{Found: true})
 	if err := s.ForgetHandler(ctx, "a"); err != nil {
