@@ -125,8 +125,7 @@ func TestSubscribeBeforeDuringAndAfter(t *testing.T) {
 	}
 }
 
-// TestNothingIsMissed is the promise of a Subscription for random sizes of
-// everything.
+// TestNothingIsMissed checks the guarantee of a Subscription with random sizes.
 func TestNothingIsMissed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		window := bus.NewWindow(bus.WindowConfig{
@@ -183,8 +182,8 @@ func TestTrimmedIsSkipped(t *testing.T) {
 	}
 	wantSeqs(t, receive(t, sub, 5), 11)
 	wantSeqs(t, receive(t, fromStart, 1), 4) // read from the log before the trim
-	// Trimmed to nothing, with the subscription behind the window: it goes on with
-	// what comes next, wherever that is.
+	// Trimmed to nothing, with the subscription behind the window: it continues with
+	// the next event, whatever its Seq.
 	if _, err := log.Trim(ctx, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +280,7 @@ func TestCloseWakes(t *testing.T) {
 		t.Errorf("an ended context: got %v", err)
 	}
 	if _, err := sub.Next(ctx, nil); !fault.Is(err, fault.Invalid) {
-		t.Errorf("no room: got %v", err)
+		t.Errorf("no capacity: got %v", err)
 	}
 	for range 3 {
 		go next(ctx, b.Subscribe(0))
@@ -395,9 +394,9 @@ func TestHammer(t *testing.T) {
 		})
 	}
 	const total = 4 * 200 * 3
-	var wholes sync.WaitGroup
+	var complete sync.WaitGroup
 	for range 3 { // see everything, and nothing is trimmed until they have
-		wholes.Go(func() {
+		complete.Go(func() {
 			sub := b.Subscribe(1)
 			defer sub.Close()
 			wantSeqs(t, receive(t, sub, total), 1)
@@ -431,7 +430,7 @@ func TestHammer(t *testing.T) {
 		})
 	}
 	publishing.Wait()
-	wholes.Wait()
+	complete.Wait()
 	for seq := uint64(1); seq < total; seq += 100 {
 		if _, err := log.Trim(ctx, seq); err != nil {
 			t.Error(err)

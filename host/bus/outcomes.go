@@ -1,8 +1,8 @@
 package bus
 
 import (
+	"cmp"
 	"slices"
-	"time"
 
 	"github.com/berth-host/berth/host/event"
 )
@@ -13,9 +13,9 @@ type memoryDelivery struct {
 	purged bool // a dead one that is no longer a dead letter
 }
 
-// outcomes are one handler's deliveries. Nearly all are successes at the first
-// attempt that come about in the order of Seq: those are kept in a slice, in a
-// quarter of the memory and of the time that a map takes.
+// outcomes are one handler's deliveries. Nearly all are successes at the first attempt
+// that arrive in the order of Seq: a slice keeps those, in a quarter of the memory and of
+// the time that a map needs.
 type outcomes struct {
 	handler string
 	plain   []plainOutcome            // ascending; those with a Seq in others are void
@@ -24,60 +24,41 @@ type outcomes struct {
 
 // plainOutcome is a success at the first attempt.
 type plainOutcome struct {
-	seq      uint64
-	at       int64 // unix ns
-	duration time.Duration
-	fuel     uint64
-	result   string
+	event.Success
+	seq    uint64
+	result string
 }
 
-// reorder is how many places from the end a plain outcome is inserted at most.
+// reorder is the maximum distance from the end at which a plain outcome is inserted.
 const reorder = 64
 
-// isPlain reports whether a plainOutcome has all that d says.
+// isPlain reports whether a plainOutcome can represent d.
 func isPlain(d *event.Delivery) bool {
 	return d.Status == event.StatusOK && d.Attempts == 1 && d.ErrorClass == "" && d.ErrorMessage == "" && d.Due.IsZero() &&
-		d.FirstAttempt.Equal(d.At.Add(-d.Duration)) && time.Unix(0, d.At.UnixNano()).Equal(d.At)
-}
-
-func (p *plainOutcome) delivery(handler string) event.Delivery {
-	at := time.Unix(0, p.at).UTC()
-	return event.Delivery{Handler: handler, Seq: p.seq, Status: event.StatusOK, Attempts: 1, Result: p.result,
-		Duration: p.duration, Fuel: p.fuel, At: at, FirstAttempt: at.Add(-p.duration)}
+		d.FirstAttempt.Equal(d.At.Add(-d.Duration))
 }
 
 // search returns the index of the first plain outcome at or above seq.
 func (o *outcomes) search(seq uint64) (int, bool) {
-	return slices.BinarySearchFunc(o.plain, seq, func(p plainOutcome, seq uint64) int {
-		switch {
-		case p.seq < seq:
-			return -1
-		case p.seq > seq:
-			return 1
-		}
-		return 0
-	})
+	return slices.BinarySearchFunc(o.plain, seq, func(p plainOutcome, seq uint64) int { return cmp.Compare(p.seq, seq) })
 }
 
 // put stores a delivery in place of the one with the same Seq. It has no children.
 func (o *outcomes) put(d *event.Delivery) {
 	if isPlain(d) {
-		p := plainOutcome{d.Seq, d.At.UnixNano(), d.Duration, d.Fuel, d.Result}
+		p := plainOutcome{event.Success{At: d.At.UTC(), Duration: d.Duration, Fuel: d.Fuel}, d.Seq, d.Result}
 		i, found := len(o.plain), false
 		if i > 0 && o.plain[i-1].seq >= d.Seq {
 			i, found = o.search(d.Seq)
 		}
-		inOrder := i+reorder >= len(o.plain)
-		switch {
-		case found:
-			o.plain[i] = p
-		case inOrder:
+		if !found && i+reorder >= len(o.plain) {
 			if len(o.plain) == cap(o.plain) {
 				o.plain = slices.Grow(o.plain, max(reorder, len(o.plain))) // append grows by a quarter only
 			}
-			o.plain = slices.Insert(o.plain, i, p)
+			o.plain, found = slices.Insert(o.plain, i, p), true
 		}
-		if found || inOrder {
+		if found {
+			o.plain[i] = p
 			delete(o.others, d.Seq)
 			return
 		}
@@ -93,7 +74,7 @@ func (o *outcomes) get(seq uint64) (memoryDelivery, bool) {
 		return d, true
 	}
 	if i, found := o.search(seq); found {
-		return memoryDelivery{Delivery: o.plain[i].delivery(o.handler)}, true
+		return memoryDelivery{Delivery: o.plain[i].Delivery(o.handler, seq, o.plain[i].result)}, true
 	}
 	return memoryDelivery{}, false
 }
@@ -107,7 +88,7 @@ func (o *outcomes) all(yield func(uint64, memoryDelivery) bool) {
 	}
 	for i := range o.plain {
 		p := &o.plain[i]
-		if _, void := o.others[p.seq]; !void && !yield(p.seq, memoryDelivery{Delivery: p.delivery(o.handler)}) {
+		if _, void := o.others[p.seq]; !void && !yield(p.seq, memoryDelivery{Delivery: p.Delivery(o.handler, p.seq, p.result)}) {
 			return
 		}
 	}

@@ -8,14 +8,14 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Why a delivery is dead, in the words of the API.
+// Why a delivery is dead: the values of the API.
 const (
-	ReasonRejected = "rejected" // the handler said that it will never handle the event
-	ReasonAttempts = "attempts" // it failed as often as it may
-	ReasonConflict = "conflict" // it was handled, but its children could not be published
+	ReasonRejected = "rejected" // the handler rejected the event
+	ReasonAttempts = "attempts" // all attempts failed
+	ReasonConflict = "conflict" // the handler succeeded, but its children could not be published
 )
 
-// DeadLetter is a dead delivery that nobody has purged, with the event itself.
+// DeadLetter is a dead delivery that was not purged, with its event.
 type DeadLetter struct {
 	Delivery           // At is the time of death
 	Event    *Event    // as it was published
@@ -23,7 +23,7 @@ type DeadLetter struct {
 	FirstAt  time.Time // when its first attempt began; zero when that is not known
 }
 
-// DeadLetter is the dead letter that a dead delivery makes.
+// DeadLetter returns the dead letter of a dead delivery and its event.
 func (d Delivery) DeadLetter(ev *Event) DeadLetter {
 	l := DeadLetter{Delivery: d, Event: ev, Reason: ReasonAttempts, FirstAt: d.FirstAttempt}
 	switch d.ErrorClass {
@@ -46,7 +46,7 @@ type DeadFilter struct {
 	Until   time.Time // died before this time
 }
 
-// Selects says whether the filter selects a dead letter.
+// Selects reports whether the filter selects a dead letter.
 func (f DeadFilter) Selects(l DeadLetter) bool {
 	m := l.Event.Metadata()
 	return (f.Handler == "" || f.Handler == l.Handler) &&
@@ -58,23 +58,23 @@ func (f DeadFilter) Selects(l DeadLetter) bool {
 		(f.Until.IsZero() || l.At.Before(f.Until))
 }
 
-// DeadPosition is a place in the list of dead letters, which goes from high Seqs to
-// low ones and, for one event, from the last name of a handler to the first.
-// The zero value is the list's beginning.
+// DeadPosition is a position in the list of dead letters, which goes from high Seqs to
+// low ones and, for one event, from the last name of a handler to the first. The zero
+// value is the list's beginning.
 type DeadPosition struct {
 	Seq     uint64
 	Handler string
 }
 
-// Position is where a dead letter stands in the list.
+// Position returns the position of a dead letter in the list.
 func (l DeadLetter) Position() DeadPosition { return DeadPosition{l.Seq, l.Handler} }
 
-// Before says whether p comes before q in the list.
+// Before reports whether p precedes q in the list.
 func (p DeadPosition) Before(q DeadPosition) bool {
 	return p.Seq > q.Seq || p.Seq == q.Seq && p.Handler > q.Handler
 }
 
-// String is the place as a cursor: text for the API's users, who give it back.
+// String returns the position as a cursor of the API.
 func (p DeadPosition) String() string {
 	if p == (DeadPosition{}) {
 		return ""
@@ -82,7 +82,8 @@ func (p DeadPosition) String() string {
 	return strconv.FormatUint(p.Seq, 10) + "." + p.Handler
 }
 
-// ParseDeadPosition reads a cursor. What String did not write is fault.Invalid.
+// ParseDeadPosition parses a cursor. Text that String does not return is
+// fault.Invalid.
 func ParseDeadPosition(cursor string) (p DeadPosition, err error) {
 	if cursor == "" {
 		return p, nil

@@ -20,12 +20,12 @@ const (
 	MaxSize = 1 << 20
 	// MaxText bounds each text of the metadata (key, subject, source, ids), in bytes.
 	MaxText = 256
-	// MaxHops bounds how many handlers may stand between an event and the
-	// producer that started the chain (ABI v1, "Bounds the host enforces").
+	// MaxHops is the maximum number of handlers between an event and the producer that
+	// started the chain (ABI v1, "Bounds the host enforces").
 	MaxHops = 16
-	// MaxDepth bounds how deep the lists and objects of the data nest. The envelope,
-	// and the answers that contain it, add a few levels, and encoding/json reads no
-	// more than 10,000: what is published can be read everywhere.
+	// MaxDepth is the maximum nesting of lists and objects in the data. The envelope,
+	// and the responses that contain it, add a few levels, and encoding/json reads at
+	// most 10,000: every reader can decode every published event.
 	MaxDepth = 1000
 )
 
@@ -61,12 +61,12 @@ func validType(s string) bool {
 	return true
 }
 
-// Metadata is what the host knows about an event besides its data.
+// Metadata describes an event besides its data.
 type Metadata struct {
 	EventID        string    `json:"event_id"`        // UUIDv7, given by the host
 	IdempotencyKey string    `json:"idempotency_key"` // the event id unless the producer gave one
-	Source         string    `json:"source"`          // who produced it, "api" by default
-	Subject        string    `json:"subject"`         // what it is about, such as an order id; may be empty
+	Source         string    `json:"source"`          // the producer, "api" by default
+	Subject        string    `json:"subject"`         // the entity the event is about, such as an order id; may be empty
 	Time           time.Time `json:"time"`            // UTC
 	CorrelationID  string    `json:"correlation_id"`  // shared by a chain of events; the first one's id by default
 	CausationID    string    `json:"causation_id,omitempty"`
@@ -74,8 +74,8 @@ type Metadata struct {
 	Hops           int       `json:"hops"`                  // handlers between this event and the chain's first
 }
 
-// Draft is what a producer says of an event that is yet to be made. The zero
-// value of every field but Type asks for its default.
+// Draft is an event as a producer publishes it. The zero value of every field but Type
+// means its default.
 type Draft struct {
 	Type           string
 	Data           json.RawMessage // any JSON value; absent means null
@@ -104,13 +104,13 @@ func (e *Event) Type() Type { return e.typ }
 // ID returns the event's UUIDv7.
 func (e *Event) ID() string { return e.meta.EventID }
 
-// IsID reports whether a text is written as event ids are.
+// IsID reports whether text has the form of an event id.
 func IsID(text string) bool {
 	id, err := uuid.Parse(text)
 	return err == nil && id.String() == text
 }
 
-// Subject returns what the event is about; it may be empty.
+// Subject returns the entity the event is about; it may be empty.
 func (e *Event) Subject() string { return e.meta.Subject }
 
 // Metadata returns a copy of the metadata.
@@ -119,20 +119,20 @@ func (e *Event) Metadata() Metadata { return e.meta }
 // Data returns the data as compact JSON.
 func (e *Event) Data() string { return e.data }
 
-// Envelope returns the encoded event: the bytes that are stored and that guests read.
+// Envelope returns the encoded event: the bytes that the log stores and that guests
+// read.
 func (e *Event) Envelope() string { return e.envelope }
 
-// recordSize is what the log counts for an event besides its texts, in bytes: the
-// numbers of its row, and its places in indexes. Stored totals rest on it: it is
-// never changed.
+// recordSize is the size of an event in the log besides its texts, in bytes: its
+// numbers and index entries. Stored totals depend on it: it never changes.
 const recordSize = 64
 
-// Size is how many bytes an event counts in the log: its envelope and its row.
+// Size returns the size of the event in the log, in bytes.
 func (e *Event) Size() int64 {
 	return int64(len(e.envelope) + len(e.meta.IdempotencyKey) + len(e.typ) + len(e.meta.Subject) + recordSize)
 }
 
-// Digest identifies the content (type, subject, data) as it is spelled. It is
+// Digest identifies the content (type, subject, data) in its present spelling. It is
 // computed at each call; see SameContent.
 func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
 
@@ -147,9 +147,9 @@ func (e *Event) SameContent(other *Event) bool {
 // MarshalJSON returns the envelope.
 func (e *Event) MarshalJSON() ([]byte, error) { return []byte(e.envelope), nil }
 
-// New makes an event from a draft. It fills in the ids, the time and the
-// defaults, and encodes the envelope. Errors are fault.Invalid with the field
-// that is wrong, or fault.Exhausted when the envelope is over MaxSize.
+// New makes an event from a draft. It sets the ids, the time and the defaults, and
+// encodes the envelope. Errors are fault.Invalid with the wrong field, or
+// fault.Exhausted when the envelope is over MaxSize.
 func New(d Draft) (*Event, error) {
 	typ, err := ParseType(d.Type)
 	if err != nil {
@@ -235,8 +235,7 @@ func encode(typ Type, meta Metadata, data []byte) (*Event, error) {
 	return &Event{typ: typ, meta: meta, envelope: envelope, data: envelope[from:to]}, nil
 }
 
-// Parse reads an envelope that New made, as the log gives it back. The event
-// keeps exactly these bytes.
+// Parse reads an envelope that New encoded. The event keeps exactly these bytes.
 func Parse(envelope string) (*Event, error) {
 	if e, ok := scanEnvelope(envelope); ok {
 		return e, nil

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Headline is the first line of a message that is not blank, at most limit bytes
-// of it and a character that says that there was more.
+// Headline returns the first line of a message that is not blank, shortened to limit
+// bytes and an ellipsis.
 func Headline(message string, limit int) string {
 	s, _, _ := strings.Cut(strings.TrimLeft(message, " \t\r\n"), "\n")
 	s = strings.TrimRight(s, " \t\r")

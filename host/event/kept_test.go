@@ -8,7 +8,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// What is stored under these names is found again by later versions only under the same.
+// Stored cursors are found by later versions only under these names.
 func TestHandlerCursorsKeepTheirNames(t *testing.T) {
 	position, from, to := HandlerCursors("fraud-check")
 	if position != "handler/fraud-check" || from != "thinned-from/fraud-check" || to != "thinned-to/fraud-check" {
@@ -38,7 +38,7 @@ func TestCutEnvelopesAreRefused(t *testing.T) {
 	}
 }
 
-// What is wrong with a short body is said of that body.
+// The errors of short bodies describe those bodies.
 func TestShortBodies(t *testing.T) {
 	for body, want := range map[string]string{"": "body: the text is empty", " \n\t": "body: the text is empty", "x": "malformed", "{": "ends at byte 1", " [": "ends at byte 2", "1 2": "after the JSON value"} {
 		var v struct {
@@ -50,7 +50,7 @@ func TestShortBodies(t *testing.T) {
 	}
 }
 
-// A cursor of the list of dead letters is one that the list has answered.
+// ParseDeadPosition accepts only cursors that the list returns.
 func TestParseDeadPosition(t *testing.T) {
 	for _, p := range []DeadPosition{{}, {Seq: 1, Handler: "a"}, {Seq: 1<<63 - 1, Handler: "fraud-check"}, {Seq: 7, Handler: "a.b"}} {
 		if got, err := ParseDeadPosition(p.String()); err != nil || got != p {

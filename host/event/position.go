@@ -8,8 +8,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Position names a place in the log as a person does: by a Seq, by a time, by how
-// long ago it was, or as the earliest. Exactly one of the fields is set.
+// Position names a position in the log: by a Seq, by a time, by a duration back from
+// now, or as the earliest event. Exactly one of the fields is set.
 type Position struct {
 	Seq      uint64        // from 1
 	Time     time.Time     // of publishing
@@ -17,18 +17,17 @@ type Position struct {
 	Earliest bool
 }
 
-// earliest is how the log's first event is named.
+// earliest names the log's first event.
 const earliest = "earliest"
 
-// maxAgo bounds how far back a place can be named: 100 years.
+// maxAgo is the maximum of Ago: 100 years.
 const maxAgo = 36_500 * day
 
 const day = 24 * time.Hour
 
-// ParsePosition reads a place: "earliest", a Seq ("1042"), an RFC 3339 time
-// ("2026-05-01T10:00:00Z"), or a duration back from now in days, hours, minutes
-// and seconds ("7d", "1h", "1d12h", "90m"). The error is fault.Invalid, and
-// names no field: the caller knows which one it read.
+// ParsePosition parses a position: "earliest", a Seq ("1042"), an RFC 3339 time
+// ("2026-05-01T10:00:00Z"), or a duration back from now in days, hours, minutes and
+// seconds ("7d", "1h", "1d12h", "90m"). The error is fault.Invalid without a field.
 func ParsePosition(text string) (Position, error) {
 	if text == earliest {
 		return Position{Earliest: true}, nil
@@ -49,10 +48,10 @@ func ParsePosition(text string) (Position, error) {
 		return Position{Time: t}, nil
 	}
 	return Position{}, fault.New(fault.Invalid,
-		"%s is not a place in the log; name one by a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q", quoted(text), earliest)
+		"%s is not a position in the log; use a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q", quoted(text), earliest)
 }
 
-// parseAgo reads a duration. Days come first, and are whole.
+// parseAgo parses a duration. A whole number of days comes first.
 func parseAgo(text string) (time.Duration, bool) {
 	days, clock, found := strings.Cut(text, "d")
 	if !found {
@@ -75,8 +74,7 @@ func isDigits(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// When returns the time that the place stands for, and false for a place that
-// is not named by a time.
+// When returns the time of the position, and false for a position without one.
 func (p Position) When(now time.Time) (time.Time, bool) {
 	switch {
 	case p.Ago > 0:

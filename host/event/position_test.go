@@ -54,7 +54,7 @@ func TestPositionWhen(t *testing.T) {
 	}
 }
 
-// FuzzParsePosition: whatever is typed names exactly one position, or is refused.
+// FuzzParsePosition: every text names exactly one position, or is refused.
 func FuzzParsePosition(f *testing.F) {
 	for _, text := range []string{"earliest", "12", "1d2h", "-1h", "2026-05-01T10:00:00+02:00", "0001-01-01T00:00:00Z", "1d", "9999999999999h", "\xff"} {
 		f.Add(text)

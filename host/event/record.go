@@ -8,8 +8,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Record is an event with its place in the log. Seq starts at 1 and grows; it
-// is never used twice, and may have gaps.
+// Record is an event with its position in the log. Seqs start at 1 and grow; none is
+// used twice, and there may be gaps.
 type Record struct {
 	Seq   uint64
 	Event *Event
@@ -24,8 +24,8 @@ type Receipt struct {
 	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
 }
 
-// Repeated is the receipt of an event whose idempotency key the log has already,
-// by first: a duplicate, or a fault.Conflict.
+// Repeated returns the receipt of an event whose idempotency key the log has already,
+// in first: a duplicate, or a fault.Conflict.
 func Repeated(first Record, ev *Event) Receipt {
 	r := Receipt{Seq: first.Seq, EventID: first.Event.ID(), IdempotencyKey: ev.meta.IdempotencyKey}
 	if first.Event.SameContent(ev) {
@@ -36,11 +36,11 @@ func Repeated(first Record, ev *Event) Receipt {
 	return r
 }
 
-// ClockSlack is how far the time of the last append may be ahead of the clock
-// before an engine takes it that the clock was set back for good.
+// ClockSlack is how far the time of the last append may be ahead of the clock before
+// an engine concludes that the clock was set back.
 const ClockSlack = time.Minute
 
-// LogStatus is how much an event log holds, as of one moment.
+// LogStatus is the size of an event log, as of one moment.
 type LogStatus struct {
 	FirstSeq uint64    // of the oldest event that is there; 0 for none
 	LastSeq  uint64    // the highest Seq that was stored, trimmed or not
@@ -50,12 +50,11 @@ type LogStatus struct {
 	OldestAt time.Time // when the oldest event was appended; zero for none
 }
 
-// LogFull is what an engine answers to a publisher for whom the log has no room
-// under its bound: fault.Exhausted with a RetryAfter, unlike a full disk, which
-// nobody knows the end of.
+// LogFull is the error of a publisher whose events would exceed the log's bound:
+// fault.Exhausted with a RetryAfter, unlike a full disk, which has no estimate.
 func LogFull(bytes, limit int64) error {
 	return &fault.Error{Code: fault.Exhausted, RetryAfter: time.Second,
-		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have settled older ones, or bus.max_size is raised", bytes, limit)}
+		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have finished older ones, or bus.max_size is raised", bytes, limit)}
 }
 
 // Query selects events of the log, newest first.
@@ -67,7 +66,7 @@ type Query struct {
 	Limit   int    // at most this many, 1 to 1000
 }
 
-// Selects reports whether the query is for this event, Limit aside.
+// Selects reports whether the query selects this event, Limit aside.
 func (q Query) Selects(rec Record) bool {
 	ev := rec.Event
 	return (q.Type == "" || q.Type == ev.typ) && (q.Subject == "" || q.Subject == ev.meta.Subject) &&
@@ -94,12 +93,12 @@ type Verdict uint8
 // The verdicts. OK, Retry and Reject are the guest's own words; Failed is the host's.
 const (
 	OK     Verdict = iota // handled
-	Retry                 // the guest asks to have it again later
-	Reject                // the guest says it will never handle it
-	Failed                // trap, timeout or another bound: counts one failed attempt
+	Retry                 // the guest asks for another attempt later
+	Reject                // the guest will never handle it
+	Failed                // trap, timeout or another bound: one failed attempt
 )
 
-// Class says why an attempt failed, in the words of the API.
+// Class is why an attempt failed: the values of the API.
 type Class string
 
 // The classes of a failed attempt.
@@ -124,7 +123,7 @@ func FailureClasses() []string {
 		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict)}
 }
 
-// Outcome is how one attempt ended, with what it cost.
+// Outcome is the result of one attempt, with its cost.
 type Outcome struct {
 	Verdict  Verdict
 	Result   []byte // JSON, or empty; valid only during the call that passes it
@@ -136,7 +135,7 @@ type Outcome struct {
 	Children []*Event  // what the guest emitted; only when the verdict is OK
 }
 
-// Status is where a delivery stands.
+// Status is the state of a delivery.
 type Status string
 
 // The statuses. OK and Dead are final.
@@ -148,10 +147,10 @@ const (
 	StatusDead       Status = "dead" // in the dead letters
 )
 
-// Final reports whether nothing more will happen to a delivery by itself.
+// Final reports whether the delivery has ended.
 func (s Status) Final() bool { return s == StatusOK || s == StatusDead }
 
-// Delivery is what is kept of one event on its way to one handler.
+// Delivery is the state of one event for one handler.
 type Delivery struct {
 	Handler      string
 	Seq          uint64
@@ -165,22 +164,22 @@ type Delivery struct {
 	At           time.Time     // when the status was reached
 	Due          time.Time     // when the next attempt may start; zero unless retrying
 	FirstAttempt time.Time     // when the first attempt began; zero before, and when it is not known
-	// Children are published in the transaction that stores the delivery. They
-	// are no part of what is stored, and are nil in what is read back.
+	// Children are published in the transaction that stores the delivery. They are not
+	// stored with it, and are nil in a delivery that was read.
 	Children []*Event
 }
 
-// Refuse is how a delivery is stored whose children cannot be published, because
-// the key of one was used before with other content: dead, without its result.
-// Trying again would not help, and the events behind it must go on.
+// Refuse returns the delivery as it is stored when its children cannot be published,
+// because the key of one was used before with other content: dead, without its result.
+// A retry would not help, and later events must not wait.
 func (d Delivery) Refuse(reason error) Delivery {
 	d.Status, d.Result, d.Children = StatusDead, "", nil
 	d.ErrorClass, d.ErrorMessage = ClassConflict, "none of its children was published: "+reason.Error()
 	return d
 }
 
-// Cursor is a named place in the log: everything up to and including Seq is
-// done, or kept as an open Delivery.
+// Cursor is a named position in the log: everything up to and including Seq is done,
+// or stored as an open Delivery.
 type Cursor struct {
 	Name string
 	Seq  uint64
@@ -193,19 +192,19 @@ func (c Cursor) Handler() string {
 	return handler
 }
 
-// HandlerCursors names the cursors that are kept of a handler: its place in the
-// log, and the first and the last event whose success is not in the history
-// (these two hold nothing back).
+// HandlerCursors names a handler's cursors: its position in the log, and the first and
+// the last event whose success was skipped in the history (these two keep no event in
+// the log).
 func HandlerCursors(handler string) (position, skippedFrom, skippedTo string) {
 	return "handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler
 }
 
-// Backlog is what is durable of one handler's deliveries.
+// Backlog is the durable progress of one handler.
 type Backlog struct {
 	Found  bool       // false: the handler has never been seen
 	Cursor uint64     // see Cursor
 	Open   []Delivery // failed and to be tried again, any Seq, ascending
 	Done   []uint64   // Seqs above Cursor whose delivery is final, and counts in a replay
 	Replay *Replay    // the one that is under way, or nil
-	Newest uint64     // the highest Seq that has a row; 0 for none
+	Newest uint64     // the highest Seq that has a delivery; 0 for none
 }

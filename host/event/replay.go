@@ -2,20 +2,19 @@ package event
 
 import "time"
 
-// Replay is what is durable of a handler that gets a stretch of the log again.
-// It is under way while the handler's cursor is below To. Until then the handler
-// gets, from its cursor on and in order, every event up to To; then what is
-// above Resume, and nothing of what lies between the two.
+// Replay is the durable state of a handler that receives a range of the log again. It
+// is under way while the handler's cursor is below To. Until then the handler
+// receives, from its cursor on and in order, every event up to To; then the events
+// above Resume, and none between the two.
 type Replay struct {
 	From, To  uint64    // the Seqs to be delivered again, both included
-	Resume    uint64    // the cursor before: all up to it was done, or open, then
-	StartedAt time.Time // outcomes of From to To that are not younger are from before
+	Resume    uint64    // the cursor before: all events up to it were done, or open
+	StartedAt time.Time // outcomes of From to To that are not younger precede the replay
 }
 
-// BeginReplay is what starting a replay makes of a handler that stands at
-// cursor, with the replay it was given last, if any: the new replay, and the
-// cursor it starts from. Of one that is under way the rest is given up; what had
-// not been delivered before that one began stays to be delivered.
+// BeginReplay returns the new replay of a handler at cursor, with its last replay if
+// any, and the cursor from which it starts. It replaces the rest of a replay under
+// way; events that had not been delivered before that one began are still delivered.
 func BeginReplay(cursor uint64, last *Replay, from, to uint64, at time.Time) (r Replay, back uint64) {
 	r = Replay{From: from, To: to, Resume: cursor, StartedAt: at.UTC()}
 	if last != nil && cursor < last.To {
@@ -24,11 +23,11 @@ func BeginReplay(cursor uint64, last *Replay, from, to uint64, at time.Time) (r 
 	return r, min(from-1, r.Resume)
 }
 
-// Done says whether a final delivery that was reached at a time counts: its
-// event need not be delivered (again). No replay: every one counts.
+// Done reports whether a final delivery of this time counts: its event need not be
+// delivered (again). Without a replay every one counts.
 func (r *Replay) Done(seq uint64, at time.Time) bool {
 	return r == nil || seq < r.From || seq > r.To || at.After(r.StartedAt)
 }
 
-// Skips says whether the event is passed over because it was done before.
+// Skips reports whether the event is skipped because it was done before.
 func (r *Replay) Skips(seq uint64) bool { return r != nil && seq > r.To && seq <= r.Resume }

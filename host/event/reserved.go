@@ -10,9 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// The keys that the host gives itself. A publisher that took one would make the
-// event that it is for impossible: an order that never moves again, a child that
-// is never published.
+// The keys that the host assigns itself. A publisher that used one would block the
+// event it is for: an order could never move again, a child could never be published.
 //
 //	order:ID:vN   the change of order ID to version N (OrderKey)
 //	schedule:…    what the host publishes by the clock
@@ -21,17 +20,17 @@ import (
 // SourceOrders is the source of the events of orders.
 const SourceOrders = "orders"
 
-// OrderKey is the idempotency key of an order's change to a version.
+// OrderKey returns the idempotency key of an order's change to a version.
 func OrderKey(id string, version int64) string {
 	return "order:" + id + ":v" + strconv.FormatInt(version, 10)
 }
 
 var orderKey = regexp.MustCompile(`^order:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:v[0-9]+$`)
 
-// ChildKey is the idempotency key of the nth child that a plugin emits for an
-// event, or, when own is not "", of the child with this key of the plugin's own.
-// It is the same when the event is delivered again. It begins with the plugin's
-// name, which has no slash: no plugin takes the keys of another.
+// ChildKey returns the idempotency key of the nth child that a plugin emits for an
+// event, or, when own is not "", of the child with this key of the plugin's own. It is
+// the same when the event is delivered again. It begins with the plugin's name, which
+// has no slash, so that plugins have different keys.
 func ChildKey(plugin, parentID string, n int, own string) string {
 	if own != "" {
 		return plugin + "/" + own
@@ -39,10 +38,10 @@ func ChildKey(plugin, parentID string, n int, own string) string {
 	return plugin + "/" + parentID + "/" + strconv.Itoa(n)
 }
 
-// CheckPublished returns why nobody outside of the host may publish this event:
-// its key is one that the host gives itself, or it claims to be the change of an
-// order. known reports whether the host knows a plugin of a name. The error is
-// fault.Invalid and names the field.
+// CheckPublished returns why a publisher outside of the host may not publish this
+// event: its key is reserved for the host, or it claims to be the change of an order.
+// known reports whether the host has a plugin of a name. The error is fault.Invalid
+// and names the field.
 func (e *Event) CheckPublished(known func(plugin string) bool) error {
 	const field = "metadata.idempotency_key"
 	key := e.meta.IdempotencyKey
@@ -58,8 +57,8 @@ func (e *Event) CheckPublished(known func(plugin string) bool) error {
 	return CheckSource(e.typ, e.meta.Source)
 }
 
-// CheckSource returns why an event that is not of the orders may not have this
-// source: it would look like a change of an order. The error is fault.Invalid.
+// CheckSource returns why an event that is not of the orders may not have this source:
+// it would look like a change of an order. The error is fault.Invalid.
 func CheckSource(typ Type, source string) error {
 	if typ == OrderStatusChanged && looksLike(source, SourceOrders) {
 		return fault.Field("metadata.source", "%s is reserved for events of the type %s: only the orders API publishes those", quoted(source), typ)
@@ -67,8 +66,8 @@ func CheckSource(typ Type, source string) error {
 	return nil
 }
 
-// looksLike reports whether a person would read text as word: case, space and
-// characters that are not shown do not count.
+// looksLike reports whether a person would read text as word, regardless of case,
+// white space and invisible characters.
 func looksLike(text, word string) bool {
 	return strings.EqualFold(word, strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || !unicode.IsGraphic(r) || unicode.Is(unicode.Mn, r) {

@@ -69,7 +69,7 @@ func (s *scanner) expect(word string) {
 	}
 }
 
-// tail reads the rest of a string and its closing quote. It knows the escapes
+// tail reads the remainder of a string and its closing quote. It knows the escapes
 // that appendText writes.
 func (s *scanner) tail() string {
 	if s.failed {

@@ -10,9 +10,9 @@ import (
 
 var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
-// ParseTime reads an RFC 3339 time (section 5.6) of the years 1970 to 9999. A
-// leap second is the second after it. The result is in UTC and never the zero
-// time. The error is fault.Invalid, and names no field.
+// ParseTime parses an RFC 3339 time (section 5.6) of the years 1970 to 9999. A leap
+// second is the second after it. The result is in UTC and never the zero time. The
+// error is fault.Invalid without a field.
 func ParseTime(text string) (time.Time, error) {
 	invalid := fault.New(fault.Invalid, "%s is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", quoted(text))
 	if !rfc3339.MatchString(text) {

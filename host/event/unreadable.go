@@ -2,11 +2,11 @@ package event
 
 import "fmt"
 
-// Unreadable is the error of reading a log at a place where it is damaged.
+// Unreadable is the error of reading a damaged position of a log.
 type Unreadable struct {
 	Seq uint64 // of the first event that cannot be read
 	To  uint64 // of the last one in a row, at least Seq
-	Err error  // what is wrong with the first
+	Err error  // of the first
 }
 
 // Events names the events for a person: "event 41", or "events 41 to 48".
@@ -23,8 +23,8 @@ func (u *Unreadable) Error() string {
 
 func (u *Unreadable) Unwrap() error { return u.Err }
 
-// Skipped is what an operator has passed over.
+// Skipped is the result of skipping unreadable events.
 type Skipped struct {
 	From, To uint64   // Seqs, both included
-	Handlers []string // those that had not had the events, by name
+	Handlers []string // the handlers that had not had the events, by name
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Publisher appends events to the log: each Receipt says how its event went.
+// Publisher appends events to the log, with a Receipt for each event.
 type Publisher interface {
 	PublishEvents(ctx context.Context, events []*event.Event) ([]event.Receipt, error)
 }
@@ -64,7 +64,7 @@ func (m *Memory) Update(ctx context.Context, was, next Order, ev *event.Event) (
 	return receipt, nil
 }
 
-// publish is the write's commit: the row follows it, and cannot fail.
+// publish is the write's commit: the order is stored after it, which cannot fail.
 func (m *Memory) publish(ctx context.Context, ev *event.Event) (event.Receipt, error) {
 	receipts, err := m.publisher.PublishEvents(ctx, []*event.Event{ev})
 	return only(receipts, err)
@@ -81,7 +81,8 @@ func (m *Memory) Get(_ context.Context, id string) (Order, error) {
 	return clone(m.list[i]), nil
 }
 
-// List implements Repository. The cursor is the place of the last order seen.
+// List implements Repository. The cursor is the position of the last order of the
+// page.
 func (m *Memory) List(_ context.Context, q Query) (wire.List[Order], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,7 +116,7 @@ func clone(o Order) Order {
 	return o
 }
 
-// only returns the one receipt of a write, or its error.
+// only returns the receipt of a write of one event, or its error.
 func only(receipts []event.Receipt, err error) (event.Receipt, error) {
 	if err != nil {
 		return event.Receipt{}, err

@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Order is an order as it is kept, shown and published.
+// Order is an order as it is stored, shown and published.
 type Order = wire.Order
 
 // Query selects orders, newest first.
@@ -49,8 +49,7 @@ type Repository interface {
 	List(ctx context.Context, q Query) (wire.List[Order], error)
 }
 
-// ErrStale says that an order changed after it was read. It never leaves
-// Service.
+// ErrStale means that an order changed after it was read. Service never returns it.
 var ErrStale = errors.New("the order changed after it was read")
 
 // Config holds what a Service needs.
@@ -149,8 +148,8 @@ func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int6
 		}
 		receipt, err := s.repo.Update(ctx, was, next, ev)
 		if errors.Is(err, ErrStale) {
-			// Somebody moved it in between. Moves never lead back, so this
-			// repeats at most once for each status an order can still take.
+			// Another caller moved it in between. Moves never lead back, so this repeats
+			// at most once for each remaining status of the order.
 			continue
 		}
 		if err != nil {
@@ -183,11 +182,12 @@ func (s *Service) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	return s.repo.List(ctx, q)
 }
 
-// stamp is the time as a repository gives it back: UTC, nanoseconds, no monotonic part.
+// stamp returns the time as a repository returns it: UTC, nanoseconds, no monotonic
+// part.
 func (s *Service) stamp() time.Time { return s.now().UTC().Round(0) }
 
-// statusChanged makes the event of an order that has just taken its status.
-// previous is nil when it was created.
+// statusChanged makes the event of an order that has just changed its status. previous
+// is nil when it was created.
 func statusChanged(o Order, previous *string) (*event.Event, error) {
 	data, err := json.Marshal(struct {
 		Order

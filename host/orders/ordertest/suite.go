@@ -15,7 +15,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Break says how the next write fails.
+// Break is how the next write fails.
 type Break int
 
 const (
@@ -35,8 +35,8 @@ type Harness struct {
 	Fail func(Break, error)
 }
 
-// Run checks that a repository keeps the promises of orders.Repository, through
-// a Service over it.
+// Run checks that a repository keeps the guarantees of orders.Repository, through a
+// Service over it.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	for _, tt := range []struct {
 		name string
