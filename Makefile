@@ -14,7 +14,7 @@ EMBEDDED := func: (Host\.(Addr|Ready)|Server\.(Handler|Routes))$$
 HANGS    ?= 25m
 BOUNDTIME ?= 20s
 MUTATED  := $(addprefix ./host/,sandbox/wasmbin sandbox/prescan sandbox/meter sandbox sandbox/guestnet plugin event auth \
-	install delivery store bus route config api)
+	install delivery store bus route config api) ./abi/strictjson
 SEED     ?= 1
 MUTANTS  ?= 18
 JOBS     ?= 2

@@ -17,7 +17,7 @@ func badResult(bytes []byte) (reason string) {
 	case len(bytes) == 0:
 		return ""
 	case !utf8.Valid(bytes):
-	case strictjson.Valid(bytes): // it nests at most 64 levels
+	case strictjson.Valid(bytes): // it nests at most strictjson.MaxDepth levels
 		return ""
 	case json.Valid(bytes):
 		if depth := strictjson.Depth(bytes); depth > event.MaxDepth {

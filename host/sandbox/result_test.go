@@ -22,6 +22,8 @@ func TestResultNestsNoDeeperThanData(t *testing.T) {
 		want         string // of the message; "" for a result that is taken
 	}{
 		{"64 levels", nested(64), ""},
+		{"256 levels", nested(256), ""},
+		{"257 levels", nested(257), ""},
 		{"65 levels", nested(65), ""},
 		{"1,000 levels", nested(1000), ""},
 		{"1,000 levels of objects", strings.Repeat(`{"a":`, 1000) + "1" + strings.Repeat("}", 1000), ""},
