@@ -127,7 +127,7 @@ func TestDeliveryCommands(t *testing.T) {
 			"GET /api/v1/events/dead-letters?class=trap&cursor=c&event_id=e&event_type=t&limit=3&plugin=p&since=2026-05-01T10%3A00%3A00Z&subject=s&until=2026-05-02T10%3A00%3A00Z"},
 		{"events dead-letters list --json", 0, []string{`"next":"7"}`}, "", ""},
 		{"events dead-letters list --since 12", 2, nil, "--since must be a time, or a duration", ""},
-		{"events dead-letters list --until soon", 2, nil, "--until: \"soon\" is not a place", ""},
+		{"events dead-letters list --until soon", 2, nil, "--until: \"soon\" is not a position", ""},
 		{"events dead-letters show 01a227c8-ec24-76f7-b0c4-5e2c7f064963 --plugin fraud-check", 0, []string{"reason     attempts after 5 attempts", "error      trap: unreachable\n  at main", `envelope   {"event_type":"order_placed"}`}, "",
 			"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963?plugin=fraud-check"},
 		{"events dead-letters show 01b227c8-ec24-76f7-b0c4-5e2c7f064963", 1, nil, "there is nothing", ""},
