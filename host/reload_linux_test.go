@@ -19,7 +19,7 @@ func TestEditRefusesFileBeingWritten(t *testing.T) {
 	_, err = f.WriteString(first + "\n") // the routes follow later
 	check(t, err)
 	for _, path := range []string{disable, "/api/v1/events/plugins/echo/enable"} {
-		if status, p := s.call("POST", path, nil, nil); status != http.StatusConflict || !strings.Contains(p.Detail, "is being written") {
+		if status, p := s.call("POST", path, nil, nil); status != http.StatusConflict || !strings.Contains(p.Detail, "is open for writing") {
 			t.Errorf("%s: got %d, %+v", path, status, p)
 		}
 	}
