@@ -50,7 +50,7 @@ type Function struct {
 }
 
 // Functions returns the imports of ABI version 1, in the order of ABI.md.
-// The slice is the caller's to keep.
+// The slice belongs to the caller.
 func Functions() []Function {
 	return []Function{
 		{Name: FuncNext, Params: 2, Results: 1, Yields: true},

@@ -1,6 +1,6 @@
-// Command mutate measures what the tests notice. It changes one operator,
+// Command mutate measures how many faults the tests detect. It changes one operator,
 // constant, condition, result or statement of a package at a time, runs the
-// tests of that package, and prints the changes that no test failed on.
+// tests of that package, and prints the changes that no test detects.
 //
 // The tree is not changed: a mutant is compiled with -overlay. The mutants are
 // a sample that depends on the seed, the package and its sources only, so a

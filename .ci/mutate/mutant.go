@@ -36,7 +36,7 @@ func (m mutant) apply() []byte {
 
 func (m mutant) line() int { return 1 + bytes.Count(m.src[:m.start], []byte("\n")) }
 
-// diff shows the change: where, the lines before, the lines after.
+// diff formats the change: the position, the lines before, the lines after.
 func (m mutant) diff() string {
 	from := bytes.LastIndexByte(m.src[:m.start], '\n') + 1
 	to := len(m.src)
@@ -60,7 +60,7 @@ func (m mutant) diff() string {
 	return b.String()
 }
 
-// cut splits into trimmed lines and leaves out the middle of many.
+// cut splits text into trimmed lines, and omits the middle of many.
 func cut(s string) []string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

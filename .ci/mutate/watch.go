@@ -12,7 +12,7 @@ import (
 )
 
 // maxMemory bounds the resident memory of the tests of one mutant, in bytes:
-// a loop that no longer ends must not take the machine's.
+// a mutant's endless loop must not exhaust the machine's.
 const maxMemory = 3 << 30
 
 var errMemory = errors.New("the tests took too much memory")
@@ -57,7 +57,7 @@ func end(session int) {
 }
 
 // members are the processes of a session that are not zombies. Without /proc there are none:
-// then the process group is all that end reaches.
+// then end kills the process group only.
 func members(session int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var pids []int

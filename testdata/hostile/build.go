@@ -6,7 +6,7 @@ import (
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
-// Value types and opcodes that wasmbin gives no name.
+// Value types and opcodes without a name in wasmbin.
 const (
 	i32 = "\x7f"
 	i64 = "\x7e"
@@ -36,7 +36,7 @@ const (
 	sub         = 0x6b
 )
 
-// Where guests have things in memory.
+// Addresses in the guests' memory.
 const (
 	answerAt   = 0 // Fresh, before anything happened
 	answerLen  = 5
@@ -52,7 +52,7 @@ type function struct {
 	code      []byte // with its end
 }
 
-// module is one under construction. All imports come before the first function.
+// module is a module under construction. All imports come before the first function.
 type module struct {
 	types     [][]byte
 	byType    map[string]int
@@ -140,7 +140,7 @@ func (m *module) export(name string, function int) {
 	m.exports = append(m.exports, Export(name, wasmbin.KindFunc, function))
 }
 
-// host is a call of an import; what it yields is dropped.
+// host is a call of an import whose results are dropped.
 func (m *module) host(name string, args ...int64) []byte {
 	code := m.asks(name, args...)
 	for _, f := range abi.Functions() {
@@ -154,7 +154,7 @@ func (m *module) host(name string, args ...int64) []byte {
 	return B(code, drop)
 }
 
-// asks is a call of an import that leaves what it yields.
+// asks is a call of an import that leaves its results on the stack.
 func (m *module) asks(name string, args ...int64) []byte {
 	var code []byte
 	for _, a := range args {

@@ -12,15 +12,15 @@ package hostile
 
 import "github.com/berth-host/berth/host/event"
 
-// Case is a module and what becomes of it: exactly one of Refused, Unstarted
-// and the outcome of its first event applies.
+// Case is a module and its outcome: exactly one of Refused, Unstarted and the outcome
+// of its first event applies.
 type Case struct {
 	Name string
 	Wasm []byte
 
 	// Refused is a part of the error of loading it.
 	Refused string
-	// Unstarted is a part of why its first instance never asked for an event.
+	// Unstarted is a part of the error of an instance that never calls next.
 	Unstarted string
 
 	// Class of the first attempt's outcome; "" when it ends well. Says is a part
@@ -40,7 +40,7 @@ const (
 	Stale = "[1,1]"
 )
 
-// Cases are all of them. The slice is the caller's to keep.
+// Cases returns all cases. The slice belongs to the caller.
 func Cases() []Case {
 	var all []Case
 	for _, cases := range [][]Case{

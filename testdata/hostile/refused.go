@@ -9,7 +9,7 @@ import (
 	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
-// healthy is a guest that does nothing wrong, for others to spoil.
+// healthy is a valid guest, from which others are derived.
 func healthy() *module { return blank().serve() }
 
 // shapes have other imports and exports than a guest has.
@@ -126,7 +126,7 @@ func shapes() []Case {
 	}
 }
 
-// features are of WebAssembly, but not of CoreFeaturesV2.
+// features use WebAssembly beyond CoreFeaturesV2.
 func features() []Case {
 	code := func(name, says string, code ...any) Case {
 		m := healthy()

@@ -71,7 +71,7 @@ func loops() []Case {
 	}
 }
 
-// floods ask for more and more of something.
+// floods request ever more of a resource.
 func floods() []Case {
 	host := func(name string, args ...int64) []byte {
 		return on(func(m *module) []byte { return forever(m.host(name, args...)) })

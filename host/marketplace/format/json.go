@@ -45,8 +45,8 @@ func parse(what string, text []byte, limit int) (map[string]any, error) {
 	return m, nil
 }
 
-// fields reads the members of one object by their exact names and leaves the
-// others alone. It remembers the first thing that is wrong.
+// fields reads the members of one object by their exact names and ignores others. It
+// keeps the first error.
 type fields struct {
 	what string // the file and the place in it
 	m    map[string]any

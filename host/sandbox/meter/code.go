@@ -2,13 +2,13 @@ package meter
 
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
-// siteBytes is the most that one constant charge adds to the code.
+// siteBytes is the upper bound of the code of one constant charge.
 const siteBytes = 40
 
-// stackBytes is the most that one charge of the stack adds to it.
+// stackBytes is the upper bound of the code of one charge of the stack.
 const stackBytes = 48
 
-// repeatBytes is the most that repeat adds to a br_if, but for a longer label.
+// repeatBytes is the upper bound of repeat's additions to a br_if, besides a longer label.
 const repeatBytes = 3
 
 // emitCode appends the code section, the helpers included.
@@ -64,9 +64,9 @@ type emitFrame struct {
 // A charge subtracts from the counter, and the charged code is in an if whose
 // condition is that fuel is left. Its else refills and tries again: it jumps to
 // the loop's head, or calls the function anew with the same arguments. So the
-// engine sees no way back from the cold code into the hot: it keeps values in
-// registers, and the hot code falls through. A form that goes on behind the cold
-// code instead cost up to half as much time again in small functions.
+// engine sees no edge from the cold code into the hot: it keeps values in registers,
+// and the hot code falls through. Continuing behind the cold code instead made small
+// functions up to 50 % slower.
 func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, error) {
 	a, shape, code := &m.work, m.shapes[m.defined[fn]], r
 	if _, err := code.Locals(nil); err != nil {
@@ -241,10 +241,10 @@ func moveLabel(frames []emitFrame, wraps int32, label uint32) uint32 {
 }
 
 // repeat appends a br_if to a loop's head, whose label there is given, as an if around
-// a br. They are the same, but the engine's: where the block it ends has two ways out
-// and the loop's head two ways in, wazero 1.12 puts a block between, and forgets that
-// the br_if could have been fused with the comparison before it. That costs three
-// instructions a pass, as much as the charge does.
+// a br. They have the same effect, but where the block has two successors and the loop's
+// head two predecessors, wazero 1.12 inserts a block between, and does not fuse the
+// br_if with the comparison before it. That costs three instructions a pass, as many
+// as the charge.
 func repeat(out []byte, label uint32) []byte {
 	out = append(out, byte(wasmbin.OpIf), wasmbin.BlockVoid, byte(wasmbin.OpBr))
 	return append(wasmbin.AppendU32(out, label+1), byte(wasmbin.OpEnd))
@@ -273,8 +273,7 @@ func (m *module) refillElse(out []byte, charge int64) []byte {
 }
 
 // refillInline appends a refill, if one is needed, behind which the code goes on.
-// The call stands in the else, since the engine lays out the then part as the
-// likely one.
+// The call is in the else, since the engine lays out the then part as the likely one.
 func (m *module) refillInline(out []byte) []byte {
 	out = m.refillElse(m.fuelLeft(out, wasmbin.BlockVoid), 0)
 	return append(out, byte(wasmbin.OpEnd))

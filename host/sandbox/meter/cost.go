@@ -184,7 +184,7 @@ func (m *module) analyse(r wasmbin.Reader, a *analysis) error {
 	return r.Done("the function body")
 }
 
-// branch notes what it costs to get to a label's end.
+// branch records the cost of the way to a label's end.
 func (a *analysis) branch(in *wasmbin.Instr, label uint32, cur int64) error {
 	if uint64(label) >= uint64(len(a.frames)) {
 		return &wasmbin.Error{Offset: in.At, Reason: "branch to a label that does not exist"}
@@ -238,8 +238,8 @@ func (m *module) callWeight(callee uint32) int64 {
 	return weightCall + int64(m.folded[callee-m.importFuncs])
 }
 
-// checkIndex refuses indices past what the guest itself declares: behind them is
-// what the rewriter adds.
+// checkIndex refuses indices beyond the guest's own: the rewriter's additions follow
+// them.
 func (m *module) checkIndex(in *wasmbin.Instr) error {
 	limit, what := uint32(0), ""
 	switch in.Op {

@@ -6,10 +6,10 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
-// emit writes the module that scan has checked. Its errors would be scan's.
+// emit writes the module that scan has checked, and so without errors.
 func (m *module) emit() ([]byte, error) {
 	m.report.RefillIndex, m.report.GlobalIndex = m.importFuncs, m.globals
-	// An upper bound but for indices that grow by a byte, for which the eighth is.
+	// An upper bound; the eighth is for indices that grow by a byte.
 	out := make([]byte, 0, len(m.wasm)+len(m.wasm)/8+m.sites*siteBytes+m.stackSites()*stackBytes+m.repeats*repeatBytes+4*len(m.folded)+1024)
 	out = append(out, "\x00asm\x01\x00\x00\x00"...)
 
@@ -46,18 +46,18 @@ func (m *module) emit() ([]byte, error) {
 	return out, nil
 }
 
-// openSection opens a section whose size closeSection fills in.
+// openSection opens a section whose size closeSection writes.
 func openSection(out []byte, id byte) ([]byte, int) {
 	return openSized(append(out, id))
 }
 
-// openSized leaves room for a size that closeSection fills in.
+// openSized reserves the bytes of a size that closeSection writes.
 func openSized(out []byte) ([]byte, int) {
 	return append(out, 0, 0, 0, 0, 0), len(out) + 5
 }
 
-// closeSection moves the contents up to their size, which takes as few bytes as it
-// needs.
+// closeSection moves the contents up to their size, encoded in as few bytes as
+// possible.
 func closeSection(out []byte, start int) []byte {
 	n := len(out) - start
 	size := wasmbin.AppendU32(out[start-5:start-5], uint32(n))
@@ -115,7 +115,7 @@ func (m *module) added(id byte) uint32 {
 	return 0
 }
 
-// emitAdded appends what the rewriter adds to a section.
+// emitAdded appends the rewriter's entries of a section.
 func (m *module) emitAdded(out []byte, id byte) []byte {
 	switch id {
 	case wasmbin.SectionType:
@@ -297,7 +297,7 @@ func (m *module) emitData(out []byte, r *wasmbin.Reader) ([]byte, error) {
 }
 
 // element appends one element segment, in any of its eight encodings, with the
-// functions moved. scan calls it for its checks and drops what it appends.
+// functions moved. scan calls it for its checks and discards the output.
 func (m *module) element(out []byte, r *wasmbin.Reader) ([]byte, error) {
 	at := r.Pos()
 	flags, err := r.U32()

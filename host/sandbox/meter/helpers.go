@@ -171,7 +171,7 @@ func (e *emitter) chargeTimes(fuel int64) {
 	e.subtract()
 }
 
-// subtract takes the amount on the stack from the counter below it.
+// subtract subtracts the amount on the stack from the counter below it.
 func (e *emitter) subtract() {
 	e.op(opI64Sub)
 	e.out = e.m.refillInline(e.m.globalSet(e.out))
@@ -182,16 +182,15 @@ func (e *emitter) chargeChunk() {
 	e.out = e.m.refillInline(e.m.subtract(e.out, chunkBytes>>bytesPerUnitLog2))
 }
 
-// tooLong leaves whether local 2, the length, is more than a chunk.
+// tooLong pushes whether local 2, the length, is more than a chunk.
 func (e *emitter) tooLong() {
 	e.local(2)
 	e.i32(chunkBytes)
 	e.op(opI32GtU)
 }
 
-// inside leaves whether a range of local 2's length lies inside memory: a bulk
-// instruction that does not must trap before it writes, so it is left whole, and
-// costs nothing.
+// inside pushes whether a range of local 2's length is inside memory: otherwise the
+// bulk instruction must trap before it writes, so it is not divided, and costs nothing.
 func (e *emitter) inside(start byte) {
 	e.local(start)
 	e.op(opI64ExtendU)
@@ -239,8 +238,8 @@ func (e *emitter) fill() {
 	e.whole(e.memoryFill)
 }
 
-// copy is fill for memory.copy. A copy to a higher address goes from the back, since
-// the ranges may overlap.
+// copy is fill for memory.copy. A copy to a higher address proceeds from the end,
+// since the ranges may overlap.
 func (e *emitter) copy() {
 	e.tooLong()
 	e.op(byte(wasmbin.OpIf), wasmbin.BlockVoid)

@@ -3,7 +3,7 @@ package meter
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
 // Subsections of the name section that stack traces are written with. The others
-// are left out: local names are looked through for each function, and labels are
+// are dropped: the engine would search local names for each function, and labels are
 // numbered by the order of blocks, to which each charge adds one.
 const (
 	namesModule    = 0
@@ -19,8 +19,8 @@ const maxModuleName = 64
 const maxName = 4096
 
 // emitNames appends the name section with the functions moved and the added ones
-// named. A malformed one is left out, as the specification allows: it decides
-// nothing but how a stack trace reads.
+// named. A malformed one is dropped, as the specification allows: it only affects
+// stack traces.
 func (m *module) emitNames(out []byte) []byte {
 	before := len(out)
 	out, start := openSection(out, wasmbin.SectionCustom)

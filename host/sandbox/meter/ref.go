@@ -1,11 +1,10 @@
 package meter
 
-// The engine leaves compiled code for each ref.func, and keeps what it makes of one, 40
-// bytes, until the instance ends: a loop took hundreds of megabytes. So each function that
-// code refers to has a global of its own, which is made once, and ref.func is a
-// global.get. The global cannot be written.
+// The engine allocates 40 bytes for each execution of ref.func and keeps them until the
+// instance ends: a loop took hundreds of megabytes. So each function that code refers
+// to has an immutable global, initialized once, and ref.func becomes a global.get.
 
-// refer notes that code refers to a function.
+// refer records that code refers to a function.
 func (m *module) refer(fn uint32) {
 	if _, ok := m.refOf[fn]; ok {
 		return
@@ -20,8 +19,8 @@ func (m *module) refer(fn uint32) {
 // refGlobal is the global that holds the reference.
 func (m *module) refGlobal(fn uint32) uint32 { return m.stackGlobal() + 1 + m.refOf[fn] }
 
-// declare notes that a function is named outside of code, without which code may not
-// refer to it: as a global it would pass.
+// declare records that a function is named outside of code. Without that, code must not
+// refer to it, and a global would hide the error.
 func (m *module) declare(fn uint32) {
 	if fn >= m.funcs {
 		return

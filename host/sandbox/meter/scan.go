@@ -206,7 +206,7 @@ func (m *module) scanSection(id byte, r wasmbin.Reader) error {
 	return nil
 }
 
-// each reads a vector of entries of size bytes at least and then the section's end.
+// each reads a vector of entries of at least size bytes, and the section's end.
 func each(r *wasmbin.Reader, what string, size int, count *uint32, entry func() error) error {
 	n, err := r.Count(what, size)
 	if err != nil {
@@ -256,7 +256,7 @@ func (m *module) scanTable(r *wasmbin.Reader) error {
 	return err
 }
 
-// elements is the most that a table can hold.
+// elements is the largest size of a table.
 func (m *module) elements() uint32 {
 	if m.growsTable || m.sharesTable {
 		return m.maxElems

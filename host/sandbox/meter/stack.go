@@ -12,16 +12,16 @@ import (
 // at the entry of one function, or at the call_indirects of one type, of each cycle of
 // the call graph. The charge is a bound of the stack that the engine uses from
 // there to the next such point. Nothing is added back on return: the host measures
-// the real stack when the counter is below zero, and sets it to the bytes that may be used
-// before the next measurement. So a bound that is too high costs time only, and leaf functions pay
-// nothing.
+// the real stack when the counter is below zero, and sets it to the bytes that may be
+// used before the next measurement. So a bound that is too high costs time only, and
+// leaf functions do not charge.
 
 const (
-	// maxChain is how much stack functions that do not charge may use one below the
-	// other, in bytes; past that one of them charges for all.
+	// maxChain bounds the stack of a chain of calls without a charge, in bytes; beyond
+	// it one of the functions charges for all.
 	maxChain = 16 << 10
-	// maxFrame is the largest bound of one function's frame, in bytes. Nothing that
-	// compilers make comes near it.
+	// maxFrame is the largest bound of one function's frame, in bytes. Compilers stay
+	// far below it.
 	maxFrame = 16 << 20
 
 	// The parts of the engine's frame of a function, in bytes.
@@ -35,8 +35,8 @@ const (
 	valuesComplex = 4  // of a vector instruction, a call, a bulk instruction
 )
 
-// trackedLocals is for how many locals assignments are counted once for each block. Each
-// assignment of a local behind them counts for every block around it.
+// trackedLocals is the number of locals whose assignments are counted once for each
+// block. Each assignment of a later local counts for every block around it.
 const trackedLocals = 1 << 13
 
 // stackUse describes a function's frame while its code is read.
@@ -55,14 +55,14 @@ func (u *stackUse) frameBytes() int64 {
 	return frameFixed + frameSaved*min(u.values, savedRegs) + slot*u.values + u.outputs
 }
 
-// assignments counts the locals that are assigned within blocks: where two ways meet
-// the engine makes a value of each local that was assigned on one of them.
+// assignments counts the locals that are assigned within blocks: where two branches
+// join, the engine makes a value of each local that was assigned on one of them.
 type assignments struct {
 	now  int64
 	last []int64 // when each local was assigned; see trackedLocals
 }
 
-// assigned notes that a local is assigned.
+// assigned records the assignment of a local.
 func (a *analysis) assigned(s *assignments, local uint32) {
 	s.now++
 	top := len(a.frames) - 1
@@ -84,7 +84,7 @@ func (a *analysis) assigned(s *assignments, local uint32) {
 	s.last[local] = s.now
 }
 
-// use adds an instruction to what is known of a function's frame. It sees each
+// use adds an instruction to the stackUse of a function. It is called with each
 // instruction before its frame is opened or closed.
 func (m *module) use(in *wasmbin.Instr, a *analysis) {
 	u := &a.stack
@@ -274,7 +274,7 @@ func (g *callGraph) close(node uint32) {
 	}
 }
 
-// stackSites is how many charges of the stack there are at most.
+// stackSites is an upper bound of the number of charges of the stack.
 func (m *module) stackSites() int {
 	n := m.indirects
 	for _, charge := range m.stackOf {
@@ -301,7 +301,7 @@ func (m *module) bothLeft(out []byte, blockType byte) []byte {
 	return append(out, byte(wasmbin.OpI64Const), 0, opI64GeS, byte(wasmbin.OpIf), blockType)
 }
 
-// lesser leaves a value that is below zero if one of the counters is.
+// lesser pushes a value that is below zero if one of the counters is.
 func (m *module) lesser(out []byte) []byte {
 	out = wasmbin.AppendU32(append(m.globalGet(out), byte(wasmbin.OpGlobalGet)), m.stackGlobal())
 	return append(out, opI64Or)

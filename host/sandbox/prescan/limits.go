@@ -3,8 +3,8 @@ package prescan
 import "strconv"
 
 // Limits are the upper bounds of a module's parts. A zero field means its default,
-// given in parentheses: all bombs tried were over it, and all legitimate modules
-// seen well under.
+// in parentheses: all tested bombs exceed it, and known legitimate modules are far
+// below it.
 type Limits struct {
 	ModuleBytes   int // the whole module (64 MiB)
 	BodyBytes     int // one function's body (256 KiB)
@@ -80,7 +80,7 @@ func (e *Error) Error() string {
 	return s + ", byte " + strconv.Itoa(e.Offset) + ")"
 }
 
-// amount is n for a person: 1.2 MiB, 20,000.
+// amount formats n: 1.2 MiB, 20,000.
 func amount(n uint64, bytes bool) string {
 	if bytes {
 		switch {
@@ -98,8 +98,8 @@ func amount(n uint64, bytes bool) string {
 	return s
 }
 
-// decimal is n in a unit with one digit behind the point if it is not 0, rounded up:
-// a value over a limit must not read as the limit.
+// decimal formats n in a unit with one digit after the point if it is not 0, rounded
+// up: a value over a limit must not read as the limit.
 func decimal(n, unit uint64) string {
 	tenths := n/unit*10 + (n%unit*10+unit-1)/unit
 	s := strconv.FormatUint(tenths/10, 10)

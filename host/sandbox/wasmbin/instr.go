@@ -3,7 +3,7 @@ package wasmbin
 // Op is an opcode: the byte itself, or prefix<<8 | sub-opcode behind 0xFC and 0xFD.
 type Op uint16
 
-// The opcodes that readers of this package ask for by name.
+// The opcodes that other packages refer to.
 const (
 	OpUnreachable  Op = 0x00
 	OpNop          Op = 0x01
@@ -54,7 +54,7 @@ const (
 	OpV128Const Op = 0xfd0c
 )
 
-// BlockVoid is the block type that takes and leaves nothing.
+// BlockVoid is the block type without parameters and results.
 const BlockVoid = 0x40
 
 // Instr is one instruction as decoded by Reader.Instr, with all of its immediates:
@@ -86,7 +86,7 @@ type Instr struct {
 
 // Instr decodes one instruction with its immediates into in. An opcode behind 0xfc
 // or 0xfd must be encoded in as few bytes as it needs: the engine reads only the
-// first byte of some, and would see other instructions in what follows.
+// first byte of some, and would decode the next bytes as other instructions.
 func (r *Reader) Instr(in *Instr) error {
 	at := r.pos
 	if at >= r.end {

@@ -86,7 +86,7 @@ func NewSections(module []byte) (*Sections, error) {
 }
 
 // Next yields the next section's id and its contents; ok is false at the end.
-// Sections in the wrong order, or twice, are refused.
+// Sections that are out of order or repeated are refused.
 func (s *Sections) Next() (id byte, body Reader, ok bool, err error) {
 	if s.r.Left() == 0 {
 		return 0, Reader{}, false, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
-// charged looks for the charges in a listing of the rewriter's output.
+// charged checks the charges in a listing of the rewriter's output.
 func (c *checker) charged(l listing, rep meter.Report) error {
 	fuel, stack := strconv.Itoa(int(rep.GlobalIndex)), strconv.Itoa(int(rep.GlobalIndex)+1)
 	calls := map[int][]int{} // of the functions that do not charge the stack
@@ -33,7 +33,7 @@ func (c *checker) charged(l listing, rep meter.Report) error {
 	return nil
 }
 
-// findCycle is a node of a cycle of a graph, or -1.
+// findCycle returns a node of a cycle of a graph, or -1.
 func findCycle(edges map[int][]int) int {
 	const onTheWay, done = 1, 2
 	state := map[int]int{}

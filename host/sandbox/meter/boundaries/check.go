@@ -117,7 +117,7 @@ func (c *checker) output(ctx context.Context, out []byte, rep meter.Report) erro
 	return c.probe(ctx, out, own)
 }
 
-// names are the instructions whose meaning the charges depend on.
+// names are the instructions that charges consist of.
 var names = map[wasmbin.Op]string{
 	wasmbin.OpUnreachable: "unreachable", wasmbin.OpBlock: "block", wasmbin.OpLoop: "loop", wasmbin.OpIf: "if",
 	wasmbin.OpElse: "else", wasmbin.OpEnd: "end", wasmbin.OpBr: "br", wasmbin.OpBrIf: "br_if",
@@ -152,7 +152,7 @@ func (c *checker) same(own, other listing) error {
 	return nil
 }
 
-// start is where instruction i begins, for a person.
+// start returns the position of instruction i for an error.
 func (f function) start(i int) string {
 	if i >= len(f.instrs) {
 		return "no such instruction"

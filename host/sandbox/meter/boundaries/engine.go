@@ -36,7 +36,7 @@ func (e engine) accepts(ctx context.Context, wasm []byte) (err error) {
 	return err
 }
 
-// unknownOpcodes mean nothing to the engine.
+// unknownOpcodes are undefined for the engine.
 var unknownOpcodes = []byte{0x27, 0x1d, 0x1e, 0xc5, 0xc6, 0xc7, 0xc8, 0xe0, 0xe1, 0xe2, 0xf0, 0xf1, 0xf8}
 
 // begins reports whether the engine sees an instruction begin at an offset of a module that
@@ -49,7 +49,7 @@ func (e engine) begins(ctx context.Context, wasm []byte, at int, probe byte) boo
 	return err != nil && strings.Contains(err.Error(), fmt.Sprintf("invalid instruction %#x", probe))
 }
 
-// probeOf is an unknown opcode that code does not contain.
+// probeOf returns an unknown opcode that code does not contain.
 func probeOf(code []byte) (byte, error) {
 	for _, op := range unknownOpcodes {
 		if bytes.IndexByte(code, op) < 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
 )
 
-// generator makes modules that are valid but for the odd encodings it chooses.
+// generator makes modules that are valid except for the unusual encodings it chooses.
 type generator struct {
 	rand *rand.Rand
 	pad  float64 // how often an integer takes more bytes than it needs
@@ -141,7 +141,7 @@ func (g *generator) body(signature, functions int) []byte {
 	return wasmtest.B(g.u32(len(b)), b)
 }
 
-// statement is code that leaves the stack as it was. Most of it can be reached.
+// statement returns code that does not change the stack's height, reachable for the most part.
 func (g *generator) statement(functions int) []byte {
 	inside := func(parts ...func() []byte) (code []byte) {
 		g.depth++
@@ -192,7 +192,7 @@ func (g *generator) statement(functions int) []byte {
 // sub is the opcode behind a prefix.
 func (g *generator) sub(v int) []byte { return g.longer(wasmtest.U(v), 0, 5, g.long) }
 
-// island is any instructions at all, in code that cannot be reached.
+// island returns arbitrary instructions in unreachable code.
 func (g *generator) island(functions int) []byte {
 	code := wasmtest.B(0x00)
 	for range 1 + g.rand.IntN(8) {
@@ -326,7 +326,7 @@ func (g *generator) any(functions int) []byte {
 	}
 }
 
-// vectorHoles are the opcodes behind 0xfd that mean nothing.
+// vectorHoles are the undefined opcodes behind 0xfd.
 var vectorHoles = []byte{0x9a, 0xa2, 0xa5, 0xa6, 0xaf, 0xb0, 0xb2, 0xb3, 0xb4, 0xbb,
 	0xc2, 0xc5, 0xc6, 0xcf, 0xd0, 0xd2, 0xd3, 0xd4, 0xe2, 0xee}
 
