@@ -73,7 +73,8 @@ type State interface {
 	// epoch is not the present one is returned as fenced, and nothing of its
 	// handler is stored: no delivery, no child and no cursor. A handler without a
 	// fence is not checked. Engines of one host know epoch 0 only.
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+		cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
 	// Deliveries returns the deliveries of one event, by handler.
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	// LoadBacklog returns a handler's progress, as of one moment.

@@ -15,7 +15,8 @@ import (
 
 // SaveDeliveries implements State. A delivery of an event that was trimmed is not
 // stored: nothing could be done with it.
-func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
+func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, "save deliveries"); err != nil {
@@ -209,7 +210,8 @@ func (m *Memory) dead(f event.DeadFilter, after event.DeadPosition) (list []even
 }
 
 // DeadLetters implements State.
-func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
+func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string,
+	limit int) (list []event.DeadLetter, next string, err error) {
 	if limit < 1 || limit > 1000 {
 		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
 	}

@@ -141,7 +141,8 @@ func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject
 // numbers and strings written otherwise. Two events with one idempotency key are
 // duplicates then, and in conflict otherwise.
 func (e *Event) SameContent(other *Event) bool {
-	return e.typ == other.typ && e.meta.Subject == other.meta.Subject && (e.data == other.data || strictjson.Equal([]byte(e.data), []byte(other.data)))
+	return e.typ == other.typ && e.meta.Subject == other.meta.Subject &&
+		(e.data == other.data || strictjson.Equal([]byte(e.data), []byte(other.data)))
 }
 
 // MarshalJSON returns the envelope.

@@ -48,7 +48,8 @@ func ParsePosition(text string) (Position, error) {
 		return Position{Time: t}, nil
 	}
 	return Position{}, fault.New(fault.Invalid,
-		"%s is not a position in the log; use a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q", quoted(text), earliest)
+		"%s is not a position in the log; use a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q",
+		quoted(text), earliest)
 }
 
 // parseAgo parses a duration. A whole number of days comes first.

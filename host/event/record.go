@@ -31,7 +31,8 @@ func Repeated(first Record, ev *Event) Receipt {
 	if first.Event.SameContent(ev) {
 		r.Duplicate = true
 	} else {
-		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or data)", r.IdempotencyKey, r.EventID)
+		r.Err = fault.New(fault.Conflict, "the idempotency key %q was used before, by event %s with other content (type, subject or "+
+			"data)", r.IdempotencyKey, r.EventID)
 	}
 	return r
 }
@@ -54,7 +55,8 @@ type LogStatus struct {
 // fault.Exhausted with a RetryAfter, unlike a full disk, which has no estimate.
 func LogFull(bytes, limit int64) error {
 	return &fault.Error{Code: fault.Exhausted, RetryAfter: time.Second,
-		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have finished older ones, or bus.max_size is raised", bytes, limit)}
+		Reason: fmt.Sprintf("the log is full (%d of %d bytes): it takes events again when handlers have finished older ones, or "+
+			"bus.max_size is raised", bytes, limit)}
 }
 
 // Query selects events of the log, newest first.

@@ -47,12 +47,15 @@ func (e *Event) CheckPublished(known func(plugin string) bool) error {
 	key := e.meta.IdempotencyKey
 	switch {
 	case orderKey.MatchString(key):
-		return fault.Field(field, "%s is reserved: order:ID:vN is the key of an order's change, which only the orders API publishes", quoted(key))
+		return fault.Field(field, "%s is reserved: order:ID:vN is the key of an order's change, which only the orders API publishes",
+			quoted(key))
 	case strings.HasPrefix(key, "schedule:"):
-		return fault.Field(field, "%s is reserved: keys that begin with schedule: are those of what the host publishes by the clock", quoted(key))
+		return fault.Field(field, "%s is reserved: keys that begin with schedule: are those of what the host publishes by the clock",
+			quoted(key))
 	}
 	if name, _, found := strings.Cut(key, "/"); found && abi.ValidName(name) && known(name) {
-		return fault.Field(field, "%s is reserved: keys that begin with %s are those of what the plugin %s emits", quoted(key), quoted(name+"/"), name)
+		return fault.Field(field, "%s is reserved: keys that begin with %s are those of what the plugin %s emits", quoted(key),
+			quoted(name+"/"), name)
 	}
 	return CheckSource(e.typ, e.meta.Source)
 }
@@ -61,7 +64,8 @@ func (e *Event) CheckPublished(known func(plugin string) bool) error {
 // it would look like a change of an order. The error is fault.Invalid.
 func CheckSource(typ Type, source string) error {
 	if typ == OrderStatusChanged && looksLike(source, SourceOrders) {
-		return fault.Field("metadata.source", "%s is reserved for events of the type %s: only the orders API publishes those", quoted(source), typ)
+		return fault.Field("metadata.source", "%s is reserved for events of the type %s: only the orders API publishes those",
+			quoted(source), typ)
 	}
 	return nil
 }

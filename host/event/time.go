@@ -8,7 +8,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
+var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}` +
+	`(\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
 // ParseTime parses an RFC 3339 time (section 5.6) of the years 1970 to 9999. A leap
 // second is the second after it. The result is in UTC and never the zero time. The

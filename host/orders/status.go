@@ -68,5 +68,6 @@ func checkMove(o Order, to string) error {
 	if to == o.Status {
 		return &fault.Error{Code: fault.Conflict, Field: "status", Reason: fmt.Sprintf("order %s is %s already; %s", o.ID, to, allowed)}
 	}
-	return &fault.Error{Code: fault.Conflict, Field: "status", Reason: fmt.Sprintf("order %s cannot move from %s to %s; %s", o.ID, o.Status, to, allowed)}
+	return &fault.Error{Code: fault.Conflict, Field: "status",
+		Reason: fmt.Sprintf("order %s cannot move from %s to %s; %s", o.ID, o.Status, to, allowed)}
 }

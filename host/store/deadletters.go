@@ -45,7 +45,8 @@ const (
 // DeadLetters returns the dead letters that a filter selects, with their events,
 // newest event first: at most limit (1 to 1000), and fewer when the events are large.
 // next is the cursor for more, or "". A malformed cursor is fault.Invalid.
-func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []event.DeadLetter, next string, err error) {
+func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string,
+	limit int) (list []event.DeadLetter, next string, err error) {
 	const doing = "read dead letters"
 	if limit < 1 || limit > 1000 {
 		return nil, "", fault.Field("limit", "is %d, but must be 1 to 1000", limit)
@@ -64,7 +65,8 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	return list, next, nil
 }
 
-func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPosition, limit int) (list []event.DeadLetter, more bool, err error) {
+func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPosition,
+	limit int) (list []event.DeadLetter, more bool, err error) {
 	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(deliveryColumns, ", ", ", d.")+", e.envelope", f, after, limit+1)
 	if err != nil || rows == nil {
 		return nil, false, err
@@ -93,7 +95,8 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 // selectDead queries columns of the dead letters (d) that f selects and their events
 // (e), in the list's order after a position. It returns nil when f names an event that
 // does not exist.
-func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPosition, limit int) (*sql.Rows, error) {
+func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPosition,
+	limit int) (*sql.Rows, error) {
 	index := "deliveries_kept"
 	if f.Handler != "" {
 		index = "deliveries_dead"
@@ -164,7 +167,8 @@ func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
 
 // changeDead finds dead letters with the readers' connections, and lets the writer
 // change them in batches, each once.
-func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter, change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
+func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter,
+	change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
 	var after event.DeadPosition
 	for {
 		batch, err := s.deadPositions(ctx, f, after)

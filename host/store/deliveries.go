@@ -45,7 +45,8 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 //
 // The store belongs to one host: a fence of another epoch than 0 is returned as
 // fenced, and nothing of its handler is stored.
-func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
+func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	o := &op{events: len(deliveries) + len(cursors)}
 	for i := range deliveries {
 		o.bytes += len(deliveries[i].Result) + len(deliveries[i].ErrorMessage)

@@ -24,19 +24,27 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&r.cursor:  `SELECT seq FROM cursors WHERE name = ?`,
 		&r.cursors: `SELECT name, seq FROM cursors ORDER BY name`,
-		&r.status: `SELECT events, bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))),
-			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0), coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`,
-		&r.deliveries:     deliveries + `WHERE seq = ? ORDER BY handler`,
-		&r.openDeliveries: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status IN ('retrying', 'delivering') ORDER BY seq`,
-		&r.redriven:       deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
-		&r.countRedriven:  `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
-		&r.doneSeqs:       `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead') ORDER BY seq`,
+		&r.status: `SELECT events, bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
+			FROM marks))),
+			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0),
+				coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`,
+		&r.deliveries: deliveries + `WHERE seq = ? ORDER BY handler`,
+		&r.openDeliveries: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead')
+			AND status IN ('retrying', 'delivering') ORDER BY seq`,
+		&r.redriven: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead')
+			AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
+		&r.countRedriven: `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ?
+			AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
+		&r.doneSeqs: `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead')
+			ORDER BY seq`,
 		&r.replay:         `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&r.newestDelivery: `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`,
 		&r.newestAt:       `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
-		&r.newestOutcome:  `SELECT coalesce(max(at), 0) FROM deliveries WHERE handler = ? AND seq >= ? AND seq <= ? AND status IN ('ok', 'dead')`,
-		&r.deadCounts:     `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead' AND purged = 0 GROUP BY handler`,
-		&r.kvGet:          `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
+		&r.newestOutcome: `SELECT coalesce(max(at), 0) FROM deliveries WHERE handler = ? AND seq >= ? AND seq <= ?
+			AND status IN ('ok', 'dead')`,
+		&r.deadCounts: `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead'
+			AND purged = 0 GROUP BY handler`,
+		&r.kvGet: `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
 	})
 }
 

@@ -46,7 +46,8 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 			return err
 		}
 		r, back := event.BeginReplay(uint64(cursor), last, from, to, at)
-		if _, err := g.exec(s.dead.setReplay, handler, datafile.Seq(r.From), datafile.Seq(r.To), datafile.Seq(r.Resume), r.StartedAt.UnixNano()); err != nil {
+		if _, err := g.exec(s.dead.setReplay, handler, datafile.Seq(r.From), datafile.Seq(r.To), datafile.Seq(r.Resume),
+			r.StartedAt.UnixNano()); err != nil {
 			return err
 		}
 		_, err = g.exec(s.write.setCursor, handlerCursor(handler), datafile.Seq(back))

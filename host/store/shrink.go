@@ -67,7 +67,8 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 		return nil
 	}
 	if s.compact {
-		s.log.Info("rewriting the data file; this takes a few seconds for each GiB, and as much free disk space as it has data", "path", s.path, "bytes", bytes)
+		s.log.Info("rewriting the data file; this takes a few seconds for each GiB, and as much free disk space as it has data", "path",
+			s.path, "bytes", bytes)
 	}
 	_, err = s.writer.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; VACUUM")
 	if err == nil {

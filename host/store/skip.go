@@ -55,7 +55,8 @@ func (s *Store) Skip(ctx context.Context, from, to uint64) (event.Skipped, error
 	if err := s.submit(ctx, doing, o); err != nil {
 		return event.Skipped{}, err
 	}
-	s.log.Warn("unreadable events skipped by an operator", "from_seq", from, "to_seq", to, "unreadable", len(bad), "handlers", done.Handlers)
+	s.log.Warn("unreadable events skipped by an operator", "from_seq", from, "to_seq", to, "unreadable", len(bad), "handlers",
+		done.Handlers)
 	return done, nil
 }
 

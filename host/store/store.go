@@ -149,7 +149,8 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		kept:     make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
-	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss, Logger: cfg.Logger}, s.prepare)
+	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss,
+		Logger: cfg.Logger}, s.prepare)
 	if err != nil {
 		return nil, s.coded(doing, err)
 	}
@@ -241,7 +242,8 @@ func (s *Store) Health() error {
 		return err
 	}
 	if s.damaged.Load() {
-		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and restore it from a copy")
+		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and "+
+			"restore it from a copy")
 	}
 	return nil
 }

@@ -26,7 +26,8 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 		empty    = ` AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= stretch << 8 AND seq < (stretch + 1) << 8)`
 	)
 	return datafile.Prepare(ctx, db, datafile.Statements{
-		&t.edge:               `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?)`,
+		&t.edge: `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ?
+			ORDER BY seq LIMIT ?)`,
 		&t.events:             `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept,
 		&t.deliveries:         `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned,
 		&t.releasedEdge:       `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`,
@@ -36,8 +37,9 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&t.release:            `INSERT OR IGNORE INTO released VALUES (?)`,
 		&t.blocks:             `DELETE FROM stretches WHERE stretch >= ? >> 8 AND stretch < ? >> 8` + empty,
 		&t.releasedBlocks:     `DELETE FROM stretches WHERE stretch IN (SELECT seq >> 8 FROM released WHERE seq <= ?)` + empty,
-		&t.restamp:            `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ? ORDER BY seq LIMIT ?)`,
-		&t.there:              `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`,
+		&t.restamp: `UPDATE events SET appended_at = ? WHERE seq IN (SELECT seq FROM events WHERE seq >= ?
+			ORDER BY seq LIMIT ?)`,
+		&t.there: `SELECT EXISTS (SELECT 1 FROM events WHERE seq = ?)`,
 	})
 }
 

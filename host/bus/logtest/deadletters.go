@@ -57,14 +57,16 @@ func pending(t testing.TB, s bus.Engine, handler string) (seqs []uint64) {
 func sixEvents(t *testing.T, s bus.Engine) []*event.Event {
 	var events []*event.Event
 	for i := range 6 {
-		events = append(events, Make(t, event.Draft{Type: []string{"x", "y"}[i%2], Subject: []string{"s", "t", "s"}[i%3], IdempotencyKey: fmt.Sprint("key-", i+1)}))
+		events = append(events, Make(t, event.Draft{Type: []string{"x", "y"}[i%2], Subject: []string{"s", "t", "s"}[i%3],
+			IdempotencyKey: fmt.Sprint("key-", i+1)}))
 	}
 	mustAppend(t, s, events...)
 	for i := range events {
 		seq := uint64(i + 1)
 		a := event.Delivery{Handler: "a", Seq: seq, Status: event.StatusOK, Attempts: 1, At: at(10 * int64(seq))}
-		b := event.Delivery{Handler: "b", Seq: seq, Status: event.StatusDead, Attempts: 5, ErrorClass: event.ClassTimeout, ErrorMessage: "late",
-			Duration: time.Second, Fuel: 7, At: at(10 * int64(seq)), FirstAttempt: at(5)}
+		b := event.Delivery{Handler: "b", Seq: seq, Status: event.StatusDead, Attempts: 5, ErrorClass: event.ClassTimeout,
+			ErrorMessage: "late",
+			Duration:     time.Second, Fuel: 7, At: at(10 * int64(seq)), FirstAttempt: at(5)}
 		if seq%2 == 1 {
 			a.Status, a.ErrorClass, a.ErrorMessage = event.StatusDead, event.ClassRejected, "no"
 		}
@@ -172,7 +174,8 @@ func redrive(t *testing.T, s bus.Engine) {
 	if err != nil || len(outcomes) != 2 {
 		t.Fatal(outcomes, err)
 	}
-	if d := outcomes[0]; d.Status != event.StatusPending || d.Attempts != 0 || d.ErrorClass != "" || d.ErrorMessage != "" || d.Duration != 0 ||
+	if d := outcomes[0]; d.Status != event.StatusPending || d.Attempts != 0 || d.ErrorClass != "" || d.ErrorMessage != "" ||
+		d.Duration != 0 ||
 		d.Fuel != 0 || d.At.IsZero() || !d.Due.IsZero() || !d.FirstAttempt.IsZero() {
 		t.Errorf("got %+v", d)
 	}
@@ -218,7 +221,8 @@ func purge(t *testing.T, s bus.Engine) {
 		t.Errorf("left: %s", got)
 	}
 	// It is still dead and final, and cannot be redriven.
-	if outcomes, err := s.Deliveries(ctx, 1); err != nil || len(outcomes) != 2 || outcomes[0].Status != event.StatusDead || outcomes[0].ErrorMessage != "no" {
+	if outcomes, err := s.Deliveries(ctx, 1); err != nil || len(outcomes) != 2 || outcomes[0].Status != event.StatusDead ||
+		outcomes[0].ErrorMessage != "no" {
 		t.Errorf("Deliveries: got %+v, %v", outcomes, err)
 	}
 	if n, err := s.Redrive(ctx, event.DeadFilter{EventID: "key-1"}); n != 0 || err != nil {
@@ -290,8 +294,10 @@ func trimKeeps(t *testing.T, s bus.Engine) {
 	outcome := func(h string, i int, st event.Status) event.Delivery {
 		return event.Delivery{Handler: h, Seq: seq(i), Status: st, At: at(1)}
 	}
-	mustSave(t, s, outcome("a", 5, event.StatusDead), outcome("b", 5, event.StatusOK), outcome("a", 300, event.StatusRetrying), outcome("c", 301, event.StatusPending),
-		outcome("a", 700, event.StatusDead), outcome("b", 700, event.StatusDead), outcome("a", 701, event.StatusDead), outcome("a", 702, event.StatusOK))
+	mustSave(t, s, outcome("a", 5, event.StatusDead), outcome("b", 5, event.StatusOK), outcome("a", 300, event.StatusRetrying),
+		outcome("c", 301, event.StatusPending),
+		outcome("a", 700, event.StatusDead), outcome("b", 700, event.StatusDead), outcome("a", 701, event.StatusDead),
+		outcome("a", 702, event.StatusOK))
 	if n, err := s.Purge(ctx, event.DeadFilter{EventID: "k-701"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
@@ -330,7 +336,8 @@ func trimKeeps(t *testing.T, s bus.Engine) {
 	if r := mustAppend(t, s, events[300])[0]; !r.Duplicate || r.Seq != seq(300) {
 		t.Errorf("the key of a leftover: got %+v", r)
 	}
-	if list, err := s.Events(ctx, event.Query{Type: events[5].Type(), Before: seq(700), Limit: 10}); err != nil || len(list) != 3 || list[2].Seq != seq(5) {
+	if list, err := s.Events(ctx, event.Query{Type: events[5].Type(), Before: seq(700), Limit: 10}); err != nil || len(list) != 3 ||
+		list[2].Seq != seq(5) {
 		t.Errorf("Events: got %+v, %v", list, err)
 	}
 	if got, err := s.SeqAt(ctx, time.Time{}); got != seq(5) || err != nil {

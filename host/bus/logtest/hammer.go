@@ -47,7 +47,8 @@ func hammer(t *testing.T, l bus.Log) {
 				}
 				mu.Lock()
 				for _, r := range receipts {
-					if before, found := acked[r.Seq]; found && (before != r.EventID || !r.Duplicate) && r.IdempotencyKey != fmt.Sprintf("shared-%d", i) {
+					if before, found := acked[r.Seq]; found && (before != r.EventID || !r.Duplicate) &&
+						r.IdempotencyKey != fmt.Sprintf("shared-%d", i) {
 						t.Errorf("Seq %d was given to %s and %s", r.Seq, before, r.EventID)
 					}
 					acked[r.Seq] = r.EventID

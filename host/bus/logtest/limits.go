@@ -35,12 +35,14 @@ func status(t *testing.T, l bus.Log) {
 		if st != want {
 			t.Errorf("Status: got %+v, want %+v", st, want)
 		}
-		if oldest := st.OldestAt; len(events) == 0 != oldest.IsZero() || len(events) > 0 && (oldest.Before(before) || oldest.After(time.Now())) {
+		if oldest := st.OldestAt; len(events) == 0 != oldest.IsZero() ||
+			len(events) > 0 && (oldest.Before(before) || oldest.After(time.Now())) {
 			t.Errorf("Status: the oldest of %d events is of %v", len(events), oldest)
 		}
 	}
 	check(0)
-	events := append(Numbered(t, "k", 40), Make(t, event.Draft{Subject: `"ü"`, Source: "s", Data: []byte(`"` + strings.Repeat("ü", 9000) + `"`)}))
+	events := append(Numbered(t, "k", 40), Make(t, event.Draft{Subject: `"ü"`, Source: "s",
+		Data: []byte(`"` + strings.Repeat("ü", 9000) + `"`)}))
 	receipts := mustAppend(t, l, events...)
 	check(receipts[0].Seq, events...)
 	mustAppend(t, l, events[0], Make(t, event.Draft{IdempotencyKey: "k-1", Data: []byte("1")}), events[2])
@@ -117,7 +119,8 @@ func fullForMany(t *testing.T, l bus.Log) {
 	for range publishers {
 		wg.Go(func() {
 			for range each {
-				if _, err := l.Append(t.Context(), []*event.Event{Make(t, event.Draft{Type: "t"})}); err != nil && !fault.Is(err, fault.Exhausted) {
+				if _, err := l.Append(t.Context(), []*event.Event{Make(t, event.Draft{Type: "t"})}); err != nil &&
+					!fault.Is(err, fault.Exhausted) {
 					t.Error(err)
 				}
 			}
@@ -140,7 +143,8 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	mustAppend(t, s, parent)
 	s.SetMaxBytes(1)
 	child := Make(t, event.Draft{IdempotencyKey: "child"})
-	if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child, child}}},
+	if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK,
+		Children: []*event.Event{child, child}}},
 		[]event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,8 @@ func appendAndRead(t *testing.T, l bus.Log) {
 	}
 	var last uint64
 	for i, r := range mustAppend(t, l, events...) {
-		if r.Seq <= last || r.EventID != events[i].ID() || r.IdempotencyKey != events[i].Metadata().IdempotencyKey || r.Duplicate || r.Err != nil {
+		if r.Seq <= last || r.EventID != events[i].ID() || r.IdempotencyKey != events[i].Metadata().IdempotencyKey || r.Duplicate ||
+			r.Err != nil {
 			t.Errorf("receipt %d: got %+v after Seq %d", i, r, last)
 		}
 		last = r.Seq
@@ -183,7 +184,8 @@ func readsInPages(t *testing.T, l bus.Log) {
 func duplicates(t *testing.T, l bus.Log) {
 	first := Make(t, event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":1}`), Subject: "s"})
 	value := Make(t, event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"c":"é","d":1.50}]}`)})
-	large := Make(t, event.Draft{IdempotencyKey: "large", Data: []byte(`{"a":"` + strings.Repeat("x", 1<<19) + `","b":[` + strings.Repeat("1,", 1<<17) + `1]}`)})
+	large := Make(t, event.Draft{IdempotencyKey: "large",
+		Data: []byte(`{"a":"` + strings.Repeat("x", 1<<19) + `","b":[` + strings.Repeat("1,", 1<<17) + `1]}`)})
 	seq := mustAppend(t, l, first)[0].Seq
 	tests := []struct {
 		name string
@@ -191,7 +193,8 @@ func duplicates(t *testing.T, l bus.Log) {
 		same bool
 	}{
 		{"the same", event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":1}`), Subject: "s"}, true},
-		{"other spacing and metadata", event.Draft{IdempotencyKey: "k", Data: []byte(` {"a": 1}`), Subject: "s", Source: "other", Time: time.Unix(9, 0)}, true},
+		{"other spacing and metadata", event.Draft{IdempotencyKey: "k", Data: []byte(` {"a": 1}`), Subject: "s", Source: "other",
+			Time: time.Unix(9, 0)}, true},
 		{"other data", event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":2}`), Subject: "s"}, false},
 		{"other subject", event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":1}`), Subject: "t"}, false},
 		{"other type", event.Draft{IdempotencyKey: "k", Data: []byte(`{"a":1}`), Subject: "s", Type: "x"}, false},
@@ -218,12 +221,15 @@ func duplicates(t *testing.T, l bus.Log) {
 		same bool
 	}{
 		{"members in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":1.50,"c":"é"}],"a":1}`)}, true},
-		{"numbers and strings in another spelling", event.Draft{IdempotencyKey: "v", Data: []byte(`{"b":[{"d":15e-1,"c":"\u00e9"}],"a":1.0}`)}, true},
+		{"numbers and strings in another spelling", event.Draft{IdempotencyKey: "v",
+			Data: []byte(`{"b":[{"d":15e-1,"c":"\u00e9"}],"a":1.0}`)}, true},
 		{"a list in another order", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"d":1.50},{"c":"é"}]}`)}, false},
 		{"a number as a string", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":"1","b":[{"c":"é","d":1.50}]}`)}, false},
 		{"a member that is null", event.Draft{IdempotencyKey: "v", Data: []byte(`{"a":1,"b":[{"c":"é","d":1.50}],"e":null}`)}, false},
-		{"a large one in another order", event.Draft{IdempotencyKey: "large", Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `1],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, true},
-		{"a large one with another number", event.Draft{IdempotencyKey: "large", Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `2],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, false},
+		{"a large one in another order", event.Draft{IdempotencyKey: "large",
+			Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `1],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, true},
+		{"a large one with another number", event.Draft{IdempotencyKey: "large",
+			Data: []byte(`{"b":[` + strings.Repeat("1,", 1<<17) + `2],"a":"` + strings.Repeat("x", 1<<19) + `"}`)}, false},
 	} {
 		r := mustAppend(t, l, Make(t, tt.d))[0]
 		want := fault.Conflict

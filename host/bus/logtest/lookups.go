@@ -35,7 +35,8 @@ func oneEvent(t *testing.T, l bus.Log) {
 			t.Errorf("Events by the key %q: got %+v, %v, want %s", key, list, err, ev.ID())
 		}
 	}
-	for _, q := range []event.Query{{Key: "ORDER:7:V1"}, {Key: "order:7:v1", Type: "other"}, {Key: "order:7:v1", Subject: "x"}, {Key: "order:7:v1", Before: 1}} {
+	for _, q := range []event.Query{{Key: "ORDER:7:V1"}, {Key: "order:7:v1", Type: "other"}, {Key: "order:7:v1", Subject: "x"},
+		{Key: "order:7:v1", Before: 1}} {
 		q.Limit = 1
 		if list, err := l.Events(ctx, q); err != nil || len(list) != 0 {
 			t.Errorf("Events(%+v): got %+v, %v, want none", q, list, err)
@@ -62,7 +63,8 @@ func listsOfEvents(t *testing.T, l bus.Log) {
 		var want []string
 		for i := len(all) - 1; i >= 0 && len(want) < q.Limit; i-- {
 			ev := all[i].Event
-			if (q.Type == "" || q.Type == ev.Type()) && (q.Subject == "" || q.Subject == ev.Metadata().Subject) && (q.Before == 0 || all[i].Seq < q.Before) {
+			if (q.Type == "" || q.Type == ev.Type()) && (q.Subject == "" || q.Subject == ev.Metadata().Subject) &&
+				(q.Before == 0 || all[i].Seq < q.Before) {
 				want = append(want, ev.ID())
 			}
 		}
@@ -84,10 +86,12 @@ func listsOfEvents(t *testing.T, l bus.Log) {
 		many = append(many, Make(t, event.Draft{Type: "many", Subject: fmt.Sprint(i % 7)}))
 	}
 	mustAppend(t, l, many...)
-	if records, err := l.Events(ctx, event.Query{Type: "b", Subject: "x", Limit: 1}); err != nil || len(records) != 1 || records[0].Seq != all[55].Seq {
+	if records, err := l.Events(ctx, event.Query{Type: "b", Subject: "x", Limit: 1}); err != nil || len(records) != 1 ||
+		records[0].Seq != all[55].Seq {
 		t.Errorf("a rare one: got %+v, %v, want Seq %d", records, err, all[55].Seq)
 	}
-	if records, err := l.Events(ctx, event.Query{Type: "many", Subject: "3", Limit: 400}); err != nil || len(records) != 400 || records[399].Event.ID() != many[2999-7*399].ID() {
+	if records, err := l.Events(ctx, event.Query{Type: "many", Subject: "3", Limit: 400}); err != nil || len(records) != 400 ||
+		records[399].Event.ID() != many[2999-7*399].ID() {
 		t.Errorf("many: got %d, %v", len(records), err)
 	}
 	for _, limit := range []int{-1, 0, 1001} {

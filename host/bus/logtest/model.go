@@ -141,7 +141,8 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 			}
 		}()
 		base := s.Last()
-		m := &model{last: base, cursors: make(map[string]uint64), deliveries: make(map[modelKey]modelDelivery), replays: make(map[string]*event.Replay)}
+		m := &model{last: base, cursors: make(map[string]uint64), deliveries: make(map[modelKey]modelDelivery),
+			replays: make(map[string]*event.Replay)}
 		seqs := rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base })
 		handlers := rapid.SampledFrom([]string{"a", "b"})
 		seconds := int64(1 << 20)
@@ -308,7 +309,8 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 				}
 				found, openSeqs, done, pendingSeqs := m.backlog(h)
 				if b.Found != found || b.Cursor != m.cursors[h] || !slices.Equal(b.Done, done) || len(b.Open) != len(openSeqs) {
-					rt.Fatalf("LoadBacklog(%s): got %+v, want found %v, cursor %d, open %v, done %v", h, b, found, m.cursors[h], openSeqs, done)
+					rt.Fatalf("LoadBacklog(%s): got %+v, want found %v, cursor %d, open %v, done %v", h, b, found, m.cursors[h],
+						openSeqs, done)
 				}
 				if b.Newest != m.newest(h) {
 					rt.Fatalf("LoadBacklog(%s): newest %d, want %d", h, b.Newest, m.newest(h))
@@ -333,7 +335,8 @@ func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bu
 					}
 				}
 				list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1000)
-				if err != nil || !slices.EqualFunc(list, m.dead(""), func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
+				if err != nil || !slices.EqualFunc(list, m.dead(""),
+					func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
 					rt.Fatalf("DeadLetters: got %s, %v, want %v", names(list), err, m.dead(""))
 				}
 				counts, err := s.DeadCounts(ctx)

@@ -92,11 +92,13 @@ func listOfCursors(t *testing.T, s bus.Engine) {
 			t.Fatal(fmt.Errorf("SetCursor(%s): %w", name, err))
 		}
 	}
-	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 2}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
+	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 2}, event.Cursor{Name: "handler/b"},
+		event.Cursor{Name: "subscriber/a", Seq: 1})
 	if err := s.SetCursor(ctx, event.Cursor{Name: "handler/a", Seq: 1}); err != nil {
 		t.Fatal(err)
 	}
-	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 1}, event.Cursor{Name: "handler/b"}, event.Cursor{Name: "subscriber/a", Seq: 1})
+	check(event.Cursor{Name: "handler/B", Seq: 3}, event.Cursor{Name: "handler/a", Seq: 1}, event.Cursor{Name: "handler/b"},
+		event.Cursor{Name: "subscriber/a", Seq: 1})
 }
 
 func endedContextOfCursors(t *testing.T, s bus.Engine) {
@@ -119,10 +121,13 @@ func deliveries(t *testing.T, s bus.Engine) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 123456789, time.UTC)
 	outcomes := []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"ok":true}`, Duration: 1234, Fuel: math.MaxUint64, At: at},
-		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap, ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second), FirstAttempt: at.Add(-time.Hour)},
+		{Handler: "a", Seq: 1, Status: event.StatusRetrying, Attempts: 2, ErrorClass: event.ClassTrap,
+			ErrorMessage: "unreachable\x00\n\"", Duration: time.Hour, Fuel: 1, At: at, Due: at.Add(time.Second),
+			FirstAttempt: at.Add(-time.Hour)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes,
+		[]event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(seq uint64, want ...event.Delivery) {
@@ -199,7 +204,8 @@ func backlog(t *testing.T, s bus.Engine) {
 		for _, d := range want.Open {
 			wantOpen = append(wantOpen, d.Seq)
 		}
-		if got.Found != want.Found || got.Cursor != want.Cursor || !reflect.DeepEqual(open, wantOpen) || fmt.Sprint(got.Done) != fmt.Sprint(want.Done) {
+		if got.Found != want.Found || got.Cursor != want.Cursor || !reflect.DeepEqual(open, wantOpen) ||
+			fmt.Sprint(got.Done) != fmt.Sprint(want.Done) {
 			t.Errorf("LoadBacklog(%s): got %+v, want %+v", handler, got, want)
 		}
 	}
@@ -208,9 +214,11 @@ func backlog(t *testing.T, s bus.Engine) {
 		return event.Delivery{Handler: handler, Seq: seq, Status: st, At: time.Unix(1, 0)}
 	}
 	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{
-		outcome("a", 9, event.StatusOK), outcome("a", 3, event.StatusRetrying), outcome("a", 4, event.StatusOK), outcome("a", 8, event.StatusDead),
+		outcome("a", 9, event.StatusOK), outcome("a", 3, event.StatusRetrying), outcome("a", 4, event.StatusOK),
+		outcome("a", 8, event.StatusDead),
 		outcome("a", 6, event.StatusPending), outcome("a", 7, event.StatusDelivering), outcome("b", 2, event.StatusOK),
-	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}, {Name: "thinned-from/a", Seq: 1}, {Name: "thinned-to/a", Seq: 2}}); err != nil {
+	}, []event.Cursor{{Name: "handler/a", Seq: 5}, {Name: "handler/c", Seq: 0}, {Name: "thinned-from/a", Seq: 1},
+		{Name: "thinned-to/a", Seq: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	open := func(seqs ...uint64) (list []event.Delivery) {

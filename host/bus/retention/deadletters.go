@@ -29,7 +29,8 @@ func (d DeadLetters) Expire(ctx context.Context, now time.Time) {
 	}
 	n, err := d.Purge(ctx, event.DeadFilter{Until: now.Add(-retention)})
 	if n > 0 {
-		d.Logger.Warn("dead letters past their retention purged; their events were never handled", "dead_letters", n, "retention", retention)
+		d.Logger.Warn("dead letters past their retention purged; their events were never handled", "dead_letters", n, "retention",
+			retention)
 	}
 	if err != nil && ctx.Err() == nil {
 		d.Logger.Error("dead letters past their retention not purged", "error", err)

@@ -27,7 +27,8 @@ func (l *fileLock) claim(path string) error {
 	switch {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES):
 		f.Close()
-		return fault.New(fault.Conflict, "%s is in use by another process, whose lock file was deleted; stop that process, or use another data directory", path)
+		return fault.New(fault.Conflict, "%s is in use by another process, whose lock file was deleted; stop that process, or use "+
+			"another data directory", path)
 	case err != nil: // a file system without such locks; the lock file remains
 		return f.Close()
 	}

@@ -104,7 +104,8 @@ func (f *File) open(ctx context.Context, prepare func(ctx context.Context, f *Fi
 		if failed := open(privateIndex); failed != nil {
 			return fmt.Errorf("%w (and with the index in memory: %w)", err, failed)
 		}
-		f.cfg.Logger.Warn("disk full: the event log is open with its index in memory, and no other program can read it until the next start", "path", f.Path)
+		f.cfg.Logger.Warn("disk full: the event log is open with its index in memory, and no other program can read it until the next "+
+			"start", "path", f.Path)
 		return nil
 	}
 	return err
@@ -156,7 +157,8 @@ func (f *File) openDatabase(ctx context.Context, index string, prepare func(ctx 
 	f.Reader.SetMaxOpenConns(Readers())
 	f.Reader.SetMaxIdleConns(Readers())
 	if f.lost > 0 {
-		if _, err := f.Writer.ExecContext(ctx, `INSERT INTO marks VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET seq = max(seq, ?1)`, int64(min(f.lost, math.MaxInt64))); err != nil {
+		if _, err := f.Writer.ExecContext(ctx, `INSERT INTO marks VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET seq = max(seq, ?1)`,
+			int64(min(f.lost, math.MaxInt64))); err != nil {
 			return err
 		}
 	}
@@ -230,7 +232,8 @@ func (f *File) compare(ctx context.Context, past history, index string) error {
 		return f.accept(past.ofEmpty(f.Path))
 	case found.ours():
 		if past.markErr != nil {
-			f.cfg.Logger.Error("watermark not readable and created again: whether the store lacks acknowledged events is unknown", "error", past.markErr, "seq", found.At.Seq)
+			f.cfg.Logger.Error("watermark not readable and created again: whether the store lacks acknowledged events is unknown",
+				"error", past.markErr, "seq", found.At.Seq)
 		}
 		return f.accept(past.of(f.Path, found.At))
 	}
@@ -367,7 +370,8 @@ func (f *File) check(n int) error {
 	switch {
 	case !changed:
 	case lost != nil:
-		f.cfg.Logger.Error("store takes no writes until its file has its name again; copy the open files before the host ends, which loses them",
+		f.cfg.Logger.Error("store takes no writes until its file has its name again; copy the open files before the host ends, which "+
+			"loses them",
 			"error", lost, "path", f.Path, "open_files", strings.Join(f.attached.openFiles(), " "))
 	default:
 		f.cfg.Logger.Info("store takes writes again: its files have their names")

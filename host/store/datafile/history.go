@@ -93,7 +93,8 @@ func (h *history) ofEmpty(path string) *loss {
 		state = "is missing"
 	}
 	l := &loss{what: fmt.Sprintf("%s %s, but a store was in use here", path, state),
-		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and starts with an empty log", filepath.Base(path), acceptHint)}
+		advice: fmt.Sprintf("put it back, together with %s-wal if there was one, or restore a backup; %s and starts with an empty log",
+			filepath.Base(path), acceptHint)}
 	if acknowledged {
 		l.seq = h.mark.Seq
 		l.what += ": " + h.mark.events()
@@ -117,14 +118,19 @@ func (h *history) of(path string, at Position) *loss {
 	l := &loss{seq: m.Seq}
 	switch {
 	case at.Store != "" && at.Store != m.Store:
-		l.what = fmt.Sprintf("%s is another store (id %s, last event %d) than the one that was in use here (id %s): of that one %s", path, at.Store, at.Seq, m.Store, m.events())
+		l.what = fmt.Sprintf("%s is another store (id %s, last event %d) than the one that was in use here (id %s): of that one %s",
+			path, at.Store, at.Seq, m.Store, m.events())
 		l.advice = "put the former file back, or use another data directory; " + acceptHint + " and takes this store"
 	case at.Seq < m.Seq:
-		l.what = fmt.Sprintf("%s ends at event %d, but event %d was acknowledged: the events %d to %d are missing", path, at.Seq, m.Seq, at.Seq+1, m.Seq)
-		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s", filepath.Base(path), acceptHint)
+		l.what = fmt.Sprintf("%s ends at event %d, but event %d was acknowledged: the events %d to %d are missing", path, at.Seq, m.Seq,
+			at.Seq+1, m.Seq)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the "+
+			"newer one back; %s", filepath.Base(path), acceptHint)
 	case at.Store != "" && at.Writes < m.Writes:
-		l.what = fmt.Sprintf("%s has every event, but lacks the last %d of %d acknowledged writes (outcomes, cursors, state of plugins)", path, m.Writes-at.Writes, m.Writes)
-		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the newer one back; %s: events can be delivered again", filepath.Base(path), acceptHint)
+		l.what = fmt.Sprintf("%s has every event, but lacks the last %d of %d acknowledged writes (outcomes, cursors, state of "+
+			"plugins)", path, m.Writes-at.Writes, m.Writes)
+		l.advice = fmt.Sprintf("if %s-wal was moved or deleted, put it back; if an older copy was put in the file's place, put the "+
+			"newer one back; %s: events can be delivered again", filepath.Base(path), acceptHint)
 	default:
 		return nil
 	}
@@ -204,7 +210,8 @@ func examine(ctx context.Context, path, index string) (f head, err error) {
 		return f, err
 	}
 	var seq, writes int64
-	err = db.QueryRowContext(ctx, `SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))`).Scan(&seq)
+	err = db.QueryRowContext(ctx, `SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
+		FROM marks))`).Scan(&seq)
 	if err == nil && f.Schema >= schema.Identity {
 		err = db.QueryRowContext(ctx, `SELECT store, writes FROM identity, log_size`).Scan(&f.At.Store, &writes)
 	}

@@ -64,7 +64,8 @@ func Inspect(ctx context.Context, path string, evidence ...string) (found Inspec
 	case head.Application != schema.ApplicationID:
 		return found, fault.New(fault.Invalid, "%s is not a file of Berth", path)
 	case head.Schema > found.Latest:
-		return found, fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d)", path, found.Schema, found.Latest)
+		return found, fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d)", path, found.Schema,
+			found.Latest)
 	default:
 		lacks = past.of(path, head.At)
 	}

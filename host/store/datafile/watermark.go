@@ -110,7 +110,8 @@ func (w *watermark) write() {
 func (w *watermark) report(err error) {
 	switch {
 	case err != nil && !w.failing:
-		w.log.Warn("watermark not written; a start after a crash may not detect that acknowledged events are missing", "path", w.name, "error", err)
+		w.log.Warn("watermark not written; a start after a crash may not detect that acknowledged events are missing", "path", w.name,
+			"error", err)
 	case err == nil && w.failing:
 		w.log.Info("watermark written again", "path", w.name)
 	}

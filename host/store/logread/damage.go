@@ -51,7 +51,8 @@ func (r *Reader) Read(ctx context.Context, from uint64, limit int) ([]event.Reco
 
 // readNewest returns the newest records below end that query selects, at most limit,
 // newest first. It passes over skipped events.
-func (r *Reader) readNewest(ctx context.Context, end int64, limit int, query func(end int64, limit int) (*sql.Rows, error)) ([]event.Record, error) {
+func (r *Reader) readNewest(ctx context.Context, end int64, limit int,
+	query func(end int64, limit int) (*sql.Rows, error)) ([]event.Record, error) {
 	var list []event.Record
 	for {
 		rows, err := query(end, limit-len(list))

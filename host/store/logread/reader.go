@@ -39,7 +39,8 @@ func New(ctx context.Context, cfg Config) (*Reader, error) {
 		&r.eventOfSeq:   `SELECT seq, envelope FROM events WHERE seq = ?`,
 		&r.skippedAt:    `SELECT until FROM skipped WHERE seq <= ? ORDER BY seq DESC LIMIT 1`,
 		&r.skippedBelow: `SELECT seq FROM skipped WHERE seq < ? ORDER BY seq DESC LIMIT 1`,
-		&r.newest:       `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`, // not < ?, which looks for ? itself: its page may be damaged,
+		// Not < ?, which looks for ? itself: its page may be damaged.
+		&r.newest: `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`,
 		&r.newestOfTopic: `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
 			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`,
 		&r.blocks: `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`,

@@ -181,7 +181,8 @@ func Upgrade(ctx context.Context, db *sql.DB, path string, to int) error {
 	case !fresh && application != ApplicationID:
 		return fault.New(fault.Invalid, "%s is an SQLite file, but not one of Berth's; use another data directory", path)
 	case version > to:
-		return fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d); use that version, or another data directory",
+		return fault.New(fault.Invalid, "%s was written by a newer Berth (schema %d, this one knows %d); use that version, or another "+
+			"data directory",
 			path, version, to)
 	case version == to:
 		return nil
