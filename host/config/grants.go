@@ -36,7 +36,8 @@ func grantsKind() kind[[]spec.Grant] {
 		return jsonText(grants)
 	}
 	return kind[[]spec.Grant]{readGrants, text, func() about {
-		return about{label: "list of capabilities", schema: object{"type": []string{"array", "object"}}, parts: grantTable(new(spec.Grant)).fields}
+		return about{label: "list of capabilities", schema: object{"type": []string{"array", "object"}},
+			parts: grantTable(new(spec.Grant)).fields}
 	}}
 }
 

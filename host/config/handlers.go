@@ -29,7 +29,8 @@ func routesField(c *Config) field {
 			"that subscribes. The most specific key decides. An event that no key matches reaches no handler: the publisher's answer says " +
 			"so, and the host's log at most every 10 minutes.",
 		about: func() about {
-			return about{key: "<type>", schema: object{"propertyNames": object{"pattern": globPattern.String()}}, parts: routeTable(new(spec.Route)).fields}
+			return about{key: "<type>", schema: object{"propertyNames": object{"pattern": globPattern.String()}},
+				parts: routeTable(new(spec.Route)).fields}
 		},
 		read: func(v document.Value) {
 			for _, e := range v.EntriesUpTo(maxNamed, "routes") {
@@ -89,7 +90,8 @@ func handlersField(c *Config) field {
 		doc: "The settings of one handler. Enabling, pausing and approving through the API write `enabled`, `paused` and `grants` here, " +
 			"and leave everything else as it is.",
 		about: func() about {
-			return about{key: "<name>", schema: object{"propertyNames": object{"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}}, parts: handlerTable(newHandler()).fields}
+			return about{key: "<name>", schema: object{"propertyNames": object{"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}},
+				parts: handlerTable(newHandler()).fields}
 		},
 		read: func(v document.Value) {
 			for _, e := range v.EntriesUpTo(maxNamed, "handlers") {

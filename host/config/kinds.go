@@ -45,7 +45,8 @@ func durationKind(low, high time.Duration) kind[time.Duration] {
 
 func sizeKind(low, high int64) kind[int64] {
 	return newKind(func(v document.Value) int64 { return v.Size(low, high) }, document.SizeText,
-		object{"type": []string{"string", "integer"}, "pattern": document.SizePattern.String()}, "size, %s to %s", document.SizeText(low), document.SizeText(high))
+		object{"type": []string{"string", "integer"}, "pattern": document.SizePattern.String()},
+		"size, %s to %s", document.SizeText(low), document.SizeText(high))
 }
 
 // orZero is a kind of values from low on, and of 0, which has a meaning of its own.

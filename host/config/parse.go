@@ -62,5 +62,6 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // Gone returns the error about a file that does not exist any more.
 func Gone(path string) error {
-	return document.NewError(document.Problem{File: path, Line: 1, Reason: "the file is gone; what was read from it stays in force until it is back"})
+	return document.NewError(document.Problem{File: path, Line: 1,
+		Reason: "the file is missing; the configuration read before stays in force until it exists again"})
 }

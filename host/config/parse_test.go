@@ -245,7 +245,7 @@ func TestParseProblems(t *testing.T) {
 		{"unknown grant", "handlers: {x: {grants: [htp]}}\n", `f.yaml:1: handlers.x.grants[0]: unknown capability "htp"; the nearest known one is http`},
 		{"foreign list", "handlers: {x: {grants: {kv: {hosts: [a]}}}}\n", "f.yaml:1: handlers.x.grants.kv: kv does not take hosts"},
 		{"config key", "handlers: {x: {config: {1: a}}}\n", "f.yaml:1: handlers.x.config.1: a key must be text in JSON; put it in quotes"},
-		{"config number", "handlers: {x: {config: {a: .inf}}}\n", `f.yaml:1: handlers.x.config.a: is not a number that JSON can say; put it in quotes`},
+		{"config number", "handlers: {x: {config: {a: .inf}}}\n", `f.yaml:1: handlers.x.config.a: is not a number that JSON can represent; put it in quotes`},
 		{"config tag", "handlers: {x: {config: {a: !!binary aGk=}}}\n", `f.yaml:1: handlers.x.config.a: the tag "!!binary" has no meaning here`},
 		{"config is a list", "handlers: {x: {config: [a]}}\n", "f.yaml:1: handlers.x.config: must be a mapping (key: value), not a list"},
 		{"alias bomb", bomb, "bytes when its aliases are followed"},

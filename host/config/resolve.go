@@ -61,16 +61,18 @@ func (c *Config) Resolve(name string, m abi.Manifest) (s spec.Settings, capped [
 	return s, capped
 }
 
+// applyManifest applies the requests of a manifest within the operator's bounds.
 func applyManifest(s *spec.Settings, m abi.Manifest, operator Overrides) (capped []string) {
-	duration := time.Duration.String
-	request(&capped, "timeout", &s.Limits.Timeout, time.Duration(m.Limits.Timeout), time.Millisecond, or(operator.Timeout, ceilingTimeout), duration)
-	request(&capped, "memory", &s.Limits.Memory, int64(m.Limits.Memory), 1<<16, or(operator.Memory, ceilingMemory), document.SizeText)
-	request(&capped, "stack", &s.Limits.Stack, int64(m.Limits.Stack), minStack, or(operator.Stack, ceilingStack), document.SizeText)
-	request(&capped, "concurrency", &s.Limits.Concurrency, m.Limits.Concurrency, 1, or(operator.Concurrency, ceilingConcurrency), strconv.Itoa)
-	request(&capped, "max_attempts", &s.Retry.MaxAttempts, m.Retry.MaxAttempts, 1, or(operator.MaxAttempts, ceilingAttempts), strconv.Itoa)
+	duration, size := time.Duration.String, document.SizeText
+	l, r, retry := &s.Limits, &s.Retry, m.Retry
+	request(&capped, "timeout", &l.Timeout, time.Duration(m.Limits.Timeout), time.Millisecond, or(operator.Timeout, ceilingTimeout), duration)
+	request(&capped, "memory", &l.Memory, int64(m.Limits.Memory), 1<<16, or(operator.Memory, ceilingMemory), size)
+	request(&capped, "stack", &l.Stack, int64(m.Limits.Stack), minStack, or(operator.Stack, ceilingStack), size)
+	request(&capped, "concurrency", &l.Concurrency, m.Limits.Concurrency, 1, or(operator.Concurrency, ceilingConcurrency), strconv.Itoa)
+	request(&capped, "max_attempts", &r.MaxAttempts, retry.MaxAttempts, 1, or(operator.MaxAttempts, ceilingAttempts), strconv.Itoa)
 	floor := or(operator.Backoff, floorBackoff)
-	request(&capped, "backoff", &s.Retry.Backoff, time.Duration(m.Retry.Backoff), floor, max(floor, ceilingBackoff), duration)
-	request(&capped, "max_backoff", &s.Retry.MaxBackoff, time.Duration(m.Retry.MaxBackoff), floor, max(floor, ceilingBackoff), duration)
+	request(&capped, "backoff", &r.Backoff, time.Duration(retry.Backoff), floor, max(floor, ceilingBackoff), duration)
+	request(&capped, "max_backoff", &r.MaxBackoff, time.Duration(retry.MaxBackoff), floor, max(floor, ceilingBackoff), duration)
 	if m.OrderBy != "" {
 		s.OrderBy = m.OrderBy
 	}

@@ -8,9 +8,9 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// mixedArithmetic lets + - * / take a double and an integer, and calculates with
-// doubles. CEL by itself answers "no such overload", and whether a number of the
-// data is a double or an integer depends on its size (see number).
+// mixedArithmetic makes + - * / accept a double and an integer, and compute with doubles.
+// CEL refuses that with "no such overload", and whether a number of the data is a double
+// or an integer depends on its size (see number).
 func mixedArithmetic(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	call, ok := i.(interpreter.InterpretableCall)
 	if !ok || len(call.Args()) != 2 {
@@ -34,7 +34,7 @@ func mixedArithmetic(i interpreter.InterpretableV2) (interpreter.InterpretableV2
 	}), nil
 }
 
-// by applies an operator that values with the trait T have.
+// by applies an operator of values with the trait T.
 func by[T any](operator func(T, ref.Val) ref.Val) func(a, b ref.Val) ref.Val {
 	return func(a, b ref.Val) ref.Val {
 		if a, ok := a.(T); ok {
@@ -44,7 +44,7 @@ func by[T any](operator func(T, ref.Val) ref.Val) func(a, b ref.Val) ref.Val {
 	}
 }
 
-// sameKind makes two doubles of a double and an integer, and leaves all else.
+// sameKind converts a double and an integer to two doubles, and nothing else.
 func sameKind(a, b ref.Val) (ref.Val, ref.Val) {
 	_, left := a.(types.Double)
 	_, right := b.(types.Double)

@@ -13,8 +13,8 @@ import (
 // maxExpression bounds an expression's source, in characters.
 const maxExpression = 4096
 
-// compiler makes conditions. Its environment is costly, so it is made when the
-// first condition needs it.
+// compiler compiles conditions. It creates its environment, which is costly, for the
+// first one.
 type compiler struct{ env *cel.Env }
 
 // condition is a compiled `when`; nil is always true.
@@ -34,7 +34,7 @@ func (c *compiler) compile(when string) (*condition, error) {
 			cel.Variable("event_type", cel.StringType),
 			cel.Variable("data", cel.DynType),
 			cel.Variable("metadata", cel.MapType(cel.StringType, cel.DynType)),
-			cel.CrossTypeNumericComparisons(true), // most of JSON's numbers are doubles; people compare them with 10000
+			cel.CrossTypeNumericComparisons(true), // numbers of JSON are mostly doubles, and are compared with 10000
 			cel.ParserExpressionSizeLimit(maxExpression),
 			cel.ParserRecursionLimit(64),
 		)
@@ -50,14 +50,15 @@ func (c *compiler) compile(when string) (*condition, error) {
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be true or false, but is of type %s", out)
 	}
-	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(estimator{}), cel.CustomDecoratorV2(mixedArithmetic))
+	program, err := c.env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(estimator{}),
+		cel.CustomDecoratorV2(mixedArithmetic))
 	if err != nil {
 		return nil, err
 	}
 	return &condition{program: program}, nil
 }
 
-// reasons puts a compiler's complaints into one line.
+// reasons joins the errors of the compiler in one line.
 func reasons(issues *cel.Issues) string {
 	var texts []string
 	for _, e := range issues.Errors() {
@@ -71,9 +72,9 @@ func reasons(issues *cel.Issues) string {
 	return strings.Join(texts, "; ")
 }
 
-// holds evaluates the condition, and takes what that costs from left. An error
-// means that it does not hold: the event lacks a field, a value is of another
-// type, or the cost was too high.
+// holds evaluates the condition and subtracts the cost from left. An error means that it
+// does not hold: the event lacks a field, a value has another type, or the cost is too
+// high.
 func (c *condition) holds(known *facts, left *budget) (bool, error) {
 	if c == nil {
 		return true, nil

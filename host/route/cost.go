@@ -13,28 +13,28 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// Conditions are evaluated where all handlers' events pass, and a manifest
-// brings its own: what they cost is bounded by counting, so that the same event
-// gets the same answer on every machine.
+// Conditions, also those of manifests, are evaluated for every event of a handler. Their
+// cost is bounded by counting, so that the decision about an event is the same on every
+// machine.
 const (
-	// maxCost bounds the conditions of one handler, or of one route, for one event,
-	// in CEL's cost units: about one for each step, and for each ten bytes of text
-	// looked at. CEL's own bookkeeping grows with the square of the steps of a
-	// loop; these take some ten milliseconds.
+	// maxCost bounds the conditions of one handler, or of one route, for one event, in
+	// CEL's cost units: about one for each step and for each ten bytes of text that are
+	// read. The time of CEL's cost tracking is quadratic in the steps of a loop; this
+	// bound is about 10 ms.
 	maxCost = 20_000
-	// entryCost is that of a condition before its first step: some microseconds.
+	// entryCost is the fixed cost of a condition, a few microseconds.
 	entryCost = 10
-	// containsBytes is how many bytes strings.Contains looks at for one unit.
+	// containsBytes is the number of bytes that strings.Contains reads for one unit.
 	containsBytes = 100
 )
 
 var errCost = fmt.Errorf("cost limit exceeded: all conditions of a handler, or of a route, may cost %d for one event", maxCost)
 
-// budget is what conditions may still cost.
+// budget is the cost that is left for conditions.
 type budget int64
 
-// spend takes what an evaluation has cost, and returns its error. One that was
-// cancelled has cost all.
+// spend subtracts the cost of an evaluation, and returns its error. A cancelled
+// evaluation uses up the budget.
 func (b *budget) spend(details *cel.EvalDetails, err error) error {
 	*b -= entryCost
 	var cancelled interpreter.EvalCancelledError
@@ -50,11 +50,11 @@ func (b *budget) spend(details *cel.EvalDetails, err error) error {
 	return err
 }
 
-// estimator has the costs of what CEL counts wrongly: it takes the comparison of
-// two values for as cheap as the outermost of them is small.
+// estimator corrects costs that CEL underestimates: CEL counts the comparison of two
+// values by the length of the outermost one only.
 type estimator struct{}
 
-// CallCost implements interpreter.ActualCostEstimator. Nil leaves it to CEL.
+// CallCost implements interpreter.ActualCostEstimator. Nil selects CEL's own estimate.
 func (estimator) CallCost(function, overload string, args []ref.Val, _ ref.Val) *uint64 {
 	switch {
 	case len(args) != 2:
@@ -85,16 +85,15 @@ func composed(v ref.Val) bool {
 	return false
 }
 
-// size is how many values one is made of, up to what is over every limit.
+// size returns the number of values in a value, up to maxCost+1.
 func size(v ref.Val) uint64 {
 	left := maxCost + 1
 	count(v, &left)
 	return uint64(maxCost + 1 - max(left, 0))
 }
 
-// count takes one from left for each value, and for each ten bytes of text,
-// until nothing is left. It looks at what came from JSON as it is, and at what
-// an expression has made through CEL.
+// count subtracts one from left for each value and each ten bytes of text, until left is
+// used up. It reads values of JSON directly, and values of an expression through CEL.
 func count(v any, left *int) {
 	if *left--; *left < 0 {
 		return

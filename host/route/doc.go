@@ -1,21 +1,20 @@
-// Package route decides which handlers an event is for.
+// Package route decides which handlers take an event.
 //
-// A Table holds the operator's routes, a Filter what one plugin subscribes to;
-// a handler takes an event when both agree. Routes are an allow-list: of those
-// whose pattern matches the type only the most specific decides, and a type
-// that none matches reaches nobody. Conditions (`when`) are CEL expressions
-// over event_type, data and metadata. They are compiled once, bounded in cost,
-// and read an event's data only if they have to.
+// A Table holds the operator's routes, and a Filter the subscriptions of one plugin; a
+// handler takes an event when both match. Routes are an allow-list: of the routes whose
+// pattern matches the type the most specific one decides, and no handler takes an event
+// whose type no route matches. Conditions (`when`) are CEL expressions over event_type,
+// data and metadata. They are compiled once, bounded in cost, and decode an event's data
+// only when they use it.
 //
-// Explain says the same as Takes, with the reason, for a person.
+// Explain returns the decision of Takes with a reason for people.
 //
-// Of many routes the deciding one is found by an index: exact types by name,
-// globs by how they begin. An event is decoded, and its route's condition
-// evaluated, once for all handlers that ask about it one after another.
+// An index finds the deciding route: exact types by name, globs by their literal
+// beginning. When several handlers are asked about one event in succession, the event is
+// decoded, and its route's condition evaluated, once.
 //
-// Tables and Filters are immutable and safe for concurrent use; a Table's
-// memory of which route a type belongs to is bounded, and of events it keeps the
-// last one.
+// Tables and Filters are immutable and safe for concurrent use. A Table caches the route
+// of a bounded number of types, and the last event.
 //
 // Read table.go first.
 package route

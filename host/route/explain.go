@@ -8,17 +8,17 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// Explanation says what becomes of an event and why, for a person.
+// Explanation is a decision about an event with its reason, for people.
 type Explanation struct {
 	Takes  bool
 	Route  string // the pattern of the route that decides; "" when none matches
 	Reason string
 }
 
-// maxNamed bounds how many patterns or handlers a reason names.
+// maxNamed bounds the patterns or handlers that a reason names.
 const maxNamed = 20
 
-// Explain is Takes with the reason. A nil filter wants everything.
+// Explain returns the decision of Takes with the reason.
 func (t *Table) Explain(handler string, f *Filter, ev *event.Event) Explanation {
 	general := t.ExplainRoute(ev)
 	r := t.find(ev.Type())
@@ -41,13 +41,13 @@ func (t *Table) Explain(handler string, f *Filter, ev *event.Event) Explanation 
 	return Explanation{Takes: ok, Route: r.Pattern, Reason: why}
 }
 
-// ExplainRoute says which route decides about an event, and whether its
-// condition holds.
+// ExplainRoute returns the route that decides about an event, and whether its condition
+// holds.
 func (t *Table) ExplainRoute(ev *event.Event) Explanation {
 	r := t.find(ev.Type())
 	if r == nil {
 		if len(t.rules) == 0 {
-			return Explanation{Reason: "there are no routes, so no event reaches anybody"}
+			return Explanation{Reason: "there are no routes, so no handler takes an event"}
 		}
 		return Explanation{Reason: fmt.Sprintf("no route is for the type %s; tried: %s", ev.Type(), shorten(t.Patterns()))}
 	}
@@ -58,11 +58,13 @@ func (t *Table) ExplainRoute(ev *event.Event) Explanation {
 	ok, err := r.when.holds(newFacts(ev, r), &left)
 	switch {
 	case err != nil:
-		return Explanation{Route: r.Pattern, Reason: fmt.Sprintf("the condition of the route %s could not be evaluated: %v (%s)", r.Pattern, err, r.When)}
+		return Explanation{Route: r.Pattern,
+			Reason: fmt.Sprintf("the condition of the route %s could not be evaluated: %v (%s)", r.Pattern, err, r.When)}
 	case !ok:
 		return Explanation{Route: r.Pattern, Reason: fmt.Sprintf("the condition of the route %s does not hold: %s", r.Pattern, r.When)}
 	}
-	return Explanation{Takes: true, Route: r.Pattern, Reason: fmt.Sprintf("the route %s is the most specific that matches, and its condition holds", r.Pattern)}
+	return Explanation{Takes: true, Route: r.Pattern,
+		Reason: fmt.Sprintf("the route %s is the most specific that matches, and its condition holds", r.Pattern)}
 }
 
 // Patterns returns the routes' patterns, in the order in which they are tried:
@@ -94,7 +96,8 @@ func (f *Filter) explain(known *facts) (string, bool) {
 			return fmt.Sprintf("it subscribes to %s, and the condition holds: %s", s.EventType, s.When), true
 		case spent: // the first of them is said
 		case err != nil:
-			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s could not be evaluated: %v (%s)", s.EventType, err, s.When))
+			reasons = append(reasons,
+				fmt.Sprintf("the condition of its subscription to %s could not be evaluated: %v (%s)", s.EventType, err, s.When))
 			spent = errors.Is(err, errCost)
 		default:
 			reasons = append(reasons, fmt.Sprintf("the condition of its subscription to %s does not hold: %s", s.EventType, s.When))

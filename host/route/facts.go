@@ -10,9 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// facts are what conditions see of one event, each made when first asked for.
-// It is a cel.Activation, safe for concurrent use: what it answers is never
-// changed.
+// facts are the variables of conditions for one event, computed at first use. It is a
+// cel.Activation, and safe for concurrent use because its values never change.
 type facts struct {
 	event    *event.Event
 	data     func() (any, bool)
@@ -24,7 +23,7 @@ func newFacts(ev *event.Event, r *rule) *facts {
 	known := &facts{event: ev}
 	known.data = sync.OnceValues(func() (data any, ok bool) {
 		data, err := decodeData(ev.Data())
-		return data, err == nil // an Event's data is always JSON
+		return data, err == nil // an event's data is valid JSON
 	})
 	known.metadata = sync.OnceValue(func() map[string]any { return metadata(ev) })
 	known.routed = sync.OnceValues(func() (bool, error) {
@@ -54,7 +53,8 @@ func (f *facts) ResolveName(name string) (any, bool) {
 // Parent implements cel.Activation.
 func (f *facts) Parent() cel.Activation { return nil }
 
-// metadata has the envelope's keys, so that has() answers as the envelope would.
+// metadata returns the metadata with the keys of the envelope, so that has() is false for
+// a key that the envelope lacks.
 func metadata(ev *event.Event) map[string]any {
 	m := ev.Metadata()
 	out := map[string]any{

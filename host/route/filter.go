@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Filter is what a plugin subscribes to. It is immutable.
+// Filter is the subscriptions of a plugin. It is immutable.
 type Filter struct {
 	handler string
 	subs    []subscription // nil for every type
@@ -22,9 +22,9 @@ type subscription struct {
 	when *condition
 }
 
-// NewFilter compiles subscriptions; an event is wanted when one of them wants
-// it. Nil subscribes to every type, an empty list to none. Errors are
-// fault.Invalid and name every subscription that is wrong.
+// NewFilter compiles subscriptions; a filter matches an event when one of them does. Nil
+// subscribes to every type, an empty list to none. Errors are fault.Invalid and name
+// every invalid subscription.
 func NewFilter(handler string, subs []abi.Subscription) (*Filter, error) {
 	f := &Filter{handler: handler}
 	if subs == nil {
@@ -49,8 +49,7 @@ func NewFilter(handler string, subs []abi.Subscription) (*Filter, error) {
 	return f, nil
 }
 
-// Subscribes reports whether any subscription is for events of this type,
-// whatever their conditions.
+// Subscribes reports whether a subscription matches the type, regardless of conditions.
 func (f *Filter) Subscribes(typ event.Type) bool {
 	if f == nil || f.subs == nil {
 		return true
@@ -70,8 +69,8 @@ func (f *Filter) conditional() bool {
 	return slices.ContainsFunc(f.subs, func(s subscription) bool { return s.when != nil })
 }
 
-// wants reports whether one of the subscriptions wants the event. An error
-// counts only if none does.
+// wants reports whether a subscription matches the event. It returns an error only if
+// none does.
 func (f *Filter) wants(known *facts) (bool, error) {
 	if f == nil || f.subs == nil {
 		return true, nil
@@ -86,7 +85,7 @@ func (f *Filter) wants(known *facts) (bool, error) {
 		if ok {
 			return true, nil
 		}
-		// Those behind have no budget, but one without a condition needs none.
+		// No budget is left for further conditions; subscriptions without one need none.
 		if err != nil && (failed == nil || !spent && errors.Is(err, errCost)) {
 			failed = fault.New(fault.Invalid, "%s: subscribes[%d].when: %w", f.handler, i, err)
 			spent = errors.Is(err, errCost)

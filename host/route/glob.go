@@ -8,9 +8,9 @@ import (
 // globPattern is a type's alphabet with *; see event.ParseType.
 var globPattern = regexp.MustCompile(`^[a-z0-9_.*-]{1,128}$`)
 
-// match reports whether the glob matches all of s. Every * stands for any run
-// of bytes, also none. It takes at most len(glob) times len(s) steps: only the
-// last * is ever tried again, because a later one can reach all an earlier one can.
+// match reports whether the glob matches all of s. Every * matches any run of bytes,
+// including none. It takes at most len(glob) times len(s) steps: it only backtracks to
+// the last *, because a later * can match whatever an earlier one can.
 func match(glob, s string) bool {
 	g, i := 0, 0
 	star, from := -1, 0
@@ -32,9 +32,9 @@ func match(glob, s string) bool {
 	return strings.Trim(glob[g:], "*") == ""
 }
 
-// moreSpecific orders globs: the longer literal beginning first, then the more
-// literal characters. A pattern without * is the most specific of those that
-// match a type, because its beginning is all of it. Equal ones stay as declared.
+// moreSpecific orders globs: by the length of the literal beginning, then by the number
+// of literal characters, both descending. A pattern without * is the most specific one
+// that matches a type. Equal ones keep their order.
 func moreSpecific(a, b string) int {
 	if d := prefixLen(b) - prefixLen(a); d != 0 {
 		return d

@@ -5,25 +5,23 @@ import (
 	"strings"
 )
 
-// index finds the most specific of many patterns that matches a type without
-// trying them all: exact patterns by the type itself, globs by the literal
-// characters they begin with, the longest beginning first, which is the order of
-// moreSpecific. It is immutable.
+// index finds the most specific pattern that matches a type without trying all: exact
+// patterns by the type, globs by their literal beginning, the longest first, which is
+// the order of moreSpecific. It is immutable.
 type index struct {
 	exact  map[string]int    // pattern → its position
-	globs  map[string][]glob // literal beginning → the globs that begin so, most specific first
+	globs  map[string][]glob // literal beginning → its globs, most specific first
 	starts []int             // the lengths of these beginnings, longest first
 }
 
 // glob is a pattern with at least one *.
 type glob struct {
 	pattern string
-	suffix  string // its literal end, that a type must have
+	suffix  string // its literal end
 	at      int
 }
 
-// newIndex takes the patterns most specific first; a pattern's place is its
-// position in them.
+// newIndex takes the patterns most specific first; find returns their positions.
 func newIndex(patterns []string) index {
 	x := index{exact: make(map[string]int), globs: make(map[string][]glob)}
 	for at, p := range patterns {
@@ -41,7 +39,7 @@ func newIndex(patterns []string) index {
 	return x
 }
 
-// find returns the place of the most specific pattern that matches, or -1.
+// find returns the position of the most specific matching pattern, or -1.
 func (x *index) find(typ string) int {
 	if at, ok := x.exact[typ]; ok {
 		return at

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// maxCached bounds how many types a Table remembers the route of.
+// maxCached bounds the types whose route a Table caches.
 const maxCached = 1024
 
 // Table is the operator's routes. It is immutable.
@@ -19,15 +19,13 @@ type Table struct {
 	rules []rule // most specific first
 	index index  // of their patterns
 
-	// cached maps types to their index in rules, -1 for none. Readers take no
-	// lock; a writer copies. It stops growing at maxCached.
+	// cached maps types to their index in rules, -1 for none. Readers take no lock;
+	// writers replace the map, up to maxCached types.
 	cached atomic.Pointer[map[event.Type]int]
 	mu     sync.Mutex // serialises writers of cached
 
-	// last is what conditions were told of the event that was asked about last:
-	// handlers ask about the same event one after another, and it is decoded,
-	// and its route's condition evaluated, once for all of them. It keeps that
-	// one event alive.
+	// last has the facts of the last event, for the next handler that is asked about the
+	// same event. It keeps that event in memory.
 	last atomic.Pointer[facts]
 }
 
@@ -38,7 +36,7 @@ type rule struct {
 	when     *condition
 }
 
-// RuleError is what is wrong with one rule.
+// RuleError is one problem of a route.
 type RuleError struct {
 	Index   int    // in the routes
 	Pattern string // the rule's
@@ -55,7 +53,7 @@ func (e RuleError) Error() string {
 	return path + ": " + e.Reason
 }
 
-// Errors is everything that is wrong with the routes.
+// Errors are the problems of the routes.
 type Errors []RuleError
 
 // Error implements error, one problem a line.
@@ -67,8 +65,8 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// New compiles the routes. What is wrong with them comes all at once, as a
-// fault.Invalid that wraps an Errors.
+// New compiles the routes. It returns all problems at once, as a fault.Invalid that
+// wraps an Errors.
 func New(routes []spec.Route) (*Table, error) {
 	t := &Table{rules: make([]rule, 0, len(routes))}
 	t.cached.Store(&map[event.Type]int{})
@@ -80,7 +78,7 @@ func New(routes []spec.Route) (*Table, error) {
 			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is not an event type or a glob"})
 		}
 		if seen[r.Pattern] {
-			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is there twice"})
+			bad = append(bad, RuleError{Index: i, Pattern: r.Pattern, Reason: "is repeated"})
 		}
 		seen[r.Pattern] = true
 		when, err := comp.compile(r.When)
@@ -109,12 +107,11 @@ func set(names []string) map[string]bool {
 	return m
 }
 
-// Routed reports whether any route is for events of this type.
+// Routed reports whether a route matches the type.
 func (t *Table) Routed(typ event.Type) bool { return t.find(typ) != nil }
 
-// TakesEvent reports whether the route of the event's type is for the event: there is
-// one, and its condition holds. Handlers that ask about the same event afterwards
-// need not evaluate it again.
+// TakesEvent reports whether a route matches the event's type and its condition holds.
+// The result of the condition is cached for handlers that are asked about the event next.
 func (t *Table) TakesEvent(ev *event.Event) bool {
 	r := t.find(ev.Type())
 	if r == nil || r.when == nil {
@@ -124,7 +121,7 @@ func (t *Table) TakesEvent(ev *event.Event) bool {
 	return ok && err == nil
 }
 
-// Route returns the rule that decides about events of this type.
+// Route returns the route that decides about events of this type.
 func (t *Table) Route(typ event.Type) (spec.Route, bool) {
 	r := t.find(typ)
 	if r == nil {
@@ -133,7 +130,7 @@ func (t *Table) Route(typ event.Type) (spec.Route, bool) {
 	return r.Route, true
 }
 
-// find returns the most specific rule that matches, or nil.
+// find returns the most specific matching rule, or nil.
 func (t *Table) find(typ event.Type) *rule {
 	cached := *t.cached.Load()
 	i, ok := cached[typ]
@@ -164,14 +161,14 @@ func (t *Table) remember(typ event.Type, i int) {
 	t.cached.Store(&grown)
 }
 
-// Takes reports whether the event is for the handler: the type's route allows
-// it and holds, and the filter wants it. A nil filter wants everything.
+// Takes reports whether the handler takes the event: the route of its type allows the
+// handler, the route's condition holds, and the filter matches. A nil filter matches
+// every event.
 //
-// With an error the answer is false: a condition could not be evaluated, for
-// instance because the event lacks a field it asks for (has() asks first). The
-// error is fault.Invalid and names the condition; it is for the caller's log
-// and counters, the event simply is not for this handler. Without conditions
-// Takes does not allocate.
+// It returns false with an error when a condition cannot be evaluated, for instance
+// because the event lacks a field that the condition uses without has(). The error is
+// fault.Invalid and names the condition; it is for the caller's log and counters.
+// Without conditions Takes does not allocate.
 func (t *Table) Takes(handler string, f *Filter, ev *event.Event) (bool, error) {
 	r := t.find(ev.Type())
 	if r == nil || r.handlers != nil && !r.handlers[handler] || r.exclude[handler] {
@@ -190,7 +187,7 @@ func (t *Table) Takes(handler string, f *Filter, ev *event.Event) (bool, error) 
 	return f.wants(known)
 }
 
-// facts returns what is known of the event, which r decides about.
+// facts returns the facts of an event whose route is r, cached ones for the last event.
 func (t *Table) facts(ev *event.Event, r *rule) *facts {
 	known := t.last.Load()
 	if known == nil || known.event != ev {

@@ -181,7 +181,7 @@ func TestNewNamesEveryProblem(t *testing.T) {
 	want := []string{
 		"routes.Bad: is not an event type or a glob",
 		"routes.a.when: column 9: ",
-		"routes.a: is there twice",
+		"routes.a: is repeated",
 		"routes.b.when: column 1: undeclared reference to 'dta' (in container '')",
 		"routes.c.when: must be true or false, but is of type int",
 		"routes.d.when: column 12: ",

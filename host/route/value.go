@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// decodeData decodes an event's data as conditions see it. Every JSON text has a
-// value: a number never makes the rest of the data unreadable (see number).
+// decodeData decodes an event's data for conditions. Every valid JSON text has a value,
+// whatever its numbers are (see number).
 func decodeData(text string) (any, error) {
-	if !mayHaveLargeNumber(text) { // faster, and the same
+	if !mayHaveLargeNumber(text) { // faster, with the same result
 		var v any
 		err := json.Unmarshal([]byte(text), &v)
 		return v, err
@@ -25,8 +25,8 @@ func decodeData(text string) (any, error) {
 	return withNumbers(v), nil
 }
 
-// mayHaveLargeNumber reports whether a number of the text can be 2^53 or more: it
-// has 16 digits, or an exponent. It looks into strings, too, and may be wrong then.
+// mayHaveLargeNumber reports whether a number of the text can be 2^53 or more: it has 16
+// digits or an exponent. It also returns true for such digits in strings.
 func mayHaveLargeNumber(text string) bool {
 	run := 0
 	for i := range len(text) {
@@ -44,7 +44,7 @@ func mayHaveLargeNumber(text string) bool {
 	return false
 }
 
-// withNumbers replaces each json.Number in v, in place where it can.
+// withNumbers replaces each json.Number in v; it modifies v.
 func withNumbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -61,15 +61,15 @@ func withNumbers(v any) any {
 	return v
 }
 
-// exactDouble is 2^53: every integer below it is a double.
+// exactDouble is 2^53: doubles represent every integer below it.
 const exactDouble = 1 << 53
 
-// number is the value of a JSON number: the nearest double, as in CEL's mapping
-// of JSON; above the largest double that is infinity, which compares as the
-// number does. Integers from 2^53 on, however they are written (1e16), are an
-// int64 or uint64 if they fit, so that they compare exactly.
+// number returns the value of a JSON number: the nearest double, as in CEL's mapping of
+// JSON; above the largest double that is infinity, which compares like the number.
+// Integers from 2^53 on, in any notation (1e16), are an int64 or uint64 if they fit, so
+// that comparisons are exact.
 func number(text string) any {
-	f, _ := strconv.ParseFloat(text, 64) // out of range answers ±Inf
+	f, _ := strconv.ParseFloat(text, 64) // ±Inf when out of range
 	if math.Abs(f) < exactDouble || math.Abs(f) > 1<<64 {
 		return f
 	}
@@ -86,8 +86,8 @@ func number(text string) any {
 	return f
 }
 
-// integer writes a JSON number between 2^53 and 2^64 without point and exponent,
-// and answers false if it has a fraction.
+// integer returns a JSON number between 2^53 and 2^64 without point and exponent, and
+// false if it has a fraction.
 func integer(text string) (string, bool) {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(text), "e")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
@@ -99,7 +99,7 @@ func integer(text string) (string, bool) {
 		}
 	}
 	digits := []byte(strings.TrimPrefix(whole, "-") + fraction)
-	// Where the point is, in digits from the first that counts.
+	// The position of the point, in digits from the first significant one.
 	point := len(digits) - len(fraction) + shift
 	lead := len(digits) - len(bytes.TrimLeft(digits, "0"))
 	digits, point = bytes.TrimRight(digits[lead:], "0"), point-lead

@@ -1,7 +1,7 @@
-// Package lockfile reads and writes YAML that the host keeps and a person only
-// reads, as plugins.lock.yaml. Unlike the configuration it is written as a whole,
-// and whatever is not exactly what was written is refused: unknown keys, keys
-// named twice or in other case, a second document, aliases and merges.
+// Package lockfile encodes values as YAML that the host writes and people only read,
+// such as plugins.lock.yaml. The text is written as a whole, and a text that the package
+// would not write is refused: unknown keys, repeated keys, keys in other case, a second
+// document, aliases and merges.
 package lockfile
 
 import (
@@ -17,15 +17,15 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// MaxSize bounds a file, in bytes.
+// MaxSize bounds a text, in bytes.
 const MaxSize = 8 << 20
 
-// Codec turns values into text and back, as encoding/json would, in YAML. The zero
-// value is ready to use, concurrently too. Header, a comment without the #, is the
-// first line.
+// Codec encodes and decodes values in YAML with the rules and tags of encoding/json. The
+// zero value is ready to use, and safe for concurrent use. Header is a comment, without
+// the #, for the first line.
 type Codec struct{ Header string }
 
-// Marshal writes v.
+// Marshal returns v as YAML.
 func (c Codec) Marshal(v any) ([]byte, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
@@ -46,13 +46,13 @@ func (c Codec) Marshal(v any) ([]byte, error) {
 		return nil, err
 	}
 	if b.Len() > MaxSize {
-		return nil, fmt.Errorf("the text is %d bytes long: the limit is %d", b.Len(), MaxSize)
+		return nil, fmt.Errorf("the text has %d bytes: the limit is %d", b.Len(), MaxSize)
 	}
 	return b.Bytes(), nil
 }
 
-// escape writes what is not ASCII, which JSON has in texts only, as YAML's escapes:
-// YAML does not take every character as it is.
+// escape replaces characters other than ASCII, which JSON has in strings only, by escapes
+// of YAML, which does not allow every character.
 func escape(plain []byte) []byte {
 	var b bytes.Buffer
 	for _, r := range string(plain) {
@@ -65,8 +65,9 @@ func escape(plain []byte) []byte {
 	return b.Bytes()
 }
 
-// restyle makes blocks of JSON. A text of a plain line stands as it is where that
-// can be; any other stays quoted, because as a block not each is read as it was.
+// restyle turns JSON's flow style into blocks. A string of printable ASCII is unquoted
+// where YAML allows it; other strings stay quoted, because a block scalar does not
+// preserve every string.
 func restyle(n *yaml.Node) {
 	special := func(r rune) bool { return r < ' ' || r > '~' }
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" || !strings.ContainsFunc(n.Value, special) {
@@ -77,10 +78,10 @@ func restyle(n *yaml.Node) {
 	}
 }
 
-// Unmarshal reads text into v, a pointer.
+// Unmarshal decodes text into v, a pointer.
 func (Codec) Unmarshal(text []byte, v any) error {
 	if len(text) > MaxSize {
-		return fmt.Errorf("it is %d bytes long: the limit is %d", len(text), MaxSize)
+		return fmt.Errorf("it has %d bytes: the limit is %d", len(text), MaxSize)
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
@@ -94,7 +95,7 @@ func (Codec) Unmarshal(text []byte, v any) error {
 		return errors.New("it holds more than one document")
 	}
 	if line := alias(&doc); line > 0 {
-		return fmt.Errorf("line %d: an alias or a merge (<<) is not written here", line)
+		return fmt.Errorf("line %d: aliases, anchors and merges (<<) are not allowed", line)
 	}
 	var value map[string]any
 	if err := doc.Decode(&value); err != nil {

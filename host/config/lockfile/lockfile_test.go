@@ -20,7 +20,7 @@ type page struct {
 	Lines []string `json:"lines,omitempty"`
 }
 
-// Whatever text is written is read again.
+// TestRoundTrip: every value is equal after Marshal and Unmarshal.
 func TestRoundTrip(t *testing.T) {
 	c := lockfile.Codec{Header: "written by a test"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -41,22 +41,22 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("got %+v, %v, want %+v of\n%s", got, err, want, text)
 		}
 		if !strings.HasPrefix(string(text), "# written by a test\n") {
-			t.Fatalf("it begins %q", text)
+			t.Fatalf("the text begins with %q", text)
 		}
 	})
 }
 
-func TestRefusals(t *testing.T) {
+func TestUnmarshalRefusesForeignText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "empty",
 		"format: 1\nformat: 2":           "already defined",
 		"format: 1\nfromat: 2":           "fromat: unknown key",
 		"format: 1\nFormat: 2":           "Format: unknown key",
-		"format: 1\n<<: {pages: {}}":     "line 2: an alias or a merge",
+		"format: 1\n<<: {pages: {}}":     "line 2: aliases, anchors and merges",
 		"pages: {a: {text: x, TEXT: y}}": "unknown key",
 		"format: 1\n---\nformat: 2":      "more than one document",
 		"format: one":                    "format: must be a whole number",
-		"format: &a 1\npages: {}":        "line 1: an alias or a merge",
+		"format: &a 1\npages: {}":        "line 1: aliases, anchors and merges",
 		"pages: [":                       "did not find",
 		strings.Repeat("#", 8<<20) + "#": "the limit is",
 	} {

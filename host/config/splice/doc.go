@@ -1,14 +1,14 @@
 // Package splice changes one key of a YAML text and no other byte.
 //
-// YAML's tree says where values start but not where they end, and writing a
-// tree out again loses a person's layout. So this package only proposes: Set and
-// Remove return texts, the best first, that should each hold the change, made by
-// inserting or cutting one run of bytes. The caller parses them and takes the first
-// that means exactly what it intended; it must never take one unparsed.
+// A YAML parser reports where values start but not where they end, and encoding the
+// tree again loses the layout. So Set and Remove propose texts, the best first, each
+// with one run of bytes inserted, replaced or cut. The caller parses the proposals and
+// uses the first one that has exactly the intended meaning; it must never use one
+// without parsing it.
 //
-// It knows mappings whose keys are plain words, in block and flow style. Keys
-// that are reached through an anchor, an alias or a tag are refused: an edit
-// there may change more than one place.
+// The package supports mappings whose keys are plain words, in block and flow style.
+// Paths through an anchor, an alias or a tag are refused, because the edit could change
+// several settings.
 //
 // Read splice.go first.
 package splice

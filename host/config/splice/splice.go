@@ -11,10 +11,10 @@ import (
 // maxProposals bounds how many texts Set and Remove propose.
 const maxProposals = 64
 
-// step is one mapping on the way to the key, and where the key is in it.
+// step is one mapping of a path, and the position of the path's next key in it.
 type step struct {
 	mapping *yaml.Node
-	at      int // index of the key in mapping.Content; -1 when it is not there
+	at      int // index of the key in mapping.Content; -1 for a missing key
 }
 
 func (s step) key() *yaml.Node   { return s.mapping.Content[s.at] }
@@ -24,9 +24,9 @@ func flow(n *yaml.Node) bool { return n.Style&yaml.FlowStyle != 0 }
 
 func null(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// Set proposes texts in which the mapping key that path leads to holds value, a
-// scalar or flow collection on one line. Missing keys are added. A value that is
-// there must be a scalar on one line; to replace another one, Remove it first.
+// Set proposes texts in which the key at path has the value, a scalar or flow collection
+// on one line. It adds missing keys. An existing value must be a scalar on one line; to
+// replace another one, Remove it first.
 func Set(src []byte, path []string, value string) ([][]byte, error) {
 	t := newText(src)
 	steps, err := t.walk(path)
@@ -49,8 +49,8 @@ func Set(src []byte, path []string, value string) ([][]byte, error) {
 	return t.replace(last.value(), value)
 }
 
-// Remove proposes texts without the key that path leads to; the text itself
-// when it is not there.
+// Remove proposes texts without the key at path; the text itself when the key is
+// missing.
 func Remove(src []byte, path []string) ([][]byte, error) {
 	t := newText(src)
 	steps, err := t.walk(path)
@@ -75,7 +75,7 @@ func Remove(src []byte, path []string) ([][]byte, error) {
 	return texts, nil
 }
 
-// walk follows the path as far as it goes. No steps means an empty document.
+// walk follows the path as far as it exists. It returns no steps for an empty document.
 func (t *text) walk(path []string) ([]step, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(t.src, &doc); err != nil {
@@ -133,7 +133,7 @@ func where(path []string) string {
 	return strings.Join(path, ".")
 }
 
-// replace puts value in the place of a scalar.
+// replace replaces a scalar by value.
 func (t *text) replace(old *yaml.Node, value string) ([][]byte, error) {
 	from := t.offset(old)
 	if old.Kind != yaml.ScalarNode || !bytes.HasPrefix(t.src[from:], []byte(old.Value)) {
@@ -142,8 +142,8 @@ func (t *text) replace(old *yaml.Node, value string) ([][]byte, error) {
 	return [][]byte{t.put(from, from+len(old.Value), value)}, nil
 }
 
-// fill gives a key without a value one: a block below it when the line ends
-// there, else something on the line.
+// fill sets the value of a key that has none: in a block below it when the line ends
+// after the key, otherwise on the line.
 func (t *text) fill(s step, missing []string, value string) ([][]byte, error) {
 	n := s.value()
 	from := t.offset(n)
@@ -151,8 +151,8 @@ func (t *text) fill(s step, missing []string, value string) ([][]byte, error) {
 	if n.Value != "" { // null or ~
 		return t.replace(n, inline)
 	}
-	// The parser says that nothing stands behind the colon, or before the next
-	// bracket, or (in a flow mapping) behind a key that has no colon.
+	// The null value is after a colon, before the next bracket, or (in a flow mapping)
+	// after a key without a colon.
 	sep := ""
 	if from > 0 && t.src[from-1] == ':' {
 		sep = " "
@@ -172,7 +172,7 @@ func (t *text) fill(s step, missing []string, value string) ([][]byte, error) {
 	return append([][]byte{t.putLines(below, t.block(indent+t.unit, missing, value))}, onLine...), nil
 }
 
-// insert adds keys, the first of which is not in the last step's mapping, to it.
+// insert adds keys to the mapping of the last step, which does not have the first one.
 func (t *text) insert(steps []step, keys []string, value string) ([][]byte, error) {
 	m := steps[len(steps)-1].mapping
 	if flow(m) {
@@ -194,7 +194,7 @@ func (t *text) insert(steps []step, keys []string, value string) ([][]byte, erro
 	block := t.block(indent, keys, value)
 	var texts [][]byte
 	if len(steps) > 1 && len(keys) == 1 {
-		// A setting goes to the top of its mapping, right below the mapping's own key.
+		// A setting is inserted at the top of its mapping, below the mapping's own key.
 		texts = append(texts, t.putLines(t.start(steps[len(steps)-2].key().Line), block))
 	}
 	for _, end := range t.ends(steps, m.Content[0].Column-1, false) {
@@ -204,14 +204,14 @@ func (t *text) insert(steps []step, keys []string, value string) ([][]byte, erro
 	return texts, nil
 }
 
-// appended adds the whole path at the end of a text without a document.
+// appended adds the whole path to a text without a document.
 func (t *text) appended(path []string, value string) [][]byte {
 	return [][]byte{t.putLines(t.start(t.last()), t.block("", path, value))}
 }
 
-// ends proposes offsets at which the last step's mapping (or, with within, its
-// key's value) may end: before the blank lines and the less indented comments
-// that follow it, or right where the next key stands.
+// ends proposes offsets of the end of the last step's mapping (or, with within, of its
+// key's value): before the blank lines and less indented comments that follow it, or at
+// the next key.
 func (t *text) ends(steps []step, column int, within bool) []int {
 	line := t.last()
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -226,7 +226,7 @@ func (t *text) ends(steps []step, column int, within bool) []int {
 	}
 	far := line
 	if within {
-		column++ // comments as deep as the key belong to what follows
+		column++ // comments with the key's indentation belong to the next key
 	}
 	for line > 0 && t.skippable(line-1, column) {
 		line--
@@ -237,8 +237,8 @@ func (t *text) ends(steps []step, column int, within bool) []int {
 	return []int{t.start(line), t.start(far)}
 }
 
-// cutFlow proposes cuts of a key from a flow mapping: up to the comments above the
-// next key, or that key, or from the one before to some closing bracket.
+// cutFlow proposes cuts of a key from a flow mapping: up to the comments above the next
+// key, up to the next key, or from the previous key up to a closing bracket.
 func (t *text) cutFlow(s step, from int) [][]byte {
 	if s.at+2 < len(s.mapping.Content) {
 		next := s.mapping.Content[s.at+2]
@@ -250,7 +250,7 @@ func (t *text) cutFlow(s step, from int) [][]byte {
 		}
 		return append(texts, t.cut(from, t.offset(next)))
 	}
-	commented := false // what is cut may follow a comment, which would take in what is left
+	commented := false // the cut follows a comment, which must not absorb the remainder
 	if s.at > 0 {
 		// Only blanks and comments can stand between the comma and this key.
 		before := bytes.TrimRight(t.src[:from], " \t\r\n")
@@ -271,7 +271,7 @@ func (t *text) cutFlow(s step, from int) [][]byte {
 		if t.src[i] != '}' && t.src[i] != ',' {
 			continue
 		}
-		// The blanks in front of a closing bracket are the bracket's.
+		// Blanks before a closing bracket belong to the bracket.
 		if end := len(bytes.TrimRight(t.src[:i], " \t\r\n")); end > from && end < i {
 			cut(end)
 		}
@@ -280,7 +280,7 @@ func (t *text) cutFlow(s step, from int) [][]byte {
 	return texts
 }
 
-// innermost returns the last node below n to begin: n ends behind it.
+// innermost returns the node below n that begins last: n ends after it.
 func innermost(n *yaml.Node) *yaml.Node {
 	for len(n.Content) > 0 {
 		n = n.Content[len(n.Content)-1]

@@ -15,7 +15,7 @@ type text struct {
 	src   []byte
 	lines []int  // offset of each line's first byte; a byte order mark is not part of its line
 	eol   string // how the text ends its lines
-	unit  string // one level of indentation
+	unit  string // one level of indentation in the text
 }
 
 func newText(src []byte) *text {
@@ -43,7 +43,7 @@ func newText(src []byte) *text {
 		}
 	}
 	if t.lines[len(t.lines)-1] == len(src) && len(t.lines) > 1 {
-		t.lines = t.lines[:len(t.lines)-1] // the last line ends with a break: nothing follows
+		t.lines = t.lines[:len(t.lines)-1] // the last line ends with a break
 	}
 	t.unit = t.findUnit()
 	return t
@@ -68,8 +68,8 @@ func breakLen(b []byte) int {
 	return 0
 }
 
-// findUnit takes the first indented line that is not a list or a comment as
-// the text's habit.
+// findUnit returns the indentation of the first indented line that is neither a list
+// nor a comment.
 func (t *text) findUnit() string {
 	for i := 1; i < len(t.lines); i++ {
 		line := string(t.src[t.lines[i]:t.start(i+1)])
@@ -93,8 +93,8 @@ func (t *text) start(line int) int {
 	return t.lines[line]
 }
 
-// last returns the line (from 0) after the document's last: that of the marker
-// that ends it (YAML 1.1, section 4.3.1), or one past the text's last.
+// last returns the line (from 0) after the last line of the document: that of the end
+// marker (YAML 1.1, section 4.3.1), or one past the last line of the text.
 func (t *text) last() int {
 	for i := range t.lines {
 		after, marks := bytes.CutPrefix(t.src[t.lines[i]:t.start(i+1)], []byte("..."))
@@ -105,7 +105,7 @@ func (t *text) last() int {
 	return len(t.lines)
 }
 
-// offset turns a node's line and column, which counts characters, into bytes.
+// offset returns the byte offset of a node, whose column counts characters.
 func (t *text) offset(n *yaml.Node) int {
 	at := t.start(n.Line - 1)
 	for col := 1; col < n.Column && at < len(t.src); col++ {
@@ -115,7 +115,7 @@ func (t *text) offset(n *yaml.Node) int {
 	return at
 }
 
-// indent returns the blanks in front of a key that begins its line.
+// indent returns the blanks before a key that begins its line.
 func (t *text) indent(key *yaml.Node) (string, error) {
 	blanks := string(t.src[t.start(key.Line-1):t.offset(key)])
 	if strings.Trim(blanks, " ") != "" {
@@ -124,7 +124,7 @@ func (t *text) indent(key *yaml.Node) (string, error) {
 	return blanks, nil
 }
 
-// blank reports whether there is nothing but blanks and a comment.
+// blank reports whether a range has only blanks and a comment.
 func (t *text) blank(from, to int) bool {
 	after := strings.TrimLeft(string(t.src[from:max(from, to)]), " \t")
 	return after == "" || breakLen([]byte(after)) > 0 || after[0] == '#'
@@ -141,7 +141,7 @@ func (t *text) skippable(line, column int) bool {
 	return body[0] == '#' && len(s)-len(body) < column
 }
 
-// block writes keys and a value one below the other.
+// block writes nested keys, one a line, and the value after the last one.
 func (t *text) block(indent string, keys []string, value string) string {
 	var b strings.Builder
 	for i, k := range keys {
@@ -155,7 +155,7 @@ func (t *text) block(indent string, keys []string, value string) string {
 	return b.String()
 }
 
-// putLines inserts whole lines at the start of a line or at the text's end.
+// putLines inserts whole lines at the start of a line or at the end of the text.
 func (t *text) putLines(at int, lines string) []byte {
 	if at > t.lines[0] && !t.atBreak(at) {
 		lines = t.eol + strings.TrimSuffix(lines, t.eol)
