@@ -189,8 +189,8 @@ func drip(content []byte) http.HandlerFunc {
 // wrongContent are modules that differ from the listed digest or size.
 func (x *hostile) wrongContent(*testing.T) []attack {
 	return []attack{
-		{"wrong digest", func() { x.market.answer("/"+x.blob, text(append(bytes.Clone(x.module[:len(x.module)-1]), 'x'))) }, wire.Install{}, 400, "it is another version, or somebody has changed it"},
-		{"wrong digest of a URL", func() { x.market.answer("/file", text(append(bytes.Clone(x.module), 'x'))) }, x.byURL(), 400, "it is another version, or somebody has changed it"},
+		{"wrong digest", func() { x.market.answer("/"+x.blob, text(append(bytes.Clone(x.module[:len(x.module)-1]), 'x'))) }, wire.Install{}, 400, "it is another version, or was changed"},
+		{"wrong digest of a URL", func() { x.market.answer("/file", text(append(bytes.Clone(x.module), 'x'))) }, x.byURL(), 400, "it is another version, or was changed"},
 		{"truncated blob", func() { x.market.answer("/"+x.blob, text(x.module[:len(x.module)/2])) }, wire.Install{}, 502, "ends 487 bytes early"},
 		{"connection cut", func() {
 			x.market.answer("/"+x.blob, func(w http.ResponseWriter, _ *http.Request) {

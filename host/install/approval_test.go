@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// What nobody has granted waits for exactly its plan to be approved.
+// A capability that is not granted needs the approval of exactly its plan.
 func TestApproval(t *testing.T) {
 	w := newWorld(t)
 	one := versioned("x", "1.0.0", asksKV)
@@ -95,7 +95,7 @@ func TestApproval(t *testing.T) {
 	if w.state() != before {
 		t.Errorf("changed: %s", w.state())
 	}
-	// From nobody to somebody who signs is for the operator to see.
+	// A change from unsigned to signed needs approval.
 	w.put(versioned("z", "1.0.0", ""), func(r *install.Release) { r.Publisher, r.SignedBy = "", "" })
 	if err := w.install("z"); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestApproval(t *testing.T) {
 	}
 }
 
-// To mend what is installed grants nothing, so it takes no approval: neither of what
+// A repair grants nothing, so it takes no approval: neither of what
 // the operator has taken back, nor of another plan.
 func TestRepairNeedsNoApproval(t *testing.T) {
 	w := newWorld(t)
@@ -201,7 +201,7 @@ func TestPublishersOtherKey(t *testing.T) {
 		z := versioned("z", "1.0.0", "")
 		w.put(z, func(r *install.Release) { r.SignedBy = "K2" })
 		var a *install.ApprovalError
-		if err := w.install("z"); !errors.As(err, &a) || !strings.Contains(err.Error(), "what is here of the publisher acme is signed by another key, K1") {
+		if err := w.install("z"); !errors.As(err, &a) || !strings.Contains(err.Error(), "another key, K1, has signed the plugins of the publisher acme on this host") {
 			t.Fatalf("got %v", err)
 		}
 		if _, err := w.i.Install(t.Context(), install.Request{Name: "z"}, a.Plan().Digest, nil); err != nil {

@@ -10,24 +10,22 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// change is a version on its way to be a plugin's current one.
+// change makes a version the current one of a plugin.
 type change struct {
 	name    string
 	version Version
 	module  spec.Artifact
-	added   bool             // its module is a finished download, not in the store yet
-	admit   []abi.Capability // what the operator has agreed to just now
-	left    []string         // digests of what a rollback goes back from
-	lock    Lock             // as it is
-	raw     []byte           // likewise; nil when there is no file
+	added   bool             // the module is a finished download, not in the store yet
+	admit   []abi.Capability // approved by the operator in this request
+	left    []string         // digests of the versions that a rollback leaves
+	lock    Lock             // before the change
+	raw     []byte           // its text; nil if there is no file
 }
 
-// apply makes a change: all of it, or nothing.
-//
-// The order: the journal, so that everything after it can be undone; the module;
-// a start on trial, which the events do not see; the settings; the lock, which is
-// the commit; and the version that runs. Until the last step whatever ran goes on
-// undisturbed.
+// apply makes a change completely or not at all, in this order: the journal, so that
+// everything after it can be undone; the module; the candidate, started without events;
+// the settings; the lock, which is the commit; and the promotion of the candidate. The
+// former version runs undisturbed until the last step.
 func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Plugin, error) {
 	next := c.lock.with(c.name, c.version, c.left)
 	after, err := i.cfg.Codec.Marshal(next)
@@ -79,25 +77,21 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 			if s.name == "promote" {
 				i.restore(context.WithoutCancel(ctx), c)
 			}
-			if back := i.undo(r); back != nil {
-				err = fmt.Errorf("%w; and what was begun is not all undone, which is tried again at the next start: %w", err, back)
-			}
-			return wire.Plugin{}, err
+			return wire.Plugin{}, i.undoAfter(err, r)
 		}
 	}
 	i.keepLast(after)
-	// It is done. A journal that stays says nothing else: the lock is what it says.
+	// The change is made. A journal that stays agrees with the lock.
 	if err := i.step("finish", func() error { return i.store.remove(journalFile) }); err != nil {
-		i.cfg.Logger.Warn("the journal of a finished installation stays until the next", "plugin", c.name, "error", err)
+		i.cfg.Logger.Warn("journal of a finished installation not removed", "plugin", c.name, "error", err)
 	}
 	i.sweep()
-	i.cfg.Logger.Info("a plugin was installed", "plugin", c.name, "version", c.version.Version, "sha256", c.version.SHA256, "source", c.version.Source)
+	i.cfg.Logger.Info("plugin installed", "plugin", c.name, "version", c.version.Version, "sha256", c.version.SHA256, "source", c.version.Source)
 	return answer, nil
 }
 
-// rejected says of a module's failure that it is why it is not installed. What a
-// module does wrong is the caller's input; what the host lacks for now is not, and
-// says nothing about the module.
+// rejected wraps the error of vetting or starting a module. An error of the module is
+// fault.Invalid; a temporary one of the host keeps its code and does not reject the module.
 func rejected(name string, err error) error {
 	switch code := fault.CodeOf(err); {
 	case err == nil:
@@ -108,8 +102,7 @@ func rejected(name string, err error) error {
 	return fault.New(fault.Invalid, "install %s: the module is rejected: %w", name, err)
 }
 
-// restore has the former version run again, where the new one took its place
-// although that was said to have failed.
+// restore runs the former version again after a failed promotion.
 func (i *Installer) restore(ctx context.Context, c change) {
 	var err error
 	if was, ok := c.lock.Plugins[c.name]; ok {
@@ -118,11 +111,11 @@ func (i *Installer) restore(ctx context.Context, c change) {
 		err = nil
 	}
 	if err != nil {
-		i.cfg.Logger.Error("the former version is run again only after the next start", "plugin", c.name, "error", err)
+		i.cfg.Logger.Error("former version not restored before the next start", "plugin", c.name, "error", err)
 	}
 }
 
-// Report is told how far an installation is. nil: nobody wants to know.
+// Report gets the progress of an installation. nil: no reports.
 type Report func(wire.Progress)
 
 func (r Report) say(step string, done, total int64) {

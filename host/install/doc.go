@@ -1,28 +1,31 @@
-// Package install puts plugins in and takes them out, as transactions: whatever
-// fails, and whenever the process is killed, a plugin is afterwards wholly
-// installed or not at all, and what ran before runs.
+// Package install installs, upgrades, rolls back and uninstalls plugins as transactions:
+// after any error, and after a crash at any moment, a plugin is either completely
+// installed or not at all, and the former version runs.
 //
-// It promises:
+// Guarantees:
 //
-//   - What is installed has the digest its source gave, passed the vetting, and
-//     has been started once, before anything refers to it.
-//   - A capability that the configuration does not grant, and the former version
-//     did not have, is a plan to approve (ApprovalError) before anything changes.
-//   - Another signer than the former version's is refused.
-//   - The lock file decides what is installed: its rename is the commit. What came
-//     before a crash without it is undone when the host starts again (Recover), what
-//     came with it is finished. Neither needs the network.
-//   - Stored files are immutable, named after their digest, and removed when no
-//     version refers to them.
+//   - A version has the digest that its source gave, is vetted, and its first instance has
+//     started, before anything refers to it.
+//   - A capability that the configuration does not grant and the former version did not
+//     have needs the approval of a plan (ApprovalError) before anything changes.
+//   - A signer other than that of the former version is refused.
+//   - The lock file defines what is installed: its rename is the commit. After a crash,
+//     Recover undoes a transaction without a commit and finishes one with it. Neither
+//     needs the network.
+//   - Stored files are immutable, named after their digest, and removed when no version
+//     refers to them.
 //
-// In the data directory it keeps
+// Files in the data directory:
 //
 //	.store/sha256/<hex>.wasm   the modules
-//	plugins.lock.yaml          which of them are which plugin's, and the three former versions of each
-//	install.journal            what is under way, and how to undo it; usually absent
-//	install.lock               locked while a transaction runs, against other processes
-//	downloads/<hex>.part       downloads, to be resumed; for a day, and four of the largest size at most
+//	plugins.lock.yaml          the installed plugins, each with up to three former versions
+//	install.journal            the transaction under way, and how to undo it; usually absent
+//	install.lock               locked during a transaction, against other processes
+//	downloads/<hex>.part       downloads to be resumed; for a day, and four of the largest size at most
 //
-// One transaction runs at a time; Installer.turn, held by it, is the only lock.
-// Read installer.go first, then change.go.
+// There is one transaction at a time: Installer.transaction excludes those of this
+// process in the order of their arrival, install.lock those of other processes (on network
+// file systems, a file lock may exclude processes only). A spec.Artifact carries the
+// module's bytes, digest and manifest through a transaction, so that they are hashed and
+// parsed once. Read installer.go first, then change.go.
 package install

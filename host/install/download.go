@@ -14,15 +14,14 @@ import (
 )
 
 const (
-	tries      = 3         // to go on with a download, without a byte in between
-	allTries   = 20        // altogether
+	tries      = 3         // to resume a download, in a row without a byte
+	allTries   = 20        // to resume a download, in total
 	reportEach = 256 << 10 // bytes between reports
 )
 
-// download brings a release's module into a file beside the store, going on with
-// one that was broken off, and returns its contents, whose digest is the
-// release's. A file whose contents are wrong is removed; one that is only
-// incomplete stays.
+// download downloads a release's module into a file beside the store, resuming an
+// interrupted download, and returns the module, which has the release's digest. It removes
+// a file with wrong contents; an incomplete one stays.
 func (i *Installer) download(ctx context.Context, rel Release, report Report) (spec.Artifact, error) {
 	if rel.Size > i.cfg.MaxSize {
 		return spec.Artifact{}, &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
@@ -35,7 +34,7 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) (s
 		content, resumed, err := i.fetch(ctx, rel, report)
 		if err != nil {
 			if resumed && !again && wrong(err) {
-				continue // the part, which fetch has removed, may have been what was wrong
+				continue // the former part, which fetch has removed, may have been wrong
 			}
 			return spec.Artifact{}, err
 		}
@@ -47,7 +46,7 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) (s
 			return spec.Artifact{}, coded(err)
 		}
 		if !resumed || again { // likewise
-			return spec.Artifact{}, fault.Field("sha256", "what %s gives has the SHA-256 %s, and %s was promised: it is another version, or somebody has changed it", rel.Source, got, rel.SHA256)
+			return spec.Artifact{}, fault.Field("sha256", "the module from %s has the SHA-256 %s instead of %s: it is another version, or was changed", rel.Source, got, rel.SHA256)
 		}
 	}
 }
@@ -60,7 +59,7 @@ type part struct {
 	shown  int64
 	total  int64
 	report Report
-	err    error // of the disk, or of too much
+	err    error // of the disk, or of the limit
 }
 
 func (p *part) size() int64 { return int64(p.Len()) }
@@ -83,8 +82,8 @@ func (p *part) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// fetch completes the download's file, and removes it when that goes wrong. resumed
-// says that not all of it came in one piece.
+// fetch completes the download's file, and removes it if it cannot become right. resumed
+// means that the bytes are from several responses.
 func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (content *spec.Collector, resumed bool, err error) {
 	f, err := i.openPart(rel.SHA256)
 	if err != nil {
@@ -119,15 +118,15 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (cont
 		err := i.read(ctx, rel, p)
 		switch {
 		case p.err != nil:
-			if fault.Is(p.err, fault.Exhausted) { // nothing that resuming would help
+			if fault.Is(p.err, fault.Exhausted) { // resuming would not help
 				_ = i.store.remove(partPath(rel.SHA256))
 			}
 			return nil, resumed, p.err
 		case err == nil && (rel.Size == 0 || p.size() == rel.Size):
-			return p.Collector, resumed, nil // whole or wrong
+			return p.Collector, resumed, nil // complete, or wrong
 		case err == nil:
 			err = fault.New(fault.Unavailable, "%s ends after %d of %d bytes", rel.Source, p.size(), rel.Size)
-		case !passing(err):
+		case !temporary(err):
 			if wrong(err) { // likewise
 				_ = i.store.remove(partPath(rel.SHA256))
 			}
@@ -150,19 +149,19 @@ func (i *Installer) fetch(ctx context.Context, rel Release, report Report) (cont
 	return p.Collector, resumed, nil
 }
 
-// read takes in what the source gives from where the part ends.
+// read reads from the source, from the end of the part on.
 func (i *Installer) read(ctx context.Context, rel Release, p *part) error {
 	from, err := i.cfg.Source.Open(ctx, rel, p.size())
 	if err != nil {
 		return err
 	}
-	// One byte more than may come shows that there is too much.
+	// One byte above the limit shows that there is more.
 	_, err = io.Copy(struct{ io.Writer }{p}, io.LimitReader(from, p.limit-p.size()+1))
 	return errors.Join(err, from.Close())
 }
 
-// passing reports whether it is worth going on with a download after the error.
-func passing(err error) bool {
+// temporary reports whether a download can be resumed after the error.
+func temporary(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
@@ -170,10 +169,10 @@ func passing(err error) bool {
 	return code == fault.Unavailable || code == fault.Timeout || code == fault.Internal
 }
 
-// wrong reports whether an error says that what there is will not do.
+// wrong reports whether the error says that the bytes are not acceptable.
 func wrong(err error) bool { return fault.Is(err, fault.Denied) || fault.Is(err, fault.Invalid) }
 
-// openPart opens the file of a download, which it may have to make.
+// openPart opens or creates the file of a download.
 func (i *Installer) openPart(digest string) (*os.File, error) {
 	f, err := i.store.open(partPath(digest), os.O_RDWR)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -181,7 +180,7 @@ func (i *Installer) openPart(digest string) (*os.File, error) {
 	}
 	f, err = i.store.root.OpenFile(partPath(digest), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("make the download's file: %w", err)
+		return nil, fmt.Errorf("create the download's file: %w", err)
 	}
 	return f, nil
 }

@@ -217,7 +217,7 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 	}
 }
 
-// What nobody goes on with is removed at a start, and before the next download: after
+// Downloads that are not resumed are removed at a start, and before the next download: after
 // a day, and what is oldest when there is too much of it.
 func TestOldDownloadsGo(t *testing.T) {
 	w := newWorld(t)

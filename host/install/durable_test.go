@@ -95,7 +95,7 @@ func TestUndoThatCannotRemove(t *testing.T) {
 			}
 			return nil
 		})
-		if err := w.install("x"); !errors.Is(err, errStep) || !strings.Contains(err.Error(), "is not all undone, which is tried again at the next start") {
+		if err := w.install("x"); !errors.Is(err, errStep) || !strings.Contains(err.Error(), "undoing it failed too and is retried at the next start") {
 			t.Errorf("%s: got %v", tt.step, err)
 		}
 		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, content, 0o600)); err != nil {
@@ -111,7 +111,7 @@ func TestUndoThatCannotRemove(t *testing.T) {
 	}
 }
 
-// TestSweepUnderAnUnreadableLock removes nothing: nobody knows what is referred to.
+// TestSweepUnderAnUnreadableLock removes nothing: the references are unknown.
 func TestSweepUnderAnUnreadableLock(t *testing.T) {
 	for what, breakIt := range map[string]func(path string) error{
 		"broken":  func(path string) error { return os.WriteFile(path, []byte("plugins: ["), 0o600) },
@@ -189,7 +189,7 @@ type vetter func() error
 func (v vetter) Vet(context.Context, spec.Artifact) error { return v() }
 
 // TestNoVerdictIsNoRejection: the module is not to blame, its download stays, and
-// what is answered does not say that anything goes on by itself.
+// the error does not say that the host retries.
 func TestNoVerdictIsNoRejection(t *testing.T) {
 	for _, code := range []fault.Code{fault.Unavailable, fault.Exhausted, fault.Timeout, fault.Conflict} {
 		w := newWorld(t)

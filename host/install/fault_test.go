@@ -235,7 +235,7 @@ func TestEveryUndoFails(t *testing.T) {
 				}
 				return nil
 			}))
-			if err := tx.run(w); !errors.Is(err, errStep) || !strings.Contains(err.Error(), "tried again at the next start") {
+			if err := tx.run(w); !errors.Is(err, errStep) || !strings.Contains(err.Error(), "is retried at the next start") {
 				t.Errorf("%s: %v", what, err)
 			}
 			w.i.SetFault(func(string, bool) error { return nil })
@@ -262,7 +262,7 @@ func wantsUndone(t *testing.T, what string, w *world, before string, at moment) 
 	}
 }
 
-// A journal that nobody wrote stops every transaction, and no plugin.
+// A foreign journal stops every transaction, and no plugin.
 func TestBrokenJournal(t *testing.T) {
 	for text, want := range map[string]string{"": "EOF", "{": "unexpected EOF", `{"op":"format"}`: "it is of another kind", `{"op":"install","added":"../../x"}`: "it is of another kind",
 		`{"op":"install","more":1}`: `unknown field "more"`} {
@@ -338,7 +338,7 @@ func TestCrashThenEditedLock(t *testing.T) {
 	}
 }
 
-// While nobody can read the lock, nobody knows whether a transaction was committed:
+// While the lock cannot be read, it is unknown whether a transaction was committed:
 // nothing is undone, and nothing lost.
 func TestCrashThenBrokenLock(t *testing.T) {
 	for name, tx := range transactions() {

@@ -10,11 +10,11 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Install makes a plugin of a release, which has come to rest when it returns:
-// active, disabled, held or in need of approval. approve is the digest of the
-// plan that the operator agrees to, if there is one (ApprovalError). What is
-// installed already with the same contents is not installed again, but mended if
-// its stored file is damaged. After an error nothing has changed.
+// Install installs a release, and returns when the plugin is stable: active, disabled,
+// held or in need of approval. approve is the digest of the plan that the operator
+// approves, if there is one (ApprovalError). If the same module is installed already, it
+// repairs a damaged stored file and changes nothing else. After an error nothing has
+// changed.
 func (i *Installer) Install(ctx context.Context, r Request, approve string, report Report) (wire.Plugin, error) {
 	done, err := i.begin(ctx)
 	if err != nil {
@@ -28,9 +28,9 @@ func (i *Installer) Install(ctx context.Context, r Request, approve string, repo
 	return i.installRelease(ctx, r, approve, change{lock: lock, raw: raw}, nil, report)
 }
 
-// Upgrade puts another release in the place of an installed plugin's, which goes
-// on until the new one has started. Another signer and a lower version are
-// refused. r says from where only if that is not the marketplace.
+// Upgrade replaces an installed plugin's version by another release; the former version
+// runs until the new one has started. It refuses another signer and a lower version. r
+// names a source only if that is not the marketplace.
 func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve string, report Report) (wire.Plugin, error) {
 	done, c, e, err := i.beginOn(ctx, name, r.Precondition)
 	if err != nil {
@@ -44,8 +44,8 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 	return i.installRelease(ctx, r, approve, c, &e.Version, report)
 }
 
-// beginOn begins a change of an installed plugin, if that is agreed to of the plugin
-// as it is then. The caller calls done.
+// beginOn begins a change of an installed plugin, if precondition accepts the plugin as it
+// is then. The caller calls done.
 func (i *Installer) beginOn(ctx context.Context, name string, precondition func(wire.Plugin) error) (done func(), c change, e Entry, err error) {
 	if done, err = i.begin(ctx); err != nil {
 		return nil, change{}, Entry{}, err
@@ -64,7 +64,7 @@ func (i *Installer) beginOn(ctx context.Context, name string, precondition func(
 	return done, c, e, nil
 }
 
-// checkPrecondition shows a plugin as it is to who may refuse to change it, if anybody.
+// checkPrecondition returns the error of precondition, unless nil, for a plugin as it is.
 func (i *Installer) checkPrecondition(name string, precondition func(wire.Plugin) error) error {
 	if precondition == nil {
 		return nil
@@ -84,10 +84,11 @@ func (i *Installer) installed(lock Lock, name string) (Entry, error) {
 	if _, err := i.cfg.Plugins.Plugin(name); err != nil {
 		return Entry{}, err
 	}
-	return Entry{}, fault.New(fault.Conflict, "%s was not installed: it is a file of a watched directory, which you replace or remove there", name)
+	return Entry{}, fault.New(fault.Conflict, "%s was not installed: it is a file in a watched directory; replace or remove it there", name)
 }
 
-// bring resolves, fetches, checks and applies; former is nil for an installation.
+// installRelease resolves, downloads, checks and applies a release; former is nil for an
+// installation.
 func (i *Installer) installRelease(ctx context.Context, r Request, approve string, c change, former *Version, report Report) (wire.Plugin, error) {
 	report.say("resolve", 0, 0)
 	rel, err := i.cfg.Source.Resolve(ctx, r)
@@ -104,7 +105,7 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	if rel.Name != "" {
 		want = rel.Name
 	}
-	if want != "" { // before anything is fetched
+	if want != "" { // before the download
 		if p, done, err := i.existing(ctx, want, rel, c.lock, former); done || err != nil {
 			return p, err
 		}
@@ -120,7 +121,7 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	if err != nil {
 		return wire.Plugin{}, i.refuse(rel, err)
 	}
-	if former != nil { // of a URL and a registry only the module says which version it is
+	if former != nil { // for a URL or a registry, only the module names the version
 		if err := checkVersion(r, versionOf(rel, m), rel.SHA256, *former); err != nil {
 			return wire.Plugin{}, err
 		}
@@ -138,7 +139,7 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	}
 	rel.Size = int64(content.Size())
 	if c.admit, err = i.approve(rel, m, former, c.lock, approve); err != nil {
-		return wire.Plugin{}, err // the download stays: the approval follows, or a day later it goes
+		return wire.Plugin{}, err // the download stays, for the approval; after a day it is removed
 	}
 	c.module, c.added = m.Artifact, added
 	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,
@@ -147,19 +148,20 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 	return p, i.refuse(rel, err)
 }
 
-// refuse removes the download of a module that is no good, and returns the
-// error. One that was broken off for another reason stays, to be gone on with.
+// refuse removes the download of a rejected module, and returns the error. After another
+// error the download stays, to be resumed.
 func (i *Installer) refuse(rel Release, err error) error {
 	switch fault.CodeOf(err) {
 	case fault.Invalid, fault.Trap:
 		if tidy := i.store.remove(partPath(rel.SHA256)); tidy != nil {
-			i.cfg.Logger.Warn("remove a refused download", "error", tidy)
+			i.cfg.Logger.Warn("rejected download not removed", "error", tidy)
 		}
 	}
 	return err
 }
 
-// settled answers for a name that needs nothing more, or cannot be had.
+// existing handles a name that is installed already: done if it is the same module, an
+// error if the name cannot be used.
 func (i *Installer) existing(ctx context.Context, name string, rel Release, lock Lock, former *Version) (p wire.Plugin, done bool, err error) {
 	e, known := lock.Plugins[name]
 	switch {
@@ -173,12 +175,12 @@ func (i *Installer) existing(ctx context.Context, name string, rel Release, lock
 		return p, false, fmt.Errorf("install %s: %w", name, err)
 	}
 	if owner, kept := lock.Kept[name]; kept && !known && owner != (Owner{rel.Publisher, rel.SignedBy}) {
-		return p, false, fault.New(fault.Conflict, "install %s: what the former plugin of that name has stored is still kept, and that one was from %s: purge it first (berth plugin uninstall %s --purge)", name, owner, name)
+		return p, false, fault.New(fault.Conflict, "install %s: the stored data of the former plugin of that name, from %s, is still kept: purge it first (berth plugin uninstall %s --purge)", name, owner, name)
 	}
 	return p, false, nil
 }
 
-// obtain returns the release's module: out of the store, or fetched (added).
+// obtain returns the release's module from the store, or downloads it (added).
 func (i *Installer) obtain(ctx context.Context, rel Release, report Report) (module spec.Artifact, added bool, err error) {
 	if module, err = i.store.load(rel.SHA256, i.cfg.MaxSize); err == nil {
 		return module, false, nil
@@ -187,11 +189,11 @@ func (i *Installer) obtain(ctx context.Context, rel Release, report Report) (mod
 	return module, true, err
 }
 
-// mend puts a module again into the store that is installed, but was damaged there.
+// repair replaces the damaged stored file of an installed module.
 func (i *Installer) repair(ctx context.Context, name, digest string, added bool, report Report) (wire.Plugin, error) {
 	if added {
 		report.say("store", 0, 0)
-		if err := i.step("mend", func() error { return i.store.adopt(digest) }); err != nil {
+		if err := i.step("repair", func() error { return i.store.adopt(digest) }); err != nil {
 			return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
 		}
 	}
@@ -199,12 +201,10 @@ func (i *Installer) repair(ctx context.Context, name, digest string, added bool,
 	return i.cfg.Plugins.Pin(ctx, i.pinOf(name, digest))
 }
 
-// Rollback puts one of the last three former versions in the place of the one
-// that runs: the one with this version or digest, "" for the one before it that no
-// rollback has left. It needs
-// no network, and no approval: what the former version may do was agreed to when
-// it was installed, and what has been taken back since stays so. agreed is as
-// Request.Agreed.
+// Rollback makes one of the last three former versions the current one: the one with this
+// version or digest, or for "" the latest that no rollback has left. It needs no network
+// and no approval: its capabilities were approved when it was installed, and grants
+// removed since stay removed. precondition is as Request.Precondition.
 func (i *Installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report Report) (wire.Plugin, error) {
 	done, c, e, err := i.beginOn(ctx, name, precondition)
 	if err != nil {
@@ -239,7 +239,7 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, precondi
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %s", name, to.label(), why)
 	}
 	c.version = *to
-	if !to.RolledBack { // who returns to one that was left gives up nothing
+	if !to.RolledBack { // a return to a version that was left leaves none
 		c.left = left
 	}
 	c.version.InstalledAt = i.cfg.Now().UTC()

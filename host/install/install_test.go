@@ -124,7 +124,7 @@ func TestRollbackDoesNotReturnToTheBadVersion(t *testing.T) {
 	step("back from that", w.rollback(""), "1.0.0")
 	step("by its name again", w.rollback("2.0.0"), "2.0.0")
 	put("4.0.0")
-	step("the mended version", w.upgrade("x"), "4.0.0")
+	step("the repaired version", w.upgrade("x"), "4.0.0")
 	step("back from that", w.rollback(""), "2.0.0")
 	step("forward again", w.upgrade("x"), "4.0.0") // what is installed anew is no longer given up
 	again := openWorld(t, w.cfg.Dir, w.shop)
@@ -160,8 +160,8 @@ func TestRefusals(t *testing.T) {
 			r := w.releases["x@"]
 			r.Size = 10
 			w.releases["x@"] = r
-		}, fault.Invalid, "sha256: what marketplace https://plugins.example gives has the SHA-256"},
-		{"no digest", newer(""), func(r *install.Release) { r.SHA256 = "../../x" }, nil, fault.Internal, "for a SHA-256"},
+		}, fault.Invalid, "sha256: the module from marketplace https://plugins.example has the SHA-256"},
+		{"no digest", newer(""), func(r *install.Release) { r.SHA256 = "../../x" }, nil, fault.Internal, "is not one"},
 		{"truncated", newer(""), nil, func(w *world) {
 			r := w.releases["x@"]
 			w.blobs[r.SHA256] = w.blobs[r.SHA256][:r.Size-1]
@@ -209,7 +209,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("it was\n%sand is\n%s", before, after)
 			}
 			if parts, _ := filepath.Glob(filepath.Join(w.cfg.Dir, "downloads", "*")); tt.code == fault.Invalid && len(parts) != 0 {
-				t.Errorf("what is no good is kept: %q", parts)
+				t.Errorf("the rejected download is kept: %q", parts)
 			}
 		})
 	}
@@ -221,7 +221,7 @@ func TestRefusedBeforeAnythingIsFetched(t *testing.T) {
 	w.put(versioned("file", "1.0.0", ""), nil)
 	w.dropped["file"] = true
 	wants(t, w.install("file"), fault.Conflict, "the name belongs to a file")
-	wants(t, w.upgrade("file"), fault.Conflict, "it is a file of a watched directory")
+	wants(t, w.upgrade("file"), fault.Conflict, "it is a file in a watched directory")
 	wants(t, w.upgrade("nobody"), fault.NotFound, "nobody")
 	wants(t, w.install("nobody"), fault.NotFound, "nobody")
 	w.put(versioned("x", "1.0.0", ""), func(r *install.Release) { r.Name = "../x" })
@@ -271,7 +271,7 @@ func TestUninstall(t *testing.T) {
 	if err := w.i.Uninstall(t.Context(), "x", install.UninstallOptions{Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	// What it has stored is kept, and is for nobody else.
+	// Its stored data is kept, for its publisher only.
 	if !w.stored["x"] {
 		t.Error("what it has stored is gone")
 	}
@@ -351,7 +351,7 @@ func TestLostLockListsWhatWasInstalled(t *testing.T) {
 		return refused
 	}
 	if err := again.i.Repaired(t.Context(), use); !errors.Is(err, refused) || names != "given x " {
-		t.Errorf("mended: %q, %v", names, err)
+		t.Errorf("repaired: %q, %v", names, err)
 	}
 	if last, err := os.ReadFile(lock + ".last"); err != nil || string(last) != string(good) {
 		t.Errorf("the copy is %q, %v", last, err)
@@ -407,7 +407,7 @@ func TestBrokenLock(t *testing.T) {
 	}
 }
 
-// A stored module that is damaged is found, refused, and mended by installing again.
+// A stored module that is damaged is found, refused, and repaired by installing again.
 func TestDamagedStore(t *testing.T) {
 	for what, damage := range map[string]func(path string) error{
 		"missing": os.Remove,
@@ -430,7 +430,7 @@ func TestDamagedStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if list, err = w.i.Verify(t.Context()); err != nil || !list[0].OK {
-			t.Errorf("%s: mended: %+v, %v", what, list, err)
+			t.Errorf("%s: repaired: %+v, %v", what, list, err)
 		}
 		w.put(two, nil)
 		if err := w.upgrade("x"); err != nil {
@@ -473,7 +473,7 @@ func TestConcurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.runs("x", "1.0.0", versioned("x", "1.0.0", ""))
-	// Whoever cannot wait gives up.
+	// A caller whose context ends does not wait.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := w.i.Install(ctx, install.Request{Name: "x"}, "", nil)

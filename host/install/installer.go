@@ -26,18 +26,17 @@ import (
 const (
 	LockFile    = "plugins.lock.yaml"
 	LockHeader  = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration." // the first line of LockFile
-	lastFile    = "plugins.lock.yaml.last"                                                                            // a copy of the lock, for when it is lost
+	lastFile    = "plugins.lock.yaml.last"                                                                            // a copy, in case the lock is lost
 	journalFile = "install.journal"
 	flockFile   = "install.lock"
 )
 
 const (
 	maxLock   = 8 << 20               // bytes
-	flockPoll = 50 * time.Millisecond // between looks at another process's lock
+	flockPoll = 50 * time.Millisecond // between attempts to lock flockFile
 )
 
-// Config says what an Installer works with. All parts are required but those
-// that name a default.
+// Config configures an Installer. Fields without a default are required.
 type Config struct {
 	Dir      string // the data directory; must exist
 	Source   Source
@@ -47,10 +46,10 @@ type Config struct {
 	State    State
 	Codec    Codec
 
-	// MinimumAge is how long a release of a marketplace must have been out. nil: no time.
+	// MinimumAge is the minimum age of a marketplace's release. nil: 0.
 	MinimumAge func() time.Duration
-	// Revoked says why the module with a digest must not be put in, whatever its
-	// source, nor be rolled back to; "" when it may. nil: none is revoked.
+	// Revoked says why the module with a digest must not be installed, from any source, or
+	// rolled back to; "" if it may. nil: none is revoked.
 	Revoked func(sha256 string) string
 	Now     func() time.Time // nil: time.Now
 	MaxSize int64            // of a module, in bytes. 0: 64 MiB
@@ -63,10 +62,10 @@ type Config struct {
 type Installer struct {
 	cfg         Config
 	store       store
-	transaction chan struct{} // held by a transaction
+	transaction chan struct{} // contains a token during a transaction
 
-	// fault, in tests, is called before (done false) and after each step; its
-	// error is the step's.
+	// fault, in tests, is called before (done false) and after each step; its error becomes
+	// the step's.
 	fault func(step string, done bool) error
 }
 
@@ -105,11 +104,11 @@ func New(cfg Config) (*Installer, error) {
 		fault: func(string, bool) error { return nil }}, nil
 }
 
-// Close gives the data directory back. No method may be called after it.
+// Close closes the data directory. No method may be called after it.
 func (i *Installer) Close() error { return i.store.root.Close() }
 
-// Recover finishes or undoes what a crash left half done. After an error nothing
-// of that is lost: it is tried again before the next transaction.
+// Recover finishes or undoes a transaction that a crash has interrupted. After an error it
+// is retried before the next transaction.
 func (i *Installer) Recover(ctx context.Context) error {
 	done, err := i.begin(ctx)
 	if err != nil {
@@ -118,26 +117,26 @@ func (i *Installer) Recover(ctx context.Context) error {
 	defer done()
 	i.dropOldParts("")
 	if err := i.store.dropTemps(LockFile, journalFile); err != nil {
-		i.cfg.Logger.Warn("remove what a crash has left", "error", err)
+		i.cfg.Logger.Warn("temporary files of a crash not removed", "error", err)
 	}
 	return nil
 }
 
-// begin waits for the turn, and recovers.
+// begin begins a transaction, after it has recovered an interrupted one.
 func (i *Installer) begin(ctx context.Context) (done func(), err error) {
-	done, err = i.take(ctx)
+	done, err = i.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
 		done()
-		return nil, fault.New(fault.CodeOf(err), "an installation that was broken off cannot be cleared away (%s): %w", filepath.Join(i.store.dir, journalFile), err)
+		return nil, fault.New(fault.CodeOf(err), "recover an interrupted installation (%s): %w", filepath.Join(i.store.dir, journalFile), err)
 	}
 	return done, nil
 }
 
-// take waits for the turn, here and among processes.
-func (i *Installer) take(ctx context.Context) (done func(), err error) {
+// lock excludes other transactions, in this process and in others.
+func (i *Installer) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case i.transaction <- struct{}{}:
 	case <-ctx.Done():
@@ -157,15 +156,14 @@ func (i *Installer) take(ctx context.Context) (done func(), err error) {
 	}
 	return func() {
 		if err := lock.Close(); err != nil {
-			i.cfg.Logger.Warn("unlock the installations", "error", err)
+			i.cfg.Logger.Warn("installation lock not released", "error", err)
 		}
 		<-i.transaction
 	}, nil
 }
 
-// Pins are the installed plugins as the lock has them. When it cannot be read
-// they are those of its last copy, or without one those whose stored module has a
-// name, refused with the reason.
+// Pins returns the installed plugins of the lock. If the lock cannot be read, it returns
+// those of its last copy, or else of the stored modules with a name, with a Refusal.
 func (i *Installer) Pins() []spec.Pin {
 	var pins []spec.Pin
 	lock, raw, err := i.readLock()
@@ -179,14 +177,14 @@ func (i *Installer) Pins() []spec.Pin {
 	refusal := err.Error()
 	installed := map[string]string{} // digests, by name
 	if last, err := i.readLast(); err == nil {
-		refusal += fmt.Sprintf(" (%s is how it was last)", filepath.Join(i.store.dir, lastFile))
+		refusal += fmt.Sprintf(" (its last copy is %s)", filepath.Join(i.store.dir, lastFile))
 		for name, e := range last.Plugins {
 			installed[name] = e.SHA256
 		}
 	} else {
 		installed = i.named()
 	}
-	i.cfg.Logger.Error("installed plugins are not run", "error", refusal, "plugins", len(installed))
+	i.cfg.Logger.Error("installed plugins not run", "error", refusal, "plugins", len(installed))
 	for _, name := range slices.Sorted(maps.Keys(installed)) {
 		p := i.pinOf(name, installed[name])
 		p.Refusal = refusal
@@ -195,7 +193,7 @@ func (i *Installer) Pins() []spec.Pin {
 	return pins
 }
 
-// named are the stored modules that name themselves.
+// named returns the digests of the stored modules, by the name in their manifest.
 func (i *Installer) named() map[string]string {
 	names := map[string]string{}
 	digests, _ := i.store.digests()
@@ -212,8 +210,7 @@ func (i *Installer) named() map[string]string {
 	return names
 }
 
-// keepLast copies the lock, which tells which plugins are installed should it be lost.
-// The lock itself is what counts: a copy that cannot be written is no failure.
+// keepLast copies the lock, in case it is lost. A failure is only logged.
 func (i *Installer) keepLast(raw []byte) {
 	if raw == nil {
 		return // there is none yet
@@ -222,7 +219,7 @@ func (i *Installer) keepLast(raw []byte) {
 		return
 	}
 	if err := i.store.write(lastFile, raw); err != nil {
-		i.cfg.Logger.Warn("the lock of the installed plugins has no copy", "error", err)
+		i.cfg.Logger.Warn("lock of the installed plugins not copied", "error", err)
 	}
 }
 
@@ -237,9 +234,8 @@ func (i *Installer) readLast() (last Lock, err error) {
 	return last, err
 }
 
-// Mended answers nil when the lock can be used, after use was called with the pins
-// it has and no transaction under way. It is asked again and again while the lock
-// cannot be used.
+// Repaired returns nil once the lock can be read, after it has called use with the lock's
+// pins, outside of any transaction. The caller repeats it while the lock cannot be read.
 func (i *Installer) Repaired(ctx context.Context, use func([]spec.Pin) error) error {
 	if _, _, err := i.readLock(); err != nil {
 		return err
@@ -259,14 +255,14 @@ func (i *Installer) pinOf(name, digest string) spec.Pin {
 	return spec.Pin{Name: name, Path: i.store.file(digest), SHA256: digest}
 }
 
-// Installed is what the lock says.
+// Installed returns the installed plugins by name.
 func (i *Installer) Installed() (map[string]Entry, error) {
 	lock, _, err := i.readLock()
 	return lock.Plugins, err
 }
 
-// readLock reads the lock; raw is nil when there is none. fault.Conflict when it
-// cannot be what this host wrote.
+// readLock reads the lock; raw is nil if there is none. fault.Conflict if its contents
+// cannot be from this host.
 func (i *Installer) readLock() (lock Lock, raw []byte, err error) {
 	path := filepath.Join(i.store.dir, LockFile)
 	raw, err = i.store.read(LockFile, maxLock)
@@ -314,14 +310,14 @@ func (i *Installer) sweep() {
 		}
 	}
 	if err != nil {
-		i.cfg.Logger.Warn("remove modules that nothing refers to", "error", err)
+		i.cfg.Logger.Warn("unused modules not removed", "error", err)
 	}
 }
 
-// Verify hashes every stored version of every installed plugin. It changes nothing,
-// and does so also when what a crash has left cannot be cleared away.
+// Verify hashes every stored version of every installed plugin. It changes nothing, and
+// works also while an interrupted transaction cannot be recovered.
 func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
-	done, err := i.take(ctx)
+	done, err := i.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -329,8 +325,7 @@ func (i *Installer) Verify(ctx context.Context) ([]wire.Stored, error) {
 	return i.verifyAll(ctx)
 }
 
-// Check is Verify for a data directory that no host uses. It changes nothing, and
-// needs no other part than the codec of the lock.
+// Check is Verify for a data directory without a running host.
 func Check(ctx context.Context, dir string, codec Codec) ([]wire.Stored, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -345,7 +340,7 @@ func Check(ctx context.Context, dir string, codec Codec) ([]wire.Stored, error) 
 	return i.verifyAll(ctx)
 }
 
-// verifyAll is Verify without a turn of its own.
+// verifyAll is Verify without the lock.
 func (i *Installer) verifyAll(ctx context.Context) ([]wire.Stored, error) {
 	lock, _, err := i.readLock()
 	if err != nil {
@@ -386,7 +381,7 @@ func nameOf(module spec.Artifact, want string) (string, abi.Manifest, error) {
 	return m.Name, m, nil
 }
 
-// checkName refuses what no plugin can have for a name.
+// checkName refuses an invalid plugin name.
 func checkName(name string) error {
 	if err := abi.CheckName(name); err != nil {
 		return fault.Field("name", "%s", err)
@@ -394,7 +389,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// lowerDigest brings a digest as a person may write it into the store's form.
+// lowerDigest returns a digest in lower case; ok is false if it is no SHA-256.
 func lowerDigest(s string) (string, bool) {
 	raw, err := hex.DecodeString(s)
 	return hex.EncodeToString(raw), err == nil && len(raw) == 32

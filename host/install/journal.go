@@ -11,25 +11,23 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// What a record is about.
+// Kinds of records.
 const (
 	opInstall   = "install"
 	opUninstall = "uninstall"
 )
 
-// record is the journal: the transaction under way, and all that undoing it
-// needs. Whether it is committed is not in it: the lock file says so, which holds
-// After then.
+// record is the journal: the transaction under way with everything that undoing it needs.
+// The lock file says whether it is committed: its text is After then.
 type record struct {
 	Op      string          `json:"op"`
 	Name    string          `json:"name"`
-	Added   string          `json:"added,omitempty"`   // the digest of a module that comes into the store
+	Added   string          `json:"added,omitempty"`   // the digest of the module added to the store
 	Section json.RawMessage `json:"section,omitempty"` // of Settings.Snapshot
-	Before  *string         `json:"before"`            // the lock file's text; null when there is none
+	Before  *string         `json:"before"`            // the lock file's text; null if there is none
 	After   string          `json:"after"`
 	Purge   bool            `json:"purge,omitempty"` // of an uninstallation
-	// Undo says that the transaction was committed and is nevertheless undone,
-	// because the plugin would not start after all.
+	// Undo means that the committed transaction is undone, because the promotion failed.
 	Undo bool `json:"undo,omitempty"`
 }
 
@@ -69,8 +67,8 @@ func (i *Installer) readJournal() (*record, error) {
 	return &r, nil
 }
 
-// committed reports whether the lock file is what the record makes of it. A person
-// may have edited that since: then what it says of the plugin decides.
+// committed reports whether the record's transaction is committed. If the lock file was
+// edited since, its entry of the plugin decides.
 func (i *Installer) committed(r record) (bool, error) {
 	if i.store.lacks(LockFile) {
 		return false, nil
@@ -93,7 +91,7 @@ func (i *Installer) committed(r record) (bool, error) {
 	return here == there && is.SHA256 == meant.SHA256, nil
 }
 
-// recover finishes or undoes what the journal tells of.
+// recover finishes or undoes the transaction in the journal.
 func (i *Installer) recover(ctx context.Context) error {
 	r, err := i.readJournal()
 	if r == nil || err != nil {
@@ -107,21 +105,29 @@ func (i *Installer) recover(ctx context.Context) error {
 	case !committed || r.Undo:
 		err = i.undo(*r)
 	case r.Op == opUninstall:
-		if problem := i.tidy(ctx, *r); problem != nil { // said, not repeated for ever
-			i.cfg.Logger.Error("a plugin is uninstalled, but not everything of it is gone", "plugin", r.Name, "error", problem)
+		if problem := i.tidy(ctx, *r); problem != nil { // logged, not retried
+			i.cfg.Logger.Error("plugin uninstalled with leftovers", "plugin", r.Name, "error", problem)
 		}
 	default:
 		err = i.step("finish", func() error { return i.store.remove(journalFile) })
 		i.sweep()
 	}
 	if err == nil {
-		i.cfg.Logger.Warn("an installation or its end was broken off, and is now cleared away", "plugin", r.Name, "op", r.Op, "kept", committed && !r.Undo)
+		i.cfg.Logger.Warn("interrupted installation recovered", "plugin", r.Name, "op", r.Op, "kept", committed && !r.Undo)
 	}
 	return err
 }
 
-// undo takes back what a transaction has done to files, in the reverse order, and
-// may be repeated. The journal goes last.
+// undoAfter undoes a transaction that has failed with err, and returns err.
+func (i *Installer) undoAfter(err error, r record) error {
+	if undoing := i.undo(r); undoing != nil {
+		return fmt.Errorf("%w; undoing it failed too and is retried at the next start: %w", err, undoing)
+	}
+	return err
+}
+
+// undo undoes a transaction's changes of files in the reverse order, the journal last. It
+// may be repeated.
 func (i *Installer) undo(r record) error {
 	committed, err := i.committed(r)
 	if err != nil {
@@ -151,7 +157,7 @@ func (i *Installer) undo(r record) error {
 	if r.Added != "" {
 		if err := i.step("undo store", func() error {
 			if lock, _, err := i.readLock(); err == nil && lock.refers(r.Added) {
-				return nil // somebody has edited the lock
+				return nil // the lock was edited
 			}
 			return i.store.remove(storePath(r.Added))
 		}); err != nil {

@@ -52,7 +52,7 @@ func TestLockIsCheckedToTheBound(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	for owner, want := range map[install.Owner]string{{}: "nobody who signed it", {Publisher: "acme"}: "publisher acme, unsigned",
+	for owner, want := range map[install.Owner]string{{}: "an unknown publisher, unsigned", {Publisher: "acme"}: "publisher acme, unsigned",
 		{SignedBy: "K1"}: "the key K1", {Publisher: "acme", SignedBy: "K1"}: "publisher acme with the key K1"} {
 		if got := owner.String(); got != want {
 			t.Errorf("%+v: %q", owner, got)
@@ -187,7 +187,7 @@ func TestApprovalSaysWhatItIsAbout(t *testing.T) {
 	w.put(versioned("x", "1.0.0", asksKV), nil)
 	err := w.install("x")
 	var a *install.ApprovalError
-	if !errors.As(err, &a) || err.Error() != "install x: it asks for kv, which nobody has granted; approve the plan "+a.Plan().Digest+" to go on" {
+	if !errors.As(err, &a) || err.Error() != "install x: it requests kv, which is not granted; approve the plan "+a.Plan().Digest+" to go on" {
 		t.Errorf("got %v", err)
 	}
 	w.put(versioned("y", "1.0.0", ""), nil)
@@ -196,7 +196,7 @@ func TestApprovalSaysWhatItIsAbout(t *testing.T) {
 	}
 	w.put(versioned("z", "1.0.0", ""), func(r *install.Release) { r.SignedBy = "K2" })
 	err = w.install("z")
-	if !errors.As(err, &a) || err.Error() != "install z: what is here of the publisher acme is signed by another key, K1; approve the plan "+a.Plan().Digest+" to go on" {
+	if !errors.As(err, &a) || err.Error() != "install z: another key, K1, has signed the plugins of the publisher acme on this host; approve the plan "+a.Plan().Digest+" to go on" {
 		t.Errorf("got %v", err)
 	}
 }

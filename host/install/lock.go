@@ -11,21 +11,21 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// keepFormer is how many former versions of a plugin stay, to roll back to.
+// keepFormer is the number of former versions kept for rollbacks.
 const keepFormer = 3
 
-// lockFormat is the number of the lock's format.
+// lockFormat is the version of the lock's format.
 const lockFormat = 1
 
-// Lock is plugins.lock.yaml: what is installed.
+// Lock is the contents of plugins.lock.yaml.
 type Lock struct {
 	Format  int              `json:"format"`
 	Plugins map[string]Entry `json:"plugins"`
-	// Kept are uninstalled plugins of which what they stored is still there.
+	// Kept are uninstalled plugins whose stored data is kept.
 	Kept map[string]Owner `json:"kept,omitempty"`
 }
 
-// Entry is an installed plugin: the version that runs, and those before it.
+// Entry is an installed plugin: the current version, and the former ones.
 type Entry struct {
 	Version
 	Former []Version `json:"former,omitempty"` // the latest first, at most three
@@ -38,16 +38,16 @@ type Version struct {
 	Size    int64  `json:"size"` // bytes
 	Owner
 	Source       string       `json:"source"`
-	Capabilities []spec.Grant `json:"capabilities,omitempty"` // agreed to when it was installed
+	Capabilities []spec.Grant `json:"capabilities,omitempty"` // approved at the installation
 	Manifest     string       `json:"manifest,omitempty"`     // as it is in the module
 	InstalledAt  time.Time    `json:"installed_at"`
 
-	// RolledBack is of a former version that was left by a rollback: going back once
-	// more does not return to it, unless it is named.
+	// RolledBack marks a former version that a rollback has left: another rollback returns
+	// to it only if it is named.
 	RolledBack bool `json:"rolled_back,omitempty"`
 }
 
-// Owner is whose plugin it is.
+// Owner is the publisher and signer of a plugin.
 type Owner struct {
 	Publisher string `json:"publisher,omitempty"`
 	SignedBy  string `json:"signed_by,omitempty"` // a key's id
@@ -82,13 +82,13 @@ func (l Lock) check() error {
 	return nil
 }
 
-// validDigest is also what makes a digest safe as a part of a path.
+// validDigest reports whether s is a SHA-256 in lower-case hex, which is safe in a path.
 func validDigest(s string) bool {
 	raw, err := hex.DecodeString(s)
 	return err == nil && len(raw) == 32 && hex.EncodeToString(raw) == s
 }
 
-// clone is a copy whose maps may be changed.
+// clone returns a copy with maps of its own.
 func (l Lock) clone() Lock {
 	c := Lock{Format: lockFormat, Plugins: maps.Clone(l.Plugins), Kept: maps.Clone(l.Kept)}
 	if c.Plugins == nil {
@@ -100,8 +100,8 @@ func (l Lock) clone() Lock {
 	return c
 }
 
-// with returns the lock with v as the plugin's version, what ran before first
-// among the former ones. Those with the digests in left are rolled back.
+// with returns the lock with v as the plugin's current version and the present one as the
+// first former version. Versions with a digest in left are marked as rolled back.
 func (l Lock) with(name string, v Version, left []string) Lock {
 	next := l.clone()
 	v.RolledBack = false
@@ -119,7 +119,7 @@ func (l Lock) with(name string, v Version, left []string) Lock {
 	return next
 }
 
-// without returns the lock without the plugin; kept remembers whose it was.
+// without returns the lock without the plugin; kept records its owner.
 func (l Lock) without(name string, kept bool) Lock {
 	next := l.clone()
 	delete(next.Kept, name)
@@ -130,7 +130,7 @@ func (l Lock) without(name string, kept bool) Lock {
 	return next
 }
 
-// refers reports whether any version is this module.
+// refers reports whether a version has this digest.
 func (l Lock) refers(digest string) bool {
 	for _, e := range l.Plugins {
 		if e.SHA256 == digest || slices.ContainsFunc(e.Former, func(v Version) bool { return v.SHA256 == digest }) {
@@ -140,7 +140,8 @@ func (l Lock) refers(digest string) bool {
 	return false
 }
 
-// otherKey is the key of what is here of a publisher, when that is not the owner's.
+// otherKey returns the key that has signed an installed or kept plugin of the owner's
+// publisher, if it is not the owner's key.
 func (l Lock) otherKey(o Owner) string {
 	owners := slices.Collect(maps.Values(l.Kept))
 	for _, e := range l.Plugins {
@@ -154,7 +155,7 @@ func (l Lock) otherKey(o Owner) string {
 	return ""
 }
 
-// label names a version for a person.
+// label names a version for people.
 func (v Version) label() string {
 	if v.Version != "" {
 		return v.Version
@@ -162,11 +163,11 @@ func (v Version) label() string {
 	return "the version with sha256 " + v.SHA256[:12]
 }
 
-// String names whose it is.
+// String describes the owner.
 func (o Owner) String() string {
 	switch {
 	case o == Owner{}:
-		return "nobody who signed it"
+		return "an unknown publisher, unsigned"
 	case o.SignedBy == "":
 		return "publisher " + o.Publisher + ", unsigned"
 	case o.Publisher == "":
@@ -175,7 +176,8 @@ func (o Owner) String() string {
 	return "publisher " + o.Publisher + " with the key " + o.SignedBy
 }
 
-// approvedBefore reports whether all that is asked for was agreed to before, word for word.
+// approvedBefore reports whether the capability with all its targets was approved before,
+// literally.
 func approvedBefore(asked abi.Capability, before []spec.Grant) bool {
 	in := func(list, of []string) bool {
 		return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })

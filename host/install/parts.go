@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// What downloads that nobody has finished may take of the disk.
+// Limits of the unfinished downloads.
 const (
 	partsMaxAge = 24 * time.Hour
 	maxParts    = 4 // all of them together, in modules of the largest size
 )
 
-// dropOldParts removes downloads that nobody has gone on with: after a day, and the
-// oldest where there are too many. The one of wanted stays; "" for none.
+// dropOldParts removes downloads that were not resumed for a day, and the oldest if there
+// are too many, except for that of the digest wanted; "" for none.
 func (i *Installer) dropOldParts(wanted string) {
 	entries, err := fs.ReadDir(i.store.root.FS(), partDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,6 +44,6 @@ func (i *Installer) dropOldParts(wanted string) {
 		}
 	}
 	if err != nil {
-		i.cfg.Logger.Warn("remove old downloads", "error", err)
+		i.cfg.Logger.Warn("old downloads not removed", "error", err)
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// ApprovalError says that an installation waits for the operator: what it would
-// do is its plan. Its code is fault.Conflict.
+// ApprovalError says that an installation needs the operator's approval of its plan. Its
+// code is fault.Conflict.
 type ApprovalError struct {
 	plan          wire.Plan
-	signerChanged bool   // somebody else signs it than the version before
+	signerChanged bool   // the signer differs from that of the former version
 	otherKey      string // that signs what is here of the same publisher; "" for none
 	other         bool   // something was approved, but not this
 }
@@ -34,24 +34,24 @@ func (e *ApprovalError) Error() string {
 	}
 	var why []string
 	if e.other {
-		why = append(why, "what was approved is another plan")
+		why = append(why, "another plan was approved")
 	}
 	if e.signerChanged {
-		why = append(why, "it is signed by another than the version before")
+		why = append(why, "its signer differs from that of the former version")
 	}
 	if e.otherKey != "" {
-		why = append(why, "what is here of the publisher "+e.plan.Publisher+" is signed by another key, "+e.otherKey)
+		why = append(why, "another key, "+e.otherKey+", has signed the plugins of the publisher "+e.plan.Publisher+" on this host")
 	}
 	if len(asks) > 0 {
-		why = append(why, "it asks for "+strings.Join(asks, ", ")+", which nobody has granted")
+		why = append(why, "it requests "+strings.Join(asks, ", ")+", which is not granted")
 	}
 	return fmt.Sprintf("%s %s: %s; approve the plan %s to go on", e.plan.Action, e.plan.Name, strings.Join(why, ", and "), e.plan.Digest)
 }
 
-// Unwrap gives it its code.
+// Unwrap returns the code.
 func (e *ApprovalError) Unwrap() error { return fault.New(fault.Conflict, "approval is required") }
 
-// Plan is what is to be approved.
+// Plan returns the plan to be approved.
 func (e *ApprovalError) Plan() wire.Plan { return e.plan }
 
 // module is a release's module and what it says of itself.
@@ -80,7 +80,7 @@ func examine(rel Release, a spec.Artifact, want string) (module, error) {
 	return m, nil
 }
 
-// sameCapabilities compares what is asked for, in whatever order and for whatever reasons.
+// sameCapabilities compares requested capabilities without their order and reasons.
 func sameCapabilities(a, b []abi.Capability) bool {
 	within := func(a, b []abi.Capability) bool {
 		for _, c := range a {
@@ -108,11 +108,11 @@ func capabilityNames(list []abi.Capability) string {
 	return strings.Join(texts, ", ")
 }
 
-// checkRelease is what can be said against a release before its module is there.
+// checkRelease checks a release before its module is downloaded.
 func (i *Installer) checkRelease(r Request, rel Release, former *Version) error {
 	switch {
 	case !validDigest(rel.SHA256):
-		return fault.New(fault.Internal, "the source gives %q for a SHA-256", rel.SHA256)
+		return fault.New(fault.Internal, "the source's SHA-256 %q is not one", rel.SHA256)
 	case rel.Name != "" && abi.CheckName(rel.Name) != nil:
 		return checkName(rel.Name)
 	case rel.Version != "" && !abi.ValidVersion(rel.Version):
@@ -138,13 +138,13 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	}
 	now := Owner{rel.Publisher, rel.SignedBy}
 	if former.Owner != (Owner{}) && former.Owner != now {
-		return fault.New(fault.Conflict, "the signer has changed: %s is from %s, and the installed %s from %s; if that is as it should be, uninstall it and install the new one",
+		return fault.New(fault.Conflict, "the signer has changed: %s is from %s, the installed %s from %s; if you trust the new one, uninstall the plugin and install it again",
 			rel.Source, now, former.label(), former.Owner)
 	}
 	return checkVersion(r, rel.Version, rel.SHA256, *former)
 }
 
-// checkVersion refuses a version that is no step forward; "" is one that nobody knows.
+// checkVersion refuses a version below the former one; "" is an unknown version.
 func checkVersion(r Request, version, sha256 string, former Version) error {
 	if former.Version == "" || version == "" {
 		return nil
@@ -153,14 +153,14 @@ func checkVersion(r Request, version, sha256 string, former Version) error {
 	case c < 0:
 		return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", version, former.Version)
 	case c == 0 && sha256 != former.SHA256 && !r.exact():
-		return fault.New(fault.Conflict, "%s was released again with other contents: that is refused, as somebody may have changed it; if that is as it should be, name it by its digest", version)
+		return fault.New(fault.Conflict, "%s was released again with other contents, perhaps by an attacker; to take it nevertheless, name it by its digest", version)
 	}
 	return nil
 }
 
-// approve returns the capabilities that the operator agrees to with given, the
-// digest of the plan; or the plan, if that is what it takes. Whoever gives a digest
-// has agreed to that plan alone, also when what is there now takes no approval.
+// approve returns the capabilities that the operator approves with given, the digest of a
+// plan, or an ApprovalError with the plan to approve. A digest approves that plan only,
+// even if no approval is needed now.
 func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, given string) ([]abi.Capability, error) {
 	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
 	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
@@ -173,8 +173,8 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 	var fresh []abi.Capability
 	for _, c := range m.manifest.Capabilities {
 		lacks := slices.ContainsFunc(lacking, func(l abi.Capability) bool { return l.Name == c.Name })
-		// What was agreed to before and is not granted any more, the operator has
-		// taken back: that is a decision as well, and stands.
+		// A grant that was approved before and is missing now was removed by the operator, and
+		// stays removed.
 		isNew := lacks && (former == nil || !approvedBefore(c, former.Capabilities))
 		if isNew {
 			fresh = append(fresh, c)
@@ -183,7 +183,7 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 	}
 	otherKey := lock.otherKey(Owner{rel.Publisher, rel.SignedBy})
 	if signerChanged {
-		otherKey = "" // which says it already
+		otherKey = "" // implied by signerChanged
 	}
 	if len(fresh) == 0 && !signerChanged && otherKey == "" && given == "" {
 		return nil, nil

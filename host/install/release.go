@@ -19,45 +19,43 @@ type Request struct {
 	URL       string // of the module, with SHA256
 	SHA256    string // hex
 	Ref       string // oci://...
-	Publisher string // at an upgrade, whose plugin it must be; "" for any
-	// Agreed is shown, at an upgrade, the plugin as it is when nothing else can be
-	// installed, upgraded or rolled back any more, and refuses by its error. nil: it is
-	// upgraded whatever it is.
+	Publisher string // required of an upgrade; "" for any
+	// Precondition, unless nil, gets the plugin to be upgraded as it is at the start of the
+	// transaction, and refuses the upgrade by its error.
 	Precondition func(wire.Plugin) error
 }
 
-// direct reports whether the operator has said where it is.
+// direct reports whether the request names a source other than the marketplace.
 func (r Request) direct() bool { return r.URL != "" || r.Ref != "" }
 
-// exact reports whether the operator has named the very contents. A tag does not: it
-// is moved by whoever may write to the registry.
+// exact reports whether the request names a digest. A tag is none: it can be moved.
 func (r Request) exact() bool { return r.URL != "" || strings.Contains(r.Ref, "@") }
 
-// Release is a version of a plugin as its source vouches for it.
+// Release is a version of a plugin as its source describes it.
 type Release struct {
-	Name         string // "" when only the module says
+	Name         string // "" if only the module names it
 	Version      string // likewise
 	Publisher    string
 	SHA256       string // of the module, hex
-	Size         int64  // of the module in bytes; 0 when that is not known
-	ABI          string // "" when that is not known
+	Size         int64  // of the module in bytes; 0 if unknown
+	ABI          string // "" if unknown
 	Capabilities []abi.Capability
-	SignedBy     string    // the id of the key whose signature was checked; "" when unsigned
+	SignedBy     string    // the id of the verified key; "" if unsigned
 	Source       string    // for the lock: "marketplace https://...", "url https://..." or "oci://...@sha256:..."
-	Released     time.Time // zero when that is not known
-	Handle       any       // the Source's own, for Open; recorded nowhere
+	Released     time.Time // zero if unknown
+	Handle       any       // for Source.Open; not recorded
 	Description  string
 	License      string
 }
 
-// Source knows releases and where their modules are. Signatures, withdrawals and
-// constraints are its business. It is called by one transaction at a time.
+// Source finds releases and their modules. It verifies signatures, revocations and
+// constraints. One transaction at a time calls it.
 type Source interface {
-	// Resolve finds the release that is asked for, or says why there is none.
+	// Resolve returns the requested release, or why there is none.
 	Resolve(ctx context.Context, r Request) (Release, error)
-	// Open reads the release's module from an offset on. An error of it, or of the
-	// reading, whose code is fault.Unavailable, fault.Timeout or none is passing:
-	// Open is called again from where the reading has ended.
+	// Open reads the release's module from an offset on. An error of it, or of the reading,
+	// with the code fault.Unavailable, fault.Timeout or none is temporary: Open is called
+	// again with the offset that was reached.
 	Open(ctx context.Context, r Release, offset int64) (io.ReadCloser, error)
 }
 
@@ -68,21 +66,21 @@ type Vetter interface {
 
 // Plugins runs plugins.
 type Plugins interface {
-	// Free answers nil when the name is nobody's, or an installed plugin's.
+	// Free returns nil if the name is unused, or an installed plugin's.
 	Free(ctx context.Context, name string) error
 	// Prepare loads the module and starts its first instance, without an event, as if
 	// approved were granted besides what the settings grant. The candidate of an error
 	// is nil.
 	Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (Candidate, error)
-	// Pin runs this module in place of the former one of the name, which goes on
-	// if this one does not start.
+	// Pin runs this module in place of the former one of the name, which goes on if this
+	// one does not start.
 	Pin(ctx context.Context, p spec.Pin) (wire.Plugin, error)
-	// Unpin ends the plugin. fault.NotFound when it is not pinned.
+	// Unpin stops the plugin. fault.NotFound if it is not pinned.
 	Unpin(ctx context.Context, name string) error
-	// Uninstall drains the plugin, calls commit unless it is nil, and forgets the
-	// plugin and every file of its name. After an error it goes on as before.
+	// Uninstall drains the plugin, calls commit unless it is nil, and removes the plugin
+	// and every file of its name. After an error it runs as before.
 	Uninstall(ctx context.Context, name string, commit func() error) error
-	// Plugin shows a plugin; fault.NotFound.
+	// Plugin returns a plugin, or fault.NotFound.
 	Plugin(name string) (wire.Plugin, error)
 }
 
@@ -95,32 +93,31 @@ type Candidate interface {
 	Discard()
 }
 
-// Settings is the configuration file as far as installing concerns it.
+// Settings is the part of the configuration file that installations read and write.
 type Settings interface {
-	// Lacking returns what of asked the file does not grant the handler.
+	// Lacking returns the capabilities of asked that the file does not grant the handler.
 	Lacking(name string, asked []abi.Capability) []abi.Capability
-	// Snapshot is what Restore needs to take back an Admit that is about to come.
+	// Snapshot returns the input of Restore for an Admit that follows.
 	Snapshot(name string, grants []abi.Capability) (json.RawMessage, error)
-	// Admit grants the handler these as well. Nothing is written for none.
+	// Admit adds these grants to the handler's. It writes nothing for none.
 	Admit(name string, grants []abi.Capability) error
-	// Restore takes back what Admit did since the snapshot, if it did, and nothing
-	// that somebody else has written.
+	// Restore undoes an Admit since the snapshot, and no other change.
 	Restore(name string, snapshot json.RawMessage) error
 	// Remove removes the handler's section.
 	Remove(name string) error
-	// Routes are the routes that name the handler.
+	// Routes returns the routes that name the handler.
 	Routes(name string) []string
 }
 
-// State is what the host keeps for a handler.
+// State is the host's state of a handler.
 type State interface {
-	// Forget drops the handler's place in the log and its outcomes.
+	// Forget deletes the handler's cursor and outcomes.
 	Forget(ctx context.Context, name string) error
-	// Purge drops what the plugin has stored.
+	// Purge deletes the plugin's stored data.
 	Purge(ctx context.Context, name string) error
 }
 
-// Codec writes and reads the lock file. It refuses what it did not write.
+// Codec writes and reads the lock file, and refuses unknown contents.
 type Codec interface {
 	Marshal(v any) ([]byte, error)
 	Unmarshal(text []byte, v any) error

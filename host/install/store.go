@@ -25,9 +25,9 @@ const (
 	partDir  = "downloads"
 )
 
-// store is the data directory as far as it is this package's. What changes it
-// answers coded errors (see coded). Paths are made of
-// digests and of constants only, and never leave the directory (os.Root).
+// store reads and writes this package's files in the data directory. Methods that write
+// return coded errors (see coded). Paths consist of digests and constants, and stay inside
+// the directory (os.Root).
 type store struct {
 	root *os.Root
 	dir  string // absolute
@@ -40,12 +40,12 @@ func storePath(digest string) string { return storeDir + "/" + digest + ".wasm" 
 
 func partPath(digest string) string { return partDir + "/" + digest + ".part" }
 
-// file is where a module is for whoever opens it by path.
+// file returns the absolute path of a stored module.
 func (s store) file(digest string) string {
 	return filepath.Join(s.dir, filepath.FromSlash(storePath(digest)))
 }
 
-// open opens a regular file; fs.ErrNotExist when there is none.
+// open opens a regular file; fs.ErrNotExist if there is none.
 func (s store) open(name string, flag int) (*os.File, error) {
 	before, err := s.root.Lstat(name)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s store) open(name string, flag int) (*os.File, error) {
 	}
 	after, err := f.Stat()
 	if err == nil && !os.SameFile(before, after) {
-		err = fault.New(fault.Conflict, "%s was exchanged while it was opened", name)
+		err = fault.New(fault.Conflict, "%s was replaced while it was opened", name)
 	}
 	if err == nil {
 		err = pathguard.Owner(filepath.Join(s.dir, filepath.FromSlash(name)), after)
@@ -71,7 +71,7 @@ func (s store) open(name string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// lacks reports whether there is nothing of the name.
+// lacks reports whether no file has the name.
 func (s store) lacks(name string) bool {
 	_, err := s.root.Lstat(name)
 	return errors.Is(err, fs.ErrNotExist)
@@ -91,7 +91,7 @@ func (s store) read(name string, max int64) ([]byte, error) {
 	return content, err
 }
 
-// verify hashes a stored module. Its error says what is wrong with it.
+// verify hashes a stored module. The error describes the damage.
 func (s store) verify(digest string) error {
 	f, err := s.open(storePath(digest), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +108,7 @@ func (s store) verify(digest string) error {
 	return matches(hex.EncodeToString(h.Sum(nil)), digest)
 }
 
-// load reads a stored module of at most max bytes. Its error says what is wrong with it.
+// load reads a stored module of at most max bytes. The error describes the damage.
 func (s store) load(digest string, max int64) (spec.Artifact, error) {
 	wasm, err := s.read(storePath(digest), max)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,7 +123,7 @@ func (s store) load(digest string, max int64) (spec.Artifact, error) {
 
 var errMissing = errors.New("its stored file is missing")
 
-// matches refuses a stored module with another digest than that of its name.
+// matches returns an error if the digest of a stored module differs from its name.
 func matches(got, digest string) error {
 	if got != digest {
 		return fmt.Errorf("its stored file does not match the lock: it has the SHA-256 %s", got)
@@ -131,7 +131,7 @@ func matches(got, digest string) error {
 	return nil
 }
 
-// adopt makes a finished download the stored module, durably.
+// adopt moves a finished download into the store, durably.
 func (s store) adopt(digest string) (err error) {
 	defer func() { err = coded(err) }()
 	f, err := s.open(partPath(digest), os.O_RDWR)
@@ -150,7 +150,7 @@ func (s store) adopt(digest string) (err error) {
 	return s.syncDir(storeDir)
 }
 
-// makeDir makes a directory and its parents, durably.
+// makeDir creates a directory and its parents, durably.
 func (s store) makeDir(name string) (err error) {
 	defer func() { err = coded(err) }()
 	if _, err := s.root.Stat(name); !errors.Is(err, fs.ErrNotExist) {
@@ -168,7 +168,7 @@ func (s store) makeDir(name string) (err error) {
 	return s.syncDir(parent)
 }
 
-// digests are the modules in the store.
+// digests returns the digests of the stored modules.
 func (s store) digests() ([]string, error) {
 	d, err := s.root.Open(storeDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -188,8 +188,8 @@ func (s store) digests() ([]string, error) {
 	return list, err
 }
 
-// write replaces a file of the data directory, durably: readers see the old one
-// or the new one. After an error either may be there.
+// write replaces a file of the data directory atomically and durably. After an error it
+// has the old or the new contents.
 func (s store) write(name string, data []byte) (err error) {
 	defer func() { err = coded(err) }()
 	temp := "." + name + "." + rand.Text() + ".tmp"
@@ -210,8 +210,8 @@ func (s store) write(name string, data []byte) (err error) {
 	return s.syncDir(".")
 }
 
-// dropTemps removes what writes of these files have left that a crash broke off.
-// The caller is the only one who writes them.
+// dropTemps removes the temporary files of interrupted writes. The caller is the only
+// writer.
 func (s store) dropTemps(names ...string) error {
 	entries, err := fs.ReadDir(s.root.FS(), ".")
 	for _, e := range entries {
@@ -224,7 +224,7 @@ func (s store) dropTemps(names ...string) error {
 	return err
 }
 
-// remove removes a file, durably. What is not there need not be removed.
+// remove removes a file durably. A missing file is no error.
 func (s store) remove(name string) error {
 	err := s.root.Remove(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -244,7 +244,7 @@ func (s store) syncDir(name string) error {
 	return errors.Join(s.sync(d), d.Close())
 }
 
-// coded gives an error of the file system its code.
+// coded adds a code to an error of the file system.
 func coded(err error) error {
 	var known *fault.Error
 	if errors.As(err, &known) {

@@ -13,20 +13,19 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// UninstallOptions say how much goes.
+// UninstallOptions are the options of Uninstall.
 type UninstallOptions struct {
-	Force bool // also when a route names the plugin
-	Purge bool // what the plugin has stored as well
+	Force bool // even if a route names the plugin
+	Purge bool // delete the plugin's stored data
 	// Agreed is as Request.Agreed.
 	Precondition func(wire.Plugin) error
 }
 
-// Uninstall drains a plugin and removes it, with its settings, its place in the
-// log and its outcomes. It needs no network. What an installed plugin has stored
-// stays unless it is purged, and is then of no other publisher's use; what a
-// dropped file's plugin has stored goes with it. After an error the plugin goes
-// on as before, unless the error says that it is gone and what of it is not.
-// fault.Conflict when a route names it, unless forced.
+// Uninstall drains a plugin and removes it, with its settings, cursor and outcomes. It
+// needs no network. The stored data of an installed plugin is kept for its publisher
+// unless Purge is set; that of a dropped file's plugin is deleted. After an error the
+// plugin runs as before, unless the error names what is left of the uninstalled plugin.
+// fault.Conflict if a route names the plugin, unless Force is set.
 func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptions) error {
 	done, err := i.begin(ctx)
 	if err != nil {
@@ -46,7 +45,7 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 	_, kept := lock.Kept[name]
 	switch {
 	case err != nil:
-		// A dropped file has nothing to do with the lock.
+		// A dropped file does not depend on the lock.
 		if slices.ContainsFunc(i.Pins(), func(p spec.Pin) bool { return p.Name == name }) {
 			return err
 		}
@@ -54,7 +53,7 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 	case installed:
 		return i.uninstallPin(ctx, name, lock, raw, o)
 	case kept && o.Purge:
-		err := i.uninstallFile(ctx, name) // a file of that name may have come since
+		err := i.uninstallFile(ctx, name) // a file of that name may have appeared since
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
@@ -78,20 +77,19 @@ func (i *Installer) writeLock(l Lock) error {
 	return err
 }
 
-// uninstallFile is for a plugin of a watched directory.
+// uninstallFile uninstalls a plugin in a watched directory.
 func (i *Installer) uninstallFile(ctx context.Context, name string) error {
 	if err := i.cfg.Plugins.Uninstall(ctx, name, nil); err != nil {
 		return err
 	}
 	if !abi.ValidName(name) {
-		return nil // a file that never was a plugin: nothing is kept for it
+		return nil // the file never was a plugin, and has no state
 	}
-	return gone(name, i.tidyName(context.WithoutCancel(ctx), name, true))
+	return leftovers(name, i.tidyName(context.WithoutCancel(ctx), name, true))
 }
 
-// uninstallPin is for an installed plugin. The order: the plugin is drained; the
-// journal; the lock, which is the commit; and then, also after a crash, all the
-// rest of it.
+// uninstallPin uninstalls an installed plugin, in this order: the drain; the journal; the
+// lock, which is the commit; and then, also after a crash, everything else.
 func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, raw []byte, o UninstallOptions) error {
 	after, err := i.cfg.Codec.Marshal(lock.without(name, !o.Purge))
 	if err != nil {
@@ -109,22 +107,19 @@ func (i *Installer) uninstallPin(ctx context.Context, name string, lock Lock, ra
 		return err
 	}
 	if err = i.cfg.Plugins.Uninstall(ctx, name, commit); !begun && fault.Is(err, fault.NotFound) {
-		err = commit() // it is in the lock all the same
+		err = commit() // it is in the lock nevertheless
 	}
 	switch {
-	case committed: // an error is about files of the same name, which stay
-		return errors.Join(err, gone(name, i.tidy(context.WithoutCancel(ctx), r)))
+	case committed: // an error concerns files of the same name, which stay
+		return errors.Join(err, leftovers(name, i.tidy(context.WithoutCancel(ctx), r)))
 	case !begun:
 		return err
 	}
-	if back := i.undo(r); back != nil {
-		err = fmt.Errorf("%w; and what was begun is not all undone, which is tried again at the next start: %w", err, back)
-	}
-	return fmt.Errorf("uninstall %s: %w", name, err)
+	return fmt.Errorf("uninstall %s: %w", name, i.undoAfter(err, r))
 }
 
-// tidy is what is left to do once a plugin is out of the lock. Each part is done
-// whatever becomes of the others, and the journal goes in any case.
+// tidy deletes the state of a plugin that is not in the lock any more. It tries every part
+// even if another fails, and removes the journal in any case.
 func (i *Installer) tidy(ctx context.Context, r record) error {
 	err := i.tidyName(ctx, r.Name, r.Purge)
 	i.keepLast([]byte(r.After))
@@ -143,10 +138,10 @@ func (i *Installer) tidyName(ctx context.Context, name string, purge bool) error
 	return errors.Join(problems...)
 }
 
-// gone says what is left of a plugin that is uninstalled.
-func gone(name string, left error) error {
+// leftovers returns the error that names what is left of an uninstalled plugin.
+func leftovers(name string, left error) error {
 	if left == nil {
 		return nil
 	}
-	return fault.New(fault.CodeOf(left), "%s is uninstalled, but not everything of it is gone: %w", name, left)
+	return fault.New(fault.CodeOf(left), "%s is uninstalled, but parts of it are left: %w", name, left)
 }
