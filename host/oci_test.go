@@ -124,7 +124,7 @@ func TestInstallFromRegistry(t *testing.T) {
 	refused(r.repo+":2.0.0", 404, "has no")
 	refused("oci://10.0.0.1/team/echo:1", 400, "is not an address of the public internet")
 	r.spoilt.Store(true)
-	refused(r.repo+":1.0.0", 400, r."instead of "+first+": it is another version, or was changed")
+	refused(r.repo+":1.0.0", 400, "instead of "+r.first+": it is another version, or was changed")
 	r.spoilt.Store(false)
 
 	var p wire.Plugin
