@@ -87,7 +87,7 @@ func (s *scanner) tail() string {
 			if escapes == 0 {
 				return text
 			}
-			return unescape(text, escapes)
+			return string(strictjson.AppendUnescaped(make([]byte, 0, len(text)-escapes), text))
 		case c == '\\':
 			i++
 			if i == len(s.text) || s.text[i] != '"' && s.text[i] != '\\' {
@@ -106,17 +106,6 @@ func (s *scanner) tail() string {
 	}
 	s.failed = true
 	return ""
-}
-
-func unescape(text string, escapes int) string {
-	b := make([]byte, 0, len(text)-escapes)
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' {
-			i++
-		}
-		b = append(b, text[i])
-	}
-	return string(b)
 }
 
 // time reads an RFC 3339 time in UTC and the quote behind it.
