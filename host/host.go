@@ -208,9 +208,6 @@ func (h *Host) Close(ctx context.Context) error {
 // Failed receives an error when the host can no longer serve. Close it then.
 func (h *Host) Failed() <-chan error { return h.failed }
 
-// Addr returns the address of the API, host:port, once Start has returned.
-func (h *Host) Addr() string { return h.addr }
-
 // URL returns the base URL of the API for programs on this machine.
 func (h *Host) URL() string {
 	scheme, at := "http://", h.addr

@@ -27,14 +27,22 @@ func create(t testing.TB, dir, name string, expires time.Time, scopes ...string)
 	return token, secret
 }
 
-func verifier(dir string) (*auth.Verifier, *bytes.Buffer) {
+func verifier(t testing.TB, dir string) (*auth.Verifier, *bytes.Buffer) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, auth.TokenFile), []byte(admin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var log bytes.Buffer
-	return auth.NewVerifier(dir, admin, slog.New(slog.NewTextHandler(&log, nil))), &log
+	v, err := auth.Open(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, &log
 }
 
 func TestCreateVerifyRevoke(t *testing.T) {
 	dir := t.TempDir()
-	v, log := verifier(dir)
+	v, log := verifier(t, dir)
 	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got.ID) {
 		t.Errorf("the admin token: got %v, %v", got, ok)
 	}
@@ -81,7 +89,7 @@ func TestCreateVerifyRevoke(t *testing.T) {
 // Tokens are created and revoked faster than file times advance.
 func TestCreateAndRevokeTakeEffectAtOnce(t *testing.T) {
 	dir := t.TempDir()
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	for range 50 {
 		token, secret := create(t, dir, "n", time.Time{}, "read")
 		if _, ok := v.Verify(secret); !ok {
@@ -100,7 +108,7 @@ func TestCreateAndRevokeTakeEffectAtOnce(t *testing.T) {
 // changed is read again although its time is the same.
 func TestRecentlyChangedDirectoryIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	token, secret := create(t, dir, "n", time.Time{}, "read")
 	sub := filepath.Join(dir, auth.TokenDir)
 	at := time.Now().Add(time.Hour).Truncate(time.Second) // recent for as long as the test may take
@@ -130,7 +138,7 @@ func TestRecentlyChangedDirectoryIsReadAgain(t *testing.T) {
 
 func TestExpiry(t *testing.T) {
 	dir := t.TempDir()
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	token, secret := create(t, dir, "short", time.Now().Add(50*time.Millisecond), "read")
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -198,7 +206,7 @@ func TestDamagedTokensAreIgnored(t *testing.T) {
 			if err := damage(sub, filepath.Join(sub, token.ID+".json")); err != nil {
 				t.Fatal(err)
 			}
-			v, log := verifier(dir)
+			v, log := verifier(t, dir)
 			if _, ok := v.Verify(bad); ok {
 				t.Error("the damaged token is valid")
 			}
@@ -218,7 +226,7 @@ func TestDamagedTokensAreIgnored(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, auth.TokenDir), 0o770); err != nil {
 		t.Fatal(err)
 	}
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	if _, ok := v.Verify(secret); ok {
 		t.Error("a token in a directory writable by others is valid")
 	}
@@ -239,7 +247,7 @@ func TestLastUseIsRecorded(t *testing.T) {
 	dir := t.TempDir()
 	token, secret := create(t, dir, "n", time.Time{}, "read")
 	gone, goneSecret := create(t, dir, "gone", time.Time{}, "read")
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	for _, s := range []string{secret, goneSecret} {
 		if _, ok := v.Verify(s); !ok {
 			t.Fatal("the token is not valid")
@@ -262,7 +270,7 @@ func TestLastUseIsRecorded(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tokens.used.json"), []byte("null"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v, _ = verifier(dir)
+	v, _ = verifier(t, dir)
 	if _, ok := v.Verify(secret); !ok {
 		t.Error("the token is not valid")
 	}
@@ -270,7 +278,7 @@ func TestLastUseIsRecorded(t *testing.T) {
 
 func TestTokensConcurrently(t *testing.T) {
 	dir := t.TempDir()
-	v, _ := verifier(dir)
+	v, _ := verifier(t, dir)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -299,7 +307,7 @@ func TestTokensConcurrently(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	dir := f.TempDir()
 	_, secret := create(f, dir, "n", time.Time{}, "read")
-	v, _ := verifier(dir)
+	v, _ := verifier(f, dir)
 	f.Add(secret[:30])
 	f.Add("berth_aaaaaaaaaaaaaaaa_x")
 	f.Fuzz(func(t *testing.T, guess string) {
@@ -312,7 +320,7 @@ func FuzzVerify(f *testing.F) {
 func BenchmarkVerify(b *testing.B) {
 	dir := b.TempDir()
 	_, secret := create(b, dir, "n", time.Time{}, "read")
-	v, _ := verifier(dir)
+	v, _ := verifier(b, dir)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, ok := v.Verify(secret); !ok {

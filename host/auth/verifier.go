@@ -52,19 +52,11 @@ type Verifier struct {
 	dirty  bool                 // used has changes that are not on disk
 }
 
-// NewVerifier returns a verifier of the tokens in a data directory and of the
-// admin token, "" for none.
-func NewVerifier(dir, admin string, logger *slog.Logger) *Verifier {
-	v := &Verifier{dir: dir, logger: logger, used: readUsed(dir)}
-	v.SetAdmin(admin)
-	return v
-}
-
 // Open returns the verifier of a data directory, and creates the admin token if there is
 // none. When the disk is too full for that it returns a verifier without an admin token,
 // which Run creates once there is space. Other errors are those of LoadOrCreateToken.
 func Open(dir string, logger *slog.Logger) (*Verifier, error) {
-	v := NewVerifier(dir, "", logger)
+	v := &Verifier{dir: dir, logger: logger, used: readUsed(dir)}
 	err := v.loadAdmin()
 	if v.adminDue = fault.Is(err, fault.Exhausted); v.adminDue {
 		logger.Error("admin token not created on a full disk; retrying, other tokens are valid", "error", err)
@@ -85,18 +77,9 @@ func (v *Verifier) loadAdmin() error {
 	if created {
 		v.logger.Info("admin token created", "path", path)
 	}
-	v.SetAdmin(token)
-	return nil
-}
-
-// SetAdmin replaces the admin token, "" for none.
-func (v *Verifier) SetAdmin(token string) {
-	if token == "" {
-		v.admin.Store(nil)
-		return
-	}
 	sum := sha256.Sum256([]byte(token))
 	v.admin.Store(&sum)
+	return nil
 }
 
 // Verify returns the token with this secret, and false for an unknown, revoked or
