@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var (
@@ -98,13 +99,24 @@ func TestDocumentPaths(t *testing.T) {
 	}
 }
 
-// TestDocumentShape holds how long the two documents are that grow by themselves, and
-// that the rationale has questions only.
+// TestDocumentShape holds the size of README.md and RATIONALE.md, the length of lines
+// outside of tables and blocks, and that the rationale has questions only.
 func TestDocumentShape(t *testing.T) {
 	texts := documents(t)
 	for name, limit := range map[string]int{"README.md": 8 << 10, "RATIONALE.md": 25 << 10} {
 		if n := len(texts[name]); n > limit {
 			t.Errorf("%s has %d bytes, want at most %d: move details to docs/", name, n, limit)
+		}
+	}
+	for name, text := range texts {
+		inBlock := false
+		for i, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "```") {
+				inBlock = !inBlock
+			}
+			if n := utf8.RuneCountInString(line); n > 140 && !inBlock && !strings.HasPrefix(line, "|") {
+				t.Errorf("%s:%d: %d columns, want at most 140", name, i+1, n)
+			}
 		}
 	}
 	for _, m := range regexp.MustCompile(`(?m)^### (.+)$`).FindAllStringSubmatch(texts["RATIONALE.md"], -1) {
