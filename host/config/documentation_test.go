@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,25 @@ func grantsSchema(targets object) object {
 		{"type": "array", "items": object{"anyOf": []object{{"enum": names}, one}}},
 		{"type": "object", "properties": byName, "additionalProperties": false},
 	}}
+}
+
+// TestExampleNamesEverySetting: the example file shows every key, in comments or in force.
+func TestExampleNamesEverySetting(t *testing.T) {
+	example, err := os.ReadFile(filepath.Join("..", "..", "config", "event_handlers.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var check func(prefix string, fields []field)
+	check = func(prefix string, fields []field) {
+		for _, f := range fields {
+			key := f.path[strings.LastIndexByte(f.path, '.')+1:]
+			if !regexp.MustCompile(`\b`+key+`: ?`).Match(example) && f.path != "event_types" && f.path != "names" {
+				t.Errorf("the example does not show %s%s", prefix, f.path)
+			}
+			check(prefix+f.path+".", f.about().parts)
+		}
+	}
+	check("", configTable(Default()).fields)
 }
 
 // TestSchemaAcceptsValidFiles, and refuses keys and values that Parse refuses.

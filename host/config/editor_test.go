@@ -31,7 +31,7 @@ func read(t testing.TB, path string) string {
 	return string(data)
 }
 
-func TestSetHandlerEnabled(t *testing.T) {
+func TestSetHandlerEnabledPreservesLayout(t *testing.T) {
 	tests := []struct{ name, before, after string }{ // enabled: false for x
 		{"the key is there", "handlers:\n  x:\n    enabled: true # on\n    order_by: /a\n", "handlers:\n  x:\n    enabled: false # on\n    order_by: /a\n"},
 		{"no key, block", "handlers:\n  x:\n    # ordered\n    order_by: /a\n", "handlers:\n  x:\n    enabled: false\n    # ordered\n    order_by: /a\n"},
@@ -87,7 +87,7 @@ func TestSetHandlerEnabled(t *testing.T) {
 	}
 }
 
-func TestSetHandlerEnabledRefuses(t *testing.T) {
+func TestSetHandlerEnabledRefusesUnsafeEdits(t *testing.T) {
 	tests := []struct {
 		name, before string
 		code         fault.Code
@@ -121,7 +121,7 @@ func TestSetHandlerEnabledRefuses(t *testing.T) {
 	}
 }
 
-func TestEditMakesTheFile(t *testing.T) {
+func TestEditCreatesMissingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config", "c.yaml")
 	if _, err := config.NewEditor(path).SetHandlerEnabled("x", true); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestEditMakesTheFile(t *testing.T) {
 	}
 }
 
-func TestEditShippedFile(t *testing.T) {
+func TestEditPreservesExampleFile(t *testing.T) {
 	for _, name := range []string{"../../config/event_handlers.yaml", "../../testdata/config/seed.yaml"} {
 		before := read(t, name)
 		path := filepath.Join(t.TempDir(), "c.yaml")
@@ -198,7 +198,7 @@ func TestRemoveHandler(t *testing.T) {
 	}
 }
 
-func TestEditsAreSerialised(t *testing.T) {
+func TestConcurrentEditsAreSerialised(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	write(t, path, "# mine\nroutes: {a: {}}\n")
 	e := config.NewEditor(path)
@@ -226,7 +226,7 @@ func TestEditsAreSerialised(t *testing.T) {
 	}
 }
 
-func TestEditKeepsTheLink(t *testing.T) {
+func TestEditKeepsSymbolicLink(t *testing.T) {
 	dir := t.TempDir()
 	real, link := filepath.Join(dir, "real", "c.yaml"), filepath.Join(dir, "link.yaml")
 	if err := errors.Join(os.Mkdir(filepath.Dir(real), 0o755), os.WriteFile(real, []byte("data_dir: d\n"), 0o600), os.Symlink(real, link)); err != nil {
@@ -254,7 +254,7 @@ func TestEditKeepsTheLink(t *testing.T) {
 	}
 }
 
-func TestEditOfADanglingLink(t *testing.T) {
+func TestEditRefusesDanglingLink(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.Symlink("nowhere.yaml", link); err != nil {
 		t.Fatal(err)
@@ -304,8 +304,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// What other parts refuse is not written.
-func TestEditorAsksCheck(t *testing.T) {
+func TestEditorDoesNotWriteWhatCheckRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	const text = "routes: {a: {when: no}}\n"
 	write(t, path, text)

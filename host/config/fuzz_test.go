@@ -193,8 +193,8 @@ func FuzzEdits(f *testing.F) {
 	})
 }
 
-// Whatever a file of plain keys looks like, an edit is made, and well made.
-func TestEditAnyLayout(t *testing.T) {
+// TestEditOfAnyLayout: every file of plain keys can be edited by one run of bytes.
+func TestEditOfAnyLayout(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	rapid.Check(t, func(r *rapid.T) {
 		text := layout(r)
@@ -277,8 +277,7 @@ func layout(r *rapid.T) string {
 	return text
 }
 
-// A removal leaves everything else as it was, whatever the layout.
-func TestRemoveFromAnyLayout(t *testing.T) {
+func TestRemovalFromAnyLayoutKeepsTheOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	rapid.Check(t, func(r *rapid.T) {
 		text := layout(r)

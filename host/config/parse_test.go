@@ -18,7 +18,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-func TestLoadSeed(t *testing.T) {
+func TestLoadSeedFile(t *testing.T) {
 	got, err := config.Load("../../testdata/config/seed.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +31,7 @@ func TestLoadSeed(t *testing.T) {
 	}
 }
 
-func TestLoadShipped(t *testing.T) {
+func TestLoadExampleFile(t *testing.T) {
 	got, err := config.Load("../../config/event_handlers.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -43,8 +43,7 @@ func TestLoadShipped(t *testing.T) {
 	}
 }
 
-// The comments of the shipped file show the defaults; they must be true.
-func TestShippedCommentsAreTheDefaults(t *testing.T) {
+func TestExampleCommentsAreTheDefaults(t *testing.T) {
 	data, err := os.ReadFile("../../config/event_handlers.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +109,7 @@ marketplace:
   refresh: 1h
 `
 
-func TestParseFull(t *testing.T) {
+func TestParseEverySetting(t *testing.T) {
 	got, err := config.Parse("full.yaml", []byte(full))
 	if err != nil {
 		t.Fatal(err)
@@ -170,7 +169,7 @@ func TestParseFull(t *testing.T) {
 	}
 }
 
-func TestParseEmpty(t *testing.T) {
+func TestEmptyFileIsTheDefaults(t *testing.T) {
 	for _, text := range []string{"", "\n", "# nothing\n", "---\n", "{}\n", "\ufeff", "routes:\nhandlers:\nserver:\n"} {
 		got, err := config.Parse("x", []byte(text))
 		if err != nil || !reflect.DeepEqual(got, config.Default()) {
@@ -179,7 +178,7 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-func TestLoadMissing(t *testing.T) {
+func TestLoadMissingFile(t *testing.T) {
 	_, err := config.Load(filepath.Join(t.TempDir(), "none.yaml"))
 	if !fault.Is(err, fault.NotFound) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want not_found", err)
@@ -275,7 +274,7 @@ func TestParseProblems(t *testing.T) {
 	}
 }
 
-func TestParseReportsEverything(t *testing.T) {
+func TestParseReportsAllProblems(t *testing.T) {
 	_, err := config.Parse("f.yaml", []byte("hot_drop: maybe\nroutes:\n  UP: {wen: x}\nhandlers:\n  a:\n    enabled: 1\n    limits: {fuel: -1}\n"))
 	var lines []int
 	for _, p := range document.Problems(err) {
@@ -286,7 +285,7 @@ func TestParseReportsEverything(t *testing.T) {
 	}
 }
 
-func TestMerge(t *testing.T) {
+func TestMergeKeys(t *testing.T) {
 	c, err := config.Parse("f", []byte(`
 handlers:
   a: &a {enabled: false, limits: {timeout: 1s}}

@@ -14,14 +14,13 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// A person saves the file again and again while the host edits it, by a rename
-// as most editors do or in place as the others do. Every save is in the file
-// until the person's next: an edit never puts back what was before it.
-func TestEditsRaceWithAPerson(t *testing.T) {
+// TestEditsNeverUndoConcurrentSaves saves the file repeatedly, by rename or by
+// overwriting, while the host edits it. The file has each save until the next one.
+func TestEditsNeverUndoConcurrentSaves(t *testing.T) {
 	for _, overwrite := range []bool{false, true} {
 		t.Run(map[bool]string{false: "renamed", true: "in place"}[overwrite], func(t *testing.T) {
 			if overwrite && runtime.GOOS != "linux" {
-				t.Skip("only Linux tells who has a file open for writing")
+				t.Skip("only Linux reports writers")
 			}
 			path := filepath.Join(t.TempDir(), "c.yaml")
 			write(t, path, "data_dir: s0\n")

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// An edit of a file that cannot be written answers the YAML for the operator.
-func TestReadOnlyConfigurationAnswersTheYAML(t *testing.T) {
+func TestEditOfReadOnlyFileNamesTheLines(t *testing.T) {
 	for _, tt := range []struct {
 		name, text, want string
 		edit             func(*Editor) error
@@ -37,9 +36,7 @@ func TestReadOnlyConfigurationAnswersTheYAML(t *testing.T) {
 	}
 }
 
-// The copy of an interrupted edit is found where the broken file says that the data
-// directory is.
-func TestRecoverFindsTheDataDirectory(t *testing.T) {
+func TestRecoverFindsDataDirectoryInDamagedFile(t *testing.T) {
 	for _, line := range []string{"data_dir: %s", "{data_dir: \"%s\", routes: {", "\"data_dir\": '%s'\nroutes: [", "data_dir: %s # here"} {
 		dir, data := t.TempDir(), t.TempDir()
 		path := filepath.Join(dir, "c.yaml")
@@ -67,8 +64,7 @@ func TestRecoverFindsTheDataDirectory(t *testing.T) {
 	}
 }
 
-// A broken file that still parses says the data directory in any style of YAML.
-func TestRecoverReadsTheDataDirectoryOfAParsedFile(t *testing.T) {
+func TestRecoverFindsDataDirectoryInParsableFile(t *testing.T) {
 	dir, data := t.TempDir(), t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	former := fmt.Sprintf("data_dir : %q\n", data)

@@ -24,7 +24,7 @@ func TestResolveDefaults(t *testing.T) {
 	}
 }
 
-func TestResolve(t *testing.T) {
+func TestResolveMergesLayers(t *testing.T) {
 	greedy := abi.Manifest{
 		Limits:  abi.Limits{Timeout: abi.Duration(time.Hour), Memory: 4 * abi.GiB, Concurrency: 500},
 		Retry:   abi.Retry{MaxAttempts: 900, Backoff: abi.Duration(time.Microsecond), MaxBackoff: abi.Duration(48 * time.Hour)},
@@ -74,7 +74,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-func TestResolveEnabled(t *testing.T) {
+func TestHotDropHoldsUndecidedHandlers(t *testing.T) {
 	tests := []struct {
 		text          string
 		enabled, hold bool
@@ -121,9 +121,9 @@ func TestResolveBreakerAndPause(t *testing.T) {
 	}
 }
 
-// TestResolveStack: a manifest gets at most the built-in ceiling, or what the defaults
-// say; the handler's own word is last.
-func TestResolveStack(t *testing.T) {
+// TestManifestStackIsBounded by the built-in bound or the defaults; the handler's own
+// setting comes last.
+func TestManifestStackIsBounded(t *testing.T) {
 	for _, tt := range []struct {
 		text       string
 		asks, want int64

@@ -10,7 +10,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-func TestSettings(t *testing.T) {
+func TestSettingsHideConfigValues(t *testing.T) {
 	c, err := config.Parse("f", []byte("defaults: {limits: {timeout: 9s}}\nhandlers: {x: {paused: true, config: {b: hunter2, a: [hunter2]}, retry: {max_attempts: 2}}}\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestSettingsInForce has what the machine's memory decides where the file is silent.
-func TestSettingsInForce(t *testing.T) {
+// TestSettingsInForceHaveDerivedValues where the file sets none.
+func TestSettingsInForceHaveDerivedValues(t *testing.T) {
 	c, err := config.Parse("f", []byte("{}\n"))
 	if err != nil {
 		t.Fatal(err)

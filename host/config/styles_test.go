@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// With -update the golden files are written as the edits come out; read the
-// difference before you believe it.
+// updating reports whether golden files are to be written (-update); review the
+// differences.
 func updating() bool {
 	f := flag.Lookup("update")
 	return f != nil && f.Value.String() == "true"
@@ -53,10 +53,9 @@ func styleEdits() []struct {
 	}
 }
 
-// TestStyles makes each edit to each style of writing YAML that people have,
-// and compares with what should come out, to the byte: the golden file says
-// which lines go and which come.
-func TestStyles(t *testing.T) {
+// TestEditsOfYAMLStyles makes each edit to each style of YAML and compares the changed
+// lines with the golden file, to the byte.
+func TestEditsOfYAMLStyles(t *testing.T) {
 	styles, err := filepath.Glob("testdata/styles/*.yaml")
 	if err != nil || len(styles) < 30 {
 		t.Fatalf("%d styles, %v", len(styles), err)

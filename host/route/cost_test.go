@@ -8,7 +8,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// TestConditionsThatCostTooMuch are what a manifest may hold to stop a host: every
+// TestConditionsThatCostTooMuch has conditions of a manifest that could stop a host: every
 // handler's events wait while it is evaluated. Each is stopped by its cost,
 // which does not depend on the machine.
 func TestConditionsThatCostTooMuch(t *testing.T) {
@@ -47,10 +47,10 @@ func TestConditionsThatCostTooMuch(t *testing.T) {
 	}
 }
 
-// TestCostLeavesTheOthers: a subscription without a condition costs nothing, and takes
+// TestCostDoesNotAffectUnconditionalSubscriptions: a subscription without a condition costs nothing, and takes
 // an event whatever the conditions around it have cost. The error names the
 // subscription whose condition cost too much.
-func TestCostLeavesTheOthers(t *testing.T) {
+func TestCostDoesNotAffectUnconditionalSubscriptions(t *testing.T) {
 	data := `{"l":[` + strings.TrimSuffix(strings.Repeat("1,", 20000), ",") + `]}`
 	dear, cheap, always := abi.Subscription{EventType: "*", When: "data.l.all(a, a < 2)"}, abi.Subscription{EventType: "*", When: "data.l.size() == 0"}, abi.Subscription{EventType: "*"}
 	missing := abi.Subscription{EventType: "*", When: "data.nothing"}

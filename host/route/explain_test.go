@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-func TestExplain(t *testing.T) {
+func TestExplainAgreesWithTakes(t *testing.T) {
 	table := newTable(t,
 		spec.Route{Pattern: "order_*", When: "data.total_cents > 10000"},
 		spec.Route{Pattern: "order_status_changed", Exclude: []string{"deaf"}},

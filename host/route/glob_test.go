@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestMatch(t *testing.T) {
+func TestMatchGlob(t *testing.T) {
 	tests := []struct {
 		glob, s string
 		want    bool

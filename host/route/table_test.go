@@ -78,7 +78,7 @@ func TestSpecificityDecides(t *testing.T) {
 	}
 }
 
-func TestTiesGoByDeclaration(t *testing.T) {
+func TestEqualPatternsKeepTheirOrder(t *testing.T) {
 	for _, patterns := range [][]string{{"a*x*", "a*y*"}, {"a*y*", "a*x*"}} {
 		table := newTable(t, spec.Route{Pattern: patterns[0]}, spec.Route{Pattern: patterns[1]})
 		if r, _ := table.Route("axy"); r.Pattern != patterns[0] {
@@ -87,7 +87,7 @@ func TestTiesGoByDeclaration(t *testing.T) {
 	}
 }
 
-func TestTakes(t *testing.T) {
+func TestTakesNeedsRouteAndSubscription(t *testing.T) {
 	order := newEvent(t, "order_status_changed", `{"total_cents":12345,"items":[{"sku":"a"}],"status":"paid","vip":true}`)
 	table := newTable(t,
 		spec.Route{Pattern: "order_*"},
@@ -153,7 +153,7 @@ func TestTakes(t *testing.T) {
 	}
 }
 
-func TestCostIsBounded(t *testing.T) {
+func TestCostOfConditionIsBounded(t *testing.T) {
 	list := "[" + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + "]"
 	ev := newEvent(t, "a", `{"l":`+list+`}`)
 	f := newFilter(t, abi.Subscription{EventType: "*", When: "data.l.all(a, data.l.all(b, data.l.all(c, a == b && b == c)))"})
@@ -206,8 +206,8 @@ func TestNewFilterNamesEveryProblem(t *testing.T) {
 	}
 }
 
-// Any producer can publish any type: what a Table remembers must not grow with it.
-func TestManyTypesConcurrently(t *testing.T) {
+// TestRouteCacheIsBounded although producers can publish any number of types.
+func TestRouteCacheIsBounded(t *testing.T) {
 	table := newTable(t, spec.Route{Pattern: "t1*", When: "data > 1"}, spec.Route{Pattern: "t*"})
 	f := newFilter(t, abi.Subscription{EventType: "*", When: "data > 0"})
 	two, one := newEvent(t, "t1", "2"), newEvent(t, "t1", "1")

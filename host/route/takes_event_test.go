@@ -6,7 +6,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-func TestTakesEvent(t *testing.T) {
+func TestTakesEventEvaluatesRouteOnly(t *testing.T) {
 	table := newTable(t, spec.Route{Pattern: "a"}, spec.Route{Pattern: "b", When: "data.n > 1"}, spec.Route{Pattern: "c", Handlers: []string{}})
 	for _, tt := range []struct {
 		typ, data string

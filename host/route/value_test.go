@@ -21,8 +21,8 @@ func takes(t testing.TB, when, data string) bool {
 	return ok
 }
 
-// No number hides the rest of the data, and each compares as the number that it is.
-func TestConditionsReadEveryNumber(t *testing.T) {
+// TestConditionsCompareEveryNumber by its value, and no number makes the data unreadable.
+func TestConditionsCompareEveryNumber(t *testing.T) {
 	for _, tt := range []struct {
 		data, when string
 		want       bool
@@ -79,7 +79,7 @@ func TestConditionsReadEveryNumber(t *testing.T) {
 	}
 }
 
-// Integers of JSON, however they are written, compare with integers as they do in mathematics.
+// TestIntegersCompareExactly in every notation of JSON.
 func TestIntegersCompareExactly(t *testing.T) {
 	table := newTable(t, spec.Route{Pattern: "*", When: "data[0] == int(data[1])"})
 	rapid.Check(t, func(r *rapid.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/host/config/document"
 )
 
-func TestLocate(t *testing.T) {
+func TestLocateFindsNearestValue(t *testing.T) {
 	const text = "# c\nhandlers:\n  y: &y\n    config:\n      a: 1\n  x:\n    <<: *y\n    enabled: true\n  z:\n    config:\n      list:\n        - 1\n        - b: 2\n  w: {<<: [*y], config: {\n    q: 1}}\n"
 	tests := []struct {
 		way  string

@@ -92,9 +92,9 @@ func (d failing) syncDir(dir string) error {
 	return d.realDisk.syncDir(dir)
 }
 
-// Before the rename a failure leaves the old text, after it the new one; never
-// anything else, and never a file beside it.
-func TestReplaceFails(t *testing.T) {
+// TestFailedReplaceLeavesOldOrNewContent: the old one before the rename, the new one
+// after it, and no temporary file.
+func TestFailedReplaceLeavesOldOrNewContent(t *testing.T) {
 	for _, old := range []string{"old", ""} {
 		for step, want := range map[string]string{"write": old, "sync": old, "rename": old, "renamed": "new text", "syncDir": "new text"} {
 			dir := t.TempDir()
@@ -122,8 +122,7 @@ func TestReplaceFails(t *testing.T) {
 	}
 }
 
-// An edit on a full disk says so, and changes nothing.
-func TestReplaceOnAFullDisk(t *testing.T) {
+func TestReplaceOnFullDiskChangesNothing(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		for _, step := range []string{"write", "sync", "rename"} {
 			path := filepath.Join(t.TempDir(), "c.yaml")
@@ -139,7 +138,7 @@ func TestReplaceOnAFullDisk(t *testing.T) {
 	}
 }
 
-func TestReplaceOnlyWhatWasRead(t *testing.T) {
+func TestReplaceRefusesChangedFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "theirs")
@@ -211,7 +210,7 @@ func watchBy(t *testing.T, path string, run func(ctx context.Context, debounce t
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestWatchReportsContentChanges(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "1")
@@ -241,7 +240,7 @@ func replace(t testing.TB, temp, path, text string) {
 	}
 }
 
-func TestWatchWaitsForTheDirectory(t *testing.T) {
+func TestWatchSeesFileInNewDirectory(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a", "b", "c.yaml")
 	next := watch(t, path)
@@ -261,9 +260,9 @@ func TestWatchWaitsForTheDirectory(t *testing.T) {
 	next("2")
 }
 
-// A mounted ConfigMap: the file is a link through ..data, and an update
-// replaces ..data, which leads to another directory.
-func TestWatchSeesASwappedDirectory(t *testing.T) {
+// TestWatchSeesExchangedDirectory, as of a mounted ConfigMap: the file is a link through
+// ..data, and an update replaces ..data by a link to another directory.
+func TestWatchSeesExchangedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(version, text string) {
 		t.Helper()

@@ -77,9 +77,9 @@ func (d mounted) overwrite(f *os.File, data []byte) error {
 	}, func() error { return d.realDisk.overwrite(f, data) })
 }
 
-// A file that cannot be replaced is overwritten. Wherever that crashes, the next start
-// finds the former text or the new one, and a crash of the recovery is recovered from.
-func TestOverwriteSurvivesACrashAtEachStep(t *testing.T) {
+// TestOverwriteSurvivesCrashAtEachStep: after a crash at any step Recover restores the
+// former text or keeps the new one, also when a recovery crashed before.
+func TestOverwriteSurvivesCrashAtEachStep(t *testing.T) {
 	texts := []string{"a: 1\nlonger: text of before\n", "b: 2\n", "handlers: {x: {enabled: false}}\n" + strings.Repeat("# more\n", 2000)}
 	for _, old := range texts {
 		for _, data := range texts {
@@ -121,8 +121,7 @@ func TestOverwriteSurvivesACrashAtEachStep(t *testing.T) {
 	}
 }
 
-// A failure that is no crash is undone at once.
-func TestOverwriteFails(t *testing.T) {
+func TestFailedOverwriteIsUndone(t *testing.T) {
 	for _, cause := range []error{unix.ENOSPC, unix.EIO} {
 		path, copies := filepath.Join(t.TempDir(), "c.yaml"), t.TempDir()
 		write(t, path, "old")
@@ -160,7 +159,7 @@ func (d once) overwrite(f *os.File, data []byte) error {
 	return d.failing.overwrite(f, data)
 }
 
-func TestOverwriteOnlyWhatWasRead(t *testing.T) {
+func TestOverwriteRefusesChangedFile(t *testing.T) {
 	path, copies := filepath.Join(t.TempDir(), "c.yaml"), t.TempDir()
 	write(t, path, "theirs")
 	for _, r := range []Replacer{{Copies: copies, disk: mounted{crash: &crash{left: 99}}}, {disk: mounted{crash: &crash{left: 99}}}} {
@@ -178,8 +177,7 @@ func TestOverwriteOnlyWhatWasRead(t *testing.T) {
 	}
 }
 
-// What a person has written since is left alone, and so is another file's copy.
-func TestRecoverLeavesOthersAlone(t *testing.T) {
+func TestRecoverChangesOnlyTornFiles(t *testing.T) {
 	dir, copies := t.TempDir(), t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	real, err := filepath.EvalSymlinks(dir)

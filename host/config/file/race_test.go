@@ -12,10 +12,10 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// racing lets somebody else in right before a file is put in its place.
+// racing is a disk on which other programs act right before each rename.
 type racing struct {
 	realDisk
-	others []func() // one for each time
+	others []func() // one for each rename
 }
 
 func (d *racing) in() {
@@ -35,7 +35,7 @@ func (d *racing) swap(a, b string) (bool, error) {
 	return d.realDisk.swap(a, b)
 }
 
-func TestReplaceLosesNothingOfOthers(t *testing.T) {
+func TestReplaceRestoresConcurrentRenames(t *testing.T) {
 	for name, others := range map[string][]string{"once": {"theirs"}, "while it is put back": {"first", "theirs"}, "and again": {"1", "2", "3", "theirs"}} {
 		for _, there := range []bool{true, false} {
 			dir := t.TempDir()
@@ -72,8 +72,7 @@ func TestReplaceLosesNothingOfOthers(t *testing.T) {
 	}
 }
 
-// Whom we never catch up with keeps what he has written, all of it somewhere.
-func TestReplaceGivesUp(t *testing.T) {
+func TestReplaceKeepsContentAfterTooManyExchanges(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "old")
@@ -92,7 +91,7 @@ func TestReplaceGivesUp(t *testing.T) {
 	}
 }
 
-func TestReplaceWaitsForAWriter(t *testing.T) {
+func TestReplaceRefusesFileOpenForWriting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	write(t, path, "old")
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -100,12 +99,12 @@ func TestReplaceWaitsForAWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !beingWritten(f) && !detectsWriters(t, path) {
-		t.Log("this system does not tell who writes to a file; only renames are looked at")
+		t.Log("this system does not report writers; only renames are detected")
 		f.Close()
 		return
 	}
 	if err := (Replacer{}).Replace(path, []byte("old"), []byte("mine")); !errors.Is(err, ErrChanged) {
-		t.Errorf("got %v, want that somebody writes to it", err)
+		t.Errorf("got %v, want that it is open for writing", err)
 	}
 	if _, err := f.WriteString("new"); err != nil {
 		t.Fatal(err)
@@ -124,7 +123,7 @@ func detectsWriters(t *testing.T, path string) bool {
 	return errors.Is(err, ErrChanged)
 }
 
-func TestLock(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	path := filepath.Join(dir, "c.yaml")
 	var wg sync.WaitGroup
@@ -149,7 +148,7 @@ func TestLock(t *testing.T) {
 	}
 	wg.Wait()
 	if peak != 1 {
-		t.Errorf("%d were inside at a time", peak)
+		t.Errorf("%d locks were held at a time", peak)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)

@@ -11,9 +11,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// While the system gives no inotify instance the file is looked at all the same, and
-// watching is tried again until it succeeds.
-func TestWatchWithoutInotify(t *testing.T) {
+// TestWatchPollsWithoutInotify, and tries to watch until it succeeds.
+func TestWatchPollsWithoutInotify(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "1")
@@ -30,7 +29,7 @@ func TestWatchWithoutInotify(t *testing.T) {
 	next := watchBy(t, path, w.run)
 	next("1")
 	if err := <-notices; err == nil {
-		t.Error("it was not said that nothing is watched")
+		t.Error("the failure to watch was not reported")
 	}
 	replace(t, filepath.Join(dir, "new"), path, "2")
 	next("2")
@@ -41,12 +40,11 @@ func TestWatchWithoutInotify(t *testing.T) {
 	replace(t, filepath.Join(dir, "new"), path, "3")
 	next("3")
 	if len(notices) > 0 {
-		t.Errorf("it was said again: %v", <-notices)
+		t.Errorf("it was reported again: %v", <-notices)
 	}
 }
 
-// A change that no notification tells of is seen by looking.
-func TestWatchSeesWhatIsNotNotified(t *testing.T) {
+func TestWatchSeesChangesWithoutNotification(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "1")
@@ -69,9 +67,9 @@ func TestWatchSeesWhatIsNotNotified(t *testing.T) {
 	next("2")
 }
 
-// What the caller has written counts as a change, also when the file has been put back
-// before the watcher came to see it.
-func TestWatchSeesWhatFollowsAnEdit(t *testing.T) {
+// TestWatchReportsChangesBackAfterAnEdit: an edit of the caller counts as a change even
+// when the file has its former content by the time of the comparison.
+func TestWatchReportsChangesBackAfterAnEdit(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "c.yaml")
 	write(t, path, "1")
@@ -80,7 +78,7 @@ func TestWatchSeesWhatFollowsAnEdit(t *testing.T) {
 		Watch(ctx, path, debounce, edits.Load, func(err error) { t.Errorf("it is not watched: %v", err) }, fn)
 	})
 	next("1")
-	edits.Add(1) // it has written 2, and somebody 1 again
+	edits.Add(1) // the caller wrote 2, and another program 1 again
 	replace(t, filepath.Join(dir, "new"), path, "1")
 	next("1")
 }

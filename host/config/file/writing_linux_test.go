@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// A file that is written piece by piece is looked at when it is whole. The
-// second watch, which is slower, tells that the first had its chance.
-func TestWatchWaitsForWhoeverWrites(t *testing.T) {
+// TestWatchWaitsForWriters: a file that is written in pieces is reported when it is
+// closed. The second watch proves that the first one had time to report it earlier.
+func TestWatchWaitsForWriters(t *testing.T) {
 	dir := t.TempDir()
 	path, clock := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "clock")
 	write(t, path, "1")

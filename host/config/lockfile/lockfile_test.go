@@ -46,7 +46,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-func TestUnmarshalRefusesForeignText(t *testing.T) {
+func TestUnmarshalRefusesTextOfOthers(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "empty",
 		"format: 1\nformat: 2":           "already defined",

@@ -9,8 +9,7 @@ import (
 	"github.com/berth-host/berth/host/config/splice"
 )
 
-// What an edit should look like is tested where edits are made, in package
-// config; here, that proposals are what they promise to be.
+// Package config tests the results of edits; these tests cover the proposals.
 
 func TestSetProposesTheBestFirst(t *testing.T) {
 	tests := []struct {
@@ -35,7 +34,7 @@ func TestSetProposesTheBestFirst(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestSetRefusesUnsafePaths(t *testing.T) {
 	for src, want := range map[string]string{
 		"a: [1]\n":       "line 1: a is not a mapping",
 		"- a\n":          "line 1: the document is not a mapping",
