@@ -1,14 +1,12 @@
-// Package folder looks at directories of modules and says what is in them now:
-// which files (Scan), what a file holds (Read), and when it is worth looking
-// again (Watcher). It judges by the state of the file system alone; an event
-// of the file system is never more than a reason to look.
+// Package folder reads and writes directories of modules: it lists their files (Scan),
+// reads one with its sidecar (Read), identifies the plugin in it (Identify), reports when a
+// scan is due (Watcher), and adds and removes modules (Put, Remove). Only the present state
+// of the file system counts; a file event is never more than a reason to scan.
 //
-// It promises never to follow a symbolic link, never to block on opening a
-// FIFO or a device, never to read more than it was allowed, and that the bytes
-// of a Content belong to the file's one state that comes with them.
+// Guarantees: it never follows a symbolic link of a module, never blocks on opening a FIFO
+// or a device, and never reads more than the given limit. The bytes of a Content belong to
+// the one state that it contains.
 //
-// Scan and Read have no state. A Watcher's methods are safe for concurrent
-// use; its one mutex is a leaf, under which nothing is called.
-//
+// The functions have no state. A Watcher is safe for concurrent use; its mutex is a leaf.
 // Read state.go first.
 package folder

@@ -35,7 +35,7 @@ func Identify(path string, c Content) Identity {
 	manifest, _, err := c.Artifact.Manifest()
 	switch {
 	case c.SidecarText != nil && !json.Valid(c.SidecarText):
-		// As a half copied one is not. In the end it is refused with this text.
+		// A partial copy is not valid either. If it stays so, this is the refusal.
 		_, err := abi.ParseManifest(c.SidecarText)
 		return Identity{Incomplete: fmt.Sprintf("%s: %v", Sidecar(path), err)}
 	case c.SidecarText != nil:
@@ -60,15 +60,15 @@ func Identify(path string, c Content) Identity {
 	return f
 }
 
-// beginsModule reports whether more bytes could make a module of these: they
-// are a part of the header, or zeros where space was reserved beforehand.
+// beginsModule reports whether the bytes may be the beginning of a module: a part of the
+// header, or zeros that reserve disk space.
 func beginsModule(b []byte) bool {
 	const header = "\x00asm\x01\x00\x00\x00"
 	head := string(b[:min(len(b), len(header))])
 	return len(b) < len(header) && strings.HasPrefix(header, head) || strings.Trim(head, "\x00") == ""
 }
 
-// NameOf derives a plugin's name from the name of its file. It need not be valid.
+// NameOf derives a plugin's name from the name of its file. The result may be invalid.
 func NameOf(path string) string {
 	name := strings.TrimSuffix(filepath.Base(path), ".wasm")
 	return strings.ReplaceAll(strings.ToLower(name), "_", "-")

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// FileOf finds the module in a directory that gives its plugin the name by the name
-// of the file. "" means that there is none.
+// FileOf returns the path of the module in a directory whose file name gives the plugin
+// this name; "" for none.
 func FileOf(dir, name string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,20 +27,20 @@ func FileOf(dir, name string) (string, error) {
 	return "", nil
 }
 
-// Put writes a module and its manifest, nil for none, into a watched directory, in
-// place of what is there. Both are complete on the disk before one of them gets its
-// name, and what was there is back if the second one cannot get it.
+// Put writes a module and its sidecar, nil for none, into a watched directory, and replaces
+// existing ones. Both are complete on the disk before one is renamed, and the former ones
+// are restored if the second rename fails.
 func Put(path string, wasm, manifest []byte) (err error) {
 	sidecar := Sidecar(path)
 	module, err := writeTemporary(path, wasm)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(module) // in vain once it has its name
+	defer os.Remove(module) // fails after the rename
 	before, err := os.ReadFile(sidecar)
 	had := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the manifest that is there: %w", err)
+		return fmt.Errorf("read the present manifest: %w", err)
 	}
 	switch {
 	case manifest != nil:
@@ -49,7 +49,7 @@ func Put(path string, wasm, manifest []byte) (err error) {
 		}
 	case had:
 		if err := os.Remove(sidecar); err != nil {
-			return fmt.Errorf("remove the manifest of the module before: %w", err)
+			return fmt.Errorf("remove the manifest of the former module: %w", err)
 		}
 	}
 	if err := os.Rename(module, path); err != nil {
@@ -75,8 +75,8 @@ func replace(path, module string, contents []byte) error {
 	return nil
 }
 
-// writeTemporary writes a file beside a module, under a name that no host takes for
-// one, and that a host removes at a later start if this process is killed.
+// writeTemporary writes a file beside a module, under a name that is not a module's and
+// that Sweep removes if this process is killed.
 func writeTemporary(module string, contents []byte) (path string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(module), "."+filepath.Base(module)+".*.tmp")
 	if err != nil {

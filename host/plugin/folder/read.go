@@ -17,24 +17,22 @@ type Content struct {
 	State
 	spec.Artifact
 	SidecarText []byte // nil without a sidecar
-	// Writing reports that a process has the module's file open for writing.
-	// Only Linux can tell, and only to the file's owner or to root; elsewhere
-	// it is false.
+	// Writing means that a process has the module's file open for writing. It is detected
+	// on Linux only, by the file's owner or root.
 	Writing bool
 }
 
-// ErrChanged says that a file is gone or was not the same before and after it
-// was read: look again later.
+// ErrChanged means that a file was removed or changed while it was read: read it again later.
 var ErrChanged = errors.New("the file changed while it was read")
 
-// Refusal says why a file is not read, whatever its contents.
+// Refusal is the reason for which a file is not read, independent of its contents.
 type Refusal string
 
 // Error returns the text.
 func (r Refusal) Error() string { return string(r) }
 
-// Read reads a module of at most maxModule bytes and its sidecar of at most
-// maxSidecar. The error is ErrChanged, a Refusal, or one of the file system.
+// Read reads a module of at most maxModule bytes and its sidecar of at most maxSidecar
+// bytes. The error is ErrChanged, a Refusal, or one of the file system.
 func Read(path string, maxModule, maxSidecar int64) (Content, error) {
 	before, err := Stat(path)
 	if err != nil {
@@ -71,7 +69,7 @@ func Read(path string, maxModule, maxSidecar int64) (Content, error) {
 	return c, nil
 }
 
-// ReadAlone is Read of a module that has no sidecar, whatever lies beside it.
+// ReadAlone is Read without the sidecar.
 func ReadAlone(path string, maxModule int64) (Content, error) {
 	at, err := stamp(path)
 	if err != nil {
@@ -89,7 +87,7 @@ func ReadAlone(path string, maxModule int64) (Content, error) {
 	return c, nil
 }
 
-// readFile reads the whole file, if it still is the one that was looked at.
+// readFile reads a whole file, if it is still in the state want.
 func readFile(path string, want Stamp, limit int64) (contents []byte, writing bool, err error) {
 	if !want.Regular() {
 		return nil, false, Refusal("it is " + want.Kind() + ": only regular files are read")
@@ -97,8 +95,8 @@ func readFile(path string, want Stamp, limit int64) (contents []byte, writing bo
 	if want.Size > limit {
 		return nil, false, Refusal(fmt.Sprintf("it is %d bytes long: the limit is %d", want.Size, limit))
 	}
-	// Between the look and the opening the file may have become a link or a
-	// pipe: O_NOFOLLOW refuses the one, O_NONBLOCK does not wait for the other.
+	// Since the stat the file may have become a link or a pipe: O_NOFOLLOW refuses the
+	// former, O_NONBLOCK does not wait for the latter.
 	var fd int
 	err = retry(func() error {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

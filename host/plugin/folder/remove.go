@@ -10,9 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove removes a module's file and its sidecar. What is not there need not
-// be removed; a directory is not. The module goes first, because without its
-// manifest it would be another plugin.
+// Remove removes a module's file and its sidecar. A missing file is no error, a directory
+// is. It removes the module first, because without its manifest it is another plugin.
 func Remove(path string) error {
 	for _, path := range []string{path, Sidecar(path)} {
 		now, err := os.Lstat(path)
@@ -31,7 +30,7 @@ func Remove(path string) error {
 	return nil
 }
 
-// remove is durable when it returns.
+// remove removes a file durably.
 func remove(path string) error {
 	if err := retry(func() error { return unix.Unlink(path) }); err != nil && !gone(err) {
 		return &fs.PathError{Op: "remove", Path: path, Err: err}

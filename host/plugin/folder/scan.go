@@ -5,17 +5,15 @@ import (
 	"path/filepath"
 )
 
-// Listing is what the directories held when Scan looked.
+// Listing is the result of a Scan.
 type Listing struct {
 	Files map[string]State // by path
-	// Unreadable has the directories, and the files, that are there for all
-	// Scan knows but could not be looked at. What was known of them stands.
+	// Unreadable are the directories and files that could not be read, and may exist.
 	Unreadable map[string]error
 }
 
-// Scan lists the modules that lie in the directories themselves, not below. A
-// directory that does not exist is empty. A file's kind is not judged here, so
-// that a person is told about the link or pipe that will be refused.
+// Scan lists the modules in the directories, without subdirectories. A missing directory is
+// empty. Links, pipes and devices are listed too, so that they can be reported as refused.
 func Scan(dirs []string) Listing {
 	l := Listing{Files: make(map[string]State), Unreadable: make(map[string]error)}
 	for _, dir := range dirs {

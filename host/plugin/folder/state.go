@@ -9,10 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stamp is what tells one state of a file from another without reading it. The
-// zero Stamp stands for a file that is not there. The time of the last change
-// of the inode (ctime) is part of it because the modification time can be set
-// back, by cp -p and rsync among others.
+// Stamp identifies a state of a file without reading it. The zero Stamp is a missing file.
+// The time of the inode's last change (ctime) is included because programs such as cp -p
+// and rsync set the modification time.
 type Stamp struct {
 	Mode         uint32 // as in stat(2)
 	Device, Node uint64
@@ -27,7 +26,7 @@ func (s Stamp) Regular() bool { return s.Mode&unix.S_IFMT == unix.S_IFREG }
 // Newest returns the later of the two times, Unix time in nanoseconds.
 func (s Stamp) Newest() int64 { return max(s.Modified, s.Changed) }
 
-// Kind names what the file is, for a person.
+// Kind names the kind of file, for people.
 func (s Stamp) Kind() string {
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -56,18 +55,16 @@ func (s State) Newest() int64 { return max(s.Module.Newest(), s.Sidecar.Newest()
 // Sidecar returns the path of the manifest beside a module.
 func Sidecar(path string) string { return path + ".json" }
 
-// ModuleOf returns the path of the module that path is about, itself or as its
-// sidecar; ok is false for a file that is neither. Hidden files are neither,
-// and what editors and copying programs use as temporary names (x.wasm.tmp,
-// x.wasm~) does not end in .wasm.
+// ModuleOf returns the path of the module to which a file belongs, as the module or as its
+// sidecar; ok is false for other files. Hidden files are other files, and temporary names
+// of editors and copying programs (x.wasm.tmp, x.wasm~) do not end in .wasm.
 func ModuleOf(path string) (module string, ok bool) {
 	module = strings.TrimSuffix(path, ".json")
 	base := filepath.Base(module)
 	return module, strings.HasSuffix(base, ".wasm") && base[0] != '.'
 }
 
-// Stat returns the state of a module and its sidecar. It follows no link. A
-// file that is not there has the zero Stamp.
+// Stat returns the state of a module and its sidecar, without following links.
 func Stat(path string) (State, error) {
 	var s State
 	var err error

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// Sweep removes what a Put that was cut short has left in the directories, if
-// it was made before the time given: a younger one may be another host's that
-// is at work. It returns the paths it has removed. What cannot be removed stays;
-// nothing ever takes it for a module.
+// Sweep removes the temporary files of interrupted Puts in the directories that are older
+// than before; a newer one may belong to a running process. It returns the removed paths.
+// A file that cannot be removed stays; it is never taken for a module.
 func Sweep(dirs []string, before time.Time) []string {
 	var swept []string
 	for _, dir := range dirs {
-		left, err := filepath.Glob(filepath.Join(globbed(dir), ".?*.wasm.*.tmp"))
+		left, err := filepath.Glob(filepath.Join(quoteGlob(dir), ".?*.wasm.*.tmp"))
 		if err != nil {
-			continue // the pattern is malformed, which globbed rules out
+			continue // impossible: quoteGlob returns a valid pattern
 		}
 		for _, path := range left {
 			now, err := os.Lstat(path)
@@ -30,8 +29,8 @@ func Sweep(dirs []string, before time.Time) []string {
 	return swept
 }
 
-// globbed quotes what has a meaning in a pattern.
-func globbed(dir string) string {
+// quoteGlob quotes the special characters of a pattern.
+func quoteGlob(dir string) string {
 	var b []byte
 	for i := range len(dir) {
 		switch dir[i] {

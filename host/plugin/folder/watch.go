@@ -11,38 +11,38 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watcher says when the directories are worth looking at again. It misses
-// what the operating system misses (network file systems, a full queue), so
-// whoever uses it looks again from time to time anyway.
+// Watcher reports when the directories are to be scanned again. It misses changes that the
+// operating system does not report (network file systems, a full queue), so its user also
+// scans at intervals.
 type Watcher struct {
-	make   func() (*fsnotify.Watcher, error) // another one; tests have it fail
-	notify *fsnotify.Watcher                 // under mu; nil: the system gave none, or Close was called
+	make   func() (*fsnotify.Watcher, error) // creates one; fails in tests
+	notify *fsnotify.Watcher                 // under mu; nil before open, and if the system refuses one
 	closed bool                              // under mu
 	signal chan struct{}
 	done   chan struct{} // closed when the reader of notify has ended
 
 	mu     sync.Mutex
-	dirs   []string        // as given to Follow
-	dirty  map[string]bool // modules something happened to since Take
+	dirs   []string        // argument of Follow
+	dirty  map[string]bool // modules that changed since Take
 	follow map[string]Stamp
 }
 
-// NewWatcher returns a Watcher of no directory yet. When the system cannot
-// watch, it works all the same and Follow answers why.
+// NewWatcher returns a Watcher without directories. If the system cannot watch, Follow
+// returns the reason.
 func NewWatcher() *Watcher {
 	w := &Watcher{
 		signal: make(chan struct{}, 1),
 		dirty:  make(map[string]bool),
 		follow: make(map[string]Stamp),
 	}
-	// A queue of 4096 for what arrives while a reader is not scheduled; past
-	// the kernel's own queue an overflow is reported and we look at everything.
+	// The queue of 4096 is for events while the reader is not scheduled. The kernel reports
+	// an overflow of its own queue; then everything is scanned.
 	w.make = func() (*fsnotify.Watcher, error) { return fsnotify.NewBufferedWatcher(4096) }
 	return w
 }
 
-// open returns what watches. The system may have refused it before, for want of
-// inotify instances, and give it now.
+// open returns the system's watcher. A system that has refused one before, for lack of
+// inotify instances, may grant it now.
 func (w *Watcher) open() (*fsnotify.Watcher, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,11 +59,11 @@ func (w *Watcher) open() (*fsnotify.Watcher, error) {
 	return notify, nil
 }
 
-// Poke is sent to when there may be something new. One value stands for any
+// Changed gets a value after changes of watched files. One value stands for any
 // number of changes.
 func (w *Watcher) Changed() <-chan struct{} { return w.signal }
 
-// Take returns, and forgets, the paths of modules something happened to.
+// Take returns and clears the paths of the changed modules.
 func (w *Watcher) Take() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,7 +75,7 @@ func (w *Watcher) Take() []string {
 	return paths
 }
 
-// Close ends the watching and waits for it.
+// Close stops watching and waits for the reader.
 func (w *Watcher) Close() error {
 	w.mu.Lock()
 	notify, done := w.notify, w.done
@@ -89,11 +89,10 @@ func (w *Watcher) Close() error {
 	return err
 }
 
-// Follow watches these directories from now on, and for one that does not
-// exist its nearest parent that does. It must be called again, before the
-// directories are looked at, whenever anything was poked: what is watched
-// follows what is there. changed reports that something is watched that was
-// not. The error says that something cannot be watched.
+// Follow watches these directories, and for a missing one its nearest existing parent. It
+// must be called before each scan, because directories appear and disappear. changed means
+// that a directory is watched that was not. The error names directories that cannot be
+// watched; the others are.
 func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 	notify, err := w.open()
 	if notify == nil {
@@ -110,8 +109,7 @@ func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 	}
 	var problems []error
 	for _, dir := range dirs {
-		// Again until nothing nearer has appeared in the meantime. A path has
-		// so many parents; more rounds than that mean somebody plays with them.
+		// Repeat until no nearer directory has appeared in the meantime, up to a bound.
 		for range 64 {
 			path, stamp := nearest(dir)
 			if _, done := wanted[path]; done {
@@ -145,8 +143,7 @@ func (w *Watcher) Follow(dirs []string) (changed bool, err error) {
 // identity of it.
 func nearest(dir string) (string, Stamp) {
 	for {
-		// Links are followed here: where the directory lies is the operator's
-		// affair, what lies in it is ours.
+		// Links to the directory itself are followed: its place is the operator's choice.
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			if s, err := stamp(real); err == nil && s.Kind() == "a directory" {
 				return dir, Stamp{Device: s.Device, Node: s.Node}
@@ -173,15 +170,14 @@ func (w *Watcher) read(notify *fsnotify.Watcher, done chan<- struct{}) {
 			if !ok {
 				return
 			}
-			// An overflow, or something else that may have cost us events:
-			// the look at everything that follows makes up for all of them.
+			// After an overflow or another loss of events, everything is scanned.
 			w.wake()
 		}
 	}
 }
 
-// note wakes the owner if path matters: a module, a sidecar, a directory on
-// the way to one. A parent may be as busy as /tmp.
+// note signals a change if path is a module, a sidecar, or a directory above one. Other
+// changes in a watched parent, such as /tmp, are ignored.
 func (w *Watcher) note(path string) {
 	module, isModule := ModuleOf(path)
 	w.mu.Lock()

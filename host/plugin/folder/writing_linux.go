@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openForWriting asks for a read lease, which fcntl(2) refuses with EAGAIN
-// while anybody has the file open for writing, and gives it back at once. Any
-// other refusal (not the owner, a file system without leases) says nothing.
+// openForWriting requests a read lease, which fcntl(2) refuses with EAGAIN while a process
+// has the file open for writing, and releases it at once. Another refusal (not the owner,
+// a file system without leases) counts as false.
 func openForWriting(fd int) bool {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
 	if err == nil {
-		// Closing the file gives the lease back too, should this fail.
+		// If this fails, closing the file releases the lease.
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
 	}
 	return errors.Is(err, unix.EAGAIN)

@@ -9,12 +9,11 @@ import (
 	"strings"
 )
 
-// The limits. Checking takes at most a step for every part of the schema and
-// every part of the config: where references do not turn back, a part of the
-// schema with its references followed meets a part of the config at most once.
-// So the product is what has to be small.
+// The limits. A check takes at most one step for every pair of a part of the schema, with
+// its references followed, and a part of the config, because references form no cycle. The
+// limits bound that product.
 const (
-	maxText    = 64 << 10  // bytes of a schema: a manifest has no room for more
+	maxText    = 64 << 10  // bytes of a schema, the limit of a manifest
 	maxParts   = 5_000     // of a schema, its references followed
 	maxDepth   = 64        // of a schema, and of a config, in values
 	maxWork    = 4_000_000 // parts of a schema times parts of a config: about a second
@@ -22,7 +21,7 @@ const (
 	maxNumber  = 100       // bytes of a number, and digits it stands for
 )
 
-// drafts are the values of $schema that are known.
+// drafts returns the known values of $schema.
 func drafts() []string {
 	return []string{
 		"https://json-schema.org/draft/2020-12/schema",
@@ -34,13 +33,13 @@ func drafts() []string {
 // measurer counts a schema's parts.
 type measurer struct {
 	root  any
-	costs map[string]int  // of what references lead to, by pointer
-	open  map[string]bool // references that are being followed
+	costs map[string]int  // of the targets of references, by pointer
+	open  map[string]bool // references being followed
 }
 
-// measure returns what checking one value costs, in parts of the schema, or
-// says which limit the schema passes. It takes every object for a schema, so it
-// counts too much rather than too little.
+// measure returns the cost of checking one value, in parts of the schema, or the limit
+// that the schema exceeds. It counts every object as a schema, so the cost is an upper
+// bound.
 func measure(doc any) (int, error) {
 	switch doc.(type) {
 	case bool, map[string]any:
@@ -85,7 +84,7 @@ func (m *measurer) value(v any, at string, depth int) (int, error) {
 	return cost, nil
 }
 
-// member counts one key of an object and what it holds.
+// member returns the cost of one member of an object.
 func (m *measurer) member(key string, v any, token, at string, depth int) (int, error) {
 	at += token
 	text, isText := v.(string)
@@ -97,9 +96,9 @@ func (m *measurer) member(key string, v any, token, at string, depth int) (int, 
 			return 0, fmt.Errorf("%s: %.80q is not known; there are %s", at, text, strings.Join(drafts(), ", "))
 		}
 	case strings.HasPrefix(key, "$") && isText && slices.Contains([]string{"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef"}, key):
-		return 0, fmt.Errorf("%s: is not taken; refer to parts of the schema by $ref and a path such as #/$defs/name", at)
+		return 0, fmt.Errorf("%s: is not supported; refer to parts of the schema by $ref and a path such as #/$defs/name", at)
 	case key == "$recursiveAnchor" || key == "$vocabulary":
-		return 0, fmt.Errorf("%s: is not taken", at)
+		return 0, fmt.Errorf("%s: is not supported", at)
 	case key == "pattern" && isText:
 		cost, err := pattern(text)
 		if err != nil {
@@ -113,7 +112,7 @@ func (m *measurer) member(key string, v any, token, at string, depth int) (int, 
 	}
 	switch key {
 	case "uniqueItems":
-		cost += 200 // up to 20 items are compared each with each
+		cost += 200 // up to 20 items are compared pairwise
 	case "patternProperties":
 		patterns, _ := v.(map[string]any)
 		for p := range patterns {
@@ -127,14 +126,14 @@ func (m *measurer) member(key string, v any, token, at string, depth int) (int, 
 	return cost + len(key)/64, nil
 }
 
-// reference counts what a reference leads to.
+// reference returns the cost of a reference's target.
 func (m *measurer) reference(ref, at string, depth int) (int, error) {
 	path, inside := strings.CutPrefix(ref, "#")
 	if !inside || path != "" && path[0] != '/' || strings.Contains(path, "%") {
 		return 0, fmt.Errorf("%s: %.80q leads out of the schema; only paths inside it are followed, such as #/$defs/name", at, ref)
 	}
 	if m.open[path] {
-		return 0, fmt.Errorf("%s: %.80q leads back to itself; a schema that contains itself is not taken", at, ref)
+		return 0, fmt.Errorf("%s: %.80q leads back to itself; recursive schemas are not supported", at, ref)
 	}
 	if cost, known := m.costs[path]; known {
 		return cost, nil
@@ -177,8 +176,8 @@ func lookup(v any, path string) (any, bool) {
 	return v, true
 }
 
-// pattern returns what a regular expression costs, in its instructions. Go's
-// take a step for each of these and each byte at the most.
+// pattern returns the cost of a regular expression, in instructions. Go's regular
+// expressions take at most one step for each instruction and byte.
 func pattern(text string) (int, error) {
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
@@ -194,7 +193,7 @@ func pattern(text string) (int, error) {
 	return len(prog.Inst), nil
 }
 
-// long reports whether a number is so long that arithmetic with it is work.
+// long reports whether a number is so long that arithmetic with it is slow.
 func long(n json.Number) bool {
 	if len(n) > maxNumber {
 		return true
@@ -206,8 +205,8 @@ func long(n json.Number) bool {
 	return false
 }
 
-// weigh returns how many parts a config has, and the way to a number that is
-// too long, if there is one.
+// weigh returns the number of parts of a config, and the path of a number that is too
+// long, nil for none.
 func weigh(v any) (size int, tooLong []string) {
 	var walk func(v any, way []string)
 	walk = func(v any, way []string) {

@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// whole reports whether a violation says more than its causes would.
+// whole reports whether a violation is more informative than its causes.
 func whole(k jsonschema.ErrorKind) bool {
 	switch k.(type) {
 	case *kind.AnyOf, *kind.OneOf, *kind.Contains, *kind.PropertyNames:
@@ -21,8 +21,8 @@ func whole(k jsonschema.ErrorKind) bool {
 	return false
 }
 
-// reason words what the schema wants. It shows what the schema says and names
-// of keys, never a value of the config.
+// reason describes what the schema requires. It contains text of the schema and names of
+// keys, never a value of the config.
 func reason(k jsonschema.ErrorKind) string {
 	switch k := k.(type) {
 	case *kind.Type:
@@ -88,7 +88,7 @@ func reason(k jsonschema.ErrorKind) string {
 	return "is not as the schema wants it"
 }
 
-// quoted shows text of a stranger's: short, and safe to print.
+// quoted quotes untrusted text: short, and safe to print.
 func quoted(s string) string {
 	const limit = 80
 	if len(s) > limit {
@@ -97,7 +97,7 @@ func quoted(s string) string {
 	return strconv.Quote(s)
 }
 
-// names lists keys, the first few of them.
+// names lists at most five keys.
 func names(keys []string) string {
 	texts := slices.Sorted(slices.Values(keys))
 	for i, key := range texts {
@@ -106,7 +106,7 @@ func names(keys []string) string {
 	return listFirst(texts, 5)
 }
 
-// values lists values of the schema, the first few of them.
+// values lists at most ten values of the schema.
 func values(list []any) string {
 	texts := make([]string, len(list))
 	for i, v := range list {
@@ -115,7 +115,7 @@ func values(list []any) string {
 	return listFirst(texts, 10)
 }
 
-// some lists at most so many texts, and how many more there are.
+// listFirst lists at most limit texts, and the number of the others.
 func listFirst(texts []string, limit int) string {
 	if more := len(texts) - limit; more > 0 {
 		texts = append(slices.Clone(texts[:limit]), fmt.Sprintf("%d more", more))
@@ -123,7 +123,7 @@ func listFirst(texts []string, limit int) string {
 	return strings.Join(texts, ", ")
 }
 
-// value shows a value of the schema.
+// value formats a value of the schema.
 func value(v any) string {
 	text, err := json.Marshal(v)
 	switch {
@@ -135,11 +135,11 @@ func value(v any) string {
 	return string(text)
 }
 
-// number writes a bound of the schema.
+// number formats a bound of the schema.
 func number(r *big.Rat) string {
 	if r.IsInt() {
 		return r.Num().String()
 	}
-	f, _ := r.Float64() // as near as JSON's readers come
+	f, _ := r.Float64() // the precision of JSON readers
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }

@@ -18,21 +18,20 @@ import (
 // Schema is a compiled config_schema. It is safe for concurrent use.
 type Schema struct {
 	compiled *jsonschema.Schema
-	cost     int // what one value costs to check, at most; see bounds.go
+	cost     int // upper bound of the cost of checking one value; see bounds.go
 
-	// The same config is checked again and again, so the last answer is kept.
+	// The same config is checked repeatedly, so the last result is cached.
 	mu   sync.Mutex
 	last string
 	err  error
 	done bool
 }
 
-// place is the name the schema goes by where the library wants a URL. It leads nowhere.
+// resourceName is the schema's URL for the library. Nothing is loaded from it.
 const resourceName = "berth:config_schema"
 
-// Compile reads a JSON Schema (2020-12 unless it says otherwise by $schema;
-// 2019-09 and draft-07 are known too). An error is fault.Invalid and says what
-// about the schema is wrong, or over which limit it is.
+// Compile compiles a JSON Schema of draft 2020-12, or of 2019-09 or draft-07 if $schema
+// names it. The error is fault.Invalid and names the mistake or the exceeded limit.
 func Compile(text []byte) (s *Schema, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -63,7 +62,7 @@ func Compile(text []byte) (s *Schema, err error) {
 	return &Schema{compiled: compiled, cost: cost}, nil
 }
 
-// nowhere loads nothing: a schema is whole by itself.
+// nowhere is a loader that loads nothing: a schema is self-contained.
 type nowhere struct{}
 
 // Load implements jsonschema.URLLoader.
@@ -71,7 +70,7 @@ func (nowhere) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s is outside the schema, and nothing is loaded", url)
 }
 
-// wrongSchema words what the library refuses.
+// wrongSchema returns the text for an error of the library.
 func wrongSchema(err error) string {
 	var invalid *jsonschema.SchemaValidationError
 	var cause *jsonschema.ValidationError
@@ -95,10 +94,10 @@ func decode(text []byte) (any, error) {
 	return v, nil
 }
 
-// Violation is one place of a config that is not as the schema wants it.
+// Violation is a position of a config that violates the schema.
 type Violation struct {
-	Pointer string // JSON Pointer into the config; "" is the config as a whole
-	Reason  string // what the schema wants; never a value of the config
+	Pointer string // JSON Pointer into the config; "" for the whole config
+	Reason  string // what the schema requires; never a value of the config
 }
 
 // String returns "pointer: reason".
@@ -109,7 +108,7 @@ func (v Violation) String() string {
 	return v.Pointer + ": " + v.Reason
 }
 
-// Way returns the keys and indices that Pointer is made of.
+// Way returns the keys and indices of Pointer.
 func (v Violation) Way() []string {
 	if v.Pointer == "" {
 		return nil
@@ -122,11 +121,11 @@ func (v Violation) Way() []string {
 	return way
 }
 
-// Error is what is wrong with a config. Check wraps it in a fault.Invalid;
-// reach it with errors.As.
+// Error lists the violations of a config. Check wraps it in a fault.Invalid; errors.As
+// finds it.
 type Error struct {
-	Violations []Violation // at least one, at most maxViolations, by place
-	More       int         // how many were left off
+	Violations []Violation // at least one, at most maxViolations, sorted by Pointer
+	More       int         // number of further violations
 }
 
 // maxViolations bounds how many violations one Error lists.
@@ -145,8 +144,8 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Check compares a config, a JSON value, with the schema. An error is
-// fault.Invalid and wraps an *Error.
+// Check checks a config, a JSON value, against the schema. The error is fault.Invalid and
+// wraps an *Error.
 func (s *Schema) Check(config []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +190,7 @@ func (s *Schema) check(config []byte) (err error) {
 	return refuse(e)
 }
 
-// violations returns the innermost causes, by place, each once.
+// violations returns the innermost causes, sorted by position, without duplicates.
 func violations(err *jsonschema.ValidationError) []Violation {
 	var list []Violation
 	var walk func(e *jsonschema.ValidationError)
