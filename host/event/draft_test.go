@@ -90,8 +90,8 @@ func FuzzParseDraft(f *testing.F) {
 	})
 }
 
-// FuzzParse: no stored bytes break the reader, and what it accepts stays the
-// bytes it was, with the same content.
+// FuzzParse: the reader takes any stored bytes without a panic, and keeps the bytes and
+// the content of those it accepts.
 func FuzzParse(f *testing.F) {
 	for _, d := range []event.Draft{{Type: "t"}, {Type: "a.b", Data: []byte(`{"x":"\u2028"}`), Subject: `"\`, Hops: 3}} {
 		ev, err := event.New(d)

@@ -24,7 +24,7 @@ func wide(m *module, locals, callee int) int {
 	return m.define(i64, "", Vec(B(U(locals), i64)), begin, localGet, 0, calls(callee), after)
 }
 
-// recursions nest calls for ever, wherever and however a guest can.
+// recursions nest calls without end, in every place and way that a guest can.
 func recursions() []Case {
 	inStart := blank().serve()
 	inStart.start = U(recursion(inStart))

@@ -16,7 +16,7 @@ func fib(m *module) int {
 		localGet, 0, number(1), sub, calls(f), localGet, 0, number(2), sub, calls(f), add, end)
 }
 
-// loops run for ever, wherever a guest can run.
+// loops run without end, in every place that a guest's code runs.
 func loops() []Case {
 	spin := func(*module) []byte { return forever() }
 	inStart := blank().serve()

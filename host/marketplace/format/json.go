@@ -61,7 +61,7 @@ func (f fields) fail(kind Kind, key, text string, args ...any) {
 	}
 }
 
-// note keeps an error that already says where it is.
+// note keeps an error that already names its position.
 func (f fields) note(err error) {
 	if *f.err == nil {
 		*f.err = err

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
-// Names used when Config leaves them empty.
+// Default names of Config.
 const (
 	DefaultModule = "berth_meter"
 	DefaultName   = "refill"

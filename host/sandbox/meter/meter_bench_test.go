@@ -70,7 +70,7 @@ func (r *runner) call(t testing.TB) uint64 {
 }
 
 // BenchmarkRatios times each workload as it is, metered, and with the engine's own
-// termination checks, in turns, and reports the ratios of the best turns.
+// termination checks, alternately, and reports the ratios of the best runs.
 func BenchmarkRatios(b *testing.B) {
 	for _, w := range workloads {
 		b.Run(w.name, func(b *testing.B) {

@@ -97,8 +97,8 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 // before is how many allocations there had been when mallocs was called last.
 var before uint64
 
-// mallocs reads some fields and answers how often memory was allocated since it
-// was called for the event before.
+// mallocs reads several fields and returns the number of allocations since its call for
+// the previous event.
 func mallocs(ev *berth.Event) berth.Result {
 	for range 10 {
 		ev.FieldBytes("/data")
