@@ -15,7 +15,6 @@ type waiter struct {
 type waiters struct {
 	mu   sync.Mutex
 	list []*waiter
-	free []*waiter // for callers of borrow
 }
 
 func newWaiter() *waiter { return &waiter{ch: make(chan struct{}, 1)} }
@@ -62,25 +61,4 @@ func (w *waiters) wakeAll() {
 	}
 	clear(w.list)
 	w.list = w.list[:0]
-}
-
-// borrow returns a waiter for one call; giveBack returns it.
-func (w *waiters) borrow() *waiter {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.free); n > 0 {
-		x := w.free[n-1]
-		w.free = w.free[:n-1]
-		return x
-	}
-	return newWaiter()
-}
-
-func (w *waiters) giveBack(x *waiter) {
-	w.leave(x)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.free) < 64 {
-		w.free = append(w.free, x)
-	}
 }

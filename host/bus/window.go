@@ -121,8 +121,8 @@ func (w *Window) Read(from uint64, limit int) (records []event.Record, ok bool) 
 // Wait returns nil once Last is above after, or when closed is closed. It returns
 // the context's error when ctx ends first.
 func (w *Window) Wait(ctx context.Context, after uint64, closed <-chan struct{}) error {
-	x := w.waiting.borrow()
-	defer w.waiting.giveBack(x)
+	x := newWaiter()
+	defer w.waiting.leave(x)
 	for {
 		w.waiting.join(x) // before looking, or the wake-up could be missed
 		if w.Last() > after {

@@ -90,11 +90,11 @@ func ParseDeadPosition(cursor string) (p DeadPosition, err error) {
 	}
 	seq, handler, found := strings.Cut(cursor, ".")
 	if p.Seq, err = strconv.ParseUint(seq, 10, 63); err != nil || !found || p.Seq == 0 {
-		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", fault.Quote(cursor))
 	}
 	p.Handler = handler
 	if p.String() != cursor {
-		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", quoted(cursor))
+		return DeadPosition{}, fault.Field("cursor", "%s is not a cursor of this list; use next as it was answered", fault.Quote(cursor))
 	}
 	return p, nil
 }

@@ -42,7 +42,7 @@ func ParseType(name string) (Type, error) {
 		return "", fault.Field("event_type", "is required")
 	}
 	if !validType(name) {
-		return "", fault.Field("event_type", "%s does not match ^[a-z0-9][a-z0-9_.-]{0,127}$", quoted(name))
+		return "", fault.Field("event_type", "%s does not match ^[a-z0-9][a-z0-9_.-]{0,127}$", fault.Quote(name))
 	}
 	return Type(name), nil
 }
@@ -314,7 +314,7 @@ func (d *Draft) check() error {
 		}
 	}
 	if d.TraceParent != "" && !traceParent.MatchString(d.TraceParent) {
-		return fault.Field("metadata.traceparent", "%s is not a W3C traceparent", quoted(d.TraceParent))
+		return fault.Field("metadata.traceparent", "%s is not a W3C traceparent", fault.Quote(d.TraceParent))
 	}
 	if d.Hops < 0 || d.Hops > MaxHops {
 		return fault.Field("metadata.hops", "is %d; an event may be at most %d handlers away from its producer", d.Hops, MaxHops)
@@ -353,13 +353,4 @@ func appendText(b []byte, s string) []byte {
 	}
 	b = append(b, s[from:]...)
 	return append(b, '"')
-}
-
-// quoted shows input in an error: short, and safe to print.
-func quoted(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return strconv.Quote(s[:limit]) + "…"
-	}
-	return strconv.Quote(s)
 }

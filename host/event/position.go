@@ -36,11 +36,11 @@ func ParsePosition(text string) (Position, error) {
 		if n, err := strconv.ParseUint(text, 10, 63); err == nil && n > 0 {
 			return Position{Seq: n}, nil
 		}
-		return Position{}, fault.New(fault.Invalid, "%s is not a Seq of the log: they start at 1", quoted(text))
+		return Position{}, fault.New(fault.Invalid, "%s is not a Seq of the log: they start at 1", fault.Quote(text))
 	}
 	if ago, ok := parseAgo(text); ok {
 		if ago <= 0 || ago > maxAgo {
-			return Position{}, fault.New(fault.Invalid, "%s is not a time before now, and within 100 years of it", quoted(text))
+			return Position{}, fault.New(fault.Invalid, "%s is not a time before now, and within 100 years of it", fault.Quote(text))
 		}
 		return Position{Ago: ago}, nil
 	}
@@ -49,7 +49,7 @@ func ParsePosition(text string) (Position, error) {
 	}
 	return Position{}, fault.New(fault.Invalid,
 		"%s is not a position in the log; use a time (2026-05-01T10:00:00Z), a duration back from now (1h, 7d), a Seq (1042) or %q",
-		quoted(text), earliest)
+		fault.Quote(text), earliest)
 }
 
 // parseAgo parses a duration. A whole number of days comes first.

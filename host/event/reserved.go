@@ -48,14 +48,14 @@ func (e *Event) CheckPublished(known func(plugin string) bool) error {
 	switch {
 	case orderKey.MatchString(key):
 		return fault.Field(field, "%s is reserved: order:ID:vN is the key of an order's change, which only the orders API publishes",
-			quoted(key))
+			fault.Quote(key))
 	case strings.HasPrefix(key, "schedule:"):
 		return fault.Field(field, "%s is reserved: keys that begin with schedule: are those of what the host publishes by the clock",
-			quoted(key))
+			fault.Quote(key))
 	}
 	if name, _, found := strings.Cut(key, "/"); found && abi.ValidName(name) && known(name) {
-		return fault.Field(field, "%s is reserved: keys that begin with %s are those of what the plugin %s emits", quoted(key),
-			quoted(name+"/"), name)
+		return fault.Field(field, "%s is reserved: keys that begin with %s are those of what the plugin %s emits", fault.Quote(key),
+			fault.Quote(name+"/"), name)
 	}
 	return CheckSource(e.typ, e.meta.Source)
 }
@@ -65,7 +65,7 @@ func (e *Event) CheckPublished(known func(plugin string) bool) error {
 func CheckSource(typ Type, source string) error {
 	if typ == OrderStatusChanged && looksLike(source, SourceOrders) {
 		return fault.Field("metadata.source", "%s is reserved for events of the type %s: only the orders API publishes those",
-			quoted(source), typ)
+			fault.Quote(source), typ)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{
 // second is the second after it. The result is in UTC and never the zero time. The
 // error is fault.Invalid without a field.
 func ParseTime(text string) (time.Time, error) {
-	invalid := fault.New(fault.Invalid, "%s is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", quoted(text))
+	invalid := fault.New(fault.Invalid, "%s is not an RFC 3339 time, such as 2026-05-01T10:00:00Z", fault.Quote(text))
 	if !rfc3339.MatchString(text) {
 		return time.Time{}, invalid
 	}
@@ -36,7 +36,7 @@ func ParseTime(text string) (time.Time, error) {
 		t = t.Add(time.Second)
 	}
 	if y := t.Year(); y < 1970 || y > 9999 {
-		return time.Time{}, fault.New(fault.Invalid, "%s is in the year %d of UTC, outside 1970 to 9999", quoted(text), y)
+		return time.Time{}, fault.New(fault.Invalid, "%s is in the year %d of UTC, outside 1970 to 9999", fault.Quote(text), y)
 	}
 	return t, nil
 }

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -96,3 +97,12 @@ func CodeOf(err error) Code {
 
 // Is reports whether err has this code (see CodeOf).
 func Is(err error, code Code) bool { return err != nil && CodeOf(err) == code }
+
+// Quote returns input as an error shows it: shortened to 64 bytes, and safe to print.
+func Quote(text string) string {
+	const limit = 64
+	if len(text) > limit {
+		return strconv.Quote(text[:limit]) + "…"
+	}
+	return strconv.Quote(text)
+}

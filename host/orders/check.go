@@ -3,7 +3,6 @@ package orders
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -38,7 +37,7 @@ var (
 // fault.Invalid with the field that is wrong.
 func total(n wire.NewOrder) (int64, error) {
 	if n.ID != "" && !idMatch.MatchString(n.ID) {
-		return 0, fault.Field("id", "%s does not match %s", quoted(n.ID), idPattern)
+		return 0, fault.Field("id", "%s does not match %s", fault.Quote(n.ID), idPattern)
 	}
 	if err := checkName("customer_id", n.CustomerID); err != nil {
 		return 0, err
@@ -47,7 +46,7 @@ func total(n wire.NewOrder) (int64, error) {
 		return 0, fault.Field("currency", "is required, such as EUR")
 	}
 	if !currencyMatch.MatchString(n.Currency) {
-		return 0, fault.Field("currency", "%s does not match %s", quoted(n.Currency), currencyPattern)
+		return 0, fault.Field("currency", "%s does not match %s", fault.Quote(n.Currency), currencyPattern)
 	}
 	if len(n.Items) == 0 {
 		return 0, fault.Field("items", "is required: at least one item")
@@ -91,13 +90,4 @@ func checkName(field, text string) error {
 		return fault.Field(field, "contains the control character %U", r)
 	}
 	return nil
-}
-
-// quoted shows input in an error: short, and safe to print.
-func quoted(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return strconv.Quote(s[:limit]) + "…"
-	}
-	return strconv.Quote(s)
 }

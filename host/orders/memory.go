@@ -135,7 +135,7 @@ func cursor(position int64) *string {
 func parseCursor(text string) (int64, error) {
 	position, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || position < 0 {
-		return 0, fault.Field("cursor", "%s is not a cursor of this list; pass next of the page before", quoted(text))
+		return 0, fault.Field("cursor", "%s is not a cursor of this list; pass next of the page before", fault.Quote(text))
 	}
 	return position, nil
 }

@@ -208,9 +208,9 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 }
 
 func notFound(id string) error {
-	return &fault.Error{Code: fault.NotFound, Field: "id", Reason: "there is no order " + quoted(id)}
+	return &fault.Error{Code: fault.NotFound, Field: "id", Reason: "there is no order " + fault.Quote(id)}
 }
 
 func exists(id string) error {
-	return &fault.Error{Code: fault.Conflict, Field: "id", Reason: "order " + quoted(id) + " exists already"}
+	return &fault.Error{Code: fault.Conflict, Field: "id", Reason: "order " + fault.Quote(id) + " exists already"}
 }

@@ -92,7 +92,7 @@ func (r *SQL) Get(ctx context.Context, id string) (Order, error) {
 		return Order{}, notFound(id)
 	}
 	if err != nil {
-		return Order{}, fmt.Errorf("read order %s: %w", quoted(id), err)
+		return Order{}, fmt.Errorf("read order %s: %w", fault.Quote(id), err)
 	}
 	return o, nil
 }

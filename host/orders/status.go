@@ -52,7 +52,7 @@ func checkStatus(field, status string) error {
 	if status == "" {
 		return fault.Field(field, "is required; one of %s", known)
 	}
-	return fault.Field(field, "%s is not a status; one of %s", quoted(status), known)
+	return fault.Field(field, "%s is not a status; one of %s", fault.Quote(status), known)
 }
 
 // checkMove answers fault.Conflict unless the order may move to this status.
