@@ -177,18 +177,9 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 func (g *group) there(first uint64, n int) (func(seq uint64) bool, error) {
 	found := make(map[uint64]bool, n)
 	rows, err := g.bind(g.s.write.seqs).Query(int64(first), int64(first)+int64(n))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		found[uint64(seq)] = true
-	}
-	return func(seq uint64) bool { return found[seq] }, rows.Err()
+	var at int64
+	err = datafile.Each(rows, err, func() { found[uint64(at)] = true }, &at)
+	return func(seq uint64) bool { return found[seq] }, err
 }
 
 // duplicate returns the receipt of an event whose key the log has.

@@ -202,37 +202,21 @@ func (s *Store) deadPositions(ctx context.Context, f event.DeadFilter, after eve
 	if err != nil || rows == nil {
 		return nil, err
 	}
-	defer rows.Close()
 	var list []event.DeadPosition
-	for rows.Next() {
-		var seq int64
-		var handler string
-		if err := rows.Scan(&seq, &handler); err != nil {
-			return nil, err
-		}
-		list = append(list, event.DeadPosition{Seq: uint64(seq), Handler: handler})
-	}
-	return list, rows.Err()
+	var seq int64
+	var handler string
+	err = datafile.Each(rows, nil, func() { list = append(list, event.DeadPosition{Seq: uint64(seq), Handler: handler}) }, &seq, &handler)
+	return list, err
 }
 
 // DeadCounts returns the number of dead letters of each handler that has any.
 func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
-	const doing = "count dead letters"
-	rows, err := s.read.deadCounts.QueryContext(ctx)
-	if err != nil {
-		return nil, s.coded(doing, err)
-	}
-	defer rows.Close()
 	counts := make(map[string]uint64)
-	for rows.Next() {
-		var handler string
-		var n uint64
-		if err := rows.Scan(&handler, &n); err != nil {
-			return nil, s.coded(doing, err)
-		}
-		counts[handler] = n
-	}
-	return counts, s.coded(doing, rows.Err())
+	var handler string
+	var n uint64
+	rows, err := s.read.deadCounts.QueryContext(ctx)
+	err = datafile.Each(rows, err, func() { counts[handler] = n }, &handler, &n)
+	return counts, s.coded("count dead letters", err)
 }
 
 // CountRedriven counts a handler's pending deliveries from one Seq to another, both

@@ -197,20 +197,12 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 // doneSeqs adds the final deliveries above after, up to until, that count.
 func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until uint64, b *event.Backlog) error {
 	rows, err := stmt.QueryContext(ctx, handler, datafile.Seq(after), datafile.Seq(until))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq, at int64
-		if err := rows.Scan(&seq, &at); err != nil {
-			return err
-		}
+	var seq, at int64
+	return datafile.Each(rows, err, func() {
 		if b.Replay.Done(uint64(seq), fromUnixNano(at)) {
 			b.Done = append(b.Done, uint64(seq))
 		}
-	}
-	return rows.Err()
+	}, &seq, &at)
 }
 
 // ForgetHandler removes a handler's cursors, deliveries and replay.

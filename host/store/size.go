@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/logread"
 )
 
@@ -69,23 +70,12 @@ func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 
 // Cursors returns every cursor, by name.
 func (s *Store) Cursors(ctx context.Context) ([]event.Cursor, error) {
-	const doing = "list the cursors"
-	rows, err := s.read.cursors.QueryContext(ctx)
-	if err != nil {
-		return nil, s.coded(doing, err)
-	}
-	defer rows.Close()
 	var list []event.Cursor
-	for rows.Next() {
-		var c event.Cursor
-		var seq int64
-		if err := rows.Scan(&c.Name, &seq); err != nil {
-			return nil, s.coded(doing, err)
-		}
-		c.Seq = uint64(seq)
-		list = append(list, c)
-	}
-	return list, s.coded(doing, rows.Err())
+	var name string
+	var seq int64
+	rows, err := s.read.cursors.QueryContext(ctx)
+	err = datafile.Each(rows, err, func() { list = append(list, event.Cursor{Name: name, Seq: uint64(seq)}) }, &name, &seq)
+	return list, s.coded("list the cursors", err)
 }
 
 // summarize adds the topics of the group's events, and stores those of the blocks that

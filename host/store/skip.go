@@ -68,18 +68,8 @@ func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []s
 		return nil, err
 	}
 	rows, err := g.bind(t.handlersBefore).Query(datafile.Seq(bad[len(bad)-1]), datafile.Seq(from), datafile.Seq(to))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
-		handlers = append(handlers, name)
-	}
-	if err := rows.Err(); err != nil {
+	var name string
+	if err := datafile.Each(rows, err, func() { handlers = append(handlers, name) }, &name); err != nil {
 		return nil, err
 	}
 	for _, seq := range bad { // without the event a dead letter cannot be shown or redriven

@@ -21,3 +21,19 @@ func Prepare(ctx context.Context, db *sql.DB, list Statements) (err error) {
 
 // Seq is a Seq as SQLite stores it. No Seq of a log is above the maximum.
 func Seq(seq uint64) int64 { return int64(min(seq, math.MaxInt64)) }
+
+// Each scans each row of a query into dest and calls visit. rows and err are the
+// results of the query.
+func Each(rows *sql.Rows, err error, visit func(), dest ...any) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		visit()
+	}
+	return rows.Err()
+}

@@ -58,26 +58,14 @@ func checkPages(ctx context.Context, db *sql.DB, path string) (problems []string
 		check = "PRAGMA integrity_check(20)"
 	}
 	rows, err := db.QueryContext(ctx, check)
-	if datafile.Damaged(err) {
-		return []string{err.Error()}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return problems, err
-		}
+	var text string
+	err = datafile.Each(rows, err, func() {
 		if text != "ok" {
 			problems = append(problems, text)
 		}
-	}
-	if err := rows.Err(); datafile.Damaged(err) {
+	}, &text)
+	if datafile.Damaged(err) {
 		return append(problems, err.Error()), nil
-	} else if err != nil {
-		return problems, err
 	}
-	return problems, nil
+	return problems, err
 }

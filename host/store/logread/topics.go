@@ -91,18 +91,8 @@ func (t *Topics) Load(ctx context.Context, db *sql.DB, last uint64) error {
 
 func (t *Topics) scan(ctx context.Context, db *sql.DB) error {
 	rows, err := db.QueryContext(ctx, `SELECT type, subject FROM events WHERE seq >= ?`, t.Block<<BlockBits)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var typ, subject string
-		if err := rows.Scan(&typ, &subject); err != nil {
-			return err
-		}
-		t.Add(typ, subject)
-	}
-	return rows.Err()
+	var typ, subject string
+	return datafile.Each(rows, err, func() { t.Add(typ, subject) }, &typ, &subject)
 }
 
 // summaries is the number of summaries that one query reads.
@@ -176,17 +166,8 @@ type summary struct {
 // summaries returns the summaries from a block on down.
 func (r *Reader) summaries(ctx context.Context, from int64) ([]summary, error) {
 	rows, err := r.blocks.QueryContext(ctx, from, summaries)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var page []summary
-	for rows.Next() {
-		var sum summary
-		if err := rows.Scan(&sum.block, &sum.topics); err != nil {
-			return nil, err
-		}
-		page = append(page, sum)
-	}
-	return page, rows.Err()
+	var sum summary
+	err = datafile.Each(rows, err, func() { page = append(page, sum) }, &sum.block, &sum.topics)
+	return page, err
 }
