@@ -9,9 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/api"
-	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/audit"
-	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
@@ -70,25 +68,6 @@ type reloader struct {
 func (r reloader) InForce(handler string) (wire.Settings, error) {
 	return r.Live.InForce(handler, r.started)
 }
-
-// tokens verifies tokens for the API.
-type tokens struct{ *auth.Verifier }
-
-// Verify implements guard.Verifier.
-func (t tokens) Verify(secret string) (guard.Token, bool) {
-	known, ok := t.Verifier.Verify(secret)
-	if !ok {
-		return guard.Token{}, false
-	}
-	token := guard.Token{ID: known.ID, Name: known.Name, Scopes: make([]guard.Scope, len(known.Scopes))}
-	for i, s := range known.Scopes {
-		token.Scopes[i] = guard.Scope(s)
-	}
-	return token, true
-}
-
-// Valid implements guard.Verifier.
-func (t tokens) Valid(token guard.Token) bool { return t.Verifier.Valid(token.ID) }
 
 // orderBook is the orders for the API.
 type orderBook struct{ *orders.Service }

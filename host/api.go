@@ -49,7 +49,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: auditLog(h.dataFile(audit.File)), Ready: h.ready},
 		Guard: guard.Config{
-			Tokens:       tokens{verifier},
+			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
 			Listen:       started.Listen,
 			AllowedHosts: settings.Auth.AllowedHosts,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -66,7 +67,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			s.active(t, "echo")
 			acked := []string{d.publish(t, s, "first")}
 			s.delivered(t, acked[0], "echo")
-			_, secret, err := auth.Create(d.data, "other", auth.Scopes(), time.Time{})
+			_, secret, err := auth.Create(d.data, "other", spec.Scopes(), time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +149,7 @@ func TestFullDiskPasses(t *testing.T) {
 	if err := os.Remove(filepath.Join(d.data, auth.TokenFile)); err != nil {
 		t.Fatal(err)
 	}
-	_, secret, err := auth.Create(d.data, "other", auth.Scopes(), time.Time{})
+	_, secret, err := auth.Create(d.data, "other", spec.Scopes(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/time/rate"
 
-	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -45,8 +45,8 @@ type refusals struct {
 // changes something with the scope operate or install; the change is not made unless the
 // first record is stored. Records of a plugin's route (:name) have its states before and
 // after, others the answer.
-func (s *Server) audited(method, path string, scope guard.Scope, next echo.HandlerFunc) echo.HandlerFunc {
-	if method == http.MethodGet || scope != guard.ScopeOperate && scope != guard.ScopeInstall {
+func (s *Server) audited(method, path string, scope string, next echo.HandlerFunc) echo.HandlerFunc {
+	if method == http.MethodGet || scope != spec.ScopeOperate && scope != spec.ScopeInstall {
 		return next
 	}
 	action := actionOf(path)

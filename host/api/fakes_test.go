@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -386,18 +387,18 @@ func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 // that is revoked.
 type tokens struct{ revoked atomic.Bool }
 
-func (v *tokens) Verify(s string) (guard.Token, bool) {
-	narrow := guard.Token{ID: "n", Name: "narrow", Scopes: []guard.Scope{guard.ScopeRead}}
+func (v *tokens) Verify(s string) (spec.Token, bool) {
+	narrow := spec.Token{ID: "n", Name: "narrow", Scopes: []string{spec.ScopeRead}}
 	switch {
 	case s == secret:
-		return guard.Token{ID: "admin", Name: "admin", Scopes: []guard.Scope{guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall}}, true
+		return spec.Token{ID: "admin", Name: "admin", Scopes: []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall}}, true
 	case s == "narrow" && v.Valid(narrow):
 		return narrow, true
 	}
-	return guard.Token{}, false
+	return spec.Token{}, false
 }
 
-func (v *tokens) Valid(t guard.Token) bool { return t.ID != "n" || !v.revoked.Load() }
+func (v *tokens) Valid(t spec.Token) bool { return t.ID != "n" || !v.revoked.Load() }
 
 // SetPaused pauses as SetEnabled disables.
 func (p *parts) SetPaused(ctx context.Context, name string, paused bool) (wire.Plugin, error) {

@@ -5,49 +5,49 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // documented is the scope of every endpoint, as the documents have it; "" needs
 // none beyond the guard's own checks. A new endpoint is added here.
-var documented = map[string]guard.Scope{
+var documented = map[string]string{
 	"GET /healthz": "",
 	"GET /readyz":  "",
 
-	"POST /api/v1/events":                             guard.ScopePublish,
-	"GET /api/v1/events":                              guard.ScopeRead,
-	"GET /api/v1/events/:id":                          guard.ScopeRead,
-	"GET /api/v1/events/stream":                       guard.ScopeRead,
-	"GET /api/v1/events/log":                          guard.ScopeRead,
-	"POST /api/v1/events/explain":                     guard.ScopeRead,
-	"POST /api/v1/events/replay":                      guard.ScopeOperate,
-	"POST /api/v1/events/skip":                        guard.ScopeOperate,
-	"POST /api/v1/events/reload-config":               guard.ScopeOperate,
-	"GET /api/v1/events/dead-letters":                 guard.ScopeRead,
-	"GET /api/v1/events/dead-letters/:id":             guard.ScopeRead,
-	"POST /api/v1/events/dead-letters/redrive":        guard.ScopeOperate,
-	"POST /api/v1/events/dead-letters/purge":          guard.ScopeOperate,
-	"GET /api/v1/events/plugins":                      guard.ScopeRead,
-	"POST /api/v1/events/plugins/:name/enable":        guard.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/disable":       guard.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/pause":         guard.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/resume":        guard.ScopeOperate,
-	"GET /api/v1/audit":                               guard.ScopeOperate,
-	"GET /api/v1/config":                              guard.ScopeOperate,
-	"GET /api/v1/orders":                              guard.ScopeRead,
-	"POST /api/v1/orders":                             guard.ScopePublish,
-	"GET /api/v1/orders/:id":                          guard.ScopeRead,
-	"POST /api/v1/orders/:id/status":                  guard.ScopePublish,
-	"GET /api/v1/plugins/verify":                      guard.ScopeRead,
-	"GET /api/v1/plugins/marketplace":                 guard.ScopeRead,
-	"POST /api/v1/plugins/install":                    guard.ScopeInstall,
-	"DELETE /api/v1/plugins/uninstall/:name":          guard.ScopeInstall,
-	"GET /api/v1/events/plugins/:name":                guard.ScopeRead,
-	"GET /api/v1/events/plugins/:name/report":         guard.ScopeRead,
-	"POST /api/v1/events/plugins/:name/approve":       guard.ScopeOperate,
-	"POST /api/v1/events/plugins/:name/upgrade":       guard.ScopeInstall,
-	"POST /api/v1/events/plugins/:name/rollback":      guard.ScopeInstall,
+	"POST /api/v1/events":                             spec.ScopePublish,
+	"GET /api/v1/events":                              spec.ScopeRead,
+	"GET /api/v1/events/:id":                          spec.ScopeRead,
+	"GET /api/v1/events/stream":                       spec.ScopeRead,
+	"GET /api/v1/events/log":                          spec.ScopeRead,
+	"POST /api/v1/events/explain":                     spec.ScopeRead,
+	"POST /api/v1/events/replay":                      spec.ScopeOperate,
+	"POST /api/v1/events/skip":                        spec.ScopeOperate,
+	"POST /api/v1/events/reload-config":               spec.ScopeOperate,
+	"GET /api/v1/events/dead-letters":                 spec.ScopeRead,
+	"GET /api/v1/events/dead-letters/:id":             spec.ScopeRead,
+	"POST /api/v1/events/dead-letters/redrive":        spec.ScopeOperate,
+	"POST /api/v1/events/dead-letters/purge":          spec.ScopeOperate,
+	"GET /api/v1/events/plugins":                      spec.ScopeRead,
+	"POST /api/v1/events/plugins/:name/enable":        spec.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/disable":       spec.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/pause":         spec.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/resume":        spec.ScopeOperate,
+	"GET /api/v1/audit":                               spec.ScopeOperate,
+	"GET /api/v1/config":                              spec.ScopeOperate,
+	"GET /api/v1/orders":                              spec.ScopeRead,
+	"POST /api/v1/orders":                             spec.ScopePublish,
+	"GET /api/v1/orders/:id":                          spec.ScopeRead,
+	"POST /api/v1/orders/:id/status":                  spec.ScopePublish,
+	"GET /api/v1/plugins/verify":                      spec.ScopeRead,
+	"GET /api/v1/plugins/marketplace":                 spec.ScopeRead,
+	"POST /api/v1/plugins/install":                    spec.ScopeInstall,
+	"DELETE /api/v1/plugins/uninstall/:name":          spec.ScopeInstall,
+	"GET /api/v1/events/plugins/:name":                spec.ScopeRead,
+	"GET /api/v1/events/plugins/:name/report":         spec.ScopeRead,
+	"POST /api/v1/events/plugins/:name/approve":       spec.ScopeOperate,
+	"POST /api/v1/events/plugins/:name/upgrade":       spec.ScopeInstall,
+	"POST /api/v1/events/plugins/:name/rollback":      spec.ScopeInstall,
 	"GET /api/v1/events/reload-config (405)":          "",
 	"GET /api/v1/events/explain (405)":                "",
 	"GET /api/v1/plugins/install (405)":               "",
@@ -61,11 +61,11 @@ var documented = map[string]guard.Scope{
 	"GET /api/v1/events/plugins/:name/approve (405)":  "",
 	"GET /api/v1/events/plugins/:name/upgrade (405)":  "",
 	"GET /api/v1/events/plugins/:name/rollback (405)": "",
-	"GET /api/v1/plugins/:name":                       guard.ScopeRead,
-	"GET /api/v1/plugins/:name/report":                guard.ScopeRead,
-	"POST /api/v1/plugins/:name/approve":              guard.ScopeOperate,
-	"POST /api/v1/plugins/:name/upgrade":              guard.ScopeInstall,
-	"POST /api/v1/plugins/:name/rollback":             guard.ScopeInstall,
+	"GET /api/v1/plugins/:name":                       spec.ScopeRead,
+	"GET /api/v1/plugins/:name/report":                spec.ScopeRead,
+	"POST /api/v1/plugins/:name/approve":              spec.ScopeOperate,
+	"POST /api/v1/plugins/:name/upgrade":              spec.ScopeInstall,
+	"POST /api/v1/plugins/:name/rollback":             spec.ScopeInstall,
 	"GET /api/v1/events/plugins/:name/resume (405)":   "",
 	"GET /openapi.json":                               "",
 	"GET /metrics":                                    "",
@@ -74,10 +74,10 @@ var documented = map[string]guard.Scope{
 // oneScope knows a token for each set of all scopes but one, and one without any.
 type oneScope struct{}
 
-func (oneScope) Verify(secret string) (guard.Token, bool) {
+func (oneScope) Verify(secret string) (spec.Token, bool) {
 	without, ok := strings.CutPrefix(secret, "all-but-")
-	t := guard.Token{ID: secret, Name: secret}
-	for _, s := range []guard.Scope{guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall} {
+	t := spec.Token{ID: secret, Name: secret}
+	for _, s := range []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall} {
 		if string(s) != without {
 			t.Scopes = append(t.Scopes, s)
 		}
@@ -85,7 +85,7 @@ func (oneScope) Verify(secret string) (guard.Token, bool) {
 	return t, ok
 }
 
-func (oneScope) Valid(guard.Token) bool { return true }
+func (oneScope) Valid(spec.Token) bool { return true }
 
 // Every endpoint has the documented scope, and enforces it: no token and a wrong
 // one are 401, one with all scopes but that is 403.

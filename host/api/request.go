@@ -15,11 +15,11 @@ import (
 
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/etag"
-	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/inflight"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -273,8 +273,8 @@ func released(next echo.HandlerFunc) echo.HandlerFunc {
 const tokenKey = "berth.token" // of the request's echo.Context
 
 // tokenOf returns the token of an admitted request; the zero Token allows nothing.
-func tokenOf(c echo.Context) guard.Token {
-	token, _ := c.Get(tokenKey).(guard.Token)
+func tokenOf(c echo.Context) spec.Token {
+	token, _ := c.Get(tokenKey).(spec.Token)
 	return token
 }
 

@@ -8,21 +8,21 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // Route is one endpoint.
 type Route struct {
 	Method, Path string
-	Scope        guard.Scope // that a token needs; "" for every caller the guard admits
-	Now          string      // not "": Path is a former path, still answered, of the endpoint at Now
+	Scope        string // that a token needs; "" for every caller the guard admits
+	Now          string // not "": Path is a former path, still answered, of the endpoint at Now
 }
 
 // endpoint is one method of one path.
 type endpoint struct {
 	method, path string
-	scope        guard.Scope // "" for every caller
+	scope        string // "" for every caller
 	handler      echo.HandlerFunc
 }
 
@@ -44,7 +44,7 @@ func pluginAt(name string) string {
 // endpoints lists every endpoint.
 func (s *Server) endpoints() []endpoint {
 	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
-	const read, publish, operate, install = guard.ScopeRead, guard.ScopePublish, guard.ScopeOperate, guard.ScopeInstall
+	const read, publish, operate, install = spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall
 	plugins := s.cfg.Plugins.Registry
 	return []endpoint{
 		{get, "/healthz", "", serveJSON(s, nothing, s.health)},

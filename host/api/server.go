@@ -211,9 +211,9 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // scoped admits only tokens with this scope; "" is for every caller.
-func scoped(scope guard.Scope, next echo.HandlerFunc) echo.HandlerFunc {
+func scoped(scope string, next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := tokenOf(c).CheckScope(scope); err != nil {
+		if err := guard.CheckScope(tokenOf(c), scope); err != nil {
 			return err
 		}
 		return next(c)

@@ -6,5 +6,5 @@
 // Creating a token adds a file and revoking one removes it: commands and a running
 // host share no lock, and the host sees a change with the next request.
 //
-// It imports the standard library and host/fault only. Read tokens.go first.
+// Read tokens.go first.
 package auth

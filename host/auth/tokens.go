@@ -22,6 +22,7 @@ import (
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/pathguard"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // TokenDir is the directory of the tokens in the data directory.
@@ -38,17 +39,12 @@ const (
 // secrets recognise it.
 const secretPrefix = "berth_"
 
-// Scopes returns the scopes that a token can have.
-func Scopes() []string { return []string{"read", "publish", "operate", "install"} }
-
 // Token is one token without its secret.
 type Token struct {
-	ID       string    `json:"id"`
-	Name     string    `json:"name"`
-	Scopes   []string  `json:"scopes"` // sorted
-	Created  time.Time `json:"created"`
-	Expires  time.Time `json:"expires,omitzero"`   // zero: never
-	LastUsed time.Time `json:"last_used,omitzero"` // to the minute; zero: not yet
+	spec.Token           // Scopes is sorted
+	Created    time.Time `json:"created"`
+	Expires    time.Time `json:"expires,omitzero"`   // zero: never
+	LastUsed   time.Time `json:"last_used,omitzero"` // to the minute; zero: not yet
 }
 
 // Expired reports whether the token has expired at a time.
@@ -75,8 +71,9 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 	scopes = slices.Clone(scopes)
 	slices.Sort(scopes)
 	now := time.Now().UTC().Truncate(time.Second)
-	t := tokenFile{Token: Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes), Created: now,
-		Expires: expires.UTC()}}
+	t := tokenFile{Token: Token{
+		Token: spec.Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes)}, Created: now, Expires: expires.UTC(),
+	}}
 	random := make([]byte, 32)
 	rand.Read(random) // never fails: crypto/rand ends the program instead
 	secret := secretPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(random)
@@ -118,11 +115,11 @@ func checkToken(name string, scopes []string, expires time.Time) error {
 		return fault.Field("name", "must have 1 to %d printable characters", maxTokenName)
 	}
 	if len(scopes) == 0 {
-		return fault.Field("scope", "is required: one or more of %s", strings.Join(Scopes(), ", "))
+		return fault.Field("scope", "is required: one or more of %s", strings.Join(spec.Scopes(), ", "))
 	}
 	for _, s := range scopes {
-		if !slices.Contains(Scopes(), s) {
-			return fault.Field("scope", "%q is not a scope; the scopes are %s", s, strings.Join(Scopes(), ", "))
+		if !slices.Contains(spec.Scopes(), s) {
+			return fault.Field("scope", "%q is not a scope; the scopes are %s", s, strings.Join(spec.Scopes(), ", "))
 		}
 	}
 	if !expires.IsZero() && !expires.After(time.Now()) {

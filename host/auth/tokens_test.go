@@ -43,7 +43,7 @@ func verifier(t testing.TB, dir string) (*auth.Verifier, *bytes.Buffer) {
 func TestCreateVerifyRevoke(t *testing.T) {
 	dir := t.TempDir()
 	v, log := verifier(t, dir)
-	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got.ID) {
+	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got) {
 		t.Errorf("the admin token: got %v, %v", got, ok)
 	}
 	token, secret := create(t, dir, "deploy", time.Time{}, "read", "publish", "read")
@@ -70,7 +70,7 @@ func TestCreateVerifyRevoke(t *testing.T) {
 	if revoked, err := auth.Revoke(dir, token.ID); err != nil || revoked.Name != "deploy" {
 		t.Errorf("got %v, %v", revoked, err)
 	}
-	if _, ok := v.Verify(secret); ok || v.Valid(got.ID) {
+	if _, ok := v.Verify(secret); ok || v.Valid(got) {
 		t.Error("a revoked token is valid")
 	}
 	if _, ok := v.Verify(otherSecret); !ok {
@@ -119,14 +119,14 @@ func TestRecentlyChangedDirectoryIsReadAgain(t *testing.T) {
 		}
 	}
 	stamp()
-	if _, ok := v.Verify(secret); !ok || !v.Valid(token.ID) {
+	if _, ok := v.Verify(secret); !ok || !v.Valid(token.Token) {
 		t.Fatal("a new token is not valid")
 	}
 	if _, err := auth.Revoke(dir, token.ID); err != nil {
 		t.Fatal(err)
 	}
 	stamp()
-	if _, ok := v.Verify(secret); ok || v.Valid(token.ID) {
+	if _, ok := v.Verify(secret); ok || v.Valid(token.Token) {
 		t.Error("a revoked token is valid")
 	}
 	_, second := create(t, dir, "m", time.Time{}, "read")
@@ -149,7 +149,7 @@ func TestExpiry(t *testing.T) {
 			t.Fatal("the token does not expire")
 		}
 	}
-	if !token.Expired(time.Now()) || v.Valid(token.ID) {
+	if !token.Expired(time.Now()) || v.Valid(token.Token) {
 		t.Error("the token was refused before it expired")
 	}
 	if list, err := auth.List(dir); err != nil || len(list) != 1 {

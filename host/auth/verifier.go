@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // usedFile records when tokens were last used. Only the host writes it.
@@ -84,31 +85,31 @@ func (v *Verifier) loadAdmin() error {
 
 // Verify returns the token with this secret, and false for an unknown, revoked or
 // expired one. Secrets are compared in constant time.
-func (v *Verifier) Verify(secret string) (Token, bool) {
+func (v *Verifier) Verify(secret string) (spec.Token, bool) {
 	sum := sha256.Sum256([]byte(secret))
 	if admin := v.admin.Load(); admin != nil && subtle.ConstantTimeCompare(sum[:], admin[:]) == 1 {
-		return Token{ID: AdminID, Name: AdminID, Scopes: Scopes()}, true
+		return spec.Token{ID: AdminID, Name: AdminID, Scopes: spec.Scopes()}, true
 	}
 	text, ok := strings.CutPrefix(secret, secretPrefix)
 	id, _, _ := strings.Cut(text, "_")
 	if !ok || !validID.MatchString(id) {
-		return Token{}, false
+		return spec.Token{}, false
 	}
 	t, found := v.current()[id]
 	now := time.Now()
 	if !found || !t.matches(sum) || t.Expired(now) {
-		return Token{}, false
+		return spec.Token{}, false
 	}
 	v.recordUse(id, now)
-	return t.Token, true
+	return t.Token.Token, true
 }
 
-// Valid reports whether the token with this id, as Verify returned it, is still valid.
-func (v *Verifier) Valid(id string) bool {
-	if id == AdminID {
+// Valid reports whether a token that Verify returned is still valid.
+func (v *Verifier) Valid(t spec.Token) bool {
+	if t.ID == AdminID {
 		return true
 	}
-	now, found := v.current()[id]
+	now, found := v.current()[t.ID]
 	return found && !now.Expired(time.Now())
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Config holds what a Guard checks requests against.
@@ -49,24 +50,24 @@ func New(cfg Config) *Guard {
 
 // Admit returns the token of a request under /api, the zero Token for other paths, or the
 // refusal. Health probes name the host by its address, and are only rate limited.
-func (g *Guard) Admit(r *http.Request, probe bool) (Token, error) {
+func (g *Guard) Admit(r *http.Request, probe bool) (spec.Token, error) {
 	remote := remoteOf(r)
 	if probe {
-		return Token{}, g.limits.anonymous.take(remote)
+		return spec.Token{}, g.limits.anonymous.take(remote)
 	}
 	if err := g.checkHost(r); err != nil {
-		return Token{}, or(g.limits.anonymous.take(remote), err)
+		return spec.Token{}, or(g.limits.anonymous.take(remote), err)
 	}
 	if !UnderAPI(r) {
-		return Token{}, g.limits.anonymous.take(remote)
+		return spec.Token{}, g.limits.anonymous.take(remote)
 	}
 	secret, err := bearer(r.Header.Get("Authorization"))
 	if err != nil {
-		return Token{}, or(g.limits.failures.take(remote), err)
+		return spec.Token{}, or(g.limits.failures.take(remote), err)
 	}
 	token, known := g.cfg.Tokens.Verify(secret)
 	if !known {
-		return Token{}, or(g.limits.failures.take(remote), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
+		return spec.Token{}, or(g.limits.failures.take(remote), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
 			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
 	}
 	return token, g.limits.tokens.take(token.ID)
@@ -87,7 +88,7 @@ func UnderAPI(r *http.Request) bool {
 
 // WhileValid returns a context that also ends when the token is revoked or expires. The
 // caller must call cancel.
-func (g *Guard) WhileValid(parent context.Context, token Token) (ctx context.Context, cancel func()) {
+func (g *Guard) WhileValid(parent context.Context, token spec.Token) (ctx context.Context, cancel func()) {
 	ctx, end := context.WithCancel(parent)
 	var checks sync.WaitGroup
 	checks.Go(func() {

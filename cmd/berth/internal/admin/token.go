@@ -19,6 +19,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -66,7 +67,7 @@ Scopes: read (look), publish (events and orders), operate (reload, enable,
 disable, redrive, replay), install (install and uninstall plugins).`
 	cmd.Example = "  berth token create --name deploy --scope read,publish --expires 30d"
 	cmd.Flags().StringVar(&name, "name", "", "who uses it, for the list and the audit log")
-	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "some of "+strings.Join(auth.Scopes(), ", "))
+	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "some of "+strings.Join(spec.Scopes(), ", "))
 	cmd.Flags().StringVar(&expires, "expires", "", "from now on, such as 12h or 30d, or a time such as 2027-01-31T00:00:00Z (default: never)")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -127,7 +128,7 @@ func Add(env *command.Env, root *cobra.Command) {
 		"events dead-letters purge":   {"plugin": plugins, "event": deadEvents, "type": types, "class": classes},
 		"orders list":                 {"status": statuses},
 		"config show":                 {"handler": plugins},
-		"token create":                {"scope": fixed(auth.Scopes()...)},
+		"token create":                {"scope": fixed(spec.Scopes()...)},
 	} {
 		cmd := find(root, path)
 		for flag, list := range flags {
