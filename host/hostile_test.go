@@ -267,7 +267,7 @@ func (x *hostile) redirects(*testing.T) []attack {
 		{"led to this machine", func() { x.market.answer("/file", leadTo(x.inner.URL)) }, x.byURL(), 400, "127.0.0.1 is not an address of the public internet"},
 		{"list led to this machine", func() { x.market.answer("/"+format.RootPath, leadTo(x.inner.URL)) }, wire.Install{}, 502, "127.0.0.1 is not an address of the public internet"},
 		{"blob led to this machine", func() { x.market.answer("/"+x.blob, leadTo(x.inner.URL)) }, wire.Install{}, 502, "127.0.0.1 is not an address of the public internet"},
-		{"led to a file", func() { x.market.answer("/file", leadTo("file:///etc/passwd")) }, x.byURL(), 400, "leads on to another URL: must begin with https://"},
+		{"led to a file", func() { x.market.answer("/file", leadTo("file:///etc/passwd")) }, x.byURL(), 400, "redirects to another URL: must begin with https://"},
 		{"blob led to a file", func() { x.market.answer("/"+x.blob, leadTo("file:///etc/passwd")) }, wire.Install{}, 502, "must begin with https://"},
 		{"a name that moves to this machine", func() {}, wire.Install{URL: "https://rebind.test:" + x.innerPort + "/", SHA256: x.victim.SHA256}, 400, "rebind.test is at 127.0.0.1, which is not an address of the public internet"},
 	}

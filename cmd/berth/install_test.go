@@ -60,7 +60,7 @@ func TestInstall(t *testing.T) {
 		{"/echo.wasm", "../echo", echo, 400, "name", "must be 1 to 63"},
 		{"/echo.wasm", "echo", refused, 400, "sha256", "another version, or was changed"},
 		{"/refused.wasm", "refused", refused, 400, "", "install refused: the module is rejected: "},
-		{"/elsewhere", "echo", echo, 400, "url", "leads on to another URL: 10.0.0.1"},
+		{"/elsewhere", "echo", echo, 400, "url", "redirects to another URL: 10.0.0.1"},
 	} {
 		_, err := install(tt.path, tt.content, tt.name)
 		var p client.Problem

@@ -9,14 +9,14 @@ import (
 	"github.com/berth-host/berth/host/netguard"
 )
 
-// public reports whether the address is a host's on the internet.
+// public reports whether the address is one of the public internet.
 func public(a netip.Addr) bool { return netguard.Public(plain(a)) }
 
-// plain takes an IPv4 address out of its IPv6 form, and the zone away: what the
-// system connects to is the same.
+// plain returns an IPv4 address for its IPv6 form, without a zone: the system connects to
+// the same host.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// allowed is who may be reached although it is private.
+// allowed is the operator's list of private hosts.
 type allowed struct {
 	names  []string // lower case, no dot at the end
 	ranges []netip.Prefix
@@ -44,7 +44,7 @@ func parseAllowed(hosts []string) (allowed, error) {
 	return a, nil
 }
 
-// plainPrefix is plain for a range: one inside ::ffff:0:0/96 is an IPv4 range.
+// plainPrefix is plain for a range: a range inside ::ffff:0:0/96 is an IPv4 range.
 func plainPrefix(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -52,7 +52,7 @@ func plainPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// canonical is a host name as it is compared.
+// canonical returns a host name in the form in which it is compared.
 func canonical(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
 // host reports whether the host of a URL is listed, by name or as an address.

@@ -9,16 +9,15 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Credential is how the host shows one server who it is. It is shown to that
-// server only: not to one that an answer leads on to, be it of the same name on
-// another port.
+// Credential authenticates the host to one server. It is sent to that server only, not
+// after a redirect, not even to another port of the same name.
 type Credential struct {
-	Host   string         // host or host:port, as in the URL; without a port it is the scheme's own
+	Host   string         // host or host:port, as in the URL; without a port, that of the scheme
 	Secret string         // name of the secret: a token, or user:password
-	Type   CredentialType // what the secret is
+	Type   CredentialType // of the secret
 }
 
-// CredentialType says what a credential's secret is.
+// CredentialType is the type of a credential's secret.
 type CredentialType string
 
 // The types of credentials.
@@ -42,7 +41,7 @@ func checkCredentials(list []Credential) error {
 	return nil
 }
 
-// origin is who answers a URL: scheme, host and port.
+// origin returns the scheme, host and port of a URL.
 func origin(u *url.URL) string {
 	port := u.Port()
 	switch {
@@ -55,9 +54,9 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + canonical(u.Hostname()) + ":" + port
 }
 
-// CredentialFor returns the user and the password, or "" and the token, that the
-// configuration has for a server (host or host:port of an https URL); found is
-// false when there is none. Errors are those of reading the secret, or fault.Invalid.
+// CredentialFor returns the user and the password, or "" and the token, for a server (host
+// or host:port of an https URL); found is false if none is configured. Errors are those of
+// reading the secret, or fault.Invalid.
 func (f *Fetcher) CredentialFor(host string) (user, secret string, found bool, err error) {
 	return f.credential(&url.URL{Scheme: "https", Host: host})
 }
@@ -72,7 +71,7 @@ func (f *Fetcher) credential(u *url.URL) (user, secret string, found bool, err e
 		}
 		secret, err := f.cfg.Secret(c.Secret)
 		if err != nil {
-			return "", "", false, fault.New(fault.CodeOf(err), "the credential of %s: %w", c.Host, err)
+			return "", "", false, fault.New(fault.CodeOf(err), "load credential for %s: %w", c.Host, err)
 		}
 		if secret == "" || strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return "", "", false, fault.New(fault.Invalid, "the secret %s for %s: must be one line of text", c.Secret, c.Host)
@@ -89,13 +88,12 @@ func (f *Fetcher) credential(u *url.URL) (user, secret string, found bool, err e
 	return "", "", false, nil
 }
 
-// guarded is a round tripper that checks every URL, shows a credential to the
-// server that was asked in the first place, and takes away whatever would go to
-// another.
+// guarded is a round tripper that checks every URL, adds the credential for the server of
+// the original request, and removes credentials from requests to other servers.
 type guarded struct {
 	f    *Fetcher
 	next http.RoundTripper
-	own  bool // requests bring their credentials themselves
+	own  bool // requests contain their credentials already
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -123,9 +121,8 @@ func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return g.next.RoundTrip(req)
 }
 
-// strayed reports whether redirects have led a request away from the server it
-// was for, also when they have led it back since: what is asked there then is
-// another server's choice.
+// strayed reports whether redirects have led a request away from its server, even if they
+// have led it back since: the URL is another server's choice then.
 func strayed(req *http.Request) bool {
 	for r := req; r.Response != nil && r.Response.Request != nil; r = r.Response.Request {
 		if origin(r.Response.Request.URL) != origin(req.URL) {

@@ -31,17 +31,16 @@ const (
 	firstByte    = 30 * time.Second // until the answer's header is there
 )
 
-// Config says whom a Fetcher may talk to. The zero value reaches the public
+// Config says to which hosts a Fetcher may connect. The zero value allows the public
 // internet only.
 type Config struct {
-	// AllowPrivateHosts are host names, addresses and CIDR ranges that may be
-	// reached although they are private. To a URL's host on the list plain http
-	// is allowed as well.
+	// AllowPrivateHosts are host names, addresses and CIDR ranges that are allowed although
+	// they are private. For a listed host of a URL, plain http is allowed too.
 	AllowPrivateHosts []string
-	RootCAs           *x509.CertPool // who may vouch for servers. nil: whom the system trusts
+	RootCAs           *x509.CertPool // of servers' certificates. nil: the system's
 	Resolver          *net.Resolver  // of host names. nil: the system's
 	Timeout           time.Duration  // of a whole Session.Get. 0: 1m
-	Stall             time.Duration  // between two bytes of what Session.Open answers. 0: 30s
+	Stall             time.Duration  // between two bytes of Session.Open. 0: 30s
 	// Credentials are sent to the hosts they name, and nowhere else.
 	Credentials []Credential
 	// Secret reads a secret that a Credential names. nil: there are none.
@@ -72,7 +71,7 @@ func New(cfg Config) (*Fetcher, error) {
 	return &Fetcher{cfg: cfg, allowed: a}, nil
 }
 
-// parse checks a URL as far as that can be done without resolving its host.
+// parse checks a URL without resolving its host.
 func (f *Fetcher) parse(raw string) (*url.URL, error) {
 	if raw == "" {
 		return nil, fault.Field("url", "is required")
@@ -87,7 +86,7 @@ func (f *Fetcher) parse(raw string) (*url.URL, error) {
 	return u, f.check(u)
 }
 
-// check is for the URL given and for those it leads to.
+// check checks a URL, given or of a redirect.
 func (f *Fetcher) check(u *url.URL) error {
 	host := u.Hostname()
 	switch {
@@ -111,8 +110,8 @@ func (f *Fetcher) check(u *url.URL) error {
 	return nil
 }
 
-// judge says whether the host may be reached at an address. byName is set
-// when its name is on the list, whatever it resolves to.
+// judge checks an address of a host. byName means that the host's name is listed, which
+// allows every address.
 func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
 	if byName || public(addr) || f.allowed.address(addr) {
 		return nil
@@ -128,9 +127,8 @@ func tooLarge(limit int64) error {
 	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the content is over the limit of %d bytes", limit)}
 }
 
-// transport makes connections of its own for every session: what was allowed
-// when one was made may not be any more. It uses no proxy, because behind one
-// nobody knows whom it connects to.
+// transport returns a transport for one session, so that a changed configuration applies
+// to the next. It uses no proxy, which would hide the address that is connected to.
 func (f *Fetcher) transport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil,
@@ -144,8 +142,8 @@ func (f *Fetcher) transport() *http.Transport {
 	}
 }
 
-// dial connects to a host. The address is judged after it was resolved and
-// right before it is connected to.
+// dial connects to a host. The address is checked after the name is resolved and directly
+// before the connection.
 func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -157,7 +155,7 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 		Control: func(network, address string, _ syscall.RawConn) error {
 			resolved, err := netip.ParseAddrPort(address)
 			if err != nil || network != "tcp4" && network != "tcp6" {
-				return fault.Field("url", "%s leads to %s %s, which is no address", host, network, address)
+				return fault.Field("url", "%s resolves to %s %s, which is not an address", host, network, address)
 			}
 			return f.judge(host, resolved.Addr(), f.allowed.host(host))
 		},
@@ -165,24 +163,24 @@ func (f *Fetcher) dial(ctx context.Context, network, address string) (net.Conn, 
 	return d.DialContext(ctx, network, address)
 }
 
-// redirect checks where an answer leads to.
+// redirect checks the target of a redirect.
 func (f *Fetcher) redirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
-		return fault.Field("url", "leads on more than %d times", maxRedirects)
+		return fault.Field("url", "redirects more than %d times", maxRedirects)
 	}
-	req.Header.Del("Referer") // the URL may hold a secret, which is none of the next server's business
+	req.Header.Del("Referer") // the URL may contain a secret
 	if err := f.check(req.URL); err != nil {
 		var why *fault.Error
 		if errors.As(err, &why) {
-			return fault.Field("url", "leads on to another URL: %s", why.Reason)
+			return fault.Field("url", "redirects to another URL: %s", why.Reason)
 		}
 		return err
 	}
 	return nil
 }
 
-// explain gives an error of a fetch its code and leaves out the URL, which may
-// hold a secret.
+// explain adds a code to an error of a fetch and removes the URL, which may contain a
+// secret.
 func (f *Fetcher) explain(u *url.URL, err error) error {
 	var known *fault.Error
 	if errors.As(err, &known) {
@@ -201,14 +199,14 @@ func (f *Fetcher) explain(u *url.URL, err error) error {
 
 func (f *Fetcher) late(u *url.URL, err error) error {
 	if errors.Is(err, context.Canceled) {
-		return brokenOff(u, err)
+		return cancelled(u, err)
 	}
 	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.cfg.Timeout), Err: err}
 }
 
-// brokenOff is the error of a fetch that nobody waits for any more.
-func brokenOff(u *url.URL, err error) error {
-	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the fetch from " + u.Host + " was broken off", Err: err}
+// cancelled is the error of a fetch whose context was cancelled.
+func cancelled(u *url.URL, err error) error {
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the fetch from " + u.Host + " was cancelled", Err: err}
 }
 
 func unavailable(format string, args ...any) error {

@@ -113,7 +113,7 @@ func TestAllowedByName(t *testing.T) {
 }
 
 // A name is refused for what it resolves to, and an allowed one does not vouch
-// for the address it leads on to. Nobody connects to find out.
+// for the address of a redirect, without a connection.
 func TestPrivateName(t *testing.T) {
 	var asked atomic.Bool
 	target := httptest.NewUnstartedServer(nil)
@@ -127,7 +127,7 @@ func TestPrivateName(t *testing.T) {
 	s := shop(t, false, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, http.StatusFound) })
 	f := fetcher(t, marketplace.Config{AllowPrivateHosts: []string{"localhost"}}, target)
 	got, err = f.Get(t.Context(), strings.Replace(s.URL, "127.0.0.1", "localhost", 1))
-	refused(t, got, err, fault.Invalid, "url", "leads on to another URL: 127.0.0.1 is not")
+	refused(t, got, err, fault.Invalid, "url", "redirects to another URL: 127.0.0.1 is not")
 	if asked.Load() {
 		t.Error("a private host was connected to")
 	}
@@ -212,7 +212,7 @@ func TestRefusals(t *testing.T) {
 		{"a large header", s.URL + "/header?s3cret", fault.Unavailable, "url", "header"},
 		{"nobody there", "https://127.0.0.1:1/?s3cret", fault.Unavailable, "url", "cannot fetch from 127.0.0.1:1"},
 
-		{"led to a cloud's metadata", s.URL + "/to-metadata", fault.Invalid, "url", "leads on to another URL: 169.254.169.254 is not"},
+		{"led to a cloud's metadata", s.URL + "/to-metadata", fault.Invalid, "url", "redirects to another URL: 169.254.169.254 is not"},
 		{"led to loopback", s.URL + "/to-ipv6", fault.Invalid, "url", "::1 is not"},
 		{"led to http", s.URL + "/to-http", fault.Invalid, "url", "must be https"},
 		{"led to a file", s.URL + "/to-file", fault.Invalid, "url", "must begin with https"},

@@ -15,9 +15,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Session is some fetches after one another, or at the same time, that share
-// their connections. It is safe for concurrent use. Close it soon: what it may
-// connect to was judged when it connected.
+// Session is a group of fetches that share their connections. It is safe for concurrent
+// use. Close it soon: a connection was checked when it was made, not later.
 type Session struct {
 	f         *Fetcher
 	transport *http.Transport
@@ -33,28 +32,27 @@ func (f *Fetcher) Session() *Session {
 // Close closes the connections that are not in use.
 func (s *Session) Close() { s.transport.CloseIdleConnections() }
 
-// Client is an HTTP client that reaches what the Fetcher may reach, for parts
-// that speak a protocol of their own. It shows nobody a configured credential:
-// such a part asks CredentialFor.
+// Client returns an HTTP client under the same checks as the Fetcher, for packages with a
+// protocol of their own. It sends no configured credential: such a package calls
+// CredentialFor.
 func (s *Session) Client() *http.Client {
 	return &http.Client{Transport: guarded{f: s.f, next: s.transport, own: true}, CheckRedirect: s.f.redirect}
 }
 
-// Explain gives an error of Client its code, as the other fetches' errors have
-// theirs, and leaves out the URL.
+// Explain adds a code to an error of Client, as for other fetches, and removes the URL.
 func (s *Session) Explain(u *url.URL, err error) error { return s.f.explain(u, err) }
 
-// CheckURL refuses what must not be asked at all: another scheme than https, http
-// to a host that is not on the list, a private address. fault.Invalid.
+// CheckURL refuses a URL with another scheme than https, http for a host that is not
+// listed, or a private address: fault.Invalid.
 func (s *Session) CheckURL(u *url.URL) error { return s.f.check(u) }
 
-// request is what is special about one.
+// request is one request.
 type request struct {
 	accept string
 	offset int64 // of the first byte wanted
 }
 
-// do asks for a URL. The answer is one of success, in the identity encoding.
+// do requests a URL. The response has a success status and the identity encoding.
 func (s *Session) do(ctx context.Context, u *url.URL, r request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -87,13 +85,13 @@ func (s *Session) do(ctx context.Context, u *url.URL, r request) (*http.Response
 	return resp, nil
 }
 
-// ErrAbsent is in the error of a URL that leads to nothing: 404 or 410.
+// ErrAbsent is in the error of a URL without content: 404 or 410.
 var ErrAbsent = errors.New("there is nothing")
 
-// Get returns a small file of at most so many bytes. Errors name the field url:
-// fault.Invalid when trying again will not help (ErrAbsent is in it when there is
-// nothing), fault.Exhausted when the content is too large, fault.Unavailable when the
-// server cannot be reached or has failed, fault.Timeout when it was too slow.
+// Get returns a file of at most limit bytes. Errors name the field url: fault.Invalid if
+// a retry will not help (with ErrAbsent if there is no content), fault.Exhausted if the
+// content is too large, fault.Unavailable if the server cannot be reached or has failed,
+// fault.Timeout if it was too slow.
 func (s *Session) Get(ctx context.Context, rawURL string, limit int64) ([]byte, error) {
 	u, err := s.f.parse(rawURL)
 	if err != nil {
@@ -104,8 +102,8 @@ func (s *Session) Get(ctx context.Context, rawURL string, limit int64) ([]byte, 
 	content, err := s.small(ctx, u, limit)
 	switch {
 	case ctx.Err() != nil:
-		// Whatever else came of it: the connection was closed in the middle, and
-		// a server that notices may end its answer in good order.
+		// The connection was closed in the middle; a server that notices may end its
+		// response properly.
 		return nil, s.f.late(u, ctx.Err())
 	case err != nil:
 		return nil, s.f.explain(u, err)
@@ -129,11 +127,10 @@ func (s *Session) small(ctx context.Context, u *url.URL, limit int64) ([]byte, e
 	return content, err
 }
 
-// Open returns the content of a URL from a byte on, as it comes: a server that
-// cannot begin in the middle is asked for all, and the beginning is read and
-// dropped. Reads fail with fault.Timeout when nothing comes for Config.Stall, and
-// with fault.Unavailable when the connection ends early; both can be resumed. The
-// whole is bounded by ctx, and in size by whoever reads. Close it.
+// Open streams the content of a URL from a byte on. If the server cannot begin there, the
+// bytes before are read and dropped. Reads fail with fault.Timeout if nothing arrives for
+// Config.Stall, and with fault.Unavailable if the connection ends early; both can be
+// resumed. ctx bounds the whole, the reader its size. Close it.
 func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.ReadCloser, error) {
 	u, err := s.f.parse(rawURL)
 	if err != nil {
@@ -165,7 +162,7 @@ func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.Rea
 	return b, nil
 }
 
-// firstOf reads the first byte's place in a Content-Range; -1 if there is none.
+// firstOf returns the offset of the first byte in a Content-Range; -1 if there is none.
 func firstOf(header string) int64 {
 	span, ok := strings.CutPrefix(header, "bytes ")
 	first, _, dash := strings.Cut(span, "-")
@@ -176,9 +173,9 @@ func firstOf(header string) int64 {
 	return n
 }
 
-var errStalled = errors.New("nothing came for too long")
+var errStalled = errors.New("no data for too long")
 
-// stream is an answer's body that does not wait for ever.
+// stream is a response body with a bound on the time between two reads.
 type stream struct {
 	f      *Fetcher
 	u      *url.URL
@@ -206,14 +203,14 @@ func (b *stream) explain(err error) error {
 	case errors.Is(b.cause(), errStalled):
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
 	case errors.Is(b.cause(), context.Canceled):
-		return brokenOff(b.u, b.cause())
+		return cancelled(b.u, b.cause())
 	case b.cause() != nil:
 		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: b.u.Host + " did not send the content in time", Err: b.cause()}
 	}
 	return b.f.explain(b.u, err)
 }
 
-// end stops what runs beside the body.
+// end stops the goroutines of the body.
 func (b *stream) end() {
 	b.timer.Stop()
 	b.cancel(nil)

@@ -151,7 +151,7 @@ func TestBrokenOff(t *testing.T) {
 			cancel()
 		}()
 		err := do(ctx)
-		if !fault.Is(err, fault.Timeout) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was broken off") {
+		if !fault.Is(err, fault.Timeout) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was cancelled") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

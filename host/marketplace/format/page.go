@@ -9,8 +9,8 @@ import (
 	"github.com/berth-host/berth/abi"
 )
 
-// Page is p/<publisher>/<name>.json: one plugin with its versions. The root
-// signs for it.
+// Page is p/<publisher>/<name>.json: one plugin with its versions, under the root's
+// signature.
 type Page struct {
 	Publisher   string `json:"publisher"`
 	Name        string `json:"name"`
@@ -31,12 +31,12 @@ type PageVersion struct {
 	Size         int64            `json:"size"`   // of the module, bytes
 	Capabilities []abi.Capability `json:"capabilities"`
 	URLs         []string         `json:"urls"`                 // paths in the tree, in the order to try them
-	Yanked       bool             `json:"yanked,omitempty"`     // only for who asks for exactly this version
+	Yanked       bool             `json:"yanked,omitempty"`     // only installed by its exact version
 	Deprecated   string           `json:"deprecated,omitempty"` // why it should not be used any more
 	Released     time.Time        `json:"released"`
 }
 
-// ParsePage reads the page of a plugin. Whoever calls it has checked its digest.
+// ParsePage parses the page of a plugin. The caller has verified its digest.
 func ParsePage(publisher, name string, text []byte) (Page, error) {
 	what := PagePath(publisher, name)
 	m, err := parse(what, text, MaxPage)
@@ -87,7 +87,7 @@ func (p Page) sort() {
 	slices.SortStableFunc(p.Versions, func(a, b PageVersion) int { return Compare(b.Version, a.Version) })
 }
 
-// about checks the texts that a page has from a manifest, as a manifest's are.
+// about checks the texts that a page copies from a manifest, by the manifest's rules.
 func about(what string, m abi.Manifest) error {
 	if err := m.Validate(); err != nil {
 		return Refuse(Malformed, "%s: %v", what, err)
@@ -121,8 +121,8 @@ func readPageVersion(f fields) PageVersion {
 	return v
 }
 
-// readCapabilities reads capabilities exactly as a manifest's are read: there,
-// a key that is not known is an error too.
+// readCapabilities reads capabilities exactly as a manifest's are read: an unknown key is
+// an error.
 func readCapabilities(f fields) []abi.Capability {
 	list, ok := f.m["capabilities"].([]any)
 	if !ok {
@@ -149,7 +149,7 @@ func (p Page) Version(version string) (PageVersion, bool) {
 	return p.Versions[i], true
 }
 
-// Encode writes the page as the tools do.
+// Encode encodes the page.
 func (p Page) Encode() ([]byte, error) {
 	p.Versions = append([]PageVersion{}, p.Versions...)
 	for i, v := range p.Versions {

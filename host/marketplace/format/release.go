@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/abi"
 )
 
-// Release is release.json: what a publisher signs of one version.
+// Release is release.json: a version as its publisher signs it.
 type Release struct {
 	Format       string           `json:"format"`
 	Publisher    string           `json:"publisher"`
@@ -20,8 +20,7 @@ type Release struct {
 	Released     time.Time        `json:"released"`
 }
 
-// ParseRelease reads a release. Whoever calls it has checked the signature, or
-// is about to.
+// ParseRelease parses a release. The caller verifies the signature.
 func ParseRelease(text []byte) (Release, error) {
 	const what = "release.json"
 	m, err := parse(what, text, MaxRelease)
@@ -52,7 +51,7 @@ func ParseRelease(text []byte) (Release, error) {
 	return r, nil
 }
 
-// Fits refuses a page's entry that says anything else than the release.
+// Fits refuses a page's entry that differs from the release.
 func (r Release) Fits(p Page, v PageVersion) error {
 	for _, c := range []struct {
 		what         string
@@ -78,10 +77,10 @@ func (r Release) Fits(p Page, v PageVersion) error {
 // list makes no list and an empty one equal.
 func list(c []abi.Capability) []abi.Capability { return append([]abi.Capability{}, c...) }
 
-// Reference is the release's name: publisher/name@version.
+// Reference returns publisher/name@version.
 func (r Release) Reference() string { return r.Publisher + "/" + r.Name + "@" + r.Version }
 
-// Encode writes the release as the tools do.
+// Encode encodes the release.
 func (r Release) Encode() ([]byte, error) {
 	r.Format = ReleaseVersion
 	r.Capabilities = list(r.Capabilities)

@@ -9,8 +9,7 @@ import (
 	"github.com/berth-host/berth/abi"
 )
 
-// Root is root.json: what a marketplace consists of at one time. Its signature
-// is the marketplace's.
+// Root is root.json: the signed list of a marketplace's files.
 type Root struct {
 	Format      string          `json:"format"`
 	Marketplace string          `json:"marketplace"` // its name; see abi.ValidName
@@ -20,27 +19,27 @@ type Root struct {
 	Revoked     []Revocation    `json:"revoked,omitempty"`
 }
 
-// File is what a signed file lists of another.
+// File is an entry of a signed list.
 type File struct {
 	SHA256 string `json:"sha256"` // hex, lower case
 	Size   int64  `json:"size"`   // bytes
 }
 
-// Revocation takes back one module by its digest, or one release. Exactly one of
-// SHA256 and Release is set.
+// Revocation revokes one module by its digest, or one release. Exactly one of SHA256 and
+// Release is set.
 type Revocation struct {
 	SHA256  string `json:"sha256,omitempty"`
 	Release string `json:"release,omitempty"` // publisher/name@version
 	Reason  string `json:"reason"`
 }
 
-// FileOf is what a root lists of a file with this content.
+// FileOf returns the entry of a file with this content.
 func FileOf(content []byte) File {
 	sum := sha256.Sum256(content)
 	return File{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(content))}
 }
 
-// Check refuses content that is not the one listed.
+// Check refuses content that differs from the entry.
 func (f File) Check(path string, content []byte) error {
 	switch got := FileOf(content); {
 	case got.Size != f.Size:
@@ -51,7 +50,7 @@ func (f File) Check(path string, content []byte) error {
 	return nil
 }
 
-// ParseRoot reads a root. Whoever calls it has checked the signature.
+// ParseRoot parses a root. The caller has verified the signature.
 func ParseRoot(text []byte) (Root, error) {
 	const what = RootPath
 	m, err := parse(what, text, MaxRoot)
@@ -120,7 +119,7 @@ func readRevocation(f fields) Revocation {
 	return r
 }
 
-// ParseReference takes publisher/name@version apart.
+// ParseReference splits publisher/name@version.
 func ParseReference(s string) (publisher, name, version string, err error) {
 	path, version, _ := strings.Cut(s, "@")
 	publisher, name, _ = strings.Cut(path, "/")
@@ -133,7 +132,7 @@ func ParseReference(s string) (publisher, name, version string, err error) {
 	return publisher, name, version, nil
 }
 
-// Encode writes the root as the tools do.
+// Encode encodes the root.
 func (r Root) Encode() ([]byte, error) {
 	r.Format = Version
 	if r.Files == nil {

@@ -11,13 +11,13 @@ import (
 	"aead.dev/minisign"
 )
 
-// Key is somebody's minisign public key.
+// Key is a minisign public key.
 type Key struct {
 	key minisign.PublicKey
 }
 
-// ParseKey reads a public key: the line that begins with RW, with or without the
-// comment above it that a .pub file has.
+// ParseKey parses a public key: the line that begins with RW, with or without the comment
+// above it in a .pub file.
 func ParseKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
 	if comment, line, ok := strings.Cut(text, "\n"); ok && strings.HasPrefix(comment, "untrusted comment: ") {
@@ -30,10 +30,10 @@ func ParseKey(text string) (Key, error) {
 	return k, nil
 }
 
-// String is the key in base64.
+// String returns the key in base64.
 func (k Key) String() string { return k.key.String() }
 
-// ID is the key's number as minisign prints it: 16 hexadecimal digits.
+// ID returns the key's number as minisign prints it: 16 hexadecimal digits.
 func (k Key) ID() string { return keyID(k.key.ID()) }
 
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
@@ -44,14 +44,14 @@ const (
 	commentLine = 88  // signature of the comment: 64 bytes
 )
 
-// Verify checks the signature of a file and returns which of the keys made it.
-// A nil signature is one that is not there; one of no bytes is another thing.
-// Only minisign's prehashed algorithm counts, and only its exact form: one
-// content has one signature file per key and comment.
+// Verify verifies the signature of a file and returns the key that made it. A nil
+// signature is a missing one; one without bytes is another refusal. Only minisign's
+// prehashed algorithm is accepted, and only in its exact form: one content has one
+// signature file per key and comment.
 func Verify(path string, content, signature []byte, keys []Key) (Key, error) {
 	sig := path + SigSuffix
 	if len(keys) == 0 {
-		return Key{}, Refuse(NoKey, "%s: there is no key it could be checked with: nobody is trusted to sign it", path)
+		return Key{}, Refuse(NoKey, "%s: no key is trusted to sign it", path)
 	}
 	switch {
 	case signature == nil:
@@ -89,8 +89,8 @@ func Verify(path string, content, signature []byte, keys []Key) (Key, error) {
 	return Key{}, Refuse(WrongKey, "%s: was made by the key %s, which is not trusted here", sig, keyID(id))
 }
 
-// dissect checks the form of a signature, and returns its first part: algorithm
-// (2 bytes), key id (8, little-endian), signature.
+// dissect checks the form of a signature, and returns its first part: algorithm (2
+// bytes), key id (8, little-endian), signature.
 func dissect(sig, text string) ([]byte, error) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	for i, prefix := range []string{"untrusted comment: ", "", "trusted comment: ", ""} {
@@ -125,29 +125,28 @@ func dissect(sig, text string) ([]byte, error) {
 
 func truncated(sig string) error { return Refuse(TruncatedSignature, "%s: is cut off", sig) }
 
-// Signer is somebody's secret key.
+// Signer is a minisign secret key.
 type Signer struct {
 	key minisign.PrivateKey
 }
 
-// Key is the public part.
+// Key returns the public key.
 func (s Signer) Key() Key { return Key{s.key.Public().(minisign.PublicKey)} }
 
-// Sign signs a content, prehashed. The comment is signed with it.
+// Sign signs a content, prehashed, together with the comment.
 func (s Signer) Sign(content []byte, comment string) []byte {
 	r := minisign.NewReader(bytes.NewReader(content))
 	_, _ = io.Copy(io.Discard, r) // neither end can fail
 	return r.SignWithComments(s.key, comment, "signature from minisign secret key "+s.Key().ID())
 }
 
-// NewSigner makes a key.
+// NewSigner generates a key.
 func NewSigner() (Signer, error) {
 	_, key, err := minisign.GenerateKey(nil)
 	return Signer{key}, err
 }
 
-// ParseSigner reads a secret key's file. passphrase is asked when the file is
-// encrypted.
+// ParseSigner parses a secret key's file. It calls passphrase if the file is encrypted.
 func ParseSigner(text []byte, passphrase func() (string, error)) (Signer, error) {
 	var s Signer
 	if len(text) > 4096 {
@@ -169,8 +168,8 @@ func ParseSigner(text []byte, passphrase func() (string, error)) (Signer, error)
 	return s, nil
 }
 
-// Encode writes the secret key's file, encrypted with the passphrase unless that
-// is empty. Encrypting takes 1 GiB of memory for some seconds, by minisign's design.
+// Encode encodes the secret key's file, encrypted with the passphrase unless that is
+// empty. Encrypting takes 1 GiB of memory for several seconds, by minisign's design.
 func (s Signer) Encode(passphrase string) ([]byte, error) {
 	text, err := s.key.MarshalText()
 	if passphrase != "" {
@@ -182,7 +181,7 @@ func (s Signer) Encode(passphrase string) ([]byte, error) {
 	return append(bytes.TrimSpace(text), '\n'), nil
 }
 
-// File writes the public key's file.
+// File encodes the public key's file.
 func (k Key) File() []byte {
 	return fmt.Appendf(nil, "untrusted comment: minisign public key %s\n%s\n", k.ID(), k)
 }

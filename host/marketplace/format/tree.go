@@ -31,15 +31,15 @@ const (
 	MaxText      = 4 << 10 // a description, a reason
 )
 
-// PagePath is where a plugin's page is.
+// PagePath returns the path of a plugin's page.
 func PagePath(publisher, name string) string { return "p/" + publisher + "/" + name + ".json" }
 
-// ReleasePath is where a release's description is; its signature is beside it.
+// ReleasePath returns the path of a release's description; its signature is beside it.
 func ReleasePath(publisher, name, version string) string {
 	return "r/" + publisher + "/" + name + "/" + version + "/release.json"
 }
 
-// BlobPath is where a module is, by its SHA-256 in hex.
+// BlobPath returns the path of a module by its SHA-256 in hex.
 func BlobPath(sha256 string) string { return "blobs/sha256/" + sha256 + ".wasm" }
 
 // ParsePagePath is the inverse of PagePath; false for any other path.
@@ -72,8 +72,8 @@ func ValidPath(path string) bool {
 	return true
 }
 
-// checkDigest reports whether s is a SHA-256 as the format writes it: 64
-// hexadecimal digits in lower case.
+// checkDigest reports whether s is a SHA-256 in the format's form: 64 hexadecimal digits
+// in lower case.
 func checkDigest(s string) bool {
 	if len(s) != 64 {
 		return false
@@ -81,7 +81,7 @@ func checkDigest(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// CheckName refuses what is not a plugin's or publisher's name.
+// CheckName refuses an invalid plugin's or publisher's name.
 func CheckName(what, name string) error {
 	if abi.ValidName(name) {
 		return nil
@@ -89,7 +89,7 @@ func CheckName(what, name string) error {
 	return Refuse(BadName, "%s: %s is not a name: 1 to 63 of a-z, 0-9 and -, not beginning with -", what, quoted(name))
 }
 
-// CheckVersion refuses what is not a semantic version in full.
+// CheckVersion refuses anything but a full semantic version.
 func CheckVersion(what, version string) error {
 	if abi.ValidVersion(version) {
 		return nil
@@ -97,8 +97,8 @@ func CheckVersion(what, version string) error {
 	return Refuse(BadVersion, "%s: %s is not a semantic version such as 1.2.0", what, quoted(version))
 }
 
-// Compare orders two semantic versions by precedence (semver.org, 11): below
-// zero when a comes before b. What is no version comes before all that are.
+// Compare orders two semantic versions by precedence (semver.org, 11): below zero if a
+// precedes b. An invalid version precedes all valid ones.
 func Compare(a, b string) int {
 	x, errX := semver.StrictNewVersion(a)
 	y, errY := semver.StrictNewVersion(b)
@@ -113,15 +113,15 @@ func Compare(a, b string) int {
 	return x.Compare(y)
 }
 
-// Prerelease reports whether a version is one that comes before a release.
+// Prerelease reports whether a version is a pre-release.
 func Prerelease(version string) bool {
 	v, err := semver.StrictNewVersion(version)
 	return err == nil && v.Prerelease() != ""
 }
 
-// Matcher returns what tells whether a version fits a constraint such as
-// "^1.2", ">=1.0, <2" or "1.x". A version before a release fits only a
-// constraint that names one. "" fits every release.
+// Matcher returns the function that reports whether a version matches a constraint such
+// as "^1.2", ">=1.0, <2" or "1.x". A pre-release matches only a constraint that names
+// one. "" matches every release.
 func Matcher(constraint string) (func(version string) bool, error) {
 	if constraint == "" {
 		constraint = "*"

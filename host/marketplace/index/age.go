@@ -6,17 +6,17 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// rememberAge is how long it is kept when a release has appeared: longer than any
-// Config.MinimumReleaseAge is.
+// rememberAge is how long the first appearance of a release is kept: longer than any
+// Config.MinimumReleaseAge.
 const rememberAge = 400 * 24 * time.Hour
 
-// idOf names one release with one content.
+// idOf identifies a release with its content.
 func idOf(p format.Page, v format.PageVersion) string {
 	return p.Publisher + "/" + p.Name + "@" + v.Version + " " + v.SHA256
 }
 
-// appeared says of the releases that a list has, and one before it had not, when
-// they were first there. Of the first list nothing is known.
+// appeared returns when the releases of a list that a former list lacked appeared. For
+// the first list it returns nothing.
 func appeared(old, next *snapshot) map[string]time.Time {
 	if old == nil {
 		return nil
@@ -43,8 +43,8 @@ func appeared(old, next *snapshot) map[string]time.Time {
 	return out
 }
 
-// since is when a release came out: when it says so itself, or when it appeared if
-// that was later. Whoever signs it may write any time into it.
+// since returns the time of a release: its own date, or its first appearance if that was
+// later. A signer can write any date.
 func (s *snapshot) since(p format.Page, v format.PageVersion) time.Time {
 	if t := s.appeared[idOf(p, v)]; t.After(v.Released) {
 		return t
@@ -52,7 +52,7 @@ func (s *snapshot) since(p format.Page, v format.PageVersion) time.Time {
 	return v.Released
 }
 
-// revocation is why a release was revoked; "" when it was not.
+// revocation returns why a release is revoked; "" if it is not.
 func (s *snapshot) revocation(p format.Page, v format.PageVersion) string {
 	if why, ok := s.revoked[v.SHA256]; ok {
 		return why

@@ -10,11 +10,11 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Open streams a release's module from a byte on, from the first of its URLs that
-// has it. It ends with io.EOF after exactly Release.Size bytes of the whole, with
-// a refusal (WrongSize) when there are more, and with fault.Unavailable when the
-// connection ends early: open it again at the byte that was reached. The caller
-// hashes what comes. Close it.
+// Open streams a release's module from a byte on, from the first of its URLs that has it.
+// The stream ends with io.EOF after exactly Release.Size bytes of the whole, with a
+// refusal (WrongSize) if there are more, and with fault.Unavailable if the connection
+// ends early: open it again at the offset that was reached. The caller hashes the bytes.
+// Close it.
 func (c *Client) Open(ctx context.Context, r Release, offset int64) (io.ReadCloser, error) {
 	if offset < 0 || offset > r.Size {
 		return nil, fault.New(fault.Internal, "index: open %s at byte %d of %d", r.Reference(), offset, r.Size)
@@ -44,7 +44,7 @@ func (c *Client) Open(ctx context.Context, r Release, offset int64) (io.ReadClos
 	return nil, problems[0]
 }
 
-// module is the body of a module that is being read.
+// module is the stream of a module.
 type module struct {
 	body    io.ReadCloser
 	session *marketplace.Session

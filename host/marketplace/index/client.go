@@ -13,28 +13,27 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Config says which marketplace a Client is of.
+// Config configures a Client.
 type Config struct {
 	URL           string               // of the tree: https, ending in / or in root.json. Required
 	TrustedKeys   []string             // minisign public keys in base64 that may sign the root
-	AllowUnsigned bool                 // take roots and releases that nobody has signed
-	Fetcher       *marketplace.Fetcher // whom it may talk to. Required
+	AllowUnsigned bool                 // accept unsigned roots and releases
+	Fetcher       *marketplace.Fetcher // required
 	State         string               // file that keeps the last list and the sequences seen. Required
 
 	MinimumReleaseAge time.Duration // younger releases are not resolved. 0: any age
-	RefreshEvery      time.Duration // a list is fetched again when it is older. 0: 5m
-	RetryEvery        time.Duration // a refresh that failed is tried again for lists after this. 0: 30s
+	RefreshEvery      time.Duration // age from which on a list is fetched again. 0: 5m
+	RetryEvery        time.Duration // between a failed refresh and the next one for a list. 0: 30s
 	RefreshTimeout    time.Duration // of one refresh. 0: 2m
-	ListTimeout       time.Duration // of Listings with a refresh while it has an older list. 0: 3s
+	ListTimeout       time.Duration // of the wait for a refresh while there is an older list. 0: 3s
 
-	// Refreshed is called after a newer list, or the same one again, was accepted.
-	// Close waits for it. nil: nobody wants to know.
+	// Refreshed is called after a list was accepted, new or the same. Close waits for it.
+	// nil: no call.
 	Refreshed func()
 	Now       func() time.Time // nil: time.Now
 }
 
-// Client is the client of one marketplace. It is safe for concurrent use. Close
-// it.
+// Client is the client of one marketplace. It is safe for concurrent use. Close it.
 type Client struct {
 	cfg  Config
 	base string // the URL of the tree, ending in /
@@ -45,15 +44,15 @@ type Client struct {
 
 	mu      sync.Mutex
 	loaded  bool      // the state file was read
-	state   state     // what is in it
-	current *snapshot // the list; nil while there is none
+	state   state     // its contents
+	current *snapshot // the list; nil before the first
 	running *refresh  // under way, or nil
-	failed  time.Time // when the last refresh failed; zero when it did not
+	failed  time.Time // when the last refresh failed; zero after a success
 	problem error     // why it failed
 }
 
-// New returns a client. It reads no file and talks to nobody yet. fault.Invalid:
-// the configuration is wrong.
+// New returns a client, without reading a file or using the network. fault.Invalid: the
+// configuration is wrong.
 func New(cfg Config) (*Client, error) {
 	base, err := treeURL(cfg.URL)
 	if err != nil {
@@ -88,14 +87,14 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close ends a refresh that is under way and waits for it.
+// Close cancels a refresh under way and waits for it.
 func (c *Client) Close() {
 	c.end()
 	c.live.Wait()
 }
 
-// Refresh fetches the list, whatever its age. The error says why the one there is, if
-// there is one, could not be confirmed. Config.Refreshed was called when it is nil.
+// Refresh fetches the list, whatever its age. The error says why the present list, if
+// there is one, could not be confirmed. On success Config.Refreshed has been called.
 func (c *Client) Refresh(ctx context.Context) error {
 	_, problem, err := c.list(ctx, true)
 	if err != nil {
@@ -104,8 +103,8 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return problem
 }
 
-// Fetched is when the list was last found to be the marketplace's, without the
-// network; zero when there is none.
+// Fetched returns when the list was last confirmed, without the network; zero if there is
+// no list.
 func (c *Client) Fetched() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +114,7 @@ func (c *Client) Fetched() time.Time {
 	return c.current.fetched
 }
 
-// treeURL is the URL of a tree: what its paths are appended to.
+// treeURL returns the URL of a tree, to which paths are appended.
 func treeURL(raw string) (string, error) {
 	const field = "marketplace.index_url"
 	u, err := url.Parse(raw)
@@ -136,9 +135,9 @@ func treeURL(raw string) (string, error) {
 	return u.String(), nil
 }
 
-// Revoked returns what the last verified root has revoked, without the network:
-// fault.NotFound when there never was one. A revocation of a release comes with
-// the digest of its module where the list has it.
+// Revoked returns the revocations of the last verified root, without the network:
+// fault.NotFound if there never was one. A revocation of a release contains the digest of
+// its module if the list has it.
 func (c *Client) Revoked(context.Context) ([]format.Revocation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +154,7 @@ func (c *Client) Revoked(context.Context) ([]format.Revocation, error) {
 		}
 		publisher, name, version, err := format.ParseReference(r.Release)
 		if err != nil {
-			continue // ParseRoot has refused such
+			continue // impossible: ParseRoot checks it
 		}
 		if page, ok := c.current.page(publisher, name); ok {
 			if v, ok := page.Version(version); ok {
@@ -166,8 +165,8 @@ func (c *Client) Revoked(context.Context) ([]format.Revocation, error) {
 	return out, nil
 }
 
-// wrap names the marketplace in an error. What a server answers wrongly is no
-// fault of who asks: it becomes fault.Unavailable, with no field.
+// wrap adds the marketplace to an error. A wrong response of a server is not the caller's
+// mistake: it becomes fault.Unavailable, without a field.
 func (c *Client) wrap(what string, err error) error {
 	code := fault.CodeOf(err)
 	var kind format.Kind

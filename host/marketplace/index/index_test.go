@@ -252,7 +252,7 @@ func badRoots(t *testing.T) []bad {
 				}
 			}
 		}), fault.Timeout, "", "in time"},
-		{"led to loopback", answer("/root.json", redirect("https://127.0.0.2/")), fault.Unavailable, "", "leads on to another URL: 127.0.0.2 is not an address of the public internet"},
+		{"led to loopback", answer("/root.json", redirect("https://127.0.0.2/")), fault.Unavailable, "", "redirects to another URL: 127.0.0.2 is not an address of the public internet"},
 		{"led to a cloud's metadata", answer("/root.json.minisig", redirect("http://169.254.169.254/")), fault.Unavailable, "", "must be https"},
 		{"led to a file", answer("/root.json", redirect("file:///etc/passwd")), fault.Unavailable, "", "must begin with https://"},
 		{"an error", answer("/p/acme/count.json", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), fault.Unavailable, "", "500"},

@@ -12,11 +12,11 @@ import (
 
 // Query selects plugins.
 type Query struct {
-	Text      string // words that name, publisher and description all must hold, in any case; "" for all
+	Text      string // words that the name, publisher and description must contain, in any case; "" for all
 	Publisher string // "" for all
 	Cursor    string // Next of the page before; "" for the first
 	Limit     int    // 0 for 50, at most 200
-	Fresh     bool   // the list is fetched first, whatever its age
+	Fresh     bool   // fetch the list first, whatever its age
 }
 
 // The sizes of a Page.
@@ -26,29 +26,29 @@ const (
 	maxQuery     = 256 // bytes
 )
 
-// Page is a part of the list. The first items come by name, then by publisher.
+// Page is a part of the list, sorted by name, then by publisher.
 type Page struct {
 	Items       []Listing
 	Next        string // "" at the end
 	Marketplace string // its name
 	Sequence    int64
-	Unsigned    bool      // nobody has signed for it
-	Stale       bool      // since Fetched nobody could tell whether it is still so
+	Unsigned    bool      // the root has no signature
+	Stale       bool      // it could not be confirmed since Fetched
 	Problem     string    // why not, or ""
-	Fetched     time.Time // when it was last found to be the marketplace's
+	Fetched     time.Time // when it was last confirmed
 	Expires     time.Time
 	Expired     bool // nothing is installed by it
 }
 
-// Listing is one plugin, with the version that is offered of it.
+// Listing is one plugin with its versions.
 type Listing struct {
 	Publisher   string
 	Name        string
 	Description string
 	License     string
 	Homepage    string
-	Key         string    // the publisher's, in base64; "" when its releases are not signed
-	Latest      Version   // what is offered; its Version is "" when nothing is
+	Key         string    // the publisher's, in base64; "" if its releases are unsigned
+	Latest      Version   // its Version is "" if none can be installed
 	Versions    []Version // all, in falling order
 }
 
@@ -62,13 +62,13 @@ type Version struct {
 	Released     time.Time
 	Deprecated   string // why it should not be used, or ""
 	Yanked       bool
-	Revoked      string // why the marketplace has taken it back, or ""
+	Revoked      string // why it is revoked, or ""
 }
 
-// Listings returns what the marketplace has, of a list that is at most
-// Config.RefreshEvery old if that can be had soon (with Query.Fresh: fetched now, as for
-// an installation), and of the one that is kept otherwise. Errors: fault.Invalid about the query; that of the refresh when there
-// is no list at all.
+// Listings returns the marketplace's plugins, from a list that is at most
+// Config.RefreshEvery old if it can be fetched soon (with Query.Fresh: fetched now, as
+// for an installation), otherwise from the kept list. Errors: fault.Invalid for the
+// query; that of the refresh if there is no list.
 func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	if len(q.Text) > maxQuery {
 		return Page{}, fault.Field("q", "is %d bytes long: the limit is %d", len(q.Text), maxQuery)
@@ -112,8 +112,8 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	return p, nil
 }
 
-// list returns the list in use. When it is too old, or fresh is set, it is fetched
-// first; problem says why that did not do. Without any list, that is the error.
+// list returns the list in use. If it is too old, or fresh is set, it is fetched first;
+// problem says why that failed. Without any list that is the error.
 func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, err error) {
 	c.mu.Lock()
 	if err := c.load(); err != nil {
@@ -157,15 +157,15 @@ func (c *Client) list(ctx context.Context, fresh bool) (s *snapshot, problem, er
 	return c.current, problem, nil
 }
 
-// within reports whether something is at most so long ago. What is still to come is
-// not: the clock was ahead then, and nobody knows how long ago it was.
+// within reports whether a time is at most window ago. A time in the future is not: the
+// clock was wrong then, and its age is unknown.
 func within(now, then time.Time, window time.Duration) bool {
 	age := now.Sub(then)
 	return age >= 0 && age <= window
 }
 
-// listing shows a plugin. What is offered is what Resolve takes when nobody names a
-// version.
+// listing returns a plugin's listing. Its Latest is the version that Resolve returns
+// without a constraint.
 func (c *Client) listing(s *snapshot, p format.Page) Listing {
 	l := Listing{Publisher: p.Publisher, Name: p.Name, Description: p.Description, License: p.License, Homepage: p.Homepage, Key: p.Key}
 	best := -1
@@ -186,7 +186,7 @@ func (c *Client) listing(s *snapshot, p format.Page) Listing {
 	return l
 }
 
-// matches reports whether a page holds every word.
+// matches reports whether a page contains every word.
 func matches(p format.Page, words []string, publisher string) bool {
 	if publisher != "" && p.Publisher != publisher {
 		return false
@@ -200,7 +200,7 @@ func matches(p format.Page, words []string, publisher string) bool {
 	return true
 }
 
-// place is where a plugin stands in the list.
+// position is a plugin's position in the list.
 type position struct{ name, publisher string }
 
 func positionOf(p format.Page) position { return position{p.Name, p.Publisher} }

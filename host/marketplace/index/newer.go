@@ -6,8 +6,8 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// newer refuses a root that is older than one that was seen, or contradicts it. The
-// caller holds c.mu.
+// newer refuses a root that is older than one seen before, or contradicts it. The caller
+// holds c.mu.
 func (c *Client) newer(next *snapshot) error {
 	if err := c.load(); err != nil {
 		return err
@@ -22,15 +22,15 @@ func (c *Client) newer(next *snapshot) error {
 	case next.root.Sequence < seen:
 		return refuse(format.Older, "root.json: has the sequence %d, but %d was seen already: it is an old copy", next.root.Sequence, seen)
 	case next.root.Sequence == seen && c.state.Roots[id] != "" && c.state.Roots[id] != sum:
-		return refuse(format.Older, "root.json: was changed, and still has the sequence %d: whoever signs it must raise that", seen)
+		return refuse(format.Older, "root.json: was changed, and still has the sequence %d: its signer must raise that", seen)
 	case !known || last == next.signer || !c.trusts(last):
 		return nil
 	case next.signer == "":
-		return refuse(format.NoSignature, "root.json: is not signed, and was before; take its keys out of marketplace.trusted_keys if nobody signs it any more")
+		return refuse(format.NoSignature, "root.json: is not signed, and was before; if it is not signed any more, remove its keys from marketplace.trusted_keys")
 	case next.root.Sequence <= seen:
-		// Each key has a sequence of its own. While a new one takes over, both are
-		// trusted: then the last root of the old one must not come back.
-		return refuse(format.Older, "root.json: is an old copy: it has the sequence %d of the key %s, and another key has signed since; if that one signs no more, take it out of marketplace.trusted_keys", seen, next.keyID())
+		// Each key has a sequence of its own. During a change of the key both are trusted:
+		// then the last root of the old key must not be accepted again.
+		return refuse(format.Older, "root.json: is an old copy: it has the sequence %d of the key %s, and another key has signed since; if that key is not used any more, remove it from marketplace.trusted_keys", seen, next.keyID())
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (c *Client) trusts(key string) bool {
 	return slices.ContainsFunc(c.keys, func(k format.Key) bool { return k.String() == key })
 }
 
-// identity is whose sequence a root counts in.
+// identity returns the key of a root's sequence.
 func (c *Client) identity(s *snapshot) string {
 	if s.signer == "" {
 		return "unsigned " + c.base
@@ -48,11 +48,11 @@ func (c *Client) identity(s *snapshot) string {
 	return s.signer + " " + s.root.Marketplace
 }
 
-// keyID is the number of the key that has signed.
+// keyID returns the id of the signing key.
 func (s *snapshot) keyID() string {
 	k, err := format.ParseKey(s.signer)
 	if err != nil {
-		return s.signer // nobody's
+		return s.signer // unsigned
 	}
 	return k.ID()
 }

@@ -18,24 +18,24 @@ const (
 	maxPages = 24 << 20 // bytes of all pages together
 )
 
-// refresh is one that is under way. err is set when done is closed.
+// refresh is a refresh under way. err is set when done is closed.
 type refresh struct {
 	done chan struct{}
 	err  error
 }
 
-// snapshot is a root that held, with its pages. It never changes.
+// snapshot is a verified root with its pages. It is immutable.
 type snapshot struct {
 	root     format.Root
-	signer   string // the key in base64; "" when nobody has signed
+	signer   string // the key in base64; "" if unsigned
 	rootText []byte
 	rootSig  []byte
 	texts    map[string][]byte // of the pages, by path
 	pages    []format.Page     // by name, then publisher
-	fetched  time.Time         // when it was last found to be the marketplace's
+	fetched  time.Time         // when it was last confirmed
 
 	revoked  map[string]string    // why, by digest and by publisher/name@version
-	appeared map[string]time.Time // of what the list before had not: when it was there; see idOf
+	appeared map[string]time.Time // first appearance of releases, by idOf
 }
 
 func (s *snapshot) page(publisher, name string) (format.Page, bool) {
@@ -83,14 +83,14 @@ func (c *Client) start() *refresh {
 	return r
 }
 
-// fetch gets the marketplace's root and those of its pages that old has not.
-// Everything is checked; nothing is kept yet.
+// fetch fetches the marketplace's root and the pages that old lacks. It verifies
+// everything and stores nothing.
 func (c *Client) fetch(ctx context.Context, old *snapshot) (*snapshot, error) {
 	s := c.cfg.Fetcher.Session()
 	defer s.Close()
 	next, err := c.fetchRoot(ctx, s)
 	if is(err, format.BadSignature, format.WrongKey) {
-		// The two files are replaced one after the other: we may have come between.
+		// The two files are replaced one after the other: the fetch may have been in between.
 		next, err = c.fetchRoot(ctx, s)
 	}
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *Client) fetch(ctx context.Context, old *snapshot) (*snapshot, error) {
 	}
 	full, err := c.complete(ctx, s, next, old)
 	if is(err, format.WrongDigest, format.WrongSize, format.Absent) {
-		// Likewise the list and its pages, if there is another list by now.
+		// The same applies to the list and its pages, if there is a new list now.
 		if again, problem := c.fetchRoot(ctx, s); problem == nil && string(again.rootText) != string(next.rootText) {
 			full, err = c.complete(ctx, s, again, old)
 		}
@@ -112,7 +112,7 @@ func is(err error, kinds ...format.Kind) bool {
 	return errors.As(err, &kind) && slices.Contains(kinds, kind)
 }
 
-// complete gets the pages of a root that old has not.
+// complete fetches the pages of a root that old lacks.
 func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old *snapshot) (*snapshot, error) {
 	c.mu.Lock()
 	err := c.newer(next)
@@ -148,7 +148,7 @@ func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old
 	return next, c.parsePages(next)
 }
 
-// fetchRoot gets the root and checks its signature.
+// fetchRoot fetches the root and verifies its signature.
 func (c *Client) fetchRoot(ctx context.Context, s *marketplace.Session) (*snapshot, error) {
 	sig, err := s.Get(ctx, c.base+format.RootPath+format.SigSuffix, format.MaxSignature)
 	switch {
@@ -164,11 +164,11 @@ func (c *Client) fetchRoot(ctx context.Context, s *marketplace.Session) (*snapsh
 	return c.verifyRoot(text, sig)
 }
 
-// verifyRoot checks a root's signature, then reads it.
+// verifyRoot verifies a root's signature, then parses it.
 func (c *Client) verifyRoot(text, sig []byte) (*snapshot, error) {
 	next := &snapshot{rootText: text, rootSig: sig, texts: map[string][]byte{}}
-	// Without a key there is nobody to check it by; with one, only a root without
-	// any signature may pass for unsigned: a wrong one never does.
+	// Without keys a signature cannot be verified. With keys only a root without a signature
+	// counts as unsigned: a wrong signature is never accepted.
 	if !c.cfg.AllowUnsigned || len(c.keys) > 0 && sig != nil {
 		key, err := format.Verify(format.RootPath, text, sig, c.keys)
 		if err != nil {
@@ -183,13 +183,13 @@ func (c *Client) verifyRoot(text, sig []byte) (*snapshot, error) {
 	return next, nil
 }
 
-// advise says what to do about a root that cannot be checked.
+// advise adds to the error of a root's signature what to do.
 func advise(err error) error {
 	var kind format.Kind
 	if errors.As(err, &kind) {
 		switch kind {
 		case format.NoKey:
-			return format.Refuse(kind, "marketplace.trusted_keys is empty: nobody is trusted to sign root.json")
+			return format.Refuse(kind, "marketplace.trusted_keys is empty: no key is trusted to sign root.json")
 		case format.WrongKey:
 			return format.Refuse(kind, "%v; if it is the marketplace's new key, add it to marketplace.trusted_keys", err)
 		}
@@ -197,7 +197,7 @@ func advise(err error) error {
 	return err
 }
 
-// fetchPages gets pages, some at a time, and checks their digests.
+// fetchPages fetches pages concurrently and verifies their digests.
 func (c *Client) fetchPages(ctx context.Context, s *marketplace.Session, next *snapshot, paths []string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -239,14 +239,14 @@ feed:
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return c.wrap("", fault.New(fault.Timeout, "its pages did not come in time"))
+			return c.wrap("", fault.New(fault.Timeout, "its pages did not arrive in time"))
 		}
 		return err
 	}
 	return nil
 }
 
-// parsePages reads the pages of a snapshot, whose digests were checked.
+// parsePages parses the pages of a snapshot, whose digests were verified.
 func (c *Client) parsePages(next *snapshot) error {
 	keys := map[string]string{}
 	for _, path := range slices.Sorted(maps.Keys(next.texts)) {
@@ -272,8 +272,8 @@ func (c *Client) parsePages(next *snapshot) error {
 	return nil
 }
 
-// accept takes a snapshot over, unless a newer one was seen, and keeps it. The
-// caller holds c.mu.
+// accept makes a snapshot the current list and stores it, unless a newer one was seen.
+// The caller holds c.mu.
 func (c *Client) accept(next *snapshot) error {
 	if err := c.newer(next); err != nil {
 		return err
@@ -284,7 +284,7 @@ func (c *Client) accept(next *snapshot) error {
 	if err := to.write(c.cfg.State); err != nil {
 		return err
 	}
-	to.List = nil // next has it all
+	to.List = nil // next contains it
 	c.state, c.current = to, next
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Release is one version that may be installed: everything the marketplace and
-// the publisher have signed for it agrees.
+// Release is one version that may be installed: everything that the marketplace and the
+// publisher have signed about it agrees.
 type Release struct {
 	Publisher    string
 	Name         string
@@ -25,11 +25,11 @@ type Release struct {
 	Capabilities []abi.Capability
 	Released     time.Time // as it says, or when it appeared in the list if that was later
 	Deprecated   string    // why it should not be used any more, or ""
-	Yanked       bool      // only resolved when exactly this version was asked for
+	Yanked       bool      // resolved only if exactly this version was requested
 
-	Key         string // the publisher's minisign public key, base64; "" when nobody has signed the release
+	Key         string // the publisher's minisign public key, base64; "" if the release is unsigned
 	Marketplace string // its name
-	Root        string // the key that has signed the marketplace's root, base64; "" when nobody has
+	Root        string // the key that has signed the marketplace's root, base64; "" if unsigned
 	Source      string // the marketplace's URL
 	URLs        []string
 }
@@ -37,16 +37,16 @@ type Release struct {
 // Reference is publisher/name@version.
 func (r Release) Reference() string { return r.Publisher + "/" + r.Name + "@" + r.Version }
 
-// Resolve finds the release to install: name is a plugin's, or publisher/name;
-// the constraint is a version ("1.2.0"), a range ("^1.2"), or "" for the highest
-// release. Of what fits it takes the highest that is for this ABI, neither yanked
-// nor revoked, and old enough; a version that is named exactly may be yanked.
+// Resolve returns the release to install: name is a plugin's, or publisher/name; the
+// constraint is a version ("1.2.0"), a range ("^1.2"), or "" for the highest release. Of
+// the matching versions it chooses the highest that is for this ABI, neither yanked nor
+// revoked, and old enough; a version that is named exactly may be yanked.
 //
 // Errors are refusals that carry a format.Kind: fault.NotFound (NoSuchPlugin,
 // NoVersion), fault.Conflict (Ambiguous: it names the publishers), fault.Invalid
-// for a name or constraint that is none, fault.Denied for what does not hold,
-// such as Expired, Revoked, TooNew or a signature; or fault.Unavailable and
-// fault.Timeout of a marketplace that cannot be asked.
+// for an invalid name or constraint, fault.Denied for a failed check, such as Expired,
+// Revoked, TooNew or a signature; or fault.Unavailable and fault.Timeout if the
+// marketplace cannot be reached.
 func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release, error) {
 	publisher, plugin, qualified := strings.Cut(name, "/")
 	if !qualified {
@@ -64,8 +64,8 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	if err != nil {
 		return Release{}, err
 	}
-	// A list that could not be confirmed will do until it expires, if nothing
-	// worse than silence is the matter.
+	// A list that could not be confirmed is used until it expires, if the marketplace only
+	// did not answer.
 	if !usableOffline(problem) {
 		return Release{}, problem
 	}
@@ -91,9 +91,9 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}, nil
 }
 
-// silence reports whether a refresh failed because nobody has answered, or has had
-// nothing to say. An answer that is refused, such as one that is too large, in a
-// wrong encoding or leads elsewhere, is none: somebody tries something.
+// usableOffline reports whether a refresh failed because the marketplace did not answer
+// or has no content. A response that is refused, such as one that is too large, in a
+// wrong encoding or redirects elsewhere, may be an attack, and does not count.
 func usableOffline(problem error) bool {
 	if kind := format.Kind(""); errors.As(problem, &kind) {
 		return false
@@ -109,7 +109,7 @@ func usableOffline(problem error) bool {
 	return true
 }
 
-// find returns the page of a plugin, by its name alone if one publisher has it.
+// find returns the page of a plugin, by its name alone if it has one publisher.
 func (s *snapshot) find(publisher, name string) (format.Page, error) {
 	var found []format.Page
 	var others []string
@@ -130,8 +130,8 @@ func (s *snapshot) find(publisher, name string) (format.Page, error) {
 	return format.Page{}, format.RefuseAs(fault.NotFound, format.NoSuchPlugin, "has no plugin %s", name)
 }
 
-// choose picks the version. When none will do, the error is about the highest
-// that fits.
+// choose chooses the version. If none is acceptable, the error concerns the highest
+// matching one.
 func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func(string) bool) (format.PageVersion, error) {
 	exact := abi.ValidVersion(constraint)
 	var refused error
@@ -153,7 +153,7 @@ func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func
 	if v, ok := candidate(false); ok {
 		return v, nil
 	}
-	// A plugin that has had no release yet is still found without a constraint.
+	// A plugin with pre-releases only is found without a constraint.
 	if constraint == "" && refused == nil {
 		if v, ok := candidate(true); ok {
 			return v, nil
@@ -168,7 +168,7 @@ func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func
 	return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version that fits %s", p.Publisher, p.Name, constraint)
 }
 
-// may says why a version must not be installed.
+// may says why a version must not be installed; nil if it may.
 func (c *Client) may(s *snapshot, p format.Page, v format.PageVersion, exact bool) error {
 	name := p.Publisher + "/" + p.Name + "@" + v.Version
 	if why := s.revocation(p, v); why != "" {
@@ -191,8 +191,8 @@ func (c *Client) may(s *snapshot, p format.Page, v format.PageVersion, exact boo
 	return nil
 }
 
-// verifyRelease checks what the publisher has signed for a version. It returns the
-// key that has, "" when nobody has and that is allowed.
+// verifyRelease verifies the publisher's signature of a version. It returns the key, ""
+// for an unsigned release that is allowed.
 func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, v format.PageVersion) (signer string, err error) {
 	session := c.cfg.Fetcher.Session()
 	defer session.Close()
@@ -231,7 +231,7 @@ func (c *Client) verifyRelease(ctx context.Context, s *snapshot, p format.Page, 
 	return signer, nil
 }
 
-// listed gets a file by what the root says of it.
+// listed fetches a file and verifies it by the root.
 func (c *Client) listed(ctx context.Context, session *marketplace.Session, s *snapshot, path string, limit int64) ([]byte, error) {
 	file, ok := s.root.Files[path]
 	if !ok {

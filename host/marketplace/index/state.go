@@ -26,12 +26,12 @@ type state struct {
 	Version int               `json:"version"`
 	Seen    map[string]int64  `json:"seen"`              // highest sequence of a root, by identity
 	Roots   map[string]string `json:"roots,omitempty"`   // the SHA-256 of that root, likewise
-	Signers map[string]string `json:"signers,omitempty"` // the key of the last root, by the tree's URL; "" when nobody has signed
+	Signers map[string]string `json:"signers,omitempty"` // the key of the last root, by the tree's URL; "" if unsigned
 	List    *kept             `json:"list,omitempty"`
 }
 
-// kept is the last list that held. It is checked again when it is read, by the
-// keys that are trusted then.
+// kept is the last valid list. It is verified again when it is read, with the keys
+// trusted then.
 type kept struct {
 	URL     string            `json:"url"`
 	Fetched time.Time         `json:"fetched_at"`
@@ -44,7 +44,7 @@ type kept struct {
 
 const stateVersion = 1
 
-// with is the state after a snapshot was accepted.
+// with returns the state after a snapshot was accepted.
 func (s state) with(identity, base string, next *snapshot) state {
 	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts)), Appeared: next.appeared}
 	if next.rootSig != nil {
@@ -62,7 +62,7 @@ func (s state) with(identity, base string, next *snapshot) state {
 	}
 }
 
-// set returns a copy of the map that has the value as well.
+// set returns a copy of the map with the value added.
 func set[V any](m map[string]V, key string, value V) map[string]V {
 	m = maps.Clone(m)
 	if m == nil {
@@ -72,8 +72,8 @@ func set[V any](m map[string]V, key string, value V) map[string]V {
 	return m
 }
 
-// load reads the state file once; there need not be one. The caller holds c.mu.
-// A damaged file is an error and no empty one: it would let older roots in.
+// load reads the state file once; it may be missing. The caller holds c.mu. A damaged
+// file is an error, not an empty state, which would allow older roots.
 func (c *Client) load() error {
 	if c.loaded {
 		return nil
@@ -94,8 +94,8 @@ func (c *Client) load() error {
 	return nil
 }
 
-// restore checks a kept list as one that was fetched; nil when it does not hold
-// any more, because the keys that are trusted are others, for one.
+// restore verifies a kept list like a fetched one; nil if it is not valid any more, for
+// example because other keys are trusted.
 func (c *Client) restore(k kept) *snapshot {
 	var sig []byte
 	if k.Sig != nil {
@@ -140,11 +140,11 @@ func readState(path string) (state, error) {
 	return s, nil
 }
 
-// temps is the pattern of the files that become the state file.
+// temps returns the pattern of the state file's temporary files.
 func temps(path string) string { return "." + filepath.Base(path) + "-*" }
 
-// dropTemps removes those that a crash has left: nobody else writes the state. One
-// that stays does no harm.
+// dropTemps removes the temporary files of a crash: there is no other writer. A file that
+// cannot be removed does no harm.
 func dropTemps(path string) {
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), temps(path)))
 	if err != nil {
@@ -155,7 +155,7 @@ func dropTemps(path string) {
 	}
 }
 
-// write replaces the state file: what it returns for is on the disk.
+// write replaces the state file durably.
 func (s state) write(path string) (err error) {
 	defer func() {
 		if err != nil {

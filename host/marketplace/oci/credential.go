@@ -16,8 +16,8 @@ import (
 
 const maxDockerConfig = 1 << 20 // bytes
 
-// credential finds what a registry is to be shown. own is set for one that the
-// operator has bound to this host.
+// credential returns the credential for a registry. own means that the operator has
+// configured it for this host.
 func (s *Source) credential(ctx context.Context, ref registry.Reference) (cred auth.Credential, own bool, err error) {
 	user, secret, found, err := s.cfg.Fetcher.CredentialFor(ref.Host())
 	switch {
@@ -34,7 +34,7 @@ func (s *Source) credential(ctx context.Context, ref registry.Reference) (cred a
 	return cred, false, err
 }
 
-// dockerCredential reads docker's file. Its error does not tell what is in it.
+// dockerCredential reads docker's file. Its error does not contain the file's text.
 func dockerCredential(ctx context.Context, path, registry string) (auth.Credential, error) {
 	const what = "marketplace.docker_config"
 	fail := func(err error) (auth.Credential, error) {

@@ -12,11 +12,10 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Open streams the module of an artifact that Resolve has found from a byte on: of a
-// registry that can begin there, and otherwise what comes before is read and dropped.
-// The caller counts and hashes what comes. When it ends early, or an error is
-// fault.Unavailable or fault.Timeout, it can be opened again at the byte that was
-// reached. Close it.
+// Open streams the module of a resolved artifact from a byte on. If the registry cannot
+// begin there, the bytes before are read and dropped. The caller counts and hashes the
+// bytes. If the stream ends early, or with fault.Unavailable or fault.Timeout, it can be
+// opened again at the offset that was reached. Close it.
 func (s *Source) Open(ctx context.Context, a Artifact, offset int64) (io.ReadCloser, error) {
 	ref, err := parse(a.Reference)
 	if err != nil {
@@ -49,7 +48,7 @@ func (s *Source) Open(ctx context.Context, a Artifact, offset int64) (io.ReadClo
 	return b, nil
 }
 
-// from opens a blob at a byte.
+// from opens a blob at an offset.
 func from(ctx context.Context, repo *remote.Repository, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	body, err := repo.Blobs().Fetch(ctx, desc)
 	if err != nil || offset == 0 {
@@ -59,7 +58,7 @@ func from(ctx context.Context, repo *remote.Repository, desc ocispec.Descriptor,
 		if _, err := seeker.Seek(offset, io.SeekStart); err == nil {
 			return body, nil
 		}
-		// It says that it can, and cannot: then from the beginning, once more.
+		// The registry announces ranges without support: read again from the beginning.
 		if err := body.Close(); err != nil {
 			return nil, err
 		}
@@ -73,11 +72,11 @@ func from(ctx context.Context, repo *remote.Repository, desc ocispec.Descriptor,
 	return body, nil
 }
 
-// blob is a module that is being read.
+// blob is the stream of a module.
 type blob struct {
 	v      *visit
 	body   io.ReadCloser
-	late   func(error) error // explains what happens while it is read
+	late   func(error) error // explains an error of a read
 	cancel context.CancelFunc
 }
 
@@ -90,7 +89,7 @@ func (b *blob) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end stops what runs beside the body.
+// end stops the timeout and closes the session.
 func (b *blob) end() {
 	b.cancel()
 	b.v.session.Close()

@@ -32,7 +32,7 @@ const (
 	layerType  = "application/wasm"
 )
 
-// Scheme begins a reference.
+// Scheme is the prefix of a reference.
 const Scheme = "oci://"
 
 const (
@@ -40,14 +40,14 @@ const (
 	maxReference = 1024      // bytes
 )
 
-// Config says whom a Source may talk to.
+// Config configures a Source.
 type Config struct {
-	Fetcher *marketplace.Fetcher // whose guard and credentials are used. Required
-	// DockerConfig is a file as `docker login` writes it (config.json); "": none. It
-	// is read each time. Only what is in the file itself is used: no credential
-	// helper is run. A credential of the Fetcher for the same host comes first.
+	Fetcher *marketplace.Fetcher // its checks and credentials are used. Required
+	// DockerConfig is a file written by `docker login` (config.json); "" for none. It is
+	// read at each fetch. Only credentials in the file itself are used: no credential
+	// helper is run. A credential of the Fetcher for the same host takes precedence.
 	DockerConfig string
-	Timeout      time.Duration // of Resolve, and of all that Open answers. 0: 3m
+	Timeout      time.Duration // of Resolve, and of the whole stream of Open. 0: 3m
 	MaxSize      int64         // of a module, in bytes. 0: marketplace.MaxSize
 }
 
@@ -68,7 +68,7 @@ func New(cfg Config) (*Source, error) {
 	return &Source{cfg}, nil
 }
 
-// Artifact is what a reference leads to.
+// Artifact is the artifact of a reference.
 type Artifact struct {
 	Reference      string // with the manifest's digest: oci://registry/repository@sha256:…
 	ManifestDigest string // sha256:…
@@ -77,11 +77,11 @@ type Artifact struct {
 	Annotations    map[string]string
 }
 
-// Resolve finds out what a reference (oci://registry/repository:tag or …@sha256:…)
-// leads to now. Errors name the field url: fault.Invalid for a reference that is
-// none, an address that is not allowed or an artifact of another layout;
-// fault.NotFound; fault.Denied when the registry wants other credentials;
-// fault.Exhausted for too large a module; fault.Unavailable and fault.Timeout.
+// Resolve returns the present artifact of a reference (oci://registry/repository:tag or
+// …@sha256:…). Errors name the field url: fault.Invalid for an invalid reference, an
+// address that is not allowed or an artifact of another layout; fault.NotFound;
+// fault.Denied if the registry requires other credentials; fault.Exhausted for too large
+// a module; fault.Unavailable and fault.Timeout.
 func (s *Source) Resolve(ctx context.Context, reference string) (Artifact, error) {
 	ref, err := parse(reference)
 	if err != nil {
@@ -99,8 +99,7 @@ func (s *Source) Resolve(ctx context.Context, reference string) (Artifact, error
 	return a, err
 }
 
-// readAll reads exactly what is described, and says what is wrong in the words of
-// a person.
+// readAll reads exactly the described bytes. Its errors are for people.
 func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
 	b, err := content.ReadAll(r, desc)
 	switch {
@@ -114,7 +113,7 @@ func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
 	return b, err
 }
 
-// manifest reads and judges the manifest that a reference leads to.
+// manifest reads and checks the manifest of a reference.
 func (s *Source) manifest(ctx context.Context, repo *remote.Repository, ref registry.Reference, desc ocispec.Descriptor) (Artifact, error) {
 	switch {
 	case desc.MediaType != ocispec.MediaTypeImageManifest:
@@ -136,7 +135,7 @@ func (s *Source) manifest(ctx context.Context, repo *remote.Repository, ref regi
 	return s.judge(ref, desc.Digest, text)
 }
 
-// judge takes a manifest for what it is only if it is of the CNCF's layout.
+// judge accepts only a manifest of the CNCF's layout.
 func (s *Source) judge(ref registry.Reference, sum digest.Digest, text []byte) (Artifact, error) {
 	var m ocispec.Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -176,7 +175,7 @@ func (s *Source) tooLarge(size int64) error {
 	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module has %d bytes: the limit is %d", size, s.cfg.MaxSize)}
 }
 
-// parse reads a reference; its tag or digest is required.
+// parse parses a reference; its tag or digest is required.
 func parse(reference string) (registry.Reference, error) {
 	const field = "url"
 	name, ok := strings.CutPrefix(reference, Scheme)
@@ -196,7 +195,7 @@ func parse(reference string) (registry.Reference, error) {
 	return ref, nil
 }
 
-// visit is some requests to one repository.
+// visit is a group of requests to one repository.
 type visit struct {
 	s       *Source
 	ref     registry.Reference
@@ -205,7 +204,7 @@ type visit struct {
 	cred    auth.Credential
 }
 
-// visit prepares requests to a repository. Close its session.
+// visit prepares requests to a repository. The caller closes its session.
 func (s *Source) visit(ctx context.Context, ref registry.Reference) (*visit, error) {
 	session := s.cfg.Fetcher.Session()
 	secure := &url.URL{Scheme: "https", Host: ref.Host()}
@@ -228,14 +227,14 @@ func (s *Source) visit(ctx context.Context, ref registry.Reference) (*visit, err
 			Header:               http.Header{"User-Agent": {"berth"}, "Accept-Encoding": {"identity"}},
 			Cache:                auth.NewSingleContextCache(),
 			Credential:           auth.StaticCredential(ref.Registry, cred),
-			BlockedRealmPrefixes: []netip.Prefix{}, // the guarded client judges every address
+			BlockedRealmPrefixes: []netip.Prefix{}, // the guarded client checks every address
 		},
 	}
 	return &visit{s, ref, session, repo, cred}, nil
 }
 
-// do does something with the repository. A registry on the operator's list that
-// speaks plain http gets it that way, unless a credential would go with it.
+// do calls a function with the repository. A listed registry that speaks plain http is
+// called that way, unless a credential would be sent.
 func (v *visit) do(ctx context.Context, do func(context.Context, *remote.Repository) error) error {
 	err := do(ctx, v.repo)
 	if errors.Is(err, http.ErrSchemeMismatch) && v.session.CheckURL(&url.URL{Scheme: "http", Host: v.ref.Host()}) == nil {
@@ -248,7 +247,7 @@ func (v *visit) do(ctx context.Context, do func(context.Context, *remote.Reposit
 	return v.s.explain(ctx, v.session, v.ref, err)
 }
 
-// with is one visit.
+// with calls do in a visit of its own.
 func (s *Source) with(ctx context.Context, ref registry.Reference, do func(context.Context, *remote.Repository) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -260,8 +259,8 @@ func (s *Source) with(ctx context.Context, ref registry.Reference, do func(conte
 	return v.do(ctx, do)
 }
 
-// onlyTo keeps a credential of the configuration from other hosts, token servers
-// included: those are docker's custom, and docker's file is for them.
+// onlyTo keeps a configured credential from other hosts, token servers included. For
+// docker's token servers there is docker's file.
 type onlyTo struct {
 	host string
 	next http.RoundTripper
@@ -275,7 +274,7 @@ func (o onlyTo) RoundTrip(req *http.Request) (*http.Response, error) {
 	return o.next.RoundTrip(req)
 }
 
-// explain gives an error its code, in words for a person.
+// explain adds a code to an error, with a text for people.
 func (s *Source) explain(ctx context.Context, session *marketplace.Session, ref registry.Reference, err error) error {
 	var known *fault.Error
 	var answer *errcode.ErrorResponse

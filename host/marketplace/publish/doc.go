@@ -1,12 +1,12 @@
-// Package publish is the publisher's side of a marketplace: it makes releases,
-// puts them into a tree of files, signs the tree and checks it. A web server that
-// serves the tree is the marketplace.
+// Package publish is the publisher's side of a marketplace: it makes releases, adds them to
+// a tree of files, signs the tree and verifies it. A web server that serves the tree is the
+// marketplace.
 //
-// Every file is written whole or not at all: beside its place, synced, renamed.
-// Doing the same again changes nothing. A version that is in a tree never
-// changes; what is wrong with it is told by yanking, deprecating or revoking.
+// Every file is replaced atomically: written beside its path, synced, renamed. Repeating an
+// operation changes nothing. A version in a tree never changes; it can be yanked, deprecated
+// or revoked.
 //
-// Nothing here is safe for concurrent use on one tree: one person at a time
+// The functions are not safe for concurrent use on one tree: one process at a time
 // publishes.
 //
 // Read release.go first, then tree.go and sign.go.

@@ -17,7 +17,7 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Draft is what a release is made of.
+// Draft is the input of a release.
 type Draft struct {
 	Publisher string
 	Module    []byte
@@ -27,7 +27,7 @@ type Draft struct {
 	Released  time.Time // in whole seconds
 }
 
-// Bundle is a release that is ready to be put into a tree.
+// Bundle is a signed release, ready to be added to a tree.
 type Bundle struct {
 	Release   format.Release
 	Text      []byte // release.json
@@ -35,9 +35,9 @@ type Bundle struct {
 	Module    []byte
 }
 
-// Make makes a release and signs it. A module without a manifest inside gets the
-// draft's, so that what is installed is all in one signed file. fault.Invalid:
-// name the place and the reason.
+// Make makes a release and signs it. A module without a manifest inside gets the draft's,
+// so that one signed file contains everything to install. fault.Invalid names the place
+// and the reason.
 func Make(d Draft, by format.Signer) (Bundle, error) {
 	if err := format.CheckName("publisher", d.Publisher); err != nil {
 		return Bundle{}, invalid(err)
@@ -110,7 +110,7 @@ func complete(d Draft) ([]byte, abi.Manifest, error) {
 	return appendSection(d.Module, abi.ManifestSection, text), manifest, nil
 }
 
-// manifestOf reads the manifest that a module has inside.
+// manifestOf returns the manifest inside a module.
 func manifestOf(module []byte) (abi.Manifest, bool, error) {
 	section, inside, err := abi.FindSection(module, abi.ManifestSection)
 	if err != nil {
@@ -126,7 +126,7 @@ func manifestOf(module []byte) (abi.Manifest, bool, error) {
 	return m, true, nil
 }
 
-// appendSection returns the module with one more custom section at its end.
+// appendSection returns the module with a custom section appended.
 func appendSection(module []byte, name string, content []byte) []byte {
 	body := append(leb(len(name)), name...)
 	body = append(body, content...)
@@ -136,7 +136,7 @@ func appendSection(module []byte, name string, content []byte) []byte {
 	return append(out, body...)
 }
 
-// leb is a number in unsigned LEB128.
+// leb encodes a number in unsigned LEB128.
 func leb(n int) []byte {
 	var b []byte
 	for ; n >= 0x80; n >>= 7 {
@@ -145,8 +145,8 @@ func leb(n int) []byte {
 	return append(b, byte(n))
 }
 
-// Check refuses a bundle that does not hold together: its signature by one of the
-// keys, its module by the release, and the module's manifest by the release.
+// Check verifies a bundle: its signature by one of the keys, and that the release, the
+// module and the module's manifest agree.
 func (b Bundle) Check(keys ...format.Key) (format.Key, abi.Manifest, error) {
 	key, err := format.Verify("release.json", b.Text, b.Signature, keys)
 	if err != nil {
@@ -182,7 +182,7 @@ const (
 	moduleFile  = "module.wasm"
 )
 
-// Write writes the bundle into a directory of its own, which it makes.
+// Write writes the bundle into a directory, which it creates.
 func (b Bundle) Write(dir string) error {
 	t, err := Open(dir, true)
 	if err != nil {
@@ -200,7 +200,7 @@ func (b Bundle) Write(dir string) error {
 	return nil
 }
 
-// ReadBundle reads what Write has written; fault.NotFound when it is not there.
+// ReadBundle reads a bundle that Write has written; fault.NotFound if it is missing.
 func ReadBundle(dir string) (Bundle, error) {
 	t, err := Open(dir, false)
 	if err != nil {
@@ -221,8 +221,8 @@ func ReadBundle(dir string) (Bundle, error) {
 	return b, err
 }
 
-// ReadFile reads a regular file of at most so many bytes. It follows links, but
-// does not wait for a pipe.
+// ReadFile reads a regular file of at most limit bytes. It follows links, and does not
+// block on a pipe.
 func ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -249,7 +249,7 @@ func readAll(f *os.File, path string, limit int64) ([]byte, error) {
 	return content, asFault(err)
 }
 
-// asFault gives an error of the file system its code.
+// asFault adds a code to an error of the file system.
 func asFault(err error) error {
 	var f *fault.Error
 	switch {
@@ -263,7 +263,7 @@ func asFault(err error) error {
 	return fault.New(fault.Unavailable, "%w", err)
 }
 
-// DefaultBundle is where a release goes unless said otherwise.
+// DefaultBundle returns the default directory of a release's bundle.
 func DefaultBundle(r format.Release) string {
 	return filepath.Clean(fmt.Sprintf("%s-%s", r.Name, r.Version))
 }

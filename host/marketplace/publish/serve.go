@@ -8,8 +8,8 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Handler serves a tree: its files, nothing else, by GET and HEAD, in parts if
-// asked. It is for trying a marketplace out; any web server does as well.
+// Handler serves the files of a tree by GET and HEAD, with ranges. It is for trying a
+// marketplace; any web server can serve the tree.
 func (t *Tree) Handler() http.Handler {
 	files := t.root.FS()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,16 +9,16 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Signing says what a root is to be like.
+// Signing are the contents of a new root.
 type Signing struct {
 	Name    string              // of the marketplace; "": as the root before
-	Expires time.Time           // when nothing is installed by it any more
+	Expires time.Time           // from then on nothing is installed by it
 	Revoke  []format.Revocation // besides what the root before has revoked
 	Restore []string            // digests and releases that are revoked no more
 }
 
-// Sign makes the tree's next root of everything in it and signs that. A tree that
-// does not hold together is not signed: the error is Problems.
+// Sign makes the tree's next root of all its files and signs it. A tree with errors is
+// not signed: the error is Problems.
 func (t *Tree) Sign(ctx context.Context, s Signing, by format.Signer) (format.Root, error) {
 	next := format.Root{Marketplace: s.Name, Sequence: 1, Expires: s.Expires.UTC().Truncate(time.Second), Files: map[string]format.File{}}
 	text, err := t.read(format.RootPath, format.MaxRoot)
@@ -72,15 +72,15 @@ func (t *Tree) Sign(ctx context.Context, s Signing, by format.Signer) (format.Ro
 		return format.Root{}, invalid(err)
 	}
 	sig := by.Sign(text, "berth marketplace "+next.Marketplace+" sequence "+strconv.FormatInt(next.Sequence, 10))
-	// Whoever comes between the two renames finds a signature that does not fit,
-	// and asks again.
+	// A client between the two renames finds a signature that does not match, and fetches
+	// both again.
 	if err := t.write(format.RootPath+format.SigSuffix, sig); err != nil {
 		return format.Root{}, err
 	}
 	return next, t.write(format.RootPath, text)
 }
 
-// revoke adds and takes away revocations, each at most once.
+// revoke adds and removes revocations, each at most once.
 func revoke(list []format.Revocation, s Signing) ([]format.Revocation, error) {
 	gone := map[string]bool{}
 	for _, id := range s.Restore {

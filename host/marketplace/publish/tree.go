@@ -21,8 +21,8 @@ type Tree struct {
 	dir  string
 }
 
-// Open opens the directory of a tree, and makes it first if make is set. Nothing
-// outside of it is read or written, whatever links it holds.
+// Open opens the directory of a tree, and creates it first if make is set. No file
+// outside of it is read or written, whatever links it contains.
 func Open(dir string, make bool) (*Tree, error) {
 	if make {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -36,10 +36,10 @@ func Open(dir string, make bool) (*Tree, error) {
 	return &Tree{root, dir}, nil
 }
 
-// Close lets go of the directory.
+// Close closes the directory.
 func (t *Tree) Close() error { return t.root.Close() }
 
-// read reads a regular file of the tree. fault.NotFound when it is not there.
+// read reads a regular file of the tree. fault.NotFound if it is missing.
 func (t *Tree) read(name string, limit int64) ([]byte, error) {
 	f, err := t.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -49,8 +49,7 @@ func (t *Tree) read(name string, limit int64) ([]byte, error) {
 	return readAll(f, name, limit)
 }
 
-// write replaces a file of the tree, unless it has this content already: beside
-// its place first, synced, then renamed.
+// write replaces a file of the tree atomically, unless it has this content already.
 func (t *Tree) write(name string, content []byte) (err error) {
 	old, err := t.read(name, int64(len(content)))
 	if err == nil && bytes.Equal(old, content) {
@@ -88,9 +87,8 @@ func (t *Tree) write(name string, content []byte) (err error) {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// paths lists the files below some directories of the tree, without hidden ones,
-// sorted. What is neither a file nor a directory is an error: no server should
-// follow it.
+// paths lists the files below directories of the tree, sorted, without hidden ones.
+// Anything but a file or directory is an error: no server should follow it.
 func (t *Tree) paths(below ...string) ([]string, error) {
 	var list []string
 	for _, top := range below {
@@ -116,7 +114,7 @@ func (t *Tree) paths(below ...string) ([]string, error) {
 	return list, nil
 }
 
-// page reads a plugin's page; fault.NotFound when there is none.
+// page reads a plugin's page; fault.NotFound if there is none.
 func (t *Tree) page(publisher, name string) (format.Page, error) {
 	text, err := t.read(format.PagePath(publisher, name), format.MaxPage)
 	if err != nil {
@@ -131,15 +129,15 @@ func (t *Tree) writePage(p format.Page) error {
 		return err
 	}
 	if _, err := format.ParsePage(p.Publisher, p.Name, text); err != nil {
-		return invalid(err) // what cannot be read again is not written
+		return invalid(err) // a page is valid before it is written
 	}
 	return t.write(format.PagePath(p.Publisher, p.Name), text)
 }
 
-// Add puts a release into the tree. The key is the publisher's; the zero Key takes
-// that of the publisher's pages. It reports whether that changed anything: a
-// release that is there already does not. fault.Conflict: the version is there
-// with other content, or the publisher has another key. Sign the tree afterwards.
+// Add adds a release to the tree. The key is the publisher's; the zero Key means that of
+// the publisher's pages. It reports whether that changed the tree; a present release does
+// not. fault.Conflict: the version has other content in the tree, or the publisher
+// another key. Sign the tree afterwards.
 func (t *Tree) Add(b Bundle, key *format.Key) (changed bool, err error) {
 	r := b.Release
 	known, err := t.keyOf(r.Publisher)
@@ -167,7 +165,7 @@ func (t *Tree) Add(b Bundle, key *format.Key) (changed bool, err error) {
 	for _, v := range page.Versions {
 		switch {
 		case v.Version == r.Version && r.Fits(page, v) == nil:
-			return false, t.writeRelease(b) // mends what is missing
+			return false, t.writeRelease(b) // repairs missing files
 		case format.Compare(v.Version, r.Version) == 0 || strings.EqualFold(v.Version, r.Version):
 			return false, fault.New(fault.Conflict, "%s/%s %s is there already, with other content: what is released never changes, so give it a new version", r.Publisher, r.Name, v.Version)
 		}
@@ -186,7 +184,7 @@ func (t *Tree) Add(b Bundle, key *format.Key) (changed bool, err error) {
 	return true, t.writePage(page)
 }
 
-// writeRelease writes what a page leads to, and is written before it therefore.
+// writeRelease writes the files that a page refers to, before the page.
 func (t *Tree) writeRelease(b Bundle) error {
 	r := b.Release
 	path := format.ReleasePath(r.Publisher, r.Name, r.Version)
@@ -201,7 +199,7 @@ func (t *Tree) writeRelease(b Bundle) error {
 	return nil
 }
 
-// keyOf is the key of a publisher's pages; nil when there are none.
+// keyOf returns the key of a publisher's pages; nil if there are none.
 func (t *Tree) keyOf(publisher string) (*format.Key, error) {
 	list, err := t.paths("p/" + publisher)
 	if err != nil {
@@ -225,8 +223,8 @@ func (t *Tree) keyOf(publisher string) (*format.Key, error) {
 	return nil, nil
 }
 
-// Mark changes what the marketplace says of a release: whether it is yanked and
-// why it is deprecated. fault.NotFound when it is not there.
+// Mark sets whether a release is yanked, and why it is deprecated. fault.NotFound if it
+// is missing.
 func (t *Tree) Mark(reference string, change func(*format.PageVersion)) error {
 	publisher, name, version, err := format.ParseReference(reference)
 	if err != nil {

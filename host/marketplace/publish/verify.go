@@ -15,13 +15,13 @@ import (
 	"github.com/berth-host/berth/host/marketplace/format"
 )
 
-// Problem is one thing that is wrong with a tree.
+// Problem is one error in a tree.
 type Problem struct {
 	Kind   format.Kind
 	Reason string // names the file
 }
 
-// Problems are all of them, as an error.
+// Problems are the errors in a tree.
 type Problems []Problem
 
 // Error implements error.
@@ -33,9 +33,9 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Report is what Verify has found.
+// Report is the result of Verify.
 type Report struct {
-	Root     format.Root // zero when there is none that can be read
+	Root     format.Root // zero if it cannot be read
 	Signer   string      // ID of the key that has signed it
 	Plugins  int
 	Releases int
@@ -43,11 +43,10 @@ type Report struct {
 	Problems Problems
 }
 
-// Source is where a tree is read from. An error with fault.NotFound says that the
-// file is not there.
+// Source reads a tree. An error with fault.NotFound means that a file is missing.
 type Source interface {
 	Read(ctx context.Context, path string, limit int64) ([]byte, error)
-	// List names the files below p, r and blobs; nil when the source cannot tell.
+	// List returns the files below p, r and blobs; nil if the source cannot list them.
 	List() ([]string, error)
 }
 
@@ -80,7 +79,7 @@ func (w WebSource) Read(ctx context.Context, path string, limit int64) ([]byte, 
 // List implements Source.
 func (w WebSource) List() ([]string, error) { return nil, nil }
 
-// TreeURL checks the URL of a tree, and ends it in /.
+// TreeURL checks the URL of a tree, and appends a missing /.
 func TreeURL(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
@@ -89,8 +88,8 @@ func TreeURL(raw string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(raw, "/"), "/"+format.RootPath) + "/", nil
 }
 
-// Verify checks a whole tree, the modules included, as of now. The error is about
-// reading it; what is wrong with it is in the report.
+// Verify verifies a whole tree, its modules included, as of now. The error concerns
+// reading it; errors in the tree are in the report.
 func Verify(ctx context.Context, from Source, keys []format.Key, now time.Time) (Report, error) {
 	c := &checker{from: from, used: map[string]bool{}}
 	root, signer := c.root(ctx, keys, now)
@@ -107,13 +106,13 @@ func Verify(ctx context.Context, from Source, keys []format.Key, now time.Time) 
 	return r, nil
 }
 
-// checker goes through a tree once.
+// checker verifies a tree once.
 type checker struct {
 	from     Source
 	problems Problems
-	err      error           // the first that is not about the tree
-	used     map[string]bool // paths that something leads to
-	unread   bool            // a page could not be read: nobody knows what it leads to
+	err      error           // the first that does not concern the tree
+	used     map[string]bool // referenced paths
+	unread   bool            // a page could not be read, so its references are unknown
 
 	plugins, releases int
 	bytes             int64
@@ -125,7 +124,7 @@ func (c *checker) problem(err error) {
 	c.problems = append(c.problems, Problem{kind, err.Error()})
 }
 
-// read reads a file of the tree; false when that fails, which is noted.
+// read reads a file of the tree; false after an error, which it records.
 func (c *checker) read(ctx context.Context, path string, limit int64) ([]byte, bool) {
 	if c.err != nil {
 		return nil, false
@@ -155,7 +154,7 @@ func (c *checker) root(ctx context.Context, keys []format.Key, now time.Time) (f
 	before := len(c.problems)
 	sig, ok := c.read(ctx, format.RootPath+format.SigSuffix, format.MaxSignature)
 	if !ok {
-		c.problems = c.problems[:before] // Verify says it better
+		c.problems = c.problems[:before] // the error of format.Verify is better
 		sig = nil
 	}
 	key, err := format.Verify(format.RootPath, text, sig, keys)
@@ -176,7 +175,7 @@ func (c *checker) root(ctx context.Context, keys []format.Key, now time.Time) (f
 	return root, ""
 }
 
-// tree checks everything a root lists, and what that leads to.
+// tree verifies all files of a root, and those that they refer to.
 func (c *checker) tree(ctx context.Context, root format.Root) {
 	keys := map[string]string{}
 	names := map[string]bool{}
@@ -216,7 +215,7 @@ func (c *checker) tree(ctx context.Context, root format.Root) {
 	}
 }
 
-// listed reads a file and checks it against the root.
+// listed reads a file and verifies it by the root.
 func (c *checker) listed(ctx context.Context, root format.Root, path string, limit int64) ([]byte, bool) {
 	c.used[path] = true
 	file, ok := root.Files[path]
@@ -235,7 +234,7 @@ func (c *checker) listed(ctx context.Context, root format.Root, path string, lim
 	return text, true
 }
 
-// release checks one version of a plugin: what is signed, and the module.
+// release verifies one version of a plugin: what is signed, and the module.
 func (c *checker) release(ctx context.Context, root format.Root, page format.Page, v format.PageVersion) {
 	c.releases++
 	path := format.ReleasePath(page.Publisher, page.Name, v.Version)
@@ -262,7 +261,7 @@ func (c *checker) release(ctx context.Context, root format.Root, page format.Pag
 	}
 }
 
-// modules checks every copy of a version's module.
+// modules verifies every copy of a version's module.
 func (c *checker) modules(ctx context.Context, page format.Page, v format.PageVersion) {
 	for _, path := range v.URLs {
 		c.used[path] = true
@@ -278,7 +277,7 @@ func (c *checker) modules(ctx context.Context, page format.Page, v format.PageVe
 	}
 }
 
-// unlisted finds files that nothing leads to.
+// unlisted finds files that no other file refers to.
 func (c *checker) unlisted(root format.Root) {
 	list, err := c.from.List()
 	if err != nil && c.err == nil {
@@ -287,7 +286,7 @@ func (c *checker) unlisted(root format.Root) {
 	for _, path := range list {
 		_, listed := root.Files[path]
 		if !c.unread && !listed && !c.used[path] {
-			c.problem(format.Refuse(format.Unlisted, "%s: nothing leads to it: sign the tree again, or remove the file", path))
+			c.problem(format.Refuse(format.Unlisted, "%s: no file refers to it: sign the tree again, or remove the file", path))
 		}
 	}
 }
