@@ -52,8 +52,8 @@ func errClosed() error { return fault.New(fault.Unavailable, "the bus is closed"
 func (b *Bus) Last() uint64 { return b.log.Last() }
 
 // Publish makes an event and appends it to the log. When it returns nil the event
-// is stored, or was there already (Receipt.Duplicate). fault.Invalid names what is
-// wrong with the draft; fault.Conflict means that its key has other content.
+// is stored, or was stored before (Receipt.Duplicate). fault.Invalid names the wrong
+// field of the draft; fault.Conflict means that its key has other content.
 func (b *Bus) Publish(ctx context.Context, d event.Draft) (event.Receipt, error) {
 	ev, err := event.New(d)
 	if err != nil {

@@ -14,12 +14,11 @@ type WindowConfig struct {
 	Bytes  int // bytes of envelopes kept; default 64 MiB
 }
 
-// Window holds the newest events of one log in memory, for subscriptions and for
-// the log's own reads. The engine adds events once they are stored as it promises
-// and before Append returns; adding them wakes everyone who waits for the log to
-// grow. The window holds every event of the log with low < Seq <= high that was not
-// trimmed before it was added. Safe for concurrent use; only one goroutine at a
-// time may change it.
+// Window holds the newest events of one log in memory, for subscriptions and for the
+// log's own reads. The engine adds events once they are stored as it guarantees and
+// before Append returns; adding them wakes all waiters. The window has every event of
+// the log with low < Seq <= high that was not trimmed before it was added. Safe for
+// concurrent use; only one goroutine at a time may change it.
 type Window struct {
 	waiting waiters // for high to grow
 

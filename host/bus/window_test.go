@@ -77,7 +77,7 @@ func bytesOf(records []event.Record) (n int) {
 	return n
 }
 
-// TestWindowForgetsWhatIsTrimmedOrReset checks from where on the window answers.
+// TestWindowForgetsWhatIsTrimmedOrReset checks from which Seq on the window has events.
 func TestWindowForgetsWhatIsTrimmedOrReset(t *testing.T) {
 	w := NewWindow(WindowConfig{Events: 5})
 	for seq := uint64(1); seq <= 9; seq++ {
@@ -86,7 +86,7 @@ func TestWindowForgetsWhatIsTrimmedOrReset(t *testing.T) {
 	check := func(what string, from, last uint64, want int) {
 		t.Helper()
 		if _, ok := w.Read(from-1, 10); ok {
-			t.Errorf("%s: it answers from %d on", what, from-1)
+			t.Errorf("%s: it has events from %d on", what, from-1)
 		}
 		if records, ok := w.Read(from, 10); !ok || len(records) != want || want > 0 && records[0].Seq != from || w.Last() != last {
 			t.Errorf("%s: got %d events from %d on, %v, Last %d; want %d, Last %d", what, len(records), from, ok, w.Last(), want, last)

@@ -136,10 +136,10 @@ func (e *Event) Size() int64 {
 // computed at each call; see SameContent.
 func (e *Event) Digest() [sha256.Size]byte { return digest(e.typ, e.meta.Subject, e.data) }
 
-// SameContent reports whether two events have the same type, the same subject and
-// data of the same value (strictjson.Equal): members may be in another order, and
-// numbers and strings written otherwise. Two events with one idempotency key are
-// duplicates then, and in conflict otherwise.
+// SameContent reports whether two events have the same type, the same subject and data
+// of the same value (strictjson.Equal): members may be in another order, and numbers
+// and strings in another spelling. Two events with one idempotency key are duplicates
+// then, and in conflict otherwise.
 func (e *Event) SameContent(other *Event) bool {
 	return e.typ == other.typ && e.meta.Subject == other.meta.Subject &&
 		(e.data == other.data || strictjson.Equal([]byte(e.data), []byte(other.data)))

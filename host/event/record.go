@@ -15,7 +15,7 @@ type Record struct {
 	Event *Event
 }
 
-// Receipt is the log's answer for one appended event.
+// Receipt is the log's result for one appended event.
 type Receipt struct {
 	Seq            uint64 // of the event itself, or of the one it duplicates
 	EventID        string // likewise

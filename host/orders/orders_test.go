@@ -25,8 +25,8 @@ func TestMemory(t *testing.T) { ordertest.Run(t, openMemory) }
 
 func TestSQL(t *testing.T) { ordertest.Run(t, openSQL) }
 
-// In memory the log's append is the commit: an append that fails leaves the row
-// as it was. An append that was stored and yet answers an error has no row; a
+// In memory the log's append is the commit: an append that fails leaves the order
+// as it was. An append that was stored and nevertheless returns an error has no order; a
 // log in memory does not fail so.
 func TestMemoryAppendFails(t *testing.T) {
 	log := &fakeLog{}

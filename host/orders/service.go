@@ -41,10 +41,10 @@ type Repository interface {
 	// order still has the version and status of was; otherwise the error is
 	// ErrStale. The order must exist.
 	Update(ctx context.Context, was, next Order, ev *event.Event) (event.Receipt, error)
-	// Get answers fault.NotFound for an order that does not exist. It sees
-	// every write that was answered before.
+	// Get returns fault.NotFound for an order that does not exist. It sees
+	// every write that has returned.
 	Get(ctx context.Context, id string) (Order, error)
-	// List answers one page. The query's limit is 1 to MaxPage.
+	// List returns one page. The query's limit is 1 to MaxPage.
 	// fault.Invalid: the cursor is not one of its own.
 	List(ctx context.Context, q Query) (wire.List[Order], error)
 }
@@ -80,7 +80,7 @@ func New(cfg Config) *Service {
 
 // Create stores a new order as Pending, version 1, and publishes it. An order
 // without an id is given a UUIDv7. Errors: fault.Invalid with the field that is
-// wrong, fault.Conflict when the id exists, and what the repository answers.
+// wrong, fault.Conflict when the id exists, and the errors of the repository.
 func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Receipt, error) {
 	cents, err := total(n)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Rec
 // the caller has seen, or 0 for any. Errors: fault.Invalid for a status that
 // does not exist, fault.NotFound, fault.Precondition when the version is
 // another one, fault.Conflict when the move is not allowed (see Moves), and
-// what the repository answers.
+// the errors of the repository.
 func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int64) (Order, event.Receipt, error) {
 	if err := checkStatus("status", status); err != nil {
 		return Order{}, event.Receipt{}, err
@@ -166,7 +166,7 @@ func (s *Service) Get(ctx context.Context, id string) (Order, error) {
 }
 
 // List returns one page of orders, newest first. Errors are fault.Invalid with
-// the field that is wrong, and what the repository answers.
+// the field that is wrong, and the errors of the repository.
 func (s *Service) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	if q.Status != "" {
 		if err := checkStatus("status", q.Status); err != nil {

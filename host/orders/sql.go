@@ -26,7 +26,7 @@ type DB interface {
 	// the same one. When it returns nil both are durable; when fn fails or an
 	// event is in conflict neither is stored, and the error is that one.
 	Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, error)) ([]event.Receipt, error)
-	// Reader reads what was committed before the query.
+	// Reader reads the writes committed before the query.
 	Reader() *sql.DB
 }
 
@@ -98,7 +98,7 @@ func (r *SQL) Get(ctx context.Context, id string) (Order, error) {
 }
 
 // List implements Repository. It pages by rowid: the order of creation, and the
-// end of every index, so that each filter reads only the rows it answers.
+// end of every index, so that each filter reads only the rows it returns.
 func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
 	page := wire.List[Order]{Items: []Order{}}
 	query, args := `SELECT `+columns+` FROM orders WHERE 1`, []any(nil)

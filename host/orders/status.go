@@ -43,7 +43,7 @@ func Moves(from string) []string {
 	return nil
 }
 
-// checkStatus answers fault.Invalid for a status that does not exist.
+// checkStatus returns fault.Invalid for a status that does not exist.
 func checkStatus(field, status string) error {
 	if slices.Contains(Statuses(), status) {
 		return nil
@@ -55,7 +55,7 @@ func checkStatus(field, status string) error {
 	return fault.Field(field, "%s is not a status; one of %s", fault.Quote(status), known)
 }
 
-// checkMove answers fault.Conflict unless the order may move to this status.
+// checkMove returns fault.Conflict unless the order may move to this status.
 func checkMove(o Order, to string) error {
 	moves := Moves(o.Status)
 	if slices.Contains(moves, to) {

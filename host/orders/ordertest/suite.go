@@ -21,7 +21,7 @@ type Break int
 const (
 	// Unstored is a write that fails and stores nothing.
 	Unstored Break = iota
-	// Unanswered is a write that is stored and yet answers an error.
+	// Unanswered is a write that is stored and nevertheless returns an error.
 	Unanswered
 )
 
