@@ -47,11 +47,12 @@ func vocabulary(pairs ...string) map[string]string {
 var permitted = map[string]string{
 	"host/wire Held": "the name of a state in the API",
 
-	"host/orders rows":        "the rows of an SQL query",
-	"host/store rows":         "the rows of an SQL query",
-	"host/store row":          "the row of an SQL query",
-	"host/store queryRow":     "after QueryRow of database/sql",
-	"host/store/logread rows": "the rows of an SQL query",
+	"host/orders rows":         "the rows of an SQL query",
+	"host/store rows":          "the rows of an SQL query",
+	"host/store row":           "the row of an SQL query",
+	"host/store queryRow":      "after QueryRow of database/sql",
+	"host/store/logread rows":  "the rows of an SQL query",
+	"host/store/datafile rows": "the rows of an SQL query",
 }
 
 // pending are the directories whose names are still to be changed. An entry goes
