@@ -57,9 +57,9 @@ var online = map[string]string{
 	"route explain":               "route explain -",
 }
 
-// Whatever a server answers that is not the answer of a Berth host to just this
-// request: no command prints anything of it, and each fails and says why.
-func TestNothingButTheAnswerIsBelieved(t *testing.T) {
+// Answers that are not those of a Berth host to the request: every command fails with the
+// reason, and prints nothing of them.
+func TestOtherAnswersAreRefused(t *testing.T) {
 	const host = wire.VersionHeader
 	for _, tt := range []struct {
 		name, body string
@@ -137,7 +137,7 @@ func TestNothingButTheAnswerIsBelieved(t *testing.T) {
 	}
 }
 
-// An answer about another thing than the one asked about is not believed either.
+// Answers about another thing than the requested one are refused.
 func TestAnswersAreAboutWhatWasAsked(t *testing.T) {
 	other := complete[wire.Plugin](`{"name":"other","state":"active"}`)
 	event := complete[wire.Event](`{"seq":1,"event_type":"t","data":1,"metadata":{"event_id":"other","idempotency_key":"k"},"deliveries":[]}`)
@@ -235,7 +235,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 	}
 }
 
-// Every command is tried with answers that are not to be believed, or asks no host.
+// Every command is tested with invalid answers, or calls no host.
 func TestEveryCommandRefusesServersThatAreNoHost(t *testing.T) {
 	offline := []string{"completion", "config check", "doctor", "marketplace add", "marketplace keygen", "marketplace mark", "marketplace release",
 		"marketplace serve", "marketplace sign", "marketplace verify", "plugin inspect", "serve", "token create", "token list", "token revoke", "version", "vet",

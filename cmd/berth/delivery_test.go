@@ -171,7 +171,7 @@ func TestDeliveryCommands(t *testing.T) {
 	}
 }
 
-// A person is told how many there are, and asked; one letter needs no question.
+// A person is asked, with the number, before more than one dead letter is changed.
 func TestDeadLettersAsk(t *testing.T) {
 	one := complete[wire.DeadLetter]("{}")
 	many := strings.TrimSuffix(strings.Repeat(one+",", 6000), ",")

@@ -18,7 +18,7 @@ import (
 )
 
 // TestFullDisk fills the disk under the real binary: a file system of its own
-// where one can be mounted (as root), and for everybody by a limit to the size
+// where one can be mounted (as root), and for every user by a limit to the size
 // of its files.
 func TestFullDisk(t *testing.T) {
 	t.Run("tmpfs", func(t *testing.T) {

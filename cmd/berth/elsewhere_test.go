@@ -66,7 +66,7 @@ func TestCommandsHeedBerthURL(t *testing.T) {
 	if code, stdout, stderr := berth(t, "token", "create", "--name", "y", "--scope", "read"); code != command.ExitOK || !strings.HasPrefix(stdout, "berth_") || !strings.Contains(stderr, "data directory "+data) {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
-	// What the file says and only a start can change is told.
+	// Settings of the file that only a restart changes are noted.
 	write(t, config, append(text, "defaults: {memory_total: 128MiB}\n"...))
 	if code, _, stderr := berth(t, "config", "reload"); code != command.ExitOK {
 		t.Fatal(stderr)

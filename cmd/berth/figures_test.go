@@ -36,7 +36,7 @@ func TestCountersReportOutcomes(t *testing.T) {
 			return nil
 		})
 	}
-	await(t, "the figures tell", func() error {
+	await(t, "the counters report the outcomes", func() error {
 		p, err := s.plugin(t, "emitter")
 		if err == nil && (p.Delivered != 1 || p.Failed != 1) {
 			err = fmt.Errorf("%d delivered, %d failed", p.Delivered, p.Failed)

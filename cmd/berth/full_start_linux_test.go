@@ -188,7 +188,7 @@ func TestFullDiskPasses(t *testing.T) {
 	s.terminate(t)
 }
 
-// TestStartUnderAFileSizeLimit is the same for everybody: no file may grow.
+// TestStartUnderAFileSizeLimit is the same for every user: no file may grow.
 func TestStartUnderAFileSizeLimit(t *testing.T) {
 	dir, config, plugins := workplace(t)
 	text, err := os.ReadFile(config)
@@ -246,7 +246,7 @@ func freeAddress(t *testing.T) string {
 type fullDisk struct{ dir, config, plugins, data, url string }
 
 // newFullDisk makes the workplace. Only root can: TestStartUnderAFileSizeLimit stands in
-// for everybody else.
+// for other users.
 func newFullDisk(t *testing.T) (d fullDisk, ok bool) {
 	t.Helper()
 	dir, config, plugins := workplace(t)

@@ -20,7 +20,7 @@ import (
 )
 
 // dropped are the hostile modules that are dropped beside a healthy one: one of
-// every kind. What becomes of the others host/sandbox tests.
+// every kind. host/sandbox tests the others.
 var dropped = []string{
 	"import_count_bomb_of_14_bytes", "loop_free_fib_60", "spin_after_next", "exit_0_before_next", "trap_unreachable",
 	"deep_recursion", "memory_fill_64_mib", "iovec_bomb_of_empty_pieces", "exit_4026531839_with_event", "component",
@@ -131,7 +131,7 @@ func (s *server) drop(t *testing.T, plugins string, c hostile.Case) string {
 func (s *server) report(t *testing.T, name string, c hostile.Case) {
 	t.Helper()
 	if c.Name == "component" {
-		return // told by its header, before anything looks into it
+		return // its header determines it, before it is inspected
 	}
 	var r struct {
 		SHA256 string `json:"sha256"`

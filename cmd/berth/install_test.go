@@ -90,7 +90,7 @@ func TestInstall(t *testing.T) {
 	}
 
 	s.terminate(t)
-	shop.Close() // a start needs nobody
+	shop.Close() // a start needs no server
 	again := serve(t, dir, config)
 	again.active(t, "echo")
 	if _, err := again.Call(t.Context(), "DELETE", "/api/v1/plugins/uninstall/echo", nil, nil); err != nil || files() != "" {

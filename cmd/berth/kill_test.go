@@ -18,7 +18,7 @@ import (
 
 // TestKillNine kills the host twenty times under mixed load: numbered events of
 // several subjects, some of which fail at first and some of which have a child,
-// and orders that move. Whatever was acknowledged must be there afterwards and
+// and orders that move. Acknowledged events must be there afterwards and
 // reach its handler, each subject's events in order, also across retries and
 // restarts, with one child for each that has one. What a crash made the handler
 // see twice is counted.
@@ -246,7 +246,7 @@ func (s *server) ledger(t *testing.T, subject string) string {
 type sightings struct{ attempts, again int }
 
 // add checks a ledger: an attempt of a number may come only after the number
-// before it was ok, whatever a crash repeats, and all up to last were ok.
+// before it was ok, apart from repeats after a crash, and all up to last were ok.
 func (c *sightings) add(t *testing.T, subject, ledger string, before func(int) int, last int) {
 	t.Helper()
 	ok := map[int]bool{}

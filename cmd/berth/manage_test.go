@@ -254,7 +254,7 @@ func TestRequestsOfOtherSitesAreRefused(t *testing.T) {
 		{"a foreign Host that looks like it", map[string]string{"Host": "127.0.0.1.evil.example"}, 403},
 		{"a foreign Origin", map[string]string{"Origin": "https://evil.example"}, 403},
 		{"another port's Origin", map[string]string{"Origin": "http://127.0.0.1:1"}, 403},
-		{"no Origin to tell", map[string]string{"Origin": "null"}, 403},
+		{"a null Origin", map[string]string{"Origin": "null"}, 403},
 		{"across sites", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
 		{"a form", map[string]string{"Content-Type": "text/plain"}, 415},
 	} {

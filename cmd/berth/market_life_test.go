@@ -215,11 +215,11 @@ func (l *marketLife) upgrades() {
 func (l *marketLife) keepsARevokedPlugin() {
 	l.Helper()
 	l.says("plugin echo 1.0.0 state active", "plugin", "rollback", "echo")
-	l.m.sign("--revoke", "acme/echo@1.0.0", "--reason", "it tells secrets")
-	l.m.sign("--revoke", "acme/echo@1.1.0", "--reason", "it tells others")
-	l.refuses("it tells others", "plugin", "upgrade", "echo@1.1.0")
-	l.refuses("it tells others", "plugin", "rollback", "echo", "1.1.0")
-	l.says("state active: the marketplace has revoked it: it tells secrets", "plugin", "show", "echo")
+	l.m.sign("--revoke", "acme/echo@1.0.0", "--reason", "it leaks secrets")
+	l.m.sign("--revoke", "acme/echo@1.1.0", "--reason", "it leaks events")
+	l.refuses("it leaks events", "plugin", "upgrade", "echo@1.1.0")
+	l.refuses("it leaks events", "plugin", "rollback", "echo", "1.1.0")
+	l.says("state active: the marketplace has revoked it: it leaks secrets", "plugin", "show", "echo")
 	l.s.delivered(l.T, emit(l.T, l.s, "third"), "echo")
 }
 

@@ -77,7 +77,7 @@ func TestMarketplace(t *testing.T) {
 	text, err := os.ReadFile(config)
 	must(err)
 	write(t, config, append(text, "marketplace:\n  enabled: true\n  index_url: "+shop.URL+"/\n  trusted_keys: ["+by.Key().String()+"]\n  allow_private_hosts: [127.0.0.1]\n"...))
-	// A file of the plugin's name is nobody's release.
+	// A file of the plugin's name is not a release.
 	b, err := market.Make(market.Draft{Publisher: "acme", Module: guest(t, "echo"), Manifest: []byte(`{"name":"echo","version":"0.9.0"}`)}, by)
 	must(err)
 	must(os.MkdirAll(plugins, 0o755))

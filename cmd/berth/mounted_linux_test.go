@@ -53,7 +53,7 @@ func TestMountedConfiguration(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "data", file.CopyFile)); err == nil {
 		t.Error("the copy stays")
 	}
-	// A change under its other name is no event of this name's directory.
+	// This name's directory has no event of a change under the other name.
 	if err := os.WriteFile(real, []byte(former), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,7 @@ func checkAuditLog(t *testing.T, data string) {
 	}
 }
 
-// The audit log cannot be written: publishing goes on, changes do not.
+// While the audit log cannot be written, events are published and changes refused.
 func TestNoChangeWithoutAudit(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "berth.yaml"), "routes: {}\n", 0o644)
@@ -181,7 +181,7 @@ func TestListeningBeyondLoopback(t *testing.T) {
 		{"everywhere, unsaid", "{}", ":0", "reachable from other machines", nil},
 		{"everywhere, IPv6", "{}", "[::]:0", "reachable from other machines", nil},
 		{"another address", "{}", "192.0.2.1:0", "reachable from other machines", nil},
-		// This address is nobody's here: what is said then comes from the system.
+		// No interface has this address: the error is the system's.
 		{"insecure by flag", "{}", "192.0.2.1:0", "bind: ", []string{"--insecure"}},
 		{"insecure by configuration", "{server: {insecure: true}}", "192.0.2.1:0", "bind: ", nil},
 		{"no certificate", "{server: {tls: {cert_file: no.pem, key_file: no.key}}}", "127.0.0.1:0", "no.pem", nil},
@@ -243,7 +243,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 	if _, err := http.Get(s.URL + "/healthz"); err == nil {
-		t.Error("the test's own certificate is trusted by everybody")
+		t.Error("the test's own certificate is trusted without the authority file")
 	}
 	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if conn, err := tls.Dial("tcp", strings.TrimPrefix(s.URL, "https://"), old); err == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestStreamOverRestart follows the real binary's event stream, and goes on
-// after a restart: what was published has no gap and no double, and every answer
-// comes after its event.
+// TestStreamOverRestart follows the event stream of the real binary, and continues after a
+// restart: the published events have no gap and no duplicate, and every answer follows its
+// event.
 func TestStreamOverRestart(t *testing.T) {
 	dir, config, plugins := workplace(t)
 	write(t, filepath.Join(plugins, "echo.wasm"), guest(t, "echo"))

@@ -196,7 +196,7 @@ func (u *upgrading) uninstalls() {
 	u.s.terminate(u.T)
 }
 
-// The plan is agreed to with --yes at once, and installing tells how far it is.
+// --yes approves the plan at once, and an installation streams its progress.
 func TestInstallStream(t *testing.T) {
 	wasm := withManifest(guest(t, "echo"), `{"name":"echo","capabilities":[{"name":"kv"}]}`)
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(wasm) }))

@@ -161,7 +161,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// The sample orders reach the demo's host, whatever BERTH_URL says.
+// The sample orders reach the demo's host, not the one at BERTH_URL.
 func TestDemoIgnoresBerthURL(t *testing.T) {
 	got := withoutHost([]string{"PATH=/bin", "BERTH_URL=https://production.example", "BERTH_TOKEN=t", "BERTH_URLS=x"})
 	if want := []string{"PATH=/bin", "BERTH_URLS=x"}; !slices.Equal(got, want) {

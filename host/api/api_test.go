@@ -326,7 +326,7 @@ func TestPluginRequestsAreRefused(t *testing.T) {
 		{"approve what was not looked at", "POST", "/api/v1/events/plugins/order-audit/approve", "", nil, 428, fault.Precondition, "If-Match", "GET /api/v1/events/plugins/order-audit"},
 		{"approve with an empty body", "POST", "/api/v1/events/plugins/order-audit/approve", "{}", nil, 428, fault.Precondition, "If-Match", "sha256"},
 		{"approve some of what was not looked at", "POST", "/api/v1/events/plugins/order-audit/approve", `{"capabilities":["kv"]}`, nil, 428, fault.Precondition, "If-Match", "sha256"},
-		{"approve whatever it is", "POST", "/api/v1/events/plugins/order-audit/approve", "", []string{"If-Match: *"}, 428, fault.Precondition, "If-Match", "sha256"},
+		{"approve any version", "POST", "/api/v1/events/plugins/order-audit/approve", "", []string{"If-Match: *"}, 428, fault.Precondition, "If-Match", "sha256"},
 		{"approve at the former path", "POST", "/api/v1/plugins/order-audit/approve", "", nil, 428, fault.Precondition, "If-Match", "sha256"},
 		{"approve with half a digest", "POST", "/api/v1/events/plugins/order-audit/approve", `{"sha256":"00"}`, nil, 400, fault.Invalid, "sha256", "64"},
 		{"enable an unknown plugin", "POST", "/api/v1/events/plugins/none/enable", "", nil, 404, fault.NotFound, "", "none"},
@@ -349,7 +349,7 @@ func TestPluginRequestsAreRefused(t *testing.T) {
 	})
 }
 
-// Whatever a part answers, at every endpoint that can answer an error.
+// Errors of the parts, at every endpoint that can answer one.
 func TestErrorsOfParts(t *testing.T) {
 	endpoints := []struct{ method, path, body string }{
 		{"POST", "/api/v1/events", `{"event_type":"t"}`},
@@ -457,8 +457,8 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// TestReadinessIsLoggedWhenItChanges probes again and again: a start is no reason
-// for alarm, trouble is one, and neither is repeated.
+// TestReadinessIsLoggedWhenItChanges probes repeatedly: a start is logged as information, a
+// failure as a warning, and each once.
 func TestReadinessIsLoggedWhenItChanges(t *testing.T) {
 	starting, stuck := fault.New(fault.Unavailable, "plugins are still being loaded"), fault.New(fault.Unavailable, "stuck at event 7")
 	var log bytes.Buffer

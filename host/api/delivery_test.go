@@ -299,7 +299,7 @@ func TestErrorsOfDeliveryParts(t *testing.T) {
 	}
 }
 
-// FuzzReplay: whatever is asked for is a part of the log, or refused.
+// FuzzReplay checks that a requested range is a part of the log, or refused.
 func FuzzReplay(f *testing.F) {
 	for _, from := range []string{`1`, `"1h"`, `"earliest"`, `1e5`, `"2026-05-01T10:00:00Z"`, `{}`, `"\u0031"`, `18446744073709551615`} {
 		f.Add(from, `7`)

@@ -74,7 +74,7 @@ func TestSwitchIfMatch(t *testing.T) {
 	}
 }
 
-// Whatever changes a plugin heeds the header.
+// Every change of a plugin observes the header.
 func TestEveryChangeOfAPluginHeedsIfMatch(t *testing.T) {
 	p := seeded(t)
 	h := newServer(t, config(p)).Handler()

@@ -40,10 +40,10 @@ type parts struct {
 	enabled   map[string]bool
 	installed []wire.Install
 	flags     string // of the last Uninstall
-	switched  bool   // somebody switches a plugin off just before it is upgraded, rolled back or uninstalled
+	switched  bool   // a plugin is disabled just before it is upgraded, rolled back or uninstalled
 	err       error
 	before    func()
-	grown     chan struct{} // closed when the log grows; nil while nobody waits
+	grown     chan struct{} // closed when the log grows; nil while no follower waits
 	broken    error         // what followers answer
 }
 
@@ -317,7 +317,7 @@ func (planned) Error() string     { return "approve it" }
 func (planned) Unwrap() error     { return fault.New(fault.Conflict, "approval is required") }
 func (p planned) Plan() wire.Plan { return p.plan }
 
-// checkPrecondition has somebody else switch the plugin off first, if so.
+// checkPrecondition first disables the plugin, if switched.
 func (p *parts) checkPrecondition(name string, precondition func(wire.Plugin) error) error {
 	p.mu.Lock()
 	if p.switched {

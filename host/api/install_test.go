@@ -62,7 +62,7 @@ func TestUpgradeRollbackVerify(t *testing.T) {
 	}
 }
 
-// A plan is answered as a problem of its own, and the stream tells how far it is.
+// A plan is answered as a problem, also after the progress of a stream.
 func TestPlanAndProgress(t *testing.T) {
 	p := seeded(t)
 	h := newServer(t, config(p)).Handler()

@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Whatever text the API takes as an idempotency key, the query finds it: also
-// every word that is a path of the events API itself.
+// The query finds every idempotency key that the API accepts, also the words in the paths of
+// the events API.
 func TestEveryKeyFindsItsEvent(t *testing.T) {
 	s := newServer(t, setup(t).cfg)
 	keys := []string{"..", ".", "/", "a/../b", "%", "%2F", "%zz", " ", "a+b", "a&key=b", "a;b", "#", "?", "ключ", "\u2028", `"`, strings.Repeat("x", 256)}

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Whatever answers GET answers HEAD the same (RFC 9110, 9.3.2), but for the
-// stream, which does not end. No other method is answered where the table has none,
-// and Allow names just the ones that are.
+// Endpoints answer HEAD like GET (RFC 9110, 9.3.2), except for the stream, which does not
+// end. They answer 405 to methods that the table does not have, and Allow lists those that
+// it has.
 func TestMethods(t *testing.T) {
 	cfg := setup(t).cfg
 	s := newServer(t, cfg)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// One event has its deliveries, also when nobody takes it; a list's have none.
-func TestAnEventThatNobodyTakesHasNoDeliveries(t *testing.T) {
+// A single event has its deliveries, [] when no handler takes it; events of a list have none.
+func TestEventWithoutHandlersHasNoDeliveries(t *testing.T) {
 	h := newServer(t, setup(t).cfg).Handler()
 	if w := call(h, "POST", "/api/v1/events", `{"event_type":"nobody","metadata":{"idempotency_key":"n"}}`); w.Code != 202 {
 		t.Fatalf("got %d: %s", w.Code, w.Body)

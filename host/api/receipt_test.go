@@ -10,8 +10,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestReceiptEncoding: a receipt is written as encoding/json writes it, whatever
-// its texts are.
+// TestReceiptEncoding compares the encoding of receipts with encoding/json's.
 func TestReceiptEncoding(t *testing.T) {
 	check := func(t rapid.TB, r wire.Receipt) {
 		var want bytes.Buffer

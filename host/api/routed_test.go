@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A publisher is told that no route takes its event; one whose event was refused is not.
+// A receipt says whether a route takes the event; that of a refused event does not.
 func TestReceiptSaysWhetherAnEventIsRouted(t *testing.T) {
 	h := newServer(t, setup(t).cfg).Handler()
 	for _, tt := range []struct {

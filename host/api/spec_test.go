@@ -66,8 +66,8 @@ func conform(t *testing.T, list []statement) {
 
 func TestCloudEventsOverHTTP(t *testing.T) {
 	conform(t, []statement{
-		{"H 3", "the media type's prefix tells the mode, in any case", []string{kind + "Application/CloudEvents+JSON; Charset=UTF-8"}, json1(""), 202, `"/s 1"`},
-		{"H 3", "the prefix of a batch tells the batched mode", []string{kind + "APPLICATION/cloudevents-batch+json"}, "[" + json1("") + "]", 202, `"/s 1"`},
+		{"H 3", "the media type's prefix determines the mode, in any case", []string{kind + "Application/CloudEvents+JSON; Charset=UTF-8"}, json1(""), 202, `"/s 1"`},
+		{"H 3", "the prefix of a batch determines the batched mode", []string{kind + "APPLICATION/cloudevents-batch+json"}, "[" + json1("") + "]", 202, `"/s 1"`},
 		{"H 3", "otherwise it is the binary mode", binary(), `{"n":1}`, 202, `"data":{"n":1}`},
 		{"H 3", "a format that is not handled is no native event", []string{kind + "application/cloudevents+avro"}, "x", 415, "application/cloudevents+avro"},
 		{"H 3", "the prefix counts also where the rest is malformed", []string{kind + "application/cloudevents+json; charset"}, json1(""), 415, "CloudEvents are taken"},
@@ -145,7 +145,7 @@ func TestCloudEventsAttributes(t *testing.T) {
 		{"S datacontenttype", "must not be empty", event1, json1(`,"datacontenttype":""`), 400, "datacontenttype"},
 		{"S time", "is RFC 3339", event1, json1(`,"time":"2026-05-01"`), 400, "time"},
 		{"S time", "in small letters, too", event1, json1(`,"time":"2026-05-01t10:00:00z"`), 202, `"time":"2026-05-01T10:00:00Z"`},
-		{"S time", "year 1 is no way to say now", event1, json1(`,"time":"0001-01-01T00:00:00Z"`), 400, "time"},
+		{"S time", "year 1 does not mean now", event1, json1(`,"time":"0001-01-01T00:00:00Z"`), 400, "time"},
 		{"S types", "no control characters, of C1 neither", event1, json1(`,"subject":"a\u0085"`), 400, "subject"},
 		{"S types", "no noncharacters", event1, json1(`,"subject":"a\ufffe"`), 400, "subject"},
 		{"S types", "also of the higher planes", binary("ce-subject: %F0%9F%BF%BF"), ``, 400, "ce-subject"},

@@ -159,7 +159,7 @@ func TestStream(t *testing.T) {
 }
 
 // A reader that comes again gets what it has missed, each event once and in
-// order, and goes on with what is published meanwhile and from then on.
+// order, and continues with later events.
 func TestStreamResumes(t *testing.T) {
 	for _, tt := range []struct {
 		name, path, id string
@@ -278,7 +278,7 @@ func TestStreamRefusals(t *testing.T) {
 	}
 }
 
-// A log that cannot be read ends the stream, and says how to go on.
+// A log that cannot be read ends the stream with the way to continue.
 func TestStreamOfABrokenLog(t *testing.T) {
 	p := seeded(t)
 	p.broken = fault.New(fault.Internal, "the secret")

@@ -6,7 +6,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// A client knows a host by a header, whatever is answered.
+// Every answer has the header by which clients recognise a host.
 func TestEveryAnswerNamesTheVersion(t *testing.T) {
 	cfg := setup(t).cfg
 	cfg.Version = "1.2.3"

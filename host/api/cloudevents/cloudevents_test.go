@@ -213,7 +213,7 @@ func TestBinary(t *testing.T) {
 	}
 }
 
-// The key tells sources and ids apart, also where it is a hash, and is always short enough.
+// Keys of different sources and ids differ, also as hashes, and are short enough.
 func TestKeys(t *testing.T) {
 	part := rapid.StringMatching(`[a-c/%20]{1,200}`)
 	parse := func(rt *rapid.T, source, id string) (string, bool) {

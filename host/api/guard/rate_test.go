@@ -55,8 +55,7 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// However many addresses there are, the buckets are bounded; those that come
-// when there is no room share one, and old ones make room.
+// The number of buckets is bounded: further keys share one, and full buckets are evicted.
 func TestBucketsAreBounded(t *testing.T) {
 	c := &clock{time.Unix(1000, 0)}
 	b := bucketsAt(c, 1, 2, 100)

@@ -52,7 +52,7 @@ func TestQuotaBounds(t *testing.T) {
 }
 
 // Requests are served in order: a large one has its turn, and one that waits for its
-// own half keeps nobody waiting.
+// own half does not delay others.
 func TestQuotaServesInOrder(t *testing.T) {
 	q := newQuota("tests", 100, time.Hour)
 	hold := func(token string, n int64) {
@@ -108,8 +108,7 @@ func TestQuotaOfAGoneCaller(t *testing.T) {
 	}
 }
 
-// Whatever many requests do at once, the quota is never exceeded, and all of it is
-// there in the end.
+// Concurrent requests never exceed the quota, and release all of it.
 func TestQuotaIsExact(t *testing.T) {
 	q := newQuota("tests", 1000, 10*time.Millisecond)
 	var wg sync.WaitGroup

@@ -16,7 +16,7 @@ func published(n int) wire.Activity {
 
 func TestFeed(t *testing.T) {
 	feed := stream.NewFeed(2)
-	feed.Publish(published(0)) // nobody listens
+	feed.Publish(published(0)) // without subscribers
 	ctx, cancel := context.WithCancel(t.Context())
 	slow, quick := feed.Subscribe(t.Context()), feed.Subscribe(ctx)
 	for n := range 4 {
@@ -37,7 +37,7 @@ func TestFeed(t *testing.T) {
 		t.Error("the channel is open after its context ended")
 	}
 	if feed.Watched() {
-		t.Error("the feed is watched by nobody")
+		t.Error("the feed still has subscribers")
 	}
 }
 

@@ -53,8 +53,7 @@ func TestBlock(t *testing.T) {
 	}
 }
 
-// Whatever text is, it is one line without anything that is not printed; and JSON
-// that is printed is the same JSON.
+// FuzzText checks that any text is one printable line, and that printed JSON is the same JSON.
 func FuzzText(f *testing.F) {
 	f.Add("a\tb\n\x1b[2J\u202e")
 	f.Add("\u009b\ufeff\U0001f1e6")

@@ -7,7 +7,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Times back from now are told to the host as times.
+// Durations back from now are sent to the host as times.
 func TestDeadLettersSince(t *testing.T) {
 	now := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
 	got, err := deadLetterFilter(wire.DeadLetterFilter{Since: "1h", Until: "30m"}, now)
