@@ -81,7 +81,7 @@ func TestCloudEventRefusals(t *testing.T) {
 		field, detail string
 	}{
 		{"another type", with("order_placed", "Com.Example.Placed"), []string{structured}, 400, fault.Invalid, "type", "does not match"},
-		{"a repeated key", with(`"id"`, `"id":"A-2","id"`), []string{structured}, 400, fault.Invalid, "id", "twice"},
+		{"a repeated key", with(`"id"`, `"id":"A-2","id"`), []string{structured}, 400, fault.Invalid, "id", "duplicate key"},
 		{"an extension", with(`"id"`, `"partitionkey":"x","id"`), []string{structured}, 400, fault.Invalid, "partitionkey", "traceparent"},
 		{"a list", "[" + orderCreated + "]", []string{structured}, 400, fault.Invalid, "body", "application/cloudevents-batch+json"},
 		{"no list", orderCreated, []string{batched}, 400, fault.Invalid, "body", "application/cloudevents+json"},

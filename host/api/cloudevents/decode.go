@@ -223,7 +223,7 @@ func membersOf(body []byte) (map[string]json.RawMessage, error) {
 		}
 		name, _ := token.(string)
 		if _, there := members[name]; there {
-			return nil, fault.Field(short(name), "is there twice")
+			return nil, fault.Field(short(name), "duplicate key")
 		}
 		if len(members) == maxMembers {
 			return nil, fault.Field("body", "has more than %d members", maxMembers)
