@@ -5,24 +5,21 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
-
-// kvEntry is the size of an entry besides its key and value, in bytes.
-const kvEntry = 128
 
 // memoryKV is one plugin's state.
 type memoryKV struct {
 	values map[string][]byte
-	bytes  int64 // of keys and values, and kvEntry for each
+	bytes  int64 // of keys and values, and spec.KVEntry for each
 }
 
 // KVGet implements State. The caller owns the value.
 func (m *Memory) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
 	const doing = "read a key"
-	if err := checkKV(doing, key, nil); err != nil {
-		return nil, false, err
+	if err := spec.CheckKV(key, nil); err != nil {
+		return nil, false, fmt.Errorf("%s: %w", doing, err)
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -50,8 +47,8 @@ func (m *Memory) KVCAS(ctx context.Context, plugin, key string, old, value []byt
 }
 
 func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value []byte, expected func([]byte, bool) bool) error {
-	if err := checkKV(doing, key, value); err != nil {
-		return err
+	if err := spec.CheckKV(key, value); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,16 +63,12 @@ func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value [
 	if !expected(present, found) {
 		return fault.New(fault.Conflict, "%s: the value of %q is not the expected one", doing, key)
 	}
-	grows := int64(len(value) - len(present))
-	if !found {
-		grows += int64(len(key)) + kvEntry
-	}
-	if grows > 0 && of.bytes+grows > m.kvBytes {
-		return &fault.Error{Code: fault.Exhausted, Field: "value",
-			Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, of.bytes+grows, m.kvBytes)}
+	growth, err := spec.GrowKV(plugin, key, present, found, value, of.bytes, m.kvBytes)
+	if err != nil {
+		return err
 	}
 	of.values[key] = append([]byte{}, value...)
-	of.bytes += grows
+	of.bytes += growth
 	m.kv[plugin] = of
 	return nil
 }
@@ -83,8 +76,8 @@ func (m *Memory) kvWrite(ctx context.Context, doing, plugin, key string, value [
 // KVDelete implements State.
 func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
 	const doing = "delete a key"
-	if err := checkKV(doing, key, nil); err != nil {
-		return err
+	if err := spec.CheckKV(key, nil); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,7 +86,7 @@ func (m *Memory) KVDelete(ctx context.Context, plugin, key string) error {
 	}
 	if of := m.kv[plugin]; of != nil {
 		if value, found := of.values[key]; found {
-			of.bytes -= int64(len(key)+len(value)) + kvEntry
+			of.bytes -= int64(len(key)+len(value)) + spec.KVEntry
 			delete(of.values, key)
 		}
 	}
@@ -108,15 +101,5 @@ func (m *Memory) KVClear(ctx context.Context, plugin string) error {
 		return err
 	}
 	delete(m.kv, plugin)
-	return nil
-}
-
-func checkKV(doing, key string, value []byte) error {
-	if key == "" || len(key) > abi.MaxKVKey {
-		return fmt.Errorf("%s: %w", doing, fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), abi.MaxKVKey))
-	}
-	if len(value) > abi.MaxKVValue {
-		return fmt.Errorf("%s: %w", doing, &fault.Error{Code: fault.Exhausted, Field: "value", Reason: "is larger than 1 MiB"})
-	}
 	return nil
 }

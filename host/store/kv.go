@@ -5,20 +5,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
-
-// kvEntry is the size of an entry besides its key and value, in bytes: without it
-// 64 MiB of tiny entries would be a gigabyte of file.
-const kvEntry = 128
 
 // KVGet returns a plugin's value, and whether there is one. The caller owns the value.
 func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
 	const doing = "read a key"
-	if err := checkKV(key, nil); err != nil {
+	if err := spec.CheckKV(key, nil); err != nil {
 		return nil, false, s.coded(doing, err)
 	}
 	err = s.read.kvGet.QueryRowContext(ctx, plugin, key).Scan(&value)
@@ -48,7 +43,7 @@ func (s *Store) KVCAS(ctx context.Context, plugin, key string, old, value []byte
 }
 
 func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []byte, check func([]byte, bool) error) error {
-	if err := checkKV(key, value); err != nil {
+	if err := spec.CheckKV(key, value); err != nil {
 		return s.coded(doing, err)
 	}
 	if value == nil {
@@ -71,14 +66,7 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 		if err := g.queryRow(s.write.kvUsage, plugin).Scan(&usage); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		grows := int64(len(value) - len(present))
-		if !found {
-			grows += int64(len(key)) + kvEntry
-		}
-		if grows > 0 && usage+grows > s.kvBytes {
-			// Field distinguishes it from a full disk: a retry does not help.
-			o.err = &fault.Error{Code: fault.Exhausted, Field: "value",
-				Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, usage+grows, s.kvBytes)}
+		if _, o.err = spec.GrowKV(plugin, key, present, found, value, usage, s.kvBytes); o.err != nil {
 			return nil
 		}
 		_, err = g.exec(s.write.kvSet, plugin, key, value)
@@ -90,7 +78,7 @@ func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []
 // KVDelete removes a plugin's value, if there is one.
 func (s *Store) KVDelete(ctx context.Context, plugin, key string) error {
 	const doing = "delete a key"
-	if err := checkKV(key, nil); err != nil {
+	if err := spec.CheckKV(key, nil); err != nil {
 		return s.coded(doing, err)
 	}
 	return s.submit(ctx, doing, &op{events: 1, run: func(g *group) error {
@@ -105,14 +93,4 @@ func (s *Store) KVClear(ctx context.Context, plugin string) error {
 		_, err := g.exec(s.write.kvClear, plugin)
 		return err
 	}})
-}
-
-func checkKV(key string, value []byte) error {
-	if key == "" || len(key) > abi.MaxKVKey {
-		return fault.Field("key", "is %d bytes, but must be 1 to %d", len(key), abi.MaxKVKey)
-	}
-	if len(value) > abi.MaxKVValue {
-		return &fault.Error{Code: fault.Exhausted, Field: "value", Reason: "is larger than 1 MiB"}
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store/schema"
 )
 
@@ -65,9 +66,9 @@ func TestUpgrade(t *testing.T) {
 				t.Error(err)
 			}
 			var usage int
-			want := 1 + 1 + kvEntry
+			want := 1 + 1 + spec.KVEntry
 			if version >= 3 {
-				want += len("old") + len("value") + kvEntry
+				want += len("old") + len("value") + spec.KVEntry
 			}
 			if err := s.reader.QueryRow(`SELECT bytes FROM kv_usage WHERE plugin = 'p'`).Scan(&usage); err != nil || usage != want {
 				t.Errorf("the state's size: got %d, %v, want %d", usage, err, want)

@@ -133,7 +133,7 @@ var migrations = [...]string{
 			octet_length(OLD.idempotency_key) - octet_length(OLD.type) - octet_length(OLD.subject) - 64;
 	END;`,
 
-	// 7: an entry of a plugin's state counts 128 bytes (kvEntry) besides its key and
+	// 7: an entry of a plugin's state counts 128 bytes (spec.KVEntry) besides its key and
 	// value, for its row and its index entry.
 	`DROP TRIGGER kv_insert;
 	DROP TRIGGER kv_delete;
