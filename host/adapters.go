@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
@@ -16,7 +15,6 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/live"
-	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/spec"
@@ -69,14 +67,6 @@ func (r reloader) InForce(handler string) (wire.Settings, error) {
 	return r.Live.InForce(handler, r.started)
 }
 
-// orderBook is the orders for the API.
-type orderBook struct{ *orders.Service }
-
-// List implements api.Orders.
-func (o orderBook) List(ctx context.Context, q api.OrderQuery) (wire.List[wire.Order], error) {
-	return o.Service.List(ctx, orders.Query(q))
-}
-
 // auditLog is the path of the audit log, for the API.
 type auditLog string
 
@@ -86,34 +76,16 @@ func (path auditLog) Changes(limit int) ([]wire.AuditRecord, error) {
 }
 
 // deadLetters is the dead letters for the API.
-type deadLetters struct{ dispatcher *delivery.Dispatcher }
+type deadLetters struct{ *delivery.Dispatcher }
 
 // DeadLetters implements api.DeadLetters.
-func (l deadLetters) DeadLetters(ctx context.Context, q api.DeadLetterQuery, cursor string, limit int) ([]wire.DeadLetter, string, error) {
-	dead, next, err := l.dispatcher.DeadLetters(ctx, deadFilter(q), cursor, limit)
-	if err != nil {
-		return nil, "", err
-	}
+func (l deadLetters) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) ([]wire.DeadLetter, string, error) {
+	dead, next, err := l.Dispatcher.DeadLetters(ctx, f, cursor, limit)
 	list := make([]wire.DeadLetter, len(dead))
 	for i, d := range dead {
 		list[i] = deadLetter(d)
 	}
-	return list, next, nil
-}
-
-// Redrive implements api.DeadLetters.
-func (l deadLetters) Redrive(ctx context.Context, q api.DeadLetterQuery) (int, error) {
-	return l.dispatcher.Redrive(ctx, deadFilter(q))
-}
-
-// Purge implements api.DeadLetters.
-func (l deadLetters) Purge(ctx context.Context, q api.DeadLetterQuery) (int, error) {
-	return l.dispatcher.Purge(ctx, deadFilter(q))
-}
-
-func deadFilter(q api.DeadLetterQuery) event.DeadFilter {
-	return event.DeadFilter{Handler: q.Plugin, EventID: q.EventID, Type: q.EventType, Subject: q.Subject,
-		Class: event.Class(q.Class), Since: q.Since, Until: q.Until}
+	return list, next, err
 }
 
 func deadLetter(d event.DeadLetter) wire.DeadLetter {

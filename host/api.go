@@ -44,7 +44,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Status: run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
 				Health: h.storeHealth},
 		},
-		Orders: orderBook{orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger})},
+		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Installer: installer{h.install},
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: auditLog(h.dataFile(audit.File)), Ready: h.ready},

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -145,22 +146,16 @@ type Deliveries interface {
 	Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error)
 }
 
-// DeadLetterQuery selects the dead letters that match every field which is not zero.
-type DeadLetterQuery struct {
-	Plugin, EventID, EventType, Subject, Class string
-	Since, Until                               time.Time // of death: from Since on, before Until
-}
-
 // DeadLetters keeps the events that handlers have given up on.
 type DeadLetters interface {
 	// DeadLetters lists at most limit of them, latest Seq first, with their events. next is
 	// the cursor of the next page, or "". fault.Invalid about "cursor": it is not of this list.
-	DeadLetters(ctx context.Context, q DeadLetterQuery, cursor string, limit int) (list []wire.DeadLetter, next string, err error)
+	DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (list []wire.DeadLetter, next string, err error)
 	// Redrive delivers them to their handlers again, as if they had just been published,
 	// and returns their number.
-	Redrive(ctx context.Context, q DeadLetterQuery) (int, error)
+	Redrive(ctx context.Context, f event.DeadFilter) (int, error)
 	// Purge removes them, and returns their number.
-	Purge(ctx context.Context, q DeadLetterQuery) (int, error)
+	Purge(ctx context.Context, f event.DeadFilter) (int, error)
 }
 
 // Replayer delivers a part of the log to one plugin again.
@@ -183,21 +178,13 @@ type LogStatuser interface {
 	LogStatus(ctx context.Context) (wire.LogStatus, error)
 }
 
-// OrderQuery selects orders, newest first.
-type OrderQuery struct {
-	Status   string // "" for all
-	Customer string // "" for all
-	Cursor   string // "" for the first page
-	Limit    int    // 0 for the default
-}
-
 // Orders keeps orders. SetStatus returns fault.Precondition when ifMatch is not 0 and not
 // the order's version.
 type Orders interface {
 	Create(ctx context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error)
 	SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error)
 	Get(ctx context.Context, id string) (wire.Order, error)
-	List(ctx context.Context, q OrderQuery) (wire.List[wire.Order], error)
+	List(ctx context.Context, q spec.OrderQuery) (wire.List[wire.Order], error)
 }
 
 // Registry shows and switches plugins. Changes are written to the configuration.

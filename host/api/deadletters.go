@@ -43,8 +43,8 @@ func (s *Server) listDeadLetters(r *request) (any, error) {
 // event, at most one for each plugin, with the event. Of a large event with many of them
 // only the first ones include it.
 func (s *Server) showDeadLetters(r *request) (any, error) {
-	find := DeadLetterQuery{EventID: r.param("id")}
-	find.Plugin = r.query("plugin").Get("plugin")
+	find := event.DeadFilter{EventID: r.param("id")}
+	find.Handler = r.query("plugin").Get("plugin")
 	r.reserveAnswer(pageBytes)
 	if r.err != nil {
 		return nil, r.err
@@ -68,8 +68,8 @@ func (s *Server) showDeadLetters(r *request) (any, error) {
 	}
 	if len(list.Items) == 0 {
 		of := ""
-		if find.Plugin != "" {
-			of = " of " + problem.Short(find.Plugin)
+		if find.Handler != "" {
+			of = " of " + problem.Short(find.Handler)
 		}
 		return nil, fault.New(fault.NotFound, "there is no dead letter%s for the event %s", of, problem.Short(find.EventID))
 	}
@@ -77,20 +77,20 @@ func (s *Server) showDeadLetters(r *request) (any, error) {
 }
 
 // redrive is POST /api/v1/events/dead-letters/redrive.
-func (s *Server) redrive(ctx context.Context, q DeadLetterQuery) (wire.Redriven, error) {
+func (s *Server) redrive(ctx context.Context, q event.DeadFilter) (wire.Redriven, error) {
 	n, err := s.cfg.Events.DeadLetters.Redrive(ctx, q)
 	return wire.Redriven{Redriven: n}, err
 }
 
 // purge is POST /api/v1/events/dead-letters/purge.
-func (s *Server) purge(ctx context.Context, q DeadLetterQuery) (wire.Purged, error) {
+func (s *Server) purge(ctx context.Context, q event.DeadFilter) (wire.Purged, error) {
 	n, err := s.cfg.Events.DeadLetters.Purge(ctx, q)
 	return wire.Purged{Purged: n}, err
 }
 
 // deadLetterSelection reads which dead letters to change: at least a plugin or an event is
 // required, so that an empty body does not select all of them.
-func (r *request) deadLetterSelection() DeadLetterQuery {
+func (r *request) deadLetterSelection() event.DeadFilter {
 	r.query()
 	f := body[wire.DeadLetterFilter](r)
 	if f.Plugin == "" && f.EventID == "" {
@@ -100,8 +100,8 @@ func (r *request) deadLetterSelection() DeadLetterQuery {
 }
 
 // deadLetterQuery checks a filter.
-func (r *request) deadLetterQuery(f wire.DeadLetterFilter) DeadLetterQuery {
-	q := DeadLetterQuery{Plugin: f.Plugin, EventID: f.EventID, EventType: f.EventType, Subject: f.Subject, Class: f.Class}
+func (r *request) deadLetterQuery(f wire.DeadLetterFilter) event.DeadFilter {
+	q := event.DeadFilter{Handler: f.Plugin, EventID: f.EventID, Type: f.EventType, Subject: f.Subject, Class: event.Class(f.Class)}
 	if f.EventType != "" {
 		_, err := event.ParseType(f.EventType)
 		r.fail(err)

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
@@ -26,18 +25,18 @@ type deadLetters struct {
 	last    uint64
 }
 
-func (l *deadLetters) ask(verb string, q api.DeadLetterQuery) []wire.DeadLetter {
+func (l *deadLetters) ask(verb string, q event.DeadFilter) []wire.DeadLetter {
 	l.asked = append(l.asked, fmt.Sprintf("%s %+v", verb, q))
 	var found []wire.DeadLetter
 	for _, d := range l.list {
-		if (q.Plugin == "" || q.Plugin == d.Plugin) && (q.EventID == "" || q.EventID == d.EventID) {
+		if (q.Handler == "" || q.Handler == d.Plugin) && (q.EventID == "" || q.EventID == d.EventID) {
 			found = append(found, d)
 		}
 	}
 	return found
 }
 
-func (l *deadLetters) DeadLetters(_ context.Context, q api.DeadLetterQuery, cursor string, limit int) ([]wire.DeadLetter, string, error) {
+func (l *deadLetters) DeadLetters(_ context.Context, q event.DeadFilter, cursor string, limit int) ([]wire.DeadLetter, string, error) {
 	found := l.ask("list", q)
 	from, next := 0, ""
 	if cursor != "" {
@@ -54,11 +53,11 @@ func (l *deadLetters) DeadLetters(_ context.Context, q api.DeadLetterQuery, curs
 	return found, next, l.err
 }
 
-func (l *deadLetters) Redrive(_ context.Context, q api.DeadLetterQuery) (int, error) {
+func (l *deadLetters) Redrive(_ context.Context, q event.DeadFilter) (int, error) {
 	return len(l.ask("redrive", q)), l.err
 }
 
-func (l *deadLetters) Purge(_ context.Context, q api.DeadLetterQuery) (int, error) {
+func (l *deadLetters) Purge(_ context.Context, q event.DeadFilter) (int, error) {
 	return len(l.ask("purge", q)), l.err
 }
 
@@ -110,13 +109,13 @@ func TestDeliveryEndpoints(t *testing.T) {
 		{"GET", deadLetters, "", 200, `"next":"2"}`, "", ""},
 		{"GET", deadLetters + "?cursor=2", "", 200, `"seq":7,`, `"seq":9`, ""},
 		{"GET", deadLetters + "?cursor=2", "", 200, `"next":null}`, "", ""},
-		{"GET", deadLetters + "?plugin=none", "", 200, `{"items":[],"next":null}`, "", "list {Plugin:none "},
+		{"GET", deadLetters + "?plugin=none", "", 200, `{"items":[],"next":null}`, "", "list {Handler:none "},
 		{"GET", deadLetters + "?plugin=a&event_id=e1&event_type=t&subject=s&class=trap&since=" + at + "&until=2026-05-02T10:00:00Z&limit=5", "", 200, `"seq":7`, `"seq":8`,
-			"list {Plugin:a EventID:e1 EventType:t Subject:s Class:trap Since:2026-05-01 10:00:00 +0000 UTC Until:2026-05-02 10:00:00 +0000 UTC}"},
+			"list {Handler:a EventID:e1 Type:t Subject:s Class:trap Since:2026-05-01 10:00:00 +0000 UTC Until:2026-05-02 10:00:00 +0000 UTC}"},
 		{"GET", deadLetters + "/e0", "", 200, `"event":{"event_type":"t"}}`, "e1", ""},
 		{"GET", deadLetters + "/e0?plugin=a", "", 200, `"next":null}`, `"plugin":"b"`, ""},
-		{"POST", deadLetters + "/redrive", `{"plugin":"a"}`, 200, `{"redriven":2}`, "", "redrive {Plugin:a EventID: "},
-		{"POST", deadLetters + "/redrive", `{"event_id":"e0"}`, 200, `{"redriven":2}`, "", "redrive {Plugin: EventID:e0 "},
+		{"POST", deadLetters + "/redrive", `{"plugin":"a"}`, 200, `{"redriven":2}`, "", "redrive {Handler:a EventID: "},
+		{"POST", deadLetters + "/redrive", `{"event_id":"e0"}`, 200, `{"redriven":2}`, "", "redrive {Handler: EventID:e0 "},
 		{"POST", deadLetters + "/purge", `{"plugin":"b","class":"trap","since":"` + at + `"}`, 200, `{"purged":1}`, "", "Class:trap Since:2026-05-01"},
 		{"POST", deadLetters + "/purge", `{"plugin":"none"}`, 200, `{"purged":0}`, "", ""},
 		{"GET", "/api/v1/events/log", "", 200, `{"engine":"sqlite","first_seq":1,"last_seq":100,"events":0,"bytes":0,"max_bytes":0,"oldest_at":null,"retention_s":0,"handlers":[],"full":false}`, "", ""},

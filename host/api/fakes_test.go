@@ -227,7 +227,7 @@ func (p fakeOrders) Get(_ context.Context, id string) (wire.Order, error) {
 	return wire.Order{}, fault.New(fault.NotFound, "there is no order %q", id)
 }
 
-func (p fakeOrders) List(_ context.Context, q api.OrderQuery) (wire.List[wire.Order], error) {
+func (p fakeOrders) List(_ context.Context, q spec.OrderQuery) (wire.List[wire.Order], error) {
 	leave, err := p.enter()
 	defer leave()
 	if q.Status == "lost" {

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -23,13 +24,13 @@ func (s *Server) createOrder(ctx context.Context, n wire.NewOrder) (reply, error
 	return r, err
 }
 
-func (r *request) orderQuery() OrderQuery {
+func (r *request) orderQuery() spec.OrderQuery {
 	q := r.query("status", "customer_id", "limit", "cursor")
-	return OrderQuery{Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"), Limit: r.limit(q, describe.MaxPage)}
+	return spec.OrderQuery{Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"), Limit: r.limit(q, describe.MaxPage)}
 }
 
 // listOrders is GET /api/v1/orders?status&customer_id&limit&cursor.
-func (s *Server) listOrders(ctx context.Context, q OrderQuery) (wire.List[wire.Order], error) {
+func (s *Server) listOrders(ctx context.Context, q spec.OrderQuery) (wire.List[wire.Order], error) {
 	page, err := s.cfg.Orders.List(ctx, q)
 	page.Items = orEmpty(page.Items)
 	return page, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -83,7 +84,7 @@ func (m *Memory) Get(_ context.Context, id string) (Order, error) {
 
 // List implements Repository. The cursor is the position of the last order of the
 // page.
-func (m *Memory) List(_ context.Context, q Query) (wire.List[Order], error) {
+func (m *Memory) List(_ context.Context, q spec.OrderQuery) (wire.List[Order], error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	page := wire.List[Order]{Items: []Order{}}

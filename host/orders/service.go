@@ -12,19 +12,12 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // Order is an order as it is stored, shown and published.
 type Order = wire.Order
-
-// Query selects orders, newest first.
-type Query struct {
-	Status   string // "" for all
-	Customer string // a customer_id, "" for all
-	Cursor   string // wire.List.Next of the page before, "" for the first page
-	Limit    int    // 1 to MaxPage; 0 is DefaultPage
-}
 
 // The bounds of a page of orders.
 const (
@@ -46,7 +39,7 @@ type Repository interface {
 	Get(ctx context.Context, id string) (Order, error)
 	// List returns one page. The query's limit is 1 to MaxPage.
 	// fault.Invalid: the cursor is not one of its own.
-	List(ctx context.Context, q Query) (wire.List[Order], error)
+	List(ctx context.Context, q spec.OrderQuery) (wire.List[Order], error)
 }
 
 // ErrStale means that an order changed after it was read. Service never returns it.
@@ -167,7 +160,7 @@ func (s *Service) Get(ctx context.Context, id string) (Order, error) {
 
 // List returns one page of orders, newest first. Errors are fault.Invalid with
 // the field that is wrong, and the errors of the repository.
-func (s *Service) List(ctx context.Context, q Query) (wire.List[Order], error) {
+func (s *Service) List(ctx context.Context, q spec.OrderQuery) (wire.List[Order], error) {
 	if q.Status != "" {
 		if err := checkStatus("status", q.Status); err != nil {
 			return wire.List[Order]{}, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -99,7 +100,7 @@ func (r *SQL) Get(ctx context.Context, id string) (Order, error) {
 
 // List implements Repository. It pages by rowid: the order of creation, and the
 // end of every index, so that each filter reads only the rows it returns.
-func (r *SQL) List(ctx context.Context, q Query) (wire.List[Order], error) {
+func (r *SQL) List(ctx context.Context, q spec.OrderQuery) (wire.List[Order], error) {
 	page := wire.List[Order]{Items: []Order{}}
 	query, args := `SELECT `+columns+` FROM orders WHERE 1`, []any(nil)
 	if q.Cursor != "" {

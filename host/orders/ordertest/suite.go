@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -204,14 +205,14 @@ func pages(t *testing.T, h Harness) {
 	}
 	for _, tt := range []struct {
 		name  string
-		query orders.Query
+		query spec.OrderQuery
 		want  []string
 	}{
-		{"all", orders.Query{}, []string{"A-6", "A-5", "A-4", "A-3", "A-2", "A-1", "A-0"}},
-		{"status", orders.Query{Status: orders.Confirmed}, []string{"A-5", "A-2", "A-1"}},
-		{"customer", orders.Query{Customer: "cust-0"}, []string{"A-6", "A-4", "A-2", "A-0"}},
-		{"both", orders.Query{Customer: "cust-1", Status: orders.Confirmed}, []string{"A-5", "A-1"}},
-		{"none", orders.Query{Customer: "nobody"}, nil},
+		{"all", spec.OrderQuery{}, []string{"A-6", "A-5", "A-4", "A-3", "A-2", "A-1", "A-0"}},
+		{"status", spec.OrderQuery{Status: orders.Confirmed}, []string{"A-5", "A-2", "A-1"}},
+		{"customer", spec.OrderQuery{Customer: "cust-0"}, []string{"A-6", "A-4", "A-2", "A-0"}},
+		{"both", spec.OrderQuery{Customer: "cust-1", Status: orders.Confirmed}, []string{"A-5", "A-1"}},
+		{"none", spec.OrderQuery{Customer: "nobody"}, nil},
 	} {
 		for limit := 1; limit <= 8; limit++ {
 			q := tt.query
@@ -236,7 +237,7 @@ func pages(t *testing.T, h Harness) {
 			}
 		}
 	}
-	for _, q := range []orders.Query{{Cursor: "x"}, {Cursor: "-1"}, {Limit: -1}, {Limit: orders.MaxPage + 1}, {Status: "lost"}} {
+	for _, q := range []spec.OrderQuery{{Cursor: "x"}, {Cursor: "-1"}, {Limit: -1}, {Limit: orders.MaxPage + 1}, {Status: "lost"}} {
 		if _, err := s.List(t.Context(), q); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: got %v, want invalid", q, err)
 		}
