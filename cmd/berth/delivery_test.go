@@ -138,7 +138,7 @@ func TestDeliveryCommands(t *testing.T) {
 		{"events dead-letters purge --plugin p --class trap --yes", 0, []string{"12 dead letters removed\n"}, "", `POST /api/v1/events/dead-letters/purge application/json {"plugin":"p","class":"trap"}`},
 		{"events dead-letters purge --plugin p --json --yes", 0, []string{`{"purged":12}`}, "", ""},
 		{"events dead-letters nonsense", 2, nil, "unknown command", ""},
-		{"events replay --plugin fraud-check --from 1h --to 12", 0, []string{"fraud-check is given what it takes of the events 3 to 9 again"}, "",
+		{"events replay --plugin fraud-check --from 1h --to 12", 0, []string{"fraud-check gets the events 3 to 9 that it takes again"}, "",
 			`POST /api/v1/events/replay application/json {"plugin":"fraud-check","from":"1h","to":"12"}`},
 		{"events replay --plugin fraud-check --from earliest --json", 0, []string{`"from_seq":3`}, "", `POST /api/v1/events/replay application/json {"plugin":"fraud-check","from":"earliest"}`},
 		{"events replay --plugin fraud-check", 2, nil, `"from" not set`, ""},

@@ -232,7 +232,7 @@ type MarketplaceQuery struct {
 	Publisher string // "" for all
 	Cursor    string // "" for the first page
 	Limit     int
-	Refresh   bool // fetch the list first, whatever its age
+	Refresh   bool // fetch the list first, even if it is recent
 }
 
 // Marketplace lists the plugins that can be installed from a marketplace.

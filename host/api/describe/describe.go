@@ -143,7 +143,7 @@ func hostOperations() []openapi.Operation {
 				openapi.Parameter{Name: "ETag", Description: "Of this document."}),
 				openapi.Answer{Status: http.StatusNotModified, Description: "It is the one the caller has."})},
 		{Method: http.MethodPost, Path: "/api/v1/events/reload-config", ID: "reloadConfig", Tag: tagHost, Summary: "Read the configuration again",
-			Description: "A configuration that is wrong changes nothing: the answer is 422, and errors lists what is wrong, by file and line.",
+			Description: "An invalid configuration changes nothing: the answer is 422, and errors lists its errors, by file and line.",
 			Answers:     answers(http.StatusOK, wire.ReloadResult{})},
 		{Method: http.MethodGet, Path: "/api/v1/config", ID: "getConfig", Tag: tagHost, Summary: "Show the settings in force",
 			Description: "Defaults included. What only a start can change is as at the start. Of a handler's config there are the keys only.",

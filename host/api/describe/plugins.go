@@ -30,7 +30,7 @@ func pluginOperations() []openapi.Operation {
 		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/approve", ID: "approvePlugin", Tag: tagPlugins,
 			Summary: "Grant a plugin what it asks for",
 			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428); sha256 " +
-				"is not enough where a manifest lies beside the module (412). The grants are written to the configuration.",
+				"is not enough where a manifest is beside the module (412). The grants are written to the configuration.",
 			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")}, Body: body(wire.Approval{}), BodyMayMiss: true,
 			Answers: answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 	}
@@ -38,7 +38,7 @@ func pluginOperations() []openapi.Operation {
 		{"enable", "enablePlugin", "Switch a plugin on"},
 		{"disable", "disablePlugin", "Switch a plugin off"},
 		{"pause", "pausePlugin", "Keep a plugin's events waiting"},
-		{"resume", "resumePlugin", "Let a paused plugin go on"},
+		{"resume", "resumePlugin", "Resume a paused plugin"},
 	} {
 		list = append(list, openapi.Operation{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/" + verb.path, ID: verb.id,
 			Tag:     tagPlugins,
@@ -62,11 +62,11 @@ func installOperations() []openapi.Operation {
 	return []openapi.Operation{
 		{Method: http.MethodGet, Path: "/api/v1/plugins/marketplace", ID: "listMarketplace", Tag: tagInstall,
 			Summary:     "List what the marketplace has",
-			Description: "404 when the marketplace is disabled, 502 when it cannot be had and there is no older list.",
+			Description: "404 when the marketplace is disabled, 502 when the list cannot be fetched and there is no older one.",
 			Parameters: append([]openapi.Parameter{
 				inQuery("q", "Words that name, publisher or description hold.", nil),
 				inQuery("publisher", "Only this publisher's.", nil),
-				flag("refresh", "Fetch the list first, whatever its age."),
+				flag("refresh", "Fetch the list first, even if it is recent."),
 			}, pageParameters(MaxListings)...),
 			Answers: answers(http.StatusOK, wire.Marketplace{})},
 		{Method: http.MethodPost, Path: "/api/v1/plugins/install", ID: "installPlugin", Tag: tagInstall, Summary: "Install a plugin",
@@ -87,7 +87,7 @@ func installOperations() []openapi.Operation {
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: append(body(wire.Plugin{}), progress)}}},
 		{Method: http.MethodDelete, Path: "/api/v1/plugins/uninstall/{name}", ID: "uninstallPlugin", Tag: tagInstall, Summary: "Remove a plugin",
 			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin"), flag("force", "Also if a route names it."),
-				flag("purge", "Also what it has stored.")},
+				flag("purge", "Also its stored values.")},
 			Answers: answers(http.StatusNoContent, nil)},
 		{Method: http.MethodGet, Path: "/api/v1/plugins/verify", ID: "verifyPlugins", Tag: tagInstall,
 			Summary: "Hash every stored version of every installed plugin",

@@ -193,7 +193,7 @@ type Paging struct {
 // Flags adds the flags.
 func (p *Paging) Flags(cmd *cobra.Command, standard int) {
 	cmd.Flags().IntVar(&p.limit, "limit", standard, "at most this many")
-	cmd.Flags().StringVar(&p.cursor, "cursor", "", "go on where the page before ended")
+	cmd.Flags().StringVar(&p.cursor, "cursor", "", "cursor of the next page, which the page before has printed")
 }
 
 // DataDirectory returns the data directory of the command.

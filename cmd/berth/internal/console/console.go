@@ -194,7 +194,7 @@ func Table[T any](c *Console, titles string, items []T, cells func(T) Cells) err
 func Page[T any](c *Console, titles string, list wire.List[T], cells func(T) Cells) error {
 	err := Table(c, titles, list.Items, cells)
 	if err == nil && list.Next != nil {
-		c.Note("There are more: go on with --cursor %s.\n", *list.Next)
+		c.Note("There are more: continue with --cursor %s.\n", *list.Next)
 	}
 	return err
 }

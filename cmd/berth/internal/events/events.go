@@ -199,7 +199,7 @@ func (a app) skip() *cobra.Command {
 		func(ctx context.Context, args []string) error {
 			seq, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil || seq == 0 {
-				return command.Usage("%q is no Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
+				return command.Usage("%q is not a Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
 			}
 			return command.Fetch(ctx, a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
 				whose := "every handler had had it"
@@ -235,7 +235,7 @@ func (a app) replay() *cobra.Command {
 				}
 			}
 			return command.Fetch(ctx, a.Env, "POST", path+"/replay", in, func(r wire.Replaying) error {
-				return a.Print("%s is given what it takes of the events %d to %d again\n", r.Plugin, r.FromSeq, r.ToSeq)
+				return a.Print("%s gets the events %d to %d that it takes again\n", r.Plugin, r.FromSeq, r.ToSeq)
 			}, func(r wire.Replaying) error { return client.About("plugin", r.Plugin, in.Plugin) })
 		})
 	cmd.Long = `Deliver a part of the log to one plugin again, and to no other. PLACE is a time

@@ -59,7 +59,7 @@ func (a app) keygen() *cobra.Command {
 			secret, public := args[0]+".key", args[0]+".pub"
 			for _, path := range []string{secret, public} {
 				if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-					return fmt.Errorf("%s is there already: a key is not replaced; give another name", path)
+					return fmt.Errorf("%s exists: keys are not replaced; give another name", path)
 				}
 			}
 			var phrase string
@@ -250,7 +250,7 @@ func (a app) add() *cobra.Command {
 				}
 				what := "is added; sign the tree now"
 				if !changed {
-					what = "is there already"
+					what = "exists already"
 				}
 				a.Print("%s %s\n", b.Release.Reference(), what)
 			}
@@ -259,7 +259,7 @@ func (a app) add() *cobra.Command {
 	cmd.Long = `Puts releases, the directories that release has made, into a marketplace's
 directory, once their signatures and modules were checked. The publisher's first
 release needs --publisher-key; from then on that is the publisher's key there. A
-version that is there already never changes. Sign the tree afterwards.`
+version in the tree never changes. Sign the tree afterwards.`
 	cmd.Example = "  berth marketplace add tree echo-1.0.0 --publisher-key acme.pub"
 	cmd.Flags().StringVar(&publisher, "publisher-key", "", "the publisher's public key: its file, or the key itself")
 	return cmd

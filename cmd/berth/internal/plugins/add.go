@@ -53,7 +53,7 @@ func (a app) add() *cobra.Command {
 	cmd.Long = `Copies a module, and the manifest FILE.json if there is one, into a directory that the host on this
 machine watches, and waits until the plugin is active, so that it takes every event that is published
 then. The host never sees a half of it. A file that no host would take is refused, and nothing is
-copied; one that is there already is replaced if you agree, or with --replace.
+copied; an existing file is replaced if you agree, or with --replace.
 
 ` + waitCodes
 	cmd.Example = "  berth plugin add build/fraud-check.wasm"
@@ -122,7 +122,7 @@ func (a app) mayReplace(add addition, before wire.Plugin, path string, taken boo
 		return nil
 	}
 	return a.Confirm(fmt.Sprintf("Replace %s?", path),
-		fmt.Sprintf("%s is there already, and nothing is changed: say --replace to replace it", path))
+		fmt.Sprintf("%s exists, and nothing is changed: give --replace to replace it", path))
 }
 
 // watchedDirectories returns the plugin directories of the host on this machine.
@@ -187,7 +187,7 @@ func readManifest(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > abi.MaxManifest {
-		return nil, fmt.Errorf("%s is no manifest: it must be a regular file of at most %d bytes", path, abi.MaxManifest)
+		return nil, fmt.Errorf("%s is not a manifest: it must be a regular file of at most %d bytes", path, abi.MaxManifest)
 	}
 	text, err := os.ReadFile(path)
 	if text == nil {

@@ -14,7 +14,7 @@ import (
 func (a app) approve() *cobra.Command {
 	var only []string
 	var yes bool
-	cmd := a.Remote("approve NAME", "Grant a plugin what it asks for, and write that into the configuration",
+	cmd := a.Remote("approve NAME", "Grant a plugin what it asks for, and write the grants into the configuration",
 		func(ctx context.Context, args []string) error {
 			c, err := a.Connect()
 			if err != nil {

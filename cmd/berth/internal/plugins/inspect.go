@@ -47,7 +47,7 @@ func (a app) inspect() *cobra.Command {
 				return err
 			}
 			if _, err := os.Lstat(args[0] + ".json"); err == nil && verdict.Report.Manifest != nil {
-				a.Note("berth: %s lies beside the module: in a watched directory it replaces the manifest inside, which is the one shown here\n",
+				a.Note("berth: %s is beside the module: in a watched directory it replaces the manifest inside, which is shown here\n",
 					args[0]+".json")
 			}
 			if refusal != nil {

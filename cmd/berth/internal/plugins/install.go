@@ -28,7 +28,7 @@ type consent struct {
 }
 
 func (c *consent) flags(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "agree to whatever the plugin asks for")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "agree to everything that the plugin asks for")
 	cmd.Flags().StringVar(&c.approve, "approve", "", "agree to the plan with this digest, and to no other")
 	return cmd
 }
@@ -65,7 +65,7 @@ lists them under marketplace.allow_private_hosts.`
 func installFrom(args []string, in *wire.Install) error {
 	if len(args) == 0 {
 		if in.URL == "" || in.SHA256 == "" {
-			return command.Usage("give --url and --sha256, the SHA-256 of what is there, or a NAME, or an oci:// reference")
+			return command.Usage("give --url and --sha256, the SHA-256 of the module, or a NAME, or an oci:// reference")
 		}
 		return nil
 	}
@@ -89,7 +89,7 @@ func (a app) upgrade() *cobra.Command {
 	cmd := a.Remote("upgrade NAME[@VERSION]", "Put another version in the place of an installed plugin's",
 		func(ctx context.Context, args []string) error {
 			if (in.URL == "") != (in.SHA256 == "") {
-				return command.Usage("give --url and --sha256, the SHA-256 of what is there")
+				return command.Usage("give --url and --sha256, the SHA-256 of the module")
 			}
 			var name string
 			name, in.Version, _ = strings.Cut(args[0], "@")
@@ -175,7 +175,7 @@ func (a app) outdated() *cobra.Command {
 	cmd.Long = `Lists installed plugins of which the marketplace has a newer version, as 'berth plugin
 upgrade' would find it now: the host fetches the marketplace's list first. With
 --refresh=false it answers of the list that it has, which may be minutes old.`
-	cmd.Flags().BoolVar(&refresh, "refresh", true, "have the host fetch the list first, whatever its age")
+	cmd.Flags().BoolVar(&refresh, "refresh", true, "have the host fetch the list first, even if it is recent")
 	return cmd
 }
 

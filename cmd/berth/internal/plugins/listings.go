@@ -33,7 +33,7 @@ or those whose name, publisher or description contain every word. While the
 marketplace is unreachable this is the last list, with a note that it is.`
 	cmd.Example = `  berth marketplace search
   berth marketplace search fraud --publisher acme`
-	cmd.Flags().BoolVar(&refresh, "refresh", false, "have the host fetch the list first, whatever its age")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "have the host fetch the list first, even if it is recent")
 	cmd.Flags().StringVar(&publisher, "publisher", "", "only this publisher's")
 	return cmd
 }

@@ -52,7 +52,7 @@ func (a app) agreeToUninstall(ctx context.Context, c *client.Client, name string
 	var refused client.Problem
 	switch {
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound && purge: // it may have left something
-		a.Note("Uninstalling %s removes what it has stored.\n", name)
+		a.Note("Uninstalling %s removes its stored values.\n", name)
 		return a.Confirm("Uninstall it?", notUninstalled)
 	case err != nil:
 		return err
@@ -78,7 +78,7 @@ func (a app) agreeToUninstall(ctx context.Context, c *client.Client, name string
 	}
 	a.Note("  its settings in the configuration, its place in the log and its outcomes\n")
 	if stored {
-		a.Note("  what it has stored\n")
+		a.Note("  its stored values\n")
 	}
 	c.IfMatch = tag
 	return a.Confirm("Uninstall it?", notUninstalled)
