@@ -24,7 +24,8 @@ const (
 // a file with wrong contents; an incomplete one stays.
 func (i *Installer) download(ctx context.Context, rel Release, report Report) (spec.Artifact, error) {
 	if rel.Size > i.cfg.MaxSize {
-		return spec.Artifact{}, &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
+		return spec.Artifact{}, &fault.Error{Code: fault.Exhausted, Field: "url",
+			Reason: fmt.Sprintf("the module is %d bytes long: the limit is %d", rel.Size, i.cfg.MaxSize)}
 	}
 	if err := i.store.makeDir(partDir); err != nil {
 		return spec.Artifact{}, coded(err)
@@ -46,7 +47,8 @@ func (i *Installer) download(ctx context.Context, rel Release, report Report) (s
 			return spec.Artifact{}, coded(err)
 		}
 		if !resumed || again { // likewise
-			return spec.Artifact{}, fault.Field("sha256", "the module from %s has the SHA-256 %s instead of %s: it is another version, or was changed", rel.Source, got, rel.SHA256)
+			return spec.Artifact{}, fault.Field("sha256",
+				"the module from %s has the SHA-256 %s instead of %s: it is another version, or was changed", rel.Source, got, rel.SHA256)
 		}
 	}
 }
@@ -67,7 +69,8 @@ func (p *part) size() int64 { return int64(p.Len()) }
 // Write implements io.Writer.
 func (p *part) Write(b []byte) (int, error) {
 	if p.size()+int64(len(b)) > p.limit {
-		p.err = &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.limit)}
+		p.err = &fault.Error{Code: fault.Exhausted, Field: "url",
+			Reason: fmt.Sprintf("the module is over %d bytes, which is the limit or what the release says", p.limit)}
 		return 0, p.err
 	}
 	n, err := p.f.Write(b)

@@ -38,7 +38,8 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 	}
 	defer done()
 	if !r.direct() && !strings.HasPrefix(e.Source, "marketplace ") {
-		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name, e.Source)
+		return wire.Plugin{}, fault.Field("url", "is required, or ref: %s was not installed from the marketplace, but from %s", name,
+			e.Source)
 	}
 	r.Name, r.Publisher = name, e.Publisher
 	return i.installRelease(ctx, r, approve, c, &e.Version, report)
@@ -46,7 +47,8 @@ func (i *Installer) Upgrade(ctx context.Context, name string, r Request, approve
 
 // beginOn begins a change of an installed plugin, if precondition accepts the plugin as it
 // is then. The caller calls done.
-func (i *Installer) beginOn(ctx context.Context, name string, precondition func(wire.Plugin) error) (done func(), c change, e Entry, err error) {
+func (i *Installer) beginOn(ctx context.Context, name string, precondition func(wire.Plugin) error) (done func(), c change, e Entry,
+	err error) {
 	if done, err = i.begin(ctx); err != nil {
 		return nil, change{}, Entry{}, err
 	}
@@ -89,7 +91,8 @@ func (i *Installer) installed(lock Lock, name string) (Entry, error) {
 
 // installRelease resolves, downloads, checks and applies a release; former is nil for an
 // installation.
-func (i *Installer) installRelease(ctx context.Context, r Request, approve string, c change, former *Version, report Report) (wire.Plugin, error) {
+func (i *Installer) installRelease(ctx context.Context, r Request, approve string, c change, former *Version,
+	report Report) (wire.Plugin, error) {
 	report.say("resolve", 0, 0)
 	rel, err := i.cfg.Source.Resolve(ctx, r)
 	if err != nil {
@@ -115,7 +118,8 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 		return wire.Plugin{}, err
 	}
 	if rel.Size > 0 && rel.Size != int64(content.Size()) {
-		return wire.Plugin{}, i.refuse(rel, fault.New(fault.Invalid, "the module is %d bytes long, and the release says %d: it is not what it claims to be", content.Size(), rel.Size))
+		return wire.Plugin{}, i.refuse(rel, fault.New(fault.Invalid,
+			"the module is %d bytes long, and the release says %d: it is not what it claims to be", content.Size(), rel.Size))
 	}
 	m, err := examine(rel, content, want)
 	if err != nil {
@@ -142,7 +146,8 @@ func (i *Installer) installRelease(ctx context.Context, r Request, approve strin
 		return wire.Plugin{}, err // the download stays, for the approval; after a day it is removed
 	}
 	c.module, c.added = m.Artifact, added
-	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy}, Source: rel.Source,
+	c.version = Version{Version: versionOf(rel, m), SHA256: rel.SHA256, Size: rel.Size, Owner: Owner{rel.Publisher, rel.SignedBy},
+		Source:       rel.Source,
 		Capabilities: spec.GrantsOf(m.manifest.Capabilities), Manifest: string(m.Section()), InstalledAt: i.cfg.Now().UTC()}
 	p, err := i.apply(ctx, c, report)
 	return p, i.refuse(rel, err)
@@ -162,11 +167,14 @@ func (i *Installer) refuse(rel Release, err error) error {
 
 // existing handles a name that is installed already: done if it is the same module, an
 // error if the name cannot be used.
-func (i *Installer) existing(ctx context.Context, name string, rel Release, lock Lock, former *Version) (p wire.Plugin, done bool, err error) {
+func (i *Installer) existing(ctx context.Context, name string, rel Release, lock Lock, former *Version) (p wire.Plugin, done bool,
+	err error) {
 	e, known := lock.Plugins[name]
 	switch {
 	case former == nil && known && e.SHA256 != rel.SHA256:
-		return p, false, fault.New(fault.Conflict, "install %s: there is a plugin of that name with other contents, %s from %s: upgrade it, or uninstall it first", name, e.label(), e.Source)
+		return p, false, fault.New(fault.Conflict,
+			"install %s: there is a plugin of that name with other contents, %s from %s: upgrade it, or uninstall it first", name,
+			e.label(), e.Source)
 	case known && e.SHA256 == rel.SHA256 && i.store.verify(rel.SHA256) == nil:
 		p, err = i.cfg.Plugins.Pin(ctx, i.pinOf(name, rel.SHA256))
 		return p, err == nil, err
@@ -175,7 +183,9 @@ func (i *Installer) existing(ctx context.Context, name string, rel Release, lock
 		return p, false, fmt.Errorf("install %s: %w", name, err)
 	}
 	if owner, kept := lock.Kept[name]; kept && !known && owner != (Owner{rel.Publisher, rel.SignedBy}) {
-		return p, false, fault.New(fault.Conflict, "install %s: the stored data of the former plugin of that name, from %s, is still kept: purge it first (berth plugin uninstall %s --purge)", name, owner, name)
+		return p, false, fault.New(fault.Conflict,
+			"install %s: the stored data of the former plugin of that name, from %s, is still kept: purge it first (berth plugin "+
+				"uninstall %s --purge)", name, owner, name)
 	}
 	return p, false, nil
 }
@@ -205,7 +215,8 @@ func (i *Installer) repair(ctx context.Context, name, digest string, added bool,
 // version or digest, or for "" the latest that no rollback has left. It needs no network
 // and no approval: its capabilities were approved when it was installed, and grants
 // removed since stay removed. precondition is as Request.Precondition.
-func (i *Installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error, report Report) (wire.Plugin, error) {
+func (i *Installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error,
+	report Report) (wire.Plugin, error) {
 	done, c, e, err := i.beginOn(ctx, name, precondition)
 	if err != nil {
 		return wire.Plugin{}, err
@@ -228,9 +239,12 @@ func (i *Installer) Rollback(ctx context.Context, name, version string, precondi
 	case len(have) == 0:
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s: there is no former version of it", name)
 	case to == nil && version == "":
-		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s: there is no version before %s; it was rolled back from %s: name one of them to return to it", name, e.label(), strings.Join(have, ", "))
+		return wire.Plugin{}, fault.New(fault.Conflict,
+			"roll back %s: there is no version before %s; it was rolled back from %s: name one of them to return to it", name,
+			e.label(), strings.Join(have, ", "))
 	case to == nil:
-		return wire.Plugin{}, fault.New(fault.NotFound, "roll back %s: %q is none of its former versions: %s", name, version, strings.Join(have, ", "))
+		return wire.Plugin{}, fault.New(fault.NotFound, "roll back %s: %q is none of its former versions: %s", name, version,
+			strings.Join(have, ", "))
 	}
 	if c.module, err = i.store.load(to.SHA256, i.cfg.MaxSize); err != nil {
 		return wire.Plugin{}, fault.New(fault.Conflict, "roll back %s to %s: %w", name, to.label(), err)

@@ -25,11 +25,13 @@ import (
 // Names in the data directory.
 const (
 	LockFile    = "plugins.lock.yaml"
-	LockHeader  = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration." // the first line of LockFile
-	lastFile    = "plugins.lock.yaml.last"                                                                            // a copy, in case the lock is lost
+	lastFile    = "plugins.lock.yaml.last" // a copy, in case the lock is lost
 	journalFile = "install.journal"
 	flockFile   = "install.lock"
 )
+
+// LockHeader is the first line of LockFile.
+const LockHeader = "Written by berth: the plugins that are installed. Do not edit it; keep it with the configuration."
 
 const (
 	maxLock   = 8 << 20               // bytes
@@ -130,7 +132,8 @@ func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 	}
 	if err := i.recover(context.WithoutCancel(ctx)); err != nil {
 		done()
-		return nil, fault.New(fault.CodeOf(err), "recover an interrupted installation (%s): %w", filepath.Join(i.store.dir, journalFile), err)
+		return nil, fault.New(fault.CodeOf(err), "recover an interrupted installation (%s): %w", filepath.Join(i.store.dir,
+			journalFile), err)
 	}
 	return done, nil
 }
@@ -270,7 +273,9 @@ func (i *Installer) readLock() (lock Lock, raw []byte, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		digests, err := i.store.digests()
 		if err == nil && len(digests) > 0 {
-			err = fault.New(fault.Conflict, "%s is missing although plugins are installed: put it back from a copy, or remove %s to begin anew", path, filepath.Join(i.store.dir, filepath.FromSlash(storeDir)))
+			err = fault.New(fault.Conflict,
+				"%s is missing although plugins are installed: put it back from a copy, or remove %s to begin anew", path,
+				filepath.Join(i.store.dir, filepath.FromSlash(storeDir)))
 		}
 		return Lock{}.clone(), nil, coded(err)
 	case err != nil:
@@ -353,7 +358,8 @@ func (i *Installer) verifyAll(ctx context.Context) ([]wire.Stored, error) {
 			if ctx.Err() != nil {
 				return nil, fault.New(fault.Timeout, "verify: %w", ctx.Err())
 			}
-			s := wire.Stored{Plugin: name, Version: v.Version, SHA256: v.SHA256, Source: v.Source, SignedBy: v.SignedBy, Current: n == 0, OK: true}
+			s := wire.Stored{Plugin: name, Version: v.Version, SHA256: v.SHA256, Source: v.Source, SignedBy: v.SignedBy,
+				Current: n == 0, OK: true}
 			if err := i.store.verify(v.SHA256); err != nil {
 				s.OK, s.Problem = false, err.Error()
 			}

@@ -59,7 +59,8 @@ func (i *Installer) readJournal() (*record, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&r); err != nil {
-		return nil, fault.New(fault.Conflict, "the journal is broken: %w; remove it if 'berth plugin verify' and the configuration are as they should be", err)
+		return nil, fault.New(fault.Conflict,
+			"the journal is broken: %w; remove it if 'berth plugin verify' and the configuration are as they should be", err)
 	}
 	if r.Op != opInstall && r.Op != opUninstall || r.Added != "" && !validDigest(r.Added) {
 		return nil, fault.New(fault.Conflict, "the journal is broken: it is of another kind")

@@ -69,7 +69,8 @@ func examine(rel Release, a spec.Artifact, want string) (module, error) {
 	}
 	m := module{Artifact: a, name: name, manifest: manifest}
 	differs := func(what, said, is string) error {
-		return fault.New(fault.Invalid, "the release says its %s is %s, and the module itself %s: it is not what it claims to be", what, said, is)
+		return fault.New(fault.Invalid, "the release says its %s is %s, and the module itself %s: it is not what it claims to be", what,
+			said, is)
 	}
 	switch {
 	case rel.Version != "" && m.manifest.Version != "" && rel.Version != m.manifest.Version:
@@ -126,10 +127,13 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	if age := i.cfg.MinimumAge(); age > 0 && !r.exact() {
 		old := rel.Released.Add(age)
 		if rel.Released.IsZero() {
-			return fault.New(fault.Conflict, "%s does not say when it was released, and marketplace.minimum_release_age is %v; to take it nevertheless, name it by its digest", rel.Source, age)
+			return fault.New(fault.Conflict,
+				"%s does not say when it was released, and marketplace.minimum_release_age is %v; to take it nevertheless, name it by its "+
+					"digest", rel.Source, age)
 		}
 		if now := i.cfg.Now(); now.Before(old) {
-			return fault.New(fault.Conflict, "%s %s was released at %s; with marketplace.minimum_release_age %v it may be installed from %s on",
+			return fault.New(fault.Conflict,
+				"%s %s was released at %s; with marketplace.minimum_release_age %v it may be installed from %s on",
 				rel.Name, rel.Version, rel.Released.UTC().Format(time.RFC3339), age, old.UTC().Format(time.RFC3339))
 		}
 	}
@@ -138,7 +142,9 @@ func (i *Installer) checkRelease(r Request, rel Release, former *Version) error 
 	}
 	now := Owner{rel.Publisher, rel.SignedBy}
 	if former.Owner != (Owner{}) && former.Owner != now {
-		return fault.New(fault.Conflict, "the signer has changed: %s is from %s, the installed %s from %s; if you trust the new one, uninstall the plugin and install it again",
+		return fault.New(fault.Conflict,
+			"the signer has changed: %s is from %s, the installed %s from %s; if you trust the new one, uninstall the plugin and install "+
+				"it again",
 			rel.Source, now, former.label(), former.Owner)
 	}
 	return checkVersion(r, rel.Version, rel.SHA256, *former)
@@ -153,7 +159,8 @@ func checkVersion(r Request, version, sha256 string, former Version) error {
 	case c < 0:
 		return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", version, former.Version)
 	case c == 0 && sha256 != former.SHA256 && !r.exact():
-		return fault.New(fault.Conflict, "%s was released again with other contents, perhaps by an attacker; to take it nevertheless, name it by its digest", version)
+		return fault.New(fault.Conflict,
+			"%s was released again with other contents, perhaps by an attacker; to take it nevertheless, name it by its digest", version)
 	}
 	return nil
 }
@@ -163,8 +170,10 @@ func checkVersion(r Request, version, sha256 string, former Version) error {
 // even if no approval is needed now.
 func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, given string) ([]abi.Capability, error) {
 	lacking := i.cfg.Settings.Lacking(m.name, m.manifest.Capabilities)
-	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy, Source: rel.Source,
-		SHA256: rel.SHA256, Size: rel.Size, Description: m.manifest.Description, License: m.manifest.License, Capabilities: []wire.PlannedCapability{}}
+	p := wire.Plan{Action: "install", Name: m.name, Version: versionOf(rel, m), Publisher: rel.Publisher, SignedBy: rel.SignedBy,
+		Source: rel.Source,
+		SHA256: rel.SHA256, Size: rel.Size, Description: m.manifest.Description, License: m.manifest.License,
+		Capabilities: []wire.PlannedCapability{}}
 	signerChanged := false
 	if former != nil {
 		p.Action, p.From = "upgrade", former.label()
@@ -179,7 +188,8 @@ func (i *Installer) approve(rel Release, m module, former *Version, lock Lock, g
 		if isNew {
 			fresh = append(fresh, c)
 		}
-		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Grant: spec.GrantOf(c), Reason: c.Reason, Required: c.Required, Granted: !lacks, New: isNew})
+		p.Capabilities = append(p.Capabilities, wire.PlannedCapability{Grant: spec.GrantOf(c), Reason: c.Reason, Required: c.Required,
+			Granted: !lacks, New: isNew})
 	}
 	otherKey := lock.otherKey(Owner{rel.Publisher, rel.SignedBy})
 	if signerChanged {

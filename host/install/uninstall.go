@@ -37,7 +37,8 @@ func (i *Installer) Uninstall(ctx context.Context, name string, o UninstallOptio
 	}
 	if routes := i.cfg.Settings.Routes(name); len(routes) > 0 && !o.Force {
 		if _, err := i.cfg.Plugins.Plugin(name); err == nil {
-			return fault.New(fault.Conflict, "uninstall %s: the route %s names it under handlers; take it out there, or force it", name, strings.Join(routes, ", "))
+			return fault.New(fault.Conflict, "uninstall %s: the route %s names it under handlers; take it out there, or force it", name,
+				strings.Join(routes, ", "))
 		}
 	}
 	lock, raw, err := i.readLock()

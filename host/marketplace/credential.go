@@ -31,7 +31,8 @@ func checkCredentials(list []Credential) error {
 		u, err := url.Parse("https://" + c.Host)
 		switch {
 		case err != nil || u.Host != c.Host || u.Hostname() == "":
-			return fault.Field("marketplace.credentials", "%q is not a host such as plugins.example.com or plugins.example.com:8443", c.Host)
+			return fault.Field("marketplace.credentials", "%q is not a host such as plugins.example.com or plugins.example.com:8443",
+				c.Host)
 		case c.Type != Bearer && c.Type != Basic:
 			return fault.Field("marketplace.credentials", "%s: the type must be bearer or basic", c.Host)
 		case c.Secret == "":

@@ -120,7 +120,8 @@ func (f *Fetcher) judge(host string, addr netip.Addr, byName bool) error {
 	if plain(addr).String() != host {
 		what = fmt.Sprintf("%s is at %s, which", host, plain(addr))
 	}
-	return fault.Field("url", "%s is not an address of the public internet; to allow it, list it under marketplace.allow_private_hosts", what)
+	return fault.Field("url", "%s is not an address of the public internet; to allow it, list it under marketplace.allow_private_hosts",
+		what)
 }
 
 func tooLarge(limit int64) error {
@@ -201,7 +202,8 @@ func (f *Fetcher) late(u *url.URL, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return cancelled(u, err)
 	}
-	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)", u.Host, f.cfg.Timeout), Err: err}
+	return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s did not send the content in time (the limit is %v)",
+		u.Host, f.cfg.Timeout), Err: err}
 }
 
 // cancelled is the error of a fetch whose context was cancelled.

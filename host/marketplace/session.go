@@ -149,7 +149,8 @@ func (s *Session) Open(ctx context.Context, rawURL string, offset int64) (io.Rea
 	skip := offset
 	if resp.StatusCode == http.StatusPartialContent {
 		if from := firstOf(resp.Header.Get("Content-Range")); from != offset {
-			return nil, errors.Join(fault.Field("url", "the server was asked for the content from byte %d on, and sends another part", offset), b.Close())
+			return nil, errors.Join(fault.Field("url", "the server was asked for the content from byte %d on, and sends another part",
+				offset), b.Close())
 		}
 		skip = 0
 	}
@@ -201,7 +202,8 @@ func (b *stream) Read(p []byte) (int, error) {
 func (b *stream) explain(err error) error {
 	switch {
 	case errors.Is(b.cause(), errStalled):
-		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall), Err: errStalled}
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: fmt.Sprintf("%s sent nothing for %v", b.u.Host, b.f.cfg.Stall),
+			Err: errStalled}
 	case errors.Is(b.cause(), context.Canceled):
 		return cancelled(b.u, b.cause())
 	case b.cause() != nil:

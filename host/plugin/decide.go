@@ -165,7 +165,8 @@ func (l *loop) decide(name string) {
 	switch {
 	case e.running != nil && e.verdict == runnable && fresh.same(e.running.target) && keepRunning != nil:
 		l.reconcile(e, f, keepRunning)
-	case e.verdict == runnable, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 || f.vetted.memory != fresh.settings.Limits.Memory):
+	case e.verdict == runnable, fresh.vetOnly && (f.vetted == nil || f.vetted.sha256 != fresh.sha256 ||
+		f.vetted.memory != fresh.settings.Limits.Memory):
 		if keepRunning == nil && e.running != nil {
 			l.stop(e, why)
 		}

@@ -136,10 +136,12 @@ func (l *loop) approval(e *entry, in wire.Approval, shown bool) (extended []spec
 		return nil, false, fault.New(fault.Conflict, "%s: its manifest is not known yet; try again", doing)
 	}
 	if in.SHA256 != "" && in.SHA256 != t.sha256 {
-		return nil, false, fault.New(fault.Precondition, "%s: its file has another sha256 now, %s; look at its capabilities first", doing, t.sha256)
+		return nil, false, fault.New(fault.Precondition, "%s: its file has another sha256 now, %s; look at its capabilities first",
+			doing, t.sha256)
 	}
 	if in.SHA256 != "" && sidecar && !shown {
-		return nil, false, fault.New(fault.Precondition, "%s: sha256 does not cover the manifest, which is in a file beside the module; send its ETag as If-Match", doing)
+		return nil, false, fault.New(fault.Precondition,
+			"%s: sha256 does not cover the manifest, which is in a file beside the module; send its ETag as If-Match", doing)
 	}
 	s, err := l.m.config.Settings(e.name, t.manifest)
 	if err != nil {

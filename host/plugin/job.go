@@ -141,7 +141,8 @@ func (m *Manager) load(ctx context.Context, name string, j *job) result {
 	}
 	release, err := slot(ctx, m.slotsFor(size))
 	if err != nil {
-		return result{err: fault.New(fault.Unavailable, "wait for the modules before it: %w", err), late: errors.Is(err, context.DeadlineExceeded)}
+		return result{err: fault.New(fault.Unavailable, "wait for the modules before it: %w", err), late: errors.Is(err,
+			context.DeadlineExceeded)}
 	}
 	defer release()
 	var c folder.Content

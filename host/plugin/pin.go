@@ -81,7 +81,8 @@ func (m *Manager) judgePin(p spec.Pin) finding {
 	case err != nil:
 		f.Incomplete, f.retry = "its stored file cannot be read: "+err.Error(), true
 	case c.SHA256() != p.SHA256:
-		f.Refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
+		f.Refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was "+
+			"changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
 	default:
 		f.Manifest, f.Refusal = pinnedManifest(p.Name, c.Artifact)
 		if f.Refusal == "" {

@@ -166,7 +166,8 @@ func (l *loop) entryView(e *entry) view {
 	describe(&v.plugin, t)
 	v.target = t
 	if e.running != nil && e.verdict == needsApproval && f != nil && f.there() {
-		v.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256, Capabilities: grants.Capabilities(f.Manifest.Capabilities, e.grants)}
+		v.plugin.Pending = &wire.PendingVersion{Version: f.Manifest.Version, SHA256: f.SHA256,
+			Capabilities: grants.Capabilities(f.Manifest.Capabilities, e.grants)}
 	}
 	return v
 }

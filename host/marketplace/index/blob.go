@@ -60,7 +60,8 @@ func (m *module) Read(p []byte) (int, error) {
 		n, err := io.ReadFull(m.body, one[:])
 		switch {
 		case n > 0:
-			return 0, m.c.wrap("", format.Refuse(format.WrongSize, "the module of %s goes on after its %d bytes", m.r.Reference(), m.r.Size))
+			return 0, m.c.wrap("", format.Refuse(format.WrongSize, "the module of %s goes on after its %d bytes", m.r.Reference(),
+				m.r.Size))
 		case errors.Is(err, io.EOF):
 			return 0, io.EOF
 		}

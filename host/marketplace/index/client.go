@@ -70,7 +70,8 @@ func New(cfg Config) (*Client, error) {
 		return nil, fault.New(fault.Internal, "index: Config.Fetcher and Config.State are required")
 	}
 	for value, fallback := range map[*time.Duration]time.Duration{
-		&cfg.RefreshEvery: 5 * time.Minute, &cfg.RetryEvery: 30 * time.Second, &cfg.RefreshTimeout: 2 * time.Minute, &cfg.ListTimeout: 3 * time.Second,
+		&cfg.RefreshEvery: 5 * time.Minute, &cfg.RetryEvery: 30 * time.Second, &cfg.RefreshTimeout: 2 * time.Minute,
+		&cfg.ListTimeout: 3 * time.Second,
 	} {
 		if *value <= 0 {
 			*value = fallback

@@ -26,11 +26,14 @@ func (c *Client) newer(next *snapshot) error {
 	case !known || last == next.signer || !c.trusts(last):
 		return nil
 	case next.signer == "":
-		return refuse(format.NoSignature, "root.json: is not signed, and was before; if it is not signed any more, remove its keys from marketplace.trusted_keys")
+		return refuse(format.NoSignature,
+			"root.json: is not signed, and was before; if it is not signed any more, remove its keys from marketplace.trusted_keys")
 	case next.root.Sequence <= seen:
 		// Each key has a sequence of its own. During a change of the key both are trusted:
 		// then the last root of the old key must not be accepted again.
-		return refuse(format.Older, "root.json: is an old copy: it has the sequence %d of the key %s, and another key has signed since; if that key is not used any more, remove it from marketplace.trusted_keys", seen, next.keyID())
+		return refuse(format.Older,
+			"root.json: is an old copy: it has the sequence %d of the key %s, and another key has signed since; if that key is not used "+
+				"any more, remove it from marketplace.trusted_keys", seen, next.keyID())
 	}
 	return nil
 }

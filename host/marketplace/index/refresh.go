@@ -130,7 +130,8 @@ func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old
 			continue
 		}
 		if total += file.Size; file.Size > format.MaxPage || total > maxPages {
-			return nil, c.wrap(path, format.Refuse(format.TooLarge, "a page over the limit of %d bytes, or all of them over that of %d", int64(format.MaxPage), int64(maxPages)))
+			return nil, c.wrap(path, format.Refuse(format.TooLarge, "a page over the limit of %d bytes, or all of them over that of %d",
+				int64(format.MaxPage), int64(maxPages)))
 		}
 		text, ok := old.texts[path]
 		if ok && file.Check(path, text) == nil {
@@ -140,7 +141,8 @@ func (c *Client) complete(ctx context.Context, s *marketplace.Session, next, old
 		missing = append(missing, path)
 	}
 	if len(missing)+len(next.texts) > format.MaxPages {
-		return nil, c.wrap(format.RootPath, format.Refuse(format.TooLarge, "%d plugins are over the limit of %d", len(missing)+len(next.texts), format.MaxPages))
+		return nil, c.wrap(format.RootPath, format.Refuse(format.TooLarge, "%d plugins are over the limit of %d",
+			len(missing)+len(next.texts), format.MaxPages))
 	}
 	if err := c.fetchPages(ctx, s, next, missing); err != nil {
 		return nil, err

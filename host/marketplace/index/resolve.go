@@ -54,11 +54,13 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 	}
 	if !abi.ValidName(plugin) || qualified && !abi.ValidName(publisher) {
 		return Release{}, &fault.Error{Code: fault.Invalid, Field: "name", Err: format.BadName,
-			Reason: fmt.Sprintf("%.80q is neither a plugin's name nor publisher/name: each is 1 to 63 of a-z, 0-9 and -, not beginning with -", name)}
+			Reason: fmt.Sprintf("%.80q is neither a plugin's name nor publisher/name: each is 1 to 63 of a-z, 0-9 and -, not beginning "+
+				"with -", name)}
 	}
 	fits, err := format.Matcher(constraint)
 	if err != nil {
-		return Release{}, &fault.Error{Code: fault.Invalid, Field: "version", Reason: strings.TrimPrefix(err.Error(), "version: "), Err: format.BadVersion}
+		return Release{}, &fault.Error{Code: fault.Invalid, Field: "version", Reason: strings.TrimPrefix(err.Error(), "version: "),
+			Err: format.BadVersion}
 	}
 	s, problem, err := c.list(ctx, true)
 	if err != nil {
@@ -70,7 +72,9 @@ func (c *Client) Resolve(ctx context.Context, name, constraint string) (Release,
 		return Release{}, problem
 	}
 	if s.expired(c.cfg.Now()) {
-		return Release{}, c.wrap("", format.Refuse(format.Expired, "its list has expired on %s: nothing is installed by it until the marketplace signs a new one", s.root.Expires.Format(time.RFC3339)))
+		return Release{}, c.wrap("", format.Refuse(format.Expired,
+			"its list has expired on %s: nothing is installed by it until the marketplace signs a new one",
+			s.root.Expires.Format(time.RFC3339)))
 	}
 	page, err := s.find(publisher, plugin)
 	if err != nil {
@@ -123,7 +127,8 @@ func (s *snapshot) find(publisher, name string) (format.Page, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return format.Page{}, format.RefuseAs(fault.Conflict, format.Ambiguous, "several publishers have a plugin %s: name one of %s", name, strings.Join(others, ", "))
+		return format.Page{}, format.RefuseAs(fault.Conflict, format.Ambiguous, "several publishers have a plugin %s: name one of %s",
+			name, strings.Join(others, ", "))
 	case publisher != "":
 		return format.Page{}, format.RefuseAs(fault.NotFound, format.NoSuchPlugin, "has no plugin %s/%s", publisher, name)
 	}
@@ -165,7 +170,8 @@ func (c *Client) choose(s *snapshot, p format.Page, constraint string, fits func
 	case constraint == "":
 		return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version", p.Publisher, p.Name)
 	}
-	return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version that fits %s", p.Publisher, p.Name, constraint)
+	return format.PageVersion{}, format.RefuseAs(fault.NotFound, format.NoVersion, "%s/%s has no version that fits %s", p.Publisher,
+		p.Name, constraint)
 }
 
 // may says why a version must not be installed; nil if it may.

@@ -46,7 +46,8 @@ const stateVersion = 1
 
 // with returns the state after a snapshot was accepted.
 func (s state) with(identity, base string, next *snapshot) state {
-	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts)), Appeared: next.appeared}
+	k := &kept{URL: base, Fetched: next.fetched, Root: string(next.rootText), Pages: make(map[string]string, len(next.texts)),
+		Appeared: next.appeared}
 	if next.rootSig != nil {
 		k.Sig = new(string(next.rootSig))
 	}

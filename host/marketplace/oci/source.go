@@ -108,7 +108,8 @@ func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
 	case errors.Is(err, content.ErrMismatchedDigest):
 		return nil, fault.Field("url", "what the registry sends does not have the digest %s", desc.Digest)
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return nil, &fault.Error{Code: fault.Unavailable, Field: "url", Reason: fmt.Sprintf("the content of %s is cut off", desc.Digest), Err: err}
+		return nil, &fault.Error{Code: fault.Unavailable, Field: "url", Reason: fmt.Sprintf("the content of %s is cut off",
+			desc.Digest), Err: err}
 	}
 	return b, err
 }
@@ -117,7 +118,8 @@ func readAll(r io.Reader, desc ocispec.Descriptor) ([]byte, error) {
 func (s *Source) manifest(ctx context.Context, repo *remote.Repository, ref registry.Reference, desc ocispec.Descriptor) (Artifact, error) {
 	switch {
 	case desc.MediaType != ocispec.MediaTypeImageManifest:
-		return Artifact{}, fault.Field("url", "%s is a %.80q, not an image manifest: it must be an artifact of one WebAssembly module", ref, desc.MediaType)
+		return Artifact{}, fault.Field("url", "%s is a %.80q, not an image manifest: it must be an artifact of one WebAssembly module",
+			ref, desc.MediaType)
 	case desc.Digest.Algorithm() != digest.SHA256:
 		return Artifact{}, fault.Field("url", "%s has the digest %.80q: only sha256 will do", ref, desc.Digest)
 	case desc.Size > maxManifest:
@@ -142,7 +144,8 @@ func (s *Source) judge(ref registry.Reference, sum digest.Digest, text []byte) (
 		return Artifact{}, fault.Field("url", "%s has a manifest that cannot be read", ref)
 	}
 	if shape := strictjson.Inspect(text, true); shape.Repeated {
-		return Artifact{}, fault.Field("url", "%s has a manifest that names %.80q twice, perhaps in other case: other tools may read another artifact in it", ref, shape.Key)
+		return Artifact{}, fault.Field("url",
+			"%s has a manifest that names %.80q twice, perhaps in other case: other tools may read another artifact in it", ref, shape.Key)
 	}
 	wrong := func(format string, args ...any) (Artifact, error) {
 		return Artifact{}, fault.Field("url", "%s is not an artifact of one WebAssembly module: %s", ref, fmt.Sprintf(format, args...))
@@ -172,7 +175,8 @@ func (s *Source) judge(ref registry.Reference, sum digest.Digest, text []byte) (
 }
 
 func (s *Source) tooLarge(size int64) error {
-	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module has %d bytes: the limit is %d", size, s.cfg.MaxSize)}
+	return &fault.Error{Code: fault.Exhausted, Field: "url", Reason: fmt.Sprintf("the module has %d bytes: the limit is %d", size,
+		s.cfg.MaxSize)}
 }
 
 // parse parses a reference; its tag or digest is required.
@@ -187,7 +191,8 @@ func parse(reference string) (registry.Reference, error) {
 	}
 	ref, err := registry.ParseReference(name)
 	if err != nil {
-		return registry.Reference{}, fault.Field(field, "is not a reference such as oci://registry.example.com/team/echo:1.2.0") // it may hold a password
+		return registry.Reference{}, fault.Field(field,
+			"is not a reference such as oci://registry.example.com/team/echo:1.2.0") // it may hold a password
 	}
 	if ref.Reference == "" {
 		return registry.Reference{}, fault.Field(field, "names no version: add :TAG or @sha256:DIGEST")
@@ -269,7 +274,9 @@ type onlyTo struct {
 // RoundTrip implements http.RoundTripper.
 func (o onlyTo) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host != o.host && req.Header.Get("Authorization") != "" {
-		return nil, fault.Field("url", "the registry %s has its credentials checked by %s, and marketplace.credentials go to the host they name only: use marketplace.docker_config", o.host, req.URL.Host)
+		return nil, fault.Field("url",
+			"the registry %s has its credentials checked by %s, and marketplace.credentials go to the host they name only: use "+
+				"marketplace.docker_config", o.host, req.URL.Host)
 	}
 	return o.next.RoundTrip(req)
 }
@@ -284,20 +291,26 @@ func (s *Source) explain(ctx context.Context, session *marketplace.Session, ref 
 	case errors.As(err, &known):
 		return err
 	case ctx.Err() != nil:
-		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the registry " + ref.Registry + " did not answer in time", Err: ctx.Err()}
+		return &fault.Error{Code: fault.Timeout, Field: "url", Reason: "the registry " + ref.Registry + " did not answer in time",
+			Err: ctx.Err()}
 	case errors.Is(err, errdef.ErrNotFound):
 		return &fault.Error{Code: fault.NotFound, Field: "url", Reason: fmt.Sprintf("the registry has no %s", ref), Err: err}
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return &fault.Error{Code: fault.Denied, Field: "url", Reason: fmt.Sprintf("the registry %s wants credentials: give some in marketplace.credentials or marketplace.docker_config", ref.Registry), Err: err}
+		return &fault.Error{Code: fault.Denied, Field: "url",
+			Reason: fmt.Sprintf("the registry %s wants credentials: give some in marketplace.credentials or marketplace.docker_config",
+				ref.Registry), Err: err}
 	case errors.As(err, &answer):
 		code, status := fault.Invalid, answer.StatusCode
 		switch {
 		case status == http.StatusUnauthorized || status == http.StatusForbidden:
-			return &fault.Error{Code: fault.Denied, Field: "url", Reason: fmt.Sprintf("the registry %s answers %d %s: it wants other credentials", ref.Registry, status, http.StatusText(status)), Err: err}
+			return &fault.Error{Code: fault.Denied, Field: "url",
+				Reason: fmt.Sprintf("the registry %s answers %d %s: it wants other credentials", ref.Registry, status,
+					http.StatusText(status)), Err: err}
 		case status >= 500 || status == http.StatusTooManyRequests:
 			code = fault.Unavailable
 		}
-		return &fault.Error{Code: code, Field: "url", Reason: fmt.Sprintf("the registry %s answers %d %s", ref.Registry, status, http.StatusText(status)), Err: err}
+		return &fault.Error{Code: code, Field: "url", Reason: fmt.Sprintf("the registry %s answers %d %s", ref.Registry, status,
+			http.StatusText(status)), Err: err}
 	}
 	return session.Explain(&url.URL{Scheme: "https", Host: ref.Host()}, err)
 }

@@ -86,7 +86,8 @@ func complete(d Draft) ([]byte, abi.Manifest, error) {
 	}{{"name", d.Name, &manifest.Name}, {"version", d.Version, &manifest.Version}} {
 		switch {
 		case *f.own == "" && f.given == "":
-			return nil, abi.Manifest{}, fault.New(fault.Invalid, "the manifest has no %s: say it there, or in --%s for a module without a manifest inside", f.key, f.key)
+			return nil, abi.Manifest{}, fault.New(fault.Invalid,
+				"the manifest has no %s: say it there, or in --%s for a module without a manifest inside", f.key, f.key)
 		case f.given == "" || f.given == *f.own:
 		case inside || *f.own != "":
 			return nil, abi.Manifest{}, fault.New(fault.Invalid, "the manifest says %s %q, not %q: change it there", f.key, *f.own, f.given)
@@ -169,9 +170,11 @@ func fits(r format.Release, module []byte) (abi.Manifest, error) {
 	case !inside:
 		return abi.Manifest{}, format.Refuse(format.BadModule, "%s: the module has no manifest inside", path)
 	case m.Name != r.Name || m.Version != r.Version:
-		return abi.Manifest{}, format.Refuse(format.Mismatch, "%s: the module's manifest is of %s %s, its release of %s %s", path, m.Name, m.Version, r.Name, r.Version)
+		return abi.Manifest{}, format.Refuse(format.Mismatch, "%s: the module's manifest is of %s %s, its release of %s %s", path,
+			m.Name, m.Version, r.Name, r.Version)
 	case len(m.Capabilities)+len(r.Capabilities) > 0 && !reflect.DeepEqual(m.Capabilities, r.Capabilities):
-		return abi.Manifest{}, format.Refuse(format.Mismatch, "%s: the module's manifest asks for other capabilities than its release", path)
+		return abi.Manifest{}, format.Refuse(format.Mismatch, "%s: the module's manifest asks for other capabilities than its release",
+			path)
 	}
 	return m, nil
 }
@@ -212,7 +215,8 @@ func ReadBundle(dir string) (Bundle, error) {
 		name  string
 		limit int64
 		to    *[]byte
-	}{{releaseFile, format.MaxRelease, &b.Text}, {releaseFile + format.SigSuffix, format.MaxSignature, &b.Signature}, {moduleFile, format.MaxBlob, &b.Module}} {
+	}{{releaseFile, format.MaxRelease, &b.Text}, {releaseFile + format.SigSuffix, format.MaxSignature, &b.Signature}, {moduleFile,
+		format.MaxBlob, &b.Module}} {
 		if *f.to, err = t.read(f.name, f.limit); err != nil {
 			return Bundle{}, err
 		}

@@ -32,7 +32,8 @@ func (t *Tree) Sign(ctx context.Context, s Signing, by format.Signer) (format.Ro
 			next.Marketplace = before.Marketplace
 		}
 		if next.Marketplace != before.Marketplace {
-			return format.Root{}, fault.New(fault.Conflict, "the marketplace is called %s, and hosts know it by that: it cannot become %s", before.Marketplace, next.Marketplace)
+			return format.Root{}, fault.New(fault.Conflict,
+				"the marketplace is called %s, and hosts know it by that: it cannot become %s", before.Marketplace, next.Marketplace)
 		}
 		next.Sequence, next.Revoked = before.Sequence+1, before.Revoked
 	case !fault.Is(err, fault.NotFound):
@@ -48,7 +49,8 @@ func (t *Tree) Sign(ctx context.Context, s Signing, by format.Signer) (format.Ro
 		return format.Root{}, err
 	}
 	if len(paths) > format.MaxFiles {
-		return format.Root{}, format.RefuseAs(fault.Invalid, format.TooLarge, "%d files are over the limit of %d", len(paths), format.MaxFiles)
+		return format.Root{}, format.RefuseAs(fault.Invalid, format.TooLarge, "%d files are over the limit of %d", len(paths),
+			format.MaxFiles)
 	}
 	c := &checker{from: DirSource{t}, used: map[string]bool{}}
 	for _, path := range paths {

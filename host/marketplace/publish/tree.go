@@ -147,7 +147,8 @@ func (t *Tree) Add(b Bundle, key *format.Key) (changed bool, err error) {
 	case known == nil && key == nil:
 		return false, fault.New(fault.Invalid, "%s has no plugin here yet: give the publisher's public key", r.Publisher)
 	case known != nil && key != nil && known.String() != key.String():
-		return false, fault.New(fault.Conflict, "%s publishes here with the key %s, not with %s: a publisher has one key", r.Publisher, known.ID(), key.ID())
+		return false, fault.New(fault.Conflict, "%s publishes here with the key %s, not with %s: a publisher has one key", r.Publisher,
+			known.ID(), key.ID())
 	case key == nil:
 		key = known
 	}
@@ -167,7 +168,9 @@ func (t *Tree) Add(b Bundle, key *format.Key) (changed bool, err error) {
 		case v.Version == r.Version && r.Fits(page, v) == nil:
 			return false, t.writeRelease(b) // repairs missing files
 		case format.Compare(v.Version, r.Version) == 0 || strings.EqualFold(v.Version, r.Version):
-			return false, fault.New(fault.Conflict, "%s/%s %s is there already, with other content: what is released never changes, so give it a new version", r.Publisher, r.Name, v.Version)
+			return false, fault.New(fault.Conflict,
+				"%s/%s %s is there already, with other content: what is released never changes, so give it a new version", r.Publisher,
+				r.Name, v.Version)
 		}
 	}
 	page.Versions = append(page.Versions, format.PageVersion{

@@ -270,7 +270,8 @@ func (c *checker) modules(ctx context.Context, page format.Page, v format.PageVe
 			continue
 		}
 		c.bytes += int64(len(module))
-		r := format.Release{Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size, Capabilities: v.Capabilities}
+		r := format.Release{Publisher: page.Publisher, Name: page.Name, Version: v.Version, SHA256: v.SHA256, Size: v.Size,
+			Capabilities: v.Capabilities}
 		if _, err := fits(r, module); err != nil {
 			c.problem(err)
 		}

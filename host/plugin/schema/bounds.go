@@ -95,7 +95,8 @@ func (m *measurer) member(key string, v any, token, at string, depth int) (int, 
 		if !slices.Contains(drafts(), strings.TrimSuffix(text, "#")) {
 			return 0, fmt.Errorf("%s: %.80q is not known; there are %s", at, text, strings.Join(drafts(), ", "))
 		}
-	case strings.HasPrefix(key, "$") && isText && slices.Contains([]string{"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef"}, key):
+	case strings.HasPrefix(key, "$") && isText && slices.Contains([]string{"$id", "$anchor", "$dynamicRef", "$dynamicAnchor",
+		"$recursiveRef"}, key):
 		return 0, fmt.Errorf("%s: is not supported; refer to parts of the schema by $ref and a path such as #/$defs/name", at)
 	case key == "$recursiveAnchor" || key == "$vocabulary":
 		return 0, fmt.Errorf("%s: is not supported", at)

@@ -69,7 +69,8 @@ func openEntries(dir string) (entries, error) {
 		return entries{}, fault.New(fault.Invalid, "%s is not a directory", dir)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return entries{}, fault.New(fault.Denied, "%s has mode %04o: others could put code there that Berth would run; chmod 700 it", dir, mode)
+		return entries{}, fault.New(fault.Denied, "%s has mode %04o: others could put code there that Berth would run; chmod 700 it",
+			dir, mode)
 	}
 	return entries{dir}, nil
 }

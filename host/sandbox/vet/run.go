@@ -101,8 +101,9 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	if err != nil && !errors.As(err, &exit) && !late {
 		v.cfg.Logger.Debug("vet child ended", "error", err)
 	}
-	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(), late: late,
-		cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	end := ended{stderr: strings.TrimSpace(stderr.buf.String()), state: cmd.ProcessState.String(), exit: cmd.ProcessState.ExitCode(),
+		late: late,
+		cpu:  cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.signal = status.Signal()
 	}
@@ -123,19 +124,24 @@ func wholeSeconds(d time.Duration) time.Duration {
 func (v *Vetter) death(end ended) (*Refusal, error) {
 	first, _, _ := strings.Cut(end.stderr, "\n")
 	noVerdict := func(why string) error {
-		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory)", why, end.state, end.cpu, Amount(uint64(end.resident), "bytes"))
+		return fault.New(fault.Unavailable, "vet: the child %s (%v, %v of CPU time, %s of memory)", why, end.state, end.cpu,
+			Amount(uint64(end.resident), "bytes"))
 	}
 	memory := func() *Refusal {
-		return &Refusal{Code: CodeMemory, Limit: "memory to compile it", Measured: uint64(end.resident), Max: uint64(v.cfg.Memory), Unit: "bytes",
-			Reason: fmt.Sprintf("to compile it takes more memory than the limit of %s (it had %s when it asked for more)", Amount(uint64(v.cfg.Memory), "bytes"), Amount(uint64(end.resident), "bytes"))}
+		return &Refusal{Code: CodeMemory, Limit: "memory to compile it", Measured: uint64(end.resident), Max: uint64(v.cfg.Memory),
+			Unit: "bytes",
+			Reason: fmt.Sprintf("to compile it takes more memory than the limit of %s (it had %s when it asked for more)",
+				Amount(uint64(v.cfg.Memory), "bytes"), Amount(uint64(end.resident), "bytes"))}
 	}
 	cpu := wholeSeconds(v.cfg.CPU)
 	switch {
 	case end.exit == exitCPU, end.signal == syscall.SIGKILL && end.cpu >= cpu/10*9:
 		// The time that the limit counts and the reported time differ by a few percent.
 		took := max(end.cpu, cpu)
-		return &Refusal{Code: CodeCPU, Limit: "CPU time", Measured: uint64(took.Milliseconds()), Max: uint64(cpu.Milliseconds()), Unit: "ms",
-			Reason: fmt.Sprintf("to compile it takes more CPU time than the limit of %v (it was stopped after %v)", cpu, took.Round(time.Millisecond))}, nil
+		return &Refusal{Code: CodeCPU, Limit: "CPU time", Measured: uint64(took.Milliseconds()), Max: uint64(cpu.Milliseconds()),
+			Unit: "ms",
+			Reason: fmt.Sprintf("to compile it takes more CPU time than the limit of %v (it was stopped after %v)", cpu,
+				took.Round(time.Millisecond))}, nil
 	case end.late:
 		return nil, errStarved
 	case !end.ready:

@@ -45,7 +45,8 @@ func inspect(compiled wazero.CompiledModule) (Shape, error) {
 				return s, misshapen("it imports %s.%s, which is not a function of this ABI", module, name)
 			}
 			if !onlyI32(def.ParamTypes(), f.Params) || !onlyI32(def.ResultTypes(), f.Results) {
-				return s, misshapen("it imports %s.%s with another signature: it takes %d and yields %d values, all i32", module, name, f.Params, f.Results)
+				return s, misshapen("it imports %s.%s with another signature: it takes %d and yields %d values, all i32", module, name,
+					f.Params, f.Results)
 			}
 			usesBerth = true
 			usesNext = usesNext || name == abi.FuncNext
@@ -91,7 +92,8 @@ func inspect(compiled wazero.CompiledModule) (Shape, error) {
 	case s.Entry == abi.StartExport && !usesBerth:
 		s.Style = Stdio
 	default:
-		return s, misshapen("it never reads an event: import %s.%s, or be a WASI command that reads one from stdin", abi.ModuleName, abi.FuncNext)
+		return s, misshapen("it never reads an event: import %s.%s, or be a WASI command that reads one from stdin", abi.ModuleName,
+			abi.FuncNext)
 	}
 	return s, nil
 }

@@ -167,9 +167,9 @@ type Verdict struct {
 	key     key
 }
 
-// Vet vets a module. It keeps no reference to its bytes. The error of a refused module is fault.Invalid, with a *Refusal in its chain and the
-// Report in the Verdict; after any other error there is no verdict, and Vet may be
-// called again later.
+// Vet vets a module. It keeps no reference to its bytes. The error of a refused module is
+// fault.Invalid, with a *Refusal in its chain and the Report in the Verdict; after any
+// other error there is no verdict, and Vet may be called again later.
 func (v *Vetter) Vet(ctx context.Context, module spec.Artifact) (Verdict, error) {
 	name := key(sha256.Sum256(fmt.Appendf(v.identity[:len(v.identity):len(v.identity)], " %s", module.SHA256())))
 	for {
@@ -246,7 +246,8 @@ func (v *Vetter) decide(ctx context.Context, name key, module spec.Artifact) (Ve
 			return verdict, verdict.Report.err()
 		default:
 			v.countStop(name, stops{starved: 1})
-			v.cfg.Logger.Info("waiting for processor: vetting again with more time", "sha256", verdict.Report.SHA256, "size", module.Size(), "wall", v.wall(name))
+			v.cfg.Logger.Info("waiting for processor: vetting again with more time", "sha256", verdict.Report.SHA256, "size",
+				module.Size(), "wall", v.wall(name))
 		}
 		ticket.requeue(preempted)
 	}
