@@ -75,7 +75,7 @@ func installOperations() []openapi.Operation {
 			Answers: append(answers(http.StatusCreated, wire.Plugin{}, openapi.Parameter{Name: "Location", Description: "Where the plugin is."}),
 				openapi.Answer{Status: http.StatusOK, Description: "How far it is.", Content: []openapi.Content{progress}})},
 		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/upgrade", ID: "upgradePlugin", Tag: tagInstall,
-			Summary:     "Put another version in an installed plugin's place",
+			Summary:     "Replace an installed plugin by another version",
 			Description: "Without a body the marketplace's latest." + plan + streams,
 			Parameters:  []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")},
 			Body:        body(wire.Upgrade{}), BodyMayMiss: true,

@@ -237,6 +237,14 @@ func ClockOr(t *time.Time) string {
 	return Clock(*t)
 }
 
+// Or returns the value that p points to, or otherwise if p is nil.
+func Or[T any](p *T, otherwise T) T {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
 // Count returns a number with its noun, in the plural except for 1.
 func Count(n int, noun string) string {
 	if n == 1 {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,22 +61,12 @@ manifests count as if they subscribed to every type.`
 }
 
 func (a app) printExplanation(e wire.Explanation) error {
-	a.Print("type    %s\nroute   ", e.EventType)
-	if e.Route == nil {
-		a.Print("none\n")
-	} else {
-		a.Print("%s\n", *e.Route)
-	}
-	a.Print("reason  %s\n\n", e.Reason)
+	a.Print("type    %s\nroute   %s\nreason  %s\n\n", e.EventType, console.Or(e.Route, "none"), e.Reason)
 	return console.Table(a.Console, "HANDLER\tGETS IT\tSTATE\tREASON", e.Handlers, func(h wire.ExplainedHandler) console.Cells {
 		takes := "no"
 		if h.Takes {
 			takes = "yes"
 		}
-		state := string(h.State)
-		if state == "" {
-			state = "-"
-		}
-		return console.Cells{h.Plugin, takes, state, h.Reason}
+		return console.Cells{h.Plugin, takes, cmp.Or(string(h.State), "-"), h.Reason}
 	})
 }

@@ -193,7 +193,7 @@ func (a app) release() *cobra.Command {
 its SHA-256, its size and what it asks for) and its signature. Name, version and
 capabilities are those of the module's manifest. A module that has no manifest
 inside gets the one that lies beside it (FILE.wasm.json, or --manifest) put into
-it, so that what is installed is all in one file. Releasing the same once more
+it, so that an installation is a single file. Releasing the same once more
 changes nothing.`
 	cmd.Example = "  berth marketplace release echo.wasm --publisher acme --key acme.key"
 	cmd.Flags().StringVar(&draft.Publisher, "publisher", "", "name of the publisher: a-z, 0-9 and -")
@@ -292,7 +292,7 @@ func (a app) mark() *cobra.Command {
 		}
 		return err
 	})
-	cmd.Long = `Changes what a marketplace says of a release. A yanked release is installed only
+	cmd.Long = `Changes the state of a release in a marketplace. A yanked release is installed only
 by its exact version; a deprecated one is installed with a warning. To revoke a
 release permanently, see the flag --revoke of sign. Sign the tree afterwards.`
 	cmd.Example = `  berth marketplace mark tree acme/echo@1.0.0 --yank

@@ -40,10 +40,10 @@ func (a app) approve() *cobra.Command {
 			}
 			return command.FetchBy(ctx, a.Env, c, "POST", at+"/approve", in, a.print, named(args[0]))
 		})
-	cmd.Long = `Shows what a plugin asks for, with its reasons, and grants it when you agree.
-Where a newer file waits for approval while the older version runs, it is the
-newer one's that is shown and granted. What is granted is exactly what was shown:
-if the file changes in between, nothing is.`
+	cmd.Long = `Shows what a plugin asks for, with its reasons, and grants it when you agree. If a
+newer file waits for approval while the older version runs, the command shows and
+grants what the newer one asks for. It grants exactly what it has shown: if the file
+changes in between, it grants nothing.`
 	cmd.Example = "  berth plugin approve fraud-check\n  berth plugin approve fraud-check --capability kv --yes"
 	cmd.Flags().StringSliceVar(&only, "capability", nil, "grant only this one (may be given more than once)")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

@@ -47,11 +47,11 @@ func (a app) install() *cobra.Command {
 			})
 		})
 	cmd.Long = `Has the host fetch a plugin, check it and run it: one of its marketplace by name,
-one out of a registry, or a module at a URL that has the SHA-256 given. What
-cannot run is not installed. If the plugin asks for what the configuration does
-not grant, its plan is shown, and nothing is done before you agree to it.
-Addresses that are not of the public internet are refused unless the configuration
-lists them under marketplace.allow_private_hosts.`
+one out of a registry, or a module at a URL that has the SHA-256 given. A
+plugin that cannot run is not installed. If it asks for capabilities that the
+configuration does not grant, its plan is shown, and nothing is done before you
+agree to it. Private addresses are refused unless the configuration lists them
+under marketplace.allow_private_hosts.`
 	cmd.Example = `  berth plugin install fraud-check@^1.2
   berth plugin install --url https://plugins.example/fraud-check.wasm --sha256 $(sha256sum < fraud-check.wasm | cut -c-64)`
 	cmd.Args = cobra.MaximumNArgs(1)
@@ -86,7 +86,7 @@ func installFrom(args []string, in *wire.Install) error {
 func (a app) upgrade() *cobra.Command {
 	var in wire.Upgrade
 	var given consent
-	cmd := a.Remote("upgrade NAME[@VERSION]", "Put another version in the place of an installed plugin's",
+	cmd := a.Remote("upgrade NAME[@VERSION]", "Replace an installed plugin by another version",
 		func(ctx context.Context, args []string) error {
 			if (in.URL == "") != (in.SHA256 == "") {
 				return command.Usage("give --url and --sha256, the SHA-256 of the module")
@@ -98,10 +98,10 @@ func (a app) upgrade() *cobra.Command {
 				return in
 			})
 		})
-	cmd.Long = `Puts another version in the place of an installed plugin's: of the marketplace the
-latest, or the one given; or, with --url and --sha256 or --ref, from elsewhere. The
-former version goes on until the new one has started, and stays to roll back to.
-Another signer than the former version's is refused.`
+	cmd.Long = `Replaces an installed plugin by another version: the latest of the marketplace, or
+the given one; or, with --url and --sha256 or --ref, one from elsewhere. The former
+version runs until the new one has started, and is kept for a rollback. A version
+with another signer is refused.`
 	cmd.Flags().StringVar(&in.URL, "url", "", "where the module is: https://...")
 	cmd.Flags().StringVar(&in.SHA256, "sha256", "", "SHA-256 of the module: 64 hexadecimal digits")
 	cmd.Flags().StringVar(&in.Ref, "ref", "", "where the module is in a registry: oci://...")

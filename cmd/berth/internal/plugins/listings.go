@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -64,11 +65,7 @@ func (a app) listings(ctx context.Context, query, publisher string, refresh bool
 // noteListing notes when a list is stale, expired or unsigned.
 func (a app) noteListing(list wire.Marketplace) {
 	if list.Stale {
-		why := list.Reason
-		if why == "" {
-			why = "the marketplace has not answered yet"
-		}
-		a.Note("This is the list of %s: %s\n", console.Clock(list.FetchedAt), why)
+		a.Note("This is the list of %s: %s\n", console.Clock(list.FetchedAt), cmp.Or(list.Reason, "the marketplace has not answered yet"))
 	}
 	if list.Expired {
 		a.Note("It has expired at %s: nothing is installed by it.\n", console.Clock(list.Expires))
@@ -83,18 +80,12 @@ func listingRecord(l wire.Listing) console.Cells {
 	for _, c := range l.Capabilities {
 		asks = append(asks, c.Name)
 	}
-	state, here, update := l.Version, "-", "-"
+	state := l.Version
 	if l.Version == "" {
 		state = "none offered"
 	} else if l.Deprecated != "" {
 		state += " (deprecated)"
 	}
-	if l.Installed != nil {
-		here = *l.Installed
-	}
-	if l.UpdateAvailable != nil {
-		update = *l.UpdateAvailable
-	}
-	return console.WithDashes(l.Publisher+"/"+l.Name, state, here, update, fmt.Sprint(l.Size), l.License, strings.Join(asks, ", "),
-		l.Description)
+	return console.WithDashes(l.Publisher+"/"+l.Name, state, console.Or(l.Installed, ""), console.Or(l.UpdateAvailable, ""), fmt.Sprint(l.Size),
+		l.License, strings.Join(asks, ", "), l.Description)
 }

@@ -122,10 +122,7 @@ func (a app) print(p wire.Plugin) error {
 
 // asks describes a capability on one line.
 func asks(c wire.Capability) string {
-	given := "not granted"
-	if c.Granted {
-		given = "granted"
-	}
+	given := granted(c.Granted)
 	if c.Required {
 		given += ", required"
 	}
@@ -142,4 +139,11 @@ func asks(c wire.Capability) string {
 		text += ": " + c.Reason
 	}
 	return text
+}
+
+func granted(is bool) string {
+	if is {
+		return "granted"
+	}
+	return "not granted"
 }

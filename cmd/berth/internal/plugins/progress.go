@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,26 +67,17 @@ func (a app) showPlan(p wire.Plan) {
 	if p.From != "" {
 		version = p.From + " → " + p.Version
 	}
-	signed := p.SignedBy
-	if signed == "" {
-		signed = "no key"
-	}
 	a.Note("plan        %s %s\nsource      %s\nsigned by   %s\nsha256      %s (%d bytes)\n",
-		p.Action, strings.TrimSpace(p.Name+" "+version), p.Source, signed, p.SHA256, p.Size)
+		p.Action, strings.TrimSpace(p.Name+" "+version), p.Source, cmp.Or(p.SignedBy, "no key"), p.SHA256, p.Size)
 	for _, line := range [][2]string{{"publisher", p.Publisher}, {"about", p.Description}, {"licence", p.License}} {
 		if line[1] != "" {
 			a.Note("%-11s %s\n", line[0], line[1])
 		}
 	}
 	for _, c := range p.Capabilities {
-		var mark string
-		switch {
-		case c.New:
+		mark := granted(c.Granted)
+		if c.New {
 			mark = "NEW"
-		case c.Granted:
-			mark = "granted"
-		default:
-			mark = "not granted"
 		}
 		what := c.Name
 		if of := append(append(append([]string{}, c.Hosts...), c.EventTypes...), c.Names...); len(of) > 0 {

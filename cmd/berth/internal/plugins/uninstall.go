@@ -32,11 +32,11 @@ func (a app) uninstall() *cobra.Command {
 			}
 			return a.Print("%s is uninstalled\n", args[0])
 		})
-	cmd.Long = `Drains a plugin and removes it, with its settings in the configuration, its place in
-the log and its outcomes. The file of a plugin in a watched directory is deleted,
-with the manifest beside it, and what the plugin has stored goes too; what an
-installed plugin has stored stays for the time it is installed again, unless it is
-purged. What would go is shown, and goes when you agree. It needs no network.`
+	cmd.Long = `Drains a plugin and removes it, with its settings in the configuration, its position
+in the log and its outcomes. The file of a plugin in a watched directory is deleted,
+with the manifest beside it and the plugin's stored values; the stored values of an
+installed plugin are kept for a later installation, unless --purge is given. The
+command shows what is removed, and asks. It needs no network.`
 	cmd.Example = "  berth plugin uninstall fraud-check\n  berth plugin uninstall fraud-check --yes"
 	cmd.Flags().BoolVar(&force, "force", false, "also if a route names the plugin")
 	cmd.Flags().BoolVar(&purge, "purge", false, "remove what the plugin has stored as well")
