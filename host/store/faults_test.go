@@ -115,61 +115,14 @@ func testFault(t *testing.T, step, write string, persisted bool) {
 		t.Fatalf("got %v, want the injected error", err)
 	}
 	// The same file, as this process sees it and as the next one does.
-	check := func(s *Store) {
-		t.Helper()
-		want := []string{"first"}
-		switch {
-		case write == "trim" && persisted:
-			want = nil
-		case write != "trim" && persisted:
-			want = append(want, "second")
-		}
-		records, err := s.Read(ctx, 1, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, r := range records {
-			got = append(got, r.Event.Metadata().IdempotencyKey)
-		}
-		if fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("the log has %v, want %v", got, want)
-		}
-		if want := uint64(max(1, len(want))); s.Last() != want {
-			t.Errorf("Last: got %d, want %d", s.Last(), want)
-		}
-		if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
-			t.Errorf("the cursor written by hand is there: %v", found)
-		}
-		// The status and the lists agree with the log.
-		status, err := s.Status(ctx)
-		counted := event.LogStatus{LastSeq: s.Last(), OldestAt: status.OldestAt}
-		for i, r := range records {
-			if counted.Events, counted.Bytes = counted.Events+1, counted.Bytes+r.Event.Size(); i == 0 {
-				counted.FirstSeq = r.Seq
-			}
-		}
-		if status != counted || err != nil {
-			t.Errorf("Status: got %+v, %v, want %+v", status, err, counted)
-		}
-		if list, err := s.Events(ctx, event.Query{Type: "t", Limit: 10}); len(list) != len(records) || err != nil {
-			t.Errorf("Events: got %d, %v, want %d", len(list), err, len(records))
-		}
-		// A child is there exactly when its parent's outcome is, and the cursor.
-		outcomes, err := s.Deliveries(ctx, 1)
-		seq, found, err2 := s.Cursor(ctx, "handler/h")
-		if want := write == "deliveries" && persisted; err != nil || err2 != nil || len(outcomes) == 1 != want || found != want || found && seq != 1 {
-			t.Errorf("deliveries: got %+v, %v, cursor %d, %v, %v; want them there: %v", outcomes, err, seq, found, err2, want)
-		}
-	}
-	check(s)
+	checkFault(t, s, write, persisted)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if s, err = open(ctx, cfg, faults{}); err != nil {
 		t.Fatal(err)
 	}
-	check(s)
+	checkFault(t, s, write, persisted)
 	if write == "trim" {
 		return
 	}
@@ -184,6 +137,56 @@ func testFault(t *testing.T, step, write string, persisted bool) {
 	receipts, err := s.Append(ctx, []*event.Event{second})
 	if err != nil || receipts[0].Seq != 2 || receipts[0].Duplicate != persisted {
 		t.Errorf("trying again: got %+v, %v, want Seq 2, duplicate %v", receipts, err, persisted)
+	}
+}
+
+// checkFault checks that the store has all of the failed write, or nothing of it.
+func checkFault(t *testing.T, s *Store, write string, persisted bool) {
+	t.Helper()
+	ctx := t.Context()
+	want := []string{"first"}
+	switch {
+	case write == "trim" && persisted:
+		want = nil
+	case write != "trim" && persisted:
+		want = append(want, "second")
+	}
+	records, err := s.Read(ctx, 1, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range records {
+		got = append(got, r.Event.Metadata().IdempotencyKey)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the log has %v, want %v", got, want)
+	}
+	if want := uint64(max(1, len(want))); s.Last() != want {
+		t.Errorf("Last: got %d, want %d", s.Last(), want)
+	}
+	if _, found, _ := s.Cursor(ctx, "by hand"); found != (write == "write" && persisted) {
+		t.Errorf("the cursor written by hand is there: %v", found)
+	}
+	// The status and the lists agree with the log.
+	status, err := s.Status(ctx)
+	counted := event.LogStatus{LastSeq: s.Last(), OldestAt: status.OldestAt}
+	for i, r := range records {
+		if counted.Events, counted.Bytes = counted.Events+1, counted.Bytes+r.Event.Size(); i == 0 {
+			counted.FirstSeq = r.Seq
+		}
+	}
+	if status != counted || err != nil {
+		t.Errorf("Status: got %+v, %v, want %+v", status, err, counted)
+	}
+	if list, err := s.Events(ctx, event.Query{Type: "t", Limit: 10}); len(list) != len(records) || err != nil {
+		t.Errorf("Events: got %d, %v, want %d", len(list), err, len(records))
+	}
+	// A child is there exactly when its parent's outcome is, and the cursor.
+	outcomes, err := s.Deliveries(ctx, 1)
+	seq, found, err2 := s.Cursor(ctx, "handler/h")
+	if want := write == "deliveries" && persisted; err != nil || err2 != nil || len(outcomes) == 1 != want || found != want || found && seq != 1 {
+		t.Errorf("deliveries: got %+v, %v, cursor %d, %v, %v; want them there: %v", outcomes, err, seq, found, err2, want)
 	}
 }
 

@@ -78,8 +78,24 @@ func killedStore(t *testing.T) (killed, empty, older storeFiles) {
 	return killed, empty, older
 }
 
+// lossCase is a way in which a killed store loses files.
+type lossCase struct {
+	name   string
+	damage func(storeFiles)
+	want   string // in the error; "" opens
+	last   uint64 // after the loss was accepted
+}
+
 func TestOpenRefusesLostData(t *testing.T) {
-	killed, emptyStore, older := killedStore(t)
+	killed, empty, older := killedStore(t)
+	for _, tt := range lossCases(t, empty, older) {
+		t.Run(tt.name, func(t *testing.T) { testLoss(t, killed, tt) })
+	}
+}
+
+// lossCases are cases of a store that was killed after event 7; empty and older are
+// copies from after events 0 and 3.
+func lossCases(t *testing.T, emptyStore, older storeFiles) []lossCase {
 	const mark = "berth.db" + datafile.WatermarkSuffix
 	otherDir := t.TempDir()
 	other, err := Open(t.Context(), Config{Window: newWindow(), Path: filepath.Join(otherDir, "berth.db")})
@@ -89,12 +105,7 @@ func TestOpenRefusesLostData(t *testing.T) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct {
-		name   string
-		damage func(storeFiles)
-		want   string // in the error; "" opens
-		last   uint64 // after the loss was accepted
-	}{
+	return []lossCase{
 		{"nothing", func(storeFiles) {}, "", 7},
 		{"the data file deleted", func(f storeFiles) { delete(f, "berth.db") }, "berth.db is missing, but a store was in use here: the events up to 7 were acknowledged", 7},
 		{"the data file truncated to 0", func(f storeFiles) { f["berth.db"] = nil }, "berth.db is empty, but a store was in use here: the events up to 7 were acknowledged", 7},
@@ -167,53 +178,53 @@ func TestOpenRefusesLostData(t *testing.T) {
 			clear(f)
 			f["berth.db.lock"] = nil
 		}, "", 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			files := make(storeFiles)
-			for name, content := range killed {
-				files[name] = content
-			}
-			tt.damage(files)
-			path := files.put(t)
-			var logged bytes.Buffer
-			cfg := Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Evidence: []string{filepath.Join(filepath.Dir(path), "plugins.lock.yaml")}}
-			_, found := datafile.Inspect(t.Context(), path, cfg.Evidence...)
-			if tt.want != "" && (!fault.Is(found, fault.Conflict) || !strings.Contains(found.Error(), tt.want)) {
-				t.Errorf("Inspect: got %v, want %q", found, tt.want)
-			}
-			s, err := Open(t.Context(), cfg)
-			if tt.want != "" {
-				if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--accept-data-loss") {
-					t.Fatalf("got %v, want %q", err, tt.want)
-				}
-				unchanged(t, path, files)
-				cfg.AcceptDataLoss = true
-				if s, err = Open(t.Context(), cfg); err == nil && !strings.Contains(logged.String(), "level=ERROR") {
-					t.Errorf("the loss was accepted without an error in the log:\n%s", &logged)
-				}
-				cfg.AcceptDataLoss = false
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if s.Last() != tt.last {
-				t.Errorf("Last: got %d, want %d", s.Last(), tt.last)
-			}
-			// A Seq is not used twice, and the next start finds everything in order.
-			r, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "next")})
-			if err != nil || r[0].Seq <= tt.last {
-				t.Errorf("got %+v, %v, want a Seq above %d", r, err, tt.last)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if s, err = Open(t.Context(), cfg); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-		})
+	}
+}
+
+func testLoss(t *testing.T, killed storeFiles, tt lossCase) {
+	files := make(storeFiles)
+	for name, content := range killed {
+		files[name] = content
+	}
+	tt.damage(files)
+	path := files.put(t)
+	var logged bytes.Buffer
+	cfg := Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Evidence: []string{filepath.Join(filepath.Dir(path), "plugins.lock.yaml")}}
+	_, found := datafile.Inspect(t.Context(), path, cfg.Evidence...)
+	if tt.want != "" && (!fault.Is(found, fault.Conflict) || !strings.Contains(found.Error(), tt.want)) {
+		t.Errorf("Inspect: got %v, want %q", found, tt.want)
+	}
+	s, err := Open(t.Context(), cfg)
+	if tt.want != "" {
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "--accept-data-loss") {
+			t.Fatalf("got %v, want %q", err, tt.want)
+		}
+		unchanged(t, path, files)
+		cfg.AcceptDataLoss = true
+		if s, err = Open(t.Context(), cfg); err == nil && !strings.Contains(logged.String(), "level=ERROR") {
+			t.Errorf("the loss was accepted without an error in the log:\n%s", &logged)
+		}
+		cfg.AcceptDataLoss = false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Last() != tt.last {
+		t.Errorf("Last: got %d, want %d", s.Last(), tt.last)
+	}
+	// A Seq is not used twice, and the next start finds everything in order.
+	r, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "next")})
+	if err != nil || r[0].Seq <= tt.last {
+		t.Errorf("got %+v, %v, want a Seq above %d", r, err, tt.last)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
