@@ -99,7 +99,7 @@ func readGrant(v document.Value, name string) spec.Grant {
 	case g.Name == "":
 		v.Fail("needs a name: emit, http, kv or secret")
 	case !known:
-		v.Fail("unknown capability %s; the nearest known one is %s", document.Quote(g.Name), document.Nearest(g.Name, all))
+		v.Fail("unknown capability %s; the nearest known one is %s", document.Quote(g.Name), document.Nearest(g.Name, sortedKeys(all)))
 	case c.needed && len(g.List()) == 0:
 		v.Fail("%s needs %s, a list of what it may use", g.Name, c.list)
 	}

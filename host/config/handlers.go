@@ -33,12 +33,14 @@ func routesField(c *Config) field {
 				parts: routeTable(new(spec.Route)).fields}
 		},
 		read: func(v document.Value) {
+			var r spec.Route
+			t := routeTable(&r)
 			for _, e := range v.EntriesUpTo(maxNamed, "routes") {
 				if _, err := parseGlob(e.Key); err != nil {
 					e.Value.Fail("%v", err)
 				}
-				r := spec.Route{Pattern: e.Key, Line: e.Line}
-				routeTable(&r).read(e.Value)
+				r = spec.Route{Pattern: e.Key, Line: e.Line}
+				t.read(e.Value)
 				c.Routes = append(c.Routes, r)
 			}
 		},
@@ -94,18 +96,23 @@ func handlersField(c *Config) field {
 				parts: handlerTable(newHandler()).fields}
 		},
 		read: func(v document.Value) {
+			var h Handler
+			t := handlerTable(&h)
 			for _, e := range v.EntriesUpTo(maxNamed, "handlers") {
 				if _, err := parseName(e.Key); err != nil {
 					e.Value.Fail("%v", err)
 				}
-				h := newHandler()
-				handlerTable(h).read(e.Value)
-				c.Handlers[e.Key] = *h
+				h = *newHandler()
+				t.read(e.Value)
+				c.Handlers[e.Key] = h
 			}
 		},
 		each: func(emit func(string, state)) {
-			for name, h := range c.Handlers {
-				for path, s := range handlerTable(&h).states() {
+			var h Handler
+			t := handlerTable(&h)
+			for name := range c.Handlers {
+				h = c.Handlers[name]
+				for path, s := range t.states() {
 					if s.text != "" {
 						emit("handlers."+name+"."+path, s)
 					}
@@ -119,18 +126,18 @@ func handlersField(c *Config) field {
 func newHandler() *Handler { return &Handler{Config: json.RawMessage("{}")} }
 
 func handlerTable(h *Handler) (t table) {
-	t.fields = []field{
+	t.fields = append(make([]field, 0, 32), []field{
 		optional("enabled", boolKind(), &h.Enabled, "Whether the handler runs. Without it `hot_drop` decides."),
 		setting("paused", boolKind(), &h.Paused, "Its events wait; it stays loaded and keeps its position.").unset("false"),
-		setting("start", newKind(readStart, Start.String, object{"type": "string"}, "now, earliest or an RFC 3339 time"), &h.Start,
+		setting("start", startKind(), &h.Start,
 			"Where the handler begins if it has no position in the log yet.").unset("now"),
-		setting("config", newKind(document.Value.Object, jsonText[json.RawMessage], object{"type": "object"}, "mapping"), &h.Config,
+		setting("config", jsonKind(), &h.Config,
 			"The object that the plugin reads, checked against its manifest's config_schema. Numbers keep every digit.",
 		).unset("{}").with(func(s *state) { s.shown, s.secret = keysOf(s.shown), true }),
 		setting("grants", grantsKind(), &h.Grants,
 			"The capabilities: `[kv, {name: http, hosts: [api.example.com]}]`. `http` needs `hosts`, `secret` needs `names`, `emit` takes "+
 				"`event_types`. A plugin may do what its manifest asks for and this grants; everything else answers DENIED.").unset("[]"),
-	}
+	}...)
 	t.add("", overrideTable(&h.Overrides))
 	return t
 }
@@ -196,7 +203,7 @@ func overrides(o *Overrides, s *spec.Settings) []override {
 			"The wait before the first probe; it doubles with each probe that fails."),
 		newOverride("breaker.max_cooldown", durationKind(ms, day), &o.BreakerMaxCooldown, &b.MaxCooldown,
 			"The longest wait between probes, at least `cooldown`."),
-		newOverride("order_by", newKind(readPointer, jsonText[string], object{"type": "string"}, "JSON Pointer"), &o.OrderBy, &s.OrderBy,
+		newOverride("order_by", pointerKind(), &o.OrderBy, &s.OrderBy,
 			"A JSON Pointer into the envelope: events with the same value there are delivered one at a time, in order. `\"\"`: no order."),
 	}
 }
@@ -219,6 +226,9 @@ func overrideTable(o *Overrides) (t table) {
 
 // apply changes the settings that have an override.
 func (o Overrides) apply(s *spec.Settings) {
+	if o == (Overrides{}) {
+		return
+	}
 	for _, one := range overrides(&o, s) {
 		one.apply()
 	}

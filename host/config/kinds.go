@@ -9,44 +9,51 @@ import (
 	"github.com/berth-host/berth/host/config/document"
 )
 
-func newKind[T any](read func(document.Value) T, text func(T) string, schema object, label string, args ...any) kind[T] {
-	return kind[T]{read, text, func() about { return about{label: fmt.Sprintf(label, args...), schema: schema} }}
-}
-
 // textKind is a text that parse accepts; parse may return another form of it.
 func textKind(label string, parse func(string) (string, error)) kind[string] {
-	return newKind(func(v document.Value) string { return v.Parsed(parse) }, plainText, object{"type": "string"}, "%s", label)
+	return kind[string]{func(v document.Value) string { return v.Parsed(parse) }, plainText, func() about {
+		return about{label: label, schema: object{"type": "string"}}
+	}}
 }
 
 // listKind is a list of different texts that parse accepts.
 func listKind(label string, limit int, parse func(string) (string, error)) kind[[]string] {
-	return newKind(func(v document.Value) []string { return v.Texts(limit, parse) }, listText,
-		object{"type": "array", "items": object{"type": "string"}, "maxItems": limit}, "list of %s", label)
+	return kind[[]string]{func(v document.Value) []string { return v.Texts(limit, parse) }, listText, func() about {
+		return about{label: "list of " + label, schema: object{"type": "array", "items": object{"type": "string"}, "maxItems": limit}}
+	}}
 }
 
 func boolKind() kind[bool] {
-	return newKind(document.Value.Bool, strconv.FormatBool, object{"type": "boolean"}, "true or false")
+	return kind[bool]{document.Value.Bool, strconv.FormatBool, func() about {
+		return about{label: "true or false", schema: object{"type": "boolean"}}
+	}}
 }
 
 func wordKind[T ~string](words ...T) kind[T] {
-	return newKind(func(v document.Value) T { return document.OneOf(v, words...) }, func(w T) string { return string(w) },
-		object{"enum": words}, "%s", document.Either(words))
+	return kind[T]{func(v document.Value) T { return document.OneOf(v, words...) }, func(w T) string { return string(w) }, func() about {
+		return about{label: document.Either(words), schema: object{"enum": words}}
+	}}
 }
 
 func numberKind[T int | uint64](low, high T) kind[T] {
-	return newKind(func(v document.Value) T { return T(v.Integer(int64(low), int64(high))) }, func(n T) string { return fmt.Sprint(n) },
-		object{"type": "integer", "minimum": low, "maximum": high}, "number, %d to %d", low, high)
+	read := func(v document.Value) T { return T(v.Integer(int64(low), int64(high))) }
+	return kind[T]{read, func(n T) string { return fmt.Sprint(n) }, func() about {
+		return about{label: fmt.Sprintf("number, %d to %d", low, high), schema: object{"type": "integer", "minimum": low, "maximum": high}}
+	}}
 }
 
 func durationKind(low, high time.Duration) kind[time.Duration] {
-	return newKind(func(v document.Value) time.Duration { return v.Duration(low, high) }, durationText,
-		object{"type": "string", "pattern": document.DurationPattern}, "duration, %s to %s", dayText(low), dayText(high))
+	return kind[time.Duration]{func(v document.Value) time.Duration { return v.Duration(low, high) }, durationText, func() about {
+		return about{label: fmt.Sprintf("duration, %s to %s", dayText(low), dayText(high)),
+			schema: object{"type": "string", "pattern": document.DurationPattern}}
+	}}
 }
 
 func sizeKind(low, high int64) kind[int64] {
-	return newKind(func(v document.Value) int64 { return v.Size(low, high) }, document.SizeText,
-		object{"type": []string{"string", "integer"}, "pattern": document.SizePattern.String()},
-		"size, %s to %s", document.SizeText(low), document.SizeText(high))
+	return kind[int64]{func(v document.Value) int64 { return v.Size(low, high) }, document.SizeText, func() about {
+		return about{label: fmt.Sprintf("size, %s to %s", document.SizeText(low), document.SizeText(high)),
+			schema: object{"type": []string{"string", "integer"}, "pattern": document.SizePattern.String()}}
+	}}
 }
 
 // orZero is a kind of values from low on, and of 0, which has a meaning of its own.

@@ -46,12 +46,17 @@ func parsePointer(s string) (string, error) {
 	return valid(s, len(s) <= 256 && abi.ValidPointer(s), `is not a JSON Pointer; write one like /metadata/subject, or "" for no order`)
 }
 
-// readPointer reads a JSON Pointer (RFC 6901), or "" for no order at all.
-func readPointer(v document.Value) string {
-	if v.Tag() == "!!str" && v.Raw() == "" {
-		return ""
+// pointerKind is a JSON Pointer (RFC 6901), or "" for no order at all.
+func pointerKind() kind[string] {
+	k := textKind("JSON Pointer", parsePointer)
+	read := k.read
+	k.text, k.read = jsonText[string], func(v document.Value) string {
+		if v.Tag() == "!!str" && v.Raw() == "" {
+			return ""
+		}
+		return read(v)
 	}
-	return v.Parsed(parsePointer)
+	return k
 }
 
 func parseAddress(s string) (string, error) {

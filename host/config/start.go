@@ -24,6 +24,12 @@ func (s Start) String() string {
 	return "now"
 }
 
+func startKind() kind[Start] {
+	return kind[Start]{readStart, Start.String, func() about {
+		return about{label: "now, earliest or an RFC 3339 time", schema: object{"type": "string"}}
+	}}
+}
+
 func readStart(v document.Value) (s Start) {
 	if tag := v.Tag(); tag != "!!str" && tag != "!!timestamp" {
 		v.Fail("must be now, earliest or a time such as 2026-01-31T08:00:00Z, not %s", v.Kind())

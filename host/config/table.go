@@ -129,18 +129,31 @@ func (t *table) add(prefix string, other table) {
 func (t table) read(v document.Value) map[string]document.Value { return t.readBelow(v, "") }
 
 func (t table) readBelow(v document.Value, path string) map[string]document.Value {
-	known := make(map[string]func(document.Value))
-	for _, f := range t.fields {
-		tail, ok := strings.CutPrefix(f.path, path)
-		key, _, nested := strings.Cut(tail, ".")
-		switch {
-		case ok && nested:
-			known[key] = func(v document.Value) { t.readBelow(v, path+key+".") }
-		case ok:
-			known[key] = f.read
+	keys := v.Fields(func(key string, v document.Value) bool {
+		for _, f := range t.fields {
+			tail, below := strings.CutPrefix(f.path, path)
+			dotted, found := strings.CutPrefix(tail, key)
+			switch {
+			case !below || !found || dotted != "" && dotted[0] != '.':
+				continue
+			case v.IsNull():
+			case dotted == "":
+				f.read(v)
+			default:
+				t.readBelow(v, path+key+".")
+			}
+			return true
 		}
-	}
-	keys := v.Fields(known)
+		return false
+	}, func() (names []string) {
+		for _, f := range t.fields {
+			if tail, below := strings.CutPrefix(f.path, path); below {
+				key, _, _ := strings.Cut(tail, ".")
+				names = append(names, key)
+			}
+		}
+		return names
+	})
 	for _, c := range t.checks {
 		if c.path == strings.TrimSuffix(path, ".") {
 			c.run(v, keys)
@@ -167,6 +180,13 @@ func objectKind[T any](bind func(*T) table) kind[T] {
 	return kind[T]{text: jsonText[T], about: func() about { return about{parts: bind(new(T)).fields} }, read: func(v document.Value) (t T) {
 		bind(&t).read(v)
 		return t
+	}}
+}
+
+// jsonKind is a mapping that is kept as JSON.
+func jsonKind() kind[json.RawMessage] {
+	return kind[json.RawMessage]{document.Value.Object, jsonText[json.RawMessage], func() about {
+		return about{label: "mapping", schema: object{"type": "object"}}
 	}}
 }
 

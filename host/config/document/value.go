@@ -208,22 +208,22 @@ func (v Value) merge(own []Entry, first map[string]int, from Value) []Entry {
 	return own
 }
 
-// Fields calls the function of each key of a mapping, and returns the values by key. It
-// reports unknown keys. A key without a value counts as absent.
-func (v Value) Fields(known map[string]func(Value)) map[string]Value {
+// Fields passes the keys of a mapping and their values to read, in file order, and
+// returns the values by key. When read returns false for an unknown key, Fields reports
+// it; names returns the known keys. A key without a value counts as absent: read must
+// not read a null value.
+func (v Value) Fields(read func(key string, v Value) bool, names func() []string) map[string]Value {
 	if v.IsNull() {
 		return nil
 	}
 	found := make(map[string]Value)
 	for _, e := range v.Entries() {
-		read, ok := known[e.Key]
 		switch {
-		case !ok:
+		case !read(e.Key, e.Value):
 			e.Value.line = e.Line
-			e.Value.Fail("unknown key; the nearest known key is %s", Nearest(e.Key, known))
+			e.Value.Fail("unknown key; the nearest known key is %s", Nearest(e.Key, names()))
 		case !e.Value.IsNull():
 			found[e.Key] = e.Value
-			read(e.Value)
 		}
 	}
 	return found
@@ -267,10 +267,10 @@ func (v Value) ItemsUpTo(limit int) []Value {
 
 // Nearest returns the known key with the smallest edit distance, which a common
 // beginning reduces, as for abbreviations.
-func Nearest[T any](key string, known map[string]T) string {
+func Nearest(key string, known []string) string {
 	key = key[:min(len(key), 64)]
 	best, fewest := "", 0
-	for name := range known {
+	for _, name := range known {
 		d := levenshtein.ComputeDistance(key, name)
 		for i := 0; i < min(len(key), len(name)) && key[i] == name[i]; i++ {
 			d--
