@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
@@ -65,14 +64,6 @@ type reloader struct {
 // InForce implements api.Reloader.
 func (r reloader) InForce(handler string) (wire.Settings, error) {
 	return r.Live.InForce(handler, r.started)
-}
-
-// auditLog is the path of the audit log, for the API.
-type auditLog string
-
-// Changes implements api.AuditLog.
-func (path auditLog) Changes(limit int) ([]wire.AuditRecord, error) {
-	return audit.Latest(string(path), limit)
 }
 
 // deadLetters is the dead letters for the API.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
-	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
@@ -47,7 +46,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Installer: installer{h.install},
 			Marketplace: h.sources},
-		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: auditLog(h.dataFile(audit.File)), Ready: h.ready},
+		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

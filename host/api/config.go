@@ -226,21 +226,12 @@ type Installer interface {
 	Verify(ctx context.Context) ([]wire.Stored, error)
 }
 
-// MarketplaceQuery selects plugins of a marketplace.
-type MarketplaceQuery struct {
-	Text      string // words in name, publisher or description; "" for all
-	Publisher string // "" for all
-	Cursor    string // "" for the first page
-	Limit     int
-	Refresh   bool // fetch the list first, even if it is recent
-}
-
 // Marketplace lists the plugins that can be installed from a marketplace.
 type Marketplace interface {
 	// Listings returns a page of the list. fault.NotFound: the marketplace is disabled.
 	// fault.Unavailable, fault.Timeout, fault.Denied: the list cannot be fetched, or not be
 	// trusted, and there is no older one.
-	Listings(ctx context.Context, q MarketplaceQuery) (wire.Marketplace, error)
+	Listings(ctx context.Context, q spec.ListingQuery) (wire.Marketplace, error)
 }
 
 // Reloader owns the configuration in force.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -18,10 +18,10 @@ import (
 type market struct {
 	page  wire.Marketplace
 	err   error
-	asked api.MarketplaceQuery
+	asked spec.ListingQuery
 }
 
-func (m *market) Listings(_ context.Context, q api.MarketplaceQuery) (wire.Marketplace, error) {
+func (m *market) Listings(_ context.Context, q spec.ListingQuery) (wire.Marketplace, error) {
 	m.asked = q
 	return m.page, m.err
 }
@@ -41,7 +41,7 @@ func TestMarketplace(t *testing.T) {
 	cfg.Plugins.Marketplace = m
 	h := newServer(t, cfg).Handler()
 	w := call(h, "GET", "/api/v1/plugins/marketplace?q=echo+x&publisher=acme&limit=7&cursor=a%2Fb", "")
-	want := api.MarketplaceQuery{Text: "echo x", Publisher: "acme", Limit: 7, Cursor: "a/b"}
+	want := spec.ListingQuery{Text: "echo x", Publisher: "acme", Limit: 7, Cursor: "a/b"}
 	if w.Code != http.StatusOK || m.asked != want {
 		t.Errorf("got %d, asked %+v", w.Code, m.asked)
 	}

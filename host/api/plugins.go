@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -167,14 +168,14 @@ func whole(p wire.Plugin) wire.Plugin {
 	return p
 }
 
-func (r *request) marketplaceQuery() MarketplaceQuery {
+func (r *request) marketplaceQuery() spec.ListingQuery {
 	q := r.query("q", "publisher", "limit", "cursor", "refresh")
-	return MarketplaceQuery{Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"),
+	return spec.ListingQuery{Text: q.Get("q"), Publisher: q.Get("publisher"), Cursor: q.Get("cursor"),
 		Limit: r.limit(q, describe.MaxListings), Refresh: r.flag(q, "refresh")}
 }
 
 // listMarketplace is GET /api/v1/plugins/marketplace?q&publisher&limit&cursor&refresh.
-func (s *Server) listMarketplace(ctx context.Context, q MarketplaceQuery) (wire.Marketplace, error) {
+func (s *Server) listMarketplace(ctx context.Context, q spec.ListingQuery) (wire.Marketplace, error) {
 	page, err := s.cfg.Plugins.Marketplace.Listings(ctx, q)
 	page.Items = orEmpty(page.Items)
 	return page, err

@@ -169,6 +169,9 @@ func Latest(path string, limit int) ([]Record, error) {
 	return changes[max(0, len(changes)-limit):], nil
 }
 
+// Changes is Latest of this log. It implements api.AuditLog.
+func (l *Log) Changes(limit int) ([]Record, error) { return Latest(l.cfg.Path, limit) }
+
 // Changes merges the two records of each change into one, ordered by their end. A
 // change without an end, because it was in progress or the host crashed, keeps the
 // stage begin.

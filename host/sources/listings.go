@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
@@ -13,12 +12,12 @@ import (
 )
 
 // Listings implements api.Marketplace.
-func (s *Sources) Listings(ctx context.Context, q api.MarketplaceQuery) (wire.Marketplace, error) {
+func (s *Sources) Listings(ctx context.Context, q spec.ListingQuery) (wire.Marketplace, error) {
 	client, err := s.marketplace()
 	if err != nil {
 		return wire.Marketplace{}, err
 	}
-	page, err := client.Listings(ctx, index.Query{Text: q.Text, Publisher: q.Publisher, Cursor: q.Cursor, Limit: q.Limit, Fresh: q.Refresh})
+	page, err := client.Listings(ctx, q)
 	if err != nil {
 		return wire.Marketplace{}, upstream(err)
 	}

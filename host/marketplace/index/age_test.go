@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // The publisher writes when a release was made: whoever has stolen that key writes
@@ -57,7 +58,7 @@ func TestOfferedIsOldEnough(t *testing.T) {
 	c := s.client(func(c *index.Config) { c.MinimumReleaseAge = 24 * time.Hour })
 	offered := func(name, want string) {
 		t.Helper()
-		p, err := c.Listings(t.Context(), index.Query{Publisher: "acme", Text: name})
+		p, err := c.Listings(t.Context(), spec.ListingQuery{Publisher: "acme", Text: name})
 		if err != nil || len(p.Items) != 1 || p.Items[0].Latest.Version != want {
 			t.Errorf("%s: got %+v, %v, want %q", name, p.Items, err, want)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestListings(t *testing.T) {
@@ -21,7 +22,7 @@ func TestListings(t *testing.T) {
 	check(t, s.tree.Mark("acme/echo@1.0.0", func(v *format.PageVersion) { v.Deprecated = "old" }))
 	s.sign(format.Revocation{Release: "emca/echo@9.0.0", Reason: "stolen key"})
 	c := s.client()
-	names := func(q index.Query) string {
+	names := func(q spec.ListingQuery) string {
 		t.Helper()
 		p, err := c.Listings(t.Context(), q)
 		check(t, err)
@@ -32,29 +33,29 @@ func TestListings(t *testing.T) {
 		return strings.Join(list, " ") + " " + p.Next
 	}
 	for _, tt := range []struct {
-		q    index.Query
+		q    spec.ListingQuery
 		want string
 	}{
-		{index.Query{}, "acme/beta@0.1.0-beta.1 acme/count@0.1.0 acme/echo@1.1.0 emca/echo@ "},
-		{index.Query{Limit: 2}, "acme/beta@0.1.0-beta.1 acme/count@0.1.0 count/acme"},
-		{index.Query{Limit: 2, Cursor: "count/acme"}, "acme/echo@1.1.0 emca/echo@ "},
-		{index.Query{Cursor: "echo/emca"}, " "},
-		{index.Query{Text: "ECHO acme"}, "acme/echo@1.1.0 "},
-		{index.Query{Text: "count the"}, "acme/count@0.1.0 "},
-		{index.Query{Text: "emca/echo"}, "emca/echo@ "},
-		{index.Query{Publisher: "emca"}, "emca/echo@ "},
-		{index.Query{Text: "nothing of it"}, " "},
+		{spec.ListingQuery{}, "acme/beta@0.1.0-beta.1 acme/count@0.1.0 acme/echo@1.1.0 emca/echo@ "},
+		{spec.ListingQuery{Limit: 2}, "acme/beta@0.1.0-beta.1 acme/count@0.1.0 count/acme"},
+		{spec.ListingQuery{Limit: 2, Cursor: "count/acme"}, "acme/echo@1.1.0 emca/echo@ "},
+		{spec.ListingQuery{Cursor: "echo/emca"}, " "},
+		{spec.ListingQuery{Text: "ECHO acme"}, "acme/echo@1.1.0 "},
+		{spec.ListingQuery{Text: "count the"}, "acme/count@0.1.0 "},
+		{spec.ListingQuery{Text: "emca/echo"}, "emca/echo@ "},
+		{spec.ListingQuery{Publisher: "emca"}, "emca/echo@ "},
+		{spec.ListingQuery{Text: "nothing of it"}, " "},
 	} {
 		if got := names(tt.q); got != tt.want {
 			t.Errorf("%+v: got %q, want %q", tt.q, got, tt.want)
 		}
 	}
-	for _, q := range []index.Query{{Limit: -1}, {Limit: 201}, {Cursor: "x"}, {Cursor: "../x"}, {Text: strings.Repeat("x", 300)}} {
+	for _, q := range []spec.ListingQuery{{Limit: -1}, {Limit: 201}, {Cursor: "x"}, {Cursor: "../x"}, {Text: strings.Repeat("x", 300)}} {
 		if _, err := c.Listings(t.Context(), q); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%+v: got %v", q, err)
 		}
 	}
-	p, err := c.Listings(t.Context(), index.Query{Text: "acme/echo"})
+	p, err := c.Listings(t.Context(), spec.ListingQuery{Text: "acme/echo"})
 	check(t, err)
 	l := p.Items[0]
 	if l.Description != "The echo of acme" || l.License != "MIT" || len(l.Versions) != 3 || l.Versions[0].Version != "2.0.0-rc.1" || l.Versions[2].Deprecated != "old" || l.Key == "" {
@@ -63,7 +64,7 @@ func TestListings(t *testing.T) {
 	if p.Stale || p.Expired || p.Unsigned || !p.Fetched.Equal(today) || !p.Expires.Equal(expires) || p.Marketplace != "acme-plugins" || p.Sequence != 2 {
 		t.Errorf("got %+v", p)
 	}
-	p, err = c.Listings(t.Context(), index.Query{Publisher: "emca"})
+	p, err = c.Listings(t.Context(), spec.ListingQuery{Publisher: "emca"})
 	check(t, err)
 	if p.Items[0].Versions[0].Revoked != "stolen key" {
 		t.Errorf("got %+v", p.Items[0])
@@ -79,7 +80,7 @@ func TestRefresh(t *testing.T) {
 	c := s.client()
 	list := func() index.Page {
 		t.Helper()
-		p, err := c.Listings(t.Context(), index.Query{})
+		p, err := c.Listings(t.Context(), spec.ListingQuery{})
 		check(t, err)
 		return p
 	}
@@ -109,7 +110,7 @@ func TestDown(t *testing.T) {
 	down := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "closed", http.StatusServiceUnavailable) }
 	s.answer("*", down)
 	for range 2 {
-		_, err := c.Listings(t.Context(), index.Query{})
+		_, err := c.Listings(t.Context(), spec.ListingQuery{})
 		if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "503") {
 			t.Errorf("without a list: %v", err)
 		}
@@ -119,20 +120,20 @@ func TestDown(t *testing.T) {
 	}
 	s.wait(31 * time.Second)
 	s.answer("*", nil)
-	if p, err := c.Listings(t.Context(), index.Query{}); err != nil || p.Stale {
+	if p, err := c.Listings(t.Context(), spec.ListingQuery{}); err != nil || p.Stale {
 		t.Errorf("it is back: %+v, %v", p, err)
 	}
 	since := s.clock()
 	s.answer("*", down)
 	s.wait(time.Hour)
 	for _, c := range []*index.Client{c, s.client(same)} {
-		p, err := c.Listings(t.Context(), index.Query{})
+		p, err := c.Listings(t.Context(), spec.ListingQuery{})
 		if err != nil || !p.Stale || p.Expired || !p.Fetched.Equal(since) || len(p.Items) != 4 || !strings.Contains(p.Problem, "503") {
 			t.Errorf("got %+v, %v", p, err)
 		}
 	}
 	s.wait(1000 * time.Hour)
-	p, err := c.Listings(t.Context(), index.Query{})
+	p, err := c.Listings(t.Context(), spec.ListingQuery{})
 	if err != nil || !p.Expired || !p.Stale {
 		t.Errorf("got %+v, %v", p, err)
 	}
@@ -149,11 +150,11 @@ func TestDown(t *testing.T) {
 func TestMarketplaceThatDoesNotAnswer(t *testing.T) {
 	s := stocked(t)
 	c := s.client(func(c *index.Config) { c.ListTimeout = 20 * time.Millisecond })
-	_, err := c.Listings(t.Context(), index.Query{})
+	_, err := c.Listings(t.Context(), spec.ListingQuery{})
 	check(t, err)
 	s.answer("*", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	s.wait(time.Hour)
-	p, err := c.Listings(t.Context(), index.Query{})
+	p, err := c.Listings(t.Context(), spec.ListingQuery{})
 	if err != nil || !p.Stale || !strings.Contains(p.Problem, "not answered yet") {
 		t.Errorf("got %+v, %v", p, err)
 	}
@@ -286,13 +287,13 @@ func TestBadMarketplace(t *testing.T) {
 			}
 			// With a good list before.
 			good := s.client(short)
-			_, err := good.Listings(t.Context(), index.Query{})
+			_, err := good.Listings(t.Context(), spec.ListingQuery{})
 			check(t, err)
 			before, err := os.ReadFile(filepath.Join(dir, "marketplace.json"))
 			check(t, err)
 			tt.do(s)
 			s.wait(time.Hour)
-			p, err := good.Listings(t.Context(), index.Query{})
+			p, err := good.Listings(t.Context(), spec.ListingQuery{})
 			if err != nil || p.Stale == tt.kept() || len(p.Items) != 4 || !tt.kept() && !strings.Contains(p.Problem, tt.text) {
 				t.Errorf("the list there was: stale %v, %d items, %q, %v", p.Stale, len(p.Items), p.Problem, err)
 			}
@@ -301,7 +302,7 @@ func TestBadMarketplace(t *testing.T) {
 			}
 			// Without one.
 			dir = t.TempDir()
-			_, err = s.client(short).Listings(t.Context(), index.Query{})
+			_, err = s.client(short).Listings(t.Context(), spec.ListingQuery{})
 			refused(err)
 			_, err = s.client(short).Resolve(t.Context(), "count", "")
 			refused(err)
@@ -336,12 +337,12 @@ func TestDowngrade(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "marketplace.json")
 	same := func(c *index.Config) { c.State = state }
 	c := s.client(same)
-	_, err := c.Listings(t.Context(), index.Query{})
+	_, err := c.Listings(t.Context(), spec.ListingQuery{})
 	check(t, err)
 	put(first)
 	for _, c := range []*index.Client{c, s.client(same)} {
 		s.wait(time.Hour)
-		p, err := c.Listings(t.Context(), index.Query{})
+		p, err := c.Listings(t.Context(), spec.ListingQuery{})
 		if err != nil || p.Sequence != 2 || !p.Stale || !strings.Contains(p.Problem, "has the sequence 1, but 2 was seen already") {
 			t.Errorf("got %+v, %v", p, err)
 		}
@@ -354,7 +355,7 @@ func TestDowngrade(t *testing.T) {
 		s.answer("/mirror/"+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(s.dir, name)) })
 	}
 	other := s.client(same, func(c *index.Config) { c.URL = s.server.URL + "/mirror" })
-	if _, err := other.Listings(t.Context(), index.Query{}); !errors.Is(err, format.Older) {
+	if _, err := other.Listings(t.Context(), spec.ListingQuery{}); !errors.Is(err, format.Older) {
 		t.Errorf("by another URL: %v", err)
 	}
 	text := strings.Replace(string(second["root.json"]), "loses", "gains", 1)
@@ -377,7 +378,7 @@ func TestState(t *testing.T) {
 	s := stocked(t)
 	state := filepath.Join(t.TempDir(), "marketplace.json")
 	same := func(c *index.Config) { c.State = state }
-	_, err := s.client(same).Listings(t.Context(), index.Query{})
+	_, err := s.client(same).Listings(t.Context(), spec.ListingQuery{})
 	check(t, err)
 	if info, err := os.Stat(state); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the state has the mode %v, %v", info.Mode(), err)
@@ -396,7 +397,7 @@ func TestState(t *testing.T) {
 		"cut off": string(text[:len(text)/2]), "nothing": "", "another version": strings.Replace(string(text), `"version":1`, `"version":2`, 1),
 	} {
 		check(t, os.WriteFile(state, []byte(damaged), 0o600))
-		_, err := s.client(same).Listings(t.Context(), index.Query{})
+		_, err := s.client(same).Listings(t.Context(), spec.ListingQuery{})
 		if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "is damaged: remove it") {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -409,7 +410,7 @@ func TestState(t *testing.T) {
 	// What cannot be kept is not taken: the sequence would be forgotten.
 	s.answer("*", nil)
 	nowhere := func(c *index.Config) { c.State = filepath.Join(state, "x", "marketplace.json") }
-	if _, err := s.client(nowhere).Listings(t.Context(), index.Query{}); err == nil {
+	if _, err := s.client(nowhere).Listings(t.Context(), spec.ListingQuery{}); err == nil {
 		t.Error("a list that cannot be kept was taken")
 	}
 }
@@ -426,7 +427,7 @@ func TestNew(t *testing.T) {
 	}
 	c := s.client()
 	c.Close()
-	if _, err := c.Listings(t.Context(), index.Query{}); !fault.Is(err, fault.Unavailable) {
+	if _, err := c.Listings(t.Context(), spec.ListingQuery{}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("closed: %v", err)
 	}
 }
@@ -437,7 +438,7 @@ func TestUnsigned(t *testing.T) {
 	s := stocked(t)
 	keys := []string{signer(t, "marketplace").Key().String()}
 	list := func(allow bool, keys []string) (index.Page, error) {
-		return s.client(func(c *index.Config) { c.AllowUnsigned, c.TrustedKeys = allow, keys }).Listings(t.Context(), index.Query{})
+		return s.client(func(c *index.Config) { c.AllowUnsigned, c.TrustedKeys = allow, keys }).Listings(t.Context(), spec.ListingQuery{})
 	}
 	if _, err := list(false, nil); !errors.Is(err, format.NoKey) || !strings.Contains(err.Error(), "marketplace.trusted_keys is empty") {
 		t.Errorf("nobody trusted: %v", err)

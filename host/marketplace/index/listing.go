@@ -8,16 +8,8 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/marketplace/format"
+	"github.com/berth-host/berth/host/spec"
 )
-
-// Query selects plugins.
-type Query struct {
-	Text      string // words that the name, publisher and description must contain, in any case; "" for all
-	Publisher string // "" for all
-	Cursor    string // Next of the page before; "" for the first
-	Limit     int    // 0 for 50, at most 200
-	Fresh     bool   // fetch the list first, whatever its age
-}
 
 // The sizes of a Page.
 const (
@@ -66,10 +58,10 @@ type Version struct {
 }
 
 // Listings returns the marketplace's plugins, from a list that is at most
-// Config.RefreshEvery old if it can be fetched soon (with Query.Fresh: fetched now, as
+// Config.RefreshEvery old if it can be fetched soon (with Refresh: fetched now, as
 // for an installation), otherwise from the kept list. Errors: fault.Invalid for the
 // query; that of the refresh if there is no list.
-func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
+func (c *Client) Listings(ctx context.Context, q spec.ListingQuery) (Page, error) {
 	if len(q.Text) > maxQuery {
 		return Page{}, fault.Field("q", "is %d bytes long: the limit is %d", len(q.Text), maxQuery)
 	}
@@ -80,7 +72,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	s, problem, err := c.list(ctx, q.Fresh)
+	s, problem, err := c.list(ctx, q.Refresh)
 	if err != nil {
 		return Page{}, err
 	}
@@ -89,7 +81,7 @@ func (c *Client) Listings(ctx context.Context, q Query) (Page, error) {
 		Items: []Listing{}, Marketplace: s.root.Marketplace, Sequence: s.root.Sequence, Unsigned: s.signer == "",
 		Fetched: s.fetched, Expires: s.root.Expires, Expired: s.expired(now), Stale: !within(now, s.fetched, c.cfg.RefreshEvery),
 	}
-	p.Stale = p.Stale || q.Fresh && problem != nil
+	p.Stale = p.Stale || q.Refresh && problem != nil
 	if p.Stale && problem != nil {
 		p.Problem = problem.Error()
 	}

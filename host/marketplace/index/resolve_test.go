@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/marketplace"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestResolve(t *testing.T) {
@@ -99,7 +100,7 @@ func TestExpired(t *testing.T) {
 	s := stocked(t)
 	s.wait(expires.Sub(today))
 	c := s.client()
-	p, err := c.Listings(t.Context(), index.Query{})
+	p, err := c.Listings(t.Context(), spec.ListingQuery{})
 	if err != nil || !p.Expired || p.Stale || len(p.Items) != 4 {
 		t.Errorf("got %+v, %v", p, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/marketplace/format"
 	"github.com/berth-host/berth/host/marketplace/index"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // roots keeps a tree's root and its signature, to put them back later.
@@ -161,22 +162,22 @@ func TestClockWasAhead(t *testing.T) {
 	s := stocked(t)
 	c := s.client()
 	s.wait(1000 * time.Hour)
-	_, err := c.Listings(t.Context(), index.Query{})
+	_, err := c.Listings(t.Context(), spec.ListingQuery{})
 	check(t, err)
 	s.wait(-1000 * time.Hour)
 	s.sign()
-	if p, err := c.Listings(t.Context(), index.Query{}); err != nil || p.Sequence != 2 || p.Stale {
+	if p, err := c.Listings(t.Context(), spec.ListingQuery{}); err != nil || p.Sequence != 2 || p.Stale {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	// Nor does it hold back another attempt.
 	s.wait(1000 * time.Hour)
 	s.answer("*", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
-	if p, err := c.Listings(t.Context(), index.Query{}); err != nil || !p.Stale {
+	if p, err := c.Listings(t.Context(), spec.ListingQuery{}); err != nil || !p.Stale {
 		t.Errorf("got %+v, %v", p, err)
 	}
 	s.answer("*", nil)
 	s.wait(-900 * time.Hour)
-	if p, err := c.Listings(t.Context(), index.Query{}); err != nil || p.Stale {
+	if p, err := c.Listings(t.Context(), spec.ListingQuery{}); err != nil || p.Stale {
 		t.Errorf("got %+v, %v", p, err)
 	}
 }
