@@ -26,7 +26,8 @@ func (s *Server) createOrder(ctx context.Context, n wire.NewOrder) (reply, error
 
 func (r *request) orderQuery() spec.OrderQuery {
 	q := r.query("status", "customer_id", "limit", "cursor")
-	return spec.OrderQuery{Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"), Limit: r.limit(q, describe.MaxPage)}
+	return spec.OrderQuery{Status: q.Get("status"), Customer: q.Get("customer_id"), Cursor: q.Get("cursor"),
+		Limit: r.limit(q, describe.MaxPage)}
 }
 
 // listOrders is GET /api/v1/orders?status&customer_id&limit&cursor.

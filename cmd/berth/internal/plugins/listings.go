@@ -86,6 +86,7 @@ func listingRecord(l wire.Listing) console.Cells {
 	} else if l.Deprecated != "" {
 		state += " (deprecated)"
 	}
-	return console.WithDashes(l.Publisher+"/"+l.Name, state, console.Or(l.Installed, ""), console.Or(l.UpdateAvailable, ""), fmt.Sprint(l.Size),
+	return console.WithDashes(l.Publisher+"/"+l.Name, state, console.Or(l.Installed, ""), console.Or(l.UpdateAvailable, ""),
+		fmt.Sprint(l.Size),
 		l.License, strings.Join(asks, ", "), l.Description)
 }
