@@ -85,7 +85,7 @@ func TestApproval(t *testing.T) {
 	if err := w.install("y"); err != nil {
 		t.Error(err)
 	}
-	// Who has approved one plan gets no other, be it one that needs no approval.
+	// The approval of one plan approves no other, not even one that needs no approval.
 	w.put(versioned("y", "1.1.0", asksKV), nil)
 	before = w.state()
 	_, err = w.i.Upgrade(t.Context(), "y", install.Request{}, p.Digest, nil)
@@ -106,8 +106,8 @@ func TestApproval(t *testing.T) {
 	}
 }
 
-// A repair grants nothing, so it takes no approval: neither of what
-// the operator has taken back, nor of another plan.
+// TestRepairNeedsNoApproval: a repair grants nothing, neither a grant that the operator
+// has removed, nor one of another plan.
 func TestRepairNeedsNoApproval(t *testing.T) {
 	w := newWorld(t)
 	one := versioned("x", "1.0.0", asksKV)
@@ -133,8 +133,8 @@ func TestRepairNeedsNoApproval(t *testing.T) {
 	}
 }
 
-// A tag is not the contents: who has moved it decides what it is. What holds for a
-// version of the marketplace holds for it; a digest is the operator's own word.
+// TestTagIsNotExact: a tag can be moved, so the rules of a marketplace's version apply to
+// it; a digest is the operator's own choice.
 func TestTagIsNotExact(t *testing.T) {
 	const tag, digest = "oci://a.example/x:1", "oci://a.example/x@sha256:"
 	w := newWorld(t)
@@ -218,7 +218,8 @@ func TestPublishersOtherKey(t *testing.T) {
 	}
 }
 
-// Who has seen the same version twice does not go back by two.
+// TestPreconditionIsCheckedInsideTheTransaction: two callers that have seen the same
+// version do not go back by two.
 func TestPreconditionIsCheckedInsideTheTransaction(t *testing.T) {
 	w := newWorld(t)
 	for _, v := range []string{"1.0.0", "2.0.0", "3.0.0"} {

@@ -82,7 +82,8 @@ func TestDownloadResumes(t *testing.T) {
 	})
 }
 
-// One that is given up goes on with the next attempt, also of another host.
+// TestDownloadGivenUp: the next attempt resumes an abandoned download, also from another
+// host.
 func TestDownloadGivenUp(t *testing.T) {
 	w := newWorld(t)
 	wasm := versioned("x", "1.0.0", "")
@@ -217,8 +218,8 @@ func TestDownloadOfAWrongPart(t *testing.T) {
 	}
 }
 
-// Downloads that are not resumed are removed at a start, and before the next download: after
-// a day, and what is oldest when there is too much of it.
+// TestOldDownloadsGo: downloads that are not resumed are removed at a start and before
+// the next download: after a day, and the oldest above the limit of their size.
 func TestOldDownloadsGo(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.MaxSize = 1000
@@ -273,7 +274,7 @@ func TestOldDownloadsGo(t *testing.T) {
 	}
 }
 
-// The example of semver.org, section 11, in its order, and what it says of builds.
+// TestCompareVersions: the example of semver.org, section 11, and builds.
 func TestCompareVersions(t *testing.T) {
 	order := []string{"0.9.10", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.2", "1.0.10", "1.2.0", "2.0.0-1", "2.0.0", "99999999999999999999.0.0", "100000000000000000000.0.0"}
 	for a := range order {
@@ -292,7 +293,7 @@ func TestCompareVersions(t *testing.T) {
 	}
 }
 
-// Whatever a lock file holds: it is refused, or its names and digests are safe.
+// FuzzLock: a lock file is refused, or its names and digests are safe.
 func FuzzLock(f *testing.F) {
 	f.Add([]byte("format: 1\nplugins:\n  x: {sha256: " + digestOf(nil) + ", size: 1}\n"))
 	f.Add([]byte("format: 1\nplugins: {../x: {}}\n"))

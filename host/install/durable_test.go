@@ -219,8 +219,8 @@ func (l late) Uninstall(_ context.Context, _ string, commit func() error) error 
 	return errors.Join(commit(), l.err)
 }
 
-// TestUninstallationThatFailsAfterItsCommit is done all the same, and says what is
-// left.
+// TestUninstallationThatFailsAfterItsCommit is completed all the same, and the error
+// names what is left.
 func TestUninstallationThatFailsAfterItsCommit(t *testing.T) {
 	w := newWorld(t)
 	wasm := versioned("x", "1.0.0", "")

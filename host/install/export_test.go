@@ -11,8 +11,7 @@ var CompareVersions = compareVersions
 // CheckLock is Lock.check.
 func CheckLock(l Lock) error { return l.check() }
 
-// SetSync has f called with the path of whatever is about to be made durable. Its
-// error is that of the sync.
+// SetSync calls f with each path before it is synced. Its error becomes that of the sync.
 func (i *Installer) SetSync(f func(path string) error) {
 	i.store.sync = func(file *os.File) error {
 		if err := f(file.Name()); err != nil {

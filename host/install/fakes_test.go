@@ -109,8 +109,8 @@ func (s *shop) Open(_ context.Context, rel install.Release, offset int64) (io.Re
 	return io.NopCloser(bytes.NewReader(blob[min(offset, int64(len(blob))):])), nil
 }
 
-// host is the Plugins, Settings, State and Vetter of a world. What the settings
-// are is in a file of the data directory, so that a copy of that has it too.
+// host is the Plugins, Settings, State and Vetter of a world. Its settings are in a file
+// of the data directory, so that a copy of that contains them.
 type host struct {
 	dir string
 
@@ -339,8 +339,8 @@ func newWorld(t testing.TB) *world {
 	return openWorld(t, dir, &shop{releases: map[string]install.Release{}, blobs: map[string][]byte{}})
 }
 
-// openWorld starts an Installer as a host does: what was half done is cleared
-// away, then the pins run.
+// openWorld starts an Installer as a host does: it recovers an interrupted transaction,
+// then runs the pins.
 func openWorld(t testing.TB, dir string, s *shop) *world {
 	t.Helper()
 	h := &host{dir: dir, running: map[string]spec.Pin{}, dropped: map[string]bool{}, stored: map[string]bool{}, routes: map[string][]string{}, parked: map[*candidate]bool{}}
@@ -401,7 +401,8 @@ func (w *world) state() string {
 	return b.String()
 }
 
-// disk is what the data directory holds, but for downloads and the lock between processes.
+// disk returns the contents of the data directory, without downloads and the lock between
+// processes.
 func (w *world) disk() (lines []string) {
 	w.Helper()
 	err := filepath.WalkDir(w.cfg.Dir, func(path string, d fs.DirEntry, err error) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/berth-host/berth/host/install"
 )
 
-// transactions are the ways to change what is installed. prepare comes before the
-// one that is looked at.
+// transactions are all changes of installed plugins. prepare comes before the one under
+// test.
 func transactions() map[string]struct{ prepare, run func(w *world) error } {
 	one, two := versioned("x", "1.0.0", ""), versioned("x", "2.0.0", asksKV)
 	first := func(w *world) error { w.put(one, nil); return w.install("x") }
@@ -83,9 +83,9 @@ func moments(t *testing.T, prepare, run func(w *world) error) (list []moment, be
 
 var errStep = errors.New("the step says no")
 
-// Each step fails, without having been done and although it was: a transaction
-// is then not made, unless its commit was said to be good; what ran, runs; and
-// the next attempt succeeds.
+// TestEveryStepFails fails each step before and after it is done: the transaction is then
+// undone, unless it has committed; the former version runs; and the next attempt
+// succeeds.
 func TestEveryStepFails(t *testing.T) {
 	for name, tx := range transactions() {
 		all, before, after := moments(t, tx.prepare, tx.run)
@@ -134,8 +134,8 @@ func TestEveryStepFails(t *testing.T) {
 	}
 }
 
-// The process is killed at each moment: a copy of the directory at that moment
-// is what the next start finds.
+// TestEveryCrash kills the process at each moment: the next start finds a copy of the
+// directory at that moment.
 func TestEveryCrash(t *testing.T) {
 	for name, tx := range transactions() {
 		_, before, after := moments(t, tx.prepare, tx.run)
@@ -288,9 +288,9 @@ func TestBrokenJournal(t *testing.T) {
 	}
 }
 
-// Somebody edits the lock between a crash and the start that follows: whether the
-// transaction was committed is what the lock says of the plugin, not its bytes. What
-// it refers to is never removed.
+// TestCrashThenEditedLock: after an edit of the lock between a crash and the next start,
+// the lock's entry of the plugin decides whether the transaction was committed, not its
+// bytes. A module that the lock refers to is never removed.
 func TestCrashThenEditedLock(t *testing.T) {
 	for name, tx := range transactions() {
 		_, before, after := moments(t, tx.prepare, tx.run)

@@ -94,7 +94,8 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// Going back twice goes back twice: never to the version that was given up.
+// TestRollbackDoesNotReturnToTheBadVersion: two rollbacks go back by two, never to a
+// version that was left.
 func TestRollbackDoesNotReturnToTheBadVersion(t *testing.T) {
 	w := newWorld(t)
 	put := func(version string) {
@@ -126,7 +127,7 @@ func TestRollbackDoesNotReturnToTheBadVersion(t *testing.T) {
 	put("4.0.0")
 	step("the repaired version", w.upgrade("x"), "4.0.0")
 	step("back from that", w.rollback(""), "2.0.0")
-	step("forward again", w.upgrade("x"), "4.0.0") // what is installed anew is no longer given up
+	step("forward again", w.upgrade("x"), "4.0.0") // a new installation clears the mark of the rollback
 	again := openWorld(t, w.cfg.Dir, w.shop)
 	if err := again.rollback(""); err != nil {
 		t.Fatal(err)
@@ -297,8 +298,8 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-// TestLostLockTellsWhatWasInstalled: every plugin is listed by its name, also one
-// whose module does not tell it, as long as the copy of the lock is there.
+// TestLostLockListsWhatWasInstalled: every plugin is listed by its name, also one without
+// a name in its module, while the copy of the lock exists.
 func TestLostLockListsWhatWasInstalled(t *testing.T) {
 	w := newWorld(t)
 	w.put(module("", "nameless"), func(r *install.Release) { r.Name = "given" })
@@ -358,7 +359,7 @@ func TestLostLockListsWhatWasInstalled(t *testing.T) {
 	}
 }
 
-// A lock that is missing or broken refuses what is installed, and nothing else.
+// TestBrokenLock: a missing or damaged lock refuses the installed plugins only.
 func TestBrokenLock(t *testing.T) {
 	for what, breakIt := range map[string]func(path string) error{
 		"missing": os.Remove,

@@ -14,7 +14,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestLockIsCheckedToTheBound: what a lock may say, and what it may not.
+// TestLockIsCheckedToTheBound: valid and invalid contents of a lock.
 func TestLockIsCheckedToTheBound(t *testing.T) {
 	good := install.Version{SHA256: strings.Repeat("0a", 32)}
 	with := func(change func(*install.Version)) install.Version { v := good; change(&v); return v }
@@ -88,8 +88,8 @@ func TestModuleThatIsStoredIsNotFetched(t *testing.T) {
 	}
 }
 
-// TestCheckNeedsNoHost: every stored version of a data directory, the current ones
-// first, and what is wrong with each.
+// TestCheckNeedsNoHost: every stored version of a data directory, the current ones first,
+// with its damage.
 func TestCheckNeedsNoHost(t *testing.T) {
 	w := newWorld(t)
 	one, two := versioned("x", "1.0.0", ""), versioned("x", "2.0.0", "")
@@ -181,7 +181,7 @@ func TestProgressReportsEachStepOnce(t *testing.T) {
 	}
 }
 
-// TestApprovalSaysWhatItIsAbout: only what there is to be said.
+// TestApprovalSaysWhatItIsAbout: the error contains only the reasons that apply.
 func TestApprovalSaysWhatItIsAbout(t *testing.T) {
 	w := newWorld(t)
 	w.put(versioned("x", "1.0.0", asksKV), nil)

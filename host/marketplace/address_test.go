@@ -56,8 +56,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// FuzzURL: what is accepted is https to something that is not plainly private,
-// and is accepted again as it is sent on.
+// FuzzURL: an accepted URL is https to a host that is not plainly private, and is
+// accepted again in the form in which it is sent.
 func FuzzURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://plugins.example/a.wasm", "http://plugins.example/", "http://registry.local:8080/x", "https://127.0.0.1/",

@@ -54,7 +54,7 @@ func fetcher(t *testing.T, cfg marketplace.Config, servers ...*httptest.Server) 
 	return f
 }
 
-// refused checks an error's code and field, and what its text says and hides.
+// refused checks an error's code and field, and what its text contains and hides.
 func refused(t *testing.T, content []byte, err error, code fault.Code, field, text string) {
 	t.Helper()
 	if content != nil {
@@ -112,8 +112,8 @@ func TestAllowedByName(t *testing.T) {
 	refused(t, got, err, fault.Invalid, "url", "127.0.0.1 is not an address of the public internet")
 }
 
-// A name is refused for what it resolves to, and an allowed one does not vouch
-// for the address of a redirect, without a connection.
+// TestPrivateName: a name is refused for its address, and an allowed name does not allow
+// the address of a redirect, without a connection.
 func TestPrivateName(t *testing.T) {
 	var asked atomic.Bool
 	target := httptest.NewUnstartedServer(nil)

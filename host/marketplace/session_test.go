@@ -118,8 +118,8 @@ func TestOpenStalls(t *testing.T) {
 	}
 }
 
-// Who ends a fetch does not blame the server for it.
-func TestBrokenOff(t *testing.T) {
+// TestCancelledFetch: the error of a cancelled fetch does not blame the server.
+func TestCancelledFetch(t *testing.T) {
 	asked := make(chan struct{}, 2)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("a"))
@@ -248,8 +248,8 @@ func dnsReply(question []byte, ip net.IP) (reply []byte, asked bool) {
 	return reply, asked
 }
 
-// A name that resolves to an allowed address first and to another one then is
-// refused then: what is judged is what is connected to.
+// TestRebinding: a name that resolves to an allowed address first and to another one
+// later is refused then: the address that is connected to counts.
 func TestRebinding(t *testing.T) {
 	s := shop(t, true, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(module) })
 	u, err := url.Parse(s.URL)
@@ -270,8 +270,8 @@ func TestRebinding(t *testing.T) {
 	refused(t, got, err, fault.Invalid, "url", "example.com is at 127.0.0.2, which is not an address of the public internet")
 }
 
-// A credential goes to the server it is for, and to no other that this one leads
-// to; nor does it come back with somebody else's redirect.
+// TestCredentials: a credential is sent to its own server only, not after a redirect, and
+// not after a redirect back.
 func TestCredentials(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string][]string{}

@@ -176,8 +176,8 @@ func TestUpdatesAndApproval(t *testing.T) {
 	}
 }
 
-// A manifest beside the module may ask for something else while the module stays
-// what it is: what is agreed to is looked at when it is granted.
+// TestApprovePrecondition: a sidecar can change while the module stays the same, so the
+// precondition gets the plugin at the moment of the grant.
 func TestApprovePrecondition(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", module("", "1"))
@@ -201,8 +201,8 @@ func TestApprovePrecondition(t *testing.T) {
 	}
 }
 
-// What the operator did not grant to the running version is no more needed by
-// the next one.
+// TestAnUpdateOfWhatWasNeverGranted: a capability that the running version lacks does not
+// block the next one.
 func TestAnUpdateOfWhatWasNeverGranted(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", module(`{"name":"x","version":"1.0.0","capabilities":[{"name":"http","hosts":["a"]}]}`, "1"))
@@ -363,7 +363,7 @@ func TestConfigSchema(t *testing.T) {
 func TestLeftoversAreSwept(t *testing.T) {
 	w := newWorld(t)
 	w.write(".x.wasm.123.tmp", versioned("x", "1.0.0"))
-	w.write(".y.wasm.123.tmp", versioned("y", "1.0.0")) // somebody may be at it
+	w.write(".y.wasm.123.tmp", versioned("y", "1.0.0")) // may belong to a running process
 	old := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(w.path(".x.wasm.123.tmp"), old, old); err != nil {
 		t.Fatal(err)

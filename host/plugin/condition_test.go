@@ -14,8 +14,8 @@ func (w *world) say(state wire.PluginState, reason string) {
 	w.m.ConditionChanged()
 }
 
-// What a running version says of itself is its state, and is told to whoever
-// follows the changes.
+// TestConditionIsTheState: a running version's Condition becomes its state, which
+// OnChange gets.
 func TestConditionIsTheState(t *testing.T) {
 	w := newWorld(t)
 	var mu sync.Mutex

@@ -22,9 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// module makes the bytes of a module that the fake Loader understands: a
-// manifest ("": none) and a text, which is what the module does. It ends with
-// a section that a parser of sections needs whole.
+// module makes the bytes of a module for the fake Loader: a manifest ("": none) and a
+// text that says what the module does. It ends with a section that must be complete.
 func module(manifest, text string) []byte {
 	b := []byte("\x00asm\x01\x00\x00\x00")
 	if manifest != "" {
@@ -215,7 +214,7 @@ func (r *fakeRunning) Drain(ctx context.Context) error {
 	r.leaving = true
 	replaced := slices.ContainsFunc(r.f.live[r.spec.Name], func(o *fakeRunning) bool { return !o.leaving })
 	if !replaced && r.spec.Name == r.f.steady {
-		r.f.broken = append(r.f.broken, r.spec.Name+" was drained with nobody in its place")
+		r.f.broken = append(r.f.broken, r.spec.Name+" was drained without a successor")
 	}
 	r.f.mu.Unlock()
 	if r.f.drain != nil {
@@ -429,7 +428,7 @@ func (w *world) until(what string, ok func() bool) {
 		case <-tick.C:
 		case <-deadline.C:
 			list, _ := json.MarshalIndent(w.m.List(), "", " ")
-			w.Fatalf("waited in vain for %s; the list is %s", what, list)
+			w.Fatalf("timeout waiting for %s; the list is %s", what, list)
 		}
 	}
 }

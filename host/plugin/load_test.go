@@ -74,8 +74,8 @@ func padding(n int) []byte {
 	return append([]byte{0, byte(size&0x7f | 0x80), byte(size>>7&0x7f | 0x80), byte(size>>14&0x7f | 0x80), byte(size >> 21 & 0x7f)}, body...)
 }
 
-// TestLoadThatIsLateIsNoFailure: the log does not warn, the plugin says what it
-// waits for, and it is active in the end.
+// TestLoadThatIsLateIsNoFailure: the log does not warn, the state names what the plugin
+// waits for, and it becomes active.
 func TestLoadThatIsLateIsNoFailure(t *testing.T) {
 	w := newWorld(t)
 	log := new(bytes.Buffer) // a handler locks its writer; read when the Manager has ended

@@ -10,8 +10,9 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestStartOfManyIsLinear counts what a start of many plugins does that looks at all
-// of them: shows them, and sorts their files. Each changes several times meanwhile.
+// TestStartOfManyIsLinear counts the operations over all plugins during a start of many:
+// publishing them and sorting their files. Each plugin changes several times during the
+// start.
 func TestStartOfManyIsLinear(t *testing.T) {
 	const many = 256
 	w := newWorld(t)
@@ -24,9 +25,9 @@ func TestStartOfManyIsLinear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The rows of so many are shown once in 100 µs for each, and for those who wait.
+	// With so many, a publish comes every 100 µs for each view, and for each caller that waits.
 	if limit := int(time.Since(began)/(many*100*time.Microsecond)) + 8; publishes > limit {
-		t.Errorf("the rows were shown %d times, at most %d times is right", publishes, limit)
+		t.Errorf("%d publishes, want at most %d", publishes, limit)
 	}
 	if sorts > 4 {
 		t.Errorf("the files were sorted %d times", sorts)

@@ -12,8 +12,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// TestFilesAreTold: what becomes of every module's file, once for each change, and
-// nothing of pins and of what is uninstalled.
+// TestOnFileReportsEachChangeOnce, and reports no pins and no uninstalled files.
 func TestOnFileReportsEachChangeOnce(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	var mu sync.Mutex
@@ -66,8 +65,8 @@ func TestOnFileReportsEachChangeOnce(t *testing.T) {
 	hears("end.wasm (end): nothing to 1.0.0")
 }
 
-// TestReloadTakesPersistedDecisionsFromTheSettings: what an operator decided is in
-// them by then, and may have been changed there since.
+// TestReloadTakesPersistedDecisionsFromTheSettings: the settings contain an operator's
+// decision, and may have been changed since.
 func TestReloadTakesPersistedDecisionsFromTheSettings(t *testing.T) {
 	w := newWorld(t)
 	all := spec.Settings{Enabled: true, Grants: []spec.Grant{{Name: "http"}, {Name: "kv"}, {Name: "emit"}}}

@@ -34,8 +34,8 @@ func (w *world) pinned(store, name string, wasm []byte) spec.Pin {
 
 func (w *world) pin(p spec.Pin) (wire.Plugin, error) { return w.m.Pin(w.bound(), p) }
 
-// A pin is there at the start, is replaced new before old, and goes with its
-// uninstallation, which happens only when it is committed.
+// TestPinLife: a pin runs from the start, is replaced after its successor has started,
+// and is removed when its uninstallation commits.
 func TestPinLife(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	one, two := w.pinned(store, "x", versioned("x", "1.0.0")), w.pinned(store, "x", versioned("x", "2.0.0"))
@@ -113,7 +113,7 @@ func TestPinWaitsUntilThePluginIsStable(t *testing.T) {
 	}
 }
 
-// What is stored is never run with another digest, or under another name.
+// TestPinRefusals: a stored module never runs with another digest or name.
 func TestPinRefusals(t *testing.T) {
 	full := versioned("x", "1.0.0")
 	for _, tt := range []struct {
@@ -184,8 +184,8 @@ func TestRefusedPinAtTheStart(t *testing.T) {
 	}
 }
 
-// TestFreeNames: a name is taken by who runs under it or is about to, and by nobody
-// whose file is refused.
+// TestFreeNames: a name belongs to the plugin that runs or will run under it, not to a
+// rejected file.
 func TestFreeNames(t *testing.T) {
 	w := newWorld(t)
 	w.settings.set("off", spec.Settings{})
@@ -208,8 +208,8 @@ func TestFreeNames(t *testing.T) {
 	}
 }
 
-// TestRepin: what was refused because nobody knew what is installed runs, goes, or
-// stays as it is.
+// TestRepin: a pin that was refused because the lock could not be read runs, is removed,
+// or is unchanged.
 func TestRepin(t *testing.T) {
 	w, store := newWorld(t), t.TempDir()
 	x, y, z := w.pinned(store, "x", versioned("x", "1.0.0")), w.pinned(store, "y", versioned("y", "1.0.0")), w.pinned(store, "z", versioned("z", "1.0.0"))

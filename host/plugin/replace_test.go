@@ -14,8 +14,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// A copy that stops after every part, for as long as it takes the Manager to
-// look at it, is never loaded by half; the version before it goes on.
+// TestSlowCopy: a copy that pauses after every part, long enough for an inspection, is
+// never loaded in part; the former version runs on.
 func TestSlowCopy(t *testing.T) {
 	for _, state := range []wire.PluginState{wire.Discovered, wire.Rejected, wire.Active} {
 		w := newWorld(t)
@@ -269,8 +269,8 @@ func (w *world) started() int {
 	return w.starts
 }
 
-// More hanging loads than there are slots delay nobody for good, and a new
-// file supersedes its own.
+// TestHangingLoads: more hanging loads than slots do not block others permanently, and a
+// new file supersedes the load of its predecessor.
 func TestHangingLoads(t *testing.T) {
 	w := newWorld(t)
 	gaveUp := make(chan string, 16)

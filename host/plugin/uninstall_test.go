@@ -73,8 +73,8 @@ func TestUninstallThatFails(t *testing.T) {
 	}
 }
 
-// A file whose name is only found out while it is being uninstalled is not
-// started, and not waited for until it ends by itself.
+// TestUninstallWhileInspected: a file whose name becomes known during its uninstallation
+// is not started.
 func TestUninstallWhileInspected(t *testing.T) {
 	w := newWorld(t).run()
 	w.write("x.wasm", []byte("rubbish"))

@@ -9,8 +9,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Where no event tells of a change, as on network file systems, the look that
-// comes by itself finds it. Here a link on the way to the directory is turned.
+// TestChangesWithoutEventsAreFound: without events, as on network file systems, the
+// periodic scan finds a change. Here a link above the directory is changed.
 func TestChangesWithoutEventsAreFound(t *testing.T) {
 	w := newWorld(t)
 	w.config.Rescan = 50 * time.Millisecond
@@ -39,7 +39,8 @@ func TestChangesWithoutEventsAreFound(t *testing.T) {
 	w.waitFor("x", wire.Active, "3.0.0", "")
 }
 
-// A directory that cannot be looked at for a while is not an empty one.
+// TestUnreadableDirectoryEndsNothing: a directory that is unreadable for a while is not
+// an empty one.
 func TestUnreadableDirectoryEndsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.config.Rescan = 20 * time.Millisecond
@@ -71,7 +72,7 @@ func TestUnreadableDirectoryEndsNothing(t *testing.T) {
 	w.waitFor("x", wire.Active, "2.0.0", "")
 }
 
-// The changes are told in order, from the first sight to the end.
+// TestOnChange: the changes are reported in order, from discovery to the end.
 func TestOnChange(t *testing.T) {
 	w := newWorld(t)
 	reported := make(chan wire.Plugin, 1000)

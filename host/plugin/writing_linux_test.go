@@ -7,8 +7,8 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// The parts of a module that end between two sections look like modules. As
-// long as somebody has the file open to write to it, it is not taken for one.
+// TestCopyThatPausesBetweenSections: a part of a module that ends between two sections
+// looks like a module, and is not loaded while a process has the file open for writing.
 func TestCopyThatPausesBetweenSections(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", versioned("x", "1.0.0"))

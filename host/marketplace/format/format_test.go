@@ -112,7 +112,7 @@ func TestPassphrase(t *testing.T) {
 	}
 }
 
-// What the tools write is read as it was, whatever it is.
+// TestEncodings: every encoded file is parsed to the same values.
 func TestEncodings(t *testing.T) {
 	name := rapid.StringMatching(`[a-z0-9][a-z0-9-]{0,20}`)
 	version := rapid.Custom(func(t *rapid.T) string {
@@ -208,8 +208,8 @@ func kinded(t *testing.T, err error) {
 	}
 }
 
-// FuzzRoot: what is accepted stays within its bounds, and is accepted again as it
-// is written.
+// FuzzRoot: an accepted root is within its bounds, and is accepted again after it is
+// encoded.
 func FuzzRoot(f *testing.F) {
 	for _, text := range vectorTexts(f, "root") {
 		f.Add(text)

@@ -11,9 +11,9 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// The publisher writes when a release was made: whoever has stolen that key writes
-// what gets it installed at once. A host that had a list without the release knows
-// better.
+// TestBackdatedRelease: the publisher dates a release, so a stolen key can backdate one
+// to be installed at once. A host that had a list without the release uses its first
+// appearance.
 func TestBackdatedRelease(t *testing.T) {
 	s := stocked(t)
 	state := filepath.Join(t.TempDir(), "marketplace.json")

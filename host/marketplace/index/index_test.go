@@ -146,7 +146,7 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// A marketplace that does not answer is not waited for while there is a list.
+// TestMarketplaceThatDoesNotAnswer: it is not waited for while there is a list.
 func TestMarketplaceThatDoesNotAnswer(t *testing.T) {
 	s := stocked(t)
 	c := s.client(func(c *index.Config) { c.ListTimeout = 20 * time.Millisecond })
@@ -169,7 +169,7 @@ type bad struct {
 	text string
 }
 
-// kept are the ways that nobody notices who has the pages already.
+// kept reports whether a client that has the pages already does not notice the fault.
 func (b bad) kept() bool {
 	return b.name == "a changed page" || b.name == "a page that grew" || b.name == "an error"
 }
@@ -264,8 +264,8 @@ func badRoots(t *testing.T) []bad {
 	}
 }
 
-// Whatever is wrong is refused with its own error, and changes nothing on disk:
-// neither where nothing is nor where a good list is.
+// TestBadMarketplace: every fault is refused with its own error, and changes nothing on
+// disk: neither an empty directory nor a good list.
 func TestBadMarketplace(t *testing.T) {
 	for _, tt := range badRoots(t) {
 		t.Run(tt.name, func(t *testing.T) {
@@ -432,8 +432,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// With nobody trusted, only who says so gets an unsigned list; and then a wrong
-// signature is still wrong where there is a key.
+// TestUnsigned: without a trusted key an unsigned list needs allow_unsigned; with a key a
+// wrong signature is refused even then.
 func TestUnsigned(t *testing.T) {
 	s := stocked(t)
 	keys := []string{signer(t, "marketplace").Key().String()}

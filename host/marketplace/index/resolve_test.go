@@ -109,7 +109,8 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// What a publisher has not signed is refused although the marketplace has.
+// TestBadRelease: a release without the publisher's signature is refused although the
+// marketplace has signed it.
 func TestBadRelease(t *testing.T) {
 	const path = "r/acme/count/0.1.0/release.json"
 	// resign makes the marketplace sign whatever is there, as one without scruples.
@@ -327,7 +328,7 @@ func TestUnsignedRelease(t *testing.T) {
 	}
 }
 
-// Silence leaves the list from before in use, and an answer that is refused does not.
+// TestUnansweredRefreshUsesKeptList, and a refused response does not use it.
 func TestUnansweredRefreshUsesKeptList(t *testing.T) {
 	s := stocked(t)
 	c := s.client()

@@ -38,7 +38,7 @@ func (s *shop) put(files roots) {
 	}
 }
 
-// signed is the root that there is, changed and signed by somebody.
+// signed returns the root, changed and signed with any key.
 func (s *shop) signed(by format.Signer, change func(*format.Root)) roots {
 	s.t.Helper()
 	root, err := format.ParseRoot(s.roots()["root.json"])
@@ -49,8 +49,9 @@ func (s *shop) signed(by format.Signer, change func(*format.Root)) roots {
 	return roots{"root.json": text, "root.json.minisig": by.Sign(text, "x")}
 }
 
-// While a marketplace changes its key, both are trusted. The last list of the old key
-// does not come back after one of the new: it knows nothing of what was revoked since.
+// TestOldKeyComesBack: while a marketplace changes its key, both are trusted. The last
+// list of the old key is not accepted after one of the new, because it lacks later
+// revocations.
 func TestOldKeyComesBack(t *testing.T) {
 	s := stocked(t)
 	old := s.roots()
@@ -97,7 +98,8 @@ func TestOldKeyComesBack(t *testing.T) {
 	}
 }
 
-// Two contents of one sequence are refused whoever has the second, also by another URL.
+// TestOneSequenceTwoRoots: two contents of one sequence are refused, from any source and
+// URL.
 func TestOneSequenceTwoRoots(t *testing.T) {
 	s := stocked(t)
 	state := filepath.Join(t.TempDir(), "marketplace.json")
@@ -114,8 +116,8 @@ func TestOneSequenceTwoRoots(t *testing.T) {
 	}
 }
 
-// Whoever allows unsigned lists, and has a key nevertheless, is not talked out of it:
-// what was signed once is not taken without.
+// TestSignatureIsStripped: with allow_unsigned and a key, a list that was signed before
+// is not accepted without a signature.
 func TestSignatureIsStripped(t *testing.T) {
 	s := stocked(t)
 	state := filepath.Join(t.TempDir(), "marketplace.json")
@@ -182,8 +184,8 @@ func TestClockWasAhead(t *testing.T) {
 	}
 }
 
-// Whoever comes while a marketplace is replaced finds a list and pages that do not
-// belong together, and asks once more.
+// TestReplacedMeanwhile: a client that finds a list and pages of two versions fetches
+// again.
 func TestReplacedMeanwhile(t *testing.T) {
 	s := stocked(t)
 	old, err := os.ReadFile(filepath.Join(s.dir, "root.json"))

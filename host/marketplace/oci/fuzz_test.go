@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// FuzzManifest: what is taken for a module has a digest and a size within bounds,
-// and everything else is refused in words that may be shown.
+// FuzzManifest: an accepted module has a digest and a size within bounds, and every
+// refusal can be shown to people.
 func FuzzManifest(f *testing.F) {
 	const sum = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	f.Add([]byte(`{"schemaVersion":2,"config":{"mediaType":"` + configType + `"},"layers":[{"mediaType":"application/wasm","digest":"` + sum + `","size":5}]}`))
@@ -37,7 +37,7 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// FuzzReference: what is accepted names a version, and is accepted again.
+// FuzzReference: an accepted reference names a version, and is accepted again.
 func FuzzReference(f *testing.F) {
 	for _, seed := range []string{"oci://a.example/x:1", "oci://a.example:5000/x/y@sha256:" + strings.Repeat("0", 64), "oci://[::1]/x:1", "oci://u:p@a.example/x:1", "oci://a.example/../x:1", "oci:///x:1"} {
 		f.Add(seed)

@@ -7,8 +7,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Whatever lies in a file: it is one of refused, waited for, or named with a
-// name that may be used.
+// FuzzIdentify: every file is refused, incomplete, or has a valid name.
 func FuzzIdentify(f *testing.F) {
 	for _, wasm := range []string{"", "\x00asm\x01\x00\x00\x00", "\x00asm\x01\x00\x00\x00\x00\x02\x01a", "\x00asm\x0d\x00\x01\x00", "\x00\x00\x00\x00\x00\x00\x00\x00", "#!"} {
 		for _, sidecar := range []string{"-", "", "{}", `{"name":"x"}`, `{"name":`} {

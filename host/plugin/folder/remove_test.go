@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A module goes with its sidecar, a link without what it leads to, and a
-// directory stays.
+// TestRemove: a module is removed with its sidecar, a link without its target, and a
+// directory not at all.
 func TestRemove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.wasm")
 	there := func(want ...string) {

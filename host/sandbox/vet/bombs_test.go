@@ -37,8 +37,7 @@ func allocated(f func()) uint64 {
 	return sample[0].Value.Uint64() - before
 }
 
-// TestBombs refuses what is made to cost a compiler much, without costing this
-// process anything.
+// TestBombs refuses modules that are costly to compile, at no cost for this process.
 func TestBombs(t *testing.T) {
 	none := Vec(FuncType("", ""))
 	i32s := strings.Repeat("\x7f", 1000)
@@ -100,8 +99,8 @@ func heavy() []byte {
 	return functions(20, Vec(FuncType("", "")), Vec(B(U(4000), 0x7f)), loops, end)
 }
 
-// TestChildIsStopped: what passes the pre-scan meets the child's limits. That of
-// wall time is TestBrokenChildren's and TestDeath's.
+// TestChildIsStopped: a module that passes the pre-scan is stopped by the child's limits.
+// TestBrokenChildren and TestDeath cover wall time.
 func TestChildIsStopped(t *testing.T) {
 	wasm := heavy()
 	v := newVetter(t, vet.Config{CPU: time.Second, Wall: time.Minute})

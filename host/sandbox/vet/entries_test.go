@@ -13,7 +13,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// TestDamagedEntries: whatever is damaged, the module is vetted again.
+// TestDamagedEntries: after any damage of its entry the module is vetted again.
 func TestDamagedEntries(t *testing.T) {
 	wasm := guest(t, "echo")
 	for name, damage := range map[string]func(path string) error{
@@ -98,9 +98,9 @@ func TestEntriesOfOthersAreMadeAnew(t *testing.T) {
 	}
 }
 
-// TestVerdictOfAnotherVersionIsMadeAnew: one of another format, one that refuses, and
-// one whose code lies elsewhere.
-func TestVerdictOfAnotherVersionIsMadeAnew(t *testing.T) {
+// TestVerdictOfAnotherVersionIsReplaced: an entry of another format, a refusal, and an
+// entry with its code elsewhere are replaced.
+func TestVerdictOfAnotherVersionIsReplaced(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"format":  {`"format":1`, `"format":2`},
 		"refused": {`"report":{`, `"report":{"error":{"code":"cpu","reason":"no"},`},
@@ -205,8 +205,8 @@ func TestDirectoryMustBePrivate(t *testing.T) {
 	}
 }
 
-// TestTidy: what nobody used for long goes, and what is in use or not ours stays.
-func TestTidy(t *testing.T) {
+// TestUnusedEntriesArePruned: unused entries are removed; entries in use and other files stay.
+func TestUnusedEntriesArePruned(t *testing.T) {
 	dir := t.TempDir()
 	v := newVetter(t, vet.Config{CacheDir: dir})
 	old, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, "echo")))

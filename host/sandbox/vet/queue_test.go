@@ -71,8 +71,8 @@ func TestSmallModulesComeFirst(t *testing.T) {
 	}
 }
 
-// TestLargeModulesAreNotStarved: after the time by which it stands behind, a
-// module goes before every one that comes then.
+// TestLargeModulesAreNotStarved: after its delay, a large module precedes every later
+// one.
 func TestLargeModulesAreNotStarved(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

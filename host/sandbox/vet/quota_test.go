@@ -13,7 +13,7 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// sizeOf is what a directory takes, in bytes of its files.
+// sizeOf returns the size of a directory's files in bytes.
 func sizeOf(t *testing.T, dir string) (size int64) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -32,8 +32,7 @@ func sizeOf(t *testing.T, dir string) (size int64) {
 	return size
 }
 
-// TestRoom: the cache has a size, and what was not used for longest makes room,
-// while the host runs and when it starts.
+// TestQuotaEvictsByLastUse, while the host runs and when it starts.
 func TestQuotaEvictsByLastUse(t *testing.T) {
 	names := []string{"echo", "count", "reject", "retry_once"}
 	vetted := func(v *vet.Vetter, name string) vet.Verdict {
@@ -64,7 +63,7 @@ func TestQuotaEvictsByLastUse(t *testing.T) {
 	}
 	for _, name := range names[:3] {
 		if !there(name) {
-			t.Errorf("%s is gone though there was room", name)
+			t.Errorf("%s was evicted below the quota", name)
 		}
 	}
 	vetted(v, "echo") // is used
@@ -82,14 +81,14 @@ func TestQuotaEvictsByLastUse(t *testing.T) {
 	if size := sizeOf(t, dir); size > limit/2 {
 		t.Errorf("a start under a lower limit leaves %d bytes", size)
 	}
-	compiles(t, vetted(one, "reject")) // however little room there is
+	compiles(t, vetted(one, "reject")) // whatever the quota
 }
 
-// TestRoomWhenTheClockWasSetBack: entries that seem to have been used in the future
-// do not push out the one that is being made.
+// TestQuotaAfterClockSetBack: entries with a time of use in the future do not evict the
+// one that is being added.
 func TestQuotaAfterClockSetBack(t *testing.T) {
 	dir := t.TempDir()
-	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1}) // no room but for one
+	v := newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1}) // quota for one entry
 	for i, name := range []string{"echo", "count", "reject"} {
 		verdict, err := v.Vet(t.Context(), spec.NewArtifact(guest(t, name)))
 		if err != nil {
@@ -106,8 +105,8 @@ func TestQuotaAfterClockSetBack(t *testing.T) {
 	}
 }
 
-// TestRoomForSeveral: modules that are vetted at the same time have their verdicts
-// although there is room for one.
+// TestConcurrentVettingKeepsVerdictsUnderSmallQuota: modules vetted at the same time get
+// their verdicts although the quota is for one.
 func TestConcurrentVettingKeepsVerdictsUnderSmallQuota(t *testing.T) {
 	v := newVetter(t, vet.Config{CacheBytes: 1, Children: 4})
 	var vetting sync.WaitGroup
@@ -125,8 +124,8 @@ func TestConcurrentVettingKeepsVerdictsUnderSmallQuota(t *testing.T) {
 	vetting.Wait()
 }
 
-// TestRoomStaysInItsDirectory: a link among the entries is neither measured nor
-// emptied at its other end, and what a killed host left unfinished does not count.
+// TestQuotaIgnoresLinksAndUnfinishedEntries: a link among the entries is neither measured
+// nor followed, and the unfinished entry of a killed host does not count.
 func TestQuotaIgnoresLinksAndUnfinishedEntries(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	precious := filepath.Join(outside, "precious")
@@ -148,7 +147,7 @@ func TestQuotaIgnoresLinksAndUnfinishedEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Lstat(link); err != nil {
-		t.Errorf("there was room: %v", err)
+		t.Errorf("evicted: %v", err)
 	}
 	newVetter(t, vet.Config{CacheDir: dir, CacheBytes: 1})
 	if _, err := os.Lstat(link); err == nil {

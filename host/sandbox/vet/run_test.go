@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/fault"
 )
 
-// TestDeath tells the module's fault from the machine's, also where a test
-// cannot bring it about on every machine.
+// TestDeath distinguishes the module's fault from the machine's, also in cases that a
+// test cannot cause on every machine.
 func TestDeath(t *testing.T) {
 	v := &Vetter{cfg: Config{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second}}
 	killed := func(e ended) ended {
@@ -54,8 +54,8 @@ func TestDeath(t *testing.T) {
 	}
 }
 
-// TestStarvedModuleGetsMoreTime: twice as long for each child that lacked a
-// processor, and as long as ever after a verdict.
+// TestStarvedModuleGetsMoreTime: twice as long after each child that got too little CPU
+// time, and the normal time after a verdict.
 func TestStarvedModuleGetsMoreTime(t *testing.T) {
 	v := &Vetter{cfg: Config{Wall: 8 * time.Second}, stopped: make(map[key]stops)}
 	for i, want := range []time.Duration{8, 16, 32, 64, 64} {

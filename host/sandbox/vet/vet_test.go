@@ -69,7 +69,7 @@ func misbehave() {
 	os.Exit(0)
 }
 
-// hung is what a child leaves in the cache's directory that hangs once.
+// hung is a file that a child which hangs once leaves in the cache directory.
 const hung = ".hung"
 
 func ready() { fmt.Println("ready") }
@@ -152,7 +152,7 @@ func TestGuestPasses(t *testing.T) {
 	}
 }
 
-// compiles loads what has passed, and wants all of it to come from the cache.
+// compiles loads a module that has passed, and requires that its code is in the cache.
 func compiles(t *testing.T, verdict vet.Verdict) {
 	t.Helper()
 	before := files(t, verdict.CodeDir)
@@ -190,8 +190,8 @@ func files(t *testing.T, dir string) (found []string) {
 	return found
 }
 
-// TestBrokenChildren: what is the module's fault is a refusal, the rest is no
-// verdict, and a child that lies or hangs hurts nobody.
+// TestBrokenChildren: a fault of the module is a refusal, any other is no verdict, and a
+// child that lies or hangs does no harm.
 func TestBrokenChildren(t *testing.T) {
 	tests := []struct {
 		way  string
@@ -232,8 +232,8 @@ func TestBrokenChildren(t *testing.T) {
 	}
 }
 
-// TestChildWithoutProcessorIsNoFailure: another child begins, and the log says what
-// is waited for.
+// TestChildWithoutProcessorIsNoFailure: another child starts, and the log names what the
+// module waits for.
 func TestChildWithoutProcessorIsNoFailure(t *testing.T) {
 	log := new(bytes.Buffer)
 	v := newVetter(t, vet.Config{Wall: time.Second, Logger: debugTo(log)})
@@ -299,7 +299,7 @@ func TestNobodyWaitsLonger(t *testing.T) {
 	}
 }
 
-// TestSameModuleAtOnce: one child is enough for all who ask.
+// TestSameModuleAtOnce: one child serves all callers.
 func TestSameModuleAtOnce(t *testing.T) {
 	log := new(bytes.Buffer) // a handler locks its writer; read when all are done
 	v := newVetter(t, vet.Config{Logger: debugTo(log)})
