@@ -79,10 +79,10 @@ func TestEditRefusesMissingFile(t *testing.T) {
 	was := s.text()
 	check(t, os.Remove(s.yaml))
 	for range 2 {
-		if status, p := s.call("POST", disable, nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is gone") || len(p.Errors) != 1 {
+		if status, p := s.call("POST", disable, nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is missing") || len(p.Errors) != 1 {
 			t.Errorf("an edit: got %d, %+v", status, p)
 		}
-		if status, p := s.call("POST", "/api/v1/events/reload-config", nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is gone") {
+		if status, p := s.call("POST", "/api/v1/events/reload-config", nil, nil); status != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is missing") {
 			t.Errorf("a reload: got %d, %+v", status, p)
 		}
 	}

@@ -99,7 +99,7 @@ func TestEditWithoutPluginsAppliesManualChange(t *testing.T) {
 	if err := os.Remove(l.Path()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.SetPaused(t.Context(), "x", false); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is gone") {
+	if err := l.SetPaused(t.Context(), "x", false); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is missing") {
 		t.Errorf("without the file: got %v", err)
 	}
 }
