@@ -15,26 +15,7 @@ import (
 // TestOutcomesAreAMap compares outcomes with a map, with deliveries that are plain
 // and deliveries that nearly are.
 func TestOutcomesAreAMap(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	now := time.Now() // with a monotonic reading, which must not matter
-	change := map[string]func(*event.Delivery){
-		"": func(*event.Delivery) {},
-		"dead": func(d *event.Delivery) {
-			d.Status, d.ErrorClass, d.ErrorMessage = event.StatusDead, event.ClassTrap, "no"
-		},
-		"attempts":      func(d *event.Delivery) { d.Attempts = 2 },
-		"message":       func(d *event.Delivery) { d.ErrorMessage = "odd" },
-		"class":         func(d *event.Delivery) { d.ErrorClass = event.ClassRetry },
-		"due":           func(d *event.Delivery) { d.Due = at },
-		"first attempt": func(d *event.Delivery) { d.FirstAttempt = d.FirstAttempt.Add(-1) },
-		"no attempt":    func(d *event.Delivery) { d.FirstAttempt = time.Time{} },
-		"epoch":         func(d *event.Delivery) { d.At = time.Unix(0, 0).UTC(); d.FirstAttempt = d.At.Add(-d.Duration) },
-		"no time":       func(d *event.Delivery) { d.At = time.Time{}; d.FirstAttempt = d.At.Add(-d.Duration) },
-		"now":           func(d *event.Delivery) { d.At = now; d.FirstAttempt = now.Add(-d.Duration) },
-		"here":          func(d *event.Delivery) { d.At = d.At.Local() },
-		"long":          func(d *event.Delivery) { d.Duration = 1 << 62; d.FirstAttempt = d.At.Add(-d.Duration) },
-		"far":           func(d *event.Delivery) { d.At = at.AddDate(3000, 0, 0); d.FirstAttempt = d.At.Add(-d.Duration) },
-	}
+	change := deviations()
 	kinds := make([]string, 0, len(change))
 	for kind := range change {
 		kinds = append(kinds, kind)
@@ -49,7 +30,7 @@ func TestOutcomesAreAMap(t *testing.T) {
 			"put": func(t *rapid.T) {
 				d := event.Delivery{Handler: "h", Seq: seq.Draw(t, "seq"), Status: event.StatusOK, Attempts: 1,
 					Result: rapid.SampledFrom([]string{"", "1", `{"a":"b"}`}).Draw(t, "result"), Fuel: rapid.Uint64().Draw(t, "fuel"),
-					Duration: time.Duration(rapid.IntRange(-9, 9).Draw(t, "duration")), At: at.Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at")))}
+					Duration: time.Duration(rapid.IntRange(-9, 9).Draw(t, "duration")), At: outcomeTime().Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at")))}
 				d.FirstAttempt = d.At.Add(-d.Duration)
 				change[rapid.SampledFrom(kinds).Draw(t, "kind")](&d)
 				o.put(&d)
@@ -101,6 +82,32 @@ func TestOutcomesAreAMap(t *testing.T) {
 			},
 		})
 	})
+}
+
+func outcomeTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) }
+
+// deviations change a plain success, such that nearly all are no longer plain.
+func deviations() map[string]func(*event.Delivery) {
+	at := outcomeTime()
+	now := time.Now() // with a monotonic reading, which must not matter
+	return map[string]func(*event.Delivery){
+		"": func(*event.Delivery) {},
+		"dead": func(d *event.Delivery) {
+			d.Status, d.ErrorClass, d.ErrorMessage = event.StatusDead, event.ClassTrap, "no"
+		},
+		"attempts":      func(d *event.Delivery) { d.Attempts = 2 },
+		"message":       func(d *event.Delivery) { d.ErrorMessage = "odd" },
+		"class":         func(d *event.Delivery) { d.ErrorClass = event.ClassRetry },
+		"due":           func(d *event.Delivery) { d.Due = at },
+		"first attempt": func(d *event.Delivery) { d.FirstAttempt = d.FirstAttempt.Add(-1) },
+		"no attempt":    func(d *event.Delivery) { d.FirstAttempt = time.Time{} },
+		"epoch":         func(d *event.Delivery) { d.At = time.Unix(0, 0).UTC(); d.FirstAttempt = d.At.Add(-d.Duration) },
+		"no time":       func(d *event.Delivery) { d.At = time.Time{}; d.FirstAttempt = d.At.Add(-d.Duration) },
+		"now":           func(d *event.Delivery) { d.At = now; d.FirstAttempt = now.Add(-d.Duration) },
+		"here":          func(d *event.Delivery) { d.At = d.At.Local() },
+		"long":          func(d *event.Delivery) { d.Duration = 1 << 62; d.FirstAttempt = d.At.Add(-d.Duration) },
+		"far":           func(d *event.Delivery) { d.At = at.AddDate(3000, 0, 0); d.FirstAttempt = d.At.Add(-d.Duration) },
+	}
 }
 
 // same compares two deliveries without children.

@@ -39,22 +39,26 @@ func attachedStore(t *testing.T) (s *Store, path string, logged *bytes.Buffer) {
 	return s, path, logged
 }
 
+// away returns a function that renames a file of the store.
+func away(suffix string) func(path string) (back func() error, err error) {
+	return func(path string) (func() error, error) {
+		name, aside := path+suffix, path+suffix+".aside"
+		return func() error { return os.Rename(aside, name) }, os.Rename(name, aside)
+	}
+}
+
+// replaced returns a function that puts another file in place of one of the store.
+func replaced(suffix string) func(path string) (back func() error, err error) {
+	return func(path string) (func() error, error) {
+		name, aside := path+suffix, path+suffix+".aside"
+		err := os.Rename(name, aside)
+		return func() error { return os.Rename(aside, name) }, errors.Join(err, os.WriteFile(name, bytes.Repeat([]byte{0}, 8192), 0o600))
+	}
+}
+
 // TestDetachedStoreTakesNoWrites removes each file of a running store, in several
 // ways. The store acknowledges no write until the file is back.
 func TestDetachedStoreTakesNoWrites(t *testing.T) {
-	away := func(suffix string) func(path string) (back func() error, err error) {
-		return func(path string) (func() error, error) {
-			name, aside := path+suffix, path+suffix+".aside"
-			return func() error { return os.Rename(aside, name) }, os.Rename(name, aside)
-		}
-	}
-	replaced := func(suffix string) func(path string) (back func() error, err error) {
-		return func(path string) (func() error, error) {
-			name, aside := path+suffix, path+suffix+".aside"
-			err := os.Rename(name, aside)
-			return func() error { return os.Rename(aside, name) }, errors.Join(err, os.WriteFile(name, bytes.Repeat([]byte{0}, 8192), 0o600))
-		}
-	}
 	for _, tt := range []struct {
 		name  string
 		take  func(path string) (back func() error, err error)

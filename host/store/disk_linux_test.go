@@ -74,6 +74,62 @@ func limited(path string) error {
 	return fillDisk(context.Background(), path, func() error { return unix.Setrlimit(unix.RLIMIT_FSIZE, &was) })
 }
 
+// filler publishes to a store until its disk is full.
+type filler struct {
+	s *store.Store
+
+	mu     sync.Mutex
+	acked  map[string]bool // by key
+	orders int
+}
+
+// publish publishes so many events, and orders, from each of eight goroutines, until a
+// write fails.
+func (f *filler) publish(ctx context.Context, round string, each int) error {
+	errs := make(chan error, 8)
+	for p := range cap(errs) {
+		go func() {
+			for i := range each {
+				if err := f.publishOne(ctx, fmt.Sprintf("%s-%d-%d", round, p, i), p == 0); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	var first error
+	for range cap(errs) {
+		if err := <-errs; err != nil && (first == nil || fault.CodeOf(first) == fault.Exhausted) {
+			first = err
+		}
+	}
+	return first
+}
+
+func (f *filler) publishOne(ctx context.Context, key string, order bool) error {
+	ev, err := event.New(event.Draft{Type: "t", IdempotencyKey: key, Data: fmt.Appendf(nil, "%q", strings.Repeat("x", 2000))})
+	if err != nil {
+		return err
+	}
+	if order {
+		_, err = f.s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
+			return []*event.Event{ev}, setStatus(key)(tx)
+		})
+	} else {
+		_, err = f.s.Append(ctx, []*event.Event{ev})
+	}
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acked[key] = true; order {
+		f.orders++
+	}
+	return nil
+}
+
 // fillDisk publishes from several goroutines until the disk is full, checks which
 // writes are refused and which calls still succeed, frees capacity and continues
 // without opening the file again. In the end every acknowledged event is there.
@@ -83,49 +139,9 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 		return err
 	}
 	defer s.Close()
-	var mu sync.Mutex
-	acked, orders := make(map[string]bool), 0
-	publish := func(round string, each int) error {
-		errs := make(chan error, 8)
-		for p := range cap(errs) {
-			go func() {
-				for i := range each {
-					key := fmt.Sprintf("%s-%d-%d", round, p, i)
-					ev, err := event.New(event.Draft{Type: "t", IdempotencyKey: key, Data: fmt.Appendf(nil, "%q", strings.Repeat("x", 2000))})
-					if err != nil {
-						errs <- err
-						return
-					}
-					if p == 0 {
-						_, err = s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
-							return []*event.Event{ev}, setStatus(key)(tx)
-						})
-					} else {
-						_, err = s.Append(ctx, []*event.Event{ev})
-					}
-					if err != nil {
-						errs <- err
-						return
-					}
-					mu.Lock()
-					if acked[key] = true; p == 0 {
-						orders++
-					}
-					mu.Unlock()
-				}
-				errs <- nil
-			}()
-		}
-		var first error
-		for range cap(errs) {
-			if err := <-errs; err != nil && (first == nil || fault.CodeOf(first) == fault.Exhausted) {
-				first = err
-			}
-		}
-		return first
-	}
+	f := &filler{s: s, acked: make(map[string]bool)}
 	const enough = 10_000 // far more than fits
-	switch err := publish("filling", enough); {
+	switch err := f.publish(ctx, "filling", enough); {
 	case !fault.Is(err, fault.Exhausted) || !strings.Contains(err.Error(), "disk is full"):
 		return fmt.Errorf("filling the disk: got %w, want %s", err, fault.Exhausted)
 	case fault.RetryAfter(err) != 0:
@@ -137,23 +153,27 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 		return err
 	}
 	outcome := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}}
-	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); !fault.Is(err, fault.Exhausted) {
+	save := func() error {
+		_, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}})
+		return err
+	}
+	if err := save(); !fault.Is(err, fault.Exhausted) {
 		return fmt.Errorf("a child on a full disk: got %v, want %s", err, fault.Exhausted)
 	}
-	if err := allThere(ctx, s, acked, orders); err != nil {
+	if err := allThere(ctx, s, f.acked, f.orders); err != nil {
 		return fmt.Errorf("while the disk is full: %w", err)
 	}
 	if err := reclaim(); err != nil {
 		return err
 	}
-	if err := publish("after", 10); err != nil {
+	if err := f.publish(ctx, "after", 10); err != nil {
 		return fmt.Errorf("with capacity again: %w", err)
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
+	if err := save(); err != nil {
 		return fmt.Errorf("the child with capacity again: %w", err)
 	}
-	acked["child"] = true
-	if err := allThere(ctx, s, acked, orders); err != nil {
+	f.acked["child"] = true
+	if err := allThere(ctx, s, f.acked, f.orders); err != nil {
 		return fmt.Errorf("with capacity again: %w", err)
 	}
 	if err := s.Close(); err != nil {
@@ -167,7 +187,7 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	if err := s.Reader().QueryRow(`PRAGMA integrity_check`).Scan(&sound); err != nil || sound != "ok" {
 		return fmt.Errorf("integrity_check: %s, %w", sound, err)
 	}
-	if err := allThere(ctx, s, acked, orders); err != nil {
+	if err := allThere(ctx, s, f.acked, f.orders); err != nil {
 		return fmt.Errorf("after opening it again: %w", err)
 	}
 	return nil

@@ -30,7 +30,6 @@ func TestListsAgainstAScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { s.Close() }()
-	var all []event.Record // what the file has, by reading it
 	for round := range 24 {
 		events := make([]*event.Event, 1+rng.IntN(300))
 		for i := range events {
@@ -63,17 +62,7 @@ func TestListsAgainstAScan(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		all = all[:0]
-		for from := uint64(0); ; {
-			page, err := s.Read(ctx, from, 4096)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(page) == 0 {
-				break
-			}
-			all, from = append(all, page...), page[len(page)-1].Seq+1
-		}
+		all := readWhole(t, s)
 		for range 20 {
 			q := event.Query{Limit: 1 + rng.IntN(60), Before: uint64(rng.IntN(int(s.Last()) + 2))}
 			if rng.IntN(3) > 0 {
@@ -101,5 +90,20 @@ func TestListsAgainstAScan(t *testing.T) {
 	var count int
 	if err := s.reader.QueryRow(`SELECT count(*) FROM stretches`).Scan(&count); err != nil || count < 1 {
 		t.Errorf("there are %d summaries, %v: the test covered no summary", count, err)
+	}
+}
+
+// readWhole reads the whole log.
+func readWhole(t *testing.T, s *Store) (all []event.Record) {
+	t.Helper()
+	for from := uint64(0); ; {
+		page, err := s.Read(t.Context(), from, 4096)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all, from = append(all, page...), page[len(page)-1].Seq+1
 	}
 }

@@ -286,6 +286,35 @@ func trimTakesDeliveries(t *testing.T, s bus.Engine) {
 	wantCode(t, "Event after Trim", err, fault.NotFound)
 }
 
+func wantTrim(t *testing.T, s bus.Engine, before uint64, want int) {
+	t.Helper()
+	if n, err := s.Trim(t.Context(), before); n != want || err != nil {
+		t.Errorf("Trim(%d): got %d, %v, want %d", before, n, err, want)
+	}
+}
+
+// wantLeft checks which of the first 1000 events are left, and that each is found.
+func wantLeft(t *testing.T, s bus.Engine, events []*event.Event, seq func(i int) uint64, want []int) {
+	t.Helper()
+	var got, expect []string
+	for _, r := range ReadAll(t, s, 0, 7) {
+		if r.Seq >= seq(1000) {
+			break
+		}
+		got = append(got, r.Event.Metadata().IdempotencyKey)
+	}
+	for _, i := range want {
+		expect = append(expect, fmt.Sprint("k-", i))
+		rec, err := s.Event(t.Context(), events[i].ID())
+		if err != nil || rec.Seq != seq(i) || rec.Event.Envelope() != events[i].Envelope() {
+			t.Errorf("Event %d: got %+v, %v", i, rec, err)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(expect) {
+		t.Errorf("left: got %v, want %v", got, expect)
+	}
+}
+
 func trimKeeps(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	events := Numbered(t, "k", 1100)
@@ -303,28 +332,11 @@ func trimKeeps(t *testing.T, s bus.Engine) {
 	}
 	trim := func(before uint64, want int) {
 		t.Helper()
-		if n, err := s.Trim(ctx, before); n != want || err != nil {
-			t.Errorf("Trim(%d): got %d, %v, want %d", before, n, err, want)
-		}
+		wantTrim(t, s, before, want)
 	}
 	left := func(want ...int) {
 		t.Helper()
-		var got, expect []string
-		for _, r := range ReadAll(t, s, 0, 7) {
-			if r.Seq >= seq(1000) {
-				break
-			}
-			got = append(got, r.Event.Metadata().IdempotencyKey)
-		}
-		for _, i := range want {
-			expect = append(expect, fmt.Sprint("k-", i))
-			if rec, err := s.Event(ctx, events[i].ID()); err != nil || rec.Seq != seq(i) || rec.Event.Envelope() != events[i].Envelope() {
-				t.Errorf("Event %d: got %+v, %v", i, rec, err)
-			}
-		}
-		if fmt.Sprint(got) != fmt.Sprint(expect) {
-			t.Errorf("left: got %v, want %v", got, expect)
-		}
+		wantLeft(t, s, events, seq, want)
 	}
 	trim(seq(1000), 996)
 	left(5, 300, 301, 700)
