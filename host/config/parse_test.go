@@ -189,12 +189,13 @@ func TestLoadMissingFile(t *testing.T) {
 	}
 }
 
-func TestParseProblems(t *testing.T) {
+// invalidFiles are invalid files with their errors.
+func invalidFiles() []struct{ name, text, want string } {
 	bomb := "handlers:\n  x:\n    config:\n      a: &a [" + strings.Repeat("lol, ", 20) + "]\n"
 	for c := 'b'; c <= 'j'; c++ {
 		bomb += "      " + string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+", ", 20) + "]\n"
 	}
-	tests := []struct{ name, text, want string }{
+	return []struct{ name, text, want string }{
 		{"malformed first line", "a: b: c\n", "f.yaml:1: malformed YAML: mapping values are not allowed in this context"},
 		{"malformed in a block", "routes:\n  a: {}\n  b: {}\n  - c\nserver: {}\n", "f.yaml:4: malformed YAML: did not find expected key"},
 		{"tab", "routes:\n\ta: {}\n", "f.yaml:2: malformed YAML: found character that cannot start any token (indent with spaces, and quote text that starts with a special character)"},
@@ -261,7 +262,10 @@ func TestParseProblems(t *testing.T) {
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
 		{"too large", strings.Repeat("#\n", document.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},
 	}
-	for _, tt := range tests {
+}
+
+func TestParseProblems(t *testing.T) {
+	for _, tt := range invalidFiles() {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := config.Parse("f.yaml", []byte(tt.text))
 			if !fault.Is(err, fault.Invalid) {
