@@ -155,7 +155,7 @@ func checkVersion(r Request, version, sha256 string, former Version) error {
 	if former.Version == "" || version == "" {
 		return nil
 	}
-	switch c := compareVersions(version, former.Version); {
+	switch c := spec.CompareVersions(version, former.Version); {
 	case c < 0:
 		return fault.New(fault.Conflict, "%s is older than the installed %s: roll back to go to a former version", version, former.Version)
 	case c == 0 && sha256 != former.SHA256 && !r.exact():

@@ -6,6 +6,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Names and bounds of the format. Sizes are in bytes.
@@ -100,17 +101,15 @@ func CheckVersion(what, version string) error {
 // Compare orders two semantic versions by precedence (semver.org, 11): below zero if a
 // precedes b. An invalid version precedes all valid ones.
 func Compare(a, b string) int {
-	x, errX := semver.StrictNewVersion(a)
-	y, errY := semver.StrictNewVersion(b)
-	switch {
-	case errX != nil && errY != nil:
-		return 0
-	case errX != nil:
-		return -1
-	case errY != nil:
+	switch x, y := abi.ValidVersion(a), abi.ValidVersion(b); {
+	case x && y:
+		return spec.CompareVersions(a, b)
+	case x:
 		return 1
+	case y:
+		return -1
 	}
-	return x.Compare(y)
+	return 0
 }
 
 // Prerelease reports whether a version is a pre-release.

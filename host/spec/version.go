@@ -1,13 +1,13 @@
-package install
+package spec
 
 import (
 	"cmp"
 	"strings"
 )
 
-// compareVersions orders two valid semantic versions by their precedence
+// CompareVersions orders two valid semantic versions by their precedence
 // (semver.org 2.0.0, section 11): below zero when a comes before b.
-func compareVersions(a, b string) int {
+func CompareVersions(a, b string) int {
 	a, _, _ = strings.Cut(a, "+")
 	b, _, _ = strings.Cut(b, "+")
 	coreA, preA, hasA := strings.Cut(a, "-")
