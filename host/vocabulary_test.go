@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// avoided are words that no identifier and no file name of Go may contain: each is a
-// private or ambiguous word for something that has a standard name. The value is
-// what to write. docs/glossary.md has the terms themselves.
+// avoided are words that no identifier and no Go file name may contain: private or
+// ambiguous words for concepts that have a standard name. The value is the replacement.
+// docs/glossary.md defines the terms.
 var avoided = vocabulary(
 	"prefetch, lease, buffered, flush, revoke or acquire", "hand hands handed held rest rests resting recall recalls recalled deal deals dealt",
 	"notify, signal, wake or markDirty", "tell tells told poke pokes touch touches touched nudge nudges nudged",
@@ -42,8 +42,7 @@ func vocabulary(pairs ...string) map[string]string {
 	return list
 }
 
-// permitted are the identifiers with an avoided word that stay, by directory and
-// name, with the reason.
+// permitted are the exceptions, by directory and name, with their reasons.
 var permitted = map[string]string{
 	"host/wire Held": "the name of a state in the API",
 
@@ -54,10 +53,6 @@ var permitted = map[string]string{
 	"host/store/logread rows":  "the rows of an SQL query",
 	"host/store/datafile rows": "the rows of an SQL query",
 }
-
-// pending are the directories whose names are still to be changed. An entry goes
-// when its directory is done; none is added.
-var pending = map[string]bool{}
 
 var (
 	acronymEnd = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
@@ -71,8 +66,8 @@ func words(name string) []string {
 	return word.FindAllString(strings.ToLower(wordStart.ReplaceAllString(name, "$1 $2")), -1)
 }
 
-// avoidedWord returns the first word of an identifier that is to be avoided. "Dead
-// letter" is the field's term.
+// avoidedWord returns the first avoided word of an identifier and its replacement. "Dead
+// letter" is a standard term.
 func avoidedWord(name string) (found, instead string) {
 	before := ""
 	for _, w := range words(name) {
@@ -95,8 +90,8 @@ func TestAvoidedWordIsFound(t *testing.T) {
 	}
 }
 
-// TestVocabulary fails on every declared identifier and Go file name that has an
-// avoided word, and on exceptions that nothing needs.
+// TestVocabulary fails on every declared identifier and Go file name with an avoided word,
+// and on unused exceptions.
 func TestVocabulary(t *testing.T) {
 	root := ".."
 	used, checked := make(map[string]bool), 0
@@ -107,8 +102,8 @@ func TestVocabulary(t *testing.T) {
 			return
 		}
 		key := dir + " " + name
-		used[key], used[dir] = true, true
-		if permitted[key] == "" && !pending[dir] {
+		used[key] = true
+		if permitted[key] == "" {
 			t.Errorf("%s: %s: avoid %q, write %s", at, name, word, instead)
 		}
 	}
@@ -142,11 +137,6 @@ func TestVocabulary(t *testing.T) {
 	for key := range permitted {
 		if !used[key] {
 			t.Errorf("permitted: no declaration needs %q any more; delete the exception", key)
-		}
-	}
-	for dir := range pending {
-		if !used[dir] {
-			t.Errorf("pending: %s is done; delete its entry", dir)
 		}
 	}
 }

@@ -72,7 +72,8 @@ func Create(dir, name string, scopes []string, expires time.Time) (Token, string
 	slices.Sort(scopes)
 	now := time.Now().UTC().Truncate(time.Second)
 	t := tokenFile{Token: Token{
-		Token: spec.Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes)}, Created: now, Expires: expires.UTC(),
+		Token:   spec.Token{ID: strings.ToLower(rand.Text()[:16]), Name: name, Scopes: slices.Compact(scopes)},
+		Created: now, Expires: expires.UTC(),
 	}}
 	random := make([]byte, 32)
 	rand.Read(random) // never fails: crypto/rand ends the program instead

@@ -28,7 +28,8 @@ func Limits(pid int) []Finding {
 			bytesText(n)), "ulimit -f unlimited, or LimitFSIZE=infinity in the unit"))
 	}
 	if n := limit(unix.RLIMIT_AS); n != unlimited {
-		findings = append(findings, Warn("address space limit", fmt.Sprintf("a process may have at most %s of address space: compiling and guests use a lot", bytesText(n)),
+		findings = append(findings, Warn("address space limit",
+			fmt.Sprintf("a process may have at most %s of address space: compiling and guests use a lot", bytesText(n)),
 			"ulimit -v unlimited; bound the memory with defaults.memory_total or a cgroup"))
 	}
 	return findings
