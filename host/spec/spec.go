@@ -1,5 +1,5 @@
 // Package spec defines the plain values that several parts of the host share, each
-// once: grants, limits, policies, the settings of a handler, and pins. It holds no
+// once: grants, limits, policies, the settings of a handler, artifacts and pins. It holds no
 // state and does no input or output; its values are immutable by convention and
 // safe for concurrent reads.
 package spec
