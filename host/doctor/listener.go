@@ -18,9 +18,9 @@ func Exposure(listen string, addr *net.TCPAddr, secure bool) error {
 	if addr.IP.IsLoopback() || secure {
 		return nil
 	}
-	return fault.New(fault.Invalid, "listen on %s: that is reachable from other machines, and without TLS tokens and events cross "+
-		"the network unencrypted. Configure a certificate (server.tls: {cert_file: ..., key_file: ...}), or listen on 127.0.0.1 behind a TLS proxy, "+
-		"or, on a trusted network, set server.insecure: true or --insecure", listen)
+	return fault.New(fault.Invalid, "listen on %s: that is reachable from other machines, and without TLS tokens and events "+
+		"cross the network unencrypted. Configure a certificate (server.tls: {cert_file: ..., key_file: ...}), "+
+		"or listen on 127.0.0.1 behind a TLS proxy, or, on a trusted network, set server.insecure: true or --insecure", listen)
 }
 
 // expiring is the remaining lifetime below which a certificate is a warning.
