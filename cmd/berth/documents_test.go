@@ -339,9 +339,9 @@ func (w *documentWorkspace) start(s step, command string) {
 }
 
 // variable is what differs from run to run: ids of events and tokens, keys, addresses,
-// and then, which nothing refers to, times, durations and the number of instances.
+// and then, which nothing refers to, times, durations, bytes and the number of instances.
 var variable = regexp.MustCompile(`([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|RW[0-9A-Za-z+/]{54}|[0-9a-z]{16}|127\.0\.0\.1:\d+)` +
-	`|\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?Z?)?|\d+(?:\.\d+)? ms|\bloop +\d+`)
+	`|\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?Z?)?|\d+(?:\.\d+)? (?:ms|s|B)\b|\bloop +\d+`)
 
 // outputPattern is the output that a document shows, as a pattern.
 type outputPattern struct {
