@@ -143,7 +143,8 @@ func (h *handler) arrive(records []event.Record) {
 			h.recycle(t)
 			continue
 		}
-		if past, waits := h.later[seq]; waits {
+		if _, waits := h.later[seq]; waits {
+			past := h.later[seq] // declared here, because it escapes to the heap
 			delete(h.later, seq)
 			t.past, t.recorded = &past, true
 			h.admit(t)
