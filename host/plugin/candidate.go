@@ -31,17 +31,22 @@ func (m *Manager) Prepare(ctx context.Context, name string, a spec.Artifact, app
 	if err := abi.CheckName(name); err != nil {
 		return nil, fault.New(fault.Invalid, "%w", err)
 	}
-	manifest, refusal := pinnedManifest(name, a)
+	manifest, config, refusal := pinnedManifest(name, a)
 	if refusal != "" {
 		return nil, fault.New(fault.Invalid, "%s", refusal)
 	}
-	t := target{sha256: a.SHA256(), manifest: manifest}
+	t := target{sha256: a.SHA256(), manifest: manifest, schema: config}
 	var wrong error
 	if err := m.ask(ctx, "prepare "+name, func(*loop) { t.settings, wrong = m.config.Settings(name, manifest) }); err != nil {
 		return nil, err
 	}
 	if wrong != nil {
 		return nil, fault.New(fault.Invalid, "its settings: %w", wrong)
+	}
+	if t.settings.Enabled || t.settings.Hold {
+		if err := conforms(name, config, t.settings); err != nil {
+			return nil, fault.New(fault.Invalid, "%w; correct the configuration first, or disable the plugin", err)
+		}
 	}
 	t.settings.Enabled, t.settings.Hold = true, false
 	t.settings.Grants = slices.Clone(t.settings.Grants)

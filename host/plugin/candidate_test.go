@@ -185,3 +185,35 @@ func TestFailedPromoteKeepsTheFormerVersion(t *testing.T) {
 		})
 	}
 }
+
+// The config of an installed plugin is checked as that of a dropped file is: before the
+// installation, and at each change of the configuration.
+func TestInstalledPluginNeedsConformingConfig(t *testing.T) {
+	wasm := module(`{"name":"x","version":"1.0.0","config_schema":{"type":"object","required":["url"]}}`, "ok")
+	w, store := newWorld(t), t.TempDir()
+	w.unclaimed = "x"
+	w.run()
+	_, err := w.m.Prepare(w.bound(), "x", spec.NewArtifact(wasm), nil)
+	wants(t, err, fault.Invalid, "handlers.x.config is not what the manifest's config_schema wants")
+	w.settings.set("x", spec.Settings{Enabled: true, Config: []byte(`{"url":"u"}`)})
+	c, err := w.m.Prepare(w.bound(), "x", spec.NewArtifact(wasm), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Promote(w.bound(), w.pinned(store, "x", wasm).Path); err != nil || p.State != wire.Active {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	misfits, err := w.m.Check(w.bound(), func(string, abi.Manifest) (spec.Settings, error) { return spec.Settings{Enabled: true}, nil })
+	if err != nil || len(misfits) != 1 || misfits[0].Name != "x" {
+		t.Errorf("got misfits %+v, %v; want x", misfits, err)
+	}
+}
+
+func TestPinnedSchemaIsCompiled(t *testing.T) {
+	wasm := module(`{"name":"x","version":"1.0.0","config_schema":{"type":"no such type"}}`, "ok")
+	w := newWorld(t)
+	w.unclaimed = "x"
+	w.run()
+	_, err := w.m.Prepare(w.bound(), "x", spec.NewArtifact(wasm), nil)
+	wants(t, err, fault.Invalid, "its manifest's config_schema: ")
+}

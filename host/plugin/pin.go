@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin/folder"
+	"github.com/berth-host/berth/host/plugin/schema"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -53,7 +54,7 @@ func (l *loop) free(name string) error {
 func (m *Manager) inspectPin(p spec.Pin, c *Candidate) finding {
 	f := finding{}
 	if c != nil {
-		f.SHA256, f.Manifest = c.target.sha256, c.target.manifest
+		f.SHA256, f.Manifest, f.Schema = c.target.sha256, c.target.manifest, c.target.schema
 	} else {
 		f = m.judgePin(p)
 	}
@@ -84,7 +85,7 @@ func (m *Manager) judgePin(p spec.Pin) finding {
 		f.Refusal = fmt.Sprintf("its stored file %s does not match the lock: it has the SHA-256 %s, and the lock says %s; it was "+
 			"changed or damaged: install it again", p.Path, c.SHA256(), p.SHA256)
 	default:
-		f.Manifest, f.Refusal = pinnedManifest(p.Name, c.Artifact)
+		f.Manifest, f.Schema, f.Refusal = pinnedManifest(p.Name, c.Artifact)
 		if f.Refusal == "" {
 			f.SHA256 = c.SHA256()
 		}
@@ -92,17 +93,23 @@ func (m *Manager) judgePin(p spec.Pin) finding {
 	return f
 }
 
-// pinnedManifest returns the manifest inside a module with the name filled in.
-func pinnedManifest(name string, a spec.Artifact) (m abi.Manifest, refusal string) {
+// pinnedManifest returns the manifest inside a module with the name filled in, and its
+// compiled config_schema, nil for none.
+func pinnedManifest(name string, a spec.Artifact) (m abi.Manifest, config *schema.Schema, refusal string) {
 	m, _, err := a.Manifest()
 	switch {
 	case err != nil:
-		return abi.Manifest{}, err.Error()
+		return abi.Manifest{}, nil, err.Error()
 	case m.Name != "" && m.Name != name:
-		return abi.Manifest{}, fmt.Sprintf("its manifest names it %s, and the lock %s", m.Name, name)
+		return abi.Manifest{}, nil, fmt.Sprintf("its manifest names it %s, and the lock %s", m.Name, name)
 	}
 	m.Name = name
-	return m, ""
+	if m.ConfigSchema != nil {
+		if config, err = schema.Compile(m.ConfigSchema); err != nil {
+			return abi.Manifest{}, nil, fmt.Sprintf("its manifest's config_schema: %v", err)
+		}
+	}
+	return m, config, ""
 }
 
 // Free returns nil if a plugin can be installed under the name: it is unused, or belongs
