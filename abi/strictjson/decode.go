@@ -396,3 +396,11 @@ func short(text string) string {
 	}
 	return strings.Clone(strings.ToValidUTF8(text, "\uFFFD"))
 }
+
+// join joins two parts of a path: items and [1] and sku are items[1].sku.
+func join(path, inner string) string {
+	if path == "" || inner == "" || inner[0] == '[' {
+		return path + inner
+	}
+	return path + "." + inner
+}

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -23,6 +24,14 @@ const maxNesting = 10_000
 func Inspect(text []byte, fold bool) Shape {
 	in := inspector{text: view(text), fold: fold}
 	in.value(blank(in.text, 0))
+	var path strings.Builder // items and [1] and sku are items[1].sku
+	for _, part := range slices.Backward(in.parts) {
+		if path.Len() > 0 && part != "" && part[0] != '[' {
+			path.WriteByte('.')
+		}
+		path.WriteString(part)
+	}
+	in.Path = path.String()
 	return in.Shape
 }
 
@@ -31,6 +40,7 @@ type inspector struct {
 	text  string
 	fold  bool
 	depth int
+	parts []string // of Path, the innermost first
 }
 
 // value returns the offset of the value's end.
@@ -52,7 +62,7 @@ func (in *inspector) value(at int) int {
 				return at // malformed
 			}
 			if in.Repeated && !repeated {
-				in.Path = join("["+strconv.Itoa(i)+"]", in.Path)
+				in.parts = append(in.parts, "["+strconv.Itoa(i)+"]")
 			}
 		}
 		return at + 1
@@ -71,13 +81,13 @@ func (in *inspector) object(at int) int {
 		}
 		if seen[folded] && !in.Repeated {
 			key = strings.Clone(key)
-			in.Repeated, in.Path, in.Key = true, key, key
+			in.Repeated, in.parts, in.Key = true, append(in.parts, key), key
 		}
 		seen[folded] = true
 		repeated := in.Repeated
 		at = in.value(blank(in.text, blank(in.text, end)+1))
 		if in.Repeated && !repeated {
-			in.Path = join(strings.Clone(key), in.Path)
+			in.parts = append(in.parts, strings.Clone(key))
 		}
 	}
 	return at + 1
@@ -98,12 +108,4 @@ func foldCase(r rune) rune {
 		lowest = min(lowest, other)
 	}
 	return lowest
-}
-
-// join joins two parts of a path: items and [1] and sku are items[1].sku.
-func join(path, inner string) string {
-	if path == "" || inner == "" || inner[0] == '[' {
-		return path + inner
-	}
-	return path + "." + inner
 }

@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -68,4 +69,21 @@ func FuzzInspect(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A long key repeated deep inside names its path at a cost that grows with the text.
+func TestInspectOfDeepRepeatedKeyIsLinear(t *testing.T) {
+	const depth, size = 9_000, 256 << 10
+	key := strings.Repeat("k", size)
+	text := []byte(strings.Repeat("[", depth) + `{"` + key + `":1,"` + key + `":2}` + strings.Repeat("]", depth))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got := strictjson.Inspect(text, false)
+	runtime.ReadMemStats(&after)
+	if !got.Repeated || got.Key != key || got.Path != strings.Repeat("[0]", depth)+"."+key {
+		t.Errorf("got %v, a key of %d bytes, a path of %d", got.Repeated, len(got.Key), len(got.Path))
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
+		t.Errorf("allocated %d bytes for a text of %d", used, len(text))
+	}
 }

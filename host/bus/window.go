@@ -47,12 +47,13 @@ func NewWindow(cfg WindowConfig) *Window {
 // that is larger than the whole window empties it: readers find it in the log.
 func (w *Window) Add(records []event.Record) {
 	w.mu.Lock()
+	last := w.high.Load()
 	for _, rec := range records {
 		size := len(rec.Event.Envelope())
 		for w.n > 0 && (w.n == len(w.slots) || w.bytes+size > w.maxBytes) {
 			w.evict()
 		}
-		w.high.Store(rec.Seq)
+		last = rec.Seq
 		if size > w.maxBytes {
 			w.low = rec.Seq
 			continue
@@ -61,6 +62,7 @@ func (w *Window) Add(records []event.Record) {
 		w.n++
 		w.bytes += size
 	}
+	w.high.Store(last) // once: Last must not fall within a batch
 	w.mu.Unlock()
 	w.waiting.wakeAll()
 }

@@ -152,6 +152,8 @@ func (s *Source) count(d *event.Delivery) {
 		s.failed++
 	case len(d.Children) == 0:
 		s.delivered++
+	default:
+		s.unwritten++
 	}
 }
 

@@ -111,11 +111,16 @@ func (h *handler) Written(refused []event.Delivery) {
 		return
 	}
 	for _, p := range c.parents {
+		p.source.unwritten--
 		if slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == p.seq }) {
 			p.source.failed++
 		} else {
 			p.source.delivered++
 		}
+	}
+	if len(c.parents) > 0 && h.countedMore != nil {
+		close(h.countedMore)
+		h.countedMore = nil
 	}
 	h.unsaved -= c.outcomes
 	h.children -= c.children

@@ -111,7 +111,8 @@ type handler struct {
 	historySkipped uint64
 	failures       failureLog
 	closed         bool
-	gone           bool // close has ended: unwritten outcomes are discarded
+	countedMore    chan struct{} // nil unless a Source.Close waits for it; closed by Written
+	gone           bool          // close has ended: unwritten outcomes are discarded
 }
 
 func newHandler(d *Dispatcher, name string, policy Policy) *handler {

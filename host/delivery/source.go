@@ -16,6 +16,7 @@ type Source struct {
 	// Under handler.mu. A success with children is counted when the store has published
 	// them, every other attempt when it is completed.
 	delivered, failed, fuel uint64
+	unwritten               int // successes with children that are not counted yet
 }
 
 // Stats counts the attempts of a source, and describes the queue of its handler.
@@ -82,7 +83,8 @@ func (s *Source) Done(a event.Attempt, o event.Outcome) {
 	completed.send()
 }
 
-// Close ends the use of the handler by this source. The last one to close also closes
+// Close ends the use of the handler by this source, and waits until its successes with
+// children are counted or ctx ends. The last one to close also closes
 // the handler: it stops reading and waits until the outcomes are written, ctx ends, or a
 // full disk refuses them (fault.Exhausted). Outcomes that are not written then are
 // delivered again when the handler is opened next.
@@ -102,7 +104,33 @@ func (s *Source) Close(ctx context.Context) error {
 	d.mu.Unlock()
 	if !last {
 		h.probe() // the last probe may have been by an instance of this version
+		s.awaitCounts(ctx)
 		return nil
 	}
 	return h.close(ctx)
+}
+
+// awaitCounts waits until every success of the source is counted, ctx ends or the
+// handler is closed.
+func (s *Source) awaitCounts(ctx context.Context) {
+	h := s.h
+	for {
+		h.mu.Lock()
+		if s.unwritten == 0 {
+			h.mu.Unlock()
+			return
+		}
+		if h.countedMore == nil {
+			h.countedMore = make(chan struct{})
+		}
+		counted := h.countedMore
+		h.mu.Unlock()
+		select {
+		case <-counted:
+		case <-h.removed:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }

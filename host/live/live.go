@@ -61,8 +61,9 @@ type Live struct {
 	now     atomic.Pointer[inForce]
 	plugins atomic.Pointer[Plugins]
 
-	mu       sync.Mutex // one reload or edit at a time
-	compiled inForce    // the configuration compiled last
+	mu       sync.Mutex     // one reload or edit at a time
+	compiled inForce        // the configuration compiled last
+	applied  *config.Config // checked with the plugins, which were reloaded under it; nil before the first time
 	onChange []func(former, now *config.Config)
 }
 

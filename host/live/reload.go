@@ -126,12 +126,13 @@ func (l *Live) readUnasked() (*loaded, error) {
 	return n, err
 }
 
-// fileChanged applies a changed file.
+// fileChanged applies a changed file, also after an edit: what an edit read and put in
+// force may include a change by hand, of which it informed one plugin only.
 func (l *Live) fileChanged(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, err := l.readUnasked()
-	if err != nil || n == nil || n.config == l.Config() {
+	if err != nil || n == nil || n.config == l.Config() && n.config == l.applied {
 		return err
 	}
 	return l.applyFile(ctx, n)
@@ -163,6 +164,7 @@ func (l *Live) apply(ctx context.Context, n *loaded) (wire.ReloadResult, error) 
 		l.now.Store(former)
 		return wire.ReloadResult{}, err
 	}
+	l.applied = n.config
 	l.editor.Expect()
 	l.changed(former.config)
 	restart := config.Restarts(l.started, n.config)

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/plugin"
 )
 
 // opened is a configuration that has been read from a file.
@@ -101,5 +104,45 @@ func TestEditWithoutPluginsAppliesManualChange(t *testing.T) {
 	}
 	if err := l.SetPaused(t.Context(), "x", false); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "is missing") {
 		t.Errorf("without the file: got %v", err)
+	}
+}
+
+// countingPlugins counts how often they were checked and reloaded.
+type countingPlugins struct {
+	noPlugins
+	checks, reloads int
+}
+
+func (p *countingPlugins) Check(context.Context, plugin.SettingsFunc) ([]plugin.Misfit, error) {
+	p.checks++
+	return nil, nil
+}
+
+func (p *countingPlugins) Reload(context.Context, []string) error {
+	p.reloads++
+	return nil
+}
+
+// An edit reads the file again under its lock, and may put in force what somebody wrote
+// by hand while it waited. The watcher, which calls fileChanged, then lets all plugins
+// follow it, once.
+func TestChangeByHandDuringEditReachesPlugins(t *testing.T) {
+	l := open(t, "routes: {\"*\": {}}\n")
+	p := &countingPlugins{}
+	l.Attach(p)
+	err := l.edit(func(e *config.Editor) (*config.Config, error) {
+		l.write(l.Path(), "routes: {\"*\": {}}\nhandlers: {other: {enabled: false}}\n")
+		return e.SetHandlerEnabled("x", true)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.fileChanged(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h := l.Config().Handlers["other"]; h.Enabled == nil || *h.Enabled || p.checks != 1 || p.reloads != 1 {
+		t.Errorf("in force: %+v; %d checks, %d reloads; want it disabled, 1, 1", h, p.checks, p.reloads)
 	}
 }

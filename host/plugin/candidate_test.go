@@ -217,3 +217,26 @@ func TestPinnedSchemaIsCompiled(t *testing.T) {
 	_, err := w.m.Prepare(w.bound(), "x", spec.NewArtifact(wasm), nil)
 	wants(t, err, fault.Invalid, "its manifest's config_schema: ")
 }
+
+// The settings in force at the promotion count: a candidate that was prepared before a
+// pause does not take events.
+func TestPausedBetweenPrepareAndPromote(t *testing.T) {
+	w, store := newWorld(t), t.TempDir()
+	w.unclaimed = "x"
+	w.run()
+	wasm := versioned("x", "1.0.0")
+	w.settings.set("x", spec.Settings{Enabled: true})
+	c, err := w.m.Prepare(w.bound(), "x", spec.NewArtifact(wasm), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.settings.set("x", spec.Settings{Enabled: true, Paused: true})
+	var promoted plugin.Spec
+	w.promote = func(_ context.Context, s plugin.Spec) error { promoted = s; return nil }
+	if _, err := c.Promote(w.bound(), w.pinned(store, "x", wasm).Path); err != nil {
+		t.Fatal(err)
+	}
+	if !promoted.Settings.Paused {
+		t.Error("promoted without the pause in force")
+	}
+}

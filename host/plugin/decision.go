@@ -81,11 +81,18 @@ func (m *Manager) decide(ctx context.Context, name string, d decision) (wire.Plu
 	if err != nil {
 		return wire.Plugin{}, err
 	}
+	persisted := false
+	defer func() {
+		if !persisted { // it panicked
+			_ = m.ask(context.WithoutCancel(ctx), d.doing, func(l *loop) { delete(l.changing, name) })
+		}
+	}()
 	if !done {
 		if err = d.persist(ctx); err != nil {
 			err = fmt.Errorf("%s: %w", d.doing, err)
 		}
 	}
+	persisted = true
 	// A persisted decision is applied even if ctx has ended.
 	if asked := m.ask(context.WithoutCancel(ctx), d.doing, func(l *loop) {
 		delete(l.changing, name)

@@ -82,7 +82,7 @@ func (m *Manager) run(ctx context.Context, e *entry, j *job) (r result) {
 	switch c := j.candidate; {
 	case c != nil:
 		r = result{loaded: c.module, style: c.style, prepared: c.prepared}
-		if !c.target.equal(j.target) { // started with other settings
+		if !c.target.equal(j.target) || c.target.settings.Paused != j.settings.Paused { // started with other settings
 			r.prepared.Discard()
 			r.prepared = nil
 		}

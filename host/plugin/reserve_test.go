@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -50,5 +51,32 @@ func TestDecisionsAboutAPluginWaitForEachOther(t *testing.T) {
 	w.waitGone("x")
 	if _, err := w.m.SetEnabled(w.bound(), "x", true); !fault.Is(err, fault.NotFound) {
 		t.Errorf("got %v after the uninstallation", err)
+	}
+}
+
+// The API recovers a panic of the code that persists a decision. The name is free again.
+func TestPanicWhilePersistingFreesTheName(t *testing.T) {
+	w := newWorld(t)
+	w.config.Pins = []spec.Pin{w.pinned(t.TempDir(), "x", versioned("x", "1.0.0"))}
+	persist := w.config.SetEnabled
+	panics := true
+	w.config.SetEnabled = func(ctx context.Context, name string, enabled bool) error {
+		if panics {
+			panic("persist")
+		}
+		return persist(ctx, name, enabled)
+	}
+	w.run()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic reached the caller")
+			}
+		}()
+		_, _ = w.m.SetEnabled(w.bound(), "x", false)
+	}()
+	panics = false
+	if _, err := w.m.SetEnabled(w.bound(), "x", false); err != nil {
+		t.Error(err)
 	}
 }
