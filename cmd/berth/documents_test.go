@@ -29,6 +29,7 @@ const documentTimeout = 10 * time.Minute
 // match any other, and stand for the real ones in later commands and files; "…"
 // matches any text of a line and, alone on a line, any number of lines. A command that
 // only reads is repeated until its output matches, because deliveries take a moment.
+// An export command sets variables for all commands after it.
 func TestDocuments(t *testing.T) {
 	berth := buildBerth(t)
 	run := 0
@@ -116,10 +117,11 @@ func (b fencedBlock) steps() (steps []step) {
 
 // documentWorkspace is a copy of the repository in which a document's commands run.
 type documentWorkspace struct {
-	t     *testing.T
-	dir   string
-	env   []string
-	shown map[string]string // a document's ids, keys and addresses: the real ones
+	t       *testing.T
+	dir     string
+	env     []string
+	exports string            // the export commands so far, each with a newline
+	shown   map[string]string // a document's ids, keys and addresses: the real ones
 }
 
 // buildBerth builds the binary without the race detector, with which compiling a
@@ -213,6 +215,9 @@ func (w *documentWorkspace) run(s step) {
 	w.t.Helper()
 	command := w.real(shellComment.ReplaceAllString(s.command, ""))
 	switch {
+	case strings.HasPrefix(command, "export "): // is for the commands after it
+		w.exports += command + "\n"
+		return
 	case command == "make test": // which runs this test
 		w.requireTarget("test")
 		return
@@ -232,7 +237,7 @@ func (w *documentWorkspace) run(s step) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		cmd := exec.CommandContext(w.t.Context(), "sh", "-c", command)
+		cmd := exec.CommandContext(w.t.Context(), "sh", "-c", w.exports+command)
 		cmd.Dir, cmd.Env = w.dir, w.env
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
@@ -303,7 +308,7 @@ func (w *documentWorkspace) start(s step, command string) {
 	w.t.Helper()
 	pattern := w.pattern(s)
 	var out lockedBuffer
-	cmd := exec.Command("sh", "-c", "exec "+command)
+	cmd := exec.Command("sh", "-c", w.exports+"exec "+command)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = w.dir, w.env, &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a terminal does; Ctrl-C is for the group
 	if err := cmd.Start(); err != nil {
