@@ -52,7 +52,7 @@ func durationKind(low, high time.Duration) kind[time.Duration] {
 func sizeKind(low, high int64) kind[int64] {
 	return kind[int64]{func(v document.Value) int64 { return v.Size(low, high) }, document.SizeText, func() about {
 		return about{label: fmt.Sprintf("size, %s to %s", document.SizeText(low), document.SizeText(high)),
-			schema: object{"type": []string{"string", "integer"}, "pattern": document.SizePattern.String()}}
+			schema: object{"type": []string{"string", "integer"}, "minimum": 0, "pattern": document.SizePattern.String()}}
 	}}
 }
 

@@ -75,7 +75,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	f.store.await(t, "all is final", func() bool { return f.store.finals("h") == 6 })
 	stop() // what is logged of the last attempt is logged now
 	id := func(seq int) string { return f.log.at(seq).Event.ID() }
-	dead := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempts", "class", "message")
+	dead := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempt", "class", "error")
 	slices.Sort(dead)
 	long := strings.Repeat("x", 500) + "…"
 	want := []string{
@@ -88,7 +88,7 @@ func TestFailuresAreLogged(t *testing.T) {
 	if !slices.Equal(dead, want) {
 		t.Errorf("dead letters: got %q, want %q", dead, want)
 	}
-	failed := log.warnings(t, "attempt failed; retry scheduled", "plugin", "event_id", "seq", "attempt", "class", "message", "suppressed")
+	failed := log.warnings(t, "attempt failed; retry scheduled", "plugin", "event_id", "seq", "attempt", "class", "error", "suppressed")
 	for _, want := range []string{
 		fmt.Sprintf("h %s 1 1 exit panic: boom (a/main.go:3) 0", id(1)),
 		fmt.Sprintf("h %s 3 1 retry no ledger 0", id(3)),
@@ -124,7 +124,7 @@ func TestRefusedChildrenAreLogged(t *testing.T) {
 	if err := h.Close(t.Context()); err != nil { // the recorder has written and logged everything then
 		t.Fatal(err)
 	}
-	if got := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempts", "class"); !slices.Equal(got, []string{want}) {
+	if got := log.warnings(t, "dead letter", "plugin", "event_id", "seq", "attempt", "class"); !slices.Equal(got, []string{want}) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

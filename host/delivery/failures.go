@@ -44,14 +44,14 @@ func (f *failureLog) count(class event.Class, now time.Time) (suppressed int, lo
 // logFailure logs a failed attempt that is retried.
 func logFailure(logger *slog.Logger, rec event.Record, d *event.Delivery, suppressed int) {
 	logger.Warn("attempt failed; retry scheduled", "plugin", d.Handler, "event_id", rec.Event.ID(), "seq", rec.Seq,
-		"attempt", d.Attempts, "class", d.ErrorClass, "message", event.Headline(d.ErrorMessage, maxLogged),
+		"attempt", d.Attempts, "class", d.ErrorClass, "error", event.Headline(d.ErrorMessage, maxLogged),
 		"retry_in", d.Due.Sub(d.At).Round(time.Millisecond), "suppressed", suppressed)
 }
 
 // logDeadLetter logs a dead letter. id is "" when it is not known.
 func logDeadLetter(logger *slog.Logger, id string, d *event.Delivery) {
 	logger.Warn("dead letter", "plugin", d.Handler, "event_id", id, "seq", d.Seq,
-		"attempts", d.Attempts, "class", d.ErrorClass, "message", event.Headline(d.ErrorMessage, maxLogged))
+		"attempt", d.Attempts, "class", d.ErrorClass, "error", event.Headline(d.ErrorMessage, maxLogged))
 }
 
 // reportRefused logs a dead letter whose outcome was ok, and notifies the observer.

@@ -35,13 +35,15 @@ func (m *Manager) Uninstall(ctx context.Context, name string, commit func() erro
 	}
 	removed := 0
 	for _, path := range paths {
+		logger := m.config.Logger.With("plugin", name)
 		if path != pinKey(name) {
 			if err = folder.Remove(path); err != nil {
 				break
 			}
+			logger = logger.With("path", path)
 		}
 		removed++
-		m.config.Logger.Info("plugin uninstalled", "plugin", name, "path", path)
+		logger.Info("plugin uninstalled")
 	}
 	// If the Manager is closed by now, the next start does not find the files.
 	_ = m.ask(context.WithoutCancel(ctx), doing, func(l *loop) { l.forget(paths[:removed]...) })

@@ -19,9 +19,9 @@ type newEvent struct {
 }
 
 type newEventMetadata struct {
-	IdempotencyKey string     `json:"idempotency_key,omitempty" jsonschema:"maxLength=256,description=A key is published once."`
+	IdempotencyKey string     `json:"idempotency_key,omitempty" jsonschema:"maxLength=256,description=Same key and content: published once."`
 	Source         string     `json:"source,omitempty" jsonschema:"maxLength=256,description=Who produced it; api by default."`
-	Subject        string     `json:"subject,omitempty" jsonschema:"maxLength=256,description=Events of a subject are delivered in order."`
+	Subject        string     `json:"subject,omitempty" jsonschema:"maxLength=256,description=What it is about; its events come in order."`
 	Time           *time.Time `json:"time,omitempty"`
 	CorrelationID  string     `json:"correlation_id,omitempty" jsonschema:"maxLength=256"`
 	CausationID    string     `json:"causation_id,omitempty" jsonschema:"maxLength=256"`
@@ -105,7 +105,7 @@ func eventOperations() []openapi.Operation {
 				{Value: wire.Event{}}, {Media: cloudevents.Structured, Value: cloudEvent{}}}}}},
 		{Method: http.MethodGet, Path: "/api/v1/events/stream", ID: "streamActivity", Tag: tagEvents,
 			Summary: "Follow what happens, as server-sent events",
-			Description: "What is published comes in the order of the log, each event once, with its Seq as the id. The first frame, hello, " +
+			Description: "Events come in the order of the log, each once, with its Seq as the id. The first frame, hello, " +
 				"has the Seq after which the stream starts as its id. Deliveries and plugins are shown as they happen.",
 			Parameters: []openapi.Parameter{
 				inQuery("since", "Start after this Seq; absent for now.", map[string]any{"type": "integer", "minimum": 0}),

@@ -35,8 +35,8 @@ func pluginOperations() []openapi.Operation {
 			Answers: answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 	}
 	for _, verb := range []struct{ path, id, summary string }{
-		{"enable", "enablePlugin", "Switch a plugin on"},
-		{"disable", "disablePlugin", "Switch a plugin off"},
+		{"enable", "enablePlugin", "Enable a plugin"},
+		{"disable", "disablePlugin", "Disable a plugin"},
 		{"pause", "pausePlugin", "Keep a plugin's events waiting"},
 		{"resume", "resumePlugin", "Resume a paused plugin"},
 	} {

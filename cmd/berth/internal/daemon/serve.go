@@ -84,7 +84,7 @@ func run(ctx context.Context, cfg host.Config) error {
 		case <-hangups:
 			_ = h.Hangup(ctx) // it logs the result
 		case <-ctx.Done():
-			cfg.Logger.Info("shutting down")
+			cfg.Logger.Info("shutting down: finishing open events")
 			return shutDown(h)
 		case err := <-h.Failed():
 			return errors.Join(err, shutDown(h))

@@ -15,7 +15,7 @@ import (
 
 func (a app) uninstall() *cobra.Command {
 	var force, purge, yes bool
-	cmd := a.Remote("uninstall NAME", "Remove a plugin, its file, its settings and its place in the log",
+	cmd := a.Remote("uninstall NAME", "Remove a plugin, its file, its settings and its position in the log",
 		func(ctx context.Context, args []string) error {
 			c, err := a.Connect()
 			if err != nil {
@@ -76,7 +76,7 @@ func (a app) agreeToUninstall(ctx context.Context, c *client.Client, name string
 			a.Note("  the installed version %s (%s)\n", p.Version, p.State)
 		}
 	}
-	a.Note("  its settings in the configuration, its place in the log and its outcomes\n")
+	a.Note("  its settings in the configuration, its position in the log and its outcomes\n")
 	if stored {
 		a.Note("  its stored values\n")
 	}
