@@ -126,7 +126,7 @@ func (p *countingPlugins) Reload(context.Context, []string) error {
 // An edit reads the file again under its lock, and may put in force what somebody wrote
 // by hand while it waited. The watcher, which calls fileChanged, then lets all plugins
 // follow it, once.
-func TestChangeByHandDuringEditReachesPlugins(t *testing.T) {
+func TestManualChangeDuringEditIsAppliedToPlugins(t *testing.T) {
 	l := open(t, "routes: {\"*\": {}}\n")
 	p := &countingPlugins{}
 	l.Attach(p)
