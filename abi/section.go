@@ -1,10 +1,10 @@
 package abi
 
-// SectionError is an error of FindSection. Its values are constants, so == compares
-// them.
+// SectionError is an error of FindSection and PutSection. Its values are constants, so ==
+// compares them.
 type SectionError string
 
-// The errors of FindSection.
+// The errors of FindSection and PutSection.
 const (
 	ErrNotModule SectionError = "not a WebAssembly module: it does not begin with the bytes \\0asm"
 	ErrComponent SectionError = "a WebAssembly component: build a core module instead (target wasip1 or wasm32-unknown-unknown)"
@@ -22,15 +22,8 @@ func (e SectionError) Error() string { return string(e) }
 // other sections are not checked. Two sections of the name are an error, so that no
 // two readers take different sections for the manifest. Errors are SectionErrors.
 func FindSection(wasm []byte, name string) ([]byte, bool, error) {
-	if len(wasm) < 8 || string(wasm[:4]) != "\x00asm" {
-		return nil, false, ErrNotModule
-	}
-	switch string(wasm[4:8]) {
-	case "\x01\x00\x00\x00":
-	case "\x0d\x00\x01\x00":
-		return nil, false, ErrComponent
-	default:
-		return nil, false, ErrVersion
+	if err := checkHeader(wasm); err != nil {
+		return nil, false, err
 	}
 	var found []byte
 	ok := false
@@ -57,6 +50,60 @@ func FindSection(wasm []byte, name string) ([]byte, bool, error) {
 		found, ok = contents, true
 	}
 	return found, ok, nil
+}
+
+// PutSection returns a copy of a module with exactly one custom section of the name:
+// those that it has are left out, and one with these contents is appended. Errors are
+// SectionErrors, as of FindSection.
+func PutSection(wasm []byte, name string, contents []byte) ([]byte, error) {
+	if err := checkHeader(wasm); err != nil {
+		return nil, err
+	}
+	const header, lengths = 8, 11 // bytes: of the module; of a section's id and two lengths
+	out := append(make([]byte, 0, len(wasm)+lengths+len(name)+len(contents)), wasm[:header]...)
+	for unread := wasm[header:]; len(unread) > 0; {
+		section, after, fits := cut(unread[1:])
+		if !fits {
+			return nil, ErrSection
+		}
+		whole := unread[:len(unread)-len(after)]
+		unread = after
+		if whole[0] == 0 {
+			label, _, fits := cut(section)
+			if !fits {
+				return nil, ErrSection
+			}
+			if string(label) == name {
+				continue
+			}
+		}
+		out = append(out, whole...)
+	}
+	label := appendLength(nil, len(name))
+	out = appendLength(append(out, 0), len(label)+len(name)+len(contents))
+	return append(append(append(out, label...), name...), contents...), nil
+}
+
+// checkHeader checks the magic bytes and the version of a module.
+func checkHeader(wasm []byte) error {
+	if len(wasm) < 8 || string(wasm[:4]) != "\x00asm" {
+		return ErrNotModule
+	}
+	switch string(wasm[4:8]) {
+	case "\x01\x00\x00\x00":
+		return nil
+	case "\x0d\x00\x01\x00":
+		return ErrComponent
+	}
+	return ErrVersion
+}
+
+// appendLength appends a length in unsigned LEB128.
+func appendLength(b []byte, n int) []byte {
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
 }
 
 // cut splits b, which begins with a length in unsigned LEB128 of at most 32

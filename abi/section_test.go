@@ -101,3 +101,52 @@ func FuzzFindSection(f *testing.F) {
 		}
 	})
 }
+
+func TestPutSection(t *testing.T) {
+	typeSection := "\x01\x04\x01\x60\x00\x00"
+	padded := "\x01\x84\x80\x00\x01\x60\x00\x00" // other sections remain byte for byte
+	tests := []struct {
+		name, wasm, contents, want string
+		err                        error
+	}{
+		{name: "empty module", wasm: header, contents: "{}", want: header + custom("m", "{}")},
+		{name: "after others", wasm: header + padded + custom("name", "x"), contents: "{}", want: header + padded + custom("name", "x") + custom("m", "{}")},
+		{name: "replaced", wasm: header + custom("m", "1") + typeSection, contents: "2", want: header + typeSection + custom("m", "2")},
+		{name: "two replaced", wasm: header + custom("m", "1") + typeSection + custom("m", "3"), contents: "2", want: header + typeSection + custom("m", "2")},
+		{name: "longer name stays", wasm: header + custom("mm", "1"), contents: "2", want: header + custom("mm", "1") + custom("m", "2")},
+		{name: "empty contents", wasm: header, want: header + custom("m", "")},
+		{name: "text", wasm: "{}", err: abi.ErrNotModule},
+		{name: "component", wasm: "\x00asm\x0d\x00\x01\x00", err: abi.ErrComponent},
+		{name: "length past the end", wasm: header + "\x01\x05abcd", err: abi.ErrSection},
+		{name: "name past the section", wasm: header + "\x00\x02\x02m", err: abi.ErrSection},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := tt.wasm
+			got, err := abi.PutSection([]byte(tt.wasm), "m", []byte(tt.contents))
+			if string(got) != tt.want || err != tt.err || tt.wasm != before {
+				t.Errorf("got %q, %v; want %q, %v", got, err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+// What PutSection writes, FindSection reads, whatever was there before.
+func FuzzPutSection(f *testing.F) {
+	f.Add([]byte(header), "m", []byte("{}"))
+	f.Add([]byte(header+custom("m", "1")+custom("m", "2")), "m", bytes.Repeat([]byte("x"), 200))
+	f.Fuzz(func(t *testing.T, wasm []byte, name string, contents []byte) {
+		out, err := abi.PutSection(wasm, name, contents)
+		if err != nil {
+			return
+		}
+		got, found, err := abi.FindSection(out, name)
+		if err != nil || !found || !bytes.Equal(got, contents) {
+			t.Fatalf("got %q, %v, %v; want %q", got, found, err, contents)
+		}
+		again, err := abi.PutSection(out, name, contents)
+		if err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("a second time: got %q, %v; want %q", again, err, out)
+		}
+	})
+}

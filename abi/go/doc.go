@@ -1,7 +1,7 @@
 // Package berth is the SDK for Berth event handlers written in Go. A handler
-// is an ordinary command, built with
+// is an ordinary command, built by berth plugin build, or with
 //
-//	GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags='-s -w' -o my-handler.wasm
+//	GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags=-w -o my-handler.wasm
 //
 // whose main passes a function to Run. Run calls it once per event, one event at a
 // time, and returns when the host ends the instance:
@@ -28,7 +28,7 @@
 //     the panic's text.
 //
 // Fields are read by the host: Field, FieldBytes, Int and Bool need no JSON
-// parser, and neither do Object and RawJSON, which make results. A handler that
+// parser, and neither do FieldJSON, and Object and RawJSON, which make results. A handler that
 // leaves Decode, JSON, Config and HTTP alone is a megabyte smaller, because
 // encoding/json is not linked, and several times faster.
 //

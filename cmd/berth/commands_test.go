@@ -142,6 +142,8 @@ func TestCompletion(t *testing.T) {
 		{[]string{"orders", "list", "--status", "ref"}, []string{"refunded"}},
 		{[]string{"config", "show", "--handler", "m"}, []string{"mail"}},
 		{[]string{"token", "create", "--scope", "p"}, []string{"publish"}},
+		{[]string{"plugin", "new", "--lang", "g"}, []string{"go"}},
+		{[]string{"plugin", "dev", "--lang", "g"}, []string{"go"}},
 		{[]string{"completion", ""}, []string{"bash", "fish", "zsh"}},
 	} {
 		var out bytes.Buffer

@@ -108,7 +108,8 @@ func complete(d Draft) ([]byte, abi.Manifest, error) {
 	if _, err := abi.ParseManifest(text); err != nil {
 		return nil, abi.Manifest{}, fault.New(fault.Invalid, "the manifest: %w", err)
 	}
-	return appendSection(d.Module, abi.ManifestSection, text), manifest, nil
+	module, err := abi.PutSection(d.Module, abi.ManifestSection, text)
+	return module, manifest, err
 }
 
 // manifestOf returns the manifest inside a module.
@@ -125,25 +126,6 @@ func manifestOf(module []byte) (abi.Manifest, bool, error) {
 		return abi.Manifest{}, true, fault.New(fault.Invalid, "the module: section %s: %w", abi.ManifestSection, err)
 	}
 	return m, true, nil
-}
-
-// appendSection returns the module with a custom section appended.
-func appendSection(module []byte, name string, content []byte) []byte {
-	body := append(leb(len(name)), name...)
-	body = append(body, content...)
-	out := append([]byte{}, module...)
-	out = append(out, 0)
-	out = append(out, leb(len(body))...)
-	return append(out, body...)
-}
-
-// leb encodes a number in unsigned LEB128.
-func leb(n int) []byte {
-	var b []byte
-	for ; n >= 0x80; n >>= 7 {
-		b = append(b, byte(n)|0x80)
-	}
-	return append(b, byte(n))
 }
 
 // Check verifies a bundle: its signature by one of the keys, and that the release, the

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/toolchain"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -118,6 +119,7 @@ func Add(env *command.Env, root *cobra.Command) {
 			return completed(cmd, args[len(given)], typed)
 		}
 	}
+	languages := fixed(toolchain.Names()...)
 	classes := fixed(event.FailureClasses()...)
 	for path, flags := range map[string]map[string]words{
 		"events list":                 {"type": types},
@@ -129,6 +131,10 @@ func Add(env *command.Env, root *cobra.Command) {
 		"orders list":                 {"status": statuses},
 		"config show":                 {"handler": plugins},
 		"token create":                {"scope": fixed(spec.Scopes()...)},
+		"plugin new":                  {"lang": languages},
+		"plugin build":                {"lang": languages},
+		"plugin pack":                 {"lang": languages},
+		"plugin dev":                  {"lang": languages},
 	} {
 		cmd := find(root, path)
 		for flag, list := range flags {

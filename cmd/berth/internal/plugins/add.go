@@ -65,50 +65,60 @@ copied; an existing file is replaced if you agree, or with --replace.
 }
 
 func (a app) addFile(ctx context.Context, c *client.Client, add addition) error {
-	wasm, err := readModule(add.file)
+	w, path, err := a.copyFile(ctx, c, add)
 	if err != nil {
 		return err
 	}
+	a.Note("%s is copied to %s; waiting until it is active.\n", add.file, path)
+	return a.await(ctx, c, w, add.timeout)
+}
+
+// copyFile copies a module into a watched directory, and returns its path there and what to
+// wait for.
+func (a app) copyFile(ctx context.Context, c *client.Client, add addition) (w awaited, path string, err error) {
+	wasm, err := readModule(add.file)
+	if err != nil {
+		return awaited{}, "", err
+	}
 	manifest, err := readManifest(folder.Sidecar(add.file))
 	if err != nil {
-		return err
+		return awaited{}, "", err
 	}
 	named := add.file
 	if add.name != "" {
 		if err := abi.CheckName(add.name); err != nil {
-			return command.Usage("--name: %w", err)
+			return awaited{}, "", command.Usage("--name: %w", err)
 		}
 		named = add.name
 	}
 	name, err := folder.Named(named, wasm, manifest)
 	if err != nil {
-		return fmt.Errorf("%s is not added: %s", add.file, err.Error())
+		return awaited{}, "", fmt.Errorf("%s is not added: %s", add.file, err.Error())
 	}
 	if add.name != "" && name != add.name {
-		return fmt.Errorf("its manifest names it %s: leave --name out, or change the manifest", name)
+		return awaited{}, "", fmt.Errorf("its manifest names it %s: leave --name out, or change the manifest", name)
 	}
 	dirs, err := a.watchedDirectories(c.URL)
 	if err != nil && add.dir == "" {
-		return fmt.Errorf("find the directories that the host watches (or name one with --dir): %w", err)
+		return awaited{}, "", fmt.Errorf("find the directories that the host watches (or name one with --dir): %w", err)
 	}
 	path, taken, err := destination(dirs, add.dir, name)
 	if err != nil {
-		return err
+		return awaited{}, "", err
 	}
 	before, _, err := pluginNow(ctx, c, name)
 	if err != nil {
-		return err
+		return awaited{}, "", err
 	}
 	sum := sha256.Sum256(wasm)
-	digest := hex.EncodeToString(sum[:])
-	if err := a.mayReplace(add, before, path, taken, digest); err != nil {
-		return err
+	w = awaited{name: name, sha256: hex.EncodeToString(sum[:])}
+	if err := a.mayReplace(add, before, path, taken, w.sha256); err != nil {
+		return awaited{}, "", err
 	}
 	if err := folder.Put(path, wasm, manifest); err != nil {
-		return fmt.Errorf("copy %s to %s: %w", add.file, path, err)
+		return awaited{}, "", fmt.Errorf("copy %s to %s: %w", add.file, path, err)
 	}
-	a.Note("%s is copied to %s; waiting until it is active.\n", add.file, path)
-	return a.await(ctx, c, awaited{name: name, sha256: digest}, add.timeout)
+	return w, path, nil
 }
 
 // mayReplace asks before a plugin is replaced, and refuses a copy that the host would ignore.

@@ -24,19 +24,9 @@ func (a app) inspect() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			dir, err := os.MkdirTemp("", "berth-inspect-")
+			verdict, refusal, err := a.vet(ctx, wasm)
 			if err != nil {
 				return err
-			}
-			defer os.RemoveAll(dir)
-			vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
-			if err != nil {
-				return err
-			}
-			verdict, err := vetter.Vet(ctx, spec.NewArtifact(wasm))
-			var refusal *vet.Refusal
-			if err != nil && !errors.As(err, &refusal) {
-				return err // no verdict
 			}
 			if asJSON {
 				err = a.EncodeJSON(verdict.Report, true)
@@ -60,6 +50,25 @@ exports, and its largest constructs with their limits. Nothing of it is run. A
 module that a host would refuse is printed too, and the exit code is 1.`
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
+}
+
+// vet vets a module. A refusal has a report, too.
+func (a app) vet(ctx context.Context, wasm []byte) (vet.Verdict, *vet.Refusal, error) {
+	dir, err := os.MkdirTemp("", "berth-inspect-")
+	if err != nil {
+		return vet.Verdict{}, nil, err
+	}
+	defer os.RemoveAll(dir)
+	vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
+	if err != nil {
+		return vet.Verdict{}, nil, err
+	}
+	verdict, err := vetter.Vet(ctx, spec.NewArtifact(wasm))
+	var refusal *vet.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		return vet.Verdict{}, nil, err // no verdict
+	}
+	return verdict, refusal, nil
 }
 
 // readModule reads a regular file of at most the size of a module. It does not block on a

@@ -23,8 +23,8 @@ type app struct{ *command.Env }
 // Command returns the command plugin.
 func Command(env *command.Env) *cobra.Command {
 	a := app{env}
-	return command.Group("plugin", "See, add, switch, approve, inspect, install and uninstall plugins",
-		a.list(), a.show(), a.add(), a.wait(), a.change("enable", "Enable a plugin"), a.change("disable", "Disable a plugin"),
+	return command.Group("plugin", "Write, build, see, add, switch, approve, inspect, install and uninstall plugins",
+		a.create(), a.build(), a.pack(), a.dev(), a.list(), a.show(), a.add(), a.wait(), a.change("enable", "Enable a plugin"), a.change("disable", "Disable a plugin"),
 		a.change("pause", "Have a plugin take no events, and keep its position in the log"),
 		a.change("resume", "Have a paused plugin continue at its position"),
 		a.approve(), a.inspect(), a.report(), a.install(), a.upgrade(), a.rollback(), a.outdated(), a.verify(), a.uninstall())

@@ -65,6 +65,18 @@ type awaited struct{ name, sha256 string }
 
 // await polls the host until the plugin is active, and prints it.
 func (a app) await(ctx context.Context, c *client.Client, w awaited, timeout time.Duration) error {
+	p, raw, err := w.active(ctx, c, timeout)
+	switch {
+	case err != nil:
+		return err
+	case a.JSON:
+		return a.PrintJSON(raw)
+	}
+	return a.print(p)
+}
+
+// active polls the host until the plugin is active, and returns it, and its JSON.
+func (w awaited) active(ctx context.Context, c *client.Client, timeout time.Duration) (wire.Plugin, json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	tick := time.NewTicker(waitPoll)
@@ -74,31 +86,28 @@ func (a app) await(ctx context.Context, c *client.Client, w awaited, timeout tim
 	for {
 		p, raw, err := pluginNow(ctx, c, w.name)
 		if err != nil && ctx.Err() == nil {
-			return err
+			return p, nil, err
 		}
 		if err == nil {
 			why, final := w.evaluate(p)
 			if why == "" {
-				if a.JSON {
-					return a.PrintJSON(raw)
-				}
-				return a.print(p)
+				return p, raw, nil
 			}
 			said = why
 			if why != last {
 				last, since = why, time.Now()
 			}
 			if final && (w.rejected(p) || time.Since(since) >= finalAfter) {
-				return command.NewExitError(fmt.Errorf("plugin %s is not active: %s", w.name, why), exitNotActive)
+				return p, nil, command.NewExitError(fmt.Errorf("plugin %s is not active: %s", w.name, why), exitNotActive)
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return command.NewExitError(fmt.Errorf("plugin %s was not active within %v: %s", w.name, timeout, said), exitTimeout)
+				return p, nil, command.NewExitError(fmt.Errorf("plugin %s was not active within %v: %s", w.name, timeout, said), exitTimeout)
 			}
-			return ctx.Err()
+			return p, nil, ctx.Err()
 		}
 	}
 }
