@@ -56,14 +56,15 @@ func leaf(path string) string {
 
 // importers are the leaves that may import a third-party package; "" is any.
 var importers = map[string]string{
-	"github.com/tetratelabs/wazero":     "sandbox",
-	"github.com/tetratelabs/wazero/api": "sandbox",
-	"github.com/labstack/echo/v4":       "api",
-	"modernc.org/sqlite":                "store",
-	"cel.dev/cel-go/cel":                "route",
-	"gopkg.in/yaml.v3":                  "config",
-	"github.com/gofrs/flock":            "",
-	"github.com/invopop/jsonschema":     "api",
+	"github.com/tetratelabs/wazero":      "sandbox",
+	"github.com/tetratelabs/wazero/api":  "sandbox",
+	"github.com/ianlancetaylor/demangle": "sandbox",
+	"github.com/labstack/echo/v4":        "api",
+	"modernc.org/sqlite":                 "store",
+	"cel.dev/cel-go/cel":                 "route",
+	"gopkg.in/yaml.v3":                   "config",
+	"github.com/gofrs/flock":             "",
+	"github.com/invopop/jsonschema":      "api",
 
 	"github.com/santhosh-tekuri/jsonschema/v6":      "plugin",
 	"github.com/santhosh-tekuri/jsonschema/v6/kind": "plugin",

@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -18,6 +20,8 @@ type Vetter interface {
 	Vet(ctx context.Context, module spec.Artifact) (vet.Verdict, error)
 	// Forget deletes the compiled code, so that the next Vet compiles again.
 	Forget(vet.Verdict) error
+	// Lines returns the frames at offsets in a module's metered code.
+	Lines(ctx context.Context, module vet.Original, offsets []uint64) ([][]source.Frame, error)
 }
 
 // Config configures an Engine. Vetter is required.
@@ -26,6 +30,9 @@ type Config struct {
 	// MemoryTotal bounds the memory of all instances together, in bytes; 0 for no bound.
 	MemoryTotal int64
 	Logger      *slog.Logger // default nowhere
+	// LinesWait is how long a failed attempt waits for the source lines of its stack;
+	// default source.DefaultWait.
+	LinesWait time.Duration
 }
 
 // Engine loads modules. It is safe for concurrent use.
@@ -33,6 +40,7 @@ type Engine struct {
 	cfg    Config
 	memory *budget
 	slots  *cpuSlots
+	lines  *source.Limits
 }
 
 // New returns an Engine.
@@ -43,7 +51,8 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal), slots: newCPUSlots(runtime.GOMAXPROCS(0))}, nil
+	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal), slots: newCPUSlots(runtime.GOMAXPROCS(0)),
+		lines: source.NewLimits(cfg.LinesWait)}, nil
 }
 
 // Options configure one module.
@@ -62,11 +71,21 @@ func (e *Engine) Load(ctx context.Context, module spec.Artifact, opts Options) (
 	if opts.Memory <= 0 {
 		opts.Memory = defaultMemory
 	}
-	code, report, err := e.compile(ctx, module)
+	code, verdict, err := e.compile(ctx, module)
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{code: code, shape: code.Shape, report: report, memory: e.memory, slots: e.slots, limit: opts.Memory, logger: e.cfg.Logger}
+	m := &Module{code: code, shape: code.Shape, report: verdict.Report, memory: e.memory, slots: e.slots, limit: opts.Memory, logger: e.cfg.Logger}
+	for _, imported := range m.report.Imports {
+		if imported.Kind == "func" {
+			m.imports++
+		}
+	}
+	if original, ok := verdict.Original(); ok {
+		m.locator = source.NewLocator(func(ctx context.Context, offsets []uint64) ([][]source.Frame, error) {
+			return e.cfg.Vetter.Lines(ctx, original, offsets)
+		}, e.lines)
+	}
 	if m.shape.Memory > opts.Memory {
 		err = fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.Memory, opts.Memory)
 	} else if err = m.linkWASI(ctx); err == nil {
@@ -81,22 +100,22 @@ func (e *Engine) Load(ctx context.Context, module spec.Artifact, opts Options) (
 
 // compile compiles a vetted module from the cache. If that fails, the code in the cache is
 // damaged, and compile vets the module once again.
-func (e *Engine) compile(ctx context.Context, module spec.Artifact) (*vet.Code, vet.Report, error) {
+func (e *Engine) compile(ctx context.Context, module spec.Artifact) (*vet.Code, vet.Verdict, error) {
 	for again := false; ; again = true {
 		verdict, err := e.cfg.Vetter.Vet(ctx, module)
 		if err != nil {
-			return nil, vet.Report{}, err
+			return nil, vet.Verdict{}, err
 		}
-		code, err := vet.Compile(ctx, verdict.Metered, verdict.CodeDir)
+		code, err := vet.Compile(ctx, verdict.Metered, verdict.CodeDir, verdict.Report.Traceable)
 		if err == nil {
-			return code, verdict.Report, nil
+			return code, verdict, nil
 		}
 		if again {
-			return nil, vet.Report{}, fault.New(fault.Internal, "a vetted module does not compile: %w", err)
+			return nil, vet.Verdict{}, fault.New(fault.Internal, "a vetted module does not compile: %w", err)
 		}
 		e.cfg.Logger.Warn("vetted module does not compile; vetting again", "sha256", verdict.Report.SHA256, "error", err)
 		if err := e.cfg.Vetter.Forget(verdict); err != nil {
-			return nil, vet.Report{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
+			return nil, vet.Verdict{}, fault.New(fault.Unavailable, "compilation cache: %w", err)
 		}
 	}
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/crash"
+	"github.com/berth-host/berth/host/sandbox/source"
 )
 
 // maxLogged bounds the logged part of an instance's error, in bytes.
 const maxLogged = 1000
 
 // failure returns the outcome of an attempt that the guest did not finish. It depends on
-// actions of the host, never on codes that a guest can forge.
+// actions of the host, never on codes that a guest can forge. It may wait for the source
+// lines of the guest's stack.
 func (in *instance) failure(err error) event.Outcome {
 	o := event.Outcome{Verdict: event.Failed}
 	written := in.output.stderr.text()
@@ -26,24 +28,32 @@ func (in *instance) failure(err error) event.Outcome {
 	case in.trapped != nil:
 		o.Class, o.Message = in.trapped.class, in.trapped.text
 		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
-			o.Message += stackOf(err)
+			stack := in.stackOf(err)
+			o.Message += stack.Text()
 		}
 	case in.linear.refused != refusedNone:
 		o.Class, o.Message = event.ClassMemory, in.linear.refusedBecause()
-		if err != nil && err.Error() != o.Message {
+		if stack := in.stackOf(err); stack.Cause != "" {
+			o.Message += ": " + stack.Headline() + stack.Text()
+		} else if err != nil && err.Error() != o.Message {
 			o.Message += ": " + err.Error()
 		}
 	case errors.As(err, &exit):
-		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), written)
+		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), "", written)
 		return o
 	case err != nil:
-		o.Class, o.Message = event.ClassTrap, explain(err.Error(), written)
+		o.Class = event.ClassTrap
+		if stack := in.stackOf(err); stack.Cause != "" {
+			o.Message = explain(stack.Headline()+stack.Text(), stack.Location(), written)
+		} else {
+			o.Message = explain(err.Error(), "", written)
+		}
 		return o
 	case in.open:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", written)
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", "", written)
 		return o
 	default:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", written)
+		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", "", written)
 		return o
 	}
 	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
@@ -53,15 +63,20 @@ func (in *instance) failure(err error) event.Outcome {
 	return o
 }
 
-// stackOf returns the guest's stack in the error of a call.
-func stackOf(err error) string {
+// stackOf returns the guest's stack in the error of a call, with its source lines if they
+// are found in time.
+func (in *instance) stackOf(err error) source.Stack {
 	if err == nil {
-		return ""
+		return source.Stack{}
 	}
-	if _, stack, ok := strings.Cut(err.Error(), "wasm stack trace:"); ok {
-		return "\nwasm stack trace:" + stack
+	m := in.pool.module
+	stack, ok := source.Parse(err.Error(), m.imports)
+	if ok {
+		begun := in.now()
+		m.locator.Locate(in.pool.life, &stack, in.beforeWait)
+		in.begun += in.now() - begun // the attempt does not include this
 	}
-	return ""
+	return stack
 }
 
 // logFailure logs a failure without an open event: after finish, or after END.
@@ -104,11 +119,14 @@ func lastLine(written string) string {
 }
 
 // explain returns the message of an attempt that the guest ended itself. Its first line is
-// the crash that the guest reported, or the cause with the last line that it wrote; the
-// cause, as the runtime reports it, and the guest's output follow.
-func explain(cause, written string) string {
+// the crash that the guest reported, with the location if the report has none, or the cause
+// with the last line that the guest wrote; the cause and the guest's output follow.
+func explain(cause, location, written string) string {
 	headline, details, more := strings.Cut(cause, "\n")
 	if report, _ := crash.Find(written); report != "" {
+		if location != "" && !crash.HasLocation(report) {
+			report += " (" + location + ")"
+		}
 		headline, details, more = report, cause, true
 	} else if last := lastLine(written); last != "" {
 		headline += ": " + last

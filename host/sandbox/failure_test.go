@@ -10,18 +10,19 @@ import (
 )
 
 func TestExplain(t *testing.T) {
-	const trap = "wasm error: unreachable\nwasm stack trace:\n\t.run()"
+	const trap = "unreachable at pay (shop.c:7)\n\tat pay (shop.c:7)\n\tat run"
 	for _, tt := range []struct{ name, cause, written, want string }{
 		{"nothing written", trap, "", trap},
 		{"a trap after plain lines", trap, "starting\ncannot open the ledger\n",
-			"wasm error: unreachable: cannot open the ledger\nwasm stack trace:\n\t.run()\nstarting\ncannot open the ledger\n"},
+			"unreachable at pay (shop.c:7): cannot open the ledger\n\tat pay (shop.c:7)\n\tat run\nstarting\ncannot open the ledger\n"},
+		{"a trap after a panic without a location", trap, "panic: no ledger", "panic: no ledger (shop.c:7)\n" + trap + "\npanic: no ledger"},
 		{"a trap after a panic", trap, "thread 'main' panicked at src/lib.rs:5:9:\nno ledger",
 			"panic: no ledger (src/lib.rs:5:9)\n" + trap + "\nthread 'main' panicked at src/lib.rs:5:9:\nno ledger"},
 		{"an exit after a plain line", "it exited with code 1", "2026/11/29 14:55:24 cannot connect",
 			"it exited with code 1: 2026/11/29 14:55:24 cannot connect\n2026/11/29 14:55:24 cannot connect"},
-		{"an exit after a panic", "it exited with code 2", "panic: boom", "panic: boom\nit exited with code 2\npanic: boom"},
+		{"an exit after a panic", "it exited with code 2", "panic: boom", "panic: boom (shop.c:7)\nit exited with code 2\npanic: boom"},
 	} {
-		if got := explain(tt.cause, tt.written); got != tt.want {
+		if got := explain(tt.cause, "shop.c:7", tt.written); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -97,7 +98,7 @@ func FuzzExplain(f *testing.F) {
 	f.Add("starting\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1")
 	f.Add("2026/11/29 14:55:24 cannot connect\n")
 	f.Fuzz(func(t *testing.T, stderr string) {
-		message := explain("it exited with code 2", strings.ToValidUTF8(stderr, ""))
+		message := explain("it exited with code 2", "", strings.ToValidUTF8(stderr, ""))
 		if first, _, _ := strings.Cut(message, "\n"); strings.TrimSpace(first) == "" || !utf8.ValidString(message) {
 			t.Errorf("the message starts with %q", first)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/sandbox/meter"
+	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
@@ -18,6 +19,10 @@ type Module struct {
 	code   *vet.Code
 	shape  vet.Shape
 	report vet.Report
+
+	locator *source.Locator // nil: without debug information
+	imports int             // functions that the guest imports
+
 	memory *budget   // of all modules together
 	slots  *cpuSlots // likewise
 	limit  int64     // of one instance's memory, in bytes

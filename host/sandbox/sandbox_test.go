@@ -172,7 +172,7 @@ func newEngine(t testing.TB, memoryTotal int64) *sandbox.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: memoryTotal})
+	engine, err := sandbox.New(sandbox.Config{Vetter: vetter, MemoryTotal: memoryTotal, LinesWait: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

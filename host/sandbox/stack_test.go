@@ -37,7 +37,7 @@ func TestCallStackIsBounded(t *testing.T) {
 			}
 			for _, depth := range []int{tt.fails, 0} {
 				d := ask(depth)
-				if d.outcome.Class != event.ClassStack || !strings.Contains(d.outcome.Message, "limits.stack") || !strings.Contains(d.outcome.Message, "wasm stack trace") {
+				if d.outcome.Class != event.ClassStack || !strings.Contains(d.outcome.Message, "limits.stack") || !strings.Contains(d.outcome.Message, "\n\tat ") {
 					t.Errorf("limit %d, depth %d: %q %s %s", tt.limit, depth, d.outcome.Class, d.outcome.Message, d.result)
 				}
 			}

@@ -103,8 +103,8 @@ func traps() []Case {
 	return []Case{
 		panics,
 		written("panics_as_rust", "thread 'main' panicked at src/lib.rs:5:9:\nno ledger\nnote: run with\n",
-			"panic: no ledger (src/lib.rs:5:9)\nwasm error: unreachable\n", trapped),
-		written("trap_after_a_line", "reading\nno ledger\n", "wasm error: unreachable: no ledger\n", trapped),
+			"panic: no ledger (src/lib.rs:5:9)\nunreachable at ", trapped),
+		written("trap_after_a_line", "reading\nno ledger\n", ": no ledger\n\tat ", trapped),
 		trap("unreachable", "unreachable", unreachable),
 		trap("division_by_zero", "divide by zero", number(1), number(0), 0x6d, drop),
 		trap("remainder_by_zero", "divide by zero", long(1), long(0), 0x82, drop),

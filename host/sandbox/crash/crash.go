@@ -1,6 +1,6 @@
 // Package crash finds the crash report that a program's runtime wrote: a panic, a failed
 // assertion or an uncaught exception, with its location in the source. It knows Go, TinyGo,
-// Rust, Zig, Python, JavaScript, C, C++, Swift and AssemblyScript.
+// Rust, Zig, Python, JavaScript, Java, C, C++, Swift and AssemblyScript.
 package crash
 
 import (
@@ -21,6 +21,12 @@ func Find(written string) (headline string, start int) {
 		end = start - 1
 	}
 	return "", 0
+}
+
+// HasLocation reports whether a headline ends with a location: (file:line).
+func HasLocation(headline string) bool {
+	before, ok := strings.CutSuffix(headline, ")")
+	return ok && before != "" && before[len(before)-1] >= '0' && before[len(before)-1] <= '9'
 }
 
 // nextLine splits off the first line.
@@ -61,7 +67,7 @@ func goCrash(written string) string {
 	}
 	_, stack, ok := strings.Cut("\n"+following, "\ngoroutine ")
 	if !ok {
-		return text
+		return located(text, zigLocation(following))
 	}
 	_, stack = nextLine(stack)
 	location := ""
@@ -89,14 +95,17 @@ func goCrash(written string) string {
 
 // rustCrash reads a panic of Rust:
 //
-//	thread 'main' panicked at src/lib.rs:5:9:
+//	thread 'main' panicked at src/lib.rs:5:9:     (without a standard library: panicked at …)
 //	index out of bounds: the len is 3 but the index is 7
 //	note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
 func rustCrash(written string) string {
 	line, following := nextLine(written)
-	thread, location, ok := strings.Cut(line, " panicked at ")
-	if !ok || !strings.HasPrefix(thread, "thread ") {
-		return ""
+	location, ok := strings.CutPrefix(line, "panicked at ")
+	if !ok {
+		var thread string
+		if thread, location, ok = strings.Cut(line, " panicked at "); !ok || !strings.HasPrefix(thread, "thread ") {
+			return ""
+		}
 	}
 	if before, quoted := strings.CutPrefix(location, "'"); quoted { // before Rust 1.73: 'the text', src/lib.rs:5:9
 		if i := strings.LastIndex(before, "', "); i >= 0 {
@@ -116,7 +125,7 @@ func rustCrash(written string) string {
 
 // zigCrash reads a panic of Zig:
 //
-//	thread 1 panic: index out of bounds: index 3, len 2
+//	thread 1 panic: index out of bounds: index 3, len 2     (with one thread: panic: …, as Go)
 //	src/main.zig:5:9: 0x1f2 in handle (main)
 func zigCrash(written string) string {
 	line, following := nextLine(written)
@@ -124,12 +133,17 @@ func zigCrash(written string) string {
 	if !ok || !strings.HasPrefix(thread, "thread ") {
 		return ""
 	}
-	line, _ = nextLine(following)
+	return located("panic: "+text, zigLocation(following))
+}
+
+// zigLocation is the location in the first line of a stack of Zig.
+func zigLocation(stack string) string {
+	line, _ := nextLine(stack)
 	location, _, ok := strings.Cut(line, ": 0x")
 	if !ok {
-		location = ""
+		return ""
 	}
-	return located("panic: "+text, location)
+	return location
 }
 
 // pythonCrash reads an uncaught exception of Python:
@@ -157,21 +171,41 @@ func pythonCrash(written string) string {
 	return ""
 }
 
-// scriptCrash reads an uncaught error of JavaScript, or of any runtime with stacks in that
-// format:
+// scriptCrash reads an uncaught error of JavaScript or Java, or of any runtime with stacks in
+// that format, and the first frame that has a line and is not the runtime's:
 //
 //	TypeError: cannot read property 'total' of undefined
 //	    at handle (handler.js:3:7)
+//
+//	java.lang.IllegalStateException: no ledger
+//		at shop.Handler.handle(Handler.java:12)
 func scriptCrash(written string) string {
 	line, following := nextLine(written)
-	frame, _ := nextLine(following)
-	text, call := strings.TrimSpace(line), strings.TrimLeft(frame, " \t")
-	location, ok := strings.CutPrefix(call, "at ")
-	if indented := call != frame; !ok || !indented || text == "" || line[0] == ' ' || line[0] == '\t' {
+	text := strings.TrimSpace(line)
+	if text == "" || line[0] == ' ' || line[0] == '\t' {
 		return ""
 	}
-	if _, inner, ok := strings.Cut(location, "("); ok {
-		location = strings.TrimSuffix(inner, ")")
+	text = strings.TrimPrefix(text, `Exception in thread "main" `)
+	location, found, frames := "", false, 0
+	for following != "" && !found {
+		line, following = nextLine(following)
+		call := strings.TrimLeft(line, " \t")
+		at, ok := strings.CutPrefix(call, "at ")
+		if !ok || call == line { // frames are indented
+			break
+		}
+		frames++
+		runtime := strings.HasPrefix(at, "java.") || strings.HasPrefix(at, "kotlin.") || strings.HasPrefix(at, "org.teavm.")
+		if _, inner, ok := strings.Cut(at, "("); ok {
+			at = strings.TrimSuffix(inner, ")")
+		}
+		_, number, _ := strings.Cut(at, ":")
+		if found = number != "" && !runtime; found || location == "" {
+			location = at
+		}
+	}
+	if frames == 0 {
+		return ""
 	}
 	return located(text, location)
 }
@@ -181,8 +215,22 @@ func scriptCrash(written string) string {
 func assertion(written string) string {
 	line, following := nextLine(written)
 	switch {
-	case strings.HasPrefix(line, "Assertion failed: "), strings.Contains(line, ": Assertion `"),
-		strings.HasPrefix(line, "abort: "), strings.HasPrefix(line, "libc++abi: "), strings.Contains(line, "Fatal error: "):
+	case strings.HasPrefix(line, "abort: "): // abort: text in file.ts(5:9)
+		if i := strings.LastIndex(line, " in "); i >= 0 {
+			file, position, ok := strings.Cut(line[i+len(" in "):], "(")
+			if position, closed := strings.CutSuffix(position, ")"); ok && closed && strings.Contains(position, ":") {
+				return located(line[:i], file+":"+position)
+			}
+		}
+		return line
+	case strings.HasPrefix(line, "Assertion failed: "): // Assertion failed: text (file.c: function: 5)
+		if i := strings.LastIndex(line, " ("); i >= 0 {
+			if parts := strings.Split(strings.TrimSuffix(line[i+len(" ("):], ")"), ": "); len(parts) == 3 {
+				return located(line[:i], parts[0]+":"+parts[2])
+			}
+		}
+		return line
+	case strings.Contains(line, ": Assertion `"), strings.HasPrefix(line, "libc++abi: "), strings.Contains(line, "Fatal error: "):
 		return line
 	case strings.HasPrefix(line, "terminate called "):
 		if what, _ := nextLine(following); strings.HasPrefix(what, "  what():  ") {

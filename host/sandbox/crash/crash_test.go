@@ -76,15 +76,24 @@ main.main()
 	{"Rust before 1.73", "thread 'main' panicked at 'no ledger', src/main.rs:3:67\nnote: run with `RUST_BACKTRACE=1`\n", "panic: no ledger (src/main.rs:3:67)"},
 	{"Rust: two panics", "thread 'w' panicked at p.rs:6:67:\nin the thread\n\nthread 'main' panicked at p.rs:6:105:\ncalled `Result::unwrap()` on an `Err` value: Any { .. }\n",
 		"panic: called `Result::unwrap()` on an `Err` value: Any { .. } (p.rs:6:105)"},
+	{"Rust without a standard library", "panicked at src/lib.rs:41:5:\nthe stock is -3\n", "panic: the stock is -3 (src/lib.rs:41:5)"},
+	{"Zig with one thread", "panic: the stock is -3\nhandler.zig:41:5: 0x1f2 in explode (handler)\n", "panic: the stock is -3 (handler.zig:41:5)"},
 	{"Zig", "thread 1 panic: index out of bounds: index 3, len 2\nsrc/main.zig:5:9: 0x1f2 in handle (main)\n    list[3]\n", "panic: index out of bounds: index 3, len 2 (src/main.zig:5:9)"},
-	{"AssemblyScript", "abort: no ledger in assembly/index.ts(12:3)\n", "abort: no ledger in assembly/index.ts(12:3)"},
-	{"C with musl", "reading\nAssertion failed: total > 0 (handler.c: handle: 12)\n", "Assertion failed: total > 0 (handler.c: handle: 12)"},
+	{"AssemblyScript", "abort: no ledger in assembly/index.ts(12:3)\n", "abort: no ledger (assembly/index.ts:12:3)"},
+	{"AssemblyScript: without a location", "abort: no ledger in the order\n", "abort: no ledger in the order"},
+	{"C with musl", "reading\nAssertion failed: total > 0 (handler.c: handle: 12)\n", "Assertion failed: total > 0 (handler.c:12)"},
+	{"C with another assert", "Assertion failed: total > 0\n", "Assertion failed: total > 0"},
 	{"C with glibc", "a: a.c:2: main: Assertion `c>5 && \"more\"' failed.\n", "a: a.c:2: main: Assertion `c>5 && \"more\"' failed."},
 	{"C++", "libc++abi: terminating due to uncaught exception of type std::runtime_error: boom\n", "libc++abi: terminating due to uncaught exception of type std::runtime_error: boom"},
 	{"C++ with libstdc++", "terminate called after throwing an instance of 'std::runtime_error'\n  what():  boom\n", "terminate called after throwing an instance of 'std::runtime_error': boom"},
 	{"Python", "Traceback (most recent call last):\n  File \"handler.py\", line 3, in <module>\n    total = order[\"total\"]\nKeyError: 'total'\n", "KeyError: 'total' (handler.py:3)"},
 	{"JavaScript", "Error while running JS: Uncaught TypeError: boom\n    at handle (handler.js:3:7)\n    at <anonymous> (handler.js:9)\n", "Error while running JS: Uncaught TypeError: boom (handler.js:3:7)"},
 	{"JavaScript: a frame without a name", "TypeError: boom\n    at handler.js:1:36\n", "TypeError: boom (handler.js:1:36)"},
+	{"JavaScript: a native frame first", "SyntaxError: boom\n    at JSON.parse (native)\n    at handle (handler.ts:41:7)\n", "SyntaxError: boom (handler.ts:41:7)"},
+	{"JavaScript: native frames only", "SyntaxError: boom\n    at JSON.parse (native)\n", "SyntaxError: boom (native)"},
+	{"Java", "java.lang.IllegalStateException: the stock is -3\n\tat java.util.Objects.check(Objects.java:7)\n\tat shop.Handler.explode(Handler.java:41)\n", "java.lang.IllegalStateException: the stock is -3 (Handler.java:41)"},
+	{"Java: main", "Exception in thread \"main\" java.lang.RuntimeException: no\n\tat Handler.main(Handler.java:4)\n", "java.lang.RuntimeException: no (Handler.java:4)"},
+	{"Python: MicroPython", "Traceback (most recent call last):\n  File \"handler.py\", line 3, in handle\n  File \"handler.py\", line 41, in explode\nValueError: the stock is -3\n", "ValueError: the stock is -3 (handler.py:41)"},
 	{"Swift", "main/main.swift:3: Fatal error: Index out of range\n", "main/main.swift:3: Fatal error: Index out of range"},
 	{"the last of several counts", "panic: old\n\npanic: new\n", "panic: new"},
 	{"cut within a stack", "panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n", "panic: boom"},
@@ -95,6 +104,17 @@ func TestFind(t *testing.T) {
 	for _, tt := range written {
 		if got, _ := Find(tt.stderr); got != tt.headline {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.headline)
+		}
+	}
+}
+
+func TestHasLocation(t *testing.T) {
+	for headline, want := range map[string]bool{
+		"panic: boom (src/lib.rs:5:9)": true, "KeyError: 'total' (handler.py:3)": true, "panic: boom": false, "": false, ")": false,
+		"SyntaxError: boom (native)": false, "panic: f()": false,
+	} {
+		if got := HasLocation(headline); got != want {
+			t.Errorf("%q: got %v", headline, got)
 		}
 	}
 }

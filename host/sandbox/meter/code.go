@@ -116,6 +116,9 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 		if err := r.Instr(&in); err != nil {
 			return nil, err
 		}
+		if m.marks != nil {
+			m.marks = append(m.marks, mark{len(out), in.At})
+		}
 		switch in.Op {
 		case wasmbin.OpBlock, wasmbin.OpIf:
 			frames = append(frames, emitFrame{wraps: wraps})
@@ -141,6 +144,9 @@ func (m *module) emitBody(out []byte, r wasmbin.Reader, fn uint32) ([]byte, erro
 				out = append(out, byte(wasmbin.OpBr), 1, byte(wasmbin.OpEnd))
 			}
 			if len(frames) == 0 && wrapped {
+				if m.marks != nil {
+					m.marks[len(m.marks)-1].in = again
+				}
 				out = m.refillElse(out, entry)
 				if stack > 0 {
 					out = m.addStack(out, stack)

@@ -43,7 +43,7 @@ func (m *module) emit() ([]byte, error) {
 	if m.hasNames {
 		out = m.emitNames(out)
 	}
-	return out, nil
+	return m.emitTrace(out), nil
 }
 
 // openSection opens a section whose size closeSection writes.

@@ -17,7 +17,7 @@ const (
 
 // Version changes with Rewrite's output: code compiled from the output of an earlier
 // version is out of date.
-const Version = 5
+const Version = 6
 
 // DefaultMaxNesting is how deep blocks may nest by default.
 const DefaultMaxNesting = 8192
@@ -78,6 +78,8 @@ type Report struct {
 
 	RefillIndex uint32 // function index of refill in the output; the guest's own functions from here on moved up by one
 	GlobalIndex uint32 // global index of the counter in the output
+
+	Traceable bool // stack traces of the output have offsets: see TraceOffset
 
 	DroppedCustom int  // custom sections dropped
 	DroppedNames  bool // the name section was malformed and dropped

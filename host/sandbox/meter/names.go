@@ -2,17 +2,11 @@ package meter
 
 import "github.com/berth-host/berth/host/sandbox/wasmbin"
 
-// Subsections of the name section that stack traces are written with. The others
-// are dropped: the engine would search local names for each function, and labels are
-// numbered by the order of blocks, to which each charge adds one.
-const (
-	namesModule    = 0
-	namesFunctions = 1
-)
-
-// maxModuleName is the longest name of the module that is kept, in bytes, with its
-// length: the runtime repeats it for each function.
-const maxModuleName = 64
+// namesFunctions is the subsection of the name section that stack traces are written with.
+// The others are dropped: the engine would repeat the module's name for each function and
+// search local names for each function, and labels are numbered by the order of blocks, to
+// which each charge adds one.
+const namesFunctions = 1
 
 // maxName is the longest name of a function that is kept, in bytes: a stack trace
 // repeats it for every frame.
@@ -33,15 +27,10 @@ func (m *module) emitNames(out []byte) []byte {
 		if err == nil {
 			sub, err = r.Sub(size)
 		}
-		if err == nil && (id == namesFunctions || id == namesModule && sub.Left() <= maxModuleName) {
+		if err == nil && id == namesFunctions {
 			var inner int
 			out, inner = openSection(out, id)
-			if id == namesFunctions {
-				out, err = m.emitFunctionNames(out, &sub)
-			} else {
-				out, err = emitModuleName(out, &sub)
-			}
-			if err == nil {
+			if out, err = m.emitFunctionNames(out, &sub); err == nil {
 				out = closeSection(out, inner)
 			}
 		}
@@ -51,14 +40,6 @@ func (m *module) emitNames(out []byte) []byte {
 		}
 	}
 	return closeSection(out, start)
-}
-
-func emitModuleName(out []byte, r *wasmbin.Reader) ([]byte, error) {
-	name, err := r.Name()
-	if err != nil {
-		return out, err
-	}
-	return appendName(out, string(name)), r.Done("the module's name")
 }
 
 func (m *module) emitFunctionNames(out []byte, r *wasmbin.Reader) ([]byte, error) {

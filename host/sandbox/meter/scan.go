@@ -19,6 +19,9 @@ type module struct {
 	names    wasmbin.Reader                               // contents of the name section behind its name
 	hasNames bool
 
+	described bool   // a custom section describes the source
+	marks     []mark // if not nil: of the body that is emitted
+
 	types         uint32
 	shapes        []shape           // of the types
 	sameType      map[string]uint32 // the numbers of different types
@@ -399,9 +402,10 @@ func (m *module) scanCustom(r wasmbin.Reader) error {
 	switch {
 	case string(name) == "name" && !m.hasNames:
 		m.names, m.hasNames = r, true
-	case strings.HasPrefix(string(name), "berth."):
+	case strings.HasPrefix(string(name), "berth.") && string(name) != SourceMap:
 		m.kept = append(m.kept, whole)
 	default:
+		m.described = m.described || describesSource(string(name), r.Slice(r.Pos(), r.Pos()+r.Left()))
 		m.report.DroppedCustom++
 		m.report.DroppedBytes += whole.Left()
 	}

@@ -26,6 +26,11 @@ type request struct {
 	CPU     time.Duration  `json:"cpu"`
 	Nice    int            `json:"nice"`
 	Prescan prescan.Limits `json:"prescan"`
+
+	// Offsets, if not empty, are looked for in the module's debug information: the child does
+	// that instead of vetting. SHA256 is that of the module, in hex.
+	Offsets []uint64 `json:"offsets,omitempty"`
+	SHA256  string   `json:"sha256,omitempty"`
 }
 
 const (
@@ -52,9 +57,9 @@ func RunIfChild() {
 	os.Exit(0)
 }
 
-// RunChild vets the module on stdin under the limits named there, which it sets for
-// this process permanently, and writes the Report to stdout. It leaves the metered
-// module and its code in the working directory. After an error the process must exit
+// RunChild vets the module on stdin, or finds its source lines, under the limits named there, which it sets for
+// this process permanently, and writes the Report, or the lines, to stdout. When it vets, it
+// leaves the metered module and its code in the working directory. After an error the process must exit
 // with ExitNoVerdict.
 func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	in := bufio.NewReader(stdin)
@@ -80,6 +85,9 @@ func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	}
 	if _, err := io.WriteString(stdout, ready); err != nil {
 		return err
+	}
+	if len(req.Offsets) > 0 {
+		return answerLines(req, wasm, stdout)
 	}
 	report, _, err := examine(ctx, spec.NewArtifact(wasm), req.Prescan, ".")
 	if err != nil {

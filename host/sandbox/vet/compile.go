@@ -31,17 +31,18 @@ func (c *Code) Close(ctx context.Context) error {
 }
 
 // Compile compiles a metered module and inspects its shape. It takes the code from
-// the cache in dir, or stores it there; "" uses no cache. The error is a *Refusal if
+// the cache in dir, or stores it there; "" uses no cache. traceable is what the Report says:
+// stack traces have the offsets of the code, which takes memory. The error is a *Refusal if
 // the module is at fault, otherwise fault.Unavailable.
 //
 // The child and the host both compile with this function, so that the host finds
 // the code that the child stored.
-func Compile(ctx context.Context, metered []byte, dir string) (_ *Code, err error) {
+func Compile(ctx context.Context, metered []byte, dir string, traceable bool) (_ *Code, err error) {
 	rc := wazero.NewRuntimeConfigCompiler().
 		WithCoreFeatures(api.CoreFeaturesV2).
 		WithMemoryLimitPages(65535). // an instance's memory is bounded where it grows
 		WithMemoryCapacityFromMax(false).
-		WithDebugInfoEnabled(false).
+		WithDebugInfoEnabled(traceable).
 		WithCustomSections(false).
 		WithCloseOnContextDone(false) // fuel stops a guest at a tenth of the cost
 	c := &Code{}

@@ -15,6 +15,8 @@
 //     the limit and the measured value. This process is unaffected.
 //   - A child that fails for a reason of the machine gives no verdict: the error is
 //     fault.Unavailable.
+//   - Source lines are found by the same kind of child, from the entry's copy of the module: no
+//     debug information is read in this process.
 //   - A cache entry is used only by the program that wrote it, under the same limits,
 //     for the same bytes, and only while its code is undamaged. If an entry disappears
 //     between check and use, the host compiles the module, which has passed, itself.

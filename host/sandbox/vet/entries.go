@@ -26,11 +26,14 @@ type entries struct{ dir string }
 const (
 	verdictFile = "verdict.json"
 	meteredFile = "metered.wasm" // its digest is in the Report
-	unfinished  = ".vetting-"    // prefix of a child's directory
-	maxVerdict  = 2 * maxReport
-	maxMetered  = 1 << 30 // bytes
-	keepUnused  = 30 * 24 * time.Hour
-	keepDead    = time.Hour // of an unfinished entry; a child lives for seconds
+	// originalFile is the module itself, if it is traceable: source lines are found by it. The
+	// file that it was loaded from may be gone by then.
+	originalFile = "original.wasm"
+	unfinished   = ".vetting-" // prefix of a child's directory
+	maxVerdict   = 2 * maxReport
+	maxMetered   = 1 << 30 // bytes
+	keepUnused   = 30 * 24 * time.Hour
+	keepDead     = time.Hour // of an unfinished entry; a child lives for seconds
 )
 
 // record is the contents of an entry's verdictFile.
@@ -114,7 +117,7 @@ func (e entries) add(name key, dir string, report Report) error {
 func codeFile(dir string) (file, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != meteredFile {
+		if err == nil && !d.IsDir() && d.Name() != meteredFile && d.Name() != originalFile {
 			found = append(found, path)
 		}
 		return err

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -29,7 +31,7 @@ func examine(ctx context.Context, module spec.Artifact, limits prescan.Limits, d
 		return r, nil, nil
 	}
 	r.Metered = digest(metered)
-	code, err := Compile(ctx, metered, dir)
+	code, err := Compile(ctx, metered, dir, r.Traceable)
 	if errors.As(err, &r.Error) {
 		return r, nil, nil
 	}
@@ -39,6 +41,9 @@ func examine(ctx context.Context, module spec.Artifact, limits prescan.Limits, d
 	r.Style, r.Entry = string(code.Shape.Style), code.Shape.Entry
 	if dir != "" {
 		err = os.WriteFile(filepath.Join(dir, meteredFile), metered, 0o600)
+		if r.Traceable {
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, originalFile), module.Wasm(), 0o600))
+		}
 	}
 	return r, metered, errors.Join(err, code.Close(ctx))
 }
@@ -63,6 +68,11 @@ func (InProcess) Vet(ctx context.Context, module spec.Artifact) (Verdict, error)
 		err = r.err()
 	}
 	return Verdict{Report: r, Metered: metered}, err
+}
+
+// Lines knows no lines: there is no cache that has kept the module.
+func (InProcess) Lines(context.Context, Original, []uint64) ([][]source.Frame, error) {
+	return nil, fault.New(fault.Unavailable, "vetted without a cache")
 }
 
 // Forget does nothing.

@@ -30,6 +30,7 @@ type Report struct {
 	ManifestError string          `json:"manifest_error,omitempty"`
 	Fuel          *Fuel           `json:"fuel,omitempty"`
 	Metered       string          `json:"metered_sha256,omitempty"` // of the module as it is compiled, hex
+	Traceable     bool            `json:"traceable,omitempty"`      // it has debug information that source lines can be found by
 	Error         *Refusal        `json:"error,omitempty"`
 }
 
@@ -155,6 +156,7 @@ func (r *Report) metered(m meter.Report, err error) {
 		return
 	}
 	r.Fuel = &Fuel{Bytes: m.BytesOut, Entries: m.Entries, Loops: m.Loops, Bulk: m.Bulk, MaxCharge: m.MaxCharge}
+	r.Traceable = m.Traceable
 }
 
 func extern(module, name, kind string, t prescan.FuncType) Extern {

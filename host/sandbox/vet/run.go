@@ -40,7 +40,7 @@ var errStarved = errors.New("the child got too little CPU time")
 // child vets wasm in a child process whose directory is dir. begun is the report so
 // far, which is completed with a refusal if the child dies.
 func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, begun Report) (Report, error) {
-	end, err := v.run(ctx, dir, wasm, v.wall(name))
+	end, err := v.run(ctx, dir, v.request(len(wasm)), bytes.NewReader(wasm), v.wall(name))
 	if err != nil {
 		return Report{}, err
 	}
@@ -61,8 +61,8 @@ func (v *Vetter) child(ctx context.Context, name key, dir string, wasm []byte, b
 
 // run runs a child to its end. The error says why it could not be started, or that ctx
 // ended.
-func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Duration) (ended, error) {
-	head, err := json.Marshal(v.request(len(wasm)))
+func (v *Vetter) run(ctx context.Context, dir string, req request, module io.Reader, wall time.Duration) (ended, error) {
+	head, err := json.Marshal(req)
 	if err != nil {
 		return ended{}, fault.New(fault.Internal, "vet: %w", err)
 	}
@@ -74,8 +74,8 @@ func (v *Vetter) run(ctx context.Context, dir string, wasm []byte, wall time.Dur
 	cmd.Dir = dir
 	// The environment only configures the Go runtime. GORACE is for tests: the race
 	// detector otherwise waits a second before it exits.
-	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", v.cfg.Memory/4*3), "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
-	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), bytes.NewReader(wasm))
+	cmd.Env = []string{"GOMAXPROCS=1", fmt.Sprintf("GOMEMLIMIT=%d", req.Memory/4*3), "GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
+	cmd.Stdin = io.MultiReader(bytes.NewReader(append(head, '\n')), module)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = ofParent()
 	late := false

@@ -156,7 +156,7 @@ func TestGuestPasses(t *testing.T) {
 func compiles(t *testing.T, verdict vet.Verdict) {
 	t.Helper()
 	before := files(t, verdict.CodeDir)
-	code, err := vet.Compile(t.Context(), verdict.Metered, verdict.CodeDir)
+	code, err := vet.Compile(t.Context(), verdict.Metered, verdict.CodeDir, verdict.Report.Traceable)
 	if err != nil {
 		t.Fatal(err)
 	}

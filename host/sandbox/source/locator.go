@@ -1,0 +1,107 @@
+package source
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Resolver returns the frames at offsets in the metered code of a module, as Resolve does,
+// in a process of its own.
+type Resolver func(ctx context.Context, offsets []uint64) ([][]Frame, error)
+
+// Limits bounds the work of all Locators of an engine: they share it.
+type Limits struct {
+	wait time.Duration
+	rate *rate.Limiter
+	slot chan struct{} // a token: a child may run
+}
+
+const (
+	// DefaultWait is how long a failure waits for its source lines.
+	DefaultWait = 3 * time.Second
+
+	perEngine, burstPerEngine = 2 * time.Second, 16 // between two children, and how many at once
+	perModule, burstPerModule = 10 * time.Second, 6
+	maxKnown                  = 512 // offsets remembered for a module
+)
+
+// NewLimits returns limits. A failure waits no longer than wait; 0: DefaultWait.
+func NewLimits(wait time.Duration) *Limits {
+	if wait <= 0 {
+		wait = DefaultWait
+	}
+	return &Limits{wait: wait, rate: rate.NewLimiter(rate.Every(perEngine), burstPerEngine), slot: make(chan struct{}, 1)}
+}
+
+// Locator finds the frames of one module's failures.
+type Locator struct {
+	resolve Resolver
+	limits  *Limits
+	rate    *rate.Limiter
+
+	mu    sync.Mutex
+	known map[uint64][]Frame // also those of which nothing is known: not nil
+}
+
+// NewLocator returns the Locator of a module.
+func NewLocator(resolve Resolver, limits *Limits) *Locator {
+	return &Locator{resolve: resolve, limits: limits, rate: rate.NewLimiter(rate.Every(perModule), burstPerModule),
+		known: make(map[uint64][]Frame)}
+}
+
+// Locate fills in the frames of a stack. It calls waiting before it waits. If the frames
+// cannot be found in time, or were looked for too often of late, the stack stays as it is.
+func (l *Locator) Locate(ctx context.Context, s *Stack, waiting func()) {
+	if l == nil || l.fill(s) {
+		return
+	}
+	waiting()
+	ctx, cancel := context.WithTimeout(ctx, l.limits.wait)
+	defer cancel()
+	select {
+	case l.limits.slot <- struct{}{}:
+		defer func() { <-l.limits.slot }()
+	case <-ctx.Done():
+		return
+	}
+	if l.fill(s) { // another failure has asked for the same meanwhile
+		return
+	}
+	if !l.rate.Allow() || !l.limits.rate.Allow() {
+		return
+	}
+	offsets := s.Unknown()
+	offsets = offsets[:min(len(offsets), MaxOffsets)]
+	found, err := l.resolve(ctx, offsets)
+	if err != nil || len(found) != len(offsets) {
+		return
+	}
+	l.remember(offsets, found)
+	l.fill(s)
+}
+
+// fill fills in what is known, and reports whether that is all.
+func (l *Locator) fill(s *Stack) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Fill(l.known)
+	return len(s.Unknown()) == 0
+}
+
+func (l *Locator) remember(offsets []uint64, found [][]Frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.known)+len(offsets) > maxKnown {
+		clear(l.known)
+	}
+	for i, offset := range offsets {
+		frames := make([]Frame, 0, min(len(found[i]), maxInlined+1))
+		for _, f := range found[i][:cap(frames)] {
+			frames = append(frames, f.clean())
+		}
+		l.known[offset] = frames
+	}
+}

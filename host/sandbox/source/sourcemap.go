@@ -1,0 +1,169 @@
+package source
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/berth-host/berth/host/sandbox/meter"
+	"github.com/berth-host/berth/host/sandbox/wasmbin"
+)
+
+// sourceMap is a source map of version 3. Its one generated line is the module's file, and
+// its columns are offsets in it.
+type sourceMap struct {
+	Version    int             `json:"version"`
+	SourceRoot string          `json:"sourceRoot"`
+	Sources    []string        `json:"sources"`
+	Mappings   string          `json:"mappings"`
+	Sections   json.RawMessage `json:"sections"`
+}
+
+// resolveMap fills in the frames that a module's source map knows.
+func resolveMap(sections map[string][]byte, origins []meter.Origin, found [][]Frame) error {
+	text, err := mapText(sections)
+	if err != nil || text == nil {
+		return err
+	}
+	var m sourceMap
+	if err := json.Unmarshal(text, &m); err != nil {
+		return fmt.Errorf("the source map: %w", err)
+	}
+	if m.Version != 3 || m.Sections != nil {
+		return fmt.Errorf("the source map has version %d, or sections", m.Version)
+	}
+	best := make([]segment, len(origins))
+	err = m.segments(func(s segment) {
+		for i, o := range origins {
+			if o.Known && s.column >= int64(o.Body) && s.column <= int64(o.Offset) && (!best[i].mapped || s.column >= best[i].column) {
+				best[i] = s
+			}
+		}
+	})
+	for i, s := range best {
+		if !s.mapped || found[i] != nil || s.source < 0 || s.source >= int64(len(m.Sources)) {
+			continue
+		}
+		name := m.Sources[s.source]
+		if m.SourceRoot != "" && !strings.HasPrefix(name, "~lib/") {
+			name = strings.TrimSuffix(m.SourceRoot, "/") + "/" + name
+		}
+		found[i] = []Frame{{File: fileName(name, ""), Line: int(s.line) + 1, Column: int(s.sourceColumn) + 1}}
+	}
+	return err
+}
+
+// mapText returns the text of a module's source map; nil if there is none.
+func mapText(sections map[string][]byte) ([]byte, error) {
+	if text, ok := sections[meter.SourceMap]; ok {
+		return text, nil
+	}
+	section, ok := sections[meter.SourceMapURL]
+	if !ok {
+		return nil, nil
+	}
+	r := wasmbin.NewReader(section)
+	url, err := r.Name()
+	if err != nil {
+		return nil, fmt.Errorf("the URL of the source map: %w", err)
+	}
+	head, data, ok := strings.Cut(string(url), ",")
+	if !ok || !strings.HasPrefix(head, "data:") {
+		return nil, nil // a file beside the module, which the host does not have
+	}
+	if !strings.HasSuffix(head, ";base64") {
+		return nil, errors.New("the source map's data: URL is not in base64")
+	}
+	text, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		return nil, fmt.Errorf("the source map's data: URL: %w", err)
+	}
+	return text, nil
+}
+
+// segment is an entry of the mappings: from a column on, the code comes from a line of a
+// source. mapped is false if it comes from none.
+type segment struct {
+	column, source, line, sourceColumn int64
+	mapped                             bool
+}
+
+// segments decodes the mappings. It reads them up to the first malformed one.
+func (m *sourceMap) segments(each func(segment)) error {
+	var s segment
+	fields, n := [5]int64{}, 0
+	flush := func() {
+		if n == 0 {
+			return
+		}
+		s.column += fields[0]
+		s.mapped = n >= 4
+		if s.mapped {
+			s.source += fields[1]
+			s.line += fields[2]
+			s.sourceColumn += fields[3]
+		}
+		each(s)
+		n = 0
+	}
+	text := m.Mappings
+	for at := 0; at < len(text); {
+		switch text[at] {
+		case ',':
+			flush()
+			at++
+			continue
+		case ';': // a second line, which a module does not have
+			flush()
+			return nil
+		}
+		value, size := vlq(text[at:])
+		if size == 0 || n == len(fields) {
+			return fmt.Errorf("the source map's mappings are malformed at byte %d", at)
+		}
+		fields[n] = value
+		n++
+		at += size
+	}
+	flush()
+	return nil
+}
+
+// vlq decodes one number in base64 VLQ, and returns how many bytes it takes; 0 if it is
+// malformed or has more than 32 bits.
+func vlq(text string) (value int64, size int) {
+	for shift := 0; size < len(text) && size < 7; shift += 5 {
+		digit := sextet(text[size])
+		if digit < 0 {
+			return 0, 0
+		}
+		value |= (digit & 31) << shift
+		size++
+		if digit < 32 {
+			if value&1 != 0 {
+				return -(value >> 1), size
+			}
+			return value >> 1, size
+		}
+	}
+	return 0, 0
+}
+
+// sextet is the value of a base64 digit; -1 for any other byte.
+func sextet(c byte) int64 {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return int64(c - 'A')
+	case c >= 'a' && c <= 'z':
+		return int64(c-'a') + 26
+	case c >= '0' && c <= '9':
+		return int64(c-'0') + 52
+	case c == '+':
+		return 62
+	case c == '/':
+		return 63
+	}
+	return -1
+}

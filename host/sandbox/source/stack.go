@@ -1,0 +1,169 @@
+package source
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/berth-host/berth/host/sandbox/meter"
+)
+
+// Stack is the stack of a guest that failed, the innermost call first.
+type Stack struct {
+	Cause string // as the engine names it, such as unreachable; "" if the host stopped the guest
+	calls []traced
+}
+
+// traced is one call in the engine's trace.
+type traced struct {
+	function string // as the guest's name section has it
+	offset   uint64 // in the metered code
+	known    bool   // offset is set
+	frames   []Frame
+}
+
+const (
+	traceHead = "wasm stack trace:"
+	maxCalls  = 40 // more than the engine reports
+)
+
+// Parse reads the error of a call into a guest that imports so many functions. ok is false if
+// it has no trace.
+func Parse(text string, imports int) (s Stack, ok bool) {
+	head, trace, ok := strings.Cut(text, traceHead)
+	if !ok {
+		return s, false
+	}
+	head = strings.TrimSpace(head)
+	if cause, wasm := strings.CutPrefix(head, "wasm error: "); wasm {
+		s.Cause = cause
+	}
+	for line := range strings.SplitSeq(strings.TrimLeft(trace, "\n"), "\n\t") {
+		line = strings.TrimPrefix(line, "\t")
+		if offset, is := meter.TraceOffset(line); is && len(s.calls) > 0 {
+			last := &s.calls[len(s.calls)-1]
+			last.offset, last.known = offset, true
+			continue
+		}
+		if line = strings.TrimSpace(line); line == "" || len(s.calls) == maxCalls || strings.HasPrefix(line, "...") {
+			continue
+		}
+		s.calls = append(s.calls, traced{function: functionName(line, imports)})
+	}
+	return s, true
+}
+
+// functionName is the name in a line of the engine: module.name(parameters) results. The
+// guest's module has no name. A function without one has its number: $7 in the metered
+// module is $6 in the guest's, which has not the import that meter adds behind its own.
+func functionName(line string, imports int) string {
+	for at := len(line); at > 0; {
+		at = strings.LastIndexByte(line[:at], '(')
+		if at < 0 {
+			break
+		}
+		if isSignature(line[at:]) {
+			line = line[:at]
+			if strings.HasSuffix(line, ")") || !strings.HasSuffix(line, " ") {
+				break
+			}
+		}
+	}
+	name := strings.TrimPrefix(strings.TrimRight(line, " "), ".")
+	if number, is := strings.CutPrefix(name, "$"); is {
+		if n, err := strconv.Atoi(number); err == nil && n > imports {
+			return "$" + strconv.Itoa(n-1)
+		}
+	}
+	return Demangle(name)
+}
+
+// isSignature reports whether text has only value types, commas, spaces and parentheses.
+func isSignature(text string) bool {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("(), ", r) }) {
+		switch word {
+		case "i32", "i64", "f32", "f64", "v128", "funcref", "externref":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Unknown returns the offsets whose frames are not known, each once.
+func (s *Stack) Unknown() (offsets []uint64) {
+	seen := make(map[uint64]bool)
+	for _, c := range s.calls {
+		if c.known && c.frames == nil && !seen[c.offset] {
+			seen[c.offset] = true
+			offsets = append(offsets, c.offset)
+		}
+	}
+	return offsets
+}
+
+// Fill sets the frames of offsets.
+func (s *Stack) Fill(frames map[uint64][]Frame) {
+	for i := range s.calls {
+		if c := &s.calls[i]; c.known && c.frames == nil {
+			c.frames = frames[c.offset]
+		}
+	}
+}
+
+// Frames returns the frames from the guest's own function on: those above it, with which
+// the runtime of its language reports a panic, are skipped unless there are no others.
+func (s *Stack) Frames() []Frame {
+	var all []Frame
+	own := -1
+	for _, c := range s.calls {
+		frames := c.frames
+		if len(frames) == 0 {
+			frames = []Frame{{}}
+		}
+		for i, f := range frames {
+			if f.Again {
+				continue
+			}
+			if f.Function == "" && i == len(frames)-1 { // the function that was compiled, not an inlined one
+				f.Function = c.function
+			}
+			if own < 0 && !f.Runtime() {
+				own = len(all)
+			}
+			all = append(all, f)
+		}
+	}
+	return all[max(own, 0):]
+}
+
+// Text returns the frames, a line each.
+func (s *Stack) Text() string {
+	var b strings.Builder
+	for i, f := range s.Frames() {
+		if i == maxCalls {
+			b.WriteString("\n\t…")
+			break
+		}
+		b.WriteString("\n\tat ")
+		b.WriteString(f.String())
+	}
+	return b.String()
+}
+
+// Headline returns what happened and where.
+func (s *Stack) Headline() string {
+	headline := printable(s.Cause, maxFunction)
+	if frames := s.Frames(); len(frames) > 0 {
+		headline += " at " + frames[0].String()
+	}
+	return strings.TrimLeftFunc(headline, unicode.IsSpace)
+}
+
+// Location returns where the guest's own function was: file:line, or "".
+func (s *Stack) Location() string {
+	if frames := s.Frames(); len(frames) > 0 && frames[0].Line > 0 {
+		return frames[0].Location()
+	}
+	return ""
+}

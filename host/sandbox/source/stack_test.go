@@ -1,0 +1,212 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+const engineTrace = "wasm error: unreachable\nwasm stack trace:\n\t" +
+	".berth_meter.refill_slice(i64)\n\t\t0x40: berth\n\t" +
+	"._ZN4core9panicking5panic17h0123456789abcdefE(i32,i32)\n\t\t0x30: berth\n\t" +
+	"._ZN7handler7explode17h0123456789abcdefE(i32) i32\n\t\t0x20: berth\n\t" +
+	".$7()\n\t\t0x10: berth\n\t" +
+	".shop.f(int) (i32,i64) (i32,f64)\n\t" +
+	"... maybe followed by omitted frames"
+
+func TestParse(t *testing.T) {
+	s, ok := Parse(engineTrace, 2)
+	if !ok || s.Cause != "unreachable" {
+		t.Fatalf("%v, %q", ok, s.Cause)
+	}
+	if got, want := s.Text(), "\n\tat handler::explode\n\tat $6\n\tat shop.f(int)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.Unknown(); len(got) != 4 {
+		t.Errorf("offsets %v", got)
+	}
+	if got := s.Headline(); got != "unreachable at handler::explode" {
+		t.Error(got)
+	}
+	s.Fill(map[uint64][]Frame{0x20: {{Function: "handler::check", File: "src/lib.rs", Line: 41}, {File: "src/lib.rs", Line: 50}}, 0x10: {}})
+	if got, want := s.Text(), "\n\tat handler::check (src/lib.rs:41)\n\tat handler::explode (src/lib.rs:50)\n\tat $6\n\tat shop.f(int)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if s.Headline() != "unreachable at handler::check (src/lib.rs:41)" || s.Location() != "src/lib.rs:41" {
+		t.Errorf("%s, %s", s.Headline(), s.Location())
+	}
+	if got := s.Unknown(); len(got) != 2 {
+		t.Errorf("offsets %v", got)
+	}
+	if _, ok := Parse("wasm error: unreachable", 0); ok {
+		t.Error("an error without a trace has one")
+	}
+	s, ok = Parse("stopped (recovered by wazero)\nwasm stack trace:\n\t.abort()\n\t.exit()", 0)
+	if !ok || s.Cause != "" || s.Text() != "\n\tat abort\n\tat exit" || s.Location() != "" {
+		t.Errorf("only frames of the runtime: %q %q", s.Cause, s.Text())
+	}
+}
+
+func TestRuntimeFrames(t *testing.T) {
+	for _, tt := range []struct {
+		frame Frame
+		want  bool
+	}{
+		{Frame{Function: "abort"}, true},
+		{Frame{Function: "abort_order"}, false},
+		{Frame{Function: "rust_begin_unwind"}, true},
+		{Frame{Function: "core::panicking::panic_fmt", File: "/rustc/59807616e1fa/library/core/src/panicking.rs", Line: 75}, true},
+		{Frame{Function: "explode", File: "/rustc/59807616e1fa/library/core/src/option.rs"}, true},
+		{Frame{Function: "handler::explode", File: "src/lib.rs"}, false},
+		{Frame{Function: "debug.FullPanic((function 'defaultPanic')).integerOverflow"}, true},
+		{Frame{Function: "explode", File: "handler.zig"}, false},
+		{Frame{Function: "~lib/array/Array<i32>#__get", File: "~lib/array.ts"}, true},
+		{Frame{Function: "std::terminate"}, true},
+		{Frame{Function: "shop::std::f", File: "shop.cpp"}, false},
+		{Frame{}, false},
+	} {
+		if got := tt.frame.Runtime(); got != tt.want {
+			t.Errorf("%s: got %v", tt.frame, got)
+		}
+	}
+}
+
+// located makes a Locator whose resolver answers by answer, and counts its calls.
+func located(answer func(ctx context.Context, offsets []uint64) ([][]Frame, error)) (*Locator, *int) {
+	calls := new(int)
+	return NewLocator(func(ctx context.Context, offsets []uint64) ([][]Frame, error) {
+		*calls++
+		return answer(ctx, offsets)
+	}, NewLimits(time.Minute)), calls
+}
+
+func lineOf(_ context.Context, offsets []uint64) ([][]Frame, error) {
+	found := make([][]Frame, len(offsets))
+	for i, offset := range offsets {
+		found[i] = []Frame{{Function: "f\n", File: "a.c", Line: int(offset)}}
+	}
+	return found, nil
+}
+
+func stackAt(offset string) Stack {
+	s, _ := Parse("wasm error: unreachable\nwasm stack trace:\n\t.f()\n\t\t0x"+offset+": berth", 0)
+	return s
+}
+
+// TestLocatorRemembers: the frames of an offset are resolved once.
+func TestLocatorRemembers(t *testing.T) {
+	l, calls := located(lineOf)
+	waits := 0
+	for range 3 {
+		s := stackAt("29")
+		l.Locate(context.Background(), &s, func() { waits++ })
+		if got := s.Text(); got != "\n\tat f? (a.c:41)" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if *calls != 1 || waits != 1 {
+		t.Errorf("%d calls, %d waits", *calls, waits)
+	}
+	var none *Locator
+	s := stackAt("29")
+	none.Locate(context.Background(), &s, func() { t.Error("it waits") })
+	if got := s.Text(); got != "\n\tat f" {
+		t.Errorf("without a locator: %q", got)
+	}
+}
+
+// TestLocatorForgets: it remembers no more than maxKnown offsets.
+func TestLocatorForgets(t *testing.T) {
+	l, _ := located(lineOf)
+	for i := range 3 * maxKnown {
+		l.remember([]uint64{uint64(i)}, [][]Frame{make([]Frame, 1000)})
+		if len(l.known) > maxKnown || len(l.known[uint64(i)]) > maxInlined+1 {
+			t.Fatalf("%d offsets, %d frames", len(l.known), len(l.known[uint64(i)]))
+		}
+	}
+}
+
+// TestFloodOfFailuresIsLimited: failures at ever other offsets do not run a child each, and a
+// failed child leaves the stack as it is.
+func TestFloodOfFailuresIsLimited(t *testing.T) {
+	l, calls := located(func(context.Context, []uint64) ([][]Frame, error) { return nil, errors.New("no") })
+	for range 1000 {
+		s := stackAt("29")
+		l.Locate(context.Background(), &s, func() {})
+		if got := s.Text(); got != "\n\tat f" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if *calls > burstPerModule+10 {
+		t.Errorf("%d calls", *calls)
+	}
+	shared := NewLimits(0)
+	total := 0
+	for range 100 {
+		other := NewLocator(func(ctx context.Context, offsets []uint64) ([][]Frame, error) {
+			total++
+			return lineOf(ctx, offsets)
+		}, shared)
+		s := stackAt("29")
+		other.Locate(context.Background(), &s, func() {})
+	}
+	if total > burstPerEngine+10 {
+		t.Errorf("%d calls of all modules", total)
+	}
+}
+
+// TestLocatorGivesUp: a failure does not wait beyond the limit or the end of its pool, also
+// while another module's child runs.
+func TestLocatorGivesUp(t *testing.T) {
+	limits := NewLimits(time.Millisecond)
+	l := NewLocator(func(ctx context.Context, _ []uint64) ([][]Frame, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, limits)
+	s := stackAt("29")
+	l.Locate(context.Background(), &s, func() {})
+	limits.slot <- struct{}{}
+	l.Locate(context.Background(), &s, func() {})
+	if got := s.Text(); got != "\n\tat f" {
+		t.Errorf("got %q", got)
+	}
+	<-limits.slot
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	l = NewLocator(lineOf, NewLimits(time.Hour))
+	l.limits.slot <- struct{}{}
+	l.Locate(ended, &s, func() {})
+	if got := s.Text(); got != "\n\tat f" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestShortAnswerIsRefused: a child that answers for fewer offsets is not believed.
+func TestShortAnswerIsRefused(t *testing.T) {
+	l, _ := located(func(context.Context, []uint64) ([][]Frame, error) { return [][]Frame{}, nil })
+	s := stackAt("29")
+	l.Locate(context.Background(), &s, func() {})
+	if got := s.Text(); got != "\n\tat f" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(engineTrace)
+	f.Add("wasm error: unreachable\nwasm stack trace:\n\t.a\n\t\t0x29: berth()\n\t\t0x29: berth")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, _ := Parse(text, 3)
+		for _, offset := range s.Unknown() {
+			s.Fill(map[uint64][]Frame{offset: {{File: "a", Line: 1}}})
+		}
+		if len(s.Unknown()) != 0 {
+			t.Error("offsets are left")
+		}
+		for line := range strings.SplitSeq(strings.TrimPrefix(s.Text(), "\n"), "\n") {
+			checkText(t, strings.TrimPrefix(line, "\t"), maxFunction+maxFile+50)
+		}
+		checkText(t, s.Headline(), 2*maxFunction+maxFile+60)
+	})
+}
