@@ -1,0 +1,24 @@
+// Package conformancetest runs the conformance kit in a Go test.
+package conformancetest
+
+import (
+	"testing"
+
+	"github.com/berth-host/berth/abi/conformance"
+)
+
+// Test runs all vectors on a host, and reports each failure as one of a subtest.
+func Test(t *testing.T, host conformance.Host) {
+	t.Helper()
+	vectors, err := conformance.Vectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range conformance.Run(t.Context(), host, vectors) {
+		t.Run(r.Group+"/"+r.Name, func(t *testing.T) {
+			if r.Err != nil {
+				t.Error(r.Err)
+			}
+		})
+	}
+}
