@@ -186,7 +186,11 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	stack[0] = uint64(min(max(0, (in.deadline-in.now()).Milliseconds()), 1<<31-1))
+	left := in.deadline - in.now()
+	if in.sim != nil {
+		left = in.sim.left(in.span)
+	}
+	stack[0] = uint64(min(max(0, left.Milliseconds()), 1<<31-1))
 }
 
 // last yields the text of the latest yielding call again: (buf, cap) -> n.

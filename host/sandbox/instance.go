@@ -25,6 +25,7 @@ type instance struct {
 	process wasi.Process
 	output  output
 	random  randomQuota
+	sim     *simulated    // nil: the clocks and the random source are real
 	started func(error)   // called at the first next, then nil
 	born    time.Duration // as now counts
 	served  uint64        // events
@@ -63,6 +64,9 @@ func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, guest: in}
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
+	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
+		in.random.source = in.sim.random
+	}
 	return in
 }
 
@@ -119,6 +123,7 @@ func (in *instance) now() time.Duration { return time.Since(in.pool.epoch) }
 // allow grants the guest time and fuel from now on.
 func (in *instance) allow(now, span time.Duration, fuel uint64) {
 	in.span, in.deadline = span, now+span
+	in.sim.beginSpan()
 	in.fuel.begin(fuel)
 }
 
@@ -223,6 +228,9 @@ func (in *instance) take() bool {
 	in.refused = ""
 	in.served++
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
+	if in.sim != nil {
+		in.sim.beginEvent(in.attempt.Event.Metadata().Time)
+	}
 	return true
 }
 
@@ -235,6 +243,7 @@ func (in *instance) done(o event.Outcome) {
 	end.At = in.wallTime(now)
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
+	end.Memory = in.linear.size
 	if end.Verdict == event.OK {
 		end.Children = in.children
 	}
@@ -249,6 +258,7 @@ func (in *instance) done(o event.Outcome) {
 	// but is bounded too.
 	in.flushed = false
 	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
+	in.sim.beginSpan()
 	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 

@@ -33,8 +33,11 @@ func newLines() *lines {
 	}
 }
 
-// allow reports whether a line of size bytes may be logged now.
+// allow reports whether a line of size bytes may be logged now: on nil, always.
 func (l *lines) allow(size int) bool {
+	if l == nil {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
@@ -48,6 +51,9 @@ func (l *lines) allow(size int) bool {
 // missed returns the lines that were dropped since the last report, or 0 when the next
 // report is not due.
 func (l *lines) missed() int64 {
+	if l == nil {
+		return 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, now := l.dropped, time.Now()

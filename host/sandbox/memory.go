@@ -49,6 +49,7 @@ type linearMemory struct {
 	charged int64   // bytes taken from the budget: the capacity of buf
 	refused refusal // why a growth was refused since the event started
 	buf     []byte
+	size    int64 // of the guest's memory, also after release
 	guest   yielder
 }
 
@@ -123,7 +124,7 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 		return nil
 	}
 	if m.buf == nil { // the initial size, which reserve has charged
-		m.buf = make([]byte, n)
+		m.buf, m.size = make([]byte, n), n
 		return m.buf
 	}
 	if n > int64(cap(m.buf)) {
@@ -139,7 +140,7 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 		m.charged = capacity
 		m.grow(n)
 	}
-	m.buf = m.buf[:n]
+	m.buf, m.size = m.buf[:n], n
 	return m.buf
 }
 

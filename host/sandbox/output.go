@@ -87,12 +87,18 @@ func (t *tail) text() string {
 
 // randomQuota is the guest's random source. It belongs to the instance's
 // goroutine.
-type randomQuota struct{ taken int }
+type randomQuota struct {
+	taken  int
+	source io.Reader // nil: the system's
+}
 
 // Read implements io.Reader.
 func (r *randomQuota) Read(p []byte) (int, error) {
 	if r.taken += len(p); r.taken > maxRandom {
 		return 0, errQuota
+	}
+	if r.source != nil {
+		return r.source.Read(p)
 	}
 	return rand.Read(p)
 }

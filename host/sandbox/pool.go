@@ -57,6 +57,7 @@ type PoolConfig struct {
 	Settings     string        // the handler's config as JSON; default {}
 	Capabilities Capabilities  // default none
 	Logger       *slog.Logger  // for the log lines of guests; default discards them
+	Simulate     *Simulation   // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
 }
 
 const defaultStack = 1 << 20
@@ -105,7 +106,7 @@ const (
 type Pool struct {
 	module   *Module
 	cfg      PoolConfig
-	lines    *lines
+	lines    *lines          // nil: no quota
 	source   Source          // once attached is closed
 	killed   atomic.Bool     // instances are trapped
 	life     context.Context // ends then
@@ -139,6 +140,9 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		attached: make(chan struct{}),
 		grow:     make(chan struct{}, 1),
 		exits:    make(chan exit),
+	}
+	if cfg.Simulate != nil {
+		p.lines = nil
 	}
 	if cfg.Source != nil {
 		p.source = cfg.Source

@@ -63,11 +63,28 @@ type processHost struct{ in *instance }
 
 // Monotonic implements wasi.Host. It is never zero, which Go's runtime interprets as a
 // broken clock.
-func (h processHost) Monotonic() time.Duration { return h.in.now() + time.Second }
+func (h processHost) Monotonic() time.Duration {
+	if h.in.sim != nil {
+		return h.in.sim.monotonic()
+	}
+	return h.in.now() + time.Second
+}
+
+// Realtime implements wasi.Host.
+func (h processHost) Realtime() time.Time {
+	if h.in.sim != nil {
+		return h.in.sim.realtime()
+	}
+	return time.Now()
+}
 
 // Sleep implements wasi.Host. The guest does not sleep past its deadline.
 func (h processHost) Sleep(d time.Duration) {
 	in := h.in
+	if in.sim != nil {
+		in.sleepSimulated(d)
+		return
+	}
 	in.beforeWait()
 	timer := time.NewTimer(min(d, in.deadline-in.now()+time.Millisecond))
 	defer timer.Stop()

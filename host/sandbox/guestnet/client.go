@@ -49,6 +49,9 @@ func (n *Network) Client(asked, granted []string) (*Client, error) {
 		}
 	}
 	c.http = http.Client{Transport: &n.transport, CheckRedirect: c.redirect}
+	if n.instead != nil {
+		c.http.Transport = n.instead
+	}
 	return c, nil
 }
 

@@ -16,6 +16,8 @@ import (
 type Config struct {
 	Resolver *net.Resolver // default the system's
 	TLS      *tls.Config   // default: the system's roots
+	// Transport answers the requests in place of the network; default: none.
+	Transport http.RoundTripper
 }
 
 // Network has the connections of all guests. The URL's host alone decides which addresses
@@ -23,6 +25,7 @@ type Config struct {
 type Network struct {
 	dialer    net.Dialer
 	transport http.Transport
+	instead   http.RoundTripper // of transport; nil for none
 }
 
 // maxHeader bounds the header of a response, in bytes.
@@ -30,7 +33,7 @@ const maxHeader = 64 << 10
 
 // New returns a Network. The caller closes it.
 func New(cfg Config) *Network {
-	n := &Network{dialer: net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver}}
+	n := &Network{dialer: net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver}, instead: cfg.Transport}
 	n.transport = http.Transport{
 		DialContext:            n.dial,
 		TLSClientConfig:        cfg.TLS,

@@ -18,7 +18,7 @@ const (
 func (p *Process) clock(id uint64) (ns uint64, ok bool) {
 	switch uint32(id) {
 	case clockRealtime:
-		return uint64(time.Now().UnixNano()), true
+		return uint64(p.host.Realtime().UnixNano()), true
 	case clockMonotonic:
 		return uint64(p.host.Monotonic()), true
 	case clockProcess, clockThread:

@@ -16,6 +16,8 @@ type Memory interface {
 type Host interface {
 	// Monotonic returns the time since a moment before the guest started; it is positive.
 	Monotonic() time.Duration
+	// Realtime returns the time of day.
+	Realtime() time.Time
 	// Sleep returns after d, or earlier when the guest has to end.
 	Sleep(d time.Duration)
 	// Yield yields the processor.

@@ -45,6 +45,7 @@ func (q *quota) Write(p []byte) (int, error) {
 }
 
 func (g *guest) Monotonic() time.Duration { return g.now }
+func (g *guest) Realtime() time.Time      { return time.Now() }
 func (g *guest) Sleep(d time.Duration)    { g.slept = append(g.slept, d); g.now += d }
 func (g *guest) Yield()                   { g.yields++ }
 func (g *guest) Charge(n int)             { g.charged += n }
