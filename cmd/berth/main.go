@@ -77,6 +77,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage("%w", err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(daemon.Command(env), orders.Command(env), events.Command(env), plugins.Command(env),
+		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
 		admin.AuditCommand(env), admin.DoctorCommand(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
 			Use:   "version",

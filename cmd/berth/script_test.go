@@ -86,11 +86,15 @@ func TestScripts(t *testing.T) {
 	if len(caches) != 2 {
 		t.Fatalf("go env: %q", text)
 	}
+	repository, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "GOCACHE="+caches[0], "GOMODCACHE="+caches[1])
-			e.Vars = append(e.Vars, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(guest(t, "echo"))),
+			e.Vars = append(e.Vars, "REPO="+repository, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(guest(t, "echo"))),
 				fmt.Sprintf("FIXED_SHA=%x", sha256.Sum256(guest(t, "config_echo"))), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "panics.wasm"), hostile.Named("panics_as_go").Wasm, 0o600)
 		},

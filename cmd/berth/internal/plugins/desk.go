@@ -1,0 +1,57 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/berth-host/berth/host/desk"
+	"github.com/berth-host/berth/host/plugin/folder"
+	"github.com/berth-host/berth/host/sandbox/vet"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// loaded is a plugin at the desk, with the digest of its module.
+type loaded struct {
+	*desk.Plugin
+	sha256 string
+	close  func() error
+}
+
+// loadAtDesk vets and loads a module file with the manifest that a host would use.
+func (a app) loadAtDesk(ctx context.Context, path string) (_ *loaded, err error) {
+	wasm, err := readModule(path)
+	if err != nil {
+		return nil, err
+	}
+	sidecar, err := readManifest(folder.Sidecar(path))
+	if err != nil {
+		return nil, err
+	}
+	artifact := spec.NewArtifact(wasm)
+	identity := folder.Identify(path, folder.Content{Artifact: artifact, SidecarText: sidecar})
+	if refusal := identity.Refusal + identity.Incomplete; refusal != "" {
+		return nil, fmt.Errorf("%s is refused: %s", path, refusal)
+	}
+	dir, err := os.MkdirTemp("", "berth-desk-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
+	if err != nil {
+		return nil, err
+	}
+	plugin, err := desk.Load(ctx, desk.Config{Vetter: vetter, Module: artifact, Manifest: identity.Manifest})
+	if err != nil {
+		return nil, fmt.Errorf("%s is refused: %w", path, err)
+	}
+	return &loaded{Plugin: plugin, sha256: artifact.SHA256(), close: func() error {
+		return errors.Join(plugin.Close(context.WithoutCancel(ctx)), os.RemoveAll(dir))
+	}}, nil
+}
