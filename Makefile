@@ -2,7 +2,9 @@
 
 GO       ?= go
 BIN      := bin/berth
-HANDLERS := $(patsubst plugins-src/%/,%,$(wildcard plugins-src/*/))
+# Example handlers: those in Go are built, the others are fixtures that make guests builds.
+HANDLERS := $(patsubst plugins-src/%/main.go,%,$(wildcard plugins-src/*/main.go))
+FIXTURES := $(filter-out %/conformance.wasm,$(wildcard testdata/languages/*/*.wasm))
 TOOL     := $(GO) tool -modfile=$(CURDIR)/.ci/tools/go.mod
 # The product, the Go SDK, the SDK's tests in WebAssembly, the example handlers.
 MODULES  := . abi/go abi/go/internal/wasmtest plugins-src
@@ -20,7 +22,8 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests sdk-requests docs generators check clean
+.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests languages test-guests sdk-requests docs generators \
+	check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +39,10 @@ build: ## build the host into bin/
 	@test -e $(BIN) || echo "The first build compiles some 400 packages and names each one; that takes minutes, up to ten on a slow machine."
 	CGO_ENABLED=0 $(GO) build -v -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/berth
 
-plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins/
+plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins/; copy those that are not in Go
+	@for file in $(FIXTURES); do \
+		cp "$$file" "plugins/.$${file##*/}.tmp" && mv "plugins/.$${file##*/}.tmp" "plugins/$${file##*/}"; \
+	done
 
 # The manifest goes first and the module is renamed into place, so that a host
 # that watches the directory never sees a half of the pair.
@@ -74,16 +80,25 @@ bench: ## measure against the targets, as a table; wants a quiet machine
 lint: ## formatting, vet, staticcheck, unreachable functions, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	@$(call each,$(GO) vet ./...)
-	$(GO) vet ./testdata/hostile ./.ci/mutate
+	$(GO) vet ./testdata/hostile ./testdata/languages ./.ci/mutate ./.ci/guests
 	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -o /dev/null ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
 	@$(call each,$(TOOL) staticcheck ./...)
-	$(TOOL) staticcheck ./.ci/mutate
+	$(TOOL) staticcheck ./.ci/mutate ./.ci/guests ./testdata/languages
 	@out=$$($(TOOL) deadcode ./cmd/... ./host/sandbox/bench | grep -vE '$(EMBEDDED)'); test -z "$$out" || { echo "no command reaches:"; echo "$$out"; exit 1; }
 	@$(call each,$(GO) mod tidy -diff)
 	@$(call each,$(GO) mod verify)
 
-guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
+# UPDATE=1 writes the fixtures anew; LANGUAGES=rust,zig takes only these.
+guests: build ## install the toolchains, build the handlers of every language, and check them
+	.ci/toolchains
+	$(GO) run ./.ci/guests -berth $(BIN) $(if $(UPDATE),-update) $(if $(LANGUAGES),-only $(LANGUAGES))
+	BERTH=$(CURDIR)/$(BIN) LANGUAGES=$(LANGUAGES) $(GO) test ./.ci/guests -count=1 -v -timeout 60m
+
+languages: ## measure what make guests has built, and write the table of docs/languages.md; wants a quiet machine
+	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench -languages bin/guests -document docs/languages.md
+
+test-guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
 	cd testdata/guests && ./build.sh && wasi/build.sh
 
 generators: ## generate clients of the API by oapi-codegen and ogen, which must take its description

@@ -20,8 +20,14 @@ func main() {
 	vet.RunIfChild()
 	guests := flag.String("testdata", "testdata", "the project's testdata directory")
 	only := flag.String("only", "", "measure only the part of this name")
+	languages := flag.String("languages", "", "measure the handlers DIR/LANGUAGE/typical.wasm and minimum.wasm instead")
+	document := flag.String("document", "", "write the table of languages into this document")
 	flag.Parse()
-	if err := run(context.Background(), *guests, *only); err != nil {
+	do := func(ctx context.Context) error { return run(ctx, *guests, *only) }
+	if *languages != "" {
+		do = func(ctx context.Context) error { return runLanguages(ctx, *languages, *document) }
+	}
+	if err := do(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -126,6 +132,19 @@ func run(ctx context.Context, testdata, only string) error {
 		}
 	}
 	return nil
+}
+
+// runLanguages prints the table of languages and, if document is not "", writes it there.
+func runLanguages(ctx context.Context, dir, document string) error {
+	table, err := new(bench).languages(ctx, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Print(table)
+	if document == "" {
+		return nil
+	}
+	return writeTable(document, table)
 }
 
 func median(xs []float64) float64 {

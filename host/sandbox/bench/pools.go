@@ -28,6 +28,7 @@ type flood struct {
 	attempt event.Attempt
 	more    chan struct{}
 	done    chan event.Outcome // the last of each flood
+	result  string             // of the event before done
 }
 
 func newFlood(data string) (*flood, error) {
@@ -45,6 +46,12 @@ func (f *flood) run(n int) event.Outcome {
 	f.mu.Unlock()
 	f.more <- struct{}{}
 	return <-f.done
+}
+
+// answer provides one event and returns its verdict and result.
+func (f *flood) answer() string {
+	o := f.run(1)
+	return fmt.Sprintf("%v %s %s", o.Verdict, f.result, o.Message)
 }
 
 // TryNext implements sandbox.Source.
@@ -79,6 +86,7 @@ func (f *flood) Done(_ event.Attempt, o event.Outcome) {
 	last := f.left == 0
 	f.mu.Unlock()
 	if last {
+		f.result = string(o.Result)
 		o.Result = nil
 		f.done <- o
 	}
