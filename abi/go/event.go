@@ -2,6 +2,7 @@ package berth
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/berth-host/berth/abi/go/internal/wire"
 )
@@ -11,7 +12,15 @@ type Event struct {
 	envelope []byte // buffer, reused; the first size bytes are the event
 	size     int
 	field    []byte // buffer, reused
+	texts    []byte // the latest texts of Field, in a block that they share; the block is not reused
 }
+
+// The texts of Field are made in blocks of textBlock bytes, which costs an allocation for a
+// block and not for a text; a block is begun when less than usualText bytes are free.
+const (
+	textBlock = 1024
+	usualText = 64
+)
 
 // next waits for an event, and reports false when there are no more.
 func (e *Event) next() bool {
@@ -50,19 +59,36 @@ func (e *Event) Raw() []byte { return e.envelope[:e.size:e.size] }
 // malformed: when it is neither empty nor begins with "/", or has a "~" that
 // is not in "~0" or "~1".
 func (e *Event) Field(pointer string) (string, bool) {
-	b, ok := e.FieldBytes(pointer)
-	return string(b), ok
+	if cap(e.texts)-len(e.texts) < usualText {
+		e.texts = make([]byte, 0, textBlock)
+	}
+	free := e.texts[len(e.texts):cap(e.texts)]
+	n := wire.Field(pointer, free)
+	switch {
+	case n < 0:
+		return "", present(pointer, n)
+	case int(n) <= len(free):
+		e.texts = e.texts[:len(e.texts)+int(n)]
+	default:
+		free = refill(nil, n)
+	}
+	return unsafe.String(unsafe.SliceData(free), int(n)), true // its bytes are never written again
+}
+
+// present returns false for a field that is not there, and panics for a malformed pointer.
+func present(pointer string, n int32) bool {
+	if n != int32(ErrNotFound) {
+		panic(callError("field "+pointer, n).Error())
+	}
+	return false
 }
 
 // FieldBytes is Field without a copy: the bytes are valid until the next call
 // of Field, FieldBytes, Int or Bool.
 func (e *Event) FieldBytes(pointer string) ([]byte, bool) {
 	n := wire.Field(pointer, e.field)
-	if n == int32(ErrNotFound) {
-		return nil, false
-	}
 	if n < 0 {
-		panic(callError("field "+pointer, n).Error())
+		return nil, present(pointer, n)
 	}
 	e.field = refill(e.field, n)
 	return e.field[:n:n], true

@@ -3,6 +3,7 @@ package berth
 import (
 	"strconv"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Object writes a JSON object without reflection, member by member. The zero
@@ -63,8 +64,16 @@ func (o *Object) Text() string {
 	return string(append(o.buf, '}'))
 }
 
-// Result returns the object as a handler's result.
-func (o *Object) Result() Result { return RawJSON(o.Text()) }
+// Result returns the object as a handler's result, without a copy. The object is empty
+// afterwards.
+func (o *Object) Result() Result {
+	if len(o.buf) == 0 {
+		return RawJSON("{}")
+	}
+	text := append(o.buf, '}')
+	o.buf = nil
+	return RawJSON(unsafe.String(unsafe.SliceData(text), len(text)))
+}
 
 func (o *Object) key(key string) {
 	if len(o.buf) == 0 {

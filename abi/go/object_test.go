@@ -24,6 +24,17 @@ func TestObject(t *testing.T) {
 }
 
 // FuzzAppendString compares appendString with encoding/json.
+// The object that has returned a result is a new one, and does not change that result.
+func TestObjectIsEmptyAfterResult(t *testing.T) {
+	var o Object
+	first, _ := o.Str("a", "b").Result().Text()
+	second, _ := o.Int("n", 1).Result().Text()
+	third, _ := o.Result().Text()
+	if first != `{"a":"b"}` || second != `{"n":1}` || third != "{}" {
+		t.Errorf("got %s, %s, %s", first, second, third)
+	}
+}
+
 func FuzzAppendString(f *testing.F) {
 	f.Add("plain")
 	f.Add("\"\\\x00\x1f\x7f\x80\xff\xed\xa0\x80é\u2028😀\ufffd")
