@@ -54,19 +54,20 @@ type conformanceFailure struct {
 func groupsOf(results []conformance.Result) (groups []conformanceGroup, failed int) {
 	at := make(map[string]int)
 	for _, r := range results {
+		reason := r.Err
 		i, known := at[r.Group]
 		if !known {
 			i = len(groups)
 			at[r.Group] = i
 			groups = append(groups, conformanceGroup{Group: r.Group})
 		}
-		if r.Err == nil {
+		if reason == nil {
 			groups[i].Passed++
 			continue
 		}
 		failed++
 		groups[i].Failed++
-		groups[i].Failures = append(groups[i].Failures, conformanceFailure{r.Name, r.Err.Error()})
+		groups[i].Failures = append(groups[i].Failures, conformanceFailure{r.Name, reason.Error()})
 	}
 	return groups, failed
 }

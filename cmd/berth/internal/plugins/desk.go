@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/berth-host/berth/host/desk"
+	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin/folder"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
@@ -34,13 +36,13 @@ func (a app) loadAtDesk(ctx context.Context, path string) (_ *loaded, err error)
 	if refusal := identity.Refusal + identity.Incomplete; refusal != "" {
 		return nil, fmt.Errorf("%s is refused: %s", path, refusal)
 	}
-	dir, err := os.MkdirTemp("", "berth-desk-")
+	dir, remove, err := deskCache()
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
+			err = errors.Join(err, remove())
 		}
 	}()
 	vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
@@ -52,6 +54,19 @@ func (a app) loadAtDesk(ctx context.Context, path string) (_ *loaded, err error)
 		return nil, fmt.Errorf("%s is refused: %w", path, err)
 	}
 	return &loaded{Plugin: plugin, sha256: artifact.SHA256(), close: func() error {
-		return errors.Join(plugin.Close(context.WithoutCancel(ctx)), os.RemoveAll(dir))
+		return errors.Join(plugin.Close(context.WithoutCancel(ctx)), remove())
 	}}, nil
+}
+
+// deskCache returns the directory of compiled modules: the user's cache, so that a module is
+// compiled once, or a temporary one where there is none. remove removes the latter.
+func deskCache() (dir string, remove func() error, err error) {
+	if caches, err := os.UserCacheDir(); err == nil {
+		dir := filepath.Join(caches, "berth")
+		if os.MkdirAll(dir, 0o700) == nil && pathguard.Check(dir) == nil {
+			return dir, func() error { return nil }, nil
+		}
+	}
+	dir, err = os.MkdirTemp("", "berth-desk-")
+	return dir, func() error { return os.RemoveAll(dir) }, err
 }
