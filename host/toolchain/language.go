@@ -34,6 +34,8 @@ type Tool struct {
 func Languages() []Language {
 	return []Language{
 		goLanguage(),
+		javaScript(),
+		typeScript(),
 	}
 }
 

@@ -1,0 +1,102 @@
+// The conformance handler: see abi/conformance.
+import { config, emit, http, HostError, json, kv, log, Reject, Retry, secret } from "berth-js";
+
+let count = 0;
+
+export default async function handle(event) {
+  count++;
+  const op = event.field("/data/op");
+  if (!Object.hasOwn(ops, op)) throw new Reject("unknown op");
+  try {
+    return await ops[op](event);
+  } catch (error) {
+    if (error instanceof HostError) return { error: error.code };
+    throw error;
+  }
+}
+
+const found = (value) => (value === undefined ? { error: "NOT_FOUND" } : { value });
+
+const ops = {
+  echo(event) {
+    const value = event.json("/data/value");
+    if (value === undefined) throw new Reject("no value");
+    return json(value);
+  },
+
+  envelope: (event) => ({ bytes: new TextEncoder().encode(event.raw).length }),
+
+  typed: (event) => ({
+    event_type: event.type,
+    event_id: event.id,
+    idempotency_key: event.idempotencyKey,
+    source: event.source,
+    subject: event.subject ?? "",
+    time: event.time,
+    correlation_id: event.correlationId,
+    causation_id: event.causationId ?? "",
+    traceparent: event.traceparent ?? "",
+    hops: event.hops,
+    attempt: event.attempt,
+    time_left: event.remaining > 0,
+  }),
+
+  field: (event) => found(event.field(event.field("/data/pointer"))),
+  number(event) {
+    const int = event.bigint("/data/int"), bool = event.bool("/data/bool");
+    if (int === undefined || bool === undefined || int !== BigInt.asIntN(64, int)) throw new Reject("no number");
+    return json(`{"int":${int},"bool":${bool}}`);
+  },
+  empty() {},
+  raw: (event) => json(event.field("/data/text")),
+
+  retry(event) { throw new Retry(event.field("/data/reason")); },
+  reject(event) { throw new Reject(event.field("/data/reason")); },
+  retry_until(event) {
+    if (event.attempt < event.int("/data/attempt")) throw new Retry("attempt " + event.attempt);
+    return { attempt: event.attempt };
+  },
+
+  config: () => config,
+  log(event) { log[event.field("/data/level")](event.field("/data/text")); },
+
+  emit(event) {
+    emit({
+      type: event.field("/data/type"),
+      data: json(event.json("/data/child")),
+      subject: event.field("/data/subject"),
+      idempotencyKey: event.field("/data/key"),
+    });
+    return { emitted: true };
+  },
+
+  kv_get: (event) => found(kv.get(event.field("/data/key"))),
+  kv_set(event) {
+    kv.set(event.field("/data/key"), event.field("/data/value"));
+    return { set: true };
+  },
+  kv_cas(event) {
+    const { key, old, value } = event.data;
+    return kv.cas(key, old, value) ? { set: true } : { error: "CONFLICT" };
+  },
+  kv_delete(event) {
+    kv.delete(event.field("/data/key"));
+    return { deleted: true };
+  },
+
+  http(event) {
+    const { method, url, header, body } = event.data;
+    const response = http({ method, url, body, headers: header === undefined ? undefined : { "x-conform": header } });
+    return { status: response.status, body: response.body, content_type: response.headers["content-type"] ?? "" };
+  },
+
+  secret: (event) => ({ value: secret(event.field("/data/name")) }),
+  count: () => ({ count }),
+  work(event) {
+    const n = event.int("/data/n");
+    let kept = "";
+    for (let i = 0; i < n; i++) kept = "item " + i;
+    return { done: kept === "" ? 0 : n };
+  },
+  panic(event) { throw new Error(event.field("/data/message")); },
+};
