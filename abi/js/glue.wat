@@ -28,6 +28,7 @@
   (import "berth_v1" "remaining" (func $remaining (result i32)))
   (import "berth_v1" "error" (func $error (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
 
   (import "qjs" "memory" (memory 1))
@@ -82,12 +83,17 @@
     (call $check (local.get $answer))
     (local.get $answer))
 
-  (func $check (param $value i32) (local $text i32)
+  (func $check (param $value i32)
     (if (call $is_exception (local.get $value))
       (then
-        (local.set $text (call $get_string (call $get_exception) (i32.const {56})))
-        (call $write (local.get $text) (i32.load (i32.const {56})))
-        (unreachable))))
+        (call $exit (call $get_exception)))))
+
+  ;; $exit writes an exception, ends the instance, and fails the attempt.
+  (func $exit (param $exception i32) (local $text i32)
+    (local.set $text (call $get_string (local.get $exception) (i32.const {56})))
+    (if (local.get $text) (then (call $write (local.get $text) (i32.load (i32.const {56})))))
+    (call $proc_exit (i32.const 1))
+    (unreachable))
 
   ;; $method calls a function of __berth by name.
   (func $method (param $name i32) (param $argc i32) (result i32) (local $function i32) (local $answer i32)
@@ -129,9 +135,7 @@
       (i32.const 0) (i32.const 16) (i32.const {56})))
     (if (i32.eqz (local.get $name))
       (then
-        (local.set $value (call $get_exception))
-        (call $write (call $get_string (local.get $value) (i32.const {56})) (i32.load (i32.const {56})))
-        (unreachable)))
+        (call $exit (call $get_exception))))
     (local.set $value (call $eval_bytecode (local.get $name) (i32.load (i32.const {56}))))
     (call $free (local.get $name))
     (call $check (local.get $value))
@@ -149,9 +153,7 @@
       (br_if $jobs (i32.gt_s (local.get $result) (i32.const 0))))
     (if (i32.lt_s (local.get $result) (i32.const 0))
       (then
-        (local.set $result (call $get_exception))
-        (call $write (call $get_string (local.get $result) (i32.const {56})) (i32.load (i32.const {56})))
-        (unreachable))))
+        (call $exit (call $get_exception)))))
 
   (func $run (export "run") (local $answer i32) (local $text i32)
     (if (i32.eqz (i32.load (i32.const {0}))) (then (call $prepare)))
@@ -275,8 +277,8 @@
       (then (return (call $yielded (call $config (i32.load (i32.const {48})) (i32.load (i32.const {52})))))))
     (if (i32.eq (local.get $op) (i32.const 0x65)) ;; e: map
       (then (return (call $new_string (i32.load (i32.const {20})) (i32.load (i32.const {24}))))))
-    (if (i32.eq (local.get $op) (i32.const 0x66)) ;; f: trap
-      (then (unreachable)))
+    (if (i32.eq (local.get $op) (i32.const 0x66)) ;; f: exit
+      (then (call $proc_exit (i32.const 1)) (unreachable)))
     (if (i32.eq (local.get $op) (i32.const 0x67)) ;; g: random, from 0 to 1 (splitmix64)
       (then
         (i64.store (i32.const {72})

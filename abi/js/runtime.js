@@ -309,7 +309,7 @@
       report = "Error: an exception that cannot be described";
     }
     host.write(report.slice(0, 6000).toWellFormed());
-    host.trap();
+    host.exit();
   }
 
   function headline(error) {

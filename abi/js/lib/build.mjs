@@ -12,7 +12,7 @@ const PAGE = 65536;
 const ENTRIES = ["handler.ts", "handler.js", "src/handler.ts", "src/handler.js", "index.ts", "index.js"];
 
 // The native functions of glue.wat, in the order of their letters from "a" on.
-const NATIVES = ["attempt", "remaining", "error", "config", "map", "trap", "random", "randomBytes", "finish", "log", "field", "emit",
+const NATIVES = ["attempt", "remaining", "error", "config", "map", "exit", "random", "randomBytes", "finish", "log", "field", "emit",
   "secret", "http", "kvGet", "kvGetBytes", "kvSet", "kvCas", "kvDelete", "write", "encode", "decode", "int"];
 
 /** A mistake of the handler's author: its message is for people and needs no stack. */
