@@ -56,11 +56,23 @@ func FindSection(wasm []byte, name string) ([]byte, bool, error) {
 // those that it has are left out, and one with these contents is appended. Errors are
 // SectionErrors, as of FindSection.
 func PutSection(wasm []byte, name string, contents []byte) ([]byte, error) {
+	out, err := RemoveSections(wasm, func(label string) bool { return label == name })
+	if err != nil {
+		return nil, err
+	}
+	label := appendLength(nil, len(name))
+	out = appendLength(append(out, 0), len(label)+len(name)+len(contents))
+	return append(append(append(out, label...), name...), contents...), nil
+}
+
+// RemoveSections returns a copy of a module without the custom sections whose names are
+// unwanted. Its errors are those of FindSection.
+func RemoveSections(wasm []byte, unwanted func(name string) bool) ([]byte, error) {
 	if err := checkHeader(wasm); err != nil {
 		return nil, err
 	}
-	const header, lengths = 8, 11 // bytes: of the module; of a section's id and two lengths
-	out := append(make([]byte, 0, len(wasm)+lengths+len(name)+len(contents)), wasm[:header]...)
+	const header = 8 // bytes
+	out := append(make([]byte, 0, len(wasm)), wasm[:header]...)
 	for unread := wasm[header:]; len(unread) > 0; {
 		section, after, fits := cut(unread[1:])
 		if !fits {
@@ -73,15 +85,13 @@ func PutSection(wasm []byte, name string, contents []byte) ([]byte, error) {
 			if !fits {
 				return nil, ErrSection
 			}
-			if string(label) == name {
+			if unwanted(string(label)) {
 				continue
 			}
 		}
 		out = append(out, whole...)
 	}
-	label := appendLength(nil, len(name))
-	out = appendLength(append(out, 0), len(label)+len(name)+len(contents))
-	return append(append(append(out, label...), name...), contents...), nil
+	return out, nil
 }
 
 // checkHeader checks the magic bytes and the version of a module.

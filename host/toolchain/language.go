@@ -34,6 +34,9 @@ type Tool struct {
 func Languages() []Language {
 	return []Language{
 		goLanguage(),
+		cLanguage(),
+		cppLanguage(),
+		zigLanguage(),
 		javaScript(),
 		typeScript(),
 	}
