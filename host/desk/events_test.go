@@ -182,3 +182,21 @@ func FuzzParseInputs(f *testing.F) {
 		}
 	})
 }
+
+// The line of a failure is not compared: it changes with every edit above it.
+func TestGoldenHasNoLines(t *testing.T) {
+	for _, tt := range []struct{ message, want string }{
+		{"panic: no stock (main.go:51)\nstack", "panic: no stock"},
+		{"panic: no stock (src/a b.ts:51:7)", "panic: no stock"},
+		{"panic: (main.go:51) no stock", "panic: (main.go:51) no stock"},
+		{"it failed (twice)", "it failed (twice)"},
+		{"it failed (at 7:x)", "it failed (at 7:x)"},
+		{"(:1)", "(:1)"},
+		{"", ""},
+	} {
+		g := desk.NewGolden("p", []desk.Delivery{{Attempts: []desk.Attempt{{Message: tt.message}}}})
+		if got := g.Deliveries[0].Attempts[0].Message; got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.message, got, tt.want)
+		}
+	}
+}

@@ -37,10 +37,26 @@ func NewGolden(plugin string, deliveries []Delivery) Golden {
 			a := &d.Attempts[i]
 			a.DurationMS, a.Memory = 0, 0
 			a.Message, _, _ = strings.Cut(a.Message, "\n")
+			a.Message = withoutPosition(a.Message)
 		}
 		g.Deliveries = append(g.Deliveries, d)
 	}
 	return g
+}
+
+// withoutPosition removes the file and line at the end of a failure's headline, such as
+// " (main.go:51)": they change with every edit above it.
+func withoutPosition(headline string) string {
+	inner, closed := strings.CutSuffix(headline, ")")
+	at := strings.LastIndex(inner, " (")
+	if !closed || at < 0 {
+		return headline
+	}
+	file, line, _ := strings.Cut(inner[at+2:], ":")
+	if file == "" || line == "" || strings.Trim(line, "0123456789:") != "" {
+		return headline
+	}
+	return headline[:at]
 }
 
 // Encode returns the text of a golden file.

@@ -32,10 +32,14 @@ type Plugin struct {
 	module   *sandbox.Module
 }
 
+// linesWait is how long a failure waits for its source lines: a report must not depend on how
+// busy the machine is.
+const linesWait = time.Minute
+
 // Load vets and loads a module. Its errors are those of sandbox.Engine.Load. The caller
 // closes the Plugin.
 func Load(ctx context.Context, cfg Config) (*Plugin, error) {
-	engine, err := sandbox.New(sandbox.Config{Vetter: cfg.Vetter})
+	engine, err := sandbox.New(sandbox.Config{Vetter: cfg.Vetter, LinesWait: linesWait})
 	if err != nil {
 		return nil, err
 	}
