@@ -13,6 +13,11 @@ const (
 	StartExport      = "_start"
 	RunExport        = "run"
 	InitializeExport = "_initialize"
+
+	// Of the Extism style.
+	ExtismEntry       = "handle" // the entry, unless the manifest names another
+	CtorsExport       = "__wasm_call_ctors"
+	HaskellInitExport = "hs_init"
 )
 
 // Names of the functions in ModuleName.

@@ -10,4 +10,5 @@ const (
 	MaxKVValue  = 1 << 20  // bytes of a kv value
 	MaxHops     = 16       // events between an event and the one that first caused it
 	MaxManifest = 64 << 10 // bytes of a manifest
+	MaxEntry    = 128      // bytes of a manifest's extism.entry
 )

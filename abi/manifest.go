@@ -35,6 +35,13 @@ type Manifest struct {
 	// OrderBy is a JSON Pointer into the envelope. Events with equal values
 	// there reach the plugin one at a time, in order. Empty: the host's default.
 	OrderBy string `json:"order_by,omitzero"`
+	Extism  Extism `json:"extism,omitzero"`
+}
+
+// Extism is about a plugin of the Extism style.
+type Extism struct {
+	// Entry is the export that is called for each event. Empty: ExtismEntry.
+	Entry string `json:"entry,omitzero"`
 }
 
 // Subscription selects events.
@@ -164,6 +171,19 @@ func (m Manifest) Validate() error {
 	}
 	if !ValidPointer(m.OrderBy) {
 		return fmt.Errorf("order_by: %q is not a JSON Pointer such as /metadata/subject", m.OrderBy)
+	}
+	if err := m.Extism.validate(); err != nil {
+		return fmt.Errorf("extism.%w", err)
+	}
+	return nil
+}
+
+func (e Extism) validate() error {
+	if len(e.Entry) > MaxEntry {
+		return fmt.Errorf("entry: %d bytes are over the limit of %d", len(e.Entry), MaxEntry)
+	}
+	if strings.ContainsFunc(e.Entry, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("entry: %q is not the name of an export: printable ASCII characters, none of them a blank", e.Entry)
 	}
 	return nil
 }

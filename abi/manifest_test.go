@@ -19,7 +19,8 @@ const fullManifest = `{"name": "fraud-check", "version": "1.2.0", "description":
  "config_schema": {"type": "object", "x": [null, {}]},
  "limits": {"timeout": "2s", "memory": "32MiB", "concurrency": 4},
  "retry": {"max_attempts": 5, "backoff": "200ms", "max_backoff": "1m"},
- "order_by": "/metadata/subject"}`
+ "order_by": "/metadata/subject",
+ "extism": {"entry": "count_vowels"}}`
 
 func TestParseManifest(t *testing.T) {
 	want := abi.Manifest{
@@ -35,6 +36,7 @@ func TestParseManifest(t *testing.T) {
 		Limits:       abi.Limits{Timeout: abi.Duration(2 * time.Second), Memory: 32 * abi.MiB, Concurrency: 4},
 		Retry:        abi.Retry{MaxAttempts: 5, Backoff: abi.Duration(200 * time.Millisecond), MaxBackoff: abi.Duration(time.Minute)},
 		OrderBy:      "/metadata/subject",
+		Extism:       abi.Extism{Entry: "count_vowels"},
 	}
 	got, err := abi.ParseManifest([]byte(fullManifest))
 	if err != nil {
@@ -43,7 +45,7 @@ func TestParseManifest(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	for _, text := range []string{`{}`, " {\n} \n", `{"subscribes":[]}`, `{"config_schema":true}`, `{"retry":{"backoff":"1s"}}`} {
+	for _, text := range []string{`{}`, " {\n} \n", `{"subscribes":[]}`, `{"config_schema":true}`, `{"retry":{"backoff":"1s"}}`, `{"extism":{}}`} {
 		if _, err := abi.ParseManifest([]byte(text)); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -122,6 +124,13 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"retry":{"backoff":"2m","max_backoff":"1m"}}`, "retry.max_backoff: 1m0s is below backoff, 2m0s"},
 		{`{"order_by":"metadata/subject"}`, `order_by: "metadata/subject" is not a JSON Pointer`},
 		{`{"order_by":"/a~"}`, "is not a JSON Pointer"},
+		{`{"extism":"handle"}`, "extism: must be an object"},
+		{`{"extism":{"entry":""}}`, "extism.entry: must not be empty"},
+		{`{"extism":{"entry":null}}`, "extism.entry: must be a string"},
+		{`{"extism":{"function":"f"}}`, "extism.function: unknown key: the known ones are entry"},
+		{`{"extism":{"entry":"a b"}}`, `extism.entry: "a b" is not the name of an export`},
+		{`{"extism":{"entry":"‮"}}`, "is not the name of an export"},
+		{`{"extism":{"entry":"` + strings.Repeat("a", 129) + `"}}`, "extism.entry: 129 bytes are over the limit of 128"},
 		{`{"description":"` + strings.Repeat("x", abi.MaxManifest) + `"}`, "65554 bytes are over the limit of 65536"},
 		{strings.Repeat("[", 20_000), "exceeded max depth"},
 	}

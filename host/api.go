@@ -44,7 +44,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 				Health: h.storeHealth},
 		},
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
-		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Installer: installer{h.install},
+		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready},
 		Guard: guard.Config{

@@ -2,12 +2,14 @@ package host
 
 import (
 	"context"
+	"time"
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -23,6 +25,7 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 		return err
 	}
 	h.reports = run.NewReports(vetter)
+	h.logs = guestlog.New(time.Now)
 	eng, err := sandbox.New(sandbox.Config{Vetter: h.reports, MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {
 		return err
@@ -44,6 +47,6 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	})
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
-		Table: h.live.Table, Logger: h.logger})
+		Table: h.live.Table, Logs: h.logs, Logger: h.logger})
 	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sources"
 )
 
@@ -59,6 +60,7 @@ type Host struct {
 	retention     *retention.Retention
 	runner        *run.Runner
 	reports       *run.Reports
+	logs          *guestlog.Logs
 	sources       *sources.Sources
 	install       *install.Installer
 	plugins       *plugin.Manager

@@ -44,6 +44,7 @@ var online = map[string]string{
 	"plugin disable":              "plugin disable p",
 	"plugin enable":               "plugin enable p",
 	"plugin install":              "plugin install p --yes",
+	"plugin logs":                 "plugin logs p",
 	"plugin list":                 "plugin list",
 	"plugin outdated":             "plugin outdated",
 	"plugin pause":                "plugin pause p",

@@ -315,10 +315,32 @@ func TestOrdersAreRefused(t *testing.T) {
 	})
 }
 
+// TestPluginLogs: what a request selects, and that an empty list is a list.
+func TestPluginLogs(t *testing.T) {
+	h := newServer(t, setup(t).cfg).Handler()
+	const at = "/api/v1/events/plugins/order-audit/logs"
+	for _, tt := range []struct{ query, want string }{
+		{"", `"attempt":1}],"next":null,"last":1,"discarded":0,"evicted":50}`},
+		{"?after=0&limit=3", `"attempt":1}],"next":"7","last":1,"discarded":0,"evicted":3}`},
+		{"?after=1", `{"plugin":"order-audit","items":[],"next":"7","last":1,"discarded":1,"evicted":50}`},
+		{"?event=01a227c8-ec24-76f7-b0c4-5e2c7f064963", `{"plugin":"order-audit","items":[],"next":null,"last":1,"discarded":0,"evicted":50}`},
+	} {
+		if w := call(h, "GET", at+tt.query, ""); w.Code != 200 || !strings.HasSuffix(strings.TrimSpace(w.Body.String()), tt.want) {
+			t.Errorf("%s: got %d %s", tt.query, w.Code, w.Body)
+		}
+	}
+}
+
 func TestPluginRequestsAreRefused(t *testing.T) {
 	refuse(t, []refusal{
 		{"report of an unknown plugin", "GET", "/api/v1/events/plugins/none/report", "", nil, 404, fault.NotFound, "", "none"},
 		{"report of one not vetted", "GET", "/api/v1/events/plugins/order-audit/report", "", nil, 404, fault.NotFound, "", "was not vetted"},
+		{"logs of an unknown plugin", "GET", "/api/v1/events/plugins/none/logs", "", nil, 404, fault.NotFound, "", "none"},
+		{"logs of no event", "GET", "/api/v1/events/plugins/order-audit/logs?event=o-1", "", nil, 400, fault.Invalid, "event", "is not the id of an event"},
+		{"logs after nothing", "GET", "/api/v1/events/plugins/order-audit/logs?after=-1", "", nil, 400, fault.Invalid, "after", "is not the Seq of a line"},
+		{"logs after no number", "GET", "/api/v1/events/plugins/order-audit/logs?after=", "", nil, 400, fault.Invalid, "after", "is empty"},
+		{"too many logs", "GET", "/api/v1/events/plugins/order-audit/logs?limit=1001", "", nil, 400, fault.Invalid, "limit", "1 to 1000"},
+		{"logs by another name", "GET", "/api/v1/events/plugins/order-audit/logs?since=1", "", nil, 400, fault.Invalid, "since", "after, event, limit"},
 		{"unknown plugin", "GET", "/api/v1/events/plugins/none", "", nil, 404, fault.NotFound, "", "none"},
 		{"approve an unknown plugin", "POST", "/api/v1/events/plugins/none/approve", `{"sha256":"` + strings.Repeat("0a", 32) + `"}`, nil, 404, fault.NotFound, "", "none"},
 		{"approve without the scope", "POST", "/api/v1/events/plugins/order-audit/approve", "", []string{"Authorization: Bearer narrow"}, 403, fault.Denied, "", "scope operate"},

@@ -106,6 +106,7 @@ type Events struct {
 // Plugins are the parts that show, switch and install plugins.
 type Plugins struct {
 	Registry    Registry
+	Logs        Logs
 	Installer   Installer
 	Marketplace Marketplace
 }
@@ -204,6 +205,12 @@ type Registry interface {
 	// Report returns the report of vetting the module with this SHA-256 (hex), as JSON;
 	// false when it was not vetted since the host started.
 	Report(sha256 string) (json.RawMessage, bool)
+}
+
+// Logs keeps the latest log lines of plugins.
+type Logs interface {
+	// Log returns the selected lines of a plugin, oldest first; none if it knows none.
+	Log(plugin string, q spec.LogQuery) wire.PluginLog
 }
 
 // Installer installs and uninstalls plugins. A plugin that it returns is in a final state:

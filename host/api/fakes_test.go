@@ -269,6 +269,24 @@ func (p *parts) Report(sha256 string) (json.RawMessage, bool) {
 	return json.RawMessage(`{"sha256":"` + sha256 + `"}`), sha256 != ""
 }
 
+// Log is of a plugin that has logged one line about each event.
+func (p *parts) Log(plugin string, q spec.LogQuery) wire.PluginLog {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	log := wire.PluginLog{Plugin: plugin, Last: uint64(len(p.log)), Discarded: uint64(q.After), Evicted: uint64(q.Limit)}
+	for _, rec := range p.log {
+		if rec.Seq > q.After && (q.EventID == "" || q.EventID == rec.Event.ID()) {
+			log.Items = append(log.Items, wire.LogLine{Seq: rec.Seq, Level: "info", Message: "\u001b[2J", EventID: rec.Event.ID(), Attempt: 1})
+		}
+	}
+	if q.Latest {
+		log.Next = nil
+	} else {
+		log.Next = new("7")
+	}
+	return log
+}
+
 func (p *parts) Approve(_ context.Context, name string, in wire.Approval, precondition func(wire.Plugin) error) (wire.Plugin, error) {
 	if now, found := p.Plugin(name); found && precondition != nil {
 		if err := precondition(now); err != nil {
@@ -426,7 +444,7 @@ func config(p *parts) api.Config {
 	return api.Config{
 		Events:  api.Events{Publisher: p, Log: p, Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
 		Orders:  fakeOrders{p},
-		Plugins: api.Plugins{Registry: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
+		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
 		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
 			Ready: func() error { return nil }},
 		Guard:  guard.Config{Tokens: &tokens{}, Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"}},

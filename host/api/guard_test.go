@@ -45,6 +45,7 @@ var documented = map[string]string{
 	"DELETE /api/v1/plugins/uninstall/:name":          spec.ScopeInstall,
 	"GET /api/v1/events/plugins/:name":                spec.ScopeRead,
 	"GET /api/v1/events/plugins/:name/report":         spec.ScopeRead,
+	"GET /api/v1/events/plugins/:name/logs":           spec.ScopeRead,
 	"POST /api/v1/events/plugins/:name/approve":       spec.ScopeOperate,
 	"POST /api/v1/events/plugins/:name/upgrade":       spec.ScopeInstall,
 	"POST /api/v1/events/plugins/:name/rollback":      spec.ScopeInstall,

@@ -191,6 +191,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"listPlugins", "GET", "/api/v1/events/plugins", "", 200, nil},
 		{"getPlugin", "GET", "/api/v1/events/plugins/order-audit", "", 200, nil},
 		{"getPluginReport", "GET", "/api/v1/events/plugins/order-audit/report", "", 200, nil},
+		{"getPluginLogs", "GET", "/api/v1/events/plugins/order-audit/logs", "", 200, nil},
+		{"getPluginLogs", "GET", "/api/v1/events/plugins/order-audit/logs?after=0&limit=1000&event=01a227c8-ec24-76f7-b0c4-5e2c7f064963", "", 200, nil},
 		{"approvePlugin", "POST", "/api/v1/events/plugins/order-audit/approve", `{"sha256":"` + strings.Repeat("0a", 32) + `"}`, 200, nil},
 		{"enablePlugin", "POST", "/api/v1/events/plugins/order-audit/enable", "", 200, nil},
 		{"disablePlugin", "POST", "/api/v1/events/plugins/order-audit/disable", "", 200, nil},

@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/problem"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
@@ -54,6 +56,39 @@ func (s *Server) showReport(_ context.Context, name string) (json.RawMessage, er
 		return nil, fault.New(fault.NotFound, "plugin %q was not vetted since the host started: it is %s", problem.Short(name), p.State)
 	}
 	return report, nil
+}
+
+// logQuery is the input of showLogs.
+type logQuery struct {
+	plugin string
+	spec.LogQuery
+}
+
+func (r *request) logQuery() logQuery {
+	q := r.query("after", "event", "limit")
+	in := logQuery{plugin: r.pluginName(), LogQuery: spec.LogQuery{EventID: q.Get("event"), Limit: r.limit(q, describe.MaxLogLines),
+		Latest: !q.Has("after")}}
+	if in.EventID != "" && !event.IsID(in.EventID) {
+		r.fail(fault.Field("event", "%q is not the id of an event", problem.Short(in.EventID)))
+	}
+	if text := q.Get("after"); text != "" {
+		var err error
+		if in.After, err = strconv.ParseUint(text, 10, 63); err != nil {
+			r.fail(fault.Field("after", "%q is not the Seq of a line", problem.Short(text)))
+		}
+	}
+	return in
+}
+
+// showLogs is GET /api/v1/events/plugins/:name/logs?after&event&limit.
+func (s *Server) showLogs(_ context.Context, q logQuery) (wire.PluginLog, error) {
+	p, err := s.plugin(q.plugin)
+	if err != nil {
+		return wire.PluginLog{}, err
+	}
+	log := s.cfg.Plugins.Logs.Log(p.Name, q.LogQuery)
+	log.Items = orEmpty(log.Items)
+	return log, nil
 }
 
 // change makes a handler that enables, disables, pauses or resumes a plugin, if it is still

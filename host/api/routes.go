@@ -76,6 +76,7 @@ func (s *Server) endpoints() []endpoint {
 		{get, eventsPath + "/plugins", read, serveJSON(s, nothing, s.listPlugins)},
 		{get, pluginPath, read, serveJSON(s, (*request).pluginName, s.showPlugin)},
 		{get, pluginPath + "/report", read, serveJSON(s, (*request).pluginName, s.showReport)},
+		{get, pluginPath + "/logs", read, serveJSON(s, (*request).logQuery, s.showLogs)},
 		{post, pluginPath + "/enable", operate, s.change(plugins.SetEnabled, true)},
 		{post, pluginPath + "/disable", operate, s.change(plugins.SetEnabled, false)},
 		{post, pluginPath + "/pause", operate, s.change(plugins.SetPaused, true)},

@@ -22,7 +22,7 @@ type Loader interface {
 // Module is a compiled module. Several versions of a plugin, with different settings,
 // may run from one Module at the same time.
 type Module interface {
-	Style() string // loop or stdio
+	Style() string // loop, stdio or extism
 	// Close is called once, after every Running of the Module is drained and every
 	// Prepared discarded.
 	Close(ctx context.Context) error

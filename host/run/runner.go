@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/secret"
@@ -26,6 +27,7 @@ type Config struct {
 	Network    *guestnet.Network
 	Secrets    secret.Source
 	Table      func() *route.Table // in force now
+	Logs       *guestlog.Logs
 	Logger     *slog.Logger
 }
 
@@ -59,10 +61,12 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 	}
 	pool, err := version.Module.(*sandbox.Module).NewPool(ctx, sandbox.PoolConfig{
 		Name:         version.Name,
+		Entry:        version.Manifest.Extism.Entry,
 		Limits:       version.Settings.Limits,
 		Settings:     string(version.Settings.Config),
 		Capabilities: capabilities,
 		Logger:       r.Logger,
+		Log:          r.Logs.Of(version.Name),
 	})
 	if err != nil {
 		return nil, err

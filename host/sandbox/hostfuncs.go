@@ -152,14 +152,20 @@ func (in *instance) logLine(_ api.Module, stack []uint64) {
 func (in *instance) log(level slog.Level, text string) {
 	p := in.pool
 	if !p.lines.allow(len(text)) {
+		p.cfg.Log.Discarded()
 		return
 	}
+	written := LogLine{Level: level, Text: text}
+	if in.open {
+		written.EventID, written.Attempt = in.attempt.Event.ID(), in.attempt.Number
+	}
+	p.cfg.Log.Write(written)
 	in.beforeWait() // writing may take long
 	if n := p.lines.missed(); n > 0 {
 		p.cfg.Logger.Warn("guest log lines dropped", "lines", n)
 	}
 	if in.open {
-		p.cfg.Logger.Log(context.Background(), level, text, "event_id", in.attempt.Event.ID())
+		p.cfg.Logger.Log(context.Background(), level, text, "event_id", written.EventID)
 		return
 	}
 	p.cfg.Logger.Log(context.Background(), level, text)

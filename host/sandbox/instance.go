@@ -11,6 +11,8 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
@@ -23,6 +25,7 @@ type instance struct {
 	stack   callStack
 	fuel    tank
 	process wasi.Process
+	kernel  kernel // of the Extism style
 	output  output
 	random  randomQuota
 	sim     *simulated    // nil: the clocks and the random source are real
@@ -66,6 +69,11 @@ func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
 	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
 		in.random.source = in.sim.random
+	}
+	if p.module.shape.Style == vet.Extism {
+		in.kernel.Kernel = extism.New(kernelHost{in})
+		in.kernel.blocks = linearMemory{budget: p.module.memory, limit: p.module.limit, beside: &in.linear, guest: in}
+		in.linear.beside = &in.kernel.blocks
 	}
 	return in
 }
@@ -136,6 +144,7 @@ func (in *instance) call(stdin string) (err error) {
 		return err
 	}
 	defer in.linear.release()
+	defer in.kernel.release()
 	defer in.stack.release()
 	defer in.releaseSlot()
 	defer func() {
@@ -152,20 +161,27 @@ func (in *instance) call(stdin string) (err error) {
 		return err
 	}
 	defer guest.Close(background)
-	if m.shape.Initialize {
-		if err := in.callExport(ctx, guest, abi.InitializeExport); err != nil {
-			return fmt.Errorf("%s: %w", abi.InitializeExport, err)
+	for _, name := range m.shape.Setup {
+		if name == abi.CtorsExport && in.pool.entry == abi.StartExport {
+			continue // that calls it
+		}
+		if err := in.callExport(ctx, guest, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return in.callExport(ctx, guest, m.shape.Entry)
+	if m.shape.Style == vet.Extism {
+		return in.serve(ctx, guest)
+	}
+	return in.callExport(ctx, guest, in.pool.entry)
 }
 
+// callExport calls an export with zeros as its arguments.
 func (in *instance) callExport(ctx context.Context, guest api.Module, name string) error {
 	fn := guest.ExportedFunction(name)
 	if err := in.stack.run(fn); err != nil {
 		return err
 	}
-	_, err := fn.Call(ctx)
+	_, err := fn.Call(ctx, make([]uint64, len(fn.Definition().ParamTypes()))...)
 	return err
 }
 

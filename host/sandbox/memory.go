@@ -45,9 +45,10 @@ func (b *budget) usedUp() string {
 // guest that still runs when the instance is closed: the garbage collector frees it.
 type linearMemory struct {
 	budget  *budget
-	limit   int64   // bytes this instance may have
-	charged int64   // bytes taken from the budget: the capacity of buf
-	refused refusal // why a growth was refused since the event started
+	limit   int64         // bytes this instance may have, with those of beside
+	beside  *linearMemory // the instance's other memory; nil for none
+	charged int64         // bytes taken from the budget: the capacity of buf
+	refused refusal       // why a growth was refused since the event started
 	buf     []byte
 	size    int64 // of the guest's memory, also after release
 	guest   yielder
@@ -90,10 +91,18 @@ const (
 	copyLarge = 4 << 20 // memories of at least so many bytes are copied one at a time
 )
 
+// left returns how many bytes this memory may have.
+func (m *linearMemory) left() int64 {
+	if m.beside == nil {
+		return m.limit
+	}
+	return m.limit - int64(len(m.beside.buf))
+}
+
 // reserve charges the initial size n to the budget, so that the first Reallocate cannot
 // fail.
 func (m *linearMemory) reserve(n int64) error {
-	if n > m.limit {
+	if n > m.left() {
 		m.refused = refusedStart
 	} else if !m.budget.take(n) {
 		m.refused = refusedTotal
@@ -119,7 +128,7 @@ func (m *linearMemory) Allocate(_, _ uint64) experimental.LinearMemory { return 
 // return -1.
 func (m *linearMemory) Reallocate(size uint64) []byte {
 	n := int64(size)
-	if n > m.limit {
+	if n > m.left() {
 		m.refused = refusedLimit
 		return nil
 	}
@@ -130,7 +139,7 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 	if n > int64(cap(m.buf)) {
 		// A quarter more if possible, so that the memory of a guest that grows page by page
 		// is not copied each time.
-		capacity := min(m.limit, n+n/4)
+		capacity := min(m.left(), n+n/4)
 		if !m.budget.take(capacity - m.charged) {
 			if capacity = n; !m.budget.take(capacity - m.charged) {
 				m.refused = refusedTotal

@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/sandbox/extism"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -56,6 +57,11 @@ func (m *Module) linkHost(ctx context.Context) error {
 		Export(meter.DefaultName).Instantiate(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", meter.DefaultModule, err)
+	}
+	if m.shape.Style == vet.Extism {
+		if err := m.linkExtism(ctx); err != nil {
+			return fmt.Errorf("%s: %w", extism.ModuleName, err)
+		}
 	}
 	_, err = m.code.Runtime.NewHostModuleBuilder(abi.EnvModuleName).NewFunctionBuilder().
 		WithGoModuleFunction(hostFunction{(*instance).abort}, i32s(4), nil).

@@ -48,6 +48,7 @@ type Lease interface {
 type PoolConfig struct {
 	Name   string // of the handler, for logs
 	Source Source // nil: the instances wait for Attach
+	Entry  string // what the manifest names as extism.entry; default handle
 	// Limits of the instances. Defaults: a timeout of 5s, a stack of 1 MiB, a concurrency of 4.
 	// Memory has no effect: it is a limit of the module, see Options.
 	spec.Limits
@@ -57,6 +58,7 @@ type PoolConfig struct {
 	Settings     string        // the handler's config as JSON; default {}
 	Capabilities Capabilities  // default none
 	Logger       *slog.Logger  // for the log lines of guests; default discards them
+	Log          GuestLog      // likewise, at every level; default discards them
 	Simulate     *Simulation   // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
 }
 
@@ -85,6 +87,9 @@ func (c *PoolConfig) defaults() {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.Logger = c.Logger.With("plugin", c.Name)
+	if c.Log == nil {
+		c.Log = noLog{}
+	}
 }
 
 // Backoff between instances that fail before their first next.
@@ -105,6 +110,7 @@ const (
 // discarded ones. It is safe for concurrent use.
 type Pool struct {
 	module   *Module
+	entry    string // the export that is called
 	cfg      PoolConfig
 	lines    *lines          // nil: no quota
 	source   Source          // once attached is closed
@@ -127,11 +133,17 @@ type Pool struct {
 }
 
 // NewPool starts the first instance and returns when it waits for an event. A module that
-// cannot start is an error: fault.Trap with the reason. ctx bounds that wait only.
+// cannot start is an error: fault.Trap with the reason, and fault.Invalid if it lacks the
+// entry that its manifest names. ctx bounds that wait only.
 func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	cfg.defaults()
+	entry, err := m.checkEntry(cfg.Entry)
+	if err != nil {
+		return nil, err
+	}
 	p := &Pool{
 		module:   m,
+		entry:    entry,
 		cfg:      cfg,
 		lines:    newLines(),
 		epoch:    time.Now(),
@@ -151,7 +163,6 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	p.life, p.end = context.WithCancel(context.Background())
 	ready := make(chan error, 1)
 	p.start(func(err error) { ready <- err })
-	var err error
 	select {
 	case err = <-ready:
 	case <-ctx.Done():
@@ -236,7 +247,7 @@ type exit struct {
 func (p *Pool) runOne(started func(error)) exit {
 	lease := p.lease()
 	defer lease.Close()
-	if p.module.shape.Style == vet.Loop {
+	if p.module.shape.Style != vet.Stdio {
 		in := newInstance(p, lease, started)
 		err := in.run()
 		return exit{err, in.failed}

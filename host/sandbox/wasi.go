@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
 
@@ -42,13 +43,7 @@ func (m *Module) linkWASI(ctx context.Context) error {
 }
 
 func exportWASI(builder wazero.HostModuleBuilder, name string, f wasi.Function) {
-	params, results := make([]api.ValueType, len(f.Params)), i32s(1)
-	for i, p := range f.Params {
-		params[i] = api.ValueTypeI32
-		if p == 'I' {
-			params[i] = api.ValueTypeI64
-		}
-	}
+	params, results := vet.ValueTypes(f.Params), i32s(1)
 	if name == wasi.Exit {
 		results = nil
 	}

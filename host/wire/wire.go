@@ -121,7 +121,7 @@ type Plugin struct {
 	Since        time.Time    `json:"since"` // when State was reached
 	Version      string       `json:"version"`
 	SHA256       string       `json:"sha256"` // of the module's file, hex
-	Style        string       `json:"style"`  // loop or stdio
+	Style        string       `json:"style"`  // loop, stdio or extism
 	Subscribes   []string     `json:"subscribes"`
 	Capabilities []Capability `json:"capabilities"`
 	Instances    int          `json:"instances"` // live now
@@ -133,6 +133,27 @@ type Plugin struct {
 	Pending *PendingVersion `json:"pending,omitempty"`
 
 	File string `json:"file,omitempty"` // its path in a watched directory; "" for an installed plugin
+}
+
+// LogLine is a line that a plugin has logged.
+type LogLine struct {
+	Seq       uint64    `json:"seq"` // among the lines of all plugins since the host started
+	At        time.Time `json:"at"`
+	Level     string    `json:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
+	Message   string    `json:"message"`
+	EventID   string    `json:"event_id,omitempty"`  // of the event that it was at work on
+	Attempt   int       `json:"attempt,omitempty"`   // of that event, from 1
+	Discarded uint64    `json:"discarded,omitempty"` // lines beyond the plugin's rate between the line before and this one
+}
+
+// PluginLog is the part of a plugin's log that a request selects, oldest line first.
+type PluginLog struct {
+	Plugin    string    `json:"plugin"`
+	Items     []LogLine `json:"items"`
+	Next      *string   `json:"next" jsonschema:"nullable"` // for after, if there are more lines now
+	Last      uint64    `json:"last"`                       // the Seq of the latest line of all plugins
+	Discarded uint64    `json:"discarded"`                  // lines beyond the plugin's rate, since the host started
+	Evicted   uint64    `json:"evicted"`                    // lines that made way for later ones, likewise
 }
 
 // OrderItem is one line of an order.

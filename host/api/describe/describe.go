@@ -19,6 +19,7 @@ const (
 	MaxPage     = 500  // of events, dead letters and orders
 	MaxListings = 200  // of the marketplace
 	MaxAudit    = 1000 // of the audit log
+	MaxLogLines = 1000 // of a plugin's log
 	MaxBatch    = 1000 // events of a batch
 )
 

@@ -27,6 +27,17 @@ func pluginOperations() []openapi.Operation {
 			Parameters: []openapi.Parameter{pluginNamePath()},
 			Answers: answers(http.StatusOK, openapi.Schema{"type": "object", "required": []string{"sha256", "size", "imports", "exports"},
 				"properties": map[string]any{"sha256": map[string]any{"type": "string"}, "size": map[string]any{"type": "integer"}}})},
+		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}/logs", ID: "getPluginLogs", Tag: tagPlugins,
+			Summary: "Show what a plugin has logged",
+			Description: "The latest lines, oldest first; with after, the first ones after that Seq. The host keeps up to 256 KiB of lines " +
+				"for each plugin in memory: none are from before its start. To follow the log, ask again with next, or with last, as after; " +
+				"a Seq that is beyond last is of an earlier run of the host, and stands for 0.",
+			Parameters: []openapi.Parameter{pluginNamePath(),
+				inQuery("after", "Only lines with a higher Seq.", map[string]any{"type": "integer", "minimum": 0}),
+				inQuery("event", "Only lines about the event with this id.", nil),
+				inQuery("limit", "How many lines at most.", map[string]any{"type": "integer", "minimum": 1, "maximum": MaxLogLines, "default": PageSize}),
+			},
+			Answers: answers(http.StatusOK, wire.PluginLog{})},
 		{Method: http.MethodPost, Path: "/api/v1/events/plugins/{name}/approve", ID: "approvePlugin", Tag: tagPlugins,
 			Summary: "Grant a plugin what it asks for",
 			Description: "Without capabilities everything it asks for is granted. If-Match, or sha256 in the body, is required (428); sha256 " +

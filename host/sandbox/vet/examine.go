@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/prescan"
@@ -39,6 +40,9 @@ func examine(ctx context.Context, module spec.Artifact, limits prescan.Limits, d
 		return r, nil, err
 	}
 	r.Style, r.Entry = string(code.Shape.Style), code.Shape.Entry
+	if m, bad := abi.ParseManifest(r.Manifest); bad == nil && m.Extism.Entry != "" && code.Shape.Style == Extism {
+		r.Entry = m.Extism.Entry
+	}
 	if dir != "" {
 		err = os.WriteFile(filepath.Join(dir, meteredFile), metered, 0o600)
 		if r.Traceable {

@@ -27,7 +27,7 @@ func Command(env *command.Env) *cobra.Command {
 		a.create(), a.build(), a.pack(), a.dev(), a.list(), a.show(), a.add(), a.wait(), a.change("enable", "Enable a plugin"), a.change("disable", "Disable a plugin"),
 		a.change("pause", "Have a plugin take no events, and keep its position in the log"),
 		a.change("resume", "Have a paused plugin continue at its position"),
-		a.approve(), a.inspect(), a.test(), a.report(), a.install(), a.upgrade(), a.rollback(), a.outdated(), a.verify(), a.uninstall())
+		a.approve(), a.logs(), a.inspect(), a.test(), a.report(), a.install(), a.upgrade(), a.rollback(), a.outdated(), a.verify(), a.uninstall())
 }
 
 func (a app) list() *cobra.Command {

@@ -1,0 +1,505 @@
+package sandbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/guestnet"
+	. "github.com/berth-host/berth/host/sandbox/wasmbin/wasmtest"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// extismGuests are the plugins of testdata/extism, which all do the same.
+func extismGuests(t *testing.T) map[string][]byte {
+	t.Helper()
+	guests := map[string][]byte{"Go": buildExtismGo(t)}
+	for _, name := range []string{"c", "assemblyscript"} {
+		wasm, err := os.ReadFile(filepath.Join("..", "..", "testdata", "extism", name+".wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		guests[name] = wasm
+	}
+	return guests
+}
+
+func buildExtismGo(t *testing.T) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "go.wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildmode=c-shared", "-o", out, ".")
+	cmd.Dir = filepath.Join("..", "..", "testdata", "extism", "go")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	wasm, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// messages is a slog.Handler that keeps levels and messages.
+type messages struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (*messages) Enabled(context.Context, slog.Level) bool { return true }
+func (m *messages) WithAttrs([]slog.Attr) slog.Handler     { return m }
+func (m *messages) WithGroup(string) slog.Handler          { return m }
+
+func (m *messages) Handle(_ context.Context, r slog.Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.list = append(m.list, r.Level.String()+" "+r.Message)
+	return nil
+}
+
+func (m *messages) all() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.Join(m.list, "\n")
+}
+
+// TestExtismGuests runs the same events through plugins of three languages.
+func TestExtismGuests(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := make([]byte, 4)
+		_, _ = r.Body.Read(body)
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, "%s %s of %s", r.Method, body, r.Header.Get("Content-Type"))
+	}))
+	defer server.Close()
+	network := guestnet.New(guestnet.Config{})
+	defer network.Close()
+	client, err := network.Client([]string{server.Listener.Addr().String()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, wasm := range extismGuests(t) {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, wasm)
+			if m.Style() != "extism" {
+				t.Fatalf("the style is %q", m.Style())
+			}
+			var log messages
+			_, q := start(t, m, sandbox.PoolConfig{Logger: slog.New(&log), Settings: `{"currency":"EUR","a/b~c":{"d":1}}`,
+				Capabilities: sandbox.Capabilities{HTTP: client}, Limits: spec.Limits{Concurrency: 1, Timeout: testTimeout}})
+			for _, tt := range []struct {
+				data    string
+				verdict event.Verdict
+				class   event.Class
+				want    string // the result as JSON, or a part of the message
+			}{
+				{`{"order_id":"o-1","status":"shipped"}`, event.OK, "", `{"order":"o-1","status":"shipped","currency":"EUR","seen":1}`},
+				{`{"order_id":"o-22","status":"delivered"}`, event.OK, "", `{"order":"o-22","status":"delivered","currency":"EUR","seen":2}`},
+				{`{"order_id":"o-2"}`, event.Retry, event.ClassRetry, "no status"},
+				{`{"url":"` + server.URL + `/x"}`, event.OK, "", `{"http":202,"body":"POST ping of text/plain"}`},
+				{`{"url":"http://elsewhere.example/"}`, event.Retry, event.ClassRetry, "it returned 1: http_request: the host elsewhere.example is not granted to this plugin"},
+				{`{"order_id":"o-3","status":"boom"}`, event.Failed, event.ClassTrap, ""},
+				{`{"order_id":"o-4","status":"paid"}`, event.OK, "", `{"order":"o-4","status":"paid","currency":"EUR","seen":1}`},
+			} {
+				q.push(attempt(t, 1, tt.data))
+				d := q.await(t)
+				switch o := d.outcome; {
+				case o.Verdict != tt.verdict || o.Class != tt.class:
+					t.Errorf("%s: got %d %s %s %s", tt.data, o.Verdict, o.Class, o.Message, d.result)
+				case tt.verdict != event.OK && !strings.Contains(o.Message, tt.want):
+					t.Errorf("%s: says %q", tt.data, o.Message)
+				case tt.verdict == event.OK && !sameJSON(t, d.result, tt.want):
+					t.Errorf("%s: got %s, want %s", tt.data, d.result, tt.want)
+				}
+				if d.outcome.Fuel == 0 {
+					t.Errorf("%s: used no fuel", tt.data)
+				}
+			}
+			for _, want := range []string{"INFO an order", "ERROR http_request: the host elsewhere.example is not granted"} {
+				if !strings.Contains(log.all(), want) {
+					t.Errorf("the log lacks %q:\n%s", want, log.all())
+				}
+			}
+		})
+	}
+}
+
+func sameJSON(t *testing.T, a, b string) bool {
+	t.Helper()
+	var x, y any
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	ax, _ := json.Marshal(x)
+	by, _ := json.Marshal(y)
+	return string(ax) == string(by)
+}
+
+// TestExtismFlatMemory: thousands of events on one instance, with blocks that the guest does
+// not free.
+func TestExtismFlatMemory(t *testing.T) {
+	for name, wasm := range extismGuests(t) {
+		t.Run(name, func(t *testing.T) {
+			engine := newEngine(t, 0)
+			m, err := engine.Load(t.Context(), spec.NewArtifact(wasm), sandbox.Options{Memory: 16 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close(context.Background()) //nolint:errcheck // only the test
+			_, q := start(t, m, sandbox.PoolConfig{Settings: `{"currency":"EUR"}`, Limits: spec.Limits{Concurrency: 1, Timeout: testTimeout}})
+			var last done
+			for range 3000 {
+				q.push(attempt(t, 1, `{"order_id":"o-1","status":"shipped"}`))
+				last = q.await(t)
+			}
+			if !sameJSON(t, last.result, `{"order":"o-1","status":"shipped","currency":"EUR","seen":3000}`) {
+				t.Errorf("got %s %+v", last.result, last.outcome)
+			}
+		})
+	}
+}
+
+// With the capability kv variables are the plugin's state, which all instances share.
+func TestExtismVarsAreKV(t *testing.T) {
+	state := newKV(t, 1<<20)
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "testdata", "extism", "c.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := load(t, wasm)
+	for n := range 3 {
+		_, q := start(t, m, sandbox.PoolConfig{Name: "p", Settings: `{"currency":"EUR"}`, Capabilities: sandbox.Capabilities{KV: state}})
+		q.push(attempt(t, 1, `{"order_id":"o-1","status":"paid"}`))
+		if d := q.await(t); !strings.Contains(d.result, fmt.Sprintf(`"seen":%d`, n+1)) {
+			t.Errorf("got %s %+v", d.result, d.outcome)
+		}
+	}
+	if value, found, err := state.Get(t.Context(), "seen"); string(value) != "3" || !found || err != nil {
+		t.Errorf("the state has %q, %v, %v", value, found, err)
+	}
+	_, q := start(t, m, sandbox.PoolConfig{Settings: `{"currency":"EUR"}`, Capabilities: sandbox.Capabilities{KV: brokenKV{err: fault.New(fault.Unavailable, "/var/lib/x")}}})
+	q.push(attempt(t, 1, `{"order_id":"o-1","status":"paid"}`))
+	if d := q.await(t); d.outcome.Class != event.ClassTrap || !strings.Contains(d.outcome.Message, "var_get: the plugin's state failed") {
+		t.Errorf("a broken state gives %+v", d.outcome)
+	}
+}
+
+// extismModule assembles a plugin with these imports and exports.
+type extismModule struct {
+	types, imports, functions, exports, bodies [][]byte
+	index                                      map[string]int
+	memory                                     bool
+}
+
+func newExtism(imports ...string) *extismModule {
+	m := &extismModule{index: make(map[string]int), memory: true}
+	for _, name := range imports {
+		f := extism.Functions()[name]
+		m.index[name] = len(m.imports)
+		m.imports = append(m.imports, Import(extism.ModuleName, name, 0, U(m.signature(f.Params, f.Results))))
+	}
+	return m
+}
+
+func (m *extismModule) signature(params, results string) int {
+	wasm := strings.NewReplacer("i", "\x7f", "I", "\x7e")
+	m.types = append(m.types, FuncType(wasm.Replace(params), wasm.Replace(results)))
+	return len(m.types) - 1
+}
+
+// export defines and exports a function with locals of i64.
+func (m *extismModule) export(name, params, results string, code ...any) *extismModule {
+	m.functions = append(m.functions, U(m.signature(params, results)))
+	m.exports = append(m.exports, Export(name, 0, len(m.imports)+len(m.functions)-1))
+	m.bodies = append(m.bodies, BodyLocals(Vec(B(U(4), 0x7e)), B(code...), end))
+	return m
+}
+
+func (m *extismModule) call(name string, args ...int64) []byte {
+	var code []byte
+	for i, arg := range args {
+		if extism.Functions()[name].Params[i] == 'i' {
+			code = append(code, B(0x41, S(arg))...)
+		} else {
+			code = append(code, B(0x42, S(arg))...)
+		}
+	}
+	return append(code, B(0x10, U(m.index[name]))...)
+}
+
+func (m *extismModule) bytes() []byte {
+	sections := [][]byte{Section(1, Vec(m.types...)), Section(2, Vec(m.imports...)), Section(3, Vec(m.functions...))}
+	exports := m.exports
+	if m.memory {
+		sections = append(sections, Section(5, Vec(B(0, 1))))
+		exports = append(exports, Export("memory", 2, 0))
+	}
+	return Module(append(sections, Section(7, Vec(exports...)), Section(10, Vec(m.bodies...)))...)
+}
+
+const (
+	drop = 0x1a
+	br   = 0x0c
+	loop = 0x03
+	void = 0x40
+	end  = 0x0b
+)
+
+// forever repeats code that leaves nothing on the stack.
+func forever(code ...any) []byte { return B(loop, void, B(code...), br, U(0), end) }
+
+// TestExtismOutcomes: how a call ends, and what its output is.
+func TestExtismOutcomes(t *testing.T) {
+	echo := func() *extismModule {
+		return newExtism("input_offset", "input_length", "output_set", "error_set", "alloc", "reset", "store_u64", "log_info", "var_set")
+	}
+	all := func(m *extismModule) []byte {
+		return B(m.call("input_offset"), m.call("input_length"), m.call("output_set"))
+	}
+	for _, tt := range []struct {
+		name    string
+		module  func() *extismModule
+		verdict event.Verdict
+		class   event.Class
+		want    string
+	}{
+		{"the input as output", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "i", all(m), B(0x41, 0))
+		}, event.OK, "", `"data":{"n":1}`},
+		{"without a result and a memory", func() *extismModule {
+			m := echo()
+			m.memory = false
+			return m.export("handle", "", "", all(m))
+		}, event.OK, "", `"data":{"n":1}`},
+		{"no output", func() *extismModule { return echo().export("handle", "", "i", B(0x41, 0)) }, event.OK, "", ""},
+		{"another code", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "i", all(m), B(0x41, S(-7)))
+		}, event.Retry, event.ClassRetry, "it returned -7"},
+		{"an error", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "i", m.call("input_offset"), m.call("error_set"), B(0x41, 1))
+		}, event.Retry, event.ClassRetry, `{"event_type"`},
+		{"an error and the code 0", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("input_offset"), m.call("error_set"))
+		}, event.Retry, event.ClassRetry, `{"event_type"`},
+		{"an output that is no JSON", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("input_offset"), B(0x42, 5), m.call("output_set"))
+		}, event.Failed, event.ClassBadResult, "its result (output) is not JSON"},
+		{"an output that is too long", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("alloc", 64<<10+1), B(0x42, S(64<<10+1)), m.call("output_set"))
+		}, event.Failed, event.ClassBadResult, "is 65537 bytes; the limit is 65536"},
+		{"an output of another block", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("output_set", 1<<40, 5))
+		}, event.Failed, event.ClassTrap, "out of bounds: output_set"},
+		{"a line of no block", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("log_info", 8))
+		}, event.Failed, event.ClassTrap, "out of bounds: log: there is no block at 8"},
+		{"a variable without a name", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("var_set", 0, 0))
+		}, event.OK, "", ""},
+		{"blocks without end", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", forever(m.call("alloc", 4096), B(0x50, 0x04, void), []byte{0x00, end})) // unreachable when it is 0
+		}, event.Failed, event.ClassMemory, "it asked for more memory than it may have"},
+		{"a variable without end", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", m.call("alloc", 8), B(0x21, 0), // its name
+				forever(B(0x20, 0, 0x20, 1, 0x42, 1, 0x7c, 0x22, 1), m.call("store_u64"), B(0x20, 0), m.call("alloc", 32<<10), m.call("var_set")))
+		}, event.Failed, event.ClassTrap, "var_set: its variables are over 1048576 bytes together"},
+		{"a loop", func() *extismModule { return echo().export("handle", "", "", forever()) }, event.Failed, event.ClassTimeout, "it ran longer than"},
+		{"a loop of calls", func() *extismModule {
+			m := echo()
+			return m.export("handle", "", "", forever(m.call("alloc", 1<<20), B(drop), m.call("reset")))
+		}, event.Failed, event.ClassTimeout, "it ran longer than"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			timeout := testTimeout
+			if tt.class == event.ClassTimeout {
+				timeout = 50 * time.Millisecond
+			}
+			_, q := start(t, load(t, tt.module().bytes()), sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1, Timeout: timeout}})
+			for n := range 2 {
+				q.push(attempt(t, n+1, `{"n":1}`))
+				d := q.await(t)
+				got := d.outcome.Message
+				if d.outcome.Verdict == event.OK {
+					got = d.result
+				}
+				if d.outcome.Verdict != tt.verdict || d.outcome.Class != tt.class || !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+					t.Errorf("attempt %d: got %d %s %q", n+1, d.outcome.Verdict, d.outcome.Class, got)
+				}
+			}
+		})
+	}
+}
+
+// Kernel calls use fuel, by what they do.
+func TestExtismCallsUseFuel(t *testing.T) {
+	used := func(size int64) uint64 {
+		m := newExtism("alloc", "log_info")
+		m.export("handle", "", "", m.call("alloc", size), B(drop))
+		_, q := start(t, load(t, m.bytes()), sandbox.PoolConfig{})
+		q.push(attempt(t, 1, `{}`))
+		return q.await(t).outcome.Fuel
+	}
+	small, large := used(8), used(8<<20)
+	if small == 0 || large < small+(8<<20-64)/8 {
+		t.Errorf("8 bytes use %d, 8 MiB %d", small, large)
+	}
+	m := newExtism("alloc")
+	m.export("handle", "", "", forever(m.call("alloc", 8), B(drop)))
+	_, q := start(t, load(t, m.bytes()), sandbox.PoolConfig{Limits: spec.Limits{Fuel: 100_000, Timeout: testTimeout}})
+	q.push(attempt(t, 1, `{}`))
+	if d := q.await(t); d.outcome.Class != event.ClassFuel || d.outcome.Fuel > 101_000 {
+		t.Errorf("got %+v", d.outcome)
+	}
+}
+
+// The blocks and the linear memory have one limit, and count in the memory of all handlers.
+func TestExtismBlocksCountAsMemory(t *testing.T) {
+	module := func(size int64) []byte {
+		m := newExtism("alloc")
+		return m.export("handle", "", "i", m.call("alloc", size), B(0x50)).bytes() // 1 when it is refused
+	}
+	const limit = 1 << 20
+	for _, tt := range []struct {
+		total, size int64
+		want        event.Verdict
+		says        string
+	}{
+		{0, limit - 128<<10, event.OK, ""},
+		{0, limit - 64<<10, event.Retry, "it returned 1"},
+		{0, 1 << 40, event.Retry, "it returned 1"},
+		{600 << 10, 300 << 10, event.OK, ""},
+		{600 << 10, 700 << 10, event.Retry, "it returned 1"},
+	} {
+		m, err := newEngine(t, tt.total).Load(t.Context(), spec.NewArtifact(module(tt.size)), sandbox.Options{Memory: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, q := start(t, m, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: 1}})
+		for range 2 {
+			q.push(attempt(t, 1, `{}`))
+			if d := q.await(t); d.outcome.Verdict != tt.want || !strings.Contains(d.outcome.Message, tt.says) {
+				t.Errorf("%d of %d: got %+v", tt.size, tt.total, d.outcome)
+			}
+		}
+		if err := p.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := m.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestExtismEntries: the entry is handle or what the manifest names, and exports of the
+// language's runtime are called before it, once for each instance.
+func TestExtismEntries(t *testing.T) {
+	// count adds 1 to the variable of the name of 8 zero bytes; params are those of its function.
+	count := func(m *extismModule, params int) []byte {
+		key, former, value := params, params+1, params+2
+		return B(m.call("alloc", 8), B(0x21, key, 0x20, key), m.call("var_get"), B(0x21, former),
+			m.call("alloc", 8), B(0x21, value, 0x20, value, 0x20, former), m.call("load_u64"), B(0x42, 1, 0x7c), m.call("store_u64"),
+			B(0x20, key, 0x20, value), m.call("var_set"))
+	}
+	fresh := func() *extismModule { return newExtism("alloc", "var_get", "var_set", "load_u64", "store_u64") }
+	// counted returns 100 + how often count has run
+	counted := func(m *extismModule) []byte {
+		return B(m.call("alloc", 8), m.call("var_get"), m.call("load_u64"), B(0xa7, 0x41, S(100), 0x6a))
+	}
+	for _, tt := range []struct {
+		name   string
+		entry  string
+		module func(m *extismModule) *extismModule
+		want   string // in the message
+	}{
+		{"handle", "", func(m *extismModule) *extismModule { return m.export("handle", "", "i", counted(m)) }, "it returned 100"},
+		{"another", "count_vowels", func(m *extismModule) *extismModule {
+			return m.export("handle", "", "i", B(0x41, 1)).export("count_vowels", "", "i", counted(m))
+		}, "it returned 100"},
+		{"a reactor", "", func(m *extismModule) *extismModule {
+			return m.export("_initialize", "", "", count(m, 0)).export("__wasm_call_ctors", "", "", count(m, 0), count(m, 0)).export("handle", "", "i", counted(m))
+		}, "it returned 101"},
+		{"constructors", "", func(m *extismModule) *extismModule {
+			return m.export("__wasm_call_ctors", "", "", count(m, 0), count(m, 0)).export("handle", "", "i", counted(m))
+		}, "it returned 102"},
+		{"Haskell", "", func(m *extismModule) *extismModule {
+			return m.export("_initialize", "", "", count(m, 0)).export("hs_init", "ii", "", count(m, 2), count(m, 2)).export("handle", "", "i", counted(m))
+		}, "it returned 103"},
+		{"a command", "_start", func(m *extismModule) *extismModule {
+			return m.export("_start", "", "i", counted(m)).export("__wasm_call_ctors", "", "", count(m, 0))
+		}, "it returned 100"},
+		{"a command beside handle", "", func(m *extismModule) *extismModule {
+			return m.export("_start", "", "", count(m, 0)).export("run", "", "", count(m, 0)).export("handle", "", "i", counted(m))
+		}, "it returned 100"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, q := start(t, load(t, tt.module(fresh()).bytes()), sandbox.PoolConfig{Entry: tt.entry, Limits: spec.Limits{Concurrency: 1}})
+			for range 2 {
+				q.push(attempt(t, 1, `{}`))
+				if d := q.await(t); d.outcome.Message != tt.want {
+					t.Errorf("got %+v, want %s", d.outcome, tt.want)
+				}
+			}
+		})
+	}
+	for _, tt := range []struct {
+		name, entry string
+		wasm        []byte
+		want        string
+	}{
+		{"no handle", "", newExtism("alloc").export("other", "", "").bytes(), `it exports no function "handle": name its entry in the manifest (extism.entry)`},
+		{"not there", "nothing", newExtism("alloc").export("handle", "", "").bytes(), `it exports no function "nothing"`},
+		{"with parameters", "with", newExtism("alloc").export("handle", "", "").export("with", "i", "").bytes(), `its entry "with" (extism.entry) must take nothing`},
+		{"another style", "handle", guest(t, "echo"), "its manifest has extism.entry, but it is a module of the style loop"},
+	} {
+		_, err := load(t, tt.wasm).NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue(), Entry: tt.entry})
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Drain ends an instance that waits, and one that is at work.
+func TestExtismDrain(t *testing.T) {
+	m := newExtism("alloc")
+	wasm := m.export("handle", "", "", forever(m.call("alloc", 0), B(drop))).bytes()
+	q := newQueue()
+	p, err := load(t, wasm).NewPool(t.Context(), sandbox.PoolConfig{Source: q, Limits: spec.Limits{Timeout: time.Hour}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.push(attempt(t, 1, `{}`))
+	<-q.taken
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Drain(now); err == nil {
+		t.Error("Drain stopped an event and does not say so")
+	}
+	if d := q.await(t); d.outcome.Class != event.ClassCancelled {
+		t.Errorf("got %+v, want it cancelled", d.outcome)
+	}
+}
