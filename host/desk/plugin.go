@@ -96,6 +96,7 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 	s.pool, err = p.module.NewPool(ctx, sandbox.PoolConfig{
 		Name:         p.name,
 		Source:       s.source,
+		Entry:        p.manifest.Extism.Entry,
 		Limits:       spec.Limits{Timeout: time.Duration(limits.Timeout), Stack: int64(limits.Stack), Concurrency: 1},
 		Settings:     string(setup.Config),
 		Capabilities: capabilities,

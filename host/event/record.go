@@ -134,7 +134,7 @@ type Outcome struct {
 	Duration time.Duration
 	At       time.Time // when it ended; zero: just now
 	Fuel     uint64    // units of host/sandbox/meter; 0 when not metered
-	Memory   int64     // bytes of the instance's linear memory when the attempt ended
+	Memory   int64     // bytes of the instance's memory when the attempt ended
 	Children []*Event  // what the guest emitted; only when the verdict is OK
 }
 

@@ -259,7 +259,7 @@ func (in *instance) done(o event.Outcome) {
 	end.At = in.wallTime(now)
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
-	end.Memory = in.linear.size
+	end.Memory = in.linear.size + in.kernel.blocks.size
 	if end.Verdict == event.OK {
 		end.Children = in.children
 	}
