@@ -39,6 +39,9 @@ func Languages() []Language {
 		zigLanguage(),
 		javaScript(),
 		typeScript(),
+		pythonLanguage(),
+		javaLanguage(),
+		kotlinLanguage(),
 	}
 }
 
