@@ -236,9 +236,9 @@ pub const Event = struct {
     /// A value as JSON text: structs, slices, arrays, strings, optionals, enums,
     /// whole numbers, floats, bools, and Raw.
     pub fn toJson(event: *Event, value: anytype) Error![]const u8 {
-        var w: Writer = .{ .arena = event.arena };
+        var w = Writer.init(event.arena);
         try w.write(value);
-        return w.bytes[0..w.len];
+        return w.text();
     }
 
     /// Success with a value as the result.
@@ -256,7 +256,7 @@ pub const Event = struct {
     /// Adds a child to the event. The children are published when it succeeds.
     /// Capability emit.
     pub fn emit(event: *Event, child: Child) Error!void {
-        var w: Writer = .{ .arena = event.arena };
+        var w = Writer.init(event.arena);
         try w.put("{\"event_type\":");
         try w.string(child.event_type);
         try w.put(",\"data\":");
@@ -274,7 +274,8 @@ pub const Event = struct {
             try w.put("}");
         }
         try w.put("}");
-        _ = try checked(raw.emit(w.bytes.ptr, w.len));
+        const child_text = w.text();
+        _ = try checked(raw.emit(child_text.ptr, child_text.len));
     }
 
     /// A secret by name. Capability secret.
@@ -296,7 +297,7 @@ pub const Event = struct {
 
     /// Sends a request. A response of any status is a success. Capability http.
     pub fn http(event: *Event, request: Request) Error!Response {
-        var w: Writer = .{ .arena = event.arena };
+        var w = Writer.init(event.arena);
         try w.put("{\"method\":");
         try w.string(request.method);
         try w.put(",\"url\":");
@@ -322,8 +323,9 @@ pub const Event = struct {
             try w.string(encoder.encode(encoded, request.body));
         }
         try w.put("}");
+        const request_text = w.text();
         const buf = unused();
-        return event.response(try event.yielded(buf, raw.http(w.bytes.ptr, w.len, buf.ptr, buf.len)));
+        return event.response(try event.yielded(buf, raw.http(request_text.ptr, request_text.len, buf.ptr, buf.len)));
     }
 
     fn response(event: *Event, text_of_response: []const u8) Error!Response {
@@ -469,24 +471,45 @@ fn panicked(message: []const u8, _: ?usize) noreturn {
     @trap();
 }
 
-/// Writes JSON into the arena.
+/// Writes JSON, into the unused part of the buffer while it fits, else into the arena.
 const Writer = struct {
     arena: std.mem.Allocator,
-    bytes: []u8 = &.{},
+    bytes: []u8,
     len: usize = 0,
+    in_arena: bool = false,
+
+    fn init(arena: std.mem.Allocator) Writer {
+        return .{ .arena = arena, .bytes = unused() };
+    }
+
+    /// Ends the writing; the text lives until the handler returns.
+    fn text(w: *Writer) []const u8 {
+        if (!w.in_arena) scratch_used += w.len;
+        return w.bytes[0..w.len];
+    }
 
     fn put(w: *Writer, part: []const u8) Error!void {
+        @setRuntimeSafety(false);
         if (w.bytes.len - w.len < part.len) try w.grow(part.len);
         @memcpy(w.bytes[w.len..][0..part.len], part);
         w.len += part.len;
     }
 
     fn grow(w: *Writer, more: usize) Error!void {
-        w.bytes = try w.arena.realloc(w.bytes, @max(256, 2 * w.bytes.len, w.len + more));
+        const size = @max(1024, 2 * w.len, w.len + more);
+        if (w.in_arena) {
+            w.bytes = try w.arena.realloc(w.bytes, size);
+            return;
+        }
+        const bytes = try w.arena.alloc(u8, size);
+        @memcpy(bytes[0..w.len], w.bytes[0..w.len]);
+        w.bytes = bytes;
+        w.in_arena = true;
     }
 
     /// Writes a JSON string. Bytes that are not UTF-8 become U+FFFD.
     fn string(w: *Writer, part: []const u8) Error!void {
+        @setRuntimeSafety(false); // the loop checks every bound
         const hex = "0123456789abcdef";
         try w.put("\"");
         var clean: usize = 0;
@@ -523,7 +546,11 @@ const Writer = struct {
         if (T == Raw) return w.put(value.text);
         switch (@typeInfo(T)) {
             .bool => try w.put(if (value) "true" else "false"),
-            .int, .comptime_int, .float, .comptime_float => {
+            .int, .comptime_int => {
+                var digits: [40]u8 = undefined;
+                try w.put(std.fmt.bufPrint(&digits, "{d}", .{value}) catch return error.TooLarge);
+            },
+            .float, .comptime_float => {
                 var digits: [400]u8 = undefined;
                 try w.put(std.fmt.bufPrint(&digits, "{d}", .{value}) catch return error.TooLarge);
             },

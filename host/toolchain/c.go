@@ -21,7 +21,7 @@ const (
 )
 
 // cMain finds the function main in a source.
-var cMain = regexp.MustCompile(`(?m)^[^/\n]*\bmain\s*\(`)
+var cMain = regexp.MustCompile(`(?m)^[^/*\n]*\bmain\s*\(`)
 
 func cLanguage() Language {
 	return Language{
@@ -34,25 +34,6 @@ func cLanguage() Language {
 		SDK:   cSDK,
 	}
 }
-
-func cppLanguage() Language {
-	const install = cInstall + " libc++-19-dev-wasm32 libc++abi-19-dev-wasm32"
-	tools := append(clangTools("clang++", install), Tool{
-		Name: "libc++ for WebAssembly", Install: install,
-		Files: []string{"/usr/lib/llvm-19/include/wasm32-wasi/c++/v1/vector", wasiSDK + "/share/wasi-sysroot/include/wasm32-wasi/c++/v1/vector"},
-	})
-	return Language{
-		Name: "cpp", Title: "C++", Main: "handler.cpp",
-		Tools:  tools,
-		Detect: func(dir fs.FS) bool { return anyFile(dir, ManifestFile) && anyFile(dir, cppPatterns()...) },
-		Build: func(ctx context.Context, b *Build) error {
-			return buildC(ctx, b, []string{"-fno-exceptions"}, cppPatterns()...)
-		},
-		SDK: cSDK,
-	}
-}
-
-func cppPatterns() []string { return []string{"*.cpp", "*.cc", "*.cxx"} }
 
 // clangTools returns what a build with a driver of clang needs.
 func clangTools(driver, install string) []Tool {
