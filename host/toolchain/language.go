@@ -36,6 +36,8 @@ func Languages() []Language {
 		goLanguage(),
 		cLanguage(),
 		cppLanguage(),
+		rustLanguage(),
+		assemblyScriptLanguage(),
 		zigLanguage(),
 		javaScript(),
 		typeScript(),
