@@ -30,7 +30,7 @@ func handle(ev *berth.Event, config string, events int) (berth.Result, error) {
 	var answer berth.Object
 	switch op {
 	case "echo":
-		value, ok := ev.Field("/data/value")
+		value, ok := ev.FieldJSON("/data/value")
 		if !ok {
 			return berth.OK(), berth.Reject("no value")
 		}
@@ -54,7 +54,7 @@ func handle(ev *berth.Event, config string, events int) (berth.Result, error) {
 		logLine(text(ev, "level"), text(ev, "text"))
 		return berth.OK(), nil
 	case "emit":
-		child, _ := ev.Field("/data/child")
+		child, _ := ev.FieldJSON("/data/child")
 		err := berth.Emit(berth.Child{Type: text(ev, "type"), Data: child, Subject: text(ev, "subject"), IdempotencyKey: text(ev, "key")})
 		return answered(answer.Bool("emitted", true), err)
 	case "http":
