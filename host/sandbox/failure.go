@@ -29,6 +29,7 @@ func (in *instance) failure(err error) event.Outcome {
 		o.Class, o.Message = in.trapped.class, in.trapped.text
 		if in.trapped.class == event.ClassTrap || in.trapped.class == event.ClassStack {
 			stack := in.stackOf(err)
+			stack.Reported = in.trapped.at
 			o.Message += stack.Text()
 		}
 	case in.linear.refused != refusedNone:

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/source"
 )
 
 // hostFunction is one function of the ABI as wazero calls it. The arguments are
@@ -218,8 +219,14 @@ func (in *instance) lastError(_ api.Module, stack []uint64) {
 // abort is AssemblyScript's: (message, file, line, column), strings as UTF-16
 // with their length in bytes four bytes before them.
 func (in *instance) abort(_ api.Module, stack []uint64) {
-	in.trap(event.ClassTrap, fmt.Sprintf("abort: %s (%s:%d:%d)", // one line, as the first says why an attempt failed
-		strings.ReplaceAll(in.utf16(uint32(stack[0])), "\n", " "), in.utf16(uint32(stack[1])), uint32(stack[2]), uint32(stack[3])))
+	text := strings.ReplaceAll(in.utf16(uint32(stack[0])), "\n", " ") // one line, as the first says why an attempt failed
+	at := source.Frame{File: in.utf16(uint32(stack[1])), Line: int(uint32(stack[2])), Column: int(uint32(stack[3]))}.Clean()
+	text = "abort: " + text
+	if at.File != "" {
+		text += fmt.Sprintf(" (%s:%d:%d)", at.File, at.Line, at.Column)
+	}
+	in.trapped = &trap{event.ClassTrap, text, at}
+	panic(in.trapped)
 }
 
 // view returns guest memory, which is valid until the guest runs again. It traps for a
@@ -256,7 +263,7 @@ func (in *instance) code(code abi.Code) uint64 { return uint64(uint32(code)) }
 
 // trap traps the guest. It does not return.
 func (in *instance) trap(class event.Class, text string) {
-	in.trapped = &trap{class, text}
+	in.trapped = &trap{class: class, text: text}
 	panic(in.trapped)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
 )
@@ -99,6 +100,7 @@ func (c callContext) Value(key any) any {
 type trap struct {
 	class event.Class
 	text  string
+	at    source.Frame // where the guest says that it failed, if it does
 }
 
 // Error implements error.

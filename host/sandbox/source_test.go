@@ -86,6 +86,22 @@ func TestFailuresHaveSourceLines(t *testing.T) {
 	}
 }
 
+// TestFailuresHaveLinesOfSourceMaps: guests in AssemblyScript, whose errors come as a call of
+// env.abort with the location, and whose traps have lines by the source map.
+func TestFailuresHaveLinesOfSourceMaps(t *testing.T) {
+	trap, caller, thrown := mark(t, "explode.ts", "trap"), mark(t, "explode.ts", "caller"), mark(t, "explode.ts", "throw")
+	for _, guest := range []string{"ts.wasm", "ts-url.wasm"} {
+		want := "unreachable at explode/explode (" + trap + ")\n\tat explode/explode (" + trap + ")\n\tat explode/run (" + caller + ")"
+		if got := fail(t, linesGuest(t, guest), "trap"); got != want {
+			t.Errorf("%s: got  %s\nwant %s", guest, got, want)
+		}
+		want = "abort: the stock is -3 (" + thrown + ":5)\n\tat explode/sell (" + thrown + ")\n\tat explode/run ("
+		if got := fail(t, linesGuest(t, guest), "throw"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got  %s\nwant %s", guest, got, want)
+		}
+	}
+}
+
 // TestNamesWithoutDebugInformation: the stack of a guest without DWARF has names, demangled.
 func TestNamesWithoutDebugInformation(t *testing.T) {
 	if got, want := fail(t, linesGuest(t, "c-none.wasm"), "trap"), "unreachable at explode\n\tat explode\n\tat run"; got != want {

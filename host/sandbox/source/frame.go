@@ -100,8 +100,9 @@ func fileName(name, dir string) string {
 	return printable(name, maxFile+len("…"))
 }
 
-// clean makes a frame of a child presentable, whatever the child has reported.
-func (f Frame) clean() Frame {
+// Clean returns the frame without control characters and within bounds, for a frame that a
+// guest or a child has reported.
+func (f Frame) Clean() Frame {
 	f.Function, f.File = printable(f.Function, maxFunction+len("…")), printable(f.File, maxFile+len("…"))
 	if f.Line < 0 || f.Line > 1<<30 {
 		f.Line = 0
@@ -123,6 +124,7 @@ func (f Frame) Runtime() bool {
 	}
 	for _, beginning := range []string{
 		"berth_meter.", "berth_v1.", "env.abort", "wasi_snapshot_preview1.", "__wasi_", // the host, and calls of it
+		"berth_panic",                                                                                        // the SDK for C
 		"core::", "std::panicking::", "std::process::", "std::sys::", "std::alloc::", "std::rt::", "alloc::", // Rust
 		"__rustc", "__rust_", "__rdl_", "<core::", "<alloc::", "<std::",
 		"__cxa_", "std::terminate", "std::__", "__cxxabiv1::", // C++
@@ -131,6 +133,9 @@ func (f Frame) Runtime() bool {
 		if strings.HasPrefix(f.Function, beginning) {
 			return true
 		}
+	}
+	if strings.HasPrefix(f.File, "berth/") { // where a project has its copy of the SDK
+		return true
 	}
 	for _, part := range []string{"/rustc/", "/library/core/src/", "/library/std/src/", "/library/alloc/src/", "/~lib/", "/lib/std/"} {
 		if strings.Contains("/"+f.File, part) {

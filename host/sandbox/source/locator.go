@@ -100,7 +100,7 @@ func (l *Locator) remember(offsets []uint64, found [][]Frame) {
 	for i, offset := range offsets {
 		frames := make([]Frame, 0, min(len(found[i]), maxInlined+1))
 		for _, f := range found[i][:cap(frames)] {
-			frames = append(frames, f.clean())
+			frames = append(frames, f.Clean())
 		}
 		l.known[offset] = frames
 	}

@@ -42,7 +42,7 @@ func Resolve(module []byte, offsets []uint64) (found [][]Frame, err error) {
 		}
 		found[i] = found[i][:min(len(found[i]), maxInlined)]
 		for k := range found[i] {
-			found[i][k] = found[i][k].clean()
+			found[i][k] = found[i][k].Clean()
 		}
 	}
 	return found, err

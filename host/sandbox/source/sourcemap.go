@@ -12,13 +12,13 @@ import (
 )
 
 // sourceMap is a source map of version 3. Its one generated line is the module's file, and
-// its columns are offsets in it.
+// its columns are offsets in it. Its sourceRoot does not count: it is where an editor finds
+// the sources, and AssemblyScript writes the name of the module there.
 type sourceMap struct {
-	Version    int             `json:"version"`
-	SourceRoot string          `json:"sourceRoot"`
-	Sources    []string        `json:"sources"`
-	Mappings   string          `json:"mappings"`
-	Sections   json.RawMessage `json:"sections"`
+	Version  int             `json:"version"`
+	Sources  []string        `json:"sources"`
+	Mappings string          `json:"mappings"`
+	Sections json.RawMessage `json:"sections"`
 }
 
 // resolveMap fills in the frames that a module's source map knows.
@@ -46,11 +46,7 @@ func resolveMap(sections map[string][]byte, origins []meter.Origin, found [][]Fr
 		if !s.mapped || found[i] != nil || s.source < 0 || s.source >= int64(len(m.Sources)) {
 			continue
 		}
-		name := m.Sources[s.source]
-		if m.SourceRoot != "" && !strings.HasPrefix(name, "~lib/") {
-			name = strings.TrimSuffix(m.SourceRoot, "/") + "/" + name
-		}
-		found[i] = []Frame{{File: fileName(name, ""), Line: int(s.line) + 1, Column: int(s.sourceColumn) + 1}}
+		found[i] = []Frame{{File: fileName(m.Sources[s.source], ""), Line: int(s.line) + 1, Column: int(s.sourceColumn) + 1}}
 	}
 	return err
 }

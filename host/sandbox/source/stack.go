@@ -11,7 +11,10 @@ import (
 // Stack is the stack of a guest that failed, the innermost call first.
 type Stack struct {
 	Cause string // as the engine names it, such as unreachable; "" if the host stopped the guest
-	calls []traced
+	// Reported is where the guest itself says that it failed: the location of its own function
+	// if nothing else is known. It need not be set.
+	Reported Frame
+	calls    []traced
 }
 
 // traced is one call in the engine's trace.
@@ -75,7 +78,26 @@ func functionName(line string, imports int) string {
 			return "$" + strconv.Itoa(n-1)
 		}
 	}
-	return Demangle(name)
+	return Demangle(withoutParameters(name))
+}
+
+// withoutParameters removes the parameters from a name that the linker has demangled.
+func withoutParameters(name string) string {
+	if !strings.HasSuffix(name, ")") {
+		return name
+	}
+	depth := 0
+	for at := len(name) - 1; at > 0; at-- {
+		switch name[at] {
+		case ')':
+			depth++
+		case '(':
+			if depth--; depth == 0 {
+				return name[:at]
+			}
+		}
+	}
+	return name
 }
 
 // isSignature reports whether text has only value types, commas, spaces and parentheses.
@@ -125,16 +147,26 @@ func (s *Stack) Frames() []Frame {
 			if f.Again {
 				continue
 			}
-			if f.Function == "" && i == len(frames)-1 { // the function that was compiled, not an inlined one
+			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) { // not an inlined function
 				f.Function = c.function
 			}
 			if own < 0 && !f.Runtime() {
 				own = len(all)
+				if f.File == "" {
+					f.File, f.Line, f.Column = s.Reported.File, s.Reported.Line, s.Reported.Column
+				}
 			}
 			all = append(all, f)
 		}
 	}
 	return all[max(own, 0):]
+}
+
+// betterName reports whether a function's name in the trace says more than that in the debug
+// information, which may be without its namespace. The linker writes names of C++ with
+// types.
+func betterName(inTrace, inDebug string) bool {
+	return inDebug == "" || inTrace != "" && !strings.HasPrefix(inTrace, "$") && (!strings.ContainsAny(inTrace, "( ") || strings.Contains(inTrace, " as "))
 }
 
 // Text returns the frames, a line each.

@@ -13,7 +13,7 @@ const engineTrace = "wasm error: unreachable\nwasm stack trace:\n\t" +
 	"._ZN4core9panicking5panic17h0123456789abcdefE(i32,i32)\n\t\t0x30: berth\n\t" +
 	"._ZN7handler7explode17h0123456789abcdefE(i32) i32\n\t\t0x20: berth\n\t" +
 	".$7()\n\t\t0x10: berth\n\t" +
-	".shop.f(int) (i32,i64) (i32,f64)\n\t" +
+	".shop::f(int, char (*)(int))(i32,i64) (i32,f64)\n\t" +
 	"... maybe followed by omitted frames"
 
 func TestParse(t *testing.T) {
@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 	if !ok || s.Cause != "unreachable" {
 		t.Fatalf("%v, %q", ok, s.Cause)
 	}
-	if got, want := s.Text(), "\n\tat handler::explode\n\tat $6\n\tat shop.f(int)"; got != want {
+	if got, want := s.Text(), "\n\tat handler::explode\n\tat $6\n\tat shop::f"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := s.Unknown(); len(got) != 4 {
@@ -31,7 +31,7 @@ func TestParse(t *testing.T) {
 		t.Error(got)
 	}
 	s.Fill(map[uint64][]Frame{0x20: {{Function: "handler::check", File: "src/lib.rs", Line: 41}, {File: "src/lib.rs", Line: 50}}, 0x10: {}})
-	if got, want := s.Text(), "\n\tat handler::check (src/lib.rs:41)\n\tat handler::explode (src/lib.rs:50)\n\tat $6\n\tat shop.f(int)"; got != want {
+	if got, want := s.Text(), "\n\tat handler::check (src/lib.rs:41)\n\tat handler::explode (src/lib.rs:50)\n\tat $6\n\tat shop::f"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if s.Headline() != "unreachable at handler::check (src/lib.rs:41)" || s.Location() != "src/lib.rs:41" {
@@ -85,7 +85,7 @@ func located(answer func(ctx context.Context, offsets []uint64) ([][]Frame, erro
 func lineOf(_ context.Context, offsets []uint64) ([][]Frame, error) {
 	found := make([][]Frame, len(offsets))
 	for i, offset := range offsets {
-		found[i] = []Frame{{Function: "f\n", File: "a.c", Line: int(offset)}}
+		found[i] = []Frame{{Function: "f", File: "a\n.c", Line: int(offset)}}
 	}
 	return found, nil
 }
@@ -102,7 +102,7 @@ func TestLocatorRemembers(t *testing.T) {
 	for range 3 {
 		s := stackAt("29")
 		l.Locate(context.Background(), &s, func() { waits++ })
-		if got := s.Text(); got != "\n\tat f? (a.c:41)" {
+		if got := s.Text(); got != "\n\tat f (a?.c:41)" {
 			t.Errorf("got %q", got)
 		}
 	}

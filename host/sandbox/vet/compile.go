@@ -84,6 +84,7 @@ func (c *Code) open(ctx context.Context, rc wazero.RuntimeConfig, dir string) (e
 		if c.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
 			return fault.New(fault.Unavailable, "compilation cache: %w", err)
 		}
+		readInBlocks(c.cache)
 		rc = rc.WithCompilationCache(c.cache)
 	}
 	c.Runtime = wazero.NewRuntimeWithConfig(ctx, rc)
