@@ -125,6 +125,9 @@ func TestExtismGuests(t *testing.T) {
 				case tt.verdict == event.OK && !sameJSON(t, d.result, tt.want):
 					t.Errorf("%s: got %s, want %s", tt.data, d.result, tt.want)
 				}
+				if tt.class == event.ClassTrap && name == "Go" && !strings.HasPrefix(d.outcome.Message, "panic: boom (go/main.go:") {
+					t.Errorf("the panic reads %s", d.outcome.Message)
+				}
 				if d.outcome.Fuel == 0 {
 					t.Errorf("%s: used no fuel", tt.data)
 				}
@@ -162,11 +165,11 @@ func TestExtismFlatMemory(t *testing.T) {
 			defer m.Close(context.Background()) //nolint:errcheck // only the test
 			_, q := start(t, m, sandbox.PoolConfig{Settings: `{"currency":"EUR"}`, Limits: spec.Limits{Concurrency: 1, Timeout: testTimeout}})
 			var last done
-			for range 3000 {
+			for range 1000 {
 				q.push(attempt(t, 1, `{"order_id":"o-1","status":"shipped"}`))
 				last = q.await(t)
 			}
-			if !sameJSON(t, last.result, `{"order":"o-1","status":"shipped","currency":"EUR","seen":3000}`) {
+			if !sameJSON(t, last.result, `{"order":"o-1","status":"shipped","currency":"EUR","seen":1000}`) {
 				t.Errorf("got %s %+v", last.result, last.outcome)
 			}
 		})
@@ -219,6 +222,13 @@ func (m *extismModule) signature(params, results string) int {
 	wasm := strings.NewReplacer("i", "\x7f", "I", "\x7e")
 	m.types = append(m.types, FuncType(wasm.Replace(params), wasm.Replace(results)))
 	return len(m.types) - 1
+}
+
+// exits adds the function proc_exit of WASI, and returns a call of it.
+func (m *extismModule) exits(code int64) []byte {
+	m.index["proc_exit"] = len(m.imports)
+	m.imports = append(m.imports, Import("wasi_snapshot_preview1", "proc_exit", 0, U(m.signature("i", ""))))
+	return B(0x41, S(code), 0x10, U(m.index["proc_exit"]))
 }
 
 // export defines and exports a function with locals of i64.
@@ -299,6 +309,16 @@ func TestExtismOutcomes(t *testing.T) {
 			m := echo()
 			return m.export("handle", "", "", m.call("input_offset"), m.call("error_set"))
 		}, event.Retry, event.ClassRetry, `{"event_type"`},
+		{"an exit with the code 0", func() *extismModule {
+			m := echo()
+			exit := m.exits(0)
+			return m.export("handle", "", "i", all(m), exit, B(0x41, 1))
+		}, event.OK, "", `"data":{"n":1}`},
+		{"an exit with another code", func() *extismModule {
+			m := echo()
+			exit := m.exits(75)
+			return m.export("handle", "", "", all(m), exit)
+		}, event.Failed, event.ClassExit, "it exited with code 75"},
 		{"an output that is no JSON", func() *extismModule {
 			m := echo()
 			return m.export("handle", "", "", m.call("input_offset"), B(0x42, 5), m.call("output_set"))
