@@ -112,8 +112,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Two sessions with the same events report the same times, random bytes and fuel. The guest
-// is a Go program that reads the clocks, sleeps and asks for random bytes.
+// Two sessions with the same events report the same times, random bytes and fuel, and no
+// guest sleeps past its deadline. The guest is a Go program that reads the clocks, sleeps and
+// asks for random bytes.
 func TestSessionsAreRepeatable(t *testing.T) {
 	p := load(t, buildGo(t, "testdata/observer"), `{"name":"p","limits":{"timeout":"2h"}}`)
 	report := func(seed uint64) []desk.Delivery {
@@ -135,13 +136,8 @@ func TestSessionsAreRepeatable(t *testing.T) {
 			t.Errorf("event %d: got %s, want the time %s and an hour of sleep", i, got, day)
 		}
 	}
-}
-
-// A guest does not sleep past its deadline.
-func TestSleepPastTheDeadline(t *testing.T) {
-	p := load(t, buildGo(t, "testdata/observer"), `{"name":"p","limits":{"timeout":"30m"}}`)
-	d := run(t, start(t, p, desk.Setup{Start: desk.FirstTime()}), 1, `{"event_type":"a"}`)[0].Last()
-	if d.Status != desk.StatusFailed || d.Class != "timeout" || !strings.HasPrefix(d.Message, "it slept past its time limit of 30m0s") {
+	d := run(t, start(t, p, desk.Setup{Start: desk.FirstTime()}), 1, `{"event_type":"long"}`)[0].Last()
+	if d.Status != desk.StatusFailed || d.Class != "timeout" || !strings.HasPrefix(d.Message, "it slept past its time limit of 2h0m0s") {
 		t.Errorf("got %s %s %s", d.Status, d.Class, d.Message)
 	}
 }

@@ -162,3 +162,11 @@ func TestDeliverEndsWithTheContext(t *testing.T) {
 	}
 	_ = s.Stop(ctx) // it may have been stopped while it ran
 }
+
+// The report has the memory that the instance has grown to.
+func TestMemoryIsReported(t *testing.T) {
+	d := run(t, start(t, load(t, guest(t, "grow_memory"), ""), desk.Setup{}), 1, `{"event_type":"t"}`, `{"event_type":"t","data":{"pages":8}}`)
+	if grown := d[1].Last().Memory - d[0].Last().Memory; grown != 8<<16 {
+		t.Errorf("it has grown by %d bytes, want 8 pages", grown)
+	}
+}

@@ -3,14 +3,24 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
+	"io"
+	"os"
 	"time"
 )
 
 func main() {
+	envelope, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		panic(err)
+	}
 	begun := time.Now()
 	time.Sleep(time.Hour)
+	if bytes.Contains(envelope, []byte("long")) {
+		time.Sleep(2 * time.Hour)
+	}
 	slept := time.Since(begun)
 	random := make([]byte, 8)
 	if _, err := rand.Read(random); err != nil {
