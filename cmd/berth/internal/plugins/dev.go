@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,9 @@ func (a app) dev() *cobra.Command {
 			}
 			return a.develop(ctx, c, directory(args), lang, add)
 		})
-	cmd.Long = `Builds the project in DIR, or in this directory, adds the module to the host on this machine as
-'berth plugin add' does, and waits until it is active. Then it shows the plugin's
-deliveries with their answers and errors, until a source changes: it is built again, and
+	cmd.Long = `Builds the project in DIR, or in this directory, adds the module to the host on this machine
+as 'berth plugin add' does, and waits until it is active. Then it shows the plugin's log, and
+its deliveries with their answers and errors, until a source changes: it is built again, and
 the host exchanges the versions without losing an event. If a build fails, its errors are
 shown and the version before continues. Ctrl-C ends the command; the plugin remains in the
 host.`
@@ -71,7 +72,12 @@ type development struct {
 
 // develop builds and adds the project at every change, until ctx ends.
 func (a app) develop(ctx context.Context, c *client.Client, dir, lang string, add addition) error {
-	if _, err := toolchain.Open(dir, lang); err != nil {
+	p, err := toolchain.Open(dir, lang)
+	if err != nil {
+		return err
+	}
+	position, err := latestLine(ctx, c, p.Name)
+	if err != nil {
 		return err
 	}
 	w, err := toolchain.Watch(dir, saveQuiet)
@@ -79,7 +85,7 @@ func (a app) develop(ctx context.Context, c *client.Client, dir, lang string, ad
 		return err
 	}
 	defer w.Close()
-	streams := &sync.Mutex{} // two goroutines print
+	streams := &sync.Mutex{} // three goroutines print
 	env := *a.Env
 	env.Console = &console.Console{In: a.In, Out: lockedWriter{streams, a.Out}, Err: lockedWriter{streams, a.Err}, AtTerminal: a.AtTerminal}
 	d := &development{app: app{&env}, client: c, dir: dir, lang: lang, add: add}
@@ -88,6 +94,7 @@ func (a app) develop(ctx context.Context, c *client.Client, dir, lang string, ad
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	tail.Go(func() { d.tail(ctx) })
+	tail.Go(func() { d.tailLog(ctx, position) })
 	for {
 		err := d.exchange(ctx)
 		switch {
@@ -208,7 +215,57 @@ func (d *development) show(one wire.DeliveryOfEvent) error {
 	return d.Print("%-8s %s  attempt %d  %.2f ms  %s\n", one.Status, one.EventID, one.Attempts, one.DurationMS, console.Lines(answer))
 }
 
-// lockedWriter has writers of two goroutines write one after the other.
+// latestLine returns the position in the log of a plugin after which its next lines come.
+func latestLine(ctx context.Context, c *client.Client, name string) (uint64, error) {
+	var l wire.PluginLog
+	_, err := c.Call(ctx, "GET", pluginPath(name)+"/logs?limit=1", nil, &l)
+	var answer client.Problem
+	if errors.As(err, &answer) && answer.Status == 404 { // it is new: all lines are
+		return 0, nil
+	}
+	return l.Last, err
+}
+
+// tailLog shows what the plugin logs after a position, until ctx ends. While the host cannot
+// be asked it shows nothing; tail says so.
+func (d *development) tailLog(ctx context.Context, position uint64) {
+	tick := time.NewTicker(logsEvery)
+	defer tick.Stop()
+	c := d.client
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		name := d.name.Load()
+		if name == nil {
+			continue
+		}
+		at := command.Path(pluginPath(*name)+"/logs", "limit", strconv.Itoa(maxLines), "after", strconv.FormatUint(position, 10))
+		var l wire.PluginLog
+		if _, err := c.Call(ctx, "GET", at, nil, &l); err != nil {
+			if again, err := d.Connect(); err == nil { // it may have another port after a restart
+				c = again
+			}
+			continue
+		}
+		switch {
+		case l.Last < position: // the host was started again, and counts from 1
+			position = 0
+			continue
+		case l.Next != nil:
+			position = l.Items[len(l.Items)-1].Seq
+		default:
+			position = l.Last
+		}
+		for _, line := range l.Items {
+			_ = d.Print("log      %s  %s: %s\n", line.EventID, line.Level, line.Message) // as of show, its error ends nothing
+		}
+	}
+}
+
+// lockedWriter has the writers of several goroutines write one after the other.
 type lockedWriter struct {
 	mu *sync.Mutex
 	w  io.Writer
