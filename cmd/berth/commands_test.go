@@ -51,6 +51,7 @@ var commands = map[string]string{
 	"GET /api/v1/events/plugins/:name":           "plugin show",
 	"POST /api/v1/events/plugins/:name/approve":  "plugin approve",
 	"GET /api/v1/events/plugins/:name/report":    "plugin report",
+	"GET /api/v1/events/plugins/:name/logs":      "plugin logs",
 }
 
 // Interfaces under another name than that of their method.
@@ -68,7 +69,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 			Router: struct{ api.Router }{}, Deliveries: struct{ outcomes }{}, DeadLetters: struct{ dead }{}, Replayer: struct{ api.Replayer }{}, Status: struct{ api.LogStatuser }{},
 		},
 		Orders:  struct{ api.Orders }{},
-		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
+		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Logs: struct{ api.Logs }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
 		Admin: api.Admin{Reloader: struct{ api.Reloader }{}, Audit: struct{ api.Auditor }{}, AuditLog: struct{ api.AuditLog }{},
 			Ready: func() error { return nil }},
 		Guard: guard.Config{Tokens: struct{ guard.Verifier }{}},
