@@ -36,6 +36,7 @@
   (import "qjs" "wasm_free" (func $free (param i32)))
   (import "qjs" "strlen" (func $strlen (param i32) (result i32)))
   (import "qjs" "qjs_init" (func $qjs_init (result i32)))
+  (import "qjs" "qjs_set_max_stack_size" (func $limit_stack (param i32)))
   (import "qjs" "qjs_eval" (func $eval (param i32 i32 i32 i32) (result i32)))
   (import "qjs" "qjs_compile" (func $compile (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "qjs" "qjs_eval_bytecode" (func $eval_bytecode (param i32 i32) (result i32)))
@@ -112,6 +113,8 @@
   ;; runs when the module is built: what it leaves in memory becomes the module's data.
   (func $prepare (export "prepare") (local $berth i32) (local $name i32) (local $value i32)
     (if (call $qjs_init) (then (unreachable)))
+    ;; A deeper call is a RangeError. With limits.stack at 8 MiB the host still permits it.
+    (call $limit_stack (i32.const 262144))
     (i32.store (i32.const {32}) (call $get_undefined))
     (i32.store (i32.const {36}) (local.tee $berth (call $new_object)))
     (local.set $name (i32.load (i32.const {28})))
