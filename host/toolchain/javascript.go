@@ -2,7 +2,6 @@ package toolchain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,9 +19,9 @@ const (
 	scriptSDK = "berth-js" // the SDK's name in package.json
 )
 
-// javaScript builds with the SDK's own program: it bundles the handler with esbuild and joins
+// javaScriptLanguage builds with the SDK's own program: it bundles the handler with esbuild and joins
 // it with a JavaScript engine.
-func javaScript() Language {
+func javaScriptLanguage() Language {
 	return Language{
 		Name: "javascript", Title: "JavaScript", Main: "handler.js", Tools: scriptTools(),
 		Detect: func(dir fs.FS) bool { return scriptEntry(dir) == ".js" },
@@ -31,9 +30,9 @@ func javaScript() Language {
 	}
 }
 
-// typeScript builds in the same way. Types are removed, not checked.
-func typeScript() Language {
-	l := javaScript()
+// typeScriptLanguage builds in the same way. Types are removed, not checked.
+func typeScriptLanguage() Language {
+	l := javaScriptLanguage()
 	l.Name, l.Title, l.Main = "typescript", "TypeScript", "handler.ts"
 	l.Detect = func(dir fs.FS) bool { return scriptEntry(dir) == ".ts" }
 	return l
@@ -61,19 +60,11 @@ func (p scriptPackage) sdk() string {
 	return p.Development[scriptSDK]
 }
 
-func readScriptPackage(dir fs.FS) (p scriptPackage, err error) {
-	text, err := fs.ReadFile(dir, "package.json")
-	if err == nil {
-		err = json.Unmarshal(text, &p)
-	}
-	return p, err
-}
-
 // scriptEntry returns the kind of the handler's source, .js or .ts, or "" if the directory is
 // no project of the SDK's.
 func scriptEntry(dir fs.FS) string {
-	p, err := readScriptPackage(dir)
-	if err != nil || p.sdk() == "" {
+	var p scriptPackage
+	if readJSON(dir, "package.json", &p) != nil || p.sdk() == "" {
 		return ""
 	}
 	typed := strings.HasSuffix(p.Main, "ts") || strings.HasSuffix(p.Main, ".tsx")
@@ -89,8 +80,8 @@ func scriptEntry(dir fs.FS) string {
 // buildScript installs the packages that the SDK and the project need, where they are not
 // installed yet, and builds.
 func buildScript(ctx context.Context, b *Build) error {
-	p, err := readScriptPackage(os.DirFS(b.Dir))
-	if err != nil {
+	var p scriptPackage
+	if err := readJSON(os.DirFS(b.Dir), "package.json", &p); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(b.Dir, "package.json"), err)
 	}
 	sdk, vendored := strings.CutPrefix(p.sdk(), "file:")
