@@ -45,6 +45,8 @@ func (in *instance) failure(err error) event.Outcome {
 	case err != nil:
 		o.Class = event.ClassTrap
 		if stack := in.stackOf(err); stack.Cause != "" {
+			report, _ := crash.Find(written)
+			stack.Reported.File, stack.Reported.Line = crash.Location(report)
 			o.Message = explain(stack.Headline()+stack.Text(), stack.Location(), written)
 		} else {
 			o.Message = explain(err.Error(), "", written)
@@ -125,7 +127,7 @@ func lastLine(written string) string {
 func explain(cause, location, written string) string {
 	headline, details, more := strings.Cut(cause, "\n")
 	if report, _ := crash.Find(written); report != "" {
-		if location != "" && !crash.HasLocation(report) {
+		if _, known := crash.Location(report); location != "" && known == 0 {
 			report += " (" + location + ")"
 		}
 		headline, details, more = report, cause, true

@@ -106,6 +106,9 @@ func embedSourceMap(module string) error {
 	if err := json.Unmarshal(text, &sources); err != nil {
 		return fmt.Errorf("the source map: %w", err)
 	}
+	if sources[functionsMember], err = functionsOfMap(text); err != nil {
+		return fmt.Errorf("the source map: %w", err)
+	}
 	delete(sources, "sourcesContent")
 	delete(sources, "sourceRoot") // the compiler's own
 	if text, err = json.Marshal(sources); err != nil {

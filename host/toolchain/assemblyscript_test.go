@@ -53,7 +53,7 @@ func TestAssemblyScript(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := scriptProject(t, tt.files)
-			b.Env = append(b.Env, `MAP={"version":3,"sources":["assembly/index.ts"],"sourcesContent":["secret"],"mappings":"AAAA"}`)
+			b.Env = append(b.Env, `MAP={"version":3,"sources":["assembly/index.ts"],"sourcesContent":["function f() {} // hidden"],"mappings":"AAAA"}`)
 			if l, err := Detect(os.DirFS(b.Dir)); err != nil || l.Name != "assemblyscript" {
 				t.Fatalf("got %s, %v", l.Name, err)
 			}
@@ -80,7 +80,7 @@ func TestAssemblyScript(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, _, err := abi.FindSection(wasm, sourceMapSection)
-			if want := `{"mappings":"AAAA","sources":["assembly/index.ts"],"version":3}`; err != nil || string(got) != want {
+			if want := `{"mappings":"AAAA","sources":["assembly/index.ts"],"version":3,"x_berth_functions":[[["f",1,1]]]}`; err != nil || string(got) != want {
 				t.Errorf("got %s, %v; want %s", got, err, want)
 			}
 		})

@@ -5,6 +5,7 @@ package crash
 
 import (
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -23,10 +24,23 @@ func Find(written string) (headline string, start int) {
 	return "", 0
 }
 
-// HasLocation reports whether a headline ends with a location: (file:line).
-func HasLocation(headline string) bool {
-	before, ok := strings.CutSuffix(headline, ")")
-	return ok && before != "" && before[len(before)-1] >= '0' && before[len(before)-1] <= '9'
+// Location returns the location that a headline ends with: (file:line) or (file:line:column).
+// line is 0 if there is none.
+func Location(headline string) (file string, line int) {
+	inner, ok := strings.CutSuffix(headline, ")")
+	at := strings.LastIndex(inner, "(")
+	if !ok || at < 0 {
+		return "", 0
+	}
+	inner = inner[at+1:]
+	inner = inner[strings.LastIndex(inner, " ")+1:] // behind the name of a function
+	file, numbers, _ := strings.Cut(inner, ":")
+	number, _, _ := strings.Cut(numbers, ":")
+	line, err := strconv.Atoi(number)
+	if err != nil || line <= 0 || file == "" {
+		return "", 0
+	}
+	return file, line
 }
 
 // nextLine splits off the first line.

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -108,13 +109,14 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestHasLocation(t *testing.T) {
-	for headline, want := range map[string]bool{
-		"panic: boom (src/lib.rs:5:9)": true, "KeyError: 'total' (handler.py:3)": true, "panic: boom": false, "": false, ")": false,
-		"SyntaxError: boom (native)": false, "panic: f()": false,
+func TestLocation(t *testing.T) {
+	for headline, want := range map[string]string{
+		"panic: boom (src/lib.rs:5:9)": "src/lib.rs:5", "KeyError: 'total' (handler.py:3)": "handler.py:3", "panic: boom": ":0", "": ":0", ")": ":0",
+		"SyntaxError: boom (native)": ":0", "panic: f()": ":0", "panic: boom (explode, handler.c:21)": "handler.c:21", "panic: boom (:3)": ":0",
+		"panic: f (x:y)": ":0", "a) (b": ":0",
 	} {
-		if got := HasLocation(headline); got != want {
-			t.Errorf("%q: got %v", headline, got)
+		if file, line := Location(headline); fmt.Sprintf("%s:%d", file, line) != want {
+			t.Errorf("%q: got %s, %d", headline, file, line)
 		}
 	}
 }

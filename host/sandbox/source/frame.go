@@ -16,6 +16,7 @@ type Frame struct {
 	File     string `json:"file,omitempty"`     // relative to the guest's project if it is in there; "" if unknown
 	Line     int    `json:"line,omitempty"`     // 0 if unknown
 	Column   int    `json:"column,omitempty"`   // likewise
+	Inlined  bool   `json:"inlined,omitempty"`  // the function may be inlined in the one that was compiled
 	Again    bool   `json:"again,omitempty"`    // no call of the guest's: metering calls the function above anew
 }
 

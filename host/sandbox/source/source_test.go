@@ -156,6 +156,13 @@ func TestSourceMaps(t *testing.T) {
 		{"malformed before it", meter.SourceMap, whole("!" + right), "error"},
 		{"six numbers", meter.SourceMap, whole("AAAAAAA"), "error"},
 		{"a second line", meter.SourceMap, whole(right + ";" + mappings([]int{trap, 0, -20, 0})), want},
+		{"a segment without a source behind it", meter.SourceMap, whole(mappings([]int{trap - 9, 0, 5, 1}, []int{5})), "assembly/index.ts"},
+		{"functions", meter.SourceMap, `{"version":3,"sources":["a/b.ts"],"mappings":"` + mappings([]int{trap, 0, 6, 0}) +
+			`","x_berth_functions":[[["outer",1,20],["inner",5,9],["other",8,9]],[]]}`, "a/b/inner a/b.ts:7"},
+		{"no functions of the source", meter.SourceMap, `{"version":3,"sources":["a/b.ts"],"mappings":"` + mappings([]int{trap, 0, 6, 0}) +
+			`","x_berth_functions":[]}`, "a/b.ts:7"},
+		{"functions of another form", meter.SourceMap, `{"version":3,"sources":["a/b.ts"],"mappings":"` + mappings([]int{trap, 0, 6, 0}) +
+			`","x_berth_functions":[[["f"],{"x":1},[1,2,3]]]}`, "error"},
 		{"a root", meter.SourceMap, `{"version":3,"sourceRoot":"src/","sources":["a.ts"],"mappings":"` + mappings([]int{trap, 0, 6, 0}) + `"}`, "a.ts:7"},
 		{"a hostile name", meter.SourceMap, `{"version":3,"sources":["a\u001b[2J\n.ts"],"mappings":"` + mappings([]int{trap, 0, 6, 0}) + `"}`, "a?[2J?.ts:7"},
 	} {
@@ -170,7 +177,7 @@ func TestSourceMaps(t *testing.T) {
 			}
 			got := ""
 			if err == nil && len(found[0]) > 0 {
-				got = found[0][0].Location()
+				got = strings.TrimSpace(found[0][0].Function + " " + found[0][0].Location())
 			}
 			if err != nil || got != tt.want {
 				t.Errorf("got %q, %v; want %q", got, err, tt.want)

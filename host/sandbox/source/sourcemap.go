@@ -19,6 +19,9 @@ type sourceMap struct {
 	Sources  []string        `json:"sources"`
 	Mappings string          `json:"mappings"`
 	Sections json.RawMessage `json:"sections"`
+	// Functions of each source: [name, first line, last line]. plugin build adds them, because
+	// the compiler inlines functions.
+	Functions [][]listed `json:"x_berth_functions"`
 }
 
 // resolveMap fills in the frames that a module's source map knows.
@@ -34,10 +37,16 @@ func resolveMap(sections map[string][]byte, origins []meter.Origin, found [][]Fr
 	if m.Version != 3 || m.Sections != nil {
 		return fmt.Errorf("the source map has version %d, or sections", m.Version)
 	}
-	best := make([]segment, len(origins))
+	best, last := make([]segment, len(origins)), make([]segment, len(origins))
 	err = m.segments(func(s segment) {
 		for i, o := range origins {
-			if o.Known && s.column >= int64(o.Body) && s.column <= int64(o.Offset) && (!best[i].mapped || s.column >= best[i].column) {
+			if !o.Known || s.column < int64(o.Body) || s.column > int64(o.Offset) {
+				continue
+			}
+			if s.column >= last[i].column {
+				last[i] = s
+			}
+			if s.mapped && s.column >= best[i].column {
 				best[i] = s
 			}
 		}
@@ -46,9 +55,44 @@ func resolveMap(sections map[string][]byte, origins []meter.Origin, found [][]Fr
 		if !s.mapped || found[i] != nil || s.source < 0 || s.source >= int64(len(m.Sources)) {
 			continue
 		}
-		found[i] = []Frame{{File: fileName(m.Sources[s.source], ""), Line: int(s.line) + 1, Column: int(s.sourceColumn) + 1}}
+		name := m.Sources[s.source]
+		f := Frame{Function: m.function(s.source, s.line+1), File: fileName(name, ""), Line: int(s.line) + 1, Column: int(s.sourceColumn) + 1}
+		if !last[i].mapped { // the code has no line: only the file of that before it is known
+			f.Line, f.Column = 0, 0
+		}
+		f.Inlined = f.Function != ""
+		found[i] = []Frame{f}
 	}
 	return err
+}
+
+// listed is a function of a source.
+type listed struct {
+	name        string
+	first, last int64
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *listed) UnmarshalJSON(text []byte) error {
+	return json.Unmarshal(text, &[]any{&l.name, &l.first, &l.last})
+}
+
+// function returns the name of the innermost function that has a line of a source, as the
+// compiler would name it; "" if that is not known.
+func (m *sourceMap) function(source, line int64) string {
+	if source >= int64(len(m.Functions)) {
+		return ""
+	}
+	best := listed{first: -1}
+	for _, f := range m.Functions[source] {
+		if f.first <= line && line <= f.last && f.first >= best.first {
+			best = f
+		}
+	}
+	if best.name == "" {
+		return ""
+	}
+	return printable(strings.TrimSuffix(m.Sources[source], ".ts")+"/"+best.name, maxFunction)
 }
 
 // mapText returns the text of a module's source map; nil if there is none.

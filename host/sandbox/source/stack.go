@@ -11,8 +11,8 @@ import (
 // Stack is the stack of a guest that failed, the innermost call first.
 type Stack struct {
 	Cause string // as the engine names it, such as unreachable; "" if the host stopped the guest
-	// Reported is where the guest itself says that it failed: the location of its own function
-	// if nothing else is known. It need not be set.
+	// Reported is where the guest itself says that it failed: the line of its own function if
+	// only the file is known. It need not be set.
 	Reported Frame
 	calls    []traced
 }
@@ -143,23 +143,52 @@ func (s *Stack) Frames() []Frame {
 		if len(frames) == 0 {
 			frames = []Frame{{}}
 		}
+		if last := frames[len(frames)-1]; last.Inlined && c.function != "" && !sameFunction(c.function, last.Function) {
+			frames = append(frames[:len(frames):len(frames)], Frame{})
+		}
 		for i, f := range frames {
 			if f.Again {
 				continue
 			}
-			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) { // not an inlined function
+			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) {
 				f.Function = c.function
 			}
 			if own < 0 && !f.Runtime() {
 				own = len(all)
-				if f.File == "" {
-					f.File, f.Line, f.Column = s.Reported.File, s.Reported.Line, s.Reported.Column
+				if r := s.Reported; f.Line == 0 && r.Line > 0 && f.File == r.File {
+					f.Line, f.Column = r.Line, r.Column
 				}
 			}
 			all = append(all, f)
 		}
 	}
 	return all[max(own, 0):]
+}
+
+// sameFunction reports whether a name of the compiler of AssemblyScript, such as
+// index/Cart<i32>#get:total or index/sum~anonymous|0, is that of a function in its source.
+func sameFunction(compiled, source string) bool {
+	return plainName(compiled) == plainName(source)
+}
+
+// plainName is a name without type arguments and other marks of the compiler.
+func plainName(name string) string {
+	name, _, _ = strings.Cut(name, "~anonymous")
+	var b strings.Builder
+	depth := 0
+	for _, c := range name {
+		switch {
+		case c == '<':
+			depth++
+		case c == '>':
+			depth--
+		case depth == 0 && c == '.':
+			b.WriteRune('#')
+		case depth == 0:
+			b.WriteRune(c)
+		}
+	}
+	return strings.NewReplacer("#get:", "#", "#set:", "#").Replace(b.String())
 }
 
 // betterName reports whether a function's name in the trace says more than that in the debug

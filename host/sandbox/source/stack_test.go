@@ -49,6 +49,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestInlinedFunctionOfSourceMap: a function that was inlined is a frame of its own, and
+// one that was not is one frame. The guest's own report completes a location.
+func TestInlinedFunctionOfSourceMap(t *testing.T) {
+	for _, tt := range []struct{ compiled, want string }{
+		{"a/handle", "\n\tat a/Cart#explode (a.ts:41)\n\tat a/handle"},
+		{"a/Cart<i32>#explode", "\n\tat a/Cart<i32>#explode (a.ts:41)"},
+		{"a/Cart#get:explode", "\n\tat a/Cart#get:explode (a.ts:41)"},
+		{"a/Cart.explode", "\n\tat a/Cart.explode (a.ts:41)"},
+		{"a/Cart#explode~anonymous|0", "\n\tat a/Cart#explode~anonymous|0 (a.ts:41)"},
+	} {
+		s, _ := Parse("wasm error: unreachable\nwasm stack trace:\n\t."+tt.compiled+"()\n\t\t0x29: berth", 0)
+		s.Fill(map[uint64][]Frame{0x29: {{Function: "a/Cart#explode", File: "a.ts", Inlined: true}}})
+		s.Reported = Frame{File: "a.ts", Line: 41}
+		if got := s.Text(); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.compiled, got, tt.want)
+		}
+		s.Reported.File = "b.ts"
+		if got := s.Location(); got != "" {
+			t.Errorf("%s: a line of another file: %s", tt.compiled, got)
+		}
+	}
+}
+
 func TestRuntimeFrames(t *testing.T) {
 	for _, tt := range []struct {
 		frame Frame
