@@ -143,7 +143,7 @@ func newDocumentWorkspace(t *testing.T, berth string) *documentWorkspace {
 	t.Helper()
 	w := &documentWorkspace{t: t, dir: t.TempDir(), shown: make(map[string]string)}
 	repository := os.DirFS(filepath.Join("..", ".."))
-	for _, tree := range []string{"Makefile", "go.mod", "go.sum", "abi", "cmd/demo", "config", "host", "plugins-src", "testdata/guests"} {
+	for _, tree := range []string{"Makefile", "go.mod", "go.sum", "abi", "cmd/demo", "config", "host", "plugins-src", "testdata/guests", "testdata/languages"} {
 		err := fs.WalkDir(repository, tree, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				if d != nil && d.Name() == "testdata" {
