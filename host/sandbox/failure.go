@@ -22,7 +22,7 @@ const maxLogged = 1000
 // lines of the guest's stack.
 func (in *instance) failure(err error) event.Outcome {
 	o := event.Outcome{Verdict: event.Failed}
-	written := in.output.stderr.text()
+	written := in.output.stderr.Text()
 	var exit *sys.ExitError
 	switch {
 	case in.trapped != nil:

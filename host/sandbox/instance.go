@@ -240,7 +240,7 @@ func (in *instance) take() bool {
 		in.allow(in.now(), p.cfg.Timeout, p.cfg.Fuel) // to return from its entry point
 		return false
 	}
-	in.output.stderr.reset()
+	in.output.stderr.Reset()
 	in.random.reset()
 	in.linear.refused = refusedNone
 	in.refused = ""

@@ -19,7 +19,7 @@ func (in *instance) runStdio() {
 	result := &limited{limit: abi.MaxResult}
 	in.output.result = result
 	err := in.call(in.attempt.Event.Envelope())
-	for text := range strings.Lines(in.output.stderr.text()) {
+	for text := range strings.Lines(in.output.stderr.Text()) {
 		in.log(slog.LevelInfo, strings.TrimRight(text, "\r\n"))
 	}
 	o := in.stdioOutcome(err, result)
@@ -38,7 +38,7 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 		code = exit.ExitCode()
 	}
 	reason := fmt.Sprintf("it exited with code %d", code)
-	if written := in.output.stderr.text(); written != "" {
+	if written := in.output.stderr.Text(); written != "" {
 		reason = explainExit(written)
 	}
 	switch code {

@@ -1,6 +1,7 @@
 // Package crash finds the crash report that a program's runtime wrote: a panic, a failed
 // assertion or an uncaught exception, with its location in the source. It knows Go, TinyGo,
 // Rust, Zig, Python, JavaScript, Java, C, C++, Swift and AssemblyScript.
+// Tail keeps the end of an output in which such a report is looked for.
 package crash
 
 import (
