@@ -6,6 +6,7 @@ import binascii
 import builtins
 import gc
 import host
+import io
 import json
 import sys
 
@@ -328,8 +329,20 @@ def _serve(handle):
         except Retry as error:
             _call("t", str(error))
             continue
+        except Exception as error:
+            _report(error)
         if not event._finished:
             _ask("r", "" if result is None else _encode(result))
+
+
+def _report(error):
+    """Ends the program with the traceback of an exception, without the frames of this file."""
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    lines = text.getvalue().split("\n")
+    own = [line for line in lines if not line.startswith('  File "berth.py"') and not line.startswith('  File "<stdin>"')]
+    sys.stderr.write("\n".join(own if len(own) > 3 else lines))
+    sys.exit(1)
 
 
 class _Module:
@@ -359,7 +372,10 @@ def _start():
     gc.threshold(1 << 20)
     main = files[0].partition("\n")[0]
     values = {"__name__": "__main__"}
-    exec(compile(sources[main], main, "exec"), values)
+    try:
+        exec(compile(sources[main], main, "exec"), values)
+    except Exception as error:
+        _report(error)
     if "handle" in values:
         _serve(values["handle"])
     elif "run" in values:

@@ -40,6 +40,17 @@ def typed(event):
     }
 
 
+def number(event):
+    try:
+        n = event.int("/data/int")
+        flag = event.bool("/data/bool")
+    except (ValueError, berth.Error):
+        raise berth.Reject("no number")
+    if not -(1 << 63) <= n < 1 << 63:  # more than the vectors expect of any language
+        raise berth.Reject("no number")
+    return {"int": n, "bool": flag}
+
+
 def raw(event):
     try:
         event.finish(event.field("/data/text"))
@@ -100,10 +111,11 @@ def kv_delete(event):
 
 
 def http(event):
+    header = event.field("/data/header", None)
     response = berth.http(
         event.field("/data/method"),
         event.field("/data/url"),
-        headers=event.json("/data/headers", None),
+        headers={} if header is None else {"x-conform": header},
         body=event.field("/data/body", None),
     )
     return {
@@ -116,7 +128,7 @@ def http(event):
 def work(event):
     n = event.int("/data/n")
     for i in range(n):
-        "work %d" % i
+        "item %d" % i
     return {"done": n}
 
 
@@ -129,7 +141,7 @@ operations = {
     "envelope": lambda event: {"bytes": event.size},
     "typed": typed,
     "field": lambda event: {"value": event.field(event.field("/data/pointer"))},
-    "number": lambda event: {"int": event.int("/data/int"), "bool": event.bool("/data/bool")},
+    "number": number,
     "empty": lambda event: None,
     "raw": raw,
     "retry": retry,

@@ -16,12 +16,15 @@ final class Crash {
         }
         out.write('\n');
         StackTraceElement[] frames = thrown.getStackTrace();
-        for (int i = 0; frames != null && i < frames.length; i++) {
+        int first = 0; // of the handler's own frames
+        while (frames != null && first < frames.length && isLibrary(frames[first].getClassName())) {
+            first++;
+        }
+        if (frames != null && first == frames.length) {
+            first = 0;
+        }
+        for (int i = first; frames != null && i < frames.length; i++) {
             String owner = frames[i].getClassName();
-            if (owner.startsWith("java.lang.") && owner.endsWith("Exception") || owner.equals("java.lang.Throwable")
-                    || owner.equals("java.lang.Error")) {
-                continue; // constructors of the exception
-            }
             out.raw("\tat ");
             out.raw(owner + "." + frames[i].getMethodName() + "(" + file(owner, frames[i].getFileName()) + ":");
             out.number(frames[i].getLineNumber());
@@ -32,12 +35,16 @@ final class Crash {
         Host.exit(1);
     }
 
+    private static boolean isLibrary(String owner) {
+        return owner.startsWith("java.") || owner.startsWith("berth.") || owner.startsWith("kotlin.") || owner.startsWith("org.teavm.");
+    }
+
     /** The path in the project of a class's file; the frames of the library have the file's name only. */
     private static String file(String owner, String name) {
         if (name == null) {
             return "unknown";
         }
-        if (owner.startsWith("java.") || owner.startsWith("kotlin.") || owner.startsWith("org.teavm.")) {
+        if (isLibrary(owner) && !owner.startsWith("berth.")) {
             return name;
         }
         int dot = owner.lastIndexOf('.');

@@ -47,8 +47,7 @@ public final class Handler {
                         ? new JsonObject().put("error", "NOT_FOUND").result()
                         : new JsonObject().put("value", text).result();
             case "number":
-                return new JsonObject().put("int", event.number("/data/int", 0))
-                        .put("bool", event.bool("/data/bool", false)).result();
+                return number(event);
             case "empty":
                 return null;
             case "raw":
@@ -83,7 +82,7 @@ public final class Handler {
             case "work":
                 long n = event.number("/data/n", 0);
                 for (long i = 0; i < n; i++) {
-                    kept = "work " + i;
+                    kept = "item " + i;
                 }
                 return new JsonObject().put("done", n).result();
             case "panic":
@@ -97,6 +96,18 @@ public final class Handler {
 
     private static Result unknown() {
         throw new Reject("unknown op");
+    }
+
+    private static Result number(Event event) {
+        try {
+            if (event.text("/data/int") != null && event.text("/data/bool") != null) {
+                return new JsonObject().put("int", event.number("/data/int", 0))
+                        .put("bool", event.bool("/data/bool", false)).result();
+            }
+        } catch (IllegalArgumentException e) {
+            // of another type, or beyond a long
+        }
+        throw new Reject("no number");
     }
 
     private static Result typed(Event event) {
@@ -156,11 +167,9 @@ public final class Handler {
 
     private static Result http(Event event) {
         Http request = Http.method(event.text("/data/method"), event.text("/data/url"));
-        Json headers = event.json("/data/headers");
-        if (headers != null) {
-            for (String name : headers.names()) {
-                request.header(name, headers.get(name).text());
-            }
+        String header = event.text("/data/header");
+        if (header != null) {
+            request.header("x-conform", header);
         }
         String body = event.text("/data/body");
         if (body != null) {
