@@ -129,7 +129,7 @@ func TestParseManifestErrors(t *testing.T) {
 		{`{"extism":{"entry":null}}`, "extism.entry: must be a string"},
 		{`{"extism":{"function":"f"}}`, "extism.function: unknown key: the known ones are entry"},
 		{`{"extism":{"entry":"a b"}}`, `extism.entry: "a b" is not the name of an export`},
-		{`{"extism":{"entry":"‮"}}`, "is not the name of an export"},
+		{`{"extism":{"entry":"\u202e"}}`, "is not the name of an export"},
 		{`{"extism":{"entry":"` + strings.Repeat("a", 129) + `"}}`, "extism.entry: 129 bytes are over the limit of 128"},
 		{`{"description":"` + strings.Repeat("x", abi.MaxManifest) + `"}`, "65554 bytes are over the limit of 65536"},
 		{strings.Repeat("[", 20_000), "exceeded max depth"},
