@@ -159,4 +159,21 @@ export default berth;
 declare global {
   const berth: typeof import("berth-js").default;
   const console: Record<"log" | "debug" | "info" | "warn" | "error" | "trace", (...values: unknown[]) => void>;
+  const crypto: {
+    getRandomValues<T extends ArrayBufferView>(array: T): T;
+    randomUUID(): string;
+  };
+  const performance: { readonly timeOrigin: number; now(): number };
+  class TextEncoder {
+    readonly encoding: string;
+    encode(text?: string): Uint8Array;
+  }
+  class TextDecoder {
+    constructor(label?: string);
+    readonly encoding: string;
+    decode(bytes?: ArrayBuffer | ArrayBufferView): string;
+  }
+  function atob(text: string): string;
+  function btoa(text: string): string;
+  function queueMicrotask(job: () => void): void;
 }

@@ -1,5 +1,5 @@
 // Joins the JavaScript engine with glue.wat: everything of a handler but its own code. The
-// result is kept in the directory .cache until the engine, the glue or a tool changes.
+// result is kept in node_modules/.cache until the engine, the glue or a tool changes.
 import { createHash } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -30,7 +30,7 @@ export function engine() {
 
   const hash = createHash("sha256").update(quickjs).update(glue).update(readFileSync(fileURLToPath(import.meta.url)));
   const key = hash.update(packageVersion("binaryen")).digest("hex").slice(0, 16);
-  const cached = join(sdk, ".cache", "engine-" + key + ".wasm");
+  const cached = join(sdk, "node_modules", ".cache", "berth-js", "engine-" + key + ".wasm");
   try {
     return { sections: wasm.decode(readFileSync(cached)), base };
   } catch (error) {

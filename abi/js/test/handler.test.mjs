@@ -50,6 +50,9 @@ for (const [name, source, want] of [
   ["random", "export default () => { const r = Math.random(); return r > 0 && r < 1 && r !== Math.random() }", ok(true)],
   ["UUID", "export default () => crypto.randomUUID()", ok("07070707-0707-4707-8707-070707070707")],
   ["texts", "export default () => new TextDecoder().decode(new TextEncoder().encode('aé😀'))", ok("aé😀")],
+  ["base64", "export default () => [atob(btoa('a\\xff')) === 'a\\xff', typeof structuredClone]", ok([true, "undefined"])],
+  ["microtask", "export default async () => { let s = 'a'; queueMicrotask(() => { s += 'b' }); await null; return s }", ok("ab")],
+  ["time since the start", "export default () => performance.now() >= 0 && performance.now() < 60000 && performance.timeOrigin > 0", ok(true)],
   ["timers", "export default () => { try { setTimeout(() => {}, 1) } catch (e) { return e.message.slice(0, 25) } }", ok("setTimeout does not exist")],
   ["recursion", "const f = () => f() + 1; export default () => { try { f() } catch (e) { return e.name } }", ok("RangeError")],
 ]) {
