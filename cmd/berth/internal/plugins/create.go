@@ -56,6 +56,9 @@ func (a app) listLanguages() error {
 		for _, tool := range l.Tools {
 			tools = append(tools, tool.Name)
 		}
+		if tools == nil {
+			tools = []string{"none"}
+		}
 		here := "yes"
 		if _, err := l.Find(); err != nil {
 			here = err.Error()
