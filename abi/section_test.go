@@ -131,6 +131,18 @@ func TestPutSection(t *testing.T) {
 	}
 }
 
+func TestRemoveSections(t *testing.T) {
+	typeSection := "\x01\x04\x01\x60\x00\x00"
+	wasm := header + custom("a", "1") + typeSection + custom("b", "2") + custom("a", "3")
+	got, err := abi.RemoveSections([]byte(wasm), func(name string) bool { return name == "a" })
+	if want := header + typeSection + custom("b", "2"); err != nil || string(got) != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	if _, err := abi.RemoveSections([]byte(header+"\x01\x05abcd"), func(string) bool { return false }); err != abi.ErrSection {
+		t.Errorf("a damaged module: got %v", err)
+	}
+}
+
 // What PutSection writes, FindSection reads, whatever was there before.
 func FuzzPutSection(f *testing.F) {
 	f.Add([]byte(header), "m", []byte("{}"))

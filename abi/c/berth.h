@@ -1198,6 +1198,15 @@ inline text name(code c) { return berth_code_name(static_cast<int>(c)); }
 /* Why the latest call of the host failed, as the host explains it. */
 inline text last_error() { return view(berth_error_text()); }
 
+/* Panics because a call failed and its value is used all the same. */
+[[noreturn]] inline void no_value(code c) {
+    berth_json why = {nullptr, 0, 0, 0};
+    text parts[] = {"no value: ", name(c), ", ", last_error()};
+    for (text part : parts)
+        berth_json_write(&why, part.data(), static_cast<unsigned>(part.size()));
+    berth_panic((berth_text{why.at, why.len}));
+}
+
 /* A value, or the code of the call that should have yielded it. */
 template <typename T> class expected {
   public:
@@ -1208,7 +1217,7 @@ template <typename T> class expected {
     /* Panics if there is no value. */
     const T &value() const {
         if (code_ != code::ok)
-            berth_panic(berth_code_name(static_cast<int>(code_)));
+            no_value(code_);
         return value_;
     }
     const T &operator*() const { return value(); }

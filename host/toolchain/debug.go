@@ -2,7 +2,10 @@ package toolchain
 
 import (
 	"bytes"
+	"cmp"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/berth-host/berth/abi"
@@ -34,12 +37,14 @@ func trimDebug(file string, names map[string]string) error {
 		if err != nil {
 			return err
 		}
-		for dir, name := range names {
-			renameDirectory(contents, dir, name)
+		for _, dir := range slices.SortedFunc(maps.Keys(names), longestFirst) { // one may be in another
+			renameDirectory(contents, dir, names[dir])
 		}
 	}
 	return os.WriteFile(file, wasm, 0o644)
 }
+
+func longestFirst(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }
 
 // renameDirectory replaces a directory in paths, in place and so by a name of the same
 // length: "zig" becomes "zig////////", which reads as the shorter one. A name that is longer

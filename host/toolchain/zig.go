@@ -3,6 +3,8 @@ package toolchain
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +17,7 @@ import (
 )
 
 const (
-	zigTool   = "Zig 0.15"
+	zigTool   = "Zig"
 	zigSDK    = "berth.zig"
 	zigScript = "build.zig"
 )
@@ -28,7 +30,7 @@ func zigLanguage() Language {
 	return Language{
 		Name: "zig", Title: "Zig", Main: "main.zig",
 		Tools: []Tool{{Name: zigTool, Commands: []string{"zig", "python-zig"}, Version: []string{"version"},
-			Install: "pip install ziglang==0.15.2 (or 0.14.1 to 0.17.1 from https://ziglang.org/download)"}},
+			Install: "pip install --break-system-packages ziglang==0.15.2 (or have zig, 0.14.1 to 0.17.1, on PATH)"}},
 		Detect: func(dir fs.FS) bool { return anyFile(dir, "*.zig", "src/*.zig") },
 		Build:  buildZig,
 		SDK:    func() (map[string][]byte, error) { return map[string][]byte{zigSDK: []byte(zig.Source())}, nil },
@@ -48,8 +50,11 @@ func buildZig(ctx context.Context, b *Build) error {
 	if err != nil {
 		return err
 	}
+	source := zig.Source()
+	sum := sha256.Sum256([]byte(source))
+	shared := filepath.Join(cache, "berth-"+hex.EncodeToString(sum[:8])) // the SDK of this program
 	names := make(map[string]string)
-	for dir, name := range map[string]string{b.Dir: ".", lib: "zig", cache: "zig-cache", temp: "."} {
+	for dir, name := range map[string]string{b.Dir: ".", lib: "zig", cache: "zig-cache", shared: vendored, temp: "."} {
 		names[filepath.Clean(dir)] = name
 		if real, err := filepath.EvalSymlinks(dir); err == nil { // Zig writes these
 			names[real] = name
@@ -70,12 +75,13 @@ func buildZig(ctx context.Context, b *Build) error {
 		main = filepath.Join("src", main)
 	}
 	sdk := filepath.Join(vendored, zigSDK)
-	if _, err := os.Stat(filepath.Join(b.Dir, sdk)); err != nil { // the project has no SDK: it gets this program's
-		sdk = filepath.Join(temp, sdk)
-		if err := os.MkdirAll(filepath.Dir(sdk), 0o755); err != nil {
+	if _, err := os.Stat(filepath.Join(b.Dir, sdk)); err != nil {
+		// Beside the module its directory would have another name in each build.
+		sdk = filepath.Join(shared, zigSDK)
+		if err := os.MkdirAll(shared, 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(sdk, []byte(zig.Source()), 0o644); err != nil {
+		if err := WriteFile(sdk, []byte(source)); err != nil {
 			return err
 		}
 	}
