@@ -44,7 +44,7 @@ const (
 func Cases() []Case {
 	var all []Case
 	for _, cases := range [][]Case{
-		loops(), recursions(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(),
+		loops(), recursions(), floods(), sleepers(), pointers(), exits(), traps(), answers(), stdios(), kernels(),
 		shapes(), features(), counts(), bombs(),
 	} {
 		all = append(all, cases...)
