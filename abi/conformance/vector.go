@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/berth-host/berth/abi/strictjson"
@@ -36,11 +35,6 @@ type Vector struct {
 
 // String returns the group and the name.
 func (v Vector) String() string { return v.Group + ": " + v.Name }
-
-// Short reports whether the vector publishes each event once.
-func (v Vector) Short() bool {
-	return !slices.ContainsFunc(v.Steps, func(s Step) bool { return s.Repeat > 1 })
-}
 
 // Expansion is a text that stands for a longer one.
 type Expansion struct {

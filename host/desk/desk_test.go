@@ -49,7 +49,10 @@ func load(t *testing.T, wasm []byte, manifest string) *desk.Plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := desk.Load(t.Context(), desk.Config{Vetter: vet.InProcess{}, Module: artifact, Manifest: m, Name: "p"})
+	if m.Name == "" {
+		m.Name = "p"
+	}
+	p, err := desk.Load(t.Context(), desk.Config{Vetter: vet.InProcess{}, Module: artifact, Manifest: m})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,16 +13,14 @@ import (
 	"github.com/berth-host/berth/host/plugin/schema"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
-	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
 
-// Config says which plugin to load. Vetter and Module are required.
+// Config says which plugin to load. Everything is required.
 type Config struct {
 	Vetter   sandbox.Vetter
 	Module   spec.Artifact
-	Name     string       // of a plugin whose manifest does not name it
-	Manifest abi.Manifest // the one in force; the zero value for none
+	Manifest abi.Manifest // the one in force, with a name
 }
 
 // Plugin is a loaded module with its manifest. It is safe for concurrent use.
@@ -47,18 +45,11 @@ func Load(ctx context.Context, cfg Config) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{name: cfg.Manifest.Name, manifest: cfg.Manifest, module: module}
-	if p.name == "" {
-		p.name = cfg.Name
-	}
-	return p, nil
+	return &Plugin{name: cfg.Manifest.Name, manifest: cfg.Manifest, module: module}, nil
 }
 
 // Name returns the plugin's name.
 func (p *Plugin) Name() string { return p.name }
-
-// Report returns the report of the vetter.
-func (p *Plugin) Report() vet.Report { return p.module.Report() }
 
 // Close frees the module. Stop the sessions first.
 func (p *Plugin) Close(ctx context.Context) error { return p.module.Close(ctx) }
