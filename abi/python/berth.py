@@ -101,6 +101,14 @@ def _pairs(text):
         start = at
 
 
+class _State:
+    """What is known of the open event here; made when a handler needs it."""
+
+    def __init__(self):
+        self.data = _missing
+        self.finished = False
+
+
 class Event:
     """The open event. Values are fetched from the host when they are asked for."""
 
@@ -162,14 +170,18 @@ class Event:
     def finish(self, text):
         """Ends the event as ok with JSON, or without a result; the handler's own result is then unused."""
         _ask("r", text)
-        self._finished = True
+        if self._state is None:
+            self._state = _State()
+        self._state.finished = True
 
     @property
     def data(self):
         """The event's data, decoded; one object for each event."""
-        if self._data is _missing:
-            self._data = self.json("/data")
-        return self._data
+        if self._state is None:
+            self._state = _State()
+        if self._state.data is _missing:
+            self._state.data = self.json("/data")
+        return self._state.data
 
     @property
     def envelope(self):
@@ -313,26 +325,30 @@ def secret(name):
 
 
 def _serve(handle):
+    call = _call
+    dumps = json.dumps
     event = Event()
     while True:
         try:
-            _call("n", "")
+            call("n", "")
         except RuntimeError:
             return
-        event._data = _missing
-        event._finished = False
+        event._state = None
         try:
             result = handle(event)
         except Reject as error:
-            _call("j", str(error))
+            call("j", str(error))
             continue
         except Retry as error:
-            _call("t", str(error))
+            call("t", str(error))
             continue
         except Exception as error:
             _report(error)
-        if not event._finished:
-            _ask("r", "" if result is None else _encode(result))
+        if event._state is None or not event._state.finished:
+            try:
+                call("r", "" if result is None else dumps(result) if type(result) is dict else _encode(result))
+            except RuntimeError:
+                _report(_failure())
 
 
 def _report(error):

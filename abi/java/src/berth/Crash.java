@@ -25,6 +25,9 @@ final class Crash {
         }
         for (int i = first; frames != null && i < frames.length; i++) {
             String owner = frames[i].getClassName();
+            if (owner.startsWith("org.teavm.")) {
+                continue; // what called main
+            }
             out.raw("\tat ");
             out.raw(owner + "." + frames[i].getMethodName() + "(" + file(owner, frames[i].getFileName()) + ":");
             out.number(frames[i].getLineNumber());
