@@ -20,8 +20,8 @@ type Vetter interface {
 	Vet(ctx context.Context, module spec.Artifact) (vet.Verdict, error)
 	// Forget deletes the compiled code, so that the next Vet compiles again.
 	Forget(vet.Verdict) error
-	// Lines returns the frames at offsets in a module's metered code.
-	Lines(ctx context.Context, module vet.Original, offsets []uint64) ([][]source.Frame, error)
+	// Lines answers a query about the source of a vetted module.
+	Lines(ctx context.Context, module vet.Original, q source.Query) (source.Answer, error)
 }
 
 // Config configures an Engine. Vetter is required.
@@ -81,11 +81,10 @@ func (e *Engine) Load(ctx context.Context, module spec.Artifact, opts Options) (
 			m.imports++
 		}
 	}
-	if original, ok := verdict.Original(); ok {
-		m.locator = source.NewLocator(func(ctx context.Context, offsets []uint64) ([][]source.Frame, error) {
-			return e.cfg.Vetter.Lines(ctx, original, offsets)
-		}, e.lines)
-	}
+	original := verdict.Original()
+	m.locator = source.NewLocator(func(ctx context.Context, q source.Query) (source.Answer, error) {
+		return e.cfg.Vetter.Lines(ctx, original, q)
+	}, e.lines)
 	if m.shape.Memory > opts.Memory {
 		err = fault.New(fault.Invalid, "its memory is %d bytes from the start; its limit is %d (limits.memory)", m.shape.Memory, opts.Memory)
 	} else if err = m.linkWASI(ctx); err == nil {

@@ -21,8 +21,8 @@ type Module struct {
 	shape  vet.Shape
 	report vet.Report
 
-	locator *source.Locator // nil: without debug information
-	imports int             // functions that the guest imports
+	locator *source.Locator
+	imports int // functions that the guest imports
 
 	memory *budget   // of all modules together
 	slots  *cpuSlots // likewise

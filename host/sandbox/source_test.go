@@ -117,8 +117,8 @@ func TestNamesWithoutDebugInformation(t *testing.T) {
 // refusing is a Vetter whose source lines are never found.
 type refusing struct{ sandbox.Vetter }
 
-func (refusing) Lines(context.Context, vet.Original, []uint64) ([][]source.Frame, error) {
-	return nil, fault.New(fault.Unavailable, "no")
+func (refusing) Lines(context.Context, vet.Original, source.Query) (source.Answer, error) {
+	return source.Answer{}, fault.New(fault.Unavailable, "no")
 }
 
 // TestUnresolvedStackIsPlain: if the lines are not found, the error has the names.
@@ -154,29 +154,34 @@ func TestLinesOfEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	original, ok := verdict.Original()
-	if !ok {
+	original := verdict.Original()
+	if !verdict.Report.Traceable {
 		t.Fatal("not traceable")
 	}
-	if found, err := vetter.Lines(t.Context(), original, []uint64{1, 300}); err != nil || len(found) != 2 || found[0] != nil {
-		t.Errorf("%v, %v", found, err)
+	q := source.Query{Offsets: []uint64{1, 300}, Names: []string{"_ZN4shop1fEv"}}
+	a, err := vetter.Lines(t.Context(), original, q)
+	if err != nil || len(a.Frames) != 2 || a.Frames[0] != nil || len(a.Names) != 1 || a.Names[0] != "shop::f" {
+		t.Errorf("%v, %v", a, err)
 	}
 	path := filepath.Join(original.Dir, "original.wasm")
 	if err := os.WriteFile(path, linesGuest(t, "c-5.wasm"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vetter.Lines(t.Context(), original, []uint64{300}); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "damaged") {
+	if _, err := vetter.Lines(t.Context(), original, q); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("another module: %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vetter.Lines(t.Context(), original, []uint64{300}); fault.CodeOf(err) != fault.Unavailable || !errors.Is(err, os.ErrNotExist) {
+	if _, err := vetter.Lines(t.Context(), original, q); fault.CodeOf(err) != fault.Unavailable || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("gone: %v", err)
 	}
+	if a, err := vetter.Lines(t.Context(), original, source.Query{Names: q.Names}); err != nil || a.Names[0] != "shop::f" {
+		t.Errorf("only names: %v, %v", a, err)
+	}
 	plain, err := vetter.Vet(t.Context(), spec.NewArtifact(linesGuest(t, "c-none.wasm")))
-	if _, ok := plain.Original(); ok || err != nil {
-		t.Errorf("without debug information: %v, %v", ok, err)
+	if plain.Report.Traceable || err != nil {
+		t.Errorf("without debug information: %v, %v", plain.Report.Traceable, err)
 	}
 }
 

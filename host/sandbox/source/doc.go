@@ -9,6 +9,7 @@
 //
 // Guarantees:
 //
+//   - Names are demangled in the child too: for a hostile one that takes exponential time.
 //   - Resolve never panics. It reads DWARF of the versions 2 to 5 and source maps of version 3,
 //     and allocates in proportion to the module. Its time is bounded by its caller only: it
 //     runs in a process with limits.

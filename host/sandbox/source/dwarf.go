@@ -28,13 +28,14 @@ type inlined struct {
 
 // program is the DWARF of a module.
 type program struct {
-	data *dwarf.Data
-	info []byte
+	data     *dwarf.Data
+	info     []byte
+	demangle func(string) string
 }
 
 // resolveDWARF fills in the frames that a module's DWARF knows.
-func resolveDWARF(sections map[string][]byte, origins []meter.Origin, found [][]Frame) error {
-	p := program{info: sections[".debug_info"]}
+func resolveDWARF(sections map[string][]byte, origins []meter.Origin, found [][]Frame, demangle func(string) string) error {
+	p := program{info: sections[".debug_info"], demangle: demangle}
 	if len(p.info) == 0 || len(sections[".debug_line"]) == 0 {
 		return nil
 	}
@@ -170,7 +171,7 @@ func (p *program) name(e *dwarf.Entry) string {
 	plain := ""
 	for range 4 {
 		if linkage, ok := e.Val(dwarf.AttrLinkageName).(string); ok && linkage != "" {
-			return Demangle(linkage)
+			return p.demangle(linkage)
 		}
 		if name, ok := e.Val(dwarf.AttrName).(string); ok && plain == "" {
 			plain = name
@@ -190,7 +191,7 @@ func (p *program) name(e *dwarf.Entry) string {
 		}
 		e = declared
 	}
-	return Demangle(plain)
+	return p.demangle(plain)
 }
 
 // lines finds the lines of calls in a unit's line table, and makes their frames. The entries of

@@ -21,10 +21,10 @@ type Frame struct {
 }
 
 const (
-	maxFunction  = 400 // bytes of a function's name
-	maxFile      = 200 // bytes of a file's name, of which the end is kept
-	maxDemangled = 1 << 10
-	maxInlined   = 16 // frames of one offset
+	maxFunction = 400 // bytes of a function's name
+	maxFile     = 200 // bytes of a file's name, of which the end is kept
+	maxMangled  = 1 << 10
+	maxInlined  = 16 // frames of one offset
 )
 
 // Location returns file and line, or "".
@@ -47,17 +47,17 @@ func (f Frame) String() string {
 	return f.Function + " (" + location + ")"
 }
 
+// isMangled reports whether a name is one of Rust or C++ that Demangle may know.
+func isMangled(name string) bool {
+	return len(name) <= maxMangled && (strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z"))
+}
+
 // Demangle returns a function's name as people write it: the names of Rust and C++ are
-// demangled, without parameters. It returns other names unchanged.
+// demangled, without parameters. It returns other names unchanged. There are names for which
+// it takes exponential time: it is called in a process with limits, like Resolve.
 func Demangle(name string) string {
-	if len(name) > maxDemangled {
-		return printable(name, maxFunction)
-	}
-	for _, prefix := range []string{"_Z", "_R", "__Z"} {
-		if strings.HasPrefix(name, prefix) {
-			text := demangle.Filter(name, demangle.NoParams, demangle.NoClones, demangle.MaxLength(12))
-			return printable(text, maxFunction)
-		}
+	if isMangled(name) {
+		name = demangle.Filter(name, demangle.NoParams, demangle.NoClones, demangle.MaxLength(12))
 	}
 	return printable(name, maxFunction)
 }

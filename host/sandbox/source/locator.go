@@ -8,9 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Resolver returns the frames at offsets in the metered code of a module, as Resolve does,
-// in a process of its own.
-type Resolver func(ctx context.Context, offsets []uint64) ([][]Frame, error)
+// Resolver answers a query about a module, in a process of its own.
+type Resolver func(ctx context.Context, q Query) (Answer, error)
 
 // Limits bounds the work of all Locators of an engine: they share it.
 type Limits struct {
@@ -25,7 +24,7 @@ const (
 
 	perEngine, burstPerEngine = 2 * time.Second, 16 // between two children, and how many at once
 	perModule, burstPerModule = 10 * time.Second, 6
-	maxKnown                  = 512 // offsets remembered for a module
+	maxKnown                  = 512 // offsets, and names, remembered for a module
 )
 
 // NewLimits returns limits. A failure waits no longer than wait; 0: DefaultWait.
@@ -44,12 +43,13 @@ type Locator struct {
 
 	mu    sync.Mutex
 	known map[uint64][]Frame // also those of which nothing is known: not nil
+	names map[string]string
 }
 
 // NewLocator returns the Locator of a module.
 func NewLocator(resolve Resolver, limits *Limits) *Locator {
 	return &Locator{resolve: resolve, limits: limits, rate: rate.NewLimiter(rate.Every(perModule), burstPerModule),
-		known: make(map[uint64][]Frame)}
+		known: make(map[uint64][]Frame), names: make(map[string]string)}
 }
 
 // Locate fills in the frames of a stack. It calls waiting before it waits. If the frames
@@ -73,13 +73,13 @@ func (l *Locator) Locate(ctx context.Context, s *Stack, waiting func()) {
 	if !l.rate.Allow() || !l.limits.rate.Allow() {
 		return
 	}
-	offsets := s.Unknown()
-	offsets = offsets[:min(len(offsets), MaxOffsets)]
-	found, err := l.resolve(ctx, offsets)
-	if err != nil || len(found) != len(offsets) {
+	q := s.Unknown()
+	q.Offsets = q.Offsets[:min(len(q.Offsets), MaxOffsets)]
+	answer, err := l.resolve(ctx, q)
+	if err != nil || len(answer.Frames) != len(q.Offsets) || len(answer.Names) != len(q.Names) {
 		return
 	}
-	l.remember(offsets, found)
+	l.remember(q, answer)
 	l.fill(s)
 }
 
@@ -87,21 +87,28 @@ func (l *Locator) Locate(ctx context.Context, s *Stack, waiting func()) {
 func (l *Locator) fill(s *Stack) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Fill(l.known)
-	return len(s.Unknown()) == 0
+	s.Fill(l.known, l.names)
+	left := s.Unknown()
+	return len(left.Offsets)+len(left.Names) == 0
 }
 
-func (l *Locator) remember(offsets []uint64, found [][]Frame) {
+func (l *Locator) remember(q Query, a Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.known)+len(offsets) > maxKnown {
+	if len(l.known)+len(q.Offsets) > maxKnown {
 		clear(l.known)
 	}
-	for i, offset := range offsets {
-		frames := make([]Frame, 0, min(len(found[i]), maxInlined+1))
-		for _, f := range found[i][:cap(frames)] {
+	if len(l.names)+len(q.Names) > maxKnown {
+		clear(l.names)
+	}
+	for i, offset := range q.Offsets {
+		frames := make([]Frame, 0, min(len(a.Frames[i]), maxInlined+1))
+		for _, f := range a.Frames[i][:cap(frames)] {
 			frames = append(frames, f.Clean())
 		}
 		l.known[offset] = frames
+	}
+	for i, name := range q.Names {
+		l.names[name] = printable(a.Names[i], maxFunction+len("…"))
 	}
 }

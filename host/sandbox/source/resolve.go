@@ -8,8 +8,32 @@ import (
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
 
+// Query is what a Locator asks of a process with limits.
+type Query struct {
+	Offsets []uint64 `json:"offsets,omitempty"` // in the metered code; at most MaxOffsets
+	Names   []string `json:"names,omitempty"`   // mangled
+}
+
+// Answer is the answer to a Query.
+type Answer struct {
+	Frames [][]Frame `json:"frames,omitempty"` // of each offset, as Resolve returns them
+	Names  []string  `json:"names,omitempty"`  // demangled
+}
+
 // MaxOffsets is the largest number of offsets that Resolve takes at a time.
 const MaxOffsets = 64
+
+// Answer answers the query. The module is needed for offsets only. It is called in a process
+// with limits.
+func (q Query) Answer(module []byte) (a Answer, err error) {
+	for _, name := range q.Names {
+		a.Names = append(a.Names, Demangle(name))
+	}
+	if len(q.Offsets) > 0 {
+		a.Frames, err = Resolve(module, q.Offsets)
+	}
+	return a, err
+}
 
 // Resolve returns the frames at offsets in the metered code of a module, by the debug
 // information in the module: for each offset the innermost call first, several if calls were
@@ -32,7 +56,7 @@ func Resolve(module []byte, offsets []uint64) (found [][]Frame, err error) {
 		return nil, err
 	}
 	found = make([][]Frame, len(offsets))
-	err = errors.Join(resolveDWARF(sections, origins, found), resolveMap(sections, origins, found))
+	err = errors.Join(resolveDWARF(sections, origins, found, Demangle), resolveMap(sections, origins, found))
 	for i := range found {
 		if origins[i].Again {
 			found[i] = []Frame{{Again: true}}

@@ -211,7 +211,11 @@ func FuzzDemangle(f *testing.F) {
 	for _, name := range []string{"_ZN4shop4CartIlE7explodeEPKc", "_RNvC7handler7explode", "_ZNSt6vectorIiSaIiEE9push_backEOi", "_Z1fIJiiiEEvDpT_"} {
 		f.Add(name)
 	}
-	f.Fuzz(func(t *testing.T, name string) { checkText(t, Demangle(name), maxFunction+4) })
+	f.Fuzz(func(t *testing.T, name string) {
+		if len(name) <= 48 { // the time is exponential for names with parameter packs in each other
+			checkText(t, Demangle(name), maxFunction+4)
+		}
+	})
 }
 
 // checkText checks that a text can be shown in one line.
@@ -265,7 +269,7 @@ func FuzzDWARF(f *testing.F) {
 		found := make([][]Frame, len(origins))
 		func() {
 			defer func() { _ = recover() }() // debug/dwarf panics on malformed input here and there; Resolve recovers
-			_ = resolveDWARF(sections, origins, found)
+			_ = resolveDWARF(sections, origins, found, strings.Clone)
 		}()
 		if found[1] != nil {
 			t.Error("frames of unknown code")

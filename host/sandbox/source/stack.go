@@ -1,6 +1,7 @@
 package source
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -19,10 +20,12 @@ type Stack struct {
 
 // traced is one call in the engine's trace.
 type traced struct {
-	function string // as the guest's name section has it
+	function string // as the guest's name section has it, until it is demangled
 	offset   uint64 // in the metered code
 	known    bool   // offset is set
 	frames   []Frame
+
+	demangled bool
 }
 
 const (
@@ -78,7 +81,7 @@ func functionName(line string, imports int) string {
 			return "$" + strconv.Itoa(n-1)
 		}
 	}
-	return Demangle(withoutParameters(name))
+	return withoutParameters(name)
 }
 
 // withoutParameters removes the parameters from a name that the linker has demangled.
@@ -112,23 +115,28 @@ func isSignature(text string) bool {
 	return true
 }
 
-// Unknown returns the offsets whose frames are not known, each once.
-func (s *Stack) Unknown() (offsets []uint64) {
-	seen := make(map[uint64]bool)
+// Unknown returns what is not known yet: offsets without frames and mangled names, each once.
+func (s *Stack) Unknown() (q Query) {
 	for _, c := range s.calls {
-		if c.known && c.frames == nil && !seen[c.offset] {
-			seen[c.offset] = true
-			offsets = append(offsets, c.offset)
+		if c.known && c.frames == nil && !slices.Contains(q.Offsets, c.offset) {
+			q.Offsets = append(q.Offsets, c.offset)
+		}
+		if !c.demangled && isMangled(c.function) && !slices.Contains(q.Names, c.function) {
+			q.Names = append(q.Names, c.function)
 		}
 	}
-	return offsets
+	return q
 }
 
-// Fill sets the frames of offsets.
-func (s *Stack) Fill(frames map[uint64][]Frame) {
+// Fill sets the frames of offsets, and demangles names.
+func (s *Stack) Fill(frames map[uint64][]Frame, names map[string]string) {
 	for i := range s.calls {
-		if c := &s.calls[i]; c.known && c.frames == nil {
+		c := &s.calls[i]
+		if c.known && c.frames == nil {
 			c.frames = frames[c.offset]
+		}
+		if name, ok := names[c.function]; ok && !c.demangled {
+			c.function, c.demangled = name, true
 		}
 	}
 }
@@ -151,7 +159,7 @@ func (s *Stack) Frames() []Frame {
 				continue
 			}
 			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) {
-				f.Function = c.function
+				f.Function = printable(c.function, maxFunction+len("…"))
 			}
 			if own < 0 && !f.Runtime() {
 				own = len(all)

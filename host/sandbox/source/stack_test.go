@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,23 +22,30 @@ func TestParse(t *testing.T) {
 	if !ok || s.Cause != "unreachable" {
 		t.Fatalf("%v, %q", ok, s.Cause)
 	}
+	if got, want := s.Text(), "\n\tat _ZN4core9panicking5panic17h0123456789abcdefE\n\tat _ZN7handler7explode17h0123456789abcdefE\n\tat $6\n\tat shop::f"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.Unknown(); len(got.Offsets) != 4 || len(got.Names) != 2 {
+		t.Errorf("unknown %v", got)
+	}
+	s.Fill(nil, map[string]string{"_ZN4core9panicking5panic17h0123456789abcdefE": "core::panicking::panic", "_ZN7handler7explode17h0123456789abcdefE": "handler::explode"})
 	if got, want := s.Text(), "\n\tat handler::explode\n\tat $6\n\tat shop::f"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := s.Unknown(); len(got) != 4 {
-		t.Errorf("offsets %v", got)
+	if got := s.Unknown(); len(got.Offsets) != 4 || len(got.Names) != 0 {
+		t.Errorf("unknown %v", got)
 	}
 	if got := s.Headline(); got != "unreachable at handler::explode" {
 		t.Error(got)
 	}
-	s.Fill(map[uint64][]Frame{0x20: {{Function: "handler::check", File: "src/lib.rs", Line: 41}, {File: "src/lib.rs", Line: 50}}, 0x10: {}})
+	s.Fill(map[uint64][]Frame{0x20: {{Function: "handler::check", File: "src/lib.rs", Line: 41}, {File: "src/lib.rs", Line: 50}}, 0x10: {}}, nil)
 	if got, want := s.Text(), "\n\tat handler::check (src/lib.rs:41)\n\tat handler::explode (src/lib.rs:50)\n\tat $6\n\tat shop::f"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if s.Headline() != "unreachable at handler::check (src/lib.rs:41)" || s.Location() != "src/lib.rs:41" {
 		t.Errorf("%s, %s", s.Headline(), s.Location())
 	}
-	if got := s.Unknown(); len(got) != 2 {
+	if got := s.Unknown(); len(got.Offsets) != 2 {
 		t.Errorf("offsets %v", got)
 	}
 	if _, ok := Parse("wasm error: unreachable", 0); ok {
@@ -60,7 +68,7 @@ func TestInlinedFunctionOfSourceMap(t *testing.T) {
 		{"a/Cart#explode~anonymous|0", "\n\tat a/Cart#explode~anonymous|0 (a.ts:41)"},
 	} {
 		s, _ := Parse("wasm error: unreachable\nwasm stack trace:\n\t."+tt.compiled+"()\n\t\t0x29: berth", 0)
-		s.Fill(map[uint64][]Frame{0x29: {{Function: "a/Cart#explode", File: "a.ts", Inlined: true}}})
+		s.Fill(map[uint64][]Frame{0x29: {{Function: "a/Cart#explode", File: "a.ts", Inlined: true}}}, nil)
 		s.Reported = Frame{File: "a.ts", Line: 41}
 		if got := s.Text(); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.compiled, got, tt.want)
@@ -97,20 +105,22 @@ func TestRuntimeFrames(t *testing.T) {
 }
 
 // located makes a Locator whose resolver answers by answer, and counts its calls.
-func located(answer func(ctx context.Context, offsets []uint64) ([][]Frame, error)) (*Locator, *int) {
+func located(answer Resolver) (*Locator, *int) {
 	calls := new(int)
-	return NewLocator(func(ctx context.Context, offsets []uint64) ([][]Frame, error) {
+	return NewLocator(func(ctx context.Context, q Query) (Answer, error) {
 		*calls++
-		return answer(ctx, offsets)
+		return answer(ctx, q)
 	}, NewLimits(time.Minute)), calls
 }
 
-func lineOf(_ context.Context, offsets []uint64) ([][]Frame, error) {
-	found := make([][]Frame, len(offsets))
-	for i, offset := range offsets {
-		found[i] = []Frame{{Function: "f", File: "a\n.c", Line: int(offset)}}
+func lineOf(_ context.Context, q Query) (a Answer, err error) {
+	for _, offset := range q.Offsets {
+		a.Frames = append(a.Frames, []Frame{{Function: "f", File: "a\n.c", Line: int(offset)}})
 	}
-	return found, nil
+	for _, name := range q.Names {
+		a.Names = append(a.Names, "plain\n"+name)
+	}
+	return a, nil
 }
 
 func stackAt(offset string) Stack {
@@ -132,6 +142,13 @@ func TestLocatorRemembers(t *testing.T) {
 	if *calls != 1 || waits != 1 {
 		t.Errorf("%d calls, %d waits", *calls, waits)
 	}
+	named, _ := Parse("wasm error: unreachable\nwasm stack trace:\n\t._ZN1f(i32)\n\t._ZN1f(i32)", 0)
+	for range 2 {
+		l.Locate(context.Background(), &named, func() {})
+		if got := named.Text(); got != "\n\tat plain?_ZN1f\n\tat plain?_ZN1f" || *calls != 2 {
+			t.Errorf("got %q, %d calls", got, *calls)
+		}
+	}
 	var none *Locator
 	s := stackAt("29")
 	none.Locate(context.Background(), &s, func() { t.Error("it waits") })
@@ -144,8 +161,8 @@ func TestLocatorRemembers(t *testing.T) {
 func TestLocatorForgets(t *testing.T) {
 	l, _ := located(lineOf)
 	for i := range 3 * maxKnown {
-		l.remember([]uint64{uint64(i)}, [][]Frame{make([]Frame, 1000)})
-		if len(l.known) > maxKnown || len(l.known[uint64(i)]) > maxInlined+1 {
+		l.remember(Query{[]uint64{uint64(i)}, []string{fmt.Sprint(i)}}, Answer{[][]Frame{make([]Frame, 1000)}, []string{"x"}})
+		if len(l.known) > maxKnown || len(l.names) > maxKnown || len(l.known[uint64(i)]) > maxInlined+1 {
 			t.Fatalf("%d offsets, %d frames", len(l.known), len(l.known[uint64(i)]))
 		}
 	}
@@ -154,7 +171,7 @@ func TestLocatorForgets(t *testing.T) {
 // TestFloodOfFailuresIsLimited: failures at ever other offsets do not run a child each, and a
 // failed child leaves the stack as it is.
 func TestFloodOfFailuresIsLimited(t *testing.T) {
-	l, calls := located(func(context.Context, []uint64) ([][]Frame, error) { return nil, errors.New("no") })
+	l, calls := located(func(context.Context, Query) (Answer, error) { return Answer{}, errors.New("no") })
 	for range 1000 {
 		s := stackAt("29")
 		l.Locate(context.Background(), &s, func() {})
@@ -168,9 +185,9 @@ func TestFloodOfFailuresIsLimited(t *testing.T) {
 	shared := NewLimits(0)
 	total := 0
 	for range 100 {
-		other := NewLocator(func(ctx context.Context, offsets []uint64) ([][]Frame, error) {
+		other := NewLocator(func(ctx context.Context, q Query) (Answer, error) {
 			total++
-			return lineOf(ctx, offsets)
+			return lineOf(ctx, q)
 		}, shared)
 		s := stackAt("29")
 		other.Locate(context.Background(), &s, func() {})
@@ -184,9 +201,9 @@ func TestFloodOfFailuresIsLimited(t *testing.T) {
 // while another module's child runs.
 func TestLocatorGivesUp(t *testing.T) {
 	limits := NewLimits(time.Millisecond)
-	l := NewLocator(func(ctx context.Context, _ []uint64) ([][]Frame, error) {
+	l := NewLocator(func(ctx context.Context, _ Query) (Answer, error) {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return Answer{}, ctx.Err()
 	}, limits)
 	s := stackAt("29")
 	l.Locate(context.Background(), &s, func() {})
@@ -208,7 +225,7 @@ func TestLocatorGivesUp(t *testing.T) {
 
 // TestShortAnswerIsRefused: a child that answers for fewer offsets is not believed.
 func TestShortAnswerIsRefused(t *testing.T) {
-	l, _ := located(func(context.Context, []uint64) ([][]Frame, error) { return [][]Frame{}, nil })
+	l, _ := located(func(context.Context, Query) (Answer, error) { return Answer{}, nil })
 	s := stackAt("29")
 	l.Locate(context.Background(), &s, func() {})
 	if got := s.Text(); got != "\n\tat f" {
@@ -221,11 +238,15 @@ func FuzzParse(f *testing.F) {
 	f.Add("wasm error: unreachable\nwasm stack trace:\n\t.a\n\t\t0x29: berth()\n\t\t0x29: berth")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, _ := Parse(text, 3)
-		for _, offset := range s.Unknown() {
-			s.Fill(map[uint64][]Frame{offset: {{File: "a", Line: 1}}})
+		q := s.Unknown()
+		for _, offset := range q.Offsets {
+			s.Fill(map[uint64][]Frame{offset: {{File: "a", Line: 1}}}, nil)
 		}
-		if len(s.Unknown()) != 0 {
-			t.Error("offsets are left")
+		for _, name := range q.Names {
+			s.Fill(nil, map[string]string{name: "plain"})
+		}
+		if left := s.Unknown(); len(left.Offsets)+len(left.Names) != 0 {
+			t.Errorf("%v are left", left)
 		}
 		for line := range strings.SplitSeq(strings.TrimPrefix(s.Text(), "\n"), "\n") {
 			checkText(t, strings.TrimPrefix(line, "\t"), maxFunction+maxFile+50)

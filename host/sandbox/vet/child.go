@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/sandbox/prescan"
+	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -27,13 +28,15 @@ type request struct {
 	Nice    int            `json:"nice"`
 	Prescan prescan.Limits `json:"prescan"`
 
-	// Offsets, if not empty, are looked for in the module's debug information: the child does
-	// that instead of vetting. SHA256 is that of the module, in hex.
-	Offsets []uint64 `json:"offsets,omitempty"`
-	SHA256  string   `json:"sha256,omitempty"`
+	// Lines, if not nil, is what the child answers instead of vetting. SHA256 is that of the
+	// module, in hex; the module is empty if there are no offsets.
+	Lines  *source.Query `json:"lines,omitempty"`
+	SHA256 string        `json:"sha256,omitempty"`
 }
 
 const (
+	maxRequest = 256 << 10 // bytes of a request's line
+
 	// format is the version of the request, the Report and the cache's entries.
 	format = 1
 	// ready is the child's first output, written once its limits are set and the
@@ -62,7 +65,7 @@ func RunIfChild() {
 // leaves the metered module and its code in the working directory. After an error the process must exit
 // with ExitNoVerdict.
 func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
-	in := bufio.NewReader(stdin)
+	in := bufio.NewReaderSize(stdin, maxRequest)
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return fmt.Errorf("%s is run by the host; to look at a module use: berth plugin inspect FILE", Command)
@@ -86,7 +89,7 @@ func RunChild(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if _, err := io.WriteString(stdout, ready); err != nil {
 		return err
 	}
-	if len(req.Offsets) > 0 {
+	if req.Lines != nil {
 		return answerLines(req, wasm, stdout)
 	}
 	report, _, err := examine(ctx, spec.NewArtifact(wasm), req.Prescan, ".")

@@ -74,9 +74,9 @@ func (InProcess) Vet(ctx context.Context, module spec.Artifact) (Verdict, error)
 	return Verdict{Report: r, Metered: metered}, err
 }
 
-// Lines knows no lines: there is no cache that has kept the module.
-func (InProcess) Lines(context.Context, Original, []uint64) ([][]source.Frame, error) {
-	return nil, fault.New(fault.Unavailable, "vetted without a cache")
+// Lines knows no lines: there is no cache that has kept the module, and no child.
+func (InProcess) Lines(context.Context, Original, source.Query) (source.Answer, error) {
+	return source.Answer{}, fault.New(fault.Unavailable, "vetted without a cache")
 }
 
 // Forget does nothing.
