@@ -43,7 +43,9 @@ function source(path) {
   const directory = resolve(path), file = join(directory, "package.json");
   const main = existsSync(file) ? parsed(file).main : undefined;
   const found = main ?? ENTRIES.find((name) => existsSync(join(directory, name)));
-  if (found === undefined) throw new BuildError("no handler in " + path + ": write handler.ts or handler.js, or name the file as main in package.json");
+  if (found === undefined) {
+    throw new BuildError("no handler in " + path + ": write handler.ts or handler.js, or name the file as main in package.json");
+  }
   return { directory, entry: join(directory, found) };
 }
 
@@ -78,7 +80,8 @@ async function bundled(directory, entry) {
     const messages = await esbuild.formatMessages(error.errors, { kind: "error", color: process.stderr.isTTY });
     throw new BuildError(messages.join("").trimEnd());
   }
-  for (const text of await esbuild.formatMessages(result.warnings, { kind: "warning", color: process.stderr.isTTY })) process.stderr.write(text);
+  const warnings = await esbuild.formatMessages(result.warnings, { kind: "warning", color: process.stderr.isTTY });
+  process.stderr.write(warnings.join(""));
   const file = (suffix) => result.outputFiles.find((f) => f.path.endsWith(suffix)).text;
   return { code: file(".js"), map: perLine(JSON.parse(file(".js.map"))) };
 }

@@ -53,7 +53,9 @@ function merged(quickjs, glue, base) {
   try {
     const file = (name) => join(directory, name);
     const binaryen = dirname(require.resolve("binaryen/package.json"));
-    const run = (tool, ...args) => execFileSync(process.execPath, [join(binaryen, "bin", tool), ...FEATURES, ...args], { stdio: "inherit" });
+    const run = (tool, ...args) => {
+      execFileSync(process.execPath, [join(binaryen, "bin", tool), ...FEATURES, ...args], { stdio: "inherit" });
+    };
 
     const sections = wasm.decode(quickjs);
     wasm.setMemoryPages(sections, base / PAGE + 1);

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, test } from "node:test";
 import { build, BuildError } from "../lib/build.mjs";
 import * as wasm from "../lib/wasm.mjs";
+import { run } from "./host.mjs";
 
 const program = fileURLToPath(new URL("../bin/berth-js.mjs", import.meta.url));
 
@@ -51,14 +52,23 @@ for (const [name, files, want] of [
 test("the program", () => {
   write("handler.js", "export default () => 1");
   write("manifest.json", '{"name":"stock"}');
-  const run = (...args) => execFileSync(process.execPath, [program, ...args], { cwd: directory, stdio: "pipe" }).toString();
-  run("build");
+  const start = (...args) => execFileSync(process.execPath, [program, ...args], { cwd: directory, stdio: "pipe" }).toString();
+  start("build");
   assert.ok(WebAssembly.validate(readFileSync(join(directory, "stock.wasm"))));
-  run("build", "handler.js", "-o", "other.wasm");
+  start("build", "handler.js", "-o", "other.wasm");
   assert.ok(WebAssembly.validate(readFileSync(join(directory, "other.wasm"))));
-  assert.match(run("--help"), /^usage: berth-js build/);
+  assert.match(start("--help"), /^usage: berth-js build/);
   for (const args of [[], ["make"], ["build", "a", "b"], ["build", "--fast"], ["build", "none"]]) {
-    assert.throws(() => run(...args), (error) => error.status === 1 && String(error.stderr).startsWith("berth-js: "), args.join(" "));
+    assert.throws(() => start(...args), (error) => error.status === 1 && String(error.stderr).startsWith("berth-js: "), args.join(" "));
+  }
+});
+
+test("a module without the snapshot prepares itself", async () => {
+  write("handler.js", "export default (e) => [e.data, Math.random() < 1]");
+  const prepared = await build(directory), plain = await build(directory, { snapshot: false });
+  assert.ok(plain.bytes.length < prepared.bytes.length);
+  for (const { bytes } of [prepared, plain]) {
+    assert.deepEqual(run(new WebAssembly.Module(bytes), [7]).outcomes, [[0, "[7,true]"]]);
   }
 });
 

@@ -121,6 +121,7 @@ export function run(module, events, { config = {}, http, kv = new Map(), secrets
   }
   const { exports } = new WebAssembly.Instance(module, imports);
   memory = exports.memory;
+  exports._initialize?.();
   try {
     exports.run();
   } catch (error) {
