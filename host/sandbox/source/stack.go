@@ -63,16 +63,14 @@ func Parse(text string, imports int) (s Stack, ok bool) {
 // guest's module has no name. A function without one has its number: $7 in the metered
 // module is $6 in the guest's, which has not the import that meter adds behind its own.
 func functionName(line string, imports int) string {
-	for at := len(line); at > 0; {
-		at = strings.LastIndexByte(line[:at], '(')
-		if at < 0 {
+	for range 2 { // results, if there are several, and parameters
+		at := strings.LastIndexByte(line, '(')
+		if at < 0 || !isSignature(line[at:]) {
 			break
 		}
-		if isSignature(line[at:]) {
-			line = line[:at]
-			if strings.HasSuffix(line, ")") || !strings.HasSuffix(line, " ") {
-				break
-			}
+		several := strings.HasSuffix(line[:at], " ")
+		if line = line[:at]; !several {
+			break
 		}
 	}
 	name := strings.TrimPrefix(strings.TrimRight(line, " "), ".")
