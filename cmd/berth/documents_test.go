@@ -146,7 +146,7 @@ func newDocumentWorkspace(t *testing.T, berth string) *documentWorkspace {
 	for _, tree := range []string{"Makefile", "go.mod", "go.sum", "abi", "cmd/demo", "config", "host", "plugins-src", "testdata/guests", "testdata/languages"} {
 		err := fs.WalkDir(repository, tree, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
-				if d != nil && d.Name() == "testdata" {
+				if d != nil && slices.Contains([]string{"testdata", "node_modules", "target"}, d.Name()) { // the others are what builds leave
 					return fs.SkipDir
 				}
 				return err
