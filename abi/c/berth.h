@@ -354,6 +354,33 @@ static inline char *berth_c_string(berth_text text) {
     return copy;
 }
 
+static inline berth_text berth_join_texts(berth_text a, berth_text b) {
+    char *at = (char *)berth_alloc(a.len + b.len);
+    berth_text text = {at, a.len + b.len};
+    BERTH_COPY(at, a.at, a.len);
+    BERTH_COPY(at + a.len, b.at, b.len);
+    return text;
+}
+
+/* Two texts, one after the other. */
+#define berth_join(a, b) berth_join_texts(BERTH_AS_TEXT(a), BERTH_AS_TEXT(b))
+
+/* A whole number in digits. */
+static inline berth_text berth_digits(long long value) {
+    char digits[20];
+    unsigned i = sizeof digits;
+    unsigned long long u = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+    do
+        digits[--i] = (char)('0' + u % 10);
+    while ((u /= 10) != 0);
+    if (value < 0)
+        digits[--i] = '-';
+    char *at = (char *)berth_alloc(sizeof digits - i);
+    berth_text text = {at, (unsigned)sizeof digits - i};
+    BERTH_COPY(at, digits + i, text.len);
+    return text;
+}
+
 /* Keeps what a yielding call wrote to berth_memory.at, where cap bytes were unused. */
 static inline int berth_take(int n, unsigned cap, berth_text *out) {
     if (n < 0)
@@ -874,16 +901,7 @@ static inline void berth_member_text(berth_json *json, berth_text key, berth_tex
 }
 
 static inline void berth_member_int(berth_json *json, berth_text key, long long value) {
-    char digits[20];
-    unsigned i = sizeof digits;
-    unsigned long long u = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
-    do
-        digits[--i] = (char)('0' + u % 10);
-    while ((u /= 10) != 0);
-    if (value < 0)
-        digits[--i] = '-';
-    berth_json_key(json, key);
-    berth_json_write(json, digits + i, (unsigned)sizeof digits - i);
+    berth_member_json(json, key, berth_digits(value));
 }
 
 static inline void berth_member_bool(berth_json *json, berth_text key, int value) {
@@ -948,12 +966,8 @@ static inline void berth_close(berth_result result) {
         return;
     if (berth_finish(result.status, result.text.at, result.text.len) >= 0)
         return;
-    static const char refused[] = "the host refused the result: ";
-    berth_text why = berth_error_text();
-    char *reason = (char *)berth_alloc(sizeof refused - 1 + why.len);
-    BERTH_COPY(reason, refused, sizeof refused - 1);
-    BERTH_COPY(reason + sizeof refused - 1, why.at, why.len);
-    if (berth_finish(BERTH_REJECTED, reason, (unsigned)sizeof refused - 1 + why.len) < 0)
+    berth_text reason = berth_join("the host refused the result: ", berth_error_text());
+    if (berth_finish(BERTH_REJECTED, reason.at, reason.len) < 0)
         berth_panic_at(berth_text_from("the host refused a reject"), "berth.h", __LINE__, __func__);
 }
 

@@ -93,13 +93,7 @@ static berth_result retry_until(void) {
     berth_get_int("/data/attempt", &until);
     if (berth_attempt() >= until)
         return number("attempt", berth_attempt());
-    char reason[32];
-    berth_writer w = {reason, reason + sizeof reason, 0};
-    BERTH_WRITE(&w, "attempt ");
-    berth_write_int(&w, berth_attempt());
-    berth_text text = {reason, (unsigned)(w.at - reason)};
-    berth_text copy = {berth_c_string(text), text.len}; // it must live longer than this function
-    return berth_retry(copy);
+    return berth_retry(berth_join("attempt ", berth_digits(berth_attempt())));
 }
 
 static berth_result write_log(void) {

@@ -8,7 +8,7 @@ static berth_result handle(void) {
         return berth_reject("the event is about no order");
     berth_get_text("/data/status", &status);
     berth_get_int("/data/total_cents", &cents);
-    berth_write_log(BERTH_INFO, status);
+    berth_write_log(BERTH_INFO, berth_join(berth_join("order ", order), berth_join(" is ", status)));
     berth_json answer = berth_object();
     berth_add_text(&answer, "order", order);
     berth_add_text(&answer, "status", status);
