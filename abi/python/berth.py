@@ -9,6 +9,7 @@ import host
 import io
 import json
 import sys
+import time
 
 _call = host.call
 _missing = object()
@@ -375,6 +376,7 @@ def _start():
         name, _, source = text.partition("\n")
         sources[name] = source
     original = builtins.__import__
+    seeded = []
 
     def load(name, *rest):
         file = name + ".py"
@@ -382,9 +384,16 @@ def _start():
             values = {"__name__": name}
             exec(compile(sources[file], file, "exec"), values)
             sys.modules[name] = _Module(values)
+        if name == "random" and not seeded:
+            seeded.append(True)
+            try:
+                original(name)
+            except OSError:  # it finds no /dev/urandom, and is then there
+                original(name).seed(time.time_ns() & 0xFFFFFFFF)
         return original(name, *rest)
 
     builtins.__import__ = load
+    sys.path[:] = [".frozen"]  # there is no file system
     gc.threshold(1 << 20)
     main = files[0].partition("\n")[0]
     values = {"__name__": "__main__"}

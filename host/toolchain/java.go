@@ -18,15 +18,15 @@ const (
 )
 
 func javaLanguage() Language {
-	return mavenLanguage("java", "Java", "src/main/java/Handler.java", func(dir fs.FS) bool { return !hasDirectory(dir, "src/main/kotlin") })
+	return mavenLanguage("java", "Java", "src/main/java/Handler.java", func(dir fs.FS) bool { return !isKotlin(dir) })
 }
 
 func kotlinLanguage() Language {
-	return mavenLanguage("kotlin", "Kotlin", "src/main/kotlin/Handler.kt", func(dir fs.FS) bool { return hasDirectory(dir, "src/main/kotlin") })
+	return mavenLanguage("kotlin", "Kotlin", "src/main/kotlin/Handler.kt", isKotlin)
 }
 
-func hasDirectory(dir fs.FS, name string) bool {
-	info, err := fs.Stat(dir, name)
+func isKotlin(dir fs.FS) bool {
+	info, err := fs.Stat(dir, "src/main/kotlin")
 	return err == nil && info.IsDir()
 }
 

@@ -37,7 +37,8 @@ func TestMavenBuild(t *testing.T) {
 			if err := os.WriteFile(maven, []byte(tt.program), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			b := &Build{Dir: t.TempDir(), Output: filepath.Join(t.TempDir(), "out.wasm"), Log: t.Output(), tools: map[string]string{mavenTool: maven}}
+			b := &Build{Dir: t.TempDir(), Output: filepath.Join(t.TempDir(), "out.wasm"), Log: t.Output(),
+				tools: map[string]string{mavenTool: maven}}
 			err := javaLanguage().Build(context.Background(), b)
 			if tt.err != "" {
 				var failed *ToolError
