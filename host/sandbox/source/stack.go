@@ -140,7 +140,8 @@ func (s *Stack) Fill(frames map[uint64][]Frame, names map[string]string) {
 }
 
 // Frames returns the frames from the guest's own function on: those above it, with which
-// the runtime of its language reports a panic, are skipped unless there are no others.
+// the runtime of its language reports a panic, are skipped unless there are no others. So are
+// functions of a library that were inlined between the guest's own.
 func (s *Stack) Frames() []Frame {
 	var all []Frame
 	own := -1
@@ -158,6 +159,9 @@ func (s *Stack) Frames() []Frame {
 			}
 			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) {
 				f.Function = printable(c.function, maxFunction+len("…"))
+			}
+			if own >= 0 && i < len(frames)-1 && f.Runtime() {
+				continue // a closure's call, an iterator
 			}
 			if own < 0 && !f.Runtime() {
 				own = len(all)

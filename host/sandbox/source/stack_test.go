@@ -80,6 +80,19 @@ func TestInlinedFunctionOfSourceMap(t *testing.T) {
 	}
 }
 
+// TestInlinedLibraryFramesAreSkipped: between the guest's own.
+func TestInlinedLibraryFramesAreSkipped(t *testing.T) {
+	s := stackAt("29")
+	s.Fill(map[uint64][]Frame{0x29: {
+		{Function: "panic_fmt", File: "/rustc/1/library/core/src/panicking.rs", Line: 1},
+		{Function: "explode", File: "src/lib.rs", Line: 41},
+		{Function: "call_mut", File: "/rustc/1/library/core/src/ops/function.rs", Line: 166},
+		{Function: "run", File: "berth/src/run.rs", Line: 20}}}, nil)
+	if got, want := s.Text(), "\n\tat explode (src/lib.rs:41)\n\tat f (berth/src/run.rs:20)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestRuntimeFrames(t *testing.T) {
 	for _, tt := range []struct {
 		frame Frame
