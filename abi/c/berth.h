@@ -22,7 +22,8 @@
  * contract in full.
  *
  * The second part ("Handlers") has the loop, texts, JSON and memory, for C and,
- * in the namespace berth, for C++. Neither part needs a C library.
+ * in the namespace berth, for C++. Neither part needs a C library; the namespace
+ * needs <string_view> and <optional>.
  */
 #ifndef BERTH_H
 #define BERTH_H
