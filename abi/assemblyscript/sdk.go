@@ -3,7 +3,7 @@ package assemblyscript
 
 import "embed"
 
-// Files are the SDK's sources.
+// Files are the SDK's sources, and a transform of the compiler.
 //
-//go:embed assembly
+//go:embed assembly transform.mjs
 var Files embed.FS
