@@ -1,162 +1,160 @@
+// Text in memory as UTF-8. These functions work on addresses: what they call needs no care of the garbage collector,
+// which costs more than the work itself.
+
 import { encode } from "./abort";
 
-// Texts are copied in blocks of so many units, each of which has its capacity checked once.
-const BLOCK = 1024;
-
-// Bytes is a growing buffer of bytes; text in it is UTF-8.
-export class Bytes {
-  length: i32 = 0;
-  private buffer: ArrayBuffer;
-
-  constructor(size: i32 = 128) {
-    this.buffer = block(size);
-  }
-
-  get start(): usize {
-    return changetype<usize>(this.buffer);
-  }
-
-  get size(): i32 {
-    return this.buffer.byteLength;
-  }
-
-  // Empties the buffer. One that a large value has grown is replaced.
-  clear(): void {
-    this.length = 0;
-    if (this.size > 65536) this.buffer = block(4096);
-  }
-
-  // Makes sure that so many bytes more fit.
-  reserve(more: i32): void {
-    const size = this.length + more;
-    if (size <= this.size) return;
-    const larger = block(max(size, this.size << 1));
-    memory.copy(changetype<usize>(larger), this.start, this.length);
-    this.buffer = larger;
-  }
-
-  byte(c: u8): void {
-    if (this.length == this.size) this.reserve(1);
-    store<u8>(this.start + this.length++, c);
-  }
-
-  // Appends bytes from memory.
-  copy(from: usize, length: i32): void {
-    this.reserve(length);
-    memory.copy(this.start + this.length, from, length);
-    this.length += length;
-  }
-
-  // Appends a text. Half of a surrogate pair becomes U+FFFD.
-  text(s: string): Bytes {
-    const units = s.length;
-    const from = changetype<usize>(s);
-    let to: usize = 0;
-    for (let i = 0, checked = 0; i < units; i++) {
-      if (i >= checked) {
-        if (i > 0) this.length = <i32>(to - this.start);
-        this.reserve(min(units - i, BLOCK) * 3);
-        to = this.start + this.length;
-        checked = i + BLOCK;
-      }
-      const c = <u32>load<u16>(from + ((<usize>i) << 1));
-      if (c < 0x80) {
-        store<u8>(to++, <u8>c);
-      } else {
-        to += encode(character(s, i), to);
-        if (c >= 0xd800 && c < 0xdc00 && isLow(s, i + 1)) i++;
-      }
-    }
-    if (units > 0) this.length = <i32>(to - this.start);
-    return this;
-  }
-
-  // Appends a text as a JSON string, with its quotes.
-  quoted(s: string): Bytes {
-    const units = s.length;
-    const from = changetype<usize>(s);
-    this.byte(0x22);
-    let to = this.start + this.length;
-    for (let i = 0, checked = 0; i < units; i++) {
-      if (i >= checked) {
-        this.length = <i32>(to - this.start);
-        this.reserve(min(units - i, BLOCK) * 6);
-        to = this.start + this.length;
-        checked = i + BLOCK;
-      }
-      const c = <u32>load<u16>(from + ((<usize>i) << 1));
-      if (c < 0x20) {
-        store<u32>(to, 0x3030755c); // \u00
-        store<u8>(to, <u8>(48 + (c >> 4)), 4);
-        const digit = c & 15;
-        store<u8>(to, <u8>(digit < 10 ? 48 + digit : 87 + digit), 5);
-        to += 6;
-      } else if (c < 0x80) {
-        if (c == 0x22 || c == 0x5c) store<u8>(to++, 0x5c);
-        store<u8>(to++, <u8>c);
-      } else {
-        to += encode(character(s, i), to);
-        if (c >= 0xd800 && c < 0xdc00 && isLow(s, i + 1)) i++;
-      }
-    }
-    this.length = <i32>(to - this.start);
-    this.byte(0x22);
-    return this;
-  }
-
-  // Appends a whole number.
-  integer(n: i64): Bytes {
-    this.reserve(20);
-    let left: u64 = n < 0 ? 0 - <u64>n : <u64>n;
-    if (n < 0) this.byte(0x2d);
-    let digits = 1;
-    for (let high = left; high >= 10; high /= 10) digits++;
-    const end = this.start + this.length + digits;
-    for (let i = 1; i <= digits; i++) {
-      store<u8>(end - i, <u8>(48 + (left % 10)));
-      left /= 10;
-    }
-    this.length += digits;
-    return this;
-  }
-
-  toString(): string {
-    return decode(this.start, this.length);
-  }
-
-  // A copy of the bytes.
-  toArray(): Uint8Array {
-    const copy = new Uint8Array(this.length);
-    memory.copy(copy.dataStart, this.start, this.length);
-    return copy;
-  }
+// A buffer that grows. It is not managed: it lives as long as the instance.
+@unmanaged
+export class Buffer {
+  start: usize = 0;
+  size: i32 = 0;
+  length: i32 = 0; // of the content
 }
 
-// block allocates memory that is not set to zero.
-function block(size: i32): ArrayBuffer {
-  return changetype<ArrayBuffer>(__new(size, idof<ArrayBuffer>()));
+const KEPT = 65536;
+
+// The arguments of a call to the host, one after the other.
+export const args = new Buffer();
+
+// What the host has yielded.
+export const yielded = new Buffer();
+
+// grow makes sure that the buffer has a size, and keeps its content.
+export function grow(b: Buffer, size: i32): void {
+  if (size <= b.size) return;
+  b.size = max(size, max(b.size << 1, 1024));
+  b.start = b.start == 0 ? heap.alloc(b.size) : heap.realloc(b.start, b.size);
 }
 
-function isLow(s: string, i: i32): bool {
-  return i < s.length && (s.charCodeAt(i) & 0xfc00) == 0xdc00;
+// shrink frees a buffer that a large value has grown.
+export function shrink(b: Buffer): void {
+  if (b.size <= KEPT) return;
+  heap.free(b.start);
+  b.start = 0;
+  b.size = 0;
 }
 
-// character is the character at a position, U+FFFD for half of a surrogate pair.
-function character(s: string, i: i32): u32 {
-  const c = <u32>s.charCodeAt(i);
+// argument starts the arguments anew with a text.
+export function argument(text: string): Buffer {
+  shrink(args);
+  args.length = 0;
+  return another(text);
+}
+
+// another appends a text to the arguments.
+export function another(text: string): Buffer {
+  const from = changetype<usize>(text);
+  const units = text.length;
+  grow(args, args.length + textSize(from, units));
+  args.length = <i32>(writeText(args.start + args.length, from, units) - args.start);
+  return args;
+}
+
+// A text with more units is measured before it is written; of a shorter one the largest possible size is taken.
+const MEASURED = 512;
+
+// textSize returns how many bytes a text has at most, as UTF-8.
+function textSize(from: usize, units: i32): i32 {
+  if (units <= MEASURED) return units * 3;
+  let size = units;
+  for (let i = 0; i < units; i++) {
+    const c = <u32>load<u16>(from + ((<usize>i) << 1));
+    if (c >= 0x80) size += c < 0x800 ? 1 : 2;
+  }
+  return size;
+}
+
+// quotedSize returns how many bytes a text has at most, as a JSON string.
+export function quotedSize(from: usize, units: i32): i32 {
+  if (units <= MEASURED) return units * 6 + 2;
+  let size = units + 2;
+  for (let i = 0; i < units; i++) {
+    const c = <u32>load<u16>(from + ((<usize>i) << 1));
+    if (c < 0x20) size += 5;
+    else if (c == 0x22 || c == 0x5c) size++;
+    else if (c >= 0x80) size += c < 0x800 ? 1 : 2;
+  }
+  return size;
+}
+
+// writeText writes a text as UTF-8 and returns the address after it. Half of a surrogate pair becomes U+FFFD.
+export function writeText(to: usize, from: usize, units: i32): usize {
+  const end = from + ((<usize>units) << 1);
+  while (from < end) {
+    const c = <u32>load<u16>(from);
+    if (c < 0x80) {
+      store<u8>(to++, <u8>c);
+    } else {
+      const whole = character(from, end);
+      to += encode(whole, to);
+      if (whole >= 0x10000) from += 2;
+    }
+    from += 2;
+  }
+  return to;
+}
+
+// writeQuoted writes a text as a JSON string, with its quotes, and returns the address after it.
+export function writeQuoted(to: usize, from: usize, units: i32): usize {
+  const end = from + ((<usize>units) << 1);
+  store<u8>(to++, 0x22);
+  while (from < end) {
+    const c = <u32>load<u16>(from);
+    if (c >= 0x80) {
+      const whole = character(from, end);
+      to += encode(whole, to);
+      if (whole >= 0x10000) from += 2;
+    } else if (c < 0x20) {
+      store<u32>(to, 0x3030755c); // \u00
+      store<u8>(to, <u8>(48 + (c >> 4)), 4);
+      const digit = c & 15;
+      store<u8>(to, <u8>(digit < 10 ? 48 + digit : 87 + digit), 5);
+      to += 6;
+    } else {
+      if (c == 0x22 || c == 0x5c) store<u8>(to++, 0x5c);
+      store<u8>(to++, <u8>c);
+    }
+    from += 2;
+  }
+  store<u8>(to, 0x22);
+  return to + 1;
+}
+
+// writeInteger writes a whole number, of at most 20 bytes, and returns the address after it.
+export function writeInteger(to: usize, n: i64): usize {
+  let left: u64 = n < 0 ? 0 - <u64>n : <u64>n;
+  if (n < 0) store<u8>(to++, 0x2d);
+  let digits = 1;
+  for (let high = left; high >= 10; high /= 10) digits++;
+  const end = to + digits;
+  for (let at = end; at > to; left /= 10) store<u8>(--at, <u8>(48 + (left % 10)));
+  return end;
+}
+
+// character is the character at an address, U+FFFD for half of a surrogate pair.
+function character(at: usize, end: usize): u32 {
+  const c = <u32>load<u16>(at);
   if (c < 0xd800 || c >= 0xe000) return c;
-  if (c >= 0xdc00 || !isLow(s, i + 1)) return 0xfffd;
-  return 0x10000 + ((c - 0xd800) << 10) + (<u32>s.charCodeAt(i + 1) - 0xdc00);
+  if (c >= 0xdc00 || at + 2 >= end) return 0xfffd;
+  const low = <u32>load<u16>(at, 2);
+  if (low < 0xdc00 || low >= 0xe000) return 0xfffd;
+  return 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 }
 
 // decode returns the text of UTF-8 in memory.
 export function decode(from: usize, length: i32): string {
-  for (let i = 0; i < length; i++) {
-    if (load<u8>(from + i) >= 0x80) return String.UTF8.decodeUnsafe(from, length);
+  const text = __new((<usize>length) << 1, idof<string>());
+  for (let i: usize = 0; i < <usize>length; i++) {
+    const c = load<u8>(from + i);
+    if (c >= 0x80) return String.UTF8.decodeUnsafe(from, length);
+    store<u16>(text + (i << 1), c);
   }
-  const text = changetype<string>(__new((<usize>length) << 1, idof<string>()));
-  for (let i = 0; i < length; i++) {
-    store<u16>(changetype<usize>(text) + ((<usize>i) << 1), load<u8>(from + i));
-  }
-  return text;
+  return changetype<string>(text);
+}
+
+// copied returns a copy of bytes that the garbage collector frees.
+export function copied(from: usize, length: i32): ArrayBuffer {
+  const copy = __new(length, idof<ArrayBuffer>());
+  memory.copy(copy, from, length);
+  return changetype<ArrayBuffer>(copy);
 }

@@ -1,5 +1,5 @@
-import { Bytes } from "./bytes";
-import { Code, Reply, argument, taken } from "./host";
+import { argument, decode, yielded } from "./bytes";
+import { Code, Reply, release, taken } from "./host";
 import * as json from "./json";
 import * as wire from "./wire";
 
@@ -23,61 +23,39 @@ export class Metadata {
 
 // Event is the open event. Call its methods only until the handler returns.
 export class Event {
-  private buf: Bytes = new Bytes(4096);
-
   // next waits for an event, and returns false when there are no more. Only serve calls it.
   next(): bool {
-    this.buf.clear();
+    release();
     const n = wire.next(0, 0); // the envelope is fetched when it is asked for
     if (n < 0 && n != Code.END) throw new Error(new Reply("next", n).toString());
-    return n >= 0;
-  }
-
-  // fetch has the host write a value into the buffer, and returns its length or a code.
-  private fetch(pointer: string): i32 {
-    const arg = argument(pointer);
-    const buf = this.buf;
-    return taken(buf, wire.field(arg.start, arg.length, buf.start, buf.size));
-  }
-
-  // has is fetch, but the pointer must not be malformed.
-  private has(pointer: string): bool {
-    const n = this.fetch(pointer);
-    if (n < 0 && n != Code.NOT_FOUND) throw new Error(pointer + ": " + new Reply("field", n).toString());
     return n >= 0;
   }
 
   // The value at a JSON Pointer (RFC 6901) into the envelope, such as "/data/status", or null if there is none. A
   // string comes as its text, any other value as JSON: a null is "null". A malformed pointer throws.
   field(pointer: string): string | null {
-    return this.has(pointer) ? this.buf.toString() : null;
+    const n = find(pointer);
+    return n < 0 ? null : decode(yielded.start, n);
   }
 
   // As field, with a reply instead of null or an exception.
   tryField(pointer: string): Reply {
-    const n = this.fetch(pointer);
-    const reply = new Reply("field", n, this.buf);
-    this.buf = new Bytes(4096);
-    return reply;
+    const arg = argument(pointer);
+    return new Reply("field", wire.field(arg.start, arg.length, yielded.start, yielded.size), true);
   }
 
   // The whole number at a JSON Pointer. null if there is nothing or something else, such as a fraction, or a number
   // that an i64 cannot have. A string of digits is read as a number.
   int(pointer: string): Box<i64> | null {
-    if (!this.has(pointer)) return null;
-    let at = this.buf.start;
-    const end = at + this.buf.length;
-    const negative = at < end && load<u8>(at) == 0x2d;
-    if (negative) at++;
-    if (at == end || end - at > 19) return null; // 19 digits fit a u64
-    let n: u64 = 0;
-    for (; at < end; at++) {
-      const digit = <u32>load<u8>(at) - 48;
-      if (digit > 9) return null;
-      n = n * 10 + digit;
-    }
-    if (n > <u64>i64.MAX_VALUE + (negative ? 1 : 0)) return null;
-    return new Box<i64>(negative ? 0 - <i64>n : <i64>n);
+    const n = find(pointer);
+    if (n < 0 || !isInteger(yielded.start, n)) return null;
+    return new Box<i64>(integer(yielded.start, n));
+  }
+
+  // The whole number at a JSON Pointer, or another if there is none.
+  intOr(pointer: string, otherwise: i64): i64 {
+    const n = find(pointer);
+    return n < 0 || !isInteger(yielded.start, n) ? otherwise : integer(yielded.start, n);
   }
 
   // The number at a JSON Pointer.
@@ -99,7 +77,7 @@ export class Event {
 
   // The value at a JSON Pointer as the JSON text it is in the envelope: strings have their quotes.
   raw(pointer: string): string | null {
-    if (!this.has(pointer)) return null;
+    if (find(pointer) < 0) return null;
     // The host yields strings unquoted, so ask for the parent.
     const at = pointer.lastIndexOf("/");
     const parent = at > 0 ? this.field(pointer.substring(0, at)) : this.field("");
@@ -115,7 +93,7 @@ export class Event {
 
   // The length of the whole envelope in bytes.
   get size(): i32 {
-    return this.has("") ? this.buf.length : 0;
+    return find("");
   }
 
   // The event's data as JSON text.
@@ -174,6 +152,38 @@ export class Event {
   get remaining(): i32 {
     return wire.remaining();
   }
+}
+
+// find has the host write the value at a pointer into the buffer, and returns its length, below zero if there is none.
+function find(pointer: string): i32 {
+  const arg = argument(pointer);
+  const n = taken(wire.field(arg.start, arg.length, yielded.start, yielded.size));
+  if (n < 0 && n != Code.NOT_FOUND) throw new Error(pointer + ": " + new Reply("field", n).toString());
+  return n;
+}
+
+// isInteger reports whether the bytes are digits, maybe after a minus, that an i64 can have.
+function isInteger(at: usize, length: i32): bool {
+  const end = at + length;
+  const negative = length > 0 && load<u8>(at) == 0x2d;
+  if (negative) at++;
+  if (at == end || end - at > 19) return false; // 19 digits fit a u64
+  let n: u64 = 0;
+  for (; at < end; at++) {
+    const digit = <u32>load<u8>(at) - 48;
+    if (digit > 9) return false;
+    n = n * 10 + digit;
+  }
+  return n <= <u64>i64.MAX_VALUE + (negative ? 1 : 0);
+}
+
+function integer(at: usize, length: i32): i64 {
+  const end = at + length;
+  const negative = load<u8>(at) == 0x2d;
+  let n: i64 = 0;
+  if (negative) at++;
+  for (; at < end; at++) n = n * 10 + (load<u8>(at) - 48);
+  return negative ? -n : n;
 }
 
 function member(all: Map<string, string>, name: string): string {

@@ -1,4 +1,4 @@
-import { Bytes } from "./bytes";
+import { argument, copied, decode, grow, shrink, yielded } from "./bytes";
 import { JSONObject } from "./object";
 import * as wire from "./wire";
 
@@ -40,8 +40,6 @@ export function codeName(code: Code): string {
   return "UNKNOWN";
 }
 
-const NOTHING = new Bytes(0);
-
 // Reply is the answer of the host to a call. AssemblyScript has no exceptions: ask for ok or code.
 export class Reply {
   // The function of the ABI, such as "kv_get".
@@ -49,13 +47,15 @@ export class Reply {
   code: Code;
   // The host's explanation of an error; it may be empty.
   explanation: string = "";
-  private content: Bytes = NOTHING;
+  private content: ArrayBuffer | null = null;
 
-  constructor(call: string, n: i32, content: Bytes | null = null) {
+  // The answer n of a call. If the call yields bytes, they are kept.
+  constructor(call: string, n: i32, yields: bool = false) {
     this.call = call;
+    if (yields) n = taken(n);
     this.code = n < 0 ? n : Code.OK;
     if (n < 0) this.explanation = explain();
-    else if (content !== null) this.content = content;
+    else if (yields) this.content = copied(yielded.start, n);
   }
 
   get ok(): bool {
@@ -64,12 +64,14 @@ export class Reply {
 
   // What the call yielded, as text.
   get text(): string {
-    return this.content.toString();
+    const content = this.content;
+    return content === null ? "" : decode(changetype<usize>(content), content.byteLength);
   }
 
   // What the call yielded.
   get bytes(): Uint8Array {
-    return this.content.toArray();
+    const content = this.content;
+    return content === null ? new Uint8Array(0) : Uint8Array.wrap(content);
   }
 
   // The call, the code's name and the explanation: a reason for Answer.retry or Answer.reject.
@@ -81,47 +83,37 @@ export class Reply {
 
 // explain returns the host's text of the latest error.
 function explain(): string {
-  const buf = new Bytes(256);
-  return taken(buf, wire.error(buf.start, buf.size)) < 0 ? "" : buf.toString();
+  const n = taken(wire.error(yielded.start, yielded.size));
+  return n < 0 ? "" : decode(yielded.start, n);
 }
 
-// taken makes the n bytes that a call has yielded the content of buf, with a larger buffer where they did not fit,
-// and returns n.
-export function taken(buf: Bytes, n: i32): i32 {
-  buf.length = 0;
-  if (n < 0) return n;
-  if (n > buf.size) {
-    buf.reserve(n);
-    const again = wire.last(buf.start, buf.size);
-    if (again != n) return again;
+// taken has the n bytes that a call has yielded in the buffer, which grows if they did not fit, and returns n.
+export function taken(n: i32): i32 {
+  if (n > yielded.size) {
+    grow(yielded, n);
+    return wire.last(yielded.start, yielded.size);
   }
-  buf.length = n;
   return n;
 }
 
-// The arguments of a call: texts one after the other, as UTF-8.
-const args = new Bytes(1024);
-
-// argument starts the arguments anew with a text.
-export function argument(text: string): Bytes {
-  args.clear();
-  return args.text(text);
+// release frees the memory of a large event.
+export function release(): void {
+  shrink(yielded);
+  grow(yielded, 4096);
 }
 
 // config returns the handler's configuration as JSON text, "{}" if it has none.
 export function config(): string {
-  const buf = new Bytes(1024);
-  const n = wire.config(buf.start, buf.size);
-  if (taken(buf, n) < 0) throw new Error(new Reply("config", n).toString());
-  return buf.toString();
+  const reply = new Reply("config", wire.config(yielded.start, yielded.size), true);
+  if (!reply.ok) throw new Error(reply.toString());
+  return reply.text;
 }
 
 // secret returns a secret by its name. It needs the capability secret for that name: DENIED without it, NOT_FOUND
 // if the host has no such secret.
 export function secret(name: string): Reply {
   const arg = argument(name);
-  const buf = new Bytes(256);
-  return new Reply("secret", taken(buf, wire.secret(arg.start, arg.length, buf.start, buf.size)), buf);
+  return new Reply("secret", wire.secret(arg.start, arg.length, yielded.start, yielded.size), true);
 }
 
 function log(level: i32, text: string): void {
@@ -157,6 +149,7 @@ export function emit(eventType: string, data: string, subject: string = "", key:
   const metadata = new JSONObject();
   if (key.length > 0) metadata.str("idempotency_key", key);
   if (subject.length > 0) metadata.str("subject", subject);
-  const child = new JSONObject().str("event_type", eventType).raw("data", data).raw("metadata", metadata.toString()).close();
-  return new Reply("emit", wire.emit(child.start, child.length));
+  const child = new JSONObject().str("event_type", eventType).raw("data", data).raw("metadata", metadata.toString());
+  const size = child.close();
+  return new Reply("emit", wire.emit(child.start, size));
 }

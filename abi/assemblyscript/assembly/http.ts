@@ -1,8 +1,8 @@
 // HTTP requests through the host. They need the capability http with the URL's host on its list (DENIED).
 
-import { Bytes } from "./bytes";
 import { decode, encode } from "./base64";
-import { Code, Reply, taken } from "./host";
+import { yielded } from "./bytes";
+import { Code, Reply } from "./host";
 import * as json from "./json";
 import { JSONObject } from "./object";
 import * as wire from "./wire";
@@ -41,9 +41,8 @@ export class Request {
     const content = this.content;
     if (content !== null) request.str("body_base64", encode(content));
     else if (this.text.length > 0) request.str("body", this.text);
-    const out = request.close();
-    const buf = new Bytes(4096);
-    return new Response(new Reply("http", taken(buf, wire.http(out.start, out.length, buf.start, buf.size)), buf));
+    const size = request.close();
+    return new Response(new Reply("http", wire.http(request.start, size, yielded.start, yielded.size), true));
   }
 }
 

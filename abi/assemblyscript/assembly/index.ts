@@ -9,17 +9,18 @@
 //     function handle(event: Event): Answer {
 //       const cents = event.int("/data/total_cents");
 //       if (cents === null) return Answer.reject("this is not an order");
-//       return Answer.object(new JSONObject().str("order", event.subject).bool("big", cents.value >= 10000));
+//       return new JSONObject().str("order", event.subject).bool("big", cents.value >= 10000);
 //     }
 //
 // A throw or a failed assertion ends the instance; the host retries the event and keeps the message and the place.
 
 export { berth_abort } from "./abort";
+export { Answer } from "./answer";
 export { Box, Event, Metadata } from "./event";
 export { Code, Reply, codeName, config, debug, emit, error, info, secret, warn } from "./host";
 export { Request, Response } from "./http";
 export { JSONObject } from "./object";
-export { Answer, serve } from "./run";
+export { serve } from "./run";
 import * as json from "./json";
 import * as kv from "./kv";
 export { json, kv };

@@ -2,22 +2,21 @@
 // effect immediately, also if the event fails. Keys are 1 to 256 bytes, values at most 1 MiB (TOO_LARGE). It needs
 // the capability kv (DENIED).
 
-import { Bytes } from "./bytes";
-import { Reply, argument, taken } from "./host";
+import { another, argument, yielded } from "./bytes";
+import { Reply } from "./host";
 import * as wire from "./wire";
 
 // get returns the value of a key: NOT_FOUND if there is none.
 export function get(key: string): Reply {
   const arg = argument(key);
-  const buf = new Bytes(1024);
-  return new Reply("kv_get", taken(buf, wire.kv_get(arg.start, arg.length, buf.start, buf.size)), buf);
+  return new Reply("kv_get", wire.kv_get(arg.start, arg.length, yielded.start, yielded.size), true);
 }
 
 // set writes a value; the last write wins.
 export function set(key: string, value: string): Reply {
   const arg = argument(key);
   const split = arg.length;
-  arg.text(value);
+  another(value);
   return new Reply("kv_set", wire.kv_set(arg.start, split, arg.start + split, arg.length - split));
 }
 
@@ -32,9 +31,9 @@ export function setBytes(key: string, value: Uint8Array): Reply {
 export function cas(key: string, old: string | null, value: string): Reply {
   const arg = argument(key);
   const first = arg.length;
-  arg.text(value);
+  another(value);
   const second = arg.length;
-  if (old !== null) arg.text(old);
+  if (old !== null) another(old);
   const length = old === null ? -1 : arg.length - second;
   return new Reply("kv_cas", wire.kv_cas(arg.start, first, arg.start + second, length, arg.start + first, second - first));
 }

@@ -1,73 +1,103 @@
-import { Bytes } from "./bytes";
+import { Answer, OK } from "./answer";
+import { decode, quotedSize, writeInteger, writeQuoted, writeText } from "./bytes";
 
-// JSONObject writes a JSON object, member by member. It does not check for names given twice.
+// JSONObject writes a JSON object, member by member. It does not check for names given twice. A handler returns it as
+// its answer.
 //
-//     new JSONObject().str("order", "o-1").int("cents", 1999)
-export class JSONObject {
-  private out: Bytes = new Bytes();
+//     return new JSONObject().str("order", "o-1").int("cents", 1999)
+export class JSONObject extends Answer {
+  private buffer: ArrayBuffer = block(128); // UTF-8, without the last brace
+  private length: i32 = 0;
+
+  constructor() {
+    super(OK, "");
+  }
 
   // Adds a string.
   str(name: string, value: string): JSONObject {
-    this.name(name).quoted(value);
-    return this;
+    const from = changetype<usize>(value);
+    const to = this.name(name, quotedSize(from, value.length));
+    return this.written(writeQuoted(to, from, value.length));
   }
 
   // Adds a whole number.
   int(name: string, value: i64): JSONObject {
-    this.name(name).integer(value);
-    return this;
+    return this.written(writeInteger(this.name(name, 20), value));
   }
 
   // Adds a number; one that is not finite becomes null.
   float(name: string, value: f64): JSONObject {
-    this.name(name).text(isFinite(value) ? value.toString() : "null");
-    return this;
+    return this.raw(name, isFinite(value) ? value.toString() : "null");
   }
 
   // Adds true or false.
   bool(name: string, value: bool): JSONObject {
-    this.name(name).text(value ? "true" : "false");
-    return this;
+    return this.raw(name, value ? "true" : "false");
   }
 
   // Adds an array of strings.
   strs(name: string, values: string[]): JSONObject {
-    const out = this.name(name);
-    out.byte(0x5b);
+    let size = values.length + 2;
+    for (let i = 0; i < values.length; i++) size += quotedSize(changetype<usize>(values[i]), values[i].length);
+    let to = this.name(name, size);
+    store<u8>(to++, 0x5b);
     for (let i = 0; i < values.length; i++) {
-      if (i > 0) out.byte(0x2c);
-      out.quoted(values[i]);
+      if (i > 0) store<u8>(to++, 0x2c);
+      to = writeQuoted(to, changetype<usize>(values[i]), values[i].length);
     }
-    out.byte(0x5d);
-    return this;
+    store<u8>(to++, 0x5d);
+    return this.written(to);
   }
 
   // Adds a value that is JSON text already. It is not checked.
   raw(name: string, json: string): JSONObject {
-    this.name(name).text(json);
-    return this;
+    const from = changetype<usize>(json);
+    const to = this.name(name, quotedSize(from, json.length));
+    return this.written(writeText(to, from, json.length));
   }
 
   // The object as JSON text.
   toString(): string {
-    return this.close().toString();
+    return decode(changetype<usize>(this.buffer), this.close());
   }
 
-  // The object as JSON text in UTF-8. Members cannot be added afterwards.
-  close(): Bytes {
-    const out = this.out;
-    if (out.length == 0) out.byte(0x7b);
-    if (!this.closed) out.byte(0x7d);
-    this.closed = true;
-    return out;
+  // Writes the last brace behind the content, where the next member overwrites it, and returns the size of the text.
+  close(): i32 {
+    const buffer = changetype<usize>(this.buffer);
+    if (this.length == 0) store<u8>(buffer, 0x7b);
+    const length = max(this.length, 1);
+    store<u8>(buffer + length, 0x7d);
+    return length + 1;
   }
 
-  private closed: bool = false;
-
-  private name(name: string): Bytes {
-    const out = this.out;
-    out.byte(out.length == 0 ? 0x7b : 0x2c);
-    out.quoted(name).byte(0x3a);
-    return out;
+  // The address of the text, in UTF-8.
+  get start(): usize {
+    return changetype<usize>(this.buffer);
   }
+
+  // Writes a name, and returns the address of the value, which has at most size bytes.
+  private name(name: string, size: i32): usize {
+    const from = changetype<usize>(name);
+    const needed = this.length + quotedSize(from, name.length) + size + 3; // and comma, colon and brace
+    if (needed > this.buffer.byteLength) {
+      const larger = block(max(needed, this.buffer.byteLength << 1));
+      memory.copy(changetype<usize>(larger), changetype<usize>(this.buffer), this.length);
+      this.buffer = larger;
+    }
+    const to = changetype<usize>(this.buffer) + this.length;
+    store<u8>(to, this.length == 0 ? 0x7b : 0x2c);
+    const end = writeQuoted(to + 1, from, name.length);
+    store<u8>(end, 0x3a);
+    return end + 1;
+  }
+
+  private written(to: usize): JSONObject {
+    this.length = <i32>(to - changetype<usize>(this.buffer));
+    return this;
+  }
+}
+
+// block allocates memory that is not set to zero.
+function block(size: i32): ArrayBuffer {
+  return changetype<ArrayBuffer>(__new(size, idof<ArrayBuffer>()));
 }

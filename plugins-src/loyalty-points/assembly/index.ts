@@ -22,20 +22,20 @@ function handle(event: Event): Answer {
   if (customer === null || cents === null) return Answer.reject("this is not an order of a customer");
   const points = bookable(event, cents.value / centsPerPoint);
   const answer = new JSONObject().str("customer", customer).int("points", points);
-  if (points == 0) return Answer.object(answer);
+  if (points == 0) return answer;
 
   for (let i = 0; i < TRIES; i++) {
     const key = "account/" + customer;
     const found = kv.get(key);
-    if (found.code == Code.DENIED) return Answer.object(answer.raw("balance", "null"));
+    if (found.code == Code.DENIED) return answer.raw("balance", "null");
     if (!found.ok && found.code != Code.NOT_FOUND) return Answer.failed(found);
     const account = Account.read(found.ok ? found.text : "");
-    if (account.has(event.idempotencyKey)) return Answer.object(answer.int("balance", account.balance));
+    if (account.has(event.idempotencyKey)) return answer.int("balance", account.balance);
     account.book(points, event.idempotencyKey);
     const written = kv.cas(key, found.ok ? found.text : null, account.toString());
     if (written.ok) {
       info("customer " + customer + " has " + account.balance.toString() + " points");
-      return Answer.object(answer.int("balance", account.balance));
+      return answer.int("balance", account.balance);
     }
     if (written.code != Code.CONFLICT) return Answer.failed(written);
   }

@@ -15,7 +15,7 @@ function handle(event: Event): Answer {
     const value = event.raw("/data/value");
     return value === null ? Answer.reject("no value") : Answer.json(value);
   }
-  if (op == "envelope") return Answer.object(new JSONObject().int("bytes", event.size));
+  if (op == "envelope") return new JSONObject().int("bytes", event.size);
   if (op == "typed") return typed(event);
   if (op == "field") return yielded(event.tryField(text(event, "pointer")));
   if (op == "number") return number(event);
@@ -27,7 +27,7 @@ function handle(event: Event): Answer {
     const attempt = event.attempt;
     const until = event.int("/data/attempt");
     if (until !== null && attempt < until.value) return Answer.retry("attempt " + attempt.toString());
-    return Answer.object(new JSONObject().int("attempt", attempt));
+    return new JSONObject().int("attempt", attempt);
   }
   if (op == "config") return Answer.json(config());
   if (op == "log") return log(text(event, "level"), text(event, "text"));
@@ -47,7 +47,7 @@ function handle(event: Event): Answer {
   if (op == "kv_delete") return done("deleted", kv.remove(text(event, "key")));
   if (op == "http") return http(event);
   if (op == "secret") return yielded(secret(text(event, "name")));
-  if (op == "count") return Answer.object(new JSONObject().int("count", count));
+  if (op == "count") return new JSONObject().int("count", count);
   if (op == "work") return work(event);
   if (op == "panic") throw new Error(text(event, "message"));
   return Answer.reject("unknown op");
@@ -73,14 +73,14 @@ function typed(event: Event): Answer {
     .int("hops", m.hops)
     .int("attempt", event.attempt)
     .bool("time_left", event.remaining > 0);
-  return Answer.object(answer);
+  return answer;
 }
 
 function number(event: Event): Answer {
   const int = event.int("/data/int");
   const bool = event.bool("/data/bool");
   if (int === null || bool === null) return Answer.reject("no number");
-  return Answer.object(new JSONObject().int("int", int.value).bool("bool", bool.value));
+  return new JSONObject().int("int", int.value).bool("bool", bool.value);
 }
 
 function log(level: string, text: string): Answer {
@@ -92,15 +92,15 @@ function log(level: string, text: string): Answer {
 }
 
 function failed(reply: Reply): Answer {
-  return Answer.object(new JSONObject().str("error", codeName(reply.code)));
+  return new JSONObject().str("error", codeName(reply.code));
 }
 
 function done(name: string, reply: Reply): Answer {
-  return reply.ok ? Answer.object(new JSONObject().bool(name, true)) : failed(reply);
+  return reply.ok ? new JSONObject().bool(name, true) : failed(reply);
 }
 
 function yielded(reply: Reply): Answer {
-  return reply.ok ? Answer.object(new JSONObject().str("value", reply.text)) : failed(reply);
+  return reply.ok ? new JSONObject().str("value", reply.text) : failed(reply);
 }
 
 function http(event: Event): Answer {
@@ -111,7 +111,7 @@ function http(event: Event): Answer {
   if (!response.ok) return failed(response.reply);
   const type = response.header("content-type");
   const answer = new JSONObject().int("status", response.status).str("body", response.text);
-  return Answer.object(answer.str("content_type", type === null ? "" : type));
+  return answer.str("content_type", type === null ? "" : type);
 }
 
 function work(event: Event): Answer {
@@ -119,5 +119,5 @@ function work(event: Event): Answer {
   const times = n === null ? 0 : n.value;
   let length: i64 = 0;
   for (let i: i64 = 0; i < times; i++) length += ("item " + i.toString()).length;
-  return Answer.object(new JSONObject().int("done", length > 0 ? times : 0));
+  return new JSONObject().int("done", length > 0 ? times : 0);
 }

@@ -11,5 +11,5 @@ function handle(event: Event): Answer {
   const status = event.field("/data/status");
   const cents = event.int("/data/total_cents");
   if (order === null || status === null || cents === null) return Answer.reject("this is not an order");
-  return Answer.object(new JSONObject().str("order", order).str("status", status).int("cents", cents.value));
+  return new JSONObject().str("order", order).str("status", status).int("cents", cents.value);
 }

@@ -14,5 +14,5 @@ function handle(event: Event): Answer {
   const cents = event.int("/data/total_cents");
   info("order " + order + " is " + status);
   const answer = new JSONObject().str("order", order).str("status", status);
-  return Answer.object(answer.int("cents", cents === null ? 0 : cents.value));
+  return answer.int("cents", cents === null ? 0 : cents.value);
 }
