@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	nodeTool = "Node.js 20 or later"
+	nodeTool = "Node.js"
 	npmTool  = "npm"
 
 	scriptSDK = "berth-js" // the SDK's name in package.json

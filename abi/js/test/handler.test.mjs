@@ -49,6 +49,7 @@ for (const [name, source, want] of [
   ["dates", "export default () => [new Date().toISOString(), new Date(0).getTimezoneOffset()]", ok(["2026-01-02T03:04:05.000Z", 0])],
   ["random", "export default () => { const r = Math.random(); return r > 0 && r < 1 && r !== Math.random() }", ok(true)],
   ["UUID", "export default () => crypto.randomUUID()", ok("07070707-0707-4707-8707-070707070707")],
+  ["random bytes", "export default () => [...crypto.getRandomValues(new Uint16Array(2))]", ok([0x0707, 0x0707])],
   ["texts", "export default () => new TextDecoder().decode(new TextEncoder().encode('aé😀'))", ok("aé😀")],
   ["base64", "export default () => [atob(btoa('a\\xff')) === 'a\\xff', typeof structuredClone]", ok([true, "undefined"])],
   ["microtask", "export default async () => { let s = 'a'; queueMicrotask(() => { s += 'b' }); await null; return s }", ok("ab")],
