@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/conformance"
@@ -76,7 +77,7 @@ func newConformanceHost(t *testing.T, module []byte) *conformanceHost {
 }
 
 func (h *conformanceHost) settings(handlers string) string {
-	return fmt.Sprintf("plugin_directories: [%s]\nbus: {engine: memory}\nroutes: {\"*\": {}}\n%s", h.plugins, handlers)
+	return fmt.Sprintf("plugin_directories: [%s]\nbus: {engine: memory}\nvet: {cpu: 2m, wall: 4m}\nroutes: {\"*\": {}}\n%s", h.plugins, handlers)
 }
 
 // base is the address that the vectors use for recorded answers.
@@ -143,12 +144,26 @@ func (h *conformanceHost) Start(ctx context.Context, setup conformance.Setup) (c
 	if err := folder.Put(p.path, h.module, manifest); err != nil {
 		return nil, err
 	}
-	eventually(h.t, p.name+" is not active", func() bool {
+	h.await(p.name+" is not active", func() bool {
 		var plugin wire.Plugin
 		h.call("GET", "/api/v1/events/plugins/"+p.name, nil, &plugin)
 		return plugin.State == wire.Active
 	})
 	return p, nil
+}
+
+// await waits until a condition holds, for as long as a module may take to be vetted.
+func (h *conformanceHost) await(what string, ok func() bool) {
+	h.t.Helper()
+	deadline := time.Now().Add(5 * time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			h.t.Fatal(what)
+		}
+		<-tick.C
+	}
 }
 
 // handler returns the manifest of a plugin and the configuration of the host for it.
@@ -252,7 +267,7 @@ func toBytes(batch []json.RawMessage) [][]byte {
 func (p *conformancePlugin) outcome(id string) conformance.Outcome {
 	var ev wire.Event
 	var d wire.Delivery
-	eventually(p.host.t, id+" is not delivered", func() bool {
+	p.host.await(id+" is not delivered", func() bool {
 		p.host.call("GET", "/api/v1/events/"+id, nil, &ev)
 		i := slices.IndexFunc(ev.Deliveries, func(d wire.Delivery) bool { return d.Plugin == p.name })
 		if i < 0 {
@@ -312,7 +327,7 @@ func (p *conformancePlugin) Stop(context.Context) error {
 			return err
 		}
 	}
-	eventually(p.host.t, p.name+" does not end", func() bool {
+	p.host.await(p.name+" does not end", func() bool {
 		status, _ := p.host.call("GET", "/api/v1/events/plugins/"+p.name, nil, nil)
 		return status == http.StatusNotFound
 	})

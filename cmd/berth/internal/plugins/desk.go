@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/berth-host/berth/host/desk"
 	"github.com/berth-host/berth/host/pathguard"
@@ -13,6 +14,9 @@ import (
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
+
+// deskVetting is how much processor time the vetting of a module may take.
+const deskVetting = 2 * time.Minute
 
 // loaded is a plugin at the desk, with the digest of its module.
 type loaded struct {
@@ -45,7 +49,8 @@ func (a app) loadAtDesk(ctx context.Context, path string) (_ *loaded, err error)
 			err = errors.Join(err, remove())
 		}
 	}()
-	vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version})
+	// The module is the author's own: on a slow machine it may take longer than on a host.
+	vetter, err := vet.New(vet.Config{CacheDir: dir, Version: a.Version, CPU: deskVetting, Wall: 2 * deskVetting})
 	if err != nil {
 		return nil, err
 	}
