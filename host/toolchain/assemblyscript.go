@@ -16,6 +16,9 @@ import (
 // sourceMapSection is the custom section with a module's source map.
 const sourceMapSection = "berth.sourcemap"
 
+// scriptTransform is the SDK's transform of the compiler.
+const scriptTransform = "transform.mjs"
+
 func assemblyScriptLanguage() Language {
 	return Language{
 		Name: "assemblyscript", Title: "AssemblyScript", Main: "assembly/index.ts",
@@ -51,7 +54,8 @@ func readJSON(dir fs.FS, name string, v any) error {
 }
 
 // buildAssemblyScript installs the compiler unless it is there, compiles, and embeds the
-// source map. The options are those of asconfig.json.
+// source map. The options are those of asconfig.json, and the
+// transform of a copy of the SDK.
 func buildAssemblyScript(ctx context.Context, b *Build) error {
 	compiler := installedCompiler(b.Dir)
 	if compiler == "" {
@@ -66,7 +70,11 @@ func buildAssemblyScript(ctx context.Context, b *Build) error {
 			return errors.New("npm has not installed assemblyscript in the version that package.json names")
 		}
 	}
-	if err := b.Run(ctx, nodeTool, filepath.Join(compiler, "bin", "asc.js"), "assembly/index.ts", "--outFile", b.Output); err != nil {
+	args := []string{filepath.Join(compiler, "bin", "asc.js"), "assembly/index.ts", "--outFile", b.Output}
+	if _, err := os.Stat(filepath.Join(b.Dir, vendored, scriptTransform)); err == nil {
+		args = append(args, "--transform", "./"+vendored+"/"+scriptTransform) // asconfig.json would lose the "./"
+	}
+	if err := b.Run(ctx, nodeTool, args...); err != nil {
 		return err
 	}
 	return embedSourceMap(b.Output)

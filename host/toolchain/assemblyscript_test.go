@@ -38,6 +38,8 @@ func TestAssemblyScript(t *testing.T) {
 		name     string
 		files    map[string]string
 		npm, err string // "": npm is not called; no error
+
+		transform bool
 	}{
 		{name: "lock file", files: map[string]string{"package.json": wants, "package-lock.json": "{}"}, npm: "npm ci --no-audit --no-fund\n"},
 		{name: "no lock file", files: map[string]string{"package.json": wants}, npm: "npm install --no-audit --no-fund\n"},
@@ -46,6 +48,8 @@ func TestAssemblyScript(t *testing.T) {
 			"../node_modules/assemblyscript/package.json": `{"version":"1.2.3"}`}},
 		{name: "another version installed", npm: "npm ci --no-audit --no-fund\n", files: map[string]string{"package.json": wants,
 			"package-lock.json": "{}", "node_modules/assemblyscript/package.json": `{"version":"1.2.2"}`}},
+		{name: "copy of the SDK", transform: true, files: map[string]string{"package.json": wants, "berth/transform.mjs": "",
+			"node_modules/assemblyscript/package.json": `{"version":"1.2.3"}`}},
 		{name: "range", files: map[string]string{"package.json": `{"dependencies":{"assemblyscript":"^1"}}`,
 			"node_modules/assemblyscript/package.json": `{"version":"1.9.9"}`}},
 		{name: "version that npm does not install", npm: "npm install --no-audit --no-fund\n", err: "npm has not installed assemblyscript",
@@ -72,7 +76,7 @@ func TestAssemblyScript(t *testing.T) {
 				t.Fatal(err)
 			}
 			npm, node, _ := strings.Cut(string(calls), "node ")
-			if npm != tt.npm || !strings.Contains(node, "asc.js assembly/index.ts --outFile ") {
+			if strings.Contains(node, " --transform ./berth/transform.mjs") != tt.transform || npm != tt.npm || !strings.Contains(node, "asc.js assembly/index.ts --outFile ") {
 				t.Errorf("got %s", calls)
 			}
 			wasm, err := os.ReadFile(b.Output)
