@@ -44,4 +44,7 @@ export class Answer {
   close(): i32 {
     return 0;
   }
+
+  // Ends the use of the result: the host has it.
+  recycle(): void {}
 }

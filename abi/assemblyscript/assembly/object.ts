@@ -1,16 +1,24 @@
 import { Answer, OK } from "./answer";
 import { decode, quotedSize, writeInteger, writeQuoted, writeText } from "./bytes";
 
+const USED = "this JSONObject was the result of another event: make one for each event";
+
+// The buffer of the latest result, for the next object.
+let spare: ArrayBuffer | null = null;
+
 // JSONObject writes a JSON object, member by member. It does not check for names given twice. A handler returns it as
 // its answer.
 //
 //     return new JSONObject().str("order", "o-1").int("cents", 1999)
 export class JSONObject extends Answer {
-  private buffer: ArrayBuffer = block(128); // UTF-8, without the last brace
-  private length: i32 = 0;
+  private buffer: ArrayBuffer; // UTF-8, without the last brace
+  private length: i32 = 0; // below zero when it was a result
 
   constructor() {
     super(OK, "");
+    const buffer = spare;
+    spare = null;
+    this.buffer = buffer === null ? block(128) : buffer;
   }
 
   // Adds a string.
@@ -63,11 +71,18 @@ export class JSONObject extends Answer {
 
   // Writes the last brace behind the content, where the next member overwrites it, and returns the size of the text.
   close(): i32 {
+    if (this.length < 0) throw new Error(USED);
     const buffer = changetype<usize>(this.buffer);
     if (this.length == 0) store<u8>(buffer, 0x7b);
     const length = max(this.length, 1);
     store<u8>(buffer + length, 0x7d);
     return length + 1;
+  }
+
+  // Lets the next object have the buffer.
+  recycle(): void {
+    if (this.buffer.byteLength <= 4096) spare = this.buffer;
+    this.length = -1;
   }
 
   // The address of the text, in UTF-8.
@@ -77,6 +92,7 @@ export class JSONObject extends Answer {
 
   // Writes a name, and returns the address of the value, which has at most size bytes.
   private name(name: string, size: i32): usize {
+    if (this.length < 0) throw new Error(USED);
     const from = changetype<usize>(name);
     const needed = this.length + quotedSize(from, name.length) + size + 3; // and comma, colon and brace
     if (needed > this.buffer.byteLength) {

@@ -14,6 +14,7 @@ export function serve(handle: (event: Event) => Answer): void {
 function finish(answer: Answer): void {
   const size = answer.close();
   let n = size > 0 ? wire.finish(OK, answer.start, size) : close(answer.status, answer.text);
+  answer.recycle();
   if (n < 0 && answer.status == OK) {
     // A retry would make the same result.
     n = close(REJECT, "the host refused the result: " + new Reply("finish", n).toString());

@@ -9,7 +9,7 @@ export function run(): void {
 function handle(event: Event): Answer {
   const order = event.field("/data/order_id");
   const status = event.field("/data/status");
-  const cents = event.int("/data/total_cents");
-  if (order === null || status === null || cents === null) return Answer.reject("this is not an order");
-  return new JSONObject().str("order", order).str("status", status).int("cents", cents.value);
+  const cents = event.intOr("/data/total_cents", -1);
+  if (order === null || status === null || cents < 0) return Answer.reject("this is not an order");
+  return new JSONObject().str("order", order).str("status", status).int("cents", cents);
 }
