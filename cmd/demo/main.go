@@ -403,12 +403,16 @@ func await(ctx context.Context, c cli, host *process, order wire.Order, stdout i
 	})
 	fmt.Fprintf(stdout, "\norder %s of %s is %s\n", order.ID, order.CustomerID, order.Status)
 	for _, d := range ev.Deliveries {
+		awaited := slices.Contains(at, d.Plugin)
+		if !awaited && d.Status != "ok" && d.Status != "dead" {
+			continue // such as one that waits for approval
+		}
 		answer := string(d.Result)
 		if d.Error != nil {
 			answer = d.Error.Class + ": " + event.Headline(d.Error.Message, 200)
 		}
 		fmt.Fprintf(stdout, "  %-16s %-4s %6.2f ms  %s\n", d.Plugin, d.Status, d.DurationMS, answer)
-		if !slices.Contains(at, d.Plugin) {
+		if !awaited {
 			continue
 		}
 		answers++
