@@ -166,7 +166,7 @@ func TestMissingTools(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	script(t, "fakec-1", `test "$1" = --version && printf 'fakec 1.7\nof last year\n'`)
+	script(t, "fakec-1", `test "$1" = --version && printf '\033[0m\033[1mfakec 1.7\033[m\nof last year\n'`)
 	got, err := fake().Versions(t.Context())
 	if err != nil || len(got) != 1 || got[0] != (ToolVersion{Name: "fakec 1", Version: "fakec 1.7"}) {
 		t.Errorf("got %+v, %v", got, err)

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
+
+// colours are the escape sequences that a tool such as Maven prints into a pipe as well.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 // versionTimeout bounds the time in which a tool prints its version.
 const versionTimeout = 20 * time.Second
@@ -110,5 +114,5 @@ func version(ctx context.Context, path string, args []string) (string, error) {
 		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return strings.TrimSpace(first), err
+	return strings.TrimSpace(colours.ReplaceAllString(first, "")), err
 }
