@@ -92,6 +92,8 @@ lint: ## formatting, vet, staticcheck, unreachable functions, tidy modules
 # UPDATE=1 writes the fixtures anew; LANGUAGES=rust,zig takes only these.
 guests: build ## install the toolchains, build the handlers of every language, and check them
 	.ci/toolchains
+	cd abi/js && npm ci --ignore-scripts --no-audit --no-fund && npm test
+	cd abi/rust && cargo test --quiet
 	$(GO) run ./.ci/guests -berth $(BIN) $(if $(UPDATE),-update) $(if $(LANGUAGES),-only $(LANGUAGES))
 	BERTH=$(CURDIR)/$(BIN) LANGUAGES=$(LANGUAGES) $(GO) test ./.ci/guests -count=1 -v -timeout 60m
 
@@ -100,6 +102,7 @@ languages: ## measure what make guests has built, and write the table of docs/la
 
 test-guests: ## rebuild the guests of the tests; testdata/guests/README.md says with what
 	cd testdata/guests && ./build.sh && wasi/build.sh
+	testdata/extism/build.sh
 
 generators: ## generate clients of the API by oapi-codegen and ogen, which must take its description
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \

@@ -1,6 +1,7 @@
 package berth
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 	"unsafe"
@@ -84,8 +85,28 @@ func (o *Object) key(key string) {
 	o.buf = append(appendString(o.buf, key), ':')
 }
 
-// appendString appends s as a JSON string.
+// appendString appends s as a JSON string. It copies while it looks for bytes to escape:
+// for texts as short as keys a call of copy would cost more.
 func appendString(buf []byte, s string) []byte {
+	start := len(buf)
+	if cap(buf)-start < len(s)+2 {
+		buf = slices.Grow(buf, len(s)+2)
+	}
+	text := buf[start : start+len(s)+2]
+	text[0] = '"'
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c-' ' > '~'-' ' || c == '"' || c == '\\' {
+			return appendEscaped(buf, s)
+		}
+		text[i+1] = c
+	}
+	text[len(s)+1] = '"'
+	return buf[:start+len(s)+2]
+}
+
+// appendEscaped is appendString for any text.
+func appendEscaped(buf []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	buf = append(buf, '"')
 	clean := 0 // s[:clean] is in buf

@@ -70,7 +70,7 @@ type Module struct {
 }
 
 // built are directories that builds create in a project.
-var built = []string{"node_modules", "target", "build", "dist", "zig-out", ".zig-cache", "zig-cache", ".berth"}
+var built = []string{"node_modules", "target", "build", "dist", "zig-out", ".zig-cache", "zig-cache", ".cache"}
 
 // Source returns the digest of a language's sources: the names and contents of its recipe
 // and of the files of its SDK and its example, without documents and what builds leave.
@@ -87,7 +87,8 @@ func (l Language) Source(root fs.FS) (string, error) {
 				return err
 			case d.IsDir() && slices.Contains(built, d.Name()):
 				return fs.SkipDir
-			case d.IsDir(), slices.Contains([]string{".wasm", ".md", ".tmp"}, path.Ext(name)), d.Name() == ".gitignore":
+			case d.IsDir(), slices.Contains([]string{".wasm", ".md", ".tmp"}, path.Ext(name)),
+				slices.Contains([]string{".gitignore", "Cargo.lock"}, d.Name()): // the crates have no dependencies to lock
 				return nil
 			}
 			f, err := root.Open(name)
