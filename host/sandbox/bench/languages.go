@@ -33,7 +33,7 @@ type language struct {
 	cold     float64 // ms to vet and compile it
 	start    float64 // ms from the compiled module to the first call of next
 	event    float64 // µs for an event
-	minimum  float64 // µs for an event of the hand-written handler
+	ratio    float64 // of that to the µs of the hand-written handler
 	resident float64 // KiB of an idle instance
 }
 
@@ -64,11 +64,11 @@ func (b *bench) languages(ctx context.Context, dir string) (string, error) {
 	table.WriteString("|---|---|---|---|---|---|---|\n")
 	for _, l := range list {
 		verdict := ""
-		if l.event > sdkTarget*l.minimum {
+		if l.ratio > sdkTarget {
 			verdict = fmt.Sprintf(" (over %.1f)", sdkTarget)
 		}
 		fmt.Fprintf(&table, "| %s | %s | %.0f ms | %s | %.2f µs | %.2f ×%s | %s |\n", l.name, amount(float64(l.size)/1024), l.cold, duration(l.start),
-			l.event, l.event/l.minimum, verdict, amount(l.resident))
+			l.event, l.ratio, verdict, amount(l.resident))
 	}
 	return table.String(), nil
 }
@@ -89,16 +89,16 @@ func (b *bench) language(ctx context.Context, dir string, l *language) error {
 		return err
 	}
 	l.cold = float64(time.Since(begin).Microseconds()) / 1000
-	if l.event, l.minimum, err = b.compare(ctx, typical, minimum); err != nil {
+	if l.event, l.ratio, err = b.compare(ctx, typical, minimum); err != nil {
 		return err
 	}
 	return b.instances(ctx, typical, l)
 }
 
-// compare returns the µs for an event of two handlers, which must give the same answer. The
-// measurements alternate.
-func (b *bench) compare(ctx context.Context, typical, minimum []byte) (first, second float64, err error) {
-	const rounds, round = 9, 150 * time.Millisecond
+// compare returns the µs for an event of the typical handler, and their ratio to those of the
+// minimum, which must give the same answer: medians of rounds in which both alternate.
+func (b *bench) compare(ctx context.Context, typical, minimum []byte) (event, ratio float64, err error) {
+	const rounds, round = 31, 60 * time.Millisecond
 	var floods [2]*flood
 	for i, wasm := range [][]byte{typical, minimum} {
 		if floods[i], err = newFlood(typicalData); err != nil {
@@ -132,7 +132,11 @@ func (b *bench) compare(ctx context.Context, typical, minimum []byte) (first, se
 			times[i] = append(times[i], float64(time.Since(begin).Nanoseconds())/1000/float64(counts[i]))
 		}
 	}
-	return median(times[0]), median(times[1]), nil
+	var ratios []float64
+	for i, t := range times[0] {
+		ratios = append(ratios, t/times[1][i])
+	}
+	return median(times[0]), median(ratios), nil
 }
 
 // instances measures the start and the memory of instances that have served an event.
