@@ -187,6 +187,9 @@ func (h kernelHost) Log(level extism.Level, text []byte) {
 func (h kernelHost) Config(key string) (string, bool) {
 	settings := h.in.pool.cfg.Settings
 	h.in.charge(len(settings) + len(key))
+	if len(key) > len(settings) { // JSON has no shorter form of it: it is not there
+		return "", false
+	}
 	return strictjson.Get(settings, "/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(key))
 }
 

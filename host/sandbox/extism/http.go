@@ -8,6 +8,11 @@ import (
 	"unicode/utf8"
 )
 
+// maxRequest bounds a request and its body together, in bytes, as the host's own client
+// bounds its requests: reading and encoding them takes several times as much of the host's
+// memory, also for a guest that may send none.
+const maxRequest = 1 << 20
+
 // response is what the functions yield of the latest response; zero after a request that
 // had none.
 type response struct {
@@ -33,6 +38,9 @@ func httpRequest(k *Kernel, s []uint64) {
 
 // exchange sends a request and returns the body of the response.
 func (k *Kernel) exchange(text, body []byte) ([]byte, error) {
+	if size := len(text) + len(body); size > maxRequest {
+		return nil, fmt.Errorf("the request has %d bytes with its body; the limit is %d", size, maxRequest)
+	}
 	k.host.Charge(4 * (len(text) + len(body))) // it is read and encoded
 	var in struct {
 		URL     string            `json:"url"`

@@ -289,6 +289,25 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// A request over the limit of the host's client is refused before the host copies it.
+func TestLargeRequests(t *testing.T) {
+	const limit = 1 << 20
+	large := strings.Repeat("\x01", limit)
+	for _, tt := range []struct{ name, request, body string }{
+		{"the body", `{"url":"u"}`, large},
+		{"the request", `{"url":"u","method":"` + large + `"}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newGuest(8 << 20)
+			request, body := g.block(tt.request), g.block(tt.body)
+			got := g.call("http_request", request, body)
+			if want := "the limit is 1048576"; got != 0 || g.host.sent != "" || !strings.HasSuffix(g.Cause(), want) {
+				t.Errorf("got %d, sent %d bytes, cause %.100q; want %q", got, len(g.host.sent), g.Cause(), want)
+			}
+		})
+	}
+}
+
 // Blocks are apart, zero at first, and used again when they are freed.
 func TestBlocks(t *testing.T) {
 	g := newGuest(64 << 20)
