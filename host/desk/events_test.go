@@ -183,6 +183,19 @@ func FuzzParseInputs(f *testing.F) {
 	})
 }
 
+// A golden file that was joined with another text, such as by a failed merge, is refused.
+func TestGoldenIsOneReport(t *testing.T) {
+	const report = `{"plugin":"p","deliveries":[]}`
+	if _, err := desk.ParseGolden([]byte(report + "\n")); err != nil {
+		t.Error(err)
+	}
+	for _, after := range []string{report, "}", "x", "<<<<"} {
+		if _, err := desk.ParseGolden([]byte(report + "\n" + after)); err == nil {
+			t.Errorf("%q behind the report: no error", after)
+		}
+	}
+}
+
 // The line of a failure is not compared: it changes with every edit above it.
 func TestGoldenHasNoLines(t *testing.T) {
 	for _, tt := range []struct{ message, want string }{

@@ -3,7 +3,9 @@ package desk
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -76,6 +78,9 @@ func ParseGolden(text []byte) (Golden, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&g); err != nil {
 		return g, fmt.Errorf("it is not a golden file: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return g, errors.New("it is not a golden file: something follows the report")
 	}
 	for i, d := range g.Deliveries {
 		if len(d.Attempts) == 0 {

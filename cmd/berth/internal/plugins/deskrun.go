@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/desk"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/toolchain"
 )
 
 // trial has the arguments and flags of plugin test.
@@ -229,7 +229,7 @@ func (a app) compare(t trial, r *trialReport) error {
 			return err
 		}
 		r.Golden, r.Updated, r.Passed = path, true, true
-		return os.WriteFile(path, text, 0o644)
+		return toolchain.WriteFile(path, text)
 	}
 	text, err := a.ReadFile(path, maxInput)
 	switch {
