@@ -49,7 +49,7 @@ plugins: $(HANDLERS:%=plugins/%.wasm) ## build the example handlers into plugins
 # Go knows best whether there is anything to build.
 plugins/%.wasm: FORCE
 	@mkdir -p plugins
-	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -v -trimpath -ldflags '-s -w' -o ../plugins/.$*.tmp ./$*
+	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -v -trimpath -ldflags -w -o ../plugins/.$*.tmp ./$*
 	@if [ -f plugins-src/$*/manifest.json ]; then cp plugins-src/$*/manifest.json plugins/$*.wasm.json; fi
 	@mv plugins/.$*.tmp $@
 
