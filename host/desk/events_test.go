@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,6 +143,21 @@ func TestGoldenDifferences(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestDifferenceTexts: a golden file spreads a result over several lines, and a failed attempt
+// has none.
+func TestDifferenceTexts(t *testing.T) {
+	golden := desk.Golden{Deliveries: []desk.Delivery{{Attempts: []desk.Attempt{{Status: "ok", Result: json.RawMessage("{\n  \"a\": 1\n}")}}}}}
+	run := desk.Golden{Deliveries: []desk.Delivery{{Attempts: []desk.Attempt{{Status: "failed", Class: "trap", Message: "boom"}}}}}
+	want := []string{"status: ok, failed", "class: none, trap", "message: none, boom", `result: {"a":1}, none`}
+	var got []string
+	for _, d := range golden.Compare(run, -1) {
+		got = append(got, d.What+": "+d.Want+", "+d.Got)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (g Golden) Compare(run Golden, fuel Tolerance) (differences []Difference) {
 func compareDelivery(want, got Delivery, fuel Tolerance) (differences []Difference) {
 	add := func(attempt int, what, want, got string) {
 		if want != got {
-			differences = append(differences, Difference{Attempt: attempt, What: what, Want: want, Got: got})
+			differences = append(differences, Difference{Attempt: attempt, What: what, Want: cmp.Or(want, "none"), Got: cmp.Or(got, "none")})
 		}
 	}
 	add(0, "event_type", string(want.EventType), string(got.EventType))
@@ -133,7 +134,7 @@ func compareDelivery(want, got Delivery, fuel Tolerance) (differences []Differen
 		add(n, "class", string(w.Class), string(g.Class))
 		add(n, "message", w.Message, g.Message)
 		if !sameValue(w.Result, g.Result) {
-			add(n, "result", string(w.Result), string(g.Result))
+			add(n, "result", compactText(w.Result), compactText(g.Result))
 		}
 		compareLists(add, n, "logs", w.Logs, g.Logs)
 		compareLists(add, n, "children", w.Children, g.Children)
@@ -145,6 +146,15 @@ func compareDelivery(want, got Delivery, fuel Tolerance) (differences []Differen
 		}
 	}
 	return differences
+}
+
+// compactText returns JSON on one line: in a golden file it has several.
+func compactText(text json.RawMessage) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
+		return string(text)
+	}
+	return b.String()
 }
 
 // compareLists compares lists as JSON, element by element.

@@ -225,11 +225,16 @@ func scriptCrash(written string) string {
 	return located(text, location)
 }
 
-// assertion reads failed assertions of C and AssemblyScript, and the last lines of C++ and
-// Swift.
+// outOfMemory is what a handler in Java writes last, behind its stack, when its heap is full.
+const outOfMemory = "Out of memory"
+
+// assertion reads failed assertions of C and AssemblyScript, and the last lines of C++, Swift
+// and Java without memory.
 func assertion(written string) string {
 	line, following := nextLine(written)
 	switch {
+	case line == outOfMemory && strings.TrimSpace(following) == "":
+		return line
 	case strings.HasPrefix(line, "abort: "): // abort: text in file.ts(5:9)
 		if i := strings.LastIndex(line, " in "); i >= 0 {
 			file, position, ok := strings.Cut(line[i+len(" in "):], "(")

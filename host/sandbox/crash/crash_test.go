@@ -83,6 +83,7 @@ main.main()
 	{"AssemblyScript", "abort: no ledger in assembly/index.ts(12:3)\n", "abort: no ledger (assembly/index.ts:12:3)"},
 	{"AssemblyScript: without a location", "abort: no ledger in the order\n", "abort: no ledger in the order"},
 	{"C with musl", "reading\nAssertion failed: total > 0 (handler.c: handle: 12)\n", "Assertion failed: total > 0 (handler.c:12)"},
+	{"Java without memory", "at shop.Handler.handle()\n\tat berth.Berth.run(Berth.java:20)\nOut of memory\n", "Out of memory"},
 	{"C with another assert", "Assertion failed: total > 0\n", "Assertion failed: total > 0"},
 	{"C with glibc", "a: a.c:2: main: Assertion `c>5 && \"more\"' failed.\n", "a: a.c:2: main: Assertion `c>5 && \"more\"' failed."},
 	{"C++", "libc++abi: terminating due to uncaught exception of type std::runtime_error: boom\n", "libc++abi: terminating due to uncaught exception of type std::runtime_error: boom"},

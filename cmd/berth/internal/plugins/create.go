@@ -51,6 +51,7 @@ func languageFlag(cmd *cobra.Command, lang *string, usage string) {
 
 // listLanguages prints every language, and what of its tools is missing.
 func (a app) listLanguages() error {
+	var missing []string
 	err := console.Table(a.Console, "LANG\tLANGUAGE\tTOOLS\tHERE", toolchain.Languages(), func(l toolchain.Language) console.Cells {
 		var tools []string
 		for _, tool := range l.Tools {
@@ -61,10 +62,17 @@ func (a app) listLanguages() error {
 		}
 		here := "yes"
 		if _, err := l.Find(); err != nil {
-			here = err.Error()
+			here = "no"
+			missing = append(missing, l.Name+": "+err.Error())
 		}
 		return console.Cells{l.Name, l.Title, strings.Join(tools, ", "), here}
 	})
+	for i, of := range missing {
+		if i == 0 {
+			a.Print("\n")
+		}
+		a.Print("%s\n", of)
+	}
 	if err == nil {
 		err = a.Print("\nMake a project with: berth plugin new --lang LANG NAME\n")
 	}
