@@ -100,5 +100,5 @@ func (a app) newProject(ctx context.Context, l toolchain.Language, name, dir str
 		return fmt.Errorf("%w\nThe project is there; after the cause is gone run: berth plugin build %s", err, dir)
 	}
 	return a.Print("next     cd %s\n         berth plugin test %s.wasm events.jsonl\n         berth plugin add %s.wasm      (to the host on this machine)\n"+
-		"         berth plugin dev             (the same at every change)\n", dir, name, name)
+		"         berth plugin dev --replace   (the same at every change)\n", dir, name, name)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/desk"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin/folder"
@@ -21,8 +22,9 @@ const deskVetting = 2 * time.Minute
 // loaded is a plugin at the desk, with the digest of its module.
 type loaded struct {
 	*desk.Plugin
-	sha256 string
-	close  func() error
+	manifest abi.Manifest
+	sha256   string
+	close    func() error
 }
 
 // loadAtDesk vets and loads a module file with the manifest that a host would use.
@@ -58,7 +60,7 @@ func (a app) loadAtDesk(ctx context.Context, path string) (_ *loaded, err error)
 	if err != nil {
 		return nil, fmt.Errorf("%s is refused: %w", path, err)
 	}
-	return &loaded{Plugin: plugin, sha256: artifact.SHA256(), close: func() error {
+	return &loaded{manifest: identity.Manifest, Plugin: plugin, sha256: artifact.SHA256(), close: func() error {
 		return errors.Join(plugin.Close(context.WithoutCancel(ctx)), remove())
 	}}, nil
 }

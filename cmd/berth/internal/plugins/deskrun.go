@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/desk"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/toolchain"
 )
 
@@ -156,6 +157,9 @@ func (a app) runTrial(ctx context.Context, t trial) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.noteUnsubscribed(plugin.manifest, events); err != nil {
+		return err
+	}
 	report := trialReport{Plugin: plugin.Name(), SHA256: plugin.sha256, Deliveries: deliveries}
 	if err := a.compare(t, &report); err != nil {
 		return err
@@ -169,6 +173,22 @@ func (a app) runTrial(ctx context.Context, t trial) (err error) {
 		return t.failure(report)
 	}
 	return err
+}
+
+// noteUnsubscribed names the types of events that a host would not deliver to the plugin.
+func (a app) noteUnsubscribed(m abi.Manifest, events []*event.Event) error {
+	filter, err := route.FilterOf(m.Name, m)
+	if err != nil {
+		return err
+	}
+	noted := make(map[event.Type]bool)
+	for _, ev := range events {
+		if typ := ev.Type(); !filter.Subscribes(typ) && !noted[typ] {
+			noted[typ] = true
+			a.Note("berth: a host delivers no %s to %s: its manifest does not subscribe to that type\n", typ, m.Name)
+		}
+	}
+	return nil
 }
 
 // setupOf reads the files of the flags.
