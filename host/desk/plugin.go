@@ -92,7 +92,7 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 		Settings:     string(setup.Config),
 		Capabilities: capabilities,
 		Logger:       s.log.logger(),
-		Simulate:     &sandbox.Simulation{Seed: setup.Seed, Start: setup.Start},
+		Simulate:     &sandbox.Simulation{Seed: setup.Seed, Start: setup.Start, Between: s.source.usedBetween},
 	})
 	if err != nil {
 		return nil, err

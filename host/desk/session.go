@@ -58,12 +58,11 @@ type Child struct {
 // which only fails when ctx ends: failures of the guest are in the Attempt.
 func (s *Session) Deliver(ctx context.Context, ev *event.Event, number int) (Attempt, error) {
 	s.source.push(event.Attempt{Seq: 1, Event: ev, Number: number})
-	select {
-	case o := <-s.source.done:
-		return s.report(number, o), nil
-	case <-ctx.Done():
-		return Attempt{}, fault.New(fault.Timeout, "event %s was not delivered: %w", ev.ID(), ctx.Err())
+	o, err := s.source.outcome(ctx)
+	if err != nil {
+		return Attempt{}, fault.New(fault.Timeout, "event %s was not delivered: %w", ev.ID(), err)
 	}
+	return s.report(number, o), nil
 }
 
 // DeliverAll delivers an event until the handler finishes it as ok or rejects it, at maximum

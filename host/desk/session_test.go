@@ -170,3 +170,35 @@ func TestMemoryIsReported(t *testing.T) {
 		t.Errorf("it has grown by %d bytes, want 8 pages", grown)
 	}
 }
+
+// TestWorkAfterFinishCountsForItsEvent: an event's fuel has what the guest does until it asks
+// for the next event, so a fuel tolerance guards that as well.
+func TestWorkAfterFinishCountsForItsEvent(t *testing.T) {
+	p := load(t, guest(t, "late_work"), `{"name":"p"}`)
+	s, err := p.Start(t.Context(), desk.Setup{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	events, err := desk.ParseEvents([]byte(strings.Repeat(`{"event_type":"t","data":{"rounds":0}}`+"\n"+`{"event_type":"t","data":{"rounds":50}}`+"\n", 3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fuel []uint64
+	for _, ev := range events {
+		a, err := s.Deliver(t.Context(), ev, 1)
+		if err != nil || a.Status != desk.StatusOK {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+		fuel = append(fuel, a.Fuel)
+	}
+	for i, used := range fuel {
+		if used != fuel[i%2] || i%2 == 1 && used < fuel[0]+50_000 {
+			t.Errorf("event %d used %d; all: %v", i+1, used, fuel)
+		}
+	}
+}

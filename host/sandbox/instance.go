@@ -206,6 +206,9 @@ func (in *instance) needsRecycling() bool {
 func (in *instance) take() bool {
 	p := in.pool
 	in.releaseSlot()
+	if in.sim != nil && in.served > 0 {
+		in.sim.usedBetween(in.fuel.spent(in.fuel.used()))
+	}
 	if in.started != nil {
 		in.started(nil)
 		in.started = nil

@@ -17,6 +17,10 @@ import (
 type Simulation struct {
 	Seed  uint64    // of the random bytes
 	Start time.Time // the time of day when an instance starts; at each event it is the event's
+	// Between, unless nil, gets the fuel that a loop guest has used after it finished an event,
+	// when it asks for the next one; the outcome of the event does not have it. It is called
+	// before Lease.Next, by the goroutine that calls that.
+	Between func(fuel uint64)
 }
 
 // simulatedTick is how much the simulated clocks advance at each reading: a guest that
@@ -31,6 +35,7 @@ type simulated struct {
 	wall    time.Time     // the time of day at wallAt
 	wallAt  time.Duration
 	random  *rand.ChaCha8
+	between func(fuel uint64)
 }
 
 func newSimulated(s *Simulation) *simulated {
@@ -39,7 +44,14 @@ func newSimulated(s *Simulation) *simulated {
 	}
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], s.Seed)
-	return &simulated{wall: s.Start, random: rand.NewChaCha8(seed)}
+	return &simulated{wall: s.Start, random: rand.NewChaCha8(seed), between: s.Between}
+}
+
+// usedBetween reports the fuel that the guest used after an event. It does nothing on nil.
+func (s *simulated) usedBetween(fuel uint64) {
+	if s != nil && s.between != nil {
+		s.between(fuel)
+	}
 }
 
 // beginSpan starts a span of time. It does nothing on nil.

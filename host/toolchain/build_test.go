@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/berth-host/berth/abi"
@@ -214,6 +215,12 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := Open(dir, "go"); err == nil || !strings.Contains(err.Error(), "has no name in its manifest.json") {
 		t.Errorf("got %v", err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, ManifestFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, "go"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: got %v", err)
 	}
 	if _, err := Open(filepath.Join(dir, "nowhere"), "go"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/berth-host/berth/abi"
 )
@@ -62,7 +63,8 @@ func Open(dir, lang string) (Project, error) {
 
 // readManifest sets p.Manifest.
 func (p *Project) readManifest() (abi.Manifest, error) {
-	f, err := os.Open(filepath.Join(p.Dir, ManifestFile))
+	// Opening a pipe must not wait for its writer.
+	f, err := os.OpenFile(filepath.Join(p.Dir, ManifestFile), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return abi.Manifest{}, nil
 	}
@@ -70,6 +72,9 @@ func (p *Project) readManifest() (abi.Manifest, error) {
 		return abi.Manifest{}, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return abi.Manifest{}, errors.Join(err, errors.New("it is not a regular file"))
+	}
 	text, err := io.ReadAll(io.LimitReader(f, abi.MaxManifest+1))
 	if err != nil {
 		return abi.Manifest{}, err
