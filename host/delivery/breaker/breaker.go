@@ -36,7 +36,8 @@ type Breaker struct {
 	cooldown  time.Duration // after the next failure
 	probe     uint64        // the event that is tried; 0: none
 	immediate bool          // ProbeNow was called during a probe
-	reason    string
+	failed    string        // the failures that opened it
+	reason    string        // failed, and when an event is tried
 }
 
 // Configure changes the policy. An open breaker stays open, unless the policy is none.
@@ -116,8 +117,8 @@ func (b *Breaker) Complete(seq uint64, class event.Class, message string, now ti
 		b.cooldown = min(2*b.cooldown, b.cfg.MaxCooldown)
 	}
 	b.immediate = false
-	b.reason = fmt.Sprintf("%d attempts in a row failed, the last with %s: %s; one event is tried again at %s",
-		b.failures, class, event.Headline(message, maxReason), b.probeAt.UTC().Format(time.RFC3339))
+	b.failed = fmt.Sprintf("%d attempts in a row failed, the last with %s: %s", b.failures, class, event.Headline(message, maxReason))
+	b.reason = b.failed + "; one event is tried again at " + b.probeAt.UTC().Format(time.RFC3339)
 	return true
 }
 
@@ -127,5 +128,6 @@ func (b *Breaker) ProbeNow(now time.Time) {
 		b.cooldown = b.cfg.Cooldown
 		b.probeAt = now
 		b.immediate = b.probe != 0
+		b.reason = b.failed + "; the next event is tried immediately"
 	}
 }

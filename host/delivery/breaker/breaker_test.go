@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,9 @@ func TestProbeNowEndsCooldown(t *testing.T) {
 	b.ProbeNow(c.now)
 	if b.Waits(c.now) != 0 {
 		t.Fatal("it still waits")
+	}
+	if _, reason := b.Reason(); !strings.HasSuffix(reason, "failed, the last with trap: ; the next event is tried immediately") {
+		t.Errorf("the reason is %q", reason)
 	}
 	b.Start(4)
 	b.ProbeNow(c.now) // a new version starts while the old one has the probe
