@@ -42,7 +42,7 @@ func TestScriptBuild(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		files     map[string]string // below the directory of project and sdk
-		stale     string            // a lock file that is newer than what is installed
+		stale     string            // a lock file that is newer than everything else
 		installed []string          // directories, in order
 		program   string
 	}{
@@ -57,12 +57,14 @@ func TestScriptBuild(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			top := t.TempDir()
+			written := time.Now()
 			for name, text := range tt.files {
+				at := written
+				if name == tt.stale {
+					at = at.Add(time.Hour)
+				}
 				change(t, top, name, text)
-			}
-			if tt.stale != "" {
-				later := time.Now().Add(time.Hour)
-				if err := os.Chtimes(filepath.Join(top, tt.stale), later, later); err != nil {
+				if err := os.Chtimes(filepath.Join(top, name), at, at); err != nil {
 					t.Fatal(err)
 				}
 			}
