@@ -63,17 +63,20 @@ type State interface {
 	Cursors(ctx context.Context) ([]event.Cursor, error)
 	SetCursor(ctx context.Context, c event.Cursor) error
 
-	// SaveDeliveries stores deliveries, each in place of the one with the same
-	// handler and Seq, appends their children to the log and moves cursors, in one
-	// transaction. A child that the log has already is skipped. When a child is in
-	// conflict, no child of its delivery is appended, and the delivery is stored as
-	// Delivery.Refuse makes it and returned as refused.
+	// SaveDeliveries stores outcomes, appends their children to the log and moves
+	// cursors, in one transaction. It stores the successes first and then the
+	// deliveries in their order, each in place of what is stored of the same
+	// handler and Seq, in whichever form. A child that the log has already is
+	// skipped. When a child is in conflict, no child of its delivery is appended,
+	// and the delivery is stored as Delivery.Refuse makes it and returned as
+	// refused. Nothing is stored of an event that was trimmed. The engine uses none
+	// of the slices after it has returned: the caller reuses them.
 	//
 	// fences name the epochs in which the caller owns the handlers. A fence whose
 	// epoch is not the present one is returned as fenced, and nothing of its
-	// handler is stored: no delivery, no child and no cursor. A handler without a
+	// handler is stored: no outcome, no child and no cursor. A handler without a
 	// fence is not checked. Engines of one host know epoch 0 only.
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
 		cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
 	// Deliveries returns the deliveries of one event, by handler.
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)

@@ -13,9 +13,9 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
-// SaveDeliveries implements State. A delivery of an event that was trimmed is not
+// SaveDeliveries implements State. An outcome of an event that was trimmed is not
 // stored: nothing could be done with it.
-func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
 	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -23,6 +23,22 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, delive
 		return nil, nil, err
 	}
 	fenced = spec.Stale(fences, spec.OneHost)
+	for i := range successes {
+		s := &successes[i]
+		if spec.Names(fenced, s.Handler) {
+			continue
+		}
+		of := m.made(s.Handler)
+		for j := range s.List {
+			if seq := s.List[j].Seq; seq <= m.trimmed {
+				if _, found := m.find(seq); !found {
+					continue
+				}
+			}
+			d := s.Delivery(j)
+			of.put(&d)
+		}
+	}
 	var of *outcomes // of the handler of the delivery before
 	for _, d := range deliveries {
 		if spec.Names(fenced, d.Handler) {
@@ -40,10 +56,7 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, delive
 			continue
 		}
 		if of == nil || of.handler != d.Handler {
-			if of = m.outcomes[d.Handler]; of == nil {
-				of = &outcomes{handler: d.Handler, others: make(map[uint64]memoryDelivery)}
-				m.outcomes[d.Handler] = of
-			}
+			of = m.made(d.Handler)
 		}
 		of.put(&d)
 	}
@@ -53,6 +66,16 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, delive
 		}
 	}
 	return refused, fenced, nil
+}
+
+// made returns a handler's outcomes, to be added to. The caller holds mu.
+func (m *Memory) made(handler string) *outcomes {
+	of := m.outcomes[handler]
+	if of == nil {
+		of = &outcomes{handler: handler, others: make(map[uint64]memoryDelivery)}
+		m.outcomes[handler] = of
+	}
+	return of
 }
 
 // of returns a handler's outcomes. The caller holds mu.
@@ -113,7 +136,7 @@ func (m *Memory) Cursors(ctx context.Context) ([]event.Cursor, error) {
 
 // SetCursor implements State.
 func (m *Memory) SetCursor(ctx context.Context, c event.Cursor) error {
-	if _, _, err := m.SaveDeliveries(ctx, nil, nil, []event.Cursor{c}); err != nil {
+	if _, _, err := m.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{c}); err != nil {
 		return fmt.Errorf("set a cursor: %w", err)
 	}
 	return nil

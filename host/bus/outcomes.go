@@ -27,6 +27,7 @@ type plainOutcome struct {
 	event.Success
 	seq    uint64
 	result string
+	digest string
 }
 
 // reorder is the maximum distance from the end at which a plain outcome is inserted.
@@ -46,7 +47,7 @@ func (o *outcomes) search(seq uint64) (int, bool) {
 // put stores a delivery in place of the one with the same Seq. It has no children.
 func (o *outcomes) put(d *event.Delivery) {
 	if isPlain(d) {
-		p := plainOutcome{event.Success{At: d.At.UTC(), Duration: d.Duration, Fuel: d.Fuel}, d.Seq, d.Result}
+		p := plainOutcome{event.Success{At: d.At.UTC(), Duration: d.Duration, Fuel: d.Fuel}, d.Seq, d.Result, d.SHA256}
 		i, found := len(o.plain), false
 		if i > 0 && o.plain[i-1].seq >= d.Seq {
 			i, found = o.search(d.Seq)
@@ -74,7 +75,7 @@ func (o *outcomes) get(seq uint64) (memoryDelivery, bool) {
 		return d, true
 	}
 	if i, found := o.search(seq); found {
-		return memoryDelivery{Delivery: o.plain[i].Delivery(o.handler, seq, o.plain[i].result)}, true
+		return memoryDelivery{Delivery: o.plain[i].Delivery(o.handler, seq, o.plain[i].digest, o.plain[i].result)}, true
 	}
 	return memoryDelivery{}, false
 }
@@ -88,7 +89,7 @@ func (o *outcomes) all(yield func(uint64, memoryDelivery) bool) {
 	}
 	for i := range o.plain {
 		p := &o.plain[i]
-		if _, void := o.others[p.seq]; !void && !yield(p.seq, memoryDelivery{Delivery: p.Delivery(o.handler, p.seq, p.result)}) {
+		if _, void := o.others[p.seq]; !void && !yield(p.seq, memoryDelivery{Delivery: p.Delivery(o.handler, p.seq, p.digest, p.result)}) {
 			return
 		}
 	}

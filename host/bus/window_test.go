@@ -132,7 +132,7 @@ func TestDeliveryReplacesTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, d := range []event.Delivery{plain, dead, plain, dead, dead, plain} {
-		if _, _, err := m.SaveDeliveries(t.Context(), nil, []event.Delivery{d}, nil); err != nil {
+		if _, _, err := m.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{d}, nil); err != nil {
 			t.Fatal(err)
 		}
 		n := 0

@@ -17,7 +17,7 @@ func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
 	return event.Backlog{Found: true}, nil
 }
 
-func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	return nil, nil, nil
 }
 

@@ -18,7 +18,7 @@ func TestRetriesAreDueAfterClockIsSetBack(t *testing.T) {
 	for i := range stored {
 		stored[i] = event.Delivery{Handler: "h", Seq: uint64(i + 1), Status: event.StatusRetrying, Attempts: 1, At: due, Due: due}
 	}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, stored, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, nil, stored, []event.Cursor{{Name: "handler/h", Seq: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	_, stop := m.open("h", delivery.Policy{})

@@ -153,7 +153,7 @@ func TestReaderAndFeederDeliverOnce(t *testing.T) {
 	m := onHooked(t, h)
 	m.publish("a", "b")
 	dead := event.Delivery{Handler: "h", Seq: 2, Status: event.StatusDead, Attempts: 1, At: time.Now()}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, []event.Delivery{dead}, []event.Cursor{{Name: "handler/h"}}); err != nil {
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{dead}, []event.Cursor{{Name: "handler/h"}}); err != nil {
 		t.Fatal(err)
 	}
 	m.redrive(event.DeadFilter{}, 1)

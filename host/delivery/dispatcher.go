@@ -22,7 +22,7 @@ import (
 // epoch, and returns that fence among fenced.
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, list []event.Delivery, cursors []event.Cursor) (
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, list []event.Delivery, cursors []event.Cursor) (
 		refused []event.Delivery, fenced []spec.Fence, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
@@ -121,7 +121,7 @@ func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 			return err
 		}
 	}
-	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
+	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {

@@ -136,7 +136,7 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
@@ -144,6 +144,11 @@ func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, deliveries []e
 		close(s.changed)
 		s.changed = make(chan struct{})
 		return nil, nil, s.refuse
+	}
+	for _, of := range successes {
+		for i := range of.List {
+			s.deliveries[key{of.Handler, of.List[i].Seq}] = of.Delivery(i)
+		}
 	}
 	var refused []event.Delivery
 	for _, d := range deliveries {

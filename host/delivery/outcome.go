@@ -44,7 +44,7 @@ func (o *outcome) delivery(handler, result string) event.Delivery {
 	if o.full != nil {
 		return *o.full
 	}
-	return o.Delivery(handler, o.seq, result)
+	return o.Delivery(handler, o.seq, "", result)
 }
 
 // find returns the delivery of the newest outcome for an event.

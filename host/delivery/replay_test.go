@@ -171,7 +171,7 @@ func TestReplayKeepsOrderOfRetries(t *testing.T) {
 	for _, seq := range []uint64{1, 3, 5} {
 		stored = append(stored, event.Delivery{Handler: "h", Seq: seq, Status: event.StatusOK, Attempts: 1, At: time.Now()})
 	}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, stored, []event.Cursor{{Name: "handler/h", Seq: 5}}); err != nil {
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, nil, stored, []event.Cursor{{Name: "handler/h", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.d.Replay(t.Context(), "h", 1, 3); err != nil {
@@ -238,7 +238,7 @@ func TestCursorPassesEventsThatReplaySkips(t *testing.T) {
 	m := onHooked(t, h)
 	m.publish("a", "a", "a", "a")
 	stored := []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusRetrying, Attempts: 1, At: time.Now(), Due: time.Now()}}
-	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, stored, []event.Cursor{{Name: "handler/h", Seq: 4}}); err != nil {
+	if _, _, err := m.engine.SaveDeliveries(t.Context(), nil, nil, stored, []event.Cursor{{Name: "handler/h", Seq: 4}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.d.Replay(t.Context(), "h", 1, 2); err != nil {

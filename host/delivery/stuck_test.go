@@ -129,7 +129,7 @@ func TestStuckHandlerReportsPosition(t *testing.T) {
 			}
 			s.await(t, "what is before it", func() bool { return s.finals("h") == 2 })
 			if tt.skipped {
-				if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusDead, ErrorClass: event.ClassUnreadable}}, nil); err != nil {
+				if _, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "h", Seq: 3, Status: event.StatusDead, ErrorClass: event.ClassUnreadable}}, nil); err != nil {
 					t.Fatal(err)
 				}
 				l.set(3, true, nil)
@@ -166,7 +166,7 @@ func TestHandlerOpensWithUnreadableRetry(t *testing.T) {
 	for range 3 {
 		l.publish(t, "")
 	}
-	_, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusRetrying, Attempts: 1, Due: time.Now()}},
+	_, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusRetrying, Attempts: 1, Due: time.Now()}},
 		[]event.Cursor{{Name: "handler/h", Seq: 2}})
 	if err != nil {
 		t.Fatal(err)

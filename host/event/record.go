@@ -167,6 +167,10 @@ type Delivery struct {
 	At           time.Time     // when the status was reached
 	Due          time.Time     // when the next attempt may start; zero unless retrying
 	FirstAttempt time.Time     // when the first attempt began; zero before, and when it is not known
+	SHA256       string        // of the module that made the last attempt, hex; "" before, and when it is not known
+	// NotKept: an older version of this host did not keep the result of this success,
+	// nor its duration and fuel. Engines do not store it.
+	NotKept bool
 	// Children are published in the transaction that stores the delivery. They are not
 	// stored with it, and are nil in a delivery that was read.
 	Children []*Event

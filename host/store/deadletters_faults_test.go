@@ -99,7 +99,7 @@ func withDeadLetters(t *testing.T, s *Store) {
 	for seq, st := range []event.Status{event.StatusDead, event.StatusDead, event.StatusOK} {
 		outcomes = append(outcomes, event.Delivery{Handler: "h", Seq: uint64(seq + 1), Status: st, At: time.Unix(1, 0)})
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes, []event.Cursor{{Name: "handler/h", Seq: 3}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, outcomes, []event.Cursor{{Name: "handler/h", Seq: 3}}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.Trim(ctx, 3); n != 0 || err != nil || s.trimmed.Load() != 2 {
@@ -150,7 +150,7 @@ func TestTrimExaminesEachEventOnce(t *testing.T) {
 		}
 	}
 	queue(0)
-	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, At: time.Unix(2, 0)}, {Handler: "h", Seq: 3, Status: event.StatusOK, At: time.Unix(2, 0)}}, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, At: time.Unix(2, 0)}, {Handler: "h", Seq: 3, Status: event.StatusOK, At: time.Unix(2, 0)}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	queue(1)

@@ -36,18 +36,23 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 	}})
 }
 
-// SaveDeliveries stores deliveries, each in place of the one with the same handler
-// and Seq, appends their children to the log and moves cursors, in one transaction.
-// It is durable when it returns. A child that the log has already is skipped. When a
-// child is in conflict, no child of its delivery is appended, and the delivery is
-// stored as Delivery.Refuse makes it and returned as refused. A delivery of an event
-// that was trimmed is not stored: nothing could be done with it.
+// SaveDeliveries stores successes and then deliveries, each in place of what is stored
+// of the same handler and Seq, appends the deliveries' children to the log and moves
+// cursors, in one transaction. It is durable when it returns. A child that the log has
+// already is skipped. When a child is in conflict, no child of its delivery is
+// appended, and the delivery is stored as Delivery.Refuse makes it and returned as
+// refused. An outcome of an event that was trimmed is not stored: nothing could be done
+// with it.
 //
 // The store belongs to one host: a fence of another epoch than 0 is returned as
 // fenced, and nothing of its handler is stored.
-func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery,
+func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
 	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	o := &op{events: len(deliveries) + len(cursors)}
+	for i := range successes {
+		o.events += len(successes[i].List)
+		o.bytes += len(successes[i].Results)
+	}
 	for i := range deliveries {
 		o.bytes += len(deliveries[i].Result) + len(deliveries[i].ErrorMessage)
 		o.events += len(deliveries[i].Children)
@@ -60,6 +65,18 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, deliver
 		return nil, fenced, nil
 	}
 	o.run = func(g *group) error {
+		for i := range successes {
+			of := &successes[i]
+			if spec.Names(fenced, of.Handler) {
+				continue
+			}
+			for j := range of.List {
+				d := of.Delivery(j)
+				if err := g.setDelivery(&d); err != nil {
+					return err
+				}
+			}
+		}
 		for i := range deliveries {
 			d := &deliveries[i]
 			if spec.Names(fenced, d.Handler) {

@@ -154,7 +154,7 @@ func fillDisk(ctx context.Context, path string, reclaim func() error) error {
 	}
 	outcome := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}}
 	save := func() error {
-		_, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}})
+		_, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{outcome}, []event.Cursor{{Name: "handler/h", Seq: 1}})
 		return err
 	}
 	if err := save(); !fault.Is(err, fault.Exhausted) {

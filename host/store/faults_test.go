@@ -108,7 +108,7 @@ func testFault(t *testing.T, step, write string, persisted bool) {
 	case "trim":
 		_, err = s.Trim(ctx, 2)
 	case "deliveries":
-		_, _, err = s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}},
+		_, _, err = s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}},
 			[]event.Cursor{{Name: "handler/h", Seq: 1}})
 	}
 	if !errors.Is(err, errInjected) || !fault.Is(err, fault.Unavailable) {
@@ -127,7 +127,7 @@ func testFault(t *testing.T, step, write string, persisted bool) {
 		return
 	}
 	if write == "deliveries" { // the recorder tries again: one outcome, one child
-		refused, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
+		refused, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
 		if err != nil || refused != nil || s.Last() != 2 {
 			t.Errorf("trying again: got %+v, %v, Last %d", refused, err, s.Last())
 		}

@@ -34,7 +34,7 @@ func BenchmarkPublishDuringTrim(b *testing.B) {
 			for i, r := range receipts {
 				outcomes[i] = event.Delivery{Handler: "handler", Seq: r.Seq, Status: event.StatusOK, Attempts: 1, At: time.Now()}
 			}
-			if _, _, err := s.SaveDeliveries(ctx, nil, outcomes, nil); err != nil {
+			if _, _, err := s.SaveDeliveries(ctx, nil, nil, outcomes, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

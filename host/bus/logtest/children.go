@@ -25,7 +25,7 @@ func (f family) save(handler string, children ...*event.Event) (refused []event.
 	f.Helper()
 	outcome := event.Delivery{Handler: handler, Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"a":1}`, Children: children}
 	cursor := event.Cursor{Name: "handler/" + handler, Seq: 1}
-	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, []event.Delivery{outcome}, []event.Cursor{cursor})
+	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, []event.Delivery{outcome}, []event.Cursor{cursor})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func children(t *testing.T, s bus.Engine) {
 	late, cancel := context.WithTimeout(ctx, 0)
 	defer cancel()
 	outcome := event.Delivery{Handler: "late", Seq: 1, Children: []*event.Event{child(t, "late", `1`)}}
-	_, _, err = s.SaveDeliveries(late, nil, []event.Delivery{outcome}, nil)
+	_, _, err = s.SaveDeliveries(late, nil, nil, []event.Delivery{outcome}, nil)
 	wantCode(t, "after the deadline", err, fault.Timeout)
 	f.wantKeys("parent a/1 a/2 a/3 o/1 before after")
 }
@@ -122,7 +122,7 @@ func (f family) conflict(first, second *event.Event) {
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Result: `1`, Attempts: 3, Children: []*event.Event{first, second}},
 		{Handler: "after", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child(f, "after", `1`)}},
 	}
-	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
+	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
 	if err != nil || len(refused) != 1 || refused[0].Handler != "b" {
 		f.Fatalf("got %+v, %v, want b refused", refused, err)
 	}

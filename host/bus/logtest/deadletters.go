@@ -17,7 +17,7 @@ func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 func mustSave(t testing.TB, s bus.Engine, outcomes ...event.Delivery) {
 	t.Helper()
-	if _, _, err := s.SaveDeliveries(t.Context(), nil, outcomes, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(t.Context(), nil, nil, outcomes, nil); err != nil {
 		t.Fatalf("SaveDeliveries: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func deadLetters(t *testing.T, s bus.Engine) {
 func redrive(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	sixEvents(t, s)
-	if _, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Cursor{{Name: "handler/a", Seq: 6}, {Name: "handler/b", Seq: 2}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{{Name: "handler/a", Seq: 6}, {Name: "handler/b", Seq: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(f event.DeadFilter, want int) {
@@ -403,7 +403,7 @@ func trimmedEventsGetNoDeliveries(t *testing.T, s bus.Engine) {
 		{Handler: "a", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child}, At: at(1)},
 		{Handler: "b", Seq: 1, Status: event.StatusDead, At: at(1)}, {Handler: "b", Seq: 2, Status: event.StatusDead, At: at(1)},
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, outcomes, []event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	if outcomes, err := s.Deliveries(ctx, 1); len(outcomes) != 0 || err != nil {

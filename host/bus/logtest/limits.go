@@ -143,7 +143,7 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	mustAppend(t, s, parent)
 	s.SetMaxBytes(1)
 	child := Make(t, event.Draft{IdempotencyKey: "child"})
-	if _, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK,
+	if _, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{{Handler: "a", Seq: 1, Status: event.StatusOK,
 		Children: []*event.Event{child, child}}},
 		[]event.Cursor{{Name: "handler/a", Seq: 1}}); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	// Refused children do not count, their neighbours do.
 	clash := Make(t, event.Draft{IdempotencyKey: "child", Data: []byte("1")})
 	beside := Make(t, event.Draft{IdempotencyKey: "beside"})
-	if refused, _, err := s.SaveDeliveries(t.Context(), nil, []event.Delivery{
+	if refused, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Children: []*event.Event{Make(t, event.Draft{}), clash}},
 		{Handler: "c", Seq: 1, Status: event.StatusOK, Children: []*event.Event{beside}},
 	}, nil); err != nil || len(refused) != 1 {

@@ -240,7 +240,7 @@ func (run *modelRun) save(rt *rapid.T) {
 	st := rapid.SampledFrom([]event.Status{event.StatusOK, event.StatusDead, event.StatusRetrying}).Draw(rt, "status")
 	cursor := run.seqs.Draw(rt, "cursor")
 	run.seconds++
-	_, _, err := run.s.SaveDeliveries(run.ctx, nil, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: at(run.seconds)}},
+	_, _, err := run.s.SaveDeliveries(run.ctx, nil, nil, []event.Delivery{{Handler: h, Seq: seq, Status: st, At: at(run.seconds)}},
 		[]event.Cursor{{Name: "handler/" + h, Seq: cursor}})
 	if err != nil {
 		rt.Fatalf("SaveDeliveries: %v", err)

@@ -126,7 +126,7 @@ func deliveries(t *testing.T, s bus.Engine) {
 			FirstAttempt: at.Add(-time.Hour)},
 		{Handler: "a", Seq: 2, Status: event.StatusPending, At: at},
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, outcomes,
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, outcomes,
 		[]event.Cursor{{Name: "handler/a", Seq: 1}, {Name: "handler/b", Seq: 5}}); err != nil {
 		t.Fatal(err)
 	}
@@ -144,11 +144,11 @@ func deliveries(t *testing.T, s bus.Engine) {
 		t.Errorf("Cursor: got %d, want 5", seq)
 	}
 	next := event.Delivery{Handler: "a", Seq: 1, Status: event.StatusOK, Attempts: 3, At: at.Add(time.Minute)}
-	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{next}, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{next}, nil); err != nil {
 		t.Fatal(err)
 	}
 	check(1, next, outcomes[0])
-	if _, _, err := s.SaveDeliveries(ctx, nil, nil, nil); err != nil {
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, nil, nil); err != nil {
 		t.Errorf("saving nothing: %v", err)
 	}
 }
@@ -161,7 +161,7 @@ func fencesOfOneHost(t *testing.T, s bus.Engine) {
 	seq := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
 	child := func(key string) []*event.Event { return []*event.Event{Make(t, event.Draft{IdempotencyKey: key})} }
 	ours, stale := spec.Fence{Unit: "ours"}, spec.Fence{Unit: "stale", Epoch: 1}
-	refused, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours, stale}, []event.Delivery{
+	refused, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours, stale}, nil, []event.Delivery{
 		{Handler: "stale", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("stale")},
 		{Handler: "ours", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("ours")},
 		{Handler: "free", Seq: seq, Status: event.StatusOK, At: at(1)},
@@ -180,7 +180,7 @@ func fencesOfOneHost(t *testing.T, s bus.Engine) {
 	if list, err := s.Cursors(ctx); err != nil || len(list) != 1 || list[0].Name != "handler/ours" {
 		t.Errorf("Cursors: got %+v, %v", list, err)
 	}
-	if _, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours}, nil, nil); err != nil || len(fenced) != 0 {
+	if _, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours}, nil, nil, nil); err != nil || len(fenced) != 0 {
 		t.Errorf("saving nothing: got fenced %+v, %v", fenced, err)
 	}
 }
@@ -213,7 +213,7 @@ func backlog(t *testing.T, s bus.Engine) {
 	outcome := func(handler string, seq uint64, st event.Status) event.Delivery {
 		return event.Delivery{Handler: handler, Seq: seq, Status: st, At: time.Unix(1, 0)}
 	}
-	if _, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{
 		outcome("a", 9, event.StatusOK), outcome("a", 3, event.StatusRetrying), outcome("a", 4, event.StatusOK),
 		outcome("a", 8, event.StatusDead),
 		outcome("a", 6, event.StatusPending), outcome("a", 7, event.StatusDelivering), outcome("b", 2, event.StatusOK),
@@ -265,7 +265,7 @@ func closing(t *testing.T, s bus.Engine) {
 		"SeqAt":       func() error { _, err := s.SeqAt(ctx, time.Now()); return err },
 		"LoadBacklog": func() error { _, err := s.LoadBacklog(ctx, "x"); return err },
 		"SaveDeliveries": func() error {
-			_, _, err := s.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "a"}}, nil)
+			_, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "a"}}, nil)
 			return err
 		},
 		"Deliveries":    func() error { _, err := s.Deliveries(ctx, 1); return err },

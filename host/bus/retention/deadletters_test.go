@@ -39,7 +39,7 @@ func TestDeadLettersExpire(t *testing.T) {
 		for i, age := range []time.Duration{31, 29, 1} {
 			dead = append(dead, event.Delivery{Handler: "h", Seq: uint64(i + 1), Status: event.StatusDead, At: now.Add(-age * days)})
 		}
-		if _, _, err := m.SaveDeliveries(t.Context(), nil, dead, nil); err != nil {
+		if _, _, err := m.SaveDeliveries(t.Context(), nil, nil, dead, nil); err != nil {
 			t.Fatal(err)
 		}
 		retention := DeadLetters{Retention: func() time.Duration { return c.Bus.DeadLetters.Retention }, Purge: dispatcher.Purge, Logger: slog.New(slog.DiscardHandler)}

@@ -24,7 +24,7 @@ import (
 // engine is a log with the methods that the tests call.
 type engine interface {
 	Log
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error)
 	SetCursor(ctx context.Context, c event.Cursor) error
 	ForgetHandler(ctx context.Context, handler string) error
 }
@@ -202,7 +202,7 @@ func TestFullLogReclaimsDeliveredEvents(t *testing.T) {
 		}
 		// The handler succeeds: its outcome, child and cursor are exempt from the limit.
 		child := logtest.Make(t, event.Draft{IdempotencyKey: "child", Data: []byte(`"` + strings.Repeat("y", 4000) + `"`)})
-		if _, _, err := r.SaveDeliveries(ctx, nil, []event.Delivery{{Handler: "slow", Seq: 20, Status: event.StatusOK, Children: []*event.Event{child}}},
+		if _, _, err := r.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "slow", Seq: 20, Status: event.StatusOK, Children: []*event.Event{child}}},
 			[]event.Cursor{{Name: "handler/slow", Seq: 20}}); err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,7 @@ type Handler interface {
 // Batch is the contents of one write.
 type Batch struct {
 	Fences     []spec.Fence // of the collected handlers
+	Successes  []event.Successes
 	Deliveries []event.Delivery
 	Cursors    []event.Cursor
 }
@@ -61,7 +62,8 @@ func (b *Batch) clear() {
 // Config configures a Recorder. All fields are required.
 type Config struct {
 	// Save writes a batch; see delivery.Store.
-	Save     func(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
+	Save func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (
+		refused []event.Delivery, fenced []spec.Fence, err error)
 	Handlers func() []Handler                      // that are open
 	Refused  func(context.Context, event.Delivery) // called for each refused delivery
 	Logger   *slog.Logger
@@ -293,7 +295,7 @@ func (r *Recorder) write(all bool, one Handler) bool {
 func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 	wait := time.Duration(0)
 	for {
-		refused, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Deliveries, b.Cursors)
+		refused, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Successes, b.Deliveries, b.Cursors)
 		if err == nil {
 			for _, f := range fenced {
 				r.cfg.Logger.Error("outcomes discarded: another host owns the handler", "plugin", f.Unit, "epoch", f.Epoch)

@@ -38,7 +38,7 @@ func (c *counting) Written(refused []event.Delivery) {
 	c.refused = append(c.refused, refused...)
 }
 
-type save = func(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error)
+type save = func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error)
 
 func start(t *testing.T, h Handler, save save) (*Recorder, *[]event.Delivery) {
 	t.Helper()
@@ -51,7 +51,7 @@ func start(t *testing.T, h Handler, save save) (*Recorder, *[]event.Delivery) {
 func TestFlushWritesOutcomesAndReportsRefusals(t *testing.T) {
 	h := &counting{waiting: 3}
 	var saved []event.Delivery
-	r, reported := start(t, h, func(_ context.Context, _ []spec.Fence, list []event.Delivery, _ []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+	r, reported := start(t, h, func(_ context.Context, _ []spec.Fence, _ []event.Successes, list []event.Delivery, _ []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 		saved = append(saved, list...)
 		return list[:1], nil, nil
 	})
@@ -65,7 +65,7 @@ func TestFlushWritesOutcomesAndReportsRefusals(t *testing.T) {
 func TestFinishReturnsOnFullDisk(t *testing.T) {
 	h := &counting{waiting: 1}
 	full := fault.New(fault.Exhausted, "the disk is full")
-	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 		return nil, nil, full
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -79,7 +79,7 @@ func TestFinishReturnsOnFullDisk(t *testing.T) {
 
 func TestFlushReturnsNilAfterClose(t *testing.T) {
 	h := &counting{}
-	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
 		return nil, nil, nil
 	})
 	r.Close()
