@@ -22,7 +22,7 @@ MUTANTS  ?= 18
 JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help run demo build plugins test race fuzz mutate boundaries bench lint guests languages test-guests sdk-requests docs generators \
+.PHONY: help run demo build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
 	check clean
 
 help: ## list the targets
@@ -76,6 +76,10 @@ boundaries: ## compare how code is read with wabt and the engine, for BOUNDTIME,
 
 bench: ## measure against the targets, as a table; wants a quiet machine
 	CGO_ENABLED=0 $(GO) run ./host/sandbox/bench
+
+# make load LOAD="-only results -berth FILE"
+load: build ## measure the real binary over HTTP, as tables; wants a quiet machine
+	@$(GO) build -o bin/load ./cmd/load && exec bin/load -berth $(BIN) $(LOAD)
 
 lint: ## formatting, vet, staticcheck, unreachable functions, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }

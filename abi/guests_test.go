@@ -187,6 +187,11 @@ func TestGuests(t *testing.T) {
 		{guest: "oob_pointer", host: bareHost{events: []string{envelope(`{"call":"empty"}`)}}, trap: "out of bounds"},
 		{guest: "big_envelope", host: bareHost{events: []string{big}}, want: []string{fmt.Sprintf(`ok {"bytes":%d,"copied":%[1]d}`, len(big))}},
 		{guest: "count", host: bareHost{events: []string{envelope("1"), envelope("2")}}, want: []string{`ok {"count":1}`, `ok {"count":2}`}},
+		{guest: "derive", host: bareHost{config: `{"salt":1000}`, events: []string{
+			envelope(`{"number":7}`), envelope(`{"number":123456,"size":5}`), envelope(`{}`), envelope(`{"number":7,"size":1001}`)}},
+			want: []string{`ok {"salt":1000,"sum":1618156615}`, `ok {"salt":1000,"sum":949953435,"text":"eoduu"}`,
+				"reject no /data/number, a /data/size over 1000, or no salt in the configuration",
+				"reject no /data/number, a /data/size over 1000, or no salt in the configuration"}},
 		{guest: "slow", host: bareHost{events: []string{envelope(`{"rounds":20}`)}}, want: []string{`ok {"count":1,"remaining_ms":1234}`}},
 	}
 	for _, tt := range tests {
