@@ -205,7 +205,7 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 
 // release forgets a final task and schedules the next one of its key.
 func (h *handler) release(t *task) {
-	h.open.remove(t.record.Seq)
+	h.open.remove(t)
 	size := len(t.record.Event.Envelope())
 	h.bytes -= size
 	if t.fed {

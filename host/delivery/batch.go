@@ -12,7 +12,11 @@ import (
 // to there from the window.
 func (h *handler) cursor() uint64 {
 	for h.window.len() > 0 && h.window.peek().recorded {
-		h.drop(h.window.pop())
+		t := h.window.pop()
+		if t.isOpen() {
+			h.open.leftWindow(t)
+		}
+		h.drop(t)
 	}
 	c := h.readTo
 	if h.window.len() > 0 {

@@ -95,7 +95,7 @@ func (c *census) window() string {
 		users[t]++
 	}
 	last := uint64(0)
-	for _, t := range c.h.window.tasks[c.h.window.head:] {
+	for _, t := range c.h.window.all() {
 		users[t]++
 		if t.record.Seq <= last {
 			return fmt.Sprintf("task %d comes after %d in the window", t.record.Seq, last)

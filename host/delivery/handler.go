@@ -63,10 +63,10 @@ type handler struct {
 	breaker  breaker.Breaker
 	parked   int // instances that wait
 	ready    fifo
-	open     index // every task that is not final, by Seq
+	open     openTasks // every task that is not final
 	// lanes has the last task of every order key in the queue, by the key's hash. Two
 	// keys with the same hash only wait for each other.
-	lanes   index
+	lanes   lanes
 	behind  int // tasks that wait for another one of their lane
 	seed    maphash.Seed
 	retries retryHeap
@@ -129,7 +129,7 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 		seed:       maphash.MakeSeed(),
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
-	h.lanes.which = byLane
+	h.open.window = &h.window
 	h.update(func(p *Policy) { *p = policy })
 	return h
 }
@@ -184,8 +184,7 @@ func (h *handler) close(ctx context.Context) error {
 
 // admit puts a task into its lane, or among the ready or waiting ones.
 func (h *handler) admit(t *task) {
-	t.users++
-	h.open.put(t.record.Seq, t)
+	h.open.add(t)
 	h.bytes += len(t.record.Event.Envelope())
 	if t.lane != 0 {
 		if last := h.lanes.put(t.lane, t); last != nil {

@@ -28,6 +28,9 @@ func (q *fifo) pushFront(t *task) {
 	q.tasks[q.head] = t
 }
 
+// all returns the tasks in order, valid until the queue changes.
+func (q *fifo) all() []*task { return q.tasks[q.head:] }
+
 func (q *fifo) peek() *task { return q.tasks[q.head] }
 
 func (q *fifo) pop() *task {

@@ -57,7 +57,7 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
-	h.open, h.lanes = index{which: bySeq}, index{which: byLane}
+	h.open, h.lanes = openTasks{window: &h.window}, lanes{}
 	h.bytes, h.behind = 0, 0
 	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.replay = later, b.Replay

@@ -9,10 +9,9 @@ import (
 // task is one event of a handler's queue. Tasks are small and reused, because a busy
 // handler uses them up as fast as it reads events.
 type task struct {
-	record     event.Record    // without the event when it is final
+	record     event.Record    // without the event when it is final, see isOpen
 	lane       uint64          // of its order key; 0 without one
 	next       *task           // the next task of the lane, which waits for this one
-	links      [2]link         // see index
 	past       *event.Delivery // after the previous attempt, or as stored; immutable. nil: no attempt
 	lease      *Lease          // that has it; nil without one
 	arrived    int64           // when it was read, Unix ns; 0 when past is set

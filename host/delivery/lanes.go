@@ -1,0 +1,79 @@
+package delivery
+
+// lanes has the last task of every lane, by the lane's number, which is a hash. It is a
+// table with linear probing, so that a look-up reads one cache line and allocates nothing.
+// It grows and does not shrink.
+type lanes struct {
+	entries []laneEntry // none, or a power of two of which at most half are used
+	n       int         // used entries
+}
+
+// laneEntry is free when it has no task.
+type laneEntry struct {
+	number uint64
+	last   *task
+}
+
+const minEntries = 64
+
+// at returns the index of the number's entry, or of the free one where it belongs. There
+// are entries.
+func (l *lanes) at(number uint64) uint64 {
+	mask := uint64(len(l.entries) - 1)
+	i := number & mask
+	for l.entries[i].last != nil && l.entries[i].number != number {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// get returns the last task of a lane, nil if it has none.
+func (l *lanes) get(number uint64) *task {
+	if l.n == 0 {
+		return nil
+	}
+	return l.entries[l.at(number)].last
+}
+
+// put makes t the last task of a lane. It returns the one before, nil if there is none.
+func (l *lanes) put(number uint64, t *task) (before *task) {
+	if 2*(l.n+1) > len(l.entries) {
+		l.grow()
+	}
+	e := &l.entries[l.at(number)]
+	if before = e.last; before == nil {
+		l.n++
+	}
+	*e = laneEntry{number, t}
+	return before
+}
+
+func (l *lanes) grow() {
+	old := l.entries
+	l.entries = make([]laneEntry, max(minEntries, 2*len(old)))
+	for _, e := range old {
+		if e.last != nil {
+			l.entries[l.at(e.number)] = e
+		}
+	}
+}
+
+// remove forgets a lane. Entries behind it move to the front, where look-ups find them.
+func (l *lanes) remove(number uint64) {
+	if l.n == 0 {
+		return
+	}
+	free := l.at(number)
+	if l.entries[free].last == nil {
+		return
+	}
+	l.n--
+	mask := uint64(len(l.entries) - 1)
+	for i := (free + 1) & mask; l.entries[i].last != nil; i = (i + 1) & mask {
+		if home := l.entries[i].number & mask; (i-home)&mask >= (i-free)&mask {
+			l.entries[free] = l.entries[i]
+			free = i
+		}
+	}
+	l.entries[free] = laneEntry{}
+}

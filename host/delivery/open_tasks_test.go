@@ -1,0 +1,96 @@
+package delivery
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/event"
+)
+
+// openModel compares a handler's open tasks with a map.
+type openModel struct {
+	h    handler
+	want map[uint64]*task
+	read uint64
+	ev   *event.Event
+}
+
+// TestOpenTasksAreAMap reads events, adds others beside the window, makes tasks final and
+// moves the cursor, in any order.
+func TestOpenTasksAreAMap(t *testing.T) {
+	ev, err := event.New(event.Draft{Type: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		m := &openModel{want: make(map[uint64]*task), read: 100, ev: ev}
+		m.h.open.window = &m.h.window
+		t.Repeat(map[string]func(*rapid.T){
+			"read":   m.readOne,
+			"beside": m.addBeside,
+			"record": m.record,
+			"final":  m.makeFinal,
+			"":       m.check,
+		})
+	})
+}
+
+func (m *openModel) readOne(t *rapid.T) {
+	m.read += rapid.Uint64Range(1, 3).Draw(t, "gap") // events between are not for the handler
+	x := &task{record: event.Record{Seq: m.read, Event: m.ev}, users: 1}
+	m.h.window.push(x)
+	m.add(x)
+}
+
+// addBeside adds a redriven event: its Seq may be that of a final task in the window.
+func (m *openModel) addBeside(t *rapid.T) {
+	seq := rapid.Uint64Range(90, m.read).Draw(t, "seq")
+	if m.want[seq] == nil {
+		m.add(&task{record: event.Record{Seq: seq, Event: m.ev}})
+	}
+}
+
+func (m *openModel) add(x *task) {
+	m.h.open.add(x)
+	m.want[x.record.Seq] = x
+}
+
+// record lets the cursor pass a task.
+func (m *openModel) record(t *rapid.T) {
+	if x := m.want[rapid.Uint64Range(90, m.read).Draw(t, "seq")]; x != nil {
+		x.recorded = true
+		m.h.cursor()
+	}
+}
+
+func (m *openModel) makeFinal(t *rapid.T) {
+	seq := rapid.Uint64Range(90, m.read).Draw(t, "seq")
+	if x := m.want[seq]; x != nil {
+		x.recorded = true
+		m.h.open.remove(x)
+		x.record.Event = nil
+		m.h.drop(x)
+		delete(m.want, seq)
+		m.h.cursor()
+	}
+}
+
+func (m *openModel) check(t *rapid.T) {
+	if m.h.open.n != len(m.want) {
+		t.Fatalf("it counts %d, want %d", m.h.open.n, len(m.want))
+	}
+	all := make(map[uint64]bool)
+	for x := range m.h.open.all {
+		if all[x.record.Seq] {
+			t.Fatalf("task %d is yielded twice", x.record.Seq)
+		}
+		all[x.record.Seq] = true
+	}
+	for seq := range m.read - 80 {
+		seq += 85
+		if got := m.h.open.get(seq); got != m.want[seq] || all[seq] != (got != nil) {
+			t.Fatalf("get(%d) returns %p, and all yields it: %v; want %p", seq, got, all[seq], m.want[seq])
+		}
+	}
+}
