@@ -257,9 +257,22 @@ func (in *instance) take() bool {
 
 // done completes the open attempt.
 func (in *instance) done(o event.Outcome) {
+	in.outcome = o
+	in.complete()
+	in.outcome.Verdict, in.outcome.Class, in.outcome.Message = event.OK, "", ""
+}
+
+// succeed completes the open attempt as a success with a result, which is guest memory.
+func (in *instance) succeed(result []byte) {
+	in.outcome.Result = result
+	in.complete()
+}
+
+// complete completes the open attempt with in.outcome. It leaves an outcome whose verdict
+// is OK ready for succeed.
+func (in *instance) complete() {
 	now := in.now() // the only reading of the clock per event while events follow each other
 	used := in.fuel.used()
-	in.outcome = o
 	end := &in.outcome
 	end.At = in.wallTime(now)
 	end.Duration, in.completed = now-in.begun, now
@@ -267,14 +280,14 @@ func (in *instance) done(o event.Outcome) {
 	end.Memory = in.linear.size + in.kernel.blocks.size
 	if end.Verdict == event.OK {
 		end.Children = in.children
+		if !in.pool.succeeded.Load() {
+			in.pool.succeeded.Store(true)
+		}
 	}
 	in.children, in.childBytes = nil, 0
 	in.open, in.attempt = false, event.Attempt{}
-	if end.Verdict == event.OK && !in.pool.succeeded.Load() {
-		in.pool.succeeded.Store(true)
-	}
 	in.lease.Done(end)
-	*end = event.Outcome{} // the result is guest memory
+	end.Result, end.Children = nil, nil // the result is guest memory
 	// What the guest does before it asks for the next event does not count for this one,
 	// but is bounded too.
 	in.flushed = false
