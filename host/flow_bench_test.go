@@ -243,9 +243,9 @@ func BenchmarkFanOut(b *testing.B) { compareWithRaw(b, 10, 4, 2, 20_000) }
 // publishing included, with the same guest in plain wazero in one goroutine.
 func BenchmarkDelivery(b *testing.B) { compareWithRaw(b, 1, 1, 1, 100_000) }
 
-// compareWithRaw alternates between a fleet and plain wazero with the same events and
-// compares the medians. It measures publishing alone on a log without readers:
-// "x-raw-delivering" excludes it.
+// compareWithRaw alternates between a fleet, plain wazero and the floor (see floorHandler)
+// with the same events and compares the medians. It measures publishing alone on a log
+// without readers: "x-raw-delivering" excludes it.
 func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int) {
 	m := bus.NewMemory(bus.MemoryConfig{Window: benchWindow()})
 	log := newBenchLog(b, m, m.Window())
@@ -253,7 +253,7 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 	f := newFleet(b, log, wasm, handlers, concurrency)
 	defer f.stop()
 	total, deliveries := 0, float64(events*handlers)
-	var ours, raw, oursCPU, rawCPU, publishing, publishCPU []float64
+	var ours, raw, floor, oursCPU, rawCPU, floorCPU, publishing, publishCPU []float64
 	deliver := func(list []*event.Event) float64 {
 		start := time.Now()
 		log.publish(b, list)
@@ -282,13 +282,19 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 			b.Fatal(err)
 		}
 		measure(&raw, &rawCPU, func() float64 { return rawLoops(b, wasm, goroutines, handlers, list) })
+		measure(&floor, &floorCPU, func() float64 { return floorLoops(b, wasm, handlers, list) })
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(ours), "deliveries/s")
 	b.ReportMetric(middle(raw), "raw/s")
 	b.ReportMetric(middle(oursCPU), "cpu-ns/delivery")
 	b.ReportMetric(middle(rawCPU), "cpu-ns/raw")
+	b.ReportMetric(middle(floorCPU), "cpu-ns/floor")
 	b.ReportMetric(middle(publishCPU), "cpu-ns/publishing")
+	b.ReportMetric(middle(raw)/middle(floor), "floor-x-raw")
+	b.ReportMetric(100*middle(floor)/middle(raw), "floor-%raw")
+	b.ReportMetric(middle(floor)/middle(ours), "x-floor")
+	b.ReportMetric(middle(oursCPU)/middle(floorCPU), "x-floor-cpu")
 	b.ReportMetric(100*middle(ours)/middle(raw), "%raw")
 	skipped := uint64(0)
 	for _, h := range f.handlers {
