@@ -93,6 +93,11 @@ type source struct{ *delivery.Source }
 func (s source) Lease() sandbox.Lease { return s.Source.Lease() }
 
 func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int) *fleet {
+	return newFleetOf(b, log, wasm, handlers, sandbox.PoolConfig{Limits: spec.Limits{Concurrency: concurrency}})
+}
+
+// newFleetOf starts the handlers with this configuration of their pools.
+func newFleetOf(b *testing.B, log benchLog, wasm []byte, handlers int, cfg sandbox.PoolConfig) *fleet {
 	engine, err := sandbox.New(sandbox.Config{Vetter: vet.InProcess{}})
 	if err != nil {
 		b.Fatal(err)
@@ -109,7 +114,8 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := m.NewPool(b.Context(), sandbox.PoolConfig{Name: fmt.Sprint("h", i), Source: source{h}, Limits: spec.Limits{Concurrency: concurrency}})
+		cfg.Name, cfg.Source = fmt.Sprint("h", i), source{h}
+		p, err := m.NewPool(b.Context(), cfg)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -125,6 +131,17 @@ func newFleet(b *testing.B, log benchLog, wasm []byte, handlers, concurrency int
 		}
 	}
 	return f
+}
+
+// claim gives the handlers of a fleet their positions at the end of the log.
+func claim(b *testing.B, log benchLog, handlers int) {
+	d := delivery.New(delivery.Config{Store: log.engine, Log: log})
+	for i := range handlers {
+		if err := d.Claim(b.Context(), fmt.Sprint("h", i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = d.Close(b.Context())
 }
 
 // await waits until every handler has delivered this number of events.
@@ -328,13 +345,7 @@ func BenchmarkDurableLog(b *testing.B) {
 			b.Fatal(err)
 		}
 		log := newBenchLog(b, s, window)
-		d := delivery.New(delivery.Config{Store: s, Log: log})
-		for i := range benchHandlers {
-			if err := d.Claim(b.Context(), fmt.Sprint("h", i)); err != nil {
-				b.Fatal(err)
-			}
-		}
-		_ = d.Close(b.Context())
+		claim(b, log, benchHandlers)
 		log.publish(b, benchEvents(b, events))
 		b.StartTimer()
 		start := time.Now()

@@ -32,6 +32,16 @@ func (m *Memory) KVGet(ctx context.Context, plugin, key string) (value []byte, f
 	return bytes.Clone(value), found, nil
 }
 
+// KVCached implements State.
+func (m *Memory) KVCached(plugin, key string) (value []byte, found, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if of := m.kv[plugin]; of != nil {
+		value, found = of.values[key]
+	}
+	return value, found, !m.closed
+}
+
 // KVSet implements State. fault.Exhausted, in the field "value", when the plugin would
 // exceed MemoryConfig.KVBytes, or when the value is over 1 MiB; fault.Invalid when the
 // key is empty or over 256 bytes.

@@ -75,6 +75,11 @@ func (s *state) write(ctx context.Context, key string, after []byte, do func() e
 	return nil
 }
 
+// Cached implements sandbox.KV.
+func (s *state) Cached(key string) (value []byte, found, ok bool) {
+	return s.all.KVCached(s.plugin, key)
+}
+
 // Get implements sandbox.KV.
 func (s *state) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return s.all.KVGet(ctx, s.plugin, key)

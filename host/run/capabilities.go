@@ -61,6 +61,7 @@ func (s grantedSecrets) Granted(name string) bool { return s.granted(name) }
 
 // KeyValues is the key-value state of all plugins in an engine.
 type KeyValues interface {
+	KVCached(plugin, key string) (value []byte, found, ok bool)
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
@@ -72,6 +73,11 @@ type KeyValues interface {
 type pluginKV struct {
 	all    KeyValues
 	plugin string
+}
+
+// Cached implements sandbox.KV.
+func (k pluginKV) Cached(key string) (value []byte, found, ok bool) {
+	return k.all.KVCached(k.plugin, key)
 }
 
 // Get implements sandbox.KV.

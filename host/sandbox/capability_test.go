@@ -108,6 +108,7 @@ func newKV(t testing.TB, quota int64) kv {
 }
 
 func (k kv) Get(ctx context.Context, key string) ([]byte, bool, error) { return k.KVGet(ctx, "p", key) }
+func (k kv) Cached(key string) (value []byte, found, ok bool)          { return k.KVCached("p", key) }
 func (k kv) Set(ctx context.Context, key string, value []byte) error {
 	return k.KVSet(ctx, "p", key, value)
 }
@@ -197,6 +198,8 @@ type brokenKV struct {
 	err   error
 	waits chan struct{} // gets a token when a call waits
 }
+
+func (brokenKV) Cached(string) (value []byte, found, ok bool) { return nil, false, false }
 
 func (k brokenKV) Get(ctx context.Context, _ string) ([]byte, bool, error) {
 	if k.err != nil {

@@ -196,20 +196,20 @@ func (h kernelHost) Config(key string) (string, bool) {
 // Var implements extism.Host.
 func (h kernelHost) Var(key string) (value []byte, found bool) {
 	if h.in.pool.cfg.Capabilities.KV == nil {
-		value, found = h.in.kernel.vars[key]
+		value, found := h.in.kernel.vars[key]
 		return value, found
 	}
-	h.kv("var_get", key, nil, func(ctx context.Context, kv KV) (err error) {
-		value, found, err = kv.Get(ctx, key)
-		return err
-	})
+	value, found, code := h.in.readKV([]byte(key))
+	h.checkKV("var_get", code)
 	return value, found
 }
 
 // SetVar implements extism.Host.
 func (h kernelHost) SetVar(key string, value []byte) {
 	if h.in.pool.cfg.Capabilities.KV != nil {
-		h.kv("var_set", key, value, func(ctx context.Context, kv KV) error { return kv.Set(ctx, key, value) })
+		h.checkKV("var_set", h.in.kv([]byte(key), value, func(ctx context.Context, kv KV, key string) error {
+			return kv.Set(ctx, key, value)
+		}))
 		return
 	}
 	k := &h.in.kernel
@@ -236,7 +236,9 @@ func (h kernelHost) SetVar(key string, value []byte) {
 // RemoveVar implements extism.Host.
 func (h kernelHost) RemoveVar(key string) {
 	if h.in.pool.cfg.Capabilities.KV != nil {
-		h.kv("var_set", key, nil, func(ctx context.Context, kv KV) error { return kv.Delete(ctx, key) })
+		h.checkKV("var_set", h.in.kv([]byte(key), nil, func(ctx context.Context, kv KV, key string) error {
+			return kv.Delete(ctx, key)
+		}))
 		return
 	}
 	k := &h.in.kernel
@@ -248,13 +250,11 @@ func (h kernelHost) RemoveVar(key string) {
 	}
 }
 
-// kv calls the store. A failure traps the guest: its PDK has no code for it, and would take
-// it for an absent variable.
-func (h kernelHost) kv(function, key string, value []byte, call func(context.Context, KV) error) {
-	in := h.in
-	code := in.kv([]byte(key), value, func(ctx context.Context, kv KV, _ string) error { return call(ctx, kv) })
+// checkKV traps the guest when the store has failed: its PDK has no code for it, and would
+// take it for an absent variable.
+func (h kernelHost) checkKV(function string, code uint64) {
 	if code != 0 {
-		in.trap(event.ClassTrap, function+": "+in.errorText)
+		h.in.trap(event.ClassTrap, function+": "+h.in.errorText)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // fault.Exhausted with a field when the value exceeds the plugin's quota (TOO_LARGE),
 // fault.Conflict of CompareAndSet, fault.Timeout; any other is UNAVAILABLE to the guest.
 type KV interface {
+	// Cached returns a value that is in memory, and whether there is one, without waiting.
+	// ok is false when only Get can answer. The caller must not change the value.
+	Cached(key string) (value []byte, found, ok bool)
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 	Set(ctx context.Context, key string, value []byte) error
 	// CompareAndSet writes if the present value equals old or, when old is nil, if there
@@ -31,12 +34,7 @@ const kvWork = 64 << 10
 func (in *instance) kvGet(_ api.Module, stack []uint64) {
 	key := in.view(stack[0], stack[1])
 	in.view(stack[2], stack[3])
-	var value []byte
-	found := false
-	code := in.kv(key, nil, func(ctx context.Context, kv KV, key string) (err error) {
-		value, found, err = kv.Get(ctx, key)
-		return err
-	})
+	value, found, code := in.readKV(key)
 	switch {
 	case int32(code) < 0:
 		stack[0] = code
@@ -85,8 +83,41 @@ func (in *instance) kvDelete(_ api.Module, stack []uint64) {
 	})
 }
 
+// readKV reads a value. Only a value that is not in memory flushes the lease: the guest
+// does not wait for another one.
+func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
+	if code := in.chargeKV(key, nil); code != 0 {
+		return nil, false, code
+	}
+	name := string(key)
+	if value, found, ok := in.pool.cfg.Capabilities.KV.Cached(name); ok {
+		return value, found, 0
+	}
+	code = in.callKV(func(ctx context.Context, kv KV) (err error) {
+		value, found, err = kv.Get(ctx, name)
+		return err
+	})
+	return value, found, code
+}
+
 // kv checks the sizes and calls the store.
 func (in *instance) kv(key, value []byte, call func(context.Context, KV, string) error) uint64 {
+	if code := in.chargeKV(key, value); code != 0 {
+		return code
+	}
+	name := string(key)
+	return in.callKV(func(ctx context.Context, kv KV) error { return call(ctx, kv, name) })
+}
+
+// callKV calls the store.
+func (in *instance) callKV(call func(context.Context, KV) error) uint64 {
+	return in.answer(in.conceal("the plugin's state", in.outside(func(ctx context.Context) error {
+		return call(ctx, in.pool.cfg.Capabilities.KV)
+	})))
+}
+
+// chargeKV checks the sizes and charges for a call.
+func (in *instance) chargeKV(key, value []byte) (code uint64) {
 	switch {
 	case len(key) == 0:
 		return in.refuse(abi.Invalid, "the key is empty")
@@ -96,8 +127,5 @@ func (in *instance) kv(key, value []byte, call func(context.Context, KV, string)
 		return in.refuse(abi.TooLarge, fmt.Sprintf("the value is %d bytes; the limit is %d", len(value), abi.MaxKVValue))
 	}
 	in.charge(kvWork + len(key) + len(value))
-	name := string(key)
-	return in.answer(in.conceal("the plugin's state", in.outside(func(ctx context.Context) error {
-		return call(ctx, in.pool.cfg.Capabilities.KV, name)
-	})))
+	return 0
 }

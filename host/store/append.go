@@ -20,8 +20,9 @@ type writeStatements struct {
 	setBlock                        *sql.Stmt
 	addSize, size                   *sql.Stmt
 	deleteCursor, deleteDeliveries  *sql.Stmt
-	kvGet, kvUsage, kvSet, kvDelete *sql.Stmt
-	kvClear                         *sql.Stmt
+	kvSet                           [len(insertSizes)]*sql.Stmt
+	kvGet, kvUsage                  *sql.Stmt
+	kvDelete, kvClear               *sql.Stmt
 	skip, handlersBefore            *sql.Stmt
 	skipDelivery, purgeSeq          *sql.Stmt
 }
@@ -30,6 +31,10 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 	insert := func(n int) string {
 		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
 			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
+	}
+	kvSet := func(n int) string {
+		return `INSERT INTO kv VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
+			`(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
 	}
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&w.insert[0]:        insert(insertSizes[0]),
@@ -47,7 +52,9 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
 		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
 		&w.kvUsage:          `SELECT bytes FROM kv_usage WHERE plugin = ?`,
-		&w.kvSet:            `INSERT INTO kv VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+		&w.kvSet[0]:         kvSet(insertSizes[0]),
+		&w.kvSet[1]:         kvSet(insertSizes[1]),
+		&w.kvSet[2]:         kvSet(insertSizes[2]),
 		&w.kvDelete:         `DELETE FROM kv WHERE plugin = ? AND key = ?`,
 		&w.kvClear:          `DELETE FROM kv WHERE plugin = ?`,
 		&w.skip:             `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`,
@@ -123,7 +130,7 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 	return list, bytes, nil
 }
 
-// insertRows are how many events the statements insert: the largest that is full
+// insertSizes are how many events or values the statements insert: the largest that is full
 // is used, because running a statement costs a third of what an insert does.
 var insertSizes = [...]int{16, 4, 1}
 

@@ -6,91 +6,140 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/kv"
 )
 
-// KVGet returns a plugin's value, and whether there is one. The caller owns the value.
+// KVGet returns a plugin's value, and whether there is one. The caller owns the value. It
+// waits for no write.
 func (s *Store) KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error) {
 	const doing = "read a key"
-	if err := spec.CheckKV(key, nil); err != nil {
+	if err := s.checkKV(ctx, key, nil); err != nil {
 		return nil, false, s.coded(doing, err)
 	}
-	err = s.read.kvGet.QueryRowContext(ctx, plugin, key).Scan(&value)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
+	value, found, ok, add := s.kvCache.Get(kv.Key{Plugin: plugin, Name: key})
+	if ok {
+		return bytes.Clone(value), found, nil
 	}
-	return value, err == nil, s.coded(doing, err)
+	err = s.read.kvGet.QueryRowContext(ctx, plugin, key).Scan(&value)
+	if found = err == nil; found || errors.Is(err, sql.ErrNoRows) {
+		add(value, found)
+		return bytes.Clone(value), found, nil
+	}
+	return nil, false, s.coded(doing, err)
+}
+
+// KVCached returns a plugin's value from memory, and whether there is one. ok is false
+// when only KVGet can answer. The caller must not change the value.
+func (s *Store) KVCached(plugin, key string) (value []byte, found, ok bool) {
+	if s.closed() {
+		return nil, false, false
+	}
+	value, found, ok, _ = s.kvCache.Get(kv.Key{Plugin: plugin, Name: key})
+	return value, found, ok
 }
 
 // KVSet stores a plugin's value. It is durable when it returns. fault.Exhausted,
 // in the field "value", when the plugin would have more than Config.KVBytes, or
 // when the value is over abi.MaxKVValue; fault.Invalid when the key is empty or over abi.MaxKVKey.
 func (s *Store) KVSet(ctx context.Context, plugin, key string, value []byte) error {
-	return s.kvWrite(ctx, "set a key", plugin, key, value, nil)
+	return s.writeKV(ctx, "set a key", &kv.Write{Kind: kv.Set, Key: kv.Key{Plugin: plugin, Name: key}, Value: value})
 }
 
 // KVCAS stores a plugin's value only if the present one equals old or, when old is
 // nil, if there is none. Otherwise fault.Conflict. An empty old that is not nil is an
 // empty value.
 func (s *Store) KVCAS(ctx context.Context, plugin, key string, old, value []byte) error {
-	return s.kvWrite(ctx, "compare and set a key", plugin, key, value, func(present []byte, found bool) error {
-		if found != (old != nil) || !bytes.Equal(present, old) {
-			return fault.New(fault.Conflict, "the value of %q is not the expected one", key)
-		}
-		return nil
-	})
-}
-
-func (s *Store) kvWrite(ctx context.Context, doing, plugin, key string, value []byte, check func([]byte, bool) error) error {
-	if err := spec.CheckKV(key, value); err != nil {
+	const doing = "compare and set a key"
+	if err := s.checkKV(ctx, key, value); err != nil {
 		return s.coded(doing, err)
 	}
-	if value == nil {
-		value = []byte{} // not NULL
+	id := kv.Key{Plugin: plugin, Name: key}
+	if present, found, ok, _ := s.kvCache.Get(id); ok && (found != (old != nil) || !bytes.Equal(present, old)) {
+		return s.coded(doing, kv.Conflict(key)) // no flush is needed to know that
 	}
-	o := &op{events: 1, bytes: len(value)}
-	o.run = func(g *group) error {
-		var present []byte
-		var usage int64
-		err := g.queryRow(s.write.kvGet, plugin, key).Scan(&present)
-		found := err == nil
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if check != nil {
-			if o.err = check(present, found); o.err != nil {
-				return nil
-			}
-		}
-		if err := g.queryRow(s.write.kvUsage, plugin).Scan(&usage); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if _, o.err = spec.GrowKV(plugin, key, present, found, value, usage, s.kvBytes); o.err != nil {
-			return nil
-		}
-		_, err = g.exec(s.write.kvSet, plugin, key, value)
-		return err
-	}
-	return s.submit(ctx, doing, o)
+	return s.writeKV(ctx, doing, &kv.Write{Kind: kv.CompareAndSet, Key: id, Old: old, Value: value})
 }
 
 // KVDelete removes a plugin's value, if there is one.
 func (s *Store) KVDelete(ctx context.Context, plugin, key string) error {
-	const doing = "delete a key"
-	if err := spec.CheckKV(key, nil); err != nil {
-		return s.coded(doing, err)
-	}
-	return s.submit(ctx, doing, &op{events: 1, run: func(g *group) error {
-		_, err := g.exec(s.write.kvDelete, plugin, key)
-		return err
-	}})
+	return s.writeKV(ctx, "delete a key", &kv.Write{Kind: kv.Delete, Key: kv.Key{Plugin: plugin, Name: key}})
 }
 
 // KVClear removes all of a plugin's state.
 func (s *Store) KVClear(ctx context.Context, plugin string) error {
-	return s.submit(ctx, "clear a plugin's keys", &op{events: 1, run: func(g *group) error {
-		_, err := g.exec(s.write.kvClear, plugin)
+	return s.submit(ctx, "clear a plugin's keys", &op{events: 1, kv: &kv.Write{Kind: kv.Clear, Key: kv.Key{Plugin: plugin}}})
+}
+
+// writeKV writes to one key.
+func (s *Store) writeKV(ctx context.Context, doing string, w *kv.Write) error {
+	if err := spec.CheckKV(w.Key.Name, w.Value); err != nil {
+		return s.coded(doing, err)
+	}
+	w.Value = append([]byte{}, w.Value...) // the caller's memory; and an empty value is not NULL
+	return s.submit(ctx, doing, &op{events: 1, bytes: len(w.Value), kv: w})
+}
+
+// checkKV returns why a key cannot be used now.
+func (s *Store) checkKV(ctx context.Context, key string, value []byte) error {
+	if err := spec.CheckKV(key, value); err != nil {
 		return err
-	}})
+	}
+	if s.closed() {
+		return errClosed()
+	}
+	return ctx.Err()
+}
+
+// groupKV is the plugins' state in the group's transaction.
+type groupKV struct{ *group }
+
+// Value implements kv.Reader.
+func (g groupKV) Value(key kv.Key) (value []byte, found bool, err error) {
+	err = g.queryRow(g.s.write.kvGet, key.Plugin, key.Name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	return value, err == nil, err
+}
+
+// Usage implements kv.Reader.
+func (g groupKV) Usage(plugin string) (bytes int64, err error) {
+	err = g.queryRow(g.s.write.kvUsage, plugin).Scan(&bytes)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return bytes, err
+}
+
+// Clear implements kv.File.
+func (g groupKV) Clear(plugin string) error {
+	_, err := g.exec(g.s.write.kvClear, plugin)
+	return err
+}
+
+// Delete implements kv.File.
+func (g groupKV) Delete(key kv.Key) error {
+	_, err := g.exec(g.s.write.kvDelete, key.Plugin, key.Name)
+	return err
+}
+
+// Set implements kv.File.
+func (g groupKV) Set(list []kv.Entry) error {
+	args := make([]any, 0, 3*insertSizes[0])
+	for len(list) > 0 {
+		size := 0
+		for insertSizes[size] > len(list) {
+			size++
+		}
+		args = args[:0]
+		for _, e := range list[:insertSizes[size]] {
+			args = append(args, e.Key.Plugin, e.Key.Name, e.Value)
+		}
+		if _, err := g.exec(g.s.write.kvSet[size], args...); err != nil {
+			return err
+		}
+		list = list[insertSizes[size]:]
+	}
+	return nil
 }

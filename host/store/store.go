@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/kv"
 	"github.com/berth-host/berth/host/store/logread"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	// KVBytes bounds the key-value state of one plugin: keys, values and 128
 	// bytes for each entry together (default 64 MiB).
 	KVBytes int64
+	// KVCache is how many bytes of memory the values use that plugins have read or
+	// written last (default 16 MiB).
+	KVCache int64
 
 	// Evidence names files beside the data file that exist only after a store was
 	// used: when one of them exists, Open refuses a missing or empty data file.
@@ -68,6 +72,7 @@ type Store struct {
 
 	compact bool
 	kvBytes int64
+	kvCache *kv.Cache
 	max     atomic.Int64 // Config.MaxBytes
 	fail    faults
 
@@ -103,6 +108,7 @@ type Store struct {
 	took     time.Duration  // to write the group before
 	expired  bool           // the newest group has waited in vain for more operations
 	batch    []insertion    // buffer for a group's events
+	kvBatch  *kv.Batch      // the group's writes of plugins' state
 	carried  *op            // taken from ops for the next group
 	stale    bool           // the end of the log must be read again before the next group
 	appended int64          // unix ns at which the newest event was appended; never decreases
@@ -129,6 +135,9 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 	if cfg.KVBytes <= 0 {
 		cfg.KVBytes = 64 << 20
 	}
+	if cfg.KVCache <= 0 {
+		cfg.KVCache = 16 << 20
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -139,6 +148,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		log:      cfg.Logger,
 		now:      cfg.Now,
 		kvBytes:  cfg.KVBytes,
+		kvCache:  kv.NewCache(cfg.KVCache),
 		fail:     fail,
 		window:   cfg.Window,
 		last:     cfg.Window.Last,
@@ -149,6 +159,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		kept:     make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
+	s.kvBatch = kv.NewBatch(s.kvCache, s.kvBytes)
 	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss,
 		Logger: cfg.Logger}, s.prepare)
 	if err != nil {

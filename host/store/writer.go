@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/kv"
 )
 
 // op is one caller's write.
@@ -26,6 +27,8 @@ type op struct {
 	append   []insertion
 	size     int64 // of these events in the log
 	receipts []event.Receipt
+	// A write of a plugin's state has this instead of run; see kv.Batch.
+	kv *kv.Write
 
 	events int
 	bytes  int
@@ -132,6 +135,7 @@ func (s *Store) writeGroup(ops []*op) {
 	}
 	if err != nil {
 		s.stale = true // the commit may have succeeded nevertheless
+		s.kvBatch.Abort()
 		for _, o := range ops {
 			o.err = err
 		}
@@ -140,6 +144,7 @@ func (s *Store) writeGroup(ops []*op) {
 		}
 	} else {
 		s.publish(g)
+		s.kvBatch.Commit()
 		if g.changed {
 			s.file.Acknowledge(s.position()) // before the callers return
 		}
@@ -177,6 +182,9 @@ func (g *group) run() error {
 		}
 		ops = ops[n:]
 	}
+	if err := s.kvBatch.Flush(groupKV{g}); err != nil {
+		return err
+	}
 	if err := g.account(); err != nil {
 		return err
 	}
@@ -199,6 +207,9 @@ func (g *group) runNext(ops []*op) (n int, err error) {
 	switch {
 	case o.isolated:
 		return 1, g.inSavepoint(o)
+	case o.kv != nil:
+		o.err, err = g.s.kvBatch.Apply(o.kv, groupKV{g})
+		return 1, err
 	case o.append == nil:
 		return 1, o.run(g)
 	}

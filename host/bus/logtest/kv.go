@@ -1,10 +1,14 @@
 package logtest
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/berth-host/berth/host/bus"
@@ -19,6 +23,8 @@ func RunKV(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
 	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000+2*entry)) })
 	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
 	t.Run("compare and set has one winner", func(t *testing.T) { kvOneWinner(t, open(t, 0)) })
+	t.Run("linearizable", func(t *testing.T) { kvLinearizable(t, open(t, 0)) })
+	t.Run("quota under concurrency", func(t *testing.T) { kvQuotaShared(t, open(t, 20*(2+100+entry))) })
 	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
 }
 
@@ -139,6 +145,134 @@ func kvOneWinner(t *testing.T, s bus.Engine) {
 	}
 	wg.Wait()
 	kvValue(t, s, "p", "n", string([]byte{adders * each}), true)
+}
+
+// kvLinearizable counts with compare and set in several keys while readers look: each
+// value has one winner, and no reader returns a value that is older than one that was
+// written or read before it began, or that no writer has begun to write.
+func kvLinearizable(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	const keys, adders, readers, each = 3, 6, 4, 25
+	var begun, done [keys]atomic.Int64 // the highest value that was begun, and that was returned
+	raise := func(n *atomic.Int64, to int64) {
+		for present := n.Load(); present < to && !n.CompareAndSwap(present, to); present = n.Load() {
+		}
+	}
+	name := func(k int) string { return string(rune('a' + k)) }
+	read := func(k, reader int) (value []byte, n int64, ok bool) {
+		after := done[k].Load()
+		value, found, ok := s.KVCached("p", name(k))
+		if !ok || reader%2 == 0 {
+			var err error
+			if value, found, err = s.KVGet(ctx, "p", name(k)); err != nil {
+				t.Errorf("KVGet: %v", err)
+				return nil, 0, false
+			}
+		}
+		if found {
+			n = int64(binary.BigEndian.Uint32(value))
+		}
+		if upTo := begun[k].Load(); n < after || n > upTo {
+			t.Errorf("key %d: read %d, want between %d and %d", k, n, after, upTo)
+			return nil, 0, false
+		}
+		raise(&done[k], n)
+		return value, n, true
+	}
+	var wins [keys][adders*each + 1]atomic.Int32
+	var adding, reading sync.WaitGroup
+	for a := range adders {
+		adding.Go(func() {
+			for i := range each {
+				k := (a + i) % keys
+				for {
+					old, n, ok := read(k, a)
+					if !ok {
+						return
+					}
+					raise(&begun[k], n+1)
+					err := s.KVCAS(ctx, "p", name(k), old, binary.BigEndian.AppendUint32(nil, uint32(n+1)))
+					if err == nil {
+						raise(&done[k], n+1)
+						wins[k][n+1].Add(1)
+						break
+					}
+					if !fault.Is(err, fault.Conflict) {
+						t.Errorf("KVCAS: %v", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	stop := make(chan struct{})
+	for r := range readers {
+		reading.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, _, ok := read(i%keys, r); !ok {
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	adding.Wait()
+	close(stop)
+	reading.Wait()
+	total := int64(0)
+	for k := range keys {
+		last := done[k].Load()
+		total += last
+		kvValue(t, s, "p", name(k), string(binary.BigEndian.AppendUint32(nil, uint32(last))), true)
+		for n := int64(1); n <= last; n++ {
+			if w := wins[k][n].Load(); w != 1 {
+				t.Errorf("key %d: %d was written by %d", k, n, w)
+			}
+		}
+	}
+	if total != adders*each {
+		t.Errorf("counted %d, want %d", total, adders*each)
+	}
+}
+
+// kvQuotaShared sets more keys at once than the quota allows, twice, with all of them
+// deleted between: exactly as many as the quota allows are set.
+func kvQuotaShared(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	const allowed, writers = 20, 33
+	for round := range 2 {
+		var set atomic.Int32
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				key := string([]byte{'k', byte('A' + w)})
+				switch err := s.KVSet(ctx, "p", key, bytes.Repeat([]byte{'v'}, 100)); {
+				case err == nil:
+					set.Add(1)
+				case !fault.Is(err, fault.Exhausted):
+					t.Errorf("KVSet: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := set.Load(); got != allowed {
+			t.Errorf("round %d: %d of %d were set, want %d", round, got, writers, allowed)
+		}
+		for w := range writers {
+			wg.Go(func() {
+				if err := s.KVDelete(ctx, "p", string([]byte{'k', byte('A' + w)})); err != nil {
+					t.Errorf("KVDelete: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	wantCode(t, "as large as all of them", s.KVSet(ctx, "p", "kA", make([]byte, allowed*(2+100+entry)-2-entry)), "")
 }
 
 func kvEnded(t *testing.T, s bus.Engine) {

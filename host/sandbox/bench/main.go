@@ -102,6 +102,7 @@ func run(ctx context.Context, testdata, only string) error {
 		{"starts", b.starts},
 		{"memory", b.memory},
 		{"flow", b.flow},
+		{"kv", b.keyValues},
 	} {
 		if only != "" && only != part.name {
 			continue
