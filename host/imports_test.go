@@ -75,6 +75,8 @@ var importers = map[string]string{
 	"github.com/spf13/cobra": module + "cmd/berth",
 	"golang.org/x/term":      module + "cmd/berth",
 
+	"github.com/klauspost/compress/s2": "event", // its package pack
+
 	"github.com/schollz/progressbar/v3": module + "cmd/berth",
 
 	"aead.dev/minisign":                                "marketplace",

@@ -52,6 +52,7 @@ var permitted = map[string]string{
 	"host/store queryRow":      "after QueryRow of database/sql",
 	"host/store/logread rows":  "the rows of an SQL query",
 	"host/store/datafile rows": "the rows of an SQL query",
+	"host/store/outcomes rows": "the rows of an SQL query",
 }
 
 var (

@@ -17,7 +17,7 @@ type writeStatements struct {
 	insert                          [len(insertSizes)]*sql.Stmt
 	seqs, findKey                   *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
-	setBlock                        *sql.Stmt
+	setBlock, addDelivery           *sql.Stmt
 	addSize, size                   *sql.Stmt
 	deleteCursor, deleteDeliveries  *sql.Stmt
 	kvSet                           [len(insertSizes)]*sql.Stmt
@@ -47,7 +47,8 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.size:             `SELECT events, bytes FROM log_size`,
 		&w.setMark:          `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`,
 		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
-		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.addDelivery:      `INSERT OR IGNORE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		&w.deleteCursor:     `DELETE FROM cursors WHERE name = ?`,
 		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
 		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
@@ -61,7 +62,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.handlersBefore: `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
 			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`,
 		&w.skipDelivery: `INSERT INTO deliveries (` + deliveryColumns + `, purged)
-			SELECT ?1, ?2, 'dead', 0, '', 'unreadable', 'the event cannot be read, and an operator skipped it', 0, 0, ?3, 0, 0, 1
+			SELECT ?1, ?2, 'dead', 0, '', 'unreadable', 'the event cannot be read, and an operator skipped it', 0, 0, ?3, 0, 0, '', 1
 			WHERE coalesce((SELECT seq FROM cursors WHERE name = ?4), 0) < ?2
 				OR EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1 AND seq = ?2 AND status NOT IN ('ok', 'dead'))
 			ON CONFLICT DO UPDATE SET status = 'dead', result = '', error_class = excluded.error_class,

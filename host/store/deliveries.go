@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at`
+const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at, digest`
 
 // handlerCursor is the name of a handler's cursor.
 func handlerCursor(handler string) string { return "handler/" + handler }
@@ -50,7 +51,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
 	o := &op{events: len(deliveries) + len(cursors)}
 	for i := range successes {
-		o.events += len(successes[i].List)
+		o.events += 1 + len(successes[i].List)/outcomesPerEvent
 		o.bytes += len(successes[i].Results)
 	}
 	for i := range deliveries {
@@ -64,37 +65,13 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	if o.events == 0 {
 		return nil, fenced, nil
 	}
-	o.run = func(g *group) error {
-		for i := range successes {
-			of := &successes[i]
-			if spec.Names(fenced, of.Handler) {
-				continue
-			}
-			for j := range of.List {
-				d := of.Delivery(j)
-				if err := g.setDelivery(&d); err != nil {
-					return err
-				}
-			}
+	packed, last := newRuns(fenced, successes), lastOf(deliveries)
+	o.run = func(g *group) (err error) {
+		if err = g.saveRuns(&packed); err != nil {
+			return err
 		}
-		for i := range deliveries {
-			d := &deliveries[i]
-			if spec.Names(fenced, d.Handler) {
-				continue
-			}
-			if len(d.Children) > 0 {
-				conflict, err := g.appendAll(d.Children)
-				if err != nil {
-					return err
-				}
-				if conflict != nil {
-					refused = append(refused, d.Refuse(conflict))
-					d = &refused[len(refused)-1]
-				}
-			}
-			if err := g.setDelivery(d); err != nil {
-				return err
-			}
+		if refused, err = g.saveList(fenced, deliveries, last); err != nil {
+			return err
 		}
 		for _, c := range cursors {
 			if spec.Names(fenced, c.Handler()) {
@@ -112,6 +89,68 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	return refused, fenced, nil
 }
 
+// outcomesPerEvent is how many plain successes take the writer as long as an event.
+const outcomesPerEvent = 64
+
+// deliveryKey identifies a delivery.
+type deliveryKey struct {
+	handler string
+	seq     uint64
+}
+
+// lastOf returns the index of the last of several deliveries with the same key.
+func lastOf(deliveries []event.Delivery) map[deliveryKey]int {
+	last := make(map[deliveryKey]int, len(deliveries))
+	for i := range deliveries {
+		last[deliveryKey{deliveries[i].Handler, deliveries[i].Seq}] = i
+	}
+	return last
+}
+
+// saveList stores deliveries and publishes their children. Plain successes go into
+// blocks: whether one had children makes no difference to what is stored.
+func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int) (refused []event.Delivery, err error) {
+	var packed runs
+	var others []event.Delivery
+	for i := range deliveries {
+		d := deliveries[i]
+		if spec.Names(fenced, d.Handler) {
+			continue
+		}
+		if len(d.Children) > 0 {
+			conflict, err := g.appendAll(d.Children)
+			if err != nil {
+				return nil, err
+			}
+			if conflict != nil {
+				d = d.Refuse(conflict)
+				refused = append(refused, d)
+			}
+		}
+		if last[deliveryKey{d.Handler, d.Seq}] != i {
+			continue
+		}
+		if o, ok := pack.FromDelivery(&d); ok {
+			r := packed.add(d.Handler)
+			r.list = append(r.list, o)
+		} else {
+			others = append(others, d)
+		}
+	}
+	for i := range packed.list {
+		packed.list[i].sort()
+	}
+	if err := g.saveRuns(&packed); err != nil {
+		return nil, err
+	}
+	for i := range others {
+		if err := g.setDelivery(&others[i]); err != nil {
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
 // setDelivery stores a delivery, unless its event was trimmed.
 func (g *group) setDelivery(d *event.Delivery) error {
 	if d.Seq <= g.trimmedTo() {
@@ -119,9 +158,14 @@ func (g *group) setDelivery(d *event.Delivery) error {
 			return err
 		}
 	}
-	_, err := g.exec(g.s.write.setDelivery, d.Handler, datafile.Seq(d.Seq), string(d.Status), d.Attempts, d.Result,
-		string(d.ErrorClass), d.ErrorMessage, int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt))
+	_, err := g.exec(g.s.write.setDelivery, deliveryValues(d)...)
 	return err
+}
+
+// deliveryValues returns a delivery as the values of deliveryColumns.
+func deliveryValues(d *event.Delivery) []any {
+	return []any{d.Handler, datafile.Seq(d.Seq), string(d.Status), d.Attempts, d.Result, string(d.ErrorClass), d.ErrorMessage,
+		int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt), d.SHA256}
 }
 
 // appendAll appends events, or none of them when one is in conflict.
@@ -154,9 +198,11 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 // Deliveries returns the deliveries of one event, by handler.
 func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error) {
 	const doing = "read deliveries"
-	rows, err := s.read.deliveries.QueryContext(ctx, datafile.Seq(seq))
-	list, err := scanDeliveries(rows, err)
-	return list, s.coded(doing, err)
+	list, err := s.history(ctx, seq)
+	if err != nil {
+		return nil, s.coded(doing, err)
+	}
+	return list, nil
 }
 
 // LoadBacklog returns a handler's progress, as of one moment.
@@ -176,12 +222,16 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	if err = tx.Stmt(s.read.newestDelivery).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
 		return b, err
 	}
-	b.Newest = uint64(newest)
+	packed, err := s.packed.Newest(ctx, tx, handler)
+	if err != nil {
+		return b, err
+	}
+	b.Newest = max(uint64(newest), packed)
 	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
 	case err == nil:
 		b.Found, b.Cursor = true, uint64(cursor)
 	case errors.Is(err, sql.ErrNoRows):
-		if b.Found = newest > 0; !b.Found {
+		if b.Found = b.Newest > 0; !b.Found {
 			return b, nil
 		}
 	default:
@@ -201,25 +251,29 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 		return event.Backlog{}, err
 	}
 	if r := b.Replay; r != nil {
-		if err := doneSeqs(ctx, tx.Stmt(s.read.doneSeqs), handler, b.Cursor, r.To, &b); err != nil {
+		if err := s.addDone(ctx, tx, handler, b.Cursor, r.To, &b); err != nil {
 			return event.Backlog{}, err
 		}
 	}
-	if err := doneSeqs(ctx, tx.Stmt(s.read.doneSeqs), handler, skipTo, math.MaxInt64, &b); err != nil {
+	if err := s.addDone(ctx, tx, handler, skipTo, math.MaxInt64, &b); err != nil {
 		return event.Backlog{}, err
 	}
 	return b, nil
 }
 
-// doneSeqs adds the final deliveries above after, up to until, that count.
-func doneSeqs(ctx context.Context, stmt *sql.Stmt, handler string, after, until uint64, b *event.Backlog) error {
-	rows, err := stmt.QueryContext(ctx, handler, datafile.Seq(after), datafile.Seq(until))
-	var seq, at int64
-	return datafile.Each(rows, err, func() {
-		if b.Replay.Done(uint64(seq), fromUnixNano(at)) {
-			b.Done = append(b.Done, uint64(seq))
+// addDone adds the final deliveries above after, up to until, that count. An event whose
+// outcome cannot be read is delivered again.
+func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, until uint64, b *event.Backlog) error {
+	bad, err := s.finalTimes(ctx, tx, handler, after, until, func(seq uint64, at int64) {
+		if b.Replay.Done(seq, fromUnixNano(at)) {
+			b.Done = append(b.Done, seq)
 		}
-	}, &seq, &at)
+	})
+	for _, u := range bad {
+		s.log.Error("outcomes not readable; the events are delivered again", "plugin", handler, "from_seq", max(u.First, after+1),
+			"to_seq", min(u.Last, until), "error", u.Err)
+	}
+	return err
 }
 
 // ForgetHandler removes a handler's cursors, deliveries and replay.
@@ -232,6 +286,9 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 			}
 		}
 		if _, err := g.exec(s.dead.deleteReplay, handler); err != nil {
+			return err
+		}
+		if err := s.blocks.Forget(blockConn{g}, handler); err != nil {
 			return err
 		}
 		if _, err := g.exec(s.dead.releaseHandler, handler, datafile.Seq(g.trimmedTo())); err != nil {
@@ -262,7 +319,7 @@ func scanDeliveries(rows *sql.Rows, err error) ([]event.Delivery, error) {
 func scanDelivery(rows *sql.Rows, d *event.Delivery, more ...any) error {
 	var seq, duration, fuel, at, due, first int64
 	err := rows.Scan(append([]any{&d.Handler, &seq, &d.Status, &d.Attempts, &d.Result, &d.ErrorClass, &d.ErrorMessage,
-		&duration, &fuel, &at, &due, &first}, more...)...)
+		&duration, &fuel, &at, &due, &first, &d.SHA256}, more...)...)
 	d.Seq, d.Duration, d.Fuel = uint64(seq), time.Duration(duration), uint64(fuel)
 	d.At, d.Due, d.FirstAttempt = fromUnixNano(at), fromUnixNano(due), fromUnixNano(first)
 	return err

@@ -11,12 +11,12 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	cursor, cursors, status              *sql.Stmt
-	deliveries, openDeliveries, doneSeqs *sql.Stmt
-	newestDelivery, redriven, replay     *sql.Stmt
-	countRedriven                        *sql.Stmt
-	newestOutcome, newestAt              *sql.Stmt
-	kvGet, deadCounts                    *sql.Stmt
+	cursor, cursors, status           *sql.Stmt
+	deliveries, openDeliveries, times *sql.Stmt
+	newestDelivery, redriven, replay  *sql.Stmt
+	countRedriven                     *sql.Stmt
+	newestAt                          *sql.Stmt
+	kvGet, deadCounts                 *sql.Stmt
 }
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
@@ -35,13 +35,10 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 			AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
 		&r.countRedriven: `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ?
 			AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
-		&r.doneSeqs: `SELECT seq, at FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? AND status IN ('ok', 'dead')
-			ORDER BY seq`,
+		&r.times:          `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
 		&r.replay:         `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&r.newestDelivery: `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`,
 		&r.newestAt:       `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
-		&r.newestOutcome: `SELECT coalesce(max(at), 0) FROM deliveries WHERE handler = ? AND seq >= ? AND seq <= ?
-			AND status IN ('ok', 'dead')`,
 		&r.deadCounts: `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead'
 			AND purged = 0 GROUP BY handler`,
 		&r.kvGet: `SELECT value FROM kv WHERE plugin = ? AND key = ?`,

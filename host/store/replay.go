@@ -20,8 +20,8 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	if from < 1 || from > to {
 		return fault.New(fault.Invalid, "%s: from %d to %d is not a range of Seqs", doing, from, to)
 	}
-	var newest int64 // read outside the group, which it would delay: there can be millions
-	if err := s.read.newestOutcome.QueryRowContext(ctx, handler, datafile.Seq(from), datafile.Seq(to)).Scan(&newest); err != nil {
+	newest, err := s.newestFinal(ctx, handler, from, to) // outside the group, which it would delay: there can be millions
+	if err != nil {
 		return s.coded(doing, err)
 	}
 	if t := fromUnixNano(newest); t.After(at) {

@@ -78,7 +78,15 @@ func (g *group) skip(from, to uint64, bad []uint64, now time.Time) (handlers []s
 		}
 	}
 	for _, name := range handlers {
+		handled := make(map[uint64]bool)
+		_, err := g.s.blocks.Times(context.Background(), g.tx, name, from-1, to, func(seq uint64, _ int64) { handled[seq] = true })
+		if err != nil {
+			return nil, err
+		}
 		for _, seq := range bad {
+			if handled[seq] {
+				continue
+			}
 			if _, err := g.exec(t.skipDelivery, name, datafile.Seq(seq), now.UnixNano(), handlerCursor(name)); err != nil {
 				return nil, err
 			}

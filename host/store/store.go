@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/kv"
 	"github.com/berth-host/berth/host/store/logread"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // Config sets up a Store. Path and Window are required; the zero value of every
@@ -86,6 +87,7 @@ type Store struct {
 	read    readStatements
 
 	*eventReader // reads the file
+	packed       *outcomes.Reader
 	window       Window
 	last         func() uint64 // the highest Seq that is durable
 	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
@@ -116,6 +118,7 @@ type Store struct {
 	id       string         // of the store
 	writes   uint64         // that were committed
 	topics   logread.Topics // of the newest block
+	blocks   outcomes.Writer
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an older one;
@@ -174,7 +177,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := s.prepareShrink(ctx)
-	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare} {
+	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare, s.blocks.Prepare} {
 		if err == nil {
 			err = prepare(ctx, s.writer)
 		}
@@ -184,6 +187,9 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Posi
 	}
 	if err == nil {
 		s.eventReader, err = logread.New(ctx, logread.Config{DB: s.reader, Last: s.last, Coded: s.coded})
+	}
+	if err == nil {
+		s.packed, err = outcomes.NewReader(ctx, s.reader)
 	}
 	if err == nil {
 		err = s.refresh()

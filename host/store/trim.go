@@ -123,6 +123,9 @@ func (g *group) sweep(before uint64, step int) (examined, removed int64, err err
 	if _, err := g.exec(t.deliveries, from, edge); err != nil {
 		return 0, 0, err
 	}
+	if err := g.keepLeftovers(edge); err != nil {
+		return 0, 0, err
+	}
 	if _, err := g.exec(g.s.write.setMark, "trimmed", edge); err != nil {
 		return 0, 0, err
 	}

@@ -16,8 +16,9 @@ const ApplicationID = 0x42727468
 
 // The schemas from which on a file has these tables.
 const (
-	Identity = 8 // the store's id and the count of its writes
-	Skipped  = 9 // the Seqs that readers pass over
+	Identity = 8  // the store's id and the count of its writes
+	Skipped  = 9  // the Seqs that readers pass over
+	Blocks   = 10 // plain successes in blocks
 )
 
 // Latest returns the number of migrations that this program knows.
@@ -156,6 +157,22 @@ var migrations = [...]string{
 	// 9: the ranges of Seqs in which readers pass over unreadable events; both ends
 	// included.
 	`CREATE TABLE skipped (seq INTEGER PRIMARY KEY, until INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;`,
+
+	// 10: the module that handled an event, and plain successes in blocks of up to 512
+	// outcomes of a handler; see package outcomes. The content is the last column, so
+	// that the columns before it are read without it. The key is an index of its own:
+	// the ends of all handlers' blocks then share pages, which a group writes once.
+	`ALTER TABLE deliveries ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+	CREATE TABLE outcome_blocks (
+		id INTEGER PRIMARY KEY,
+		handler TEXT NOT NULL,
+		first_seq INTEGER NOT NULL,
+		last_seq INTEGER NOT NULL,
+		newest_at INTEGER NOT NULL,
+		outcomes INTEGER NOT NULL,
+		block BLOB NOT NULL
+	) STRICT;
+	CREATE UNIQUE INDEX outcome_blocks_by_first ON outcome_blocks(handler, first_seq);`,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a

@@ -1,0 +1,313 @@
+package outcomes
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/berth-host/berth/host/event/pack"
+	"github.com/berth-host/berth/host/store/datafile"
+)
+
+const (
+	// fullBytes is the size of a block from which on it is full, although it has fewer
+	// than pack.MaxOutcomes.
+	fullBytes = 64 << 10
+	// smallBytes is the size of a block up to which it is written again with each outcome
+	// after it: an insert changes the same page.
+	smallBytes = 1 << 10
+)
+
+// Conn runs prepared statements in the transaction of the store's writer.
+type Conn interface {
+	Exec(stmt *sql.Stmt, args ...any) (changed int64, err error)
+	Query(stmt *sql.Stmt, args ...any) (*sql.Rows, error)
+	Scan(stmt *sql.Stmt, dest []any, args ...any) error // the only result of a query
+}
+
+// Writer writes blocks. It is not safe for concurrent use.
+type Writer struct {
+	at, frameAt, put, remove, removeOf    *sql.Stmt
+	removeBelow, below, content, existing *sql.Stmt
+	overwrites, overwrite                 *sql.Stmt
+
+	reader  *Reader
+	encoder pack.Encoder
+	block   []byte
+	merged  []pack.Outcome // buffers
+	decoded []pack.Outcome
+}
+
+// Prepare prepares the statements on the writer's connection.
+func (w *Writer) Prepare(ctx context.Context, db *sql.DB) (err error) {
+	if w.reader, err = NewReader(ctx, db); err != nil {
+		return err
+	}
+	const (
+		sized  = `SELECT ` + frameColumns + `, outcomes, octet_length(block)`
+		before = ` FROM outcome_blocks AS b WHERE handler = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1`
+		ended  = ` FROM named CROSS JOIN outcome_blocks AS b WHERE b.handler = named.handler AND b.first_seq <= ?1 AND b.last_seq <= ?1`
+		run    = ` WHERE handler = ?1 AND seq >= ?2 AND seq <= ?3`
+	)
+	return datafile.Prepare(ctx, db, datafile.Statements{
+		&w.at:      sized + `, CASE WHEN last_seq >= ?3 OR outcomes < ?4 AND octet_length(block) < ?5 THEN block END` + before,
+		&w.frameAt: sized + before,
+		&w.put: `INSERT INTO outcome_blocks (handler, first_seq, last_seq, newest_at, outcomes, block) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (handler, first_seq) DO UPDATE SET last_seq = excluded.last_seq, newest_at = excluded.newest_at,
+				outcomes = excluded.outcomes, block = excluded.block`,
+		&w.remove:   `DELETE FROM outcome_blocks WHERE id = ?`,
+		&w.removeOf: `DELETE FROM outcome_blocks WHERE handler = ?`,
+		&w.removeBelow: handlers + `DELETE FROM outcome_blocks WHERE id IN (SELECT b.id` + ended + `
+			AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= b.first_seq AND seq <= b.last_seq))`,
+		&w.below:      handlers + `SELECT ` + frameColumns + ended,
+		&w.content:    `SELECT block FROM outcome_blocks WHERE id = ?`,
+		&w.existing:   existing,
+		&w.overwrites: `SELECT EXISTS (SELECT 1 FROM deliveries` + run + `)`,
+		&w.overwrite:  `DELETE FROM deliveries` + run + ` AND seq IN (SELECT value FROM json_each(?4))`,
+	})
+}
+
+// Save stores outcomes of a handler, each in place of the outcome or the delivery with
+// the same Seq. The list is not empty, ascending by Seq, and above the mark "trimmed".
+// Save returns those that it does not store, because they belong into the range of a
+// block that it must leave as it is: they have to be stored as deliveries.
+func (w *Writer) Save(c Conn, handler string, list []pack.Outcome) (refused []pack.Outcome, err error) {
+	if err := w.removeDeliveries(c, handler, list); err != nil {
+		return nil, err
+	}
+	// From the end: the block that begins at or before the last outcome, and all that
+	// belong into it or behind it.
+	for len(list) > 0 {
+		b, err := w.blockAt(c, handler, list[len(list)-1].Seq, list[0].Seq)
+		if err != nil {
+			return nil, err
+		}
+		from := 0
+		if b != nil {
+			from, _ = find(list, uint64(b.first))
+		}
+		left, err := w.savePart(c, handler, b, list[from:])
+		if err != nil {
+			return nil, err
+		}
+		refused = append(refused, left...)
+		list = list[:from]
+	}
+	return refused, nil
+}
+
+// find returns the index of the first outcome at or above a Seq.
+func find(list []pack.Outcome, seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(list, seq, func(o pack.Outcome, seq uint64) int { return cmp.Compare(o.Seq, seq) })
+}
+
+// removeDeliveries removes the deliveries that the outcomes replace. There are nearly
+// never any.
+func (w *Writer) removeDeliveries(c Conn, handler string, list []pack.Outcome) error {
+	first, last := datafile.Seq(list[0].Seq), datafile.Seq(list[len(list)-1].Seq)
+	var there bool
+	if err := c.Scan(w.overwrites, []any{&there}, handler, first, last); err != nil || !there {
+		return err
+	}
+	_, err := c.Exec(w.overwrite, handler, first, last, seqsOf(list))
+	return err
+}
+
+// seqsOf returns the Seqs as a JSON list.
+func seqsOf(list []pack.Outcome) string {
+	text := []byte{'['}
+	for i := range list {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, datafile.Seq(list[i].Seq), 10)
+	}
+	return string(append(text, ']'))
+}
+
+// stored is a block as Save finds it.
+type stored struct {
+	frame
+	outcomes int
+	size     int64
+	content  []byte // nil when the block is full and no outcome belongs into it
+	err      error  // of reading the content, when its page is damaged
+}
+
+// blockAt returns the block of a handler that begins at or before last; nil for none. It
+// has its content if it ends at first or later, or is not full.
+func (w *Writer) blockAt(c Conn, handler string, last, first uint64) (*stored, error) {
+	var b stored
+	dest := append(b.dest(), &b.outcomes, &b.size)
+	err := c.Scan(w.at, append(dest, &b.content), handler, datafile.Seq(last), datafile.Seq(first), pack.MaxOutcomes, fullBytes)
+	if datafile.Damaged(err) {
+		b.err = err
+		err = c.Scan(w.frameAt, dest, handler, datafile.Seq(last))
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &b, err
+}
+
+// absorbs reports whether n outcomes after the block are merged with it.
+func (b *stored) absorbs(n int) bool {
+	if b.outcomes >= pack.MaxOutcomes || b.size >= fullBytes || b.err != nil {
+		return false
+	}
+	return b.outcomes <= n || b.outcomes+n >= pack.MaxOutcomes || b.size <= smallBytes
+}
+
+// load returns the outcomes of a block, and whether it may be written again.
+func (w *Writer) load(b *stored) (list []pack.Outcome, ok bool) {
+	block, err := b.open(b.content, b.err)
+	if err != nil || block.Extended() {
+		return nil, false
+	}
+	w.decoded, err = block.AppendTo(w.decoded[:0])
+	return w.decoded, err == nil
+}
+
+// savePart stores outcomes that begin after the first Seq of the block b, and end before
+// the block after it. b is nil for outcomes before all blocks.
+func (w *Writer) savePart(c Conn, handler string, b *stored, part []pack.Outcome) (refused []pack.Outcome, err error) {
+	inside := 0
+	if b != nil {
+		inside, _ = find(part, uint64(b.last)+1)
+	}
+	if inside == 0 {
+		return nil, w.saveBehind(c, handler, b, part)
+	}
+	before, ok := w.load(b)
+	if !ok {
+		if inside < len(part) {
+			err = w.saveBehind(c, handler, nil, part[inside:])
+		}
+		return part[:inside], err
+	}
+	w.merged = union(w.merged[:0], before, part)
+	limit := pack.MaxOutcomes
+	if n := len(w.merged); n > limit { // blocks of about the same size: more outcomes may come between
+		blocks := (n + limit - 1) / limit
+		limit = (n + blocks - 1) / blocks
+	}
+	return nil, w.write(c, handler, w.merged, limit)
+}
+
+// saveBehind stores outcomes between the block b and the one after it, and merges b and
+// blocks before it that are small.
+func (w *Writer) saveBehind(c Conn, handler string, b *stored, part []pack.Outcome) (err error) {
+	w.merged = append(w.merged[:0], part...)
+	first := int64(-1) // the id of the first block that was merged; write replaces it
+	for b != nil && b.absorbs(len(w.merged)) {
+		before, ok := w.load(b)
+		if !ok {
+			break
+		}
+		if first >= 0 {
+			if _, err := c.Exec(w.remove, first); err != nil {
+				return err
+			}
+		}
+		first = b.id
+		w.merged = slices.Insert(w.merged, 0, before...)
+		if b, err = w.blockAt(c, handler, w.merged[0].Seq-1, w.merged[0].Seq); err != nil {
+			return err
+		}
+	}
+	return w.write(c, handler, w.merged, pack.MaxOutcomes)
+}
+
+// union appends two ascending lists to dst; an outcome of newer replaces the one of
+// older with its Seq.
+func union(dst, older, newer []pack.Outcome) []pack.Outcome {
+	for _, o := range newer {
+		n, found := find(older, o.Seq)
+		dst = append(append(dst, older[:n]...), o)
+		if found {
+			n++
+		}
+		older = older[n:]
+	}
+	return append(dst, older...)
+}
+
+// write stores outcomes as blocks of at most limit. The first one replaces the block
+// that begins with the same Seq.
+func (w *Writer) write(c Conn, handler string, list []pack.Outcome, limit int) error {
+	for len(list) > 0 {
+		n := pack.Cut(list, limit)
+		newest := list[0].At
+		for i := range list[:n] {
+			newest = max(newest, list[i].At)
+		}
+		w.block = w.encoder.Append(w.block[:0], list[:n])
+		if _, err := c.Exec(w.put, handler, datafile.Seq(list[0].Seq), datafile.Seq(list[n-1].Seq), newest, n, w.block); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// Times is Reader.Times in the writer's transaction.
+func (w *Writer) Times(ctx context.Context, tx *sql.Tx, handler string, after, until uint64,
+	visit func(seq uint64, at int64)) (bad []*Unreadable, err error) {
+	return w.reader.Times(ctx, tx, handler, after, until, visit)
+}
+
+// Forget removes all blocks of a handler.
+func (w *Writer) Forget(c Conn, handler string) error {
+	_, err := c.Exec(w.removeOf, handler)
+	return err
+}
+
+// Leftover is an outcome of an event that stays in the log although the log was trimmed
+// beyond it.
+type Leftover struct {
+	Handler string
+	pack.Outcome
+}
+
+// Trim removes the blocks that end at edge or below, which the log was trimmed to, and
+// returns the outcomes in them whose events remain: they have to be stored as deliveries.
+// It keeps a block that cannot be read as long as an event of its range remains.
+func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
+	if _, err := c.Exec(w.removeBelow, datafile.Seq(edge)); err != nil {
+		return nil, err
+	}
+	frames, err := listFrames(c.Query(w.below, datafile.Seq(edge)))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range frames {
+		b := stored{frame: f}
+		if err := c.Scan(w.content, []any{&b.content}, f.id); err != nil {
+			if !datafile.Damaged(err) {
+				return nil, err
+			}
+			b.err = err
+		}
+		list, ok := w.load(&b)
+		if !ok {
+			continue
+		}
+		rows, err := c.Query(w.existing, seqsOf(list))
+		var seq int64
+		err = datafile.Each(rows, err, func() {
+			if n, found := find(list, uint64(seq)); found {
+				leftovers = append(leftovers, Leftover{f.handler, list[n]})
+			}
+		}, &seq)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := c.Exec(w.remove, f.id); err != nil {
+			return nil, err
+		}
+	}
+	return leftovers, nil
+}
