@@ -110,7 +110,7 @@ func newFleetOf(b *testing.B, log benchLog, wasm []byte, handlers int, cfg sandb
 		if err != nil {
 			b.Fatal(err)
 		}
-		h, err := d.Open(b.Context(), fmt.Sprint("h", i), benchPolicy)
+		h, err := d.Open(b.Context(), fmt.Sprint("h", i), "", benchPolicy)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -313,11 +313,6 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 	b.ReportMetric(middle(floor)/middle(ours), "x-floor")
 	b.ReportMetric(middle(oursCPU)/middle(floorCPU), "x-floor-cpu")
 	b.ReportMetric(100*middle(ours)/middle(raw), "%raw")
-	skipped := uint64(0)
-	for _, h := range f.handlers {
-		skipped += h.Stats().HistorySkipped
-	}
-	b.ReportMetric(100*float64(skipped)/float64(total*handlers), "%skipped")
 	b.ReportMetric(middle(raw)/middle(ours), "x-raw")
 	b.ReportMetric(middle(oursCPU)/middle(rawCPU), "x-raw-cpu")
 	b.ReportMetric((middle(oursCPU)-middle(publishCPU))/middle(rawCPU), "x-raw-delivering")
@@ -336,7 +331,7 @@ func benchGuest(b *testing.B, name string) []byte {
 func BenchmarkDurableLog(b *testing.B) {
 	wasm := benchGuest(b, "echo")
 	const events = 50_000
-	var ours, skipped []float64
+	var ours []float64
 	for b.Loop() {
 		b.StopTimer()
 		window := benchWindow()
@@ -352,11 +347,6 @@ func BenchmarkDurableLog(b *testing.B) {
 		f := newFleet(b, log, wasm, benchHandlers, 4)
 		f.await(b, events)
 		ours = append(ours, events*benchHandlers/time.Since(start).Seconds())
-		n := uint64(0)
-		for _, h := range f.handlers {
-			n += h.Stats().HistorySkipped
-		}
-		skipped = append(skipped, 100*float64(n)/events/benchHandlers)
 		b.StopTimer()
 		f.stop()
 		if err := s.Close(); err != nil {
@@ -366,5 +356,4 @@ func BenchmarkDurableLog(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(ours), "deliveries/s")
-	b.ReportMetric(middle(skipped), "%skipped")
 }

@@ -101,6 +101,9 @@ const oneDeadLetter = `{"plugin":"fraud-check","event_id":"01a227c8-ec24-76f7-b0
 	`"reason":"attempts","attempts":5,"error":{"class":"trap","message":"unreachable\nat main"},"published_at":"2026-05-01T10:00:00Z",` +
 	`"first_attempt_at":"2026-05-01T10:00:01Z","at":"2026-05-01T10:00:09Z"`
 
+// delivered is a delivery with these members.
+func delivered(members string) string { return complete[wire.Delivery]("{" + members + "}") }
+
 var deliveryAnswers = map[string]string{
 	"GET /api/v1/events/dead-letters":                                      `{"items":[` + oneDeadLetter + `},` + oneDeadLetter + `}],"next":"7"}`,
 	"GET /api/v1/events/dead-letters/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"items":[` + oneDeadLetter + `,"event":{"event_type":"order_placed"}}],"next":null}`,
@@ -109,7 +112,12 @@ var deliveryAnswers = map[string]string{
 	"POST /api/v1/events/replay":                                           `{"plugin":"fraud-check","from_seq":3,"to_seq":9}`,
 	"POST /api/v1/events/plugins/fraud-check/pause":                        complete[wire.Plugin](`{"name":"fraud-check","state":"paused","reason":"by the operator"}`),
 	"GET /api/v1/events/log": `{"engine":"sqlite","first_seq":3,"last_seq":9,"events":7,"bytes":2048,"max_bytes":4096,"oldest_at":"2026-05-01T10:00:00Z","retention_s":608400,` +
-		`"handlers":[{"plugin":"fraud-check","lag":2,"cursor":7,"oldest_at":null,"open":1,"dead":3,"history_skipped":4,"lost":5}],"full":true}`,
+		`"handlers":[{"plugin":"fraud-check","lag":2,"cursor":7,"oldest_at":null,"open":1,"dead":3,"lost":5}],"full":true}`,
+	"GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963": `{"seq":9,"event_type":"order_placed","data":{},` +
+		`"metadata":{"event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963"},"deliveries":[` +
+		delivered(`"plugin":"a","status":"ok","attempts":1,"result":{"n":1},"duration_ms":0.25,"fuel":1234,"at":"2026-05-01T10:00:00Z","sha256":"0123456789abcdef"`) + "," +
+		delivered(`"plugin":"b","status":"ok","attempts":1,"duration_ms":0.25`) + "," +
+		delivered(`"plugin":"c","status":"ok","attempts":1,"result_kept":false`) + `]}`,
 	"POST /api/v1/events": `{"event_id":"E","idempotency_key":"K","duplicate":true}`,
 }
 
@@ -137,6 +145,12 @@ func TestDeliveryCommands(t *testing.T) {
 		{"events dead-letters redrive --event e1", 0, []string{"1 dead letter on the way again\n"}, "", `POST /api/v1/events/dead-letters/redrive application/json {"event_id":"e1"}`},
 		{"events dead-letters purge --plugin p --class trap --yes", 0, []string{"12 dead letters removed\n"}, "", `POST /api/v1/events/dead-letters/purge application/json {"plugin":"p","class":"trap"}`},
 		{"events dead-letters purge --plugin p --json --yes", 0, []string{`{"purged":12}`}, "", ""},
+		{"events show 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{"HANDLER  STATUS  ATTEMPTS  TOOK     ANSWER\n",
+			"a        ok      1         0.25 ms  {\"n\":1}\n", "b        ok      1         0.25 ms  -\n",
+			"c        ok      1         -        (result not kept)\n"}, "", "GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963"},
+		{"events show --wide 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{" FUEL ", " ENDED ", "ok      1         0.25 ms  1234  ",
+			"  0123456789abcdef  {\"n\":1}\n", "  -                 (result not kept)\n"}, "", ""},
+		{"events show --json 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{`"result_kept":false`, `"sha256":"0123456789abcdef"`}, "", ""},
 		{"events dead-letters nonsense", 2, nil, "unknown command", ""},
 		{"events replay --plugin fraud-check --from 1h --to 12", 0, []string{"fraud-check gets the events 3 to 9 that it takes again"}, "",
 			`POST /api/v1/events/replay application/json {"plugin":"fraud-check","from":"1h","to":"12"}`},
@@ -144,7 +158,7 @@ func TestDeliveryCommands(t *testing.T) {
 		{"events replay --plugin fraud-check", 2, nil, `"from" not set`, ""},
 		{"events replay --plugin fraud-check --from yesterday", 2, nil, "--from: ", ""},
 		{"events replay --plugin fraud-check --from 1 --to 0", 2, nil, "--to: ", ""},
-		{"events log", 0, []string{"engine     sqlite, FULL: it takes no events", "events     7, from 3 to 9", "2.0 KiB (of 4.0 KiB, 50 %)", "retention  7d 1h0m0s", "HANDLER", "fraud-check  2    7       1     3     -       4        5"}, "",
+		{"events log", 0, []string{"engine     sqlite, FULL: it takes no events", "events     7, from 3 to 9", "2.0 KiB (of 4.0 KiB, 50 %)", "retention  7d 1h0m0s", "HANDLER", "fraud-check  2    7       1     3     -       5"}, "",
 			"GET /api/v1/events/log"},
 		{"events log --json", 0, []string{`"max_bytes":4096`}, "", ""},
 		{"plugin pause fraud-check", 0, []string{"state       paused: by the operator"}, "", "POST /api/v1/events/plugins/fraud-check/pause"},

@@ -28,16 +28,7 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		if spec.Names(fenced, s.Handler) {
 			continue
 		}
-		of := m.made(s.Handler)
-		for j := range s.List {
-			if seq := s.List[j].Seq; seq <= m.trimmed {
-				if _, found := m.find(seq); !found {
-					continue
-				}
-			}
-			d := s.Delivery(j)
-			of.put(&d)
-		}
+		m.saveSuccesses(s)
 	}
 	var of *outcomes // of the handler of the delivery before
 	for _, d := range deliveries {
@@ -68,11 +59,27 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 	return refused, fenced, nil
 }
 
+// saveSuccesses stores successes. The caller holds mu.
+func (m *Memory) saveSuccesses(s *event.Successes) {
+	of := m.made(s.Handler)
+	trimmed := func(s event.SuccessAt) bool { return s.Seq <= m.trimmed }
+	if !slices.ContainsFunc(s.List, trimmed) {
+		of.putAll(s)
+		return
+	}
+	for i := range s.List {
+		if _, found := m.find(s.List[i].Seq); found || !trimmed(s.List[i]) {
+			d := s.Delivery(i)
+			of.put(&d)
+		}
+	}
+}
+
 // made returns a handler's outcomes, to be added to. The caller holds mu.
 func (m *Memory) made(handler string) *outcomes {
 	of := m.outcomes[handler]
 	if of == nil {
-		of = &outcomes{handler: handler, others: make(map[uint64]memoryDelivery)}
+		of = newOutcomes(handler)
 		m.outcomes[handler] = of
 	}
 	return of
@@ -167,14 +174,14 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 		return event.Backlog{}, err
 	}
 	var b event.Backlog
-	position, _, _ := event.HandlerCursors(handler)
+	position := event.HandlerCursors(handler).Position
 	b.Cursor, b.Found = m.cursors[position]
 	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
 		under := *r
 		b.Replay = &under
 	}
 	for seq, d := range m.of(handler).all {
-		b.Found, b.Newest = true, max(b.Newest, seq)
+		b.Found = true
 		switch {
 		case d.Status == event.StatusPending: // for Redriven
 		case !d.Status.Final():
@@ -197,8 +204,8 @@ func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 	if err := m.usable(ctx, "forget a handler"); err != nil {
 		return err
 	}
-	position, from, to := event.HandlerCursors(handler)
-	for _, name := range []string{position, from, to} {
+	names := event.HandlerCursors(handler)
+	for _, name := range []string{names.Position, names.SampledFrom, names.SampledTo} {
 		delete(m.cursors, name)
 	}
 	delete(m.outcomes, handler)
@@ -343,7 +350,7 @@ func (m *Memory) StartReplay(ctx context.Context, handler string, from, to uint6
 	if err := m.usable(ctx, doing); err != nil {
 		return err
 	}
-	position, _, _ := event.HandlerCursors(handler)
+	position := event.HandlerCursors(handler).Position
 	cursor, known := m.cursors[position]
 	for seq, d := range m.of(handler).all {
 		known = true

@@ -21,7 +21,7 @@ func TestOutcomesAreAMap(t *testing.T) {
 		kinds = append(kinds, kind)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		o := &outcomes{handler: "h", others: make(map[uint64]memoryDelivery)}
+		o := newOutcomes("h")
 		want, purged := make(map[uint64]event.Delivery), make(map[uint64]bool)
 		seq := rapid.Custom(func(t *rapid.T) uint64 {
 			return rapid.Uint64Range(0, 40).Draw(t, "seq") + rapid.SampledFrom([]uint64{0, 1 << 40, math.MaxUint64 - 40}).Draw(t, "far")

@@ -106,14 +106,24 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 	if at.IsZero() {
 		at = time.Now()
 	}
+	var recorded event.Delivery // for the observer
+	watched := h.dispatcher.watched()
 	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
-		h.succeed(t, event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}, o.Result, s)
+		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
+		h.succeed(t, success, o.Result, s)
+		if watched {
+			recorded = success.Delivery(h.name, n.record.Seq, s.module, string(o.Result))
+		}
 	} else {
 		s.fuel += o.Fuel
 		h.endAttempt(t)
 		d := h.judge(t, o, at)
-		h.outcomes.list = append(h.outcomes.list, outcome{full: d, seq: n.record.Seq, source: s})
+		d.SHA256 = s.module
+		before := h.outcomes.bytes
+		h.outcomes.add(d, s)
+		h.unsavedBytes += h.outcomes.bytes - before
 		s.count(d)
+		recorded = *d
 		h.markRecorded(t)
 		if d.Status.Final() {
 			h.release(t)
@@ -136,10 +146,9 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 	if h.breaker.Failing() || !h.mayStart() {
 		h.revoke() // whether the next attempt starts is decided one at a time
 	}
-	if h.dispatcher.watched() {
-		d, _ := h.outcomes.find(h.name, n.record.Seq)
-		d.Children = nil
-		n.delivery = &d
+	if watched {
+		recorded.Children = nil
+		n.delivery = &recorded
 	}
 	return n
 }
@@ -162,16 +171,17 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	s.fuel += p.Fuel
 	s.delivered++
 	h.endAttempt(t)
-	h.outcomes.success(t, p, result)
+	h.outcomes.addSuccess(h.name, s.module, t.record.Seq, p, result)
+	h.unsavedBytes += len(result)
 	h.markRecorded(t)
 	h.release(t)
 }
 
-// markRecorded notes that the outcome of a task is the last of h.outcomes.
+// markRecorded notes that the outcome of a task was added to h.outcomes.
 func (h *handler) markRecorded(t *task) {
 	t.recorded = true
 	h.unsaved++
-	if len(h.outcomes.list) == 1 {
+	if h.outcomes.n == 1 {
 		h.dispatcher.recorder.MarkDirty(h)
 	}
 }
@@ -191,13 +201,11 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 	switch {
 	case o.Verdict == event.OK:
 		d.Status, d.Result, d.Children = event.StatusOK, string(o.Result), o.Children
-		h.children += childBytes(d.Children)
 	case o.Verdict == event.Reject || d.Attempts >= retry.MaxAttempts:
 		d.Status = event.StatusDead
 	default:
 		d.Status = event.StatusRetrying
 		d.Due = at.Add(backoff(retry, d.Attempts, h.dispatcher.cfg.Random()))
-		t.unstored = false
 	}
 	t.past = d
 	return d

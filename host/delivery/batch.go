@@ -29,79 +29,38 @@ func (h *handler) cursor() uint64 {
 }
 
 // cursorName is a handler's name among the cursors of the store.
-func cursorName(handler string) string {
-	name, _, _ := event.HandlerCursors(handler)
-	return name
-}
+func cursorName(handler string) string { return event.HandlerCursors(handler).Position }
 
-// collected describes the outcomes of a handler that are being written.
-type collected struct {
-	outcomes int // also skipped ones
-	children int // bytes
-	parents  []parent
-}
-
-// parent is a success with children, which counts for its source once it is written.
-type parent struct {
-	source *Source
-	seq    uint64
-}
-
-// Uncollected implements recorder.Handler.
-func (h *handler) Uncollected() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.outcomes.list)
-}
-
-// Collect implements recorder.Handler.
-func (h *handler) Collect(b *recorder.Batch, all, skip bool) {
+// Collect implements recorder.Handler. The batch shares the memory of the successes
+// until Written: what completes meanwhile goes into other memory.
+func (h *handler) Collect(b *recorder.Batch, all bool) {
 	h.mu.Lock()
 	if h.gone {
 		h.mu.Unlock()
 		return
 	}
 	b.Fences = append(b.Fences, spec.Fence{Unit: h.name})
-	if c := h.cursor(); c > h.saved && (all || len(h.outcomes.list) > 0) {
+	if c := h.cursor(); c > h.saved && (all || h.outcomes.n > 0) {
 		h.saved = c
 		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
-	// Outcomes do not change any more: attempts continue while they are copied.
-	taken, saved, before := h.outcomes, h.saved, h.skipped
-	h.outcomes, h.spare = h.spare, outcomes{}
-	h.mu.Unlock()
-	skipped, skips, children := before, 0, 0
-	var parents []parent
-	results, copied := "", false
-	for i := range taken.list {
-		o := &taken.list[i]
-		if skip && o.unstored && o.full == nil && o.seq <= saved {
-			skipped.add(o.seq)
-			skips++
-			continue
-		}
-		if !copied {
-			results, copied = string(taken.results), true
-		}
-		d := o.delivery(h.name, results[o.from:o.to])
-		if len(d.Children) > 0 {
-			children += childBytes(d.Children)
-			parents = append(parents, parent{o.source, d.Seq})
-		}
-		b.Deliveries = append(b.Deliveries, d)
+	taken := h.outcomes
+	if taken.n > 0 {
+		h.outcomes, h.spare = h.spare, outcomes{}
+		h.collected = append(h.collected, taken) // a handler that was marked dirty twice is collected twice
 	}
-	n := len(taken.list)
-	taken.clear()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.spare = taken
-	h.collected.outcomes += n // a handler that was marked dirty twice is collected twice
-	h.collected.children += children
-	h.collected.parents = append(h.collected.parents, parents...)
-	if n > 0 {
-		h.skipped = skipped
-		h.historySkipped += uint64(skips)
-		b.Cursors = skipped.save(b.Cursors, before, h.name)
+	h.mu.Unlock()
+	if taken.n == 0 {
+		return
+	}
+	// Outcomes do not change any more: attempts continue while they are copied.
+	for i := range taken.successes {
+		if len(taken.successes[i].List) > 0 {
+			b.Successes = append(b.Successes, taken.successes[i])
+		}
+	}
+	for i := range taken.full {
+		b.Deliveries = append(b.Deliveries, *taken.full[i].Delivery)
 	}
 }
 
@@ -109,35 +68,41 @@ func (h *handler) Collect(b *recorder.Batch, all, skip bool) {
 func (h *handler) Written(refused []event.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.collected
-	h.collected = collected{}
-	if c.outcomes == 0 {
+	if len(h.collected) == 0 {
 		return
 	}
-	for _, p := range c.parents {
-		p.source.unwritten--
-		if slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == p.seq }) {
-			p.source.failed++
-		} else {
-			p.source.delivered++
+	blocked, parents := h.unsavedBytes >= maxUnsavedBytes, false
+	for i := range h.collected {
+		taken := &h.collected[i]
+		for _, o := range taken.full {
+			if len(o.Children) > 0 {
+				parents = true
+				o.source.published(!slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == o.Seq }))
+			}
 		}
+		h.unsaved -= taken.n
+		h.unsavedBytes -= taken.bytes
+		taken.clear()
 	}
-	if len(c.parents) > 0 && h.countedMore != nil {
+	h.spare = h.collected[0] // the largest one, if there are two
+	clear(h.collected)
+	h.collected = h.collected[:0]
+	if parents && h.countedMore != nil {
 		close(h.countedMore)
 		h.countedMore = nil
 	}
-	h.unsaved -= c.outcomes
-	h.children -= c.children
 	h.wakeReader()
-	if c.children > 0 {
+	if blocked {
 		h.signal() // instances may have waited for it
 	}
 }
 
-// childBytes returns the size of the children of a delivery.
-func childBytes(children []*event.Event) (n int) {
-	for _, child := range children {
-		n += len(child.Envelope())
+// published counts a success with children, which the store has published or refused.
+func (s *Source) published(ok bool) {
+	s.unwritten--
+	if ok {
+		s.delivered++
+	} else {
+		s.failed++
 	}
-	return n
 }

@@ -29,7 +29,7 @@ func (h *handler) condition() Condition {
 
 // mayStart reports whether an attempt may start now.
 func (h *handler) mayStart() bool {
-	if h.suspended || h.policy.Paused || h.children >= maxChildBytes {
+	if h.suspended || h.policy.Paused || h.unsavedBytes >= maxUnsavedBytes {
 		return false
 	}
 	return !h.breaker.Open() || h.breaker.MayStart(time.Now())

@@ -160,14 +160,29 @@ func (c *census) counters() string {
 
 // outcomes checks the unwritten outcomes.
 func (c *census) outcomes() string {
-	h, children := c.h, 0
-	for _, o := range h.outcomes.list {
-		if o.full != nil {
-			children += childBytes(o.full.Children)
+	h, n, bytes, seqs := c.h, 0, 0, make(map[uint64]bool)
+	for _, s := range h.outcomes.successes {
+		n += len(s.List)
+		bytes += len(s.Results)
+		for _, of := range s.List {
+			if seqs[of.Seq] {
+				return fmt.Sprintf("%d has two successes that are not written", of.Seq)
+			}
+			seqs[of.Seq] = true
 		}
 	}
-	if n := len(h.outcomes.list); h.unsaved < n || h.children < children || n == 0 && h.unsaved == 0 && h.children != 0 {
-		return fmt.Sprintf("%d outcomes with %d bytes of children are not written, and %d with %d not collected", h.unsaved, h.children, n, children)
+	for _, o := range h.outcomes.full {
+		n++
+		bytes += childBytes(o.Children) + len(o.Result)
+		if seqs[o.Seq] {
+			return fmt.Sprintf("%d has an outcome in both forms", o.Seq)
+		}
+	}
+	if h.outcomes.n != n || h.outcomes.bytes != bytes {
+		return fmt.Sprintf("%d outcomes of %d bytes are not collected, and %d of %d are counted", n, bytes, h.outcomes.n, h.outcomes.bytes)
+	}
+	if h.unsaved < n || h.unsavedBytes < bytes || n == 0 && h.unsaved == 0 && h.unsavedBytes != 0 {
+		return fmt.Sprintf("%d outcomes of %d bytes are not written, and %d of %d not collected", h.unsaved, h.unsavedBytes, n, bytes)
 	}
 	return ""
 }

@@ -14,9 +14,9 @@ import (
 )
 
 // Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments or none,
-// and publishes the deliveries' Children in the same transaction; accepted arguments
-// survive a crash as far as the store guarantees. It skips a child that was published
-// before. When the idempotency key of a child was used with other content, it stores the
+// the successes before the deliveries, and publishes the deliveries' Children in the same
+// transaction; accepted arguments survive a crash as far as the store guarantees. It uses
+// none of the slices after it has returned. It skips a child that was published before. When the idempotency key of a child was used with other content, it stores the
 // delivery as event.Delivery.Refuse makes it, publishes none of its children, and
 // returns it among refused. It stores nothing of a handler whose fence is of a past
 // epoch, and returns that fence among fenced.
@@ -132,10 +132,11 @@ func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
 	return err
 }
 
-// Open returns a Source of a handler. The first one opens the handler: it starts to read
+// Open returns a Source of a handler for the version whose module has this SHA-256, in
+// hex, or "" if that is not known. The first Source opens the handler: it starts to read
 // at the handler's cursor, after a Claim, with this policy. Further sources share the
 // open handler and its policy; Source.Update changes it.
-func (d *Dispatcher) Open(ctx context.Context, name string, policy Policy) (*Source, error) {
+func (d *Dispatcher) Open(ctx context.Context, name, module string, policy Policy) (*Source, error) {
 	for {
 		h, unlock, err := d.lock(ctx, name)
 		if err != nil {
@@ -146,7 +147,7 @@ func (d *Dispatcher) Open(ctx context.Context, name string, policy Policy) (*Sou
 		}
 		var s *Source
 		if err == nil {
-			s = h.newSource()
+			s = h.newSource(module)
 		}
 		unlock()
 		if err != nil || s != nil {
@@ -164,12 +165,10 @@ func (d *Dispatcher) open(ctx context.Context, name string, policy Policy) (*han
 	if err != nil {
 		return nil, err
 	}
-	skipped, err := loadSkipped(ctx, d.cfg.Store, name)
-	if err != nil {
+	h := newHandler(d, name, policy)
+	if h.sampled, err = loadSampled(ctx, d.cfg.Store, name); err != nil {
 		return nil, err
 	}
-	h := newHandler(d, name, policy)
-	h.skipped = skipped
 	if err := h.load(ctx, backlog); err != nil {
 		return nil, err
 	}
@@ -184,14 +183,14 @@ func (d *Dispatcher) open(ctx context.Context, name string, policy Policy) (*han
 }
 
 // newSource returns nil when the handler has begun to close.
-func (h *handler) newSource() *Source {
+func (h *handler) newSource(module string) *Source {
 	h.dispatcher.mu.Lock()
 	defer h.dispatcher.mu.Unlock()
 	if h.life.Err() != nil {
 		return nil
 	}
 	h.sources++
-	return &Source{h: h}
+	return &Source{h: h, module: module}
 }
 
 // lock locks a handler's name and returns the open handler, nil if there is none. It

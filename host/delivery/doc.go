@@ -20,8 +20,10 @@
 // passes an event whose outcome is not in the same or an earlier write: outcomes that are
 // lost in a crash are delivered again. The children that a guest emitted are published in
 // the write of their parent's outcome, all or none: until then the parent is delivered
-// again, afterwards never, so that its children are published once. When the store does
-// not keep up, plain successes are skipped and counted (history.go).
+// again, afterwards never, so that its children are published once. Every outcome is
+// written, plain successes in a compact form (outcome.go). A store that is slower than the
+// handlers slows them: a handler has at most 4,096 open events and unwritten outcomes
+// together, and starts no attempt while 64 MiB of results and children are unwritten.
 //
 // A redrive makes a dead letter pending in the store. The feeder admits pending deliveries
 // to the lanes of their keys, a page at a time (restore.go). A replay moves the cursor back

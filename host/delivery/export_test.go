@@ -15,14 +15,14 @@ func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(redriven) > 0 || h.open.n > 0 || len(h.outcomes.list) > 0 {
+	if len(redriven) > 0 || h.open.n > 0 || h.outcomes.n > 0 {
 		return false
 	}
 	if h.redriven != 0 {
 		return false // the feeder has yet to find that none is left
 	}
-	if h.unsaved != 0 || h.children != 0 {
-		fail(fmt.Sprintf("%d outcomes with %d bytes of children are counted although all are written", h.unsaved, h.children))
+	if h.unsaved != 0 || h.unsavedBytes != 0 {
+		fail(fmt.Sprintf("%d outcomes with %d bytes are counted although all are written", h.unsaved, h.unsavedBytes))
 	}
 	return true
 }

@@ -369,13 +369,16 @@ func (f fixture) open(t *testing.T, name string, p delivery.Policy) *handler {
 	return open(t, f.d, name, p)
 }
 
+// moduleDigest is the digest of the module of all handlers.
+const moduleDigest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 // open opens a handler.
 func open(t interface {
 	Helper()
 	Fatalf(string, ...any)
 }, d *delivery.Dispatcher, name string, p delivery.Policy) *handler {
 	t.Helper()
-	s, err := d.Open(context.Background(), name, p)
+	s, err := d.Open(context.Background(), name, moduleDigest, p)
 	if err != nil {
 		t.Fatalf("open %s: %v", name, err)
 	}

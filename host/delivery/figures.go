@@ -6,15 +6,15 @@ import (
 	"github.com/berth-host/berth/host/event"
 )
 
-// Figures describe the queue of a handler, open or not: Open, Lag and HistorySkipped as
-// in Stats, and the first Seq that is not final for it.
+// Figures describe the queue of a handler, open or not: Open and Lag as in Stats, and
+// the first Seq that is not final for it.
 type Figures struct {
-	Open, Lag, HistorySkipped uint64
-	Oldest                    uint64
+	Open, Lag uint64
+	Oldest    uint64
 }
 
-// Figures returns those of a handler. For a handler that is not open, Open and Lag are
-// the counts after it is opened, and HistorySkipped is 0.
+// Figures returns those of a handler. For a handler that is not open they are the counts
+// after it is opened.
 func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, err error) {
 	if h := d.handler(handler); h != nil {
 		last := d.cfg.Log.Last()
@@ -41,7 +41,6 @@ func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, er
 func (h *handler) figures(last uint64) (f Figures) {
 	f.Open = uint64(h.open.n + h.redriven + h.laterOpen)
 	f.Lag = f.Open + unread(last, h.readTo, h.replay, len(h.done))
-	f.HistorySkipped = h.historySkipped
 	return f
 }
 

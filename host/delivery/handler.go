@@ -83,12 +83,12 @@ type handler struct {
 	saved      uint64 // the cursor that the recorder has
 	// outcomes are those that the recorder has not collected, and collected those that it is
 	// writing. unsaved counts both.
-	outcomes  outcomes
-	spare     outcomes // memory for the next ones
-	collected collected
-	unsaved   int
-	children  int // bytes of the children among them
-	done      map[uint64]bool
+	outcomes     outcomes
+	spare        outcomes // memory for the next ones
+	collected    []outcomes
+	unsaved      int
+	unsavedBytes int // of the results and children among them
+	done         map[uint64]bool
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
 	later       map[uint64]event.Delivery
@@ -104,15 +104,11 @@ type handler struct {
 	redriven    int           // redriven events that wait for the feeder
 	laterOpen   int           // open events without a task: those of unread, and those of later that a replay skips
 	recounts    int           // of redriven
-	// stored is the highest Seq of which the store may have a delivery. A success above
-	// it may be skipped in the history.
-	stored         uint64
-	skipped        skipped
-	historySkipped uint64
-	failures       failureLog
-	closed         bool
-	countedMore    chan struct{} // nil unless a Source.Close waits for it; closed by Written
-	gone           bool          // close has ended: unwritten outcomes are discarded
+	sampled     sampled
+	failures    failureLog
+	closed      bool
+	countedMore chan struct{} // nil unless a Source.Close waits for it; closed by Written
+	gone        bool          // close has ended: unwritten outcomes are discarded
 }
 
 func newHandler(d *Dispatcher, name string, policy Policy) *handler {

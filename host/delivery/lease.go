@@ -96,7 +96,8 @@ func (x *Lease) Done(o *event.Outcome) {
 	h := x.source.h
 	x.open = false
 	t := x.tasks[x.started-1]
-	if x.started < x.acquired && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && !x.revoked() && !h.dispatcher.watched() {
+	if x.started < x.acquired && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && len(x.results) < maxResults &&
+		!x.revoked() && !h.dispatcher.watched() {
 		x.results = append(x.results, o.Result...)
 		s := &x.successes[x.started-1]
 		if *s = (success{event.Success{At: o.At, Duration: o.Duration, Fuel: o.Fuel}, len(x.results)}); o.At.IsZero() {
@@ -185,11 +186,11 @@ func (x *Lease) record(before int) {
 	for from := 0; x.recorded < before; x.recorded++ {
 		t, s := x.tasks[x.recorded], &x.successes[x.recorded]
 		x.tasks[x.recorded], t.lease = nil, nil
-		record := t.record
-		h.succeed(t, s.Success, x.results[from:s.result], x.source)
+		record, result := t.record, x.results[from:s.result]
+		h.succeed(t, s.Success, result, x.source)
 		from = s.result
 		if watched {
-			d, _ := h.outcomes.find(h.name, record.Seq)
+			d := s.Delivery(h.name, record.Seq, x.source.module, string(result))
 			x.notices = append(x.notices, notification{handler: h, record: record, delivery: &d})
 		}
 	}

@@ -73,7 +73,7 @@ func TestClosingHandlerDelaysOnlyItself(t *testing.T) {
 	f.open(t, "other", delivery.Policy{})
 	short, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := f.d.Open(short, "h", delivery.Policy{}); !errors.Is(err, context.Canceled) {
+	if _, err := f.d.Open(short, "h", "", delivery.Policy{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open while it closes: got %v", err)
 	}
 	giveUp()

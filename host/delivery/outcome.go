@@ -2,57 +2,113 @@ package delivery
 
 import "github.com/berth-host/berth/host/event"
 
-// outcome is a completed attempt until it is written: a delivery or, in compact form, a
-// success at the first attempt without children.
-type outcome struct {
-	full   *event.Delivery // immutable; nil for the compact form
-	source *Source         // of full
-	seq    uint64
-	event.Success
-	from, to int  // the range of its result in outcomes.results
-	unstored bool // the store has no delivery of the event
+// outcomes are those of one handler that the recorder collects together: first attempts
+// that succeeded without children in compact form, all others as deliveries. No event has
+// one in both forms, for a success ends an event's deliveries: it comes again only after a
+// replay, which waits until all outcomes are written.
+type outcomes struct {
+	successes []event.Successes // those of one module each; some may be empty
+	current   int               // the index of the ones that were added to last
+	full      []fullOutcome     // in the order of their attempts
+	n         int               // of both
+	bytes     int               // of results and children
 }
 
-// outcomes are those of one handler that the recorder collects together. The results are
-// in one block of memory, which is reused.
-type outcomes struct {
-	list    []outcome
-	results []byte
+// fullOutcome is an outcome in the form of a delivery.
+type fullOutcome struct {
+	*event.Delivery // immutable
+	source          *Source
 }
 
 // maxResults bounds the memory for results that is kept for reuse, in bytes.
 const maxResults = 256 << 10
 
-// clear empties the outcomes and keeps their memory.
+// clear empties the outcomes and keeps their memory. It does not overwrite the successes:
+// the recorder may still be showing them.
 func (o *outcomes) clear() {
-	clear(o.list)
-	o.list, o.results = o.list[:0], o.results[:0]
-	if cap(o.results) > maxResults {
-		o.results = nil
+	for i := range o.successes {
+		s := &o.successes[i]
+		s.List, s.Results = s.List[:0], s.Results[:0]
+		if cap(s.Results) > maxResults {
+			s.Results = nil
+		}
 	}
+	clear(o.full)
+	o.full, o.n, o.bytes = o.full[:0], 0, 0
 }
 
-// success adds an outcome in the compact form.
-func (o *outcomes) success(t *task, s event.Success, result []byte) {
-	from := len(o.results)
-	o.results = append(o.results, result...)
-	o.list = append(o.list, outcome{seq: t.record.Seq, Success: s, from: from, to: len(o.results), unstored: t.unstored})
+// addSuccess adds an outcome in compact form, of a module with this digest.
+func (o *outcomes) addSuccess(handler, digest string, seq uint64, s event.Success, result []byte) {
+	if o.current >= len(o.successes) || o.successes[o.current].Digest != digest {
+		o.choose(handler, digest)
+	}
+	o.successes[o.current].Append(seq, s, result)
+	o.n++
+	o.bytes += len(result)
 }
 
-// delivery returns the outcome in the form in which it is stored and shown.
-func (o *outcome) delivery(handler, result string) event.Delivery {
-	if o.full != nil {
-		return *o.full
+// choose sets current to the successes of a module.
+func (o *outcomes) choose(handler, digest string) {
+	unused := -1
+	for i := range o.successes {
+		if o.successes[i].Digest == digest {
+			o.current = i
+			return
+		}
+		if len(o.successes[i].List) == 0 {
+			unused = i
+		}
 	}
-	return o.Delivery(handler, o.seq, "", result)
+	if unused < 0 {
+		unused = len(o.successes)
+		o.successes = append(o.successes, event.Successes{})
+	}
+	o.current = unused
+	o.successes[unused].Handler, o.successes[unused].Digest = handler, digest
+}
+
+// add adds an outcome in the form of a delivery.
+func (o *outcomes) add(d *event.Delivery, s *Source) {
+	o.full = append(o.full, fullOutcome{d, s})
+	o.n++
+	o.bytes += childBytes(d.Children) + len(d.Result)
 }
 
 // find returns the delivery of the newest outcome for an event.
-func (o *outcomes) find(handler string, seq uint64) (d event.Delivery, found bool) {
-	for i := len(o.list) - 1; i >= 0; i-- {
-		if x := &o.list[i]; x.seq == seq {
-			return x.delivery(handler, string(o.results[x.from:x.to])), true
+func (o *outcomes) find(seq uint64) (d event.Delivery, found bool) {
+	for i := range o.successes {
+		if j, found := o.successes[i].Find(seq); found {
+			return o.successes[i].Delivery(j), true
+		}
+	}
+	for i := len(o.full) - 1; i >= 0; i-- {
+		if o.full[i].Seq == seq {
+			return *o.full[i].Delivery, true
 		}
 	}
 	return d, false
+}
+
+// seqs yields the Seqs of all outcomes.
+func (o *outcomes) seqs(yield func(uint64) bool) {
+	for i := range o.successes {
+		for j := range o.successes[i].List {
+			if !yield(o.successes[i].List[j].Seq) {
+				return
+			}
+		}
+	}
+	for i := range o.full {
+		if !yield(o.full[i].Seq) {
+			return
+		}
+	}
+}
+
+// childBytes returns the size of the children of a delivery.
+func childBytes(children []*event.Event) (n int) {
+	for _, child := range children {
+		n += len(child.Envelope())
+	}
+	return n
 }

@@ -15,10 +15,10 @@ const (
 	maxWindowBytes = 64 << 20
 	// maxAhead bounds the events that are read past one whose outcome is not recorded.
 	maxAhead = 16 * maxWindow
-	// maxChildBytes bounds the children that are not written yet: above it no attempt
-	// starts.
-	maxChildBytes = 64 << 20
-	readBatch     = 64
+	// maxUnsavedBytes bounds the results and children that are not written yet: from it on
+	// no attempt starts.
+	maxUnsavedBytes = 64 << 20
+	readBatch       = 64
 	// maxReady bounds the ready events while attempts are open: more would not make a
 	// busy handler faster, and the processor's caches are small.
 	maxReady  = 2 * readBatch
@@ -150,7 +150,7 @@ func (h *handler) arrive(records []event.Record) {
 			h.admit(t)
 			continue
 		}
-		t.unstored, t.arrived = seq > h.stored, now
+		t.arrived = now
 		t.users++
 		h.window.push(t)
 		h.admit(t)
@@ -163,5 +163,4 @@ func (h *handler) arrive(records []event.Record) {
 		}
 	}
 	h.readTo = records[len(records)-1].Seq
-	h.stored = max(h.stored, h.readTo)
 }

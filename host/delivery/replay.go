@@ -211,6 +211,5 @@ func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.readTo = max(h.readTo, r.To, r.Resume)
-	h.stored = max(h.stored, h.readTo)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -62,7 +63,6 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.replay = later, b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
-	h.stored = max(h.stored, b.Cursor, b.Newest)
 	h.laterOpen = len(unread)
 	for seq := range later {
 		if b.Replay.Skips(seq) {
@@ -229,17 +229,15 @@ type busy struct {
 func (b busy) ahead(seq uint64) bool { return seq > b.readTo && !b.replay.Skips(seq) }
 
 func (h *handler) busy() (b busy) {
-	h.dispatcher.recorder.View(func(saving []event.Delivery) {
+	h.dispatcher.recorder.View(func(saving *recorder.Batch) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		b = busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
-		for i := range h.outcomes.list {
-			b.seqs[h.outcomes.list[i].seq] = false
+		for seq := range h.outcomes.seqs {
+			b.seqs[seq] = false
 		}
-		for i := range saving {
-			if saving[i].Handler == h.name {
-				b.seqs[saving[i].Seq] = false
-			}
+		for seq := range saving.Seqs(h.name) {
+			b.seqs[seq] = false
 		}
 		for t := range h.open.all {
 			b.seqs[t.record.Seq] = true

@@ -11,7 +11,8 @@ import (
 // use. The caller closes it after the pool that takes from it is drained.
 type Source struct {
 	h      *handler
-	closed bool // under Dispatcher.mu
+	module string // the SHA-256 of the version's module
+	closed bool   // under Dispatcher.mu
 
 	// Under handler.mu. A success with children is counted when the store has published
 	// them, every other attempt when it is completed.
@@ -30,9 +31,8 @@ type Stats struct {
 	// Lag is Open and every event of the log that is not read, except those that are
 	// final. A handler reads 4,096 of its events ahead, 65,536 while some wait behind a
 	// retry; whether it takes an event is known only when the event is read.
-	Lag            uint64
-	HistorySkipped uint64 // successes without a stored outcome since the handler was opened, see history.go
-	Condition      Condition
+	Lag       uint64
+	Condition Condition
 }
 
 // Stats returns the present values in constant time.
@@ -42,7 +42,7 @@ func (s *Source) Stats() Stats {
 	defer s.h.mu.Unlock()
 	f := s.h.figures(last)
 	return Stats{Delivered: s.delivered, Failed: s.failed, Fuel: s.fuel,
-		Open: f.Open, Lag: f.Lag, HistorySkipped: f.HistorySkipped, Condition: s.h.condition()}
+		Open: f.Open, Lag: f.Lag, Condition: s.h.condition()}
 }
 
 // Update changes the handler's policy: the filter and the order key for events that are

@@ -19,7 +19,6 @@ type task struct {
 	users      uint8           // of these: handler.open, handler.window
 	delivering bool            // an instance has it, or its lease
 	recorded   bool            // the cursor may pass it: its outcome or its next attempt is with the recorder
-	unstored   bool            // the store has no delivery of it
 	fed        bool            // the feeder added it
 }
 

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -23,9 +24,9 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 			views[h.name], since[h.name] = v, from
 		}
 	}
-	d.recorder.View(func(saving []event.Delivery) {
-		for _, v := range saving {
-			if _, live := views[v.Handler]; !live && v.Seq == rec.Seq {
+	d.recorder.View(func(saving *recorder.Batch) {
+		for v := range saving.Of(rec.Seq) {
+			if _, live := views[v.Handler]; !live {
 				views[v.Handler], since[v.Handler] = v, justBefore(v)
 			}
 		}
@@ -41,7 +42,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	}
 	for _, h := range handlers {
 		if _, known := views[h.name]; !known {
-			if v, ok := h.skippedSuccess(rec); ok {
+			if v, ok := h.notKept(rec); ok {
 				views[h.name] = v
 			}
 		}
@@ -64,7 +65,7 @@ func (h *handler) view(rec event.Record) (v event.Delivery, since time.Time, ok 
 	known := t != nil
 	if known {
 		v = h.delivery(t)
-	} else if v, known = h.outcomes.find(h.name, rec.Seq); known {
+	} else if v, known = h.outcomes.find(rec.Seq); known {
 		since = justBefore(v)
 	}
 	h.mu.Unlock()
@@ -97,12 +98,16 @@ func Wire(v event.Delivery) wire.Delivery {
 		Plugin:     v.Handler,
 		Status:     string(v.Status),
 		Attempts:   v.Attempts,
-		DurationMS: float64(v.Duration.Microseconds()) / 1000,
+		DurationMS: float64(v.Duration) / float64(time.Millisecond),
 		Fuel:       v.Fuel,
 		At:         v.At,
+		SHA256:     v.SHA256,
 	}
 	if v.Result != "" {
 		w.Result = json.RawMessage(v.Result)
+	}
+	if v.NotKept {
+		w.ResultKept = new(bool)
 	}
 	if v.ErrorClass != "" {
 		w.Error = &wire.DeliveryError{Class: string(v.ErrorClass), Message: v.ErrorMessage}

@@ -10,9 +10,9 @@ import (
 
 // Stored cursors are found by later versions only under these names.
 func TestHandlerCursorsKeepTheirNames(t *testing.T) {
-	position, from, to := HandlerCursors("fraud-check")
-	if position != "handler/fraud-check" || from != "thinned-from/fraud-check" || to != "thinned-to/fraud-check" {
-		t.Errorf("got %q, %q, %q", position, from, to)
+	got := HandlerCursors("fraud-check")
+	if got != (CursorNames{"handler/fraud-check", "thinned-from/fraud-check", "thinned-to/fraud-check"}) {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -199,11 +199,17 @@ func (c Cursor) Handler() string {
 	return handler
 }
 
-// HandlerCursors names a handler's cursors: its position in the log, and the first and
-// the last event whose success was skipped in the history (these two keep no event in
-// the log).
-func HandlerCursors(handler string) (position, skippedFrom, skippedTo string) {
-	return "handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler
+// CursorNames are the names of a handler's cursors.
+type CursorNames struct {
+	Position string // in the log
+	// The first and the last event whose success an older version of this host may not
+	// have kept. They keep no event in the log, and are only read.
+	SampledFrom, SampledTo string
+}
+
+// HandlerCursors names a handler's cursors.
+func HandlerCursors(handler string) CursorNames {
+	return CursorNames{"handler/" + handler, "thinned-from/" + handler, "thinned-to/" + handler}
 }
 
 // Backlog is the durable progress of one handler.
@@ -213,5 +219,4 @@ type Backlog struct {
 	Open   []Delivery // failed and to be tried again, any Seq, ascending
 	Done   []uint64   // Seqs above Cursor whose delivery is final, and counts in a replay
 	Replay *Replay    // the one that is under way, or nil
-	Newest uint64     // the highest Seq that has a delivery; 0 for none
 }

@@ -66,7 +66,7 @@ func (m *Manager) Prepare(ctx context.Context, name string, a spec.Artifact, app
 		return nil, err
 	}
 	c := &Candidate{m: m, name: name, target: t, module: module, style: module.Style()}
-	c.prepared, err = m.config.Runner.Prepare(ctx, Spec{Name: name, Module: module, Manifest: manifest, Settings: t.settings})
+	c.prepared, err = m.config.Runner.Prepare(ctx, Spec{Name: name, Module: module, SHA256: t.sha256, Manifest: manifest, Settings: t.settings})
 	if err != nil {
 		c.closeModule()
 		return nil, err

@@ -55,6 +55,7 @@ type Prepared interface {
 type Spec struct {
 	Name     string
 	Module   Module
+	SHA256   string       // of the module, hex
 	Manifest abi.Manifest // Name is filled in
 	Settings spec.Settings
 }

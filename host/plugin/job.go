@@ -99,7 +99,7 @@ func (m *Manager) run(ctx context.Context, e *entry, j *job) (r result) {
 		use = r.loaded
 	}
 	if r.prepared == nil {
-		r.prepared, r.err = m.config.Runner.Prepare(ctx, Spec{Name: e.name, Module: use, Manifest: j.manifest, Settings: j.settings})
+		r.prepared, r.err = m.config.Runner.Prepare(ctx, Spec{Name: e.name, Module: use, SHA256: j.sha256, Manifest: j.manifest, Settings: j.settings})
 	}
 	if r.err == nil {
 		if r.running, r.err = e.promote(ctx, r.prepared); r.err != nil {

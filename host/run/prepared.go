@@ -16,13 +16,14 @@ const discardTimeout = 5 * time.Second
 type prepared struct {
 	runner *Runner
 	name   string
+	module string // SHA-256, hex
 	policy delivery.Policy
 	pool   *sandbox.Pool
 }
 
 // Promote implements plugin.Prepared.
 func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
-	src, err := v.runner.Dispatcher.Open(ctx, v.name, v.policy)
+	src, err := v.runner.Dispatcher.Open(ctx, v.name, v.module, v.policy)
 	if err != nil {
 		return nil, err
 	}

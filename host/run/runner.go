@@ -71,7 +71,7 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 	if err != nil {
 		return nil, err
 	}
-	return &prepared{runner: r, name: version.Name, policy: policy, pool: pool}, nil
+	return &prepared{runner: r, name: version.Name, module: version.SHA256, policy: policy, pool: pool}, nil
 }
 
 // policy returns which events a version takes, in which order, and its retries.

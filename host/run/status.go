@@ -84,7 +84,7 @@ func (l LogStatus) reader(ctx context.Context, name string, cursor uint64) (wire
 	if err != nil {
 		return reader, err
 	}
-	reader.Lag, reader.Open, reader.HistorySkipped = s.Lag, s.Open, s.HistorySkipped
+	reader.Lag, reader.Open = s.Lag, s.Open
 	if reader.Lag == 0 {
 		return reader, nil
 	}

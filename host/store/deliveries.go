@@ -226,12 +226,11 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 	if err != nil {
 		return b, err
 	}
-	b.Newest = max(uint64(newest), packed)
 	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
 	case err == nil:
 		b.Found, b.Cursor = true, uint64(cursor)
 	case errors.Is(err, sql.ErrNoRows):
-		if b.Found = b.Newest > 0; !b.Found {
+		if b.Found = newest > 0 || packed > 0; !b.Found {
 			return b, nil
 		}
 	default:
@@ -279,8 +278,8 @@ func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, 
 // ForgetHandler removes a handler's cursors, deliveries and replay.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
-		position, from, to := event.HandlerCursors(handler)
-		for _, name := range []string{position, from, to} {
+		names := event.HandlerCursors(handler)
+		for _, name := range []string{names.Position, names.SampledFrom, names.SampledTo} {
 			if _, err := g.exec(s.write.deleteCursor, name); err != nil {
 				return err
 			}

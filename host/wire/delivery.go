@@ -95,12 +95,11 @@ type LogStatus struct {
 
 // LogReader is how far one handler has read the log.
 type LogReader struct {
-	Plugin         string     `json:"plugin"`
-	Lag            uint64     `json:"lag"`                             // Open, and the events that it has not read
-	Cursor         uint64     `json:"cursor"`                          // every event up to here is final or open
-	OldestAt       *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
-	Open           uint64     `json:"open"`                            // read and not final: being delivered, waiting for a retry, or redriven
-	Dead           uint64     `json:"dead"`                            // dead letters
-	HistorySkipped uint64     `json:"history_skipped"`                 // successes not stored, since the host started
-	Lost           uint64     `json:"lost"`                            // events removed unread by bus.max_age, since the host started
+	Plugin   string     `json:"plugin"`
+	Lag      uint64     `json:"lag"`                             // Open, and the events that it has not read
+	Cursor   uint64     `json:"cursor"`                          // every event up to here is final or open
+	OldestAt *time.Time `json:"oldest_at" jsonschema:"nullable"` // of the oldest event not final for it; null for none
+	Open     uint64     `json:"open"`                            // read and not final: being delivered, waiting for a retry, or redriven
+	Dead     uint64     `json:"dead"`                            // dead letters
+	Lost     uint64     `json:"lost"`                            // events removed unread by bus.max_age, since the host started
 }

@@ -42,14 +42,18 @@ type BatchReceipt struct {
 
 // Delivery is the delivery of one event to one handler.
 type Delivery struct {
-	Plugin     string          `json:"plugin"`
-	Status     string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
-	Attempts   int             `json:"attempts"`
-	Result     json.RawMessage `json:"result"` // the guest's JSON, or null
-	Error      *DeliveryError  `json:"error" jsonschema:"nullable"`
-	DurationMS float64         `json:"duration_ms"`
-	Fuel       uint64          `json:"fuel"`
-	At         time.Time       `json:"at"`
+	Plugin   string          `json:"plugin"`
+	Status   string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
+	Attempts int             `json:"attempts"`
+	Result   json.RawMessage `json:"result"` // the guest's JSON, or null
+	// ResultKept is false for a success of which an older version of the host kept neither
+	// result, duration nor fuel; absent otherwise.
+	ResultKept *bool          `json:"result_kept,omitempty"`
+	Error      *DeliveryError `json:"error" jsonschema:"nullable"`
+	DurationMS float64        `json:"duration_ms"`
+	Fuel       uint64         `json:"fuel"`
+	At         time.Time      `json:"at"`
+	SHA256     string         `json:"sha256,omitempty"` // of the module that made the last attempt, hex; absent before it and when unknown
 }
 
 // DeliveryError is the error of the last attempt.

@@ -99,8 +99,10 @@ func eventOperations() []openapi.Operation {
 			}, pageParameters(MaxPage)...),
 			Answers: answers(http.StatusOK, wire.List[wire.Event]{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",
-			Description: "With Accept: " + cloudevents.Structured + " it is shown as a CloudEvent, without its deliveries.",
-			Parameters:  []openapi.Parameter{eventID},
+			Description: "A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success of which an " +
+				"older version of the host kept no result, duration and fuel; otherwise it is absent. " +
+				"With Accept: " + cloudevents.Structured + " the event is shown as a CloudEvent, without its deliveries.",
+			Parameters: []openapi.Parameter{eventID},
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: []openapi.Content{
 				{Value: wire.Event{}}, {Media: cloudevents.Structured, Value: cloudEvent{}}}}}},
 		{Method: http.MethodGet, Path: "/api/v1/events/stream", ID: "streamActivity", Tag: tagEvents,
@@ -165,7 +167,7 @@ func deliveryOperations() []openapi.Operation {
 			Summary: "How the log stands, and how far each handler is in it",
 			Description: "open is how many events a handler has read, or was given again by a redrive, that are not final; lag is those and " +
 				"the events that it has not read yet. " +
-				"dead is its dead letters, of which those that are redriven are open again. history_skipped and lost count since the host started.",
+				"dead is its dead letters, of which those that are redriven are open again. lost counts since the host started.",
 			Answers: answers(http.StatusOK, wire.LogStatus{})},
 	}
 }

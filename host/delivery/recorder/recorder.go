@@ -22,41 +22,21 @@ const (
 	cursorEvery  = time.Second           // how often cursors without outcomes are written
 	saveRetryMin = 50 * time.Millisecond // after the store refused a write
 	saveRetryMax = 2000 * time.Millisecond
-
-	// A write with more than skipAbove outcomes shows that the store does not keep up:
-	// for skipFor, batches do not contain plain successes that a cursor covers.
-	skipAbove = 2048
-	skipFor   = time.Second
 )
 
 // Handler is a handler whose outcomes are written. Its methods are called by one
 // goroutine.
 type Handler interface {
-	// Uncollected returns the number of outcomes that wait to be collected.
-	Uncollected() int
 	// Collect moves the outcomes and the cursor into a batch. It omits a cursor that has
 	// not moved, and a cursor without outcomes unless all is true: such a cursor only
-	// saves reading events again that the handler does not take. If skip is true it omits
-	// plain successes that the cursor covers. It is called with Recorder.mu locked, so
-	// that an outcome is always with the handler or in the batch.
-	Collect(b *Batch, all, skip bool)
+	// saves reading events again that the handler does not take. It is called with
+	// Recorder.mu locked, so that an outcome is always with the handler or in the batch.
+	// The handler does not change the memory of the batch's successes until Written, nor
+	// overwrite it until the next Collect.
+	Collect(b *Batch, all bool)
 	// Written notes that the store has the collected outcomes, and which of all
 	// deliveries it has refused.
 	Written(refused []event.Delivery)
-}
-
-// Batch is the contents of one write.
-type Batch struct {
-	Fences     []spec.Fence // of the collected handlers
-	Successes  []event.Successes
-	Deliveries []event.Delivery
-	Cursors    []event.Cursor
-}
-
-// clear empties the batch and keeps its memory.
-func (b *Batch) clear() {
-	clear(b.Deliveries)
-	b.Fences, b.Deliveries, b.Cursors = b.Fences[:0], b.Deliveries[:0], b.Cursors[:0]
 }
 
 // Config configures a Recorder. All fields are required.
@@ -71,13 +51,12 @@ type Config struct {
 
 // Recorder writes outcomes and cursors. It is safe for concurrent use.
 type Recorder struct {
-	cfg       Config
-	wake      chan struct{} // a token: a handler is dirty
-	requests  chan flushRequest
-	ctx       context.Context
-	stop      context.CancelFunc
-	done      chan struct{}
-	skipUntil time.Time
+	cfg      Config
+	wake     chan struct{} // a token: a handler is dirty
+	requests chan flushRequest
+	ctx      context.Context
+	stop     context.CancelFunc
+	done     chan struct{}
 
 	dirtyMu sync.Mutex
 	dirty   []Handler // they have outcomes
@@ -258,22 +237,14 @@ func (r *Recorder) run() {
 // stopped before the store accepted them.
 func (r *Recorder) write(all bool, one Handler) bool {
 	handlers := r.takeDirty(all, one)
-	outcomes := 0
-	for _, h := range handlers {
-		outcomes += h.Uncollected()
-	}
-	now := time.Now()
-	if outcomes > skipAbove {
-		r.skipUntil = now.Add(skipFor)
-	}
 	r.mu.Lock()
 	b := &r.saving
 	for _, h := range handlers {
-		h.Collect(b, all || h == one, now.Before(r.skipUntil))
+		h.Collect(b, all || h == one)
 	}
 	r.mu.Unlock()
 	var refused []event.Delivery
-	if len(b.Deliveries)+len(b.Cursors) > 0 {
+	if b.outcomes()+len(b.Cursors) > 0 {
 		var ok bool
 		if refused, ok = r.save(b); !ok {
 			return false
@@ -302,7 +273,7 @@ func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 			}
 			if wait > 0 {
 				r.setFailure(nil)
-				r.cfg.Logger.Info("outcomes are written again", "outcomes", len(b.Deliveries))
+				r.cfg.Logger.Info("outcomes are written again", "outcomes", b.outcomes())
 			}
 			return refused, true
 		}
@@ -310,7 +281,7 @@ func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 			return nil, false
 		}
 		if wait == 0 {
-			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", len(b.Deliveries), "error", err)
+			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", b.outcomes(), "error", err)
 		}
 		if wait == saveRetryMax {
 			r.setFailure(err)
@@ -328,12 +299,12 @@ func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 	}
 }
 
-// View calls view with the outcomes that are being written. No handler is collected
-// meanwhile.
-func (r *Recorder) View(view func([]event.Delivery)) {
+// View calls view with the outcomes that are being written, to be read only. No handler
+// is collected meanwhile.
+func (r *Recorder) View(view func(*Batch)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	view(r.saving.Deliveries)
+	view(&r.saving)
 }
 
 // signal puts a token into a channel, unless it has one.

@@ -20,9 +20,7 @@ type counting struct {
 	refused                 []event.Delivery
 }
 
-func (c *counting) Uncollected() int { return c.waiting }
-
-func (c *counting) Collect(b *Batch, all, _ bool) {
+func (c *counting) Collect(b *Batch, all bool) {
 	for ; c.waiting > 0; c.waiting-- {
 		c.seq++
 		c.collected++

@@ -4,6 +4,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,7 @@ func metadata(ev wire.Event) event.Metadata {
 }
 
 func (a app) show() *cobra.Command {
-	byKey := false
+	byKey, wide := false, false
 	cmd := a.Remote("show ID", "Show one event and its deliveries, by event id or idempotency key",
 		func(ctx context.Context, args []string) error {
 			c, err := a.Connect()
@@ -68,7 +69,7 @@ func (a app) show() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return command.FetchBy(ctx, a.Env, c, "GET", path+"/"+id, nil, a.print, func(ev wire.Event) error {
+			return command.FetchBy(ctx, a.Env, c, "GET", path+"/"+id, nil, func(ev wire.Event) error { return a.print(ev, wide) }, func(ev wire.Event) error {
 				meta := metadata(ev)
 				if meta.IdempotencyKey == id { // a key that is written as an event id
 					return nil
@@ -76,6 +77,7 @@ func (a app) show() *cobra.Command {
 				return client.About("event", meta.EventID, id)
 			})
 		})
+	cmd.Flags().BoolVar(&wide, "wide", false, "also show the fuel of each delivery, when it ended, and the SHA-256 of the module")
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
 	return cmd
 }
@@ -101,22 +103,50 @@ func findEvent(ctx context.Context, c *client.Client, text string, byKey bool) (
 	return "", fmt.Errorf("there is no event with the id or idempotency key %q in the log", text)
 }
 
-func (a app) print(ev wire.Event) error {
+func (a app) print(ev wire.Event, wide bool) error {
 	meta := metadata(ev)
 	a.Print("event    %s\ntype     %s\nsubject  %s\nkey      %s\ntime     %s\ndata     %s\n\n",
 		meta.EventID, ev.EventType, meta.Subject, meta.IdempotencyKey, console.Clock(meta.Time), string(ev.Data))
 	if len(ev.Deliveries) == 0 {
 		return a.Print("No handler takes it.\n")
 	}
+	if wide {
+		return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tFUEL\tENDED\tMODULE\tANSWER", ev.Deliveries,
+			func(d wire.Delivery) console.Cells {
+				return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), fuel(d), console.Clock(d.At), module(d), answer(d)}
+			})
+	}
 	return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", ev.Deliveries, func(d wire.Delivery) console.Cells {
-		return console.Cells{d.Plugin, d.Status, d.Attempts, fmt.Sprintf("%.2f ms", d.DurationMS), answer(d)}
+		return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), answer(d)}
 	})
 }
+
+// notKept reports whether an older version of the host did not keep the result.
+func notKept(d wire.Delivery) bool { return d.ResultKept != nil && !*d.ResultKept }
+
+func took(d wire.Delivery) string {
+	if notKept(d) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f ms", d.DurationMS)
+}
+
+func fuel(d wire.Delivery) string {
+	if notKept(d) {
+		return "-"
+	}
+	return fmt.Sprint(d.Fuel)
+}
+
+func module(d wire.Delivery) string { return cmp.Or(d.SHA256, "-") }
 
 // answer returns a handler's answer in one line.
 func answer(d wire.Delivery) string {
 	if d.Error != nil {
 		return failure(d.Error)
+	}
+	if notKept(d) {
+		return "(result not kept)"
 	}
 	if len(d.Result) == 0 || string(d.Result) == "null" {
 		return "-"

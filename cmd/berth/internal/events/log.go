@@ -37,12 +37,12 @@ func (a app) printLog(s wire.LogStatus) error {
 		return a.Print("\nNo handler has a position in it.\n")
 	}
 	a.Print("\n")
-	err := console.Table(a.Console, "HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tSKIPPED\tLOST", s.Handlers,
+	err := console.Table(a.Console, "HANDLER\tLAG\tCURSOR\tOPEN\tDEAD\tOLDEST\tLOST", s.Handlers,
 		func(h wire.LogReader) console.Cells {
-			return console.Cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, console.ClockOr(h.OldestAt), h.HistorySkipped, h.Lost}
+			return console.Cells{h.Plugin, h.Lag, h.Cursor, h.Open, h.Dead, console.ClockOr(h.OldestAt), h.Lost}
 		})
 	if err == nil {
-		err = a.Print("\nSKIPPED and LOST count since the host started.\n")
+		err = a.Print("\nLOST counts since the host started.\n")
 	}
 	return err
 }
