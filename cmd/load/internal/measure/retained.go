@@ -3,7 +3,9 @@ package measure
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/berth-host/berth/cmd/load/internal/report"
@@ -151,10 +153,13 @@ func (s *Suite) replay(ctx context.Context, h *target.Host, r *retention) error 
 	return err
 }
 
-// trimmedSize is the smallest bus.max_size.
-const trimmedSize = "2MiB"
+const (
+	trimmedSize = "2MiB" // the smallest bus.max_size
+	trimLimit   = 30 * time.Minute
+)
 
-// trim lowers the size limit, so that the next event must wait until old ones are removed.
+// trim lowers the size limit, so that the next event must wait until old ones are removed. A
+// request that has waited for a minute is refused, and repeated.
 func (s *Suite) trim(ctx context.Context, h *target.Host, setup target.Setup, r *retention) error {
 	before, err := h.API.Log(ctx)
 	if err != nil {
@@ -165,8 +170,15 @@ func (s *Suite) trim(ctx context.Context, h *target.Host, setup target.Setup, r 
 		return err
 	}
 	began := time.Now()
-	if err := traffic.Fill(ctx, server(h), s.Sizes.Retained, s.Sizes.Retained+1, 1, keyed(0)); err != nil {
-		return err
+	for {
+		err := traffic.Fill(ctx, server(h), s.Sizes.Retained, s.Sizes.Retained+1, 1, keyed(0))
+		var refused traffic.Refused
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &refused) || refused.Status != http.StatusTooManyRequests || time.Since(began) > trimLimit {
+			return err
+		}
 	}
 	took := time.Since(began)
 	after, err := h.API.Log(ctx)

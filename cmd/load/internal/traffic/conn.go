@@ -17,6 +17,17 @@ type Server struct {
 	Token string
 }
 
+// Refused is the error of an answer other than 202.
+type Refused struct {
+	Status int
+	Text   string // its body
+}
+
+// Error implements error.
+func (r Refused) Error() string {
+	return fmt.Sprintf("publish: %d %s: %s", r.Status, http.StatusText(r.Status), r.Text)
+}
+
 // conn is one connection. It is for one goroutine.
 type conn struct {
 	net.Conn
@@ -65,7 +76,7 @@ func (c *conn) publish(body []byte) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusAccepted {
 		text, _ := io.ReadAll(resp.Body) // as much as there is, for the error
-		return fmt.Errorf("publish: %s: %s", resp.Status, text)
+		return Refused{Status: resp.StatusCode, Text: string(text)}
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
 	return err
