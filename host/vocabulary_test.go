@@ -51,6 +51,7 @@ var permitted = map[string]string{
 	"host/store row":           "the row of an SQL query",
 	"host/store queryRow":      "after QueryRow of database/sql",
 	"host/store/logread rows":  "the rows of an SQL query",
+	"host/store/keys rows":     "the rows of an SQL query",
 	"host/store/datafile rows": "the rows of an SQL query",
 	"host/store/outcomes rows": "the rows of an SQL query",
 }

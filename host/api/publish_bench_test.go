@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,8 +26,10 @@ import (
 )
 
 // BenchmarkPublishHTTP compares publishing over HTTP, each event flushed before
-// its 202, with an Echo server that decodes the same body and answers 202. Both
-// serve 64 connections on loopback, in turns, in this process and with its
+// its 202, with two Echo servers that decode the same body and answer 202: one that
+// does nothing else, and one that first writes the event to a plain file and flushes
+// it, as many as wait with one flush, which is what any durable host must do. They serve
+// 64 connections on loopback, in alternation, in this process and with its
 // settings. The client is as small as it can be, because it shares the processors
 // with them. Medians of the rounds are reported.
 func BenchmarkPublishHTTP(b *testing.B) {
@@ -44,9 +47,67 @@ func BenchmarkPublishHTTP(b *testing.B) {
 	cfg := config(&parts{})
 	cfg.Events.Publisher = hub
 	cfg.Guard.AllowedHosts = append(cfg.Guard.AllowedHosts, "bench.example.com")
-	berth := httptest.NewServer(newServer(b, cfg).Handler())
-	defer berth.Close()
+	file, err := os.Create(filepath.Join(b.TempDir(), "plain.log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.Write(make([]byte, plainSize)); err != nil {
+		b.Fatal(err)
+	}
+	plain := &plainLog{file: file, writes: make(chan plainWrite, 1024)}
+	var writer sync.WaitGroup
+	writer.Go(plain.run)
+	defer writer.Wait()
+	defer close(plain.writes)
 
+	const connections, each = 64, 50
+	body := `{"event_type":"order_status_changed","data":{"order_id":"order-17","status":"shipped","previous_status":"processing","total_cents":4200}}`
+	request := fmt.Appendf(nil, "POST /api/v1/events HTTP/1.1\r\nHost: bench.example.com\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		secret, len(body), body)
+	type contestant struct {
+		name    string
+		clients []connection
+		took    []cost
+	}
+	var all []*contestant
+	for name, handler := range map[string]http.Handler{
+		"": newServer(b, cfg).Handler(), "-echo": echoServer(func([]byte) error { return nil }), "-plain-file": echoServer(plain.append),
+	} {
+		server := httptest.NewServer(handler)
+		defer server.Close()
+		c := &contestant{name: name, clients: dialAll(b, server, connections)}
+		ask(b, c.clients, request, 1)
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(x, y *contestant) int { return strings.Compare(x.name, y.name) })
+	berth, theirs, durable := all[0], all[1], all[2]
+	var ratios, durableRatios []float64
+	for b.Loop() {
+		for range 4 {
+			for _, c := range all {
+				c.took = append(c.took, measure(b, func() { ask(b, c.clients, request, each) }))
+			}
+			last := len(ratios)
+			ratios = append(ratios, float64(theirs.took[last].wall)/float64(berth.took[last].wall))
+			durableRatios = append(durableRatios, float64(durable.took[last].wall)/float64(berth.took[last].wall))
+		}
+	}
+	const n = connections * each
+	for _, c := range all {
+		wall, processor := medians(c.took)
+		b.ReportMetric(n/wall.Seconds(), "publishes/s"+c.name)
+		b.ReportMetric(float64(processor.Microseconds())/n, "cpu-µs"+c.name)
+	}
+	slices.Sort(ratios)
+	slices.Sort(durableRatios)
+	b.ReportMetric(ratios[len(ratios)/2], "x-echo")
+	b.ReportMetric(durableRatios[len(ratios)/2], "x-plain-file")
+	b.ReportMetric(0, "ns/op")
+}
+
+// echoServer decodes events and answers 202 once they are written.
+func echoServer(write func(data []byte) error) *echo.Echo {
 	e := echo.New()
 	e.POST("/api/v1/events", func(c echo.Context) error {
 		var ev struct {
@@ -56,38 +117,60 @@ func BenchmarkPublishHTTP(b *testing.B) {
 		if err := c.Bind(&ev); err != nil {
 			return err
 		}
+		if err := write(ev.Data); err != nil {
+			return err
+		}
 		return c.JSON(http.StatusAccepted, map[string]any{"event_id": "018f0000-0000-7000-8000-000000000000", "idempotency_key": ev.Type, "duplicate": false})
 	})
-	plain := httptest.NewServer(e)
-	defer plain.Close()
+	return e
+}
 
-	const connections, each = 64, 50
-	body := `{"event_type":"order_status_changed","data":{"order_id":"order-17","status":"shipped","previous_status":"processing","total_cents":4200}}`
-	request := fmt.Appendf(nil, "POST /api/v1/events HTTP/1.1\r\nHost: bench.example.com\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		secret, len(body), body)
-	ours, theirs := dialAll(b, berth, connections), dialAll(b, plain, connections)
-	ask(b, ours, request, 1)
-	ask(b, theirs, request, 1)
-	var berthTook, echoTook []cost
-	var ratios []float64
-	for b.Loop() {
-		for range 4 {
-			berthTook = append(berthTook, measure(b, func() { ask(b, ours, request, each) }))
-			echoTook = append(echoTook, measure(b, func() { ask(b, theirs, request, each) }))
-			last := len(ratios)
-			ratios = append(ratios, float64(echoTook[last].wall)/float64(berthTook[last].wall))
+// plainSize is the size of the file, in bytes. It is written before, and overwritten from
+// the beginning, as a WAL is: a flush that makes a file grow takes longer.
+const plainSize = 4 << 20
+
+// plainLog appends lines to a file. One goroutine writes and flushes those that wait.
+type plainLog struct {
+	file   *os.File
+	writes chan plainWrite
+}
+
+type plainWrite struct {
+	data []byte
+	done chan error
+}
+
+func (p *plainLog) append(data []byte) error {
+	w := plainWrite{data, make(chan error, 1)}
+	p.writes <- w
+	return <-w.done
+}
+
+func (p *plainLog) run() {
+	var buf []byte
+	var group []plainWrite
+	at := 0
+	for w := range p.writes {
+		group = append(group[:0], w)
+		for n := len(p.writes); n > 0; n-- {
+			group = append(group, <-p.writes)
+		}
+		buf = buf[:0]
+		for _, w := range group {
+			buf = append(append(buf, w.data...), '\n')
+		}
+		if at+len(buf) > plainSize {
+			at = 0
+		}
+		_, err := p.file.WriteAt(buf, int64(at))
+		at += len(buf)
+		if err == nil {
+			err = flushFile(p.file)
+		}
+		for _, w := range group {
+			w.done <- err
 		}
 	}
-	const n = connections * each
-	wall, processor := medians(berthTook)
-	echoWall, echoProcessor := medians(echoTook)
-	slices.Sort(ratios)
-	b.ReportMetric(n/wall.Seconds(), "publishes/s")
-	b.ReportMetric(n/echoWall.Seconds(), "echo/s")
-	b.ReportMetric(ratios[len(ratios)/2], "x-echo")
-	b.ReportMetric(float64(processor.Microseconds())/n, "cpu-µs")
-	b.ReportMetric(float64(echoProcessor.Microseconds())/n, "cpu-µs-echo")
-	b.ReportMetric(0, "ns/op")
 }
 
 // cost is what a round took, by the clock and of the processors, the client's

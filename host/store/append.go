@@ -10,12 +10,13 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/keys"
 )
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
 	insert                          [len(insertSizes)]*sql.Stmt
-	seqs, findKey                   *sql.Stmt
+	findKey                         *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	setBlock, addDelivery           *sql.Stmt
 	addSize, size                   *sql.Stmt
@@ -30,7 +31,7 @@ type writeStatements struct {
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 	insert := func(n int) string {
 		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
-			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency_key) DO NOTHING`
+			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?)`
 	}
 	kvSet := func(n int) string {
 		return `INSERT INTO kv VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
@@ -40,8 +41,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.insert[0]:        insert(insertSizes[0]),
 		&w.insert[1]:        insert(insertSizes[1]),
 		&w.insert[2]:        insert(insertSizes[2]),
-		&w.seqs:             `SELECT seq FROM events WHERE seq >= ? AND seq < ?`,
-		&w.findKey:          `SELECT seq, envelope FROM events WHERE idempotency_key = ?`,
+		&w.findKey:          `SELECT envelope FROM events WHERE seq = ? AND idempotency_key = ?`,
 		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
 		&w.addSize:          `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`,
 		&w.size:             `SELECT events, bytes FROM log_size`,
@@ -92,6 +92,7 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	if o.append, o.bytes, err = newInsertions(events); err != nil {
 		return nil, fmt.Errorf("append events: %w", err)
 	}
+	s.hash(o.append)
 	if err := s.submit(ctx, "append events", o); err != nil {
 		return nil, err
 	}
@@ -103,6 +104,7 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 type insertion struct {
 	ev           *event.Event
 	key          string
+	keys         []keys.Entry       // of the index; the writer sets their Seq
 	args         [insertionArgs]any // the writer sets Seq and time
 	receiptOfNew event.Receipt
 }
@@ -135,10 +137,39 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 // is used, because running a statement costs a third of what an insert does.
 var insertSizes = [...]int{16, 4, 1}
 
-// append inserts events. Seqs are assigned before it is known which keys exist, so a
-// duplicate can leave a gap.
+// append appends the events whose keys the log does not have, and returns the receipts of
+// all.
 func (g *group) append(list []insertion) ([]event.Receipt, error) {
+	g.s.hash(list)
+	merged, err := g.merged(list)
+	if err != nil {
+		return nil, err
+	}
 	receipts := make([]event.Receipt, 0, len(list))
+	added := make([]*insertion, 0, len(list))
+	first := len(g.records)
+	for i := range list {
+		in := &list[i]
+		r, known, err := g.known(in, merged[in.keys[0].Hash])
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			g.seq++
+			r = in.receiptOfNew
+			r.Seq = g.seq
+			g.records = append(g.records, event.Record{Seq: g.seq, Event: in.ev})
+			g.added += in.ev.Size()
+			g.index(in)
+			added = append(added, in)
+		}
+		receipts = append(receipts, r)
+	}
+	return receipts, g.insert(added, g.records[first:])
+}
+
+// insert inserts events with their Seqs.
+func (g *group) insert(list []*insertion, records []event.Record) error {
 	args := make([]any, 0, min(len(list), insertSizes[0])*insertionArgs)
 	at := any(g.at)
 	for len(list) > 0 {
@@ -146,66 +177,19 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 		for insertSizes[size] > len(list) {
 			size++
 		}
-		stmt, n := g.s.write.insert[size], insertSizes[size]
-		first := g.seq + 1
+		n := insertSizes[size]
 		args = args[:0]
-		for i := range list[:n] {
+		for i, in := range list[:n] {
 			from := len(args)
-			args = append(args, list[i].args[:]...)
-			args[from], args[from+5] = int64(first)+int64(i), at
+			args = append(args, in.args[:]...)
+			args[from], args[from+5] = int64(records[i].Seq), at
 		}
-		inserted, err := g.exec(stmt, args...)
-		if err != nil {
-			return nil, err
+		if _, err := g.exec(g.s.write.insert[size], args...); err != nil {
+			return err
 		}
-		there := func(uint64) bool { return true }
-		if int(inserted) < n {
-			if there, err = g.there(first, n); err != nil {
-				return nil, err
-			}
-		}
-		for i := range list[:n] {
-			in, seq := &list[i], first+uint64(i)
-			r := in.receiptOfNew
-			if r.Seq = seq; there(seq) {
-				g.seq = seq
-				g.records = append(g.records, event.Record{Seq: seq, Event: in.ev})
-				g.added += in.ev.Size()
-			} else if r, err = g.duplicate(in.ev, in.key); err != nil {
-				return nil, err
-			}
-			receipts = append(receipts, r)
-		}
-		list = list[n:]
+		list, records = list[n:], records[n:]
 	}
-	return receipts, nil
-}
-
-// there returns which of n Seqs from first on have an event.
-func (g *group) there(first uint64, n int) (func(seq uint64) bool, error) {
-	found := make(map[uint64]bool, n)
-	rows, err := g.bind(g.s.write.seqs).Query(int64(first), int64(first)+int64(n))
-	var at int64
-	err = datafile.Each(rows, err, func() { found[uint64(at)] = true }, &at)
-	return func(seq uint64) bool { return found[seq] }, err
-}
-
-// duplicate returns the receipt of an event whose key the log has.
-func (g *group) duplicate(ev *event.Event, key string) (event.Receipt, error) {
-	var seq int64
-	var envelope string
-	if err := g.queryRow(g.s.write.findKey, key).Scan(&seq, &envelope); err != nil {
-		return event.Receipt{}, err
-	}
-	first, err := event.Parse(envelope)
-	if err != nil { // this event is damaged; the other writes of the group are not
-		return event.Receipt{Seq: uint64(seq), IdempotencyKey: key, Err: fmt.Errorf("event %d: %w", seq, err)}, nil
-	}
-	r := event.Receipt{Seq: uint64(seq), EventID: first.ID(), IdempotencyKey: key}
-	if r.Duplicate = first.Digest() == ev.Digest(); !r.Duplicate {
-		r.Err = &unresolved{event.Record{Seq: r.Seq, Event: first}, ev}
-	}
-	return r, nil
+	return nil
 }
 
 // unresolved is the error of a receipt for an event whose key the log has with other

@@ -245,15 +245,18 @@ func TestOpenWithDamageAmongTheNewest(t *testing.T) {
 	}
 }
 
-// TestHealthReportsADamagedIndex has a page of the index of keys that no event can
-// be inserted into: publishers get an error, and the host is not ready.
+// TestHealthReportsADamagedIndex has a page of the index of keys that cannot be read:
+// publishers get an error, and the host is not ready.
 func TestHealthReportsADamagedIndex(t *testing.T) {
 	s := damagedStore(t, Config{}, func([]byte) {})
 	if err := s.Health(); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.mergeKeysNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var root int64
-	if err := s.reader.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = 'events_by_key'`).Scan(&root); err != nil {
+	if err := s.reader.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = 'event_keys'`).Scan(&root); err != nil {
 		t.Fatal(err)
 	}
 	path := s.path

@@ -48,10 +48,13 @@ func (g *group) account() error {
 
 // mark and reset undo the effects of a rolled back savepoint on the group.
 func (g *group) mark() group {
-	return group{seq: g.seq, added: g.added, records: g.records}
+	return group{seq: g.seq, added: g.added, records: g.records, keys: g.keys}
 }
 
-func (g *group) reset(to group) { g.seq, g.added, g.records = to.seq, to.added, to.records }
+func (g *group) reset(to group) {
+	g.s.keys.Undo(g.keys[len(to.keys):])
+	g.seq, g.added, g.records, g.keys = to.seq, to.added, to.records, to.keys
+}
 
 // Status returns the size of the log.
 func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/keys"
 	"github.com/berth-host/berth/host/store/kv"
 	"github.com/berth-host/berth/host/store/logread"
 	"github.com/berth-host/berth/host/store/outcomes"
@@ -89,6 +90,7 @@ type Store struct {
 	*eventReader // reads the file
 	packed       *outcomes.Reader
 	window       Window
+	keys         *keys.Index
 	last         func() uint64 // the highest Seq that is durable
 	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
 
@@ -103,6 +105,7 @@ type Store struct {
 
 	// Owned by the keeper goroutine.
 	vacuum pace // of the steps that free pages
+	merge  pace // of the steps that merge keys
 	shrunk bool // since the file was truncated last
 
 	// Owned by the writer goroutine.
@@ -119,6 +122,7 @@ type Store struct {
 	writes   uint64         // that were committed
 	topics   logread.Topics // of the newest block
 	blocks   outcomes.Writer
+	indexed  uint64 // the index of keys has the events up to this Seq
 }
 
 // Open opens the data file, creates it when it is missing, and upgrades an older one;
@@ -148,6 +152,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		path:     cfg.Path,
 		compact:  cfg.Compact,
 		vacuum:   *newPace(vacuumPages),
+		merge:    *newPace(mergeStep),
 		log:      cfg.Logger,
 		now:      cfg.Now,
 		kvBytes:  cfg.KVBytes,
@@ -186,7 +191,11 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Posi
 		err = s.read.prepare(ctx, s.reader)
 	}
 	if err == nil {
-		s.eventReader, err = logread.New(ctx, logread.Config{DB: s.reader, Last: s.last, Coded: s.coded})
+		s.keys, err = keys.Open(ctx, keys.Config{Writer: s.writer, Reader: s.reader, Hash: s.fail.hash, Chunk: s.fail.chunk})
+	}
+	if err == nil {
+		s.indexed = s.keys.Indexed()
+		s.eventReader, err = logread.New(ctx, logread.Config{DB: s.reader, Last: s.last, Coded: s.coded, Lookup: s.keys.Lookup})
 	}
 	if err == nil {
 		s.packed, err = outcomes.NewReader(ctx, s.reader)
@@ -242,6 +251,7 @@ func (s *Store) runKeeper() {
 		select {
 		case <-tick.C:
 			if s.file.Keep() {
+				s.mergeKeys()
 				s.shrinkStep()
 			}
 		case <-s.closing:

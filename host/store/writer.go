@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/keys"
 	"github.com/berth-host/berth/host/store/kv"
 )
 
@@ -48,6 +49,9 @@ const (
 type faults struct {
 	begin, inOp, commit func() error // before the step: the transaction is rolled back
 	committed           func() error // after the commit, as if its result was lost
+
+	hash  func(key string) int64 // in place of the index's own
+	chunk int                    // keys.Config.Chunk
 }
 
 func (f faults) at(step func() error) error {
@@ -115,6 +119,7 @@ type group struct {
 	changed   bool   // the group has changed something
 	at        int64  // unix ns, the time of this group's events
 	records   []event.Record
+	keys      []keys.Entry            // added to the index
 	trimmed   uint64                  // events below this were removed, except leftovers
 	removed   bool                    // events were removed
 	restamped bool                    // at is before the time of the last group
@@ -136,6 +141,7 @@ func (s *Store) writeGroup(ops []*op) {
 	if err != nil {
 		s.stale = true // the commit may have succeeded nevertheless
 		s.kvBatch.Abort()
+		s.keys.Undo(g.keys)
 		for _, o := range ops {
 			o.err = err
 		}
@@ -303,6 +309,7 @@ func (s *Store) publish(g *group) {
 	if len(g.records) == 0 {
 		return
 	}
+	s.indexed = g.seq
 	s.window.Add(g.records)
 }
 
@@ -327,6 +334,9 @@ func (s *Store) refresh() error {
 		return err
 	}
 	if err := s.topics.Load(ctx, s.writer, uint64(last)); err != nil {
+		return err
+	}
+	if err := s.loadKeys(ctx, uint64(last)); err != nil {
 		return err
 	}
 	s.stale = false

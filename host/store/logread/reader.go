@@ -16,18 +16,20 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
-// Config sets up a Reader. All fields are required.
+// Config sets up a Reader. All fields are required, Lookup by Event and by a query with a key.
 type Config struct {
 	DB    *sql.DB
 	Last  func() uint64                       // the highest Seq of the log
 	Coded func(doing string, err error) error // wraps an error with the operation and gives it a code
+	// Lookup returns the Seqs of the events that may have a key or id, with others.
+	Lookup func(ctx context.Context, text string) ([]uint64, error)
 }
 
 // Reader reads the log of a data file. It is safe for concurrent use.
 type Reader struct {
 	cfg Config
 
-	events, event, byKey, at, newest, newestOfTopic     *sql.Stmt
+	events, named, byKey, at, newest, newestOfTopic     *sql.Stmt
 	bounds, blocks, eventOfSeq, skippedAt, skippedBelow *sql.Stmt
 }
 
@@ -45,11 +47,9 @@ func New(ctx context.Context, cfg Config) (*Reader, error) {
 			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`,
 		&r.blocks: `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`,
 		&r.bounds: `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`,
-		&r.event: `SELECT seq, envelope FROM (
-			SELECT 1 AS rank, seq, envelope FROM events WHERE event_id = ?1
-			UNION ALL SELECT 2, seq, envelope FROM events WHERE idempotency_key = ?1) ORDER BY rank LIMIT 1`,
-		&r.byKey: `SELECT seq, envelope FROM events WHERE idempotency_key = ?`,
-		&r.at:    `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`,
+		&r.named:  `SELECT event_id IS ?2, seq, envelope FROM events WHERE seq = ?1 AND (event_id = ?2 OR idempotency_key = ?2)`,
+		&r.byKey:  `SELECT seq, envelope FROM events WHERE seq = ?1 AND idempotency_key = ?2`,
+		&r.at:     `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`,
 	})
 }
 
@@ -67,28 +67,75 @@ func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
 		if err := rows.Scan(&seq, &envelope); err != nil {
 			return records, err
 		}
-		ev, err := event.Parse(string(envelope))
+		rec, err := parseRecord(uint64(seq), string(envelope))
 		if err != nil {
-			return records, &event.Unreadable{Seq: uint64(seq), To: uint64(seq), Err: err}
+			return records, err
 		}
-		records = append(records, event.Record{Seq: uint64(seq), Event: ev})
+		records = append(records, rec)
 	}
 	return records, rows.Err()
+}
+
+func parseRecord(seq uint64, envelope string) (event.Record, error) {
+	ev, err := event.Parse(envelope)
+	if err != nil {
+		return event.Record{}, &event.Unreadable{Seq: seq, To: seq, Err: err}
+	}
+	return event.Record{Seq: seq, Event: ev}, nil
 }
 
 // Event returns the event with this event id or, when there is none, with this
 // idempotency key. fault.NotFound when there is neither.
 func (r *Reader) Event(ctx context.Context, id string) (event.Record, error) {
 	const doing = "look up an event"
-	rows, err := r.event.QueryContext(ctx, id)
-	records, err := scanRecords(rows, err)
+	rec, found, err := r.eventOf(ctx, id)
 	if err != nil {
 		return event.Record{}, r.cfg.Coded(doing, err)
 	}
-	if len(records) == 0 {
+	if !found {
 		return event.Record{}, fault.New(fault.NotFound, "there is no event with the id or idempotency key %q in the log", id)
 	}
-	return records[0], nil
+	return rec, nil
+}
+
+func (r *Reader) eventOf(ctx context.Context, id string) (rec event.Record, found bool, err error) {
+	seqs, err := r.cfg.Lookup(ctx, id)
+	if err != nil {
+		return rec, false, err
+	}
+	for _, seq := range seqs {
+		var isID bool
+		var envelope string
+		err := r.named.QueryRowContext(ctx, datafile.Seq(seq), id).Scan(&isID, &seq, &envelope)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && found && !isID {
+			continue
+		}
+		if err != nil {
+			return rec, false, err
+		}
+		if rec, err = parseRecord(seq, envelope); err != nil {
+			return rec, false, err
+		}
+		if found = true; isID {
+			break
+		}
+	}
+	return rec, found, nil
+}
+
+// recordsOfKey returns the event with an idempotency key, if there is one.
+func (r *Reader) recordsOfKey(ctx context.Context, key string) ([]event.Record, error) {
+	seqs, err := r.cfg.Lookup(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	for _, seq := range seqs {
+		rows, err := r.byKey.QueryContext(ctx, datafile.Seq(seq), key)
+		if records, err := scanRecords(rows, err); err != nil || len(records) > 0 {
+			return records, err
+		}
+	}
+	return nil, nil
 }
 
 // Events returns the newest events that q selects, newest first. fault.Invalid

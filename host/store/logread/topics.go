@@ -100,8 +100,7 @@ const summaries = 256
 
 func (r *Reader) list(ctx context.Context, q event.Query) ([]event.Record, error) {
 	if q.Key != "" {
-		rows, err := r.byKey.QueryContext(ctx, q.Key)
-		records, err := scanRecords(rows, err)
+		records, err := r.recordsOfKey(ctx, q.Key)
 		return slices.DeleteFunc(records, func(rec event.Record) bool { return !q.Selects(rec) }), err
 	}
 	end := int64(math.MaxInt64)

@@ -1,0 +1,292 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+)
+
+// collide is a hash with many collisions, among ids and other keys.
+func collide(text string) int64 {
+	if event.IsID(text) {
+		return int64(text[len(text)-1] % 4)
+	}
+	return -int64(len(text)%2) - 1
+}
+
+// keyModel is what a store has to know about keys: the content of each, and its event.
+type keyModel struct {
+	t     *rapid.T
+	dir   string
+	fail  faults
+	armed *trigger
+	s     *Store
+
+	content map[string]string // of the events in the log, by key
+	seqs    map[string]uint64
+	ids     map[string]uint64 // of all events, by id
+	trimmed uint64
+}
+
+func (m *keyModel) open() {
+	var err error
+	if m.s, err = open(m.t.Context(), Config{Window: newWindow(), Path: filepath.Join(m.dir, "berth.db")}, m.fail); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// draw returns an event with one of the keys, or with its id as the key.
+func (m *keyModel) draw(t *rapid.T) (ev *event.Event, data string) {
+	key := rapid.SampledFrom([]string{"", "a", "b", "cc", "ddd", "eeee", "ffff"}).Draw(t, "key")
+	data = rapid.SampledFrom([]string{"1", "2"}).Draw(t, "data")
+	ev, err := event.New(event.Draft{Type: "t", Data: []byte(data), IdempotencyKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev, data
+}
+
+func (m *keyModel) append(t *rapid.T) {
+	var events []*event.Event
+	var contents []string
+	for range rapid.IntRange(1, 30).Draw(t, "events") {
+		ev, data := m.draw(t)
+		events, contents = append(events, ev), append(contents, data)
+	}
+	receipts, err := m.s.Append(t.Context(), events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range receipts {
+		key := events[i].Metadata().IdempotencyKey
+		before, known := m.content[key]
+		switch {
+		case !known:
+			if r.Duplicate || r.Err != nil || r.EventID != events[i].ID() {
+				t.Fatalf("new key %s: got %+v", key, r)
+			}
+			m.content[key], m.seqs[key], m.ids[r.EventID] = contents[i], r.Seq, r.Seq
+		case before == contents[i] && !r.Duplicate || before != contents[i] && !fault.Is(r.Err, fault.Conflict) || r.Seq != m.seqs[key]:
+			t.Fatalf("key %s again, content %s after %s: got %+v", key, contents[i], before, r)
+		}
+	}
+}
+
+// appendFails fails a step of the transaction; nothing is stored, or everything.
+func (m *keyModel) appendFails(t *rapid.T) {
+	ev, data := m.draw(t)
+	m.armed.fail(1)
+	if _, err := m.s.Append(t.Context(), []*event.Event{ev}); !errors.Is(err, errInjected) {
+		t.Fatalf("got %v", err)
+	}
+	key := ev.Metadata().IdempotencyKey
+	if _, known := m.content[key]; m.fail.committed == nil || known {
+		return
+	}
+	rec, err := m.s.Event(t.Context(), ev.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.content[key], m.seqs[key], m.ids[ev.ID()] = data, rec.Seq, rec.Seq
+}
+
+// writeFails rolls one write back, with the events in it.
+func (m *keyModel) writeFails(t *rapid.T) {
+	one, _ := m.draw(t)
+	two, err := event.New(event.Draft{Type: "t", Data: []byte("3"), IdempotencyKey: "a"})
+	three, err2 := event.New(event.Draft{Type: "t", Data: []byte("4"), IdempotencyKey: "a"})
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.s.Write(t.Context(), func(*sql.Tx) ([]*event.Event, error) {
+		return []*event.Event{one, two, three}, nil
+	}); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func (m *keyModel) trim(t *rapid.T) {
+	before := rapid.Uint64Range(m.trimmed, m.s.Last()+1).Draw(t, "before")
+	if _, err := m.s.Trim(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	m.trimmed = before
+	for key, seq := range m.seqs {
+		if seq < before {
+			delete(m.content, key)
+			delete(m.seqs, key)
+		}
+	}
+}
+
+func (m *keyModel) merge(t *rapid.T) {
+	if err := m.s.mergeKeysNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m.s.keys.Len() != 0 {
+		t.Fatalf("%d keys are still in memory", m.s.keys.Len())
+	}
+}
+
+func (m *keyModel) reopen(t *rapid.T) {
+	if err := m.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.open()
+}
+
+// check looks every key and id up.
+func (m *keyModel) check(t *rapid.T) {
+	for key, seq := range m.seqs {
+		list, err := m.s.Events(t.Context(), event.Query{Key: key, Limit: 2})
+		if err != nil || len(list) != 1 || list[0].Seq != seq || list[0].Event.Data() != m.content[key] {
+			t.Fatalf("key %s: got %+v, %v", key, list, err)
+		}
+	}
+	for id, seq := range m.ids {
+		rec, err := m.s.Event(t.Context(), id)
+		if there := seq >= m.trimmed; there && (err != nil || rec.Seq != seq) || !there && !fault.Is(err, fault.NotFound) {
+			t.Fatalf("id %s of event %d, in the log: %v: got %+v, %v", id, seq, there, rec, err)
+		}
+	}
+	var merged, entries int
+	if err := m.s.reader.QueryRow(`SELECT count(*) FROM event_keys WHERE seq NOT IN (SELECT seq FROM events)`).Scan(&entries); err != nil || entries != 0 {
+		t.Fatalf("the index has %d entries of trimmed events, %v", entries, err)
+	}
+	if err := m.s.reader.QueryRow(`SELECT merged FROM key_index`).Scan(&merged); err != nil || uint64(merged) > m.s.Last() {
+		t.Fatalf("merged up to %d, %v", merged, err)
+	}
+}
+
+// TestKeys compares a store with a model of its keys, over failed writes, merges and
+// restarts; with hashes that collide, too.
+func TestKeys(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		armed := &trigger{}
+		step := rapid.SampledFrom([]string{"commit", "committed"}).Draw(rt, "step that fails")
+		m := &keyModel{t: rt, dir: t.TempDir(), fail: armed.at(step), armed: armed,
+			content: make(map[string]string), seqs: make(map[string]uint64), ids: make(map[string]uint64)}
+		if m.fail.chunk = 8; rapid.Bool().Draw(rt, "collisions") {
+			m.fail.hash = collide
+		}
+		m.open()
+		defer func() { m.s.Close() }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"append": m.append, "again": m.append, "append fails": m.appendFails, "write fails": m.writeFails,
+			"trim": m.trim, "merge": m.merge, "reopen": m.reopen, "": m.check,
+		})
+	})
+}
+
+// TestMergeFaults fails each step of a merge: every key is found before and after a
+// restart, and a later merge succeeds.
+func TestMergeFaults(t *testing.T) {
+	const events = 3 * paceStart // several steps
+	for _, tt := range faultSteps {
+		for nth := 1; nth <= 4; nth++ {
+			t.Run(fmt.Sprint(tt.step, " ", nth), func(t *testing.T) {
+				ctx := t.Context()
+				cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
+				var armed trigger
+				s, err := open(ctx, cfg, armed.at(tt.step))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { s.Close() }()
+				all := make([]*event.Event, events)
+				for i := range all {
+					all[i] = makeEvent(t, fmt.Sprint("key-", i))
+				}
+				if _, err := s.Append(ctx, all); err != nil {
+					t.Fatal(err)
+				}
+				s.merge.step, s.merge.max = paceStart, paceStart // two entries an event: six steps
+				armed.fail(nth)
+				if err := s.mergeKeysNow(ctx); !errors.Is(err, errInjected) {
+					t.Fatalf("got %v", err)
+				}
+				known := func() {
+					t.Helper()
+					receipts, err := s.Append(ctx, all)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i, r := range receipts {
+						if !r.Duplicate || r.Seq != uint64(i)+1 {
+							t.Fatalf("event %d: got %+v", i, r)
+						}
+					}
+				}
+				known()
+				if _, err := s.Trim(ctx, 11); err != nil { // some of them are merged
+					t.Fatal(err)
+				}
+				all = all[10:]
+				reopen := func() {
+					t.Helper()
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if s, err = open(ctx, cfg, faults{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				again := func() {
+					t.Helper()
+					receipts, err := s.Append(ctx, all)
+					if err != nil || !receipts[0].Duplicate || receipts[0].Seq != 11 || !receipts[len(all)-1].Duplicate {
+						t.Fatalf("got %+v, %v", receipts, err)
+					}
+				}
+				again()
+				reopen()
+				again()
+				if err := s.mergeKeysNow(ctx); err != nil || s.keys.Len() != 0 {
+					t.Fatalf("got %v, %d keys in memory", err, s.keys.Len())
+				}
+				again()
+				reopen()
+				again()
+				var entries int
+				if err := s.reader.QueryRow(`SELECT count(*) FROM event_keys`).Scan(&entries); err != nil || entries != 2*len(all) {
+					t.Errorf("%d entries, want %d: %v", entries, 2*len(all), err)
+				}
+			})
+		}
+	}
+}
+
+// TestKeeperMergesKeys: the keeper merges when there are many keys, while publishers go on.
+func TestKeeperMergesKeys(t *testing.T) {
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := 0; s.keys.Len() < mergeAt; i++ {
+		list := make([]*event.Event, 256)
+		for k := range list {
+			list[k] = makeEvent(t, fmt.Sprint(i, "-", k))
+		}
+		if _, err := s.Append(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; s.keys.Indexed() == 0; i++ { // ends with the test's own limit if the keeper does not
+		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, fmt.Sprint("later ", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"0-0", "3-255", "later 0"} {
+		if receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)}); err != nil || !receipts[0].Duplicate {
+			t.Errorf("%s: got %+v, %v", key, receipts, err)
+		}
+	}
+}
