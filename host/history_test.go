@@ -144,7 +144,8 @@ func (h *history) checkEvent(n int) int {
 	for _, d := range ev.Deliveries {
 		guest := strings.ReplaceAll(d.Plugin[:strings.LastIndexByte(d.Plugin, '-')], "-", "_")
 		want := fmt.Sprintf("{%q:%q}", historyGuests[guest], h.status(n))
-		if d.Status != "ok" || d.Attempts != 1 || string(d.Result) != want || d.Error != nil || d.DurationMS <= 0 || d.Fuel == 0 || d.ResultKept != nil {
+		if d.Status != "ok" || d.Attempts != 1 || string(d.Result) != want || d.Error != nil || d.DurationMS <= 0 || d.Fuel == 0 ||
+			d.SHA256 != h.modules[d.Plugin] || d.ResultKept != nil {
 			h.t.Errorf("event %d: got %+v, want %s", n, d, want)
 		}
 	}

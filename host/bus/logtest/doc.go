@@ -46,12 +46,16 @@
 // Cursors move forward and back ("cursors", "list of cursors"). SaveDeliveries stores
 // outcomes, publishes their children and moves cursors, all or none. Successes come
 // first, in compact form, in any order of Seq and thousands in one call; then
-// deliveries. Each replaces what is stored of its handler and Seq, in whichever form, and
-// is then the only one: a success ends a dead letter ("successes", "extreme successes",
-// "one form after the other", "many successes"). The fences, Trim and replays concern both forms
-// ("fences of successes", "trim takes successes", "replay of successes"). A child that the log has already is
-// skipped. A child in conflict prevents all its siblings from being published, and its
-// parent's delivery becomes dead, of class conflict ("deliveries", "children").
+// deliveries ("deliveries", "successes", "extreme successes", "many successes"). Each
+// replaces what is stored of its handler and Seq, in whichever form, and is then the only
+// one: a success ends a dead letter ("one form after the other"). An outcome has the
+// digest of the module that made it; Redrive removes it ("modules"). Fences, Trim and
+// replays concern both forms ("fences of successes", "trim takes successes", "replay of
+// successes").
+//
+// A child that the log has already is skipped. A child in conflict prevents all its
+// siblings from being published, and its parent's delivery becomes dead, of class
+// conflict ("children").
 //
 // A fence names the epoch in which the caller owns a handler. Nothing is stored of a
 // handler whose fence is of another epoch than the present one; the call returns that

@@ -31,6 +31,7 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) bus.En
 		{"extreme successes", extremeSuccesses},
 		{"one form after the other", oneForm},
 		{"many successes", manySuccesses},
+		{"modules", modules},
 		{"fences of successes", fencedSuccesses},
 		{"trim takes successes", trimTakesSuccesses},
 		{"replay of successes", replayedSuccesses},

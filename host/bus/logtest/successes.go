@@ -327,3 +327,54 @@ func replayedSuccesses(t *testing.T, s bus.Engine) {
 	start(t, s, 9, 12, 1) // beyond the cursor, and before the success of 10
 	wantBacklog(t, s, "a", "cursor 8 open [] done [] replay 9-12 resume 8")
 }
+
+// modules: an outcome has the digest of the module that made it, in both forms, also
+// when versions take turns; what has had no attempt since has none.
+func modules(t *testing.T, s bus.Engine) {
+	const events = 1200
+	digests := []string{"", fmt.Sprintf("%064x", 1), fmt.Sprintf("%064x", 2), fmt.Sprintf("%064x", 3)}
+	mustAppend(t, s, Numbered(t, "k", events)...)
+	of := func(seq uint64) string { return digests[seq%7%4] }
+	for part := range slices.Chunk(upTo(events), 500) {
+		call := make([]event.Successes, len(digests))
+		var deliveries []event.Delivery
+		for i := range call {
+			call[i] = event.Successes{Handler: "a", Digest: digests[i]}
+		}
+		for _, seq := range part {
+			if seq%5 == 0 {
+				deliveries = append(deliveries, dead(seq, of(seq)))
+				continue
+			}
+			call[seq%7%4].Append(seq, success(seq), nil)
+		}
+		saveSuccesses(t, s, call, deliveries)
+	}
+	for seq := uint64(1); seq <= events; seq++ {
+		want := success(seq).Delivery("a", seq, of(seq), "")
+		if seq%5 == 0 {
+			want = dead(seq, of(seq))
+		}
+		wantDeliveries(t, s, seq, want)
+	}
+	list, _, err := s.DeadLetters(t.Context(), event.DeadFilter{}, "", 1)
+	if err != nil || len(list) != 1 || list[0].SHA256 != of(events) {
+		t.Errorf("DeadLetters: got %+v, %v, want %s", list, err, of(events))
+	}
+	if n, err := s.Redrive(t.Context(), event.DeadFilter{}); n != events/5 || err != nil {
+		t.Fatalf("Redrive: %d, %v", n, err)
+	}
+	redriven, err := s.Deliveries(t.Context(), 5)
+	if err != nil || len(redriven) != 1 || redriven[0].Status != event.StatusPending || redriven[0].SHA256 != "" {
+		t.Errorf("redriven: got %+v, %v, want no module", redriven, err)
+	}
+	newest := succeeded("a", noResult, 1, 5) // a success may replace another module's, and another form
+	newest.Digest = digests[3]
+	saveSuccesses(t, s, []event.Successes{newest}, nil)
+	wantDeliveries(t, s, 1, newest.Delivery(0))
+	wantDeliveries(t, s, 5, newest.Delivery(1))
+}
+
+func dead(seq uint64, digest string) event.Delivery {
+	return event.Delivery{Handler: "a", Seq: seq, Status: event.StatusDead, Attempts: 3, ErrorClass: event.ClassTrap, At: at(int64(seq)), SHA256: digest}
+}
