@@ -95,6 +95,10 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 		}
 		findings = append(findings, Bad(check, bad.Error(), "restore the store from a copy, or skip the unreadable events: "+skip))
 	}
+	for _, bad := range found.Outcomes {
+		findings = append(findings, Bad(check, bad.Error(), "restore the store from a copy if the history of these events is needed; a host "+
+			"delivers those of them again that follow the handler's cursor"))
+	}
 	switch {
 	case ctx.Err() != nil:
 		findings = append(findings, Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime),
@@ -102,7 +106,7 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	case err != nil:
 		findings = append(findings, Bad(check, err.Error(), "restore the store from a copy"))
 	case findings == nil:
-		findings = append(findings, Good(check, "every page and every event can be read"))
+		findings = append(findings, Good(check, "every page, every event and every outcome can be read"))
 	}
 	return findings
 }

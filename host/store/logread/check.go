@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 	"github.com/berth-host/berth/host/store/schema"
 )
 
@@ -15,6 +16,8 @@ import (
 type Damage struct {
 	Pages  []string            // SQLite's findings about its pages and indexes, the first 20
 	Events []*event.Unreadable // ranges that cannot be read and were not skipped, the first 20
+
+	Outcomes []*outcomes.Unreadable // blocks of outcomes that cannot be read, the first 20
 }
 
 const (
@@ -36,6 +39,11 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	version, at, err := datafile.Examine(ctx, path)
 	if err != nil || version < schema.Skipped {
 		return found, err // Pages has the damage; an older file is upgraded first
+	}
+	if version >= schema.Blocks {
+		if found.Outcomes, err = outcomes.Check(ctx, db, maxDamage); err != nil {
+			return found, err
+		}
 	}
 	r, err := New(ctx, Config{DB: db, Last: func() uint64 { return at.Seq },
 		Coded: func(doing string, err error) error { return datafile.Coded(doing, path, false, err) }})

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strconv"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
@@ -88,7 +87,7 @@ func (r *Reader) inLog(ctx context.Context, tx *sql.Tx, seq uint64) (there bool,
 	if err != nil || seq > trimmed {
 		return true, err
 	}
-	err = r.among(ctx, tx, "["+strconv.FormatInt(datafile.Seq(seq), 10)+"]", func(uint64) { there = true })
+	err = r.among(ctx, tx, jsonList(slices.Values([]int64{datafile.Seq(seq)})), func(uint64) { there = true })
 	return there, err
 }
 
@@ -162,18 +161,15 @@ func (r *Reader) times(ctx context.Context, tx *sql.Tx, f *frame, trimmed uint64
 	if uint64(f.first) > trimmed {
 		return list, nil
 	}
-	text := []byte{'['}
-	for _, t := range list {
-		if t.seq > trimmed {
-			break
+	seqs := func(yield func(int64) bool) {
+		for _, t := range list {
+			if t.seq > trimmed || !yield(datafile.Seq(t.seq)) {
+				return
+			}
 		}
-		if len(text) > 1 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendInt(text, datafile.Seq(t.seq), 10)
 	}
 	there := make(map[uint64]bool)
-	if err := r.among(ctx, tx, string(append(text, ']')), func(seq uint64) { there[seq] = true }); err != nil {
+	if err := r.among(ctx, tx, jsonList(seqs), func(seq uint64) { there[seq] = true }); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(list, func(t outcomeTime) bool { return t.seq <= trimmed && !there[t.seq] }), nil

@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -34,11 +36,14 @@ type Writer struct {
 	removeBelow, below, content, existing *sql.Stmt
 	overwrites, overwrite                 *sql.Stmt
 
-	reader  *Reader
-	encoder pack.Encoder
-	block   []byte
-	merged  []pack.Outcome // buffers
-	decoded []pack.Outcome
+	reader     *Reader
+	unreadable map[int64]error // blocks whose pages are damaged, by id; see noteDamaged
+	kept       map[int64]bool  // those of them that cannot be removed
+	suspect    bool            // one of them is not known yet
+	encoder    pack.Encoder
+	block      []byte
+	merged     []pack.Outcome // buffers
+	decoded    []pack.Outcome
 }
 
 // Prepare prepares the statements on the writer's connection.
@@ -61,6 +66,7 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) (err error) {
 		&w.remove:   `DELETE FROM outcome_blocks WHERE id = ?`,
 		&w.removeOf: `DELETE FROM outcome_blocks WHERE handler = ?`,
 		&w.removeBelow: handlers + `DELETE FROM outcome_blocks WHERE id IN (SELECT b.id` + ended + `
+			AND b.id NOT IN (SELECT value FROM json_each(?2))
 			AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= b.first_seq AND seq <= b.last_seq))`,
 		&w.below:      handlers + `SELECT ` + frameColumns + ended,
 		&w.content:    `SELECT block FROM outcome_blocks WHERE id = ?`,
@@ -118,12 +124,22 @@ func (w *Writer) removeDeliveries(c Conn, handler string, list []pack.Outcome) e
 
 // seqsOf returns the Seqs as a JSON list.
 func seqsOf(list []pack.Outcome) string {
+	return jsonList(func(yield func(int64) bool) {
+		for i := range list {
+			if !yield(datafile.Seq(list[i].Seq)) {
+				return
+			}
+		}
+	})
+}
+
+func jsonList(numbers iter.Seq[int64]) string {
 	text := []byte{'['}
-	for i := range list {
-		if i > 0 {
+	for n := range numbers {
+		if len(text) > 1 {
 			text = append(text, ',')
 		}
-		text = strconv.AppendInt(text, datafile.Seq(list[i].Seq), 10)
+		text = strconv.AppendInt(text, n, 10)
 	}
 	return string(append(text, ']'))
 }
@@ -142,15 +158,34 @@ type stored struct {
 func (w *Writer) blockAt(c Conn, handler string, last, first uint64) (*stored, error) {
 	var b stored
 	dest := append(b.dest(), &b.outcomes, &b.size)
-	err := c.Scan(w.at, append(dest, &b.content), handler, datafile.Seq(last), datafile.Seq(first), pack.MaxOutcomes, fullBytes)
-	if datafile.Damaged(err) {
-		b.err = err
-		err = c.Scan(w.frameAt, dest, handler, datafile.Seq(last))
+	if len(w.unreadable) > 0 {
+		err := c.Scan(w.frameAt, dest, handler, datafile.Seq(last))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, nil
+		}
+		if b.err = w.unreadable[b.id]; err != nil || b.err != nil {
+			return &b, err
+		}
 	}
-	if errors.Is(err, sql.ErrNoRows) {
+	err := c.Scan(w.at, append(dest, &b.content), handler, datafile.Seq(last), datafile.Seq(first), pack.MaxOutcomes, fullBytes)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
+	case datafile.Damaged(err):
+		if c.Scan(w.frameAt, dest, handler, datafile.Seq(last)) == nil {
+			w.noteDamaged(b.id, err)
+		}
 	}
 	return &b, err
+}
+
+// noteDamaged notes that the pages of a block are damaged. A transaction that has read
+// such a page cannot write any more. The next one does not read it.
+func (w *Writer) noteDamaged(id int64, err error) {
+	if w.unreadable == nil {
+		w.unreadable = make(map[int64]error)
+	}
+	w.unreadable[id] = err
 }
 
 // absorbs reports whether n outcomes after the block are merged with it.
@@ -275,8 +310,17 @@ type Leftover struct {
 // Trim removes the blocks that end at edge or below, which the log was trimmed to, and
 // returns the outcomes in them whose events remain: they have to be stored as deliveries.
 // It keeps a block that cannot be read as long as an event of its range remains.
+//
+// Where a damaged page cannot be freed it fails. The next call finds the blocks of such
+// pages and fails too; later calls pass over them.
 func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
-	if _, err := c.Exec(w.removeBelow, datafile.Seq(edge)); err != nil {
+	if w.suspect {
+		if err := w.findDamaged(c, edge); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := c.Exec(w.removeBelow, datafile.Seq(edge), jsonList(maps.Keys(w.kept))); err != nil {
+		w.suspect = datafile.Damaged(err)
 		return nil, err
 	}
 	frames, err := listFrames(c.Query(w.below, datafile.Seq(edge)))
@@ -284,12 +328,9 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
 		return nil, err
 	}
 	for _, f := range frames {
-		b := stored{frame: f}
-		if err := c.Scan(w.content, []any{&b.content}, f.id); err != nil {
-			if !datafile.Damaged(err) {
-				return nil, err
-			}
-			b.err = err
+		b, err := w.read(c, f)
+		if err != nil {
+			return nil, err
 		}
 		list, ok := w.load(&b)
 		if !ok {
@@ -310,4 +351,42 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
 		}
 	}
 	return leftovers, nil
+}
+
+// read reads the content of a block, unless its pages are known to be damaged.
+func (w *Writer) read(c Conn, f frame) (b stored, err error) {
+	b = stored{frame: f, err: w.unreadable[f.id]}
+	if b.err != nil {
+		return b, nil
+	}
+	if err = c.Scan(w.content, []any{&b.content}, f.id); datafile.Damaged(err) {
+		w.noteDamaged(f.id, err)
+	}
+	return b, err
+}
+
+// findDamaged reads the blocks that end at edge or below, and notes those that have
+// damaged pages. Then it returns the error.
+func (w *Writer) findDamaged(c Conn, edge uint64) (failed error) {
+	frames, err := listFrames(c.Query(w.below, datafile.Seq(edge)))
+	if err != nil {
+		return err
+	}
+	if w.kept == nil {
+		w.kept = make(map[int64]bool)
+	}
+	for _, f := range frames {
+		b, err := w.read(c, f)
+		switch {
+		case datafile.Damaged(err):
+			failed = err
+			w.kept[f.id] = true
+		case err != nil:
+			return err
+		case b.err != nil:
+			w.kept[f.id] = true
+		}
+	}
+	w.suspect = false
+	return failed
 }
