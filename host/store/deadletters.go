@@ -25,7 +25,7 @@ func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
 			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0, digest = ''` + one,
 		&l.purge:        `UPDATE deliveries SET purged = 1` + one,
 		&l.getCursor:    `SELECT seq FROM cursors WHERE name = ?`,
-		&l.anyDelivery:  `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1) OR EXISTS (SELECT 1 FROM outcome_blocks WHERE handler = ?1)`,
+		&l.anyDelivery:  anyDelivery,
 		&l.setReplay:    `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`,
 		&l.getReplay:    `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&l.deleteReplay: `DELETE FROM replays WHERE handler = ?`,

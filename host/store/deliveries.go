@@ -218,20 +218,13 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 		return b, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
-	var cursor, newest int64
-	if err = tx.Stmt(s.read.newestDelivery).QueryRowContext(ctx, handler).Scan(&newest); err != nil {
-		return b, err
-	}
-	packed, err := s.packed.Newest(ctx, tx, handler)
-	if err != nil {
-		return b, err
-	}
+	var cursor int64
 	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
 	case err == nil:
 		b.Found, b.Cursor = true, uint64(cursor)
 	case errors.Is(err, sql.ErrNoRows):
-		if b.Found = newest > 0 || packed > 0; !b.Found {
-			return b, nil
+		if err = tx.Stmt(s.read.anyDelivery).QueryRowContext(ctx, handler).Scan(&b.Found); err != nil || !b.Found {
+			return b, err
 		}
 	default:
 		return b, err

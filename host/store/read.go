@@ -13,11 +13,14 @@ import (
 type readStatements struct {
 	cursor, cursors, status           *sql.Stmt
 	deliveries, openDeliveries, times *sql.Stmt
-	newestDelivery, redriven, replay  *sql.Stmt
+	anyDelivery, redriven, replay     *sql.Stmt
 	countRedriven                     *sql.Stmt
 	newestAt                          *sql.Stmt
 	kvGet, deadCounts                 *sql.Stmt
 }
+
+// anyDelivery selects whether a handler has a delivery, in whichever form.
+const anyDelivery = `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1) OR EXISTS (SELECT 1 FROM outcome_blocks WHERE handler = ?1)`
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
@@ -35,10 +38,10 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 			AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
 		&r.countRedriven: `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ?
 			AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
-		&r.times:          `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
-		&r.replay:         `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
-		&r.newestDelivery: `SELECT coalesce((SELECT max(seq) FROM deliveries WHERE handler = ?), 0)`,
-		&r.newestAt:       `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
+		&r.times:       `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
+		&r.replay:      `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
+		&r.anyDelivery: anyDelivery,
+		&r.newestAt:    `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
 		&r.deadCounts: `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead'
 			AND purged = 0 GROUP BY handler`,
 		&r.kvGet: `SELECT value FROM kv WHERE plugin = ? AND key = ?`,

@@ -15,7 +15,7 @@ import (
 // Reader reads blocks. Its methods run in a transaction of the caller, so that they see
 // the same blocks, deliveries and events. It is safe for concurrent use.
 type Reader struct {
-	of, frames, content, existing, trimmed, newest *sql.Stmt
+	of, frames, content, existing, trimmed *sql.Stmt
 }
 
 // NewReader prepares the statements of a Reader.
@@ -31,7 +31,6 @@ func NewReader(ctx context.Context, db *sql.DB) (*Reader, error) {
 		&r.content:  `SELECT block FROM outcome_blocks WHERE id = ?`,
 		&r.existing: existing,
 		&r.trimmed:  `SELECT coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`,
-		&r.newest:   `SELECT last_seq FROM outcome_blocks WHERE handler = ? ORDER BY first_seq DESC LIMIT 1`,
 	})
 }
 
@@ -173,14 +172,4 @@ func (r *Reader) times(ctx context.Context, tx *sql.Tx, f *frame, trimmed uint64
 		return nil, err
 	}
 	return slices.DeleteFunc(list, func(t outcomeTime) bool { return t.seq <= trimmed && !there[t.seq] }), nil
-}
-
-// Newest returns the highest Seq that has an outcome of a handler; 0 for none.
-func (r *Reader) Newest(ctx context.Context, tx *sql.Tx, handler string) (uint64, error) {
-	var seq int64
-	err := tx.StmtContext(ctx, r.newest).QueryRowContext(ctx, handler).Scan(&seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	}
-	return uint64(seq), err
 }
