@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
-
-// pageSize is how many events a subscription behind the window reads at once.
-const pageSize = 256
 
 // Subscription is a position in the log that moves forward. Next is for one
 // goroutine at a time; Close is safe for concurrent use.
@@ -18,6 +16,7 @@ type Subscription struct {
 	bus    *Bus
 	next   uint64         // the lowest Seq not returned yet
 	page   []event.Record // read from the log, not returned yet
+	behind atomic.Bool    // counted in Window.pages
 	wake   *waiter
 	done   chan struct{}
 	closed sync.Once
@@ -49,6 +48,7 @@ func (s *Subscription) Next(ctx context.Context, buf []event.Record) (int, error
 			return n, nil
 		}
 		n, behind := s.bus.window.next(buf, s.next, s.wake)
+		s.setBehind(behind)
 		switch {
 		case n > 0:
 			s.next = buf[n-1].Seq + 1
@@ -83,10 +83,34 @@ func (s *Subscription) ended(ctx context.Context) error {
 	return nil
 }
 
+// setBehind notes whether the subscription is behind the window.
+func (s *Subscription) setBehind(behind bool) {
+	if s.behind.Load() == behind {
+		return
+	}
+	if !behind {
+		s.catchUp()
+		return
+	}
+	s.bus.window.pages.join()
+	s.behind.Store(true)
+	select {
+	case <-s.done: // Close may have looked before
+		s.catchUp()
+	default:
+	}
+}
+
+func (s *Subscription) catchUp() {
+	if s.behind.CompareAndSwap(true, false) {
+		s.bus.window.pages.leave()
+	}
+}
+
 // readPage reads events from the log that the window no longer has.
 func (s *Subscription) readPage(ctx context.Context) error {
 	low := s.bus.window.floor() // before Read: events up to there that Read lacks were trimmed
-	page, err := s.bus.log.Read(ctx, s.next, pageSize)
+	page, err := s.bus.window.pages.read(ctx, s.bus.log, s.next)
 	if err != nil {
 		return err
 	}
@@ -99,5 +123,8 @@ func (s *Subscription) readPage(ctx context.Context) error {
 
 // Close ends the subscription and wakes its Next. It is safe to call more than once.
 func (s *Subscription) Close() {
-	s.closed.Do(func() { close(s.done) })
+	s.closed.Do(func() {
+		close(s.done)
+		s.catchUp()
+	})
 }

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +22,7 @@ type WindowConfig struct {
 // concurrent use; only one goroutine at a time may change it.
 type Window struct {
 	waiting waiters // for high to grow
+	pages   pages   // older events, for subscriptions behind the window
 
 	high atomic.Uint64 // written under mu
 
@@ -69,6 +71,7 @@ func (w *Window) Add(records []event.Record) {
 
 // Trim removes the events below before.
 func (w *Window) Trim(before uint64) {
+	w.pages.trim(before)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.n > 0 && w.slots[w.start].Seq < before {
@@ -89,6 +92,7 @@ func (w *Window) Reset(last uint64) {
 	w.low = last
 	w.high.Store(last)
 	w.mu.Unlock()
+	w.pages.trim(math.MaxUint64)
 	w.waiting.wakeAll()
 }
 
