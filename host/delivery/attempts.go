@@ -38,14 +38,16 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 	}
 }
 
-// startAttempt counts a task that was popped from the ready ones as delivering.
-func (h *handler) startAttempt(t *task) {
-	h.breaker.Start(t.record.Seq)
+// startAttempts counts tasks that were popped from the ready ones as delivering.
+func (h *handler) startAttempts(tasks []*task) {
+	for _, t := range tasks {
+		t.delivering = true
+		h.breaker.Start(t.record.Seq)
+	}
 	if h.parked > 0 && h.ready.len() > 0 && h.mayStart() {
 		token(h.wake)
 	}
-	t.delivering = true
-	h.inFlight++
+	h.inFlight += len(tasks)
 	h.wakeReader() // many slow attempts may need more than is ready
 }
 
@@ -60,7 +62,12 @@ func (h *handler) putBack(t *task) {
 // endAttempt counts a task as no longer delivering.
 func (h *handler) endAttempt(t *task) {
 	t.delivering = false
-	if h.inFlight--; h.inFlight == 0 && h.suspended {
+	h.endAttempts(1)
+}
+
+// endAttempts counts n tasks as no longer delivering.
+func (h *handler) endAttempts(n int) {
+	if h.inFlight -= n; h.inFlight == 0 && h.suspended {
 		token(h.idle)
 	}
 }
@@ -177,11 +184,33 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	h.release(t)
 }
 
+// succeedAll is succeed for the tasks of a lease, one for each success. It leaves it to the
+// caller to notify the recorder.
+func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
+	h.outcomes.addSuccesses(h.name, s.module, done)
+	h.unsaved += len(tasks)
+	h.unsavedBytes += len(done.Results)
+	s.delivered += uint64(len(tasks))
+	h.endAttempts(len(tasks))
+	for i, t := range tasks {
+		s.fuel += done.List[i].Fuel
+		t.lease, t.delivering, t.recorded = nil, false, true
+		h.forget(t)
+	}
+	h.wakeReader()
+}
+
 // markRecorded notes that the outcome of a task was added to h.outcomes.
 func (h *handler) markRecorded(t *task) {
 	t.recorded = true
 	h.unsaved++
-	if h.outcomes.n == 1 {
+	h.markDirty()
+}
+
+// markDirty has the recorder collect the outcomes.
+func (h *handler) markDirty() {
+	if !h.dirty {
+		h.dirty = true
 		h.dispatcher.recorder.MarkDirty(h)
 	}
 }
@@ -211,8 +240,14 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 	return d
 }
 
-// release forgets a final task and schedules the next one of its key.
+// release is forget, and lets the reader read on.
 func (h *handler) release(t *task) {
+	h.forget(t)
+	h.wakeReader()
+}
+
+// forget forgets a final task and schedules the next one of its key.
+func (h *handler) forget(t *task) {
 	h.open.remove(t)
 	size := len(t.record.Event.Envelope())
 	h.bytes -= size
@@ -221,7 +256,6 @@ func (h *handler) release(t *task) {
 		h.fedBytes -= size
 	}
 	t.record.Event = nil // the window may keep the task for long
-	h.wakeReader()
 	switch {
 	case t.lane == 0:
 	case t.next == nil:

@@ -44,6 +44,7 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 		h.saved = c
 		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
+	h.dirty = false
 	taken := h.outcomes
 	if taken.n > 0 {
 		h.outcomes, h.spare = h.spare, outcomes{}

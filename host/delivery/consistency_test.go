@@ -26,6 +26,7 @@ type census struct {
 
 	open, delivering, behind, bytes, fed, fedBytes, lanes int
 	multi, leased                                         int
+	deferred                                              bool // a lease will notify the recorder
 }
 
 // tasks counts the open tasks.
@@ -124,6 +125,7 @@ func (c *census) inLeases() string {
 		if x.counted {
 			c.multi++
 		}
+		c.deferred = c.deferred || x.deferred
 		for slot, t := range x.tasks {
 			has := slot >= x.recorded && slot < x.acquired
 			if has != (t != nil) || has && (t.lease != x || int(t.slot) != slot || !t.delivering) {
@@ -180,6 +182,9 @@ func (c *census) outcomes() string {
 	}
 	if h.outcomes.n != n || h.outcomes.bytes != bytes {
 		return fmt.Sprintf("%d outcomes of %d bytes are not collected, and %d of %d are counted", n, bytes, h.outcomes.n, h.outcomes.bytes)
+	}
+	if n > 0 && !h.dirty && !c.deferred {
+		return fmt.Sprintf("the recorder is not notified of %d outcomes, and no lease will notify it", n)
 	}
 	if h.unsaved < n || h.unsavedBytes < bytes || n == 0 && h.unsaved == 0 && h.unsavedBytes != 0 {
 		return fmt.Sprintf("%d outcomes of %d bytes are not written, and %d of %d not collected", h.unsaved, h.unsavedBytes, n, bytes)

@@ -5,6 +5,12 @@ import (
 	"fmt"
 )
 
+// The bounds of a lease.
+const (
+	MaxLease    = maxLease
+	MaxDeferred = maxDeferred
+)
+
 // Idle reports whether all outcomes are stored, and all redriven events final.
 func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	h := s.h
@@ -45,3 +51,11 @@ func (d *Dispatcher) Closing(handler string) bool {
 
 // Condition returns the present condition.
 func (s *Source) Condition() Condition { return s.Stats().Condition }
+
+// Unnotified reports whether the handler has outcomes of which the recorder is not
+// notified.
+func (s *Source) Unnotified() bool {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.outcomes.n > 0 && !s.h.dirty
+}

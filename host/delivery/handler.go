@@ -86,6 +86,7 @@ type handler struct {
 	outcomes     outcomes
 	spare        outcomes // memory for the next ones
 	collected    []outcomes
+	dirty        bool // the recorder is notified of outcomes
 	unsaved      int
 	unsavedBytes int // of the results and children among them
 	done         map[uint64]bool

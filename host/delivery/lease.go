@@ -9,7 +9,12 @@ import (
 
 // maxLease bounds the attempts of one lease: the open one, and those that start after
 // it without a look at the queue.
-const maxLease = 16
+const maxLease = 64
+
+// maxDeferred bounds the outcomes that a handler has before the recorder is notified, while
+// its leases go on: the recorder then collects them together. An instance that waits, ends
+// or takes long has the recorder notified at once.
+const maxDeferred = 4 * maxLease
 
 // Lease is where one instance gets its attempts. While many are ready it acquires up to
 // half of its share at once, and it records plain successes together, so that the
@@ -24,22 +29,16 @@ type Lease struct {
 	source      *Source
 	revocations uint64 // handler.revocations when the attempts were acquired
 	tasks       [maxLease]*task
-	successes   [maxLease]success // of the completed attempts that are not recorded
-	results     []byte            // of those successes
-	notices     []notification    // of recorded outcomes, to be sent once the lock is free
-	acquired    int               // tasks
-	started     int               // of them
-	recorded    int               // of them
-	open        bool              // the one that started last is not completed
+	successes   event.Successes // of the completed attempts that are not recorded
+	notices     []notification  // of recorded outcomes, to be sent once the lock is free
+	acquired    int             // tasks
+	started     int             // of them
+	recorded    int             // of them
+	open        bool            // the one that started last is not completed
+	deferred    bool            // the recorder is not notified of recorded ones
 
 	visible atomic.Int32 // started, for those that hold handler.mu
 	counted bool         // in handler.multiLeases
-}
-
-// success is a successful first attempt without children.
-type success struct {
-	event.Success
-	result int // where its result ends among the results; it starts where the one before ends
 }
 
 // Lease returns a Lease. The caller closes it.
@@ -55,6 +54,7 @@ func (x *Lease) Close() {
 	h := x.source.h
 	h.mu.Lock()
 	x.flush()
+	x.markDirty()
 	h.leases--
 	h.mu.Unlock()
 	x.notify()
@@ -76,6 +76,10 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x.flush()
+	if n := h.outcomes.n; n > 0 && (n >= maxDeferred || h.ready.len() == 0 || !h.mayStart()) {
+		x.deferred = false
+		h.markDirty()
+	}
 	if len(x.notices) > 0 {
 		h.mu.Unlock()
 		x.notify()
@@ -96,17 +100,18 @@ func (x *Lease) Done(o *event.Outcome) {
 	h := x.source.h
 	x.open = false
 	t := x.tasks[x.started-1]
-	if x.started < x.acquired && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && len(x.results) < maxResults &&
+	if x.acquired > 1 && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && len(x.successes.Results) < maxResults &&
 		!x.revoked() && !h.dispatcher.watched() {
-		x.results = append(x.results, o.Result...)
-		s := &x.successes[x.started-1]
-		if *s = (success{event.Success{At: o.At, Duration: o.Duration, Fuel: o.Fuel}, len(x.results)}); o.At.IsZero() {
-			s.At = time.Now()
+		at := o.At
+		if at.IsZero() {
+			at = time.Now()
 		}
+		x.successes.Append(t.record.Seq, event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}, o.Result)
 		return
 	}
 	h.mu.Lock()
 	x.record(x.started - 1)
+	x.markDirty()
 	x.tasks[x.recorded], t.lease = nil, nil
 	x.recorded++
 	completed := h.complete(t, o, x.source)
@@ -120,12 +125,13 @@ func (x *Lease) Done(o *event.Outcome) {
 
 // Flush records completed attempts and returns unstarted ones. An open attempt stays open.
 func (x *Lease) Flush() {
-	if x.acquired-x.recorded == 0 || x.acquired-x.recorded == 1 && x.open {
+	if !x.deferred && (x.acquired-x.recorded == 0 || x.acquired-x.recorded == 1 && x.open) {
 		return
 	}
 	h := x.source.h
 	h.mu.Lock()
 	x.flush()
+	x.markDirty()
 	h.mu.Unlock()
 	x.notify()
 }
@@ -146,9 +152,9 @@ func (x *Lease) acquire() {
 	for i := range x.acquired {
 		t := h.ready.pop()
 		t.lease, t.slot = x, uint8(i)
-		h.startAttempt(t)
 		x.tasks[i] = t
 	}
+	h.startAttempts(x.tasks[:x.acquired])
 	if x.counted = x.acquired > 1; x.counted {
 		h.multiLeases++
 	}
@@ -181,23 +187,29 @@ func (x *Lease) record(before int) {
 	if x.recorded >= before {
 		return
 	}
-	h := x.source.h
-	watched := h.dispatcher.watched()
-	for from := 0; x.recorded < before; x.recorded++ {
-		t, s := x.tasks[x.recorded], &x.successes[x.recorded]
-		x.tasks[x.recorded], t.lease = nil, nil
-		record, result := t.record, x.results[from:s.result]
-		h.succeed(t, s.Success, result, x.source)
-		from = s.result
-		if watched {
-			d := s.Delivery(h.name, record.Seq, x.source.module, string(result))
-			x.notices = append(x.notices, notification{handler: h, record: record, delivery: &d})
+	h, done, tasks := x.source.h, &x.successes, x.tasks[x.recorded:before]
+	if h.dispatcher.watched() {
+		done.Handler, done.Digest = h.name, x.source.module
+		for i, t := range tasks {
+			d := done.Delivery(i)
+			x.notices = append(x.notices, notification{handler: h, record: t.record, delivery: &d})
 		}
 	}
-	if x.results = x.results[:0]; cap(x.results) > maxResults {
-		x.results = nil
+	h.succeedAll(tasks, done, x.source)
+	clear(tasks)
+	x.recorded, x.deferred = before, true
+	if done.List, done.Results = done.List[:0], done.Results[:0]; cap(done.Results) > maxResults {
+		done.Results = nil
 	}
 	h.cursor() // drops the tasks that it has passed
+}
+
+// markDirty notifies the recorder of the outcomes that the lease has recorded.
+func (x *Lease) markDirty() {
+	if x.deferred {
+		x.deferred = false
+		x.source.h.markDirty()
+	}
 }
 
 // notify sends the notifications of recorded outcomes. The lock is free.

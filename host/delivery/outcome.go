@@ -39,12 +39,24 @@ func (o *outcomes) clear() {
 
 // addSuccess adds an outcome in compact form, of a module with this digest.
 func (o *outcomes) addSuccess(handler, digest string, seq uint64, s event.Success, result []byte) {
+	o.of(handler, digest).Append(seq, s, result)
+	o.n++
+	o.bytes += len(result)
+}
+
+// addSuccesses adds all successes of done as addSuccess does.
+func (o *outcomes) addSuccesses(handler, digest string, done *event.Successes) {
+	o.of(handler, digest).AppendAll(done)
+	o.n += len(done.List)
+	o.bytes += len(done.Results)
+}
+
+// of returns the successes of a module, to be added to.
+func (o *outcomes) of(handler, digest string) *event.Successes {
 	if o.current >= len(o.successes) || o.successes[o.current].Digest != digest {
 		o.choose(handler, digest)
 	}
-	o.successes[o.current].Append(seq, s, result)
-	o.n++
-	o.bytes += len(result)
+	return &o.successes[o.current]
 }
 
 // choose sets current to the successes of a module.

@@ -20,9 +20,9 @@ func (q *fifo) push(t *task) {
 }
 
 func (q *fifo) pushFront(t *task) {
-	if q.head == 0 {
-		q.tasks = append([]*task{nil}, q.tasks...)
-		q.head = 1
+	if q.head == 0 { // a lease returns many, one by one
+		q.head = maxLease
+		q.tasks = append(make([]*task, q.head, q.head+len(q.tasks)), q.tasks...)
 	}
 	q.head--
 	q.tasks[q.head] = t

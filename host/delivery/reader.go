@@ -18,7 +18,7 @@ const (
 	// maxUnsavedBytes bounds the results and children that are not written yet: from it on
 	// no attempt starts.
 	maxUnsavedBytes = 64 << 20
-	readBatch       = 64
+	readBatch       = 128
 	// maxReady bounds the ready events while attempts are open: more would not make a
 	// busy handler faster, and the processor's caches are small.
 	maxReady  = 2 * readBatch
@@ -107,12 +107,14 @@ func (h *handler) counted() int {
 }
 
 // wakeReader wakes the reader, and the feeder, if it waits for capacity and there is
-// enough for several events.
+// enough for several events, or for one and nothing is ready.
 func (h *handler) wakeReader() {
-	busy := h.inFlight > 0 && h.ready.len() > maxReady-readBatch
-	if h.readerFull && h.counted() <= maxWindow-readBatch && !busy {
-		h.readerFull = false
-		token(h.readerWake)
+	if h.readerFull {
+		capacity, ready := maxWindow-h.counted(), h.ready.len()
+		if capacity >= readBatch && (h.inFlight == 0 || ready <= maxReady-readBatch) || capacity > 0 && ready == 0 {
+			h.readerFull = false
+			token(h.readerWake)
+		}
 	}
 	h.wakeFeeder()
 }

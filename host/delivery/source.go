@@ -65,7 +65,7 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 		return event.Attempt{}, false
 	}
 	t := h.ready.pop()
-	h.startAttempt(t)
+	h.startAttempts([]*task{t})
 	return t.attempt(), true
 }
 

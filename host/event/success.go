@@ -32,6 +32,16 @@ func (s *Successes) Append(seq uint64, of Success, result []byte) {
 	s.List = append(s.List, SuccessAt{Seq: seq, Success: of, End: len(s.Results)})
 }
 
+// AppendAll adds the successes of another list. Their results are copied.
+func (s *Successes) AppendAll(of *Successes) {
+	from, shift := len(s.List), len(s.Results)
+	s.Results = append(s.Results, of.Results...)
+	s.List = append(s.List, of.List...)
+	for i := from; i < len(s.List); i++ {
+		s.List[i].End += shift
+	}
+}
+
 // Result returns the result of the success with an index in List. It is a part of
 // Results.
 func (s *Successes) Result(i int) []byte {
