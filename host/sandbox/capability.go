@@ -109,7 +109,7 @@ func (in *instance) conceal(what string, err error) error {
 	if err == nil || codeFor(err) != abi.Unavailable {
 		return err
 	}
-	if in.pool.lines.allow(0) {
+	if in.pool.lines.Allow(0) {
 		in.pool.cfg.Logger.Warn(what+" failed", "error", err)
 	}
 	return fault.New(fault.Unavailable, "%s failed; trying again may help", what)
@@ -117,7 +117,7 @@ func (in *instance) conceal(what string, err error) error {
 
 // logCause logs the cause of an error whose text for the guest does not contain it.
 func (in *instance) logCause(what string, err error) {
-	if cause := errors.Unwrap(err); cause != nil && codeFor(err) == abi.Unavailable && in.pool.lines.allow(0) {
+	if cause := errors.Unwrap(err); cause != nil && codeFor(err) == abi.Unavailable && in.pool.lines.Allow(0) {
 		in.pool.cfg.Logger.Warn(what, "reason", err.Error(), "error", cause)
 	}
 }

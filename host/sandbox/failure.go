@@ -88,7 +88,7 @@ func (in *instance) logFailure(err error) {
 	if err == nil || in.trapped == nil && errors.As(err, &exit) && exit.ExitCode() == abi.ExitOK {
 		return
 	}
-	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.allow(len(o.Message)) {
+	if o := in.failure(err); o.Class != event.ClassCancelled && in.pool.lines.Allow(len(o.Message)) {
 		in.pool.cfg.Logger.Warn("instance failed without an event", "class", o.Class, "error", event.Headline(o.Message, maxLogged))
 	}
 }

@@ -152,7 +152,7 @@ func (in *instance) logLine(_ api.Module, stack []uint64) {
 // log writes a line of the guest, within its quota.
 func (in *instance) log(level slog.Level, text string) {
 	p := in.pool
-	if !p.lines.allow(len(text)) {
+	if !p.lines.Allow(len(text)) {
 		p.cfg.Log.Discarded()
 		return
 	}
@@ -162,7 +162,7 @@ func (in *instance) log(level slog.Level, text string) {
 	}
 	p.cfg.Log.Write(written)
 	in.beforeWait() // writing may take long
-	if n := p.lines.missed(); n > 0 {
+	if n := p.lines.Missed(); n > 0 {
 		p.cfg.Logger.Warn("guest log lines dropped", "lines", n)
 	}
 	if in.open {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/logquota"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -112,7 +113,7 @@ type Pool struct {
 	module   *Module
 	entry    string // the export that is called
 	cfg      PoolConfig
-	lines    *lines          // nil: no quota
+	lines    *logquota.Quota // nil: no quota
 	source   Source          // once attached is closed
 	killed   atomic.Bool     // instances are trapped
 	life     context.Context // ends then
@@ -145,7 +146,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		module:   m,
 		entry:    entry,
 		cfg:      cfg,
-		lines:    newLines(),
+		lines:    logquota.New(),
 		epoch:    time.Now(),
 		stop:     make(chan struct{}),
 		retire:   make(chan struct{}),

@@ -45,15 +45,3 @@ func TestSimulatedRandomBytesFollowTheSeed(t *testing.T) {
 		t.Error("the bytes do not follow the seed")
 	}
 }
-
-func TestNoQuotaOfLines(t *testing.T) {
-	var l *lines
-	for range 10 * logLinesBurst {
-		if !l.allow(logBytesBurst) {
-			t.Fatal("a line is refused")
-		}
-	}
-	if n := l.missed(); n != 0 {
-		t.Errorf("%d lines were missed", n)
-	}
-}
