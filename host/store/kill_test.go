@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, child(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(historyChildPath); path != "" {
+		fmt.Fprintln(os.Stderr, historyChild(path))
+		os.Exit(1)
+	}
 	if path := os.Getenv(kvChildPath); path != "" {
 		fmt.Fprintln(os.Stderr, kvChild(path))
 		os.Exit(1)
