@@ -19,6 +19,7 @@ type writeStatements struct {
 	findKey                         *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	setBlock, addDelivery           *sql.Stmt
+	deliveriesFrom                  *sql.Stmt
 	addSize, size                   *sql.Stmt
 	deleteCursor, deleteDeliveries  *sql.Stmt
 	kvSet                           [len(insertSizes)]*sql.Stmt
@@ -49,6 +50,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
 		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		&w.addDelivery:      `INSERT OR IGNORE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		&w.deliveriesFrom:   `SELECT ` + deliveryColumns + ` FROM deliveries WHERE handler = ? AND seq >= ? ORDER BY seq LIMIT ?`,
 		&w.deleteCursor:     `DELETE FROM cursors WHERE name = ?`,
 		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
 		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,15 @@ var historyChanges = []historyChange{
 		_, err := s.Trim(t.Context(), 12)
 		return err
 	}},
+	{"moving deliveries into a block", both(saved("a", 50, 60), func(t *testing.T, s *Store) {
+		for _, seq := range []uint64{40, 55, 70} {
+			d := successesOf("a", seq, seq)[0].Delivery(0)
+			err := s.submit(t.Context(), "store it as older versions did", &op{events: 1, run: func(g *group) error { return g.setDelivery(&d) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}), func(t *testing.T, s *Store) error { return s.convert(t.Context(), &conversion{}) }},
 	{"forgetting a handler", both(saved("a", 1, 600), saved("b", 1, 10)), func(t *testing.T, s *Store) error {
 		return s.ForgetHandler(t.Context(), "a")
 	}},
@@ -122,7 +132,9 @@ func TestHistoryFaults(t *testing.T) {
 				if err := withEvents(t, cfg.Path, 700).Close(); err != nil {
 					t.Fatal(err)
 				}
-				s, err := open(t.Context(), cfg, armed.at(step.step))
+				at := armed.at(step.step)
+				at.keeps = true
+				s, err := open(t.Context(), cfg, at)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -142,7 +154,7 @@ func TestHistoryFaults(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if s, err = open(t.Context(), cfg, faults{}); err != nil {
+				if s, err = open(t.Context(), cfg, faults{keeps: true}); err != nil {
 					t.Fatal(err)
 				}
 				if got := historyState(t, s); got != state {
@@ -259,6 +271,62 @@ func TestOldDeliveriesRemain(t *testing.T) {
 	}
 	if b, err := s.LoadBacklog(ctx, "a"); err != nil || len(b.Done) != 100 {
 		t.Errorf("after Trim %d are done, %v, want 100", len(b.Done), err)
+	}
+}
+
+// TestOldDeliveriesAreMovedIntoBlocks moves the deliveries of a file of schema 9, and
+// only those that are plain successes of events above the mark of a trim.
+func TestOldDeliveriesAreMovedIntoBlocks(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "berth.db")
+	schemaNineStore(t, path, 1000)
+	s, err := open(ctx, Config{Window: newWindow(), Path: path}, faults{keeps: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	deliverySaved(event.Delivery{Handler: "b", Seq: 10, Status: event.StatusDead, At: time.Unix(1, 0)})(t, s)
+	deliverySaved(event.Delivery{Handler: "a", Seq: 700, Status: event.StatusRetrying, At: time.Unix(1, 0), Due: time.Unix(2, 0)})(t, s)
+	saveSuccesses(t, s, "a", 990, 1000) // newer than the delivery that they replace
+	if n, err := s.Trim(ctx, 21); n != 19 || err != nil {
+		t.Fatalf("Trim: got %d, %v", n, err)
+	}
+	before := historyState(t, s)
+	c := &conversion{}
+	for calls := 0; !c.done; calls++ {
+		if err := s.convert(ctx, c); err != nil || calls > 100 {
+			t.Fatal(calls, err)
+		}
+	}
+	state := func(text string) string { return text[:strings.Index(text, "blocks")] }
+	if after := historyState(t, s); state(after) != state(before) || !strings.HasSuffix(after, "with 979 deliveries 3") {
+		t.Errorf("got %s, want %s", after, before)
+	}
+	if c.moved != 968 { // 21 to 1000, less 700 and the newer ones
+		t.Errorf("%d were moved, want 968", c.moved)
+	}
+	again := &conversion{}
+	if err := s.convert(ctx, again); err != nil || !again.done || again.moved != 0 {
+		t.Errorf("again: got %+v, %v", again, err)
+	}
+}
+
+// TestKeeperMovesOldDeliveries waits for the keeper of a store that was just opened.
+func TestKeeperMovesOldDeliveries(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	schemaNineStore(t, path, 300)
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for left := 1; left > 0; {
+		if err := s.reader.QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seq := uint64(1); seq <= 300; seq++ {
+		wantResult(t, s, "a", seq)
 	}
 }
 

@@ -15,7 +15,7 @@ type readStatements struct {
 	deliveries, openDeliveries, times *sql.Stmt
 	anyDelivery, redriven, replay     *sql.Stmt
 	countRedriven                     *sql.Stmt
-	newestAt                          *sql.Stmt
+	newestAt, nextPlain               *sql.Stmt
 	kvGet, deadCounts                 *sql.Stmt
 }
 
@@ -41,6 +41,7 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&r.times:       `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
 		&r.replay:      `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&r.anyDelivery: anyDelivery,
+		&r.nextPlain:   `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,
 		&r.newestAt:    `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
 		&r.deadCounts: `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead'
 			AND purged = 0 GROUP BY handler`,

@@ -108,6 +108,8 @@ type Store struct {
 	merge  pace // of the steps that merge keys
 	shrunk bool // since the file was truncated last
 
+	converting conversion
+
 	// Owned by the writer goroutine.
 	callers  int            // operations to expect in a group, from the groups before
 	took     time.Duration  // to write the group before
@@ -252,6 +254,9 @@ func (s *Store) runKeeper() {
 		case <-tick.C:
 			if s.file.Keep() {
 				s.mergeKeys()
+				if !s.fail.keeps {
+					s.keepConverting()
+				}
 				s.shrinkStep()
 			}
 		case <-s.closing:

@@ -50,6 +50,8 @@ type faults struct {
 	begin, inOp, commit func() error // before the step: the transaction is rolled back
 	committed           func() error // after the commit, as if its result was lost
 
+	keeps bool // the keeper does not move deliveries into blocks
+
 	hash  func(key string) int64 // in place of the index's own
 	chunk int                    // keys.Config.Chunk
 }
