@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // Versions before the packed history stored a plain success as a delivery. The keeper
@@ -90,13 +91,12 @@ func (g *group) convert(from deliveryKey, limit int) (last deliveryKey, moved in
 		return from, 0, err
 	}
 	last = from // it may have been removed meanwhile
-	var packed runs
+	var packed outcomes.Runs
 	for i := range list {
 		d := &list[i]
 		last.seq = d.Seq
 		if o, ok := pack.FromDelivery(d); ok && d.Seq > g.trimmedTo() {
-			r := packed.add(d.Handler)
-			r.list = append(r.list, o)
+			packed.Add(d.Handler, o)
 			moved++
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at, digest`
@@ -65,7 +66,14 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	if o.events == 0 {
 		return nil, fenced, nil
 	}
-	packed, last := newRuns(fenced, successes), lastOf(deliveries)
+	var packed outcomes.Runs
+	for i := range successes {
+		if of := &successes[i]; !spec.Names(fenced, of.Handler) {
+			packed.AddAll(of)
+		}
+	}
+	packed.Sort() // not in the group
+	last := lastOf(deliveries)
 	o.run = func(g *group) (err error) {
 		if err = g.saveRuns(&packed); err != nil {
 			return err
@@ -110,7 +118,7 @@ func lastOf(deliveries []event.Delivery) map[deliveryKey]int {
 // saveList stores deliveries and publishes their children. Plain successes go into
 // blocks: whether one had children makes no difference to what is stored.
 func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int) (refused []event.Delivery, err error) {
-	var packed runs
+	var packed outcomes.Runs
 	var others []event.Delivery
 	for i := range deliveries {
 		d := deliveries[i]
@@ -131,14 +139,10 @@ func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last 
 			continue
 		}
 		if o, ok := pack.FromDelivery(&d); ok {
-			r := packed.add(d.Handler)
-			r.list = append(r.list, o)
+			packed.Add(d.Handler, o)
 		} else {
 			others = append(others, d)
 		}
-	}
-	for i := range packed.list {
-		packed.list[i].sort()
 	}
 	if err := g.saveRuns(&packed); err != nil {
 		return nil, err
@@ -256,7 +260,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 // addDone adds the final deliveries above after, up to until, that count. An event whose
 // outcome cannot be read is delivered again.
 func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, until uint64, b *event.Backlog) error {
-	bad, err := s.finalTimes(ctx, tx, handler, after, until, func(seq uint64, at int64) {
+	bad, err := s.packed.Finals(ctx, tx, handler, after, until, func(seq uint64, at int64) {
 		if b.Replay.Done(seq, fromUnixNano(at)) {
 			b.Done = append(b.Done, seq)
 		}

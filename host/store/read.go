@@ -11,12 +11,12 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	cursor, cursors, status           *sql.Stmt
-	deliveries, openDeliveries, times *sql.Stmt
-	anyDelivery, redriven, replay     *sql.Stmt
-	countRedriven                     *sql.Stmt
-	newestAt, nextPlain               *sql.Stmt
-	kvGet, deadCounts                 *sql.Stmt
+	cursor, cursors, status       *sql.Stmt
+	deliveries, openDeliveries    *sql.Stmt
+	anyDelivery, redriven, replay *sql.Stmt
+	countRedriven                 *sql.Stmt
+	newestAt, nextPlain           *sql.Stmt
+	kvGet, deadCounts             *sql.Stmt
 }
 
 // anyDelivery selects whether a handler has a delivery, in whichever form.
@@ -38,7 +38,6 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 			AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
 		&r.countRedriven: `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ?
 			AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
-		&r.times:       `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
 		&r.replay:      `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&r.anyDelivery: anyDelivery,
 		&r.nextPlain:   `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,

@@ -15,7 +15,7 @@ import (
 // Reader reads blocks. Its methods run in a transaction of the caller, so that they see
 // the same blocks, deliveries and events. It is safe for concurrent use.
 type Reader struct {
-	of, frames, content, existing, trimmed *sql.Stmt
+	of, frames, content, existing, trimmed, deliveries *sql.Stmt
 }
 
 // NewReader prepares the statements of a Reader.
@@ -28,9 +28,10 @@ func NewReader(ctx context.Context, db *sql.DB) (*Reader, error) {
 		&r.frames: `SELECT ` + frameColumns + ` FROM outcome_blocks AS b WHERE handler = ?1 AND first_seq <= ?3 AND first_seq >=
 			coalesce((SELECT first_seq FROM outcome_blocks WHERE handler = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1), 0)
 			AND last_seq >= ?2 ORDER BY first_seq`,
-		&r.content:  `SELECT block FROM outcome_blocks WHERE id = ?`,
-		&r.existing: existing,
-		&r.trimmed:  `SELECT coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`,
+		&r.content:    `SELECT block FROM outcome_blocks WHERE id = ?`,
+		&r.existing:   existing,
+		&r.deliveries: `SELECT seq, at, status IN ('ok', 'dead') FROM deliveries WHERE handler = ? AND seq > ? AND seq <= ? ORDER BY seq`,
+		&r.trimmed:    `SELECT coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`,
 	})
 }
 

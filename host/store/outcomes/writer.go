@@ -300,20 +300,13 @@ func (w *Writer) Forget(c Conn, handler string) error {
 	return err
 }
 
-// Leftover is an outcome of an event that stays in the log although the log was trimmed
-// beyond it.
-type Leftover struct {
-	Handler string
-	pack.Outcome
-}
-
 // Trim removes the blocks that end at edge or below, which the log was trimmed to, and
 // returns the outcomes in them whose events remain: they have to be stored as deliveries.
 // It keeps a block that cannot be read as long as an event of its range remains.
 //
 // Where a damaged page cannot be freed it fails. The next call finds the blocks of such
 // pages and fails too; later calls pass over them.
-func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
+func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Single, err error) {
 	if w.suspect {
 		if err := w.findDamaged(c, edge); err != nil {
 			return nil, err
@@ -340,7 +333,7 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Leftover, err error) {
 		var seq int64
 		err = datafile.Each(rows, err, func() {
 			if n, found := find(list, uint64(seq)); found {
-				leftovers = append(leftovers, Leftover{f.handler, list[n]})
+				leftovers = append(leftovers, Single{f.handler, list[n]})
 			}
 		}, &seq)
 		if err != nil {
