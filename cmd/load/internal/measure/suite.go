@@ -30,7 +30,7 @@ type Sizes struct {
 // Full returns the sizes for figures.
 func Full() Sizes {
 	return Sizes{Repeats: 5, Warmup: 500 * time.Millisecond, Window: 3 * time.Second, OpenWindow: 6 * time.Second, Publishers: 256,
-		Handlers: []int{1, 10, 100, 300}, Deliveries: 300_000, Sample: 1000, Retained: 1_000_000, Disk: 50_000, KV: 10_000, Results: 20_000}
+		Handlers: []int{1, 10, 100, 300}, Deliveries: 1_000_000, Sample: 1000, Retained: 1_000_000, Disk: 50_000, KV: 10_000, Results: 20_000}
 }
 
 // Short returns the sizes for a test: every part, and no figure that means anything.
