@@ -108,12 +108,15 @@ type State interface {
 	// KVGet returns a plugin's value, and whether there is one; KVCached returns one
 	// that is in memory, which the caller must not change, and otherwise false in ok,
 	// also when the engine is closed. Neither waits for a write that has not returned,
-	// nor returns what it may not have stored. KVSet stores one;
+	// nor returns what it may not have stored. KVNewest does return the value of such a
+	// write; then stored waits until it is stored, and returns an error when it never
+	// will be or when its context ends. KVSet stores one;
 	// KVCAS does so only if the present value equals old or, when old is nil, if
 	// there is none, and otherwise returns fault.Conflict. KVDelete removes one,
 	// KVClear all of a plugin. fault.Exhausted in the field "value" is the quota's.
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
 	KVCached(plugin, key string) (value []byte, found, ok bool)
+	KVNewest(plugin, key string) (value []byte, found, ok bool, stored func(context.Context) error)
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error

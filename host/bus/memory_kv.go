@@ -42,6 +42,12 @@ func (m *Memory) KVCached(plugin, key string) (value []byte, found, ok bool) {
 	return value, found, !m.closed
 }
 
+// KVNewest implements State.
+func (m *Memory) KVNewest(plugin, key string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	value, found, ok = m.KVCached(plugin, key)
+	return value, found, ok, nil
+}
+
 // KVSet implements State. fault.Exhausted, in the field "value", when the plugin would
 // exceed MemoryConfig.KVBytes, or when the value is over 1 MiB; fault.Invalid when the
 // key is empty or over 256 bytes.

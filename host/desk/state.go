@@ -80,6 +80,11 @@ func (s *state) Cached(key string) (value []byte, found, ok bool) {
 	return s.all.KVCached(s.plugin, key)
 }
 
+// Newest implements sandbox.KV.
+func (s *state) Newest(key string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	return s.all.KVNewest(s.plugin, key)
+}
+
 // Get implements sandbox.KV.
 func (s *state) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return s.all.KVGet(ctx, s.plugin, key)

@@ -62,6 +62,7 @@ func (s grantedSecrets) Granted(name string) bool { return s.granted(name) }
 // KeyValues is the key-value state of all plugins in an engine.
 type KeyValues interface {
 	KVCached(plugin, key string) (value []byte, found, ok bool)
+	KVNewest(plugin, key string) (value []byte, found, ok bool, stored func(context.Context) error)
 	KVGet(ctx context.Context, plugin, key string) (value []byte, found bool, err error)
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
@@ -78,6 +79,11 @@ type pluginKV struct {
 // Cached implements sandbox.KV.
 func (k pluginKV) Cached(key string) (value []byte, found, ok bool) {
 	return k.all.KVCached(k.plugin, key)
+}
+
+// Newest implements sandbox.KV.
+func (k pluginKV) Newest(key string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	return k.all.KVNewest(k.plugin, key)
 }
 
 // Get implements sandbox.KV.

@@ -109,6 +109,9 @@ func newKV(t testing.TB, quota int64) kv {
 
 func (k kv) Get(ctx context.Context, key string) ([]byte, bool, error) { return k.KVGet(ctx, "p", key) }
 func (k kv) Cached(key string) (value []byte, found, ok bool)          { return k.KVCached("p", key) }
+func (k kv) Newest(key string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	return k.KVNewest("p", key)
+}
 func (k kv) Set(ctx context.Context, key string, value []byte) error {
 	return k.KVSet(ctx, "p", key, value)
 }
@@ -200,6 +203,10 @@ type brokenKV struct {
 }
 
 func (brokenKV) Cached(string) (value []byte, found, ok bool) { return nil, false, false }
+
+func (brokenKV) Newest(string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	return nil, false, false, nil
+}
 
 func (k brokenKV) Get(ctx context.Context, _ string) ([]byte, bool, error) {
 	if k.err != nil {

@@ -20,10 +20,10 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 	in.view(stack[2], stack[3])
 	in.charge(4 * len(request)) // it is read and encoded
 	var response string
-	err := in.outside(func(ctx context.Context) (err error) {
+	err := in.outside(in.confirmed(func(ctx context.Context) (err error) {
 		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
 		return err
-	})
+	}))
 	if err != nil {
 		in.logCause("guest request failed", err)
 		stack[0] = in.answer(err)

@@ -54,6 +54,7 @@ type instance struct {
 	wallAt    time.Duration
 	refused   string // why finish refused the result of the open attempt
 
+	reads      provisionalReads
 	children   []*event.Event // emitted for the open attempt
 	childBytes int            // of their envelopes
 
@@ -197,7 +198,7 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 // needsRecycling reports whether a new instance has to replace this one.
 func (in *instance) needsRecycling() bool {
 	cfg := &in.pool.cfg
-	return cfg.FreshPerEvent() && in.served > 0 ||
+	return cfg.FreshPerEvent() && in.served > 0 || in.reads.lost ||
 		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
 		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }
@@ -257,6 +258,9 @@ func (in *instance) take() bool {
 
 // done completes the open attempt.
 func (in *instance) done(o event.Outcome) {
+	if in.reads.open() {
+		o = in.confirm(o)
+	}
 	in.outcome = o
 	in.complete()
 	in.outcome.Verdict, in.outcome.Class, in.outcome.Message = event.OK, "", ""
@@ -264,6 +268,10 @@ func (in *instance) done(o event.Outcome) {
 
 // succeed completes the open attempt as a success with a result, which is guest memory.
 func (in *instance) succeed(result []byte) {
+	if in.reads.open() {
+		in.done(event.Outcome{Verdict: event.OK, Result: result})
+		return
+	}
 	in.outcome.Result = result
 	in.complete()
 }
@@ -285,6 +293,7 @@ func (in *instance) complete() {
 		}
 	}
 	in.children, in.childBytes = nil, 0
+	in.reads.end()
 	in.open, in.attempt = false, event.Attempt{}
 	in.lease.Done(end)
 	end.Result, end.Children = nil, nil // the result is guest memory

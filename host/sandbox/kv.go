@@ -18,6 +18,10 @@ type KV interface {
 	// Cached returns a value that is in memory, and whether there is one, without waiting.
 	// ok is false when only Get can answer. The caller must not change the value.
 	Cached(key string) (value []byte, found, ok bool)
+	// Newest is Cached, but also returns a value whose write is not durable yet. Then
+	// stored is not nil: it waits until the write is, and returns an error when it never
+	// will be or when ctx ends first.
+	Newest(key string) (value []byte, found, ok bool, stored func(ctx context.Context) error)
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 	Set(ctx context.Context, key string, value []byte) error
 	// CompareAndSet writes if the present value equals old or, when old is nil, if there
@@ -70,9 +74,13 @@ func (in *instance) kvCAS(_ api.Module, stack []uint64) {
 		return
 	}
 	in.charge(len(old))
-	stack[0] = in.kv(key, value, func(ctx context.Context, kv KV, key string) error {
+	in.reads.swaps = true
+	stack[0] = in.writeKV(key, value, in.reads.only(string(key)), func(ctx context.Context, kv KV, key string) error {
 		return kv.CompareAndSet(ctx, key, old, value)
 	})
+	if stack[0] == 0 {
+		in.reads.swapSucceeded(string(key))
+	}
 }
 
 // kvDelete removes a key: (key, key_len) -> 0.
@@ -90,30 +98,47 @@ func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
 		return nil, false, code
 	}
 	name := string(key)
-	if value, found, ok := in.pool.cfg.Capabilities.KV.Cached(name); ok {
+	kv := in.pool.cfg.Capabilities.KV
+	if in.reads.wanted() {
+		value, found, ok, stored := kv.Newest(name)
+		if stored != nil {
+			in.reads.add(name, stored)
+		}
+		if ok {
+			return value, found, 0
+		}
+	} else if value, found, ok := kv.Cached(name); ok {
 		return value, found, 0
 	}
-	code = in.callKV(func(ctx context.Context, kv KV) (err error) {
+	code = in.callKV(func(ctx context.Context) (err error) {
 		value, found, err = kv.Get(ctx, name)
 		return err
 	})
 	return value, found, code
 }
 
-// kv checks the sizes and calls the store.
+// kv checks the sizes and calls the store for a write.
 func (in *instance) kv(key, value []byte, call func(context.Context, KV, string) error) uint64 {
+	return in.writeKV(key, value, false, call)
+}
+
+// writeKV is kv. It waits until the values that the attempt has read are durable, unless
+// the write itself depends on them.
+func (in *instance) writeKV(key, value []byte, dependent bool, call func(context.Context, KV, string) error) uint64 {
 	if code := in.chargeKV(key, value); code != 0 {
 		return code
 	}
 	name := string(key)
-	return in.callKV(func(ctx context.Context, kv KV) error { return call(ctx, kv, name) })
+	write := func(ctx context.Context) error { return call(ctx, in.pool.cfg.Capabilities.KV, name) }
+	if !dependent {
+		write = in.confirmed(write)
+	}
+	return in.callKV(write)
 }
 
 // callKV calls the store.
-func (in *instance) callKV(call func(context.Context, KV) error) uint64 {
-	return in.answer(in.conceal("the plugin's state", in.outside(func(ctx context.Context) error {
-		return call(ctx, in.pool.cfg.Capabilities.KV)
-	})))
+func (in *instance) callKV(call func(context.Context) error) uint64 {
+	return in.answer(in.conceal("the plugin's state", in.outside(call)))
 }
 
 // chargeKV checks the sizes and charges for a call.

@@ -39,6 +39,20 @@ func (s *Store) KVCached(plugin, key string) (value []byte, found, ok bool) {
 	return value, found, ok
 }
 
+// KVNewest returns a plugin's value from memory as KVCached does, or that of a write that
+// has not returned. Then stored waits until that write is durable, and returns an error
+// when it never will be or when its context ends first; otherwise stored is nil.
+func (s *Store) KVNewest(plugin, key string) (value []byte, found, ok bool, stored func(context.Context) error) {
+	if s.closed() {
+		return nil, false, false, nil
+	}
+	value, found, ok, queued := s.kvCache.Newest(kv.Key{Plugin: plugin, Name: key})
+	if queued != nil {
+		stored = func(ctx context.Context) error { return s.coded("write a key that was read", queued.Wait(ctx)) }
+	}
+	return value, found, ok, stored
+}
+
 // KVSet stores a plugin's value. It is durable when it returns. fault.Exhausted,
 // in the field "value", when the plugin would have more than Config.KVBytes, or
 // when the value is over abi.MaxKVValue; fault.Invalid when the key is empty or over abi.MaxKVKey.
@@ -54,11 +68,11 @@ func (s *Store) KVCAS(ctx context.Context, plugin, key string, old, value []byte
 	if err := s.checkKV(ctx, key, value); err != nil {
 		return s.coded(doing, err)
 	}
-	id := kv.Key{Plugin: plugin, Name: key}
-	if present, found, ok, _ := s.kvCache.Get(id); ok && (found != (old != nil) || !bytes.Equal(present, old)) {
+	w := &kv.Write{Kind: kv.CompareAndSet, Key: kv.Key{Plugin: plugin, Name: key}, Old: old, Value: value}
+	if s.kvCache.Refuses(w) {
 		return s.coded(doing, kv.Conflict(key)) // no flush is needed to know that
 	}
-	return s.writeKV(ctx, doing, &kv.Write{Kind: kv.CompareAndSet, Key: id, Old: old, Value: value})
+	return s.writeKV(ctx, doing, w)
 }
 
 // KVDelete removes a plugin's value, if there is one.
@@ -68,16 +82,26 @@ func (s *Store) KVDelete(ctx context.Context, plugin, key string) error {
 
 // KVClear removes all of a plugin's state.
 func (s *Store) KVClear(ctx context.Context, plugin string) error {
+	defer s.kvCache.Suspend(plugin)()
 	return s.submit(ctx, "clear a plugin's keys", &op{events: 1, kv: &kv.Write{Kind: kv.Clear, Key: kv.Key{Plugin: plugin}}})
 }
 
 // writeKV writes to one key.
 func (s *Store) writeKV(ctx context.Context, doing string, w *kv.Write) error {
-	if err := spec.CheckKV(w.Key.Name, w.Value); err != nil {
+	if err := s.checkKV(ctx, w.Key.Name, w.Value); err != nil {
 		return s.coded(doing, err)
 	}
 	w.Value = append([]byte{}, w.Value...) // the caller's memory; and an empty value is not NULL
-	return s.submit(ctx, doing, &op{events: 1, bytes: len(w.Value), kv: w})
+	o := &op{events: 1, bytes: len(w.Value), kv: w}
+	queued, sent := s.kvCache.Enqueue(w, func() bool { return s.trySend(o) })
+	if !sent {
+		defer s.kvCache.Suspend(w.Key.Plugin)()
+	}
+	err := s.submit(ctx, doing, o)
+	if queued != nil {
+		s.kvCache.Resolve(queued, err)
+	}
+	return err
 }
 
 // checkKV returns why a key cannot be used now.

@@ -256,3 +256,80 @@ func TestKVReadsDuringCommit(t *testing.T) {
 		t.Errorf("after the commit: got %q, %v", value, err)
 	}
 }
+
+// TestKVNewest reads the newest value of a key while its write is queued: whether it is
+// stored is what its caller gets.
+func TestKVNewest(t *testing.T) {
+	ctx := t.Context()
+	for _, fails := range []bool{false, true} {
+		var armed trigger
+		s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, armed.at("commit"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, key := range []string{"k", "l", "m"} {
+			if err := s.KVSet(ctx, "p", key, []byte("0")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release := holdWriter(t, s)
+		results := []<-chan error{
+			queue(t, s, 0, func() error { return s.KVCAS(ctx, "p", "k", []byte("0"), []byte("1")) }),
+			queue(t, s, 1, func() error { return s.KVCAS(ctx, "p", "k", []byte("1"), []byte("2")) }), // of a queued value
+			queue(t, s, 2, func() error { return s.KVDelete(ctx, "p", "l") }),
+		}
+		withdrawn, cancel := context.WithCancel(ctx)
+		given := queue(t, s, 3, func() error { return s.KVSet(withdrawn, "p", "m", []byte("1")) })
+		var stored [3]func(context.Context) error
+		for i, want := range []struct {
+			key   string
+			value string
+			found bool
+		}{{"k", "2", true}, {"l", "", false}, {"m", "1", true}} {
+			value, found, ok, wait := s.KVNewest("p", want.key)
+			if stored[i] = wait; string(value) != want.value || found != want.found || !ok || wait == nil {
+				t.Fatalf("%s: got %q, %v, %v, a wait: %v", want.key, value, found, ok, wait != nil)
+			}
+			if committed, _, ok := s.KVCached("p", want.key); string(committed) != "0" || !ok {
+				t.Errorf("%s: the committed value is %q, %v", want.key, committed, ok)
+			}
+		}
+		ended, end := context.WithCancel(ctx)
+		end()
+		if err := stored[0](ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("a wait that is given up: %v", err)
+		}
+		cancel()
+		if err := <-given; !errors.Is(err, context.Canceled) {
+			t.Errorf("the write that is given up: %v", err)
+		}
+		if err := stored[2](ctx); err == nil {
+			t.Error("the value of a write that was given up is called stored")
+		}
+		if value, _, _, wait := s.KVNewest("p", "m"); string(value) != "0" || wait != nil {
+			t.Errorf("after that write: got %q, a wait: %v", value, wait != nil)
+		}
+		if fails {
+			armed.fail(2)
+		}
+		release()
+		for i, r := range results {
+			if err := <-r; (err != nil) != fails {
+				t.Errorf("write %d: %v", i, err)
+			}
+		}
+		for _, wait := range stored[:2] {
+			if err := wait(ctx); (err != nil) != fails || fails && !errors.Is(err, errInjected) {
+				t.Errorf("fails: %v; got %v", fails, err)
+			}
+		}
+		want := "2"
+		if fails {
+			want = "0"
+		}
+		if value, _, err := s.KVGet(ctx, "p", "k"); string(value) != want || err != nil {
+			t.Errorf("k: got %q, %v, want %q", value, err, want)
+		}
+	}
+}

@@ -34,6 +34,7 @@ type op struct {
 	events int
 	bytes  int
 
+	sent  bool         // it is in the queue already; see trySend
 	state atomic.Int32 // queued, then taken or withdrawn
 	err   error
 	done  chan struct{} // closed when the group is committed or has failed
@@ -63,27 +64,39 @@ func (f faults) at(step func() error) error {
 	return step()
 }
 
+// trySend puts a write into the queue for submit, unless that is full.
+func (s *Store) trySend(o *op) bool {
+	if o.done == nil {
+		o.done = make(chan struct{})
+	}
+	select {
+	case s.ops <- o:
+		o.sent = true
+	default:
+	}
+	return o.sent
+}
+
 // submit queues a write and waits for its result. When ctx ends before the writer has
 // taken the write, it is withdrawn and never runs; afterwards submit waits for the
 // result: a group takes milliseconds, and the writer uses the caller's memory until
 // then.
 func (s *Store) submit(ctx context.Context, doing string, o *op) error {
-	o.done = make(chan struct{})
-	if err := ctx.Err(); err != nil {
-		return s.coded(doing, err)
-	}
-	if s.closed() {
-		return s.coded(doing, errClosed())
-	}
-	select {
-	case s.ops <- o: // the queue is rarely full
-	default:
-		select {
-		case s.ops <- o:
-		case <-ctx.Done():
-			return s.coded(doing, ctx.Err())
-		case <-s.stopped:
+	if !o.sent {
+		if err := ctx.Err(); err != nil {
+			return s.coded(doing, err)
+		}
+		if s.closed() {
 			return s.coded(doing, errClosed())
+		}
+		if !s.trySend(o) { // the queue is rarely full
+			select {
+			case s.ops <- o:
+			case <-ctx.Done():
+				return s.coded(doing, ctx.Err())
+			case <-s.stopped:
+				return s.coded(doing, errClosed())
+			}
 		}
 	}
 	s.notifyWriter()

@@ -24,6 +24,7 @@ func RunKV(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
 	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
 	t.Run("compare and set has one winner", func(t *testing.T) { kvOneWinner(t, open(t, 0)) })
 	t.Run("linearizable", func(t *testing.T) { kvLinearizable(t, open(t, 0)) })
+	t.Run("newest values", func(t *testing.T) { kvNewest(t, open(t, 0)) })
 	t.Run("quota under concurrency", func(t *testing.T) { kvQuotaShared(t, open(t, 20*(2+100+entry))) })
 	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
 }
@@ -240,6 +241,64 @@ func kvLinearizable(t *testing.T, s bus.Engine) {
 	}
 }
 
+// kvNewest counts in one key, reading the newest value: each number has one winner, and a
+// value that is stored is never behind one that was written or read before.
+func kvNewest(t *testing.T, s bus.Engine) {
+	ctx := t.Context()
+	const adders, each = 8, 40
+	wantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0, 0}), "")
+	var wins [adders*each + 1]atomic.Int32
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	for range adders {
+		wg.Go(func() {
+			for i := 0; i < each; {
+				after := done.Load()
+				old, found, ok, stored := s.KVNewest("p", "n")
+				if !ok {
+					var err error
+					if old, found, err = s.KVGet(ctx, "p", "n"); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				n := int64(binary.BigEndian.Uint16(old))
+				if !found || n < after {
+					t.Errorf("got %d, %v, but %d was written", n, found, after)
+					return
+				}
+				err := s.KVCAS(ctx, "p", "n", old, binary.BigEndian.AppendUint16(nil, uint16(n+1)))
+				switch {
+				case err == nil:
+					for present := done.Load(); present < n+1 && !done.CompareAndSwap(present, n+1); present = done.Load() {
+					}
+					wins[n+1].Add(1)
+					i++
+				case !fault.Is(err, fault.Conflict):
+					t.Error(err)
+					return
+				}
+				if stored != nil { // no write of this test fails but by a conflict, which is never readable
+					if err := stored(ctx); err != nil {
+						t.Errorf("the value %d was readable and is not stored: %v", n, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	kvValue(t, s, "p", "n", string(binary.BigEndian.AppendUint16(nil, adders*each)), true)
+	for n := 1; n <= adders*each; n++ {
+		if w := wins[n].Load(); w != 1 {
+			t.Errorf("%d was written by %d", n, w)
+		}
+	}
+	if _, _, ok, stored := s.KVNewest("p", "n"); ok && stored != nil {
+		t.Error("a value is not stored when all writes have returned")
+	}
+}
+
 // kvQuotaShared sets more keys at once than the quota allows, twice, with all of them
 // deleted between: exactly as many as the quota allows are set.
 func kvQuotaShared(t *testing.T, s bus.Engine) {
@@ -290,6 +349,12 @@ func kvEnded(t *testing.T, s bus.Engine) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if _, _, ok := s.KVCached("p", "k"); ok {
+		t.Error("KVCached answers when closed")
+	}
+	if _, _, ok, stored := s.KVNewest("p", "k"); ok || stored != nil {
+		t.Error("KVNewest answers when closed")
 	}
 	for name, call := range calls {
 		wantCode(t, name+" when closed", call(t.Context()), fault.Unavailable)

@@ -130,10 +130,6 @@ func Conflict(name string) error {
 	return fault.New(fault.Conflict, "the value of %q is not the expected one", name)
 }
 
-func matches(present value, old []byte) bool {
-	return present.found == (old != nil) && bytes.Equal(present.bytes, old)
-}
-
 // present returns the value of a key after the writes of the batch so far.
 func (b *Batch) present(key Key, r Reader) (value, error) {
 	if v, written := b.values[key]; written {

@@ -35,6 +35,9 @@ type shard struct {
 	writing  map[Key]struct{}
 	clearing map[string]struct{}
 	version  uint64
+
+	queued    map[Key]*Queued // the newest queued write of each key
+	suspended map[string]int  // by plugin: queued writes cannot be read
 }
 
 type entry struct {
@@ -53,7 +56,7 @@ func NewCache(bytes int64) *Cache {
 		s := &c.shards[i]
 		s.limit = bytes / shards
 		s.entries, s.writing = make(map[Key]*list.Element), make(map[Key]struct{})
-		s.clearing = make(map[string]struct{})
+		s.clearing, s.queued, s.suspended = make(map[string]struct{}), make(map[Key]*Queued), make(map[string]int)
 	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -53,24 +54,49 @@ func usage(values map[Key][]byte, plugin string) (n int64) {
 	return n
 }
 
-// modelQuota is exceeded by a third value of 20 bytes.
-const modelQuota = 2*(spec.KVEntry+1) + 50
+// modelQuota is exceeded by a second value of 20 bytes.
+const modelQuota = 2*(spec.KVEntry+1) + 30
 
-// model explores the interleavings of the writer's steps with those of readers.
+// model explores the interleavings of the steps of writers, of the writer goroutine and of
+// readers.
 type model struct {
 	file  *memory
 	cache *Cache
 	batch *Batch
 
-	want    map[Key][]byte // after the writes of the batch
-	flushed bool
+	blocked  []*writing // cannot be enqueued yet
+	queue    []*writing
+	group    []*writing     // applied
+	answered []*writing     // whose callers have not returned
+	want     map[Key][]byte // after the writes of the batch
+	flushed  bool
+	replaced bool // the commit in flight is in the file
 
 	// A reader that begins now must not be behind what a reader before it has returned,
-	// or a writer that has returned has written: seen is the number of the commit.
-	commits  []map[Key][]byte
-	seen     map[Key]int
-	reads    []*reading
-	replaced bool // the commit in flight is in the file
+	// or a writer that has returned has written.
+	commits []commit
+	seen    map[Key]int // the number of a commit
+	newest  map[Key]int // the number of a write
+	applied int         // writes
+
+	reads       []*reading
+	provisional []*provisional
+}
+
+// commit is the contents of the file and, for each key, the number of its last write.
+type commit struct {
+	values map[Key][]byte
+	writes map[Key]int
+}
+
+// writing is a write between two of its steps.
+type writing struct {
+	*Write
+	q      *Queued
+	resume func() // of a Suspend
+	number int    // in the order of the writer
+	err    error
+	commit int // the commit that has it
 }
 
 // reading is a reader between two of its steps.
@@ -83,14 +109,21 @@ type reading struct {
 	asked  bool
 }
 
+// provisional is a reader that waits for the write whose value it has.
+type provisional struct {
+	key    Key
+	q      *Queued
+	oldest int // the first write that it may have read
+}
+
 func newModel(cacheBytes int64) *model {
-	m := &model{file: newMemory(), cache: NewCache(cacheBytes), want: map[Key][]byte{}, seen: map[Key]int{},
-		commits: []map[Key][]byte{{}}}
+	m := &model{file: newMemory(), cache: NewCache(cacheBytes), want: map[Key][]byte{}, seen: map[Key]int{}, newest: map[Key]int{},
+		commits: []commit{{map[Key][]byte{}, map[Key]int{}}}}
 	m.batch = NewBatch(m.cache, modelQuota)
 	return m
 }
 
-var modelKeys = []Key{{"p", "a"}, {"p", "b"}, {"p", "c"}, {"q", "a"}}
+var modelKeys = []Key{{"p", "a"}, {"p", "b"}, {"q", "a"}}
 
 func drawKey(t *rapid.T) Key { return rapid.SampledFrom(modelKeys).Draw(t, "key") }
 
@@ -98,24 +131,66 @@ func drawValue(t *rapid.T) []byte {
 	return bytes.Repeat([]byte{byte(rapid.IntRange('x', 'z').Draw(t, "letter"))}, rapid.SampledFrom([]int{0, 1, 20}).Draw(t, "size"))
 }
 
-// write applies a write and compares its result with the sequential one.
-func (m *model) write(t *rapid.T) {
-	if m.flushed {
-		t.Skip("the group is closed")
-	}
-	w := &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, CompareAndSet, CompareAndSet, Delete, Clear}).Draw(t, "kind"), Key: drawKey(t)}
+// enqueue begins a write: it is refused at once, enqueued, or blocked because the queue
+// is full.
+func (m *model) enqueue(t *rapid.T) {
+	w := &writing{Write: &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, CompareAndSet, CompareAndSet, Delete, Clear}).Draw(t, "kind"), Key: drawKey(t)}}
 	if w.Kind == Set || w.Kind == CompareAndSet {
 		w.Value = drawValue(t)
 	}
-	present, found := m.want[w.Key]
 	if w.Kind == CompareAndSet {
-		switch rapid.SampledFrom([]string{"present", "another", "none"}).Draw(t, "old") {
-		case "present":
-			w.Old = present
+		switch rapid.SampledFrom([]string{"newest", "newest", "another", "none"}).Draw(t, "old") {
+		case "newest":
+			if value, found, _, _ := m.cache.Newest(w.Key); found {
+				w.Old = value
+			}
 		case "another":
 			w.Old = drawValue(t)
 		}
 	}
+	if w.Kind == CompareAndSet && m.cache.Refuses(w.Write) {
+		if v, found := m.file.committed[w.Key]; matches(value{v, found}, w.Old) {
+			t.Fatalf("%+v is refused, but the file has %q, %v", w.Write, v, found)
+		}
+		return
+	}
+	full := rapid.IntRange(0, 2).Draw(t, "full") == 0
+	if w.Kind != Clear {
+		var sent bool
+		w.q, sent = m.cache.Enqueue(w.Write, func() bool { return !full })
+		if sent == full || full && w.q != nil {
+			t.Fatalf("Enqueue with a full queue, %v: got %v, %v", full, sent, w.q)
+		}
+	}
+	if full || w.Kind == Clear {
+		w.resume = m.cache.Suspend(w.Key.Plugin)
+	}
+	if full {
+		m.blocked = append(m.blocked, w)
+	} else {
+		m.queue = append(m.queue, w)
+	}
+}
+
+// unblock enqueues a write that was blocked.
+func (m *model) unblock(t *rapid.T) {
+	if len(m.blocked) == 0 {
+		t.Skip("none")
+	}
+	m.queue = append(m.queue, m.blocked[0])
+	m.blocked = m.blocked[1:]
+}
+
+// apply applies the next write and compares its result with the sequential one.
+func (m *model) apply(t *rapid.T) {
+	if m.flushed || len(m.queue) == 0 {
+		t.Skip("the group is closed, or no write waits")
+	}
+	w := m.queue[0]
+	m.queue = m.queue[1:]
+	m.applied++
+	w.number = m.applied
+	present, found := m.want[w.Key]
 	var code fault.Code
 	next := maps.Clone(m.want)
 	switch {
@@ -123,7 +198,7 @@ func (m *model) write(t *rapid.T) {
 		maps.DeleteFunc(next, func(k Key, _ []byte) bool { return k.Plugin == w.Key.Plugin })
 	case w.Kind == Delete:
 		delete(next, w.Key)
-	case w.Kind == CompareAndSet && (found != (w.Old != nil) || !bytes.Equal(present, w.Old)):
+	case w.Kind == CompareAndSet && !matches(value{present, found}, w.Old):
 		code = fault.Conflict
 	default:
 		next[w.Key] = w.Value
@@ -131,13 +206,14 @@ func (m *model) write(t *rapid.T) {
 			code = fault.Exhausted
 		}
 	}
-	refused, err := m.batch.Apply(w, m.file)
+	refused, err := m.batch.Apply(w.Write, m.file)
 	if err != nil || code == "" && refused != nil || code != "" && !fault.Is(refused, code) {
-		t.Fatalf("%+v: got %v, %v, want %q", w, refused, err, code)
+		t.Fatalf("%+v: got %v, %v, want %q", w.Write, refused, err, code)
 	}
-	if code == "" {
+	if w.err = refused; code == "" {
 		m.want = next
 	}
+	m.group = append(m.group, w)
 }
 
 func (m *model) flush(t *rapid.T) {
@@ -159,7 +235,16 @@ func (m *model) commit(t *rapid.T) {
 		t.Skip("not flushed, or committed")
 	}
 	m.file.commit()
-	m.commits = append(m.commits, m.file.committed)
+	writes := maps.Clone(m.commits[len(m.commits)-1].writes)
+	for _, w := range m.group {
+		w.commit = len(m.commits)
+		for _, key := range modelKeys {
+			if w.err == nil && (key == w.Key || w.Kind == Clear && key.Plugin == w.Key.Plugin) {
+				writes[key] = w.number
+			}
+		}
+	}
+	m.commits = append(m.commits, commit{m.file.committed, writes})
 	m.replaced = true
 }
 
@@ -168,10 +253,7 @@ func (m *model) publish(t *rapid.T) {
 		t.Skip("not committed")
 	}
 	m.batch.Commit()
-	for _, key := range modelKeys { // the writers have returned
-		m.seen[key] = len(m.commits) - 1
-	}
-	m.flushed, m.replaced = false, false
+	m.endGroup()
 }
 
 // abort fails the group at any step; one that is in the file remains there.
@@ -179,11 +261,72 @@ func (m *model) abort(*rapid.T) {
 	m.file.rollback()
 	m.batch.Abort()
 	m.want = maps.Clone(m.file.committed)
-	m.flushed, m.replaced = false, false
+	for _, w := range m.group {
+		w.err = errBroken
+	}
+	m.endGroup()
 }
 
-// beginRead asks the cache.
-func (m *model) beginRead(t *rapid.T) {
+// complete applies and commits everything that waits.
+func (m *model) complete(t *rapid.T) {
+	for !m.flushed && len(m.queue) > 0 {
+		m.apply(t)
+	}
+	if !m.flushed {
+		m.flush(t)
+	}
+	if !m.replaced {
+		m.commit(t)
+	}
+	m.publish(t)
+}
+
+func (m *model) endGroup() {
+	m.answered = append(m.answered, m.group...)
+	m.group, m.flushed, m.replaced = nil, false, false
+}
+
+// answer has the caller of a write return.
+func (m *model) answer(t *rapid.T) {
+	if len(m.answered) == 0 {
+		t.Skip("none")
+	}
+	i := rapid.IntRange(0, len(m.answered)-1).Draw(t, "write")
+	w := m.answered[i]
+	m.answered = slices.Delete(m.answered, i, i+1)
+	if w.q != nil {
+		m.cache.Resolve(w.q, w.err)
+		m.provisional = slices.DeleteFunc(m.provisional, func(p *provisional) bool {
+			if p.q == w.q && w.err == nil && w.number < p.oldest {
+				t.Fatalf("%v: read the value of write %d after that of %d was there", p.key, w.number, p.oldest)
+			}
+			if p.q == w.q && w.err == nil {
+				m.saw(w.Key, w)
+			}
+			return p.q == w.q
+		})
+	}
+	if w.resume != nil {
+		w.resume()
+	}
+	if w.err != nil {
+		return
+	}
+	for _, key := range modelKeys {
+		if key == w.Key || w.Kind == Clear && key.Plugin == w.Key.Plugin {
+			m.saw(key, w)
+		}
+	}
+}
+
+// saw notes that a write was returned or read.
+func (m *model) saw(key Key, w *writing) {
+	m.seen[key] = max(m.seen[key], w.commit)
+	m.newest[key] = max(m.newest[key], w.number)
+}
+
+// read asks the cache.
+func (m *model) read(t *rapid.T) {
 	key := drawKey(t)
 	r := &reading{key: key, oldest: m.seen[key]}
 	value, found, ok, add := m.cache.Get(key)
@@ -195,8 +338,23 @@ func (m *model) beginRead(t *rapid.T) {
 	m.reads = append(m.reads, r)
 }
 
-// goOnReading asks the file, or completes a read.
-func (m *model) goOnReading(t *rapid.T) {
+// readNewest asks the cache for the newest value.
+func (m *model) readNewest(t *rapid.T) {
+	key := drawKey(t)
+	value, found, ok, q := m.cache.Newest(key)
+	switch {
+	case q != nil:
+		if !bytes.Equal(value, q.value.bytes) || found != q.value.found {
+			t.Fatalf("%v: got %q, %v of a write of %v", key, value, found, q.value)
+		}
+		m.provisional = append(m.provisional, &provisional{key, q, m.newest[key]})
+	case ok:
+		m.check(t, &reading{key: key, oldest: m.seen[key]}, value, found)
+	}
+}
+
+// askFile asks the file, or completes a read.
+func (m *model) askFile(t *rapid.T) {
 	if len(m.reads) == 0 {
 		t.Skip("no reader")
 	}
@@ -208,23 +366,25 @@ func (m *model) goOnReading(t *rapid.T) {
 		return
 	}
 	r.add(r.value, r.found)
-	m.reads = append(m.reads[:i], m.reads[i+1:]...)
+	m.reads = slices.Delete(m.reads, i, i+1)
 	m.check(t, r, r.value, r.found)
 }
 
 // check checks that a read returned committed contents, and none older than those that
-// a reader before it has returned.
+// were returned before it began.
 func (m *model) check(t *rapid.T, r *reading, value []byte, found bool) {
 	for n := r.oldest; n < len(m.commits); n++ {
-		if v, there := m.commits[n][r.key]; there == found && bytes.Equal(v, value) {
+		if v, there := m.commits[n].values[r.key]; there == found && bytes.Equal(v, value) {
 			m.seen[r.key] = max(m.seen[r.key], n)
+			m.newest[r.key] = max(m.newest[r.key], m.commits[n].writes[r.key])
 			return
 		}
 	}
 	t.Fatalf("%v: got %q, %v, which no commit since %d has: %v", r.key, value, found, r.oldest, m.commits)
 }
 
-// quiet checks, while no commit is under way, that the cache has what the file has.
+// quiet checks, while no commit is under way, that the cache has what the file has, and
+// in the end that nothing remains of the writes that have returned.
 func (m *model) quiet(t *rapid.T) {
 	if m.flushed {
 		return
@@ -233,6 +393,14 @@ func (m *model) quiet(t *rapid.T) {
 		want, there := m.file.committed[key]
 		if value, found, ok, _ := m.cache.Get(key); ok && (found != there || !bytes.Equal(value, want)) {
 			t.Fatalf("%v: the cache has %q, %v, the file %q, %v", key, value, found, want, there)
+		}
+	}
+	if len(m.blocked)+len(m.queue)+len(m.group)+len(m.answered) > 0 {
+		return
+	}
+	for i := range m.cache.shards {
+		if s := &m.cache.shards[i]; len(s.queued)+len(s.suspended)+len(s.writing)+len(s.clearing) > 0 {
+			t.Fatalf("shard %d: %v, %v, %v, %v remain", i, s.queued, s.suspended, s.writing, s.clearing)
 		}
 	}
 }
@@ -245,8 +413,9 @@ func TestModel(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				m := newModel(size)
 				t.Repeat(map[string]func(*rapid.T){
-					"write": m.write, "another write": m.write, "flush": m.flush, "commit": m.commit, "publish": m.publish, "abort": m.abort,
-					"read": m.beginRead, "another read": m.beginRead, "go on reading": m.goOnReading, "": m.quiet,
+					"enqueue": m.enqueue, "enqueue another": m.enqueue, "unblock": m.unblock, "apply": m.apply, "apply another": m.apply,
+					"flush": m.flush, "commit": m.commit, "complete": m.complete, "publish": m.publish, "abort": m.abort, "answer": m.answer, "answer another": m.answer,
+					"read": m.read, "read newest": m.readNewest, "ask the file": m.askFile, "": m.quiet,
 				})
 			})
 		})
@@ -307,5 +476,41 @@ func TestCacheIsBounded(t *testing.T) {
 	c.add(Key{"p", "large"}, value{make([]byte, maxCached+1), true})
 	if _, cached := c.peek(Key{"p", "large"}); cached {
 		t.Error("a value that is too large is in the cache")
+	}
+}
+
+// TestSuspendHidesQueuedValues: while a write of a plugin is enqueued beside Enqueue, no
+// value of its queued writes can be read, since that write may replace it.
+func TestSuspendHidesQueuedValues(t *testing.T) {
+	c := NewCache(1 << 20)
+	key := Key{"p", "k"}
+	enqueue := func(value string, readable bool) *Queued {
+		t.Helper()
+		q, sent := c.Enqueue(&Write{Kind: Set, Key: key, Value: []byte(value)}, func() bool { return true })
+		if !sent || (q != nil) != readable {
+			t.Errorf("%s: got %v, sent %v, want it readable: %v", value, q, sent, readable)
+		}
+		if v, found, ok, newest := c.Newest(key); (newest == q && ok && found && string(v) == value) != readable || newest != q {
+			t.Errorf("%s: got %q, %v, %v of %v", value, v, found, ok, newest)
+		}
+		return q
+	}
+	before := enqueue("1", true)
+	resume, again := c.Suspend("p"), c.Suspend("p")
+	if _, _, ok, q := c.Newest(key); ok || q != nil {
+		t.Errorf("suspended: got %v, %v", ok, q)
+	}
+	enqueue("2", false)
+	resume()
+	enqueue("3", false)
+	again()
+	after := enqueue("4", true)
+	c.Resolve(before, nil)
+	if _, _, _, q := c.Newest(key); q != after {
+		t.Errorf("after an older write has returned: got %v, want %v", q, after)
+	}
+	c.Resolve(after, nil)
+	if _, _, ok, q := c.Newest(key); ok || q != nil {
+		t.Errorf("after all have returned: got %v, %v", ok, q)
 	}
 }

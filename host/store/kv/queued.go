@@ -1,0 +1,125 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+)
+
+// Queued is a write that the writer has not committed yet, and whose value readers can
+// ask for. It is safe for concurrent use.
+type Queued struct {
+	key   Key
+	value value
+	done  chan struct{} // closed when the write is durable or has failed
+	err   error         // why it has failed
+}
+
+// Wait returns nil when the value is durable, and otherwise why it never will be or, when
+// ctx ends first, the context's error.
+func (q *Queued) Wait(ctx context.Context) error {
+	select {
+	case <-q.done:
+		return q.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Enqueue calls send, which puts a write into the writer's queue or returns false when it
+// cannot at once. In between no other write of the key is enqueued. When the write will
+// succeed, as far as that is known, its value can be read until Resolve; that needs the
+// result, which is nil otherwise.
+func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
+	s := c.shard(w.Key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := w.Kind != CompareAndSet
+	if !known {
+		newest, cached := s.newest(w.Key)
+		known = cached && matches(newest, w.Old)
+	}
+	if !send() {
+		return nil, false
+	}
+	if !known || s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
+		return nil, true
+	}
+	q = &Queued{key: w.Key, value: value{w.Value, w.Kind != Delete}, done: make(chan struct{})}
+	s.queued[w.Key] = q
+	return q, true
+}
+
+// Resolve ends a Queued with the result of its write, after Batch.Commit or Batch.Abort.
+func (c *Cache) Resolve(q *Queued, err error) {
+	s := c.shard(q.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queued[q.key] == q {
+		delete(s.queued, q.key)
+	}
+	q.err = err
+	close(q.done)
+}
+
+// Suspend makes the values of a plugin's queued writes unreadable until resume is called,
+// because a write is enqueued beside Enqueue.
+func (c *Cache) Suspend(plugin string) (resume func()) {
+	for i := range c.shards {
+		c.shards[i].suspend(plugin)
+	}
+	return func() {
+		for i := range c.shards {
+			c.shards[i].resume(plugin)
+		}
+	}
+}
+
+func (s *shard) suspend(plugin string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspended[plugin]++
+	for key := range s.queued {
+		if key.Plugin == plugin {
+			delete(s.queued, key)
+		}
+	}
+}
+
+func (s *shard) resume(plugin string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspended[plugin]--; s.suspended[plugin] == 0 {
+		delete(s.suspended, plugin)
+	}
+}
+
+// Newest is Get, but returns the value of the newest queued write, if there is one that
+// can be read. Then q is that write: what depends on the value must wait for it.
+func (c *Cache) Newest(key Key) (bytes []byte, found, ok bool, q *Queued) {
+	s := c.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.newest(key)
+	return v.bytes, v.found, ok, s.queued[key]
+}
+
+func (s *shard) newest(key Key) (value, bool) {
+	if q := s.queued[key]; q != nil {
+		return q.value, true
+	}
+	return s.get(key)
+}
+
+// Refuses reports whether a CompareAndSet cannot succeed: the committed value is another
+// one, and no write is queued that may change that.
+func (c *Cache) Refuses(w *Write) bool {
+	s := c.shard(w.Key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	present, cached := s.get(w.Key)
+	return cached && s.queued[w.Key] == nil && !matches(present, w.Old)
+}
+
+func matches(present value, old []byte) bool {
+	return present.found == (old != nil) && bytes.Equal(present.bytes, old)
+}
