@@ -3,6 +3,7 @@ package bus_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
@@ -126,6 +127,43 @@ func BenchmarkFanOut(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkSaveSuccesses measures the memory engine with 512 successes in a write, in the
+// order of Seq, as one instance completes them, and with every 16 before the 16 that
+// precede them, as several do.
+func BenchmarkSaveSuccesses(b *testing.B) {
+	const n, lease, trimAt = 512, 16, 1 << 17
+	for name, seq := range map[string]func(i uint64) uint64{
+		"one instance":      func(i uint64) uint64 { return i },
+		"several instances": func(i uint64) uint64 { return i ^ lease },
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := newMemory(b, bus.MemoryConfig{})
+			list := event.Successes{Handler: "h", Digest: "d"}
+			for i := range uint64(n) {
+				list.Append(1+seq(i), event.Success{At: time.Now(), Duration: 1000, Fuel: 1}, []byte(`{"echo":"shipped"}`))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := m.SaveDeliveries(b.Context(), nil, []event.Successes{list}, nil, nil); err != nil {
+					b.Fatal(err)
+				}
+				if list.List[0].Seq > trimAt {
+					for i := range list.List {
+						list.List[i].Seq -= trimAt
+					}
+					if err := m.ForgetHandler(b.Context(), "h"); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for i := range list.List {
+					list.List[i].Seq += n
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/success")
 		})
 	}
 }

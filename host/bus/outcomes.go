@@ -22,8 +22,8 @@ type outcomes struct {
 	plain   []plainOutcome            // ascending; those with a Seq in others are void
 	others  map[uint64]memoryDelivery // by Seq
 	modules []string                  // digests; see plainOutcome
-	run     []plainOutcome            // memory for putAll
-	tail    []plainOutcome            // memory for merge
+	run     []plainOutcome            // memory for merge
+	tail    []plainOutcome            // memory for mergeTail
 }
 
 // plainOutcome is a success at the first attempt.
@@ -119,52 +119,68 @@ func (o *outcomes) grow(n int) {
 func (o *outcomes) putAll(s *event.Successes) {
 	results, module, from := string(s.Results), o.module(s.Digest), 0
 	o.grow(len(s.List))
-	run := o.run[:0] // of ascending Seqs
+	begin := len(o.plain) // of a run of ascending Seqs
 	for i := range s.List {
 		of := &s.List[i]
 		at, ok := unixNano(of.At)
 		if !ok {
+			o.merge(begin)
 			d := s.Delivery(i)
 			o.put(&d)
-			from = of.End
+			begin, from = len(o.plain), of.End
 			continue
 		}
-		if n := len(run); n > 0 && run[n-1].seq >= of.Seq {
-			o.merge(run)
-			run = run[:0]
+		if end := len(o.plain); end > begin && o.plain[end-1].seq >= of.Seq {
+			o.merge(begin)
+			begin = len(o.plain)
 		}
-		run = append(run, plainOutcome{of.Seq, at, of.Duration, of.Fuel, results[from:of.End], module})
+		o.plain = append(o.plain, plainOutcome{of.Seq, at, of.Duration, of.Fuel, results[from:of.End], module})
 		from = of.End
 	}
-	o.merge(run)
-	clear(run)
-	o.run = run[:0]
+	o.merge(begin)
 }
 
-// merge stores plain outcomes with ascending Seqs.
-func (o *outcomes) merge(run []plainOutcome) {
+// merge moves the plain outcomes from an index on, a run of ascending Seqs that was
+// appended, to where they belong.
+func (o *outcomes) merge(begin int) {
+	run := o.plain[begin:]
 	if len(run) == 0 {
 		return
 	}
-	end := len(o.plain)
-	if end > 0 && o.plain[end-1].seq >= run[0].seq {
-		end, _ = o.search(run[0].seq)
-	}
-	if end+reorder < len(o.plain) {
-		for _, p := range run {
-			if !o.insert(p) {
-				o.others[p.seq] = memoryDelivery{Delivery: o.delivery(&p)}
-			}
+	if begin > 0 && o.plain[begin-1].seq >= run[0].seq {
+		o.run = append(o.run[:0], run...)
+		run = o.run
+		clear(o.plain[begin:])
+		o.plain = o.plain[:begin]
+		if end, _ := o.search(run[0].seq); end+reorder < begin {
+			o.insertAll(run)
+			run = nil
+		} else {
+			o.mergeTail(end, run)
 		}
-		return
 	}
 	if len(o.others) > 0 {
 		for i := range run {
 			delete(o.others, run[i].seq)
 		}
 	}
-	tail := append(o.tail[:0], o.plain[end:]...)
-	o.tail = tail
+	clear(o.run)
+	o.run = o.run[:0]
+}
+
+// insertAll inserts plain outcomes one at a time.
+func (o *outcomes) insertAll(run []plainOutcome) {
+	for i := range run {
+		if p := run[i]; !o.insert(p) {
+			o.others[p.seq] = memoryDelivery{Delivery: o.delivery(&p)}
+		}
+	}
+}
+
+// mergeTail merges a run of ascending Seqs with the plain outcomes from end on.
+func (o *outcomes) mergeTail(end int, run []plainOutcome) {
+	o.tail = append(o.tail[:0], o.plain[end:]...)
+	tail := o.tail
 	o.plain = o.plain[:end]
 	for len(tail) > 0 && len(run) > 0 {
 		if tail[0].seq < run[0].seq {

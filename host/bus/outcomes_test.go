@@ -29,6 +29,7 @@ func TestOutcomesAreAMap(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				d := event.Delivery{Handler: "h", Seq: seq.Draw(t, "seq"), Status: event.StatusOK, Attempts: 1,
+					SHA256: rapid.SampledFrom([]string{"", "a"}).Draw(t, "module"),
 					Result: rapid.SampledFrom([]string{"", "1", `{"a":"b"}`}).Draw(t, "result"), Fuel: rapid.Uint64().Draw(t, "fuel"),
 					Duration: time.Duration(rapid.IntRange(-9, 9).Draw(t, "duration")), At: outcomeTime().Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at")))}
 				d.FirstAttempt = d.At.Add(-d.Duration)
@@ -36,6 +37,24 @@ func TestOutcomesAreAMap(t *testing.T) {
 				o.put(&d)
 				want[d.Seq] = d
 				delete(purged, d.Seq) // a new outcome of a purged one is a dead letter again
+			},
+			"put all": func(t *rapid.T) {
+				list := event.Successes{Handler: "h", Digest: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "module")}
+				for _, n := range rapid.SliceOfNDistinct(seq, 1, 60, rapid.ID[uint64]).Draw(t, "seqs") {
+					of := event.Success{At: outcomeTime().Add(time.Duration(rapid.IntRange(0, 99).Draw(t, "at"))), Fuel: n}
+					if rapid.IntRange(0, 9).Draw(t, "when") == 0 {
+						of.At = outcomeTime().AddDate(3000, 0, 0) // beyond what a plain outcome can express
+					}
+					list.Append(n, of, []byte(rapid.SampledFrom([]string{"", "1", `{"a":"b"}`}).Draw(t, "result")))
+				}
+				o.putAll(&list)
+				for i := range list.List {
+					d := list.Delivery(i)
+					want[d.Seq] = d
+					delete(purged, d.Seq)
+				}
+				clear(list.List)
+				clear(list.Results)
 			},
 			"purge": func(t *rapid.T) {
 				for n, d := range o.others {
@@ -115,5 +134,5 @@ func same(a, b event.Delivery) bool {
 	times := a.At.Equal(b.At) && a.Due.Equal(b.Due) && a.FirstAttempt.Equal(b.FirstAttempt)
 	a.At, a.Due, a.FirstAttempt, a.Children = b.At, b.Due, b.FirstAttempt, nil
 	return times && a.Handler == b.Handler && a.Seq == b.Seq && a.Status == b.Status && a.Attempts == b.Attempts && a.Result == b.Result &&
-		a.ErrorClass == b.ErrorClass && a.ErrorMessage == b.ErrorMessage && a.Duration == b.Duration && a.Fuel == b.Fuel
+		a.ErrorClass == b.ErrorClass && a.ErrorMessage == b.ErrorMessage && a.Duration == b.Duration && a.Fuel == b.Fuel && a.SHA256 == b.SHA256
 }
