@@ -89,8 +89,13 @@ func (s *Store) prepareShrink(ctx context.Context) error {
 	return err
 }
 
-// shrinkStep returns a part of the surplus, if there is any.
+// shrinkStep returns a part of the surplus, if there is any. During a Snapshot no page can
+// be returned to the disk.
 func (s *Store) shrinkStep() {
+	if !s.copying.TryLock() {
+		return
+	}
+	defer s.copying.Unlock()
 	if err := s.shrink(context.Background(), vacuumSteps); err != nil && !s.closed() {
 		// The keeper retries a second later; other writes report the cause.
 		s.log.Debug("free pages not returned to the disk", "error", err)

@@ -100,6 +100,7 @@ type Store struct {
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer goroutine has ended
 	kept      chan struct{} // closed when the keeper goroutine has ended
+	copying   sync.Mutex    // held by Snapshot, and while the keeper shrinks the file
 	closeOnce sync.Once
 	closeErr  error
 
@@ -215,6 +216,8 @@ func (s *Store) Close() error {
 		close(s.closing)
 		<-s.stopped
 		<-s.kept
+		s.copying.Lock() // a Snapshot ends early
+		defer s.copying.Unlock()
 		s.closeErr = s.coded("close the data file", s.file.Close())
 	})
 	return s.closeErr

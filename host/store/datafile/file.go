@@ -43,6 +43,7 @@ type File struct {
 
 	cfg       Config
 	lock      *fileLock
+	index     string // sharedIndex or privateIndex
 	watermark watermark
 	attached  attachment
 	lost      uint64 // the Seq up to which events were accepted as lost
@@ -123,6 +124,7 @@ const (
 // upgrades the schema and calls prepare.
 func (f *File) openDatabase(ctx context.Context, index string, prepare func(ctx context.Context, f *File) (Position, error)) (err error) {
 	path := f.Path
+	f.index = index
 	_, left, _ := stat(path + "-wal")
 	recovered := left > 0 // the process before was killed
 	vacuum := ""          // of a file that has pages it would write, also on a full disk

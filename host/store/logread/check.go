@@ -60,6 +60,16 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 	return found, nil
 }
 
+// CheckPages is the part of Check about pages and indexes.
+func CheckPages(ctx context.Context, path string) (problems []string, err error) {
+	db, err := datafile.OpenReadOnly(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return checkPages(ctx, db, path)
+}
+
 func checkPages(ctx context.Context, db *sql.DB, path string) (problems []string, err error) {
 	check := "PRAGMA quick_check(20)"
 	if info, err := os.Stat(path); err == nil && info.Size() <= fullCheckUpTo {
