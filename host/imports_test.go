@@ -30,7 +30,7 @@ func layer(path string) int {
 		return 5
 	case top == "doctor":
 		return 4 // it examines every part
-	case top == "live" || top == "run" || top == "sources" || top == "desk":
+	case top == "live" || top == "run" || top == "sources" || top == "desk" || top == "backup":
 		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1
@@ -87,7 +87,7 @@ var importers = map[string]string{
 }
 
 // TestImportsRunOneWay holds the order of the imports: cmd → host → doctor → live, run,
-// sources and desk → leaves → event and wire → spec and fault. Each third-party package has one
+// sources, desk and backup → leaves → event and wire → spec and fault. Each third-party package has one
 // importer.
 func TestImportsRunOneWay(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Standard", "-deps", module+"...")
