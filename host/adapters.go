@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
@@ -138,6 +140,18 @@ func (i installer) Rollback(ctx context.Context, name, version string, precondit
 // Uninstall implements api.Installer.
 func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
 	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition})
+}
+
+// backups makes backups for the API.
+type backups struct{ *backup.Backups }
+
+// Make implements api.Backups.
+func (b backups) Make(ctx context.Context) (api.Backup, error) {
+	made, err := b.Backups.Make(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
 }
 
 // vetter vets modules for installs.

@@ -7,8 +7,10 @@ import (
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/auth"
+	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
@@ -25,6 +27,12 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		return err
 	}
 	h.background("the tokens", verifier.Run)
+	made, err := backup.New(backup.Config{DataDir: h.live.DataDir(), StoreFile: doctor.StoreFile, Version: h.cfg.Version,
+		Snapshot: h.copyStore, Quiesce: h.install.Quiesce,
+		Settings: func() (string, []string) { return h.live.Path(), h.live.Config().PluginDirectories }})
+	if err != nil {
+		return err
+	}
 	settings := h.live.Config()
 	dispatcher := h.runner.Dispatcher
 	details := func(p wire.Plugin) wire.Plugin { return h.runner.WithLag(h.sources.WithRevocation(p)) }
@@ -46,7 +54,8 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources},
-		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready},
+		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
+			Backups: backups{made}},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

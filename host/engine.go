@@ -41,7 +41,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 	if err != nil {
 		return engine{}, fmt.Errorf("open store: %w", err)
 	}
-	h.storeHealth = s.Health
+	h.storeHealth, h.copyStore = s.Health, s.Snapshot
 	h.onClose("the store", func(context.Context) error { return s.Close() })
 	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
 }

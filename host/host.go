@@ -24,6 +24,7 @@ import (
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sources"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // Config configures a Host.
@@ -56,7 +57,8 @@ type Host struct {
 	audit  *audit.Log
 	feed   *stream.Feed // activities on the event stream
 
-	storeHealth   func() error // why the store refuses writes
+	storeHealth   func() error                                                        // why the store refuses writes
+	copyStore     func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it is in memory
 	retention     *retention.Retention
 	runner        *run.Runner
 	reports       *run.Reports

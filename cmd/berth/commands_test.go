@@ -37,6 +37,7 @@ var commands = map[string]string{
 	"POST /api/v1/events/replay":                 "events replay",
 	"GET /api/v1/events/log":                     "events log",
 	"GET /api/v1/audit":                          "audit list",
+	"POST /api/v1/backup":                        "backup",
 	"GET /api/v1/config":                         "config show",
 	"GET /api/v1/orders":                         "orders list",
 	"POST /api/v1/orders":                        "orders create",
@@ -71,7 +72,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 		Orders:  struct{ api.Orders }{},
 		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Logs: struct{ api.Logs }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
 		Admin: api.Admin{Reloader: struct{ api.Reloader }{}, Audit: struct{ api.Auditor }{}, AuditLog: struct{ api.AuditLog }{},
-			Ready: func() error { return nil }},
+			Ready: func() error { return nil }, Backups: struct{ api.Backups }{}},
 		Guard: guard.Config{Tokens: struct{ guard.Verifier }{}},
 	})
 	if err != nil {

@@ -79,7 +79,8 @@ Exit codes:
 	root.AddCommand(daemon.Command(env), orders.Command(env), events.Command(env), plugins.Command(env),
 		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
-		admin.AuditCommand(env), admin.DoctorCommand(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
+		admin.AuditCommand(env), admin.DoctorCommand(env), admin.BackupCommand(env),
+		admin.RestoreCommand(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
 			Args:  cobra.NoArgs,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,11 +43,11 @@ type refusals struct {
 }
 
 // audited records a change before it is made, and its outcome. It wraps every route that
-// changes something with the scope operate or install; the change is not made unless the
+// changes something with the scope operate or install, and the backup; the change is not made unless the
 // first record is stored. Records of a plugin's route (:name) have its states before and
 // after, others the answer.
 func (s *Server) audited(method, path string, scope string, next echo.HandlerFunc) echo.HandlerFunc {
-	if method == http.MethodGet || scope != spec.ScopeOperate && scope != spec.ScopeInstall {
+	if method == http.MethodGet || !slices.Contains([]string{spec.ScopeOperate, spec.ScopeInstall, spec.ScopeAdmin}, scope) {
 		return next
 	}
 	action := actionOf(path)

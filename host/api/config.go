@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"reflect"
 	"time"
@@ -47,6 +48,7 @@ type Limits struct {
 	BodyStall     time.Duration // for each 64 KiB of a body; 0 is 10 s
 	QuotaWait     time.Duration // that a request waits for its part of MaxInflight; 0 is 2 s
 	WriteTimeout  time.Duration // for a whole request and its answer; 0 is 2 minutes
+	BackupStall   time.Duration // for each part of a backup to be taken; 0 is 30 s
 }
 
 // withDefaults fills in the defaults.
@@ -62,7 +64,7 @@ func (c Config) withDefaults() Config {
 	}
 	for field, standard := range map[*time.Duration]time.Duration{
 		&c.Heartbeat: 15 * time.Second, &c.HeaderTimeout: 10 * time.Second, &c.ReadTimeout: time.Minute, &c.BodyStall: 10 * time.Second,
-		&c.QuotaWait: 2 * time.Second, &c.WriteTimeout: 2 * time.Minute, &c.Guard.TokenCheck: 2 * time.Second,
+		&c.QuotaWait: 2 * time.Second, &c.WriteTimeout: 2 * time.Minute, &c.BackupStall: 30 * time.Second, &c.Guard.TokenCheck: 2 * time.Second,
 	} {
 		if *field <= 0 {
 			*field = standard
@@ -117,6 +119,7 @@ type Admin struct {
 	Audit    Auditor
 	AuditLog AuditLog
 	Ready    func() error // why the host is not ready, or nil
+	Backups  Backups
 }
 
 // Publisher stores events. An event that it returns a receipt for is durable.
@@ -249,6 +252,23 @@ type Reloader interface {
 	// InForce returns the settings in force: all, or those that one handler runs with.
 	// fault.NotFound: no handler of this name is configured or installed.
 	InForce(handler string) (wire.Settings, error)
+}
+
+// Backups makes backups of the host.
+type Backups interface {
+	// Make makes a backup of the host as it is now. The caller must close it. fault.Conflict:
+	// another one is open, or the host cannot be backed up. fault.Exhausted: the disk has not
+	// enough free space.
+	Make(ctx context.Context) (Backup, error)
+}
+
+// Backup is a backup that is complete, in a file of the host.
+type Backup interface {
+	Name() string // a name for its file
+	Size() int64  // bytes
+	Summary() any // for the audit log; encoded as JSON
+	Write(to io.Writer) error
+	Close() error
 }
 
 // Auditor writes the audit log. A record that it appends without an error is durable.

@@ -409,7 +409,7 @@ func (v *tokens) Verify(s string) (spec.Token, bool) {
 	narrow := spec.Token{ID: "n", Name: "narrow", Scopes: []string{spec.ScopeRead}}
 	switch {
 	case s == secret:
-		return spec.Token{ID: "admin", Name: "admin", Scopes: []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall}}, true
+		return spec.Token{ID: "admin", Name: "admin", Scopes: []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall, spec.ScopeAdmin}}, true
 	case s == "narrow" && v.Valid(narrow):
 		return narrow, true
 	}
@@ -446,7 +446,7 @@ func config(p *parts) api.Config {
 		Orders:  fakeOrders{p},
 		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
 		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
-			Ready: func() error { return nil }},
+			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")}},
 		Guard:  guard.Config{Tokens: &tokens{}, Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"}},
 		Limits: api.Limits{Heartbeat: time.Hour},
 	}

@@ -68,6 +68,7 @@ var documented = map[string]string{
 	"POST /api/v1/plugins/:name/upgrade":              spec.ScopeInstall,
 	"POST /api/v1/plugins/:name/rollback":             spec.ScopeInstall,
 	"GET /api/v1/events/plugins/:name/resume (405)":   "",
+	"POST /api/v1/backup":                             spec.ScopeAdmin,
 	"GET /openapi.json":                               "",
 	"GET /metrics":                                    "",
 }
@@ -78,7 +79,7 @@ type oneScope struct{}
 func (oneScope) Verify(secret string) (spec.Token, bool) {
 	without, ok := strings.CutPrefix(secret, "all-but-")
 	t := spec.Token{ID: secret, Name: secret}
-	for _, s := range []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall} {
+	for _, s := range []string{spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall, spec.ScopeAdmin} {
 		if string(s) != without {
 			t.Scopes = append(t.Scopes, s)
 		}

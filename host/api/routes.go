@@ -44,7 +44,7 @@ func pluginAt(name string) string {
 // endpoints lists every endpoint.
 func (s *Server) endpoints() []endpoint {
 	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
-	const read, publish, operate, install = spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall
+	const read, publish, operate, install, admin = spec.ScopeRead, spec.ScopePublish, spec.ScopeOperate, spec.ScopeInstall, spec.ScopeAdmin
 	plugins := s.cfg.Plugins.Registry
 	return []endpoint{
 		{get, "/healthz", "", serveJSON(s, nothing, s.health)},
@@ -68,6 +68,7 @@ func (s *Server) endpoints() []endpoint {
 
 		{get, "/api/v1/config", operate, s.serve(s.showConfig)},
 		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},
+		{post, "/api/v1/backup", admin, s.backup},
 		{get, ordersPath, read, serveJSON(s, (*request).orderQuery, s.listOrders)},
 		{post, ordersPath, publish, serveJSON(s, body[wire.NewOrder], s.createOrder)},
 		{get, ordersPath + "/:id", read, s.serve(s.showOrder)},

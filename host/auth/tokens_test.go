@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 const admin = "an-admin-token-for-tests-of-tokens"
@@ -43,8 +45,11 @@ func verifier(t testing.TB, dir string) (*auth.Verifier, *bytes.Buffer) {
 func TestCreateVerifyRevoke(t *testing.T) {
 	dir := t.TempDir()
 	v, log := verifier(t, dir)
-	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || len(got.Scopes) != 4 || !v.Valid(got) {
+	if got, ok := v.Verify(admin); !ok || got.ID != auth.AdminID || !slices.Equal(got.Scopes, append(spec.Scopes(), spec.ScopeAdmin)) || !v.Valid(got) {
 		t.Errorf("the admin token: got %v, %v", got, ok)
+	}
+	if _, _, err := auth.Create(dir, "deploy", []string{spec.ScopeAdmin}, time.Time{}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a token with the scope admin: got %v", err)
 	}
 	token, secret := create(t, dir, "deploy", time.Time{}, "read", "publish", "read")
 	other, otherSecret := create(t, dir, "other", time.Now().Add(time.Hour), "install")

@@ -88,7 +88,7 @@ func (v *Verifier) loadAdmin() error {
 func (v *Verifier) Verify(secret string) (spec.Token, bool) {
 	sum := sha256.Sum256([]byte(secret))
 	if admin := v.admin.Load(); admin != nil && subtle.ConstantTimeCompare(sum[:], admin[:]) == 1 {
-		return spec.Token{ID: AdminID, Name: AdminID, Scopes: spec.Scopes()}, true
+		return spec.Token{ID: AdminID, Name: AdminID, Scopes: append(spec.Scopes(), spec.ScopeAdmin)}, true
 	}
 	text, ok := strings.CutPrefix(secret, secretPrefix)
 	id, _, _ := strings.Cut(text, "_")

@@ -124,6 +124,11 @@ func (i *Installer) Recover(ctx context.Context) error {
 	return nil
 }
 
+// Quiesce waits until no transaction is under way, after it has recovered an interrupted
+// one, and excludes others until resume is called: until then the lock and the stored
+// modules do not change.
+func (i *Installer) Quiesce(ctx context.Context) (resume func(), err error) { return i.begin(ctx) }
+
 // begin begins a transaction, after it has recovered an interrupted one.
 func (i *Installer) begin(ctx context.Context) (done func(), err error) {
 	done, err = i.lock(ctx)

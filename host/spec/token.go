@@ -8,9 +8,12 @@ const (
 	ScopePublish = "publish" // publish events, create and change orders
 	ScopeOperate = "operate" // reload, enable, disable
 	ScopeInstall = "install" // install and uninstall plugins
+
+	// ScopeAdmin is the admin token's alone: make backups, which have everything of the host.
+	ScopeAdmin = "admin"
 )
 
-// Scopes returns all scopes.
+// Scopes returns the scopes that tokens can be made with.
 func Scopes() []string { return []string{ScopeRead, ScopePublish, ScopeOperate, ScopeInstall} }
 
 // Token identifies a caller of the API and lists its scopes. It is not the secret.

@@ -23,6 +23,9 @@ const (
 	MaxBatch    = 1000 // events of a batch
 )
 
+// BackupType is the media type of a backup.
+const BackupType = "application/x-tar"
+
 // EventIDHeader names the event that a change of an order published.
 const EventIDHeader = "Berth-Event-Id"
 
@@ -156,5 +159,14 @@ func hostOperations() []openapi.Operation {
 			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.",
 				map[string]any{"type": "integer", "minimum": 1, "maximum": MaxAudit, "default": PageSize})},
 			Answers: answers(http.StatusOK, wire.List[wire.AuditRecord]{})},
+		{Method: http.MethodPost, Path: "/api/v1/backup", ID: "makeBackup", Tag: tagHost, Summary: "Make a backup",
+			Description: "The answer is a tar archive of the host as it was at one moment after the request: the store, the configuration, the " +
+				"tokens' digests, the plugins and the audit log, and a manifest with their digests; no admin token, secrets or keys. " +
+				"Only the admin token may ask for it. The archive is made first: the answer begins when it is complete. One is made at a time: " +
+				"409 while another one is under way, 507 when the disk has not enough free space for it. An answer shorter than its " +
+				"Content-Length is incomplete. A reader that takes nothing for 30 s is disconnected.",
+			Answers: []openapi.Answer{{Status: http.StatusOK, Content: []openapi.Content{{Media: BackupType,
+				Value: openapi.Schema{"type": "string", "format": "binary"}}}, Headers: []openapi.Parameter{
+				{Name: "Content-Disposition", Description: "A name for the file."}}}}},
 	}
 }

@@ -16,12 +16,7 @@ func TestDeadLettersSince(t *testing.T) {
 	}
 }
 
-func TestSizes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 5 << 29: "2.5 GiB", 1<<63 - 1: "8.0 EiB"} {
-		if got := size(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
-		}
-	}
+func TestRetention(t *testing.T) {
 	for s, want := range map[int64]string{0: "for ever", 60: "1m0s", 86400: "1d", 86400 + 30: "1d 30s"} {
 		if got := retention(s); got != want {
 			t.Errorf("%d: got %s, want %s", s, got, want)

@@ -22,7 +22,7 @@ func (a app) log() *cobra.Command {
 func (a app) printLog(s wire.LogStatus) error {
 	used := "no limit"
 	if s.MaxBytes > 0 {
-		used = fmt.Sprintf("of %s, %.0f %%", size(s.MaxBytes), 100*float64(s.Bytes)/float64(s.MaxBytes))
+		used = fmt.Sprintf("of %s, %.0f %%", console.Bytes(s.MaxBytes), 100*float64(s.Bytes)/float64(s.MaxBytes))
 	}
 	state := "takes events"
 	if s.Full {
@@ -32,7 +32,7 @@ func (a app) printLog(s wire.LogStatus) error {
 		state = "STOPPED: " + s.Problem
 	}
 	a.Print("engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
-		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, size(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
+		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, console.Bytes(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
 	if len(s.Handlers) == 0 {
 		return a.Print("\nNo handler has a position in it.\n")
 	}
@@ -45,19 +45,6 @@ func (a app) printLog(s wire.LogStatus) error {
 		err = a.Print("\nLOST counts since the host started.\n")
 	}
 	return err
-}
-
-// size returns a number of bytes, for people.
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, prefixes := float64(n)/unit, "KMGTPE"
-	for value >= unit && len(prefixes) > 1 {
-		value, prefixes = value/unit, prefixes[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", value, prefixes[0])
 }
 
 // retention returns a duration in days and the remainder.

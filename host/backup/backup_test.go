@@ -1,0 +1,503 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/berth-host/berth/host/backup"
+	"github.com/berth-host/berth/host/backup/archive"
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store"
+	"github.com/berth-host/berth/host/store/datafile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const storeFile = "berth.db"
+
+// site is a data directory with a store in use.
+type site struct {
+	t       *testing.T
+	data    string
+	watched string
+	store   *store.Store
+	cfg     backup.Config
+	made    *backup.Backups
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{t: t, data: filepath.Join(dir, "data"), watched: filepath.Join(dir, "plugins")}
+	module := []byte("\x00asm module")
+	for name, content := range map[string]string{
+		"data/plugins.lock.yaml": "lock", "data/plugins.lock.yaml.last": "last", "data/marketplace.json": "{}",
+		"data/audit.log": "a\n", "data/audit.log.1": "b\n", "data/tokens.used.json": "{}", "data/tokens/abcdefgh234567ab.json": "{}",
+		fmt.Sprintf("data/.store/sha256/%x.wasm", sha256.Sum256(module)): string(module),
+		"plugins/echo.wasm": "echo", "plugins/echo.wasm.json": "{}", "event_handlers.yaml": "plugin_directories: [plugins]\n",
+
+		"data/admin.token": "SECRET-token", "data/secrets/api": "SECRET-api", "data/tls.key": "SECRET-key", "data/tokens/note.txt": "SECRET-note",
+		"data/.store/sha256/other.wasm": "SECRET-other", "data/cache/code": "SECRET-cache", "data/host.json": "SECRET-host", "data/install.journal": "SECRET-journal",
+		"plugins/.hidden.wasm": "SECRET-hidden", "plugins/readme.md": "SECRET-readme", "plugins/name with space.wasm": "SECRET-space",
+	} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		check(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		check(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	var err error
+	s.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(s.data, storeFile), Window: bus.NewWindow(bus.WindowConfig{})})
+	check(t, err)
+	t.Cleanup(func() { s.store.Close() })
+	s.cfg = backup.Config{DataDir: s.data, StoreFile: storeFile, Version: "1.2.3", Snapshot: s.store.Snapshot,
+		Settings: func() (string, []string) {
+			return filepath.Join(dir, "event_handlers.yaml"), []string{filepath.Join(dir, "none"), s.watched}
+		},
+		Now: func() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 5, time.FixedZone("", 7200)) }}
+	s.reopen()
+	return s
+}
+
+// reopen applies a change of cfg.
+func (s *site) reopen() {
+	s.t.Helper()
+	var err error
+	s.made, err = backup.New(s.cfg)
+	check(s.t, err)
+}
+
+func (s *site) publish(keys ...string) {
+	s.t.Helper()
+	for _, key := range keys {
+		ev, err := event.New(event.Draft{Type: "t", IdempotencyKey: key})
+		check(s.t, err)
+		_, err = s.store.Append(s.t.Context(), []*event.Event{ev})
+		check(s.t, err)
+	}
+}
+
+// archived returns a backup.
+func (s *site) archived() []byte {
+	s.t.Helper()
+	made, err := s.made.Make(s.t.Context())
+	check(s.t, err)
+	var out bytes.Buffer
+	check(s.t, made.Write(&out))
+	check(s.t, made.Close())
+	return out.Bytes()
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// missing fails unless no file has the name, and nothing like it is beside it.
+func missing(t *testing.T, path string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	check(t, err)
+	for _, e := range entries {
+		if strings.Contains(e.Name(), filepath.Base(path)) {
+			t.Errorf("%s is there", e.Name())
+		}
+	}
+}
+
+// TestBackupHasWhatAHostNeeds restores a backup and compares the data directories: everything
+// that is listed is there, byte by byte and private, and nothing else.
+func TestBackupHasWhatAHostNeeds(t *testing.T) {
+	s := newSite(t)
+	s.publish("a", "b", "c")
+	check(t, s.store.KVSet(t.Context(), "p", "k", []byte("v")))
+	whole := s.archived()
+	s.publish("after")
+	missing(t, filepath.Join(s.data, ".backup"))
+	if bytes.Contains(whole, []byte("SECRET")) {
+		t.Error("the backup has something that is not listed")
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	restored, err := backup.Restore(t.Context(), bytes.NewReader(whole), dir, storeFile)
+	check(t, err)
+	if restored.Store.Seq != 3 || restored.Berth != "1.2.3" || !restored.CreatedAt.Equal(time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)) || restored.Unreadable != nil {
+		t.Errorf("got %+v", restored)
+	}
+	excluded := []string{"admin.token", "secrets", "tls.key", filepath.Join(s.watched, "name with space.wasm")}
+	if !slices.Equal(restored.Excluded, excluded) {
+		t.Errorf("excluded is %q, want %q", restored.Excluded, excluded)
+	}
+	if want := []archive.Watched{{Path: s.watched, Files: "watched/1"}}; !slices.Equal(restored.Watched, want) {
+		t.Errorf("watched is %+v, want %+v", restored.Watched, want)
+	}
+	s.compare(dir)
+	again, err := store.Open(t.Context(), store.Config{Path: filepath.Join(dir, storeFile), Window: bus.NewWindow(bus.WindowConfig{})})
+	check(t, err)
+	defer again.Close()
+	if value, found, err := again.KVGet(t.Context(), "p", "k"); again.Last() != 3 || string(value) != "v" || !found || err != nil {
+		t.Errorf("the store is at event %d, and has %q, %v, %v", again.Last(), value, found, err)
+	}
+}
+
+// compare compares the files of a restored directory, apart from the store, with the site's.
+func (s *site) compare(dir string) {
+	s.t.Helper()
+	want := map[string]string{"event_handlers.yaml": "../event_handlers.yaml", "watched/1/echo.wasm": "../plugins/echo.wasm",
+		"watched/1/echo.wasm.json": "../plugins/echo.wasm.json"}
+	for _, name := range []string{"plugins.lock.yaml", "plugins.lock.yaml.last", "marketplace.json", "audit.log", "audit.log.1", "tokens.used.json",
+		"tokens/abcdefgh234567ab.json", fmt.Sprintf(".store/sha256/%x.wasm", sha256.Sum256([]byte("\x00asm module")))} {
+		want[name] = name
+	}
+	check(s.t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		check(s.t, err)
+		info, err := e.Info()
+		check(s.t, err)
+		if private := fs.FileMode(0o600); e.IsDir() && info.Mode().Perm() != 0o700 || !e.IsDir() && info.Mode() != private {
+			s.t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		name, err := filepath.Rel(dir, path)
+		check(s.t, err)
+		if e.IsDir() || strings.HasPrefix(name, storeFile) {
+			return nil
+		}
+		from, listed := want[filepath.ToSlash(name)]
+		if !listed {
+			s.t.Errorf("%s was restored", name)
+			return nil
+		}
+		delete(want, filepath.ToSlash(name))
+		got, err := os.ReadFile(path)
+		check(s.t, err)
+		original, err := os.ReadFile(filepath.Join(s.data, filepath.FromSlash(from)))
+		check(s.t, err)
+		if !bytes.Equal(got, original) {
+			s.t.Errorf("%s has %q, want %q", name, got, original)
+		}
+		return nil
+	}))
+	if len(want) > 0 {
+		s.t.Errorf("not restored: %v", want)
+	}
+}
+
+// TestOneBackupAtATime: a second one is refused until the first is closed; one that the end
+// of the process has left is removed.
+func TestOneBackupAtATime(t *testing.T) {
+	s := newSite(t)
+	made, err := s.made.Make(t.Context())
+	check(t, err)
+	if _, err := s.made.Make(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a second backup: got %v", err)
+	}
+	left := filepath.Join(s.data, ".backup", storeFile)
+	if _, err := os.Stat(left); err != nil {
+		t.Error(err)
+	}
+	check(t, made.Close())
+	missing(t, filepath.Dir(left))
+	check(t, os.MkdirAll(left, 0o700)) // of a killed process
+	s.reopen()
+	missing(t, filepath.Dir(left))
+	s.archived()
+}
+
+// TestFullDiskRefusesBackup: too little space before or during the copy is Exhausted, and
+// leaves nothing.
+func TestFullDiskRefusesBackup(t *testing.T) {
+	for name, free := range map[string][]int64{"before": {1 << 20}, "during": {1 << 40, 1 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			asked := 0
+			s.cfg.Free = func(string) (int64, error) {
+				n := free[min(asked, len(free)-1)]
+				asked++
+				return n, nil
+			}
+			s.cfg.Snapshot = func(ctx context.Context, _ string) (datafile.Snapshot, error) { // a copy that takes long
+				<-ctx.Done()
+				return datafile.Snapshot{}, ctx.Err()
+			}
+			s.reopen()
+			_, err := s.made.Make(t.Context())
+			if !fault.Is(err, fault.Exhausted) || !strings.Contains(err.Error(), "free some space") {
+				t.Errorf("got %v", err)
+			}
+			missing(t, filepath.Join(s.data, ".backup"))
+			s.cfg.Free, s.cfg.Snapshot = nil, s.store.Snapshot
+			s.reopen()
+			s.archived()
+		})
+	}
+}
+
+// TestFailedBackupLeavesNothing fails the parts that a backup uses.
+func TestFailedBackupLeavesNothing(t *testing.T) {
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		change func(s *site)
+		code   fault.Code
+		want   string
+	}{
+		"memory": {func(s *site) { s.cfg.Snapshot = nil }, fault.Conflict, "bus.engine is memory"},
+		"installation": {func(s *site) {
+			s.cfg.Quiesce = func(context.Context) (func(), error) { return nil, fault.New(fault.Timeout, "%w", broken) }
+		}, fault.Timeout, "broken"},
+		"copy": {func(s *site) {
+			s.cfg.Snapshot = func(context.Context, string) (datafile.Snapshot, error) {
+				return datafile.Snapshot{}, fault.New(fault.Unavailable, "%w", broken)
+			}
+		}, fault.Unavailable, "broken"},
+		"damaged page": {func(s *site) {
+			s.cfg.Snapshot = func(ctx context.Context, target string) (datafile.Snapshot, error) {
+				return datafile.Snapshot{}, fault.New(fault.Internal, "%w", broken)
+			}
+		}, fault.Unavailable, "the store is damaged"},
+		"damaged copy": {func(s *site) {
+			s.cfg.Snapshot = func(ctx context.Context, target string) (datafile.Snapshot, error) {
+				made, err := s.store.Snapshot(ctx, target)
+				check(t, err)
+				content, err := os.ReadFile(target)
+				check(t, err)
+				for i := 3 * 4096; i < len(content); i++ {
+					content[i] ^= 0x55
+				}
+				return made, os.WriteFile(target, content, 0o600)
+			}
+		}, fault.Unavailable, "the store is damaged"},
+		"other copy": {func(s *site) {
+			s.cfg.Snapshot = func(ctx context.Context, target string) (datafile.Snapshot, error) {
+				made, err := s.store.Snapshot(ctx, target)
+				made.At.Seq++
+				return made, err
+			}
+		}, fault.Unavailable, "not at event"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.publish("a")
+			tt.change(s)
+			s.reopen()
+			if _, err := s.made.Make(t.Context()); !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %s: %v, want %s: %s", fault.CodeOf(err), err, tt.code, tt.want)
+			}
+			missing(t, filepath.Join(s.data, ".backup"))
+		})
+	}
+}
+
+// TestInstallationsWaitForBackup: Make excludes installations while it collects files, and
+// no longer.
+func TestInstallationsWaitForBackup(t *testing.T) {
+	s := newSite(t)
+	excluded := false
+	s.cfg.Quiesce = func(context.Context) (func(), error) {
+		excluded = true
+		return func() { excluded = false }, nil
+	}
+	s.cfg.Snapshot = func(ctx context.Context, target string) (datafile.Snapshot, error) {
+		if !excluded {
+			t.Error("an installation could run during the copy")
+		}
+		return s.store.Snapshot(ctx, target)
+	}
+	s.reopen()
+	made, err := s.made.Make(t.Context())
+	check(t, err)
+	if excluded {
+		t.Error("installations are excluded while the backup is read")
+	}
+	check(t, made.Close())
+}
+
+// TestAlteredBackupRestoresNothing alters bytes all over a backup, and cuts it: Restore
+// refuses it, and there is no directory.
+func TestAlteredBackupRestoresNothing(t *testing.T) {
+	s := newSite(t)
+	s.publish("a", "b")
+	whole := s.archived()
+	dir := filepath.Join(t.TempDir(), "new")
+	refused := func(what string, text []byte) {
+		t.Helper()
+		if _, err := backup.Restore(t.Context(), bytes.NewReader(text), dir, storeFile); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: got %v", what, err)
+		}
+		missing(t, dir)
+	}
+	for at := 0; at < len(whole); at += 4999 {
+		altered := bytes.Clone(whole)
+		altered[at] ^= 0x10
+		refused(fmt.Sprint("byte ", at), altered)
+		refused(fmt.Sprint("cut at ", at), whole[:at])
+	}
+	refused("a byte follows", append(bytes.Clone(whole), 0))
+	if _, err := backup.Restore(t.Context(), bytes.NewReader(whole), dir, storeFile); err != nil {
+		t.Error(err)
+	}
+}
+
+// forged is the archive of a backup with a changed manifest or other files.
+func (s *site) forged(change func(m *archive.Manifest, files map[string][]byte)) []byte {
+	s.t.Helper()
+	made, err := s.made.Make(s.t.Context())
+	check(s.t, err)
+	defer made.Close()
+	files := make(map[string][]byte)
+	for _, f := range made.Files {
+		files[f.Name], err = os.ReadFile(filepath.Join(s.data, ".backup", filepath.FromSlash(f.Name)))
+		check(s.t, err)
+	}
+	m := made.Manifest
+	change(&m, files)
+	m.Files = nil
+	for name, content := range files {
+		m.Files = append(m.Files, archive.File{Name: name, Size: int64(len(content)), SHA256: fmt.Sprintf("%x", sha256.Sum256(content))})
+	}
+	w, err := archive.NewWriter(m)
+	check(s.t, err)
+	var out bytes.Buffer
+	check(s.t, w.Write(&out, func(name string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files[name])), nil }))
+	return out.Bytes()
+}
+
+// TestForgedBackupRestoresNothing: a backup with valid digests whose content is not a data
+// directory's is refused.
+func TestForgedBackupRestoresNothing(t *testing.T) {
+	s := newSite(t)
+	s.publish("a", "b")
+	dir := filepath.Join(t.TempDir(), "new")
+	for want, change := range map[string]func(m *archive.Manifest, files map[string][]byte){
+		`"admin.token", which no`:        func(_ *archive.Manifest, f map[string][]byte) { f["admin.token"] = []byte("token") },
+		`"secrets/api", which no`:        func(_ *archive.Manifest, f map[string][]byte) { f["secrets/api"] = nil },
+		`"cache/x", which no`:            func(_ *archive.Manifest, f map[string][]byte) { f["cache/x"] = nil },
+		`"watched/1/x/y.wasm", which no`: func(_ *archive.Manifest, f map[string][]byte) { f["watched/1/x/y.wasm"] = nil },
+		"with another digest": func(_ *archive.Manifest, f map[string][]byte) {
+			f[".store/sha256/"+strings.Repeat("0", 64)+".wasm"] = []byte("other")
+		},
+		"has no store":             func(_ *archive.Manifest, f map[string][]byte) { delete(f, storeFile) },
+		"by a newer Berth":         func(m *archive.Manifest, _ map[string][]byte) { m.Store.Schema = 1000 },
+		"position of the manifest": func(m *archive.Manifest, _ map[string][]byte) { m.Store.Seq++ },
+		"is damaged: ":             func(_ *archive.Manifest, f map[string][]byte) { f[storeFile] = bytes.Repeat([]byte("x"), 8192) },
+		"the store in the backup": func(_ *archive.Manifest, f map[string][]byte) {
+			for i := len(f[storeFile]) - 3*4096; i < len(f[storeFile]); i++ {
+				f[storeFile][i] ^= 0x55
+			}
+		},
+	} {
+		if _, err := backup.Restore(t.Context(), bytes.NewReader(s.forged(change)), dir, storeFile); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		missing(t, dir)
+	}
+}
+
+// TestUnreadableEventsAreReported: a store in which an event is not readable is backed up
+// and restored, and Restore says which event.
+func TestUnreadableEventsAreReported(t *testing.T) {
+	s := newSite(t)
+	s.publish("a", "b", "c")
+	whole := s.forged(func(_ *archive.Manifest, f map[string][]byte) {
+		at := bytes.Index(f[storeFile], []byte(`"idempotency_key":"b"`))
+		if at < 0 {
+			t.Fatal("the event is not in the copy")
+		}
+		f[storeFile][at] = 'x'
+	})
+	restored, err := backup.Restore(t.Context(), bytes.NewReader(whole), filepath.Join(t.TempDir(), "new"), storeFile)
+	if err != nil || !slices.Equal(restored.Unreadable, []backup.Range{{From: 2, To: 2}}) {
+		t.Errorf("got %+v, %v", restored.Unreadable, err)
+	}
+}
+
+// TestRestoreReplacesNothing: the target must be missing or an empty directory; one restore
+// at a time makes it, and what a killed one has left is removed.
+func TestRestoreReplacesNothing(t *testing.T) {
+	s := newSite(t)
+	s.publish("a")
+	whole := s.archived()
+	dir := filepath.Join(t.TempDir(), "new")
+	restore := func() error {
+		_, err := backup.Restore(t.Context(), bytes.NewReader(whole), dir, storeFile)
+		return err
+	}
+	check(t, os.WriteFile(dir, nil, 0o600))
+	if err := restore(); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a file: got %v", err)
+	}
+	check(t, os.Remove(dir))
+	check(t, os.MkdirAll(filepath.Join(dir, "x"), 0o700))
+	if err := restore(); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("a directory that is not empty: got %v", err)
+	}
+	check(t, os.Remove(filepath.Join(dir, "x")))
+	left := filepath.Join(filepath.Dir(dir), ".new.restore")
+	check(t, os.MkdirAll(filepath.Join(left, "tokens"), 0o700))
+	var nested error
+	during := readerFunc(func(p []byte) (int, error) { nested = restore(); return 0, io.ErrUnexpectedEOF })
+	if _, err := backup.Restore(t.Context(), during, dir, storeFile); err == nil {
+		t.Error("half a backup was restored")
+	}
+	if !fault.Is(nested, fault.Conflict) {
+		t.Errorf("another restore under way: got %v", nested)
+	}
+	check(t, os.MkdirAll(filepath.Join(left, "tokens"), 0o700))
+	check(t, restore())
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v", left, err)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	other := filepath.Join(t.TempDir(), "other")
+	if _, err := backup.Restore(canceled, bytes.NewReader(whole), other, storeFile); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: got %v", err)
+	}
+	missing(t, other)
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestOfflineBackup makes a backup of a data directory without a host, and refuses one with a
+// host, with an interrupted installation, or without a store.
+func TestOfflineBackup(t *testing.T) {
+	s := newSite(t)
+	s.publish("a", "b")
+	journal := filepath.Join(s.data, "install.journal")
+	if _, err := backup.Offline(t.Context(), s.cfg); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "a host uses") {
+		t.Errorf("in use: got %v", err)
+	}
+	if !backup.InUse(t.Context(), s.data, storeFile) {
+		t.Error("the store is not in use")
+	}
+	check(t, s.store.Close())
+	if _, err := backup.Offline(t.Context(), s.cfg); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "installation was interrupted") {
+		t.Errorf("an interrupted installation: got %v", err)
+	}
+	check(t, os.Remove(journal))
+	var err error
+	s.made, err = backup.Offline(t.Context(), s.cfg)
+	check(t, err)
+	restored, err := backup.Restore(t.Context(), bytes.NewReader(s.archived()), filepath.Join(t.TempDir(), "new"), storeFile)
+	if err != nil || restored.Store.Seq != 2 {
+		t.Errorf("got %+v, %v", restored, err)
+	}
+	s.cfg.DataDir = t.TempDir()
+	if _, err := backup.Offline(t.Context(), s.cfg); !fault.Is(err, fault.NotFound) {
+		t.Errorf("no store: got %v", err)
+	}
+}
