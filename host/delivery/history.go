@@ -30,5 +30,10 @@ func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	if s.from == 0 || rec.Seq < s.from || rec.Seq > s.to || rec.Seq > cursor || !takes(rec.Event) {
 		return event.Delivery{}, false
 	}
-	return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusOK, Attempts: 1, At: rec.Event.Metadata().Time, NotKept: true}, true
+	return NotKept(h.name, rec), true
+}
+
+// NotKept returns the delivery of an event whose success an older version did not keep.
+func NotKept(handler string, rec event.Record) event.Delivery {
+	return event.Delivery{Handler: handler, Seq: rec.Seq, Status: event.StatusOK, Attempts: 1, At: rec.Event.Metadata().Time, NotKept: true}
 }

@@ -34,7 +34,7 @@ func (r *Runner) WithLag(p wire.Plugin) wire.Plugin {
 }
 
 // Deliveries are the deliveries of events, with the pending ones of handlers that are
-// not open, such as disabled ones.
+// not open, such as disabled ones, and those that an older version did not keep.
 type Deliveries struct {
 	*delivery.Dispatcher
 	Cursors  func(context.Context) ([]event.Cursor, error)
@@ -52,14 +52,27 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 	if err != nil {
 		return nil, err
 	}
+	position := make(map[string]uint64, len(cursors)) // by the cursor's name
+	for _, c := range cursors {
+		position[c.Name] = c.Seq
+	}
 	for _, c := range cursors {
 		name, isHandler := strings.CutPrefix(c.Name, "handler/")
 		listed := slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == name })
-		if !isHandler || listed || c.Seq >= rec.Seq || d.IsOpen(name) || !d.takes(name, rec.Event) {
+		if !isHandler || listed || d.IsOpen(name) {
 			continue
 		}
-		list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending,
-			At: rec.Event.Metadata().Time}))
+		names := event.HandlerCursors(name)
+		from, to := position[names.SampledFrom], position[names.SampledTo]
+		sampled := from > 0 && rec.Seq >= from && rec.Seq <= to
+		switch {
+		case c.Seq >= rec.Seq && !sampled, !d.takes(name, rec.Event):
+		case c.Seq >= rec.Seq:
+			list = append(list, delivery.Wire(delivery.NotKept(name, rec)))
+		default:
+			list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending,
+				At: rec.Event.Metadata().Time}))
+		}
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
 	return list, nil
