@@ -296,6 +296,7 @@ func (w *Writer) Times(ctx context.Context, tx *sql.Tx, handler string, after, u
 
 // Forget removes all blocks of a handler.
 func (w *Writer) Forget(c Conn, handler string) error {
+	clear(w.unreadable) // their ids can be used again
 	_, err := c.Exec(w.removeOf, handler)
 	return err
 }
@@ -312,9 +313,13 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Single, err error) {
 			return nil, err
 		}
 	}
-	if _, err := c.Exec(w.removeBelow, datafile.Seq(edge), jsonList(maps.Keys(w.kept))); err != nil {
+	removed, err := c.Exec(w.removeBelow, datafile.Seq(edge), jsonList(maps.Keys(w.kept)))
+	if err != nil {
 		w.suspect = datafile.Damaged(err)
 		return nil, err
+	}
+	if removed > 0 { // their ids can be used again
+		maps.DeleteFunc(w.unreadable, func(id int64, _ error) bool { return !w.kept[id] })
 	}
 	frames, err := listFrames(c.Query(w.below, datafile.Seq(edge)))
 	if err != nil {
@@ -359,7 +364,7 @@ func (w *Writer) read(c Conn, f frame) (b stored, err error) {
 }
 
 // findDamaged reads the blocks that end at edge or below, and notes those that have
-// damaged pages. Then it returns the error.
+// damaged pages. Then it returns the error. It finds none as long as they end above edge.
 func (w *Writer) findDamaged(c Conn, edge uint64) (failed error) {
 	frames, err := listFrames(c.Query(w.below, datafile.Seq(edge)))
 	if err != nil {
@@ -373,13 +378,12 @@ func (w *Writer) findDamaged(c Conn, edge uint64) (failed error) {
 		switch {
 		case datafile.Damaged(err):
 			failed = err
-			w.kept[f.id] = true
 		case err != nil:
 			return err
-		case b.err != nil:
-			w.kept[f.id] = true
+		case b.err == nil:
+			continue
 		}
+		w.kept[f.id], w.suspect = true, false
 	}
-	w.suspect = false
 	return failed
 }
