@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
@@ -331,5 +333,70 @@ func TestKVNewest(t *testing.T) {
 		if value, _, err := s.KVGet(ctx, "p", "k"); string(value) != want || err != nil {
 			t.Errorf("k: got %q, %v, want %q", value, err, want)
 		}
+	}
+}
+
+// TestKVCountsThroughFailedCommits counts in one key in many goroutines, which read the
+// newest value, while every fourth commit fails: each number is acknowledged once, and a
+// value whose write has failed is never called stored.
+func TestKVCountsThroughFailedCommits(t *testing.T) {
+	ctx := t.Context()
+	var commits atomic.Int64
+	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}, faults{commit: func() error {
+		if commits.Add(1)%4 == 0 {
+			return errInjected
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const counters, each = 16, 30
+	var acknowledged [counters*each + 1]atomic.Int32
+	var wg sync.WaitGroup
+	for range counters {
+		wg.Go(func() {
+			for n := 0; n < each; {
+				old, found, ok, stored := s.KVNewest("p", "n")
+				if !ok {
+					var err error
+					if old, found, err = s.KVGet(ctx, "p", "n"); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+				count := uint16(0)
+				if found {
+					count = binary.BigEndian.Uint16(old)
+				}
+				err := s.KVCAS(ctx, "p", "n", old, binary.BigEndian.AppendUint16(nil, count+1))
+				switch {
+				case err == nil:
+					acknowledged[count+1].Add(1)
+					n++
+				case !fault.Is(err, fault.Conflict) && !errors.Is(err, errInjected):
+					t.Error(err)
+					return
+				}
+				if stored == nil {
+					continue
+				}
+				if err := stored(ctx); err == nil {
+					if now, _, err := s.KVGet(ctx, "p", "n"); err != nil || binary.BigEndian.Uint16(now) < count {
+						t.Errorf("%d was stored, and now there is %v, %v", count, now, err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for n := 1; n <= counters*each; n++ {
+		if got := acknowledged[n].Load(); got != 1 {
+			t.Errorf("%d was acknowledged %d times", n, got)
+		}
+	}
+	if value, _, err := s.KVGet(ctx, "p", "n"); err != nil || binary.BigEndian.Uint16(value) != counters*each {
+		t.Errorf("got %v, %v, want %d", value, err, counters*each)
 	}
 }
