@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 	"github.com/berth-host/berth/host/store/keys"
 )
 
@@ -48,9 +49,9 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.size:             `SELECT events, bytes FROM log_size`,
 		&w.setMark:          `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`,
 		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
-		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&w.addDelivery:      `INSERT OR IGNORE INTO deliveries (` + deliveryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		&w.deliveriesFrom:   `SELECT ` + deliveryColumns + ` FROM deliveries WHERE handler = ? AND seq >= ? ORDER BY seq LIMIT ?`,
+		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + outcomes.Columns + `) VALUES (` + outcomes.Parameters + `)`,
+		&w.addDelivery:      `INSERT OR IGNORE INTO deliveries (` + outcomes.Columns + `) VALUES (` + outcomes.Parameters + `)`,
+		&w.deliveriesFrom:   `SELECT ` + outcomes.Columns + ` FROM deliveries WHERE handler = ? AND seq >= ? ORDER BY seq LIMIT ?`,
 		&w.deleteCursor:     `DELETE FROM cursors WHERE name = ?`,
 		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
 		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
@@ -63,7 +64,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.skip:             `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`,
 		&w.handlersBefore: `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
 			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`,
-		&w.skipDelivery: `INSERT INTO deliveries (` + deliveryColumns + `, purged)
+		&w.skipDelivery: `INSERT INTO deliveries (` + outcomes.Columns + `, purged)
 			SELECT ?1, ?2, 'dead', 0, '', 'unreadable', 'the event cannot be read, and an operator skipped it', 0, 0, ?3, 0, 0, '', 1
 			WHERE coalesce((SELECT seq FROM cursors WHERE name = ?4), 0) < ?2
 				OR EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1 AND seq = ?2 AND status NOT IN ('ok', 'dead'))

@@ -86,7 +86,7 @@ func (s *Store) convert(ctx context.Context, c *conversion) error {
 // the last of these deliveries. Events at or below the mark "trimmed" keep theirs.
 func (g *group) convert(from deliveryKey, limit int) (last deliveryKey, moved int, err error) {
 	rows, err := g.bind(g.s.write.deliveriesFrom).Query(from.handler, datafile.Seq(from.seq), limit)
-	list, err := scanDeliveries(rows, err)
+	list, err := outcomes.ScanDeliveries(rows, err)
 	if err != nil {
 		return from, 0, err
 	}

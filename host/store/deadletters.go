@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // deadStatements are prepared on the writer's connection.
@@ -67,7 +68,7 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 
 func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPosition,
 	limit int) (list []event.DeadLetter, more bool, err error) {
-	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(deliveryColumns, ", ", ", d.")+", e.envelope", f, after, limit+1)
+	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(outcomes.Columns, ", ", ", d.")+", e.envelope", f, after, limit+1)
 	if err != nil || rows == nil {
 		return nil, false, err
 	}
@@ -79,7 +80,7 @@ func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event
 		}
 		var d event.Delivery
 		var envelope string
-		if err := scanDelivery(rows, &d, &envelope); err != nil {
+		if err := outcomes.ScanDelivery(rows, &d, &envelope); err != nil {
 			return nil, false, err
 		}
 		ev, err := event.Parse(envelope)
@@ -232,6 +233,6 @@ func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint
 func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
 	const doing = "read redriven deliveries"
 	rows, err := s.read.redriven.QueryContext(ctx, handler, datafile.Seq(after), limit)
-	list, err := scanDeliveries(rows, err)
+	list, err := outcomes.ScanDeliveries(rows, err)
 	return list, s.coded(doing, err)
 }

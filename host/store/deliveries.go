@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"math"
-	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
@@ -13,8 +12,6 @@ import (
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
-
-const deliveryColumns = `handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at, digest`
 
 // handlerCursor is the name of a handler's cursor.
 func handlerCursor(handler string) string { return "handler/" + handler }
@@ -162,14 +159,8 @@ func (g *group) setDelivery(d *event.Delivery) error {
 			return err
 		}
 	}
-	_, err := g.exec(g.s.write.setDelivery, deliveryValues(d)...)
+	_, err := g.exec(g.s.write.setDelivery, outcomes.Values(d)...)
 	return err
-}
-
-// deliveryValues returns a delivery as the values of deliveryColumns.
-func deliveryValues(d *event.Delivery) []any {
-	return []any{d.Handler, datafile.Seq(d.Seq), string(d.Status), d.Attempts, d.Result, string(d.ErrorClass), d.ErrorMessage,
-		int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt), d.SHA256}
 }
 
 // appendAll appends events, or none of them when one is in conflict.
@@ -243,7 +234,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 		b.Replay = nil
 	}
 	rows, err := tx.Stmt(s.read.openDeliveries).QueryContext(ctx, handler)
-	if b.Open, err = scanDeliveries(rows, err); err != nil {
+	if b.Open, err = outcomes.ScanDeliveries(rows, err); err != nil {
 		return event.Backlog{}, err
 	}
 	if r := b.Replay; r != nil {
@@ -261,7 +252,7 @@ func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, e
 // outcome cannot be read is delivered again.
 func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, until uint64, b *event.Backlog) error {
 	bad, err := s.packed.Finals(ctx, tx, handler, after, until, func(seq uint64, at int64) {
-		if b.Replay.Done(seq, fromUnixNano(at)) {
+		if b.Replay.Done(seq, outcomes.Time(at)) {
 			b.Done = append(b.Done, seq)
 		}
 	})
@@ -293,45 +284,4 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 		_, err := g.exec(s.write.deleteDeliveries, handler)
 		return err
 	}})
-}
-
-func scanDeliveries(rows *sql.Rows, err error) ([]event.Delivery, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []event.Delivery
-	for rows.Next() {
-		var d event.Delivery
-		if err := scanDelivery(rows, &d); err != nil {
-			return nil, err
-		}
-		list = append(list, d)
-	}
-	return list, rows.Err()
-}
-
-// scanDelivery scans deliveryColumns, and the columns after them into more.
-func scanDelivery(rows *sql.Rows, d *event.Delivery, more ...any) error {
-	var seq, duration, fuel, at, due, first int64
-	err := rows.Scan(append([]any{&d.Handler, &seq, &d.Status, &d.Attempts, &d.Result, &d.ErrorClass, &d.ErrorMessage,
-		&duration, &fuel, &at, &due, &first, &d.SHA256}, more...)...)
-	d.Seq, d.Duration, d.Fuel = uint64(seq), time.Duration(duration), uint64(fuel)
-	d.At, d.Due, d.FirstAttempt = fromUnixNano(at), fromUnixNano(due), fromUnixNano(first)
-	return err
-}
-
-// unixNano stores the zero time as 0.
-func unixNano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func fromUnixNano(ns int64) time.Time {
-	if ns == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns).UTC()
 }

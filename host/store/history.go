@@ -48,7 +48,7 @@ func (g *group) keepLeftovers(edge int64) error {
 			return err
 		}
 		d := leftovers[i].Delivery(leftovers[i].Handler)
-		_, err = g.exec(g.s.write.addDelivery, deliveryValues(&d)...)
+		_, err = g.exec(g.s.write.addDelivery, outcomes.Values(&d)...)
 	}
 	return err
 }
@@ -61,7 +61,7 @@ func (s *Store) history(ctx context.Context, seq uint64) (list []event.Delivery,
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads
 	rows, err := tx.StmtContext(ctx, s.read.deliveries).QueryContext(ctx, datafile.Seq(seq))
-	if list, err = scanDeliveries(rows, err); err != nil {
+	if list, err = outcomes.ScanDeliveries(rows, err); err != nil {
 		return nil, err
 	}
 	packed, err := s.packed.Of(ctx, tx, seq)

@@ -7,6 +7,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // readStatements are prepared on the reader pool.
@@ -23,7 +24,7 @@ type readStatements struct {
 const anyDelivery = `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1) OR EXISTS (SELECT 1 FROM outcome_blocks WHERE handler = ?1)`
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
-	const deliveries = `SELECT ` + deliveryColumns + ` FROM deliveries `
+	const deliveries = `SELECT ` + outcomes.Columns + ` FROM deliveries `
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&r.cursor:  `SELECT seq FROM cursors WHERE name = ?`,
 		&r.cursors: `SELECT name, seq FROM cursors ORDER BY name`,

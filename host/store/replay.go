@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // StartReplay sets a handler back, so that it gets the events from one Seq to another
@@ -24,7 +25,7 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	if err != nil {
 		return s.coded(doing, err)
 	}
-	if t := fromUnixNano(newest); t.After(at) {
+	if t := outcomes.Time(newest); t.After(at) {
 		at = t
 	}
 	o := &op{events: 2}
