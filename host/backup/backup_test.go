@@ -405,21 +405,30 @@ func TestForgedBackupRestoresNothing(t *testing.T) {
 	}
 }
 
-// TestUnreadableEventsAreReported: a store in which an event is not readable is backed up
-// and restored, and Restore says which event.
+// TestUnreadableEventsAreReported: a store in which an event and a block of the history are
+// not readable is backed up and restored, and Restore says which.
 func TestUnreadableEventsAreReported(t *testing.T) {
 	s := newSite(t)
 	s.publish("a", "b", "c")
+	outcomes := event.Successes{Handler: "h"}
+	outcomes.Append(1, event.Success{At: time.Now()}, []byte(`"marker of the result"`))
+	_, _, err := s.store.SaveDeliveries(t.Context(), nil, []event.Successes{outcomes}, nil, nil)
+	check(t, err)
 	whole := s.forged(func(_ *archive.Manifest, f map[string][]byte) {
-		at := bytes.Index(f[storeFile], []byte(`"idempotency_key":"b"`))
-		if at < 0 {
-			t.Fatal("the event is not in the copy")
+		for _, text := range []string{`"idempotency_key":"b"`, "marker of the result"} {
+			at := bytes.Index(f[storeFile], []byte(text))
+			if at < 0 {
+				t.Fatalf("%s is not in the copy", text)
+			}
+			f[storeFile][at] = 'x'
 		}
-		f[storeFile][at] = 'x'
 	})
 	restored, err := backup.Restore(t.Context(), bytes.NewReader(whole), filepath.Join(t.TempDir(), "new"), storeFile)
 	if err != nil || !slices.Equal(restored.Unreadable, []backup.Range{{From: 2, To: 2}}) {
 		t.Errorf("got %+v, %v", restored.Unreadable, err)
+	}
+	if len(restored.Outcomes) != 1 || !strings.Contains(restored.Outcomes[0], "the handler h for events 1 to 1") {
+		t.Errorf("got %q", restored.Outcomes)
 	}
 }
 

@@ -44,7 +44,7 @@ func Restore(ctx context.Context, from io.Reader, dir, storeFile string) (restor
 	if restored.Manifest, err = archive.Read(contextReader{ctx, from}, r); err != nil {
 		return restored, err
 	}
-	if restored.Unreadable, err = r.openStore(ctx, restored.Manifest); err != nil {
+	if err := r.openStore(ctx, &restored); err != nil {
 		return restored, err
 	}
 	return restored, r.commit(dir)
@@ -56,6 +56,8 @@ type Restored struct {
 	// Unreadable are the ranges of events that could not be read when the backup was made, the
 	// first 20: handlers stop there until an operator skips them.
 	Unreadable []Range `json:"unreadable,omitempty"`
+	// Outcomes are texts about the parts of the history that could not be read then.
+	Outcomes []string `json:"unreadable_outcomes,omitempty"`
 }
 
 // Range is a range of events. Both ends are included.
@@ -172,10 +174,9 @@ func (f flushed) Close() error {
 	return fault.Disk("flush the file", errors.Join(f.Sync(), f.File.Close()))
 }
 
-// openStore checks the store, gives it an id of its own, and returns the events in it that
-// cannot be read.
-func (r *restoration) openStore(ctx context.Context, m archive.Manifest) (unreadable []Range, err error) {
-	store := filepath.Join(r.dir, r.storeFile)
+// openStore checks the store, gives it an id of its own, and notes what cannot be read in it.
+func (r *restoration) openStore(ctx context.Context, restored *Restored) error {
+	m, store := restored.Manifest, filepath.Join(r.dir, r.storeFile)
 	want := datafile.Snapshot{Schema: m.Store.Schema, At: datafile.Position{Store: m.Store.ID, Seq: m.Store.Seq, Writes: m.Store.Writes}}
 	schema, at, err := datafile.Examine(ctx, store)
 	if err == nil && (datafile.Snapshot{Schema: schema, At: at}) != want {
@@ -187,19 +188,22 @@ func (r *restoration) openStore(ctx context.Context, m archive.Manifest) (unread
 	}
 	switch {
 	case ctx.Err() != nil:
-		return nil, fault.New(fault.Timeout, "check the store: %w", ctx.Err())
+		return fault.New(fault.Timeout, "check the store: %w", ctx.Err())
 	case fault.Full(err) || fault.Is(err, fault.Exhausted):
-		return nil, fault.Disk("check the store", err)
+		return fault.Disk("check the store", err)
 	case err != nil:
-		return nil, fault.New(fault.Invalid, "the store in the backup is damaged: %w", err)
+		return fault.New(fault.Invalid, "the store in the backup is damaged: %w", err)
 	case len(found.Pages) > 0:
-		return nil, fault.New(fault.Invalid, "the store in the backup is damaged: SQLite finds: %s", found.Pages[0])
+		return fault.New(fault.Invalid, "the store in the backup is damaged: SQLite finds: %s", found.Pages[0])
 	}
 	for _, bad := range found.Events {
-		unreadable = append(unreadable, Range{bad.Seq, bad.To})
+		restored.Unreadable = append(restored.Unreadable, Range{bad.Seq, bad.To})
+	}
+	for _, bad := range found.Outcomes {
+		restored.Outcomes = append(restored.Outcomes, bad.Error())
 	}
 	_, err = datafile.Adopt(ctx, store)
-	return unreadable, err
+	return err
 }
 
 // commit flushes the directories and gives the data directory its name.

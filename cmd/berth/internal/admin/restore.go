@@ -74,6 +74,9 @@ func (a app) printRestored(dir string, m backup.Restored) error {
 	for _, r := range m.Unreadable {
 		lines = append(lines, fmt.Sprintf("The events %d to %d could not be read when the backup was made: see 'berth events skip'.", r.From, r.To))
 	}
+	for _, text := range m.Outcomes {
+		lines = append(lines, "Damaged when the backup was made: "+text)
+	}
 	err := a.Print("restored  %s\nstore     up to event %d, as of %s, by Berth %s\n\n", dir, m.Store.Seq, m.CreatedAt.Format(time.RFC3339), m.Berth)
 	for _, line := range lines {
 		if err == nil {
