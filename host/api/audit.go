@@ -30,10 +30,9 @@ const (
 )
 
 const (
-	auditKey     = "berth.audit" // of the request's echo.Context: a *wire.AuditRecord
-	maxAsked     = 8 << 10       // bytes of a body that are recorded
-	refusalRate  = 1             // refused attempts recorded, a second
-	refusalBurst = 20            // likewise, at once
+	maxAsked     = 8 << 10 // bytes of a body that are recorded
+	refusalRate  = 1       // refused attempts recorded, a second
+	refusalBurst = 20      // likewise, at once
 )
 
 // refusals bounds the records of refused attempts.
@@ -75,7 +74,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 				s.cfg.Logger.Error("outcome of a change not in the audit log", "action", action, "target", rec.Target, "id", rec.ID, "error", err)
 			}
 		}()
-		c.Set(auditKey, &rec)
+		requestOf(c).audit = &rec
 		err = next(c)
 		if rec.Target == "" {
 			rec.Target = named(rec.After)
@@ -95,7 +94,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 
 // noteAnswer keeps the answer to a change for its record.
 func noteAnswer(c echo.Context, body []byte) {
-	if rec, ok := c.Get(auditKey).(*wire.AuditRecord); ok {
+	if rec := requestOf(c).audit; rec != nil {
 		rec.After = bytes.TrimSpace(body)
 	}
 }
@@ -103,7 +102,7 @@ func noteAnswer(c echo.Context, body []byte) {
 // auditRefusal records an attempt that was not authenticated or not authorised. Beyond the
 // refusal rate they are only counted, and the next record has the number.
 func (s *Server) auditRefusal(c echo.Context, err error) {
-	if err == nil || c.Get(auditKey) != nil { // a change has its own records
+	if err == nil || requestOf(c).audit != nil { // a change has its own records
 		return
 	}
 	status, reason := s.outcome(err, c)
@@ -136,7 +135,7 @@ func (s *Server) outcome(err error, c echo.Context) (status int, reason string) 
 
 // record returns a new record of this request.
 func (s *Server) record(c echo.Context, action string) wire.AuditRecord {
-	r, token := c.Request(), tokenOf(c)
+	r, token := c.Request(), requestOf(c).token
 	return wire.AuditRecord{ID: rand.Text()[:16], Action: action, Who: token.Name, TokenID: token.ID,
 		Remote: r.RemoteAddr, Request: r.Method + " " + r.URL.Path}
 }

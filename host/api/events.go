@@ -135,12 +135,12 @@ func (r *request) event() *event.Event {
 
 // stream is GET /api/v1/events/stream?since. It ends when its token is revoked or expires.
 func (s *Server) stream(c echo.Context) error {
-	r := &request{Context: c, server: s}
+	r := requestOf(c)
 	since := r.query("since").Get("since")
 	if r.err != nil {
 		return r.err
 	}
-	ctx, cancel := s.guard.WhileValid(r.ctx(), tokenOf(c))
+	ctx, cancel := s.guard.WhileValid(r.ctx(), r.token)
 	defer cancel()
 	return s.streams.Serve(c.Response(), c.Request().WithContext(ctx), since)
 }

@@ -89,7 +89,7 @@ func (s *Server) ifUnchanged(r *request, name string) func(wire.Plugin) error {
 // event.
 func (s *Server) progress(status int, prepare func(*request) work) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := &request{Context: c, server: s}
+		r := requestOf(c)
 		do := prepare(r)
 		if r.err != nil {
 			return r.err

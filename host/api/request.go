@@ -24,12 +24,20 @@ import (
 )
 
 // request reads the input of one request. It keeps the first error: reads after it return
-// zero values, and the request is answered with it.
+// zero values, and the request is answered with it. It is the echo.Context of handlers, so
+// that what belongs to the request needs no map.
 type request struct {
 	echo.Context
 	server *Server
 	err    error
+
+	token    spec.Token            // the zero Token, which allows nothing, if there is none
+	reserved *inflight.Reservation // nil before the first use
+	audit    *wire.AuditRecord     // of a change, once it is recorded
 }
+
+// requestOf returns the request of a handler's context.
+func requestOf(c echo.Context) *request { return c.(*request) }
 
 // reply is an answer that is more than a body with the status 200.
 type reply struct {
@@ -55,7 +63,7 @@ func serveJSON[In, Out any](s *Server, read func(*request) In, handle func(conte
 // before anything is sent, so that a failure is still a 500.
 func (s *Server) serve(handle func(*request) (any, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		answer, err := handle(&request{Context: c, server: s})
+		answer, err := handle(requestOf(c))
 		if err != nil {
 			return err
 		}
@@ -247,35 +255,11 @@ func (r *request) reserveAnswer(size int64) {
 	}
 }
 
-const reservationKey = "berth.reservation" // of the request's echo.Context
-
 func (r *request) reservation() *inflight.Reservation {
-	found, _ := r.Get(reservationKey).(*inflight.Reservation)
-	if found == nil {
-		found = r.server.quotas.Reserve(tokenOf(r.Context).ID)
-		r.Set(reservationKey, found)
+	if r.reserved == nil {
+		r.reserved = r.server.quotas.Reserve(r.token.ID)
 	}
-	return found
-}
-
-// released releases what a request has reserved when it is answered.
-func released(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		defer func() {
-			if r, _ := c.Get(reservationKey).(*inflight.Reservation); r != nil {
-				r.Release()
-			}
-		}()
-		return next(c)
-	}
-}
-
-const tokenKey = "berth.token" // of the request's echo.Context
-
-// tokenOf returns the token of an admitted request; the zero Token allows nothing.
-func tokenOf(c echo.Context) spec.Token {
-	token, _ := c.Get(tokenKey).(spec.Token)
-	return token
+	return r.reserved
 }
 
 // checkMediaType refuses bodies other than application/json.

@@ -85,7 +85,7 @@ func New(cfg Config) (*Server, error) {
 	s.streams = stream.New(stream.Config{Log: cfg.Events.Published, Newest: s.newest, Activities: cfg.Events.Activities,
 		Heartbeat: cfg.Heartbeat, Max: cfg.MaxStreams, Closing: s.closing, Logger: cfg.Logger})
 	s.echo.HTTPErrorHandler = s.fail
-	s.echo.Use(recovered, s.guarded, released)
+	s.echo.Use(s.guarded)
 	s.routes()
 	text, err := describe.Document(cfg.Version, s.scopeOf)
 	if err != nil {
@@ -188,42 +188,15 @@ func (s *Server) isClosing() bool {
 }
 
 // guarded admits requests, before any handler and also before the answers to unknown paths.
-// Refusals are recorded in the audit log.
+// Refusals are recorded in the audit log. It turns a panic into an internal error, and
+// releases what the request has reserved.
 func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		header := c.Response().Header()
-		// Every answer shares these slices: Set and Add elsewhere replace them, and never
-		// write into them.
-		header["X-Content-Type-Options"] = s.noSniff
-		header["Cache-Control"] = s.noStore
-		header[wire.VersionHeader] = s.version
-		token, err := s.guard.Admit(c.Request(), c.Path() == "/healthz" || c.Path() == "/readyz")
-		c.Set(tokenKey, token)
-		if err == nil && s.isClosing() && guard.UnderAPI(c.Request()) {
-			err = fault.New(fault.Unavailable, "the host is shutting down")
-		}
-		if err == nil {
-			err = next(c)
-		}
-		s.auditRefusal(c, err)
-		return err
-	}
-}
-
-// scoped admits only tokens with this scope; "" is for every caller.
-func scoped(scope string, next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if err := guard.CheckScope(tokenOf(c), scope); err != nil {
-			return err
-		}
-		return next(c)
-	}
-}
-
-// recovered turns a panic into an internal error.
-func recovered(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
+		r := &request{Context: c, server: s}
 		defer func() {
+			if r.reserved != nil {
+				r.reserved.Release()
+			}
 			p := recover()
 			if p == nil {
 				return
@@ -233,6 +206,30 @@ func recovered(next echo.HandlerFunc) echo.HandlerFunc {
 			}
 			err = fault.New(fault.Internal, "panic: %v\n%s", p, debug.Stack())
 		}()
+		header := c.Response().Header()
+		// Every answer shares these slices: Set and Add elsewhere replace them, and never
+		// write into them.
+		header["X-Content-Type-Options"] = s.noSniff
+		header["Cache-Control"] = s.noStore
+		header[wire.VersionHeader] = s.version
+		r.token, err = s.guard.Admit(c.Request(), c.Path() == "/healthz" || c.Path() == "/readyz")
+		if err == nil && s.isClosing() && guard.UnderAPI(c.Request()) {
+			err = fault.New(fault.Unavailable, "the host is shutting down")
+		}
+		if err == nil {
+			err = next(r)
+		}
+		s.auditRefusal(r, err)
+		return err
+	}
+}
+
+// scoped admits only tokens with this scope; "" is for every caller.
+func scoped(scope string, next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := guard.CheckScope(requestOf(c).token, scope); err != nil {
+			return err
+		}
 		return next(c)
 	}
 }

@@ -51,23 +51,22 @@ func New(cfg Config) *Guard {
 // Admit returns the token of a request under /api, the zero Token for other paths, or the
 // refusal. Health probes name the host by its address, and are only rate limited.
 func (g *Guard) Admit(r *http.Request, probe bool) (spec.Token, error) {
-	remote := remoteOf(r)
 	if probe {
-		return spec.Token{}, g.limits.anonymous.take(remote)
+		return spec.Token{}, g.limits.anonymous.take(remoteOf(r))
 	}
 	if err := g.checkHost(r); err != nil {
-		return spec.Token{}, or(g.limits.anonymous.take(remote), err)
+		return spec.Token{}, or(g.limits.anonymous.take(remoteOf(r)), err)
 	}
 	if !UnderAPI(r) {
-		return spec.Token{}, g.limits.anonymous.take(remote)
+		return spec.Token{}, g.limits.anonymous.take(remoteOf(r))
 	}
 	secret, err := bearer(r.Header.Get("Authorization"))
 	if err != nil {
-		return spec.Token{}, or(g.limits.failures.take(remote), err)
+		return spec.Token{}, or(g.limits.failures.take(remoteOf(r)), err)
 	}
 	token, known := g.cfg.Tokens.Verify(secret)
 	if !known {
-		return spec.Token{}, or(g.limits.failures.take(remote), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
+		return spec.Token{}, or(g.limits.failures.take(remoteOf(r)), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
 			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
 	}
 	return token, g.limits.tokens.take(token.ID)

@@ -20,12 +20,17 @@ import (
 // interprets SQLite's codes. nil stays nil, and an error that has a code keeps it.
 // closed reports whether the file was closed, which explains any other error.
 func Coded(doing, path string, closed bool, err error) error {
+	if err == nil { // as nearly always
+		return nil
+	}
+	return coded(doing, path, closed, err)
+}
+
+func coded(doing, path string, closed bool, err error) error {
 	var known *fault.Error
 	var lite *sqlite.Error
 	var unreadable *event.Unreadable
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &unreadable): // its cause may have another code; clients see the text
 		return fault.New(fault.Unavailable, "%s: %w (restore the store from a copy, or pass over it: berth events skip)", doing, err)
 	case errors.As(err, &known):
