@@ -49,7 +49,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 		&x.find: `SELECT v.column1, k.seq FROM (VALUES ` + repeat("(?)") + `) AS v CROSS JOIN event_keys AS k ON k.hash = v.column1`,
 		&x.insert: `INSERT OR IGNORE INTO event_keys SELECT v.column1, v.column2 FROM (VALUES ` + repeat("(?, ?)") + `) AS v
 			WHERE EXISTS (SELECT 1 FROM events WHERE seq = v.column2)`,
-		&x.remove:     `DELETE FROM event_keys WHERE hash = ? AND seq = ?`,
+		&x.remove:     `DELETE FROM event_keys WHERE (hash, seq) IN (VALUES ` + repeat("(?, ?)") + `)`,
 		&x.setMerging: `UPDATE key_index SET merging = ?`,
 		&x.setMerged:  `UPDATE key_index SET merged = ?`,
 		&x.newest:     `SELECT seq, event_id, idempotency_key FROM events WHERE seq >= ? AND seq <= ? ORDER BY seq`,
@@ -156,13 +156,7 @@ func (x *Index) Stored(seq uint64) bool { return seq <= x.merging.Load() }
 // memory remain until they are merged.
 func (x *Index) Remove(bind Bind, list []Entry) error {
 	sortEntries(list)
-	stmt := bind(x.remove)
-	for _, e := range list {
-		if _, err := stmt.Exec(e.Hash, int64(e.Seq)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return each(bind(x.remove), list)
 }
 
 // Indexed returns the Seq up to which the file has all entries.
@@ -197,7 +191,7 @@ func (m *Merge) Step(bind Bind, n int) (complete bool, err error) {
 		}
 	}
 	n = min(n, len(m.left))
-	if err := m.x.store(bind, m.left[:n]); err != nil {
+	if err := each(bind(m.x.insert), m.left[:n]); err != nil {
 		return false, err
 	}
 	if m.left = m.left[n:]; len(m.left) > 0 {
@@ -218,10 +212,9 @@ func (m *Merge) Committed() {
 	}
 }
 
-// store writes entries of events that are there.
-func (x *Index) store(bind Bind, list []Entry) error {
+// each runs a statement with the entries of a list, a batch at a time.
+func each(stmt *sql.Stmt, list []Entry) error {
 	args := make([]any, 0, 2*batch)
-	stmt := bind(x.insert)
 	for chunk := range slices.Chunk(list, batch) {
 		args = args[:0]
 		for _, e := range chunk {
