@@ -290,3 +290,34 @@ func TestKeeperMergesKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysBesideDamagedEvents: the keys of the events around a damaged page are found,
+// whether they were merged before or not. Those on it are unknown unless they were.
+func TestKeysBesideDamagedEvents(t *testing.T) {
+	s := damagedStore(t, Config{}, func(content []byte) {
+		page := at(t, content, 20) / 4096 * 4096
+		clear(content[page : page+4096])
+	})
+	bad, err := s.Unreadable(t.Context(), 1)
+	if err != nil || bad == nil {
+		t.Fatalf("got %v, %v", bad, err)
+	}
+	for merged := range 2 {
+		for n := uint64(1); n <= 40; n++ {
+			if bad.Seq <= n && n <= bad.To {
+				continue
+			}
+			receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, fmt.Sprint(n))})
+			if err != nil || receipts[0].Seq != n || !fault.Is(receipts[0].Err, fault.Conflict) {
+				t.Errorf("key %d, %d merges before: got %+v, %v", n, merged, receipts, err)
+			}
+		}
+		if err := s.mergeKeysNow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "20")})
+	if err != nil || receipts[0].Seq != 41 || receipts[0].Err != nil {
+		t.Errorf("a damaged event's key: got %+v, %v", receipts, err)
+	}
+}

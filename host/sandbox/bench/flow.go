@@ -26,7 +26,15 @@ func (b *bench) flow(ctx context.Context) error {
 		return err
 	}
 	b.lowerBound("durable publish over HTTP, against Echo that decodes the same body", got["x-echo BenchmarkPublishHTTP"], 0.6, "×")
-	b.because("the disk's flush and SQLite's work are a third of it, and most of the rest is net/http's, for both.")
+	b.because("the disk's flush and SQLite's work are a quarter of it, and most of the rest is net/http's, for both; see the next row.")
+	b.lowerBound("the same for an Echo that only appends to a plain file, one flush for all that wait", got["plain-file-x-echo BenchmarkPublishHTTP"],
+		0.6, "×")
+	b.because("it is the least that a durable host does: a request has to wait, and two cores do both sides' work.")
+	b.lowerBound("durable publish over HTTP, against that Echo with a plain file", got["x-plain-file BenchmarkPublishHTTP"], 0.8, "×")
+	if got, err = benchmark(ctx, "./host/store", "^BenchmarkPublish$", "5x"); err != nil {
+		return err
+	}
+	b.lowerBound("64 publishers with random keys, against a loop with one flush an event", got["x BenchmarkPublish/random_keys"], 20, "×")
 	return nil
 }
 
