@@ -18,7 +18,7 @@ import (
 // an error of the API; then it sends the archive. A reader that takes no byte for
 // Limits.BackupStall ends the request.
 func (s *Server) backup(c echo.Context) error {
-	r := &request{Context: c, server: s}
+	r := requestOf(c)
 	if r.query(); r.err != nil {
 		return r.err
 	}
