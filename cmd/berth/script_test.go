@@ -149,7 +149,7 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 	if at < 0 {
 		ts.Fatalf("%s does not have %q", args[0], args[1])
 	}
-	clear(content[at-100 : at+len(args[1])])
+	clear(content[max(0, at-100) : at+len(args[1])])
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
 }
 

@@ -60,7 +60,7 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 	case fault.Is(err, fault.Exhausted):
 		return found, Warn(check, err.Error(), "free some space: a host starts and serves existing events, but refuses new ones")
 	case fault.Is(err, fault.Internal):
-		return found, Bad(check, err.Error(), "restore it from a copy, or move it away to start with an empty log")
+		return found, Bad(check, err.Error(), "restore it from a copy, or export what can be read: berth doctor --repair")
 	case err != nil:
 		return found, Bad(check, err.Error(), "run the Berth that wrote it, or name another data directory")
 	case found.InUse:
@@ -86,7 +86,8 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	found, err := logread.Check(ctx, path)
 	for _, text := range found.Pages {
 		findings = append(findings, Bad(check, "SQLite finds: "+text,
-			"restore the store from a copy; until then events on that page cannot be read or written"))
+			"restore the store from a copy, or export what can be read (berth doctor --repair); until then events on that page cannot be read or "+
+				"written"))
 	}
 	for _, bad := range found.Events {
 		skip := fmt.Sprintf("berth events skip %d", bad.Seq)
@@ -104,7 +105,7 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 		findings = append(findings, Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime),
 			"check it with the sqlite3 shell: PRAGMA quick_check"))
 	case err != nil:
-		findings = append(findings, Bad(check, err.Error(), "restore the store from a copy"))
+		findings = append(findings, Bad(check, err.Error(), "restore the store from a copy, or export what can be read: berth doctor --repair"))
 	case findings == nil:
 		findings = append(findings, Good(check, "every page, every event and every outcome can be read"))
 	}

@@ -57,7 +57,8 @@ func coded(doing, path string, closed bool, err error) error {
 		}
 		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or move it away to start anew: "+
+		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or export what can be read (berth "+
+			"doctor --repair): "+
 			"%w", doing, path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fault.New(fault.Unavailable, "%s: another program has %s locked: %w", doing, path, err)

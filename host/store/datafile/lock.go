@@ -70,3 +70,17 @@ func (l *fileLock) release() error {
 	}
 	return l.f.Close()
 }
+
+// Exclude takes the lock of a data file, so that no Store can open it, until release is
+// called. The data file is not opened for writing on systems other than Linux.
+// fault.Conflict: it is in use.
+func Exclude(path string) (release func() error, err error) {
+	lock, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock.claim(path); fault.Is(err, fault.Conflict) { // any other error says that it cannot be locked
+		return nil, errors.Join(err, lock.release())
+	}
+	return lock.release, nil
+}

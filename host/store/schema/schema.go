@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -223,4 +224,21 @@ func Upgrade(ctx context.Context, db *sql.DB, path string, to int) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// Recount computes everything that a file of the latest schema has twice: the size of the
+// log and of each plugin's state. writes is the number of writes that it has from now on.
+func Recount(ctx context.Context, tx *sql.Tx, writes uint64) error {
+	for _, text := range []string{
+		`DELETE FROM kv_usage`,
+		`INSERT INTO kv_usage SELECT plugin, sum(octet_length(key) + length(value) + 128) FROM kv GROUP BY plugin`,
+		`INSERT OR REPLACE INTO log_size (id, events, bytes) SELECT 1, count(*), coalesce(sum(octet_length(envelope) +
+			octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64), 0) FROM events`,
+	} {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE log_size SET writes = ?`, int64(min(writes, math.MaxInt64)))
+	return err
 }

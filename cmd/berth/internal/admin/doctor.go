@@ -21,10 +21,17 @@ const examined = 10 * time.Second
 func DoctorCommand(env *command.Env) *cobra.Command {
 	a := app{env}
 	var configPath string
+	var flags repairFlags
 	cmd := a.Local("doctor", "Examine what a host needs: files, disk, clock, limits, compiler, configuration",
 		func(ctx context.Context, _ []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
 			if a.DataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" {
 				a.DataDir = live.DataDirOf(configPath)
+			}
+			if flags.repair {
+				return a.repairStore(ctx, flags)
 			}
 			e := doctor.Examination{ConfigPath: configPath, DataDir: a.DataDirectory(), Version: a.Version}
 			if a.Elsewhere() {
@@ -54,7 +61,17 @@ compiler, the store, the address to listen on and its certificate, installed
 plugins, the clock, and the host that runs on the data directory, if one does. It
 needs no host and changes nothing. It ignores BERTH_URL: it examines this machine.
 
-The exit code is 1 when there is a problem; warnings leave it at 0.`
+The exit code is 1 when there is a problem; warnings leave it at 0.
+
+With --repair it exports what can be read of a damaged store into a new one, and
+says what is lost. No host may be running. The damaged files stay as they are. The
+new store is data/berth.db.repaired, or --output; the commands that put it in place
+are printed. With --replace it is put in place, and the damaged files are kept in a
+directory beside it. The exit code is 0 when nothing is lost, 3 when the store was
+exported with losses, and 1 when it was not exported.`
+	cmd.Flags().BoolVar(&flags.repair, "repair", false, "export what can be read of a damaged store into a new one")
+	cmd.Flags().StringVar(&flags.output, "output", "", "with --repair: file of the new store (default: berth.db.repaired in the data directory)")
+	cmd.Flags().BoolVar(&flags.replace, "replace", false, "with --repair: put the new store in the place of the damaged one")
 	cmd.Flags().StringVar(&configPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	return cmd
 }

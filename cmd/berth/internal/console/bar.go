@@ -30,7 +30,7 @@ func (b Bar) Show(p wire.Progress) {
 		return
 	}
 	b.bar.Describe(Line(p.Step))
-	if p.Step == "download" {
+	if p.Done > 0 {
 		if p.Total > 0 {
 			b.bar.ChangeMax64(p.Total)
 		}

@@ -1,0 +1,102 @@
+package repair
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/logread"
+)
+
+// marks raises the end of the log to the highest Seq that was ever used.
+func (r *reconciliation) marks() error {
+	last, err := r.lastSeq()
+	if err != nil {
+		return err
+	}
+	end, err := r.number(`SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))`)
+	if err != nil {
+		return err
+	}
+	r.report.Last = last
+	known := uint64(end)
+	if n := len(r.lost); n > 0 {
+		known = max(known, r.lost[n-1].Last)
+	}
+	if r.mark.Seq > known {
+		r.report.loseEvents([]Range{{known + 1, r.mark.Seq}}, true)
+	}
+	if r.writes > 0 && r.mark.Writes > r.writes {
+		r.report.lose("writes", r.mark.Writes-r.writes, fmt.Sprintf("the last %d of %d acknowledged writes are missing (outcomes, "+
+			"cursors, state of plugins)", r.mark.Writes-r.writes, r.mark.Writes))
+	}
+	if last <= uint64(end) {
+		return nil
+	}
+	_, err = r.exec(`INSERT INTO marks VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET seq = max(seq, ?1)`, int64(last))
+	return err
+}
+
+// identity keeps the id of the store, which the watermark has as well.
+func (r *reconciliation) identity() error {
+	if r.report.kept["identity"] > 0 {
+		return nil
+	}
+	if r.mark.Store == "" { // a new one, unless a migration has made it
+		_, err := r.exec(`INSERT INTO identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM identity)`)
+		return err
+	}
+	if _, err := r.exec(`DELETE FROM identity`); err != nil {
+		return err
+	}
+	_, err := r.exec(`INSERT INTO identity VALUES (?)`, r.mark.Store)
+	return err
+}
+
+// leftovers lets the next trim examine the events again that an earlier one has left: which
+// deliveries kept them may have changed.
+func (r *reconciliation) leftovers() error {
+	_, err := r.exec(`INSERT OR IGNORE INTO released SELECT seq FROM events
+		WHERE seq <= coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)`)
+	return err
+}
+
+// summaries makes the summaries of the complete blocks of the log again.
+func (r *reconciliation) summaries() error {
+	add, err := r.tx.PrepareContext(r.ctx, `INSERT OR REPLACE INTO stretches VALUES (?, ?)`)
+	if err != nil {
+		return err
+	}
+	var topics logread.Topics
+	topics.Reset(-1)
+	from := int64(0)
+	for {
+		n, err := r.summarize(&topics, add, &from)
+		if err != nil || n == 0 {
+			return err // the newest block gets its summary when it is complete
+		}
+	}
+}
+
+// summarize adds a page of events to the topics, from a Seq on.
+func (r *reconciliation) summarize(topics *logread.Topics, add *sql.Stmt, from *int64) (n int, err error) {
+	var seq int64
+	var typ, subject string
+	var failed error
+	found, err := r.tx.QueryContext(r.ctx, `SELECT seq, type, subject FROM events WHERE seq > ? ORDER BY seq LIMIT 4096`, *from)
+	err = datafile.Each(found, err, func() {
+		if block := seq >> logread.BlockBits; block != topics.Block {
+			if topics.Complete() && failed == nil {
+				_, failed = add.ExecContext(r.ctx, topics.Block, topics.Encoded())
+			}
+			topics.Reset(block)
+		}
+		topics.Add(typ, subject)
+		*from, n = seq, n+1
+	}, &seq, &typ, &subject)
+	if err = errors.Join(err, failed); err != nil {
+		err = fmt.Errorf("summarize the log: %w", err)
+	}
+	return n, err
+}
