@@ -21,7 +21,7 @@ import (
 // and orders that move. Acknowledged events must be there afterwards and
 // reach its handler, each subject's events in order, also across retries and
 // restarts, with one child for each that has one. What a crash made the handler
-// see twice is counted.
+// see twice is counted. Of a second handler, which always succeeds, every result is there.
 func TestKillNine(t *testing.T) {
 	const (
 		rounds     = 20
@@ -34,9 +34,12 @@ func TestKillNine(t *testing.T) {
 	write(t, filepath.Join(plugins, "ledger.wasm"), guest(t, "ledger"))
 	write(t, filepath.Join(plugins, "ledger.wasm.json"), []byte(`{"name":"ledger","version":"1.0.0","subscribes":[{"event_type":"*"}],`+
 		`"capabilities":[{"name":"kv","reason":"the ledger"},{"name":"emit","event_types":["child"],"reason":"children"}]}`))
+	write(t, filepath.Join(plugins, "field-echo.wasm"), guest(t, "field_echo"))
+	write(t, filepath.Join(plugins, "field-echo.wasm.json"), []byte(`{"name":"field-echo","version":"1.0.0","subscribes":[{"event_type":"load"}]}`))
 
 	s := serve(t, dir, config)
 	s.active(t, "ledger")
+	s.active(t, "field-echo")
 	l := &mixedLoad{acked: make([]int, publishers), orders: map[string]int64{}}
 	for range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -62,6 +65,9 @@ func TestKillNine(t *testing.T) {
 	for p, last := range l.acked {
 		for n := 1; n <= last; n++ {
 			s.delivered(t, l.key(p, n), "ledger")
+			if d := s.delivered(t, l.key(p, n), "field-echo"); string(d.Result) != fmt.Sprintf(`{"text":%q}`, l.key(p, n)) {
+				t.Errorf("%s: the history has the result %s", l.key(p, n), d.Result)
+			}
 			if hasChild(n) {
 				var ev wire.Event
 				s.get(t, "/api/v1/events/"+l.key(p, n), &ev)
@@ -163,7 +169,7 @@ func (l *mixedLoad) ack(note func()) {
 
 func (l *mixedLoad) publish(ctx context.Context, c *client.Client, p int) {
 	for n := l.acked[p] + 1; ctx.Err() == nil; n++ {
-		data := map[string]any{"n": n, "child": hasChild(n)}
+		data := map[string]any{"n": n, "child": hasChild(n), "pointer": "/metadata/idempotency_key"}
 		if n%failEvery == 0 {
 			data["fail"] = 2
 		}

@@ -155,6 +155,9 @@ func (s *server) delivered(t *testing.T, id, handler string) wire.Delivery {
 		}
 		return fmt.Errorf("deliveries: %+v", ev.Deliveries)
 	})
+	if len(found.SHA256) != sha256.Size*2 || found.Fuel == 0 || found.DurationMS <= 0 || found.At.IsZero() || found.ResultKept != nil {
+		t.Errorf("%s: the history of the delivery to %s is not complete: %+v", id, handler, found)
+	}
 	return found
 }
 
@@ -237,11 +240,19 @@ func TestReplaceUnderLoad(t *testing.T) {
 	}
 loaded:
 	close(ids)
+	results := make(map[string]string) // of an event, by the digest of the version
+	for i, result := range []string{`{"echo":"x"}`, `{"code":-4,"error":"the event has no such field"}`, `{}`} {
+		results[fmt.Sprintf("%x", sha256.Sum256(versions[i]))] = result
+	}
 	n := 0
 	for id := range ids {
 		n++
-		if d := s.delivered(t, id, "echo"); d.Attempts != 1 {
+		d := s.delivered(t, id, "echo")
+		if d.Attempts != 1 {
 			t.Errorf("%s took %d attempts: %+v", id, d.Attempts, d.Error)
+		}
+		if string(d.Result) != results[d.SHA256] {
+			t.Errorf("%s: %s is not the result of the module %s", id, d.Result, d.SHA256)
 		}
 	}
 	if n != total {

@@ -13,7 +13,7 @@ const (
 	// pageSize is how many Seqs a page covers. Pages begin at 1, 257, 513, …
 	pageSize = 256
 	// maxPages and maxPageBytes (of envelopes) bound the pages that are kept.
-	maxPages     = 32
+	maxPages     = 64
 	maxPageBytes = 32 << 20
 )
 
