@@ -159,7 +159,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		log:      cfg.Logger,
 		now:      cfg.Now,
 		kvBytes:  cfg.KVBytes,
-		kvCache:  kv.NewCache(cfg.KVCache),
+		kvCache:  kv.NewCache(cfg.KVCache, cfg.KVBytes),
 		fail:     fail,
 		window:   cfg.Window,
 		last:     cfg.Window.Last,
@@ -170,7 +170,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		kept:     make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
-	s.kvBatch = kv.NewBatch(s.kvCache, s.kvBytes)
+	s.kvBatch = kv.NewBatch(s.kvCache)
 	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss,
 		Logger: cfg.Logger}, s.prepare)
 	if err != nil {

@@ -59,7 +59,6 @@ type Entry struct {
 // which the next group begins.
 type Batch struct {
 	cache *Cache
-	quota int64            // of one plugin, in bytes
 	usage map[string]int64 // committed bytes by plugin, as far as they have been read
 
 	values  map[Key]value // the last write of each key
@@ -74,9 +73,9 @@ type value struct {
 }
 
 // NewBatch returns an empty batch whose committed values are in the cache.
-func NewBatch(cache *Cache, quota int64) *Batch {
+func NewBatch(cache *Cache) *Batch {
 	return &Batch{
-		cache: cache, quota: quota, usage: make(map[string]int64),
+		cache: cache, usage: make(map[string]int64),
 		values: make(map[Key]value), used: make(map[string]int64), cleared: make(map[string]struct{}),
 	}
 }
@@ -116,7 +115,7 @@ func (b *Batch) Apply(w *Write, r Reader) (refused, err error) {
 		b.used[plugin] = used - int64(len(w.Key.Name)+len(present.bytes)) - spec.KVEntry
 		return nil, nil
 	}
-	growth, refused := spec.GrowKV(plugin, w.Key.Name, present.bytes, present.found, w.Value, used, b.quota)
+	growth, refused := spec.GrowKV(plugin, w.Key.Name, present.bytes, present.found, w.Value, used, b.cache.quota)
 	if refused != nil {
 		return refused, nil
 	}
@@ -198,12 +197,20 @@ func (b *Batch) Commit() {
 	}
 	b.cache.publish(b.values)
 	maps.Copy(b.usage, b.used)
+	for plugin, used := range b.used {
+		a := b.cache.account(plugin)
+		a.used.Store(used)
+		a.known.Store(true)
+	}
 	b.reset()
 }
 
 // Abort drops the batch. The file may have it or not.
 func (b *Batch) Abort() {
 	b.cache.publish(nil)
+	for plugin := range b.used {
+		b.cache.account(plugin).known.Store(false)
+	}
 	clear(b.usage)
 	b.reset()
 }

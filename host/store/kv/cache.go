@@ -18,8 +18,10 @@ const (
 // Cache has the committed values that were read or written last, and which keys have no
 // value. It is safe for concurrent use.
 type Cache struct {
-	seed   maphash.Seed
-	shards [shards]shard
+	seed     maphash.Seed
+	quota    int64 // of one plugin, in bytes
+	shards   [shards]shard
+	accounts sync.Map // *account by plugin
 }
 
 // shard has the keys of one hash.
@@ -49,9 +51,10 @@ func (e *entry) cost() int64 {
 	return int64(len(e.key.Plugin)+len(e.key.Name)+len(e.bytes)) + entryCost
 }
 
-// NewCache returns an empty cache that uses about this many bytes of memory.
-func NewCache(bytes int64) *Cache {
-	c := &Cache{seed: maphash.MakeSeed()}
+// NewCache returns an empty cache that uses about this many bytes of memory. quota bounds
+// the bytes of one plugin, as spec.GrowKV counts.
+func NewCache(bytes, quota int64) *Cache {
+	c := &Cache{seed: maphash.MakeSeed(), quota: quota}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.limit = bytes / shards

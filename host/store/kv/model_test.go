@@ -117,9 +117,9 @@ type provisional struct {
 }
 
 func newModel(cacheBytes int64) *model {
-	m := &model{file: newMemory(), cache: NewCache(cacheBytes), want: map[Key][]byte{}, seen: map[Key]int{}, newest: map[Key]int{},
+	m := &model{file: newMemory(), cache: NewCache(cacheBytes, modelQuota), want: map[Key][]byte{}, seen: map[Key]int{}, newest: map[Key]int{},
 		commits: []commit{{map[Key][]byte{}, map[Key]int{}}}}
-	m.batch = NewBatch(m.cache, modelQuota)
+	m.batch = NewBatch(m.cache)
 	return m
 }
 
@@ -433,7 +433,7 @@ func (broken) Usage(string) (int64, error)     { return 0, errBroken }
 // TestFailedReadChangesNothing: a batch whose file cannot be read has the writes before.
 func TestFailedReadChangesNothing(t *testing.T) {
 	file := newMemory()
-	b := NewBatch(NewCache(1<<20), modelQuota)
+	b := NewBatch(NewCache(1<<20, modelQuota))
 	apply := func(w *Write, r Reader, want error) {
 		t.Helper()
 		if refused, err := b.Apply(w, r); refused != nil || !errors.Is(err, want) {
@@ -454,7 +454,7 @@ func TestFailedReadChangesNothing(t *testing.T) {
 // TestCacheIsBounded: a cache uses no more memory than its limit.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 1 << 20
-	c := NewCache(limit)
+	c := NewCache(limit, modelQuota)
 	for i := range 20_000 {
 		c.add(Key{"p", fmt.Sprint(i)}, value{make([]byte, i%5000), true})
 	}
@@ -482,7 +482,8 @@ func TestCacheIsBounded(t *testing.T) {
 // TestSuspendHidesQueuedValues: while a write of a plugin is enqueued beside Enqueue, no
 // value of its queued writes can be read, since that write may replace it.
 func TestSuspendHidesQueuedValues(t *testing.T) {
-	c := NewCache(1 << 20)
+	c := NewCache(1<<20, 1<<20)
+	c.account("p").known.Store(true)
 	key := Key{"p", "k"}
 	enqueue := func(value string, readable bool) *Queued {
 		t.Helper()
@@ -513,4 +514,45 @@ func TestSuspendHidesQueuedValues(t *testing.T) {
 	if _, _, ok, q := c.Newest(key); ok || q != nil {
 		t.Errorf("after all have returned: got %v, %v", ok, q)
 	}
+}
+
+// TestValueThatQuotaMayRefuseIsNotReadable: a queued value is readable only if the quota
+// allows it together with those before it, as far as is known.
+func TestValueThatQuotaMayRefuseIsNotReadable(t *testing.T) {
+	file := newMemory()
+	c := NewCache(1<<20, 3*(spec.KVEntry+2))
+	b := NewBatch(c)
+	enqueue := func(name string, size int, readable bool) *Queued {
+		t.Helper()
+		q, sent := c.Enqueue(&Write{Kind: Set, Key: Key{"p", name}, Value: make([]byte, size)}, func() bool { return true })
+		if !sent || (q != nil) != readable {
+			t.Errorf("%s of %d bytes: got %v, %v, want it readable: %v", name, size, q, sent, readable)
+		}
+		return q
+	}
+	enqueue("a", 1, false) // how much there is is not known
+	if refused, err := b.Apply(&Write{Kind: Set, Key: Key{"p", "a"}, Value: []byte("1")}, file); refused != nil || err != nil {
+		t.Fatal(refused, err)
+	}
+	if err := b.Flush(file); err != nil {
+		t.Fatal(err)
+	}
+	file.commit()
+	b.Commit()
+	first := enqueue("b", 1, true)
+	enqueue("c", 2, false)
+	second := enqueue("c", 1, true)
+	enqueue("d", 0, false)
+	enqueue("a", 1, true) // as large as before
+	enqueue("a", 2, false)
+	c.Resolve(first, errBroken)
+	enqueue("c", 100, true)
+	enqueue("b", 100, false)
+	c.Resolve(second, nil)
+	b.Abort()
+	if refused, err := b.Apply(&Write{Kind: Delete, Key: Key{"p", "a"}}, file); refused != nil || err != nil {
+		t.Fatal(refused, err)
+	}
+	b.Abort()
+	enqueue("e", 0, false) // what is committed is not known
 }

@@ -3,20 +3,29 @@ package kv
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
+
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Queued is a write that the writer has not committed yet, and whose value readers can
 // ask for. It is safe for concurrent use.
 type Queued struct {
-	key   Key
-	value value
-	done  chan struct{} // closed when the write is durable or has failed
-	err   error         // why it has failed
+	key    Key
+	value  value
+	growth int64         // of the plugin's bytes
+	done   chan struct{} // closed when the write is durable or has failed
+	err    error         // why it has failed
 }
 
 // Wait returns nil when the value is durable, and otherwise why it never will be or, when
 // ctx ends first, the context's error.
 func (q *Queued) Wait(ctx context.Context) error {
+	select { // also when ctx has ended
+	case <-q.done:
+		return q.err
+	default:
+	}
 	select {
 	case <-q.done:
 		return q.err
@@ -33,20 +42,50 @@ func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
 	s := c.shard(w.Key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := w.Kind != CompareAndSet
-	if !known {
-		newest, cached := s.newest(w.Key)
-		known = cached && matches(newest, w.Old)
-	}
+	newest, cached := s.newest(w.Key)
 	if !send() {
 		return nil, false
 	}
-	if !known || s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
+	if w.Kind == CompareAndSet && !(cached && matches(newest, w.Old)) || s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
 		return nil, true
 	}
 	q = &Queued{key: w.Key, value: value{w.Value, w.Kind != Delete}, done: make(chan struct{})}
+	if w.Kind != Delete {
+		var fits bool
+		if q.growth, fits = c.account(w.Key.Plugin).take(w, newest, c.quota); !fits {
+			return nil, true
+		}
+	}
 	s.queued[w.Key] = q
 	return q, true
+}
+
+// account is how many bytes a plugin has, for Enqueue: a value is not readable if the quota
+// may refuse it.
+type account struct {
+	known  atomic.Bool
+	used   atomic.Int64 // committed
+	queued atomic.Int64 // by writes whose values are readable
+}
+
+func (c *Cache) account(plugin string) *account {
+	a, known := c.accounts.Load(plugin)
+	if !known {
+		a, _ = c.accounts.LoadOrStore(plugin, new(account))
+	}
+	return a.(*account)
+}
+
+// take adds the growth of a write in place of the newest value, if the quota allows it.
+func (a *account) take(w *Write, newest value, quota int64) (growth int64, fits bool) {
+	used := a.used.Load() + a.queued.Load()
+	growth, err := spec.GrowKV(w.Key.Plugin, w.Key.Name, newest.bytes, newest.found, w.Value, used, quota)
+	if err != nil || growth > 0 && !a.known.Load() {
+		return 0, false
+	}
+	growth = max(growth, 0)
+	a.queued.Add(growth)
+	return growth, true
 }
 
 // Resolve ends a Queued with the result of its write, after Batch.Commit or Batch.Abort.
@@ -54,6 +93,7 @@ func (c *Cache) Resolve(q *Queued, err error) {
 	s := c.shard(q.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.account(q.key.Plugin).queued.Add(-q.growth)
 	if s.queued[q.key] == q {
 		delete(s.queued, q.key)
 	}
