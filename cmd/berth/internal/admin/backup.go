@@ -40,6 +40,9 @@ func BackupCommand(env *command.Env) *cobra.Command {
 			if err := free(args[0], force); err != nil {
 				return err
 			}
+			if a.DataDir == "" && os.Getenv("BERTH_DATA_DIR") == "" && configPath != "" {
+				a.DataDir = live.DataDirOf(configPath)
+			}
 			if os.Getenv("BERTH_URL") == "" && !backup.InUse(ctx, a.DataDirectory(), doctor.StoreFile) {
 				return a.saveOffline(ctx, args[0], cmp.Or(configPath, live.DefaultPath), force)
 			}
@@ -53,6 +56,9 @@ Keep the file as private as the data directory: it has every event.
 A running host makes the backup and sends it; it goes on meanwhile. That needs the
 admin token. When no host uses the data directory, the command reads the directory
 itself; --config names the configuration then.
+
+The data directory is --data-dir, $BERTH_DATA_DIR, that of the configuration which
+--config names, or data.
 
 FILE gets its name when it is complete, checked and on the disk. 'berth restore'
 makes a data directory of it.`
