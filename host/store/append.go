@@ -10,8 +10,8 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
-	"github.com/berth-host/berth/host/store/outcomes"
 	"github.com/berth-host/berth/host/store/keys"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // writeStatements are prepared on the writer's connection.

@@ -36,7 +36,7 @@ func kvChild(path string) error {
 	for w := range kvCounters {
 		go func() {
 			for {
-				n, err := kvIncrement(ctx, s, kvCounter(w))
+				n, err := kvIncrement(ctx, s, kvCounter(w), w%4 < 2)
 				if fault.Is(err, fault.Conflict) {
 					continue
 				}
@@ -53,10 +53,19 @@ func kvChild(path string) error {
 	return <-errs
 }
 
-func kvIncrement(ctx context.Context, s *store.Store, key string) (n uint64, err error) {
-	old, found, err := s.KVGet(ctx, "p", key)
-	if err != nil {
-		return 0, err
+// kvIncrement increments a counter. newest: it reads the newest value, and a read value whose
+// write becomes durable is printed too.
+func kvIncrement(ctx context.Context, s *store.Store, key string, newest bool) (n uint64, err error) {
+	old, found, ok, stored := s.KVNewest("p", key)
+	if !newest || !ok {
+		if old, found, err = s.KVGet(ctx, "p", key); err != nil {
+			return 0, err
+		}
+	} else if stored != nil {
+		if err := stored(ctx); err != nil {
+			return 0, err
+		}
+		fmt.Println(key, binary.BigEndian.Uint64(old))
 	}
 	if found {
 		n = binary.BigEndian.Uint64(old)
