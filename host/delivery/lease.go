@@ -236,14 +236,14 @@ func (x *Lease) returnUnstarted() {
 	h.signal()
 }
 
-// share is how many attempts a lease may acquire: half of an even share, so that
-// instances which ask later find some; and one while an instance waits, or while each
-// outcome may decide whether the next attempt starts.
+// share is how many attempts a lease may acquire: half of an even share of those that
+// remain when each waiting instance gets one, so that instances which ask later find some;
+// and one while each outcome may decide whether the next attempt starts.
 func (h *handler) share() int {
-	if h.parked > 0 || h.breaker.Failing() {
+	if h.breaker.Failing() {
 		return 1
 	}
-	return max(1, min(maxLease, h.ready.len()/(2*h.leases)))
+	return max(1, min(maxLease, (h.ready.len()-h.parked)/(2*h.leases)))
 }
 
 // revoke has every lease return to the queue before it starts another attempt.
