@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
 
@@ -130,7 +131,7 @@ func (in *instance) extismOutcome(code int32) event.Outcome {
 		reason = fmt.Sprintf("is %d bytes; the limit is %d", len(result), abi.MaxResult)
 	} else {
 		in.charge(len(result))
-		reason = badResult(result)
+		reason = resultcheck.Bad(result)
 	}
 	if reason != "" {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (output) " + reason}

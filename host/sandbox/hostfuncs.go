@@ -116,7 +116,7 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
 		}
 		in.charge(len(bytes))
-		if reason := badResult(bytes); reason != "" {
+		if reason := in.results.Bad(bytes); reason != "" {
 			in.refused = "its result " + reason
 			stack[0] = in.refuse(abi.Invalid, in.refused)
 			return
@@ -286,14 +286,6 @@ func lastRune(b []byte) int {
 		}
 	}
 	return len(b) - 1
-}
-
-func excerpt(b []byte) string {
-	const maxBytes = 80
-	if len(b) > maxBytes {
-		return fmt.Sprintf("%q…", b[:maxBytes])
-	}
-	return fmt.Sprintf("%q", b)
 }
 
 func (in *instance) utf16(ptr uint32) string {

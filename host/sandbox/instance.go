@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
@@ -53,6 +54,7 @@ type instance struct {
 	wall      time.Time     // the time of day at wallAt
 	wallAt    time.Duration
 	refused   string // why finish refused the result of the open attempt
+	results   resultcheck.Check
 
 	reads      provisionalReads
 	children   []*event.Event // emitted for the open attempt

@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/garbage"
 )
 
 // budget bounds the memory of all instances of an Engine together, in bytes. It is safe
@@ -14,7 +15,7 @@ import (
 type budget struct {
 	limit   int64 // 0 for no bound
 	used    atomic.Int64
-	garbage garbage
+	garbage garbage.Counter
 	copying chan struct{} // has a token while an instance copies a large memory
 }
 
@@ -118,7 +119,7 @@ func (m *linearMemory) release() {
 	freed := m.charged
 	m.budget.give(freed)
 	m.charged, m.buf = 0, nil
-	m.budget.garbage.add(freed)
+	m.budget.garbage.Add(freed)
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -169,7 +170,7 @@ func (m *linearMemory) grow(n int64) {
 	}
 	freed := int64(cap(m.buf))
 	m.buf = grown
-	m.budget.garbage.add(freed)
+	m.budget.garbage.Add(freed)
 }
 
 // Free implements experimental.LinearMemory. It does nothing: the instance releases the

@@ -6,6 +6,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/sandbox/resultcheck"
 )
 
 // Secrets are the secrets that a plugin may read. They must be safe for
@@ -30,7 +31,7 @@ func (in *instance) secret(_ api.Module, stack []uint64) {
 	in.view(stack[2], stack[3])
 	secrets := in.pool.cfg.Capabilities.Secrets
 	if len(ptr) > maxSecretName || !secrets.Granted(string(ptr)) {
-		stack[0] = in.refuse(abi.Denied, fmt.Sprintf("the secret %s is not granted to this plugin", excerpt(ptr)))
+		stack[0] = in.refuse(abi.Denied, fmt.Sprintf("the secret %s is not granted to this plugin", resultcheck.Excerpt(ptr)))
 		return
 	}
 	in.charge(secretWork)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/resultcheck"
 )
 
 // runStdio runs a WASI command for the open attempt: the envelope is its stdin, its stdout
@@ -53,7 +54,7 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult,
 			Message: fmt.Sprintf("its result is over the limit of %d bytes", abi.MaxResult)}
 	}
-	if reason := badResult(answer); reason != "" {
+	if reason := resultcheck.Bad(answer); reason != "" {
 		return event.Outcome{Verdict: event.Failed, Class: event.ClassBadResult, Message: "its result (stdout) " + reason}
 	}
 	return event.Outcome{Verdict: event.OK, Result: answer}

@@ -38,11 +38,15 @@ type result struct {
 	what, unit  string
 	got, target float64
 	lower       bool   // target is a lower bound
+	shown       bool   // there is no target
 	why         string // why the target may be missed
 }
 
 func (r result) met() bool {
-	if r.lower {
+	switch {
+	case r.shown:
+		return true
+	case r.lower:
 		return r.got >= r.target
 	}
 	return r.got <= r.target
@@ -61,6 +65,11 @@ func (b *bench) upperBound(what string, got, target float64, unit string) {
 
 func (b *bench) lowerBound(what string, got, target float64, unit string) {
 	b.results = append(b.results, result{what: what, got: got, target: target, unit: unit, lower: true})
+}
+
+// show adds a result without a target, such as what another row is compared with.
+func (b *bench) show(what string, got float64, unit string) {
+	b.results = append(b.results, result{what: what, got: got, unit: unit, shown: true})
 }
 
 // because explains why the last result may miss its target.
@@ -115,6 +124,10 @@ func run(ctx context.Context, testdata, only string) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tMEASURED\tTARGET\t")
 	for _, r := range b.results {
+		if r.shown {
+			fmt.Fprintf(w, "%s\t%.2f %s\t\t\n", r.what, r.got, r.unit)
+			continue
+		}
 		bound, verdict := "≤", "met"
 		if r.lower {
 			bound = "≥"

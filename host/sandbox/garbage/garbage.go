@@ -1,4 +1,5 @@
-package sandbox
+// Package garbage counts discarded guest memory, and starts the garbage collector.
+package garbage
 
 import (
 	"runtime"
@@ -11,18 +12,18 @@ import (
 // megabytes, as much again would be garbage.
 const collectAfter = 64 << 20
 
-// garbage counts the guest memory that was discarded and may not be collected yet. It is
-// safe for concurrent use.
-type garbage struct {
+// Counter counts the guest memory that was discarded and may not be collected yet. The
+// zero value counts nothing yet. It is safe for concurrent use.
+type Counter struct {
 	mu         sync.Mutex
 	bytes      int64  // since the last check
 	cycles     uint64 // of the collector, at the last check
 	collecting bool
 }
 
-// add counts n bytes. It collects, which takes milliseconds, when there are collectAfter
+// Add counts n bytes. It collects, which takes milliseconds, when there are collectAfter
 // bytes and the collector has not run since the last check.
-func (g *garbage) add(n int64) {
+func (g *Counter) Add(n int64) {
 	if g.due(n, collections) {
 		runtime.GC()
 		g.mu.Lock()
@@ -31,8 +32,15 @@ func (g *garbage) add(n int64) {
 	}
 }
 
+// Pending returns the bytes since the last check.
+func (g *Counter) Pending() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bytes
+}
+
 // due counts n bytes, and reports whether the caller must collect.
-func (g *garbage) due(n int64, collections func() uint64) bool {
+func (g *Counter) due(n int64, collections func() uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.bytes += n; g.bytes < collectAfter || g.collecting {
