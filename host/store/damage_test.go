@@ -252,7 +252,7 @@ func TestHealthReportsADamagedIndex(t *testing.T) {
 	if err := s.Health(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.mergeKeysNow(t.Context()); err != nil {
+	if err := s.mergeKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var root int64

@@ -7,13 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/berth-host/berth/host/event"
 )
 
 const (
-	mergeAt   = 16 << 10 // keys in memory from which on the keeper merges them into the file
-	mergeStep = 2048     // merged by one group at most
+	mergeAt     = 16 << 10  // keys in memory from which on they are merged into the file
+	mergeUrgent = 128 << 10 // keys in memory from which on merges do not pause
+	mergeStep   = 2048      // merged by one group at most
 )
 
 // hash sets the keys of insertions that have none yet. Callers of Append do it, because
@@ -97,36 +99,48 @@ func (s *Store) loadKeys(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// mergeKeys merges the keys in memory into the file when there are many.
-func (s *Store) mergeKeys() {
-	if s.keys.Len() < mergeAt {
-		return
-	}
-	if err := s.mergeKeysNow(context.Background()); err != nil && !s.closed() {
-		// The keeper tries again a second later; other writes report the cause.
-		s.log.Debug("index of keys not merged", "error", err)
+// runMerger merges keys into the file until Close.
+func (s *Store) runMerger() {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		for s.keys.Len() >= mergeAt && !s.closed() {
+			if err := s.mergeKeys(context.Background()); err != nil {
+				// Another attempt follows a second later; other writes report the cause.
+				s.log.Debug("index of keys not merged", "error", err)
+				break
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-s.closing:
+			return
+		}
 	}
 }
 
-func (s *Store) mergeKeysNow(ctx context.Context) error {
+// mergeKeys merges the keys that are in memory into the file. Publishers that are faster
+// than its pace would fill the memory: beyond mergeUrgent keys it does not pause.
+func (s *Store) mergeKeys(ctx context.Context) error {
 	const doing = "index the keys of the log"
 	m, p := s.keys.Merge(s.last()), &s.merge
-	for {
-		var complete bool
+	for more := true; more; {
+		urgent := s.keys.Len() > s.urgent
+		n := p.step
+		if urgent {
+			n = mergeStep
+		}
 		err := s.paced(ctx, doing, p, func(g *group) (err error) {
 			g.changed = true
-			complete, err = m.Step(g.bind, p.step)
+			more, err = m.Step(g.bind, n)
 			return err
 		})
+		if err == nil && more && !urgent {
+			err = s.pause(ctx, doing, p)
+		}
 		if err != nil {
 			return err
 		}
-		if complete {
-			m.Committed()
-			return nil
-		}
-		if err := s.pause(ctx, doing, p); err != nil {
-			return err
-		}
 	}
+	return nil
 }

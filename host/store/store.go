@@ -95,18 +95,21 @@ type Store struct {
 	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
 
 	ops       chan *op
-	gathered  chan struct{} // buffers one signal that awaited operations are queued
-	awaited   atomic.Int64  // operations that the writer waits for; 0 for none
-	closing   chan struct{} // closed by Close
-	stopped   chan struct{} // closed when the writer goroutine has ended
-	kept      chan struct{} // closed when the keeper goroutine has ended
-	copying   sync.Mutex    // held by Snapshot, and while the keeper shrinks the file
+	gathered  chan struct{}  // buffers one signal that awaited operations are queued
+	awaited   atomic.Int64   // operations that the writer waits for; 0 for none
+	closing   chan struct{}  // closed by Close
+	stopped   chan struct{}  // closed when the writer goroutine has ended
+	keepers   sync.WaitGroup // the goroutines that maintain the file
+	copying   sync.Mutex     // held by Snapshot, and while the keeper shrinks the file
 	closeOnce sync.Once
 	closeErr  error
 
+	// Owned by the merger goroutine.
+	merge  pace // of the steps that merge keys
+	urgent int  // keys in memory from which on merges do not pause
+
 	// Owned by the keeper goroutine.
 	vacuum pace // of the steps that free pages
-	merge  pace // of the steps that merge keys
 	shrunk bool // since the file was truncated last
 
 	converting conversion
@@ -156,6 +159,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		compact:  cfg.Compact,
 		vacuum:   *newPace(vacuumPages),
 		merge:    *newPace(mergeStep),
+		urgent:   mergeUrgent,
 		log:      cfg.Logger,
 		now:      cfg.Now,
 		kvBytes:  cfg.KVBytes,
@@ -167,7 +171,6 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		gathered: make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
-		kept:     make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
 	s.kvBatch = kv.NewBatch(s.kvCache)
@@ -177,7 +180,8 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		return nil, s.coded(doing, err)
 	}
 	go s.runWriter()
-	go s.runKeeper()
+	s.keepers.Go(s.runKeeper)
+	s.keepers.Go(s.runMerger)
 	return s, nil
 }
 
@@ -215,7 +219,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		<-s.stopped
-		<-s.kept
+		s.keepers.Wait()
 		s.copying.Lock() // a Snapshot ends early
 		defer s.copying.Unlock()
 		s.closeErr = s.coded("close the data file", s.file.Close())
@@ -249,14 +253,12 @@ const keepEvery = time.Second
 
 // runKeeper maintains the file until Close.
 func (s *Store) runKeeper() {
-	defer close(s.kept)
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			if s.file.Keep() {
-				s.mergeKeys()
 				if !s.fail.keeps {
 					s.keepConverting()
 				}

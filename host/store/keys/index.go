@@ -30,8 +30,8 @@ type Index struct {
 	hash   func(text string) int64
 	chunk  int
 
-	merged  atomic.Uint64 // all entries of events up to this Seq are in the file, and not in memory
-	merging atomic.Uint64 // those up to this Seq may be in the file
+	merged  uint64        // at Open, the Seq up to which the file had all entries
+	merging atomic.Uint64 // the file may have entries of events up to this Seq
 	max     atomic.Int64  // no entry that only the file has has a higher hash
 
 	lookup                                              *sql.Stmt // of a reader
@@ -75,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 	if x.hash == nil {
 		x.hash = func(text string) int64 { return hash(seed, text) }
 	}
-	x.merged.Store(uint64(merged))
+	x.merged = uint64(merged)
 	x.merging.Store(uint64(merging))
 	x.max.Store(highest)
 	return x, err
@@ -159,56 +159,52 @@ func (x *Index) Remove(bind Bind, list []Entry) error {
 	return each(bind(x.remove), list)
 }
 
-// Indexed returns the Seq up to which the file has all entries.
-func (x *Index) Indexed() uint64 { return x.merged.Load() }
+// Indexed returns the Seq up to which the file had all entries when it was opened.
+func (x *Index) Indexed() uint64 { return x.merged }
 
 // Len returns the number of entries in memory.
 func (x *Index) Len() int { return x.recent.len() }
 
-// A Merge moves the entries of the events up to a Seq into the file, in steps. Each step
-// belongs into a transaction of its own; a merge that was not completed is begun again.
+// A Merge moves the entries of the events up to a Seq into the file, in steps on the
+// writer's goroutine. Each step belongs into a transaction of its own, and follows the
+// commit of the one before; after a failure the merge is begun again.
 type Merge struct {
-	x    *Index
-	upTo uint64
-	all  []Entry
-	left []Entry
+	x       *Index
+	upTo    uint64
+	left    []Entry
+	written []Entry // by the step before
+	begun   bool
 }
 
 // Merge returns a merge of the entries up to a Seq. All events up to it are stored.
-func (x *Index) Merge(upTo uint64) *Merge {
-	all := x.recent.upTo(upTo)
-	return &Merge{x: x, upTo: upTo, all: all, left: all}
-}
+func (x *Index) Merge(upTo uint64) *Merge { return &Merge{x: x, upTo: upTo, left: x.recent.upTo(upTo)} }
 
-// Step merges up to n entries. It reports whether the merge is complete once the
-// transaction is committed: then the caller must call Committed.
-func (m *Merge) Step(bind Bind, n int) (complete bool, err error) {
-	if len(m.left) == len(m.all) {
+// Step merges up to n entries, and removes those of the step before from memory. It
+// reports whether more steps have to follow.
+func (m *Merge) Step(bind Bind, n int) (more bool, err error) {
+	m.forget() // here, so that the writer does not miss an entry that moves while it looks
+	if !m.begun {
 		// Before an event whose entry is in the file is deleted, Remove must know.
 		m.x.merging.Store(max(m.upTo, m.x.merging.Load()))
 		if _, err := bind(m.x.setMerging).Exec(int64(m.upTo)); err != nil {
 			return false, err
 		}
+		m.begun = true
 	}
-	n = min(n, len(m.left))
-	if err := each(bind(m.x.insert), m.left[:n]); err != nil {
+	if len(m.left) == 0 {
+		_, err := bind(m.x.setMerged).Exec(int64(m.upTo))
 		return false, err
 	}
-	if m.left = m.left[n:]; len(m.left) > 0 {
-		return false, nil
-	}
-	_, err = bind(m.x.setMerged).Exec(int64(m.upTo))
-	return true, err
+	m.written, m.left = m.left[:min(n, len(m.left))], m.left[min(n, len(m.left)):]
+	return true, each(bind(m.x.insert), m.written)
 }
 
-// Committed removes the merged entries from memory.
-func (m *Merge) Committed() {
-	if len(m.all) > 0 {
-		m.x.max.Store(max(m.x.max.Load(), m.all[len(m.all)-1].Hash))
-	}
-	m.x.merged.Store(m.upTo)
-	for chunk := range slices.Chunk(m.all, 8*batch) { // readers and the writer need the lock
-		m.x.recent.remove(chunk)
+// forget removes the entries from memory that the file has.
+func (m *Merge) forget() {
+	if len(m.written) > 0 {
+		m.x.max.Store(max(m.x.max.Load(), m.written[len(m.written)-1].Hash))
+		m.x.recent.remove(m.written)
+		m.written = nil
 	}
 }
 
@@ -280,13 +276,20 @@ func (x *Index) mergeAll(ctx context.Context, db *sql.DB, upTo uint64) error {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit
+	bind := func(s *sql.Stmt) *sql.Stmt { return tx.StmtContext(ctx, s) }
 	m := x.Merge(upTo)
-	if _, err := m.Step(func(s *sql.Stmt) *sql.Stmt { return tx.StmtContext(ctx, s) }, len(m.all)); err != nil {
+	if _, err := m.Step(bind, len(m.left)); err != nil {
+		return err
+	}
+	all := m.written
+	m.written = nil // they are not in the file yet
+	if _, err := m.Step(bind, 0); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	m.Committed()
+	m.written = all
+	m.forget()
 	return nil
 }
