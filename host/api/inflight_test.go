@@ -87,3 +87,49 @@ func TestStalledBody(t *testing.T) {
 		t.Errorf("got %s, close: %v", resp.Status, resp.Close)
 	}
 }
+
+// TestAnswersWithEventsAreBounded: lists and single events reserve for their answers. Those
+// that are being made are counted, and one more is refused.
+func TestAnswersWithEventsAreBounded(t *testing.T) {
+	p := &parts{}
+	cfg := config(p)
+	cfg.MaxInflight, cfg.QuotaWait = inflight.MinBytes, time.Nanosecond
+	s := newServer(t, cfg)
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan int)
+	p.before = func() {
+		entered <- struct{}{}
+		<-leave
+	}
+	started := 0
+	// fill calls until one is refused, and returns how many were not.
+	fill := func(path string) (admitted int) {
+		for range 64 {
+			go func() { done <- call(s.Handler(), "GET", path, "").Code }()
+			select {
+			case <-entered:
+				admitted++
+				started++
+			case code := <-done:
+				if code != http.StatusServiceUnavailable {
+					t.Errorf("%s: got %d", path, code)
+				}
+				return admitted
+			}
+		}
+		return admitted
+	}
+	if n := fill("/api/v1/events"); n < 1 || n > 4 {
+		t.Errorf("%d lists of 8 MiB at once, of 32 MiB for everything", n)
+	}
+	if n := fill("/api/v1/events/unknown"); n > 31 {
+		t.Errorf("%d events of 1 MiB at once besides", n)
+	}
+	close(leave)
+	for range started {
+		<-done
+	}
+	go func() { <-entered }()
+	if w := call(s.Handler(), "GET", "/api/v1/events", ""); w.Code != http.StatusOK {
+		t.Errorf("afterwards: got %d", w.Code)
+	}
+}

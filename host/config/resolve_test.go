@@ -148,3 +148,30 @@ func TestManifestStackIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestManifestRequestsHaveFloors: a request below what can work is raised, and one at the
+// floor is granted as it is.
+func TestManifestRequestsHaveFloors(t *testing.T) {
+	for _, tt := range []struct {
+		memory, wantMemory   int64
+		timeout, wantTimeout time.Duration
+		backoff, wantBackoff time.Duration
+		capped               int
+	}{
+		{1, 1 << 16, time.Nanosecond, time.Millisecond, time.Nanosecond, 10 * time.Millisecond, 3},
+		{1<<16 - 1, 1 << 16, time.Millisecond - 1, time.Millisecond, 10*time.Millisecond - 1, 10 * time.Millisecond, 3},
+		{1 << 16, 1 << 16, time.Millisecond, time.Millisecond, 10 * time.Millisecond, 10 * time.Millisecond, 0},
+		{1<<16 + 1, 1<<16 + 1, time.Millisecond + 1, time.Millisecond + 1, 10*time.Millisecond + 1, 10*time.Millisecond + 1, 0},
+		{-1, 64 << 20, -1, 5 * time.Second, -1, 200 * time.Millisecond, 0},
+	} {
+		var m abi.Manifest
+		m.Limits.Memory = abi.Size(tt.memory)
+		m.Limits.Timeout, m.Retry.Backoff = abi.Duration(tt.timeout), abi.Duration(tt.backoff)
+		got, capped := config.Default().Resolve("x", m)
+		if got.Limits.Memory != tt.wantMemory || got.Limits.Timeout != tt.wantTimeout || got.Retry.Backoff != tt.wantBackoff ||
+			len(capped) != tt.capped {
+			t.Errorf("%d, %s, %s: got %d, %s, %s and %q", tt.memory, tt.timeout, tt.backoff, got.Limits.Memory, got.Limits.Timeout,
+				got.Retry.Backoff, capped)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -150,6 +151,21 @@ func TestAwait(t *testing.T) {
 		if s.await(2, time.Microsecond) || s.await(2, 0) {
 			t.Error("got true, with one of two")
 		}
+	})
+	t.Run("they come without a notification", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for queued, want := range map[int]bool{1: false, 2: true, 3: true} {
+				s, _ := gatherer(0, 1)
+				done := await(s, 2)
+				synctest.Wait()
+				for range queued {
+					s.ops <- &op{events: 1}
+				}
+				if got := <-done; got != want { // after the limit
+					t.Errorf("%d of 2: got %v", queued, got)
+				}
+			}
+		})
 	})
 	t.Run("close", func(t *testing.T) {
 		s, _ := gatherer(0, 1)

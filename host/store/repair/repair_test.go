@@ -106,7 +106,7 @@ func deadLetters(t testing.TB, s *store.Store) map[string]bool {
 // and every lost event is reported.
 func TestDamagedPages(t *testing.T) {
 	o := newOriginal(t)
-	for seed := range uint64(24) {
+	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 13))
 			files := maps.Clone(o.files)
