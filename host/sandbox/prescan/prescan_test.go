@@ -2,6 +2,7 @@ package prescan_test
 
 import (
 	"bytes"
+	"fmt"
 	"errors"
 	"os"
 	"path/filepath"
@@ -283,4 +284,21 @@ func FuzzScan(f *testing.F) {
 		}
 		checkBounds(t, wasm)
 	})
+}
+
+// TestCountsFitIntoTheirSections declares one entry more than the bytes of a section can
+// have, by the smallest entry of its kind: refused before any entry is read.
+func TestCountsFitIntoTheirSections(t *testing.T) {
+	const n = 5
+	for id, smallest := range map[byte]int{1: 3, 2: 4, 3: 1, 4: 3, 5: 2, 6: 4, 7: 3, 9: 2, 10: 3, 11: 2} {
+		wasm := Module(Section(id, B(U(n), make([]byte, n*smallest-1))))
+		_, err := prescan.Scan(wasm, prescan.Limits{})
+		if want := fmt.Sprintf("declared, but only %d bytes remain", n*smallest-1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("section %d: got %v, want %q", id, err, want)
+		}
+		wasm = Module(Section(id, B(U(n), make([]byte, n*smallest))))
+		if _, err := prescan.Scan(wasm, prescan.Limits{}); err != nil && strings.Contains(err.Error(), "declared, but only") {
+			t.Errorf("section %d: %d entries of %d bytes are refused for their number: %v", id, n, smallest, err)
+		}
+	}
 }
