@@ -13,26 +13,22 @@ import (
 )
 
 // BenchmarkSaveOutcomes stores plain successes of ten handlers, 200 of each in a write,
-// once in blocks and once as a delivery each, as versions before the blocks did: both in
-// turns, on the same disk. It reports the processor time of the whole process and the
-// pages of the file for each outcome.
+// and of 300 handlers, one of each in a write: once in blocks and once as a delivery
+// each, as versions before the blocks did, both in turns, on the same disk. It reports
+// the processor time of the whole process and the pages of the file for each outcome.
 func BenchmarkSaveOutcomes(b *testing.B) {
 	for _, results := range []string{"empty", "equal", "distinct"} {
-		b.Run(results, func(b *testing.B) { benchmarkSaveOutcomes(b, results) })
+		b.Run("10 handlers/"+results, func(b *testing.B) { benchmarkSaveOutcomes(b, results, 10, 200) })
+		b.Run("300 handlers/"+results, func(b *testing.B) { benchmarkSaveOutcomes(b, results, 300, 1) })
 	}
 }
 
-const (
-	benchHandlers = 10
-	benchEach     = 200
-)
-
-// benchOutcomes returns the successes of the events after a Seq.
-func benchOutcomes(results string, after uint64) (list []event.Successes) {
+// benchOutcomes returns the successes of so many events after a Seq, for each handler.
+func benchOutcomes(results string, handlers int, after, each uint64) (list []event.Successes) {
 	began := time.Unix(1_760_000_000, 0)
-	for h := range benchHandlers {
+	for h := range handlers {
 		s := event.Successes{Handler: fmt.Sprint("handler-", h), Digest: strings.Repeat("5c", 32)}
-		for i := range uint64(benchEach) {
+		for i := range each {
 			seq := after + i + 1
 			noise := seq * 0x9e3779b97f4a7c15
 			var result []byte
@@ -50,7 +46,7 @@ func benchOutcomes(results string, after uint64) (list []event.Successes) {
 	return list
 }
 
-func benchmarkSaveOutcomes(b *testing.B, results string) {
+func benchmarkSaveOutcomes(b *testing.B, results string, handlers int, each uint64) {
 	ctx := b.Context()
 	open := func(name string) *store.Store {
 		s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: filepath.Join(b.TempDir(), name)})
@@ -64,7 +60,7 @@ func benchmarkSaveOutcomes(b *testing.B, results string) {
 	var used, wall [2]time.Duration
 	after := uint64(0)
 	for b.Loop() {
-		successes := benchOutcomes(results, after)
+		successes := benchOutcomes(results, handlers, after, each)
 		var deliveries []event.Delivery
 		for i := range successes {
 			for j := range successes[i].List {
@@ -73,7 +69,7 @@ func benchmarkSaveOutcomes(b *testing.B, results string) {
 				deliveries = append(deliveries, d)
 			}
 		}
-		after += benchEach
+		after += each
 		for i, save := range []func() error{
 			func() error { _, _, err := blocks.SaveDeliveries(ctx, nil, successes, nil, nil); return err },
 			func() error { _, _, err := single.SaveDeliveries(ctx, nil, nil, deliveries, nil); return err },
@@ -85,7 +81,7 @@ func benchmarkSaveOutcomes(b *testing.B, results string) {
 			used[i], wall[i] = used[i]+processTime(b)-cpu, wall[i]+time.Since(began)
 		}
 	}
-	n := float64(b.N * benchHandlers * benchEach)
+	n := float64(b.N*handlers) * float64(each)
 	for i, of := range []struct {
 		name, tables string
 		s            *store.Store

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -320,8 +321,10 @@ func TestKeeperMovesOldDeliveries(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for left := 1; left > 0; {
-		if err := s.reader.QueryRowContext(t.Context(), `SELECT count(*) FROM deliveries`).Scan(&left); err != nil {
+		if err := s.reader.QueryRowContext(ctx, `SELECT count(*) FROM deliveries`).Scan(&left); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/store"
 )
 
-// BenchmarkPublishDuringTrim trims a large log, with a delivery of each event, while
+// BenchmarkPublishDuringTrim trims a large log, with an outcome of each event, while
 // one publisher appends an event at a time, and reports the publisher's latency and
 // the events trimmed per second.
 func BenchmarkPublishDuringTrim(b *testing.B) {
@@ -30,11 +30,11 @@ func BenchmarkPublishDuringTrim(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			outcomes := make([]event.Delivery, batch)
-			for i, r := range receipts {
-				outcomes[i] = event.Delivery{Handler: "handler", Seq: r.Seq, Status: event.StatusOK, Attempts: 1, At: time.Now()}
+			outcomes := event.Successes{Handler: "handler"}
+			for _, r := range receipts {
+				outcomes.Append(r.Seq, event.Success{At: time.Now(), Duration: time.Microsecond, Fuel: 900}, nil)
 			}
-			if _, _, err := s.SaveDeliveries(ctx, nil, nil, outcomes, nil); err != nil {
+			if _, _, err := s.SaveDeliveries(ctx, nil, []event.Successes{outcomes}, nil, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -58,7 +58,10 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) (err error) {
 		run    = ` WHERE handler = ?1 AND seq >= ?2 AND seq <= ?3`
 	)
 	return datafile.Prepare(ctx, db, datafile.Statements{
-		&w.at:      sized + `, CASE WHEN last_seq >= ?3 OR outcomes < ?4 AND octet_length(block) < ?5 THEN block END` + before,
+		&w.at: sized + `, CASE WHEN last_seq >= ?3 OR outcomes < ?4 AND octet_length(block) < ?5 THEN block END,
+			coalesce((SELECT outcomes << 32 | octet_length(block) FROM outcome_blocks AS a WHERE a.handler = ?1 AND a.first_seq < b.first_seq
+				ORDER BY a.first_seq DESC LIMIT 1), ?4 << 32),
+			EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1 AND seq >= ?3 AND seq <= ?2)` + before,
 		&w.frameAt: sized + before,
 		&w.put: `INSERT INTO outcome_blocks (handler, first_seq, last_seq, newest_at, outcomes, block) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (handler, first_seq) DO UPDATE SET last_seq = excluded.last_seq, newest_at = excluded.newest_at,
@@ -81,13 +84,13 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) (err error) {
 // Save returns those that it does not store, because they belong into the range of a
 // block that it must leave as it is: they have to be stored as deliveries.
 func (w *Writer) Save(c Conn, handler string, list []pack.Outcome) (refused []pack.Outcome, err error) {
-	if err := w.removeDeliveries(c, handler, list); err != nil {
-		return nil, err
-	}
 	// From the end: the block that begins at or before the last outcome, and all that
 	// belong into it or behind it.
-	for len(list) > 0 {
+	for first := true; len(list) > 0; first = false {
 		b, err := w.blockAt(c, handler, list[len(list)-1].Seq, list[0].Seq)
+		if err == nil && first && (b == nil || b.overwrites) {
+			err = w.removeDeliveries(c, handler, list)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -151,12 +154,21 @@ type stored struct {
 	size     int64
 	content  []byte // nil when the block is full and no outcome belongs into it
 	err      error  // of reading the content, when its page is damaged
+
+	earlier    int64 // the outcomes of the block before, times 2^32, and its size; full for none
+	overwrites bool  // there may be deliveries in the range that blockAt was called with
+}
+
+// earlierAbsorbs is absorbs for the block before this one.
+func (b *stored) earlierAbsorbs(n int) bool {
+	e := stored{outcomes: int(b.earlier >> 32), size: b.earlier & (1<<32 - 1)}
+	return e.absorbs(n)
 }
 
 // blockAt returns the block of a handler that begins at or before last; nil for none. It
 // has its content if it ends at first or later, or is not full.
 func (w *Writer) blockAt(c Conn, handler string, last, first uint64) (*stored, error) {
-	var b stored
+	b := stored{overwrites: true}
 	dest := append(b.dest(), &b.outcomes, &b.size)
 	if len(w.unreadable) > 0 {
 		err := c.Scan(w.frameAt, dest, handler, datafile.Seq(last))
@@ -167,7 +179,7 @@ func (w *Writer) blockAt(c Conn, handler string, last, first uint64) (*stored, e
 			return &b, err
 		}
 	}
-	err := c.Scan(w.at, append(dest, &b.content), handler, datafile.Seq(last), datafile.Seq(first), pack.MaxOutcomes, fullBytes)
+	err := c.Scan(w.at, append(dest, &b.content, &b.earlier, &b.overwrites), handler, datafile.Seq(last), datafile.Seq(first), pack.MaxOutcomes, fullBytes)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
@@ -249,6 +261,9 @@ func (w *Writer) saveBehind(c Conn, handler string, b *stored, part []pack.Outco
 		}
 		first = b.id
 		w.merged = slices.Insert(w.merged, 0, before...)
+		if !b.earlierAbsorbs(len(w.merged)) {
+			break
+		}
 		if b, err = w.blockAt(c, handler, w.merged[0].Seq-1, w.merged[0].Seq); err != nil {
 			return err
 		}
