@@ -348,3 +348,31 @@ func TestRefusedCreateMakesNoDirectory(t *testing.T) {
 		t.Errorf("the directory of tokens: got %v, want that there is none", err)
 	}
 }
+
+// TestOtherFilesAreNoTokens: files without the name of a token are passed over, whatever
+// they have, and are no problem to report.
+func TestOtherFilesAreNoTokens(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := auth.Create(dir, "n", []string{"read"}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub := filepath.Join(dir, auth.TokenDir)
+	text, err := os.ReadFile(filepath.Join(sub, token.ID+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"notes.json", "notes", strings.Repeat("a", 16), strings.Repeat("a", 16) + ".txt", strings.Repeat("A", 16) + ".json",
+		"." + token.ID + ".json-123"} {
+		if err := os.WriteFile(filepath.Join(sub, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := auth.List(dir)
+	if err != nil || len(list) != 1 || list[0].ID != token.ID {
+		t.Errorf("got %+v, %v, want only %s", list, err, token.ID)
+	}
+}

@@ -4,10 +4,26 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/logread"
 )
+
+// compareWatermark ignores a watermark of another store: it does not say what this one has
+// acknowledged.
+func (r *reconciliation) compareWatermark() error {
+	if r.report.kept["identity"] == 0 || r.mark.Store == "" {
+		return nil
+	}
+	ids, err := r.texts(`SELECT store FROM identity`)
+	if err == nil && !slices.Contains(ids, r.mark.Store) {
+		r.report.lose("watermark", 0, fmt.Sprintf("the watermark beside the file is of another store (id %s): which writes were acknowledged is not "+
+			"known, and a start refuses the new store beside it, too", r.mark.Store))
+		r.mark = datafile.Position{}
+	}
+	return err
+}
 
 // marks raises the end of the log to the highest Seq that was ever used.
 func (r *reconciliation) marks() error {

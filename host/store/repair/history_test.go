@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/schema"
@@ -112,6 +114,24 @@ func TestWALOfAKilledProcess(t *testing.T) {
 			t.Errorf("%d events, %+v", events, report)
 		}
 	})
+}
+
+// TestWatermarkOfAnotherStore: it says nothing about the events of this one, and the report
+// says that a start will refuse the store beside it.
+func TestWatermarkOfAnotherStore(t *testing.T) {
+	files, other := killed(t), killed(t)
+	files[datafile.WatermarkSuffix] = other[datafile.WatermarkSuffix]
+	files["-wal"] = nil
+	path := files.writeTo(t, t.TempDir())
+	report, err := Run(t.Context(), Config{Path: path, Output: path + ".repaired"})
+	must(t, err)
+	if len(report.Lost) != 1 || report.Lost[0].What != "watermark" || report.Last != 100 {
+		t.Errorf("got %+v, last %d", report.Lost, report.Last)
+	}
+	must(t, Replace(path, report.Output, Aside(path, fixed)))
+	if _, err := store.Open(t.Context(), store.Config{Path: path, Window: bus.NewWindow(bus.WindowConfig{})}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("Open: got %v", err)
+	}
 }
 
 // TestStoresOfOlderSchemas repairs a store of each schema, with its header and without.

@@ -190,6 +190,9 @@ func (j *job) reconcile(ctx context.Context, db *sql.DB) error {
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after the commit
 	r := &reconciliation{job: j, ctx: ctx, tx: tx, at: j.cfg.Now().UnixNano()}
+	if err := r.compareWatermark(); err != nil {
+		return err
+	}
 	for _, step := range []func() error{r.lostEvents, r.lostEntries, r.blocks, r.openDeliveries, r.cursors, r.deliveriesWithoutEvent, r.marks,
 		r.identity, r.leftovers, r.summaries} {
 		if err := step(); err != nil {
