@@ -25,11 +25,12 @@
 //
 // The newest events are in the Window, which the writer fills after each commit and
 // before it answers the callers. Package datafile opens and guards the file, package
-// logread reads the events in it, package keys finds them by key, package schema has its
-// tables.
+// logread reads the events in it, package keys finds them by key, package outcomes has the
+// outcomes of deliveries, package schema has the tables.
 //
 // Long tasks of the writer, such as a trim, run in paced steps (pace.go). The keeper
-// goroutine returns free pages to the disk (shrink.go), the merger goroutine has the writer
+// goroutine returns free pages to the disk (shrink.go) and moves outcomes that an older
+// version wrote into blocks (convert.go), the merger goroutine has the writer
 // index the keys of the log (keyindex.go). The writer's own state belongs to its goroutine.
 //
 // Read store.go first, then gather.go and writer.go.

@@ -16,8 +16,8 @@
 // New outcomes form small blocks at the end. Save merges them with the blocks before:
 // with a block that is not larger, with one of 1 KiB or less, which an insert would
 // write again anyway, and with one that becomes full. So the outcomes of a handler that
-// writes one at a time are encoded about eight times each until their block is full, and
-// those of a busy handler once.
+// writes one at a time are encoded with each one after them until they have 1 KiB
+// together, and a small number of times after that; those of a busy handler about twice.
 //
 // A Writer belongs to the writer goroutine of the store and has no state between two
 // transactions. A Reader is safe for concurrent use. Read writer.go first.
