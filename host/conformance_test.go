@@ -45,6 +45,7 @@ func TestConformance(t *testing.T) {
 			name = filepath.Base(filepath.Dir(path)) + " (built)"
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // with hosts of their own, which mostly wait: for files to be unchanged, and for time limits
 			module, err := os.ReadFile(path)
 			check(t, err)
 			conformancetest.Run(t, newConformanceHost(t, module), func(v conformance.Vector) bool {
