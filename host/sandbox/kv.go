@@ -75,11 +75,11 @@ func (in *instance) kvCAS(_ api.Module, stack []uint64) {
 	}
 	in.charge(len(old))
 	in.reads.swaps = true
-	stack[0] = in.writeKV(key, value, in.reads.only(string(key)), func(ctx context.Context, kv KV, key string) error {
+	stack[0] = in.writeKV(key, value, in.reads.provedBy(string(key), old), func(ctx context.Context, kv KV, key string) error {
 		return kv.CompareAndSet(ctx, key, old, value)
 	})
 	if stack[0] == 0 {
-		in.reads.swapSucceeded(string(key))
+		in.reads.swapSucceeded(string(key), old)
 	}
 }
 
@@ -102,7 +102,7 @@ func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
 	if in.reads.wanted() {
 		value, found, ok, stored := kv.Newest(name)
 		if stored != nil {
-			in.reads.add(name, stored)
+			in.reads.add(provisionalRead{name, value, found, stored})
 		}
 		if ok {
 			return value, found, 0

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -17,7 +18,7 @@ import (
 // one that only reads never waits for a flush.
 type provisionalReads struct {
 	list    []provisionalRead
-	lost    bool // one of the attempt will never be durable: the guest may have kept it
+	lost    bool // one of the attempt may never be durable, and the guest may have kept it
 	swaps   bool // the attempt has called kv_cas
 	swapped bool // the attempt before has
 }
@@ -25,7 +26,14 @@ type provisionalReads struct {
 // provisionalRead is a value and how to wait until it is durable.
 type provisionalRead struct {
 	key    string
+	value  []byte
+	found  bool
 	stored func(context.Context) error
+}
+
+// swappedBy reports whether a swap of a key succeeds only if the key has this value.
+func (p *provisionalRead) swappedBy(key string, old []byte) bool {
+	return p.key == key && p.found == (old != nil) && bytes.Equal(p.value, old)
 }
 
 // open reports whether the attempt's outcome has to be confirmed.
@@ -34,20 +42,17 @@ func (r *provisionalReads) open() bool { return len(r.list) > 0 || r.lost }
 // wanted reports whether the attempt may read values that are not durable.
 func (r *provisionalReads) wanted() bool { return r.swaps || r.swapped }
 
-func (r *provisionalReads) add(key string, stored func(context.Context) error) {
-	r.list = append(r.list, provisionalRead{key, stored})
+func (r *provisionalReads) add(read provisionalRead) { r.list = append(r.list, read) }
+
+// provedBy reports whether a swap of a key succeeds only if the key really has all the values
+// that the attempt has read.
+func (r *provisionalReads) provedBy(key string, old []byte) bool {
+	return !r.lost && !slices.ContainsFunc(r.list, func(p provisionalRead) bool { return !p.swappedBy(key, old) })
 }
 
-// only reports whether all values are of one key.
-func (r *provisionalReads) only(key string) bool {
-	return !slices.ContainsFunc(r.list, func(p provisionalRead) bool { return p.key != key })
-}
-
-// swapSucceeded drops the last value, which the key really had.
-func (r *provisionalReads) swapSucceeded(key string) {
-	if last := len(r.list) - 1; last >= 0 && r.list[last].key == key {
-		r.list = r.list[:last]
-	}
+// swapSucceeded drops the values that the key really had.
+func (r *provisionalReads) swapSucceeded(key string, old []byte) {
+	r.list = slices.DeleteFunc(r.list, func(p provisionalRead) bool { return p.swappedBy(key, old) })
 }
 
 // end ends the attempt.
@@ -93,6 +98,7 @@ func (in *instance) confirmed(call func(context.Context) error) func(context.Con
 // trap: the guest may have returned.
 func (in *instance) confirm(o event.Outcome) event.Outcome {
 	if o.Verdict == event.Failed {
+		in.reads.lost = true // possibly: the guest may go on, but gets no other event
 		return o
 	}
 	in.beforeWait()

@@ -204,3 +204,29 @@ func (k storeKV) CompareAndSet(ctx context.Context, key string, old, value []byt
 	return k.KVCAS(ctx, "p", key, old, value)
 }
 func (k storeKV) Delete(ctx context.Context, key string) error { return k.KVDelete(ctx, "p", key) }
+
+// TestFailedAttemptEndsInstanceThatReadProvisionally: an attempt that the host fails does not
+// wait for the values that it has read, but its instance, which may have kept one, gets no
+// other event.
+func TestFailedAttemptEndsInstanceThatReadProvisionally(t *testing.T) {
+	k := newProvisionalKV(t)
+	_, q := start(t, load(t, guest(t, "any_call")), sandbox.PoolConfig{Capabilities: sandbox.Capabilities{KV: k}, Limits: spec.Limits{Concurrency: 1}})
+	q.push(call(t, "kv_cas", "k", callCAS...))
+	if got := answerOf(t, q.await(t)); got.Code != 0 {
+		t.Fatalf("the swap: %+v", got)
+	}
+	if err := k.Set(t.Context(), "k", []byte{0xff}); err != nil { // the guest answers with it, which is not JSON
+		t.Fatal(err)
+	}
+	q.push(call(t, "kv_get", "k", callGet...))
+	q.push(call(t, "kv_set", "kept", "text", "len", "buf", 1))
+	if d := q.await(t); d.outcome.Verdict != event.Failed || d.outcome.Class != event.ClassBadResult || k.asks() != 1 {
+		t.Fatalf("got %+v after %d values that are not durable", d.outcome, k.asks())
+	}
+	if got := answerOf(t, q.await(t)); got.Code != 0 {
+		t.Fatalf("the next event: got %+v", got)
+	}
+	if value, _, err := k.Get(t.Context(), "kept"); err != nil || len(value) != 1 || value[0] != 0 {
+		t.Errorf("the guest has kept %x, %v", value, err)
+	}
+}

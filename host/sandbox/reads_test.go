@@ -15,6 +15,9 @@ func TestProvisionalReads(t *testing.T) {
 	late := func(ctx context.Context) error { return ctx.Err() }
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
+	read := func(key, value string, stored func(context.Context) error) provisionalRead {
+		return provisionalRead{key, []byte(value), true, stored}
+	}
 	for _, tt := range []struct {
 		name string
 		do   func(r *provisionalReads)
@@ -23,14 +26,27 @@ func TestProvisionalReads(t *testing.T) {
 		want func(error) bool
 	}{
 		{"none", func(*provisionalReads) {}, t.Context(), false, nil},
-		{"stored", func(r *provisionalReads) { r.add("a", stored); r.add("b", stored) }, t.Context(), false, nil},
-		{"one failed", func(r *provisionalReads) { r.add("a", failed); r.add("b", stored) }, t.Context(), true,
+		{"stored", func(r *provisionalReads) { r.add(read("a", "1", stored)); r.add(read("b", "1", stored)) }, t.Context(), false, nil},
+		{"one failed", func(r *provisionalReads) { r.add(read("a", "1", failed)); r.add(read("b", "1", stored)) }, t.Context(), true,
 			func(err error) bool { return fault.Is(err, fault.Unavailable) }},
-		{"too late", func(r *provisionalReads) { r.add("a", late) }, ended, true, func(err error) bool { return errors.Is(err, context.Canceled) }},
-		{"the last one was swapped", func(r *provisionalReads) { r.add("a", stored); r.add("b", failed); r.swapSucceeded("b") }, t.Context(), false, nil},
-		{"another was swapped", func(r *provisionalReads) { r.add("b", failed); r.add("a", stored); r.swapSucceeded("b") }, t.Context(), true,
+		{"too late", func(r *provisionalReads) { r.add(read("a", "1", late)) }, ended, true, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{"the last one was swapped", func(r *provisionalReads) {
+			r.add(read("a", "1", stored))
+			r.add(read("b", "1", failed))
+			r.swapSucceeded("b", []byte("1"))
+		}, t.Context(), false, nil},
+		{"another key was swapped", func(r *provisionalReads) { r.add(read("b", "1", failed)); r.swapSucceeded("a", []byte("1")) }, t.Context(), true,
 			func(err error) bool { return fault.Is(err, fault.Unavailable) }},
-		{"failed before", func(r *provisionalReads) { r.add("a", failed); _ = r.await(t.Context()) }, t.Context(), true,
+		{"another value was swapped", func(r *provisionalReads) { r.add(read("b", "1", failed)); r.swapSucceeded("b", []byte("2")) }, t.Context(), true,
+			func(err error) bool { return fault.Is(err, fault.Unavailable) }},
+		{"the key was made", func(r *provisionalReads) { r.add(read("b", "", failed)); r.swapSucceeded("b", nil) }, t.Context(), true,
+			func(err error) bool { return fault.Is(err, fault.Unavailable) }},
+		{"both of the key were swapped", func(r *provisionalReads) {
+			r.add(read("b", "1", stored))
+			r.add(read("b", "1", failed))
+			r.swapSucceeded("b", []byte("1"))
+		}, t.Context(), false, nil},
+		{"failed before", func(r *provisionalReads) { r.add(read("a", "1", failed)); _ = r.await(t.Context()) }, t.Context(), true,
 			func(err error) bool { return fault.Is(err, fault.Unavailable) }},
 	} {
 		var r provisionalReads
@@ -40,14 +56,18 @@ func TestProvisionalReads(t *testing.T) {
 			t.Errorf("%s: got %v, lost %v, open %v", tt.name, err, r.lost, r.open())
 		}
 	}
+	old := []byte("1")
 	var r provisionalReads
-	if !r.only("a") {
+	if !r.provedBy("a", old) {
 		t.Error("without values a swap must wait for none")
 	}
-	if r.add("a", stored); !r.only("a") || r.only("b") {
-		t.Error("a swap depends on the value of its own key alone")
+	if r.add(read("a", "1", failed)); !r.provedBy("a", old) || r.provedBy("b", old) || r.provedBy("a", []byte("2")) || r.provedBy("a", nil) {
+		t.Error("a swap proves the value that it replaces, and no other")
 	}
-	if r.add("b", stored); r.only("a") || r.only("b") {
+	if r.add(read("b", "1", stored)); r.provedBy("a", old) || r.provedBy("b", old) {
 		t.Error("a swap must wait for the value of another key")
+	}
+	if _ = r.await(t.Context()); r.provedBy("a", old) || r.provedBy("c", nil) {
+		t.Error("a swap must not follow a value that is lost")
 	}
 }

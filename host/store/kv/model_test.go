@@ -516,6 +516,47 @@ func TestSuspendHidesQueuedValues(t *testing.T) {
 	}
 }
 
+// TestReplacedQueuedValueIsNotReadable: once a write is queued whose value cannot be read, no
+// value that it replaces can be read, although the caller of the older write returns last.
+func TestReplacedQueuedValueIsNotReadable(t *testing.T) {
+	key := Key{"p", "k"}
+	for name, newest := range map[string]*Write{
+		"too large for the cache":   {Kind: Set, Key: key, Value: make([]byte, maxCached+1)},
+		"a swap, also too large":    {Kind: CompareAndSet, Key: key, Old: []byte("1"), Value: make([]byte, maxCached+1)},
+		"over the quota, if others": {Kind: Set, Key: key, Value: make([]byte, 1000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := newMemory()
+			c := NewCache(shards<<20, 1<<20)
+			b := NewBatch(c)
+			c.account("p").known.Store(true)
+			older := &Write{Kind: Set, Key: key, Value: []byte("1")}
+			before, _ := c.Enqueue(older, func() bool { return true })
+			if before == nil {
+				t.Fatal("the older value is not readable")
+			}
+			c.account("p").queued.Add(1<<20 - spec.KVEntry - 500) // by writes of other keys, which will fail
+			if q, sent := c.Enqueue(newest, func() bool { return true }); q != nil || !sent {
+				t.Fatalf("the newest write: got %v, %v", q, sent)
+			}
+			for _, w := range []*Write{older, newest} {
+				if refused, err := b.Apply(w, file); refused != nil || err != nil {
+					t.Fatal(refused, err)
+				}
+			}
+			if err := b.Flush(file); err != nil {
+				t.Fatal(err)
+			}
+			file.commit()
+			b.Commit() // the caller of the newest write returns
+			if value, found, ok, q := c.Newest(key); q != nil || ok && !(found && bytes.Equal(value, newest.Value)) {
+				t.Errorf("got %d bytes, %v, %v of %v", len(value), found, ok, q)
+			}
+			c.Resolve(before, nil)
+		})
+	}
+}
+
 // TestValueThatQuotaMayRefuseIsNotReadable: a queued value is readable only if the quota
 // allows it together with those before it, as far as is known.
 func TestValueThatQuotaMayRefuseIsNotReadable(t *testing.T) {

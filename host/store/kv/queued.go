@@ -46,7 +46,11 @@ func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
 	if !send() {
 		return nil, false
 	}
-	if w.Kind == CompareAndSet && !(cached && matches(newest, w.Old)) || s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
+	if w.Kind == CompareAndSet && !(cached && matches(newest, w.Old)) {
+		return nil, true // it succeeds only if the newest queued write fails
+	}
+	delete(s.queued, w.Key) // it is not the newest write any more
+	if s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
 		return nil, true
 	}
 	q = &Queued{key: w.Key, value: value{w.Value, w.Kind != Delete}, done: make(chan struct{})}
