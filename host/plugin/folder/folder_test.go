@@ -138,6 +138,37 @@ func TestScanOfAnUnreadableDirectory(t *testing.T) {
 	}
 }
 
+// TestScanGoesOn behind a directory that cannot be read, a missing one, and among files that
+// are no modules.
+func TestScanGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	loop, full, last := filepath.Join(dir, "loop"), filepath.Join(dir, "full"), filepath.Join(dir, "last")
+	must(t, os.Symlink("loop", loop))
+	want := make(map[string]bool)
+	for _, sub := range []string{full, last} {
+		must(t, os.Mkdir(sub, 0o700))
+		for c := 'a'; c <= 'p'; c++ {
+			for _, name := range []string{".wasm", ".wasm.json", ".txt"} {
+				must(t, os.WriteFile(filepath.Join(sub, string(c)+name), []byte("x"), 0o600))
+			}
+			want[filepath.Join(sub, string(c)+".wasm")] = true
+		}
+		must(t, os.WriteFile(filepath.Join(sub, "0.wasm.json"), []byte("x"), 0o600)) // without its module
+	}
+	got := folder.Scan([]string{loop, filepath.Join(dir, "missing"), full, last})
+	if len(got.Unreadable) != 1 || got.Unreadable[loop] == nil {
+		t.Errorf("unreadable: %v", got.Unreadable)
+	}
+	for path := range want {
+		if _, ok := got.Files[path]; !ok {
+			t.Errorf("%s is missing", path)
+		}
+	}
+	if len(got.Files) != len(want) {
+		t.Errorf("%d files, want %d", len(got.Files), len(want))
+	}
+}
+
 func TestWatcher(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "a", "b")
