@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -73,21 +74,6 @@ func (f *floorHandler) finish(_ context.Context, mod api.Module, stack []uint64)
 	stack[0] = 0
 }
 
-// run calls the guest until it has handled so many events. ready is called before the first.
-func (f *floorHandler) run(b *testing.B, metered []byte, ready func()) {
-	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
-	defer r.Close(ctx)
-	mod, err := f.instantiate(ctx, r, metered)
-	ready()
-	if err == nil {
-		_, err = mod.ExportedFunction("run").Call(ctx)
-	}
-	if err != nil {
-		b.Error(err)
-	}
-}
-
 func (f *floorHandler) instantiate(ctx context.Context, r wazero.Runtime, metered []byte) (api.Module, error) {
 	m, err := r.CompileModule(ctx, metered)
 	if err != nil {
@@ -125,36 +111,69 @@ func (f *floorHandler) instantiate(ctx context.Context, r wazero.Runtime, metere
 	return mod, nil
 }
 
-// floorLoops publishes the events to the memory engine and has each handler of the floor
-// handle them. It returns the deliveries per second.
-func floorLoops(b *testing.B, wasm []byte, handlers int, events []*event.Event) float64 {
+// floor is a host that does the least: see floorHandler. Like a fleet it lives as long as
+// the benchmark.
+type floor struct {
+	engine   *bus.Memory
+	log      benchLog
+	handlers []*floorHandler
+	loops    []api.Function // the guests'
+}
+
+func newFloor(b *testing.B, wasm []byte, handlers int) *floor {
 	metered, _, err := meter.Rewrite(wasm, meter.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	m := bus.NewMemory(bus.MemoryConfig{Window: benchWindow()})
-	log := newBenchLog(b, m, m.Window())
-	var ready, done sync.WaitGroup
-	list := make([]*floorHandler, handlers)
-	for i := range list {
-		f := &floorHandler{events: log.Bus.Subscribe(1), left: len(events), epoch: time.Now()}
-		f.seqs, f.ends, f.fuels = make([]uint64, 0, len(events)), make([]int, 0, len(events)), make([]int64, 0, len(events))
-		f.ats, f.took = make([]time.Duration, 0, len(events)), make([]time.Duration, 0, len(events))
-		f.results = make([]byte, 0, 32*len(events))
-		defer f.events.Close()
-		list[i] = f
-		ready.Add(1)
-		done.Go(func() { f.run(b, metered, ready.Done) })
+	x := &floor{engine: m, log: newBenchLog(b, m, m.Window())}
+	for range handlers {
+		r := wazero.NewRuntimeWithConfig(b.Context(), wazero.NewRuntimeConfigCompiler())
+		b.Cleanup(func() { _ = r.Close(context.Background()) })
+		f := &floorHandler{events: x.log.Bus.Subscribe(1), epoch: time.Now()}
+		b.Cleanup(f.events.Close)
+		mod, err := f.instantiate(b.Context(), r, metered)
+		if err != nil {
+			b.Fatal(err)
+		}
+		x.handlers, x.loops = append(x.handlers, f), append(x.loops, mod.ExportedFunction("run"))
 	}
-	ready.Wait()
+	return x
+}
+
+// deliver publishes events and has every handler handle them. It returns the deliveries
+// per second.
+func (x *floor) deliver(b *testing.B, events []*event.Event) float64 {
+	n := len(events)
+	for _, f := range x.handlers {
+		f.left = n
+		f.seqs, f.ends, f.fuels = slices.Grow(f.seqs[:0], n), slices.Grow(f.ends[:0], n), slices.Grow(f.fuels[:0], n)
+		f.ats, f.took = slices.Grow(f.ats[:0], n), slices.Grow(f.took[:0], n)
+		f.results = slices.Grow(f.results[:0], 32*n)
+	}
+	var done sync.WaitGroup
 	start := time.Now()
-	log.publish(b, events)
+	for _, loop := range x.loops {
+		done.Go(func() {
+			if _, err := loop.Call(b.Context()); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	x.log.publish(b, events)
 	done.Wait()
-	rate := float64(handlers*len(events)) / time.Since(start).Seconds()
-	for _, f := range list {
-		if want := len(events) * len(`{"echo":"shipped"}`); len(f.results) != want || len(f.seqs) != len(events) {
-			b.Fatalf("%d outcomes with %d bytes of results, want %d with %d", len(f.seqs), len(f.results), len(events), want)
+	rate := float64(n*len(x.handlers)) / time.Since(start).Seconds()
+	for _, f := range x.handlers {
+		if want := n * len(`{"echo":"shipped"}`); len(f.results) != want || len(f.seqs) != n {
+			b.Fatalf("%d outcomes with %d bytes of results, want %d with %d", len(f.seqs), len(f.results), n, want)
 		}
 	}
 	return rate
+}
+
+// trim removes the events of the log.
+func (x *floor) trim(b *testing.B) {
+	if _, err := x.engine.Trim(b.Context(), x.engine.Last()); err != nil {
+		b.Fatal(err)
+	}
 }

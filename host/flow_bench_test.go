@@ -270,6 +270,7 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 	f := newFleet(b, log, wasm, handlers, concurrency)
 	defer f.stop()
 	total, deliveries := 0, float64(events*handlers)
+	reference := newFloor(b, wasm, handlers)
 	var ours, raw, floor, oursCPU, rawCPU, floorCPU, publishing, publishCPU []float64
 	deliver := func(list []*event.Event) float64 {
 		start := time.Now()
@@ -279,6 +280,7 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 		return deliveries / time.Since(start).Seconds()
 	}
 	deliver(benchEvents(b, events))
+	reference.deliver(b, benchEvents(b, events))
 	for b.Loop() {
 		list := benchEvents(b, events)
 		measure := func(rates, costs *[]float64, run func() float64) {
@@ -299,7 +301,8 @@ func compareWithRaw(b *testing.B, handlers, concurrency, goroutines, events int)
 			b.Fatal(err)
 		}
 		measure(&raw, &rawCPU, func() float64 { return rawLoops(b, wasm, goroutines, handlers, list) })
-		measure(&floor, &floorCPU, func() float64 { return floorLoops(b, wasm, handlers, list) })
+		measure(&floor, &floorCPU, func() float64 { return reference.deliver(b, list) })
+		reference.trim(b)
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(ours), "deliveries/s")
