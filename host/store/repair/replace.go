@@ -14,7 +14,7 @@ import (
 
 const (
 	asideSuffix = ".damaged-" // of the directory for the damaged files
-	asideTime   = "20060102T150405Z"
+	asideTime   = "20060102T150405.000000Z"
 )
 
 // files are the suffixes of the files of a store that go together. The WAL comes first:

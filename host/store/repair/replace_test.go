@@ -19,7 +19,7 @@ func TestReplaceKeepsTheDamagedFiles(t *testing.T) {
 	_, err := Run(t.Context(), Config{Path: path, Output: path + ".repaired"})
 	must(t, err)
 	aside := Aside(path, fixed)
-	if aside != path+".damaged-20260304T050607Z" {
+	if aside != path+".damaged-20260304T050607.000000Z" {
 		t.Errorf("got %s", aside)
 	}
 	s := start(t, path)
