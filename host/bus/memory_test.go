@@ -8,6 +8,8 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/bus/logtest/kvtest"
+	"github.com/berth-host/berth/host/bus/logtest/modeltest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -22,13 +24,13 @@ func newMemory(t testing.TB, cfg bus.MemoryConfig) *bus.Memory {
 
 func TestMemory(t *testing.T) {
 	logtest.Run(t, func(t *testing.T, now func() time.Time) bus.Log { return newMemory(t, bus.MemoryConfig{Now: now}) })
-	logtest.RunState(t, func(t *testing.T, now func() time.Time) bus.Engine {
-		return newMemory(t, bus.MemoryConfig{Now: now})
-	}, nil)
+	open := func(t *testing.T, now func() time.Time) bus.Engine { return newMemory(t, bus.MemoryConfig{Now: now}) }
+	logtest.RunState(t, open)
+	t.Run("model", func(t *testing.T) { modeltest.Run(t, open, nil) })
 }
 
 func TestMemoryKV(t *testing.T) {
-	logtest.RunKV(t, func(t *testing.T, quota int64) bus.Engine { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
+	kvtest.Run(t, func(t *testing.T, quota int64) bus.Engine { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
 }
 
 func TestMemoryIsFull(t *testing.T) {

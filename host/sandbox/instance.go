@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/provisional"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -56,7 +57,7 @@ type instance struct {
 	refused   string // why finish refused the result of the open attempt
 	results   resultcheck.Check
 
-	reads      provisionalReads
+	reads      provisional.Reads
 	children   []*event.Event // emitted for the open attempt
 	childBytes int            // of their envelopes
 
@@ -200,7 +201,7 @@ func (in *instance) moduleConfig() wazero.ModuleConfig {
 // needsRecycling reports whether a new instance has to replace this one.
 func (in *instance) needsRecycling() bool {
 	cfg := &in.pool.cfg
-	return cfg.FreshPerEvent() && in.served > 0 || in.reads.lost ||
+	return cfg.FreshPerEvent() && in.served > 0 || in.reads.Lost ||
 		cfg.RecycleEvents > 0 && in.served >= cfg.RecycleEvents ||
 		cfg.RecycleAge > 0 && in.now()-in.born >= cfg.RecycleAge
 }
@@ -260,7 +261,7 @@ func (in *instance) take() bool {
 
 // done completes the open attempt.
 func (in *instance) done(o event.Outcome) {
-	if in.reads.open() {
+	if in.reads.Open() {
 		o = in.confirm(o)
 	}
 	in.outcome = o
@@ -270,7 +271,7 @@ func (in *instance) done(o event.Outcome) {
 
 // succeed completes the open attempt as a success with a result, which is guest memory.
 func (in *instance) succeed(result []byte) {
-	if in.reads.open() {
+	if in.reads.Open() {
 		in.done(event.Outcome{Verdict: event.OK, Result: result})
 		return
 	}
@@ -295,7 +296,7 @@ func (in *instance) complete() {
 		}
 	}
 	in.children, in.childBytes = nil, 0
-	in.reads.end()
+	in.reads.End()
 	in.open, in.attempt = false, event.Attempt{}
 	in.lease.Done(end)
 	end.Result, end.Children = nil, nil // the result is guest memory

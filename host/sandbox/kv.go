@@ -7,6 +7,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/sandbox/provisional"
 )
 
 // KV is the durable state of one plugin, shared by all its instances. Keys are 1 to
@@ -74,12 +75,12 @@ func (in *instance) kvCAS(_ api.Module, stack []uint64) {
 		return
 	}
 	in.charge(len(old))
-	in.reads.swaps = true
-	stack[0] = in.writeKV(key, value, in.reads.provedBy(string(key), old), func(ctx context.Context, kv KV, key string) error {
+	in.reads.Swaps = true
+	stack[0] = in.writeKV(key, value, in.reads.ProvedBy(string(key), old), func(ctx context.Context, kv KV, key string) error {
 		return kv.CompareAndSet(ctx, key, old, value)
 	})
 	if stack[0] == 0 {
-		in.reads.swapSucceeded(string(key), old)
+		in.reads.SwapSucceeded(string(key), old)
 	}
 }
 
@@ -99,10 +100,10 @@ func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
 	}
 	name := string(key)
 	kv := in.pool.cfg.Capabilities.KV
-	if in.reads.wanted() {
+	if in.reads.Wanted() {
 		value, found, ok, stored := kv.Newest(name)
 		if stored != nil {
-			in.reads.add(provisionalRead{name, value, found, stored})
+			in.reads.Add(provisional.Read{Key: name, Value: value, Found: found, Stored: stored})
 		}
 		if ok {
 			return value, found, 0

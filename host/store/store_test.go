@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/bus/logtest/modeltest"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -58,14 +59,18 @@ func TestState(t *testing.T) {
 		configs[s] = cfg
 		return s
 	}
-	logtest.RunState(t, func(t *testing.T, now func() time.Time) bus.Engine {
+	empty := func(t *testing.T, now func() time.Time) bus.Engine {
 		return keep(t, store.Config{Now: now, Window: bus.NewWindow(bus.WindowConfig{Events: 5}), Path: filepath.Join(t.TempDir(), "berth.db")})
-	}, func(t *testing.T, s bus.Engine) bus.Engine {
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		cfg := configs[s]
-		delete(configs, s)
-		return keep(t, cfg)
+	}
+	logtest.RunState(t, empty)
+	t.Run("model", func(t *testing.T) {
+		modeltest.Run(t, empty, func(t *testing.T, s bus.Engine) bus.Engine {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			cfg := configs[s]
+			delete(configs, s)
+			return keep(t, cfg)
+		})
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/bus/logtest/kvtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store"
@@ -167,7 +168,7 @@ func TestReaderCannotWrite(t *testing.T) {
 }
 
 func TestKV(t *testing.T) {
-	logtest.RunKV(t, func(t *testing.T, quota int64) bus.Engine { return open(t, store.Config{KVBytes: quota}) })
+	kvtest.Run(t, func(t *testing.T, quota int64) bus.Engine { return open(t, store.Config{KVBytes: quota}) })
 }
 
 func TestOpenRefuses(t *testing.T) {

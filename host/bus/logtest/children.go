@@ -109,7 +109,7 @@ func children(t *testing.T, s bus.Engine) {
 	defer cancel()
 	outcome := event.Delivery{Handler: "late", Seq: 1, Children: []*event.Event{child(t, "late", `1`)}}
 	_, _, err = s.SaveDeliveries(late, nil, nil, []event.Delivery{outcome}, nil)
-	wantCode(t, "after the deadline", err, fault.Timeout)
+	WantCode(t, "after the deadline", err, fault.Timeout)
 	f.wantKeys("parent a/1 a/2 a/3 o/1 before after")
 }
 

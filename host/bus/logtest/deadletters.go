@@ -22,8 +22,8 @@ func mustSave(t testing.TB, s bus.Engine, outcomes ...event.Delivery) {
 	}
 }
 
-// names lists dead letters as "a1 b2".
-func names(list []event.DeadLetter) string {
+// Names lists dead letters as "a1 b2".
+func Names(list []event.DeadLetter) string {
 	var texts []string
 	for _, l := range list {
 		texts = append(texts, fmt.Sprint(l.Handler, l.Seq))
@@ -37,7 +37,7 @@ func allDead(t testing.TB, s bus.Engine, f event.DeadFilter) string {
 	if err != nil || next != "" {
 		t.Fatalf("DeadLetters: next %q, %v", next, err)
 	}
-	return names(list)
+	return Names(list)
 }
 
 func pending(t testing.TB, s bus.Engine, handler string) (seqs []uint64) {
@@ -114,7 +114,7 @@ func deadLetters(t *testing.T, s bus.Engine) {
 					break
 				}
 			}
-			if got := names(pages); got != tt.want {
+			if got := Names(pages); got != tt.want {
 				t.Errorf("DeadLetters(%+v), pages of %d: got %q, want %q", tt.filter, limit, got, tt.want)
 			}
 		}
@@ -138,16 +138,16 @@ func deadLetters(t *testing.T, s bus.Engine) {
 	if n, err := s.Purge(ctx, event.DeadFilter{Handler: "a", EventID: "key-5"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
-	if list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, next, 2); names(list) != "b4 b3" || err != nil {
-		t.Errorf("after a purged position: got %s, %v", names(list), err)
+	if list, _, err := s.DeadLetters(ctx, event.DeadFilter{}, next, 2); Names(list) != "b4 b3" || err != nil {
+		t.Errorf("after a purged position: got %s, %v", Names(list), err)
 	}
 	for _, cursor := range []string{"x", "5", ".a", "0.a", "-1.a", "05.a", "99999999999999999999.a"} {
 		_, _, err := s.DeadLetters(ctx, event.DeadFilter{}, cursor, 2)
-		wantCode(t, fmt.Sprintf("the cursor %q", cursor), err, fault.Invalid)
+		WantCode(t, fmt.Sprintf("the cursor %q", cursor), err, fault.Invalid)
 	}
 	for _, limit := range []int{-1, 0, 1001} {
 		_, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", limit)
-		wantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
+		WantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
 	}
 }
 
@@ -283,7 +283,7 @@ func trimTakesDeliveries(t *testing.T, s bus.Engine) {
 		}
 	}
 	_, err := s.Event(ctx, "k-0")
-	wantCode(t, "Event after Trim", err, fault.NotFound)
+	WantCode(t, "Event after Trim", err, fault.NotFound)
 }
 
 func wantTrim(t *testing.T, s bus.Engine, before uint64, want int) {

@@ -1,5 +1,6 @@
-// Package logtest tests engines. Run tests bus.Log, RunState and RunKV test bus.State.
-// An engine passes all of them under the race detector. This is the document for the
+// Package logtest tests engines. Run tests bus.Log and RunState bus.State; package kvtest
+// tests its key-value state, and package modeltest compares an engine with a model. An
+// engine passes all of them under the race detector. This is the document for the
 // author of an engine: it states the required behaviour, and each paragraph names the
 // tests that check it.
 //
@@ -105,8 +106,6 @@
 //
 // After Close every method but Last returns fault.Unavailable, and so do waiting calls
 // ("closing", "closing while busy").
-//
-// "against a model" makes random calls and compares every result.
 //
 // For tests only. Read this, then logtest.go and state.go.
 package logtest

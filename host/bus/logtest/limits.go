@@ -68,7 +68,7 @@ func fullLog(t *testing.T, l bus.Log) {
 		t.Helper()
 		was := mustStatus(t, l)
 		_, err := l.Append(ctx, events)
-		wantCode(t, what, err, fault.Exhausted)
+		WantCode(t, what, err, fault.Exhausted)
 		if fault.RetryAfter(err) <= 0 {
 			t.Errorf("%s: %v does not say when to try again", what, err)
 		}

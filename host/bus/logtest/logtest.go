@@ -110,7 +110,8 @@ func ReadAll(t testing.TB, l bus.Log, from uint64, page int) []event.Record {
 	}
 }
 
-func wantCode(t testing.TB, what string, err error, want fault.Code) {
+// WantCode reports an error without this code; "" is that of no error.
+func WantCode(t testing.TB, what string, err error, want fault.Code) {
 	t.Helper()
 	if got := fault.CodeOf(err); got != want {
 		t.Errorf("%s: got code %q (%v), want %q", what, got, err, want)
@@ -208,7 +209,7 @@ func duplicates(t *testing.T, l bus.Log) {
 		if tt.same {
 			want = ""
 		}
-		wantCode(t, tt.name, r.Err, want)
+		WantCode(t, tt.name, r.Err, want)
 	}
 	if got := l.Last(); got != seq {
 		t.Errorf("Last: got %d, want %d: a duplicate was stored", got, seq)
@@ -236,7 +237,7 @@ func duplicates(t *testing.T, l bus.Log) {
 		if tt.same {
 			want = ""
 		}
-		wantCode(t, tt.name, r.Err, want)
+		WantCode(t, tt.name, r.Err, want)
 		if r.Duplicate != tt.same || r.EventID != value.ID() && r.EventID != large.ID() {
 			t.Errorf("%s: got %+v", tt.name, r)
 		}
@@ -263,7 +264,7 @@ func duplicatesInOneCall(t *testing.T, l bus.Log) {
 		code      fault.Code
 	}{{false, ""}, {true, ""}, {false, fault.Conflict}, {true, ""}, {false, ""}} {
 		r := receipts[i]
-		wantCode(t, fmt.Sprint("receipt ", i), r.Err, want.code)
+		WantCode(t, fmt.Sprint("receipt ", i), r.Err, want.code)
 		if r.Duplicate != want.duplicate || i < 4 && (r.Seq != receipts[0].Seq || r.EventID != one.ID()) {
 			t.Errorf("receipt %d: got %+v", i, r)
 		}
@@ -275,9 +276,9 @@ func duplicatesInOneCall(t *testing.T, l bus.Log) {
 
 func refusedCalls(t *testing.T, l bus.Log) {
 	_, err := l.Append(t.Context(), []*event.Event{Make(t, event.Draft{}), nil})
-	wantCode(t, "Append of nil", err, fault.Invalid)
+	WantCode(t, "Append of nil", err, fault.Invalid)
 	_, err = l.Read(t.Context(), 1, 0)
-	wantCode(t, "Read of none", err, fault.Invalid)
+	WantCode(t, "Read of none", err, fault.Invalid)
 	if got := l.Last(); got != 0 {
 		t.Errorf("Last: got %d, want 0", got)
 	}

@@ -44,7 +44,7 @@ func oneEvent(t *testing.T, l bus.Log) {
 	}
 	for _, id := range []string{"", "order:7:v2", "ORDER:7:V1"} {
 		_, err := l.Event(ctx, id)
-		wantCode(t, fmt.Sprintf("Event(%q)", id), err, fault.NotFound)
+		WantCode(t, fmt.Sprintf("Event(%q)", id), err, fault.NotFound)
 	}
 }
 
@@ -96,7 +96,7 @@ func listsOfEvents(t *testing.T, l bus.Log) {
 	}
 	for _, limit := range []int{-1, 0, 1001} {
 		_, err := l.Events(ctx, event.Query{Limit: limit})
-		wantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
+		WantCode(t, fmt.Sprint("a limit of ", limit), err, fault.Invalid)
 	}
 }
 

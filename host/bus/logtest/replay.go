@@ -74,9 +74,9 @@ func replay(t *testing.T, s bus.Engine) {
 	save, cursor := standing(t, s)
 	const before = "cursor 8 open [3 11] done [10]"
 	wantBacklog(t, s, "a", before)
-	wantCode(t, "an unknown handler", s.StartReplay(ctx, "c", 1, 2, at(100)), fault.NotFound)
-	wantCode(t, "from 0", s.StartReplay(ctx, "a", 0, 2, at(100)), fault.Invalid)
-	wantCode(t, "from beyond to", s.StartReplay(ctx, "a", 3, 2, at(100)), fault.Invalid)
+	WantCode(t, "an unknown handler", s.StartReplay(ctx, "c", 1, 2, at(100)), fault.NotFound)
+	WantCode(t, "from 0", s.StartReplay(ctx, "a", 0, 2, at(100)), fault.Invalid)
+	WantCode(t, "from beyond to", s.StartReplay(ctx, "a", 3, 2, at(100)), fault.Invalid)
 	wantBacklog(t, s, "a", before)
 
 	start(t, s, 2, 6, 100)

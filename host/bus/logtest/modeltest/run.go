@@ -1,4 +1,6 @@
-package logtest
+// Package modeltest makes the same random calls to an engine and to a model of one, and
+// compares every result. For tests only.
+package modeltest
 
 import (
 	"context"
@@ -12,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -37,6 +40,9 @@ type modelDelivery struct {
 	fuel   uint64
 	purged bool
 }
+
+// at returns a time.
+func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 
 func (m *model) byKey(key string) (event.Record, bool) {
 	for _, r := range m.log {
@@ -131,9 +137,10 @@ type modelRun struct {
 	handlers *rapid.Generator[string]
 }
 
-// againstModel makes the same random calls to an engine and to a model, and compares
-// every result.
-func againstModel(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine,
+// Run compares an engine with a model. open returns an empty engine with this clock, and
+// closes it when the test ends. reopen closes one and opens it again with what it stored;
+// nil for an engine that stores nothing.
+func Run(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine,
 	reopen func(*testing.T, bus.Engine) bus.Engine) {
 	s := open(t, time.Now) // one for all runs, each of which empties it
 	rapid.Check(t, func(rt *rapid.T) {
@@ -185,7 +192,7 @@ func (run *modelRun) filter(rt *rapid.T) (f event.DeadFilter, keys []modelKey) {
 func (run *modelRun) append(rt *rapid.T) {
 	var events []*event.Event
 	for range rapid.IntRange(1, 5).Draw(rt, "events") {
-		events = append(events, Make(run.t, event.Draft{
+		events = append(events, logtest.Make(run.t, event.Draft{
 			IdempotencyKey: fmt.Sprint("key-", rapid.IntRange(0, 9).Draw(rt, "key")),
 			Data:           fmt.Appendf(nil, "%d", rapid.IntRange(0, 1).Draw(rt, "content")),
 		}))
@@ -436,7 +443,7 @@ func (run *modelRun) compareDeadLetters(rt *rapid.T) {
 	list, _, err := run.s.DeadLetters(run.ctx, event.DeadFilter{}, "", 1000)
 	if err != nil || !slices.EqualFunc(list, run.m.dead(""),
 		func(l event.DeadLetter, k modelKey) bool { return l.Seq == k.seq && l.Handler == k.handler }) {
-		rt.Fatalf("DeadLetters: got %s, %v, want %v", names(list), err, run.m.dead(""))
+		rt.Fatalf("DeadLetters: got %s, %v, want %v", logtest.Names(list), err, run.m.dead(""))
 	}
 	counts, err := run.s.DeadCounts(run.ctx)
 	wantCounts := map[string]uint64{}

@@ -1,4 +1,5 @@
-package logtest
+// Package kvtest tests the key-value state of engines. For tests only.
+package kvtest
 
 import (
 	"bytes"
@@ -12,66 +13,67 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// RunKV runs the tests of an engine's key-value state. open returns an empty engine
+// Run runs the tests of an engine's key-value state. open returns an empty engine
 // with this quota for each plugin, in bytes (0 for the default), and closes it when
 // the test ends.
-func RunKV(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
-	t.Run("entries", func(t *testing.T) { kvEntries(t, open(t, 0)) })
-	t.Run("quota", func(t *testing.T) { kvQuota(t, open(t, 1000+2*entry)) })
-	t.Run("values are the caller's", func(t *testing.T) { kvCopies(t, open(t, 0)) })
-	t.Run("compare and set has one winner", func(t *testing.T) { kvOneWinner(t, open(t, 0)) })
-	t.Run("linearizable", func(t *testing.T) { kvLinearizable(t, open(t, 0)) })
-	t.Run("newest values", func(t *testing.T) { kvNewest(t, open(t, 0)) })
-	t.Run("quota under concurrency", func(t *testing.T) { kvQuotaShared(t, open(t, 20*(2+100+entry))) })
-	t.Run("ended and closed", func(t *testing.T) { kvEnded(t, open(t, 0)) })
+func Run(t *testing.T, open func(t *testing.T, quota int64) bus.Engine) {
+	t.Run("entries", func(t *testing.T) { entries(t, open(t, 0)) })
+	t.Run("quota", func(t *testing.T) { quota(t, open(t, 1000+2*entry)) })
+	t.Run("values are the caller's", func(t *testing.T) { copies(t, open(t, 0)) })
+	t.Run("compare and set has one winner", func(t *testing.T) { oneWinner(t, open(t, 0)) })
+	t.Run("linearizable", func(t *testing.T) { linearizable(t, open(t, 0)) })
+	t.Run("newest values", func(t *testing.T) { newest(t, open(t, 0)) })
+	t.Run("quota under concurrency", func(t *testing.T) { quotaShared(t, open(t, 20*(2+100+entry))) })
+	t.Run("ended and closed", func(t *testing.T) { ended(t, open(t, 0)) })
 }
 
-func kvValue(t *testing.T, s bus.Engine, plugin, key, want string, wantFound bool) {
+func value(t *testing.T, s bus.Engine, plugin, key, want string, wantFound bool) {
 	t.Helper()
 	if v, found, err := s.KVGet(t.Context(), plugin, key); string(v) != want || found != wantFound || err != nil {
 		t.Errorf("KVGet(%s, %q): got %q, %v, %v, want %q, %v", plugin, key, v, found, err, want, wantFound)
 	}
 }
 
-func kvEntries(t *testing.T, s bus.Engine) {
+func entries(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
-	kvValue(t, s, "p", "k", "", false)
-	wantCode(t, "set", s.KVSet(ctx, "p", "k", []byte("a\x00b")), "")
-	wantCode(t, "set empty", s.KVSet(ctx, "p", "empty", nil), "")
+	value(t, s, "p", "k", "", false)
+	logtest.WantCode(t, "set", s.KVSet(ctx, "p", "k", []byte("a\x00b")), "")
+	logtest.WantCode(t, "set empty", s.KVSet(ctx, "p", "empty", nil), "")
 	keys := []string{"k\x00", "K", "\xff\xfe", "\x00", "kk", strings.Repeat("k", 256), "é", "e\u0301"}
 	for _, key := range keys {
-		wantCode(t, "set any bytes", s.KVSet(ctx, "p", key, []byte(key)), "")
+		logtest.WantCode(t, "set any bytes", s.KVSet(ctx, "p", key, []byte(key)), "")
 	}
-	kvValue(t, s, "p", "k", "a\x00b", true)
+	value(t, s, "p", "k", "a\x00b", true)
 	for _, key := range keys {
-		kvValue(t, s, "p", key, key, true)
+		value(t, s, "p", key, key, true)
 	}
-	kvValue(t, s, "p", "empty", "", true)
-	kvValue(t, s, "q", "k", "", false)
-	wantCode(t, "cas, there is one", s.KVCAS(ctx, "p", "k", nil, []byte("x")), fault.Conflict)
-	wantCode(t, "cas, another", s.KVCAS(ctx, "p", "k", []byte("a"), []byte("x")), fault.Conflict)
-	wantCode(t, "cas", s.KVCAS(ctx, "p", "k", []byte("a\x00b"), []byte("x")), "")
-	wantCode(t, "cas of an empty one", s.KVCAS(ctx, "p", "empty", []byte{}, []byte("y")), "")
-	wantCode(t, "cas of none", s.KVCAS(ctx, "p", "none", []byte{}, []byte("y")), fault.Conflict)
-	wantCode(t, "cas, absent", s.KVCAS(ctx, "p", "new", nil, []byte("n")), "")
-	kvValue(t, s, "p", "k", "x", true)
-	kvValue(t, s, "p", "empty", "y", true)
-	kvValue(t, s, "p", "new", "n", true)
-	wantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
-	wantCode(t, "delete again", s.KVDelete(ctx, "p", "k"), "")
-	kvValue(t, s, "p", "k", "", false)
+	value(t, s, "p", "empty", "", true)
+	value(t, s, "q", "k", "", false)
+	logtest.WantCode(t, "cas, there is one", s.KVCAS(ctx, "p", "k", nil, []byte("x")), fault.Conflict)
+	logtest.WantCode(t, "cas, another", s.KVCAS(ctx, "p", "k", []byte("a"), []byte("x")), fault.Conflict)
+	logtest.WantCode(t, "cas", s.KVCAS(ctx, "p", "k", []byte("a\x00b"), []byte("x")), "")
+	logtest.WantCode(t, "cas of an empty one", s.KVCAS(ctx, "p", "empty", []byte{}, []byte("y")), "")
+	logtest.WantCode(t, "cas of none", s.KVCAS(ctx, "p", "none", []byte{}, []byte("y")), fault.Conflict)
+	logtest.WantCode(t, "cas, absent", s.KVCAS(ctx, "p", "new", nil, []byte("n")), "")
+	value(t, s, "p", "k", "x", true)
+	value(t, s, "p", "empty", "y", true)
+	value(t, s, "p", "new", "n", true)
+	logtest.WantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
+	logtest.WantCode(t, "delete again", s.KVDelete(ctx, "p", "k"), "")
+	value(t, s, "p", "k", "", false)
 	for _, key := range []string{"", strings.Repeat("k", 257)} {
-		wantCode(t, "set a wrong key", s.KVSet(ctx, "p", key, nil), fault.Invalid)
-		wantCode(t, "cas a wrong key", s.KVCAS(ctx, "p", key, nil, nil), fault.Invalid)
-		wantCode(t, "delete a wrong key", s.KVDelete(ctx, "p", key), fault.Invalid)
+		logtest.WantCode(t, "set a wrong key", s.KVSet(ctx, "p", key, nil), fault.Invalid)
+		logtest.WantCode(t, "cas a wrong key", s.KVCAS(ctx, "p", key, nil, nil), fault.Invalid)
+		logtest.WantCode(t, "delete a wrong key", s.KVDelete(ctx, "p", key), fault.Invalid)
 		_, _, err := s.KVGet(ctx, "p", key)
-		wantCode(t, "get a wrong key", err, fault.Invalid)
+		logtest.WantCode(t, "get a wrong key", err, fault.Invalid)
 	}
-	wantCode(t, "long value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20+1)), fault.Exhausted)
-	wantCode(t, "longest value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20)), "")
+	logtest.WantCode(t, "long value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20+1)), fault.Exhausted)
+	logtest.WantCode(t, "longest value", s.KVSet(ctx, "p", "k", make([]byte, 1<<20)), "")
 }
 
 // entry is the size of an entry besides its key and value, in bytes.
@@ -79,7 +81,7 @@ const entry = 128
 
 // kvQuota checks that the bound is per plugin and exact, and that freed capacity can be
 // used again. The error names the value, which distinguishes it from a full disk.
-func kvQuota(t *testing.T, s bus.Engine) {
+func quota(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	over := func(what string, err error) {
 		t.Helper()
@@ -88,41 +90,41 @@ func kvQuota(t *testing.T, s bus.Engine) {
 			t.Errorf("%s: got %v, want %s in value", what, err, fault.Exhausted)
 		}
 	}
-	wantCode(t, "some", s.KVSet(ctx, "p", "k", make([]byte, 500)), "")
-	wantCode(t, "clear", s.KVClear(ctx, "p"), "")
-	wantCode(t, "fill", s.KVSet(ctx, "p", "0123456789", make([]byte, 990+entry)), "")
+	logtest.WantCode(t, "some", s.KVSet(ctx, "p", "k", make([]byte, 500)), "")
+	logtest.WantCode(t, "clear", s.KVClear(ctx, "p"), "")
+	logtest.WantCode(t, "fill", s.KVSet(ctx, "p", "0123456789", make([]byte, 990+entry)), "")
 	over("one more", s.KVSet(ctx, "p", "k", nil))
-	wantCode(t, "another plugin", s.KVSet(ctx, "q", "k", make([]byte, 900)), "")
+	logtest.WantCode(t, "another plugin", s.KVSet(ctx, "q", "k", make([]byte, 900)), "")
 	over("larger", s.KVSet(ctx, "p", "0123456789", make([]byte, 991+entry)))
-	wantCode(t, "smaller", s.KVSet(ctx, "p", "0123456789", make([]byte, 89)), "")
-	wantCode(t, "again", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
-	wantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
+	logtest.WantCode(t, "smaller", s.KVSet(ctx, "p", "0123456789", make([]byte, 89)), "")
+	logtest.WantCode(t, "again", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
+	logtest.WantCode(t, "delete", s.KVDelete(ctx, "p", "k"), "")
 	over("cas over", s.KVCAS(ctx, "p", "k", nil, make([]byte, 901)))
-	wantCode(t, "after all", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
+	logtest.WantCode(t, "after all", s.KVSet(ctx, "p", "k", make([]byte, 900)), "")
 
-	wantCode(t, "clear again", s.KVClear(ctx, "p"), "")
+	logtest.WantCode(t, "clear again", s.KVClear(ctx, "p"), "")
 	for _, key := range "abcdefghi" { // 129 each
-		wantCode(t, "small ones", s.KVSet(ctx, "p", string(key), nil), "")
+		logtest.WantCode(t, "small ones", s.KVSet(ctx, "p", string(key), nil), "")
 	}
 	over("a small one too many", s.KVSet(ctx, "p", "j", nil))
-	wantCode(t, "delete a small one", s.KVDelete(ctx, "p", "a"), "")
-	wantCode(t, "another small one", s.KVSet(ctx, "p", "j", nil), "")
+	logtest.WantCode(t, "delete a small one", s.KVDelete(ctx, "p", "a"), "")
+	logtest.WantCode(t, "another small one", s.KVSet(ctx, "p", "j", nil), "")
 }
 
-func kvCopies(t *testing.T, s bus.Engine) {
+func copies(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	given := []byte("abc")
-	wantCode(t, "set", s.KVSet(ctx, "p", "k", given), "")
+	logtest.WantCode(t, "set", s.KVSet(ctx, "p", "k", given), "")
 	given[0] = 'x'
-	kvValue(t, s, "p", "k", "abc", true)
+	value(t, s, "p", "k", "abc", true)
 	got, _, _ := s.KVGet(ctx, "p", "k")
 	got[0] = 'y'
-	kvValue(t, s, "p", "k", "abc", true)
+	value(t, s, "p", "k", "abc", true)
 }
 
-func kvOneWinner(t *testing.T, s bus.Engine) {
+func oneWinner(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
-	wantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0}), "")
+	logtest.WantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0}), "")
 	var wg sync.WaitGroup
 	const adders, each = 4, 10
 	for range adders {
@@ -145,13 +147,13 @@ func kvOneWinner(t *testing.T, s bus.Engine) {
 		})
 	}
 	wg.Wait()
-	kvValue(t, s, "p", "n", string([]byte{adders * each}), true)
+	value(t, s, "p", "n", string([]byte{adders * each}), true)
 }
 
 // kvLinearizable counts with compare and set in several keys while readers look: each
 // value has one winner, and no reader returns a value that is older than one that was
 // written or read before it began, or that no writer has begun to write.
-func kvLinearizable(t *testing.T, s bus.Engine) {
+func linearizable(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	const keys, adders, readers, each = 3, 6, 4, 25
 	var begun, done [keys]atomic.Int64 // the highest value that was begun, and that was returned
@@ -229,7 +231,7 @@ func kvLinearizable(t *testing.T, s bus.Engine) {
 	for k := range keys {
 		last := done[k].Load()
 		total += last
-		kvValue(t, s, "p", name(k), string(binary.BigEndian.AppendUint32(nil, uint32(last))), true)
+		value(t, s, "p", name(k), string(binary.BigEndian.AppendUint32(nil, uint32(last))), true)
 		for n := int64(1); n <= last; n++ {
 			if w := wins[k][n].Load(); w != 1 {
 				t.Errorf("key %d: %d was written by %d", k, n, w)
@@ -243,10 +245,10 @@ func kvLinearizable(t *testing.T, s bus.Engine) {
 
 // kvNewest counts in one key, reading the newest value: each number has one winner, and a
 // value that is stored is never behind one that was written or read before.
-func kvNewest(t *testing.T, s bus.Engine) {
+func newest(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	const adders, each = 8, 40
-	wantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0, 0}), "")
+	logtest.WantCode(t, "set", s.KVSet(ctx, "p", "n", []byte{0, 0}), "")
 	var wins [adders*each + 1]atomic.Int32
 	var done atomic.Int64
 	var wg sync.WaitGroup
@@ -288,7 +290,7 @@ func kvNewest(t *testing.T, s bus.Engine) {
 		})
 	}
 	wg.Wait()
-	kvValue(t, s, "p", "n", string(binary.BigEndian.AppendUint16(nil, adders*each)), true)
+	value(t, s, "p", "n", string(binary.BigEndian.AppendUint16(nil, adders*each)), true)
 	for n := 1; n <= adders*each; n++ {
 		if w := wins[n].Load(); w != 1 {
 			t.Errorf("%d was written by %d", n, w)
@@ -301,7 +303,7 @@ func kvNewest(t *testing.T, s bus.Engine) {
 
 // kvQuotaShared sets more keys at once than the quota allows, twice, with all of them
 // deleted between: exactly as many as the quota allows are set.
-func kvQuotaShared(t *testing.T, s bus.Engine) {
+func quotaShared(t *testing.T, s bus.Engine) {
 	ctx := t.Context()
 	const allowed, writers = 20, 33
 	for round := range 2 {
@@ -331,10 +333,10 @@ func kvQuotaShared(t *testing.T, s bus.Engine) {
 		}
 		wg.Wait()
 	}
-	wantCode(t, "as large as all of them", s.KVSet(ctx, "p", "kA", make([]byte, allowed*(2+100+entry)-2-entry)), "")
+	logtest.WantCode(t, "as large as all of them", s.KVSet(ctx, "p", "kA", make([]byte, allowed*(2+100+entry)-2-entry)), "")
 }
 
-func kvEnded(t *testing.T, s bus.Engine) {
+func ended(t *testing.T, s bus.Engine) {
 	calls := map[string]func(context.Context) error{
 		"KVGet":    func(ctx context.Context) error { _, _, err := s.KVGet(ctx, "p", "k"); return err },
 		"KVSet":    func(ctx context.Context) error { return s.KVSet(ctx, "p", "k", nil) },
@@ -345,7 +347,7 @@ func kvEnded(t *testing.T, s bus.Engine) {
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
 	for name, call := range calls {
-		wantCode(t, name+" after the deadline", call(late), fault.Timeout)
+		logtest.WantCode(t, name+" after the deadline", call(late), fault.Timeout)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -357,6 +359,6 @@ func kvEnded(t *testing.T, s bus.Engine) {
 		t.Error("KVNewest answers when closed")
 	}
 	for name, call := range calls {
-		wantCode(t, name+" when closed", call(t.Context()), fault.Unavailable)
+		logtest.WantCode(t, name+" when closed", call(t.Context()), fault.Unavailable)
 	}
 }
