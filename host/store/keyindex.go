@@ -103,12 +103,15 @@ func (s *Store) loadKeys(ctx context.Context, last uint64) error {
 func (s *Store) runMerger() {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
+	failing := false
 	for {
 		for s.keys.Len() >= mergeAt && !s.closed() {
-			if err := s.mergeKeys(context.Background()); err != nil {
-				// Another attempt follows a second later; other writes report the cause.
-				s.log.Debug("index of keys not merged", "error", err)
-				break
+			err := s.mergeKeys(context.Background())
+			if err != nil && !failing && !s.closed() {
+				s.log.Warn("keys of new events remain in memory: their index cannot be written", "keys", s.keys.Len(), "error", err)
+			}
+			if failing = err != nil; failing {
+				break // another attempt follows a second later
 			}
 		}
 		select {

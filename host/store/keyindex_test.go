@@ -1,10 +1,14 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -299,6 +303,61 @@ func TestKeeperMergesKeys(t *testing.T) {
 	}
 }
 
+// warnings passes the texts of warnings on.
+type warnings struct {
+	slog.Handler
+	texts chan string
+}
+
+func (w warnings) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		w.texts <- r.Message
+	}
+	return nil
+}
+
+// TestFailedMergeIsReportedOnce: while keys cannot be merged, they use memory. A warning says
+// so, events are appended nevertheless, and a later merge succeeds.
+func TestFailedMergeIsReportedOnce(t *testing.T) {
+	w := warnings{slog.NewTextHandler(io.Discard, nil), make(chan string, 64)}
+	s, err := Open(t.Context(), Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db"), Logger: slog.New(w)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.writer.Exec(`CREATE TRIGGER full BEFORE INSERT ON event_keys BEGIN SELECT RAISE(ABORT, 'no page'); END`); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; s.keys.Len() < mergeAt; i++ {
+		list := make([]*event.Event, 512)
+		for k := range list {
+			list[k] = makeEvent(t, fmt.Sprint(i, "-", k))
+		}
+		if _, err := s.Append(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := <-w.texts; !strings.Contains(text, "remain in memory") {
+		t.Errorf("got the warning %q", text)
+	}
+	if _, err := s.writer.Exec(`DROP TRIGGER full`); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; s.keys.Len() >= mergeAt; i++ { // ends with the test's own limit if the keeper does not
+		if _, err := s.Append(t.Context(), []*event.Event{makeEvent(t, fmt.Sprint("later ", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.texts) > 0 {
+		t.Errorf("another warning: %q", <-w.texts)
+	}
+	for _, key := range []string{"0-0", "3-255", "later 0"} {
+		if receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, key)}); err != nil || !receipts[0].Duplicate {
+			t.Errorf("%s: got %+v, %v", key, receipts, err)
+		}
+	}
+}
+
 // TestKeysBesideDamagedEvents: the keys of the events around a damaged page are found,
 // whether they were merged before or not. Those on it are unknown unless they were.
 func TestKeysBesideDamagedEvents(t *testing.T) {
@@ -327,5 +386,43 @@ func TestKeysBesideDamagedEvents(t *testing.T) {
 	receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "20")})
 	if err != nil || receipts[0].Seq != 41 || receipts[0].Err != nil {
 		t.Errorf("a damaged event's key: got %+v, %v", receipts, err)
+	}
+}
+
+// TestKeysBesideDamagedEventsAreMerged: a start does not keep the keys of a long log in memory
+// because some of its events are damaged.
+func TestKeysBesideDamagedEventsAreMerged(t *testing.T) {
+	s := damagedStore(t, Config{}, func(content []byte) {
+		page := at(t, content, 10) / 4096 * 4096
+		clear(content[page : page+4096])
+	})
+	const chunk, more = 8, 600
+	all := make([]*event.Event, more)
+	for i := range all {
+		all[i] = makeEvent(t, fmt.Sprint("more-", i))
+	}
+	if _, err := s.Append(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	path := s.path
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(t.Context(), Config{Window: newWindow(), Path: path}, faults{chunk: chunk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := s.keys.Len(); n > 4*chunk {
+		t.Errorf("%d keys are in memory", n)
+	}
+	receipts, err := s.Append(t.Context(), []*event.Event{makeEvent(t, "40"), makeEvent(t, "25"), all[0], all[more-1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []uint64{40, 25, 41, 40 + more} {
+		if receipts[i].Seq != want {
+			t.Errorf("got %+v, want Seq %d", receipts[i], want)
+		}
 	}
 }

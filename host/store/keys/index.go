@@ -232,6 +232,7 @@ const blockSize = 256
 // start: events that cannot be read, whose keys are not found, and a merge that failed, so
 // that entries remain in memory.
 func (x *Index) Load(ctx context.Context, db *sql.DB, after, last uint64) (problem, err error) {
+	mergeable := true
 	for from := after + 1; from <= last; {
 		to := min(last, from+uint64(x.chunk)-1)
 		end, err := x.load(ctx, from, to)
@@ -246,8 +247,10 @@ func (x *Index) Load(ctx context.Context, db *sql.DB, after, last uint64) (probl
 		} else if err != nil {
 			return nil, err
 		}
-		if from = to + 1; from <= last && x.recent.len() >= x.chunk && problem == nil {
-			problem = x.mergeAll(ctx, db, to)
+		if from = to + 1; from <= last && x.recent.len() >= x.chunk && mergeable {
+			if err := x.mergeAll(ctx, db, to); err != nil {
+				problem, mergeable = err, false
+			}
 		}
 	}
 	return problem, nil
