@@ -12,7 +12,7 @@ import (
 
 // blocks makes the blocks of outcomes fit together again: those of one handler do not
 // overlap. A page whose newest content is lost can have a block that was merged into
-// another one since.
+// another one since. If any overlap, so do two of which one begins after the other.
 func (r *reconciliation) blocks() error {
 	if r.catalog.table("outcome_blocks") == nil || r.whole("outcome_blocks") {
 		return nil
@@ -22,9 +22,10 @@ func (r *reconciliation) blocks() error {
 	}
 	for {
 		var larger, smaller int64
-		err := r.tx.QueryRowContext(r.ctx, `SELECT a.id, b.id FROM outcome_blocks AS a JOIN outcome_blocks AS b
-			ON b.handler = a.handler AND b.id <> a.id AND b.first_seq <= a.last_seq AND b.last_seq >= a.first_seq
-			WHERE (a.outcomes, a.id) > (b.outcomes, b.id) LIMIT 1`).Scan(&larger, &smaller)
+		err := r.tx.QueryRowContext(r.ctx, `SELECT CASE WHEN larger THEN id ELSE next END, CASE WHEN larger THEN next ELSE id END FROM (
+			SELECT id, last_seq, lead(id) OVER of AS next, lead(first_seq) OVER of AS until,
+				(outcomes, id) > (lead(outcomes) OVER of, lead(id) OVER of) AS larger
+			FROM outcome_blocks WINDOW of AS (PARTITION BY handler ORDER BY first_seq)) WHERE until <= last_seq LIMIT 1`).Scan(&larger, &smaller)
 		if errors.Is(err, sql.ErrNoRows) {
 			break
 		}

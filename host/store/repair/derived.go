@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/berth-host/berth/host/store/datafile"
@@ -31,12 +32,21 @@ func (r *reconciliation) marks() error {
 	if err != nil {
 		return err
 	}
-	end, err := r.number(`SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks))`)
+	astray, err := r.astray()
+	if err != nil {
+		return err
+	}
+	const ends = `SELECT max((SELECT coalesce(max(seq), 0) FROM events WHERE seq < ?), (SELECT coalesce(max(seq), 0) FROM marks))`
+	end, err := r.number(ends, int64(math.MaxInt64))
+	if err != nil {
+		return err
+	}
+	sure, err := r.number(ends, astray)
 	if err != nil {
 		return err
 	}
 	r.report.Last = last
-	known := uint64(end)
+	known := uint64(sure)
 	if n := len(r.lost); n > 0 {
 		known = max(known, r.lost[n-1].Last)
 	}
@@ -52,6 +62,22 @@ func (r *reconciliation) marks() error {
 	}
 	_, err = r.exec(`INSERT INTO marks VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET seq = max(seq, ?1)`, int64(last))
 	return err
+}
+
+// astray returns the first Seq of events that are behind the acknowledged ones and do not
+// follow them, MaxInt64 for none: the Seq is a part of the page, which has no checksum.
+func (r *reconciliation) astray() (int64, error) {
+	if r.mark.Seq == 0 {
+		return math.MaxInt64, nil
+	}
+	seq, err := r.number(`SELECT coalesce(min(seq), ?2) FROM events AS e WHERE seq > max(?1, (SELECT coalesce(max(seq), 0) FROM marks) + 1)
+		AND NOT EXISTS (SELECT 1 FROM events WHERE seq = e.seq - 1)
+		AND NOT EXISTS (SELECT 1 FROM skipped WHERE seq < e.seq AND until >= e.seq - 1)`, int64(r.mark.Seq), int64(math.MaxInt64))
+	if err == nil && seq < math.MaxInt64 {
+		r.report.doubt(fmt.Sprintf("event %d does not follow the events up to %d, which were acknowledged: it may have had another Seq, and is "+
+			"delivered again then", seq, r.mark.Seq))
+	}
+	return seq, err
 }
 
 // identity keeps the id of the store, which the watermark has as well.

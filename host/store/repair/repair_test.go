@@ -1,7 +1,9 @@
 package repair
 
 import (
+	"bytes"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -342,4 +344,54 @@ func TestRefusals(t *testing.T) {
 	if err != nil || len(entries) != 0 {
 		t.Errorf("refused repairs have left %v, %v", entries, err)
 	}
+}
+
+// TestEventWithAnotherSeqIsReported changes a bit in the Seq of the newest event, which nothing
+// in its page contradicts: the acknowledged Seq is reported as lost, and the other as doubtful.
+func TestEventWithAnotherSeqIsReported(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	makeStore(t, path)
+	files := readFiles(t, path)
+	at := seqAt(t, files[""], lastEvent)
+	files[""][at] ^= 0x20 // 300 becomes 4,396
+	path = files.writeTo(t, t.TempDir())
+	report, err := Run(t.Context(), Config{Path: path, Output: path + ".repaired"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Range{{lastEvent, lastEvent}}; !slices.Equal(report.Events, want) {
+		t.Errorf("lost events: got %v, want %v", report.Events, want)
+	}
+	if len(report.Doubtful) != 1 || !strings.Contains(report.Doubtful[0], "event 4396 ") {
+		t.Errorf("doubtful: got %q", report.Doubtful)
+	}
+	s := start(t, path+".repaired")
+	receipts, err := s.Append(t.Context(), []*event.Event{newEvent(t, lastEvent+1)})
+	must(t, errors.Join(err, s.Close()))
+	if receipts[0].Seq <= 4396 {
+		t.Errorf("the next event has Seq %d", receipts[0].Seq)
+	}
+}
+
+// seqAt returns the offset of the Seq of an event in a data file.
+func seqAt(t *testing.T, file []byte, seq uint64) int {
+	t.Helper()
+	const leaf, header = 0x0d, 8
+	key := binary.AppendUvarint(nil, seq) // the same bytes in another order
+	slices.Reverse(key)
+	key[0], key[1] = key[0]|0x80, key[1]&0x7f
+	for page := 0; page < len(file); page += pageSize {
+		if file[page] != leaf {
+			continue
+		}
+		for i := range int(binary.BigEndian.Uint16(file[page+3:])) {
+			cell := page + int(binary.BigEndian.Uint16(file[page+header+2*i:]))
+			_, n := binary.Uvarint(file[cell:]) // the length of the entry
+			if bytes.HasPrefix(file[cell+n:], key) && bytes.Contains(file[cell+n:page+pageSize], fmt.Appendf(nil, "key-%d", seq)) {
+				return cell + n
+			}
+		}
+	}
+	t.Fatalf("event %d is not in the file", seq)
+	return 0
 }
