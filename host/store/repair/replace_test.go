@@ -15,7 +15,6 @@ var fixed = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 func TestReplaceKeepsTheDamagedFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	makeStore(t, path)
-	before := readFiles(t, path)
 	_, err := Run(t.Context(), Config{Path: path, Output: path + ".repaired"})
 	must(t, err)
 	aside := Aside(path, fixed)
@@ -27,7 +26,7 @@ func TestReplaceKeepsTheDamagedFiles(t *testing.T) {
 		t.Errorf("a store in use: %v", err)
 	}
 	must(t, s.Close())
-	before = readFiles(t, path)
+	before := readFiles(t, path)
 	must(t, Replace(path, path+".repaired", aside))
 	for _, suffix := range []string{"", "-wal"} {
 		content, err := os.ReadFile(filepath.Join(aside, "berth.db"+suffix))
