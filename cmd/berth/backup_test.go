@@ -251,7 +251,7 @@ func TestBackupNeedsAdminToken(t *testing.T) {
 	t.Setenv("BERTH_TOKEN", secret)
 	var stdout, stderr strings.Builder
 	code := doMain(t.Context(), []string{"backup", filepath.Join(dir, "x.tar")}, strings.NewReader(""), &stdout, &stderr)
-	if code != command.ExitFailed || !strings.Contains(stderr.String(), "does not have the scope admin") {
+	if code != command.ExitFailed || !strings.Contains(stderr.String(), "only the admin token may do this") {
 		t.Errorf("got %d, %s", code, &stderr)
 	}
 	entries, err := filepath.Glob(filepath.Join(dir, "x.tar*"))

@@ -117,7 +117,9 @@ var deliveryAnswers = map[string]string{
 		`"metadata":{"event_id":"01a227c8-ec24-76f7-b0c4-5e2c7f064963"},"deliveries":[` +
 		delivered(`"plugin":"a","status":"ok","attempts":1,"result":{"n":1},"duration_ms":0.25,"fuel":1234,"at":"2026-05-01T10:00:00Z","sha256":"0123456789abcdef"`) + "," +
 		delivered(`"plugin":"b","status":"ok","attempts":1,"duration_ms":0.25`) + "," +
-		delivered(`"plugin":"c","status":"ok","attempts":1,"result_kept":false`) + `]}`,
+		delivered(`"plugin":"c","status":"ok","attempts":1,"result_kept":false`) + "," +
+		delivered(`"plugin":"d","status":"pending","attempts":0,"at":"2026-05-01T10:00:00Z"`) + "," +
+		delivered(`"plugin":"e","status":"dead","attempts":0,"at":"2026-05-01T10:00:00Z"`) + `]}`,
 	"POST /api/v1/events": `{"event_id":"E","idempotency_key":"K","duplicate":true}`,
 }
 
@@ -145,11 +147,14 @@ func TestDeliveryCommands(t *testing.T) {
 		{"events dead-letters redrive --event e1", 0, []string{"1 dead letter on the way again\n"}, "", `POST /api/v1/events/dead-letters/redrive application/json {"event_id":"e1"}`},
 		{"events dead-letters purge --plugin p --class trap --yes", 0, []string{"12 dead letters removed\n"}, "", `POST /api/v1/events/dead-letters/purge application/json {"plugin":"p","class":"trap"}`},
 		{"events dead-letters purge --plugin p --json --yes", 0, []string{`{"purged":12}`}, "", ""},
-		{"events show 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{"HANDLER  STATUS  ATTEMPTS  TOOK     ANSWER\n",
-			"a        ok      1         0.25 ms  {\"n\":1}\n", "b        ok      1         0.25 ms  -\n",
-			"c        ok      1         -        (result not kept)\n"}, "", "GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963"},
-		{"events show --wide 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{" FUEL ", " ENDED ", "ok      1         0.25 ms  1234  ",
-			"  0123456789abcdef  {\"n\":1}\n", "  -                 (result not kept)\n"}, "", ""},
+		{"events show 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{"HANDLER  STATUS   ATTEMPTS  TOOK     ANSWER\n",
+			"a        ok       1         0.25 ms  {\"n\":1}\n", "b        ok       1         0.25 ms  -\n",
+			"c        ok       1         -        (result not kept)\n", "d        pending  0         -        -\n",
+			"e        dead     0         -        -\n"}, "", "GET /api/v1/events/01a227c8-ec24-76f7-b0c4-5e2c7f064963"},
+		{"events show --wide 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{" FUEL ", " ENDED ", "ok       1         0.25 ms  1234  ",
+			"  0123456789abcdef  {\"n\":1}\n", "  -                 (result not kept)\n",
+			"d        pending  0         -        -     -                    -                 -\n",
+			"e        dead     0         -        -     2026-05-01 10:00:00  -                 -\n"}, "", ""},
 		{"events show --json 01a227c8-ec24-76f7-b0c4-5e2c7f064963", 0, []string{`"result_kept":false`, `"sha256":"0123456789abcdef"`}, "", ""},
 		{"events dead-letters nonsense", 2, nil, "unknown command", ""},
 		{"events replay --plugin fraud-check --from 1h --to 12", 0, []string{"fraud-check gets the events 3 to 9 that it takes again"}, "",

@@ -39,12 +39,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	berth := flags.String("berth", "bin/berth", "the berth binary to measure; an older one is fine")
 	flags.StringVar(&suite.Target.Guests, "guests", "testdata/guests", "the directory testdata/guests")
-	only := flags.String("only", "", "measure only these parts, separated by commas")
+	var names []string
+	for _, p := range suite.Parts() {
+		names = append(names, p.Name)
+	}
+	only := flags.String("only", "", "measure only these `parts`, separated by commas: "+strings.Join(names, ", ")+" (default all)")
 	short := flags.Bool("short", false, "run every part with small sizes: a test of the generator, not a measurement")
 	events := flags.Int("events", 0, "events of the parts retained and results (default 1,000,000 and 20,000)")
 	repeats := flags.Int("repeat", 0, "runs of each figure (default 5)")
 	limit := flags.Duration("limit", 90*time.Minute, "the time after which the measurements are given up")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if flags.NArg() > 0 || *events < 0 || *repeats < 0 {

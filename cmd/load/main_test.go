@@ -79,3 +79,10 @@ func TestArgumentsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpNamesTheParts(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"-h"}, &stdout, &stderr); err != nil || !strings.Contains(stderr.String(), "publish, deliver, latency, retained, disk, kv, results") {
+		t.Errorf("%v\n%s", err, &stderr)
+	}
+}

@@ -94,7 +94,7 @@ func (e Examination) parts(ctx context.Context) (findings []Finding, advice stri
 			findings = append(findings, Warn("plugins", text, "berth plugin show "+p.Name+", then approve or enable it"))
 		case wire.Stuck:
 			stuck = p.Name
-			findings = append(findings, Bad("plugins", text, "restore the store from a copy, or skip the event: berth events skip"))
+			findings = append(findings, Bad("plugins", text, "restore a backup, or skip the event: berth events skip"))
 		case wire.BreakerOpen:
 			findings = append(findings, Warn("plugins", text, "its events wait; install a repaired version"))
 		}

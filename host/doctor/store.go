@@ -60,7 +60,7 @@ func inspectStore(ctx context.Context, c *config.Config, dir string) (datafile.I
 	case fault.Is(err, fault.Exhausted):
 		return found, Warn(check, err.Error(), "free some space: a host starts and serves existing events, but refuses new ones")
 	case fault.Is(err, fault.Internal):
-		return found, Bad(check, err.Error(), "restore it from a copy, or export what can be read: berth doctor --repair")
+		return found, Bad(check, err.Error(), "restore a backup, or export what can be read: berth doctor --repair")
 	case err != nil:
 		return found, Bad(check, err.Error(), "run the Berth that wrote it, or name another data directory")
 	case found.InUse:
@@ -86,7 +86,7 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 	found, err := logread.Check(ctx, path)
 	for _, text := range found.Pages {
 		findings = append(findings, Bad(check, "SQLite finds: "+text,
-			"restore the store from a copy, or export what can be read (berth doctor --repair); until then events on that page cannot be read or "+
+			"restore a backup, or export what can be read (berth doctor --repair); until then events on that page cannot be read or "+
 				"written"))
 	}
 	for _, bad := range found.Events {
@@ -94,10 +94,10 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 		if bad.To > bad.Seq {
 			skip += fmt.Sprintf(" --to %d", bad.To)
 		}
-		findings = append(findings, Bad(check, bad.Error(), "restore the store from a copy, or skip the unreadable events: "+skip))
+		findings = append(findings, Bad(check, bad.Error(), "restore a backup, or skip the unreadable events: "+skip))
 	}
 	for _, bad := range found.Outcomes {
-		findings = append(findings, Bad(check, bad.Error(), "restore the store from a copy if the history of these events is needed; a host "+
+		findings = append(findings, Bad(check, bad.Error(), "restore a backup if the history of these events is needed; a host "+
 			"delivers those of them again that follow the handler's cursor"))
 	}
 	switch {
@@ -105,7 +105,7 @@ func readStore(ctx context.Context, path string) (findings []Finding) {
 		findings = append(findings, Warn(check, fmt.Sprintf("the store was not read to its end within %s", storeCheckTime),
 			"check it with the sqlite3 shell: PRAGMA quick_check"))
 	case err != nil:
-		findings = append(findings, Bad(check, err.Error(), "restore the store from a copy, or export what can be read: berth doctor --repair"))
+		findings = append(findings, Bad(check, err.Error(), "restore a backup, or export what can be read: berth doctor --repair"))
 	case findings == nil:
 		findings = append(findings, Good(check, "every page, every event and every outcome can be read"))
 	}

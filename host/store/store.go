@@ -280,7 +280,7 @@ func (s *Store) Health() error {
 	}
 	if s.damaged.Load() {
 		return fault.New(fault.Unavailable, "the last write failed because the store is damaged: see the log and berth doctor, and "+
-			"restore it from a copy, or repair it: berth doctor --repair")
+			"restore a backup, or repair it: berth doctor --repair")
 	}
 	return nil
 }

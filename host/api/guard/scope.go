@@ -22,9 +22,13 @@ func CheckScope(t spec.Token, scope string) error {
 	if scope == "" || t.Allows(scope) {
 		return nil
 	}
+	reason := "the token does not have the scope " + scope
+	if scope == spec.ScopeAdmin {
+		reason = "only the admin token may do this: it is in the file admin.token in the host's data directory"
+	}
 	return &problem.Refusal{
 		Status: http.StatusForbidden,
 		Header: [2]string{"WWW-Authenticate", `Bearer realm="berth", error="insufficient_scope", scope="` + scope + `"`},
-		Err:    fault.New(fault.Denied, "the token does not have the scope %s", scope),
+		Err:    fault.New(fault.Denied, "%s", reason),
 	}
 }

@@ -32,7 +32,7 @@ func coded(doing, path string, closed bool, err error) error {
 	var unreadable *event.Unreadable
 	switch {
 	case errors.As(err, &unreadable): // its cause may have another code; clients see the text
-		return fault.New(fault.Unavailable, "%s: %w (restore the store from a copy, or pass over it: berth events skip)", doing, err)
+		return fault.New(fault.Unavailable, "%s: %w (restore a backup, or pass over it: berth events skip)", doing, err)
 	case errors.As(err, &known):
 		return fmt.Errorf("%s: %w", doing, err)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -57,7 +57,7 @@ func coded(doing, path string, closed bool, err error) error {
 		}
 		return fault.New(fault.Unavailable, "%s: %s cannot be read or written: %w", doing, path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore it from a copy, or export what can be read (berth "+
+		return fault.New(fault.Internal, "%s: %s is damaged or not a database: restore a backup, or export what can be read (berth "+
 			"doctor --repair): "+
 			"%w", doing, path, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:

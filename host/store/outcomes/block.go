@@ -36,7 +36,7 @@ func (u *Unreadable) Unwrap() error { return u.Err }
 
 // coded returns the error for a client.
 func (u *Unreadable) coded() error {
-	return fault.New(fault.Unavailable, "%w (restore the store from a copy, or run berth doctor)", u)
+	return fault.New(fault.Unavailable, "%w (restore a backup, or run berth doctor)", u)
 }
 
 // frame is a block without its content.

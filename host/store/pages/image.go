@@ -100,7 +100,7 @@ func (im *Image) open(path string) (err error) {
 		im.count = have // no file of this size was meant
 	}
 	if im.count == 0 {
-		return fault.New(fault.Invalid, "%s has no page", path)
+		return fault.New(fault.Invalid, "%s is empty or shorter than one page: there is nothing to export; restore a backup", path)
 	}
 	im.free, im.seen = newBitmap(im.count), newBitmap(im.count)
 	im.readFree()

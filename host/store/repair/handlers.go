@@ -203,7 +203,7 @@ func (r *reconciliation) deliveriesWithoutEvent() error {
 		r.report.lose("deliveries", uint64(open), fmt.Sprintf("%d deliveries waited for an attempt; their events are lost, and they are dead now", open))
 	}
 	if dead > 0 {
-		r.report.lose("dead letters", uint64(dead), fmt.Sprintf("%d dead letters are lost with their events", dead))
+		r.report.lose("dead letters", uint64(dead), lost(uint64(dead), true, "dead letter", "dead letters")+" with the event")
 	}
 	if count(r.lost) > maxDeadDeliveries {
 		return nil

@@ -262,7 +262,7 @@ func (r *reconciliation) lostEntries() error {
 		if r.whole(t.name) || slices.Contains(derived, t.name) || slices.Contains([]string{"events", "deliveries", "outcome_blocks", "kv", "orders", "cursors"}, t.name) {
 			continue
 		}
-		detail := fmt.Sprintf("%d parts of the table %s cannot be read; how many entries they had is not known", len(r.gaps[t.name]), t.name)
+		detail := fmt.Sprintf("part of the table %s cannot be read; how many entries it had is not known", t.name)
 		if t.name == "replays" {
 			detail = "replays under way may be lost: such a handler does not get the rest of them; start them again (berth events replay)"
 		}

@@ -41,6 +41,25 @@ func TestReplaceKeepsTheDamagedFiles(t *testing.T) {
 	}
 }
 
+// TestLossesAreCounted: one is not many, and what may be lost is not "at least 0".
+func TestLossesAreCounted(t *testing.T) {
+	for _, tt := range []struct {
+		n     uint64
+		exact bool
+		want  string
+	}{
+		{1, true, "1 block is lost"},
+		{2, true, "2 blocks are lost"},
+		{0, false, "blocks may be lost; how many is not known, because the index is damaged, too"},
+		{1, false, "at least 1 block is lost; how many is not known, because the index is damaged, too"},
+		{2, false, "at least 2 blocks are lost; how many is not known, because the index is damaged, too"},
+	} {
+		if got := lost(tt.n, tt.exact, "block", "blocks"); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 // TestInterruptedReplace ends a Replace after each of its steps: no start takes half of it,
 // and the next repair says what to do.
 func TestInterruptedReplace(t *testing.T) {

@@ -132,15 +132,27 @@ func (r *Report) loseEvents(lost []Range, exact bool) {
 	r.lose("events", count(lost), detail)
 }
 
+// lost says how many of something are lost: of one, or of more. Unless exact, n is the
+// number of those that are known.
+func lost(n uint64, exact bool, one, more string) string {
+	const unknown = "; how many is not known, because the index is damaged, too"
+	switch {
+	case exact && n == 1:
+		return "1 " + one + " is lost"
+	case exact:
+		return fmt.Sprintf("%d %s are lost", n, more)
+	case n == 0:
+		return more + " may be lost" + unknown
+	}
+	return fmt.Sprintf("at least %d %s lost", n, map[bool]string{true: one + " is", false: more + " are"}[n == 1]) + unknown
+}
+
 // loseNamed reports lost entries of a table by their keys.
 func (r *Report) loseNamed(table string, n uint64, exact bool, examples []string) {
 	if n == 0 && exact {
 		return
 	}
-	detail := fmt.Sprintf("%d entries of %s are lost", n, table)
-	if !exact {
-		detail = fmt.Sprintf("at least %d entries of %s are lost; how many is not known, because its index is damaged, too", n, table)
-	}
+	detail := lost(n, exact, "entry of "+table, "entries of "+table)
 	if len(examples) > 0 {
 		detail += ": " + strings.Join(examples, ", ")
 		if uint64(len(examples)) < n {
@@ -156,12 +168,9 @@ func (r *Report) loseDeliveries(n, again uint64, exact bool) {
 	if n == 0 && exact {
 		return
 	}
-	detail := fmt.Sprintf("the records of %d deliveries are lost", n)
-	if !exact {
-		detail = fmt.Sprintf("the records of at least %d deliveries are lost; how many is not known, because their index is damaged, too", n)
-	}
+	detail := lost(n, exact, "record of a delivery", "records of deliveries")
 	if again > 0 {
-		detail += fmt.Sprintf("; %d of them were to be attempted again or are dead letters, and are so still", again)
+		detail += fmt.Sprintf("; %d of them to be attempted again, or dead letters, and so still", again)
 	}
 	r.lose("deliveries", n, detail)
 }
@@ -171,11 +180,8 @@ func (r *Report) loseBlocks(n uint64, exact bool, examples []string) {
 	if n == 0 && exact {
 		return
 	}
-	detail := fmt.Sprintf("%d blocks of up to %d results of successes are lost", n, pack.MaxOutcomes)
-	if !exact {
-		detail = fmt.Sprintf("at least %d blocks of up to %d results of successes are lost; how many is not known, because their index is "+
-			"damaged, too", n, pack.MaxOutcomes)
-	}
+	results := fmt.Sprintf("of up to %d results of successes", pack.MaxOutcomes)
+	detail := lost(n, exact, "block "+results, "blocks "+results)
 	if len(examples) > 0 {
 		detail += ": " + strings.Join(examples, ", ")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,12 +85,21 @@ func (a app) printReport(r doctor.Report) error {
 		return err
 	}
 	a.Print("\n")
-	for _, f := range r.Checks {
-		if f.Advice != "" {
-			if err := a.Print("%s, %s: %s\n", f.Level, f.Check, f.Advice); err != nil {
-				return err
-			}
+	for _, line := range advice(r.Checks) {
+		if err := a.Print("%s\n", line); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// advice returns what to do about the findings, each thing once.
+func advice(checks []doctor.Finding) (lines []string) {
+	for _, f := range checks {
+		line := fmt.Sprintf("%s, %s: %s", f.Level, f.Check, f.Advice)
+		if f.Advice != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }

@@ -113,9 +113,12 @@ func (a app) printRepair(r repaired) error {
 	if r.Replaced {
 		lines = append(lines, "The new store is in place: berth serve starts with it.", "The damaged files are in "+r.Kept)
 	} else {
-		lines = append(lines, fmt.Sprintf("The new store is %s; it has passed a check. The damaged files are unchanged.", r.Output),
-			"To use it, while no host runs:")
-		lines = append(lines, serviceCommands(r.Path, r.Output)...)
+		lines = append(lines, fmt.Sprintf("The new store is %s; it has passed a check. The damaged files are unchanged.", r.Output))
+		if r.Damaged == 0 && r.Lossless() && len(r.Doubtful) == 0 {
+			lines = append(lines, "There is no damaged page: keep the store as it is, unless berth doctor finds a problem in it.")
+		}
+		lines = append(lines, "To use it, while no host runs:")
+		lines = append(lines, serviceCommands(r.Path, r.Output, repair.Aside(r.Path, time.Now()))...)
 	}
 	for _, line := range lines {
 		if err := a.Print("%s\n", line); err != nil {
@@ -126,10 +129,10 @@ func (a app) printRepair(r repaired) error {
 }
 
 // serviceCommands are the commands that put a repaired store in the place of the damaged one:
-// the WAL moves first, because SQLite would apply it to another data file.
-func serviceCommands(path, output string) []string {
-	aside := path + ".damaged"
-	list := []string{"  mkdir " + quoted(aside)}
+// the WAL moves first, because SQLite would apply it to another data file. The damaged files
+// go into the new directory aside, so that no command overwrites those of an earlier repair.
+func serviceCommands(path, output, aside string) []string {
+	list := []string{"  mkdir -m 700 " + quoted(aside)}
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if _, err := os.Lstat(path + suffix); err == nil {
 			list = append(list, fmt.Sprintf("  mv %s %s/", quoted(path+suffix), quoted(aside)))

@@ -65,8 +65,8 @@ func (a app) printRestored(dir string, m backup.Restored) error {
 		lines = append(lines, "The backup has no configuration: name yours with --config.")
 	}
 	for _, w := range m.Watched {
-		lines = append(lines, "Plugin files of "+w.Path+" are in "+filepath.Join(dir, w.Files)+": copy them to that directory, or name this one in "+
-			"plugin_directories.")
+		lines = append(lines, fmt.Sprintf("The plugin files of the directory %q are in %s: copy them back, or name that one in plugin_directories.",
+			w.Path, filepath.Join(dir, w.Files)))
 	}
 	if left := slices.DeleteFunc(slices.Clone(m.Excluded), func(name string) bool { return name == auth.TokenFile }); len(left) > 0 {
 		lines = append(lines, "Not in the backup: "+strings.Join(left, ", ")+". Put secrets and keys back yourself.")

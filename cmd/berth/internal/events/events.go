@@ -113,7 +113,7 @@ func (a app) print(ev wire.Event, wide bool) error {
 	if wide {
 		return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tFUEL\tENDED\tMODULE\tANSWER", ev.Deliveries,
 			func(d wire.Delivery) console.Cells {
-				return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), fuel(d), console.Clock(d.At), module(d), answer(d)}
+				return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), fuel(d), ended(d), module(d), answer(d)}
 			})
 	}
 	return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", ev.Deliveries, func(d wire.Delivery) console.Cells {
@@ -124,18 +124,29 @@ func (a app) print(ev wire.Event, wide bool) error {
 // notKept reports whether an older version of the host did not keep the result.
 func notKept(d wire.Delivery) bool { return d.ResultKept != nil && !*d.ResultKept }
 
+// tried reports whether an attempt has ended whose figures are known.
+func tried(d wire.Delivery) bool { return !notKept(d) && d.Attempts > 0 }
+
 func took(d wire.Delivery) string {
-	if notKept(d) {
+	if !tried(d) {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f ms", d.DurationMS)
 }
 
 func fuel(d wire.Delivery) string {
-	if notKept(d) {
+	if !tried(d) {
 		return "-"
 	}
 	return fmt.Sprint(d.Fuel)
+}
+
+// ended returns when the last attempt ended, or when the delivery was given up.
+func ended(d wire.Delivery) string {
+	if d.Attempts == 0 && d.Status != string(event.StatusDead) {
+		return "-"
+	}
+	return console.Clock(d.At)
 }
 
 func module(d wire.Delivery) string { return cmp.Or(d.SHA256, "-") }

@@ -16,6 +16,21 @@ func TestDeadLettersSince(t *testing.T) {
 	}
 }
 
+func TestLogWithoutEvents(t *testing.T) {
+	for _, tt := range []struct {
+		s    wire.LogStatus
+		want string
+	}{
+		{wire.LogStatus{}, "none yet"},
+		{wire.LogStatus{LastSeq: 240}, "none; the last one was 240"},
+		{wire.LogStatus{Events: 7, FirstSeq: 3, LastSeq: 9}, "7, from 3 to 9"},
+	} {
+		if got := content(tt.s); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestRetention(t *testing.T) {
 	for s, want := range map[int64]string{0: "for ever", 60: "1m0s", 86400: "1d", 86400 + 30: "1d 30s"} {
 		if got := retention(s); got != want {

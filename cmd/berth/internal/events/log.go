@@ -31,8 +31,8 @@ func (a app) printLog(s wire.LogStatus) error {
 	if s.Problem != "" {
 		state = "STOPPED: " + s.Problem
 	}
-	a.Print("engine     %s, %s\nevents     %d, from %d to %d\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
-		s.Engine, state, s.Events, s.FirstSeq, s.LastSeq, console.Bytes(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
+	a.Print("engine     %s, %s\nevents     %s\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
+		s.Engine, state, content(s), console.Bytes(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
 	if len(s.Handlers) == 0 {
 		return a.Print("\nNo handler has a position in it.\n")
 	}
@@ -45,6 +45,17 @@ func (a app) printLog(s wire.LogStatus) error {
 		err = a.Print("\nLOST counts since the host started.\n")
 	}
 	return err
+}
+
+// content says which events the log has.
+func content(s wire.LogStatus) string {
+	switch {
+	case s.LastSeq == 0:
+		return "none yet"
+	case s.Events == 0:
+		return fmt.Sprintf("none; the last one was %d", s.LastSeq)
+	}
+	return fmt.Sprintf("%d, from %d to %d", s.Events, s.FirstSeq, s.LastSeq)
 }
 
 // retention returns a duration in days and the remainder.
