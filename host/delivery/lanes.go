@@ -27,14 +27,6 @@ func (l *lanes) at(number uint64) uint64 {
 	return i
 }
 
-// get returns the last task of a lane, nil if it has none.
-func (l *lanes) get(number uint64) *task {
-	if l.n == 0 {
-		return nil
-	}
-	return l.entries[l.at(number)].last
-}
-
 // put makes t the last task of a lane. It returns the one before, nil if there is none.
 func (l *lanes) put(number uint64, t *task) (before *task) {
 	if 2*(l.n+1) > len(l.entries) {

@@ -42,3 +42,11 @@ func TestLanesAreAMap(t *testing.T) {
 		}
 	})
 }
+
+// get returns the last task of a lane, nil if it has none.
+func (l *lanes) get(number uint64) *task {
+	if l.n == 0 {
+		return nil
+	}
+	return l.entries[l.at(number)].last
+}
