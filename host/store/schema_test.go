@@ -1,9 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
@@ -41,11 +44,20 @@ func TestUpgrade(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(ctx, Config{Window: newWindow(), Path: path})
+			var logged bytes.Buffer
+			s, err := Open(ctx, Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
+			defer func() {
+				if err := s.Close(); err != nil { // nothing logs after this
+					t.Error(err)
+				}
+				said := strings.Contains(logged.String(), fmt.Sprintf("from_schema=%d to_schema=%d seq=41", version, schema.Latest()))
+				if said != (version < schema.Latest()) {
+					t.Errorf("logged: %s", &logged)
+				}
+			}()
 			var got int
 			if err := s.reader.QueryRow(`PRAGMA user_version`).Scan(&got); err != nil || got != schema.Latest() {
 				t.Errorf("schema: got %d, %v, want %d", got, err, schema.Latest())

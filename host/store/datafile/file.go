@@ -223,7 +223,8 @@ func (f *File) readHistory() (history, error) {
 	return past, setAside(f.Path, time.Now(), f.cfg.Logger)
 }
 
-// compare refuses a data file that lacks acknowledged writes.
+// compare refuses a data file that lacks acknowledged writes, and says that an older one is
+// upgraded, which takes a while.
 func (f *File) compare(ctx context.Context, past history, index string) error {
 	found, err := examine(ctx, f.Path, index)
 	if err != nil {
@@ -237,7 +238,13 @@ func (f *File) compare(ctx context.Context, past history, index string) error {
 			f.cfg.Logger.Error("watermark not readable and created again: whether the store lacks acknowledged events is unknown",
 				"error", past.markErr, "seq", found.At.Seq)
 		}
-		return f.accept(past.of(f.Path, found.At))
+		if err := f.accept(past.of(f.Path, found.At)); err != nil {
+			return err
+		}
+		if found.Schema < schema.Latest() {
+			f.cfg.Logger.Info("upgrading the store; an older Berth cannot open it afterwards", "path", f.Path, "from_schema", found.Schema,
+				"to_schema", schema.Latest(), "seq", found.At.Seq)
+		}
 	}
 	return nil
 }
