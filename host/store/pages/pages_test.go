@@ -460,3 +460,34 @@ func TestOldFramesAreIgnored(t *testing.T) {
 		t.Errorf("got %d things and %d pairs, want %d and none", len(got["things"]), len(got["pairs"]), len(want["things"]))
 	}
 }
+
+// TestSaltsWithoutHeader: a WAL without its header has the salts of its first frame or, if that
+// is damaged, of the newest frames that are right; the others are left of the WAL before.
+func TestSaltsWithoutHeader(t *testing.T) {
+	of := func(generation uint32) (s salts) {
+		binary.BigEndian.PutUint32(s[:], generation)
+		s[7] = byte(generation) * 31
+		return s
+	}
+	right := func(generation uint32) frame { return frame{salts: of(generation), right: true} }
+	wrong := func(generation uint32) frame { return frame{salts: of(generation)} }
+	for _, tt := range []struct {
+		name   string
+		first  uint32
+		frames []frame
+		want   uint32
+	}{
+		{"no frame", 7, nil, 7},
+		{"the first is whole", 7, []frame{right(7), right(7), wrong(6), right(6)}, 7},
+		{"only the first has wrong content", 7, []frame{wrong(7), right(7), right(6)}, 7},
+		{"the first is zero", 0, []frame{wrong(0), right(7), wrong(6), right(6)}, 7},
+		{"frames of an older one before those of a newer", 0, []frame{wrong(0), right(6), right(7)}, 7},
+		{"all of the newest are damaged", 7, []frame{wrong(7), wrong(7), right(6), right(6)}, 7},
+		{"a damaged frame has other salts", 0, []frame{wrong(0), right(6), wrong(9)}, 6},
+		{"the number begins again", 5, []frame{wrong(5), right(1<<32 - 1), right(0)}, 0},
+	} {
+		if got := saltsOf(of(tt.first), tt.frames); got != of(tt.want) {
+			t.Errorf("%s: got %x, want %x", tt.name, got, of(tt.want))
+		}
+	}
+}

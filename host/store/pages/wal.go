@@ -37,9 +37,37 @@ func checksum(order binary.ByteOrder, s0, s1 uint32, b []byte) (uint32, uint32) 
 type frame struct {
 	page   uint32
 	size   uint32 // of the file in pages, in the last frame of a transaction
-	sound  bool   // its checksum is right
-	ours   bool   // it has the salts of this WAL
-	offset int64  // of its content
+	salts  salts
+	right  bool  // its checksum is
+	sound  bool  // it is right, and ours
+	ours   bool  // it has the salts of this WAL
+	offset int64 // of its content
+}
+
+// salts tell the frames of a WAL from those that are left of the WAL before, which it
+// overwrites from the beginning.
+type salts [8]byte
+
+// generation is one more than that of the WAL before.
+func (s salts) generation() uint32 { return binary.BigEndian.Uint32(s[:]) }
+
+// saltsOf returns the salts of a WAL without a header: those that its first frame has or, if
+// that is damaged as well, the newest of the right frames.
+func saltsOf(first salts, frames []frame) salts {
+	newest, found := first, false
+	for _, f := range frames {
+		switch {
+		case !f.right:
+		case f.salts == first:
+			return first
+		case !found || int32(f.salts.generation()-newest.generation()) > 0:
+			newest, found = f.salts, true
+		}
+	}
+	if first.generation() == newest.generation()+1 { // all its frames are damaged
+		return first
+	}
+	return newest
 }
 
 // readWAL finds the newest sound frame of each page, up to the last committed
@@ -61,7 +89,7 @@ func (im *Image) readWAL() error {
 		im.WAL.Header = true // nothing of it can be read
 		return nil
 	}
-	order, salts, sound := im.walHeader(head)
+	order, of, sound := im.walHeader(head)
 	if im.size == 0 {
 		return nil
 	}
@@ -69,20 +97,27 @@ func (im *Image) readWAL() error {
 	if n > maxWALFrames {
 		return fault.New(fault.Invalid, "%s has %d frames", im.log.Name(), n)
 	}
-	frames, err := im.readFrames(order, head[24:32], salts, int(n))
+	frames, err := im.readFrames(order, head[24:32], int(n))
 	if err != nil {
 		return err
 	}
+	if im.WAL.Header = !sound; !sound {
+		of = saltsOf(of, frames)
+	}
 	last := -1
-	for i, f := range frames {
-		if f.sound && f.size > 0 {
+	for i := range frames {
+		f := &frames[i]
+		f.ours = f.salts == of
+		if f.sound = f.ours && f.right; f.sound && f.size > 0 {
 			last = i
 		}
 	}
-	if last < 0 {
-		return nil // no transaction was committed, or none can be read
+	if last < 0 { // no transaction was committed, or none can be read
+		if !sound {
+			im.WAL.Damaged, im.WAL.Unknown = len(frames), len(frames)
+		}
+		return nil
 	}
-	im.WAL.Header = !sound
 	im.count = frames[last].size
 	for _, f := range frames[:last+1] {
 		switch {
@@ -108,7 +143,7 @@ func (im *Image) readWAL() error {
 
 // walHeader reads the header of the WAL and that of its first frame. When its own header
 // is damaged, the first frame has the salts.
-func (im *Image) walHeader(head []byte) (order binary.ByteOrder, salts [8]byte, sound bool) {
+func (im *Image) walHeader(head []byte) (order binary.ByteOrder, of salts, sound bool) {
 	kind := binary.BigEndian.Uint32(head)
 	order = binary.LittleEndian
 	if kind == walMagic|1 {
@@ -121,18 +156,18 @@ func (im *Image) walHeader(head []byte) (order binary.ByteOrder, salts [8]byte, 
 	switch {
 	case sound:
 		im.size = size
-		copy(salts[:], head[16:24])
+		copy(of[:], head[16:24])
 	default:
 		if im.size == 0 {
 			im.size = usualPage
 		}
-		copy(salts[:], head[walHeader+8:])
+		copy(of[:], head[walHeader+8:])
 	}
-	return order, salts, sound
+	return order, of, sound
 }
 
 // readFrames reads n frames. seed is the stored checksum before the first.
-func (im *Image) readFrames(order binary.ByteOrder, seed []byte, salts [8]byte, n int) ([]frame, error) {
+func (im *Image) readFrames(order binary.ByteOrder, seed []byte, n int) ([]frame, error) {
 	frames := make([]frame, 0, min(n, 1<<16))
 	s0, s1 := binary.BigEndian.Uint32(seed), binary.BigEndian.Uint32(seed[4:])
 	buf := make([]byte, frameHeader+im.size)
@@ -150,8 +185,8 @@ func (im *Image) readFrames(order binary.ByteOrder, seed []byte, salts [8]byte, 
 		c0, c1 = checksum(order, c0, c1, buf[frameHeader:])
 		s0, s1 = binary.BigEndian.Uint32(buf[16:]), binary.BigEndian.Uint32(buf[20:])
 		f := frame{page: binary.BigEndian.Uint32(buf), size: binary.BigEndian.Uint32(buf[4:]), offset: at + frameHeader,
-			ours: [8]byte(buf[8:16]) == salts}
-		f.sound = f.ours && f.page > 0 && c0 == s0 && c1 == s1
+			salts: salts(buf[8:16])}
+		f.right = f.page > 0 && c0 == s0 && c1 == s1
 		frames = append(frames, f)
 	}
 	return frames, nil

@@ -101,6 +101,24 @@ func TestWALOfAKilledProcess(t *testing.T) {
 			t.Errorf("%d events, %+v; SQLite reads 100", events, report)
 		}
 	})
+	t.Run("the first block of the disk", func(t *testing.T) {
+		report, events, _ := repairOf(t, with(func(wal []byte) []byte {
+			clear(wal[:4096])
+			return wal
+		}))
+		if !report.WAL.Header || report.WAL.Unknown == 0 || report.Lossless() || events < 129 {
+			t.Errorf("%d events, %+v; SQLite reads 100", events, report)
+		}
+	})
+	t.Run("all of it is zero", func(t *testing.T) {
+		report, events, _ := repairOf(t, with(func(wal []byte) []byte {
+			clear(wal)
+			return wal
+		}))
+		if !report.WAL.Header || report.WAL.Unknown < 60 || events != 100 {
+			t.Errorf("%d events, %+v", events, report.WAL)
+		}
+	})
 	t.Run("lost", func(t *testing.T) {
 		report, events, _ := repairOf(t, with(func([]byte) []byte { return nil }))
 		text := fmt.Sprint(report.Lost)
