@@ -1,10 +1,13 @@
 package store
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
+	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // historyModel is the history as a map.
@@ -50,6 +54,8 @@ type historyRun struct {
 	s     *Store
 	m     *historyModel
 	clock int64 // the time of the last outcome, in seconds
+
+	failing *atomic.Bool // commits fail
 }
 
 var historyHandlers = [...]string{"a", "b", "ab"}
@@ -58,8 +64,15 @@ var historyHandlers = [...]string{"a", "b", "ab"}
 // redrives, purges and reopens, and compares every delivery with a model.
 func TestHistoryAgainstModel(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
+	var failing atomic.Bool
+	fail := faults{commit: func() error {
+		if failing.Load() {
+			return errInjected
+		}
+		return nil
+	}}
 	openStore := func() *Store {
-		s, err := Open(t.Context(), Config{Window: newWindow(), Path: path})
+		s, err := open(t.Context(), Config{Window: newWindow(), Path: path}, fail)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,11 +81,12 @@ func TestHistoryAgainstModel(t *testing.T) {
 	s := openStore()
 	defer func() { s.Close() }()
 	rapid.Check(t, func(rt *rapid.T) {
-		run := &historyRun{t: t, s: s, clock: 1 << 20}
+		run := &historyRun{t: t, s: s, clock: 1 << 20, failing: &failing}
 		run.begin(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"dense": run.saveDense, "scattered": run.saveScattered, "one": run.saveOne, "mixed": run.saveMixed,
-			"trim": run.trim, "purge": run.purge, "redrive": run.redrive, "forget": run.forget, "": run.compare,
+			"trim": run.trim, "purge": run.purge, "redrive": run.redrive, "forget": run.forget,
+			"old rows": run.saveOld, "convert": run.convert, "": run.compare,
 			"reopen": func(rt *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(rt, "really") > 0 {
 					rt.Skip("not now")
@@ -152,6 +166,15 @@ func (run *historyRun) digest(rt *rapid.T) string {
 }
 
 func (run *historyRun) save(rt *rapid.T, successes []event.Successes, deliveries []event.Delivery) {
+	if rapid.IntRange(0, 5).Draw(rt, "fails before") == 0 {
+		run.failing.Store(true)
+		_, _, err := run.s.SaveDeliveries(run.t.Context(), nil, successes, deliveries, nil)
+		run.failing.Store(false)
+		if !errors.Is(err, errInjected) && len(successes)+len(deliveries) > 0 {
+			rt.Fatalf("SaveDeliveries with a failing commit: %v", err)
+		}
+		run.compareSeq(rt, run.seq(rt))
+	}
 	refused, fenced, err := run.s.SaveDeliveries(run.t.Context(), nil, successes, deliveries, nil)
 	if err != nil || refused != nil || fenced != nil {
 		rt.Fatalf("SaveDeliveries: %v, %v, %v", refused, fenced, err)
@@ -248,6 +271,37 @@ func (run *historyRun) saveMixed(rt *rapid.T) {
 		deliveries = append(deliveries, run.delivery(rt, run.handler(rt), near()))
 	}
 	run.save(rt, successes, deliveries)
+}
+
+// saveOld stores deliveries as a version without blocks has stored them.
+func (run *historyRun) saveOld(rt *rapid.T) {
+	h, from := run.handler(rt), max(run.seq(rt), run.m.trimmed+1)
+	var list []event.Delivery
+	for seq := from; seq <= min(run.m.last, from+rapid.Uint64Range(0, 200).Draw(rt, "length")); seq += rapid.Uint64Range(1, 9).Draw(rt, "gap") {
+		list = append(list, run.delivery(rt, h, seq))
+	}
+	_, err := run.s.Write(run.t.Context(), func(tx *sql.Tx) ([]*event.Event, error) {
+		for i := range list {
+			if _, err := tx.Exec(`INSERT OR REPLACE INTO deliveries (`+outcomes.Columns+`) VALUES (`+outcomes.Parameters+`)`, outcomes.Values(&list[i])...); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for _, d := range list {
+		run.m.deliveries[h][d.Seq] = d
+		delete(run.m.purged[h], d.Seq)
+	}
+}
+
+// convert moves plain successes among them into blocks.
+func (run *historyRun) convert(rt *rapid.T) {
+	if err := run.s.convert(run.t.Context(), new(conversion)); err != nil {
+		rt.Fatal(err)
+	}
 }
 
 // clock2 changes slowly, so that saveMixed meets the same Seqs again.
