@@ -210,7 +210,7 @@ func (c *Client) Do(ctx context.Context, method, path, kind string, body any) (*
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return nil, c.unreachable(err)
+		return nil, c.unreachable(ctx, err)
 	}
 	if err := c.check(resp, method, path, kind); err != nil {
 		resp.Body.Close()
@@ -233,7 +233,7 @@ func (c *Client) recognise(ctx context.Context) error {
 	}
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return c.unreachable(err)
+		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 1<<10) // for the connection to be reused
@@ -244,7 +244,11 @@ func (c *Client) recognise(ctx context.Context) error {
 	return nil
 }
 
-func (c *Client) unreachable(err error) error {
+// unreachable says why there is no answer: the command was interrupted, or the host is away.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("interrupted before the host at %s answered: %w", c.URL, context.Cause(ctx))
+	}
 	return fmt.Errorf("the host at %s does not answer (is it running?): %w", c.URL, err)
 }
 

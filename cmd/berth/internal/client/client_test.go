@@ -1,7 +1,10 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,20 @@ func TestHostURLHasNoQuery(t *testing.T) {
 	}
 	if got, err := hostURL("http://h/a/"); err != nil || got != "http://h/a" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A command that a person stops does not say that the host is away.
+func TestInterruptedCallBlamesNoHost(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("interrupt signal received")
+	cancel(stopped)
+	c := &Client{URL: "http://127.0.0.1:1", HTTP: &http.Client{}}
+	if _, err := c.Do(ctx, http.MethodGet, "/api/v1/events", JSONType, nil); !errors.Is(err, stopped) || !strings.HasPrefix(err.Error(), "interrupted") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Do(t.Context(), http.MethodGet, "/api/v1/events", JSONType, nil); err == nil || !strings.Contains(err.Error(), "is it running?") {
+		t.Errorf("got %v", err)
 	}
 }
 
