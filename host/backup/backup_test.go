@@ -154,6 +154,24 @@ func TestBackupHasWhatAHostNeeds(t *testing.T) {
 	}
 }
 
+// TestDamagedModuleIsLeftOut: a backup with a module that is damaged can be restored, and says
+// that it lacks the module.
+func TestDamagedModuleIsLeftOut(t *testing.T) {
+	s := newSite(t)
+	s.publish("a")
+	name := fmt.Sprintf(".store/sha256/%x.wasm", sha256.Sum256([]byte("\x00asm module")))
+	check(t, os.WriteFile(filepath.Join(s.data, filepath.FromSlash(name)), []byte("\x00asm modulf"), 0o600))
+	dir := filepath.Join(t.TempDir(), "new")
+	restored, err := backup.Restore(t.Context(), bytes.NewReader(s.archived()), dir, storeFile)
+	check(t, err)
+	if !slices.Contains(restored.Excluded, name) || restored.Store.Seq != 1 {
+		t.Errorf("excluded is %q, at event %d", restored.Excluded, restored.Store.Seq)
+	}
+	if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the module is there: %v", err)
+	}
+}
+
 // compare compares the files of a restored directory, apart from the store, with the site's.
 func (s *site) compare(dir string) {
 	s.t.Helper()

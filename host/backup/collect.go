@@ -110,16 +110,21 @@ func (c *collection) addDataFiles(ctx context.Context) error {
 }
 
 // add adds a file of the data directory. Modules are immutable, so that a second name for
-// the file is as good as a copy.
+// the file is as good as a copy. A module that is damaged is left out, because a host does
+// not run it and a restore would refuse the whole backup.
 func (c *collection) add(ctx context.Context, name string) error {
 	from := filepath.Join(c.cfg.DataDir, filepath.FromSlash(name))
-	digest, module := strings.CutSuffix(path.Base(name), ".wasm")
+	want, module := strings.CutSuffix(path.Base(name), ".wasm")
 	if !module {
 		return c.copy(ctx, from, name)
 	}
-	info, err := os.Lstat(from)
-	if err != nil {
+	size, digest, err := digestOf(from)
+	if errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if err != nil || digest != want {
+		c.outside = append(c.outside, name)
+		return nil
 	}
 	to := filepath.Join(c.dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
@@ -130,8 +135,20 @@ func (c *collection) add(ctx context.Context, name string) error {
 	} else if err != nil { // a file system without links
 		return c.copy(ctx, from, name)
 	}
-	c.files = append(c.files, archive.File{Name: name, Size: info.Size(), SHA256: digest})
+	c.files = append(c.files, archive.File{Name: name, Size: size, SHA256: digest})
 	return nil
+}
+
+// digestOf returns the size and the SHA-256, in hexadecimal digits, of a file.
+func digestOf(path string) (size int64, digest string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	size, err = io.Copy(hash, f)
+	return size, hex.EncodeToString(hash.Sum(nil)), err
 }
 
 // addWatched copies the plugin files of the watched directories.
