@@ -39,8 +39,12 @@ func (p *Read) swappedBy(key string, old []byte) bool {
 // Open reports whether the attempt's outcome has to be confirmed.
 func (r *Reads) Open() bool { return len(r.list) > 0 || r.Lost }
 
-// Wanted reports whether the attempt may read values that are not durable.
-func (r *Reads) Wanted() bool { return r.Swaps || r.swapped }
+// maxReads bounds the values, which their writes keep in memory.
+const maxReads = 16
+
+// Wanted reports whether the attempt may read values that are not durable. One that has read
+// many reads durable ones until it has waited for them.
+func (r *Reads) Wanted() bool { return (r.Swaps || r.swapped) && len(r.list) < maxReads }
 
 // Add adds a value that the attempt has read.
 func (r *Reads) Add(read Read) { r.list = append(r.list, read) }

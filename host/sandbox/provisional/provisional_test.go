@@ -71,3 +71,19 @@ func TestProvisionalReads(t *testing.T) {
 		t.Error("a swap must not follow a value that is lost")
 	}
 }
+
+// TestNumberOfReadsIsBounded: an attempt that goes on reading does not collect values without
+// a bound. It may read such values again when it has waited.
+func TestNumberOfReadsIsBounded(t *testing.T) {
+	r := Reads{Swaps: true}
+	n := 0
+	for ; r.Wanted() && n <= maxReads; n++ {
+		r.Add(Read{Key: "k", Value: []byte{byte(n)}, Found: true, Stored: func(context.Context) error { return nil }})
+	}
+	if n != maxReads {
+		t.Errorf("%d values, want %d", n, maxReads)
+	}
+	if err := r.Await(t.Context()); err != nil || !r.Wanted() {
+		t.Errorf("after a wait: %v, wanted %v", err, r.Wanted())
+	}
+}
