@@ -7,9 +7,9 @@ import (
 )
 
 // sampled is the range of a handler's successes that an older version of this host did
-// not keep when its store was too slow: at from, at to, and at any Seq between. The zero
-// value is an empty range. This version keeps the outcome of every delivery; it reads the
-// range when the handler is opened, and never writes it.
+// not keep when its store was too slow, or that a repair of the store lost: at from, at to,
+// and at any Seq between. The zero value is an empty range. This version keeps the outcome
+// of every delivery; it reads the range when the handler is opened, and never writes it.
 type sampled struct{ from, to uint64 }
 
 func loadSampled(ctx context.Context, store Store, handler string) (s sampled, err error) {
@@ -20,9 +20,9 @@ func loadSampled(ctx context.Context, store Store, handler string) (s sampled, e
 	return s, err
 }
 
-// notKept returns the delivery of an event whose success an older version did not keep,
-// as far as the handler knows: an event in the sampled range that it takes, that its
-// cursor has passed, and that has no stored delivery was successful.
+// notKept returns the delivery of an event whose success is not stored, as far as the
+// handler knows: an event in the sampled range that it takes, that its cursor has passed,
+// and that has no stored delivery was successful.
 func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	h.mu.Lock()
 	s, cursor, takes := h.sampled, h.cursor(), h.policy.Takes
@@ -33,7 +33,7 @@ func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	return NotKept(h.name, rec), true
 }
 
-// NotKept returns the delivery of an event whose success an older version did not keep.
+// NotKept returns the delivery of an event whose success is not stored, see sampled.
 func NotKept(handler string, rec event.Record) event.Delivery {
 	return event.Delivery{Handler: handler, Seq: rec.Seq, Status: event.StatusOK, Attempts: 1, At: rec.Event.Metadata().Time, NotKept: true}
 }

@@ -168,8 +168,8 @@ type Delivery struct {
 	Due          time.Time     // when the next attempt may start; zero unless retrying
 	FirstAttempt time.Time     // when the first attempt began; zero before, and when it is not known
 	SHA256       string        // of the module that made the last attempt, hex; "" before, and when it is not known
-	// NotKept: an older version of this host did not keep the result of this success,
-	// nor its duration and fuel. Engines do not store it.
+	// NotKept: an older version of this host did not keep the result of this success, nor
+	// its duration and fuel, or a repair of the store lost them. Engines do not store it.
 	NotKept bool
 	// Children are published in the transaction that stores the delivery. They are not
 	// stored with it, and are nil in a delivery that was read.
@@ -203,7 +203,8 @@ func (c Cursor) Handler() string {
 type CursorNames struct {
 	Position string // in the log
 	// The first and the last event whose success an older version of this host may not
-	// have kept. They keep no event in the log, and are only read.
+	// have kept, or whose record a repair lost. They keep no event in the log, and a host
+	// only reads them.
 	SampledFrom, SampledTo string
 }
 

@@ -46,8 +46,8 @@ type Delivery struct {
 	Status   string          `json:"status" jsonschema:"enum=pending,enum=delivering,enum=retrying,enum=ok,enum=dead"`
 	Attempts int             `json:"attempts"`
 	Result   json.RawMessage `json:"result"` // the guest's JSON, or null
-	// ResultKept is false for a success of which an older version of the host kept neither
-	// result, duration nor fuel; absent otherwise.
+	// ResultKept is false for a success whose result, duration and fuel an older version of
+	// the host did not keep, or a repair of the store lost; absent otherwise.
 	ResultKept *bool          `json:"result_kept,omitempty"`
 	Error      *DeliveryError `json:"error" jsonschema:"nullable"`
 	DurationMS float64        `json:"duration_ms"`

@@ -99,8 +99,8 @@ func eventOperations() []openapi.Operation {
 			}, pageParameters(MaxPage)...),
 			Answers: answers(http.StatusOK, wire.List[wire.Event]{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",
-			Description: "A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success of which an " +
-				"older version of the host kept no result, duration and fuel; otherwise it is absent. " +
+			Description: "A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success whose " +
+				"result, duration and fuel an older version of the host did not keep, or a repair of the store lost; otherwise it is absent. " +
 				"With Accept: " + cloudevents.Structured + " the event is shown as a CloudEvent, without its deliveries.",
 			Parameters: []openapi.Parameter{eventID},
 			Answers: []openapi.Answer{{Status: http.StatusOK, Content: []openapi.Content{

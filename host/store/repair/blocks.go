@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/store/datafile"
 )
@@ -49,6 +50,36 @@ func (r *reconciliation) blocks() error {
 		return err
 	}
 	r.report.loseBlocks(uint64(n), r.whole("outcome_blocks_by_first"), examples)
+	return r.showLost()
+}
+
+// showLost lets the history show that results are not kept for the events of lost blocks:
+// without it these look as if the handler had never had them. A block ends before the next
+// one of its handler, or at the handler's position.
+func (r *reconciliation) showLost() error {
+	type outcomes struct {
+		handler  string
+		from, to int64
+	}
+	var list []outcomes
+	var one outcomes
+	found, err := r.tx.QueryContext(r.ctx, `SELECT handler, min(seq), max(max(seq, coalesce(
+			(SELECT min(first_seq) - 1 FROM outcome_blocks AS b WHERE b.handler = missing_blocks.handler AND b.first_seq > missing_blocks.seq),
+			(SELECT c.seq FROM cursors AS c WHERE c.name = ? || missing_blocks.handler), seq)))
+		FROM missing_blocks GROUP BY handler`, handlerPrefix)
+	if err := datafile.Each(found, err, func() { list = append(list, one) }, &one.handler, &one.from, &one.to); err != nil {
+		return err
+	}
+	for _, lost := range list {
+		names := event.HandlerCursors(lost.handler)
+		if _, err := r.exec(`INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE
+			SET seq = CASE seq WHEN 0 THEN excluded.seq ELSE min(seq, excluded.seq) END`, names.SampledFrom, lost.from); err != nil {
+			return err
+		}
+		if _, err := r.exec(`INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`, names.SampledTo, lost.to); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

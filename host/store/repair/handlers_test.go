@@ -94,6 +94,42 @@ func TestOverlappingBlocksAreSeparated(t *testing.T) {
 	}
 }
 
+// TestLostResultsAreShownAsNotKept: events of a lost block do not look as if the handler had
+// never had them. The range ends before the next block, or at the handler's position.
+func TestLostResultsAreShownAsNotKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	db, err := datafile.Create(path)
+	must(t, err)
+	defer db.Close()
+	must(t, schema.Upgrade(t.Context(), db, path, schema.Latest()))
+	j := &job{gaps: map[string][]pages.Gap{"outcome_blocks": {{}}}}
+	j.catalog, err = readCatalog(t.Context(), db)
+	must(t, err)
+	_, err = newOutput(t.Context(), db, j.catalog)
+	must(t, err)
+	var encoder pack.Encoder
+	for _, at := range []int64{1, 11} {
+		exec(t, db, `INSERT INTO outcome_blocks (handler, first_seq, last_seq, newest_at, outcomes, block) VALUES ('a', ?, ?, 1, 1, ?)`, at, at+4,
+			encoder.Append(nil, []pack.Outcome{{Seq: uint64(at), At: 1}}))
+	}
+	exec(t, db, `INSERT INTO cursors VALUES ('handler/a', 30), ('handler/b', 40), ('thinned-from/b', 5), ('thinned-to/b', 7), ('thinned-from/c', 0), ('thinned-to/c', 0)`)
+	for _, lost := range []struct {
+		handler string
+		seq     int64
+	}{{"a", 1}, {"a", 6}, {"b", 15}, {"c", 3}} { // the first is stored again
+		exec(t, db, `INSERT INTO missing_blocks (handler, seq) VALUES (?, ?)`, lost.handler, lost.seq)
+	}
+	tx, err := db.BeginTx(t.Context(), nil)
+	must(t, err)
+	r := &reconciliation{job: j, ctx: t.Context(), tx: tx}
+	must(t, r.blocks())
+	must(t, tx.Commit())
+	got := contentAs(t, db.QueryRow, `SELECT group_concat(name || ' ' || seq, ', ') FROM (SELECT * FROM cursors WHERE name GLOB 'thinned-*' ORDER BY name)`)
+	if want := "thinned-from/a 6, thinned-from/b 5, thinned-from/c 3, thinned-to/a 10, thinned-to/b 40, thinned-to/c 3"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func contentAs[R interface{ Scan(...any) error }](t *testing.T, query func(string, ...any) R, text string) (got string) {
 	t.Helper()
 	must(t, query(text).Scan(&got))

@@ -185,5 +185,5 @@ func (r *Report) loseBlocks(n uint64, exact bool, examples []string) {
 	if len(examples) > 0 {
 		detail += ": " + strings.Join(examples, ", ")
 	}
-	r.lose("results", n, detail+"; events of them above a handler's position are delivered again")
+	r.lose("results", n, detail+"; events of them above a handler's position are delivered again, the others are shown as ok without their result")
 }
