@@ -58,7 +58,11 @@ func (r *reconciliation) texts(text string, args ...any) (list []string, err err
 
 // lostEvents finds the events that the log had and that cannot be read.
 func (r *reconciliation) lostEvents() error {
-	if err := r.resolveAmbiguous(); err != nil || r.whole("events") {
+	gaps := r.gaps["events"]
+	if r.im.WAL.Damaged > 0 { // pages can be as they were before, and contradict nothing
+		gaps = append(slices.Clone(gaps), pages.Gap{})
+	}
+	if err := r.resolveAmbiguous(); err != nil || len(gaps) == 0 {
 		return err
 	}
 	trimmed, err := r.exec(`DELETE FROM events WHERE seq IN (SELECT seq FROM uncertain)
@@ -87,7 +91,7 @@ func (r *reconciliation) lostEvents() error {
 	}
 	exact := true
 	if known := r.indexedEvents(); known < math.MaxInt64 {
-		suspects, err := r.suspectEvents(known + 1)
+		suspects, err := r.suspectEvents(gaps, known+1)
 		if err != nil {
 			return err
 		}
@@ -136,6 +140,8 @@ func (r *reconciliation) handled(in Range) (map[uint64]bool, error) {
 // indexedEvents returns the Seq up to which an index of keys says which events the log had.
 func (r *reconciliation) indexedEvents() uint64 {
 	switch {
+	case r.im.WAL.Damaged > 0: // the index can be as it was before
+		return 0
 	case r.has("events_by_key"): // before schema 11
 		return math.MaxInt64
 	case r.catalog.table("event_keys") != nil && r.whole("event_keys") && r.whole("key_index"):
@@ -144,9 +150,9 @@ func (r *reconciliation) indexedEvents() uint64 {
 	return 0
 }
 
-// suspectEvents returns the ranges without an event in the damaged parts of the log from a
-// Seq on: no index says which of them had one.
-func (r *reconciliation) suspectEvents(first uint64) (list []Range, err error) {
+// suspectEvents returns the ranges without an event in the damaged parts of the log, gaps,
+// from a Seq on: no index says which of them had one.
+func (r *reconciliation) suspectEvents(gaps []pages.Gap, first uint64) (list []Range, err error) {
 	last, err := r.lastSeq()
 	if err != nil {
 		return nil, err
@@ -155,7 +161,7 @@ func (r *reconciliation) suspectEvents(first uint64) (list []Range, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range seqsOf(r.gaps["events"]) {
+	for _, part := range seqsOf(gaps) {
 		from, to := max(part.First, uint64(trimmed)+1, first), min(part.Last, last)
 		if from > to {
 			continue
