@@ -81,7 +81,7 @@ func busTable(b *Bus) table {
 			"Where the event log is kept: in the data directory, or in memory until the host stops.").atStart(),
 		setting("ring_size", numberKind(16, 1<<20), &b.RingSize, "The newest events, which are kept in memory for the handlers.").atStart(),
 		setting("retention", durationKind(time.Minute, 3650*day), &b.Retention,
-			"The age at which events that every handler has had are removed, with their idempotency keys and history."),
+			"The age at which events that every handler has had are removed, with their idempotency keys and history, once a minute."),
 		setting("max_size", orZero(sizeKind(0, 1<<50), minLog, "no bound"), &b.MaxSize,
 			"The bytes of the log. Beyond it the oldest events that every handler has had are removed first, also within their retention; "+
 				"if there are none, publishing gets 429 until handlers have caught up."),
