@@ -96,7 +96,7 @@ func TestBackupIsRefused(t *testing.T) {
 		status            int
 		want              string
 	}{
-		{"scope", "/api/v1/backup", "narrow", nil, nil, 403, "the scope admin"},
+		{"scope", "/api/v1/backup", "narrow", nil, nil, 403, "only the admin token"},
 		{"parameter", "/api/v1/backup?path=x", secret, nil, nil, 400, "path"},
 		{"under way", "/api/v1/backup", secret, fault.New(fault.Conflict, "another backup is under way"), nil, 409, "under way"},
 		{"full disk", "/api/v1/backup", secret, fault.New(fault.Exhausted, "free some space"), nil, 507, "free some space"},
