@@ -168,6 +168,11 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 		}
 		receipts = append(receipts, r)
 	}
+	dead := g.dead
+	g.dead = nil
+	if err := g.s.keys.Remove(g.bind, dead); err != nil {
+		return nil, err
+	}
 	return receipts, g.insert(added, g.records[first:])
 }
 

@@ -93,6 +93,7 @@ type Store struct {
 	keys         *keys.Index
 	last         func() uint64 // the highest Seq that is durable
 	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
+	present      atomic.Int64  // the number of events in the log
 
 	ops       chan *op
 	gathered  chan struct{}  // buffers one signal that awaited operations are queued
@@ -106,6 +107,7 @@ type Store struct {
 
 	// Owned by the merger goroutine.
 	merge  pace // of the steps that merge keys
+	sweep  pace // of the steps that delete keys of trimmed events
 	urgent int  // keys in memory from which on merges do not pause
 
 	// Owned by the keeper goroutine.
@@ -159,6 +161,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		compact:  cfg.Compact,
 		vacuum:   *newPace(vacuumPages),
 		merge:    *newPace(mergeStep),
+		sweep:    *newPace(sweepStep),
 		urgent:   mergeUrgent,
 		log:      cfg.Logger,
 		now:      cfg.Now,

@@ -6,7 +6,6 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/store/datafile"
-	"github.com/berth-host/berth/host/store/keys"
 )
 
 // trimStatements are prepared on the writer's connection.
@@ -22,18 +21,17 @@ func (t *trimStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const (
 		notKept = ` AND NOT EXISTS (SELECT 1 FROM deliveries AS d INDEXED BY deliveries_kept
 			WHERE d.seq = events.seq AND d.status <> 'ok' AND d.purged = 0)`
-		orphaned  = ` AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)`
-		released  = ` WHERE seq IN (SELECT seq FROM released WHERE seq <= ?)`
-		returning = ` RETURNING seq, event_id, idempotency_key`
-		empty     = ` AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= stretch << 8 AND seq < (stretch + 1) << 8)`
+		orphaned = ` AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = deliveries.seq)`
+		released = ` WHERE seq IN (SELECT seq FROM released WHERE seq <= ?)`
+		empty    = ` AND NOT EXISTS (SELECT 1 FROM events WHERE seq >= stretch << 8 AND seq < (stretch + 1) << 8)`
 	)
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&t.edge: `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM events WHERE seq > ? AND seq < ?
 			ORDER BY seq LIMIT ?)`,
-		&t.events:             `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept + returning,
+		&t.events:             `DELETE FROM events WHERE seq > ? AND seq <= ?` + notKept,
 		&t.deliveries:         `DELETE FROM deliveries WHERE seq > ? AND seq <= ?` + orphaned,
 		&t.releasedEdge:       `SELECT count(*), coalesce(max(seq), 0) FROM (SELECT seq FROM released WHERE seq < ? ORDER BY seq LIMIT ?)`,
-		&t.releasedEvents:     `DELETE FROM events` + released + notKept + returning,
+		&t.releasedEvents:     `DELETE FROM events` + released + notKept,
 		&t.releasedDeliveries: `DELETE FROM deliveries` + released + orphaned,
 		&t.clearQueue:         `DELETE FROM released WHERE seq <= ?`,
 		&t.release:            `INSERT OR IGNORE INTO released VALUES (?)`,
@@ -60,6 +58,8 @@ const trimStep = 512
 // that remain up to there are leftovers, each with a delivery that keeps it. When the
 // last such delivery ends, the same transaction adds the event's Seq to the table
 // released, and the next Trim examines it again.
+//
+// The entries of removed events in the index of keys remain until sweepKeys.
 func (s *Store) Trim(ctx context.Context, before uint64) (total int, err error) {
 	if err := s.restamp(ctx); err != nil {
 		return 0, err
@@ -98,7 +98,7 @@ func (g *group) trimReleased(before uint64, step int) (examined, removed int64, 
 	if err := g.queryRow(t.releasedEdge, datafile.Seq(before), step).Scan(&examined, &edge); err != nil || examined == 0 {
 		return 0, 0, err
 	}
-	if removed, err = g.remove(t.releasedEvents, edge); err != nil {
+	if removed, err = g.exec(t.releasedEvents, edge); err != nil {
 		return 0, 0, err
 	}
 	if _, err := g.exec(t.releasedDeliveries, edge); err != nil {
@@ -119,7 +119,7 @@ func (g *group) sweep(before uint64, step int) (examined, removed int64, err err
 	if err := g.queryRow(t.edge, from, datafile.Seq(before), step).Scan(&examined, &edge); err != nil || examined == 0 {
 		return 0, 0, err
 	}
-	if removed, err = g.remove(t.events, from, edge); err != nil {
+	if removed, err = g.exec(t.events, from, edge); err != nil {
 		return 0, 0, err
 	}
 	if _, err := g.exec(t.deliveries, from, edge); err != nil {
@@ -136,26 +136,6 @@ func (g *group) sweep(before uint64, step int) (examined, removed int64, err err
 	}
 	g.trimmed, g.removed = max(g.trimmed, uint64(edge)+1), true
 	return examined, removed, nil
-}
-
-// remove deletes events, and their entries in the index of keys.
-func (g *group) remove(stmt *sql.Stmt, args ...any) (removed int64, err error) {
-	var list []keys.Entry
-	var seq int64
-	var id sql.NullString
-	var key string
-	rows, err := g.bind(stmt).Query(args...)
-	err = datafile.Each(rows, err, func() {
-		removed++
-		if g.s.keys.Stored(uint64(seq)) {
-			list = g.s.keys.AppendEntries(list, uint64(seq), key, id.String)
-		}
-	}, &seq, &id, &key)
-	if err != nil {
-		return 0, err
-	}
-	g.changed = g.changed || removed > 0
-	return removed, g.s.keys.Remove(g.bind, list)
 }
 
 // trimmedTo returns the mark "trimmed", as this group sees it.

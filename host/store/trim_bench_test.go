@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -13,8 +14,28 @@ import (
 
 // BenchmarkPublishDuringTrim trims a large log, with an outcome of each event, while
 // one publisher appends an event at a time, and reports the publisher's latency and
-// the events trimmed per second.
+// the events trimmed per second. The events have their ids as keys, or random keys.
 func BenchmarkPublishDuringTrim(b *testing.B) {
+	b.Run("ids", func(b *testing.B) { benchmarkPublishDuringTrim(b, makeEvents) })
+	b.Run("keys", func(b *testing.B) { benchmarkPublishDuringTrim(b, makeKeyedEvents) })
+}
+
+// makeKeyedEvents is makeEvents with random keys.
+func makeKeyedEvents(tb testing.TB, n int) []*event.Event {
+	tb.Helper()
+	events := make([]*event.Event, n)
+	for i := range events {
+		ev, err := event.New(event.Draft{Type: "order_status_changed", Subject: "order-17", IdempotencyKey: rand.Text(),
+			Data: []byte(`{"order_id":"order-17","status":"shipped","previous_status":"processing","total_cents":4200}`)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		events[i] = ev
+	}
+	return events
+}
+
+func benchmarkPublishDuringTrim(b *testing.B, makeEvents func(testing.TB, int) []*event.Event) {
 	const events, batch = 200_000, 500
 	ctx := b.Context()
 	s, err := store.Open(ctx, store.Config{Window: newWindow(), Path: filepath.Join(b.TempDir(), "berth.db")})

@@ -135,6 +135,7 @@ type group struct {
 	at        int64  // unix ns, the time of this group's events
 	records   []event.Record
 	keys      []keys.Entry            // added to the index
+	dead      []keys.Entry            // of trimmed events, to be removed from the index
 	trimmed   uint64                  // events below this were removed, except leftovers
 	removed   bool                    // events were removed
 	restamped bool                    // at is before the time of the last group
@@ -314,6 +315,7 @@ func (g *group) bind(stmt *sql.Stmt) *sql.Stmt {
 // publish makes a committed group visible to readers, before its callers return.
 func (s *Store) publish(g *group) {
 	s.size, s.writes = g.size, g.writes
+	s.present.Store(s.size.events)
 	if g.trimmed > 0 {
 		s.trimmed.Store(g.trimmedTo())
 		s.window.Trim(g.trimmed)
@@ -355,6 +357,7 @@ func (s *Store) refresh() error {
 		return err
 	}
 	s.stale = false
+	s.present.Store(s.size.events)
 	s.writes = uint64(writes)
 	s.appended = max(s.appended, appended)
 	s.trimmed.Store(uint64(trimmed))

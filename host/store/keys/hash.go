@@ -7,9 +7,13 @@
 // The index has hashes of 64 bits. It returns candidates: the caller compares the keys,
 // since hashes collide and the events of entries may have been trimmed.
 //
+// Entries outlive the events: deleting an event's entries with it would change a page
+// anywhere for each, too. A Sweep deletes those of many trimmed events in the order of the
+// hashes.
+//
 // Only the writer of the store adds, merges and removes entries; Lookup is safe for
 // concurrent use with it. The lock of Recent is a leaf. Read this file first, then
-// recent.go and index.go.
+// recent.go, index.go and sweep.go.
 package keys
 
 import (

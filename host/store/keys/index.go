@@ -30,12 +30,13 @@ type Index struct {
 	hash   func(text string) int64
 	chunk  int
 
-	merged  uint64        // at Open, the Seq up to which the file had all entries
-	merging atomic.Uint64 // the file may have entries of events up to this Seq
-	max     atomic.Int64  // no entry that only the file has has a higher hash
+	merged uint64       // at Open, the Seq up to which the file had all entries
+	max    atomic.Int64 // no entry that only the file has has a higher hash
+	swept  atomic.Int64 // the number of events removed from the log before the last complete sweep
 
-	lookup                                              *sql.Stmt // of a reader
-	find, insert, remove, setMerging, setMerged, newest *sql.Stmt // of the writer
+	lookup                                  *sql.Stmt // of a reader
+	find, insert, remove, setMerged, newest *sql.Stmt // of the writer
+	sweepEdge, sweep, setSwept              *sql.Stmt // of the writer
 }
 
 // Bind returns a prepared statement of the writer in the present transaction.
@@ -49,10 +50,13 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 		&x.find: `SELECT v.column1, k.seq FROM (VALUES ` + repeat("(?)") + `) AS v CROSS JOIN event_keys AS k ON k.hash = v.column1`,
 		&x.insert: `INSERT OR IGNORE INTO event_keys SELECT v.column1, v.column2 FROM (VALUES ` + repeat("(?, ?)") + `) AS v
 			WHERE EXISTS (SELECT 1 FROM events WHERE seq = v.column2)`,
-		&x.remove:     `DELETE FROM event_keys WHERE (hash, seq) IN (VALUES ` + repeat("(?, ?)") + `)`,
-		&x.setMerging: `UPDATE key_index SET merging = ?`,
-		&x.setMerged:  `UPDATE key_index SET merged = ?`,
-		&x.newest:     `SELECT seq, event_id, idempotency_key FROM events WHERE seq >= ? AND seq <= ? ORDER BY seq`,
+		&x.remove:    `DELETE FROM event_keys WHERE (hash, seq) IN (VALUES ` + repeat("(?, ?)") + `)`,
+		&x.setMerged: `UPDATE key_index SET merged = ?`,
+		&x.newest:    `SELECT seq, event_id, idempotency_key FROM events WHERE seq >= ? AND seq <= ? ORDER BY seq`,
+		&x.sweepEdge: `SELECT hash, seq FROM event_keys WHERE (hash, seq) > (?, ?) ORDER BY hash, seq LIMIT 1 OFFSET ?`,
+		&x.sweep: `DELETE FROM event_keys WHERE (hash, seq) > (?, ?) AND (hash, seq) <= (?, ?) AND seq <= ?
+			AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = event_keys.seq)`,
+		&x.setSwept: `UPDATE key_index SET swept = ?`,
 	})
 	if err == nil {
 		x.lookup, err = cfg.Reader.PrepareContext(ctx, `SELECT seq FROM event_keys WHERE hash = ?`)
@@ -61,8 +65,8 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 		return nil, err
 	}
 	var seed []byte
-	var merged, merging, highest int64
-	err = cfg.Writer.QueryRowContext(ctx, `SELECT seed, merged, merging FROM key_index`).Scan(&seed, &merged, &merging)
+	var merged, swept, highest int64
+	err = cfg.Writer.QueryRowContext(ctx, `SELECT seed, merged, swept FROM key_index`).Scan(&seed, &merged, &swept)
 	if err == nil {
 		err = cfg.Writer.QueryRowContext(ctx, `SELECT coalesce(max(hash), ?) FROM event_keys`, int64(math.MinInt64)).Scan(&highest)
 		if datafile.Damaged(err) { // the log can be read; publishers that need the page get the error
@@ -76,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Index, error) {
 		x.hash = func(text string) int64 { return hash(seed, text) }
 	}
 	x.merged = uint64(merged)
-	x.merging.Store(uint64(merging))
+	x.swept.Store(swept)
 	x.max.Store(highest)
 	return x, err
 }
@@ -148,14 +152,14 @@ func padded(args []any, n int) []any {
 	return args
 }
 
-// Stored reports whether the file may have entries of the event with a Seq. The writer asks
-// outside of a merge's steps.
-func (x *Index) Stored(seq uint64) bool { return seq <= x.merging.Load() }
-
-// Remove removes the entries of events that the present transaction deletes. Those in
-// memory remain until they are merged.
+// Remove removes entries of events that were deleted, by transactions before the present
+// one.
 func (x *Index) Remove(bind Bind, list []Entry) error {
+	if len(list) == 0 {
+		return nil
+	}
 	sortEntries(list)
+	x.recent.remove(list)
 	return each(bind(x.remove), list)
 }
 
@@ -173,7 +177,6 @@ type Merge struct {
 	upTo    uint64
 	left    []Entry
 	written []Entry // by the step before
-	begun   bool
 }
 
 // Merge returns a merge of the entries up to a Seq. All events up to it are stored.
@@ -183,14 +186,6 @@ func (x *Index) Merge(upTo uint64) *Merge { return &Merge{x: x, upTo: upTo, left
 // reports whether more steps have to follow.
 func (m *Merge) Step(bind Bind, n int) (more bool, err error) {
 	m.forget() // here, so that the writer does not miss an entry that moves while it looks
-	if !m.begun {
-		// Before an event whose entry is in the file is deleted, Remove must know.
-		m.x.merging.Store(max(m.upTo, m.x.merging.Load()))
-		if _, err := bind(m.x.setMerging).Exec(int64(m.upTo)); err != nil {
-			return false, err
-		}
-		m.begun = true
-	}
 	if len(m.left) == 0 {
 		_, err := bind(m.x.setMerged).Exec(int64(m.upTo))
 		return false, err

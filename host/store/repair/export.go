@@ -175,7 +175,7 @@ func (j *job) keep(t *table, e pages.Entry) error {
 	case "key_index":
 		j.indexed = uint64(max(t.integer(e, "merged"), 0))
 	case "event_keys":
-		return j.noteEvent(t.integer(e, "seq"))
+		return j.noteEvent("indexed_events", t.integer(e, "seq"))
 	}
 	if slices.Contains(derived, t.name) {
 		return nil
@@ -334,7 +334,7 @@ func (j *job) noteMissing(ix *index, e pages.Entry) error {
 	switch {
 	case ix.table.name == "events":
 		if seq, ok := get("rowid").(int64); ok {
-			return j.noteEvent(seq)
+			return j.noteEvent("missing_events", seq)
 		}
 	case ix.table.name == "outcome_blocks" && get("handler") != nil && get("first_seq") != nil:
 		_, err = j.out.exec(`INSERT OR IGNORE INTO missing_blocks SELECT ?1, ?2
@@ -360,12 +360,12 @@ func (j *job) noteMissing(ix *index, e pages.Entry) error {
 	return err
 }
 
-// noteEvent notes that an index has an event, in case the log does not have it.
-func (j *job) noteEvent(seq int64) error {
+// noteEvent notes in a table that an index has an event, in case the log does not have it.
+func (j *job) noteEvent(table string, seq int64) error {
 	if j.whole("events") {
 		return nil
 	}
-	_, err := j.out.exec(`INSERT OR IGNORE INTO missing_events SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM events WHERE seq = ?1)`, seq)
+	_, err := j.out.exec(`INSERT OR IGNORE INTO `+table+` SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM events WHERE seq = ?1)`, seq)
 	return err
 }
 

@@ -77,6 +77,10 @@ func (r *reconciliation) lostEvents() error {
 	for _, text := range []string{
 		// A delivery that is open or a dead letter keeps its event in the log.
 		`INSERT OR IGNORE INTO missing_events SELECT seq FROM deliveries WHERE status <> 'ok' AND purged = 0`,
+		// Entries of the index of keys outlive their events.
+		`INSERT OR IGNORE INTO missing_events SELECT seq FROM indexed_events
+			WHERE seq > coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)
+			OR seq IN (SELECT seq FROM missing_deliveries WHERE kept <> 0 OR status <> 'ok')`,
 		`DELETE FROM missing_events WHERE seq IN (SELECT seq FROM events)`,
 		`DELETE FROM missing_events WHERE EXISTS (SELECT 1 FROM skipped WHERE skipped.seq <= missing_events.seq AND until >= missing_events.seq)`,
 	} {

@@ -25,6 +25,7 @@ type output struct {
 // of pages that can be of several tables.
 const temporary = `
 	CREATE TEMP TABLE missing_events (seq INTEGER PRIMARY KEY) STRICT;
+	CREATE TEMP TABLE indexed_events (seq INTEGER PRIMARY KEY) STRICT; -- missing, or trimmed
 	CREATE TEMP TABLE missing_deliveries (handler TEXT, seq INTEGER, status TEXT, kept INTEGER NOT NULL,
 		PRIMARY KEY (handler, seq)) STRICT, WITHOUT ROWID;
 	CREATE TEMP TABLE missing_blocks (handler TEXT, seq INTEGER, PRIMARY KEY (handler, seq)) STRICT, WITHOUT ROWID;

@@ -395,3 +395,46 @@ func seqAt(t *testing.T, file []byte, seq uint64) int {
 	t.Fatalf("event %d is not in the file", seq)
 	return 0
 }
+
+// TestTrimmedEventsAreNotLost: the index of keys has entries of trimmed events, too. Those
+// are no loss; an event that a dead letter kept is one.
+func TestTrimmedEventsAreNotLost(t *testing.T) {
+	const kept = 10
+	path := filepath.Join(t.TempDir(), "berth.db")
+	makeStore(t, path)
+	db, err := sql.Open("sqlite", path)
+	must(t, err)
+	for seq := 1; seq <= lastEvent; seq++ {
+		_, err := db.Exec(`INSERT INTO event_keys VALUES (?, ?)`, seq*7919, seq)
+		must(t, err)
+	}
+	_, err = db.Exec(`UPDATE key_index SET merged = ?; PRAGMA wal_checkpoint(TRUNCATE)`, lastEvent)
+	must(t, err)
+	must(t, db.Close())
+	content, err := os.ReadFile(path)
+	must(t, err)
+	damaged := 0
+	for page := range slices.Chunk(content, pageSize) {
+		if bytes.Contains(page, fmt.Appendf(nil, `{"n":%d,`, kept)) {
+			clear(page)
+			damaged++
+		}
+	}
+	must(t, os.WriteFile(path, content, 0o600))
+	report, err := Run(t.Context(), Config{Path: path, Output: path + ".repaired"})
+	if err != nil || damaged == 0 {
+		t.Fatalf("%d pages are damaged, %v", damaged, err)
+	}
+	lost := false
+	for _, r := range report.Events {
+		lost = lost || r.First <= kept && kept <= r.Last
+		for seq := r.First; seq <= r.Last; seq++ {
+			if seq < 80 && seq != kept && seq != 20 { // the leftovers of makeStore
+				t.Errorf("event %d was trimmed and is reported as lost: %v", seq, report.Events)
+			}
+		}
+	}
+	if !lost {
+		t.Errorf("event %d is lost and not reported: %v", kept, report.Events)
+	}
+}

@@ -176,9 +176,10 @@ var migrations = [...]string{
 	CREATE UNIQUE INDEX outcome_blocks_by_first ON outcome_blocks(handler, first_seq);`,
 
 	// 11: the index of keys and ids, in place of two that each event changed at another
-	// page. Package keys describes it. merged is 0: a start indexes all events.
+	// page. Package keys describes it. merged is 0: a start indexes all events. swept is
+	// the number of removed events at the begin of the last complete sweep.
 	`CREATE TABLE event_keys (hash INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (hash, seq)) STRICT, WITHOUT ROWID;
-	CREATE TABLE key_index (seed BLOB NOT NULL, merged INTEGER NOT NULL, merging INTEGER NOT NULL) STRICT;
+	CREATE TABLE key_index (seed BLOB NOT NULL, merged INTEGER NOT NULL, swept INTEGER NOT NULL) STRICT;
 	INSERT INTO key_index VALUES (randomblob(16), 0, 0);
 	DROP INDEX events_by_key;
 	DROP INDEX events_by_id;`,
