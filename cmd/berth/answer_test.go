@@ -21,6 +21,7 @@ import (
 var online = map[string]string{
 	"audit list":                  "audit list",
 	"audit tail":                  "audit tail",
+	"backup":                      "backup answers-of-no-host.tar", // it is removed
 	"config reload":               "config reload",
 	"config show":                 "config show",
 	"events dead-letters list":    "events dead-letters list",
@@ -240,7 +241,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 func TestEveryCommandRefusesServersThatAreNoHost(t *testing.T) {
 	offline := []string{"completion", "config check", "doctor", "marketplace add", "marketplace keygen", "marketplace mark", "marketplace release",
 		"marketplace serve", "marketplace sign", "marketplace verify", "plugin inspect", "serve", "token create", "token list", "token revoke", "version", "vet",
-		"plugin new", "plugin build", "plugin pack", "plugin test", "abi conform",
+		"plugin new", "plugin build", "plugin pack", "plugin test", "abi conform", "restore",
 		"plugin add", "plugin dev", "plugin wait"} // these three ask by pluginNow, as plugin show does
 	var look func(*cobra.Command)
 	look = func(cmd *cobra.Command) {
