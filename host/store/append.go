@@ -23,9 +23,6 @@ type writeStatements struct {
 	deliveriesFrom                  *sql.Stmt
 	addSize, size                   *sql.Stmt
 	deleteCursor, deleteDeliveries  *sql.Stmt
-	kvSet                           [len(insertSizes)]*sql.Stmt
-	kvGet, kvUsage                  *sql.Stmt
-	kvDelete, kvClear               *sql.Stmt
 	skip, handlersBefore            *sql.Stmt
 	skipDelivery, purgeSeq          *sql.Stmt
 }
@@ -34,10 +31,6 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 	insert := func(n int) string {
 		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
 			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?)`
-	}
-	kvSet := func(n int) string {
-		return `INSERT INTO kv VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
-			`(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
 	}
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&w.insert[0]:        insert(insertSizes[0]),
@@ -54,13 +47,6 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.deliveriesFrom:   `SELECT ` + outcomes.Columns + ` FROM deliveries WHERE handler = ? AND seq >= ? ORDER BY seq LIMIT ?`,
 		&w.deleteCursor:     `DELETE FROM cursors WHERE name = ?`,
 		&w.deleteDeliveries: `DELETE FROM deliveries WHERE handler = ?`,
-		&w.kvGet:            `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
-		&w.kvUsage:          `SELECT bytes FROM kv_usage WHERE plugin = ?`,
-		&w.kvSet[0]:         kvSet(insertSizes[0]),
-		&w.kvSet[1]:         kvSet(insertSizes[1]),
-		&w.kvSet[2]:         kvSet(insertSizes[2]),
-		&w.kvDelete:         `DELETE FROM kv WHERE plugin = ? AND key = ?`,
-		&w.kvClear:          `DELETE FROM kv WHERE plugin = ?`,
 		&w.skip:             `INSERT INTO skipped VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)`,
 		&w.handlersBefore: `SELECT substr(name, 9) AS handler FROM cursors WHERE name GLOB 'handler/*' AND seq < ?1
 			UNION SELECT handler FROM deliveries WHERE seq >= ?2 AND seq <= ?3 AND status NOT IN ('ok', 'dead') ORDER BY handler`,
@@ -136,7 +122,7 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 	return list, bytes, nil
 }
 
-// insertSizes are how many events or values the statements insert: the largest that is full
+// insertSizes are how many events the statements insert: the largest that is full
 // is used, because running a statement costs a third of what an insert does.
 var insertSizes = [...]int{16, 4, 1}
 

@@ -275,7 +275,7 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 		if _, err := g.exec(s.dead.deleteReplay, handler); err != nil {
 			return err
 		}
-		if err := s.blocks.Forget(blockConn{g}, handler); err != nil {
+		if err := s.blocks.Forget(conn{g}, handler); err != nil {
 			return err
 		}
 		if _, err := g.exec(s.dead.releaseHandler, handler, datafile.Seq(g.trimmedTo())); err != nil {

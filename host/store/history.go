@@ -11,24 +11,24 @@ import (
 	"github.com/berth-host/berth/host/store/outcomes"
 )
 
-// blockConn lets package outcomes run its statements in the group.
-type blockConn struct{ g *group }
+// conn lets the packages outcomes and kv run their statements in the group.
+type conn struct{ g *group }
 
-func (c blockConn) Exec(stmt *sql.Stmt, args ...any) (changed int64, err error) {
+func (c conn) Exec(stmt *sql.Stmt, args ...any) (changed int64, err error) {
 	return c.g.exec(stmt, args...)
 }
 
-func (c blockConn) Query(stmt *sql.Stmt, args ...any) (*sql.Rows, error) {
+func (c conn) Query(stmt *sql.Stmt, args ...any) (*sql.Rows, error) {
 	return c.g.bind(stmt).Query(args...)
 }
 
-func (c blockConn) Scan(stmt *sql.Stmt, dest []any, args ...any) error {
+func (c conn) Scan(stmt *sql.Stmt, dest []any, args ...any) error {
 	return c.g.queryRow(stmt, args...).Scan(dest...)
 }
 
 // saveRuns stores plain successes.
 func (g *group) saveRuns(rs *outcomes.Runs) error {
-	singles, err := g.s.blocks.SaveRuns(blockConn{g}, g.trimmedTo(), rs)
+	singles, err := g.s.blocks.SaveRuns(conn{g}, g.trimmedTo(), rs)
 	for i := range singles {
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (g *group) saveRuns(rs *outcomes.Runs) error {
 // keepLeftovers moves outcomes of events that stay in the log beyond the mark "trimmed",
 // edge, from blocks to the table deliveries.
 func (g *group) keepLeftovers(edge int64) error {
-	leftovers, err := g.s.blocks.Trim(blockConn{g}, uint64(edge))
+	leftovers, err := g.s.blocks.Trim(conn{g}, uint64(edge))
 	for i := range leftovers {
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
@@ -178,25 +177,21 @@ func TestKeeperSweepsKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// These loops end with the test's own limit if the merger does nothing.
-		for s.keys.Len() >= mergeAt {
-			runtime.Gosched()
-		}
+		waitFor(t, func() bool { return s.keys.Len() < mergeAt })
 		if n, err := s.Trim(ctx, s.Last()-keep); err != nil || n == 0 {
 			t.Fatalf("trimmed %d, %v", n, err)
 		}
-		for removed, _ := s.counts(); ; {
-			var swept, entries int64
+		removed, _ := s.counts()
+		var swept, entries int64
+		waitFor(t, func() bool {
 			err := s.reader.QueryRow(`SELECT swept, (SELECT count(*) FROM event_keys) FROM key_index`).Scan(&swept, &entries)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if removed-swept < keys.SweepMin {
-				if limit := 2 * int64(keep+keys.SweepMin); entries > limit {
-					t.Errorf("round %d: %d entries, more than %d", r, entries, limit)
-				}
-				break
-			}
+			return removed-swept < keys.SweepMin
+		})
+		if limit := 2 * int64(keep+keys.SweepMin); entries > limit {
+			t.Errorf("round %d: %d entries, more than %d", r, entries, limit)
 		}
 	}
 }

@@ -84,6 +84,7 @@ type Store struct {
 	damaged atomic.Bool // the last write failed because a page is damaged
 	write   writeStatements
 	dead    deadStatements
+	kvFile  kv.Statements
 	trim    trimStatements
 	read    readStatements
 
@@ -192,7 +193,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := s.prepareShrink(ctx)
-	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare, s.blocks.Prepare} {
+	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare, s.blocks.Prepare, s.kvFile.Prepare} {
 		if err == nil {
 			err = prepare(ctx, s.writer)
 		}

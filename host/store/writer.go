@@ -204,7 +204,7 @@ func (g *group) run() error {
 		}
 		ops = ops[n:]
 	}
-	if err := s.kvBatch.Flush(groupKV{g}); err != nil {
+	if err := s.kvBatch.Flush(s.kvFile.In(conn{g})); err != nil {
 		return err
 	}
 	if err := g.account(); err != nil {
@@ -230,7 +230,7 @@ func (g *group) runNext(ops []*op) (n int, err error) {
 	case o.isolated:
 		return 1, g.inSavepoint(o)
 	case o.kv != nil:
-		o.err, err = g.s.kvBatch.Apply(o.kv, groupKV{g})
+		o.err, err = g.s.kvBatch.Apply(o.kv, g.s.kvFile.In(conn{g}))
 		return 1, err
 	case o.append == nil:
 		return 1, o.run(g)
