@@ -34,7 +34,7 @@ func layer(path string) int {
 		return 3 // they join leaves
 	case top == "event" || top == "wire":
 		return 1
-	case top == "fault" || top == "spec" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):
+	case top == "fault" || top == "spec" || top == "histogram" || top == "netguard" || top == "pathguard" || strings.HasPrefix(path, module+"abi"):
 		return 0
 	}
 	return 2

@@ -96,6 +96,7 @@ type Event struct {
 	meta     Metadata
 	data     string // a part of envelope
 	envelope string
+	origin   Origin
 }
 
 // Type returns the event's type.

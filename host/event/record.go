@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Record is an event with its position in the log. Seqs start at 1 and grow; none is
@@ -116,6 +117,7 @@ const (
 	ClassRetry      Class = "retry"      // it asked to have the event again
 	ClassUnreadable Class = "unreadable" // the log is damaged there, and an operator skipped the event
 	ClassConflict   Class = "conflict"   // a child's key was used before, with other content
+	ClassSkipped    Class = "skipped"    // an operator skipped the event for this handler
 	ClassCancelled  Class = "cancelled"  // the host stopped it; does not count as an attempt
 )
 
@@ -136,6 +138,10 @@ type Outcome struct {
 	Fuel     uint64    // units of host/sandbox/meter; 0 when not metered
 	Memory   int64     // bytes of the instance's memory when the attempt ended
 	Children []*Event  // what the guest emitted; only when the verdict is OK
+	Instance int       // number of the instance within its version, from 1; 0 when none had it
+	// Logs are the guest's lines during the attempt, at most spec.MaxAttemptLog; valid only
+	// during the call that passes them. Of a success they are nil unless the handler keeps them.
+	Logs []spec.GuestLine
 }
 
 // Status is the state of a delivery.
@@ -174,6 +180,10 @@ type Delivery struct {
 	// Children are published in the transaction that stores the delivery. They are not
 	// stored with it, and are nil in a delivery that was read.
 	Children []*Event
+	// Instance and Logs are of the attempt that led to this status, see PastAttempt. The
+	// engine keeps them as one, and they are empty in a delivery that was read.
+	Instance int
+	Logs     []spec.GuestLine
 }
 
 // Refuse returns the delivery as it is stored when its children cannot be published,

@@ -53,13 +53,48 @@ type Delivery struct {
 	DurationMS float64        `json:"duration_ms"`
 	Fuel       uint64         `json:"fuel"`
 	At         time.Time      `json:"at"`
-	SHA256     string         `json:"sha256,omitempty"` // of the module that made the last attempt, hex; absent before it and when unknown
+	SHA256     string         `json:"sha256,omitempty"`  // of the module that made the last attempt, hex; absent before it and when unknown
+	Version    string         `json:"version,omitempty"` // of that module; absent when unknown
+	// DueAt is when the next attempt is due; absent unless the delivery is retrying.
+	DueAt *time.Time `json:"due_at,omitempty"`
+	// WaitingFor is why no attempt is under way; absent while one is, and when it is final.
+	WaitingFor *WaitingFor `json:"waiting_for,omitempty"`
+	// History has each failed attempt, oldest first, and the last attempt; nil in lists and on
+	// the event stream. Attempts before a redrive or a replay are included.
+	History []PastAttempt `json:"history,omitzero"`
+}
+
+// WaitingFor is what a delivery waits for.
+type WaitingFor struct {
+	// Kind: key, an earlier event of the same order key; breaker; pause; stuck, the log cannot
+	// be read there; instance, a free instance; retry, until DueAt; backlog, the handler has not
+	// read the event yet; disabled, the handler does not run; schedule.
+	Kind    string     `json:"kind" jsonschema:"enum=key,enum=breaker,enum=pause,enum=stuck,enum=instance,enum=retry,enum=backlog,enum=disabled,enum=schedule"`
+	EventID string     `json:"event_id,omitempty"` // of the event that has to end first
+	Until   *time.Time `json:"until,omitempty"`    // when that is known
+	Reason  string     `json:"reason,omitempty"`   // for a person
+}
+
+// PastAttempt is one attempt of a delivery.
+type PastAttempt struct {
+	Attempt    int              `json:"attempt"` // from 1
+	Status     string           `json:"status" jsonschema:"enum=retrying,enum=ok,enum=dead"`
+	Error      *DeliveryError   `json:"error" jsonschema:"nullable"`
+	DurationMS float64          `json:"duration_ms"`
+	Fuel       uint64           `json:"fuel"`
+	At         time.Time        `json:"at"` // when it ended
+	Version    string           `json:"version,omitempty"`
+	SHA256     string           `json:"sha256,omitempty"`
+	Instance   int              `json:"instance,omitempty"`
+	Logs       []spec.GuestLine `json:"logs"`
 }
 
 // DeliveryError is the error of the last attempt.
 type DeliveryError struct {
 	Class   string `json:"class"`
 	Message string `json:"message"` // the reason in the first line; the guest's output and stack may follow
+	// Stack has the calls that Message lists, the innermost first; absent when it lists none.
+	Stack []spec.Frame `json:"stack,omitempty"`
 }
 
 // Event is an envelope with its position in the log.
@@ -69,6 +104,10 @@ type Event struct {
 	Data       json.RawMessage `json:"data"`
 	Metadata   json.RawMessage `json:"metadata"`
 	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil in lists
+	// PublishedBy is absent when it is not known, as of events that an older version stored.
+	PublishedBy *spec.Publisher `json:"published_by,omitempty"`
+	Only        string          `json:"only,omitempty"`    // the one plugin that may get it
+	CopyOf      string          `json:"copy_of,omitempty"` // id of the event that it is an edited copy of
 }
 
 // Capability is a capability that a plugin requests.
