@@ -2,7 +2,8 @@
 //
 //   export default async function page(ctx) {
 //     ctx.title("Operations");                                  the document's title, announced to screen readers
-//     await ctx.every(2000, async () => {                       now, and again 2 s after each end while the tab is visible
+//     await ctx.every(2000, async () => {                       now, and again 2 s after each end while the tab is visible; a number
+//                                                               that it returns is the time until the next one instead
 //       const list = await get("/operations", { state: ctx.query.get("state") }, ctx.signal);
 //       ctx.show(h("div", { class: "head" }, h("h1", {}, "Operations")), view(list));    renders in place: focus and scroll stay
 //     });
@@ -148,14 +149,15 @@ function context(page, found) {
     if (task.running) return task.running;
     task.running = (async () => {
       try {
-        if (!document.hidden || !page.shown) await task.work();
+        task.next = task.ms;
+        if (!document.hidden || !page.shown) task.next = (await task.work()) ?? task.ms;
         if (!signal.aborted) answered();
       } catch (err) {
         if (!page.shown) throw err;
         failed(ctx, page, err);
       } finally {
         task.running = null;
-        if (!signal.aborted) task.timer = setTimeout(() => run(task), task.ms);
+        if (!signal.aborted) task.timer = setTimeout(() => run(task), task.next);
       }
     })();
     return task.running;
@@ -186,7 +188,7 @@ function context(page, found) {
       return location.pathname + (text ? "?" + text : "");
     },
     every: (ms, work) => {
-      const task = { ms, work, timer: 0, running: null };
+      const task = { ms, work, next: ms, timer: 0, running: null };
       page.repeat.push(task);
       return run(task);
     },
