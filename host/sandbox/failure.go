@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	frames "github.com/berth-host/berth/host/event/stack"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/crash"
 	"github.com/berth-host/berth/host/sandbox/source"
@@ -46,7 +47,7 @@ func (in *instance) failure(err error) event.Outcome {
 		o.Class = event.ClassTrap
 		if stack := in.stackOf(err); stack.Cause != "" {
 			report, _ := crash.Find(written)
-			stack.Reported.File, stack.Reported.Line = crash.Location(report)
+			stack.Reported.File, stack.Reported.Line = frames.Location(report)
 			o.Message = explain(stack.Headline()+stack.Text(), stack.Location(), written)
 		} else {
 			o.Message = explain(err.Error(), "", written)
@@ -127,7 +128,7 @@ func lastLine(written string) string {
 func explain(cause, location, written string) string {
 	headline, details, more := strings.Cut(cause, "\n")
 	if report, _ := crash.Find(written); report != "" {
-		if _, known := crash.Location(report); location != "" && known == 0 {
+		if _, known := frames.Location(report); location != "" && known == 0 {
 			report += " (" + location + ")"
 		}
 		headline, details, more = report, cause, true

@@ -6,8 +6,10 @@ package crash
 
 import (
 	"path"
-	"strconv"
 	"strings"
+
+	"github.com/berth-host/berth/host/event/stack"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Find returns the last crash in a program's output: its headline, which is one line, and
@@ -23,25 +25,6 @@ func Find(written string) (headline string, start int) {
 		end = start - 1
 	}
 	return "", 0
-}
-
-// Location returns the location that a headline ends with: (file:line) or (file:line:column).
-// line is 0 if there is none.
-func Location(headline string) (file string, line int) {
-	inner, ok := strings.CutSuffix(headline, ")")
-	at := strings.LastIndex(inner, "(")
-	if !ok || at < 0 {
-		return "", 0
-	}
-	inner = inner[at+1:]
-	inner = inner[strings.LastIndex(inner, " ")+1:] // behind the name of a function
-	file, numbers, _ := strings.Cut(inner, ":")
-	number, _, _ := strings.Cut(numbers, ":")
-	line, err := strconv.Atoi(number)
-	if err != nil || line <= 0 || file == "" {
-		return "", 0
-	}
-	return file, line
 }
 
 // nextLine splits off the first line.
@@ -80,16 +63,16 @@ func goCrash(written string) string {
 		line, following = nextLine(following)
 		text += " " + strings.TrimSpace(line)
 	}
-	_, stack, ok := strings.Cut("\n"+following, "\ngoroutine ")
+	_, calls, ok := strings.Cut("\n"+following, "\ngoroutine ")
 	if !ok {
 		return located(text, zigLocation(following))
 	}
-	_, stack = nextLine(stack)
+	_, calls = nextLine(calls)
 	location := ""
-	for stack != "" && stack[0] != '\n' {
+	for calls != "" && calls[0] != '\n' {
 		var function, file string
-		function, stack = nextLine(stack)
-		if file, stack = nextLine(stack); !strings.HasPrefix(file, "\t") {
+		function, calls = nextLine(calls)
+		if file, calls = nextLine(calls); !strings.HasPrefix(file, "\t") {
 			break
 		}
 		file, _, _ = strings.Cut(strings.TrimSpace(file), " +0x")
@@ -98,9 +81,7 @@ func goCrash(written string) string {
 			location = file
 		}
 		owner, _, _ := strings.Cut(function, "(")
-		first, _, nested := strings.Cut(owner, "/")
-		own := strings.HasPrefix(owner, "main.") || nested && strings.Contains(first, ".")
-		if own && !strings.HasPrefix(owner, "github.com/berth-host/berth/abi/go.") {
+		if name, _, _ := strings.Cut(file, ":"); !stack.Runtime(spec.Frame{Function: owner, File: name}) {
 			location = file
 			break
 		}

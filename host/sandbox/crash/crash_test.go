@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -106,18 +105,6 @@ func TestFind(t *testing.T) {
 	for _, tt := range written {
 		if got, _ := Find(tt.stderr); got != tt.headline {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.headline)
-		}
-	}
-}
-
-func TestLocation(t *testing.T) {
-	for headline, want := range map[string]string{
-		"panic: boom (src/lib.rs:5:9)": "src/lib.rs:5", "KeyError: 'total' (handler.py:3)": "handler.py:3", "panic: boom": ":0", "": ":0", ")": ":0",
-		"SyntaxError: boom (native)": ":0", "panic: f()": ":0", "panic: boom (explode, handler.c:21)": "handler.c:21", "panic: boom (:3)": ":0",
-		"panic: f (x:y)": ":0", "a) (b": ":0",
-	} {
-		if file, line := Location(headline); fmt.Sprintf("%s:%d", file, line) != want {
-			t.Errorf("%q: got %s, %d", headline, file, line)
 		}
 	}
 }

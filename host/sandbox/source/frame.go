@@ -4,10 +4,12 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/ianlancetaylor/demangle"
+
+	"github.com/berth-host/berth/host/event/stack"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // Frame is a call, as the source has it.
@@ -59,24 +61,7 @@ func Demangle(name string) string {
 	if isMangled(name) {
 		name = demangle.Filter(name, demangle.NoParams, demangle.NoClones, demangle.MaxLength(12))
 	}
-	return printable(name, maxFunction)
-}
-
-// printable returns text in one line of at most limit bytes without control characters.
-func printable(text string, limit int) string {
-	if len(text) > limit {
-		text = text[:limit]
-		for len(text) > 0 && !utf8.ValidString(text[max(0, len(text)-utf8.UTFMax):]) && !utf8.RuneStart(text[len(text)-1]) {
-			text = text[:len(text)-1]
-		}
-		text += "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
+	return stack.Printable(name, maxFunction)
 }
 
 // fileName returns a file's name relative to the directory of its compilation.
@@ -98,13 +83,13 @@ func fileName(name, dir string) string {
 		}
 		name = "…" + name[cut:]
 	}
-	return printable(name, maxFile+len("…"))
+	return stack.Printable(name, maxFile+len("…"))
 }
 
 // Clean returns the frame without control characters and within bounds, for a frame that a
 // guest or a child has reported.
 func (f Frame) Clean() Frame {
-	f.Function, f.File = printable(f.Function, maxFunction+len("…")), printable(f.File, maxFile+len("…"))
+	f.Function, f.File = stack.Printable(f.Function, maxFunction+len("…")), stack.Printable(f.File, maxFile+len("…"))
 	if f.Line < 0 || f.Line > 1<<30 {
 		f.Line = 0
 	}
@@ -117,31 +102,4 @@ func (f Frame) Clean() Frame {
 // Runtime reports whether a frame is the report of a panic by the runtime of its language,
 // or a function of the host, by the names of its function and file. Such frames are above
 // the guest's own function in a stack.
-func (f Frame) Runtime() bool {
-	switch f.Function {
-	case "abort", "__assert_fail", "__libcpp_verbose_abort", "abort_message", "demangling_terminate_handler", "_Exit", "exit",
-		"rust_begin_unwind", "rust_panic", "panic", "builtin.default_panic", "~lib/builtins/abort", "posix.abort":
-		return true
-	}
-	for _, beginning := range []string{
-		"berth_meter.", "berth_v1.", "env.abort", "wasi_snapshot_preview1.", "__wasi_", // the host, and calls of it
-		"berth_panic",                                                                                        // the SDK for C
-		"core::", "std::panicking::", "std::process::", "std::sys::", "std::alloc::", "std::rt::", "alloc::", // Rust
-		"__rustc", "__rust_", "__rdl_", "<core::", "<alloc::", "<std::",
-		"__cxa_", "std::terminate", "std::__", "__cxxabiv1::", // C++
-		"debug.defaultPanic", "debug.FullPanic", "debug.panic", // Zig
-	} {
-		if strings.HasPrefix(f.Function, beginning) {
-			return true
-		}
-	}
-	if strings.HasPrefix(f.File, "berth/") { // where a project has its copy of the SDK
-		return true
-	}
-	for _, part := range []string{"/rustc/", "/library/core/src/", "/library/std/src/", "/library/alloc/src/", "/~lib/", "/lib/std/"} {
-		if strings.Contains("/"+f.File, part) {
-			return true
-		}
-	}
-	return false
-}
+func (f Frame) Runtime() bool { return stack.Runtime(spec.Frame{Function: f.Function, File: f.File}) }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/berth-host/berth/host/event/stack"
 )
 
 // Resolver answers a query about a module, in a process of its own.
@@ -109,6 +111,6 @@ func (l *Locator) remember(q Query, a Answer) {
 		l.known[offset] = frames
 	}
 	for i, name := range q.Names {
-		l.names[name] = printable(a.Names[i], maxFunction+len("…"))
+		l.names[name] = stack.Printable(a.Names[i], maxFunction+len("…"))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/berth-host/berth/host/event/stack"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/wasmbin"
 )
@@ -92,7 +93,7 @@ func (m *sourceMap) function(source, line int64) string {
 	if best.name == "" {
 		return ""
 	}
-	return printable(strings.TrimSuffix(m.Sources[source], ".ts")+"/"+best.name, maxFunction)
+	return stack.Printable(strings.TrimSuffix(m.Sources[source], ".ts")+"/"+best.name, maxFunction)
 }
 
 // mapText returns the text of a module's source map; nil if there is none.

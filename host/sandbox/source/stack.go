@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/berth-host/berth/host/event/stack"
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
@@ -158,7 +159,7 @@ func (s *Stack) Frames() []Frame {
 				continue
 			}
 			if compiled := i == len(frames)-1; compiled && betterName(c.function, f.Function) {
-				f.Function = printable(c.function, maxFunction+len("…"))
+				f.Function = stack.Printable(c.function, maxFunction+len("…"))
 			}
 			if own >= 0 && i < len(frames)-1 && f.Runtime() {
 				continue // a closure's call, an iterator
@@ -224,7 +225,7 @@ func (s *Stack) Text() string {
 
 // Headline returns what happened and where.
 func (s *Stack) Headline() string {
-	headline := printable(s.Cause, maxFunction)
+	headline := stack.Printable(s.Cause, maxFunction)
 	if frames := s.Frames(); len(frames) > 0 {
 		headline += " at " + frames[0].String()
 	}
