@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/doctor"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
@@ -75,6 +76,13 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		return err
 	}
 	h.secure = https != nil
+	h.loginLink = func() (string, error) {
+		admin, found := verifier.Admin()
+		if !found {
+			return "", fault.New(fault.Unavailable, "there is no admin token yet")
+		}
+		return server.LoginLink(admin).Path, nil
+	}
 	h.addr = ln.Addr().String()
 	served := make(chan struct{})
 	go func() {

@@ -68,8 +68,9 @@ type Host struct {
 	plugins       *plugin.Manager
 	pluginsLoaded atomic.Bool // every plugin found at the start is active or refused
 
-	addr   string
-	secure bool // the API uses TLS
+	addr      string
+	secure    bool                   // the API uses TLS
+	loginLink func() (string, error) // path of a link to the console that logs in once
 
 	cleanups []cleanup  // of Start, run by Close, the last one first
 	failed   chan error // the failure of a part that serves
@@ -225,6 +226,16 @@ func (h *Host) URL() string {
 		}
 	}
 	return scheme + at
+}
+
+// LoginLink returns a URL of the console that logs a browser in once, within ten minutes,
+// with the rights of the admin token. The error is fault.Unavailable while there is none.
+func (h *Host) LoginLink() (string, error) {
+	path, err := h.loginLink()
+	if err != nil {
+		return "", err
+	}
+	return h.URL() + path, nil
 }
 
 // CertFile returns the certificate file of the API; "" for plain HTTP.

@@ -135,7 +135,7 @@ func (s *Server) outcome(err error, c echo.Context) (status int, reason string) 
 
 // record returns a new record of this request.
 func (s *Server) record(c echo.Context, action string) wire.AuditRecord {
-	r, token := c.Request(), requestOf(c).token
+	r, token := c.Request(), requestOf(c).caller.Token
 	return wire.AuditRecord{ID: rand.Text()[:16], Action: action, Who: token.Name, TokenID: token.ID,
 		Remote: r.RemoteAddr, Request: r.Method + " " + r.URL.Path}
 }

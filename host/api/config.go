@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/http"
 	"reflect"
 	"time"
 
@@ -26,6 +27,10 @@ type Config struct {
 	Admin   Admin
 	Guard   guard.Config
 	Limits
+
+	// Console serves what is no endpoint, outside of /api: the files of the console. Nil:
+	// there is nothing at these paths.
+	Console http.Handler
 
 	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
 	TLS *tls.Config

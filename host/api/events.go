@@ -140,7 +140,7 @@ func (s *Server) stream(c echo.Context) error {
 	if r.err != nil {
 		return r.err
 	}
-	ctx, cancel := s.guard.WhileValid(r.ctx(), r.token)
+	ctx, cancel := s.guard.WhileValid(r.ctx(), r.caller)
 	defer cancel()
 	return s.streams.Serve(c.Response(), c.Request().WithContext(ctx), since)
 }

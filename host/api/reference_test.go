@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/berth-host/berth/host/api"
 )
 
 var updateReference = flag.Bool("update", false, "write the generated part of docs/http-api.md")
@@ -173,8 +175,11 @@ func (op referenceOperation) write(out *strings.Builder) {
 }
 
 func scopeText(scope string) string {
-	if scope == "" {
+	switch scope {
+	case "":
 		return "no token"
+	case api.ScopeAny:
+		return "any token"
 	}
 	return "scope `" + scope + "`"
 }

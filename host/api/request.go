@@ -15,11 +15,11 @@ import (
 
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/etag"
+	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/inflight"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -31,7 +31,7 @@ type request struct {
 	server *Server
 	err    error
 
-	token    spec.Token            // the zero Token, which allows nothing, if there is none
+	caller   guard.Caller          // the zero Caller, which may do nothing, if there is none
 	reserved *inflight.Reservation // nil before the first use
 	audit    *wire.AuditRecord     // of a change, once it is recorded
 }
@@ -44,7 +44,8 @@ type reply struct {
 	status int    // 0 is 200
 	kind   string // media type of the body; "" is application/json
 	header map[string]string
-	body   any // encoded as JSON
+	body   any  // encoded as JSON
+	secret bool // the audit log does not have the body
 }
 
 // serveJSON makes a handler of a function that reads the input and one that computes the
@@ -83,7 +84,9 @@ func send(c echo.Context, answer any) (err error) {
 			return err
 		}
 	}
-	noteAnswer(c, body)
+	if !r.secret {
+		noteAnswer(c, body)
+	}
 	for name, value := range r.header {
 		c.Response().Header().Set(name, value)
 	}
@@ -257,7 +260,7 @@ func (r *request) reserveAnswer(size int64) {
 
 func (r *request) reservation() *inflight.Reservation {
 	if r.reserved == nil {
-		r.reserved = r.server.quotas.Reserve(r.token.ID)
+		r.reserved = r.server.quotas.Reserve(r.caller.Token.ID)
 	}
 	return r.reserved
 }

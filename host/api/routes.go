@@ -15,15 +15,19 @@ import (
 // Route is one endpoint.
 type Route struct {
 	Method, Path string
-	Scope        string // that a token needs; "" for every caller the guard admits
+	Scope        string // that a token needs, ScopeAny for any token; "" for every caller the guard admits
 	Now          string // not "": Path is a former path, still answered, of the endpoint at Now
+	Missing      bool   // it answers 405, so that no other endpoint has the path
 }
+
+// ScopeAny is the scope of endpoints that are for any valid token.
+const ScopeAny = "any"
 
 // endpoint is one method of one path.
 type endpoint struct {
 	method, path string
-	scope        string // "" for every caller
-	handler      echo.HandlerFunc
+	scope        string           // see Route
+	handler      echo.HandlerFunc // nil answers 405, see Route.Missing
 }
 
 // Paths of more than one endpoint.
@@ -66,6 +70,11 @@ func (s *Server) endpoints() []endpoint {
 		{post, deadLettersPath + "/purge", operate, serveJSON(s, (*request).deadLetterSelection, s.purge)},
 		{get, deadLettersPath + "/:id", read, s.serve(s.showDeadLetters)},
 
+		{post, sessionPath, "", s.serve(s.login)},
+		{get, sessionPath, ScopeAny, s.serve(s.showSession)},
+		{del, sessionPath, ScopeAny, s.serve(s.logout)},
+		{post, sessionPath + "/links", admin, s.serve(s.newLoginLink)},
+
 		{get, "/api/v1/config", operate, s.serve(s.showConfig)},
 		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},
 		{post, "/api/v1/backup", admin, s.backup},
@@ -105,7 +114,7 @@ func (s *Server) routes() {
 			e.path = now
 		}
 		if e.method == http.MethodPost && (strings.HasPrefix(e.path, eventsPath+"/") || e.path == installPath+"/install") {
-			s.add(endpoint{http.MethodGet, e.path, "", nowhere}, "")
+			s.add(endpoint{method: http.MethodGet, path: e.path}, "")
 		}
 	}
 	for path, methods := range s.allow {
@@ -130,16 +139,20 @@ func formerPath(path string) string {
 // add serves one endpoint.
 func (s *Server) add(e endpoint, now string) {
 	const get = http.MethodGet
+	missing := e.handler == nil
+	if missing {
+		e.handler = nowhere
+	}
 	handler := scoped(e.scope, s.audited(e.method, e.path, e.scope, e.handler))
 	s.echo.Add(e.method, e.path, handler)
-	s.table = append(s.table, Route{Method: e.method, Path: e.path, Scope: e.scope, Now: now})
-	switch real := e.scope != "" || !strings.HasPrefix(e.path, "/api/"); {
+	s.table = append(s.table, Route{Method: e.method, Path: e.path, Scope: e.scope, Now: now, Missing: missing})
+	switch {
 	case e.method != get:
-	case real && e.path == streamPath: // HEAD would not end
+	case !missing && e.path == streamPath: // HEAD would not end
 		s.echo.Add(http.MethodHead, e.path, nowhere)
 	default: // net/http leaves the body out (RFC 9110, 9.3.2)
 		s.echo.Add(http.MethodHead, e.path, handler)
-		if real {
+		if !missing {
 			s.allow[e.path] = append(s.allow[e.path], get, http.MethodHead)
 		}
 		return

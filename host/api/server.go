@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/inflight"
+	"github.com/berth-host/berth/host/api/session"
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -39,12 +41,14 @@ type Server struct {
 	noSniff, noStore, version []string // values of headers that every answer has
 
 	guard    *guard.Guard
+	sessions *session.Sessions
 	quotas   *inflight.Quotas
 	streams  *stream.Streams
 	refusals refusals
 	table    []Route
 	allow    map[string][]string // the methods of each path, for the header Allow
 
+	hostName string   // of the machine; "" if unknown
 	document struct { // of /openapi.json
 		text []byte
 		etag string // with its quotes
@@ -77,11 +81,14 @@ func New(cfg Config) (*Server, error) {
 		noSniff:  []string{"nosniff"},
 		noStore:  []string{"no-store"},
 		version:  []string{cfg.Version},
-		guard:    guard.New(cfg.Guard),
+		sessions: session.New(cfg.Guard.Tokens, nil),
 		quotas:   inflight.New(cfg.MaxInflight, cfg.QuotaWait, inflight.Pacing{Stall: cfg.BodyStall, Whole: cfg.ReadTimeout}),
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 		allow:    make(map[string][]string),
 	}
+	s.hostName, _ = os.Hostname() // only shown
+	cfg.Guard.Sessions = s.sessions
+	s.guard = guard.New(cfg.Guard)
 	s.streams = stream.New(stream.Config{Log: cfg.Events.Published, Newest: s.newest, Activities: cfg.Events.Activities,
 		Heartbeat: cfg.Heartbeat, Max: cfg.MaxStreams, Closing: s.closing, Logger: cfg.Logger})
 	s.echo.HTTPErrorHandler = s.fail
@@ -212,22 +219,42 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 		header["X-Content-Type-Options"] = s.noSniff
 		header["Cache-Control"] = s.noStore
 		header[wire.VersionHeader] = s.version
-		r.token, err = s.guard.Admit(c.Request(), c.Path() == "/healthz" || c.Path() == "/readyz")
+		r.caller, err = s.guard.Admit(c.Request(), accessOf(c))
 		if err == nil && s.isClosing() && guard.UnderAPI(c.Request()) {
 			err = fault.New(fault.Unavailable, "the host is shutting down")
 		}
 		if err == nil {
 			err = next(r)
 		}
+		if errors.Is(err, echo.ErrNotFound) { // no endpoint has the path
+			err = s.page(r)
+		}
 		s.auditRefusal(r, err)
 		return err
 	}
 }
 
-// scoped admits only tokens with this scope; "" is for every caller.
+// accessOf returns what a request needs.
+func accessOf(c echo.Context) guard.Access {
+	r := c.Request()
+	switch path := c.Path(); {
+	case path == "/healthz" || path == "/readyz":
+		return guard.Probe
+	case path == sessionPath && r.Method == http.MethodPost:
+		return guard.Login
+	case guard.UnderAPI(r):
+		return guard.Token
+	}
+	return guard.Public
+}
+
+// scoped admits only tokens with this scope, see Route.
 func scoped(scope string, next echo.HandlerFunc) echo.HandlerFunc {
+	if scope == ScopeAny {
+		scope = "" // the guard has required a token
+	}
 	return func(c echo.Context) error {
-		if err := guard.CheckScope(requestOf(c).token, scope); err != nil {
+		if err := guard.CheckScope(requestOf(c).caller.Token, scope); err != nil {
 			return err
 		}
 		return next(c)

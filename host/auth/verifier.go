@@ -88,7 +88,7 @@ func (v *Verifier) loadAdmin() error {
 func (v *Verifier) Verify(secret string) (spec.Token, bool) {
 	sum := sha256.Sum256([]byte(secret))
 	if admin := v.admin.Load(); admin != nil && subtle.ConstantTimeCompare(sum[:], admin[:]) == 1 {
-		return spec.Token{ID: AdminID, Name: AdminID, Scopes: append(spec.Scopes(), spec.ScopeAdmin)}, true
+		return v.Admin()
 	}
 	text, ok := strings.CutPrefix(secret, secretPrefix)
 	id, _, _ := strings.Cut(text, "_")
@@ -102,6 +102,14 @@ func (v *Verifier) Verify(secret string) (spec.Token, bool) {
 	}
 	v.recordUse(id, now)
 	return t.Token.Token, true
+}
+
+// Admin returns the admin token, and false while there is none.
+func (v *Verifier) Admin() (spec.Token, bool) {
+	if v.admin.Load() == nil {
+		return spec.Token{}, false
+	}
+	return spec.Token{ID: AdminID, Name: AdminID, Scopes: append(spec.Scopes(), spec.ScopeAdmin)}, true
 }
 
 // Valid reports whether a token that Verify returned is still valid.

@@ -44,6 +44,7 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 		Version: version,
 		Description: "The API of a Berth host: publish events and look after the handlers that get them. " +
 			"Every request under /api needs a bearer token; x-scope names the scope it must have. " +
+			"This host's own pages may use the cookie of a session instead. " +
 			"Failures are application/problem+json with a stable code; 429, 503 and 507 say in Retry-After when to try again. " +
 			"Every answer has the header Berth-Version, by which a client knows a host. " +
 			"Answers may get more keys in later versions; requests with keys that are not known are refused.",
@@ -56,12 +57,13 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 
 // Operations describes every operation, without its scope.
 func Operations() []openapi.Operation {
-	return slices.Concat(hostOperations(), eventOperations(), deliveryOperations(), orderOperations(), pluginOperations(), installOperations())
+	return slices.Concat(hostOperations(), sessionOperations(), eventOperations(), deliveryOperations(), orderOperations(), pluginOperations(), installOperations())
 }
 
 // The tags group the operations of the document.
 const (
 	tagHost        = "host"
+	tagSession     = "session"
 	tagEvents      = "events"
 	tagDeadLetters = "dead letters"
 	tagOrders      = "orders"

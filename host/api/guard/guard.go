@@ -1,5 +1,5 @@
 // Package guard admits requests: it checks the host that a request names, its origin, its
-// bearer token and the rates. A page of another site cannot use a local host by DNS
+// bearer token or session, and the rates. A page of another site cannot use a local host by DNS
 // rebinding, and guessing tokens is slow. A Guard is safe for concurrent use; its buckets
 // hold a lock for the time of one arithmetic operation. Read guard.go first.
 package guard
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api/problem"
+	"github.com/berth-host/berth/host/api/session"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -32,8 +33,37 @@ type Config struct {
 	// AllowedHosts are further names or addresses, without port, that requests may name,
 	// such as the public name of a proxy.
 	AllowedHosts []string
-	// TokenCheck is the interval at which WhileValid checks a token.
+	// TokenCheck is the interval at which WhileValid checks a caller.
 	TokenCheck time.Duration
+	// Sessions are accepted in place of tokens; nil for none.
+	Sessions Sessions
+}
+
+// Sessions finds the sessions of browsers by the id in their cookie. It must be safe for
+// concurrent use.
+type Sessions interface {
+	// Find returns a session that has not ended, and counts as its use.
+	Find(id string) (session.Session, bool)
+	// Lasts reports whether a session has not ended, without counting as its use.
+	Lasts(id string) bool
+}
+
+// Access is what a request needs to be admitted.
+type Access int
+
+// The kinds of access. Health probes name the host by its address, and are only rate
+// limited.
+const (
+	Token  Access = iota // a bearer token, or a session
+	Public               // nothing: the console's files
+	Login                // nothing yet; the header of a session
+	Probe
+)
+
+// Caller is who makes a request. The zero Caller may do nothing.
+type Caller struct {
+	Token   spec.Token
+	Session string // id of the session in place of the token; "" for none
 }
 
 // Guard admits requests. It is safe for concurrent use.
@@ -48,29 +78,70 @@ func New(cfg Config) *Guard {
 	return &Guard{cfg: cfg, hosts: allowedHosts(cfg.Listen, cfg.AllowedHosts), limits: newLimits(cfg.Rate)}
 }
 
-// Admit returns the token of a request under /api, the zero Token for other paths, or the
-// refusal. Health probes name the host by its address, and are only rate limited.
-func (g *Guard) Admit(r *http.Request, probe bool) (spec.Token, error) {
-	if probe {
-		return spec.Token{}, g.limits.anonymous.take(remoteOf(r))
+// Admit returns the caller of a request that needs a token, the zero Caller of others, or
+// the refusal.
+func (g *Guard) Admit(r *http.Request, access Access) (Caller, error) {
+	if access == Probe {
+		return Caller{}, g.limits.anonymous.take(remoteOf(r))
 	}
 	if err := g.checkHost(r); err != nil {
-		return spec.Token{}, or(g.limits.anonymous.take(remoteOf(r)), err)
+		return Caller{}, or(g.limits.anonymous.take(remoteOf(r)), err)
 	}
-	if !UnderAPI(r) {
-		return spec.Token{}, g.limits.anonymous.take(remoteOf(r))
+	switch header := r.Header.Get("Authorization"); {
+	case access == Login:
+		return Caller{}, or(g.limits.anonymous.take(remoteOf(r)), checkConsole(r))
+	case access == Public:
+		return Caller{}, g.limits.anonymous.take(remoteOf(r))
+	case header == "" && g.cfg.Sessions != nil && session.ID(r) != "":
+		return g.admitSession(r, session.ID(r))
+	default:
+		secret, err := bearer(header)
+		if err != nil {
+			return Caller{}, or(g.limits.failures.take(remoteOf(r)), err)
+		}
+		token, known := g.cfg.Tokens.Verify(secret)
+		if !known {
+			return Caller{}, g.RefuseLogin(r, "the bearer token is not known here, was revoked or has expired; the admin token is the "+
+				"file admin.token in the host's data directory")
+		}
+		return Caller{Token: token}, g.limits.tokens.take(token.ID)
 	}
-	secret, err := bearer(r.Header.Get("Authorization"))
-	if err != nil {
-		return spec.Token{}, or(g.limits.failures.take(remoteOf(r)), err)
-	}
-	token, known := g.cfg.Tokens.Verify(secret)
-	if !known {
-		return spec.Token{}, or(g.limits.failures.take(remoteOf(r)), unauthenticated(`Bearer realm="berth", error="invalid_token"`,
-			"the bearer token is not known here, was revoked or has expired; the admin token is the file admin.token in the host's data directory"))
-	}
-	return token, g.limits.tokens.take(token.ID)
 }
+
+// admitSession admits a request with the cookie of a session. checkHost has refused those of
+// other pages that the browser names as such; a change also needs a header that only this
+// host's own pages can set. An id cannot be guessed, so that a wrong one, as of a page that
+// was open when its session ended, does not count against logins.
+func (g *Guard) admitSession(r *http.Request, id string) (Caller, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if err := checkConsole(r); err != nil {
+			return Caller{}, or(g.limits.anonymous.take(remoteOf(r)), err)
+		}
+	}
+	found, ok := g.cfg.Sessions.Find(id)
+	if !ok {
+		return Caller{}, or(g.limits.anonymous.take(remoteOf(r)), unauthenticated(`Bearer realm="berth"`, "the session has ended; log in again"))
+	}
+	return Caller{Token: found.Token, Session: id}, g.limits.tokens.take(found.Token.ID)
+}
+
+// checkConsole refuses a request without the header of the console's pages.
+func checkConsole(r *http.Request) error {
+	if r.Header.Get(session.ConsoleHeader) == "1" {
+		return nil
+	}
+	return &fault.Error{Code: fault.Denied, Field: session.ConsoleHeader,
+		Reason: "must be 1: a session is for this host's own pages; other clients send Authorization: Bearer TOKEN"}
+}
+
+// RefuseLogin returns the refusal of a request with a wrong secret. It counts against the
+// address, whose further attempts are refused for a while when there are too many.
+func (g *Guard) RefuseLogin(r *http.Request, reason string) error {
+	return or(g.limits.failures.take(remoteOf(r)), unauthenticated(`Bearer realm="berth", error="invalid_token"`, reason))
+}
+
+// TakeToken counts a request of a token that was admitted without one.
+func (g *Guard) TakeToken(t spec.Token) error { return g.limits.tokens.take(t.ID) }
 
 // or returns the first error there is.
 func or(first, otherwise error) error {
@@ -85,9 +156,9 @@ func UnderAPI(r *http.Request) bool {
 	return r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/")
 }
 
-// WhileValid returns a context that also ends when the token is revoked or expires. The
-// caller must call cancel.
-func (g *Guard) WhileValid(parent context.Context, token spec.Token) (ctx context.Context, cancel func()) {
+// WhileValid returns a context that also ends when the caller's token is revoked or expires,
+// or its session ends. The caller of WhileValid must call cancel.
+func (g *Guard) WhileValid(parent context.Context, caller Caller) (ctx context.Context, cancel func()) {
 	ctx, end := context.WithCancel(parent)
 	var checks sync.WaitGroup
 	checks.Go(func() {
@@ -96,7 +167,7 @@ func (g *Guard) WhileValid(parent context.Context, token spec.Token) (ctx contex
 		for {
 			select {
 			case <-tick.C:
-				if !g.cfg.Tokens.Valid(token) {
+				if !g.valid(caller) {
 					end()
 				}
 			case <-ctx.Done():
@@ -108,6 +179,13 @@ func (g *Guard) WhileValid(parent context.Context, token spec.Token) (ctx contex
 		end()
 		checks.Wait()
 	}
+}
+
+func (g *Guard) valid(caller Caller) bool {
+	if caller.Session != "" {
+		return g.cfg.Sessions.Lasts(caller.Session)
+	}
+	return g.cfg.Tokens.Valid(caller.Token)
 }
 
 // bearer returns the token of an Authorization header (RFC 6750, section 2.1).
