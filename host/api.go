@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
+	"github.com/berth-host/berth/host/console"
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/orders"
@@ -31,6 +32,10 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 	made, err := backup.New(backup.Config{DataDir: h.live.DataDir(), StoreFile: doctor.StoreFile, Version: h.cfg.Version,
 		Snapshot: h.copyStore, Quiesce: h.install.Quiesce,
 		Settings: func() (string, []string) { return h.live.Path(), h.live.Config().PluginDirectories }})
+	if err != nil {
+		return err
+	}
+	pages, err := console.Handler()
 	if err != nil {
 		return err
 	}
@@ -64,6 +69,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			AllowedHosts: settings.Auth.AllowedHosts,
 		},
 		Limits:  api.Limits{MaxInflight: started.MaxInflight},
+		Console: pages,
 		TLS:     https,
 		Version: h.cfg.Version,
 		Logger:  h.logger,

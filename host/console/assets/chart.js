@@ -2,7 +2,7 @@
 //
 //   lineChart({ label, series: [{ name, values, tone }], start, stepS, format, markers: [{ at, text }], height })
 //   barChart({ label, values, start, stepS, format, markers, tone, height })
-//   spark({ label, values, tone, format })          a line without axes, for stat()
+//   spark({ label, values, tone, format, floor })   a line without axes, for stat(); floor is the value at its bottom, 0 by default
 //
 // values are numbers or null, one for each step of stepS seconds from start (a time); null is a gap. tone is accent, ok, wait, bad or
 // dim. format writes a value: see format.js. The label of a chart is read by screen readers with its last, lowest and highest value.
@@ -25,7 +25,7 @@ function ceiling(n) {
   return [1, 2, 5, 10].map((m) => m * power).find((v) => v >= n * 0.9999);
 }
 
-function path(values, top) {
+function path(values, top, floor = 0) {
   const last = Math.max(values.length - 1, 1);
   let text = "", gap = true;
   values.forEach((v, i) => {
@@ -33,16 +33,16 @@ function path(values, top) {
       gap = true;
       return;
     }
-    text += `${gap ? "M" : "L"}${((i / last) * 100).toFixed(2)} ${(100 - (v / top) * 100).toFixed(2)}`;
+    text += `${gap ? "M" : "L"}${((i / last) * 100).toFixed(2)} ${(100 - ((v - floor) / (top - floor)) * 100).toFixed(2)}`;
     gap = false;
   });
   return text;
 }
 
-export function spark({ label, values, tone = "accent", format = num }) {
-  const top = ceiling(Math.max(0, ...known(values)));
+export function spark({ label, values, tone = "accent", format = num, floor = 0 }) {
+  const top = floor ? Math.max(...known(values), floor + 1e-9) : ceiling(Math.max(0, ...known(values)));
   return s("svg", { class: "spark tone-" + tone, viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": summary(label, values, format) },
-    s("line", { class: "base", x1: 0, x2: 100, y1: 100, y2: 100 }), s("path", { class: "series", d: path(values, top) }));
+    s("line", { class: "base", x1: 0, x2: 100, y1: 100, y2: 100 }), s("path", { class: "series", d: path(values, top, floor) }));
 }
 
 // frame puts the labels of both axes, the markers and the value under the pointer around an SVG.

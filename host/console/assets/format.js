@@ -1,6 +1,6 @@
 // Numbers, sizes and times as the console shows them. Pure functions without the DOM.
 //
-//   num(1204) "1,204"         short(41207) "41 k"        share(.9962) "99.62 %"     rate(412) "412"
+//   num(1204) "1,204"         short(41207) "41.2 k"        share(.9962) "99.62 %"     rate(412) "412"
 //   ms(1.94) "1.9 ms"         span(252_000) "4 min 12 s" (milliseconds)             bytes(65536) "64 KiB"
 //   clock(at) "10:41:54" of today, "29 Nov 10:41" of another day (local time)       stamp(at) "2026-11-30 10:41:54.201"
 //   ago(at) "3 min ago", "in 24 s"                       plural(2, "event") "2 events"
@@ -26,8 +26,8 @@ export const plural = (n, one, many = one + "s") => num(n) + " " + (n === 1 ? on
 
 export function short(n) {
   if (missing(n)) return absent;
-  const steps = [[1e12, " T"], [1e9, " G"], [1e6, " M"], [1e4, " k", 1e3]];
-  for (const [from, unit, by] of steps) if (Math.abs(n) >= from) return figure(n / (by ?? from)) + unit;
+  const steps = [[1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]];
+  for (const [from, unit] of steps) if (Math.abs(n) >= from) return figure(n / from) + unit;
   return figure(n);
 }
 

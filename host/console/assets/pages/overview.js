@@ -24,7 +24,9 @@ export default async function overview(ctx) {
 }
 
 function view(ctx, { overview: o, series, issues }, range) {
-  const line = (name, label, tone, format) => spark({ label: `${label}, last ${range === "1h" ? "hour" : "24 hours"}`, values: series?.values[name] ?? [], tone, format });
+  const line = (name, label, tone, format, floor) =>
+    spark({ label: `${label}, last ${range === "1h" ? "hour" : "24 hours"}`, values: series?.values[name] ?? [], tone, format, floor });
+  const lowest = Math.min(0.95, ...(series?.values.ok_share ?? []).filter((v) => v !== null)) - 0.01;
   const oldest = o.oldest_at ? Date.now() - Date.parse(o.oldest_at) : 0;
   return [
     h("div", { class: "head" }, h("h1", {}, "Overview"), h("span", { class: "dim" }, `${o.host} · ${o.version} · up ${span(Date.now() - Date.parse(o.started_at))}`),
@@ -33,7 +35,7 @@ function view(ctx, { overview: o, series, issues }, range) {
     findings(ctx, o, issues),
     h("div", { class: "grid g4" },
       stat("Events", rate(o.events_per_s), { unit: "/s", chart: line("events_per_s", "Events per second", "accent", rate), href: "/events" }),
-      stat("Deliveries ok", share(o.ok_share), { chart: line("ok_share", "Share of deliveries that ended ok", "ok", share) }),
+      stat("Deliveries ok", share(o.ok_share), { chart: line("ok_share", "Share of deliveries that ended ok", "ok", share, lowest) }),
       stat("Publish to delivered, p99", ms(o.latency_p99_ms), { chart: line("latency_p99_ms", "p99 latency", "accent", ms) }),
       stat("Oldest event waiting", oldest ? span(oldest) : "none", { chart: line("oldest_s", "Age of the oldest waiting event", oldest > 60_000 ? "bad" : "accent", (s) => span(s * 1000)) })),
     h("div", { class: "grid g2" },
@@ -84,7 +86,7 @@ const firstLine = (text) => String(text ?? "").split("\n")[0].replace(/\.$/, "")
 
 function handlers(o) {
   return table({ label: "Handlers, the worst first", items: o.handlers.slice(0, shownHandlers), key: (p) => p.plugin, href: (p) => "/handlers/" + encodeURIComponent(p.plugin), columns: [
-    { title: "Handler", cell: (p) => [link("/handlers/" + encodeURIComponent(p.plugin), p.plugin), " ", h("span", { class: "dim" }, p.version)] },
+    { title: "Handler", class: "nowrap", cell: (p) => [link("/handlers/" + encodeURIComponent(p.plugin), p.plugin), " ", h("span", { class: "dim" }, p.version)] },
     { title: "State", cell: (p) => statePill(p.state) },
     { title: "Per second", num: true, cell: (p) => rate(p.per_s) },
     { title: "Failed", num: true, hint: "Share of the attempts of the last hour", cell: (p) => (p.failed_share ? share(p.failed_share) : "0") },
