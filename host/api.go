@@ -44,6 +44,8 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 	details := func(p wire.Plugin) wire.Plugin { return h.runner.WithLag(h.sources.WithRevocation(p)) }
 	started := config.Started{Config: h.live.Started(), Listen: h.live.Listen(), DataDir: h.live.DataDir(),
 		MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}
+	status := run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
+		Health: h.storeHealth}
 	server, err := api.New(api.Config{
 		Events: api.Events{
 			Publisher:   events,
@@ -54,14 +56,13 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Deliveries:  run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table},
 			DeadLetters: deadLetters{dispatcher},
 			Replayer:    replayer{events, log, dispatcher},
-			Status: run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
-				Health: h.storeHealth},
+			Status:      status,
 		},
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
-			Backups: backups{made}},
+			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

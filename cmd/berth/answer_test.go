@@ -22,7 +22,10 @@ var online = map[string]string{
 	"audit list":                  "audit list",
 	"audit tail":                  "audit tail",
 	"backup":                      "backup answers-of-no-host.tar", // it is removed
+	"config diff":                 "config diff",
+	"config get":                  "config get p",
 	"config reload":               "config reload",
+	"config set":                  "config set p -",
 	"config show":                 "config show",
 	"events dead-letters list":    "events dead-letters list",
 	"events dead-letters purge":   "events dead-letters purge --plugin p --yes",

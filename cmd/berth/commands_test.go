@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"slices"
 	"strings"
@@ -39,6 +40,10 @@ var commands = map[string]string{
 	"GET /api/v1/audit":                          "audit list",
 	"POST /api/v1/backup":                        "backup",
 	"GET /api/v1/config":                         "config show",
+	"GET /api/v1/config/file":                    "config diff",
+	"GET /api/v1/doctor":                         "doctor",
+	"GET /api/v1/events/plugins/:name/config":    "config get",
+	"PUT /api/v1/events/plugins/:name/config":    "config set",
 	"GET /api/v1/orders":                         "orders list",
 	"POST /api/v1/orders":                        "orders create",
 	"GET /api/v1/orders/:id":                     "orders show",
@@ -72,7 +77,8 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 		Orders:  struct{ api.Orders }{},
 		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Logs: struct{ api.Logs }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
 		Admin: api.Admin{Reloader: struct{ api.Reloader }{}, Audit: struct{ api.Auditor }{}, AuditLog: struct{ api.AuditLog }{},
-			Ready: func() error { return nil }, Backups: struct{ api.Backups }{}},
+			Ready: func() error { return nil }, Backups: struct{ api.Backups }{},
+			Doctor: func(context.Context) (f wire.Findings) { return f }},
 		Guard: guard.Config{Tokens: struct{ guard.Verifier }{}},
 	})
 	if err != nil {

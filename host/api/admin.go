@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -35,14 +38,34 @@ func (s *Server) showConfig(r *request) (any, error) {
 	return s.cfg.Admin.Reloader.InForce(name)
 }
 
-// listAudit is GET /api/v1/audit?limit.
+// listAudit is GET /api/v1/audit?action&who&target&result&since&until&limit&cursor.
 func (s *Server) listAudit(r *request) (any, error) {
-	limit := r.limit(r.query("limit"), describe.MaxAudit)
+	q := r.query("action", "who", "target", "result", "since", "until", "limit", "cursor")
+	find := spec.AuditQuery{Action: q.Get("action"), Who: q.Get("who"), Target: q.Get("target"), Result: q.Get("result"),
+		Since: r.time("since", q.Get("since")), Until: r.time("until", q.Get("until")), Cursor: q.Get("cursor"),
+		Limit: r.limit(q, describe.MaxAudit)}
+	if results := spec.AuditResults(); find.Result != "" && !slices.Contains(results, find.Result) {
+		r.fail(fault.Field("result", "%q is not a result; there are %s", problem.Short(find.Result), strings.Join(results, ", ")))
+	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	list, err := s.cfg.Admin.AuditLog.Changes(limit)
-	return wire.List[wire.AuditRecord]{Items: orEmpty(list)}, err
+	list, next, err := s.cfg.Admin.AuditLog.Changes(find)
+	page := wire.List[wire.AuditRecord]{Items: orEmpty(list)}
+	if next != "" {
+		page.Next = &next
+	}
+	return page, err
+}
+
+// showFile is GET /api/v1/config/file.
+func (s *Server) showFile(ctx context.Context, _ struct{}) (wire.ConfigFile, error) {
+	return s.cfg.Admin.Reloader.File(ctx)
+}
+
+// examine is GET /api/v1/doctor.
+func (s *Server) examine(ctx context.Context, _ struct{}) (wire.Findings, error) {
+	return s.cfg.Admin.Doctor(ctx), nil
 }
 
 // showDocument is GET /openapi.json.

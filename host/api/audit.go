@@ -29,6 +29,9 @@ const (
 	auditRefused = "refused"
 )
 
+// configAction is the change of a handler's config, whose values are not recorded.
+const configAction = "config"
+
 const (
 	maxAsked     = 8 << 10 // bytes of a body that are recorded
 	refusalRate  = 1       // refused attempts recorded, a second
@@ -60,6 +63,10 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		if rec.Target, err = param(c, "name"); err != nil {
 			return err
 		}
+		secret := action == configAction
+		if secret {
+			rec.Asked = withoutConfig(rec.Asked)
+		}
 		if rec.Target == "" {
 			rec.Target = named(rec.Asked)
 		}
@@ -79,7 +86,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		if rec.Target == "" {
 			rec.Target = named(rec.After)
 		}
-		if state := s.snapshot(rec.Target); state != nil || rec.Before != nil {
+		if state := s.snapshot(rec.Target); state != nil || rec.Before != nil || secret {
 			rec.After = state
 		}
 		rec.Error = ""

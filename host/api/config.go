@@ -125,6 +125,7 @@ type Admin struct {
 	AuditLog AuditLog
 	Ready    func() error // why the host is not ready, or nil
 	Backups  Backups
+	Doctor   func(context.Context) wire.Findings // examines the machine and this host
 }
 
 // Publisher stores events. An event that it returns a receipt for is durable.
@@ -257,6 +258,14 @@ type Reloader interface {
 	// InForce returns the settings in force: all, or those that one handler runs with.
 	// fault.NotFound: no handler of this name is configured or installed.
 	InForce(handler string) (wire.Settings, error)
+	// File returns the configuration file, and what a reload would change.
+	File(ctx context.Context) (wire.ConfigFile, error)
+	// HandlerConfig returns a handler's config and its schema; fault.NotFound.
+	HandlerConfig(name string) (wire.HandlerConfig, error)
+	// SetHandlerConfig replaces a handler's config. precondition, unless nil, is called when
+	// the change starts. Its error is a problem.Detailed when the schema refuses the config.
+	SetHandlerConfig(ctx context.Context, name string, object json.RawMessage,
+		precondition func(wire.HandlerConfig) error) (wire.HandlerConfig, error)
 }
 
 // Backups makes backups of the host.
@@ -283,7 +292,8 @@ type Auditor interface {
 
 // AuditLog reads the audit log.
 type AuditLog interface {
-	// Changes returns the latest changes and refused attempts, at most limit, newest last.
-	// One that is under way has the stage begin.
-	Changes(limit int) ([]wire.AuditRecord, error)
+	// Changes returns the latest changes and refused attempts that q selects, newest last, and
+	// the cursor of the page before them, or "". One that is under way has the stage begin.
+	// fault.Invalid about "cursor".
+	Changes(q spec.AuditQuery) (list []wire.AuditRecord, next string, err error)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -83,8 +84,11 @@ func (l *deadLetters) LogStatus(context.Context) (wire.LogStatus, error) { retur
 // changes are what an audit log has.
 type changes []wire.AuditRecord
 
-func (c changes) Changes(limit int) ([]wire.AuditRecord, error) {
-	return c[max(0, len(c)-limit):], nil
+func (c changes) Changes(q spec.AuditQuery) ([]wire.AuditRecord, string, error) {
+	if len(c) <= q.Limit {
+		return c, "", nil
+	}
+	return c[len(c)-q.Limit:], c[len(c)-q.Limit].ID, nil
 }
 
 // newDeadLetters has three dead letters, and a log of 100 events.

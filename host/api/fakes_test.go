@@ -33,6 +33,7 @@ const secret = "an-admin-token-for-tests-of-the-api"
 // before runs first in every call.
 type parts struct {
 	approved []wire.Approval // by Approve
+	config   json.RawMessage // by SetHandlerConfig; nil before
 
 	mu        sync.Mutex
 	log       []event.Record
@@ -395,6 +396,37 @@ func (p *parts) InForce(handler string) (wire.Settings, error) {
 	return wire.Settings{File: "berth.yaml", Items: []wire.Setting{{Path: "handlers." + handler + ".enabled", Value: "true"}}, NeedsRestart: []string{}}, nil
 }
 
+func (p *parts) File(context.Context) (wire.ConfigFile, error) {
+	return wire.ConfigFile{Path: "berth.yaml", Exists: true, Text: "routes: {}\n", Changed: []string{}, NeedsRestart: []string{},
+		Errors: []wire.ErrorDetail{}}, nil
+}
+
+func (p *parts) HandlerConfig(name string) (wire.HandlerConfig, error) {
+	if !p.Known(name) {
+		return wire.HandlerConfig{}, fault.New(fault.NotFound, "no handler %s is configured", name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.config == nil {
+		return wire.HandlerConfig{Config: json.RawMessage("{}"), Schema: json.RawMessage(`{"type":"object"}`)}, nil
+	}
+	return wire.HandlerConfig{Config: p.config, Schema: json.RawMessage(`{"type":"object"}`)}, nil
+}
+
+func (p *parts) SetHandlerConfig(_ context.Context, name string, object json.RawMessage, precondition func(wire.HandlerConfig) error) (wire.HandlerConfig, error) {
+	now, err := p.HandlerConfig(name)
+	if err == nil {
+		err = precondition(now)
+	}
+	if err != nil {
+		return wire.HandlerConfig{}, err
+	}
+	p.mu.Lock()
+	p.config = slices.Clone(object)
+	p.mu.Unlock()
+	return p.HandlerConfig(name)
+}
+
 func (p *parts) Reload(context.Context) (wire.ReloadResult, error) {
 	leave, err := p.enter()
 	defer leave()
@@ -446,7 +478,10 @@ func config(p *parts) api.Config {
 		Orders:  fakeOrders{p},
 		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
 		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
-			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")}},
+			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")},
+			Doctor: func(context.Context) wire.Findings {
+				return wire.Findings{Checks: []wire.Finding{{Check: "clock", Level: wire.FindingOK}}}
+			}},
 		Guard:  guard.Config{Tokens: &tokens{}, Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"}},
 		Limits: api.Limits{Heartbeat: time.Hour},
 	}

@@ -76,6 +76,8 @@ func (s *Server) endpoints() []endpoint {
 		{post, sessionPath + "/links", admin, s.serve(s.newLoginLink)},
 
 		{get, "/api/v1/config", operate, s.serve(s.showConfig)},
+		{get, "/api/v1/config/file", operate, serveJSON(s, noQuery, s.showFile)},
+		{get, "/api/v1/doctor", operate, serveJSON(s, noQuery, s.examine)},
 		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},
 		{post, "/api/v1/backup", admin, s.backup},
 		{get, ordersPath, read, serveJSON(s, (*request).orderQuery, s.listOrders)},
@@ -87,6 +89,8 @@ func (s *Server) endpoints() []endpoint {
 		{get, pluginPath, read, serveJSON(s, (*request).pluginName, s.showPlugin)},
 		{get, pluginPath + "/report", read, serveJSON(s, (*request).pluginName, s.showReport)},
 		{get, pluginPath + "/logs", read, serveJSON(s, (*request).logQuery, s.showLogs)},
+		{get, pluginPath + "/config", operate, s.serve(s.showHandlerConfig)},
+		{http.MethodPut, pluginPath + "/config", operate, s.serve(s.setHandlerConfig)},
 		{post, pluginPath + "/enable", operate, s.change(plugins.SetEnabled, true)},
 		{post, pluginPath + "/disable", operate, s.change(plugins.SetEnabled, false)},
 		{post, pluginPath + "/pause", operate, s.change(plugins.SetPaused, true)},

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -307,5 +308,71 @@ func TestChanges(t *testing.T) {
 	}
 	if want := "gone end, x refused, b end, c begin, a end"; strings.Join(got, ", ") != want {
 		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// TestFindPages: the pages of a query, read one after the other, have every change that it
+// selects, once, also across rotated files.
+func TestFindPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), File)
+	l := New(Config{Path: path, MaxSize: 2 << 10})
+	at := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
+	want := map[string]string{} // the ids of the changes by a query's name, oldest first
+	for i := range 40 {
+		r := Record{At: at.Add(time.Duration(i) * time.Minute), ID: fmt.Sprintf("c%02d", i), Stage: Begin, Action: "pause", Who: "ann", TokenID: "t1", Target: "x"}
+		if i%2 == 0 {
+			r.Action, r.Who, r.TokenID, r.Target = "disable", "bob", "t2", "y"
+			want["bob"] += r.ID + " "
+		}
+		end := r
+		end.Stage, end.Result = End, "ok"
+		records := []Record{r, end}
+		switch {
+		case i%5 == 1:
+			r.Stage = Refused
+			records = []Record{r}
+			want["refused"] += r.ID + " "
+		case i == 7:
+			records = records[:1]
+			want["begun"] += r.ID + " "
+		}
+		if i >= 10 && i < 20 {
+			want["time"] += r.ID + " "
+		}
+		want["all"] += r.ID + " "
+		if err := l.AppendAll(records); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, q := range map[string]spec.AuditQuery{
+		"all": {}, "bob": {Who: "bob", Action: "disable", Target: "y"}, "refused": {Result: "refused"}, "begun": {Result: "begun"},
+		"time": {Since: at.Add(10 * time.Minute), Until: at.Add(20 * time.Minute)},
+	} {
+		for _, q.Limit = range []int{1, 3, 100} {
+			got := ""
+			for q.Cursor = ""; ; {
+				page, next, err := l.Changes(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids := ""
+				for _, r := range page {
+					ids += r.ID + " "
+				}
+				got = ids + got
+				if q.Cursor = next; next == "" {
+					break
+				}
+			}
+			if got != want[name] {
+				t.Errorf("%s by %d: got %s, want %s", name, q.Limit, got, want[name])
+			}
+		}
+	}
+	if list, _, err := Find(path, spec.AuditQuery{Who: "t2", Limit: 100}); err != nil || len(list) != 20 {
+		t.Errorf("by the id of the token: %d, %v", len(list), err)
+	}
+	if _, _, err := Find(path, spec.AuditQuery{Cursor: "none", Limit: 1}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("an unknown cursor: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // List returns the latest records, at most limit, the oldest first, from the file
@@ -158,19 +159,53 @@ func showFrom(f *os.File, at int64, show func(Record) error) (int64, error) {
 	}
 }
 
-// Latest returns the latest changes and refusals of a log, at most limit, the newest
-// last.
-func Latest(path string, limit int) ([]Record, error) {
-	records, err := List(path, 2*limit) // each change has two records
-	if err != nil {
-		return nil, err
+// Find returns the latest changes and refusals that a query selects, the newest last, and
+// the cursor of the page before them, "" at the beginning of the log. fault.Invalid: the
+// cursor is of a change that is not in the log any more.
+func Find(path string, q spec.AuditQuery) (page []Record, next string, err error) {
+	for read := 4 * q.Limit; ; read *= 8 { // each change has two records
+		records, err := List(path, read)
+		if err != nil {
+			return nil, "", err
+		}
+		changes, end := Changes(records), len(records) < read
+		known := true
+		if q.Cursor != "" {
+			from := slices.IndexFunc(changes, func(r Record) bool { return r.ID == q.Cursor })
+			known, changes = from >= 0, changes[:max(from, 0)]
+		}
+		found := slices.DeleteFunc(changes, func(r Record) bool { return !selects(q, r) })
+		switch {
+		case !end && (!known || len(found) <= q.Limit):
+			continue // further back
+		case !known:
+			return nil, "", fault.Field("cursor", "the change that it names is not in the audit log any more; begin again without it")
+		case len(found) > q.Limit:
+			found = found[len(found)-q.Limit:]
+			return found, found[0].ID, nil
+		}
+		return found, "", nil
 	}
-	changes := Changes(records)
-	return changes[max(0, len(changes)-limit):], nil
 }
 
-// Changes is Latest of this log. It implements api.AuditLog.
-func (l *Log) Changes(limit int) ([]Record, error) { return Latest(l.cfg.Path, limit) }
+// selects reports whether a query selects a record.
+func selects(q spec.AuditQuery, r Record) bool {
+	result := r.Result
+	switch r.Stage {
+	case Begin:
+		result = "begun"
+	case Refused:
+		result = "refused"
+	}
+	return (q.Action == "" || r.Action == q.Action) && (q.Who == "" || r.Who == q.Who || r.TokenID == q.Who) &&
+		(q.Target == "" || r.Target == q.Target) && (q.Result == "" || result == q.Result) &&
+		(q.Since.IsZero() || !r.At.Before(q.Since)) && (q.Until.IsZero() || r.At.Before(q.Until))
+}
+
+// Changes is Find in this log. It implements api.AuditLog.
+func (l *Log) Changes(q spec.AuditQuery) (page []Record, next string, err error) {
+	return Find(l.cfg.Path, q)
+}
 
 // Changes merges the two records of each change into one, ordered by their end. A
 // change without an end, because it was in progress or the host crashed, keeps the

@@ -104,7 +104,7 @@ func (e *Editor) SetHandlerEnabled(name string, enabled bool) (*Config, error) {
 		c.Handlers[name] = h
 	}, func(src []byte) ([][]byte, error) {
 		return splice.Set(src, []string{"handlers", name, "enabled"}, strconv.FormatBool(enabled))
-	})
+	}, nil)
 }
 
 // SetHandlerPaused writes handlers.<name>.paused, likewise. It does not write false
@@ -119,7 +119,7 @@ func (e *Editor) SetHandlerPaused(name string, paused bool) (*Config, error) {
 		c.Handlers[name] = h
 	}, func(src []byte) ([][]byte, error) {
 		return splice.Set(src, []string{"handlers", name, "paused"}, strconv.FormatBool(paused))
-	})
+	}, nil)
 }
 
 // setIn sets a key in each of the texts. It fails when it fails in all of them.
@@ -155,7 +155,7 @@ func (e *Editor) SetHandlerGrants(name string, grants []spec.Grant) (*Config, er
 			return nil, err
 		}
 		return setIn(without, path, value)
-	})
+	}, nil)
 }
 
 // RemoveHandler removes handlers.<name>, with the comments inside it, and returns the
@@ -165,7 +165,7 @@ func (e *Editor) RemoveHandler(name string) (*Config, error) {
 		delete(c.Handlers, name)
 	}, func(src []byte) ([][]byte, error) {
 		return splice.Remove(src, []string{"handlers", name})
-	})
+	}, nil)
 }
 
 // handler returns the section of a handler, or an empty one.
@@ -183,7 +183,10 @@ const (
 )
 
 // edit writes the first proposed text whose configuration equals the old one after change.
-func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
+// check, unless nil, gets the text and its configuration before they are written, and
+// refuses them by its error.
+func (e *Editor) edit(name, key string, change func(*Config), propose func([]byte) ([][]byte, error),
+	check func([]byte, *Config) error) (*Config, error) {
 	if _, err := parseName(name); err != nil {
 		return nil, fault.Field("name", "%v", err)
 	}
@@ -203,7 +206,7 @@ func (e *Editor) edit(name, key string, change func(*Config), propose func([]byt
 		if err := e.refuseWriters(); err != nil {
 			return err
 		}
-		c, err = e.try(what, change, propose)
+		c, err = e.try(what, change, propose, check)
 		return err
 	})
 	return c, err
@@ -232,7 +235,8 @@ func (e *Editor) refuseWriters() error {
 	return nil
 }
 
-func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error)) (*Config, error) {
+func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([][]byte, error),
+	check func([]byte, *Config) error) (*Config, error) {
 	old, err := Read(e.path)
 	switch {
 	case err == nil:
@@ -263,6 +267,11 @@ func (e *Editor) try(what string, change func(*Config), propose func([]byte) ([]
 		}
 		if e.Check != nil {
 			if err := e.Check(after); err != nil {
+				return nil, err
+			}
+		}
+		if check != nil {
+			if err := check(text, after); err != nil {
 				return nil, err
 			}
 		}
@@ -302,9 +311,11 @@ func difference(before, after []byte) string {
 	return fmt.Sprintf("Replace lines %d to %d by:\n%s", from, to, text)
 }
 
-// same reports whether two configurations are equal apart from line numbers.
+// same reports whether two configurations are equal apart from line numbers and the order
+// of the keys in handlers' configs.
 func same(a, b *Config) bool {
 	x, y := *a, *b
+	x.Handlers = withConfigsOf(a.Handlers, b.Handlers)
 	x.Routes, y.Routes = withoutLines(a.Routes), withoutLines(b.Routes)
 	return reflect.DeepEqual(x, y)
 }

@@ -89,8 +89,8 @@ func routeText(r spec.Route) string {
 // handlersField is the settings of each handler, by its name.
 func handlersField(c *Config) field {
 	return field{path: "handlers",
-		doc: "The settings of one handler. Enabling, pausing and approving through the API write `enabled`, `paused` and `grants` here, " +
-			"and leave everything else as it is.",
+		doc: "The settings of one handler. Enabling, pausing, approving and configuring through the API write `enabled`, `paused`, `grants` " +
+			"and `config` here, and leave everything else as it is.",
 		about: func() about {
 			return about{key: "<name>", schema: object{"propertyNames": object{"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}},
 				parts: handlerTable(newHandler()).fields}

@@ -40,6 +40,35 @@ func Examine(ctx context.Context, e Examination) Report {
 	began := time.Now()
 	var r Report
 	c, path := e.configuration(&r)
+	found, stored := inspectStore(ctx, c, e.DataDir)
+	pid := 0 // of the running host, whose limits apply instead of this process's
+	if found.InUse {
+		pid, _ = strconv.Atoi(found.PID)
+	}
+	e.machine(&r, c, path, pid)
+	r.Add(e.compiler(ctx, c.Vet))
+	r.Add(stored)
+	if stored.Level == OK && c.Bus.Engine != config.EngineMemory {
+		r.Add(readStore(ctx, filepath.Join(e.DataDir, StoreFile))...)
+	}
+	e.service(ctx, &r, c, found.InUse, began)
+	return r
+}
+
+// ExamineRunning is Examine for the running host itself, which e.Ask asks without the
+// network: it checks what can change while a host runs, and starts no process. It does not
+// check the compiler and the store, which the host has open.
+func ExamineRunning(ctx context.Context, e Examination) Report {
+	began := time.Now()
+	var r Report
+	c, path := e.configuration(&r)
+	e.machine(&r, c, path, 0)
+	e.service(ctx, &r, c, true, began)
+	return r
+}
+
+// machine checks the files and the machine, with the limits of a process, 0 for this one.
+func (e Examination) machine(r *Report, c *config.Config, path string, pid int) {
 	dir := e.DataDir
 	r.Add(Editable(path, func(path string) (replace, overwrite bool, reason error) {
 		way, reason := file.Probe(path, dir)
@@ -47,25 +76,18 @@ func Examine(ctx context.Context, e Examination) Report {
 	}))
 	r.Add(e.files(c, dir)...)
 	r.Add(Disk(dir)...)
-	found, stored := inspectStore(ctx, c, dir)
-	pid := 0 // of the running host, whose limits apply instead of this process's
-	if found.InUse {
-		pid, _ = strconv.Atoi(found.PID)
-	}
 	r.Add(Limits(pid)...)
 	r.Add(watches(c, path)...)
-	machine := uint64(max(machineMemory(), 0))
-	r.Add(Memory(uint64(max(c.MemoryTotal(AvailableMemory()), 0)), machine, CgroupMemoryOf(pid)))
-	r.Add(e.compiler(ctx, c.Vet))
-	r.Add(stored)
-	if stored.Level == OK && c.Bus.Engine != config.EngineMemory {
-		r.Add(readStore(ctx, filepath.Join(dir, StoreFile))...)
-	}
-	r.Add(e.listener(ctx, c.Server, found.InUse))
-	r.Add(e.installed(ctx, dir, found.InUse)...)
-	r.Add(e.host(ctx, found.InUse)...)
-	r.Add(Clock(began, time.Now(), filepath.Join(dir, StoreFile), filepath.Join(dir, audit.File))...)
-	return r
+	total := uint64(max(machineMemory(), 0))
+	r.Add(Memory(uint64(max(c.MemoryTotal(AvailableMemory()), 0)), total, CgroupMemoryOf(pid)))
+}
+
+// service checks the listener, the installed plugins, the running host and the clock.
+func (e Examination) service(ctx context.Context, r *Report, c *config.Config, running bool, began time.Time) {
+	r.Add(e.listener(ctx, c.Server, running))
+	r.Add(e.installed(ctx, e.DataDir, running)...)
+	r.Add(e.host(ctx, running)...)
+	r.Add(Clock(began, time.Now(), filepath.Join(e.DataDir, StoreFile), filepath.Join(e.DataDir, audit.File))...)
 }
 
 // configuration reads the configuration. It reports an invalid one and returns the

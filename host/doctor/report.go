@@ -1,29 +1,22 @@
 package doctor
 
+import "github.com/berth-host/berth/host/wire"
+
 // Level is the severity of a finding.
-type Level string
+type Level = wire.FindingLevel
 
 // The levels.
 const (
-	OK      Level = "ok"
-	Warning Level = "warning" // the host works, but less well or less safely than it could
-	Problem Level = "problem" // the host does not start, or does not keep its guarantees
+	OK      = wire.FindingOK
+	Warning = wire.FindingWarning
+	Problem = wire.FindingProblem
 )
 
 // Finding is the result of one check.
-type Finding struct {
-	Check  string `json:"check"`
-	Level  Level  `json:"level"`
-	Detail string `json:"detail"`
-	Advice string `json:"advice"` // how to resolve it; "" when OK
-}
+type Finding = wire.Finding
 
 // Report lists the findings in the order of the checks.
-type Report struct {
-	Checks   []Finding `json:"checks"`
-	Warnings int       `json:"warnings"`
-	Problems int       `json:"problems"`
-}
+type Report struct{ wire.Findings }
 
 // Add appends findings and counts them.
 func (r *Report) Add(findings ...Finding) {
@@ -42,7 +35,11 @@ func (r *Report) Add(findings ...Finding) {
 func Good(check, detail string) Finding { return Finding{Check: check, Level: OK, Detail: detail} }
 
 // Warn returns a finding of level Warning.
-func Warn(check, detail, advice string) Finding { return Finding{check, Warning, detail, advice} }
+func Warn(check, detail, advice string) Finding {
+	return Finding{Check: check, Level: Warning, Detail: detail, Advice: advice}
+}
 
 // Bad returns a finding of level Problem.
-func Bad(check, detail, advice string) Finding { return Finding{check, Problem, detail, advice} }
+func Bad(check, detail, advice string) Finding {
+	return Finding{Check: check, Level: Problem, Detail: detail, Advice: advice}
+}

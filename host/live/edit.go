@@ -33,14 +33,7 @@ func (l *Live) SetGrants(_ context.Context, name string, grants []spec.Grant) er
 func (l *Live) edit(change func(*config.Editor) (*config.Config, error)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.editor.AwaitWriters(); err != nil {
-		return err
-	}
-	n, err := l.readUnasked()
-	if err == nil && n != nil && n.changes(l.Config()) {
-		err = l.applyFile(context.Background(), n)
-	}
-	if err != nil {
+	if err := l.adopt(); err != nil {
 		return err
 	}
 	c, err := change(l.editor)
@@ -51,9 +44,21 @@ func (l *Live) edit(change func(*config.Editor) (*config.Config, error)) error {
 	if err != nil {
 		return err
 	}
-	former := l.now.Swap(&edited)
+	former := l.activate(edited)
 	l.changed(former.config) // c may include a change by hand after the read
 	return nil
+}
+
+// adopt applies a change of the file by hand, before an edit. It requires l.mu.
+func (l *Live) adopt() error {
+	if err := l.editor.AwaitWriters(); err != nil {
+		return err
+	}
+	n, err := l.readUnasked()
+	if err == nil && n != nil && n.changes(l.Config()) {
+		err = l.applyFile(context.Background(), n)
+	}
+	return err
 }
 
 // revert undoes an edit of the handlers, in the configuration in force by memory and in

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
@@ -71,6 +72,7 @@ type Live struct {
 type inForce struct {
 	config *config.Config
 	table  *route.Table
+	since  time.Time // when it was put in force; zero before
 }
 
 // Open reads the configuration, with the file's former text restored after a crash
@@ -110,7 +112,7 @@ func Open(cfg Config) (*Live, error) {
 		return nil, err
 	}
 	l.started = c
-	l.now.Store(&n)
+	l.activate(n)
 	l.editor.KeepCopies(l.DataDir())
 	return l, nil
 }
@@ -138,6 +140,16 @@ func DataDirOf(path string) string {
 		c = config.Default()
 	}
 	return c.DataDir
+}
+
+// activate puts a configuration in force, and returns the former one. It requires l.mu,
+// except in Open.
+func (l *Live) activate(n inForce) (former *inForce) {
+	n.since = time.Now()
+	if now := l.now.Load(); now != nil && now.config == n.config {
+		n.since = now.since
+	}
+	return l.now.Swap(&n)
 }
 
 // Attach sets the plugins that changes are checked against and applied to. Until then
@@ -223,7 +235,7 @@ func (l *Live) compile(c *config.Config) (inForce, error) {
 	if err != nil {
 		return inForce{}, err
 	}
-	l.compiled = inForce{c, table}
+	l.compiled = inForce{config: c, table: table}
 	return l.compiled, nil
 }
 

@@ -157,7 +157,13 @@ func (l *Live) apply(ctx context.Context, n *loaded) (wire.ReloadResult, error) 
 	if err := l.check(ctx, n); err != nil {
 		return wire.ReloadResult{}, err
 	}
-	former := l.now.Swap(&n.inForce)
+	return l.enforce(ctx, n.inForce)
+}
+
+// enforce puts a configuration that has been checked in force, and runs the plugins with
+// it. It requires l.mu.
+func (l *Live) enforce(ctx context.Context, n inForce) (wire.ReloadResult, error) {
+	former := l.activate(n)
 	// The rest is done even if the caller has gone; it fails only while the host is
 	// closing.
 	if err := (*l.plugins.Load()).Reload(context.WithoutCancel(ctx), n.config.PluginDirectories); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/api/openapi"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -156,10 +157,26 @@ func hostOperations() []openapi.Operation {
 			Parameters: []openapi.Parameter{inQuery("handler", "What this handler runs with, its manifest's wishes included.",
 				pluginNamePath().Schema)},
 			Answers: answers(http.StatusOK, wire.Settings{})},
+		{Method: http.MethodGet, Path: "/api/v1/config/file", ID: "getConfigFile", Tag: tagHost,
+			Summary: "Show the configuration file, and what a reload would change",
+			Description: "The file as it is now, with the values of handlers' configs. errors says why a reload would refuse it; changed is " +
+				"empty then.",
+			Answers: answers(http.StatusOK, wire.ConfigFile{})},
+		{Method: http.MethodGet, Path: "/api/v1/doctor", ID: "getFindings", Tag: tagHost, Summary: "Examine the machine and this host",
+			Description: "As berth doctor does, except for the compiler and the content of the store, which a host that runs has open.",
+			Answers:     answers(http.StatusOK, wire.Findings{})},
 		{Method: http.MethodGet, Path: "/api/v1/audit", ID: "listAudit", Tag: tagHost,
 			Summary: "List the latest changes and refused attempts, the newest last",
-			Parameters: []openapi.Parameter{inQuery("limit", "How many at most.",
-				map[string]any{"type": "integer", "minimum": 1, "maximum": MaxAudit, "default": PageSize})},
+			Description: "Each page has its newest item last; next leads to the items before it. A change that ends while a caller pages " +
+				"may appear on two pages.",
+			Parameters: append([]openapi.Parameter{
+				inQuery("action", "Only this action, such as disable.", nil),
+				inQuery("who", "Only those of the token with this name or id.", nil),
+				inQuery("target", "Only those of this target, such as a plugin.", nil),
+				inQuery("result", "Only those with this result; begun has no outcome yet.", oneOfTexts(spec.AuditResults()...)),
+				inQuery("since", "Only those from then on.", atTime()),
+				inQuery("until", "Only those before then.", atTime()),
+			}, pageParameters(MaxAudit)...),
 			Answers: answers(http.StatusOK, wire.List[wire.AuditRecord]{})},
 		{Method: http.MethodPost, Path: "/api/v1/backup", ID: "makeBackup", Tag: tagHost, Summary: "Make a backup",
 			Description: "The answer is a tar archive of the host as it was at one moment after the request: the store, the configuration, the " +

@@ -45,6 +45,7 @@ func pluginOperations() []openapi.Operation {
 			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the plugin")}, Body: body(wire.Approval{}), BodyMayMiss: true,
 			Answers: answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))},
 	}
+	list = append(list, configOperations()...)
 	for _, verb := range []struct{ path, id, summary string }{
 		{"enable", "enablePlugin", "Enable a plugin"},
 		{"disable", "disablePlugin", "Disable a plugin"},
@@ -58,6 +59,25 @@ func pluginOperations() []openapi.Operation {
 			Answers:    answers(http.StatusOK, wire.Plugin{}, etagHeader("what was decided about the plugin"))})
 	}
 	return list
+}
+
+// configOperations are about the config of a handler.
+func configOperations() []openapi.Operation {
+	const path = "/api/v1/events/plugins/{name}/config"
+	tag := etagHeader("the config and its schema")
+	return []openapi.Operation{
+		{Method: http.MethodGet, Path: path, ID: "getHandlerConfig", Tag: tagPlugins, Summary: "Show a handler's config, and its schema",
+			Description: "The object that the plugin reads, and the JSON Schema that its manifest has for it, or null. It is there for a handler " +
+				"that is only configured too.",
+			Parameters: []openapi.Parameter{pluginNamePath()},
+			Answers:    answers(http.StatusOK, wire.HandlerConfig{}, tag)},
+		{Method: http.MethodPut, Path: path, ID: "setHandlerConfig", Tag: tagPlugins, Summary: "Replace a handler's config",
+			Description: "It is checked against the schema of the plugin's manifest: a config that does not fit is 422, errors lists why, and " +
+				"nothing changes. It is written to the configuration file, whose other settings and comments stay, and the plugin runs with it. " +
+				"The audit log has its keys only.",
+			Parameters: []openapi.Parameter{pluginNamePath(), ifMatchHeader("the config")}, Body: body(wire.NewHandlerConfig{}),
+			Answers: answers(http.StatusOK, wire.HandlerConfig{}, tag)},
+	}
 }
 
 // installOperations put plugins in and take them out.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/audit"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -23,38 +26,53 @@ func AuditCommand(env *command.Env) *cobra.Command {
 }
 
 func (a app) listAudit() *cobra.Command {
-	var limit int
+	var q spec.AuditQuery
 	cmd := a.Local("list", "List the latest changes and refused attempts, the newest last", func(ctx context.Context, _ []string) error {
 		show := func(list wire.List[wire.AuditRecord]) error {
 			return console.Table(a.Console, "TIME\tWHO\tFROM\tACTION\tTARGET\tRESULT\tWHAT", list.Items, auditLine)
 		}
 		if a.Elsewhere() {
-			if limit < 1 || limit > 1000 {
-				return command.Usage("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", limit)
+			if q.Limit < 1 || q.Limit > 1000 {
+				return command.Usage("--limit must be 1 to 1000 of a host at BERTH_URL, not %d", q.Limit)
 			}
-			return command.Fetch(ctx, a.Env, "GET", auditPath(limit), nil, show)
+			return command.Fetch(ctx, a.Env, "GET", auditPath(q), nil, show)
 		}
 		if err := a.NeedDataDir(); err != nil {
 			return err
 		}
-		if limit < 1 || limit > 100_000 {
-			return command.Usage("--limit must be 1 to 100000, not %d", limit)
+		if q.Limit < 1 || q.Limit > 100_000 {
+			return command.Usage("--limit must be 1 to 100000, not %d", q.Limit)
 		}
-		changes, err := audit.Latest(a.auditFile(), limit)
+		if results := spec.AuditResults(); q.Result != "" && !slices.Contains(results, q.Result) {
+			return command.Usage("--result %s is not known; there are %s", q.Result, strings.Join(results, ", "))
+		}
+		changes, next, err := audit.Find(a.auditFile(), q)
 		if err != nil {
 			return err
 		}
 		list := wire.List[wire.AuditRecord]{Items: slices.Concat([]wire.AuditRecord{}, changes)}
+		if next != "" {
+			list.Next = &next
+		}
 		return command.Show(a.Env, list, show)
 	})
 	cmd.Long = `Lists the latest changes and refused attempts, the newest last. With BERTH_URL the
 host there is asked, which needs a token of the scope operate. Without it the file
 audit.log of the data directory is read, also while no host runs.`
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
+	flags := cmd.Flags()
+	flags.IntVar(&q.Limit, "limit", 50, "at most this many")
+	flags.StringVar(&q.Cursor, "cursor", "", "next of the page before (--json): older changes")
+	flags.StringVar(&q.Action, "action", "", "only this action, such as disable")
+	flags.StringVar(&q.Who, "who", "", "only those of the token with this name or id")
+	flags.StringVar(&q.Target, "target", "", "only those of this target, such as a plugin")
+	flags.StringVar(&q.Result, "result", "", "only those with this result: "+strings.Join(spec.AuditResults(), ", "))
 	return cmd
 }
 
-func auditPath(limit int) string { return fmt.Sprintf("/api/v1/audit?limit=%d", limit) }
+func auditPath(q spec.AuditQuery) string {
+	return command.Path("/api/v1/audit", "limit", strconv.Itoa(q.Limit), "cursor", q.Cursor, "action", q.Action, "who", q.Who,
+		"target", q.Target, "result", q.Result)
+}
 
 func (a app) tailAudit() *cobra.Command {
 	cmd := a.Local("tail", "Follow the audit log until Ctrl-C", func(ctx context.Context, _ []string) error {
@@ -89,7 +107,7 @@ func (a app) followAudit(ctx context.Context, show func(wire.AuditRecord) error)
 	defer tick.Stop()
 	for seen := map[string]bool(nil); ; {
 		var list wire.List[wire.AuditRecord]
-		if _, err := c.Call(ctx, "GET", auditPath(1000), nil, &list); err != nil {
+		if _, err := c.Call(ctx, "GET", auditPath(spec.AuditQuery{Limit: 1000}), nil, &list); err != nil {
 			if ctx.Err() != nil {
 				return nil // Ctrl-C
 			}

@@ -22,7 +22,8 @@ type app struct{ *command.Env }
 // ConfigCommand returns the command config.
 func ConfigCommand(env *command.Env) *cobra.Command {
 	a := app{env}
-	return command.Group("config", "Check, show and reload configurations", a.checkConfig(), a.showConfig(), a.reloadConfig())
+	return command.Group("config", "Check, show, change and reload configurations", a.checkConfig(), a.showConfig(), a.diffConfig(), a.getHandlerConfig(),
+		a.setHandlerConfig(), a.reloadConfig())
 }
 
 func (a app) checkConfig() *cobra.Command {
@@ -111,6 +112,37 @@ func (a app) printSettings(s wire.Settings) error {
 		a.Note("%s: the file %s says otherwise; that counts from the next start on\n", path, s.File)
 	}
 	return nil
+}
+
+func (a app) diffConfig() *cobra.Command {
+	cmd := a.Remote("diff", "Show what a reload would change", func(ctx context.Context, _ []string) error {
+		return command.Fetch(ctx, a.Env, "GET", "/api/v1/config/file", nil, func(f wire.ConfigFile) error {
+			lines := f.Changed
+			for _, e := range f.Errors {
+				lines = append(lines, e.String())
+			}
+			if len(lines) == 0 {
+				lines = []string{"nothing: " + f.Path + " is in force"}
+			}
+			for _, path := range f.NeedsRestart {
+				lines = append(lines, path+": the file's value counts from the next start on")
+			}
+			for _, line := range lines {
+				if err := a.Print("%s\n", line); err != nil {
+					return err
+				}
+			}
+			if len(f.Errors) > 0 {
+				return fmt.Errorf("a reload would refuse %s", f.Path)
+			}
+			return nil
+		})
+	})
+	cmd.Long = `Compares the host's configuration file as it is now with what is in force: one line
+for each setting that a reload would change, or each error for which it would refuse
+the file. It changes nothing. It needs a token of the scope operate; with --json the
+answer has the text of the file.`
+	return cmd
 }
 
 func (a app) reloadConfig() *cobra.Command {
