@@ -1,0 +1,291 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+const (
+	maxChunk = 512 // events given at once
+	// maxPending bounds the events given that the handler has not begun.
+	maxPending = 10_000
+	// pollEvery is the time between two looks at a handler's progress, and between two writes
+	// of an operation's.
+	pollEvery = time.Second
+)
+
+// operation is one operation. Runner.mu guards the embedded Operation and next.
+type operation struct {
+	wire.Operation
+	id       uint64
+	from, to uint64                  // Seqs, both included
+	whole    bool                    // it is the handler's own replay
+	begun    bool                    // that one was started
+	matches  func(*event.Event) bool // nil: all events
+	next     uint64                  // all events below it are examined; 0 at the start
+
+	ctx      context.Context // ends when the operation is to stop
+	cancel   context.CancelCauseFunc
+	finished chan struct{} // closed when it has stopped
+
+	saved   time.Time // when it was stored last
+	pending int       // events given since the pending ones were counted
+}
+
+// position returns the Seq up to which all events are examined.
+func (o *operation) position() uint64 { return max(o.next, o.from, 1) - 1 }
+
+// run runs an operation until it is done, cancelled or failed, or the host stops.
+func (r *Runner) run(o *operation) {
+	defer r.running.Done()
+	defer close(o.finished)
+	defer o.cancel(nil)
+	var err error
+	if o.whole {
+		err = r.follow(o)
+	} else {
+		err = r.give(o)
+	}
+	ctx := context.WithoutCancel(o.ctx)
+	if stopped := context.Cause(o.ctx); err != nil && stopped != nil {
+		err = stopped
+	}
+	cancelled := errors.Is(err, errCancelled)
+	if cancelled && o.begun {
+		err = r.endReplay(ctx, o)
+	}
+	r.mu.Lock()
+	switch {
+	case err == nil && cancelled, errors.Is(err, errCancelled):
+		o.State = wire.OperationCancelled
+	case err == nil:
+		o.State = wire.OperationDone
+	case errors.Is(err, errClosing): // the next start continues it
+	default:
+		o.State, o.Reason = wire.OperationFailed, event.Headline(err.Error(), maxReason)
+	}
+	if o.State != wire.OperationRunning {
+		o.FinishedAt = new(r.cfg.Now().Round(0).UTC())
+	}
+	shown := o.Operation
+	r.mu.Unlock()
+
+	if err := r.save(ctx, o); err != nil {
+		r.cfg.Logger.Warn("state of an operation not stored; a restart repeats a part of it", "operation", o.ID, "error", err)
+	}
+	switch shown.State {
+	case wire.OperationRunning:
+	case wire.OperationFailed:
+		r.cfg.Logger.Warn("operation failed", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "done", shown.Done, "error", shown.Reason)
+	default:
+		r.cfg.Logger.Info("operation ended", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "state", shown.State, "done", shown.Done)
+	}
+}
+
+// maxReason bounds the reason of a failure, in bytes.
+const maxReason = 500
+
+// give gives the events of an operation to its handler, chunk by chunk.
+func (r *Runner) give(o *operation) error {
+	if o.next == 0 { // it has just begun
+		p, err := r.count(o.ctx, o)
+		if err != nil {
+			return err
+		}
+		if p.Exact {
+			r.mu.Lock()
+			o.Total = p.Matches
+			r.mu.Unlock()
+		}
+	}
+	chunk := maxChunk
+	limit := rate.NewLimiter(rate.Inf, chunk)
+	if o.Rate > 0 {
+		chunk = min(max(o.Rate/10, 1), maxChunk)
+		limit = rate.NewLimiter(rate.Limit(o.Rate), chunk)
+	}
+	next := r.source(o)
+	for {
+		b, err := next(o.ctx, o.position())
+		if err != nil {
+			return err
+		}
+		for seqs := b.seqs; len(seqs) > 0; {
+			n := min(len(seqs), chunk)
+			if err := limit.WaitN(o.ctx, n); err != nil {
+				return stopCause(o.ctx, err)
+			}
+			if err := r.giveChunk(o, seqs[:n]); err != nil {
+				return err
+			}
+			seqs = seqs[n:]
+		}
+		r.progress(o, b.upTo, 0)
+		if b.last {
+			return nil
+		}
+		if err := r.known(o); err != nil {
+			return err
+		}
+	}
+}
+
+// stopCause returns the error of a context that has ended, or else err: a limiter also refuses
+// a wait beyond a deadline.
+func stopCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// giveChunk gives one chunk, once the handler has begun enough of those before.
+func (r *Runner) giveChunk(o *operation, seqs []uint64) error {
+	if err := r.awaitCapacity(o); err != nil {
+		return err
+	}
+	give := r.cfg.Deliveries.RetryNow
+	if o.Kind == Replay {
+		give = r.cfg.Deliveries.Requeue
+	}
+	n, err := give(o.ctx, o.Plugin, seqs)
+	if err != nil {
+		r.progress(o, o.position(), n)
+		return err
+	}
+	o.pending += n
+	if o.Kind == Replay {
+		n = len(seqs) // the handler gets the ones that are not final anyway
+	}
+	r.progress(o, seqs[len(seqs)-1], n)
+	return nil
+}
+
+// awaitCapacity waits until the handler has begun enough of the events that were given to it.
+func (r *Runner) awaitCapacity(o *operation) error {
+	if o.Kind == Retry || o.pending < maxPending {
+		return nil
+	}
+	defer r.setReason(o, "")
+	for {
+		n, err := r.cfg.Store.CountRedriven(o.ctx, o.Plugin, o.from, o.to)
+		if err != nil {
+			return err
+		}
+		if o.pending = n; n < maxPending {
+			return nil
+		}
+		r.setReason(o, fmt.Sprintf("it waits: the plugin has not begun %d events that were given to it", n))
+		if err := pause(o.ctx); err != nil {
+			return err
+		}
+		if err := r.known(o); err != nil {
+			return err
+		}
+	}
+}
+
+// known returns an error when the handler is not there any more.
+func (r *Runner) known(o *operation) error {
+	_, found, err := r.cfg.Store.Cursor(o.ctx, event.HandlerCursors(o.Plugin).Position)
+	if err == nil && !found {
+		err = fault.New(fault.NotFound, "the plugin %s was uninstalled", o.Plugin)
+	}
+	return err
+}
+
+// follow starts the handler's own replay, and follows its cursor.
+func (r *Runner) follow(o *operation) error {
+	if !o.begun {
+		if err := r.cfg.Deliveries.Replay(o.ctx, o.Plugin, o.from, o.to); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		o.begun, o.Total = true, o.to-o.from+1
+		r.mu.Unlock()
+		if err := r.save(o.ctx, o); err != nil {
+			return err
+		}
+	}
+	for before := uint64(0); ; {
+		cursor, found, err := r.cfg.Store.Cursor(o.ctx, event.HandlerCursors(o.Plugin).Position)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return fault.New(fault.NotFound, "the plugin %s was uninstalled", o.Plugin)
+		case cursor < before:
+			return fault.New(fault.Conflict, "another replay of %s has replaced this one", o.Plugin)
+		}
+		before = cursor
+		passed := min(max(cursor, o.from-1), o.to) - (o.from - 1)
+		r.mu.Lock()
+		o.Done = passed
+		r.mu.Unlock()
+		if cursor >= o.to {
+			return nil
+		}
+		if err := pause(o.ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// endReplay ends the handler's own replay: a replay of the next event alone replaces it.
+func (r *Runner) endReplay(ctx context.Context, o *operation) error {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	cursor, found, err := r.cfg.Store.Cursor(ctx, event.HandlerCursors(o.Plugin).Position)
+	if err != nil || !found || cursor >= o.to {
+		return err
+	}
+	at := max(cursor+1, 1)
+	if err := r.cfg.Deliveries.Replay(ctx, o.Plugin, at, at); err != nil {
+		return fmt.Errorf("the replay could not be ended, and goes on: %w", err)
+	}
+	return nil
+}
+
+// endTimeout bounds the end of a replay, which waits for attempts that are under way.
+const endTimeout = time.Minute
+
+// progress notes that all events up to a Seq are examined, and n more were given. It stores
+// the operation if that is due.
+func (r *Runner) progress(o *operation, upTo uint64, n int) {
+	r.mu.Lock()
+	o.next = max(o.next, upTo+1)
+	o.Done += uint64(n)
+	r.mu.Unlock()
+	if r.cfg.Now().Sub(o.saved) < pollEvery {
+		return
+	}
+	if err := r.save(o.ctx, o); err != nil && o.ctx.Err() == nil {
+		r.cfg.Logger.Warn("progress of an operation not stored; a restart repeats a part of it", "operation", o.ID, "error", err)
+	}
+}
+
+func (r *Runner) setReason(o *operation, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o.Reason = reason
+}
+
+// pause waits for the time between two looks at a handler's progress.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(pollEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
