@@ -69,8 +69,10 @@ type State interface {
 	// handler and Seq, in whichever form. A child that the log has already is
 	// skipped. When a child is in conflict, no child of its delivery is appended,
 	// and the delivery is stored as Delivery.Refuse makes it and returned as
-	// refused. Nothing is stored of an event that was trimmed. The engine uses none
-	// of the slices after it has returned: the caller reuses them.
+	// refused. It also keeps the attempt that led to each of the deliveries, if
+	// Delivery.Past says so, also when a later delivery of the call replaces this one.
+	// Nothing is stored of an event that was trimmed. The engine uses none of the slices
+	// after it has returned: the caller reuses them.
 	//
 	// fences name the epochs in which the caller owns the handlers. A fence whose
 	// epoch is not the present one is returned as fenced, and nothing of its
@@ -80,9 +82,14 @@ type State interface {
 		cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
 	// Deliveries returns the deliveries of one event, by handler.
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
+	// Attempts returns the attempts of one event that are kept, by handler and in the order
+	// in which they ended: of each delivery the newest event.MaxPastAttempts. They are
+	// removed with the event. The oldest attempts of a handler lose their logs when it has
+	// more than spec.MaxHandlerLog of them.
+	Attempts(ctx context.Context, seq uint64) ([]event.PastAttempt, error)
 	// LoadBacklog returns a handler's progress, as of one moment.
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	// ForgetHandler removes a handler's cursors, deliveries and replay.
+	// ForgetHandler removes a handler's cursors, deliveries, attempts and replay.
 	ForgetHandler(ctx context.Context, handler string) error
 
 	// DeadLetters returns the dead letters that f selects, with their events,
@@ -100,6 +107,12 @@ type State interface {
 	// most limit. CountRedriven counts those from one Seq to another, both included.
 	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
 	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
+	// Requeue makes deliveries of a handler pending, without an attempt, and returns their
+	// number: those of the events of these Seqs that the handler has had and that are in
+	// the log, whether they succeeded, died or were never taken. Others are unchanged:
+	// those that are not final, and events that the handler still gets by itself, also in a
+	// replay. On an error, the ones that are pending then remain so.
+	Requeue(ctx context.Context, handler string, seqs []uint64) (int, error)
 	// StartReplay sets a handler back to receive the events from one Seq to
 	// another again, both included; see event.BeginReplay. fault.NotFound for a
 	// handler that has no position in the log.
@@ -121,6 +134,13 @@ type State interface {
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error
 	KVClear(ctx context.Context, plugin string) error
+
+	// PutDocuments stores documents, each in place of the one with its kind and id, in one
+	// transaction and in their order; one without a body removes it. fault.Invalid, and
+	// nothing is stored, when event.CheckDocument refuses one. Documents returns those of a
+	// kind, ascending by id.
+	PutDocuments(ctx context.Context, list []event.Document) error
+	Documents(ctx context.Context, kind string) ([]event.Document, error)
 }
 
 // Engine is what a host stores its events and its progress in.

@@ -48,10 +48,12 @@ type Memory struct {
 	keys     map[string]event.Record // by idempotency key
 	ids      map[string]event.Record // by event id, of events whose key is another
 	cursors  map[string]uint64
-	outcomes map[string]*outcomes     // by handler
-	replays  map[string]*event.Replay // by handler; the last one of each
-	trimmed  uint64                   // records up to here that remain are kept by a delivery
-	kv       map[string]*memoryKV     // by plugin
+	outcomes map[string]*outcomes         // by handler
+	attempts map[string]*attempts         // by handler
+	replays  map[string]*event.Replay     // by handler; the last one of each
+	trimmed  uint64                       // records up to here that remain are kept by a delivery
+	kv       map[string]*memoryKV         // by plugin
+	docs     map[string]map[string]string // bodies of documents, by kind and id
 	closed   bool
 }
 
@@ -75,6 +77,8 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		ids:      make(map[string]event.Record),
 		cursors:  make(map[string]uint64),
 		outcomes: make(map[string]*outcomes),
+		attempts: make(map[string]*attempts),
+		docs:     make(map[string]map[string]string),
 		replays:  make(map[string]*event.Replay),
 		kv:       make(map[string]*memoryKV),
 	}
@@ -271,11 +275,15 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 	}
 	removed := n - len(records)
 	m.records, m.times = append(records, m.records[n:]...), append(times, m.times[n:]...)
+	gone := func(seq uint64) bool {
+		_, found := m.find(seq)
+		return !found && seq <= m.trimmed && seq < before
+	}
 	for _, of := range m.outcomes {
-		of.remove(func(seq uint64) bool {
-			_, found := m.find(seq)
-			return !found && seq <= m.trimmed && seq < before
-		})
+		of.remove(gone)
+	}
+	for _, of := range m.attempts {
+		of.remove(gone)
 	}
 	return removed, nil
 }

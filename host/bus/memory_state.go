@@ -46,6 +46,8 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		if _, found := m.find(d.Seq); !found && d.Seq <= m.trimmed {
 			continue
 		}
+		m.keepAttempt(&d)
+		d.Instance, d.Logs = 0, nil
 		if of == nil || of.handler != d.Handler {
 			of = m.made(d.Handler)
 		}
@@ -174,9 +176,8 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 		return event.Backlog{}, err
 	}
 	var b event.Backlog
-	position := event.HandlerCursors(handler).Position
-	b.Cursor, b.Found = m.cursors[position]
-	if r := m.replays[handler]; r != nil && b.Cursor < r.To {
+	b.Cursor, b.Found = m.cursors[event.HandlerCursors(handler).Position]
+	if r := m.replay(handler); r != nil {
 		under := *r
 		b.Replay = &under
 	}
@@ -195,6 +196,14 @@ func (m *Memory) LoadBacklog(ctx context.Context, handler string) (event.Backlog
 	return b, nil
 }
 
+// replay returns a handler's replay under way, or nil. The caller holds mu.
+func (m *Memory) replay(handler string) *event.Replay {
+	if r := m.replays[handler]; r != nil && m.cursors[event.HandlerCursors(handler).Position] < r.To {
+		return r
+	}
+	return nil
+}
+
 func bySeq(a, b event.Delivery) int { return cmp.Compare(a.Seq, b.Seq) }
 
 // ForgetHandler implements State.
@@ -209,6 +218,7 @@ func (m *Memory) ForgetHandler(ctx context.Context, handler string) error {
 		delete(m.cursors, name)
 	}
 	delete(m.outcomes, handler)
+	delete(m.attempts, handler)
 	delete(m.replays, handler)
 	return nil
 }
@@ -264,8 +274,32 @@ func (m *Memory) DeadLetters(ctx context.Context, f event.DeadFilter, cursor str
 // Redrive implements State.
 func (m *Memory) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 	return m.changeDead(ctx, "redrive dead letters", f, func(d *memoryDelivery) {
-		d.Delivery = event.Delivery{Handler: d.Handler, Seq: d.Seq, Status: event.StatusPending, At: m.now().UTC()}
+		d.Delivery = m.pending(d.Handler, d.Seq)
 	})
+}
+
+// pending returns a delivery that waits for its first attempt from now on.
+func (m *Memory) pending(handler string, seq uint64) event.Delivery {
+	return event.Delivery{Handler: handler, Seq: seq, Status: event.StatusPending, At: m.now().UTC()}
+}
+
+// Requeue implements State.
+func (m *Memory) Requeue(ctx context.Context, handler string, seqs []uint64) (n int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(ctx, "requeue deliveries"); err != nil {
+		return 0, err
+	}
+	cursor, replay, of := m.cursors[event.HandlerCursors(handler).Position], m.replay(handler), m.made(handler)
+	for _, seq := range seqs {
+		d, found := of.get(seq)
+		if _, there := m.find(seq); !there || found && !d.Status.Final() || !replay.Requeues(cursor, seq, found, d.At) {
+			continue
+		}
+		of.others[seq] = memoryDelivery{Delivery: m.pending(handler, seq)}
+		n++
+	}
+	return n, nil
 }
 
 // Purge implements State.

@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/bus/logtest/kvtest"
 	"github.com/berth-host/berth/host/bus/logtest/modeltest"
+	"github.com/berth-host/berth/host/bus/logtest/pasttest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -26,6 +27,7 @@ func TestMemory(t *testing.T) {
 	logtest.Run(t, func(t *testing.T, now func() time.Time) bus.Log { return newMemory(t, bus.MemoryConfig{Now: now}) })
 	open := func(t *testing.T, now func() time.Time) bus.Engine { return newMemory(t, bus.MemoryConfig{Now: now}) }
 	logtest.RunState(t, open)
+	pasttest.Run(t, func(t *testing.T) bus.Engine { return newMemory(t, bus.MemoryConfig{}) })
 	t.Run("model", func(t *testing.T) { modeltest.Run(t, open, nil) })
 }
 

@@ -3,6 +3,7 @@ package event
 import (
 	"time"
 
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -34,3 +35,51 @@ type Document struct {
 
 // MaxDocument bounds Document.Body, in bytes.
 const MaxDocument = 64 << 10
+
+// MaxPastAttempts is how many attempts of one delivery engines keep: the newest ones.
+const MaxPastAttempts = 100
+
+// Past returns the attempt that led to this status, and whether engines keep it: a failed
+// one, or a success with logs. A delivery that the host or an operator ended is no attempt.
+// The logs are those of the delivery, not copied.
+func (d *Delivery) Past() (a PastAttempt, kept bool) {
+	switch d.Status {
+	case StatusRetrying, StatusDead:
+		kept = d.ErrorClass != ClassCancelled && d.ErrorClass != ClassSkipped && d.ErrorClass != ClassUnreadable
+	case StatusOK:
+		kept = len(d.Logs) > 0
+	}
+	if !kept || d.Attempts < 1 {
+		return PastAttempt{}, false
+	}
+	return PastAttempt{Handler: d.Handler, Seq: d.Seq, Number: d.Attempts, Status: d.Status, Class: d.ErrorClass, Message: d.ErrorMessage,
+		Duration: d.Duration, Fuel: d.Fuel, At: d.At, SHA256: d.SHA256, Instance: d.Instance, Logs: d.Logs}, true
+}
+
+// BoundedLogs returns the first lines that have at most spec.MaxAttemptLog together, and
+// their size: the bytes of their messages and spec.GuestLineSize for each.
+func BoundedLogs(lines []spec.GuestLine) (list []spec.GuestLine, size int) {
+	for i := range lines {
+		n := len(lines[i].Message) + spec.GuestLineSize
+		if size+n > spec.MaxAttemptLog {
+			return lines[:i], size
+		}
+		size += n
+	}
+	return lines, size
+}
+
+// CheckDocument returns fault.Invalid for a document without kind or id, and for a body
+// over MaxDocument.
+func CheckDocument(d Document) error {
+	switch {
+	case d.Kind == "":
+		return fault.Field("kind", "is required of a document")
+	case d.ID == "":
+		return fault.Field("id", "is required of a document (kind %s)", fault.Quote(d.Kind))
+	case len(d.Body) > MaxDocument:
+		return fault.Field("body", "of the document %s (kind %s) is %d bytes; the limit is %d", fault.Quote(d.ID), fault.Quote(d.Kind),
+			len(d.Body), MaxDocument)
+	}
+	return nil
+}

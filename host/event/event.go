@@ -245,6 +245,15 @@ func Parse(envelope string) (*Event, error) {
 	return decodeEnvelope(envelope)
 }
 
+// ParseStored reads an envelope that New encoded, of an event with this origin; see Parse.
+func ParseStored(envelope string, origin Origin) (*Event, error) {
+	e, err := Parse(envelope)
+	if err == nil {
+		e.origin = origin
+	}
+	return e, err
+}
+
 // decodeEnvelope reads any JSON that means an envelope.
 func decodeEnvelope(envelope string) (*Event, error) {
 	var wire struct {

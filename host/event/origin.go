@@ -1,6 +1,10 @@
 package event
 
-import "github.com/berth-host/berth/host/spec"
+import (
+	"strings"
+
+	"github.com/berth-host/berth/host/spec"
+)
 
 // Origin is what the log keeps about an event besides its envelope. Guests do not see it,
 // and it is no part of the event's content: a duplicate keeps the origin of the first one.
@@ -24,4 +28,69 @@ func (e *Event) WithOrigin(o Origin) *Event {
 	with := *e
 	with.origin = o
 	return &with
+}
+
+// The parts of an encoded origin: a letter for the field, and its text. Published letters
+// keep their meaning.
+const (
+	originToken  = 't'
+	originName   = 'n'
+	originSource = 's'
+	originOnly   = 'o'
+	originCopyOf = 'c'
+
+	originEnd = "\n" // between two parts; escaped in a text
+)
+
+var (
+	originEscape   = strings.NewReplacer("%", "%25", originEnd, "%0A")
+	originUnescape = strings.NewReplacer("%25", "%", "%0A", originEnd)
+)
+
+// Encode returns the text in which engines store the origin, about as long as its fields
+// together; "" for the zero value.
+func (o Origin) Encode() string {
+	if o.IsZero() {
+		return ""
+	}
+	var b strings.Builder
+	part := func(field byte, text string) {
+		if text == "" {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteString(originEnd)
+		}
+		b.WriteByte(field)
+		b.WriteString(originEscape.Replace(text))
+	}
+	part(originToken, o.Publisher.Token)
+	part(originName, o.Publisher.Name)
+	part(originSource, o.Publisher.Source)
+	part(originOnly, o.Only)
+	part(originCopyOf, o.CopyOf)
+	return b.String()
+}
+
+// ParseOrigin returns the origin that Encode encoded. It ignores fields of later versions.
+func ParseOrigin(text string) (o Origin) {
+	for part := range strings.SplitSeq(text, originEnd) {
+		if part == "" {
+			continue
+		}
+		value := originUnescape.Replace(part[1:])
+		switch part[0] {
+		case originToken:
+			o.Publisher.Token = value
+		case originName:
+			o.Publisher.Name = value
+		case originSource:
+			o.Publisher.Source = value
+		case originOnly:
+			o.Only = value
+		case originCopyOf:
+			o.CopyOf = value
+		}
+	}
+	return o
 }

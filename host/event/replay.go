@@ -31,3 +31,17 @@ func (r *Replay) Done(seq uint64, at time.Time) bool {
 
 // Skips reports whether the event is skipped because it was done before.
 func (r *Replay) Skips(seq uint64) bool { return r != nil && seq > r.To && seq <= r.Resume }
+
+// Requeues reports whether a handler whose cursor is at cursor has had the event of a Seq,
+// so that it does not come again unless the delivery is made pending. final says that the
+// delivery has ended, at this time; an event that the handler did not take has none. r is
+// the replay under way, or nil.
+func (r *Replay) Requeues(cursor, seq uint64, final bool, at time.Time) bool {
+	switch {
+	case seq <= cursor:
+		return true
+	case final:
+		return r.Done(seq, at)
+	}
+	return r.Skips(seq)
+}

@@ -190,7 +190,7 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, "encode order %s: %w", o.ID, err)
 	}
-	return event.New(event.Draft{
+	ev, err := event.New(event.Draft{
 		Type:           string(event.OrderStatusChanged),
 		Data:           data,
 		IdempotencyKey: event.OrderKey(o.ID, o.Version),
@@ -198,6 +198,10 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 		Subject:        o.ID,
 		Time:           o.UpdatedAt,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return ev.WithOrigin(event.Origin{Publisher: spec.Publisher{Source: event.SourceOrders}}), nil
 }
 
 func notFound(id string) error {

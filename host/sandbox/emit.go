@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // maxChildren bounds the children of one event together, in bytes of their
@@ -90,5 +91,8 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 	if errors.As(err, &known) && known.Field == "metadata.idempotency_key" {
 		return nil, fault.Field(known.Field, "with %q before it %s", plugin+"/", known.Reason)
 	}
-	return ev, err
+	if err != nil {
+		return nil, err
+	}
+	return ev.WithOrigin(event.Origin{Publisher: spec.Publisher{Source: plugin}}), nil
 }

@@ -29,8 +29,8 @@ type writeStatements struct {
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 	insert := func(n int) string {
-		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES ` +
-			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?)`
+		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin) VALUES ` +
+			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?, ?)`
 	}
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&w.insert[0]:        insert(insertSizes[0]),
@@ -98,7 +98,7 @@ type insertion struct {
 	receiptOfNew event.Receipt
 }
 
-const insertionArgs = 7
+const insertionArgs = 8
 
 func newInsertions(events []*event.Event) (list []insertion, bytes int, err error) {
 	list = make([]insertion, len(events))
@@ -114,7 +114,7 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 		list[i] = insertion{
 			ev:           ev,
 			key:          m.IdempotencyKey,
-			args:         [insertionArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope()},
+			args:         [insertionArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope(), ev.Origin().Encode()},
 			receiptOfNew: event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey},
 		}
 		bytes += len(ev.Envelope())

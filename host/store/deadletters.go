@@ -3,28 +3,23 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
-	"strings"
+	"slices"
+	"time"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
-	"github.com/berth-host/berth/host/store/outcomes"
+	"github.com/berth-host/berth/host/store/deadletters"
 )
 
-// deadStatements are prepared on the writer's connection.
-type deadStatements struct {
-	redrive, purge                         *sql.Stmt
+// replayStatements are prepared on the writer's connection.
+type replayStatements struct {
 	setReplay, getReplay, deleteReplay     *sql.Stmt
 	getCursor, anyDelivery, releaseHandler *sql.Stmt
 }
 
-func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
-	const one = ` WHERE handler = ? AND seq = ? AND status = 'dead' AND purged = 0`
+func (l *replayStatements) prepare(ctx context.Context, db *sql.DB) error {
 	return datafile.Prepare(ctx, db, datafile.Statements{
-		&l.redrive: `UPDATE deliveries SET status = 'pending', attempts = 0, result = '', error_class = '', error_message = '',
-			duration = 0, fuel = 0, at = ?, due = 0, first_at = 0, digest = ''` + one,
-		&l.purge:        `UPDATE deliveries SET purged = 1` + one,
 		&l.getCursor:    `SELECT seq FROM cursors WHERE name = ?`,
 		&l.anyDelivery:  anyDelivery,
 		&l.setReplay:    `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`,
@@ -35,13 +30,9 @@ func (l *deadStatements) prepare(ctx context.Context, db *sql.DB) error {
 	})
 }
 
-const (
-	// deadBatch is the maximum number of dead letters that one group changes, so that
-	// publishers do not wait for many.
-	deadBatch = 512
-	// maxDeadPageBytes ends a page of dead letters, which contains their events.
-	maxDeadPageBytes = 16 << 20
-)
+// deadBatch is the maximum number of deliveries that one group redrives, purges or
+// requeues, so that publishers do not wait for many.
+const deadBatch = 512
 
 // DeadLetters returns the dead letters that a filter selects, with their events,
 // newest event first: at most limit (1 to 1000), and fewer when the events are large.
@@ -56,7 +47,11 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	if err != nil {
 		return nil, "", err
 	}
-	list, more, err := s.deadLetters(ctx, f, position, limit)
+	filter, any, err := s.deadFilter(ctx, f)
+	if err != nil || !any {
+		return nil, "", s.coded(doing, err)
+	}
+	list, more, err := s.deadList.List(ctx, filter, position, limit)
 	if err != nil {
 		return nil, "", s.coded(doing, err)
 	}
@@ -66,81 +61,18 @@ func (s *Store) DeadLetters(ctx context.Context, f event.DeadFilter, cursor stri
 	return list, next, nil
 }
 
-func (s *Store) deadLetters(ctx context.Context, f event.DeadFilter, after event.DeadPosition,
-	limit int) (list []event.DeadLetter, more bool, err error) {
-	rows, err := s.selectDead(ctx, "d."+strings.ReplaceAll(outcomes.Columns, ", ", ", d.")+", e.envelope", f, after, limit+1)
-	if err != nil || rows == nil {
-		return nil, false, err
+// deadFilter looks up the event that a filter names. any is false when there is none.
+func (s *Store) deadFilter(ctx context.Context, f event.DeadFilter) (filter deadletters.Filter, any bool, err error) {
+	filter.DeadFilter = f
+	if f.EventID == "" {
+		return filter, true, nil
 	}
-	defer rows.Close()
-	bytes := 0
-	for rows.Next() {
-		if len(list) == limit || bytes > maxDeadPageBytes {
-			return list, true, nil
-		}
-		var d event.Delivery
-		var envelope string
-		if err := outcomes.ScanDelivery(rows, &d, &envelope); err != nil {
-			return nil, false, err
-		}
-		ev, err := event.Parse(envelope)
-		if err != nil {
-			return nil, false, fmt.Errorf("event %d: %w", d.Seq, err)
-		}
-		list = append(list, d.DeadLetter(ev))
-		bytes += len(envelope)
+	rec, err := s.Event(ctx, f.EventID)
+	if fault.Is(err, fault.NotFound) {
+		return filter, false, nil
 	}
-	return list, false, rows.Err()
-}
-
-// selectDead queries columns of the dead letters (d) that f selects and their events
-// (e), in the list's order after a position. It returns nil when f names an event that
-// does not exist.
-func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilter, after event.DeadPosition,
-	limit int) (*sql.Rows, error) {
-	index := "deliveries_kept"
-	if f.Handler != "" {
-		index = "deliveries_dead"
-	}
-	text := `SELECT ` + columns + ` FROM deliveries AS d INDEXED BY ` + index + ` CROSS JOIN events AS e ON e.seq = d.seq
-		WHERE d.status <> 'ok' AND d.status = 'dead' AND d.purged = 0`
-	var args []any
-	where := func(condition string, values ...any) {
-		text += " AND " + condition
-		args = append(args, values...)
-	}
-	if f.EventID != "" {
-		rec, err := s.Event(ctx, f.EventID)
-		if fault.Is(err, fault.NotFound) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		where("d.seq = ?", datafile.Seq(rec.Seq))
-	}
-	if f.Handler != "" {
-		where("d.handler = ?", f.Handler)
-	}
-	if after != (event.DeadPosition{}) {
-		where("(d.seq, d.handler) < (?, ?)", datafile.Seq(after.Seq), after.Handler)
-	}
-	if f.Type != "" {
-		where("e.type = ?", f.Type)
-	}
-	if f.Subject != "" {
-		where("e.subject = ?", f.Subject)
-	}
-	if f.Class != "" {
-		where("d.error_class = ?", string(f.Class))
-	}
-	if !f.Since.IsZero() {
-		where("d.at >= ?", f.Since.UnixNano())
-	}
-	if !f.Until.IsZero() {
-		where("d.at < ?", f.Until.UnixNano())
-	}
-	return s.reader.QueryContext(ctx, text+` ORDER BY d.seq DESC, d.handler DESC LIMIT ?`, append(args, limit)...)
+	filter.Seq = rec.Seq
+	return filter, err == nil, err
 }
 
 // Redrive makes the dead letters that a filter selects pending again, without an
@@ -148,8 +80,8 @@ func (s *Store) selectDead(ctx context.Context, columns string, f event.DeadFilt
 // redriven so far stay redriven. A delivery that dies again meanwhile is not redriven
 // twice.
 func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
-		return g.exec(s.dead.redrive, s.now().UnixNano(), p.Handler, datafile.Seq(p.Seq))
+	return s.changeDead(ctx, "redrive dead letters", f, func(g *group, p event.DeadPosition) (bool, error) {
+		return s.dead.Redrive(conn{g}, p, s.now())
 	})
 }
 
@@ -157,22 +89,26 @@ func (s *Store) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
 // their deliveries stay dead, but cannot be redriven, and no longer keep their events
 // in the log. On an error, the ones purged so far stay purged.
 func (s *Store) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPosition) (int64, error) {
-		n, err := g.exec(s.dead.purge, p.Handler, datafile.Seq(p.Seq))
-		if err == nil && n > 0 && p.Seq <= g.trimmedTo() {
+	return s.changeDead(ctx, "purge dead letters", f, func(g *group, p event.DeadPosition) (bool, error) {
+		changed, err := s.dead.Purge(conn{g}, p)
+		if err == nil && changed && p.Seq <= g.trimmedTo() {
 			_, err = g.exec(s.trim.release, datafile.Seq(p.Seq))
 		}
-		return n, err
+		return changed, err
 	})
 }
 
 // changeDead finds dead letters with the readers' connections, and lets the writer
 // change them in batches, each once.
 func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter,
-	change func(*group, event.DeadPosition) (int64, error)) (total int, err error) {
+	change func(*group, event.DeadPosition) (bool, error)) (total int, err error) {
+	filter, any, err := s.deadFilter(ctx, f)
+	if err != nil || !any {
+		return 0, s.coded(doing, err)
+	}
 	var after event.DeadPosition
 	for {
-		batch, err := s.deadPositions(ctx, f, after)
+		batch, err := s.deadList.Positions(ctx, filter, after, deadBatch)
 		if err != nil {
 			return total, s.coded(doing, err)
 		}
@@ -180,59 +116,82 @@ func (s *Store) changeDead(ctx context.Context, doing string, f event.DeadFilter
 			return total, nil
 		}
 		after = batch[len(batch)-1]
-		changed := 0
+		count := 0
 		o := &op{events: len(batch), run: func(g *group) error {
 			for _, p := range batch {
-				n, err := change(g, p)
+				changed, err := change(g, p)
 				if err != nil {
 					return err
 				}
-				changed += int(n)
+				if changed {
+					count++
+				}
 			}
 			return nil
 		}}
 		if err := s.submit(ctx, doing, o); err != nil {
 			return total, err
 		}
-		total += changed
+		total += count
 	}
 }
 
-func (s *Store) deadPositions(ctx context.Context, f event.DeadFilter, after event.DeadPosition) ([]event.DeadPosition, error) {
-	rows, err := s.selectDead(ctx, "d.seq, d.handler", f, after, deadBatch)
-	if err != nil || rows == nil {
+// Requeue makes deliveries of a handler pending, without an attempt, and returns their
+// number: those of the events of these Seqs that the handler has had, with or without an
+// outcome, and that are in the log. Deliveries that are not final are unchanged, and so are
+// those of events that the handler still gets by itself, also in a replay. It commits in
+// steps: on an error, the ones that are pending so far remain so.
+func (s *Store) Requeue(ctx context.Context, handler string, seqs []uint64) (total int, err error) {
+	const doing = "requeue deliveries"
+	seqs = slices.Compact(slices.Sorted(slices.Values(seqs)))
+	for batch := range slices.Chunk(seqs, deadBatch) {
+		packed, err := s.packedAbove(ctx, handler, batch)
+		if err != nil {
+			return total, s.coded(doing, err)
+		}
+		n := 0
+		o := &op{events: len(batch), run: func(g *group) (err error) {
+			p := deadletters.Progress{Handler: handler, Packed: packed}
+			if p.Cursor, p.Replay, err = g.progress(handler); err == nil {
+				n, err = s.dead.Requeue(conn{g}, p, batch, s.now())
+			}
+			return err
+		}}
+		if err := s.submit(ctx, doing, o); err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// packedAbove returns the times of a handler's outcomes in blocks, for those of the Seqs
+// that are above its cursor: normally none. The writer would have to read blocks for them.
+func (s *Store) packedAbove(ctx context.Context, handler string, seqs []uint64) (map[uint64]time.Time, error) {
+	cursor, _, err := s.Cursor(ctx, handlerCursor(handler))
+	above, _ := slices.BinarySearch(seqs, cursor+1)
+	if err != nil || above == len(seqs) {
 		return nil, err
 	}
-	var list []event.DeadPosition
-	var seq int64
-	var handler string
-	err = datafile.Each(rows, nil, func() { list = append(list, event.DeadPosition{Seq: uint64(seq), Handler: handler}) }, &seq, &handler)
-	return list, err
+	return s.packed.TimesOf(ctx, s.reader, handler, seqs[above:])
 }
 
 // DeadCounts returns the number of dead letters of each handler that has any.
 func (s *Store) DeadCounts(ctx context.Context) (map[string]uint64, error) {
-	counts := make(map[string]uint64)
-	var handler string
-	var n uint64
-	rows, err := s.read.deadCounts.QueryContext(ctx)
-	err = datafile.Each(rows, err, func() { counts[handler] = n }, &handler, &n)
+	counts, err := s.deadList.Counts(ctx)
 	return counts, s.coded("count dead letters", err)
 }
 
 // CountRedriven counts a handler's pending deliveries from one Seq to another, both
 // included.
-func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint64) (n int, err error) {
-	const doing = "count redriven deliveries"
-	err = s.read.countRedriven.QueryRowContext(ctx, handler, datafile.Seq(from), datafile.Seq(to)).Scan(&n)
-	return n, s.coded(doing, err)
+func (s *Store) CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error) {
+	n, err := s.deadList.CountPending(ctx, handler, from, to)
+	return n, s.coded("count redriven deliveries", err)
 }
 
 // Redriven returns a handler's pending deliveries above a Seq, ascending, at
 // most limit.
 func (s *Store) Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
-	const doing = "read redriven deliveries"
-	rows, err := s.read.redriven.QueryContext(ctx, handler, datafile.Seq(after), limit)
-	list, err := outcomes.ScanDeliveries(rows, err)
-	return list, s.coded(doing, err)
+	list, err := s.deadList.Pending(ctx, handler, after, limit)
+	return list, s.coded("read redriven deliveries", err)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/attempts"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
@@ -40,8 +41,8 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 // cursors, in one transaction. It is durable when it returns. A child that the log has
 // already is skipped. When a child is in conflict, no child of its delivery is
 // appended, and the delivery is stored as Delivery.Refuse makes it and returned as
-// refused. An outcome of an event that was trimmed is not stored: nothing could be done
-// with it.
+// refused. The attempts that led to the deliveries are kept, if Delivery.Past says so. An
+// outcome of an event that was trimmed is not stored: nothing could be done with it.
 //
 // The store belongs to one host: a fence of another epoch than 0 is returned as
 // fenced, and nothing of its handler is stored.
@@ -70,12 +71,17 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		}
 	}
 	packed.Sort() // not in the group
+	past, err := attempts.NewBatch(deliveries)
+	if err != nil {
+		return nil, nil, s.coded("save deliveries", err)
+	}
+	o.bytes += past.Size()
 	last := lastOf(deliveries)
 	o.run = func(g *group) (err error) {
 		if err = g.saveRuns(&packed); err != nil {
 			return err
 		}
-		if refused, err = g.saveList(fenced, deliveries, last); err != nil {
+		if refused, err = g.saveList(fenced, deliveries, last, past); err != nil {
 			return err
 		}
 		for _, c := range cursors {
@@ -114,7 +120,8 @@ func lastOf(deliveries []event.Delivery) map[deliveryKey]int {
 
 // saveList stores deliveries and publishes their children. Plain successes go into
 // blocks: whether one had children makes no difference to what is stored.
-func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int) (refused []event.Delivery, err error) {
+func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int,
+	past *attempts.Batch) (refused []event.Delivery, err error) {
 	var packed outcomes.Runs
 	var others []event.Delivery
 	for i := range deliveries {
@@ -132,6 +139,7 @@ func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last 
 				refused = append(refused, d)
 			}
 		}
+		past.Add(i, &d)
 		if last[deliveryKey{d.Handler, d.Seq}] != i {
 			continue
 		}
@@ -149,7 +157,7 @@ func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last 
 			return nil, err
 		}
 	}
-	return refused, nil
+	return refused, g.s.attempts.Save(conn{g}, past, g.exists)
 }
 
 // setDelivery stores a delivery, unless its event was trimmed.
@@ -263,7 +271,7 @@ func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, 
 	return err
 }
 
-// ForgetHandler removes a handler's cursors, deliveries and replay.
+// ForgetHandler removes a handler's cursors, deliveries, attempts and replay.
 func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 	return s.submit(ctx, "forget a handler", &op{events: 1, run: func(g *group) error {
 		names := event.HandlerCursors(handler)
@@ -272,13 +280,16 @@ func (s *Store) ForgetHandler(ctx context.Context, handler string) error {
 				return err
 			}
 		}
-		if _, err := g.exec(s.dead.deleteReplay, handler); err != nil {
+		if _, err := g.exec(s.replay.deleteReplay, handler); err != nil {
 			return err
 		}
 		if err := s.blocks.Forget(conn{g}, handler); err != nil {
 			return err
 		}
-		if _, err := g.exec(s.dead.releaseHandler, handler, datafile.Seq(g.trimmedTo())); err != nil {
+		if err := s.attempts.Forget(conn{g}, handler); err != nil {
+			return err
+		}
+		if _, err := g.exec(s.replay.releaseHandler, handler, datafile.Seq(g.trimmedTo())); err != nil {
 			return err
 		}
 		_, err := g.exec(s.write.deleteDeliveries, handler)

@@ -361,7 +361,7 @@ func schemaNineStore(t *testing.T, path string, n uint64) {
 		d := s.Delivery(i)
 		ev := makeEvent(t, fmt.Sprint("old", d.Seq))
 		size += ev.Size()
-		_, err1 := tx.Exec(`INSERT INTO events VALUES (?, NULL, ?, 't', '', 5, ?)`, d.Seq, ev.ID(), ev.Envelope())
+		_, err1 := tx.Exec(`INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES (?, NULL, ?, 't', '', 5, ?)`, d.Seq, ev.ID(), ev.Envelope())
 		_, err2 := tx.Exec(`INSERT INTO deliveries (handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due, first_at)
 			VALUES ('a', ?, 'ok', 1, ?, '', '', ?, ?, ?, 0, ?)`, d.Seq, d.Result, int64(d.Duration), d.Fuel, d.At.UnixNano(), d.FirstAttempt.UnixNano())
 		if err := errors.Join(err1, err2); err != nil {

@@ -12,12 +12,10 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	cursor, cursors, status       *sql.Stmt
-	deliveries, openDeliveries    *sql.Stmt
-	anyDelivery, redriven, replay *sql.Stmt
-	countRedriven                 *sql.Stmt
-	newestAt, nextPlain           *sql.Stmt
-	kvGet, deadCounts             *sql.Stmt
+	cursor, cursors, status    *sql.Stmt
+	deliveries, openDeliveries *sql.Stmt
+	anyDelivery, replay        *sql.Stmt
+	newestAt, nextPlain, kvGet *sql.Stmt
 }
 
 // anyDelivery selects whether a handler has a delivery, in whichever form.
@@ -35,17 +33,11 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&r.deliveries: deliveries + `WHERE seq = ? ORDER BY handler`,
 		&r.openDeliveries: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead')
 			AND status IN ('retrying', 'delivering') ORDER BY seq`,
-		&r.redriven: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead')
-			AND status = 'pending' AND seq > ? ORDER BY seq LIMIT ?`,
-		&r.countRedriven: `SELECT count(*) FROM deliveries INDEXED BY deliveries_open WHERE handler = ?
-			AND status NOT IN ('ok', 'dead') AND status = 'pending' AND seq >= ? AND seq <= ?`,
 		&r.replay:      `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&r.anyDelivery: anyDelivery,
 		&r.nextPlain:   `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,
 		&r.newestAt:    `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
-		&r.deadCounts: `SELECT handler, count(*) FROM deliveries INDEXED BY deliveries_dead WHERE status = 'dead'
-			AND purged = 0 GROUP BY handler`,
-		&r.kvGet: `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
+		&r.kvGet:       `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
 	})
 }
 

@@ -31,10 +31,10 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	o := &op{events: 2}
 	o.run = func(g *group) error {
 		var cursor int64
-		err := g.queryRow(s.dead.getCursor, handlerCursor(handler)).Scan(&cursor)
+		err := g.queryRow(s.replay.getCursor, handlerCursor(handler)).Scan(&cursor)
 		if errors.Is(err, sql.ErrNoRows) {
 			var known bool
-			if err = g.queryRow(s.dead.anyDelivery, handler).Scan(&known); err == nil && !known {
+			if err = g.queryRow(s.replay.anyDelivery, handler).Scan(&known); err == nil && !known {
 				o.err = fault.New(fault.NotFound, "the handler %s has no position in the log", handler)
 				return nil
 			}
@@ -42,12 +42,12 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 		if err != nil {
 			return err
 		}
-		last, err := scanReplay(g.queryRow(s.dead.getReplay, handler))
+		last, err := scanReplay(g.queryRow(s.replay.getReplay, handler))
 		if err != nil {
 			return err
 		}
 		r, back := event.BeginReplay(uint64(cursor), last, from, to, at)
-		if _, err := g.exec(s.dead.setReplay, handler, datafile.Seq(r.From), datafile.Seq(r.To), datafile.Seq(r.Resume),
+		if _, err := g.exec(s.replay.setReplay, handler, datafile.Seq(r.From), datafile.Seq(r.To), datafile.Seq(r.Resume),
 			r.StartedAt.UnixNano()); err != nil {
 			return err
 		}
@@ -67,4 +67,17 @@ func scanReplay(row *sql.Row) (*event.Replay, error) {
 		return nil, err
 	}
 	return &event.Replay{From: uint64(from), To: uint64(to), Resume: uint64(resume), StartedAt: time.Unix(0, at).UTC()}, nil
+}
+
+// progress returns a handler's cursor, 0 for none, and its replay under way or nil.
+func (g *group) progress(handler string) (cursor uint64, r *event.Replay, err error) {
+	var at int64
+	if err := g.queryRow(g.s.replay.getCursor, handlerCursor(handler)).Scan(&at); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, nil, err
+	}
+	r, err = scanReplay(g.queryRow(g.s.replay.getReplay, handler))
+	if r != nil && uint64(at) >= r.To {
+		r = nil
+	}
+	return uint64(at), r, err
 }

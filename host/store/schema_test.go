@@ -28,7 +28,7 @@ func TestUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			ev := makeEvent(t, "old")
-			if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
+			if _, err := db.Exec(`INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
 				t.Fatal(err)
 			}
 			if version >= 3 {

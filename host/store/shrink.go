@@ -2,12 +2,12 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/datafile"
 )
 
 // Deleted events leave free pages in the file. With incremental vacuum the keeper
@@ -20,41 +20,15 @@ import (
 const (
 	vacuumPages   = 512      // freed by one step at most
 	vacuumSteps   = 32       // at most, between two checks of the watermark and the files
-	minFreePages  = 1024     // that remain free: 4 MiB
-	freeShare     = 8        // one free page per so many used ones may remain
 	compactAtOnce = 64 << 20 // bytes; Open rewrites a smaller file without Compact
 )
-
-// pages are the numbers of the file's pages and of its free ones, and whether it can
-// return them.
-type pages struct {
-	total, free int64
-	incremental bool
-}
-
-func readPages(ctx context.Context, db *sql.DB) (p pages, err error) {
-	var mode int64
-	err = db.QueryRowContext(ctx, `SELECT page_count, freelist_count, auto_vacuum
-		FROM pragma_page_count, pragma_freelist_count, pragma_auto_vacuum`).Scan(&p.total, &p.free, &mode)
-	const incremental = 2
-	p.incremental = mode == incremental
-	return p, err
-}
-
-// surplus returns the number of free pages to return.
-func (p pages) surplus() int64 {
-	if !p.incremental {
-		return 0
-	}
-	return max(0, p.free-max(minFreePages, (p.total-p.free)/freeShare))
-}
 
 // prepareShrink rewrites a file that cannot return pages, if it is small or
 // Config.Compact is set. A file that cannot be rewritten for lack of disk space is
 // used as it is.
 func (s *Store) prepareShrink(ctx context.Context) error {
-	p, err := readPages(ctx, s.writer)
-	if err != nil || p.incremental && !s.compact {
+	p, err := datafile.CountPages(ctx, s.writer)
+	if err != nil || p.Incremental && !s.compact {
 		return err
 	}
 	info, err := os.Stat(s.path)
@@ -107,11 +81,11 @@ func (s *Store) shrink(ctx context.Context, steps int) error {
 	const doing = "return free pages to the disk"
 	p := &s.vacuum
 	for range steps {
-		have, err := readPages(ctx, s.reader)
+		have, err := datafile.CountPages(ctx, s.reader)
 		if err != nil {
 			return s.coded(doing, err)
 		}
-		surplus := have.surplus()
+		surplus := have.Surplus()
 		if surplus == 0 {
 			return s.truncate(ctx)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/schema"
 )
 
@@ -54,11 +55,11 @@ func TestFileShrinks(t *testing.T) {
 	if _, err := s.Trim(t.Context(), s.Last()); err != nil {
 		t.Fatal(err)
 	}
-	const kept = (minFreePages + 200) * 4096
+	const kept = (datafile.MinFreePages + 200) * 4096
 	waitFor(t, func() bool { return sizeOf(t, path) <= kept })
-	p, err := readPages(t.Context(), s.reader)
-	if err != nil || p.free < minFreePages-1 {
-		t.Errorf("got %+v, %v, want %d pages to stay free", p, err, minFreePages)
+	p, err := datafile.CountPages(t.Context(), s.reader)
+	if err != nil || p.Free < datafile.MinFreePages-1 {
+		t.Errorf("got %+v, %v, want %d pages to stay free", p, err, datafile.MinFreePages)
 	}
 	fill(t, s, 100)
 	if keys := integrity(t, s); keys != "ok" {
@@ -76,17 +77,17 @@ func integrity(t *testing.T, s *Store) (sound string) {
 
 func TestSurplusPages(t *testing.T) {
 	for _, tt := range []struct {
-		p    pages
+		p    datafile.Pages
 		want int64
 	}{
-		{pages{total: 2000, free: 1024, incremental: true}, 0},
-		{pages{total: 2001, free: 1025, incremental: true}, 1},
-		{pages{total: 2001, free: 1025, incremental: false}, 0},
-		{pages{total: 18000, free: 2000, incremental: true}, 0},
-		{pages{total: 18001, free: 2001, incremental: true}, 1},
-		{pages{}, 0},
+		{datafile.Pages{Total: 2000, Free: 1024, Incremental: true}, 0},
+		{datafile.Pages{Total: 2001, Free: 1025, Incremental: true}, 1},
+		{datafile.Pages{Total: 2001, Free: 1025, Incremental: false}, 0},
+		{datafile.Pages{Total: 18000, Free: 2000, Incremental: true}, 0},
+		{datafile.Pages{Total: 18001, Free: 2001, Incremental: true}, 1},
+		{datafile.Pages{}, 0},
 	} {
-		if got := tt.p.surplus(); got != tt.want {
+		if got := tt.p.Surplus(); got != tt.want {
 			t.Errorf("%+v: got %d, want %d", tt.p, got, tt.want)
 		}
 	}
@@ -105,7 +106,7 @@ func oldStore(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	ev := makeEvent(t, "old")
-	if _, err := db.Exec(`INSERT INTO events VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
+	if _, err := db.Exec(`INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES (41, ?, 'old', 't', '', 5, ?)`, ev.ID(), ev.Envelope()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -119,7 +120,7 @@ func TestOldFileIsRewrittenOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p, err := readPages(t.Context(), s.reader); err != nil || !p.incremental {
+		if p, err := datafile.CountPages(t.Context(), s.reader); err != nil || !p.Incremental {
 			t.Errorf("got %+v, %v, want incremental vacuum", p, err)
 		}
 		if s.Last() != 41 || integrity(t, s) != "ok" {
@@ -149,7 +150,7 @@ func TestCompact(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if p, err := readPages(t.Context(), s.reader); err != nil || p.free != 0 {
+	if p, err := datafile.CountPages(t.Context(), s.reader); err != nil || p.Free != 0 {
 		t.Errorf("got %+v, %v, want no free page", p, err)
 	}
 	if n := sizeOf(t, path); n > 60*4096 {

@@ -10,7 +10,10 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/attempts"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/store/deadletters"
+	"github.com/berth-host/berth/host/store/documents"
 	"github.com/berth-host/berth/host/store/keys"
 	"github.com/berth-host/berth/host/store/kv"
 	"github.com/berth-host/berth/host/store/logread"
@@ -83,13 +86,16 @@ type Store struct {
 	reader  *sql.DB     // read-only connections
 	damaged atomic.Bool // the last write failed because a page is damaged
 	write   writeStatements
-	dead    deadStatements
+	dead    deadletters.Writer
+	replay  replayStatements
 	kvFile  kv.Statements
 	trim    trimStatements
 	read    readStatements
 
 	*eventReader // reads the file
 	packed       *outcomes.Reader
+	deadList     *deadletters.Reader
+	past         *attempts.Reader
 	window       Window
 	keys         *keys.Index
 	last         func() uint64 // the highest Seq that is durable
@@ -131,6 +137,8 @@ type Store struct {
 	writes   uint64         // that were committed
 	topics   logread.Topics // of the newest block
 	blocks   outcomes.Writer
+	attempts attempts.Writer
+	docs     documents.Writer
 	indexed  uint64 // the index of keys has the events up to this Seq
 }
 
@@ -193,7 +201,8 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := s.prepareShrink(ctx)
-	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.dead.prepare, s.trim.prepare, s.blocks.Prepare, s.kvFile.Prepare} {
+	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
+		s.attempts.Prepare, s.docs.Prepare, s.kvFile.Prepare} {
 		if err == nil {
 			err = prepare(ctx, s.writer)
 		}
@@ -210,6 +219,12 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Posi
 	}
 	if err == nil {
 		s.packed, err = outcomes.NewReader(ctx, s.reader)
+	}
+	if err == nil {
+		s.deadList, err = deadletters.NewReader(ctx, s.reader)
+	}
+	if err == nil {
+		s.past, err = attempts.NewReader(ctx, s.reader)
 	}
 	if err == nil {
 		err = s.refresh()

@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/bus/logtest/modeltest"
+	"github.com/berth-host/berth/host/bus/logtest/pasttest"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -63,6 +64,7 @@ func TestState(t *testing.T) {
 		return keep(t, store.Config{Now: now, Window: bus.NewWindow(bus.WindowConfig{Events: 5}), Path: filepath.Join(t.TempDir(), "berth.db")})
 	}
 	logtest.RunState(t, empty)
+	pasttest.Run(t, func(t *testing.T) bus.Engine { return empty(t, time.Now) })
 	t.Run("model", func(t *testing.T) {
 		modeltest.Run(t, empty, func(t *testing.T, s bus.Engine) bus.Engine {
 			if err := s.Close(); err != nil {

@@ -104,6 +104,9 @@ func (g *group) trimReleased(before uint64, step int) (examined, removed int64, 
 	if _, err := g.exec(t.releasedDeliveries, edge); err != nil {
 		return 0, 0, err
 	}
+	if err := g.s.attempts.RemoveReleased(conn{g}, edge); err != nil {
+		return 0, 0, err
+	}
 	if _, err := g.exec(t.releasedBlocks, edge); err != nil {
 		return 0, 0, err
 	}
@@ -123,6 +126,9 @@ func (g *group) sweep(before uint64, step int) (examined, removed int64, err err
 		return 0, 0, err
 	}
 	if _, err := g.exec(t.deliveries, from, edge); err != nil {
+		return 0, 0, err
+	}
+	if err := g.s.attempts.RemoveTo(conn{g}, from, edge); err != nil {
 		return 0, 0, err
 	}
 	if err := g.keepLeftovers(edge); err != nil {

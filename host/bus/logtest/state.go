@@ -49,6 +49,9 @@ func RunState(t *testing.T, open func(t *testing.T, now func() time.Time) bus.En
 		{"replay while another is under way", replayAgain},
 		{"replay ahead of the cursor", replayAhead},
 		{"replay after the clock was set back", replayEarlier},
+		{"requeue", requeue},
+		{"requeue in a replay", requeueInReplay},
+		{"requeued deliveries keep their events", requeueKeeps},
 		{"an ended context of cursors", endedContextOfCursors},
 		{"closing", closing},
 		{"closing while busy", closingWhileBusy},
@@ -274,7 +277,13 @@ func closing(t *testing.T, s bus.Engine) {
 			_, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "a"}}, nil)
 			return err
 		},
-		"Deliveries":    func() error { _, err := s.Deliveries(ctx, 1); return err },
+		"Deliveries": func() error { _, err := s.Deliveries(ctx, 1); return err },
+		"Attempts":   func() error { _, err := s.Attempts(ctx, 1); return err },
+		"Requeue":    func() error { _, err := s.Requeue(ctx, "x", []uint64{1}); return err },
+		"Documents":  func() error { _, err := s.Documents(ctx, "x"); return err },
+		"PutDocuments": func() error {
+			return s.PutDocuments(ctx, []event.Document{{Kind: "x", ID: "y", Body: "1"}})
+		},
 		"DeadCounts":    func() error { _, err := s.DeadCounts(ctx); return err },
 		"DeadLetters":   func() error { _, _, err := s.DeadLetters(ctx, event.DeadFilter{}, "", 1); return err },
 		"Redrive":       func() error { _, err := s.Redrive(ctx, event.DeadFilter{}); return err },

@@ -3,7 +3,9 @@ package datafile
 import (
 	"context"
 	"database/sql"
+	"iter"
 	"math"
+	"strconv"
 )
 
 // Statements are the texts of statements, by where they are prepared.
@@ -36,4 +38,16 @@ func Each(rows *sql.Rows, err error, visit func(), dest ...any) error {
 		visit()
 	}
 	return rows.Err()
+}
+
+// List returns numbers as a JSON list, for json_each.
+func List(numbers iter.Seq[int64]) string {
+	text := []byte{'['}
+	for n := range numbers {
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, n, 10)
+	}
+	return string(append(text, ']'))
 }

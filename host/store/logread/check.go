@@ -45,7 +45,7 @@ func Check(ctx context.Context, path string) (found Damage, err error) {
 			return found, err
 		}
 	}
-	r, err := New(ctx, Config{DB: db, Last: func() uint64 { return at.Seq },
+	r, err := New(ctx, Config{DB: db, Earlier: version < schema.Attempts, Last: func() uint64 { return at.Seq },
 		Coded: func(doing string, err error) error { return datafile.Coded(doing, path, false, err) }})
 	if err != nil {
 		return found, err

@@ -23,6 +23,9 @@ type Config struct {
 	Coded func(doing string, err error) error // wraps an error with the operation and gives it a code
 	// Lookup returns the Seqs of the events that may have a key or id, with others.
 	Lookup func(ctx context.Context, text string) ([]uint64, error)
+	// Earlier says that the file has a schema before schema.Attempts: its events have no
+	// origin.
+	Earlier bool
 }
 
 // Reader reads the log of a data file. It is safe for concurrent use.
@@ -36,38 +39,48 @@ type Reader struct {
 // New returns a Reader.
 func New(ctx context.Context, cfg Config) (*Reader, error) {
 	r := &Reader{cfg: cfg}
+	record := `seq, envelope, origin`
+	if cfg.Earlier {
+		record = `seq, envelope, ''`
+	}
 	return r, datafile.Prepare(ctx, cfg.DB, datafile.Statements{
-		&r.events:       `SELECT seq, envelope FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`,
-		&r.eventOfSeq:   `SELECT seq, envelope FROM events WHERE seq = ?`,
+		&r.events:       `SELECT ` + record + ` FROM events WHERE seq >= ? ORDER BY seq LIMIT ?`,
+		&r.eventOfSeq:   `SELECT ` + record + ` FROM events WHERE seq = ?`,
 		&r.skippedAt:    `SELECT until FROM skipped WHERE seq <= ? ORDER BY seq DESC LIMIT 1`,
 		&r.skippedBelow: `SELECT seq FROM skipped WHERE seq < ? ORDER BY seq DESC LIMIT 1`,
 		// Not < ?, which looks for ? itself: its page may be damaged.
-		&r.newest: `SELECT seq, envelope FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`,
-		&r.newestOfTopic: `SELECT seq, envelope FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
+		&r.newest: `SELECT ` + record + ` FROM events WHERE seq <= ? - 1 ORDER BY seq DESC LIMIT ?`,
+		&r.newestOfTopic: `SELECT ` + record + ` FROM events WHERE seq >= ?1 AND seq <= ?2 - 1
 			AND (?3 = '' OR type = ?3) AND (?4 = '' OR subject = ?4) ORDER BY seq DESC LIMIT ?5`,
 		&r.blocks: `SELECT stretch, topics FROM stretches WHERE stretch <= ? ORDER BY stretch DESC LIMIT ?`,
 		&r.bounds: `SELECT coalesce((SELECT min(seq) FROM events), 0), coalesce((SELECT max(seq) FROM events), 0)`,
-		&r.named:  `SELECT event_id IS ?2, seq, envelope FROM events WHERE seq = ?1 AND (event_id = ?2 OR idempotency_key = ?2)`,
-		&r.byKey:  `SELECT seq, envelope FROM events WHERE seq = ?1 AND idempotency_key = ?2`,
+		&r.named:  `SELECT event_id IS ?2, ` + record + ` FROM events WHERE seq = ?1 AND (event_id = ?2 OR idempotency_key = ?2)`,
+		&r.byKey:  `SELECT ` + record + ` FROM events WHERE seq = ?1 AND idempotency_key = ?2`,
 		&r.at:     `SELECT seq, appended_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1`,
 	})
 }
 
-// scanRecords reads rows of seq and envelope. With an error it also returns the records
-// before it; a row that is no event is *event.Unreadable.
+// scanRecords reads rows of seq, envelope and origin. With an error it also returns the
+// records before it; a row that is no event is *event.Unreadable.
 func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var records []event.Record
+	var before event.Origin // of the event before, which often has the same
+	var encoded string
 	for rows.Next() {
 		var seq int64
-		var envelope sql.RawBytes
-		if err := rows.Scan(&seq, &envelope); err != nil {
+		var envelope, origin sql.RawBytes
+		if err := rows.Scan(&seq, &envelope, &origin); err != nil {
 			return records, err
 		}
-		rec, err := parseRecord(uint64(seq), string(envelope))
+		if string(origin) != encoded {
+			encoded = string(origin)
+			before = event.ParseOrigin(encoded)
+		}
+		rec, err := parseRecord(uint64(seq), string(envelope), before)
 		if err != nil {
 			return records, err
 		}
@@ -76,8 +89,8 @@ func scanRecords(rows *sql.Rows, err error) ([]event.Record, error) {
 	return records, rows.Err()
 }
 
-func parseRecord(seq uint64, envelope string) (event.Record, error) {
-	ev, err := event.Parse(envelope)
+func parseRecord(seq uint64, envelope string, origin event.Origin) (event.Record, error) {
+	ev, err := event.ParseStored(envelope, origin)
 	if err != nil {
 		return event.Record{}, &event.Unreadable{Seq: seq, To: seq, Err: err}
 	}
@@ -105,15 +118,15 @@ func (r *Reader) eventOf(ctx context.Context, id string) (rec event.Record, foun
 	}
 	for _, seq := range seqs {
 		var isID bool
-		var envelope string
-		err := r.named.QueryRowContext(ctx, datafile.Seq(seq), id).Scan(&isID, &seq, &envelope)
+		var envelope, origin string
+		err := r.named.QueryRowContext(ctx, datafile.Seq(seq), id).Scan(&isID, &seq, &envelope, &origin)
 		if errors.Is(err, sql.ErrNoRows) || err == nil && found && !isID {
 			continue
 		}
 		if err != nil {
 			return rec, false, err
 		}
-		if rec, err = parseRecord(seq, envelope); err != nil {
+		if rec, err = parseRecord(seq, envelope, event.ParseOrigin(origin)); err != nil {
 			return rec, false, err
 		}
 		if found = true; isID {

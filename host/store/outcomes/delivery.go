@@ -17,7 +17,7 @@ const Parameters = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 // Values returns a delivery as the values of Columns.
 func Values(d *event.Delivery) []any {
 	return []any{d.Handler, datafile.Seq(d.Seq), string(d.Status), d.Attempts, d.Result, string(d.ErrorClass), d.ErrorMessage,
-		int64(d.Duration), int64(d.Fuel), unixNano(d.At), unixNano(d.Due), unixNano(d.FirstAttempt), d.SHA256}
+		int64(d.Duration), int64(d.Fuel), UnixNano(d.At), UnixNano(d.Due), UnixNano(d.FirstAttempt), d.SHA256}
 }
 
 // ScanDelivery scans Columns, and the columns after them into more.
@@ -47,8 +47,8 @@ func ScanDeliveries(rows *sql.Rows, err error) ([]event.Delivery, error) {
 	return list, rows.Err()
 }
 
-// unixNano stores the zero time as 0.
-func unixNano(t time.Time) int64 {
+// UnixNano returns a time as it is stored; see Time.
+func UnixNano(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}

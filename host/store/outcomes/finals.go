@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"math"
+	"slices"
+	"time"
 
 	"github.com/berth-host/berth/host/store/datafile"
 )
@@ -51,4 +53,21 @@ func (r *Reader) Newest(ctx context.Context, tx *sql.Tx, handler string, from, t
 		at = max(at, u.NewestAt)
 	}
 	return at, err
+}
+
+// TimesOf returns the times of those outcomes of a handler that are in blocks and have one
+// of these Seqs, of which there is one at least, ascending.
+func (r *Reader) TimesOf(ctx context.Context, db *sql.DB, handler string, seqs []uint64) (map[uint64]time.Time, error) {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only reads
+	times := make(map[uint64]time.Time)
+	_, err = r.Times(ctx, tx, handler, max(seqs[0], 1)-1, seqs[len(seqs)-1], func(seq uint64, at int64) {
+		if _, found := slices.BinarySearch(seqs, seq); found {
+			times[seq] = Time(at)
+		}
+	})
+	return times, err
 }

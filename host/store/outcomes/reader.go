@@ -87,7 +87,7 @@ func (r *Reader) inLog(ctx context.Context, tx *sql.Tx, seq uint64) (there bool,
 	if err != nil || seq > trimmed {
 		return true, err
 	}
-	err = r.among(ctx, tx, jsonList(slices.Values([]int64{datafile.Seq(seq)})), func(uint64) { there = true })
+	err = r.among(ctx, tx, datafile.List(slices.Values([]int64{datafile.Seq(seq)})), func(uint64) { there = true })
 	return there, err
 }
 
@@ -169,7 +169,7 @@ func (r *Reader) times(ctx context.Context, tx *sql.Tx, f *frame, trimmed uint64
 		}
 	}
 	there := make(map[uint64]bool)
-	if err := r.among(ctx, tx, jsonList(seqs), func(seq uint64) { there[seq] = true }); err != nil {
+	if err := r.among(ctx, tx, datafile.List(seqs), func(seq uint64) { there[seq] = true }); err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(list, func(t outcomeTime) bool { return t.seq <= trimmed && !there[t.seq] }), nil

@@ -5,10 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"iter"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/store/datafile"
@@ -127,24 +125,13 @@ func (w *Writer) removeDeliveries(c Conn, handler string, list []pack.Outcome) e
 
 // seqsOf returns the Seqs as a JSON list.
 func seqsOf(list []pack.Outcome) string {
-	return jsonList(func(yield func(int64) bool) {
+	return datafile.List(func(yield func(int64) bool) {
 		for i := range list {
 			if !yield(datafile.Seq(list[i].Seq)) {
 				return
 			}
 		}
 	})
-}
-
-func jsonList(numbers iter.Seq[int64]) string {
-	text := []byte{'['}
-	for n := range numbers {
-		if len(text) > 1 {
-			text = append(text, ',')
-		}
-		text = strconv.AppendInt(text, n, 10)
-	}
-	return string(append(text, ']'))
 }
 
 // stored is a block as Save finds it.
@@ -328,7 +315,7 @@ func (w *Writer) Trim(c Conn, edge uint64) (leftovers []Single, err error) {
 			return nil, err
 		}
 	}
-	removed, err := c.Exec(w.removeBelow, datafile.Seq(edge), jsonList(maps.Keys(w.kept)))
+	removed, err := c.Exec(w.removeBelow, datafile.Seq(edge), datafile.List(maps.Keys(w.kept)))
 	if err != nil {
 		w.suspect = datafile.Damaged(err)
 		return nil, err

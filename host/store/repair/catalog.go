@@ -12,7 +12,7 @@ import (
 )
 
 // derived are the tables that are made again from the others.
-var derived = []string{"event_keys", "key_index", "kv_usage", "log_size", "released", "stretches"}
+var derived = []string{"attempt_logs", "event_keys", "key_index", "kv_usage", "log_size", "released", "stretches"}
 
 // catalog is the schema of a store.
 type catalog struct {

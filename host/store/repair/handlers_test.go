@@ -77,7 +77,7 @@ func TestOverlappingBlocksAreSeparated(t *testing.T) {
 	for seq := 1; seq <= 30; seq++ {
 		ev := newEvent(t, seq)
 		m := ev.Metadata()
-		exec(t, db, `INSERT INTO events VALUES (?, ?, ?, ?, ?, 1, ?)`, seq, m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, ev.Envelope())
+		exec(t, db, `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES (?, ?, ?, ?, ?, 1, ?)`, seq, m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, ev.Envelope())
 	}
 	tx, err := db.BeginTx(t.Context(), nil)
 	must(t, err)

@@ -164,7 +164,7 @@ func TestStoresOfOlderSchemas(t *testing.T) {
 				must(t, schema.Upgrade(t.Context(), db, path, version))
 				ev := newEvent(t, 7)
 				m := ev.Metadata()
-				exec(t, db, `INSERT INTO events VALUES (41, ?, ?, ?, ?, 1, ?)`, m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, ev.Envelope())
+				exec(t, db, `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope) VALUES (41, ?, ?, ?, ?, 1, ?)`, m.EventID, m.IdempotencyKey, string(ev.Type()), m.Subject, ev.Envelope())
 				exec(t, db, `INSERT INTO cursors VALUES ('handler/h', 41)`)
 				if version >= 2 {
 					exec(t, db, `INSERT INTO deliveries (handler, seq, status, attempts, result, error_class, error_message, duration, fuel, at, due)

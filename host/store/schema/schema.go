@@ -20,6 +20,7 @@ const (
 	Identity = 8  // the store's id and the count of its writes
 	Skipped  = 9  // the Seqs that readers pass over
 	Blocks   = 10 // plain successes in blocks
+	Attempts = 12 // past attempts, documents, and the origin of events
 )
 
 // Latest returns the number of migrations that this program knows.
@@ -183,6 +184,47 @@ var migrations = [...]string{
 	INSERT INTO key_index VALUES (randomblob(16), 0, 0);
 	DROP INDEX events_by_key;
 	DROP INDEX events_by_id;`,
+
+	// 12: who published an event ("" when that is not known; see event.Origin.Encode), the
+	// past attempts of deliveries (package attempts), and documents (package documents).
+	// Ids of attempts grow in the order in which the attempts ended. log_size is
+	// the size of the logs as spec.MaxHandlerLog counts it; attempt_logs has the sum of each
+	// handler. fuel is the bits of a uint64.
+	`ALTER TABLE events ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+	CREATE TABLE attempts (
+		id INTEGER PRIMARY KEY,
+		handler TEXT NOT NULL,
+		seq INTEGER NOT NULL,
+		number INTEGER NOT NULL,
+		at INTEGER NOT NULL,
+		status TEXT NOT NULL,
+		class TEXT NOT NULL,
+		message TEXT NOT NULL,
+		duration INTEGER NOT NULL,
+		fuel INTEGER NOT NULL,
+		digest TEXT NOT NULL,
+		instance INTEGER NOT NULL,
+		log_size INTEGER NOT NULL,
+		logs TEXT NOT NULL
+	) STRICT;
+	CREATE UNIQUE INDEX attempts_by_event ON attempts(handler, seq, at, number);
+	CREATE INDEX attempts_with_logs ON attempts(handler, id, log_size) WHERE log_size > 0;
+	CREATE TABLE attempt_logs (handler TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+	CREATE TRIGGER attempt_logs_insert AFTER INSERT ON attempts WHEN NEW.log_size > 0 BEGIN
+		INSERT INTO attempt_logs VALUES (NEW.handler, NEW.log_size) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes;
+	END;
+	CREATE TRIGGER attempt_logs_update AFTER UPDATE OF log_size ON attempts BEGIN
+		UPDATE attempt_logs SET bytes = bytes + NEW.log_size - OLD.log_size WHERE handler = NEW.handler;
+	END;
+	CREATE TRIGGER attempt_logs_delete AFTER DELETE ON attempts WHEN OLD.log_size > 0 BEGIN
+		UPDATE attempt_logs SET bytes = bytes - OLD.log_size WHERE handler = OLD.handler;
+	END;
+	CREATE TABLE documents (
+		kind TEXT NOT NULL,
+		id TEXT NOT NULL,
+		body TEXT NOT NULL,
+		PRIMARY KEY (kind, id)
+	) STRICT;`,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a
@@ -228,11 +270,13 @@ func Upgrade(ctx context.Context, db *sql.DB, path string, to int) error {
 }
 
 // Recount computes everything that a file of the latest schema has twice: the size of the
-// log and of each plugin's state. writes is the number of writes that it has from now on.
+// log, of each plugin's state and of each handler's logs. writes is the number of writes that it has from now on.
 func Recount(ctx context.Context, tx *sql.Tx, writes uint64) error {
 	for _, text := range []string{
 		`DELETE FROM kv_usage`,
 		`INSERT INTO kv_usage SELECT plugin, sum(octet_length(key) + length(value) + 128) FROM kv GROUP BY plugin`,
+		`DELETE FROM attempt_logs`,
+		`INSERT INTO attempt_logs SELECT handler, sum(log_size) FROM attempts WHERE log_size > 0 GROUP BY handler`,
 		`INSERT OR REPLACE INTO log_size (id, events, bytes) SELECT 1, count(*), coalesce(sum(octet_length(envelope) +
 			octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64), 0) FROM events`,
 	} {
