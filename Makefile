@@ -25,7 +25,7 @@ JOBS     ?= 2
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .PHONY: help run demo build plugins test race fuzz mutate boundaries bench load lint guests languages test-guests sdk-requests docs generators \
-	check clean
+	browser check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,7 @@ lint: ## formatting, vet, staticcheck, unreachable functions, tidy modules
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	@$(call each,$(GO) vet ./...)
 	$(GO) vet ./testdata/hostile ./testdata/languages ./.ci/mutate ./.ci/guests
+	$(GO) vet -C .ci/browser ./...
 	GOOS=wasip1 GOARCH=wasm $(GO) build -C plugins-src -o /dev/null ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/berth
 	@$(call each,$(TOOL) staticcheck ./...)
@@ -115,6 +116,12 @@ generators: ## generate clients of the API by oapi-codegen and ogen, which must 
 	$(GO) test ./host/api -count=1 -run TestDescriptionIsOfWhatGeneratorsRead -args -document "$$dir/openapi.json" && \
 	$(GO) tool -modfile=.ci/generators/go.mod oapi-codegen -generate types,client -package client -o "$$dir/client.go" "$$dir/openapi.json" && \
 	$(GO) tool -modfile=.ci/generators/go.mod ogen -target "$$dir/ogen" -package client "$$dir/openapi.json" >"$$dir/log" 2>&1 || { cat "$$dir/log" 2>/dev/null; exit 1; }
+
+# SHOTS=DIRECTORY for the screenshots.
+browser: build ## test the console in Chromium against a real host; needs chromium and npm
+	cd .ci/browser && npm ci --ignore-scripts --no-audit --no-fund
+	BERTH=$(CURDIR)/$(BIN) AXE=$(CURDIR)/.ci/browser/node_modules/axe-core/axe.min.js SHOTS=$(abspath $(or $(SHOTS),bin/shots)) \
+		$(GO) test -C .ci/browser -count=1 -timeout $(HANGS) ./...
 
 docs: ## write the generated parts of docs/ and the schema of the configuration
 	$(GO) test ./host/api -count=1 -run TestReference -update

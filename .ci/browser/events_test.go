@@ -1,0 +1,117 @@
+package browser
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+func TestEventsAreLive(t *testing.T) {
+	h := start(t)
+	h.copyIn(handler{"echo", "1.0.0", map[string]any{"subscribes": []string{"order_paid"}}, fixture(t, "echo")})
+	h.publish("order_paid", "o-1", map[string]any{"order_id": "o-1"})
+	b := h.open(t, wide).login(h.token)
+	b.visit("/events")
+	b.sees("main", "live")
+	b.sees("main", "o-1")
+	h.publish("order_paid", "o-2", map[string]any{"order_id": "o-2"})
+	b.sees(".newer", "Show 1 new") // nothing jumps
+	b.lacks("tbody", "o-2")
+	b.act("Show new")
+	b.sees("tbody", "o-2")
+	b.sees("tbody", "1 ok")
+}
+
+func TestFiltersAreInTheURL(t *testing.T) {
+	h := start(t)
+	h.publish("order_paid", "o-1", map[string]any{"total_cents": 100})
+	h.publish("order_cancelled", "o-2", map[string]any{"total_cents": 9000})
+	b := h.open(t, wide).login(h.token)
+	b.visit("/events")
+	b.sees("tbody", "o-1")
+	b.fill("#filter-type", "order_c*")
+	b.until("the filter is in the URL", `new URLSearchParams(location.search).get("type") === "order_c*"`)
+	b.lacks("tbody", "order_paid")
+	b.sees("tbody", "order_cancelled")
+	h.publish("order_paid", "o-3", nil)
+	h.publish("order_created", "o-4", nil)
+	b.sees(".newer", "Show 1 new") // the stream is filtered as well
+	b.run(chromedp.NavigateBack())
+	b.sees("tbody", "order_paid")
+	b.visit("/events?when=data.total_cents%20%3E%205000")
+	b.sees("tbody", "o-2")
+	b.lacks("tbody", "o-1")
+	b.expect("400")
+	b.visit("/events?when=data.")
+	b.sees("main", "That did not work")
+}
+
+func TestKeys(t *testing.T) {
+	h := start(t)
+	id := h.publish("order_paid", "o-1", nil)
+	h.publish("order_paid", "o-2", nil)
+	b := h.open(t, wide).login(h.token)
+	b.visit("/events")
+	b.sees("tbody", "o-1")
+	b.run(chromedp.KeyEvent("?"))
+	b.sees("dialog", "next and previous line")
+	b.axe()
+	b.click("dialog button")
+	b.run(chromedp.KeyEvent("j"), chromedp.KeyEvent("j"), chromedp.KeyEvent("k"), chromedp.KeyEvent("j"), chromedp.KeyEvent("\r"))
+	b.until("Enter opens the second event", `location.pathname === "/events/`+id+`"`)
+	b.shown()
+	b.run(chromedp.KeyEvent("/"))
+	b.until("/ focuses the search", `document.activeElement.name === "q"`)
+	b.run(chromedp.SendKeys(chromedp.CSS("input[name=q]"), "o-2\r"))
+	b.until("the search finds events of a subject", `location.search === "?subject=o-2"`)
+	b.run(chromedp.KeyEvent("g"), chromedp.KeyEvent("i"))
+	b.until("g i opens the issues", `location.pathname === "/issues"`)
+}
+
+// What guests and producers write is text.
+func TestHostileTextIsText(t *testing.T) {
+	h := start(t)
+	hostile := `<img src=x onerror="document.title='hit'"><script>document.title='hit'</script>`
+	id := h.publish("order_paid", hostile, map[string]any{"note": hostile})
+	b := h.open(t, wide).login(h.token)
+	for _, path := range []string{"/events", "/events/" + id, "/events?subject=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"} {
+		b.visit(path)
+		if n := eval[int](b, `document.querySelectorAll("main img, main script, main [onerror]").length`); n != 0 {
+			t.Errorf("%s: %d elements come from text", path, n)
+		}
+		if title := eval[string](b, "document.title"); title == "hit" {
+			t.Errorf("%s: a script ran", path)
+		}
+	}
+	b.visit("/events/" + id)
+	b.sees("main", "<img src=x onerror=")
+}
+
+func TestEventActions(t *testing.T) {
+	h := start(t)
+	h.copyIn(handler{"fraud-check", "1.4.0", map[string]any{"subscribes": []string{"order_paid"}}, build(t)})
+	id := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 3})
+	behind := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 1})
+	eventually(h, "/events/"+id, "a failed attempt", func(s status) bool { return s.is("fraud-check", "retrying") || s.is("fraud-check", "dead") })
+	b := h.open(t, wide).login(h.token)
+	b.visit("/events/" + id)
+	b.sees(".cli", "berth events retry")
+	b.click(".cli summary")
+	b.sees(".cli", "curl -X POST")
+	b.act("Retry now")
+	b.sees(".toasts", "Retries now")
+	b.visit("/events/" + behind)
+	b.sees("main", "order_paid")
+
+	b.visit("/events/" + id)
+	b.act("Publish an edited copy")
+	b.fill("dialog textarea[name=data]", "{")
+	b.click(`dialog button[type=submit]`)
+	b.sees("dialog", "The data is not JSON")
+	b.axe()
+	b.shot("event-copy")
+	b.fill("dialog textarea[name=data]", `{"order_id": "o-1001", "tier": 2}`)
+	b.confirm("Publish an edited copy")
+	b.until("it shows the copy", `location.pathname.startsWith("/events/") && location.pathname !== "/events/`+id+`"`)
+	b.sees("main", "Copy of")
+}
