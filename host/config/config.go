@@ -61,6 +61,9 @@ type Overrides struct {
 	BreakerFailures    *int // 0: no breaker
 	BreakerCooldown    *time.Duration
 	BreakerMaxCooldown *time.Duration
+
+	Logs     *spec.KeptLogs
+	LogLevel *spec.LogLevel
 }
 
 // Defaults are the settings of every handler that does not override them.

@@ -205,6 +205,12 @@ func overrides(o *Overrides, s *spec.Settings) []override {
 			"The longest wait between probes, at least `cooldown`."),
 		newOverride("order_by", pointerKind(), &o.OrderBy, &s.OrderBy,
 			"A JSON Pointer into the envelope: events with the same value there are delivered one at a time, in order. `\"\"`: no order."),
+		newOverride("logs", wordKind(spec.LogsOfFailures, spec.LogsOfAll), &o.Logs, &s.Logs.Kept,
+			"Of which attempts the plugin's log lines are kept with the event: of failed ones, or with `keep` also of successful ones. Up "+
+				"to 8 KiB of an attempt, and the newest 64 MiB of a handler."),
+		newOverride("log_level", wordKind(spec.LevelDebug, spec.LevelInfo, spec.LevelWarn, spec.LevelError), &o.LogLevel, &s.Logs.Level,
+			"The level from which on the plugin's lines are kept and passed to the host's log, which has a level of its own. Other output of "+
+				"the plugin has the level `info`."),
 	}
 }
 

@@ -79,6 +79,8 @@ handlers:
     paused: true
     start: 2026-01-31T09:00:00+01:00
     order_by: /data/id
+    logs: keep
+    log_level: warn
   audit:
     enabled: false
     grants: {emit: {event_types: [audit_*]}, kv: }
@@ -137,6 +139,7 @@ func TestParseEverySetting(t *testing.T) {
 					Isolation: new(spec.IsolationEvent), RecycleEvents: new(uint64(10)), RecycleAge: new(time.Hour),
 					MaxAttempts: new(3), Backoff: new(time.Second), MaxBackoff: new(10 * time.Second), OrderBy: new("/data/id"),
 					BreakerFailures: new(4), BreakerCooldown: new(2 * time.Second), BreakerMaxCooldown: new(20 * time.Second),
+					Logs: new(spec.LogsOfAll), LogLevel: new(spec.LevelWarn),
 				},
 			},
 			"audit": {

@@ -30,6 +30,7 @@ func builtin() spec.Settings {
 		Retry:   spec.RetryPolicy{}.WithDefaults(),
 		Breaker: spec.BreakerPolicy{Failures: 10}.WithDefaults(),
 		OrderBy: "/metadata/subject",
+		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
 	}
 }
 

@@ -18,6 +18,7 @@ func TestResolveDefaults(t *testing.T) {
 		Retry:   spec.RetryPolicy{MaxAttempts: 5, Backoff: 200 * time.Millisecond, MaxBackoff: time.Minute},
 		Breaker: spec.BreakerPolicy{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 		OrderBy: "/metadata/subject",
+		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
 	}
 	if !reflect.DeepEqual(got, want) || capped != nil {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -115,7 +116,7 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 	}
 	var recorded event.Delivery // for the observer
 	watched := h.dispatcher.watched()
-	if o.Verdict == event.OK && t.past == nil && len(o.Children) == 0 {
+	if o.Plain() && t.past == nil {
 		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
 		h.succeed(t, success, o.Result, s)
 		if watched {
@@ -218,7 +219,7 @@ func (h *handler) markDirty() {
 // judge returns the delivery that follows from an outcome: ok, retrying or dead.
 func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
 	d := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
-		ErrorClass: o.Class, ErrorMessage: o.Message}
+		ErrorClass: o.Class, ErrorMessage: o.Message, Instance: o.Instance, Logs: slices.Clone(o.Logs)}
 	if t.past != nil {
 		d.Attempts += t.past.Attempts
 		d.FirstAttempt = t.past.FirstAttempt
@@ -237,6 +238,11 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 		d.Due = at.Add(backoff(retry, d.Attempts, h.dispatcher.cfg.Random()))
 	}
 	t.past = d
+	if d.Logs != nil { // they may be large, and a task may wait for long
+		past := *d
+		past.Logs = nil
+		t.past = &past
+	}
 	return d
 }
 

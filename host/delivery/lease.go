@@ -100,7 +100,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	h := x.source.h
 	x.open = false
 	t := x.tasks[x.started-1]
-	if x.acquired > 1 && t.past == nil && o.Verdict == event.OK && len(o.Children) == 0 && len(x.successes.Results) < maxResults &&
+	if x.acquired > 1 && t.past == nil && o.Plain() && len(x.successes.Results) < maxResults &&
 		!x.revoked() && !h.dispatcher.watched() {
 		at := o.At
 		if at.IsZero() {

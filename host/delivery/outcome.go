@@ -1,6 +1,9 @@
 package delivery
 
-import "github.com/berth-host/berth/host/event"
+import (
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
+)
 
 // outcomes are those of one handler that the recorder collects together: first attempts
 // that succeeded without children in compact form, all others as deliveries. No event has
@@ -83,7 +86,7 @@ func (o *outcomes) choose(handler, digest string) {
 func (o *outcomes) add(d *event.Delivery, s *Source) {
 	o.full = append(o.full, fullOutcome{d, s})
 	o.n++
-	o.bytes += childBytes(d.Children) + len(d.Result)
+	o.bytes += childBytes(d.Children) + len(d.Result) + logBytes(d.Logs)
 }
 
 // find returns the delivery of the newest outcome for an event.
@@ -115,6 +118,14 @@ func (o *outcomes) seqs(yield func(uint64) bool) {
 			return
 		}
 	}
+}
+
+// logBytes returns the size of an attempt's lines.
+func logBytes(lines []spec.GuestLine) (n int) {
+	for i := range lines {
+		n += len(lines[i].Message) + spec.GuestLineSize
+	}
+	return n
 }
 
 // childBytes returns the size of the children of a delivery.

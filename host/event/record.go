@@ -144,6 +144,12 @@ type Outcome struct {
 	Logs []spec.GuestLine
 }
 
+// Plain reports whether the outcome is a success with nothing but a result, which engines
+// store in compact form when it is of the first attempt.
+func (o *Outcome) Plain() bool {
+	return o.Verdict == OK && len(o.Children) == 0 && len(o.Logs) == 0
+}
+
 // Status is the state of a delivery.
 type Status string
 

@@ -375,3 +375,24 @@ func TestLeftoversAreSwept(t *testing.T) {
 		t.Errorf("got %q, %v", left, err)
 	}
 }
+
+// Which log lines are kept changes without a restart.
+func TestLogPolicyNeedsNoRestart(t *testing.T) {
+	w := newWorld(t)
+	w.write("x.wasm", versioned("x", "1.0.0"))
+	w.run()
+	policy := spec.LogPolicy{Kept: spec.LogsOfAll, Level: spec.LevelWarn}
+	if err := w.settings.change("x", func(s *spec.Settings) { s.Logs = policy }); err != nil {
+		t.Fatal(err)
+	}
+	before := w.fakes.live["x"][0]
+	if err := w.m.Reload(w.bound(), []string{w.dir}); err != nil {
+		t.Fatal(err)
+	}
+	w.only("x", "1.0.0")
+	w.fakes.mu.Lock()
+	defer w.fakes.mu.Unlock()
+	if live := w.fakes.live["x"]; len(live) != 1 || live[0] != before || before.logs != policy {
+		t.Errorf("%d versions run; the policy is %+v", len(live), before.logs)
+	}
+}

@@ -68,10 +68,10 @@ type Running interface {
 	// Stats returns this version's counts. It is safe for concurrent use, also after
 	// Drain.
 	Stats() Stats
-	// SetPaused pauses or resumes the handler without a restart. The Manager's loop
-	// calls it repeatedly, also without a change: it must be quick. During a start
-	// Settings.Paused applies.
-	SetPaused(paused bool)
+	// Apply applies the settings that need no restart: Paused and Logs. The Manager's
+	// loop calls it repeatedly, also without a change: it must be quick. A start uses those of
+	// its Spec.
+	Apply(s spec.Settings)
 }
 
 // Stats are the counts of a Running.

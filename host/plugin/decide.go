@@ -62,7 +62,7 @@ type target struct {
 }
 
 func (t target) equal(u target) bool {
-	t.settings.Paused = u.settings.Paused // needs no restart, see decide
+	t.settings.Paused, t.settings.Logs = u.settings.Paused, u.settings.Logs // need no restart, see decide
 	return t.vetOnly == u.vetOnly && t.same(u) && reflect.DeepEqual(t.settings, u.settings)
 }
 
@@ -160,7 +160,7 @@ func (l *loop) decide(name string) {
 	fresh := l.evaluate(e, f)
 	keepRunning, why := l.keepRunning(e)
 	if keepRunning != nil {
-		e.running.running.SetPaused(keepRunning.settings.Paused)
+		e.running.running.Apply(keepRunning.settings)
 	}
 	switch {
 	case e.running != nil && e.verdict == runnable && fresh.same(e.running.target) && keepRunning != nil:

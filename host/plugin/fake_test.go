@@ -82,6 +82,7 @@ type fakeRunning struct {
 	leaving bool
 	drained bool
 	paused  bool
+	logs    spec.LogPolicy
 }
 
 func newFakes() *fakes {
@@ -169,7 +170,7 @@ func (p *fakePrepared) Promote(ctx context.Context) (plugin.Running, error) {
 		return nil, err
 	}
 	p.end()
-	r := &fakeRunning{f: p.f, spec: p.spec, module: p.module, paused: p.spec.Settings.Paused}
+	r := &fakeRunning{f: p.f, spec: p.spec, module: p.module, paused: p.spec.Settings.Paused, logs: p.spec.Settings.Logs}
 	p.f.live[p.spec.Name] = append(p.f.live[p.spec.Name], r)
 	p.f.signal()
 	return r, nil
@@ -246,10 +247,10 @@ func (r *fakeRunning) Stats() plugin.Stats {
 	return s
 }
 
-func (r *fakeRunning) SetPaused(paused bool) {
+func (r *fakeRunning) Apply(s spec.Settings) {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
-	r.paused = paused
+	r.paused, r.logs = s.Paused, s.Logs
 }
 
 func (f *fakes) setCondition(c plugin.Condition) {

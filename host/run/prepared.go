@@ -29,7 +29,7 @@ func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
 	}
 	v.pool.Attach(source{src})
 	src.Update(func(p *delivery.Policy) {
-		v.policy.Paused = p.Paused // SetPaused may have changed it during the start
+		v.policy.Paused = p.Paused // Apply may have changed it during the start
 		*p = v.policy
 	})
 	src.Probe() // the new version may succeed where the former one failed

@@ -67,6 +67,7 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 		Capabilities: capabilities,
 		Logger:       r.Logger,
 		Log:          r.Logs.Of(version.Name),
+		Logs:         version.Settings.Logs,
 	})
 	if err != nil {
 		return nil, err

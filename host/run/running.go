@@ -6,6 +6,7 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // running is one version of a plugin at work.
@@ -30,9 +31,10 @@ func (v *running) Stats() plugin.Stats {
 		Lag: s.Lag, Condition: plugin.Condition{State: s.Condition.State, Reason: s.Condition.Reason, Since: s.Condition.Since}}
 }
 
-// SetPaused implements plugin.Running.
-func (v *running) SetPaused(paused bool) {
-	v.source.Update(func(p *delivery.Policy) { p.Paused = paused })
+// Apply implements plugin.Running.
+func (v *running) Apply(s spec.Settings) {
+	v.source.Update(func(p *delivery.Policy) { p.Paused = s.Paused })
+	v.pool.SetLogs(s.Logs)
 }
 
 // source adapts a delivery.Source to the sandbox.

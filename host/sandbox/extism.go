@@ -180,7 +180,7 @@ func (h kernelHost) Log(level extism.Level, text []byte) {
 	case extism.Warn:
 		as = slog.LevelWarn
 	}
-	h.in.log(as, line(text))
+	h.in.log(as, text)
 }
 
 // Config implements extism.Host. It returns a string as its text, and any other value as

@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/source"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // hostFunction is one function of the ABI as wazero calls it. The arguments are
@@ -146,12 +147,27 @@ func (in *instance) logLine(_ api.Module, stack []uint64) {
 	case abi.LevelWarn:
 		level = slog.LevelWarn
 	}
-	in.log(level, line(text))
+	in.log(level, text)
 }
 
-// log writes a line of the guest, within its quota.
-func (in *instance) log(level slog.Level, text string) {
+// log keeps a line of the guest for the open attempt, and publishes it.
+func (in *instance) log(level slog.Level, text []byte) {
+	if level < in.pool.logLevel.Level() {
+		return
+	}
+	kept := line(text)
+	if in.open {
+		in.lines.Add(in.wallNow(), string(spec.LogLevelOf(level)), kept)
+	}
+	in.publish(level, kept)
+}
+
+// publish writes a line of the guest to the plugin's log and the host's, within its quota.
+func (in *instance) publish(level slog.Level, text string) {
 	p := in.pool
+	if level < p.logLevel.Level() {
+		return
+	}
 	if !p.lines.Allow(len(text)) {
 		p.cfg.Log.Discarded()
 		return

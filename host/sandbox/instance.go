@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/attemptlog"
 	"github.com/berth-host/berth/host/sandbox/extism"
 	"github.com/berth-host/berth/host/sandbox/provisional"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
@@ -35,6 +36,8 @@ type instance struct {
 	started func(error)   // called at the first next, then nil
 	born    time.Duration // as now counts
 	served  uint64        // events
+	number  int           // among the pool's instances, from 1
+	lines   attemptlog.Log
 
 	// These times are those of now.
 	span     time.Duration // how long the guest may run
@@ -68,7 +71,7 @@ type instance struct {
 }
 
 func newInstance(p *Pool, lease Lease, started func(error)) *instance {
-	in := &instance{pool: p, lease: lease, started: started}
+	in := &instance{pool: p, lease: lease, started: started, number: int(p.started.Add(1))}
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, guest: in}
 	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
@@ -145,7 +148,7 @@ func (in *instance) allow(now, span time.Duration, fuel uint64) {
 func (in *instance) call(stdin string) (err error) {
 	m := in.pool.module
 	in.process = wasi.New(wasi.Config{Host: processHost{in}, Args: []string{in.pool.cfg.Name}, Stdin: stdin,
-		Stdout: in.output.stdout(), Stderr: &in.output.stderr, Random: &in.random})
+		Stdout: in.stdout(), Stderr: stderr{in}, Random: &in.random})
 	if err := in.linear.reserve(m.shape.Memory); err != nil {
 		return err
 	}
@@ -289,6 +292,10 @@ func (in *instance) complete() {
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
 	end.Memory = in.linear.size + in.kernel.blocks.size
+	end.Instance = in.number
+	if end.Verdict != event.OK || in.pool.keepLogs.Load() {
+		end.Logs = in.lines.Lines(end.At)
+	}
 	if end.Verdict == event.OK {
 		end.Children = in.children
 		if !in.pool.succeeded.Load() {
@@ -299,7 +306,8 @@ func (in *instance) complete() {
 	in.reads.End()
 	in.open, in.attempt = false, event.Attempt{}
 	in.lease.Done(end)
-	end.Result, end.Children = nil, nil // the result is guest memory
+	end.Result, end.Children, end.Logs = nil, nil, nil // the result is guest memory
+	in.lines.Reset()
 	// What the guest does before it asks for the next event does not count for this one,
 	// but is bounded too.
 	in.flushed = false
@@ -323,6 +331,9 @@ func (in *instance) flush() {
 
 // wallEvery is how long the time of day is derived from the monotonic clock.
 const wallEvery = 10 * time.Millisecond
+
+// wallNow returns the time of day.
+func (in *instance) wallNow() time.Time { return in.wallTime(in.now()) }
 
 // wallTime returns the time of day at now.
 func (in *instance) wallTime(now time.Duration) time.Time {

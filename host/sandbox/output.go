@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"unicode/utf16"
 
 	"github.com/berth-host/berth/host/sandbox/crash"
@@ -17,11 +18,25 @@ type output struct {
 	stderr crash.Tail
 }
 
-func (o *output) stdout() io.Writer {
-	if o.result != nil {
-		return o.result
+// stderr is the guest's output to stderr. It keeps the end for the message of a failure, and
+// the lines of an attempt.
+type stderr struct{ in *instance }
+
+// Write implements io.Writer.
+func (w stderr) Write(p []byte) (int, error) {
+	in := w.in
+	n, err := in.output.stderr.Write(p)
+	if in.open && err == nil && in.pool.logLevel.Level() <= slog.LevelInfo {
+		in.lines.Write(in.wallNow(), p)
 	}
-	return &o.stderr
+	return n, err
+}
+
+func (in *instance) stdout() io.Writer {
+	if in.output.result != nil {
+		return in.output.result
+	}
+	return stderr{in}
 }
 
 var errQuota = errors.New("the guest is over its quota")

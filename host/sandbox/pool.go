@@ -59,8 +59,9 @@ type PoolConfig struct {
 	Settings     string        // the handler's config as JSON; default {}
 	Capabilities Capabilities  // default none
 	Logger       *slog.Logger  // for the log lines of guests; default discards them
-	Log          GuestLog      // likewise, at every level; default discards them
-	Simulate     *Simulation   // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
+	Log          GuestLog      // likewise; default discards them
+	Logs         spec.LogPolicy
+	Simulate     *Simulation // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
 }
 
 const defaultStack = 1 << 20
@@ -131,6 +132,10 @@ type Pool struct {
 	parked    atomic.Int64 // instances that wait for an event
 	minParked atomic.Int64 // the minimum of parked since the supervisor reset it
 	succeeded atomic.Bool  // an attempt was successful since the supervisor reset it
+	started   atomic.Int64 // instances, live or not
+
+	logLevel slog.LevelVar // of lines that are kept
+	keepLogs atomic.Bool   // of successful attempts
 }
 
 // NewPool starts the first instance and returns when it waits for an event. A module that
@@ -154,6 +159,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		grow:     make(chan struct{}, 1),
 		exits:    make(chan exit),
 	}
+	p.SetLogs(cfg.Logs)
 	if cfg.Simulate != nil {
 		p.lines = nil
 	}
@@ -180,6 +186,12 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 		go p.supervise()
 	}
 	return p, nil
+}
+
+// SetLogs changes which lines of the guest are kept.
+func (p *Pool) SetLogs(policy spec.LogPolicy) {
+	p.logLevel.Set(policy.Level.Level())
+	p.keepLogs.Store(policy.Kept == spec.LogsOfAll)
 }
 
 // Instances returns the number of live instances.

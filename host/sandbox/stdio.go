@@ -21,7 +21,7 @@ func (in *instance) runStdio() {
 	in.output.result = result
 	err := in.call(in.attempt.Event.Envelope())
 	for text := range strings.Lines(in.output.stderr.Text()) {
-		in.log(slog.LevelInfo, strings.TrimRight(text, "\r\n"))
+		in.publish(slog.LevelInfo, strings.TrimRight(text, "\r\n")) // the log of the attempt has them already
 	}
 	o := in.stdioOutcome(err, result)
 	in.failed = o.Verdict == event.Failed

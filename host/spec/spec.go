@@ -21,6 +21,7 @@ type Settings struct {
 	Retry   RetryPolicy
 	Breaker BreakerPolicy
 	OrderBy string // JSON Pointer into the envelope; "" for no order
+	Logs    LogPolicy
 }
 
 // Limits bound one handler. Zero values are the sandbox's defaults.

@@ -6,7 +6,6 @@
 package guestlog
 
 import (
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,7 +64,7 @@ func (g guest) Write(line sandbox.LogLine) {
 	p := l.plugin(g.plugin)
 	l.last++
 	p.latest = l.last
-	p.add(wire.LogLine{Seq: l.last, At: l.now().UTC(), Level: levelName(line.Level), Message: strings.Clone(line.Text),
+	p.add(wire.LogLine{Seq: l.last, At: l.now().UTC(), Level: string(spec.LogLevelOf(line.Level)), Message: strings.Clone(line.Text),
 		EventID: strings.Clone(line.EventID), Attempt: line.Attempt, Discarded: p.pending})
 	p.pending = 0
 }
@@ -149,16 +148,4 @@ func (l *Logs) Log(plugin string, q spec.LogQuery) wire.PluginLog {
 		log.Items = append(log.Items, line)
 	}
 	return log
-}
-
-func levelName(level slog.Level) string {
-	switch {
-	case level < slog.LevelInfo:
-		return "debug"
-	case level < slog.LevelWarn:
-		return "info"
-	case level < slog.LevelError:
-		return "warn"
-	}
-	return "error"
 }
