@@ -6,7 +6,8 @@
 //   mount(container, ...nodes)            shows these nodes: what is there already is changed in place, focus and scroll stay
 //   pill("ok" | "wait" | "bad" | "idle", text), statePill(state), deliveryPill(status)                  colour with a word
 //   panel(title, { aside, id }, ...body)  stat(title, value, { unit, note, chart, href })
-//   table({ label, columns: [{ title, num, cell: (item) => node }], items, key: (item) => id, href: (item) => url, empty: node })
+//   table({ label, columns: [{ title, num, main, cell: (item) => node }], items, key: (item) => id, href: (item) => url, empty: node })
+//                                         with a main column, every line is a card in narrow windows, with that cell first
 //   kv([["Type", node], ...])             tabs(label, [{ title, href, current }])        field(label, control, { hint, error })
 //   when(at)                              absolute time with a relative title            copy(text, label?) a copy button
 //   id(text)                              a monospaced id with its copy button           link(href, ...children) within the console
@@ -135,7 +136,7 @@ export function when(at, { full = false } = {}) {
 }
 
 export function copy(text, label = "Copy", what = "") {
-  return h("button", { type: "button", class: "copy", "aria-label": `Copy ${what || text}`.slice(0, 120), title: "Copy", on: {
+  return h("button", { type: "button", class: "copy", "aria-label": `${label}: ${what || text}`.slice(0, 120), title: "Copy", on: {
     click: async (e) => {
       e.stopPropagation();
       try {
@@ -168,7 +169,7 @@ export function stat(title, value, { unit, note, chart, href } = {}) {
 
 export const say = (tone, word, body, acts) =>
   h("div", { class: "say " + tone, role: tone === "bad" ? "status" : null }, pill(tone, word), h("div", {}, body),
-    acts ? h("div", { class: "acts" }, acts) : null);
+    acts instanceof Element && acts.classList.contains("acts") ? acts : acts ? h("div", { class: "acts" }, acts) : null);
 
 export const kv = (pairs) => h("dl", { class: "kv" }, pairs.filter(Boolean).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
@@ -194,13 +195,16 @@ export function empty(title, text, ...commands) {
 
 export function table({ label, columns, items, key, href, empty: none, now }) {
   if (items.length === 0 && none) return none;
-  const cells = (item) => columns.map((c) => h("td", { class: [c.num ? "num" : "", c.class ?? ""].join(" ").trim() || null }, c.cell(item)));
+  const cards = columns.some((c) => c.main);
+  const role = (name) => (cards ? name : null); // the layout as cards would take it away
+  const cells = (item) => columns.map((c) => h("td", { role: role("cell"), "data-title": cards && !c.main && !c.plain ? c.title : null,
+    class: [c.num ? "num" : "", c.main ? "main" : "", c.class ?? ""].filter(Boolean).join(" ") || null }, c.cell(item)));
   return h("div", { class: "scroll", role: "region", "aria-label": label, tabindex: "0" },
-    h("table", {}, h("caption", { class: "hidden-text" }, label),
-      h("thead", {}, h("tr", {}, columns.map((c) =>
-        h("th", { scope: "col", class: c.num ? "num" : null, title: c.hint }, c.title || h("span", { class: "hidden-text" }, c.hint ?? "actions"))))),
-      h("tbody", {}, items.map((item) =>
-        h("tr", { key: key ? key(item) : undefined, "data-row": href ? href(item) : null, class: now?.(item) ? "at" : null }, cells(item))))));
+    h("table", { class: cards ? "cards" : null, role: role("table") }, h("caption", { class: "hidden-text" }, label),
+      h("thead", { role: role("rowgroup") }, h("tr", { role: role("row") }, columns.map((c) =>
+        h("th", { scope: "col", role: role("columnheader"), class: c.num ? "num" : null, title: c.hint }, c.title || h("span", { class: "hidden-text" }, c.hint ?? "actions"))))),
+      h("tbody", { role: role("rowgroup") }, items.map((item) =>
+        h("tr", { role: role("row"), key: key ? key(item) : undefined, "data-row": href ? href(item) : null, class: now?.(item) ? "at" : null }, cells(item))))));
 }
 
 // messages

@@ -102,11 +102,11 @@ function forget(state) {
 function view(ctx, state, showFresh) {
   const active = Object.keys(state.given).length > 0;
   const list = table({ label: "Events, newest first", items: state.items, key: (e) => e.metadata.event_id, href: (e) => "/events/" + encodeURIComponent(e.metadata.event_id), columns: [
-    { title: "When", class: "mono nowrap", cell: (e) => when(e.metadata.time) },
-    { title: "Event", cell: (e) => [link("/events/" + encodeURIComponent(e.metadata.event_id), e.event_type), h("div", { class: "dim mono" }, e.metadata.idempotency_key)] },
+    { title: "When", plain: true, class: "mono nowrap", cell: (e) => when(e.metadata.time) },
+    { title: "Event", main: true, cell: (e) => [link("/events/" + encodeURIComponent(e.metadata.event_id), e.event_type), h("div", { class: "dim mono" }, e.metadata.idempotency_key)] },
     { title: "Subject", cell: (e) => (e.metadata.subject ? link(ctx.with({ subject: e.metadata.subject, cursor: null }), e.metadata.subject) : h("span", { class: "dim" }, "–")) },
     { title: "Published by", cell: (e) => publisher(e) },
-    { title: "Deliveries", cell: (e) => deliveries(e, state.statuses.get(e.metadata.event_id)) },
+    { title: "Deliveries", plain: true, cell: (e) => deliveries(e, state.statuses.get(e.metadata.event_id)) },
   ], empty: active
     ? h("div", { class: "empty" }, h("strong", {}, "No event matches"), h("p", {}, "The filter covers the whole log that is kept."), link(ctx.path, "Clear the filter"))
     : empty("No events yet", "Publish one from the command line, or by HTTP:", `berth events publish order_paid --data '{"order_id":"o-1"}'`,

@@ -52,8 +52,8 @@ function view(ctx, i, { plugin, markers }, path) {
     h("section", { class: "panel", "aria-label": "Latest failures" }, h("header", {}, h("h2", {}, "Latest failures"),
       link(`/events?handler=${encodeURIComponent(i.handler)}&class=${encodeURIComponent(i.class)}`, "All events with this class")),
     table({ label: "Latest failures", items: i.latest ?? [], key: (f) => f.event_id + f.at, href: (f) => eventUrl(i, f), columns: [
-      { title: "When", class: "mono nowrap", cell: (f) => when(f.at) },
-      { title: "Event", cell: (f) => link(eventUrl(i, f), code(f.event_id)) },
+      { title: "When", plain: true, class: "mono nowrap", cell: (f) => when(f.at) },
+      { title: "Event", main: true, cell: (f) => link(eventUrl(i, f), code(f.event_id)) },
       { title: "Key", cell: (f) => f.key || "–" },
       { title: "Attempt", num: true, cell: (f) => num(f.attempt) },
       { title: "Version", cell: (f) => f.version || "–" },

@@ -34,9 +34,9 @@ function view(ctx, list, params, handlers) {
         ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict"])),
       filtered ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null),
     h("section", { class: "panel", "aria-label": "Issues" }, table({ label: "Issues, the latest first", items: list.items, key: (i) => i.id, href: (i) => "/issues/" + i.id, columns: [
-      { title: "Issue", cell: (i) => [link("/issues/" + i.id, String(i.message).split("\n")[0]), h("div", { class: "dim" }, `#${i.id} · ${i.handler} · ${i.class}`,
+      { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, String(i.message).split("\n")[0]), h("div", { class: "dim" }, `#${i.id} · ${i.handler} · ${i.class}`,
         i.frame ? [" · ", code(frameText(i.frame))] : null)] },
-      { title: "State", cell: (i) => statePill(i.state) },
+      { title: "State", plain: true, cell: (i) => statePill(i.state) },
       { title: "Times", num: true, cell: (i) => num(i.count) },
       { title: "Dead letters", num: true, cell: (i) => num(i.dead) },
       { title: "Keys", num: true, cell: (i) => num(i.key_count) },

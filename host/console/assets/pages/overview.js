@@ -86,8 +86,8 @@ const firstLine = (text) => String(text ?? "").split("\n")[0].replace(/\.$/, "")
 
 function handlers(o) {
   return table({ label: "Handlers, the worst first", items: o.handlers.slice(0, shownHandlers), key: (p) => p.plugin, href: (p) => "/handlers/" + encodeURIComponent(p.plugin), columns: [
-    { title: "Handler", class: "nowrap", cell: (p) => [link("/handlers/" + encodeURIComponent(p.plugin), p.plugin), " ", h("span", { class: "dim" }, p.version)] },
-    { title: "State", cell: (p) => statePill(p.state) },
+    { title: "Handler", main: true, class: "nowrap", cell: (p) => [link("/handlers/" + encodeURIComponent(p.plugin), p.plugin), " ", h("span", { class: "dim" }, p.version)] },
+    { title: "State", plain: true, cell: (p) => statePill(p.state) },
     { title: "Per second", num: true, cell: (p) => rate(p.per_s) },
     { title: "Failed", num: true, hint: "Share of the attempts of the last hour", cell: (p) => (p.failed_share ? share(p.failed_share) : "0") },
     { title: "Lag", num: true, hint: "Events that are not final for it", cell: (p) => num(p.lag) },
@@ -99,7 +99,7 @@ function handlers(o) {
 
 export function issueList(issues) {
   return table({ label: "Open issues", items: issues, key: (i) => i.id, href: (i) => "/issues/" + i.id, columns: [
-    { title: "Issue", cell: (i) => [link("/issues/" + i.id, firstLine(i.message)), h("div", { class: "dim" },
+    { title: "Issue", main: true, cell: (i) => [link("/issues/" + i.id, firstLine(i.message)), h("div", { class: "dim" },
       [i.handler, i.frame ? frameText(i.frame) : i.class, plural(i.count, "time"), `last ${ago(i.last_seen)}`].join(" · "))] },
   ], empty: h("div", { class: "empty" }, h("strong", {}, "No open issues"), h("p", {}, "Failed attempts are grouped here by handler, message and source line.")) });
 }
