@@ -74,6 +74,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		TLS:     https,
 		Version: h.cfg.Version,
 		Logger:  h.logger,
+		Tracer:  h.apiTracer(),
 	})
 	if err != nil {
 		return fmt.Errorf("api: %w", err)

@@ -402,17 +402,15 @@ func (l logsWith) Handle(_ context.Context, r slog.Record) error {
 	for _, a := range l.attrs {
 		values[a.Key] = a.Value.String()
 	}
-	guest := true
 	r.Attrs(func(a slog.Attr) bool {
 		values[a.Key] = a.Value.String()
-		guest = guest && a.Key == "event_id"
 		return true
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id, plugin := values["event_id"], values["plugin"]
 	switch {
-	case guest && id != "" && plugin != "":
+	case values["source"] == "guest" && id != "" && plugin != "":
 		l.byEvent[id] = append(l.byEvent[id], conformance.Log{Level: strings.ToLower(r.Level.String()), Message: r.Message})
 	case r.Message == "instance failed without an event":
 		l.failures[plugin] = values["error"]

@@ -43,7 +43,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 	}
 	h.storeHealth, h.copyStore = s.Health, s.Snapshot
 	h.onClose("the store", func(context.Context) error { return s.Close() })
-	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention}) }), nil
+	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention, h.commit}) }), nil
 }
 
 // bounded returns an engine with the retention in front of it.
@@ -53,29 +53,40 @@ func (h *Host) bounded(log bus.Engine, window *bus.Window, orders func(*bus.Bus)
 		return retention.Limits{Retention: c.Retention, MaxAge: c.MaxAge, MaxSize: c.MaxSize}
 	}, Now: time.Now, Logger: h.logger})
 	h.live.OnChange(func(_, _ *config.Config) { h.retention.Configure() })
-	return engine{boundedLog{log, h.retention}, window, orders}
+	return engine{boundedLog{log, h.retention, h.commit}, window, orders}
 }
 
 // boundedLog is an engine that reclaims space before it refuses a publisher.
 type boundedLog struct {
 	bus.Engine
 	retention *retention.Retention
+	commit    commitSpan
 }
+
+// commitSpan starts the span of a transaction that stores n events.
+type commitSpan func(ctx context.Context, n int) (_ context.Context, end func(error))
 
 // Append implements bus.Log.
 func (l boundedLog) Append(ctx context.Context, events []*event.Event) ([]event.Receipt, error) {
-	return l.retention.Append(ctx, events)
+	ctx, end := l.commit(ctx, len(events))
+	receipts, err := l.retention.Append(ctx, events)
+	end(err)
+	return receipts, err
 }
 
 // boundedDB is the store of the orders with the same retention.
 type boundedDB struct {
 	*store.Store
 	retention *retention.Retention
+	commit    commitSpan
 }
 
 // Write implements orders.DB.
 func (d boundedDB) Write(ctx context.Context, fn func(tx *sql.Tx) ([]*event.Event, error)) ([]event.Receipt, error) {
-	return d.retention.Write(ctx, func() ([]event.Receipt, error) { return d.Store.Write(ctx, fn) })
+	ctx, end := d.commit(ctx, 1)
+	receipts, err := d.retention.Write(ctx, func() ([]event.Receipt, error) { return d.Store.Write(ctx, fn) })
+	end(err)
+	return receipts, err
 }
 
 // startBus makes the bus, and logs the types of its events without a route.

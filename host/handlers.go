@@ -30,12 +30,13 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	if err != nil {
 		return err
 	}
-	network := guestnet.New(guestnet.Config{})
+	network := guestnet.New(h.guestNetwork())
 	h.onClose("the connections of guests", func(context.Context) error { network.Close(); return nil })
 	dispatcher := delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{events, log},
 		Logger: h.logger,
+		Tracer: h.deliveryTracer(),
 		Start: run.StartPosition(log, func(handler string) config.Start { return h.live.Config().Handlers[handler].Start },
 			h.logger),
 		OnCondition: func(string) { h.plugins.ConditionChanged() },

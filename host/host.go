@@ -25,6 +25,7 @@ import (
 	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/telemetry/trace"
 )
 
 // Config configures a Host.
@@ -42,10 +43,11 @@ type Config struct {
 	Version        string       // of the program
 	Logger         *slog.Logger // nil: discard
 
-	// For tests: the fetchers' roots, resolver and timeouts, and the timer between
-	// refreshes of the marketplace list.
+	// For tests: the fetchers' roots, resolver and timeouts, the timer between refreshes of
+	// the marketplace list, and the tracer.
 	fetch    marketplace.Config
 	newTimer func(time.Duration) (fired <-chan time.Time, stop func() bool)
+	tracer   *trace.Tracer
 }
 
 // Host is one running Berth. Make it with New, Start it once, and Close it. Its methods
@@ -55,7 +57,8 @@ type Host struct {
 	logger *slog.Logger
 	live   *live.Live
 	audit  *audit.Log
-	feed   *stream.Feed // activities on the event stream
+	feed   *stream.Feed  // activities on the event stream
+	tracer *trace.Tracer // nil: none
 
 	storeHealth   func() error                                                        // why the store refuses writes
 	copyStore     func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it is in memory
@@ -126,6 +129,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	for _, dir := range pathguard.Trusted() {
 		h.logger.Warn("owner and mode of a directory are not checked, because "+pathguard.TrustedEnv+" lists it", "path", dir)
 	}
+	h.startTracer(ctx)
 	log, err := h.openLog(ctx)
 	if err != nil {
 		return err

@@ -79,6 +79,12 @@ var importers = map[string]string{
 
 	"github.com/schollz/progressbar/v3": module + "cmd/berth",
 
+	"go.opentelemetry.io/otel":                                        "telemetry",
+	"go.opentelemetry.io/otel/trace":                                  "telemetry",
+	"go.opentelemetry.io/otel/attribute":                              "telemetry",
+	"go.opentelemetry.io/otel/sdk/trace":                              "telemetry",
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp": "telemetry",
+
 	"aead.dev/minisign":                                "marketplace",
 	"github.com/Masterminds/semver/v3":                 "",
 	"oras.land/oras-go/v2/registry/remote":             "marketplace",

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"mime"
 	"net/http"
 	"strconv"
@@ -86,18 +87,15 @@ func (s *Server) publishCloudEvents(r *request, f format) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ev, err := cloudevents.New(d)
-	if err != nil {
-		return nil, err
-	}
-	return s.publishOne(r.ctx(), ev, cloudevents.Named)
+	return s.publishOne(r.ctx(), d, cloudevents.New, cloudevents.Named)
 }
 
-func parseCloudEvent(body []byte) (*event.Event, error) {
+func parseCloudEvent(body []byte, traceparent string) (*event.Event, error) {
 	d, err := cloudevents.ParseStructured(body)
 	if err != nil {
 		return nil, err
 	}
+	d.TraceParent = cmp.Or(d.TraceParent, traceparent)
 	return cloudevents.New(d)
 }
 

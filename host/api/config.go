@@ -37,6 +37,18 @@ type Config struct {
 	// Version is the program's, for the header wire.VersionHeader and /openapi.json; "" is "dev".
 	Version string
 	Logger  *slog.Logger // nil discards
+	Tracer  Tracer       // nil: none
+}
+
+// Tracer records what a request does. It must be safe for concurrent use.
+type Tracer interface {
+	// Request starts the span of a request at a route. The context is for its work; end takes
+	// the status of the answer, and the error behind it or nil.
+	Request(r *http.Request, route string) (ctx context.Context, end func(status int, err error))
+	// Publish starts the span of publishing one event of a type, with its own traceparent or
+	// "", or n events with "" for both. event.TraceParentOf the context is for events without a
+	// traceparent of their own. end takes the id of the one event, or "".
+	Publish(ctx context.Context, typ string, n int, own string) (_ context.Context, end func(id string, err error))
 }
 
 // Limits are the bounds of requests and streams. Zero fields have defaults.

@@ -128,7 +128,7 @@ func (r *request) event() *event.Event {
 	if r.err != nil {
 		return nil
 	}
-	ev, err := parseNative(text)
+	ev, err := parseNative(text, "")
 	r.fail(err)
 	return ev
 }

@@ -17,7 +17,9 @@ import (
 
 // createOrder is POST /api/v1/orders.
 func (s *Server) createOrder(ctx context.Context, n wire.NewOrder) (reply, error) {
+	ctx, end := s.sendingOrder(ctx)
 	o, receipt, err := s.cfg.Orders.Create(ctx, n)
+	end(receipt.EventID, err)
 	r := orderReply(o, &receipt)
 	r.status = http.StatusCreated
 	r.header["Location"] = ordersPath + "/" + url.PathEscape(o.ID)
@@ -68,8 +70,18 @@ func (s *Server) moveOrder(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, receipt, err := s.cfg.Orders.SetStatus(r.ctx(), id, move.Status, version)
+	ctx, end := s.sendingOrder(r.ctx())
+	o, receipt, err := s.cfg.Orders.SetStatus(ctx, id, move.Status, version)
+	end(receipt.EventID, err)
 	return orderReply(o, &receipt), err
+}
+
+// sendingOrder starts the span of publishing the event of an order.
+func (s *Server) sendingOrder(ctx context.Context) (_ context.Context, end func(id string, err error)) {
+	if s.cfg.Tracer == nil {
+		return ctx, func(string, error) {}
+	}
+	return s.cfg.Tracer.Publish(ctx, string(event.OrderStatusChanged), 1, "")
 }
 
 // orderReply shows an order with its version as the entity tag.

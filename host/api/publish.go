@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,16 +37,24 @@ func (s *Server) publish(r *request) (any, error) {
 	if err := applyKey(&d, r.Request().Header.Values("Idempotency-Key")); err != nil {
 		return nil, err
 	}
-	ev, err := event.New(d)
+	return s.publishOne(r.ctx(), d, event.New, unnamed)
+}
+
+// publishOne publishes the event that build makes of a draft. named makes errors of the log
+// name the fields that the publisher knows.
+func (s *Server) publishOne(ctx context.Context, d event.Draft, build func(event.Draft) (*event.Event, error), named func(error) error) (
+	_ any, err error) {
+	id := ""
+	if s.cfg.Tracer != nil {
+		var end func(string, error)
+		ctx, end = s.cfg.Tracer.Publish(ctx, d.Type, 1, d.TraceParent)
+		defer func() { end(id, err) }()
+		d.TraceParent = cmp.Or(d.TraceParent, event.TraceParentOf(ctx))
+	}
+	ev, err := build(d)
 	if err != nil {
 		return nil, err
 	}
-	return s.publishOne(r.ctx(), ev, unnamed)
-}
-
-// publishOne publishes one event. named makes errors of the log name the fields that the
-// publisher knows.
-func (s *Server) publishOne(ctx context.Context, ev *event.Event, named func(error) error) (any, error) {
 	if err := s.checkKey(ev); err != nil {
 		return nil, named(err)
 	}
@@ -59,6 +68,7 @@ func (s *Server) publishOne(ctx context.Context, ev *event.Event, named func(err
 	if err := receipts[0].Err; err != nil {
 		return nil, named(err)
 	}
+	id = receipts[0].EventID
 	return reply{status: http.StatusAccepted, body: s.receiptOf(receipts[0], ev)}, nil
 }
 
@@ -67,12 +77,13 @@ func (s *Server) checkKey(ev *event.Event) error {
 	return ev.CheckPublished(s.cfg.Plugins.Registry.Known)
 }
 
-// parseNative makes an event of a native envelope.
-func parseNative(body []byte) (*event.Event, error) {
+// parseNative makes an event of a native envelope, with this traceparent unless it has one.
+func parseNative(body []byte, traceparent string) (*event.Event, error) {
 	d, err := event.ParseDraft(body)
 	if err != nil {
 		return nil, err
 	}
+	d.TraceParent = cmp.Or(d.TraceParent, traceparent)
 	return event.New(d)
 }
 
@@ -96,11 +107,12 @@ func applyKey(d *event.Draft, header []string) error {
 	return nil
 }
 
-// publishBatch publishes a list. parse reads one event; named makes errors of the log name
+// publishBatch publishes a list. parse reads one event, as parseNative does; named makes errors of the log name
 // the fields that parse knows. Nothing is published unless every event is valid. A key that
 // was used with other content concerns its event only: the answer is then 207, with the
 // problem at its index.
-func (s *Server) publishBatch(r *request, text []byte, parse func([]byte) (*event.Event, error), named func(error) error) (any, error) {
+func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, traceparent string) (*event.Event, error),
+	named func(error) error) (_ any, err error) {
 	if len(r.Request().Header.Values("Idempotency-Key")) > 0 {
 		return nil, fault.Field("Idempotency-Key", "names one event, not a batch; use metadata.idempotency_key of each")
 	}
@@ -108,16 +120,23 @@ func (s *Server) publishBatch(r *request, text []byte, parse func([]byte) (*even
 	if err != nil {
 		return nil, err
 	}
+	ctx, traceparent := r.ctx(), ""
+	if s.cfg.Tracer != nil {
+		var end func(string, error)
+		ctx, end = s.cfg.Tracer.Publish(ctx, "", len(raws), "")
+		defer func() { end("", err) }()
+		traceparent = event.TraceParentOf(ctx)
+	}
 	events := make([]*event.Event, len(raws))
 	for i, raw := range raws {
-		if events[i], err = parse(raw); err == nil {
+		if events[i], err = parse(raw, traceparent); err == nil {
 			err = named(s.checkKey(events[i]))
 		}
 		if err != nil {
 			return nil, within(i, err)
 		}
 	}
-	receipts, err := s.cfg.Events.Publisher.PublishEvents(r.ctx(), events)
+	receipts, err := s.cfg.Events.Publisher.PublishEvents(ctx, events)
 	if err != nil {
 		return nil, err
 	}

@@ -224,7 +224,7 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 			err = fault.New(fault.Unavailable, "the host is shutting down")
 		}
 		if err == nil {
-			err = next(r)
+			err = s.traced(r, next)
 		}
 		if errors.Is(err, echo.ErrNotFound) { // no endpoint has the path
 			err = s.page(r)
@@ -246,6 +246,24 @@ func accessOf(c echo.Context) guard.Access {
 		return guard.Token
 	}
 	return guard.Public
+}
+
+// traced calls the handler of a request within its span. Only requests of the API that the
+// guard has admitted by a token have one; event streams last too long for it.
+func (s *Server) traced(r *request, next echo.HandlerFunc) (err error) {
+	if s.cfg.Tracer == nil || !strings.HasPrefix(r.Path(), "/api/") || r.Path() == streamPath || r.Path() == sessionPath {
+		return next(r)
+	}
+	ctx, end := s.cfg.Tracer.Request(r.Request(), r.Path())
+	status := http.StatusInternalServerError // of a panic
+	defer func() { end(status, err) }()
+	r.SetRequest(r.Request().WithContext(ctx))
+	if err = next(r); err != nil {
+		status, _ = s.outcome(err, r)
+		return err
+	}
+	status = r.Response().Status
+	return nil
 }
 
 // scoped admits only tokens with this scope, see Route.

@@ -78,7 +78,9 @@ func (h *handler) endAttempts(n int) {
 type notification struct {
 	handler    *handler
 	record     event.Record
-	delivery   *event.Delivery // for the observer; nil without one
+	delivery   *event.Delivery // for the observer and the tracer; nil without both
+	observed   bool            // an observer gets it
+	trace      string          // the traceparent of the attempt; "" when it is not traced
 	condition  bool            // the handler's condition has changed
 	failed     *event.Delivery // a failure to be logged, or nil
 	suppressed int             // earlier failures that were not logged
@@ -93,16 +95,20 @@ func (n *notification) send() {
 			logFailure(logger, n.record, n.failed, n.suppressed)
 		}
 	}
-	if n.delivery != nil {
+	if n.observed {
 		n.handler.dispatcher.cfg.Observer(n.record, *n.delivery)
+	}
+	if n.trace != "" {
+		n.handler.dispatcher.cfg.Tracer.Ended(n.record, *n.delivery, n.trace)
 	}
 	if n.condition {
 		n.handler.reportCondition()
 	}
 }
 
-// complete records the outcome of an attempt and schedules what follows from it.
-func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification) {
+// complete records the outcome of an attempt, with its traceparent or "", and schedules what
+// follows from it.
+func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent string) (n notification) {
 	n.handler, n.record = h, t.record
 	if o.Class == event.ClassCancelled {
 		s.fuel += o.Fuel
@@ -114,12 +120,12 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 	if at.IsZero() {
 		at = time.Now()
 	}
-	var recorded event.Delivery // for the observer
+	var recorded event.Delivery // for the observer and the tracer
 	watched := h.dispatcher.watched()
 	if o.Plain() && t.past == nil {
 		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
 		h.succeed(t, success, o.Result, s)
-		if watched {
+		if watched || traceparent != "" {
 			recorded = success.Delivery(h.name, n.record.Seq, s.module, string(o.Result))
 		}
 	} else {
@@ -154,9 +160,9 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source) (n notification
 	if h.breaker.Failing() || !h.mayStart() {
 		h.revoke() // whether the next attempt starts is decided one at a time
 	}
-	if watched {
+	if watched || traceparent != "" {
 		recorded.Children = nil
-		n.delivery = &recorded
+		n.delivery, n.observed, n.trace = &recorded, watched, traceparent
 	}
 	return n
 }

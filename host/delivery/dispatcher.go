@@ -54,12 +54,23 @@ type Config struct {
 	Observer func(event.Record, event.Delivery) // receives every recorded outcome; must not block. Default none
 	Watched  func() bool                        // whether Observer has to be called now; must not block. Default always
 	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
+	Tracer   Tracer                             // default none
 	// Start returns where a handler without a cursor starts: after the event with this
 	// Seq. Default: at the log's end.
 	Start func(ctx context.Context, handler string) (after uint64, err error)
 	// OnCondition is called when the Condition of an open handler has changed. It must
 	// not block. Default none.
 	OnCondition func(handler string)
+}
+
+// Tracer follows attempts. It must be safe for concurrent use and must not block.
+type Tracer interface {
+	// Attempt is called when an attempt starts, and returns its traceparent, "" for none. The
+	// handler's lock may be held.
+	Attempt(handler string, a event.Attempt) (traceparent string)
+	// Ended is called when an attempt that has a traceparent has ended, unless the host
+	// stopped it. d follows from it and is not stored yet.
+	Ended(rec event.Record, d event.Delivery, traceparent string)
 }
 
 // Dispatcher owns the queues of all handlers. It is safe for concurrent use.

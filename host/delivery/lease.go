@@ -36,6 +36,7 @@ type Lease struct {
 	recorded    int             // of them
 	open        bool            // the one that started last is not completed
 	deferred    bool            // the recorder is not notified of recorded ones
+	traceparent string          // of the one that started last; "" when it is not traced
 
 	visible atomic.Int32 // started, for those that hold handler.mu
 	counted bool         // in handler.multiLeases
@@ -106,7 +107,11 @@ func (x *Lease) Done(o *event.Outcome) {
 		if at.IsZero() {
 			at = time.Now()
 		}
-		x.successes.Append(t.record.Seq, event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}, o.Result)
+		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
+		x.successes.Append(t.record.Seq, success, o.Result)
+		if x.traceparent != "" {
+			h.dispatcher.cfg.Tracer.Ended(t.record, success.Delivery(h.name, t.record.Seq, x.source.module, ""), x.traceparent)
+		}
 		return
 	}
 	h.mu.Lock()
@@ -114,7 +119,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	x.markDirty()
 	x.tasks[x.recorded], t.lease = nil, nil
 	x.recorded++
-	completed := h.complete(t, o, x.source)
+	completed := h.complete(t, o, x.source, x.traceparent)
 	if x.revoked() {
 		x.returnUnstarted()
 	}
@@ -166,7 +171,9 @@ func (x *Lease) start() event.Taken {
 	x.started++
 	x.visible.Store(int32(x.started))
 	x.open = true
-	return event.Taken{Attempt: t.attempt(), More: x.started < x.acquired}
+	a := x.source.h.trace(t.attempt())
+	x.traceparent = a.TraceParent
+	return event.Taken{Attempt: a, More: x.started < x.acquired}
 }
 
 // flush is Flush.
@@ -192,7 +199,7 @@ func (x *Lease) record(before int) {
 		done.Handler, done.Digest = h.name, x.source.module
 		for i, t := range tasks {
 			d := done.Delivery(i)
-			x.notices = append(x.notices, notification{handler: h, record: t.record, delivery: &d})
+			x.notices = append(x.notices, notification{handler: h, record: t.record, delivery: &d, observed: true})
 		}
 	}
 	h.succeedAll(tasks, done, x.source)

@@ -66,7 +66,7 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 	}
 	t := h.ready.pop()
 	h.startAttempts([]*task{t})
-	return t.attempt(), true
+	return h.trace(t.attempt()), true
 }
 
 // Done completes an attempt of TryNext.
@@ -78,7 +78,7 @@ func (s *Source) Done(a event.Attempt, o event.Outcome) {
 		h.mu.Unlock()
 		return
 	}
-	completed := h.complete(t, &o, s)
+	completed := h.complete(t, &o, s, a.TraceParent)
 	h.mu.Unlock()
 	completed.send()
 }

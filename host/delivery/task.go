@@ -56,6 +56,14 @@ func (t *task) attempt() event.Attempt {
 	return a
 }
 
+// trace returns an attempt that starts with its traceparent.
+func (h *handler) trace(a event.Attempt) event.Attempt {
+	if tracer := h.dispatcher.cfg.Tracer; tracer != nil {
+		a.TraceParent = tracer.Attempt(h.name, a)
+	}
+	return a
+}
+
 // drop removes one user of the task and recycles the task after the last one.
 func (h *handler) drop(t *task) {
 	if t.users--; t.users == 0 {

@@ -32,7 +32,7 @@ func (c *capture) take() (guest []Line, host []string) {
 	return guest, host
 }
 
-// captureHandler is a slog.Handler. Lines of the sandbox have attributes besides the ids.
+// captureHandler is a slog.Handler. Lines of the guest have source=guest.
 type captureHandler struct{ to *capture }
 
 // Enabled implements slog.Handler.
@@ -40,16 +40,15 @@ func (h captureHandler) Enabled(context.Context, slog.Level) bool { return true 
 
 // Handle implements slog.Handler.
 func (h captureHandler) Handle(_ context.Context, r slog.Record) error {
-	attributes := ""
+	attributes, guest := "", false
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key != "event_id" {
-			attributes += fmt.Sprintf(" %s=%v", a.Key, a.Value)
-		}
+		guest = guest || a.Key == "source" && a.Value.String() == "guest"
+		attributes += fmt.Sprintf(" %s=%v", a.Key, a.Value)
 		return true
 	})
 	h.to.mu.Lock()
 	defer h.to.mu.Unlock()
-	if attributes != "" {
+	if !guest {
 		h.to.host = append(h.to.host, r.Message+attributes)
 		return nil
 	}

@@ -81,6 +81,9 @@ type Attempt struct {
 	Seq    uint64
 	Event  *Event
 	Number int // 1 for the first delivery
+	// TraceParent is the attempt's span (W3C Trace Context), for what the guest causes; ""
+	// when the host does not trace the attempt.
+	TraceParent string
 }
 
 // Taken is an attempt as it was taken from a queue.

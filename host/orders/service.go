@@ -98,7 +98,7 @@ func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Rec
 		CreatedAt:  now,
 		UpdatedAt:  now,
 	}
-	ev, err := statusChanged(o, nil)
+	ev, err := statusChanged(ctx, o, nil)
 	if err != nil {
 		return Order{}, event.Receipt{}, err
 	}
@@ -135,7 +135,7 @@ func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int6
 		next.Status = status
 		next.Version++
 		next.UpdatedAt = s.stamp()
-		ev, err := statusChanged(next, &was.Status)
+		ev, err := statusChanged(ctx, next, &was.Status)
 		if err != nil {
 			return Order{}, event.Receipt{}, err
 		}
@@ -181,7 +181,7 @@ func (s *Service) stamp() time.Time { return s.now().UTC().Round(0) }
 
 // statusChanged makes the event of an order that has just changed its status. previous
 // is nil when it was created.
-func statusChanged(o Order, previous *string) (*event.Event, error) {
+func statusChanged(ctx context.Context, o Order, previous *string) (*event.Event, error) {
 	data, err := json.Marshal(struct {
 		Order
 		OrderID        string  `json:"order_id"`
@@ -197,6 +197,7 @@ func statusChanged(o Order, previous *string) (*event.Event, error) {
 		Source:         event.SourceOrders,
 		Subject:        o.ID,
 		Time:           o.UpdatedAt,
+		TraceParent:    event.TraceParentOf(ctx),
 	})
 	if err != nil {
 		return nil, err

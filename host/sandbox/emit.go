@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 		Source:        plugin,
 		CorrelationID: parent.CorrelationID,
 		CausationID:   parent.EventID,
-		TraceParent:   parent.TraceParent,
+		TraceParent:   cmp.Or(in.attempt.TraceParent, parent.TraceParent),
 		Hops:          min(parent.Hops+1, event.MaxHops), // emit traps one that is over
 	}
 	var c struct {

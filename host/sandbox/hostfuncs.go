@@ -162,7 +162,8 @@ func (in *instance) log(level slog.Level, text []byte) {
 	in.publish(level, kept)
 }
 
-// publish writes a line of the guest to the plugin's log and the host's, within its quota.
+// publish writes a line of the guest to the plugin's log and the host's, within its quota. In
+// the host's it has source=guest: the text is the guest's, the keys are not.
 func (in *instance) publish(level slog.Level, text string) {
 	p := in.pool
 	if level < p.logLevel.Level() {
@@ -182,10 +183,10 @@ func (in *instance) publish(level slog.Level, text string) {
 		p.cfg.Logger.Warn("guest log lines dropped", "lines", n)
 	}
 	if in.open {
-		p.cfg.Logger.Log(context.Background(), level, text, "event_id", written.EventID)
+		p.cfg.Logger.Log(context.Background(), level, text, "source", "guest", "event_id", written.EventID, "attempt", written.Attempt)
 		return
 	}
-	p.cfg.Logger.Log(context.Background(), level, text)
+	p.cfg.Logger.Log(context.Background(), level, text, "source", "guest")
 }
 
 // config yields the handler's configuration: (buf, cap) -> n.

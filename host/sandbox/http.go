@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/host/event"
 )
 
 // HTTP sends a guest's requests. It must be safe for concurrent use and must not keep the
@@ -21,6 +23,9 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 	in.charge(4 * len(request)) // it is read and encoded
 	var response string
 	err := in.outside(in.confirmed(func(ctx context.Context) (err error) {
+		if in.attempt.TraceParent != "" {
+			ctx = event.WithTraceParent(ctx, in.attempt.TraceParent)
+		}
 		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
 		return err
 	}))

@@ -48,10 +48,7 @@ func (n *Network) Client(asked, granted []string) (*Client, error) {
 			*list.to = append(*list.to, p)
 		}
 	}
-	c.http = http.Client{Transport: &n.transport, CheckRedirect: c.redirect}
-	if n.instead != nil {
-		c.http.Transport = n.instead
-	}
+	c.http = http.Client{Transport: n.requests, CheckRedirect: c.redirect}
 	return c, nil
 }
 

@@ -18,6 +18,9 @@ type Config struct {
 	TLS      *tls.Config   // default: the system's roots
 	// Transport answers the requests in place of the network; default: none.
 	Transport http.RoundTripper
+	// Wrap returns the transport of the requests in place of the given one, for example to
+	// trace them; default: none. It is called once.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Network has the connections of all guests. The URL's host alone decides which addresses
@@ -25,7 +28,7 @@ type Config struct {
 type Network struct {
 	dialer    net.Dialer
 	transport http.Transport
-	instead   http.RoundTripper // of transport; nil for none
+	requests  http.RoundTripper // transport, or what is configured in its place or around it
 }
 
 // maxHeader bounds the header of a response, in bytes.
@@ -33,7 +36,7 @@ const maxHeader = 64 << 10
 
 // New returns a Network. The caller closes it.
 func New(cfg Config) *Network {
-	n := &Network{dialer: net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver}, instead: cfg.Transport}
+	n := &Network{dialer: net.Dialer{Timeout: 10 * time.Second, Resolver: cfg.Resolver}}
 	n.transport = http.Transport{
 		DialContext:            n.dial,
 		TLSClientConfig:        cfg.TLS,
@@ -44,6 +47,13 @@ func New(cfg Config) *Network {
 		MaxIdleConns:           64,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        30 * time.Second,
+	}
+	n.requests = &n.transport
+	if cfg.Transport != nil {
+		n.requests = cfg.Transport
+	}
+	if cfg.Wrap != nil {
+		n.requests = cfg.Wrap(n.requests)
 	}
 	return n
 }

@@ -32,6 +32,11 @@ func (c *Console) Confirm(question, otherwise string) error {
 
 // Interactive reports whether standard input is a terminal.
 func (c *Console) Interactive() bool {
-	f, ok := c.In.(*os.File)
-	return c.AtTerminal || ok && term.IsTerminal(int(f.Fd()))
+	return c.AtTerminal || IsTerminal(c.In)
+}
+
+// IsTerminal reports whether a stream is a terminal.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,24 +16,35 @@ import (
 
 	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
+	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/live"
+	"github.com/berth-host/berth/host/telemetry/logging"
 )
 
 // Command returns the command serve.
 func Command(env *command.Env) *cobra.Command {
 	var cfg host.Config
+	var format, level string
 	var verbose bool
 	cmd := command.New("serve", "Run the host until SIGTERM or Ctrl-C; SIGHUP reads the configuration again",
 		func(ctx context.Context, _ []string) error {
-			level := slog.LevelInfo
 			if verbose {
-				level = slog.LevelDebug
+				level = "debug"
 			}
-			cfg.Version = env.Version
-			cfg.Logger = slog.New(slog.NewTextHandler(env.Err, &slog.HandlerOptions{Level: level}))
+			if format == "" {
+				format = logging.JSON
+				if console.IsTerminal(env.Err) {
+					format = logging.Text
+				}
+			}
+			logger, err := logging.New(env.Err, format, level)
+			if err != nil {
+				return command.Usage("%w", err)
+			}
+			cfg.Version, cfg.Logger = env.Version, logger
 			return run(ctx, cfg)
 		})
 	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
@@ -44,7 +54,9 @@ func Command(env *command.Env) *cobra.Command {
 	cmd.Flags().BoolVar(&cfg.AcceptDataLoss, "accept-data-loss", false,
 		"start although the store is missing or lacks acknowledged events; the log says which")
 	cmd.Flags().BoolVar(&cfg.Compact, "compact", false, "rewrite the store before it is used, so that it takes no more disk than it needs")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well")
+	cmd.Flags().StringVar(&format, "log-format", "", "text or json (default: text on a terminal, otherwise json)")
+	cmd.Flags().StringVar(&level, "log-level", "info", "the least level that is logged: debug, info, warn or error")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log debug lines as well, as --log-level debug")
 	return cmd
 }
 
