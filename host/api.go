@@ -46,6 +46,11 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		MemoryTotal: h.memoryTotal(), MaxInflight: h.maxInflight()}
 	status := run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
 		Health: h.storeHealth}
+	registry := pluginRegistry{h.plugins, h.reports, h.live, details}
+	measured, err := h.startFigures(log, events, registry.List)
+	if err != nil {
+		return err
+	}
 	server, err := api.New(api.Config{
 		Events: api.Events{
 			Publisher:   events,
@@ -59,19 +64,22 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Status:      status,
 		},
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
-		Plugins: api.Plugins{Registry: pluginRegistry{h.plugins, h.reports, h.live, details}, Logs: h.logs, Installer: installer{h.install},
+		Plugins: api.Plugins{Registry: registry, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
+		Figures: measured,
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},
 			Listen:       started.Listen,
 			AllowedHosts: settings.Auth.AllowedHosts,
+			OpenMetrics:  h.live.Started().Server.Metrics == config.MetricsLoopback,
 		},
 		Limits:  api.Limits{MaxInflight: started.MaxInflight},
 		Console: pages,
 		TLS:     https,
+		Traffic: h.counts.requests,
 		Version: h.cfg.Version,
 		Logger:  h.logger,
 		Tracer:  h.apiTracer(),

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/store"
+	"github.com/berth-host/berth/host/telemetry/figures"
 )
 
 // engine is an open engine with the retention in front of it, its window of the newest
@@ -42,6 +43,7 @@ func (h *Host) openLog(ctx context.Context) (engine, error) {
 		return engine{}, fmt.Errorf("open store: %w", err)
 	}
 	h.storeHealth, h.copyStore = s.Health, s.Snapshot
+	h.commits = func() figures.Commits { return figures.Commits(s.Commits.Get()) }
 	h.onClose("the store", func(context.Context) error { return s.Close() })
 	return h.bounded(s, window, func(*bus.Bus) orders.Repository { return orders.NewSQL(boundedDB{s, h.retention, h.commit}) }), nil
 }

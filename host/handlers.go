@@ -24,7 +24,7 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	if err != nil {
 		return err
 	}
-	h.reports = run.NewReports(vetter)
+	h.reports = run.NewReports(timedVetter{vetter, &h.counts.vets})
 	h.logs = guestlog.New(time.Now)
 	eng, err := sandbox.New(sandbox.Config{Vetter: h.reports, MemoryTotal: h.memoryTotal(), Logger: h.logger})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api/stream"
+	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/fault"
@@ -25,6 +26,8 @@ import (
 	"github.com/berth-host/berth/host/run/guestlog"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/store/datafile"
+	"github.com/berth-host/berth/host/telemetry/figures"
+	"github.com/berth-host/berth/host/telemetry/metrics"
 	"github.com/berth-host/berth/host/telemetry/trace"
 )
 
@@ -62,10 +65,12 @@ type Host struct {
 
 	storeHealth   func() error                                                        // why the store refuses writes
 	copyStore     func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it is in memory
+	commits       func() figures.Commits                                              // nil: it is in memory
 	retention     *retention.Retention
 	runner        *run.Runner
 	reports       *run.Reports
 	logs          *guestlog.Logs
+	counts        counts
 	sources       *sources.Sources
 	install       *install.Installer
 	plugins       *plugin.Manager
@@ -92,7 +97,8 @@ func New(cfg Config) (*Host, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{cfg: cfg, logger: cfg.Logger, feed: stream.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1)}
+	h := &Host{cfg: cfg, logger: cfg.Logger, feed: stream.NewFeed(0), closed: make(chan struct{}), failed: make(chan error, 1),
+		counts: counts{published: metrics.NewPublished(), requests: traffic.New()}}
 	var err error
 	h.live, err = live.Open(live.Config{Path: cfg.ConfigPath, Listen: cfg.Listen, DataDir: cfg.DataDir, Logger: cfg.Logger,
 		Audit: func(r audit.Record) error { return h.audit.Append(r) }})

@@ -84,6 +84,9 @@ var importers = map[string]string{
 	"go.opentelemetry.io/otel/attribute":                              "telemetry",
 	"go.opentelemetry.io/otel/sdk/trace":                              "telemetry",
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp": "telemetry",
+	"github.com/prometheus/client_golang/prometheus":                  "telemetry",
+	"github.com/prometheus/client_golang/prometheus/collectors":       "telemetry",
+	"github.com/prometheus/client_golang/prometheus/promhttp":         "telemetry",
 
 	"aead.dev/minisign":                                "marketplace",
 	"github.com/Masterminds/semver/v3":                 "",

@@ -90,7 +90,7 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	m, err := plugin.New(plugin.Config{
 		Directories: directories,
 		Pins:        h.install.Pins(),
-		Loader:      h.runner,
+		Loader:      timedLoader{h.runner, &h.counts.loads},
 		Runner:      h.runner,
 		Settings:    h.live.Settings,
 		SetEnabled:  h.live.SetEnabled,

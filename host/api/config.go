@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/stream"
+	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -25,6 +26,7 @@ type Config struct {
 	Orders  Orders
 	Plugins Plugins
 	Admin   Admin
+	Figures Figures
 	Guard   guard.Config
 	Limits
 
@@ -36,8 +38,9 @@ type Config struct {
 	TLS *tls.Config
 	// Version is the program's, for the header wire.VersionHeader and /openapi.json; "" is "dev".
 	Version string
-	Logger  *slog.Logger // nil discards
-	Tracer  Tracer       // nil: none
+	Logger  *slog.Logger      // nil discards
+	Tracer  Tracer            // nil: none
+	Traffic *traffic.Recorder // counts the requests; nil is a new one
 }
 
 // Tracer records what a request does. It must be safe for concurrent use.
@@ -76,6 +79,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Traffic == nil {
+		c.Traffic = traffic.New()
+	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = 64
 	}
@@ -96,7 +102,7 @@ func (c Config) check() error {
 		prefix string
 		parts  any
 	}{
-		{"Events.", c.Events}, {"", struct{ Orders Orders }{c.Orders}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin},
+		{"Events.", c.Events}, {"", struct{ Orders Orders }{c.Orders}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
 		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
 	} {
 		v := reflect.ValueOf(group.parts)

@@ -142,6 +142,8 @@ func (s *Server) stream(c echo.Context) error {
 	}
 	ctx, cancel := s.guard.WhileValid(r.ctx(), r.caller)
 	defer cancel()
+	s.cfg.Traffic.Streams.Add(1)
+	defer s.cfg.Traffic.Streams.Add(-1)
 	return s.streams.Serve(c.Response(), c.Request().WithContext(ctx), since)
 }
 

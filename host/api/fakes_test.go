@@ -482,6 +482,10 @@ func config(p *parts) api.Config {
 			Doctor: func(context.Context) wire.Findings {
 				return wire.Findings{Checks: []wire.Finding{{Check: "clock", Level: wire.FindingOK}}}
 			}},
+		Figures: api.Figures{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			fmt.Fprintln(w, "berth_ready 1")
+		}), Series: series{}},
 		Guard:  guard.Config{Tokens: &tokens{}, Listen: "berth.internal:8080", AllowedHosts: []string{"berth.example.com"}},
 		Limits: api.Limits{Heartbeat: time.Hour},
 	}

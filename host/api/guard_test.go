@@ -74,7 +74,9 @@ var documented = map[string]string{
 	"GET /api/v1/events/plugins/:name/resume (405)":   "",
 	"POST /api/v1/backup":                             spec.ScopeAdmin,
 	"GET /openapi.json":                               "",
-	"GET /metrics":                                    "",
+	"GET /metrics":                                    spec.ScopeRead,
+	"GET /api/v1/overview":                            spec.ScopeRead,
+	"GET /api/v1/series":                              spec.ScopeRead,
 }
 
 // oneScope knows a token for each set of all scopes but one, and one without any.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -54,6 +55,9 @@ func (s *Server) endpoints() []endpoint {
 		{get, "/healthz", "", serveJSON(s, nothing, s.health)},
 		{get, "/readyz", "", serveJSON(s, nothing, s.ready)},
 		{get, "/openapi.json", "", s.showDocument},
+		{get, guard.MetricsPath, read, s.metrics},
+		{get, "/api/v1/overview", read, serveJSON(s, nothing, s.overview)},
+		{get, "/api/v1/series", read, serveJSON(s, (*request).seriesQuery, s.series)},
 
 		{post, eventsPath, publish, s.serve(s.publish)},
 		{get, eventsPath, read, s.serve(s.listEvents)},

@@ -200,18 +200,21 @@ func (s *Server) isClosing() bool {
 func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) (err error) {
 		r := &request{Context: c, server: s}
+		began, known := time.Now(), true
 		defer func() {
 			if r.reserved != nil {
 				r.reserved.Release()
 			}
 			p := recover()
 			if p == nil {
+				s.count(c, began, known, err)
 				return
 			}
 			if p == http.ErrAbortHandler {
 				panic(p) // net/http ends the connection
 			}
 			err = fault.New(fault.Internal, "panic: %v\n%s", p, debug.Stack())
+			s.count(c, began, known, err)
 		}()
 		header := c.Response().Header()
 		// Every answer shares these slices: Set and Add elsewhere replace them, and never
@@ -227,6 +230,7 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 			err = s.traced(r, next)
 		}
 		if errors.Is(err, echo.ErrNotFound) { // no endpoint has the path
+			known = false
 			err = s.page(r)
 		}
 		s.auditRefusal(r, err)
@@ -244,6 +248,8 @@ func accessOf(c echo.Context) guard.Access {
 		return guard.Login
 	case guard.UnderAPI(r):
 		return guard.Token
+	case path == guard.MetricsPath:
+		return guard.Metrics
 	}
 	return guard.Public
 }

@@ -78,9 +78,19 @@ type Server struct {
 	ShutdownTimeout time.Duration // how long requests and deliveries may take to finish
 	TLS             TLS
 	Insecure        bool // allows an address beyond loopback without TLS
+	Metrics         Metrics
 	RateLimit       RateLimit
 	MaxInflight     int64 // bytes of all requests under way; 0 derives it from the memory
 }
+
+// Metrics selects who may read the metrics.
+type Metrics string
+
+// The values of server.metrics.
+const (
+	MetricsToken    Metrics = "token"    // tokens with the scope read
+	MetricsLoopback Metrics = "loopback" // also programs on the same machine
+)
 
 // TLS names the files of a certificate and its key, both or neither.
 type TLS struct {
@@ -158,7 +168,7 @@ func Default() *Config {
 		HotDrop:           HotDropEnable,
 		Handlers:          map[string]Handler{},
 		Vet:               Vet{Memory: 1 << 30, CPU: 5 * time.Second, Wall: 8 * time.Second},
-		Server:            Server{Listen: "127.0.0.1:8080", ShutdownTimeout: 30 * time.Second},
+		Server:            Server{Listen: "127.0.0.1:8080", Metrics: MetricsToken, ShutdownTimeout: 30 * time.Second},
 		DataDir:           "data",
 		Marketplace:       Marketplace{Refresh: 6 * time.Hour},
 		Bus: Bus{Engine: EngineSQLite, RingSize: 4096, Retention: 7 * day, MaxAge: 30 * day,

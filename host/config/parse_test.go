@@ -94,6 +94,7 @@ server:
   shutdown_timeout: 5s
   tls: {cert_file: c.pem, key_file: k.pem}
   insecure: true
+  metrics: loopback
   rate_limit: {requests_per_second: 50, burst: 100}
 data_dir: /var/lib/berth
 bus: {engine: memory, ring_size: 64, retention: 30d, max_size: 10GiB, max_age: 60d, dead_letters: {retention: 0s}}
@@ -153,7 +154,7 @@ func TestParseEverySetting(t *testing.T) {
 			Overrides:   config.Overrides{Memory: new(int64(128 << 20)), OrderBy: new("/data/customer")},
 			MemoryTotal: 1 << 30,
 		},
-		Server: config.Server{Listen: ":9000", ShutdownTimeout: 5 * time.Second, TLS: config.TLS{CertFile: "c.pem", KeyFile: "k.pem"},
+		Server: config.Server{Listen: ":9000", Metrics: config.MetricsLoopback, ShutdownTimeout: 5 * time.Second, TLS: config.TLS{CertFile: "c.pem", KeyFile: "k.pem"},
 			Insecure: true, RateLimit: config.RateLimit{RequestsPerSecond: 50, Burst: 100}},
 		DataDir: "/var/lib/berth",
 		Bus:     config.Bus{Engine: config.EngineMemory, RingSize: 64, Retention: 30 * 24 * time.Hour, MaxSize: 10 << 30, MaxAge: 60 * 24 * time.Hour},

@@ -45,6 +45,9 @@ func serverTable(s *Server) table {
 			"The address of the API. Also `--listen`. Beyond loopback it requires `tls` or `insecure`.").atStart(),
 		setting("tls", objectKind(tlsTable), &s.TLS, "The certificate and its key, both or neither.").atStart(),
 		setting("insecure", boolKind(), &s.Insecure, "Allows an address beyond loopback without TLS. Also `--insecure`.").atStart(),
+		setting("metrics", wordKind(MetricsToken, MetricsLoopback), &s.Metrics,
+			"Who may read `GET /metrics`: tokens with the scope `read`, or also programs on the same machine without a token. Behind a "+
+				"proxy on the same machine, choose `token`.").atStart(),
 		setting("rate_limit", objectKind(rateTable), &s.RateLimit, "The limit of each token.").atStart(),
 		setting("max_inflight_bytes", orZero(sizeKind(0, 1<<40), minInflight, "what the memory allows"), &s.MaxInflight,
 			"The bytes of all requests under way: half for bodies over 64 KiB, an eighth for smaller ones, the remainder for answers with "+

@@ -59,7 +59,9 @@ func (s *Sources) Run(ctx context.Context) {
 		case err == nil && failed:
 			s.Logger.Info("marketplace list refreshed again")
 		}
-		failed = err != nil
+		if failed = err != nil; failed {
+			s.failures.Add(1)
+		}
 	}
 }
 

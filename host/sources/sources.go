@@ -39,6 +39,7 @@ type Sources struct {
 	Config
 	revoked      atomic.Pointer[map[string]string] // reasons by SHA-256, of the last list; nil without a list
 	reconfigured chan struct{}                     // holds one
+	failures     atomic.Uint64                     // of refreshes in the background
 
 	mu     sync.Mutex
 	made   config.Marketplace // the configuration of client

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/attempts"
+	"github.com/berth-host/berth/host/store/commits"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/deadletters"
 	"github.com/berth-host/berth/host/store/documents"
@@ -92,7 +93,8 @@ type Store struct {
 	trim    trimStatements
 	read    readStatements
 
-	*eventReader // reads the file
+	*eventReader                 // reads the file
+	Commits      commits.Counter // of the writer
 	packed       *outcomes.Reader
 	deadList     *deadletters.Reader
 	past         *attempts.Reader

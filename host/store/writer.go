@@ -140,6 +140,7 @@ type group struct {
 	removed   bool                    // events were removed
 	restamped bool                    // at is before the time of the last group
 	bound     map[*sql.Stmt]*sql.Stmt // prepared statements, in this transaction
+	flushed   time.Duration           // the commit took so long
 }
 
 // writeGroup runs the operations in one transaction and reports each its result.
@@ -170,6 +171,9 @@ func (s *Store) writeGroup(ops []*op) {
 		if g.changed {
 			s.file.Acknowledge(s.position()) // before the callers return
 		}
+	}
+	if g.changed || err != nil {
+		s.Commits.Observe(len(ops), len(g.records), g.flushed, err)
 	}
 	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers return
 	for _, o := range ops {
@@ -213,9 +217,11 @@ func (g *group) run() error {
 	if err := s.fail.at(s.fail.commit); err != nil {
 		return err
 	}
+	committing := time.Now()
 	if err := tx.Commit(); err != nil {
 		return err
 	}
+	g.flushed = time.Since(committing)
 	if err := s.file.CheckCommit(); err != nil { // a commit to a deleted file is lost
 		return err
 	}

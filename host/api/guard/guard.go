@@ -33,6 +33,9 @@ type Config struct {
 	// AllowedHosts are further names or addresses, without port, that requests may name,
 	// such as the public name of a proxy.
 	AllowedHosts []string
+	// OpenMetrics admits requests for MetricsPath without a token, as one with the scope
+	// read, from this machine.
+	OpenMetrics bool
 	// TokenCheck is the interval at which WhileValid checks a caller.
 	TokenCheck time.Duration
 	// Sessions are accepted in place of tokens; nil for none.
@@ -58,7 +61,11 @@ const (
 	Public               // nothing: the console's files
 	Login                // nothing yet; the header of a session
 	Probe
+	Metrics // as Token; nothing from this machine if Config.OpenMetrics is set
 )
+
+// MetricsPath is the path of the metrics, which needs a token although it is not under /api.
+const MetricsPath = "/metrics"
 
 // Caller is who makes a request. The zero Caller may do nothing.
 type Caller struct {
@@ -92,6 +99,8 @@ func (g *Guard) Admit(r *http.Request, access Access) (Caller, error) {
 		return Caller{}, or(g.limits.anonymous.take(remoteOf(r)), checkConsole(r))
 	case access == Public:
 		return Caller{}, g.limits.anonymous.take(remoteOf(r))
+	case access == Metrics && g.cfg.OpenMetrics && header == "" && fromThisMachine(r):
+		return Caller{Token: spec.Token{Name: "loopback", Scopes: []string{spec.ScopeRead}}}, g.limits.anonymous.take(remoteOf(r))
 	case header == "" && g.cfg.Sessions != nil && session.ID(r) != "":
 		return g.admitSession(r, session.ID(r))
 	default:
@@ -149,6 +158,24 @@ func or(first, otherwise error) error {
 		return first
 	}
 	return otherwise
+}
+
+// fromThisMachine reports whether a program on this machine made a request to this host
+// for itself: its address and the name that it uses are of loopback, and no proxy has
+// forwarded it.
+func fromThisMachine(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !remote.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+		if r.Header.Get(header) != "" {
+			return false
+		}
+	}
+	name := hostOf(r.Host)
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // UnderAPI reports whether a request needs a token.
@@ -242,7 +269,7 @@ func (g *Guard) checkHost(r *http.Request) error {
 				Reason: fmt.Sprintf("pages of %q may not use this host", problem.Short(strings.Join(origins, ", ")))}
 		}
 	}
-	link := (r.Method == http.MethodGet || r.Method == http.MethodHead) && !UnderAPI(r)
+	link := (r.Method == http.MethodGet || r.Method == http.MethodHead) && !UnderAPI(r) && r.URL.Path != MetricsPath
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
 		if site != "same-origin" && site != "none" && !link {
 			return &fault.Error{Code: fault.Denied, Field: "Sec-Fetch-Site",

@@ -42,6 +42,7 @@ func (s schemas) of(value any, request bool) any {
 	r := jsonschema.Reflector{
 		Anonymous:                 true,
 		AllowAdditionalProperties: !request,
+		Mapper:                    listOfNullable,
 		Namer: func(t reflect.Type) string {
 			if n := name(t); !request || !s.answered[n] {
 				return n
@@ -68,6 +69,15 @@ var (
 	generic = regexp.MustCompile(`^(\w+)\[(.*)\]$`)
 	path    = regexp.MustCompile(`[\w./-]*\.`)
 )
+
+// listOfNullable returns the schema of a list of numbers, each of which may be null; nil for
+// other types, which the reflector describes.
+func listOfNullable(t reflect.Type) *jsonschema.Schema {
+	if t != reflect.TypeFor[[]*float64]() {
+		return nil
+	}
+	return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}}
+}
 
 // openAny describes a property of any type by an object without a type. The reflector writes
 // true, which generators of clients do not support.
