@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/time/rate"
 
+	"github.com/berth-host/berth/host/api/asked"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -33,9 +31,8 @@ const (
 const configAction = "config"
 
 const (
-	maxAsked     = 8 << 10 // bytes of a body that are recorded
-	refusalRate  = 1       // refused attempts recorded, a second
-	refusalBurst = 20      // likewise, at once
+	refusalRate  = 1  // refused attempts recorded, a second
+	refusalBurst = 20 // likewise, at once
 )
 
 // refusals bounds the records of refused attempts.
@@ -57,7 +54,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		rec := s.record(c, action)
 		rec.Stage = auditBegin
 		var err error
-		if rec.Asked, err = asked(c.Request()); err != nil {
+		if rec.Asked, err = asked.Read(c.Request()); err != nil {
 			return err
 		}
 		if rec.Target, err = param(c, "name"); err != nil {
@@ -68,7 +65,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 			rec.Asked = withoutConfig(rec.Asked)
 		}
 		if rec.Target == "" {
-			rec.Target = named(rec.Asked)
+			rec.Target = asked.Plugin(rec.Asked)
 		}
 		rec.Before = s.snapshot(rec.Target)
 		if err := s.cfg.Admin.Audit.Append(rec); err != nil {
@@ -84,7 +81,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		requestOf(c).audit = &rec
 		err = next(c)
 		if rec.Target == "" {
-			rec.Target = named(rec.After)
+			rec.Target = asked.Plugin(rec.After)
 		}
 		if state := s.snapshot(rec.Target); state != nil || rec.Before != nil || secret {
 			rec.After = state
@@ -182,69 +179,4 @@ func raw(v any) json.RawMessage {
 		return nil
 	}
 	return text
-}
-
-// asked returns a body for the record, and leaves it to be read. A body that is not JSON is
-// not recorded; of a long one only the fact is.
-func asked(r *http.Request) (json.RawMessage, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
-	head, err := io.ReadAll(io.LimitReader(r.Body, maxAsked+1))
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "the body ended early, after %d bytes: %w", len(head), err)
-	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
-	if len(head) > maxAsked {
-		return raw(map[string]any{"not_recorded": fmt.Sprintf("the body is longer than %d bytes", maxAsked)}), nil
-	}
-	var v any
-	dec := json.NewDecoder(bytes.NewReader(head))
-	dec.UseNumber()
-	if !json.Valid(head) || dec.Decode(&v) != nil {
-		return nil, nil
-	}
-	return raw(withoutSecrets(v)), nil
-}
-
-// withoutSecrets removes the parts of URLs that may be secret: user, password, query.
-func withoutSecrets(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for key := range v {
-			v[key] = withoutSecrets(v[key])
-		}
-	case []any:
-		for i := range v {
-			v[i] = withoutSecrets(v[i])
-		}
-	case string:
-		if !strings.Contains(v, "://") {
-			return v
-		}
-		u, err := url.Parse(v)
-		if err != nil {
-			return "(a URL that is malformed)"
-		}
-		u.User, u.RawQuery, u.Fragment = nil, "", ""
-		return u.String()
-	}
-	return v
-}
-
-// named returns the plugin that a body or an answer is about. Keys are matched exactly, as
-// the decoder of the body does.
-func named(text json.RawMessage) string {
-	var v map[string]any
-	if json.Unmarshal(text, &v) != nil {
-		return ""
-	}
-	if name, _ := v["plugin"].(string); name != "" {
-		return name
-	}
-	name, _ := v["name"].(string)
-	return name
 }

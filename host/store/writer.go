@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/commits"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/keys"
 	"github.com/berth-host/berth/host/store/kv"
@@ -172,9 +173,7 @@ func (s *Store) writeGroup(ops []*op) {
 			s.file.Acknowledge(s.position()) // before the callers return
 		}
 	}
-	if g.changed || err != nil {
-		s.Commits.Observe(len(ops), len(g.records), g.flushed, err)
-	}
+	s.Commits.Observe(commits.Commit{Changed: g.changed, Writes: len(ops), Events: len(g.records), Took: g.flushed, Err: err})
 	s.expect(len(ops)+len(s.ops), time.Since(began)) // before the callers return
 	for _, o := range ops {
 		close(o.done)
@@ -217,11 +216,9 @@ func (g *group) run() error {
 	if err := s.fail.at(s.fail.commit); err != nil {
 		return err
 	}
-	committing := time.Now()
-	if err := tx.Commit(); err != nil {
+	if g.flushed, err = commits.Measure(tx.Commit); err != nil {
 		return err
 	}
-	g.flushed = time.Since(committing)
 	if err := s.file.CheckCommit(); err != nil { // a commit to a deleted file is lost
 		return err
 	}

@@ -24,6 +24,13 @@ type Counter struct {
 	since Commits
 }
 
+// Measure returns how long commit took.
+func Measure(commit func() error) (took time.Duration, err error) {
+	began := time.Now()
+	err = commit()
+	return time.Since(began), err
+}
+
 // Get returns the commits until now.
 func (c *Counter) Get() Commits {
 	c.mu.Lock()
@@ -31,16 +38,26 @@ func (c *Counter) Get() Commits {
 	return c.since
 }
 
-// Observe counts a commit of some writes that appended some events, and the time that it
-// took, or a failed one.
-func (c *Counter) Observe(writes, events int, took time.Duration, err error) {
+// Commit is the end of one transaction.
+type Commit struct {
+	Changed        bool // the file
+	Writes, Events int  // of callers; appended
+	Took           time.Duration
+	Err            error
+}
+
+// Observe counts a commit, unless it has changed nothing.
+func (c *Counter) Observe(commit Commit) {
+	if !commit.Changed && commit.Err == nil {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
+	if commit.Err != nil {
 		c.since.Failed++
 		return
 	}
-	c.since.Writes.Observe(uint64(writes))
-	c.since.Events.Observe(uint64(events))
-	c.since.Duration.Observe(uint64(max(0, took)))
+	c.since.Writes.Observe(uint64(commit.Writes))
+	c.since.Events.Observe(uint64(commit.Events))
+	c.since.Duration.Observe(uint64(max(0, commit.Took)))
 }
