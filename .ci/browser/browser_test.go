@@ -94,7 +94,6 @@ func (h *host) open(t *testing.T, v view) *tab {
 	t.Cleanup(func() {
 		if t.Failed() {
 			b.shot("failed-" + strings.ReplaceAll(t.Name(), "/", "-"))
-			t.Logf("the page at the end: %s", b.text("body"))
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -183,7 +182,7 @@ func (b *tab) until(what, script string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	b.t.Fatalf("%s: not within %s; the page has:\n%s", what, limit, b.text("body"))
+	b.t.Fatalf("%s: not within %s; the page has:\n%s", what, limit, b.text("main, .login, body"))
 }
 
 func quoted(v any) string {

@@ -8,7 +8,7 @@ import (
 
 func TestEventsAreLive(t *testing.T) {
 	h := start(t)
-	h.copyIn(handler{"echo", "1.0.0", map[string]any{"subscribes": []string{"order_paid"}}, fixture(t, "echo")})
+	h.copyIn(handler{"echo", "1.0.0", subscribes("order_paid"), fixture(t, "echo")})
 	h.publish("order_paid", "o-1", map[string]any{"order_id": "o-1"})
 	b := h.open(t, wide).login(h.token)
 	b.visit("/events")
@@ -62,7 +62,8 @@ func TestKeys(t *testing.T) {
 	b.shown()
 	b.run(chromedp.KeyEvent("/"))
 	b.until("/ focuses the search", `document.activeElement.name === "q"`)
-	b.run(chromedp.SendKeys(chromedp.CSS("input[name=q]"), "o-2\r"))
+	b.fill("input[name=q]", "o-2")
+	b.run(chromedp.KeyEvent("\r"))
 	b.until("the search finds events of a subject", `location.search === "?subject=o-2"`)
 	b.run(chromedp.KeyEvent("g"), chromedp.KeyEvent("i"))
 	b.until("g i opens the issues", `location.pathname === "/issues"`)
@@ -89,7 +90,7 @@ func TestHostileTextIsText(t *testing.T) {
 
 func TestEventActions(t *testing.T) {
 	h := start(t)
-	h.copyIn(handler{"fraud-check", "1.4.0", map[string]any{"subscribes": []string{"order_paid"}}, build(t)})
+	h.copyIn(handler{"fraud-check", "1.4.0", subscribes("order_paid"), build(t)})
 	id := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 3})
 	behind := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 1})
 	eventually(h, "/events/"+id, "a failed attempt", func(s status) bool { return s.is("fraud-check", "retrying") || s.is("fraud-check", "dead") })

@@ -270,3 +270,8 @@ func (h *host) newToken(name, scopes string) string {
 	words := strings.Fields(string(out))
 	return words[len(words)-1]
 }
+
+// subscribes is the part of a manifest with one subscription.
+func subscribes(eventType string) map[string]any {
+	return map[string]any{"subscribes": []map[string]string{{"event_type": eventType}}}
+}

@@ -20,9 +20,9 @@ var pages = []struct{ name, path, shows string }{
 func busy(t *testing.T) (h *host, paths *strings.Replacer) {
 	t.Helper()
 	h = start(t)
-	h.copyIn(handler{"fraud-check", "1.4.0", map[string]any{"subscribes": []string{"order_paid"}}, build(t)})
-	h.copyIn(handler{"echo", "1.0.0", map[string]any{"subscribes": []string{"order_paid"}}, fixture(t, "echo")})
-	h.copyIn(handler{"audit", "1.0.0", map[string]any{"subscribes": []string{"order_cancelled"}}, fixture(t, "echo")})
+	h.copyIn(handler{"fraud-check", "1.4.0", subscribes("order_paid"), build(t)})
+	h.copyIn(handler{"echo", "1.0.0", subscribes("order_paid"), fixture(t, "echo")})
+	h.copyIn(handler{"audit", "1.0.0", subscribes("order_cancelled"), fixture(t, "echo")})
 	for _, subject := range []string{"o-1", "o-2", "o-3"} {
 		h.publish("order_paid", subject, map[string]any{"order_id": subject, "tier": 1})
 	}

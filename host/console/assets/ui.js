@@ -69,7 +69,9 @@ function morph(from, to) {
     return;
   }
   if (from.$keep && to.$keep) return;
-  for (const { name } of [...from.attributes]) if (name !== "style" && name !== "open" && !to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name } of [...from.attributes]) {
+    if (name !== "style" && name !== "open" && name !== "data-at" && !to.hasAttribute(name)) from.removeAttribute(name); // data-at: see rowKeys
+  }
   for (const { name, value } of to.attributes) {
     if (name !== "style" && name !== "open" && from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
@@ -267,14 +269,14 @@ export function rowKeys(container, open) {
   return (key) => {
     const rows = [...container.querySelectorAll("[data-row]")];
     if (rows.length === 0) return false;
-    const index = rows.findIndex((row) => row.classList.contains("at") && row.dataset.row === at);
+    const index = rows.findIndex((row) => "at" in row.dataset && row.dataset.row === at);
     if (key === "Enter") {
       if (index < 0) return false;
       open(rows[index].dataset.row);
       return true;
     }
     const next = rows[Math.min(Math.max(index + (key === "j" ? 1 : -1), 0), rows.length - 1)];
-    for (const row of rows) row.classList.toggle("at", row === next);
+    for (const row of rows) row.toggleAttribute("data-at", row === next);
     at = next.dataset.row;
     next.scrollIntoView({ block: "nearest" });
     announce(next.innerText.replace(/\s+/g, " ").slice(0, 200));
