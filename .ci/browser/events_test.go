@@ -9,12 +9,12 @@ import (
 func TestEventsAreLive(t *testing.T) {
 	h := start(t)
 	h.copyIn(handler{"echo", "1.0.0", subscribes("order_paid"), fixture(t, "echo")})
-	h.publish("order_paid", "o-1", map[string]any{"order_id": "o-1"})
+	h.publish("order_paid", "o-1", map[string]any{"order_id": "o-1", "status": "paid"})
 	b := h.open(t, wide).login(h.token)
 	b.visit("/events")
 	b.sees("main", "live")
 	b.sees("main", "o-1")
-	h.publish("order_paid", "o-2", map[string]any{"order_id": "o-2"})
+	h.publish("order_paid", "o-2", map[string]any{"order_id": "o-2", "status": "paid"})
 	b.sees(".newer", "Show 1 new") // nothing jumps
 	b.lacks("tbody", "o-2")
 	b.act("Show new")

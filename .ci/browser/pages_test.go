@@ -24,9 +24,9 @@ func busy(t *testing.T) (h *host, paths *strings.Replacer) {
 	h.copyIn(handler{"echo", "1.0.0", subscribes("order_paid"), fixture(t, "echo")})
 	h.copyIn(handler{"audit", "1.0.0", subscribes("order_cancelled"), fixture(t, "echo")})
 	for _, subject := range []string{"o-1", "o-2", "o-3"} {
-		h.publish("order_paid", subject, map[string]any{"order_id": subject, "tier": 1})
+		h.publish("order_paid", subject, map[string]any{"order_id": subject, "tier": 1, "status": "paid"})
 	}
-	failed := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 3})
+	failed := h.publish("order_paid", "o-1001", map[string]any{"order_id": "o-1001", "tier": 3, "status": "paid"})
 	eventually(h, "/events/"+failed, "a failed attempt", func(s status) bool { return s.is("fraud-check", "retrying") || s.is("fraud-check", "dead") })
 	return h, strings.NewReplacer("{event}", failed, "{issue}", h.issue("fraud-check"))
 }

@@ -123,19 +123,20 @@ function frameOf(text) {
 // wire.DeliveryOfEvent, plugin a wire.Plugin; state gets "live", "waiting" (it connects again) or "lagged".
 export function stream({ since, published, delivery, plugin, state = () => {}, signal } = {}) {
   let source = null, timer = 0, last = since ?? "", closed = false;
-  const on = (name, handle) => {
+  const on = (name, handle, field) => {
     if (!handle) return;
     source.addEventListener(name, (frame) => {
       if (frame.lastEventId) last = frame.lastEventId;
-      handle(JSON.parse(frame.data));
+      const data = JSON.parse(frame.data);
+      handle(field ? data[field] : data); // an activity has its value in the field of its kind
     });
   };
   const connect = () => {
     source = new EventSource(address("/events/stream", { since: last }));
     on("hello", () => state("live"));
-    on("published", published);
-    on("delivery", delivery);
-    on("plugin", plugin);
+    on("published", published, "event");
+    on("delivery", delivery, "delivery");
+    on("plugin", plugin, "plugin");
     on("lagged", () => { last = ""; state("lagged"); again(); }); // continue from now: a reader this far behind cannot catch up
     on("closing", () => again());
     source.onerror = () => again();
