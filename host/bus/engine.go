@@ -70,7 +70,8 @@ type State interface {
 	// skipped. When a child is in conflict, no child of its delivery is appended,
 	// and the delivery is stored as Delivery.Refuse makes it and returned as
 	// refused. It also keeps the attempt that led to each of the deliveries, if
-	// Delivery.Past says so, also when a later delivery of the call replaces this one.
+	// Delivery.Past says so, also when a later delivery of the call replaces this one; an
+	// attempt with the number, time and status of one that is kept is the same attempt.
 	// Nothing is stored of an event that was trimmed. The engine uses none of the slices
 	// after it has returned: the caller reuses them.
 	//

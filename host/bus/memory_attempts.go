@@ -35,7 +35,9 @@ func (m *Memory) keepAttempt(d *event.Delivery) {
 // stored stores it again.
 func (o *attempts) add(a *event.PastAttempt) {
 	list := o.of[a.Seq]
-	if slices.ContainsFunc(list, func(b *event.PastAttempt) bool { return b.Number == a.Number && b.At.Equal(a.At) }) {
+	if slices.ContainsFunc(list, func(b *event.PastAttempt) bool {
+		return b.Number == a.Number && b.Status == a.Status && b.At.Equal(a.At)
+	}) {
 		return
 	}
 	lines, size := event.BoundedLogs(a.Logs)

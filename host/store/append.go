@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/berth-host/berth/host/event"
@@ -16,7 +17,7 @@ import (
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
-	insert                          [len(insertSizes)]*sql.Stmt
+	insert, insertOrigins           [len(insertSizes)]*sql.Stmt
 	findKey                         *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	setBlock, addDelivery           *sql.Stmt
@@ -28,14 +29,22 @@ type writeStatements struct {
 }
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
-	insert := func(n int) string {
-		return `INSERT INTO events (seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin) VALUES ` +
-			strings.Repeat(`(?, ?, ?, ?, ?, ?, ?, ?), `, n-1) + `(?, ?, ?, ?, ?, ?, ?, ?)`
+	insert := func(columns, n int) string {
+		one := `(?` + strings.Repeat(`, ?`, columns-1) + `)`
+		names := `seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin`
+		if columns < insertionArgs {
+			names = strings.TrimSuffix(names, `, origin`)
+		}
+		return `INSERT INTO events (` + names + `) VALUES ` + one + strings.Repeat(`, `+one, n-1)
+	}
+	list := make(datafile.Statements)
+	for i, n := range insertSizes {
+		list[&w.insert[i]], list[&w.insertOrigins[i]] = insert(insertionArgs-1, n), insert(insertionArgs, n)
+	}
+	if err := datafile.Prepare(ctx, db, list); err != nil {
+		return err
 	}
 	return datafile.Prepare(ctx, db, datafile.Statements{
-		&w.insert[0]:        insert(insertSizes[0]),
-		&w.insert[1]:        insert(insertSizes[1]),
-		&w.insert[2]:        insert(insertSizes[2]),
 		&w.findKey:          `SELECT envelope FROM events WHERE seq = ? AND idempotency_key = ?`,
 		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
 		&w.addSize:          `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`,
@@ -98,7 +107,7 @@ type insertion struct {
 	receiptOfNew event.Receipt
 }
 
-const insertionArgs = 8
+const insertionArgs = 8 // with the origin
 
 func newInsertions(events []*event.Event) (list []insertion, bytes int, err error) {
 	list = make([]insertion, len(events))
@@ -172,13 +181,17 @@ func (g *group) insert(list []*insertion, records []event.Record) error {
 			size++
 		}
 		n := insertSizes[size]
+		stmt, columns := g.s.write.insert[size], insertionArgs-1
+		if slices.ContainsFunc(list[:n], func(in *insertion) bool { return !in.ev.Origin().IsZero() }) {
+			stmt, columns = g.s.write.insertOrigins[size], insertionArgs
+		}
 		args = args[:0]
 		for i, in := range list[:n] {
 			from := len(args)
-			args = append(args, in.args[:]...)
+			args = append(args, in.args[:columns]...)
 			args[from], args[from+5] = int64(records[i].Seq), at
 		}
-		if _, err := g.exec(g.s.write.insert[size], args...); err != nil {
+		if _, err := g.exec(stmt, args...); err != nil {
 			return err
 		}
 		list, records = list[n:], records[n:]

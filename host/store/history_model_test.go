@@ -85,7 +85,7 @@ func TestHistoryAgainstModel(t *testing.T) {
 		run.begin(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"dense": run.saveDense, "scattered": run.saveScattered, "one": run.saveOne, "mixed": run.saveMixed,
-			"trim": run.trim, "purge": run.purge, "redrive": run.redrive, "forget": run.forget,
+			"trim": run.trim, "purge": run.purge, "redrive": run.redrive, "requeue": run.requeue, "forget": run.forget,
 			"old rows": run.saveOld, "convert": run.convert, "": run.compare,
 			"reopen": func(rt *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(rt, "really") > 0 {
@@ -347,6 +347,29 @@ func (run *historyRun) redrive(rt *rapid.T) {
 		if d.Status == event.StatusDead && !run.m.purged[h][seq] {
 			run.m.deliveries[h][seq] = event.Delivery{Handler: h, Seq: seq, Status: event.StatusPending}
 		}
+	}
+}
+
+// requeue requeues deliveries with an outcome in either form: the handlers have no cursor, so
+// others are not theirs yet.
+func (run *historyRun) requeue(rt *rapid.T) {
+	h := run.handler(rt)
+	seqs := rapid.SliceOfN(rapid.Uint64Range(run.m.first, run.m.last), 1, 30).Draw(rt, "seqs")
+	if rapid.IntRange(0, 4).Draw(rt, "dense") == 0 {
+		for seq := seqs[0]; seq <= min(run.m.last, seqs[0]+600); seq++ {
+			seqs = append(seqs, seq)
+		}
+	}
+	want := 0
+	for _, seq := range seqs {
+		if d, found := run.m.deliveries[h][seq]; found && d.Status.Final() {
+			run.m.deliveries[h][seq] = event.Delivery{Handler: h, Seq: seq, Status: event.StatusPending}
+			delete(run.m.purged[h], seq)
+			want++
+		}
+	}
+	if n, err := run.s.Requeue(run.t.Context(), h, seqs); n != want || err != nil {
+		rt.Fatalf("Requeue: got %d, %v, want %d", n, err, want)
 	}
 }
 

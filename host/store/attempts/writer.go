@@ -27,6 +27,7 @@ type Writer struct {
 
 	last  int64 // the highest id that was used
 	limit int64 // of the logs of one handler, in bytes
+	steps int   // of the removal of logs for one handler and write, at most
 	args  []any // buffer
 }
 
@@ -43,10 +44,10 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) error {
 	insert := func(n int) string {
 		one := `(?` + strings.Repeat(`, ?`, columnCount-1) + `)`
 		return `INSERT INTO attempts (` + columns + `) VALUES ` + one + strings.Repeat(`, `+one, n-1) +
-			` ON CONFLICT (handler, seq, at, number) DO NOTHING`
+			` ON CONFLICT (handler, seq, at, number, status) DO NOTHING`
 	}
 	const orphaned = ` AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = a.seq))`
-	w.limit = spec.MaxHandlerLog
+	w.Bound(spec.MaxHandlerLog, evictSteps)
 	err := datafile.Prepare(ctx, db, datafile.Statements{
 		&w.insert[0]: insert(insertSizes[0]),
 		&w.insert[1]: insert(insertSizes[1]),
@@ -71,6 +72,10 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) error {
 	}
 	return db.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM attempts`).Scan(&w.last)
 }
+
+// Bound changes the bound of a handler's logs, in bytes, and how many steps a write takes to
+// remove what is over it; for tests.
+func (w *Writer) Bound(bytes int64, steps int) { w.limit, w.steps = bytes, steps }
 
 // handlers is a table expression: the handlers that have attempts, found with one look-up
 // in the index for each.
@@ -160,13 +165,13 @@ func (w *Writer) removeExcess(c Conn, handler string, seqs []int64) error {
 }
 
 // evict removes the logs of a handler's oldest attempts until the others are within the
-// limit, or after evictSteps.
+// limit, or there were too many steps.
 func (w *Writer) evict(c Conn, handler string) error {
 	var bytes int64
 	if err := c.Scan(w.size, []any{&bytes}, handler); err != nil {
 		return err
 	}
-	for range evictSteps {
+	for range w.steps {
 		if bytes <= w.limit {
 			break
 		}

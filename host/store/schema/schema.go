@@ -189,7 +189,8 @@ var migrations = [...]string{
 	// past attempts of deliveries (package attempts), and documents (package documents).
 	// Ids of attempts grow in the order in which the attempts ended. log_size is
 	// the size of the logs as spec.MaxHandlerLog counts it; attempt_logs has the sum of each
-	// handler. fuel is the bits of a uint64.
+	// handler. fuel is the bits of a uint64. An index has status only to have a shape of its
+	// own: a repair recognizes lone pages by theirs.
 	`ALTER TABLE events ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 	CREATE TABLE attempts (
 		id INTEGER PRIMARY KEY,
@@ -207,7 +208,7 @@ var migrations = [...]string{
 		log_size INTEGER NOT NULL,
 		logs TEXT NOT NULL
 	) STRICT;
-	CREATE UNIQUE INDEX attempts_by_event ON attempts(handler, seq, at, number);
+	CREATE UNIQUE INDEX attempts_by_event ON attempts(handler, seq, at, number, status);
 	CREATE INDEX attempts_with_logs ON attempts(handler, id, log_size) WHERE log_size > 0;
 	CREATE TABLE attempt_logs (handler TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 	CREATE TRIGGER attempt_logs_insert AFTER INSERT ON attempts WHEN NEW.log_size > 0 BEGIN
@@ -224,7 +225,7 @@ var migrations = [...]string{
 		id TEXT NOT NULL,
 		body TEXT NOT NULL,
 		PRIMARY KEY (kind, id)
-	) STRICT;`,
+	) STRICT, WITHOUT ROWID;`,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a

@@ -26,6 +26,8 @@ type model struct {
 	cursors    map[string]uint64
 	deliveries map[modelKey]modelDelivery
 	replays    map[string]*event.Replay
+	attempts   map[modelKey][]event.PastAttempt
+	documents  map[string]string
 }
 
 type modelKey struct {
@@ -78,6 +80,8 @@ func (m *model) trim(before uint64) (removed int) {
 			removed++
 			delete(m.deliveries, modelKey{"a", r.Seq})
 			delete(m.deliveries, modelKey{"b", r.Seq})
+			delete(m.attempts, modelKey{"a", r.Seq})
+			delete(m.attempts, modelKey{"b", r.Seq})
 		}
 		return gone
 	})
@@ -148,7 +152,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine,
 		run := &modelRun{
 			t: t, ctx: t.Context(), s: s, reopen: reopen, base: base, seconds: 1 << 20,
 			m: &model{last: base, cursors: make(map[string]uint64), deliveries: make(map[modelKey]modelDelivery),
-				replays: make(map[string]*event.Replay)},
+				replays: make(map[string]*event.Replay), attempts: make(map[modelKey][]event.PastAttempt), documents: make(map[string]string)},
 			seqs:     rapid.Map(rapid.Uint64Range(0, 40), func(n uint64) uint64 { return n + base }),
 			handlers: rapid.SampledFrom([]string{"a", "b"}),
 		}
@@ -158,6 +162,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) bus.Engine,
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": run.append, "trim": run.trim, "save": run.save, "save all": run.saveAll, "redrive": run.redrive, "purge": run.purge,
+			"attempts": run.saveAttempts, "requeue": run.requeue, "documents": run.putDocuments,
 			"replay": run.replay, "reopen": run.reopenEngine, "forget": run.forget, "": run.compare,
 		})
 	})
@@ -172,6 +177,11 @@ func (run *modelRun) empty(rt *rapid.T) {
 	}
 	if _, err := run.s.Trim(run.ctx, math.MaxUint64); err != nil {
 		rt.Errorf("Trim: %v", err)
+	}
+	for _, id := range modelDocuments {
+		if err := run.s.PutDocuments(run.ctx, []event.Document{{Kind: "k", ID: id}}); err != nil {
+			rt.Errorf("PutDocuments: %v", err)
+		}
 	}
 }
 
@@ -339,6 +349,7 @@ func (run *modelRun) forget(rt *rapid.T) {
 	delete(run.m.replays, h)
 	for seq := run.base; seq <= run.m.last; seq++ {
 		delete(run.m.deliveries, modelKey{h, seq})
+		delete(run.m.attempts, modelKey{h, seq})
 	}
 }
 
@@ -346,7 +357,10 @@ func (run *modelRun) forget(rt *rapid.T) {
 func (run *modelRun) compare(rt *rapid.T) {
 	run.compareLog(rt)
 	run.compareBacklog(rt, run.handlers.Draw(rt, "handler"))
-	run.compareDeliveries(rt, run.seqs.Draw(rt, "seq"))
+	seq := run.seqs.Draw(rt, "seq")
+	run.compareDeliveries(rt, seq)
+	run.compareAttempts(rt, seq)
+	run.compareDocuments(rt)
 	run.compareDeadLetters(rt)
 }
 
