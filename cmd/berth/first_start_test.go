@@ -128,9 +128,9 @@ func TestFirstStart(t *testing.T) {
 		return nil
 	})
 	s.terminate(t)
-	if n := strings.Count(s.log.String(), "level=INFO msg=\"no configuration file; defaults apply"); n != 1 ||
-		strings.Contains(s.log.String(), "level=ERROR") ||
-		strings.Count(s.log.String(), "level=WARN") != strings.Count(s.log.String(), `level=WARN msg="event type has no route`) {
+	if n := strings.Count(s.log.String(), `"level":"INFO","msg":"no configuration file; defaults apply`); n != 1 ||
+		strings.Contains(s.log.String(), `"level":"ERROR"`) ||
+		strings.Count(s.log.String(), `"level":"WARN"`) != strings.Count(s.log.String(), `"level":"WARN","msg":"event type has no route`) {
 		t.Errorf("the log says:\n%s", s.log)
 	}
 	s = start(t, command(), dir)

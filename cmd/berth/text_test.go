@@ -117,7 +117,7 @@ func TestOnlyTheConsolePrints(t *testing.T) {
 	}
 	// Output without text of other parties: the logger, which quotes it; the shells' scripts;
 	// the child's report to the host; cobra's help.
-	passes := map[string]bool{"serve.go slog.NewTextHandler": true, "completion.go root.GenBashCompletionV2": true, "completion.go root.GenZshCompletion": true,
+	passes := map[string]bool{"serve.go logging.New": true, "serve.go console.IsTerminal": true, "completion.go root.GenBashCompletionV2": true, "completion.go root.GenZshCompletion": true,
 		"completion.go root.GenFishCompletion": true, "completion.go io.WriteString": true, "vet.go vet.RunChild": true, "main.go root.SetOut": true, "main.go root.SetErr": true}
 	fset := token.NewFileSet()
 	for _, path := range append(files, "main.go") {

@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	c := cli{berth: binary, dataDir: "data"}
-	serve := []string{"serve"}
+	serve := []string{"serve", "--log-format", "text"} // which a person reads
 	if !*keep {
 		dir, err := os.MkdirTemp("", "berth-demo-")
 		if err != nil {

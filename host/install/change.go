@@ -86,7 +86,7 @@ func (i *Installer) apply(ctx context.Context, c change, report Report) (wire.Pl
 		i.cfg.Logger.Warn("journal of a finished installation not removed", "plugin", c.name, "error", err)
 	}
 	i.sweep()
-	i.cfg.Logger.Info("plugin installed", "plugin", c.name, "version", c.version.Version, "sha256", c.version.SHA256, "source",
+	i.cfg.Logger.Info("plugin installed", "plugin", c.name, "version", c.version.Version, "sha256", c.version.SHA256, "origin",
 		c.version.Source)
 	return answer, nil
 }

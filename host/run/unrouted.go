@@ -65,7 +65,7 @@ func (u *Unrouted) note(records []event.Record) {
 		}
 		u.logged[typ] = true
 		u.logger.Warn("event type has no route, so no handler takes it; add one under routes: in the configuration",
-			"event_type", string(typ), "event_id", rec.Event.ID(), "source", rec.Event.Metadata().Source)
+			"event_type", string(typ), "event_id", rec.Event.ID(), "event_source", rec.Event.Metadata().Source)
 		if len(u.logged) == unroutedTypes {
 			u.logger.Warn("further event types without a route are not logged", "types", unroutedTypes, "for", unroutedEvery)
 		}

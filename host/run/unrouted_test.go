@@ -38,7 +38,7 @@ func TestUnroutedTypesAreLogged(t *testing.T) {
 	if n := note("order_placed", "never"); n != 0 {
 		t.Errorf("routed types: %d lines: %s", n, &log)
 	}
-	if n := note("stock_low", "stock_low", "other"); n != 2 || !strings.Contains(log.String(), "event_type=stock_low") || !strings.Contains(log.String(), "source=shop") {
+	if n := note("stock_low", "stock_low", "other"); n != 2 || !strings.Contains(log.String(), "event_type=stock_low") || !strings.Contains(log.String(), "event_source=shop") {
 		t.Errorf("two types: %d lines: %s", n, &log)
 	}
 	now = now.Add(unroutedEvery - 1)

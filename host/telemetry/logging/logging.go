@@ -61,12 +61,23 @@ func printable(_ []string, a slog.Attr) slog.Attr {
 	case slog.KindAny:
 		switch value := v.Any().(type) {
 		case error:
-			a.Value = slog.StringValue(clean(value.Error()))
+			a.Value = slog.StringValue(clean(textOf(value.Error)))
 		case fmt.Stringer:
-			a.Value = slog.StringValue(clean(value.String()))
+			a.Value = slog.StringValue(clean(textOf(value.String)))
 		}
 	}
 	return a
+}
+
+// textOf returns the text of a value whose method may panic, as that of a nil pointer does: a
+// line of the log must not end the host.
+func textOf(method func() string) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = "(no text)"
+		}
+	}()
+	return method()
 }
 
 // clean returns s with U+FFFD for each such character.
