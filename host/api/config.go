@@ -30,6 +30,9 @@ type Config struct {
 	Guard   guard.Config
 	Limits
 
+	// Actions act on single events. Nil: the host refuses them for now, and reads the log for
+	// the events that wait for a retry.
+	Actions Actions
 	// Console serves what is no endpoint, outside of /api: the files of the console. Nil:
 	// there is nothing at these paths.
 	Console http.Handler
@@ -159,6 +162,10 @@ type Router interface {
 	Routed(ev *event.Event) bool
 	// Explain returns which handlers would get the event, and why.
 	Explain(ctx context.Context, ev *event.Event) (wire.Explanation, error)
+	// Selection returns the function that selects the events whose type matches a glob, ""
+	// for all, and for which a condition in CEL holds, "" for always. fault.Invalid about
+	// "event_type" or "when".
+	Selection(pattern, when string) (func(*event.Event) bool, error)
 }
 
 // EventLog reads what was published.
@@ -167,6 +174,22 @@ type EventLog interface {
 	Event(ctx context.Context, id string) (event.Record, error)
 	// Events lists events, newest first.
 	Events(ctx context.Context, q event.Query) ([]event.Record, error)
+	// Read returns events from a Seq on, ascending; none at the end of the log.
+	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
+	// SeqAt returns the Seq of the first event published at or after t, Last()+1 for none.
+	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+}
+
+// Actions change deliveries that are not ok, and list those that wait for a retry.
+type Actions interface {
+	// RetryNow makes the next attempts of a handler's deliveries due now, redrives those that
+	// are dead letters, and lets an open breaker probe. It returns their number.
+	RetryNow(ctx context.Context, handler string, seqs []uint64) (int, error)
+	// SkipEvent makes a delivery that is not final a dead letter of the class skipped.
+	// fault.Conflict: an attempt is under way, or it is final.
+	SkipEvent(ctx context.Context, handler string, seq uint64) error
+	// Retrying lists the deliveries of a handler that wait for a retry, above a Seq, ascending.
+	Retrying(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
 }
 
 // Deliveries returns the deliveries of an event, one for each handler that takes it.
@@ -206,11 +229,11 @@ type LogStatuser interface {
 	LogStatus(ctx context.Context) (wire.LogStatus, error)
 }
 
-// Orders keeps orders. SetStatus returns fault.Precondition when ifMatch is not 0 and not
+// Orders keeps orders. by is who makes a change. SetStatus returns fault.Precondition when ifMatch is not 0 and not
 // the order's version.
 type Orders interface {
-	Create(ctx context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error)
-	SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error)
+	Create(ctx context.Context, n wire.NewOrder, by spec.Publisher) (wire.Order, event.Receipt, error)
+	SetStatus(ctx context.Context, id, status string, ifMatch int64, by spec.Publisher) (wire.Order, event.Receipt, error)
 	Get(ctx context.Context, id string) (wire.Order, error)
 	List(ctx context.Context, q spec.OrderQuery) (wire.List[wire.Order], error)
 }

@@ -40,8 +40,9 @@ type parts struct {
 	orders    []wire.Order
 	enabled   map[string]bool
 	installed []wire.Install
-	flags     string // of the last Uninstall
-	switched  bool   // a plugin is disabled just before it is upgraded, rolled back or uninstalled
+	flags     string   // of the last Uninstall
+	changed   []string // by RetryNow and SkipEvent
+	switched  bool     // a plugin is disabled just before it is upgraded, rolled back or uninstalled
 	err       error
 	before    func()
 	grown     chan struct{} // closed when the log grows; nil while no follower waits
@@ -126,6 +127,50 @@ func (p *parts) Events(_ context.Context, q event.Query) ([]event.Record, error)
 	return found, err
 }
 
+func (p *parts) Read(_ context.Context, from uint64, limit int) ([]event.Record, error) {
+	leave, err := p.enter()
+	defer leave()
+	var found []event.Record
+	for _, rec := range p.log {
+		if rec.Seq >= from && len(found) < limit {
+			found = append(found, rec)
+		}
+	}
+	return found, err
+}
+
+func (p *parts) SeqAt(_ context.Context, t time.Time) (uint64, error) {
+	leave, err := p.enter()
+	defer leave()
+	for _, rec := range p.log {
+		if !rec.Event.Metadata().Time.Before(t) {
+			return rec.Seq, err
+		}
+	}
+	return uint64(len(p.log) + 1), err
+}
+
+// RetryNow, SkipEvent and Retrying make it an api.Actions.
+func (p *parts) RetryNow(_ context.Context, handler string, seqs []uint64) (int, error) {
+	leave, err := p.enter()
+	defer leave()
+	p.changed = append(p.changed, fmt.Sprint("retry ", handler, " ", seqs))
+	return len(seqs), err
+}
+
+func (p *parts) SkipEvent(_ context.Context, handler string, seq uint64) error {
+	leave, err := p.enter()
+	defer leave()
+	p.changed = append(p.changed, fmt.Sprint("skip ", handler, " ", seq))
+	return err
+}
+
+func (p *parts) Retrying(context.Context, string, uint64, int) ([]event.Delivery, error) {
+	leave, err := p.enter()
+	defer leave()
+	return nil, err
+}
+
 // Last and Follow make it an api.PublishedLog.
 func (p *parts) Last() uint64 {
 	p.mu.Lock()
@@ -179,12 +224,15 @@ func (p *parts) Deliveries(_ context.Context, rec event.Record) ([]wire.Delivery
 	if rec.Event.Type() == "nobody" {
 		return nil, nil
 	}
+	if rec.Event.Type() == "failed" {
+		return []wire.Delivery{{Plugin: "order-audit", Status: "dead", Attempts: 1, Error: &wire.DeliveryError{Class: "trap"}}}, nil
+	}
 	return []wire.Delivery{{Plugin: "order-audit", Status: "ok", Attempts: 1, Result: json.RawMessage(`{"seen":true}`)}}, nil
 }
 
 type fakeOrders struct{ *parts }
 
-func (p fakeOrders) Create(_ context.Context, n wire.NewOrder) (wire.Order, event.Receipt, error) {
+func (p fakeOrders) Create(_ context.Context, n wire.NewOrder, _ spec.Publisher) (wire.Order, event.Receipt, error) {
 	leave, err := p.enter()
 	defer leave()
 	if err != nil {
@@ -198,7 +246,7 @@ func (p fakeOrders) Create(_ context.Context, n wire.NewOrder) (wire.Order, even
 	return o, event.Receipt{EventID: "event-of-" + n.ID}, nil
 }
 
-func (p fakeOrders) SetStatus(ctx context.Context, id, status string, ifMatch int64) (wire.Order, event.Receipt, error) {
+func (p fakeOrders) SetStatus(ctx context.Context, id, status string, ifMatch int64, _ spec.Publisher) (wire.Order, event.Receipt, error) {
 	o, err := p.Get(ctx, id)
 	switch {
 	case err != nil:
@@ -392,6 +440,19 @@ func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, e
 	return wire.Explanation{EventType: string(ev.Type()), Reason: "there are no routes", Handlers: []wire.ExplainedHandler{}}, err
 }
 
+// Selection implements api.Router: a condition is true, false or none, and a glob ends in *.
+func (p *parts) Selection(pattern, when string) (func(*event.Event) bool, error) {
+	if when != "" && when != "true" && when != "false" {
+		return nil, fault.Field("when", "is not a condition")
+	}
+	if strings.Contains(pattern, "!") {
+		return nil, fault.Field("event_type", "is not a glob")
+	}
+	return func(ev *event.Event) bool {
+		return when != "false" && strings.HasPrefix(string(ev.Type()), strings.TrimSuffix(pattern, "*"))
+	}, nil
+}
+
 func (p *parts) InForce(handler string) (wire.Settings, error) {
 	return wire.Settings{File: "berth.yaml", Items: []wire.Setting{{Path: "handlers." + handler + ".enabled", Value: "true"}}, NeedsRestart: []string{}}, nil
 }
@@ -476,6 +537,7 @@ func config(p *parts) api.Config {
 	return api.Config{
 		Events:  api.Events{Publisher: p, Log: p, Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
 		Orders:  fakeOrders{p},
+		Actions: p,
 		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
 		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
 			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")},

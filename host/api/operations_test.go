@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/openapi/openapitest"
 	"github.com/berth-host/berth/host/api/stream"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -39,7 +40,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		scopes[op.Method+" "+op.Path] = op.Scope
 	}
 	for _, r := range s.Routes() {
-		path := strings.NewReplacer(":name", "{name}", ":id", "{id}").Replace(r.Path)
+		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}").Replace(r.Path)
 		scope, found := scopes[r.Method+" "+path]
 		switch {
 		case r.Missing:
@@ -155,6 +156,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	cfg.Plugins.Registry = vetted{cfg.Plugins.Registry.(*parts)}
 	s := newServer(t, cfg)
 	d := description(t, s)
+	if _, err := b.Publish(t.Context(), event.Draft{Type: "failed"}); err != nil {
+		t.Fatal(err)
+	}
+	first, failed := b.log[0].Event.ID(), b.log[1].Event.ID()
 	done := map[string]bool{}
 	for _, tt := range []struct {
 		id, method, path, body string
@@ -213,6 +218,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"rollbackPlugin", "POST", "/api/v1/events/plugins/x/rollback", "", 200, []string{"Accept: text/event-stream"}},
 		{"uninstallPlugin", "DELETE", "/api/v1/plugins/uninstall/order-audit", "", 204, nil},
 		{"verifyPlugins", "GET", "/api/v1/plugins/verify", "", 200, nil},
+		{"getEventTree", "GET", "/api/v1/events/" + first + "/tree", "", 200, nil},
+		{"retryEvent", "POST", "/api/v1/events/" + failed + "/retry", "", 200, nil},
+		{"skipEvent", "POST", "/api/v1/events/" + failed + "/skip", `{"plugin":"order-audit"}`, 200, nil},
+		{"copyEvent", "POST", "/api/v1/events/" + first + "/copy", "", 202, nil},
+		{"listEvents", "GET", "/api/v1/events?counts=true", "", 200, nil},
 		{"login", "POST", "/api/v1/session", `{"token":"narrow"}`, 201, []string{"Authorization: -", "Berth-Console: 1"}},
 		{"getSession", "GET", "/api/v1/session", "", 200, nil},
 		{"createLoginLink", "POST", "/api/v1/session/links", "", 201, nil},

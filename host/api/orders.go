@@ -16,14 +16,18 @@ import (
 )
 
 // createOrder is POST /api/v1/orders.
-func (s *Server) createOrder(ctx context.Context, n wire.NewOrder) (reply, error) {
-	ctx, end := s.sendingOrder(ctx)
-	o, receipt, err := s.cfg.Orders.Create(ctx, n)
+func (s *Server) createOrder(r *request) (any, error) {
+	n := body[wire.NewOrder](r)
+	if r.err != nil {
+		return nil, r.err
+	}
+	ctx, end := s.sendingOrder(r.ctx())
+	o, receipt, err := s.cfg.Orders.Create(ctx, n, publisherOf(r.caller.Token))
 	end(receipt.EventID, err)
-	r := orderReply(o, &receipt)
-	r.status = http.StatusCreated
-	r.header["Location"] = ordersPath + "/" + url.PathEscape(o.ID)
-	return r, err
+	answer := orderReply(o, &receipt)
+	answer.status = http.StatusCreated
+	answer.header["Location"] = ordersPath + "/" + url.PathEscape(o.ID)
+	return answer, err
 }
 
 func (r *request) orderQuery() spec.OrderQuery {
@@ -71,7 +75,7 @@ func (s *Server) moveOrder(r *request) (any, error) {
 		return nil, err
 	}
 	ctx, end := s.sendingOrder(r.ctx())
-	o, receipt, err := s.cfg.Orders.SetStatus(ctx, id, move.Status, version)
+	o, receipt, err := s.cfg.Orders.SetStatus(ctx, id, move.Status, version, publisherOf(r.caller.Token))
 	end(receipt.EventID, err)
 	return orderReply(o, &receipt), err
 }

@@ -72,6 +72,9 @@ func ambiguous(a, b string) bool {
 		if !l && !r && left[i] != right[i] {
 			return false
 		}
+		if l != r && (left[i] == "{event_id}" || right[i] == "{event_id}") { // no word is an id
+			return false
+		}
 		moreLeft, moreRight = moreLeft || r && !l, moreRight || l && !r
 	}
 	return moreLeft == moreRight

@@ -1,15 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 
-	"github.com/berth-host/berth/host/api/describe"
+	"github.com/berth-host/berth/host/api/batch"
+	"github.com/berth-host/berth/host/api/cloudevents"
 	"github.com/berth-host/berth/host/api/inflight"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/event"
@@ -19,7 +15,7 @@ import (
 
 // publish is POST /api/v1/events.
 func (s *Server) publish(r *request) (any, error) {
-	if format := cloudEventFormat(r.Request()); format != nativeFormat {
+	if format := cloudevents.FormatOf(r.Request()); format != cloudevents.Native {
 		return s.publishCloudEvents(r, format)
 	}
 	r.fail(checkMediaType(r.Request()))
@@ -34,17 +30,17 @@ func (s *Server) publish(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := applyKey(&d, r.Request().Header.Values("Idempotency-Key")); err != nil {
+	if err := batch.ApplyKey(&d, r.Request().Header.Values("Idempotency-Key")); err != nil {
 		return nil, err
 	}
-	return s.publishOne(r.ctx(), d, event.New, unnamed)
+	return s.publishOne(r, d, event.New, unnamed)
 }
 
-// publishOne publishes the event that build makes of a draft. named makes errors of the log
+// publishOne publishes, as the caller's, the event that build makes of a draft. named makes errors of the log
 // name the fields that the publisher knows.
-func (s *Server) publishOne(ctx context.Context, d event.Draft, build func(event.Draft) (*event.Event, error), named func(error) error) (
+func (s *Server) publishOne(r *request, d event.Draft, build func(event.Draft) (*event.Event, error), named func(error) error) (
 	_ any, err error) {
-	id := ""
+	id, ctx := "", r.ctx()
 	if s.cfg.Tracer != nil {
 		var end func(string, error)
 		ctx, end = s.cfg.Tracer.Publish(ctx, d.Type, 1, d.TraceParent)
@@ -58,7 +54,7 @@ func (s *Server) publishOne(ctx context.Context, d event.Draft, build func(event
 	if err := s.checkKey(ev); err != nil {
 		return nil, named(err)
 	}
-	receipts, err := s.cfg.Events.Publisher.PublishEvents(ctx, []*event.Event{ev})
+	receipts, err := s.cfg.Events.Publisher.PublishEvents(ctx, []*event.Event{r.published(ev)})
 	if err != nil {
 		return nil, err
 	}
@@ -90,23 +86,6 @@ func parseNative(body []byte, traceparent string) (*event.Event, error) {
 // unnamed leaves an error as it is.
 func unnamed(err error) error { return err }
 
-// applyKey takes the idempotency key from the header if the event has none.
-func applyKey(d *event.Draft, header []string) error {
-	switch {
-	case len(header) == 0:
-		return nil
-	case len(header) > 1:
-		return fault.Field("Idempotency-Key", "is given %d times", len(header))
-	case header[0] == "":
-		return fault.Field("Idempotency-Key", "is empty")
-	case d.IdempotencyKey == "":
-		d.IdempotencyKey = header[0]
-	case d.IdempotencyKey != header[0]:
-		return fault.Field("Idempotency-Key", "the header and metadata.idempotency_key name different keys; give one")
-	}
-	return nil
-}
-
 // publishBatch publishes a list. parse reads one event, as parseNative does; named makes errors of the log name
 // the fields that parse knows. Nothing is published unless every event is valid. A key that
 // was used with other content concerns its event only: the answer is then 207, with the
@@ -116,7 +95,7 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 	if len(r.Request().Header.Values("Idempotency-Key")) > 0 {
 		return nil, fault.Field("Idempotency-Key", "names one event, not a batch; use metadata.idempotency_key of each")
 	}
-	raws, err := splitBatch(text)
+	raws, err := batch.Split(text)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +112,9 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 			err = named(s.checkKey(events[i]))
 		}
 		if err != nil {
-			return nil, within(i, err)
+			return nil, batch.Within(i, err)
 		}
+		events[i] = r.published(events[i])
 	}
 	receipts, err := s.cfg.Events.Publisher.PublishEvents(ctx, events)
 	if err != nil {
@@ -150,7 +130,7 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 		if receipt.Err == nil {
 			continue
 		}
-		p := problem.Of(within(i, named(receipt.Err)))
+		p := problem.Of(batch.Within(i, named(receipt.Err)))
 		if p.Status == http.StatusInternalServerError {
 			return nil, receipt.Err
 		}
@@ -160,50 +140,6 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 	}
 	answer.body = list
 	return answer, nil
-}
-
-// splitBatch returns the events of a list. It stops at describe.MaxBatch, so that a body of
-// many tiny values does not become a large list in memory.
-func splitBatch(body []byte) ([]json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	_, err := dec.Token() // the bracket
-	var raws []json.RawMessage
-	for err == nil && dec.More() {
-		if len(raws) == describe.MaxBatch {
-			return nil, fault.Field("", "the batch has more than %d events", describe.MaxBatch)
-		}
-		var raw json.RawMessage
-		if err = dec.Decode(&raw); err == nil {
-			raws = append(raws, raw)
-		}
-	}
-	// The strict decoder describes any error, also one after the list.
-	var whole json.RawMessage
-	if err := event.DecodeStrict(body, &whole); err != nil {
-		return nil, err
-	}
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "malformed JSON: %w", err)
-	}
-	if len(raws) == 0 {
-		return nil, fault.Field("", "the batch is empty")
-	}
-	return raws, nil
-}
-
-// within adds the index of an event of a batch to an error about it.
-func within(i int, err error) error {
-	at := fmt.Sprintf("[%d]", i)
-	var f *fault.Error
-	if !errors.As(err, &f) {
-		return fmt.Errorf("event %s: %w", at, err)
-	}
-	inner := *f
-	if inner.Field != "" {
-		at += "."
-	}
-	inner.Field = at + inner.Field
-	return &inner
 }
 
 // receiptOf returns the answer for an event that was published, or refused by the log.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/spec"
-	"github.com/berth-host/berth/host/wire"
 )
 
 // Route is one endpoint.
@@ -34,6 +33,8 @@ type endpoint struct {
 // Paths of more than one endpoint.
 const (
 	eventsPath      = "/api/v1/events"
+	eventPath       = eventsPath + "/:id"
+	oneEventPath    = eventsPath + "/:event_id" // its id is no word, as a key could be
 	streamPath      = eventsPath + "/stream"
 	deadLettersPath = eventsPath + "/dead-letters"
 	ordersPath      = "/api/v1/orders"
@@ -67,7 +68,11 @@ func (s *Server) endpoints() []endpoint {
 		{post, eventsPath + "/replay", operate, serveJSON(s, (*request).replay, s.replay)},
 		{post, eventsPath + "/skip", operate, serveJSON(s, (*request).skip, s.skip)},
 		{post, eventsPath + "/reload-config", operate, serveJSON(s, nothing, s.reload)},
-		{get, eventsPath + "/:id", read, s.serve(s.showEvent)},
+		{get, eventPath, read, s.serve(s.showEvent)},
+		{get, oneEventPath + "/tree", read, s.serve(s.showTree)},
+		{post, oneEventPath + "/retry", operate, s.serve(s.retryEvent)},
+		{post, oneEventPath + "/skip", operate, s.serve(s.skipEvent)},
+		{post, oneEventPath + "/copy", operate, s.serve(s.copyEvent)},
 
 		{get, deadLettersPath, read, s.serve(s.listDeadLetters)},
 		{post, deadLettersPath + "/redrive", operate, serveJSON(s, (*request).deadLetterSelection, s.redrive)},
@@ -85,7 +90,7 @@ func (s *Server) endpoints() []endpoint {
 		{get, "/api/v1/audit", operate, s.serve(s.listAudit)},
 		{post, "/api/v1/backup", admin, s.backup},
 		{get, ordersPath, read, serveJSON(s, (*request).orderQuery, s.listOrders)},
-		{post, ordersPath, publish, serveJSON(s, body[wire.NewOrder], s.createOrder)},
+		{post, ordersPath, publish, s.serve(s.createOrder)},
 		{get, ordersPath + "/:id", read, s.serve(s.showOrder)},
 		{post, ordersPath + "/:id/status", publish, s.serve(s.moveOrder)},
 

@@ -22,6 +22,7 @@ import (
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/inflight"
+	"github.com/berth-host/berth/host/api/search"
 	"github.com/berth-host/berth/host/api/session"
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/event"
@@ -42,6 +43,7 @@ type Server struct {
 
 	guard    *guard.Guard
 	sessions *session.Sessions
+	searcher search.Searcher
 	quotas   *inflight.Quotas
 	streams  *stream.Streams
 	refusals refusals
@@ -86,6 +88,8 @@ func New(cfg Config) (*Server, error) {
 		refusals: refusals{rate: rate.NewLimiter(refusalRate, refusalBurst)},
 		allow:    make(map[string][]string),
 	}
+	s.searcher = search.Searcher{Log: cfg.Events.Log, Deliveries: cfg.Events.Deliveries, Handlers: s.pluginNames,
+		DeadLetters: cfg.Events.DeadLetters, Retries: cfg.Actions}
 	s.hostName, _ = os.Hostname() // only shown
 	cfg.Guard.Sessions = s.sessions
 	s.guard = guard.New(cfg.Guard)
@@ -140,6 +144,16 @@ func (s *Server) newest(ctx context.Context) (seq uint64, err error) {
 		seq = rec.Seq
 	}
 	return seq, err
+}
+
+// pluginNames returns the names of all plugins.
+func (s *Server) pluginNames() []string {
+	list := s.cfg.Plugins.Registry.List()
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = p.Name
+	}
+	return names
 }
 
 // Handler returns the API as a handler, without the server's timeouts.

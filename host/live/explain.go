@@ -44,6 +44,15 @@ func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 // Routed implements api.Router.
 func (l *Live) Routed(ev *event.Event) bool { return l.Table().TakesEvent(ev) }
 
+// Selection implements api.Router.
+func (l *Live) Selection(pattern, when string) (func(*event.Event) bool, error) {
+	s, err := route.NewSelection(pattern, when)
+	if err != nil {
+		return nil, err
+	}
+	return s.Selects, nil
+}
+
 // stateText describes the state of a plugin that takes no events now.
 func stateText(p wire.Plugin) string {
 	if p.Reason == "" {

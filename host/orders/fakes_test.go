@@ -75,9 +75,10 @@ func openMemory(*testing.T) ordertest.Harness {
 
 // fakeDB is the smallest orders.DB: one transaction for each write.
 type fakeDB struct {
-	db     *sql.DB
-	mu     sync.Mutex
-	broken breaker
+	db      *sql.DB
+	mu      sync.Mutex
+	broken  breaker
+	origins map[string]event.Origin // by the key of the event
 }
 
 func (d *fakeDB) Reader() *sql.DB { return d.db }
@@ -104,6 +105,7 @@ func (d *fakeDB) Write(ctx context.Context, fn func(*sql.Tx) ([]*event.Event, er
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return nil, fault.New(fault.Conflict, "the key %s is taken", key)
 		}
+		d.origins[key] = ev.Origin()
 		receipts = append(receipts, event.Receipt{EventID: ev.ID(), IdempotencyKey: key})
 	}
 	if err := d.broken.take(ordertest.Unstored); err != nil {
@@ -129,7 +131,7 @@ func openSQL(t *testing.T) ordertest.Harness {
 		CREATE INDEX orders_customer ON orders(customer_id)`); err != nil {
 		t.Fatal(err)
 	}
-	d := &fakeDB{db: db}
+	d := &fakeDB{db: db, origins: map[string]event.Origin{}}
 	return ordertest.Harness{
 		Repository: orders.NewSQL(d),
 		Fail:       func(how ordertest.Break, err error) { d.broken = breaker{true, how, err} },
@@ -149,7 +151,7 @@ func openSQL(t *testing.T) ordertest.Harness {
 				if err != nil {
 					t.Fatal(err)
 				}
-				events = append(events, ev)
+				events = append(events, ev.WithOrigin(d.origins[ev.Metadata().IdempotencyKey]))
 			}
 			if err := rows.Err(); err != nil {
 				t.Fatal(err)

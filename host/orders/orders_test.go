@@ -33,7 +33,7 @@ func TestMemoryAppendFails(t *testing.T) {
 	s := orders.New(orders.Config{Repository: orders.NewMemory(log)})
 	full := fault.New(fault.Exhausted, "full")
 	log.broken = breaker{true, ordertest.Unstored, full}
-	if _, _, err := s.Create(t.Context(), ordertest.Sample("A-1")); !errors.Is(err, full) {
+	if _, _, err := s.Create(t.Context(), ordertest.Sample("A-1"), ordertest.By()); !errors.Is(err, full) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := s.Get(t.Context(), "A-1"); !fault.Is(err, fault.NotFound) {
@@ -76,7 +76,7 @@ func TestCreateRefuses(t *testing.T) {
 		s := orders.New(orders.Config{Repository: h.Repository})
 		n := ordertest.Sample("A-1")
 		tt.change(&n)
-		_, _, err := s.Create(t.Context(), n)
+		_, _, err := s.Create(t.Context(), n, ordertest.By())
 		var f *fault.Error
 		if !errors.As(err, &f) || f.Code != fault.Invalid || f.Field != tt.field {
 			t.Errorf("%s: got %v", tt.field, err)
@@ -94,7 +94,7 @@ func TestCreateAcceptsTheLimits(t *testing.T) {
 		{ID: strings.Repeat("a", 64), CustomerID: "c", Currency: "JPY", Items: []wire.OrderItem{{SKU: "a", Quantity: 1, UnitPriceCents: 1e11}}},
 		{CustomerID: "c", Currency: "JPY", Items: slices.Repeat([]wire.OrderItem{{SKU: strings.Repeat("<", 128), Quantity: 1}}, 500)},
 	} {
-		o, _, err := s.Create(t.Context(), n)
+		o, _, err := s.Create(t.Context(), n, ordertest.By())
 		if err != nil {
 			t.Errorf("%+v: %v", n.ID, err)
 		} else if o.ID == "" {
@@ -105,7 +105,7 @@ func TestCreateAcceptsTheLimits(t *testing.T) {
 
 func TestErrorsForPeople(t *testing.T) {
 	s := orders.New(orders.Config{Repository: openMemory(t).Repository})
-	if _, _, err := s.Create(t.Context(), ordertest.Sample("A-1")); err != nil {
+	if _, _, err := s.Create(t.Context(), ordertest.Sample("A-1"), ordertest.By()); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -119,7 +119,7 @@ func TestErrorsForPeople(t *testing.T) {
 		{"A-9", "shipped", 0, `id: there is no order "A-9"`},
 		{"A-1", "confirmed", 4, "If-Match: order A-1 is at version 1 (pending), not 4"},
 	} {
-		_, _, err := s.SetStatus(t.Context(), tt.id, tt.status, tt.ifMatch)
+		_, _, err := s.SetStatus(t.Context(), tt.id, tt.status, tt.ifMatch, ordertest.By())
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("got  %v\nwant %s", err, tt.want)
 		}
@@ -171,7 +171,7 @@ func TestAgainstModel(t *testing.T) {
 				t.Repeat(map[string]func(*rapid.T){
 					"create": func(t *rapid.T) {
 						id := ids.Draw(t, "id")
-						o, _, err := s.Create(ctx, ordertest.Sample(id))
+						o, _, err := s.Create(ctx, ordertest.Sample(id), ordertest.By())
 						if _, taken := model[id]; taken {
 							if !fault.Is(err, fault.Conflict) {
 								t.Fatalf("got %v, want a conflict", err)
@@ -199,7 +199,7 @@ func TestAgainstModel(t *testing.T) {
 						case !slices.Contains(legal[was.Status], to):
 							want = fault.Conflict
 						}
-						got, receipt, err := s.SetStatus(ctx, id, to, ifMatch)
+						got, receipt, err := s.SetStatus(ctx, id, to, ifMatch, ordertest.By())
 						if fault.CodeOf(err) != want {
 							t.Fatalf("got %v, want %q", err, want)
 						}

@@ -71,10 +71,10 @@ func New(cfg Config) *Service {
 	return s
 }
 
-// Create stores a new order as Pending, version 1, and publishes it. An order
+// Create stores a new order as Pending, version 1, and publishes it as the caller's. An order
 // without an id is given a UUIDv7. Errors: fault.Invalid with the field that is
 // wrong, fault.Conflict when the id exists, and the errors of the repository.
-func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Receipt, error) {
+func (s *Service) Create(ctx context.Context, n wire.NewOrder, by spec.Publisher) (Order, event.Receipt, error) {
 	cents, err := total(n)
 	if err != nil {
 		return Order{}, event.Receipt{}, err
@@ -98,7 +98,7 @@ func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Rec
 		CreatedAt:  now,
 		UpdatedAt:  now,
 	}
-	ev, err := statusChanged(ctx, o, nil)
+	ev, err := statusChanged(ctx, o, nil, by)
 	if err != nil {
 		return Order{}, event.Receipt{}, err
 	}
@@ -111,11 +111,11 @@ func (s *Service) Create(ctx context.Context, n wire.NewOrder) (Order, event.Rec
 }
 
 // SetStatus moves an order and publishes the change. ifMatch is the version
-// the caller has seen, or 0 for any. Errors: fault.Invalid for a status that
+// the caller has seen, or 0 for any; by is the caller. Errors: fault.Invalid for a status that
 // does not exist, fault.NotFound, fault.Precondition when the version is
 // another one, fault.Conflict when the move is not allowed (see Moves), and
 // the errors of the repository.
-func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int64) (Order, event.Receipt, error) {
+func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int64, by spec.Publisher) (Order, event.Receipt, error) {
 	if err := checkStatus("status", status); err != nil {
 		return Order{}, event.Receipt{}, err
 	}
@@ -135,7 +135,7 @@ func (s *Service) SetStatus(ctx context.Context, id, status string, ifMatch int6
 		next.Status = status
 		next.Version++
 		next.UpdatedAt = s.stamp()
-		ev, err := statusChanged(ctx, next, &was.Status)
+		ev, err := statusChanged(ctx, next, &was.Status, by)
 		if err != nil {
 			return Order{}, event.Receipt{}, err
 		}
@@ -180,8 +180,8 @@ func (s *Service) List(ctx context.Context, q spec.OrderQuery) (wire.List[Order]
 func (s *Service) stamp() time.Time { return s.now().UTC().Round(0) }
 
 // statusChanged makes the event of an order that has just changed its status. previous
-// is nil when it was created.
-func statusChanged(ctx context.Context, o Order, previous *string) (*event.Event, error) {
+// is nil when it was created; by is who has changed it.
+func statusChanged(ctx context.Context, o Order, previous *string, by spec.Publisher) (*event.Event, error) {
 	data, err := json.Marshal(struct {
 		Order
 		OrderID        string  `json:"order_id"`
@@ -202,7 +202,8 @@ func statusChanged(ctx context.Context, o Order, previous *string) (*event.Event
 	if err != nil {
 		return nil, err
 	}
-	return ev.WithOrigin(event.Origin{Publisher: spec.Publisher{Source: event.SourceOrders}}), nil
+	by.Source = event.SourceOrders
+	return ev.WithOrigin(event.Origin{Publisher: by}), nil
 }
 
 func notFound(id string) error {

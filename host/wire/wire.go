@@ -104,6 +104,8 @@ type Event struct {
 	Data       json.RawMessage `json:"data"`
 	Metadata   json.RawMessage `json:"metadata"`
 	Deliveries []Delivery      `json:"deliveries,omitzero"` // nil in lists
+	// DeliveryCounts is absent unless a list was asked to count.
+	DeliveryCounts *DeliveryCounts `json:"delivery_counts,omitempty"`
 	// PublishedBy is absent when it is not known, as of events that an older version stored.
 	PublishedBy *spec.Publisher `json:"published_by,omitempty"`
 	Only        string          `json:"only,omitempty"`    // the one plugin that may get it

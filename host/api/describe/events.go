@@ -67,7 +67,7 @@ func eventOperations() []openapi.Operation {
 	inBinary := func(name, description string) openapi.Parameter {
 		return openapi.Parameter{In: "header", Name: name, Description: description + " (CloudEvents in binary mode.)"}
 	}
-	return []openapi.Operation{
+	return append([]openapi.Operation{
 		{Method: http.MethodPost, Path: "/api/v1/events", ID: "publish", Tag: tagEvents, Summary: "Publish an event, or a batch",
 			Description: "202 means that it is stored: on disk, with the default engine. Of a batch either all events are valid or nothing is " +
 				"published; " +
@@ -90,14 +90,7 @@ func eventOperations() []openapi.Operation {
 				{Status: http.StatusMultiStatus, Description: "Of the batch some events are stored; the others have an error.",
 					Content: body(wire.List[wire.BatchReceipt]{})},
 			}},
-		{Method: http.MethodGet, Path: "/api/v1/events", ID: "listEvents", Tag: tagEvents, Summary: "List events, newest first",
-			Parameters: append([]openapi.Parameter{
-				inQuery("type", "Only events of this type.", eventTypeSchema()),
-				inQuery("subject", "Only events of this subject.", nil),
-				inQuery("key", "Only the event with this idempotency key. This finds every key, also one that the path of getEvent cannot have: "+
-					"log, stream and the other words of this API, dots, or a slash.", nil),
-			}, pageParameters(MaxPage)...),
-			Answers: answers(http.StatusOK, wire.List[wire.Event]{})},
+		listEvents(),
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",
 			Description: "A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success whose " +
 				"result, duration and fuel an older version of the host did not keep, or a repair of the store lost; otherwise it is absent. " +
@@ -120,7 +113,7 @@ func eventOperations() []openapi.Operation {
 		{Method: http.MethodPost, Path: "/api/v1/events/explain", ID: "explainEvent", Tag: tagEvents,
 			Summary:     "Say which handlers would get an event, and why",
 			Description: "Nothing is published.", Body: body(newEvent{}), Answers: answers(http.StatusOK, wire.Explanation{})},
-	}
+	}, eventActions()...)
 }
 
 // deliveryOperations are about dead letters, replay and the log.

@@ -68,6 +68,9 @@ func Sample(id string) wire.NewOrder {
 	}}
 }
 
+// By is who makes the changes.
+func By() spec.Publisher { return spec.Publisher{Token: "t1", Name: "shop"} }
+
 func service(h Harness) *orders.Service {
 	now := time.Date(2026, 5, 4, 10, 0, 0, 123456789, time.FixedZone("CEST", 7200))
 	var mu sync.Mutex
@@ -81,7 +84,7 @@ func service(h Harness) *orders.Service {
 
 func life(t *testing.T, h Harness) {
 	s := service(h)
-	o, receipt, err := s.Create(t.Context(), Sample("A-1"))
+	o, receipt, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	if o.Status != orders.Pending || o.Version != 1 || o.TotalCents != 2199 || o.CreatedAt.Location() != time.UTC {
 		t.Fatalf("created %+v", o)
@@ -90,7 +93,7 @@ func life(t *testing.T, h Harness) {
 	receipts := []event.Receipt{receipt}
 	path := []string{orders.Confirmed, orders.Processing, orders.Shipped, orders.Delivered, orders.Refunded}
 	for i, status := range path {
-		next, receipt, err := s.SetStatus(t.Context(), "A-1", status, int64(i+1))
+		next, receipt, err := s.SetStatus(t.Context(), "A-1", status, int64(i+1), By())
 		must(t, err)
 		if next.Status != status || next.Version != int64(i+2) || !next.UpdatedAt.After(o.UpdatedAt) || !next.CreatedAt.Equal(o.CreatedAt) {
 			t.Fatalf("moved to %+v after %+v", next, o)
@@ -106,6 +109,9 @@ func life(t *testing.T, h Harness) {
 	previous := any(nil)
 	for i, ev := range events {
 		meta := ev.Metadata()
+		if got := ev.Origin(); got != (event.Origin{Publisher: spec.Publisher{Token: "t1", Name: "shop", Source: "orders"}}) {
+			t.Errorf("event %d is published by %+v", i, got)
+		}
 		if ev.Type() != event.OrderStatusChanged || meta.Subject != "A-1" || meta.Source != "orders" ||
 			meta.IdempotencyKey != fmt.Sprintf("order:A-1:v%d", i+1) || meta.EventID != receipts[i].EventID {
 			t.Errorf("event %d: %s, receipt %+v", i, ev.Envelope(), receipts[i])
@@ -130,7 +136,7 @@ func life(t *testing.T, h Harness) {
 
 func refusals(t *testing.T, h Harness) {
 	s := service(h)
-	o, _, err := s.Create(t.Context(), Sample("A-1"))
+	o, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	for _, tt := range []struct {
 		name, id, status string
@@ -145,7 +151,7 @@ func refusals(t *testing.T, h Harness) {
 		{"another version", "A-1", orders.Confirmed, 2, fault.Precondition},
 		{"another version before an illegal move", "A-1", orders.Shipped, 2, fault.Precondition},
 	} {
-		if _, _, err := s.SetStatus(t.Context(), tt.id, tt.status, tt.ifMatch); fault.CodeOf(err) != tt.code {
+		if _, _, err := s.SetStatus(t.Context(), tt.id, tt.status, tt.ifMatch, By()); fault.CodeOf(err) != tt.code {
 			t.Errorf("%s: got %v (%s), want %s", tt.name, err, fault.CodeOf(err), tt.code)
 		}
 	}
@@ -158,11 +164,11 @@ func refusals(t *testing.T, h Harness) {
 
 func takenID(t *testing.T, h Harness) {
 	s := service(h)
-	o, _, err := s.Create(t.Context(), Sample("A-1"))
+	o, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	other := Sample("A-1")
 	other.CustomerID = "somebody else"
-	if _, _, err := s.Create(t.Context(), other); !fault.Is(err, fault.Conflict) {
+	if _, _, err := s.Create(t.Context(), other, By()); !fault.Is(err, fault.Conflict) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	checkStored(t, h, o)
@@ -171,7 +177,7 @@ func takenID(t *testing.T, h Harness) {
 
 func stale(t *testing.T, h Harness) {
 	s := service(h)
-	o, _, err := s.Create(t.Context(), Sample("A-1"))
+	o, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	for _, was := range []struct {
 		name    string
@@ -196,11 +202,11 @@ func pages(t *testing.T, h Harness) {
 	for i := range 7 {
 		n := Sample(fmt.Sprintf("A-%d", i))
 		n.CustomerID = fmt.Sprintf("cust-%d", i%2)
-		_, _, err := s.Create(t.Context(), n)
+		_, _, err := s.Create(t.Context(), n, By())
 		must(t, err)
 	}
 	for _, id := range []string{"A-1", "A-2", "A-5"} {
-		_, _, err := s.SetStatus(t.Context(), id, orders.Confirmed, 0)
+		_, _, err := s.SetStatus(t.Context(), id, orders.Confirmed, 0, By())
 		must(t, err)
 	}
 	for _, tt := range []struct {
@@ -274,7 +280,7 @@ func won(t *testing.T, errs []error, loser fault.Code) (winners int) {
 
 func oneWinner(t *testing.T, h Harness) {
 	s := service(h)
-	_, _, err := s.Create(t.Context(), Sample("A-1"))
+	_, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	for i, status := range []string{orders.Confirmed, orders.Processing, orders.Shipped} {
 		loser, ifMatch := fault.Conflict, int64(0)
@@ -282,7 +288,7 @@ func oneWinner(t *testing.T, h Harness) {
 			loser, ifMatch = fault.Precondition, 2
 		}
 		errs := each(16, func(int) error {
-			_, _, err := s.SetStatus(t.Context(), "A-1", status, ifMatch)
+			_, _, err := s.SetStatus(t.Context(), "A-1", status, ifMatch, By())
 			return err
 		})
 		if n := won(t, errs, loser); n != 1 {
@@ -299,11 +305,11 @@ func oneWinner(t *testing.T, h Harness) {
 
 func racing(t *testing.T, h Harness) {
 	s := service(h)
-	_, _, err := s.Create(t.Context(), Sample("A-1"))
+	_, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 	all := orders.Statuses()
 	wins := won(t, each(28, func(i int) error {
-		_, _, err := s.SetStatus(t.Context(), "A-1", all[i%len(all)], 0)
+		_, _, err := s.SetStatus(t.Context(), "A-1", all[i%len(all)], 0, By())
 		return err
 	}), fault.Conflict)
 	o, err := s.Get(t.Context(), "A-1")
@@ -317,7 +323,7 @@ func racing(t *testing.T, h Harness) {
 func oneCreator(t *testing.T, h Harness) {
 	s := service(h)
 	errs := each(16, func(int) error {
-		_, _, err := s.Create(t.Context(), Sample("A-1"))
+		_, _, err := s.Create(t.Context(), Sample("A-1"), By())
 		return err
 	})
 	if n := won(t, errs, fault.Conflict); n != 1 {
@@ -335,9 +341,9 @@ func keyConflict(t *testing.T, h Harness) {
 		Items: Sample("").Items, CreatedAt: time.Unix(0, 1).UTC(), UpdatedAt: time.Unix(0, 1).UTC()}
 	_, err = h.Repository.Insert(t.Context(), b, thief)
 	must(t, err)
-	a, _, err := s.Create(t.Context(), Sample("A-1"))
+	a, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
-	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0); !fault.Is(err, fault.Conflict) {
+	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By()); !fault.Is(err, fault.Conflict) {
 		t.Errorf("got %v, want a conflict", err)
 	}
 	checkStored(t, h, a)
@@ -347,23 +353,23 @@ func keyConflict(t *testing.T, h Harness) {
 func unstored(t *testing.T, h Harness) {
 	s, full := service(h), fault.New(fault.Exhausted, "the disk is full")
 	h.Fail(Unstored, full)
-	if _, _, err := s.Create(t.Context(), Sample("A-1")); !errors.Is(err, full) {
+	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !errors.Is(err, full) {
 		t.Fatalf("create: got %v, want %v", err, full)
 	}
 	if _, err := s.Get(t.Context(), "A-1"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("get: got %v, want not_found", err)
 	}
 	checkEvents(t, h, 0)
-	o, _, err := s.Create(t.Context(), Sample("A-1"))
+	o, _, err := s.Create(t.Context(), Sample("A-1"), By())
 	must(t, err)
 
 	h.Fail(Unstored, full)
-	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0); !errors.Is(err, full) {
+	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By()); !errors.Is(err, full) {
 		t.Fatalf("move: got %v, want %v", err, full)
 	}
 	checkStored(t, h, o)
 	checkEvents(t, h, 1)
-	_, _, err = s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0)
+	_, _, err = s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By())
 	must(t, err)
 	checkEvents(t, h, 2)
 }
@@ -371,17 +377,17 @@ func unstored(t *testing.T, h Harness) {
 func unanswered(t *testing.T, h Harness) {
 	s, lost := service(h), fault.New(fault.Unavailable, "the answer was lost")
 	h.Fail(Unanswered, lost)
-	if _, _, err := s.Create(t.Context(), Sample("A-1")); !errors.Is(err, lost) {
+	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !errors.Is(err, lost) {
 		t.Fatalf("create: got %v, want %v", err, lost)
 	}
 	o, err := s.Get(t.Context(), "A-1")
 	must(t, err)
 	checkEvents(t, h, 1)
-	if _, _, err := s.Create(t.Context(), Sample("A-1")); !fault.Is(err, fault.Conflict) {
+	if _, _, err := s.Create(t.Context(), Sample("A-1"), By()); !fault.Is(err, fault.Conflict) {
 		t.Errorf("create again: got %v, want a conflict", err)
 	}
 	h.Fail(Unanswered, lost)
-	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0); !errors.Is(err, lost) {
+	if _, _, err := s.SetStatus(t.Context(), "A-1", orders.Confirmed, 0, By()); !errors.Is(err, lost) {
 		t.Fatalf("move: got %v, want %v", err, lost)
 	}
 	next, err := s.Get(t.Context(), "A-1")

@@ -1,0 +1,154 @@
+package search
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/wire"
+)
+
+// MaxNodes bounds the events of a tree.
+const MaxNodes = 500
+
+// node is an event of a tree.
+type node struct {
+	rec      event.Record
+	children []*node
+}
+
+// Tree returns the chain of events that an event belongs to: the event that began it, and
+// what that has caused, directly and indirectly. An edited copy counts as caused by the
+// event that it is a copy of. A chain that is longer than the bounds of a request, or than
+// MaxNodes, is truncated; the way from its root to the event is never left out.
+func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, error) {
+	path, err := s.ancestors(ctx, rec)
+	if err != nil {
+		return wire.EventTree{}, err
+	}
+	byID := make(map[string]*node)
+	var above *node
+	for _, rec := range path {
+		n := &node{rec: rec}
+		byID[rec.Event.ID()] = n
+		if above != nil {
+			above.children = append(above.children, n)
+		}
+		above = n
+	}
+	root := byID[path[0].Event.ID()]
+	left := s.budget()
+	truncated, err := s.descend(ctx, root.rec, byID, &left)
+	if err != nil {
+		return wire.EventTree{}, err
+	}
+	tree := wire.EventTree{Truncated: truncated}
+	tree.Root, err = s.nodeOf(ctx, root, left.until)
+	return tree, err
+}
+
+// ancestors returns the events from the beginning of a chain to an event of it. The chain
+// begins where a cause is not in the log.
+func (s *Searcher) ancestors(ctx context.Context, rec event.Record) ([]event.Record, error) {
+	path := []event.Record{rec}
+	for range event.MaxHops {
+		cause := causeOf(path[0])
+		if cause == "" {
+			break
+		}
+		parent, err := s.Log.Event(ctx, cause)
+		if fault.Is(err, fault.NotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if parent.Event.ID() != cause || parent.Seq >= path[0].Seq { // a producer's text that names something else
+			break
+		}
+		path = append([]event.Record{parent}, path...)
+	}
+	return path, nil
+}
+
+// causeOf returns the id of the event that an event was caused by, or is a copy of; "" for
+// none.
+func causeOf(rec event.Record) string {
+	if cause := rec.Event.Metadata().CausationID; cause != "" {
+		return cause
+	}
+	return rec.Event.Origin().CopyOf
+}
+
+// descend adds the events after a root that the nodes have caused. A cause precedes what it
+// has caused, so that one pass finds all.
+func (s *Searcher) descend(ctx context.Context, root event.Record, byID map[string]*node, left *budget) (truncated bool, err error) {
+	correlation := root.Event.Metadata().CorrelationID
+	var size chunk
+	for from := root.Seq + 1; ; {
+		list, err := s.Log.Read(ctx, from, size.next())
+		if err != nil || len(list) == 0 {
+			return false, err
+		}
+		for _, rec := range list {
+			size.add(rec)
+			from = rec.Seq + 1
+			parent := byID[causeOf(rec)]
+			if parent != nil && byID[rec.Event.ID()] == nil && rec.Event.Metadata().CorrelationID == correlation {
+				if len(byID) >= MaxNodes {
+					return true, nil
+				}
+				n := &node{rec: rec}
+				byID[rec.Event.ID()] = n
+				parent.children = append(parent.children, n)
+			}
+			if left.spend() {
+				more, err := s.Log.Read(ctx, from, 1)
+				return len(more) > 0, err
+			}
+		}
+	}
+}
+
+// nodeOf converts a node and those below it. Deliveries are counted until a time.
+func (s *Searcher) nodeOf(ctx context.Context, n *node, until time.Time) (wire.EventNode, error) {
+	meta := n.rec.Event.Metadata()
+	out := wire.EventNode{EventID: meta.EventID, Seq: n.rec.Seq, EventType: string(n.rec.Event.Type()), Subject: meta.Subject,
+		Source: meta.Source, Time: meta.Time, CopyOf: n.rec.Event.Origin().CopyOf, Children: make([]wire.EventNode, 0, len(n.children))}
+	if time.Now().Before(until) {
+		list, err := s.Deliveries.Deliveries(ctx, n.rec)
+		if err != nil {
+			return out, err
+		}
+		counts := Count(list)
+		out.DeliveryCounts = &counts
+	}
+	for _, child := range n.children {
+		below, err := s.nodeOf(ctx, child, until)
+		if err != nil {
+			return out, err
+		}
+		out.Children = append(out.Children, below)
+	}
+	return out, nil
+}
+
+// Count counts deliveries by status.
+func Count(list []wire.Delivery) (c wire.DeliveryCounts) {
+	for _, d := range list {
+		switch event.Status(d.Status) {
+		case event.StatusOK:
+			c.OK++
+		case event.StatusDead:
+			c.Dead++
+		case event.StatusRetrying:
+			c.Retrying++
+		case event.StatusDelivering:
+			c.Delivering++
+		default:
+			c.Pending++
+		}
+	}
+	return c
+}
