@@ -78,7 +78,7 @@ func TestPagesFitTheSmallestWindow(t *testing.T) {
 func TestEmptyPagesTeach(t *testing.T) {
 	h := start(t)
 	b := h.open(t, wide).login(h.token)
-	for path, shows := range map[string]string{"/": "Copy one into a watched directory", "/events": "berth events publish", "/issues": "No failures"} {
+	for path, shows := range map[string]string{"/": "Copy one into a watched directory", "/events": "berth events emit", "/issues": "No failures"} {
 		b.visit(path)
 		b.sees("main", shows)
 		b.axe()

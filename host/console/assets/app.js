@@ -203,7 +203,7 @@ function context(page, found) {
       ctx.title("Not allowed");
       ctx.show(h("div", { class: "head" }, h("h1", {}, "This page needs another token")), h("section", { class: "panel" },
         empty(`The token ${session.token} lacks the scope ${scope}.`, "Log in with a token that has it. The admin token has every scope.",
-          `berth token create NAME --scope ${scope}`)));
+          `berth token create --name NAME --scope read,${scope}`)));
       return false;
     },
   };
@@ -306,8 +306,7 @@ async function find(e) {
   if (app.overview?.handlers.some((handler) => handler.plugin === text)) return go("/handlers/" + encodeURIComponent(text));
   const byKey = await get("/events", { key: text, limit: 1 }).catch(() => null);
   if (byKey?.items.length) return go("/events/" + encodeURIComponent(byKey.items[0].metadata.event_id));
-  const byId = await get("/events/" + encodeURIComponent(text)).catch(() => null);
-  if (byId?.metadata) return go("/events/" + encodeURIComponent(byId.metadata.event_id));
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return go("/events/" + text.toLowerCase());
   return go("/events?subject=" + encodeURIComponent(text));
 }
 

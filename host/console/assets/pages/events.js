@@ -109,7 +109,7 @@ function view(ctx, state, showFresh) {
     { title: "Deliveries", plain: true, cell: (e) => deliveries(e, state.statuses.get(e.metadata.event_id)) },
   ], empty: active
     ? h("div", { class: "empty" }, h("strong", {}, "No event matches"), h("p", {}, "The filter covers the whole log that is kept."), link(ctx.path, "Clear the filter"))
-    : empty("No events yet", "Publish one from the command line, or by HTTP:", `berth events publish order_paid --data '{"order_id":"o-1"}'`,
+    : empty("No events yet", "Publish one from the command line, or by HTTP:", `berth events emit order_paid --data '{"order_id":"o-1"}'`,
       curl("POST", "/events", { event_type: "order_paid", data: { order_id: "o-1" } })) });
   return [
     h("div", { class: "head" }, h("h1", {}, "Events"), liveness(state), h("div", { class: "acts" }, copy(location.href, "Copy link", "the link to this list"))),
