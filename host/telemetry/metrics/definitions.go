@@ -90,8 +90,6 @@ func handlerMetrics() []definition {
 				e.value(float64(h.Ready), h.Plugin, "ready")
 				e.value(float64(h.Open), h.Plugin, "open")
 			})},
-		{"berth_handler_oldest_event_timestamp_seconds", gauge, "When the oldest event that waits for the handler was published; absent when none waits.", plugin,
-			eachHandler(func(h *figures.Handler, e emitter) { e.timestamp(h.OldestAt, h.Plugin) })},
 		{"berth_handler_oldest_event_age_seconds", gauge, "Age of the oldest event that waits for the handler; 0 when none waits.", plugin,
 			func(f *figures.Host, e emitter) {
 				eachHandler(func(h *figures.Handler, e emitter) {
