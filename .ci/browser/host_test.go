@@ -197,6 +197,13 @@ func (h *host) copyIn(p handler) {
 	for key, value := range p.manifest {
 		manifest[key] = value
 	}
+	if types, ok := manifest["subscribes"].([]string); ok {
+		var list []map[string]string
+		for _, eventType := range types {
+			list = append(list, map[string]string{"event_type": eventType})
+		}
+		manifest["subscribes"] = list
+	}
 	text, err := json.Marshal(manifest)
 	if err != nil {
 		h.t.Fatal(err)
