@@ -17,7 +17,7 @@ export default async function event(ctx) {
     const status = deliveries.map((d) => d.plugin + d.status + d.attempts).join();
     if (state.explained !== status) { // something changed: so may what came of it
       [state.tree, state.explanation] = await Promise.all([
-        get(path + "/tree", {}, ctx.signal).catch(absent),
+        get(`/events/${encodeURIComponent(e.metadata.event_id)}/tree`, {}, ctx.signal).catch(absent), // the path may have its key
         post("/events/explain", draftOf(e), { signal: ctx.signal }).catch(absent),
       ]);
       state.explained = status;
@@ -86,7 +86,7 @@ const envelope = (e) => ({ event_type: e.event_type, data: e.data, metadata: e.m
 function actionsOf(ctx, e, deliveries, path, selected) {
   const key = arg(e.metadata.idempotency_key);
   const open = deliveries.filter((d) => d.status === "retrying" || d.status === "dead");
-  const retried = (answer) => `Retries now: ${plural(answer?.retried ?? answer?.count ?? open.length, "delivery", "deliveries")}`;
+  const retried = (answer) => `Retries now: ${plural(answer.plugins.length, "delivery", "deliveries")}`;
   const blocked = selected && selected.delivery.status !== "ok" && selected.delivery.status !== "dead" ? selected.delivery : null;
   return [
     open.length ? { label: "Retry now", kind: "primary", scope: "operate", method: "POST", path: path + "/retry", body: open.length === 1 ? { plugin: open[0].plugin } : {},
@@ -243,7 +243,7 @@ const logs = (lines) => h("pre", { tabindex: "0", "aria-label": "Log of this att
 // tree shows an event with those that it caused; this event is bold.
 function tree(answer, here) {
   const node = (n) => {
-    const counts = n.delivery_counts ?? n.counts ?? n.deliveries ?? {};
+    const counts = n.delivery_counts ?? {};
     const all = ["ok", "dead", "retrying", "pending", "delivering"].reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     const tone = counts.dead ? "bad" : (counts.ok ?? 0) < all ? "wait" : "ok";
     const text = [n.event_type, n.subject].filter(Boolean).join(" ");
@@ -251,7 +251,5 @@ function tree(answer, here) {
       n.source && n.source !== "api" ? h("span", { class: "dim" }, `by ${n.source} `) : null, all ? pill(tone, `${short(counts.ok ?? 0)} of ${short(all)}`) : null,
       n.children?.length ? h("ul", { class: "tree" }, n.children.map(node)) : null);
   };
-  const root = answer.root ?? answer;
-  if (!root.event_id) return h("p", { class: "dim" }, "Nothing came of it.");
-  return [h("ul", { class: "tree" }, node(root)), answer.truncated ? h("p", { class: "dim" }, "There are more: the list has them.") : null];
+  return [h("ul", { class: "tree" }, node(answer.root)), answer.truncated ? h("p", { class: "dim" }, "There are more: the list has them.") : null];
 }

@@ -14,10 +14,10 @@ const filters = [
   { name: "subject", title: "Subject", hint: "o-1001", local: (e, v) => e.metadata.subject === v },
   { name: "key", title: "Idempotency key", hint: "order:o-1001:v4", local: (e, v) => e.metadata.idempotency_key === v },
   { name: "handler", title: "Handler" },
-  { name: "status", title: "Status", options: [["", "any"], ["ok", "ok"], ["retrying", "retrying"], ["pending", "pending"], ["dead", "dead letter"]] },
+  { name: "status", title: "Status", options: [["", "any"], ["ok", "ok"], ["retrying", "retrying"], ["delivering", "delivering"], ["pending", "pending"], ["dead", "dead letter"]] },
   { name: "class", title: "Error class", options: ["", "timeout", "fuel", "trap", "memory", "stack", "exit", "bad_result", "rejected", "retry", "conflict", "skipped"] },
-  { name: "since", title: "Since", options: [["", "ever"], ["5m", "5 minutes"], ["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"]] },
-  { name: "when", title: "CEL condition", hint: "event.data.total_cents > 5000", wide: true },
+  { name: "since", title: "Since", local: () => true, options: [["", "ever"], ["5m", "5 minutes"], ["1h", "1 hour"], ["24h", "24 hours"], ["7d", "7 days"]] },
+  { name: "when", title: "CEL condition", hint: "data.total_cents > 5000", wide: true },
 ];
 
 const glob = (text) => new RegExp("^" + text.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*") + "$");
@@ -30,7 +30,7 @@ export default async function events(ctx) {
   const state = { given, items: [], next: null, fresh: [], count: 0, statuses: new Map(), live: "", cursor, handlers: [] };
   const render = () => ctx.show(view(ctx, state, showFresh));
   const load = async () => {
-    const page = await get("/events", { ...given, cursor, limit: pageSize }, ctx.signal);
+    const page = await get("/events", { ...given, cursor, counts: true, limit: pageSize }, ctx.signal);
     Object.assign(state, { items: page.items, next: page.next, fresh: [], count: 0, loaded: true });
     forget(state);
   };
@@ -52,7 +52,7 @@ export default async function events(ctx) {
   if (cursor) return undefined; // an older page does not change
   const onHost = Object.keys(given).some((name) => !filters.find((f) => f.name === name)?.local);
   if (onHost) return ctx.every(3000, async () => {
-    const page = await get("/events", { ...given, limit: pageSize }, ctx.signal);
+    const page = await get("/events", { ...given, counts: true, limit: pageSize }, ctx.signal);
     const top = state.items[0]?.metadata.event_id;
     const at = page.items.findIndex((e) => e.metadata.event_id === top);
     state.fresh = at < 0 ? page.items : page.items.slice(0, at);
@@ -65,8 +65,19 @@ export default async function events(ctx) {
   return undefined;
 }
 
-// follow counts new events, and updates the deliveries of those that are shown.
+// follow counts new events, and updates the deliveries of those that are shown. Of events that were published before the stream
+// began it does not know all deliveries: the host counts them again.
 function follow(ctx, state, changed) {
+  const recount = throttle(async () => {
+    try {
+      const page = await get("/events", { ...state.given, counts: true, limit: pageSize }, ctx.signal);
+      const now = new Map(page.items.map((e) => [e.metadata.event_id, e]));
+      state.items = state.items.map((e) => now.get(e.metadata.event_id) ?? e);
+      changed();
+    } catch {
+      // the stream and the frame say when the host does not answer
+    }
+  }, 0.5, ctx.signal);
   const matches = (e) => filters.every((f) => !f.local || !state.given[f.name] || f.local(e, state.given[f.name]));
   stream({
     signal: ctx.signal,
@@ -76,7 +87,7 @@ function follow(ctx, state, changed) {
       state.count++;
       state.fresh.unshift(e);
       if (state.fresh.length > maxFresh) state.statuses.delete(state.fresh.pop().metadata.event_id);
-      state.statuses.set(e.metadata.event_id, new Map());
+      state.statuses.set(e.metadata.event_id, Object.assign(new Map(), { complete: true }));
       if (state.items.length === 0) {
         state.items = [e];
         Object.assign(state, { fresh: [], count: 0 });
@@ -86,6 +97,7 @@ function follow(ctx, state, changed) {
     delivery: (d) => {
       const known = state.statuses.get(d.event_id);
       if (!known) return;
+      if (!known.complete) return recount();
       known.set(d.plugin, d.status);
       changed();
     },
@@ -107,8 +119,10 @@ function view(ctx, state, showFresh) {
     { title: "Subject", cell: (e) => (e.metadata.subject ? link(ctx.with({ subject: e.metadata.subject, cursor: null }), e.metadata.subject) : h("span", { class: "dim" }, "–")) },
     { title: "Published by", cell: (e) => publisher(e) },
     { title: "Deliveries", plain: true, cell: (e) => deliveries(e, state.statuses.get(e.metadata.event_id)) },
-  ], empty: active
-    ? h("div", { class: "empty" }, h("strong", {}, "No event matches"), h("p", {}, "The filter covers the whole log that is kept."), link(ctx.path, "Clear the filter"))
+  ], empty: state.next
+    ? h("div", { class: "empty" }, h("strong", {}, "No match yet"), h("p", {}, "The host has examined a part of the log, the newest events first."),
+      link(ctx.with({ cursor: state.next }), "Look further back"))
+    : active ? h("div", { class: "empty" }, h("strong", {}, "No event matches"), h("p", {}, "The filter covers the whole log that is kept."), link(ctx.path, "Clear the filter"))
     : empty("No events yet", "Publish one from the command line, or by HTTP:", `berth events emit order_paid --data '{"order_id":"o-1"}'`,
       curl("POST", "/events", { event_type: "order_paid", data: { order_id: "o-1" } })) });
   return [
