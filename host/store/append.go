@@ -5,19 +5,17 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/keys"
+	"github.com/berth-host/berth/host/store/logwrite"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
 
 // writeStatements are prepared on the writer's connection.
 type writeStatements struct {
-	insert, insertOrigins           [len(insertSizes)]*sql.Stmt
 	findKey                         *sql.Stmt
 	setMark, setCursor, setDelivery *sql.Stmt
 	setBlock, addDelivery           *sql.Stmt
@@ -29,21 +27,6 @@ type writeStatements struct {
 }
 
 func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
-	insert := func(columns, n int) string {
-		one := `(?` + strings.Repeat(`, ?`, columns-1) + `)`
-		names := `seq, event_id, idempotency_key, type, subject, appended_at, envelope, origin`
-		if columns < insertionArgs {
-			names = strings.TrimSuffix(names, `, origin`)
-		}
-		return `INSERT INTO events (` + names + `) VALUES ` + one + strings.Repeat(`, `+one, n-1)
-	}
-	list := make(datafile.Statements)
-	for i, n := range insertSizes {
-		list[&w.insert[i]], list[&w.insertOrigins[i]] = insert(insertionArgs-1, n), insert(insertionArgs, n)
-	}
-	if err := datafile.Prepare(ctx, db, list); err != nil {
-		return err
-	}
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&w.findKey:          `SELECT envelope FROM events WHERE seq = ? AND idempotency_key = ?`,
 		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
@@ -97,17 +80,15 @@ func (s *Store) Append(ctx context.Context, events []*event.Event) ([]event.Rece
 	return resolved(o.receipts), nil
 }
 
-// insertion is an event with the arguments of its INSERT. Callers prepare it, because
+// insertion is an event with the values of its INSERT. Callers prepare it, because
 // every write waits for the writer.
 type insertion struct {
 	ev           *event.Event
 	key          string
-	keys         []keys.Entry       // of the index; the writer sets their Seq
-	args         [insertionArgs]any // the writer sets Seq and time
+	keys         []keys.Entry // of the index; the writer sets their Seq
+	values       logwrite.Values
 	receiptOfNew event.Receipt
 }
-
-const insertionArgs = 8 // with the origin
 
 func newInsertions(events []*event.Event) (list []insertion, bytes int, err error) {
 	list = make([]insertion, len(events))
@@ -116,24 +97,16 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 			return nil, 0, fault.New(fault.Invalid, "event %d of %d is nil", i+1, len(events))
 		}
 		m := ev.Metadata()
-		var id any // NULL when it is the key
-		if m.EventID != m.IdempotencyKey {
-			id = m.EventID
-		}
 		list[i] = insertion{
 			ev:           ev,
 			key:          m.IdempotencyKey,
-			args:         [insertionArgs]any{nil, id, m.IdempotencyKey, string(ev.Type()), m.Subject, nil, ev.Envelope(), ev.Origin().Encode()},
+			values:       logwrite.NewValues(ev),
 			receiptOfNew: event.Receipt{EventID: m.EventID, IdempotencyKey: m.IdempotencyKey},
 		}
 		bytes += len(ev.Envelope())
 	}
 	return list, bytes, nil
 }
-
-// insertSizes are how many events the statements insert: the largest that is full
-// is used, because running a statement costs a third of what an insert does.
-var insertSizes = [...]int{16, 4, 1}
 
 // append appends the events whose keys the log does not have, and returns the receipts of
 // all.
@@ -144,7 +117,7 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 		return nil, err
 	}
 	receipts := make([]event.Receipt, 0, len(list))
-	added := make([]*insertion, 0, len(list))
+	added := make([]*logwrite.Values, 0, len(list))
 	first := len(g.records)
 	for i := range list {
 		in := &list[i]
@@ -159,7 +132,7 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 			g.records = append(g.records, event.Record{Seq: g.seq, Event: in.ev})
 			g.added += in.ev.Size()
 			g.index(in)
-			added = append(added, in)
+			added = append(added, &in.values)
 		}
 		receipts = append(receipts, r)
 	}
@@ -168,35 +141,7 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 	if err := g.s.keys.Remove(g.bind, dead); err != nil {
 		return nil, err
 	}
-	return receipts, g.insert(added, g.records[first:])
-}
-
-// insert inserts events with their Seqs.
-func (g *group) insert(list []*insertion, records []event.Record) error {
-	args := make([]any, 0, min(len(list), insertSizes[0])*insertionArgs)
-	at := any(g.at)
-	for len(list) > 0 {
-		size := 0
-		for insertSizes[size] > len(list) {
-			size++
-		}
-		n := insertSizes[size]
-		stmt, columns := g.s.write.insert[size], insertionArgs-1
-		if slices.ContainsFunc(list[:n], func(in *insertion) bool { return !in.ev.Origin().IsZero() }) {
-			stmt, columns = g.s.write.insertOrigins[size], insertionArgs
-		}
-		args = args[:0]
-		for i, in := range list[:n] {
-			from := len(args)
-			args = append(args, in.args[:columns]...)
-			args[from], args[from+5] = int64(records[i].Seq), at
-		}
-		if _, err := g.exec(stmt, args...); err != nil {
-			return err
-		}
-		list, records = list[n:], records[n:]
-	}
-	return nil
+	return receipts, g.s.events.Insert(conn{g}, added, g.records[first:], g.at)
 }
 
 // unresolved is the error of a receipt for an event whose key the log has with other

@@ -1,5 +1,6 @@
 // Package store is the engine sqlite: one SQLite file that has the event log, the
-// cursors and deliveries of handlers, the key-value state of plugins and the orders.
+// cursors, deliveries and attempts of handlers, the key-value state of plugins, documents
+// of other parts of the host, and the orders.
 //
 // Durable means: when a writing method returns nil, its write has been flushed to the
 // file, so that it survives the end of the process, of the kernel and of the power, as
@@ -24,9 +25,10 @@
 // changes in the transactions that change the log, so Status is exact and cheap.
 //
 // The newest events are in the Window, which the writer fills after each commit and
-// before it answers the callers. Package datafile opens and guards the file, package
-// logread reads the events in it, package keys finds them by key, package outcomes has the
-// outcomes of deliveries, package schema has the tables.
+// before it answers the callers. Package datafile opens and guards the file, packages
+// logwrite and logread write and read the events in it, package keys finds them by key,
+// package outcomes has the outcomes of deliveries, package deadletters those that are dead or
+// pending, package attempts the attempts before them, package schema has the tables.
 //
 // Long tasks of the writer, such as a trim, run in paced steps (pace.go). The keeper
 // goroutine returns free pages to the disk (shrink.go) and moves outcomes that an older

@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, historyChild(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(pastChildPath); path != "" {
+		fmt.Fprintln(os.Stderr, pastChild(path))
+		os.Exit(1)
+	}
 	if path := os.Getenv(kvChildPath); path != "" {
 		fmt.Fprintln(os.Stderr, kvChild(path))
 		os.Exit(1)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/logread"
 	"github.com/berth-host/berth/host/store/schema"
 )
 
@@ -44,6 +45,10 @@ func TestUpgrade(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
+			// The doctor reads it before a start upgrades it.
+			if found, err := logread.Check(ctx, path); err != nil || len(found.Pages)+len(found.Events)+len(found.Outcomes) > 0 {
+				t.Errorf("Check: got %+v, %v", found, err)
+			}
 			var logged bytes.Buffer
 			s, err := Open(ctx, Config{Window: newWindow(), Path: path, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 			if err != nil {
@@ -62,7 +67,7 @@ func TestUpgrade(t *testing.T) {
 			if err := s.reader.QueryRow(`PRAGMA user_version`).Scan(&got); err != nil || got != schema.Latest() {
 				t.Errorf("schema: got %d, %v, want %d", got, err, schema.Latest())
 			}
-			added := makeEvent(t, "new")
+			added := makeEvent(t, "new").WithOrigin(event.Origin{Publisher: spec.Publisher{Source: "s"}})
 			receipts, err := s.Append(ctx, []*event.Event{makeEvent(t, "old"), added})
 			if err != nil || receipts[0].Seq != 41 || !receipts[0].Duplicate || receipts[1].Seq <= 41 {
 				t.Errorf("after the upgrade: got %+v, %v", receipts, err)
@@ -71,8 +76,9 @@ func TestUpgrade(t *testing.T) {
 			if want := ev.Size() + added.Size(); err != nil || st.Bytes != want || st.Events != 2 {
 				t.Errorf("the size: got %+v, %v, want %d bytes", st, err, want)
 			}
-			if list, err := s.Events(ctx, event.Query{Type: "t", Limit: 5}); len(list) != 2 || err != nil {
-				t.Errorf("Events: got %d, %v", len(list), err)
+			list, err := s.Events(ctx, event.Query{Type: "t", Limit: 5})
+			if len(list) != 2 || err != nil || !list[1].Event.Origin().IsZero() || list[0].Event.Origin() != added.Origin() {
+				t.Errorf("Events: got %+v, %v", list, err)
 			}
 			if err := s.KVSet(ctx, "p", "k", []byte("v")); err != nil {
 				t.Error(err)

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-host/berth/host/store/keys"
 	"github.com/berth-host/berth/host/store/kv"
 	"github.com/berth-host/berth/host/store/logread"
+	"github.com/berth-host/berth/host/store/logwrite"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
 
@@ -87,6 +88,7 @@ type Store struct {
 	reader  *sql.DB     // read-only connections
 	damaged atomic.Bool // the last write failed because a page is damaged
 	write   writeStatements
+	events  logwrite.Writer
 	dead    deadletters.Writer
 	replay  replayStatements
 	kvFile  kv.Statements
@@ -203,7 +205,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := s.prepareShrink(ctx)
-	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
+	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.events.Prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
 		s.attempts.Prepare, s.docs.Prepare, s.kvFile.Prepare} {
 		if err == nil {
 			err = prepare(ctx, s.writer)

@@ -68,6 +68,17 @@
 // final. Pending deliveries were redriven and can be many: Redriven reads them in pages
 // ("backlog").
 //
+// # Past attempts, origins and documents
+//
+// SaveDeliveries also keeps the attempt that led to a delivery, if event.Delivery.Past says
+// so: every one of a call, in the order in which they ended, whatever the clock says. A
+// repeated write changes nothing. Of one delivery the newest event.MaxPastAttempts are
+// kept; the logs of one handler have at most spec.MaxHandlerLog, and those of the oldest
+// attempts are removed first. Attempts are there as long as their event; ForgetHandler
+// removes them, Redrive and Purge do not. Every reader returns an event with its origin; a
+// duplicate keeps the first one's. Documents are stored by kind and id, all of a call or
+// none. Package pasttest has these tests.
+//
 // # Dead letters
 //
 // A dead delivery is a dead letter, with its event, until it is redriven or purged. The
@@ -79,6 +90,12 @@
 // leaves the delivery dead, so that its event is not delivered again, but it is no dead
 // letter any more. A delivery that is saved as dead again is one again ("dead letters",
 // "redrive", "purge", "many dead letters").
+//
+// Requeue does what Redrive does for the events of a list of Seqs, whose deliveries are
+// final in either form, or which the handler passed without an outcome. It leaves what is
+// not final and what the handler still gets by itself: events above its cursor, and those
+// that a replay under way delivers ("requeue", "requeue in a replay", "requeued deliveries
+// keep their events").
 //
 // # Trim
 //

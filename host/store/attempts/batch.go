@@ -82,3 +82,17 @@ func decode(text string) (lines []spec.GuestLine, err error) {
 	}
 	return lines, json.Unmarshal([]byte(text), &lines)
 }
+
+// Lines returns the lines of an entry's column logs and what its log_size has to be; -1
+// when the text is damaged.
+func Lines(text string) (lines []spec.GuestLine, size int) {
+	lines, err := decode(text)
+	if err != nil {
+		return nil, -1
+	}
+	bounded, size := event.BoundedLogs(lines)
+	if len(bounded) < len(lines) {
+		return nil, -1
+	}
+	return lines, size
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/store/attempts"
 	"github.com/berth-host/berth/host/store/pages"
 )
 
@@ -52,6 +53,17 @@ var checks = map[string]func(t *table, e pages.Entry) bool{
 		list, err := outcomesOf(content)
 		return err == nil && named(t.text(e, "handler")) && list[0].Seq == uint64(t.integer(e, "first_seq")) &&
 			list[len(list)-1].Seq == uint64(t.integer(e, "last_seq")) && int64(len(list)) == t.integer(e, "outcomes")
+	},
+	"attempts": func(t *table, e pages.Entry) bool { // the message is the guest's
+		status := event.Status(t.text(e, "status"))
+		lines, size := attempts.Lines(t.text(e, "logs"))
+		return named(t.text(e, "handler")) && e.Key > 0 && t.integer(e, "seq") > 0 && t.integer(e, "number") > 0 &&
+			slices.Contains([]event.Status{event.StatusRetrying, event.StatusOK, event.StatusDead}, status) &&
+			int64(size) == t.integer(e, "log_size") && (size > 0) == (lines != nil)
+	},
+	"documents": func(t *table, e pages.Entry) bool {
+		d := event.Document{Kind: t.text(e, "kind"), ID: t.text(e, "id"), Body: t.text(e, "body")}
+		return named(d.Kind) && named(d.ID) && event.CheckDocument(d) == nil && utf8.ValidString(d.Body)
 	},
 	"skipped":  func(t *table, e pages.Entry) bool { return e.Key > 0 && e.Key <= t.integer(e, "until") },
 	"identity": func(t *table, e pages.Entry) bool { return len(t.text(e, "store")) == 32 && named(t.text(e, "store")) },

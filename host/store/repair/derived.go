@@ -96,6 +96,14 @@ func (r *reconciliation) identity() error {
 	return err
 }
 
+// attempts removes those of trimmed events, which old content may have: no trim looks for
+// them again.
+func (r *reconciliation) attempts() error {
+	_, err := r.exec(`DELETE FROM attempts WHERE seq <= coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0)
+		AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = attempts.seq)`)
+	return err
+}
+
 // leftovers lets the next trim examine the events again that an earlier one has left: which
 // deliveries kept them may have changed.
 func (r *reconciliation) leftovers() error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/store"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/pages"
@@ -54,7 +55,11 @@ func makeStore(t testing.TB, path string) {
 	s := start(t, path)
 	var events []*event.Event
 	for n := 1; n <= lastEvent; n++ {
-		if events = append(events, newEvent(t, n)); n%40 == 0 || n == lastEvent {
+		ev := newEvent(t, n)
+		if n%3 == 0 {
+			ev = ev.WithOrigin(event.Origin{Publisher: spec.Publisher{Token: fmt.Sprint("t-", n%7), Name: "shop"}, Only: strings.Repeat("h", n%5)})
+		}
+		if events = append(events, ev); n%40 == 0 || n == lastEvent {
 			_, err := s.Append(ctx, append(events, newEvent(t, n-1))) // and a duplicate
 			must(t, err)
 			events = nil
@@ -74,8 +79,14 @@ func makeStore(t testing.TB, path string) {
 		case seq == 20 || seq > 100 && seq%33 == 0:
 			d.Status, d.ErrorClass, d.ErrorMessage = event.StatusDead, event.ClassTrap, "unreachable"
 		}
-		list = append(list, d)
+		list = append(list, withAttempts(d)...)
 	}
+	var documents []event.Document
+	for n := range 40 {
+		documents = append(documents, event.Document{Kind: fmt.Sprint("kind-", n%3), ID: fmt.Sprint("document-", n),
+			Body: fmt.Sprintf("%q", strings.Repeat("d", n*n%1600))})
+	}
+	must(t, s.PutDocuments(ctx, documents))
 	_, _, err := s.SaveDeliveries(ctx, nil, []event.Successes{ok}, list, []event.Cursor{{Name: "handler/steady", Seq: 250},
 		{Name: "handler/failing", Seq: 230}, {Name: "handler/new", Seq: 290}, {Name: "handler/behind", Seq: 90}})
 	must(t, err)
@@ -111,6 +122,19 @@ func makeStore(t testing.TB, path string) {
 	_, err = s.Trim(ctx, 80)
 	must(t, err)
 	must(t, s.Close())
+}
+
+// withAttempts returns a delivery after the failed attempts before it.
+func withAttempts(d event.Delivery) (list []event.Delivery) {
+	for number := 1; number < d.Attempts; number++ {
+		before := d
+		before.Status, before.Attempts, before.ErrorClass, before.ErrorMessage = event.StatusRetrying, number, event.ClassTrap, strings.Repeat("m", int(d.Seq%40))
+		if before.At = d.At.Add(-time.Second); (int(d.Seq)+number)%3 == 0 {
+			before.Logs = []spec.GuestLine{{At: before.At, Level: "warn", Message: strings.Repeat("ö", int(d.Seq))}}
+		}
+		list = append(list, before)
+	}
+	return append(list, d)
 }
 
 // files are the content of the files of a store, by suffix.
@@ -150,7 +174,7 @@ func contentOf(t testing.TB, path string) content {
 	must(t, err)
 	all := make(content)
 	for _, t2 := range c.tables {
-		if slices.Contains(derived, t2.name) && t2.name != "kv_usage" && t2.name != "stretches" {
+		if slices.Contains(derived, t2.name) && !slices.Contains([]string{"kv_usage", "attempt_logs", "stretches"}, t2.name) {
 			continue
 		}
 		all[t2.name] = make(map[string]bool)

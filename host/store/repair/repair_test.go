@@ -154,7 +154,7 @@ func (o *original) compare(t *testing.T, path string, report Report, intact func
 			t.Errorf("%s %s on the pages %v is missing", e.table, e.text, e.pages)
 		}
 	}
-	for _, table := range []string{"events", "outcome_blocks", "orders", "marks", "identity", "kv"} {
+	for _, table := range []string{"events", "outcome_blocks", "orders", "marks", "identity", "kv", "attempts", "documents"} {
 		for text := range got[table] {
 			// How far the log was trimmed is lost with the marks: then free pages have events.
 			doubtful := report.uncertain[table]+report.outdated[table] > 0 || table == "events" && report.kept["marks"] == 0 || table == "kv" && len(report.Doubtful) > 0 || table == "marks" && strings.HasPrefix(text, "'lost'")
@@ -238,7 +238,8 @@ func TestDamagedTree(t *testing.T) {
 	must(t, err)
 	roots := make(map[string]uint32)
 	for _, name := range []string{"events", "event_keys", "key_index", "outcome_blocks", "outcome_blocks_by_first", "deliveries", "deliveries_open", "deliveries_kept", "deliveries_by_seq", "cursors", "marks",
-		"kv", "sqlite_autoindex_kv_1", "orders", "identity", "log_size", "skipped", "replays", "released"} {
+		"kv", "sqlite_autoindex_kv_1", "orders", "identity", "log_size", "skipped", "replays", "released",
+		"attempts", "attempts_by_event", "attempts_with_logs", "attempt_logs", "documents"} {
 		var root uint32
 		must(t, db.QueryRow(`SELECT rootpage FROM sqlite_schema WHERE name = ?`, name).Scan(&root))
 		roots[name] = root
@@ -268,6 +269,10 @@ func TestDamagedTree(t *testing.T) {
 		{"orders", []string{"orders"}, nil, ""},
 		{"identity and log_size", []string{"identity", "log_size"}, nil, ""},
 		{"replays", []string{"replays"}, nil, "replays"},
+		{"attempts", []string{"attempts"}, nil, "part of the table attempts"},
+		{"attempts and their indexes", []string{"attempts", "attempts_by_event", "attempts_with_logs", "attempt_logs"}, nil, "part of the table attempts"},
+		{"replays and attempts", []string{"replays", "attempts", "attempts_by_event"}, nil, "replays"},
+		{"documents", []string{"documents"}, nil, "part of the table documents"},
 		{"skipped and released", []string{"skipped", "released"}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
