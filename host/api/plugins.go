@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/api/describe"
 	"github.com/berth-host/berth/host/api/etag"
+	"github.com/berth-host/berth/host/api/paging"
 	"github.com/berth-host/berth/host/api/problem"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -20,12 +23,33 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// listPlugins is GET /api/v1/events/plugins.
-func (s *Server) listPlugins(context.Context, struct{}) (wire.List[wire.Plugin], error) {
-	list := wire.List[wire.Plugin]{Items: []wire.Plugin{}}
-	for _, p := range s.cfg.Plugins.Registry.List() {
-		list.Items = append(list.Items, whole(p))
+// pluginQuery is the input of listPlugins.
+type pluginQuery struct {
+	name, state, cursor string
+	limit               int // 0: all
+}
+
+func (r *request) pluginQuery() pluginQuery {
+	q := r.query("name", "state", "limit", "cursor")
+	in := pluginQuery{name: q.Get("name"), state: q.Get("state"), cursor: q.Get("cursor")}
+	if q.Has("limit") {
+		in.limit = r.limit(q, describe.MaxPage)
 	}
+	if states := wire.PluginStates(); in.state != "" && !slices.Contains(states, in.state) {
+		r.fail(fault.Field("state", "%q is not a state; there are %s", problem.Short(in.state), strings.Join(states, ", ")))
+	}
+	return in
+}
+
+// listPlugins is GET /api/v1/events/plugins?name&state&limit&cursor.
+func (s *Server) listPlugins(_ context.Context, q pluginQuery) (list wire.List[wire.Plugin], err error) {
+	list.Items = []wire.Plugin{}
+	for _, p := range s.cfg.Plugins.Registry.List() {
+		if strings.Contains(p.Name, q.name) && (q.state == "" || string(p.State) == q.state) {
+			list.Items = append(list.Items, whole(p))
+		}
+	}
+	list.Items, list.Next = paging.ByName(list.Items, func(p wire.Plugin) string { return p.Name }, q.cursor, q.limit)
 	return list, nil
 }
 

@@ -94,7 +94,7 @@ func (s *Server) endpoints() []endpoint {
 		{get, ordersPath + "/:id", read, s.serve(s.showOrder)},
 		{post, ordersPath + "/:id/status", publish, s.serve(s.moveOrder)},
 
-		{get, eventsPath + "/plugins", read, serveJSON(s, nothing, s.listPlugins)},
+		{get, eventsPath + "/plugins", read, serveJSON(s, (*request).pluginQuery, s.listPlugins)},
 		{get, pluginPath, read, serveJSON(s, (*request).pluginName, s.showPlugin)},
 		{get, pluginPath + "/report", read, serveJSON(s, (*request).pluginName, s.showReport)},
 		{get, pluginPath + "/logs", read, serveJSON(s, (*request).logQuery, s.showLogs)},

@@ -158,6 +158,12 @@ const (
 	Draining      PluginState = "draining"     // finishes its open events, then ends
 )
 
+// PluginStates returns the states of a plugin.
+func PluginStates() []string {
+	return []string{string(Discovered), string(Vetting), string(Rejected), string(Held), string(NeedsApproval), string(Disabled),
+		string(Active), string(Paused), string(BreakerOpen), string(Stuck), string(Draining)}
+}
+
 // Plugin is a plugin with its state and counters.
 type Plugin struct {
 	Name         string       `json:"name"`

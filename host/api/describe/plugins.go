@@ -16,8 +16,15 @@ const pluginFigures = "lag is how many events of the log are not final for the p
 func pluginOperations() []openapi.Operation {
 	list := []openapi.Operation{
 		{Method: http.MethodGet, Path: "/api/v1/events/plugins", ID: "listPlugins", Tag: tagPlugins, Summary: "List the plugins",
-			Description: pluginFigures,
-			Answers:     answers(http.StatusOK, wire.List[wire.Plugin]{})},
+			Description: pluginFigures + " The list is in the order of the names, and whole without a limit.",
+			Parameters: []openapi.Parameter{
+				inQuery("name", "Only those whose name contains this text.", nil),
+				inQuery("state", "Only those in this state.", oneOfTexts(wire.PluginStates()...)),
+				inQuery("limit", "How many at most, and further ones with the name of the last; absent for all.",
+					map[string]any{"type": "integer", "minimum": 1, "maximum": MaxPage}),
+				inQuery("cursor", "next of the page before; absent for the first page.", nil),
+			},
+			Answers: answers(http.StatusOK, wire.List[wire.Plugin]{})},
 		{Method: http.MethodGet, Path: "/api/v1/events/plugins/{name}", ID: "getPlugin", Tag: tagPlugins, Summary: "Show a plugin",
 			Description: pluginFigures,
 			Parameters:  []openapi.Parameter{pluginNamePath()},
