@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/install"
 	"github.com/berth-host/berth/host/live"
@@ -86,7 +87,7 @@ func deadLetter(d event.DeadLetter) wire.DeadLetter {
 	w := wire.DeadLetter{
 		Plugin: d.Handler, EventID: meta.EventID, Seq: d.Seq, EventType: string(d.Event.Type()), Subject: meta.Subject,
 		IdempotencyKey: meta.IdempotencyKey, Status: string(d.Status), Reason: d.Reason, Attempts: d.Attempts,
-		Error: delivery.Wire(d.Delivery).Error, PublishedAt: meta.Time, At: d.At, Event: json.RawMessage(d.Event.Envelope()),
+		Error: view.Error(d.ErrorClass, d.ErrorMessage), PublishedAt: meta.Time, At: d.At, Event: json.RawMessage(d.Event.Envelope()),
 	}
 	if !d.FirstAt.IsZero() {
 		w.FirstAttemptAt = &d.FirstAt

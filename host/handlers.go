@@ -7,6 +7,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
@@ -42,7 +43,7 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 		OnCondition: func(string) { h.plugins.ConditionChanged() },
 		Observer: func(rec event.Record, d event.Delivery) {
 			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
-				EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: delivery.Wire(d)}})
+				EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: view.Of(d)}})
 		},
 		Watched: h.feed.Watched,
 	})

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/failurelog"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -17,7 +18,7 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 			return waited, false
 		default:
 		}
-		if h.ready.len() > 0 && h.mayStart() {
+		if h.ready.Len() > 0 && h.mayStart() {
 			return waited, true
 		}
 		h.revoke() // other leases may have what this instance could start
@@ -45,7 +46,7 @@ func (h *handler) startAttempts(tasks []*task) {
 		t.delivering = true
 		h.breaker.Start(t.record.Seq)
 	}
-	if h.parked > 0 && h.ready.len() > 0 && h.mayStart() {
+	if h.parked > 0 && h.ready.Len() > 0 && h.mayStart() {
 		token(h.wake)
 	}
 	h.inFlight += len(tasks)
@@ -56,7 +57,7 @@ func (h *handler) startAttempts(tasks []*task) {
 func (h *handler) putBack(t *task) {
 	h.endAttempt(t)
 	h.breaker.Cancel(t.record.Seq)
-	h.ready.pushFront(t)
+	h.ready.PushFront(t)
 	h.wakeReader()
 }
 
@@ -82,17 +83,21 @@ type notification struct {
 	observed   bool            // an observer gets it
 	trace      string          // the traceparent of the attempt; "" when it is not traced
 	condition  bool            // the handler's condition has changed
-	failed     *event.Delivery // a failure to be logged, or nil
+	failed     *event.Delivery // of a failed attempt, or nil
+	logged     bool            // the failure is logged
 	suppressed int             // earlier failures that were not logged
 }
 
 func (n *notification) send() {
-	if n.failed != nil {
+	if n.failed != nil && n.handler.dispatcher.cfg.OnFailure != nil && n.failed.ErrorClass != event.ClassSkipped {
+		n.handler.dispatcher.cfg.OnFailure(n.record, *n.failed)
+	}
+	if n.failed != nil && n.logged {
 		logger := n.handler.dispatcher.cfg.Logger
 		if n.failed.Status == event.StatusDead {
-			logDeadLetter(logger, n.record.Event.ID(), n.failed)
+			failurelog.Dead(logger, n.record.Event.ID(), n.failed)
 		} else {
-			logFailure(logger, n.record, n.failed, n.suppressed)
+			failurelog.Retried(logger, n.record, n.failed, n.suppressed)
 		}
 	}
 	if n.observed {
@@ -146,11 +151,10 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 			h.schedule(t)
 		}
 		if d.Status == event.StatusDead {
-			n.failed = d
+			n.failed, n.logged = d, true
 		} else if d.Status == event.StatusRetrying {
-			if suppressed, logged := h.failures.count(d.ErrorClass, time.Now()); logged {
-				n.failed, n.suppressed = d, suppressed
-			}
+			n.failed = d
+			n.suppressed, n.logged = h.failures.Count(d.ErrorClass, time.Now())
 		}
 	}
 	if n.condition = h.breaker.Complete(n.record.Seq, o.Class, o.Message, at); n.condition {
@@ -252,6 +256,19 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 	return d
 }
 
+// unlink removes a task from its lane that is not the first one there.
+func (h *handler) unlink(t *task) {
+	for before := range h.open.all {
+		if before.next == t {
+			if before.next = t.next; t.next == nil {
+				h.lanes.Put(t.lane, before)
+			}
+			break
+		}
+	}
+	t.next = nil
+}
+
 // release is forget, and lets the reader read on.
 func (h *handler) release(t *task) {
 	h.forget(t)
@@ -270,10 +287,14 @@ func (h *handler) forget(t *task) {
 	t.record.Event = nil // the window may keep the task for long
 	switch {
 	case t.lane == 0:
+	case t.blocked: // it was skipped
+		h.behind--
+		h.unlink(t)
 	case t.next == nil:
-		h.lanes.remove(t.lane)
+		h.lanes.Remove(t.lane)
 	default:
 		h.behind--
+		t.next.blocked = false
 		h.schedule(t.next)
 		t.next = nil
 	}

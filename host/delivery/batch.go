@@ -11,16 +11,16 @@ import (
 // cursor returns the Seq up to which every outcome is recorded, and drops the tasks up
 // to there from the window.
 func (h *handler) cursor() uint64 {
-	for h.window.len() > 0 && h.window.peek().recorded {
-		t := h.window.pop()
+	for h.window.Len() > 0 && h.window.Peek().recorded {
+		t := h.window.Pop()
 		if t.isOpen() {
 			h.open.leftWindow(t)
 		}
 		h.drop(t)
 	}
 	c := h.readTo
-	if h.window.len() > 0 {
-		c = h.window.peek().record.Seq - 1
+	if h.window.Len() > 0 {
+		c = h.window.Peek().record.Seq - 1
 	}
 	if r := h.replay; r != nil && c >= r.To {
 		return max(c, r.Resume) // the events between were final before the replay

@@ -21,7 +21,8 @@ func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Successes, 
 	return nil, nil, nil
 }
 
-func (noStore) Deliveries(context.Context, uint64) ([]event.Delivery, error) { return nil, nil }
+func (noStore) Attempts(context.Context, uint64) ([]event.PastAttempt, error) { return nil, nil }
+func (noStore) Deliveries(context.Context, uint64) ([]event.Delivery, error)  { return nil, nil }
 
 func (noStore) Redriven(context.Context, string, uint64, int) ([]event.Delivery, error) {
 	return nil, nil

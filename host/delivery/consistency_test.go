@@ -65,7 +65,7 @@ func (c *census) lane(t *task) string {
 		}
 	case t.lane != 0:
 		c.lanes++
-		if c.h.lanes.get(t.lane) != t {
+		if c.h.lanes.Last(t.lane) != t {
 			return fmt.Sprintf("task %d is the last of its lane, which has another one", t.record.Seq)
 		}
 	}
@@ -74,13 +74,18 @@ func (c *census) lane(t *task) string {
 
 // queues checks that each open task is in one queue.
 func (c *census) queues() string {
-	for where, list := range map[string][]*task{"ready": c.h.ready.tasks[c.h.ready.head:], "retries": c.h.retries} {
+	for where, list := range map[string][]*task{"ready": c.h.ready.All(), "retries": c.h.retries} {
 		for _, t := range list {
 			if c.queued[t] != "" || c.next[t] || c.h.open.get(t.record.Seq) != t {
 				return fmt.Sprintf("task %d is in %s, and in %q; behind another: %v, open: %v",
 					t.record.Seq, where, c.queued[t], c.next[t], c.h.open.get(t.record.Seq) == t)
 			}
 			c.queued[t] = where
+		}
+	}
+	for t := range c.h.open.all {
+		if t.blocked != c.next[t] {
+			return fmt.Sprintf("task %d is blocked: %v, behind another: %v", t.record.Seq, t.blocked, c.next[t])
 		}
 	}
 	if len(c.queued)+c.behind != c.open {
@@ -96,7 +101,7 @@ func (c *census) window() string {
 		users[t]++
 	}
 	last := uint64(0)
-	for _, t := range c.h.window.all() {
+	for _, t := range c.h.window.All() {
 		users[t]++
 		if t.record.Seq <= last {
 			return fmt.Sprintf("task %d comes after %d in the window", t.record.Seq, last)
@@ -149,7 +154,7 @@ func (c *census) counters() string {
 		what      string
 		got, want int
 	}{
-		{"open", h.open.n, c.open}, {"inFlight", h.inFlight, c.delivering}, {"behind", h.behind, c.behind}, {"lanes", h.lanes.n, c.lanes},
+		{"open", h.open.n, c.open}, {"inFlight", h.inFlight, c.delivering}, {"behind", h.behind, c.behind}, {"lanes", h.lanes.Len(), c.lanes},
 		{"bytes", h.bytes, c.bytes}, {"fedOpen", h.fedOpen, c.fed}, {"fedBytes", h.fedBytes, c.fedBytes},
 		{"leases", h.leases, len(c.leases)}, {"multiLeases", h.multiLeases, c.multi}, {"in leases", c.delivering, c.leased},
 	} {

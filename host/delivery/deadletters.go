@@ -18,6 +18,9 @@ type DeadLetterStore interface {
 	// Purge discards the dead letters that f selects, in the same manner. Their
 	// deliveries stay dead and final.
 	Purge(ctx context.Context, f event.DeadFilter) (int, error)
+	// Requeue makes the final deliveries of a handler's events pending in the same manner, and
+	// events that it has passed without a delivery. Others stay as they are.
+	Requeue(ctx context.Context, handler string, seqs []uint64) (int, error)
 	// Redriven returns a handler's pending deliveries above a Seq, ascending.
 	Redriven(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error)
 	// CountRedriven counts those from one Seq to another, both included.
@@ -44,15 +47,35 @@ func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, erro
 	}
 	n, err := d.cfg.Store.Redrive(ctx, f)
 	if n > 0 || err != nil {
-		for _, h := range d.list() {
-			if f.Handler == "" || f.Handler == h.name {
-				h.probe()                          // the operator may have repaired the cause
-				if e := h.recount(ctx); e != nil { // the feeder takes them up all the same
-					d.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", e)
-				}
-				token(h.refill)
+		d.takeUp(ctx, f.Handler)
+	}
+	return n, err
+}
+
+// takeUp has the feeders of a handler, or of all for "", take up events that are pending in
+// the store.
+func (d *Dispatcher) takeUp(ctx context.Context, handler string) {
+	for _, h := range d.list() {
+		if handler == "" || handler == h.name {
+			h.probe()                          // the operator may have repaired the cause
+			if e := h.recount(ctx); e != nil { // the feeder takes them up all the same
+				d.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", e)
 			}
+			token(h.refill)
 		}
+	}
+}
+
+// Requeue delivers events that a handler has had, or has passed without taking them, to it
+// again, with all their attempts, and returns their number. It continues like Redrive. Events
+// that are not final for the handler stay as they are.
+func (d *Dispatcher) Requeue(ctx context.Context, handler string, seqs []uint64) (int, error) {
+	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten outcomes are final too
+		return 0, fmt.Errorf("requeue: %w", err)
+	}
+	n, err := d.cfg.Store.Requeue(ctx, handler, seqs)
+	if n > 0 || err != nil {
+		d.takeUp(ctx, handler)
 	}
 	return n, err
 }

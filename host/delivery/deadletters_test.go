@@ -25,6 +25,7 @@ func (s *store) DeadLetters(context.Context, event.DeadFilter, string, int) ([]e
 	return nil, "", errKeepsNone
 }
 func (s *store) Redrive(context.Context, event.DeadFilter) (int, error)             { return 0, errKeepsNone }
+func (s *store) Requeue(context.Context, string, []uint64) (int, error)             { return 0, errKeepsNone }
 func (s *store) Purge(context.Context, event.DeadFilter) (int, error)               { return 0, errKeepsNone }
 func (s *store) CountRedriven(context.Context, string, uint64, uint64) (int, error) { return 0, nil }
 

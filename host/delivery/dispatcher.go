@@ -25,6 +25,8 @@ type Store interface {
 	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, list []event.Delivery, cursors []event.Cursor) (
 		refused []event.Delivery, fenced []spec.Fence, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
+	// Attempts returns the attempts of an event that are kept, of every handler.
+	Attempts(ctx context.Context, seq uint64) ([]event.PastAttempt, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
 	DeadLetterStore
 }
@@ -53,8 +55,11 @@ type Config struct {
 	Logger   *slog.Logger
 	Observer func(event.Record, event.Delivery) // receives every recorded outcome; must not block. Default none
 	Watched  func() bool                        // whether Observer has to be called now; must not block. Default always
-	Random   func() float64                     // in [0, 1), for jitter. Default math/rand
-	Tracer   Tracer                             // default none
+	// OnFailure receives the delivery of every failed attempt, with its lines; it must not block,
+	// and must not change the delivery. Default none.
+	OnFailure func(event.Record, event.Delivery)
+	Random    func() float64 // in [0, 1), for jitter. Default math/rand
+	Tracer    Tracer         // default none
 	// Start returns where a handler without a cursor starts: after the event with this
 	// Seq. Default: at the log's end.
 	Start func(ctx context.Context, handler string) (after uint64, err error)

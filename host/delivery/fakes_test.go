@@ -113,6 +113,7 @@ type store struct {
 	took       func(seq uint64) bool // nil: every event has a delivery
 
 	children map[string]*event.Event // published, by key
+	past     []event.PastAttempt
 }
 
 func newStore() *store {
@@ -156,6 +157,9 @@ func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []ev
 			d = d.Refuse(err)
 			refused = append(refused, d)
 		}
+		if a, kept := d.Past(); kept {
+			s.past = append(s.past, a)
+		}
 		d.Children = nil
 		s.deliveries[key{d.Handler, d.Seq}] = d
 	}
@@ -198,6 +202,17 @@ func (s *store) Deliveries(_ context.Context, seq uint64) ([]event.Delivery, err
 		}
 	}
 	return deliveries, nil
+}
+
+func (s *store) Attempts(_ context.Context, seq uint64) (list []event.PastAttempt, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.past {
+		if a.Seq == seq {
+			list = append(list, a)
+		}
+	}
+	return list, nil
 }
 
 func (s *store) Cursor(_ context.Context, name string) (uint64, bool, error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/breaker"
+	"github.com/berth-host/berth/host/delivery/failurelog"
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -38,6 +40,9 @@ func (p *Policy) setDefaults() {
 	p.Retry = p.Retry.WithDefaults()
 }
 
+// takes reports whether a handler with this policy gets the event.
+func (p *Policy) takes(handler string, ev *event.Event) bool { return ev.IsFor(handler) && p.Takes(ev) }
+
 // handler is one handler's queue. It is safe for concurrent use.
 type handler struct {
 	name        string
@@ -62,18 +67,18 @@ type handler struct {
 	stuck    [parts]obstacle // by part
 	breaker  breaker.Breaker
 	parked   int // instances that wait
-	ready    fifo
+	ready    queue.FIFO[task]
 	open     openTasks // every task that is not final
 	// lanes has the last task of every order key in the queue, by the key's hash. Two
 	// keys with the same hash only wait for each other.
-	lanes   lanes
+	lanes   queue.Lanes[task]
 	behind  int // tasks that wait for another one of their lane
 	seed    maphash.Seed
 	retries retryHeap
 	timer   *time.Timer
-	window  fifo    // tasks in order of Seq that the cursor has not passed
-	free    []*task // for reuse
-	batch   []*task // of the reader, see arrive
+	window  queue.FIFO[task] // tasks in order of Seq that the cursor has not passed
+	free    []*task          // for reuse
+	batch   []*task          // of the reader, see arrive
 	// unread are unfinished deliveries whose events cannot be read: the feeder tries
 	// again. load makes the list, and only the feeder reads it.
 	unread     []event.Delivery
@@ -93,20 +98,21 @@ type handler struct {
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
 	later       map[uint64]event.Delivery
-	replay      *event.Replay // the last one; nil without one since the handler was opened
-	suspended   bool          // no attempt starts: the position is being changed
-	inFlight    int           // attempts that instances have
-	leases      int           // that are open
-	multiLeases int           // leases with more than one attempt
-	revocations atomic.Uint64 // written under mu
-	feederFull  bool          // the feeder waits for capacity
-	fedOpen     int           // open tasks that the feeder added
-	fedBytes    int           // of their envelopes
-	redriven    int           // redriven events that wait for the feeder
-	laterOpen   int           // open events without a task: those of unread, and those of later that a replay skips
-	recounts    int           // of redriven
+	dueNow      map[uint64]bool // those of later that are to be retried without waiting
+	replay      *event.Replay   // the last one; nil without one since the handler was opened
+	suspended   bool            // no attempt starts: the position is being changed
+	inFlight    int             // attempts that instances have
+	leases      int             // that are open
+	multiLeases int             // leases with more than one attempt
+	revocations atomic.Uint64   // written under mu
+	feederFull  bool            // the feeder waits for capacity
+	fedOpen     int             // open tasks that the feeder added
+	fedBytes    int             // of their envelopes
+	redriven    int             // redriven events that wait for the feeder
+	laterOpen   int             // open events without a task: those of unread, and those of later that a replay skips
+	recounts    int             // of redriven
 	sampled     sampled
-	failures    failureLog
+	failures    failurelog.Limit
 	closed      bool
 	countedMore chan struct{} // nil unless a Source.Close waits for it; closed by Written
 	gone        bool          // close has ended: unwritten outcomes are discarded
@@ -184,8 +190,8 @@ func (h *handler) admit(t *task) {
 	h.open.add(t)
 	h.bytes += len(t.record.Event.Envelope())
 	if t.lane != 0 {
-		if last := h.lanes.put(t.lane, t); last != nil {
-			last.next = t
+		if last := h.lanes.Put(t.lane, t); last != nil {
+			last.next, t.blocked = t, true
 			h.behind++
 			return
 		}
@@ -209,13 +215,13 @@ func (h *handler) schedule(t *task) {
 		h.wakeReader()
 		return
 	}
-	h.ready.push(t)
+	h.ready.Push(t)
 	h.signal()
 }
 
 // signal wakes an instance, or signals demand, when an attempt may start.
 func (h *handler) signal() {
-	if h.ready.len() == 0 || !h.mayStart() {
+	if h.ready.Len() == 0 || !h.mayStart() {
 		return
 	}
 	token(h.wake)
@@ -260,9 +266,13 @@ func (h *handler) retriesDue() {
 	if h.closed {
 		return
 	}
-	now := time.Now()
+	h.admitDue(time.Now())
+}
+
+// admitDue makes the retries ready that are due. The caller holds handler.mu.
+func (h *handler) admitDue(now time.Time) {
 	for h.retries.Len() > 0 && !h.retries[0].past.Due.After(now) {
-		h.ready.push(heap.Pop(&h.retries).(*task))
+		h.ready.Push(heap.Pop(&h.retries).(*task))
 	}
 	h.setTimer()
 	h.signal()

@@ -25,9 +25,9 @@ func loadSampled(ctx context.Context, store Store, handler string) (s sampled, e
 // and that has no stored delivery was successful.
 func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	h.mu.Lock()
-	s, cursor, takes := h.sampled, h.cursor(), h.policy.Takes
+	s, cursor, policy := h.sampled, h.cursor(), h.policy
 	h.mu.Unlock()
-	if s.from == 0 || rec.Seq < s.from || rec.Seq > s.to || rec.Seq > cursor || !takes(rec.Event) {
+	if s.from == 0 || rec.Seq < s.from || rec.Seq > s.to || rec.Seq > cursor || !policy.takes(h.name, rec.Event) {
 		return event.Delivery{}, false
 	}
 	return NotKept(h.name, rec), true

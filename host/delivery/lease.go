@@ -77,7 +77,7 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x.flush()
-	if n := h.outcomes.n; n > 0 && (n >= maxDeferred || h.ready.len() == 0 || !h.mayStart()) {
+	if n := h.outcomes.n; n > 0 && (n >= maxDeferred || h.ready.Len() == 0 || !h.mayStart()) {
 		x.deferred = false
 		h.markDirty()
 	}
@@ -92,7 +92,7 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	}
 	x.acquire()
 	taken := x.start()
-	taken.Waited, taken.More = waited, taken.More || h.ready.len() > 0 && h.mayStart()
+	taken.Waited, taken.More = waited, taken.More || h.ready.Len() > 0 && h.mayStart()
 	return taken, true
 }
 
@@ -155,7 +155,7 @@ func (x *Lease) acquire() {
 	x.visible.Store(0)
 	x.acquired = h.share()
 	for i := range x.acquired {
-		t := h.ready.pop()
+		t := h.ready.Pop()
 		t.lease, t.slot = x, uint8(i)
 		x.tasks[i] = t
 	}
@@ -250,7 +250,7 @@ func (h *handler) share() int {
 	if h.breaker.Failing() {
 		return 1
 	}
-	return max(1, min(maxLease, (h.ready.len()-h.parked)/(2*h.leases)))
+	return max(1, min(maxLease, (h.ready.Len()-h.parked)/(2*h.leases)))
 }
 
 // revoke has every lease return to the queue before it starts another attempt.

@@ -54,6 +54,8 @@ func TestLeasesAgainstAModel(t *testing.T) {
 					*x = testInstance{Lease: m.h.Lease()}
 				}
 			},
+			"skip":  func(t *rapid.T) { m.skip(t, true) },
+			"retry": m.retryNow,
 			"pause": m.pause,
 			"probe": m.probeBreaker,
 			"":      m.check,
@@ -179,6 +181,7 @@ func (m *leases) completeAll(t *rapid.T) {
 	for len(m.final) < len(m.subjects) {
 		taken, ok := x.NextBuffered()
 		if !ok {
+			m.retryNow(t)
 			taken, ok = x.Next(ctx.Done(), nil)
 		}
 		if !ok {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -102,6 +103,13 @@ func (m *model) starts(a event.Attempt) string {
 	return m.taken(a)
 }
 
+// skipped notes that an event was skipped.
+func (m *model) skipped(seq uint64) {
+	m.final[seq] = event.StatusDead
+	key := m.key(seq)
+	m.waiting[key] = slices.DeleteFunc(m.waiting[key], func(other uint64) bool { return other == seq })
+}
+
 // ends is done with the effect of the outcome on the breaker.
 func (m *model) ends(a event.Attempt, o event.Outcome) {
 	m.done(a, o)
@@ -174,9 +182,11 @@ func newModelled(t *rapid.T) modelled {
 	m.d = delivery.New(delivery.Config{Store: m.store, Log: m.log})
 	m.policy = delivery.Policy{
 		Key:     bySubject,
-		Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts"), Backoff: time.Nanosecond, MaxBackoff: time.Nanosecond},
+		Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 4).Draw(t, "attempts")},
 		Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 4).Draw(t, "failures"), Cooldown: time.Hour, MaxCooldown: time.Hour},
 	}
+	m.policy.Retry.Backoff = rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Nanosecond, time.Hour}).Draw(t, "backoff")
+	m.policy.Retry.MaxBackoff = m.policy.Retry.Backoff
 	m.h = open(t, m.d, "h", m.policy)
 	m.model = newModel(m.policy.Retry.MaxAttempts, m.policy.Breaker)
 	return m
@@ -198,6 +208,47 @@ func (m *modelled) probeBreaker(*rapid.T) {
 		m.h.Probe()
 		m.probed = true
 	}
+}
+
+// skip skips an event. It is refused while an attempt is under way, and when it is final.
+// leased reports whether a lease may have the event without having started it.
+func (m *modelled) skip(t *rapid.T, leased bool) {
+	if len(m.subjects) == 0 {
+		return
+	}
+	seq := uint64(rapid.IntRange(1, len(m.subjects)).Draw(t, "seq"))
+	err := m.d.SkipEvent(t.Context(), "h", seq)
+	can := m.final[seq] == "" && m.flying[m.key(seq)] != seq
+	switch {
+	case err == nil && can:
+		m.skipped(seq)
+	case err == nil || !fault.Is(err, fault.Conflict) || can && !leased:
+		t.Fatalf("skip %d, which is %q: %v", seq, m.final[seq], err)
+	}
+}
+
+// retryNow makes all retries due.
+func (m *modelled) retryNow(t *rapid.T) {
+	if m.open && m.probe != 0 {
+		return // the model has no probe that follows another one
+	}
+	var seqs []uint64
+	for i := range m.subjects {
+		if seq := uint64(i + 1); m.final[seq] == "" {
+			seqs = append(seqs, seq)
+		}
+	}
+	waits := 0
+	for _, seq := range seqs {
+		if m.attempts[seq] > 0 && m.flying[m.key(seq)] != seq {
+			waits++
+		}
+	}
+	n, err := m.d.RetryNow(t.Context(), "h", seqs)
+	if err != nil || n > waits {
+		t.Fatalf("retried %d of %d: %v", n, waits, err)
+	}
+	m.probed = m.probed || m.open
 }
 
 func (m *modelled) checkCondition(t *rapid.T) {
@@ -248,6 +299,8 @@ func TestHandlerAgainstAModel(t *testing.T) {
 			"publish": func(t *rapid.T) { m.publish(t, rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "key")) },
 			"take":    m.take,
 			"finish":  m.finish,
+			"skip":    func(t *rapid.T) { m.skip(t, false) },
+			"retry":   m.retryNow,
 			"pause":   m.pause,
 			"probe":   m.probeBreaker,
 			"":        m.check,
@@ -283,6 +336,9 @@ func (m *attempts) finish(t *rapid.T) {
 
 func (m *attempts) check(t *rapid.T) {
 	m.checkStore(t)
+	if wrong := m.h.Inconsistency(); wrong != "" && len(m.flying) == 0 { // attempts without a lease are not counted
+		t.Fatal(wrong)
+	}
 	if lag := m.h.Stats().Lag; lag != uint64(len(m.subjects)-len(m.final)) {
 		t.Fatalf("lag %d; %d of %d are final", lag, len(m.final), len(m.subjects))
 	}
@@ -297,6 +353,7 @@ func (m *attempts) completeAll(t *rapid.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	for len(m.final) < len(m.subjects) {
+		m.retryNow(t)
 		a, ok := m.h.Next(ctx.Done(), nil)
 		if !ok {
 			t.Fatalf("%d of %d are final, and no attempt is ready", len(m.final), len(m.subjects))

@@ -1,11 +1,15 @@
 package delivery
 
-import "sort"
+import (
+	"sort"
+
+	"github.com/berth-host/berth/host/delivery/queue"
+)
 
 // openTasks are a handler's tasks that are not final. Nearly all are in the window, which
 // is in order of Seq: only the others need an entry of their own.
 type openTasks struct {
-	window *fifo
+	window *queue.FIFO[task]
 	n      int
 	// beside has those that are not in the window: redriven, restored, or passed by the
 	// cursor while they wait for a retry.
@@ -20,7 +24,7 @@ func (o *openTasks) get(seq uint64) *task {
 	if t := o.beside[seq]; t != nil {
 		return t
 	}
-	list := o.window.all()
+	list := o.window.All()
 	i := sort.Search(len(list), func(i int) bool { return list[i].record.Seq >= seq })
 	if i < len(list) && list[i].record.Seq == seq && list[i].isOpen() {
 		return list[i]
@@ -57,7 +61,7 @@ func (o *openTasks) remove(t *task) {
 
 // all yields every open task, those of the window first and in order.
 func (o *openTasks) all(yield func(*task) bool) {
-	for _, t := range o.window.all() {
+	for _, t := range o.window.All() {
 		if t.isOpen() && !yield(t) {
 			return
 		}

@@ -39,7 +39,7 @@ func TestOpenTasksAreAMap(t *testing.T) {
 func (m *openModel) readOne(t *rapid.T) {
 	m.read += rapid.Uint64Range(1, 3).Draw(t, "gap") // events between are not for the handler
 	x := &task{record: event.Record{Seq: m.read, Event: m.ev}, users: 1}
-	m.h.window.push(x)
+	m.h.window.Push(x)
 	m.add(x)
 }
 

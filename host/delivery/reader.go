@@ -85,9 +85,9 @@ func (h *handler) awaitCapacity(ctx context.Context, records []event.Record) int
 func (h *handler) fit(records []event.Record) (n int) {
 	h.cursor() // drops the tasks that it has passed
 	bytes := h.bytes
-	limit := min(len(records), maxWindow-h.counted(), maxAhead-h.window.len())
+	limit := min(len(records), maxWindow-h.counted(), maxAhead-h.window.Len())
 	if h.inFlight > 0 {
-		limit = min(limit, maxReady-h.ready.len())
+		limit = min(limit, maxReady-h.ready.Len())
 	}
 	for ; n < limit && bytes < maxWindowBytes; n++ {
 		bytes += len(records[n].Event.Envelope())
@@ -100,7 +100,7 @@ func (h *handler) fit(records []event.Record) (n int) {
 // events of other keys, up to maxAhead or maxWindowBytes.
 func (h *handler) counted() int {
 	n := h.open.n + h.unsaved
-	if h.retries.Len() > 0 && h.ready.len() == 0 {
+	if h.retries.Len() > 0 && h.ready.Len() == 0 {
 		n -= h.behind
 	}
 	return n
@@ -110,7 +110,7 @@ func (h *handler) counted() int {
 // enough for several events, or for one and nothing is ready.
 func (h *handler) wakeReader() {
 	if h.readerFull {
-		capacity, ready := maxWindow-h.counted(), h.ready.len()
+		capacity, ready := maxWindow-h.counted(), h.ready.Len()
 		if capacity >= readBatch && (h.inFlight == 0 || ready <= maxReady-readBatch) || capacity > 0 && ready == 0 {
 			h.readerFull = false
 			token(h.readerWake)
@@ -127,7 +127,7 @@ func (h *handler) arrive(records []event.Record) {
 	h.mu.Unlock()
 	n := 0
 	for _, rec := range records {
-		if _, waits := h.later[rec.Seq]; !waits && !policy.Takes(rec.Event) {
+		if _, waits := h.later[rec.Seq]; !waits && !policy.takes(h.name, rec.Event) {
 			continue
 		}
 		if n == len(h.batch) {
@@ -142,19 +142,24 @@ func (h *handler) arrive(records []event.Record) {
 	for _, t := range h.batch[:n] {
 		seq := t.record.Seq
 		if h.done[seq] {
+			delete(h.later, seq) // it was skipped
 			h.recycle(t)
 			continue
 		}
 		if _, waits := h.later[seq]; waits {
 			past := h.later[seq] // declared here, because it escapes to the heap
 			delete(h.later, seq)
+			if h.dueNow[seq] {
+				delete(h.dueNow, seq)
+				past.Due = time.Now()
+			}
 			t.past, t.recorded = &past, true
 			h.admit(t)
 			continue
 		}
 		t.arrived = now
 		t.users++
-		h.window.push(t)
+		h.window.Push(t)
 		h.admit(t)
 	}
 	h.free = append(h.free, h.batch[n:]...) // these are unused

@@ -203,6 +203,11 @@ func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
 		h.mu.Lock()
 		delete(h.later, d.Seq)
 		h.laterOpen--
+		if t != nil && h.dueNow[d.Seq] {
+			due := *t.past
+			due.Due = time.Now()
+			t.past = &due
+		}
 		if t != nil {
 			h.admit(t)
 		}

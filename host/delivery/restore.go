@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 )
@@ -57,11 +58,11 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ready, h.window, h.retries = fifo{}, fifo{}, nil
-	h.open, h.lanes = openTasks{window: &h.window}, lanes{}
+	h.ready, h.window, h.retries = queue.FIFO[task]{}, queue.FIFO[task]{}, nil
+	h.open, h.lanes = openTasks{window: &h.window}, queue.Lanes[task]{}
 	h.bytes, h.behind = 0, 0
 	h.fedOpen, h.fedBytes = 0, 0
-	h.later, h.replay = later, b.Replay
+	h.later, h.dueNow, h.replay = later, make(map[uint64]bool), b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.laterOpen = len(unread)
 	for seq := range later {

@@ -29,7 +29,7 @@ func TestShareOfLease(t *testing.T) {
 	} {
 		h := handler{leases: tt.leases, parked: tt.parked}
 		for range tt.ready {
-			h.ready.push(&task{})
+			h.ready.Push(&task{})
 		}
 		if tt.failing {
 			h.breaker.Configure(spec.BreakerPolicy{Failures: 5})

@@ -61,10 +61,10 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 	h := s.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.ready.len() == 0 || !h.mayStart() {
+	if h.ready.Len() == 0 || !h.mayStart() {
 		return event.Attempt{}, false
 	}
-	t := h.ready.pop()
+	t := h.ready.Pop()
 	h.startAttempts([]*task{t})
 	return h.trace(t.attempt()), true
 }

@@ -18,6 +18,7 @@ type task struct {
 	slot       uint8           // its index in the lease
 	users      uint8           // of these: handler.open, handler.window
 	delivering bool            // an instance has it, or its lease
+	blocked    bool            // another task of its lane is before it
 	recorded   bool            // the cursor may pass it: its outcome or its next attempt is with the recorder
 	fed        bool            // the feeder added it
 }

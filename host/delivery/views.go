@@ -2,32 +2,44 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"sort"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/recorder"
+	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
 
+// state is the delivery of an event as a handler, the recorder or the store has it.
+type state struct {
+	event.Delivery
+	// since is the time up to which a final delivery in the store is out of date.
+	since   time.Time
+	waiting *wire.WaitingFor
+}
+
 // Deliveries returns the delivery of one event to every handler that has it or will get
-// it, sorted by name.
+// it, sorted by name, each with its history and what it waits for, and without versions.
 func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
-	// Memory first: a delivery that moves from there to the store meanwhile is then found
-	// in the store.
-	views := make(map[string]event.Delivery)
+	// Memory first: a delivery or an attempt that moves from there to the store meanwhile is
+	// then found in the store.
+	views := make(map[string]state)
+	var past []event.PastAttempt
 	handlers := d.list()
-	since := make(map[string]time.Time)
 	for _, h := range handlers {
-		if v, from, ok := h.view(rec); ok {
-			views[h.name], since[h.name] = v, from
+		if v, ok := h.view(rec); ok {
+			views[h.name] = v
 		}
+		past = h.unsavedAttempts(rec.Seq, past)
 	}
 	d.recorder.View(func(saving *recorder.Batch) {
 		for v := range saving.Of(rec.Seq) {
+			if a, kept := v.Past(); kept {
+				past = append(past, a)
+			}
 			if _, live := views[v.Handler]; !live {
-				views[v.Handler], since[v.Handler] = v, justBefore(v)
+				views[v.Handler] = state{Delivery: v, since: justBefore(v)}
 			}
 		}
 	})
@@ -35,49 +47,146 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	if err != nil {
 		return nil, err
 	}
+	kept, err := d.cfg.Store.Attempts(ctx, rec.Seq)
+	if err != nil {
+		return nil, err
+	}
+	past = append(past, kept...)
 	for _, v := range stored {
-		if _, live := views[v.Handler]; !live || v.Status.Final() && (since[v.Handler].IsZero() || v.At.After(since[v.Handler])) {
-			views[v.Handler] = v
+		known, live := views[v.Handler]
+		if !live || v.Status.Final() && (known.since.IsZero() || v.At.After(known.since)) {
+			views[v.Handler] = state{Delivery: v}
 		}
 	}
 	for _, h := range handlers {
-		if _, known := views[h.name]; !known {
-			if v, ok := h.notKept(rec); ok {
+		v, known := views[h.name]
+		if !known {
+			if v.Delivery, known = h.notKept(rec); known {
 				views[h.name] = v
 			}
+		} else if v.waiting == nil && (v.Status == event.StatusPending || v.Status == event.StatusRetrying) {
+			v.waiting = h.backlog(v.Delivery)
+			views[h.name] = v
 		}
 	}
 	out := make([]wire.Delivery, 0, len(views))
 	for _, v := range views {
-		out = append(out, Wire(v))
+		w := view.Of(v.Delivery)
+		w.WaitingFor, w.History = v.waiting, view.History(v.Delivery, past)
+		out = append(out, w)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Plugin < out[j].Plugin })
 	return out, nil
 }
 
-// view returns the delivery of an event that the handler has or will get. A final
-// delivery in the store that is not younger than since is out of date.
-func (h *handler) view(rec event.Record) (v event.Delivery, since time.Time, ok bool) {
+// view returns the delivery of an event that the handler has or will get.
+func (h *handler) view(rec event.Record) (v state, ok bool) {
 	h.mu.Lock()
-	t, ahead, takes := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy.Takes
+	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy
 	waits, later := h.later[rec.Seq]
-	since = h.since(rec.Seq)
+	later = later && !h.done[rec.Seq]
+	v.since = h.since(rec.Seq)
 	known := t != nil
 	if known {
-		v = h.delivery(t)
-	} else if v, known = h.outcomes.find(rec.Seq); known {
-		since = justBefore(v)
+		v.Delivery = h.delivery(t)
+		if v.Status != event.StatusDelivering {
+			v.waiting = h.waiting(t, time.Now())
+		}
+	} else if v.Delivery, known = h.outcomes.find(rec.Seq); known {
+		v.since = justBefore(v.Delivery)
 	}
 	h.mu.Unlock()
 	switch {
 	case known:
-		return v, since, true
+		return v, true
 	case later:
-		return waits, since, true
-	case ahead && takes(rec.Event):
-		return event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}, since, true
+		v.Delivery = waits
+	case ahead && policy.takes(h.name, rec.Event):
+		v.Delivery = event.Delivery{Handler: h.name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time}
+	default:
+		return v, false
 	}
-	return v, since, false
+	v.waiting = h.backlog(v.Delivery)
+	return v, true
+}
+
+// unsavedAttempts adds the attempts of an event that the store may not have yet.
+func (h *handler) unsavedAttempts(seq uint64, to []event.PastAttempt) []event.PastAttempt {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	of := func(o *outcomes) {
+		for _, full := range o.full {
+			if full.Seq == seq {
+				if a, kept := full.Past(); kept {
+					to = append(to, a)
+				}
+			}
+		}
+	}
+	of(&h.outcomes)
+	for i := range h.collected {
+		of(&h.collected[i])
+	}
+	return to
+}
+
+// waiting returns what a task waits for that no instance has. The caller holds handler.mu.
+func (h *handler) waiting(t *task, now time.Time) *wire.WaitingFor {
+	due, retries := t.due()
+	switch {
+	case h.policy.Paused:
+		return h.paused()
+	case t.blocked:
+		w := &wire.WaitingFor{Kind: view.Key, Reason: "an earlier event of its key is not final"}
+		for first := range h.open.all {
+			if first.lane == t.lane && !first.blocked {
+				w.EventID = first.record.Event.ID()
+				break
+			}
+		}
+		return w
+	case retries && due.After(now) && h.breaker.Waits(now) < due.Sub(now):
+		return &wire.WaitingFor{Kind: view.Retry, Until: &due, Reason: "its next attempt is due then"}
+	case h.breaker.Open():
+		return h.breakerOpen(now)
+	case h.suspended:
+		return &wire.WaitingFor{Kind: view.Instance, Reason: "a replay is being started"}
+	case h.unsavedBytes >= maxUnsavedBytes:
+		return &wire.WaitingFor{Kind: view.Instance, Reason: "no attempt starts until outcomes of earlier events are written"}
+	}
+	return &wire.WaitingFor{Kind: view.Instance, Reason: "all instances are at work, or one is being started"}
+}
+
+func (h *handler) paused() *wire.WaitingFor {
+	return &wire.WaitingFor{Kind: view.Pause, Reason: "the handler was paused at " + h.pausedAt.UTC().Format(time.RFC3339)}
+}
+
+func (h *handler) breakerOpen(now time.Time) *wire.WaitingFor {
+	_, reason := h.breaker.Reason()
+	w := &wire.WaitingFor{Kind: view.Breaker, Reason: reason}
+	if wait := h.breaker.Waits(now); wait > 0 {
+		until := now.Add(wait)
+		w.Until = &until
+	}
+	return w
+}
+
+// backlog returns what a delivery waits for that has no task yet.
+func (h *handler) backlog(d event.Delivery) *wire.WaitingFor {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	switch o := h.obstacle(); {
+	case h.policy.Paused:
+		return h.paused()
+	case o.at != "":
+		return &wire.WaitingFor{Kind: view.Stuck, Reason: o.reason}
+	case d.Status == event.StatusRetrying && d.Due.After(now):
+		return &wire.WaitingFor{Kind: view.Retry, Until: &d.Due, Reason: "its next attempt is due then"}
+	case h.breaker.Open():
+		return h.breakerOpen(now)
+	}
+	return &wire.WaitingFor{Kind: view.Backlog, Reason: "the handler has not read it yet"}
 }
 
 // justBefore is the since of an outcome that may be in the store by now: there it
@@ -90,27 +199,4 @@ func (h *handler) since(seq uint64) time.Time {
 		return r.StartedAt
 	}
 	return time.Time{}
-}
-
-// Wire converts a delivery to its form in the API.
-func Wire(v event.Delivery) wire.Delivery {
-	w := wire.Delivery{
-		Plugin:     v.Handler,
-		Status:     string(v.Status),
-		Attempts:   v.Attempts,
-		DurationMS: float64(v.Duration) / float64(time.Millisecond),
-		Fuel:       v.Fuel,
-		At:         v.At,
-		SHA256:     v.SHA256,
-	}
-	if v.Result != "" {
-		w.Result = json.RawMessage(v.Result)
-	}
-	if v.NotKept {
-		w.ResultKept = new(bool)
-	}
-	if v.ErrorClass != "" {
-		w.Error = &wire.DeliveryError{Class: string(v.ErrorClass), Message: v.ErrorMessage}
-	}
-	return w
 }

@@ -13,6 +13,7 @@ const (
 	ReasonRejected = "rejected" // the handler rejected the event
 	ReasonAttempts = "attempts" // all attempts failed
 	ReasonConflict = "conflict" // the handler succeeded, but its children could not be published
+	ReasonSkipped  = "skipped"  // an operator skipped the event
 )
 
 // DeadLetter is a dead delivery that was not purged, with its event.
@@ -31,6 +32,8 @@ func (d Delivery) DeadLetter(ev *Event) DeadLetter {
 		l.Reason = ReasonRejected
 	case ClassConflict:
 		l.Reason = ReasonConflict
+	case ClassSkipped:
+		l.Reason = ReasonSkipped
 	}
 	return l
 }

@@ -20,6 +20,9 @@ type Origin struct {
 // IsZero reports whether nothing is known.
 func (o Origin) IsZero() bool { return o == Origin{} }
 
+// IsFor reports whether the origin lets a handler get the event: it names no other one.
+func (e *Event) IsFor(handler string) bool { return e.origin.Only == "" || e.origin.Only == handler }
+
 // Origin returns the origin of the event.
 func (e *Event) Origin() Origin { return e.origin }
 

@@ -127,7 +127,7 @@ const (
 // FailureClasses returns the classes that the last error of a dead letter can have.
 func FailureClasses() []string {
 	return []string{string(ClassTimeout), string(ClassFuel), string(ClassTrap), string(ClassMemory), string(ClassStack), string(ClassExit),
-		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict)}
+		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict), string(ClassSkipped)}
 }
 
 // Outcome is the result of one attempt, with its cost.

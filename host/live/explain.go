@@ -33,7 +33,9 @@ func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 		}
 		found := table.Explain(p.Name, filter, ev)
 		line.Takes, line.Reason = found.Takes && p.State == wire.Active, found.Reason
-		if found.Takes && !line.Takes {
+		if !ev.IsFor(p.Name) {
+			line.Takes, line.Reason = false, "the event is for "+ev.Origin().Only+" only"
+		} else if found.Takes && !line.Takes {
 			line.Reason = fmt.Sprintf("%s; the event would wait for it, because %s", stateText(p), found.Reason)
 		}
 		answer.Handlers = append(answer.Handlers, line)

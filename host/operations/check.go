@@ -32,8 +32,7 @@ func (r *Runner) check(ctx context.Context, in wire.NewOperation) (*operation, e
 			`(1042) or "earliest"`)
 	}
 	if f.Class != "" {
-		classes := append(event.FailureClasses(), string(event.ClassSkipped))
-		if !slices.Contains(classes, f.Class) {
+		if classes := event.FailureClasses(); !slices.Contains(classes, f.Class) {
 			return nil, fault.Field("filter.class", "%s is not a class of error; there are %s", fault.Quote(f.Class), strings.Join(classes, ", "))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/wire"
@@ -56,6 +57,11 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 	for _, c := range cursors {
 		position[c.Name] = c.Seq
 	}
+	for i := range list {
+		if waits := list[i].Status == string(event.StatusPending) || list[i].Status == string(event.StatusRetrying); waits && !d.IsOpen(list[i].Plugin) {
+			list[i].WaitingFor = disabled()
+		}
+	}
 	for _, c := range cursors {
 		name, isHandler := strings.CutPrefix(c.Name, "handler/")
 		listed := slices.ContainsFunc(list, func(d wire.Delivery) bool { return d.Plugin == name })
@@ -68,21 +74,26 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 		switch {
 		case c.Seq >= rec.Seq && !sampled, !d.takes(name, rec.Event):
 		case c.Seq >= rec.Seq:
-			list = append(list, delivery.Wire(delivery.NotKept(name, rec)))
+			list = append(list, view.Of(delivery.NotKept(name, rec)))
 		default:
-			list = append(list, delivery.Wire(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending,
-				At: rec.Event.Metadata().Time}))
+			pending := view.Of(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
+			pending.WaitingFor, pending.History = disabled(), []wire.PastAttempt{}
+			list = append(list, pending)
 		}
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
 	return list, nil
 }
 
+func disabled() *wire.WaitingFor {
+	return &wire.WaitingFor{Kind: view.Disabled, Reason: "the handler does not run"}
+}
+
 // takes reports whether a plugin takes an event, by its manifest and the routes; false
 // for a plugin whose file is missing.
 func (d Deliveries) takes(name string, ev *event.Event) bool {
 	manifest, known := d.Manifest(name)
-	if !known {
+	if !known || !ev.IsFor(name) {
 		return false
 	}
 	filter, err := route.FilterOf(name, manifest)

@@ -15,7 +15,7 @@ type DeadLetter struct {
 	Subject        string          `json:"subject"`
 	IdempotencyKey string          `json:"idempotency_key"`
 	Status         string          `json:"status" jsonschema:"enum=dead"`
-	Reason         string          `json:"reason" jsonschema:"enum=rejected,enum=attempts,enum=conflict"`
+	Reason         string          `json:"reason" jsonschema:"enum=rejected,enum=attempts,enum=conflict,enum=skipped"`
 	Attempts       int             `json:"attempts"`
 	Error          *DeliveryError  `json:"error" jsonschema:"nullable"` // of the last attempt
 	PublishedAt    time.Time       `json:"published_at"`

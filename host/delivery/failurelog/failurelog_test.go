@@ -1,4 +1,4 @@
-package delivery
+package failurelog
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 
 func TestFailuresAreLoggedOnceForEachClassAndInterval(t *testing.T) {
 	begin := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	var f failureLog
+	var f Limit
 	for i, step := range []struct {
 		at         time.Duration
 		class      event.Class
@@ -20,14 +20,14 @@ func TestFailuresAreLoggedOnceForEachClassAndInterval(t *testing.T) {
 		{0, event.ClassTrap, 0, false},
 		{0, event.ClassTimeout, 0, true}, // a class of its own
 		{time.Second, event.ClassTrap, 0, false},
-		{failureEvery - 1, event.ClassTrap, 0, false},
-		{failureEvery, event.ClassTrap, 3, true},
-		{failureEvery, event.ClassTimeout, 0, true},
-		{2*failureEvery - 1, event.ClassTrap, 0, false},
-		{2 * failureEvery, event.ClassTrap, 1, true},
-		{9 * failureEvery, event.ClassTrap, 0, true},
+		{every - 1, event.ClassTrap, 0, false},
+		{every, event.ClassTrap, 3, true},
+		{every, event.ClassTimeout, 0, true},
+		{2*every - 1, event.ClassTrap, 0, false},
+		{2 * every, event.ClassTrap, 1, true},
+		{9 * every, event.ClassTrap, 0, true},
 	} {
-		if suppressed, logged := f.count(step.class, begin.Add(step.at)); suppressed != step.suppressed || logged != step.logged {
+		if suppressed, logged := f.Count(step.class, begin.Add(step.at)); suppressed != step.suppressed || logged != step.logged {
 			t.Errorf("step %d: got %d, %v, want %d, %v", i, suppressed, logged, step.suppressed, step.logged)
 		}
 	}
