@@ -132,9 +132,16 @@ func TestShellIsAnsweredForEveryPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var names []string
 	for _, file := range files {
+		names = append(names, file.Name())
 		if !slices.Contains(modules, file.Name()) {
 			t.Errorf("no route shows pages/%s", file.Name())
+		}
+	}
+	for _, module := range modules {
+		if !slices.Contains(names, module) {
+			t.Errorf("a route shows pages/%s, which does not exist", module)
 		}
 	}
 }

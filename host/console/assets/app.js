@@ -47,7 +47,7 @@ const navigation = [
   ["/configuration", "Configuration", null, "operate"], ["/audit", "Audit", null, "operate"], ["/system", "System", null, "operate"],
 ];
 
-const keys = [["/", "search"], ["j, k", "next and previous line of a list"], ["Enter", "open the line"], ["?", "this list"], ["Esc", "close a dialog"],
+const keys = [["/", "go to the search"], ["j, k", "next and previous line of a list"], ["Enter", "open the line"], ["?", "this list"], ["Esc", "close a dialog"],
   ["g then o", "overview"], ["g then e", "events"], ["g then i", "issues"], ["g then h", "handlers"], ["g then d", "dead letters"]];
 const jumps = { o: "/", e: "/events", i: "/issues", h: "/handlers", d: "/dead-letters" };
 
