@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
@@ -31,7 +31,7 @@ type pluginRegistry struct {
 	details func(wire.Plugin) wire.Plugin
 }
 
-// List implements api.Registry.
+// List implements ports.Registry.
 func (r pluginRegistry) List() []wire.Plugin {
 	list := r.Manager.List()
 	for i := range list {
@@ -40,7 +40,7 @@ func (r pluginRegistry) List() []wire.Plugin {
 	return list
 }
 
-// Plugin implements api.Registry.
+// Plugin implements ports.Registry.
 func (r pluginRegistry) Plugin(name string) (wire.Plugin, bool) {
 	p, err := r.Manager.Plugin(name)
 	if err != nil {
@@ -49,7 +49,7 @@ func (r pluginRegistry) Plugin(name string) (wire.Plugin, bool) {
 	return r.details(p), true
 }
 
-// Known implements api.Registry.
+// Known implements ports.Registry.
 func (r pluginRegistry) Known(name string) bool {
 	if _, configured := r.live.Config().Handlers[name]; configured {
 		return true
@@ -64,7 +64,7 @@ type reloader struct {
 	started config.Started
 }
 
-// InForce implements api.Reloader.
+// InForce implements ports.Reloader.
 func (r reloader) InForce(handler string) (wire.Settings, error) {
 	return r.Live.InForce(handler, r.started)
 }
@@ -72,7 +72,7 @@ func (r reloader) InForce(handler string) (wire.Settings, error) {
 // deadLetters is the dead letters for the API.
 type deadLetters struct{ *delivery.Dispatcher }
 
-// DeadLetters implements api.DeadLetters.
+// DeadLetters implements ports.DeadLetters.
 func (l deadLetters) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) ([]wire.DeadLetter, string, error) {
 	dead, next, err := l.Dispatcher.DeadLetters(ctx, f, cursor, limit)
 	list := make([]wire.DeadLetter, len(dead))
@@ -102,15 +102,15 @@ type replayer struct {
 	dispatcher *delivery.Dispatcher
 }
 
-// SeqAt implements api.Replayer.
+// SeqAt implements ports.Replayer.
 func (r replayer) SeqAt(ctx context.Context, t time.Time) (uint64, error) { return r.log.SeqAt(ctx, t) }
 
-// Replay implements api.Replayer.
+// Replay implements ports.Replayer.
 func (r replayer) Replay(ctx context.Context, plugin string, from, to uint64) error {
 	return r.dispatcher.Replay(ctx, plugin, from, to)
 }
 
-// Skip implements api.Replayer.
+// Skip implements ports.Replayer.
 func (r replayer) Skip(ctx context.Context, from, to uint64) (event.Skipped, error) {
 	return r.log.Skip(ctx, from, to)
 }
@@ -119,26 +119,26 @@ func (r replayer) Skip(ctx context.Context, from, to uint64) (event.Skipped, err
 // plugin manager, which locks the configuration (live.Live.SetEnabled).
 type installer struct{ *install.Installer }
 
-// Install implements api.Installer.
+// Install implements ports.Installer.
 func (i installer) Install(ctx context.Context, in wire.Install, report func(wire.Progress)) (wire.Plugin, error) {
 	return i.Installer.Install(ctx, install.Request{Name: in.Name, Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref},
 		in.Approve, report)
 }
 
-// Upgrade implements api.Installer.
+// Upgrade implements ports.Installer.
 func (i installer) Upgrade(ctx context.Context, name string, in wire.Upgrade, precondition func(wire.Plugin) error,
 	report func(wire.Progress)) (wire.Plugin, error) {
 	return i.Installer.Upgrade(ctx, name, install.Request{Version: in.Version, URL: in.URL, SHA256: in.SHA256, Ref: in.Ref,
 		Precondition: precondition}, in.Approve, report)
 }
 
-// Rollback implements api.Installer.
+// Rollback implements ports.Installer.
 func (i installer) Rollback(ctx context.Context, name, version string, precondition func(wire.Plugin) error,
 	report func(wire.Progress)) (wire.Plugin, error) {
 	return i.Installer.Rollback(ctx, name, version, precondition, report)
 }
 
-// Uninstall implements api.Installer.
+// Uninstall implements ports.Installer.
 func (i installer) Uninstall(ctx context.Context, name string, force, purge bool, precondition func(wire.Plugin) error) error {
 	return i.Installer.Uninstall(ctx, name, install.UninstallOptions{Force: force, Purge: purge, Precondition: precondition})
 }
@@ -146,8 +146,8 @@ func (i installer) Uninstall(ctx context.Context, name string, force, purge bool
 // backups makes backups for the API.
 type backups struct{ *backup.Backups }
 
-// Make implements api.Backups.
-func (b backups) Make(ctx context.Context) (api.Backup, error) {
+// Make implements ports.Backups.
+func (b backups) Make(ctx context.Context) (ports.Backup, error) {
 	made, err := b.Backups.Make(ctx)
 	if err != nil {
 		return nil, err

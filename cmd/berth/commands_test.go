@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -60,10 +62,17 @@ var commands = map[string]string{
 	"GET /api/v1/events/plugins/:name/logs":      "plugin logs",
 }
 
+// withoutCommand are the endpoints for programs that show figures: Prometheus and the console.
+var withoutCommand = map[string]bool{
+	"GET /metrics":         true,
+	"GET /api/v1/overview": true,
+	"GET /api/v1/series":   true,
+}
+
 // Interfaces under another name than that of their method.
 type (
-	outcomes = api.Deliveries
-	dead     = api.DeadLetters
+	outcomes = ports.Deliveries
+	dead     = ports.DeadLetters
 )
 
 // TestEveryAbilityHasACommand compares the commands with the routes: each endpoint that needs
@@ -71,15 +80,16 @@ type (
 func TestEveryAbilityHasACommand(t *testing.T) {
 	s, err := api.New(api.Config{
 		Events: api.Events{
-			Publisher: struct{ api.Publisher }{}, Log: struct{ api.EventLog }{}, Published: struct{ stream.Log }{}, Activities: struct{ stream.Activities }{},
-			Router: struct{ api.Router }{}, Deliveries: struct{ outcomes }{}, DeadLetters: struct{ dead }{}, Replayer: struct{ api.Replayer }{}, Status: struct{ api.LogStatuser }{},
+			Publisher: struct{ ports.Publisher }{}, Log: struct{ ports.EventLog }{}, Published: struct{ stream.Log }{}, Activities: struct{ stream.Activities }{},
+			Router: struct{ ports.Router }{}, Deliveries: struct{ outcomes }{}, DeadLetters: struct{ dead }{}, Replayer: struct{ ports.Replayer }{}, Status: struct{ ports.LogStatuser }{},
 		},
 		Orders:  struct{ api.Orders }{},
-		Plugins: api.Plugins{Registry: struct{ api.Registry }{}, Logs: struct{ api.Logs }{}, Installer: struct{ api.Installer }{}, Marketplace: struct{ api.Marketplace }{}},
-		Admin: api.Admin{Reloader: struct{ api.Reloader }{}, Audit: struct{ api.Auditor }{}, AuditLog: struct{ api.AuditLog }{},
-			Ready: func() error { return nil }, Backups: struct{ api.Backups }{},
+		Plugins: api.Plugins{Registry: struct{ ports.Registry }{}, Logs: struct{ ports.Logs }{}, Installer: struct{ ports.Installer }{}, Marketplace: struct{ ports.Marketplace }{}},
+		Admin: api.Admin{Reloader: struct{ ports.Reloader }{}, Audit: struct{ ports.Auditor }{}, AuditLog: struct{ ports.AuditLog }{},
+			Ready: func() error { return nil }, Backups: struct{ ports.Backups }{},
 			Doctor: func(context.Context) (f wire.Findings) { return f }},
-		Guard: guard.Config{Tokens: struct{ guard.Verifier }{}},
+		Figures: api.Figures{Metrics: http.NotFoundHandler(), Series: struct{ ports.SeriesSource }{}},
+		Guard:   guard.Config{Tokens: struct{ guard.Verifier }{}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +97,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 	root := testRoot()
 	checked := 0
 	for _, r := range s.Routes() {
-		if r.Scope == "" || r.Now != "" {
+		if r.Scope == "" || r.Now != "" || withoutCommand[r.Method+" "+r.Path] {
 			continue // without a token, a method that answers 405, or a former path
 		}
 		checked++

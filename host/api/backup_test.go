@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -27,7 +27,7 @@ type backups struct {
 	closed        chan struct{} // nil, or signalled by Close
 }
 
-func (b *backups) Make(context.Context) (api.Backup, error) {
+func (b *backups) Make(context.Context) (ports.Backup, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {

@@ -1,5 +1,5 @@
 // Package api is the HTTP API under /api/v1, with /healthz and /readyz. It is the only
-// importer of Echo, and knows the other parts by the small interfaces in config.go.
+// importer of Echo, and knows the other parts by the small interfaces of package ports.
 //
 // Package guard admits each request; all but the health checks and the description need a
 // bearer token with the scope of their endpoint. Errors are application/problem+json; package

@@ -431,7 +431,7 @@ func (p *parts) Uninstall(_ context.Context, name string, force, purge bool, pre
 	return err
 }
 
-// Routed implements api.Router: types that begin with "lost" have no route.
+// Routed implements ports.Router: types that begin with "lost" have no route.
 func (p *parts) Routed(ev *event.Event) bool { return !strings.HasPrefix(string(ev.Type()), "lost") }
 
 func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
@@ -440,7 +440,7 @@ func (p *parts) Explain(_ context.Context, ev *event.Event) (wire.Explanation, e
 	return wire.Explanation{EventType: string(ev.Type()), Reason: "there are no routes", Handlers: []wire.ExplainedHandler{}}, err
 }
 
-// Selection implements api.Router: a condition is true, false or none, and a glob ends in *.
+// Selection implements ports.Router: a condition is true, false or none, and a glob ends in *.
 func (p *parts) Selection(pattern, when string) (func(*event.Event) bool, error) {
 	if when != "" && when != "true" && when != "false" {
 		return nil, fault.Field("when", "is not a condition")

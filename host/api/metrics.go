@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -14,21 +13,6 @@ import (
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
 )
-
-// Figures are the parts that measure the host.
-type Figures struct {
-	Metrics http.Handler // of GET /metrics
-	Series  SeriesSource
-}
-
-// SeriesSource measures the host and its handlers.
-type SeriesSource interface {
-	// Overview returns the state of the host and of every handler, the worst first.
-	Overview(ctx context.Context) (wire.Overview, error)
-	// Series returns the figures of a plugin, or of the host for "", over the last hour or, if
-	// day is set, over the last 24 hours.
-	Series(ctx context.Context, plugin string, day bool) (wire.Series, error)
-}
 
 // metrics is GET /metrics.
 func (s *Server) metrics(c echo.Context) error {

@@ -202,7 +202,7 @@ func selects(q spec.AuditQuery, r Record) bool {
 		(q.Since.IsZero() || !r.At.Before(q.Since)) && (q.Until.IsZero() || r.At.Before(q.Until))
 }
 
-// Changes is Find in this log. It implements api.AuditLog.
+// Changes is Find in this log. It implements ports.AuditLog.
 func (l *Log) Changes(q spec.AuditQuery) (page []Record, next string, err error) {
 	return Find(l.cfg.Path, q)
 }

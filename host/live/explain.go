@@ -13,7 +13,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Explain implements api.Router: it reports for every plugin whether it would take an
+// Explain implements ports.Router: it reports for every plugin whether it would take an
 // event now, and why.
 func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, error) {
 	plugins := *l.plugins.Load()
@@ -43,10 +43,10 @@ func (l *Live) Explain(_ context.Context, ev *event.Event) (wire.Explanation, er
 	return answer, nil
 }
 
-// Routed implements api.Router.
+// Routed implements ports.Router.
 func (l *Live) Routed(ev *event.Event) bool { return l.Table().TakesEvent(ev) }
 
-// Selection implements api.Router.
+// Selection implements ports.Router.
 func (l *Live) Selection(pattern, when string) (func(*event.Event) bool, error) {
 	s, err := route.NewSelection(pattern, when)
 	if err != nil {

@@ -43,7 +43,7 @@ type Deliveries struct {
 	Table    func() *route.Table
 }
 
-// Deliveries implements api.Deliveries.
+// Deliveries implements ports.Deliveries.
 func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
 	list, err := d.Dispatcher.Deliveries(ctx, rec)
 	if err != nil {

@@ -28,7 +28,7 @@ type Log interface {
 	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
 }
 
-// LogStatus reports the state of the event log. It implements api.LogStatuser.
+// LogStatus reports the state of the event log. It implements ports.LogStatuser.
 type LogStatus struct {
 	Log      Log
 	Runner   *Runner
@@ -37,7 +37,7 @@ type LogStatus struct {
 	Health   func() error                // why the store refuses writes
 }
 
-// LogStatus implements api.LogStatuser.
+// LogStatus implements ports.LogStatuser.
 func (l LogStatus) LogStatus(ctx context.Context) (wire.LogStatus, error) {
 	st, err := l.Log.Status(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Listings implements api.Marketplace.
+// Listings implements ports.Marketplace.
 func (s *Sources) Listings(ctx context.Context, q spec.ListingQuery) (wire.Marketplace, error) {
 	client, err := s.marketplace()
 	if err != nil {

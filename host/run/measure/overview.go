@@ -23,7 +23,7 @@ type Views struct {
 	Versions func(ctx context.Context, plugin string) ([]wire.VersionMarker, error)
 }
 
-// Series implements api.SeriesSource.
+// Series implements ports.SeriesSource.
 func (v Views) Series(ctx context.Context, plugin string, day bool) (wire.Series, error) {
 	s := v.Recorder.Series(plugin, day, time.Now())
 	if v.Versions == nil {
@@ -39,7 +39,7 @@ func (v Views) Series(ctx context.Context, plugin string, day bool) (wire.Series
 	return s, err
 }
 
-// Overview implements api.SeriesSource.
+// Overview implements ports.SeriesSource.
 func (v Views) Overview(ctx context.Context) (wire.Overview, error) {
 	f := v.Reader.Read(ctx)
 	host, recent := v.Recorder.Recent(f)
