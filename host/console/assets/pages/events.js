@@ -160,10 +160,12 @@ function filterForm(ctx, state) {
     }
     return h("input", { ...props, type: "text", placeholder: f.hint, autocomplete: "off", spellcheck: "false", on: { change: apply } });
   };
-  return h("form", { class: "filters", role: "search", "aria-label": "Filter events", on: { submit: apply } },
+  const active = filters.filter((f) => state.given[f.name]).length;
+  return h("details", { class: "folding", open: active > 0 || matchMedia("(min-width: 761px)").matches }, h("summary", {}, active ? `Filters (${active})` : "Filters"),
+    h("form", { class: "filters", role: "search", "aria-label": "Filter events", on: { submit: apply } },
     filters.map((f) => h("div", { class: "field" + (f.wide ? " wide" : "") }, h("label", { for: "filter-" + f.name }, f.title), named(control(f), "filter-" + f.name))),
     Object.keys(state.given).length ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null,
-    h("button", { type: "submit", class: "hidden-text" }, "Apply"));
+    h("button", { type: "submit", class: "hidden-text" }, "Apply")));
 }
 
 function named(el, id) {
