@@ -77,6 +77,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			OpenMetrics:  h.live.Started().Server.Metrics == config.MetricsLoopback,
 		},
 		Limits:  api.Limits{MaxInflight: started.MaxInflight},
+		Actions: dispatcher,
 		Console: pages,
 		TLS:     https,
 		Traffic: h.counts.requests,
