@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // listed is a registry with these plugins.
 type listed struct {
-	api.Registry
+	ports.Registry
 	plugins []wire.Plugin
 }
 
