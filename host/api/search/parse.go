@@ -20,7 +20,7 @@ func Statuses() []string {
 
 // Classes returns the classes of a delivery's error by which events are found.
 func Classes() []string {
-	return append(event.FailureClasses(), string(event.ClassSkipped), string(event.ClassUnreadable))
+	return append(event.FailureClasses(), string(event.ClassUnreadable))
 }
 
 // Parse reads a filter and a cursor, 0 for none, from a query. selection compiles a glob of

@@ -40,3 +40,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestValuesAreNamedOnce: the API's description lists them.
+func TestValuesAreNamedOnce(t *testing.T) {
+	for name, list := range map[string][]string{"Classes": search.Classes(), "Statuses": search.Statuses()} {
+		seen := make(map[string]bool)
+		for _, value := range list {
+			if seen[value] {
+				t.Errorf("%s has %s twice", name, value)
+			}
+			seen[value] = true
+		}
+	}
+}
