@@ -1,6 +1,7 @@
 // What several pages show and do with a plugin: its actions, capabilities, log lines, and installing it.
 //
-//   pluginPath(name), handlerUrl(name)
+//   pluginPath(name), handlerUrl(name)     named(href, name, version) a link with the version beside it
+//   fileName(path)                        its last part, with the whole as title
 //   lifecycle(plugin, { etag })            actions: pause or resume, enable or disable
 //   capabilityTable(label, list)           what it asks for, what is granted, and why
 //   targets(capability)                    "hosts api.example.com"
@@ -9,10 +10,12 @@
 
 import { get, progress, request } from "./api.js";
 import { arg } from "./action.js";
-import { code, dialog, h, kv, mount, pill, table } from "./ui.js";
+import { code, dialog, h, kv, link, mount, pill, table } from "./ui.js";
 import { bytes, num } from "./format.js";
 
 export const pluginPath = (name) => "/events/plugins/" + encodeURIComponent(name);
+export const fileName = (path) => h("span", { title: path }, code(path.split("/").pop()));
+export const named = (href, name, version) => h("span", { class: "line" }, link(href, name), h("span", { class: "dim" }, version));
 export const handlerUrl = (name) => "/handlers/" + encodeURIComponent(name);
 
 // tagged reads a plugin with its ETag.
@@ -43,7 +46,7 @@ function grantPill(c) {
 
 export function capabilityTable(label, list, none = "It asks for nothing beyond a clock, random numbers and its log.") {
   return table({ label, items: list, key: (c) => c.name, columns: [
-    { title: "Capability", cell: (c) => [code(c.name), targets(c) ? h("div", { class: "dim" }, targets(c)) : null] },
+    { title: "Capability", main: true, cell: (c) => [code(c.name), targets(c) ? h("div", { class: "dim" }, targets(c)) : null] },
     { title: "Grant", cell: grantPill },
     { title: "Reason it gives", cell: (c) => c.reason || h("span", { class: "dim" }, "none") },
   ], empty: h("div", { class: "empty" }, none) });

@@ -14,6 +14,8 @@ export function exact(value) {
   return true;
 }
 
+const whole = "config";
+
 const kindOf = (schema) => {
   if (Array.isArray(schema.enum) && schema.enum.every((v) => typeof v === "string" || typeof v === "number")) return "enum";
   if (["string", "integer", "number", "boolean"].includes(schema.type)) return schema.type;
@@ -29,7 +31,9 @@ function hintOf(schema, kind) {
   if (schema.maxLength !== undefined) bounds.push(`at most ${schema.maxLength} characters`);
   if (schema.pattern) bounds.push(`matches ${schema.pattern}`);
   const shape = { lines: "one a line", json: "JSON" }[kind];
-  return [schema.description, [shape, ...bounds].filter(Boolean).join(", ")].filter(Boolean).join(" ") || null;
+  const rule = [shape, ...bounds].filter(Boolean).join(", ");
+  if (!schema.description) return rule ? rule[0].toUpperCase() + rule.slice(1) + "." : null;
+  return rule ? `${schema.description} (${rule})` : schema.description;
 }
 
 function parseNumber(text, kind) {
@@ -78,7 +82,7 @@ function entry(name, schema, value, required) {
   }
   const problem = h("span", { class: "error", role: "alert", id: id + "-error" });
   control.setAttribute("aria-describedby", problem.id);
-  const label = (schema.title ? `${schema.title} (${name})` : name) + (required ? ", required" : "");
+  const label = name === whole ? "Config" : (schema.title ? `${schema.title} (${name})` : name) + (required ? ", required" : "");
   const node = field(label, control, { hint: hintOf(schema, kind), wide: kind === "json" || kind === "lines" });
   node.append(problem);
   const mark = (text) => { problem.textContent = text; control.setAttribute("aria-invalid", text ? "true" : "false"); };
@@ -98,7 +102,7 @@ function entry(name, schema, value, required) {
 export function schemaForm(schema, value) {
   const known = schema && typeof schema === "object" && schema.properties && typeof schema.properties === "object" ? schema.properties : null;
   if (!known) {
-    const all = entry("config", { type: "object", description: schema ? "The schema has no list of properties: write the whole object." : "The plugin's manifest has no schema for it: write the whole object." }, value, true);
+    const all = entry(whole, { type: "object", description: schema ? "The schema has no list of properties: write the whole object." : "The plugin's manifest has no schema for it: write the whole object." }, value, true);
     return { nodes: [all.node], read: () => object(all.read() ?? {}), mark: (pointer, text) => { all.mark(`${pointer} ${text}`.trim()); return true; } };
   }
   const required = Array.isArray(schema.required) ? schema.required : [];

@@ -35,10 +35,10 @@ function view(ctx, page, given, cursor, opened) {
     panel("Changes, the latest first", { flush: true }, table({ label: "Changes, the latest first", items, key: (r) => r.id + r.stage, columns: [
       { title: "When", class: "mono nowrap", cell: (r) => when(r.at) },
       { title: "Who", cell: (r) => [r.who ? link(ctx.with({ who: r.token_id || r.who, cursor: null }), r.who) : h("span", { class: "dim" }, "no valid token"), r.remote ? h("div", { class: "dim mono" }, r.remote) : null] },
-      { title: "Action", cell: (r) => link(ctx.with({ action: r.action, cursor: null }), r.action) },
+      { title: "Action", main: true, cell: (r) => link(ctx.with({ action: r.action, cursor: null }), r.action) },
       { title: "Target", cell: (r) => (r.target ? link(ctx.with({ target: r.target, cursor: null }), r.target) : h("span", { class: "dim" }, "–")) },
       { title: "Result", cell: (r) => [pill(tones[resultOf(r)] ?? "idle", resultOf(r)), r.status ? [" ", h("span", { class: "dim" }, String(r.status))] : null, r.suppressed ? h("div", { class: "dim" }, `and ${num(r.suppressed)} refused before it`) : null] },
-      { title: "What", cell: (r) => details(r, opened) },
+      { title: "What", plain: true, cell: (r) => details(r, opened) },
     ], empty: h("div", { class: "empty" }, h("strong", {}, Object.keys(given).length ? "No change matches" : "No changes yet"),
       h("p", {}, "Enabling, approving, installing, redriving and reloading are recorded before they are made. Publishing is not recorded here: see Events.")) })),
     cursor || page.next ? h("div", { class: "line" }, cursor ? link(ctx.with({ cursor: null }), "« Latest") : null,

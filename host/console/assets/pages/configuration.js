@@ -46,7 +46,7 @@ function view(ctx, state) {
       history.replaceState(null, "", ctx.with({ q: state.filter }));
       ctx.show(view(ctx, state));
     } } })), flush: true }, table({ label: "Settings in force", items, key: (s) => s.path, columns: [
-      { title: "Setting", cell: (s) => code(s.path) }, { title: "Value", cell: (s) => s.value }], empty: h("div", { class: "empty" }, "No setting matches.") })),
+      { title: "Setting", main: true, cell: (s) => code(s.path) }, { title: "Value", plain: true, cell: (s) => s.value }], empty: h("div", { class: "empty" }, "No setting matches.") })),
     commands(ctx, [...actions, { label: "Settings in force", cli: "berth config show", method: "GET", path: "/config" }, { label: "What a reload would change", cli: "berth config diff", method: "GET", path: "/config/file" }]),
   ];
 }

@@ -42,19 +42,19 @@ function view(ctx, state, render) {
   const actions = chosen.size ? chosenActions(ctx, state) : filterActions(ctx, given, page.items.length);
   return [
     h("div", { class: "head" }, h("h1", {}, "Dead letters"), h("span", { class: "dim" }, total
-      ? `${num(total)} of ${plural(state.handlers.length, "handler")}, kept until they are redriven or removed` : "none"), buttons(ctx, actions)),
+      ? `${plural(total, "event")} that ${plural(state.handlers.length, "handler has", "handlers have")} given up on, kept until you redrive or remove them` : "none"), buttons(ctx, actions)),
     filterForm(ctx, state),
     hint(ctx, given, page.items.length, state.handlers),
     panel(chosen.size ? `${num(chosen.size)} chosen` : "Dead letters, the latest event first", { flush: true }, table({
       label: "Dead letters, the latest event first", items: page.items, key: keyOf, href: eventUrl, columns: [
-        ctx.may("operate") ? { title: "", hint: "choose", cell: (d) => h("input", { type: "checkbox", "aria-label": `Choose ${d.idempotency_key} of ${d.plugin}`, checked: chosen.has(keyOf(d)), on: { change: (e) => {
+        ctx.may("operate") ? { title: "", hint: "choose", plain: true, cell: (d) => h("input", { type: "checkbox", "aria-label": `Choose ${d.idempotency_key} of ${d.plugin}`, checked: chosen.has(keyOf(d)), on: { change: (e) => {
           if (e.currentTarget.checked) chosen.add(keyOf(d));
           else chosen.delete(keyOf(d));
           render();
         } } }) } : null,
         { title: "Died", class: "mono nowrap", cell: (d) => when(d.at) },
-        { title: "Event", cell: (d) => [link(eventUrl(d), d.event_type), h("div", { class: "dim mono" }, d.idempotency_key)] },
-        { title: "Handler", cell: (d) => link(handlerUrl(d.plugin), d.plugin) },
+        { title: "Event", main: true, cell: (d) => [link(eventUrl(d), d.event_type), h("div", { class: "dim mono" }, d.idempotency_key)] },
+        { title: "Handler", class: "nowrap", cell: (d) => link(handlerUrl(d.plugin), d.plugin) },
         { title: "Why", cell: (d) => [pill("bad", d.error?.class ?? d.reason), h("div", {}, firstLine(d.error?.message ?? ""))] },
         { title: "Subject", cell: (d) => (d.subject ? link(ctx.with({ subject: d.subject, cursor: null }), d.subject) : h("span", { class: "dim" }, "–")) },
         { title: "Attempts", num: true, cell: (d) => num(d.attempts) },

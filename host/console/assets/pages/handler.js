@@ -1,7 +1,7 @@
 // Handler: is it healthy, what does it cost, what may it do, and what can I change?
 
 import { get, request } from "../api.js";
-import { arg, buttons, commands, curl } from "../action.js";
+import { arg, buttons, commands } from "../action.js";
 import { code, copy, h, id, link, mount, panel, pill, say, select, stat, statePill, table, tabs, toast, when } from "../ui.js";
 import { ago, bytes, ms, num, plural, rate, share, short, span, stamp } from "../format.js";
 import { lineChart } from "../chart.js";
@@ -59,7 +59,7 @@ function view(ctx, state) {
   const actions = [...lifecycle(p), ...(p.file ? [] : removal(ctx, name, state.stored))];
   const operate = starting(ctx, [name], name);
   return [
-    h("div", { class: "head" }, h("h1", {}, name), statePill(p.state), h("span", { class: "dim" }, [p.version || "no version", p.style, p.file ? p.file : "installed"].filter(Boolean).join(" · ")), buttons(ctx, actions)),
+    h("div", { class: "head" }, h("h1", {}, name), statePill(p.state), h("span", { class: "dim" }, [p.version || "no version", p.style, p.file ? p.file.split("/").pop() : "installed"].filter(Boolean).join(" · ")), buttons(ctx, actions)),
     ...sentence(ctx, state),
     stats(p, o),
     charts(ctx, state),
@@ -138,15 +138,15 @@ function versions({ plugin: p, stored, series, name }) {
   const since = new Map((series?.markers ?? []).filter((m) => m.plugin === name).map((m) => [m.sha256, m.at]));
   const list = stored.length ? stored : [{ version: p.version, sha256: p.sha256, current: true, ok: true, problem: "" }];
   return panel("Versions", { flush: true }, table({ label: "Versions", items: list, key: (v) => v.version + v.sha256, columns: [
-    { title: "Version", cell: (v) => [v.version || "no version", " ", v.current ? pill("ok", "runs") : pill("idle", "kept")] },
+    { title: "Version", main: true, cell: (v) => [v.version || "no version", " ", v.current ? pill("ok", "runs") : pill("idle", "kept")] },
     { title: "Module", class: "mono", cell: (v) => h("span", { title: v.sha256 }, v.sha256.slice(0, 12)) },
     { title: "Active since", class: "nowrap", cell: (v) => (since.has(v.sha256) ? when(since.get(v.sha256)) : v.current ? when(p.since) : "–") },
-  ] }), p.file ? h("p", { class: "more dim" }, "It is a file of a watched directory: to go back, copy the former file over it.") : null);
+  ] }), p.file ? h("div", { class: "more dim" }, "It is a file of a watched directory: to go back, copy the former file over it.") : null);
 }
 
 const about = (p) => panel("About", {}, h("dl", { class: "kv" }, [
   ["Subscribes", p.subscribes?.length ? p.subscribes.map((s, n) => [n ? ", " : "", code(s)]) : "every type that a route gives it"],
-  ["State since", when(p.since)], ["Module", id(p.sha256)], ["Delivered", `${num(p.delivered)} since the host started`], ["Fuel", `${short(p.fuel)} since the host started`],
+  ["State since", when(p.since)], p.file ? ["File", code(p.file)] : ["From", "the marketplace, a URL or a registry: berth plugin verify names it"], ["Module", id(p.sha256)], ["Delivered", `${num(p.delivered)} since the host started`], ["Fuel", `${short(p.fuel)} since the host started`],
 ].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 
 const levels = ["", "debug", "info", "warn", "error"];
@@ -178,8 +178,8 @@ async function configure(ctx, name) {
   }
   const { config, schema } = found.data;
   const path = pluginPath(name) + "/config";
-  const file = `config.json`;
-  const cli = h("div", { class: "cli stack tight" }, [`berth config set ${arg(name)} ${file}`, curl("PUT", path, { config }, { ifMatch: found.etag })].map((t) => h("div", { class: "line" }, code(t), copy(t))));
+  const cli = commands(ctx, [{ label: "Save and apply", cli: `berth config set ${arg(name)} config.json`, method: "PUT", path, body: { config }, ifMatch: found.etag },
+    { label: "Read it", cli: `berth config get ${arg(name)}`, method: "GET", path }]);
   if (!exact(config)) {
     mount(body, h("p", {}, "It has numbers with more digits than a browser keeps. Change it on the command line."), cli);
     return;
@@ -203,6 +203,6 @@ async function configure(ctx, name) {
     }
   };
   body.replaceChildren(h("p", { class: "dim" }, schema ? "The plugin's manifest says what is valid. Empty means not set." : "It is written to the configuration, and the plugin runs with it at once."),
-    h("form", { class: "stack", "data-form": "config", on: { submit: save } }, h("div", { class: "filters" }, form.nodes), problem,
+    h("form", { class: "stack", "data-form": "config", on: { submit: save } }, h("div", { class: "controls" }, form.nodes), problem,
       h("div", { class: "acts" }, h("button", { type: "submit", class: "primary" }, "Save and apply"), h("button", { type: "button", on: { click: () => configure(ctx, name) } }, "Undo changes"))), cli);
 }

@@ -2,7 +2,7 @@
 
 import { code, copy, empty, field, h, link, panel, select, statePill, table, when } from "../ui.js";
 import { bytes, ms, num, plural, rate, share, short } from "../format.js";
-import { handlerUrl } from "../plugin.js";
+import { handlerUrl, named } from "../plugin.js";
 
 const states = ["", "active", "paused", "breaker_open", "stuck", "needs_approval", "held", "rejected", "disabled"];
 
@@ -31,7 +31,7 @@ function view(ctx, o, given) {
       filtered ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null),
     panel("All handlers, the worst first", { aside: h("span", { class: "dim" }, plural(items.length, "handler")), flush: true }, table({
       label: "Handlers, the worst first", items, key: (p) => p.plugin, href: (p) => handlerUrl(p.plugin), columns: [
-        { title: "Handler", class: "nowrap", cell: (p) => [link(handlerUrl(p.plugin), p.plugin), " ", h("span", { class: "dim" }, p.version)] },
+        { title: "Handler", main: true, cell: (p) => named(handlerUrl(p.plugin), p.plugin, p.version) },
         { title: "State", cell: (p) => statePill(p.state) },
         { title: "Per second", num: true, hint: "Attempts, last minute", cell: (p) => rate(p.per_s) },
         { title: "Failed", num: true, hint: "Share of the attempts of the last hour", cell: (p) => (p.failed_share ? share(p.failed_share) : "0") },

@@ -2,9 +2,9 @@
 
 import { get, request } from "../api.js";
 import { arg, buttons, commands } from "../action.js";
-import { code, copy, empty, field, h, kv, link, panel, pill, say, table, when } from "../ui.js";
+import { code, copy, empty, field, h, kv, link, panel, pill, say, table, toast, when } from "../ui.js";
 import { bytes, num, plural } from "../format.js";
-import { capabilityTable, handlerUrl, installing, pluginPath, storedVersions } from "../plugin.js";
+import { capabilityTable, handlerUrl, installing, named, pluginPath, storedVersions } from "../plugin.js";
 
 const listingUrl = (name) => "/marketplace/" + encodeURIComponent(name);
 
@@ -40,6 +40,17 @@ const absent = (err) => [h("div", { class: "head" }, h("h1", {}, "Marketplace"))
 const missing = (name) => [h("div", { class: "head" }, h("h1", {}, name)), h("section", { class: "panel" },
   h("div", { class: "empty" }, h("strong", {}, "The marketplace has no plugin of this name"), link("/marketplace", "All plugins")))];
 
+// refetch has the host fetch the list, even if it is recent.
+async function refetch(ctx) {
+  try {
+    await get("/plugins/marketplace", { refresh: true, limit: 1 });
+    toast("The list is fetched");
+  } catch (err) {
+    toast(err.message, "bad");
+  }
+  await ctx.refresh();
+}
+
 // standing says how far the list can be trusted.
 function standing(page) {
   if (page.expired) return say("bad", "expired", ["The list expired ", when(page.expires), ": the host installs nothing from it until the marketplace confirms it again."]);
@@ -53,20 +64,21 @@ function list(ctx, page, given) {
   const updates = page.items.filter((l) => l.update_available).length;
   const text = ["berth marketplace search", given.q ? arg(given.q) : "", given.publisher ? "--publisher " + arg(given.publisher) : ""].filter(Boolean).join(" ");
   return [
-    h("div", { class: "head" }, h("h1", {}, "Marketplace"), h("span", { class: "dim" }, page.marketplace, updates ? ` · ${plural(updates, "update")} available` : "", " · confirmed ", when(page.fetched_at))),
+    h("div", { class: "head" }, h("h1", {}, "Marketplace"), h("span", { class: "dim" }, page.marketplace, updates ? ` · ${plural(updates, "update")} available` : "", " · confirmed ", when(page.fetched_at)),
+      h("div", { class: "acts" }, h("button", { type: "button", "data-refresh": "", on: { click: () => refetch(ctx) } }, "Fetch the list now"))),
     standing(page),
     h("div", { class: "filters" },
       field("Search", h("input", { id: "market-q", name: "q", type: "search", value: given.q, placeholder: "fraud", autocomplete: "off", on: { change: apply } })),
       field("Publisher", h("input", { id: "market-publisher", name: "publisher", type: "search", value: given.publisher, autocomplete: "off", on: { change: apply } })),
       given.q || given.publisher ? h("div", { class: "field" }, link("/marketplace", "Clear")) : null),
     panel("Plugins on offer", { flush: true }, table({ label: "Plugins on offer", items: page.items, key: (l) => l.name, href: (l) => listingUrl(l.name), columns: [
-      { title: "Plugin", cell: (l) => [link(listingUrl(l.name), l.name), " ", h("span", { class: "dim" }, l.version || "no version"), h("div", {}, l.description)] },
+      { title: "Plugin", main: true, cell: (l) => [named(listingUrl(l.name), l.name, l.version || "no version"), h("div", {}, l.description)] },
       { title: "Publisher", cell: (l) => l.publisher },
       { title: "Asks for", cell: (l) => (l.capabilities.length ? l.capabilities.map((c, n) => [n ? ", " : "", code(c.name)]) : h("span", { class: "dim" }, "nothing")) },
       { title: "Here", cell: (l) => (l.installed ? [pill(l.update_available ? "wait" : "ok", l.update_available ? "update available" : "installed"), " ", h("span", { class: "dim" }, l.installed)] : h("span", { class: "dim" }, "–")) },
       { title: "Released", class: "nowrap", cell: (l) => when(l.released) },
       { title: "Size", num: true, cell: (l) => bytes(l.size) },
-      { title: "", hint: "actions", cell: (l) => buttons(ctx, changes(ctx, l).slice(0, 1), { small: true }) },
+      { title: "", hint: "actions", plain: true, cell: (l) => buttons(ctx, changes(ctx, l).slice(0, 1), { small: true }) },
     ], empty: h("div", { class: "empty" }, h("strong", {}, "No plugin matches"), link("/marketplace", "All plugins")) })),
     given.cursor || page.next ? h("div", { class: "line" }, given.cursor ? link(ctx.with({ cursor: null }), "« First") : null,
       page.next ? h("span", { class: "end" }, link(ctx.with({ cursor: page.next }), "More »")) : null) : null,
@@ -111,7 +123,7 @@ function one(ctx, l, page, stored) {
         l.homepage ? ["Homepage", h("a", { href: l.homepage, rel: "noreferrer noopener", target: "_blank" }, l.homepage)] : null, ["ABI", l.abi], ["Size", bytes(l.size)], ["SHA-256", code(l.sha256)],
         l.installed ? ["Here", link(handlerUrl(l.name), "the handler")] : null]))),
     panel(`Versions (${num(l.versions.length)})`, { flush: true }, table({ label: "Versions", items: l.versions, key: (v) => v.version, columns: [
-      { title: "Version", cell: (v) => [v.version, v.version === l.installed ? [" ", pill("ok", "installed")] : null] },
+      { title: "Version", main: true, cell: (v) => [v.version, v.version === l.installed ? [" ", pill("ok", "installed")] : null] },
       { title: "Released", class: "nowrap", cell: (v) => when(v.released) },
       { title: "Standing", cell: (v) => (v.revoked ? [pill("bad", "revoked"), h("div", { class: "dim" }, v.revoked)] : v.yanked ? pill("wait", "yanked") : v.deprecated ? [pill("wait", "deprecated"), h("div", { class: "dim" }, v.deprecated)] : pill("ok", "offered")) },
       { title: "Asks for", cell: (v) => (v.capabilities.length ? v.capabilities.map((c) => c.name).join(", ") : "nothing") },

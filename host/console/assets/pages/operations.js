@@ -47,10 +47,10 @@ function view(ctx, list, given, handlers) {
     h("div", { class: "head" }, h("h1", {}, "Operations"), h("span", { class: "dim" }, running ? `${num(running)} running` : "none is running"), buttons(ctx, start)),
     tabs("State", states.map(([value, title]) => ({ title, href: ctx.with({ state: value, cursor: null }), current: (given.state ?? "") === value }))),
     panel("Operations, the latest first", { flush: true }, table({ label: "Operations, the latest first", items: list.items, key: (op) => op.id, href: (op) => "/operations/" + op.id, columns: [
-      { title: "Operation", cell: (op) => [link("/operations/" + op.id, op.name || `${op.kind} ${op.plugin}`), h("div", { class: "dim" }, `#${op.id} · ${op.kind}`)] },
-      { title: "Handler", cell: (op) => link(handlerUrl(op.plugin), op.plugin) },
+      { title: "Operation", main: true, cell: (op) => [link("/operations/" + op.id, op.name || `${op.kind} ${op.plugin}`), h("div", { class: "dim" }, `#${op.id} · ${op.kind}`)] },
+      { title: "Handler", class: "nowrap", cell: (op) => link(handlerUrl(op.plugin), op.plugin) },
       { title: "State", cell: (op) => [statePill(op.state), op.reason ? h("div", { class: "dim" }, op.reason) : null] },
-      { title: "Progress", class: "nowrap", cell: bar },
+      { title: "Progress", class: "nowrap", plain: true, cell: bar },
       { title: "Filter", cell: (op) => h("span", { class: "dim" }, filterText(op.filter)) },
       { title: "Started", class: "nowrap", cell: (op) => [when(op.started_at), h("div", { class: "dim" }, "by " + op.started_by)] },
       { title: "Ended", class: "nowrap", cell: (op) => when(op.finished_at) },

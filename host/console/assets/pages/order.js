@@ -28,14 +28,14 @@ function view(ctx, o, etag, events, path) {
     say(moves.length ? "wait" : "ok", o.status, [`${o.customer_id} ordered ${plural(o.items.length, "item")} for ${money(o.total_cents, o.currency)}. `, moves.length ? `It may become ${moves.join(" or ")}.` : "It is final."]),
     h("div", { class: "grid g2" },
       panel("Items", { flush: true }, table({ label: "Items", items: o.items, columns: [
-        { title: "SKU", cell: (i) => i.sku }, { title: "Quantity", num: true, cell: (i) => num(i.quantity) }, { title: "Each", num: true, cell: (i) => money(i.unit_price_cents, o.currency) },
+        { title: "SKU", main: true, cell: (i) => i.sku }, { title: "Quantity", num: true, cell: (i) => num(i.quantity) }, { title: "Each", num: true, cell: (i) => money(i.unit_price_cents, o.currency) },
         { title: "Sum", num: true, cell: (i) => money(i.unit_price_cents * i.quantity, o.currency) }] })),
       panel("About", {}, kv([["Customer", link(`/orders?customer_id=${encodeURIComponent(o.customer_id)}`, o.customer_id)], ["Total", money(o.total_cents, o.currency)],
         ["Created", when(o.created_at, { full: true })], ["Changed", when(o.updated_at, { full: true })]]))),
     panel("Its events, the newest first", { aside: link(`/events?subject=${encodeURIComponent(o.id)}`, "All"), flush: true }, table({ label: "Its events, the newest first", items: events, key: (e) => e.metadata.event_id,
       href: (e) => "/events/" + encodeURIComponent(e.metadata.event_id), columns: [
         { title: "When", class: "mono nowrap", cell: (e) => when(e.metadata.time) },
-        { title: "Event", cell: (e) => [link("/events/" + encodeURIComponent(e.metadata.event_id), e.event_type), h("div", { class: "dim mono" }, e.metadata.idempotency_key)] },
+        { title: "Event", main: true, cell: (e) => [link("/events/" + encodeURIComponent(e.metadata.event_id), e.event_type), h("div", { class: "dim mono" }, e.metadata.idempotency_key)] },
         { title: "Change", cell: (e) => (e.data?.status ? `${e.data.previous_status ?? "created"} → ${e.data.status}` : "–") },
       ], empty: h("div", { class: "empty" }, "Its events are older than what the log keeps.") })),
     commands(ctx, actions),

@@ -38,7 +38,7 @@ function view(ctx, list, given) {
       field("Customer", h("input", { id: "order-customer", name: "customer_id", type: "search", value: given.customer_id ?? "", autocomplete: "off", on: { change: apply } })),
       Object.keys(asked).length ? h("div", { class: "field" }, link(ctx.path, "Clear")) : null),
     panel("Orders, the newest first", { flush: true }, table({ label: "Orders, the newest first", items: list.items, key: (o) => o.id, href: (o) => "/orders/" + encodeURIComponent(o.id), columns: [
-      { title: "Order", cell: (o) => link("/orders/" + encodeURIComponent(o.id), o.id) },
+      { title: "Order", main: true, cell: (o) => link("/orders/" + encodeURIComponent(o.id), o.id) },
       { title: "Status", cell: (o) => orderPill(o.status) },
       { title: "Customer", cell: (o) => link(ctx.with({ customer_id: o.customer_id, cursor: null }), o.customer_id) },
       { title: "Items", num: true, cell: (o) => num(o.items.length) },

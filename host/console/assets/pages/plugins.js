@@ -1,10 +1,10 @@
 // Plugins: what is here, what waits for a decision, and how does a new one come in?
 
 import { get, request } from "../api.js";
-import { buttons, commands } from "../action.js";
+import { button, buttons, commands } from "../action.js";
 import { code, copy, empty, h, link, panel, say, statePill, table, when } from "../ui.js";
 import { num, plural } from "../format.js";
-import { approval, capabilityTable, differing, handlerUrl, installing, lifecycle, pluginPath } from "../plugin.js";
+import { approval, capabilityTable, differing, fileName, handlerUrl, installing, lifecycle, named, pluginPath } from "../plugin.js";
 
 export default async function plugins(ctx) {
   ctx.title("Plugins");
@@ -32,21 +32,21 @@ function view(ctx, list, waiting, directories) {
   const acts = [urlInstall()];
   return [
     h("div", { class: "head" }, h("h1", {}, "Plugins"), h("span", { class: "dim" }, list.length ? `${num(active)} of ${num(list.length)} active` + (waiting.length ? ` · ${plural(waiting.length, "waits", "wait")} for you` : "") : ""),
-      h("div", { class: "acts" }, link("/marketplace", "Marketplace"), buttons(ctx, acts))),
+      h("div", { class: "acts" }, h("a", { class: "btn", href: "/marketplace" }, "Marketplace"), acts.map((a) => (ctx.may(a.scope) ? button(ctx, a) : null)))),
     waiting.map(([p, etag]) => decision(ctx, p, etag)),
     panel("All plugins", { flush: true }, table({ label: "Plugins", items: sorted, key: (p) => p.name, href: (p) => handlerUrl(p.name), columns: [
-      { title: "Plugin", class: "nowrap", cell: (p) => [link(handlerUrl(p.name), p.name), " ", h("span", { class: "dim" }, p.version)] },
+      { title: "Plugin", main: true, cell: (p) => named(handlerUrl(p.name), p.name, p.version) },
       { title: "State", cell: (p) => [statePill(p.state), p.reason ? h("div", { class: "dim" }, p.reason.split("\n")[0]) : null] },
       { title: "Since", class: "nowrap", cell: (p) => when(p.since) },
-      { title: "From", cell: (p) => (p.file ? code(p.file) : "installed") },
+      { title: "From", cell: (p) => (p.file ? fileName(p.file) : "installed") },
       { title: "Style", cell: (p) => p.style || "–" },
       { title: "Subscribes", cell: (p) => (p.subscribes?.length ? p.subscribes.map((s, n) => [n ? ", " : "", code(s)]) : h("span", { class: "dim" }, "what routes give it")) },
       { title: "Grants", cell: grants },
-      { title: "", hint: "actions", cell: (p) => buttons(ctx, lifecycle(p).slice(0, 1), { small: true }) },
+      { title: "", hint: "actions", plain: true, cell: (p) => buttons(ctx, lifecycle(p).slice(0, 1), { small: true }) },
     ], empty: empty("No plugins yet", "Copy a WebAssembly file into a watched directory; it runs at once.", "berth plugin add my-handler.wasm") })),
     panel("Add a plugin", {}, h("p", {}, "Copy a WebAssembly file, with its manifest beside it or inside, into a watched directory",
       directories.length ? [" (", code(directories.join(", ")), ")"] : "", ". The host checks, compiles and starts it. A file of the same name replaces the version that runs, without a lost event."),
-      ["berth plugin add my-handler.wasm", `cp my-handler.wasm ${directories[0]?.split(",")[0].trim().replaceAll('"', "") || "plugins"}/`].map((t) => h("div", { class: "line" }, code(t), copy(t))),
+      h("div", { class: "cli stack tight" }, ["berth plugin add my-handler.wasm", `cp my-handler.wasm ${directories[0]?.split(",")[0].trim().replaceAll('"', "") || "plugins"}/`].map((t) => h("div", { class: "line" }, code(t), copy(t)))),
       h("p", {}, "Plugins of a ", link("/marketplace", "marketplace"), " are installed with their versions, and can be rolled back.")),
     commands(ctx, acts),
   ];

@@ -54,7 +54,7 @@ function view(ctx, state) {
       h("div", { class: "acts" }, h("button", { type: "submit", class: "primary" }, "Explain")))),
     answer ? verdict(ctx, answer, given) : null,
     state.routes ? panel(`Routes in force (${num(state.routes.length)})`, { aside: link("/configuration", "Configuration"), flush: true }, table({ label: "Routes in force", items: state.routes, key: (s) => s.path, columns: [
-      { title: "Event type", cell: (s) => [code(s.path.slice("routes.".length)), answer?.route === s.path.slice("routes.".length) ? [" ", pill("ok", "decides")] : null] }, { title: "Who may get it", cell: (s) => s.value },
+      { title: "Event type", main: true, cell: (s) => [code(s.path.slice("routes.".length)), answer?.route === s.path.slice("routes.".length) ? [" ", pill("ok", "decides")] : null] }, { title: "Who may get it", cell: (s) => s.value },
     ], empty: h("div", { class: "empty" }, h("strong", {}, "No routes"), h("p", {}, "No event reaches a handler. Write one into the configuration: ", code('routes: {"*": {}}'), " gives every handler what it subscribes to.")) })) : null,
   ];
 }
@@ -67,7 +67,7 @@ function verdict(ctx, answer, given) {
   return h("section", { class: "stack", "aria-label": "Answer" },
     say(taking.length ? "ok" : "bad", taking.length ? plural(taking.length, "handler") : "nobody", [taking.length ? [taking.map((p) => p.plugin).join(", "), " would get it: "] : "No handler would get it now: ", answer.reason, "."]),
     panel("Handlers", { flush: true }, table({ label: "Handlers", items: sorted, key: (p) => p.plugin, href: (p) => handlerUrl(p.plugin), columns: [
-      { title: "Handler", cell: (p) => link(handlerUrl(p.plugin), p.plugin) },
+      { title: "Handler", main: true, class: "nowrap", cell: (p) => link(handlerUrl(p.plugin), p.plugin) },
       { title: "Gets it", cell: (p) => (p.takes ? pill("ok", "yes") : pill("idle", "no")) },
       { title: "Why", cell: (p) => p.reason },
       { title: "State", cell: (p) => (p.state ? statePill(p.state) : "–") },

@@ -54,26 +54,26 @@ function view(ctx, state, examine, verify) {
       stat("Event log", bytes(log.bytes), { note: log.max_bytes ? [`of at most ${bytes(log.max_bytes)}`, bar(full)] : plural(log.events, "event") })),
     panel("What the doctor finds", { aside: h("span", { class: "dim" }, state.examining ? "examining…" : state.at ? ["examined ", when(state.at)] : ""), flush: true }, doctor
       ? table({ label: "What the doctor finds", items: [...doctor.checks].sort((a, b) => rank(a) - rank(b)), columns: [
-        { title: "Check", class: "nowrap", cell: (f) => f.check },
+        { title: "Check", main: true, cell: (f) => f.check },
         { title: "Result", cell: (f) => pill(tones[f.level] ?? "idle", f.level) },
-        { title: "Found", cell: (f) => [f.detail, f.advice ? h("div", {}, h("b", {}, "Do: "), f.advice) : null] },
-      ] }) : h("p", { class: "more dim" }, "The checks take a moment.")),
+        { title: "Found", plain: true, cell: (f) => [f.detail, f.advice ? h("div", {}, h("b", {}, "Do: "), f.advice) : null] },
+      ] }) : h("div", { class: "more dim" }, "The checks take a moment.")),
     h("div", { class: "grid g2" },
       panel("Event log", {}, kv([["Engine", log.engine], ["Events", num(log.events)], ["Positions", `${num(log.first_seq)} to ${num(log.last_seq)}`], ["Oldest", when(log.oldest_at, { full: true })],
         ["Kept for", log.retention_s ? span(log.retention_s * 1000) : "ever"], ["Store on disk", bytes(o.disk.store_bytes)], log.problem ? ["Problem", h("span", { class: "bad-text" }, log.problem)] : null])),
       panel("Backup", {}, h("p", {}, "A backup has the events, outcomes, orders, kv, configuration, plugins and the audit log, as of one moment. It needs the admin token, and is made while the host runs."),
         [backup, `curl -X POST -H "Authorization: Bearer $BERTH_TOKEN" -o berth.tar ${location.origin}/api/v1/backup`].map((t) => h("div", { class: "cli" }, h("div", { class: "line" }, code(t), copy(t)))))),
     panel("How far the handlers are", { flush: true }, table({ label: "How far the handlers are", items: log.handlers, key: (r) => r.plugin, href: (r) => handlerUrl(r.plugin), columns: [
-      { title: "Handler", cell: (r) => link(handlerUrl(r.plugin), r.plugin) }, { title: "Position", num: true, cell: (r) => num(r.cursor) }, { title: "Lag", num: true, cell: (r) => num(r.lag) },
+      { title: "Handler", main: true, cell: (r) => link(handlerUrl(r.plugin), r.plugin) }, { title: "Position", num: true, cell: (r) => num(r.cursor) }, { title: "Lag", num: true, cell: (r) => num(r.lag) },
       { title: "Open", num: true, hint: "Read and not final", cell: (r) => num(r.open) }, { title: "Dead letters", num: true, cell: (r) => num(r.dead) },
       { title: "Lost", num: true, hint: "Events that the log lost before it had them, since the host started", cell: (r) => num(r.lost) }, { title: "Oldest", class: "nowrap", cell: (r) => when(r.oldest_at) },
     ], empty: h("div", { class: "empty" }, "No handler has a position in the log.") })),
     panel("Installed versions on disk", { flush: true, aside: h("button", { type: "button", class: "small", on: { click: verify } }, "Hash them") }, state.stored
       ? table({ label: "Installed versions on disk", items: state.stored, key: (v) => v.plugin + v.version, columns: [
-        { title: "Plugin", cell: (v) => link(handlerUrl(v.plugin), v.plugin) }, { title: "Version", cell: (v) => [v.version, v.current ? [" ", pill("ok", "current")] : ""] },
+        { title: "Plugin", main: true, cell: (v) => link(handlerUrl(v.plugin), v.plugin) }, { title: "Version", cell: (v) => [v.version, v.current ? [" ", pill("ok", "current")] : ""] },
         { title: "Result", cell: (v) => (v.ok ? pill("ok", "as locked") : [pill("bad", "differs"), h("div", {}, v.problem)]) }, { title: "Source", cell: (v) => code(v.source) }, { title: "Signed by", cell: (v) => v.signed_by || "–" },
       ], empty: h("div", { class: "empty" }, "No plugin is installed: files of watched directories are not in the lock.") })
-      : h("p", { class: "more dim" }, "Compares every stored version with the lock file.")),
+      : h("div", { class: "more dim" }, "Compares every stored version with the lock file.")),
     panel("This session", {}, kv([["Token", `${ctx.session.data.name}${ctx.session.data.token ? ` (${ctx.session.data.token})` : ""}`], ["Scopes", ctx.session.data.scopes.join(", ")],
       ["Ends", when(ctx.session.data.expires, { full: true })], ["API", h("a", { href: "/openapi.json" }, "its description (OpenAPI)")]])),
     commands(ctx, [{ label: "Doctor", cli: "berth doctor", method: "GET", path: "/doctor" }, { label: "Event log", cli: "berth events log", method: "GET", path: "/events/log" }, { label: "Verify", cli: "berth plugin verify", method: "GET", path: "/plugins/verify" }]),
