@@ -116,3 +116,28 @@ func TestEventActions(t *testing.T) {
 	b.until("it shows the copy", `location.pathname.startsWith("/events/") && location.pathname !== "/events/`+id+`"`)
 	b.sees("main", "Copy of")
 }
+
+// Skipping an event makes it a dead letter, and frees the later events of its key.
+func TestSkipFreesTheKey(t *testing.T) {
+	h := start(t, "handlers: {fraud-check: {retry: {backoff: 1h, max_backoff: 1h}}}")
+	h.copyIn(handler{"fraud-check", "1.4.0", subscribes("order_paid"), build(t)})
+	id := h.publish("order_paid", "c-7", order("c-7", 3))
+	behind := h.publish("order_paid", "c-7", order("c-7", 1))
+	eventually(h, "/events/"+id, "a failed attempt", func(s status) bool { return s.is("fraud-check", "retrying") })
+	b := h.open(t, wide).login(h.token)
+	b.visit("/events/" + behind)
+	b.sees(".lanes", "Waits behind an earlier event of the same key")
+	b.click(".lanes .why a")
+	b.until("it shows the event that blocks", `location.pathname === "/events/`+id+`"`)
+	b.sees(".lanes", "for attempt 2")
+	b.act("Skip")
+	b.sees("dialog", "becomes a dead letter")
+	b.fill("dialog input[name=note]", "customer was deleted")
+	b.axe()
+	b.shot("event-skip")
+	b.confirm("Skip")
+	b.sees(".lanes", "dead letter")
+	b.sees(".toasts", "Skipped")
+	b.visit("/events/" + behind)
+	b.sees(".head", "1 of 1 handled")
+}

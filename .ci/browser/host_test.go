@@ -78,6 +78,9 @@ func start(t *testing.T, more ...string) *host {
 	})
 	select {
 	case h.url = <-up:
+	case text := <-logged:
+		logged <- text
+		t.Fatal("the host has ended")
 	case <-time.After(limit):
 		_ = cmd.Process.Kill()
 		t.Fatal("the host does not start")
