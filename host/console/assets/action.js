@@ -97,7 +97,7 @@ function ask(ctx, a) {
     title: title.replace(/…$/, ""),
     body: [typeof text === "string" ? h("p", {}, text) : text, preview ? count : null,
       controls.map(([f, c]) => field(f.label, c, { hint: f.hint })), problem,
-      a.cli ? h("div", { class: "cli" }, h("div", { class: "line" }, "the same on the command line ", h("code", {}, a.cli), copy(a.cli))) : null],
+      a.cli ? h("div", { class: "cli" }, h("div", { class: "line" }, "The same on the command line ", h("code", {}, a.cli), copy(a.cli))) : null],
     foot: (close) => [h("button", { type: "button", on: { click: () => close() } }, "Cancel"),
       h("button", { type: "submit", class: "primary" + (a.kind === "danger" ? " danger" : ""), "data-confirm": a.label }, confirm.replace(/…$/, ""))],
     submit: async (close, form) => {

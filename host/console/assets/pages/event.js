@@ -229,11 +229,11 @@ function attempt(ctx, { delivery: d, attempts, index, attempt: a }) {
 }
 
 function stack(frames) {
-  const where = (f) => (f.file ? `${f.file}${f.line ? ":" + f.line : ""}` : "");
+  const where = (f) => (f.file ? `${f.file.split("/").slice(-2).join("/")}${f.line ? ":" + f.line : ""}` : "");
   const width = Math.min(44, Math.max(...frames.map((f) => f.function.length)));
   return h("pre", { tabindex: "0", "aria-label": "Stack, innermost call first", "data-stack": frameText(frames[0]) }, frames.map((f, i) => {
     const text = `${f.function.padEnd(width)}  ${where(f)}`.trimEnd();
-    return i === 0 ? h("span", { class: "hl" }, text) : text + "\n";
+    return h("span", { class: i === 0 ? "hl" : null, title: f.file || null }, text + "\n");
   }));
 }
 
