@@ -111,11 +111,13 @@ test-guests: ## rebuild the guests of the tests; testdata/guests/README.md says 
 	cd testdata/guests && ./build.sh && wasi/build.sh
 	testdata/extism/build.sh
 
-generators: ## generate clients of the API by oapi-codegen and ogen, which must take its description
+generators: ## generate clients of the API by oapi-codegen, ogen and openapi-typescript; needs npm
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(GO) test ./host/api -count=1 -run TestDescriptionIsOfWhatGeneratorsRead -args -document "$$dir/openapi.json" && \
 	$(GO) tool -modfile=.ci/generators/go.mod oapi-codegen -generate types,client -package client -o "$$dir/client.go" "$$dir/openapi.json" && \
-	$(GO) tool -modfile=.ci/generators/go.mod ogen -target "$$dir/ogen" -package client "$$dir/openapi.json" >"$$dir/log" 2>&1 || { cat "$$dir/log" 2>/dev/null; exit 1; }
+	$(GO) tool -modfile=.ci/generators/go.mod ogen -target "$$dir/ogen" -package client "$$dir/openapi.json" >"$$dir/log" 2>&1 || { cat "$$dir/log" 2>/dev/null; exit 1; } && \
+	cd .ci/generators && npm ci --ignore-scripts --no-audit --no-fund && \
+	node_modules/.bin/openapi-typescript "$$dir/openapi.json" -o api.d.ts && node_modules/.bin/tsc -p .
 
 # SHOTS=DIRECTORY for the screenshots.
 browser: build ## test the console in Chromium against a real host; needs chromium and npm

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/berth-host/berth/host/api/openapi"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
@@ -49,6 +50,7 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 			"Failures are application/problem+json with a stable code; 429, 503 and 507 say in Retry-After when to try again. " +
 			"Every answer has the header Berth-Version, by which a client knows a host. " +
 			"Answers may get more keys in later versions; requests with keys that are not known are refused.",
+		Raw: map[string]any{"Event.metadata": event.Metadata{}},
 	}, wire.Problem{}, ops)
 	if err != nil {
 		return nil, fmt.Errorf("describe: %w", err)

@@ -14,6 +14,9 @@ import (
 // Info is the title and description of the document.
 type Info struct {
 	Title, Version, Description string
+	// Raw has values of the types of answers' properties that Go has as raw JSON, by the names
+	// of the type and the property: "Event.metadata". Others are any JSON value.
+	Raw map[string]any
 }
 
 // Operation is one method at one path.
@@ -76,7 +79,7 @@ type builder struct {
 // application/problem+json. The error names an operation with an invalid description, which
 // is a defect of the program.
 func Build(info Info, problem any, operations []Operation) ([]byte, error) {
-	b := &builder{schemas: schemas{make(map[string]*jsonschema.Schema), make(map[string]bool)}, ids: make(map[string]bool)}
+	b := &builder{schemas: schemas{make(map[string]*jsonschema.Schema), make(map[string]bool), info.Raw}, ids: make(map[string]bool)}
 	failure := map[string]any{
 		"description": "The request failed (RFC 9457).",
 		"content":     map[string]any{"application/problem+json": map[string]any{"schema": b.schemas.of(problem, false)}},

@@ -18,6 +18,7 @@ import (
 type schemas struct {
 	byName   map[string]*jsonschema.Schema
 	answered map[string]bool // names of types of answers
+	raw      map[string]any  // see Info
 }
 
 // of returns the schema of a value's type, a reference where it has a name.
@@ -52,8 +53,8 @@ func (s schemas) of(value any, request bool) any {
 	}
 	schema := r.Reflect(value)
 	schema.Version = ""
-	for _, definition := range schema.Definitions {
-		openAny(definition)
+	for name, definition := range schema.Definitions {
+		s.openAny(name, definition, request)
 	}
 	maps.Copy(s.byName, schema.Definitions)
 	if !request {
@@ -79,12 +80,16 @@ func listOfNullable(t reflect.Type) *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "null"}}}}
 }
 
-// openAny describes a property of any type by an object without a type. The reflector writes
-// true, which generators of clients do not support.
-func openAny(definition *jsonschema.Schema) {
+// openAny describes a property of any type by an object without a type, or that of an answer by
+// its type in raw. The reflector writes true, which generators of clients do not support.
+func (s schemas) openAny(name string, definition *jsonschema.Schema, request bool) {
 	for p := definition.Properties.Oldest(); p != nil; p = p.Next() {
-		if text, err := json.Marshal(p.Value); err == nil && string(text) == "true" {
-			p.Value = &jsonschema.Schema{Description: "Any JSON value."}
+		if text, err := json.Marshal(p.Value); err != nil || string(text) != "true" {
+			continue
+		}
+		p.Value = &jsonschema.Schema{Description: "Any JSON value."}
+		if value, known := s.raw[name+"."+p.Key]; known && !request {
+			p.Value = s.of(value, false).(*jsonschema.Schema)
 		}
 	}
 }
