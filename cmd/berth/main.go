@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/cmd/berth/internal/admin"
+	"github.com/berth-host/berth/cmd/berth/internal/browser"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/completion"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
@@ -80,7 +81,7 @@ Exit codes:
 		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
 		admin.AuditCommand(env), admin.DoctorCommand(env), admin.BackupCommand(env),
-		admin.RestoreCommand(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
+		admin.RestoreCommand(env), browser.Command(env), completion.Command(env), daemon.VetCommand(env), &cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
 			Args:  cobra.NoArgs,

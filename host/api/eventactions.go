@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"slices"
 
 	"github.com/berth-host/berth/host/api/guard"
@@ -27,9 +26,6 @@ func (r *request) published(ev *event.Event) *event.Event {
 func (s *Server) eventAt(r *request) (event.Record, error) {
 	id := r.param("event_id")
 	r.query()
-	if s.cfg.Actions == nil && r.Request().Method == http.MethodPost {
-		r.fail(fault.New(fault.Unavailable, "this host cannot act on single events yet"))
-	}
 	if !event.IsID(id) {
 		r.fail(fault.Field("event_id", "%q is not the id of an event; GET %s?key= finds an event by its idempotency key", problem.Short(id), eventsPath))
 	}
@@ -39,10 +35,18 @@ func (s *Server) eventAt(r *request) (event.Record, error) {
 	return s.cfg.Events.Log.Event(r.ctx(), id)
 }
 
+func (s *Server) canAct() error {
+	if s.cfg.Actions == nil {
+		return fault.New(fault.Unavailable, "this host cannot act on single events yet")
+	}
+	return nil
+}
+
 // retryEvent is POST /api/v1/events/:event_id/retry: the deliveries of the event that are not ok
 // are attempted now.
 func (s *Server) retryEvent(r *request) (any, error) {
 	in := optionalBody[wire.EventRetry](r)
+	r.fail(s.canAct())
 	rec, err := s.eventAt(r)
 	if err != nil {
 		return nil, err
@@ -83,6 +87,7 @@ func (s *Server) retryEvent(r *request) (any, error) {
 // without an attempt, so that later events of its key go on.
 func (s *Server) skipEvent(r *request) (any, error) {
 	in := body[wire.EventSkip](r)
+	r.fail(s.canAct())
 	if in.Plugin == "" {
 		r.fail(fault.Field("plugin", "is required: the plugin that is not to get the event"))
 	}

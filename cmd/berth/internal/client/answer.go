@@ -36,9 +36,9 @@ func Success(method, path string) []int {
 	case method != http.MethodPost:
 	case path == "/api/v1/events":
 		return []int{http.StatusAccepted, http.StatusMultiStatus}
-	case path == "/api/v1/events/replay":
+	case path == "/api/v1/events/replay", strings.HasPrefix(path, "/api/v1/events/") && strings.HasSuffix(path, "/copy"):
 		return []int{http.StatusAccepted}
-	case path == "/api/v1/orders", path == "/api/v1/plugins/install":
+	case path == "/api/v1/orders", path == "/api/v1/plugins/install", strings.HasPrefix(path, "/api/v1/session"):
 		return []int{http.StatusCreated}
 	}
 	return []int{http.StatusOK}

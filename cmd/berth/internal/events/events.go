@@ -3,21 +3,16 @@
 package events
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
-	"github.com/berth-host/berth/cmd/berth/internal/console"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -30,25 +25,7 @@ type app struct{ *command.Env }
 func Command(env *command.Env) *cobra.Command {
 	a := app{env}
 	return command.Group("events", "Publish events and see what became of them",
-		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.skip(), a.log())
-}
-
-func (a app) list() *cobra.Command {
-	var typ, subject string
-	var page command.Paging
-	cmd := a.Remote("list", "List events, newest first", func(ctx context.Context, _ []string) error {
-		at := page.Path(path, "type", typ, "subject", subject)
-		return command.Fetch(ctx, a.Env, "GET", at, nil, func(list wire.List[wire.Event]) error {
-			return console.Page(a.Console, "SEQ\tEVENT ID\tTYPE\tSUBJECT\tTIME", list, func(ev wire.Event) console.Cells {
-				meta := metadata(ev)
-				return console.Cells{ev.Seq, meta.EventID, ev.EventType, meta.Subject, console.Clock(meta.Time)}
-			})
-		})
-	})
-	cmd.Flags().StringVar(&typ, "type", "", "only this type")
-	cmd.Flags().StringVar(&subject, "subject", "", "only this subject")
-	page.Flags(cmd, 20)
-	return cmd
+		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.retry(), a.skip(), a.copyOf(), a.tree(), a.log())
 }
 
 func metadata(ev wire.Event) event.Metadata {
@@ -77,6 +54,9 @@ func (a app) show() *cobra.Command {
 				return client.About("event", meta.EventID, id)
 			})
 		})
+	cmd.Long = `Show one event and its deliveries, by event id or idempotency key: what each
+handler answered, what a delivery waits for, and every failed attempt with its
+error, its stack and what the guest has logged.`
 	cmd.Flags().BoolVar(&wide, "wide", false, "also show the fuel of each delivery, when it ended, and the SHA-256 of the module")
 	cmd.Flags().BoolVar(&byKey, "by-key", false, "ID is an idempotency key, even if it is written as an event id")
 	return cmd
@@ -101,72 +81,6 @@ func findEvent(ctx context.Context, c *client.Client, text string, byKey bool) (
 		}
 	}
 	return "", fmt.Errorf("there is no event with the id or idempotency key %q in the log", text)
-}
-
-func (a app) print(ev wire.Event, wide bool) error {
-	meta := metadata(ev)
-	a.Print("event    %s\ntype     %s\nsubject  %s\nkey      %s\ntime     %s\ndata     %s\n\n",
-		meta.EventID, ev.EventType, meta.Subject, meta.IdempotencyKey, console.Clock(meta.Time), string(ev.Data))
-	if len(ev.Deliveries) == 0 {
-		return a.Print("No handler takes it.\n")
-	}
-	if wide {
-		return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tFUEL\tENDED\tMODULE\tANSWER", ev.Deliveries,
-			func(d wire.Delivery) console.Cells {
-				return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), fuel(d), ended(d), module(d), answer(d)}
-			})
-	}
-	return console.Table(a.Console, "HANDLER\tSTATUS\tATTEMPTS\tTOOK\tANSWER", ev.Deliveries, func(d wire.Delivery) console.Cells {
-		return console.Cells{d.Plugin, d.Status, d.Attempts, took(d), answer(d)}
-	})
-}
-
-// notKept reports whether an older version of the host did not keep the result.
-func notKept(d wire.Delivery) bool { return d.ResultKept != nil && !*d.ResultKept }
-
-// tried reports whether an attempt has ended whose figures are known.
-func tried(d wire.Delivery) bool { return !notKept(d) && d.Attempts > 0 }
-
-func took(d wire.Delivery) string {
-	if !tried(d) {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f ms", d.DurationMS)
-}
-
-func fuel(d wire.Delivery) string {
-	if !tried(d) {
-		return "-"
-	}
-	return fmt.Sprint(d.Fuel)
-}
-
-// ended returns when the last attempt ended, or when the delivery was given up.
-func ended(d wire.Delivery) string {
-	if d.Attempts == 0 && d.Status != string(event.StatusDead) {
-		return "-"
-	}
-	return console.Clock(d.At)
-}
-
-func module(d wire.Delivery) string { return cmp.Or(d.SHA256, "-") }
-
-// answer returns a handler's answer in one line.
-func answer(d wire.Delivery) string {
-	if d.Error != nil {
-		return failure(d.Error)
-	}
-	if notKept(d) {
-		return "(result not kept)"
-	}
-	if len(d.Result) == 0 || string(d.Result) == "null" {
-		return "-"
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, d.Result); err != nil {
-		return string(d.Result)
-	}
-	return compact.String()
 }
 
 func (a app) tail() *cobra.Command {
@@ -232,35 +146,6 @@ func (a app) printActivity(act wire.Activity) error {
 		return a.Print("plugin     %s is %s  %s\n", act.Plugin.Name, act.Plugin.State, act.Plugin.Reason)
 	}
 	return nil
-}
-
-func (a app) skip() *cobra.Command {
-	var to uint64
-	cmd := a.Remote("skip SEQ", "Pass over an event that cannot be read because the store is damaged",
-		func(ctx context.Context, args []string) error {
-			seq, err := strconv.ParseUint(args[0], 10, 64)
-			if err != nil || seq == 0 {
-				return command.Usage("%q is not a Seq: a number from 1 on, as the plugin's reason and berth doctor show it", args[0])
-			}
-			return command.Fetch(ctx, a.Env, "POST", path+"/skip", wire.Skip{Seq: seq, To: to}, func(s wire.Skipped) error {
-				whose := "every handler had had it"
-				if len(s.Plugins) > 0 {
-					whose = "a dead delivery was recorded for " + strings.Join(s.Plugins, ", ")
-				}
-				what := fmt.Sprintf("event %d is skipped", s.Seq)
-				if s.To > s.Seq {
-					what = fmt.Sprintf("events %d to %d are skipped", s.Seq, s.To)
-				}
-				return a.Print("%s; %s\n", what, whose)
-			}, func(s wire.Skipped) error { return client.About("event", fmt.Sprint(s.Seq), args[0]) })
-		})
-	cmd.Long = `Pass over an event that cannot be read because the store is damaged. A handler
-that is stuck at the event continues with the next one, and no handler gets the
-event any more. A dead delivery is recorded for every handler that has not had it.
-An event that can be read is not skipped. berth doctor lists the events that cannot.`
-	cmd.Example = "  berth events skip 41\n  berth events skip 41 --to 48"
-	cmd.Flags().Uint64Var(&to, "to", 0, "the last one of several in a row (default: only SEQ)")
-	return cmd
 }
 
 func (a app) replay() *cobra.Command {
