@@ -3,11 +3,8 @@ package host
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"time"
 
-	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
@@ -162,105 +159,4 @@ type vetter struct{ *run.Reports }
 func (v vetter) Vet(ctx context.Context, module spec.Artifact) error {
 	_, err := v.Reports.Vet(ctx, module)
 	return err
-}
-
-// installedPlugins runs installed plugins in the plugin manager, which starts after the
-// installs have been recovered.
-type installedPlugins struct {
-	manager func() *plugin.Manager
-	state   bus.State
-	logger  *slog.Logger
-}
-
-// Free implements install.Plugins.
-func (p installedPlugins) Free(ctx context.Context, name string) error {
-	return p.manager().Free(ctx, name)
-}
-
-// Prepare implements install.Plugins.
-func (p installedPlugins) Prepare(ctx context.Context, name string, module spec.Artifact, approved []abi.Capability) (
-	install.Candidate, error) {
-	c, err := p.manager().Prepare(ctx, name, module, approved)
-	if err != nil {
-		return nil, err
-	}
-	return candidate{c, p, name}, nil
-}
-
-// candidate is a version on trial in the plugin manager.
-type candidate struct {
-	*plugin.Candidate
-	plugins installedPlugins
-	name    string
-}
-
-// Promote implements install.Candidate.
-func (c candidate) Promote(ctx context.Context, path string) (wire.Plugin, error) {
-	return c.plugins.start(ctx, c.name, func() (wire.Plugin, error) { return c.Candidate.Promote(ctx, path) })
-}
-
-// Pin implements install.Plugins.
-func (p installedPlugins) Pin(ctx context.Context, pin spec.Pin) (wire.Plugin, error) {
-	return p.start(ctx, pin.Name, func() (wire.Plugin, error) { return p.manager().Pin(ctx, pin) })
-}
-
-// start starts a plugin. When that fails and no plugin has the name, it deletes the
-// position in the log that the start has given to the handler, so that a later plugin of
-// the name starts at its own time.
-func (p installedPlugins) start(ctx context.Context, name string, start func() (wire.Plugin, error)) (wire.Plugin, error) {
-	backlog, err := p.state.LoadBacklog(ctx, name)
-	if err != nil {
-		return wire.Plugin{}, fmt.Errorf("install %s: %w", name, err)
-	}
-	started, err := start()
-	if err == nil || backlog.Found {
-		return started, err
-	}
-	if _, missing := p.manager().Plugin(name); missing != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		if e := p.state.ForgetHandler(ctx, name); e != nil {
-			p.logger.Warn("position in the log not deleted after a failed install", "plugin", name, "error", e)
-		}
-	}
-	return started, err
-}
-
-// Unpin implements install.Plugins.
-func (p installedPlugins) Unpin(ctx context.Context, name string) error {
-	return p.manager().Unpin(ctx, name)
-}
-
-// Uninstall implements install.Plugins.
-func (p installedPlugins) Uninstall(ctx context.Context, name string, commit func() error) error {
-	return p.manager().Uninstall(ctx, name, commit)
-}
-
-// Plugin implements install.Plugins.
-func (p installedPlugins) Plugin(name string) (wire.Plugin, error) { return p.manager().Plugin(name) }
-
-// cleanupTimeout bounds the clean-up of a removed handler.
-const cleanupTimeout = 30 * time.Second
-
-// handlerState is the state of handlers in the engine, for installs.
-type handlerState struct{ state bus.State }
-
-// Forget implements install.State.
-func (s handlerState) Forget(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
-	defer cancel()
-	if err := s.state.ForgetHandler(ctx, name); err != nil {
-		return fmt.Errorf("its position in the log and its outcomes remain: %w", err)
-	}
-	return nil
-}
-
-// Purge implements install.State.
-func (s handlerState) Purge(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
-	defer cancel()
-	if err := s.state.KVClear(ctx, name); err != nil {
-		return fmt.Errorf("its key-value state remains: %w", err)
-	}
-	return nil
 }

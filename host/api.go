@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/backup"
 	"github.com/berth-host/berth/host/bus"
@@ -68,7 +69,8 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Marketplace: h.sources},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
-		Figures: measured,
+		Figures:   measured,
+		Incidents: incident.Parts{Issues: h.issues, Operations: h.operations},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

@@ -45,7 +45,8 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
 				EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: view.Of(d)}})
 		},
-		Watched: h.feed.Watched,
+		Watched:   h.feed.Watched,
+		OnFailure: h.attemptFailed,
 	})
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),

@@ -18,8 +18,10 @@ import (
 	"github.com/berth-host/berth/host/bus/retention"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/install"
+	"github.com/berth-host/berth/host/issues"
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/marketplace"
+	"github.com/berth-host/berth/host/operations"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/run"
@@ -67,6 +69,8 @@ type Host struct {
 	copyStore     func(ctx context.Context, target string) (datafile.Snapshot, error) // nil: it is in memory
 	commits       func() figures.Commits                                              // nil: it is in memory
 	retention     *retention.Retention
+	issues        *issues.Tracker
+	operations    *operations.Runner
 	runner        *run.Runner
 	reports       *run.Reports
 	logs          *guestlog.Logs
@@ -144,6 +148,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := h.startIssues(ctx, log); err != nil {
+		return err
+	}
 	if err := h.startRunner(events, log); err != nil {
 		return err
 	}
@@ -153,6 +160,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	h.sources.Load()
 	if err := h.startPlugins(ctx); err != nil {
+		return err
+	}
+	if err := h.startOperations(ctx, log); err != nil {
 		return err
 	}
 	h.background("the retention", h.retention.Run)

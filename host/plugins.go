@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/pathguard"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/secret"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/spec"
@@ -57,9 +58,9 @@ func (h *Host) startInstalls(ctx context.Context, state bus.State) error {
 		Dir:        h.live.DataDir(),
 		Source:     h.sources,
 		Vetter:     vetter{h.reports},
-		Plugins:    installedPlugins{func() *plugin.Manager { return h.plugins }, state, h.logger},
+		Plugins:    run.Installed{Manager: func() *plugin.Manager { return h.plugins }, State: state, Logger: h.logger},
 		Settings:   live.Handlers{Live: h.live},
-		State:      handlerState{state},
+		State:      run.HandlerState{State: state, Issues: h.issues},
 		Codec:      lockfile.Codec{Header: install.LockHeader},
 		MinimumAge: func() time.Duration { return h.live.Config().Marketplace.MinimumReleaseAge },
 		Revoked:    h.sources.Revocation,

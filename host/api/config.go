@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/api/traffic"
 	"github.com/berth-host/berth/host/fault"
@@ -21,7 +22,9 @@ type Config struct {
 	Plugins Plugins
 	Admin   Admin
 	Figures Figures
-	Guard   guard.Config
+	// Incidents are the issues and the operations.
+	Incidents incident.Parts
+	Guard     guard.Config
 	Limits
 
 	// Actions act on single events. Nil: the host refuses them for now, and reads the log for
@@ -100,6 +103,7 @@ func (c Config) check() error {
 		parts  any
 	}{
 		{"Events.", c.Events}, {"", struct{ Orders Orders }{c.Orders}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
+		{"Incidents.", c.Incidents},
 		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
 	} {
 		v := reflect.ValueOf(group.parts)

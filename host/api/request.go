@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -202,6 +203,17 @@ func (r *request) limit(q url.Values, maximum int) int {
 	return n
 }
 
+// time reads a time; "" is the zero time.
+func (r *request) time(field, text string) (t time.Time) {
+	if text != "" {
+		var err error
+		if t, err = event.ParseTime(text); err != nil {
+			r.fail(fault.Field(field, "%v", err))
+		}
+	}
+	return t
+}
+
 // flag returns a parameter of the query that is true or false; false when it is absent.
 func (r *request) flag(q url.Values, name string) bool {
 	on, err := strconv.ParseBool(q.Get(name))
@@ -220,17 +232,22 @@ func (r *request) ifMatch() etag.Tags {
 
 // body reads a JSON body into a T, strictly.
 func body[T any](r *request) (v T) {
+	r.decode(&v)
+	return v
+}
+
+// decode reads a JSON body into v, strictly.
+func (r *request) decode(v any) {
 	r.fail(checkMediaType(r.Request()))
 	text := r.readBody(inflight.MaxBody, inflight.MaxBody)
 	if r.err != nil {
-		return v
+		return
 	}
 	if !utf8.Valid(text) {
 		r.fail(fault.Field("", "the body is not valid UTF-8"))
-		return v
+		return
 	}
-	r.fail(event.DecodeStrict(text, &v))
-	return v
+	r.fail(event.DecodeStrict(text, v))
 }
 
 // optionalBody is body where the body may be absent.

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -32,14 +33,13 @@ type endpoint struct {
 
 // Paths of more than one endpoint.
 const (
-	eventsPath      = "/api/v1/events"
-	eventPath       = eventsPath + "/:id"
-	oneEventPath    = eventsPath + "/:event_id" // its id is no word, as a key could be
-	streamPath      = eventsPath + "/stream"
-	deadLettersPath = eventsPath + "/dead-letters"
-	ordersPath      = "/api/v1/orders"
-	pluginPath      = eventsPath + "/plugins/:name" // no word of the API has the position of the name
-	installPath     = "/api/v1/plugins"
+	eventsPath   = "/api/v1/events"
+	eventPath    = eventsPath + "/:id"
+	oneEventPath = eventsPath + "/:event_id" // its id is no word, as a key could be
+	streamPath   = eventsPath + "/stream"
+	ordersPath   = "/api/v1/orders"
+	pluginPath   = eventsPath + "/plugins/:name" // no word of the API has the position of the name
+	installPath  = "/api/v1/plugins"
 )
 
 // pluginAt is the path of one plugin.
@@ -65,19 +65,12 @@ func (s *Server) endpoints() []endpoint {
 		{get, streamPath, read, s.stream},
 		{post, eventsPath + "/explain", read, serveJSON(s, (*request).event, s.cfg.Events.Router.Explain)},
 		{get, eventsPath + "/log", read, serveJSON(s, noQuery, s.showLog)},
-		{post, eventsPath + "/replay", operate, serveJSON(s, (*request).replay, s.replay)},
-		{post, eventsPath + "/skip", operate, serveJSON(s, (*request).skip, s.skip)},
 		{post, eventsPath + "/reload-config", operate, serveJSON(s, nothing, s.reload)},
 		{get, eventPath, read, s.serve(s.showEvent)},
 		{get, oneEventPath + "/tree", read, s.serve(s.showTree)},
 		{post, oneEventPath + "/retry", operate, s.serve(s.retryEvent)},
 		{post, oneEventPath + "/skip", operate, s.serve(s.skipEvent)},
 		{post, oneEventPath + "/copy", operate, s.serve(s.copyEvent)},
-
-		{get, deadLettersPath, read, s.serve(s.listDeadLetters)},
-		{post, deadLettersPath + "/redrive", operate, serveJSON(s, (*request).deadLetterSelection, s.redrive)},
-		{post, deadLettersPath + "/purge", operate, serveJSON(s, (*request).deadLetterSelection, s.purge)},
-		{get, deadLettersPath + "/:id", read, s.serve(s.showDeadLetters)},
 
 		{post, sessionPath, "", s.serve(s.login)},
 		{get, sessionPath, ScopeAny, s.serve(s.showSession)},
@@ -118,7 +111,8 @@ func (s *Server) endpoints() []endpoint {
 // routes registers every endpoint, and what belongs to it: its former path, and 405 for GET
 // at a path that would otherwise be an event's id or a plugin's name.
 func (s *Server) routes() {
-	for _, e := range s.endpoints() {
+	for _, e := range slices.Concat(s.endpoints(), s.more(s.cfg.Incidents.Endpoints()),
+		s.more(incident.LogEndpoints(s.cfg.Events.DeadLetters, s.cfg.Events.Replayer))) {
 		s.add(e, "")
 		if former := formerPath(e.path); former != "" {
 			now := e.path

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -17,26 +18,28 @@ func name(i int) string {
 
 // sum is the number of failures that all issues count.
 func (b *bundle) sum() (n uint64) {
-	for _, i := range b.list(Query{}) {
+	for _, i := range b.list(spec.IssueQuery{}) {
 		n += i.Count
 	}
 	return n
 }
 
-func (b *bundle) class(class event.Class) []wire.Issue { return b.list(Query{Class: string(class)}) }
+func (b *bundle) class(class event.Class) []wire.Issue {
+	return b.list(spec.IssueQuery{Class: string(class)})
+}
 
 func TestIssuesBeyondTheBoundAreOne(t *testing.T) {
 	b := setup(t)
 	for i := range MaxActive {
 		b.failure("a", event.ClassTrap, name(i), "K")
 	}
-	if got := len(b.list(Query{})); got != MaxActive || len(b.class(Other)) != 0 {
+	if got := len(b.list(spec.IssueQuery{})); got != MaxActive || len(b.class(Other)) != 0 {
 		t.Fatalf("%d issues, %d for others", got, len(b.class(Other)))
 	}
 	b.failure("a", event.ClassTrap, name(MaxActive), "L")
 	b.failure("a", event.ClassTrap, name(MaxActive+1), "M")
 	others := b.class(Other)
-	if got := len(b.list(Query{})); got != MaxActive || len(others) != 1 {
+	if got := len(b.list(spec.IssueQuery{})); got != MaxActive || len(others) != 1 {
 		t.Fatalf("%d issues, %d for others", got, len(others))
 	}
 	// The issue that had failed last the longest ago is one of them now.
@@ -65,7 +68,7 @@ func TestBusiestHandlerGivesWay(t *testing.T) {
 	}
 	b.change("1", wire.IssueAcknowledged, "")
 	b.failure("quiet", event.ClassTrap, "no price", "")
-	if list := b.list(Query{Handler: "quiet"}); len(list) != 1 || list[0].Class != "trap" {
+	if list := b.list(spec.IssueQuery{Handler: "quiet"}); len(list) != 1 || list[0].Class != "trap" {
 		t.Errorf("got %+v", list)
 	}
 	if _, err := b.Show("1"); err != nil {
@@ -138,7 +141,7 @@ func TestOldestEndedIssuesGo(t *testing.T) {
 		b.failure("a", event.ClassTrap, name(i), "")
 		b.change(fmt.Sprint(i+1), wire.IssueIgnored, "")
 	}
-	list := b.list(Query{})
+	list := b.list(spec.IssueQuery{})
 	if len(list) != MaxEnded {
 		t.Errorf("there are %d", len(list))
 	}
@@ -151,7 +154,7 @@ func TestOldestEndedIssuesGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.start()
-	if got := len(b.list(Query{})); got != MaxEnded {
+	if got := len(b.list(spec.IssueQuery{})); got != MaxEnded {
 		t.Errorf("after a restart there are %d", got)
 	}
 }

@@ -7,28 +7,19 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
-// Query selects issues. The zero value of a field selects all.
-type Query struct {
-	Handler string
-	Class   string
-	Version string            // in which it occurred
-	States  []wire.IssueState // any of them
-	Cursor  string            // next of the page before
-	Limit   int               // 0 is all
-}
-
-func (q Query) selects(g *group) bool {
+func selects(q spec.IssueQuery, g *group) bool {
 	return (q.Handler == "" || q.Handler == g.Handler) && (q.Class == "" || q.Class == g.Class) &&
-		(q.Version == "" || slices.Contains(g.Versions, q.Version)) && (len(q.States) == 0 || slices.Contains(q.States, g.State))
+		(q.Version == "" || slices.Contains(g.Versions, q.Version)) && (len(q.States) == 0 || slices.Contains(q.States, string(g.State)))
 }
 
 // List returns a page of the issues that a query selects, the one that failed last first. An
 // issue that fails again while pages are read moves to the first one. A malformed cursor is
 // fault.Invalid.
-func (t *Tracker) List(q Query) (wire.List[wire.Issue], error) {
+func (t *Tracker) List(q spec.IssueQuery) (wire.List[wire.Issue], error) {
 	page := wire.List[wire.Issue]{Items: []wire.Issue{}}
 	after, err := parseCursor(q.Cursor)
 	if err != nil {
@@ -38,7 +29,7 @@ func (t *Tracker) List(q Query) (wire.List[wire.Issue], error) {
 	defer t.mu.Unlock()
 	var found []*group
 	for _, g := range t.byID {
-		if q.selects(g) && (after == nil || newestFirst(g, after) > 0) {
+		if selects(q, g) && (after == nil || newestFirst(g, after) > 0) {
 			found = append(found, g)
 		}
 	}

@@ -96,10 +96,11 @@ func Open(ctx context.Context, cfg Config) (*Tracker, error) {
 
 // Failed counts a failed attempt. key is the event's order key, or its subject; version is
 // that of the module that made the attempt, "" when it is not known. It keeps none of the
-// delivery's slices. Attempts that were cancelled and events that an operator skipped are not
-// failures.
+// delivery's slices. An attempt that was cancelled is no failure, nor is an event that an
+// operator skipped.
 func (t *Tracker) Failed(rec event.Record, d event.Delivery, key, version string) {
-	if d.ErrorClass == "" || d.ErrorClass == event.ClassCancelled || d.ErrorClass == event.ClassSkipped {
+	switch d.ErrorClass {
+	case "", event.ClassCancelled, event.ClassSkipped, event.ClassUnreadable:
 		return
 	}
 	k := t.key(d.Handler, d.ErrorClass, d.ErrorMessage)

@@ -125,7 +125,7 @@ func (b *bundle) failure(handler string, class event.Class, message, key string)
 		Attempts: 1, ErrorClass: class, ErrorMessage: message, At: b.now, SHA256: strings.Repeat("ab", 32)}, key, "1.0.0")
 }
 
-func (b *bundle) list(q Query) []wire.Issue {
+func (b *bundle) list(q spec.IssueQuery) []wire.Issue {
 	page, err := b.List(q)
 	if err != nil {
 		b.t.Fatal(err)
@@ -135,7 +135,7 @@ func (b *bundle) list(q Query) []wire.Issue {
 
 func (b *bundle) only() wire.Issue {
 	b.t.Helper()
-	list := b.list(Query{})
+	list := b.list(spec.IssueQuery{})
 	if len(list) != 1 {
 		b.t.Fatalf("there are %d issues, want 1: %+v", len(list), list)
 	}
@@ -194,14 +194,14 @@ func TestWhatSeparatesIssues(t *testing.T) {
 		func() { b.failure("a", event.ClassTrap, "bang", "") },
 		func() { b.failure("a", event.ClassTrap, "boom\nat main", "") },
 	} {
-		before := len(b.list(Query{}))
+		before := len(b.list(spec.IssueQuery{}))
 		other()
-		if after := len(b.list(Query{})); after != before+1 {
+		if after := len(b.list(spec.IssueQuery{})); after != before+1 {
 			t.Errorf("there are %d issues after it, want %d", after, before+1)
 		}
 	}
 	b.failure("a", event.ClassTrap, "boom\nthis text of the guest differs", "")
-	if n := len(b.list(Query{})); n != 5 {
+	if n := len(b.list(spec.IssueQuery{})); n != 5 {
 		t.Errorf("%d issues", n)
 	}
 }
@@ -211,7 +211,7 @@ func TestCancelledAndSkippedAreNoFailures(t *testing.T) {
 	b.failure("a", event.ClassCancelled, "the host stops", "")
 	b.failure("a", event.ClassSkipped, "skipped by ada", "")
 	b.failure("a", "", "", "")
-	if list := b.list(Query{}); len(list) != 0 {
+	if list := b.list(spec.IssueQuery{}); len(list) != 0 {
 		t.Errorf("got %+v", list)
 	}
 }
@@ -314,7 +314,7 @@ func TestRestartKeepsIssues(t *testing.T) {
 	b.failure("b", event.ClassTimeout, "took longer than 5s", "")
 	b.change("2", wire.IssueIgnored, "known")
 	var before []wire.Issue
-	for _, i := range b.list(Query{}) {
+	for _, i := range b.list(spec.IssueQuery{}) {
 		one, err := b.Show(i.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -356,7 +356,7 @@ func TestIDsAreNotGivenTwice(t *testing.T) {
 		t.Errorf("an issue of a forgotten handler: %v", err)
 	}
 	b.start()
-	if list := b.list(Query{}); len(list) != 1 || list[0].Handler != "a" {
+	if list := b.list(spec.IssueQuery{}); len(list) != 1 || list[0].Handler != "a" {
 		t.Errorf("after a restart: %+v", list)
 	}
 	b.failure("b", event.ClassTrap, "two", "")
@@ -422,7 +422,7 @@ func TestPagesOfAList(t *testing.T) {
 	var ids []string
 	var last time.Time
 	for cursor := ""; ; {
-		page, err := b.List(Query{Limit: 4, Cursor: cursor})
+		page, err := b.List(spec.IssueQuery{Limit: 4, Cursor: cursor})
 		if err != nil || len(page.Items) > 4 || len(page.Items) == 0 {
 			t.Fatalf("got %d, %v", len(page.Items), err)
 		}
@@ -441,23 +441,23 @@ func TestPagesOfAList(t *testing.T) {
 	if slices.Sort(ids); len(slices.Compact(ids)) != 30 {
 		t.Errorf("%d issues: %v", len(ids), ids)
 	}
-	if n := len(b.list(Query{Handler: "h1"})); n != 5 {
+	if n := len(b.list(spec.IssueQuery{Handler: "h1"})); n != 5 {
 		t.Errorf("%d of h1", n)
 	}
-	if n := len(b.list(Query{Class: "exit"})); n != 5 {
+	if n := len(b.list(spec.IssueQuery{Class: "exit"})); n != 5 {
 		t.Errorf("%d of class exit", n)
 	}
-	if n := len(b.list(Query{Version: "1.0.0"})); n != 30 {
+	if n := len(b.list(spec.IssueQuery{Version: "1.0.0"})); n != 30 {
 		t.Errorf("%d of version 1.0.0", n)
 	}
-	if n := len(b.list(Query{Version: "2.0.0"})); n != 0 {
+	if n := len(b.list(spec.IssueQuery{Version: "2.0.0"})); n != 0 {
 		t.Errorf("%d of version 2.0.0", n)
 	}
-	if n := len(b.list(Query{States: []wire.IssueState{wire.IssueResolved}})); n != 0 {
+	if n := len(b.list(spec.IssueQuery{States: []string{string(wire.IssueResolved)}})); n != 0 {
 		t.Errorf("%d resolved", n)
 	}
 	for _, cursor := range []string{"x", "1", "1.", ".1", "1.01", "+1.1", "1.1.1"} {
-		if _, err := b.List(Query{Cursor: cursor}); !fault.Is(err, fault.Invalid) {
+		if _, err := b.List(spec.IssueQuery{Cursor: cursor}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("cursor %q: %v", cursor, err)
 		}
 	}
@@ -537,7 +537,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	running.Go(func() {
 		for ctx.Err() == nil {
-			for _, i := range b.list(Query{Limit: 10}) {
+			for _, i := range b.list(spec.IssueQuery{Limit: 10}) {
 				_, _ = b.Change(ctx, i.ID, wire.IssueResolved, "ada", "")
 				_, _ = b.Show(i.ID)
 				_ = b.IssueOf(i.Handler, event.Class(i.Class), i.Message)
@@ -553,7 +553,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	b.start()
 	var sum uint64
-	for _, i := range b.list(Query{}) {
+	for _, i := range b.list(spec.IssueQuery{}) {
 		sum += i.Count
 	}
 	if sum != 4000 {
@@ -655,7 +655,7 @@ func TestModel(t *testing.T) {
 			"": func(rt *rapid.T) {
 				got := map[string]want{}
 				active := 0
-				for _, i := range b.list(Query{}) {
+				for _, i := range b.list(spec.IssueQuery{}) {
 					got[key(i.Handler, i.Message)] = want{i.State, i.Count}
 					if i.State == wire.IssueOpen || i.State == wire.IssueAcknowledged {
 						active++

@@ -42,7 +42,7 @@ func (r *Runner) check(ctx context.Context, in wire.NewOperation) (*operation, e
 		return nil, err
 	}
 	var err error
-	if o.matches, err = r.compile(f); err != nil {
+	if err = r.compile(o); err != nil {
 		return nil, err
 	}
 	o.from, o.to, err = r.seqRange(ctx, in.Kind, f)
@@ -71,16 +71,26 @@ func (r *Runner) checkNames(ctx context.Context, in wire.NewOperation) error {
 	return nil
 }
 
-// compile compiles the part of a filter that is about the event. Nil: it selects all.
-func (r *Runner) compile(f wire.OperationFilter) (func(*event.Event) bool, error) {
-	if f.EventType == "" && f.When == "" && f.Subject == "" {
-		return nil, nil
+// compile compiles the part of an operation's filter that is about the event, and for a replay
+// what its handler takes.
+func (r *Runner) compile(o *operation) (err error) {
+	f := o.Filter
+	selected := func(*event.Event) bool { return true }
+	if f.EventType != "" || f.When != "" {
+		if selected, err = r.cfg.Compile(f.EventType, f.When); err != nil {
+			return inFilter(err)
+		}
 	}
-	takes, err := r.cfg.Compile(f.EventType, f.When)
-	if err != nil {
-		return nil, inFilter(err)
+	takes := func(*event.Event) bool { return true }
+	if o.Kind == Replay {
+		if takes, err = r.cfg.Filter(o.Plugin); err != nil {
+			return err
+		}
 	}
-	return func(ev *event.Event) bool { return (f.Subject == "" || f.Subject == ev.Subject()) && takes(ev) }, nil
+	o.matches = func(ev *event.Event) bool {
+		return (f.Subject == "" || f.Subject == ev.Subject()) && selected(ev) && takes(ev)
+	}
+	return nil
 }
 
 // seqRange returns the Seqs of a filter, both ends included. An event at an end that is a time

@@ -34,8 +34,10 @@ type fakeHost struct {
 	log      []event.Record
 	state    map[uint64]event.Delivery
 	cursor   uint64
-	gone     bool // the handler
-	paused   bool // pending events are not begun
+	gone     bool          // the handler
+	missing  bool          // its file
+	loaded   chan struct{} // closed when the handlers are loaded; nil: they are
+	paused   bool          // pending events are not begun
 	calls    []given
 	docs     map[string]event.Document
 	failures map[string]error // by call
@@ -244,7 +246,23 @@ func setup(t testing.TB, h *fakeHost) *Runner {
 				return typed && (when == "" || ev.Subject() == when)
 			}, nil
 		},
-		Takes: func(_ string, ev *event.Event) bool { return ev.Subject() != "S-4" },
+		Filter: func(string) (func(*event.Event) bool, error) {
+			if h.missing {
+				return nil, fault.New(fault.Conflict, "the file is missing")
+			}
+			return func(ev *event.Event) bool { return ev.Subject() != "S-4" }, nil
+		},
+		Ready: func(ctx context.Context) error {
+			if h.loaded == nil {
+				return nil
+			}
+			select {
+			case <-h.loaded:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
 		IssueOf: func(_ string, _ event.Class, message string) string {
 			return strings.TrimPrefix(message, "issue ")
 		},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -341,11 +342,11 @@ func TestBounds(t *testing.T) {
 		for range MaxKept {
 			ended(t, r, start(t, r, wire.NewOperation{Kind: Redrive, Filter: filter{Class: "exit"}}).ID)
 		}
-		list, err := r.List(Query{})
+		list, err := r.List(spec.OperationQuery{})
 		if err != nil || len(list.Items) != MaxKept || len(h.docs) != MaxKept {
 			t.Errorf("%d operations and %d documents are kept, %v", len(list.Items), len(h.docs), err)
 		}
-		if running, _ := r.List(Query{State: wire.OperationRunning}); len(running.Items) != MaxRunning-1 {
+		if running, _ := r.List(spec.OperationQuery{State: string(wire.OperationRunning)}); len(running.Items) != MaxRunning-1 {
 			t.Errorf("%d running ones are kept", len(running.Items))
 		}
 	})
@@ -361,7 +362,7 @@ func TestPages(t *testing.T) {
 		}
 		var ids []string
 		for cursor := ""; ; {
-			page, err := r.List(Query{Limit: 4, Cursor: cursor})
+			page, err := r.List(spec.OperationQuery{Limit: 4, Cursor: cursor})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -376,16 +377,16 @@ func TestPages(t *testing.T) {
 		if !slices.Equal(ids, []string{"9", "8", "7", "6", "5", "4", "3", "2", "1"}) {
 			t.Errorf("got %v", ids)
 		}
-		for _, q := range []Query{{Kind: Retry}, {Kind: Redrive, Plugin: "pricing", State: wire.OperationDone}} {
+		for _, q := range []spec.OperationQuery{{Kind: Retry}, {Kind: Redrive, Plugin: "pricing", State: string(wire.OperationDone)}} {
 			if page, err := r.List(q); err != nil || len(page.Items) != 3 {
 				t.Errorf("%+v: %d, %v", q, len(page.Items), err)
 			}
 		}
-		if page, err := r.List(Query{Plugin: "other"}); err != nil || len(page.Items) != 0 {
+		if page, err := r.List(spec.OperationQuery{Plugin: "other"}); err != nil || len(page.Items) != 0 {
 			t.Errorf("%d of another plugin, %v", len(page.Items), err)
 		}
 		for _, cursor := range []string{"x", "01", "-1"} {
-			if _, err := r.List(Query{Cursor: cursor}); !fault.Is(err, fault.Invalid) {
+			if _, err := r.List(spec.OperationQuery{Cursor: cursor}); !fault.Is(err, fault.Invalid) {
 				t.Errorf("cursor %q: %v", cursor, err)
 			}
 		}
@@ -399,7 +400,7 @@ func TestRefusedStart(t *testing.T) {
 	if _, err := r.Start(t.Context(), wire.NewOperation{Kind: Redrive, Plugin: "pricing"}, "ada"); !fault.Is(err, fault.Exhausted) {
 		t.Errorf("got %v", err)
 	}
-	if list, _ := r.List(Query{}); len(list.Items) != 0 || len(h.calls) != 0 {
+	if list, _ := r.List(spec.OperationQuery{}); len(list.Items) != 0 || len(h.calls) != 0 {
 		t.Errorf("got %+v, and %+v were given", list, h.calls)
 	}
 	closeRunner(t, r)
@@ -458,6 +459,36 @@ func TestOperationOfInvalidConditionFails(t *testing.T) {
 	if o := start(t, r, wire.NewOperation{Kind: Redrive}); o.ID != "8" {
 		t.Errorf("the next id is %s", o.ID)
 	}
+}
+
+func TestOperationsContinueOnceHandlersAreLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newFakeHost(t, 100)
+		r := setup(t, h)
+		in := wire.NewOperation{Kind: Replay, Plugin: "pricing", Rate: 10, Filter: filter{From: "1"}}
+		id := start(t, r, in).ID
+		closeRunner(t, r)
+		calls := len(h.calls)
+		h.loaded, h.missing = make(chan struct{}), true
+		r = setup(t, h)
+		time.Sleep(time.Minute)
+		if len(h.calls) != calls {
+			t.Errorf("events were given before: %+v", h.calls[calls:])
+		}
+		closeRunner(t, r)
+		if o, _ := r.Show(id); o.State != wire.OperationRunning {
+			t.Errorf("closed before: %+v", o)
+		}
+		r = setup(t, h)
+		defer closeRunner(t, r)
+		close(h.loaded)
+		if o := ended(t, r, id); o.State != wire.OperationFailed || !strings.Contains(o.Reason, "file is missing") {
+			t.Errorf("without the plugin's file: %+v", o)
+		}
+		if _, err := r.Preview(t.Context(), in); !fault.Is(err, fault.Conflict) {
+			t.Errorf("preview: %v", err)
+		}
+	})
 }
 
 func TestCloseDoesNotHang(t *testing.T) {

@@ -26,11 +26,11 @@ const (
 type operation struct {
 	wire.Operation
 	id       uint64
-	from, to uint64                  // Seqs, both included
-	whole    bool                    // it is the handler's own replay
-	begun    bool                    // that one was started
-	matches  func(*event.Event) bool // nil: all events
-	next     uint64                  // all events below it are examined; 0 at the start
+	from, to uint64 // Seqs, both included
+	whole    bool   // it is the handler's own replay
+	begun    bool   // that one was started
+	matches  func(*event.Event) bool
+	next     uint64 // all events below it are examined; 0 at the start
 
 	ctx      context.Context // ends when the operation is to stop
 	cancel   context.CancelCauseFunc
@@ -43,15 +43,18 @@ type operation struct {
 // position returns the Seq up to which all events are examined.
 func (o *operation) position() uint64 { return max(o.next, o.from, 1) - 1 }
 
-// run runs an operation until it is done, cancelled or failed, or the host stops.
-func (r *Runner) run(o *operation) {
+// run runs an operation until it is done, cancelled or failed, or the host stops. It first
+// calls prepare.
+func (r *Runner) run(o *operation, prepare func() error) {
 	defer r.running.Done()
 	defer close(o.finished)
 	defer o.cancel(nil)
-	var err error
-	if o.whole {
+	err := prepare()
+	switch {
+	case err != nil:
+	case o.whole:
 		err = r.follow(o)
-	} else {
+	default:
 		err = r.give(o)
 	}
 	ctx := context.WithoutCancel(o.ctx)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -66,7 +67,7 @@ type Store interface {
 	CountRedriven(ctx context.Context, handler string, from, to uint64) (int, error)
 }
 
-// Config configures a Runner. Everything but Logger and Now is required.
+// Config configures a Runner. Everything but Ready, Logger and Now is required.
 type Config struct {
 	Deliveries Deliveries
 	Log        Log
@@ -74,8 +75,11 @@ type Config struct {
 	// Compile returns a function that reports whether an event's type matches a glob and a CEL
 	// condition holds; "" is always. Errors are fault.Invalid about "event_type" or "when".
 	Compile func(glob, when string) (func(*event.Event) bool, error)
-	// Takes reports whether a handler takes an event.
-	Takes func(handler string, ev *event.Event) bool
+	// Filter returns a function that reports whether a handler takes an event; fault.Conflict when
+	// that is not known, because the handler's file is missing.
+	Filter func(handler string) (takes func(*event.Event) bool, err error)
+	// Ready waits until the handlers are loaded; nil: they are.
+	Ready func(context.Context) error
 	// IssueOf returns the id of the issue of a failure; "" for none.
 	IssueOf func(handler string, class event.Class, message string) string
 	// Issue returns an issue; fault.NotFound.
@@ -148,7 +152,7 @@ func (r *Runner) Start(ctx context.Context, in wire.NewOperation, by string) (wi
 	r.evict(ctx)
 	r.cfg.Logger.Info("operation started", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "name", o.Name, "by", by)
 	shown := o.Operation // the goroutine changes it
-	go r.run(o)
+	go r.run(o, func() error { return nil })
 	return shown, nil
 }
 
@@ -199,17 +203,9 @@ func (r *Runner) Preview(ctx context.Context, in wire.NewOperation) (wire.Operat
 	return p, nil
 }
 
-// Query selects operations. The zero value of a field selects all.
-type Query struct {
-	Kind, Plugin string
-	State        wire.OperationState
-	Cursor       string // next of the page before
-	Limit        int    // 0 is all
-}
-
 // List returns a page of the operations that a query selects, the latest first. A malformed
 // cursor is fault.Invalid.
-func (r *Runner) List(q Query) (wire.List[wire.Operation], error) {
+func (r *Runner) List(q spec.OperationQuery) (wire.List[wire.Operation], error) {
 	page := wire.List[wire.Operation]{Items: []wire.Operation{}}
 	before, ok := number(q.Cursor)
 	if q.Cursor != "" && !ok {
@@ -219,7 +215,7 @@ func (r *Runner) List(q Query) (wire.List[wire.Operation], error) {
 	defer r.mu.Unlock()
 	var found []*operation
 	for _, o := range r.byID {
-		if (q.Kind == "" || q.Kind == o.Kind) && (q.Plugin == "" || q.Plugin == o.Plugin) && (q.State == "" || q.State == o.State) &&
+		if (q.Kind == "" || q.Kind == o.Kind) && (q.Plugin == "" || q.Plugin == o.Plugin) && (q.State == "" || q.State == string(o.State)) &&
 			(q.Cursor == "" || o.id < before) {
 			found = append(found, o)
 		}

@@ -81,18 +81,20 @@ func (r *Runner) load(ctx context.Context) error {
 		o.Reason = ""
 		r.prepare(o)
 		r.cfg.Logger.Info("operation continued", "operation", o.ID, "kind", o.Kind, "plugin", o.Plugin, "done", o.Done)
-		go r.resume(o)
+		go r.run(o, func() error { return r.resume(o) })
 	}
 	return nil
 }
 
-// resume runs an operation that an earlier run of the host has begun.
-func (r *Runner) resume(o *operation) {
-	var err error
-	if o.matches, err = r.compile(o.Filter); err != nil { // it was valid for the version before
-		o.cancel(err)
+// resume prepares an operation that an earlier run of the host has begun, once the handlers
+// are loaded. Its filter was valid for the version before, and its handler may be gone.
+func (r *Runner) resume(o *operation) error {
+	if r.cfg.Ready != nil {
+		if err := r.cfg.Ready(o.ctx); err != nil {
+			return err
+		}
 	}
-	r.run(o)
+	return r.compile(o)
 }
 
 // evict removes the oldest finished operations beyond MaxKept. One whose document is not

@@ -79,7 +79,7 @@ func (r *Runner) readLog(ctx context.Context, o *operation, after uint64) (batch
 		}
 		b.examined++
 		b.upTo = rec.Seq
-		if (o.matches == nil || o.matches(rec.Event)) && r.cfg.Takes(o.Plugin, rec.Event) {
+		if o.matches(rec.Event) {
 			b.add(rec)
 		}
 	}
@@ -111,7 +111,7 @@ func (r *Runner) readRetrying(ctx context.Context, o *operation, after uint64) (
 		case err != nil:
 			return batch{}, err
 		case len(records) == 0 || records[0].Seq != d.Seq: // it was trimmed
-		case o.matches == nil || o.matches(records[0].Event):
+		case o.matches(records[0].Event):
 			b.add(records[0])
 		}
 	}
@@ -138,7 +138,7 @@ func (r *Runner) readDead(ctx context.Context, o *operation, after uint64) (batc
 				break
 			}
 			b.examined++
-			if !r.failedSo(o, d.Delivery) || o.matches != nil && !o.matches(d.Event) {
+			if !r.failedSo(o, d.Delivery) || !o.matches(d.Event) {
 				continue
 			}
 			b.seqs = append(b.seqs, d.Seq)

@@ -32,10 +32,14 @@ type Config struct {
 }
 
 // Runner implements plugin.Loader and plugin.Runner. It is safe for concurrent use.
-type Runner struct{ Config }
+type Runner struct {
+	Config
+
+	started startedVersions
+}
 
 // New returns a Runner.
-func New(cfg Config) *Runner { return &Runner{cfg} }
+func New(cfg Config) *Runner { return &Runner{Config: cfg} }
 
 // Load implements plugin.Loader.
 func (r *Runner) Load(ctx context.Context, _ string, a spec.Artifact, memory int64) (plugin.Module, error) {
@@ -72,6 +76,7 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 	if err != nil {
 		return nil, err
 	}
+	r.started.add(version.Name, started{version.SHA256, version.Manifest.Version, policy.Key})
 	return &prepared{runner: r, name: version.Name, module: version.SHA256, policy: policy, pool: pool}, nil
 }
 

@@ -60,7 +60,8 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 
 // Operations describes every operation, without its scope.
 func Operations() []openapi.Operation {
-	return slices.Concat(hostOperations(), figureOperations(), sessionOperations(), eventOperations(), deliveryOperations(), orderOperations(), pluginOperations(), installOperations())
+	return slices.Concat(hostOperations(), figureOperations(), sessionOperations(), eventOperations(), deliveryOperations(),
+		issueOperations(), operationOperations(), orderOperations(), pluginOperations(), installOperations())
 }
 
 // The tags group the operations of the document.

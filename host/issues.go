@@ -1,0 +1,37 @@
+package host
+
+import (
+	"context"
+
+	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/run"
+)
+
+// startIssues loads the issues. They are stored once no delivery fails any more: the
+// deliveries start later, and are closed before.
+func (h *Host) startIssues(ctx context.Context, log bus.State) (err error) {
+	if h.issues, err = run.Issues(ctx, log, h.logger); err != nil {
+		return err
+	}
+	h.onClose("the issues", h.issues.Close)
+	h.background("the issues", h.issues.Run)
+	return nil
+}
+
+// attemptFailed counts a failed attempt in its issue.
+func (h *Host) attemptFailed(rec event.Record, d event.Delivery) {
+	key, version := h.runner.FailureOf(rec, d)
+	h.issues.Failed(rec, d, key, version)
+}
+
+// startOperations continues the operations that were running.
+func (h *Host) startOperations(ctx context.Context, log engine) (err error) {
+	h.operations, err = run.Operations{Deliveries: h.runner.Dispatcher, Log: log, Store: log, Issues: h.issues,
+		Manifest: h.plugins.Manifest, Table: h.live.Table, Ready: h.plugins.WaitReady, Logger: h.logger}.Open(ctx)
+	if err != nil {
+		return err
+	}
+	h.onClose("the operations", h.operations.Close)
+	return nil
+}
