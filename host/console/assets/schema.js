@@ -106,8 +106,8 @@ export function schemaForm(schema, value) {
     return { nodes: [all.node], read: () => object(all.read() ?? {}), mark: (pointer, text) => { all.mark(`${pointer} ${text}`.trim()); return true; } };
   }
   const required = Array.isArray(schema.required) ? schema.required : [];
-  const entries = Object.entries(known).map(([name, s]) => entry(name, s && typeof s === "object" ? s : {}, value[name], required.includes(name)));
-  const rest = Object.fromEntries(Object.entries(value).filter(([name]) => !(name in known)));
+  const entries = Object.entries(known).map(([name, s]) => entry(name, s && typeof s === "object" ? s : {}, Object.hasOwn(value, name) ? value[name] : undefined, required.includes(name)));
+  const rest = Object.fromEntries(Object.entries(value).filter(([name]) => !Object.hasOwn(known, name)));
   let others = null;
   if (schema.additionalProperties !== false || Object.keys(rest).length) {
     others = entry("other keys", { type: "object", description: "Keys that the schema does not list, as one object." }, Object.keys(rest).length ? rest : undefined, false);

@@ -130,7 +130,9 @@ function charts(ctx, { series, range, name }) {
     chart("Lag", [{ name: "events", values: v("lag"), tone: "wait" }], short),
     chart("Age of the oldest event that waits", [{ name: "age", values: v("oldest_s"), tone: "wait" }], (s) => span(s === null || s === undefined ? s : s * 1000)),
     chart("Fuel an event", [{ name: "fuel", values: v("fuel_per_event") }], short),
-    chart("Memory of its instances", [{ name: "memory", values: v("memory_bytes") }], bytes)),
+    chart("Memory of its instances", [{ name: "memory", values: v("memory_bytes") }], bytes),
+    chart("Instances", [{ name: "instances", values: v("instances"), tone: "dim" }], rate),
+    chart("Deliveries that ended ok", [{ name: "share", values: v("ok_share"), tone: "ok" }], share)),
   markers.length ? null : h("p", { class: "dim" }, "No version became active in this time."));
 }
 
