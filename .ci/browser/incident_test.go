@@ -11,7 +11,7 @@ import (
 // the events of one customer. Find the issue, see the log and the stack with its source line,
 // pause, replace the module, retry, watch the events drain, resolve the issue.
 func TestIncident(t *testing.T) {
-	h := start(t, "handlers: {fraud-check: {retry: {max_attempts: 50, backoff: 30s, max_backoff: 30s}}}")
+	h := start(t, "handlers: {fraud-check: {retry: {max_attempts: 50, backoff: 1h, max_backoff: 1h}}}")
 	takes := subscribes("order_paid")
 	fixed := build(t, "-ldflags=-X main.fixed=yes")
 	h.copyIn(handler{"fraud-check", "1.3.2", takes, fixed})
