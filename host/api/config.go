@@ -27,9 +27,7 @@ type Config struct {
 	Guard     guard.Config
 	Limits
 
-	// Actions act on single events. Nil: the host refuses them for now, and reads the log for
-	// the events that wait for a retry.
-	Actions Actions
+	Actions Actions // on single events; required
 	// Console serves what is no endpoint, outside of /api: the files of the console. Nil:
 	// there is nothing at these paths.
 	Console http.Handler
@@ -102,7 +100,10 @@ func (c Config) check() error {
 		prefix string
 		parts  any
 	}{
-		{"Events.", c.Events}, {"", struct{ Orders Orders }{c.Orders}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
+		{"Events.", c.Events}, {"", struct {
+			Orders  Orders
+			Actions Actions
+		}{c.Orders, c.Actions}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
 		{"Incidents.", c.Incidents},
 		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
 	} {

@@ -35,18 +35,10 @@ func (s *Server) eventAt(r *request) (event.Record, error) {
 	return s.cfg.Events.Log.Event(r.ctx(), id)
 }
 
-func (s *Server) canAct() error {
-	if s.cfg.Actions == nil {
-		return fault.New(fault.Unavailable, "this host cannot act on single events yet")
-	}
-	return nil
-}
-
 // retryEvent is POST /api/v1/events/:event_id/retry: the deliveries of the event that are not ok
 // are attempted now.
 func (s *Server) retryEvent(r *request) (any, error) {
 	in := optionalBody[wire.EventRetry](r)
-	r.fail(s.canAct())
 	rec, err := s.eventAt(r)
 	if err != nil {
 		return nil, err
@@ -87,7 +79,6 @@ func (s *Server) retryEvent(r *request) (any, error) {
 // without an attempt, so that later events of its key go on.
 func (s *Server) skipEvent(r *request) (any, error) {
 	in := body[wire.EventSkip](r)
-	r.fail(s.canAct())
 	if in.Plugin == "" {
 		r.fail(fault.Field("plugin", "is required: the plugin that is not to get the event"))
 	}

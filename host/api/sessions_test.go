@@ -1,12 +1,15 @@
 package api_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/wire"
@@ -325,5 +328,36 @@ func TestLoginThatCannotBeRecordedIsRefused(t *testing.T) {
 	w := newBrowser(t, newServer(t, s.cfg).Handler()).call("POST", "/api/v1/session", `{"token":"narrow"}`)
 	if w.Code < 500 || w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+// TestStreamOfSession: a browser follows the stream with its cookie, until it logs out in
+// another tab or its token is revoked.
+func TestStreamOfSession(t *testing.T) {
+	for name, end := range map[string]func(b *browser, v *tokens){
+		"logout":  func(b *browser, _ *tokens) { b.call("DELETE", "/api/v1/session", "") },
+		"revoked": func(_ *browser, v *tokens) { v.revoked.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := setup(t).cfg
+			cfg.Guard.TokenCheck = time.Millisecond
+			s := serve(t, cfg)
+			b := newBrowser(t, s.Handler())
+			b.login(`{"token":"narrow"}`)
+			_, id, _ := strings.Cut(b.cookie, "=")
+			_, port, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), ":")
+			resp := s.get(t, "/api/v1/events/stream", "Authorization: ", "Cookie: berth_session_"+port+"="+id)
+			if resp.StatusCode != http.StatusOK {
+				t.Fatalf("got %d", resp.StatusCode)
+			}
+			body := bufio.NewReader(resp.Body)
+			if got := block(t, body); !strings.Contains(got, "event: hello") {
+				t.Fatalf("got %q", got)
+			}
+			end(b, cfg.Guard.Tokens.(*tokens))
+			if _, err := io.ReadAll(body); err != nil { // it ends
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -21,7 +21,7 @@ type records func(ctx context.Context) (event.Record, bool, error)
 // candidates returns the events from first to before, before excluded, that the filter may
 // select.
 func (s *Searcher) candidates(ctx context.Context, f *Filter, first, before uint64) (records, error) {
-	if !f.hasFailed() || f.Key != "" || s.Retries == nil && f.Status != event.StatusDead {
+	if !f.hasFailed() || f.Key != "" {
 		return s.scan(f, first, before), nil
 	}
 	var list []seqs

@@ -117,7 +117,7 @@ func waiting(d wire.Delivery) string {
 	}
 	switch w.Kind {
 	case "retry":
-		return fmt.Sprintf("waits%s for attempt %d%s", until, d.Attempts+1, because)
+		return fmt.Sprintf("waits%s for attempt %d", until, d.Attempts+1) // which is the reason
 	case "key":
 		return "waits behind event " + w.EventID + ", which has the same order key" + because
 	case "breaker":

@@ -58,7 +58,7 @@ func TestShowHistory(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	at := time.Date(2026, 5, 1, 10, 45, 19, 0, time.UTC)
 	for kind, want := range map[string]string{
-		"retry":    "waits until " + console.Clock(at) + " for attempt 2: because",
+		"retry":    "waits until " + console.Clock(at) + " for attempt 2",
 		"key":      "waits behind event e, which has the same order key: because",
 		"breaker":  "waits until " + console.Clock(at) + " for its breaker to let an event through: because",
 		"pause":    "waits for the plugin to be resumed: because",

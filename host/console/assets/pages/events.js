@@ -176,8 +176,8 @@ function named(el, id) {
 export function publisher(e) {
   const by = e.published_by;
   if (!by) return h("span", { class: "dim" }, e.metadata.source || "–");
-  if (by.source) return ["handler ", h("b", {}, by.source)];
-  return ["token ", h("b", {}, by.name || by.token)];
+  if (by.token || by.name) return ["token ", h("b", {}, by.name || by.token), by.source ? ` by ${by.source}` : ""];
+  return [by.source === "orders" ? "" : "handler ", h("b", {}, by.source)];
 }
 
 // deliveries counts them by status: as the stream showed them, and otherwise as the list has them.
