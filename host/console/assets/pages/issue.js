@@ -108,18 +108,20 @@ function remediesOf(ctx, i, plugin) {
       ask: { text: `${i.handler} ${plugin.version} is replaced by a former version.`, fields: version, confirm: "Roll back" }, input: (v) => (v.version ? { version: v.version } : {}),
       done: (answer) => `${i.handler} runs ${answer?.version ?? "the former version"}` } : null,
     i.dead ? operation("Redrive dead letters", "redrive", `berth issues redrive ${i.id}`, `${i.handler} gets the dead letters of this issue again, from their first attempt.`) : null,
-    operation("Retry what waits", "retry", `berth issues retry ${i.id}`, `The events of this issue that wait for their next attempt are tried now.`),
+    plugin?.lag && operation("Retry what waits", "retry", `berth issues retry ${i.id}`, `The events of this issue that wait for their next attempt are tried now.`),
   ].filter(Boolean);
 }
 
 function advice(ctx, i, plugin, remedies) {
   if (i.state === "resolved") return say("ok", "resolved", "Another failure of this kind opens the issue again.", buttons(ctx, remedies));
   const waits = plugin?.lag ? `${plural(plugin.lag, "event waits", "events wait")} for ${i.handler}. ` : "";
+  const replace = plugin?.file ? ["copy a fixed file over ", h("code", { title: plugin.file }, plugin.file.split("/").slice(-2).join("/"))] : ["install another version"];
+  const back = plugin?.file ? "" : " Or roll back.";
   let text;
   if (!plugin) text = `${i.handler} is not there any more.`;
-  else if (plugin.state === "paused") text = `${i.handler} is paused. ${waits}Copy a fixed file over ${plugin.file || "it, or install another version"}, then resume and retry what waits.`;
-  else if (plugin.state === "breaker_open") text = `${i.handler} fails so often that its breaker is open. ${waits}Roll back or replace it; or pause it to look at one event in peace.`;
+  else if (plugin.state === "paused") text = [`${i.handler} is paused. ${waits}Now `, replace, ", resume it, and retry what waits.", back];
+  else if (plugin.state === "breaker_open") text = [`${i.handler} fails so often that its breaker is open. ${waits}Pause it, `, replace, ", and resume it.", back];
   else if (i.versions.length && plugin.version && !i.versions.includes(plugin.version)) text = `${i.handler} runs ${plugin.version} now, in which this did not occur. ${waits}Retry what waits, then resolve the issue.`;
-  else text = `${waits}Pause the handler, copy a fixed file ${plugin.file ? "over " + plugin.file : "or install another version"}, resume, and retry what waits. Or roll back.`;
+  else text = [`${waits}Pause ${i.handler}, `, replace, ", resume it, and retry what waits.", back];
   return say("wait", "what you can do", text, buttons(ctx, remedies));
 }

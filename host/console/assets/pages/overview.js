@@ -36,7 +36,7 @@ function view(ctx, { overview: o, series, issues }, range) {
     h("div", { class: "grid g4" },
       stat("Events", rate(o.events_per_s), { unit: "/s", chart: line("events_per_s", "Events per second", "accent", rate), href: "/events" }),
       stat("Deliveries ok", share(o.ok_share), { chart: line("ok_share", "Share of deliveries that ended ok", "ok", share, lowest) }),
-      stat("Publish to delivered, p99", ms(o.latency_p99_ms), { chart: line("latency_p99_ms", "p99 latency", "accent", ms) }),
+      stat("Publish to delivered, p99", o.latency_p99_ms ? ms(o.latency_p99_ms) : "–", { chart: line("latency_p99_ms", "p99 latency", "accent", ms) }),
       stat("Oldest event waiting", oldest ? span(oldest) : "none", { chart: line("oldest_s", "Age of the oldest waiting event", oldest > 60_000 ? "bad" : "accent", (s) => span(s * 1000)) })),
     h("div", { class: "grid g2" },
       panel("Handlers", { aside: o.handlers.length > shownHandlers ? link("/handlers", `All ${num(o.handlers.length)}`) : link("/handlers", "All"), flush: true }, handlers(o)),
