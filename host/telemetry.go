@@ -41,6 +41,7 @@ func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.P
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
+		Issues:       h.issues.Active, Operations: h.operations.Running,
 		Marketplace: func() figures.Marketplace {
 			s := h.sources.Status()
 			return figures.Marketplace{Enabled: s.Enabled, Fetched: s.Fetched, Failures: s.Failures}

@@ -38,6 +38,8 @@ func Success(method, path string) []int {
 		return []int{http.StatusAccepted, http.StatusMultiStatus}
 	case path == "/api/v1/events/replay", strings.HasPrefix(path, "/api/v1/events/") && strings.HasSuffix(path, "/copy"):
 		return []int{http.StatusAccepted}
+	case path == "/api/v1/operations": // 200 is a preview's
+		return []int{http.StatusAccepted, http.StatusOK}
 	case path == "/api/v1/orders", path == "/api/v1/plugins/install", strings.HasPrefix(path, "/api/v1/session"):
 		return []int{http.StatusCreated}
 	}

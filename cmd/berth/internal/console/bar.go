@@ -24,6 +24,20 @@ func (c *Console) NewBar() Bar {
 		progressbar.OptionClearOnFinish())}
 }
 
+// NewCountBar is NewBar for a number of events.
+func (c *Console) NewCountBar() Bar {
+	if !terminal(c.Err) {
+		return Bar{}
+	}
+	return Bar{progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(c.Err),
+		progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString("events"),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionClearOnFinish())}
+}
+
 // Show shows a step.
 func (b Bar) Show(p wire.Progress) {
 	if b.bar == nil {
