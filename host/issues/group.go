@@ -110,7 +110,7 @@ func (g *group) history(now time.Time) []uint32 {
 // addVersion notes the version of a failure: the first one and the latest ones are kept.
 func (g *group) addVersion(sha256, version string) {
 	if version == "" && len(sha256) >= 12 {
-		version = "sha256:" + sha256[:12]
+		version = sha256[:12]
 	}
 	if sha256 == g.lastSHA && version == g.lastVersion {
 		return
