@@ -110,6 +110,9 @@ func TestListIsRefreshedInBackground(t *testing.T) {
 	if n := log.count("marketplace list not refreshed"); n != 1 {
 		t.Errorf("the failure is logged %d times, want once", n)
 	}
+	if status := s.host.sources.Status(); status.Failures != 3 || !status.Enabled || status.Fetched.IsZero() {
+		t.Errorf("after three failures: %+v", status)
+	}
 	b.sign(func(r *format.Root) { r.Sequence += 10 })
 	due.fire <- time.Now()
 	due = set.next(t, 6*time.Hour)

@@ -55,7 +55,8 @@ type HandlerSummary struct {
 }
 
 // Series answers GET /api/v1/series?plugin&range: figures of the host, or of one plugin, over
-// time. Every list of Values has one number for each step; null where the host did not run.
+// time. Every list of Values has one number for each step; null where the host did not run, and
+// where there was nothing to measure, such as the latency of no delivery.
 type Series struct {
 	Plugin  string                `json:"plugin,omitempty"`
 	Start   time.Time             `json:"start"` // of the first step
