@@ -108,7 +108,7 @@ func handlerMetrics() []definition {
 			eachHandler(func(h *figures.Handler, e emitter) { e.flag(h.BreakerOpen, h.Plugin) })},
 		{"berth_dead_letters", gauge, "Dead letters that are stored.", plugin,
 			eachHandler(func(h *figures.Handler, e emitter) { e.value(float64(h.Dead), h.Plugin) })},
-		{"berth_issues_open", gauge, "Issues that are open.", plugin,
+		{"berth_issues_open", gauge, "Issues that are open or acknowledged.", plugin,
 			eachHandler(func(h *figures.Handler, e emitter) { e.value(float64(h.OpenIssues), h.Plugin) })},
 	}
 }
