@@ -39,7 +39,6 @@ func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.P
 		Version: h.cfg.Version, Engine: string(h.live.Started().Bus.Engine), StoreFile: h.dataFile(doctor.StoreFile), MemoryLimit: h.memoryTotal(),
 		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: h.commits,
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
-		Issues: h.issues.Active, Operations: h.operations.Running,
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
 		Issues:       h.issues.Active, Operations: h.operations.Running,
