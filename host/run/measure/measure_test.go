@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/histogram"
 	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/telemetry/series"
 	"github.com/berth-host/berth/host/wire"
@@ -102,6 +103,30 @@ func TestPartsThatFailAreMissing(t *testing.T) {
 	f := New(h.Config).Read(t.Context())
 	if f.Unknown != 3 || f.Log != nil || f.Problem != "the disk says no" || f.Handlers[0].Lag != 5 || f.Commits.Failed != 1 || f.Disk == nil {
 		t.Errorf("got %+v", f)
+	}
+}
+
+func TestVersionsOfOneNameAreOne(t *testing.T) {
+	of := func(n int) *histogram.Histogram {
+		h := new(histogram.Histogram)
+		for range n {
+			h.Observe(5)
+		}
+		return h
+	}
+	first := figures.Version{SHA256: "a", OK: 1, Failures: map[string]uint64{"trap": 2}, Fuel: of(3), Duration: of(3), Latency: of(1)}
+	got := byName([]figures.Version{first, {Version: "1", SHA256: "b", OK: 4},
+		{SHA256: "c", OK: 2, Dead: 1, Failures: map[string]uint64{"trap": 1, "fuel": 1}, Fuel: of(4), Duration: of(4)}})
+	if len(got) != 2 || got[1].OK != 4 {
+		t.Fatalf("got %+v", got)
+	}
+	one := got[0]
+	if one.SHA256 != "c" || one.OK != 3 || one.Dead != 1 || one.Failures["trap"] != 3 || one.Failures["fuel"] != 1 || one.Fuel.Count() != 7 ||
+		one.Duration.Sum() != 35 || one.Latency.Count() != 1 {
+		t.Errorf("got %+v", one)
+	}
+	if first.Failures["trap"] != 2 || first.Fuel.Count() != 3 {
+		t.Error("the parts were changed")
 	}
 }
 

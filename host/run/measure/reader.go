@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/histogram"
 	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/wire"
 )
@@ -153,11 +155,45 @@ func (r *Reader) readHandlers(ctx context.Context, f *figures.Host) (err error) 
 		if h.Versions == nil && p.Delivered+p.Failed > 0 {
 			h.Versions = []figures.Version{{Version: p.Version, SHA256: p.SHA256, OK: p.Delivered, Failures: map[string]uint64{"unknown": p.Failed}}}
 		}
+		h.Versions = byName(h.Versions)
 		f.GuestMemory += h.MemoryBytes
 		f.Handlers = append(f.Handlers, h)
 	}
 	slices.SortFunc(f.Handlers, func(a, b figures.Handler) int { return cmp.Compare(a.Plugin, b.Plugin) })
 	return err
+}
+
+// byName joins the versions of one name, which are one in the labels of metrics: modules
+// without a manifest have none, and a file may change without its version.
+func byName(versions []figures.Version) (list []figures.Version) {
+	for _, v := range versions {
+		i := slices.IndexFunc(list, func(other figures.Version) bool { return other.Version == v.Version })
+		if i < 0 {
+			list = append(list, v)
+			continue
+		}
+		one := &list[i]
+		one.SHA256, one.OK, one.Dead = v.SHA256, one.OK+v.OK, one.Dead+v.Dead // the digest of the latest
+		one.Failures = maps.Clone(one.Failures)
+		for class, n := range v.Failures {
+			if one.Failures == nil {
+				one.Failures = make(map[string]uint64)
+			}
+			one.Failures[class] += n
+		}
+		one.Fuel, one.Duration, one.Latency = sum(one.Fuel, v.Fuel), sum(one.Duration, v.Duration), sum(one.Latency, v.Latency)
+	}
+	return list
+}
+
+// sum returns a distribution of the values of both, and changes neither.
+func sum(a, b *histogram.Histogram) *histogram.Histogram {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	both := *a
+	both.Add(b)
+	return &both
 }
 
 // readMachine reads what the operating system knows.
