@@ -46,8 +46,9 @@ export function spark({ label, values, tone = "accent", format = num, floor = 0 
 }
 
 // frame puts the labels of both axes, the markers and the value under the pointer around an SVG.
-function frame({ label, values, top, start, stepS, format, markers = [], height, series }, ...marks) {
-  const from = millis(start), length = Math.max((values[0]?.length ?? 1) - 1, 1) * stepS * 1000;
+function frame({ label, values, top, start, stepS, format, markers = [], height, series, bars }, ...marks) {
+  const steps = Math.max((values[0]?.length ?? 1) - (bars ? 0 : 1), 1); // a bar has width
+  const from = millis(start), length = steps * stepS * 1000;
   const share = (at) => (millis(at) - from) / length;
   const plot = h("div", { class: "plot", vars: height ? { "--height": height + "px" } : {}, on: {
     pointermove: (e) => point(e.currentTarget, e.clientX),
@@ -60,7 +61,7 @@ function frame({ label, values, top, start, stepS, format, markers = [], height,
   const point = (el, x) => {
     const box = el.getBoundingClientRect();
     const of = Math.min(Math.max((x - box.left) / box.width, 0), 1);
-    const step = Math.round(of * Math.max(values[0].length - 1, 0));
+    const step = Math.min(bars ? Math.floor(of * steps) : Math.round(of * steps), values[0].length - 1);
     const text = values.map((v, i) => `${series?.[i]?.name ? series[i].name + " " : ""}${format(v[step])}`).join(" · ");
     el.querySelectorAll(".cursor, .readout").forEach((old) => old.remove());
     el.append(h("div", { class: "cursor", vars: { "--x": of * 100 + "%" } }),
@@ -84,6 +85,6 @@ export function barChart(options) {
   const { values, tone = "accent", format = num } = options;
   const top = ceiling(Math.max(0, ...known(values)));
   const width = 100 / Math.max(values.length, 1);
-  return frame({ ...options, format, values: [values], top }, values.map((v, i) => (v > 0
+  return frame({ ...options, format, values: [values], top, bars: true }, values.map((v, i) => (v > 0
     ? s("rect", { class: "barmark tone-" + tone, x: (i + 0.1) * width, width: width * 0.8, y: 100 - (v / top) * 100, height: (v / top) * 100 }) : null)));
 }
