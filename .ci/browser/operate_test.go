@@ -161,6 +161,11 @@ func TestHandlerShowsItsLogAndApproval(t *testing.T) {
 	b.sees("[data-log]", "abcde")
 	h.publish("order_paid", "o-live", map[string]any{"lines": 2, "bytes": 12, "level": 2})
 	b.sees("[data-log]", "abcdefghijkl")
+	for range 60 {
+		h.publish("order_paid", "o-many", map[string]any{"lines": 2, "bytes": 20, "level": 2})
+	}
+	b.until("the log is at its end", `(() => { const box = document.querySelector("[data-log]"); return box.innerText.includes("abcdefghijklmnopqrst") &&
+		box.scrollHeight > box.clientHeight && box.scrollHeight - box.scrollTop - box.clientHeight < 24; })()`)
 	b.visit("/plugins")
 	b.sees("main", "counts orders by customer")
 	b.act("Approve")
@@ -212,6 +217,8 @@ func TestOperationIsPreviewedAndStarted(t *testing.T) {
 	b.fill("dialog input[name=from]", "earliest")
 	b.fill("dialog input[name=rate]", "1")
 	b.sees("dialog", "events match")
+	b.sees("dialog", "berth operations start replay --plugin echo --from earliest --rate 1")
+	b.fits()
 	b.axe()
 	b.shot("operation-new")
 	b.confirm("New operation")

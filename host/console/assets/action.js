@@ -5,7 +5,8 @@
 //     cli: "berth events retry " + arg(id),       the same on the command line; arg quotes for the shell
 //     method: "POST", path: "/events/ID/retry", body: {}, ifMatch: etag,
 //     kind: "primary" | "danger",                 looks; at most one primary
-//     ask: { title, text, fields: [{ name, label, value, hint, type, rows, options }], preview: async (values) => "3 events match", confirm: "Skip it" },
+//     ask: { title, text, fields: [{ name, label, value, hint, type, rows, options }], preview: async (values) => "3 events match", confirm: "Skip it",
+//            cli: (values) => "berth …" },         the command line of what the dialog has, instead of cli
 //                                                 a dialog first: only for what cannot be undone, or needs a value
 //     input: (values) => body,                    the body from the dialog's fields; throw Error(text) for a wrong value
 //     done: (answer, values) => "text",           the message afterwards; a promise is awaited
@@ -16,7 +17,7 @@
 //   curl("POST", path, body)                      the text of a curl command
 
 import { address, request } from "./api.js";
-import { copy, dialog, field, h, select, toast } from "./ui.js";
+import { copy, dialog, field, h, mount, select, toast } from "./ui.js";
 
 const safe = /^[A-Za-z0-9_@%+=:,./-]+$/;
 export const arg = (text) => (safe.test(text) ? text : `'${String(text).replaceAll("'", `'\\''`)}'`);
@@ -82,22 +83,32 @@ function ask(ctx, a) {
   const values = () => Object.fromEntries(controls.map(([f, c]) => [f.name, c.value]));
   const count = h("p", { class: "strong", role: "status" }, preview ? "Counting…" : "");
   const problem = h("p", { class: "bad-text", role: "alert" });
+  const command = h("div", { class: "cli" });
+  const showCommand = () => {
+    const line = a.ask.cli ? a.ask.cli(values()) : a.cli;
+    mount(command, line ? h("div", { class: "line" }, "The same on the command line ", h("code", {}, line), h("span", { key: line }, copy(line))) : null);
+  };
+  let asked = 0;
   const recount = async () => {
+    showCommand();
     if (!preview) return;
+    const turn = ++asked;
+    let text = "", wrong = "";
     try {
-      count.textContent = await preview(values());
+      text = await preview(values());
     } catch (err) {
-      count.textContent = "";
-      problem.textContent = err.message;
+      wrong = err.message;
     }
+    if (turn !== asked) return; // the values have changed since
+    count.textContent = text;
+    problem.textContent = wrong;
   };
   for (const [, c] of controls) c.onchange = () => { problem.textContent = ""; recount(); };
   recount();
   return dialog({
     title: title.replace(/…$/, ""),
     body: [typeof text === "string" ? h("p", {}, text) : text, preview ? count : null,
-      controls.map(([f, c]) => field(f.label, c, { hint: f.hint })), problem,
-      a.cli ? h("div", { class: "cli" }, h("div", { class: "line" }, "The same on the command line ", h("code", {}, a.cli), copy(a.cli))) : null],
+      h("div", { class: fields.length > 4 ? "controls" : "stack" }, controls.map(([f, c]) => field(f.label, c, { hint: f.hint, wide: Boolean(f.rows) }))), problem, command],
     foot: (close) => [h("button", { type: "button", on: { click: () => close() } }, "Cancel"),
       h("button", { type: "submit", class: "primary" + (a.kind === "danger" ? " danger" : ""), "data-confirm": a.label }, confirm.replace(/…$/, ""))],
     submit: async (close, form) => {

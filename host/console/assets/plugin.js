@@ -15,7 +15,7 @@ import { bytes, num } from "./format.js";
 
 export const pluginPath = (name) => "/events/plugins/" + encodeURIComponent(name);
 export const fileName = (path) => h("span", { title: path }, code(path.split("/").pop()));
-export const named = (href, name, version) => h("span", { class: "line" }, link(href, name), h("span", { class: "dim" }, version));
+export const named = (href, name, version) => h("span", { class: "line named" }, link(href, name), h("span", { class: "dim" }, version));
 export const handlerUrl = (name) => "/handlers/" + encodeURIComponent(name);
 
 // tagged reads a plugin with its ETag.

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { buttons, commands } from "../action.js";
-import { code, field, h, kv, link, panel, say, table, when } from "../ui.js";
+import { code, h, kv, link, panel, say, table, when } from "../ui.js";
 import { num, plural } from "../format.js";
 
 export default async function configuration(ctx) {
@@ -41,11 +41,11 @@ function view(ctx, state) {
           ["Waits for a restart", file.needs_restart.length ? file.needs_restart.map((p) => h("div", {}, code(p))) : "nothing"],
           ["Changes", [link("/audit?action=reload-config", "reloads in the audit log")]]])),
         h("p", { class: "dim" }, "The host reads the file by itself when it is saved. It checks everything before it applies anything. The values of handlers' configs are in the file, and may be secrets."))),
-    panel(`Settings in force (${num(items.length)})`, { aside: field("Filter", h("input", { id: "settings-filter", type: "search", value: state.filter, autocomplete: "off", on: { input: (e) => {
+    panel(`Settings in force (${num(items.length)})`, { aside: h("input", { id: "settings-filter", type: "search", "aria-label": "Filter the settings", placeholder: "part of a setting or value", value: state.filter, autocomplete: "off", on: { input: (e) => {
       state.filter = e.currentTarget.value.trim();
       history.replaceState(null, "", ctx.with({ q: state.filter }));
       ctx.show(view(ctx, state));
-    } } })), flush: true }, table({ label: "Settings in force", items, key: (s) => s.path, columns: [
+    } } }), flush: true }, table({ label: "Settings in force", items, key: (s) => s.path, columns: [
       { title: "Setting", main: true, cell: (s) => code(s.path) }, { title: "Value", plain: true, cell: (s) => s.value }], empty: h("div", { class: "empty" }, "No setting matches.") })),
     commands(ctx, [...actions, { label: "Settings in force", cli: "berth config show", method: "GET", path: "/config" }, { label: "What a reload would change", cli: "berth config diff", method: "GET", path: "/config/file" }]),
   ];

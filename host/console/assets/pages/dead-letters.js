@@ -104,6 +104,8 @@ function filterActions(ctx, given, shown) {
     Object.assign(redrive, { path: "/operations", body, input: (v) => ({ ...body, rate: whole(v.rate) }), done: (op) => `Started operation ${op.id}`,
       then: (op) => ctx.go("/operations/" + encodeURIComponent(op.id)) });
     redrive.ask.fields = [{ name: "rate", label: "Events a second", type: "number", value: "0", min: "0", max: "100000", hint: "0: as fast as the handler takes them" }];
+    redrive.ask.cli = (v) => (Number(v.rate) > 0 ? `berth operations start redrive --plugin ${arg(given.plugin)}` +
+      ["event_type", "subject", "class"].filter((name) => given[name]).map((name) => ` --${flags[name]} ${arg(given[name])}`).join("") + ` --rate ${arg(v.rate)}` : cliOf("redrive", given));
     redrive.ask.preview = async () => {
       const found = await post("/operations", { ...body, preview: true });
       return `${found.exact ? "" : "at least "}${plural(found.matches, "dead letter matches", "dead letters match")}`;

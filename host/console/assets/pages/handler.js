@@ -22,7 +22,11 @@ export default async function handler(ctx) {
     state.summary = o.handlers.find((p) => p.plugin === name) ?? null;
     if (state.plugin) render();
   });
-  const render = () => ctx.show(view(ctx, state));
+  const render = () => {
+    const bottom = atEnd();
+    ctx.show(view(ctx, state));
+    if (bottom) toEnd();
+  };
   const slow = async () => {
     const [series, issues] = await Promise.all([get("/series", { plugin: name, range }, ctx.signal).catch(absent), get("/issues", { handler: name, limit: 5 }, ctx.signal).catch(absent)]);
     Object.assign(state, { series: series ?? state.series, issues: issues?.items ?? [], read: Date.now() });
@@ -44,6 +48,17 @@ export default async function handler(ctx) {
 const absent = (err) => {
   if (err.name === "AbortError" || err.status === 401) throw err;
   return null;
+};
+
+// The log stays at its end, unless the reader has scrolled up in it.
+const logBox = () => document.querySelector("[data-log]");
+const atEnd = () => {
+  const box = logBox();
+  return !box || box.scrollHeight - box.scrollTop - box.clientHeight < 24;
+};
+const toEnd = () => {
+  const box = logBox();
+  if (box) box.scrollTop = box.scrollHeight;
 };
 
 // follow reads the lines that the plugin has logged since the last time.

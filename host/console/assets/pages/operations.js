@@ -76,10 +76,17 @@ function bodyOf(v) {
   return { kind: v.kind, plugin: v.plugin, filter, rate: whole(v.rate), ...(v.name?.trim() ? { name: v.name.trim() } : {}) };
 }
 
+// commandOf is the command line of the dialog's values.
+function commandOf(v) {
+  const flags = { from: "from", to: "to", event_type: "type", subject: "subject", class: "class", when: "when", name: "name" };
+  return `berth operations start ${v.kind} --plugin ${v.plugin ? arg(v.plugin) : "NAME"}` +
+    Object.entries(flags).filter(([name]) => v[name]?.trim()).map(([name, flag]) => ` --${flag} ${arg(v[name].trim())}`).join("") + (Number(v.rate) > 0 ? ` --rate ${arg(v.rate)}` : "");
+}
+
 export function starting(ctx, handlers, plugin = "") {
   return [{ label: "New operation", scope: "operate", kind: "primary", method: "POST", path: "/operations", body: { kind: "replay", plugin: plugin || "NAME", filter: { from: "1h" } },
     cli: `berth operations start replay --plugin ${plugin ? arg(plugin) : "NAME"} --from 1h`,
-    ask: { title: "New operation", confirm: "Start", text: "The count below is what it would do now.",
+    ask: { title: "New operation", confirm: "Start", text: "The count is of what it would do now.", cli: commandOf,
       fields: [
         { name: "kind", label: "What", value: "replay", options: kinds },
         { name: "plugin", label: "Handler", value: plugin, options: [["", "choose"], ...handlers.map((n) => [n, n])] },
