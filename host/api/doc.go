@@ -2,7 +2,8 @@
 // importer of Echo, and knows the other parts by the small interfaces of package ports.
 //
 // Package guard admits each request; all but the health checks and the description need a
-// bearer token with the scope of their endpoint. Errors are application/problem+json; package
+// bearer token with the scope of their endpoint, or a browser's session (package session).
+// Package search finds events. Errors are application/problem+json; package
 // problem maps them to statuses. An internal error's text is logged, and never answered.
 // Package inflight bounds the bytes of requests under way, package stream serves the event
 // stream, package describe is the OpenAPI document, and package cloudevents converts events.
