@@ -24,7 +24,8 @@ func listEvents() openapi.Operation {
 	return openapi.Operation{Method: http.MethodGet, Path: "/api/v1/events", ID: "listEvents", Tag: tagEvents,
 		Summary: "List events, newest first",
 		Description: "Events to which every parameter applies. handler, status and class are about one delivery of the event. The log has no " +
-			"index of contents: a request examines at most " + strconv.Itoa(search.MaxExamined) + " events, for at most " +
+			"index of contents: a request examines at most " + strconv.Itoa(search.MaxExamined) + " events, " +
+			strconv.Itoa(search.MaxExamined/search.LookCost) + " where deliveries matter, for at most " +
 			search.MaxTime.String() + ". A page can then have fewer items than limit, or none, although there is more: next says so. " +
 			"By type, subject, key, since, until, and by the status dead or retrying, the host finds events without examining the others. " +
 			"Dead letters that were purged are not found by their status.",

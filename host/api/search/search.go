@@ -18,7 +18,8 @@ import (
 
 // The bounds of one request that are not configured.
 const (
-	MaxExamined = 20_000          // events
+	MaxExamined = 20_000 // events; one whose deliveries are looked at counts as LookCost
+	LookCost    = 4
 	MaxTime     = 2 * time.Second // after which it ends with what it has found
 )
 
@@ -163,6 +164,9 @@ func (s *Searcher) Each(ctx context.Context, f Filter, before uint64, visit func
 			return 0, err
 		}
 		if f.selects(rec) {
+			if f.byDelivery() {
+				left.events -= LookCost - 1
+			}
 			more, err := s.visit(ctx, &f, rec, visit)
 			if err != nil || !more {
 				return 0, err

@@ -244,6 +244,10 @@ func TestSearchIsBounded(t *testing.T) {
 	if len(seqs) != 1 || pages < 10 {
 		t.Errorf("got %v in %d pages", seqs, pages)
 	}
+	s.MaxExamined = 10 * search.LookCost
+	if next, err := s.Each(t.Context(), search.Filter{Handler: "b"}, 0, func(search.Found) (bool, error) { return true, nil }); err != nil || next != h.log[90].Seq || h.looks != 10 {
+		t.Errorf("got next %d, %v, %d looks at deliveries", next, err, h.looks)
+	}
 	s.MaxExamined, s.MaxTime = 0, time.Nanosecond
 	if next, err := s.Each(t.Context(), search.Filter{}, 0, func(search.Found) (bool, error) { return true, nil }); err != nil || next != h.log[99].Seq {
 		t.Errorf("without time: got next %d, %v", next, err)
@@ -259,7 +263,7 @@ func TestFailuresAreFoundWithoutWhatSucceeded(t *testing.T) {
 		h.add(event.Draft{Type: "t"}, event.Origin{}, delivery("a", "ok", ""))
 	}
 	s := h.searcher()
-	s.MaxExamined = 10
+	s.MaxExamined = 10 * search.LookCost
 	for _, f := range []search.Filter{{Status: "dead"}, {Status: "retrying"}, {Class: "trap"}, {Class: "trap", Handler: "b"}} {
 		if seqs, pages := all(t, s, f, 0); len(seqs) == 0 || pages != 1 {
 			t.Errorf("%+v: got %v in %d pages", f, seqs, pages)
