@@ -171,9 +171,12 @@ func (x *Lease) start() event.Taken {
 	x.started++
 	x.visible.Store(int32(x.started))
 	x.open = true
-	a := x.source.h.trace(t.attempt())
-	x.traceparent = a.TraceParent
-	return event.Taken{Attempt: a, More: x.started < x.acquired}
+	taken := event.Taken{Attempt: t.attempt(), More: x.started < x.acquired}
+	if h := x.source.h; h.dispatcher.cfg.Tracer != nil {
+		taken.Attempt = h.trace(taken.Attempt)
+		x.traceparent = taken.TraceParent
+	}
+	return taken
 }
 
 // flush is Flush.

@@ -45,7 +45,7 @@ func Command(env *command.Env) *cobra.Command {
 				return command.Usage("%w", err)
 			}
 			cfg.Version, cfg.Logger = env.Version, logger
-			return run(ctx, cfg)
+			return run(ctx, cfg, func(h *host.Host) { greet(env, h) })
 		})
 	cmd.Flags().StringVar(&cfg.ConfigPath, "config", "", "configuration file (default: "+live.DefaultPath+")")
 	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "host:port to listen on; overrides server.listen")
@@ -60,8 +60,20 @@ func Command(env *command.Env) *cobra.Command {
 	return cmd
 }
 
-// run runs a host until ctx ends, and then shuts it down in order.
-func run(ctx context.Context, cfg host.Config) error {
+// greet prints a link to the console when a person starts the host. No other place may have
+// it: a log is read by others.
+func greet(env *command.Env, h *host.Host) {
+	if !console.IsTerminal(env.Err) {
+		return
+	}
+	if link, err := h.LoginLink(); err == nil { // without an admin token there is none
+		env.Note("\nconsole  %s\n         logs a browser in once, within 10 minutes; another link: berth console\n\n", link)
+	}
+}
+
+// run runs a host until ctx ends, and then shuts it down in order. started is called once the
+// host is up.
+func run(ctx context.Context, cfg host.Config, started func(*host.Host)) error {
 	h, err := host.New(cfg)
 	if err != nil {
 		return err
@@ -87,6 +99,7 @@ func run(ctx context.Context, cfg host.Config) error {
 		cfg.Logger.Warn("commands on this machine do not find this host by its data directory: give them BERTH_URL; trying again", "error", err)
 	}
 	cfg.Logger.Info("berth is up", "url", h.URL(), "token", filepath.Join(h.DataDir(), auth.TokenFile))
+	started(h)
 	for {
 		select {
 		case <-again:
