@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // emits is the configuration of a plugin that may emit types that start with child.
@@ -71,6 +72,9 @@ func TestEmit(t *testing.T) {
 		child, parent := d.outcome.Children[0].Metadata(), a.Event.Metadata()
 		if want := strings.ReplaceAll(tt.text, "#", parent.EventID); child.IdempotencyKey != want {
 			t.Errorf("%s: got the key %s, want %s", tt.child, child.IdempotencyKey, want)
+		}
+		if got := d.outcome.Children[0].Origin(); got != (event.Origin{Publisher: spec.Publisher{Source: "p"}}) {
+			t.Errorf("%s: its origin is %+v", tt.child, got)
 		}
 		if child.Source != "p" || child.CorrelationID != parent.CorrelationID || child.CausationID != parent.EventID || child.Hops != parent.Hops+1 {
 			t.Errorf("%s: got %+v from the parent %+v", tt.child, child, parent)
