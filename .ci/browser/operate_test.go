@@ -175,6 +175,23 @@ func TestHandlerShowsItsLogAndApproval(t *testing.T) {
 	b.confirm("Approve")
 	b.sees(".toasts", "counter is active")
 	b.lacks("main .say", "counter")
+
+	// A newer version that asks for more waits beside the one that runs.
+	manifest := `{"name":"counter","version":"2.0.0","capabilities":[{"name":"kv","required":true,"reason":"counts orders by customer"},
+		{"name":"http","hosts":["api.carrier.example","tracking.example"],"required":true,"reason":"follows parcels"}]}`
+	if err := os.WriteFile(filepath.Join(h.dir, "plugins", "counter.wasm.json"), []byte(manifest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("main .say", "counter 2.0.0 asks for more: http. Version 1.0.0 goes on meanwhile.")
+	b.sees("main .pill", "new")
+	b.axe()
+	b.shot("approve-pending")
+	b.visit("/handlers/counter")
+	b.sees("main", "tracking.example")
+	b.act("Approve")
+	b.sees("dialog", "follows parcels")
+	b.confirm("Approve")
+	b.sees(".head", "2.0.0")
 }
 
 func TestDeadLettersAreRedrivenAndRemoved(t *testing.T) {
