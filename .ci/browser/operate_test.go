@@ -184,6 +184,7 @@ func TestHandlerShowsItsLogAndApproval(t *testing.T) {
 	}
 	b.sees("main .say", "counter 2.0.0 asks for more: http. Version 1.0.0 goes on meanwhile.")
 	b.sees("main .pill", "new")
+	b.sees("main", "added: tracking.example")
 	b.axe()
 	b.shot("approve-pending")
 	b.visit("/handlers/counter")

@@ -46,16 +46,22 @@ function grantPill(c) {
 
 export function capabilityTable(label, list, none = "It asks for nothing beyond a clock, random numbers and its log.") {
   return table({ label, items: list, key: (c) => c.name, columns: [
-    { title: "Capability", main: true, cell: (c) => [code(c.name), targets(c) ? h("div", { class: "dim" }, targets(c)) : null] },
+    { title: "Capability", main: true, cell: (c) => [code(c.name), targets(c) ? h("div", { class: "dim" }, targets(c)) : null, c.added?.length ? h("div", {}, "added: ", h("b", {}, c.added.join(", "))) : null] },
     { title: "Grant", cell: grantPill },
     { title: "Reason it gives", cell: (c) => c.reason || h("span", { class: "dim" }, "none") },
   ], empty: h("div", { class: "empty" }, none) });
 }
 
-// differing marks the capabilities of a waiting version that the running one does not have.
+const listOf = (c) => [...(c.hosts ?? []), ...(c.event_types ?? []), ...(c.names ?? [])];
+
+// differing marks what a waiting version asks for and the running one does not: new capabilities, and added targets of others.
 export function differing(p) {
-  const now = new Map(p.capabilities.map((c) => [c.name + " " + targets(c), c]));
-  return p.pending.capabilities.map((c) => ({ ...c, new: !c.granted && !now.has(c.name + " " + targets(c)) }));
+  const now = new Map(p.capabilities.map((c) => [c.name, new Set(listOf(c))]));
+  return p.pending.capabilities.map((c) => {
+    const had = now.get(c.name);
+    const added = had ? listOf(c).filter((target) => !had.has(target)) : [];
+    return { ...c, added, new: !c.granted && (!had || added.length > 0) };
+  });
 }
 
 export function approval(p, etag) {
