@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/api"
 	"github.com/berth-host/berth/host/api/guard"
+	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/api/ports"
 	"github.com/berth-host/berth/host/api/stream"
 	"github.com/berth-host/berth/host/wire"
@@ -46,6 +47,21 @@ var commands = map[string]string{
 	"GET /api/v1/doctor":                         "doctor",
 	"GET /api/v1/events/plugins/:name/config":    "config get",
 	"PUT /api/v1/events/plugins/:name/config":    "config set",
+	"GET /api/v1/events/:event_id/tree":          "events tree",
+	"POST /api/v1/events/:event_id/retry":        "events retry",
+	"POST /api/v1/events/:event_id/skip":         "events skip",
+	"POST /api/v1/events/:event_id/copy":         "events copy",
+	"POST /api/v1/session/links":                 "console",
+	"GET /api/v1/issues":                         "issues list",
+	"GET /api/v1/issues/:id":                     "issues show",
+	"POST /api/v1/issues/:id/acknowledge":        "issues ack",
+	"POST /api/v1/issues/:id/resolve":            "issues resolve",
+	"POST /api/v1/issues/:id/ignore":             "issues ignore",
+	"POST /api/v1/issues/:id/reopen":             "issues reopen",
+	"POST /api/v1/operations":                    "operations start",
+	"GET /api/v1/operations":                     "operations list",
+	"GET /api/v1/operations/:id":                 "operations show",
+	"POST /api/v1/operations/:id/cancel":         "operations cancel",
 	"GET /api/v1/orders":                         "orders list",
 	"POST /api/v1/orders":                        "orders create",
 	"GET /api/v1/orders/:id":                     "orders show",
@@ -67,6 +83,10 @@ var withoutCommand = map[string]bool{
 	"GET /metrics":         true,
 	"GET /api/v1/overview": true,
 	"GET /api/v1/series":   true,
+
+	// of browsers: the command line has a token
+	"GET /api/v1/session":    true,
+	"DELETE /api/v1/session": true,
 }
 
 // Interfaces under another name than that of their method.
@@ -83,8 +103,10 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 			Publisher: struct{ ports.Publisher }{}, Log: struct{ ports.EventLog }{}, Published: struct{ stream.Log }{}, Activities: struct{ stream.Activities }{},
 			Router: struct{ ports.Router }{}, Deliveries: struct{ outcomes }{}, DeadLetters: struct{ dead }{}, Replayer: struct{ ports.Replayer }{}, Status: struct{ ports.LogStatuser }{},
 		},
-		Orders:  struct{ api.Orders }{},
-		Plugins: api.Plugins{Registry: struct{ ports.Registry }{}, Logs: struct{ ports.Logs }{}, Installer: struct{ ports.Installer }{}, Marketplace: struct{ ports.Marketplace }{}},
+		Orders:    struct{ api.Orders }{},
+		Actions:   struct{ ports.Actions }{},
+		Incidents: incident.Parts{Issues: struct{ incident.Issues }{}, Operations: struct{ incident.Operations }{}},
+		Plugins:   api.Plugins{Registry: struct{ ports.Registry }{}, Logs: struct{ ports.Logs }{}, Installer: struct{ ports.Installer }{}, Marketplace: struct{ ports.Marketplace }{}},
 		Admin: api.Admin{Reloader: struct{ ports.Reloader }{}, Audit: struct{ ports.Auditor }{}, AuditLog: struct{ ports.AuditLog }{},
 			Ready: func() error { return nil }, Backups: struct{ ports.Backups }{},
 			Doctor: func(context.Context) (f wire.Findings) { return f }},
