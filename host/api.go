@@ -54,12 +54,13 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 	}
 	server, err := api.New(api.Config{
 		Events: api.Events{
-			Publisher:   events,
-			Log:         log,
-			Published:   deliveryLog{events, log},
-			Activities:  h.feed,
-			Router:      h.live,
-			Deliveries:  run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table},
+			Publisher:  events,
+			Log:        log,
+			Published:  deliveryLog{events, log},
+			Activities: h.feed,
+			Router:     h.live,
+			Deliveries: run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
+				Versions: h.runner.Versions},
 			DeadLetters: deadLetters{dispatcher},
 			Replayer:    replayer{events, log, dispatcher},
 			Status:      status,

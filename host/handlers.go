@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
+	"github.com/berth-host/berth/host/run/versions"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -33,6 +34,10 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	}
 	network := guestnet.New(h.guestNetwork())
 	h.onClose("the connections of guests", func(context.Context) error { network.Close(); return nil })
+	known, err := versions.Open(context.Background(), versions.Config{Store: log, Now: time.Now, Logger: h.logger})
+	if err != nil {
+		return err
+	}
 	dispatcher := delivery.New(delivery.Config{
 		Store:  log,
 		Log:    deliveryLog{events, log},
@@ -42,14 +47,15 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 			h.logger),
 		OnCondition: func(string) { h.plugins.ConditionChanged() },
 		Observer: func(rec event.Record, d event.Delivery) {
-			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: &wire.DeliveryOfEvent{
-				EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: view.Of(d)}})
+			shown := &wire.DeliveryOfEvent{EventID: rec.Event.ID(), Seq: rec.Seq, Delivery: view.Of(d)}
+			known.Name(&shown.Delivery)
+			h.feed.Publish(wire.Activity{Kind: "delivery", Delivery: shown})
 		},
 		Watched:   h.feed.Watched,
 		OnFailure: h.attemptFailed,
 	})
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
-		Table: h.live.Table, Logs: h.logs, Logger: h.logger})
+		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Logger: h.logger})
 	return nil
 }

@@ -58,7 +58,10 @@ func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.P
 	if err != nil {
 		return api.Figures{}, fmt.Errorf("name of the machine: %w", err)
 	}
-	return api.Figures{Metrics: handler, Series: measure.Views{Reader: reader, Recorder: recorder, Machine: machine, StartedAt: time.Now().UTC()}}, nil
+	return api.Figures{Metrics: handler, Series: measure.Views{Reader: reader, Recorder: recorder, Machine: machine, StartedAt: time.Now().UTC(),
+		Versions: func(_ context.Context, plugin string) ([]wire.VersionMarker, error) {
+			return h.runner.Versions.Markers(plugin), nil
+		}}}, nil
 }
 
 // observe calls note with the events that are published from now on, until ctx ends.

@@ -141,7 +141,7 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 		before := h.outcomes.bytes
 		h.outcomes.add(d, s)
 		h.unsavedBytes += h.outcomes.bytes - before
-		s.count(d)
+		s.count(n.record.Event, d)
 		recorded = *d
 		h.markRecorded(t)
 		if d.Status.Final() {
@@ -173,13 +173,20 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 
 // count counts a completed attempt, but a success with children only once the store has
 // published them: see handler.Written.
-func (s *Source) count(d *event.Delivery) {
-	switch {
-	case d.Status != event.StatusOK:
-		s.failed++
-	case len(d.Children) == 0:
-		s.delivered++
-	default:
+func (s *Source) count(ev *event.Event, d *event.Delivery) {
+	c := &s.counts
+	c.Attempt(d.Duration, d.Fuel)
+	if d.Attempts > 1 {
+		c.Retries++
+	}
+	if d.Status != event.StatusOK {
+		c.Failure(d.ErrorClass, d.Status == event.StatusDead)
+		return
+	}
+	c.Success(ev.Time(), d.At)
+	if len(d.Children) == 0 {
+		c.OK++
+	} else {
 		s.unwritten++
 	}
 }
@@ -187,7 +194,9 @@ func (s *Source) count(d *event.Delivery) {
 // succeed is complete for a successful first attempt without children.
 func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	s.fuel += p.Fuel
-	s.delivered++
+	s.counts.OK++
+	s.counts.Attempt(p.Duration, p.Fuel)
+	s.counts.Success(t.record.Event.Time(), p.At)
 	h.endAttempt(t)
 	h.outcomes.addSuccess(h.name, s.module, t.record.Seq, p, result)
 	h.unsavedBytes += len(result)
@@ -201,10 +210,13 @@ func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
 	h.outcomes.addSuccesses(h.name, s.module, done)
 	h.unsaved += len(tasks)
 	h.unsavedBytes += len(done.Results)
-	s.delivered += uint64(len(tasks))
+	s.counts.OK += uint64(len(tasks))
 	h.endAttempts(len(tasks))
 	for i, t := range tasks {
-		s.fuel += done.List[i].Fuel
+		p := &done.List[i]
+		s.fuel += p.Fuel
+		s.counts.Attempt(p.Duration, p.Fuel)
+		s.counts.Success(t.record.Event.Time(), p.At)
 		t.lease, t.delivering, t.recorded = nil, false, true
 		h.forget(t)
 	}

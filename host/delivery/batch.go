@@ -102,8 +102,8 @@ func (h *handler) Written(refused []event.Delivery) {
 func (s *Source) published(ok bool) {
 	s.unwritten--
 	if ok {
-		s.delivered++
+		s.counts.OK++
 	} else {
-		s.failed++
+		s.counts.Failure(event.ClassConflict, true)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -88,6 +89,8 @@ type Dispatcher struct {
 	names    map[string]chan struct{} // by handler: its lock, see lockName
 	claims   map[string]uint64        // by handler: the cursor that could not be stored, see Claim
 	closed   bool
+	sources  map[string][]*Source        // by handler: those whose counts are not in ended
+	ended    map[string]measure.Versions // by handler: the counts of sources that were closed
 }
 
 // New returns a running Dispatcher. The caller closes it.
@@ -105,7 +108,7 @@ func New(cfg Config) *Dispatcher {
 		cfg.Random = rand.Float64
 	}
 	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler), names: make(map[string]chan struct{}),
-		claims: make(map[string]uint64)}
+		claims: make(map[string]uint64), sources: make(map[string][]*Source), ended: make(map[string]measure.Versions)}
 	d.recorder = recorder.New(recorder.Config{Save: cfg.Store.SaveDeliveries, Handlers: d.recorded,
 		Refused: d.reportRefused, Logger: cfg.Logger})
 	return d
@@ -206,7 +209,9 @@ func (h *handler) newSource(module string) *Source {
 		return nil
 	}
 	h.sources++
-	return &Source{h: h, module: module}
+	s := &Source{h: h, module: module}
+	h.dispatcher.measureSource(s)
+	return s
 }
 
 // lock locks a handler's name and returns the open handler, nil if there is none. It

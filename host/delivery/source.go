@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 
+	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -16,8 +17,9 @@ type Source struct {
 
 	// Under handler.mu. A success with children is counted when the store has published
 	// them, every other attempt when it is completed.
-	delivered, failed, fuel uint64
-	unwritten               int // successes with children that are not counted yet
+	fuel      uint64 // also of cancelled attempts
+	unwritten int    // successes with children that are not counted yet
+	counts    measure.Counts
 }
 
 // Stats counts the attempts of a source, and describes the queue of its handler.
@@ -41,7 +43,7 @@ func (s *Source) Stats() Stats {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
 	f := s.h.figures(last)
-	return Stats{Delivered: s.delivered, Failed: s.failed, Fuel: s.fuel,
+	return Stats{Delivered: s.counts.OK, Failed: s.counts.Failed(), Fuel: s.fuel,
 		Open: f.Open, Lag: f.Lag, Condition: s.h.condition()}
 }
 
@@ -105,9 +107,12 @@ func (s *Source) Close(ctx context.Context) error {
 	if !last {
 		h.probe() // the last probe may have been by an instance of this version
 		s.awaitCounts(ctx)
+		d.keepCounts(s)
 		return nil
 	}
-	return h.close(ctx)
+	err := h.close(ctx)
+	d.keepCounts(s)
+	return err
 }
 
 // awaitCounts waits until every success of the source is counted, ctx ends or the

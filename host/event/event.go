@@ -114,6 +114,9 @@ func IsID(text string) bool {
 // Subject returns the entity the event is about; it may be empty.
 func (e *Event) Subject() string { return e.meta.Subject }
 
+// Time returns the event's time, which its producer may have set.
+func (e *Event) Time() time.Time { return e.meta.Time }
+
 // Metadata returns a copy of the metadata.
 func (e *Event) Metadata() Metadata { return e.meta }
 

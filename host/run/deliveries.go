@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
+	"github.com/berth-host/berth/host/run/versions"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -41,6 +42,7 @@ type Deliveries struct {
 	Cursors  func(context.Context) ([]event.Cursor, error)
 	Manifest func(plugin string) (m abi.Manifest, known bool)
 	Table    func() *route.Table
+	Versions *versions.Versions
 }
 
 // Deliveries implements ports.Deliveries.
@@ -80,6 +82,9 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 			pending.WaitingFor, pending.History = disabled(), []wire.PastAttempt{}
 			list = append(list, pending)
 		}
+	}
+	for i := range list {
+		d.Versions.Name(&list[i])
 	}
 	slices.SortFunc(list, func(x, y wire.Delivery) int { return strings.Compare(x.Plugin, y.Plugin) })
 	return list, nil

@@ -3,7 +3,9 @@ package run_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/bus"
@@ -12,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/run"
+	"github.com/berth-host/berth/host/run/versions"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -53,7 +56,11 @@ func TestDeliveriesOfClosedHandlers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deliveries := run.Deliveries{Dispatcher: d, Cursors: m.Cursors, Table: func() *route.Table { return table },
+	known, err := versions.Open(t.Context(), versions.Config{Store: m, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliveries := run.Deliveries{Dispatcher: d, Cursors: m.Cursors, Versions: known, Table: func() *route.Table { return table },
 		Manifest: func(plugin string) (abi.Manifest, bool) {
 			return abi.Manifest{Name: plugin, Subscribes: []abi.Subscription{{EventType: "taken"}}}, plugin == "h"
 		}}
@@ -67,6 +74,9 @@ func TestDeliveriesOfClosedHandlers(t *testing.T) {
 			got = list[0].Status
 			if list[0].ResultKept != nil {
 				got += fmt.Sprint(" ", *list[0].ResultKept)
+			}
+			if w := list[0].WaitingFor; (w != nil) != (got == "pending") || w != nil && w.Kind != "disabled" {
+				t.Errorf("event %d waits for %+v", i+1, w)
 			}
 			if list[0].Result != nil {
 				got += " " + string(list[0].Result)

@@ -14,11 +14,12 @@ const discardTimeout = 5 * time.Second
 
 // prepared is a version whose pool has no source of events yet.
 type prepared struct {
-	runner *Runner
-	name   string
-	module string // SHA-256, hex
-	policy delivery.Policy
-	pool   *sandbox.Pool
+	runner  *Runner
+	name    string
+	module  string // SHA-256, hex
+	version string // of its manifest
+	policy  delivery.Policy
+	pool    *sandbox.Pool
 }
 
 // Promote implements plugin.Prepared.
@@ -33,7 +34,11 @@ func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
 		*p = v.policy
 	})
 	src.Probe() // the new version may succeed where the former one failed
-	return &running{source: src, pool: v.pool}, nil
+	v.runner.Versions.Activated(ctx, v.name, v.module, v.version)
+	r := &running{source: src, pool: v.pool}
+	r.ended = func() { v.runner.live.remove(v.name, r) }
+	v.runner.live.add(v.name, r)
+	return r, nil
 }
 
 // Discard implements plugin.Prepared.

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/run/guestlog"
+	"github.com/berth-host/berth/host/run/versions"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
 	"github.com/berth-host/berth/host/secret"
@@ -28,6 +29,8 @@ type Config struct {
 	Secrets    secret.Source
 	Table      func() *route.Table // in force now
 	Logs       *guestlog.Logs
+	Versions   *versions.Versions
+	Read       func(ctx context.Context, from uint64, limit int) ([]event.Record, error) // of the log
 	Logger     *slog.Logger
 }
 
@@ -36,10 +39,13 @@ type Runner struct {
 	Config
 
 	started startedVersions
+	live    live
 }
 
 // New returns a Runner.
-func New(cfg Config) *Runner { return &Runner{Config: cfg} }
+func New(cfg Config) *Runner {
+	return &Runner{Config: cfg, live: live{versions: make(map[string][]*running)}}
+}
 
 // Load implements plugin.Loader.
 func (r *Runner) Load(ctx context.Context, _ string, a spec.Artifact, memory int64) (plugin.Module, error) {
@@ -77,7 +83,7 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 		return nil, err
 	}
 	r.started.add(version.Name, started{version.SHA256, version.Manifest.Version, policy.Key})
-	return &prepared{runner: r, name: version.Name, module: version.SHA256, policy: policy, pool: pool}, nil
+	return &prepared{runner: r, name: version.Name, module: version.SHA256, version: version.Manifest.Version, policy: policy, pool: pool}, nil
 }
 
 // policy returns which events a version takes, in which order, and its retries.

@@ -13,10 +13,12 @@ import (
 type running struct {
 	source *delivery.Source
 	pool   *sandbox.Pool
+	ended  func() // called when it is drained
 }
 
 // Drain implements plugin.Running.
 func (v *running) Drain(ctx context.Context) error {
+	defer v.ended()
 	err := v.pool.Drain(ctx)
 	if e := v.source.Close(ctx); err == nil {
 		err = e

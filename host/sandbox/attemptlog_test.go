@@ -88,6 +88,33 @@ func TestOutcomesHaveLogLines(t *testing.T) {
 	}
 }
 
+// A pool counts the memory of its own instances, also in the engine's, and returns it.
+func TestPoolCountsItsMemory(t *testing.T) {
+	e := newEngine(t, 0)
+	var pools []*sandbox.Pool
+	for _, name := range []string{"echo", "log_and_end"} {
+		m, err := e.Load(t.Context(), spec.NewArtifact(guest(t, name)), sandbox.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = m.Close(context.Background()) })
+		p, err := m.NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue(), Limits: spec.Limits{Concurrency: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pools = append(pools, p)
+	}
+	sum := pools[0].Memory() + pools[1].Memory()
+	if min(pools[0].Memory(), pools[1].Memory()) < 64<<10 || sum != e.MemoryUsed() {
+		t.Errorf("%d and %d bytes, %d in all", pools[0].Memory(), pools[1].Memory(), e.MemoryUsed())
+	}
+	for _, p := range pools {
+		if err := p.Drain(t.Context()); err != nil || p.Memory() != 0 {
+			t.Errorf("%d bytes after the end: %v", p.Memory(), err)
+		}
+	}
+}
+
 // In the stdio style every event has an instance, and stderr has the lines.
 func TestStdioOutcomesHaveLogLines(t *testing.T) {
 	_, q := startCopying(t, guest(t, "stdio"), spec.LogPolicy{})

@@ -73,14 +73,14 @@ type instance struct {
 func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in := &instance{pool: p, lease: lease, started: started, number: int(p.started.Add(1))}
 	in.born = in.now()
-	in.linear = linearMemory{budget: p.module.memory, limit: p.module.limit, guest: in}
-	in.stack = callStack{budget: p.module.memory, limit: p.cfg.Stack}
+	in.linear = linearMemory{budget: p.memory, limit: p.module.limit, guest: in}
+	in.stack = callStack{budget: p.memory, limit: p.cfg.Stack}
 	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
 		in.random.source = in.sim.random
 	}
 	if p.module.shape.Style == vet.Extism {
 		in.kernel.Kernel = extism.New(kernelHost{in})
-		in.kernel.blocks = linearMemory{budget: p.module.memory, limit: p.module.limit, beside: &in.linear, guest: in}
+		in.kernel.blocks = linearMemory{budget: p.memory, limit: p.module.limit, beside: &in.linear, guest: in}
 		in.linear.beside = &in.kernel.blocks
 	}
 	return in

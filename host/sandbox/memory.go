@@ -10,10 +10,11 @@ import (
 	"github.com/berth-host/berth/host/sandbox/garbage"
 )
 
-// budget bounds the memory of all instances of an Engine together, in bytes. It is safe
-// for concurrent use.
+// budget bounds the memory of all instances of an Engine together, in bytes, and counts that
+// of a pool. It is safe for concurrent use.
 type budget struct {
-	limit   int64 // 0 for no bound
+	whole   *budget // of the engine, for a pool's; nil for the engine's
+	limit   int64   // 0 for no bound
 	used    atomic.Int64
 	garbage garbage.Counter
 	copying chan struct{} // has a token while an instance copies a large memory
@@ -21,7 +22,13 @@ type budget struct {
 
 func newBudget(limit int64) *budget { return &budget{limit: limit, copying: make(chan struct{}, 1)} }
 
+// part returns the budget of a pool, which takes from that of the engine.
+func (b *budget) part() *budget { return &budget{whole: b, copying: b.copying} }
+
 func (b *budget) take(n int64) bool {
+	if b.whole != nil && !b.whole.take(n) {
+		return false
+	}
 	if used := b.used.Add(n); b.limit > 0 && used > b.limit {
 		b.used.Add(-n)
 		return false
@@ -30,12 +37,33 @@ func (b *budget) take(n int64) bool {
 }
 
 // force takes n even beyond the limit.
-func (b *budget) force(n int64) { b.used.Add(n) }
+func (b *budget) force(n int64) {
+	if b.whole != nil {
+		b.whole.force(n)
+	}
+	b.used.Add(n)
+}
 
-func (b *budget) give(n int64) { b.used.Add(-n) }
+func (b *budget) give(n int64) {
+	if b.whole != nil {
+		b.whole.give(n)
+	}
+	b.used.Add(-n)
+}
+
+// discard notes that so many bytes wait for the garbage collector.
+func (b *budget) discard(n int64) {
+	if b.whole != nil {
+		b = b.whole
+	}
+	b.garbage.Add(n)
+}
 
 // usedUp returns why take returned false.
 func (b *budget) usedUp() string {
+	if b.whole != nil {
+		b = b.whole
+	}
 	return fmt.Sprintf("the memory for all handlers together, %d bytes, is used up (defaults.memory_total)", b.limit)
 }
 
@@ -119,7 +147,7 @@ func (m *linearMemory) release() {
 	freed := m.charged
 	m.budget.give(freed)
 	m.charged, m.buf = 0, nil
-	m.budget.garbage.Add(freed)
+	m.budget.discard(freed)
 }
 
 // Allocate implements experimental.MemoryAllocator.
@@ -170,7 +198,7 @@ func (m *linearMemory) grow(n int64) {
 	}
 	freed := int64(cap(m.buf))
 	m.buf = grown
-	m.budget.garbage.Add(freed)
+	m.budget.discard(freed)
 }
 
 // Free implements experimental.LinearMemory. It does nothing: the instance releases the

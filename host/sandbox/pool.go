@@ -114,6 +114,7 @@ type Pool struct {
 	module   *Module
 	entry    string // the export that is called
 	cfg      PoolConfig
+	memory   *budget         // of its instances
 	lines    *logquota.Quota // nil: no quota
 	source   Source          // once attached is closed
 	killed   atomic.Bool     // instances are trapped
@@ -149,6 +150,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	}
 	p := &Pool{
 		module:   m,
+		memory:   m.memory.part(),
 		entry:    entry,
 		cfg:      cfg,
 		lines:    logquota.New(),
@@ -196,6 +198,9 @@ func (p *Pool) SetLogs(policy spec.LogPolicy) {
 
 // Instances returns the number of live instances.
 func (p *Pool) Instances() int { return int(p.live.Load()) }
+
+// Memory returns the bytes that the instances have, with their call stacks.
+func (p *Pool) Memory() int64 { return p.memory.used.Load() }
 
 // Drain returns END to every instance that asks for an event, and waits until all have
 // ended. When ctx ends first, it traps the others; their attempts are cancelled.

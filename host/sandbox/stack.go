@@ -79,7 +79,7 @@ func (s *callStack) release() {
 	freed := s.charged
 	s.budget.give(freed)
 	s.charged, s.size, s.top = 0, reflect.Value{}, reflect.Value{}
-	s.budget.garbage.Add(2 * freed) // with the smaller stacks before it
+	s.budget.discard(2 * freed) // with the smaller stacks before it
 }
 
 // checkStack is called by refill with the arguments of the call, which are at the end of

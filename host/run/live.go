@@ -1,0 +1,38 @@
+package run
+
+import (
+	"slices"
+	"sync"
+)
+
+// live are the versions that run, also those that drain, by plugin. It is safe for
+// concurrent use.
+type live struct {
+	mu       sync.Mutex
+	versions map[string][]*running
+}
+
+func (l *live) add(name string, v *running) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.versions[name] = append(l.versions[name], v)
+}
+
+func (l *live) remove(name string, v *running) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.versions[name] = slices.DeleteFunc(l.versions[name], func(other *running) bool { return other == v })
+	if len(l.versions[name]) == 0 {
+		delete(l.versions, name)
+	}
+}
+
+// memory returns the bytes that the instances of a plugin have.
+func (l *live) memory(name string) (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range l.versions[name] {
+		n += v.pool.Memory()
+	}
+	return n
+}
