@@ -11,7 +11,6 @@ const (
 	chunkBytes  = 2 << 20 // bytes of events read at a time, about
 	maxChunk    = 256     // events read at a time
 	deadPage    = 16      // dead letters read at a time, each with its event
-	retryPage   = 512     // deliveries read at a time
 	maxRetrying = 1 << 16 // deliveries of one request that are sorted
 )
 
@@ -141,7 +140,7 @@ func (s *Searcher) retrying(ctx context.Context, f *Filter, first, before uint64
 	var found []uint64
 	for _, handler := range handlers {
 		for after := first - 1; ; {
-			list, err := s.Retries.Retrying(ctx, handler, after, retryPage)
+			list, err := s.Retries.Retrying(ctx, handler, after, maxRetrying)
 			if err != nil {
 				return nil, false, err
 			}
@@ -154,7 +153,7 @@ func (s *Searcher) retrying(ctx context.Context, f *Filter, first, before uint64
 			if len(found) > maxRetrying {
 				return nil, false, nil
 			}
-			if len(list) == 0 || before != 0 && after >= before {
+			if len(list) < maxRetrying || before != 0 && after >= before { // a call looks at all of the handler
 				break
 			}
 		}
