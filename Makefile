@@ -119,11 +119,11 @@ generators: ## generate clients of the API by oapi-codegen, ogen and openapi-typ
 	cd .ci/generators && npm ci --ignore-scripts --no-audit --no-fund && \
 	node_modules/.bin/openapi-typescript "$$dir/openapi.json" -o api.d.ts && node_modules/.bin/tsc -p .
 
-# SHOTS=DIRECTORY for the screenshots.
+# SHOTS=DIRECTORY for the screenshots; RUN=TestMemory SOAK=10m for a long load.
 browser: build ## test the console in Chromium against a real host; needs chromium and npm
 	cd .ci/browser && npm ci --ignore-scripts --no-audit --no-fund
 	BERTH=$(CURDIR)/$(BIN) AXE=$(CURDIR)/.ci/browser/node_modules/axe-core/axe.min.js SHOTS=$(abspath $(or $(SHOTS),bin/shots)) \
-		$(GO) test -C .ci/browser -count=1 -timeout $(HANGS) ./...
+		$(GO) test -C .ci/browser -count=1 -timeout $(HANGS) $(if $(RUN),-v -run $(RUN)) ./...
 
 docs: ## write the generated parts of docs/ and the schema of the configuration
 	$(GO) test ./host/api -count=1 -run TestReference -update

@@ -46,7 +46,7 @@ func (b *tab) flat(before, after use) {
 	if after.heap > before.heap*3/2+4<<20 {
 		b.t.Errorf("the heap has grown from %d to %d KiB", before.heap>>10, after.heap>>10)
 	}
-	if after.nodes > before.nodes+4000 || after.listeners > before.listeners+1000 {
+	if after.nodes > before.nodes+12_000 || after.listeners > before.listeners+1000 {
 		b.t.Errorf("the document has grown from %+v to %+v", before, after)
 	}
 }
