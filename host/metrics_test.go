@@ -117,7 +117,12 @@ func TestScrapedMetricsAreThoseListed(t *testing.T) {
 	for _, line := range []string{
 		`berth_events_published_total{source="`,
 		`berth_deliveries_total{outcome="ok",plugin="echo",version=""} 1`,
+		`berth_deliveries_total{outcome="dead",plugin="trap",version=""} 1`,
 		`berth_delivery_attempts_total{plugin="trap",version=""} 2`,
+		`berth_delivery_failures_total{class="trap",plugin="trap",version=""} 2`,
+		`berth_delivery_attempt_duration_seconds_count{plugin="echo",version=""} 1`,
+		`berth_delivery_latency_seconds_count{plugin="echo",version=""} 1`,
+		`berth_delivery_attempt_fuel_count{plugin="trap",version=""} 2`,
 		`berth_handler_instances{plugin="echo"} 1`,
 		`berth_dead_letters{plugin="trap"} 1`,
 		`berth_handler_lag_events{plugin="echo"} 0`,
@@ -160,10 +165,10 @@ func TestOverviewHasWorstHandlerFirst(t *testing.T) {
 	})
 	worst, other := o.Handlers[0], o.Handlers[1]
 	if worst.Plugin != "trap" || worst.FailedShare != 1 || worst.Dead != 1 || other.Plugin != "echo" || other.FailedShare != 0 || other.PerS <= 0 ||
-		other.Instances != 1 {
+		other.DurationP99MS <= 0 || other.FuelPerEvent <= 0 || other.MemoryBytes == 0 || other.Instances != 1 {
 		t.Errorf("got %+v\n%+v", worst, other)
 	}
-	if !o.Ready || o.EventsPerS <= 0 || o.DeliveriesPerS <= 0 || o.OKShare != 0.3333 || o.OldestAt != nil || o.MemoryBytes == 0 ||
+	if !o.Ready || o.EventsPerS <= 0 || o.DeliveriesPerS <= 0 || o.OKShare != 0.3333 || o.LatencyP50MS <= 0 || o.OldestAt != nil || o.MemoryBytes == 0 ||
 		o.Disk.FreeBytes == 0 || o.Disk.StoreBytes == 0 || o.Host == "" || o.StartedAt.IsZero() {
 		t.Errorf("got %+v", o)
 	}

@@ -40,6 +40,9 @@ func newHost(t *testing.T, plugins ...wire.Plugin) *host {
 		Published: func() []figures.Published { return nil },
 		Plugins:   func() []wire.Plugin { return plugins },
 		Handler: func(_ context.Context, f *figures.Handler) error {
+			if f.Plugin == "fails" {
+				f.Versions = []figures.Version{{OK: 1, Failures: map[string]uint64{"trap": 3}}}
+			}
 			f.MemoryBytes, f.OldestAt = 100, time.Unix(1_800_000_000, 0).Add(time.Duration(len(f.Plugin))*time.Hour)
 			return h.failing
 		},
@@ -133,7 +136,7 @@ func TestVersionsOfOneNameAreOne(t *testing.T) {
 func TestOverviewSortsByUrgency(t *testing.T) {
 	h := newHost(t,
 		wire.Plugin{Name: "disabled", State: wire.Disabled}, wire.Plugin{Name: "lags", State: wire.Active, Lag: 9},
-		wire.Plugin{Name: "fails", State: wire.Active, Delivered: 1, Failed: 3}, wire.Plugin{Name: "broken", State: wire.BreakerOpen},
+		wire.Plugin{Name: "fails", State: wire.Active}, wire.Plugin{Name: "broken", State: wire.BreakerOpen},
 		wire.Plugin{Name: "fine", State: wire.Active}, wire.Plugin{Name: "a", State: wire.Active},
 		wire.Plugin{Name: "asks", State: wire.Active, Pending: &wire.PendingVersion{}}, wire.Plugin{Name: "stuck", State: wire.Stuck},
 		wire.Plugin{Name: "waits", State: wire.NeedsApproval}, wire.Plugin{Name: "refused", State: wire.Rejected})

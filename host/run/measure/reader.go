@@ -152,9 +152,6 @@ func (r *Reader) readHandlers(ctx context.Context, f *figures.Host) (err error) 
 		if e := r.cfg.Handler(ctx, &h); e != nil {
 			err = e
 		}
-		if h.Versions == nil && p.Delivered+p.Failed > 0 {
-			h.Versions = []figures.Version{{Version: p.Version, SHA256: p.SHA256, OK: p.Delivered, Failures: map[string]uint64{"unknown": p.Failed}}}
-		}
 		h.Versions = byName(h.Versions)
 		f.GuestMemory += h.MemoryBytes
 		f.Handlers = append(f.Handlers, h)
