@@ -55,3 +55,13 @@ func TestEarlierVersionsAreCountedTogether(t *testing.T) {
 		t.Errorf("the last is %s", last.SHA256)
 	}
 }
+
+// BenchmarkSuccess measures what a plain success costs.
+func BenchmarkSuccess(b *testing.B) {
+	var c Counts
+	at := noon.Add(time.Millisecond)
+	for i := range b.N {
+		c.Attempt(time.Duration(1000+i&1023), uint64(500+i&255))
+		c.Success(noon, at.Add(time.Duration(i&4095)))
+	}
+}
