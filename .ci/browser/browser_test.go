@@ -232,8 +232,7 @@ func (b *tab) lacks(selector, text string) {
 // click clicks the first element of a selector as soon as it is there.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.until("has "+selector, `!!document.querySelector(`+quoted(selector)+`)`)
-	eval[any](b, `document.querySelector(`+quoted(selector)+`).scrollIntoView({ block: "center" })`)
+	b.until("has "+selector, `(() => { const el = document.querySelector(`+quoted(selector)+`); el?.scrollIntoView({ block: "center" }); return !!el; })()`)
 	b.run(chromedp.Click(chromedp.CSS(selector)))
 }
 
