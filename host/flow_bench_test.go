@@ -78,8 +78,9 @@ func (l benchLog) publish(b *testing.B, events []*event.Event) {
 
 // fleet is a number of handlers, each with a pool of the same guest.
 type fleet struct {
-	handlers []*delivery.Source
-	stop     func()
+	dispatcher *delivery.Dispatcher
+	handlers   []*delivery.Source
+	stop       func()
 }
 
 var benchPolicy = delivery.Policy{
@@ -103,7 +104,7 @@ func newFleetOf(b *testing.B, log benchLog, wasm []byte, handlers int, cfg sandb
 		b.Fatal(err)
 	}
 	d := delivery.New(delivery.Config{Store: log.engine, Log: log})
-	f := &fleet{}
+	f := &fleet{dispatcher: d}
 	var undo []func()
 	for i := range handlers {
 		m, err := engine.Load(b.Context(), spec.NewArtifact(wasm), sandbox.Options{})
