@@ -2,6 +2,7 @@ package describe
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/berth-host/berth/host/api/openapi"
 	"github.com/berth-host/berth/host/event"
@@ -18,8 +19,11 @@ func IssueStates() []string {
 	return []string{string(wire.IssueOpen), string(wire.IssueAcknowledged), string(wire.IssueResolved), string(wire.IssueIgnored)}
 }
 
-// IssueClasses returns the classes of issues: those of failures, and other.
-func IssueClasses() []string { return append(event.FailureClasses(), "other") }
+// IssueClasses returns the classes of issues: those of failed attempts, and other.
+func IssueClasses() []string {
+	failed := slices.DeleteFunc(event.FailureClasses(), func(class string) bool { return class == string(event.ClassSkipped) })
+	return append(failed, "other")
+}
 
 // OperationKinds returns the kinds of operations.
 func OperationKinds() []string { return []string{"replay", "redrive", "retry"} }
