@@ -272,7 +272,7 @@ func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery
 func (h *handler) unlink(t *task) {
 	for before := range h.open.all {
 		if before.next == t {
-			if before.next = t.next; t.next == nil {
+			if before.next = t.next; h.lanes.Last(t.lane) == t {
 				h.lanes.Put(t.lane, before)
 			}
 			break

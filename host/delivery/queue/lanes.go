@@ -40,7 +40,7 @@ func (l *Lanes[T]) Last(number uint64) *T {
 
 // Put makes t the last entry of a lane. It returns the one before, nil if there is none.
 func (l *Lanes[T]) Put(number uint64, t *T) (before *T) {
-	if 2*(l.n+1) > len(l.entries) {
+	if 2*(l.Len()+1) > len(l.entries) {
 		l.grow()
 	}
 	e := &l.entries[l.at(number)]
