@@ -128,6 +128,9 @@ func (x *Lease) Done(o *event.Outcome) {
 	completed.send()
 }
 
+// TraceParent returns the span of the open attempt; "" when it is not traced.
+func (x *Lease) TraceParent() string { return x.traceparent }
+
 // Flush records completed attempts and returns unstarted ones. An open attempt stays open.
 func (x *Lease) Flush() {
 	if !x.deferred && (x.acquired-x.recorded == 0 || x.acquired-x.recorded == 1 && x.open) {
@@ -173,8 +176,7 @@ func (x *Lease) start() event.Taken {
 	x.open = true
 	taken := event.Taken{Attempt: t.attempt(), More: x.started < x.acquired}
 	if h := x.source.h; h.dispatcher.cfg.Tracer != nil {
-		taken.Attempt = h.trace(taken.Attempt)
-		x.traceparent = taken.TraceParent
+		x.traceparent = h.trace(taken.Attempt)
 	}
 	return taken
 }

@@ -58,7 +58,8 @@ func (s *Source) Probe() { s.h.probe() }
 // Demand yields a token when an attempt is ready and no instance waits in Lease.Next.
 func (s *Source) Demand() <-chan struct{} { return s.h.demand }
 
-// TryNext starts an attempt without a lease. It returns false when none may start.
+// TryNext starts an attempt without a lease, for an outcome that is known already. It
+// returns false when none may start.
 func (s *Source) TryNext() (event.Attempt, bool) {
 	h := s.h
 	h.mu.Lock()
@@ -68,7 +69,7 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 	}
 	t := h.ready.Pop()
 	h.startAttempts([]*task{t})
-	return h.trace(t.attempt()), true
+	return t.attempt(), true
 }
 
 // Done completes an attempt of TryNext.
@@ -80,7 +81,7 @@ func (s *Source) Done(a event.Attempt, o event.Outcome) {
 		h.mu.Unlock()
 		return
 	}
-	completed := h.complete(t, &o, s, a.TraceParent)
+	completed := h.complete(t, &o, s, h.trace(a))
 	h.mu.Unlock()
 	completed.send()
 }

@@ -57,12 +57,12 @@ func (t *task) attempt() event.Attempt {
 	return a
 }
 
-// trace returns an attempt that starts with its traceparent.
-func (h *handler) trace(a event.Attempt) event.Attempt {
+// trace returns the traceparent of an attempt that starts; "" when it is not traced.
+func (h *handler) trace(a event.Attempt) string {
 	if tracer := h.dispatcher.cfg.Tracer; tracer != nil {
-		a.TraceParent = tracer.Attempt(h.name, a)
+		return tracer.Attempt(h.name, a)
 	}
-	return a
+	return ""
 }
 
 // drop removes one user of the task and recycles the task after the last one.

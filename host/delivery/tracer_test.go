@@ -61,8 +61,8 @@ func TestTracerSeesEveryAttempt(t *testing.T) {
 		if a.Seq%2 == 1 {
 			want = fmt.Sprint("trace ", a.Seq, "/", a.Number)
 		}
-		if a.TraceParent != want {
-			t.Errorf("attempt %d of event %d has the traceparent %q, want %q", a.Number, a.Seq, a.TraceParent, want)
+		if got := x.TraceParent(); got != want {
+			t.Errorf("attempt %d of event %d has the traceparent %q, want %q", a.Number, a.Seq, got, want)
 		}
 		return a
 	}

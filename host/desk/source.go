@@ -113,6 +113,9 @@ type lease struct {
 // NextBuffered implements sandbox.Lease.
 func (l *lease) NextBuffered() (event.Taken, bool) { return event.Taken{}, false }
 
+// TraceParent implements sandbox.Lease.
+func (l *lease) TraceParent() string { return "" }
+
 // Next implements sandbox.Lease.
 func (l *lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	l.resolve()

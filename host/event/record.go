@@ -76,14 +76,12 @@ func (q Query) Selects(rec Record) bool {
 		(q.Key == "" || q.Key == ev.meta.IdempotencyKey) && (q.Before == 0 || rec.Seq < q.Before)
 }
 
-// Attempt is one try to have a handler handle an event.
+// Attempt is one try to have a handler handle an event. It fits into registers with what
+// Taken adds, which saves a copy for every event.
 type Attempt struct {
 	Seq    uint64
 	Event  *Event
 	Number int // 1 for the first delivery
-	// TraceParent is the attempt's span (W3C Trace Context), for what the guest causes; ""
-	// when the host does not trace the attempt.
-	TraceParent string
 }
 
 // Taken is an attempt as it was taken from a queue.

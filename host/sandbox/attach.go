@@ -54,6 +54,9 @@ func (u *unattached) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 // Done implements Lease.
 func (u *unattached) Done(o *event.Outcome) { u.lease.Done(o) }
 
+// TraceParent implements Lease.
+func (u *unattached) TraceParent() string { return u.lease.TraceParent() }
+
 // Flush implements Lease.
 func (u *unattached) Flush() {
 	if u.lease != nil {

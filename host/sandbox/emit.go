@@ -59,7 +59,7 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 		Source:        plugin,
 		CorrelationID: parent.CorrelationID,
 		CausationID:   parent.EventID,
-		TraceParent:   cmp.Or(in.attempt.TraceParent, parent.TraceParent),
+		TraceParent:   cmp.Or(in.lease.TraceParent(), parent.TraceParent),
 		Hops:          min(parent.Hops+1, event.MaxHops), // emit traps one that is over
 	}
 	var c struct {

@@ -23,8 +23,8 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 	in.charge(4 * len(request)) // it is read and encoded
 	var response string
 	err := in.outside(in.confirmed(func(ctx context.Context) (err error) {
-		if in.attempt.TraceParent != "" {
-			ctx = event.WithTraceParent(ctx, in.attempt.TraceParent)
+		if in.open {
+			ctx = event.WithTraceParent(ctx, in.lease.TraceParent())
 		}
 		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
 		return err

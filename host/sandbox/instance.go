@@ -37,7 +37,6 @@ type instance struct {
 	born    time.Duration // as now counts
 	served  uint64        // events
 	number  int           // among the pool's instances, from 1
-	lines   attemptlog.Log
 
 	// These times are those of now.
 	span     time.Duration // how long the guest may run
@@ -68,10 +67,13 @@ type instance struct {
 	hasLast   bool
 	errorText string
 	trapped   *trap // why the host stopped the guest
+
+	lines attemptlog.Log // of the open attempt
 }
 
 func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in := &instance{pool: p, lease: lease, started: started, number: int(p.started.Add(1))}
+	in.outcome.Instance = in.number
 	in.born = in.now()
 	in.linear = linearMemory{budget: p.memory, limit: p.module.limit, guest: in}
 	in.stack = callStack{budget: p.memory, limit: p.cfg.Stack}
@@ -268,6 +270,7 @@ func (in *instance) done(o event.Outcome) {
 		o = in.confirm(o)
 	}
 	in.outcome = o
+	in.outcome.Instance = in.number
 	in.complete()
 	in.outcome.Verdict, in.outcome.Class, in.outcome.Message = event.OK, "", ""
 }
@@ -292,8 +295,8 @@ func (in *instance) complete() {
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
 	end.Memory = in.linear.size + in.kernel.blocks.size
-	end.Instance = in.number
-	if end.Verdict != event.OK || in.pool.keepLogs.Load() {
+	logged := !in.lines.Empty()
+	if logged && (end.Verdict != event.OK || in.pool.keepLogs.Load()) {
 		end.Logs = in.lines.Lines(end.At)
 	}
 	if end.Verdict == event.OK {
@@ -306,8 +309,11 @@ func (in *instance) complete() {
 	in.reads.End()
 	in.open, in.attempt = false, event.Attempt{}
 	in.lease.Done(end)
-	end.Result, end.Children, end.Logs = nil, nil, nil // the result is guest memory
-	in.lines.Reset()
+	end.Result, end.Children = nil, nil // the result is guest memory
+	if logged {
+		end.Logs = nil
+		in.lines.Reset()
+	}
 	// What the guest does before it asks for the next event does not count for this one,
 	// but is bounded too.
 	in.flushed = false

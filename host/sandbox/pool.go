@@ -37,6 +37,9 @@ type Lease interface {
 	Next(stop, retire <-chan struct{}) (event.Taken, bool)
 	// Done completes the open attempt. The caller may reuse what o points to afterwards.
 	Done(o *event.Outcome)
+	// TraceParent returns the span of the open attempt (W3C Trace Context), for what the guest
+	// causes; "" when the host does not trace it.
+	TraceParent() string
 	// Flush records buffered outcomes and returns buffered attempts; an open attempt
 	// stays open. It is called when the open attempt may take long, and when the guest
 	// does anything else than ask for the next event.

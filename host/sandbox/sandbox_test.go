@@ -125,6 +125,7 @@ type single struct {
 }
 
 func (s *single) NextBuffered() (event.Taken, bool) { return event.Taken{}, false }
+func (s *single) TraceParent() string               { return "" }
 func (s *single) Flush()                            {}
 func (s *single) Close()                            {}
 

@@ -102,11 +102,11 @@ func (l *Log) Lines(at time.Time) []spec.GuestLine {
 	return l.lines
 }
 
+// Empty reports whether nothing was logged since the last Reset.
+func (l *Log) Empty() bool { return len(l.lines) == 0 && len(l.pending) == 0 }
+
 // Reset forgets all lines.
 func (l *Log) Reset() {
-	if len(l.lines) == 0 && len(l.pending) == 0 {
-		return
-	}
 	clear(l.lines)
 	*l = Log{lines: l.lines[:0], pending: l.pending[:0]}
 }

@@ -104,6 +104,9 @@ func (floodLease) NextBuffered() (event.Taken, bool) { return event.Taken{}, fal
 // Done implements sandbox.Lease.
 func (l floodLease) Done(o *event.Outcome) { l.flood.Done(l.attempt, *o) }
 
+// TraceParent implements sandbox.Lease.
+func (floodLease) TraceParent() string { return "" }
+
 // Flush implements sandbox.Lease.
 func (floodLease) Flush() {}
 
