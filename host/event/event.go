@@ -96,7 +96,7 @@ type Event struct {
 	meta     Metadata
 	data     string // a part of envelope
 	envelope string
-	origin   Origin
+	origin   *Origin // nil when nothing is known, as of most events
 }
 
 // Type returns the event's type.
@@ -252,7 +252,7 @@ func Parse(envelope string) (*Event, error) {
 func ParseStored(envelope string, origin Origin) (*Event, error) {
 	e, err := Parse(envelope)
 	if err == nil {
-		e.origin = origin
+		e.setOrigin(origin)
 	}
 	return e, err
 }

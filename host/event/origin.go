@@ -21,15 +21,28 @@ type Origin struct {
 func (o Origin) IsZero() bool { return o == Origin{} }
 
 // IsFor reports whether the origin lets a handler get the event: it names no other one.
-func (e *Event) IsFor(handler string) bool { return e.origin.Only == "" || e.origin.Only == handler }
+func (e *Event) IsFor(handler string) bool { return e.origin == nil || e.origin.Only == "" || e.origin.Only == handler }
 
 // Origin returns the origin of the event.
-func (e *Event) Origin() Origin { return e.origin }
+func (e *Event) Origin() Origin {
+	if e.origin == nil {
+		return Origin{}
+	}
+	return *e.origin
+}
+
+// setOrigin sets the origin of an event that nothing else has yet.
+func (e *Event) setOrigin(o Origin) {
+	e.origin = nil
+	if !o.IsZero() {
+		e.origin = &o
+	}
+}
 
 // WithOrigin returns the event with another origin.
 func (e *Event) WithOrigin(o Origin) *Event {
 	with := *e
-	with.origin = o
+	with.setOrigin(o)
 	return &with
 }
 

@@ -16,8 +16,8 @@ const (
 // Histogram counts values by size: nanoseconds, fuel or bytes. The zero value is empty. It
 // is not safe for concurrent use, and is copied by assignment.
 type Histogram struct {
-	count, sum uint64
-	counts     [buckets]uint64
+	sum    uint64
+	counts [buckets]uint64
 }
 
 // bucketOf returns the index of a value's bucket.
@@ -40,20 +40,23 @@ func lowest(bucket int) uint64 {
 
 // Observe counts a value.
 func (h *Histogram) Observe(v uint64) {
-	h.count++
 	h.sum += v
 	h.counts[bucketOf(v)]++
 }
 
-// Count returns the number of values, Sum their sum, which wraps around at 2^64.
-func (h *Histogram) Count() uint64 { return h.count }
+// Count returns the number of values.
+func (h *Histogram) Count() (count uint64) {
+	for _, n := range h.counts {
+		count += n
+	}
+	return count
+}
 
-// Sum is described at Count.
+// Sum returns the sum of the values, which wraps around at 2^64.
 func (h *Histogram) Sum() uint64 { return h.sum }
 
 // Add counts every value of another histogram.
 func (h *Histogram) Add(other *Histogram) {
-	h.count += other.count
 	h.sum += other.sum
 	for i, n := range other.counts {
 		h.counts[i] += n
@@ -63,7 +66,7 @@ func (h *Histogram) Add(other *Histogram) {
 // Since returns the values that were counted after an earlier copy of the same histogram was
 // made.
 func (h *Histogram) Since(earlier *Histogram) (d Histogram) {
-	d.count, d.sum = h.count-earlier.count, h.sum-earlier.sum
+	d.sum = h.sum - earlier.sum
 	for i := range d.counts {
 		d.counts[i] = h.counts[i] - earlier.counts[i]
 	}
@@ -73,7 +76,7 @@ func (h *Histogram) Since(earlier *Histogram) (d Histogram) {
 // Quantile returns the value below which a share q, 0 to 1, of the values lie, interpolated
 // within a bucket: it is off by an eighth at most. It returns 0 without values.
 func (h *Histogram) Quantile(q float64) float64 {
-	rank := q * float64(h.count)
+	rank := q * float64(h.Count())
 	var below uint64
 	for i, n := range h.counts {
 		if n == 0 || float64(below+n) < rank {
