@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/memory"
 )
 
 // computing returns an instance that has computed for so long that it needs a slot.
 func computing(t *testing.T, slots *cpuSlots) *instance {
 	t.Helper()
-	p := &Pool{module: &Module{slots: slots, memory: newBudget(0)}, epoch: time.Now().Add(-time.Hour)}
+	p := &Pool{module: &Module{slots: slots, memory: memory.NewBudget(0)}, epoch: time.Now().Add(-time.Hour)}
 	p.life, p.end = context.WithCancel(context.Background())
 	t.Cleanup(p.end)
 	in := newInstance(p, idleLease{}, nil)

@@ -15,5 +15,7 @@
 // Capabilities are what a guest may do besides reading events. The functions of a
 // capability that is not granted return DENIED.
 //
+// The memory of an instance is in package memory, the stack of its calls in stack.go.
+//
 // Read pool.go first, then instance.go, hostfuncs.go and capability.go.
 package sandbox

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
@@ -38,7 +39,7 @@ type Config struct {
 // Engine loads modules. It is safe for concurrent use.
 type Engine struct {
 	cfg    Config
-	memory *budget
+	memory *memory.Budget
 	slots  *cpuSlots
 	lines  *source.Limits
 }
@@ -51,7 +52,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{cfg: cfg, memory: newBudget(cfg.MemoryTotal), slots: newCPUSlots(runtime.GOMAXPROCS(0)),
+	return &Engine{cfg: cfg, memory: memory.NewBudget(cfg.MemoryTotal), slots: newCPUSlots(runtime.GOMAXPROCS(0)),
 		lines: source.NewLimits(cfg.LinesWait)}, nil
 }
 

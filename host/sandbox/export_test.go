@@ -1,7 +1,7 @@
 package sandbox
 
 // MemoryUsed is what all instances have taken of the engine's memory.
-func (e *Engine) MemoryUsed() int64 { return e.memory.used.Load() }
+func (e *Engine) MemoryUsed() int64 { return e.memory.Used() }
 
 // MeasureStack returns an error when the call stack of a call of the engine cannot be measured.
 func MeasureStack(call any) error { return new(callStack).run(call) }

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/vet"
 )
@@ -22,7 +23,7 @@ import (
 // kernel is what an instance of the Extism style has besides.
 type kernel struct {
 	*extism.Kernel
-	blocks linearMemory      // the memory of the kernel's blocks
+	blocks memory.Linear     // the memory of the kernel's blocks
 	vars   map[string][]byte // of a plugin without the capability kv
 	stored int64             // bytes of vars, which are charged to the budget
 }
@@ -32,8 +33,8 @@ func (k *kernel) release() {
 	if k.Kernel == nil {
 		return
 	}
-	k.blocks.release()
-	k.blocks.budget.give(k.stored)
+	k.blocks.Release()
+	k.blocks.Budget.Give(k.stored)
 	k.stored, k.vars = 0, nil
 }
 
@@ -149,22 +150,22 @@ func (h kernelHost) Charge(bytes int) { h.in.charge(bytes) }
 func (h kernelHost) Grow(size int64) []byte {
 	m := &h.in.kernel.blocks
 	const first = 4 << 10
-	if m.buf == nil && size <= m.left() {
-		if n := min(max(size, first), m.left()); m.reserve(n) == nil {
+	if m.Bytes() == nil && size <= m.Left() {
+		if n := min(max(size, first), m.Left()); m.Reserve(n) == nil {
 			return m.Reallocate(uint64(n))
 		}
 	} else if b := m.Reallocate(uint64(size)); b != nil {
 		return b
 	}
-	if m.refused == refusedNone {
-		m.refused = refusedLimit
+	if m.Refused == memory.NotRefused {
+		m.Refused = memory.OverLimit
 	}
-	h.in.linear.refused = m.refused
+	h.in.linear.Refused = m.Refused
 	return nil
 }
 
 // Exhausted implements extism.Host.
-func (h kernelHost) Exhausted() { h.in.trap(event.ClassMemory, h.in.linear.refusedBecause()) }
+func (h kernelHost) Exhausted() { h.in.trap(event.ClassMemory, h.in.linear.Reason()) }
 
 // Trap implements extism.Host.
 func (h kernelHost) Trap(reason string) { h.in.trap(event.ClassTrap, reason) }
@@ -223,8 +224,8 @@ func (h kernelHost) SetVar(key string, value []byte) {
 	switch {
 	case k.stored+grown > maxVars:
 		h.Trap(fmt.Sprintf("var_set: its variables are over %d bytes together; with the capability kv they are kept in its state", maxVars))
-	case !k.blocks.budget.take(grown):
-		h.in.trap(event.ClassMemory, k.blocks.budget.usedUp())
+	case !k.blocks.Budget.Take(grown):
+		h.in.trap(event.ClassMemory, k.blocks.Budget.UsedUp())
 	}
 	k.stored += grown
 	if k.vars == nil {
@@ -247,7 +248,7 @@ func (h kernelHost) RemoveVar(key string) {
 		freed := int64(len(former)+len(key)) + varOverhead
 		delete(k.vars, key)
 		k.stored -= freed
-		k.blocks.budget.give(freed)
+		k.blocks.Budget.Give(freed)
 	}
 }
 

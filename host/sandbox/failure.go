@@ -12,6 +12,7 @@ import (
 	frames "github.com/berth-host/berth/host/event/stack"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/crash"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/source"
 )
 
@@ -33,8 +34,8 @@ func (in *instance) failure(err error) event.Outcome {
 			stack.Reported = in.trapped.at
 			o.Message += stack.Text()
 		}
-	case in.linear.refused != refusedNone:
-		o.Class, o.Message = event.ClassMemory, in.linear.refusedBecause()
+	case in.linear.Refused != memory.NotRefused:
+		o.Class, o.Message = event.ClassMemory, in.linear.Reason()
 		if stack := in.stackOf(err); stack.Cause != "" {
 			o.Message += ": " + stack.Headline() + stack.Text()
 		} else if err != nil && err.Error() != o.Message {

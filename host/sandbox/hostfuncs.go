@@ -251,9 +251,9 @@ func (in *instance) abort(_ api.Module, stack []uint64) {
 func (in *instance) view(ptr, size uint64) []byte {
 	from := uint64(uint32(ptr))
 	to := from + uint64(uint32(size))
-	if in.memory != nil && to <= uint64(len(in.linear.buf)) {
+	if in.memory != nil && to <= uint64(len(in.linear.Bytes())) {
 		in.charge(0)
-		return in.linear.buf[from:to:to]
+		return in.linear.Bytes()[from:to:to]
 	}
 	in.trap(event.ClassTrap, fmt.Sprintf("out of bounds: the range at %d of %d bytes is not inside the memory", uint32(ptr), uint32(size)))
 	return nil
@@ -265,7 +265,7 @@ func (in *instance) yield(buf, size uint64, text string) uint64 {
 	in.lastText, in.hasLast = text, true
 	if len(text) <= int(uint32(size)) {
 		in.charge(len(text))
-		copy(in.linear.buf[uint32(buf):], text)
+		copy(in.linear.Bytes()[uint32(buf):], text)
 	}
 	return uint64(len(text))
 }

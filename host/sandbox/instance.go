@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/attemptlog"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/provisional"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/source"
@@ -25,7 +26,7 @@ type instance struct {
 	pool    *Pool
 	lease   Lease
 	memory  api.Memory
-	linear  linearMemory
+	linear  memory.Linear
 	stack   callStack
 	fuel    tank
 	process wasi.Process
@@ -75,15 +76,15 @@ func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in := &instance{pool: p, lease: lease, started: started, number: int(p.started.Add(1))}
 	in.outcome.Instance = in.number
 	in.born = in.now()
-	in.linear = linearMemory{budget: p.memory, limit: p.module.limit, guest: in}
+	in.linear = memory.Linear{Budget: p.memory, Limit: p.module.limit, Guest: guestMemory{in}}
 	in.stack = callStack{budget: p.memory, limit: p.cfg.Stack}
 	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
 		in.random.source = in.sim.random
 	}
 	if p.module.shape.Style == vet.Extism {
 		in.kernel.Kernel = extism.New(kernelHost{in})
-		in.kernel.blocks = linearMemory{budget: p.memory, limit: p.module.limit, beside: &in.linear, guest: in}
-		in.linear.beside = &in.kernel.blocks
+		in.kernel.blocks = memory.Linear{Budget: p.memory, Limit: p.module.limit, Beside: &in.linear, Guest: guestMemory{in}}
+		in.linear.Beside = &in.kernel.blocks
 	}
 	return in
 }
@@ -151,10 +152,10 @@ func (in *instance) call(stdin string) (err error) {
 	m := in.pool.module
 	in.process = wasi.New(wasi.Config{Host: processHost{in}, Args: []string{in.pool.cfg.Name}, Stdin: stdin,
 		Stdout: in.stdout(), Stderr: stderr{in}, Random: &in.random})
-	if err := in.linear.reserve(m.shape.Memory); err != nil {
+	if err := in.linear.Reserve(m.shape.Memory); err != nil {
 		return err
 	}
-	defer in.linear.release()
+	defer in.linear.Release()
 	defer in.kernel.release()
 	defer in.stack.release()
 	defer in.releaseSlot()
@@ -164,7 +165,7 @@ func (in *instance) call(stdin string) (err error) {
 		}
 	}()
 	background := context.Background()
-	ctx := callContext{experimental.WithMemoryAllocator(background, &in.linear), in}
+	ctx := callContext{experimental.WithMemoryAllocator(background, guestMemory{in}), in}
 	starting := ctx
 	starting.Context = experimental.WithSnapshotter(starting.Context) // to measure the stack of the start function
 	guest, err := m.code.Runtime.InstantiateModule(starting, m.code.Module, in.moduleConfig())
@@ -254,7 +255,7 @@ func (in *instance) take() bool {
 	}
 	in.output.stderr.Reset()
 	in.random.reset()
-	in.linear.refused = refusedNone
+	in.linear.Refused = memory.NotRefused
 	in.refused = ""
 	in.served++
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
@@ -294,7 +295,7 @@ func (in *instance) complete() {
 	end.At = in.wallTime(now)
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
-	end.Memory = in.linear.size + in.kernel.blocks.size
+	end.Memory = in.linear.Size() + in.kernel.blocks.Size()
 	logged := !in.lines.Empty()
 	if logged && (end.Verdict != event.OK || in.pool.keepLogs.Load()) {
 		end.Logs = in.lines.Lines(end.At)

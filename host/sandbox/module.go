@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/meter"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -24,9 +25,9 @@ type Module struct {
 	locator *source.Locator
 	imports int // functions that the guest imports
 
-	memory *budget   // of all modules together
-	slots  *cpuSlots // likewise
-	limit  int64     // of one instance's memory, in bytes
+	memory *memory.Budget // of all modules together
+	slots  *cpuSlots      // likewise
+	limit  int64          // of one instance's memory, in bytes
 	logger *slog.Logger
 }
 

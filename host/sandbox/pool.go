@@ -10,6 +10,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/logquota"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -117,7 +118,7 @@ type Pool struct {
 	module   *Module
 	entry    string // the export that is called
 	cfg      PoolConfig
-	memory   *budget         // of its instances
+	memory   *memory.Budget  // of its instances
 	lines    *logquota.Quota // nil: no quota
 	source   Source          // once attached is closed
 	killed   atomic.Bool     // instances are trapped
@@ -153,7 +154,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	}
 	p := &Pool{
 		module:   m,
-		memory:   m.memory.part(),
+		memory:   m.memory.Part(),
 		entry:    entry,
 		cfg:      cfg,
 		lines:    logquota.New(),
@@ -203,7 +204,7 @@ func (p *Pool) SetLogs(policy spec.LogPolicy) {
 func (p *Pool) Instances() int { return int(p.live.Load()) }
 
 // Memory returns the bytes that the instances have, with their call stacks.
-func (p *Pool) Memory() int64 { return p.memory.used.Load() }
+func (p *Pool) Memory() int64 { return p.memory.Used() }
 
 // Drain returns END to every instance that asks for an event, and waits until all have
 // ended. When ctx ends first, it traps the others; their attempts are cancelled.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/meter"
 )
 
@@ -22,7 +23,7 @@ import (
 // own fields (see docs/design/metering.md). The metered module calls refill before the
 // stack can have grown beyond the allowance of the last check.
 type callStack struct {
-	budget  *budget
+	budget  *memory.Budget
 	limit   int64             // bytes
 	charged int64             // bytes taken from the budget
 	counter api.MutableGlobal // the stack left until the next check; nil until the first
@@ -59,7 +60,7 @@ func (s *callStack) charge() bool {
 	if n <= 0 {
 		return true
 	}
-	if !s.budget.take(n) {
+	if !s.budget.Take(n) {
 		return false
 	}
 	s.charged += n
@@ -69,7 +70,7 @@ func (s *callStack) charge() bool {
 // chargeAlways is charge beyond the end of the budget: the engine has the memory.
 func (s *callStack) chargeAlways() {
 	if n := s.allocated() - s.charged; n > 0 {
-		s.budget.force(n)
+		s.budget.Force(n)
 		s.charged += n
 	}
 }
@@ -77,9 +78,9 @@ func (s *callStack) chargeAlways() {
 // release returns the memory to the budget.
 func (s *callStack) release() {
 	freed := s.charged
-	s.budget.give(freed)
+	s.budget.Give(freed)
 	s.charged, s.size, s.top = 0, reflect.Value{}, reflect.Value{}
-	s.budget.discard(2 * freed) // with the smaller stacks before it
+	s.budget.Discard(2 * freed) // with the smaller stacks before it
 }
 
 // checkStack is called by refill with the arguments of the call, which are at the end of
@@ -97,7 +98,7 @@ func (in *instance) checkStack(ctx context.Context, mod api.Module, passed []uin
 	}
 	if !s.charge() {
 		s.chargeAlways()
-		in.trap(event.ClassMemory, "its calls need stack: "+s.budget.usedUp())
+		in.trap(event.ClassMemory, "its calls need stack: "+s.budget.UsedUp())
 	}
 	depth := int64(s.top.Uint()) - int64(uintptr(unsafe.Pointer(&passed[0])))
 	if depth >= s.limit {
