@@ -2,12 +2,12 @@ package delivery
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/stored"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -29,11 +29,11 @@ func (d *Dispatcher) RetryNow(ctx context.Context, handler string, seqs []uint64
 	}
 	var dead []uint64
 	for _, seq := range left {
-		stored, err := d.storedDelivery(ctx, handler, seq)
+		one, err := stored.Delivery(ctx, d.cfg.Store, handler, seq)
 		if err != nil {
 			return n, err
 		}
-		if stored.Status == event.StatusDead {
+		if one.Status == event.StatusDead {
 			dead = append(dead, seq)
 		}
 	}
@@ -45,18 +45,6 @@ func (d *Dispatcher) RetryNow(ctx context.Context, handler string, seqs []uint64
 		d.takeUp(ctx, handler)
 	}
 	return n + redriven, err
-}
-
-// storedDelivery returns the delivery of an event in the store; one without a status when
-// there is none.
-func (d *Dispatcher) storedDelivery(ctx context.Context, handler string, seq uint64) (event.Delivery, error) {
-	list, err := d.cfg.Store.Deliveries(ctx, seq)
-	for _, one := range list {
-		if one.Handler == handler {
-			return one, err
-		}
-	}
-	return event.Delivery{}, err
 }
 
 // retryNow makes the retries among these events due. It returns their number, and the events
@@ -81,7 +69,7 @@ func (h *handler) retryNow(seqs []uint64) (n int, left []uint64) {
 			n++
 		}
 	}
-	heap.Init(&h.retries)
+	h.retries.Reorder()
 	h.admitDue(now)
 	return n, left
 }
@@ -104,7 +92,7 @@ func (d *Dispatcher) SkipEvent(ctx context.Context, handler string, seq uint64) 
 	}
 	known, err := h.skip(records[0])
 	if err == nil && !known {
-		err = d.refuseSkip(ctx, handler, seq)
+		_, err = d.skippable(ctx, handler, seq, true)
 	}
 	if err != nil {
 		return err
@@ -112,21 +100,16 @@ func (d *Dispatcher) SkipEvent(ctx context.Context, handler string, seq uint64) 
 	return d.recorder.Flush(ctx, h)
 }
 
-// refuseSkip returns why an event cannot be skipped that the handler does not have.
-func (d *Dispatcher) refuseSkip(ctx context.Context, handler string, seq uint64) error {
+// skippable returns the delivery of an event in the store, or why it cannot be skipped, of an
+// open handler that does not have it or of one that is not open.
+func (d *Dispatcher) skippable(ctx context.Context, handler string, seq uint64, open bool) (one event.Delivery, err error) {
 	if err := d.recorder.FlushAll(ctx); err != nil {
-		return fmt.Errorf("skip: %w", err)
+		return one, fmt.Errorf("skip: %w", err)
 	}
-	stored, err := d.storedDelivery(ctx, handler, seq)
-	switch {
-	case err != nil:
-		return err
-	case stored.Status == "":
-		return fault.New(fault.NotFound, "the handler %s does not get the event %d", handler, seq)
-	case stored.Status.Final():
-		return fault.New(fault.Conflict, "the delivery of event %d to %s is final (%s): there is nothing to skip", seq, handler, stored.Status)
+	if one, err = stored.Delivery(ctx, d.cfg.Store, handler, seq); err != nil {
+		return one, err
 	}
-	return fault.New(fault.Conflict, "event %d was given to %s again a moment ago, or waits until a replay has ended: try again later", seq, handler)
+	return one, stored.RefuseSkip(handler, seq, one.Status, open)
 }
 
 // skipStored is SkipEvent for a handler that is not open.
@@ -139,32 +122,12 @@ func (d *Dispatcher) skipStored(ctx context.Context, handler string, seq uint64)
 	if h != nil {
 		return fault.New(fault.Conflict, "the handler %s was started a moment ago: try again", handler)
 	}
-	if err := d.recorder.FlushAll(ctx); err != nil {
-		return fmt.Errorf("skip: %w", err)
-	}
-	stored, err := d.storedDelivery(ctx, handler, seq)
-	switch {
-	case err != nil:
+	one, err := d.skippable(ctx, handler, seq, false)
+	if err != nil {
 		return err
-	case stored.Status == "":
-		return fault.New(fault.Conflict, "the handler %s does not run, and has not read event %d: start it first, paused if no event may be "+
-			"delivered yet", handler, seq)
-	case stored.Status.Final():
-		return d.refuseSkip(ctx, handler, seq)
 	}
-	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Delivery{skipped(stored, time.Now())}, nil)
+	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Delivery{one.Skip(time.Now())}, nil)
 	return err
-}
-
-// skipped returns the delivery of an event that is skipped, after the one before.
-func skipped(d event.Delivery, now time.Time) event.Delivery {
-	message := "an operator skipped the event for this handler"
-	if d.ErrorClass != "" {
-		message += fmt.Sprintf("; its last attempt failed with %s: %s", d.ErrorClass, d.ErrorMessage)
-	}
-	d.Status, d.At, d.Due, d.Logs = event.StatusDead, now, time.Time{}, nil
-	d.ErrorClass, d.ErrorMessage = event.ClassSkipped, message
-	return d
 }
 
 // skip skips an event that is open or that the reader has yet to read. known is false when it
@@ -200,8 +163,8 @@ func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err 
 	case !h.policy.takes(h.name, rec.Event):
 		return n, false, nil
 	}
-	d = skipped(d, now)
-	h.outcomes.add(&d, nil)
+	d = d.Skip(now)
+	h.outcomes.Add(&d, nil)
 	if t != nil {
 		h.withdraw(t)
 		h.markRecorded(t)
@@ -218,9 +181,7 @@ func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err 
 
 // withdraw removes a task, which no instance has, from where it waits.
 func (h *handler) withdraw(t *task) {
-	if i := slices.Index(h.retries, t); i >= 0 {
-		heap.Remove(&h.retries, i)
-	} else if !t.blocked {
+	if !h.retries.Remove(t) && !t.blocked {
 		h.ready.Remove(t)
 	}
 }
@@ -232,14 +193,9 @@ func (d *Dispatcher) Retrying(ctx context.Context, handler string, after uint64,
 	if h := d.handler(handler); h != nil {
 		list = h.retrying()
 	} else {
-		b, err := d.cfg.Store.LoadBacklog(ctx, handler)
-		if err != nil {
+		var err error
+		if list, err = stored.Retrying(ctx, d.cfg.Store, handler); err != nil {
 			return nil, err
-		}
-		for _, one := range b.Open {
-			if one.Status == event.StatusRetrying {
-				list = append(list, one)
-			}
 		}
 	}
 	list = slices.DeleteFunc(list, func(one event.Delivery) bool { return one.Seq <= after })

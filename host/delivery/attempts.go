@@ -1,10 +1,10 @@
 package delivery
 
 import (
-	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/failurelog"
+	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -138,9 +138,7 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 		h.endAttempt(t)
 		d := h.judge(t, o, at)
 		d.SHA256 = s.module
-		before := h.outcomes.bytes
-		h.outcomes.add(d, s)
-		h.unsavedBytes += h.outcomes.bytes - before
+		h.unsavedBytes += h.outcomes.Add(d, s)
 		s.count(n.record.Event, d)
 		recorded = *d
 		h.markRecorded(t)
@@ -198,7 +196,7 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	s.counts.Attempt(p.Duration, p.Fuel)
 	s.counts.Success(t.record.Event.Time(), p.At)
 	h.endAttempt(t)
-	h.outcomes.addSuccess(h.name, s.module, t.record.Seq, p, result)
+	h.outcomes.AddSuccess(h.name, s.module, t.record.Seq, p, result)
 	h.unsavedBytes += len(result)
 	h.markRecorded(t)
 	h.release(t)
@@ -207,7 +205,7 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 // succeedAll is succeed for the tasks of a lease, one for each success. It leaves it to the
 // caller to notify the recorder.
 func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
-	h.outcomes.addSuccesses(h.name, s.module, done)
+	h.outcomes.AddSuccesses(h.name, s.module, done)
 	h.unsaved += len(tasks)
 	h.unsavedBytes += len(done.Results)
 	s.counts.OK += uint64(len(tasks))
@@ -238,27 +236,9 @@ func (h *handler) markDirty() {
 	}
 }
 
-// judge returns the delivery that follows from an outcome: ok, retrying or dead.
+// judge returns the delivery that follows from an outcome, which the task keeps without lines.
 func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
-	d := &event.Delivery{Handler: h.name, Seq: t.record.Seq, Attempts: 1, Duration: o.Duration, Fuel: o.Fuel, At: at,
-		ErrorClass: o.Class, ErrorMessage: o.Message, Instance: o.Instance, Logs: slices.Clone(o.Logs)}
-	if t.past != nil {
-		d.Attempts += t.past.Attempts
-		d.FirstAttempt = t.past.FirstAttempt
-	}
-	if d.FirstAttempt.IsZero() {
-		d.FirstAttempt = at.Add(-o.Duration)
-	}
-	retry := h.policy.Retry
-	switch {
-	case o.Verdict == event.OK:
-		d.Status, d.Result, d.Children = event.StatusOK, string(o.Result), o.Children
-	case o.Verdict == event.Reject || d.Attempts >= retry.MaxAttempts:
-		d.Status = event.StatusDead
-	default:
-		d.Status = event.StatusRetrying
-		d.Due = at.Add(backoff(retry, d.Attempts, h.dispatcher.cfg.Random()))
-	}
+	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
 	t.past = d
 	if d.Logs != nil { // they may be large, and a task may wait for long
 		past := *d

@@ -3,6 +3,7 @@ package delivery
 import (
 	"slices"
 
+	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
@@ -40,29 +41,22 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 		return
 	}
 	b.Fences = append(b.Fences, spec.Fence{Unit: h.name})
-	if c := h.cursor(); c > h.saved && (all || h.outcomes.n > 0) {
+	if c := h.cursor(); c > h.saved && (all || h.outcomes.Len() > 0) {
 		h.saved = c
 		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
 	h.dirty = false
 	taken := h.outcomes
-	if taken.n > 0 {
-		h.outcomes, h.spare = h.spare, outcomes{}
+	if taken.Len() > 0 {
+		h.outcomes, h.spare = h.spare, outcomes.List[*Source]{}
 		h.collected = append(h.collected, taken) // a handler that was marked dirty twice is collected twice
 	}
 	h.mu.Unlock()
-	if taken.n == 0 {
+	if taken.Len() == 0 {
 		return
 	}
 	// Outcomes do not change any more: attempts continue while they are copied.
-	for i := range taken.successes {
-		if len(taken.successes[i].List) > 0 {
-			b.Successes = append(b.Successes, taken.successes[i])
-		}
-	}
-	for i := range taken.full {
-		b.Deliveries = append(b.Deliveries, *taken.full[i].Delivery)
-	}
+	b.Successes, b.Deliveries = taken.AppendTo(b.Successes, b.Deliveries)
 }
 
 // Written implements recorder.Handler.
@@ -75,15 +69,13 @@ func (h *handler) Written(refused []event.Delivery) {
 	blocked, parents := h.unsavedBytes >= maxUnsavedBytes, false
 	for i := range h.collected {
 		taken := &h.collected[i]
-		for _, o := range taken.full {
-			if len(o.Children) > 0 {
-				parents = true
-				o.source.published(!slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == o.Seq }))
-			}
+		for o := range taken.Parents {
+			parents = true
+			o.Source.published(!slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == o.Seq }))
 		}
-		h.unsaved -= taken.n
-		h.unsavedBytes -= taken.bytes
-		taken.clear()
+		h.unsaved -= taken.Len()
+		h.unsavedBytes -= taken.Bytes()
+		taken.Clear()
 	}
 	h.spare = h.collected[0] // the largest one, if there are two
 	clear(h.collected)

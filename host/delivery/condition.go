@@ -14,12 +14,11 @@ type Condition struct {
 }
 
 func (h *handler) condition() Condition {
-	switch {
+	switch o := h.obstacles.First(); {
 	case h.policy.Paused:
 		return Condition{wire.Paused, "paused by the operator; its events wait", h.pausedAt}
-	case h.obstacle().at != "":
-		o := h.obstacle()
-		return Condition{wire.Stuck, o.reason, o.since}
+	case o.At != "":
+		return Condition{wire.Stuck, o.Reason, o.Since}
 	case h.breaker.Open():
 		since, reason := h.breaker.Reason()
 		return Condition{wire.BreakerOpen, reason, since}

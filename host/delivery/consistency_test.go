@@ -168,7 +168,8 @@ func (c *census) counters() string {
 // outcomes checks the unwritten outcomes.
 func (c *census) outcomes() string {
 	h, n, bytes, seqs := c.h, 0, 0, make(map[uint64]bool)
-	for _, s := range h.outcomes.successes {
+	successes, full := h.outcomes.AppendTo(nil, nil)
+	for _, s := range successes {
 		n += len(s.List)
 		bytes += len(s.Results)
 		for _, of := range s.List {
@@ -178,15 +179,18 @@ func (c *census) outcomes() string {
 			seqs[of.Seq] = true
 		}
 	}
-	for _, o := range h.outcomes.full {
+	for _, o := range full {
 		n++
-		bytes += childBytes(o.Children) + len(o.Result)
+		bytes += len(o.Result)
+		for _, child := range o.Children {
+			bytes += len(child.Envelope())
+		}
 		if seqs[o.Seq] {
 			return fmt.Sprintf("%d has an outcome in both forms", o.Seq)
 		}
 	}
-	if h.outcomes.n != n || h.outcomes.bytes != bytes {
-		return fmt.Sprintf("%d outcomes of %d bytes are not collected, and %d of %d are counted", n, bytes, h.outcomes.n, h.outcomes.bytes)
+	if h.outcomes.Len() != n || h.outcomes.Bytes() != bytes {
+		return fmt.Sprintf("%d outcomes of %d bytes are not collected, and %d of %d are counted", n, bytes, h.outcomes.Len(), h.outcomes.Bytes())
 	}
 	if n > 0 && !h.dirty && !c.deferred {
 		return fmt.Sprintf("the recorder is not notified of %d outcomes, and no lease will notify it", n)

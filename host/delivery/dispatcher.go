@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/delivery/recorder"
+	"github.com/berth-host/berth/host/delivery/stored"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -185,7 +186,7 @@ func (d *Dispatcher) open(ctx context.Context, name string, policy Policy) (*han
 		return nil, err
 	}
 	h := newHandler(d, name, policy)
-	if h.sampled, err = loadSampled(ctx, d.cfg.Store, name); err != nil {
+	if h.sampled, err = stored.Sampled(ctx, d.cfg.Store, name); err != nil {
 		return nil, err
 	}
 	if err := h.load(ctx, backlog); err != nil {

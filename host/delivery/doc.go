@@ -21,9 +21,10 @@
 // lost in a crash are delivered again. The children that a guest emitted are published in
 // the write of their parent's outcome, all or none: until then the parent is delivered
 // again, afterwards never, so that its children are published once. Every outcome is
-// written, plain successes in a compact form (outcome.go). A store that is slower than the
-// handlers slows them: a handler has at most 4,096 open events and unwritten outcomes
-// together, and starts no attempt while 64 MiB of results and children are unwritten.
+// written, plain successes in a compact form (package outcomes). A store that is slower
+// than the handlers slows them: a handler has at most 4,096 open events and unwritten
+// outcomes together, and starts no attempt while 64 MiB of results and children are
+// unwritten.
 //
 // A redrive makes a dead letter pending in the store. The feeder admits pending deliveries
 // to the lanes of their keys, a page at a time (restore.go). A replay moves the cursor back
@@ -36,6 +37,10 @@
 // Recorder.mu; then handler.mu. No mutex is held during calls of the store, the log, an
 // observer or OnCondition; Config.Watched and the function passed to Source.Update are
 // called under handler.mu.
+//
+// The packages breaker, failurelog, measure, obstacle, outcomes and queue have state of a
+// handler or a source, under its lock. Package stored reads what an open handler does not
+// have, and view gives deliveries the form of the API.
 //
 // Read handler.go first, then source.go, attempts.go, lease.go, recorder and restore.go.
 package delivery

@@ -21,7 +21,7 @@ func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(redriven) > 0 || h.open.n > 0 || h.outcomes.n > 0 {
+	if len(redriven) > 0 || h.open.n > 0 || h.outcomes.Len() > 0 {
 		return false
 	}
 	if h.redriven != 0 {
@@ -57,5 +57,5 @@ func (s *Source) Condition() Condition { return s.Stats().Condition }
 func (s *Source) Unnotified() bool {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	return s.h.outcomes.n > 0 && !s.h.dirty
+	return s.h.outcomes.Len() > 0 && !s.h.dirty
 }

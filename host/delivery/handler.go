@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"container/heap"
 	"context"
 	"hash/maphash"
 	"sync"
@@ -10,6 +9,8 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/breaker"
 	"github.com/berth-host/berth/host/delivery/failurelog"
+	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
@@ -60,21 +61,21 @@ type handler struct {
 	stopReading context.CancelFunc // of the reader and the feeder; under the lock of the handler's name
 	reading     sync.WaitGroup     // both of them
 
-	mu       sync.Mutex
-	policy   Policy
-	pausedAt time.Time
-	troubled atomic.Bool     // an element of stuck is not empty; written under mu
-	stuck    [parts]obstacle // by part
-	breaker  breaker.Breaker
-	parked   int // instances that wait
-	ready    queue.FIFO[task]
-	open     openTasks // every task that is not final
+	mu        sync.Mutex
+	policy    Policy
+	pausedAt  time.Time
+	troubled  atomic.Bool // obstacles is not empty; written under mu
+	obstacles obstacle.Set
+	breaker   breaker.Breaker
+	parked    int // instances that wait
+	ready     queue.FIFO[task]
+	open      openTasks // every task that is not final
 	// lanes has the last task of every order key in the queue, by the key's hash. Two
 	// keys with the same hash only wait for each other.
 	lanes   queue.Lanes[task]
 	behind  int // tasks that wait for another one of their lane
 	seed    maphash.Seed
-	retries retryHeap
+	retries queue.Timed[*task]
 	timer   *time.Timer
 	window  queue.FIFO[task] // tasks in order of Seq that the cursor has not passed
 	free    []*task          // for reuse
@@ -88,9 +89,9 @@ type handler struct {
 	saved      uint64 // the cursor that the recorder has
 	// outcomes are those that the recorder has not collected, and collected those that it is
 	// writing. unsaved counts both.
-	outcomes     outcomes
-	spare        outcomes // memory for the next ones
-	collected    []outcomes
+	outcomes     outcomes.List[*Source]
+	spare        outcomes.List[*Source] // memory for the next ones
+	collected    []outcomes.List[*Source]
 	dirty        bool // the recorder is notified of outcomes
 	unsaved      int
 	unsavedBytes int // of the results and children among them
@@ -111,7 +112,7 @@ type handler struct {
 	redriven    int             // redriven events that wait for the feeder
 	laterOpen   int             // open events without a task: those of unread, and those of later that a replay skips
 	recounts    int             // of redriven
-	sampled     sampled
+	sampled     event.Sampled
 	failures    failurelog.Limit
 	closed      bool
 	countedMore chan struct{} // nil unless a Source.Close waits for it; closed by Written
@@ -210,7 +211,7 @@ func (h *handler) lane(key string) uint64 {
 // schedule makes a task ready, now or when it is due.
 func (h *handler) schedule(t *task) {
 	if due, waits := t.due(); waits && time.Until(due) > 0 {
-		heap.Push(&h.retries, t)
+		h.retries.Add(t)
 		h.setTimer()
 		h.wakeReader()
 		return
@@ -242,7 +243,7 @@ func (h *handler) setTimer() {
 	now := time.Now()
 	wait := h.breaker.Waits(now)
 	if h.retries.Len() > 0 {
-		due := h.retries[0].past.Due.Sub(now)
+		due := h.retries.First().Sub(now)
 		if wait == 0 || due < wait {
 			wait = due
 		}
@@ -271,8 +272,8 @@ func (h *handler) retriesDue() {
 
 // admitDue makes the retries ready that are due. The caller holds handler.mu.
 func (h *handler) admitDue(now time.Time) {
-	for h.retries.Len() > 0 && !h.retries[0].past.Due.After(now) {
-		h.ready.Push(heap.Pop(&h.retries).(*task))
+	for t, ok := h.retries.Pop(now); ok; t, ok = h.retries.Pop(now) {
+		h.ready.Push(t)
 	}
 	h.setTimer()
 	h.signal()

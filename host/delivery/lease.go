@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -77,7 +78,7 @@ func (x *Lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x.flush()
-	if n := h.outcomes.n; n > 0 && (n >= maxDeferred || h.ready.Len() == 0 || !h.mayStart()) {
+	if n := h.outcomes.Len(); n > 0 && (n >= maxDeferred || h.ready.Len() == 0 || !h.mayStart()) {
 		x.deferred = false
 		h.markDirty()
 	}
@@ -101,7 +102,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	h := x.source.h
 	x.open = false
 	t := x.tasks[x.started-1]
-	if x.acquired > 1 && t.past == nil && o.Plain() && len(x.successes.Results) < maxResults &&
+	if x.acquired > 1 && t.past == nil && o.Plain() && len(x.successes.Results) < outcomes.MaxResults &&
 		!x.revoked() && !h.dispatcher.watched() {
 		at := o.At
 		if at.IsZero() {
@@ -210,7 +211,7 @@ func (x *Lease) record(before int) {
 	h.succeedAll(tasks, done, x.source)
 	clear(tasks)
 	x.recorded, x.deferred = before, true
-	if done.List, done.Results = done.List[:0], done.Results[:0]; cap(done.Results) > maxResults {
+	if done.List, done.Results = done.List[:0], done.Results[:0]; cap(done.Results) > outcomes.MaxResults {
 		done.Results = nil
 	}
 	h.cursor() // drops the tasks that it has passed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -45,12 +46,12 @@ func (h *handler) read(ctx context.Context) {
 	for {
 		n, err := sub.Next(ctx, buf)
 		if err != nil {
-			if ctx.Err() != nil || !h.pause(ctx, partReader, err) {
+			if ctx.Err() != nil || !h.pause(ctx, obstacle.Reader, err) {
 				return
 			}
 			continue
 		}
-		h.recovered(partReader)
+		h.recovered(obstacle.Reader)
 		for unread := buf[:n]; len(unread) > 0; {
 			fit := h.awaitCapacity(ctx, unread)
 			if fit == 0 {

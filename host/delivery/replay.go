@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -102,10 +103,10 @@ func (h *handler) reload() {
 			err = h.load(h.life, b)
 		}
 		if err == nil {
-			h.recovered(partReader)
+			h.recovered(obstacle.Reader)
 			return
 		}
-		if h.life.Err() != nil || !h.pause(h.life, partReader, err) {
+		if h.life.Err() != nil || !h.pause(h.life, obstacle.Reader, err) {
 			return
 		}
 	}
@@ -136,15 +137,6 @@ func (h *handler) awaitIdle(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// replaySkips returns how many events between the reader and the log's end it will skip
-// because they were final before the replay.
-func replaySkips(r *event.Replay, readTo uint64) uint64 {
-	if r == nil || readTo >= r.Resume || r.To >= r.Resume {
-		return 0
-	}
-	return r.Resume - max(r.To, readTo)
 }
 
 // ahead reports whether the reader is yet to read the event.
@@ -178,8 +170,8 @@ func (h *handler) readReplay(ctx context.Context) bool {
 			err = h.endReplay(ctx, r)
 		}
 		if err == nil {
-			h.recovered(partReader)
-		} else if ctx.Err() != nil || !h.pause(ctx, partReader, err) {
+			h.recovered(obstacle.Reader)
+		} else if ctx.Err() != nil || !h.pause(ctx, obstacle.Reader, err) {
 			return false
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/recorder"
+	"github.com/berth-host/berth/host/delivery/stored"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -51,7 +53,7 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 			waiting = append(waiting, t)
 		}
 	}
-	redriven, err := h.dispatcher.countRedriven(ctx, h.name, b.Cursor, b.Replay)
+	redriven, err := stored.CountRedriven(ctx, h.dispatcher.cfg.Store, h.name, b.Cursor, b.Replay)
 	if err != nil {
 		return err
 	}
@@ -139,13 +141,13 @@ func (h *handler) feed(ctx context.Context) {
 				again, err = h.feedAll(ctx)
 			}
 			if err != nil {
-				if ctx.Err() != nil || !h.pause(ctx, partFeeder, err) {
+				if ctx.Err() != nil || !h.pause(ctx, obstacle.Feeder, err) {
 					return
 				}
 				again = true
 				continue
 			}
-			h.recovered(partFeeder)
+			h.recovered(obstacle.Feeder)
 		}
 	}
 }
@@ -234,7 +236,7 @@ func (h *handler) busy() (b busy) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		b = busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
-		for seq := range h.outcomes.seqs {
+		for seq := range h.outcomes.Seqs {
 			b.seqs[seq] = false
 		}
 		for seq := range saving.Seqs(h.name) {

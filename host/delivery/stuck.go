@@ -2,34 +2,17 @@ package delivery
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/delivery/obstacle"
 )
-
-// The parts of a handler that read the log.
-const (
-	partReader = iota // also a replay that is being started
-	partFeeder
-	parts
-)
-
-// obstacle is what keeps a part of a handler from reading the log. The part retries.
-type obstacle struct {
-	failures int    // in a row
-	at       string // for a person, such as "event 41"; "" while it may be temporary
-	reason   string
-	since    time.Time
-}
 
 // pause waits before a part reads the log again after an error. Two failures in a row, or
 // an event that cannot be read, make the handler stuck until the part succeeds. It returns
 // false when ctx has ended.
-func (h *handler) pause(ctx context.Context, part int, err error) bool {
+func (h *handler) pause(ctx context.Context, part obstacle.Part, err error) bool {
 	h.obstructed(part, err)
 	select {
 	case <-time.After(readRetry):
@@ -39,27 +22,10 @@ func (h *handler) pause(ctx context.Context, part int, err error) bool {
 	}
 }
 
-func (h *handler) obstructed(part int, err error) {
-	var bad *event.Unreadable
-	at := ""
+func (h *handler) obstructed(part obstacle.Part, err error) {
 	h.mu.Lock()
 	before := h.condition()
-	o := &h.stuck[part]
-	o.failures++
-	switch {
-	case errors.As(err, &bad):
-		at = bad.Events()
-	case o.failures > 1 && part == partReader:
-		at = fmt.Sprintf("event %d", h.readTo+1)
-	case o.failures > 1:
-		at = "its redriven events"
-	}
-	if at != "" {
-		if o.at == "" {
-			o.since = time.Now()
-		}
-		o.at, o.reason = at, fmt.Sprintf("stuck at %s: %v", at, err)
-	}
+	at := h.obstacles.Failed(part, err, h.readTo, time.Now())
 	h.troubled.Store(true)
 	changed := h.condition() != before
 	h.mu.Unlock()
@@ -70,29 +36,18 @@ func (h *handler) obstructed(part int, err error) {
 }
 
 // recovered notes that a part has read the log.
-func (h *handler) recovered(part int) {
+func (h *handler) recovered(part obstacle.Part) {
 	if !h.troubled.Load() {
 		return
 	}
 	h.mu.Lock()
 	before := h.condition()
-	h.stuck[part] = obstacle{}
-	h.troubled.Store(h.stuck != [parts]obstacle{})
+	h.troubled.Store(h.obstacles.Recovered(part))
 	changed := h.condition() != before
 	h.mu.Unlock()
 	if changed {
 		h.reportCondition()
 	}
-}
-
-// obstacle returns the first one with a position.
-func (h *handler) obstacle() obstacle {
-	for _, o := range h.stuck {
-		if o.at != "" {
-			return o
-		}
-	}
-	return obstacle{}
 }
 
 // Stuck returns a handler that cannot read on in the log, the first by name, and where it
@@ -104,7 +59,7 @@ func (d *Dispatcher) Stuck() (handler, at string) {
 	for _, name := range slices.Sorted(maps.Keys(open)) {
 		h := open[name]
 		h.mu.Lock()
-		at := h.obstacle().at
+		at := h.obstacles.First().At
 		h.mu.Unlock()
 		if at != "" {
 			return name, at

@@ -48,6 +48,9 @@ func (t *task) due() (at time.Time, waits bool) {
 	return t.past.Due, true
 }
 
+// DueAt implements queue.Due, for a task that waits for its next attempt.
+func (t *task) DueAt() time.Time { return t.past.Due }
+
 // attempt returns the current or next attempt.
 func (t *task) attempt() event.Attempt {
 	a := event.Attempt{Seq: t.record.Seq, Event: t.record.Event, Number: 1}

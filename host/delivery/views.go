@@ -92,7 +92,7 @@ func (h *handler) view(rec event.Record) (v state, ok bool) {
 		if v.Status != event.StatusDelivering {
 			v.waiting = h.waiting(t, time.Now())
 		}
-	} else if v.Delivery, known = h.outcomes.find(rec.Seq); known {
+	} else if v.Delivery, known = h.outcomes.Find(rec.Seq); known {
 		v.since = justBefore(v.Delivery)
 	}
 	h.mu.Unlock()
@@ -114,18 +114,9 @@ func (h *handler) view(rec event.Record) (v state, ok bool) {
 func (h *handler) unsavedAttempts(seq uint64, to []event.PastAttempt) []event.PastAttempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	of := func(o *outcomes) {
-		for _, full := range o.full {
-			if full.Seq == seq {
-				if a, kept := full.Past(); kept {
-					to = append(to, a)
-				}
-			}
-		}
-	}
-	of(&h.outcomes)
+	to = h.outcomes.Past(seq, to)
 	for i := range h.collected {
-		of(&h.collected[i])
+		to = h.collected[i].Past(seq, to)
 	}
 	return to
 }
@@ -135,40 +126,25 @@ func (h *handler) waiting(t *task, now time.Time) *wire.WaitingFor {
 	due, retries := t.due()
 	switch {
 	case h.policy.Paused:
-		return h.paused()
+		return view.Paused(h.pausedAt)
 	case t.blocked:
-		w := &wire.WaitingFor{Kind: view.Key, Reason: "an earlier event of its key is not final"}
 		for first := range h.open.all {
 			if first.lane == t.lane && !first.blocked {
-				w.EventID = first.record.Event.ID()
-				break
+				return view.Behind(first.record.Event.ID())
 			}
 		}
-		return w
+		return view.Behind("")
 	case retries && due.After(now) && h.breaker.Waits(now) < due.Sub(now):
-		return &wire.WaitingFor{Kind: view.Retry, Until: &due, Reason: "its next attempt is due then"}
+		return view.DueAt(due)
 	case h.breaker.Open():
 		return h.breakerOpen(now)
-	case h.suspended:
-		return &wire.WaitingFor{Kind: view.Instance, Reason: "a replay is being started"}
-	case h.unsavedBytes >= maxUnsavedBytes:
-		return &wire.WaitingFor{Kind: view.Instance, Reason: "no attempt starts until outcomes of earlier events are written"}
 	}
-	return &wire.WaitingFor{Kind: view.Instance, Reason: "all instances are at work, or one is being started"}
-}
-
-func (h *handler) paused() *wire.WaitingFor {
-	return &wire.WaitingFor{Kind: view.Pause, Reason: "the handler was paused at " + h.pausedAt.UTC().Format(time.RFC3339)}
+	return view.Busy(h.suspended, h.unsavedBytes >= maxUnsavedBytes)
 }
 
 func (h *handler) breakerOpen(now time.Time) *wire.WaitingFor {
 	_, reason := h.breaker.Reason()
-	w := &wire.WaitingFor{Kind: view.Breaker, Reason: reason}
-	if wait := h.breaker.Waits(now); wait > 0 {
-		until := now.Add(wait)
-		w.Until = &until
-	}
-	return w
+	return view.BreakerOpen(reason, now, h.breaker.Waits(now))
 }
 
 // backlog returns what a delivery waits for that has no task yet.
@@ -176,17 +152,29 @@ func (h *handler) backlog(d event.Delivery) *wire.WaitingFor {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	switch o := h.obstacle(); {
+	switch o := h.obstacles.First(); {
 	case h.policy.Paused:
-		return h.paused()
-	case o.at != "":
-		return &wire.WaitingFor{Kind: view.Stuck, Reason: o.reason}
+		return view.Paused(h.pausedAt)
+	case o.At != "":
+		return view.Unread(o.Reason)
 	case d.Status == event.StatusRetrying && d.Due.After(now):
-		return &wire.WaitingFor{Kind: view.Retry, Until: &d.Due, Reason: "its next attempt is due then"}
+		return view.DueAt(d.Due)
 	case h.breaker.Open():
 		return h.breakerOpen(now)
 	}
-	return &wire.WaitingFor{Kind: view.Backlog, Reason: "the handler has not read it yet"}
+	return view.Unread("")
+}
+
+// notKept returns the delivery of an event whose success is not stored, as far as the
+// handler knows; see event.Sampled.
+func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
+	h.mu.Lock()
+	s, cursor, policy := h.sampled, h.cursor(), h.policy
+	h.mu.Unlock()
+	if !s.Has(rec.Seq) || rec.Seq > cursor || !policy.takes(h.name, rec.Event) {
+		return event.Delivery{}, false
+	}
+	return rec.NotKept(h.name), true
 }
 
 // justBefore is the since of an outcome that may be in the store by now: there it

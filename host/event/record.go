@@ -202,6 +202,18 @@ func (d Delivery) Refuse(reason error) Delivery {
 	return d
 }
 
+// Skip returns the delivery of an event that an operator skips: dead, of the class skipped,
+// with the reason of its last failed attempt.
+func (d Delivery) Skip(now time.Time) Delivery {
+	message := "an operator skipped the event for this handler"
+	if d.ErrorClass != "" {
+		message += fmt.Sprintf("; its last attempt failed with %s: %s", d.ErrorClass, d.ErrorMessage)
+	}
+	d.Status, d.At, d.Due, d.Logs = StatusDead, now, time.Time{}, nil
+	d.ErrorClass, d.ErrorMessage = ClassSkipped, message
+	return d
+}
+
 // Cursor is a named position in the log: everything up to and including Seq is done,
 // or stored as an open Delivery.
 type Cursor struct {

@@ -32,6 +32,19 @@ func (r *Replay) Done(seq uint64, at time.Time) bool {
 // Skips reports whether the event is skipped because it was done before.
 func (r *Replay) Skips(seq uint64) bool { return r != nil && seq > r.To && seq <= r.Resume }
 
+// Unread returns how many events a reader at readTo has yet to read until the log's end, last,
+// without those that it skips, and without the given number of those that are done.
+func (r *Replay) Unread(readTo, last uint64, done int) uint64 {
+	if last <= readTo {
+		return 0
+	}
+	n := last - readTo
+	if r != nil && readTo < r.Resume && r.To < r.Resume {
+		n -= r.Resume - max(r.To, readTo)
+	}
+	return n - min(n, uint64(done))
+}
+
 // Requeues reports whether a handler whose cursor is at cursor has had the event of a Seq,
 // so that it does not come again unless the delivery is made pending. final says that the
 // delivery has ended, at this time; an event that the handler did not take has none. r is

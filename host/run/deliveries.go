@@ -71,12 +71,11 @@ func (d Deliveries) Deliveries(ctx context.Context, rec event.Record) ([]wire.De
 			continue
 		}
 		names := event.HandlerCursors(name)
-		from, to := position[names.SampledFrom], position[names.SampledTo]
-		sampled := from > 0 && rec.Seq >= from && rec.Seq <= to
+		sampled := event.Sampled{From: position[names.SampledFrom], To: position[names.SampledTo]}.Has(rec.Seq)
 		switch {
 		case c.Seq >= rec.Seq && !sampled, !d.takes(name, rec.Event):
 		case c.Seq >= rec.Seq:
-			list = append(list, view.Of(delivery.NotKept(name, rec)))
+			list = append(list, view.Of(rec.NotKept(name)))
 		default:
 			pending := view.Of(event.Delivery{Handler: name, Seq: rec.Seq, Status: event.StatusPending, At: rec.Event.Metadata().Time})
 			pending.WaitingFor, pending.History = disabled(), []wire.PastAttempt{}

@@ -48,23 +48,6 @@ const (
 	IsolationEvent  Isolation = "event"  // every event gets a new instance
 )
 
-// RetryPolicy bounds the attempts at one event.
-type RetryPolicy struct {
-	MaxAttempts int           // including the first; default 5
-	Backoff     time.Duration // before the second attempt, doubled before each further one; default 200ms
-	MaxBackoff  time.Duration // upper bound of the backoff; default 1m
-}
-
-// WithDefaults replaces zero and negative values by the defaults.
-func (p RetryPolicy) WithDefaults() RetryPolicy {
-	if p.MaxAttempts <= 0 {
-		p.MaxAttempts = 5
-	}
-	p.Backoff = positive(p.Backoff, 200*time.Millisecond)
-	p.MaxBackoff = positive(p.MaxBackoff, time.Minute)
-	return p
-}
-
 // BreakerPolicy says when the breaker of a failing handler opens. Its events wait
 // while it is open, and no attempt is counted.
 type BreakerPolicy struct {

@@ -1,3 +1,3 @@
-// Package queue has the structures of a handler's queue: a FIFO, and the last entry of each
-// lane. They have no lock: the handler's guards them.
+// Package queue has the structures of a handler's queue: a FIFO, the entries that wait until a
+// time, and the last entry of each lane. They have no lock: the handler's guards them.
 package queue

@@ -12,18 +12,6 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// The kinds of wire.WaitingFor.
-const (
-	Key      = "key"
-	Breaker  = "breaker"
-	Pause    = "pause"
-	Stuck    = "stuck"
-	Instance = "instance"
-	Retry    = "retry"
-	Backlog  = "backlog"
-	Disabled = "disabled"
-)
-
 // Of returns a delivery without its version and history, and without what it waits for.
 func Of(d event.Delivery) wire.Delivery {
 	w := wire.Delivery{

@@ -1,4 +1,4 @@
-package delivery
+package spec_test
 
 import (
 	"math"
@@ -22,7 +22,7 @@ func TestBackoffGrows(t *testing.T) {
 		shortest := min(r.Backoff, r.MaxBackoff)
 		before := time.Duration(0)
 		for n := 1; n <= rapid.IntRange(1, 1000).Draw(t, "attempts"); n++ {
-			d := backoff(r, n, dice.Draw(t, "random"))
+			d := r.Wait(n, dice.Draw(t, "random"))
 			if d < shortest || d > r.MaxBackoff {
 				t.Fatalf("after attempt %d: %v is not in [%v, %v]", n, d, shortest, r.MaxBackoff)
 			}
@@ -50,8 +50,8 @@ func TestBackoffJitter(t *testing.T) {
 		{1, 0, 100 * time.Millisecond}, {1, 0.5, 150 * time.Millisecond}, {2, 0, 200 * time.Millisecond},
 		{3, 0.75, 700 * time.Millisecond}, {4, 0, 500 * time.Millisecond}, {4, 0.5, 750 * time.Millisecond}, {999, 0, 500 * time.Millisecond},
 	} {
-		if got := backoff(r, tt.attempts, tt.random); got != tt.want {
-			t.Errorf("backoff(%d, %v): got %v, want %v", tt.attempts, tt.random, got, tt.want)
+		if got := r.Wait(tt.attempts, tt.random); got != tt.want {
+			t.Errorf("Wait(%d, %v): got %v, want %v", tt.attempts, tt.random, got, tt.want)
 		}
 	}
 }

@@ -1,0 +1,67 @@
+package view
+
+import (
+	"time"
+
+	"github.com/berth-host/berth/host/wire"
+)
+
+// The kinds of wire.WaitingFor.
+const (
+	Key      = "key"
+	Breaker  = "breaker"
+	Pause    = "pause"
+	Stuck    = "stuck"
+	Instance = "instance"
+	Retry    = "retry"
+	Backlog  = "backlog"
+	Disabled = "disabled"
+)
+
+// Paused is the reason of a handler that was paused at a time.
+func Paused(at time.Time) *wire.WaitingFor {
+	return &wire.WaitingFor{Kind: Pause, Reason: "the handler was paused at " + at.UTC().Format(time.RFC3339)}
+}
+
+// Behind is the reason of an event behind another one of its key. id is "" when that one is
+// not known.
+func Behind(id string) *wire.WaitingFor {
+	return &wire.WaitingFor{Kind: Key, EventID: id, Reason: "an earlier event of its key is not final"}
+}
+
+// DueAt is the reason of an event whose next attempt is due at a time.
+func DueAt(at time.Time) *wire.WaitingFor {
+	return &wire.WaitingFor{Kind: Retry, Until: &at, Reason: "its next attempt is due then"}
+}
+
+// BreakerOpen is the reason of a handler whose breaker is open, and probes after a time if it
+// is above 0.
+func BreakerOpen(reason string, now time.Time, after time.Duration) *wire.WaitingFor {
+	w := &wire.WaitingFor{Kind: Breaker, Reason: reason}
+	if after > 0 {
+		until := now.Add(after)
+		w.Until = &until
+	}
+	return w
+}
+
+// Busy is the reason of an event that no instance takes: all are at work unless one of these
+// holds. replay: a replay is being started. unwritten: too many outcomes are not written.
+func Busy(replay, unwritten bool) *wire.WaitingFor {
+	w := &wire.WaitingFor{Kind: Instance, Reason: "all instances are at work, or one is being started"}
+	switch {
+	case replay:
+		w.Reason = "a replay is being started"
+	case unwritten:
+		w.Reason = "no attempt starts until outcomes of earlier events are written"
+	}
+	return w
+}
+
+// Unread is the reason of an event that the handler has not read, stuck with a reason or "".
+func Unread(stuck string) *wire.WaitingFor {
+	if stuck != "" {
+		return &wire.WaitingFor{Kind: Stuck, Reason: stuck}
+	}
+	return &wire.WaitingFor{Kind: Backlog, Reason: "the handler has not read it yet"}
+}
