@@ -21,7 +21,9 @@ type Origin struct {
 func (o Origin) IsZero() bool { return o == Origin{} }
 
 // IsFor reports whether the origin lets a handler get the event: it names no other one.
-func (e *Event) IsFor(handler string) bool { return e.origin == nil || e.origin.Only == "" || e.origin.Only == handler }
+func (e *Event) IsFor(handler string) bool {
+	return e.origin == nil || e.origin.Only == "" || e.origin.Only == handler
+}
 
 // Origin returns the origin of the event.
 func (e *Event) Origin() Origin {
