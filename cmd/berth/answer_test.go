@@ -61,6 +61,7 @@ var online = map[string]string{
 	"orders list":                 "orders list",
 	"orders move":                 "orders move o confirmed",
 	"orders show":                 "orders show o",
+	"overview":                    "overview",
 	"plugin approve":              "plugin approve p --yes",
 	"plugin disable":              "plugin disable p",
 	"plugin enable":               "plugin enable p",

@@ -52,6 +52,7 @@ var commands = map[string]string{
 	"POST /api/v1/events/:event_id/skip":         "events skip",
 	"POST /api/v1/events/:event_id/copy":         "events copy",
 	"POST /api/v1/session/links":                 "console",
+	"GET /api/v1/overview":                       "overview",
 	"GET /api/v1/issues":                         "issues list",
 	"GET /api/v1/issues/:id":                     "issues show",
 	"POST /api/v1/issues/:id/acknowledge":        "issues ack",
@@ -80,9 +81,8 @@ var commands = map[string]string{
 
 // withoutCommand are the endpoints for programs that show figures: Prometheus and the console.
 var withoutCommand = map[string]bool{
-	"GET /metrics":         true,
-	"GET /api/v1/overview": true,
-	"GET /api/v1/series":   true,
+	"GET /metrics":       true,
+	"GET /api/v1/series": true,
 
 	// of browsers: the command line has a token
 	"GET /api/v1/session":    true,

@@ -29,6 +29,7 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 		"GET /api/v1/events/dead-letters":       attacked[wire.List[wire.DeadLetter]](attack, "", ""),
 		"GET /api/v1/events/dead-letters/" + id: attacked[wire.List[wire.DeadLetter]](attack, "EventID", id),
 		"GET /api/v1/orders":                    attacked[wire.List[wire.Order]](attack, "", ""),
+		"GET /api/v1/overview":                  attacked[wire.Overview](attack, "", ""),
 		"GET /api/v1/orders/o":                  attacked[wire.Order](attack, "ID", "o"),
 		"GET /api/v1/plugins/verify":            attacked[wire.List[wire.Stored]](attack, "", ""),
 		"POST /api/v1/events/explain":           attacked[wire.Explanation](attack, "", ""),

@@ -137,6 +137,9 @@ func TestSkippedEventLetsOthersContinue(t *testing.T) {
 	if id := m.shown(t, 3).WaitingFor.EventID; err != nil || id != first[0].Event.ID() {
 		t.Errorf("it waits for the event %s, want %s", id, first[0].Event.ID())
 	}
+	if until, due := m.shown(t, 3).WaitingFor.Until, m.shown(t, 1).DueAt; until == nil || due == nil || !until.Equal(*due) {
+		t.Errorf("it waits until %v, while what it waits for is due at %v", until, due)
+	}
 	if d := m.shown(t, 1); d.DueAt == nil || d.WaitingFor == nil || d.WaitingFor.Kind != "retry" || !d.WaitingFor.Until.Equal(*d.DueAt) {
 		t.Errorf("the first is %+v", d)
 	}

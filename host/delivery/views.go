@@ -130,7 +130,11 @@ func (h *handler) waiting(t *task, now time.Time) *wire.WaitingFor {
 	case t.blocked:
 		for first := range h.open.all {
 			if first.lane == t.lane && !first.blocked {
-				return view.Behind(first.record.Event.ID())
+				w := view.Behind(first.record.Event.ID())
+				if next, retried := first.due(); retried && next.After(now) {
+					w.Until = &next
+				}
+				return w
 			}
 		}
 		return view.Behind("")

@@ -62,11 +62,26 @@ func (g *group) record(rec event.Record, d event.Delivery, at time.Time, key, ve
 	g.addKey(key)
 	f := wire.IssueFailure{At: at, EventID: strings.Clone(rec.Event.ID()), Key: key, Attempt: d.Attempts, Version: g.lastVersion,
 		SHA256: g.lastSHA}
-	if n := len(d.Logs); n > 0 {
-		f.Log = strings.Clone(event.Headline(d.Logs[n-1].Message, maxLine))
-	}
+	f.Log = strings.Clone(event.Headline(lastLine(d), maxLine))
 	g.SampleEventID = f.EventID
 	g.addFailure(f)
+}
+
+// lastLine returns the last line that the guest logged before the error; "" for none. A
+// language's runtime prints the error itself and the stack as lines too.
+func lastLine(d event.Delivery) string {
+	const minLength = 4 // of a line by which the printed error is recognised
+	lines := d.Logs
+	for i, l := range lines {
+		if text := strings.TrimSpace(l.Message); len(text) >= minLength && strings.HasPrefix(d.ErrorMessage, text) {
+			lines = lines[:i]
+			break
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1].Message
 }
 
 // countMinute adds failures to a minute. One that is older than all minutes is not counted in

@@ -684,3 +684,26 @@ func TestSnapshotIsValidJSON(t *testing.T) {
 		t.Errorf("got %s", body)
 	}
 }
+
+// TestLogBeforeError: the line of a failure is the last one before the error and the stack,
+// which the runtime of a language prints.
+func TestLogBeforeError(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"none":        {nil, ""},
+		"no panic":    {[]string{"one", "two"}, "two"},
+		"panic":       {[]string{"one", "scoring c-7", "panic: out of range", "", "goroutine 1 [running]:", "main.go:27"}, "scoring c-7"},
+		"panic alone": {[]string{"panic: out of range", "goroutine 1 [running]:"}, ""},
+		"short line":  {[]string{"p", "two"}, "two"},
+	} {
+		d := event.Delivery{ErrorMessage: "panic: out of range (guest/main.go:27)\n  main.go:27"}
+		for _, l := range tt.lines {
+			d.Logs = append(d.Logs, spec.GuestLine{Message: l})
+		}
+		if got := lastLine(d); got != tt.want {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}

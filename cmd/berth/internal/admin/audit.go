@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -147,8 +149,14 @@ func auditLine(r audit.Record) console.Cells {
 		result += fmt.Sprintf(" (%d)", r.Status)
 	}
 	what := r.Error
-	switch {
+	switch about := eventAction(r); {
+	case about != "" && what != "":
+		what = about + ": " + what
+	case about != "":
+		what = about
 	case what != "":
+	case len(r.Before) > 0 && bytes.Equal(r.Before, r.After) && len(r.Asked) > 0: // the plugin is not what changed
+		what = string(r.Asked)
 	case len(r.Before) > 0 && len(r.After) > 0:
 		what = string(r.Before) + " → " + string(r.After)
 	case len(r.After) > 0:
@@ -160,4 +168,29 @@ func auditLine(r audit.Record) console.Cells {
 		what += fmt.Sprintf(" (and %d more refused before it)", r.Suppressed)
 	}
 	return console.WithDashes(r.At.Local().Format(time.DateTime), r.Who, r.Remote, r.Action, r.Target, result, what)
+}
+
+// eventAction returns the event that a record is about, and the note of the operator; "" for
+// another record. The plugin's state, which such a record has too, does not change by it.
+func eventAction(r audit.Record) string {
+	_, path, _ := strings.Cut(r.Request, " ")
+	id, action, ok := strings.Cut(strings.TrimPrefix(path, "/api/v1/events/"), "/")
+	if !ok || action != r.Action || !slices.Contains([]string{"retry", "skip", "copy"}, action) {
+		return ""
+	}
+	var asked struct {
+		Note string `json:"note"`
+	}
+	var copied struct {
+		EventID string `json:"event_id"`
+	}
+	_, _ = json.Unmarshal(r.Asked, &asked), json.Unmarshal(r.After, &copied) // both may be absent
+	text := "event " + id
+	if copied.EventID != "" {
+		text += " as " + copied.EventID
+	}
+	if asked.Note != "" {
+		text += ": " + asked.Note
+	}
+	return text
 }

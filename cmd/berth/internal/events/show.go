@@ -36,7 +36,7 @@ func (a app) print(ev wire.Event, wide bool) error {
 	if err := a.printDeliveries(ev.Deliveries, wide); err != nil {
 		return err
 	}
-	return a.printHistories(ev.Deliveries)
+	return a.printHistories(cmp.Or(meta.EventID, meta.IdempotencyKey), ev.Deliveries)
 }
 
 func (a app) printDeliveries(list []wire.Delivery, wide bool) error {
@@ -68,8 +68,9 @@ func publisher(p spec.Publisher) string {
 	return token + ", by " + p.Source
 }
 
-// printHistories prints what the deliveries of an event wait for, and their attempts.
-func (a app) printHistories(list []wire.Delivery) error {
+// printHistories prints what the deliveries of the event wait for, what an operator can do
+// about it, and their attempts.
+func (a app) printHistories(id string, list []wire.Delivery) error {
 	waits := false
 	for _, d := range list {
 		if text := waiting(d); text != "" {
@@ -78,6 +79,9 @@ func (a app) printHistories(list []wire.Delivery) error {
 			}
 			waits = true
 			a.Print("%s %s\n", d.Plugin, text)
+			for _, command := range remedies(id, d) {
+				a.Print("  %s\n", command)
+			}
 		}
 	}
 	for _, d := range list {
@@ -85,7 +89,10 @@ func (a app) printHistories(list []wire.Delivery) error {
 			continue
 		}
 		a.Print("\n%s\n", d.Plugin)
-		for _, past := range d.History {
+		for i, past := range d.History {
+			if i > 0 && past.Attempt <= d.History[i-1].Attempt {
+				a.Print("  delivered again\n") // by a redrive or a replay, from the first attempt on
+			}
 			a.printAttempt(past)
 		}
 	}
@@ -119,7 +126,11 @@ func waiting(d wire.Delivery) string {
 	case "retry":
 		return fmt.Sprintf("waits%s for attempt %d", until, d.Attempts+1) // which is the reason
 	case "key":
-		return "waits behind event " + w.EventID + ", which has the same order key" + because
+		text := "waits behind event " + w.EventID + ", which has the same order key"
+		if w.Until != nil {
+			return text + " and is tried again at " + console.Clock(*w.Until)
+		}
+		return text + because
 	case "breaker":
 		return "waits" + until + " for its breaker to let an event through" + because
 	case "pause":
@@ -134,6 +145,26 @@ func waiting(d wire.Delivery) string {
 		return "waits for the plugin to run" + because
 	}
 	return "waits" + until + " for " + w.Kind + because
+}
+
+// remedies returns the commands that end what a delivery of the event waits for.
+func remedies(id string, d wire.Delivery) []string {
+	plugin := " --plugin " + d.Plugin
+	switch d.WaitingFor.Kind {
+	case "retry":
+		return []string{"now:   berth events retry " + id + plugin, "never: berth events skip " + id + plugin}
+	case "key":
+		if other := d.WaitingFor.EventID; other != "" {
+			return []string{"see it:  berth events show " + other, "skip it: berth events skip " + other + plugin}
+		}
+	case "breaker":
+		return []string{"now: berth events retry " + id + plugin}
+	case "pause":
+		return []string{"berth plugin resume " + d.Plugin}
+	case "stuck", "disabled":
+		return []string{"berth plugin show " + d.Plugin}
+	}
+	return nil
 }
 
 // printAttempt prints an attempt with its error, its stack and its log.

@@ -41,7 +41,8 @@ func TestShowHistory(t *testing.T) {
 			}}, false)
 	})
 	for _, want := range []string{"event    e\n", "by       token ci (t1)\n", "cause    c\n", "copy of  original\n", "only     judge\n",
-		"judge waits until " + console.Clock(at) + " for attempt 4\n", "\njudge\n",
+		"judge waits until " + console.Clock(at) + " for attempt 4\n  now:   berth events retry e --plugin judge\n" +
+			"  never: berth events skip e --plugin judge\n", "\njudge\n",
 		"  attempt 1  " + console.Clock(at) + "  trap  1.50 ms, fuel 42, version 1.2.0, instance 3\n    index out of range\n      at main.validate  (src/main.go:12)\n",
 		"      at main.\ufffd[2Jhandle\n", "  warn   total is 0 judge retrying\n",
 		"  attempt 2  " + console.Clock(at) + "  timeout  0.00 ms, fuel 0, version 0a0a0a0a0a0a\n    took too long\n",
@@ -59,7 +60,7 @@ func TestWaiting(t *testing.T) {
 	at := time.Date(2026, 5, 1, 10, 45, 19, 0, time.UTC)
 	for kind, want := range map[string]string{
 		"retry":    "waits until " + console.Clock(at) + " for attempt 2",
-		"key":      "waits behind event e, which has the same order key: because",
+		"key":      "waits behind event e, which has the same order key and is tried again at " + console.Clock(at),
 		"breaker":  "waits until " + console.Clock(at) + " for its breaker to let an event through: because",
 		"pause":    "waits for the plugin to be resumed: because",
 		"stuck":    "waits, because the log cannot be read there: because",
@@ -72,6 +73,10 @@ func TestWaiting(t *testing.T) {
 		if got := waiting(d); got != want {
 			t.Errorf("%s: got %q, want %q", kind, got, want)
 		}
+	}
+	unknown := wire.Delivery{WaitingFor: &wire.WaitingFor{Kind: "key", EventID: "e", Reason: "because"}}
+	if got, want := waiting(unknown), "waits behind event e, which has the same order key: because"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := waiting(wire.Delivery{}); got != "" {
 		t.Errorf("got %q", got)
@@ -99,5 +104,35 @@ func TestCounts(t *testing.T) {
 		if got := counts(c); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestRemedies: what a delivery waits for is shown with the commands that end it.
+func TestRemedies(t *testing.T) {
+	for kind, want := range map[string]string{
+		"retry":    "now:   berth events retry e --plugin p; never: berth events skip e --plugin p",
+		"key":      "see it:  berth events show other; skip it: berth events skip other --plugin p",
+		"breaker":  "now: berth events retry e --plugin p",
+		"pause":    "berth plugin resume p",
+		"stuck":    "berth plugin show p",
+		"disabled": "berth plugin show p",
+		"instance": "",
+	} {
+		got := remedies("e", wire.Delivery{Plugin: "p", WaitingFor: &wire.WaitingFor{Kind: kind, EventID: "other"}})
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("%s: got %q, want %q", kind, text, want)
+		}
+	}
+}
+
+// TestShowRedelivery: the first attempt after a redrive is marked, because attempts are counted
+// anew.
+func TestShowRedelivery(t *testing.T) {
+	got := printed(func(a app) {
+		_ = a.printHistories("e", []wire.Delivery{{Plugin: "p", History: []wire.PastAttempt{
+			{Attempt: 1, Error: &wire.DeliveryError{Class: "trap"}}, {Attempt: 2, Error: &wire.DeliveryError{Class: "trap"}}, {Attempt: 1, Status: "ok"}}}})
+	})
+	if strings.Count(got, "delivered again") != 1 || strings.Index(got, "delivered again") < strings.Index(got, "attempt 2") {
+		t.Errorf("got\n%s", got)
 	}
 }

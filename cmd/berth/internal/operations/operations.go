@@ -194,7 +194,7 @@ func (a app) show() *cobra.Command {
 func (a app) cancel() *cobra.Command {
 	cmd := a.Remote("cancel ID", "Cancel an operation", func(ctx context.Context, args []string) error {
 		return command.Fetch(ctx, a.Env, "POST", at(args[0])+"/cancel", nil, func(o wire.Operation) error {
-			return a.Print("operation %s cancelled: %s given to %s, and they stay given\n", o.ID, console.Count(int(o.Done), "event"), o.Plugin)
+			return a.Print("operation %s cancelled: %s given to %s; what was given stays given\n", o.ID, console.Count(int(o.Done), "event"), o.Plugin)
 		}, aboutOperation(args[0]))
 	})
 	cmd.Long = `Cancel an operation: it gives no more events to its plugin. Those it has given stay

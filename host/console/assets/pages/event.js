@@ -195,7 +195,7 @@ function waiting(d) {
   const then = until ? [" until ", when(until), ", ", ago(until)] : "";
   switch (w.kind) {
     case "retry": return ["Waits", then, ", for attempt ", num(d.attempts + 1), "."];
-    case "key": return ["Waits behind ", w.event_id ? link("/events/" + encodeURIComponent(w.event_id), "an earlier event") : "an earlier event", " of the same key."];
+    case "key": return ["Waits behind ", w.event_id ? link("/events/" + encodeURIComponent(w.event_id), "an earlier event") : "an earlier event", " of the same key", w.until ? [", which is tried again at ", when(w.until)] : "", "."];
     case "breaker": return ["Waits because the breaker is open", then, ": the handler failed too often in a row."];
     case "pause": return ["Waits because ", h("b", {}, d.plugin), " is paused."];
     case "disabled": return ["Waits because ", h("b", {}, d.plugin), " does not run", w.reason ? `: ${w.reason}` : "", "."];

@@ -153,9 +153,10 @@ function charts(ctx, { series, range, name }) {
 
 function versions({ plugin: p, stored, series, name }) {
   const since = new Map((series?.markers ?? []).filter((m) => m.plugin === name).map((m) => [m.sha256, m.at]));
-  const list = stored.length ? stored : [{ version: p.version, sha256: p.sha256, current: true, ok: true, problem: "" }];
+  const former = (series?.markers ?? []).filter((m) => m.plugin === name && m.sha256 !== p.sha256).reverse();
+  const list = stored.length ? stored : [{ version: p.version, sha256: p.sha256, current: true }, ...former];
   return panel("Versions", { flush: true }, table({ label: "Versions", items: list, key: (v) => v.version + v.sha256, columns: [
-    { title: "Version", main: true, cell: (v) => [v.version || "no version", " ", v.current ? pill("ok", "runs") : pill("idle", "kept")] },
+    { title: "Version", main: true, cell: (v) => [v.version || "no version", " ", v.current ? pill("ok", "runs") : pill("idle", stored.length ? "kept" : "former")] },
     { title: "Module", class: "mono", cell: (v) => h("span", { title: v.sha256 }, v.sha256.slice(0, 12)) },
     { title: "Active since", class: "nowrap", cell: (v) => (since.has(v.sha256) ? when(since.get(v.sha256)) : v.current ? when(p.since) : "–") },
   ] }), p.file ? h("div", { class: "more dim" }, "It is a file of a watched directory: to go back, copy the former file over it.") : null);

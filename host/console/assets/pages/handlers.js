@@ -47,8 +47,8 @@ function view(ctx, o, given) {
       empty: filtered ? h("div", { class: "empty" }, h("strong", {}, "No handler matches"), link(ctx.path, "All handlers"))
         : empty("No handlers yet", "A handler is a WebAssembly file. Copy one into a watched directory; it runs at once. Or install one from the marketplace.",
           "berth plugin add my-handler.wasm", "cp my-handler.wasm plugins/") })),
-    h("details", { class: "cli" }, h("summary", {}, "The same on the command line ", code("berth plugin list")),
-      h("div", { class: "all" }, ["berth plugin list", `curl -H "Authorization: Bearer $BERTH_TOKEN" ${location.origin}/api/v1/overview`].map((t) => h("div", { class: "line" }, code(t), copy(t))))),
+    h("details", { class: "cli" }, h("summary", {}, "The same on the command line ", code("berth overview")),
+      h("div", { class: "all" }, ["berth overview", `curl -H "Authorization: Bearer $BERTH_TOKEN" ${location.origin}/api/v1/overview`].map((t) => h("div", { class: "line" }, code(t), copy(t))))),
   ];
 }
 

@@ -45,7 +45,7 @@ function view(ctx, i, { plugin, markers }, path) {
       stat("First seen in", i.versions[0] ?? "–", { note: i.versions.length > 1 ? `also ${i.versions.slice(1).join(", ")}` : versionNote(i, markers) }),
       stat("Dead letters", num(i.dead), { note: i.dead ? link(`/dead-letters?plugin=${encodeURIComponent(i.handler)}&class=${encodeURIComponent(i.class)}`, "list") : "none so far" })),
     panel("Failures a minute", { aside: h("span", { class: "dim" }, `last hour · ${plural(minutes.reduce((sum, n) => sum + n, 0), "failure")}`) },
-      barChart({ label: "Failures a minute", values: minutes, start: Date.now() - minutes.length * 60_000, stepS: 60, tone: "bad", height: 96, format: num,
+      barChart({ label: "Failures a minute", values: minutes, start: (Math.floor(Date.now() / 60_000) + 1 - minutes.length) * 60_000, stepS: 60, tone: "bad", height: 96, format: num,
         markers: markers.filter((m) => !m.plugin || m.plugin === i.handler).map((m) => ({ at: m.at, text: m.version || m.sha256.slice(0, 8) })) })),
     advice(ctx, i, plugin, remedies),
     commands(ctx, [...remedies, ...actions]),

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { buttons, commands } from "../action.js";
 import { h, kv, link, panel, say, stat, statePill, when } from "../ui.js";
-import { num, rate, span } from "../format.js";
+import { num, plural, rate, span } from "../format.js";
 import { handlerUrl } from "../plugin.js";
 import { bar, cancelling, filterText } from "./operations.js";
 
@@ -38,10 +38,10 @@ function view(ctx, op, path, seen) {
       stat("Done", num(op.done), { note: op.total ? `of ${num(op.total)} that matched at the start` : "total is not known" }),
       stat("Per second", rate(perSecond), { note: op.rate ? `at most ${num(op.rate)}` : "no bound" }),
       stat(op.finished_at ? "Took" : "Runs for", span(took), { note: [when(op.started_at), op.finished_at ? [" to ", when(op.finished_at)] : ""] }),
-      stat("Left", op.state === "running" ? (left === null ? "–" : span(left)) : "nothing", { note: op.state === "running" ? "at this rate" : op.state })),
+      stat("Left", op.state === "running" ? (left === null ? "–" : span(left)) : op.total > op.done && op.state !== "done" ? `${num(op.total - op.done)} not given` : "nothing", { note: op.state === "running" ? "at this rate" : op.state })),
     panel("Progress", {}, bar(op)),
     panel("What it was asked", {}, kv([["Kind", op.kind], ["Handler", link(handlerUrl(op.plugin), op.plugin)], ["Filter", filterText(op.filter)],
-      op.filter?.issue ? ["Issue", link("/issues/" + encodeURIComponent(op.filter.issue), "#" + op.filter.issue)] : null, ["Rate", op.rate ? `${num(op.rate)} events a second` : "no bound"],
+      op.filter?.issue ? ["Issue", link("/issues/" + encodeURIComponent(op.filter.issue), "#" + op.filter.issue)] : null, ["Rate", op.rate ? `${plural(op.rate, "event")} a second` : "no bound"],
       ["Started", [when(op.started_at, { full: true }), ` by ${op.started_by}`]], op.finished_at ? ["Ended", when(op.finished_at, { full: true })] : null])),
     commands(ctx, actions),
   ];
@@ -50,6 +50,6 @@ function view(ctx, op, path, seen) {
 function sentence(op, left) {
   const what = `It ${verbs[op.kind] ?? op.kind} ${op.plugin} again. `;
   if (op.state === "running") return what + (op.total ? `${num(op.done)} of ${num(op.total)} are done${left === null ? "" : `, about ${span(left)} are left`}.` : `${num(op.done)} are done.`);
-  if (op.state === "done") return `${num(op.done)} events were given to ${op.plugin} again.`;
-  return `It ended after ${num(op.done)} events${op.reason ? ": " + op.reason : ""}.`;
+  if (op.state === "done") return `${plural(op.done, "event was", "events were")} given to ${op.plugin} again.`;
+  return `It ended after ${plural(op.done, "event")}${op.reason ? ": " + op.reason : ""}.`;
 }
