@@ -184,6 +184,18 @@ func (e *Env) flags(cmd *cobra.Command, json string) *cobra.Command {
 	return cmd
 }
 
+// HandlerFlag adds --handler, which selects what is about a plugin. --plugin, as other commands
+// call it, is the same.
+func HandlerFlag(cmd *cobra.Command, value *string, usage string) {
+	cmd.Flags().StringVar(value, "handler", "", usage)
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "plugin" {
+			name = "handler"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
 // Paging are the flags of a page of a list.
 type Paging struct {
 	limit  int

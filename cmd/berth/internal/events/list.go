@@ -48,6 +48,10 @@ examines a bounded number of events at a time: when it has found too few, it
 prints the cursor to continue with.`
 	cmd.Example = "  berth events list --handler fraud-check --status dead\n  berth events list --type 'order_*' --when 'data.total_cents > 5000' --since 1h"
 	for i, f := range filters {
+		if f.flag == "handler" {
+			command.HandlerFlag(cmd, &values[i], f.usage)
+			continue
+		}
 		cmd.Flags().StringVar(&values[i], f.flag, "", f.usage)
 	}
 	page.Flags(cmd, 20)

@@ -142,7 +142,7 @@ func waiting(d wire.Delivery) string {
 	case "backlog":
 		return "waits for earlier events to be read first" + because
 	case "disabled":
-		return "waits for the plugin to run" + because
+		return "waits" + because // the plugin does not run
 	}
 	return "waits" + until + " for " + w.Kind + because
 }

@@ -66,7 +66,7 @@ func TestWaiting(t *testing.T) {
 		"stuck":    "waits, because the log cannot be read there: because",
 		"instance": "waits for a free instance: because",
 		"backlog":  "waits for earlier events to be read first: because",
-		"disabled": "waits for the plugin to run: because",
+		"disabled": "waits: because",
 		"later":    "waits until " + console.Clock(at) + " for later: because",
 	} {
 		d := wire.Delivery{Attempts: 1, WaitingFor: &wire.WaitingFor{Kind: kind, EventID: "e", Until: &at, Reason: "because"}}

@@ -51,7 +51,7 @@ func (a app) list() *cobra.Command {
 	cmd.Long = `List issues, the one that failed last first: those that are open or acknowledged,
 unless --state says otherwise. An issue is the failed attempts of one plugin with
 the same class of error, message and innermost frame of its own code.`
-	cmd.Flags().StringVar(&handler, "handler", "", "only this plugin's")
+	command.HandlerFlag(cmd, &handler, "only this plugin's")
 	cmd.Flags().StringVar(&class, "class", "", "only of this class of error, such as timeout or trap")
 	cmd.Flags().StringVar(&state, "state", "", "only in this state: open, acknowledged, resolved, ignored or all")
 	cmd.Flags().StringVar(&version, "version", "", "only those that occurred in this version of the plugin")

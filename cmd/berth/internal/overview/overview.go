@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,11 @@ func (a app) print(o wire.Overview) error {
 	if o.LatencyP99MS > 0 {
 		latency = duration(o.LatencyP50MS) + " median, " + duration(o.LatencyP99MS) + " p99, from publishing to delivered"
 	}
-	a.Print("latency    %s\nattempts   %s failed in the last hour\n", latency, percent(1-o.OKShare))
+	attempts := "none in the last hour"
+	if slices.ContainsFunc(o.Handlers, attempted) || o.OKShare < 1 {
+		attempts = percent(1-o.OKShare) + " failed in the last hour"
+	}
+	a.Print("latency    %s\nattempts   %s\n", latency, attempts)
 	a.Print("waiting    %s\n", waiting(o.OldestAt))
 	for _, l := range []struct {
 		name, command string
@@ -96,9 +101,12 @@ func duration(ms float64) string {
 	return fmt.Sprintf("%.1f s", ms/1000)
 }
 
+// attempted reports whether the handler has figures of attempts.
+func attempted(h wire.HandlerSummary) bool { return h.DurationP99MS > 0 || h.FailedShare > 0 }
+
 // failed prints the share of a handler's attempts that failed; a dash without any.
 func failed(h wire.HandlerSummary) string {
-	if h.DurationP99MS <= 0 && h.FailedShare <= 0 {
+	if !attempted(h) {
 		return "-"
 	}
 	return percent(h.FailedShare)

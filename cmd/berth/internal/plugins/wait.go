@@ -155,8 +155,10 @@ func (w awaited) evaluate(p wire.Plugin) (why string, final bool) {
 		return why, strings.Contains(p.Reason, plugin.NewFileRejected)
 	}
 	switch p.State {
-	case wire.Rejected, wire.Paused, wire.BreakerOpen:
+	case wire.Rejected, wire.BreakerOpen:
 		return why, true
+	case wire.Paused:
+		return why + "; it has this version, and 'berth plugin resume " + p.Name + "' lets it go on", true
 	case wire.Held, wire.Disabled:
 		return why + "; see 'berth plugin enable " + p.Name + "'", true
 	case wire.NeedsApproval:
