@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/event"
@@ -12,10 +13,16 @@ import (
 // MaxNodes bounds the events of a tree.
 const MaxNodes = 500
 
-// node is an event of a tree.
+// node is an event of a tree, without its data: an event may have 1 MiB.
 type node struct {
-	rec      event.Record
+	event    wire.EventNode
 	children []*node
+}
+
+func newNode(rec event.Record) *node {
+	meta := rec.Event.Metadata()
+	return &node{event: wire.EventNode{EventID: strings.Clone(meta.EventID), Seq: rec.Seq, EventType: strings.Clone(string(rec.Event.Type())),
+		Subject: strings.Clone(meta.Subject), Source: strings.Clone(meta.Source), Time: meta.Time, CopyOf: strings.Clone(rec.Event.Origin().CopyOf)}}
 }
 
 // Tree returns the chain of events that an event belongs to: the event that began it, and
@@ -30,8 +37,8 @@ func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, 
 	byID := make(map[string]*node)
 	var above *node
 	for _, rec := range path {
-		n := &node{rec: rec}
-		byID[rec.Event.ID()] = n
+		n := newNode(rec)
+		byID[n.event.EventID] = n
 		if above != nil {
 			above.children = append(above.children, n)
 		}
@@ -39,7 +46,7 @@ func (s *Searcher) Tree(ctx context.Context, rec event.Record) (wire.EventTree, 
 	}
 	root := byID[path[0].Event.ID()]
 	left := s.budget()
-	truncated, err := s.descend(ctx, root.rec, byID, &left)
+	truncated, err := s.descend(ctx, path[0], byID, &left)
 	if err != nil {
 		return wire.EventTree{}, err
 	}
@@ -99,8 +106,8 @@ func (s *Searcher) descend(ctx context.Context, root event.Record, byID map[stri
 				if len(byID) >= MaxNodes {
 					return true, nil
 				}
-				n := &node{rec: rec}
-				byID[rec.Event.ID()] = n
+				n := newNode(rec)
+				byID[n.event.EventID] = n
 				parent.children = append(parent.children, n)
 			}
 			if left.spend() {
@@ -111,18 +118,24 @@ func (s *Searcher) descend(ctx context.Context, root event.Record, byID map[stri
 	}
 }
 
-// nodeOf converts a node and those below it. Deliveries are counted until a time.
+// nodeOf converts a node and those below it. Deliveries are counted until a time, and those of
+// an event that has left the log meanwhile are not.
 func (s *Searcher) nodeOf(ctx context.Context, n *node, until time.Time) (wire.EventNode, error) {
-	meta := n.rec.Event.Metadata()
-	out := wire.EventNode{EventID: meta.EventID, Seq: n.rec.Seq, EventType: string(n.rec.Event.Type()), Subject: meta.Subject,
-		Source: meta.Source, Time: meta.Time, CopyOf: n.rec.Event.Origin().CopyOf, Children: make([]wire.EventNode, 0, len(n.children))}
+	out := n.event
+	out.Children = make([]wire.EventNode, 0, len(n.children))
 	if time.Now().Before(until) {
-		list, err := s.Deliveries.Deliveries(ctx, n.rec)
+		records, err := s.Log.Read(ctx, out.Seq, 1)
 		if err != nil {
 			return out, err
 		}
-		counts := Count(list)
-		out.DeliveryCounts = &counts
+		if len(records) == 1 && records[0].Seq == out.Seq {
+			list, err := s.Deliveries.Deliveries(ctx, records[0])
+			if err != nil {
+				return out, err
+			}
+			counts := Count(list)
+			out.DeliveryCounts = &counts
+		}
 	}
 	for _, child := range n.children {
 		below, err := s.nodeOf(ctx, child, until)
