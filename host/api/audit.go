@@ -27,8 +27,12 @@ const (
 	auditRefused = "refused"
 )
 
-// configAction is the change of a handler's config, whose values are not recorded.
-const configAction = "config"
+// The actions of which a part of the body is not recorded: the values of a handler's config,
+// and the data of an event.
+const (
+	configAction = "config"
+	copyAction   = "copy"
+)
 
 const (
 	refusalRate  = 1  // refused attempts recorded, a second
@@ -63,6 +67,9 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		secret := action == configAction
 		if secret {
 			rec.Asked = withoutConfig(rec.Asked)
+		}
+		if action == copyAction {
+			rec.Asked = asked.WithoutData(rec.Asked)
 		}
 		if rec.Target == "" {
 			rec.Target = asked.Plugin(rec.Asked)

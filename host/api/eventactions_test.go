@@ -89,7 +89,7 @@ func TestActionsOfEventsAreAudited(t *testing.T) {
 	h := newServer(t, s.cfg).Handler()
 	call(h, "POST", "/api/v1/events/"+s.first()+"/skip", `{"plugin":"is-retrying","note":"cancelled"}`)
 	call(h, "POST", "/api/v1/events/"+s.first()+"/retry", "")
-	call(h, "POST", "/api/v1/events/"+s.first()+"/copy", "")
+	call(h, "POST", "/api/v1/events/"+s.first()+"/copy", `{"data":{"card":"4111"},"subject":"o-2"}`)
 	var got []string
 	for _, r := range audit.records {
 		got = append(got, fmt.Sprint(r.Stage, " ", r.Action, " ", r.Target, " ", r.Request, " ", string(r.Asked)))
@@ -99,7 +99,8 @@ func TestActionsOfEventsAreAudited(t *testing.T) {
 		`begin skip is-retrying POST /api/v1/events/ID/skip {"note":"cancelled","plugin":"is-retrying"}`,
 		`end skip is-retrying POST /api/v1/events/ID/skip {"note":"cancelled","plugin":"is-retrying"}`,
 		"begin retry  POST /api/v1/events/ID/retry ", "end retry  POST /api/v1/events/ID/retry ",
-		"begin copy  POST /api/v1/events/ID/copy ", "end copy  POST /api/v1/events/ID/copy ",
+		`begin copy  POST /api/v1/events/ID/copy {"data":{"not_recorded":"the event has it"},"subject":"o-2"}`,
+		`end copy  POST /api/v1/events/ID/copy {"data":{"not_recorded":"the event has it"},"subject":"o-2"}`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -67,6 +67,21 @@ func withoutSecrets(v any) any {
 	return v
 }
 
+// WithoutData replaces the field data of a recorded body, which has the data of an event: the
+// log of events has it, for as long as it is to be kept.
+func WithoutData(text json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil || fields["data"] == nil {
+		return text
+	}
+	fields["data"] = json.RawMessage(`{"not_recorded":"the event has it"}`)
+	without, err := json.Marshal(fields)
+	if err != nil {
+		return nil
+	}
+	return without
+}
+
 // Plugin returns the plugin that a body or an answer is about. Keys are matched exactly, as
 // the decoder of the body does.
 func Plugin(text json.RawMessage) string {
