@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -44,6 +45,24 @@ func TestFiltersAreInTheURL(t *testing.T) {
 	b.expect("400")
 	b.visit("/events?when=data.")
 	b.sees("main", "That did not work")
+}
+
+// The page matches types as the host does, and a shared URL with many wildcards does not stop it.
+func TestTypePatterns(t *testing.T) {
+	h := start(t)
+	b := h.open(t, wide).login(h.token)
+	const name = "order_status_changed"
+	for pattern, want := range map[string]bool{name: true, "order": false, "order_*": true, "*changed": true, "*": true, "**": true, "order_*_*changed": true,
+		"order_status*status_changed": false, "*order_status_changed*": true, "o*o": false, "o*d": true, "order_statusx*": false, "*_*_*_*": false,
+		strings.Repeat("*a", 60) + "b": false} {
+		text := name
+		if len(pattern) > 100 {
+			text = strings.Repeat("a", 128)
+		}
+		if got := eval[bool](b, `import("/console/pages/events.js").then((p) => p.glob("`+pattern+`")("`+text+`"))`); got != want {
+			t.Errorf("%q matches %q: %v", pattern, text, got)
+		}
+	}
 }
 
 func TestKeys(t *testing.T) {

@@ -38,7 +38,7 @@ func TestElementsRefuseCode(t *testing.T) {
 			t.Errorf("h takes %s", props)
 		}
 	}
-	for _, link := range []string{"javascript:go()", " javascript:go()", "data:text/html,x", "//evil.example/", "http://evil.example/"} {
+	for _, link := range []string{"javascript:go()", " javascript:go()", "data:text/html,x", "//evil.example/", "http://evil.example/", `/\evil.example/`, "/\t/evil.example/"} {
 		if eval[bool](b, `import("/console/ui.js").then((u) => u.h("a", { href: `+quoted(link)+` }).hasAttribute("href"))`) {
 			t.Errorf("a link to %q is made", link)
 		}

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -30,6 +31,22 @@ func TestLogin(t *testing.T) {
 	b.until("it is logged out", `location.pathname === "/login"`)
 	b.run(chromedp.Navigate(h.url + "/"))
 	b.until("it asks for a login again", `location.pathname === "/login"`)
+}
+
+// A link to the login leads to a page of this host, whatever it asks for.
+func TestLoginLeadsToThisHost(t *testing.T) {
+	h := start(t)
+	for _, next := range []string{"https://evil.example/", "//evil.example/", `/\evil.example/`, "/\t/evil.example/", "/\n/evil.example/", "/.//evil.example/"} {
+		b := h.open(t, wide)
+		b.expect("401")
+		b.run(chromedp.Navigate(h.url + "/login?next=" + url.QueryEscape(next)))
+		b.fill("input[name=token]", h.token)
+		b.click("button[type=submit]")
+		b.until("it is logged in", `location.pathname !== "/login" && !!document.querySelector(".nav a")`)
+		if got := eval[string](b, "location.origin"); got != h.url {
+			t.Errorf("next=%q leads to %s", next, got)
+		}
+	}
 }
 
 func TestLinkLogsInOnce(t *testing.T) {

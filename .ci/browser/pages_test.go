@@ -94,6 +94,8 @@ func TestUnknownPages(t *testing.T) {
 	b.sees("main", "Not found")
 	b.visit("/system/more")
 	b.sees("main", "No such page")
+	b.visit("/events/%ff")
+	b.sees("main", "No such page")
 	answer, err := http.Get(h.url + "/no-such-page")
 	if err != nil {
 		t.Fatal(err)

@@ -55,14 +55,19 @@ const app = { overview: null, watchers: new Set(), lost: 0, page: null, module: 
 let main, move;
 
 function match(path) {
-  const parts = path.split("/");
+  let parts;
+  try {
+    parts = path.split("/").map(decodeURIComponent);
+  } catch { // it is not UTF-8
+    return null;
+  }
   for (const [pattern, module] of routes) {
     const want = pattern.split("/");
     if (want.length !== parts.length) continue;
     const params = {};
     const fits = want.every((w, i) => {
       if (!w.startsWith(":")) return w === parts[i];
-      params[w.slice(1)] = decodeURIComponent(parts[i]);
+      params[w.slice(1)] = parts[i];
       return parts[i] !== "";
     });
     if (fits) return { module, params };

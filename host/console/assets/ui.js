@@ -19,7 +19,7 @@
 
 import * as format from "./format.js";
 
-const plain = /^(\/(?!\/)|#|\?|https:\/\/)/; // no javascript:, and no other site's page without https
+const plain = /^(\/(?![/\\\t\n\r])|#|\?|https:\/\/)/; // no javascript:, and no other site's page without https
 
 function build(el, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {

@@ -5,8 +5,7 @@ import { code, field, h } from "../ui.js";
 
 export default async function login(ctx) {
   ctx.title("Log in");
-  const next = ctx.query.get("next") ?? "/";
-  const target = /^\/(?![/\\])/.test(next) ? next : "/"; // within the console only
+  const target = within(ctx.query.get("next") ?? "/");
   const enter = async (secret) => {
     await session.login(secret);
     await session.load();
@@ -26,6 +25,19 @@ export default async function login(ctx) {
     }
   }
   form(ctx, enter, "");
+}
+
+// within returns the whole address of a page of the console; that of the overview for any other text. The browser decides what an
+// address means: it skips tabs and line ends, and takes a backslash for a slash.
+function within(next) {
+  const home = location.origin + "/";
+  if (!next.startsWith("/")) return home;
+  try {
+    const url = new URL(next, home);
+    return url.origin === location.origin ? url.href : home;
+  } catch {
+    return home;
+  }
 }
 
 const box = (...content) => h("div", { class: "panel" }, h("div", { class: "in" },
