@@ -22,7 +22,7 @@ func TestActionsHammer(t *testing.T) {
 	m := onMemory(t)
 	var mu sync.Mutex
 	busy, calm := make(map[string]uint64), false
-	turns := make(chan struct{}) // an event is published for each action and each attempt
+	publishing := make(chan struct{}) // an event is published for each action and each attempt
 	m.set(func(_ string, a event.Attempt) event.Outcome {
 		key := a.Event.Subject()
 		mu.Lock()
@@ -31,7 +31,7 @@ func TestActionsHammer(t *testing.T) {
 		}
 		busy[key] = a.Seq
 		mu.Unlock()
-		<-turns
+		<-publishing
 		mu.Lock()
 		defer mu.Unlock()
 		delete(busy, key)
@@ -52,9 +52,9 @@ func TestActionsHammer(t *testing.T) {
 	ctx := context.Background()
 	var operators sync.WaitGroup
 	operators.Go(func() {
-		defer close(turns)
+		defer close(publishing)
 		for i := range events - 1 {
-			turns <- struct{}{}
+			publishing <- struct{}{}
 			m.publish(fmt.Sprint(i % keys))
 		}
 	})
@@ -70,14 +70,14 @@ func TestActionsHammer(t *testing.T) {
 		"figures": func() error { _, err := m.d.Figures(ctx, "h"); return err },
 	} {
 		operators.Go(func() {
-			for range turns {
+			for range publishing {
 				allowed(what, act())
 			}
 		})
 	}
 	operators.Go(func() {
 		i := 0
-		for range turns {
+		for range publishing {
 			i++
 			policy.Paused = i%3 == 1
 			h.Update(policy)
