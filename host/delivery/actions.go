@@ -14,8 +14,8 @@ import (
 
 // RetryNow delivers events to a handler that wait for another attempt, without waiting until
 // it is due, and those that are its dead letters, with all their attempts. It returns their
-// number. An open breaker tries an event immediately, also one of those that are pending,
-// which do not count. Order per key holds. The retries of a handler that is not open stay due
+// number. An open breaker tries an event immediately: the one that is given alone, also if it is
+// pending, and otherwise any. Pending ones do not count. Order per key holds. The retries of a handler that is not open stay due
 // when they are.
 func (d *Dispatcher) RetryNow(ctx context.Context, handler string, seqs []uint64) (int, error) {
 	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten dead letters count too
@@ -71,6 +71,11 @@ func (h *handler) retryNow(seqs []uint64) (n int, left []uint64) {
 	}
 	h.retries.Reorder()
 	h.admitDue(now)
+	if len(seqs) == 1 && h.breaker.Open() {
+		if t := h.open.get(seqs[0]); t != nil && h.ready.Remove(t) {
+			h.ready.PushFront(t) // the breaker lets one event through: this one
+		}
+	}
 	return n, left
 }
 

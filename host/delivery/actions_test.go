@@ -90,6 +90,22 @@ func TestRetryNowOfStoredDeliveries(t *testing.T) {
 	m.awaitStatuses("h", "ok ok")
 }
 
+// The event that an open breaker lets through is the one that is given, and not the one that
+// has waited the longest.
+func TestRetryNowProbesWithGivenEvent(t *testing.T) {
+	m := onMemory(t)
+	m.set(traps)
+	_, stop := m.open("h", delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 1},
+		Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour}})
+	defer stop()
+	m.publish("a", "b", "c", "d", "e")
+	m.awaitStatuses("h", "dead dead pending pending pending")
+	m.retryNow(t, 0, 5)
+	m.awaitStatuses("h", "dead dead pending pending dead")
+	m.retryNow(t, 0, 4)
+	m.awaitStatuses("h", "dead dead pending dead dead")
+}
+
 // An open breaker tries an event at once, also a pending one.
 func TestRetryNowProbesBreaker(t *testing.T) {
 	m := onMemory(t)

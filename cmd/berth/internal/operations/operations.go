@@ -179,7 +179,7 @@ func (a app) list() *cobra.Command {
 
 // progress says how much of an operation is done.
 func progress(o wire.Operation) string {
-	if o.Total == 0 || o.State != wire.OperationRunning && o.Done == o.Total {
+	if o.Total == 0 || o.Done > o.Total || o.State != wire.OperationRunning && o.Done == o.Total {
 		return fmt.Sprint(o.Done)
 	}
 	return fmt.Sprintf("%d of %d", o.Done, o.Total)

@@ -67,6 +67,8 @@ function findings(ctx, o, issues) {
     } else if (p.state === "needs_approval" || p.state === "held") {
       list.push(say("wait", p.state === "held" ? "held" : "approval", [h("b", {}, `${p.plugin} ${p.version}`), ` waits for you: ${firstLine(p.reason)}.`, waiting],
         h("a", { class: "btn", href: "/plugins" }, "Review")));
+    } else if (p.state === "paused" && p.lag) {
+      list.push(say("wait", "paused", [h("b", {}, p.plugin), " is paused since ", when(p.since), ".", waiting], h("a", { class: "btn", href: handler }, "Open handler")));
     } else if (p.failed_share > 0.05 && p.state === "active" && (issue || p.open_issues)) { // what was resolved is no finding
       list.push(say("wait", "failing", [h("b", {}, p.plugin), ` fails at ${share(p.failed_share)} of its attempts`, issue ? [": ", code(firstLine(issue.message))] : "", ".", waiting],
         h("a", { class: "btn", href: issue ? "/issues/" + issue.id : handler }, issue ? "Open issue" : "Open handler")));
