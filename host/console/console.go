@@ -79,8 +79,8 @@ func nameOf(urlPath string) string {
 	if name, below := strings.CutPrefix(urlPath, filesPath); below {
 		return name
 	}
-	page, _, _ := strings.Cut(strings.TrimPrefix(urlPath, "/"), "/")
-	if !slices.Contains(pages, page) {
+	page, _, below := strings.Cut(strings.TrimPrefix(urlPath, "/"), "/")
+	if !slices.Contains(pages, page) || page == "" && below {
 		return ""
 	}
 	return shell

@@ -48,6 +48,8 @@ func TestPathsAnswerTheirFile(t *testing.T) {
 		"/console/../console.go":          {404, ""},
 		"/console/..%2Fconsole.go":        {404, ""},
 		"/favicon.ico":                    {404, ""},
+		"//api/v1/events":                 {404, ""}, // of a client whose base URL ends with a slash
+		"//evil.example/":                 {404, ""},
 		"/no-such-page":                   {404, ""},
 		"/eventsandmore":                  {404, ""},
 		"/console/assets/app.js":          {404, ""},
