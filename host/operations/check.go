@@ -23,6 +23,8 @@ func (r *Runner) check(ctx context.Context, in wire.NewOperation) (*operation, e
 		return nil, fault.Field("name", "has %d characters; at most %d are allowed", n, MaxName)
 	case in.Rate < 0 || in.Rate > MaxRate:
 		return nil, fault.Field("rate", "is %d; it must be 0, for no bound, to %d events a second", in.Rate, MaxRate)
+	case len(f.Subject) > event.MaxText:
+		return nil, fault.Field("filter.subject", "is %d bytes; that of an event has at most %d", len(f.Subject), event.MaxText)
 	case in.Kind == Replay && f.Class != "":
 		return nil, fault.Field("filter.class", "does not apply to a replay, which also gives events that succeeded: use a redrive or a retry")
 	case in.Kind == Replay && f.Issue != "":

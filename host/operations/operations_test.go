@@ -104,6 +104,7 @@ func TestRefusals(t *testing.T) {
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{Issue: "9"}}, fault.NotFound, ""},
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{Issue: "3"}}, fault.Invalid, "filter.issue"},
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{When: "bad"}}, fault.Invalid, "filter.when"},
+		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{Subject: strings.Repeat("x", event.MaxText+1)}}, fault.Invalid, "filter.subject"},
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{From: "yesterday"}}, fault.Invalid, "filter.from"},
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{To: "later"}}, fault.Invalid, "filter.to"},
 		{wire.NewOperation{Kind: Redrive, Plugin: "pricing", Filter: filter{To: "earliest"}}, fault.Invalid, "filter.to"},
