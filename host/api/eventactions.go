@@ -1,7 +1,9 @@
 package api
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/problem"
@@ -10,6 +12,9 @@ import (
 	"github.com/berth-host/berth/host/spec"
 	"github.com/berth-host/berth/host/wire"
 )
+
+// waitsForBreaker is the Kind of a wire.WaitingFor.
+const waitsForBreaker = "breaker"
 
 // publisherOf returns who publishes with a token.
 func publisherOf(t spec.Token) spec.Publisher { return spec.Publisher{Token: t.ID, Name: t.Name} }
@@ -48,7 +53,7 @@ func (s *Server) retryEvent(r *request) (any, error) {
 		return nil, err
 	}
 	done := wire.EventChange{EventID: rec.Event.ID(), Seq: rec.Seq, Plugins: []string{}}
-	found := false
+	found, waits := false, ""
 	for _, d := range list {
 		if in.Plugin != "" && d.Plugin != in.Plugin {
 			continue
@@ -61,13 +66,18 @@ func (s *Server) retryEvent(r *request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n > 0 {
+		switch w := d.WaitingFor; {
+		case n > 0 || w != nil && w.Kind == waitsForBreaker: // which lets it through now
 			done.Plugins = append(done.Plugins, d.Plugin)
+		case w != nil:
+			waits += strings.TrimRight(fmt.Sprintf("; %s waits: %s %s", d.Plugin, w.Reason, w.EventID), " ")
 		}
 	}
 	switch {
 	case in.Plugin != "" && !found:
 		return nil, fault.New(fault.NotFound, "the plugin %s does not get the event %s", problem.Short(in.Plugin), rec.Event.ID())
+	case len(done.Plugins) == 0 && waits != "":
+		return nil, fault.New(fault.Conflict, "nothing of the event %s waits for a retry%s", rec.Event.ID(), waits)
 	case len(done.Plugins) == 0:
 		return nil, fault.New(fault.Conflict, "nothing of the event %s waits for a retry: its deliveries are ok, under way or about to be; "+
 			"a replay delivers again what is ok", rec.Event.ID())

@@ -62,6 +62,30 @@ func TestRetryEvent(t *testing.T) {
 	}
 }
 
+// A breaker lets the event through that is retried; what else a delivery waits for is said.
+func TestRetryEventThatWaits(t *testing.T) {
+	s := incident(t)
+	s.cfg.Events.Deliveries = sameDeliveries{
+		{Plugin: "waits-key", Status: "pending", WaitingFor: &wire.WaitingFor{Kind: "key", EventID: "e-1", Reason: "an earlier event of its key is not final"}},
+		{Plugin: "waits-breaker", Status: "pending", WaitingFor: &wire.WaitingFor{Kind: "breaker", Reason: "it failed"}},
+	}
+	h := newServer(t, s.cfg).Handler()
+	for _, tt := range []struct {
+		body   string
+		status int
+		want   string
+	}{
+		{`{"plugin":"waits-breaker"}`, 200, `"plugins":["waits-breaker"]`},
+		{`{}`, 200, `"plugins":["waits-breaker"]`},
+		{`{"plugin":"waits-key"}`, 409, "waits for a retry; waits-key waits: an earlier event of its key is not final e-1"},
+	} {
+		w := call(h, "POST", "/api/v1/events/"+s.first()+"/retry", tt.body)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: got %d %s, want %d with %s", tt.body, w.Code, w.Body, tt.status, tt.want)
+		}
+	}
+}
+
 func TestSkipEventOfPlugin(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string

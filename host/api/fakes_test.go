@@ -155,6 +155,9 @@ func (p *parts) RetryNow(_ context.Context, handler string, seqs []uint64) (int,
 	leave, err := p.enter()
 	defer leave()
 	p.changed = append(p.changed, fmt.Sprint("retry ", handler, " ", seqs))
+	if strings.HasPrefix(handler, "waits-") { // its events wait for something else than a retry
+		return 0, err
+	}
 	return len(seqs), err
 }
 
