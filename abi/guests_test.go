@@ -237,6 +237,9 @@ func TestGuestShapes(t *testing.T) {
 			}
 			for _, f := range m.ImportedFunctions() {
 				module, function, _ := f.Import()
+				if name == "log_and_end" && module == "wasi_snapshot_preview1" {
+					continue // it writes to stderr, too
+				}
 				want, ok := signatures[function]
 				if module != abi.ModuleName || !ok {
 					t.Errorf("imports %s.%s", module, function)

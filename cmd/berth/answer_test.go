@@ -240,7 +240,7 @@ func TestSuccessIsAsDescribed(t *testing.T) {
 			}
 			slices.Sort(want)
 			var got []string
-			for _, status := range client.Success(strings.ToUpper(method), path) {
+			for _, status := range slices.Sorted(slices.Values(client.Success(strings.ToUpper(method), path))) {
 				got = append(got, http.StatusText(status))
 			}
 			for i, status := range want {
