@@ -98,8 +98,10 @@ func TestRetryNowProbesWithGivenEvent(t *testing.T) {
 	_, stop := m.open("h", delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 1},
 		Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour}})
 	defer stop()
-	m.publish("a", "b", "c", "d", "e")
-	m.awaitStatuses("h", "dead dead pending pending pending")
+	m.publish("a", "b")
+	m.awaitStatuses("h", "dead dead") // only then is it open: attempts run at once
+	m.publish("c", "d", "e")
+	m.await("the handler has read the events", func() bool { return m.d.Measure("h").Ready == 3 })
 	m.retryNow(t, 0, 5)
 	m.awaitStatuses("h", "dead dead pending pending dead")
 	m.retryNow(t, 0, 4)
@@ -115,7 +117,7 @@ func TestRetryNowProbesBreaker(t *testing.T) {
 	defer stop()
 	m.publish("a", "b", "c")
 	m.awaitStatuses("h", "dead dead pending")
-	if w := m.shown(t, 3).WaitingFor; w == nil || w.Kind != "breaker" || w.Until == nil || !strings.Contains(w.Reason, "trap") {
+	if w := m.shown(t, 3).WaitingFor; w == nil || w.Kind != "breaker" || w.Until == nil || !strings.Contains(w.Reason, "trap") || strings.Contains(w.Reason, "tried again") {
 		t.Errorf("it waits for %+v", w)
 	}
 	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })

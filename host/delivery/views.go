@@ -147,8 +147,7 @@ func (h *handler) waiting(t *task, now time.Time) *wire.WaitingFor {
 }
 
 func (h *handler) breakerOpen(now time.Time) *wire.WaitingFor {
-	_, reason := h.breaker.Reason()
-	return view.BreakerOpen(reason, now, h.breaker.Waits(now))
+	return view.BreakerOpen(h.breaker.Failed(), now, h.breaker.Waits(now))
 }
 
 // backlog returns what a delivery waits for that has no task yet.

@@ -71,6 +71,9 @@ func (b *Breaker) Open() bool { return b.open }
 // Reason returns since when and why the breaker is open.
 func (b *Breaker) Reason() (since time.Time, reason string) { return b.since, b.reason }
 
+// Failed returns why it is open, without the time of the next attempt.
+func (b *Breaker) Failed() string { return b.failed }
+
 // Start notes that an attempt starts, which MayStart has allowed.
 func (b *Breaker) Start(seq uint64) {
 	if b.open {
