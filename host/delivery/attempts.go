@@ -139,7 +139,7 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 		d := h.judge(t, o, at)
 		d.SHA256 = s.module
 		h.unsavedBytes += h.outcomes.Add(d, s)
-		s.count(n.record.Event, d)
+		s.count(t, d)
 		recorded = *d
 		h.markRecorded(t)
 		if d.Status.Final() {
@@ -171,7 +171,7 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 
 // count counts a completed attempt, but a success with children only once the store has
 // published them: see handler.Written.
-func (s *Source) count(ev *event.Event, d *event.Delivery) {
+func (s *Source) count(t *task, d *event.Delivery) {
 	c := &s.counts
 	c.Attempt(d.Duration, d.Fuel)
 	if d.Attempts > 1 {
@@ -181,7 +181,9 @@ func (s *Source) count(ev *event.Event, d *event.Delivery) {
 		c.Failure(d.ErrorClass, d.Status == event.StatusDead)
 		return
 	}
-	c.Success(ev.Time(), d.At)
+	if s.h.countsLatency(t) {
+		c.Success(t.record.Event.Time(), d.At)
+	}
 	if len(d.Children) == 0 {
 		c.OK++
 	} else {
@@ -189,12 +191,22 @@ func (s *Source) count(ev *event.Event, d *event.Delivery) {
 	}
 }
 
+// countsLatency reports whether the time since the event is the time of its delivery: that is
+// not so for an event that is given to the handler again, long after it was published.
+func (h *handler) countsLatency(t *task) bool {
+	return !t.fed && h.replay.Done(t.record.Seq, time.Time{})
+}
+
 // succeed is complete for a successful first attempt without children.
 func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	s.fuel += p.Fuel
 	s.counts.OK++
 	s.counts.Attempt(p.Duration, p.Fuel)
-	s.counts.Success(t.record.Event.Time(), p.At)
+	if h.countsLatency(t) {
+		if h.countsLatency(t) {
+			s.counts.Success(t.record.Event.Time(), p.At)
+		}
+	}
 	h.endAttempt(t)
 	h.outcomes.AddSuccess(h.name, s.module, t.record.Seq, p, result)
 	h.unsavedBytes += len(result)

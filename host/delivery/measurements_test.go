@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -66,5 +67,29 @@ func TestMeasurements(t *testing.T) {
 	}
 	if m := f.d.Measure("other"); len(m.Versions) != 0 {
 		t.Errorf("got %+v", m)
+	}
+}
+
+// The time since an event is no latency when an operator gives it to the handler again.
+func TestEventsGivenAgainHaveNoLatency(t *testing.T) {
+	m := onMemory(t)
+	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	m.publish("a", "b", "c")
+	m.awaitStatuses("h", "ok ok ok")
+	m.forget()
+	counts := func() *measure.Counts { return &m.d.Measure("h").Versions[0].Counts }
+	if err := m.d.Replay(t.Context(), "h", 1, 3); err != nil {
+		t.Fatal(err)
+	}
+	m.await("the replay", func() bool { return counts().OK == 6 })
+	m.awaitStatuses("h", "ok ok ok")
+	if n, err := m.d.Requeue(t.Context(), "h", []uint64{2}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	m.await("the requeued event", func() bool { return counts().OK == 7 })
+	if n := counts().Latency.Count(); n != 3 {
+		t.Errorf("%d latencies, want those of the 3 first deliveries", n)
 	}
 }

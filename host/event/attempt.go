@@ -2,6 +2,7 @@ package event
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -39,6 +40,23 @@ const MaxDocument = 64 << 10
 // MaxPastAttempts is how many attempts of one delivery engines keep: the newest ones.
 const MaxPastAttempts = 100
 
+// MaxPastMessage bounds the message of an attempt that engines keep, in bytes: a failing
+// handler must not fill the disk. The delivery itself has the whole message of the last one.
+const MaxPastMessage = 4 << 10
+
+// bounded returns the beginning of a message, and an ellipsis if that is not all of it.
+func bounded(message string) string {
+	const ellipsis = "\n…"
+	if len(message) <= MaxPastMessage {
+		return message
+	}
+	end := MaxPastMessage - len(ellipsis)
+	for end > 0 && !utf8.RuneStart(message[end]) {
+		end--
+	}
+	return message[:end] + ellipsis
+}
+
 // Past returns the attempt that led to this status, and whether engines keep it: a failed
 // one, or a success with logs. A delivery that the host or an operator ended is no attempt.
 // The logs are those of the delivery, not copied.
@@ -52,7 +70,7 @@ func (d *Delivery) Past() (a PastAttempt, kept bool) {
 	if !kept || d.Attempts < 1 {
 		return PastAttempt{}, false
 	}
-	return PastAttempt{Handler: d.Handler, Seq: d.Seq, Number: d.Attempts, Status: d.Status, Class: d.ErrorClass, Message: d.ErrorMessage,
+	return PastAttempt{Handler: d.Handler, Seq: d.Seq, Number: d.Attempts, Status: d.Status, Class: d.ErrorClass, Message: bounded(d.ErrorMessage),
 		Duration: d.Duration, Fuel: d.Fuel, At: d.At, SHA256: d.SHA256, Instance: d.Instance, Logs: d.Logs}, true
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -113,6 +114,23 @@ func TestRequeues(t *testing.T) {
 	} {
 		if got := tt.replay.Requeues(tt.cursor, tt.seq, tt.final, tt.at); got != tt.want {
 			t.Errorf("%+v: got %v", tt, got)
+		}
+	}
+}
+
+// TestMessageOfPastAttemptIsBounded also cuts no character.
+func TestMessageOfPastAttemptIsBounded(t *testing.T) {
+	for _, size := range []int{event.MaxPastMessage - 1, event.MaxPastMessage, event.MaxPastMessage + 1, 3 * event.MaxPastMessage} {
+		for _, letter := range []string{"x", "é", "𝄞"} {
+			message := strings.Repeat(letter, size/len(letter)+1)[:size-size%len(letter)]
+			d := event.Delivery{Status: event.StatusRetrying, Attempts: 1, ErrorClass: event.ClassTrap, ErrorMessage: message}
+			a, _ := d.Past()
+			if len(a.Message) > event.MaxPastMessage || !utf8.ValidString(a.Message) || !strings.HasPrefix(message, strings.TrimSuffix(a.Message, "\n…")) {
+				t.Errorf("a message of %d bytes is kept with %d", len(message), len(a.Message))
+			}
+			if len(message) <= event.MaxPastMessage && a.Message != message {
+				t.Errorf("a message of %d bytes is cut", len(message))
+			}
 		}
 	}
 }

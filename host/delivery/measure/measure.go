@@ -20,7 +20,9 @@ type Counts struct {
 
 	Duration histogram.Histogram // of attempts, in nanoseconds
 	Fuel     histogram.Histogram // of attempts
-	Latency  histogram.Histogram // from the time of an event to its successful attempt's end, in nanoseconds
+	// Latency is from the time of an event to the end of its successful attempt, in nanoseconds;
+	// without events that were given to the handler again.
+	Latency histogram.Histogram
 }
 
 // Attempt counts the cost of an attempt.

@@ -54,8 +54,13 @@ func History(d event.Delivery, kept []event.PastAttempt) []wire.PastAttempt {
 		same := func(b event.PastAttempt) bool { return b.Number == a.Number && b.At.Equal(a.At) }
 		if i := slices.IndexFunc(list, same); i < 0 {
 			list = append(list, a)
-		} else if len(list[i].Logs) == 0 {
-			list[i].Logs = a.Logs
+		} else {
+			if len(list[i].Logs) == 0 {
+				list[i].Logs = a.Logs
+			}
+			if len(a.Message) > len(list[i].Message) { // what is kept is bounded
+				list[i].Message = a.Message
+			}
 		}
 	}
 	for _, a := range kept {
@@ -92,5 +97,7 @@ func lastAttempt(d event.Delivery) (event.PastAttempt, bool) {
 	case !d.Status.Final():
 		d.Status = event.StatusRetrying
 	}
-	return d.Past()
+	a, made := d.Past()
+	a.Message = d.ErrorMessage
+	return a, made
 }

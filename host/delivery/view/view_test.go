@@ -58,6 +58,17 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// TestHistoryHasTheWholeMessageOfTheLastAttempt although less of it is kept.
+func TestHistoryHasTheWholeMessageOfTheLastAttempt(t *testing.T) {
+	d := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusDead, Attempts: 2, ErrorClass: event.ClassTrap, At: noon,
+		ErrorMessage: strings.Repeat("x", 2*event.MaxPastMessage)}
+	kept, _ := d.Past()
+	list := History(d, []event.PastAttempt{failure(1, -1, event.StatusRetrying), kept})
+	if len(list) != 2 || list[1].Error.Message != d.ErrorMessage {
+		t.Errorf("got %d attempts, the last one with %d bytes", len(list), len(list[len(list)-1].Error.Message))
+	}
+}
+
 func TestAttemptsInHistory(t *testing.T) {
 	a := failure(1, 1, event.StatusRetrying)
 	a.Logs, a.Duration, a.Fuel = []spec.GuestLine{{Level: "info", Message: "x"}}, 1500*time.Microsecond, 7
