@@ -14,9 +14,9 @@ import (
 
 // RetryNow delivers events to a handler that wait for another attempt, without waiting until
 // it is due, and those that are its dead letters, with all their attempts. It returns their
-// number. An open breaker tries an event immediately: the one that is given alone, also if it is
-// pending, and otherwise any. Pending ones do not count. Order per key holds. The retries of a handler that is not open stay due
-// when they are.
+// number. An open breaker tries an event immediately: the one that is given alone, also if it
+// is pending, and otherwise any. Pending ones do not count. Order per key holds. The retries
+// of a handler that is not open remain due when they are.
 func (d *Dispatcher) RetryNow(ctx context.Context, handler string, seqs []uint64) (int, error) {
 	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten dead letters count too
 		return 0, fmt.Errorf("retry: %w", err)

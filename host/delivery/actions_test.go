@@ -115,7 +115,9 @@ func TestRetryNowProbesBreaker(t *testing.T) {
 	h, stop := m.open("h", delivery.Policy{Retry: spec.RetryPolicy{MaxAttempts: 1},
 		Breaker: spec.BreakerPolicy{Failures: 2, Cooldown: time.Hour, MaxCooldown: time.Hour}})
 	defer stop()
-	m.publish("a", "b", "c")
+	m.publish("a", "b")
+	m.awaitStatuses("h", "dead dead") // only then is it open: attempts run at once
+	m.publish("c")
 	m.awaitStatuses("h", "dead dead pending")
 	if w := m.shown(t, 3).WaitingFor; w == nil || w.Kind != "breaker" || w.Until == nil || !strings.Contains(w.Reason, "trap") || strings.Contains(w.Reason, "tried again") {
 		t.Errorf("it waits for %+v", w)
