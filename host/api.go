@@ -36,7 +36,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 	if err != nil {
 		return err
 	}
-	pages, err := console.Handler()
+	pages, err := console.New()
 	if err != nil {
 		return err
 	}

@@ -146,8 +146,9 @@ func (d draw) query() string {
 	add := func(name, value string) {
 		parts = append(parts, url.QueryEscape(name)+"="+url.QueryEscape(value))
 	}
+	many := len(d.op.Parameters) > 8 // nearly all requests with so many have one that is wrong
 	for _, p := range d.op.Parameters {
-		if p.In != "query" || !p.Required && d.oneIn(2) {
+		if p.In != "query" || !p.Required && (d.oneIn(2) || many && !d.oneIn(3)) {
 			continue
 		}
 		if d.oneIn(8) {
@@ -170,7 +171,7 @@ func (d draw) query() string {
 
 func (d draw) headers(h http.Header) {
 	for _, p := range d.op.Parameters {
-		if p.In != "header" || !d.oneIn(8) {
+		if p.In != "header" || !d.oneIn(8) && (!p.Required || d.oneIn(8)) {
 			continue
 		}
 		value := d.named(p.Name, p.Schema)

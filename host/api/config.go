@@ -3,7 +3,6 @@ package api
 import (
 	"crypto/tls"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"time"
 
@@ -28,9 +27,7 @@ type Config struct {
 	Limits
 
 	Actions Actions // on single events; required
-	// Console serves what is no endpoint, outside of /api: the files of the console. Nil:
-	// there is nothing at these paths.
-	Console http.Handler
+	Console Console // nil: there is nothing outside of the endpoints
 
 	// TLS, with its certificate, makes Serve speak HTTPS. Nil: plain HTTP.
 	TLS *tls.Config

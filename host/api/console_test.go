@@ -2,17 +2,25 @@ package api_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
+
+// pages is a console that has every path but those that begin with two slashes.
+type pages struct{}
+
+func (pages) Has(path string) bool { return !strings.HasPrefix(path, "//") }
+
+func (pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write([]byte("page " + r.URL.Path))
+}
 
 // TestConsolePaths: what is no endpoint is the console's for GET and HEAD, without a token;
 // the paths of the API, and those of endpoints, are not.
 func TestConsolePaths(t *testing.T) {
 	cfg := setup(t).cfg
-	cfg.Console = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		_, _ = w.Write([]byte("page " + r.URL.Path))
-	})
+	cfg.Console = pages{}
 	h := newServer(t, cfg).Handler()
 	for _, tt := range []struct {
 		method, path string
@@ -42,6 +50,9 @@ func TestConsolePaths(t *testing.T) {
 	}
 	if w := call(h, "GET", "/api/v1/nothing", ""); w.Code != 404 {
 		t.Errorf("an unknown path of the API: got %d", w.Code)
+	}
+	if w := call(h, "GET", "//api/v1/events", "", "Authorization: -"); w.Code != 404 || w.Header().Get("Content-Type") != "application/problem+json" {
+		t.Errorf("a path that the console does not have: got %d %s", w.Code, w.Header().Get("Content-Type"))
 	}
 	if w := call(h, "GET", "/", "", "Authorization: -", "Host: rebound.example"); w.Code != 403 {
 		t.Errorf("the console by another host's name: got %d", w.Code)

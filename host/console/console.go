@@ -48,30 +48,43 @@ type file struct {
 	content           []byte
 }
 
-// Handler returns the handler of the console: its files below /console/, and its shell at the
-// path of every page. It answers GET and HEAD, with an ETag to revalidate; other paths are
-// 404. It is safe for concurrent use.
-func Handler() (http.Handler, error) {
+// Console serves its files below /console/, and its shell at the path of every page. It is
+// safe for concurrent use.
+type Console struct {
+	files map[string]file // by their path below assets
+}
+
+// New reads the embedded files.
+func New() (*Console, error) {
 	files, err := load(assets)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f, found := files[nameOf(r.URL.Path)]
-		if !found {
-			http.NotFound(w, r)
-			return
-		}
-		header := w.Header()
-		header.Set("Content-Type", f.contentType)
-		header.Set("Content-Security-Policy", policy)
-		header.Set("Cross-Origin-Opener-Policy", "same-origin")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Cache-Control", "no-cache")
-		header.Set("ETag", f.etag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
-	}), nil
+	return &Console{files}, nil
+}
+
+// Has reports whether a path is one of the console.
+func (c *Console) Has(urlPath string) bool {
+	_, found := c.files[nameOf(urlPath)]
+	return found
+}
+
+// ServeHTTP answers GET and HEAD, with an ETag to revalidate; other paths are 404.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f, found := c.files[nameOf(r.URL.Path)]
+	if !found {
+		http.NotFound(w, r)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", f.contentType)
+	header.Set("Content-Security-Policy", policy)
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("ETag", f.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }
 
 // nameOf returns the file that a path stands for; "" for none.

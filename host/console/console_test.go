@@ -14,7 +14,7 @@ import (
 
 func get(t *testing.T, method, path string, header ...string) *http.Response {
 	t.Helper()
-	handler, err := console.Handler()
+	handler, err := console.New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/berth-host/berth/host/console"
 )
 
-func ExampleHandler() {
-	handler, err := console.Handler()
+func ExampleNew() {
+	handler, err := console.New()
 	if err != nil {
 		fmt.Println(err)
 		return
