@@ -121,8 +121,8 @@ func TestRequeues(t *testing.T) {
 // TestMessageOfPastAttemptIsBounded also cuts no character.
 func TestMessageOfPastAttemptIsBounded(t *testing.T) {
 	for _, size := range []int{event.MaxPastMessage - 1, event.MaxPastMessage, event.MaxPastMessage + 1, 3 * event.MaxPastMessage} {
-		for _, letter := range []string{"x", "é", "𝄞"} {
-			message := strings.Repeat(letter, size/len(letter)+1)[:size-size%len(letter)]
+		for _, char := range []string{"x", "é", "𝄞"} {
+			message := strings.Repeat(char, size/len(char)+1)[:size-size%len(char)]
 			d := event.Delivery{Status: event.StatusRetrying, Attempts: 1, ErrorClass: event.ClassTrap, ErrorMessage: message}
 			a, _ := d.Past()
 			if len(a.Message) > event.MaxPastMessage || !utf8.ValidString(a.Message) || !strings.HasPrefix(message, strings.TrimSuffix(a.Message, "\n…")) {

@@ -48,7 +48,7 @@ until Ctrl-C; with --json each line is a JSON object then.`
 // printLog prints a log, and what is missing of it.
 func (a app) printLog(l wire.PluginLog) error {
 	if len(l.Items) == 0 {
-		a.Note("berth: no such lines of %s since the host started; what a plugin prints to its output is kept with failed attempts: "+
+		a.Note("berth: %s has logged nothing of this kind since the host started; what it prints to its output is kept with failed attempts: "+
 			"berth events show ID\n", l.Plugin)
 	}
 	for _, line := range l.Items {
