@@ -26,13 +26,15 @@ import (
 // TestFileSizeLimit does the same for every user, so that neither is skipped.
 func TestFullTmpfs(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=10m"); err != nil {
 		t.Logf("no file system can be mounted (%v): TestFileSizeLimit covers it", err)
 		return
 	}
 	unmount(t, dir)
+	// Four MiB are for the store. What is reclaimed must be enough for its WAL a second time:
+	// a checkpoint that does not fit fills the disk again.
 	ballast := filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
+	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := fillDisk(t.Context(), filepath.Join(dir, "berth.db"), func() error { return os.Remove(ballast) }); err != nil {
