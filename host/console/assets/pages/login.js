@@ -34,7 +34,7 @@ function within(next) {
   if (!next.startsWith("/")) return home;
   try {
     const url = new URL(next, home);
-    return url.origin === location.origin ? url.href : home;
+    return url.origin === location.origin && !url.pathname.startsWith("//") ? url.href : home; // no page begins with two slashes
   } catch {
     return home;
   }
