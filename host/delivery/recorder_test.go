@@ -14,20 +14,29 @@ import (
 // written return the reason, for example on a disk that stays full.
 func TestOperationsFailWhileOutcomesCannotBeWritten(t *testing.T) {
 	m := onMemory(t)
-	full := true
+	full, refused := false, 0
 	set := func(now bool) {
 		m.engine.mu.Lock()
 		defer m.engine.mu.Unlock()
 		full = now
 	}
-	set(false)
-	m.engine.fate = func() (before, after bool) { return full, false }
+	m.engine.fate = func() (before, after bool) {
+		if full {
+			refused++
+		}
+		return full, false
+	}
 	m.set(reject)
 	_, stop := m.open("h", delivery.Policy{})
 	defer stop()
 	set(true)
 	m.publish("a")
-	m.await("the attempt", func() bool { return len(m.sequence("h")) == 1 })
+	// The attempt alone is not enough: its outcome comes a moment later, and nothing waits for it until then.
+	m.await("a refused write", func() bool {
+		m.engine.mu.Lock()
+		defer m.engine.mu.Unlock()
+		return refused > 0
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	_, redrive := m.d.Redrive(ctx, event.DeadFilter{Handler: "h"})
