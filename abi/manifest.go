@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/berth-host/berth/abi/strictjson"
 )
@@ -35,13 +36,29 @@ type Manifest struct {
 	// OrderBy is a JSON Pointer into the envelope. Events with equal values
 	// there reach the plugin one at a time, in order. Empty: the host's default.
 	OrderBy string `json:"order_by,omitzero"`
-	Extism  Extism `json:"extism,omitzero"`
+	// State is StateDirect or StateAtomic. Empty: StateDirect.
+	State string `json:"state,omitzero"`
+	// Batch lets one call get several events. Only for the loop style.
+	Batch  *Batch `json:"batch,omitzero"`
+	Extism Extism `json:"extism,omitzero"`
 }
 
 // Extism is about a plugin of the Extism style.
 type Extism struct {
 	// Entry is the export that is called for each event. Empty: ExtismEntry.
 	Entry string `json:"entry,omitzero"`
+}
+
+// Values of Manifest.State.
+const (
+	StateDirect = "direct" // key-value writes take effect at once
+	StateAtomic = "atomic" // they take effect with the event's outcome, or not at all
+)
+
+// Batch bounds the events of one call.
+type Batch struct {
+	MaxEvents int      `json:"max_events"`        // 1 to 1000. Required
+	MaxWait   Duration `json:"max_wait,omitzero"` // for more events once there is one, at most 10s. Zero: none
 }
 
 // Subscription selects events.
@@ -172,8 +189,26 @@ func (m Manifest) Validate() error {
 	if !ValidPointer(m.OrderBy) {
 		return fmt.Errorf("order_by: %q is not a JSON Pointer such as /metadata/subject", m.OrderBy)
 	}
+	if m.State != "" && m.State != StateDirect && m.State != StateAtomic {
+		return fmt.Errorf("state: %q is not direct or atomic", m.State)
+	}
+	if m.Batch != nil {
+		if err := m.Batch.validate(); err != nil {
+			return fmt.Errorf("batch.%w", err)
+		}
+	}
 	if err := m.Extism.validate(); err != nil {
 		return fmt.Errorf("extism.%w", err)
+	}
+	return nil
+}
+
+func (b Batch) validate() error {
+	if b.MaxEvents < 1 || b.MaxEvents > MaxBatchEvents {
+		return fmt.Errorf("max_events: %d is not from 1 to %d", b.MaxEvents, MaxBatchEvents)
+	}
+	if b.MaxWait < 0 || time.Duration(b.MaxWait) > MaxBatchWait {
+		return fmt.Errorf("max_wait: %v is not from 0 to %v", b.MaxWait, MaxBatchWait)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func bounded(message string) string {
 func (d *Delivery) Past() (a PastAttempt, kept bool) {
 	switch d.Status {
 	case StatusRetrying, StatusDead:
-		kept = d.ErrorClass != ClassCancelled && d.ErrorClass != ClassSkipped && d.ErrorClass != ClassUnreadable
+		kept = d.ErrorClass != ClassCancelled && d.ErrorClass != ClassSkipped && d.ErrorClass != ClassKVConflict && d.ErrorClass != ClassUnreadable
 	case StatusOK:
 		kept = len(d.Logs) > 0
 	}

@@ -87,6 +87,7 @@ type Draft struct {
 	CausationID    string
 	TraceParent    string
 	Hops           int
+	Deferral       Deferral
 }
 
 // Event is one immutable event. Make it with New, or with Parse from an
@@ -97,6 +98,16 @@ type Event struct {
 	data     string // a part of envelope
 	envelope string
 	origin   *Origin // nil when nothing is known, as of most events
+	deferral *Deferral
+}
+
+// Deferral returns when the event is due after it was accepted. Of an event that has a Seq it
+// is zero.
+func (e *Event) Deferral() Deferral {
+	if e.deferral == nil {
+		return Deferral{}
+	}
+	return *e.deferral
 }
 
 // Type returns the event's type.
@@ -194,7 +205,11 @@ func New(d Draft) (*Event, error) {
 	if d.Time.IsZero() {
 		meta.Time = time.Now().UTC()
 	}
-	return encode(typ, meta, data)
+	ev, err := encode(typ, meta, data)
+	if deferral := d.Deferral; err == nil && !deferral.IsZero() {
+		ev.deferral = &deferral
+	}
+	return ev, err
 }
 
 func encode(typ Type, meta Metadata, data []byte) (*Event, error) {
@@ -331,6 +346,9 @@ func (d *Draft) check() error {
 	}
 	if d.Hops < 0 || d.Hops > MaxHops {
 		return fault.Field("metadata.hops", "is %d; an event may be at most %d handlers away from its producer", d.Hops, MaxHops)
+	}
+	if err := d.Deferral.Check(time.Now()); err != nil {
+		return err
 	}
 	if y := d.Time.UTC().Year(); !d.Time.IsZero() && (y < 1970 || y > 9999) {
 		return fault.Field("metadata.time", "year %d is outside 1970 to 9999", y)

@@ -23,6 +23,9 @@ type Receipt struct {
 	IdempotencyKey string
 	Duplicate      bool  // the same key and content were there already; see SameContent
 	Err            error // fault.Conflict: the same key with other content; nothing was stored for it
+	// Due is when the event, or the one that it duplicates, gets its Seq, which is 0 until
+	// then; zero if it has one.
+	Due time.Time
 }
 
 // Repeated returns the receipt of an event whose idempotency key the log has already,
@@ -107,25 +110,27 @@ type Class string
 
 // The classes of a failed attempt.
 const (
-	ClassTimeout    Class = "timeout"    // the event's deadline passed
-	ClassFuel       Class = "fuel"       // the event's fuel budget was used up
-	ClassTrap       Class = "trap"       // the guest trapped
-	ClassMemory     Class = "memory"     // it asked for more memory than it may have
-	ClassStack      Class = "stack"      // its calls nested deeper than they may
-	ClassExit       Class = "exit"       // it exited while an event was open
-	ClassBadResult  Class = "bad_result" // its result is not JSON, too large or nested too deep
-	ClassRejected   Class = "rejected"   // it rejected the event
-	ClassRetry      Class = "retry"      // it asked to have the event again
-	ClassUnreadable Class = "unreadable" // the log is damaged there, and an operator skipped the event
-	ClassConflict   Class = "conflict"   // a child's key was used before, with other content
-	ClassSkipped    Class = "skipped"    // an operator skipped the event for this handler
-	ClassCancelled  Class = "cancelled"  // the host stopped it; does not count as an attempt
+	ClassTimeout    Class = "timeout"     // the event's deadline passed
+	ClassFuel       Class = "fuel"        // the event's fuel budget was used up
+	ClassTrap       Class = "trap"        // the guest trapped
+	ClassMemory     Class = "memory"      // it asked for more memory than it may have
+	ClassStack      Class = "stack"       // its calls nested deeper than they may
+	ClassExit       Class = "exit"        // it exited while an event was open
+	ClassBadResult  Class = "bad_result"  // its result is not JSON, too large or nested too deep
+	ClassRejected   Class = "rejected"    // it rejected the event
+	ClassRetry      Class = "retry"       // it asked to have the event again
+	ClassUnreadable Class = "unreadable"  // the log is damaged there, and an operator skipped the event
+	ClassConflict   Class = "conflict"    // a child's key was used before, with other content
+	ClassSkipped    Class = "skipped"     // an operator skipped the event for this handler
+	ClassKVConflict Class = "kv_conflict" // another delivery changed a key that it had read; does not count as an attempt
+	ClassKVQuota    Class = "kv_quota"    // its writes would have grown the plugin's state beyond its quota
+	ClassCancelled  Class = "cancelled"   // the host stopped it; does not count as an attempt
 )
 
 // FailureClasses returns the classes that the last error of a dead letter can have.
 func FailureClasses() []string {
 	return []string{string(ClassTimeout), string(ClassFuel), string(ClassTrap), string(ClassMemory), string(ClassStack), string(ClassExit),
-		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict), string(ClassSkipped)}
+		string(ClassBadResult), string(ClassRejected), string(ClassRetry), string(ClassConflict), string(ClassKVQuota), string(ClassSkipped)}
 }
 
 // Outcome is the result of one attempt, with its cost.
@@ -140,6 +145,7 @@ type Outcome struct {
 	Memory   int64     // bytes of the instance's memory when the attempt ended
 	Children []*Event  // what the guest emitted; only when the verdict is OK
 	Instance int       // number of the instance within its version, from 1; 0 when none had it
+	Effects  *Effects  // of an atomic handler; nil without any, and unless the verdict is OK
 	// Logs are the guest's lines during the attempt, at most spec.MaxAttemptLog; valid only
 	// during the call that passes them. Of a success they are nil unless the handler keeps them.
 	Logs []spec.GuestLine
@@ -148,7 +154,7 @@ type Outcome struct {
 // Plain reports whether the outcome is a success with nothing but a result, which engines
 // store in compact form when it is of the first attempt.
 func (o *Outcome) Plain() bool {
-	return o.Verdict == OK && len(o.Children) == 0 && len(o.Logs) == 0
+	return o.Verdict == OK && len(o.Children) == 0 && len(o.Logs) == 0 && o.Effects == nil
 }
 
 // Status is the state of a delivery.
@@ -187,6 +193,9 @@ type Delivery struct {
 	// Children are published in the transaction that stores the delivery. They are not
 	// stored with it, and are nil in a delivery that was read.
 	Children []*Event
+	// Effects are applied in that transaction too, and are likewise nil in a delivery that was
+	// read.
+	Effects *Effects
 	// Instance and Logs are of the attempt that led to this status, see PastAttempt. The
 	// engine keeps them as one, and they are empty in a delivery that was read.
 	Instance int
@@ -197,7 +206,7 @@ type Delivery struct {
 // because the key of one was used before with other content: dead, without its result.
 // A retry would not help, and later events must not wait.
 func (d Delivery) Refuse(reason error) Delivery {
-	d.Status, d.Result, d.Children = StatusDead, "", nil
+	d.Status, d.Result, d.Children, d.Effects = StatusDead, "", nil, nil
 	d.ErrorClass, d.ErrorMessage = ClassConflict, "none of its children was published: "+reason.Error()
 	return d
 }

@@ -22,6 +22,9 @@ type Settings struct {
 	Breaker BreakerPolicy
 	OrderBy string // JSON Pointer into the envelope; "" for no order
 	Logs    LogPolicy
+	State   StateMode
+	Batch   BatchPolicy
+	Fair    FairPolicy
 }
 
 // Limits bound one handler. Zero values are the sandbox's defaults.

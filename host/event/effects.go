@@ -1,0 +1,89 @@
+package event
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// Effects are what one attempt of an atomic handler has read and wants to write of its
+// plugin's key-value state. The engine applies the writes in the transaction that stores the
+// attempt's delivery, if every read is still true. They are immutable once their outcome has
+// been passed on.
+type Effects struct {
+	Plugin string
+	Reads  []EffectRead  // each key at most once
+	Writes []EffectWrite // each key at most once
+	// Release, if not nil, is called once when the effects are written or dropped: until then
+	// their memory counts against the bound of the host.
+	Release func()
+}
+
+// MaxConflicts is how often a delivery runs again beside others after a conflict; then it runs
+// alone (ABI v1, Additions).
+const MaxConflicts = 8
+
+// EffectRead is a key as an attempt read it. Its revision is its value: when other
+// deliveries have written it meanwhile, but the value is equal, what the attempt computed
+// is still right.
+type EffectRead struct {
+	Key   string
+	Found bool
+	Sum   [sha256.Size]byte // of the value; zero unless Found
+}
+
+// EffectKind is what an EffectWrite does.
+type EffectKind uint8
+
+// The kinds.
+const (
+	EffectSet    EffectKind = iota // writes Value, with the limit Until
+	EffectSwap                     // writes Value and keeps the limit that the key has
+	EffectDelete                   // removes the key, if it is there
+	EffectExpire                   // sets the limit Until of a key that is there
+)
+
+// EffectWrite is the last write of an attempt to a key.
+type EffectWrite struct {
+	Kind  EffectKind
+	Key   string
+	Value []byte
+	Until time.Time // when the key disappears; zero for never
+}
+
+// Empty reports whether nothing was read or written.
+func (e *Effects) Empty() bool { return e == nil || len(e.Reads) == 0 && len(e.Writes) == 0 }
+
+// Size returns the size of the keys and values that are kept for the effects, in bytes.
+func (e *Effects) Size() (n int) {
+	if e == nil {
+		return 0
+	}
+	for i := range e.Reads {
+		n += len(e.Reads[i].Key) + sha256.Size
+	}
+	for i := range e.Writes {
+		n += len(e.Writes[i].Key) + len(e.Writes[i].Value)
+	}
+	return n
+}
+
+// Rerun returns the delivery as it is stored when its effects are in conflict with others:
+// it is due at once, and the attempt is not counted. After a crash it comes again in the
+// order of its key.
+func (d Delivery) Rerun() Delivery {
+	d.Attempts--
+	d.Status, d.Due = StatusRetrying, d.At
+	d.Result, d.Children, d.Effects, d.Logs = "", nil, nil, nil
+	d.ErrorClass, d.ErrorMessage = ClassKVConflict, "another delivery changed a key that it had read"
+	if d.Attempts == 0 {
+		d.FirstAttempt = time.Time{}
+	}
+	return d
+}
+
+// Saved is what an engine answers about deliveries that it stored in another form than it
+// got them.
+type Saved struct {
+	Refused   []Delivery // as Delivery.Refuse makes them
+	Conflicts []Delivery // as Delivery.Rerun makes them
+}
