@@ -87,3 +87,18 @@ type Saved struct {
 	Refused   []Delivery // as Delivery.Refuse makes them
 	Conflicts []Delivery // as Delivery.Rerun makes them
 }
+
+// After returns the one write that does what older and then w do to the same key.
+func (w EffectWrite) After(older EffectWrite) EffectWrite {
+	switch {
+	case w.Kind == EffectSwap && (older.Kind == EffectSet || older.Kind == EffectExpire):
+		w.Kind, w.Until = EffectSet, older.Until // the limit that the key had
+	case w.Kind == EffectSwap && older.Kind == EffectDelete:
+		w.Kind = EffectSet
+	case w.Kind == EffectExpire && (older.Kind == EffectSet || older.Kind == EffectSwap):
+		w.Kind, w.Value = EffectSet, older.Value
+	case w.Kind == EffectExpire && older.Kind == EffectDelete:
+		return older
+	}
+	return w
+}
