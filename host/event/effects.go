@@ -9,6 +9,11 @@ import (
 // plugin's key-value state. The engine applies the writes in the transaction that stores the
 // attempt's delivery, if every read is still true. They are immutable once their outcome has
 // been passed on.
+//
+// The deliveries of a batch, which one call of the guest has handled, share one *Effects and
+// follow each other in a write. The engine compares and applies them once, with the first of
+// these deliveries, and gives all of them the same answer: in conflict, each is stored as
+// Rerun makes it, and when the quota or a child of one refuses them, each is dead.
 type Effects struct {
 	Plugin string
 	Reads  []EffectRead  // each key at most once
