@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/datafile"
 )
 
@@ -15,53 +13,11 @@ import (
 // truncates the file. Some pages remain free for the next events. Each step is a
 // transaction, so that a crash leaves a valid file at any time.
 //
-// Files have incremental vacuum from schema 8 on. An older one must be rewritten once:
-// at its next start when it is small, otherwise with Config.Compact.
+// Files have incremental vacuum from schema 8 on; see datafile.File.Rewrite for older ones.
 const (
-	vacuumPages   = 512      // freed by one step at most
-	vacuumSteps   = 32       // at most, between two checks of the watermark and the files
-	compactAtOnce = 64 << 20 // bytes; Open rewrites a smaller file without Compact
+	vacuumPages = 512 // freed by one step at most
+	vacuumSteps = 32  // at most, between two checks of the watermark and the files
 )
-
-// prepareShrink rewrites a file that cannot return pages, if it is small or
-// Config.Compact is set. A file that cannot be rewritten for lack of disk space is
-// used as it is.
-func (s *Store) prepareShrink(ctx context.Context) error {
-	p, err := datafile.CountPages(ctx, s.writer)
-	if err != nil || p.Incremental && !s.compact {
-		return err
-	}
-	info, err := os.Stat(s.path)
-	if err != nil {
-		return fault.New(fault.Unavailable, "%w", err)
-	}
-	bytes := info.Size()
-	if bytes > compactAtOnce && !s.compact {
-		s.log.Info("data file of an older version never shrinks; start once with --compact to rewrite it", "path", s.path, "bytes", bytes)
-		return nil
-	}
-	if s.compact {
-		s.log.Info("rewriting the data file; this takes a few seconds for each GiB, and as much free disk space as it has data", "path",
-			s.path, "bytes", bytes)
-	}
-	_, err = s.writer.ExecContext(ctx, "PRAGMA auto_vacuum = incremental; VACUUM")
-	if err == nil {
-		// The new pages are in the WAL: move them into the file, and truncate both.
-		_, err = s.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	}
-	if err != nil && ctx.Err() == nil && fault.Is(s.coded("rewrite", err), fault.Exhausted) {
-		s.log.Warn("data file not rewritten and used as it is", "path", s.path, "error", err)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("rewrite the data file: %w", err)
-	}
-	info, err = os.Stat(s.path)
-	if s.compact && err == nil {
-		s.log.Info("data file rewritten", "path", s.path, "bytes_before", bytes, "bytes_after", info.Size())
-	}
-	return err
-}
 
 // shrinkStep returns a part of the surplus, if there is any. During a Snapshot no page can
 // be returned to the disk.

@@ -204,7 +204,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 // prepare prepares the statements and reads the end of the log.
 func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
-	err := s.prepareShrink(ctx)
+	err := file.Rewrite(ctx, s.compact)
 	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.events.Prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
 		s.attempts.Prepare, s.docs.Prepare, s.kvFile.Prepare} {
 		if err == nil {
