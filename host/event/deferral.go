@@ -15,6 +15,31 @@ type Deferral struct {
 	After time.Duration // from acceptance, for children from the commit of the parent; 0: at once
 }
 
+// ParseDeferral reads an RFC 3339 time and a Go duration, such as 15m; nil for one that is not
+// there. Errors are fault.Invalid with the field.
+func ParseDeferral(at, after *string) (d Deferral, err error) {
+	if at != nil {
+		if d.At, err = ParseTime(*at); err != nil {
+			return Deferral{}, fault.Field(fieldDeliverAt, "%v", err)
+		}
+	}
+	if after != nil {
+		if d.After, err = time.ParseDuration(*after); err != nil {
+			return Deferral{}, fault.Field(fieldDeliverAfter, "%s is not a duration such as 15m or 36h", fault.Quote(*after))
+		}
+		if at != nil {
+			return Deferral{}, fault.Field(fieldDeliverAfter, "cannot be used together with deliver_at")
+		}
+	}
+	return d, nil
+}
+
+// The fields of a deferral in a native envelope.
+const (
+	fieldDeliverAt    = "metadata.deliver_at"
+	fieldDeliverAfter = "metadata.deliver_after"
+)
+
 // IsZero reports whether the event is due at once.
 func (d Deferral) IsZero() bool { return d.At.IsZero() && d.After == 0 }
 
@@ -34,22 +59,46 @@ func (d Deferral) Due(now time.Time) time.Time {
 func (d Deferral) Check(now time.Time) error {
 	switch {
 	case !d.At.IsZero() && d.After != 0:
-		return fault.Field("metadata.deliver_after", "cannot be used together with deliver_at")
+		return fault.Field(fieldDeliverAfter, "cannot be used together with deliver_at")
 	case d.After < 0:
-		return fault.Field("metadata.deliver_after", "%v is below zero", d.After)
+		return fault.Field(fieldDeliverAfter, "%v is below zero", d.After)
 	case d.After > abi.MaxDeferral:
-		return fault.Field("metadata.deliver_after", "%v is more than a year ahead", d.After)
+		return fault.Field(fieldDeliverAfter, "%v is more than a year ahead", d.After)
 	case d.At.After(now.Add(abi.MaxDeferral)):
-		return fault.Field("metadata.deliver_at", "%s is more than a year ahead", d.At.UTC().Format(time.RFC3339))
+		return fault.Field(fieldDeliverAt, "%s is more than a year ahead", d.At.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// Scheduled is an event that is stored and not due yet.
+// Scheduled is an event that is stored and not due yet, or was cancelled before it was.
 type Scheduled struct {
-	Event    *Event
-	Due      time.Time
-	Accepted time.Time // when it was stored
+	Event     *Event
+	Due       time.Time
+	Accepted  time.Time // when it was stored
+	Cancelled time.Time // zero: it was not
+}
+
+// Repeated returns the receipt of an event whose idempotency key a scheduled event has
+// already: see Repeated. Its time is no part of the content: the first one stands.
+func (s Scheduled) Repeated(ev *Event) Receipt { return s.NoteIn(Repeated(Record{Event: s.Event}, ev)) }
+
+// NoteIn returns a receipt that names this event with when it is due, or with the note that it
+// was cancelled.
+func (s Scheduled) NoteIn(r Receipt) Receipt {
+	if r.Cancelled = !s.Cancelled.IsZero(); !r.Cancelled {
+		r.Due = s.Due
+	}
+	return r
+}
+
+// WithoutDeferral returns the event as the log has it once it has a Seq.
+func (e *Event) WithoutDeferral() *Event {
+	if e.deferral == nil {
+		return e
+	}
+	at := *e
+	at.deferral = nil
+	return &at
 }
 
 // ScheduledQuery selects events that are not due yet.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
 )
 
 func TestDeferral(t *testing.T) {
@@ -33,5 +34,34 @@ func TestDeferral(t *testing.T) {
 		if tt.d.IsZero() != (tt.name == "at once") {
 			t.Errorf("%s: IsZero is %v", tt.name, tt.d.IsZero())
 		}
+	}
+}
+
+// TestScheduledRepeated: the receipt of a repeated key says when the first event is due, or
+// that it was cancelled.
+func TestScheduledRepeated(t *testing.T) {
+	build := func(data string) *Event {
+		ev, err := New(Draft{Type: "t", IdempotencyKey: "k", Data: []byte(data), Deferral: Deferral{After: time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev
+	}
+	first, due := build(`1`), time.Now().Add(time.Minute)
+	scheduled := Scheduled{Event: first.WithoutDeferral(), Due: due}
+	if !scheduled.Event.Deferral().IsZero() || first.Deferral().IsZero() || scheduled.Event.Envelope() != first.Envelope() {
+		t.Error("WithoutDeferral changed something else")
+	}
+	want := Receipt{EventID: first.ID(), IdempotencyKey: "k", Duplicate: true, Due: due}
+	if got := scheduled.Repeated(build(`1.0`)); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := scheduled.Repeated(build(`2`)); got.Duplicate || !fault.Is(got.Err, fault.Conflict) {
+		t.Errorf("other content: got %+v", got)
+	}
+	scheduled.Cancelled = due
+	want.Due, want.Cancelled = time.Time{}, true
+	if got := scheduled.Repeated(build(`1`)); got != want {
+		t.Errorf("cancelled: got %+v, want %+v", got, want)
 	}
 }

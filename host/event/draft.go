@@ -21,13 +21,15 @@ type draftText struct {
 		CorrelationID  string          `json:"correlation_id,omitempty"`
 		CausationID    string          `json:"causation_id,omitempty"`
 		TraceParent    string          `json:"traceparent,omitempty"`
+		DeliverAt      *string         `json:"deliver_at"`
+		DeliverAfter   *string         `json:"deliver_after"`
 	} `json:"metadata"`
 }
 
 // ParseDraft reads a producer's native envelope:
 //
 //	{"event_type", "data"?, "metadata"?: {"idempotency_key"?, "source"?, "subject"?, "time"?,
-//	 "correlation_id"?, "causation_id"?, "traceparent"?}}
+//	 "correlation_id"?, "causation_id"?, "traceparent"?, "deliver_at"?, "deliver_after"?}}
 //
 // Unknown and repeated keys are refused, and so are the ones the host gives (event_id,
 // hops): a producer that sets them expects something it would not get. Errors
@@ -67,6 +69,10 @@ func decodeDraft(body []byte) (Draft, error) {
 				return Draft{}, fault.Field("metadata.time", "%v", err)
 			}
 			d.Time = at
+		}
+		var err error
+		if d.Deferral, err = ParseDeferral(m.DeliverAt, m.DeliverAfter); err != nil {
+			return Draft{}, err
 		}
 	}
 	return d, nil

@@ -38,6 +38,16 @@ func TestParseDraft(t *testing.T) {
 		{name: "metadata a text", body: `{"event_type":"t","metadata":"x"}`, code: fault.Invalid, field: "metadata"},
 		{name: "subject a number", body: `{"event_type":"t","metadata":{"subject":7}}`, code: fault.Invalid, field: "metadata.subject"},
 		{name: "not a time", body: `{"event_type":"t","metadata":{"time":"tomorrow"}}`, code: fault.Invalid},
+		{name: "due at a time", body: `{"event_type":"t","metadata":{"deliver_at":"2026-05-01T10:00:00.5+02:00"}}`,
+			want: event.Draft{Type: "t", Deferral: event.Deferral{At: at.UTC()}}},
+		{name: "due after a while", body: `{"event_type":"t","metadata":{"deliver_after":"15m"}}`,
+			want: event.Draft{Type: "t", Deferral: event.Deferral{After: 15 * time.Minute}}},
+		{name: "due never", body: `{"event_type":"t","metadata":{"deliver_at":null,"deliver_after":null}}`, want: event.Draft{Type: "t"}},
+		{name: "due twice", body: `{"event_type":"t","metadata":{"deliver_at":"2026-05-01T10:00:00Z","deliver_after":"15m"}}`,
+			code: fault.Invalid, field: "metadata.deliver_after"},
+		{name: "due at no time", body: `{"event_type":"t","metadata":{"deliver_at":"tomorrow"}}`, code: fault.Invalid, field: "metadata.deliver_at"},
+		{name: "due after no while", body: `{"event_type":"t","metadata":{"deliver_after":"15"}}`, code: fault.Invalid, field: "metadata.deliver_after"},
+		{name: "due after nothing", body: `{"event_type":"t","metadata":{"deliver_after":""}}`, code: fault.Invalid, field: "metadata.deliver_after"},
 		{name: "an event id", body: `{"event_type":"t","metadata":{"event_id":"x"}}`, code: fault.Invalid, field: "metadata.event_id"},
 		{name: "hops", body: `{"event_type":"t","metadata":{"hops":0}}`, code: fault.Invalid, field: "metadata.hops"},
 	} {
@@ -52,7 +62,7 @@ func TestParseDraft(t *testing.T) {
 			got.Time, got.Data, tt.want.Time, tt.want.Data = time.Time{}, nil, time.Time{}, nil
 			if got.Type != tt.want.Type || got.IdempotencyKey != tt.want.IdempotencyKey || got.Source != tt.want.Source ||
 				got.Subject != tt.want.Subject || got.CorrelationID != tt.want.CorrelationID ||
-				got.CausationID != tt.want.CausationID || got.TraceParent != tt.want.TraceParent || got.Hops != tt.want.Hops {
+				got.CausationID != tt.want.CausationID || got.TraceParent != tt.want.TraceParent || got.Deferral != tt.want.Deferral || got.Hops != tt.want.Hops {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})

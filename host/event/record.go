@@ -26,6 +26,9 @@ type Receipt struct {
 	// Due is when the event, or the one that it duplicates, gets its Seq, which is 0 until
 	// then; zero if it has one.
 	Due time.Time
+	// Cancelled says that the event that it duplicates was cancelled before it was due: it
+	// gets no Seq.
+	Cancelled bool
 }
 
 // Repeated returns the receipt of an event whose idempotency key the log has already,
@@ -50,9 +53,12 @@ type LogStatus struct {
 	FirstSeq uint64    // of the oldest event that is there; 0 for none
 	LastSeq  uint64    // the highest Seq that was stored, trimmed or not
 	Events   int64     // that are there
-	Bytes    int64     // the sum of their Event.Size
+	Bytes    int64     // the sum of their Event.Size, and of that of scheduled events, cancelled ones included
 	MaxBytes int64     // the bound of Bytes for publishers; 0 for none
 	OldestAt time.Time // when the oldest event was appended; zero for none
+	// Scheduled is the number of events that are not due yet. They have no Seq and do not
+	// count in Events.
+	Scheduled int64
 }
 
 // LogFull is the error of a publisher whose events would exceed the log's bound:
