@@ -33,9 +33,12 @@ const (
 	FuncKVSet     = "kv_set"
 	FuncKVCAS     = "kv_cas"
 	FuncKVDelete  = "kv_delete"
+	FuncKVList    = "kv_list"
+	FuncKVExpire  = "kv_expire"
 	FuncHTTP      = "http"
 	FuncAttempt   = "attempt"
 	FuncRemaining = "remaining"
+	FuncTrace     = "trace"
 	FuncLast      = "last"
 	FuncError     = "error"
 )
@@ -69,9 +72,12 @@ func Functions() []Function {
 		{Name: FuncKVSet, Params: 4, Results: 1, Capability: CapabilityKV},
 		{Name: FuncKVCAS, Params: 6, Results: 1, Capability: CapabilityKV},
 		{Name: FuncKVDelete, Params: 2, Results: 1, Capability: CapabilityKV},
+		{Name: FuncKVList, Params: 6, Results: 1, Yields: true, Capability: CapabilityKV},
+		{Name: FuncKVExpire, Params: 3, Results: 1, Capability: CapabilityKV},
 		{Name: FuncHTTP, Params: 4, Results: 1, Yields: true, Capability: CapabilityHTTP},
 		{Name: FuncAttempt, Params: 0, Results: 1},
 		{Name: FuncRemaining, Params: 0, Results: 1},
+		{Name: FuncTrace, Params: 2, Results: 1, Yields: true},
 		{Name: FuncLast, Params: 2, Results: 1, Yields: true},
 		{Name: FuncError, Params: 2, Results: 1, Yields: true},
 	}

@@ -36,6 +36,9 @@ func (k benchKV) CompareAndSet(ctx context.Context, key string, old, value []byt
 func (k benchKV) Delete(ctx context.Context, key string) error {
 	return k.engine.KVDelete(ctx, "h0", key)
 }
+func (k benchKV) List(context.Context, string, string, int) ([]string, error) { return nil, nil }
+func (k benchKV) Expire(context.Context, string, time.Time) error             { return nil }
+func (k benchKV) Usage(context.Context) (used, quota int64, err error)        { return 0, 0, nil }
 
 // BenchmarkKV measures a handler with 32 instances on the SQLite engine whose guest reads
 // one key and writes it by compare and swap for each event: stored events, outcomes and

@@ -81,6 +81,12 @@ BERTH_IMPORT("kv_set") int berth_kv_set(const void *key, unsigned key_len, const
 BERTH_IMPORT("kv_cas") int berth_kv_cas(const void *key, unsigned key_len, const void *old, int old_len,
                                         const void *val, unsigned val_len);
 BERTH_IMPORT("kv_delete") int berth_kv_delete(const void *key, unsigned key_len);
+// Yields keys that begin with prefix and sort after the other key, each as a little-endian
+// length of four bytes and its bytes, at most 256 keys; 0: there are no more.
+BERTH_IMPORT("kv_list") int berth_kv_list(const void *prefix, unsigned prefix_len, const void *after, unsigned after_len,
+                                          void *buf, unsigned cap);
+// Has a key disappear after so many seconds; 0 removes the limit.
+BERTH_IMPORT("kv_expire") int berth_kv_expire(const void *key, unsigned key_len, int seconds);
 
 /* Sends an HTTP request written as JSON and yields the response as JSON. */
 BERTH_IMPORT("http") int berth_http(const char *request, unsigned len, void *buf, unsigned cap);
@@ -90,6 +96,8 @@ BERTH_IMPORT("attempt") int berth_attempt(void);
 
 /* Milliseconds until the open event's deadline. */
 BERTH_IMPORT("remaining") int berth_remaining(void);
+// Yields the W3C traceparent of the attempt; BERTH_NOT_FOUND when it is not traced.
+BERTH_IMPORT("trace") int berth_trace(void *buf, unsigned cap);
 
 /* Yields again what the latest yielding call yielded. */
 BERTH_IMPORT("last") int berth_last(void *buf, unsigned cap);

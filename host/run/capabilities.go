@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/secret"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // capabilities returns the capabilities that a version's manifest requests and the
@@ -69,6 +72,13 @@ type KeyValues interface {
 	KVDelete(ctx context.Context, plugin, key string) error
 }
 
+// keyLister is a KeyValues whose keys can be listed and can expire.
+type keyLister interface {
+	KVList(ctx context.Context, plugin, prefix, after string, limit int) ([]spec.KVItem, error)
+	KVExpire(ctx context.Context, plugin, key string, until time.Time) error
+	KVUsage(ctx context.Context, plugin string) (used, quota int64, err error)
+}
+
 // pluginKV is the state of one plugin under its name, which survives versions and
 // restarts.
 type pluginKV struct {
@@ -105,3 +115,37 @@ func (k pluginKV) CompareAndSet(ctx context.Context, key string, old, value []by
 func (k pluginKV) Delete(ctx context.Context, key string) error {
 	return k.all.KVDelete(ctx, k.plugin, key)
 }
+
+// List implements sandbox.KV.
+func (k pluginKV) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	all, ok := k.all.(keyLister)
+	if !ok {
+		return nil, errNoLister()
+	}
+	items, err := all.KVList(ctx, k.plugin, prefix, after, limit)
+	keys := make([]string, len(items))
+	for i := range items {
+		keys[i] = items[i].Key
+	}
+	return keys, err
+}
+
+// Expire implements sandbox.KV.
+func (k pluginKV) Expire(ctx context.Context, key string, until time.Time) error {
+	all, ok := k.all.(keyLister)
+	if !ok {
+		return errNoLister()
+	}
+	return all.KVExpire(ctx, k.plugin, key, until)
+}
+
+// Usage implements sandbox.KV.
+func (k pluginKV) Usage(ctx context.Context) (used, quota int64, err error) {
+	all, ok := k.all.(keyLister)
+	if !ok {
+		return 0, 0, errNoLister()
+	}
+	return all.KVUsage(ctx, k.plugin)
+}
+
+func errNoLister() error { return fault.New(fault.Unavailable, "this engine does not list keys") }

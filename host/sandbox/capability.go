@@ -48,6 +48,8 @@ func capabilityCalls() map[string]hostCallFunc {
 		abi.FuncKVSet:    (*instance).kvSet,
 		abi.FuncKVCAS:    (*instance).kvCAS,
 		abi.FuncKVDelete: (*instance).kvDelete,
+		abi.FuncKVList:   (*instance).kvList,
+		abi.FuncKVExpire: (*instance).kvExpire,
 	}
 	for _, f := range abi.Functions() {
 		if f.Capability == "" {

@@ -99,12 +99,30 @@ func TestCapabilitiesAreDenied(t *testing.T) {
 }
 
 // kv is the memory engine's state of one plugin.
-type kv struct{ *bus.Memory }
+type kv struct {
+	*bus.Memory
+	unlisted
+}
+
+// unlisted is the part of a sandbox.KV that fails.
+type unlisted struct{}
+
+func (unlisted) List(context.Context, string, string, int) ([]string, error) {
+	return nil, fault.New(fault.Unavailable, "it is not listed")
+}
+
+func (unlisted) Expire(context.Context, string, time.Time) error {
+	return fault.New(fault.Unavailable, "it does not expire")
+}
+
+func (unlisted) Usage(context.Context) (used, quota int64, err error) {
+	return 0, 0, fault.New(fault.Unavailable, "it is not measured")
+}
 
 func newKV(t testing.TB, quota int64) kv {
 	m := bus.NewMemory(bus.MemoryConfig{KVBytes: quota})
 	t.Cleanup(func() { m.Close() })
-	return kv{m}
+	return kv{Memory: m}
 }
 
 func (k kv) Get(ctx context.Context, key string) ([]byte, bool, error) { return k.KVGet(ctx, "p", key) }

@@ -49,6 +49,7 @@ func hostCalls() map[string]func(*instance, api.Module, []uint64) {
 		abi.FuncConfig:    (*instance).config,
 		abi.FuncAttempt:   (*instance).attemptNumber,
 		abi.FuncRemaining: (*instance).remaining,
+		abi.FuncTrace:     (*instance).trace,
 		abi.FuncLast:      (*instance).last,
 		abi.FuncError:     (*instance).lastError,
 	}
@@ -215,6 +216,21 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 		left = in.sim.left(in.span)
 	}
 	stack[0] = uint64(min(max(0, left.Milliseconds()), 1<<31-1))
+}
+
+// trace yields the traceparent of the open attempt's span: (buf, cap) -> n.
+func (in *instance) trace(_ api.Module, stack []uint64) {
+	in.view(stack[0], stack[1])
+	if !in.open {
+		stack[0] = in.refuse(abi.Invalid, "no event is open")
+		return
+	}
+	text := in.lease.TraceParent()
+	if text == "" {
+		stack[0] = in.refuse(abi.NotFound, "the host does not trace this attempt")
+		return
+	}
+	stack[0] = in.yield(stack[0], stack[1], text)
 }
 
 // last yields the text of the latest yielding call again: (buf, cap) -> n.

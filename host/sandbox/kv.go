@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -30,6 +31,14 @@ type KV interface {
 	CompareAndSet(ctx context.Context, key string, old, value []byte) error
 	// Delete succeeds when there is no such key.
 	Delete(ctx context.Context, key string) error
+	// List returns the keys that begin with prefix and sort bytewise after another key, ""
+	// for all, ascending, at most limit.
+	List(ctx context.Context, prefix, after string, limit int) (keys []string, err error)
+	// Expire has a key disappear at a time; zero removes the limit that it had.
+	// fault.NotFound when there is no such key.
+	Expire(ctx context.Context, key string, until time.Time) error
+	// Usage returns the size of the state, as spec.GrowKV counts it, and its bound.
+	Usage(ctx context.Context) (used, quota int64, err error)
 }
 
 // kvWork is the cost of an access to the store, as bytes to charge for.

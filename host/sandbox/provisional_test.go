@@ -169,7 +169,7 @@ func TestOneKeyInStore(t *testing.T) {
 	}
 	t.Cleanup(func() { s.Close() })
 	const events = 600
-	_, q := start(t, load(t, guest(t, "kv_counter")), sandbox.PoolConfig{Capabilities: sandbox.Capabilities{KV: storeKV{s}}, Limits: spec.Limits{Concurrency: 16}})
+	_, q := start(t, load(t, guest(t, "kv_counter")), sandbox.PoolConfig{Capabilities: sandbox.Capabilities{KV: storeKV{Engine: s}}, Limits: spec.Limits{Concurrency: 16}})
 	for range events {
 		q.push(attempt(t, 1, `{}`))
 	}
@@ -188,7 +188,10 @@ func TestOneKeyInStore(t *testing.T) {
 }
 
 // storeKV is the state of one plugin in an engine.
-type storeKV struct{ bus.Engine }
+type storeKV struct {
+	bus.Engine
+	unlisted
+}
 
 func (k storeKV) Cached(key string) (value []byte, found, ok bool) { return k.KVCached("p", key) }
 func (k storeKV) Newest(key string) (value []byte, found, ok bool, stored func(context.Context) error) {

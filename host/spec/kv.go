@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/fault"
@@ -38,4 +39,11 @@ func GrowKV(plugin, key string, present []byte, found bool, value []byte, used, 
 			Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, used+growth, quota)}
 	}
 	return growth, nil
+}
+
+// KVItem is a key of a plugin's state, in a list.
+type KVItem struct {
+	Key   string
+	Size  int       // of the value, in bytes
+	Until time.Time // when it disappears; zero for never
 }

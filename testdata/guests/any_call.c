@@ -1,11 +1,12 @@
 // Calls the function that /data/call names with /data/args and answers {"code":
 // n, "error": text}, or {"code": n, "yielded": text} when it put n bytes into
 // the buffer. An argument is a number, or "text" and "len" (where /data/text is
-// and its length), or "buf" and "cap" (room for what is yielded).
+// and its length), "more" and "morelen" (likewise of /data/more), or "buf" and "cap" (room
+// for what is yielded).
 #include "answer.h"
 
-static char event[65536], text[32768], buf[65536], word[16];
-static unsigned text_len;
+static char event[65536], text[32768], more[32768], buf[65536], word[16];
+static unsigned text_len, more_len;
 
 static int is(const char *name, unsigned len, int n) {
     if (n != (int)len)
@@ -25,6 +26,10 @@ static unsigned arg(int index) {
         return (unsigned)text;
     if (IS("len"))
         return text_len;
+    if (IS("more"))
+        return (unsigned)more;
+    if (IS("morelen"))
+        return more_len;
     if (IS("buf"))
         return (unsigned)buf;
     if (IS("cap"))
@@ -42,6 +47,8 @@ BERTH_EXPORT("run") void run(void) {
         unsigned a[6];
         int n = BERTH_FIELD("/data/text", text, sizeof text), yields = 0, code = 0;
         text_len = n < 0 ? 0 : (unsigned)n;
+        n = BERTH_FIELD("/data/more", more, sizeof more);
+        more_len = n < 0 ? 0 : (unsigned)n;
         for (int i = 0; i < 6; i++)
             a[i] = arg(i);
         n = BERTH_FIELD("/data/call", word, sizeof word);
@@ -53,6 +60,12 @@ BERTH_EXPORT("run") void run(void) {
             code = berth_kv_cas(P(0), a[1], P(2), (int)a[3], P(4), a[5]);
         else if (IS("kv_delete"))
             code = berth_kv_delete(P(0), a[1]);
+        else if (IS("kv_list"))
+            code = berth_kv_list(P(0), a[1], P(2), a[3], P(4), a[5]), yields = 1;
+        else if (IS("kv_expire"))
+            code = berth_kv_expire(P(0), a[1], (int)a[2]);
+        else if (IS("trace"))
+            code = berth_trace(P(0), a[1]), yields = 1;
         else if (IS("secret"))
             code = berth_secret(P(0), a[1], P(2), a[3]), yields = 1;
         else if (IS("http"))

@@ -1,0 +1,72 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/berth-host/berth/abi"
+)
+
+// keyWork is the cost of each key of a list, as bytes to charge for.
+const keyWork = 1 << 10
+
+// kvList yields keys: (prefix, prefix_len, after, after_len, buf, cap) -> n.
+func (in *instance) kvList(_ api.Module, stack []uint64) {
+	prefix, after := in.view(stack[0], stack[1]), in.view(stack[2], stack[3])
+	in.view(stack[4], stack[5])
+	for _, of := range []struct {
+		name string
+		text []byte
+	}{{"prefix", prefix}, {"key to list from", after}} {
+		if len(of.text) > abi.MaxKVKey {
+			stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the %s is %d bytes; the limit is %d", of.name, len(of.text), abi.MaxKVKey))
+			return
+		}
+	}
+	in.charge(kvWork + len(prefix) + len(after))
+	var keys []string
+	code := in.callKV(func(ctx context.Context) (err error) {
+		keys, err = in.pool.cfg.Capabilities.KV.List(ctx, string(prefix), string(after), abi.MaxKVList)
+		return err
+	})
+	if code != 0 {
+		stack[0] = code
+		return
+	}
+	text := encodeKeys(keys)
+	in.charge(len(keys)*keyWork + len(text))
+	stack[0] = in.yield(stack[4], stack[5], text)
+}
+
+// encodeKeys returns the beginning of a list as kv_list yields it.
+func encodeKeys(keys []string) string {
+	var text []byte
+	for i, key := range keys {
+		if i == abi.MaxKVList || len(text)+4+len(key) > abi.MaxKVListBytes {
+			break
+		}
+		text = binary.LittleEndian.AppendUint32(text, uint32(len(key)))
+		text = append(text, key...)
+	}
+	return string(text)
+}
+
+// kvExpire sets the time limit of a key: (key, key_len, seconds) -> 0.
+func (in *instance) kvExpire(_ api.Module, stack []uint64) {
+	key := in.view(stack[0], stack[1])
+	seconds := uint32(stack[2])
+	if seconds > math.MaxInt32 {
+		stack[0] = in.refuse(abi.Invalid, fmt.Sprintf("%d is not 0 to %d seconds", int32(seconds), math.MaxInt32))
+		return
+	}
+	var until time.Time
+	if seconds > 0 {
+		until = in.wallNow().Add(time.Duration(seconds) * time.Second)
+	}
+	stack[0] = in.kv(key, nil, func(ctx context.Context, kv KV, key string) error { return kv.Expire(ctx, key, until) })
+}
