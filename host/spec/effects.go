@@ -11,9 +11,11 @@ const (
 	StateAtomic StateMode = "atomic" // in the transaction that stores the delivery, if it succeeds
 )
 
-// BatchPolicy says how many events one call of a handler may get.
+// BatchPolicy says how many events one call of a handler may get. A plugin whose manifest has
+// batch is written for the form {"events": …}: it always gets that, also where an operator
+// turns batches off, which is MaxEvents 1.
 type BatchPolicy struct {
-	MaxEvents int           // 1 to abi.MaxBatchEvents; 0 and 1: one event at a time
+	MaxEvents int           // 1 to abi.MaxBatchEvents; 0: its manifest has no batch, and events come as bare envelopes
 	MaxWait   time.Duration // for more events once a batch has one, at most abi.MaxBatchWait; 0: none
 }
 
