@@ -69,10 +69,23 @@ type State interface {
 	// handler and Seq, in whichever form. A child that the log has already is
 	// skipped. When a child is in conflict, no child of its delivery is appended,
 	// and the delivery is stored as Delivery.Refuse makes it and returned as
-	// refused. It also keeps the attempt that led to each of the deliveries, if
+	// refused.
+	//
+	// In that transaction it also applies the Effects of the deliveries, in their order and
+	// after the children of each. When a key that one has read has another value now, none
+	// of its writes and children is stored, and it is stored as Delivery.Rerun makes it and
+	// returned as a conflict. When its writes exceed the plugin's quota, it is stored as
+	// Delivery.RefuseEffects makes it and returned as refused; one that is refused for its
+	// children has no effects either. Deliveries beside each other that share their Effects
+	// are those of a batch: they are applied once, and what happens to one of them happens to
+	// all. Effects of a delivery that is stored already as a success, with the same number of
+	// attempts and the same time, are not applied again, nor those of an event that was
+	// trimmed: the caller repeats a write of unknown result.
+	//
+	// It also keeps the attempt that led to each of the deliveries, if
 	// Delivery.Past says so, also when a later delivery of the call replaces this one; an
 	// attempt with the number, time and status of one that is kept is the same attempt.
-	// Nothing is stored of an event that was trimmed. The engine uses none of the slices
+	// Nothing else is stored of an event that was trimmed. The engine uses none of the slices
 	// after it has returned: the caller reuses them.
 	//
 	// fences name the epochs in which the caller owns the handlers. A fence whose
@@ -80,7 +93,7 @@ type State interface {
 	// handler is stored: no outcome, no child and no cursor. A handler without a
 	// fence is not checked. Engines of one host know epoch 0 only.
 	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
-		cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error)
+		cursors []event.Cursor) (saved event.Saved, fenced []spec.Fence, err error)
 	// Deliveries returns the deliveries of one event, by handler.
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	// Attempts returns the attempts of one event that are kept, by handler and in the order
@@ -135,6 +148,15 @@ type State interface {
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error
 	KVClear(ctx context.Context, plugin string) error
+	// A key can have a time limit, after which it is absent everywhere at once; the engine
+	// removes it later. KVExpire sets the limit of a key that is there, a zero time removes
+	// it; fault.NotFound otherwise. KVSet removes a limit, KVCAS keeps it. KVList returns the
+	// keys that begin with prefix and come after another one, ascending by their bytes, at
+	// most limit (1 to spec.MaxKVPage); it is no snapshot. KVUsage returns the bytes of a
+	// plugin's state, as spec.GrowKV counts them, and their quota.
+	KVExpire(ctx context.Context, plugin, key string, until time.Time) error
+	KVList(ctx context.Context, plugin, prefix, after string, limit int) ([]spec.KVItem, error)
+	KVUsage(ctx context.Context, plugin string) (used, quota int64, err error)
 
 	// PutDocuments stores documents, each in place of the one with its kind and id, in one
 	// transaction and in their order; one without a body removes it. fault.Invalid, and

@@ -255,6 +255,9 @@ func (m *Memory) Trim(ctx context.Context, before uint64) (int, error) {
 		return 0, err
 	}
 	m.restamp()
+	for _, of := range m.kv {
+		of.reclaim(m.now().UnixNano())
+	}
 	n := m.index(before)
 	if n == 0 {
 		return 0, nil

@@ -16,11 +16,11 @@ import (
 // SaveDeliveries implements State. An outcome of an event that was trimmed is not
 // stored: nothing could be done with it.
 func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
-	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
+	cursors []event.Cursor) (saved event.Saved, fenced []spec.Fence, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx, "save deliveries"); err != nil {
-		return nil, nil, err
+		return event.Saved{}, nil, err
 	}
 	fenced = spec.Stale(fences, spec.OneHost)
 	for i := range successes {
@@ -31,34 +31,47 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		m.saveSuccesses(s)
 	}
 	var of *outcomes // of the handler of the delivery before
-	for _, d := range deliveries {
-		if spec.Names(fenced, d.Handler) {
+	for len(deliveries) > 0 {
+		list := deliveries[:event.Together(deliveries)]
+		deliveries = deliveries[len(list):]
+		if spec.Names(fenced, list[0].Handler) {
 			continue
 		}
-		if conflict := m.conflict(d.Children); conflict != nil {
-			d = d.Refuse(conflict)
-			refused = append(refused, d)
+		if of == nil || of.handler != list[0].Handler {
+			of = m.made(list[0].Handler)
 		}
-		if len(d.Children) > 0 {
-			m.add(d.Children)
-			d.Children = nil
+		if list[0].Effects != nil {
+			list = m.apply(list, &saved)
 		}
-		if _, found := m.find(d.Seq); !found && d.Seq <= m.trimmed {
-			continue
+		for _, d := range list {
+			m.saveDelivery(of, d, &saved)
 		}
-		m.keepAttempt(&d)
-		d.Instance, d.Logs = 0, nil
-		if of == nil || of.handler != d.Handler {
-			of = m.made(d.Handler)
-		}
-		of.put(&d)
 	}
 	for _, c := range cursors {
 		if !spec.Names(fenced, c.Handler()) {
 			m.cursors[c.Name] = c.Seq
 		}
 	}
-	return refused, fenced, nil
+	return saved, fenced, nil
+}
+
+// saveDelivery stores a delivery, whose effects were applied, and appends its children. The
+// caller holds mu.
+func (m *Memory) saveDelivery(of *outcomes, d event.Delivery, saved *event.Saved) {
+	if conflict := m.conflict(d.Children); conflict != nil {
+		d = d.Refuse(conflict)
+		saved.Refused = append(saved.Refused, d)
+	}
+	if len(d.Children) > 0 {
+		m.add(d.Children)
+		d.Children = nil
+	}
+	if _, found := m.find(d.Seq); !found && d.Seq <= m.trimmed {
+		return
+	}
+	m.keepAttempt(&d)
+	d.Instance, d.Logs, d.Effects = 0, nil, nil
+	of.put(&d)
 }
 
 // saveSuccesses stores successes. The caller holds mu.

@@ -60,7 +60,7 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 }
 
 // Written implements recorder.Handler.
-func (h *handler) Written(refused []event.Delivery) {
+func (h *handler) Written(refused, _ []event.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.collected) == 0 {

@@ -30,18 +30,18 @@ func (e *engine) Subscribe(from uint64) delivery.Reader { return e.Bus.Subscribe
 func (e *engine) Last() uint64                          { return e.Memory.Last() }
 func (e *engine) Close() error                          { return e.Memory.Close() }
 
-func (e *engine) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, stored []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (e *engine) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, stored []event.Delivery, cursors []event.Cursor) (event.Saved, []spec.Fence, error) {
 	e.mu.Lock()
 	before, after := e.fate()
 	e.mu.Unlock()
 	if before {
-		return nil, nil, errors.New("not written")
+		return event.Saved{}, nil, errors.New("not written")
 	}
-	refused, fenced, err := e.Memory.SaveDeliveries(ctx, fences, successes, stored, cursors)
+	saved, fenced, err := e.Memory.SaveDeliveries(ctx, fences, successes, stored, cursors)
 	if after {
-		return nil, nil, errors.New("written, and the answer lost")
+		return event.Saved{}, nil, errors.New("written, and the answer lost")
 	}
-	return refused, fenced, err
+	return saved, fenced, err
 }
 
 func newEngine(t interface{ Fatal(...any) }) (e *engine, stop func()) {

@@ -25,7 +25,7 @@ import (
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
 	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, list []event.Delivery, cursors []event.Cursor) (
-		refused []event.Delivery, fenced []spec.Fence, err error)
+		saved event.Saved, fenced []spec.Fence, err error)
 	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
 	// Attempts returns the attempts of an event that are kept, of every handler.
 	Attempts(ctx context.Context, seq uint64) ([]event.PastAttempt, error)

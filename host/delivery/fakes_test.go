@@ -137,25 +137,25 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) (event.Saved, []spec.Fence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
 		s.refused++
 		close(s.changed)
 		s.changed = make(chan struct{})
-		return nil, nil, s.refuse
+		return event.Saved{}, nil, s.refuse
 	}
 	for _, of := range successes {
 		for i := range of.List {
 			s.deliveries[key{of.Handler, of.List[i].Seq}] = of.Delivery(i)
 		}
 	}
-	var refused []event.Delivery
+	var saved event.Saved
 	for _, d := range deliveries {
 		if err := s.publish(d.Children); err != nil {
 			d = d.Refuse(err)
-			refused = append(refused, d)
+			saved.Refused = append(saved.Refused, d)
 		}
 		if a, kept := d.Past(); kept {
 			s.past = append(s.past, a)
@@ -176,7 +176,7 @@ func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []ev
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return refused, nil, nil
+	return saved, nil, nil
 }
 
 // publish keeps the children's keys.

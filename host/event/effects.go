@@ -86,10 +86,26 @@ func (d Delivery) Rerun() Delivery {
 	return d
 }
 
+// SameSuccess reports whether a stored delivery is this success itself: a caller that does
+// not know whether a write was committed repeats it.
+func (d *Delivery) SameSuccess(stored *Delivery) bool {
+	return stored.Status == StatusOK && d.Status == StatusOK && stored.Attempts == d.Attempts && stored.At.Equal(d.At)
+}
+
+// Together returns the number of deliveries at the begin of a list that share their Effects,
+// which an engine stores alike; 1 for one without any.
+func Together(list []Delivery) int {
+	n := 1
+	for n < len(list) && list[n].Effects != nil && list[n].Effects == list[0].Effects {
+		n++
+	}
+	return n
+}
+
 // Saved is what an engine answers about deliveries that it stored in another form than it
 // got them.
 type Saved struct {
-	Refused   []Delivery // as Delivery.Refuse makes them
+	Refused   []Delivery // as Delivery.Refuse and Delivery.RefuseEffects make them
 	Conflicts []Delivery // as Delivery.Rerun makes them
 }
 

@@ -200,7 +200,7 @@ type Delivery struct {
 	// stored with it, and are nil in a delivery that was read.
 	Children []*Event
 	// Effects are applied in that transaction too, and are likewise nil in a delivery that was
-	// read.
+	// read. Those of a batch share one Effects, which are applied once; see bus.State.
 	Effects *Effects
 	// Instance and Logs are of the attempt that led to this status, see PastAttempt. The
 	// engine keeps them as one, and they are empty in a delivery that was read.
@@ -214,6 +214,14 @@ type Delivery struct {
 func (d Delivery) Refuse(reason error) Delivery {
 	d.Status, d.Result, d.Children, d.Effects = StatusDead, "", nil, nil
 	d.ErrorClass, d.ErrorMessage = ClassConflict, "none of its children was published: "+reason.Error()
+	return d
+}
+
+// RefuseEffects returns the delivery as it is stored when its writes would exceed the quota
+// of its plugin's state: dead, without its result. A retry would not help.
+func (d Delivery) RefuseEffects(reason error) Delivery {
+	d.Status, d.Result, d.Children, d.Effects = StatusDead, "", nil, nil
+	d.ErrorClass, d.ErrorMessage = ClassKVQuota, "none of its key-value writes was stored: "+reason.Error()
 	return d
 }
 

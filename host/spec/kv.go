@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -12,6 +13,44 @@ import (
 // value, in bytes: without it 64 MiB of tiny entries would be a gigabyte of file. Stored
 // totals depend on it: it never changes.
 const KVEntry = 128
+
+// KVItem is a key of a plugin's key-value state.
+type KVItem struct {
+	Key   string
+	Size  int       // bytes of its value
+	Until time.Time // when it disappears; zero for never
+}
+
+// MaxKVPage is how many keys engines list at most in one call.
+const MaxKVPage = 1000
+
+// CheckKVPage checks the limit of a list of keys: fault.Invalid.
+func CheckKVPage(limit int) error {
+	if limit < 1 || limit > MaxKVPage {
+		return fault.Field("limit", "is %d, but must be 1 to %d", limit, MaxKVPage)
+	}
+	return nil
+}
+
+// KVUntil returns a time limit in Unix ns, 0 for the zero time. Times that this cannot
+// express are the latest or the earliest that it can.
+func KVUntil(until time.Time) int64 {
+	switch {
+	case until.IsZero():
+		return 0
+	case until.Unix() >= math.MaxInt64/int64(time.Second):
+		return math.MaxInt64
+	}
+	return max(until.UnixNano(), 1)
+}
+
+// KVLimit is the inverse of KVUntil, in UTC.
+func KVLimit(until int64) time.Time {
+	if until == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, until).UTC()
+}
 
 // CheckKV checks the sizes of a key and a value. A key that is empty or too long is
 // fault.Invalid, a value that is too large fault.Exhausted, both with the field.
@@ -34,16 +73,18 @@ func GrowKV(plugin, key string, present []byte, found bool, value []byte, used, 
 	if !found {
 		growth += int64(len(key)) + KVEntry
 	}
-	if growth > 0 && used+growth > quota {
-		return 0, &fault.Error{Code: fault.Exhausted, Field: "value",
-			Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, used+growth, quota)}
+	if err := FitKV(plugin, growth, used, quota); err != nil {
+		return 0, err
 	}
 	return growth, nil
 }
 
-// KVItem is a key of a plugin's state, in a list.
-type KVItem struct {
-	Key   string
-	Size  int       // of the value, in bytes
-	Until time.Time // when it disappears; zero for never
+// FitKV returns the error of GrowKV for a plugin's state that would grow by so many bytes in
+// all; a state that does not grow fits.
+func FitKV(plugin string, growth, used, quota int64) error {
+	if growth <= 0 || used+growth <= quota {
+		return nil
+	}
+	return &fault.Error{Code: fault.Exhausted, Field: "value",
+		Reason: fmt.Sprintf("the state of %s would be %d bytes; the limit is %d", plugin, used+growth, quota)}
 }

@@ -47,7 +47,7 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 // The store belongs to one host: a fence of another epoch than 0 is returned as
 // fenced, and nothing of its handler is stored.
 func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery,
-	cursors []event.Cursor) (refused []event.Delivery, fenced []spec.Fence, err error) {
+	cursors []event.Cursor) (saved event.Saved, fenced []spec.Fence, err error) {
 	o := &op{events: len(deliveries) + len(cursors)}
 	for i := range successes {
 		o.events += 1 + len(successes[i].List)/outcomesPerEvent
@@ -62,7 +62,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	}
 	fenced = spec.Stale(fences, spec.OneHost)
 	if o.events == 0 {
-		return nil, fenced, nil
+		return saved, fenced, nil
 	}
 	var packed outcomes.Runs
 	for i := range successes {
@@ -73,7 +73,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 	packed.Sort() // not in the group
 	past, err := attempts.NewBatch(deliveries)
 	if err != nil {
-		return nil, nil, s.coded("save deliveries", err)
+		return saved, nil, s.coded("save deliveries", err)
 	}
 	o.bytes += past.Size()
 	last := lastOf(deliveries)
@@ -81,7 +81,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		if err = g.saveRuns(&packed); err != nil {
 			return err
 		}
-		if refused, err = g.saveList(fenced, deliveries, last, past); err != nil {
+		if saved.Refused, err = g.saveList(fenced, deliveries, last, past); err != nil {
 			return err
 		}
 		for _, c := range cursors {
@@ -95,9 +95,9 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		return nil
 	}
 	if err := s.submit(ctx, "save deliveries", o); err != nil {
-		return nil, nil, err
+		return event.Saved{}, nil, err
 	}
-	return refused, fenced, nil
+	return saved, fenced, nil
 }
 
 // outcomesPerEvent is how many plain successes take the writer as long as an event.

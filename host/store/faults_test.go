@@ -127,9 +127,9 @@ func testFault(t *testing.T, step, write string, persisted bool) {
 		return
 	}
 	if write == "deliveries" { // the recorder tries again: one outcome, one child
-		refused, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
-		if err != nil || refused != nil || s.Last() != 2 {
-			t.Errorf("trying again: got %+v, %v, Last %d", refused, err, s.Last())
+		saved, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{{Handler: "h", Seq: 1, Status: event.StatusOK, Children: []*event.Event{second}}}, nil)
+		if err != nil || saved.Refused != nil || s.Last() != 2 {
+			t.Errorf("trying again: got %+v, %v, Last %d", saved, err, s.Last())
 		}
 		return
 	}

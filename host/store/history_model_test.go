@@ -175,9 +175,9 @@ func (run *historyRun) save(rt *rapid.T, successes []event.Successes, deliveries
 		}
 		run.compareSeq(rt, run.seq(rt))
 	}
-	refused, fenced, err := run.s.SaveDeliveries(run.t.Context(), nil, successes, deliveries, nil)
-	if err != nil || refused != nil || fenced != nil {
-		rt.Fatalf("SaveDeliveries: %v, %v, %v", refused, fenced, err)
+	saved, fenced, err := run.s.SaveDeliveries(run.t.Context(), nil, successes, deliveries, nil)
+	if err != nil || saved.Refused != nil || fenced != nil {
+		rt.Fatalf("SaveDeliveries: %v, %v, %v", saved, fenced, err)
 	}
 	keep := func(d event.Delivery) {
 		if !run.m.gone[d.Seq] {

@@ -25,11 +25,11 @@ func (f family) save(handler string, children ...*event.Event) (refused []event.
 	f.Helper()
 	outcome := event.Delivery{Handler: handler, Seq: 1, Status: event.StatusOK, Attempts: 1, Result: `{"a":1}`, Children: children}
 	cursor := event.Cursor{Name: "handler/" + handler, Seq: 1}
-	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, []event.Delivery{outcome}, []event.Cursor{cursor})
+	saved, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, []event.Delivery{outcome}, []event.Cursor{cursor})
 	if err != nil {
 		f.Fatal(err)
 	}
-	return refused
+	return saved.Refused
 }
 
 // outcome returns the handler's delivery of the parent.
@@ -122,9 +122,10 @@ func (f family) conflict(first, second *event.Event) {
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Result: `1`, Attempts: 3, Children: []*event.Event{first, second}},
 		{Handler: "after", Seq: 1, Status: event.StatusOK, Children: []*event.Event{child(f, "after", `1`)}},
 	}
-	refused, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
+	saved, _, err := f.s.SaveDeliveries(f.Context(), nil, nil, outcomes, []event.Cursor{{Name: "handler/b", Seq: 1}})
+	refused := saved.Refused
 	if err != nil || len(refused) != 1 || refused[0].Handler != "b" {
-		f.Fatalf("got %+v, %v, want b refused", refused, err)
+		f.Fatalf("got %+v, %v, want b refused", saved, err)
 	}
 	got := f.outcome("b")
 	if got.Status != event.StatusDead || got.ErrorClass != event.ClassConflict || got.Result != "" || got.Attempts != 3 ||

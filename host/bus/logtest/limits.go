@@ -154,11 +154,11 @@ func childrenOfAFullLog(t *testing.T, s bus.Engine) {
 	// Refused children do not count, their neighbours do.
 	clash := Make(t, event.Draft{IdempotencyKey: "child", Data: []byte("1")})
 	beside := Make(t, event.Draft{IdempotencyKey: "beside"})
-	if refused, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{
+	if saved, _, err := s.SaveDeliveries(t.Context(), nil, nil, []event.Delivery{
 		{Handler: "b", Seq: 1, Status: event.StatusOK, Children: []*event.Event{Make(t, event.Draft{}), clash}},
 		{Handler: "c", Seq: 1, Status: event.StatusOK, Children: []*event.Event{beside}},
-	}, nil); err != nil || len(refused) != 1 {
-		t.Fatalf("got %+v, %v", refused, err)
+	}, nil); err != nil || len(saved.Refused) != 1 {
+		t.Fatalf("got %+v, %v", saved, err)
 	}
 	if st := mustStatus(t, s); st.Events != 3 || st.Bytes != parent.Size()+child.Size()+beside.Size() {
 		t.Errorf("after a conflict: got %+v", st)

@@ -170,13 +170,13 @@ func fencesOfOneHost(t *testing.T, s bus.Engine) {
 	seq := mustAppend(t, s, Make(t, event.Draft{}))[0].Seq
 	child := func(key string) []*event.Event { return []*event.Event{Make(t, event.Draft{IdempotencyKey: key})} }
 	ours, stale := spec.Fence{Unit: "ours"}, spec.Fence{Unit: "stale", Epoch: 1}
-	refused, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours, stale}, nil, []event.Delivery{
+	saved, fenced, err := s.SaveDeliveries(ctx, []spec.Fence{ours, stale}, nil, []event.Delivery{
 		{Handler: "stale", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("stale")},
 		{Handler: "ours", Seq: seq, Status: event.StatusOK, At: at(1), Children: child("ours")},
 		{Handler: "free", Seq: seq, Status: event.StatusOK, At: at(1)},
 	}, []event.Cursor{{Name: "handler/stale", Seq: seq}, {Name: "handler/ours", Seq: seq}})
-	if err != nil || len(refused) != 0 || !reflect.DeepEqual(fenced, []spec.Fence{stale}) {
-		t.Fatalf("got refused %+v, fenced %+v, %v", refused, fenced, err)
+	if err != nil || len(saved.Refused) != 0 || !reflect.DeepEqual(fenced, []spec.Fence{stale}) {
+		t.Fatalf("got %+v, fenced %+v, %v", saved, fenced, err)
 	}
 	list, err := s.Deliveries(ctx, seq)
 	if err != nil || len(list) != 2 || list[0].Handler != "free" || list[1].Handler != "ours" {

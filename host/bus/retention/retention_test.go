@@ -24,7 +24,7 @@ import (
 // engine is a log with the methods that the tests call.
 type engine interface {
 	Log
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) ([]event.Delivery, []spec.Fence, error)
+	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) (event.Saved, []spec.Fence, error)
 	SetCursor(ctx context.Context, c event.Cursor) error
 	ForgetHandler(ctx context.Context, handler string) error
 }

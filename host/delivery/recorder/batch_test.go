@@ -19,7 +19,7 @@ func (h *both) Collect(b *Batch, _ bool) {
 	b.Deliveries = append(b.Deliveries, event.Delivery{Handler: "h", Seq: 3}, event.Delivery{Handler: "third", Seq: 2})
 }
 
-func (h *both) Written([]event.Delivery) {}
+func (h *both) Written(_, _ []event.Delivery) {}
 
 // TestViewShowsBothForms: the batch that is being written shows every outcome of an event
 // and of a handler, and the store gets it as it was collected.
@@ -55,13 +55,13 @@ func TestViewShowsBothForms(t *testing.T) {
 	}
 	ready := make(chan struct{})
 	r = New(Config{Logger: slog.New(slog.DiscardHandler), Handlers: func() []Handler { return []Handler{h} }, Refused: func(context.Context, event.Delivery) {},
-		Save: func(_ context.Context, _ []spec.Fence, s []event.Successes, d []event.Delivery, _ []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+		Save: func(_ context.Context, _ []spec.Fence, s []event.Successes, d []event.Delivery, _ []event.Cursor) (event.Saved, []spec.Fence, error) {
 			<-ready
 			if len(s) != 2 || len(s[0].List) != 2 || string(s[0].Result(1)) != "1" || len(d) != 2 {
 				t.Errorf("saved %+v and %+v", s, d)
 			}
 			r.View(look)
-			return nil, nil, nil
+			return event.Saved{}, nil, nil
 		}})
 	close(ready) // r is set
 	if err := r.Flush(t.Context(), h); err != nil {

@@ -35,15 +35,15 @@ type Handler interface {
 	// overwrite it until the next Collect.
 	Collect(b *Batch, all bool)
 	// Written notes that the store has the collected outcomes, and which of all
-	// deliveries it has refused.
-	Written(refused []event.Delivery)
+	// deliveries it has refused, or stored to run again because of a conflict.
+	Written(refused, conflicts []event.Delivery)
 }
 
 // Config configures a Recorder. All fields are required.
 type Config struct {
 	// Save writes a batch; see delivery.Store.
 	Save func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (
-		refused []event.Delivery, fenced []spec.Fence, err error)
+		saved event.Saved, fenced []spec.Fence, err error)
 	Handlers func() []Handler                      // that are open
 	Refused  func(context.Context, event.Delivery) // called for each refused delivery
 	Logger   *slog.Logger
@@ -243,17 +243,17 @@ func (r *Recorder) write(all bool, one Handler) bool {
 		h.Collect(b, all || h == one)
 	}
 	r.mu.Unlock()
-	var refused []event.Delivery
+	var saved event.Saved
 	if b.outcomes()+len(b.Cursors) > 0 {
 		var ok bool
-		if refused, ok = r.save(b); !ok {
+		if saved, ok = r.save(b); !ok {
 			return false
 		}
 	}
 	for _, h := range handlers {
-		h.Written(refused)
+		h.Written(saved.Refused, saved.Conflicts)
 	}
-	for _, d := range refused {
+	for _, d := range saved.Refused {
 		r.cfg.Refused(r.ctx, d)
 	}
 	r.mu.Lock()
@@ -263,10 +263,10 @@ func (r *Recorder) write(all bool, one Handler) bool {
 }
 
 // save writes until the store accepts, or returns false when the recorder is stopped.
-func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
+func (r *Recorder) save(b *Batch) (saved event.Saved, ok bool) {
 	wait := time.Duration(0)
 	for {
-		refused, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Successes, b.Deliveries, b.Cursors)
+		saved, fenced, err := r.cfg.Save(r.ctx, b.Fences, b.Successes, b.Deliveries, b.Cursors)
 		if err == nil {
 			for _, f := range fenced {
 				r.cfg.Logger.Error("outcomes discarded: another host owns the handler", "plugin", f.Unit, "epoch", f.Epoch)
@@ -275,10 +275,10 @@ func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 				r.setFailure(nil)
 				r.cfg.Logger.Info("outcomes are written again", "outcomes", b.outcomes())
 			}
-			return refused, true
+			return saved, true
 		}
 		if r.ctx.Err() != nil {
-			return nil, false
+			return event.Saved{}, false
 		}
 		if wait == 0 {
 			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", b.outcomes(), "error", err)
@@ -294,7 +294,7 @@ func (r *Recorder) save(b *Batch) (refused []event.Delivery, ok bool) {
 		case <-time.After(wait):
 		case <-r.retry:
 		case <-r.ctx.Done():
-			return nil, false
+			return event.Saved{}, false
 		}
 	}
 }

@@ -31,12 +31,12 @@ func (c *counting) Collect(b *Batch, all bool) {
 	}
 }
 
-func (c *counting) Written(refused []event.Delivery) {
+func (c *counting) Written(refused, _ []event.Delivery) {
 	c.written, c.collected = c.written+c.collected, 0
 	c.refused = append(c.refused, refused...)
 }
 
-type save = func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error)
+type save = func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (event.Saved, []spec.Fence, error)
 
 func start(t *testing.T, h Handler, save save) (*Recorder, *[]event.Delivery) {
 	t.Helper()
@@ -49,9 +49,9 @@ func start(t *testing.T, h Handler, save save) (*Recorder, *[]event.Delivery) {
 func TestFlushWritesOutcomesAndReportsRefusals(t *testing.T) {
 	h := &counting{waiting: 3}
 	var saved []event.Delivery
-	r, reported := start(t, h, func(_ context.Context, _ []spec.Fence, _ []event.Successes, list []event.Delivery, _ []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
+	r, reported := start(t, h, func(_ context.Context, _ []spec.Fence, _ []event.Successes, list []event.Delivery, _ []event.Cursor) (event.Saved, []spec.Fence, error) {
 		saved = append(saved, list...)
-		return list[:1], nil, nil
+		return event.Saved{Refused: list[:1]}, nil, nil
 	})
 	err := r.Flush(t.Context(), h)
 	r.Close()
@@ -63,8 +63,8 @@ func TestFlushWritesOutcomesAndReportsRefusals(t *testing.T) {
 func TestFinishReturnsOnFullDisk(t *testing.T) {
 	h := &counting{waiting: 1}
 	full := fault.New(fault.Exhausted, "the disk is full")
-	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
-		return nil, nil, full
+	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (event.Saved, []spec.Fence, error) {
+		return event.Saved{}, nil, full
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -77,8 +77,8 @@ func TestFinishReturnsOnFullDisk(t *testing.T) {
 
 func TestFlushReturnsNilAfterClose(t *testing.T) {
 	h := &counting{}
-	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) ([]event.Delivery, []spec.Fence, error) {
-		return nil, nil, nil
+	r, _ := start(t, h, func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (event.Saved, []spec.Fence, error) {
+		return event.Saved{}, nil, nil
 	})
 	r.Close()
 	if err := r.FlushAll(t.Context()); err != nil {

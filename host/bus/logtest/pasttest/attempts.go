@@ -116,16 +116,16 @@ func attemptsOfRefused(t *testing.T, s bus.Engine) {
 	mustAppend(t, s, logtest.Make(t, event.Draft{IdempotencyKey: "taken", Data: []byte("1")}))
 	d := logged(event.Delivery{Handler: "a", Seq: 1, Status: event.StatusOK, Attempts: 1, At: at(3), Instance: 2}, 5)
 	d.Children = []*event.Event{logtest.Make(t, event.Draft{IdempotencyKey: "taken", Data: []byte("2")})}
-	refused, _, err := s.SaveDeliveries(t.Context(), []spec.Fence{{Unit: "stale", Epoch: 1}}, nil,
+	saved, _, err := s.SaveDeliveries(t.Context(), []spec.Fence{{Unit: "stale", Epoch: 1}}, nil,
 		[]event.Delivery{d, failed("stale", 1, 1)}, nil)
-	if err != nil || len(refused) != 1 {
-		t.Fatal(refused, err)
+	if err != nil || len(saved.Refused) != 1 {
+		t.Fatal(saved, err)
 	}
 	got, err := s.Attempts(t.Context(), 1)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	want := past(t, refused[0])
+	want := past(t, saved.Refused[0])
 	want.Logs = got[0].Logs
 	if !reflect.DeepEqual(got[0], want) || got[0].Class != event.ClassConflict || len(got[0].Logs) != 1 {
 		t.Errorf("got %+v, want %+v", got[0], want)
