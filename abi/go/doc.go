@@ -32,7 +32,9 @@
 // leaves Decode, JSON, Config and HTTP alone is a megabyte smaller, because
 // encoding/json is not linked, and several times faster.
 //
-// An instance handles one event at a time, and its goroutines stop while it waits for
+// A plugin whose manifest asks for batches passes a function to RunBatch instead.
+//
+// An instance handles one event, or batch, at a time, and its goroutines stop while it waits for
 // the next one: leave none running. State that must survive an instance belongs in
 // KV. Nothing here is safe for concurrent use.
 //

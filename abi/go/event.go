@@ -7,12 +7,18 @@ import (
 	"github.com/berth-host/berth/abi/go/internal/wire"
 )
 
-// Event is the event being handled. Call its methods only until the handler returns.
+// Event is the event being handled, or one of a Batch. Call its methods only until the
+// handler returns.
 type Event struct {
 	envelope []byte // buffer, reused; the first size bytes are the event
 	size     int
 	field    []byte // buffer, reused
 	texts    []byte // the latest texts of Field, in a block that they share; the block is not reused
+
+	batched bool
+	index   int    // within the batch
+	pointer []byte // buffer: the pointer to this event within the batch, and after it a pointer into the event
+	prefix  int    // bytes of the former
 }
 
 // The texts of Field are made in blocks of textBlock bytes, which costs an allocation for a
@@ -34,6 +40,15 @@ func (e *Event) next() bool {
 	e.envelope = refill(e.envelope, n)
 	e.size = int(n)
 	return true
+}
+
+// ask has the host extract a value of the event.
+func (e *Event) ask(pointer string, buf []byte) int32 {
+	if !e.batched || pointer != "" && pointer[0] != '/' { // the latter is malformed
+		return wire.Field(pointer, buf)
+	}
+	e.pointer = append(e.pointer[:e.prefix], pointer...)
+	return wire.Field(unsafe.String(unsafe.SliceData(e.pointer), len(e.pointer)), buf)
 }
 
 // refill returns the buffer with the n bytes that a call has yielded: buf if they
@@ -63,7 +78,7 @@ func (e *Event) Field(pointer string) (string, bool) {
 		e.texts = make([]byte, 0, textBlock)
 	}
 	free := e.texts[len(e.texts):cap(e.texts)]
-	n := wire.Field(pointer, free)
+	n := e.ask(pointer, free)
 	switch {
 	case n < 0:
 		return "", present(pointer, n)
@@ -86,7 +101,7 @@ func present(pointer string, n int32) bool {
 // FieldBytes is Field without a copy: the bytes are valid until the next call
 // of Field, FieldBytes, Int or Bool.
 func (e *Event) FieldBytes(pointer string) ([]byte, bool) {
-	n := wire.Field(pointer, e.field)
+	n := e.ask(pointer, e.field)
 	if n < 0 {
 		return nil, present(pointer, n)
 	}

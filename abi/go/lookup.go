@@ -1,12 +1,10 @@
 package berth
 
-import "github.com/berth-host/berth/abi/go/internal/wire"
-
 // Lookup is Field for a pointer that comes from elsewhere, such as the handler's
 // configuration: its error is ErrNotFound when there is no such value, and ErrInvalid when
 // the pointer is malformed.
 func (e *Event) Lookup(pointer string) (string, error) {
-	n := wire.Field(pointer, e.field)
+	n := e.ask(pointer, e.field)
 	if n < 0 {
 		return "", callError("field", n)
 	}

@@ -22,12 +22,17 @@ const (
 func Run(handle Handler) {
 	ev := &Event{envelope: make([]byte, 4096), field: make([]byte, 256)}
 	for ev.next() {
-		finish(handle(ev))
+		if isBatch(ev.Raw()) {
+			panic("berth: the manifest asks for batches, which Run does not handle: use RunBatch")
+		}
+		result, err := handle(ev)
+		finish(result, err, Reject)
 	}
 }
 
-// finish closes the open event.
-func finish(result Result, err error) {
+// finish closes the open event. If the host refuses the result, the event fails with the
+// error that refused makes of the reason.
+func finish(result Result, err error, refused func(reason string) error) {
 	if err == nil {
 		err = result.err
 	}
@@ -36,8 +41,7 @@ func finish(result Result, err error) {
 		if code >= 0 {
 			return
 		}
-		// A retry would make the same result.
-		err = Reject("the host refused the result: " + callError("finish", code).Error())
+		err = refused("the host refused the result: " + callError("finish", code).Error())
 	}
 	status := int32(statusRetry)
 	var rejected *RejectError

@@ -14,6 +14,7 @@ package berthtest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ type Outcome struct {
 	Result   string   // JSON text, or "" for an empty result; only when OK
 	Reason   string   // of the retry or reject; only when not OK
 	Logs     []string // "<level> <text>"
-	Children []string // each child as JSON text; only when OK
+	Children []string // each child as JSON text, in the order of Emit; only when OK
 }
 
 // Decode reads the result into v, and fails the test when it cannot.
@@ -55,11 +56,20 @@ func (o Outcome) Decode(t testing.TB, v any) {
 // secret and no state, grants kv and emit, and denies HTTP. Deliveries run one at
 // a time, also those of several Hosts; set the fields between them.
 type Host struct {
-	Config    string            // JSON text; "" is {}
-	Secrets   map[string]string // readable secrets, by name
-	KV        map[string][]byte // made when first written
-	Attempt   int               // of the next delivery; 0 is 1
-	Remaining time.Duration     // until the deadline; 0 is 5 s
+	Config  string            // JSON text; "" is {}
+	Secrets map[string]string // readable secrets, by name
+	KV      map[string][]byte // made when first written
+	// Expires has the time at which a key disappears, for keys with a limit. Made when first
+	// written.
+	Expires map[string]time.Time
+	// Now is the present for Expires; nil is time.Now.
+	Now func() time.Time
+	// Atomic: writes of an event take effect when it ends with OK, and otherwise not, as
+	// the manifest's "state": "atomic" has it. Without an open event they take effect at once.
+	Atomic    bool
+	Trace     string        // traceparent of each attempt; "" is none
+	Attempt   int           // of the next delivery; 0 is 1
+	Remaining time.Duration // until the deadline; 0 is 5 s
 	// HTTP returns the response to a request, both JSON text as in the ABI, or a
 	// Code other than 0 for none. Nil: every request is denied.
 	HTTP func(request string) (response string, code berth.Code)
@@ -82,13 +92,29 @@ func (h *Host) Deliver(t testing.TB, handle berth.Handler, envelope string) Outc
 	return h.Serve(func() { berth.Run(handle) }, envelope)[0]
 }
 
+// DeliverBatch passes envelopes as one batch to a handler, and returns the outcome of each
+// event. A panic of the handler reaches the test.
+func (h *Host) DeliverBatch(t testing.TB, handle berth.BatchHandler, envelopes ...string) []Outcome {
+	t.Helper()
+	for _, e := range envelopes {
+		if !json.Valid([]byte(e)) {
+			t.Fatalf("the envelope is not JSON: %s", e)
+		}
+	}
+	if n := len(envelopes); n < 1 || n > maxBatch {
+		t.Fatalf("a batch has 1 to %d events, not %d", maxBatch, n)
+	}
+	return h.Serve(func() { berth.RunBatch(handle) }, `{"events":[`+strings.Join(envelopes, ",")+`]}`)
+}
+
 // Do calls f with the host in place but no event open: for code that runs before
 // Run, such as reading the configuration.
 func (h *Host) Do(f func()) { h.Serve(f) }
 
 // Serve calls f with the host in place and these envelopes waiting, and returns
 // the outcomes of the events that f has finished, in order: with an f that calls
-// berth.Run, one instance's handling of several events.
+// berth.Run, one instance's handling of several events. An envelope {"events":[…]} is a
+// batch, and has an outcome for each of its events.
 func (h *Host) Serve(f func(), envelopes ...string) []Outcome {
 	d := &delivery{host: h, waiting: envelopes}
 	defer wire.Use(d)()

@@ -1,11 +1,11 @@
 package berthtest
 
 import (
-	"bytes"
 	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	berth "github.com/berth-host/berth/abi/go"
@@ -24,6 +24,9 @@ const (
 	maxKVKey     = 256
 	maxKVValue   = 1 << 20
 	maxEventType = 128
+	maxBatch     = 1000
+	maxResults   = 8 << 20 // of a batch
+	maxDeferral  = 366 * 24 * time.Hour
 )
 
 // delivery is the wire.Host of one or more deliveries to one instance.
@@ -31,10 +34,12 @@ type delivery struct {
 	host     *Host
 	waiting  []string // envelopes yet to be taken
 	envelope string   // the open event's
+	events   int      // in the open batch; 0: it is no batch
 	open     bool
-	refused  string   // why the open event was not finished
-	children []string // of the open event
-	outcome  Outcome  // of the open event, as far as it has one
+	refused  string     // why the open event was not finished
+	children [][]string // of the open event, or of each event of the open batch
+	state    overlay    // of the open event, if the host is atomic
+	outcome  Outcome    // of the open event, as far as it has one
 	outcomes []Outcome
 
 	last []byte
@@ -67,6 +72,8 @@ func (d *delivery) Next(buf []byte) int32 {
 		return int32(berth.ErrEnd)
 	}
 	d.envelope, d.waiting, d.open = d.waiting[0], d.waiting[1:], true
+	d.events = batchSize(d.envelope)
+	d.children = make([][]string, max(1, d.events))
 	return d.yield(buf, []byte(d.envelope))
 }
 
@@ -87,25 +94,45 @@ func (d *delivery) Finish(status int32, text string) int32 {
 	}
 	switch status {
 	case statusOK:
-		if len(text) > maxResult {
-			panic("the result is over 64 KiB: the host ends an instance for that")
+		if refused := d.succeed(text); refused != "" {
+			d.refused = refused
+			return d.fail(berth.ErrInvalid, refused)
 		}
-		if text != "" && (!utf8.ValidString(text) || !json.Valid([]byte(text))) {
-			d.refused = "the result is not JSON"
-			return d.fail(berth.ErrInvalid, d.refused)
-		}
-		d.outcome.Status, d.outcome.Result, d.outcome.Children = OK, text, d.children
+		d.state.commit(d.host)
 	case statusRetry:
-		d.outcome.Status, d.outcome.Reason = Retry, line(text)
+		d.end(Retry, text)
 	case statusReject:
-		d.outcome.Status, d.outcome.Reason = Rejected, line(text)
+		d.end(Rejected, text)
 	default:
 		d.refused = "no such status"
 		return d.fail(berth.ErrInvalid, d.refused)
 	}
-	d.outcomes = append(d.outcomes, d.outcome)
-	d.open, d.refused, d.children, d.outcome = false, "", nil, Outcome{}
+	d.open, d.refused, d.children, d.state, d.outcome = false, "", nil, overlay{}, Outcome{}
 	return 0
+}
+
+// succeed closes the open event, or batch, with a result, or returns why it is refused.
+func (d *delivery) succeed(text string) (refused string) {
+	if d.events > 0 {
+		return d.succeedBatch(text)
+	}
+	if len(text) > maxResult {
+		panic("the result is over 64 KiB: the host ends an instance for that")
+	}
+	if text != "" && (!utf8.ValidString(text) || !json.Valid([]byte(text))) {
+		return "the result is not JSON"
+	}
+	d.outcome.Status, d.outcome.Result, d.outcome.Children = OK, text, d.children[0]
+	d.outcomes = append(d.outcomes, d.outcome)
+	return ""
+}
+
+// end closes the open event, or all events of the open batch, with a reason.
+func (d *delivery) end(status Status, reason string) {
+	d.outcome.Status, d.outcome.Reason = status, line(reason)
+	for range max(1, d.events) {
+		d.outcomes = append(d.outcomes, d.outcome)
+	}
 }
 
 func (d *delivery) Emit(child string) int32 {
@@ -118,14 +145,7 @@ func (d *delivery) Emit(child string) int32 {
 	if len(child) > maxChild {
 		return d.fail(berth.ErrTooLarge, "the child is over 1 MiB")
 	}
-	var c struct {
-		Type     string          `json:"event_type"`
-		Data     json.RawMessage `json:"data"`
-		Metadata struct {
-			IdempotencyKey string `json:"idempotency_key"`
-			Subject        string `json:"subject"`
-		} `json:"metadata"`
-	}
+	var c childEvent
 	dec := json.NewDecoder(strings.NewReader(child))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
@@ -134,16 +154,14 @@ func (d *delivery) Emit(child string) int32 {
 	if dec.More() {
 		return d.fail(berth.ErrInvalid, "unexpected data after the child")
 	}
-	if c.Data == nil {
-		return d.fail(berth.ErrInvalid, "data is missing")
+	if invalid := c.check(d.events, d.host.now()); invalid != "" {
+		return d.fail(berth.ErrInvalid, invalid)
 	}
-	if !validEventType(c.Type) {
-		return d.fail(berth.ErrInvalid, "event_type is missing or malformed")
-	}
-	if len(d.children) == maxChildren {
+	children := &d.children[c.parent()]
+	if len(*children) == maxChildren {
 		panic("the event has 64 children already: the host ends an instance for one more")
 	}
-	d.children = append(d.children, child)
+	*children = append(*children, child)
 	return 0
 }
 
@@ -193,62 +211,6 @@ func (d *delivery) Secret(name string, buf []byte) int32 {
 	return d.yield(buf, []byte(secret))
 }
 
-// kv returns the code of a call of kv with an invalid key or value, or 0.
-func (d *delivery) kv(key string, value []byte) int32 {
-	switch {
-	case slices.Contains(d.host.Denied, "kv"):
-		return d.fail(berth.ErrDenied, "kv is not granted")
-	case key == "":
-		return d.fail(berth.ErrInvalid, "the key is empty")
-	case len(key) > maxKVKey:
-		return d.fail(berth.ErrTooLarge, "the key is over 256 bytes")
-	case len(value) > maxKVValue:
-		return d.fail(berth.ErrTooLarge, "the value is over 1 MiB")
-	}
-	return 0
-}
-
-func (d *delivery) KVGet(key string, buf []byte) int32 {
-	if code := d.kv(key, nil); code != 0 {
-		return code
-	}
-	value, ok := d.host.KV[key]
-	if !ok {
-		return d.fail(berth.ErrNotFound, "no such key")
-	}
-	return d.yield(buf, value)
-}
-
-func (d *delivery) KVSet(key string, value []byte) int32 {
-	if code := d.kv(key, value); code != 0 {
-		return code
-	}
-	if d.host.KV == nil {
-		d.host.KV = make(map[string][]byte)
-	}
-	d.host.KV[key] = bytes.Clone(value)
-	return 0
-}
-
-func (d *delivery) KVCAS(key string, old, value []byte) int32 {
-	if code := d.kv(key, value); code != 0 {
-		return code
-	}
-	present, ok := d.host.KV[key]
-	if ok != (old != nil) || !bytes.Equal(present, old) {
-		return d.fail(berth.ErrConflict, "the value differs")
-	}
-	return d.KVSet(key, value)
-}
-
-func (d *delivery) KVDelete(key string) int32 {
-	if code := d.kv(key, nil); code != 0 {
-		return code
-	}
-	delete(d.host.KV, key)
-	return 0
-}
-
 func (d *delivery) HTTP(request string, buf []byte) int32 {
 	if d.host.HTTP == nil {
 		return d.fail(berth.ErrDenied, "http is not granted")
@@ -258,6 +220,16 @@ func (d *delivery) HTTP(request string, buf []byte) int32 {
 		return d.fail(code, "refused by the test")
 	}
 	return d.yield(buf, []byte(response))
+}
+
+func (d *delivery) Trace(buf []byte) int32 {
+	if !d.open {
+		return d.fail(berth.ErrInvalid, "no event is open")
+	}
+	if d.host.Trace == "" {
+		return d.fail(berth.ErrNotFound, "the attempt is not traced")
+	}
+	return d.yield(buf, []byte(d.host.Trace))
 }
 
 func (d *delivery) Attempt() int32 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	berth "github.com/berth-host/berth/abi/go"
 )
@@ -12,6 +13,10 @@ import (
 func main() {
 	config := berth.RawConfig()
 	events := 0
+	if strings.Contains(config, `"batch"`) {
+		berth.RunBatch(func(b *berth.Batch) error { return handleBatch(b, config, &events) })
+		return
+	}
 	berth.Run(func(ev *berth.Event) (berth.Result, error) {
 		events++
 		return handle(ev, config, events)
@@ -55,8 +60,14 @@ func handle(ev *berth.Event, config string, events int) (berth.Result, error) {
 		return berth.OK(), nil
 	case "emit":
 		child, _ := ev.FieldJSON("/data/child")
-		err := berth.Emit(berth.Child{Type: text(ev, "type"), Data: child, Subject: text(ev, "subject"), IdempotencyKey: text(ev, "key")})
+		after, _ := ev.Int("/data/after")
+		at, _ := time.Parse(time.RFC3339, text(ev, "at"))
+		err := ev.Emit(berth.Child{Type: text(ev, "type"), Data: child, Subject: text(ev, "subject"), IdempotencyKey: text(ev, "key"),
+			DeliverAt: at, DeliverAfter: time.Duration(after) * time.Second})
 		return answered(answer.Bool("emitted", true), err)
+	case "trace":
+		trace, err := berth.Trace()
+		return answered(answer.Str("value", trace), err)
 	case "http":
 		return request(ev)
 	case "secret":
@@ -73,6 +84,27 @@ func handle(ev *berth.Event, config string, events int) (berth.Result, error) {
 		return berth.OK(), berth.Reject("unknown op")
 	}
 	return answer.Result(), nil
+}
+
+// handleBatch does for each event of a batch what its op says.
+func handleBatch(b *berth.Batch, config string, events *int) error {
+	for i, ev := range b.Events() {
+		*events++
+		switch text(ev, "op") {
+		case "size":
+			var answer berth.Object
+			b.Result(i, answer.Int("size", int64(b.Len())).Result())
+		case "fail_all":
+			return berth.Retry(text(ev, "reason"))
+		default:
+			if result, err := handle(ev, config, *events); err != nil {
+				b.Fail(i, err)
+			} else {
+				b.Result(i, result)
+			}
+		}
+	}
+	return nil
 }
 
 // text returns a member of the data, "" when it is missing.
@@ -131,6 +163,28 @@ func keyValue(ev *berth.Event, op string) (berth.Result, error) {
 		return answered(answer.Bool("set", true), berth.KV.CAS(key, old, value))
 	case "kv_delete":
 		return answered(answer.Bool("deleted", true), berth.KV.Delete(key))
+	case "kv_expire":
+		seconds, _ := ev.Int("/data/seconds")
+		return answered(answer.Bool("expires", true), berth.KV.Expire(key, time.Duration(seconds)*time.Second))
+	case "kv_fill":
+		n, _ := ev.Int("/data/n")
+		for i := range n {
+			if err := berth.KV.Set(text(ev, "prefix")+strconv.FormatInt(i, 10), nil); err != nil {
+				return answered(nil, err)
+			}
+		}
+		answer.Int("filled", n)
+		return answer.Result(), nil
+	case "kv_list":
+		keys := []string{}
+		for key, err := range berth.KV.Keys(text(ev, "prefix")) {
+			if err != nil {
+				return answered(nil, err)
+			}
+			keys = append(keys, key)
+		}
+		answer.Strs("keys", keys)
+		return answer.Result(), nil
 	}
 	return berth.OK(), berth.Reject("unknown op")
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"strings"
+	"time"
 
 	berth "github.com/berth-host/berth/abi/go"
 )
@@ -57,6 +59,12 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 		return berth.OK(), errors.Join(
 			berth.Emit(berth.Child{Type: "order_noted"}),
 			berth.Emit(berth.Child{Type: "order_noted", Data: `{"a":1}`, Subject: `"s"`, IdempotencyKey: "k"}))
+	case "emit later":
+		return berth.OK(), errors.Join(
+			ev.Emit(berth.Child{Type: "order_noted", DeliverAfter: 90 * time.Second}),
+			berth.Emit(berth.Child{Type: "order_noted", DeliverAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}),
+			when(!errors.Is(berth.Emit(berth.Child{Type: "order_noted", DeliverAfter: -1}), berth.ErrInvalid), "emit into the past"),
+			when(!errors.Is(berth.Emit(berth.Child{Type: "order_noted", DeliverAfter: 367 * 24 * time.Hour}), berth.ErrInvalid), "emit after a year"))
 	case "emit nonsense":
 		return berth.OK(), berth.Emit(berth.Child{Type: "", Data: "{"})
 	case "secret":
@@ -67,6 +75,13 @@ func Handle(ev *berth.Event) (berth.Result, error) {
 		return berth.OK(), err
 	case "kv":
 		return kv()
+	case "kv keys":
+		return keys()
+	case "kv expire":
+		return expire()
+	case "trace":
+		trace, err := berth.Trace()
+		return berth.JSON(trace), err
 	case "http":
 		r, err := berth.HTTP(berth.Request{Method: "POST", URL: "https://api.example.com/",
 			Headers: map[string]string{"x-a": "1"}, Body: []byte("hi")})
@@ -145,6 +160,69 @@ func kv() (berth.Result, error) {
 	}
 	var o berth.Object
 	return o.Str("k", string(value)).Result(), berth.KV.Delete("large")
+}
+
+// keys writes and lists more keys than one call of the host yields.
+func keys() (berth.Result, error) {
+	const count = 600
+	for i := range count {
+		if err := berth.KV.Set(fmt.Sprintf("list/%03d", i), nil); err != nil {
+			return berth.OK(), err
+		}
+	}
+	n := 0
+	for key, err := range berth.KV.Keys("list/") {
+		if err := errors.Join(err, when(key != fmt.Sprintf("list/%03d", n), "the key is "+key)); err != nil {
+			return berth.OK(), err
+		}
+		n++
+	}
+	for range berth.KV.Keys("") {
+		break
+	}
+	var failed []error
+	for key, err := range berth.KV.Keys(strings.Repeat("k", 257)) {
+		failed = append(failed, err, when(key != "", "a key and an error"))
+	}
+	for key := range berth.KV.Keys("list/") {
+		failed = append(failed, berth.KV.Delete(key))
+	}
+	tooLarge := errors.Is(errors.Join(failed...), berth.ErrTooLarge)
+	return berth.RawJSON(strconv.Itoa(n)), when(!tooLarge, "keys with a long prefix")
+}
+
+// expire sets limits, which the test's host has not passed.
+func expire() (berth.Result, error) {
+	return berth.OK(), errors.Join(
+		when(!errors.Is(berth.KV.Expire("k", time.Second), berth.ErrNotFound), "expiry of a missing key"),
+		berth.KV.Set("k", []byte("v")),
+		berth.KV.Expire("k", 1500*time.Millisecond),
+		when(!errors.Is(berth.KV.Expire("k", -1), berth.ErrInvalid), "expiry in the past"),
+		when(!errors.Is(berth.KV.Expire("k", 1<<31*time.Second), berth.ErrInvalid), "expiry too far ahead"))
+}
+
+// Batch does of each event what /data/do names.
+func Batch(b *berth.Batch) error {
+	for i, ev := range b.Events() {
+		switch do, _ := ev.Field("/data/do"); do {
+		case "fail all":
+			return berth.Reject("none of " + strconv.Itoa(b.Len()))
+		case "child":
+			if err := ev.Emit(berth.Child{Type: "order_noted", Data: strconv.Itoa(i)}); err != nil {
+				return err
+			}
+		case "child of none":
+			err := berth.Emit(berth.Child{Type: "order_noted"})
+			b.Result(i, berth.RawJSON(strconv.FormatBool(errors.Is(err, berth.ErrInvalid))))
+		default:
+			if result, err := Handle(ev); err != nil {
+				b.Fail(i, err)
+			} else {
+				b.Result(i, result)
+			}
+		}
+	}
+	return nil
 }
 
 // when returns an error with that text if it happened.

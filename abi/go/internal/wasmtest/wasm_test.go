@@ -98,6 +98,12 @@ func call(name string, mem api.Memory, p []uint64) int32 {
 		return wire.KVCAS(text(0), append([]byte{}, raw(2)...), raw(4))
 	case abi.FuncKVDelete:
 		return wire.KVDelete(text(0))
+	case abi.FuncKVList:
+		return wire.KVList(text(0), text(2), raw(4))
+	case abi.FuncKVExpire:
+		return wire.KVExpire(text(0), int32(uint32(p[2])))
+	case abi.FuncTrace:
+		return wire.Trace(raw(0))
 	case abi.FuncHTTP:
 		return wire.HTTP(text(0), raw(2))
 	case abi.FuncAttempt:

@@ -18,6 +18,9 @@ type Host interface {
 	KVSet(key string, value []byte) int32
 	KVCAS(key string, old, value []byte) int32
 	KVDelete(key string) int32
+	KVList(prefix, after string, buf []byte) int32
+	KVExpire(key string, seconds int32) int32
+	Trace(buf []byte) int32
 	HTTP(request string, buf []byte) int32
 	Attempt() int32
 	Remaining() int32
@@ -52,19 +55,22 @@ func current() Host {
 
 // The functions of the ABI.
 
-func Next(buf []byte) int32                     { return current().Next(buf) }
-func Field(pointer string, buf []byte) int32    { return current().Field(pointer, buf) }
-func Finish(status int32, text string) int32    { return current().Finish(status, text) }
-func Emit(child string) int32                   { return current().Emit(child) }
-func Log(level int32, text string)              { current().Log(level, text) }
-func Config(buf []byte) int32                   { return current().Config(buf) }
-func Secret(name string, buf []byte) int32      { return current().Secret(name, buf) }
-func KVGet(key string, buf []byte) int32        { return current().KVGet(key, buf) }
-func KVSet(key string, value []byte) int32      { return current().KVSet(key, value) }
-func KVCAS(key string, old, value []byte) int32 { return current().KVCAS(key, old, value) }
-func KVDelete(key string) int32                 { return current().KVDelete(key) }
-func HTTP(request string, buf []byte) int32     { return current().HTTP(request, buf) }
-func Attempt() int32                            { return current().Attempt() }
-func Remaining() int32                          { return current().Remaining() }
-func Last(buf []byte) int32                     { return current().Last(buf) }
-func Error(buf []byte) int32                    { return current().Error(buf) }
+func Next(buf []byte) int32                         { return current().Next(buf) }
+func Field(pointer string, buf []byte) int32        { return current().Field(pointer, buf) }
+func Finish(status int32, text string) int32        { return current().Finish(status, text) }
+func Emit(child string) int32                       { return current().Emit(child) }
+func Log(level int32, text string)                  { current().Log(level, text) }
+func Config(buf []byte) int32                       { return current().Config(buf) }
+func Secret(name string, buf []byte) int32          { return current().Secret(name, buf) }
+func KVGet(key string, buf []byte) int32            { return current().KVGet(key, buf) }
+func KVSet(key string, value []byte) int32          { return current().KVSet(key, value) }
+func KVCAS(key string, old, value []byte) int32     { return current().KVCAS(key, old, value) }
+func KVDelete(key string) int32                     { return current().KVDelete(key) }
+func KVList(prefix, after string, buf []byte) int32 { return current().KVList(prefix, after, buf) }
+func KVExpire(key string, seconds int32) int32      { return current().KVExpire(key, seconds) }
+func Trace(buf []byte) int32                        { return current().Trace(buf) }
+func HTTP(request string, buf []byte) int32         { return current().HTTP(request, buf) }
+func Attempt() int32                                { return current().Attempt() }
+func Remaining() int32                              { return current().Remaining() }
+func Last(buf []byte) int32                         { return current().Last(buf) }
+func Error(buf []byte) int32                        { return current().Error(buf) }

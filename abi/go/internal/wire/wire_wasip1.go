@@ -48,6 +48,18 @@ func kvCAS(key unsafe.Pointer, keyLen uint32, old unsafe.Pointer, oldLen int32, 
 //go:noescape
 func kvDelete(key unsafe.Pointer, keyLen uint32) int32
 
+//go:wasmimport berth_v1 kv_list
+//go:noescape
+func kvList(prefix unsafe.Pointer, prefixLen uint32, after unsafe.Pointer, afterLen uint32, buf unsafe.Pointer, capacity uint32) int32
+
+//go:wasmimport berth_v1 kv_expire
+//go:noescape
+func kvExpire(key unsafe.Pointer, keyLen uint32, seconds int32) int32
+
+//go:wasmimport berth_v1 trace
+//go:noescape
+func trace(buf unsafe.Pointer, capacity uint32) int32
+
 //go:wasmimport berth_v1 http
 //go:noescape
 func http(p unsafe.Pointer, n uint32, buf unsafe.Pointer, capacity uint32) int32
@@ -148,6 +160,26 @@ func KVCAS(key string, old, value []byte) int32 {
 func KVDelete(key string) int32 {
 	p, n := str(key)
 	return kvDelete(p, n)
+}
+
+// KVList is kv_list.
+func KVList(prefix, after string, buf []byte) int32 {
+	p, n := str(prefix)
+	a, an := str(after)
+	b, c := buffer(buf)
+	return kvList(p, n, a, an, b, c)
+}
+
+// KVExpire is kv_expire.
+func KVExpire(key string, seconds int32) int32 {
+	p, n := str(key)
+	return kvExpire(p, n, seconds)
+}
+
+// Trace is trace.
+func Trace(buf []byte) int32 {
+	b, c := buffer(buf)
+	return trace(b, c)
 }
 
 // HTTP is http.

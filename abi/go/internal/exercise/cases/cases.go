@@ -48,10 +48,16 @@ func All() []Case {
 		{Name: "emit", Data: do("emit"), Want: berthtest.Outcome{Status: berthtest.OK, Children: []string{
 			`{"event_type":"order_noted","data":null}`,
 			`{"event_type":"order_noted","data":{"a":1},"metadata":{"idempotency_key":"k","subject":"\"s\""}}`}}},
+		{Name: "emit later", Data: do("emit later"), Want: berthtest.Outcome{Status: berthtest.OK, Children: []string{
+			`{"event_type":"order_noted","data":null,"metadata":{"deliver_after":"1m30s"}}`,
+			`{"event_type":"order_noted","data":null,"metadata":{"deliver_at":"2026-01-02T02:04:05Z"}}`}}},
 		{Name: "emit nonsense", Data: do("emit nonsense"), Want: retry("berth: emit: invalid: unexpected EOF")},
 		{Name: "secret", Data: do("secret"), Want: ok(`"s3cret"`)},
 		{Name: "no secret", Data: do("no secret"), Want: retry("berth: secret: not found: no secret is called nope")},
 		{Name: "kv", Data: do("kv"), Want: ok(`{"k":"two"}`), KV: map[string][]byte{"k": []byte("two")}},
+		{Name: "kv keys", Data: do("kv keys"), Want: ok("600")},
+		{Name: "kv expire", Data: do("kv expire"), Want: ok(""), KV: map[string][]byte{"k": []byte("v")}},
+		{Name: "trace", Data: do("trace"), Want: ok(`"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"`)},
 		{Name: "http", Data: do("http"),
 			Want: ok(`[201,"2","{\"method\":\"POST\",\"url\":\"https://api.example.com/\",\"headers\":{\"x-a\":\"1\"},\"body\":\"hi\"}"]`)},
 		{Name: "http bytes", Data: do("http bytes"), Want: ok(`"/wA="`)},
@@ -74,6 +80,7 @@ func NewHost() *berthtest.Host {
 		Secrets:   map[string]string{"token": "s3cret"},
 		Attempt:   3,
 		Remaining: 1500 * time.Millisecond,
+		Trace:     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		HTTP: func(request string) (string, berth.Code) {
 			if strings.Contains(request, `"body_base64":"/wA="`) {
 				return `{"status":200,"headers":{},"body_base64":"/wA="}`, 0
