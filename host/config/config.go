@@ -40,6 +40,9 @@ type Handler struct {
 	Start     Start           // used while it has no position in the log
 	Config    json.RawMessage // a JSON object for the guest; {} where the file has none
 	Grants    []spec.Grant    // sorted by name, at most one of each
+	State     *spec.StateMode // nil: as the manifest says
+	Batch     *Batch          // nil: as the manifest says
+	Fair      spec.FairPolicy
 	Overrides Overrides
 }
 

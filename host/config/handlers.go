@@ -139,6 +139,7 @@ func handlerTable(h *Handler) (t table) {
 				"`event_types`. A plugin may do what its manifest asks for and this grants; everything else answers DENIED.").unset("[]"),
 	}...)
 	t.add("", overrideTable(&h.Overrides))
+	t.add("", workTable(h))
 	return t
 }
 

@@ -31,6 +31,7 @@ func builtin() spec.Settings {
 		Breaker: spec.BreakerPolicy{Failures: 10}.WithDefaults(),
 		OrderBy: "/metadata/subject",
 		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
+		State:   spec.StateDirect,
 	}
 }
 
@@ -52,6 +53,7 @@ func (c *Config) Resolve(name string, m abi.Manifest) (s spec.Settings, capped [
 	if found {
 		h.Overrides.apply(&s)
 		s.Paused, s.Config, s.Grants = h.Paused, h.Config, h.Grants
+		h.applyWork(&s)
 		if h.Enabled != nil {
 			s.Enabled, s.Hold = *h.Enabled, false
 		}
@@ -76,6 +78,12 @@ func applyManifest(s *spec.Settings, m abi.Manifest, operator Overrides) (capped
 	request(&capped, "max_backoff", &r.MaxBackoff, time.Duration(retry.MaxBackoff), floor, max(floor, ceilingBackoff), duration)
 	if m.OrderBy != "" {
 		s.OrderBy = m.OrderBy
+	}
+	if m.State != "" {
+		s.State = spec.StateMode(m.State)
+	}
+	if m.Batch != nil {
+		s.Batch = spec.BatchPolicy{MaxEvents: m.Batch.MaxEvents, MaxWait: time.Duration(m.Batch.MaxWait)}
 	}
 	return capped
 }

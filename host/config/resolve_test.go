@@ -19,6 +19,7 @@ func TestResolveDefaults(t *testing.T) {
 		Breaker: spec.BreakerPolicy{Failures: 10, Cooldown: time.Second, MaxCooldown: time.Minute},
 		OrderBy: "/metadata/subject",
 		Logs:    spec.LogPolicy{Kept: spec.LogsOfFailures, Level: spec.LevelDebug},
+		State:   spec.StateDirect,
 	}
 	if !reflect.DeepEqual(got, want) || capped != nil {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/breaker"
 	"github.com/berth-host/berth/host/delivery/failurelog"
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/queue"
@@ -23,7 +24,11 @@ type Policy struct {
 	Takes func(*event.Event) bool
 	// Key returns the order key of an event: events with the same key are delivered one
 	// at a time, in order. An event with the key "" is not ordered. Default: no order.
-	Key     func(*event.Event) string
+	Key func(*event.Event) string
+	// Fair shares the events that can start among values. Default: no sharing.
+	Fair *fair.Policy
+	// Atomic: the handler's outcomes can have effects.
+	Atomic  bool
 	Retry   spec.RetryPolicy
 	Breaker spec.BreakerPolicy
 	// Paused keeps attempts from starting. Attempts that have started end; events and

@@ -201,7 +201,7 @@ func (l *Live) Settings(name string, m abi.Manifest) (spec.Settings, error) {
 func settingsUnder(c *config.Config) plugin.SettingsFunc {
 	return func(name string, m abi.Manifest) (spec.Settings, error) {
 		s, _ := c.Resolve(name, m)
-		return s, nil
+		return s, c.Check(name, m)
 	}
 }
 

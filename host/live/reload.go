@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/config/document"
 	"github.com/berth-host/berth/host/config/file"
+	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/wire"
 )
 
@@ -184,6 +186,15 @@ func (l *Live) changed(former *config.Config) {
 	}
 }
 
+// problem is why the settings of a plugin cannot be resolved.
+func (l *Live) problem(n *loaded, m plugin.Misfit) document.Problem {
+	keys, reason := []string{"handlers", m.Name}, m.Err.Error()
+	if refusal, ok := errors.AsType[*config.Refusal](m.Err); ok {
+		keys, reason = append(keys, refusal.Key), refusal.Reason
+	}
+	return document.Problem{File: l.path, Line: document.Locate(n.text, keys...), Path: strings.Join(keys, "."), Reason: reason}
+}
+
 // check returns the problems that the plugins have with a configuration.
 func (l *Live) check(ctx context.Context, n *loaded) error {
 	misfits, err := (*l.plugins.Load()).Check(ctx, settingsUnder(n.config))
@@ -198,8 +209,7 @@ func (l *Live) check(ctx context.Context, n *loaded) error {
 				Path: "handlers." + m.Name + ".config" + v.Pointer, Reason: v.Reason})
 		}
 		if m.Violations == nil {
-			problems = append(problems, document.Problem{File: l.path, Line: document.Locate(n.text, "handlers", m.Name),
-				Path: "handlers." + m.Name, Reason: m.Err.Error()})
+			problems = append(problems, l.problem(n, m))
 		}
 	}
 	if problems == nil {

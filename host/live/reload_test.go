@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/audit"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/plugin"
@@ -144,5 +145,33 @@ func TestManualChangeDuringEditIsAppliedToPlugins(t *testing.T) {
 	}
 	if h := l.Config().Handlers["other"]; h.Enabled == nil || *h.Enabled || p.checks != 1 || p.reloads != 1 {
 		t.Errorf("in force: %+v; %d checks, %d reloads; want it disabled, 1, 1", h, p.checks, p.reloads)
+	}
+}
+
+// batchless has one plugin, x, whose manifest does not ask for batches.
+type batchless struct{ noPlugins }
+
+func (batchless) Check(_ context.Context, settings plugin.SettingsFunc) ([]plugin.Misfit, error) {
+	if _, err := settings("x", abi.Manifest{}); err != nil {
+		return []plugin.Misfit{{Name: "x", Err: err}}, nil
+	}
+	return nil, nil
+}
+
+// TestReloadRefusesBatchesOfPluginWithoutThem: the error names the line of the setting.
+func TestReloadRefusesBatchesOfPluginWithoutThem(t *testing.T) {
+	l := open(t, "handlers: {}\n")
+	l.Attach(batchless{})
+	l.write(l.Path(), "handlers:\n  x:\n    paused: true\n    batch: {max_events: 50}\n")
+	_, err := l.Reload(t.Context())
+	if err == nil || !strings.Contains(err.Error(), ":4: handlers.x.batch: the plugin's manifest does not ask for batches") {
+		t.Errorf("got %v", err)
+	}
+	if l.Config().Handlers["x"].Paused {
+		t.Error("the refused file is in force")
+	}
+	l.write(l.Path(), "handlers: {x: {batch: off}}\n")
+	if _, err := l.Reload(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

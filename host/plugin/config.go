@@ -68,7 +68,7 @@ type Running interface {
 	// Stats returns this version's counts. It is safe for concurrent use, also after
 	// Drain.
 	Stats() Stats
-	// Apply applies the settings that need no restart: Paused and Logs. The Manager's
+	// Apply applies the settings that need no restart: Paused, Logs and Fair. The Manager's
 	// loop calls it repeatedly, also without a change: it must be quick. A start uses those of
 	// its Spec.
 	Apply(s spec.Settings)

@@ -62,7 +62,7 @@ type target struct {
 }
 
 func (t target) equal(u target) bool {
-	t.settings.Paused, t.settings.Logs = u.settings.Paused, u.settings.Logs // need no restart, see decide
+	t.settings.Paused, t.settings.Logs, t.settings.Fair = u.settings.Paused, u.settings.Logs, u.settings.Fair // need no restart, see decide
 	return t.vetOnly == u.vetOnly && t.same(u) && reflect.DeepEqual(t.settings, u.settings)
 }
 

@@ -13,9 +13,9 @@ func TestFailureHasKeyAndVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r Runner
-	r.started.add("a", started{"01", "1.0.0", orderKey("/data/customer")})
-	r.started.add("a", started{"02", "1.1.0", orderKey("")})
-	r.started.add("b", started{"01", "3.0.0", orderKey("/data/missing")})
+	r.started.add("a", started{"01", "1.0.0", valueAt("/data/customer")})
+	r.started.add("a", started{"02", "1.1.0", valueAt("")})
+	r.started.add("b", started{"01", "3.0.0", valueAt("/data/missing")})
 	for _, tt := range []struct{ handler, sha256, key, version string }{
 		{"a", "01", "C-7", "1.0.0"}, {"a", "02", "A-1", "1.1.0"}, {"b", "01", "A-1", "3.0.0"}, {"b", "02", "A-1", ""}, {"c", "", "A-1", ""},
 	} {

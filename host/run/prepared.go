@@ -7,6 +7,7 @@ import (
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // discardTimeout bounds the drain of a version that was not promoted.
@@ -19,6 +20,7 @@ type prepared struct {
 	module  string // SHA-256, hex
 	version string // of its manifest
 	policy  delivery.Policy
+	fair    spec.FairPolicy // that policy was made from
 	pool    *sandbox.Pool
 }
 
@@ -35,7 +37,7 @@ func (v *prepared) Promote(ctx context.Context) (plugin.Running, error) {
 	})
 	src.Probe() // the new version may succeed where the former one failed
 	v.runner.Versions.Activated(ctx, v.name, v.module, v.version)
-	r := &running{source: src, pool: v.pool}
+	r := &running{source: src, pool: v.pool, fair: v.fair}
 	r.ended = func() { v.runner.live.remove(v.name, r) }
 	v.runner.live.add(v.name, r)
 	return r, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/route"
@@ -78,12 +79,15 @@ func (r *Runner) Prepare(ctx context.Context, version plugin.Spec) (plugin.Prepa
 		Logger:       r.Logger,
 		Log:          r.Logs.Of(version.Name),
 		Logs:         version.Settings.Logs,
+		State:        version.Settings.State,
+		Batch:        version.Settings.Batch,
 	})
 	if err != nil {
 		return nil, err
 	}
 	r.started.add(version.Name, started{version.SHA256, version.Manifest.Version, policy.Key})
-	return &prepared{runner: r, name: version.Name, module: version.SHA256, version: version.Manifest.Version, policy: policy, pool: pool}, nil
+	return &prepared{runner: r, name: version.Name, module: version.SHA256, version: version.Manifest.Version, policy: policy,
+		fair: version.Settings.Fair, pool: pool}, nil
 }
 
 // policy returns which events a version takes, in which order, and its retries.
@@ -104,16 +108,26 @@ func (r *Runner) policy(version plugin.Spec) (delivery.Policy, error) {
 			}
 			return takes
 		},
-		Key:     orderKey(version.Settings.OrderBy),
+		Key:     valueAt(version.Settings.OrderBy),
+		Fair:    sharing(version.Settings.Fair),
+		Atomic:  version.Settings.State == spec.StateAtomic,
 		Retry:   version.Settings.Retry,
 		Breaker: version.Settings.Breaker,
 		Paused:  version.Settings.Paused,
 	}, nil
 }
 
-// orderKey returns the function that reads the value at a JSON Pointer into the
-// envelope. An event without a value is not ordered.
-func orderKey(ptr string) func(*event.Event) string {
+// sharing returns nil when the settings say nothing.
+func sharing(p spec.FairPolicy) *fair.Policy {
+	if p.By == "" {
+		return nil
+	}
+	return &fair.Policy{Value: valueAt(p.By), Weights: p.Weights}
+}
+
+// valueAt returns the function that reads the value at a JSON Pointer into the envelope,
+// "" for an event without one; nil for no pointer.
+func valueAt(ptr string) func(*event.Event) string {
 	switch ptr {
 	case "":
 		return nil

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/berth-host/berth/host/delivery"
 	"github.com/berth-host/berth/host/plugin"
@@ -13,7 +14,8 @@ import (
 type running struct {
 	source *delivery.Source
 	pool   *sandbox.Pool
-	ended  func() // called when it is drained
+	fair   spec.FairPolicy // in force; of Apply
+	ended  func()          // called when it is drained
 }
 
 // Drain implements plugin.Running.
@@ -35,7 +37,14 @@ func (v *running) Stats() plugin.Stats {
 
 // Apply implements plugin.Running.
 func (v *running) Apply(s spec.Settings) {
-	v.source.Update(func(p *delivery.Policy) { p.Paused = s.Paused })
+	shared := reflect.DeepEqual(v.fair, s.Fair)
+	v.source.Update(func(p *delivery.Policy) {
+		p.Paused = s.Paused
+		if !shared {
+			p.Fair = sharing(s.Fair)
+		}
+	})
+	v.fair = s.Fair
 	v.pool.SetLogs(s.Logs)
 }
 

@@ -141,6 +141,15 @@ func TestExtismEntries(t *testing.T) {
 	}
 }
 
+// TestBatchNeedsLoopStyle: a manifest beside a module can ask for what the module cannot do.
+func TestBatchNeedsLoopStyle(t *testing.T) {
+	wasm := newExtism("alloc").export("handle", "", "").bytes()
+	_, err := load(t, wasm).NewPool(t.Context(), sandbox.PoolConfig{Source: newQueue(), Batch: spec.BatchPolicy{MaxEvents: 2}})
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "its manifest has batch, but it is a module of the style extism") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Drain ends an instance that waits, and one that is at work.
 func TestExtismDrain(t *testing.T) {
 	m := newExtism("alloc")

@@ -65,7 +65,9 @@ type PoolConfig struct {
 	Logger       *slog.Logger  // for the log lines of guests; default discards them
 	Log          GuestLog      // likewise; default discards them
 	Logs         spec.LogPolicy
-	Simulate     *Simulation // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
+	State        spec.StateMode   // default direct
+	Batch        spec.BatchPolicy // default one event at a time
+	Simulate     *Simulation      // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
 }
 
 const defaultStack = 1 << 20
@@ -151,6 +153,11 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	entry, err := m.checkEntry(cfg.Entry)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Batch.Enabled() {
+		if err := m.shape.CheckBatch(); err != nil {
+			return nil, fault.New(fault.Invalid, "%w", err)
+		}
 	}
 	p := &Pool{
 		module:   m,

@@ -40,8 +40,16 @@ func examine(ctx context.Context, module spec.Artifact, limits prescan.Limits, d
 		return r, nil, err
 	}
 	r.Style, r.Entry = string(code.Shape.Style), code.Shape.Entry
-	if m, bad := abi.ParseManifest(r.Manifest); bad == nil && m.Extism.Entry != "" && code.Shape.Style == Extism {
-		r.Entry = m.Extism.Entry
+	if m, bad := abi.ParseManifest(r.Manifest); bad == nil {
+		if m.Extism.Entry != "" && code.Shape.Style == Extism {
+			r.Entry = m.Extism.Entry
+		}
+		if m.Batch != nil {
+			if err := code.Shape.CheckBatch(); err != nil {
+				errors.As(err, &r.Error)
+				return r, nil, code.Close(ctx)
+			}
+		}
 	}
 	if dir != "" {
 		err = os.WriteFile(filepath.Join(dir, meteredFile), metered, 0o600)

@@ -33,6 +33,14 @@ type Shape struct {
 	Memory int64    // what it has from the start, in bytes
 }
 
+// CheckBatch returns a *Refusal unless a guest of this shape can take batches.
+func (s Shape) CheckBatch() error {
+	if s.Style != Loop {
+		return misshapen("its manifest has batch, but it is a module of the style %s: only the loop style takes several events", s.Style)
+	}
+	return nil
+}
+
 // inspect checks a module against abi/ABI.md, "Module shape".
 func inspect(compiled wazero.CompiledModule) (Shape, error) {
 	var s Shape
