@@ -63,6 +63,7 @@ var importers = map[string]string{
 	"modernc.org/sqlite":                 "store",
 	"cel.dev/cel-go/cel":                 "route",
 	"gopkg.in/yaml.v3":                   "config",
+	"github.com/robfig/cron/v3":          "schedules",
 	"github.com/gofrs/flock":             "",
 	"github.com/invopop/jsonschema":      "api",
 
