@@ -33,7 +33,7 @@ func TestUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			if version >= 3 {
-				if _, err := db.Exec(`INSERT INTO kv VALUES ('p', 'old', CAST('value' AS BLOB))`); err != nil {
+				if _, err := db.Exec(`INSERT INTO kv (plugin, key, value) VALUES ('p', 'old', CAST('value' AS BLOB))`); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -27,7 +27,7 @@ func (w *Statements) Prepare(ctx context.Context, db *sql.DB) error {
 		&w.clear:  `DELETE FROM kv WHERE plugin = ?`,
 	}
 	for i, n := range setSizes {
-		statements[&w.set[i]] = `INSERT INTO kv VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
+		statements[&w.set[i]] = `INSERT INTO kv (plugin, key, value) VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
 			`(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
 	}
 	return datafile.Prepare(ctx, db, statements)

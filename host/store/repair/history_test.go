@@ -171,7 +171,7 @@ func TestStoresOfOlderSchemas(t *testing.T) {
 						VALUES ('h', 41, 'dead', 3, '', 'trap', 'm', 1, 2, 3, 0)`)
 				}
 				if version >= 3 {
-					exec(t, db, `INSERT INTO kv VALUES ('p', 'k', CAST('value' AS BLOB))`)
+					exec(t, db, `INSERT INTO kv (plugin, key, value) VALUES ('p', 'k', CAST('value' AS BLOB))`)
 				}
 				must(t, db.Close())
 				if !header {

@@ -226,6 +226,11 @@ var migrations = [...]string{
 		body TEXT NOT NULL,
 		PRIMARY KEY (kind, id)
 	) STRICT, WITHOUT ROWID;`,
+
+	// 13: when a value of a plugin's state disappears; NULL for never. The default lets a
+	// repair recognize entries without the column.
+	`ALTER TABLE kv ADD COLUMN until INTEGER DEFAULT NULL;
+	CREATE INDEX kv_by_until ON kv(until, plugin, key) WHERE until IS NOT NULL;`,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a
