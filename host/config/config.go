@@ -14,6 +14,8 @@ type Config struct {
 	HotDrop           HotDrop
 	Routes            []spec.Route // the operator's allow-list, in file order; at most one per pattern
 	Handlers          map[string]Handler
+	Schedules         []spec.Schedule  // in file order, names are unique
+	EventTypes        []spec.EventType // likewise; Schema is nil for those with a File
 	Defaults          Defaults
 	Server            Server
 	DataDir           string

@@ -75,8 +75,13 @@ func reference() string {
 			continue
 		}
 		own := map[string]state{}
-		if d.path == "handlers" {
+		switch d.path {
+		case "handlers":
 			own = handlerTable(newHandler()).states()
+		case "schedules":
+			own = scheduleTable(newSchedule("")).states()
+		case "event_types":
+			own = typeTable(newType()).states()
 		}
 		for _, part := range a.parts {
 			if _, shared := defaults["defaults."+part.path]; !shared {
@@ -272,6 +277,12 @@ func TestSchemaAcceptsValidFiles(t *testing.T) {
 		{"handlers: {x: {start: earliest, config: {a: [1]}, limits: {memory: 65536, recycle_after: {age: 7d}}, order_by: ''}}\n", true},
 		{"server: {tls: {cert_file: a, key_file: b}, rate_limit: {burst: 3}}\n", true},
 		{"marketplace: {credentials: [{host: h, secret: s}], refresh: 0s}\n", true},
+		{"schedules: {a: {event_type: t, cron: '@daily', zone: UTC, data: [1], missed: once}, b: {event_type: t, every: 1h, data: x, paused: true}}\n", true},
+		{"event_types: {a: , b: {schema: a.json, mode: warn}, c: {schema: {type: object}, owner: o, description: d}, d: {schema: false}}\n", true},
+		{"schedules: {a: {event_type: t, every: 1h, missed: never}}\n", false},
+		{"schedules: {A_b: {event_type: t, every: 1h}}\n", false},
+		{"event_types: {\"order_*\": {}}\n", false},
+		{"event_types: {a: {schema: [1]}}\n", false},
 		{"handlers: {x: {enable: true}}\n", false},
 		{"handlers: {X: {}}\n", false},
 		{"bus: {engine: kafka}\n", false},

@@ -317,6 +317,8 @@ func same(a, b *Config) bool {
 	x, y := *a, *b
 	x.Handlers = withConfigsOf(a.Handlers, b.Handlers)
 	x.Routes, y.Routes = withoutLines(a.Routes), withoutLines(b.Routes)
+	x.Schedules, y.Schedules = schedulesWithoutLines(a.Schedules), schedulesWithoutLines(b.Schedules)
+	x.EventTypes, y.EventTypes = typesWithoutLines(a.EventTypes), typesWithoutLines(b.EventTypes)
 	return reflect.DeepEqual(x, y)
 }
 
@@ -326,6 +328,22 @@ func withoutLines(routes []spec.Route) []spec.Route {
 		routes[i].Line = 0
 	}
 	return routes
+}
+
+func schedulesWithoutLines(list []spec.Schedule) []spec.Schedule {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Line = 0
+	}
+	return list
+}
+
+func typesWithoutLines(list []spec.EventType) []spec.EventType {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Line = 0
+	}
+	return list
 }
 
 // grantsText writes grants as YAML on one line.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -297,6 +298,17 @@ func TestDiff(t *testing.T) {
 	want = []string{"defaults.breaker.cooldown: added, 2s", "handlers.x.breaker.failures: added, 0", "handlers.x.paused: added, true"}
 	if got := config.Diff(parse(""), paused, nil); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	timed := parse("schedules: {a: {every: 1h, event_type: t, data: {n: 1}}}\nevent_types: {t: , u: {schema: {type: object}}}\n")
+	want = []string{`schedules.a.data: {"n":1} → {"n":2}`, "schedules.a.every: 1h → 2h", "schedules.a.paused: added, true", "event_types.t.owner: added, shop",
+		"event_types.u.schema: changed"}
+	slices.Sort(want)
+	got := config.Diff(timed, parse("schedules: {a: {every: 2h, event_type: t, data: {n: 2}, paused: true}}\nevent_types: {t: {owner: shop}, u: {schema: {type: array}}}\n"), nil)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := config.Diff(parse(""), parse("event_types: {t: }\n"), nil); len(got) != 1 || got[0] != "event_types.t.mode: added, reject" {
+		t.Errorf("got %q", got)
 	}
 	a, b := parse("routes: {a*x*: {}, a*y*: {}}\n"), parse("routes: {a*y*: {}, a*x*: {}}\n")
 	if got := config.Diff(a, b, nil); len(got) != 1 {

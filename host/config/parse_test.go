@@ -85,6 +85,12 @@ handlers:
     enabled: false
     grants: {emit: {event_types: [audit_*]}, kv: }
     order_by: ""
+schedules:
+  nightly: {cron: "0 3 * * *", zone: Europe/Berlin, event_type: report_due, data: {n: 1.50}, subject: s, missed: all, paused: true}
+  often: {every: 90s, event_type: tick}
+event_types:
+  order_placed: {schema: schemas/order.json, mode: warn, description: An order, owner: shop}
+  tick: {schema: {type: object}}
 defaults:
   limits: {memory: 128MiB}
   order_by: /data/customer
@@ -149,6 +155,15 @@ func TestParseEverySetting(t *testing.T) {
 				Grants:    []spec.Grant{{Name: "emit", Targets: spec.Targets{EventTypes: []string{"audit_*"}}}, {Name: "kv"}},
 				Overrides: config.Overrides{OrderBy: new("")},
 			},
+		},
+		Schedules: []spec.Schedule{
+			{Name: "nightly", Cron: "0 3 * * *", Zone: "Europe/Berlin", Type: "report_due", Data: []byte(`{"n":1.50}`), Subject: "s",
+				Missed: spec.MissedAll, Paused: true, Line: 25},
+			{Name: "often", Every: 90 * time.Second, Type: "tick", Data: []byte("null"), Missed: spec.MissedSkip, Line: 26},
+		},
+		EventTypes: []spec.EventType{
+			{Type: "order_placed", File: "schemas/order.json", Warn: true, Description: "An order", Owner: "shop", Line: 28},
+			{Type: "tick", Schema: []byte(`{"type":"object"}`), Line: 29},
 		},
 		Defaults: config.Defaults{
 			Overrides:   config.Overrides{Memory: new(int64(128 << 20)), OrderBy: new("/data/customer")},
@@ -268,6 +283,18 @@ func invalidFiles() []struct{ name, text, want string } {
 		{"a credential's type", "marketplace: {credentials: [{host: a.example, secret: s, type: digest}]}\n", `f.yaml:1: marketplace.credentials[0].type: must be bearer or basic, not the text "digest"`},
 		{"a credential in part", "marketplace: {credentials: [{host: a.example}]}\n", `f.yaml:1: marketplace.credentials[0]: needs host and secret`},
 		{"a refresh too often", "marketplace: {refresh: 59s}\n", `f.yaml:1: marketplace.refresh: is 59s; it must be at least 1m, or 0s for never`},
+		{"schedule twice", "schedules:\n  a: {every: 1h, event_type: t}\n  a: {every: 1h, event_type: t}\n", "f.yaml:3: schedules.a: is here twice; the first is on line 2"},
+		{"schedule without a type", "schedules: {a: {every: 1h}}\n", "f.yaml:1: schedules.a: needs event_type"},
+		{"schedule without a time", "schedules: {a: {event_type: t}}\n", "f.yaml:1: schedules.a: needs cron or every"},
+		{"schedule with two times", "schedules: {a: {event_type: t, cron: \"@daily\", every: 1h}}\n", "f.yaml:1: schedules.a: has both cron and every; leave one out"},
+		{"schedule's name", "schedules: {A: {event_type: t, every: 1h}}\n", `f.yaml:1: schedules.A: "A" is not a schedule's name: it must be 1 to 63 of a-z 0-9 and -, and not begin with -`},
+		{"schedule's type", "schedules: {a: {event_type: order_*, every: 1h}}\n", `f.yaml:1: schedules.a.event_type: "order_*" is not an event type`},
+		{"schedule too often", "schedules: {a: {event_type: t, every: 10ms}}\n", "f.yaml:1: schedules.a.every: is 10ms; it must be between 1s and"},
+		{"schedule's data", "schedules: {a: {event_type: t, every: 1h, data: .nan}}\n", "f.yaml:1: schedules.a.data: is not a number that JSON"},
+		{"schedule's choice", "schedules: {a: {event_type: t, every: 1h, missed: no}}\n", "f.yaml:1: schedules.a.missed: must be skip, once or all"},
+		{"event type", "event_types:\n  order_*: {}\n", `f.yaml:2: event_types.order_*: "order_*" is not an event type`},
+		{"event type's mode", "event_types: {a: {mode: drop}}\n", "f.yaml:1: event_types.a.mode: must be reject or warn"},
+		{"event type's schema", "event_types: {a: {schema: 7}}\n", "f.yaml:1: event_types.a.schema: must be a JSON Schema, or the"},
 		{"key", "marketplace: {trusted_keys: [abc]}\n", `f.yaml:1: marketplace.trusted_keys[0]: "abc" is not a minisign public key; copy the line of the .pub file that starts with RW`},
 		{"number as text", "data_dir: 7\n", `f.yaml:1: data_dir: must be text, not the number "7"; put it in quotes`},
 		{"too large", strings.Repeat("#\n", document.MaxSize/2+1), "f.yaml:1: is over 1048576 bytes, which is the limit"},

@@ -28,6 +28,8 @@ func configTable(c *Config) (t table) {
 		setting("data_dir", textKind("path", anyText), &c.DataDir, "The directory of everything durable. Also `--data-dir`.").atStart(),
 		routesField(c),
 		handlersField(c),
+		schedulesField(c),
+		eventTypesField(c),
 	}
 	t.add("defaults.", defaultsTable(&c.Defaults))
 	t.add("server.", serverTable(&c.Server))

@@ -80,10 +80,11 @@ func ExplainRoutes(path string, ev *event.Event) (wire.Explanation, error) {
 	if err != nil {
 		return wire.Explanation{}, err
 	}
-	table, err := compile(path, c)
+	compiled, err := compile(path, c)
 	if err != nil {
 		return wire.Explanation{}, err
 	}
+	table := compiled.table
 	names := make(map[string]bool)
 	for name := range c.Handlers {
 		names[name] = true

@@ -68,10 +68,11 @@ type Live struct {
 	onChange []func(former, now *config.Config)
 }
 
-// inForce is a configuration with its route table.
+// inForce is a configuration with what is compiled from it.
 type inForce struct {
 	config *config.Config
 	table  *route.Table
+	events *compiledEvents
 	since  time.Time // when it was put in force; zero before
 }
 
@@ -225,27 +226,39 @@ func (l *Live) InForce(handler string, started config.Started) (wire.Settings, e
 	return wire.Settings{File: l.path, Items: list, NeedsRestart: config.Restarts(l.started, c)}, nil
 }
 
-// compile returns a configuration with its route table. The one compiled last is not
-// compiled again. It requires l.mu, except in Open.
+// compile returns a configuration with what is compiled from it. The one compiled last is
+// not compiled again, unless a schema file has changed. It requires l.mu, except in Open.
 func (l *Live) compile(c *config.Config) (inForce, error) {
-	if c == l.compiled.config {
+	if c == l.compiled.config && l.compiled.events.upToDate() {
 		return l.compiled, nil
 	}
-	table, err := compile(l.path, c)
+	n, err := compile(l.path, c)
 	if err != nil {
 		return inForce{}, err
 	}
-	l.compiled = inForce{config: c, table: table}
+	l.compiled = n
 	return l.compiled, nil
 }
 
-// compile compiles the route table. An invalid condition is a problem of the file, like
-// those that the parser finds.
-func compile(path string, c *config.Config) (*route.Table, error) {
+// compile compiles the routes, schemas and schedules of a configuration. What is wrong with
+// them are problems of the file, like those that the parser finds.
+func compile(path string, c *config.Config) (inForce, error) {
+	table, problems, err := compileRoutes(path, c)
+	if err != nil {
+		return inForce{}, err
+	}
+	events, more := compileEvents(path, c)
+	if problems = append(problems, more...); problems != nil {
+		return inForce{}, document.NewError(problems...)
+	}
+	return inForce{config: c, table: table, events: events}, nil
+}
+
+func compileRoutes(path string, c *config.Config) (*route.Table, []document.Problem, error) {
 	table, err := route.New(c.Routes)
 	var wrong route.Errors
 	if !errors.As(err, &wrong) {
-		return table, err
+		return table, nil, err
 	}
 	problems := make([]document.Problem, len(wrong))
 	for i, w := range wrong {
@@ -255,5 +268,5 @@ func compile(path string, c *config.Config) (*route.Table, error) {
 		}
 		problems[i] = document.Problem{File: path, Line: c.Routes[w.Index].Line, Path: setting, Reason: w.Reason}
 	}
-	return nil, document.NewError(problems...)
+	return nil, problems, nil
 }

@@ -176,7 +176,16 @@ func (l *Live) enforce(ctx context.Context, n inForce) (wire.ReloadResult, error
 	l.editor.Expect()
 	l.changed(former.config)
 	restart := config.Restarts(l.started, n.config)
-	return wire.ReloadResult{Changed: config.Diff(former.config, n.config, restart), NeedsRestart: restart}, nil
+	return wire.ReloadResult{Changed: diff(former, n, restart), NeedsRestart: restart}, nil
+}
+
+// diff returns what changed, with the schemas whose files have changed.
+func diff(former *inForce, n inForce, waiting []string) []string {
+	lines := config.Diff(former.config, n.config, waiting)
+	for _, typ := range n.events.changedFiles(former.events) {
+		lines = append(lines, "event_types."+typ+".schema: the file has changed")
+	}
+	return lines
 }
 
 // changed calls the registered functions. It requires l.mu.

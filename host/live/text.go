@@ -40,6 +40,6 @@ func (l *Live) File(ctx context.Context) (wire.ConfigFile, error) {
 		return answer, err
 	}
 	answer.NeedsRestart = append(answer.NeedsRestart, config.Restarts(l.started, n.config)...)
-	answer.Changed = append(answer.Changed, config.Diff(now.config, n.config, answer.NeedsRestart)...)
+	answer.Changed = append(answer.Changed, diff(now, n.inForce, answer.NeedsRestart)...)
 	return answer, nil
 }

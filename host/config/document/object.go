@@ -21,14 +21,22 @@ func (v Value) Object() json.RawMessage {
 		v.Fail("must be a mapping (key: value), not %s", kind)
 		return json.RawMessage("{}")
 	}
+	return v.json("{}")
+}
+
+// JSON reads any value as JSON, likewise.
+func (v Value) JSON() json.RawMessage { return v.json("null") }
+
+// json returns instead for a value that it reports.
+func (v Value) json(instead string) json.RawMessage {
 	before := len(v.d.problems)
 	b := v.appendJSON(nil)
 	switch {
 	case len(v.d.problems) > before:
-		return json.RawMessage("{}")
+		return json.RawMessage(instead)
 	case len(b) > maxObject:
 		v.Fail("is %d bytes as JSON; the limit is %d", len(b), maxObject)
-		return json.RawMessage("{}")
+		return json.RawMessage(instead)
 	}
 	return b
 }

@@ -13,12 +13,13 @@ import (
 // its references followed, and a part of the config, because references form no cycle. The
 // limits bound that product.
 const (
-	maxText    = 64 << 10  // bytes of a schema, the limit of a manifest
-	maxParts   = 5_000     // of a schema, its references followed
-	maxDepth   = 64        // of a schema, and of a config, in values
-	maxWork    = 4_000_000 // parts of a schema times parts of a config: about a second
-	maxPattern = 2_000     // instructions of a compiled regular expression
-	maxNumber  = 100       // bytes of a number, and digits it stands for
+	maxText      = 64 << 10  // bytes of a schema, the limit of a manifest
+	maxParts     = 5_000     // of a schema, its references followed
+	maxDepth     = 64        // of a schema, and of a config, in values
+	maxWork      = 4_000_000 // parts of a schema times parts of a config: about a second
+	maxEventWork = 1_000_000 // likewise of an event's data, which comes more often
+	maxPattern   = 2_000     // instructions of a compiled regular expression
+	maxNumber    = 100       // bytes of a number, and digits it stands for
 )
 
 // drafts returns the known values of $schema.

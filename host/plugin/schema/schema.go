@@ -150,12 +150,17 @@ func (s *Schema) Check(config []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.done || s.last != string(config) {
-		s.last, s.err, s.done = string(config), s.check(config), true
+		s.last, s.err, s.done = string(config), s.check(config, maxWork), true
 	}
 	return s.err
 }
 
-func (s *Schema) check(config []byte) (err error) {
+// CheckEvent checks the data of an event, a JSON value. It keeps no result, and calls do not
+// wait for each other. Its errors are those of Check; it refuses data that would take long
+// to check.
+func (s *Schema) CheckEvent(data []byte) error { return s.check(data, maxEventWork) }
+
+func (s *Schema) check(config []byte, maxWork int) (err error) {
 	refuse := func(e *Error) error {
 		return &fault.Error{Code: fault.Invalid, Reason: e.Error(), Err: e}
 	}

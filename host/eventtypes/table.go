@@ -1,0 +1,97 @@
+package eventtypes
+
+import (
+	"errors"
+
+	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// Schema is a compiled JSON Schema. It is safe for concurrent use.
+type Schema interface {
+	// Check returns the JSON Pointer of the first position of the data, in its order, that
+	// the schema refuses, and the reasons of all; reason is "" for data that fits.
+	Check(data string) (pointer, reason string)
+}
+
+// Table is the event types of a configuration. It is immutable and safe for concurrent use.
+type Table struct {
+	types   map[event.Type]*kind
+	schemas int
+}
+
+// kind is one event type.
+type kind struct {
+	spec.EventType
+	schema Schema // nil for any data
+}
+
+// Problem is what is wrong with the schema of one event type.
+type Problem struct {
+	Index  int // in the list
+	Reason string
+}
+
+// Compile returns the table of the types, with the schemas that compile makes of their
+// texts, or what is wrong with them.
+func Compile(list []spec.EventType, compile func(text []byte) (Schema, error)) (*Table, []Problem) {
+	t := &Table{types: make(map[event.Type]*kind, len(list))}
+	var problems []Problem
+	for i, et := range list {
+		k := &kind{EventType: et}
+		t.types[event.Type(et.Type)] = k
+		if et.Schema == nil {
+			continue
+		}
+		schema, err := compile(et.Schema)
+		if err != nil {
+			problems = append(problems, Problem{i, reasonOf(err)})
+			continue
+		}
+		k.schema = schema
+		t.schemas++
+	}
+	if problems != nil {
+		return nil, problems
+	}
+	return t, nil
+}
+
+func reasonOf(err error) string {
+	var wrong *fault.Error
+	if errors.As(err, &wrong) {
+		return wrong.Reason
+	}
+	return err.Error()
+}
+
+// Refusal is why the schema of an event's type refuses it.
+type Refusal struct {
+	Warn    bool // the event is stored nevertheless
+	Pointer string
+	Reason  string
+}
+
+// Err returns the refusal as a fault.Invalid, with the field data and the JSON Pointer below
+// it, such as data/items/0/sku.
+func (r Refusal) Err() error { return fault.Field("data"+r.Pointer, "%s", r.Reason) }
+
+// Refuses returns why the schema of the event's type refuses it; false when it does not.
+func (t *Table) Refuses(ev *event.Event) (Refusal, bool) {
+	k := t.types[ev.Type()]
+	if k == nil || k.schema == nil {
+		return Refusal{}, false
+	}
+	pointer, reason := k.schema.Check(ev.Data())
+	return Refusal{Warn: k.Warn, Pointer: pointer, Reason: reason}, reason != ""
+}
+
+// Check returns the error of an event that its type does not let pass; nil for events that
+// only cause a warning.
+func (t *Table) Check(ev *event.Event) error {
+	if r, refused := t.Refuses(ev); refused && !r.Warn {
+		return r.Err()
+	}
+	return nil
+}
