@@ -1,15 +1,21 @@
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::cell::RefCell;
+use core::fmt::Write;
 use core::time::Duration;
 
 use crate::error::{Code, HostError, NOT_FOUND};
 use crate::json::{self, Value};
-use crate::scratch::Scratch;
-use crate::wire;
+use crate::scratch::{Scratch, FIRST};
+use crate::{wire, Child};
 
-/// The open event. Texts that it returns are valid until the handler returns.
+/// The open event, or one of a [`Batch`](crate::Batch). Texts that it returns are valid until
+/// the handler returns.
 pub struct Event {
     scratch: Scratch,
+    /// The index within the batch, and the pointer to the event there.
+    pub(crate) index: Option<usize>,
+    path: RefCell<String>,
 }
 
 /// What the host adds to an event.
@@ -38,8 +44,24 @@ pub struct Metadata {
 impl Event {
     pub(crate) fn new() -> Self {
         Self {
-            scratch: Scratch::new(),
+            scratch: Scratch::new(FIRST),
+            index: None,
+            path: RefCell::default(),
         }
+    }
+
+    /// An event of a batch; its buffer begins small.
+    pub(crate) fn of_batch(index: usize) -> Self {
+        Self {
+            scratch: Scratch::new(256),
+            index: Some(index),
+            path: RefCell::default(),
+        }
+    }
+
+    /// Takes back all texts.
+    pub(crate) fn clear(&mut self) {
+        self.scratch.clear();
     }
 
     /// Waits for an event, and returns false when there are no more.
@@ -76,7 +98,16 @@ impl Event {
     }
 
     fn fetch(&self, pointer: &str) -> Result<&str, i32> {
-        let bytes = self.scratch.fill(|buf| wire::field(pointer, buf))?;
+        let bytes = match self.index {
+            // A malformed pointer stays one.
+            Some(index) if pointer.is_empty() || pointer.starts_with('/') => {
+                let mut path = self.path.borrow_mut();
+                path.clear();
+                let _ = write!(path, "/events/{index}{pointer}");
+                self.scratch.fill(|buf| wire::field(&path, buf))?
+            }
+            _ => self.scratch.fill(|buf| wire::field(pointer, buf))?,
+        };
         Ok(core::str::from_utf8(bytes).expect("the host yields UTF-8"))
     }
 
@@ -184,6 +215,12 @@ impl Event {
     /// 1 when the event is delivered for the first time, 2 the second time.
     pub fn attempt(&self) -> u32 {
         wire::attempt().max(0) as u32
+    }
+
+    /// Adds a child to this event, which [`Child::emit`] does for the open one. In a batch the
+    /// child is published only if this event succeeds.
+    pub fn emit(&self, child: Child) -> Result<(), HostError> {
+        child.emit_from(self.index)
     }
 
     /// The time until the event's deadline, in whole milliseconds. The host ends an instance

@@ -1,8 +1,10 @@
+use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::error::HostError;
+use crate::error::{Code, HostError};
 use crate::json::{ParseError, Value};
 use crate::{wire, Object};
 
@@ -24,6 +26,16 @@ pub fn config_value() -> Result<Value, ParseError> {
 /// NOT_FOUND if the host has no such secret.
 pub fn secret(name: &str) -> Result<String, HostError> {
     yielded("secret", 256, |buf| wire::secret(name, buf)).map(text)
+}
+
+/// The W3C traceparent of the current attempt, for requests to other services. None if the host
+/// does not trace it. Without an open event the error is INVALID.
+pub fn trace() -> Result<Option<String>, HostError> {
+    match yielded("trace", 64, wire::trace) {
+        Ok(bytes) => Ok(Some(text(bytes))),
+        Err(error) if error.code == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a line to the host's log. The host keeps 8 KiB of a line, and discards lines of a
@@ -62,6 +74,8 @@ pub struct Child {
     data: String,
     subject: String,
     idempotency_key: String,
+    deliver_at: String,
+    deliver_after: Duration,
 }
 
 impl Child {
@@ -72,6 +86,8 @@ impl Child {
             data: data.into(),
             subject: String::new(),
             idempotency_key: String::new(),
+            deliver_at: String::new(),
+            deliver_after: Duration::ZERO,
         }
     }
 
@@ -88,9 +104,27 @@ impl Child {
         self
     }
 
-    /// Adds the child to the open event. It needs the capability `emit` for the child's type
+    /// Defers the child to a time, as RFC 3339: it is durable with its parent, and delivered
+    /// when it is due, at most a year ahead. A time in the past means immediately.
+    pub fn deliver_at(mut self, time: impl Into<String>) -> Self {
+        self.deliver_at = time.into();
+        self
+    }
+
+    /// Defers the child, in whole milliseconds from the commit of its parent. It cannot be used
+    /// together with [`deliver_at`](Self::deliver_at).
+    pub fn deliver_after(mut self, time: Duration) -> Self {
+        self.deliver_after = time;
+        self
+    }
+
+    /// Adds the child to the open event. In a batch, use [`Event::emit`](crate::Event::emit). It needs the capability `emit` for the child's type
     /// (DENIED).
     pub fn emit(self) -> Result<(), HostError> {
+        self.emit_from(None)
+    }
+
+    pub(crate) fn emit_from(self, parent: Option<usize>) -> Result<(), HostError> {
         let mut metadata = Object::new();
         if !self.idempotency_key.is_empty() {
             metadata = metadata.str("idempotency_key", &self.idempotency_key);
@@ -98,10 +132,20 @@ impl Child {
         if !self.subject.is_empty() {
             metadata = metadata.str("subject", &self.subject);
         }
-        let child = Object::new()
+        if !self.deliver_at.is_empty() {
+            metadata = metadata.str("deliver_at", &self.deliver_at);
+        }
+        if !self.deliver_after.is_zero() {
+            let time = format!("{}ms", self.deliver_after.as_millis());
+            metadata = metadata.str("deliver_after", &time);
+        }
+        let mut child = Object::new()
             .str("event_type", &self.event_type)
             .raw("data", &self.data)
             .raw("metadata", &metadata.text());
+        if let Some(parent) = parent {
+            child = child.int("parent_index", parent as i64);
+        }
         HostError::check("emit", wire::emit(&child.text()))
     }
 }

@@ -127,6 +127,11 @@ pub fn find<'a>(json: &'a str, pointer: &str) -> Result<&'a str, Code> {
     Ok(value)
 }
 
+/// How many values an array has.
+pub(crate) fn count(array: &str) -> usize {
+    Scan { text: array, at: 0 }.count()
+}
+
 fn malformed(pointer: &str) -> bool {
     pointer
         .split('~')
@@ -253,6 +258,17 @@ impl<'a> Scan<'a> {
             self.take(b',');
         }
         found
+    }
+
+    /// How many values the array at the position has.
+    fn count(&mut self) -> usize {
+        let mut n = 0;
+        self.take(b'[');
+        while self.value().is_some() {
+            n += 1;
+            self.take(b',');
+        }
+        n
     }
 
     /// The n-th value of the array at the position.

@@ -39,6 +39,7 @@ extern crate std;
 
 mod answer;
 mod base64;
+mod batch;
 mod error;
 mod event;
 mod host;
@@ -54,9 +55,10 @@ pub mod testing;
 mod wire;
 
 pub use answer::Answer;
+pub use batch::{run_batch, Batch};
 pub use error::{Code, Error, HostError, Result};
 pub use event::{Event, Metadata};
-pub use host::{config, config_value, debug, error, info, secret, warn, Child};
+pub use host::{config, config_value, debug, error, info, secret, trace, warn, Child};
 pub use object::Object;
 pub use run::run;
 
@@ -69,6 +71,19 @@ macro_rules! handler {
         #[no_mangle]
         pub extern "C" fn run() {
             $crate::run($handle)
+        }
+    };
+}
+
+/// Exports the entry point `run`, which calls [`run_batch()`] with a function of the type
+/// `fn(&Batch) -> berth::Result<()>`.
+#[macro_export]
+macro_rules! batch_handler {
+    ($handle:expr) => {
+        /// The entry point of the module.
+        #[no_mangle]
+        pub extern "C" fn run() {
+            $crate::run_batch($handle)
         }
     };
 }

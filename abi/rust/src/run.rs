@@ -1,4 +1,5 @@
 use alloc::format;
+use alloc::string::String;
 
 use crate::error::{HostError, Result};
 use crate::{report, wire, Error, Event};
@@ -16,17 +17,22 @@ const REJECT: i32 = 2;
 pub fn run(mut handle: impl FnMut(&Event) -> Result) {
     report::install();
     let mut event = Event::new();
+    let mut first = true;
     while event.next() {
-        finish(handle(&event));
+        if first && event.field("/event_type").is_none() {
+            panic!("the manifest asks for batches: use batch_handler! or run_batch");
+        }
+        first = false;
+        finish(handle(&event), Error::reject);
     }
 }
 
-/// Closes the open event.
-fn finish(result: Result) {
+/// Closes the open event. If the host refuses the result, the event fails with the error that
+/// `refused` makes of the reason.
+pub(crate) fn finish(result: Result, refused: impl FnOnce(String) -> Error) {
     let error = match result {
         Ok(answer) => match wire::finish(OK, &answer.json) {
-            // A retry would make the same result.
-            code if code < 0 => Error::reject(format!(
+            code if code < 0 => refused(format!(
                 "the host refused the result: {}",
                 HostError::of("finish", code)
             )),

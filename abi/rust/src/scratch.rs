@@ -5,7 +5,7 @@ use core::cell::{Cell, RefCell};
 
 use crate::wire;
 
-const FIRST: usize = 4096;
+pub const FIRST: usize = 4096;
 
 /// The texts of one event: blocks of bytes that neither change nor go away until `clear`.
 pub struct Scratch {
@@ -35,9 +35,9 @@ impl Drop for Block {
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub fn new(size: usize) -> Self {
         Self {
-            blocks: RefCell::new(vec![Block::new(FIRST)]),
+            blocks: RefCell::new(vec![Block::new(size)]),
             used: Cell::new(0),
         }
     }

@@ -20,7 +20,7 @@ use std::vec::Vec;
 
 use crate::error::Code;
 use crate::json::{self, Value};
-use crate::{Event, Object, Result};
+use crate::{Batch, Event, Object, Result};
 
 /// What the host has for the handler, and what the handler left there.
 #[derive(Debug, Default)]
@@ -29,6 +29,10 @@ pub struct Host {
     pub config: String,
     /// The durable state.
     pub kv: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The seconds after which keys disappear, for keys with a limit. No time passes in a test.
+    pub limits: BTreeMap<Vec<u8>, u32>,
+    /// The traceparent of an attempt; empty if the host does not trace it.
+    pub trace: String,
     /// The secrets by name.
     pub secrets: BTreeMap<String, String>,
     /// The answers to the next HTTP requests, as JSON text of the ABI. Without one a request
@@ -103,19 +107,38 @@ impl Host {
         Self::default()
     }
 
+    /// Delivers events as one batch to the handler. The outcome is that of the batch: its result
+    /// is an object of `results` and `failures`, or empty.
+    ///
+    /// # Panics
+    ///
+    /// If the handler does.
+    pub fn deliver_batch(
+        &mut self,
+        handle: impl FnMut(&Batch) -> Result<()>,
+        envelopes: &[String],
+    ) -> Delivery {
+        let batch = Object::new().raw("events", &std::format!("[{}]", envelopes.join(",")));
+        self.serve(|| crate::run_batch(handle), &batch.text())
+    }
+
     /// Delivers one event to the handler.
     ///
     /// # Panics
     ///
     /// If the handler does.
     pub fn deliver(&mut self, handle: impl FnMut(&Event) -> Result, envelope: &str) -> Delivery {
+        self.serve(|| crate::run(handle), envelope)
+    }
+
+    fn serve(&mut self, run: impl FnOnce(), envelope: &str) -> Delivery {
         let mut host = core::mem::take(self);
         host.open = State {
             waiting: Some(envelope.into()),
             ..State::default()
         };
         HOST.with(|slot| *slot.borrow_mut() = Some(host));
-        crate::run(handle);
+        run();
         *self = HOST
             .with(|slot| slot.borrow_mut().take())
             .unwrap_or_default();
@@ -247,6 +270,53 @@ impl Host {
         0
     }
 
+    fn kv_list(&mut self, prefix: &[u8], after: &[u8], buf: &mut [u8]) -> i32 {
+        let checked = if prefix.is_empty() { b"k" } else { prefix };
+        if let Some(code) = self.kv_fault(checked, &[]) {
+            return code;
+        }
+        let mut page = Vec::new();
+        let keys = self.kv.keys();
+        for key in keys
+            .filter(|key| key.starts_with(prefix) && key.as_slice() > after)
+            .take(256)
+        {
+            if page.len() + 4 + key.len() > 64 << 10 {
+                break;
+            }
+            page.extend((key.len() as u32).to_le_bytes());
+            page.extend(key);
+        }
+        self.yields(&page, buf)
+    }
+
+    fn kv_expire(&mut self, key: &[u8], seconds: i32) -> i32 {
+        if let Some(code) = self.kv_fault(key, &[]) {
+            return code;
+        }
+        let Ok(seconds) = u32::try_from(seconds) else {
+            return self.fail(-2, "the time is below zero");
+        };
+        if !self.kv.contains_key(key) {
+            return self.fail(-4, "no such key");
+        }
+        self.limits.remove(key);
+        if seconds > 0 {
+            self.limits.insert(key.to_vec(), seconds);
+        }
+        0
+    }
+
+    fn trace(&mut self, buf: &mut [u8]) -> i32 {
+        if self.open.event.is_none() {
+            return self.fail(-2, "no event is open");
+        }
+        match self.trace.clone() {
+            trace if trace.is_empty() => self.fail(-4, "the attempt is not traced"),
+            trace => self.yields(trace.as_bytes(), buf),
+        }
+    }
+
     fn http(&mut self, request: &[u8], buf: &mut [u8]) -> i32 {
         if let Some(code) = self.denies("http") {
             return code;
@@ -324,6 +394,7 @@ pub(crate) mod imports {
         host(|h| {
             h.kv_fault(key, value).unwrap_or_else(|| {
                 h.kv.insert(key.to_vec(), value.to_vec());
+                h.limits.remove(key);
                 0
             })
         })
@@ -345,9 +416,29 @@ pub(crate) mod imports {
         host(|h| {
             h.kv_fault(key, &[]).unwrap_or_else(|| {
                 h.kv.remove(key);
+                h.limits.remove(key);
                 0
             })
         })
+    }
+    pub unsafe fn kv_list(
+        prefix: *const u8,
+        prefix_len: usize,
+        after: *const u8,
+        after_len: usize,
+        buf: *mut u8,
+        cap: usize,
+    ) -> i32 {
+        let prefix = unsafe { from_raw_parts(prefix, prefix_len) };
+        let after = unsafe { from_raw_parts(after, after_len) };
+        host(|h| h.kv_list(prefix, after, unsafe { from_raw_parts_mut(buf, cap) }))
+    }
+    pub unsafe fn kv_expire(key: *const u8, key_len: usize, seconds: i32) -> i32 {
+        let key = unsafe { from_raw_parts(key, key_len) };
+        host(|h| h.kv_expire(key, seconds))
+    }
+    pub unsafe fn trace(buf: *mut u8, cap: usize) -> i32 {
+        host(|h| h.trace(unsafe { from_raw_parts_mut(buf, cap) }))
     }
     pub unsafe fn http(req: *const u8, req_len: usize, buf: *mut u8, cap: usize) -> i32 {
         host(|h| {

@@ -22,6 +22,16 @@ mod imports {
             val_len: usize,
         ) -> i32;
         pub fn kv_delete(key: *const u8, key_len: usize) -> i32;
+        pub fn kv_list(
+            prefix: *const u8,
+            prefix_len: usize,
+            after: *const u8,
+            after_len: usize,
+            buf: *mut u8,
+            cap: usize,
+        ) -> i32;
+        pub fn kv_expire(key: *const u8, key_len: usize, seconds: i32) -> i32;
+        pub fn trace(buf: *mut u8, cap: usize) -> i32;
         pub fn http(req: *const u8, req_len: usize, buf: *mut u8, cap: usize) -> i32;
         pub fn attempt() -> i32;
         pub fn remaining() -> i32;
@@ -91,6 +101,27 @@ pub fn kv_cas(key: &[u8], old: Option<&[u8]>, value: &[u8]) -> i32 {
 
 pub fn kv_delete(key: &[u8]) -> i32 {
     unsafe { imports::kv_delete(key.as_ptr(), key.len()) }
+}
+
+pub fn kv_list(prefix: &[u8], after: &[u8], buf: &mut [u8]) -> i32 {
+    unsafe {
+        imports::kv_list(
+            prefix.as_ptr(),
+            prefix.len(),
+            after.as_ptr(),
+            after.len(),
+            buf.as_mut_ptr(),
+            buf.len(),
+        )
+    }
+}
+
+pub fn kv_expire(key: &[u8], seconds: i32) -> i32 {
+    unsafe { imports::kv_expire(key.as_ptr(), key.len(), seconds) }
+}
+
+pub fn trace(buf: &mut [u8]) -> i32 {
+    unsafe { imports::trace(buf.as_mut_ptr(), buf.len()) }
 }
 
 pub fn http(request: &str, buf: &mut [u8]) -> i32 {

@@ -1,15 +1,35 @@
 //! The conformance handler of abi/conformance: it does what the event's op says.
 
-use berth::{http, json, kv, Answer, Child, Code, Error, Event, HostError, Object};
+use std::time::Duration;
+
+use berth::{http, json, kv, Answer, Batch, Child, Code, Error, Event, HostError, Object};
 
 /// The entry point. It is not `berth::handler!` because the handler has a variable.
 #[no_mangle]
 pub extern "C" fn run() {
     let mut count = 0;
+    if berth::config().contains("\"batch\"") {
+        return berth::run_batch(|batch| handle_batch(batch, &mut count));
+    }
     berth::run(|event| {
         count += 1;
         handle(event, count)
     });
+}
+
+fn handle_batch(batch: &Batch, count: &mut i64) -> berth::Result<()> {
+    for (i, event) in batch.events().iter().enumerate() {
+        *count += 1;
+        match event.field("/data/op") {
+            Some("size") => batch.succeed(i, Object::new().int("size", batch.len() as i64)),
+            Some("fail_all") => {
+                let reason = event.field("/data/reason").unwrap_or_default();
+                return Err(Error::retry(reason));
+            }
+            _ => batch.set(i, handle(event, *count)),
+        }
+    }
+    Ok(())
 }
 
 fn handle(event: &Event, count: i64) -> berth::Result {
@@ -23,6 +43,8 @@ fn handle(event: &Event, count: i64) -> berth::Result {
     let done = |name: &str, result: Result<(), HostError>| {
         Ok(object(result.map(|()| Object::new().bool(name, true))))
     };
+    let seconds =
+        |name: &str| Duration::from_secs(text(name).parse().unwrap_or_default());
     match text("op") {
         "echo" => Ok(Answer::json(
             event.raw("/data/value").ok_or(Error::reject("no value"))?,
@@ -71,7 +93,11 @@ fn handle(event: &Event, count: i64) -> berth::Result {
             if let Some(key) = event.field("/data/key") {
                 child = child.idempotency_key(key);
             }
-            done("emitted", child.emit())
+            if let Some(at) = event.field("/data/at") {
+                child = child.deliver_at(at);
+            }
+            child = child.deliver_after(seconds("after"));
+            done("emitted", event.emit(child))
         }
         "kv_get" => Ok(object(kv::get(text("key")).and_then(|value| match value {
             Some(value) => Ok(Object::new().str("value", &String::from_utf8_lossy(&value))),
@@ -91,6 +117,28 @@ fn handle(event: &Event, count: i64) -> berth::Result {
             ),
         ),
         "kv_delete" => done("deleted", kv::delete(text("key"))),
+        "kv_expire" => done("expires", kv::expire(text("key"), seconds("seconds"))),
+        "kv_fill" => {
+            let n = event.int("/data/n").unwrap_or(0);
+            let prefix = text("prefix");
+            let filled = (0..n).try_for_each(|i| kv::set(format!("{prefix}{i}"), ""));
+            Ok(object(filled.map(|()| Object::new().int("filled", n))))
+        }
+        "kv_list" => {
+            let keys: Result<Vec<_>, _> = kv::keys(text("prefix")).collect();
+            Ok(object(keys.map(|keys| {
+                let texts = keys.iter().map(|key| String::from_utf8_lossy(key));
+                Object::new().strs("keys", texts)
+            })))
+        }
+        "trace" => Ok(object(berth::trace().and_then(|trace| match trace {
+            Some(trace) => Ok(Object::new().str("value", &trace)),
+            None => Err(HostError {
+                call: "trace",
+                code: Code::NotFound,
+                text: String::new(),
+            }),
+        }))),
         "http" => Ok(object(request(event))),
         "secret" => Ok(object(
             berth::secret(text("name")).map(|secret| Object::new().str("value", &secret)),
