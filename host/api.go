@@ -67,7 +67,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		},
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: registry, Logs: h.logs, Installer: installer{h.install},
-			Marketplace: h.sources},
+			Marketplace: h.sources, State: log},
 		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
 		Figures:   measured,

@@ -207,6 +207,8 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 		"status": {"ok", "dead"}, "class": {"rejected", "trap"}, "until": {"2030-01-01T00:00:00Z"}, "when": {"true", "data.n > 0"},
 		"handler": {"echo", "reject"}, "source": {"api", "orders"}, "published_by": {"admin"}, "token": {admin, narrow}, "Berth-Console": {"1"},
 	}
+	known["key"], known["prefix"], known["key_encoding"] = []string{"k1", "a%2Fb", "aw", ".."}, []string{"k", "a"}, []string{"base64"}
+	h.call(t, "PUT", "/api/v1/events/plugins/echo/kv/k1", `{"value":1}`)
 	// There is one issue, of reject, and soon an operation.
 	for _, of := range []string{"getIssue", "acknowledgeIssue", "ignoreIssue", "reopenIssue", "resolveIssue", "getOperation", "cancelOperation"} {
 		known[of+" id"] = []string{"1", "1", "1", "2"}
@@ -250,6 +252,7 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 		"publish application/cloudevents-batch+json": {`[{"specversion":"1.0","id":"1","source":"/shop","type":"t"},{"specversion":"1.0","id":"3","source":"/shop","type":"t","data_base64":"e30="}]`},
 		"login application/json":                     {`{"token":"` + admin + `"}`, `{"token":"` + narrow + `"}`},
 		"setHandlerConfig application/json":          {`{"config":{}}`, `{"config":{"limit":1}}`},
+		"setStateValue application/json":             {`{"value":{"n":1}}`, `{"value_text":"x","expires_in":"1h"}`, `{"value_base64":"/w=="}`},
 		"startOperation application/json":            {`{"kind":"replay","plugin":"echo","filter":{"from":"earliest","event_type":"t"}}`, `{"kind":"redrive","plugin":"reject","filter":{}}`, `{"kind":"retry","plugin":"reject","filter":{},"preview":true}`},
 		"publish application/json":                   {`{"event_type":"t","data":{"status":"x"}}`, `[{"event_type":"t"},{"event_type":"order_status_changed","metadata":{"subject":"s-1"}}]`},
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-host/berth/cmd/berth/internal/daemon"
 	"github.com/berth-host/berth/cmd/berth/internal/events"
 	"github.com/berth-host/berth/cmd/berth/internal/issues"
+	"github.com/berth-host/berth/cmd/berth/internal/keyvalue"
 	"github.com/berth-host/berth/cmd/berth/internal/market"
 	"github.com/berth-host/berth/cmd/berth/internal/operations"
 	"github.com/berth-host/berth/cmd/berth/internal/orders"
@@ -80,7 +81,7 @@ Exit codes:
 	root.SetErr(env.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Usage("%w", err) })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(daemon.Command(env), overview.Command(env), orders.Command(env), events.Command(env), issues.Command(env), operations.Command(env), plugins.Command(env),
+	root.AddCommand(daemon.Command(env), overview.Command(env), orders.Command(env), events.Command(env), issues.Command(env), operations.Command(env), plugins.Command(env), keyvalue.Command(env),
 		command.Group("abi", "Check SDKs against the ABI", plugins.ConformCommand(env)),
 		market.Command(env, plugins.SearchCommand(env)), events.RouteCommand(env), admin.ConfigCommand(env), admin.TokenCommand(env),
 		admin.AuditCommand(env), admin.DoctorCommand(env), admin.BackupCommand(env),

@@ -28,10 +28,11 @@ const (
 )
 
 // The actions of which a part of the body is not recorded: the values of a handler's config,
-// and the data of an event.
+// the data of an event, and the values of a plugin's state.
 const (
 	configAction = "config"
 	copyAction   = "copy"
+	stateAction  = "kv"
 )
 
 const (
@@ -74,7 +75,12 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		if rec.Target == "" {
 			rec.Target = asked.Plugin(rec.Asked)
 		}
-		rec.Before = s.snapshot(rec.Target)
+		ofState := action == stateAction // the plugin itself does not change
+		if ofState {
+			rec.Asked = asked.WithoutValue(rec.Asked)
+		} else {
+			rec.Before = s.snapshot(rec.Target)
+		}
 		if err := s.cfg.Admin.Audit.Append(rec); err != nil {
 			return fault.New(fault.CodeOf(err), "nothing was changed, because it could not be recorded: %w", err)
 		}
@@ -90,7 +96,7 @@ func (s *Server) audited(method, path string, scope string, next echo.HandlerFun
 		if rec.Target == "" {
 			rec.Target = asked.Plugin(rec.After)
 		}
-		if state := s.snapshot(rec.Target); state != nil || rec.Before != nil || secret {
+		if state := s.snapshot(rec.Target); !ofState && (state != nil || rec.Before != nil || secret) {
 			rec.After = state
 		}
 		rec.Error = ""

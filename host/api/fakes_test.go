@@ -541,7 +541,8 @@ func config(p *parts) api.Config {
 		Events:  api.Events{Publisher: p, Log: p, Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
 		Orders:  fakeOrders{p},
 		Actions: p,
-		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")}},
+		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")},
+			State: newKeyValues()},
 		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
 			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")},
 			Doctor: func(context.Context) wire.Findings {

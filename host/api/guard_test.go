@@ -84,6 +84,10 @@ var documented = map[string]string{
 	"GET /api/v1/operations":                          spec.ScopeRead,
 	"GET /api/v1/operations/:id":                      spec.ScopeRead,
 	"POST /api/v1/operations/:id/cancel":              spec.ScopeOperate,
+	"GET /api/v1/events/plugins/:name/kv":             spec.ScopeRead,
+	"GET /api/v1/events/plugins/:name/kv/:key":        spec.ScopeRead,
+	"PUT /api/v1/events/plugins/:name/kv/:key":        spec.ScopeOperate,
+	"DELETE /api/v1/events/plugins/:name/kv/:key":     spec.ScopeOperate,
 	"GET /openapi.json":                               "",
 	"GET /metrics":                                    spec.ScopeRead,
 	"GET /api/v1/overview":                            spec.ScopeRead,
@@ -128,7 +132,7 @@ func TestEveryRouteEnforcesItsScope(t *testing.T) {
 	}
 	for _, r := range s.Routes() {
 		name := r.Method + " " + r.Path
-		path := strings.NewReplacer(":name", "x", ":id", "x", ":event_id", "x").Replace(r.Path)
+		path := strings.NewReplacer(":name", "x", ":id", "x", ":event_id", "x", ":key", "x").Replace(r.Path)
 		if r.Missing {
 			if w := call(s.Handler(), r.Method, path, "", "Authorization: Bearer all-but-none"); w.Code != http.StatusMethodNotAllowed {
 				t.Errorf("%s needs no scope and answers %d", name, w.Code)

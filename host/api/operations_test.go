@@ -40,7 +40,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		scopes[op.Method+" "+op.Path] = op.Scope
 	}
 	for _, r := range s.Routes() {
-		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}").Replace(r.Path)
+		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}", ":key", "{key}").Replace(r.Path)
 		scope, found := scopes[r.Method+" "+path]
 		switch {
 		case r.Missing:
@@ -211,6 +211,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"disablePlugin", "POST", "/api/v1/events/plugins/order-audit/disable", "", 200, nil},
 		{"pausePlugin", "POST", "/api/v1/events/plugins/order-audit/pause", "", 200, nil},
 		{"resumePlugin", "POST", "/api/v1/events/plugins/order-audit/resume", "", 200, nil},
+		{"setStateValue", "PUT", "/api/v1/events/plugins/order-audit/kv/k", `{"value":{"n":1},"expires_in":"1h"}`, 200, nil},
+		{"getStateValue", "GET", "/api/v1/events/plugins/order-audit/kv/k", "", 200, nil},
+		{"listState", "GET", "/api/v1/events/plugins/order-audit/kv?prefix=k&limit=1", "", 200, nil},
+		{"deleteStateValue", "DELETE", "/api/v1/events/plugins/order-audit/kv/aw?key_encoding=base64", "", 204, nil},
 		{"listMarketplace", "GET", "/api/v1/plugins/marketplace", "", 200, nil},
 		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 201, nil},
 		{"installPlugin", "POST", "/api/v1/plugins/install", `{"ref":"oci://r.example/x:1"}`, 200, []string{"Accept: text/event-stream"}},

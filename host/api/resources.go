@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/resource"
 )
 
@@ -13,14 +14,19 @@ func (s *Server) more(list []resource.Endpoint) (all []endpoint) {
 	for _, e := range list {
 		all = append(all, endpoint{method: e.Method, path: e.Path, scope: e.Scope, handler: s.serve(func(r *request) (any, error) {
 			answer, err := e.Handle(input{r})
+			out := reply{status: answer.Status, body: answer.Body}
+			if answer.ETag != "" {
+				out.header = map[string]string{"ETag": `"` + answer.ETag + `"`}
+			}
 			if r.audit == nil || answer.Noted == nil || err != nil {
-				return reply{status: answer.Status, body: answer.Body}, err
+				return out, err
 			}
 			if r.audit.Target == "" {
 				r.audit.Target = answer.Target
 			}
 			r.audit.After = raw(answer.Noted)
-			return reply{status: answer.Status, body: answer.Body, secret: true}, nil
+			out.secret = true
+			return out, nil
 		})})
 	}
 	return all
@@ -40,6 +46,14 @@ func (i input) Err() error                          { return i.err }
 func (i input) Caller() string                      { return i.caller.Token.Name }
 func (i input) Body(v any)                          { i.decode(v) }
 func (i input) ReserveAnswer(size int64)            { i.reserveAnswer(size) }
+
+// Conditions implements resource.Request.
+func (i input) Conditions() (match, noneMatch etag.Tags) {
+	match = i.ifMatch()
+	noneMatch, err := etag.IfNoneMatch(i.request.Request())
+	i.fail(err)
+	return match, noneMatch
+}
 
 // Time implements resource.Request.
 func (i input) Time(field, text string) time.Time { return i.time(field, text) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
+	"github.com/berth-host/berth/host/api/keyvalue"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -112,7 +113,8 @@ func (s *Server) endpoints() []endpoint {
 // at a path that would otherwise be an event's id or a plugin's name.
 func (s *Server) routes() {
 	for _, e := range slices.Concat(s.endpoints(), s.more(s.cfg.Incidents.Endpoints()),
-		s.more(incident.LogEndpoints(s.cfg.Events.DeadLetters, s.cfg.Events.Replayer))) {
+		s.more(incident.LogEndpoints(s.cfg.Events.DeadLetters, s.cfg.Events.Replayer)),
+		s.more(keyvalue.Endpoints(s.cfg.Plugins.State, s.cfg.Plugins.Registry.Known))) {
 		s.add(e, "")
 		if former := formerPath(e.path); former != "" {
 			now := e.path

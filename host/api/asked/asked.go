@@ -82,6 +82,22 @@ func WithoutData(text json.RawMessage) json.RawMessage {
 	return without
 }
 
+// WithoutValue returns only when a value disappears, of the recorded body that writes it:
+// values of a plugin's state may be secret.
+func WithoutValue(text json.RawMessage) json.RawMessage {
+	var fields struct {
+		ExpiresIn string `json:"expires_in"`
+	}
+	if json.Unmarshal(text, &fields) != nil || fields.ExpiresIn == "" {
+		return nil
+	}
+	kept, err := json.Marshal(fields)
+	if err != nil {
+		return nil
+	}
+	return kept
+}
+
 // Plugin returns the plugin that a body or an answer is about. Keys are matched exactly, as
 // the decoder of the body does.
 func Plugin(text json.RawMessage) string {

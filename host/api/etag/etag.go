@@ -27,10 +27,15 @@ func IfMatch(r *http.Request) (Tags, error) {
 	return parse("If-Match", r.Header.Values("If-Match"))
 }
 
+// IfNoneMatch reads the header If-None-Match of a change, where * means: if there is nothing.
+func IfNoneMatch(r *http.Request) (Tags, error) {
+	return parse("If-None-Match", r.Header.Values("If-None-Match"))
+}
+
 // Unchanged reports whether If-None-Match names the present tag, which has its quotes.
 // The comparison is weak.
 func Unchanged(r *http.Request, present string) (bool, error) {
-	tags, err := parse("If-None-Match", r.Header.Values("If-None-Match"))
+	tags, err := IfNoneMatch(r)
 	if err != nil || tags.Any {
 		return tags.Any, err
 	}

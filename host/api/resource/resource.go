@@ -6,6 +6,8 @@ import (
 	"context"
 	"net/url"
 	"time"
+
+	"github.com/berth-host/berth/host/api/etag"
 )
 
 // PageBytes bounds the bytes of events in a page.
@@ -37,6 +39,8 @@ type Request interface {
 	Body(v any)
 	// OptionalBody is Body where the body may be absent.
 	OptionalBody(v any)
+	// Conditions returns the headers If-Match and If-None-Match.
+	Conditions() (match, noneMatch etag.Tags)
 	// Fail keeps an error, if it is the first.
 	Fail(err error)
 	Err() error
@@ -46,8 +50,9 @@ type Request interface {
 
 // Answer is the answer to a request.
 type Answer struct {
-	Status int // 0 is 200
-	Body   any // encoded as JSON
+	Status int    // 0 is 200
+	Body   any    // encoded as JSON
+	ETag   string // of Body, without quotes; "" for none
 	// Noted is what the audit log has of the answer to a change; nil is Body. Target is what was
 	// changed then, if the request names no plugin.
 	Noted  any

@@ -40,7 +40,9 @@ type Client struct {
 	Token   string
 	Kind    string // media type of bodies; "" is application/json
 	IfMatch string // the header If-Match; "" for none
-	HTTP    *http.Client
+	// IfAbsent makes a change fail if there is something already: If-None-Match: *.
+	IfAbsent bool
+	HTTP     *http.Client
 
 	version string
 	known   atomic.Bool // a Berth host has answered there
@@ -204,6 +206,9 @@ func (c *Client) Do(ctx context.Context, method, path, kind string, body any) (*
 	}
 	if c.IfMatch != "" {
 		req.Header.Set("If-Match", c.IfMatch)
+	}
+	if c.IfAbsent {
+		req.Header.Set("If-None-Match", "*")
 	}
 	if kind == StreamType {
 		req.Header.Set("Accept", kind)

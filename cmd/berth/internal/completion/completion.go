@@ -109,6 +109,7 @@ func Add(env *command.Env, root *cobra.Command) {
 		"plugin approve": {plugins}, "plugin report": {plugins}, "plugin upgrade": {plugins}, "plugin rollback": {plugins},
 		"plugin uninstall": {plugins},
 		"events emit":      {types}, "events dead-letters show": {deadEvents},
+		"kv list": {plugins}, "kv get": {plugins}, "kv set": {plugins}, "kv delete": {plugins},
 		"orders show": {orders}, "orders move": {orders, statuses},
 		"token revoke": {a.tokenIDs},
 	} {
