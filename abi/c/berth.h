@@ -81,11 +81,11 @@ BERTH_IMPORT("kv_set") int berth_kv_set(const void *key, unsigned key_len, const
 BERTH_IMPORT("kv_cas") int berth_kv_cas(const void *key, unsigned key_len, const void *old, int old_len,
                                         const void *val, unsigned val_len);
 BERTH_IMPORT("kv_delete") int berth_kv_delete(const void *key, unsigned key_len);
-// Yields keys that begin with prefix and sort after the other key, each as a little-endian
-// length of four bytes and its bytes, at most 256 keys; 0: there are no more.
+/* Yields keys that begin with prefix and sort after the other key, each as a little-endian
+ * length of four bytes and its bytes, at most 256 keys; 0: there are no more. */
 BERTH_IMPORT("kv_list") int berth_kv_list(const void *prefix, unsigned prefix_len, const void *after, unsigned after_len,
                                           void *buf, unsigned cap);
-// Has a key disappear after so many seconds; 0 removes the limit.
+/* Has a key disappear after so many seconds; 0 removes the limit. */
 BERTH_IMPORT("kv_expire") int berth_kv_expire(const void *key, unsigned key_len, int seconds);
 
 /* Sends an HTTP request written as JSON and yields the response as JSON. */
@@ -96,7 +96,8 @@ BERTH_IMPORT("attempt") int berth_attempt(void);
 
 /* Milliseconds until the open event's deadline. */
 BERTH_IMPORT("remaining") int berth_remaining(void);
-// Yields the W3C traceparent of the attempt; BERTH_NOT_FOUND when it is not traced.
+
+/* Yields the W3C traceparent of the attempt; BERTH_NOT_FOUND when it is not traced. */
 BERTH_IMPORT("trace") int berth_trace(void *buf, unsigned cap);
 
 /* Yields again what the latest yielding call yielded. */
@@ -704,13 +705,25 @@ static inline int berth_json_at(berth_text json, berth_text pointer, berth_text 
  * where there is nothing, BERTH_INVALID where the pointer is malformed or the
  * value is of another kind. */
 
+/* The event of the open batch that these functions read, counted from 1; 0 outside of batches. */
+__attribute__((weak)) unsigned berth_selected;
+
+/* The pointer from the root of what the host has opened. */
+static inline berth_text berth_rooted(berth_text pointer) {
+    if (berth_selected == 0 || (pointer.len > 0 && pointer.at[0] != '/'))
+        return pointer; /* the latter is malformed and stays so */
+    return berth_join(berth_join("/events/", berth_digits(berth_selected - 1)), pointer);
+}
+
 static inline int berth_field_text(berth_text pointer, berth_text *out) {
+    pointer = berth_rooted(pointer);
     unsigned cap = berth_available();
     return berth_take(berth_field(pointer.at, pointer.len, berth_memory.at, cap), cap, out);
 }
 
 static inline int berth_field_int(berth_text pointer, long long *out) {
     char digits[20];
+    pointer = berth_rooted(pointer);
     int n = berth_field(pointer.at, pointer.len, digits, sizeof digits);
     if (n < 0)
         return n;
@@ -720,6 +733,7 @@ static inline int berth_field_int(berth_text pointer, long long *out) {
 
 static inline int berth_field_bool(berth_text pointer, int *out) {
     char word[5];
+    pointer = berth_rooted(pointer);
     int n = berth_field(pointer.at, pointer.len, word, sizeof word);
     if (n < 0)
         return n;
@@ -730,7 +744,8 @@ static inline int berth_field_bool(berth_text pointer, int *out) {
 /* field yields a string without its quotes, so the value is taken from its parent. */
 static inline int berth_field_json(berth_text pointer, berth_text *out) {
     char unused;
-    int n = berth_field(pointer.at, pointer.len, &unused, 0);
+    berth_text rooted = berth_rooted(pointer);
+    int n = berth_field(rooted.at, rooted.len, &unused, 0);
     if (n < 0)
         return n;
     berth_text parent = {pointer.at, pointer.len}, json;
@@ -968,16 +983,25 @@ static inline berth_result berth_answer(berth_json *json) { return berth_result_
  * the host refuses the result. */
 static inline berth_result berth_finished(void) { return berth_result_of(BERTH_FINISHED, berth_text_from("")); }
 
-/* Closes the open event. Another attempt would make the same result, so an event
- * whose result the host refuses is rejected. */
-static inline void berth_close(berth_result result) {
+/* Closes the open event with a result, or, if the host refuses that, with another status. */
+static inline void berth_close_or(berth_result result, int refused) {
     if (result.status == BERTH_FINISHED)
         return;
     if (berth_finish(result.status, result.text.at, result.text.len) >= 0)
         return;
     berth_text reason = berth_join("the host refused the result: ", berth_error_text());
-    if (berth_finish(BERTH_REJECTED, reason.at, reason.len) < 0)
-        berth_panic_at(berth_text_from("the host refused a reject"), "berth.h", __LINE__, __func__);
+    if (berth_finish(refused, reason.at, reason.len) < 0)
+        berth_panic_at(berth_text_from("the host refused a reason"), "berth.h", __LINE__, __func__);
+}
+
+/* Closes the open event. Another attempt would make the same result, so an event
+ * whose result the host refuses is rejected. */
+static inline void berth_close(berth_result result) { berth_close_or(result, BERTH_REJECTED); }
+
+/* Whether what the host has opened is one event, and not a batch. */
+static inline int berth_is_event(void) {
+    char unused;
+    return BERTH_FIELD("/event_type", &unused, 0) >= 0;
 }
 
 /* Waits for the next event. 0: there is none, return from the entry point. */
@@ -992,8 +1016,111 @@ static inline int berth_await(void) {
 
 /* Calls handle for each event, and returns 0 when the host ends the instance. */
 static inline int berth_run(berth_result (*handle)(void)) {
-    while (berth_await())
+    for (int first = 1; berth_await(); first = 0) {
+        if (first && !berth_is_event())
+            berth_panic_at(berth_text_from("the manifest asks for batches: use berth_run_batch"), "berth.h", __LINE__, __func__);
         berth_close(handle());
+    }
+    return 0;
+}
+
+/* ---- Batches ----
+ *
+ * For a manifest with a batch, such as {"max_events": 100, "max_wait": "50ms"}:
+ *
+ *     static berth_result handle(berth_batch *batch) {
+ *         for (unsigned i = 0; i < batch->count; i++) {
+ *             long long cents;
+ *             berth_select(batch, i);
+ *             if (berth_get_int("/data/total_cents", &cents) < 0)
+ *                 berth_end(batch, i, berth_reject("this is not an order"));
+ *         }
+ *         return berth_ok();
+ *     }
+ *
+ *     int main(void) { return berth_run_batch(handle); }
+ */
+
+/* One or more events in the order of the log, no two with the same order key. */
+typedef struct {
+    unsigned count;
+    berth_result *results; /* of each event; at first berth_ok() */
+    int single;            /* the host has opened an event and not a batch */
+} berth_batch;
+
+/* Has the functions that read values of the event, and berth_publish, be about the
+ * event with this index. It is the first one at the beginning. */
+static inline void berth_select(const berth_batch *batch, unsigned index) {
+    berth_check(index < batch->count, "berth_select: no event has this index");
+    berth_selected = batch->single ? 0 : index + 1;
+}
+
+/* Says how the event with this index ends, if the handler returns berth_ok(). With "state":
+ * "atomic" the host refuses a batch in which some events fail: return the failure of all. */
+static inline void berth_end(berth_batch *batch, unsigned index, berth_result result) {
+    berth_check(index < batch->count, "berth_end: no event has this index");
+    batch->results[index] = result;
+}
+
+/* Makes the batch of what the host has opened. */
+static inline berth_batch berth_open_batch(void) {
+    berth_batch batch = {1, 0, berth_is_event()};
+    berth_selected = 0;
+    if (!batch.single) {
+        berth_text events, name, value;
+        if (berth_get_text("/events", &events) < 0)
+            berth_panic_at(berth_error_text(), "berth.h", __LINE__, __func__);
+        berth_walk walk = berth_json_walk(events);
+        for (batch.count = 0; berth_json_next(&walk, &name, &value) > 0;)
+            batch.count++;
+        berth_free_all();
+    }
+    batch.results = (berth_result *)berth_alloc(batch.count * (unsigned)sizeof *batch.results);
+    for (unsigned i = 0; i < batch.count; i++)
+        batch.results[i] = berth_ok();
+    berth_select(&batch, 0);
+    return batch;
+}
+
+/* Closes the batch with the results of its events, or with a failure of all. */
+static inline void berth_close_batch(const berth_batch *batch, berth_result all) {
+    berth_selected = 0;
+    if (all.status != BERTH_OK || batch->single) {
+        berth_close(all.status != BERTH_OK ? all : batch->results[0]);
+        return;
+    }
+    berth_json answer = berth_object(), results = berth_array(), failures = berth_array();
+    int failed = 0;
+    for (unsigned i = 0; i < batch->count; i++) {
+        berth_result result = batch->results[i];
+        berth_text json = berth_text_from("null");
+        if (result.status == BERTH_RETRY || result.status == BERTH_REJECTED) {
+            berth_json failure = berth_object();
+            berth_add_int(&failure, "index", i);
+            berth_add_text(&failure, "status", result.status == BERTH_RETRY ? "retry" : "reject");
+            berth_add_text(&failure, "reason", result.text);
+            berth_add_json(&failures, BERTH_ITEM, berth_json_close(&failure));
+            failed = 1;
+        } else if (result.text.len > 0) {
+            json = result.text;
+        }
+        berth_add_json(&results, BERTH_ITEM, json);
+    }
+    berth_add_json(&answer, "results", berth_json_close(&results));
+    if (failed)
+        berth_add_json(&answer, "failures", berth_json_close(&failures));
+    /* When the events come alone again, only the one with the refused result is rejected. */
+    berth_close_or(berth_answer(&answer), batch->count > 1 ? BERTH_RETRY : BERTH_REJECTED);
+}
+
+/* Calls handle for each batch, and returns 0 when the host ends the instance. If the
+ * operator has disabled batches, each event comes in a batch of its own. */
+static inline int berth_run_batch(berth_result (*handle)(berth_batch *batch)) {
+    while (berth_await()) {
+        berth_batch batch = berth_open_batch();
+        berth_result all = handle(&batch);
+        berth_close_batch(&batch, all);
+    }
     return 0;
 }
 
@@ -1043,28 +1170,78 @@ static inline void berth_log_text(int level, berth_text text) { berth_log(level,
 /* Writes a line to the host's log: BERTH_DEBUG, _INFO, _WARN or _ERROR. */
 #define berth_write_log(level, text) berth_log_text((level), BERTH_AS_TEXT(text))
 
+/* Has a key disappear after so many seconds, 0 to 2^31-1. 0 removes the limit, and so does
+ * berth_kv_write; berth_kv_swap keeps it. BERTH_NOT_FOUND. */
+#define berth_kv_limit(key, seconds) berth_kv_limit_text(BERTH_AS_TEXT(key), (seconds))
+static inline int berth_kv_limit_text(berth_text key, int seconds) { return berth_kv_expire(key.at, key.len, seconds); }
+
+/* A walk over keys of the plugin's state. */
+typedef struct {
+    berth_text prefix, after, page;
+} berth_keys;
+
+/* Begins a walk over the keys that begin with a prefix, "" for all. */
+#define berth_kv_keys(prefix) berth_kv_keys_text(BERTH_AS_TEXT(prefix))
+static inline berth_keys berth_kv_keys_text(berth_text prefix) {
+    berth_keys keys = {prefix, {"", 0}, {"", 0}};
+    return keys;
+}
+
+/* Yields the next key, in bytewise order: 1, 0 when there are no more, or a negative code.
+ * Keys written meanwhile may or may not appear. */
+static inline int berth_kv_next(berth_keys *keys, berth_text *key) {
+    if (keys->page.len == 0) {
+        unsigned cap = berth_available();
+        int code = berth_take(berth_kv_list(keys->prefix.at, keys->prefix.len, keys->after.at, keys->after.len, berth_memory.at, cap),
+                              cap, &keys->page);
+        if (code < 0 || keys->page.len == 0)
+            return code;
+    }
+    const unsigned char *size = (const unsigned char *)keys->page.at;
+    key->at = keys->page.at + 4;
+    key->len = size[0] | (unsigned)size[1] << 8 | (unsigned)size[2] << 16 | (unsigned)size[3] << 24;
+    keys->page.at += 4 + key->len;
+    keys->page.len -= 4 + key->len;
+    keys->after = *key;
+    return 1;
+}
+
+/* Yields the W3C traceparent of the attempt. BERTH_NOT_FOUND if the host does not trace it. */
+static inline int berth_get_trace(berth_text *out) {
+    unsigned cap = berth_available();
+    return berth_take(berth_trace(berth_memory.at, cap), cap, out);
+}
+
 /* An event that follows from the open one. */
 typedef struct {
     berth_text event_type;
     berth_text data;            /* JSON */
     berth_text subject;         /* empty: none */
     berth_text idempotency_key; /* empty: the host derives one from the parent's */
+    berth_text deliver_at;      /* when it is due, in RFC 3339; empty: at once */
+    long long deliver_after;    /* milliseconds from the commit of the parent; 0: at once */
 } berth_child;
 
-/* Adds a child to the open event. The children are published when it succeeds.
+/* Adds a child to the open event, in a batch to the selected one. The children are published when it succeeds.
  * Capability emit. */
 static inline int berth_publish(const berth_child *child) {
     berth_json json = berth_object();
     berth_add_text(&json, "event_type", child->event_type);
     berth_add_json(&json, "data", child->data);
-    if (child->subject.len > 0 || child->idempotency_key.len > 0) {
+    if (child->subject.len > 0 || child->idempotency_key.len > 0 || child->deliver_at.len > 0 || child->deliver_after != 0) {
         berth_json metadata = berth_object();
         if (child->subject.len > 0)
             berth_add_text(&metadata, "subject", child->subject);
         if (child->idempotency_key.len > 0)
             berth_add_text(&metadata, "idempotency_key", child->idempotency_key);
+        if (child->deliver_at.len > 0)
+            berth_add_text(&metadata, "deliver_at", child->deliver_at);
+        if (child->deliver_after != 0)
+            berth_add_text(&metadata, "deliver_after", berth_join(berth_digits(child->deliver_after), "ms"));
         berth_add_json(&json, "metadata", berth_json_close(&metadata));
     }
+    if (berth_selected > 0)
+        berth_add_int(&json, "parent_index", berth_selected - 1);
     berth_text text = berth_json_close(&json);
     return berth_emit(text.at, text.len);
 }
@@ -1367,25 +1544,32 @@ struct envelope {
     long long hops;
 };
 
-/* The open event. */
+class batch;
+struct child;
+
+/* The open event, or one of a batch. */
 class event {
   public:
     /* The value at a JSON Pointer: a string as its text, any other value as JSON. */
     expected<berth::text> text(berth::text pointer) const {
         berth_text out;
+        select();
         return yielded(berth_get_text(pointer, &out), out);
     }
     /* Any value as the JSON that it is in the envelope, a string with its quotes. */
     expected<berth::text> json(berth::text pointer) const {
         berth_text out;
+        select();
         return yielded(berth_get_json(pointer, &out), out);
     }
     expected<long long> integer(berth::text pointer) const {
         long long out = 0;
+        select();
         int c = berth_get_int(pointer, &out);
         return c < 0 ? expected<long long>(static_cast<code>(c)) : expected<long long>(out);
     }
     expected<bool> boolean(berth::text pointer) const {
+        select();
         int out = 0, c = berth_get_bool(pointer, &out);
         return c < 0 ? expected<bool>(static_cast<code>(c)) : expected<bool>(out != 0);
     }
@@ -1397,6 +1581,7 @@ class event {
     berth::text subject() const { return text("/metadata/subject").value_or({}); }
     berth::envelope envelope() const {
         berth_envelope e;
+        select();
         berth_get_envelope(&e);
         return {view(e.event_type), view(e.data), view(e.event_id), view(e.idempotency_key), view(e.source), view(e.subject),
                 view(e.time), view(e.correlation_id), view(e.causation_id), view(e.traceparent), e.hops};
@@ -1405,18 +1590,58 @@ class event {
     int attempt() const { return berth_attempt(); }
     /* Milliseconds until the event's deadline. */
     int remaining() const { return berth_remaining(); }
+    /* Adds a child to this event. The children are published when it succeeds. Capability emit. */
+    code emit(const child &c) const;
 
     static expected<berth::text> yielded(int c, const berth_text &out) {
         return c < 0 ? expected<berth::text>(static_cast<code>(c)) : expected<berth::text>(view(out));
     }
+
+  private:
+    friend class batch;
+    unsigned selected_ = 0; /* as berth_selected */
+    void select() const { berth_selected = selected_; }
 };
 
 /* Calls handle(event &) for each event, and returns 0 when the host ends the instance. */
 template <typename Handler> int run(Handler &&handle) {
     event open;
-    while (berth_await()) {
+    for (bool first = true; berth_await(); first = false) {
+        berth_check(!first || berth_is_event(), "the manifest asks for batches: use berth::run_batch");
         result ended = handle(open);
         berth_close(ended.raw());
+    }
+    return 0;
+}
+
+/* One or more events in the order of the log, no two with the same order key. */
+class batch {
+  public:
+    explicit batch(berth_batch &raw) : raw_(raw) {}
+    unsigned size() const { return raw_.count; }
+    /* The event with an index; one that does not exist panics. */
+    event operator[](unsigned index) const {
+        event one;
+        berth_select(&raw_, index);
+        one.selected_ = berth_selected;
+        return one;
+    }
+    /* Says how an event ends, if the handler returns ok(); at first it is ok(). With "state":
+     * "atomic" the host refuses a batch in which some events fail: return the failure of all. */
+    void end(unsigned index, const result &ended) { berth_end(&raw_, index, ended.raw()); }
+
+  private:
+    berth_batch &raw_;
+};
+
+/* Calls handle(batch &) for each batch, for a manifest with a batch, and returns 0 when the host
+ * ends the instance. If the operator has disabled batches, each event comes in one of its own. */
+template <typename Handler> int run_batch(Handler &&handle) {
+    while (berth_await()) {
+        berth_batch raw = berth_open_batch();
+        batch open(raw);
+        result all = handle(open);
+        berth_close_batch(&raw, all.raw());
     }
     return 0;
 }
@@ -1441,12 +1666,26 @@ struct child {
     text data;            /* JSON */
     text subject;         /* empty: none */
     text idempotency_key; /* empty: the host derives one from the parent's */
+    text deliver_at = {};        /* when it is due, in RFC 3339; empty: at once */
+    long long deliver_after = 0; /* milliseconds from the commit of the parent; 0: at once */
 };
 
 /* Adds a child to the open event. The children are published when it succeeds. Capability emit. */
 inline code emit(const child &c) {
-    berth_child raw = {berth_as_text(c.event_type), berth_as_text(c.data), berth_as_text(c.subject), berth_as_text(c.idempotency_key)};
+    berth_child raw = {berth_as_text(c.event_type), berth_as_text(c.data), berth_as_text(c.subject), berth_as_text(c.idempotency_key),
+                       berth_as_text(c.deliver_at), c.deliver_after};
     return static_cast<code>(berth_publish(&raw));
+}
+
+inline code event::emit(const child &c) const {
+    select();
+    return berth::emit(c);
+}
+
+/* The W3C traceparent of the attempt; code::not_found if the host does not trace it. */
+inline expected<text> trace() {
+    berth_text out;
+    return event::yielded(berth_get_trace(&out), out);
 }
 
 /* The plugin's durable state. Capability kv. */
@@ -1464,6 +1703,40 @@ inline code cas(text key, std::optional<text> old, text value) {
 }
 /* Removes a key. One that is not there is no error. */
 inline code remove(text key) { return static_cast<code>(berth_kv_remove(key)); }
+/* Has a key disappear after so many seconds; 0 removes the limit, and so does set. */
+inline code expire(text key, int seconds) { return static_cast<code>(berth_kv_limit(key, seconds)); }
+
+/* The keys that begin with a prefix, in bytewise order, for a range-based for. Each is an
+ * expected<text>: the walk ends after an error. */
+class keys {
+  public:
+    class iterator {
+      public:
+        iterator() : walk_(), now_(code::end), more_(false) {}
+        explicit iterator(berth_text prefix) : walk_(berth_kv_keys(prefix)), now_(code::end), more_(true) { ++*this; }
+        const expected<text> &operator*() const { return now_; }
+        iterator &operator++() {
+            berth_text key = {"", 0};
+            bool failed = now_.error() != code::ok && now_.error() != code::end;
+            int n = failed ? 0 : berth_kv_next(&walk_, &key);
+            more_ = n != 0;
+            now_ = n < 0 ? expected<text>(static_cast<code>(n)) : expected<text>(view(key));
+            return *this;
+        }
+        bool operator!=(const iterator &other) const { return more_ != other.more_; }
+
+      private:
+        berth_keys walk_;
+        expected<text> now_;
+        bool more_;
+    };
+    explicit keys(text prefix) : prefix_(prefix) {}
+    iterator begin() const { return iterator(berth_as_text(prefix_)); }
+    iterator end() const { return iterator(); }
+
+  private:
+    text prefix_;
+};
 } // namespace kv
 
 /* The response to a request, of any status. */

@@ -69,8 +69,8 @@ static result log(const event &e) {
 }
 
 static result emit(const event &e) {
-    return flag_or_error(berth::emit({text_at(e, "/data/type"), e.json("/data/child").value_or("null"), text_at(e, "/data/subject"),
-                                      text_at(e, "/data/key")}),
+    return flag_or_error(e.emit({text_at(e, "/data/type"), e.json("/data/child").value_or("null"), text_at(e, "/data/subject"),
+                                 text_at(e, "/data/key"), text_at(e, "/data/at"), e.integer("/data/after").value_or(0) * 1000}),
                          "emitted");
 }
 
@@ -79,6 +79,24 @@ static result kv_cas(const event &e) {
     if (auto text = e.text("/data/old"))
         old = *text;
     return flag_or_error(berth::kv::cas(text_at(e, "/data/key"), old, text_at(e, "/data/value")), "set");
+}
+
+static result kv_fill(const event &e) {
+    long long n = e.integer("/data/n").value_or(0);
+    for (long long i = 0; i < n; i++)
+        if (code c = berth::kv::set(std::string(text_at(e, "/data/prefix")) + std::to_string(i), ""); c != code::ok)
+            return error_of(c);
+    return berth::object().add("filled", n);
+}
+
+static result kv_list(const event &e) {
+    berth_json list = berth_array();
+    for (const auto &key : berth::kv::keys(text_at(e, "/data/prefix"))) {
+        if (!key)
+            return error_of(key.error());
+        berth_add_text(&list, BERTH_ITEM, *key);
+    }
+    return berth::object().add_json("keys", berth::view(berth_json_close(&list)));
 }
 
 static result http(const event &e) {
@@ -144,6 +162,14 @@ static result handle(event &e) {
         return kv_cas(e);
     if (op == "kv_delete")
         return flag_or_error(berth::kv::remove(text_at(e, "/data/key")), "deleted");
+    if (op == "kv_fill")
+        return kv_fill(e);
+    if (op == "kv_list")
+        return kv_list(e);
+    if (op == "kv_expire")
+        return flag_or_error(berth::kv::expire(text_at(e, "/data/key"), static_cast<int>(e.integer("/data/seconds").value_or(0))), "expires");
+    if (op == "trace")
+        return value_or_error(berth::trace());
     if (op == "http")
         return http(e);
     if (op == "secret")
@@ -157,4 +183,15 @@ static result handle(event &e) {
     return berth::reject("unknown op");
 }
 
-int main() { return berth::run(handle); }
+static result handle_batch(berth::batch &batch) {
+    for (unsigned i = 0; i < batch.size(); i++) {
+        event e = batch[i];
+        text op = text_at(e, "/data/op");
+        if (op == "fail_all")
+            return berth::retry(text_at(e, "/data/reason"));
+        batch.end(i, op == "size" ? result(berth::object().add("size", batch.size())) : handle(e));
+    }
+    return berth::ok();
+}
+
+int main() { return berth::json_at(berth::config(), "/batch") ? berth::run_batch(handle_batch) : berth::run(handle); }

@@ -106,8 +106,11 @@ static berth_result write_log(void) {
 }
 
 static berth_result emit(void) {
-    berth_child child = {text_at("/data/type"), {"null", 4}, text_at("/data/subject"), text_at("/data/key")};
+    berth_child child = {text_at("/data/type"), {"null", 4}, text_at("/data/subject"), text_at("/data/key"), {"", 0}, 0};
     berth_get_json("/data/child", &child.data);
+    child.deliver_at = text_at("/data/at");
+    if (berth_get_int("/data/after", &child.deliver_after) == 0)
+        child.deliver_after *= 1000;
     return flag_or_error(berth_publish(&child), "emitted");
 }
 
@@ -121,6 +124,42 @@ static berth_result kv_cas(void) {
     berth_text old;
     int present = berth_get_text("/data/old", &old) == 0;
     return flag_or_error(berth_kv_swap(text_at("/data/key"), present ? &old : 0, text_at("/data/value")), "set");
+}
+
+static berth_result kv_fill(void) {
+    long long n = 0;
+    berth_get_int("/data/n", &n);
+    for (long long i = 0; i < n; i++) {
+        int code = berth_kv_write(berth_join(text_at("/data/prefix"), berth_digits(i)), "");
+        if (code < 0)
+            return error_of(code);
+    }
+    return number("filled", n);
+}
+
+static berth_result kv_list(void) {
+    berth_json answer = berth_object(), list = berth_array();
+    berth_keys keys = berth_kv_keys(text_at("/data/prefix"));
+    berth_text key;
+    int more;
+    while ((more = berth_kv_next(&keys, &key)) > 0)
+        berth_add_text(&list, BERTH_ITEM, key);
+    if (more < 0)
+        return error_of(more);
+    berth_add_json(&answer, "keys", berth_json_close(&list));
+    return berth_answer(&answer);
+}
+
+static berth_result kv_expire(void) {
+    long long seconds = 0;
+    berth_get_int("/data/seconds", &seconds);
+    return flag_or_error(berth_kv_limit(text_at("/data/key"), (int)seconds), "expires");
+}
+
+static berth_result trace(void) {
+    berth_text value = {"", 0};
+    int code = berth_get_trace(&value);
+    return value_or_error(code, value);
 }
 
 static berth_result http(void) {
@@ -198,6 +237,14 @@ static berth_result handle(void) {
         return kv_cas();
     if (berth_equal(op, "kv_delete"))
         return flag_or_error(berth_kv_remove(text_at("/data/key")), "deleted");
+    if (berth_equal(op, "kv_fill"))
+        return kv_fill();
+    if (berth_equal(op, "kv_list"))
+        return kv_list();
+    if (berth_equal(op, "kv_expire"))
+        return kv_expire();
+    if (berth_equal(op, "trace"))
+        return trace();
     if (berth_equal(op, "http"))
         return http();
     if (berth_equal(op, "secret"))
@@ -211,4 +258,20 @@ static berth_result handle(void) {
     return berth_reject("unknown op");
 }
 
-int main(void) { return berth_run(handle); }
+static berth_result handle_batch(berth_batch *batch) {
+    for (unsigned i = 0; i < batch->count; i++) {
+        berth_select(batch, i);
+        berth_text op = text_at("/data/op");
+        if (berth_equal(op, "fail_all"))
+            return berth_retry(text_at("/data/reason"));
+        berth_end(batch, i, berth_equal(op, "size") ? number("size", batch->count) : handle());
+    }
+    return berth_ok();
+}
+
+int main(void) {
+    berth_text batch;
+    if (berth_json_get(berth_get_config(), "/batch", &batch) == 0)
+        return berth_run_batch(handle_batch);
+    return berth_run(handle);
+}
