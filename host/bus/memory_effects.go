@@ -7,12 +7,28 @@ import (
 	"github.com/berth-host/berth/host/spec"
 )
 
+// applied returns the effects that were applied before, because the write is repeated. It is
+// asked before any of the deliveries is stored: a failed attempt that is written again would
+// hide the success that followed it. The caller holds mu.
+func (m *Memory) applied(deliveries []event.Delivery) map[*event.Effects]bool {
+	var applied map[*event.Effects]bool // nil without effects
+	for len(deliveries) > 0 {
+		list := deliveries[:event.Together(deliveries)]
+		deliveries = deliveries[len(list):]
+		if list[0].Effects == nil {
+			continue
+		}
+		if applied == nil {
+			applied = make(map[*event.Effects]bool)
+		}
+		applied[list[0].Effects] = m.hasApplied(list)
+	}
+	return applied
+}
+
 // apply applies the effects that deliveries share, and returns the deliveries as they are
 // stored. The caller holds mu.
 func (m *Memory) apply(list []event.Delivery, saved *event.Saved) []event.Delivery {
-	if m.hasApplied(list) {
-		return list
-	}
 	e, now := list[0].Effects, m.now().UnixNano()
 	if !m.stillTrue(e, now) {
 		list = each(list, event.Delivery.Rerun)

@@ -30,6 +30,7 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		}
 		m.saveSuccesses(s)
 	}
+	applied := m.applied(deliveries)
 	var of *outcomes // of the handler of the delivery before
 	for len(deliveries) > 0 {
 		list := deliveries[:event.Together(deliveries)]
@@ -40,7 +41,7 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		if of == nil || of.handler != list[0].Handler {
 			of = m.made(list[0].Handler)
 		}
-		if list[0].Effects != nil {
+		if list[0].Effects != nil && !applied[list[0].Effects] {
 			list = m.apply(list, &saved)
 		}
 		for _, d := range list {
