@@ -62,7 +62,7 @@ func (h *handler) retryNow(seqs []uint64) (n int, left []uint64) {
 			n++
 		case t == nil:
 			left = append(left, seq)
-		case !t.delivering && t.past != nil && t.past.Status == event.StatusRetrying:
+		case !t.taken() && t.past != nil && t.past.Status == event.StatusRetrying:
 			due := *t.past
 			due.Due = now
 			t.past = &due
@@ -155,7 +155,7 @@ func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err 
 	t := h.open.get(seq)
 	waits, later := h.later[seq]
 	switch {
-	case t != nil && t.delivering:
+	case t != nil && t.taken():
 		return n, true, fault.New(fault.Conflict, "an attempt at event %d is under way in %s: it cannot be skipped now", seq, h.name)
 	case t != nil:
 		if t.past != nil {
@@ -188,6 +188,9 @@ func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err 
 func (h *handler) withdraw(t *task) {
 	if !h.retries.Remove(t) && !t.blocked {
 		h.ready.Remove(t)
+	}
+	if h.alone.Remove(t) {
+		h.signal()
 	}
 }
 

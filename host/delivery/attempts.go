@@ -58,19 +58,29 @@ func (h *handler) putBack(t *task) {
 	h.endAttempt(t)
 	h.breaker.Cancel(t.record.Seq)
 	h.ready.PushFront(t)
+	if t.conflicts >= event.MaxConflicts {
+		h.alone.Add(t)
+	}
 	h.wakeReader()
 }
 
 // endAttempt counts a task as no longer delivering.
 func (h *handler) endAttempt(t *task) {
 	t.delivering = false
+	ranAlone := h.alone.Any() && h.alone.Remove(t)
 	h.endAttempts(1)
+	if ranAlone {
+		h.signal()
+	}
 }
 
 // endAttempts counts n tasks as no longer delivering.
 func (h *handler) endAttempts(n int) {
 	if h.inFlight -= n; h.inFlight == 0 && h.suspended {
 		token(h.idle)
+	}
+	if h.inFlight == 0 && h.alone.Any() {
+		h.signal()
 	}
 }
 
@@ -83,6 +93,7 @@ type notification struct {
 	observed   bool            // an observer gets it
 	trace      string          // the traceparent of the attempt; "" when it is not traced
 	condition  bool            // the handler's condition has changed
+	release    func()          // of the effects of the attempt, or nil
 	failed     *event.Delivery // of a failed attempt, or nil
 	logged     bool            // the failure is logged
 	suppressed int             // earlier failures that were not logged
@@ -109,11 +120,46 @@ func (n *notification) send() {
 	if n.condition {
 		n.handler.reportCondition()
 	}
+	if n.release != nil {
+		n.release()
+	}
 }
 
 // complete records the outcome of an attempt, with its traceparent or "", and schedules what
 // follows from it.
 func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent string) (n notification) {
+	seq, joined := t.record.Seq, o.Effects != nil && h.join(o.Effects)
+	n = h.conclude(t, o, s, traceparent, joined)
+	switch {
+	case o.Class == event.ClassCancelled:
+	case o.Effects != nil && !joined:
+		n.release = o.Effects.Release
+	default:
+		n.condition = h.judgeAttempt(seq, o)
+	}
+	return n
+}
+
+// judgeAttempt has the breaker judge an attempt. It reports whether the handler's condition
+// has changed.
+func (h *handler) judgeAttempt(seq uint64, o *event.Outcome) (changed bool) {
+	at := o.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	if changed = h.breaker.Complete(seq, o.Class, o.Message, at); changed {
+		h.setTimer()
+		h.signal()
+	}
+	if h.breaker.Failing() || !h.mayStart() {
+		h.revoke() // whether the next attempt starts is decided one at a time
+	}
+	return changed
+}
+
+// conclude is complete without the breaker. joined reports whether the effects of the outcome
+// were joined.
+func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent string, joined bool) (n notification) {
 	n.handler, n.record = h, t.record
 	if o.Class == event.ClassCancelled {
 		s.fuel += o.Fuel
@@ -127,13 +173,21 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 	}
 	var recorded event.Delivery // for the observer and the tracer
 	watched := h.dispatcher.watched()
-	if o.Plain() && t.past == nil {
+	switch {
+	case o.Effects != nil:
+		watched = false // until the store has answered
+		if joined {
+			recorded = *h.commit(t, o, s, at)
+		} else {
+			recorded = *h.conflict(t, o, s, at)
+		}
+	case o.Plain() && t.past == nil:
 		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
 		h.succeed(t, success, o.Result, s)
 		if watched || traceparent != "" {
 			recorded = success.Delivery(h.name, n.record.Seq, s.module, string(o.Result))
 		}
-	} else {
+	default:
 		s.fuel += o.Fuel
 		h.endAttempt(t)
 		d := h.judge(t, o, at)
@@ -155,22 +209,15 @@ func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent str
 			n.suppressed, n.logged = h.failures.Count(d.ErrorClass, time.Now())
 		}
 	}
-	if n.condition = h.breaker.Complete(n.record.Seq, o.Class, o.Message, at); n.condition {
-		h.setTimer()
-		h.signal()
-	}
-	if h.breaker.Failing() || !h.mayStart() {
-		h.revoke() // whether the next attempt starts is decided one at a time
-	}
 	if watched || traceparent != "" {
-		recorded.Children = nil
+		recorded.Children, recorded.Effects = nil, nil
 		n.delivery, n.observed, n.trace = &recorded, watched, traceparent
 	}
 	return n
 }
 
 // count counts a completed attempt, but a success with children only once the store has
-// published them: see handler.Written.
+// published them: see handler.Written. One with effects is counted by handler.answered.
 func (s *Source) count(t *task, d *event.Delivery) {
 	c := &s.counts
 	c.Attempt(d.Duration, d.Fuel)
@@ -203,9 +250,7 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 	s.counts.OK++
 	s.counts.Attempt(p.Duration, p.Fuel)
 	if h.countsLatency(t) {
-		if h.countsLatency(t) {
-			s.counts.Success(t.record.Event.Time(), p.At)
-		}
+		s.counts.Success(t.record.Event.Time(), p.At)
 	}
 	h.endAttempt(t)
 	h.outcomes.AddSuccess(h.name, s.module, t.record.Seq, p, result)
@@ -251,7 +296,7 @@ func (h *handler) markDirty() {
 // judge returns the delivery that follows from an outcome, which the task keeps without lines.
 func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
 	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
-	t.past = d
+	t.past, t.conflicts = d, 0
 	if d.Logs != nil { // they may be large, and a task may wait for long
 		past := *d
 		past.Logs = nil

@@ -60,19 +60,24 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 }
 
 // Written implements recorder.Handler.
-func (h *handler) Written(refused, _ []event.Delivery) {
+func (h *handler) Written(saved event.Saved) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.collected) == 0 {
-		return
+	notices := h.written(saved)
+	h.mu.Unlock()
+	for i := range notices {
+		notices[i].send()
 	}
-	blocked, parents := h.unsavedBytes >= maxUnsavedBytes, false
+}
+
+func (h *handler) written(saved event.Saved) (notices []notification) {
+	if len(h.collected) == 0 {
+		return nil
+	}
+	blocked := h.unsavedBytes >= maxUnsavedBytes
+	var refusable []outcomes.Full[*Source]
 	for i := range h.collected {
 		taken := &h.collected[i]
-		for o := range taken.Parents {
-			parents = true
-			o.Source.published(!slices.ContainsFunc(refused, func(d event.Delivery) bool { return d.Handler == h.name && d.Seq == o.Seq }))
-		}
+		refusable = slices.AppendSeq(refusable, taken.Refusable)
 		h.unsaved -= taken.Len()
 		h.unsavedBytes -= taken.Bytes()
 		taken.Clear()
@@ -80,22 +85,27 @@ func (h *handler) Written(refused, _ []event.Delivery) {
 	h.spare = h.collected[0] // the largest one, if there are two
 	clear(h.collected)
 	h.collected = h.collected[:0]
-	if parents && h.countedMore != nil {
+	if len(refusable) > 0 {
+		notices = h.answered(refusable, h.answers(saved))
+	}
+	if len(refusable) > 0 && h.countedMore != nil {
 		close(h.countedMore)
 		h.countedMore = nil
 	}
 	h.wakeReader()
-	if blocked {
+	if blocked || h.alone.Any() {
 		h.signal() // instances may have waited for it
 	}
+	return notices
 }
 
-// published counts a success with children, which the store has published or refused.
-func (s *Source) published(ok bool) {
+// published counts a success with children, which the store has published, or refused as this
+// delivery.
+func (s *Source) published(refused *event.Delivery) {
 	s.unwritten--
-	if ok {
+	if refused == nil {
 		s.counts.OK++
 	} else {
-		s.counts.Failure(event.ClassConflict, true)
+		s.counts.Failure(refused.ErrorClass, true)
 	}
 }

@@ -17,8 +17,8 @@ func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
 	return event.Backlog{Found: true}, nil
 }
 
-func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (event.Saved, []spec.Fence, error) {
-	return event.Saved{}, nil, nil
+func (noStore) SaveDeliveries(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (saved event.Saved, fenced []spec.Fence, err error) {
+	return saved, nil, nil
 }
 
 func (noStore) Attempts(context.Context, uint64) ([]event.PastAttempt, error) { return nil, nil }

@@ -31,6 +31,9 @@ func (h *handler) mayStart() bool {
 	if h.suspended || h.policy.Paused || h.unsavedBytes >= maxUnsavedBytes {
 		return false
 	}
+	if h.alone.Any() && !h.alone.MayStart(h.inFlight, h.committing) {
+		return false
+	}
 	return !h.breaker.Open() || h.breaker.MayStart(time.Now())
 }
 

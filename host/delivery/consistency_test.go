@@ -1,6 +1,10 @@
 package delivery
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/berth-host/berth/host/event"
+)
 
 // Inconsistency compares the counters of a handler with its contents, and returns the
 // first difference, or "". The leases are all of the handler's; none is in use.
@@ -24,6 +28,7 @@ type census struct {
 	queued map[*task]string // where each task is that waits for no other
 	next   map[*task]bool   // the tasks that wait for another one
 
+	committing                                            int
 	open, delivering, behind, bytes, fed, fedBytes, lanes int
 	multi, leased                                         int
 	deferred                                              bool // a lease will notify the recorder
@@ -47,6 +52,10 @@ func (c *census) tasks() string {
 		if t.delivering {
 			c.delivering++
 			c.queued[t] = "an instance"
+		}
+		if t.committing {
+			c.committing++
+			c.queued[t] = "a write"
 		}
 		if wrong := c.lane(t); wrong != "" {
 			return wrong
@@ -131,6 +140,7 @@ func (c *census) inLeases() string {
 			c.multi++
 		}
 		c.deferred = c.deferred || x.deferred
+		c.leased += len(x.batch.tasks)
 		for slot, t := range x.tasks {
 			has := slot >= x.recorded && slot < x.acquired
 			if has != (t != nil) || has && (t.lease != x || int(t.slot) != slot || !t.delivering) {
@@ -156,7 +166,7 @@ func (c *census) counters() string {
 	}{
 		{"open", h.open.n, c.open}, {"inFlight", h.inFlight, c.delivering}, {"behind", h.behind, c.behind}, {"lanes", h.lanes.Len(), c.lanes},
 		{"bytes", h.bytes, c.bytes}, {"fedOpen", h.fedOpen, c.fed}, {"fedBytes", h.fedBytes, c.fedBytes},
-		{"leases", h.leases, len(c.leases)}, {"multiLeases", h.multiLeases, c.multi}, {"in leases", c.delivering, c.leased},
+		{"leases", h.leases, len(c.leases)}, {"multiLeases", h.multiLeases, c.multi}, {"in leases", c.delivering, c.leased}, {"committing", h.committing, c.committing},
 	} {
 		if n.got != n.want {
 			return fmt.Sprintf("%s is %d, want %d", n.what, n.got, n.want)
@@ -169,6 +179,7 @@ func (c *census) counters() string {
 func (c *census) outcomes() string {
 	h, n, bytes, seqs := c.h, 0, 0, make(map[uint64]bool)
 	successes, full := h.outcomes.AppendTo(nil, nil)
+	var last *event.Effects
 	for _, s := range successes {
 		n += len(s.List)
 		bytes += len(s.Results)
@@ -184,6 +195,10 @@ func (c *census) outcomes() string {
 		bytes += len(o.Result)
 		for _, child := range o.Children {
 			bytes += len(child.Envelope())
+		}
+		if o.Effects != last {
+			last = o.Effects
+			bytes += last.Size()
 		}
 		if seqs[o.Seq] {
 			return fmt.Sprintf("%d has an outcome in both forms", o.Seq)

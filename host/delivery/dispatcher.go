@@ -16,12 +16,15 @@ import (
 )
 
 // Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments or none,
-// the successes before the deliveries, and publishes the deliveries' Children in the same
-// transaction; accepted arguments survive a crash as far as the store guarantees. It uses
-// none of the slices after it has returned. It skips a child that was published before. When the idempotency key of a child was used with other content, it stores the
-// delivery as event.Delivery.Refuse makes it, publishes none of its children, and
-// returns it among refused. It stores nothing of a handler whose fence is of a past
-// epoch, and returns that fence among fenced.
+// the successes before the deliveries, and publishes the deliveries' Children and applies
+// their Effects in the same transaction; accepted arguments survive a crash as far as the
+// store guarantees. It uses none of the slices after it has returned. It skips a child that
+// was published before, and effects that it applied before with this outcome. A delivery
+// whose child's idempotency key was used with other content, or whose effects exceed the
+// quota, is stored as a dead letter without children and effects, and is among
+// event.Saved.Refused. One whose effects have read a value that differs now is stored as
+// event.Delivery.Rerun makes it, and is among event.Saved.Conflicts. SaveDeliveries stores
+// nothing of a handler whose fence is of a past epoch, and returns that fence among fenced.
 type Store interface {
 	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
 	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, list []event.Delivery, cursors []event.Cursor) (

@@ -30,7 +30,11 @@ type log struct {
 func newLog() *log { return &log{grown: make(chan struct{})} }
 
 func (l *log) publish(t interface{ Fatal(...any) }, subject string) uint64 {
-	ev, err := event.New(event.Draft{Type: "order_status_changed", Subject: subject, Data: json.RawMessage(`{}`)})
+	return l.add(t, event.Draft{Type: "order_status_changed", Subject: subject, Data: json.RawMessage(`{}`)})
+}
+
+func (l *log) add(t interface{ Fatal(...any) }, draft event.Draft) uint64 {
+	ev, err := event.New(draft)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,10 +118,11 @@ type store struct {
 
 	children map[string]*event.Event // published, by key
 	past     []event.PastAttempt
+	kv       values
 }
 
 func newStore() *store {
-	return &store{deliveries: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), changed: make(chan struct{})}
+	return &store{deliveries: make(map[key]event.Delivery), cursors: make(map[string]uint64), children: make(map[string]*event.Event), kv: make(values), changed: make(chan struct{})}
 }
 
 func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, error) {
@@ -137,30 +142,38 @@ func (s *store) LoadBacklog(_ context.Context, handler string) (event.Backlog, e
 	return b, nil
 }
 
-func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) (event.Saved, []spec.Fence, error) {
+func (s *store) SaveDeliveries(_ context.Context, _ []spec.Fence, successes []event.Successes, deliveries []event.Delivery, cursors []event.Cursor) (
+	saved event.Saved, fenced []spec.Fence, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
 		s.refused++
 		close(s.changed)
 		s.changed = make(chan struct{})
-		return event.Saved{}, nil, s.refuse
+		return saved, nil, s.refuse
 	}
 	for _, of := range successes {
 		for i := range of.List {
 			s.deliveries[key{of.Handler, of.List[i].Seq}] = of.Delivery(i)
 		}
 	}
-	var saved event.Saved
+	var last *event.Effects
+	applied := false
 	for _, d := range deliveries {
-		if err := s.publish(d.Children); err != nil {
+		if d.Effects != nil && d.Effects != last {
+			last, applied = d.Effects, s.kv.apply(d.Effects)
+		}
+		if d.Effects != nil && !applied {
+			d = d.Rerun()
+			saved.Conflicts = append(saved.Conflicts, d)
+		} else if err := s.publish(d.Children); err != nil {
 			d = d.Refuse(err)
 			saved.Refused = append(saved.Refused, d)
 		}
 		if a, kept := d.Past(); kept {
 			s.past = append(s.past, a)
 		}
-		d.Children = nil
+		d.Children, d.Effects = nil, nil
 		s.deliveries[key{d.Handler, d.Seq}] = d
 	}
 	for _, c := range cursors {

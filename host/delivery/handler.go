@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
@@ -99,7 +100,12 @@ type handler struct {
 	collected    []outcomes.List[*Source]
 	dirty        bool // the recorder is notified of outcomes
 	unsaved      int
-	unsavedBytes int // of the results and children among them
+	unsavedBytes int // of the results, children and effects among them
+	effects      pending.Set
+	committing   int                  // tasks whose effects are being written
+	alone        pending.Alone[*task] // those among the ready ones that were in conflict too often
+	batchSize    int                  // the largest one that an instance has asked for
+	lingerUntil  time.Time            // a batch waits for more events; zero when none does
 	done         map[uint64]bool
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
@@ -183,9 +189,7 @@ func (h *handler) close(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 	err := h.dispatcher.recorder.Finish(ctx, h)
-	h.mu.Lock()
-	h.gone = true
-	h.mu.Unlock()
+	h.discard()
 	h.dispatcher.remove(h)
 	close(h.removed)
 	return err

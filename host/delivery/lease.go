@@ -25,6 +25,8 @@ const maxDeferred = 4 * maxLease
 // before it waits and when an attempt outlasts one fuel slice, and on the first call
 // after a revoke. Any outcome but a plain success is recorded at once, with all before it.
 //
+// An instance that handles batches calls NextBatch and DoneBatch instead.
+//
 // A Lease is for one goroutine.
 type Lease struct {
 	source      *Source
@@ -38,6 +40,7 @@ type Lease struct {
 	open        bool            // the one that started last is not completed
 	deferred    bool            // the recorder is not notified of recorded ones
 	traceparent string          // of the one that started last; "" when it is not traced
+	batch       openBatch       // of NextBatch
 
 	visible atomic.Int32 // started, for those that hold handler.mu
 	counted bool         // in handler.multiLeases
@@ -132,6 +135,16 @@ func (x *Lease) Done(o *event.Outcome) {
 // TraceParent returns the span of the open attempt; "" when it is not traced.
 func (x *Lease) TraceParent() string { return x.traceparent }
 
+// Pending returns the one write that does what all finished but uncommitted deliveries of the
+// handler do to a key. The caller does not change its value.
+func (x *Lease) Pending(key string) (event.EffectWrite, bool) { return x.source.h.effects.Get(key) }
+
+// PendingKeys returns the writes of Pending to keys that begin with a prefix and come after a
+// key, ascending, at most limit.
+func (x *Lease) PendingKeys(prefix, after string, limit int) []event.EffectWrite {
+	return x.source.h.effects.List(prefix, after, limit)
+}
+
 // Flush records completed attempts and returns unstarted ones. An open attempt stays open.
 func (x *Lease) Flush() {
 	if !x.deferred && (x.acquired-x.recorded == 0 || x.acquired-x.recorded == 1 && x.open) {
@@ -159,7 +172,7 @@ func (x *Lease) acquire() {
 	x.visible.Store(0)
 	x.acquired = h.share()
 	for i := range x.acquired {
-		t := h.ready.Pop()
+		t := h.pop()
 		t.lease, t.slot = x, uint8(i)
 		x.tasks[i] = t
 	}
@@ -253,7 +266,7 @@ func (x *Lease) returnUnstarted() {
 // remain when each waiting instance gets one, so that instances which ask later find some;
 // and one while each outcome may decide whether the next attempt starts.
 func (h *handler) share() int {
-	if h.breaker.Failing() {
+	if h.breaker.Failing() || h.alone.Any() {
 		return 1
 	}
 	return max(1, min(maxLease, (h.ready.Len()-h.parked)/(2*h.leases)))

@@ -88,7 +88,7 @@ func (h *handler) fit(records []event.Record) (n int) {
 	bytes := h.bytes
 	limit := min(len(records), maxWindow-h.counted(), maxAhead-h.window.Len())
 	if h.inFlight > 0 {
-		limit = min(limit, maxReady-h.ready.Len())
+		limit = min(limit, h.maxReady()-h.ready.Len())
 	}
 	for ; n < limit && bytes < maxWindowBytes; n++ {
 		bytes += len(records[n].Event.Envelope())
@@ -96,11 +96,15 @@ func (h *handler) fit(records []event.Record) (n int) {
 	return n
 }
 
+// maxReady is how many ready events the reader leaves while attempts are open: enough for two
+// batches.
+func (h *handler) maxReady() int { return max(maxReady, 2*h.batchSize) }
+
 // counted returns how much of maxWindow is used. While keys wait for a retry and nothing
 // else is ready, the events behind them do not count: the reader continues with the
 // events of other keys, up to maxAhead or maxWindowBytes.
 func (h *handler) counted() int {
-	n := h.open.n + h.unsaved
+	n := h.open.n + h.unsaved - h.committing
 	if h.retries.Len() > 0 && h.ready.Len() == 0 {
 		n -= h.behind
 	}
@@ -112,7 +116,7 @@ func (h *handler) counted() int {
 func (h *handler) wakeReader() {
 	if h.readerFull {
 		capacity, ready := maxWindow-h.counted(), h.ready.Len()
-		if capacity >= readBatch && (h.inFlight == 0 || ready <= maxReady-readBatch) || capacity > 0 && ready == 0 {
+		if capacity >= readBatch && (h.inFlight == 0 || ready <= h.maxReady()-readBatch) || capacity > 0 && ready == 0 {
 			h.readerFull = false
 			token(h.readerWake)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/delivery/stored"
@@ -63,6 +64,7 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.ready, h.window, h.retries = queue.FIFO[task]{}, queue.FIFO[task]{}, nil
 	h.open, h.lanes = openTasks{window: &h.window}, queue.Lanes[task]{}
 	h.bytes, h.behind = 0, 0
+	h.alone = pending.Alone[*task]{}
 	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.dueNow, h.replay = later, make(map[uint64]bool), b.Replay
 	h.readTo, h.saved = b.Cursor, b.Cursor

@@ -15,10 +15,10 @@ type Source struct {
 	module string // the SHA-256 of the version's module
 	closed bool   // under Dispatcher.mu
 
-	// Under handler.mu. A success with children is counted when the store has published
+	// Under handler.mu. A success with children or effects is counted when the store has
 	// them, every other attempt when it is completed.
 	fuel      uint64 // also of cancelled attempts
-	unwritten int    // successes with children that are not counted yet
+	unwritten int    // successes with children or effects that are not counted yet
 	counts    measure.Counts
 }
 
@@ -67,7 +67,7 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 	if h.ready.Len() == 0 || !h.mayStart() {
 		return event.Attempt{}, false
 	}
-	t := h.ready.Pop()
+	t := h.pop()
 	h.startAttempts([]*task{t})
 	return t.attempt(), true
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -17,7 +18,9 @@ type task struct {
 	arrived    int64           // when it was read, Unix ns; 0 when past is set
 	slot       uint8           // its index in the lease
 	users      uint8           // of these: handler.open, handler.window
+	conflicts  uint8           // runs since the last attempt that ended in conflict
 	delivering bool            // an instance has it, or its lease
+	committing bool            // its effects are being written
 	blocked    bool            // another task of its lane is before it
 	recorded   bool            // the cursor may pass it: its outcome or its next attempt is with the recorder
 	fed        bool            // the feeder added it
@@ -34,11 +37,16 @@ func (h *handler) delivery(t *task) event.Delivery {
 	} else {
 		d.At = time.Unix(0, t.arrived).UTC()
 	}
-	if t.delivering && (t.lease == nil || t.lease.hasStarted(t)) {
+	if t.committing || t.delivering && (t.lease == nil || t.lease.hasStarted(t)) {
 		d.Status = event.StatusDelivering
+	} else if t.conflicts > 0 {
+		d = pending.Conflict(d, int(t.conflicts))
 	}
 	return d
 }
+
+// taken reports whether an instance has the task, or its effects are being written.
+func (t *task) taken() bool { return t.delivering || t.committing }
 
 // due returns when the next attempt may start, and whether it has to wait for that.
 func (t *task) due() (at time.Time, waits bool) {

@@ -35,7 +35,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	}
 	d.recorder.View(func(saving *recorder.Batch) {
 		for v := range saving.Of(rec.Seq) {
-			if a, kept := v.Past(); kept {
+			if a, kept := v.Past(); kept && v.Effects == nil {
 				past = append(past, a)
 			}
 			if _, live := views[v.Handler]; !live {

@@ -12,9 +12,9 @@ import (
 // maxReason bounds the part of a breaker's reason that quotes the last failure, in bytes.
 const maxReason = 200
 
-// countsAgainst reports whether an attempt of this class counts against the handler.
+// CountsAgainst reports whether an attempt of this class counts against the handler.
 // Every other class, ok included, is an answer of the guest.
-func countsAgainst(c event.Class) bool {
+func CountsAgainst(c event.Class) bool {
 	switch c {
 	case event.ClassTrap, event.ClassTimeout, event.ClassFuel, event.ClassMemory, event.ClassStack, event.ClassExit:
 		return true
@@ -92,7 +92,7 @@ func (b *Breaker) Cancel(seq uint64) {
 // breaker, for the first time or again, or closed it. Attempts that started before it
 // opened change nothing.
 func (b *Breaker) Complete(seq uint64, class event.Class, message string, now time.Time) (changed bool) {
-	against := countsAgainst(class)
+	against := CountsAgainst(class)
 	switch {
 	case b.open && b.probe != seq:
 		return false

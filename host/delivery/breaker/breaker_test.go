@@ -168,7 +168,7 @@ func TestBreakerAgainstAModel(t *testing.T) {
 			case class == event.ClassCancelled:
 				b.Cancel(seq)
 				continue
-			case countsAgainst(class):
+			case CountsAgainst(class):
 				failed = append(failed, seq)
 			default:
 				failed = nil

@@ -17,6 +17,9 @@ type Counts struct {
 	OK, Dead uint64                 // deliveries that ended
 	Failures map[event.Class]uint64 // failed attempts
 	Retries  uint64                 // attempts after the first one of their delivery
+	// Conflicts are runs of atomic handlers that another delivery's writes made void. They count
+	// as no attempt.
+	Conflicts uint64
 
 	Duration histogram.Histogram // of attempts, in nanoseconds
 	Fuel     histogram.Histogram // of attempts
@@ -60,6 +63,7 @@ func (c *Counts) Add(other *Counts) {
 	c.OK += other.OK
 	c.Dead += other.Dead
 	c.Retries += other.Retries
+	c.Conflicts += other.Conflicts
 	for class, n := range other.Failures {
 		if c.Failures == nil {
 			c.Failures = make(map[event.Class]uint64)

@@ -24,7 +24,7 @@ func Judge(handler string, seq uint64, past *event.Delivery, o *event.Outcome, a
 	}
 	switch {
 	case o.Verdict == event.OK:
-		d.Status, d.Result, d.Children = event.StatusOK, string(o.Result), o.Children
+		d.Status, d.Result, d.Children, d.Effects = event.StatusOK, string(o.Result), o.Children, o.Effects
 	case o.Verdict == event.Reject || d.Attempts >= retry.MaxAttempts:
 		d.Status = event.StatusDead
 	default:

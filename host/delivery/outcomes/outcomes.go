@@ -16,7 +16,7 @@ type List[S any] struct {
 	current   int               // the index of the ones that were added to last
 	full      []Full[S]         // in the order of their attempts
 	n         int               // of both
-	bytes     int               // of results and children
+	bytes     int               // see Bytes
 }
 
 // Full is an outcome in the form of a delivery.
@@ -31,7 +31,7 @@ const MaxResults = 256 << 10
 // Len returns the number of outcomes.
 func (o *List[S]) Len() int { return o.n }
 
-// Bytes returns the size of the results, children and lines of the outcomes.
+// Bytes returns the size of the results, children, effects and lines of the outcomes.
 func (o *List[S]) Bytes() int { return o.bytes }
 
 // Clear empties the outcomes and keeps their memory. It does not overwrite the successes:
@@ -96,6 +96,9 @@ func (o *List[S]) Add(d *event.Delivery, s S) (bytes int) {
 	o.full = append(o.full, Full[S]{d, s})
 	o.n++
 	bytes = childBytes(d.Children) + len(d.Result) + logBytes(d.Logs)
+	if n := len(o.full); n == 1 || o.full[n-2].Effects != d.Effects { // a batch shares them
+		bytes += d.Effects.Size()
+	}
 	o.bytes += bytes
 	return bytes
 }
@@ -131,19 +134,19 @@ func (o *List[S]) Seqs(yield func(uint64) bool) {
 	}
 }
 
-// Parents yields the outcomes with children.
-func (o *List[S]) Parents(yield func(Full[S]) bool) {
+// Refusable yields the outcomes with children or effects: the store may refuse them.
+func (o *List[S]) Refusable(yield func(Full[S]) bool) {
 	for _, one := range o.full {
-		if len(one.Children) > 0 && !yield(one) {
+		if (len(one.Children) > 0 || one.Effects != nil) && !yield(one) {
 			return
 		}
 	}
 }
 
-// Past adds the attempts of an event that engines keep.
+// Past adds the attempts of an event that engines keep, without those that may be in conflict.
 func (o *List[S]) Past(seq uint64, to []event.PastAttempt) []event.PastAttempt {
 	for _, one := range o.full {
-		if one.Seq == seq {
+		if one.Seq == seq && one.Effects == nil {
 			if a, kept := one.Delivery.Past(); kept {
 				to = append(to, a)
 			}

@@ -64,6 +64,14 @@ func (m *listModel) step(t *rapid.T) {
 			d.Status, d.ErrorClass, d.Result, d.Logs, d.Children = event.StatusOK, "", `"r"`, nil, []*event.Event{child, child}
 			size = len(d.Result) + 2*len(child.Envelope())
 		}
+		if d.Status == event.StatusOK && rapid.Bool().Draw(t, "effects") {
+			d.Effects = &event.Effects{Writes: []event.EffectWrite{{Key: "k", Value: []byte("value")}}}
+			size += d.Effects.Size()
+			if last := len(m.deliveries) - 1; last >= 0 && m.deliveries[last].Effects != nil && rapid.Bool().Draw(t, "of one batch") {
+				size -= d.Effects.Size()
+				d.Effects = m.deliveries[last].Effects
+			}
+		}
 		if rapid.Bool().Draw(t, "again") { // the next attempt has the same Seq
 			for i := range m.deliveries {
 				if _, full := m.sources[i]; full {
@@ -90,15 +98,15 @@ func (m *listModel) check(t *rapid.T) {
 		t.Fatalf("it has %d outcomes of %d bytes, want %d of %d", m.list.Len(), m.list.Bytes(), len(m.deliveries), m.bytes)
 	}
 	newest, seqs, past := make(map[uint64]string), []uint64{}, make(map[uint64]int)
-	var parents []string
+	var refusable []string
 	for i, d := range m.deliveries {
 		newest[d.Seq] = show(d)
 		seqs = append(seqs, d.Seq)
-		if _, kept := d.Past(); kept {
+		if _, kept := d.Past(); kept && d.Effects == nil {
 			past[d.Seq]++
 		}
-		if len(d.Children) > 0 {
-			parents = append(parents, fmt.Sprint(show(d), m.sources[i]))
+		if len(d.Children) > 0 || d.Effects != nil {
+			refusable = append(refusable, fmt.Sprint(show(d), m.sources[i]))
 		}
 	}
 	for seq := range m.next + 1 {
@@ -114,11 +122,11 @@ func (m *listModel) check(t *rapid.T) {
 		t.Fatalf("Seqs %v, want %v", got, seqs)
 	}
 	var got []string
-	for p := range m.list.Parents {
+	for p := range m.list.Refusable {
 		got = append(got, fmt.Sprint(show(*p.Delivery), p.Source))
 	}
-	if !slices.Equal(got, parents) {
-		t.Fatalf("parents %v, want %v", got, parents)
+	if !slices.Equal(got, refusable) {
+		t.Fatalf("those that can be refused are %v, want %v", got, refusable)
 	}
 	m.checkWrite(t)
 }

@@ -5,6 +5,7 @@ package pending
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -157,4 +158,14 @@ func (k *key) differs(r *event.EffectRead, now time.Time) bool {
 		k.sum, k.summed = sha256.Sum256(w.Value), true
 	}
 	return !r.Found || r.Sum != k.sum
+}
+
+// Conflict returns a delivery as it is shown after runs in conflict, until it runs again.
+func Conflict(d event.Delivery, runs int) event.Delivery {
+	d.Status, d.ErrorClass = event.StatusRetrying, event.ClassKVConflict
+	d.ErrorMessage = fmt.Sprintf("another delivery changed a key that it had read (run %d of %d beside others; then it runs alone)", runs, event.MaxConflicts)
+	if runs >= event.MaxConflicts {
+		d.ErrorMessage = fmt.Sprintf("another delivery changed a key that it had read, in %d runs: it runs alone now", runs)
+	}
+	return d
 }

@@ -35,8 +35,8 @@ type Handler interface {
 	// overwrite it until the next Collect.
 	Collect(b *Batch, all bool)
 	// Written notes that the store has the collected outcomes, and which of all
-	// deliveries it has refused, or stored to run again because of a conflict.
-	Written(refused, conflicts []event.Delivery)
+	// deliveries it has stored in another form.
+	Written(saved event.Saved)
 }
 
 // Config configures a Recorder. All fields are required.
@@ -251,7 +251,7 @@ func (r *Recorder) write(all bool, one Handler) bool {
 		}
 	}
 	for _, h := range handlers {
-		h.Written(saved.Refused, saved.Conflicts)
+		h.Written(saved)
 	}
 	for _, d := range saved.Refused {
 		r.cfg.Refused(r.ctx, d)
@@ -278,7 +278,7 @@ func (r *Recorder) save(b *Batch) (saved event.Saved, ok bool) {
 			return saved, true
 		}
 		if r.ctx.Err() != nil {
-			return event.Saved{}, false
+			return saved, false
 		}
 		if wait == 0 {
 			r.cfg.Logger.Error("outcomes cannot be written; retrying", "outcomes", b.outcomes(), "error", err)
@@ -294,7 +294,7 @@ func (r *Recorder) save(b *Batch) (saved event.Saved, ok bool) {
 		case <-time.After(wait):
 		case <-r.retry:
 		case <-r.ctx.Done():
-			return event.Saved{}, false
+			return saved, false
 		}
 	}
 }

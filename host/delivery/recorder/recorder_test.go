@@ -31,9 +31,9 @@ func (c *counting) Collect(b *Batch, all bool) {
 	}
 }
 
-func (c *counting) Written(refused, _ []event.Delivery) {
+func (c *counting) Written(saved event.Saved) {
 	c.written, c.collected = c.written+c.collected, 0
-	c.refused = append(c.refused, refused...)
+	c.refused = append(c.refused, saved.Refused...)
 }
 
 type save = func(context.Context, []spec.Fence, []event.Successes, []event.Delivery, []event.Cursor) (event.Saved, []spec.Fence, error)

@@ -1,0 +1,155 @@
+package delivery
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/event"
+)
+
+// pop returns the next task to start; there is one.
+func (h *handler) pop() *task {
+	if t, ok := h.alone.Take(); ok {
+		h.ready.Remove(t)
+		return t
+	}
+	return h.ready.Pop()
+}
+
+// join adds the effects of a finished attempt to the pending ones, to be committed after them.
+// It returns false when they cannot be: then the caller calls conflict.
+func (h *handler) join(e *event.Effects) bool {
+	if h.gone || h.effects.Conflicts(e, time.Now()) {
+		return false
+	}
+	h.effects.Add(e)
+	return true
+}
+
+// commit has the outcome of an attempt written whose effects were joined. Its task remains
+// open, at the front of its lane, until the store has answered: see handler.answered.
+func (h *handler) commit(t *task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
+	s.fuel += o.Fuel
+	h.endAttempt(t)
+	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
+	d.SHA256 = s.module
+	h.unsavedBytes += h.outcomes.Add(d, s)
+	s.unwritten++
+	t.committing = true
+	h.committing++
+	h.markRecorded(t)
+	return d
+}
+
+// conflict has an attempt run again that cannot be committed. Nothing of it is stored.
+func (h *handler) conflict(t *task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
+	s.fuel += o.Fuel
+	s.counts.Conflicts++
+	h.endAttempt(t)
+	h.breaker.Cancel(t.record.Seq)
+	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random).Rerun()
+	d.SHA256 = s.module
+	h.runAgain(t)
+	return &d
+}
+
+// runAgain puts a task that was in conflict before the younger ones, or has it run alone.
+func (h *handler) runAgain(t *task) {
+	t.conflicts = min(t.conflicts, math.MaxUint8-1) + 1
+	h.ready.PushFront(t)
+	if t.conflicts >= event.MaxConflicts {
+		h.alone.Add(t)
+		h.revoke() // what leases have not started waits behind it
+	}
+	h.signal()
+}
+
+// answers are those of the store to the outcomes of one handler, by Seq.
+type answers struct {
+	refused, conflicts map[uint64]*event.Delivery // nil without any
+}
+
+func (h *handler) answers(saved event.Saved) (a answers) {
+	return answers{h.only(saved.Refused), h.only(saved.Conflicts)}
+}
+
+// only returns the deliveries of the handler.
+func (h *handler) only(list []event.Delivery) (own map[uint64]*event.Delivery) {
+	for i := range list {
+		if list[i].Handler != h.name {
+			continue
+		}
+		if own == nil {
+			own = make(map[uint64]*event.Delivery)
+		}
+		own[list[i].Seq] = &list[i]
+	}
+	return own
+}
+
+// answered ends the commits among outcomes that the store has answered. It returns what is
+// to be sent once the lock is free.
+func (h *handler) answered(list []outcomes.Full[*Source], a answers) (notices []notification) {
+	var last *event.Effects
+	var again []*task
+	watched := h.dispatcher.watched()
+	for _, o := range list {
+		if o.Effects == nil {
+			o.Source.published(a.refused[o.Seq])
+			continue
+		}
+		n := notification{handler: h}
+		if o.Effects != last { // the deliveries of a batch share them
+			last = o.Effects
+			h.effects.Remove(last)
+			n.release = last.Release
+		}
+		t := h.open.get(o.Seq)
+		t.committing = false
+		h.committing--
+		o.Source.unwritten--
+		if rerun := a.conflicts[o.Seq]; rerun != nil {
+			past := *rerun
+			t.past = &past
+			o.Source.counts.Conflicts++
+			again = append(again, t)
+		} else {
+			d := *o.Delivery
+			if refused := a.refused[o.Seq]; refused != nil {
+				d = *refused // the recorder reports it
+			} else if n.observed = watched; watched {
+				n.record, n.delivery = t.record, &d
+			}
+			d.Children, d.Effects = nil, nil
+			o.Source.count(t, &d)
+			h.release(t)
+		}
+		notices = append(notices, n)
+	}
+	for _, t := range slices.Backward(again) {
+		h.runAgain(t)
+	}
+	return notices
+}
+
+// discard drops the outcomes that were not written: the events are delivered again when the
+// handler is opened next.
+func (h *handler) discard() {
+	var dropped []outcomes.Full[*Source]
+	h.mu.Lock()
+	h.gone = true
+	for _, list := range append(h.collected, h.outcomes) {
+		dropped = slices.AppendSeq(dropped, list.Refusable)
+	}
+	h.collected, h.outcomes = nil, outcomes.List[*Source]{}
+	h.mu.Unlock()
+	var last *event.Effects
+	for _, o := range dropped {
+		if o.Effects != last && o.Effects != nil && o.Effects.Release != nil {
+			o.Effects.Release()
+		}
+		last = o.Effects
+	}
+}

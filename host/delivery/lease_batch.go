@@ -1,0 +1,156 @@
+package delivery
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/delivery/breaker"
+	"github.com/berth-host/berth/host/event"
+)
+
+// openBatch has the attempts that one call of a guest handles. The slices have one entry for
+// each, in the order of the log.
+type openBatch struct {
+	tasks    []*task
+	attempts []event.Attempt
+	traces   []string // nil without a Tracer
+}
+
+// NextBatch is Next for up to size events, at most abi.MaxBatchBytes of envelopes, that are
+// handled by one call, and ended by DoneBatch. They are in the order of the log, each order
+// key at most once. All are first attempts; any other attempt comes alone. When fewer are
+// ready, NextBatch waits for more, at most wait after there is one. The lease reuses the
+// result in the next call.
+func (x *Lease) NextBatch(size int, wait time.Duration, stop, retire <-chan struct{}) ([]event.Attempt, bool) {
+	h := x.source.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.batchSize = max(h.batchSize, size)
+	for {
+		if _, ok := h.await(stop, retire); !ok {
+			return nil, false
+		}
+		left := h.linger(size, wait)
+		if left <= 0 {
+			break
+		}
+		h.awaitMore(left, stop)
+	}
+	h.lingerUntil = time.Time{}
+	x.acquireBatch(size)
+	return x.batch.attempts, true
+}
+
+// linger returns how much longer a batch waits for more events than are ready.
+func (h *handler) linger(size int, wait time.Duration) time.Duration {
+	if wait <= 0 || h.ready.Len() >= size || h.readerFull || h.bytes >= abi.MaxBatchBytes || !h.joins(h.ready.Peek()) {
+		return 0
+	}
+	now := time.Now()
+	if h.lingerUntil.IsZero() {
+		h.lingerUntil = now.Add(wait)
+	}
+	return h.lingerUntil.Sub(now)
+}
+
+// awaitMore waits until an event may be ready that was not, at most the given time.
+func (h *handler) awaitMore(left time.Duration, stop <-chan struct{}) {
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	h.parked++
+	h.mu.Unlock()
+	select {
+	case <-h.wake:
+	case <-timer.C:
+	case <-stop:
+	}
+	h.mu.Lock()
+	h.parked--
+}
+
+// joins reports whether a ready task may be in a batch with others.
+func (h *handler) joins(t *task) bool {
+	return (t.past == nil || t.past.Attempts == 0) && !h.breaker.Open() && !h.alone.Any()
+}
+
+// acquireBatch starts the next attempts; one is ready.
+func (x *Lease) acquireBatch(size int) {
+	h, b := x.source.h, &x.batch
+	x.traceparent = ""
+	bytes, more := 0, true
+	for more && len(b.tasks) < size && h.ready.Len() > 0 {
+		next := h.ready.Peek()
+		bytes += len(next.record.Event.Envelope())
+		more = h.joins(next) && bytes <= abi.MaxBatchBytes
+		if len(b.tasks) == 0 || more {
+			b.tasks = append(b.tasks, h.pop())
+		}
+	}
+	slices.SortFunc(b.tasks, func(a, b *task) int { return cmp.Compare(a.record.Seq, b.record.Seq) })
+	h.startAttempts(b.tasks)
+	for _, t := range b.tasks {
+		a := t.attempt()
+		b.attempts = append(b.attempts, a)
+		if h.dispatcher.cfg.Tracer != nil {
+			b.traces = append(b.traces, h.trace(a))
+		}
+	}
+	if len(b.traces) > 0 {
+		x.traceparent = b.traces[0]
+	}
+}
+
+// DoneBatch completes the attempts of NextBatch: list has the outcome of each, in the same
+// order. Those of an atomic handler share their Effects. The caller may reuse list and its
+// contents afterwards.
+func (x *Lease) DoneBatch(list []event.Outcome) {
+	h, b := x.source.h, &x.batch
+	h.mu.Lock()
+	var back []int // these return to the queue
+	judged := -1   // what the breaker gets: the batch is one attempt
+	var last *event.Effects
+	joined := false
+	for i := range list {
+		o := &list[i]
+		if o.Effects != nil && o.Effects != last {
+			last = o.Effects
+			if joined = h.join(last); !joined {
+				x.notices = append(x.notices, notification{handler: h, release: last.Release})
+			}
+		}
+		if o.Class == event.ClassCancelled || o.Effects != nil && !joined {
+			back = append(back, i)
+			continue
+		}
+		if judged < 0 || breaker.CountsAgainst(o.Class) && !breaker.CountsAgainst(list[judged].Class) {
+			judged = i
+		}
+		x.endBatched(i, o, joined)
+	}
+	for _, i := range slices.Backward(back) {
+		x.endBatched(i, &list[i], false)
+	}
+	if judged >= 0 {
+		condition := h.judgeAttempt(b.attempts[0].Seq, &list[judged])
+		x.notices = append(x.notices, notification{handler: h, condition: condition})
+	}
+	clear(b.tasks)
+	clear(b.attempts)
+	b.tasks, b.attempts, b.traces = b.tasks[:0], b.attempts[:0], b.traces[:0]
+	h.mu.Unlock()
+	x.notify()
+}
+
+// endBatched completes one attempt of a batch.
+func (x *Lease) endBatched(i int, o *event.Outcome, joined bool) {
+	traceparent := ""
+	if i < len(x.batch.traces) {
+		traceparent = x.batch.traces[i]
+	}
+	n := x.source.h.conclude(x.batch.tasks[i], o, x.source, traceparent, joined)
+	if n.failed != nil || n.delivery != nil {
+		x.notices = append(x.notices, n)
+	}
+}
