@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/console"
 	"github.com/berth-host/berth/host/doctor"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/live"
 	"github.com/berth-host/berth/host/orders"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/wire"
@@ -68,7 +69,9 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: registry, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources, State: log},
-		Admin: api.Admin{Reloader: reloader{h.live, started}, Audit: h.audit, AuditLog: h.audit, Ready: h.ready,
+		Admin: api.Admin{Reloader: reloader{h.live, started},
+			Planner: live.NewPlanner(live.PlannerConfig{Live: h.live, Log: log, Mean: h.runner.MeanDuration}),
+			Audit:   h.audit, AuditLog: h.audit, Ready: h.ready,
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
 		Figures:   measured,
 		Incidents: incident.Parts{Issues: h.issues, Operations: h.operations},

@@ -253,6 +253,7 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 		"login application/json":                     {`{"token":"` + admin + `"}`, `{"token":"` + narrow + `"}`},
 		"setHandlerConfig application/json":          {`{"config":{}}`, `{"config":{"limit":1}}`},
 		"setStateValue application/json":             {`{"value":{"n":1}}`, `{"value_text":"x","expires_in":"1h"}`, `{"value_base64":"/w=="}`},
+		"planConfig application/json":                {`{"config":"routes: {\"*\": {}}"}`, `{"manifest":{"name":"echo","version":"1.0.0"},"against":"1h"}`, `{}`},
 		"startOperation application/json":            {`{"kind":"replay","plugin":"echo","filter":{"from":"earliest","event_type":"t"}}`, `{"kind":"redrive","plugin":"reject","filter":{}}`, `{"kind":"retry","plugin":"reject","filter":{},"preview":true}`},
 		"publish application/json":                   {`{"event_type":"t","data":{"status":"x"}}`, `[{"event_type":"t"},{"event_type":"order_status_changed","metadata":{"subject":"s-1"}}]`},
 	}

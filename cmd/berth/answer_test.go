@@ -24,6 +24,7 @@ var online = map[string]string{
 	"backup":                      "backup answers-of-no-host.tar", // it is removed
 	"config diff":                 "config diff",
 	"config get":                  "config get p",
+	"config plan":                 "config plan",
 	"config reload":               "config reload",
 	"config set":                  "config set p -",
 	"config show":                 "config show",

@@ -465,6 +465,17 @@ func (p *parts) File(context.Context) (wire.ConfigFile, error) {
 		Errors: []wire.ErrorDetail{}}, nil
 }
 
+func (p *parts) Plan(_ context.Context, in wire.NewPlan) (wire.ConfigPlan, error) {
+	leave, err := p.enter()
+	defer leave()
+	if in.MaxEvents > 100_000 {
+		err = fault.Field("max_events", "is too large")
+	}
+	return wire.ConfigPlan{Events: 7, Limit: in.Against, Handlers: []wire.PlannedHandler{{Plugin: "order-audit", GainedEvents: []wire.PlannedEvent{},
+		LostEvents: []wire.PlannedEvent{}, Failed: wire.PlannedFailures{Events: []wire.PlannedEvent{}}, HottestKeys: []wire.PlannedKey{},
+		Backlog: &wire.PlannedBacklog{}}}, Refused: wire.PlannedRefusals{Events: []wire.PlannedEvent{}}, Unknown: []wire.PlannedUnknown{}}, err
+}
+
 func (p *parts) HandlerConfig(name string) (wire.HandlerConfig, error) {
 	if !p.Known(name) {
 		return wire.HandlerConfig{}, fault.New(fault.NotFound, "no handler %s is configured", name)
@@ -543,7 +554,7 @@ func config(p *parts) api.Config {
 		Actions: p,
 		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")},
 			State: newKeyValues()},
-		Admin: api.Admin{Reloader: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
+		Admin: api.Admin{Reloader: p, Planner: p, Audit: &auditLog{}, AuditLog: changes{{ID: "c1", Stage: "end", Action: "disable", Who: "admin", Status: 200}},
 			Ready: func() error { return nil }, Backups: &backups{content: []byte("tar")},
 			Doctor: func(context.Context) wire.Findings {
 				return wire.Findings{Checks: []wire.Finding{{Check: "clock", Level: wire.FindingOK}}}

@@ -88,6 +88,7 @@ var documented = map[string]string{
 	"GET /api/v1/events/plugins/:name/kv/:key":        spec.ScopeRead,
 	"PUT /api/v1/events/plugins/:name/kv/:key":        spec.ScopeOperate,
 	"DELETE /api/v1/events/plugins/:name/kv/:key":     spec.ScopeOperate,
+	"POST /api/v1/config/plan":                        spec.ScopeRead,
 	"GET /openapi.json":                               "",
 	"GET /metrics":                                    spec.ScopeRead,
 	"GET /api/v1/overview":                            spec.ScopeRead,

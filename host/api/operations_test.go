@@ -177,6 +177,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"getConfigFile", "GET", "/api/v1/config/file", "", 200, nil},
 		{"getHandlerConfig", "GET", handlerConfigPath, "", 200, nil},
 		{"setHandlerConfig", "PUT", handlerConfigPath, `{"config":{"a":[1]}}`, 200, nil},
+		{"planConfig", "POST", "/api/v1/config/plan", `{"config":"routes: {}","against":"1h"}`, 200, nil},
 		{"getFindings", "GET", "/api/v1/doctor", "", 200, nil},
 		{"listAudit", "GET", "/api/v1/audit?limit=1000", "", 200, nil},
 		{"makeBackup", "POST", "/api/v1/backup", "", 200, nil},

@@ -3,10 +3,26 @@ package run
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/histogram"
 	"github.com/berth-host/berth/host/telemetry/figures"
 )
+
+// MeanDuration returns the mean duration of a handler's attempts since the host started, and
+// false without any.
+func (r *Runner) MeanDuration(handler string) (time.Duration, bool) {
+	var all histogram.Histogram
+	for _, of := range r.Dispatcher.Measure(handler).Versions {
+		all.Add(&of.Counts.Duration)
+	}
+	count := all.Count()
+	if count == 0 {
+		return 0, false
+	}
+	return time.Duration(all.Sum() / count), true
+}
 
 // Figures fills in what the queue, the instances and the attempts of a handler know.
 func (r *Runner) Figures(ctx context.Context, h *figures.Handler) error {

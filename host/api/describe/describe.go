@@ -165,6 +165,13 @@ func hostOperations() []openapi.Operation {
 			Description: "The file as it is now, with the values of handlers' configs. errors says why a reload would refuse it; changed is " +
 				"empty then.",
 			Answers: answers(http.StatusOK, wire.ConfigFile{})},
+		{Method: http.MethodPost, Path: "/api/v1/config/plan", ID: "planConfig", Tag: tagHost,
+			Summary: "Predict what another configuration, or version of a plugin, would do",
+			Description: "Events of the log are given to the configuration in force and to another one, and the deliveries are compared; " +
+				"nothing is delivered and nothing changes. The other one is config, the host's file as it is now without it, or the one in " +
+				"force with another manifest. Beyond max_events (10,000; at most 100,000) a sample is examined, spread evenly over the time, " +
+				"and 20 s at most: limit says what ended it. A config that a reload would refuse is 422; one plan is made at a time: 429.",
+			Body: body(wire.NewPlan{}), Answers: answers(http.StatusOK, wire.ConfigPlan{})},
 		{Method: http.MethodGet, Path: "/api/v1/doctor", ID: "getFindings", Tag: tagHost, Summary: "Examine the machine and this host",
 			Description: "As berth doctor does, except for the compiler and the content of the store, which a host that runs has open.",
 			Answers:     answers(http.StatusOK, wire.Findings{})},

@@ -40,6 +40,7 @@ type Plugins struct {
 // Admin are the parts for operators.
 type Admin struct {
 	Reloader Reloader
+	Planner  Planner
 	Audit    Auditor
 	AuditLog AuditLog
 	Ready    func() error // why the host is not ready, or nil
@@ -226,6 +227,15 @@ type Reloader interface {
 	// the change starts. Its error is a problem.Detailed when the schema refuses the config.
 	SetHandlerConfig(ctx context.Context, name string, object json.RawMessage,
 		precondition func(wire.HandlerConfig) error) (wire.HandlerConfig, error)
+}
+
+// Planner predicts what another configuration would do.
+type Planner interface {
+	// Plan gives events of the log to the present and to another configuration, and compares;
+	// it changes nothing. fault.Invalid: the request or its configuration is invalid.
+	// fault.Exhausted with a RetryAfter: another plan is being made. fault.Conflict: the file of
+	// the host, which the plan is to be about, is invalid.
+	Plan(ctx context.Context, in wire.NewPlan) (wire.ConfigPlan, error)
 }
 
 // Backups makes backups of the host.

@@ -22,7 +22,7 @@ type app struct{ *command.Env }
 // ConfigCommand returns the command config.
 func ConfigCommand(env *command.Env) *cobra.Command {
 	a := app{env}
-	return command.Group("config", "Check, show, change and reload configurations", a.checkConfig(), a.showConfig(), a.diffConfig(), a.getHandlerConfig(),
+	return command.Group("config", "Check, show, compare, change and reload configurations", a.checkConfig(), a.showConfig(), a.diffConfig(), a.planConfig(), a.getHandlerConfig(),
 		a.setHandlerConfig(), a.reloadConfig())
 }
 
