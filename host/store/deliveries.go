@@ -41,7 +41,7 @@ func (s *Store) SetCursor(ctx context.Context, c event.Cursor) error {
 // cursors, in one transaction. It is durable when it returns. A child that the log has
 // already is skipped. When a child is in conflict, no child of its delivery is
 // appended, and the delivery is stored as Delivery.Refuse makes it and returned as
-// refused. The attempts that led to the deliveries are kept, if Delivery.Past says so. An
+// refused. Effects are applied as bus.State says. The attempts that led to the deliveries are kept, if Delivery.Past says so. An
 // outcome of an event that was trimmed is not stored: nothing could be done with it.
 //
 // The store belongs to one host: a fence of another epoch than 0 is returned as
@@ -58,6 +58,10 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		o.events += len(deliveries[i].Children)
 		for _, child := range deliveries[i].Children {
 			o.bytes += len(child.Envelope())
+		}
+		if e := deliveries[i].Effects; e != nil && (i == 0 || deliveries[i-1].Effects != e) {
+			o.events += len(e.Reads) + len(e.Writes)
+			o.bytes += e.Size()
 		}
 	}
 	fenced = spec.Stale(fences, spec.OneHost)
@@ -81,7 +85,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		if err = g.saveRuns(&packed); err != nil {
 			return err
 		}
-		if saved.Refused, err = g.saveList(fenced, deliveries, last, past); err != nil {
+		if err = g.saveList(fenced, deliveries, last, past, &saved); err != nil {
 			return err
 		}
 		for _, c := range cursors {
@@ -94,6 +98,7 @@ func (s *Store) SaveDeliveries(ctx context.Context, fences []spec.Fence, success
 		}
 		return nil
 	}
+	defer s.kvBatch.Suspend(deliveries)()
 	if err := s.submit(ctx, "save deliveries", o); err != nil {
 		return event.Saved{}, nil, err
 	}
@@ -121,22 +126,30 @@ func lastOf(deliveries []event.Delivery) map[deliveryKey]int {
 // saveList stores deliveries and publishes their children. Plain successes go into
 // blocks: whether one had children makes no difference to what is stored.
 func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last map[deliveryKey]int,
-	past *attempts.Batch) (refused []event.Delivery, err error) {
+	past *attempts.Batch, saved *event.Saved) (err error) {
 	var packed outcomes.Runs
-	var others []event.Delivery
+	var others, together []event.Delivery
 	for i := range deliveries {
 		d := deliveries[i]
 		if spec.Names(fenced, d.Handler) {
 			continue
 		}
-		if len(d.Children) > 0 {
-			conflict, err := g.appendAll(d.Children)
+		switch {
+		case d.Effects != nil:
+			if len(together) == 0 {
+				if together, err = g.apply(deliveries[i:i+event.Together(deliveries[i:])], saved); err != nil {
+					return err
+				}
+			}
+			d, together = together[0], together[1:]
+		case len(d.Children) > 0:
+			conflict, err := g.appendAll(d.Children, false)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if conflict != nil {
 				d = d.Refuse(conflict)
-				refused = append(refused, d)
+				saved.Refused = append(saved.Refused, d)
 			}
 		}
 		past.Add(i, &d)
@@ -150,14 +163,14 @@ func (g *group) saveList(fenced []spec.Fence, deliveries []event.Delivery, last 
 		}
 	}
 	if err := g.saveRuns(&packed); err != nil {
-		return nil, err
+		return err
 	}
 	for i := range others {
 		if err := g.setDelivery(&others[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return refused, g.s.attempts.Save(conn{g}, past, g.exists)
+	return g.s.attempts.Save(conn{g}, past, g.exists)
 }
 
 // setDelivery stores a delivery, unless its event was trimmed.
@@ -171,8 +184,12 @@ func (g *group) setDelivery(d *event.Delivery) error {
 	return err
 }
 
-// appendAll appends events, or none of them when one is in conflict.
-func (g *group) appendAll(events []*event.Event) (conflict, err error) {
+// appendAll appends events, or none of them when one is in conflict, or if they are only
+// compared with the log.
+func (g *group) appendAll(events []*event.Event, compare bool) (conflict, err error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
 	list, _, err := newInsertions(events)
 	if err != nil {
 		return nil, err
@@ -188,7 +205,7 @@ func (g *group) appendAll(events []*event.Event) (conflict, err error) {
 	for _, r := range resolved(receipts) {
 		conflict = errors.Join(conflict, r.Err)
 	}
-	if conflict != nil {
+	if conflict != nil || compare {
 		if _, err := g.tx.Exec("ROLLBACK TO children"); err != nil {
 			return nil, errors.Join(conflict, err)
 		}

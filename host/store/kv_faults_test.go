@@ -155,7 +155,11 @@ func checkKV(t *testing.T, s *Store, want kvContent) {
 			}
 		}
 	}
-	free := int(s.kvBytes - usage - 128 - int64(len("fill")))
+	_, quota, err := s.KVUsage(ctx, "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := int(quota - usage - 128 - int64(len("fill")))
 	if err := s.KVSet(ctx, "p", "fill", make([]byte, free+1)); !fault.Is(err, fault.Exhausted) {
 		t.Errorf("one byte more than the quota: got %v", err)
 	}

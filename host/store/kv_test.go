@@ -15,8 +15,8 @@ func TestKVBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if s.kvBytes != 67_108_864 {
-		t.Errorf("the default quota is %d, want 67108864", s.kvBytes)
+	if _, quota, err := s.KVUsage(ctx, "p"); err != nil || quota != 67_108_864 {
+		t.Errorf("the default quota is %d, %v, want 67108864", quota, err)
 	}
 	for _, tt := range []struct {
 		key, value int

@@ -15,7 +15,7 @@ type readStatements struct {
 	cursor, cursors, status    *sql.Stmt
 	deliveries, openDeliveries *sql.Stmt
 	anyDelivery, replay        *sql.Stmt
-	newestAt, nextPlain, kvGet *sql.Stmt
+	newestAt, nextPlain        *sql.Stmt
 }
 
 // anyDelivery selects whether a handler has a delivery, in whichever form.
@@ -37,7 +37,6 @@ func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&r.anyDelivery: anyDelivery,
 		&r.nextPlain:   `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,
 		&r.newestAt:    `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
-		&r.kvGet:       `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
 	})
 }
 

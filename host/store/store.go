@@ -69,7 +69,10 @@ type Window interface {
 	Wait(ctx context.Context, after uint64, closed <-chan struct{}) error
 }
 
-type eventReader = logread.Reader
+type (
+	eventReader = logread.Reader
+	kvState     = kv.State
+)
 
 // Store is the open data file. All methods are safe for concurrent use.
 type Store struct {
@@ -78,8 +81,6 @@ type Store struct {
 	now  func() time.Time
 
 	compact bool
-	kvBytes int64
-	kvCache *kv.Cache
 	max     atomic.Int64 // Config.MaxBytes
 	fail    faults
 
@@ -96,6 +97,7 @@ type Store struct {
 	read    readStatements
 
 	*eventReader                 // reads the file
+	*kvState                     // the state of plugins
 	Commits      commits.Counter // of the writer
 	packed       *outcomes.Reader
 	deadList     *deadletters.Reader
@@ -178,8 +180,6 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		urgent:   mergeUrgent,
 		log:      cfg.Logger,
 		now:      cfg.Now,
-		kvBytes:  cfg.KVBytes,
-		kvCache:  kv.NewCache(cfg.KVCache, cfg.KVBytes),
 		fail:     fail,
 		window:   cfg.Window,
 		last:     cfg.Window.Last,
@@ -189,9 +189,12 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 		stopped:  make(chan struct{}),
 	}
 	s.max.Store(cfg.MaxBytes)
-	s.kvBatch = kv.NewBatch(s.kvCache)
+	cache := kv.NewCache(cfg.KVCache, cfg.KVBytes, cfg.Now)
+	s.kvBatch = kv.NewBatch(cache)
 	_, err := datafile.Open(ctx, datafile.Config{Path: cfg.Path, Evidence: cfg.Evidence, AcceptDataLoss: cfg.AcceptDataLoss,
-		Logger: cfg.Logger}, s.prepare)
+		Logger: cfg.Logger}, func(ctx context.Context, file *datafile.File) (datafile.Position, error) {
+		return s.prepare(ctx, file, cache)
+	})
 	if err != nil {
 		return nil, s.coded(doing, err)
 	}
@@ -202,7 +205,7 @@ func open(ctx context.Context, cfg Config, fail faults) (*Store, error) {
 }
 
 // prepare prepares the statements and reads the end of the log.
-func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Position, error) {
+func (s *Store) prepare(ctx context.Context, file *datafile.File, cache *kv.Cache) (datafile.Position, error) {
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := file.Rewrite(ctx, s.compact)
 	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.events.Prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
@@ -229,6 +232,9 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File) (datafile.Posi
 	}
 	if err == nil {
 		s.past, err = attempts.NewReader(ctx, s.reader)
+	}
+	if err == nil {
+		s.kvState, err = kv.NewState(ctx, kv.StateConfig{Cache: cache, Reader: s.reader, Closed: s.closed, Coded: s.coded, Send: s.sendKV, Log: s.log})
 	}
 	if err == nil {
 		err = s.refresh()
@@ -282,6 +288,7 @@ func (s *Store) runKeeper() {
 		select {
 		case <-tick.C:
 			if s.file.Keep() {
+				s.RemoveExpired(context.Background())
 				if !s.fail.keeps {
 					s.keepConverting()
 				}

@@ -78,6 +78,12 @@ func (s *Store) trySend(o *op) bool {
 	return o.sent
 }
 
+// sendKV returns how a write of a plugin's state gets to the writer; see kv.StateConfig.
+func (s *Store) sendKV(w *kv.Write) (try func() bool, await func(context.Context, string) error) {
+	o := &op{events: 1, bytes: len(w.Value), kv: w, alone: w.Kind == kv.Sweep}
+	return func() bool { return s.trySend(o) }, func(ctx context.Context, doing string) error { return s.submit(ctx, doing, o) }
+}
+
 // submit queues a write and waits for its result. When ctx ends before the writer has
 // taken the write, it is withdrawn and never runs; afterwards submit waits for the
 // result: a group takes milliseconds, and the writer uses the caller's memory until

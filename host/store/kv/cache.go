@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"hash/maphash"
 	"sync"
+	"time"
 )
 
 const (
@@ -20,6 +21,7 @@ const (
 type Cache struct {
 	seed     maphash.Seed
 	quota    int64 // of one plugin, in bytes
+	now      func() time.Time
 	shards   [shards]shard
 	accounts sync.Map // *account by plugin
 }
@@ -52,9 +54,10 @@ func (e *entry) cost() int64 {
 }
 
 // NewCache returns an empty cache that uses about this many bytes of memory. quota bounds
-// the bytes of one plugin, as spec.GrowKV counts.
-func NewCache(bytes, quota int64) *Cache {
-	c := &Cache{seed: maphash.MakeSeed(), quota: quota}
+// the bytes of one plugin, as spec.GrowKV counts. now is the clock for the time limits of
+// values.
+func NewCache(bytes, quota int64, now func() time.Time) *Cache {
+	c := &Cache{seed: maphash.MakeSeed(), quota: quota, now: now}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.limit = bytes / shards
@@ -70,21 +73,25 @@ func (c *Cache) shard(key Key) *shard {
 
 // Get returns the value of a key, and whether there is one. The caller must not change
 // it. ok is false when the file has to be read; add stores what the file has, unless a
-// write of the key may have come between.
-func (c *Cache) Get(key Key) (bytes []byte, found, ok bool, add func(bytes []byte, found bool)) {
+// write of the key may have come between, and returns what the caller of Get gets.
+func (c *Cache) Get(key Key) (bytes []byte, found, ok bool, add func(Stored) (bytes []byte, found bool)) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, cached := s.get(key); cached {
+		v = v.at(c.now)
 		return v.bytes, v.found, true, nil
 	}
 	version := s.version
-	return nil, false, false, func(bytes []byte, found bool) {
+	return nil, false, false, func(file Stored) ([]byte, bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		v := file.value()
 		if s.version == version && !s.changing(key) {
-			s.set(key, value{bytes, found})
+			s.set(key, v)
 		}
+		v = v.at(c.now)
+		return v.bytes, v.found
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/berth-host/berth/host/store/datafile"
@@ -15,16 +16,26 @@ var setSizes = [...]int{16, 4, 1}
 // Statements read and write the state in the data file, on the writer's connection.
 type Statements struct {
 	get, usage, remove, clear *sql.Stmt
-	set                       [len(setSizes)]*sql.Stmt
+	setLimited, expired       *sql.Stmt
+	set                       [len(setSizes)]*sql.Stmt // of entries that have no time limit, and had none
 }
+
+const (
+	get   = `SELECT value, coalesce(until, 0) FROM kv WHERE plugin = ? AND key = ?`
+	usage = `SELECT bytes FROM kv_usage WHERE plugin = ?`
+)
 
 // Prepare prepares the statements.
 func (w *Statements) Prepare(ctx context.Context, db *sql.DB) error {
 	statements := datafile.Statements{
-		&w.get:    `SELECT value FROM kv WHERE plugin = ? AND key = ?`,
-		&w.usage:  `SELECT bytes FROM kv_usage WHERE plugin = ?`,
+		&w.get:    get,
+		&w.usage:  usage,
 		&w.remove: `DELETE FROM kv WHERE plugin = ? AND key = ?`,
 		&w.clear:  `DELETE FROM kv WHERE plugin = ?`,
+		&w.setLimited: `INSERT INTO kv (plugin, key, value, until) VALUES (?, ?, ?, nullif(?, 0))
+			ON CONFLICT DO UPDATE SET value = excluded.value, until = excluded.until`,
+		&w.expired: `SELECT until, plugin, key, octet_length(value) FROM kv WHERE until <= ?1 AND (until, plugin, key) > (?2, ?3, ?4)
+			AND ?5 IN ('', plugin) ORDER BY until, plugin, key LIMIT ?6`,
 	}
 	for i, n := range setSizes {
 		statements[&w.set[i]] = `INSERT INTO kv (plugin, key, value) VALUES ` + strings.Repeat(`(?, ?, ?), `, n-1) +
@@ -36,6 +47,7 @@ func (w *Statements) Prepare(ctx context.Context, db *sql.DB) error {
 // Conn runs prepared statements in the transaction of the store's writer.
 type Conn interface {
 	Exec(stmt *sql.Stmt, args ...any) (changed int64, err error)
+	Query(stmt *sql.Stmt, args ...any) (*sql.Rows, error)
 	Scan(stmt *sql.Stmt, dest []any, args ...any) error // the only result of a query
 }
 
@@ -49,12 +61,21 @@ type Tx struct {
 }
 
 // Value implements Reader.
-func (t Tx) Value(key Key) (value []byte, found bool, err error) {
-	err = t.conn.Scan(t.statements.get, []any{&value}, key.Plugin, key.Name)
+func (t Tx) Value(key Key) (v Stored, err error) {
+	err = t.conn.Scan(t.statements.get, []any{&v.Value, &v.Until}, key.Plugin, key.Name)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
+		return Stored{}, nil
 	}
-	return value, err == nil, err
+	v.Found = err == nil
+	return v, err
+}
+
+// Expired implements Reader.
+func (t Tx) Expired(plugin string, now int64, after Expired, limit int) (list []Expired, err error) {
+	var e Expired
+	found, err := t.conn.Query(t.statements.expired, now, after.Until, after.Key.Plugin, after.Key.Name, plugin, limit)
+	err = datafile.Each(found, err, func() { list = append(list, e) }, &e.Until, &e.Key.Plugin, &e.Key.Name, &e.Size)
+	return list, err
 }
 
 // Usage implements Reader.
@@ -81,6 +102,15 @@ func (t Tx) Delete(key Key) error {
 // Set implements File.
 func (t Tx) Set(list []Entry) error {
 	args := make([]any, 0, 3*setSizes[0])
+	for _, e := range list {
+		if !e.Limited {
+			continue
+		}
+		if _, err := t.conn.Exec(t.statements.setLimited, e.Key.Plugin, e.Key.Name, e.Value, e.Until); err != nil {
+			return err
+		}
+	}
+	list = slices.DeleteFunc(list, func(e Entry) bool { return e.Limited })
 	for len(list) > 0 {
 		size := 0
 		for setSizes[size] > len(list) {

@@ -2,34 +2,52 @@ package kv
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
 )
 
 // memory is a file with a transaction.
 type memory struct {
-	committed, open map[Key][]byte
+	committed, open contents
 }
 
-func newMemory() *memory { return &memory{committed: map[Key][]byte{}, open: map[Key][]byte{}} }
+// contents are the values of a file.
+type contents = map[Key]Stored
 
-func (m *memory) Value(key Key) ([]byte, bool, error) {
-	v, found := m.open[key]
-	return v, found, nil
+func newMemory() *memory { return &memory{committed: contents{}, open: contents{}} }
+
+func (m *memory) Value(key Key) (Stored, error) { return m.open[key], nil }
+
+func (m *memory) Expired(plugin string, now int64, after Expired, limit int) (list []Expired, err error) {
+	for k, v := range m.open {
+		e := Expired{k, v.Until, int64(len(v.Value))}
+		if v.Until != 0 && v.Until <= now && (plugin == "" || plugin == k.Plugin) && compareExpired(e, after) > 0 {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, compareExpired)
+	return list[:min(limit, len(list))], nil
 }
 
-func (m *memory) Usage(plugin string) (int64, error) { return usage(m.open, plugin), nil }
+func compareExpired(a, b Expired) int {
+	return cmp.Or(cmp.Compare(a.Until, b.Until), compareKeys(a.Key, b.Key))
+}
+
+func (m *memory) Usage(plugin string) (int64, error) { return usageOf(m.open, plugin), nil }
 
 func (m *memory) Clear(plugin string) error {
-	maps.DeleteFunc(m.open, func(k Key, _ []byte) bool { return k.Plugin == plugin })
+	maps.DeleteFunc(m.open, func(k Key, _ Stored) bool { return k.Plugin == plugin })
 	return nil
 }
 
@@ -37,7 +55,10 @@ func (m *memory) Delete(key Key) error { delete(m.open, key); return nil }
 
 func (m *memory) Set(list []Entry) error {
 	for _, e := range list {
-		m.open[e.Key] = e.Value
+		if before := m.open[e.Key]; !e.Limited && before.Until+e.Until != 0 {
+			return errBroken // the statement for such entries leaves the time limit
+		}
+		m.open[e.Key] = Stored{e.Value, e.Until, true}
 	}
 	return nil
 }
@@ -45,10 +66,10 @@ func (m *memory) Set(list []Entry) error {
 func (m *memory) commit()   { m.committed = maps.Clone(m.open) }
 func (m *memory) rollback() { m.open = maps.Clone(m.committed) }
 
-func usage(values map[Key][]byte, plugin string) (n int64) {
+func usageOf(values contents, plugin string) (n int64) {
 	for k, v := range values {
 		if k.Plugin == plugin {
-			n += int64(len(k.Name)+len(v)) + spec.KVEntry
+			n += int64(len(k.Name)+len(v.Value)) + spec.KVEntry
 		}
 	}
 	return n
@@ -66,14 +87,15 @@ type model struct {
 
 	blocked  []*writing // cannot be enqueued yet
 	queue    []*writing
-	group    []*writing     // applied
-	answered []*writing     // whose callers have not returned
-	want     map[Key][]byte // after the writes of the batch
+	group    []*writing // applied
+	answered []*writing // whose callers have not returned
+	want     contents   // after the writes of the batch, without values whose time is over
 	flushed  bool
 	replaced bool // the commit in flight is in the file
 
 	// A reader that begins now must not be behind what a reader before it has returned,
 	// or a writer that has returned has written.
+	clock   int64 // Unix ns
 	commits []commit
 	seen    map[Key]int // the number of a commit
 	newest  map[Key]int // the number of a write
@@ -85,27 +107,27 @@ type model struct {
 
 // commit is the contents of the file and, for each key, the number of its last write.
 type commit struct {
-	values map[Key][]byte
+	values contents
 	writes map[Key]int
 }
 
 // writing is a write between two of its steps.
 type writing struct {
 	*Write
-	q      *Queued
-	resume func() // of a Suspend
-	number int    // in the order of the writer
-	err    error
-	commit int // the commit that has it
+	effects *event.Effects // in place of a Write; its key is the one that they write
+	q       *Queued
+	resume  func() // of a Suspend
+	number  int    // in the order of the writer
+	err     error
+	commit  int // the commit that has it
 }
 
 // reading is a reader between two of its steps.
 type reading struct {
 	key    Key
 	oldest int // the first commit that it may return
-	add    func([]byte, bool)
-	value  []byte // of the file
-	found  bool
+	add    func(Stored) ([]byte, bool)
+	value  Stored // of the file
 	asked  bool
 }
 
@@ -117,8 +139,9 @@ type provisional struct {
 }
 
 func newModel(cacheBytes int64) *model {
-	m := &model{file: newMemory(), cache: NewCache(cacheBytes, modelQuota), want: map[Key][]byte{}, seen: map[Key]int{}, newest: map[Key]int{},
-		commits: []commit{{map[Key][]byte{}, map[Key]int{}}}}
+	m := &model{file: newMemory(), clock: 1, want: contents{}, seen: map[Key]int{}, newest: map[Key]int{},
+		commits: []commit{{contents{}, map[Key]int{}}}}
+	m.cache = NewCache(cacheBytes, modelQuota, func() time.Time { return time.Unix(0, m.clock) })
 	m.batch = NewBatch(m.cache)
 	return m
 }
@@ -134,7 +157,7 @@ func drawValue(t *rapid.T) []byte {
 // enqueue begins a write: it is refused at once, enqueued, or blocked because the queue
 // is full.
 func (m *model) enqueue(t *rapid.T) {
-	w := &writing{Write: &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, CompareAndSet, CompareAndSet, Delete, Clear}).Draw(t, "kind"), Key: drawKey(t)}}
+	w := &writing{Write: &Write{Kind: rapid.SampledFrom([]Kind{Set, Set, CompareAndSet, CompareAndSet, Delete, Expire, Expire, Clear, Sweep}).Draw(t, "kind"), Key: drawKey(t)}}
 	if w.Kind == Set || w.Kind == CompareAndSet {
 		w.Value = drawValue(t)
 	}
@@ -148,10 +171,21 @@ func (m *model) enqueue(t *rapid.T) {
 			w.Old = drawValue(t)
 		}
 	}
+	if w.Kind == Expire {
+		w.Until = m.drawUntil(t)
+	}
 	if w.Kind == CompareAndSet && m.cache.Refuses(w.Write) {
-		if v, found := m.file.committed[w.Key]; matches(value{v, found}, w.Old) {
-			t.Fatalf("%+v is refused, but the file has %q, %v", w.Write, v, found)
+		if v := m.alive(m.file.committed[w.Key]); matches(v, w.Old) {
+			t.Fatalf("%+v is refused, but the file has %+v", w.Write, v)
 		}
+		return
+	}
+	if w.Kind == Set && rapid.Bool().Draw(t, "effects") {
+		w.effects = m.drawEffects(t, w.Key)
+		w.resume = m.cache.Suspend(w.Key.Plugin)
+	}
+	if w.Kind == Sweep || w.effects != nil {
+		m.queue = append(m.queue, w)
 		return
 	}
 	full := rapid.IntRange(0, 2).Draw(t, "full") == 0
@@ -190,19 +224,29 @@ func (m *model) apply(t *rapid.T) {
 	m.queue = m.queue[1:]
 	m.applied++
 	w.number = m.applied
-	present, found := m.want[w.Key]
+	present := m.alive(m.want[w.Key])
 	var code fault.Code
 	next := maps.Clone(m.want)
 	switch {
+	case w.effects != nil:
+		m.applyEffects(t, w, next)
+		return
+	case w.Kind == Sweep:
+	case w.Kind == Expire && !present.found:
+		code = fault.NotFound
+	case w.Kind == Expire:
+		next[w.Key] = Stored{present.bytes, w.Until, true}
 	case w.Kind == Clear:
-		maps.DeleteFunc(next, func(k Key, _ []byte) bool { return k.Plugin == w.Key.Plugin })
+		maps.DeleteFunc(next, func(k Key, _ Stored) bool { return k.Plugin == w.Key.Plugin })
 	case w.Kind == Delete:
 		delete(next, w.Key)
-	case w.Kind == CompareAndSet && !matches(value{present, found}, w.Old):
+	case w.Kind == CompareAndSet && !matches(present, w.Old):
 		code = fault.Conflict
 	default:
-		next[w.Key] = w.Value
-		if after := usage(next, w.Key.Plugin); after > modelQuota && after > usage(m.want, w.Key.Plugin) {
+		if next[w.Key] = (Stored{w.Value, 0, true}); w.Kind == CompareAndSet {
+			next[w.Key] = Stored{w.Value, present.until, true}
+		}
+		if m.exceeds(next, w.Key.Plugin) {
 			code = fault.Exhausted
 		}
 	}
@@ -224,8 +268,8 @@ func (m *model) flush(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.flushed = true
-	if !maps.EqualFunc(m.file.open, m.want, bytes.Equal) {
-		t.Fatalf("the transaction has %v, want %v", m.file.open, m.want)
+	if got, want := m.allAlive(m.file.open), m.allAlive(m.want); !maps.EqualFunc(got, want, sameStored) {
+		t.Fatalf("the transaction has %v, want %v", got, want)
 	}
 }
 
@@ -239,7 +283,7 @@ func (m *model) commit(t *rapid.T) {
 	for _, w := range m.group {
 		w.commit = len(m.commits)
 		for _, key := range modelKeys {
-			if w.err == nil && (key == w.Key || w.Kind == Clear && key.Plugin == w.Key.Plugin) {
+			if w.err == nil && w.changes(key) {
 				writes[key] = w.number
 			}
 		}
@@ -313,7 +357,7 @@ func (m *model) answer(t *rapid.T) {
 		return
 	}
 	for _, key := range modelKeys {
-		if key == w.Key || w.Kind == Clear && key.Plugin == w.Key.Plugin {
+		if w.changes(key) {
 			m.saw(key, w)
 		}
 	}
@@ -344,7 +388,7 @@ func (m *model) readNewest(t *rapid.T) {
 	value, found, ok, q := m.cache.Newest(key)
 	switch {
 	case q != nil:
-		if !bytes.Equal(value, q.value.bytes) || found != q.value.found {
+		if want := q.value.at(m.cache.now); !bytes.Equal(value, want.bytes) || found != want.found {
 			t.Fatalf("%v: got %q, %v of a write of %v", key, value, found, q.value)
 		}
 		m.provisional = append(m.provisional, &provisional{key, q, m.newest[key]})
@@ -361,20 +405,20 @@ func (m *model) askFile(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.reads)-1).Draw(t, "reader")
 	r := m.reads[i]
 	if !r.asked {
-		r.value, r.found = m.file.committed[r.key]
+		r.value = m.file.committed[r.key]
 		r.asked = true
 		return
 	}
-	r.add(r.value, r.found)
+	value, found := r.add(r.value)
 	m.reads = slices.Delete(m.reads, i, i+1)
-	m.check(t, r, r.value, r.found)
+	m.check(t, r, value, found)
 }
 
 // check checks that a read returned committed contents, and none older than those that
 // were returned before it began.
 func (m *model) check(t *rapid.T, r *reading, value []byte, found bool) {
 	for n := r.oldest; n < len(m.commits); n++ {
-		if v, there := m.commits[n].values[r.key]; there == found && bytes.Equal(v, value) {
+		if v := m.alive(m.commits[n].values[r.key]); v.found == found && bytes.Equal(v.bytes, value) {
 			m.seen[r.key] = max(m.seen[r.key], n)
 			m.newest[r.key] = max(m.newest[r.key], m.commits[n].writes[r.key])
 			return
@@ -390,9 +434,9 @@ func (m *model) quiet(t *rapid.T) {
 		return
 	}
 	for _, key := range modelKeys {
-		want, there := m.file.committed[key]
-		if value, found, ok, _ := m.cache.Get(key); ok && (found != there || !bytes.Equal(value, want)) {
-			t.Fatalf("%v: the cache has %q, %v, the file %q, %v", key, value, found, want, there)
+		want := m.alive(m.file.committed[key])
+		if value, found, ok, _ := m.cache.Get(key); ok && (found != want.found || !bytes.Equal(value, want.bytes)) {
+			t.Fatalf("%v: the cache has %q, %v, the file %+v", key, value, found, want)
 		}
 	}
 	if len(m.blocked)+len(m.queue)+len(m.group)+len(m.answered) > 0 {
@@ -415,7 +459,7 @@ func TestModel(t *testing.T) {
 				t.Repeat(map[string]func(*rapid.T){
 					"enqueue": m.enqueue, "enqueue another": m.enqueue, "unblock": m.unblock, "apply": m.apply, "apply another": m.apply,
 					"flush": m.flush, "commit": m.commit, "complete": m.complete, "publish": m.publish, "abort": m.abort, "answer": m.answer, "answer another": m.answer,
-					"read": m.read, "read newest": m.readNewest, "ask the file": m.askFile, "": m.quiet,
+					"read": m.read, "read newest": m.readNewest, "ask the file": m.askFile, "let time pass": func(*rapid.T) { m.clock++ }, "": m.quiet,
 				})
 			})
 		})
@@ -427,13 +471,13 @@ type broken struct{ *memory }
 
 var errBroken = errors.New("broken")
 
-func (broken) Value(Key) ([]byte, bool, error) { return nil, false, errBroken }
-func (broken) Usage(string) (int64, error)     { return 0, errBroken }
+func (broken) Value(Key) (Stored, error)   { return Stored{}, errBroken }
+func (broken) Usage(string) (int64, error) { return 0, errBroken }
 
 // TestFailedReadChangesNothing: a batch whose file cannot be read has the writes before.
 func TestFailedReadChangesNothing(t *testing.T) {
 	file := newMemory()
-	b := NewBatch(NewCache(1<<20, modelQuota))
+	b := NewBatch(NewCache(1<<20, modelQuota, time.Now))
 	apply := func(w *Write, r Reader, want error) {
 		t.Helper()
 		if refused, err := b.Apply(w, r); refused != nil || !errors.Is(err, want) {
@@ -446,7 +490,7 @@ func TestFailedReadChangesNothing(t *testing.T) {
 	if err := b.Flush(file); err != nil {
 		t.Fatal(err)
 	}
-	if want := map[Key][]byte{{"p", "a"}: []byte("1")}; !maps.EqualFunc(file.open, want, bytes.Equal) {
+	if want := (contents{{"p", "a"}: {[]byte("1"), 0, true}}); !maps.EqualFunc(file.open, want, sameStored) {
 		t.Errorf("got %v, want %v", file.open, want)
 	}
 }
@@ -454,9 +498,9 @@ func TestFailedReadChangesNothing(t *testing.T) {
 // TestCacheIsBounded: a cache uses no more memory than its limit.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 1 << 20
-	c := NewCache(limit, modelQuota)
+	c := NewCache(limit, modelQuota, time.Now)
 	for i := range 20_000 {
-		c.add(Key{"p", fmt.Sprint(i)}, value{make([]byte, i%5000), true})
+		c.add(Key{"p", fmt.Sprint(i)}, value{make([]byte, i%5000), true, 0})
 	}
 	total, entries := int64(0), 0
 	for i := range c.shards {
@@ -473,7 +517,7 @@ func TestCacheIsBounded(t *testing.T) {
 	if total > limit || total < limit/2 || entries == 0 {
 		t.Errorf("%d bytes in %d entries, want at most %d and at least half of that", total, entries, limit)
 	}
-	c.add(Key{"p", "large"}, value{make([]byte, maxCached+1), true})
+	c.add(Key{"p", "large"}, value{make([]byte, maxCached+1), true, 0})
 	if _, cached := c.peek(Key{"p", "large"}); cached {
 		t.Error("a value that is too large is in the cache")
 	}
@@ -482,7 +526,7 @@ func TestCacheIsBounded(t *testing.T) {
 // TestSuspendHidesQueuedValues: while a write of a plugin is enqueued beside Enqueue, no
 // value of its queued writes can be read, since that write may replace it.
 func TestSuspendHidesQueuedValues(t *testing.T) {
-	c := NewCache(1<<20, 1<<20)
+	c := NewCache(1<<20, 1<<20, time.Now)
 	c.account("p").known.Store(true)
 	key := Key{"p", "k"}
 	enqueue := func(value string, readable bool) *Queued {
@@ -527,7 +571,7 @@ func TestReplacedQueuedValueIsNotReadable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := newMemory()
-			c := NewCache(shards<<20, 1<<20)
+			c := NewCache(shards<<20, 1<<20, time.Now)
 			b := NewBatch(c)
 			c.account("p").known.Store(true)
 			older := &Write{Kind: Set, Key: key, Value: []byte("1")}
@@ -561,7 +605,7 @@ func TestReplacedQueuedValueIsNotReadable(t *testing.T) {
 // allows it together with those before it, as far as is known.
 func TestValueThatQuotaMayRefuseIsNotReadable(t *testing.T) {
 	file := newMemory()
-	c := NewCache(1<<20, 3*(spec.KVEntry+2))
+	c := NewCache(1<<20, 3*(spec.KVEntry+2), time.Now)
 	b := NewBatch(c)
 	enqueue := func(name string, size int, readable bool) *Queued {
 		t.Helper()

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"sync/atomic"
-
-	"github.com/berth-host/berth/host/spec"
 )
 
 // Queued is a write that the writer has not committed yet, and whose value readers can
@@ -46,17 +44,18 @@ func (c *Cache) Enqueue(w *Write, send func() bool) (q *Queued, sent bool) {
 	if !send() {
 		return nil, false
 	}
-	if w.Kind == CompareAndSet && !(cached && matches(newest, w.Old)) {
+	present := newest.at(c.now)
+	if cached && !w.succeeds(present) || !cached && w.Kind == CompareAndSet {
 		return nil, true // it succeeds only if the newest queued write fails
 	}
 	delete(s.queued, w.Key) // it is not the newest write any more
-	if s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached {
+	if s.suspended[w.Key.Plugin] > 0 || len(w.Value) > maxCached || !cached && w.Kind == Expire {
 		return nil, true
 	}
-	q = &Queued{key: w.Key, value: value{w.Value, w.Kind != Delete}, done: make(chan struct{})}
-	if w.Kind != Delete {
+	q = &Queued{key: w.Key, value: w.result(present), done: make(chan struct{})}
+	if q.value.found {
 		var fits bool
-		if q.growth, fits = c.account(w.Key.Plugin).take(w, newest, c.quota); !fits {
+		if q.growth, fits = c.account(w.Key.Plugin).take(w.Key, newest, q.value, c.quota); !fits {
 			return nil, true
 		}
 	}
@@ -80,14 +79,12 @@ func (c *Cache) account(plugin string) *account {
 	return a.(*account)
 }
 
-// take adds the growth of a write in place of the newest value, if the quota allows it.
-func (a *account) take(w *Write, newest value, quota int64) (growth int64, fits bool) {
-	used := a.used.Load() + a.queued.Load()
-	growth, err := spec.GrowKV(w.Key.Plugin, w.Key.Name, newest.bytes, newest.found, w.Value, used, quota)
-	if err != nil || growth > 0 && !a.known.Load() {
+// take adds the growth of a value in place of the newest one, if the quota allows it.
+func (a *account) take(key Key, newest, next value, quota int64) (growth int64, fits bool) {
+	growth = max(growthOf(key, newest, next), 0)
+	if growth > 0 && (!a.known.Load() || a.used.Load()+a.queued.Load()+growth > quota) {
 		return 0, false
 	}
-	growth = max(growth, 0)
 	a.queued.Add(growth)
 	return growth, true
 }
@@ -144,6 +141,7 @@ func (c *Cache) Newest(key Key) (bytes []byte, found, ok bool, q *Queued) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.newest(key)
+	v = v.at(c.now)
 	return v.bytes, v.found, ok, s.queued[key]
 }
 
@@ -161,7 +159,7 @@ func (c *Cache) Refuses(w *Write) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	present, cached := s.get(w.Key)
-	return cached && s.queued[w.Key] == nil && !matches(present, w.Old)
+	return cached && s.queued[w.Key] == nil && !matches(present.at(c.now), w.Old)
 }
 
 func matches(present value, old []byte) bool {

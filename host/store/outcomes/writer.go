@@ -32,7 +32,7 @@ type Conn interface {
 type Writer struct {
 	at, frameAt, put, remove, removeOf    *sql.Stmt
 	removeBelow, below, content, existing *sql.Stmt
-	overwrites, overwrite                 *sql.Stmt
+	overwrites, overwrite, success        *sql.Stmt
 
 	reader     *Reader
 	unreadable map[int64]error // blocks whose pages are damaged, by id; see noteDamaged
@@ -72,6 +72,7 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) (err error) {
 		&w.below:      handlers + `SELECT ` + frameColumns + ended,
 		&w.content:    `SELECT block FROM outcome_blocks WHERE id = ?`,
 		&w.existing:   existing,
+		&w.success:    `SELECT status, attempts, at FROM deliveries WHERE handler = ? AND seq = ?`,
 		&w.overwrites: `SELECT EXISTS (SELECT 1 FROM deliveries` + run + `)`,
 		&w.overwrite:  `DELETE FROM deliveries` + run + ` AND seq IN (SELECT value FROM json_each(?4))`,
 	})
