@@ -5,11 +5,11 @@ import (
 	"fmt"
 
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/catalog"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/auth"
 	"github.com/berth-host/berth/host/backup"
-	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/config"
 	"github.com/berth-host/berth/host/console"
 	"github.com/berth-host/berth/host/doctor"
@@ -21,7 +21,7 @@ import (
 )
 
 // startAPI loads the tokens, listens and serves.
-func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error {
+func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) error {
 	https, err := h.certificate()
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 	status := run.LogStatus{Log: log, Runner: h.runner, Settings: func() config.Bus { return h.live.Config().Bus }, Lost: h.retention.Lost,
 		Health: h.storeHealth}
 	registry := pluginRegistry{h.plugins, h.reports, h.live, details}
-	measured, err := h.startFigures(log, events, registry.List)
+	measured, err := h.startFigures(log, events.Bus, registry.List)
 	if err != nil {
 		return err
 	}
@@ -57,16 +57,16 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 		Events: api.Events{
 			Publisher:  events,
 			Log:        log,
-			Published:  deliveryLog{events, log},
+			Published:  deliveryLog{events.Bus, log},
 			Activities: h.feed,
 			Router:     h.live,
 			Deliveries: run.Deliveries{Dispatcher: dispatcher, Cursors: log.Cursors, Manifest: h.plugins.Manifest, Table: h.live.Table,
 				Versions: h.runner.Versions},
 			DeadLetters: deadLetters{dispatcher},
-			Replayer:    replayer{events, log, dispatcher},
+			Replayer:    replayer{events.Bus, log, dispatcher},
 			Status:      status,
 		},
-		Orders: orders.New(orders.Config{Repository: log.orders(events), Logger: h.logger}),
+		Orders: orders.New(orders.Config{Repository: log.orders(events.Bus), Logger: h.logger}),
 		Plugins: api.Plugins{Registry: registry, Logs: h.logs, Installer: installer{h.install},
 			Marketplace: h.sources, State: log},
 		Admin: api.Admin{Reloader: reloader{h.live, started},
@@ -75,6 +75,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events *bus.Bus) error 
 			Backups: backups{made}, Doctor: h.findings(status.LogStatus)},
 		Figures:   measured,
 		Incidents: incident.Parts{Issues: h.issues, Operations: h.operations},
+		Catalog:   catalog.Parts{Schedules: h.schedules, EventTypes: run.EventTypes{Types: h.checked.Types, Subscribers: h.live.Subscribers}},
 		Guard: guard.Config{
 			Tokens:       verifier,
 			Rate:         guard.RateLimit{PerSecond: float64(settings.Server.RateLimit.RequestsPerSecond), Burst: settings.Server.RateLimit.Burst},

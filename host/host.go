@@ -26,6 +26,7 @@ import (
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/guestlog"
+	"github.com/berth-host/berth/host/schedules"
 	"github.com/berth-host/berth/host/sources"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/telemetry/figures"
@@ -71,6 +72,8 @@ type Host struct {
 	retention     *retention.Retention
 	issues        *issues.Tracker
 	operations    *operations.Runner
+	checked       run.CheckedBus // refuses events that do not fit their types
+	schedules     *schedules.Runner
 	runner        *run.Runner
 	reports       *run.Reports
 	logs          *guestlog.Logs
@@ -151,6 +154,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startIssues(ctx, log); err != nil {
 		return err
 	}
+	h.checked = run.NewCheckedBus(events, h.live.EventTypes, log.Event, h.logger)
 	if err := h.startRunner(events, log); err != nil {
 		return err
 	}
@@ -172,8 +176,11 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		Logger:    h.logger,
 	}.Run)
 	h.background("the refresh of the marketplace list", h.sources.Run)
+	if err := h.startSchedules(ctx, log); err != nil {
+		return err
+	}
 	h.background("the watch of the configuration", h.live.Run)
-	return h.startAPI(ctx, log, events)
+	return h.startAPI(ctx, log, h.checked)
 }
 
 // onClose registers the function that closes a part that has started.

@@ -160,6 +160,7 @@ func startRandomHost(t *testing.T, engine string) *randomHost {
 	}
 	config, data := filepath.Join(dir, "berth.yaml"), filepath.Join(dir, "data")
 	must(t, os.WriteFile(config, []byte(fmt.Sprintf("plugin_directories: [%q]\nroutes:\n  \"*\": {}\nbus: {engine: %s}\n"+
+		"schedules: {nightly: {cron: \"@daily\", event_type: t}}\nevent_types: {t: {owner: o}, strict: {schema: {type: object}}}\n"+
 		"marketplace:\n  enabled: true\n  index_url: %s/\n  trusted_keys: [%s]\n  allow_private_hosts: [127.0.0.1]\n",
 		h.plugins, engine, shop.URL, by.Key())), 0o644))
 	h.Host, err = host.New(host.Config{ConfigPath: config, DataDir: data, Listen: "127.0.0.1:0", Version: "1.0.0-random",
@@ -194,7 +195,7 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 		"name": {"echo", "reject", "shopped", "extra", "nobody"}, "plugin": {"echo", "reject", "nobody"},
 		"uninstallPlugin name": {"shopped", "extra", "nobody"}, // names of existing plugins are rare
 		"approvePlugin name":   {"echo", "reject"},
-		"event_type":           {"t", "order_status_changed"}, "type": {"t", "order_status_changed"},
+		"event_type":           {"t", "order_status_changed", "strict"}, "type": {"t", "order_status_changed", "strict"}, "schedule": {"nightly", "other"},
 		"subject": {"s-1", "s-2"}, "idempotency_key": {"key-1", "key-2", "key-3"}, "Idempotency-Key": {"key-1", "key-4"},
 		"customer_id": {"c-1", "c-2"}, "q": {"shopped", "acme"}, "publisher": {"acme"},
 		"from": {"earliest", "1", "1h", "2026-05-01T10:00:00Z"}, "to": {"1h", "3", "2030-01-01T00:00:00Z"},

@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
+	"github.com/berth-host/berth/host/run"
 	"github.com/berth-host/berth/host/run/measure"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -34,14 +35,20 @@ type counts struct {
 // startFigures starts the sampler of the series, and returns the parts of the API that
 // measure the host.
 func (h *Host) startFigures(log engine, events *bus.Bus, plugins func() []wire.Plugin) (api.Figures, error) {
-	h.background("the counts of published events", func(ctx context.Context) { observe(ctx, events, h.counts.published.Note) })
+	h.background("the counts of published events", func(ctx context.Context) {
+		observe(ctx, events, func(list []event.Record) {
+			h.counts.published.Note(list)
+			h.checked.Types.Note(list)
+		})
+	})
 	reader := measure.New(measure.Config{
 		Version: h.cfg.Version, Engine: string(h.live.Started().Bus.Engine), StoreFile: h.dataFile(doctor.StoreFile), MemoryLimit: h.memoryTotal(),
 		Ready: h.ready, Last: log.Last, Log: log.Status, DeadCounts: log.DeadCounts, Commits: h.commits,
 		Published: h.counts.published.Counts, Plugins: plugins, Handler: h.runner.Figures,
 		Vets: h.counts.vets.List, Loads: h.counts.loads.List, Requests: requests(h.counts.requests),
 		EventStreams: func() int { return int(h.counts.requests.Streams.Load()) },
-		Issues:       h.issues.Active, Operations: h.operations.Running,
+		Schedules:    run.ScheduleFigures(h.schedules), Violations: h.checked.Types.Violations,
+		Issues: h.issues.Active, Operations: h.operations.Running,
 		Marketplace: func() figures.Marketplace {
 			s := h.sources.Status()
 			return figures.Marketplace{Enabled: s.Enabled, Fetched: s.Fetched, Failures: s.Failures}

@@ -83,6 +83,9 @@ var online = map[string]string{
 	"plugin upgrade":              "plugin upgrade p --yes",
 	"plugin verify":               "plugin verify",
 	"route explain":               "route explain -",
+	"events types":                "events types t",
+	"schedules list":              "schedules list",
+	"schedules run":               "schedules run s",
 }
 
 // Answers that are not those of a Berth host to the request: every command fails with the

@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/host/api"
+	"github.com/berth-host/berth/host/api/catalog"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/api/ports"
@@ -63,6 +64,10 @@ var commands = map[string]string{
 	"GET /api/v1/operations":                     "operations list",
 	"GET /api/v1/operations/:id":                 "operations show",
 	"POST /api/v1/operations/:id/cancel":         "operations cancel",
+	"GET /api/v1/schedules":                      "schedules list",
+	"POST /api/v1/schedules/:schedule/run":       "schedules run",
+	"GET /api/v1/event-types":                    "events types",
+	"GET /api/v1/event-types/:type":              "events types",
 	"GET /api/v1/orders":                         "orders list",
 	"POST /api/v1/orders":                        "orders create",
 	"GET /api/v1/orders/:id":                     "orders show",
@@ -105,6 +110,7 @@ func TestEveryAbilityHasACommand(t *testing.T) {
 		},
 		Orders:    struct{ api.Orders }{},
 		Actions:   struct{ ports.Actions }{},
+		Catalog:   catalog.Parts{Schedules: struct{ catalog.Schedules }{}, EventTypes: struct{ catalog.EventTypes }{}},
 		Incidents: incident.Parts{Issues: struct{ incident.Issues }{}, Operations: struct{ incident.Operations }{}},
 		Plugins:   api.Plugins{Registry: struct{ ports.Registry }{}, Logs: struct{ ports.Logs }{}, Installer: struct{ ports.Installer }{}, Marketplace: struct{ ports.Marketplace }{}},
 		Admin: api.Admin{Reloader: struct{ ports.Reloader }{}, Audit: struct{ ports.Auditor }{}, AuditLog: struct{ ports.AuditLog }{},

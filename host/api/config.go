@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/berth-host/berth/host/api/catalog"
 	"github.com/berth-host/berth/host/api/guard"
 	"github.com/berth-host/berth/host/api/incident"
 	"github.com/berth-host/berth/host/api/ports"
@@ -23,6 +24,7 @@ type Config struct {
 	Figures Figures
 	// Incidents are the issues and the operations.
 	Incidents incident.Parts
+	Catalog   catalog.Parts // the schedules and the event types
 	Guard     guard.Config
 	Limits
 
@@ -101,7 +103,7 @@ func (c Config) check() error {
 			Orders  Orders
 			Actions Actions
 		}{c.Orders, c.Actions}}, {"Plugins.", c.Plugins}, {"Admin.", c.Admin}, {"Figures.", c.Figures},
-		{"Incidents.", c.Incidents},
+		{"Incidents.", c.Incidents}, {"Catalog.", c.Catalog},
 		{"Guard.", struct{ Tokens guard.Verifier }{c.Guard.Tokens}},
 	} {
 		v := reflect.ValueOf(group.parts)

@@ -560,6 +560,7 @@ func config(p *parts) api.Config {
 				return wire.Findings{Checks: []wire.Finding{{Check: "clock", Level: wire.FindingOK}}}
 			}},
 		Incidents: incidents(),
+		Catalog:   newCatalog(),
 		Figures: api.Figures{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			fmt.Fprintln(w, "berth_ready 1")

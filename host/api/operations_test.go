@@ -40,7 +40,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		scopes[op.Method+" "+op.Path] = op.Scope
 	}
 	for _, r := range s.Routes() {
-		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}", ":key", "{key}").Replace(r.Path)
+		path := strings.NewReplacer(":name", "{name}", ":id", "{id}", ":event_id", "{event_id}", ":key", "{key}", ":schedule", "{schedule}", ":type", "{type}").Replace(r.Path)
 		scope, found := scopes[r.Method+" "+path]
 		switch {
 		case r.Missing:
@@ -228,6 +228,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"skipEvent", "POST", "/api/v1/events/" + failed + "/skip", `{"plugin":"order-audit"}`, 200, nil},
 		{"copyEvent", "POST", "/api/v1/events/" + first + "/copy", "", 202, nil},
 		{"listEvents", "GET", "/api/v1/events?counts=true", "", 200, nil},
+		{"listSchedules", "GET", "/api/v1/schedules", "", 200, nil},
+		{"runSchedule", "POST", "/api/v1/schedules/nightly/run", "", 202, nil},
+		{"listEventTypes", "GET", "/api/v1/event-types", "", 200, nil},
+		{"getEventType", "GET", "/api/v1/event-types/order_placed", "", 200, nil},
 		{"listIssues", "GET", "/api/v1/issues?state=all", "", 200, nil},
 		{"getIssue", "GET", "/api/v1/issues/12", "", 200, nil},
 		{"acknowledgeIssue", "POST", "/api/v1/issues/12/acknowledge", "", 200, nil},

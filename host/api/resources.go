@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-host/berth/host/api/etag"
 	"github.com/berth-host/berth/host/api/resource"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // more returns endpoints of packages below this one.
@@ -44,6 +45,7 @@ func (i input) Limit(q url.Values, maximum int) int { return i.limit(q, maximum)
 func (i input) Fail(err error)                      { i.fail(err) }
 func (i input) Err() error                          { return i.err }
 func (i input) Caller() string                      { return i.caller.Token.Name }
+func (i input) Publisher() spec.Publisher           { return publisherOf(i.caller.Token) }
 func (i input) Body(v any)                          { i.decode(v) }
 func (i input) ReserveAnswer(size int64)            { i.reserveAnswer(size) }
 

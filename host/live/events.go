@@ -13,8 +13,10 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/eventtypes"
 	"github.com/berth-host/berth/host/plugin/schema"
+	"github.com/berth-host/berth/host/route"
 	"github.com/berth-host/berth/host/schedules"
 	"github.com/berth-host/berth/host/spec"
+	"github.com/berth-host/berth/host/wire"
 )
 
 // maxSchema bounds the file of a schema, in bytes.
@@ -32,6 +34,26 @@ func (l *Live) EventTypes() *eventtypes.Table { return l.now.Load().events.types
 
 // Schedules returns the schedules in force.
 func (l *Live) Schedules() []schedules.Timed { return l.now.Load().events.schedules }
+
+// Subscribers returns the active plugins whose manifests subscribe to a type, if its route
+// lets them have its events. Conditions do not count.
+func (l *Live) Subscribers(typ event.Type) (names []string) {
+	taking, found := l.Table().Route(typ)
+	if !found {
+		return nil
+	}
+	plugins := *l.plugins.Load()
+	for _, p := range plugins.List() {
+		manifest, known := plugins.Manifest(p.Name)
+		if p.State != wire.Active || !known || taking.Handlers != nil && !slices.Contains(taking.Handlers, p.Name) || slices.Contains(taking.Exclude, p.Name) {
+			continue
+		}
+		if filter, err := route.FilterOf(p.Name, manifest); err == nil && filter.Subscribes(typ) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
 
 // EventTypesOf returns the event types of a configuration that Read has returned.
 func EventTypesOf(path string, c *config.Config) (*eventtypes.Table, error) {

@@ -17,7 +17,7 @@ import (
 // capabilities returns the capabilities that a version's manifest requests and the
 // operator grants. A plugin without a manifest has none.
 func (r *Runner) capabilities(version plugin.Spec) (sandbox.Capabilities, error) {
-	var c sandbox.Capabilities
+	c := sandbox.Capabilities{Check: r.Check}
 	for _, requested := range version.Manifest.Capabilities {
 		for _, grant := range version.Settings.Grants {
 			if grant.Name != requested.Name {

@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -18,6 +19,10 @@ type Capabilities struct {
 	Emit    func(eventType string) bool // reports whether it may emit events of the type
 	HTTP    HTTP
 	Secrets Secrets
+
+	// Check returns why a child may not be published, such as fault.Invalid from the schema
+	// of its type; nil checks nothing.
+	Check func(*event.Event) error
 }
 
 // has reports whether a capability is granted.

@@ -92,6 +92,9 @@ func (in *instance) child(text []byte) (*event.Event, error) {
 	if errors.As(err, &known) && known.Field == "metadata.idempotency_key" {
 		return nil, fault.Field(known.Field, "with %q before it %s", plugin+"/", known.Reason)
 	}
+	if check := in.pool.cfg.Capabilities.Check; err == nil && check != nil {
+		err = check(ev)
+	}
 	if err != nil {
 		return nil, err
 	}

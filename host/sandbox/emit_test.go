@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -17,6 +18,26 @@ func emits() sandbox.PoolConfig {
 	return sandbox.PoolConfig{Name: "p", Capabilities: sandbox.Capabilities{
 		Emit: func(eventType string) bool { return strings.HasPrefix(eventType, "child") },
 	}}
+}
+
+// TestEmitOfAChildThatItsTypeRefuses: the guest gets INVALID with the reason, and may go on.
+func TestEmitOfAChildThatItsTypeRefuses(t *testing.T) {
+	cfg := emits()
+	cfg.Capabilities.Check = func(ev *event.Event) error {
+		if ev.Data() != "1" || ev.Metadata().CausationID == "" {
+			return fault.Field("data/n", "must be integer, not string")
+		}
+		return nil
+	}
+	_, q := start(t, load(t, guest(t, "any_call")), cfg)
+	for child, want := range map[string]abi.Code{`{"event_type":"child","data":1}`: 0, `{"event_type":"child","data":"x"}`: abi.Invalid} {
+		q.push(call(t, "emit", child, "text", "len"))
+		d := q.await(t)
+		got := answerOf(t, d)
+		if got.Code != want || want != 0 && (got.Error != "data/n: must be integer, not string" || len(d.outcome.Children) != 0) {
+			t.Errorf("%s: got %v (%s) with %d children", child, got.Code, got.Error, len(d.outcome.Children))
+		}
+	}
 }
 
 func TestEmit(t *testing.T) {

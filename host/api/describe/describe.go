@@ -61,7 +61,7 @@ func Document(version string, scope func(method, path string) (string, bool)) ([
 // Operations describes every operation, without its scope.
 func Operations() []openapi.Operation {
 	return slices.Concat(hostOperations(), figureOperations(), sessionOperations(), eventOperations(), deliveryOperations(),
-		issueOperations(), operationOperations(), orderOperations(), pluginOperations(), stateOperations(), installOperations())
+		catalogOperations(), issueOperations(), operationOperations(), orderOperations(), pluginOperations(), stateOperations(), installOperations())
 }
 
 // The tags group the operations of the document.

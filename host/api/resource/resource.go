@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/api/etag"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // PageBytes bounds the bytes of events in a page.
@@ -46,6 +47,8 @@ type Request interface {
 	Err() error
 	// Caller is the name of the caller's token.
 	Caller() string
+	// Publisher is the caller as the publisher of events.
+	Publisher() spec.Publisher
 }
 
 // Answer is the answer to a request.

@@ -43,6 +43,8 @@ type Config struct {
 	EventStreams func() int
 	Operations   func() int // that are running; nil: none
 	Marketplace  func() figures.Marketplace
+	Schedules    func() []figures.Schedule // nil: none
+	Violations   func() map[string]uint64  // by event type; nil: none
 	Logger       *slog.Logger
 }
 
@@ -111,6 +113,12 @@ func (r *Reader) readNow(ctx context.Context) figures.Host {
 	}
 	if c.Operations != nil {
 		f.Operations = c.Operations()
+	}
+	if c.Schedules != nil {
+		f.Schedules = c.Schedules()
+	}
+	if c.Violations != nil {
+		f.Violations = c.Violations()
 	}
 	if err := r.countDead(ctx); err != nil {
 		unknown("dead letters", err)

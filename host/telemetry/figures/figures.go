@@ -39,13 +39,15 @@ type Host struct {
 	EventStreams int           // that are open
 	Operations   int           // that are running
 	Marketplace  Marketplace
-	Unknown      int // parts whose figures could not be read
+	Schedules    []Schedule        // sorted by name
+	Violations   map[string]uint64 // events that the schema of their type refused, by type
+	Unknown      int               // parts whose figures could not be read
 }
 
 // Published counts events of one type and kind of publisher.
 type Published struct {
 	Type   string // "other" beyond the first 200 types
-	Source string // api, orders, plugin or unknown
+	Source string // api, orders, plugin, schedule or unknown
 	Count  uint64
 }
 
@@ -111,6 +113,14 @@ type Requests struct {
 	Classes       [6]uint64           // by status/100
 	Refused       [3]uint64           // with 401, 403 and 429
 	Duration      histogram.Histogram // in nanoseconds; empty for event streams
+}
+
+// Schedule are the figures of one schedule.
+type Schedule struct {
+	Name              string
+	Published, Missed uint64    // events, and due times without one
+	Failed            uint64    // attempts to publish
+	NextDue           time.Time // zero while it is paused
 }
 
 // Marketplace is the state of the marketplace's list.

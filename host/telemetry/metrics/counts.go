@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,8 @@ func sourceOf(ev *event.Event) string {
 	switch by := ev.Origin().Publisher; {
 	case by.Source == "orders":
 		return "orders"
+	case strings.HasPrefix(by.Source, "schedule:"):
+		return "schedule"
 	case by.Source != "":
 		return "plugin"
 	case by.Token != "" || by.Name != "":

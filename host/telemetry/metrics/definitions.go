@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/telemetry/figures"
@@ -15,7 +17,17 @@ func definitions() []definition {
 	return append(list, apiMetrics()...)
 }
 
+// eachSchedule emits a value for each schedule.
+func eachSchedule(emit func(figures.Schedule, emitter)) func(*figures.Host, emitter) {
+	return func(f *figures.Host, e emitter) {
+		for _, s := range f.Schedules {
+			emit(s, e)
+		}
+	}
+}
+
 func hostMetrics() []definition {
+	schedule := []string{"schedule"}
 	return []definition{
 		{"berth_build_info", gauge, "Always 1; the labels have the version of the host, of Go, and the engine of the log.",
 			[]string{"version", "go_version", "engine"}, func(f *figures.Host, e emitter) { e.value(1, f.Version, runtime.Version(), f.Engine) }},
@@ -23,12 +35,27 @@ func hostMetrics() []definition {
 		{"berth_unknown_figures", gauge, "Parts of the host whose figures could not be read for this scrape; their metrics are missing.", nil,
 			func(f *figures.Host, e emitter) { e.value(float64(f.Unknown)) }},
 		{"berth_events_published_total", counter,
-			"Events appended to the log, by type (other beyond the first 200 types) and publisher: api, orders, plugin or unknown.",
+			"Events appended to the log, by type (other beyond the first 200 types) and publisher: api, orders, plugin, schedule or unknown.",
 			[]string{"type", "source"}, func(f *figures.Host, e emitter) {
 				for _, p := range f.Published {
 					e.value(float64(p.Count), p.Type, p.Source)
 				}
 			}},
+		{"berth_event_type_violations_total", counter,
+			"Events that the schema of their type refused: those that were not published, and with mode warn those that were.", []string{"type"},
+			func(f *figures.Host, e emitter) {
+				for _, typ := range slices.Sorted(maps.Keys(f.Violations)) {
+					e.value(float64(f.Violations[typ]), typ)
+				}
+			}},
+		{"berth_schedule_events_total", counter, "Events that a schedule has published at its due times, since it has these due times.", schedule,
+			eachSchedule(func(s figures.Schedule, e emitter) { e.value(float64(s.Published), s.Name) })},
+		{"berth_schedule_missed_total", counter, "Due times of a schedule that were missed and got no event, likewise.", schedule,
+			eachSchedule(func(s figures.Schedule, e emitter) { e.value(float64(s.Missed), s.Name) })},
+		{"berth_schedule_failures_total", counter, "Attempts to publish the event of a schedule that failed.", schedule,
+			eachSchedule(func(s figures.Schedule, e emitter) { e.value(float64(s.Failed), s.Name) })},
+		{"berth_schedule_next_due_timestamp_seconds", gauge, "The next due time of a schedule; absent while it is paused.", schedule,
+			eachSchedule(func(s figures.Schedule, e emitter) { e.timestamp(s.NextDue, s.Name) })},
 		{"berth_guest_memory_bytes", gauge, "Memory of all instances of all handlers.", nil,
 			func(f *figures.Host, e emitter) { e.value(float64(f.GuestMemory)) }},
 		{"berth_guest_memory_limit_bytes", gauge, "The bound of berth_guest_memory_bytes (defaults.memory_total).", nil,

@@ -35,7 +35,8 @@ func full() figures.Host {
 		Files: figures.Files{Data: 4096, WAL: 512}, Disk: &figures.Disk{Free: 10, Total: 20}, GuestMemory: 65536, MemoryLimit: 1 << 30,
 		Vets: []figures.Timing{{Result: "ok", Duration: *h}}, Loads: []figures.Timing{{Result: "ok", Duration: *h}},
 		Requests:     []figures.Requests{{Method: "GET", Route: "/api/v1/events/:id", Classes: [6]uint64{2: 3, 4: 1}, Refused: [3]uint64{1, 0, 0}, Duration: *h}},
-		EventStreams: 1, Operations: 1, Marketplace: figures.Marketplace{Enabled: true, Fetched: at, Failures: 1}}
+		EventStreams: 1, Operations: 1, Marketplace: figures.Marketplace{Enabled: true, Fetched: at, Failures: 1},
+		Schedules: []figures.Schedule{{Name: "nightly", Published: 4, Missed: 2, Failed: 1, NextDue: at}}, Violations: map[string]uint64{"order": 3}}
 }
 
 func scrape(t testing.TB, f figures.Host, accept string) string {

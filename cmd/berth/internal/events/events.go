@@ -25,7 +25,7 @@ type app struct{ *command.Env }
 func Command(env *command.Env) *cobra.Command {
 	a := app{env}
 	return command.Group("events", "Publish events and see what became of them",
-		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.retry(), a.skip(), a.copyOf(), a.tree(), a.log())
+		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.retry(), a.skip(), a.copyOf(), a.tree(), a.types(), a.log())
 }
 
 func metadata(ev wire.Event) event.Metadata {
