@@ -44,7 +44,28 @@ export interface Event<Data = any> {
   bool(pointer: string): boolean | undefined;
   /** The value as JSON text, byte for byte as it was published, except for strings, which are encoded again. */
   json(pointer: string): string | undefined;
+  /** Adds a child to this event, as emit does for the open one; in a batch it is published if this event succeeds. */
+  emit(child: Child): void;
 }
+
+/** One or more events in the order of the log, no two with the same order key. */
+export interface Batch<Data = any> {
+  readonly events: readonly Event<Data>[];
+  /** Says that an event succeeds with a result. One of which nothing is said has the empty result. */
+  succeed(index: number, result: Exclude<Result, void>): void;
+  /**
+   * Says that an event fails: a Reject is one, any other error is a retry. With "state": "atomic"
+   * the host refuses a batch in which some events fail: throw the error of all instead.
+   */
+  fail(index: number, error: Error | string): void;
+}
+
+/**
+ * A handler for a manifest with a batch: `export async function batch(batch) { … }`, or without
+ * async. What it throws is of all events. If the operator has disabled batches and there is no
+ * default export, each event comes in a batch of its own.
+ */
+export type BatchHandler<Data = any> = (batch: Batch<Data>) => void | Promise<void>;
 
 /** What a handler may return: undefined is an empty result, anything else becomes JSON. */
 export type Result = RawJSON | object | string | number | boolean | null | undefined | void;
@@ -94,6 +115,15 @@ export const kv: {
   delete(key: string | Uint8Array): void;
 };
 
+/** The keys that begin with a prefix, in bytewise order. They are asked for as they are needed. */
+export function kvKeys(prefix?: string | Uint8Array): Iterable<string>;
+
+/** Has a key disappear after so many seconds, rounded up; 0 removes the limit, and so does kv.set. */
+export function kvExpire(key: string | Uint8Array, seconds: number): void;
+
+/** The W3C traceparent of the attempt; undefined if the host does not trace it. */
+export function trace(): string | undefined;
+
 /** The plugin's log. Also console.log and its siblings. */
 export const log: {
   debug(...values: unknown[]): void;
@@ -108,9 +138,13 @@ export interface Child {
   subject?: string;
   /** Made by the host from the parent's if it is left out. */
   idempotencyKey?: string;
+  /** When it is due, as a Date or in RFC 3339, at most a year ahead; at once if it is left out. */
+  deliverAt?: Date | string;
+  /** Milliseconds from the commit of the parent, or a duration such as "15m". */
+  deliverAfter?: number | string;
 }
 
-/** Adds a child to the open event: published if it ends as ok. Needs the capability emit. */
+/** Adds a child to the open event: published if it ends as ok. In a batch use Event.emit. Needs the capability emit. */
 export function emit(child: Child): void;
 
 export interface Request {

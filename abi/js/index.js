@@ -12,3 +12,4 @@ export const Reject = /* @__PURE__ */ (() => berth.Reject)();
 export const Retry = /* @__PURE__ */ (() => berth.Retry)();
 export const HostError = /* @__PURE__ */ (() => berth.HostError)();
 export const RawJSON = /* @__PURE__ */ (() => berth.RawJSON)();
+export { kvKeys, kvExpire, trace } from "./second.js";

@@ -62,9 +62,11 @@
     throw new HostError("field " + pointer, code);
   }
 
-  let envelope, data; // of the open event, once they are parsed
+  let envelope, data; // of what the host has opened, once they are parsed
 
   class Event {
+    emit(child) { emit(child); }
+
     field(pointer) {
       const value = hostField(pointer);
       return typeof value === "string" ? value : missing(pointer, value);
@@ -123,6 +125,84 @@
     get remaining() { return checked("remaining", host.remaining()); }
   }
 
+  // An event of a batch.
+  class Item extends Event {
+    #index; #path; #envelope;
+    constructor(index, envelope) {
+      super();
+      this.#index = index;
+      this.#path = "/events/" + index;
+      this.#envelope = envelope;
+    }
+
+    // A malformed pointer stays one.
+    #rooted(pointer) {
+      return typeof pointer === "string" && (pointer === "" || pointer[0] === "/") ? this.#path + pointer : pointer;
+    }
+
+    field(pointer) {
+      const value = hostField(this.#rooted(pointer));
+      return typeof value === "string" ? value : missing(pointer, value);
+    }
+
+    int(pointer) {
+      const rooted = this.#rooted(pointer), value = hostInt(rooted);
+      return value === null ? missing(pointer, hostField(rooted)) : value;
+    }
+
+    get raw() { return hostField(this.#path); }
+    get envelope() { return this.#envelope; }
+    get data() { return this.#envelope.data; }
+
+    emit(child) { emit(child, this.#index); }
+  }
+
+  // One or more events that the handler gets at once.
+  class Batch {
+    #results; #failures; #single;
+    constructor(single) {
+      this.#single = single;
+      this.events = Object.freeze(single ? [new Event()]
+        : JSON.parse(hostField("")).events.map((envelope, index) => new Item(index, envelope)));
+      this.#results = this.events.map(() => undefined);
+      this.#failures = this.events.map(() => undefined);
+    }
+
+    #checked(index) {
+      if (!Object.hasOwn(this.#results, index)) throw new RangeError("the batch has no event " + String(index));
+      return index;
+    }
+
+    succeed(index, value) {
+      this.#results[this.#checked(index)] = encode(value);
+      this.#failures[index] = undefined;
+    }
+
+    fail(index, error) {
+      this.#results[this.#checked(index)] = undefined;
+      this.#failures[index] = error instanceof Error ? error : new Retry(String(error));
+    }
+
+    // The result of the batch, as JSON text or undefined.
+    static result(batch) {
+      const results = batch.#results, failures = [];
+      if (batch.#single) {
+        if (batch.#failures[0] !== undefined) throw batch.#failures[0];
+        return results[0];
+      }
+      batch.#failures.forEach((error, index) => {
+        if (error === undefined) return;
+        failures.push({ index, status: error instanceof Reject ? "reject" : "retry", reason: error.message.toWellFormed() });
+      });
+      const some = results.some((text) => text !== undefined);
+      if (!some && failures.length === 0) return undefined;
+      const members = [];
+      if (some) members.push('"results":[' + results.map((text) => text ?? "null").join(",") + "]");
+      if (failures.length > 0) members.push('"failures":' + JSON.stringify(failures));
+      return "{" + members.join(",") + "}";
+    }
+  }
+
   const kv = {
     get(key) {
       const value = host.kvGet(bytes(key, "the key"));
@@ -150,14 +230,45 @@
     },
   };
 
-  function emit(child) {
+  function emit(child, parent) {
     const metadata = {};
     if (child.subject !== undefined) metadata.subject = child.subject;
     if (child.idempotencyKey !== undefined) metadata.idempotency_key = child.idempotencyKey;
+    if (child.deliverAt !== undefined) metadata.deliver_at = child.deliverAt instanceof Date ? child.deliverAt.toISOString() : child.deliverAt;
+    if (child.deliverAfter !== undefined) {
+      metadata.deliver_after = typeof child.deliverAfter === "number" ? Math.round(child.deliverAfter) + "ms" : child.deliverAfter;
+    }
     const text = child.data?.[RAW] ?? JSON.stringify(child.data) ?? "null";
     checked("emit", host.emit(
-      '{"event_type":' + JSON.stringify(child.type) + ',"data":' + text + ',"metadata":' + JSON.stringify(metadata) + "}"));
+      '{"event_type":' + JSON.stringify(child.type) + ',"data":' + text + ',"metadata":' + JSON.stringify(metadata) +
+        (parent === undefined ? "}" : ',"parent_index":' + parent + "}")));
   }
+
+  // What second.js exports. The engine has the functions only if the handler imports one.
+  host.second = {
+    *kvKeys(prefix = "") {
+      const begin = bytes(prefix, "the prefix");
+      for (let after = ""; ; ) {
+        const page = checked("kvKeys", host.kvList(begin, after));
+        if (page.length === 0) return;
+        const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+        for (let at = 0; at < page.length; ) {
+          const end = at + 4 + view.getUint32(at, true);
+          after = page.slice(at + 4, end);
+          at = end;
+          yield host.decode(after);
+        }
+      }
+    },
+    kvExpire(key, seconds) {
+      if (typeof seconds !== "number") throw new TypeError("the seconds must be a number, not " + typeof seconds);
+      checked("kvExpire", host.kvExpire(bytes(key, "the key"), seconds > 2147483647 ? -1 : Math.ceil(seconds)));
+    },
+    trace() {
+      const value = host.trace();
+      return value === NOT_FOUND ? undefined : checked("trace", value);
+    },
+  };
 
   class Response {
     #base64;
@@ -207,7 +318,7 @@
   let configuration;
 
   globalThis.berth = Object.freeze({
-    kv: Object.freeze(kv), log: Object.freeze(log), emit, http, secret,
+    kv: Object.freeze(kv), log: Object.freeze(log), emit: (child) => emit(child), http, secret,
     json: (value) => new RawJSON(value),
     get config() { return configuration ??= JSON.parse(host.config()); },
     HostError, Reject, Retry, RawJSON,
@@ -215,7 +326,9 @@
 
   // ---- the loop's functions
 
-  let handle;
+  let handle, handleBatch;
+  let first = true; // nothing has been handled yet
+  let refusal = REJECT; // of a result
   let outcome; // of a handler that threw, or whose promise has resolved: [status, text]
 
   // start evaluates the bundle, once for each instance.
@@ -227,7 +340,8 @@
       host.main(module, module.exports);
       const exported = module.exports;
       handle = typeof exported === "function" ? exported : exported.default ?? exported.handle;
-      if (typeof handle !== "function" && host.run === run) {
+      handleBatch = exported.batch;
+      if (typeof handle !== "function" && typeof handleBatch !== "function" && host.run === run) {
         throw new TypeError("the handler exports no function: write `export default function handle(event)`");
       }
     } catch (error) {
@@ -240,6 +354,13 @@
   function run() {
     envelope = data = undefined;
     try {
+      if (first || handleBatch !== undefined) {
+        first = false;
+        const single = typeof hostField("/event_type") === "string";
+        if (handleBatch !== undefined && (!single || handle === undefined)) return runBatch(new Batch(single));
+        if (!single) throw new TypeError("the manifest asks for batches: write `export function batch(batch)`");
+        refusal = REJECT;
+      }
       const value = handle(new Event());
       if (typeof value !== "object" || value === null) return value === undefined ? value : encode(value);
       if (typeof value.then !== "function") return value[RAW] ?? JSON.stringify(value);
@@ -251,6 +372,22 @@
     return 2;
   }
   host.run = run;
+
+  function runBatch(batch) {
+    // When its events come alone again, only the one with the refused result is rejected.
+    refusal = batch.events.length > 1 ? RETRY : REJECT;
+    const value = handleBatch(batch);
+    if (typeof value?.then !== "function") return Batch.result(batch);
+    outcome = undefined;
+    Promise.resolve(value).then(() => {
+      try {
+        outcome = [OK, Batch.result(batch)];
+      } catch (error) {
+        failed(error);
+      }
+    }, failed);
+    return 2;
+  }
 
   function encode(value) {
     if (typeof value === "function" || typeof value === "symbol") {
@@ -285,9 +422,10 @@
     return 1;
   };
 
-  // refused ends an event whose result the host did not accept: a retry would make the same.
+  // refused ends an event whose result the host did not accept: a retry would make the same,
+  // unless it was one of several.
   host.refused = () => {
-    checked("finish", host.finish(REJECT, "the host refused the result: " + host.error()));
+    checked("finish", host.finish(refusal, "the host refused the result: " + host.error()));
   };
 
   const rejections = new Map(); // rejected promises without a handler, and their reasons

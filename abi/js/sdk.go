@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the SDK: an npm package that handlers import, and the program that builds them.
 //
-//go:embed README.md package.json package-lock.json berth.d.ts index.js runtime.js glue.wat bin/*.mjs lib/*.mjs
+//go:embed README.md package.json package-lock.json berth.d.ts index.js second.js runtime.js glue.wat bin/*.mjs lib/*.mjs
 var Files embed.FS

@@ -1,5 +1,5 @@
 // The conformance handler: see abi/conformance.
-import { config, emit, http, HostError, json, kv, log, Reject, Retry, secret, type Event, type Result } from "berth-js";
+import { config, http, HostError, json, kv, kvExpire, kvKeys, log, Reject, Retry, secret, trace, type Batch, type Event, type Result } from "berth-js";
 
 type Level = "debug" | "info" | "warn" | "error";
 
@@ -25,6 +25,23 @@ export default async function handle(event: Event<Data>): Promise<Result> {
   } catch (error) {
     if (error instanceof HostError) return { error: error.code };
     throw error;
+  }
+}
+
+export async function batch(batch: Batch<Data>): Promise<void> {
+  for (const [i, event] of batch.events.entries()) {
+    const op = event.field("/data/op");
+    if (op === "fail_all") throw new Retry(text(event, "/data/reason"));
+    if (op === "size") {
+      batch.succeed(i, { size: batch.events.length });
+      continue;
+    }
+    try {
+      batch.succeed(i, await handle(event));
+    } catch (error) {
+      if (!(error instanceof Reject || error instanceof Retry)) throw error;
+      batch.fail(i, error);
+    }
   }
 }
 
@@ -77,11 +94,14 @@ const ops = new Map<string, (event: Event<Data>) => Result | Promise<Result>>(Ob
   log(event) { log[event.field("/data/level") as Level](event.field("/data/text")); },
 
   emit(event) {
-    emit({
+    const after = event.int("/data/after");
+    event.emit({
       type: text(event, "/data/type"),
       data: json(event.json("/data/child")!),
       subject: event.field("/data/subject"),
       idempotencyKey: event.field("/data/key"),
+      deliverAt: event.field("/data/at"),
+      deliverAfter: after === undefined ? undefined : after * 1000,
     });
     return { emitted: true };
   },
@@ -99,6 +119,18 @@ const ops = new Map<string, (event: Event<Data>) => Result | Promise<Result>>(Ob
     kv.delete(text(event, "/data/key"));
     return { deleted: true };
   },
+
+  kv_expire(event) {
+    kvExpire(text(event, "/data/key"), event.int("/data/seconds")!);
+    return { expires: true };
+  },
+  kv_fill(event) {
+    const n = event.int("/data/n")!;
+    for (let i = 0; i < n; i++) kv.set(text(event, "/data/prefix") + i, "");
+    return { filled: n };
+  },
+  kv_list: (event) => ({ keys: [...kvKeys(text(event, "/data/prefix"))] }),
+  trace: () => found(trace()),
 
   http(event) {
     const { method, url, header, body } = event.data;

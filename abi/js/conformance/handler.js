@@ -1,5 +1,5 @@
 // The conformance handler: see abi/conformance.
-import { config, emit, http, HostError, json, kv, log, Reject, Retry, secret } from "berth-js";
+import { config, http, HostError, json, kv, kvExpire, kvKeys, log, Reject, Retry, secret, trace } from "berth-js";
 
 let count = 0;
 
@@ -12,6 +12,23 @@ export default async function handle(event) {
   } catch (error) {
     if (error instanceof HostError) return { error: error.code };
     throw error;
+  }
+}
+
+export async function batch(batch) {
+  for (const [i, event] of batch.events.entries()) {
+    const op = event.field("/data/op");
+    if (op === "fail_all") throw new Retry(event.field("/data/reason"));
+    if (op === "size") {
+      batch.succeed(i, { size: batch.events.length });
+      continue;
+    }
+    try {
+      batch.succeed(i, await handle(event));
+    } catch (error) {
+      if (!(error instanceof Reject || error instanceof Retry)) throw error;
+      batch.fail(i, error);
+    }
   }
 }
 
@@ -61,11 +78,14 @@ const ops = {
   log(event) { log[event.field("/data/level")](event.field("/data/text")); },
 
   emit(event) {
-    emit({
+    const after = event.int("/data/after");
+    event.emit({
       type: event.field("/data/type"),
       data: json(event.json("/data/child")),
       subject: event.field("/data/subject"),
       idempotencyKey: event.field("/data/key"),
+      deliverAt: event.field("/data/at"),
+      deliverAfter: after === undefined ? undefined : after * 1000,
     });
     return { emitted: true };
   },
@@ -83,6 +103,18 @@ const ops = {
     kv.delete(event.field("/data/key"));
     return { deleted: true };
   },
+
+  kv_expire(event) {
+    kvExpire(event.field("/data/key"), event.int("/data/seconds"));
+    return { expires: true };
+  },
+  kv_fill(event) {
+    const n = event.int("/data/n");
+    for (let i = 0; i < n; i++) kv.set(event.field("/data/prefix") + i, "");
+    return { filled: n };
+  },
+  kv_list: (event) => ({ keys: [...kvKeys(event.field("/data/prefix"))] }),
+  trace: () => found(trace()),
 
   http(event) {
     const { method, url, header, body } = event.data;

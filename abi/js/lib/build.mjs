@@ -14,6 +14,7 @@ const ENTRIES = ["handler.ts", "handler.js", "src/handler.ts", "src/handler.js",
 // The native functions of glue.wat, in the order of their letters from "a" on.
 const NATIVES = ["attempt", "remaining", "error", "config", "map", "exit", "random", "randomBytes", "finish", "log", "field", "emit",
   "secret", "http", "kvGet", "kvGetBytes", "kvSet", "kvCas", "kvDelete", "write", "encode", "decode", "int"];
+const SECOND = ["kvList", "kvExpire", "trace"]; // of the second edition of the ABI, behind those
 
 /** A mistake of the handler's author: its message is for people and needs no stack. */
 export class BuildError extends Error {}
@@ -70,7 +71,7 @@ async function bundled(directory, entry) {
       absWorkingDir: directory, entryPoints: [entry], outfile: join(directory, "bundle.js"), write: false,
       bundle: true, format: "cjs", platform: "neutral", mainFields: ["module", "main"], conditions: ["module"], target: "es2023",
       charset: "utf8", legalComments: "none", logLevel: "silent",
-      sourcemap: "external", sourcesContent: false,
+      sourcemap: "external", sourcesContent: false, metafile: true,
       alias: { "berth-js": join(sdk, "index.js") },
       // The bundle is one function: it is compiled when the module is built and called when an instance starts.
       banner: { js: "(function (module, exports) {" }, footer: { js: "})" },
@@ -83,7 +84,10 @@ async function bundled(directory, entry) {
   const warnings = await esbuild.formatMessages(result.warnings, { kind: "warning", color: process.stderr.isTTY });
   process.stderr.write(warnings.join(""));
   const file = (suffix) => result.outputFiles.find((f) => f.path.endsWith(suffix)).text;
-  return { code: file(".js"), map: perLine(JSON.parse(file(".js.map"))) };
+  // second.js is in the bundle only if the handler imports one of its functions.
+  const second = Object.values(result.metafile.outputs).some((output) => Object.entries(output.inputs).some(([name, input]) =>
+    input.bytesInOutput > 0 && resolve(directory, name) === join(sdk, "second.js")));
+  return { code: file(".js"), map: perLine(JSON.parse(file(".js.map"))), second };
 }
 
 // perLine writes a source map so that one line of it can be read without those before: see
@@ -112,7 +116,8 @@ function perLine({ sources, mappings }) {
 // withCode returns the engine's sections with the texts that glue.wat reads: see the block
 // that it describes.
 function withCode(bundle) {
-  const { sections, base } = engine();
+  const { sections, base } = engine(bundle.second);
+  const natives = bundle.second ? [...NATIVES, ...SECOND] : NATIVES;
   const header = Buffer.alloc(32);
   const segments = [];
   let at = base + 256;
@@ -126,7 +131,7 @@ function withCode(bundle) {
   place(readFileSync(join(sdk, "runtime.js"), "utf8"), 4);
   place(bundle.code, 12);
   place(bundle.map, 20);
-  place(NATIVES.map((name, i) => String.fromCharCode(97 + i) + name + "\0").join(""), 28);
+  place(natives.map((name, i) => String.fromCharCode(97 + i) + name + "\0").join(""), 28);
   wasm.setMemoryPages(sections, Math.ceil(at / PAGE));
   return wasm.addData(sections, [{ offset: base, bytes: header }, ...segments]);
 }

@@ -21,10 +21,14 @@ function packageVersion(name) {
   return JSON.parse(readFileSync(require.resolve(name + "/package.json"))).version;
 }
 
-/** Returns {sections, base}: the joined module and the address of the glue's block. */
-export function engine() {
+/**
+ * Returns {sections, base}: the joined module and the address of the glue's block. second: with
+ * the functions of the ABI's second edition.
+ */
+export function engine(second) {
   const quickjs = readFileSync(require.resolve("quickjs-wasi/quickjs.wasm"));
-  const glue = readFileSync(join(sdk, "glue.wat"), "utf8");
+  const whole = readFileSync(join(sdk, "glue.wat"), "utf8");
+  const glue = second ? whole : whole.replace(/;; \[second edition[^]*?;; second edition\]/g, "");
   // The block lies behind the engine's memory, where its allocator never looks.
   const base = wasm.memoryPages(wasm.decode(quickjs)) * PAGE;
 

@@ -26,8 +26,8 @@ class Exit extends Error {}
  * Runs one instance with events, whose data is given. Returns {outcomes, logs, stderr, exited,
  * pages, kv}: the outcomes are [status, text], and a failed attempt has none.
  */
-export function run(module, events, { config = {}, http, kv = new Map(), secrets = {} } = {}) {
-  const done = { outcomes: [], logs: [], children: [], stderr: "", exited: false, pages: [], kv };
+export function run(module, events, { trace, limits = new Map(), config = {}, http, kv = new Map(), secrets = {} } = {}) {
+  const done = { outcomes: [], logs: [], children: [], stderr: "", exited: false, pages: [], kv, limits };
   let memory, latest = Buffer.alloc(0), open, at = 0, failure = "", calls = 0;
 
   const bytes = (p, n) => {
@@ -50,10 +50,12 @@ export function run(module, events, { config = {}, http, kv = new Map(), secrets
       if (open !== undefined) done.outcomes.push([0, ""]);
       done.pages.push(memory.buffer.byteLength / 65536);
       if (at === events.length) return END;
-      open = JSON.stringify({
-        event_type: "order_status_changed", data: events[at++],
-        metadata: { event_id: "e-" + at, idempotency_key: "k-" + at, source: "orders", subject: "o-1", time: "2026-01-02T03:04:05Z", correlation_id: "c", hops: 0 },
+      const envelope = (data, i) => ({
+        event_type: "order_status_changed", data,
+        metadata: { event_id: "e-" + i, idempotency_key: "k-" + i, source: "orders", subject: "o-1", time: "2026-01-02T03:04:05Z", correlation_id: "c", hops: 0 },
       });
+      const data = events[at++]; // {batch: […]} is a batch
+      open = JSON.stringify(data?.batch === undefined ? envelope(data, at) : { events: data.batch.map(envelope) });
       return yielded(open, p, n);
     },
     last: (p, n) => yielded(latest, p, n),
@@ -91,6 +93,20 @@ export function run(module, events, { config = {}, http, kv = new Map(), secrets
       return 0;
     },
     kv_delete: (p, n) => { kv.delete(text(p, n)); return 0; },
+    kv_list(p, n, a, m, buf, cap) {
+      const after = m > 0 ? bytes(a, m) : undefined;
+      const keys = [...kv.keys()].map((key) => Buffer.from(key)).sort(Buffer.compare)
+        .filter((key) => key.toString().startsWith(text(p, n)) && (after === undefined || Buffer.compare(key, after) > 0)).slice(0, 2);
+      const size = (key) => { const b = Buffer.alloc(4); b.writeUInt32LE(key.length); return b; };
+      return yielded(Buffer.concat(keys.flatMap((key) => [size(key), key])), buf, cap);
+    },
+    kv_expire(p, n, seconds) {
+      if (seconds < 0) return failed(INVALID, "below zero");
+      if (!kv.has(text(p, n))) return failed(NOT_FOUND, "no such key");
+      limits.set(text(p, n), seconds);
+      return 0;
+    },
+    trace: (p, n) => (trace === undefined ? failed(NOT_FOUND, "not traced") : yielded(trace, p, n)),
     http: (p, n, buf, cap) => yielded(JSON.stringify(http(JSON.parse(text(p, n)))), buf, cap),
     attempt: () => 1,
     remaining: () => 5000,
