@@ -36,7 +36,8 @@ func Success(method, path string) []int {
 	case method != http.MethodPost:
 	case path == "/api/v1/events":
 		return []int{http.StatusAccepted, http.StatusMultiStatus}
-	case path == "/api/v1/events/replay", strings.HasPrefix(path, "/api/v1/events/") && strings.HasSuffix(path, "/copy"):
+	case path == "/api/v1/events/replay", strings.HasPrefix(path, "/api/v1/events/") && strings.HasSuffix(path, "/copy"),
+		strings.HasPrefix(path, "/api/v1/schedules/"):
 		return []int{http.StatusAccepted}
 	case path == "/api/v1/operations": // 200 is a preview's
 		return []int{http.StatusAccepted, http.StatusOK}
