@@ -48,7 +48,6 @@ var permitted = map[string]string{
 
 	"host/orders rows":         "the rows of an SQL query",
 	"host/store rows":          "the rows of an SQL query",
-	"host/store row":           "the row of an SQL query",
 	"host/store queryRow":      "after QueryRow of database/sql",
 	"host/store/logread rows":  "the rows of an SQL query",
 	"host/store/keys rows":     "the rows of an SQL query",

@@ -51,6 +51,8 @@ type Log interface {
 	// Skip makes readers pass over unreadable events from one Seq to another, both
 	// included. fault.Conflict when one of them can be read.
 	Skip(ctx context.Context, from, to uint64) (event.Skipped, error)
+
+	Schedule
 }
 
 // State is the part of an engine that keeps the progress of handlers and the

@@ -54,6 +54,7 @@ type Memory struct {
 	trimmed  uint64                       // records up to here that remain are kept by a delivery
 	kv       map[string]*memoryKV         // by plugin
 	docs     map[string]map[string]string // bodies of documents, by kind and id
+	schedule memorySchedule
 	closed   bool
 }
 
@@ -81,6 +82,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		docs:     make(map[string]map[string]string),
 		replays:  make(map[string]*event.Replay),
 		kv:       make(map[string]*memoryKV),
+		schedule: newMemorySchedule(),
 	}
 	m.maxBytes.Store(cfg.MaxBytes)
 	return m
@@ -154,7 +156,8 @@ func (m *Memory) Status(ctx context.Context) (event.LogStatus, error) {
 	if err := m.usable(ctx, "read the log's size"); err != nil {
 		return event.LogStatus{}, err
 	}
-	st := event.LogStatus{LastSeq: m.Last(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load()}
+	st := event.LogStatus{LastSeq: m.Last(), Events: int64(len(m.records)), Bytes: m.bytes, MaxBytes: m.maxBytes.Load(),
+		Scheduled: m.schedule.waiting}
 	if len(m.records) > 0 {
 		st.FirstSeq, st.OldestAt = m.records[0].Seq, time.Unix(0, m.times[0]).UTC()
 	}
@@ -172,8 +175,12 @@ func (m *Memory) add(events []*event.Event) []event.Receipt {
 			receipts = append(receipts, event.Repeated(first, ev))
 			continue
 		}
+		if r, yes := m.scheduled(ev); yes {
+			receipts = append(receipts, r)
+			continue
+		}
 		seq++
-		rec := event.Record{Seq: seq, Event: ev}
+		rec := event.Record{Seq: seq, Event: ev.WithoutDeferral()}
 		m.records = append(m.records, rec)
 		m.times = append(m.times, m.latest)
 		m.bytes += ev.Size()

@@ -126,6 +126,10 @@ func (m *Memory) conflict(events []*event.Event) (conflict error) {
 			conflict = errors.Join(conflict, event.Repeated(first, ev).Err)
 			continue
 		}
+		if first := m.schedule.keys[key]; first != nil {
+			conflict = errors.Join(conflict, first.Repeated(ev).Err)
+			continue
+		}
 		among[key] = event.Record{Event: ev}
 	}
 	return conflict

@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/bus/logtest/kvtest"
 	"github.com/berth-host/berth/host/bus/logtest/modeltest"
 	"github.com/berth-host/berth/host/bus/logtest/pasttest"
+	"github.com/berth-host/berth/host/bus/logtest/scheduletest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -29,6 +30,7 @@ func TestMemory(t *testing.T) {
 	logtest.RunState(t, open)
 	pasttest.Run(t, func(t *testing.T) bus.Engine { return newMemory(t, bus.MemoryConfig{}) })
 	t.Run("model", func(t *testing.T) { modeltest.Run(t, open, nil) })
+	t.Run("scheduled", func(t *testing.T) { scheduletest.Run(t, open, nil) })
 }
 
 func TestMemoryKV(t *testing.T) {

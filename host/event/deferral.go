@@ -1,6 +1,9 @@
 package event
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/berth-host/berth/abi"
@@ -91,6 +94,12 @@ func (s Scheduled) NoteIn(r Receipt) Receipt {
 	return r
 }
 
+// NotScheduled is the error for an id or idempotency key that no event has that is not due
+// yet: fault.NotFound.
+func NotScheduled(id string) error {
+	return fault.New(fault.NotFound, "there is no scheduled event with the id or idempotency key %q", id)
+}
+
 // WithoutDeferral returns the event as the log has it once it has a Seq.
 func (e *Event) WithoutDeferral() *Event {
 	if e.deferral == nil {
@@ -101,10 +110,50 @@ func (e *Event) WithoutDeferral() *Event {
 	return &at
 }
 
+// ScheduledPosition is where a list of scheduled events continues: they are in the order of
+// their due times, and those due at one time in the order in which they were accepted.
+type ScheduledPosition struct {
+	Due time.Time
+	ID  uint64 // the engine's number of the event, which grows
+}
+
+// Cursor returns the position as text.
+func (p ScheduledPosition) Cursor() string { return fmt.Sprintf("%d-%d", p.Due.UnixNano(), p.ID) }
+
+// ParseScheduledCursor returns the position of a cursor, the zero value for "". Other texts
+// than those of Cursor are fault.Invalid.
+func ParseScheduledCursor(cursor string) (p ScheduledPosition, err error) {
+	if cursor == "" {
+		return p, nil
+	}
+	due, id, _ := strings.Cut(cursor, "-")
+	n, err1 := strconv.ParseInt(due, 10, 64)
+	id64, err2 := strconv.ParseUint(id, 10, 63)
+	p = ScheduledPosition{time.Unix(0, n).UTC(), id64}
+	if err1 != nil || err2 != nil || n < 0 || p.Cursor() != cursor {
+		return ScheduledPosition{}, fault.Field("cursor", "is not one of this list; begin without")
+	}
+	return p, nil
+}
+
 // ScheduledQuery selects events that are not due yet.
 type ScheduledQuery struct {
 	Type    Type   // "" for all
 	Subject string // "" for all
 	Key     string // the idempotency key; "" for all
 	Limit   int    // at most this many, 1 to 1000
+}
+
+// Check returns fault.Invalid for a limit out of range.
+func (q ScheduledQuery) Check() error {
+	if q.Limit < 1 || q.Limit > 1000 {
+		return fault.Field("limit", "is %d, but must be 1 to 1000", q.Limit)
+	}
+	return nil
+}
+
+// Selects reports whether the query selects this event, Limit aside.
+func (q ScheduledQuery) Selects(ev *Event) bool {
+	return (q.Type == "" || q.Type == ev.typ) && (q.Subject == "" || q.Subject == ev.meta.Subject) &&
+		(q.Key == "" || q.Key == ev.meta.IdempotencyKey)
 }

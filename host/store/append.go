@@ -31,7 +31,7 @@ func (w *writeStatements) prepare(ctx context.Context, db *sql.DB) error {
 		&w.findKey:          `SELECT envelope FROM events WHERE seq = ? AND idempotency_key = ?`,
 		&w.setBlock:         `INSERT OR REPLACE INTO stretches VALUES (?, ?)`,
 		&w.addSize:          `UPDATE log_size SET events = events + ?, bytes = bytes + ?, writes = writes + 1`,
-		&w.size:             `SELECT events, bytes FROM log_size`,
+		&w.size:             `SELECT events, bytes, scheduled + cancelled FROM log_size`,
 		&w.setMark:          `INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)`,
 		&w.setCursor:        `INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq`,
 		&w.setDelivery:      `INSERT OR REPLACE INTO deliveries (` + outcomes.Columns + `) VALUES (` + outcomes.Parameters + `)`,
@@ -109,10 +109,14 @@ func newInsertions(events []*event.Event) (list []insertion, bytes int, err erro
 }
 
 // append appends the events whose keys the log does not have, and returns the receipts of
-// all.
+// all. Those that are not due yet are scheduled.
 func (g *group) append(list []insertion) ([]event.Receipt, error) {
 	g.s.hash(list)
 	merged, err := g.merged(list)
+	if err != nil {
+		return nil, err
+	}
+	later, err := g.scheduled(list)
 	if err != nil {
 		return nil, err
 	}
@@ -122,16 +126,14 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 	for i := range list {
 		in := &list[i]
 		r, known, err := g.known(in, merged[in.keys[0].Hash])
+		if err == nil && !known && later != nil {
+			r, known, err = g.schedule(in, later)
+		}
 		if err != nil {
 			return nil, err
 		}
 		if !known {
-			g.seq++
-			r = in.receiptOfNew
-			r.Seq = g.seq
-			g.records = append(g.records, event.Record{Seq: g.seq, Event: in.ev})
-			g.added += in.ev.Size()
-			g.index(in)
+			r = g.assign(in)
 			added = append(added, &in.values)
 		}
 		receipts = append(receipts, r)
@@ -142,6 +144,17 @@ func (g *group) append(list []insertion) ([]event.Receipt, error) {
 		return nil, err
 	}
 	return receipts, g.s.events.Insert(conn{g}, added, g.records[first:], g.at)
+}
+
+// assign gives an event its Seq.
+func (g *group) assign(in *insertion) event.Receipt {
+	g.seq++
+	r := in.receiptOfNew
+	r.Seq = g.seq
+	g.records = append(g.records, event.Record{Seq: g.seq, Event: in.ev.WithoutDeferral()})
+	g.added += in.ev.Size()
+	g.index(in)
+	return r
 }
 
 // unresolved is the error of a receipt for an event whose key the log has with other
@@ -162,6 +175,7 @@ func resolved(receipts []event.Receipt) []event.Receipt {
 	for i, r := range receipts {
 		if u, ok := r.Err.(*unresolved); ok {
 			receipts[i] = event.Repeated(u.first, u.again)
+			receipts[i].Due, receipts[i].Cancelled = r.Due, r.Cancelled
 		}
 	}
 	return receipts

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/backlog"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/deadletters"
 )
@@ -21,7 +22,7 @@ type replayStatements struct {
 func (l *replayStatements) prepare(ctx context.Context, db *sql.DB) error {
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&l.getCursor:    `SELECT seq FROM cursors WHERE name = ?`,
-		&l.anyDelivery:  anyDelivery,
+		&l.anyDelivery:  backlog.AnyDelivery,
 		&l.setReplay:    `INSERT OR REPLACE INTO replays (handler, from_seq, to_seq, resume, started_at) VALUES (?, ?, ?, ?, ?)`,
 		&l.getReplay:    `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
 		&l.deleteReplay: `DELETE FROM replays WHERE handler = ?`,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"math"
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/event/pack"
@@ -227,65 +226,8 @@ func (s *Store) Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, e
 
 // LoadBacklog returns a handler's progress, as of one moment.
 func (s *Store) LoadBacklog(ctx context.Context, handler string) (event.Backlog, error) {
-	const doing = "read a handler's backlog"
-	b, err := s.backlog(ctx, handler)
-	return b, s.coded(doing, err)
-}
-
-func (s *Store) backlog(ctx context.Context, handler string) (b event.Backlog, err error) {
-	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return b, err
-	}
-	defer tx.Rollback() //nolint:errcheck // it only reads
-	var cursor int64
-	switch err = tx.Stmt(s.read.cursor).QueryRowContext(ctx, handlerCursor(handler)).Scan(&cursor); {
-	case err == nil:
-		b.Found, b.Cursor = true, uint64(cursor)
-	case errors.Is(err, sql.ErrNoRows):
-		if err = tx.Stmt(s.read.anyDelivery).QueryRowContext(ctx, handler).Scan(&b.Found); err != nil || !b.Found {
-			return b, err
-		}
-	default:
-		return b, err
-	}
-	if b.Replay, err = scanReplay(tx.Stmt(s.read.replay).QueryRowContext(ctx, handler)); err != nil {
-		return event.Backlog{}, err
-	}
-	skipTo := b.Cursor // deliveries from Cursor to here do not count
-	if b.Replay != nil && b.Cursor < b.Replay.To {
-		skipTo = max(b.Replay.To, b.Replay.Resume)
-	} else {
-		b.Replay = nil
-	}
-	rows, err := tx.Stmt(s.read.openDeliveries).QueryContext(ctx, handler)
-	if b.Open, err = outcomes.ScanDeliveries(rows, err); err != nil {
-		return event.Backlog{}, err
-	}
-	if r := b.Replay; r != nil {
-		if err := s.addDone(ctx, tx, handler, b.Cursor, r.To, &b); err != nil {
-			return event.Backlog{}, err
-		}
-	}
-	if err := s.addDone(ctx, tx, handler, skipTo, math.MaxInt64, &b); err != nil {
-		return event.Backlog{}, err
-	}
-	return b, nil
-}
-
-// addDone adds the final deliveries above after, up to until, that count. An event whose
-// outcome cannot be read is delivered again.
-func (s *Store) addDone(ctx context.Context, tx *sql.Tx, handler string, after, until uint64, b *event.Backlog) error {
-	bad, err := s.packed.Finals(ctx, tx, handler, after, until, func(seq uint64, at int64) {
-		if b.Replay.Done(seq, outcomes.Time(at)) {
-			b.Done = append(b.Done, seq)
-		}
-	})
-	for _, u := range bad {
-		s.log.Error("outcomes not readable; the events are delivered again", "plugin", handler, "from_seq", max(u.First, after+1),
-			"to_seq", min(u.Last, until), "error", u.Err)
-	}
-	return err
+	b, err := s.backlogs.Load(ctx, handler)
+	return b, s.coded("read a handler's backlog", err)
 }
 
 // ForgetHandler removes a handler's cursors, deliveries, attempts and replay.

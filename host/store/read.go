@@ -12,31 +12,23 @@ import (
 
 // readStatements are prepared on the reader pool.
 type readStatements struct {
-	cursor, cursors, status    *sql.Stmt
-	deliveries, openDeliveries *sql.Stmt
-	anyDelivery, replay        *sql.Stmt
-	newestAt, nextPlain        *sql.Stmt
+	cursor, cursors, status *sql.Stmt
+	deliveries              *sql.Stmt
+	newestAt, nextPlain     *sql.Stmt
 }
-
-// anyDelivery selects whether a handler has a delivery, in whichever form.
-const anyDelivery = `SELECT EXISTS (SELECT 1 FROM deliveries WHERE handler = ?1) OR EXISTS (SELECT 1 FROM outcome_blocks WHERE handler = ?1)`
 
 func (r *readStatements) prepare(ctx context.Context, db *sql.DB) error {
 	const deliveries = `SELECT ` + outcomes.Columns + ` FROM deliveries `
 	return datafile.Prepare(ctx, db, datafile.Statements{
 		&r.cursor:  `SELECT seq FROM cursors WHERE name = ?`,
 		&r.cursors: `SELECT name, seq FROM cursors ORDER BY name`,
-		&r.status: `SELECT events, bytes, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
+		&r.status: `SELECT events, bytes, scheduled, (SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0)
 			FROM marks))),
 			coalesce((SELECT seq FROM events ORDER BY seq LIMIT 1), 0),
 				coalesce((SELECT appended_at FROM events ORDER BY seq LIMIT 1), 0) FROM log_size`,
 		&r.deliveries: deliveries + `WHERE seq = ? ORDER BY handler`,
-		&r.openDeliveries: deliveries + `INDEXED BY deliveries_open WHERE handler = ? AND status NOT IN ('ok', 'dead')
-			AND status IN ('retrying', 'delivering') ORDER BY seq`,
-		&r.replay:      `SELECT from_seq, to_seq, resume, started_at FROM replays WHERE handler = ?`,
-		&r.anyDelivery: anyDelivery,
-		&r.nextPlain:   `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,
-		&r.newestAt:    `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
+		&r.nextPlain:  `SELECT handler, seq FROM deliveries WHERE (handler, seq) > (?, ?) AND seq > ? AND ` + isPlain + ` ORDER BY handler, seq LIMIT 1`,
+		&r.newestAt:   `SELECT coalesce((SELECT appended_at FROM events ORDER BY seq DESC LIMIT 1), 0)`,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/store/backlog"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/outcomes"
 )
@@ -42,7 +43,7 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 		if err != nil {
 			return err
 		}
-		last, err := scanReplay(g.queryRow(s.replay.getReplay, handler))
+		last, err := backlog.ScanReplay(g.queryRow(s.replay.getReplay, handler))
 		if err != nil {
 			return err
 		}
@@ -57,25 +58,13 @@ func (s *Store) StartReplay(ctx context.Context, handler string, from, to uint64
 	return s.submit(ctx, doing, o)
 }
 
-func scanReplay(row *sql.Row) (*event.Replay, error) {
-	var from, to, resume, at int64
-	err := row.Scan(&from, &to, &resume, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &event.Replay{From: uint64(from), To: uint64(to), Resume: uint64(resume), StartedAt: time.Unix(0, at).UTC()}, nil
-}
-
 // progress returns a handler's cursor, 0 for none, and its replay under way or nil.
 func (g *group) progress(handler string) (cursor uint64, r *event.Replay, err error) {
 	var at int64
 	if err := g.queryRow(g.s.replay.getCursor, handlerCursor(handler)).Scan(&at); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, nil, err
 	}
-	r, err = scanReplay(g.queryRow(g.s.replay.getReplay, handler))
+	r, err = backlog.ScanReplay(g.queryRow(g.s.replay.getReplay, handler))
 	if r != nil && uint64(at) >= r.To {
 		r = nil
 	}

@@ -11,7 +11,8 @@ import (
 
 // size is the size of the log. The file has the same in log_size, changed in the
 // transactions that change the log.
-type size struct{ events, bytes int64 }
+// scheduled counts cancelled events as well.
+type size struct{ events, bytes, scheduled int64 }
 
 // SetMaxBytes changes Config.MaxBytes. Events that are stored already remain.
 func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
@@ -19,7 +20,7 @@ func (s *Store) SetMaxBytes(bytes int64) { s.max.Store(bytes) }
 // admit checks whether publishers may append so many bytes more.
 func (g *group) admit(bytes int64) error {
 	limit := g.s.max.Load()
-	if used := g.s.size.bytes + g.added; limit > 0 && bytes > 0 && used+bytes > limit {
+	if used := g.s.size.bytes + g.added + g.deferred; limit > 0 && bytes > 0 && used+bytes > limit {
 		return event.LogFull(used, limit)
 	}
 	return nil
@@ -41,19 +42,19 @@ func (g *group) account() error {
 	}
 	g.size.events, g.size.bytes, g.writes = g.size.events+n, g.size.bytes+g.added, g.writes+1
 	if g.removed {
-		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes)
+		return g.queryRow(g.s.write.size).Scan(&g.size.events, &g.size.bytes, &g.size.scheduled)
 	}
 	return nil
 }
 
 // mark and reset undo the effects of a rolled back savepoint on the group.
 func (g *group) mark() group {
-	return group{seq: g.seq, added: g.added, records: g.records, keys: g.keys}
+	return group{seq: g.seq, added: g.added, deferred: g.deferred, records: g.records, keys: g.keys}
 }
 
 func (g *group) reset(to group) {
 	g.s.keys.Undo(g.keys[len(to.keys):])
-	g.seq, g.added, g.records, g.keys = to.seq, to.added, to.records, to.keys
+	g.seq, g.added, g.deferred, g.records, g.keys = to.seq, to.added, to.deferred, to.records, to.keys
 }
 
 // Status returns the size of the log.
@@ -61,7 +62,7 @@ func (s *Store) Status(ctx context.Context) (event.LogStatus, error) {
 	const doing = "read the log's size"
 	st := event.LogStatus{MaxBytes: s.max.Load()}
 	var first, last, at int64
-	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &last, &first, &at); err != nil {
+	if err := s.read.status.QueryRowContext(ctx).Scan(&st.Events, &st.Bytes, &st.Scheduled, &last, &first, &at); err != nil {
 		return event.LogStatus{}, s.coded(doing, err)
 	}
 	st.FirstSeq, st.LastSeq = uint64(first), uint64(last)

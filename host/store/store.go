@@ -11,6 +11,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/store/attempts"
+	"github.com/berth-host/berth/host/store/backlog"
 	"github.com/berth-host/berth/host/store/commits"
 	"github.com/berth-host/berth/host/store/datafile"
 	"github.com/berth-host/berth/host/store/deadletters"
@@ -20,6 +21,7 @@ import (
 	"github.com/berth-host/berth/host/store/logread"
 	"github.com/berth-host/berth/host/store/logwrite"
 	"github.com/berth-host/berth/host/store/outcomes"
+	"github.com/berth-host/berth/host/store/scheduled"
 )
 
 // Config sets up a Store. Path and Window are required; the zero value of every
@@ -70,8 +72,9 @@ type Window interface {
 }
 
 type (
-	eventReader = logread.Reader
-	kvState     = kv.State
+	eventReader    = logread.Reader
+	kvState        = kv.State
+	scheduledTable = scheduled.Table
 )
 
 // Store is the open data file. All methods are safe for concurrent use.
@@ -96,17 +99,19 @@ type Store struct {
 	trim    trimStatements
 	read    readStatements
 
-	*eventReader                 // reads the file
-	*kvState                     // the state of plugins
-	Commits      commits.Counter // of the writer
-	packed       *outcomes.Reader
-	deadList     *deadletters.Reader
-	past         *attempts.Reader
-	window       Window
-	keys         *keys.Index
-	last         func() uint64 // the highest Seq that is durable
-	trimmed      atomic.Uint64 // the events up to here that remain are leftovers; see Trim
-	present      atomic.Int64  // the number of events in the log
+	*eventReader // reads the file
+	*kvState     // the state of plugins
+	*scheduledTable
+	Commits  commits.Counter // of the writer
+	packed   *outcomes.Reader
+	backlogs *backlog.Reader
+	deadList *deadletters.Reader
+	past     *attempts.Reader
+	window   Window
+	keys     *keys.Index
+	last     func() uint64 // the highest Seq that is durable
+	trimmed  atomic.Uint64 // the events up to here that remain are leftovers; see Trim
+	present  atomic.Int64  // the number of events in the log
 
 	ops       chan *op
 	gathered  chan struct{}  // buffers one signal that awaited operations are queued
@@ -145,6 +150,7 @@ type Store struct {
 	blocks   outcomes.Writer
 	attempts attempts.Writer
 	docs     documents.Writer
+	later    scheduled.Writer
 	indexed  uint64 // the index of keys has the events up to this Seq
 }
 
@@ -209,7 +215,7 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File, cache *kv.Cach
 	s.path, s.file, s.writer, s.reader = file.Path, file, file.Writer, file.Reader
 	err := file.Rewrite(ctx, s.compact)
 	for _, prepare := range []func(context.Context, *sql.DB) error{s.write.prepare, s.events.Prepare, s.replay.prepare, s.trim.prepare, s.dead.Prepare, s.blocks.Prepare,
-		s.attempts.Prepare, s.docs.Prepare, s.kvFile.Prepare} {
+		s.attempts.Prepare, s.docs.Prepare, s.later.Prepare, s.kvFile.Prepare} {
 		if err == nil {
 			err = prepare(ctx, s.writer)
 		}
@@ -225,7 +231,13 @@ func (s *Store) prepare(ctx context.Context, file *datafile.File, cache *kv.Cach
 		s.eventReader, err = logread.New(ctx, logread.Config{DB: s.reader, Last: s.last, Coded: s.coded, Lookup: s.keys.Lookup})
 	}
 	if err == nil {
+		s.scheduledTable, err = scheduled.New(ctx, scheduled.Config{Writer: &s.later, DB: s.reader, Now: s.now, Coded: s.coded, Write: s.writeScheduled})
+	}
+	if err == nil {
 		s.packed, err = outcomes.NewReader(ctx, s.reader)
+	}
+	if err == nil {
+		s.backlogs, err = backlog.New(ctx, backlog.Config{DB: s.reader, Packed: s.packed, Logger: s.log})
 	}
 	if err == nil {
 		s.deadList, err = deadletters.NewReader(ctx, s.reader)

@@ -9,6 +9,7 @@ import (
 	"github.com/berth-host/berth/host/bus/logtest"
 	"github.com/berth-host/berth/host/bus/logtest/modeltest"
 	"github.com/berth-host/berth/host/bus/logtest/pasttest"
+	"github.com/berth-host/berth/host/bus/logtest/scheduletest"
 	"github.com/berth-host/berth/host/store"
 )
 
@@ -65,14 +66,14 @@ func TestState(t *testing.T) {
 	}
 	logtest.RunState(t, empty)
 	pasttest.Run(t, func(t *testing.T) bus.Engine { return empty(t, time.Now) })
-	t.Run("model", func(t *testing.T) {
-		modeltest.Run(t, empty, func(t *testing.T, s bus.Engine) bus.Engine {
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			cfg := configs[s]
-			delete(configs, s)
-			return keep(t, cfg)
-		})
-	})
+	reopen := func(t *testing.T, s bus.Engine) bus.Engine {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		cfg := configs[s]
+		delete(configs, s)
+		return keep(t, cfg)
+	}
+	t.Run("model", func(t *testing.T) { modeltest.Run(t, empty, reopen) })
+	t.Run("scheduled", func(t *testing.T) { scheduletest.Run(t, empty, reopen) })
 }

@@ -136,6 +136,7 @@ type group struct {
 	// Published by the commit.
 	seq       uint64 // the highest assigned so far
 	added     int64  // bytes of records
+	deferred  int64  // bytes of scheduled events that were added, less those that were moved
 	size      size   // of the log; set before the commit
 	writes    uint64 // of the store; set before the commit
 	changed   bool   // the group has changed something
@@ -165,6 +166,7 @@ func (s *Store) writeGroup(ops []*op) {
 	if err != nil {
 		s.stale = true // the commit may have succeeded nevertheless
 		s.kvBatch.Abort()
+		s.later.Abort()
 		s.keys.Undo(g.keys)
 		for _, o := range ops {
 			o.err = err
@@ -175,6 +177,7 @@ func (s *Store) writeGroup(ops []*op) {
 	} else {
 		s.publish(g)
 		s.kvBatch.Commit()
+		s.later.Commit()
 		if g.changed {
 			s.file.Acknowledge(s.position()) // before the callers return
 		}
@@ -354,8 +357,8 @@ func (s *Store) refresh() error {
 		max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) FROM marks)),
 		(SELECT coalesce(max(appended_at), 0) FROM events WHERE seq = (SELECT max(seq) FROM events)),
 		coalesce((SELECT seq FROM marks WHERE name = 'trimmed'), 0),
-		events, bytes, writes, store FROM log_size, identity`).
-		Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes, &writes, &s.id)
+		events, bytes, scheduled + cancelled, writes, store FROM log_size, identity`).
+		Scan(&last, &appended, &trimmed, &s.size.events, &s.size.bytes, &s.size.scheduled, &writes, &s.id)
 	if err != nil {
 		return err
 	}

@@ -124,6 +124,10 @@ func (r *Retention) Enforce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The keys of cancelled events stay taken as long as those of delivered ones.
+	if _, err := r.Log.TrimCancelled(ctx, r.Now().Add(-limits.Retention)); err != nil {
+		return err
+	}
 	if limits.MaxAge > 0 {
 		if before, err = r.Log.SeqAt(ctx, r.Now().Add(-limits.MaxAge)); err != nil {
 			return err
@@ -282,6 +286,16 @@ func (r *Retention) shrink(ctx context.Context, bytes int64) (bool, error) {
 			return false, err
 		}
 	}
+	if st.Bytes > target { // cancelled events are as dispensable as delivered ones
+		n, err := r.Log.TrimCancelled(ctx, r.Now())
+		if err != nil {
+			return false, err
+		}
+		removed += n
+		if st, err = r.Log.Status(ctx); err != nil {
+			return false, err
+		}
+	}
 	if removed > 0 {
 		r.Logger.Info("log reached bus.max_size; oldest delivered events deleted",
 			"events", removed, "bytes", start.Bytes-st.Bytes, "max_size", start.MaxBytes)
@@ -297,7 +311,7 @@ func (r *Retention) shrink(ctx context.Context, bytes int64) (bool, error) {
 			slowest = cursors[0].Name
 		}
 		r.Logger.Error("log is at bus.max_size and no event can be deleted; publishing is refused until handlers progress",
-			"bytes", st.Bytes, "max_size", st.MaxBytes, "furthest_back", slowest)
+			"bytes", st.Bytes, "max_size", st.MaxBytes, "furthest_back", slowest, "scheduled", st.Scheduled)
 	})
 	return false, nil
 }

@@ -228,9 +228,9 @@ var migrations = [...]string{
 	) STRICT, WITHOUT ROWID;`,
 
 	// 13: when a value of a plugin's state disappears; NULL for never. The default lets a
-	// repair recognize entries without the column.
+	// repair recognize entries without the column. And events that are due later.
 	`ALTER TABLE kv ADD COLUMN until INTEGER DEFAULT NULL;
-	CREATE INDEX kv_by_until ON kv(until, plugin, key) WHERE until IS NOT NULL;`,
+	CREATE INDEX kv_by_until ON kv(until, plugin, key) WHERE until IS NOT NULL;` + scheduledTables,
 }
 
 // Upgrade upgrades the file to a schema, up to Latest, in one transaction. It refuses a
@@ -285,6 +285,9 @@ func Recount(ctx context.Context, tx *sql.Tx, writes uint64) error {
 		`INSERT INTO attempt_logs SELECT handler, sum(log_size) FROM attempts WHERE log_size > 0 GROUP BY handler`,
 		`INSERT OR REPLACE INTO log_size (id, events, bytes) SELECT 1, count(*), coalesce(sum(octet_length(envelope) +
 			octet_length(idempotency_key) + octet_length(type) + octet_length(subject) + 64), 0) FROM events`,
+		`UPDATE log_size SET (scheduled, cancelled, bytes) = (SELECT count(*) FILTER (WHERE cancelled_at = 0), count(*) FILTER
+			(WHERE cancelled_at > 0), bytes + coalesce(sum(octet_length(envelope) + octet_length(idempotency_key) + octet_length(type) +
+			octet_length(subject) + 64), 0) FROM scheduled)`,
 	} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err
