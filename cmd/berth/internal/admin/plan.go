@@ -216,7 +216,11 @@ func (a app) printLoad(h wire.PlannedHandler) {
 		a.Print("%s: %.4g events a second of %.3g ms each, %d at a time: its backlog would grow by %.3g events a second\n",
 			h.Plugin, b.EventsPerS, *b.MeanMS, b.Concurrency, *b.GrowthPerS)
 	default:
-		a.Print("%s: %.4g events a second of %.3g ms each, %d at a time: it would keep up, %.2g %% busy\n",
-			h.Plugin, b.EventsPerS, *b.MeanMS, b.Concurrency, 100**b.Utilisation)
+		busy := "less than 1"
+		if *b.Utilisation >= 0.01 {
+			busy = fmt.Sprintf("%.0f", 100**b.Utilisation)
+		}
+		a.Print("%s: %.4g events a second of %.3g ms each, %d at a time: it would keep up, %s %% busy\n",
+			h.Plugin, b.EventsPerS, *b.MeanMS, b.Concurrency, busy)
 	}
 }
