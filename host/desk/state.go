@@ -10,7 +10,6 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/spec"
 )
 
 // Change is a change of the key-value state.
@@ -107,27 +106,9 @@ func (s *state) Delete(ctx context.Context, key string) error {
 	return s.write(ctx, key, nil, func() error { return s.all.KVDelete(ctx, s.plugin, key) })
 }
 
-// keyLister is an engine whose keys can be listed and can expire.
-type keyLister interface {
-	KVList(ctx context.Context, plugin, prefix, after string, limit int) ([]spec.KVItem, error)
-	KVExpire(ctx context.Context, plugin, key string, until time.Time) error
-	KVUsage(ctx context.Context, plugin string) (used, quota int64, err error)
-}
-
-func (s *state) lister() (keyLister, error) {
-	if l, ok := any(s.all).(keyLister); ok {
-		return l, nil
-	}
-	return nil, fault.New(fault.Unavailable, "this engine does not list keys")
-}
-
 // List implements sandbox.KV.
 func (s *state) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-	l, err := s.lister()
-	if err != nil {
-		return nil, err
-	}
-	items, err := l.KVList(ctx, s.plugin, prefix, after, limit)
+	items, err := s.all.KVList(ctx, s.plugin, prefix, after, limit)
 	keys := make([]string, len(items))
 	for i := range items {
 		keys[i] = items[i].Key
@@ -137,20 +118,12 @@ func (s *state) List(ctx context.Context, prefix, after string, limit int) ([]st
 
 // Expire implements sandbox.KV.
 func (s *state) Expire(ctx context.Context, key string, until time.Time) error {
-	l, err := s.lister()
-	if err != nil {
-		return err
-	}
-	return l.KVExpire(ctx, s.plugin, key, until)
+	return s.all.KVExpire(ctx, s.plugin, key, until)
 }
 
 // Usage implements sandbox.KV.
 func (s *state) Usage(ctx context.Context) (used, quota int64, err error) {
-	l, err := s.lister()
-	if err != nil {
-		return 0, 0, err
-	}
-	return l.KVUsage(ctx, s.plugin)
+	return s.all.KVUsage(ctx, s.plugin)
 }
 
 // secrets are the secrets of a file. They implement sandbox.Secrets.

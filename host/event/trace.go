@@ -16,3 +16,17 @@ func TraceParentOf(ctx context.Context) string {
 	traceparent, _ := ctx.Value(traceParentKey{}).(string)
 	return traceparent
 }
+
+// idempotencyKeyKey is the key of an idempotency key in a context.
+type idempotencyKeyKey struct{}
+
+// WithIdempotencyKey returns a context whose request is repeated with this key.
+func WithIdempotencyKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, idempotencyKeyKey{}, key)
+}
+
+// IdempotencyKeyOf returns the key of the request that is sent with a context; "" for none.
+func IdempotencyKeyOf(ctx context.Context) string {
+	key, _ := ctx.Value(idempotencyKeyKey{}).(string)
+	return key
+}

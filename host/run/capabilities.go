@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/plugin"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/secret"
@@ -70,10 +69,6 @@ type KeyValues interface {
 	KVSet(ctx context.Context, plugin, key string, value []byte) error
 	KVCAS(ctx context.Context, plugin, key string, old, value []byte) error
 	KVDelete(ctx context.Context, plugin, key string) error
-}
-
-// keyLister is a KeyValues whose keys can be listed and can expire.
-type keyLister interface {
 	KVList(ctx context.Context, plugin, prefix, after string, limit int) ([]spec.KVItem, error)
 	KVExpire(ctx context.Context, plugin, key string, until time.Time) error
 	KVUsage(ctx context.Context, plugin string) (used, quota int64, err error)
@@ -118,11 +113,7 @@ func (k pluginKV) Delete(ctx context.Context, key string) error {
 
 // List implements sandbox.KV.
 func (k pluginKV) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-	all, ok := k.all.(keyLister)
-	if !ok {
-		return nil, errNoLister()
-	}
-	items, err := all.KVList(ctx, k.plugin, prefix, after, limit)
+	items, err := k.all.KVList(ctx, k.plugin, prefix, after, limit)
 	keys := make([]string, len(items))
 	for i := range items {
 		keys[i] = items[i].Key
@@ -132,20 +123,10 @@ func (k pluginKV) List(ctx context.Context, prefix, after string, limit int) ([]
 
 // Expire implements sandbox.KV.
 func (k pluginKV) Expire(ctx context.Context, key string, until time.Time) error {
-	all, ok := k.all.(keyLister)
-	if !ok {
-		return errNoLister()
-	}
-	return all.KVExpire(ctx, k.plugin, key, until)
+	return k.all.KVExpire(ctx, k.plugin, key, until)
 }
 
 // Usage implements sandbox.KV.
 func (k pluginKV) Usage(ctx context.Context) (used, quota int64, err error) {
-	all, ok := k.all.(keyLister)
-	if !ok {
-		return 0, 0, errNoLister()
-	}
-	return all.KVUsage(ctx, k.plugin)
+	return k.all.KVUsage(ctx, k.plugin)
 }
-
-func errNoLister() error { return fault.New(fault.Unavailable, "this engine does not list keys") }

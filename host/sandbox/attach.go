@@ -1,6 +1,10 @@
 package sandbox
 
-import "github.com/berth-host/berth/host/event"
+import (
+	"time"
+
+	"github.com/berth-host/berth/host/event"
+)
 
 // Attach gives a pool that was created without a Source its source: from now on its
 // instances read events. It is called at most once, and not after Drain.
@@ -38,17 +42,24 @@ func (u *unattached) NextBuffered() (event.Taken, bool) {
 
 // Next implements Lease.
 func (u *unattached) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
-	if u.lease == nil {
-		select {
-		case <-u.pool.attached:
-			u.lease = u.pool.source.Lease()
-		case <-stop:
-			return event.Taken{}, false
-		case <-retire:
-			return event.Taken{}, false
-		}
+	if u.lease == nil && !u.await(stop, retire) {
+		return event.Taken{}, false
 	}
 	return u.lease.Next(stop, retire)
+}
+
+// await waits for the source. It returns false once stop is closed, and when it gets a token
+// from retire.
+func (u *unattached) await(stop, retire <-chan struct{}) bool {
+	select {
+	case <-u.pool.attached:
+		u.lease = u.pool.source.Lease()
+		return true
+	case <-stop:
+		return false
+	case <-retire:
+		return false
+	}
 }
 
 // Done implements Lease.
@@ -56,6 +67,17 @@ func (u *unattached) Done(o *event.Outcome) { u.lease.Done(o) }
 
 // TraceParent implements Lease.
 func (u *unattached) TraceParent() string { return u.lease.TraceParent() }
+
+// NextBatch implements BatchLease.
+func (u *unattached) NextBatch(limit int, wait time.Duration, stop, retire <-chan struct{}) ([]event.Attempt, bool) {
+	if u.lease == nil && !u.await(stop, retire) {
+		return nil, false
+	}
+	return batchesOf(u.lease).NextBatch(limit, wait, stop, retire)
+}
+
+// DoneBatch implements BatchLease.
+func (u *unattached) DoneBatch(outcomes []event.Outcome) { batchesOf(u.lease).DoneBatch(outcomes) }
 
 // Flush implements Lease.
 func (u *unattached) Flush() {

@@ -266,12 +266,5 @@ func (h kernelHost) Send(request []byte) (response string, err error) {
 	if in.pool.cfg.Capabilities.HTTP == nil {
 		return "", fault.New(fault.Denied, "the capability http is not granted to this plugin")
 	}
-	err = in.outside(in.confirmed(func(ctx context.Context) (err error) {
-		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
-		return err
-	}))
-	if err != nil {
-		in.logCause("guest request failed", err)
-	}
-	return response, err
+	return in.send(request)
 }

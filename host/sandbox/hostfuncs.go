@@ -75,7 +75,7 @@ func (in *instance) next(_ api.Module, stack []uint64) {
 		stack[0] = in.code(abi.End)
 		return
 	}
-	stack[0] = in.yield(buf, size, in.attempt.Event.Envelope())
+	stack[0] = in.yield(buf, size, in.envelope())
 }
 
 // field yields one value of the open event: (ptr, len, buf, cap) -> n.
@@ -86,9 +86,10 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	envelope := in.attempt.Event.Envelope()
-	in.charge(len(ptr) + len(envelope))
+	envelope := in.envelope()
+	in.charge(len(ptr))
 	if len(ptr) > 2*len(envelope) { // ~0 and ~1 stand for one byte: it cannot be there
+		in.charge(len(envelope))
 		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
 		return
 	}
@@ -97,7 +98,9 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "not a JSON Pointer (RFC 6901)")
 		return
 	}
-	value, found := strictjson.Get(envelope, pointer)
+	envelope, inside := in.fieldOf(pointer)
+	in.charge(len(envelope))
+	value, found := strictjson.Get(envelope, inside)
 	if !found {
 		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
 		return
@@ -114,6 +117,10 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 	}
 	switch abi.Status(stack[0]) {
 	case abi.StatusOK:
+		if in.batches.open != nil {
+			stack[0] = in.finishBatch(bytes)
+			return
+		}
 		if len(bytes) > abi.MaxResult {
 			in.trap(event.ClassBadResult, fmt.Sprintf("its result is %d bytes; the limit is %d", len(bytes), abi.MaxResult))
 		}

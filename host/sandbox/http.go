@@ -2,6 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -21,19 +24,40 @@ func (in *instance) http(_ api.Module, stack []uint64) {
 	request := in.view(stack[0], stack[1])
 	in.view(stack[2], stack[3])
 	in.charge(4 * len(request)) // it is read and encoded
-	var response string
-	err := in.outside(in.confirmed(func(ctx context.Context) (err error) {
+	response, err := in.send(request)
+	if err != nil {
+		stack[0] = in.answer(err)
+		return
+	}
+	in.charge(4 * len(response))
+	stack[0] = in.yield(stack[2], stack[3], response)
+}
+
+// send sends a request for the open event, if there is one. It logs the cause of a failure.
+func (in *instance) send(request []byte) (response string, err error) {
+	if in.open {
+		in.requests++
+	}
+	err = in.outside(in.confirmed(func(ctx context.Context) (err error) {
 		if in.open {
 			ctx = event.WithTraceParent(ctx, in.lease.TraceParent())
+		}
+		if in.atomic() && in.batches.open == nil {
+			key := idempotencyKey(in.pool.cfg.Name, in.attempt.Event.ID(), in.requests)
+			ctx = event.WithIdempotencyKey(ctx, key)
 		}
 		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
 		return err
 	}))
 	if err != nil {
 		in.logCause("guest request failed", err)
-		stack[0] = in.answer(err)
-		return
 	}
-	in.charge(4 * len(response))
-	stack[0] = in.yield(stack[2], stack[3], response)
+	return response, err
+}
+
+// idempotencyKey is the key of the nth request, from 1, that a plugin sends for an event. It
+// is the same when the event is delivered again.
+func idempotencyKey(plugin, eventID string, n int) string {
+	sum := sha256.Sum256([]byte("berth request\n" + plugin + "\n" + eventID + "\n" + strconv.Itoa(n)))
+	return hex.EncodeToString(sum[:16])
 }

@@ -12,13 +12,16 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/attemptlog"
+	"github.com/berth-host/berth/host/sandbox/children"
 	"github.com/berth-host/berth/host/sandbox/extism"
 	"github.com/berth-host/berth/host/sandbox/memory"
+	"github.com/berth-host/berth/host/sandbox/overlay"
 	"github.com/berth-host/berth/host/sandbox/provisional"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
+	"github.com/berth-host/berth/host/spec"
 )
 
 // instance is one live guest. It belongs to the goroutine that runs it.
@@ -60,9 +63,12 @@ type instance struct {
 	refused   string // why finish refused the result of the open attempt
 	results   resultcheck.Check
 
-	reads      provisional.Reads
-	children   []*event.Event // emitted for the open attempt
-	childBytes int            // of their envelopes
+	reads    provisional.Reads
+	children children.Set     // emitted for the open attempt
+	overlay  *overlay.Overlay // of an atomic handler; otherwise nil
+	usage    usage            // of its state
+	requests int              // sent by the open attempt
+	batches  batches
 
 	lastText  string // for last
 	hasLast   bool
@@ -78,6 +84,9 @@ func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in.born = in.now()
 	in.linear = memory.Linear{Budget: p.memory, Limit: p.module.limit, Guest: guestMemory{in}}
 	in.stack = callStack{budget: p.memory, limit: p.cfg.Stack}
+	if p.cfg.State == spec.StateAtomic {
+		in.overlay = overlay.New(p.cfg.Name, p.memory)
+	}
 	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
 		in.random.source = in.sim.random
 	}
@@ -224,7 +233,9 @@ func (in *instance) take() bool {
 		in.started = nil
 	}
 	ok := false
-	if !in.needsRecycling() && !p.stopping() {
+	if p.cfg.Batch.MaxEvents > 0 {
+		ok = !in.needsRecycling() && !p.stopping() && in.takeBatch()
+	} else if !in.needsRecycling() && !p.stopping() {
 		var taken event.Taken
 		if taken, ok = in.lease.NextBuffered(); !ok {
 			in.stack.chargeAlways()
@@ -257,7 +268,10 @@ func (in *instance) take() bool {
 	in.random.reset()
 	in.linear.Refused = memory.NotRefused
 	in.refused = ""
-	in.served++
+	in.served += uint64(len(in.batches.open)) // 0 unless it is a batch
+	if in.batches.open == nil {
+		in.served++
+	}
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	if in.sim != nil {
 		in.sim.beginEvent(in.attempt.Event.Metadata().Time)
@@ -296,21 +310,28 @@ func (in *instance) complete() {
 	end.Duration, in.completed = now-in.begun, now
 	end.Fuel = in.fuel.spent(used)
 	end.Memory = in.linear.Size() + in.kernel.blocks.Size()
+	if in.overlay != nil {
+		in.endOverlay(end)
+	}
 	logged := !in.lines.Empty()
-	if logged && (end.Verdict != event.OK || in.pool.keepLogs.Load()) {
+	if logged && (end.Verdict != event.OK || in.pool.keepLogs.Load() || len(in.batches.ends.Failures) > 0) {
 		end.Logs = in.lines.Lines(end.At)
 	}
 	if end.Verdict == event.OK {
-		end.Children = in.children
+		end.Children = in.children.Of(0)
 		if !in.pool.succeeded.Load() {
 			in.pool.succeeded.Store(true)
 		}
 	}
-	in.children, in.childBytes = nil, 0
 	in.reads.End()
 	in.open, in.attempt = false, event.Attempt{}
-	in.lease.Done(end)
-	end.Result, end.Children = nil, nil // the result is guest memory
+	if in.batches.open != nil {
+		in.completeBatch(end)
+	} else {
+		in.lease.Done(end)
+	}
+	in.children.Reset()
+	end.Result, end.Children, end.Effects = nil, nil, nil // the result is guest memory
 	if logged {
 		end.Logs = nil
 		in.lines.Reset()

@@ -108,6 +108,10 @@ func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
 		return nil, false, code
 	}
 	name := string(key)
+	if in.atomic() {
+		value, found, err := overlaid{in}.Get(in.pool.life, name)
+		return value, found, in.answer(err)
+	}
 	kv := in.pool.cfg.Capabilities.KV
 	if in.reads.Wanted() {
 		value, found, ok, stored := kv.Newest(name)
@@ -139,6 +143,9 @@ func (in *instance) writeKV(key, value []byte, dependent bool, call func(context
 		return code
 	}
 	name := string(key)
+	if in.atomic() {
+		return in.answer(call(in.pool.life, overlaid{in}, name))
+	}
 	write := func(ctx context.Context) error { return call(ctx, in.pool.cfg.Capabilities.KV, name) }
 	if !dependent {
 		write = in.confirmed(write)
@@ -148,7 +155,7 @@ func (in *instance) writeKV(key, value []byte, dependent bool, call func(context
 
 // callKV calls the store.
 func (in *instance) callKV(call func(context.Context) error) uint64 {
-	return in.answer(in.conceal("the plugin's state", in.outside(call)))
+	return in.answer(in.store(call))
 }
 
 // chargeKV checks the sizes and charges for a call.

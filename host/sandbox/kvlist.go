@@ -30,10 +30,16 @@ func (in *instance) kvList(_ api.Module, stack []uint64) {
 	}
 	in.charge(kvWork + len(prefix) + len(after))
 	var keys []string
-	code := in.callKV(func(ctx context.Context) (err error) {
-		keys, err = in.pool.cfg.Capabilities.KV.List(ctx, string(prefix), string(after), abi.MaxKVList)
+	list := func(ctx context.Context, kv KV) (err error) {
+		keys, err = kv.List(ctx, string(prefix), string(after), abi.MaxKVList)
 		return err
-	})
+	}
+	var code uint64
+	if in.atomic() {
+		code = in.answer(list(in.pool.life, overlaid{in}))
+	} else {
+		code = in.callKV(func(ctx context.Context) error { return list(ctx, in.pool.cfg.Capabilities.KV) })
+	}
 	if code != 0 {
 		stack[0] = code
 		return

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/sandbox/children"
 	"github.com/berth-host/berth/host/sandbox/logquota"
 	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -47,6 +48,26 @@ type Lease interface {
 	Flush()
 	// Close ends the lease; no attempt is open.
 	Close()
+}
+
+// BatchLease is a Lease that provides batches. An instance of a plugin with batches whose
+// lease is none gets each event alone.
+type BatchLease interface {
+	Lease
+	// NextBatch waits for attempts as Next does, then for more of them until there are max
+	// or wait is over, and starts them: in log order, first attempts only unless it is one,
+	// of at most abi.MaxBatchBytes together. The list belongs to the lease until DoneBatch.
+	NextBatch(max int, wait time.Duration, stop, retire <-chan struct{}) ([]event.Attempt, bool)
+	// DoneBatch completes them, in the same order. The caller may reuse the outcomes
+	// afterwards, and what they point to, except for their Effects.
+	DoneBatch(outcomes []event.Outcome)
+}
+
+// Uncommitted is a Lease that knows what finished deliveries of its handler do to keys until
+// the store shows it, see overlay.Base. Without it, instances read what is stored.
+type Uncommitted interface {
+	Pending(key string) (w event.EffectWrite, ok bool)
+	PendingKeys(prefix, after string, limit int) []event.EffectWrite
 }
 
 // PoolConfig configures a pool. The zero value of a field selects its default.
@@ -120,6 +141,7 @@ type Pool struct {
 	module   *Module
 	entry    string // the export that is called
 	cfg      PoolConfig
+	maker    children.Maker
 	memory   *memory.Budget  // of its instances
 	lines    *logquota.Quota // nil: no quota
 	source   Source          // once attached is closed
@@ -159,8 +181,14 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 			return nil, fault.New(fault.Invalid, "%w", err)
 		}
 	}
+	if cfg.Batch.MaxEvents > 0 {
+		if err := m.shape.CheckBatch(); err != nil {
+			return nil, err
+		}
+	}
 	p := &Pool{
 		module:   m,
+		maker:    children.Maker{Plugin: cfg.Name, May: cfg.Capabilities.Emit, Check: cfg.Capabilities.Check, Batch: cfg.Batch.MaxEvents > 0},
 		memory:   m.memory.Part(),
 		entry:    entry,
 		cfg:      cfg,

@@ -119,6 +119,9 @@ func floods() []Case {
 		}), Class: timeout},
 		{Name: "emit_in_a_loop", Wasm: host("emit", answerAt, 5), Class: timeout},
 		{Name: "kv_set_in_a_loop", Wasm: host("kv_set", answerAt, 5, answerAt, 5), Class: timeout},
+		{Name: "kv_list_in_a_loop", Wasm: host("kv_list", answerAt, 0, answerAt, 0, envelopeAt, envelope), Class: timeout},
+		{Name: "kv_expire_in_a_loop", Wasm: host("kv_expire", answerAt, 5, 1<<31-1), Class: timeout},
+		{Name: "trace_in_a_loop", Wasm: host("trace", 64, 64), Class: timeout},
 		{Name: "http_in_a_loop", Wasm: host("http", answerAt, 5, 64, 64), Class: timeout},
 		{Name: "finish_with_bad_json_in_a_loop", Wasm: on(func(m *module) []byte {
 			return B(number(0), number('['), number(60000), 0xfc, 11, 0, forever(m.host("finish", 0, 0, 60000)))
@@ -211,7 +214,11 @@ func sleepers() []Case {
 func pointers() []Case {
 	var cases []Case
 	for _, f := range abi.Functions() {
-		for at := f.Params % 2; at < f.Params; at += 2 { // the odd one out comes first
+		first := f.Params % 2 // the odd one out comes first
+		if f.Name == abi.FuncKVExpire {
+			first = 0
+		}
+		for at := first; at+1 < f.Params; at += 2 {
 			for _, bad := range []struct {
 				name     string
 				ptr, len int64
@@ -226,7 +233,7 @@ func pointers() []Case {
 					continue // -1: no old value
 				}
 				args := make([]int64, f.Params)
-				for i := f.Params % 2; i < f.Params; i += 2 {
+				for i := first; i+1 < f.Params; i += 2 {
 					args[i], args[i+1] = envelopeAt, 2
 				}
 				args[at], args[at+1] = bad.ptr, bad.len

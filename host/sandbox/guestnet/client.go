@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -78,6 +79,9 @@ func (c *Client) Send(ctx context.Context, text []byte) (string, error) {
 	}
 	req.Header = r.header
 	req.Header.Set("Accept-Encoding", "identity")
+	if key := event.IdempotencyKeyOf(ctx); key != "" && req.Header.Values("Idempotency-Key") == nil {
+		req.Header.Set("Idempotency-Key", key)
+	}
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", "berth")
 	}
