@@ -29,6 +29,9 @@ pub const raw = struct {
     pub extern "berth_v1" fn kv_set(key: [*]const u8, key_len: u32, val: [*]const u8, val_len: u32) i32;
     pub extern "berth_v1" fn kv_cas(key: [*]const u8, key_len: u32, old: ?[*]const u8, old_len: i32, val: [*]const u8, val_len: u32) i32;
     pub extern "berth_v1" fn kv_delete(key: [*]const u8, key_len: u32) i32;
+    pub extern "berth_v1" fn kv_list(prefix: [*]const u8, prefix_len: u32, after: [*]const u8, after_len: u32, buf: ?[*]u8, cap: u32) i32;
+    pub extern "berth_v1" fn kv_expire(key: [*]const u8, key_len: u32, seconds: i32) i32;
+    pub extern "berth_v1" fn trace(buf: ?[*]u8, cap: u32) i32;
     pub extern "berth_v1" fn http(req: [*]const u8, req_len: u32, buf: ?[*]u8, cap: u32) i32;
     pub extern "berth_v1" fn attempt() i32;
     pub extern "berth_v1" fn remaining() i32;
@@ -128,6 +131,10 @@ pub const Child = struct {
     subject: ?[]const u8 = null,
     /// null: the host derives one from the parent's.
     idempotency_key: ?[]const u8 = null,
+    /// When it is due, in RFC 3339, at most a year ahead; null: at once.
+    deliver_at: ?[]const u8 = null,
+    /// Milliseconds from the commit of the parent; 0: at once.
+    deliver_after_ms: u64 = 0,
 };
 
 pub const Header = struct { name: []const u8, value: []const u8 };
@@ -152,31 +159,41 @@ pub const Response = struct {
     }
 };
 
-/// The open event. Call its functions only until the handler returns.
+/// The open event, or one of a batch. Call its functions only until the handler returns.
 pub const Event = struct {
     /// Memory that lives until the handler returns.
     arena: std.mem.Allocator,
+    /// The index in the batch; null outside of batches.
+    index: ?usize = null,
+
+    /// The pointer from the root of what the host has opened. A malformed one stays so.
+    fn rooted(event: *Event, pointer: []const u8) Error![]const u8 {
+        const index = event.index orelse return pointer;
+        if (pointer.len > 0 and pointer[0] != '/') return pointer;
+        return std.fmt.allocPrint(event.arena, "/events/{d}{s}", .{ index, pointer }) catch error.OutOfMemory;
+    }
 
     /// The value at a JSON Pointer (RFC 6901) into the envelope, such as
     /// "/data/status": a string as its text, any other value as JSON.
     pub fn text(event: *Event, pointer: []const u8) Error![]const u8 {
+        const path = try event.rooted(pointer);
         const buf = unused();
-        return event.yielded(buf, raw.field(pointer.ptr, pointer.len, buf.ptr, buf.len));
+        return event.yielded(buf, raw.field(path.ptr, path.len, buf.ptr, buf.len));
     }
 
     /// The whole number at a pointer; Invalid for anything else.
     pub fn int(event: *Event, comptime T: type, pointer: []const u8) Error!T {
-        _ = event;
+        const path = try event.rooted(pointer);
         var digits: [40]u8 = undefined;
-        const n = try checked(raw.field(pointer.ptr, pointer.len, &digits, digits.len));
+        const n = try checked(raw.field(path.ptr, path.len, &digits, digits.len));
         return if (n > digits.len) error.Invalid else wholeNumber(T, digits[0..n]);
     }
 
     /// The true or false at a pointer; Invalid for anything else.
     pub fn boolean(event: *Event, pointer: []const u8) Error!bool {
-        _ = event;
+        const path = try event.rooted(pointer);
         var word: [5]u8 = undefined;
-        const n = try checked(raw.field(pointer.ptr, pointer.len, &word, word.len));
+        const n = try checked(raw.field(path.ptr, path.len, &word, word.len));
         if (n <= word.len and std.mem.eql(u8, word[0..n], "true")) return true;
         if (n <= word.len and std.mem.eql(u8, word[0..n], "false")) return false;
         return error.Invalid;
@@ -184,7 +201,8 @@ pub const Event = struct {
 
     /// Any value as the JSON that it is in the envelope, a string with its quotes.
     pub fn rawJson(event: *Event, pointer: []const u8) Error![]const u8 {
-        _ = try checked(raw.field(pointer.ptr, pointer.len, null, 0));
+        const path = try event.rooted(pointer);
+        _ = try checked(raw.field(path.ptr, path.len, null, 0));
         // field yields a string without its quotes, so the value is taken from its parent.
         const slash = std.mem.lastIndexOfScalar(u8, pointer, '/') orelse return event.text("");
         return childOf(event.arena, try event.text(pointer[0..slash]), pointer[slash + 1 ..]);
@@ -253,7 +271,8 @@ pub const Event = struct {
         _ = try checked(raw.finish(@intFromEnum(Status.ok), result.ptr, result.len));
     }
 
-    /// Adds a child to the event. The children are published when it succeeds.
+    /// Adds a child to the event. The children are published when it succeeds, in a batch
+    /// when this event does.
     /// Capability emit.
     pub fn emit(event: *Event, child: Child) Error!void {
         var w = Writer.init(event.arena);
@@ -261,21 +280,35 @@ pub const Event = struct {
         try w.string(child.event_type);
         try w.put(",\"data\":");
         try w.put(child.data);
-        if (child.subject != null or child.idempotency_key != null) {
-            try w.put(",\"metadata\":{");
-            if (child.subject) |s| {
-                try w.put("\"subject\":");
-                try w.string(s);
-            }
-            if (child.idempotency_key) |k| {
-                try w.put(if (child.subject == null) "\"idempotency_key\":" else ",\"idempotency_key\":");
-                try w.string(k);
-            }
-            try w.put("}");
+        var digits: [24]u8 = undefined;
+        const after = std.fmt.bufPrint(&digits, "{d}ms", .{child.deliver_after_ms}) catch return error.Invalid;
+        const members = [_]struct { []const u8, ?[]const u8 }{
+            .{ "\"subject\":", child.subject },
+            .{ "\"idempotency_key\":", child.idempotency_key },
+            .{ "\"deliver_at\":", child.deliver_at },
+            .{ "\"deliver_after\":", if (child.deliver_after_ms == 0) null else after },
+        };
+        var separator: []const u8 = ",\"metadata\":{";
+        for (members) |member| if (member[1]) |value| {
+            try w.put(separator);
+            try w.put(member[0]);
+            try w.string(value);
+            separator = ",";
+        };
+        if (separator.len == 1) try w.put("}");
+        if (event.index) |index| {
+            try w.put(",\"parent_index\":");
+            try w.write(index);
         }
         try w.put("}");
         const child_text = w.text();
         _ = try checked(raw.emit(child_text.ptr, child_text.len));
+    }
+
+    /// The W3C traceparent of the attempt; NotFound if the host does not trace it.
+    pub fn trace(event: *Event) Error![]const u8 {
+        const buf = unused();
+        return event.yielded(buf, raw.trace(buf.ptr, buf.len));
     }
 
     /// A secret by name. Capability secret.
@@ -414,6 +447,43 @@ pub const kv = struct {
     pub fn delete(key: []const u8) Error!void {
         _ = try checked(raw.kv_delete(key.ptr, key.len));
     }
+
+    /// Has a key disappear after so many seconds, 0 to 2^31-1. 0 removes the limit, and so
+    /// does `set`; `cas` keeps it. NotFound.
+    pub fn expire(key: []const u8, seconds: i32) Error!void {
+        _ = try checked(raw.kv_expire(key.ptr, key.len, seconds));
+    }
+
+    /// Begins a walk over the keys that begin with a prefix, "" for all, in bytewise order:
+    ///
+    ///     var keys = berth.kv.keys(event, "order/");
+    ///     while (try keys.next()) |key| ...
+    pub fn keys(event: *Event, prefix: []const u8) Keys {
+        return .{ .event = event, .prefix = prefix };
+    }
+
+    /// A walk over keys. They are asked for as they are needed: keys written meanwhile may
+    /// or may not appear.
+    pub const Keys = struct {
+        event: *Event,
+        prefix: []const u8,
+        after: []const u8 = "",
+        page: []const u8 = "",
+
+        /// The next key; null when there are no more.
+        pub fn next(k: *Keys) Error!?[]const u8 {
+            if (k.page.len == 0) {
+                const buf = unused();
+                const n = raw.kv_list(k.prefix.ptr, k.prefix.len, k.after.ptr, k.after.len, buf.ptr, buf.len);
+                k.page = try k.event.yielded(buf, n);
+                if (k.page.len == 0) return null;
+            }
+            const size = std.mem.readInt(u32, k.page[0..4], .little);
+            k.after = k.page[4..][0..size];
+            k.page = k.page[4 + size ..];
+            return k.after;
+        }
+    };
 };
 
 pub const log = struct {
@@ -436,24 +506,101 @@ pub const log = struct {
 /// the reason.
 pub fn run(comptime handle: anytype) void {
     var memory = std.heap.ArenaAllocator.init(std.heap.wasm_allocator);
-    while (true) {
-        const n = raw.next(null, 0); // the host keeps the envelope for whoever asks for it
-        if (n == -1) return;
-        if (n < 0) @panic("next failed");
+    var first = true;
+    while (await()) {
         var event: Event = .{ .arena = memory.allocator() };
-        close(&event, handle(&event) catch |err| retry(@errorName(err)));
+        if (first and !isEvent()) @panic("the manifest asks for batches: use berth.runBatch");
+        first = false;
+        close(&event, handle(&event) catch |err| retry(@errorName(err)), .reject);
         _ = memory.reset(.retain_capacity);
         scratch_used = 0;
     }
 }
 
-/// Another attempt would make the same result, so an event whose result the host
-/// refuses is rejected.
-fn close(event: *Event, result: Result) void {
+/// Waits for an event or a batch; false when the host ends the instance.
+fn await() bool {
+    const n = raw.next(null, 0); // the host keeps the envelope for whoever asks for it
+    if (n < -1) @panic("next failed");
+    return n >= 0;
+}
+
+/// Whether what the host has opened is one event, and not a batch.
+fn isEvent() bool {
+    const pointer = "/event_type";
+    return raw.field(pointer, pointer.len, null, 0) >= 0;
+}
+
+/// One or more events in the order of the log, no two with the same order key.
+pub const Batch = struct {
+    /// Memory that lives until the handler returns.
+    arena: std.mem.Allocator,
+    events: []Event,
+    /// How each event ends if the handler returns `ok`; at first that is `ok`. With "state":
+    /// "atomic" the host refuses a batch in which some events fail: return the failure of all.
+    results: []Result,
+
+    fn open(arena: std.mem.Allocator) Error!Batch {
+        const single = isEvent();
+        var n: usize = 1;
+        if (!single) {
+            var root: Event = .{ .arena = arena };
+            var walk = Walk.init(try root.text("/events"));
+            n = 0;
+            while (try walk.next(arena)) |_| n += 1;
+        }
+        const batch: Batch = .{ .arena = arena, .events = try arena.alloc(Event, n), .results = try arena.alloc(Result, n) };
+        for (batch.events, 0..) |*event, i| event.* = .{ .arena = arena, .index = if (single) null else i };
+        @memset(batch.results, ok);
+        return batch;
+    }
+
+    fn result(batch: *Batch) Error!Result {
+        var w = Writer.init(batch.arena);
+        try w.put("{\"results\":");
+        for (batch.results, 0..) |r, i| {
+            try w.put(if (i == 0) "[" else ",");
+            try w.put(if (r.status == .ok and r.text.len > 0) r.text else "null");
+        }
+        try w.put("]");
+        var separator: []const u8 = ",\"failures\":[";
+        for (batch.results, 0..) |r, i| {
+            if (r.status != .retry and r.status != .reject) continue;
+            try w.put(separator);
+            try w.write(.{ .index = i, .status = r.status, .reason = r.text });
+            separator = ",";
+        }
+        try w.put(if (separator.len == 1) "]}" else "}");
+        return json(w.text());
+    }
+};
+
+/// As `run`, for a manifest with a batch: `handle` is a `fn (*berth.Batch) !berth.Result`. What
+/// it returns besides `ok` is of all events. If the operator has disabled batches, each event
+/// comes in a batch of its own.
+pub fn runBatch(comptime handle: anytype) void {
+    var memory = std.heap.ArenaAllocator.init(std.heap.wasm_allocator);
+    while (await()) {
+        var batch = Batch.open(memory.allocator()) catch |err| @panic(@errorName(err));
+        var all = handle(&batch) catch |err| retry(@errorName(err));
+        var root: Event = .{ .arena = batch.arena };
+        if (all.status == .ok) {
+            const single = batch.events[0].index == null;
+            all = if (single) batch.results[0] else batch.result() catch |err| @panic(@errorName(err));
+        }
+        // When the events come alone again, only the one with the refused result is rejected.
+        close(&root, all, if (batch.events.len > 1) .retry else .reject);
+        _ = memory.reset(.retain_capacity);
+        scratch_used = 0;
+    }
+}
+
+/// Closes what the host has opened. Another attempt would make the same result, so an event
+/// whose result the host refuses is rejected.
+fn close(event: *Event, result: Result, refused: Status) void {
     if (result.status == .finished) return;
     if (raw.finish(@intFromEnum(result.status), result.text.ptr, result.text.len) >= 0) return;
     const reason = std.mem.concat(event.arena, u8, &.{ "the host refused the result: ", event.lastError() }) catch "the host refused the result";
-    if (raw.finish(@intFromEnum(Status.reject), reason.ptr, reason.len) < 0) @panic("the host refused a reject");
+    if (raw.finish(@intFromEnum(refused), reason.ptr, reason.len) < 0) @panic("the host refused a reason");
 }
 
 /// Writes the message of a panic to fd 2, where the host takes it into the

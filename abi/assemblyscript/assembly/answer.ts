@@ -35,6 +35,11 @@ export class Answer {
     return Answer.retry(reply.toString());
   }
 
+  // The result or the reason.
+  toString(): string {
+    return this.text;
+  }
+
   // The address of the result in UTF-8, if the text is not the result.
   get start(): usize {
     return 0;

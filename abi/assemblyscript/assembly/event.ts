@@ -1,5 +1,5 @@
 import { argument, decode, yielded } from "./bytes";
-import { Code, Reply, release, taken } from "./host";
+import { Code, Reply, emitLater, release, taken } from "./host";
 import * as json from "./json";
 import * as wire from "./wire";
 
@@ -21,8 +21,27 @@ export class Metadata {
   hops: i32 = 0;
 }
 
-// Event is the open event. Call its methods only until the handler returns.
+// Event is the open event, or one of a batch. Call its methods only until the handler returns.
 export class Event {
+  // The index in the batch, and the pointer to the event there; -1 and "" outside of batches.
+  constructor(private index: i32 = -1, private path: string = "") {}
+
+  // Adds a child to this event, as emit does to the open one; in a batch it is published only if this event succeeds.
+  emit(eventType: string, data: string, subject: string = "", key: string = ""): Reply {
+    return emitLater(eventType, data, "", 0, subject, key, this.index);
+  }
+
+  // As emitLater, for a child of this event.
+  emitLater(eventType: string, data: string, at: string, after: i64, subject: string = "", key: string = ""): Reply {
+    return emitLater(eventType, data, at, after, subject, key, this.index);
+  }
+
+  // The pointer from the root of what the host has opened. A malformed pointer stays one.
+  private rooted(pointer: string): string {
+    if (this.index < 0 || (pointer.length > 0 && pointer.charCodeAt(0) != 0x2f)) return pointer;
+    return this.path + pointer;
+  }
+
   // next waits for an event, and returns false when there are no more. Only serve calls it.
   next(): bool {
     release();
@@ -34,27 +53,27 @@ export class Event {
   // The value at a JSON Pointer (RFC 6901) into the envelope, such as "/data/status", or null if there is none. A
   // string comes as its text, any other value as JSON: a null is "null". A malformed pointer throws.
   field(pointer: string): string | null {
-    const n = find(pointer);
+    const n = find(this.rooted(pointer));
     return n < 0 ? null : decode(yielded.start, n);
   }
 
   // As field, with a reply instead of null or an exception.
   tryField(pointer: string): Reply {
-    const arg = argument(pointer);
+    const arg = argument(this.rooted(pointer));
     return new Reply("field", wire.field(arg.start, arg.length, yielded.start, yielded.size), true);
   }
 
   // The whole number at a JSON Pointer. null if there is nothing or something else, such as a fraction, or a number
   // that an i64 cannot have. A string of digits is read as a number.
   int(pointer: string): Box<i64> | null {
-    const n = find(pointer);
+    const n = find(this.rooted(pointer));
     if (n < 0 || !isInteger(yielded.start, n)) return null;
     return new Box<i64>(integer(yielded.start, n));
   }
 
   // The whole number at a JSON Pointer, or another if there is none.
   intOr(pointer: string, otherwise: i64): i64 {
-    const n = find(pointer);
+    const n = find(this.rooted(pointer));
     return n < 0 || !isInteger(yielded.start, n) ? otherwise : integer(yielded.start, n);
   }
 
@@ -77,7 +96,7 @@ export class Event {
 
   // The value at a JSON Pointer as the JSON text it is in the envelope: strings have their quotes.
   raw(pointer: string): string | null {
-    if (find(pointer) < 0) return null;
+    if (find(this.rooted(pointer)) < 0) return null;
     // The host yields strings unquoted, so ask for the parent.
     const at = pointer.lastIndexOf("/");
     const parent = at > 0 ? this.field(pointer.substring(0, at)) : this.field("");
@@ -93,7 +112,7 @@ export class Event {
 
   // The length of the whole envelope in bytes.
   get size(): i32 {
-    return find("");
+    return find(this.rooted(""));
   }
 
   // The event's data as JSON text.

@@ -142,14 +142,28 @@ export function error(text: string): void {
   log(3, text);
 }
 
+// trace returns the W3C traceparent of the current attempt: NOT_FOUND if the host does not trace it.
+export function trace(): Reply {
+  return new Reply("trace", wire.trace(yielded.start, yielded.size), true);
+}
+
 // emit adds a child to the open event: an event that follows from it, with data as JSON text. The host publishes
 // all children together when the event succeeds, and once, also if the event is delivered again. Without a key the
-// host derives one from the parent's. It needs the capability emit for the type (DENIED).
+// host derives one from the parent's. It needs the capability emit for the type (DENIED). In a batch use Event.emit.
 export function emit(eventType: string, data: string, subject: string = "", key: string = ""): Reply {
+  return emitLater(eventType, data, "", 0, subject, key);
+}
+
+// emitLater is emit for a child that is due later, at most a year ahead: at a time (RFC 3339), or so many
+// milliseconds after the commit of its parent. "" and 0 mean none; both together are INVALID.
+export function emitLater(eventType: string, data: string, at: string, after: i64, subject: string = "", key: string = "", parent: i32 = -1): Reply {
   const metadata = new JSONObject();
   if (key.length > 0) metadata.str("idempotency_key", key);
   if (subject.length > 0) metadata.str("subject", subject);
+  if (at.length > 0) metadata.str("deliver_at", at);
+  if (after != 0) metadata.str("deliver_after", after.toString() + "ms");
   const child = new JSONObject().str("event_type", eventType).raw("data", data).raw("metadata", metadata.toString());
+  if (parent >= 0) child.int("parent_index", parent);
   const size = child.close();
   return new Reply("emit", wire.emit(child.start, size));
 }

@@ -17,10 +17,10 @@
 export { berth_abort } from "./abort";
 export { Answer } from "./answer";
 export { Box, Event, Metadata } from "./event";
-export { Code, Reply, codeName, config, debug, emit, error, info, secret, warn } from "./host";
+export { Code, Reply, codeName, config, debug, emit, emitLater, error, info, secret, trace, warn } from "./host";
 export { Request, Response } from "./http";
 export { JSONObject } from "./object";
-export { serve } from "./run";
+export { Batch, serve, serveBatch } from "./run";
 import * as json from "./json";
 import * as kv from "./kv";
 export { json, kv };

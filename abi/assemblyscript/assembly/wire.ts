@@ -34,6 +34,15 @@ export declare function kv_cas(key: usize, keyLength: i32, old: usize, oldLength
 @external("berth_v1", "kv_delete")
 export declare function kv_delete(key: usize, keyLength: i32): i32;
 // @ts-ignore: decorator
+@external("berth_v1", "kv_list")
+export declare function kv_list(prefix: usize, prefixLength: i32, after: usize, afterLength: i32, buf: usize, cap: i32): i32;
+// @ts-ignore: decorator
+@external("berth_v1", "kv_expire")
+export declare function kv_expire(key: usize, keyLength: i32, seconds: i32): i32;
+// @ts-ignore: decorator
+@external("berth_v1", "trace")
+export declare function trace(buf: usize, cap: i32): i32;
+// @ts-ignore: decorator
 @external("berth_v1", "http")
 export declare function http(request: usize, length: i32, buf: usize, cap: i32): i32;
 // @ts-ignore: decorator

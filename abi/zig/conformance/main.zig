@@ -29,6 +29,10 @@ const Op = enum {
     kv_set,
     kv_cas,
     kv_delete,
+    kv_expire,
+    kv_fill,
+    kv_list,
+    trace,
     http,
     secret,
     count,
@@ -75,6 +79,8 @@ fn answer(event: *Event, op: Op) !Result {
                 .data = event.rawJson("/data/child") catch "null",
                 .subject = event.text("/data/subject") catch null,
                 .idempotency_key = event.text("/data/key") catch null,
+                .deliver_at = event.text("/data/at") catch null,
+                .deliver_after_ms = 1000 * (event.int(u64, "/data/after") catch 0),
             });
             return event.answer(.{ .emitted = true });
         },
@@ -92,6 +98,22 @@ fn answer(event: *Event, op: Op) !Result {
             try berth.kv.delete(textAt(event, "/data/key"));
             return event.answer(.{ .deleted = true });
         },
+        .kv_expire => {
+            try berth.kv.expire(textAt(event, "/data/key"), try event.int(i32, "/data/seconds"));
+            return event.answer(.{ .expires = true });
+        },
+        .kv_fill => {
+            const n = try event.int(u32, "/data/n");
+            for (0..n) |i| try berth.kv.set(try std.fmt.allocPrint(event.arena, "{s}{d}", .{ textAt(event, "/data/prefix"), i }), "");
+            return event.answer(.{ .filled = n });
+        },
+        .kv_list => {
+            var list: std.ArrayListUnmanaged([]const u8) = .empty;
+            var keys = berth.kv.keys(event, textAt(event, "/data/prefix"));
+            while (try keys.next()) |key| try list.append(event.arena, key);
+            return event.answer(.{ .keys = list.items });
+        },
+        .trace => return event.answer(.{ .value = try event.trace() }),
         .http => return http(event),
         .secret => return event.answer(.{ .value = try event.secret(textAt(event, "/data/name")) }),
         .count => return event.answer(.{ .count = count }),
@@ -162,6 +184,18 @@ fn work(event: *Event) !Result {
     return event.answer(.{ .done = n });
 }
 
+fn handleBatch(batch: *berth.Batch) !Result {
+    for (batch.events, batch.results) |*event, *result| {
+        const op = textAt(event, "/data/op");
+        if (std.mem.eql(u8, op, "fail_all")) return berth.retry(textAt(event, "/data/reason"));
+        result.* = if (std.mem.eql(u8, op, "size")) try event.answer(.{ .size = batch.events.len }) else try handle(event);
+    }
+    return berth.ok;
+}
+
 export fn run() void {
-    berth.run(handle);
+    var memory: [1024]u8 = undefined;
+    const n = berth.raw.config(&memory, memory.len);
+    const batches = n > 0 and n <= memory.len and std.mem.indexOf(u8, memory[0..@intCast(n)], "\"batch\"") != null;
+    if (batches) berth.runBatch(handleBatch) else berth.run(handle);
 }

@@ -1,11 +1,22 @@
 // The conformance handler of abi/conformance: it does what the event's op says.
 
-import { Answer, Event, JSONObject, Reply, Request, codeName, config, debug, emit, error, info, json, kv, secret, serve, warn } from "../../assembly";
+import { Answer, Batch, Event, JSONObject, Reply, Request, codeName, config, debug, error, info, json, kv, secret, serve, serveBatch, trace, warn } from "../../assembly";
 
 let count = 0;
 
 export function run(): void {
-  serve(handle);
+  if (json.find(config(), "/batch") !== null) serveBatch(handleBatch);
+  else serve(handle);
+}
+
+function handleBatch(batch: Batch): Answer | null {
+  for (let i = 0; i < batch.events.length; i++) {
+    const event = batch.events[i];
+    const op = text(event, "op");
+    if (op == "fail_all") return Answer.retry(text(event, "reason"));
+    batch.set(i, op == "size" ? new JSONObject().int("size", batch.events.length) : handle(event));
+  }
+  return null;
 }
 
 function handle(event: Event): Answer {
@@ -34,7 +45,7 @@ function handle(event: Event): Answer {
   if (op == "emit") {
     const child = event.raw("/data/child");
     const data = child === null ? "null" : child;
-    return done("emitted", emit(text(event, "type"), data, text(event, "subject"), text(event, "key")));
+    return done("emitted", event.emitLater(text(event, "type"), data, text(event, "at"), event.intOr("/data/after", 0) * 1000, text(event, "subject"), text(event, "key")));
   }
   if (op == "kv_get") return yielded(kv.get(text(event, "key")));
   if (op == "kv_set") return done("set", kv.set(text(event, "key"), text(event, "value")));
@@ -45,12 +56,31 @@ function handle(event: Event): Answer {
     return done("set", kv.cas(text(event, "key"), old, text(event, "value")));
   }
   if (op == "kv_delete") return done("deleted", kv.remove(text(event, "key")));
+  if (op == "kv_expire") return done("expires", kv.expire(text(event, "key"), <i32>event.intOr("/data/seconds", 0)));
+  if (op == "kv_fill") return fill(text(event, "prefix"), event.intOr("/data/n", 0));
+  if (op == "kv_list") return list(text(event, "prefix"));
+  if (op == "trace") return yielded(trace());
   if (op == "http") return http(event);
   if (op == "secret") return yielded(secret(text(event, "name")));
   if (op == "count") return new JSONObject().int("count", count);
   if (op == "work") return work(event);
   if (op == "panic") throw new Error(text(event, "message"));
   return Answer.reject("unknown op");
+}
+
+function fill(prefix: string, n: i64): Answer {
+  for (let i: i64 = 0; i < n; i++) {
+    const reply = kv.set(prefix + i.toString(), "");
+    if (!reply.ok) return failed(reply);
+  }
+  return new JSONObject().int("filled", n);
+}
+
+function list(prefix: string): Answer {
+  const all: string[] = [];
+  const keys = kv.keys(prefix);
+  while (keys.next()) all.push(keys.key);
+  return keys.reply.ok ? new JSONObject().strs("keys", all) : failed(keys.reply);
 }
 
 function text(event: Event, name: string): string {
