@@ -1,55 +1,18 @@
 package delivery
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
-	"github.com/berth-host/berth/host/delivery/stored"
+	"github.com/berth-host/berth/host/delivery/actions"
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// RetryNow delivers events to a handler that wait for another attempt, without waiting until
-// it is due, and those that are its dead letters, with all their attempts. It returns their
-// number. An open breaker tries an event immediately: the one that is given alone, also if it
-// is pending, and otherwise any. Pending ones do not count. Order per key holds. The retries
-// of a handler that is not open remain due when they are.
-func (d *Dispatcher) RetryNow(ctx context.Context, handler string, seqs []uint64) (int, error) {
-	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten dead letters count too
-		return 0, fmt.Errorf("retry: %w", err)
-	}
-	n := 0
-	left := seqs
-	if h := d.handler(handler); h != nil {
-		n, left = h.retryNow(seqs)
-		h.probe()
-	}
-	var dead []uint64
-	for _, seq := range left {
-		one, err := stored.Delivery(ctx, d.cfg.Store, handler, seq)
-		if err != nil {
-			return n, err
-		}
-		if one.Status == event.StatusDead {
-			dead = append(dead, seq)
-		}
-	}
-	if len(dead) == 0 {
-		return n, nil
-	}
-	redriven, err := d.cfg.Store.Requeue(ctx, handler, dead)
-	if redriven > 0 || err != nil {
-		d.takeUp(ctx, handler)
-	}
-	return n + redriven, err
-}
-
-// retryNow makes the retries among these events due. It returns their number, and the events
+// RetryNow implements actions.Handler: it makes the retries among these events due. It returns their number, and the events
 // that are not open.
-func (h *handler) retryNow(seqs []uint64) (n int, left []uint64) {
+func (h *handler) RetryNow(seqs []uint64) (n int, left []uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -79,74 +42,18 @@ func (h *handler) retryNow(seqs []uint64) (n int, left []uint64) {
 	return n, left
 }
 
-// SkipEvent makes a dead letter of an event that waits for a handler, with the class skipped,
-// so that the events behind it in the order of its key continue. It returns when that is
-// stored. Errors: fault.NotFound when the handler does not get the event, and fault.Conflict
-// while an attempt is under way, when the delivery is final, and while it cannot be skipped.
-func (d *Dispatcher) SkipEvent(ctx context.Context, handler string, seq uint64) error {
-	records, err := d.cfg.Log.Read(ctx, seq, 1)
-	if err != nil {
-		return err
-	}
-	if len(records) != 1 || records[0].Seq != seq {
-		return fault.New(fault.NotFound, "the log has no event %d", seq)
-	}
-	h := d.handler(handler)
-	if h == nil {
-		return d.skipStored(ctx, handler, seq)
-	}
-	known, err := h.skip(records[0])
-	if err == nil && !known {
-		_, err = d.skippable(ctx, handler, seq, true)
-	}
-	if err != nil {
-		return err
-	}
-	return d.recorder.Flush(ctx, h)
-}
-
-// skippable returns the delivery of an event in the store, or why it cannot be skipped, of an
-// open handler that does not have it or of one that is not open.
-func (d *Dispatcher) skippable(ctx context.Context, handler string, seq uint64, open bool) (one event.Delivery, err error) {
-	if err := d.recorder.FlushAll(ctx); err != nil {
-		return one, fmt.Errorf("skip: %w", err)
-	}
-	if one, err = stored.Delivery(ctx, d.cfg.Store, handler, seq); err != nil {
-		return one, err
-	}
-	return one, stored.RefuseSkip(handler, seq, one.Status, open)
-}
-
-// skipStored is SkipEvent for a handler that is not open.
-func (d *Dispatcher) skipStored(ctx context.Context, handler string, seq uint64) error {
-	h, unlock, err := d.lock(ctx, handler)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if h != nil {
-		return fault.New(fault.Conflict, "the handler %s was started a moment ago: try again", handler)
-	}
-	one, err := d.skippable(ctx, handler, seq, false)
-	if err != nil {
-		return err
-	}
-	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, []event.Delivery{one.Skip(time.Now())}, nil)
-	return err
-}
-
-// skip skips an event that is open or that the reader has yet to read. known is false when it
+// Skip implements actions.Handler: it skips an event that is open or that the reader has yet to read. known is false when it
 // is neither.
-func (h *handler) skip(rec event.Record) (known bool, err error) {
+func (h *handler) Skip(rec event.Record) (known bool, err error) {
 	h.mu.Lock()
 	n, known, err := h.skipLocked(rec)
 	h.mu.Unlock()
-	n.send()
+	n.Send(&h.dispatcher.sinks)
 	return known, err
 }
 
-func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err error) {
-	n.handler, n.record = h, rec
+func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err error) {
+	n.Record = rec
 	if h.closed || h.suspended {
 		return n, true, fault.New(fault.Conflict, "the handler %s is being stopped or set back: try again", h.name)
 	}
@@ -179,8 +86,8 @@ func (h *handler) skipLocked(rec event.Record) (n notification, known bool, err 
 		h.unsaved++
 		h.markDirty()
 	}
-	n.failed, n.logged = &d, true
-	n.delivery, n.observed = &d, h.dispatcher.watched()
+	n.Failed, n.Logged = &d, true
+	n.Delivery, n.Observed = &d, h.dispatcher.watched()
 	return n, true, nil
 }
 
@@ -194,24 +101,8 @@ func (h *handler) withdraw(t *task) {
 	}
 }
 
-// Retrying returns the deliveries of a handler above a Seq that wait for another attempt,
-// ascending, at most limit.
-func (d *Dispatcher) Retrying(ctx context.Context, handler string, after uint64, limit int) ([]event.Delivery, error) {
-	var list []event.Delivery
-	if h := d.handler(handler); h != nil {
-		list = h.retrying()
-	} else {
-		var err error
-		if list, err = stored.Retrying(ctx, d.cfg.Store, handler); err != nil {
-			return nil, err
-		}
-	}
-	list = slices.DeleteFunc(list, func(one event.Delivery) bool { return one.Seq <= after })
-	slices.SortFunc(list, func(a, b event.Delivery) int { return cmp.Compare(a.Seq, b.Seq) })
-	return list[:min(limit, len(list))], nil
-}
-
-func (h *handler) retrying() (list []event.Delivery) {
+// Retrying implements actions.Handler.
+func (h *handler) Retrying() (list []event.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for t := range h.open.all {
@@ -225,4 +116,35 @@ func (h *handler) retrying() (list []event.Delivery) {
 		}
 	}
 	return list
+}
+
+// Flush implements actions.Handler.
+func (h *handler) Flush(ctx context.Context) error { return h.dispatcher.recorder.Flush(ctx, h) }
+
+// TakeUp implements actions.Handler.
+func (h *handler) TakeUp(ctx context.Context) {
+	h.Probe()                              // the operator may have repaired the cause
+	if err := h.recount(ctx); err != nil { // the feeder takes them up all the same
+		h.dispatcher.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", err)
+	}
+	token(h.refill)
+}
+
+// newActions returns the actions of operators on the dispatcher's handlers.
+func (d *Dispatcher) newActions() *actions.Actions {
+	return actions.New(actions.Config{Store: d.cfg.Store, Read: d.cfg.Log.Read, FlushAll: d.recorder.FlushAll,
+		Handler: func(name string) (actions.Handler, bool) {
+			h := d.handler(name)
+			return h, h != nil
+		},
+		Handlers: func() (list []actions.Handler) {
+			for _, h := range d.list() {
+				list = append(list, h)
+			}
+			return list
+		},
+		Lock: func(ctx context.Context, name string) (open bool, unlock func(), err error) {
+			h, unlock, err := d.lock(ctx, name)
+			return h != nil, unlock, err
+		}})
 }

@@ -3,7 +3,7 @@ package delivery
 import (
 	"time"
 
-	"github.com/berth-host/berth/host/delivery/failurelog"
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/event"
 )
@@ -84,70 +84,27 @@ func (h *handler) endAttempts(n int) {
 	}
 }
 
-// notification is the log line and the observer's notification of a completed attempt,
-// sent once the lock is free.
-type notification struct {
-	handler    *handler
-	record     event.Record
-	delivery   *event.Delivery // for the observer and the tracer; nil without both
-	observed   bool            // an observer gets it
-	trace      string          // the traceparent of the attempt; "" when it is not traced
-	condition  bool            // the handler's condition has changed
-	release    func()          // of the effects of the attempt, or nil
-	failed     *event.Delivery // of a failed attempt, or nil
-	logged     bool            // the failure is logged
-	suppressed int             // earlier failures that were not logged
-}
-
-func (n *notification) send() {
-	if n.failed != nil && n.handler.dispatcher.cfg.OnFailure != nil && n.failed.ErrorClass != event.ClassSkipped {
-		n.handler.dispatcher.cfg.OnFailure(n.record, *n.failed)
-	}
-	if n.failed != nil && n.logged {
-		logger := n.handler.dispatcher.cfg.Logger
-		if n.failed.Status == event.StatusDead {
-			failurelog.Dead(logger, n.record.Event.ID(), n.failed)
-		} else {
-			failurelog.Retried(logger, n.record, n.failed, n.suppressed)
-		}
-	}
-	if n.observed {
-		n.handler.dispatcher.cfg.Observer(n.record, *n.delivery)
-	}
-	if n.trace != "" {
-		n.handler.dispatcher.cfg.Tracer.Ended(n.record, *n.delivery, n.trace)
-	}
-	if n.condition {
-		n.handler.reportCondition()
-	}
-	if n.release != nil {
-		n.release()
-	}
-}
-
 // complete records the outcome of an attempt, with its traceparent or "", and schedules what
 // follows from it.
-func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent string) (n notification) {
+func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent string) (n notice.Notice) {
 	seq, joined := t.record.Seq, o.Effects != nil && h.join(o.Effects)
 	n = h.conclude(t, o, s, traceparent, joined)
 	switch {
 	case o.Class == event.ClassCancelled:
 	case o.Effects != nil && !joined:
-		n.release = o.Effects.Release
+		n.Release = o.Effects.Release
 	default:
-		n.condition = h.judgeAttempt(seq, o)
+		n.Changed = h.judgeAttempt(seq, o)
 	}
 	return n
 }
 
-// judgeAttempt has the breaker judge an attempt. It reports whether the handler's condition
-// has changed.
-func (h *handler) judgeAttempt(seq uint64, o *event.Outcome) (changed bool) {
-	at := o.At
-	if at.IsZero() {
-		at = time.Now()
-	}
-	if changed = h.breaker.Complete(seq, o.Class, o.Message, at); changed {
+// judgeAttempt has the breaker judge an attempt. It returns what is to be called if the
+// handler's condition has changed, otherwise nil.
+func (h *handler) judgeAttempt(seq uint64, o *event.Outcome) (changed func()) {
+	at := outcomes.End(o)
+	if h.breaker.Complete(seq, o.Class, o.Message, at) {
+		changed = h.reportCondition
 		h.setTimer()
 		h.signal()
 	}
@@ -159,18 +116,15 @@ func (h *handler) judgeAttempt(seq uint64, o *event.Outcome) (changed bool) {
 
 // conclude is complete without the breaker. joined reports whether the effects of the outcome
 // were joined.
-func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent string, joined bool) (n notification) {
-	n.handler, n.record = h, t.record
+func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent string, joined bool) (n notice.Notice) {
+	n.Record = t.record
 	if o.Class == event.ClassCancelled {
 		s.fuel += o.Fuel
 		h.putBack(t)
 		h.signal()
 		return n
 	}
-	at := o.At
-	if at.IsZero() {
-		at = time.Now()
-	}
+	at := outcomes.End(o)
 	var recorded event.Delivery // for the observer and the tracer
 	watched := h.dispatcher.watched()
 	switch {
@@ -185,7 +139,7 @@ func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent str
 		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
 		h.succeed(t, success, o.Result, s)
 		if watched || traceparent != "" {
-			recorded = success.Delivery(h.name, n.record.Seq, s.module, string(o.Result))
+			recorded = success.Delivery(h.name, n.Record.Seq, s.module, string(o.Result))
 		}
 	default:
 		s.fuel += o.Fuel
@@ -203,15 +157,15 @@ func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent str
 			h.schedule(t)
 		}
 		if d.Status == event.StatusDead {
-			n.failed, n.logged = d, true
+			n.Failed, n.Logged = d, true
 		} else if d.Status == event.StatusRetrying {
-			n.failed = d
-			n.suppressed, n.logged = h.failures.Count(d.ErrorClass, time.Now())
+			n.Failed = d
+			n.Suppressed, n.Logged = h.failures.Count(d.ErrorClass, time.Now())
 		}
 	}
 	if watched || traceparent != "" {
 		recorded.Children, recorded.Effects = nil, nil
-		n.delivery, n.observed, n.trace = &recorded, watched, traceparent
+		n.Delivery, n.Observed, n.Trace = &recorded, watched, traceparent
 	}
 	return n
 }

@@ -1,8 +1,7 @@
 package delivery
 
 import (
-	"slices"
-
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/event"
@@ -46,15 +45,8 @@ func (h *handler) Collect(b *recorder.Batch, all bool) {
 		b.Cursors = append(b.Cursors, event.Cursor{Name: cursorName(h.name), Seq: c})
 	}
 	h.dirty = false
-	taken := h.outcomes
-	if taken.Len() > 0 {
-		h.outcomes, h.spare = h.spare, outcomes.List[*Source]{}
-		h.collected = append(h.collected, taken) // a handler that was marked dirty twice is collected twice
-	}
+	taken := h.collected.Take(&h.outcomes)
 	h.mu.Unlock()
-	if taken.Len() == 0 {
-		return
-	}
 	// Outcomes do not change any more: attempts continue while they are copied.
 	b.Successes, b.Deliveries = taken.AppendTo(b.Successes, b.Deliveries)
 }
@@ -65,28 +57,20 @@ func (h *handler) Written(saved event.Saved) {
 	notices := h.written(saved)
 	h.mu.Unlock()
 	for i := range notices {
-		notices[i].send()
+		notices[i].Send(&h.dispatcher.sinks)
 	}
 }
 
-func (h *handler) written(saved event.Saved) (notices []notification) {
-	if len(h.collected) == 0 {
+func (h *handler) written(saved event.Saved) (notices []notice.Notice) {
+	refusable, n, bytes := h.collected.Written()
+	if n == 0 {
 		return nil
 	}
 	blocked := h.unsavedBytes >= maxUnsavedBytes
-	var refusable []outcomes.Full[*Source]
-	for i := range h.collected {
-		taken := &h.collected[i]
-		refusable = slices.AppendSeq(refusable, taken.Refusable)
-		h.unsaved -= taken.Len()
-		h.unsavedBytes -= taken.Bytes()
-		taken.Clear()
-	}
-	h.spare = h.collected[0] // the largest one, if there are two
-	clear(h.collected)
-	h.collected = h.collected[:0]
+	h.unsaved -= n
+	h.unsavedBytes -= bytes
 	if len(refusable) > 0 {
-		notices = h.answered(refusable, h.answers(saved))
+		notices = h.answered(refusable, outcomes.AnswersTo(h.name, saved))
 	}
 	if len(refusable) > 0 && h.countedMore != nil {
 		close(h.countedMore)

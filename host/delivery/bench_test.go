@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
 
 // noStore accepts and discards everything.
-type noStore struct{ delivery.DeadLetterStore }
+type noStore struct{ actions.DeadLetterStore }
 
 func (noStore) LoadBacklog(context.Context, string) (event.Backlog, error) {
 	return event.Backlog{Found: true}, nil

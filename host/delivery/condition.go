@@ -3,25 +3,22 @@ package delivery
 import (
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/wire"
 )
 
 // Condition is the reason why the events of an open handler wait.
-type Condition struct {
-	State  wire.PluginState // wire.Paused, wire.Stuck, wire.BreakerOpen, or "" when they do not wait
-	Reason string
-	Since  time.Time
-}
+type Condition = obstacle.Condition
 
 func (h *handler) condition() Condition {
 	switch o := h.obstacles.First(); {
 	case h.policy.Paused:
-		return Condition{wire.Paused, "paused by the operator; its events wait", h.pausedAt}
+		return Condition{State: wire.Paused, Reason: "paused by the operator; its events wait", Since: h.pausedAt}
 	case o.At != "":
-		return Condition{wire.Stuck, o.Reason, o.Since}
+		return Condition{State: wire.Stuck, Reason: o.Reason, Since: o.Since}
 	case h.breaker.Open():
 		since, reason := h.breaker.Reason()
-		return Condition{wire.BreakerOpen, reason, since}
+		return Condition{State: wire.BreakerOpen, Reason: reason, Since: since}
 	}
 	return Condition{}
 }
@@ -37,8 +34,8 @@ func (h *handler) mayStart() bool {
 	return !h.breaker.Open() || h.breaker.MayStart(time.Now())
 }
 
-// probe is Source.Probe.
-func (h *handler) probe() {
+// Probe is Source.Probe.
+func (h *handler) Probe() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.breaker.ProbeNow(time.Now())
@@ -48,19 +45,9 @@ func (h *handler) probe() {
 // reportCondition logs a changed condition and calls OnCondition. The caller holds no
 // lock.
 func (h *handler) reportCondition() {
-	logger := h.dispatcher.cfg.Logger.With("plugin", h.name)
 	h.mu.Lock()
 	c := h.condition()
 	h.mu.Unlock()
-	switch c.State {
-	case wire.BreakerOpen:
-		logger.Warn("breaker open; events wait", "reason", c.Reason)
-	case wire.Paused:
-		logger.Info("handler paused; events wait")
-	case wire.Stuck:
-		logger.Error("handler stuck; events wait", "reason", c.Reason)
-	default:
-		logger.Info("events no longer wait")
-	}
+	c.Report(h.dispatcher.cfg.Logger.With("plugin", h.name))
 	h.dispatcher.cfg.OnCondition(h.name)
 }

@@ -7,7 +7,11 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/berth-host/berth/host/delivery/actions"
+	"github.com/berth-host/berth/host/delivery/claim"
 	"github.com/berth-host/berth/host/delivery/measure"
+	"github.com/berth-host/berth/host/delivery/namelock"
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/delivery/stored"
 	"github.com/berth-host/berth/host/event"
@@ -33,7 +37,7 @@ type Store interface {
 	// Attempts returns the attempts of an event that are kept, of every handler.
 	Attempts(ctx context.Context, seq uint64) ([]event.PastAttempt, error)
 	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
-	DeadLetterStore
+	actions.DeadLetterStore
 }
 
 // Log is the event log that handlers read.
@@ -85,13 +89,16 @@ type Tracer interface {
 
 // Dispatcher owns the queues of all handlers. It is safe for concurrent use.
 type Dispatcher struct {
+	*actions.Actions
 	cfg      Config
 	recorder *recorder.Recorder
+	sinks    notice.Sinks
+	// names are locked by those that open, replay or close a handler.
+	names namelock.Locks
 
 	mu       sync.Mutex
-	handlers map[string]*handler      // that are open
-	names    map[string]chan struct{} // by handler: its lock, see lockName
-	claims   map[string]uint64        // by handler: the cursor that could not be stored, see Claim
+	handlers map[string]*handler // that are open
+	claims   claim.Claims
 	closed   bool
 	sources  map[string][]*Source        // by handler: those whose counts are not in ended
 	ended    map[string]measure.Versions // by handler: the counts of sources that were closed
@@ -111,10 +118,15 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler), names: make(map[string]chan struct{}),
-		claims: make(map[string]uint64), sources: make(map[string][]*Source), ended: make(map[string]measure.Versions)}
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler),
+		sources: make(map[string][]*Source), ended: make(map[string]measure.Versions)}
+	d.sinks = notice.Sinks{Logger: cfg.Logger, Observer: cfg.Observer, OnFailure: cfg.OnFailure}
+	if cfg.Tracer != nil {
+		d.sinks.Ended = cfg.Tracer.Ended
+	}
 	d.recorder = recorder.New(recorder.Config{Save: cfg.Store.SaveDeliveries, Handlers: d.recorded,
-		Refused: d.reportRefused, Logger: cfg.Logger})
+		Refused: func(ctx context.Context, refused event.Delivery) { d.sinks.Refuse(ctx, cfg.Log.Read, refused) }, Logger: cfg.Logger})
+	d.Actions = d.newActions()
 	return d
 }
 
@@ -123,36 +135,9 @@ func (d *Dispatcher) watched() bool {
 	return d.cfg.Observer != nil && (d.cfg.Watched == nil || d.cfg.Watched())
 }
 
-// Claim gives a handler its position in the log, durably: every event from there on
-// waits for it. Config.Start decides the position. A handler that has one keeps it.
-// Claim keeps a position that the store has refused for the next call, so that the
-// handler misses no event published in between.
+// Claim gives a handler its position in the log, durably; see claim.Claims.
 func (d *Dispatcher) Claim(ctx context.Context, handler string) error {
-	_, found, err := d.cfg.Store.Cursor(ctx, cursorName(handler))
-	if err != nil || found {
-		return err
-	}
-	backlog, err := d.cfg.Store.LoadBacklog(ctx, handler)
-	if err != nil || backlog.Found {
-		return err
-	}
-	d.mu.Lock()
-	after, claimed := d.claims[handler]
-	d.mu.Unlock()
-	if !claimed {
-		if after, err = d.cfg.Start(ctx, handler); err != nil {
-			return err
-		}
-	}
-	_, _, err = d.cfg.Store.SaveDeliveries(ctx, nil, nil, nil, []event.Cursor{{Name: cursorName(handler), Seq: after}})
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil {
-		d.claims[handler] = after
-	} else {
-		delete(d.claims, handler)
-	}
-	return err
+	return d.claims.Claim(ctx, d.cfg.Store, handler, d.cfg.Start)
 }
 
 // Open returns a Source of a handler for the version whose module has this SHA-256, in
@@ -222,7 +207,7 @@ func (h *handler) newSource(module string) *Source {
 // waits for a handler that is closing.
 func (d *Dispatcher) lock(ctx context.Context, name string) (h *handler, unlock func(), err error) {
 	for {
-		if unlock, err = d.lockName(ctx, name); err != nil {
+		if unlock, err = d.names.Lock(ctx, name); err != nil {
 			return nil, nil, err
 		}
 		if h = d.handler(name); h == nil || h.life.Err() == nil {
@@ -232,31 +217,9 @@ func (d *Dispatcher) lock(ctx context.Context, name string) (h *handler, unlock 
 		select {
 		case <-h.removed:
 		case <-ctx.Done():
-			return nil, nil, waitError(ctx, name)
+			return nil, nil, namelock.Error(ctx, name)
 		}
 	}
-}
-
-// lockName locks a handler's name: one goroutine at a time opens, replays or closes the
-// handler.
-func (d *Dispatcher) lockName(ctx context.Context, name string) (unlock func(), err error) {
-	d.mu.Lock()
-	lock := d.names[name]
-	if lock == nil {
-		lock = make(chan struct{}, 1)
-		d.names[name] = lock
-	}
-	d.mu.Unlock()
-	select {
-	case lock <- struct{}{}:
-		return func() { <-lock }, nil
-	case <-ctx.Done():
-		return nil, waitError(ctx, name)
-	}
-}
-
-func waitError(ctx context.Context, name string) error {
-	return fault.New(fault.Unavailable, "wait for the handler %s, which is being opened, replayed or closed: %w", name, ctx.Err())
 }
 
 // handler returns the open handler, nil if there is none.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/event"
 )
@@ -66,61 +67,38 @@ func (h *handler) runAgain(t *task) {
 	h.signal()
 }
 
-// answers are those of the store to the outcomes of one handler, by Seq.
-type answers struct {
-	refused, conflicts map[uint64]*event.Delivery // nil without any
-}
-
-func (h *handler) answers(saved event.Saved) (a answers) {
-	return answers{h.only(saved.Refused), h.only(saved.Conflicts)}
-}
-
-// only returns the deliveries of the handler.
-func (h *handler) only(list []event.Delivery) (own map[uint64]*event.Delivery) {
-	for i := range list {
-		if list[i].Handler != h.name {
-			continue
-		}
-		if own == nil {
-			own = make(map[uint64]*event.Delivery)
-		}
-		own[list[i].Seq] = &list[i]
-	}
-	return own
-}
-
 // answered ends the commits among outcomes that the store has answered. It returns what is
 // to be sent once the lock is free.
-func (h *handler) answered(list []outcomes.Full[*Source], a answers) (notices []notification) {
+func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (notices []notice.Notice) {
 	var last *event.Effects
 	var again []*task
 	watched := h.dispatcher.watched()
 	for _, o := range list {
 		if o.Effects == nil {
-			o.Source.published(a.refused[o.Seq])
+			o.Source.published(a.Refused[o.Seq])
 			continue
 		}
-		n := notification{handler: h}
+		n := notice.Notice{}
 		if o.Effects != last { // the deliveries of a batch share them
 			last = o.Effects
 			h.effects.Remove(last)
-			n.release = last.Release
+			n.Release = last.Release
 		}
 		t := h.open.get(o.Seq)
 		t.committing = false
 		h.committing--
 		o.Source.unwritten--
-		if rerun := a.conflicts[o.Seq]; rerun != nil {
+		if rerun := a.Conflicts[o.Seq]; rerun != nil {
 			past := *rerun
 			t.past = &past
 			o.Source.counts.Conflicts++
 			again = append(again, t)
 		} else {
 			d := *o.Delivery
-			if refused := a.refused[o.Seq]; refused != nil {
+			if refused := a.Refused[o.Seq]; refused != nil {
 				d = *refused // the recorder reports it
-			} else if n.observed = watched; watched {
-				n.record, n.delivery = t.record, &d
+			} else if n.Observed = watched; watched {
+				n.Record, n.Delivery = t.record, &d
 			}
 			d.Children, d.Effects = nil, nil
 			o.Source.count(t, &d)
@@ -137,19 +115,9 @@ func (h *handler) answered(list []outcomes.Full[*Source], a answers) (notices []
 // discard drops the outcomes that were not written: the events are delivered again when the
 // handler is opened next.
 func (h *handler) discard() {
-	var dropped []outcomes.Full[*Source]
 	h.mu.Lock()
 	h.gone = true
-	for _, list := range append(h.collected, h.outcomes) {
-		dropped = slices.AppendSeq(dropped, list.Refusable)
-	}
-	h.collected, h.outcomes = nil, outcomes.List[*Source]{}
+	dropped := h.collected.Drop(&h.outcomes)
 	h.mu.Unlock()
-	var last *event.Effects
-	for _, o := range dropped {
-		if o.Effects != last && o.Effects != nil && o.Effects.Release != nil {
-			o.Effects.Release()
-		}
-		last = o.Effects
-	}
+	outcomes.Release(dropped)
 }

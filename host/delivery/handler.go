@@ -96,8 +96,7 @@ type handler struct {
 	// outcomes are those that the recorder has not collected, and collected those that it is
 	// writing. unsaved counts both.
 	outcomes     outcomes.List[*Source]
-	spare        outcomes.List[*Source] // memory for the next ones
-	collected    []outcomes.List[*Source]
+	collected    outcomes.Collected[*Source]
 	dirty        bool // the recorder is notified of outcomes
 	unsaved      int
 	unsavedBytes int // of the results, children and effects among them
@@ -172,7 +171,7 @@ func (h *handler) update(change func(*Policy)) {
 // refuses them (fault.Exhausted). It does nothing for a handler that was closed.
 func (h *handler) close(ctx context.Context) error {
 	h.endLife() // interrupts a replay that is being started
-	unlock, _ := h.dispatcher.lockName(context.Background(), h.name)
+	unlock, _ := h.dispatcher.names.Lock(context.Background(), h.name)
 	defer unlock()
 	h.mu.Lock()
 	gone := h.gone

@@ -2,8 +2,8 @@ package delivery
 
 import (
 	"sync/atomic"
-	"time"
 
+	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/event"
 )
@@ -33,7 +33,7 @@ type Lease struct {
 	revocations uint64 // handler.revocations when the attempts were acquired
 	tasks       [maxLease]*task
 	successes   event.Successes // of the completed attempts that are not recorded
-	notices     []notification  // of recorded outcomes, to be sent once the lock is free
+	notices     []notice.Notice // of recorded outcomes, to be sent once the lock is free
 	acquired    int             // tasks
 	started     int             // of them
 	recorded    int             // of them
@@ -107,11 +107,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	t := x.tasks[x.started-1]
 	if x.acquired > 1 && t.past == nil && o.Plain() && len(x.successes.Results) < outcomes.MaxResults &&
 		!x.revoked() && !h.dispatcher.watched() {
-		at := o.At
-		if at.IsZero() {
-			at = time.Now()
-		}
-		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
+		success := event.Success{At: outcomes.End(o), Duration: o.Duration, Fuel: o.Fuel}
 		x.successes.Append(t.record.Seq, success, o.Result)
 		if x.traceparent != "" {
 			h.dispatcher.cfg.Tracer.Ended(t.record, success.Delivery(h.name, t.record.Seq, x.source.module, ""), x.traceparent)
@@ -129,7 +125,7 @@ func (x *Lease) Done(o *event.Outcome) {
 	}
 	h.mu.Unlock()
 	x.notify()
-	completed.send()
+	completed.Send(&h.dispatcher.sinks)
 }
 
 // TraceParent returns the span of the open attempt; "" when it is not traced.
@@ -218,7 +214,7 @@ func (x *Lease) record(before int) {
 		done.Handler, done.Digest = h.name, x.source.module
 		for i, t := range tasks {
 			d := done.Delivery(i)
-			x.notices = append(x.notices, notification{handler: h, record: t.record, delivery: &d, observed: true})
+			x.notices = append(x.notices, notice.Notice{Record: t.record, Delivery: &d, Observed: true})
 		}
 	}
 	h.succeedAll(tasks, done, x.source)
@@ -241,7 +237,7 @@ func (x *Lease) markDirty() {
 // notify sends the notifications of recorded outcomes. The lock is free.
 func (x *Lease) notify() {
 	for i := range x.notices {
-		x.notices[i].send()
+		x.notices[i].Send(&x.source.h.dispatcher.sinks)
 	}
 	clear(x.notices)
 	x.notices = x.notices[:0]

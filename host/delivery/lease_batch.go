@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/abi"
-	"github.com/berth-host/berth/host/delivery/breaker"
+	"github.com/berth-host/berth/host/delivery/notice"
+	"github.com/berth-host/berth/host/delivery/plan"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -108,33 +109,19 @@ func (x *Lease) acquireBatch(size int) {
 func (x *Lease) DoneBatch(list []event.Outcome) {
 	h, b := x.source.h, &x.batch
 	h.mu.Lock()
-	var back []int // these return to the queue
-	judged := -1   // what the breaker gets: the batch is one attempt
-	var last *event.Effects
-	joined := false
-	for i := range list {
-		o := &list[i]
-		if o.Effects != nil && o.Effects != last {
-			last = o.Effects
-			if joined = h.join(last); !joined {
-				x.notices = append(x.notices, notification{handler: h, release: last.Release})
-			}
-		}
-		if o.Class == event.ClassCancelled || o.Effects != nil && !joined {
-			back = append(back, i)
-			continue
-		}
-		if judged < 0 || breaker.CountsAgainst(o.Class) && !breaker.CountsAgainst(list[judged].Class) {
-			judged = i
-		}
-		x.endBatched(i, o, joined)
+	var p plan.Plan
+	p.Make(list, h.join)
+	for _, e := range p.Dropped {
+		x.notices = append(x.notices, notice.Notice{Release: e.Release})
 	}
-	for _, i := range slices.Backward(back) {
+	for _, i := range p.Done {
+		x.endBatched(i, &list[i], list[i].Effects != nil)
+	}
+	for _, i := range slices.Backward(p.Back) {
 		x.endBatched(i, &list[i], false)
 	}
-	if judged >= 0 {
-		condition := h.judgeAttempt(b.attempts[0].Seq, &list[judged])
-		x.notices = append(x.notices, notification{handler: h, condition: condition})
+	if len(p.Done) > 0 {
+		x.notices = append(x.notices, notice.Notice{Changed: h.judgeAttempt(b.attempts[0].Seq, &list[p.Judged])})
 	}
 	clear(b.tasks)
 	clear(b.attempts)
@@ -150,7 +137,7 @@ func (x *Lease) endBatched(i int, o *event.Outcome, joined bool) {
 		traceparent = x.batch.traces[i]
 	}
 	n := x.source.h.conclude(x.batch.tasks[i], o, x.source, traceparent, joined)
-	if n.failed != nil || n.delivery != nil {
+	if !n.Empty() {
 		x.notices = append(x.notices, n)
 	}
 }

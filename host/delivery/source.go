@@ -53,7 +53,7 @@ func (s *Source) Update(change func(*Policy)) { s.h.update(change) }
 
 // Probe lets an open breaker try an event now instead of after its cooldown, for
 // example because a new version runs.
-func (s *Source) Probe() { s.h.probe() }
+func (s *Source) Probe() { s.h.Probe() }
 
 // Demand yields a token when an attempt is ready and no instance waits in Lease.Next.
 func (s *Source) Demand() <-chan struct{} { return s.h.demand }
@@ -83,7 +83,7 @@ func (s *Source) Done(a event.Attempt, o event.Outcome) {
 	}
 	completed := h.complete(t, &o, s, h.trace(a))
 	h.mu.Unlock()
-	completed.send()
+	completed.Send(&h.dispatcher.sinks)
 }
 
 // Close ends the use of the handler by this source, and waits until its successes with
@@ -106,7 +106,7 @@ func (s *Source) Close(ctx context.Context) error {
 	}
 	d.mu.Unlock()
 	if !last {
-		h.probe() // the last probe may have been by an instance of this version
+		h.Probe() // the last probe may have been by an instance of this version
 		s.awaitCounts(ctx)
 		d.keepCounts(s)
 		return nil

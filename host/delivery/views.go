@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"sort"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/recorder"
@@ -11,36 +10,20 @@ import (
 	"github.com/berth-host/berth/host/wire"
 )
 
-// state is the delivery of an event as a handler, the recorder or the store has it.
-type state struct {
-	event.Delivery
-	// since is the time up to which a final delivery in the store is out of date.
-	since   time.Time
-	waiting *wire.WaitingFor
-}
-
 // Deliveries returns the delivery of one event to every handler that has it or will get
 // it, sorted by name, each with its history and what it waits for, and without versions.
 func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.Delivery, error) {
-	// Memory first: a delivery or an attempt that moves from there to the store meanwhile is
-	// then found in the store.
-	views := make(map[string]state)
-	var past []event.PastAttempt
+	var j view.Join
 	handlers := d.list()
 	for _, h := range handlers {
 		if v, ok := h.view(rec); ok {
-			views[h.name] = v
+			j.Set(h.name, v)
 		}
-		past = h.unsavedAttempts(rec.Seq, past)
+		j.Past = h.unsavedAttempts(rec.Seq, j.Past)
 	}
 	d.recorder.View(func(saving *recorder.Batch) {
 		for v := range saving.Of(rec.Seq) {
-			if a, kept := v.Past(); kept && v.Effects == nil {
-				past = append(past, a)
-			}
-			if _, live := views[v.Handler]; !live {
-				views[v.Handler] = state{Delivery: v, since: justBefore(v)}
-			}
+			j.Writing(v)
 		}
 	})
 	stored, err := d.cfg.Store.Deliveries(ctx, rec.Seq)
@@ -51,49 +34,36 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 	if err != nil {
 		return nil, err
 	}
-	past = append(past, kept...)
-	for _, v := range stored {
-		known, live := views[v.Handler]
-		if !live || v.Status.Final() && (known.since.IsZero() || v.At.After(known.since)) {
-			views[v.Handler] = state{Delivery: v}
-		}
-	}
+	j.Stored(stored, kept)
 	for _, h := range handlers {
-		v, known := views[h.name]
+		v, known := j.Of(h.name)
 		if !known {
-			if v.Delivery, known = h.notKept(rec); known {
-				views[h.name] = v
-			}
-		} else if v.waiting == nil && (v.Status == event.StatusPending || v.Status == event.StatusRetrying) {
-			v.waiting = h.backlog(v.Delivery)
-			views[h.name] = v
+			v.Delivery, known = h.notKept(rec)
+		} else if v.WaitingFor == nil && (v.Status == event.StatusPending || v.Status == event.StatusRetrying) {
+			v.WaitingFor = h.backlog(v.Delivery)
+		}
+		if known {
+			j.Set(h.name, v)
 		}
 	}
-	out := make([]wire.Delivery, 0, len(views))
-	for _, v := range views {
-		w := view.Of(v.Delivery)
-		w.WaitingFor, w.History = v.waiting, view.History(v.Delivery, past)
-		out = append(out, w)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Plugin < out[j].Plugin })
-	return out, nil
+	return j.List(), nil
 }
 
 // view returns the delivery of an event that the handler has or will get.
-func (h *handler) view(rec event.Record) (v state, ok bool) {
+func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	h.mu.Lock()
 	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy
 	waits, later := h.later[rec.Seq]
 	later = later && !h.done[rec.Seq]
-	v.since = h.since(rec.Seq)
+	v.Since = h.since(rec.Seq)
 	known := t != nil
 	if known {
 		v.Delivery = h.delivery(t)
 		if v.Status != event.StatusDelivering {
-			v.waiting = h.waiting(t, time.Now())
+			v.WaitingFor = h.waiting(t, time.Now())
 		}
 	} else if v.Delivery, known = h.outcomes.Find(rec.Seq); known {
-		v.since = justBefore(v.Delivery)
+		v.Since = view.JustBefore(v.Delivery)
 	}
 	h.mu.Unlock()
 	switch {
@@ -106,7 +76,7 @@ func (h *handler) view(rec event.Record) (v state, ok bool) {
 	default:
 		return v, false
 	}
-	v.waiting = h.backlog(v.Delivery)
+	v.WaitingFor = h.backlog(v.Delivery)
 	return v, true
 }
 
@@ -115,10 +85,7 @@ func (h *handler) unsavedAttempts(seq uint64, to []event.PastAttempt) []event.Pa
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	to = h.outcomes.Past(seq, to)
-	for i := range h.collected {
-		to = h.collected[i].Past(seq, to)
-	}
-	return to
+	return h.collected.Past(seq, to)
 }
 
 // waiting returns what a task waits for that no instance has. The caller holds handler.mu.
@@ -179,10 +146,6 @@ func (h *handler) notKept(rec event.Record) (event.Delivery, bool) {
 	}
 	return rec.NotKept(h.name), true
 }
-
-// justBefore is the since of an outcome that may be in the store by now: there it
-// counts, and older ones do not.
-func justBefore(d event.Delivery) time.Time { return d.At.Add(-1) }
 
 // since is the time up to which a final delivery of the event precedes a replay.
 func (h *handler) since(seq uint64) time.Time {

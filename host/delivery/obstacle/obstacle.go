@@ -1,5 +1,6 @@
-// Package obstacle has what keeps a handler from reading the log. Two failures of a part in a
-// row, or an event that cannot be read, make the handler stuck until the part succeeds.
+// Package obstacle has why the events of a handler wait: its condition, and what keeps it from
+// reading the log. Two failures of a part in a row, or an event that cannot be read, make the
+// handler stuck until the part succeeds.
 package obstacle
 
 import (

@@ -33,3 +33,11 @@ func Judge(handler string, seq uint64, past *event.Delivery, o *event.Outcome, a
 	}
 	return d
 }
+
+// End returns when an attempt ended.
+func End(o *event.Outcome) time.Time {
+	if o.At.IsZero() {
+		return time.Now()
+	}
+	return o.At
+}

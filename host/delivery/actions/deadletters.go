@@ -1,4 +1,4 @@
-package delivery
+package actions
 
 import (
 	"context"
@@ -31,9 +31,9 @@ type DeadLetterStore interface {
 
 // DeadLetters returns the dead letters that a filter selects, newest event first, at most
 // limit (1 to 1000). next is the cursor for more, or "".
-func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (
+func (a *Actions) DeadLetters(ctx context.Context, f event.DeadFilter, cursor string, limit int) (
 	list []event.DeadLetter, next string, err error) {
-	return d.cfg.Store.DeadLetters(ctx, f, cursor, limit)
+	return a.cfg.Store.DeadLetters(ctx, f, cursor, limit)
 }
 
 // Redrive delivers the dead letters that a filter selects again, to the same handlers and
@@ -41,27 +41,24 @@ func (d *Dispatcher) DeadLetters(ctx context.Context, f event.DeadFilter, cursor
 // once, one event of a key at a time together with its other events of that key; any
 // other when it is opened next. Events that are not dead stay as they are, so a second
 // Redrive changes nothing. On an error, those redriven before it stay redriven.
-func (d *Dispatcher) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten dead letters are redriven too
+func (a *Actions) Redrive(ctx context.Context, f event.DeadFilter) (int, error) {
+	if err := a.cfg.FlushAll(ctx); err != nil { // unwritten dead letters are redriven too
 		return 0, fmt.Errorf("redrive: %w", err)
 	}
-	n, err := d.cfg.Store.Redrive(ctx, f)
+	n, err := a.cfg.Store.Redrive(ctx, f)
 	if n > 0 || err != nil {
-		d.takeUp(ctx, f.Handler)
+		a.takeUp(ctx, f.Handler)
 	}
 	return n, err
 }
 
-// takeUp has the feeders of a handler, or of all for "", take up events that are pending in
-// the store.
-func (d *Dispatcher) takeUp(ctx context.Context, handler string) {
-	for _, h := range d.list() {
-		if handler == "" || handler == h.name {
-			h.probe()                          // the operator may have repaired the cause
-			if e := h.recount(ctx); e != nil { // the feeder takes them up all the same
-				d.cfg.Logger.Warn("redriven events are not counted until they are taken up", "plugin", h.name, "error", e)
-			}
-			token(h.refill)
+// takeUp has a handler, or all for "", take up events that are pending in the store.
+func (a *Actions) takeUp(ctx context.Context, handler string) {
+	if h, open := a.cfg.Handler(handler); open {
+		h.TakeUp(ctx)
+	} else if handler == "" {
+		for _, h := range a.cfg.Handlers() {
+			h.TakeUp(ctx)
 		}
 	}
 }
@@ -69,13 +66,13 @@ func (d *Dispatcher) takeUp(ctx context.Context, handler string) {
 // Requeue delivers events that a handler has had, or has passed without taking them, to it
 // again, with all their attempts, and returns their number. It continues like Redrive. Events
 // that are not final for the handler stay as they are.
-func (d *Dispatcher) Requeue(ctx context.Context, handler string, seqs []uint64) (int, error) {
-	if err := d.recorder.FlushAll(ctx); err != nil { // unwritten outcomes are final too
+func (a *Actions) Requeue(ctx context.Context, handler string, seqs []uint64) (int, error) {
+	if err := a.cfg.FlushAll(ctx); err != nil { // unwritten outcomes are final too
 		return 0, fmt.Errorf("requeue: %w", err)
 	}
-	n, err := d.cfg.Store.Requeue(ctx, handler, seqs)
+	n, err := a.cfg.Store.Requeue(ctx, handler, seqs)
 	if n > 0 || err != nil {
-		d.takeUp(ctx, handler)
+		a.takeUp(ctx, handler)
 	}
 	return n, err
 }
@@ -83,9 +80,9 @@ func (d *Dispatcher) Requeue(ctx context.Context, handler string, seqs []uint64)
 // Purge discards the dead letters that a filter selects, and returns their number: they
 // cannot be redriven any more, and no longer keep their events in the log. Their
 // deliveries stay dead.
-func (d *Dispatcher) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
-	if err := d.recorder.FlushAll(ctx); err != nil {
+func (a *Actions) Purge(ctx context.Context, f event.DeadFilter) (int, error) {
+	if err := a.cfg.FlushAll(ctx); err != nil {
 		return 0, fmt.Errorf("purge: %w", err)
 	}
-	return d.cfg.Store.Purge(ctx, f)
+	return a.cfg.Store.Purge(ctx, f)
 }
