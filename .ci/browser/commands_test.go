@@ -25,7 +25,7 @@ func TestShownCommandsExist(t *testing.T) {
 	}
 	for _, path := range []string{"/events?type=order_*&subject=o-1&handler=echo&status=ok&since=1h&when=data.tier%20%3E%200",
 		"/events?key=it%27s&class=trap", "/issues?state=all&handler=echo&class=trap", "/handlers", "/handlers/fraud-check", "/dead-letters", "/dead-letters?plugin=fraud-check",
-		"/operations", "/plugins", "/orders", "/routes", "/configuration", "/audit", "/system"} {
+		"/operations", "/plugins", "/orders", "/routes", "/handlers/echo/state", "/schedules", "/event-types", "/event-types/order_paid", "/configuration", "/audit", "/system"} {
 		visit(path)
 	}
 	if len(shown) < 12 {

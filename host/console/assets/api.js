@@ -2,7 +2,7 @@
 //
 //   await get("/events", { type: "order_*", limit: 50 }, ctx.signal)    the answer's JSON; undefined, null and "" parameters are absent
 //   await post("/issues/12/resolve", { note })                         likewise; put and del (DELETE) as well
-//   await request("PUT", path, { body, params, ifMatch, signal })      { data, etag, status }; body undefined: none
+//   await request("PUT", path, { body, params, ifMatch, signal })      { data, etag, status }; body undefined: none; ifAbsent: only if there is nothing yet
 //   for await (const item of pages("/events", { type }, { max: 500 })) every item of a list, page by page, at most max
 //   await progress("/plugins/install", body, { onProgress, signal })   an installation that streams its steps
 //   const close = stream({ published, delivery, plugin, state, signal })  the event stream; it reconnects by itself
@@ -36,10 +36,11 @@ export function address(path, params = {}) {
   return base + path + (text ? "?" + text : "");
 }
 
-async function call(method, path, { params, body, ifMatch, signal, accept = "application/json" } = {}) {
+async function call(method, path, { params, body, ifMatch, ifAbsent, signal, accept = "application/json" } = {}) {
   const headers = { Accept: accept };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (ifMatch) headers["If-Match"] = ifMatch;
+  if (ifAbsent) headers["If-None-Match"] = "*";
   if (method !== "GET") headers["Berth-Console"] = "1"; // pages of other sites cannot send it
   let answer;
   try {

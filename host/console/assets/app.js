@@ -32,7 +32,8 @@ const routes = [
   ["/issues", "issues"], ["/issues/:id", "issue"],
   ["/dead-letters", "dead-letters"],
   ["/operations", "operations"], ["/operations/:id", "operation"],
-  ["/handlers", "handlers"], ["/handlers/:name", "handler"],
+  ["/handlers", "handlers"], ["/handlers/:name", "handler"], ["/handlers/:name/state", "state"],
+  ["/schedules", "schedules"], ["/event-types", "event-types"], ["/event-types/:type", "event-types"],
   ["/plugins", "plugins"], ["/marketplace", "marketplace"], ["/marketplace/:name", "marketplace"],
   ["/orders", "orders"], ["/orders/:id", "order"],
   ["/routes", "routes"],
@@ -43,7 +44,7 @@ const navigation = [
   ["/", "Overview"], ["/events", "Events"], ["/issues", "Issues", (o) => [o.open_issues, "bad"]],
   ["/dead-letters", "Dead letters", (o) => [o.dead_letters, "bad"]], ["/operations", "Operations", (o) => [o.operations]], null,
   ["/handlers", "Handlers", (o) => [o.handlers.length]], ["/plugins", "Plugins", (o) => [o.approvals, "bad"]],
-  ["/marketplace", "Marketplace"], ["/routes", "Routes"], ["/orders", "Orders"], null,
+  ["/marketplace", "Marketplace"], ["/routes", "Routes"], ["/event-types", "Event types"], ["/schedules", "Schedules"], ["/orders", "Orders"], null,
   ["/configuration", "Configuration", null, "operate"], ["/audit", "Audit", null, "operate"], ["/system", "System", null, "operate"],
 ];
 

@@ -86,7 +86,7 @@ function view(ctx, state) {
         panel("Open issues", { aside: link(`/issues?handler=${encodeURIComponent(name)}&state=all`, "All"), flush: true }, issueList(state.issues)),
         panel("Events", {}, h("ul", { class: "tree" }, [
           [`/events?handler=${encodeURIComponent(name)}`, "Its events"], [`/events?handler=${encodeURIComponent(name)}&status=retrying`, "Those that wait for a retry"],
-          [`/dead-letters?plugin=${encodeURIComponent(name)}`, `Dead letters${o?.dead ? ` (${num(o.dead)})` : ""}`], [`/operations?plugin=${encodeURIComponent(name)}`, "Operations"],
+          [`/dead-letters?plugin=${encodeURIComponent(name)}`, `Dead letters${o?.dead ? ` (${num(o.dead)})` : ""}`], [`/handlers/${encodeURIComponent(name)}/state`, "What it has stored"], [`/operations?plugin=${encodeURIComponent(name)}`, "Operations"],
         ].map(([href, text]) => h("li", {}, link(href, text)))), buttons(ctx, operate)),
         versions(state), about(p))),
     logPanel(ctx, state),
