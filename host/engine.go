@@ -98,8 +98,8 @@ func (h *Host) startBus(log engine) (*bus.Bus, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	h.onClose("the bus", func(context.Context) error { b.Close(); return nil })
-	unrouted := run.NewUnrouted(h.live.Table, time.Now, h.logger)
-	h.background("the observer of events without a route", func(ctx context.Context) { unrouted.Run(ctx, b) })
+	h.background("the observer of events without a route", func(ctx context.Context) { run.NewUnrouted(h.live.Table, time.Now, h.logger).Run(ctx, b) })
+	h.background("the mover of due events", bus.Mover{Log: log, Logger: h.logger}.Run)
 	return b, nil
 }
 
