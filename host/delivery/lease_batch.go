@@ -28,6 +28,7 @@ func (x *Lease) NextBatch(size int, wait time.Duration, stop, retire <-chan stru
 	h := x.source.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	size = max(size, 1)
 	h.batchSize = max(h.batchSize, size)
 	for {
 		if _, ok := h.await(stop, retire); !ok {

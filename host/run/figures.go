@@ -31,7 +31,7 @@ func (r *Runner) Figures(ctx context.Context, h *figures.Handler) error {
 	h.Ready = uint64(m.Ready)
 	for _, of := range m.Versions {
 		c := &of.Counts
-		v := figures.Version{Version: r.Versions.Of(h.Plugin, of.SHA256), SHA256: of.SHA256, OK: c.OK, Dead: c.Dead,
+		v := figures.Version{Version: r.Versions.Of(h.Plugin, of.SHA256), SHA256: of.SHA256, OK: c.OK, Dead: c.Dead, Conflicts: c.Conflicts,
 			Failures: make(map[string]uint64, len(c.Failures)), Fuel: &c.Fuel, Duration: &c.Duration, Latency: &c.Latency}
 		for class, n := range c.Failures {
 			v.Failures[string(class)] = n

@@ -74,6 +74,7 @@ type Version struct {
 	Version, SHA256 string
 	OK, Dead        uint64            // deliveries that ended
 	Failures        map[string]uint64 // failed attempts by error class
+	Conflicts       uint64            // runs of atomic handlers that another delivery's writes made void
 	Fuel            *histogram.Histogram
 	Duration        *histogram.Histogram // of attempts, in nanoseconds
 	Latency         *histogram.Histogram // from publishing to the successful end, in nanoseconds

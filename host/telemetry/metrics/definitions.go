@@ -103,6 +103,10 @@ func handlerMetrics() []definition {
 					e.value(float64(n), h.Plugin, v.Version, class)
 				}
 			})},
+		{"berth_delivery_conflicts_total", counter, "Runs of handlers with state: atomic that another delivery's writes made void; they run again and count as no attempt.",
+			[]string{"plugin", "version"}, eachVersion(func(h *figures.Handler, v *figures.Version, e emitter) {
+				e.value(float64(v.Conflicts), h.Plugin, v.Version)
+			})},
 		{"berth_delivery_attempt_duration_seconds", histograms, "Duration of attempts, with what they waited for.", []string{"plugin", "version"},
 			eachVersion(func(h *figures.Handler, v *figures.Version, e emitter) { e.durations(v.Duration, h.Plugin, v.Version) })},
 		{"berth_delivery_latency_seconds", histograms, "Time from the publication of an event to the end of its successful delivery, waiting and retries included; without events that were given to the handler again.",
