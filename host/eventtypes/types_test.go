@@ -252,3 +252,25 @@ func TestTypeWithoutASchemaIsNotAllocated(t *testing.T) {
 		t.Errorf("got %v allocations", n)
 	}
 }
+
+func BenchmarkCheck(b *testing.B) {
+	table, problems := eventtypes.Compile([]spec.EventType{{Type: "strict", Schema: []byte("bad")}}, compile)
+	if problems != nil {
+		b.Fatal(problems)
+	}
+	none, _ := eventtypes.Compile(nil, compile)
+	for name, tt := range map[string]struct {
+		table *eventtypes.Table
+		typ   string
+	}{"no schemas": {none, "other"}, "another type": {table, "other"}} {
+		b.Run(name, func(b *testing.B) {
+			types := eventtypes.New(eventtypes.Config{Table: func() *eventtypes.Table { return tt.table }, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+			ev := newEvent(b, tt.typ, "", "good")
+			for b.Loop() {
+				if err := types.Check(ev); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,4 +196,56 @@ func FuzzSchema(f *testing.F) {
 			t.Fatalf("got %v, then %v", first, again)
 		}
 	})
+}
+
+// TestCheckEvent: checks of events do not wait for each other, keep nothing, and have a bound of their own.
+func TestCheckEvent(t *testing.T) {
+	s, err := schema.Compile([]byte(`{"items":{"type":"integer"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for range 100 {
+				good, wrong := s.CheckEvent([]byte(`[1]`)), s.CheckEvent([]byte(`[1,"x"]`))
+				if good != nil || wrong == nil || wrong.Error() != "/1: must be integer, not string" {
+					t.Errorf("caller %d: got %v, %v", i, good, wrong)
+				}
+			}
+		})
+	}
+	group.Wait()
+	large := []byte("[1" + strings.Repeat(",1", 400_000) + "]")
+	if err := s.Check(large); err != nil {
+		t.Errorf("of a config: %v", err)
+	}
+	if err := s.CheckEvent(large); err == nil || err.Error() != "is too large to be checked against a schema of this size" {
+		t.Errorf("of an event: %v", err)
+	}
+}
+
+func BenchmarkCheckEvent(b *testing.B) {
+	var properties, many []string
+	for i := range 100 {
+		properties = append(properties, fmt.Sprintf(`"p%d":{"type":"integer","minimum":0}`, i))
+		many = append(many, fmt.Sprintf(`{"not":{"const":%d}}`, -i))
+	}
+	for name, tt := range map[string]struct{ schema, data string }{
+		"small":    {`{"type":"object","required":["sku"],"properties":{"sku":{"type":"string","pattern":"^[a-z]+$"},"n":{"type":"integer"}}}`, `{"sku":"abc","n":7,"x":[1,2]}`},
+		"wide":     {`{"type":"object","properties":{` + strings.Join(properties, ",") + `}}`, `{"p1":1,"p50":2,"p99":3}`},
+		"at bound": {`{"items":{"allOf":[` + strings.Join(many, ",") + `]}}`, "[1" + strings.Repeat(",1", 3000) + "]"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, err := schema.Compile([]byte(tt.schema))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := s.CheckEvent([]byte(tt.data)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
