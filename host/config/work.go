@@ -28,7 +28,8 @@ func workTable(h *Handler) table {
 			"When `kv` writes take effect: at once, or (`atomic`) in the transaction that stores the event's outcome, if it is a success. "+
 				"Without it the manifest decides."),
 		optional("batch", batchKind(), &h.Batch,
-			"`off`, or bounds below those of the manifest's `batch`. A plugin gets batches only if its manifest asks for them."),
+			"`off` for one event at a time, or bounds below those of the manifest's `batch`. A plugin gets batches only if its manifest asks "+
+				"for them."),
 		setting("fair_by", pointerKind(), &h.Fair.By,
 			"A JSON Pointer into the envelope, such as `/metadata/tenant`: the events that can start are taken in turn from each value there, so "+
 				"that many events of one value do not delay those of the others. Events without a value share one. `\"\"`: no sharing.").unset(`""`),
@@ -52,7 +53,7 @@ func (h Handler) applyWork(s *spec.Settings) {
 		return
 	}
 	if b.Off {
-		s.Batch = spec.BatchPolicy{}
+		s.Batch = spec.BatchPolicy{MaxEvents: min(1, s.Batch.MaxEvents)}
 		return
 	}
 	if b.MaxEvents > 0 {

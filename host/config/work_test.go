@@ -25,7 +25,7 @@ func TestResolveStateBatchAndFairness(t *testing.T) {
 		"the manifest":     {"{}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 100, MaxWait: 50 * time.Millisecond}, spec.FairPolicy{}},
 		"the other state":  {"{state: direct}", batching, spec.StateDirect, spec.BatchPolicy{MaxEvents: 100, MaxWait: 50 * time.Millisecond}, spec.FairPolicy{}},
 		"atomic":           {"{state: atomic}", abi.Manifest{}, spec.StateAtomic, spec.BatchPolicy{}, spec.FairPolicy{}},
-		"no batches":       {"{batch: off}", batching, spec.StateAtomic, spec.BatchPolicy{}, spec.FairPolicy{}},
+		"no batches":       {"{batch: off}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 1}, spec.FairPolicy{}},
 		"smaller batches":  {"{batch: {max_events: 7}}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 7, MaxWait: 50 * time.Millisecond}, spec.FairPolicy{}},
 		"larger batches":   {"{batch: {max_events: 700, max_wait: 10s}}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 100, MaxWait: 50 * time.Millisecond}, spec.FairPolicy{}},
 		"no wait":          {"{batch: {max_wait: 0s}}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 100}, spec.FairPolicy{}},

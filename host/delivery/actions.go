@@ -61,6 +61,7 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 	d := event.Delivery{Handler: h.name, Seq: seq}
 	t := h.open.get(seq)
 	waits, later := h.later[seq]
+	kept := false // only its Seq was
 	switch {
 	case t != nil && t.taken():
 		return n, true, fault.New(fault.Conflict, "an attempt at event %d is under way in %s: it cannot be skipped now", seq, h.name)
@@ -68,6 +69,8 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 		if t.past != nil {
 			d = *t.past
 		}
+	case h.fair.Skip(seq):
+		kept = true
 	case !h.ahead(seq) || h.done[seq]:
 		return n, false, nil
 	case later:
@@ -82,7 +85,9 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 		h.markRecorded(t)
 		h.release(t)
 	} else {
-		h.done[seq] = true // the reader passes over it
+		if !kept {
+			h.done[seq] = true // the reader passes over it
+		}
 		h.unsaved++
 		h.markDirty()
 	}

@@ -227,6 +227,7 @@ func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
 		s.counts.Attempt(p.Duration, p.Fuel)
 		s.counts.Success(t.record.Event.Time(), p.At)
 		t.lease, t.delivering, t.recorded = nil, false, true
+		h.fair.Recorded(t.record.Seq)
 		h.forget(t)
 	}
 	h.wakeReader()
@@ -235,6 +236,7 @@ func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
 // markRecorded notes that the outcome of a task was added to h.outcomes.
 func (h *handler) markRecorded(t *task) {
 	t.recorded = true
+	h.fair.Recorded(t.record.Seq)
 	h.unsaved++
 	h.markDirty()
 }
@@ -272,6 +274,15 @@ func (h *handler) unlink(t *task) {
 	t.next = nil
 }
 
+// unblock counts a task as one that no longer waits for another one of its lane.
+func (h *handler) unblock(t *task) {
+	t.blocked = false
+	h.behind--
+	if h.fair != nil {
+		h.fair.Unblocked(t.group)
+	}
+}
+
 // release is forget, and lets the reader read on.
 func (h *handler) release(t *task) {
 	h.forget(t)
@@ -291,15 +302,17 @@ func (h *handler) forget(t *task) {
 	switch {
 	case t.lane == 0:
 	case t.blocked: // it was skipped
-		h.behind--
+		h.unblock(t)
 		h.unlink(t)
 	case t.next == nil:
 		h.lanes.Remove(t.lane)
 	default:
-		h.behind--
-		t.next.blocked = false
+		h.unblock(t.next)
 		h.schedule(t.next)
 		t.next = nil
+	}
+	if h.fair != nil {
+		h.fair.Closed(t.group)
 	}
 	h.drop(t)
 }

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/berth-host/berth/host/event"
 )
@@ -83,7 +84,14 @@ func (c *census) lane(t *task) string {
 
 // queues checks that each open task is in one queue.
 func (c *census) queues() string {
-	for where, list := range map[string][]*task{"ready": c.h.ready.All(), "retries": c.h.retries} {
+	ready := c.h.ready.fifo.All()
+	if c.h.fair != nil {
+		ready = slices.Collect(c.h.fair.All)
+	}
+	if len(ready) != c.h.ready.Len() {
+		return fmt.Sprintf("%d tasks are ready, and %d are counted", len(ready), c.h.ready.Len())
+	}
+	for where, list := range map[string][]*task{"ready": ready, "retries": c.h.retries} {
 		for _, t := range list {
 			if c.queued[t] != "" || c.next[t] || c.h.open.get(t.record.Seq) != t {
 				return fmt.Sprintf("task %d is in %s, and in %q; behind another: %v, open: %v",

@@ -59,7 +59,7 @@ func (h *handler) conflict(t *task, o *event.Outcome, s *Source, at time.Time) *
 // runAgain puts a task that was in conflict before the younger ones, or has it run alone.
 func (h *handler) runAgain(t *task) {
 	t.conflicts = min(t.conflicts, math.MaxUint8-1) + 1
-	h.ready.PushFront(t)
+	h.ready.Return(t)
 	if t.conflicts >= event.MaxConflicts {
 		h.alone.Add(t)
 		h.revoke() // what leases have not started waits behind it

@@ -59,3 +59,17 @@ func (s *Source) Unnotified() bool {
 	defer s.h.mu.Unlock()
 	return s.h.outcomes.Len() > 0 && !s.h.dirty
 }
+
+// Kept returns the number of events of which only the Seqs are in memory.
+func (s *Source) Kept() int {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.fair.Live()
+}
+
+// ReaderFull reports whether the reader waits for capacity.
+func (s *Source) ReaderFull() bool {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.readerFull
+}

@@ -37,7 +37,7 @@ func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, er
 
 // figures returns all but Oldest in constant time. last is the log's end.
 func (h *handler) figures(last uint64) (f Figures) {
-	f.Open = uint64(h.open.n + h.redriven + h.laterOpen)
+	f.Open = uint64(h.open.n + h.redriven + h.laterOpen + h.fair.Live())
 	f.Lag = f.Open + h.replay.Unread(h.readTo, last, len(h.done))
 	return f
 }

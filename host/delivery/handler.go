@@ -59,6 +59,7 @@ type handler struct {
 	demand      chan struct{}   // a token: an attempt is ready and no instance waits
 	readerWake  chan struct{}   // a token: the reader checks its capacity
 	feederWake  chan struct{}   // a token: the feeder checks its capacity
+	keptWake    chan struct{}   // a token: kept events may be read again
 	refill      chan struct{}   // a token: the feeder looks for redriven events
 	idle        chan struct{}   // a token: no attempt is open
 	removed     chan struct{}   // closed at the end of close
@@ -74,8 +75,11 @@ type handler struct {
 	obstacles obstacle.Set
 	breaker   breaker.Breaker
 	parked    int // instances that wait
-	ready     queue.FIFO[task]
-	open      openTasks // every task that is not final
+	ready     readyTasks
+	// fair has the groups of Policy.Fair, and the Seqs of events that are beyond their share; nil
+	// when events are not shared.
+	fair *fair.Queue[task]
+	open openTasks // every task that is not final
 	// lanes has the last task of every order key in the queue, by the key's hash. Two
 	// keys with the same hash only wait for each other.
 	lanes   queue.Lanes[task]
@@ -137,6 +141,7 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 		demand:     make(chan struct{}, 1),
 		readerWake: make(chan struct{}, 1),
 		feederWake: make(chan struct{}, 1),
+		keptWake:   make(chan struct{}, 1),
 		refill:     make(chan struct{}, 1),
 		idle:       make(chan struct{}, 1),
 		removed:    make(chan struct{}),
@@ -154,6 +159,7 @@ func (h *handler) update(change func(*Policy)) {
 	before, paused := h.condition(), h.policy.Paused
 	change(&h.policy)
 	h.policy.setDefaults()
+	h.shareEvents()
 	if h.policy.Paused && !paused {
 		h.pausedAt = time.Now()
 	}
@@ -196,16 +202,29 @@ func (h *handler) close(ctx context.Context) error {
 
 // admit puts a task into its lane, or among the ready or waiting ones.
 func (h *handler) admit(t *task) {
+	if h.fair != nil {
+		h.admitTo(t, h.fair.Group(h.policy.Fair.Of(t.record.Event)))
+		return
+	}
+	h.admitTo(t, fair.Shared)
+}
+
+// admitTo is admit for a task of a group.
+func (h *handler) admitTo(t *task, g fair.Group) {
 	h.open.add(t)
 	h.bytes += len(t.record.Event.Envelope())
 	if t.lane != 0 {
 		if last := h.lanes.Put(t.lane, t); last != nil {
 			last.next, t.blocked = t, true
 			h.behind++
-			return
 		}
 	}
-	h.schedule(t)
+	if h.fair != nil {
+		h.openShared(t, g)
+	}
+	if !t.blocked {
+		h.schedule(t)
+	}
 }
 
 // lane returns the number of an order key's lane; 0 for no key.

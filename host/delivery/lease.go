@@ -265,7 +265,11 @@ func (h *handler) share() int {
 	if h.breaker.Failing() || h.alone.Any() {
 		return 1
 	}
-	return max(1, min(maxLease, (h.ready.Len()-h.parked)/(2*h.leases)))
+	bound := maxLease
+	if h.fair != nil {
+		bound = min(bound, maxFairLeases/h.leases)
+	}
+	return max(1, min(bound, (h.ready.Len()-h.parked)/(2*h.leases)))
 }
 
 // revoke has every lease return to the queue before it starts another attempt.

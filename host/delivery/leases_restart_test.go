@@ -37,6 +37,7 @@ func newLeaseLives(t *rapid.T, ctx context.Context, e *engine) *leaseLives {
 		Key:     bySubject,
 		Retry:   spec.RetryPolicy{MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"), Backoff: backoff, MaxBackoff: backoff},
 		Breaker: spec.BreakerPolicy{Failures: rapid.IntRange(0, 3).Draw(t, "failures"), Cooldown: time.Microsecond, MaxCooldown: 10 * time.Microsecond},
+		Fair:    sharing(t),
 	}
 	if err := x.d.Claim(ctx, "h"); err != nil {
 		t.Fatal(err)

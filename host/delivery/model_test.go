@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/spec"
@@ -187,6 +188,7 @@ func newModelled(t *rapid.T) modelled {
 	}
 	m.policy.Retry.Backoff = rapid.SampledFrom([]time.Duration{time.Nanosecond, time.Nanosecond, time.Hour}).Draw(t, "backoff")
 	m.policy.Retry.MaxBackoff = m.policy.Retry.Backoff
+	m.policy.Fair = sharing(t)
 	m.h = open(t, m.d, "h", m.policy)
 	m.model = newModel(m.policy.Retry.MaxAttempts, m.policy.Breaker)
 	return m
@@ -201,6 +203,30 @@ func (m *modelled) pause(t *rapid.T) {
 	m.paused = rapid.Bool().Draw(t, "paused")
 	m.policy.Paused = m.paused
 	m.h.Update(m.policy)
+}
+
+// share changes among which values events are shared.
+func (m *modelled) share(t *rapid.T) {
+	m.policy.Fair = sharing(t)
+	m.h.Update(m.policy)
+}
+
+// sharing returns a policy with values that the events of a key have in common, or not, and a
+// window that is too small for them; or none.
+func sharing(t *rapid.T) *fair.Policy {
+	p := &fair.Policy{By: rapid.SampledFrom([]string{"", "/one", "/key", "/id"}).Draw(t, "fair by"),
+		Weights: map[string]int{"a": 2, "1": 3}, Window: rapid.SampledFrom([]int{1, 8, 32}).Draw(t, "window")}
+	switch p.By {
+	case "":
+		return nil
+	case "/one":
+		p.Value = func(*event.Event) string { return "" }
+	case "/key":
+		p.Value = bySubject
+	default:
+		p.Value = func(ev *event.Event) string { return string(ev.ID()[len(ev.ID())-1]&3 + '0') }
+	}
+	return p
 }
 
 func (m *modelled) probeBreaker(*rapid.T) {
@@ -301,6 +327,7 @@ func TestHandlerAgainstAModel(t *testing.T) {
 			"finish":  m.finish,
 			"skip":    func(t *rapid.T) { m.skip(t, false) },
 			"retry":   m.retryNow,
+			"share":   m.share,
 			"pause":   m.pause,
 			"probe":   m.probeBreaker,
 			"":        m.check,

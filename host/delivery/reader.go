@@ -31,8 +31,10 @@ func (h *handler) startReading() {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.stopReading = cancel
 	token(h.refill) // events may have been redriven before
+	token(h.keptWake)
 	h.reading.Go(func() { h.read(ctx) })
 	h.reading.Go(func() { h.feed(ctx) })
+	h.reading.Go(func() { h.readKept(ctx) })
 }
 
 // read is the reader.
@@ -85,6 +87,9 @@ func (h *handler) awaitCapacity(ctx context.Context, records []event.Record) int
 
 func (h *handler) fit(records []event.Record) (n int) {
 	h.cursor() // drops the tasks that it has passed
+	if h.fair != nil {
+		return min(len(records), h.fitShared())
+	}
 	bytes := h.bytes
 	limit := min(len(records), maxWindow-h.counted(), maxAhead-h.window.Len())
 	if h.inFlight > 0 {
@@ -114,7 +119,9 @@ func (h *handler) counted() int {
 // wakeReader wakes the reader, and the feeder, if it waits for capacity and there is
 // enough for several events, or for one and nothing is ready.
 func (h *handler) wakeReader() {
-	if h.readerFull {
+	if h.fair != nil {
+		h.wakeShared()
+	} else if h.readerFull {
 		capacity, ready := maxWindow-h.counted(), h.ready.Len()
 		if capacity >= readBatch && (h.inFlight == 0 || ready <= h.maxReady()-readBatch) || capacity > 0 && ready == 0 {
 			h.readerFull = false
@@ -130,6 +137,10 @@ func (h *handler) arrive(records []event.Record) {
 	policy := h.policy
 	h.batch = h.reuse(h.batch[:0], len(records))
 	h.mu.Unlock()
+	var values []string // of tasks
+	if policy.Fair != nil {
+		values = make([]string, len(records))
+	}
 	n := 0
 	for _, rec := range records {
 		if _, waits := h.later[rec.Seq]; !waits && !policy.takes(h.name, rec.Event) {
@@ -139,12 +150,15 @@ func (h *handler) arrive(records []event.Record) {
 			h.batch = append(h.batch, new(task))
 		}
 		h.batch[n].record, h.batch[n].lane = rec, h.lane(policy.Key(rec.Event))
+		if values != nil {
+			values[n] = policy.Fair.Of(rec.Event)
+		}
 		n++
 	}
 	now := time.Now().UnixNano()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, t := range h.batch[:n] {
+	for i, t := range h.batch[:n] {
 		seq := t.record.Seq
 		if h.done[seq] {
 			delete(h.later, seq) // it was skipped
@@ -162,6 +176,14 @@ func (h *handler) arrive(records []event.Record) {
 			h.admit(t)
 			continue
 		}
+		if h.fair != nil {
+			value := ""
+			if values != nil {
+				value = values[i]
+			}
+			h.arriveShared(t, value, now)
+			continue
+		}
 		t.arrived = now
 		t.users++
 		h.window.Push(t)
@@ -175,4 +197,7 @@ func (h *handler) arrive(records []event.Record) {
 		}
 	}
 	h.readTo = records[len(records)-1].Seq
+	if h.fair != nil {
+		h.wakeShared()
+	}
 }

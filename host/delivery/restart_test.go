@@ -209,7 +209,7 @@ func (x *restarts) redrive(t *rapid.T) {
 func (x *restarts) live(t *rapid.T, last bool) {
 	x.restarted()
 	h := open(t, x.d, "h", delivery.Policy{
-		Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 3, Backoff: time.Microsecond, MaxBackoff: time.Microsecond}, Fair: sharing(t),
 	})
 	take := work
 	if rapid.Bool().Draw(t, "leases") {

@@ -61,8 +61,9 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ready, h.window, h.retries = queue.FIFO[task]{}, queue.FIFO[task]{}, nil
+	h.ready, h.fair, h.window, h.retries = readyTasks{}, nil, queue.FIFO[task]{}, nil
 	h.open, h.lanes = openTasks{window: &h.window}, queue.Lanes[task]{}
+	h.shareEvents()
 	h.bytes, h.behind = 0, 0
 	h.alone = pending.Alone[*task]{}
 	h.fedOpen, h.fedBytes = 0, 0
@@ -211,7 +212,7 @@ func (h *handler) admitRedriven(t *task, wasAhead bool) (again bool) {
 	defer h.mu.Unlock()
 	ahead := h.ahead(seq)
 	switch {
-	case h.open.get(seq) != nil, ahead && !h.done[seq]: // the reader's
+	case h.open.get(seq) != nil, ahead && !h.done[seq], h.fair.Has(seq): // the reader's
 	case !ahead && wasAhead: // the reader has passed it: did it admit it?
 		return true
 	default: // the reader has passed it, or will skip it

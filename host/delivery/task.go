@@ -3,6 +3,7 @@ package delivery
 import (
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/event"
 )
@@ -24,6 +25,7 @@ type task struct {
 	blocked    bool            // another task of its lane is before it
 	recorded   bool            // the cursor may pass it: its outcome or its next attempt is with the recorder
 	fed        bool            // the feeder added it
+	group      fair.Group      // of its value, while it is open and handler.fair is set
 }
 
 // maxFree bounds the tasks that are kept for reuse.

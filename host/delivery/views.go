@@ -52,7 +52,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 // view returns the delivery of an event that the handler has or will get.
 func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	h.mu.Lock()
-	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq], h.policy
+	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq] || h.fair.Has(rec.Seq), h.policy
 	waits, later := h.later[rec.Seq]
 	later = later && !h.done[rec.Seq]
 	v.Since = h.since(rec.Seq)

@@ -176,7 +176,7 @@ func (m *Module) NewPool(ctx context.Context, cfg PoolConfig) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Batch.Enabled() {
+	if cfg.Batch.MaxEvents > 0 {
 		if err := m.shape.CheckBatch(); err != nil {
 			return nil, fault.New(fault.Invalid, "%w", err)
 		}

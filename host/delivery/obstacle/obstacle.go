@@ -18,6 +18,7 @@ type Part int
 const (
 	Reader Part = iota // also a replay that is being started
 	Feeder
+	Kept // the events of which only the Seqs are in memory
 	parts
 )
 
@@ -48,6 +49,8 @@ func (s *Set) Failed(part Part, err error, readTo uint64, now time.Time) (at str
 		at = bad.Events()
 	case o.failures > 1 && part == Reader:
 		at = fmt.Sprintf("event %d", readTo+1)
+	case o.failures > 1 && part == Kept:
+		at = "events that it has read before"
 	case o.failures > 1:
 		at = "its redriven events"
 	}
