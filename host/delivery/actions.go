@@ -23,6 +23,11 @@ func (h *handler) RetryNow(seqs []uint64) (n int, left []uint64) {
 		case t == nil && later && !h.done[seq]:
 			h.dueNow[seq] = true
 			n++
+		case t == nil && h.fair.Has(seq) && h.keptPast[seq].Status == event.StatusRetrying:
+			past := h.keptPast[seq]
+			past.Due = now
+			h.keptPast[seq] = past
+			n++
 		case t == nil:
 			left = append(left, seq)
 		case !t.taken() && t.past != nil && t.past.Status == event.StatusRetrying:
@@ -70,6 +75,10 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 			d = *t.past
 		}
 	case h.fair.Skip(seq):
+		if past, waits := h.keptPast[seq]; waits {
+			d = past
+			delete(h.keptPast, seq)
+		}
 		kept = true
 	case !h.ahead(seq) || h.done[seq]:
 		return n, false, nil
@@ -117,6 +126,11 @@ func (h *handler) Retrying() (list []event.Delivery) {
 	}
 	for seq, d := range h.later {
 		if d.Status == event.StatusRetrying && !h.done[seq] {
+			list = append(list, d)
+		}
+	}
+	for _, d := range h.keptPast {
+		if d.Status == event.StatusRetrying {
 			list = append(list, d)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/berth-host/berth/host/delivery"
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -61,6 +62,7 @@ func (c *counter) open(t interface {
 	d := delivery.New(delivery.Config{Store: c.engine, Log: c.engine})
 	return d, open(t, d, "h", delivery.Policy{
 		Takes: parentsOnly, Key: bySubject, Retry: spec.RetryPolicy{MaxAttempts: 1000, Backoff: time.Microsecond, MaxBackoff: time.Microsecond},
+		Fair: &fair.Policy{By: "/id", Value: byID, Window: 8},
 	})
 }
 

@@ -78,6 +78,18 @@ func (h *handler) arriveShared(t *task, value string, now int64) {
 	h.admitTo(t, g)
 }
 
+// admitLater admits a task that waits for its next attempt, or keeps it behind the earlier events
+// of its key that are kept. The caller holds handler.mu.
+func (h *handler) admitLater(t *task) {
+	if h.fair == nil || !h.fair.BehindKey(t.lane) {
+		h.admit(t)
+		return
+	}
+	h.keptPast[t.record.Seq] = *t.past
+	h.fair.Keep(h.fair.Group(h.policy.Fair.Of(t.record.Event)), t.lane, t.record.Seq)
+	h.recycle(t)
+}
+
 // fits reports whether a group may have another open task.
 func (h *handler) fits(g fair.Group) bool {
 	if h.unsaved >= maxWindow || h.bytes >= maxWindowBytes || h.open.n >= maxAhead {
@@ -161,6 +173,11 @@ func (h *handler) readStarved(ctx context.Context) (more bool, err error) {
 			q.Take(next)
 			t := append(h.reuse(nil, 1), new(task))[0]
 			t.record, t.lane, t.arrived = rec, keys[i], now
+			if past, waits := h.keptPast[rec.Seq]; waits {
+				delete(h.keptPast, rec.Seq)
+				t.past, t.recorded, t.arrived = &past, true, 0
+				q.Recorded(rec.Seq)
+			}
 			h.admitTo(t, next)
 		}
 	}

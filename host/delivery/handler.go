@@ -113,19 +113,20 @@ type handler struct {
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
 	later       map[uint64]event.Delivery
-	dueNow      map[uint64]bool // those of later that are to be retried without waiting
-	replay      *event.Replay   // the last one; nil without one since the handler was opened
-	suspended   bool            // no attempt starts: the position is being changed
-	inFlight    int             // attempts that instances have
-	leases      int             // that are open
-	multiLeases int             // leases with more than one attempt
-	revocations atomic.Uint64   // written under mu
-	feederFull  bool            // the feeder waits for capacity
-	fedOpen     int             // open tasks that the feeder added
-	fedBytes    int             // of their envelopes
-	redriven    int             // redriven events that wait for the feeder
-	laterOpen   int             // open events without a task: those of unread, and those of later that a replay skips
-	recounts    int             // of redriven
+	keptPast    map[uint64]event.Delivery // unfinished deliveries of events that fair keeps by their Seqs
+	dueNow      map[uint64]bool           // those of later that are to be retried without waiting
+	replay      *event.Replay             // the last one; nil without one since the handler was opened
+	suspended   bool                      // no attempt starts: the position is being changed
+	inFlight    int                       // attempts that instances have
+	leases      int                       // that are open
+	multiLeases int                       // leases with more than one attempt
+	revocations atomic.Uint64             // written under mu
+	feederFull  bool                      // the feeder waits for capacity
+	fedOpen     int                       // open tasks that the feeder added
+	fedBytes    int                       // of their envelopes
+	redriven    int                       // redriven events that wait for the feeder
+	laterOpen   int                       // open events without a task: those of unread, and those of later that a replay skips
+	recounts    int                       // of redriven
 	sampled     event.Sampled
 	failures    failurelog.Limit
 	closed      bool

@@ -224,10 +224,13 @@ func sharing(t *rapid.T) *fair.Policy {
 	case "/key":
 		p.Value = bySubject
 	default:
-		p.Value = func(ev *event.Event) string { return string(ev.ID()[len(ev.ID())-1]&3 + '0') }
+		p.Value = byID
 	}
 	return p
 }
+
+// byID is one of four values, which the events of a key do not have in common.
+func byID(ev *event.Event) string { return string(ev.ID()[len(ev.ID())-1]&3 + '0') }
 
 func (m *modelled) probeBreaker(*rapid.T) {
 	if m.open && m.probe == 0 {

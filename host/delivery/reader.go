@@ -173,7 +173,7 @@ func (h *handler) arrive(records []event.Record) {
 				past.Due = time.Now()
 			}
 			t.past, t.recorded = &past, true
-			h.admit(t)
+			h.admitLater(t)
 			continue
 		}
 		if h.fair != nil {

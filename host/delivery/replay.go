@@ -201,7 +201,7 @@ func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
 			t.past = &due
 		}
 		if t != nil {
-			h.admit(t)
+			h.admitLater(t)
 		}
 		h.mu.Unlock()
 	}

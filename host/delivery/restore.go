@@ -68,6 +68,7 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.alone = pending.Alone[*task]{}
 	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.dueNow, h.replay = later, make(map[uint64]bool), b.Replay
+	h.keptPast = make(map[uint64]event.Delivery)
 	h.readTo, h.saved = b.Cursor, b.Cursor
 	h.laterOpen = len(unread)
 	for seq := range later {

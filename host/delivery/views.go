@@ -55,6 +55,9 @@ func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq] || h.fair.Has(rec.Seq), h.policy
 	waits, later := h.later[rec.Seq]
 	later = later && !h.done[rec.Seq]
+	if past, kept := h.keptPast[rec.Seq]; kept {
+		waits, later = past, true
+	}
 	v.Since = h.since(rec.Seq)
 	known := t != nil
 	if known {

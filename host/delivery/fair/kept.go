@@ -56,6 +56,9 @@ func (q *Queue[T]) Behind(n Group, lane uint64) bool {
 	return q.groups[n].linked > 0 || q.owner(short(lane)) != nil
 }
 
+// BehindKey reports whether earlier events of a key are kept.
+func (q *Queue[T]) BehindKey(lane uint64) bool { return q.owner(short(lane)) != nil }
+
 // short returns the hash of a lane; 0 for no lane.
 func short(lane uint64) uint32 {
 	if lane == 0 {
