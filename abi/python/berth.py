@@ -11,6 +11,7 @@ import json
 import sys
 import time
 
+_second_edition = True  # the build makes it False in a module without these imports: see sdk.go
 _call = host.call
 _missing = object()
 _codes = ("", "END", "INVALID", "DENIED", "NOT_FOUND", "TOO_LARGE", "UNAVAILABLE", "TIMEOUT", "CONFLICT")
@@ -53,6 +54,19 @@ def _ask(operation, payload):
         return _call(operation, payload)
     except ValueError:  # longer than the buffer
         return _call("l", "")
+    except RuntimeError:
+        raise _failure()
+
+
+def _second(operation, payload):
+    # Calls a function of the second edition. The build has them imported if a file of the
+    # handler has one of the words scan, expire and trace.
+    if not _second_edition:
+        raise Error("INVALID", "no file of the handler has the word scan, expire or trace")
+    try:
+        return _call(operation, payload)
+    except ValueError:  # longer than the buffer, which is larger now; asking again changes nothing
+        return _call(operation, payload)
     except RuntimeError:
         raise _failure()
 
@@ -108,6 +122,17 @@ class _State:
     def __init__(self):
         self.data = _missing
         self.finished = False
+
+
+def _finds(pointer):
+    # Whether the host has a value there.
+    try:
+        _call("f", pointer)
+    except ValueError:  # longer than the buffer
+        return True
+    except RuntimeError:
+        return False
+    return True
 
 
 class Event:
@@ -194,6 +219,10 @@ class Event:
         """The length of the envelope in bytes."""
         return int(_call("N", ""))
 
+    def emit(self, event_type, data, subject=None, key=None, deliver_at=None, deliver_after=None):
+        """As emit, for a child of this event; in a batch it is published if this event succeeds."""
+        emit(event_type, data, subject, key, deliver_at, deliver_after)
+
     @property
     def type(self):
         return self.field("/event_type")
@@ -231,6 +260,99 @@ for _attribute, _name in (
     setattr(Event, _attribute, _metadata(_name))
 
 
+class _Item(Event):
+    # An event of a batch.
+    def __init__(self, index):
+        self._state = None
+        self._index = index
+        self._path = "/events/%d" % index
+
+    def _rooted(self, pointer):
+        # A malformed pointer stays one.
+        return self._path + pointer if not pointer or pointer[0] == "/" else pointer
+
+    def field(self, pointer, default=_missing):
+        try:
+            return _call("f", self._rooted(pointer))
+        except (ValueError, RuntimeError) as error:
+            return _after(error, default)
+
+    def int(self, pointer, default=_missing):
+        try:
+            return int(_call("f", self._rooted(pointer)))
+        except RuntimeError as error:
+            return _after(error, default)
+
+    def finish(self, text):
+        raise Error("INVALID", "an event of a batch is finished by batch.succeed")
+
+    @property
+    def envelope(self):
+        return _ask("f", self._path)
+
+    @property
+    def size(self):
+        return len(self.envelope.encode())
+
+    def emit(self, event_type, data, subject=None, key=None, deliver_at=None, deliver_after=None):
+        emit(event_type, data, subject, key, deliver_at, deliver_after, self._index)
+
+
+class Batch:
+    """One or more events in the order of the log, no two with the same order key."""
+
+    def __init__(self, single):
+        if single:
+            event = Event()
+            event._state = None
+            self.events = [event]
+        else:
+            self.events = [_Item(index) for index in range(_count())]
+        self._single = single
+        self._results = [""] * len(self.events)
+        self._failures = [None] * len(self.events)
+
+    def __len__(self):
+        return len(self.events)
+
+    def __iter__(self):
+        return iter(enumerate(self.events))
+
+    def succeed(self, index, result=None):
+        """Says that an event succeeds. One of which nothing is said has no result."""
+        self._results[index] = "" if result is None else _encode(result)
+        self._failures[index] = None
+
+    def fail(self, index, error):
+        """Says that an event fails: by a Reject, or by any other exception, which is a retry."""
+        self._results[index] = ""
+        self._failures[index] = error
+
+    def _text(self):
+        failures = [
+            {"index": index, "status": "reject" if isinstance(error, Reject) else "retry", "reason": str(error)}
+            for index, error in enumerate(self._failures)
+            if error is not None
+        ]
+        text = '{"results":[' + ",".join([result or "null" for result in self._results]) + "]"
+        return text + (',"failures":' + json.dumps(failures) if failures else "") + "}"
+
+
+def _count():
+    # The number of events of the open batch, without its text, which may be larger than the heap.
+    above = 1
+    while _finds("/events/%d/event_type" % above):
+        above *= 2
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        if _finds("/events/%d/event_type" % middle):
+            below = middle
+        else:
+            above = middle
+    return above
+
+
 class _Log:
     def debug(self, text):
         _call("d", text)
@@ -264,6 +386,28 @@ class _KV:
 
     def delete(self, key):
         _ask("D", key)
+
+    def scan(self, prefix=""):
+        """Yields the keys that begin with a prefix, in the order of their bytes."""
+        begin = "%010d" % len(prefix.encode()) + prefix
+        after = ""
+        while True:
+            page = _second("k", begin + after).encode()
+            if not page:
+                return
+            at = 0
+            while at < len(page):
+                end = at + 4 + int(page[at : at + 4])
+                after = page[at + 4 : end].decode()
+                at = end
+                yield after
+
+    def expire(self, key, seconds):
+        """Has a key disappear after so many seconds, rounded up. 0 removes the limit, and so does set."""
+        whole = -int(-seconds // 1)
+        if not 0 <= whole < 1 << 31:
+            raise Error("INVALID", "the time is not from 0 to 2147483647 seconds")
+        _second("e", "%010d" % whole + key)
 
 
 log = _Log()
@@ -303,16 +447,26 @@ def http(method, url, headers=None, body=None):
     return Response(_decode(_ask("h", json.dumps(request))))
 
 
-def emit(event_type, data, subject=None, key=None):
-    """Adds a child, which is published when the event finishes as ok."""
+def emit(event_type, data, subject=None, key=None, deliver_at=None, deliver_after=None, _parent=None):
+    """Adds a child, which is published when the event finishes as ok.
+
+    deliver_at, a time in RFC 3339, or deliver_after, seconds or a text such as "15m", defers it.
+    In a batch, use the event's emit.
+    """
     child = '{"event_type":' + json.dumps(event_type) + ',"data":' + _encode(data)
     metadata = {}
     if subject is not None:
         metadata["subject"] = subject
     if key is not None:
         metadata["idempotency_key"] = key
+    if deliver_at is not None:
+        metadata["deliver_at"] = deliver_at
+    if deliver_after is not None:
+        metadata["deliver_after"] = deliver_after if isinstance(deliver_after, str) else "%dms" % round(deliver_after * 1000)
     if metadata:
         child += ',"metadata":' + json.dumps(metadata)
+    if _parent is not None:
+        child += ',"parent_index":%d' % _parent
     _ask("m", child + "}")
 
 
@@ -321,19 +475,38 @@ def config():
     return _decode(_ask("c", ""))
 
 
+def trace():
+    """The W3C traceparent of the attempt; None if the host does not trace it."""
+    try:
+        return _second("T", "")
+    except Error as error:
+        if error.code == "NOT_FOUND":
+            return None
+        raise
+
+
 def secret(name):
     return _ask("s", name)
 
 
-def _serve(handle):
+def _serve(handle, handle_batch):
     call = _call
     dumps = json.dumps
     event = Event()
+    first = True
     while True:
         try:
             call("n", "")
         except RuntimeError:
             return
+        if first or handle_batch is not None:
+            first = False
+            single = _finds("/event_type")
+            if handle_batch is not None and not (single and handle is not None):
+                _serve_batch(handle_batch, single)
+                continue
+            if not single:
+                _report(TypeError("the manifest asks for batches: define handle_batch(batch)"))
         event._state = None
         try:
             result = handle(event)
@@ -350,6 +523,30 @@ def _serve(handle):
                 call("r", "" if result is None else dumps(result) if type(result) is dict else _encode(result))
             except RuntimeError:
                 _report(_failure())
+
+
+def _serve_batch(handle_batch, single):
+    batch = Batch(single)
+    try:
+        handle_batch(batch)
+        text = batch._text() if not single else batch._results[0]
+        if single and batch._failures[0] is not None:
+            raise batch._failures[0]
+    except Reject as error:
+        _call("j", str(error))
+        return
+    except Retry as error:
+        _call("t", str(error))
+        return
+    except Exception as error:
+        if single and error is batch._failures[0]:
+            _call("t", str(error))
+            return
+        _report(error)
+    try:
+        _call("r", text)
+    except RuntimeError:
+        _report(_failure())
 
 
 def _report(error):
@@ -401,8 +598,8 @@ def _start():
         exec(compile(sources[main], main, "exec"), values)
     except Exception as error:
         _report(error)
-    if "handle" in values:
-        _serve(values["handle"])
+    if "handle" in values or "handle_batch" in values:
+        _serve(values.get("handle"), values.get("handle_batch"))
     elif "run" in values:
         values["run"]()
     else:

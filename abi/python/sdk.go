@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -32,21 +34,66 @@ func Module(files []File) ([]byte, error) {
 	if len(files) == 0 {
 		return nil, errors.New("no Python files")
 	}
-	program := []byte(sdk)
+	second := slices.ContainsFunc(files, func(f File) bool { return secondEdition.MatchString(f.Source) })
+	engine, program := engine, []byte(sdk)
 	for _, f := range files {
 		if !utf8.ValidString(f.Source) || strings.ContainsRune(f.Source, 0) {
 			return nil, fmt.Errorf("%s is not a text in UTF-8", f.Name)
 		}
 		program = append(append(append(append(program, 0), f.Name...), '\n'), f.Source...)
 	}
+	if !second {
+		var err error
+		if engine, err = withoutSecondEdition(engine); err != nil {
+			return nil, err
+		}
+		program = bytes.Replace(program, []byte("_second_edition = True"), []byte("_second_edition = False"), 1)
+	}
 	return withProgram(engine, program)
+}
+
+// secondEdition finds the words by which a handler calls functions of the second edition of
+// the ABI: kv.scan, kv.expire, trace.
+var secondEdition = regexp.MustCompile(`\b(scan|expire|trace)\b`)
+
+// withoutSecondEdition returns the engine without the imports of the second edition: a host
+// without them refuses a module that imports one. Others of the same types are imported twice
+// instead; the SDK does not call them.
+func withoutSecondEdition(engine []byte) ([]byte, error) {
+	for at := 8; at < len(engine); {
+		size, n := binary.Uvarint(engine[at+1:])
+		if n <= 0 || size > uint64(len(engine)-at-1-n) {
+			break
+		}
+		begin := at + 1 + n
+		end := begin + int(size)
+		if engine[at] != sectionImport {
+			at = end
+			continue
+		}
+		imports := engine[begin:end]
+		for _, name := range [][2]string{{"kv_list", "kv_cas"}, {"kv_expire", "finish"}, {"trace", "next"}} {
+			imports = bytes.Replace(imports, importNames(name[0]), importNames(name[1]), 1)
+		}
+		out := binary.AppendUvarint(slices.Clone(engine[:at+1]), uint64(len(imports)))
+		return slices.Concat(out, imports, engine[end:]), nil
+	}
+	return nil, errors.New("the engine has no imports")
+}
+
+// importNames returns the names of a function of berth_v1 as an import section has them.
+func importNames(function string) []byte {
+	return append([]byte("\x08berth_v1"+string(rune(len(function)))), function...)
 }
 
 // emptyProgram is the end of the engine: its last section is the data, and the last
 // segment there is passive and has a program of length zero.
 var emptyProgram = []byte{1, 4, 0, 0, 0, 0}
 
-const sectionData = 11
+const (
+	sectionImport = 2
+	sectionData   = 11
+)
 
 // withProgram returns the engine with a program in its last data segment.
 func withProgram(engine, program []byte) ([]byte, error) {

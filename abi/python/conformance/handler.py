@@ -4,6 +4,21 @@ import berth
 count = 0
 
 
+def handle_batch(batch):
+    global count
+    for index, event in batch:
+        op = event.field("/data/op", "")
+        if op == "fail_all":
+            raise berth.Retry(event.field("/data/reason"))
+        if op == "size":
+            batch.succeed(index, {"size": len(batch)})
+            continue
+        try:
+            batch.succeed(index, handle(event))
+        except (berth.Reject, berth.Retry) as error:
+            batch.fail(index, error)
+
+
 def handle(event):
     global count
     count += 1
@@ -86,11 +101,13 @@ def log(event):
 
 
 def emit(event):
-    berth.emit(
+    event.emit(
         event.field("/data/type"),
         berth.Json(event.raw("/data/child")),
         subject=event.field("/data/subject", None),
         key=event.field("/data/key", None),
+        deliver_at=event.field("/data/at", None),
+        deliver_after=event.int("/data/after", None),
     )
     return {"emitted": True}
 
@@ -108,6 +125,23 @@ def kv_cas(event):
 def kv_delete(event):
     berth.kv.delete(event.field("/data/key"))
     return {"deleted": True}
+
+
+def kv_expire(event):
+    berth.kv.expire(event.field("/data/key"), event.int("/data/seconds"))
+    return {"expires": True}
+
+
+def kv_fill(event):
+    n = event.int("/data/n")
+    for i in range(n):
+        berth.kv.set(event.field("/data/prefix") + str(i), "")
+    return {"filled": n}
+
+
+def trace(event):
+    value = berth.trace()
+    return {"error": "NOT_FOUND"} if value is None else {"value": value}
 
 
 def http(event):
@@ -154,6 +188,10 @@ operations = {
     "kv_set": kv_set,
     "kv_cas": kv_cas,
     "kv_delete": kv_delete,
+    "kv_expire": kv_expire,
+    "kv_fill": kv_fill,
+    "kv_list": lambda event: {"keys": list(berth.kv.scan(event.field("/data/prefix")))},
+    "trace": trace,
     "http": http,
     "secret": lambda event: {"value": berth.secret(event.field("/data/name"))},
     "count": lambda event: {"count": count},

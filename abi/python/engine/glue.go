@@ -46,6 +46,11 @@ var berthImports = []struct {
 	{"http", function{"\x7f\x7f\x7f\x7f", "\x7f"}},
 	{"attempt", function{"", "\x7f"}},
 	{"remaining", function{"", "\x7f"}},
+	// Of the second edition: package python has other imports of the same types instead where a
+	// handler calls none of them.
+	{"kv_list", function{"\x7f\x7f\x7f\x7f\x7f\x7f", "\x7f"}},
+	{"kv_expire", function{"\x7f\x7f\x7f", "\x7f"}},
+	{"trace", function{"\x7f\x7f", "\x7f"}},
 }
 
 // The parameters of host_call, and its locals.
@@ -128,6 +133,16 @@ func (g *glue) operations() []operation {
 	swap = swap.get(paramLength).i32(20).op(opI32Sub).get(localKey).op(opI32Sub).get(localOld).op(opI32Sub)
 	swap = swap.call(g.calls["kv_cas"])
 
+	// The payload of kv_list is the length of the prefix, the prefix, and the key to begin after.
+	// The answer's four bytes of a length are made four digits, because it is a text.
+	list := code(slices.Clone(key)).get(paramPayload).i32(10).op(opI32Add).get(localKey)
+	list = list.get(paramPayload).i32(10).op(opI32Add).get(localKey).op(opI32Add)
+	list = list.get(paramLength).i32(10).op(opI32Sub).get(localKey).op(opI32Sub)
+	list = buffer(list).call(g.calls["kv_list"]).op(opLocalTee, localAnswer)
+	list = list.get(paramBuffer).get(paramCapacity).call(g.calls["lengths"]).get(localAnswer)
+	expire := code(nil).get(paramPayload).i32(10).op(opI32Add).get(paramLength).i32(10).op(opI32Sub)
+	expire = expire.get(paramPayload).call(g.calls["number"]).call(g.calls["kv_expire"])
+
 	next := code(nil).i32(0).i32(0).call(g.calls["next"]).op(opLocalTee, localAnswer).setGlobal(g.length)
 	next = next.get(localAnswer).i32(0).get(localAnswer).i32(0).op(opI32LtS, opSelect)
 
@@ -163,6 +178,9 @@ func (g *glue) operations() []operation {
 		{'h', yield("http")},
 		{'A', checked("attempt")},
 		{'R', checked("remaining")},
+		{'k', list},
+		{'e', expire},
+		{'T', buffer(nil).call(g.calls["trace"])},
 		{'P', program},
 	}
 }
@@ -200,6 +218,25 @@ func number() []byte {
 	c = c.get(2).i32(10).op(opI32Mul).get(0).get(1).op(opI32Add).load8().i32('0').op(opI32Sub, opI32Add).set(2)
 	c = c.get(1).i32(1).op(opI32Add, opLocalTee, 1).i32(10).op(opI32LtS, opBrIf, 0, opEnd)
 	return c.get(2).op(opEnd)
+}
+
+// lengths is the body of lengths(n, at, capacity): it makes four digits of each length in the n
+// bytes that kv_list has yielded, if they have fit.
+func lengths() []byte {
+	const (
+		n, at, capacity = 0, 1, 2
+		end, size       = 3, 4
+	)
+	c := code{1, 2, typeI32}
+	c = c.get(n).i32(1).op(opI32LtS).get(n).get(capacity).op(opI32GtU, opI32Or, opIf, blockEmpty, opReturn, opEnd)
+	c = c.get(at).get(n).op(opI32Add).set(end).op(opLoop, blockEmpty)
+	c = c.get(at).op(opI32Load, 0, 0).set(size)
+	for i, divisor := range []int{1000, 100, 10, 1} {
+		c = c.get(at).i32(i).op(opI32Add)
+		c = c.get(size).i32(divisor).op(opI32DivU).i32(10).op(opI32RemU).i32('0').op(opI32Add).store(opI32Store8, 0)
+	}
+	c = c.get(at).get(size).op(opI32Add).i32(4).op(opI32Add, opLocalTee, at).get(end).op(opI32LtU, opBrIf, 0, opEnd)
+	return c.op(opEnd)
 }
 
 // argumentText is the contents of the segment of the arguments, and where each begins.
@@ -321,10 +358,10 @@ func build(wasm []byte) ([]byte, error) {
 			l.newIndex[i] = added + uint32(n)
 		}
 	}
-	g.calls["digits"], g.calls["number"] = added+4, added+5
+	g.calls["digits"], g.calls["number"], g.calls["lengths"] = added+4, added+5, added+6
 
 	l.types, l.typeOf = m.types, func(i int) uint32 { return m.defined[i] }
-	bodies := make([][]byte, 0, len(m.bodies)+6)
+	bodies := make([][]byte, 0, len(m.bodies)+7)
 	for i, b := range m.bodies {
 		lowered, err := l.body(i, b)
 		if err != nil {
@@ -332,7 +369,7 @@ func build(wasm []byte) ([]byte, error) {
 		}
 		bodies = append(bodies, lowered)
 	}
-	bodies = append(bodies, g.hostCall(), code{0}.global(g.capacity).op(opEnd), g.argsGet(), argsSizes(), digits(), number())
+	bodies = append(bodies, g.hostCall(), code{0}.global(g.capacity).op(opEnd), g.argsGet(), argsSizes(), digits(), number(), lengths())
 	two := function{"\x7f\x7f", "\x7f"}
 	if l.limits != 1 {
 		return nil, fmt.Errorf("the module sets the limit of its stack %d times, want once", l.limits)
@@ -342,7 +379,8 @@ func build(wasm []byte) ([]byte, error) {
 	}
 	m.defined = append(m.defined,
 		m.typeIndex(function{"\x7f\x7f\x7f\x7f\x7f\x7f", "\x7f"}), m.typeIndex(function{"", "\x7f"}),
-		m.typeIndex(two), m.typeIndex(two), m.typeIndex(function{"\x7f\x7f", ""}), m.typeIndex(function{"\x7f", "\x7f"}))
+		m.typeIndex(two), m.typeIndex(two), m.typeIndex(function{"\x7f\x7f", ""}), m.typeIndex(function{"\x7f", "\x7f"}),
+		m.typeIndex(function{"\x7f\x7f\x7f", ""}))
 	return m.encode(l, imports, bodies)
 }
 

@@ -32,6 +32,7 @@ const (
 	opGlobalSet    = 0x24
 	opTableGet     = 0x25
 	opTableSet     = 0x26
+	opI32Load      = 0x28
 	opI32Load8U    = 0x2d
 	opI32Store     = 0x36
 	opI32Store8    = 0x3a
@@ -45,9 +46,11 @@ const (
 	opI32Eqz       = 0x45
 	opI32Eq        = 0x46
 	opI32LtS       = 0x48
+	opI32LtU       = 0x49
 	opI32GtU       = 0x4b
 	opI32Add       = 0x6a
 	opI32Sub       = 0x6b
+	opI32Or        = 0x72
 	opI32Mul       = 0x6c
 	opI32DivU      = 0x6e
 	opI32RemU      = 0x70
