@@ -31,7 +31,7 @@ func workTable(h *Handler) table {
 			"`off` for one event at a time, or bounds below those of the manifest's `batch`. A plugin gets batches only if its manifest asks "+
 				"for them."),
 		setting("fair_by", pointerKind(), &h.Fair.By,
-			"A JSON Pointer into the envelope, such as `/metadata/tenant`: the events that can start are taken in turn from each value there, so "+
+			"A JSON Pointer into the envelope, such as `/data/tenant`: the events that can start are taken in turn from each value there, so "+
 				"that many events of one value do not delay those of the others. Events without a value share one. `\"\"`: no sharing.").unset(`""`),
 		setting("fair_weights", weightsKind(), &h.Fair.Weights,
 			"How many events a value of `fair_by` gets in each round, such as `{gold: 3}`; 1 for every other value.").unset("{}"),
