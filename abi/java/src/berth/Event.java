@@ -2,14 +2,34 @@ package berth;
 
 import org.teavm.interop.Address;
 
-/** The open event. Its values are fetched from the host when they are asked for. */
+/** The open event, or one of a batch. Its values are fetched from the host when they are asked for. */
 public final class Event {
     private static byte[] pointerBytes = new byte[64];
 
     int size;
     boolean finished;
 
+    private final int index;
+    private final String path;
+
     Event() {
+        this(-1);
+    }
+
+    /** An event of the open batch; -1 outside of batches. */
+    Event(int index) {
+        this.index = index;
+        this.path = "/events/" + index;
+    }
+
+    /** Adds a child to this event. It is published when the event finishes as ok. */
+    public void emit(Child child) {
+        Berth.emit(child, index);
+    }
+
+    /** Asks the host for a value of this event into its buffer. A malformed pointer stays one. */
+    private int value(String pointer) {
+        return field(index < 0 || !pointer.isEmpty() && pointer.charAt(0) != '/' ? pointer : path + pointer);
     }
 
     /** Asks the host for a value into its buffer. */
@@ -34,12 +54,12 @@ public final class Event {
 
     /** The value at a JSON Pointer as text: a string without quotes, anything else as JSON. Null if there is none. */
     public String text(String pointer) {
-        return Host.text(field(pointer));
+        return Host.text(value(pointer));
     }
 
     /** The whole number at a JSON Pointer, or otherwise if there is none. */
     public long number(String pointer, long otherwise) {
-        int n = field(pointer);
+        int n = value(pointer);
         if (n == Host.NOT_FOUND) {
             return otherwise;
         }
@@ -75,7 +95,7 @@ public final class Event {
     public Json json(String pointer) {
         int slash = pointer.lastIndexOf('/');
         String parent = slash < 0 ? pointer : pointer.substring(0, slash);
-        int n = field(parent);
+        int n = value(parent);
         if (n == Host.NOT_FOUND) {
             return null;
         }
@@ -85,7 +105,7 @@ public final class Event {
         if (slash < 0) {
             return Json.of(copy);
         }
-        if (Host.check(exists(pointer)) == 0) {
+        if (Host.check(exists(index < 0 ? pointer : path + pointer)) == 0) {
             return null;
         }
         Json container = Json.of(copy);
@@ -95,13 +115,16 @@ public final class Event {
     }
 
     /** 1 if there is a value at the pointer, 0 if not, or a code. */
-    private static int exists(String pointer) {
+    static int exists(String pointer) {
         int n = field(pointer);
         return n == Host.NOT_FOUND ? 0 : Math.min(n, 0) + (n < 0 ? 0 : 1);
     }
 
     /** Ends the event as ok with this result, or none. What the handler returns is then unused. INVALID if it is not JSON. */
     public void finish(Result result) {
+        if (index >= 0) {
+            throw new IllegalStateException("an event of a batch is finished by batch.succeed");
+        }
         Host.check(result == null
                 ? Host.finish(0, Address.fromInt(0), 0)
                 : Host.finish(0, Host.at(result.bytes), result.length));
@@ -120,7 +143,7 @@ public final class Event {
 
     /** The length of the envelope in bytes. */
     public int size() {
-        return size;
+        return index < 0 ? size : Host.check(value(""));
     }
 
     public String type() {

@@ -54,6 +54,15 @@ final class Host {
     @Import(module = "berth_v1", name = "kv_delete")
     static native int kvDelete(Address key, int length);
 
+    @Import(module = "berth_v1", name = "kv_list")
+    static native int kvList(Address prefix, int length, Address after, int afterLength, Address buffer, int capacity);
+
+    @Import(module = "berth_v1", name = "kv_expire")
+    static native int kvExpire(Address key, int length, int seconds);
+
+    @Import(module = "berth_v1", name = "trace")
+    static native int trace(Address buffer, int capacity);
+
     @Import(module = "berth_v1", name = "http")
     static native int http(Address request, int length, Address buffer, int capacity);
 

@@ -1,4 +1,6 @@
+import berth.Batch;
 import berth.Berth;
+import berth.Child;
 import berth.Event;
 import berth.HostException;
 import berth.Http;
@@ -16,7 +18,30 @@ public final class Handler {
     private static String kept;
 
     public static void main(String[] args) {
-        Berth.run(Handler::handle);
+        if (Berth.config().get("batch") != null) {
+            Berth.runBatches(Handler::handleBatch);
+        } else {
+            Berth.run(Handler::handle);
+        }
+    }
+
+    static void handleBatch(Batch batch) {
+        for (int i = 0; i < batch.events().size(); i++) {
+            Event event = batch.events().get(i);
+            String op = event.text("/data/op");
+            if ("fail_all".equals(op)) {
+                throw new Retry(event.text("/data/reason"));
+            }
+            if ("size".equals(op)) {
+                batch.succeed(i, new JsonObject().put("size", batch.events().size()).result());
+                continue;
+            }
+            try {
+                batch.succeed(i, handle(event));
+            } catch (Reject | Retry failure) {
+                batch.fail(i, failure);
+            }
+        }
     }
 
     static Result handle(Event event) {
@@ -72,9 +97,17 @@ public final class Handler {
                 log(event.text("/data/level"), event.text("/data/text"));
                 return null;
             case "emit":
-                Berth.emit(event.text("/data/type"), event.json("/data/child").toString(), event.text("/data/subject"),
-                        event.text("/data/key"));
+                event.emit(new Child(event.text("/data/type"), event.json("/data/child").toString())
+                        .subject(event.text("/data/subject"))
+                        .idempotencyKey(event.text("/data/key"))
+                        .deliverAt(event.text("/data/at"))
+                        .deliverAfterMillis(1000 * event.number("/data/after", 0)));
                 return new JsonObject().put("emitted", true).result();
+            case "trace":
+                String trace = Berth.trace();
+                return trace == null
+                        ? new JsonObject().put("error", "NOT_FOUND").result()
+                        : new JsonObject().put("value", trace).result();
             case "secret":
                 return new JsonObject().put("value", Berth.secret(event.text("/data/name"))).result();
             case "count":
@@ -157,12 +190,32 @@ public final class Handler {
                 Json old = event.json("/data/old");
                 Kv.cas(key, old == null || old.isNull() ? null : old.text(), event.text("/data/value"));
                 return new JsonObject().put("set", true).result();
+            case "kv_expire":
+                Kv.expire(key, (int) event.number("/data/seconds", 0));
+                return new JsonObject().put("expires", true).result();
+            case "kv_fill":
+                long n = event.number("/data/n", 0);
+                for (long i = 0; i < n; i++) {
+                    Kv.set(event.text("/data/prefix") + i, "");
+                }
+                return new JsonObject().put("filled", n).result();
+            case "kv_list":
+                return list(event.text("/data/prefix"));
             case "kv_delete":
                 Kv.delete(key);
                 return new JsonObject().put("deleted", true).result();
             default:
                 return unknown();
         }
+    }
+
+    private static Result list(String prefix) {
+        StringBuilder keys = new StringBuilder("[");
+        for (String key : Kv.keys(prefix)) {
+            String object = new JsonObject().put("", key).toString(); // {"":"key"}
+            keys.append(keys.length() > 1 ? "," : "").append(object, 4, object.length() - 1);
+        }
+        return new JsonObject().json("keys", keys.append("]").toString()).result();
     }
 
     private static Result http(Event event) {
