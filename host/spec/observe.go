@@ -26,7 +26,7 @@ const (
 )
 
 // Publisher is who published an event: a token of the API by its id and name, or a source
-// within the host: "orders", or the name of the plugin that emitted it.
+// within the host: "orders", "schedule:NAME", or the name of the plugin that emitted it.
 type Publisher struct {
 	Token  string `json:"token,omitempty"`
 	Name   string `json:"name,omitempty"` // of the token

@@ -62,8 +62,15 @@ func publisher(p spec.Publisher) string {
 		return token
 	case p.Token == "" && p.Source == event.SourceOrders:
 		return "the orders"
+	}
+	name, scheduled := strings.CutPrefix(p.Source, "schedule:")
+	switch {
+	case p.Token == "" && scheduled:
+		return "the schedule " + name
 	case p.Token == "":
 		return "plugin " + p.Source
+	case scheduled:
+		return token + ", by the schedule " + name
 	}
 	return token + ", by " + p.Source
 }

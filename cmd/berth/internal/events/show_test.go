@@ -89,7 +89,10 @@ func TestPublisherInWords(t *testing.T) {
 		"token ci (t1)":            {Token: "t1", Name: "ci"},
 		"token ci (t1), by orders": {Token: "t1", Name: "ci", Source: "orders"},
 		"plugin fraud-check":       {Source: "fraud-check"},
-		"the orders":               {Source: "orders"},
+		"the schedule nightly":     {Source: "schedule:nightly"},
+
+		"token ci (t1), by the schedule nightly": {Token: "t1", Name: "ci", Source: "schedule:nightly"},
+		"the orders":                             {Source: "orders"},
 	} {
 		if got := publisher(p); got != want {
 			t.Errorf("got %q, want %q", got, want)

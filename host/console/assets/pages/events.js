@@ -192,7 +192,7 @@ export function publisher(e) {
   const by = e.published_by;
   if (!by) return h("span", { class: "dim" }, e.metadata.source || "–");
   if (by.token || by.name) return ["token ", h("b", {}, by.name || by.token), by.source ? ` by ${by.source}` : ""];
-  return [by.source === "orders" ? "" : "handler ", h("b", {}, by.source)];
+  return [by.source === "orders" || by.source.startsWith("schedule:") ? "" : "handler ", h("b", {}, by.source)];
 }
 
 // deliveries counts them by status: as the stream showed them, and otherwise as the list has them.
