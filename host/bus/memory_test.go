@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/bus/logtest/effecttest"
 	"github.com/berth-host/berth/host/bus/logtest/kvtest"
 	"github.com/berth-host/berth/host/bus/logtest/modeltest"
 	"github.com/berth-host/berth/host/bus/logtest/pasttest"
@@ -35,6 +36,15 @@ func TestMemory(t *testing.T) {
 
 func TestMemoryKV(t *testing.T) {
 	kvtest.Run(t, func(t *testing.T, quota int64) bus.Engine { return newMemory(t, bus.MemoryConfig{KVBytes: quota}) })
+	kvtest.RunLimits(t, func(t *testing.T, quota int64, now func() time.Time) bus.Engine {
+		return newMemory(t, bus.MemoryConfig{KVBytes: quota, Now: now})
+	})
+}
+
+func TestMemoryEffects(t *testing.T) {
+	effecttest.Run(t, func(t *testing.T, quota int64, now func() time.Time) effecttest.Engine {
+		return effecttest.Engine{Engine: newMemory(t, bus.MemoryConfig{KVBytes: quota, Now: now})}
+	})
 }
 
 func TestMemoryIsFull(t *testing.T) {

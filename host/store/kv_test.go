@@ -3,6 +3,7 @@ package store
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/fault"
 )
@@ -73,5 +74,33 @@ func TestKVOverALoweredQuota(t *testing.T) {
 		if err := s.KVSet(ctx, "p", tt.key, make([]byte, tt.value)); (err == nil) != tt.taken || err != nil && !fault.Is(err, fault.Exhausted) {
 			t.Errorf("%s: got %v, want it taken: %v", tt.what, err, tt.taken)
 		}
+	}
+}
+
+// TestLimitOfEmptyValueFromFile sets the time limit of an empty value that is not in memory:
+// SQLite's driver reads an empty value as NULL's equal.
+func TestLimitOfEmptyValueFromFile(t *testing.T) {
+	ctx := t.Context()
+	cfg := Config{Window: newWindow(), Path: filepath.Join(t.TempDir(), "berth.db")}
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.KVSet(ctx, "p", "k", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Window = newWindow()
+	if s, err = Open(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.KVExpire(ctx, "p", "k", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if v, found, err := s.KVGet(ctx, "p", "k"); len(v) > 0 || !found || err != nil {
+		t.Errorf("got %q, %v, %v", v, found, err)
 	}
 }

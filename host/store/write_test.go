@@ -10,9 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
+	"github.com/berth-host/berth/host/bus/logtest/effecttest"
 	"github.com/berth-host/berth/host/bus/logtest/kvtest"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -169,6 +171,23 @@ func TestReaderCannotWrite(t *testing.T) {
 
 func TestKV(t *testing.T) {
 	kvtest.Run(t, func(t *testing.T, quota int64) bus.Engine { return open(t, store.Config{KVBytes: quota}) })
+	kvtest.RunLimits(t, func(t *testing.T, quota int64, now func() time.Time) bus.Engine {
+		return open(t, store.Config{KVBytes: quota, Now: now})
+	})
+}
+
+func TestEffects(t *testing.T) {
+	effecttest.Run(t, func(t *testing.T, quota int64, now func() time.Time) effecttest.Engine {
+		cfg := store.Config{Path: filepath.Join(t.TempDir(), "berth.db"), KVBytes: quota, Now: now, KVCache: 16 * 1000}
+		s := open(t, cfg)
+		return effecttest.Engine{Engine: s, Restart: func() bus.Engine {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, cfg)
+			return s
+		}}
+	})
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -71,7 +71,12 @@ type Stored struct {
 	Found bool
 }
 
-func (s Stored) value() value { return value{s.Value, s.Found, s.Until} }
+func (s Stored) value() value {
+	if s.Found && s.Value == nil {
+		s.Value = []byte{} // an empty value as the driver reads it, which it would write as NULL
+	}
+	return value{s.Value, s.Found, s.Until}
+}
 
 // Expired is a key whose time is over.
 type Expired struct {
@@ -205,14 +210,17 @@ func (b *Batch) fits(plugin string, r Reader, growth func() int64) (refused, err
 	if err != nil {
 		return nil, err
 	}
-	refused = spec.FitKV(plugin, growth(), used, b.cache.quota)
-	if refused == nil {
-		return nil, nil
+	for {
+		refused = spec.FitKV(plugin, growth(), used, b.cache.quota)
+		if refused == nil {
+			return nil, nil
+		}
+		freed, err := b.reclaim(plugin, used+growth()-b.cache.quota, r)
+		if err != nil || freed == 0 {
+			return refused, err
+		}
+		used -= freed // but a key that is written anyway now grows by more
 	}
-	if err = b.reclaim(plugin, used+growth()-b.cache.quota, r); err != nil {
-		return nil, err
-	}
-	return spec.FitKV(plugin, growth(), b.used[plugin], b.cache.quota), nil
 }
 
 // newest returns the value of a key that was read before others were removed.

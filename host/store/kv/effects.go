@@ -66,7 +66,7 @@ func (b *Batch) after(before value, w *event.EffectWrite) value {
 			return value{}
 		}
 		next.bytes = present.bytes
-		return next
+		return next.at(b.cache.now)
 	}
 	next.bytes = append([]byte{}, w.Value...)
 	return next.at(b.cache.now)

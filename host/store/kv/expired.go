@@ -4,29 +4,28 @@ package kv
 const sweepStep = 128
 
 // reclaim removes values of a plugin whose time is over, the oldest first, until they are so
-// many bytes or there are none.
-func (b *Batch) reclaim(plugin string, bytes int64, r Reader) error {
+// many bytes or there are none, and returns their bytes.
+func (b *Batch) reclaim(plugin string, bytes int64, r Reader) (freed int64, err error) {
 	now, after := b.cache.now().UnixNano(), Expired{}
 	for key, v := range b.values { // those of the batch are not in the file
 		if key.Plugin == plugin && v.found && !v.at(b.cache.now).found {
 			b.values[key], b.limited[key] = value{}, true
 			b.used[plugin] -= v.size(key)
-			bytes -= v.size(key)
+			freed += v.size(key)
 		}
 	}
-	for bytes > 0 {
+	for freed < bytes {
 		list, err := r.Expired(plugin, now, after, sweepStep)
 		if err != nil || len(list) == 0 {
-			return err
+			return freed, err
 		}
 		after = list[len(list)-1]
-		freed, err := b.removeExpired(list, r)
-		if err != nil {
-			return err
+		n, err := b.removeExpired(list, r)
+		if freed += n; err != nil {
+			return freed, err
 		}
-		bytes -= freed
 	}
-	return nil
+	return freed, nil
 }
 
 // sweep removes values of all plugins whose time is over, at most sweepStep.

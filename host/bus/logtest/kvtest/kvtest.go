@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/bus/logtest"
@@ -343,6 +344,9 @@ func ended(t *testing.T, s bus.Engine) {
 		"KVCAS":    func(ctx context.Context) error { return s.KVCAS(ctx, "p", "k", nil, nil) },
 		"KVDelete": func(ctx context.Context) error { return s.KVDelete(ctx, "p", "k") },
 		"KVClear":  func(ctx context.Context) error { return s.KVClear(ctx, "p") },
+		"KVExpire": func(ctx context.Context) error { return s.KVExpire(ctx, "p", "k", time.Time{}) },
+		"KVList":   func(ctx context.Context) error { _, err := s.KVList(ctx, "p", "", "", 1); return err },
+		"KVUsage":  func(ctx context.Context) error { _, _, err := s.KVUsage(ctx, "p"); return err },
 	}
 	late, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
