@@ -57,6 +57,7 @@ func (h *Host) startAPI(ctx context.Context, log engine, events run.CheckedBus) 
 		Events: api.Events{
 			Publisher:  events,
 			Log:        log,
+			Schedule:   log,
 			Published:  deliveryLog{events.Bus, log},
 			Activities: h.feed,
 			Router:     h.live,

@@ -210,6 +210,11 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 	}
 	known["key"], known["prefix"], known["key_encoding"] = []string{"k1", "a%2Fb", "aw", ".."}, []string{"k", "a"}, []string{"base64"}
 	h.call(t, "PUT", "/api/v1/events/plugins/echo/kv/k1", `{"value":1}`)
+	known["deliver_at"], known["deliver_after"] = []string{"2030-01-01T00:00:00Z", "2026-05-01T10:00:00Z"}, []string{"10ms", "1h", "9000h"}
+	known["cancelScheduledEvent key"] = []string{"due-1", "due-2", "key-1"}
+	for _, key := range known["cancelScheduledEvent key"][:2] {
+		h.call(t, "POST", "/api/v1/events", fmt.Sprintf(`{"event_type":"t","metadata":{"idempotency_key":%q,"deliver_after":"1h"}}`, key))
+	}
 	// There is one issue, of reject, and soon an operation.
 	for _, of := range []string{"getIssue", "acknowledgeIssue", "ignoreIssue", "reopenIssue", "resolveIssue", "getOperation", "cancelOperation"} {
 		known[of+" id"] = []string{"1", "1", "1", "2"}

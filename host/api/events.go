@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/berth-host/berth/host/api/cloudevents"
+	"github.com/berth-host/berth/host/api/deferred"
 	"github.com/berth-host/berth/host/api/inflight"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
@@ -36,7 +37,7 @@ func EventOf(rec event.Record) (wire.Event, error) {
 	return ev, nil
 }
 
-// showEvent is GET /api/v1/events/:id. A caller that prefers CloudEvents gets the event as
+// showEvent is GET /api/v1/events/:id. An event that is not due yet has no Seq and no deliveries. A caller that prefers CloudEvents gets the event as
 // one, without its deliveries.
 func (s *Server) showEvent(r *request) (any, error) {
 	id := r.param("id")
@@ -45,6 +46,11 @@ func (s *Server) showEvent(r *request) (any, error) {
 		return nil, r.err
 	}
 	rec, err := s.cfg.Events.Log.Event(r.ctx(), id)
+	if fault.Is(err, fault.NotFound) {
+		if ev, err := s.deferred().Show(input{r}, id); !fault.Is(err, fault.NotFound) {
+			return ev, err
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +66,11 @@ func (s *Server) showEvent(r *request) (any, error) {
 	list, err := s.cfg.Events.Deliveries.Deliveries(r.ctx(), rec)
 	ev.Deliveries = orEmpty(list)
 	return reply{header: header, body: ev}, err
+}
+
+// deferred is what the endpoints for scheduled events use.
+func (s *Server) deferred() deferred.Parts {
+	return deferred.Parts{Schedule: s.cfg.Events.Schedule, Log: s.cfg.Events.Log, EventOf: EventOf}
 }
 
 // event reads an event as for publishing.

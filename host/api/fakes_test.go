@@ -549,7 +549,7 @@ func config(p *parts) api.Config {
 	p.enabled = map[string]bool{}
 	d := newDeadLetters()
 	return api.Config{
-		Events:  api.Events{Publisher: p, Log: p, Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
+		Events:  api.Events{Publisher: p, Log: p, Schedule: newSchedule(), Published: p, Activities: stream.NewFeed(0), Router: p, Deliveries: p, DeadLetters: d, Replayer: d, Status: d},
 		Orders:  fakeOrders{p},
 		Actions: p,
 		Plugins: api.Plugins{Registry: p, Logs: p, Installer: p, Marketplace: &market{err: fault.New(fault.NotFound, "the marketplace is disabled")},

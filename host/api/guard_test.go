@@ -27,6 +27,8 @@ var documented = map[string]string{
 	"POST /api/v1/events/reload-config":               spec.ScopeOperate,
 	"GET /api/v1/events/dead-letters":                 spec.ScopeRead,
 	"GET /api/v1/events/dead-letters/:id":             spec.ScopeRead,
+	"GET /api/v1/events/scheduled":                    spec.ScopeRead,
+	"DELETE /api/v1/events/scheduled/:key":            spec.ScopeOperate,
 	"POST /api/v1/events/dead-letters/redrive":        spec.ScopeOperate,
 	"POST /api/v1/events/dead-letters/purge":          spec.ScopeOperate,
 	"GET /api/v1/events/plugins":                      spec.ScopeRead,

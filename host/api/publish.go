@@ -144,9 +144,12 @@ func (s *Server) publishBatch(r *request, text []byte, parse func(text []byte, t
 
 // receiptOf returns the answer for an event that was published, or refused by the log.
 func (s *Server) receiptOf(r event.Receipt, ev *event.Event) wire.Receipt {
-	answer := wire.Receipt{EventID: r.EventID, IdempotencyKey: r.IdempotencyKey, Duplicate: r.Duplicate}
+	answer := wire.Receipt{EventID: r.EventID, IdempotencyKey: r.IdempotencyKey, Duplicate: r.Duplicate, Cancelled: r.Cancelled}
 	if r.Err == nil {
 		answer.Routed = new(s.cfg.Events.Router.Routed(ev))
+		if !r.Due.IsZero() {
+			answer.DueAt = &r.Due
+		}
 	}
 	return answer
 }

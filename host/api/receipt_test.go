@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -28,6 +29,8 @@ func TestReceiptEncoding(t *testing.T) {
 		check(t, wire.Receipt{EventID: "0190", IdempotencyKey: key})
 		check(t, wire.Receipt{EventID: key, IdempotencyKey: key, Duplicate: true, Routed: new(bool)})
 	}
+	check(t, wire.Receipt{EventID: "e", IdempotencyKey: "k", DueAt: new(time.Unix(1, 5).UTC())})
+	check(t, wire.Receipt{EventID: "e", IdempotencyKey: "k", Duplicate: true, Cancelled: true})
 	if b, ok := appendReceipt(nil, wire.Receipt{EventID: "e", IdempotencyKey: "order:1:v2"}); !ok {
 		t.Errorf("got %q, %v: a plain receipt needs no encoder", b, ok)
 	}

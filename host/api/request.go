@@ -119,6 +119,9 @@ func encode(v any) ([]byte, error) {
 // appendReceipt encodes a receipt as encode would, or returns false when one of its texts
 // has a character that may need an escape.
 func appendReceipt(b []byte, r wire.Receipt) ([]byte, bool) {
+	if r.DueAt != nil || r.Cancelled {
+		return b, false
+	}
 	for _, text := range []string{r.EventID, r.IdempotencyKey} {
 		for i := range len(text) {
 			if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {

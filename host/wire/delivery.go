@@ -84,7 +84,8 @@ type LogStatus struct {
 	FirstSeq   uint64      `json:"first_seq"` // 0 when the log is empty
 	LastSeq    uint64      `json:"last_seq"`
 	Events     uint64      `json:"events"`
-	Bytes      int64       `json:"bytes"`
+	Scheduled  int64       `json:"scheduled"`                       // events that are not due yet, which do not count in Events
+	Bytes      int64       `json:"bytes"`                           // of the events, and of scheduled and cancelled ones
 	MaxBytes   int64       `json:"max_bytes"`                       // 0: no bound
 	OldestAt   *time.Time  `json:"oldest_at" jsonschema:"nullable"` // null when it is empty
 	RetentionS int64       `json:"retention_s"`

@@ -18,6 +18,7 @@ type Overview struct {
 	OldestAt       *time.Time       `json:"oldest_at" jsonschema:"nullable"` // of the oldest event that waits for a running handler
 	OpenIssues     int              `json:"open_issues"`
 	DeadLetters    uint64           `json:"dead_letters"`
+	Scheduled      int64            `json:"scheduled"`  // events that are not due yet
 	Operations     int              `json:"operations"` // running
 	Approvals      int              `json:"approvals"`  // plugins that wait for approval
 	Disk           OverviewDisk     `json:"disk"`

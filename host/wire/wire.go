@@ -29,6 +29,10 @@ type Receipt struct {
 	EventID        string `json:"event_id"`
 	IdempotencyKey string `json:"idempotency_key"`
 	Duplicate      bool   `json:"duplicate"`
+	// DueAt is when the event, or the one that it duplicates, is due; absent once it is in the log.
+	DueAt *time.Time `json:"due_at,omitempty"`
+	// Cancelled says that the event that it duplicates was cancelled before it was due.
+	Cancelled bool `json:"cancelled,omitempty"`
 	// Routed is false when no route takes the event, so that no handler gets it; absent for a
 	// refused event.
 	Routed *bool `json:"routed,omitempty"`
@@ -110,6 +114,27 @@ type Event struct {
 	PublishedBy *spec.Publisher `json:"published_by,omitempty"`
 	Only        string          `json:"only,omitempty"`    // the one plugin that may get it
 	CopyOf      string          `json:"copy_of,omitempty"` // id of the event that it is an edited copy of
+	// Status is absent of an event of the log. A scheduled event is not due yet; a cancelled
+	// one was cancelled before it was. Both have no Seq (0).
+	Status      string     `json:"status,omitempty" jsonschema:"enum=scheduled,enum=cancelled"`
+	DueAt       *time.Time `json:"due_at,omitempty"`
+	AcceptedAt  *time.Time `json:"accepted_at,omitempty"` // when it was stored
+	CancelledAt *time.Time `json:"cancelled_at,omitempty"`
+}
+
+// The statuses of events that are not in the log.
+const (
+	EventScheduled = "scheduled"
+	EventCancelled = "cancelled"
+)
+
+// CancelledEvent answers DELETE /api/v1/events/scheduled/{key}.
+type CancelledEvent struct {
+	EventID        string    `json:"event_id"`
+	IdempotencyKey string    `json:"idempotency_key"`
+	EventType      string    `json:"event_type"`
+	DueAt          time.Time `json:"due_at"` // when it would have been due
+	CancelledAt    time.Time `json:"cancelled_at"`
 }
 
 // Capability is a capability that a plugin requests.

@@ -41,6 +41,8 @@ const (
 	traceState  = "tracestate"
 	correlation = "correlationid"
 	causation   = "causationid"
+	deliverAt   = "deliverat"
+	after       = "deliverafter"
 	memberData  = "data"
 	member64    = "data_base64"
 )
@@ -178,7 +180,7 @@ func Named(err error) error {
 	name, ok := map[string]string{
 		"event_type": attrType, "metadata.source": attrSource, "metadata.idempotency_key": attrID, "metadata.subject": attrSubject,
 		"metadata.time": attrTime, "metadata.traceparent": traceParent, "metadata.correlation_id": correlation,
-		"metadata.causation_id": causation,
+		"metadata.causation_id": causation, "metadata.deliver_at": deliverAt, "metadata.deliver_after": after,
 	}[f.Field]
 	if !ok {
 		return err
@@ -244,7 +246,7 @@ const maxMembers = 64
 // known reports whether an event stores an attribute.
 func known(name string) bool {
 	switch name {
-	case specVersion, attrID, attrSource, attrType, attrSubject, attrTime, contentType, traceParent, traceState, correlation, causation:
+	case specVersion, attrID, attrSource, attrType, attrSubject, attrTime, contentType, traceParent, traceState, correlation, causation, deliverAt, after:
 		return true
 	}
 	return false
@@ -254,8 +256,8 @@ func unknown(name string) error {
 	if name == "dataschema" {
 		return fault.Field(name, "is not stored with an event, and so it is refused; leave it out")
 	}
-	return fault.Field(short(name), "is an extension that events do not store; the supported ones are %s, %s, %s and %s", traceParent,
-		traceState, correlation, causation)
+	return fault.Field(short(name), "is an extension that events do not store; the supported ones are %s, %s, %s, %s, %s and %s", traceParent,
+		traceState, correlation, causation, deliverAt, after)
 }
 
 // draftOf returns a draft of an event's attributes, without its data.
@@ -312,6 +314,17 @@ func draftOf(attributes map[string]string) (event.Draft, error) {
 		}
 		d.Time = at
 	}
+	optional := func(name string) *string {
+		if text, ok := attributes[name]; ok {
+			return &text
+		}
+		return nil
+	}
+	deferral, err := event.ParseDeferral(optional(deliverAt), optional(after))
+	if err != nil {
+		return event.Draft{}, Named(err)
+	}
+	d.Deferral = deferral
 	if _, err := event.ParseType(d.Type); err != nil {
 		return event.Draft{}, Named(err)
 	}

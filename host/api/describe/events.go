@@ -26,6 +26,8 @@ type newEventMetadata struct {
 	CorrelationID  string     `json:"correlation_id,omitempty" jsonschema:"maxLength=256"`
 	CausationID    string     `json:"causation_id,omitempty" jsonschema:"maxLength=256"`
 	TraceParent    string     `json:"traceparent,omitempty" jsonschema:"pattern=^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"`
+	DeliverAt      *time.Time `json:"deliver_at,omitempty" jsonschema:"description=When it is due; at most a year ahead. A time in the past means now."`
+	DeliverAfter   string     `json:"deliver_after,omitempty" jsonschema:"description=How long after acceptance it is due (15m or 36h); not together with deliver_at."`
 }
 
 // cloudEvent is an event in the JSON format of CloudEvents 1.0.
@@ -41,6 +43,8 @@ type cloudEvent struct {
 	TraceState      string          `json:"tracestate,omitempty"`
 	CorrelationID   string          `json:"correlationid,omitempty"`
 	CausationID     string          `json:"causationid,omitempty"`
+	DeliverAt       *time.Time      `json:"deliverat,omitempty" jsonschema:"description=When it is due; at most a year ahead."`
+	DeliverAfter    string          `json:"deliverafter,omitempty" jsonschema:"description=How long after acceptance it is due (15m or 36h)."`
 	Data            json.RawMessage `json:"data,omitempty"`
 	DataBase64      string          `json:"data_base64,omitempty"`
 }
@@ -92,7 +96,7 @@ func eventOperations() []openapi.Operation {
 			}},
 		listEvents(),
 		{Method: http.MethodGet, Path: "/api/v1/events/{id}", ID: "getEvent", Tag: tagEvents, Summary: "Show an event and its deliveries",
-			Description: "A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success whose " +
+			Description: "An event that is not due yet has the status scheduled, no Seq and no deliveries. A delivery's sha256 is that of the module that made the last attempt. result_kept is false for a success whose " +
 				"result, duration and fuel an older version of the host did not keep, or a repair of the store lost; otherwise it is absent. " +
 				"With Accept: " + cloudevents.Structured + " the event is shown as a CloudEvent, without its deliveries.",
 			Parameters: []openapi.Parameter{eventID},
@@ -113,7 +117,7 @@ func eventOperations() []openapi.Operation {
 		{Method: http.MethodPost, Path: "/api/v1/events/explain", ID: "explainEvent", Tag: tagEvents,
 			Summary:     "Say which handlers would get an event, and why",
 			Description: "Nothing is published.", Body: body(newEvent{}), Answers: answers(http.StatusOK, wire.Explanation{})},
-	}, eventActions()...)
+	}, append(scheduledOperations(), eventActions()...)...)
 }
 
 // deliveryOperations are about dead letters, replay and the log.

@@ -19,6 +19,7 @@ import (
 type Events struct {
 	Publisher   Publisher
 	Log         EventLog
+	Schedule    Schedule
 	Published   stream.Log
 	Activities  stream.Activities
 	Router      Router
@@ -77,6 +78,19 @@ type EventLog interface {
 	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
 	// SeqAt returns the Seq of the first event published at or after t, Last()+1 for none.
 	SeqAt(ctx context.Context, t time.Time) (uint64, error)
+}
+
+// Schedule keeps events until they are due.
+type Schedule interface {
+	// ScheduledEvents lists events that are not due yet, the first due first. next is the
+	// cursor of the next page, or "". fault.Invalid about "cursor".
+	ScheduledEvents(ctx context.Context, q event.ScheduledQuery, cursor string) (list []event.Scheduled, next string, err error)
+	// ScheduledEvent finds a scheduled or cancelled event by its id, or else by its idempotency
+	// key; fault.NotFound.
+	ScheduledEvent(ctx context.Context, id string) (event.Scheduled, error)
+	// CancelScheduled cancels an event that is not due yet, by its id, or else by its
+	// idempotency key; fault.NotFound.
+	CancelScheduled(ctx context.Context, key string) (event.Scheduled, error)
 }
 
 // Actions change deliveries that are not ok, and list those that wait for a retry.

@@ -50,6 +50,9 @@ func (v Views) Overview(ctx context.Context) (wire.Overview, error) {
 		Operations: f.Operations, MemoryBytes: f.MemoryBytes, Handlers: make([]wire.HandlerSummary, 0, len(f.Handlers)),
 		Disk: wire.OverviewDisk{StoreBytes: f.Files.Data + f.Files.WAL},
 	}
+	if f.Log != nil {
+		o.Scheduled = f.Log.Scheduled
+	}
 	if f.Disk != nil {
 		o.Disk.FreeBytes, o.Disk.TotalBytes = f.Disk.Free, f.Disk.Total
 	}

@@ -147,7 +147,9 @@ func handlerMetrics() []definition {
 func storeMetrics() []definition {
 	return []definition{
 		{"berth_log_events", gauge, "Events in the log.", nil, ofLog(func(f *figures.Host) float64 { return float64(f.Log.Events) })},
-		{"berth_log_bytes", gauge, "Bytes of the events in the log.", nil, ofLog(func(f *figures.Host) float64 { return float64(f.Log.Bytes) })},
+		{"berth_log_scheduled_events", gauge, "Events that are not due yet, which are not in the log.", nil,
+			ofLog(func(f *figures.Host) float64 { return float64(f.Log.Scheduled) })},
+		{"berth_log_bytes", gauge, "Bytes of the events in the log, and of scheduled and cancelled ones.", nil, ofLog(func(f *figures.Host) float64 { return float64(f.Log.Bytes) })},
 		{"berth_log_limit_bytes", gauge, "The bound of berth_log_bytes at which publishing is refused (bus.max_size); 0 for none.", nil,
 			ofLog(func(f *figures.Host) float64 { return float64(f.Log.MaxBytes) })},
 		{"berth_log_oldest_event_timestamp_seconds", gauge, "When the oldest event of the log was appended; absent for an empty log.", nil,
