@@ -13,7 +13,7 @@ import (
 )
 
 // ops are the ops of the conformance handler.
-const ops = "echo envelope typed field number empty raw retry reject retry_until config log emit kv_get kv_set kv_cas kv_delete http secret count work panic"
+const ops = "echo envelope typed field number empty raw retry reject retry_until config log emit kv_get kv_set kv_cas kv_delete kv_expire kv_fill kv_list trace http secret count work panic"
 
 func TestVectorsCoverTheHandler(t *testing.T) {
 	vectors, err := conformance.Vectors()
