@@ -13,6 +13,7 @@ import (
 	"github.com/berth-host/berth/host/plugin/schema"
 	"github.com/berth-host/berth/host/sandbox"
 	"github.com/berth-host/berth/host/sandbox/guestnet"
+	"github.com/berth-host/berth/host/sandbox/simulation"
 	"github.com/berth-host/berth/host/spec"
 )
 
@@ -92,7 +93,7 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 		Settings:     string(setup.Config),
 		Capabilities: capabilities,
 		Logger:       s.log.logger(),
-		Simulate:     &sandbox.Simulation{Seed: setup.Seed, Start: setup.Start, Between: s.source.usedBetween},
+		Simulate:     &simulation.Config{Seed: setup.Seed, Start: setup.Start, Between: s.source.usedBetween},
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,11 @@
 package event
 
-import "context"
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+)
 
 // traceParentKey is the key of a traceparent in a context.
 type traceParentKey struct{}
@@ -29,4 +34,11 @@ func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 func IdempotencyKeyOf(ctx context.Context) string {
 	key, _ := ctx.Value(idempotencyKeyKey{}).(string)
 	return key
+}
+
+// RequestKey returns the idempotency key of the nth request, from 1, that a plugin sends for
+// an event. It is the same when the event is delivered again.
+func RequestKey(plugin, eventID string, n int) string {
+	sum := sha256.Sum256([]byte("berth request\n" + plugin + "\n" + eventID + "\n" + strconv.Itoa(n)))
+	return hex.EncodeToString(sum[:16])
 }

@@ -21,52 +21,10 @@ func (in *instance) endOverlay(o *event.Outcome) {
 	in.overlay.Drop()
 }
 
-// overlaid is the state as the open event of an atomic handler sees it. It implements the
-// part of KV that guests use; its calls charge, wait and trap by themselves, and their errors
-// are for the guest.
-type overlaid struct{ in *instance }
-
-func (k overlaid) base() overlay.Base { return below(k) }
-
-// Get implements KV.
-func (k overlaid) Get(_ context.Context, key string) (value []byte, found bool, err error) {
-	return k.in.overlay.Get(k.base(), k.in.wallNow(), key)
-}
-
-// Set implements KV.
-func (k overlaid) Set(_ context.Context, key string, value []byte) error {
-	return k.in.overlay.Set(k.base(), key, value)
-}
-
-// CompareAndSet implements KV.
-func (k overlaid) CompareAndSet(_ context.Context, key string, old, value []byte) error {
-	return k.in.overlay.Swap(k.base(), k.in.wallNow(), key, old, value)
-}
-
-// Delete implements KV.
-func (k overlaid) Delete(_ context.Context, key string) error {
-	return k.in.overlay.Delete(k.base(), key)
-}
-
-// List implements KV.
-func (k overlaid) List(_ context.Context, prefix, after string, limit int) ([]string, error) {
-	return k.in.overlay.List(k.base(), k.in.wallNow(), prefix, after, limit)
-}
-
-// Expire implements KV.
-func (k overlaid) Expire(_ context.Context, key string, until time.Time) error {
-	return k.in.overlay.Expire(k.base(), k.in.wallNow(), key, until)
-}
-
-// Usage implements KV.
-func (k overlaid) Usage(context.Context) (used, quota int64, err error) { return below(k).Usage() }
-
-// Cached implements KV: only Get knows.
-func (overlaid) Cached(string) (value []byte, found, ok bool) { return nil, false, false }
-
-// Newest implements KV likewise.
-func (overlaid) Newest(string) (value []byte, found, ok bool, stored func(context.Context) error) {
-	return nil, false, false, nil
+// overlaid returns the state as the open event of an atomic handler sees it. It implements
+// KV; its calls charge, wait and trap by themselves, and their errors are for the guest.
+func (in *instance) overlaid() overlay.State {
+	return overlay.State{Overlay: in.overlay, Base: below{in}, Now: in.wallNow()}
 }
 
 // below is the state below the overlay. It implements overlay.Base.

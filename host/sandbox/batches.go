@@ -52,7 +52,7 @@ func (in *instance) attempts() []event.Attempt {
 // end.
 func (in *instance) takeBatch() bool {
 	p, b := in.pool, &in.batches
-	in.stack.chargeAlways()
+	in.stack.ChargeAlways()
 	p.parked.Add(1)
 	list, ok := batchesOf(in.lease).NextBatch(p.cfg.Batch.MaxEvents, p.cfg.Batch.MaxWait, p.stop, p.retire)
 	if u, late := in.lease.(*unattached); late && ok {
@@ -99,43 +99,19 @@ func (in *instance) finishBatch(result []byte) uint64 {
 // completeBatch completes the attempts of the open batch with what they have in common.
 func (in *instance) completeBatch(all *event.Outcome) {
 	b := &in.batches
-	n := len(b.open)
-	b.outcomes = b.outcomes[:0]
-	for i := range b.open {
-		o := *all
-		o.Duration = all.Duration / time.Duration(n)
-		o.Fuel = all.Fuel / uint64(n)
-		if i == 0 {
-			o.Fuel += all.Fuel % uint64(n)
-		}
-		if all.Verdict == event.OK {
-			b.end(&o, i)
-			if o.Verdict == event.OK {
-				o.Children = in.children.Of(i)
+	b.outcomes = b.ends.Split(all, len(b.open), b.outcomes[:0])
+	for i := range b.outcomes {
+		if o := &b.outcomes[i]; o.Verdict == event.OK {
+			o.Children = in.children.Of(i)
+			if !in.pool.keepLogs.Load() {
+				o.Logs = nil
 			}
 		}
-		if o.Verdict == event.OK && !in.pool.keepLogs.Load() {
-			o.Logs = nil
-		}
-		b.outcomes = append(b.outcomes, o)
 	}
 	in.pool.memory.Give(int64(len(b.text)))
 	b.open, b.text, b.ends = nil, "", batch.Ends{}
 	batchesOf(in.lease).DoneBatch(b.outcomes)
 	clear(b.outcomes)
-}
-
-// end gives an event of the finished batch its result, or has it fail.
-func (b *batches) end(o *event.Outcome, index int) {
-	failure, failed := b.ends.Failures[index]
-	switch {
-	case failed && failure.Retry:
-		o.Verdict, o.Class, o.Message = event.Retry, event.ClassRetry, line([]byte(failure.Reason))
-	case failed:
-		o.Verdict, o.Class, o.Message = event.Reject, event.ClassRejected, line([]byte(failure.Reason))
-	case b.ends.Results != nil:
-		o.Result = b.ends.Results[index]
-	}
 }
 
 // fieldOf returns the text that has the value of a pointer into the open event or batch, and

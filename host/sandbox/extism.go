@@ -15,6 +15,7 @@ import (
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/extism"
+	"github.com/berth-host/berth/host/sandbox/guesttext"
 	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 	"github.com/berth-host/berth/host/sandbox/vet"
@@ -23,9 +24,8 @@ import (
 // kernel is what an instance of the Extism style has besides.
 type kernel struct {
 	*extism.Kernel
-	blocks memory.Linear     // the memory of the kernel's blocks
-	vars   map[string][]byte // of a plugin without the capability kv
-	stored int64             // bytes of vars, which are charged to the budget
+	blocks memory.Linear // the memory of the kernel's blocks
+	vars   extism.Vars   // of a plugin without the capability kv
 }
 
 // release returns the memory to the budget.
@@ -34,15 +34,8 @@ func (k *kernel) release() {
 		return
 	}
 	k.blocks.Release()
-	k.blocks.Budget.Give(k.stored)
-	k.stored, k.vars = 0, nil
+	k.vars.Release(k.blocks.Budget)
 }
-
-// Bounds of the variables of an instance without the capability kv.
-const (
-	maxVars     = 1 << 20 // bytes together, with varOverhead for each
-	varOverhead = 128
-)
 
 // linkExtism adds the functions of Extism to the runtime.
 func (m *Module) linkExtism(ctx context.Context) error {
@@ -86,7 +79,7 @@ func (m *Module) checkEntry(named string) (string, error) {
 func (in *instance) serve(ctx context.Context, guest api.Module) error {
 	name := in.pool.entry
 	entry := guest.ExportedFunction(name)
-	if err := in.stack.run(entry); err != nil {
+	if err := in.stack.Run(entry); err != nil {
 		return err
 	}
 	results := len(entry.Definition().ResultTypes())
@@ -117,12 +110,12 @@ func (in *instance) exitedOK(err error) bool {
 func (in *instance) extismOutcome(code int32) event.Outcome {
 	k := in.kernel.Kernel
 	if text, set := k.Failure(); set {
-		return event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: line([]byte(text))}
+		return event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: guesttext.Line([]byte(text))}
 	}
 	if code != 0 {
 		reason := fmt.Sprintf("it returned %d", code)
 		if cause := k.Cause(); cause != "" {
-			reason += ": " + line([]byte(cause))
+			reason += ": " + guesttext.Line([]byte(cause))
 		}
 		return event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: reason}
 	}
@@ -198,8 +191,7 @@ func (h kernelHost) Config(key string) (string, bool) {
 // Var implements extism.Host.
 func (h kernelHost) Var(key string) (value []byte, found bool) {
 	if h.in.pool.cfg.Capabilities.KV == nil {
-		value, found := h.in.kernel.vars[key]
-		return value, found
+		return h.in.kernel.vars.Get(key)
 	}
 	value, found, code := h.in.readKV([]byte(key))
 	h.checkKV("var_get", code)
@@ -215,23 +207,12 @@ func (h kernelHost) SetVar(key string, value []byte) {
 		return
 	}
 	k := &h.in.kernel
-	grown := int64(len(value))
-	if former, found := k.vars[key]; found {
-		grown -= int64(len(former))
-	} else {
-		grown += int64(len(key)) + varOverhead
-	}
-	switch {
-	case k.stored+grown > maxVars:
-		h.Trap(fmt.Sprintf("var_set: its variables are over %d bytes together; with the capability kv they are kept in its state", maxVars))
-	case !k.blocks.Budget.Take(grown):
+	switch fits, over := k.vars.Set(k.blocks.Budget, key, value); {
+	case over:
+		h.Trap(fmt.Sprintf("var_set: its variables are over %d bytes together; with the capability kv they are kept in its state", extism.MaxVars))
+	case !fits:
 		h.in.trap(event.ClassMemory, k.blocks.Budget.UsedUp())
 	}
-	k.stored += grown
-	if k.vars == nil {
-		k.vars = make(map[string][]byte)
-	}
-	k.vars[key] = append([]byte(nil), value...)
 	h.in.charge(len(value))
 }
 
@@ -244,12 +225,7 @@ func (h kernelHost) RemoveVar(key string) {
 		return
 	}
 	k := &h.in.kernel
-	if former, found := k.vars[key]; found {
-		freed := int64(len(former)+len(key)) + varOverhead
-		delete(k.vars, key)
-		k.stored -= freed
-		k.blocks.Budget.Give(freed)
-	}
+	k.vars.Remove(k.blocks.Budget, key)
 }
 
 // checkKV traps the guest when the store has failed: its PDK has no code for it, and would

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/tetratelabs/wazero/sys"
 
@@ -12,6 +11,7 @@ import (
 	frames "github.com/berth-host/berth/host/event/stack"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/crash"
+	"github.com/berth-host/berth/host/sandbox/guesttext"
 	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/source"
 )
@@ -42,26 +42,26 @@ func (in *instance) failure(err error) event.Outcome {
 			o.Message += ": " + err.Error()
 		}
 	case errors.As(err, &exit):
-		o.Class, o.Message = event.ClassExit, explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), "", written)
+		o.Class, o.Message = event.ClassExit, crash.Explain(fmt.Sprintf("it exited with code %d", exit.ExitCode()), "", written)
 		return o
 	case err != nil:
 		o.Class = event.ClassTrap
 		if stack := in.stackOf(err); stack.Cause != "" {
 			report, _ := crash.Find(written)
 			stack.Reported.File, stack.Reported.Line = frames.Location(report)
-			o.Message = explain(stack.Headline()+stack.Text(), stack.Location(), written)
+			o.Message = crash.Explain(stack.Headline()+stack.Text(), stack.Location(), written)
 		} else {
-			o.Message = explain(err.Error(), "", written)
+			o.Message = crash.Explain(err.Error(), "", written)
 		}
 		return o
 	case in.open:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point with the event open", "", written)
+		o.Class, o.Message = event.ClassExit, crash.Explain("it returned from its entry point with the event open", "", written)
 		return o
 	default:
-		o.Class, o.Message = event.ClassExit, explain("it returned from its entry point without asking for an event", "", written)
+		o.Class, o.Message = event.ClassExit, crash.Explain("it returned from its entry point without asking for an event", "", written)
 		return o
 	}
-	o.Message = line([]byte(o.Message)) // the names in a stack are the guest's
+	o.Message = guesttext.Line([]byte(o.Message)) // the names in a stack are the guest's
 	if written != "" {
 		o.Message += "\n" + written
 	}
@@ -115,47 +115,4 @@ func classOf(err error) event.Class {
 		return s.outcome.Class
 	}
 	return event.ClassTrap
-}
-
-// lastLine returns the last line that is not blank.
-func lastLine(written string) string {
-	written = strings.TrimRight(written, " \t\r\n")
-	return strings.TrimSpace(written[strings.LastIndexByte(written, '\n')+1:])
-}
-
-// explain returns the message of an attempt that the guest ended itself. Its first line is
-// the crash that the guest reported, with the location if the report has none, or the cause
-// with the last line that the guest wrote; the cause and the guest's output follow.
-func explain(cause, location, written string) string {
-	headline, details, more := strings.Cut(cause, "\n")
-	if report, _ := crash.Find(written); report != "" {
-		if _, known := frames.Location(report); location != "" && known == 0 {
-			report += " (" + location + ")"
-		}
-		headline, details, more = report, cause, true
-	} else if last := lastLine(written); last != "" {
-		headline += ": " + last
-	}
-	message := line([]byte(headline))
-	if more {
-		message += "\n" + line([]byte(details)) // the names in a stack are the guest's
-	}
-	if written != "" && message != written {
-		message += "\n" + written
-	}
-	return message
-}
-
-// explainExit returns the reason of a stdio guest that reports its verdict by an exit code.
-// Its first line is the crash or the last line that the guest wrote; its output follows if
-// that is more.
-func explainExit(written string) string {
-	headline, _ := crash.Find(written)
-	if headline == "" {
-		headline = lastLine(written)
-	}
-	if headline = line([]byte(headline)); headline == written {
-		return headline
-	}
-	return headline + "\n" + written
 }

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/guesttext"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -132,9 +132,9 @@ func (in *instance) finish(_ api.Module, stack []uint64) {
 		}
 		in.succeed(bytes)
 	case abi.StatusRetry:
-		in.done(event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: line(bytes)})
+		in.done(event.Outcome{Verdict: event.Retry, Class: event.ClassRetry, Message: guesttext.Line(bytes)})
 	case abi.StatusReject:
-		in.done(event.Outcome{Verdict: event.Reject, Class: event.ClassRejected, Message: line(bytes)})
+		in.done(event.Outcome{Verdict: event.Reject, Class: event.ClassRejected, Message: guesttext.Line(bytes)})
 	default:
 		stack[0] = in.refuse(abi.Invalid, "finish takes the status 0, 1 or 2")
 		return
@@ -163,7 +163,7 @@ func (in *instance) log(level slog.Level, text []byte) {
 	if level < in.pool.logLevel.Level() {
 		return
 	}
-	kept := line(text)
+	kept := guesttext.Line(text)
 	if in.open {
 		in.lines.Add(in.wallNow(), string(spec.LogLevelOf(level)), kept)
 	}
@@ -220,7 +220,7 @@ func (in *instance) remaining(_ api.Module, stack []uint64) {
 	}
 	left := in.deadline - in.now()
 	if in.sim != nil {
-		left = in.sim.left(in.span)
+		left = in.sim.Left(in.span)
 	}
 	stack[0] = uint64(min(max(0, left.Milliseconds()), 1<<31-1))
 }
@@ -307,27 +307,6 @@ func (in *instance) trap(class event.Class, text string) {
 	panic(in.trapped)
 }
 
-// line converts a guest's text for a log line or an error: UTF-8, at most abi.MaxLogLine
-// bytes, cut at a character.
-func line(b []byte) string {
-	if len(b) > abi.MaxLogLine {
-		b = b[:abi.MaxLogLine]
-		for len(b) > 0 && len(b) > abi.MaxLogLine-utf8.UTFMax && !utf8.FullRune(b[lastRune(b):]) {
-			b = b[:lastRune(b)]
-		}
-	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
-}
-
-func lastRune(b []byte) int {
-	for i := len(b) - 1; i >= 0 && i > len(b)-utf8.UTFMax-1; i-- {
-		if utf8.RuneStart(b[i]) {
-			return i
-		}
-	}
-	return len(b) - 1
-}
-
 func (in *instance) utf16(ptr uint32) string {
 	const maxBytes = 2048
 	if ptr < 4 || in.memory == nil {
@@ -341,5 +320,5 @@ func (in *instance) utf16(ptr uint32) string {
 	if !ok {
 		return ""
 	}
-	return decodeUTF16(b)
+	return guesttext.DecodeUTF16(b)
 }

@@ -2,9 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strconv"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -43,7 +40,7 @@ func (in *instance) send(request []byte) (response string, err error) {
 			ctx = event.WithTraceParent(ctx, in.lease.TraceParent())
 		}
 		if in.atomic() && in.batches.open == nil {
-			key := idempotencyKey(in.pool.cfg.Name, in.attempt.Event.ID(), in.requests)
+			key := event.RequestKey(in.pool.cfg.Name, in.attempt.Event.ID(), in.requests)
 			ctx = event.WithIdempotencyKey(ctx, key)
 		}
 		response, err = in.pool.cfg.Capabilities.HTTP.Send(ctx, request)
@@ -53,11 +50,4 @@ func (in *instance) send(request []byte) (response string, err error) {
 		in.logCause("guest request failed", err)
 	}
 	return response, err
-}
-
-// idempotencyKey is the key of the nth request, from 1, that a plugin sends for an event. It
-// is the same when the event is delivered again.
-func idempotencyKey(plugin, eventID string, n int) string {
-	sum := sha256.Sum256([]byte("berth request\n" + plugin + "\n" + eventID + "\n" + strconv.Itoa(n)))
-	return hex.EncodeToString(sum[:16])
 }

@@ -12,12 +12,14 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox/attemptlog"
+	"github.com/berth-host/berth/host/sandbox/callstack"
 	"github.com/berth-host/berth/host/sandbox/children"
 	"github.com/berth-host/berth/host/sandbox/extism"
 	"github.com/berth-host/berth/host/sandbox/memory"
 	"github.com/berth-host/berth/host/sandbox/overlay"
 	"github.com/berth-host/berth/host/sandbox/provisional"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
+	"github.com/berth-host/berth/host/sandbox/simulation"
 	"github.com/berth-host/berth/host/sandbox/source"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
@@ -26,21 +28,24 @@ import (
 
 // instance is one live guest. It belongs to the goroutine that runs it.
 type instance struct {
-	pool    *Pool
-	lease   Lease
-	memory  api.Memory
-	linear  memory.Linear
-	stack   callStack
-	fuel    tank
-	process wasi.Process
-	kernel  kernel // of the Extism style
-	output  output
-	random  randomQuota
-	sim     *simulated    // nil: the clocks and the random source are real
-	started func(error)   // called at the first next, then nil
-	born    time.Duration // as now counts
-	served  uint64        // events
-	number  int           // among the pool's instances, from 1
+	pool   *Pool
+	lease  Lease
+	memory api.Memory
+	linear memory.Linear
+	stack  callstack.Stack
+	// stackLeft is the stack left until the next check; nil until the first. The metered module
+	// calls refill before the stack can have grown beyond it.
+	stackLeft api.MutableGlobal
+	fuel      tank
+	process   wasi.Process
+	kernel    kernel // of the Extism style
+	output    output
+	random    randomQuota
+	sim       *simulation.State // nil: the clocks and the random source are real
+	started   func(error)       // called at the first next, then nil
+	born      time.Duration     // as now counts
+	served    uint64            // events
+	number    int               // among the pool's instances, from 1
 
 	// These times are those of now.
 	span     time.Duration // how long the guest may run
@@ -83,12 +88,12 @@ func newInstance(p *Pool, lease Lease, started func(error)) *instance {
 	in.outcome.Instance = in.number
 	in.born = in.now()
 	in.linear = memory.Linear{Budget: p.memory, Limit: p.module.limit, Guest: guestMemory{in}}
-	in.stack = callStack{budget: p.memory, limit: p.cfg.Stack}
+	in.stack = callstack.Stack{Budget: p.memory}
 	if p.cfg.State == spec.StateAtomic {
 		in.overlay = overlay.New(p.cfg.Name, p.memory)
 	}
-	if in.sim = newSimulated(p.cfg.Simulate); in.sim != nil {
-		in.random.source = in.sim.random
+	if in.sim = simulation.New(p.cfg.Simulate); in.sim != nil {
+		in.random.source = in.sim.Random
 	}
 	if p.module.shape.Style == vet.Extism {
 		in.kernel.Kernel = extism.New(kernelHost{in})
@@ -152,7 +157,7 @@ func (in *instance) now() time.Duration { return time.Since(in.pool.epoch) }
 // allow grants the guest time and fuel from now on.
 func (in *instance) allow(now, span time.Duration, fuel uint64) {
 	in.span, in.deadline = span, now+span
-	in.sim.beginSpan()
+	in.sim.BeginSpan()
 	in.fuel.begin(fuel)
 }
 
@@ -166,7 +171,7 @@ func (in *instance) call(stdin string) (err error) {
 	}
 	defer in.linear.Release()
 	defer in.kernel.release()
-	defer in.stack.release()
+	defer in.stack.Release()
 	defer in.releaseSlot()
 	defer func() {
 		if r := recover(); r != nil { // a defect of the host, from which the guest must not benefit
@@ -199,7 +204,7 @@ func (in *instance) call(stdin string) (err error) {
 // callExport calls an export with zeros as its arguments.
 func (in *instance) callExport(ctx context.Context, guest api.Module, name string) error {
 	fn := guest.ExportedFunction(name)
-	if err := in.stack.run(fn); err != nil {
+	if err := in.stack.Run(fn); err != nil {
 		return err
 	}
 	_, err := fn.Call(ctx, make([]uint64, len(fn.Definition().ParamTypes()))...)
@@ -226,7 +231,7 @@ func (in *instance) take() bool {
 	p := in.pool
 	in.releaseSlot()
 	if in.sim != nil && in.served > 0 {
-		in.sim.usedBetween(in.fuel.spent(in.fuel.used()))
+		in.sim.UsedBetween(in.fuel.spent(in.fuel.used()))
 	}
 	if in.started != nil {
 		in.started(nil)
@@ -238,7 +243,7 @@ func (in *instance) take() bool {
 	} else if !in.needsRecycling() && !p.stopping() {
 		var taken event.Taken
 		if taken, ok = in.lease.NextBuffered(); !ok {
-			in.stack.chargeAlways()
+			in.stack.ChargeAlways()
 			p.parked.Add(1)
 			taken, ok = in.lease.Next(p.stop, p.retire)
 			if u, late := in.lease.(*unattached); late && ok {
@@ -274,7 +279,7 @@ func (in *instance) take() bool {
 	}
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	if in.sim != nil {
-		in.sim.beginEvent(in.attempt.Event.Metadata().Time)
+		in.sim.BeginEvent(in.attempt.Event.Metadata().Time)
 	}
 	return true
 }
@@ -340,7 +345,7 @@ func (in *instance) complete() {
 	// but is bounded too.
 	in.flushed = false
 	in.span, in.deadline = in.pool.cfg.Timeout, now+in.pool.cfg.Timeout
-	in.sim.beginSpan()
+	in.sim.BeginSpan()
 	in.fuel.beginAt(used, in.pool.cfg.Fuel)
 }
 
@@ -353,7 +358,7 @@ func (in *instance) beforeWait() {
 // flush flushes the lease, because the open attempt may take long.
 func (in *instance) flush() {
 	in.flushed = true
-	in.stack.chargeAlways()
+	in.stack.ChargeAlways()
 	in.lease.Flush()
 }
 

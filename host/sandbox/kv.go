@@ -109,7 +109,7 @@ func (in *instance) readKV(key []byte) (value []byte, found bool, code uint64) {
 	}
 	name := string(key)
 	if in.atomic() {
-		value, found, err := overlaid{in}.Get(in.pool.life, name)
+		value, found, err := in.overlaid().Get(in.pool.life, name)
 		return value, found, in.answer(err)
 	}
 	kv := in.pool.cfg.Capabilities.KV
@@ -144,7 +144,7 @@ func (in *instance) writeKV(key, value []byte, dependent bool, call func(context
 	}
 	name := string(key)
 	if in.atomic() {
-		return in.answer(call(in.pool.life, overlaid{in}, name))
+		return in.answer(call(in.pool.life, in.overlaid(), name))
 	}
 	write := func(ctx context.Context) error { return call(ctx, in.pool.cfg.Capabilities.KV, name) }
 	if !dependent {

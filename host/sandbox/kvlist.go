@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/sandbox/overlay"
 )
 
 // keyWork is the cost of each key of a list, as bytes to charge for.
@@ -19,14 +19,9 @@ const keyWork = 1 << 10
 func (in *instance) kvList(_ api.Module, stack []uint64) {
 	prefix, after := in.view(stack[0], stack[1]), in.view(stack[2], stack[3])
 	in.view(stack[4], stack[5])
-	for _, of := range []struct {
-		name string
-		text []byte
-	}{{"prefix", prefix}, {"key to list from", after}} {
-		if len(of.text) > abi.MaxKVKey {
-			stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the %s is %d bytes; the limit is %d", of.name, len(of.text), abi.MaxKVKey))
-			return
-		}
+	if n := max(len(prefix), len(after)); n > abi.MaxKVKey {
+		stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the prefix or the key to list from is %d bytes; the limit is %d", n, abi.MaxKVKey))
+		return
 	}
 	in.charge(kvWork + len(prefix) + len(after))
 	var keys []string
@@ -36,7 +31,7 @@ func (in *instance) kvList(_ api.Module, stack []uint64) {
 	}
 	var code uint64
 	if in.atomic() {
-		code = in.answer(list(in.pool.life, overlaid{in}))
+		code = in.answer(list(in.pool.life, in.overlaid()))
 	} else {
 		code = in.callKV(func(ctx context.Context) error { return list(ctx, in.pool.cfg.Capabilities.KV) })
 	}
@@ -44,22 +39,9 @@ func (in *instance) kvList(_ api.Module, stack []uint64) {
 		stack[0] = code
 		return
 	}
-	text := encodeKeys(keys)
+	text := overlay.EncodeKeys(keys)
 	in.charge(len(keys)*keyWork + len(text))
 	stack[0] = in.yield(stack[4], stack[5], text)
-}
-
-// encodeKeys returns the beginning of a list as kv_list yields it.
-func encodeKeys(keys []string) string {
-	var text []byte
-	for i, key := range keys {
-		if i == abi.MaxKVList || len(text)+4+len(key) > abi.MaxKVListBytes {
-			break
-		}
-		text = binary.LittleEndian.AppendUint32(text, uint32(len(key)))
-		text = append(text, key...)
-	}
-	return string(text)
 }
 
 // kvExpire sets the time limit of a key: (key, key_len, seconds) -> 0.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"unicode/utf16"
 
 	"github.com/berth-host/berth/host/sandbox/crash"
 )
@@ -60,12 +59,3 @@ func (r *randomQuota) Read(p []byte) (int, error) {
 }
 
 func (r *randomQuota) reset() { r.taken = 0 }
-
-// decodeUTF16 reads little-endian UTF-16.
-func decodeUTF16(b []byte) string {
-	units := make([]uint16, len(b)/2)
-	for i := range units {
-		units[i] = uint16(b[2*i]) | uint16(b[2*i+1])<<8
-	}
-	return string(utf16.Decode(units))
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/berth-host/berth/host/sandbox/children"
 	"github.com/berth-host/berth/host/sandbox/logquota"
 	"github.com/berth-host/berth/host/sandbox/memory"
+	"github.com/berth-host/berth/host/sandbox/simulation"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -86,9 +87,9 @@ type PoolConfig struct {
 	Logger       *slog.Logger  // for the log lines of guests; default discards them
 	Log          GuestLog      // likewise; default discards them
 	Logs         spec.LogPolicy
-	State        spec.StateMode   // default direct
-	Batch        spec.BatchPolicy // default one event at a time
-	Simulate     *Simulation      // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
+	State        spec.StateMode     // default direct
+	Batch        spec.BatchPolicy   // default one event at a time
+	Simulate     *simulation.Config // for tests of handlers; nil: guests have the real clocks, random bytes and log quota
 }
 
 const defaultStack = 1 << 20

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/crash"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 )
 
@@ -40,7 +41,7 @@ func (in *instance) stdioOutcome(err error, result *limited) event.Outcome {
 	}
 	reason := fmt.Sprintf("it exited with code %d", code)
 	if written := in.output.stderr.Text(); written != "" {
-		reason = explainExit(written)
+		reason = crash.ExplainExit(written)
 	}
 	switch code {
 	case abi.ExitOK:

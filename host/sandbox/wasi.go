@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -9,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox/vet"
 	"github.com/berth-host/berth/host/sandbox/wasi"
@@ -60,7 +62,7 @@ type processHost struct{ in *instance }
 // broken clock.
 func (h processHost) Monotonic() time.Duration {
 	if h.in.sim != nil {
-		return h.in.sim.monotonic()
+		return h.in.sim.Monotonic()
 	}
 	return h.in.now() + time.Second
 }
@@ -68,7 +70,7 @@ func (h processHost) Monotonic() time.Duration {
 // Realtime implements wasi.Host.
 func (h processHost) Realtime() time.Time {
 	if h.in.sim != nil {
-		return h.in.sim.realtime()
+		return h.in.sim.Realtime()
 	}
 	return time.Now()
 }
@@ -77,7 +79,11 @@ func (h processHost) Realtime() time.Time {
 func (h processHost) Sleep(d time.Duration) {
 	in := h.in
 	if in.sim != nil {
-		in.sleepSimulated(d)
+		if d > in.sim.Left(in.span) {
+			in.trap(event.ClassTimeout, fmt.Sprintf("it slept past its time limit of %s", in.span))
+		}
+		in.sim.Sleep(d)
+		in.checkTime()
 		return
 	}
 	in.beforeWait()

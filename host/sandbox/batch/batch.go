@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
+	"github.com/berth-host/berth/host/sandbox/guesttext"
 	"github.com/berth-host/berth/host/sandbox/resultcheck"
 )
 
@@ -128,4 +130,31 @@ func Event(pointer string, events int) (index int, inside string, ok bool) {
 		return 0, "", false
 	}
 	return index, after[end:], true
+}
+
+// Split appends the outcome of each event of a batch to a list, by what they have in common:
+// fuel and duration are shared.
+func (e Ends) Split(all *event.Outcome, events int, list []event.Outcome) []event.Outcome {
+	for i := range events {
+		o := *all
+		o.Duration = all.Duration / time.Duration(events)
+		o.Fuel = all.Fuel / uint64(events)
+		if i == 0 {
+			o.Fuel += all.Fuel % uint64(events)
+		}
+		failure, failed := e.Failures[i]
+		switch {
+		case all.Verdict != event.OK:
+		case failed:
+			o.Verdict, o.Class = event.Reject, event.ClassRejected
+			if failure.Retry {
+				o.Verdict, o.Class = event.Retry, event.ClassRetry
+			}
+			o.Message = guesttext.Line([]byte(failure.Reason))
+		case e.Results != nil:
+			o.Result = e.Results[i]
+		}
+		list = append(list, o)
+	}
+	return list
 }

@@ -1,9 +1,11 @@
-package sandbox
+package crash_test
 
 import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/berth-host/berth/host/sandbox/crash"
 )
 
 func TestExplain(t *testing.T) {
@@ -19,7 +21,7 @@ func TestExplain(t *testing.T) {
 			"it exited with code 1: 2026/11/29 14:55:24 cannot connect\n2026/11/29 14:55:24 cannot connect"},
 		{"an exit after a panic", "it exited with code 2", "panic: boom", "panic: boom (shop.c:7)\nit exited with code 2\npanic: boom"},
 	} {
-		if got := explain(tt.cause, "shop.c:7", tt.written); got != tt.want {
+		if got := crash.Explain(tt.cause, "shop.c:7", tt.written); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -29,7 +31,7 @@ func TestExplain(t *testing.T) {
 		{"reading\npanic: no total\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1",
 			"panic: no total (a/main.go:3)\nreading\npanic: no total\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1"},
 	} {
-		if got := explainExit(tt.written); got != tt.want {
+		if got := crash.ExplainExit(tt.written); got != tt.want {
 			t.Errorf("exit: got %q, want %q", got, tt.want)
 		}
 	}
@@ -39,7 +41,7 @@ func FuzzExplain(f *testing.F) {
 	f.Add("starting\npanic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\tx/a/main.go:3 +0x1")
 	f.Add("2026/11/29 14:55:24 cannot connect\n")
 	f.Fuzz(func(t *testing.T, stderr string) {
-		message := explain("it exited with code 2", "", strings.ToValidUTF8(stderr, ""))
+		message := crash.Explain("it exited with code 2", "", strings.ToValidUTF8(stderr, ""))
 		if first, _, _ := strings.Cut(message, "\n"); strings.TrimSpace(first) == "" || !utf8.ValidString(message) {
 			t.Errorf("the message starts with %q", first)
 		}
