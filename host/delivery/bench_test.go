@@ -66,3 +66,67 @@ func BenchmarkHandler(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBatches measures the same with batches of 100, per event.
+func BenchmarkBatches(b *testing.B) {
+	l := newLog()
+	for i := range 50_000 {
+		l.publish(b, fmt.Sprint("o-", i))
+	}
+	d := delivery.New(delivery.Config{Store: noStore{}, Log: l})
+	defer d.Close(context.Background())
+	h := open(b, d, "h", delivery.Policy{Key: bySubject})
+	x := h.Lease()
+	b.ReportAllocs()
+	results := make([]event.Outcome, 100)
+	batched, done := 0, 0
+	for b.Loop() {
+		if batched > 0 { // the loop counts events
+			batched--
+			continue
+		}
+		if done == 50_000 { // the same log again, by another handler
+			x.Close()
+			_ = h.Close(b.Context())
+			h = open(b, d, "h", delivery.Policy{Key: bySubject})
+			x, done = h.Lease(), 0
+		}
+		list, _ := x.NextBatch(100, 0, nil, nil)
+		x.DoneBatch(results[:len(list)])
+		done += len(list)
+		batched = len(list) - 1
+	}
+}
+
+// BenchmarkAtomic measures the same with effects on a key of each event.
+func BenchmarkAtomic(b *testing.B) {
+	l := newLog()
+	for i := range 50_000 {
+		l.publish(b, fmt.Sprint("o-", i))
+	}
+	d := delivery.New(delivery.Config{Store: noStore{}, Log: l})
+	defer d.Close(context.Background())
+	h := open(b, d, "h", delivery.Policy{Key: bySubject})
+	x := h.Lease()
+	b.ReportAllocs()
+	done := 0
+	for b.Loop() {
+		if done++; done%50_000 == 0 { // the same log again, by another handler
+			x.Close()
+			_ = h.Close(b.Context())
+			h = open(b, d, "h", delivery.Policy{Key: bySubject})
+			x = h.Lease()
+		}
+		taken, ok := x.NextBuffered()
+		if !ok {
+			taken, _ = x.Next(nil, nil)
+		}
+		key := taken.Event.Metadata().Subject
+		e := &event.Effects{Plugin: "h"}
+		if _, pending := x.Pending(key); !pending {
+			e.Reads = []event.EffectRead{{Key: key}}
+		}
+		e.Writes = []event.EffectWrite{{Key: key, Value: []byte("1")}}
+		x.Done(&event.Outcome{Effects: e})
+	}
+}
