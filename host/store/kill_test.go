@@ -44,6 +44,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, kvChild(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(effectsChildPath); path != "" {
+		fmt.Fprintln(os.Stderr, effectsChild(path))
+		os.Exit(1)
+	}
 	if path := os.Getenv(limitedPath); path != "" {
 		if err := limited(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-host/berth/host/spec"
@@ -30,7 +31,7 @@ type State struct {
 	cfg                    StateConfig
 	get, list, from, usage *sql.Stmt
 	anyExpired             *sql.Stmt
-	failing                bool // of RemoveExpired, whose caller owns it
+	failing                atomic.Bool // RemoveExpired
 }
 
 // NewState prepares the statements of a State.
@@ -210,14 +211,14 @@ func (s *State) KVUsage(ctx context.Context, plugin string) (used, quota int64, 
 	return used, s.cfg.Cache.quota, s.cfg.Coded(doing, err)
 }
 
-// RemoveExpired removes the values whose time is over, a bounded number in each write. One
-// goroutine calls it from time to time.
+// RemoveExpired removes the values whose time is over, a bounded number in each write. The
+// keeper calls it from time to time.
 func (s *State) RemoveExpired(ctx context.Context) {
 	err := s.removeExpired(ctx)
-	if err != nil && !s.failing && !s.cfg.Closed() {
+	if err != nil && !s.failing.Load() && !s.cfg.Closed() {
 		s.cfg.Log.Warn("keys whose time is over cannot be removed; they are absent, but take disk space", "error", err)
 	}
-	s.failing = err != nil
+	s.failing.Store(err != nil)
 }
 
 func (s *State) removeExpired(ctx context.Context) error {
