@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -94,6 +95,44 @@ func checkEffects(t *testing.T, s *Store, stored bool) {
 	}
 	if s.Last() != last {
 		t.Errorf("the log ends at %d, want %d", s.Last(), last)
+	}
+}
+
+// TestSnapshotHasEffects restores a copy of a store: values, time limits and outcomes of
+// atomic deliveries are in it, and so a repeated call applies nothing.
+func TestSnapshotHasEffects(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	s, err := open(ctx, Config{Window: newWindow(), Path: filepath.Join(dir, "berth.db")}, faults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	until := time.Now().Add(time.Hour).Round(0)
+	d := event.Delivery{Handler: "h", Seq: 1, Status: event.StatusOK, Attempts: 1, At: time.Unix(1, 0), FirstAttempt: time.Unix(1, 0),
+		Effects: &event.Effects{Plugin: "p", Reads: []event.EffectRead{{Key: "n"}}, Writes: []event.EffectWrite{{Key: "n", Value: []byte("1"), Until: until}}}}
+	if _, _, err := s.SaveDeliveries(ctx, nil, nil, []event.Delivery{d}, nil); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "copy.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Snapshot(ctx, path); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := open(ctx, Config{Window: newWindow(), Path: path}, faults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer restored.Close()
+	saved, _, err := restored.SaveDeliveries(ctx, nil, nil, []event.Delivery{d}, nil)
+	if err != nil || len(saved.Conflicts) > 0 {
+		t.Errorf("again: got %+v, %v", saved, err)
+	}
+	items, err := restored.KVList(ctx, "p", "", "", 5)
+	if err != nil || len(items) != 1 || items[0].Key != "n" || !items[0].Until.Equal(until) {
+		t.Errorf("got %+v, %v, want n until %v", items, err, until)
 	}
 }
 

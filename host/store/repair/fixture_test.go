@@ -103,8 +103,8 @@ func makeStore(t testing.TB, path string) {
 	must(t, s.StartReplay(ctx, "steady", 180, 200, at))
 	_, err = s.Write(ctx, func(tx *sql.Tx) ([]*event.Event, error) {
 		for n := range 120 {
-			if _, err := tx.Exec(`INSERT INTO kv (plugin, key, value) VALUES (?, ?, ?)`, fmt.Sprint("plugin-", n%3), fmt.Sprint("key-", n),
-				[]byte(strings.Repeat("v", n*97%6000))); err != nil {
+			if _, err := tx.Exec(`INSERT INTO kv (plugin, key, value, until) VALUES (?, ?, ?, nullif(?, 0))`, fmt.Sprint("plugin-", n%3), fmt.Sprint("key-", n),
+				[]byte(strings.Repeat("v", n*97%6000)), n%4<<60); err != nil {
 				return nil, err
 			}
 		}
