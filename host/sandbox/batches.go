@@ -101,7 +101,9 @@ func (in *instance) completeBatch(all *event.Outcome) {
 	b := &in.batches
 	b.outcomes = b.ends.Split(all, len(b.open), b.outcomes[:0])
 	for i := range b.outcomes {
-		if o := &b.outcomes[i]; o.Verdict == event.OK {
+		o := &b.outcomes[i]
+		o.Children = nil // of a failed event they are dropped
+		if o.Verdict == event.OK {
 			o.Children = in.children.Of(i)
 			if !in.pool.keepLogs.Load() {
 				o.Logs = nil
