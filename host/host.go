@@ -154,7 +154,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startIssues(ctx, log); err != nil {
 		return err
 	}
-	h.checked = run.NewCheckedBus(events, h.live.EventTypes, log.Event, h.logger)
+	h.checked = run.NewCheckedBus(events, h.live.EventTypes, log, h.logger)
 	if err := h.startRunner(events, log); err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// findTimeout bounds the look-up of the key of an event that a schema refuses.
-	findTimeout = 5 * time.Second
+	// takenTimeout bounds the look-up of the key of an event that a schema refuses.
+	takenTimeout = 5 * time.Second
 	// logInterval is the time between two log lines about the events of one type.
 	logInterval = time.Minute
 )
@@ -24,8 +24,8 @@ const (
 // Config configures Types. All fields are required.
 type Config struct {
 	Table func() *Table // in force
-	// Find returns the event with an idempotency key; fault.NotFound.
-	Find   func(ctx context.Context, key string) (event.Record, error)
+	// Taken reports whether an event that is stored has an idempotency key.
+	Taken  func(ctx context.Context, key string) (bool, error)
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -78,15 +78,13 @@ func (t *Types) known(ev *event.Event) (bool, error) {
 	if key == ev.ID() { // it is new
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), takenTimeout)
 	defer cancel()
-	switch _, err := t.cfg.Find(ctx, key); {
-	case fault.Is(err, fault.NotFound):
-		return false, nil
-	case err != nil:
+	taken, err := t.cfg.Taken(ctx, key)
+	if err != nil {
 		return false, fmt.Errorf("look for the key of an event that its type refuses: %w", err)
 	}
-	return true, nil
+	return taken, nil
 }
 
 // note counts an event that its schema refused, and logs it unless another one of the type

@@ -52,15 +52,9 @@ func newSetup(t *testing.T, list ...spec.EventType) *setup {
 	}
 	s := &setup{log: map[string]bool{}, clock: time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)}
 	s.Types = eventtypes.New(eventtypes.Config{Table: func() *eventtypes.Table { return table }, Now: func() time.Time { return s.clock },
-		Find: func(_ context.Context, key string) (event.Record, error) {
+		Taken: func(_ context.Context, key string) (bool, error) {
 			s.finds++
-			if s.fails != nil {
-				return event.Record{}, s.fails
-			}
-			if !s.log[key] {
-				return event.Record{}, fault.New(fault.NotFound, "no")
-			}
-			return event.Record{}, nil
+			return s.log[key] && s.fails == nil, s.fails
 		},
 		Logger: slog.New(slog.NewTextHandler(&s.lines, nil))})
 	return s

@@ -8,6 +8,7 @@ import (
 	"github.com/berth-host/berth/host/bus"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/eventtypes"
+	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/schedules"
 	"github.com/berth-host/berth/host/telemetry/figures"
 	"github.com/berth-host/berth/host/wire"
@@ -19,11 +20,19 @@ type CheckedBus struct {
 	Types *eventtypes.Types
 }
 
-// NewCheckedBus returns a bus that checks events by the types in force. find returns the event
-// with a key.
-func NewCheckedBus(events *bus.Bus, table func() *eventtypes.Table, find func(context.Context, string) (event.Record, error),
-	logger *slog.Logger) CheckedBus {
-	return CheckedBus{events, eventtypes.New(eventtypes.Config{Table: table, Find: find, Now: time.Now, Logger: logger})}
+// NewCheckedBus returns a bus that checks events by the types in force.
+func NewCheckedBus(events *bus.Bus, table func() *eventtypes.Table, log bus.Log, logger *slog.Logger) CheckedBus {
+	taken := func(ctx context.Context, key string) (bool, error) {
+		_, err := log.Event(ctx, key)
+		if fault.Is(err, fault.NotFound) {
+			_, err = log.ScheduledEvent(ctx, key) // not due yet, or cancelled
+		}
+		if fault.Is(err, fault.NotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return CheckedBus{events, eventtypes.New(eventtypes.Config{Table: table, Taken: taken, Now: time.Now, Logger: logger})}
 }
 
 // PublishEvents implements ports.Publisher.

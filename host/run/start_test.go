@@ -15,10 +15,11 @@ func TestStartPositionOfNewHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var hour time.Duration
-	log := bus.NewMemory(bus.MemoryConfig{Now: func() time.Time { hour++; return time.Unix(0, 0).Add(hour * time.Hour) }})
+	now := time.Unix(0, 0)
+	log := bus.NewMemory(bus.MemoryConfig{Now: func() time.Time { return now }})
 	defer log.Close() //nolint:errcheck // it is memory
 	for range 3 {     // of the hours 1 to 3
+		now = now.Add(time.Hour)
 		ev, err := event.New(event.Draft{Type: "t"})
 		if err != nil {
 			t.Fatal(err)
