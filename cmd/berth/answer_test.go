@@ -37,6 +37,8 @@ var online = map[string]string{
 	"events log":                  "events log",
 	"events publish":              "events publish -",
 	"events replay":               "events replay --plugin p --from earliest",
+	"events cancel":               "events cancel 01a227c8-ec24-76f7-b0c4-5e2c7f064963",
+	"events scheduled":            "events scheduled",
 	"events skip":                 "events skip 41",
 	"events copy":                 "events copy 01a227c8-ec24-76f7-b0c4-5e2c7f064963",
 	"events retry":                "events retry 01a227c8-ec24-76f7-b0c4-5e2c7f064963",

@@ -31,7 +31,7 @@ const maxAnswer = 1 << 30
 func Success(method, path string) []int {
 	path, _, _ = strings.Cut(path, "?")
 	switch {
-	case method == http.MethodDelete:
+	case method == http.MethodDelete && !strings.HasPrefix(path, "/api/v1/events/scheduled/"):
 		return []int{http.StatusNoContent}
 	case method != http.MethodPost:
 	case path == "/api/v1/events":

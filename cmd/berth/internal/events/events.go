@@ -25,7 +25,7 @@ type app struct{ *command.Env }
 func Command(env *command.Env) *cobra.Command {
 	a := app{env}
 	return command.Group("events", "Publish events and see what became of them",
-		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.retry(), a.skip(), a.copyOf(), a.tree(), a.types(), a.log())
+		a.emit(), a.publish(), a.list(), a.show(), a.tail(), a.deadLetters(), a.replay(), a.retry(), a.skip(), a.copyOf(), a.tree(), a.scheduled(), a.cancel(), a.types(), a.log())
 }
 
 func metadata(ev wire.Event) event.Metadata {
@@ -74,6 +74,11 @@ func findEvent(ctx context.Context, c *client.Client, text string, byKey bool) (
 	var list wire.List[wire.Event]
 	if _, err := c.Call(ctx, "GET", command.Path(path, "key", text), nil, &list); err != nil {
 		return "", err
+	}
+	if len(list.Items) == 0 { // it may not be due yet
+		if _, err := c.Call(ctx, "GET", command.Path(scheduledPath, "key", text), nil, &list); err != nil {
+			return "", err
+		}
 	}
 	for _, ev := range list.Items {
 		if meta := metadata(ev); meta.IdempotencyKey == text && event.IsID(meta.EventID) {

@@ -33,6 +33,9 @@ func (a app) printLog(s wire.LogStatus) error {
 	}
 	a.Print("engine     %s, %s\nevents     %s\nbytes      %s (%s)\noldest     %s\nretention  %s\n",
 		s.Engine, state, content(s), console.Bytes(s.Bytes), used, console.ClockOr(s.OldestAt), retention(s.RetentionS))
+	if s.Scheduled > 0 {
+		a.Print("scheduled  %s not due yet: berth events scheduled\n", console.Count(int(s.Scheduled), "event"))
+	}
 	if len(s.Handlers) == 0 {
 		return a.Print("\nNo handler has a position in it.\n")
 	}

@@ -24,6 +24,7 @@ const maxEvent = 2 * event.MaxSize
 
 func (a app) emit() *cobra.Command {
 	var data, subject, key string
+	var when deferral
 	cmd := a.Remote("emit TYPE", "Publish an event", func(ctx context.Context, args []string) (err error) {
 		text := []byte(data)
 		if file, isFile := strings.CutPrefix(data, "@"); isFile || data == "-" {
@@ -41,6 +42,9 @@ func (a app) emit() *cobra.Command {
 		if key != "" {
 			meta["idempotency_key"] = key
 		}
+		if err := when.addTo(meta); err != nil {
+			return err
+		}
 		body := map[string]any{"event_type": args[0], "data": json.RawMessage(text), "metadata": meta}
 		return command.Fetch(ctx, a.Env, "POST", path, body, func(r wire.Receipt) error {
 			err := a.printReceipt(r)
@@ -50,10 +54,11 @@ func (a app) emit() *cobra.Command {
 			return cmp.Or(client.About("event", r.EventID, r.EventID), client.About("key", r.IdempotencyKey, cmp.Or(key, r.IdempotencyKey)))
 		})
 	})
-	cmd.Example = "  berth events emit stock_low --subject TEAPOT --data '{\"left\": 2}'"
+	cmd.Example = "  berth events emit stock_low --subject TEAPOT --data '{\"left\": 2}'\n  berth events emit reminder --key reminder-1042 --after 36h"
 	cmd.Flags().StringVar(&data, "data", "null", "the data as JSON, @FILE, or - for standard input")
 	cmd.Flags().StringVar(&subject, "subject", "", "what it is about, such as an order id")
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key (default: the event's id)")
+	when.flags(cmd)
 	return cmd
 }
 
@@ -161,6 +166,14 @@ func (a app) printReceipt(r wire.Receipt) error {
 	note := ""
 	if r.Duplicate {
 		note = " (a duplicate: it was published before)"
+	}
+	switch {
+	case r.Cancelled:
+		note = " (a duplicate of an event that was cancelled: it is not delivered)"
+	case r.DueAt != nil && r.Duplicate:
+		note = " (a duplicate: it was published before, and is due at " + due(r.DueAt) + ")"
+	case r.DueAt != nil:
+		note = " (due at " + due(r.DueAt) + ")"
 	}
 	return a.Print("%s%s\n", r.EventID, note)
 }

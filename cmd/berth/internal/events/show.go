@@ -30,6 +30,12 @@ func (a app) print(ev wire.Event, wide bool) error {
 		a.Print("only     %s\n", ev.Only)
 	}
 	a.Print("data     %s\n\n", string(ev.Data))
+	switch ev.Status {
+	case wire.EventScheduled:
+		return a.Print("It is scheduled: it is due at %s, and has no deliveries before.\n", due(ev.DueAt))
+	case wire.EventCancelled:
+		return a.Print("It was cancelled at %s, before it was due: no handler gets it.\n", due(ev.CancelledAt))
+	}
 	if len(ev.Deliveries) == 0 {
 		return a.Print("No handler takes it.\n")
 	}

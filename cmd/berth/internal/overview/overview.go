@@ -55,6 +55,7 @@ func (a app) print(o wire.Overview) error {
 		name, command string
 		n             int
 	}{
+		{"scheduled", "berth events scheduled", int(o.Scheduled)},
 		{"issues", "berth issues list", o.OpenIssues},
 		{"dead", "berth events dead-letters list", int(o.DeadLetters)},
 		{"approvals", "berth plugin list", o.Approvals},
