@@ -26,6 +26,10 @@
 // outcomes together, and starts no attempt while 64 MiB of results and children are
 // unwritten.
 //
+// With Policy.Fair the ready events are shared among values such as tenants, and a value
+// beyond its share keeps only the Seqs of its events, which are read again later (fairness.go
+// and package fair).
+//
 // A redrive makes a dead letter pending in the store. The feeder admits pending deliveries
 // to the lanes of their keys, a page at a time (restore.go). A replay moves the cursor back
 // and stores where to continue, in one write, while no attempt is open; then the handler
@@ -44,7 +48,7 @@
 // batches takes several first attempts at once, and completes each with an outcome of its own
 // (lease_batch.go, package plan).
 //
-// The packages breaker, failurelog, measure, obstacle, outcomes, pending and queue have state
+// The packages breaker, failurelog, fair, measure, obstacle, outcomes, pending and queue have state
 // of a handler or a source, under its lock. Package actions has what operators do, claim first
 // positions, stored what an open handler does not have, notice what is reported of attempts,
 // and view gives deliveries the form of the API.

@@ -376,13 +376,13 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// Which log lines are kept changes without a restart.
-func TestLogPolicyNeedsNoRestart(t *testing.T) {
+// Which log lines are kept, and how events are shared, changes without a restart.
+func TestLogPolicyAndFairnessNeedNoRestart(t *testing.T) {
 	w := newWorld(t)
 	w.write("x.wasm", versioned("x", "1.0.0"))
 	w.run()
 	policy := spec.LogPolicy{Kept: spec.LogsOfAll, Level: spec.LevelWarn}
-	if err := w.settings.change("x", func(s *spec.Settings) { s.Logs = policy }); err != nil {
+	if err := w.settings.change("x", func(s *spec.Settings) { s.Logs, s.Fair.By = policy, "/data/tenant" }); err != nil {
 		t.Fatal(err)
 	}
 	before := w.fakes.live["x"][0]
@@ -390,9 +390,12 @@ func TestLogPolicyNeedsNoRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.only("x", "1.0.0")
+	if p, err := w.m.Plugin("x"); err != nil || p.FairBy != "/data/tenant" {
+		t.Errorf("shown is %+v, %v", p, err)
+	}
 	w.fakes.mu.Lock()
 	defer w.fakes.mu.Unlock()
-	if live := w.fakes.live["x"]; len(live) != 1 || live[0] != before || before.logs != policy {
-		t.Errorf("%d versions run; the policy is %+v", len(live), before.logs)
+	if live := w.fakes.live["x"]; len(live) != 1 || live[0] != before || before.logs != policy || before.fair.By != "/data/tenant" {
+		t.Errorf("%d versions run; the policies are %+v, %+v", len(live), before.logs, before.fair)
 	}
 }

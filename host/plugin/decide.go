@@ -161,6 +161,7 @@ func (l *loop) decide(name string) {
 	keepRunning, why := l.keepRunning(e)
 	if keepRunning != nil {
 		e.running.running.Apply(keepRunning.settings)
+		e.running.settings.Fair = keepRunning.settings.Fair
 	}
 	switch {
 	case e.running != nil && e.verdict == runnable && fresh.same(e.running.target) && keepRunning != nil:

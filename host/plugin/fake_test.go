@@ -83,6 +83,7 @@ type fakeRunning struct {
 	drained bool
 	paused  bool
 	logs    spec.LogPolicy
+	fair    spec.FairPolicy
 }
 
 func newFakes() *fakes {
@@ -170,7 +171,7 @@ func (p *fakePrepared) Promote(ctx context.Context) (plugin.Running, error) {
 		return nil, err
 	}
 	p.end()
-	r := &fakeRunning{f: p.f, spec: p.spec, module: p.module, paused: p.spec.Settings.Paused, logs: p.spec.Settings.Logs}
+	r := &fakeRunning{f: p.f, spec: p.spec, module: p.module, paused: p.spec.Settings.Paused, logs: p.spec.Settings.Logs, fair: p.spec.Settings.Fair}
 	p.f.live[p.spec.Name] = append(p.f.live[p.spec.Name], r)
 	p.f.signal()
 	return r, nil
@@ -250,7 +251,7 @@ func (r *fakeRunning) Stats() plugin.Stats {
 func (r *fakeRunning) Apply(s spec.Settings) {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
-	r.paused, r.logs = s.Paused, s.Logs
+	r.paused, r.logs, r.fair = s.Paused, s.Logs, s.Fair
 }
 
 func (f *fakes) setCondition(c plugin.Condition) {

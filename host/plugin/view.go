@@ -61,6 +61,17 @@ func (v view) wire() wire.Plugin {
 	return p
 }
 
+// describeWork shows how a running version gets its events.
+func describeWork(p *wire.Plugin, s spec.Settings) {
+	p.FairBy = s.Fair.By
+	if s.State == spec.StateAtomic {
+		p.StateMode = string(s.State)
+	}
+	if s.Batch.Enabled() {
+		p.Batch = &wire.PluginBatch{MaxEvents: s.Batch.MaxEvents, MaxWaitMS: float64(s.Batch.MaxWait) / float64(time.Millisecond)}
+	}
+}
+
 // current returns a plugin as publish would show it now.
 func (l *loop) current(e *entry) wire.Plugin {
 	v := l.entryView(e)
@@ -150,6 +161,7 @@ func (l *loop) entryView(e *entry) view {
 	case e.running != nil:
 		t = e.running.target
 		v.plugin.Style = e.running.style
+		describeWork(&v.plugin, t.settings)
 		v.live = append(v.live, e.running.running)
 		conditioned(&v.plugin, e.running)
 	case f != nil && f.SHA256 != "":

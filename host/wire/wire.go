@@ -206,9 +206,20 @@ type Plugin struct {
 	Failed       uint64       `json:"failed"`    // failed attempts since the host started
 	Fuel         uint64       `json:"fuel"`      // spent since the host started
 
+	// Of the version that runs.
+	StateMode string       `json:"state_mode,omitempty" jsonschema:"enum=atomic"` // atomic: its kv writes take effect with the event's outcome
+	Batch     *PluginBatch `json:"batch,omitempty"`                               // absent: one event at a time
+	FairBy    string       `json:"fair_by,omitempty"`                             // a JSON Pointer: its events are shared among the values there
+
 	Pending *PendingVersion `json:"pending,omitempty"`
 
 	File string `json:"file,omitempty"` // its path in a watched directory; "" for an installed plugin
+}
+
+// PluginBatch says how many events one call of a plugin gets.
+type PluginBatch struct {
+	MaxEvents int     `json:"max_events"`
+	MaxWaitMS float64 `json:"max_wait_ms"` // for more events once there is one
 }
 
 // LogLine is a line that a plugin has logged.

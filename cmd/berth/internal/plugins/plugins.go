@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/cmd/berth/internal/client"
 	"github.com/berth-host/berth/cmd/berth/internal/command"
 	"github.com/berth-host/berth/cmd/berth/internal/console"
@@ -109,6 +110,15 @@ func (a app) print(p wire.Plugin) error {
 		strings.Join(p.Subscribes, ", "))
 	for _, c := range p.Capabilities {
 		a.Print("asks for    %s\n", asks(c))
+	}
+	if p.StateMode == abi.StateAtomic {
+		a.Print("kv writes   atomic, with the outcome of the event\n")
+	}
+	if b := p.Batch; b != nil {
+		a.Print("batches     up to %d events, waiting %g ms for more\n", b.MaxEvents, b.MaxWaitMS)
+	}
+	if p.FairBy != "" {
+		a.Print("fair by     %s\n", console.Lines(p.FairBy))
 	}
 	if next := p.Pending; next != nil {
 		a.Print("waiting     %s sha256 %s\n", next.Version, next.SHA256)
