@@ -208,7 +208,17 @@ func (h *randomHost) know(t *testing.T, data, shop string, files, refused []byte
 		"status": {"ok", "dead"}, "class": {"rejected", "trap"}, "until": {"2030-01-01T00:00:00Z"}, "when": {"true", "data.n > 0"},
 		"handler": {"echo", "reject"}, "source": {"api", "orders"}, "published_by": {"admin"}, "token": {admin, narrow}, "Berth-Console": {"1"},
 	}
-	known["key"], known["prefix"], known["key_encoding"] = []string{"k1", "a%2Fb", "aw", ".."}, []string{"k", "a"}, []string{"base64"}
+	known["prefix"], known["key_encoding"] = []string{"k", "a"}, []string{"base64"}
+	for _, of := range []string{"getStateValue", "setStateValue", "deleteStateValue"} {
+		known[of+" name"] = []string{"echo", "echo", "reject", "nobody"}
+		known[of+" key"] = []string{"k1", "k1", "azE", "a/b"} // azE is k1 in base64
+	}
+	known["deleteStateValue name"], known["deleteStateValue key"] = []string{"echo"}, []string{"a/b"} // k1 stays
+	for i := range 30 {
+		key := fmt.Sprint("d", i)
+		h.call(t, "PUT", "/api/v1/events/plugins/echo/kv/"+key, `{"value":1}`)
+		known["deleteStateValue key"] = append(known["deleteStateValue key"], key)
+	}
 	h.call(t, "PUT", "/api/v1/events/plugins/echo/kv/k1", `{"value":1}`)
 	known["deliver_at"], known["deliver_after"] = []string{"2030-01-01T00:00:00Z", "2026-05-01T10:00:00Z"}, []string{"10ms", "1h", "9000h"}
 	known["cancelScheduledEvent key"] = []string{"due-1", "due-2", "key-1"}
