@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -74,7 +75,7 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 	if err := p.checkConfig(setup.Config); err != nil {
 		return nil, err
 	}
-	s := &Session{source: newSource(), state: &state{all: bus.NewMemory(bus.MemoryConfig{}), plugin: p.name}}
+	s := &Session{batch: p.batch().MaxEvents, orderBy: cmp.Or(p.manifest.OrderBy, "/metadata/subject"), source: newSource(), state: &state{all: bus.NewMemory(bus.MemoryConfig{}), plugin: p.name}}
 	for _, key := range slices.Sorted(maps.Keys(setup.KV)) {
 		if err := s.state.all.KVSet(ctx, p.name, key, []byte(setup.KV[key])); err != nil {
 			return nil, fmt.Errorf("key-value state: %q: %w", key, err)
@@ -92,6 +93,8 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 		Limits:       spec.Limits{Timeout: time.Duration(limits.Timeout), Stack: int64(limits.Stack), Concurrency: 1},
 		Settings:     string(setup.Config),
 		Capabilities: capabilities,
+		State:        spec.StateMode(p.manifest.State),
+		Batch:        p.batch(),
 		Logger:       s.log.logger(),
 		Simulate:     &simulation.Config{Seed: setup.Seed, Start: setup.Start, Between: s.source.usedBetween},
 	})
@@ -99,6 +102,14 @@ func (p *Plugin) Start(ctx context.Context, setup Setup) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// batch returns the manifest's policy of batches.
+func (p *Plugin) batch() (policy spec.BatchPolicy) {
+	if b := p.manifest.Batch; b != nil {
+		policy = spec.BatchPolicy{MaxEvents: b.MaxEvents, MaxWait: time.Duration(b.MaxWait)}
+	}
+	return policy
 }
 
 // checkConfig checks a configuration against the manifest's schema, as a host does.

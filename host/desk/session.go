@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/berth-host/berth/abi"
+	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 	"github.com/berth-host/berth/host/sandbox"
@@ -15,11 +18,13 @@ import (
 // Session is one running instance of a plugin. Its methods must not be called
 // concurrently.
 type Session struct {
-	pool   *sandbox.Pool
-	source *source
-	state  *state
-	http   client
-	log    capture
+	pool    *sandbox.Pool
+	source  *source
+	state   *state
+	http    client
+	log     capture
+	batch   int    // events of one call at maximum; 0: the handler has no batches
+	orderBy string // JSON Pointer
 }
 
 // Statuses of an Attempt.
@@ -52,33 +57,89 @@ type Child struct {
 	Data           json.RawMessage `json:"data"`
 	Subject        string          `json:"subject,omitzero"`
 	IdempotencyKey string          `json:"idempotency_key"`
+	DeliverAt      string          `json:"deliver_at,omitzero"` // RFC 3339
+	DeliverAfter   string          `json:"deliver_after,omitzero"`
 }
 
 // Deliver delivers an event and waits for the outcome. The error is about the delivery,
 // which only fails when ctx ends: failures of the guest are in the Attempt.
 func (s *Session) Deliver(ctx context.Context, ev *event.Event, number int) (Attempt, error) {
-	s.source.push(event.Attempt{Seq: 1, Event: ev, Number: number})
-	o, err := s.source.outcome(ctx)
+	list, err := s.deliver(ctx, number, ev)
 	if err != nil {
-		return Attempt{}, fault.New(fault.Timeout, "event %s was not delivered: %w", ev.ID(), err)
+		return Attempt{}, err
 	}
-	return s.report(number, o), nil
+	return list[0], nil
+}
+
+// deliver delivers events to one call of the handler.
+func (s *Session) deliver(ctx context.Context, number int, events ...*event.Event) ([]Attempt, error) {
+	attempts := make([]event.Attempt, len(events))
+	for i, ev := range events {
+		attempts[i] = event.Attempt{Seq: uint64(i + 1), Event: ev, Number: number}
+	}
+	s.source.push(attempts)
+	outcomes, err := s.source.outcomes(ctx, len(events))
+	if err != nil {
+		return nil, fault.New(fault.Timeout, "event %s was not delivered: %w", events[0].ID(), err)
+	}
+	if err := s.state.commit(ctx, outcomes[0].Effects); err != nil {
+		return nil, fmt.Errorf("commit the effects of event %s: %w", events[0].ID(), err)
+	}
+	list := make([]Attempt, len(events))
+	for i, o := range outcomes { // the first of a batch has what all have in common
+		list[i] = s.report(number, o)
+	}
+	return list, nil
 }
 
 // DeliverAll delivers an event until the handler finishes it as ok or rejects it, at maximum
 // so many times.
 func (s *Session) DeliverAll(ctx context.Context, ev *event.Event, attempts int) (Delivery, error) {
-	d := Delivery{EventID: ev.ID(), EventType: ev.Type()}
-	for number := 1; ; number++ {
-		a, err := s.Deliver(ctx, ev, number)
-		if err != nil {
-			return d, err
-		}
-		d.Attempts = append(d.Attempts, a)
-		if a.Status == StatusOK || a.Status == StatusReject || number >= attempts {
-			return d, nil
-		}
+	list, err := s.DeliverEach(ctx, []*event.Event{ev}, attempts)
+	if len(list) == 0 {
+		return Delivery{EventID: ev.ID(), EventType: ev.Type()}, err
 	}
+	return list[0], err
+}
+
+// DeliverEach delivers events as DeliverAll does, in their order. A handler with batches gets
+// the first attempts of as many together as its manifest has in max_events, and no two with
+// the same order key; later attempts follow alone.
+func (s *Session) DeliverEach(ctx context.Context, events []*event.Event, attempts int) (all []Delivery, err error) {
+	for len(events) > 0 {
+		n := s.together(events)
+		list, err := s.deliver(ctx, 1, events[:n]...)
+		if err != nil {
+			return all, err
+		}
+		for i, ev := range events[:n] {
+			d := Delivery{EventID: ev.ID(), EventType: ev.Type(), Attempts: []Attempt{list[i]}}
+			for number := 2; number <= attempts && d.Last().Status != StatusOK && d.Last().Status != StatusReject; number++ {
+				a, err := s.Deliver(ctx, ev, number)
+				if err != nil {
+					return all, err
+				}
+				d.Attempts = append(d.Attempts, a)
+			}
+			all = append(all, d)
+		}
+		events = events[n:]
+	}
+	return all, nil
+}
+
+// together returns how many of the next events are in one batch.
+func (s *Session) together(events []*event.Event) int {
+	keys, size := make(map[string]bool), 0
+	for i, ev := range events {
+		key, _ := strictjson.Get(ev.Envelope(), s.orderBy)
+		size += len(ev.Envelope())
+		if i > 0 && (i >= s.batch || key != "" && keys[key] || size > abi.MaxBatchBytes) {
+			return i
+		}
+		keys[key] = true
+	}
+	return len(events)
 }
 
 // report describes an outcome.
@@ -99,7 +160,13 @@ func (s *Session) report(number int, o event.Outcome) Attempt {
 	}
 	for _, child := range o.Children {
 		m := child.Metadata()
-		a.Children = append(a.Children, Child{Type: child.Type(), Data: json.RawMessage(child.Data()), Subject: m.Subject, IdempotencyKey: m.IdempotencyKey})
+		c := Child{Type: child.Type(), Data: json.RawMessage(child.Data()), Subject: m.Subject, IdempotencyKey: m.IdempotencyKey}
+		if due := child.Deferral(); !due.At.IsZero() {
+			c.DeliverAt = due.At.UTC().Format(time.RFC3339Nano)
+		} else if due.After > 0 {
+			c.DeliverAfter = due.After.String()
+		}
+		a.Children = append(a.Children, c)
 	}
 	return a
 }

@@ -3,7 +3,9 @@ package desk
 import (
 	"context"
 	"sync"
+	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/sandbox"
 )
@@ -12,16 +14,16 @@ import (
 // use.
 type source struct {
 	mu      sync.Mutex
-	pending *event.Attempt
-	wake    chan struct{} // a token: an attempt is ready
-	demand  chan struct{} // likewise, for a pool without an instance
+	pending []event.Attempt // for one call of the handler
+	wake    chan struct{}   // a token: an attempt is ready
+	demand  chan struct{}   // likewise, for a pool without an instance
 	done    chan event.Outcome
 	between uint64      // fuel that the guest used after its event
 	asked   chan uint64 // gets between when the guest asks for the next event, or its instance ends
 }
 
 func newSource() *source {
-	return &source{wake: make(chan struct{}, 1), demand: make(chan struct{}, 1), done: make(chan event.Outcome, 1),
+	return &source{wake: make(chan struct{}, 1), demand: make(chan struct{}, 1), done: make(chan event.Outcome, abi.MaxBatchEvents),
 		asked: make(chan uint64, 1)}
 }
 
@@ -32,27 +34,30 @@ func (s *source) usedBetween(fuel uint64) {
 	s.between = fuel
 }
 
-// outcome waits for the outcome of the attempt, with all fuel that the guest has used until
-// it asks for the next event: work after finish counts too.
-func (s *source) outcome(ctx context.Context) (o event.Outcome, err error) {
-	select {
-	case o = <-s.done:
-	case <-ctx.Done():
-		return o, ctx.Err()
+// outcomes waits for the outcomes of so many attempts. The first has all fuel that the guest
+// has used until it asks for the next event besides: work after finish counts too.
+func (s *source) outcomes(ctx context.Context, n int) (list []event.Outcome, err error) {
+	for range n {
+		select {
+		case o := <-s.done:
+			list = append(list, o)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	select {
 	case fuel := <-s.asked:
-		o.Fuel += fuel
-		return o, nil
+		list[0].Fuel += fuel
+		return list, nil
 	case <-ctx.Done():
-		return o, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-// push makes an attempt ready.
-func (s *source) push(a event.Attempt) {
+// push makes attempts ready.
+func (s *source) push(list []event.Attempt) {
 	s.mu.Lock()
-	s.pending = &a
+	s.pending = list
 	s.mu.Unlock()
 	signal(s.wake)
 	signal(s.demand)
@@ -67,14 +72,23 @@ func signal(tokens chan<- struct{}) {
 
 // TryNext implements sandbox.Source.
 func (s *source) TryNext() (event.Attempt, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pending == nil {
+	list := s.take(1)
+	if list == nil {
 		return event.Attempt{}, false
 	}
-	a := *s.pending
-	s.pending = nil
-	return a, true
+	return list[0], true
+}
+
+// take takes ready attempts, at most so many; nil for none.
+func (s *source) take(limit int) (list []event.Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(limit, len(s.pending))
+	if n == 0 {
+		return nil
+	}
+	list, s.pending = s.pending[:n], s.pending[n:]
+	return list
 }
 
 // resolve ends the wait of outcome.
@@ -86,9 +100,13 @@ func (s *source) resolve() {
 	s.asked <- fuel
 }
 
-// Done implements sandbox.Source, for an attempt that no instance could take.
+// Done implements sandbox.Source, for an attempt that no instance could take. The others of
+// its batch fail with it.
 func (s *source) Done(_ event.Attempt, o event.Outcome) {
 	s.complete(o)
+	for range s.take(abi.MaxBatchEvents) {
+		s.complete(o)
+	}
 	s.resolve()
 }
 
@@ -118,22 +136,39 @@ func (l *lease) TraceParent() string { return "" }
 
 // Next implements sandbox.Lease.
 func (l *lease) Next(stop, retire <-chan struct{}) (event.Taken, bool) {
+	list, ok := l.NextBatch(1, 0, stop, retire)
+	if !ok {
+		return event.Taken{}, false
+	}
+	return event.Taken{Attempt: list[0], Waited: true}, true
+}
+
+// NextBatch implements sandbox.BatchLease.
+func (l *lease) NextBatch(limit int, _ time.Duration, stop, retire <-chan struct{}) ([]event.Attempt, bool) {
 	l.resolve()
 	for {
 		select {
 		case <-stop:
-			return event.Taken{}, false
+			return nil, false
 		default:
 		}
-		if a, ok := l.source.TryNext(); ok {
-			return event.Taken{Attempt: a, Waited: true}, true
+		if list := l.source.take(limit); list != nil {
+			return list, true
 		}
 		select {
 		case <-stop:
 		case <-retire:
-			return event.Taken{}, false
+			return nil, false
 		case <-l.source.wake:
 		}
+	}
+}
+
+// DoneBatch implements sandbox.BatchLease.
+func (l *lease) DoneBatch(list []event.Outcome) {
+	l.finished = true
+	for _, o := range list {
+		l.source.complete(o)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/berth-host/berth/host/bus"
+	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
@@ -17,6 +18,8 @@ type Change struct {
 	Key    string  `json:"key"`
 	Before *string `json:"before"` // nil: there was none
 	After  *string `json:"after"`  // nil: there is none
+	// Expires: the key has got a time after which it disappears.
+	Expires bool `json:"expires,omitzero"`
 }
 
 // state is the key-value state of a plugin. It implements sandbox.KV, and is safe for
@@ -35,7 +38,7 @@ func (s *state) take() []Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changes := slices.DeleteFunc(s.changes, func(c Change) bool {
-		return (c.Before == nil) == (c.After == nil) && (c.Before == nil || *c.Before == *c.After)
+		return !c.Expires && (c.Before == nil) == (c.After == nil) && (c.Before == nil || *c.Before == *c.After)
 	})
 	s.changes = nil
 	return changes
@@ -69,7 +72,7 @@ func (s *state) write(ctx context.Context, key string, after []byte, do func() e
 			s.changes[i].Before = new(readable(present))
 		}
 	}
-	s.changes[i].After = nil
+	s.changes[i].After, s.changes[i].Expires = nil, false
 	if after != nil {
 		s.changes[i].After = new(readable(after))
 	}
@@ -118,7 +121,48 @@ func (s *state) List(ctx context.Context, prefix, after string, limit int) ([]st
 
 // Expire implements sandbox.KV.
 func (s *state) Expire(ctx context.Context, key string, until time.Time) error {
-	return s.all.KVExpire(ctx, s.plugin, key, until)
+	present, _, err := s.all.KVGet(ctx, s.plugin, key)
+	if err != nil {
+		return err
+	}
+	if err := s.write(ctx, key, append([]byte{}, present...), func() error { return s.all.KVExpire(ctx, s.plugin, key, until) }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := readable([]byte(key))
+	i := slices.IndexFunc(s.changes, func(c Change) bool { return c.Key == name })
+	s.changes[i].Expires = !until.IsZero()
+	return nil
+}
+
+// commit applies the effects of an event; nil has none.
+func (s *state) commit(ctx context.Context, e *event.Effects) error {
+	if e == nil {
+		return nil
+	}
+	defer e.Release()
+	for _, w := range e.Writes {
+		var err error
+		switch w.Kind {
+		case event.EffectDelete:
+			err = s.Delete(ctx, w.Key)
+		case event.EffectSwap:
+			var present []byte
+			if present, _, err = s.Get(ctx, w.Key); err == nil {
+				err = s.CompareAndSet(ctx, w.Key, present, w.Value)
+			}
+		case event.EffectSet:
+			err = s.Set(ctx, w.Key, w.Value)
+		}
+		if err == nil && (w.Kind == event.EffectExpire || w.Kind == event.EffectSet && !w.Until.IsZero()) {
+			err = s.Expire(ctx, w.Key, w.Until)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Usage implements sandbox.KV.

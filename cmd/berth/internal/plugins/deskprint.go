@@ -69,10 +69,20 @@ func (a app) printAttempt(number int, d desk.Delivery, at desk.Attempt) {
 		a.Print("   log     %s: %s\n", line.Level, line.Message)
 	}
 	for _, c := range at.Children {
-		a.Print("   child   %s %s, key %s\n", string(c.Type), c.Data, c.IdempotencyKey)
+		due := ""
+		if c.DeliverAt != "" {
+			due = ", due at " + c.DeliverAt
+		} else if c.DeliverAfter != "" {
+			due = ", due after " + c.DeliverAfter
+		}
+		a.Print("   child   %s %s, key %s%s\n", string(c.Type), c.Data, c.IdempotencyKey, due)
 	}
 	for _, c := range at.KV {
-		a.Print("   kv      %s: %s, was %s\n", c.Key, valueOf(c.After), valueOf(c.Before))
+		expires := ""
+		if c.Expires {
+			expires = ", expires"
+		}
+		a.Print("   kv      %s: %s, was %s%s\n", c.Key, valueOf(c.After), valueOf(c.Before), expires)
 	}
 	for _, c := range at.HTTP {
 		a.Print("   http    %s\n", c.String())

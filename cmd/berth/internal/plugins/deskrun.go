@@ -228,13 +228,9 @@ func deliverAll(ctx context.Context, plugin *loaded, setup desk.Setup, events []
 		defer cancel()
 		return session.Stop(ctx)
 	}
-	var deliveries []desk.Delivery
-	for _, ev := range events {
-		d, err := session.DeliverAll(ctx, ev, attempts)
-		if err != nil {
-			return nil, errors.Join(err, stop())
-		}
-		deliveries = append(deliveries, d)
+	deliveries, err := session.DeliverEach(ctx, events, attempts)
+	if err != nil {
+		return nil, errors.Join(err, stop())
 	}
 	return deliveries, stop()
 }
