@@ -27,6 +27,8 @@ event_types:
 	}
 	h.store("\xff\x00", map[string]any{"value_base64": "AP8="})
 	h.store("short-lived", map[string]any{"value_text": "x", "expires_in": "24h"})
+	h.call("POST", "/events", map[string]any{"event_type": "reminder_due", "data": map[string]any{}, "metadata": map[string]any{"subject": "o-9",
+		"idempotency_key": "remind/o-9", "deliver_after": "240h"}}, nil)
 	h.publish("order_paid", "o-1", map[string]any{"total": "not a number", "status": "paid"})
 	return h
 }
@@ -191,11 +193,28 @@ func TestScheduleIsRunNow(t *testing.T) {
 	}
 }
 
+func TestScheduledEventIsCancelled(t *testing.T) {
+	h := storing(t)
+	b := h.open(t, wide).login(h.token)
+	b.visit("/schedules")
+	b.sees("main", "remind/o-9")
+	b.fill("#scheduled-type", "other")
+	b.sees("main", "No such event waits")
+	b.visit("/schedules?type=reminder_due&subject=o-9")
+	b.click("button[data-action=Cancel]")
+	b.sees("dialog", "Its key stays taken")
+	b.axe()
+	b.shot("scheduled-cancel")
+	b.click("dialog [type=submit]")
+	b.sees(".toasts", "remind/o-9 is cancelled")
+	b.sees("main", "No such event waits")
+}
+
 func TestEmptyStatePagesTeach(t *testing.T) {
 	h := start(t)
 	h.copyIn(handler{"counter", "1.0.0", map[string]any{"subscribes": []string{"order_paid"}}, fixture(t, "echo")})
 	b := h.open(t, wide).login(h.token)
-	for path, shows := range map[string]string{"/handlers/counter/state": "Nothing is stored", "/schedules": "No schedules yet", "/event-types": "No event types yet"} {
+	for path, shows := range map[string]string{"/handlers/counter/state": "Nothing is stored", "/schedules": "No event waits for its time", "/event-types": "No event types yet"} {
 		b.visit(path)
 		b.sees("main", shows)
 		b.axe()

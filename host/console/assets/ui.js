@@ -11,6 +11,7 @@
 //   kv([["Type", node], ...])             tabs(label, [{ title, href, current }])        field(label, control, { hint, error })
 //   when(at)                              absolute time with a relative title            copy(text, label?) a copy button
 //   id(text)                              a monospaced id with its copy button           link(href, ...children) within the console
+//   visible(text)                         text with the characters that do not show as their numbers
 //   json(value)                           pretty JSON                                    code(text), say(tone, word, body, acts)
 //   empty(title, text, ...commands)       what an empty page teaches
 //   toast(text, "ok" | "bad"), announce(text)                                            dialog({ title, body, foot }) see action.js
@@ -130,6 +131,10 @@ export const deliveryPill = (status) => pill(deliveryTones[status] ?? "idle", st
 
 export const link = (href, ...children) => h("a", { href }, ...children);
 export const code = (text) => h("code", {}, text);
+
+// visible writes characters that do not show, or that change the direction of writing, as their number.
+const hidden = /[\p{C}\p{Zl}\p{Zp}]|^\p{Zs}+|\p{Zs}+$/gu;
+export const visible = (text) => text.replace(hidden, (found) => [...found].map((c) => `\\u{${c.codePointAt(0).toString(16)}}`).join(""));
 
 export function when(at, { full = false } = {}) {
   if (!at) return h("span", { class: "dim" }, "–");

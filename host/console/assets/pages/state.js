@@ -2,7 +2,7 @@
 
 import { address, get, request } from "../api.js";
 import { arg, button, buttons, commands } from "../action.js";
-import { code, copy, empty, field, h, kv, link, panel, pill, table, when } from "../ui.js";
+import { code, copy, empty, field, h, kv, link, panel, pill, table, visible, when } from "../ui.js";
 import { bytes, num, plural } from "../format.js";
 import { handlerUrl, pluginPath } from "../plugin.js";
 
@@ -42,9 +42,6 @@ function encode(source) {
 
 const encodedKey = (item) => (item.key === undefined ? item.key_base64.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "") : encode(item.key));
 
-// visible writes characters that do not show, or that change the direction of writing, as their number.
-const hidden = /[\p{C}\p{Zl}\p{Zp}]|^\p{Zs}+|\p{Zs}+$/gu;
-export const visible = (text) => text.replace(hidden, (found) => [...found].map((c) => `\\u{${c.codePointAt(0).toString(16)}}`).join(""));
 const shown = (item) => (item.key === undefined ? "base64:" + item.key_base64 : visible(item.key));
 
 // A command line for people to copy has no characters that a terminal acts on, and no key that looks like a flag.
