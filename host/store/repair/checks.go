@@ -32,6 +32,15 @@ var checks = map[string]func(t *table, e pages.Entry) bool{
 		return utf8.ValidString(ev.Envelope()) && id == m.EventID && t.text(e, "idempotency_key") == m.IdempotencyKey &&
 			t.text(e, "type") == string(ev.Type()) && t.text(e, "subject") == m.Subject
 	},
+	"scheduled": func(t *table, e pages.Entry) bool {
+		ev, err := event.Parse(t.text(e, "envelope"))
+		if err != nil || e.Key < 1 || t.integer(e, "due") < 0 || t.integer(e, "accepted_at") < 0 || t.integer(e, "cancelled_at") < 0 {
+			return false
+		}
+		m := ev.Metadata()
+		return utf8.ValidString(ev.Envelope()) && t.text(e, "event_id") == m.EventID && t.text(e, "idempotency_key") == m.IdempotencyKey &&
+			t.text(e, "type") == string(ev.Type()) && t.text(e, "subject") == m.Subject
+	},
 	"deliveries": func(t *table, e pages.Entry) bool {
 		status := event.Status(t.text(e, "status"))
 		return named(t.text(e, "handler")) && t.integer(e, "seq") > 0 && t.integer(e, "attempts") >= 0 &&

@@ -104,6 +104,13 @@ func (r *reconciliation) attempts() error {
 	return err
 }
 
+// scheduled removes scheduled events that the log has, which old content may have: they were
+// moved there.
+func (r *reconciliation) scheduled() error {
+	_, err := r.exec(`DELETE FROM scheduled WHERE idempotency_key IN (SELECT idempotency_key FROM events)`)
+	return err
+}
+
 // leftovers lets the next trim examine the events again that an earlier one has left: which
 // deliveries kept them may have changed.
 func (r *reconciliation) leftovers() error {

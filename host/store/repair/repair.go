@@ -193,7 +193,7 @@ func (j *job) reconcile(ctx context.Context, db *sql.DB) error {
 	if err := r.compareWatermark(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.lostEvents, r.lostEntries, r.blocks, r.openDeliveries, r.cursors, r.deliveriesWithoutEvent, r.attempts,
+	for _, step := range []func() error{r.lostEvents, r.lostEntries, r.blocks, r.openDeliveries, r.cursors, r.deliveriesWithoutEvent, r.attempts, r.scheduled,
 		r.marks, r.identity, r.leftovers, r.summaries} {
 		if err := step(); err != nil {
 			return err
