@@ -62,8 +62,8 @@ export interface Batch<Data = any> {
 
 /**
  * A handler for a manifest with a batch: `export async function batch(batch) { … }`, or without
- * async. What it throws is of all events. If the operator has disabled batches and there is no
- * default export, each event comes in a batch of its own.
+ * async. What it throws is of all events. If the operator has disabled batches, each event comes in
+ * a batch of its own.
  */
 export type BatchHandler<Data = any> = (batch: Batch<Data>) => void | Promise<void>;
 

@@ -40,6 +40,10 @@ func (d *delivery) succeedBatch(text string) (refused string) {
 		if err := dec.Decode(&r); err != nil || dec.More() || !utf8.ValidString(text) || text[0] != '{' {
 			return "the result is not an object of results and failures"
 		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &members); err != nil || string(members["results"]) == "null" || string(members["failures"]) == "null" {
+			return "the results and failures are not lists"
+		}
 	}
 	outcomes := make([]Outcome, d.events)
 	for i := range outcomes {

@@ -101,7 +101,7 @@ func TestBatchInRun(t *testing.T) {
 // TestRefusedBatchResults finishes a batch of two events with results that a host refuses.
 func TestRefusedBatchResults(t *testing.T) {
 	for _, result := range []string{
-		`[]`, `7`, `{"other":1}`, `{"results":[1]}`, `{"results":[1,2,3]}`, `{"failures":[{"status":"retry"}]}`,
+		`[]`, `7`, `{"results":null}`, `{"failures":null}`, `{"other":1}`, `{"results":[1]}`, `{"results":[1,2,3]}`, `{"failures":[{"status":"retry"}]}`,
 		`{"failures":[{"index":2,"status":"retry"}]}`, `{"failures":[{"index":-1,"status":"retry"}]}`, `{"failures":[{"index":0,"status":"ok"}]}`,
 		`{"failures":[{"index":0,"status":"retry"},{"index":0,"status":"reject"}]}`, `{"results":[1,2]} 1`, `{"results":[1,2]`,
 	} {
