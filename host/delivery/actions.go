@@ -6,6 +6,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/delivery/notice"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
@@ -17,7 +18,7 @@ func (h *handler) RetryNow(seqs []uint64) (n int, left []uint64) {
 	defer h.mu.Unlock()
 	now := time.Now()
 	for _, seq := range seqs {
-		t := h.open.get(seq)
+		t := h.open.Get(seq)
 		_, later := h.later[seq]
 		switch {
 		case t == nil && later && !h.done[seq]:
@@ -30,17 +31,17 @@ func (h *handler) RetryNow(seqs []uint64) (n int, left []uint64) {
 			n++
 		case t == nil:
 			left = append(left, seq)
-		case !t.taken() && t.past != nil && t.past.Status == event.StatusRetrying:
-			due := *t.past
+		case !t.Taken() && t.Past != nil && t.Past.Status == event.StatusRetrying:
+			due := *t.Past
 			due.Due = now
-			t.past = &due
+			t.Past = &due
 			n++
 		}
 	}
 	h.retries.Reorder()
 	h.admitDue(now)
 	if len(seqs) == 1 && h.breaker.Open() {
-		if t := h.open.get(seqs[0]); t != nil && h.ready.Remove(t) {
+		if t := h.open.Get(seqs[0]); t != nil && h.ready.Remove(t) {
 			h.ready.PushFront(t) // the breaker lets one event through: this one
 		}
 	}
@@ -64,15 +65,15 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 	}
 	seq, now := rec.Seq, time.Now()
 	d := event.Delivery{Handler: h.name, Seq: seq}
-	t := h.open.get(seq)
+	t := h.open.Get(seq)
 	waits, later := h.later[seq]
 	kept := false // only its Seq was
 	switch {
-	case t != nil && t.taken():
+	case t != nil && t.Taken():
 		return n, true, fault.New(fault.Conflict, "an attempt at event %d is under way in %s: it cannot be skipped now", seq, h.name)
 	case t != nil:
-		if t.past != nil {
-			d = *t.past
+		if t.Past != nil {
+			d = *t.Past
 		}
 	case h.fair.Skip(seq):
 		if past, waits := h.keptPast[seq]; waits {
@@ -106,8 +107,8 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 }
 
 // withdraw removes a task, which no instance has, from where it waits.
-func (h *handler) withdraw(t *task) {
-	if !h.retries.Remove(t) && !t.blocked {
+func (h *handler) withdraw(t *tasks.Task) {
+	if !h.retries.Remove(t) && !t.Blocked {
 		h.ready.Remove(t)
 	}
 	if h.alone.Remove(t) {
@@ -119,8 +120,8 @@ func (h *handler) withdraw(t *task) {
 func (h *handler) Retrying() (list []event.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for t := range h.open.all {
-		if d := h.delivery(t); d.Status == event.StatusRetrying {
+	for t := range h.open.All {
+		if d := t.Delivery(h.name); d.Status == event.StatusRetrying {
 			list = append(list, d)
 		}
 	}
@@ -162,8 +163,12 @@ func (d *Dispatcher) newActions() *actions.Actions {
 			}
 			return list
 		},
-		Lock: func(ctx context.Context, name string) (open bool, unlock func(), err error) {
+		Last: d.cfg.Log.Last,
+		Lock: func(ctx context.Context, name string) (open actions.Handler, unlock func(), err error) {
 			h, unlock, err := d.lock(ctx, name)
-			return h != nil, unlock, err
+			if h != nil {
+				open = h
+			}
+			return open, unlock, err
 		}})
 }

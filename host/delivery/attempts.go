@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -41,10 +42,10 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 }
 
 // startAttempts counts tasks that were popped from the ready ones as delivering.
-func (h *handler) startAttempts(tasks []*task) {
+func (h *handler) startAttempts(tasks []*tasks.Task) {
 	for _, t := range tasks {
-		t.delivering = true
-		h.breaker.Start(t.record.Seq)
+		t.Delivering = true
+		h.breaker.Start(t.Record.Seq)
 	}
 	if h.parked > 0 && h.ready.Len() > 0 && h.mayStart() {
 		token(h.wake)
@@ -54,19 +55,19 @@ func (h *handler) startAttempts(tasks []*task) {
 }
 
 // putBack undoes startAttempt.
-func (h *handler) putBack(t *task) {
+func (h *handler) putBack(t *tasks.Task) {
 	h.endAttempt(t)
-	h.breaker.Cancel(t.record.Seq)
+	h.breaker.Cancel(t.Record.Seq)
 	h.ready.PushFront(t)
-	if t.conflicts >= event.MaxConflicts {
+	if t.Conflicts >= event.MaxConflicts {
 		h.alone.Add(t)
 	}
 	h.wakeReader()
 }
 
 // endAttempt counts a task as no longer delivering.
-func (h *handler) endAttempt(t *task) {
-	t.delivering = false
+func (h *handler) endAttempt(t *tasks.Task) {
+	t.Delivering = false
 	ranAlone := h.alone.Any() && h.alone.Remove(t)
 	h.endAttempts(1)
 	if ranAlone {
@@ -86,8 +87,8 @@ func (h *handler) endAttempts(n int) {
 
 // complete records the outcome of an attempt, with its traceparent or "", and schedules what
 // follows from it.
-func (h *handler) complete(t *task, o *event.Outcome, s *Source, traceparent string) (n notice.Notice) {
-	seq, joined := t.record.Seq, o.Effects != nil && h.join(o.Effects)
+func (h *handler) complete(t *tasks.Task, o *event.Outcome, s *Source, traceparent string) (n notice.Notice) {
+	seq, joined := t.Record.Seq, o.Effects != nil && h.join(o.Effects)
 	n = h.conclude(t, o, s, traceparent, joined)
 	switch {
 	case o.Class == event.ClassCancelled:
@@ -116,8 +117,8 @@ func (h *handler) judgeAttempt(seq uint64, o *event.Outcome) (changed func()) {
 
 // conclude is complete without the breaker. joined reports whether the effects of the outcome
 // were joined.
-func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent string, joined bool) (n notice.Notice) {
-	n.Record = t.record
+func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, traceparent string, joined bool) (n notice.Notice) {
+	n.Record = t.Record
 	if o.Class == event.ClassCancelled {
 		s.fuel += o.Fuel
 		h.putBack(t)
@@ -135,7 +136,7 @@ func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent str
 		} else {
 			recorded = *h.conflict(t, o, s, at)
 		}
-	case o.Plain() && t.past == nil:
+	case o.Plain() && t.Past == nil:
 		success := event.Success{At: at, Duration: o.Duration, Fuel: o.Fuel}
 		h.succeed(t, success, o.Result, s)
 		if watched || traceparent != "" {
@@ -172,7 +173,7 @@ func (h *handler) conclude(t *task, o *event.Outcome, s *Source, traceparent str
 
 // count counts a completed attempt, but a success with children only once the store has
 // published them: see handler.Written. One with effects is counted by handler.answered.
-func (s *Source) count(t *task, d *event.Delivery) {
+func (s *Source) count(t *tasks.Task, d *event.Delivery) {
 	c := &s.counts
 	c.Attempt(d.Duration, d.Fuel)
 	if d.Attempts > 1 {
@@ -183,7 +184,7 @@ func (s *Source) count(t *task, d *event.Delivery) {
 		return
 	}
 	if s.h.countsLatency(t) {
-		c.Success(t.record.Event.Time(), d.At)
+		c.Success(t.Record.Event.Time(), d.At)
 	}
 	if len(d.Children) == 0 {
 		c.OK++
@@ -194,20 +195,20 @@ func (s *Source) count(t *task, d *event.Delivery) {
 
 // countsLatency reports whether the time since the event is the time of its delivery: that is
 // not so for an event that is given to the handler again, long after it was published.
-func (h *handler) countsLatency(t *task) bool {
-	return !t.fed && h.replay.Done(t.record.Seq, time.Time{})
+func (h *handler) countsLatency(t *tasks.Task) bool {
+	return !t.Fed && h.replay.Done(t.Record.Seq, time.Time{})
 }
 
 // succeed is complete for a successful first attempt without children.
-func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
+func (h *handler) succeed(t *tasks.Task, p event.Success, result []byte, s *Source) {
 	s.fuel += p.Fuel
 	s.counts.OK++
 	s.counts.Attempt(p.Duration, p.Fuel)
 	if h.countsLatency(t) {
-		s.counts.Success(t.record.Event.Time(), p.At)
+		s.counts.Success(t.Record.Event.Time(), p.At)
 	}
 	h.endAttempt(t)
-	h.outcomes.AddSuccess(h.name, s.module, t.record.Seq, p, result)
+	h.outcomes.AddSuccess(h.name, s.module, t.Record.Seq, p, result)
 	h.unsavedBytes += len(result)
 	h.markRecorded(t)
 	h.release(t)
@@ -215,7 +216,7 @@ func (h *handler) succeed(t *task, p event.Success, result []byte, s *Source) {
 
 // succeedAll is succeed for the tasks of a lease, one for each success. It leaves it to the
 // caller to notify the recorder.
-func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
+func (h *handler) succeedAll(tasks []*tasks.Task, done *event.Successes, s *Source) {
 	h.outcomes.AddSuccesses(h.name, s.module, done)
 	h.unsaved += len(tasks)
 	h.unsavedBytes += len(done.Results)
@@ -225,18 +226,18 @@ func (h *handler) succeedAll(tasks []*task, done *event.Successes, s *Source) {
 		p := &done.List[i]
 		s.fuel += p.Fuel
 		s.counts.Attempt(p.Duration, p.Fuel)
-		s.counts.Success(t.record.Event.Time(), p.At)
-		t.lease, t.delivering, t.recorded = nil, false, true
-		h.fair.Recorded(t.record.Seq)
+		s.counts.Success(t.Record.Event.Time(), p.At)
+		t.Lease, t.Delivering, t.Recorded = nil, false, true
+		h.fair.Recorded(t.Record.Seq)
 		h.forget(t)
 	}
 	h.wakeReader()
 }
 
 // markRecorded notes that the outcome of a task was added to h.outcomes.
-func (h *handler) markRecorded(t *task) {
-	t.recorded = true
-	h.fair.Recorded(t.record.Seq)
+func (h *handler) markRecorded(t *tasks.Task) {
+	t.Recorded = true
+	h.fair.Recorded(t.Record.Seq)
 	h.unsaved++
 	h.markDirty()
 }
@@ -250,69 +251,64 @@ func (h *handler) markDirty() {
 }
 
 // judge returns the delivery that follows from an outcome, which the task keeps without lines.
-func (h *handler) judge(t *task, o *event.Outcome, at time.Time) *event.Delivery {
-	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
-	t.past, t.conflicts = d, 0
+func (h *handler) judge(t *tasks.Task, o *event.Outcome, at time.Time) *event.Delivery {
+	d := outcomes.Judge(h.name, t.Record.Seq, t.Past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
+	t.Past, t.Conflicts = d, 0
 	if d.Logs != nil { // they may be large, and a task may wait for long
 		past := *d
 		past.Logs = nil
-		t.past = &past
+		t.Past = &past
 	}
 	return d
 }
 
-// unlink removes a task from its lane that is not the first one there.
-func (h *handler) unlink(t *task) {
-	for before := range h.open.all {
-		if before.next == t {
-			if before.next = t.next; h.lanes.Last(t.lane) == t {
-				h.lanes.Put(t.lane, before)
-			}
-			break
-		}
-	}
-	t.next = nil
-}
-
 // unblock counts a task as one that no longer waits for another one of its lane.
-func (h *handler) unblock(t *task) {
-	t.blocked = false
+func (h *handler) unblock(t *tasks.Task) {
+	t.Blocked = false
 	h.behind--
 	if h.fair != nil {
-		h.fair.Unblocked(t.group)
+		h.fair.Unblocked(t.Group)
 	}
 }
 
 // release is forget, and lets the reader read on.
-func (h *handler) release(t *task) {
+func (h *handler) release(t *tasks.Task) {
 	h.forget(t)
 	h.wakeReader()
 }
 
 // forget forgets a final task and schedules the next one of its key.
-func (h *handler) forget(t *task) {
-	h.open.remove(t)
-	size := len(t.record.Event.Envelope())
+func (h *handler) forget(t *tasks.Task) {
+	h.open.Remove(t)
+	size := len(t.Record.Event.Envelope())
 	h.bytes -= size
-	if t.fed {
+	if t.Fed {
 		h.fedOpen--
 		h.fedBytes -= size
 	}
-	t.record.Event = nil // the window may keep the task for long
+	t.Record.Event = nil // the window may keep the task for long
 	switch {
-	case t.lane == 0:
-	case t.blocked: // it was skipped
+	case t.Lane == 0:
+	case t.Blocked: // it was skipped
 		h.unblock(t)
-		h.unlink(t)
-	case t.next == nil:
-		h.lanes.Remove(t.lane)
+		tasks.Unlink(&h.open, &h.lanes, t)
+	case t.Next == nil:
+		h.lanes.Remove(t.Lane)
 	default:
-		h.unblock(t.next)
-		h.schedule(t.next)
-		t.next = nil
+		h.unblock(t.Next)
+		h.schedule(t.Next)
+		t.Next = nil
 	}
 	if h.fair != nil {
-		h.fair.Closed(t.group)
+		h.fair.Closed(t.Group)
 	}
-	h.drop(t)
+	h.free.Drop(t)
+}
+
+// trace returns the traceparent of an attempt that starts; "" when it is not traced.
+func (h *handler) trace(a event.Attempt) string {
+	if tracer := h.dispatcher.cfg.Tracer; tracer != nil {
+		return tracer.Attempt(h.name, a)
+	}
+	return ""
 }

@@ -11,16 +11,16 @@ import (
 // cursor returns the Seq up to which every outcome is recorded, and drops the tasks up
 // to there from the window.
 func (h *handler) cursor() uint64 {
-	for h.window.Len() > 0 && h.window.Peek().recorded {
+	for h.window.Len() > 0 && h.window.Peek().Recorded {
 		t := h.window.Pop()
-		if t.isOpen() {
-			h.open.leftWindow(t)
+		if t.IsOpen() {
+			h.open.LeftWindow(t)
 		}
-		h.drop(t)
+		h.free.Drop(t)
 	}
 	c := h.readTo
 	if h.window.Len() > 0 {
-		c = h.window.Peek().record.Seq - 1
+		c = h.window.Peek().Record.Seq - 1
 	}
 	if h.fair != nil {
 		if first := h.fair.First(); first != 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -12,7 +13,7 @@ import (
 func (s *Source) Inconsistency(leases ...*Lease) string {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	c := &census{h: s.h, leases: leases, queued: make(map[*task]string), next: make(map[*task]bool)}
+	c := &census{h: s.h, leases: leases, queued: make(map[*tasks.Task]string), next: make(map[*tasks.Task]bool)}
 	for _, check := range []func() string{c.tasks, c.queues, c.window, c.inLeases, c.counters, c.outcomes} {
 		if wrong := check(); wrong != "" {
 			return wrong
@@ -26,8 +27,8 @@ func (s *Source) Inconsistency(leases ...*Lease) string {
 type census struct {
 	h      *handler
 	leases []*Lease
-	queued map[*task]string // where each task is that waits for no other
-	next   map[*task]bool   // the tasks that wait for another one
+	queued map[*tasks.Task]string // where each task is that waits for no other
+	next   map[*tasks.Task]bool   // the tasks that wait for another one
 
 	committing                                            int
 	open, delivering, behind, bytes, fed, fedBytes, lanes int
@@ -38,23 +39,23 @@ type census struct {
 // tasks counts the open tasks.
 func (c *census) tasks() string {
 	seqs := make(map[uint64]bool)
-	for t := range c.h.open.all {
+	for t := range c.h.open.All {
 		c.open++
-		if t.record.Event == nil || seqs[t.record.Seq] {
-			return fmt.Sprintf("task %d is open without an event, or twice", t.record.Seq)
+		if t.Record.Event == nil || seqs[t.Record.Seq] {
+			return fmt.Sprintf("task %d is open without an event, or twice", t.Record.Seq)
 		}
-		seqs[t.record.Seq] = true
-		size := len(t.record.Event.Envelope())
+		seqs[t.Record.Seq] = true
+		size := len(t.Record.Event.Envelope())
 		c.bytes += size
-		if t.fed {
+		if t.Fed {
 			c.fed++
 			c.fedBytes += size
 		}
-		if t.delivering {
+		if t.Delivering {
 			c.delivering++
 			c.queued[t] = "an instance"
 		}
-		if t.committing {
+		if t.Committing {
 			c.committing++
 			c.queued[t] = "a write"
 		}
@@ -65,18 +66,18 @@ func (c *census) tasks() string {
 	return ""
 }
 
-func (c *census) lane(t *task) string {
+func (c *census) lane(t *tasks.Task) string {
 	switch {
-	case t.next != nil:
+	case t.Next != nil:
 		c.behind++
-		c.next[t.next] = true
-		if t.next.lane != t.lane || c.h.open.get(t.next.record.Seq) != t.next {
-			return fmt.Sprintf("the task behind %d is of another lane, or not open", t.record.Seq)
+		c.next[t.Next] = true
+		if t.Next.Lane != t.Lane || c.h.open.Get(t.Next.Record.Seq) != t.Next {
+			return fmt.Sprintf("the task behind %d is of another lane, or not open", t.Record.Seq)
 		}
-	case t.lane != 0:
+	case t.Lane != 0:
 		c.lanes++
-		if c.h.lanes.Last(t.lane) != t {
-			return fmt.Sprintf("task %d is the last of its lane, which has another one", t.record.Seq)
+		if c.h.lanes.Last(t.Lane) != t {
+			return fmt.Sprintf("task %d is the last of its lane, which has another one", t.Record.Seq)
 		}
 	}
 	return ""
@@ -84,25 +85,25 @@ func (c *census) lane(t *task) string {
 
 // queues checks that each open task is in one queue.
 func (c *census) queues() string {
-	ready := c.h.ready.fifo.All()
+	ready := c.h.ready.Unshared()
 	if c.h.fair != nil {
 		ready = slices.Collect(c.h.fair.All)
 	}
 	if len(ready) != c.h.ready.Len() {
 		return fmt.Sprintf("%d tasks are ready, and %d are counted", len(ready), c.h.ready.Len())
 	}
-	for where, list := range map[string][]*task{"ready": ready, "retries": c.h.retries} {
+	for where, list := range map[string][]*tasks.Task{"ready": ready, "retries": c.h.retries} {
 		for _, t := range list {
-			if c.queued[t] != "" || c.next[t] || c.h.open.get(t.record.Seq) != t {
+			if c.queued[t] != "" || c.next[t] || c.h.open.Get(t.Record.Seq) != t {
 				return fmt.Sprintf("task %d is in %s, and in %q; behind another: %v, open: %v",
-					t.record.Seq, where, c.queued[t], c.next[t], c.h.open.get(t.record.Seq) == t)
+					t.Record.Seq, where, c.queued[t], c.next[t], c.h.open.Get(t.Record.Seq) == t)
 			}
 			c.queued[t] = where
 		}
 	}
-	for t := range c.h.open.all {
-		if t.blocked != c.next[t] {
-			return fmt.Sprintf("task %d is blocked: %v, behind another: %v", t.record.Seq, t.blocked, c.next[t])
+	for t := range c.h.open.All {
+		if t.Blocked != c.next[t] {
+			return fmt.Sprintf("task %d is blocked: %v, behind another: %v", t.Record.Seq, t.Blocked, c.next[t])
 		}
 	}
 	if len(c.queued)+c.behind != c.open {
@@ -113,28 +114,28 @@ func (c *census) queues() string {
 
 // window checks the order of the window, and the users of all tasks.
 func (c *census) window() string {
-	users := make(map[*task]uint8)
-	for t := range c.h.open.all {
+	users := make(map[*tasks.Task]uint8)
+	for t := range c.h.open.All {
 		users[t]++
 	}
 	last := uint64(0)
 	for _, t := range c.h.window.All() {
 		users[t]++
-		if t.record.Seq <= last {
-			return fmt.Sprintf("task %d comes after %d in the window", t.record.Seq, last)
+		if t.Record.Seq <= last {
+			return fmt.Sprintf("task %d comes after %d in the window", t.Record.Seq, last)
 		}
-		last = t.record.Seq
-		if !t.recorded && c.h.open.get(t.record.Seq) != t {
-			return fmt.Sprintf("task %d is not recorded and not open", t.record.Seq)
+		last = t.Record.Seq
+		if !t.Recorded && c.h.open.Get(t.Record.Seq) != t {
+			return fmt.Sprintf("task %d is not recorded and not open", t.Record.Seq)
 		}
 	}
 	for t, want := range users {
-		if t.users != want {
-			return fmt.Sprintf("task %d has %d users, and counts %d", t.record.Seq, want, t.users)
+		if t.Users != want {
+			return fmt.Sprintf("task %d has %d users, and counts %d", t.Record.Seq, want, t.Users)
 		}
 	}
 	for _, t := range c.h.free {
-		if users[t] > 0 || *t != (task{}) {
+		if users[t] > 0 || *t != (tasks.Task{}) {
 			return fmt.Sprintf("a free task is used: %+v", *t)
 		}
 	}
@@ -151,7 +152,7 @@ func (c *census) inLeases() string {
 		c.leased += len(x.batch.tasks)
 		for slot, t := range x.tasks {
 			has := slot >= x.recorded && slot < x.acquired
-			if has != (t != nil) || has && (t.lease != x || int(t.slot) != slot || !t.delivering) {
+			if has != (t != nil) || has && (t.Lease != &x.visible || int(t.Slot) != slot || !t.Delivering) {
 				return fmt.Sprintf("lease %d, with %d acquired, %d started, %d recorded: task %+v in slot %d",
 					i, x.acquired, x.started, x.recorded, t, slot)
 			}
@@ -172,7 +173,7 @@ func (c *census) counters() string {
 		what      string
 		got, want int
 	}{
-		{"open", h.open.n, c.open}, {"inFlight", h.inFlight, c.delivering}, {"behind", h.behind, c.behind}, {"lanes", h.lanes.Len(), c.lanes},
+		{"open", h.open.N, c.open}, {"inFlight", h.inFlight, c.delivering}, {"behind", h.behind, c.behind}, {"lanes", h.lanes.Len(), c.lanes},
 		{"bytes", h.bytes, c.bytes}, {"fedOpen", h.fedOpen, c.fed}, {"fedBytes", h.fedBytes, c.fedBytes},
 		{"leases", h.leases, len(c.leases)}, {"multiLeases", h.multiLeases, c.multi}, {"in leases", c.delivering, c.leased}, {"committing", h.committing, c.committing},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/delivery/claim"
+	"github.com/berth-host/berth/host/delivery/engine"
 	"github.com/berth-host/berth/host/delivery/measure"
 	"github.com/berth-host/berth/host/delivery/namelock"
 	"github.com/berth-host/berth/host/delivery/notice"
@@ -16,46 +17,16 @@ import (
 	"github.com/berth-host/berth/host/delivery/stored"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
-	"github.com/berth-host/berth/host/spec"
 )
 
-// Store keeps outcomes and cursors. SaveDeliveries writes all of its arguments or none,
-// the successes before the deliveries, and publishes the deliveries' Children and applies
-// their Effects in the same transaction; accepted arguments survive a crash as far as the
-// store guarantees. It uses none of the slices after it has returned. It skips a child that
-// was published before, and effects that it applied before with this outcome. A delivery
-// whose child's idempotency key was used with other content, or whose effects exceed the
-// quota, is stored as a dead letter without children and effects, and is among
-// event.Saved.Refused. One whose effects have read a value that differs now is stored as
-// event.Delivery.Rerun makes it, and is among event.Saved.Conflicts. SaveDeliveries stores
-// nothing of a handler whose fence is of a past epoch, and returns that fence among fenced.
-type Store interface {
-	LoadBacklog(ctx context.Context, handler string) (event.Backlog, error)
-	SaveDeliveries(ctx context.Context, fences []spec.Fence, successes []event.Successes, list []event.Delivery, cursors []event.Cursor) (
-		saved event.Saved, fenced []spec.Fence, err error)
-	Deliveries(ctx context.Context, seq uint64) ([]event.Delivery, error)
-	// Attempts returns the attempts of an event that are kept, of every handler.
-	Attempts(ctx context.Context, seq uint64) ([]event.PastAttempt, error)
-	Cursor(ctx context.Context, name string) (seq uint64, found bool, err error)
-	actions.DeadLetterStore
-}
+// Store keeps outcomes and cursors.
+type Store = engine.Store
 
 // Log is the event log that handlers read.
-type Log interface {
-	// Subscribe reads from the event with this Seq on.
-	Subscribe(from uint64) Reader
-	// Read returns events with at least this Seq, ascending.
-	Read(ctx context.Context, from uint64, limit int) ([]event.Record, error)
-	// Last returns the highest Seq of the log, 0 when it is empty.
-	Last() uint64
-}
+type Log = engine.Log
 
 // Reader is one reader of the log, used by one goroutine.
-type Reader interface {
-	// Next waits for events and puts at least one into buf, in order.
-	Next(ctx context.Context, buf []event.Record) (int, error)
-	Close()
-}
+type Reader = engine.Reader
 
 // Config configures a Dispatcher.
 type Config struct {
@@ -77,15 +48,8 @@ type Config struct {
 	OnCondition func(handler string)
 }
 
-// Tracer follows attempts. It must be safe for concurrent use and must not block.
-type Tracer interface {
-	// Attempt is called when an attempt starts, and returns its traceparent, "" for none. The
-	// handler's lock may be held.
-	Attempt(handler string, a event.Attempt) (traceparent string)
-	// Ended is called when an attempt that has a traceparent has ended, unless the host
-	// stopped it. d follows from it and is not stored yet.
-	Ended(rec event.Record, d event.Delivery, traceparent string)
-}
+// Tracer follows attempts.
+type Tracer = engine.Tracer
 
 // Dispatcher owns the queues of all handlers. It is safe for concurrent use.
 type Dispatcher struct {
@@ -94,14 +58,13 @@ type Dispatcher struct {
 	recorder *recorder.Recorder
 	sinks    notice.Sinks
 	// names are locked by those that open, replay or close a handler.
-	names namelock.Locks
+	names    namelock.Locks
+	measured measure.Registry
 
 	mu       sync.Mutex
 	handlers map[string]*handler // that are open
 	claims   claim.Claims
 	closed   bool
-	sources  map[string][]*Source        // by handler: those whose counts are not in ended
-	ended    map[string]measure.Versions // by handler: the counts of sources that were closed
 }
 
 // New returns a running Dispatcher. The caller closes it.
@@ -118,8 +81,7 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
-	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler),
-		sources: make(map[string][]*Source), ended: make(map[string]measure.Versions)}
+	d := &Dispatcher{cfg: cfg, handlers: make(map[string]*handler)}
 	d.sinks = notice.Sinks{Logger: cfg.Logger, Observer: cfg.Observer, OnFailure: cfg.OnFailure}
 	if cfg.Tracer != nil {
 		d.sinks.Ended = cfg.Tracer.Ended
@@ -199,7 +161,7 @@ func (h *handler) newSource(module string) *Source {
 	}
 	h.sources++
 	s := &Source{h: h, module: module}
-	h.dispatcher.measureSource(s)
+	h.dispatcher.measured.Begin(h.name, s)
 	return s
 }
 

@@ -38,9 +38,10 @@
 //
 // Lock order: the lock of a handler's name (Dispatcher.names), which opening, replaying
 // and closing the handler hold across calls of the store; then Dispatcher.mu or
-// Recorder.mu; then handler.mu; then the lock of pending.Set. No mutex is held during calls of the store, the log, an
-// observer or OnCondition; Config.Watched and the function passed to Source.Update are
-// called under handler.mu.
+// Recorder.mu; then the lock of measure.Registry; then handler.mu; then the lock of
+// pending.Set. No mutex is held during calls of the store, the log, an observer or
+// OnCondition; Config.Watched and the function passed to Source.Update are called under
+// handler.mu.
 //
 // An attempt of an atomic handler ends with effects on its key-value state. Its task remains
 // open, and first in its lane, until the store has answered (effects.go). Package pending has
@@ -48,10 +49,10 @@
 // batches takes several first attempts at once, and completes each with an outcome of its own
 // (lease_batch.go, package plan).
 //
-// The packages breaker, failurelog, fair, measure, obstacle, outcomes, pending and queue have state
-// of a handler or a source, under its lock. Package actions has what operators do, claim first
-// positions, stored what an open handler does not have, notice what is reported of attempts,
-// and view gives deliveries the form of the API.
+// The packages breaker, failurelog, fair, measure, obstacle, outcomes, pending, queue and tasks
+// have state of a handler or a source, under its lock. Package engine has what others provide,
+// actions what operators do, claim first positions, stored what an open handler does not
+// have, notice what is reported of attempts, and view gives deliveries the form of the API.
 //
 // Read handler.go first, then source.go, attempts.go, lease.go, recorder and restore.go.
 package delivery

@@ -7,11 +7,12 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
 // pop returns the next task to start; there is one.
-func (h *handler) pop() *task {
+func (h *handler) pop() *tasks.Task {
 	if t, ok := h.alone.Take(); ok {
 		h.ready.Remove(t)
 		return t
@@ -31,36 +32,36 @@ func (h *handler) join(e *event.Effects) bool {
 
 // commit has the outcome of an attempt written whose effects were joined. Its task remains
 // open, at the front of its lane, until the store has answered: see handler.answered.
-func (h *handler) commit(t *task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
+func (h *handler) commit(t *tasks.Task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
 	s.fuel += o.Fuel
 	h.endAttempt(t)
-	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
+	d := outcomes.Judge(h.name, t.Record.Seq, t.Past, o, at, h.policy.Retry, h.dispatcher.cfg.Random)
 	d.SHA256 = s.module
 	h.unsavedBytes += h.outcomes.Add(d, s)
 	s.unwritten++
-	t.committing = true
+	t.Committing = true
 	h.committing++
 	h.markRecorded(t)
 	return d
 }
 
 // conflict has an attempt run again that cannot be committed. Nothing of it is stored.
-func (h *handler) conflict(t *task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
+func (h *handler) conflict(t *tasks.Task, o *event.Outcome, s *Source, at time.Time) *event.Delivery {
 	s.fuel += o.Fuel
 	s.counts.Conflicts++
 	h.endAttempt(t)
-	h.breaker.Cancel(t.record.Seq)
-	d := outcomes.Judge(h.name, t.record.Seq, t.past, o, at, h.policy.Retry, h.dispatcher.cfg.Random).Rerun()
+	h.breaker.Cancel(t.Record.Seq)
+	d := outcomes.Judge(h.name, t.Record.Seq, t.Past, o, at, h.policy.Retry, h.dispatcher.cfg.Random).Rerun()
 	d.SHA256 = s.module
 	h.runAgain(t)
 	return &d
 }
 
 // runAgain puts a task that was in conflict before the younger ones, or has it run alone.
-func (h *handler) runAgain(t *task) {
-	t.conflicts = min(t.conflicts, math.MaxUint8-1) + 1
+func (h *handler) runAgain(t *tasks.Task) {
+	t.Conflicts = min(t.Conflicts, math.MaxUint8-1) + 1
 	h.ready.Return(t)
-	if t.conflicts >= event.MaxConflicts {
+	if t.Conflicts >= event.MaxConflicts {
 		h.alone.Add(t)
 		h.revoke() // what leases have not started waits behind it
 	}
@@ -71,7 +72,7 @@ func (h *handler) runAgain(t *task) {
 // to be sent once the lock is free.
 func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (notices []notice.Notice) {
 	var last *event.Effects
-	var again []*task
+	var again []*tasks.Task
 	watched := h.dispatcher.watched()
 	for _, o := range list {
 		if o.Effects == nil {
@@ -84,13 +85,13 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 			h.effects.Remove(last)
 			n.Release = last.Release
 		}
-		t := h.open.get(o.Seq)
-		t.committing = false
+		t := h.open.Get(o.Seq)
+		t.Committing = false
 		h.committing--
 		o.Source.unwritten--
 		if rerun := a.Conflicts[o.Seq]; rerun != nil {
 			past := *rerun
-			t.past = &past
+			t.Past = &past
 			o.Source.counts.Conflicts++
 			again = append(again, t)
 		} else {
@@ -98,7 +99,7 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 			if refused := a.Refused[o.Seq]; refused != nil {
 				d = *refused // the recorder reports it
 			} else if n.Observed = watched; watched {
-				n.Record, n.Delivery = t.record, &d
+				n.Record, n.Delivery = t.Record, &d
 			}
 			d.Children, d.Effects = nil, nil
 			o.Source.count(t, &d)

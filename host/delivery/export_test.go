@@ -21,7 +21,7 @@ func (s *Source) Idle(ctx context.Context, fail func(...any)) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(redriven) > 0 || h.open.n > 0 || h.outcomes.Len() > 0 {
+	if len(redriven) > 0 || h.open.N > 0 || h.outcomes.Len() > 0 {
 		return false
 	}
 	if h.redriven != 0 {

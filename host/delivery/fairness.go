@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -26,7 +27,7 @@ const (
 // shareEvents makes the queue follow Policy.Fair. The caller holds handler.mu.
 func (h *handler) shareEvents() {
 	p := h.policy.Fair
-	var next *fair.Queue[task]
+	var next *fair.Queue[tasks.Task]
 	switch {
 	case h.fair == nil && p == nil:
 		return
@@ -34,18 +35,19 @@ func (h *handler) shareEvents() {
 		h.fair.SetPolicy(p)
 		return
 	case h.fair == nil:
-		next = fair.New[task](p)
+		next = fair.New[tasks.Task](p)
 	case p != nil || h.fair.First() != 0: // the cursor does not pass the events of its ledger
 		next = h.fair.Regroup(p)
 	}
-	var ready []*task
+	var ready []*tasks.Task
 	for t := h.ready.Pop(); t != nil; t = h.ready.Pop() {
 		ready = append(ready, t)
 	}
-	h.fair, h.ready.fair = next, next
+	h.fair = next
+	h.ready.Share(next, func(t *tasks.Task) fair.Group { return t.Group })
 	if next != nil {
-		for t := range h.open.all {
-			h.openShared(t, next.Group(p.Of(t.record.Event)))
+		for t := range h.open.All {
+			h.openShared(t, next.Group(p.Of(t.Record.Event)))
 		}
 	}
 	for _, t := range ready {
@@ -55,44 +57,44 @@ func (h *handler) shareEvents() {
 }
 
 // openShared counts a task as an open one of its group.
-func (h *handler) openShared(t *task, g fair.Group) {
-	t.group = g
+func (h *handler) openShared(t *tasks.Task, g fair.Group) {
+	t.Group = g
 	h.fair.Opened(g)
-	if t.blocked {
+	if t.Blocked {
 		h.fair.Blocked(g)
 	}
 }
 
 // arriveShared admits a task that was read from the log, or keeps its Seq only. The caller
 // holds handler.mu.
-func (h *handler) arriveShared(t *task, value string, now int64) {
+func (h *handler) arriveShared(t *tasks.Task, value string, now int64) {
 	g := h.fair.Group(value)
-	if h.window.Len() >= maxAhead || h.fair.Behind(g, t.lane) || !h.fits(g) {
-		h.fair.Keep(g, t.lane, t.record.Seq)
-		h.recycle(t)
+	if h.window.Len() >= maxAhead || h.fair.Behind(g, t.Lane) || !h.fits(g) {
+		h.fair.Keep(g, t.Lane, t.Record.Seq)
+		h.free.Recycle(t)
 		return
 	}
-	t.arrived = now
-	t.users++
+	t.Arrived = now
+	t.Users++
 	h.window.Push(t)
 	h.admitTo(t, g)
 }
 
 // admitLater admits a task that waits for its next attempt, or keeps it behind the earlier events
 // of its key that are kept. The caller holds handler.mu.
-func (h *handler) admitLater(t *task) {
-	if h.fair == nil || !h.fair.BehindKey(t.lane) {
+func (h *handler) admitLater(t *tasks.Task) {
+	if h.fair == nil || !h.fair.BehindKey(t.Lane) {
 		h.admit(t)
 		return
 	}
-	h.keptPast[t.record.Seq] = *t.past
-	h.fair.Keep(h.fair.Group(h.policy.Fair.Of(t.record.Event)), t.lane, t.record.Seq)
-	h.recycle(t)
+	h.keptPast[t.Record.Seq] = *t.Past
+	h.fair.Keep(h.fair.Group(h.policy.Fair.Of(t.Record.Event)), t.Lane, t.Record.Seq)
+	h.free.Recycle(t)
 }
 
 // fits reports whether a group may have another open task.
 func (h *handler) fits(g fair.Group) bool {
-	if h.unsaved >= maxWindow || h.bytes >= maxWindowBytes || h.open.n >= maxAhead {
+	if h.unsaved >= maxWindow || h.bytes >= maxWindowBytes || h.open.N >= maxAhead {
 		return false
 	}
 	return h.fair.Reserved(g) || h.counted() < maxWindow && h.fair.Fits(g)
@@ -171,11 +173,11 @@ func (h *handler) readStarved(ctx context.Context) (more bool, err error) {
 	for i, rec := range records {
 		if next, ok := q.Next(rec.Seq); ok && h.fits(next) {
 			q.Take(next)
-			t := append(h.reuse(nil, 1), new(task))[0]
-			t.record, t.lane, t.arrived = rec, keys[i], now
+			t := append(h.free.Reuse(nil, 1), new(tasks.Task))[0]
+			t.Record, t.Lane, t.Arrived = rec, keys[i], now
 			if past, waits := h.keptPast[rec.Seq]; waits {
 				delete(h.keptPast, rec.Seq)
-				t.past, t.recorded, t.arrived = &past, true, 0
+				t.Past, t.Recorded, t.Arrived = &past, true, 0
 				q.Recorded(rec.Seq)
 			}
 			h.admitTo(t, next)

@@ -11,33 +11,18 @@ import (
 // the first Seq that is not final for it.
 type Figures = stored.Figures
 
-// Figures returns those of a handler. For a handler that is not open they are the counts
-// after it is opened.
-func (d *Dispatcher) Figures(ctx context.Context, handler string) (f Figures, err error) {
-	if h := d.handler(handler); h != nil {
-		last := d.cfg.Log.Last()
-		h.mu.Lock()
-		f = h.figures(last)
-		f.Oldest = h.firstOpen()
-		h.mu.Unlock()
-	} else if f, err = stored.FiguresOf(ctx, d.cfg.Store, handler, d.cfg.Log.Last()); err != nil {
-		return f, err
-	}
-	if f.Open > 0 {
-		redriven, err := d.cfg.Store.Redriven(ctx, handler, 0, 1)
-		if err != nil {
-			return f, err
-		}
-		if len(redriven) > 0 {
-			f.Oldest = min(f.Oldest, redriven[0].Seq)
-		}
-	}
-	return f, nil
+// Figures implements actions.Handler.
+func (h *handler) Figures(last uint64) (f Figures) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f = h.figures(last)
+	f.Oldest = h.firstOpen()
+	return f
 }
 
 // figures returns all but Oldest in constant time. last is the log's end.
 func (h *handler) figures(last uint64) (f Figures) {
-	f.Open = uint64(h.open.n + h.redriven + h.laterOpen + h.fair.Live())
+	f.Open = uint64(h.open.N + h.redriven + h.laterOpen + h.fair.Live())
 	f.Lag = f.Open + h.replay.Unread(h.readTo, last, len(h.done))
 	return f
 }
@@ -45,8 +30,8 @@ func (h *handler) figures(last uint64) (f Figures) {
 // firstOpen returns the first Seq that may be open.
 func (h *handler) firstOpen() uint64 {
 	seq := h.cursor() + 1
-	for t := range h.open.all {
-		seq = min(seq, t.record.Seq)
+	for t := range h.open.All {
+		seq = min(seq, t.Record.Seq)
 	}
 	return seq
 }
@@ -63,8 +48,8 @@ func (h *handler) recount(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for t := range h.open.all {
-		if t.past != nil && t.past.Status == event.StatusPending {
+	for t := range h.open.All {
+		if t.Past != nil && t.Past.Status == event.StatusPending {
 			n-- // it is open, and still pending in the store
 		}
 	}

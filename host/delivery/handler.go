@@ -14,6 +14,7 @@ import (
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/queue"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -75,21 +76,21 @@ type handler struct {
 	obstacles obstacle.Set
 	breaker   breaker.Breaker
 	parked    int // instances that wait
-	ready     readyTasks
+	ready     fair.Ready[tasks.Task]
 	// fair has the groups of Policy.Fair, and the Seqs of events that are beyond their share; nil
 	// when events are not shared.
-	fair *fair.Queue[task]
-	open openTasks // every task that is not final
+	fair *fair.Queue[tasks.Task]
+	open tasks.Open // every task that is not final
 	// lanes has the last task of every order key in the queue, by the key's hash. Two
 	// keys with the same hash only wait for each other.
-	lanes   queue.Lanes[task]
+	lanes   queue.Lanes[tasks.Task]
 	behind  int // tasks that wait for another one of their lane
 	seed    maphash.Seed
-	retries queue.Timed[*task]
+	retries queue.Timed[*tasks.Task]
 	timer   *time.Timer
-	window  queue.FIFO[task] // tasks in order of Seq that the cursor has not passed
-	free    []*task          // for reuse
-	batch   []*task          // of the reader, see arrive
+	window  queue.FIFO[tasks.Task] // tasks in order of Seq that the cursor has not passed
+	free    tasks.Free
+	batch   []*tasks.Task // of the reader, see arrive
 	// unread are unfinished deliveries whose events cannot be read: the feeder tries
 	// again. load makes the list, and only the feeder reads it.
 	unread     []event.Delivery
@@ -105,10 +106,10 @@ type handler struct {
 	unsaved      int
 	unsavedBytes int // of the results, children and effects among them
 	effects      pending.Set
-	committing   int                  // tasks whose effects are being written
-	alone        pending.Alone[*task] // those among the ready ones that were in conflict too often
-	batchSize    int                  // the largest one that an instance has asked for
-	lingerUntil  time.Time            // a batch waits for more events; zero when none does
+	committing   int                        // tasks whose effects are being written
+	alone        pending.Alone[*tasks.Task] // those among the ready ones that were in conflict too often
+	batchSize    int                        // the largest one that an instance has asked for
+	lingerUntil  time.Time                  // a batch waits for more events; zero when none does
 	done         map[uint64]bool
 	// later has the unfinished deliveries ahead of the reader, which alone changes it;
 	// see load.
@@ -149,7 +150,7 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 		seed:       maphash.MakeSeed(),
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
-	h.open.window = &h.window
+	h.open.Window = &h.window
 	h.update(func(p *Policy) { *p = policy })
 	return h
 }
@@ -202,28 +203,28 @@ func (h *handler) close(ctx context.Context) error {
 }
 
 // admit puts a task into its lane, or among the ready or waiting ones.
-func (h *handler) admit(t *task) {
+func (h *handler) admit(t *tasks.Task) {
 	if h.fair != nil {
-		h.admitTo(t, h.fair.Group(h.policy.Fair.Of(t.record.Event)))
+		h.admitTo(t, h.fair.Group(h.policy.Fair.Of(t.Record.Event)))
 		return
 	}
 	h.admitTo(t, fair.Shared)
 }
 
 // admitTo is admit for a task of a group.
-func (h *handler) admitTo(t *task, g fair.Group) {
-	h.open.add(t)
-	h.bytes += len(t.record.Event.Envelope())
-	if t.lane != 0 {
-		if last := h.lanes.Put(t.lane, t); last != nil {
-			last.next, t.blocked = t, true
+func (h *handler) admitTo(t *tasks.Task, g fair.Group) {
+	h.open.Add(t)
+	h.bytes += len(t.Record.Event.Envelope())
+	if t.Lane != 0 {
+		if last := h.lanes.Put(t.Lane, t); last != nil {
+			last.Next, t.Blocked = t, true
 			h.behind++
 		}
 	}
 	if h.fair != nil {
 		h.openShared(t, g)
 	}
-	if !t.blocked {
+	if !t.Blocked {
 		h.schedule(t)
 	}
 }
@@ -237,8 +238,8 @@ func (h *handler) lane(key string) uint64 {
 }
 
 // schedule makes a task ready, now or when it is due.
-func (h *handler) schedule(t *task) {
-	if due, waits := t.due(); waits && time.Until(due) > 0 {
+func (h *handler) schedule(t *tasks.Task) {
+	if due, waits := t.Due(); waits && time.Until(due) > 0 {
 		h.retries.Add(t)
 		h.setTimer()
 		h.wakeReader()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -31,7 +32,7 @@ const maxDeferred = 4 * maxLease
 type Lease struct {
 	source      *Source
 	revocations uint64 // handler.revocations when the attempts were acquired
-	tasks       [maxLease]*task
+	tasks       [maxLease]*tasks.Task
 	successes   event.Successes // of the completed attempts that are not recorded
 	notices     []notice.Notice // of recorded outcomes, to be sent once the lock is free
 	acquired    int             // tasks
@@ -105,19 +106,19 @@ func (x *Lease) Done(o *event.Outcome) {
 	h := x.source.h
 	x.open = false
 	t := x.tasks[x.started-1]
-	if x.acquired > 1 && t.past == nil && o.Plain() && len(x.successes.Results) < outcomes.MaxResults &&
+	if x.acquired > 1 && t.Past == nil && o.Plain() && len(x.successes.Results) < outcomes.MaxResults &&
 		!x.revoked() && !h.dispatcher.watched() {
 		success := event.Success{At: outcomes.End(o), Duration: o.Duration, Fuel: o.Fuel}
-		x.successes.Append(t.record.Seq, success, o.Result)
+		x.successes.Append(t.Record.Seq, success, o.Result)
 		if x.traceparent != "" {
-			h.dispatcher.cfg.Tracer.Ended(t.record, success.Delivery(h.name, t.record.Seq, x.source.module, ""), x.traceparent)
+			h.dispatcher.cfg.Tracer.Ended(t.Record, success.Delivery(h.name, t.Record.Seq, x.source.module, ""), x.traceparent)
 		}
 		return
 	}
 	h.mu.Lock()
 	x.record(x.started - 1)
 	x.markDirty()
-	x.tasks[x.recorded], t.lease = nil, nil
+	x.tasks[x.recorded], t.Lease = nil, nil
 	x.recorded++
 	completed := h.complete(t, o, x.source, x.traceparent)
 	if x.revoked() {
@@ -154,9 +155,6 @@ func (x *Lease) Flush() {
 	x.notify()
 }
 
-// hasStarted reports whether a task of the lease has started. The caller holds handler.mu.
-func (x *Lease) hasStarted(t *task) bool { return int32(t.slot) < x.visible.Load() }
-
 func (x *Lease) revoked() bool { return x.revocations != x.source.h.revocations.Load() }
 
 // acquire takes the lease's share of what is ready: at least one attempt. The lease is
@@ -169,7 +167,7 @@ func (x *Lease) acquire() {
 	x.acquired = h.share()
 	for i := range x.acquired {
 		t := h.pop()
-		t.lease, t.slot = x, uint8(i)
+		t.Lease, t.Slot = &x.visible, uint8(i)
 		x.tasks[i] = t
 	}
 	h.startAttempts(x.tasks[:x.acquired])
@@ -184,7 +182,7 @@ func (x *Lease) start() event.Taken {
 	x.started++
 	x.visible.Store(int32(x.started))
 	x.open = true
-	taken := event.Taken{Attempt: t.attempt(), More: x.started < x.acquired}
+	taken := event.Taken{Attempt: t.Attempt(), More: x.started < x.acquired}
 	if h := x.source.h; h.dispatcher.cfg.Tracer != nil {
 		x.traceparent = h.trace(taken.Attempt)
 	}
@@ -214,7 +212,7 @@ func (x *Lease) record(before int) {
 		done.Handler, done.Digest = h.name, x.source.module
 		for i, t := range tasks {
 			d := done.Delivery(i)
-			x.notices = append(x.notices, notice.Notice{Record: t.record, Delivery: &d, Observed: true})
+			x.notices = append(x.notices, notice.Notice{Record: t.Record, Delivery: &d, Observed: true})
 		}
 	}
 	h.succeedAll(tasks, done, x.source)
@@ -248,7 +246,7 @@ func (x *Lease) returnUnstarted() {
 	h := x.source.h
 	for ; x.acquired > x.started; x.acquired-- {
 		t := x.tasks[x.acquired-1]
-		x.tasks[x.acquired-1], t.lease = nil, nil
+		x.tasks[x.acquired-1], t.Lease = nil, nil
 		h.putBack(t)
 	}
 	if x.counted {

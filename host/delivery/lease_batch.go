@@ -8,13 +8,14 @@ import (
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/plan"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
 // openBatch has the attempts that one call of a guest handles. The slices have one entry for
 // each, in the order of the log.
 type openBatch struct {
-	tasks    []*task
+	tasks    []*tasks.Task
 	attempts []event.Attempt
 	traces   []string // nil without a Tracer
 }
@@ -73,8 +74,8 @@ func (h *handler) awaitMore(left time.Duration, stop <-chan struct{}) {
 }
 
 // joins reports whether a ready task may be in a batch with others.
-func (h *handler) joins(t *task) bool {
-	return (t.past == nil || t.past.Attempts == 0) && !h.breaker.Open() && !h.alone.Any()
+func (h *handler) joins(t *tasks.Task) bool {
+	return (t.Past == nil || t.Past.Attempts == 0) && !h.breaker.Open() && !h.alone.Any()
 }
 
 // acquireBatch starts the next attempts; one is ready.
@@ -84,16 +85,16 @@ func (x *Lease) acquireBatch(size int) {
 	bytes, more := 0, true
 	for more && len(b.tasks) < size && h.ready.Len() > 0 {
 		next := h.ready.Peek()
-		bytes += len(next.record.Event.Envelope())
+		bytes += len(next.Record.Event.Envelope())
 		more = h.joins(next) && bytes <= abi.MaxBatchBytes
 		if len(b.tasks) == 0 || more {
 			b.tasks = append(b.tasks, h.pop())
 		}
 	}
-	slices.SortFunc(b.tasks, func(a, b *task) int { return cmp.Compare(a.record.Seq, b.record.Seq) })
+	slices.SortFunc(b.tasks, func(a, b *tasks.Task) int { return cmp.Compare(a.Record.Seq, b.Record.Seq) })
 	h.startAttempts(b.tasks)
 	for _, t := range b.tasks {
-		a := t.attempt()
+		a := t.Attempt()
 		b.attempts = append(b.attempts, a)
 		if h.dispatcher.cfg.Tracer != nil {
 			b.traces = append(b.traces, h.trace(a))

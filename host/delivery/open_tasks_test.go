@@ -5,13 +5,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
 // openModel compares a handler's open tasks with a map.
 type openModel struct {
 	h    handler
-	want map[uint64]*task
+	want map[uint64]*tasks.Task
 	read uint64
 	ev   *event.Event
 }
@@ -24,8 +25,8 @@ func TestOpenTasksAreAMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		m := &openModel{want: make(map[uint64]*task), read: 100, ev: ev}
-		m.h.open.window = &m.h.window
+		m := &openModel{want: make(map[uint64]*tasks.Task), read: 100, ev: ev}
+		m.h.open.Window = &m.h.window
 		t.Repeat(map[string]func(*rapid.T){
 			"read":   m.readOne,
 			"beside": m.addBeside,
@@ -38,7 +39,7 @@ func TestOpenTasksAreAMap(t *testing.T) {
 
 func (m *openModel) readOne(t *rapid.T) {
 	m.read += rapid.Uint64Range(1, 3).Draw(t, "gap") // events between are not for the handler
-	x := &task{record: event.Record{Seq: m.read, Event: m.ev}, users: 1}
+	x := &tasks.Task{Record: event.Record{Seq: m.read, Event: m.ev}, Users: 1}
 	m.h.window.Push(x)
 	m.add(x)
 }
@@ -47,19 +48,19 @@ func (m *openModel) readOne(t *rapid.T) {
 func (m *openModel) addBeside(t *rapid.T) {
 	seq := rapid.Uint64Range(90, m.read).Draw(t, "seq")
 	if m.want[seq] == nil {
-		m.add(&task{record: event.Record{Seq: seq, Event: m.ev}})
+		m.add(&tasks.Task{Record: event.Record{Seq: seq, Event: m.ev}})
 	}
 }
 
-func (m *openModel) add(x *task) {
-	m.h.open.add(x)
-	m.want[x.record.Seq] = x
+func (m *openModel) add(x *tasks.Task) {
+	m.h.open.Add(x)
+	m.want[x.Record.Seq] = x
 }
 
 // record lets the cursor pass a task.
 func (m *openModel) record(t *rapid.T) {
 	if x := m.want[rapid.Uint64Range(90, m.read).Draw(t, "seq")]; x != nil {
-		x.recorded = true
+		x.Recorded = true
 		m.h.cursor()
 	}
 }
@@ -67,29 +68,29 @@ func (m *openModel) record(t *rapid.T) {
 func (m *openModel) makeFinal(t *rapid.T) {
 	seq := rapid.Uint64Range(90, m.read).Draw(t, "seq")
 	if x := m.want[seq]; x != nil {
-		x.recorded = true
-		m.h.open.remove(x)
-		x.record.Event = nil
-		m.h.drop(x)
+		x.Recorded = true
+		m.h.open.Remove(x)
+		x.Record.Event = nil
+		m.h.free.Drop(x)
 		delete(m.want, seq)
 		m.h.cursor()
 	}
 }
 
 func (m *openModel) check(t *rapid.T) {
-	if m.h.open.n != len(m.want) {
-		t.Fatalf("it counts %d, want %d", m.h.open.n, len(m.want))
+	if m.h.open.N != len(m.want) {
+		t.Fatalf("it counts %d, want %d", m.h.open.N, len(m.want))
 	}
 	all := make(map[uint64]bool)
-	for x := range m.h.open.all {
-		if all[x.record.Seq] {
-			t.Fatalf("task %d is yielded twice", x.record.Seq)
+	for x := range m.h.open.All {
+		if all[x.Record.Seq] {
+			t.Fatalf("task %d is yielded twice", x.Record.Seq)
 		}
-		all[x.record.Seq] = true
+		all[x.Record.Seq] = true
 	}
 	for seq := range m.read - 80 {
 		seq += 85
-		if got := m.h.open.get(seq); got != m.want[seq] || all[seq] != (got != nil) {
+		if got := m.h.open.Get(seq); got != m.want[seq] || all[seq] != (got != nil) {
 			t.Fatalf("get(%d) returns %p, and all yields it: %v; want %p", seq, got, all[seq], m.want[seq])
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -109,7 +110,7 @@ func (h *handler) maxReady() int { return max(maxReady, 2*h.batchSize) }
 // else is ready, the events behind them do not count: the reader continues with the
 // events of other keys, up to maxAhead or maxWindowBytes.
 func (h *handler) counted() int {
-	n := h.open.n + h.unsaved - h.committing
+	n := h.open.N + h.unsaved - h.committing
 	if h.retries.Len() > 0 && h.ready.Len() == 0 {
 		n -= h.behind
 	}
@@ -135,7 +136,7 @@ func (h *handler) wakeReader() {
 func (h *handler) arrive(records []event.Record) {
 	h.mu.Lock()
 	policy := h.policy
-	h.batch = h.reuse(h.batch[:0], len(records))
+	h.batch = h.free.Reuse(h.batch[:0], len(records))
 	h.mu.Unlock()
 	var values []string // of tasks
 	if policy.Fair != nil {
@@ -147,9 +148,9 @@ func (h *handler) arrive(records []event.Record) {
 			continue
 		}
 		if n == len(h.batch) {
-			h.batch = append(h.batch, new(task))
+			h.batch = append(h.batch, new(tasks.Task))
 		}
-		h.batch[n].record, h.batch[n].lane = rec, h.lane(policy.Key(rec.Event))
+		h.batch[n].Record, h.batch[n].Lane = rec, h.lane(policy.Key(rec.Event))
 		if values != nil {
 			values[n] = policy.Fair.Of(rec.Event)
 		}
@@ -159,10 +160,10 @@ func (h *handler) arrive(records []event.Record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, t := range h.batch[:n] {
-		seq := t.record.Seq
+		seq := t.Record.Seq
 		if h.done[seq] {
 			delete(h.later, seq) // it was skipped
-			h.recycle(t)
+			h.free.Recycle(t)
 			continue
 		}
 		if _, waits := h.later[seq]; waits {
@@ -172,7 +173,7 @@ func (h *handler) arrive(records []event.Record) {
 				delete(h.dueNow, seq)
 				past.Due = time.Now()
 			}
-			t.past, t.recorded = &past, true
+			t.Past, t.Recorded = &past, true
 			h.admitLater(t)
 			continue
 		}
@@ -184,8 +185,8 @@ func (h *handler) arrive(records []event.Record) {
 			h.arriveShared(t, value, now)
 			continue
 		}
-		t.arrived = now
-		t.users++
+		t.Arrived = now
+		t.Users++
 		h.window.Push(t)
 		h.admit(t)
 	}

@@ -3,62 +3,21 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/actions"
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/fault"
 )
 
-// Replay delivers the events from one Seq to another, both included, again to one
-// handler. The handler's present policy decides which events it takes. Order per key
-// holds: the events of a key are delivered in the order of the log, then those published
-// since. An event that waits for a retry keeps its attempts and is delivered once, at its
-// position. A replay survives crashes and continues where it was; a new one replaces it.
-//
-// from 0 is the log's start; to 0, and every to beyond the log's end, is its end. Replay
-// returns when the replay is stored and has begun. Errors: fault.NotFound when the
-// handler has no position in the log, fault.Invalid when there is nothing to replay, and
-// an error that wraps ctx's when attempts were open until then; nothing has changed.
-func (d *Dispatcher) Replay(ctx context.Context, handler string, from, to uint64) error {
-	last := d.cfg.Log.Last()
-	from = max(from, 1)
-	switch {
-	case to != 0 && from > to:
-		return fault.Field("to", "is %d, which is before from, %d", to, from)
-	case from > last:
-		return fault.Field("from", "is beyond the log's end, %d: there is nothing to replay", last)
-	case to == 0 || to > last:
-		to = last
-	}
-	for {
-		h, unlock, err := d.lock(ctx, handler)
-		if err != nil {
-			return err
-		}
-		if h != nil {
-			err = h.replayFrom(ctx, from, to)
-		} else if err = d.recorder.FlushAll(ctx); err != nil { // the outcomes of a closed handler
-			err = fmt.Errorf("start a replay: %w", err)
-		} else {
-			err = d.cfg.Store.StartReplay(ctx, handler, from, to, time.Now())
-		}
-		unlock()
-		if !errors.Is(err, errClosing) {
-			return err
-		}
-	}
-}
-
-var errClosing = errors.New("the handler is closing")
-
-// replayFrom suspends the handler, stores the replay and resumes the handler at its new
+// ReplayFrom implements actions.Handler: it suspends the handler, stores the replay and resumes
+// the handler at its new
 // position. The pools that take from the handler only see a pause. The caller has locked
-// the handler's name. errClosing: nothing has changed.
-func (h *handler) replayFrom(ctx context.Context, from, to uint64) error {
+// the handler's name. actions.ErrClosing: nothing has changed.
+func (h *handler) ReplayFrom(ctx context.Context, from, to uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()
@@ -87,10 +46,10 @@ func (h *handler) replayFrom(ctx context.Context, from, to uint64) error {
 	return nil
 }
 
-// orClosing returns errClosing if close has begun, which may be the reason of err.
+// orClosing returns actions.ErrClosing if close has begun, which may be the reason of err.
 func (h *handler) orClosing(err error) error {
 	if h.life.Err() != nil {
-		return errClosing
+		return actions.ErrClosing
 	}
 	return err
 }
@@ -196,9 +155,9 @@ func (h *handler) endReplay(ctx context.Context, r *event.Replay) error {
 		delete(h.later, d.Seq)
 		h.laterOpen--
 		if t != nil && h.dueNow[d.Seq] {
-			due := *t.past
+			due := *t.Past
 			due.Due = time.Now()
-			t.past = &due
+			t.Past = &due
 		}
 		if t != nil {
 			h.admitLater(t)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/fair"
 	"github.com/berth-host/berth/host/delivery/obstacle"
 	"github.com/berth-host/berth/host/delivery/pending"
 	"github.com/berth-host/berth/host/delivery/queue"
 	"github.com/berth-host/berth/host/delivery/recorder"
 	"github.com/berth-host/berth/host/delivery/stored"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -30,7 +32,7 @@ const (
 // see arrive and endReplay.
 func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	later := make(map[uint64]event.Delivery)
-	var waiting []*task
+	var waiting []*tasks.Task
 	var unread []event.Delivery
 	latest := h.latestDue(time.Now())
 	for _, d := range b.Open {
@@ -61,11 +63,11 @@ func (h *handler) load(ctx context.Context, b event.Backlog) error {
 	h.unread = unread
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ready, h.fair, h.window, h.retries = readyTasks{}, nil, queue.FIFO[task]{}, nil
-	h.open, h.lanes = openTasks{window: &h.window}, queue.Lanes[task]{}
+	h.ready, h.fair, h.window, h.retries = fair.Ready[tasks.Task]{}, nil, queue.FIFO[tasks.Task]{}, nil
+	h.open, h.lanes = tasks.Open{Window: &h.window}, queue.Lanes[tasks.Task]{}
 	h.shareEvents()
 	h.bytes, h.behind = 0, 0
-	h.alone = pending.Alone[*task]{}
+	h.alone = pending.Alone[*tasks.Task]{}
 	h.fedOpen, h.fedBytes = 0, 0
 	h.later, h.dueNow, h.replay = later, make(map[uint64]bool), b.Replay
 	h.keptPast = make(map[uint64]event.Delivery)
@@ -97,7 +99,7 @@ func (h *handler) latestDue(now time.Time) time.Time {
 
 // restored returns the task of a stored delivery, nil when its event is gone. The cursor
 // may pass it: its delivery is in the store.
-func (h *handler) restored(ctx context.Context, d event.Delivery) (*task, error) {
+func (h *handler) restored(ctx context.Context, d event.Delivery) (*tasks.Task, error) {
 	records, err := h.dispatcher.cfg.Log.Read(ctx, d.Seq, 1)
 	if err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func (h *handler) restored(ctx context.Context, d event.Delivery) (*task, error)
 	h.mu.Lock()
 	key := h.policy.Key
 	h.mu.Unlock()
-	return &task{record: records[0], lane: h.lane(key(records[0].Event)), past: &d, recorded: true}, nil
+	return &tasks.Task{Record: records[0], Lane: h.lane(key(records[0].Event)), Past: &d, Recorded: true}, nil
 }
 
 // restoreUnread admits the deliveries that load could not, as far as their events can be
@@ -207,20 +209,20 @@ func (h *handler) feedAll(ctx context.Context) (again bool, err error) {
 // admitRedriven admits a redriven task, unless the reader has admitted it or will.
 // wasAhead is what ahead returned before the delivery was read from the store. It returns
 // true when that has to be found out again.
-func (h *handler) admitRedriven(t *task, wasAhead bool) (again bool) {
-	seq := t.record.Seq
+func (h *handler) admitRedriven(t *tasks.Task, wasAhead bool) (again bool) {
+	seq := t.Record.Seq
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ahead := h.ahead(seq)
 	switch {
-	case h.open.get(seq) != nil, ahead && !h.done[seq], h.fair.Has(seq): // the reader's
+	case h.open.Get(seq) != nil, ahead && !h.done[seq], h.fair.Has(seq): // the reader's
 	case !ahead && wasAhead: // the reader has passed it: did it admit it?
 		return true
 	default: // the reader has passed it, or will skip it
-		t.fed = true
+		t.Fed = true
 		h.redriven = max(0, h.redriven-1)
 		h.fedOpen++
-		h.fedBytes += len(t.record.Event.Envelope())
+		h.fedBytes += len(t.Record.Event.Envelope())
 		h.admit(t)
 	}
 	return false
@@ -239,15 +241,15 @@ func (h *handler) busy() (b busy) {
 	h.dispatcher.recorder.View(func(saving *recorder.Batch) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		b = busy{seqs: make(map[uint64]bool, h.open.n+h.unsaved), readTo: h.readTo, replay: h.replay}
+		b = busy{seqs: make(map[uint64]bool, h.open.N+h.unsaved), readTo: h.readTo, replay: h.replay}
 		for seq := range h.outcomes.Seqs {
 			b.seqs[seq] = false
 		}
 		for seq := range saving.Seqs(h.name) {
 			b.seqs[seq] = false
 		}
-		for t := range h.open.all {
-			b.seqs[t.record.Seq] = true
+		for t := range h.open.All {
+			b.seqs[t.Record.Seq] = true
 		}
 	})
 	return b

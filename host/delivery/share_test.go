@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/spec"
 )
@@ -29,7 +30,7 @@ func TestShareOfLease(t *testing.T) {
 	} {
 		h := handler{leases: tt.leases, parked: tt.parked}
 		for range tt.ready {
-			h.ready.Push(&task{})
+			h.ready.Push(&tasks.Task{})
 		}
 		if tt.failing {
 			h.breaker.Configure(spec.BreakerPolicy{Failures: 5})

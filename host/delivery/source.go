@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/berth-host/berth/host/delivery/measure"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/event"
 )
 
@@ -68,16 +69,16 @@ func (s *Source) TryNext() (event.Attempt, bool) {
 		return event.Attempt{}, false
 	}
 	t := h.pop()
-	h.startAttempts([]*task{t})
-	return t.attempt(), true
+	h.startAttempts([]*tasks.Task{t})
+	return t.Attempt(), true
 }
 
 // Done completes an attempt of TryNext.
 func (s *Source) Done(a event.Attempt, o event.Outcome) {
 	h := s.h
 	h.mu.Lock()
-	t := h.open.get(a.Seq)
-	if t == nil || !t.delivering || t.lease != nil {
+	t := h.open.Get(a.Seq)
+	if t == nil || !t.Delivering || t.Lease != nil {
 		h.mu.Unlock()
 		return
 	}
@@ -108,11 +109,11 @@ func (s *Source) Close(ctx context.Context) error {
 	if !last {
 		h.Probe() // the last probe may have been by an instance of this version
 		s.awaitCounts(ctx)
-		d.keepCounts(s)
+		d.measured.End(h.name, s)
 		return nil
 	}
 	err := h.close(ctx)
-	d.keepCounts(s)
+	d.measured.End(h.name, s)
 	return err
 }
 

@@ -2,8 +2,6 @@ package delivery
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/obstacle"
@@ -50,20 +48,9 @@ func (h *handler) recovered(part obstacle.Part) {
 	}
 }
 
-// Stuck returns a handler that cannot read on in the log, the first by name, and where it
-// is stuck, such as "event 41"; "" when none is.
-func (d *Dispatcher) Stuck() (handler, at string) {
-	d.mu.Lock()
-	open := maps.Clone(d.handlers)
-	d.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(open)) {
-		h := open[name]
-		h.mu.Lock()
-		at := h.obstacles.First().At
-		h.mu.Unlock()
-		if at != "" {
-			return name, at
-		}
-	}
-	return "", ""
+// Stuck implements actions.Handler.
+func (h *handler) Stuck() (name, at string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.name, h.obstacles.First().At
 }

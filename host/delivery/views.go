@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berth-host/berth/host/delivery/recorder"
+	"github.com/berth-host/berth/host/delivery/tasks"
 	"github.com/berth-host/berth/host/delivery/view"
 	"github.com/berth-host/berth/host/event"
 	"github.com/berth-host/berth/host/wire"
@@ -52,7 +53,7 @@ func (d *Dispatcher) Deliveries(ctx context.Context, rec event.Record) ([]wire.D
 // view returns the delivery of an event that the handler has or will get.
 func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	h.mu.Lock()
-	t, ahead, policy := h.open.get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq] || h.fair.Has(rec.Seq), h.policy
+	t, ahead, policy := h.open.Get(rec.Seq), h.ahead(rec.Seq) && !h.done[rec.Seq] || h.fair.Has(rec.Seq), h.policy
 	waits, later := h.later[rec.Seq]
 	later = later && !h.done[rec.Seq]
 	if past, kept := h.keptPast[rec.Seq]; kept {
@@ -61,7 +62,7 @@ func (h *handler) view(rec event.Record) (v view.State, ok bool) {
 	v.Since = h.since(rec.Seq)
 	known := t != nil
 	if known {
-		v.Delivery = h.delivery(t)
+		v.Delivery = t.Delivery(h.name)
 		if v.Status != event.StatusDelivering {
 			v.WaitingFor = h.waiting(t, time.Now())
 		}
@@ -92,16 +93,16 @@ func (h *handler) unsavedAttempts(seq uint64, to []event.PastAttempt) []event.Pa
 }
 
 // waiting returns what a task waits for that no instance has. The caller holds handler.mu.
-func (h *handler) waiting(t *task, now time.Time) *wire.WaitingFor {
-	due, retries := t.due()
+func (h *handler) waiting(t *tasks.Task, now time.Time) *wire.WaitingFor {
+	due, retries := t.Due()
 	switch {
 	case h.policy.Paused:
 		return view.Paused(h.pausedAt)
-	case t.blocked:
-		for first := range h.open.all {
-			if first.lane == t.lane && !first.blocked {
-				w := view.Behind(first.record.Event.ID())
-				if next, retried := first.due(); retried && next.After(now) {
+	case t.Blocked:
+		for first := range h.open.All {
+			if first.Lane == t.Lane && !first.Blocked {
+				w := view.Behind(first.Record.Event.ID())
+				if next, retried := first.Due(); retried && next.After(now) {
 					w.Until = &next
 				}
 				return w

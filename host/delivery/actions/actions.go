@@ -33,10 +33,17 @@ type Handler interface {
 	Skip(rec event.Record) (known bool, err error)
 	// Retrying returns the deliveries that wait for another attempt, in any order.
 	Retrying() []event.Delivery
+	// Stuck returns the handler's name, and where it cannot read on in the log, "" when it can.
+	Stuck() (name, at string)
+	// Figures returns the handler's figures; last is the log's end.
+	Figures(last uint64) stored.Figures
 	// Probe has an open breaker try an event now.
 	Probe()
 	// TakeUp has the handler take up events that are pending in the store.
 	TakeUp(ctx context.Context)
+	// ReplayFrom stores a replay and sets the handler back. Its name is locked. It returns
+	// ErrClosing when the handler is closing.
+	ReplayFrom(ctx context.Context, from, to uint64) error
 	// Flush waits until all present outcomes are written.
 	Flush(ctx context.Context) error
 }
@@ -48,8 +55,10 @@ type Config struct {
 	FlushAll func(context.Context) error                                               // waits until all present outcomes are written
 	Handler  func(name string) (h Handler, open bool)
 	Handlers func() []Handler // that are open
-	// Lock locks the name of a handler, which nobody opens or closes meanwhile.
-	Lock func(ctx context.Context, name string) (open bool, unlock func(), err error)
+	Last     func() uint64    // the highest Seq of the log
+	// Lock locks the name of a handler, which is neither opened nor closed meanwhile. It
+	// returns the handler, nil when it is not open.
+	Lock func(ctx context.Context, name string) (open Handler, unlock func(), err error)
 }
 
 // Actions are those of operators. They are safe for concurrent use.
@@ -138,7 +147,7 @@ func (a *Actions) skipStored(ctx context.Context, handler string, seq uint64) er
 		return err
 	}
 	defer unlock()
-	if open {
+	if open != nil {
 		return fault.New(fault.Conflict, "the handler %s was started a moment ago: try again", handler)
 	}
 	one, err := a.skippable(ctx, handler, seq, false)
