@@ -79,7 +79,9 @@ func (c *Cache) Get(key Key) (bytes []byte, found, ok bool, add func(Stored) (by
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, cached := s.get(key); cached {
-		v = v.at(c.now)
+		if v.until != 0 {
+			v = v.at(c.now)
+		}
 		return v.bytes, v.found, true, nil
 	}
 	version := s.version

@@ -75,8 +75,11 @@ func (s *State) KVCached(plugin, key string) (value []byte, found, ok bool) {
 	if s.cfg.Closed() {
 		return nil, false, false
 	}
-	value, found, ok, _ = s.cfg.Cache.Get(Key{Plugin: plugin, Name: key})
-	return value, found, ok
+	v, ok := s.cfg.Cache.peek(Key{Plugin: plugin, Name: key})
+	if v.until != 0 {
+		v = v.at(s.cfg.Cache.now)
+	}
+	return v.bytes, v.found, ok
 }
 
 // KVNewest returns a plugin's value from memory as KVCached does, or that of a write that
