@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, pastChild(path))
 		os.Exit(1)
 	}
+	if path := os.Getenv(scheduledChildPath); path != "" {
+		fmt.Fprintln(os.Stderr, scheduledChild(path))
+		os.Exit(1)
+	}
 	if path := os.Getenv(kvChildPath); path != "" {
 		fmt.Fprintln(os.Stderr, kvChild(path))
 		os.Exit(1)
