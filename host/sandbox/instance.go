@@ -273,10 +273,7 @@ func (in *instance) take() bool {
 	in.random.reset()
 	in.linear.Refused = memory.NotRefused
 	in.refused = ""
-	in.served += uint64(len(in.batches.open)) // 0 unless it is a batch
-	if in.batches.open == nil {
-		in.served++
-	}
+	in.served += uint64(max(1, len(in.batches.open)))
 	in.allow(in.begun, p.cfg.Timeout, p.cfg.Fuel)
 	if in.sim != nil {
 		in.sim.BeginEvent(in.attempt.Event.Metadata().Time)
