@@ -97,7 +97,7 @@ func batchOf(t *testing.T, data []string) []event.Attempt {
 func TestSDKsWithBatches(t *testing.T) {
 	for _, language := range []string{"go", "assemblyscript", "c", "cpp", "java", "javascript", "python", "rust", "typescript", "zig"} {
 		t.Run(language, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 			defer cancel()
 			source := startBatches(ctx, t, conformanceHandler(ctx, t, language))
 			for _, step := range batchSteps() {
