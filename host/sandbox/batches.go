@@ -117,12 +117,15 @@ func (in *instance) completeBatch(all *event.Outcome) {
 }
 
 // fieldOf returns the text that has the value of a pointer into the open event or batch, and
-// the pointer into that text.
-func (in *instance) fieldOf(pointer string) (text, inside string) {
-	if in.batches.open != nil {
-		if i, inside, ok := batch.Event(pointer, len(in.batches.open)); ok {
-			return in.batches.open[i].Event.Envelope(), inside
-		}
+// the pointer into that text. fits is false for one that is too long to be there.
+func (in *instance) fieldOf(ptr []byte) (text, pointer string, fits bool) {
+	text = in.envelope()
+	if len(ptr) > 2*len(text) { // ~0 and ~1 stand for one byte
+		return text, "", false
 	}
-	return in.envelope(), pointer
+	pointer = string(ptr)
+	if i, inside, ok := batch.Event(pointer, len(in.batches.open)); ok {
+		return in.batches.open[i].Event.Envelope(), inside, true
+	}
+	return text, pointer, true
 }

@@ -86,21 +86,17 @@ func (in *instance) field(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.Invalid, "no event is open")
 		return
 	}
-	envelope := in.envelope()
-	in.charge(len(ptr))
-	if len(ptr) > 2*len(envelope) { // ~0 and ~1 stand for one byte: it cannot be there
-		in.charge(len(envelope))
+	envelope, pointer, fits := in.fieldOf(ptr)
+	in.charge(len(ptr) + len(envelope))
+	if !fits {
 		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
 		return
 	}
-	pointer := string(ptr)
 	if !abi.ValidPointer(pointer) {
 		stack[0] = in.refuse(abi.Invalid, "not a JSON Pointer (RFC 6901)")
 		return
 	}
-	envelope, inside := in.fieldOf(pointer)
-	in.charge(len(envelope))
-	value, found := strictjson.Get(envelope, inside)
+	value, found := strictjson.Get(envelope, pointer)
 	if !found {
 		stack[0] = in.refuse(abi.NotFound, "the event has no such field")
 		return
