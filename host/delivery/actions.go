@@ -108,7 +108,7 @@ func (h *handler) skipLocked(rec event.Record) (n notice.Notice, known bool, err
 
 // withdraw removes a task, which no instance has, from where it waits.
 func (h *handler) withdraw(t *tasks.Task) {
-	if !h.retries.Remove(t) && !t.Blocked {
+	if !h.retries.Remove(t) && t.Phase != tasks.Blocked {
 		h.ready.Remove(t)
 	}
 	if h.alone.Remove(t) {

@@ -42,15 +42,15 @@ func (h *handler) await(stop, retire <-chan struct{}) (waited, ok bool) {
 }
 
 // startAttempts counts tasks that were popped from the ready ones as delivering.
-func (h *handler) startAttempts(tasks []*tasks.Task) {
-	for _, t := range tasks {
-		t.Delivering = true
+func (h *handler) startAttempts(list []*tasks.Task) {
+	for _, t := range list {
+		t.Phase = tasks.Delivering
 		h.breaker.Start(t.Record.Seq)
 	}
 	if h.parked > 0 && h.ready.Len() > 0 && h.mayStart() {
 		token(h.wake)
 	}
-	h.inFlight += len(tasks)
+	h.inFlight += len(list)
 	h.wakeReader() // many slow attempts may need more than is ready
 }
 
@@ -67,7 +67,7 @@ func (h *handler) putBack(t *tasks.Task) {
 
 // endAttempt counts a task as no longer delivering.
 func (h *handler) endAttempt(t *tasks.Task) {
-	t.Delivering = false
+	t.Phase = tasks.Waiting
 	ranAlone := h.alone.Any() && h.alone.Remove(t)
 	h.endAttempts(1)
 	if ranAlone {
@@ -216,18 +216,18 @@ func (h *handler) succeed(t *tasks.Task, p event.Success, result []byte, s *Sour
 
 // succeedAll is succeed for the tasks of a lease, one for each success. It leaves it to the
 // caller to notify the recorder.
-func (h *handler) succeedAll(tasks []*tasks.Task, done *event.Successes, s *Source) {
+func (h *handler) succeedAll(list []*tasks.Task, done *event.Successes, s *Source) {
 	h.outcomes.AddSuccesses(h.name, s.module, done)
-	h.unsaved += len(tasks)
+	h.unsaved += len(list)
 	h.unsavedBytes += len(done.Results)
-	s.counts.OK += uint64(len(tasks))
-	h.endAttempts(len(tasks))
-	for i, t := range tasks {
+	s.counts.OK += uint64(len(list))
+	h.endAttempts(len(list))
+	for i, t := range list {
 		p := &done.List[i]
 		s.fuel += p.Fuel
 		s.counts.Attempt(p.Duration, p.Fuel)
 		s.counts.Success(t.Record.Event.Time(), p.At)
-		t.Lease, t.Delivering, t.Recorded = nil, false, true
+		t.Lease, t.Phase, t.Recorded = nil, tasks.Waiting, true
 		h.fair.Recorded(t.Record.Seq)
 		h.forget(t)
 	}
@@ -264,7 +264,7 @@ func (h *handler) judge(t *tasks.Task, o *event.Outcome, at time.Time) *event.De
 
 // unblock counts a task as one that no longer waits for another one of its lane.
 func (h *handler) unblock(t *tasks.Task) {
-	t.Blocked = false
+	t.Phase = tasks.Waiting
 	h.behind--
 	if h.fair != nil {
 		h.fair.Unblocked(t.Group)
@@ -289,7 +289,7 @@ func (h *handler) forget(t *tasks.Task) {
 	t.Record.Event = nil // the window may keep the task for long
 	switch {
 	case t.Lane == 0:
-	case t.Blocked: // it was skipped
+	case t.Phase == tasks.Blocked: // it was skipped
 		h.unblock(t)
 		tasks.Unlink(&h.open, &h.lanes, t)
 	case t.Next == nil:

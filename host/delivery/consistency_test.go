@@ -51,11 +51,11 @@ func (c *census) tasks() string {
 			c.fed++
 			c.fedBytes += size
 		}
-		if t.Delivering {
+		if t.Phase == tasks.Delivering {
 			c.delivering++
 			c.queued[t] = "an instance"
 		}
-		if t.Committing {
+		if t.Phase == tasks.Committing {
 			c.committing++
 			c.queued[t] = "a write"
 		}
@@ -102,8 +102,8 @@ func (c *census) queues() string {
 		}
 	}
 	for t := range c.h.open.All {
-		if t.Blocked != c.next[t] {
-			return fmt.Sprintf("task %d is blocked: %v, behind another: %v", t.Record.Seq, t.Blocked, c.next[t])
+		if (t.Phase == tasks.Blocked) != c.next[t] {
+			return fmt.Sprintf("task %d is blocked: %v, behind another: %v", t.Record.Seq, t.Phase == tasks.Blocked, c.next[t])
 		}
 	}
 	if len(c.queued)+c.behind != c.open {
@@ -152,7 +152,7 @@ func (c *census) inLeases() string {
 		c.leased += len(x.batch.tasks)
 		for slot, t := range x.tasks {
 			has := slot >= x.recorded && slot < x.acquired
-			if has != (t != nil) || has && (t.Lease != &x.visible || int(t.Slot) != slot || !t.Delivering) {
+			if has != (t != nil) || has && (t.Lease != &x.visible || int(t.Slot) != slot || t.Phase != tasks.Delivering) {
 				return fmt.Sprintf("lease %d, with %d acquired, %d started, %d recorded: task %+v in slot %d",
 					i, x.acquired, x.started, x.recorded, t, slot)
 			}

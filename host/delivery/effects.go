@@ -39,7 +39,7 @@ func (h *handler) commit(t *tasks.Task, o *event.Outcome, s *Source, at time.Tim
 	d.SHA256 = s.module
 	h.unsavedBytes += h.outcomes.Add(d, s)
 	s.unwritten++
-	t.Committing = true
+	t.Phase = tasks.Committing
 	h.committing++
 	h.markRecorded(t)
 	return d
@@ -86,7 +86,7 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 			n.Release = last.Release
 		}
 		t := h.open.Get(o.Seq)
-		t.Committing = false
+		t.Phase = tasks.Waiting
 		h.committing--
 		o.Source.unwritten--
 		if rerun := a.Conflicts[o.Seq]; rerun != nil {

@@ -60,7 +60,7 @@ func (h *handler) shareEvents() {
 func (h *handler) openShared(t *tasks.Task, g fair.Group) {
 	t.Group = g
 	h.fair.Opened(g)
-	if t.Blocked {
+	if t.Phase == tasks.Blocked {
 		h.fair.Blocked(g)
 	}
 }

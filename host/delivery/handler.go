@@ -217,14 +217,14 @@ func (h *handler) admitTo(t *tasks.Task, g fair.Group) {
 	h.bytes += len(t.Record.Event.Envelope())
 	if t.Lane != 0 {
 		if last := h.lanes.Put(t.Lane, t); last != nil {
-			last.Next, t.Blocked = t, true
+			last.Next, t.Phase = t, tasks.Blocked
 			h.behind++
 		}
 	}
 	if h.fair != nil {
 		h.openShared(t, g)
 	}
-	if !t.Blocked {
+	if t.Phase != tasks.Blocked {
 		h.schedule(t)
 	}
 }

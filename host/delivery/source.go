@@ -78,7 +78,7 @@ func (s *Source) Done(a event.Attempt, o event.Outcome) {
 	h := s.h
 	h.mu.Lock()
 	t := h.open.Get(a.Seq)
-	if t == nil || !t.Delivering || t.Lease != nil {
+	if t == nil || t.Phase != tasks.Delivering || t.Lease != nil {
 		h.mu.Unlock()
 		return
 	}

@@ -98,9 +98,9 @@ func (h *handler) waiting(t *tasks.Task, now time.Time) *wire.WaitingFor {
 	switch {
 	case h.policy.Paused:
 		return view.Paused(h.pausedAt)
-	case t.Blocked:
+	case t.Phase == tasks.Blocked:
 		for first := range h.open.All {
-			if first.Lane == t.Lane && !first.Blocked {
+			if first.Lane == t.Lane && first.Phase != tasks.Blocked {
 				w := view.Behind(first.Record.Event.ID())
 				if next, retried := first.Due(); retried && next.After(now) {
 					w.Until = &next
