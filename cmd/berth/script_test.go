@@ -96,6 +96,9 @@ func TestScripts(t *testing.T) {
 			e.Vars = append(e.Vars, "GOCACHE="+caches[0], "GOMODCACHE="+caches[1])
 			e.Vars = append(e.Vars, "REPO="+repository, "GUESTS="+guests, "SEED="+seed, fmt.Sprintf("ECHO_SHA=%x", sha256.Sum256(guest(t, "echo"))),
 				fmt.Sprintf("FIXED_SHA=%x", sha256.Sum256(guest(t, "config_echo"))), "BERTH_DATA_DIR="+filepath.Join(e.WorkDir, "data"))
+			for _, months := range []int{6, 7} {
+				e.Setenv(fmt.Sprintf("IN_%d_MONTHS", months), time.Now().UTC().Add(time.Duration(months)*30*24*time.Hour).Format(time.RFC3339))
+			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "panics.wasm"), hostile.Named("panics_as_go").Wasm, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": until, "terminate": terminate, "hangup": hangup, "exits": exits, "damage": damage},

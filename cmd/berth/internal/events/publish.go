@@ -83,8 +83,9 @@ func (a app) publish() *cobra.Command {
 	cmd.Long = `Publish the events of a JSON file, or of standard input with -: an event as
 {"event_type", "data", "metadata"}, a CloudEvent, or a list of up to 1,000 of
 either. Nothing is published unless all of them are valid. Prints the id of each;
-if the idempotency key of one was used for something else, the others are
-published, and the exit code is 1.`
+if the idempotency key of one was used for something else, or the schema of its type
+refuses it, the others are published, and the exit code is 1. "deliver_at" or
+"deliver_after" in the metadata of one lets it be due later.`
 	cmd.Example = "  berth events publish orders.json\n  jq -s . events.ndjson | berth events publish -"
 	return cmd
 }
