@@ -48,6 +48,12 @@ func (v *running) Apply(s spec.Settings) {
 	v.pool.SetLogs(s.Logs)
 }
 
+// Instances get batches and uncommitted writes from the leases of the delivery.
+var _ interface {
+	sandbox.BatchLease
+	sandbox.Uncommitted
+} = (*delivery.Lease)(nil)
+
 // source adapts a delivery.Source to the sandbox.
 type source struct{ *delivery.Source }
 
