@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T, quota int64, now func() time.Time
 		{"quota and expired keys", 2*(spec.KVEntry+1) + 30, expiredQuota},
 		{"repeated", 0, repeated},
 		{"repeated after a trim", 0, repeatedAfterTrim},
+		{"repeated with a failed attempt", 0, repeatedWithFailure},
 		{"in the order of the call", 0, inOrder},
 		{"batches", 0, batches},
 		{"fences", 0, fences},
@@ -276,6 +277,25 @@ func repeatedAfterTrim(s *setup) {
 	logtest.WantCode(s.T, "set", s.KVSet(s.Context(), "p", "n", []byte("2")), "")
 	s.applied(d)
 	s.value("n", "2")
+}
+
+// repeatedWithFailure repeats a write that has a failed attempt and the success after it.
+func repeatedWithFailure(s *setup) {
+	d := success(1, 2, effects(read("n", "-"), set("n", "1")))
+	failed := event.Delivery{Handler: d.Handler, Seq: d.Seq, Status: event.StatusRetrying, Attempts: 1, At: d.At.Add(-time.Second),
+		FirstAttempt: d.At.Add(-time.Second), Due: d.At, ErrorClass: event.ClassTrap}
+	d.FirstAttempt = failed.At
+	s.applied(failed, d)
+	s.value("n", "1")
+	s.applied(failed, d)
+	logtest.WantCode(s.T, "set", s.KVSet(s.Context(), "p", "n", []byte("2")), "")
+	s.applied(failed, d)
+	if s.Restart != nil {
+		s.Engine.Engine = s.Restart()
+		s.applied(failed, d)
+	}
+	s.value("n", "2")
+	s.stored(1, event.StatusOK, "", 2)
 }
 
 // inOrder: a delivery sees the writes of those before it in the call.
