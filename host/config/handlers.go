@@ -204,7 +204,7 @@ func overrides(o *Overrides, s *spec.Settings) []override {
 			"The wait before the first probe; it doubles with each probe that fails."),
 		newOverride("breaker.max_cooldown", durationKind(ms, day), &o.BreakerMaxCooldown, &b.MaxCooldown,
 			"The longest wait between probes, at least `cooldown`."),
-		newOverride("order_by", pointerKind(), &o.OrderBy, &s.OrderBy,
+		newOverride("order_by", pointerKind(parsePointer), &o.OrderBy, &s.OrderBy,
 			"A JSON Pointer into the envelope: events with the same value there are delivered one at a time, in order. `\"\"`: no order."),
 		newOverride("logs", wordKind(spec.LogsOfFailures, spec.LogsOfAll), &o.Logs, &s.Logs.Kept,
 			"Of which attempts the plugin's log lines are kept with the event: of failed ones, or with `keep` also of successful ones. Up "+

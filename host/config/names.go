@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/host/config/document"
+	"github.com/berth-host/berth/host/event"
 )
 
 var (
@@ -46,9 +48,26 @@ func parsePointer(s string) (string, error) {
 	return valid(s, len(s) <= 256 && abi.ValidPointer(s), `is not a JSON Pointer; write one like /metadata/subject, or "" for no order`)
 }
 
-// pointerKind is a JSON Pointer (RFC 6901), or "" for no order at all.
-func pointerKind() kind[string] {
-	k := textKind("JSON Pointer", parsePointer)
+// parseFairPointer takes a pointer to something that an envelope can have.
+func parseFairPointer(s string) (string, error) {
+	if s == "" || len(s) > 256 || !abi.ValidPointer(s) {
+		return valid(s, false, `is not a JSON Pointer; write one like /data/tenant, or "" for no sharing`)
+	}
+	part, member, _ := strings.Cut(s[1:], "/")
+	switch part {
+	case "data":
+		return s, nil
+	case "metadata":
+		members := event.MetadataMembers()
+		return valid(s, slices.Contains(members, member), "names no member of the metadata, which are %s; what an event is about is under /data",
+			strings.Join(members, ", "))
+	}
+	return valid(s, s == "/event_type", "names no part of the envelope, which are /event_type, /data and /metadata")
+}
+
+// pointerKind is a JSON Pointer (RFC 6901), or "" for none.
+func pointerKind(parse func(string) (string, error)) kind[string] {
+	k := textKind("JSON Pointer", parse)
 	read := k.read
 	k.text, k.read = jsonText[string], func(v document.Value) string {
 		if v.Tag() == "!!str" && v.Raw() == "" {

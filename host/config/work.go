@@ -30,7 +30,7 @@ func workTable(h *Handler) table {
 		optional("batch", batchKind(), &h.Batch,
 			"`off` for one event at a time, or bounds below those of the manifest's `batch`. A plugin gets batches only if its manifest asks "+
 				"for them."),
-		setting("fair_by", pointerKind(), &h.Fair.By,
+		setting("fair_by", pointerKind(parseFairPointer), &h.Fair.By,
 			"A JSON Pointer into the envelope, such as `/data/tenant`: the events that can start are taken in turn from each value there, so "+
 				"that many events of one value do not delay those of the others. Events without a value share one. `\"\"`: no sharing.").unset(`""`),
 		setting("fair_weights", weightsKind(), &h.Fair.Weights,

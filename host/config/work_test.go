@@ -30,8 +30,8 @@ func TestResolveStateBatchAndFairness(t *testing.T) {
 		"larger batches":   {"{batch: {max_events: 700, max_wait: 10s}}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 100, MaxWait: 50 * time.Millisecond}, spec.FairPolicy{}},
 		"no wait":          {"{batch: {max_wait: 0s}}", batching, spec.StateAtomic, spec.BatchPolicy{MaxEvents: 100}, spec.FairPolicy{}},
 		"off, none to end": {"{batch: off}", abi.Manifest{}, spec.StateDirect, spec.BatchPolicy{}, spec.FairPolicy{}},
-		"fair": {"{fair_by: /metadata/tenant, fair_weights: {gold: 3, 7: 2}}", abi.Manifest{}, spec.StateDirect, spec.BatchPolicy{},
-			spec.FairPolicy{By: "/metadata/tenant", Weights: map[string]int{"gold": 3, "7": 2}}},
+		"fair": {"{fair_by: /data/tenant, fair_weights: {gold: 3, 7: 2}}", abi.Manifest{}, spec.StateDirect, spec.BatchPolicy{},
+			spec.FairPolicy{By: "/data/tenant", Weights: map[string]int{"gold": 3, "7": 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := config.Parse("f", []byte("handlers: {x: "+tt.handler+"}\n"))
@@ -58,7 +58,11 @@ func TestWorkSettingsRefuseBadValues(t *testing.T) {
 		"{batch: {max_events: 1001}}":                         "f:2: handlers.x.batch.max_events: ",
 		"{batch: {max_wait: 11s}}":                            "f:2: handlers.x.batch.max_wait: ",
 		"{batch: {max: 3}}":                                   "unknown key; the nearest known key is max_",
-		"{fair_by: tenant}":                                   "f:2: handlers.x.fair_by: ",
+		"{fair_by: tenant}":                                   `f:2: handlers.x.fair_by: "tenant" is not a JSON Pointer; write one like /data/tenant`,
+		"{fair_by: /metadata/tenant}":                         `f:2: handlers.x.fair_by: "/metadata/tenant" names no member of the metadata, which are event_id, idempotency_key, source, subject, time, correlation_id, causation_id, traceparent, hops`,
+		"{fair_by: /metadata/subject/0}":                      `"/metadata/subject/0" names no member of the metadata`,
+		"{fair_by: /metadata}":                                `"/metadata" names no member of the metadata`,
+		"{fair_by: /tenant}":                                  `"/tenant" names no part of the envelope, which are /event_type, /data and /metadata`,
 		"{fair_weights: {gold: 3}}":                           "f:2: handlers.x.fair_weights: has no effect without fair_by",
 		"{fair_by: /data/tenant, fair_weights: {a: 0}}":       "f:2: handlers.x.fair_weights.a: ",
 		"{fair_by: /data/tenant, fair_weights: [a]}":          "f:2: handlers.x.fair_weights: must be a mapping",
@@ -88,7 +92,7 @@ func TestBatchNeedsManifest(t *testing.T) {
 }
 
 func TestSettingsShowStateBatchAndFairness(t *testing.T) {
-	c, err := config.Parse("f", []byte("handlers: {x: {batch: {max_events: 20}, fair_by: /metadata/tenant, fair_weights: {gold: 3}}}\n"))
+	c, err := config.Parse("f", []byte("handlers: {x: {batch: {max_events: 20}, fair_by: /data/tenant, fair_weights: {gold: 3}}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +102,7 @@ func TestSettingsShowStateBatchAndFairness(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"handlers.x.state": "atomic", "handlers.x.batch": "{max_events: 20, max_wait: 0s}",
-		"handlers.x.fair_by": `"/metadata/tenant"`, "handlers.x.fair_weights": `{"gold":3}`,
+		"handlers.x.fair_by": `"/data/tenant"`, "handlers.x.fair_weights": `{"gold":3}`,
 	} {
 		if shown[path] != want {
 			t.Errorf("%s is %q, want %q", path, shown[path], want)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -72,6 +74,16 @@ type Metadata struct {
 	CausationID    string    `json:"causation_id,omitempty"`
 	TraceParent    string    `json:"traceparent,omitempty"` // W3C Trace Context
 	Hops           int       `json:"hops"`                  // handlers between this event and the chain's first
+}
+
+// MetadataMembers returns the names of the metadata's members in an envelope.
+func MetadataMembers() []string {
+	var names []string
+	for f := range reflect.TypeFor[Metadata]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }
 
 // Draft is an event as a producer publishes it. The zero value of every field but Type
