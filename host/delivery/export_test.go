@@ -49,6 +49,13 @@ func (d *Dispatcher) Closing(handler string) bool {
 	return h != nil && h.life.Err() != nil
 }
 
+// ReadsKept reports whether kept events are being read again.
+func (s *Source) ReadsKept() bool {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	return s.h.readsKept
+}
+
 // Condition returns the present condition.
 func (s *Source) Condition() Condition { return s.Stats().Condition }
 

@@ -109,46 +109,51 @@ func (h *handler) fitShared() int {
 	return max(0, maxKept-h.fair.Entries())
 }
 
-// wakeShared wakes the reader, or the part that reads kept events again, if there is capacity.
+// wakeShared wakes the reader, and reads kept events again, if there is capacity.
 func (h *handler) wakeShared() {
 	if h.readerFull && h.fitShared() >= readBatch {
 		h.readerFull = false
 		token(h.readerWake)
 	}
+	h.wakeKept()
+}
+
+// wakeKept starts readKept if there are kept events to read, unless it runs. The caller holds
+// handler.mu.
+func (h *handler) wakeKept() {
+	if h.fair == nil || h.readsKept || h.startKept == nil {
+		return
+	}
 	if h.fair.IsStarved() && h.unsaved < maxWindow && h.bytes < maxWindowBytes {
-		token(h.keptWake)
+		h.readsKept = true
+		h.startKept()
 	}
 }
 
-// readKept reads kept events again when it is their time, until ctx ends.
+// readKept reads kept events again whose time it is.
 func (h *handler) readKept(ctx context.Context) {
-	for {
-		select {
-		case <-h.keptWake:
-		case <-ctx.Done():
+	for more := true; more; {
+		var err error
+		if more, err = h.readStarved(ctx); err == nil {
+			h.recovered(obstacle.Kept)
+		} else if ctx.Err() != nil || !h.pause(ctx, obstacle.Kept, err) {
 			return
-		}
-		for more := true; more; {
-			var err error
-			if more, err = h.readStarved(ctx); err == nil {
-				h.recovered(obstacle.Kept)
-			} else if ctx.Err() != nil || !h.pause(ctx, obstacle.Kept, err) {
-				return
-			}
 		}
 	}
 }
 
 // readStarved reads the next events of one group, and those of others among them. It returns
-// false when no group may have more.
+// false when no group may have more, which ends readKept.
 func (h *handler) readStarved(ctx context.Context) (more bool, err error) {
 	h.mu.Lock()
 	q, policy := h.fair, h.policy
 	if q == nil {
+		h.readsKept = false
 		h.mu.Unlock()
 		return false, nil
 	}
 	g, from, count, ok := q.Starved(h.fits, readBatch)
+	h.readsKept = ok
 	h.mu.Unlock()
 	if !ok {
 		return false, nil

@@ -142,6 +142,35 @@ func TestKeptEventsAreOpen(t *testing.T) {
 	}
 }
 
+// TestKeptEventsAreReadWhenSharedLater: events are shared from an update on, and what reads kept
+// events again ends when there are none.
+func TestKeptEventsAreReadWhenSharedLater(t *testing.T) {
+	m := onMemory(t)
+	policy := delivery.Policy{Key: bySubject, Paused: true}
+	h, stop := m.open("h", policy)
+	defer stop()
+	for range 5 {
+		m.publish("a")
+	}
+	eventually(t, "the events are read", func() bool { return h.Stats().Open == 5 })
+	policy.Fair = bySubjects(1)
+	h.Update(policy)
+	for range 10 {
+		m.publish("a")
+		m.publish("b")
+	}
+	eventually(t, "the others are kept", func() bool { return h.Stats().Open == 25 && h.Kept() == 19 })
+	policy.Paused = false
+	h.Update(policy)
+	eventually(t, "everything is delivered", func() bool { return h.Stats().Lag == 0 })
+	eventually(t, "nothing reads kept events", func() bool { return !h.ReadsKept() })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if got := slices.Sorted(slices.Values(m.seen["h"])); len(got) != 25 || len(slices.Compact(got)) != 25 {
+		t.Errorf("delivered were %d", got)
+	}
+}
+
 // TestRetryingKeyDelaysNoOtherKeyOfItsValue: the events behind a retry do not use up the share of
 // their value.
 func TestRetryingKeyDelaysNoOtherKeyOfItsValue(t *testing.T) {

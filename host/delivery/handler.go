@@ -60,14 +60,13 @@ type handler struct {
 	demand      chan struct{}   // a token: an attempt is ready and no instance waits
 	readerWake  chan struct{}   // a token: the reader checks its capacity
 	feederWake  chan struct{}   // a token: the feeder checks its capacity
-	keptWake    chan struct{}   // a token: kept events may be read again
 	refill      chan struct{}   // a token: the feeder looks for redriven events
 	idle        chan struct{}   // a token: no attempt is open
 	removed     chan struct{}   // closed at the end of close
 	life        context.Context // ends at the start of close
 	endLife     context.CancelFunc
-	stopReading context.CancelFunc // of the reader and the feeder; under the lock of the handler's name
-	reading     sync.WaitGroup     // both of them
+	stopReading func()         // of the reader and the feeder; under the lock of the handler's name
+	reading     sync.WaitGroup // both of them, and the goroutine of readKept
 
 	mu        sync.Mutex
 	policy    Policy
@@ -115,6 +114,8 @@ type handler struct {
 	// see load.
 	later       map[uint64]event.Delivery
 	keptPast    map[uint64]event.Delivery // unfinished deliveries of events that fair keeps by their Seqs
+	startKept   func()                    // starts readKept; nil while reading is stopped
+	readsKept   bool                      // readKept runs
 	dueNow      map[uint64]bool           // those of later that are to be retried without waiting
 	replay      *event.Replay             // the last one; nil without one since the handler was opened
 	suspended   bool                      // no attempt starts: the position is being changed
@@ -143,7 +144,6 @@ func newHandler(d *Dispatcher, name string, policy Policy) *handler {
 		demand:     make(chan struct{}, 1),
 		readerWake: make(chan struct{}, 1),
 		feederWake: make(chan struct{}, 1),
-		keptWake:   make(chan struct{}, 1),
 		refill:     make(chan struct{}, 1),
 		idle:       make(chan struct{}, 1),
 		removed:    make(chan struct{}),

@@ -30,12 +30,19 @@ const (
 // startReading starts the reader and the feeder.
 func (h *handler) startReading() {
 	ctx, cancel := context.WithCancel(context.Background())
-	h.stopReading = cancel
+	h.stopReading = func() {
+		cancel()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.startKept = nil
+	}
 	token(h.refill) // events may have been redriven before
-	token(h.keptWake)
 	h.reading.Go(func() { h.read(ctx) })
 	h.reading.Go(func() { h.feed(ctx) })
-	h.reading.Go(func() { h.readKept(ctx) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readsKept, h.startKept = false, func() { h.reading.Go(func() { h.readKept(ctx) }) }
+	h.wakeKept()
 }
 
 // read is the reader.
