@@ -56,6 +56,6 @@ func (h *Host) startRunner(events *bus.Bus, log engine) error {
 	})
 	h.onClose("the deliveries", dispatcher.Close)
 	h.runner = run.New(run.Config{Dispatcher: dispatcher, Engine: eng, KV: log, Network: network, Secrets: h.secrets(),
-		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.Check, Logger: h.logger})
+		Table: h.live.Table, Logs: h.logs, Versions: known, Read: log.Read, Check: h.checked.Types.CheckChild, Logger: h.logger})
 	return nil
 }

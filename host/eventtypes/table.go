@@ -11,8 +11,9 @@ import (
 // Schema is a compiled JSON Schema. It is safe for concurrent use.
 type Schema interface {
 	// Check returns the JSON Pointer of the first position of the data, in its order, that
-	// the schema refuses, and the reasons of all; reason is "" for data that fits.
-	Check(data string) (pointer, reason string)
+	// the schema refuses, and the reasons of all; reason is "" for data that fits. The work is
+	// an upper bound of what the check took, in microseconds.
+	Check(data string) (pointer, reason string, work int)
 }
 
 // Table is the event types of a configuration. It is immutable and safe for concurrent use.
@@ -77,20 +78,21 @@ type Refusal struct {
 // it, such as data/items/0/sku.
 func (r Refusal) Err() error { return fault.Field("data"+r.Pointer, "%s", r.Reason) }
 
-// Refuses returns why the schema of the event's type refuses it; false when it does not.
-func (t *Table) Refuses(ev *event.Event) (Refusal, bool) {
+// Refuses returns why the schema of the event's type refuses it, false when it does not, and
+// the work of the check in microseconds.
+func (t *Table) Refuses(ev *event.Event) (r Refusal, work int, refused bool) {
 	k := t.types[ev.Type()]
 	if k == nil || k.schema == nil {
-		return Refusal{}, false
+		return Refusal{}, 0, false
 	}
-	pointer, reason := k.schema.Check(ev.Data())
-	return Refusal{Warn: k.Warn, Pointer: pointer, Reason: reason}, reason != ""
+	pointer, reason, work := k.schema.Check(ev.Data())
+	return Refusal{Warn: k.Warn, Pointer: pointer, Reason: reason}, work, reason != ""
 }
 
 // Check returns the error of an event that its type does not let pass; nil for events that
 // only cause a warning.
 func (t *Table) Check(ev *event.Event) error {
-	if r, refused := t.Refuses(ev); refused && !r.Warn {
+	if r, _, refused := t.Refuses(ev); refused && !r.Warn {
 		return r.Err()
 	}
 	return nil

@@ -54,22 +54,33 @@ func New(cfg Config) *Types {
 // Check returns a fault.Invalid about an event that its type does not let pass; see
 // Refusal.Err. An event whose key the log has already passes.
 func (t *Types) Check(ev *event.Event) error {
+	_, err := t.CheckChild(ev)
+	return err
+}
+
+// lookUpWork is the work of looking for a key in the log, in microseconds.
+const lookUpWork = 20
+
+// CheckChild is Check for an event of a guest. The work is an upper bound of what the check
+// took, in microseconds, for the guest's fuel.
+func (t *Types) CheckChild(ev *event.Event) (work int, err error) {
 	table := t.cfg.Table()
 	if table.schemas == 0 {
-		return nil
+		return 0, nil
 	}
-	r, refused := table.Refuses(ev)
+	r, work, refused := table.Refuses(ev)
 	if !refused {
-		return nil
+		return work, nil
 	}
+	work += lookUpWork
 	if known, err := t.known(ev); known || err != nil {
-		return err
+		return work, err
 	}
 	t.note(ev, r)
 	if r.Warn {
-		return nil
+		return work, nil
 	}
-	return r.Err()
+	return work, r.Err()
 }
 
 // known reports whether the log has the key of an event.

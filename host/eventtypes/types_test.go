@@ -20,11 +20,11 @@ import (
 // refusing is a schema that refuses data with a word.
 type refusing string
 
-func (r refusing) Check(data string) (pointer, reason string) {
+func (r refusing) Check(data string) (pointer, reason string, work int) {
 	if strings.Contains(data, string(r)) {
-		return "/items/0", "must not be " + string(r)
+		return "/items/0", "must not be " + string(r), 7
 	}
-	return "", ""
+	return "", "", 5
 }
 
 func compile(text []byte) (eventtypes.Schema, error) {
@@ -100,6 +100,19 @@ func TestCheck(t *testing.T) {
 	}
 	if s.finds != 3 {
 		t.Errorf("the log was asked %d times, want once for each key of an event that was refused", s.finds)
+	}
+}
+
+// TestWorkOfAChildsCheck: a guest pays for the check, and for the look-up of a refused key.
+func TestWorkOfAChildsCheck(t *testing.T) {
+	s := newSetup(t, spec.EventType{Type: "strict", Schema: []byte("bad")})
+	for word, want := range map[string]int{"good": 5, "bad": 27} {
+		if work, err := s.CheckChild(newEvent(t, "strict", "", word)); work != want || (err != nil) != (word == "bad") {
+			t.Errorf("%s: got %d, %v, want %d", word, work, err, want)
+		}
+	}
+	if work, err := s.CheckChild(newEvent(t, "other", "", "bad")); work != 0 || err != nil {
+		t.Errorf("without a schema: got %d, %v", work, err)
 	}
 }
 

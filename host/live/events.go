@@ -171,19 +171,19 @@ func compileSchema(text []byte) (eventtypes.Schema, error) {
 }
 
 // Check implements eventtypes.Schema.
-func (s eventSchema) Check(data string) (pointer, reason string) {
-	err := s.compiled.CheckEvent([]byte(data))
+func (s eventSchema) Check(data string) (pointer, reason string, work int) {
+	work, err := s.compiled.CheckEvent([]byte(data))
 	var wrong *schema.Error
 	switch {
 	case err == nil:
-		return "", ""
+		return "", "", work
 	case !errors.As(err, &wrong) || len(wrong.Violations) == 0:
-		return "", err.Error()
+		return "", err.Error(), work
 	}
 	first := wrong.Violations[0]
 	reason = first.Reason
 	if more := len(wrong.Violations) - 1 + wrong.More; more > 0 {
 		reason = fmt.Sprintf("%s (and %d more)", reason, more)
 	}
-	return first.Pointer, reason
+	return first.Pointer, reason, work
 }

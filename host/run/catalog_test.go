@@ -15,7 +15,7 @@ import (
 // never is a schema that refuses everything.
 type never struct{}
 
-func (never) Check(string) (pointer, reason string) { return "", "must not be" }
+func (never) Check(string) (pointer, reason string, work int) { return "", "must not be", 1 }
 
 // TestKeyThatIsTakenIsRecognisedFirst: the schema has become stricter since the events were stored, of which
 // one is not due yet.

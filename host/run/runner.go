@@ -32,7 +32,7 @@ type Config struct {
 	Logs       *guestlog.Logs
 	Versions   *versions.Versions
 	Read       func(ctx context.Context, from uint64, limit int) ([]event.Record, error) // of the log
-	Check      func(*event.Event) error                                                  // of what plugins emit, by its type
+	Check      func(*event.Event) (work int, err error)                                  // of what plugins emit, by its type; see sandbox.Capabilities
 	Logger     *slog.Logger
 }
 

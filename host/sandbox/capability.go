@@ -21,8 +21,8 @@ type Capabilities struct {
 	Secrets Secrets
 
 	// Check returns why a child may not be published, such as fault.Invalid from the schema
-	// of its type; nil checks nothing.
-	Check func(*event.Event) error
+	// of its type, and the work of the check in microseconds; nil checks nothing.
+	Check func(*event.Event) (work int, err error)
 }
 
 // has reports whether a capability is granted.

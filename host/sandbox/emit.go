@@ -11,6 +11,10 @@ import (
 	"github.com/berth-host/berth/host/sandbox/children"
 )
 
+// microsecond is what work of a microsecond is charged as, in bytes: as much fuel as simple
+// instructions use in that time.
+const microsecond = 500 * hostBytes
+
 // emit adds a child of the open event: (ptr, len) -> 0.
 func (in *instance) emit(_ api.Module, stack []uint64) {
 	text := in.view(stack[0], stack[1])
@@ -22,12 +26,11 @@ func (in *instance) emit(_ api.Module, stack []uint64) {
 		stack[0] = in.refuse(abi.TooLarge, fmt.Sprintf("the child is %d bytes; the limit is %d", len(text), abi.MaxChild))
 		return
 	}
-	work := 4 // it is read, compacted, encoded and hashed
-	if in.pool.maker.Check != nil {
-		work += 4
+	in.charge(4 * len(text)) // it is read, compacted, encoded and hashed
+	work, err := in.children.Add(&in.pool.maker, in.attempts(), in.lease.TraceParent(), text)
+	if work > 0 {
+		in.charge(work * microsecond)
 	}
-	in.charge(work * len(text))
-	err := in.children.Add(&in.pool.maker, in.attempts(), in.lease.TraceParent(), text)
 	var past children.PastBound
 	if errors.As(err, &past) {
 		in.trap(event.ClassTrap, string(past))

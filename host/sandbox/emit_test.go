@@ -23,11 +23,11 @@ func emits() sandbox.PoolConfig {
 // TestEmitOfAChildThatItsTypeRefuses: the guest gets INVALID with the reason, and may go on.
 func TestEmitOfAChildThatItsTypeRefuses(t *testing.T) {
 	cfg := emits()
-	cfg.Capabilities.Check = func(ev *event.Event) error {
+	cfg.Capabilities.Check = func(ev *event.Event) (work int, err error) {
 		if ev.Data() != "1" || ev.Metadata().CausationID == "" {
-			return fault.Field("data/n", "must be integer, not string")
+			return 1, fault.Field("data/n", "must be integer, not string")
 		}
-		return nil
+		return 1, nil
 	}
 	_, q := start(t, load(t, guest(t, "any_call")), cfg)
 	for child, want := range map[string]abi.Code{`{"event_type":"child","data":1}`: 0, `{"event_type":"child","data":"x"}`: abi.Invalid} {
@@ -37,6 +37,33 @@ func TestEmitOfAChildThatItsTypeRefuses(t *testing.T) {
 		if got.Code != want || want != 0 && (got.Error != "data/n: must be integer, not string" || len(d.outcome.Children) != 0) {
 			t.Errorf("%s: got %v (%s) with %d children", child, got.Code, got.Error, len(d.outcome.Children))
 		}
+	}
+}
+
+// TestCheckOfAChildIsCharged: a guest pays for the check of what it emits, whether it is
+// refused or not, so that its limits end it.
+func TestCheckOfAChildIsCharged(t *testing.T) {
+	const work = 100_000 // microseconds
+	for _, refuse := range []error{nil, fault.Field("data", "must be an object")} {
+		fuel := map[int]uint64{}
+		for _, each := range []int{0, work} {
+			cfg := emits()
+			cfg.Capabilities.Check = func(*event.Event) (int, error) { return each, refuse }
+			_, q := start(t, load(t, guest(t, "any_call")), cfg)
+			q.push(call(t, "emit", `{"event_type":"child","data":1}`, "text", "len"))
+			fuel[each] = q.await(t).outcome.Fuel
+		}
+		if got := fuel[work] - fuel[0]; got < 500*work || got > 501*work {
+			t.Errorf("refused with %v: %d units are charged", refuse, got)
+		}
+	}
+	cfg := emits()
+	cfg.Limits.Fuel = 10_000_000
+	cfg.Capabilities.Check = func(*event.Event) (int, error) { return work, nil }
+	_, q := start(t, load(t, guest(t, "any_call")), cfg)
+	q.push(call(t, "emit", `{"event_type":"child","data":1}`, "text", "len"))
+	if d := q.await(t); d.outcome.Class != event.ClassFuel || len(d.outcome.Children) != 0 {
+		t.Errorf("past its limit: got %+v", d.outcome)
 	}
 }
 

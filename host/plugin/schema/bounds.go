@@ -17,7 +17,7 @@ const (
 	maxParts     = 5_000     // of a schema, its references followed
 	maxDepth     = 64        // of a schema, and of a config, in values
 	maxWork      = 4_000_000 // parts of a schema times parts of a config: about a second
-	maxEventWork = 1_000_000 // likewise of an event's data, which comes more often
+	maxEventWork = 100_000   // steps of the check of an event's data, which comes more often: about 0.1 s; see work.go
 	maxPattern   = 2_000     // instructions of a compiled regular expression
 	maxNumber    = 100       // bytes of a number, and digits it stands for
 )

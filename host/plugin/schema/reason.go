@@ -99,26 +99,22 @@ func quoted(s string) string {
 
 // names lists at most five keys.
 func names(keys []string) string {
-	texts := slices.Sorted(slices.Values(keys))
-	for i, key := range texts {
-		texts[i] = quoted(key)
-	}
-	return listFirst(texts, 5)
+	return listFirst(slices.Sorted(slices.Values(keys)), 5, quoted)
 }
 
 // values lists at most ten values of the schema.
 func values(list []any) string {
-	texts := make([]string, len(list))
-	for i, v := range list {
-		texts[i] = value(v)
-	}
-	return listFirst(texts, 10)
+	return listFirst(list, 10, value)
 }
 
-// listFirst lists at most limit texts, and the number of the others.
-func listFirst(texts []string, limit int) string {
-	if more := len(texts) - limit; more > 0 {
-		texts = append(slices.Clone(texts[:limit]), fmt.Sprintf("%d more", more))
+// listFirst lists at most limit values as texts, and the number of the others.
+func listFirst[T any](list []T, limit int, text func(T) string) string {
+	var texts []string
+	for _, v := range list[:min(len(list), limit)] {
+		texts = append(texts, text(v))
+	}
+	if more := len(list) - limit; more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(texts, ", ")
 }

@@ -208,7 +208,8 @@ func TestCheckEvent(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			for range 100 {
-				good, wrong := s.CheckEvent([]byte(`[1]`)), s.CheckEvent([]byte(`[1,"x"]`))
+				_, good := s.CheckEvent([]byte(`[1]`))
+				_, wrong := s.CheckEvent([]byte(`[1,"x"]`))
 				if good != nil || wrong == nil || wrong.Error() != "/1: must be integer, not string" {
 					t.Errorf("caller %d: got %v, %v", i, good, wrong)
 				}
@@ -220,32 +221,119 @@ func TestCheckEvent(t *testing.T) {
 	if err := s.Check(large); err != nil {
 		t.Errorf("of a config: %v", err)
 	}
-	if err := s.CheckEvent(large); err == nil || err.Error() != "is too large to be checked against a schema of this size" {
+	if _, err := s.CheckEvent(large); err == nil || err.Error() != "is too large to be checked against a schema of this size" {
 		t.Errorf("of an event: %v", err)
 	}
 }
 
-func BenchmarkCheckEvent(b *testing.B) {
+// TestWorkFollowsTheData: what counts is the way of the check through the data, not the size of
+// the schema times that of the data.
+func TestWorkFollowsTheData(t *testing.T) {
 	var properties, many []string
-	for i := range 100 {
+	for i := range 200 {
 		properties = append(properties, fmt.Sprintf(`"p%d":{"type":"integer","minimum":0}`, i))
 		many = append(many, fmt.Sprintf(`{"not":{"const":%d}}`, -i))
 	}
+	wide := `{"items":{"properties":{` + strings.Join(properties, ",") + `}}}`
+	times := func(item string, n int) string { return "[" + item + strings.Repeat(","+item, n-1) + "]" }
+	for _, tt := range []struct {
+		name, schema, data string
+		low, high          int // of the work; high 0: the data is refused
+	}{
+		{"many items with few members each", wide, times(`{"p1":1,"p199":3}`, 5_000), 20_000, 40_000},
+		{"an empty schema", `{}`, times("1", 100_000), 10_000, 60_000},
+		{"all parts for each item", `{"items":{"allOf":[` + strings.Join(many, ",") + `]}}`, times("1", 100), 60_000, 70_000},
+		{"too many of them", `{"items":{"allOf":[` + strings.Join(many, ",") + `]}}`, times("1", 200), 0, 0},
+		{"items that must differ", `{"uniqueItems":true}`, times("1", 2_000), 20_000, 25_000},
+		{"long lists that must differ", `{"uniqueItems":true}`, times(times("1", 100), 200), 0, 0},
+		{"a pattern over a long text", `{"pattern":"^[a-z]{100}[0-9]"}`, `"` + strings.Repeat("a", 20_000) + `"`, 20_000, 50_000},
+		{"many patterns of names", `{"patternProperties":{"a{1000}b":{},"c{1000}d":{}}}`, `{"x0":1` + manyMembers(100) + `}`, 0, 0},
+		{"an enumeration for each item", `{"items":{"enum":[0` + manyNumbers(2, 900) + `]}}`, times("1", 100), 80_000, 100_000},
+		{"names that depend", `{"dependentSchemas":{"x0":{"$ref":"#/$defs/d"}},"$defs":{"d":{"additionalProperties":{"type":"integer"}}}}`, `{"x0":1` + manyMembers(1000) + `}`, 1000, 3000},
+	} {
+		s, err := schema.Compile([]byte(tt.schema))
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		work, err := s.CheckEvent([]byte(tt.data))
+		if refused := err != nil && strings.Contains(err.Error(), "too large to be checked"); refused != (tt.high == 0) {
+			t.Errorf("%s: got %d, %v", tt.name, work, err)
+		}
+		if tt.high > 0 && (work < tt.low || work > tt.high) {
+			t.Errorf("%s: the work is %d, want %d to %d", tt.name, work, tt.low, tt.high)
+		}
+	}
+}
+
+// manyMembers is the text of so many members of an object.
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"x%d":1`, i+1)
+	}
+	return b.String()
+}
+
+// manyNumbers is the text of the items of a list from one number to another.
+func manyNumbers(from, to int) string {
+	var b strings.Builder
+	for i := from; i <= to; i++ {
+		fmt.Fprintf(&b, ",%d", i)
+	}
+	return b.String()
+}
+
+// BenchmarkCheckEvent reports what a step of the work takes, of checks that are as costly as
+// can be.
+func BenchmarkCheckEvent(b *testing.B) {
+	var properties, many, wrong, deep []string
+	for i := range 100 {
+		properties = append(properties, fmt.Sprintf(`"p%d":{"type":"integer","minimum":0}`, i))
+		many = append(many, fmt.Sprintf(`{"not":{"const":%d}}`, -i-1))
+		wrong = append(wrong, fmt.Sprintf(`{"minimum":%d}`, i+2))
+		deep = append(deep, `{"unevaluatedProperties":true}`)
+	}
+	times := func(item string, n int) string { return "[" + item + strings.Repeat(","+item, n-1) + "]" }
 	for name, tt := range map[string]struct{ schema, data string }{
-		"small":    {`{"type":"object","required":["sku"],"properties":{"sku":{"type":"string","pattern":"^[a-z]+$"},"n":{"type":"integer"}}}`, `{"sku":"abc","n":7,"x":[1,2]}`},
-		"wide":     {`{"type":"object","properties":{` + strings.Join(properties, ",") + `}}`, `{"p1":1,"p50":2,"p99":3}`},
-		"at bound": {`{"items":{"allOf":[` + strings.Join(many, ",") + `]}}`, "[1" + strings.Repeat(",1", 3000) + "]"},
+		"small":       {`{"type":"object","required":["sku"],"properties":{"sku":{"type":"string","pattern":"^[a-z]+$"},"n":{"type":"integer"}}}`, `{"sku":"abc","n":7,"x":[1,2]}`},
+		"wide":        {`{"type":"object","properties":{` + strings.Join(properties, ",") + `}}`, `{"p1":1,"p50":2,"p99":3}`},
+		"empty":       {`{}`, times("1", 200_000)},
+		"not":         {`{"items":{"allOf":[` + strings.Join(many, ",") + `]}}`, times("1", 300)},
+		"anyOf":       {`{"items":{"anyOf":[` + strings.Join(wrong, ",") + `]}}`, times("1", 400)},
+		"allOf":       {`{"items":{"allOf":[` + strings.Join(wrong, ",") + `]}}`, times("1", 400)},
+		"enum":        {`{"items":{"enum":[0` + manyNumbers(2, 900) + `]}}`, times("1", 100)},
+		"unique":      {`{"uniqueItems":true}`, "[" + uniqueLists(20, 400) + "]"},
+		"unique long": {`{"uniqueItems":true}`, "[0" + manyNumbers(1, 9000) + "]"},
+		"pattern":     {`{"pattern":"(a?){100}a{100}b"}`, `"` + strings.Repeat("a", 10_000) + `"`},
+		"names":       {`{"patternProperties":{"(a?){50}b":{},"(b?){50}c":{}}}`, `{"x0":1` + manyMembers(100) + `}`},
+		"additional":  {`{"additionalProperties":false}`, `{"x0":1` + manyMembers(50_000) + `}`},
+		"unevaluated": {`{"allOf":[` + strings.Join(deep, ",") + `],"unevaluatedProperties":false}`, `{"x0":1` + manyMembers(400) + `}`},
+		"uneval list": {`{"allOf":[` + strings.Join(many, ",") + `]}`, times("1", 1_000)},
+		"contains":    {`{"items":{"contains":{"type":"string"}}}`, times(times("1", 100), 500)},
 	} {
 		b.Run(name, func(b *testing.B) {
 			s, err := schema.Compile([]byte(tt.schema))
 			if err != nil {
 				b.Fatal(err)
 			}
+			work := 0
 			for b.Loop() {
-				if err := s.CheckEvent([]byte(tt.data)); err != nil {
+				if work, err = s.CheckEvent([]byte(tt.data)); err != nil && strings.Contains(err.Error(), "too large") {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(work), "steps")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*max(work, 1)), "ns/step")
 		})
 	}
+}
+
+// uniqueLists is the text of n lists that differ in their last item only.
+func uniqueLists(n, length int) string {
+	var lists []string
+	for i := range n {
+		lists = append(lists, "[0"+strings.Repeat(",1", length)+fmt.Sprintf(",%d]", i))
+	}
+	return strings.Join(lists, ",")
 }

@@ -25,8 +25,9 @@ const (
 type Maker struct {
 	Plugin string
 	May    func(eventType string) bool // reports whether the plugin may emit events of the type
-	Check  func(*event.Event) error    // returns why a schema refuses an event; nil for none
-	Batch  bool                        // it gets its events in batches: its children may name their parent
+	// Check returns why a schema refuses an event, and the work of the check; nil for none.
+	Check func(*event.Event) (work int, err error)
+	Batch bool // it gets its events in batches: its children may name their parent
 }
 
 // PastBound is the error of a child that is past a bound of the guest: it has to be trapped.
@@ -73,15 +74,15 @@ type text struct {
 
 // Add adds the child that a text describes to the batch, which may be of one event.
 // traceParent is the span of the attempt; "" for none. The error is a PastBound or a
-// fault.Error; nothing was added then.
-func (s *Set) Add(m *Maker, batch []event.Attempt, traceParent string, from []byte) error {
+// fault.Error; nothing was added then. The work is that of Maker.Check.
+func (s *Set) Add(m *Maker, batch []event.Attempt, traceParent string, from []byte) (work int, err error) {
 	var c text
 	if err := event.DecodeWith(strictjson.Decoder{}, "", from, &c); err != nil {
-		return err
+		return 0, err
 	}
 	index, err := c.index(m.Batch, len(batch))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var of parent
 	if s.parents != nil {
@@ -92,19 +93,22 @@ func (s *Set) Add(m *Maker, batch []event.Attempt, traceParent string, from []by
 		traceParent = "" // the span is in the trace of another event
 	}
 	child, err := c.child(m, meta, cmp.Or(traceParent, meta.TraceParent), len(of.children))
+	if err == nil && m.Check != nil {
+		work, err = m.Check(child)
+	}
 	if err != nil {
-		return err
+		return work, err
 	}
 	size := len(child.Envelope())
 	switch {
 	case of.bytes+size > maxOfEvent:
-		return tooLarge("with it the children of this event are over %d bytes together", maxOfEvent)
+		return work, tooLarge("with it the children of this event are over %d bytes together", maxOfEvent)
 	case s.bytes+size > maxOfBatch:
-		return tooLarge("with it the children of this batch are over %d bytes together", maxOfBatch)
+		return work, tooLarge("with it the children of this batch are over %d bytes together", maxOfBatch)
 	case len(of.children) == abi.MaxChildren:
-		return PastBound(fmt.Sprintf("it emitted more than %d children", abi.MaxChildren))
+		return work, PastBound(fmt.Sprintf("it emitted more than %d children", abi.MaxChildren))
 	case meta.Hops >= abi.MaxHops:
-		return PastBound(fmt.Sprintf("it emitted a child that is more than %d hops from the event that first caused it", abi.MaxHops))
+		return work, PastBound(fmt.Sprintf("it emitted a child that is more than %d hops from the event that first caused it", abi.MaxHops))
 	}
 	if s.parents == nil {
 		s.parents = make([]parent, len(batch))
@@ -112,7 +116,7 @@ func (s *Set) Add(m *Maker, batch []event.Attempt, traceParent string, from []by
 	of.children, of.bytes = append(of.children, child), of.bytes+size
 	s.parents[index] = of
 	s.bytes += size
-	return nil
+	return work, nil
 }
 
 // index returns the index of the parent.
@@ -167,11 +171,6 @@ func (c *text) child(m *Maker, of event.Metadata, traceParent string, n int) (*e
 	}
 	if err != nil {
 		return nil, err
-	}
-	if m.Check != nil {
-		if err := m.Check(ev); err != nil {
-			return nil, err
-		}
 	}
 	return ev.WithOrigin(event.Origin{Publisher: spec.Publisher{Source: m.Plugin}}), nil
 }
