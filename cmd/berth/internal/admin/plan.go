@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,8 +93,14 @@ func (a app) readPlanned(in *wire.NewPlan, path string) error {
 // readManifest reads a manifest, or the one in a module.
 func (a app) readManifest(path string) ([]byte, error) {
 	text, err := a.ReadFile(path, maxModule)
-	if err != nil || !bytes.HasPrefix(text, []byte("\x00asm")) {
-		return text, err
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.HasPrefix(text, []byte("\x00asm")) {
+		if !json.Valid(text) {
+			return nil, fmt.Errorf("%s is neither a manifest, which is one JSON object, nor a module", path)
+		}
+		return text, nil
 	}
 	inside, found, err := abi.FindSection(text, abi.ManifestSection)
 	if err != nil {

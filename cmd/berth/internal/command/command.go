@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,10 +97,13 @@ func Prepare(cmd *cobra.Command) {
 	}
 }
 
-// CheckFlags refuses missing flags, and empty ones, which a script passes when its variable
+// CheckFlags refuses missing flags, flags that exclude each other, and empty ones, which a script passes when its variable
 // is not set: no flag would mean all, and a purge of one subject would purge every subject.
 func CheckFlags(cmd *cobra.Command) (err error) {
 	if err := cmd.ValidateRequiredFlags(); err != nil {
+		return UsageError{err}
+	}
+	if err := cmd.ValidateFlagGroups(); err != nil {
 		return UsageError{err}
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
@@ -108,6 +112,17 @@ func CheckFlags(cmd *cobra.Command) (err error) {
 		}
 	})
 	return err
+}
+
+// InHours returns a duration that begins with days, such as 7d or 1d12h, in hours, as the API
+// takes it, and any other text as it is.
+func InHours(duration string) string {
+	days, clock, found := strings.Cut(duration, "d")
+	n, err := strconv.ParseUint(days, 10, 16)
+	if !found || err != nil {
+		return duration
+	}
+	return fmt.Sprintf("%dh%s", 24*n, clock)
 }
 
 // ReadFile reads a file, or standard input for "-" and "", of at most limit bytes. It removes

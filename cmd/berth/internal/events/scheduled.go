@@ -21,12 +21,13 @@ type deferral struct{ at, after string }
 
 func (d *deferral) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&d.at, "at", "", "when it is due: a time (2026-05-01T10:00:00Z), at most a year ahead (default: now)")
-	cmd.Flags().StringVar(&d.after, "after", "", "how long from now it is due (15m, 36h)")
+	cmd.Flags().StringVar(&d.after, "after", "", "how long from now it is due (15m, 36h, 7d)")
 	cmd.MarkFlagsMutuallyExclusive("at", "after")
 }
 
 // addTo adds the deferral to the metadata of an event.
 func (d *deferral) addTo(meta map[string]string) error {
+	d.after = command.InHours(d.after)
 	for _, f := range []struct{ flag, text, member string }{{"--at", d.at, "deliver_at"}, {"--after", d.after, "deliver_after"}} {
 		if f.text == "" {
 			continue

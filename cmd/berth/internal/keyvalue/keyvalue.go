@@ -169,7 +169,7 @@ func (a app) set() *cobra.Command {
 		if len(value) > abi.MaxKVValue {
 			return errors.New("the value is larger than 1 MiB")
 		}
-		body := wire.NewKVValue{ExpiresIn: expire}
+		body := wire.NewKVValue{ExpiresIn: command.InHours(expire)}
 		if utf8.Valid(value) {
 			body.Text = new(string(value))
 		} else {
@@ -199,7 +199,7 @@ replaced only if its etag (berth kv get --json) is still that one.
 A limit that the key has is removed, unless --if-match or --expire is given.`
 	cmd.Example = "  berth kv set order-audit last 7\n  berth kv set order-audit session - --expire 24h < session.json"
 	at.flags(cmd)
-	cmd.Flags().StringVar(&expire, "expire", "", "remove the value after this time, such as 15m or 24h")
+	cmd.Flags().StringVar(&expire, "expire", "", "remove the value after this time, such as 15m, 24h or 7d")
 	cmd.Flags().StringVar(&tag, "if-match", "", "etag of the value that is to be replaced")
 	cmd.Flags().BoolVar(&absent, "if-absent", false, "write only if there is no such key")
 	cmd.MarkFlagsMutuallyExclusive("if-match", "if-absent")
