@@ -129,6 +129,16 @@ func (c *Console) Note(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.Err, format, cleaned(args)...)
 }
 
+// PrintExact prints bytes as they are, without a line end. At a terminal it prints them as
+// Lines, with a line end.
+func (c *Console) PrintExact(value []byte) error {
+	if IsTerminal(c.Out) {
+		return c.Print("%s\n", Lines(value))
+	}
+	_, err := c.Out.Write(value)
+	return err
+}
+
 // PrintJSON prints one JSON value. Characters of its strings that are not printable are
 // escaped.
 func (c *Console) PrintJSON(text []byte) error {

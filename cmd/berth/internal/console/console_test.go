@@ -123,6 +123,16 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestExactBytes: a program that reads a value gets every byte of it.
+func TestExactBytes(t *testing.T) {
+	var out strings.Builder
+	c := &Console{Out: &out}
+	value := "a\x1b[31m\r\n\xff\x00"
+	if err := c.PrintExact([]byte(value)); err != nil || out.String() != value {
+		t.Errorf("got %q, %v, want %q", out.String(), err, value)
+	}
+}
+
 func TestBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 5 << 29: "2.5 GiB", 1<<63 - 1: "8.0 EiB"} {
 		if got := Bytes(n); got != want {

@@ -136,11 +136,7 @@ func (a app) get() *cobra.Command {
 					return err
 				}
 			}
-			if console.IsTerminal(a.Out) {
-				return a.Print("%s\n", console.Lines(value))
-			}
-			_, err := a.Out.Write(value)
-			return err
+			return a.PrintExact(value)
 		}, func(v wire.KVValue) error { return at.about(v.KVKey) })
 	})
 	cmd.Long = `Prints the exact bytes of a value, without a line end. At a terminal characters that do
