@@ -158,7 +158,7 @@ func (e Expect) checkChildren(o Outcome, plugin string) error {
 	for i, want := range e.Children {
 		got := o.Children[i]
 		key := strings.NewReplacer("{plugin}", plugin, "{event_id}", parent.Metadata.EventID).Replace(want.Key)
-		if got.Type != want.Type || got.Subject != want.Subject || got.Key != key || !sameJSON(got.Data, want.Data) {
+		if got.Type != want.Type || got.Subject != want.Subject || got.Key != key || got.After != want.After || !sameJSON(got.Data, want.Data) {
 			want.Key = key
 			return fmt.Errorf("child %d is %s, want %s", i+1, list(got), list(want))
 		}

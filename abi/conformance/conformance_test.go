@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/conformance"
 )
 
 // ops are the ops of the conformance handler.
-const ops = "echo envelope typed field number empty raw retry reject retry_until config log emit kv_get kv_set kv_cas kv_delete kv_expire kv_fill kv_list trace http secret count work panic"
+const ops = "echo envelope typed field number empty raw retry reject retry_until config log emit kv_get kv_set kv_cas kv_delete kv_expire kv_fill kv_list trace http secret count work panic size fail_all"
 
 func TestVectorsCoverTheHandler(t *testing.T) {
 	vectors, err := conformance.Vectors()
@@ -27,7 +28,7 @@ func TestVectorsCoverTheHandler(t *testing.T) {
 			t.Errorf("%q has no name of its own", v)
 		}
 		names[v.String()] = true
-		for _, s := range v.Steps {
+		for _, s := range stepsOf(v) {
 			steps++
 			var event struct{ Data struct{ Op string } }
 			if s.Event != nil {
@@ -59,6 +60,74 @@ func TestVectorsCoverTheHandler(t *testing.T) {
 		if !codes[code.String()] {
 			t.Errorf("no vector expects %s", code)
 		}
+	}
+}
+
+// stepsOf returns the steps of a vector, with each event of a batch as a step of its own.
+func stepsOf(v conformance.Vector) (list []conformance.Step) {
+	for _, s := range v.Steps {
+		s.Repeat = 1
+		list = append(list, s.Parts()...)
+	}
+	return list
+}
+
+// TestBatchesFillTheirBound: a host would wait for more events otherwise, and might split them.
+func TestBatchesFillTheirBound(t *testing.T) {
+	vectors, err := conformance.Vectors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := 0
+	for _, v := range vectors {
+		if asks := strings.Contains(string(v.Setup.Config), `"batch"`); asks != (v.Setup.Batch > 0) {
+			t.Errorf("%s: the configuration asks for batches: %v, and the manifest has %d events", v, asks, v.Setup.Batch)
+		}
+		for i, s := range v.Steps {
+			if v.Setup.Batch > 0 && len(s.Together) != v.Setup.Batch || v.Setup.Batch == 0 && s.Together != nil {
+				t.Errorf("%s: step %d has %d events together, and a batch has %d", v, i+1, len(s.Together), v.Setup.Batch)
+			}
+			batches += len(s.Together)
+		}
+	}
+	if batches == 0 {
+		t.Error("no vector has batches")
+	}
+}
+
+// TestEventsOfABatchHaveTheirOutcomes: each is checked with its own expectation.
+func TestEventsOfABatchHaveTheirOutcomes(t *testing.T) {
+	for wrong, want := range map[string]string{"": "", "2": "event 2 of 3"} {
+		h := &host{plugin: plugin{outcome: func(draft string, n int) conformance.Outcome {
+			o := conformance.Outcome{Status: "ok", Attempts: 1, Result: fmt.Sprint(n)}
+			if fmt.Sprint(n) == wrong {
+				o.Result = "0"
+			}
+			return o
+		}}}
+		part := func(n int) conformance.Part {
+			return conformance.Part{Data: json.RawMessage(`{"op":"x"}`), Expect: conformance.Expect{Text: ptr(fmt.Sprint(n))}}
+		}
+		results := conformance.Run(t.Context(), h, []conformance.Vector{{Group: "g", Name: "n", Setup: conformance.Setup{Batch: 3},
+			Steps: []conformance.Step{{Together: []conformance.Part{part(1), part(2), part(3)}}}}})
+		if err := results[0].Err; (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestSetupInTheManifest(t *testing.T) {
+	m, err := abi.ParseManifest(conformance.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conformance.Setup{}.Apply(&m)
+	if m.State != "" || m.Batch != nil {
+		t.Errorf("got %+v", m)
+	}
+	conformance.Setup{State: "atomic", Batch: 3}.Apply(&m)
+	if m.State != "atomic" || m.Batch == nil || m.Batch.MaxEvents != 3 || time.Duration(m.Batch.MaxWait) != conformance.BatchWait {
+		t.Errorf("got %+v", m)
 	}
 }
 
@@ -152,6 +221,12 @@ func TestExpectations(t *testing.T) {
 		{"a class that is not reported", conformance.Expect{Status: "failed", Class: "trap"}, with(func(o *conformance.Outcome) { o.Status = "failed" }), ""},
 		{"a child", conformance.Expect{Children: []conformance.Child{{Type: "t", Data: json.RawMessage(`{"a":1}`), Key: "{plugin}/{event_id}/0"}}}, with(func(o *conformance.Outcome) { o.Children = []conformance.Child{child} }), ""},
 		{"a child of another key", conformance.Expect{Children: []conformance.Child{{Type: "t", Data: json.RawMessage(`{"a":1}`), Key: "k"}}}, with(func(o *conformance.Outcome) { o.Children = []conformance.Child{child} }), "child 1 is"},
+		{"a child that is due later", conformance.Expect{Children: []conformance.Child{{Type: "t", Data: json.RawMessage(`{"a":1}`), Key: "{plugin}/{event_id}/0", After: 60}}}, with(func(o *conformance.Outcome) {
+			later := child
+			later.After = 60
+			o.Children = []conformance.Child{later}
+		}), ""},
+		{"a child that is due at once", conformance.Expect{Children: []conformance.Child{{Type: "t", Data: json.RawMessage(`{"a":1}`), Key: "{plugin}/{event_id}/0", After: 60}}}, with(func(o *conformance.Outcome) { o.Children = []conformance.Child{child} }), "child 1 is"},
 		{"an unexpected child", conformance.Expect{}, with(func(o *conformance.Outcome) { o.Children = []conformance.Child{child} }), "1 children, want 0"},
 		{"a log line", conformance.Expect{Logs: []conformance.Log{{Level: "info", Message: "x"}}}, with(func(o *conformance.Outcome) { o.Logs = []conformance.Log{{Level: "info", Message: "x"}} }), ""},
 		{"another log line", conformance.Expect{Logs: []conformance.Log{{Level: "info", Message: "x"}}}, with(func(o *conformance.Outcome) { o.Logs = []conformance.Log{{Level: "warn", Message: "x"}} }), "the log is"},

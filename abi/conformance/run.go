@@ -19,7 +19,8 @@ type Plugin interface {
 	// Name returns the plugin's name on the host.
 	Name() string
 	// Deliver publishes producers' envelopes, and delivers the events one after the other,
-	// each until its outcome is final. It returns one outcome for each event, in order.
+	// each until its outcome is final; with Setup.Batch, the first attempts of as many together
+	// as a batch may have. It returns one outcome for each event, in order.
 	Deliver(ctx context.Context, drafts []json.RawMessage) ([]Outcome, error)
 	// Stop has next answer END, and waits until the instance has ended. It returns an
 	// error when the instance did not return from its entry point by itself.
@@ -55,6 +56,8 @@ type Child struct {
 	Data    json.RawMessage `json:"data"`
 	Subject string          `json:"subject"`
 	Key     string          `json:"key"` // the idempotency key
+	// After is when it is due, in seconds after its parent's commit; 0: at once.
+	After int `json:"after,omitzero"`
 }
 
 // Log is a log line of the handler.
@@ -149,25 +152,30 @@ type brokenError struct{ error }
 // step publishes the events of one step and checks their outcomes. The error is about the
 // first that is wrong.
 func (r *runner) step(ctx context.Context, s Step) error {
-	draft, err := s.draft()
-	if err != nil {
-		return err
-	}
-	drafts := make([]json.RawMessage, max(1, s.Repeat))
-	for i := range drafts {
+	parts := s.Parts()
+	drafts := make([]json.RawMessage, len(parts))
+	for i, part := range parts {
+		if i > 0 && s.Together == nil {
+			drafts[i] = drafts[0] // it is published again
+			continue
+		}
+		draft, err := part.draft()
+		if err != nil {
+			return err
+		}
 		drafts[i] = draft
 	}
 	outcomes, err := r.plugin.Deliver(ctx, drafts)
 	if err != nil {
-		return &brokenError{fmt.Errorf("deliver %s: %w", excerpt(string(draft)), err)}
+		return &brokenError{fmt.Errorf("deliver %s: %w", excerpt(string(drafts[0])), err)}
 	}
 	if len(outcomes) != len(drafts) {
 		return &brokenError{fmt.Errorf("the host reports %d outcomes of %d events", len(outcomes), len(drafts))}
 	}
 	for i, o := range outcomes {
-		if err := s.Expect.check(o, r.plugin.Name()); err != nil {
+		if err := parts[i].Expect.check(o, r.plugin.Name()); err != nil {
 			if len(drafts) > 1 {
-				return fmt.Errorf("event %d of %d: %w", i+1, len(drafts), err)
+				return fmt.Errorf("event %d of %d: %s: %w", i+1, len(drafts), excerpt(string(parts[i].Data)), err)
 			}
 			return fmt.Errorf("%s: %w", excerpt(string(s.Data)), err)
 		}

@@ -5,8 +5,11 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/berth-host/berth/abi"
 	"github.com/berth-host/berth/abi/strictjson"
 	"github.com/berth-host/berth/abi/testdata"
 )
@@ -49,6 +52,20 @@ type Setup struct {
 	Secrets  map[string]string `json:"secrets,omitzero"`  // by name
 	HTTP     []Exchange        `json:"http,omitzero"`     // recorded answers
 	Attempts int               `json:"attempts,omitzero"` // at maximum, for one event; 0 is 1
+	State    string            `json:"state,omitzero"`    // of the manifest: atomic, or "" for direct
+	Batch    int               `json:"batch,omitzero"`    // max_events of the manifest's batch; 0: it has none
+}
+
+// BatchWait is the max_wait of the manifest's batch. A step has as many events as fit into a
+// batch, or one that was delivered before, so that no host waits for so long.
+const BatchWait = 5 * time.Second
+
+// Apply adds State and Batch to the handler's manifest.
+func (s Setup) Apply(m *abi.Manifest) {
+	m.State = s.State
+	if s.Batch > 0 {
+		m.Batch = &abi.Batch{MaxEvents: s.Batch, MaxWait: abi.Duration(BatchWait)}
+	}
 }
 
 // MaxAttempts returns how often an event is delivered at maximum.
@@ -82,7 +99,27 @@ type Step struct {
 	Event  json.RawMessage `json:"event,omitzero"` // a producer's envelope, instead of Data
 	Pad    int             `json:"pad,omitzero"`   // bytes of the envelope, about
 	Repeat int             `json:"repeat,omitzero"`
+	Expect Expect          `json:"expect,omitzero"`
+	// Together has the events of a batch, instead of the members above.
+	Together []Part `json:"together,omitzero"`
+}
+
+// Part is one event of EventType in a batch.
+type Part struct {
+	Data   json.RawMessage `json:"data"`
 	Expect Expect          `json:"expect"`
+}
+
+// Parts returns the events of the step, each as a step of its own.
+func (s Step) Parts() []Step {
+	if s.Together == nil {
+		return slices.Repeat([]Step{s}, max(1, s.Repeat))
+	}
+	steps := make([]Step, len(s.Together))
+	for i, part := range s.Together {
+		steps[i] = Step{Data: part.Data, Expect: part.Expect}
+	}
+	return steps
 }
 
 // Expect is what a delivery ends with.

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/berth-host/berth/abi/conformance"
 	"github.com/berth-host/berth/host/event"
@@ -16,7 +17,9 @@ type conformanceHost struct{ plugin *Plugin }
 
 // Start implements conformance.Host.
 func (h conformanceHost) Start(ctx context.Context, setup conformance.Setup) (conformance.Plugin, error) {
-	session, err := h.plugin.Start(ctx, Setup{Config: setup.Config, Deny: setup.Deny, Secrets: setup.Secrets, HTTP: exchanges(setup.HTTP),
+	plugin := *h.plugin
+	setup.Apply(&plugin.manifest)
+	session, err := plugin.Start(ctx, Setup{Config: setup.Config, Deny: setup.Deny, Secrets: setup.Secrets, HTTP: exchanges(setup.HTTP),
 		Start: FirstTime()})
 	if err != nil {
 		return nil, err
@@ -53,21 +56,23 @@ func (p *conformancePlugin) Name() string { return p.name }
 
 // Deliver implements conformance.Plugin.
 func (p *conformancePlugin) Deliver(ctx context.Context, drafts []json.RawMessage) ([]conformance.Outcome, error) {
-	outcomes := make([]conformance.Outcome, 0, len(drafts))
-	for _, text := range drafts {
+	events := make([]*event.Event, len(drafts))
+	for i, text := range drafts {
 		draft, err := event.ParseDraft(text)
 		if err != nil {
 			return nil, err
 		}
-		ev, err := event.New(draft)
-		if err != nil {
+		if events[i], err = event.New(draft); err != nil {
 			return nil, err
 		}
-		d, err := p.session.DeliverAll(ctx, ev, p.attempts)
-		if err != nil {
-			return nil, err
-		}
-		outcomes = append(outcomes, outcome(ev, d))
+	}
+	deliveries, err := p.session.DeliverEach(ctx, events, p.attempts)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]conformance.Outcome, len(events))
+	for i, ev := range events {
+		outcomes[i] = outcome(ev, deliveries[i])
 	}
 	return outcomes, nil
 }
@@ -87,7 +92,7 @@ func outcome(ev *event.Event, d Delivery) conformance.Outcome {
 		Memory:   last.Memory,
 	}
 	for _, c := range last.Children {
-		o.Children = append(o.Children, conformance.Child{Type: string(c.Type), Data: c.Data, Subject: c.Subject, Key: c.IdempotencyKey})
+		o.Children = append(o.Children, conformance.Child{Type: string(c.Type), Data: c.Data, Subject: c.Subject, Key: c.IdempotencyKey, After: after(c)})
 	}
 	for _, a := range d.Attempts {
 		for _, line := range a.Logs {
@@ -95,4 +100,13 @@ func outcome(ev *event.Event, d Delivery) conformance.Outcome {
 		}
 	}
 	return o
+}
+
+// after returns when a child is due, in seconds from now; 0: at once.
+func after(c Child) int {
+	wait, _ := time.ParseDuration(c.DeliverAfter) // of report; none is 0
+	if at, err := time.Parse(time.RFC3339Nano, c.DeliverAt); err == nil {
+		wait = max(0, time.Until(at))
+	}
+	return int(wait.Round(time.Second) / time.Second)
 }
