@@ -38,8 +38,9 @@ func (a app) list() *cobra.Command {
 		})
 	})
 	cmd.Long = `List the schedules with their next and last due times, the events that they have
-published, and the due times that were missed: no host ran, or the event could not
-be published within a minute. Schedules are changed in the configuration.`
+published, and the due times that were missed and got no event: no host ran, or the
+event could not be published within a minute, and missed: says skip or once.
+Schedules are changed in the configuration.`
 	return cmd
 }
 
