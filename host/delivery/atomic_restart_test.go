@@ -25,13 +25,10 @@ type counter struct {
 	events, workers int
 	failEvery       int // the interval of failed runs; 0: none
 	batch           int // 1: no batches
-	mu              sync.Mutex
-	last            map[string]int // by subject: the number of its last event that was started
-	wrong           string
 }
 
 func newCounter(t interface{ Fatal(...any) }, e *engine, events, subjects int) *counter {
-	c := &counter{engine: e, events: events, last: make(map[string]int), batch: 1}
+	c := &counter{engine: e, events: events, batch: 1}
 	c.guest.get = func(key string) (string, bool) {
 		value, found, err := e.KVGet(context.Background(), "h", key)
 		if err != nil {

@@ -55,15 +55,6 @@ func (l *Live) Subscribers(typ event.Type) (names []string) {
 	return names
 }
 
-// EventTypesOf returns the event types of a configuration that Read has returned.
-func EventTypesOf(path string, c *config.Config) (*eventtypes.Table, error) {
-	n, err := compile(path, c)
-	if err != nil {
-		return nil, err
-	}
-	return n.events.types, nil
-}
-
 // compileEvents compiles the event types and schedules, or returns the problems.
 func compileEvents(path string, c *config.Config) (n *compiledEvents, problems []document.Problem) {
 	n = &compiledEvents{list: slices.Clone(c.EventTypes)}

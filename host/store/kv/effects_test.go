@@ -107,7 +107,7 @@ func (m *model) applyEffects(t *rapid.T, w *writing, next contents) {
 	if w.err == nil {
 		m.batch.Make(plan)
 		m.want = next
-		if write.Value != nil && len(write.Value) > 0 {
+		if len(write.Value) > 0 {
 			for i := range plan {
 				if bytes.Equal(plan[i].next.bytes, write.Value) && &plan[i].next.bytes[0] == &write.Value[0] {
 					t.Fatal("the batch shares the memory of the effects")
