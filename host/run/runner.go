@@ -123,7 +123,7 @@ func sharing(p spec.FairPolicy) *fair.Policy {
 	if p.By == "" {
 		return nil
 	}
-	return &fair.Policy{Value: valueAt(p.By), Weights: p.Weights}
+	return &fair.Policy{By: p.By, Value: valueAt(p.By), Weights: p.Weights}
 }
 
 // valueAt returns the function that reads the value at a JSON Pointer into the envelope,
