@@ -81,8 +81,8 @@ type State interface {
 	// children has no effects either. Deliveries beside each other that share their Effects
 	// are those of a batch: they are applied once, and what happens to one of them happens to
 	// all. Effects of a delivery that is stored already as a success, with the same number of
-	// attempts and the same time, are not applied again, nor those of an event that was
-	// trimmed: the caller repeats a write of unknown result.
+	// attempts and the same time, are not applied again, nor are those of an event that was
+	// trimmed, with its children: the caller repeats a write of unknown result.
 	//
 	// It also keeps the attempt that led to each of the deliveries, if
 	// Delivery.Past says so, also when a later delivery of the call replaces this one; an

@@ -67,19 +67,19 @@ func childrenOf(list []event.Delivery) (children []*event.Event) {
 	return children
 }
 
-// hasApplied reports whether the effects of deliveries were applied before: they are
-// stored, or may have been trimmed since. The caller holds mu.
+// hasApplied reports whether the effects of deliveries were applied before: one of them is
+// stored, for all were stored together, or all may have been trimmed since. The caller holds mu.
 func (m *Memory) hasApplied(list []event.Delivery) bool {
+	trimmed := 0
 	for i := range list {
 		d := &list[i]
 		if _, there := m.find(d.Seq); !there && d.Seq <= m.trimmed {
-			return true
-		}
-		if before, found := m.of(d.Handler).get(d.Seq); found && d.SameSuccess(&before.Delivery) {
+			trimmed++
+		} else if before, found := m.of(d.Handler).get(d.Seq); found && d.SameSuccess(&before.Delivery) {
 			return true
 		}
 	}
-	return false
+	return trimmed == len(list)
 }
 
 // stillTrue reports whether keys have the values that effects have read. The caller holds mu.

@@ -41,7 +41,14 @@ func (m *Memory) SaveDeliveries(ctx context.Context, fences []spec.Fence, succes
 		if of == nil || of.handler != list[0].Handler {
 			of = m.made(list[0].Handler)
 		}
-		if list[0].Effects != nil && !applied[list[0].Effects] {
+		switch e := list[0].Effects; {
+		case e == nil:
+		case applied[e]: // the children are stored with the effects, or trimmed like them
+			list = each(list, func(d event.Delivery) event.Delivery {
+				d.Children = nil
+				return d
+			})
+		default:
 			list = m.apply(list, &saved)
 		}
 		for _, d := range list {

@@ -12,10 +12,10 @@ func (g *group) apply(list []event.Delivery, saved *event.Saved) ([]event.Delive
 	var conflict bool
 	var refused error
 	repeated, err := g.hasApplied(list)
-	if err == nil && !repeated {
-		plan, conflict, refused, err = g.s.kvBatch.Plan(list[0].Effects, g.s.kvFile.In(conn{g}))
+	if err != nil || repeated {
+		return list, err // the children are stored with the effects, or trimmed like them
 	}
-	if err != nil {
+	if plan, conflict, refused, err = g.s.kvBatch.Plan(list[0].Effects, g.s.kvFile.In(conn{g})); err != nil {
 		return nil, err
 	}
 	if conflict {
@@ -39,19 +39,24 @@ func (g *group) apply(list []event.Delivery, saved *event.Saved) ([]event.Delive
 	return list, nil
 }
 
-// hasApplied reports whether the effects of deliveries were applied before: they are stored,
-// or may have been trimmed since.
+// hasApplied reports whether the effects of deliveries were applied before: one of them is
+// stored, for all were stored together, or all may have been trimmed since.
 func (g *group) hasApplied(list []event.Delivery) (bool, error) {
+	trimmed := 0
 	for i := range list {
 		there, err := g.exists(list[i].Seq)
-		if err != nil || !there {
-			return true, err
+		if err != nil {
+			return false, err
+		}
+		if !there {
+			trimmed++
+			continue
 		}
 		if same, err := g.s.blocks.HasSuccess(conn{g}, &list[i]); err != nil || same {
 			return same, err
 		}
 	}
-	return false, nil
+	return trimmed == len(list), nil
 }
 
 func childrenOf(list []event.Delivery) (children []*event.Event) {

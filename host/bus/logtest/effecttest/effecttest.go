@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T, quota int64, now func() time.Time
 		{"repeated", 0, repeated},
 		{"repeated after a trim", 0, repeatedAfterTrim},
 		{"repeated with a failed attempt", 0, repeatedWithFailure},
+		{"of trimmed events", 0, ofTrimmed},
 		{"in the order of the call", 0, inOrder},
 		{"batches", 0, batches},
 		{"fences", 0, fences},
@@ -296,6 +297,30 @@ func repeatedWithFailure(s *setup) {
 	}
 	s.value("n", "2")
 	s.stored(1, event.StatusOK, "", 2)
+}
+
+// ofTrimmed: a delivery of a trimmed event is lost with all it does, its child too; one that is
+// in a batch with others takes nothing from them.
+func ofTrimmed(s *setup) {
+	if n, err := s.Trim(s.Context(), 2); n != 1 || err != nil {
+		s.Fatal(n, err)
+	}
+	child := func(key string) *event.Event {
+		return logtest.Make(s.T, event.Draft{Type: "child", Data: []byte("1"), IdempotencyKey: key})
+	}
+	s.applied(success(1, 1, effects(nil, set("lost", "1")), child("lost")))
+	if s.Last() != 8 {
+		s.Errorf("the child of a delivery without effects is stored: the log ends at %d", s.Last())
+	}
+	s.value("lost", "-")
+	shared := effects(nil, set("n", "3"))
+	s.applied(success(1, 1, shared), success(2, 1, shared, child("second")), success(3, 1, shared))
+	s.value("n", "3")
+	if s.Last() != 9 {
+		s.Errorf("the log ends at %d, want the child of the batch at 9", s.Last())
+	}
+	s.stored(2, event.StatusOK, "", 1)
+	s.stored(3, event.StatusOK, "", 1)
 }
 
 // inOrder: a delivery sees the writes of those before it in the call.
