@@ -131,6 +131,9 @@ func (d *Dispatcher) open(ctx context.Context, name string, policy Policy) (*han
 	if err := d.Claim(ctx, name); err != nil {
 		return nil, err
 	}
+	if err := d.recorder.FinishEffects(ctx, name); err != nil {
+		return nil, err
+	}
 	backlog, err := d.cfg.Store.LoadBacklog(ctx, name)
 	if err != nil {
 		return nil, err

@@ -142,6 +142,18 @@ func (r *Recorder) Finish(ctx context.Context, h Handler) error {
 	return r.await(ctx, h, refused)
 }
 
+// FinishEffects waits until no effects of a handler are being written that is closed and is to be
+// opened: the attempts would run again whose effects are applied later. It is Finish otherwise.
+func (r *Recorder) FinishEffects(ctx context.Context, handler string) error {
+	r.mu.Lock()
+	writing := slices.ContainsFunc(r.saving.Deliveries, func(d event.Delivery) bool { return d.Handler == handler && d.Effects != nil })
+	r.mu.Unlock()
+	if !writing {
+		return nil
+	}
+	return r.Finish(ctx, nil)
+}
+
 func (r *Recorder) await(ctx context.Context, h Handler, failing <-chan struct{}) error {
 	written := make(chan struct{})
 	select {
