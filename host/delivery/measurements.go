@@ -2,12 +2,8 @@ package delivery
 
 import "github.com/berth-host/berth/host/delivery/measure"
 
-// Measurements are the counts of a handler since the host started, by version, and the state
-// of its queue. They are a copy.
-type Measurements struct {
-	Versions measure.Versions // in the order in which they first ran, those that ended included
-	Ready    int              // events that an instance may take now
-}
+// Measurements are the counts of a handler; a copy.
+type Measurements = measure.Measurements
 
 // Measure returns the measurements of a handler, open or not. It takes time in proportion to
 // the number of versions only.
