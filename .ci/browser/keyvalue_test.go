@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // hostileKey tries to become markup, an attribute, and text in the other direction.
@@ -207,6 +209,18 @@ func TestScheduledEventIsCancelled(t *testing.T) {
 	b.shot("scheduled-cancel")
 	b.click("dialog [type=submit]")
 	b.sees(".toasts", "remind/o-9 is cancelled")
+	b.sees("main", "No such event waits")
+
+	// A key that a browser resolves in a path, which is found by the search, too.
+	h.call("POST", "/events", map[string]any{"event_type": "reminder_due", "data": map[string]any{}, "metadata": map[string]any{"subject": "o-10",
+		"idempotency_key": "..", "deliver_after": "240h"}}, nil)
+	b.fill("input[name=q]", "..")
+	b.run(chromedp.KeyEvent("\r"))
+	b.sees("main h1", "reminder_due")
+	b.visit("/schedules?subject=o-10")
+	b.click("button[data-action=Cancel]")
+	b.click("dialog [type=submit]")
+	b.sees(".toasts", ".. is cancelled")
 	b.sees("main", "No such event waits")
 }
 

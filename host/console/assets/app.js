@@ -312,6 +312,8 @@ async function find(e) {
   if (app.overview?.handlers.some((handler) => handler.plugin === text)) return go("/handlers/" + encodeURIComponent(text));
   const byKey = await get("/events", { key: text, limit: 1 }).catch(() => null);
   if (byKey?.items.length) return go("/events/" + encodeURIComponent(byKey.items[0].metadata.event_id));
+  const notDue = await get("/events/scheduled", { key: text, limit: 1 }).catch(() => null);
+  if (notDue?.items.length) return go("/events/" + encodeURIComponent(notDue.items[0].metadata.event_id));
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return go("/events/" + text.toLowerCase());
   return go("/events?subject=" + encodeURIComponent(text));
 }

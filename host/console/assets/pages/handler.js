@@ -2,7 +2,7 @@
 
 import { get, request } from "../api.js";
 import { arg, buttons, commands } from "../action.js";
-import { code, copy, h, id, link, mount, panel, pill, say, select, stat, statePill, table, tabs, toast, when } from "../ui.js";
+import { code, copy, h, id, link, mount, panel, pill, say, select, stat, statePill, table, tabs, toast, visible, when } from "../ui.js";
 import { ago, bytes, ms, num, plural, rate, share, short, span, stamp } from "../format.js";
 import { lineChart } from "../chart.js";
 import { approval, capabilityTable, differing, lifecycle, manifestConfig, pluginPath, storedVersions } from "../plugin.js";
@@ -164,6 +164,7 @@ function versions({ plugin: p, stored, series, name }) {
 
 const about = (p) => panel("About", {}, h("dl", { class: "kv" }, [
   ["Subscribes", p.subscribes?.length ? p.subscribes.map((s, n) => [n ? ", " : "", code(s)]) : "every type that a route gives it"],
+  ...(p.state_mode ? [["kv writes", `${p.state_mode}, with the outcome of the event`]] : []), ...(p.batch ? [["Batches", `up to ${plural(p.batch.max_events, "event")}, waiting ${num(p.batch.max_wait_ms)} ms for more`]] : []), ...(p.fair_by ? [["Fair by", code(visible(p.fair_by))]] : []),
   ["State since", when(p.since)], p.file ? ["File", code(p.file)] : ["From", "the marketplace, a URL or a registry: berth plugin verify names it"], ["Module", id(p.sha256)], ["Delivered", `${num(p.delivered)} since the host started`], ["Fuel", `${short(p.fuel)} since the host started`],
 ].map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 

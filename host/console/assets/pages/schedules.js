@@ -19,7 +19,7 @@ const run = (s) => ({ label: "Run now", scope: "operate", method: "POST", path: 
 
 const stateOf = (s) => (s.last_error ? pill("bad", "failing") : s.paused ? pill("idle", "paused") : pill("ok", "runs"));
 
-const cancelling = (ev) => ({ label: "Cancel", scope: "operate", kind: "danger", method: "DELETE", path: `/events/scheduled/${encodeURIComponent(ev.metadata.idempotency_key)}`,
+const cancelling = (ev) => ({ label: "Cancel", scope: "operate", kind: "danger", method: "DELETE", path: `/events/scheduled/${encodeURIComponent(ev.metadata.event_id)}`,
   cli: `berth events cancel ${arg(ev.metadata.idempotency_key)}`,
   ask: { title: `Cancel ${visible(ev.metadata.idempotency_key)}`, text: "The event is never delivered. Its key stays taken, so that a repeated request of its producer does not bring it back.", confirm: "Cancel the event" },
   done: () => `${visible(ev.metadata.idempotency_key)} is cancelled` });
