@@ -135,8 +135,16 @@ func (a app) printPlan(p wire.ConfigPlan) error {
 	a.printEvents(fmt.Sprintf("the schema of its type would refuse %s (now: %d)", count(p.Refused.Count, "event"), p.Refused.Now),
 		p.Refused.Count, p.Refused.Events)
 	a.Print("\n")
+	same := 0
 	for _, h := range p.Handlers {
+		if p.Differs && changes(h) == "" && h.Gained == 0 && h.Lost == 0 && h.Failed.Count == 0 && keepsUp(h.Backlog) {
+			same++ // what is said of it would hide the others
+			continue
+		}
 		a.printLoad(h)
+	}
+	if same > 0 {
+		a.Print("%s: no difference; --json has their order keys and rates\n", console.Count(same, "handler"))
 	}
 	for _, u := range p.Unknown {
 		a.Print("nothing is known of %s: %s\n", u.Plugin, u.Reason)
@@ -200,6 +208,11 @@ func (a app) printEvents(title string, n uint64, events []wire.PlannedEvent) {
 		}
 		a.Print("  %d  %s  %s  %s%s\n", e.Seq, e.EventID, e.EventType, cmp.Or(e.Subject, "-"), reason)
 	}
+}
+
+// keepsUp reports whether a handler is not known to be too slow.
+func keepsUp(b *wire.PlannedBacklog) bool {
+	return b == nil || b.GrowthPerS == nil || *b.GrowthPerS == 0
 }
 
 // printLoad prints the order keys and the backlog of a handler.
