@@ -35,12 +35,14 @@ func (m Mover) Run(ctx context.Context) {
 		case <-m.Log.EarlierDue():
 		}
 		wait := moverCheck
-		_, next, err := m.Log.MoveDue(ctx, time.Now(), moveBatch)
+		moved, next, err := m.Log.MoveDue(ctx, time.Now(), moveBatch)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			wait = moverRetry
+			if wait = moverRetry; moved == moveBatch { // there may be more that can be read
+				wait = 0
+			}
 			if !failing {
 				m.Logger.Error("events that are due not moved into the log; retrying", "error", err)
 			}

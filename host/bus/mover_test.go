@@ -86,3 +86,45 @@ func TestMover(t *testing.T) {
 		}
 	})
 }
+
+// damagedSchedule reports with each full call that other events cannot be read.
+type damagedSchedule struct{ *bus.Memory }
+
+func (s damagedSchedule) MoveDue(ctx context.Context, now time.Time, limit int) (int, time.Time, error) {
+	moved, next, err := s.Memory.MoveDue(ctx, now, limit)
+	if err == nil && moved > 0 {
+		err = errors.New("another one cannot be read")
+	}
+	return moved, next, err
+}
+
+// TestMoverContinuesBesideDamage: while each call moves as many events as it may, the mover does
+// not wait because there are others that cannot be read.
+func TestMoverContinuesBesideDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := damagedSchedule{newMemory(t, bus.MemoryConfig{})}
+		const events = 2000
+		for range events {
+			ev, err := event.New(event.Draft{Type: "later", Deferral: event.Deferral{After: time.Minute}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Append(t.Context(), []*event.Event{ev}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			bus.Mover{Log: s, Logger: slog.New(slog.DiscardHandler)}.Run(ctx)
+			close(ended)
+		}()
+		time.Sleep(time.Minute + 100*time.Millisecond) // virtual time
+		synctest.Wait()
+		if n := s.Last(); n < events-256 {
+			t.Errorf("%d of %d events are moved in the first moment", n, events)
+		}
+		cancel()
+		<-ended
+	})
+}

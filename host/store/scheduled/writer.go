@@ -55,7 +55,7 @@ func (w *Writer) Prepare(ctx context.Context, db *sql.DB) error {
 		&w.find: `SELECT ` + columns + `, idempotency_key FROM scheduled WHERE idempotency_key IN (?` + strings.Repeat(`, ?`, findBatch-1) + `)`,
 		&w.add: `INSERT INTO scheduled (due, accepted_at, event_id, idempotency_key, type, subject, envelope, origin)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		&w.due:      `SELECT ` + columns + ` FROM scheduled WHERE cancelled_at = 0 AND due <= ? ORDER BY due, id LIMIT ?`,
+		&w.due:      `SELECT ` + columns + ` FROM scheduled WHERE cancelled_at = 0 AND due <= ? ORDER BY due, id`,
 		&w.remove:   `DELETE FROM scheduled WHERE id = ?`,
 		&w.earliest: `SELECT coalesce(min(due), ?) FROM scheduled WHERE cancelled_at = 0`,
 		&w.named:    `SELECT ` + columns + ` FROM scheduled WHERE ` + isNamed,
@@ -149,14 +149,14 @@ const maxMoved = 4 << 20
 // take removes the events that are due, in their order and at most limit, and returns them.
 // unreadable is the error of those that cannot be read, which remain.
 func (w *Writer) take(c Conn, now time.Time, limit int) (events []*event.Event, unreadable, err error) {
-	entries, err := c.Query(w.due, now.UnixNano(), limit)
+	entries, err := c.Query(w.due, now.UnixNano())
 	if err != nil {
 		return nil, nil, err
 	}
 	defer entries.Close()
 	var ids []int64
 	var e entry
-	for size := 0; size < maxMoved && entries.Next(); size += len(e.envelope) {
+	for size := 0; len(events) < limit && size < maxMoved && entries.Next(); {
 		if err := entries.Scan(e.fields()...); err != nil {
 			return nil, nil, err
 		}
@@ -166,6 +166,7 @@ func (w *Writer) take(c Conn, now time.Time, limit int) (events []*event.Event, 
 			continue
 		}
 		events, ids = append(events, s.Event), append(ids, e.id)
+		size += len(e.envelope)
 	}
 	if err := entries.Err(); err != nil {
 		return nil, nil, err
