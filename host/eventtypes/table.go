@@ -38,6 +38,7 @@ type Problem struct {
 // texts, or what is wrong with them.
 func Compile(list []spec.EventType, compile func(text []byte) (Schema, error)) (*Table, []Problem) {
 	t := &Table{types: make(map[event.Type]*kind, len(list))}
+	once := compileOnce(compile)
 	var problems []Problem
 	for i, et := range list {
 		k := &kind{EventType: et}
@@ -45,7 +46,7 @@ func Compile(list []spec.EventType, compile func(text []byte) (Schema, error)) (
 		if et.Schema == nil {
 			continue
 		}
-		schema, err := compile(et.Schema)
+		schema, err := once(et.Schema)
 		if err != nil {
 			problems = append(problems, Problem{i, reasonOf(err)})
 			continue
@@ -57,6 +58,23 @@ func Compile(list []spec.EventType, compile func(text []byte) (Schema, error)) (
 		return nil, problems
 	}
 	return t, nil
+}
+
+// compileOnce compiles each text once: thousands of types may have the same one.
+func compileOnce(compile func(text []byte) (Schema, error)) func(text []byte) (Schema, error) {
+	type result struct {
+		schema Schema
+		err    error
+	}
+	known := make(map[string]result)
+	return func(text []byte) (Schema, error) {
+		r, found := known[string(text)]
+		if !found {
+			r.schema, r.err = compile(text)
+			known[string(text)] = r
+		}
+		return r.schema, r.err
+	}
 }
 
 func reasonOf(err error) string {

@@ -244,6 +244,28 @@ func TestConcurrentChecks(t *testing.T) {
 	}
 }
 
+// TestCompileCompilesATextOnce: 10,000 types may have one large schema.
+func TestCompileCompilesATextOnce(t *testing.T) {
+	compiled := 0
+	table, problems := eventtypes.Compile([]spec.EventType{{Type: "a", Schema: []byte("x")}, {Type: "b", Schema: []byte("x")}, {Type: "c", Schema: []byte("y")}},
+		func(text []byte) (eventtypes.Schema, error) {
+			compiled++
+			return compile(text)
+		})
+	if problems != nil || compiled != 2 {
+		t.Errorf("compiled %d times: %v", compiled, problems)
+	}
+	for typ, word := range map[string]string{"a": "x", "b": "x", "c": "y"} {
+		ev, err := event.New(event.Draft{Type: typ, Data: []byte(`"` + word + `"`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Check(ev); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%s: got %v", typ, err)
+		}
+	}
+}
+
 func TestCompileListsProblems(t *testing.T) {
 	table, problems := eventtypes.Compile([]spec.EventType{{Type: "a", Schema: []byte("x")}, {Type: "b", Schema: []byte("broken")}}, compile)
 	if table != nil || len(problems) != 1 || problems[0] != (eventtypes.Problem{Index: 1, Reason: "it is not a JSON Schema"}) {

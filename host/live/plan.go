@@ -154,16 +154,23 @@ func (l *Live) readPlanned(in wire.NewPlan) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	schemas := make(map[string][]byte, len(in.SchemaFiles)) // each once: 10,000 types may name one file
+	for path, schema := range in.SchemaFiles {
+		if len(schema) > maxSchema {
+			return nil, fault.Field("schema_files", "has %s with %d bytes; the limit is %d", fault.Quote(path), len(schema), maxSchema)
+		}
+		schemas[path] = []byte(schema)
+	}
 	for i, t := range c.EventTypes {
 		if t.File == "" {
 			continue
 		}
-		schema, given := in.SchemaFiles[t.File]
+		schema, given := schemas[t.File]
 		if !given { // callers choose the path, and must learn nothing about files of the host
 			return nil, fault.Field("schema_files", "lacks %s, which the schema of %s names: a plan reads no files of the host",
 				fault.Quote(t.File), t.Type)
 		}
-		c.EventTypes[i].File, c.EventTypes[i].Schema = "", []byte(schema)
+		c.EventTypes[i].File, c.EventTypes[i].Schema = "", schema
 	}
 	n, err := compile(name, c)
 	return &loaded{n, text}, err

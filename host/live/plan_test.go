@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -131,12 +133,14 @@ func TestPlanRefusesInvalidRequests(t *testing.T) {
 		in    wire.NewPlan
 		field string
 	}{
-		"no duration":        {wire.NewPlan{Against: "soon"}, "against"},
-		"a Seq":              {wire.NewPlan{Against: "42"}, "against"},
-		"the future":         {wire.NewPlan{Against: "2999-01-01T00:00:00Z"}, "against"},
-		"too many events":    {wire.NewPlan{MaxEvents: 100_001}, "max_events"},
-		"a wrong manifest":   {wire.NewPlan{Manifest: json.RawMessage(`{"name":1}`)}, "manifest"},
-		"no name":            {wire.NewPlan{Manifest: json.RawMessage(`{}`)}, "manifest.name"},
+		"no duration":      {wire.NewPlan{Against: "soon"}, "against"},
+		"a Seq":            {wire.NewPlan{Against: "42"}, "against"},
+		"the future":       {wire.NewPlan{Against: "2999-01-01T00:00:00Z"}, "against"},
+		"too many events":  {wire.NewPlan{MaxEvents: 100_001}, "max_events"},
+		"a wrong manifest": {wire.NewPlan{Manifest: json.RawMessage(`{"name":1}`)}, "manifest"},
+		"no name":          {wire.NewPlan{Manifest: json.RawMessage(`{}`)}, "manifest.name"},
+		"a large schema": {wire.NewPlan{Config: new("event_types: {t: {schema: f}}\n"), SchemaFiles: map[string]string{"f": strings.Repeat(" ", maxSchema+1)}},
+			"schema_files"},
 		"a file of the host": {wire.NewPlan{Config: new("event_types: {t: {schema: " + secret + "}}\n")}, "schema_files"},
 	} {
 		_, err := p.Plan(t.Context(), tt.in)
@@ -158,6 +162,31 @@ func TestPlanRefusesInvalidRequests(t *testing.T) {
 		!strings.Contains(err.Error(), "handlers.x.config/limit") {
 		t.Errorf("a config that its schema refuses: %v", err)
 	}
+}
+
+// TestPlanOfManyTypesOfOneSchema: a request of 100 KiB that names one schema thousands of times
+// takes the memory of one.
+func TestPlanOfManyTypesOfOneSchema(t *testing.T) {
+	p, _, _ := planning(t, "routes: {\"*\": {}}\n")
+	text, schema := strings.Builder{}, strings.Builder{}
+	const types, members = 4000, 1000
+	text.WriteString("event_types:\n")
+	for i := range types {
+		fmt.Fprintf(&text, "  t%d: {schema: f}\n", i)
+	}
+	schema.WriteString(`{"properties":{"p":{}`)
+	for i := range members {
+		fmt.Fprintf(&schema, `,"p%d":{"type":"string"}`, i)
+	}
+	schema.WriteString("}}")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := p.Plan(t.Context(), wire.NewPlan{Config: new(text.String()), SchemaFiles: map[string]string{"f": schema.String()}})
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; err != nil || n > types*uint64(schema.Len()) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	t.Logf("%d MiB", (after.TotalAlloc-before.TotalAlloc)>>20)
 }
 
 // A second plan is refused while one is made.
