@@ -55,8 +55,9 @@ func (l *Live) Subscribers(typ event.Type) (names []string) {
 	return names
 }
 
-// compileEvents compiles the event types and schedules, or returns the problems.
-func compileEvents(path string, c *config.Config) (n *compiledEvents, problems []document.Problem) {
+// compileEvents compiles the event types and schedules, or returns the problems. The data of
+// schedules is not checked any more once ended returns an error.
+func compileEvents(ended func() error, path string, c *config.Config) (n *compiledEvents, problems []document.Problem) {
 	n = &compiledEvents{list: slices.Clone(c.EventTypes)}
 	fail := func(t spec.EventType, reason string) {
 		problems = append(problems, document.Problem{File: path, Line: t.Line, Path: "event_types." + t.Type + ".schema", Reason: reason})
@@ -83,7 +84,12 @@ func compileEvents(path string, c *config.Config) (n *compiledEvents, problems [
 	n.types = types
 	check := func(*event.Event) error { return nil } // schedules without valid types: their data is checked with these
 	if types != nil {
-		check = types.Check
+		check = func(ev *event.Event) error {
+			if err := ended(); err != nil {
+				return err
+			}
+			return types.Check(ev)
+		}
 	}
 	timed, misfits := schedules.Compile(c.Schedules, check)
 	n.schedules = timed

@@ -243,11 +243,19 @@ func (l *Live) compile(c *config.Config) (inForce, error) {
 // compile compiles the routes, schemas and schedules of a configuration. What is wrong with
 // them are problems of the file, like those that the parser finds.
 func compile(path string, c *config.Config) (inForce, error) {
+	return compileUntil(func() error { return nil }, path, c)
+}
+
+// compileUntil is compile until ended returns an error.
+func compileUntil(ended func() error, path string, c *config.Config) (inForce, error) {
 	table, problems, err := compileRoutes(path, c)
 	if err != nil {
 		return inForce{}, err
 	}
-	events, more := compileEvents(path, c)
+	events, more := compileEvents(ended, path, c)
+	if err := ended(); err != nil {
+		return inForce{}, err
+	}
 	if problems = append(problems, more...); problems != nil {
 		return inForce{}, document.NewError(problems...)
 	}

@@ -21,7 +21,7 @@ import (
 
 const (
 	planAgainst = "24h"            // unless the caller says otherwise
-	planTime    = 20 * time.Second // for examining events
+	planTime    = 20 * time.Second // for the configuration and for examining events
 )
 
 // PlannerConfig configures a Planner. Every field is required.
@@ -59,7 +59,9 @@ func (p *Planner) Plan(ctx context.Context, in wire.NewPlan) (wire.ConfigPlan, e
 		return wire.ConfigPlan{}, &fault.Error{Code: fault.Exhausted, RetryAfter: 2 * time.Second,
 			Reason: "another plan is being made; one is made at a time"}
 	}
-	planned, err := p.cfg.Live.planned(ctx, in)
+	limited, cancel := context.WithTimeout(ctx, planTime)
+	defer cancel()
+	planned, err := p.cfg.Live.planned(limited, in)
 	if err != nil {
 		return wire.ConfigPlan{}, err
 	}
@@ -72,8 +74,6 @@ func (p *Planner) Plan(ctx context.Context, in wire.NewPlan) (wire.ConfigPlan, e
 	if err != nil {
 		return wire.ConfigPlan{}, err
 	}
-	limited, cancel := context.WithTimeout(ctx, planTime)
-	defer cancel()
 	made, err := plan.Make(ctx, plan.Config{Log: p.cfg.Log, Present: present, Next: next, Since: since, Until: until,
 		MaxEvents: in.MaxEvents, Mean: p.cfg.Mean, Expired: limited.Done()})
 	if err != nil {
@@ -124,7 +124,7 @@ func (l *Live) planned(ctx context.Context, in wire.NewPlan) (inForce, error) {
 	if in.Config == nil && in.Manifest != nil {
 		return *l.now.Load(), nil
 	}
-	n, err := l.readPlanned(in)
+	n, err := l.readPlanned(ctx, in)
 	if err == nil && in.Manifest == nil { // a new version may take another config
 		err = l.check(ctx, n)
 	}
@@ -139,7 +139,7 @@ func (l *Live) planned(ctx context.Context, in wire.NewPlan) (inForce, error) {
 }
 
 // readPlanned reads the configuration of a request or, without one, the file. It requires l.mu.
-func (l *Live) readPlanned(in wire.NewPlan) (*loaded, error) {
+func (l *Live) readPlanned(ctx context.Context, in wire.NewPlan) (*loaded, error) {
 	if in.Config == nil {
 		n, err := l.read()
 		if err == nil && n == nil {
@@ -172,7 +172,12 @@ func (l *Live) readPlanned(in wire.NewPlan) (*loaded, error) {
 		}
 		c.EventTypes[i].File, c.EventTypes[i].Schema = "", schema
 	}
-	n, err := compile(name, c)
+	n, err := compileUntil(func() error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fault.New(fault.Timeout, "the configuration was not checked within %v: its schedules have too much data for the schemas", planTime)
+		}
+		return ctx.Err()
+	}, name, c)
 	return &loaded{n, text}, err
 }
 

@@ -164,6 +164,25 @@ func TestPlanRefusesInvalidRequests(t *testing.T) {
 	}
 }
 
+// TestPlanEndsWithItsContext: a configuration whose check takes long is not checked to the end.
+func TestPlanEndsWithItsContext(t *testing.T) {
+	p, _, _ := planning(t, "routes: {\"*\": {}}\n")
+	const text = "event_types: {t: {schema: {type: object}}}\nschedules: {s: {every: 1h, event_type: t, data: [1]}}\n"
+	if _, err := p.Plan(t.Context(), wire.NewPlan{Config: new(text)}); !strings.Contains(fmt.Sprint(err), "schedules.s.data") {
+		t.Errorf("with time: got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Plan(ctx, wire.NewPlan{Config: new(text)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("without time: got %v", err)
+	}
+	ctx, cancel = context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if _, err := p.Plan(ctx, wire.NewPlan{Config: new(text)}); !fault.Is(err, fault.Timeout) {
+		t.Errorf("after the deadline: got %v", err)
+	}
+}
+
 // TestPlanOfManyTypesOfOneSchema: a request of 100 KiB that names one schema thousands of times
 // takes the memory of one.
 func TestPlanOfManyTypesOfOneSchema(t *testing.T) {
