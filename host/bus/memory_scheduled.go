@@ -111,7 +111,7 @@ func (m *Memory) MoveDue(ctx context.Context, now time.Time, limit int) (moved i
 	})
 	events := make([]*event.Event, len(due))
 	for i, e := range due {
-		events[i] = e.Event
+		events[i] = e.Event.Moved(e.Due)
 	}
 	m.add(events)
 	m.schedule.next = time.Time{}

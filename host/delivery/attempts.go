@@ -184,7 +184,7 @@ func (s *Source) count(t *tasks.Task, d *event.Delivery) {
 		return
 	}
 	if s.h.countsLatency(t) {
-		c.Success(t.Record.Event.Time(), d.At)
+		c.Success(t.Record.Event.Start(), d.At)
 	}
 	if len(d.Children) == 0 {
 		c.OK++
@@ -205,7 +205,7 @@ func (h *handler) succeed(t *tasks.Task, p event.Success, result []byte, s *Sour
 	s.counts.OK++
 	s.counts.Attempt(p.Duration, p.Fuel)
 	if h.countsLatency(t) {
-		s.counts.Success(t.Record.Event.Time(), p.At)
+		s.counts.Success(t.Record.Event.Start(), p.At)
 	}
 	h.endAttempt(t)
 	h.outcomes.AddSuccess(h.name, s.module, t.Record.Seq, p, result)
@@ -226,7 +226,7 @@ func (h *handler) succeedAll(list []*tasks.Task, done *event.Successes, s *Sourc
 		p := &done.List[i]
 		s.fuel += p.Fuel
 		s.counts.Attempt(p.Duration, p.Fuel)
-		s.counts.Success(t.Record.Event.Time(), p.At)
+		s.counts.Success(t.Record.Event.Start(), p.At)
 		t.Lease, t.Phase, t.Recorded = nil, tasks.Waiting, true
 		h.fair.Recorded(t.Record.Seq)
 		h.forget(t)

@@ -93,3 +93,21 @@ func TestEventsGivenAgainHaveNoLatency(t *testing.T) {
 		t.Errorf("%d latencies, want those of the 3 first deliveries", n)
 	}
 }
+
+// The latency of an event that was accepted for later counts from when it was due.
+func TestLatencyOfDeferredEventCountsFromItsDueTime(t *testing.T) {
+	m := onMemory(t)
+	m.set(func(string, event.Attempt) event.Outcome { return event.Outcome{} })
+	_, stop := m.open("h", delivery.Policy{})
+	defer stop()
+	now := time.Now()
+	ev := makeEvent(t, event.Draft{Type: "reminder", Time: now.Add(-30 * 24 * time.Hour)})
+	if _, err := m.engine.Append(t.Context(), []*event.Event{ev.Moved(now)}); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitStatuses("h", "ok")
+	m.await("the latency", func() bool { return m.d.Measure("h").Versions[0].Counts.Latency.Count() == 1 })
+	if got := time.Duration(m.d.Measure("h").Versions[0].Counts.Latency.Quantile(1)); got > testTimeout {
+		t.Errorf("a latency of %v", got)
+	}
+}

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-host/berth/host/spec"
 )
@@ -15,6 +17,8 @@ type Origin struct {
 	Only string
 	// CopyOf is the id of the event of which this is an edited copy; "" for none.
 	CopyOf string
+	// Due is when an event was due that was accepted for later; zero for others.
+	Due time.Time
 }
 
 // IsZero reports whether nothing is known.
@@ -23,6 +27,24 @@ func (o Origin) IsZero() bool { return o == Origin{} }
 // IsFor reports whether the origin lets a handler get the event: it names no other one.
 func (e *Event) IsFor(handler string) bool {
 	return e.origin == nil || e.origin.Only == "" || e.origin.Only == handler
+}
+
+// Start returns since when the event could be delivered: latencies and ages count from then. It
+// is the event's time, or when it was due.
+func (e *Event) Start() time.Time {
+	if e.origin != nil && !e.origin.Due.IsZero() {
+		return e.origin.Due
+	}
+	return e.meta.Time
+}
+
+// Moved returns an event that was accepted for later as it is appended to the log when it is due.
+func (e *Event) Moved(due time.Time) *Event {
+	o := e.Origin()
+	o.Due = due.UTC()
+	moved := e.WithOrigin(o)
+	moved.deferral = nil
+	return moved
 }
 
 // Origin returns the origin of the event.
@@ -56,6 +78,7 @@ const (
 	originSource = 's'
 	originOnly   = 'o'
 	originCopyOf = 'c'
+	originDue    = 'd' // Unix nanoseconds
 
 	originEnd = "\n" // between two parts; escaped in a text
 )
@@ -87,6 +110,9 @@ func (o Origin) Encode() string {
 	part(originSource, o.Publisher.Source)
 	part(originOnly, o.Only)
 	part(originCopyOf, o.CopyOf)
+	if !o.Due.IsZero() {
+		part(originDue, strconv.FormatInt(o.Due.UnixNano(), 10))
+	}
 	return b.String()
 }
 
@@ -108,6 +134,10 @@ func ParseOrigin(text string) (o Origin) {
 			o.Only = value
 		case originCopyOf:
 			o.CopyOf = value
+		case originDue:
+			if ns, err := strconv.ParseInt(value, 10, 64); err == nil {
+				o.Due = time.Unix(0, ns).UTC()
+			}
 		}
 	}
 	return o

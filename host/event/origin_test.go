@@ -3,6 +3,7 @@ package event_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -37,6 +38,9 @@ func TestOriginRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := event.Origin{Publisher: spec.Publisher{Token: text.Draw(t, "token"), Name: text.Draw(t, "name"), Source: text.Draw(t, "source")},
 			Only: text.Draw(t, "only"), CopyOf: text.Draw(t, "copy of")}
+		if ns := rapid.Int64().Draw(t, "due"); ns != 0 {
+			o.Due = time.Unix(0, ns).UTC()
+		}
 		encoded := o.Encode()
 		if got := event.ParseOrigin(encoded); got != o || encoded == "" != o.IsZero() {
 			t.Fatalf("%+v is encoded as %q, which is %+v", o, encoded, got)
@@ -46,7 +50,7 @@ func TestOriginRoundTrip(t *testing.T) {
 
 // FuzzParseOrigin: what was parsed is encoded to a text that means the same.
 func FuzzParseOrigin(f *testing.F) {
-	for _, text := range []string{"", "sorders", "ttk_1\nnci", "n%", "n%2", "n%0A%25", "x", "\n\n", "t\nt1\nt2"} {
+	for _, text := range []string{"", "sorders", "ttk_1\nnci", "n%", "n%2", "n%0A%25", "x", "\n\n", "t\nt1\nt2", "d1", "d-5", "d9e9"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

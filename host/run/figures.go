@@ -49,7 +49,7 @@ func (r *Runner) Figures(ctx context.Context, h *figures.Handler) error {
 		return nil
 	}
 	if len(oldest) > 0 {
-		h.OldestAt = oldest[0].Event.Time()
+		h.OldestAt = oldest[0].Event.Start()
 	}
 	return err
 }

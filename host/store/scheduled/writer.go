@@ -165,7 +165,7 @@ func (w *Writer) take(c Conn, now time.Time, limit int) (events []*event.Event, 
 			unreadable = err
 			continue
 		}
-		events, ids = append(events, s.Event), append(ids, e.id)
+		events, ids = append(events, s.Event.Moved(s.Due)), append(ids, e.id)
 		size += len(e.envelope)
 	}
 	if err := entries.Err(); err != nil {

@@ -109,7 +109,7 @@ func handlerMetrics() []definition {
 			})},
 		{"berth_delivery_attempt_duration_seconds", histograms, "Duration of attempts, with what they waited for.", []string{"plugin", "version"},
 			eachVersion(func(h *figures.Handler, v *figures.Version, e emitter) { e.durations(v.Duration, h.Plugin, v.Version) })},
-		{"berth_delivery_latency_seconds", histograms, "Time from the publication of an event to the end of its successful delivery, waiting and retries included; without events that were given to the handler again.",
+		{"berth_delivery_latency_seconds", histograms, "Time from the publication of an event, or from when it was due, to the end of its successful delivery, waiting and retries included; without events that were given to the handler again.",
 			[]string{"plugin", "version"},
 			eachVersion(func(h *figures.Handler, v *figures.Version, e emitter) { e.latencies(v.Latency, h.Plugin, v.Version) })},
 		{"berth_delivery_attempt_fuel", histograms, "Fuel of attempts: about one for each simple instruction.", []string{"plugin", "version"},

@@ -152,8 +152,12 @@ func acceptedAndMoved(t *testing.T, s bus.Engine, clock *Clock) {
 	move(t, s, clock.now(), 10, 1, time.Time{})
 	wantKeys(t, s, "now", "a", "b", "b2", "c")
 	rec, err := s.Event(ctx, "c")
-	if err != nil || rec.Seq != 5 || rec.Event.ID() != receipts[0].EventID || rec.Event.Origin() != origin {
-		t.Errorf("Event: got %+v, %v", rec, err)
+	origin.Due = clock.after(30).UTC()
+	if err != nil || rec.Seq != 5 || rec.Event.ID() != receipts[0].EventID || rec.Event.Origin() != origin || !rec.Event.Start().Equal(origin.Due) {
+		t.Errorf("Event: got %+v, %v; want the origin %+v", rec, err, origin)
+	}
+	if rec, err = s.Event(ctx, "now"); err != nil || !rec.Event.Start().Equal(rec.Event.Time()) {
+		t.Errorf("an event that was not deferred starts at %v, %v", rec.Event.Start(), err)
 	}
 	if _, err := s.ScheduledEvent(ctx, "c"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("ScheduledEvent after the move: got %v", err)
