@@ -80,7 +80,8 @@ func (s *testHost) scrape(token string) (status int, text string) {
 // What a host answers is what docs/metrics.md lists (package metrics holds it equal to
 // metrics.List), and follows the conventions.
 func TestScrapedMetricsAreThoseListed(t *testing.T) {
-	h := startMeasuredHost(t, "")
+	h := startMeasuredHost(t, "schedules: {yearly: {cron: '0 0 1 1 *', event_type: year}}\n"+
+		"event_types: {order_placed: {schema: {required: [customer]}, mode: warn}}\n")
 	if status, _ := h.scrape(""); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", status)
 	}
@@ -127,6 +128,8 @@ func TestScrapedMetricsAreThoseListed(t *testing.T) {
 		`berth_dead_letters{plugin="trap"} 1`,
 		`berth_handler_lag_events{plugin="echo"} 0`,
 		`berth_log_events 1`,
+		`berth_event_type_violations_total{type="order_placed"} 1`,
+		`berth_schedule_events_total{schedule="yearly"} 0`,
 		`berth_store_commit_events_sum 1`,
 		`berth_api_requests_total{code="2xx",method="POST",route="/api/v1/events"} 1`,
 		`berth_api_refusals_total{reason="unauthenticated"} 1`,
