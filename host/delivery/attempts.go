@@ -150,6 +150,7 @@ func (h *handler) conclude(t *tasks.Task, o *event.Outcome, s *Source, tracepare
 		h.unsavedBytes += h.outcomes.Add(d, s)
 		s.count(t, d)
 		recorded = *d
+		watched = watched && len(d.Children) == 0 // otherwise when the store has answered
 		h.markRecorded(t)
 		if d.Status.Final() {
 			h.release(t)

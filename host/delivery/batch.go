@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"context"
+
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/recorder"
@@ -62,6 +64,7 @@ func (h *handler) Written(saved event.Saved) {
 	notices := h.written(saved)
 	h.mu.Unlock()
 	for i := range notices {
+		notices[i].Read(context.Background(), h.dispatcher.cfg.Log.Read)
 		notices[i].Send(&h.dispatcher.sinks)
 	}
 }

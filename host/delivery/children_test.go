@@ -229,6 +229,9 @@ func TestConflictingChildIsDeadLetter(t *testing.T) {
 		select {
 		case d := <-observed:
 			last[d.Seq] = d
+			if d.Seq == 2 && d.Status == event.StatusOK {
+				t.Error("a delivery that the store refuses was observed as ok")
+			}
 		case <-time.After(testTimeout):
 			t.Fatalf("got %+v", last)
 		}

@@ -76,7 +76,13 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 	watched := h.dispatcher.watched()
 	for _, o := range list {
 		if o.Effects == nil {
-			o.Source.published(a.Refused[o.Seq])
+			refused := a.Refused[o.Seq]
+			o.Source.published(refused)
+			if refused == nil && watched {
+				d := *o.Delivery
+				d.Children = nil
+				notices = append(notices, notice.Notice{Record: event.Record{Seq: o.Seq}, Delivery: &d, Observed: true})
+			}
 			continue
 		}
 		n := notice.Notice{}

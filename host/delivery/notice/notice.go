@@ -35,6 +35,18 @@ func (n *Notice) Empty() bool {
 	return n.Delivery == nil && n.Failed == nil && n.Changed == nil && n.Release == nil
 }
 
+// Read reads the event of an observed delivery that the notice does not have, see delivery.Log;
+// without it nothing is observed.
+func (n *Notice) Read(ctx context.Context, read func(context.Context, uint64, int) ([]event.Record, error)) {
+	if !n.Observed || n.Record.Event != nil {
+		return
+	}
+	records, err := read(ctx, n.Record.Seq, 1)
+	if n.Observed = err == nil && len(records) == 1 && records[0].Seq == n.Record.Seq; n.Observed {
+		n.Record = records[0]
+	}
+}
+
 // Send sends the notice. The caller holds no lock.
 func (n *Notice) Send(to *Sinks) {
 	if n.Failed != nil && to.OnFailure != nil && n.Failed.ErrorClass != event.ClassSkipped {
