@@ -1,8 +1,6 @@
 package delivery
 
 import (
-	"context"
-
 	"github.com/berth-host/berth/host/delivery/notice"
 	"github.com/berth-host/berth/host/delivery/outcomes"
 	"github.com/berth-host/berth/host/delivery/recorder"
@@ -63,10 +61,7 @@ func (h *handler) Written(saved event.Saved) {
 	h.mu.Lock()
 	notices := h.written(saved)
 	h.mu.Unlock()
-	for i := range notices {
-		notices[i].Read(context.Background(), h.dispatcher.cfg.Log.Read)
-		notices[i].Send(&h.dispatcher.sinks)
-	}
+	h.dispatcher.sinks.SendAll(notices, h.dispatcher.cfg.Log.Read)
 }
 
 func (h *handler) written(saved event.Saved) (notices []notice.Notice) {

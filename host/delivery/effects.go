@@ -76,12 +76,8 @@ func (h *handler) answered(list []outcomes.Full[*Source], a outcomes.Answers) (n
 	watched := h.dispatcher.watched()
 	for _, o := range list {
 		if o.Effects == nil {
-			refused := a.Refused[o.Seq]
-			o.Source.published(refused)
-			if refused == nil && watched {
-				d := *o.Delivery
-				d.Children = nil
-				notices = append(notices, notice.Notice{Record: event.Record{Seq: o.Seq}, Delivery: &d, Observed: true})
+			if o.Source.published(a.Refused[o.Seq]); watched && a.Refused[o.Seq] == nil {
+				notices = append(notices, notice.Published(*o.Delivery))
 			}
 			continue
 		}

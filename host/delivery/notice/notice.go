@@ -35,13 +35,28 @@ func (n *Notice) Empty() bool {
 	return n.Delivery == nil && n.Failed == nil && n.Changed == nil && n.Release == nil
 }
 
-// Read reads the event of an observed delivery that the notice does not have, see delivery.Log;
-// without it nothing is observed.
-func (n *Notice) Read(ctx context.Context, read func(context.Context, uint64, int) ([]event.Record, error)) {
+// Published returns the notice of a success whose children the store has published. SendAll
+// reads its event.
+func Published(d event.Delivery) Notice {
+	d.Children = nil
+	return Notice{Record: event.Record{Seq: d.Seq}, Delivery: &d, Observed: true}
+}
+
+// SendAll sends notices. read reads the log, see delivery.Log. The caller holds no lock.
+func (to *Sinks) SendAll(notices []Notice, read func(context.Context, uint64, int) ([]event.Record, error)) {
+	for i := range notices {
+		notices[i].read(read)
+		notices[i].Send(to)
+	}
+}
+
+// read reads the event of an observed delivery that the notice does not have; without it
+// nothing is observed.
+func (n *Notice) read(read func(context.Context, uint64, int) ([]event.Record, error)) {
 	if !n.Observed || n.Record.Event != nil {
 		return
 	}
-	records, err := read(ctx, n.Record.Seq, 1)
+	records, err := read(context.Background(), n.Record.Seq, 1)
 	if n.Observed = err == nil && len(records) == 1 && records[0].Seq == n.Record.Seq; n.Observed {
 		n.Record = records[0]
 	}
