@@ -18,10 +18,12 @@ import (
 // direct writes, beside it, loses updates; what it counts is printed.
 func TestAtomicCounterIsExact(t *testing.T) {
 	const (
-		kills    = 20
-		events   = 10_000
-		subjects = 50
-		batch    = 25
+		kills      = 20
+		publishers = 4
+		events     = 10_000
+		subjects   = 50
+		batch      = 20
+		perRound   = events / batch / (kills + 5) // batches before the kill: enough remain for the last one
 	)
 	dir, config, plugins := workplace(t)
 	handler := func(name, state string) string {
@@ -40,9 +42,9 @@ func TestAtomicCounterIsExact(t *testing.T) {
 	c := &countedLoad{acked: make([]bool, events/batch)}
 	for range kills {
 		ctx, cancel := context.WithCancel(t.Context())
-		enough := c.expect(len(c.acked) / (kills + 1))
+		enough := c.expect(perRound, publishers)
 		var wg sync.WaitGroup
-		for range 4 {
+		for range publishers {
 			wg.Go(func() { c.publish(ctx, s, batch, subjects) })
 		}
 		select {
@@ -55,7 +57,7 @@ func TestAtomicCounterIsExact(t *testing.T) {
 		wg.Wait()
 		s = serve(t, dir, config)
 	}
-	c.expect(len(c.acked) + 1)
+	c.expect(len(c.acked)+1, 0)
 	c.publish(t.Context(), s, batch, subjects)
 	if n := c.missing(); n != 0 {
 		t.Fatalf("%d batches are not published", n)
@@ -99,17 +101,18 @@ func TestAtomicCounterIsExact(t *testing.T) {
 type countedLoad struct {
 	mu      sync.Mutex
 	next    int
+	quota   int    // batches that may still be taken before the kill
 	acked   []bool // by batch
 	pending int
 	enough  chan struct{}
 }
 
-// expect returns a channel that is closed after n more acknowledged batches, or when there
-// are no more.
-func (c *countedLoad) expect(n int) <-chan struct{} {
+// expect returns a channel that is closed after n more acknowledged batches. Not more than
+// spare others are taken meanwhile, so that some remain for the next kill.
+func (c *countedLoad) expect(n, spare int) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next, c.pending, c.enough = 0, n, make(chan struct{})
+	c.next, c.quota, c.pending, c.enough = 0, n+spare, n, make(chan struct{})
 	return c.enough
 }
 
@@ -117,9 +120,10 @@ func (c *countedLoad) expect(n int) <-chan struct{} {
 func (c *countedLoad) take() (int, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for ; c.next < len(c.acked); c.next++ {
+	for ; c.next < len(c.acked) && c.quota > 0; c.next++ {
 		if !c.acked[c.next] {
 			c.next++
+			c.quota--
 			return c.next - 1, true
 		}
 	}

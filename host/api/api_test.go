@@ -75,6 +75,7 @@ func TestEventAndPluginEndpoints(t *testing.T) {
 		{"list no events", "GET", "/api/v1/events?type=other&subject=s&limit=1", "", nil, 200, []string{`{"items":[],"next":null}`}, nil},
 		{"show an event", "GET", "/api/v1/events/first", "", nil, 200,
 			[]string{`"deliveries":[{"plugin":"order-audit","status":"ok","attempts":1,"result":{"seen":true},"error":null`}, nil},
+		{"a key with a slash is escaped", "GET", "/api/v1/events/a/b", "", nil, 404, []string{"there is nothing at /api/v1/events/a/b"}, nil},
 		{"show an event by an escaped key", "GET", "/api/v1/events/a%2Fb%20c", "", nil, 404, []string{"a/b c"}, nil},
 		{"reload", "POST", "/api/v1/events/reload-config", "", nil, 200, []string{`{"changed":[],"needs_restart":[]}`}, nil},
 		{"explain", "POST", "/api/v1/events/explain", `{"event_type":"t","data":{}}`, []string{"Authorization: Bearer narrow"}, 200,

@@ -240,6 +240,9 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 		if err == nil && s.isClosing() && guard.UnderAPI(c.Request()) {
 			err = fault.New(fault.Unavailable, "the host is shutting down")
 		}
+		if err == nil && deeper(c) {
+			err = echo.ErrNotFound
+		}
 		if err == nil {
 			err = s.traced(r, next)
 		}
@@ -250,6 +253,20 @@ func (s *Server) guarded(next echo.HandlerFunc) echo.HandlerFunc {
 		s.auditRefusal(r, err)
 		return err
 	}
+}
+
+// deeper reports whether a path has more segments than the route that Echo gave it to: its last
+// parameter matches slashes too. In a segment they are %2F.
+func deeper(c echo.Context) bool {
+	route, u := c.Path(), c.Request().URL
+	if !strings.Contains(route, "/:") {
+		return false
+	}
+	path := u.RawPath
+	if path == "" {
+		path = u.Path
+	}
+	return strings.Count(path, "/") > strings.Count(route, "/")
 }
 
 // accessOf returns what a request needs.
