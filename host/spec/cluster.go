@@ -1,0 +1,79 @@
+package spec
+
+import (
+	"context"
+	"time"
+
+	"github.com/berth-host/berth/host/fault"
+)
+
+// ErrFenced is why an engine of several hosts refuses a write under a fence whose epoch is
+// past: another host owns the unit now, or none does. Nothing of the write is stored, and
+// repeating it is of no use.
+var ErrFenced = fault.New(fault.Conflict, "another host owns it now")
+
+type fenceKey struct{}
+
+// WithFence returns a context whose writes an engine of several hosts refuses with ErrFenced
+// unless the epoch of the fence is the present one: it checks that in the transaction of the
+// write. Engines of one host do not look at it.
+func WithFence(ctx context.Context, f Fence) context.Context {
+	return context.WithValue(ctx, fenceKey{}, f)
+}
+
+// FenceOf returns the fence of a context, and whether it has one.
+func FenceOf(ctx context.Context) (Fence, bool) {
+	f, ok := ctx.Value(fenceKey{}).(Fence)
+	return f, ok
+}
+
+// Member is a host of a cluster as it describes itself to the others.
+type Member struct {
+	ID        string            `json:"id"`       // of one start of the host: a UUID
+	Name      string            `json:"name"`     // of the configuration, stable, unique among live members
+	URL       string            `json:"url"`      // of its API
+	Version   string            `json:"version"`  // of the program
+	Settings  string            `json:"settings"` // SHA-256 of the settings that all hosts should share, in hex
+	Modules   map[string]string `json:"modules"`  // SHA-256 of the module of each active plugin, by name
+	Draining  bool              `json:"draining"` // it takes no unit and gives its own away
+	Watched   bool              `json:"watched"`  // a client follows its event stream
+	StartedAt time.Time         `json:"started_at"`
+}
+
+// Unit is what one host at a time does for the cluster: it runs a handler, a shard of one,
+// or a job such as the retention, whose names begin with ":".
+type Unit struct {
+	Name  string
+	Owner string // the ID of a member; "" when it is free
+	Epoch uint64 // the number of times it was taken
+}
+
+// Beating is a member and how often it has renewed its row: a host is alive while another
+// host, by its own clock, sees the number grow. Timestamps of two machines are never compared.
+type Beating struct {
+	Member
+	Beat uint64
+}
+
+// ClusterView is the cluster at one moment, as the database shows it.
+type ClusterView struct {
+	Members []Beating // by ID
+	Units   []Unit    // by name
+	// Revisions has a number for each kind of shared document that grows with every change.
+	Revisions map[string]uint64
+}
+
+// ClusterCommand is an action on a unit that its owner carries out for another host.
+type ClusterCommand struct {
+	ID     string // a UUID
+	Unit   string
+	Method string // such as redrive
+	Body   []byte // JSON
+}
+
+// SharedDocument is what all hosts of a cluster share under a kind and an id.
+type SharedDocument struct {
+	Kind, ID string
+	Body     []byte
+	Revision uint64 // 1 for a new one, grows with each change
+}
