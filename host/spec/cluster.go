@@ -35,9 +35,13 @@ type Member struct {
 	Version   string            `json:"version"`  // of the program
 	Settings  string            `json:"settings"` // SHA-256 of the settings that all hosts should share, in hex
 	Modules   map[string]string `json:"modules"`  // SHA-256 of the module of each active plugin, by name
+	Units     []string          `json:"units"`    // that it can run now, ascending
 	Draining  bool              `json:"draining"` // it takes no unit and gives its own away
 	Watched   bool              `json:"watched"`  // a client follows its event stream
 	StartedAt time.Time         `json:"started_at"`
+	// ClockOffset is how far its clock is ahead of the database's. It is for display: no
+	// decision depends on it.
+	ClockOffset time.Duration `json:"clock_offset_ns"`
 }
 
 // Unit is what one host at a time does for the cluster: it runs a handler, a shard of one,
@@ -48,8 +52,9 @@ type Unit struct {
 	Epoch uint64 // the number of times it was taken
 }
 
-// Beating is a member and how often it has renewed its row: a host is alive while another
-// host, by its own clock, sees the number grow. Timestamps of two machines are never compared.
+// Beating is a member and the number of its newest renewal, which the member itself counts: a
+// host is alive while another host, by its own clock, sees the number change. Timestamps of two
+// machines are never compared.
 type Beating struct {
 	Member
 	Beat uint64
@@ -59,6 +64,8 @@ type Beating struct {
 type ClusterView struct {
 	Members []Beating // by ID
 	Units   []Unit    // by name
+	// Now is the clock of the database.
+	Now time.Time
 	// Revisions has a number for each kind of shared document that grows with every change.
 	Revisions map[string]uint64
 }

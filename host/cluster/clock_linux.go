@@ -1,0 +1,16 @@
+package cluster
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootTime is the time since the machine started, including the time it was suspended.
+func bootTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return time.Since(started)
+	}
+	return time.Duration(t.Nano())
+}
