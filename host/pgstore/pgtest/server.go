@@ -1,0 +1,268 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// readyLimit bounds the start of a server, including the recovery after a kill.
+const readyLimit = 60 * time.Second
+
+// Server is a running or killed PostgreSQL server with its directory. Its methods are not
+// safe for concurrent use.
+type Server struct {
+	programs string
+	dir      string // has data, log and the socket
+	owner    *syscall.Credential
+	run      *exec.Cmd
+	ended    chan struct{} // closed when the process of run has ended
+	watch    *exec.Cmd
+	alive    io.Closer // the watchdog ends the server when it is closed
+	settings []string
+}
+
+// ErrNoPrograms means that PostgreSQL is not installed.
+var ErrNoPrograms = errors.New("the programs of PostgreSQL (initdb, postgres) are not here: install the package postgresql")
+
+// NewServer makes a database cluster in a new directory and starts a server on it. Settings
+// such as "wal_level=replica" are added to those of postgresql.conf.
+func NewServer(settings ...string) (*Server, error) {
+	programs, err := findPrograms()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{programs: programs, settings: settings}
+	if s.owner, err = unprivileged(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "berth-pg-"); err != nil {
+		return nil, err
+	}
+	if s.owner != nil {
+		err = os.Chown(s.dir, int(s.owner.Uid), int(s.owner.Gid))
+	}
+	if err == nil {
+		err = s.initialize()
+	}
+	if err == nil {
+		err = s.watchOver()
+	}
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// findPrograms returns the directory of initdb and postgres, of the newest version.
+func findPrograms() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	var found []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb", "/opt/homebrew/opt/postgresql*/bin/initdb"} {
+		paths, _ := filepath.Glob(pattern) //nolint:errcheck // the patterns are right
+		found = append(found, paths...)
+	}
+	if len(found) == 0 {
+		return "", ErrNoPrograms
+	}
+	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return strings.Compare(a, b) })), nil
+}
+
+// unprivileged returns the user that the server runs as: nil is this process's, which must
+// not be root.
+func unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody to run it")
+}
+
+// command returns a program that runs as the server's user, in a process group of its own so
+// that an interrupt from the terminal does not reach it before the watchdog acts.
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.owner}
+	return cmd
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) initialize() error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+	defer cancel()
+	out, err := s.command(ctx, filepath.Join(s.programs, "initdb"), "--pgdata", s.data(), "--username", "berth", "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C", "--no-sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	conf := append([]string{"listen_addresses = ''", "unix_socket_directories = '" + s.dir + "'", "max_connections = 200",
+		"shared_buffers = 32MB", "logging_collector = off", "max_wal_size = 256MB"}, s.settings...)
+	// The role guarded needs a password; every other one is trusted, since only this user and
+	// root reach the socket.
+	const access = "local all guarded scram-sha-256\nlocal all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 trust\n"
+	return errors.Join(
+		os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(access), 0o600),
+		appendTo(filepath.Join(s.data(), "postgresql.conf"), strings.Join(conf, "\n")+"\n"))
+}
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// watchOver starts the watchdog: a shell that waits for the end of its input, which is the end
+// of this process at the latest, then ends whatever server runs in the directory, and removes
+// the directory.
+func (s *Server) watchOver() error {
+	const script = `cat >/dev/null
+pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null)
+[ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+rm -rf "$0"`
+	s.watch = s.command(context.Background(), "sh", "-c", script, s.dir)
+	s.watch.Dir = "/"
+	in, err := s.watch.StdinPipe()
+	if err != nil {
+		return err
+	}
+	s.alive = in
+	return s.watch.Start()
+}
+
+// Start starts the server, which does not run, and returns when it answers.
+func (s *Server) Start() error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	run := s.command(context.Background(), filepath.Join(s.programs, "postgres"), "-D", s.data())
+	run.Stdout, run.Stderr = log, log
+	if err := run.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run.Wait() //nolint:errcheck // a killed server fails, as it should
+	}()
+	s.run, s.ended = run, ended
+	return s.awaitReady()
+}
+
+func (s *Server) awaitReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), readyLimit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := pgx.Connect(ctx, s.URL())
+		if err == nil {
+			return c.Close(ctx)
+		}
+		select {
+		case <-tick.C:
+		case <-s.ended:
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log")) //nolint:errcheck // shown if it can be read
+			return fmt.Errorf("the PostgreSQL server ended: %s", text)
+		case <-ctx.Done():
+			return fmt.Errorf("the PostgreSQL server does not answer: %w", err)
+		}
+	}
+}
+
+// URL is that of the database postgres, as its superuser.
+func (s *Server) URL() string {
+	return "postgres://berth@/postgres?sslmode=disable&host=" + url.QueryEscape(s.dir)
+}
+
+// Kill ends the server and all its processes at once, so that none can write anything more.
+func (s *Server) Kill() error {
+	pid := s.run.Process.Pid
+	// Stopped, it starts no process while its present ones are killed.
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for _, child := range children(pid) {
+		syscall.Kill(child, syscall.SIGKILL) //nolint:errcheck // it may have ended
+	}
+	return s.end(syscall.SIGKILL)
+}
+
+// children returns the processes that a process has started. Where the system has no such
+// list there are none: a server whose first process is killed ends them by itself.
+func children(pid int) (list []int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) //nolint:errcheck // see above
+	for _, field := range strings.Fields(string(text)) {
+		if child, err := strconv.Atoi(field); err == nil {
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
+// Stop ends the server as an administrator does: it disconnects its clients and writes a
+// checkpoint.
+func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
+
+func (s *Server) end(sig syscall.Signal) error {
+	if err := syscall.Kill(s.run.Process.Pid, sig); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-time.After(readyLimit):
+		return errors.New("the PostgreSQL server does not end")
+	}
+}
+
+// Close ends the server and removes its directory. It is safe to call more than once.
+func (s *Server) Close() {
+	if s.alive != nil {
+		s.alive.Close() //nolint:errcheck // the watchdog sees the end in any case
+		s.alive = nil
+		s.watch.Wait() //nolint:errcheck // it has done what it could
+		if s.ended != nil {
+			<-s.ended
+		}
+	}
+	os.RemoveAll(s.dir) //nolint:errcheck // mostly the watchdog has done it
+}
