@@ -6,18 +6,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Statement runs one statement in a transaction of its own, with one round trip, and calls row
-// for its results. It does not look at the fence of ctx. After a lost connection the statement
-// runs once more: it must be harmless twice, and row must set everything anew. Errors are as of
-// Read.
-func (d *DB) Statement(ctx context.Context, doing, sql string, args []any, row func(rows pgx.Rows) error) error {
+// Pipeline runs the statements that fill queues in one transaction and one round trip; each sees
+// what was committed when it began. It does not look at the fence of ctx. After a lost
+// connection it runs once more: the statements must be harmless twice, and fill and its
+// callbacks must set everything anew. Errors are as of Read.
+func (d *DB) Pipeline(ctx context.Context, doing string, fill func(b *pgx.Batch)) error {
 	if err := d.usable(ctx); err != nil {
 		return coded(doing, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, transactionLimit)
 	defer cancel()
 	for again := true; ; again = false {
-		err := d.statement(limited, sql, args, row)
+		err := d.pipeline(limited, fill)
 		if err == nil || !again || !lost(err) || limited.Err() != nil {
 			return d.failed(doing, endedBy(ctx, err))
 		}
@@ -25,20 +25,18 @@ func (d *DB) Statement(ctx context.Context, doing, sql string, args []any, row f
 	}
 }
 
-func (d *DB) statement(ctx context.Context, sql string, args []any, row func(rows pgx.Rows) error) error {
+func (d *DB) pipeline(ctx context.Context, fill func(b *pgx.Batch)) error {
 	c, err := d.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Release()
-	rows, err := c.Query(ctx, sql, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	if err := row(rows); err != nil {
-		return err
-	}
-	rows.Close()
-	return rows.Err()
+	b := new(pgx.Batch)
+	fill(b)
+	return c.SendBatch(ctx, b).Close()
+}
+
+// Query is a Pipeline of one statement. row is called for its results.
+func (d *DB) Query(ctx context.Context, doing, sql string, args []any, row func(rows pgx.Rows) error) error {
+	return d.Pipeline(ctx, doing, func(b *pgx.Batch) { b.Queue(sql, args...).Query(row) })
 }

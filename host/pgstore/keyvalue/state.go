@@ -64,7 +64,7 @@ func (s *State) KVGet(ctx context.Context, plugin, key string) (value []byte, fo
 	if err := spec.CheckKV(key, nil); err != nil {
 		return nil, false, fmt.Errorf("%s: %w", doing, err)
 	}
-	err = s.cfg.DB.Statement(ctx, doing, `SELECT value FROM kv WHERE plugin = $1 AND key = $2 AND (until = 0 OR until > $3)`,
+	err = s.cfg.DB.Query(ctx, doing, `SELECT value FROM kv WHERE plugin = $1 AND key = $2 AND (until = 0 OR until > $3)`,
 		[]any{plugin, []byte(key), s.cfg.Now().UnixNano()}, func(rows pgx.Rows) (err error) {
 			value = nil
 			if found = rows.Next(); found {
@@ -147,7 +147,7 @@ func (s *State) KVList(ctx context.Context, plugin, prefix, after string, limit 
 	if end := behind(prefix); end != "" {
 		query, args = query+` AND key < $6`, append(args, []byte(end))
 	}
-	err = s.cfg.DB.Statement(ctx, doing, query+` ORDER BY key LIMIT $5`, args, func(rows pgx.Rows) error {
+	err = s.cfg.DB.Query(ctx, doing, query+` ORDER BY key LIMIT $5`, args, func(rows pgx.Rows) error {
 		list = nil
 		var item spec.KVItem
 		var key []byte
@@ -180,7 +180,7 @@ func behind(prefix string) string {
 func (s *State) KVUsage(ctx context.Context, plugin string) (used, quota int64, err error) {
 	const query = `SELECT coalesce((SELECT bytes FROM kv_usage WHERE plugin = $1), 0) - (SELECT coalesce(sum(octet_length(key)
 		+ octet_length(value) + $3::bigint), 0)::bigint FROM kv WHERE plugin = $1 AND until > 0 AND until <= $2)`
-	err = s.cfg.DB.Statement(ctx, "read a plugin's usage", query, []any{plugin, s.cfg.Now().UnixNano(), int64(spec.KVEntry)},
+	err = s.cfg.DB.Query(ctx, "read a plugin's usage", query, []any{plugin, s.cfg.Now().UnixNano(), int64(spec.KVEntry)},
 		func(rows pgx.Rows) (err error) {
 			used, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 			return err
@@ -194,7 +194,7 @@ func (s *State) RemoveExpired(ctx context.Context) error {
 	const doing = "remove keys whose time is over"
 	var plugins []string
 	const query = `SELECT plugin FROM kv_usage u WHERE EXISTS (SELECT 1 FROM kv WHERE kv.plugin = u.plugin AND until > 0 AND until <= $1)`
-	if err := s.cfg.DB.Statement(ctx, doing, query, []any{s.cfg.Now().UnixNano()}, func(rows pgx.Rows) (err error) {
+	if err := s.cfg.DB.Query(ctx, doing, query, []any{s.cfg.Now().UnixNano()}, func(rows pgx.Rows) (err error) {
 		plugins, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	}); err != nil {

@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/berth-host/berth/host/fault"
+	"github.com/berth-host/berth/host/pgstore/conn"
+	"github.com/berth-host/berth/host/spec"
+)
+
+// Ledger is a cluster.Ledger. It is safe for concurrent use.
+type Ledger struct {
+	db     *conn.DB
+	remove remover
+}
+
+// New returns the Ledger in a database.
+func New(db *conn.DB) *Ledger { return &Ledger{db: db} }
+
+// Wake has a token after another host has changed the ledger or a shared document.
+func (l *Ledger) Wake() <-chan struct{} { return l.db.Notified(conn.Cluster) }
+
+const (
+	// asynchronous has the commit of this transaction wait for neither disk nor standby.
+	asynchronous = `SELECT set_config('synchronous_commit', 'off', true)`
+	writeBeat    = `INSERT INTO members (id, beat, body) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, body = excluded.body WHERE members.beat <= excluded.beat`
+	readAll = `SELECT 0, id, '', beat, body FROM members
+		UNION ALL SELECT 1, name, owner, epoch, NULL FROM units
+		UNION ALL SELECT 2, kind, '', revision, NULL FROM revisions
+		ORDER BY 1, 2`
+)
+
+// Beat writes the row of a member, or makes it, unless the row has a higher Beat already, and
+// returns everything as of that transaction: the statement that reads begins after the write,
+// which may have waited for the deletion of the row.
+func (l *Ledger) Beat(ctx context.Context, m spec.Beating) (view spec.ClusterView, err error) {
+	const doing = "renew the row of this host"
+	body, err := json.Marshal(m.Member)
+	if err != nil {
+		return view, fmt.Errorf("%s: %w", doing, err)
+	}
+	err = l.db.Pipeline(ctx, doing, func(b *pgx.Batch) {
+		b.Queue(asynchronous)
+		b.Queue(writeBeat, m.ID, int64(m.Beat), body)
+		b.Queue(readAll).Query(func(rows pgx.Rows) (err error) {
+			view, err = scanView(rows)
+			return err
+		})
+	})
+	if err != nil {
+		return spec.ClusterView{}, err
+	}
+	return view, nil
+}
+
+func scanView(rows pgx.Rows) (spec.ClusterView, error) {
+	view := spec.ClusterView{Revisions: make(map[string]uint64)}
+	var what int
+	var name, owner string
+	var number uint64
+	var body []byte
+	_, err := pgx.ForEachRow(rows, []any{&what, &name, &owner, &number, &body}, func() error {
+		switch what {
+		case 0:
+			b := spec.Beating{Beat: number}
+			if err := json.Unmarshal(body, &b.Member); err != nil {
+				return fault.New(fault.Internal, "the row of host %s: %w", name, err)
+			}
+			view.Members = append(view.Members, b)
+		case 1:
+			view.Units = append(view.Units, spec.Unit{Name: name, Owner: owner, Epoch: number})
+		case 2:
+			view.Revisions[name] = number
+		}
+		return nil
+	})
+	return view, err
+}
+
+// Leave deletes a member and frees its units.
+func (l *Ledger) Leave(ctx context.Context, id string) error {
+	return l.dismiss(ctx, "leave the cluster", []string{id}, nil)
+}
+
+// Expire deletes those of the members whose Beat is still the one that is given, and frees their
+// units.
+func (l *Ledger) Expire(ctx context.Context, dead []spec.Beating) error {
+	if len(dead) == 0 {
+		return nil
+	}
+	ids, beats := make([]string, len(dead)), make([]int64, len(dead))
+	for i := range dead {
+		ids[i], beats[i] = dead[i].ID, int64(dead[i].Beat)
+	}
+	return l.dismiss(ctx, "remove hosts that ended", ids, beats)
+}
+
+// dismiss deletes members, if beats is nil or has their Beat, and frees their units.
+func (l *Ledger) dismiss(ctx context.Context, doing string, ids []string, beats []int64) error {
+	removed := false
+	err := l.db.Write(ctx, doing, func(ctx context.Context, tx pgx.Tx) error {
+		// Their units first, in the order of all transactions. A unit that one of them takes until
+		// its row is deleted is freed as well.
+		if _, err := tx.Exec(ctx, `SELECT FROM units WHERE owner = ANY ($1) ORDER BY name FOR UPDATE`, ids); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `DELETE FROM members USING unnest($1::text[], $2::bigint[]) AS dead (id, beat)
+			WHERE members.id = dead.id AND ($2::bigint[] IS NULL OR members.beat = dead.beat) RETURNING members.id`, ids, beats)
+		if err != nil {
+			return err
+		}
+		gone, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if removed = len(gone) > 0; err != nil || !removed {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE units SET owner = '' WHERE owner = ANY ($1)`, gone)
+		return err
+	})
+	if err == nil && removed {
+		l.db.Notify(conn.Cluster)
+	}
+	return err
+}
+
+// Take makes a member the owner of a unit in its next epoch, which it returns. fault.Conflict
+// when the unit is not as seen, or another member's, and when owner is no member.
+func (l *Ledger) Take(ctx context.Context, unit string, seen spec.Unit, owner string) (epoch uint64, err error) {
+	err = l.db.Write(ctx, "take a unit", func(ctx context.Context, tx pgx.Tx) error {
+		changed := func() error {
+			return fault.New(fault.Conflict, "unit %s: another host was first", unit)
+		}
+		var present spec.Unit
+		err := tx.QueryRow(ctx, `SELECT owner, epoch FROM units WHERE name = $1 FOR UPDATE`, unit).Scan(&present.Owner, &present.Epoch)
+		missing := errors.Is(err, pgx.ErrNoRows)
+		if err != nil && !missing {
+			return err
+		}
+		if present.Owner != seen.Owner || present.Epoch != seen.Epoch || present.Owner != "" && present.Owner != owner {
+			return changed()
+		}
+		var id string
+		// Beats go on beside this lock, but nothing deletes the member until the commit.
+		if err = tx.QueryRow(ctx, `SELECT id FROM members WHERE id = $1 FOR KEY SHARE`, owner).Scan(&id); errors.Is(err, pgx.ErrNoRows) {
+			return fault.New(fault.Conflict, "unit %s: this host is no member now: it did not renew its row in time", unit)
+		}
+		if err != nil {
+			return err
+		}
+		if epoch = present.Epoch + 1; !missing {
+			_, err = tx.Exec(ctx, `UPDATE units SET owner = $2, epoch = $3 WHERE name = $1`, unit, owner, int64(epoch))
+			return err
+		}
+		tag, err := tx.Exec(ctx, `INSERT INTO units (name, owner, epoch) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`, unit, owner, int64(epoch))
+		if err == nil && tag.RowsAffected() == 0 {
+			return changed()
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	l.db.Notify(conn.Cluster)
+	return epoch, nil
+}
+
+// Give frees a unit; its epoch stays. The error wraps spec.ErrFenced when the epoch is not the
+// present one.
+func (l *Ledger) Give(ctx context.Context, f spec.Fence) error {
+	err := l.db.Write(ctx, "give a unit away", func(ctx context.Context, tx pgx.Tx) error {
+		// Compared by the statement that locks: a lock that is shared first could end in a deadlock.
+		tag, err := tx.Exec(ctx, `UPDATE units SET owner = '' WHERE name = $1 AND epoch = $2`, f.Unit, int64(f.Epoch))
+		if err != nil || tag.RowsAffected() == 1 {
+			return err
+		}
+		stale, err := conn.Stale(ctx, tx, []spec.Fence{f}) // a unit without a row has epoch 0
+		if err == nil && len(stale) > 0 {
+			err = fmt.Errorf("unit %s, epoch %d: %w", f.Unit, f.Epoch, spec.ErrFenced)
+		}
+		return err
+	})
+	if err == nil {
+		l.db.Notify(conn.Cluster)
+	}
+	return err
+}
