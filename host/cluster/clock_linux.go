@@ -6,6 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var started = time.Now()
+
 // bootTime is the time since the machine started, including the time it was suspended.
 func bootTime() time.Duration {
 	var t unix.Timespec

@@ -1,7 +1,8 @@
 package cluster
 
 import (
-	"sync"
+	"context"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -11,18 +12,26 @@ import (
 // Tenure is the time in which this host owns a unit, from a take until the unit is given away
 // or the lease is lost. All methods are safe for concurrent use.
 type Tenure struct {
-	fence spec.Fence
-	clock func() time.Duration
-	taken time.Duration // by the clock
-	from  uint64        // the number of the first renewal that was sent after the take
-	brief bool          // it may be given away soon after the take
+	fence   spec.Fence
+	clock   func() time.Duration
+	taken   time.Duration // by the clock
+	movable time.Duration // from when on it may be given away for balance
 
-	renewed atomic.Int64 // when the lease was renewed, by the clock; ended: math.MinInt64
-	done    chan struct{}
-	end     sync.Once
+	renewed atomic.Int64 // when the lease was renewed, by the clock, or ended
+	ctx     context.Context
+	end     context.CancelFunc
+
+	commands commands
 }
 
-const ended = -1 << 63
+const ended = math.MinInt64
+
+func newTenure(f spec.Fence, clock func() time.Duration, renewed time.Duration) *Tenure {
+	t := &Tenure{fence: f, clock: clock}
+	t.ctx, t.end = context.WithCancel(context.Background())
+	t.renewed.Store(int64(renewed))
+	return t
+}
 
 // Fence returns the unit and the epoch of the tenure.
 func (t *Tenure) Fence() spec.Fence { return t.fence }
@@ -40,14 +49,15 @@ func (t *Tenure) within(now, limit time.Duration) bool {
 
 // Done returns a channel that is closed at the end of the tenure: when the unit was given
 // away or lost, or when the lease was not renewed for LeaseFor. Open attempts are to be cancelled.
-func (t *Tenure) Done() <-chan struct{} { return t.done }
+func (t *Tenure) Done() <-chan struct{} { return t.ctx.Done() }
 
 func (t *Tenure) finish() {
-	t.end.Do(func() {
-		t.renewed.Store(ended)
-		close(t.done)
-	})
+	t.renewed.Store(ended)
+	t.end()
 }
+
+// afterDone calls f once the tenure has ended, unless stop is called before.
+func (t *Tenure) afterDone(f func()) (stop func() bool) { return context.AfterFunc(t.ctx, f) }
 
 // renew moves the lease, unless the tenure has ended.
 func (t *Tenure) renew(at time.Duration) {

@@ -1,0 +1,102 @@
+package cluster
+
+import (
+	"maps"
+	"time"
+
+	"github.com/berth-host/berth/host/spec"
+)
+
+// View is the cluster as this host saw it at its last renewal.
+type View struct {
+	Self    string // the ID of this host
+	Members []MemberView
+	Units   []UnitView    // by name
+	Age     time.Duration // since that renewal was sent
+}
+
+// MemberView is a member as this host sees it.
+type MemberView struct {
+	spec.Member
+	Alive bool // it has renewed within LeaseFor
+	Owns  int  // units
+}
+
+// UnitView is a unit that has or had an owner.
+type UnitView struct {
+	Name  string
+	Epoch uint64
+	Owner string // the ID of a member, or ""
+	Host  string // its name, or ""
+	// Wanted is the name of the host that the unit is to run on, or "" when no live host can run it.
+	Wanted string
+}
+
+// Stats counts what this host has done as a member since it started.
+type Stats struct {
+	Beats        int // renewals that were confirmed
+	BeatFailures int
+	Takes        int // units taken
+	Gives        int // and given away
+	Losses       int // tenures that were ended by others, or by the clock
+	Expired      int // leases of others that this host has ended
+	Owned        int // units, now
+	Members      int // that are alive, now
+	LeaseAge     time.Duration
+}
+
+// View returns the cluster as this host sees it.
+func (c *Cluster) View() View {
+	now := c.clock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := View{Self: c.self, Age: now - c.renewed}
+	owns, names := make(map[string]int), make(map[string]string)
+	for _, m := range c.view.Members {
+		names[m.ID] = m.Name
+	}
+	wanted := c.assignment()
+	for _, u := range c.view.Units {
+		owns[u.Owner]++
+		v.Units = append(v.Units, UnitView{Name: u.Name, Epoch: u.Epoch, Owner: u.Owner, Host: names[u.Owner], Wanted: names[wanted[u.Name]]})
+	}
+	for _, m := range c.view.Members {
+		v.Members = append(v.Members, MemberView{Member: m.Member, Alive: c.sight.alive(m.ID), Owns: owns[m.ID]})
+	}
+	return v
+}
+
+// Owner returns the live member that owns a unit, and whether there is one.
+func (c *Cluster) Owner(unit string) (m spec.Member, found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, _ := c.unit(unit)
+	for _, m := range c.view.Members {
+		if m.ID == u.Owner && c.sight.alive(m.ID) {
+			return m.Member, true
+		}
+	}
+	return spec.Member{}, false
+}
+
+// Revisions returns the revisions of the shared documents by kind.
+func (c *Cluster) Revisions() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.view.Revisions)
+}
+
+// Stats returns what this host has done as a member.
+func (c *Cluster) Stats() Stats {
+	now := c.clock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Owned, s.LeaseAge = len(c.tenures), now-c.renewed
+	for _, m := range c.view.Members {
+		if c.sight.alive(m.ID) {
+			s.Members++
+		}
+	}
+	return s
+}
